@@ -1,0 +1,196 @@
+//! Lines for standard output or standard error through a bounded queue and a thread of
+//! their own, so that a terminal nobody reads or a full disk never stops service.
+//!
+//! What finds no place in the queue, or cannot be written, is dropped and counted; the
+//! count is told as soon as a line goes through again.
+
+use crate::thread;
+use crossbeam_channel::{Receiver, Sender, TrySendError, bounded};
+use std::io::{self, Write};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+/// Lines that may wait for a console: some seconds of a busy server's log, and less than
+/// a megabyte of memory.
+const QUEUE: usize = 4096;
+
+/// How long [`Console::close`] waits for what is queued.
+const CLOSE_PATIENCE: Duration = Duration::from_millis(500);
+
+enum Entry {
+    Line(Vec<u8>),
+    /// Everything before it is written: say so.
+    Flush(Sender<()>),
+}
+
+/// A handle to the thread that writes; clones share it.
+#[derive(Clone, Debug)]
+pub struct Console {
+    queue: Sender<Entry>,
+    dropped: Arc<AtomicU64>,
+}
+
+impl Console {
+    /// Starts the thread. It ends when the last handle is gone, and is not joined: it may
+    /// be blocked for ever in a write that nobody takes.
+    ///
+    /// # Errors
+    /// Where the system has no thread left.
+    pub fn start(name: &str, out: impl Write + Send + 'static) -> io::Result<Console> {
+        let (queue, lines) = bounded(QUEUE);
+        let dropped = Arc::new(AtomicU64::new(0));
+        let counter = Arc::clone(&dropped);
+        thread::spawn(name, move || write_lines(&lines, &counter, out))?;
+        Ok(Console { queue, dropped })
+    }
+
+    /// Queues text that ends with a newline, or drops it where the queue is full.
+    pub fn print(&self, text: Vec<u8>) {
+        if let Err(TrySendError::Full(_)) = self.queue.try_send(Entry::Line(text)) {
+            self.dropped.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    /// Waits until what is queued is written, as long as somebody takes it.
+    pub fn close(&self) {
+        let (done, wait) = bounded(1);
+        if self
+            .queue
+            .send_timeout(Entry::Flush(done), CLOSE_PATIENCE)
+            .is_ok()
+        {
+            let _ = wait.recv_timeout(CLOSE_PATIENCE);
+        }
+    }
+}
+
+fn write_lines(lines: &Receiver<Entry>, dropped: &AtomicU64, mut out: impl Write) {
+    let mut batch = Vec::new();
+    let mut unwritten = 0;
+    while let Ok(first) = lines.recv() {
+        let mut flushed = None;
+        let mut count = 0;
+        for entry in std::iter::once(first).chain(lines.try_iter()) {
+            match entry {
+                Entry::Line(line) => {
+                    batch.extend_from_slice(&line);
+                    count += 1;
+                }
+                Entry::Flush(done) => {
+                    flushed = Some(done);
+                    break;
+                }
+            }
+        }
+        unwritten += dropped.swap(0, Ordering::Relaxed);
+        if unwritten > 0 {
+            let note = format!("({unwritten} lines were dropped here)\n");
+            batch.extend_from_slice(note.as_bytes());
+        }
+        // A failed write is no reason to stop: the disk may have room again later.
+        match out.write_all(&batch).and_then(|()| out.flush()) {
+            Ok(()) => unwritten = 0,
+            Err(_) => unwritten += count,
+        }
+        batch.clear();
+        if let Some(done) = flushed {
+            let _ = done.send(());
+        }
+    }
+}
+
+/// A console as the target of a logger: one `write` is one record.
+#[derive(Debug)]
+pub struct ConsoleWriter(pub Console);
+
+impl Write for ConsoleWriter {
+    fn write(&mut self, record: &[u8]) -> io::Result<usize> {
+        self.0.print(record.to_vec());
+        Ok(record.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// Sends the `log` crate's records to a console: level, time, message, one line each
+/// whatever a peer put into it. `RUST_LOG` chooses; `default` stands where it is unset.
+pub fn start_logging(console: Console, default: &str) {
+    let environment = env_logger::Env::default().default_filter_or(default);
+    let result = env_logger::Builder::from_env(environment)
+        .format(|out, record| {
+            let message = record.args().to_string();
+            writeln!(
+                out,
+                "{} {:5} {}",
+                out.timestamp_millis(),
+                record.level(),
+                crate::escape::one_line(&message)
+            )
+        })
+        .target(env_logger::Target::Pipe(Box::new(ConsoleWriter(console))))
+        .try_init();
+    if let Err(e) = result {
+        log::warn!("logging was already set up: {e}");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::mpsc;
+
+    /// Blocks in its first write until it is told to go on.
+    struct Stuck {
+        entered: mpsc::Sender<()>,
+        go_on: mpsc::Receiver<()>,
+        written: mpsc::Sender<String>,
+    }
+
+    impl Write for Stuck {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            let _ = self.entered.send(());
+            let _ = self.go_on.recv();
+            let _ = self
+                .written
+                .send(String::from_utf8_lossy(bytes).into_owned());
+            Ok(bytes.len())
+        }
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn a_console_nobody_reads_drops_and_counts() {
+        let (entered, is_stuck) = mpsc::channel();
+        let (free, go_on) = mpsc::channel();
+        let (written, lines) = mpsc::channel();
+        let console = Console::start(
+            "test",
+            Stuck {
+                entered,
+                go_on,
+                written,
+            },
+        )
+        .expect("a thread");
+        console.print(b"first\n".to_vec());
+        is_stuck.recv().expect("the thread writes");
+        for _ in 0..QUEUE + 7 {
+            console.print(b"line\n".to_vec());
+        }
+        drop(free);
+        console.close();
+        let text: String = lines.try_iter().collect();
+        assert!(text.starts_with("first\nline\n"));
+        assert_eq!(text.matches("line\n").count(), QUEUE);
+        assert!(
+            text.contains("(7 lines were dropped here)"),
+            "{}",
+            &text[text.len() - 60..]
+        );
+    }
+}

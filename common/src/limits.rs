@@ -1,0 +1,88 @@
+//! Every bound of the protocol and of what both ends keep in memory, in one
+//! place, each with where its figure comes from. Bounds of one end alone stand
+//! beside the code that keeps them.
+
+use std::time::Duration;
+
+/// The only version of the protocol so far; `join` names it.
+pub const PROTOCOL: u64 = 1;
+
+/// The port of the first of the two original programs.
+pub const DEFAULT_ADDRESS: &str = "127.0.0.1:5555";
+
+/// Bytes of one line an end receives, its `\n` included, once it has joined.
+/// A command with its output fits many times over; a thousand clients that each
+/// send one such line at a time still fit into a gigabyte.
+pub const MAX_LINE: usize = 1 << 20;
+
+/// Bytes of one line before `join`: a stranger's `join` with the longest name and
+/// token fits, and thousands of strangers cost little.
+pub const MAX_LINE_BEFORE_JOIN: usize = 16 << 10;
+
+/// How much longer than what it received a line may be that the server writes:
+/// two names, an id, ranks and the fixed words around them.
+pub const LINE_HEADROOM: usize = 4 << 10;
+
+/// How long a line may take from its first byte to its last. A megabyte in that
+/// time is 140 kbit/s, less than any link that is of use.
+pub const LINE_DEADLINE: Duration = Duration::from_secs(60);
+
+/// Bytes of a request id that is a string: room for a UUID or a trace id.
+pub const MAX_ID: usize = 128;
+
+/// Bytes of a client's name: as a label of a host name has it (RFC 1035 §2.3.4).
+pub const MAX_NAME: usize = 64;
+
+/// The most commands one client executes at once.
+pub const MAX_SLOTS: u32 = 1024;
+
+/// Bytes of a selector.
+pub const MAX_SELECTOR: usize = 4 << 10;
+
+/// Items of a selector.
+pub const MAX_SELECTOR_ITEMS: usize = 64;
+
+/// The largest window a sender may ask for, and the output of one `send` without
+/// a window, over all its targets.
+pub const MAX_OUTPUT: u64 = 16 << 20;
+
+/// The most that one target's output may be without a window: as much as one line.
+pub const MAX_OUTPUT_SHARE: u64 = 1 << 20;
+
+/// The least that one target's output may be without a window, however many targets.
+pub const MIN_OUTPUT_SHARE: u64 = 4 << 10;
+
+/// The least that one target may send ahead with a window, however many targets.
+pub const MIN_WINDOW_SHARE: u64 = 1 << 10;
+
+/// How long a connection may be silent before it is asked for a sign of life, and
+/// then how long it has to give one, unless the server is told otherwise.
+pub const HEARTBEAT: Duration = Duration::from_secs(5);
+
+/// How long after a time-out or a cancel the server waits for the executor's answer
+/// before it takes the outcome itself: an executor needs 5 s from SIGTERM to SIGKILL
+/// and 2 s to drain the pipes, and one more for the way.
+pub const ANSWER_GRACE: Duration = Duration::from_secs(8);
+
+/// Members in one answer to `members`: some 200 bytes each, a fifth of a line.
+pub const MAX_MEMBERS_PAGE: usize = 1000;
+
+/// Bytes of the words of a command that a `refused` notification repeats, and of an
+/// executor's message that an outcome carries.
+pub const MAX_QUOTED: usize = 4 << 10;
+
+/// Lines that may wait for one peer before it is a slow consumer.
+pub const OUTBOX_LINES: usize = 65_536;
+
+/// Bytes that may wait for one peer before it is a slow consumer.
+pub const OUTBOX_BYTES: usize = 64 << 20;
+
+/// A peer that has something waiting must take this much ...
+pub const SLOW_PROGRESS: usize = 64 << 10;
+
+/// ... in this time, or it is a slow consumer: a trickle is no progress.
+pub const SLOW_PATIENCE: Duration = Duration::from_secs(10);
+
+/// How long a connection that is being closed may take to fetch what is already
+/// queued for it and to close its own half.
+pub const LINGER: Duration = Duration::from_secs(2);

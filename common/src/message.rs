@@ -1,0 +1,794 @@
+//! The JSON-RPC 2.0 envelope: what kind of message a line is, whom an answer is for,
+//! and what an error looks like. It knows no method; `protocol` does.
+//!
+//! A line is read once. Its members are kept as the raw text they stand in, so that a
+//! layer above parses just what it needs, and what only passes through is never taken
+//! apart.
+
+use crate::limits::MAX_ID;
+use crate::protocol::Text;
+use serde::de::{self, Deserialize, DeserializeOwned, Deserializer, MapAccess, Visitor};
+use serde::{Serialize, Serializer};
+use serde_json::value::RawValue;
+use std::borrow::Cow;
+use std::fmt;
+
+/// A request id: an integer of 64 bits, signed or not, or a string of at most
+/// [`MAX_ID`] bytes. `1` and `"1"` are two ids.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Id {
+    /// An integer that fits an `i64`.
+    Integer(i64),
+    /// An integer above `i64::MAX`.
+    Large(u64),
+    /// A string.
+    Text(Box<str>),
+}
+
+impl Id {
+    /// Reads an id from its JSON text; says what an id is if this is none.
+    ///
+    /// # Errors
+    /// A sentence that names the value.
+    pub fn parse(raw: &str) -> Result<Id, String> {
+        if raw.starts_with('"') {
+            let text: String = serde_json::from_str(raw)
+                .map_err(|_| format!("the id {} is not a valid string", clip(raw)))?;
+            if text.len() > MAX_ID {
+                return Err(format!(
+                    "the id has {} bytes; at most {MAX_ID} are allowed",
+                    text.len()
+                ));
+            }
+            return Ok(Id::Text(text.into()));
+        }
+        if let Ok(integer) = raw.parse() {
+            return Ok(Id::Integer(integer));
+        }
+        raw.parse().map(Id::Large).map_err(|_| {
+            format!(
+                "the id {} is neither a string nor an integer of 64 bits",
+                clip(raw)
+            )
+        })
+    }
+}
+
+impl From<u64> for Id {
+    fn from(value: u64) -> Id {
+        i64::try_from(value).map_or(Id::Large(value), Id::Integer)
+    }
+}
+
+impl fmt::Display for Id {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Id::Integer(n) => n.fmt(f),
+            Id::Large(n) => n.fmt(f),
+            Id::Text(text) => write!(f, "{text:?}"),
+        }
+    }
+}
+
+impl Serialize for Id {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self {
+            Id::Integer(n) => serializer.serialize_i64(*n),
+            Id::Large(n) => serializer.serialize_u64(*n),
+            Id::Text(text) => serializer.serialize_str(text),
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for Id {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Id, D::Error> {
+        let raw = <&RawValue>::deserialize(deserializer)?;
+        Id::parse(raw.get()).map_err(de::Error::custom)
+    }
+}
+
+/// One line, told apart by its members.
+#[derive(Debug)]
+pub enum Message<'a> {
+    /// `method` and `id`: to be answered.
+    Request {
+        /// Whose answer it will be.
+        id: Id,
+        /// What is asked.
+        method: Cow<'a, str>,
+        /// With what, as it stands in the line.
+        params: Option<&'a RawValue>,
+    },
+    /// `method` without `id`: never answered.
+    Notification {
+        /// What is told.
+        method: Cow<'a, str>,
+        /// With what, as it stands in the line.
+        params: Option<&'a RawValue>,
+    },
+    /// `result` or `error` without `method`: never answered either.
+    Answer {
+        /// The request it answers; `None` where the id is missing or no id.
+        id: Option<Id>,
+        /// What the answer is.
+        body: AnswerBody<'a>,
+    },
+}
+
+/// What an answer says.
+#[derive(Debug)]
+pub enum AnswerBody<'a> {
+    /// The request was done.
+    Result(&'a RawValue),
+    /// The request was not done.
+    Error(&'a RawValue),
+    /// Both members or one of them twice: an answer that says nothing.
+    Malformed,
+}
+
+/// The members of an envelope, each as its raw text.
+#[derive(Default)]
+struct Members<'a> {
+    jsonrpc: Option<&'a RawValue>,
+    id: Option<&'a RawValue>,
+    method: Option<&'a RawValue>,
+    params: Option<&'a RawValue>,
+    result: Option<&'a RawValue>,
+    error: Option<&'a RawValue>,
+    /// The first member that stood twice.
+    twice: Option<&'static str>,
+}
+
+enum Key {
+    Jsonrpc,
+    Id,
+    Method,
+    Params,
+    Result,
+    Error,
+    Other,
+}
+
+impl<'de> Deserialize<'de> for Key {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Key, D::Error> {
+        struct KeyVisitor;
+        impl Visitor<'_> for KeyVisitor {
+            type Value = Key;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a member's name")
+            }
+            fn visit_str<E>(self, key: &str) -> Result<Key, E> {
+                Ok(match key {
+                    "jsonrpc" => Key::Jsonrpc,
+                    "id" => Key::Id,
+                    "method" => Key::Method,
+                    "params" => Key::Params,
+                    "result" => Key::Result,
+                    "error" => Key::Error,
+                    _ => Key::Other,
+                })
+            }
+        }
+        deserializer.deserialize_identifier(KeyVisitor)
+    }
+}
+
+struct MembersVisitor;
+
+impl<'de> Visitor<'de> for MembersVisitor {
+    type Value = Members<'de>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a JSON object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Members<'de>, A::Error> {
+        let mut members = Members::default();
+        while let Some(key) = map.next_key()? {
+            let (slot, name) = match key {
+                Key::Jsonrpc => (&mut members.jsonrpc, "jsonrpc"),
+                Key::Id => (&mut members.id, "id"),
+                Key::Method => (&mut members.method, "method"),
+                Key::Params => (&mut members.params, "params"),
+                Key::Result => (&mut members.result, "result"),
+                Key::Error => (&mut members.error, "error"),
+                Key::Other => {
+                    map.next_value::<de::IgnoredAny>()?;
+                    continue;
+                }
+            };
+            if slot.replace(map.next_value()?).is_some() {
+                members.twice.get_or_insert(name);
+            }
+        }
+        Ok(members)
+    }
+}
+
+impl<'a> Message<'a> {
+    /// Reads one line, without its line end.
+    ///
+    /// # Errors
+    /// What to answer: [`Code::ParseError`] for what is not UTF-8 or not JSON,
+    /// [`Code::InvalidRequest`] for what is not a message.
+    pub fn parse(line: &'a [u8]) -> Result<Message<'a>, Malformed> {
+        let text = std::str::from_utf8(line).map_err(|e| {
+            Malformed::new(
+                Code::ParseError,
+                format!("byte {} of the line is not UTF-8", e.valid_up_to() + 1),
+            )
+        })?;
+        let mut json = serde_json::Deserializer::from_str(text);
+        let members = json
+            .deserialize_map(MembersVisitor)
+            .and_then(|members| json.end().map(|()| members))
+            .map_err(|e| not_an_object(text, &e))?;
+        members.into_message()
+    }
+}
+
+/// Why a line is no envelope: no JSON at all, or JSON of another shape.
+fn not_an_object(text: &str, error: &serde_json::Error) -> Malformed {
+    match serde_json::from_str::<&RawValue>(text) {
+        Ok(raw) if raw.get().starts_with('[') => Malformed::new(
+            Code::InvalidRequest,
+            "batches are not supported; send one message a line",
+        ),
+        Ok(raw) => Malformed::new(
+            Code::InvalidRequest,
+            format!("{} is not a JSON object", clip(raw.get())),
+        ),
+        Err(_) => Malformed::new(Code::ParseError, format!("the line is not JSON: {error}")),
+    }
+}
+
+impl<'a> Members<'a> {
+    fn into_message(self) -> Result<Message<'a>, Malformed> {
+        let Some(method) = self.method else {
+            return self.into_answer();
+        };
+        let invalid = |id: Option<Id>, message: String| Malformed {
+            id,
+            error: RpcError::new(Code::InvalidRequest, message),
+        };
+        let id = match self.id {
+            Some(_) if self.twice == Some("id") => None,
+            Some(raw) => Some(Id::parse(raw.get()).map_err(|e| invalid(None, e))?),
+            None => None,
+        };
+        if let Some(name) = self.twice {
+            return Err(invalid(id, format!("the member {name:?} stands twice")));
+        }
+        let Ok(Text(method)) = serde_json::from_str(method.get()) else {
+            let message = format!("the method {} is not a string", clip(method.get()));
+            return Err(invalid(id, message));
+        };
+        let params = self.params;
+        let Some(id) = id else {
+            return Ok(Message::Notification { method, params });
+        };
+        if self.jsonrpc.map(RawValue::get) != Some("\"2.0\"") {
+            let message = "the member \"jsonrpc\" must be \"2.0\"".into();
+            return Err(invalid(Some(id), message));
+        }
+        Ok(Message::Request { id, method, params })
+    }
+
+    fn into_answer(self) -> Result<Message<'a>, Malformed> {
+        let body = match (self.result, self.error) {
+            (None, None) => {
+                let message = "a message has a \"method\", a \"result\" or an \"error\"";
+                let mut malformed = Malformed::new(Code::InvalidRequest, message);
+                if self.twice.is_none() {
+                    malformed.id = self.id.and_then(|raw| Id::parse(raw.get()).ok());
+                }
+                return Err(malformed);
+            }
+            _ if self.twice.is_some() => AnswerBody::Malformed,
+            (Some(result), None) => AnswerBody::Result(result),
+            (None, Some(error)) => AnswerBody::Error(error),
+            (Some(_), Some(_)) => AnswerBody::Malformed,
+        };
+        let id = match self.twice {
+            Some("id") => None,
+            _ => self.id.and_then(|raw| Id::parse(raw.get()).ok()),
+        };
+        Ok(Message::Answer { id, body })
+    }
+}
+
+/// A line that is no message, and the error that says so.
+#[derive(Debug)]
+pub struct Malformed {
+    /// The request's id, where it could be told.
+    pub id: Option<Id>,
+    /// What to answer.
+    pub error: RpcError,
+}
+
+impl Malformed {
+    fn new(code: Code, message: impl Into<String>) -> Malformed {
+        Malformed {
+            id: None,
+            error: RpcError::new(code, message),
+        }
+    }
+}
+
+/// The errors of the protocol: the one table of codes and reasons.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Code {
+    /// The line is not JSON or not UTF-8.
+    ParseError,
+    /// The line is JSON and no message.
+    InvalidRequest,
+    /// Nobody knows this method.
+    MethodNotFound,
+    /// The method does not take these parameters.
+    InvalidParams,
+    /// The server's own fault.
+    Internal,
+    /// The server already has all the clients it accepts.
+    Full,
+    /// No or a wrong credential.
+    Unauthorized,
+    /// A request before `join`.
+    NotJoined,
+    /// A second `join`.
+    AlreadyJoined,
+    /// Somebody here has that name.
+    NameTaken,
+    /// The server does not speak that version.
+    UnsupportedProtocol,
+    /// The selector finds nobody at all.
+    NoTarget,
+    /// The single target ranks above the sender.
+    Outranked,
+    /// A queue is full.
+    Busy,
+    /// The server drains.
+    ShuttingDown,
+    /// An executor's policy does not run this command.
+    Refused,
+    /// An executor has no such program.
+    NotFound,
+    /// An executor could not start the program.
+    Failed,
+}
+
+impl Code {
+    /// Every code with its number and its stable name.
+    const TABLE: [(Code, i64, &'static str); 18] = [
+        (Code::ParseError, -32700, "parse_error"),
+        (Code::InvalidRequest, -32600, "invalid_request"),
+        (Code::MethodNotFound, -32601, "method_not_found"),
+        (Code::InvalidParams, -32602, "invalid_params"),
+        (Code::Internal, -32603, "internal"),
+        (Code::Full, 1, "full"),
+        (Code::Unauthorized, 2, "unauthorized"),
+        (Code::NotJoined, 3, "not_joined"),
+        (Code::AlreadyJoined, 4, "already_joined"),
+        (Code::NameTaken, 5, "name_taken"),
+        (Code::UnsupportedProtocol, 6, "unsupported_protocol"),
+        (Code::NoTarget, 7, "no_target"),
+        (Code::Outranked, 8, "outranked"),
+        (Code::Busy, 9, "busy"),
+        (Code::ShuttingDown, 10, "shutting_down"),
+        (Code::Refused, 20, "refused"),
+        (Code::NotFound, 21, "not_found"),
+        (Code::Failed, 22, "failed"),
+    ];
+
+    fn row(self) -> (Code, i64, &'static str) {
+        let row = Self::TABLE.iter().find(|(code, ..)| *code == self);
+        *row.expect("the table holds every code; a unit test looks")
+    }
+
+    /// The number on the wire.
+    pub fn number(self) -> i64 {
+        self.row().1
+    }
+
+    /// The machine-readable name, `error.data.reason`.
+    pub fn reason(self) -> &'static str {
+        self.row().2
+    }
+
+    /// The code of a number, if the protocol has it.
+    pub fn from_number(number: i64) -> Option<Code> {
+        let row = Self::TABLE.iter().find(|(_, n, _)| *n == number);
+        row.map(|(code, ..)| *code)
+    }
+}
+
+/// An error object: what a request is answered with where it was not done.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{message}")]
+pub struct RpcError {
+    /// The number on the wire; [`Code::from_number`] knows those of the protocol.
+    pub code: i64,
+    /// A sentence for a person: what was wrong and what would be right.
+    pub message: String,
+    /// `data.id`: the request id that is already open.
+    pub open_id: Option<Id>,
+    /// `data.supported`: the versions that the server speaks.
+    pub supported: Option<Vec<u64>>,
+}
+
+impl RpcError {
+    /// An error of the protocol.
+    pub fn new(code: Code, message: impl Into<String>) -> RpcError {
+        RpcError {
+            code: code.number(),
+            message: message.into(),
+            open_id: None,
+            supported: None,
+        }
+    }
+
+    /// Whether this is that error of the protocol.
+    pub fn is(&self, code: Code) -> bool {
+        self.code == code.number()
+    }
+
+    /// Reads an error object that a peer sent.
+    ///
+    /// # Errors
+    /// Where it has no integer `code` or no string `message`.
+    pub fn parse(raw: &RawValue) -> Result<RpcError, serde_json::Error> {
+        #[derive(serde::Deserialize)]
+        struct Wire {
+            code: i64,
+            message: String,
+            data: Option<serde_json::Value>,
+        }
+        let wire: Wire = serde_json::from_str(raw.get())?;
+        let data = |key: &str| wire.data.as_ref().and_then(|data| data.get(key)).cloned();
+        Ok(RpcError {
+            code: wire.code,
+            message: wire.message,
+            open_id: data("id").and_then(|id| Id::parse(&id.to_string()).ok()),
+            supported: data("supported").and_then(|list| serde_json::from_value(list).ok()),
+        })
+    }
+}
+
+impl Serialize for RpcError {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        #[derive(Serialize)]
+        struct Wire<'a> {
+            code: i64,
+            message: &'a str,
+            #[serde(skip_serializing_if = "Option::is_none")]
+            data: Option<Data<'a>>,
+        }
+        #[derive(Serialize)]
+        struct Data<'a> {
+            reason: &'static str,
+            #[serde(skip_serializing_if = "Option::is_none")]
+            id: Option<&'a Id>,
+            #[serde(skip_serializing_if = "Option::is_none")]
+            supported: Option<&'a [u64]>,
+        }
+        let wire = Wire {
+            code: self.code,
+            message: &self.message,
+            data: Code::from_number(self.code).map(|code| Data {
+                reason: code.reason(),
+                id: self.open_id.as_ref(),
+                supported: self.supported.as_deref(),
+            }),
+        };
+        wire.serialize(serializer)
+    }
+}
+
+/// Reads `params` into what a method takes. Absent, `null` and `{}` are the same.
+///
+/// # Errors
+/// [`Code::InvalidParams`] with the member that is wrong and what would be right.
+pub fn params<'a, T: serde::Deserialize<'a>>(raw: Option<&'a RawValue>) -> Result<T, RpcError> {
+    let text = match raw.map(RawValue::get) {
+        None | Some("null") => "{}",
+        Some(text) if text.starts_with('{') => text,
+        Some(text) => {
+            let message = format!("params must be an object, not {}", clip(text));
+            return Err(RpcError::new(Code::InvalidParams, message));
+        }
+    };
+    serde_json::from_str(text).map_err(|plain| {
+        // Read again for the path: only what is wrong pays for it.
+        let mut json = serde_json::Deserializer::from_str(text);
+        let message = match serde_path_to_error::deserialize::<_, T>(&mut json) {
+            Err(e) if e.path().iter().len() > 0 => format!("params.{}: {}", e.path(), e.inner()),
+            _ => format!("params: {plain}"),
+        };
+        RpcError::new(Code::InvalidParams, without_position(message))
+    })
+}
+
+/// A position counted from the start of `params` tells the peer nothing.
+fn without_position(mut message: String) -> String {
+    if let Some(at) = message.rfind(" at line ") {
+        message.truncate(at);
+    }
+    message
+}
+
+/// Reads a result into what a method gives.
+///
+/// # Errors
+/// Where the peer's result has another shape.
+pub fn result<T: DeserializeOwned>(raw: &RawValue) -> Result<T, serde_json::Error> {
+    serde_json::from_str(raw.get())
+}
+
+/// The start of a text of a peer's, short enough to be repeated in a message.
+pub fn clip(text: &str) -> Cow<'_, str> {
+    const SHOWN: usize = 60;
+    match text.char_indices().nth(SHOWN) {
+        None => Cow::Borrowed(text),
+        Some((at, _)) => Cow::Owned(format!("{}…", &text[..at])),
+    }
+}
+
+#[derive(Serialize)]
+struct Envelope<'a, P, R, E> {
+    jsonrpc: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    id: Option<&'a Option<Id>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    method: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    params: Option<P>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    result: Option<R>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    error: Option<E>,
+}
+
+fn line<P: Serialize, R: Serialize, E: Serialize>(envelope: &Envelope<'_, P, R, E>) -> Vec<u8> {
+    let mut line = Vec::with_capacity(128);
+    serde_json::to_writer(&mut line, envelope)
+        .expect("structs of strings and numbers always become JSON");
+    line.push(b'\n');
+    line
+}
+
+type No = Option<()>;
+
+/// A request's line, its `\n` included.
+pub fn request_line(id: Id, method: &str, params: impl Serialize) -> Vec<u8> {
+    line(&Envelope::<_, No, No> {
+        jsonrpc: "2.0",
+        id: Some(&Some(id)),
+        method: Some(method),
+        params: Some(params),
+        result: None,
+        error: None,
+    })
+}
+
+/// A notification's line, its `\n` included.
+pub fn notification_line(method: &str, params: impl Serialize) -> Vec<u8> {
+    line(&Envelope::<_, No, No> {
+        jsonrpc: "2.0",
+        id: None,
+        method: Some(method),
+        params: Some(params),
+        result: None,
+        error: None,
+    })
+}
+
+/// The line of a request's result, its `\n` included.
+pub fn result_line(id: Id, result: impl Serialize) -> Vec<u8> {
+    line(&Envelope::<No, _, No> {
+        jsonrpc: "2.0",
+        id: Some(&Some(id)),
+        method: None,
+        params: None,
+        result: Some(result),
+        error: None,
+    })
+}
+
+/// The line of an error, its `\n` included; `id` is `null` where it could not be told.
+pub fn error_line(id: Option<Id>, error: &RpcError) -> Vec<u8> {
+    line(&Envelope::<No, No, _> {
+        jsonrpc: "2.0",
+        id: Some(&id),
+        method: None,
+        params: None,
+        result: None,
+        error: Some(error),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refusal(line: &str) -> (Option<Id>, i64) {
+        let malformed = Message::parse(line.as_bytes()).expect_err(line);
+        (malformed.id, malformed.error.code)
+    }
+
+    #[test]
+    fn tells_the_kinds_of_messages_apart() {
+        let request = Message::parse(br#"{"jsonrpc":"2.0","id":1,"method":"ping"}"#);
+        assert!(matches!(
+            request,
+            Ok(Message::Request {
+                id: Id::Integer(1),
+                ..
+            })
+        ));
+        let told = Message::parse(br#"{"method":"leave","params":{},"x":[[{}]]}"#);
+        assert!(matches!(told, Ok(Message::Notification { method, .. }) if method == "leave"));
+        for answer in [
+            r#"{"jsonrpc":"2.0","id":7,"result":{}}"#,
+            r#"{"id":7,"error":{}}"#,
+            r#"{"id":7,"error":1,"result":2}"#,
+        ] {
+            let answer = Message::parse(answer.as_bytes());
+            assert!(matches!(
+                answer,
+                Ok(Message::Answer {
+                    id: Some(Id::Integer(7)),
+                    ..
+                })
+            ));
+        }
+        // An answer is never answered, whatever its id looks like.
+        let stray = Message::parse(br#"{"id":null,"result":1}"#);
+        assert!(matches!(stray, Ok(Message::Answer { id: None, .. })));
+    }
+
+    #[test]
+    fn a_method_may_be_written_with_escapes() {
+        let message = Message::parse(br#"{"jsonrpc":"2.0","\u0069d":1,"method":"p\u0069ng"}"#);
+        assert!(matches!(message, Ok(Message::Request { method, .. }) if method == "ping"));
+    }
+
+    #[test]
+    fn says_what_is_wrong_with_a_line() {
+        let invalid = Code::InvalidRequest.number();
+        let one = Some(Id::Integer(1));
+        for (line, expected) in [
+            ("{", (None, -32700)),
+            ("nonsense", (None, -32700)),
+            ("{} {}", (None, -32700)),
+            ("\u{feff}{}", (None, -32700)),
+            ("[]", (None, invalid)),
+            (
+                r#"[{"jsonrpc":"2.0","id":1,"method":"ping"}]"#,
+                (None, invalid),
+            ),
+            ("1", (None, invalid)),
+            ("null", (None, invalid)),
+            ("{}", (None, invalid)),
+            (
+                r#"{"jsonrpc":"2.0","id":null,"method":"ping"}"#,
+                (None, invalid),
+            ),
+            (
+                r#"{"jsonrpc":"2.0","id":1.5,"method":"ping"}"#,
+                (None, invalid),
+            ),
+            (
+                r#"{"jsonrpc":"2.0","id":18446744073709551616,"method":"ping"}"#,
+                (None, invalid),
+            ),
+            (
+                r#"{"jsonrpc":"2.0","method":1,"params":"bar"}"#,
+                (None, invalid),
+            ),
+            (
+                r#"{"jsonrpc":"1.0","id":1,"method":"ping"}"#,
+                (one.clone(), invalid),
+            ),
+            (r#"{"id":1,"method":"ping"}"#, (one.clone(), invalid)),
+            (
+                r#"{"jsonrpc":"2.0","id":1,"method":"a","method":"b"}"#,
+                (one.clone(), invalid),
+            ),
+            (
+                r#"{"jsonrpc":"2.0","id":1,"id":2,"method":"a"}"#,
+                (None, invalid),
+            ),
+        ] {
+            assert_eq!(refusal(line), expected, "{line}");
+        }
+        let not_utf8 = Message::parse(b"{\"id\":\"\xff\"}").expect_err("not UTF-8");
+        assert_eq!(not_utf8.error.code, -32700);
+    }
+
+    #[test]
+    fn ids_are_repeated_as_they_came() {
+        let longest = format!("\"{}\"", "x".repeat(MAX_ID));
+        for raw in [
+            "1",
+            "-9223372036854775808",
+            "18446744073709551615",
+            "\"1\"",
+            "\"\"",
+            &longest,
+        ] {
+            let id = Id::parse(raw).expect(raw);
+            assert_eq!(serde_json::to_string(&id).expect("an id"), raw);
+        }
+        assert_ne!(Id::parse("1"), Id::parse("\"1\""));
+        let too_long = format!("\"{}\"", "x".repeat(MAX_ID + 1));
+        assert!(
+            Id::parse(&too_long)
+                .expect_err("too long")
+                .contains("129 bytes")
+        );
+    }
+
+    #[test]
+    fn deep_nesting_needs_no_stack() {
+        let deep = format!(
+            r#"{{"jsonrpc":"2.0","id":1,"method":"m","params":{}1{},"x":{}1{}}}"#,
+            "[".repeat(200_000),
+            "]".repeat(200_000),
+            "{\"a\":".repeat(50_000),
+            "}".repeat(50_000),
+        );
+        let small_stack = std::thread::Builder::new().stack_size(64 << 10);
+        let parsed = small_stack.spawn(move || Message::parse(deep.as_bytes()).is_ok());
+        assert!(parsed.expect("a thread").join().expect("no overflow"));
+    }
+
+    #[test]
+    fn every_code_has_its_row() {
+        for (code, number, reason) in Code::TABLE {
+            assert_eq!(Code::from_number(number), Some(code));
+            assert_eq!((code.number(), code.reason()), (number, reason));
+        }
+    }
+
+    #[test]
+    fn an_error_survives_the_wire() {
+        let mut error = RpcError::new(Code::InvalidRequest, "id 4 is open");
+        error.open_id = Some(Id::Integer(4));
+        let line = String::from_utf8(error_line(None, &error)).expect("UTF-8");
+        assert_eq!(
+            line,
+            "{\"jsonrpc\":\"2.0\",\"id\":null,\"error\":{\"code\":-32600,\"message\":\"id 4 is open\",\
+             \"data\":{\"reason\":\"invalid_request\",\"id\":4}}}\n"
+        );
+        let Ok(Message::Answer {
+            body: AnswerBody::Error(raw),
+            ..
+        }) = Message::parse(line.trim_end().as_bytes())
+        else {
+            panic!("{line} is an error");
+        };
+        assert_eq!(RpcError::parse(raw).expect("an error object"), error);
+    }
+
+    #[test]
+    fn wrong_params_are_named() {
+        #[derive(Debug, serde::Deserialize)]
+        struct Sample {
+            #[allow(dead_code)]
+            slots: Option<u32>,
+        }
+        let read = |text: &str| {
+            let raw: &RawValue = serde_json::from_str(text).expect("JSON");
+            params::<Sample>(Some(raw)).map(|_| ())
+        };
+        assert!(read("{}").is_ok() && read("null").is_ok());
+        for (text, expected) in [
+            (r#"{"slots":"x"}"#, "params.slots: invalid type: string"),
+            (r#"{"slots":1,"slots":2}"#, "duplicate field `slots`"),
+            (r#"[1]"#, "params must be an object, not [1]"),
+        ] {
+            let error = read(text).expect_err(text);
+            assert_eq!(error.code, Code::InvalidParams.number());
+            assert!(error.message.contains(expected), "{}", error.message);
+        }
+    }
+}

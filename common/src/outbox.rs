@@ -1,0 +1,528 @@
+//! What a peer is to be told: a bounded queue in front of a socket, without a thread of
+//! its own as long as the peer keeps up.
+//!
+//! Whoever pushes also drains. [`Outbox::push`] only queues; [`Outbox::flush`] takes the
+//! writer's role if nobody has it, moves what is queued into one buffer and writes it with
+//! calls that never block, and looks again after letting go of the role, so that no line
+//! is left behind. A socket that takes no more gets a thread of its own until it has caught
+//! up. So a slow peer never delays the one who pushed, and a burst costs one system call.
+//!
+//! The queue is a channel without a preallocated size, bounded by counts of its own: a
+//! preallocated one would cost every idle peer its full size.
+
+use crate::limits::{OUTBOX_BYTES, OUTBOX_LINES, SLOW_PATIENCE, SLOW_PROGRESS};
+use crate::sync::{Arc, Condvar, Mutex, lock, try_lock};
+use crate::thread;
+use crate::transport::Stream;
+use crossbeam_channel::{Receiver, Sender, bounded, unbounded};
+use std::io;
+use std::ops::Deref;
+use std::sync::LazyLock;
+use std::sync::atomic::{AtomicU8, AtomicUsize, Ordering, fence};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+/// Bytes that one write takes along: a good part of a socket's buffer, and a size at
+/// which the system call's own cost no longer shows.
+const BATCH: usize = 64 << 10;
+
+/// Batches that one flush writes before it hands the rest to a thread: whoever pushed has
+/// a client of its own to serve.
+const MAX_BATCHES: usize = 16;
+
+/// Buffers kept for flushes: as many as are likely to run at the same moment.
+const SCRATCH_BUFFERS: usize = 16;
+
+/// How often a thread that catches up looks whether it was called off.
+const CATCH_UP_TICK: Duration = Duration::from_millis(500);
+
+/// A line to write, its `\n` included; one that goes to many is shared by them.
+#[derive(Clone, Debug)]
+pub enum Line {
+    /// For one peer.
+    Own(Vec<u8>),
+    /// For many.
+    Shared(Arc<[u8]>),
+}
+
+impl Deref for Line {
+    type Target = [u8];
+    fn deref(&self) -> &[u8] {
+        match self {
+            Line::Own(bytes) => bytes,
+            Line::Shared(bytes) => bytes,
+        }
+    }
+}
+
+impl From<Vec<u8>> for Line {
+    fn from(bytes: Vec<u8>) -> Line {
+        Line::Own(bytes)
+    }
+}
+
+enum Entry {
+    Line(Line),
+    /// Nothing is written after this.
+    End,
+}
+
+/// What the outbox takes and does.
+const OPEN: u8 = 0;
+/// It takes nothing more, and closes once the queue is written.
+const FINISHING: u8 = 1;
+/// More was pushed than its bounds allow: whoever writes next gives up.
+const OVERFLOWN: u8 = 2;
+/// It gave up on a peer that did not keep up.
+const SLOW: u8 = 3;
+/// Nothing is written any more.
+const CLOSED: u8 = 4;
+
+/// The outbox of one peer.
+#[derive(Debug)]
+pub struct Outbox {
+    stream: Arc<Stream>,
+    queue: Sender<Entry>,
+    waiting: Receiver<Entry>,
+    lines: AtomicUsize,
+    bytes: AtomicUsize,
+    state: AtomicU8,
+    writer: Mutex<Writer>,
+    /// For those who wait until no more than half is waiting.
+    room: Mutex<()>,
+    has_room: Condvar,
+    /// The last words for a peer that does not keep up, where it is told.
+    farewell: Option<fn() -> Vec<u8>>,
+    catching_up: Mutex<Option<JoinHandle<()>>>,
+}
+
+/// What belongs to the writer's role.
+#[derive(Debug, Default)]
+struct Writer {
+    /// Taken from the queue and not yet by the socket.
+    rest: Vec<u8>,
+    /// The end was taken from the queue: nothing comes after the rest.
+    ending: bool,
+    /// A thread has the role until it has caught up.
+    handed_over: bool,
+    /// Bytes that the socket took since somebody last set this to zero.
+    taken: usize,
+}
+
+enum Progress {
+    /// Everything that was queued is written.
+    Drained,
+    /// The socket takes no more for now, or it is somebody else's turn.
+    Behind,
+    /// Nothing more will be written.
+    Over,
+}
+
+impl Outbox {
+    /// An empty outbox in front of a socket. `farewell` makes the line that a peer is told,
+    /// where possible, that is disconnected because it does not keep up.
+    pub fn new(stream: Arc<Stream>, farewell: Option<fn() -> Vec<u8>>) -> Outbox {
+        let (queue, waiting) = unbounded();
+        Outbox {
+            stream,
+            queue,
+            waiting,
+            lines: AtomicUsize::new(0),
+            bytes: AtomicUsize::new(0),
+            state: AtomicU8::new(OPEN),
+            writer: Mutex::default(),
+            room: Mutex::new(()),
+            has_room: Condvar::new(),
+            farewell,
+            catching_up: Mutex::new(None),
+        }
+    }
+
+    /// Queues a line; says whether it was taken. Nothing is written before a
+    /// [`flush`](Self::flush), so this may be called where nothing may block.
+    pub fn push(&self, line: impl Into<Line>) -> bool {
+        if self.state.load(Ordering::Acquire) != OPEN {
+            return false;
+        }
+        let line = line.into();
+        let lines = self.lines.fetch_add(1, Ordering::Relaxed) + 1;
+        let bytes = self.bytes.fetch_add(line.len(), Ordering::Relaxed) + line.len();
+        if lines > OUTBOX_LINES || bytes > OUTBOX_BYTES {
+            self.change(OPEN, OVERFLOWN);
+            return false;
+        }
+        // The outbox holds both ends, so the channel cannot be disconnected.
+        let _ = self.queue.send(Entry::Line(line));
+        true
+    }
+
+    /// Takes nothing more; closes the writing half once what is queued is written.
+    pub fn finish(&self) {
+        if self.change(OPEN, FINISHING) {
+            let _ = self.queue.send(Entry::End);
+        }
+    }
+
+    /// Queues a last line and [finishes](Self::finish); nothing can come after it.
+    pub fn finish_with(&self, line: impl Into<Line>) {
+        if self.push(line) {
+            self.finish();
+        }
+    }
+
+    /// Whether lines are still taken.
+    pub fn is_open(&self) -> bool {
+        self.state.load(Ordering::Acquire) == OPEN
+    }
+
+    /// Whether the peer was given up because it did not keep up.
+    pub fn was_too_slow(&self) -> bool {
+        self.state.load(Ordering::Acquire) == SLOW
+    }
+
+    /// Whether something is waiting that the socket did not take at once.
+    pub fn is_behind(&self) -> bool {
+        self.bytes.load(Ordering::Relaxed) > 0
+    }
+
+    /// Whether more than half of what the outbox holds is waiting.
+    pub fn is_over_half(&self) -> bool {
+        self.lines.load(Ordering::Relaxed) > OUTBOX_LINES / 2
+            || self.bytes.load(Ordering::Relaxed) > OUTBOX_BYTES / 2
+    }
+
+    /// Waits until no more than half is waiting, or nothing will be written any more.
+    pub fn wait_for_room(&self) {
+        let must_wait = || self.is_over_half() && self.is_open();
+        if !must_wait() {
+            return;
+        }
+        let mut guard = lock(&self.room);
+        while must_wait() {
+            // Who makes room does not take this lock on every line, so a wake-up may be
+            // missed; the tick bounds what that costs.
+            let waited = self.has_room.wait_timeout(guard, CATCH_UP_TICK);
+            guard = waited.unwrap_or_else(std::sync::PoisonError::into_inner).0;
+        }
+    }
+
+    /// Writes what is queued, as far as the socket takes it without blocking.
+    pub fn flush(self: &Arc<Self>) {
+        while !self.waiting.is_empty() {
+            // Pairs with the fence below: either we see the role free, or its holder sees
+            // the line that we pushed before we looked.
+            fence(Ordering::SeqCst);
+            let Some(mut writer) = try_lock(&self.writer) else {
+                return;
+            };
+            if writer.handed_over {
+                return;
+            }
+            match self.write_queued(&mut writer) {
+                Progress::Drained => {}
+                Progress::Over => return,
+                Progress::Behind => {
+                    writer.handed_over = true;
+                    writer.taken = 0;
+                    drop(writer);
+                    self.start_catching_up();
+                    return;
+                }
+            }
+            drop(writer);
+            fence(Ordering::SeqCst);
+        }
+    }
+
+    /// Ends the connection at once, whatever is queued, and joins the thread that was
+    /// catching up, if any.
+    pub fn close(&self) {
+        self.end(CLOSED);
+        let handle = lock(&self.catching_up).take();
+        if let Some(handle) = handle {
+            let _ = handle.join();
+        }
+    }
+
+    fn change(&self, from: u8, to: u8) -> bool {
+        let changed = self
+            .state
+            .compare_exchange(from, to, Ordering::AcqRel, Ordering::Acquire);
+        changed.is_ok()
+    }
+
+    /// Reaches a final state, once, and lets go of everything that waits.
+    fn end(&self, state: u8) {
+        let changed = self
+            .state
+            .fetch_update(Ordering::AcqRel, Ordering::Acquire, |now| {
+                (now < SLOW).then_some(state)
+            });
+        self.stream.shutdown();
+        if changed.is_ok() {
+            while self.waiting.try_recv().is_ok() {}
+            self.has_room.notify_all();
+        }
+    }
+
+    /// Writes the rest and the queue, batch by batch. The caller has the writer's role.
+    fn write_queued(&self, writer: &mut Writer) -> Progress {
+        if writer.rest.capacity() == 0 {
+            writer.rest = take_scratch();
+        }
+        let progress = self.write_batches(writer);
+        if !matches!(progress, Progress::Behind) || writer.rest.is_empty() {
+            give_scratch(std::mem::take(&mut writer.rest));
+        }
+        progress
+    }
+
+    fn write_batches(&self, writer: &mut Writer) -> Progress {
+        for _ in 0..MAX_BATCHES {
+            let state = self.state.load(Ordering::Acquire);
+            if state == OVERFLOWN {
+                self.give_up(&writer.rest);
+            }
+            if state >= OVERFLOWN {
+                return Progress::Over;
+            }
+            self.fill(writer);
+            match self.write(writer) {
+                Err(_) => {
+                    self.end(CLOSED);
+                    return Progress::Over;
+                }
+                Ok(()) if !writer.rest.is_empty() => return Progress::Behind,
+                Ok(()) if writer.ending => {
+                    self.change(FINISHING, CLOSED);
+                    self.stream.shutdown_write();
+                    return Progress::Over;
+                }
+                Ok(()) if self.waiting.is_empty() => return Progress::Drained,
+                Ok(()) => {}
+            }
+        }
+        Progress::Behind
+    }
+
+    /// Moves lines from the queue to the rest.
+    fn fill(&self, writer: &mut Writer) {
+        let mut moved = 0;
+        while writer.rest.len() < BATCH && !writer.ending {
+            match self.waiting.try_recv() {
+                Ok(Entry::Line(line)) => {
+                    writer.rest.extend_from_slice(&line);
+                    moved += 1;
+                }
+                Ok(Entry::End) => writer.ending = true,
+                Err(_) => break,
+            }
+        }
+        self.lines.fetch_sub(moved, Ordering::Relaxed);
+    }
+
+    /// Writes the rest, or as much of it as the socket takes now.
+    fn write(&self, writer: &mut Writer) -> io::Result<()> {
+        let was_over_half = self.is_over_half();
+        let mut written = 0;
+        let mut result = Ok(());
+        while written < writer.rest.len() {
+            match self.stream.write_now(&writer.rest[written..]) {
+                Ok(0) => break,
+                Ok(n) => written += n,
+                Err(e) => {
+                    result = Err(e);
+                    break;
+                }
+            }
+        }
+        writer.rest.drain(..written);
+        writer.taken += written;
+        self.bytes.fetch_sub(written, Ordering::Relaxed);
+        if was_over_half && !self.is_over_half() {
+            self.has_room.notify_all();
+        }
+        result
+    }
+
+    /// Disconnects a peer that does not keep up, with its last words where the socket
+    /// takes them: they start after the line that it has the beginning of.
+    fn give_up(&self, rest: &[u8]) {
+        if let Some(farewell) = self.farewell {
+            let line_end = rest.iter().position(|byte| *byte == b'\n');
+            let mut last = rest[..line_end.map_or(0, |at| at + 1)].to_vec();
+            last.extend(farewell());
+            let _ = self.stream.write_now(&last);
+        }
+        self.end(SLOW);
+    }
+
+    fn start_catching_up(self: &Arc<Self>) {
+        let outbox = Arc::clone(self);
+        match thread::spawn("catch-up", move || outbox.catch_up()) {
+            Ok(handle) => {
+                let previous = lock(&self.catching_up).replace(handle);
+                if let Some(previous) = previous {
+                    // It let go of the role, so it is about to end.
+                    let _ = previous.join();
+                }
+            }
+            Err(e) => {
+                log::warn!("{}: no thread to catch up with: {e}", self.stream.peer());
+                self.end(SLOW);
+            }
+        }
+    }
+
+    /// Writes as fast as the peer takes it, until nothing waits or the peer is too slow.
+    fn catch_up(self: Arc<Self>) {
+        let mut since = Instant::now();
+        loop {
+            let writable = self.stream.wait_writable(CATCH_UP_TICK).unwrap_or(true);
+            let mut writer = lock(&self.writer);
+            let state = self.state.load(Ordering::Acquire);
+            if !writable && state <= FINISHING && since.elapsed() < SLOW_PATIENCE {
+                continue;
+            }
+            if state == OVERFLOWN || since.elapsed() >= SLOW_PATIENCE {
+                self.give_up(&writer.rest);
+                return;
+            }
+            let progress = self.write_queued(&mut writer);
+            if writer.taken >= SLOW_PROGRESS {
+                since = Instant::now();
+                writer.taken = 0;
+            }
+            match progress {
+                Progress::Behind => {}
+                Progress::Over => return,
+                Progress::Drained => {
+                    writer.handed_over = false;
+                    drop(writer);
+                    fence(Ordering::SeqCst);
+                    self.flush();
+                    return;
+                }
+            }
+        }
+    }
+}
+
+/// Buffers for flushes, kept by all outboxes together: an idle peer has none.
+static SCRATCH: LazyLock<(Sender<Vec<u8>>, Receiver<Vec<u8>>)> =
+    LazyLock::new(|| bounded(SCRATCH_BUFFERS));
+
+fn take_scratch() -> Vec<u8> {
+    SCRATCH.1.try_recv().unwrap_or_default()
+}
+
+fn give_scratch(mut buffer: Vec<u8>) {
+    if buffer.capacity() <= 2 * BATCH {
+        buffer.clear();
+        let _ = SCRATCH.0.try_send(buffer);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::transport::Listener;
+    use std::io::{BufRead, BufReader, Read};
+
+    fn pair(farewell: Option<fn() -> Vec<u8>>) -> (Arc<Outbox>, Stream) {
+        let (listener, _waker) = Listener::bind("127.0.0.1:0").expect("loopback");
+        let address = listener.address().to_string();
+        let reader = Stream::connect(&address, Duration::from_secs(5)).expect("loopback");
+        let accepted = listener.accept().expect("loopback").expect("not woken");
+        (Arc::new(Outbox::new(Arc::new(accepted), farewell)), reader)
+    }
+
+    #[test]
+    fn many_pushers_lose_nothing_and_keep_their_order() {
+        const PUSHERS: usize = 8;
+        const LINES: usize = 5_000;
+        let (outbox, reader) = pair(None);
+        let mut next = [0; PUSHERS];
+        std::thread::scope(|scope| {
+            for pusher in 0..PUSHERS {
+                let outbox = &outbox;
+                scope.spawn(move || {
+                    for n in 0..LINES {
+                        assert!(outbox.push(format!("{pusher} {n}\n").into_bytes()));
+                        outbox.flush();
+                    }
+                });
+            }
+            let mut lines = BufReader::new(&reader).lines();
+            for _ in 0..PUSHERS * LINES {
+                let line = lines.next().expect("all lines come").expect("UTF-8");
+                let (pusher, n) = line.split_once(' ').expect("two numbers");
+                let expected = &mut next[pusher.parse::<usize>().expect("a number")];
+                assert_eq!(n.parse(), Ok(*expected), "of pusher {pusher}");
+                *expected += 1;
+            }
+        });
+        assert!(!outbox.is_behind());
+        outbox.close();
+    }
+
+    #[test]
+    fn a_peer_that_reads_late_gets_everything_and_then_the_end() {
+        let (outbox, reader) = pair(None);
+        let line: Line = vec![b'x'; 100_000].into();
+        for _ in 0..200 {
+            assert!(outbox.push(line.clone()));
+            outbox.flush();
+        }
+        assert!(outbox.is_behind(), "20 MB do not fit into a socket");
+        outbox.finish_with(b"bye\n".to_vec());
+        assert!(!outbox.push(line), "it takes nothing after the last line");
+        outbox.flush();
+        let mut all = Vec::new();
+        (&reader).read_to_end(&mut all).expect("a clean end");
+        assert_eq!(all.len(), 200 * 100_000 + 4);
+        assert!(all.ends_with(b"xbye\n"));
+        outbox.close();
+    }
+
+    #[test]
+    fn past_its_bound_a_peer_is_given_up_and_room_is_no_longer_waited_for() {
+        let (outbox, reader) = pair(Some(|| b"too slow\n".to_vec()));
+        let line: Line = Line::Shared(vec![b'x'; 1 << 20].into());
+        std::thread::scope(|scope| {
+            while outbox.push(line.clone()) {
+                outbox.flush();
+            }
+            assert!(outbox.is_over_half());
+            let waiting = scope.spawn(|| outbox.wait_for_room());
+            outbox.flush();
+            waiting.join().expect("the wait ends");
+        });
+        let mut rest = Vec::new();
+        let _ = (&reader).read_to_end(&mut rest);
+        assert!(rest.len() < OUTBOX_BYTES && outbox.was_too_slow());
+        outbox.close();
+        assert_eq!(outbox.waiting.len(), 0, "what waited is let go of");
+    }
+
+    #[test]
+    fn room_is_waited_for_while_the_peer_catches_up() {
+        let (outbox, reader) = pair(None);
+        let line: Line = Line::Shared(vec![b'x'; 1 << 20].into());
+        while !outbox.is_over_half() {
+            assert!(outbox.push(line.clone()));
+            outbox.flush();
+        }
+        std::thread::scope(|scope| {
+            let waiting = scope.spawn(|| {
+                outbox.wait_for_room();
+                assert!(outbox.is_open() && !outbox.is_over_half());
+            });
+            let mut sink = vec![0; 1 << 20];
+            while !waiting.is_finished() {
+                (&reader).read_exact(&mut sink).expect("more comes");
+            }
+        });
+        outbox.close();
+    }
+}

@@ -1,0 +1,16 @@
+//! The one way threads are started: with a name, and with an error where the system
+//! has no more of them.
+
+use std::io;
+use std::thread::{Builder, JoinHandle};
+
+/// Starts a thread with a name, which debuggers and panics show.
+///
+/// # Errors
+/// Where the system has no thread left.
+pub fn spawn<T: Send + 'static>(
+    name: &str,
+    body: impl FnOnce() -> T + Send + 'static,
+) -> io::Result<JoinHandle<T>> {
+    Builder::new().name(name.to_owned()).spawn(body)
+}
