@@ -234,10 +234,15 @@ impl Outbox {
         }
     }
 
-    /// Ends the connection at once, whatever is queued, and joins the thread that was
-    /// catching up, if any.
+    /// Ends the connection at once, whatever is queued.
     pub fn close(&self) {
         self.end(CLOSED);
+        self.settle();
+    }
+
+    /// Waits until no thread is catching up any more: everything is written, or the peer was
+    /// given up, or the connection has ended.
+    pub fn settle(&self) {
         let handle = lock(&self.catching_up).take();
         if let Some(handle) = handle {
             let _ = handle.join();

@@ -302,6 +302,11 @@ impl Status {
         Status::Lost,
     ];
 
+    /// Whether the command had been started, as far as the status tells.
+    pub fn has_started(self) -> bool {
+        matches!(self, Status::Done | Status::TimedOut | Status::Cancelled)
+    }
+
     /// The word on the wire.
     pub fn name(self) -> &'static str {
         match self {

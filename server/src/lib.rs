@@ -1,1 +1,37 @@
-//! x
+//! The server of Pecking Order: ranks clients in the order in which they dial in, and relays
+//! their commands to those who rank lower.
+//!
+//! ```
+//! use server::{Config, Server};
+//!
+//! let config = Config { listen: "127.0.0.1:0".into(), max_clients: 10, ..Config::default() };
+//! let running = Server::bind(config)?.spawn()?;
+//! println!("clients dial {}", running.address());
+//! // `stop` tells everybody, lets running commands end, and joins every thread.
+//! assert_eq!(running.stop()?, server::Ended::Drained);
+//! # Ok::<(), server::ServerError>(())
+//! ```
+
+mod answer;
+mod budget;
+mod clock;
+mod command;
+mod config;
+mod connection;
+mod dispatcher;
+mod drain;
+mod flushes;
+mod hub;
+mod keeper;
+mod member;
+mod refusals;
+mod roster;
+mod select;
+mod server;
+mod session;
+mod transcript;
+mod workload;
+
+pub use config::{Config, MAX_LINE_RANGE, MOST_CLIENTS};
+pub use server::{Ended, Handle, Running, Server, ServerError};
+pub use transcript::Transcript;

@@ -1,0 +1,136 @@
+//! How much output one target may still send for one command: its share of the whole
+//! without a window, what the sender has not yet consumed with one.
+
+use common::protocol::{Text, base64_len};
+use std::borrow::Cow;
+
+/// The output that one target may still send for one command.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Budget {
+    left: u64,
+    /// With a window: how much may be on its way.
+    window: Option<u64>,
+    cut: bool,
+}
+
+impl Budget {
+    /// Everything beyond this many bytes is cut.
+    pub(crate) fn share(bytes: u64) -> Budget {
+        Budget {
+            left: bytes,
+            window: None,
+            cut: false,
+        }
+    }
+
+    /// This many bytes may be on their way at a time.
+    pub(crate) fn window(bytes: u64) -> Budget {
+        Budget {
+            left: bytes,
+            window: Some(bytes),
+            cut: false,
+        }
+    }
+
+    /// Whether anything was cut.
+    pub(crate) fn was_cut(&self) -> bool {
+        self.cut
+    }
+
+    /// Notes that output was dropped for another reason.
+    pub(crate) fn set_cut(&mut self) {
+        self.cut = true;
+    }
+
+    /// The sender got through with some output; says how much of that was on its way.
+    pub(crate) fn consume(&mut self, bytes: u64) -> u64 {
+        let Some(window) = self.window else { return 0 };
+        let consumed = bytes.min(window - self.left);
+        self.left += consumed;
+        consumed
+    }
+
+    /// As much of a text as is left, cut at a character.
+    pub(crate) fn take_text<'a>(&mut self, text: Text<'a>) -> Text<'a> {
+        let allowed = self.take(text.as_str().len() as u64);
+        match text.as_str().len() - allowed {
+            0 => text,
+            _ => {
+                let end = text.as_str().floor_char_boundary(allowed);
+                self.left += (allowed - end) as u64;
+                cut(text, end)
+            }
+        }
+    }
+
+    /// As much of bytes in base64 as is left; `None` where it is no base64.
+    pub(crate) fn take_base64<'a>(&mut self, text: Text<'a>) -> Option<Text<'a>> {
+        let len = base64_len(text.as_str())?;
+        let allowed = self.take(len);
+        if allowed as u64 == len {
+            return Some(text);
+        }
+        // Four characters stand for three bytes; a part of three cannot be taken out.
+        self.left += (allowed % 3) as u64;
+        Some(cut(text, allowed / 3 * 4))
+    }
+
+    fn take(&mut self, bytes: u64) -> usize {
+        let allowed = bytes.min(self.left);
+        self.left -= allowed;
+        self.cut |= allowed < bytes;
+        allowed as usize
+    }
+}
+
+fn cut(text: Text<'_>, end: usize) -> Text<'_> {
+    Text(match text.0 {
+        Cow::Borrowed(text) => Cow::Borrowed(&text[..end]),
+        Cow::Owned(mut text) => {
+            text.truncate(end);
+            Cow::Owned(text)
+        }
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_share_is_cut_at_a_character_and_stays_cut() {
+        let mut budget = Budget::share(5);
+        assert_eq!(budget.take_text("ää".into()).as_str(), "ää");
+        assert!(!budget.was_cut());
+        assert_eq!(budget.take_text("ä".into()).as_str(), "");
+        assert!(budget.was_cut());
+        assert_eq!(budget.take_text("xy".into()).as_str(), "x");
+        assert_eq!(budget.consume(100), 0, "a share never comes back");
+    }
+
+    #[test]
+    fn a_window_comes_back_as_far_as_it_was_used() {
+        let mut budget = Budget::window(10);
+        assert_eq!(
+            budget.take_text("0123456789abc".into()).as_str(),
+            "0123456789"
+        );
+        assert_eq!(budget.consume(4), 4);
+        assert_eq!(budget.take_text("abcdefgh".into()).as_str(), "abcd");
+        assert_eq!(budget.consume(u64::MAX), 10);
+        assert_eq!(budget.consume(1), 0);
+    }
+
+    #[test]
+    fn base64_is_cut_at_whole_groups() {
+        let mut budget = Budget::share(4);
+        let taken = budget.take_base64("QUJDREVG".into()).expect("base64");
+        assert_eq!(taken.as_str(), "QUJD");
+        assert!(budget.was_cut());
+        assert_eq!(
+            budget.take_base64("QQ==".into()).expect("base64").as_str(),
+            "QQ=="
+        );
+        assert_eq!(budget.take_base64("Q".into()), None);
+    }
+}

@@ -1,0 +1,203 @@
+//! The command line of the server.
+
+use clap::{CommandFactory, Parser};
+use common::args;
+use common::console::Console;
+use common::selector::Selector;
+use server::{Config, MAX_LINE_RANGE, MOST_CLIENTS, Transcript};
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// Ranks clients in the order in which they dial in, and relays their commands to those who
+/// rank lower.
+///
+/// The first client has rank 0, the highest. What a client sends is executed by clients that
+/// rank below it, never by those above; what became of it comes back to the sender. When
+/// somebody leaves, everybody below moves up.
+#[derive(Debug, Parser)]
+#[command(name = "server", version, after_help = EXAMPLES)]
+pub(crate) struct Cli {
+    /// The most clients at a time, from 1 to 1000000
+    #[arg(value_name = "N", default_value_t = 5, value_parser = clients)]
+    pub(crate) clients: u32,
+
+    /// Where to listen; port 0 takes a free one and prints it
+    #[arg(long, value_name = "HOST:PORT", default_value = "127.0.0.1:5555", value_parser = args::address)]
+    pub(crate) listen: String,
+
+    /// Whom a command is for that names nobody: next, least-loaded, below, all, or a list such
+    /// as 1-3,web*
+    #[arg(long, value_name = "SELECTOR", default_value = "next", value_parser = selector)]
+    pub(crate) dispatch: Selector,
+
+    /// After how long a silence a client is asked for a sign of life, and how long it then has
+    /// to give one
+    #[arg(long, value_name = "DURATION", default_value = "5s", value_parser = args::positive_duration)]
+    pub(crate) heartbeat: Duration,
+
+    /// How long running commands may take to end once the server is told to stop
+    #[arg(long, value_name = "DURATION", default_value = "5s", value_parser = args::duration)]
+    pub(crate) drain: Duration,
+
+    /// The longest line a client may send once it has joined
+    #[arg(long, value_name = "SIZE", default_value = "1MiB", value_parser = line_size)]
+    pub(crate) max_line: usize,
+
+    /// The most commands that wait for one client; at most half of them from one sender
+    #[arg(long, value_name = "COMMANDS", default_value_t = 1024, value_parser = count)]
+    pub(crate) max_queue: usize,
+
+    /// The most bytes of commands that wait for one client; at most half of them from one
+    /// sender
+    #[arg(long, value_name = "SIZE", default_value = "16MiB", value_parser = queue_size)]
+    pub(crate) max_queue_bytes: usize,
+
+    /// The most commands that one client may have open
+    #[arg(long, value_name = "COMMANDS", default_value_t = 4096, value_parser = count)]
+    pub(crate) max_sends: usize,
+
+    /// Admit only clients that show the token on the first line of this file
+    #[arg(long, value_name = "FILE")]
+    pub(crate) token_file: Option<PathBuf>,
+
+    /// Print no transcript of who comes and goes
+    #[arg(long)]
+    pub(crate) quiet: bool,
+
+    /// Print a completion script for a shell, and end
+    #[arg(long, value_name = "SHELL")]
+    pub(crate) completions: Option<clap_complete::Shell>,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  server 10                            ten clients, on this machine only
+  server 500 --listen 0.0.0.0:5555     reachable from other machines
+  server --dispatch least-loaded       spread commands instead of passing them down
+  RUST_LOG=warn server --quiet         say nothing but what is wrong
+
+Who comes and goes is printed to standard output; everything else is logged to standard
+error (RUST_LOG: error, warn, info, debug). Ctrl-C drains: nothing new is taken, running
+commands get --drain to end, everybody is told. A second Ctrl-C ends at once.";
+
+fn clients(text: &str) -> Result<u32, String> {
+    let number = text.parse().ok().filter(|n| (1..=MOST_CLIENTS).contains(n));
+    number.ok_or_else(|| format!("expected a whole number from 1 to {MOST_CLIENTS}"))
+}
+
+fn count(text: &str) -> Result<usize, String> {
+    const MOST: usize = 1 << 20;
+    let number = text.parse().ok().filter(|n| (1..=MOST).contains(n));
+    number.ok_or_else(|| format!("expected a whole number from 1 to {MOST}"))
+}
+
+fn selector(text: &str) -> Result<Selector, String> {
+    text.parse()
+        .map_err(|e: common::selector::SelectorError| e.to_string())
+}
+
+fn line_size(text: &str) -> Result<usize, String> {
+    args::size(text, MAX_LINE_RANGE)
+}
+
+fn queue_size(text: &str) -> Result<usize, String> {
+    args::size(text, 1..=1 << 30)
+}
+
+impl Cli {
+    /// Reads the command line; what is printed where it is wrong, or asks for help.
+    pub(crate) fn read() -> Result<Cli, clap::Error> {
+        Cli::try_parse()
+    }
+
+    /// Prints the completion script for a shell.
+    pub(crate) fn print_completions(shell: clap_complete::Shell) {
+        clap_complete::generate(shell, &mut Cli::command(), "server", &mut std::io::stdout());
+    }
+
+    /// The token that the file has on its first line.
+    pub(crate) fn token(&self) -> anyhow::Result<Option<String>> {
+        use anyhow::Context;
+        let Some(path) = &self.token_file else {
+            return Ok(None);
+        };
+        let text = std::fs::read_to_string(path)
+            .with_context(|| format!("cannot read the token file {}", path.display()))?;
+        let token = text.lines().next().unwrap_or_default().trim();
+        anyhow::ensure!(
+            !token.is_empty(),
+            "the token file {} has an empty first line",
+            path.display()
+        );
+        Ok(Some(token.to_owned()))
+    }
+
+    /// What the server is told; the transcript goes to a console unless `--quiet`.
+    pub(crate) fn into_config(self, token: Option<String>, stdout: &Console) -> Config {
+        let transcript = match self.quiet {
+            true => Transcript::default(),
+            false => Transcript::to(stdout.clone()),
+        };
+        Config {
+            listen: self.listen,
+            max_clients: self.clients,
+            dispatch: self.dispatch,
+            heartbeat: self.heartbeat,
+            drain: self.drain,
+            max_line: self.max_line,
+            max_queue: self.max_queue,
+            max_queue_bytes: self.max_queue_bytes,
+            max_sends: self.max_sends,
+            token,
+            transcript,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn wrong_values_are_named_on_one_line() {
+        for (words, expected) in [
+            (
+                &["0"][..],
+                "'0' for '[N]': expected a whole number from 1 to 1000000",
+            ),
+            (&["ten"], "'ten' for '[N]'"),
+            (&["1000001"], "from 1 to 1000000"),
+            (&["--listen", "5555"], "expected HOST:PORT"),
+            (&["--dispatch", "7-3"], "reversed"),
+            (&["--heartbeat", "0s"], "above zero"),
+            (&["--drain", "soon"], "expected a duration"),
+            (&["--max-line", "1KiB"], "from 16.0 KiB to 16.0 MiB"),
+            (&["--max-queue", "0"], "from 1 to"),
+        ] {
+            let words = ["server"].iter().chain(words);
+            let error = Cli::try_parse_from(words).expect_err(expected);
+            let line = args::one_line_error(&error.to_string());
+            assert!(line.contains(expected) && !line.contains('\n'), "{line}");
+        }
+    }
+
+    #[test]
+    fn the_defaults_are_those_of_the_library() {
+        let cli = Cli::try_parse_from(["server"]).expect("no words are right");
+        let console = Console::start("test", std::io::sink()).expect("a thread");
+        let (config, default) = (cli.into_config(None, &console), Config::default());
+        let shown = |c: &Config| {
+            let c = Config {
+                transcript: Transcript::default(),
+                ..c.clone()
+            };
+            format!("{c:?}")
+        };
+        assert_eq!(shown(&config), shown(&default));
+    }
+}

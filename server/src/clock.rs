@@ -1,0 +1,173 @@
+//! One clock for everything that is due at a time: heartbeats, handshakes, lines that take
+//! too long, time-outs taken over, rank news, the drain. A socket's own read time-out would
+//! wake every idle client's thread for nothing, and starts anew with every byte.
+//!
+//! The clock only says what is due; `keeper` does it. Times are milliseconds since the
+//! server started, from the system's monotonic clock, so a wall clock that jumps changes
+//! nothing.
+
+use crate::connection::Connection;
+use crate::member::Member;
+use common::sync::{Condvar, Mutex, lock};
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
+use std::sync::{PoisonError, Weak};
+use std::time::{Duration, Instant};
+
+/// Something to look at.
+#[derive(Debug)]
+pub(crate) enum Due {
+    /// A connection's deadlines.
+    Look(Weak<Connection>),
+    /// A target's commands that should have been answered.
+    Overdue(Weak<Member>),
+    /// Ranks that changed.
+    RankNews,
+    /// The next step of the drain.
+    Drain,
+}
+
+struct Entry {
+    at: u64,
+    /// Entries of the same time keep their order.
+    order: u64,
+    due: Due,
+}
+
+impl PartialEq for Entry {
+    fn eq(&self, other: &Entry) -> bool {
+        (self.at, self.order) == (other.at, other.order)
+    }
+}
+
+impl Eq for Entry {}
+
+impl PartialOrd for Entry {
+    fn partial_cmp(&self, other: &Entry) -> Option<std::cmp::Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for Entry {
+    fn cmp(&self, other: &Entry) -> std::cmp::Ordering {
+        (self.at, self.order).cmp(&(other.at, other.order))
+    }
+}
+
+#[derive(Default)]
+struct Schedule {
+    entries: BinaryHeap<Reverse<Entry>>,
+    scheduled: u64,
+    stopped: bool,
+}
+
+pub(crate) struct Clock {
+    start: Instant,
+    schedule: Mutex<Schedule>,
+    changed: Condvar,
+}
+
+/// What was due, and how long ago: much later than it was due, the server itself stood
+/// still.
+pub(crate) struct Tick {
+    pub(crate) due: Due,
+    pub(crate) late: Duration,
+}
+
+impl Clock {
+    pub(crate) fn new() -> Clock {
+        Clock {
+            start: Instant::now(),
+            schedule: Mutex::default(),
+            changed: Condvar::new(),
+        }
+    }
+
+    /// Milliseconds since the server started; never 0, which stands for "not".
+    pub(crate) fn now(&self) -> u64 {
+        millis(self.start.elapsed()).saturating_add(1)
+    }
+
+    /// Has something looked at, at a time. The clock's thread is only woken where this is
+    /// earlier than all that it waits for.
+    pub(crate) fn schedule(&self, at: u64, due: Due) {
+        let mut schedule = lock(&self.schedule);
+        let is_first = schedule.entries.peek().is_none_or(|Reverse(e)| at < e.at);
+        schedule.scheduled += 1;
+        let order = schedule.scheduled;
+        schedule.entries.push(Reverse(Entry { at, order, due }));
+        drop(schedule);
+        if is_first {
+            self.changed.notify_one();
+        }
+    }
+
+    /// Waits for the next that is due; `None` once the clock was stopped.
+    pub(crate) fn next(&self) -> Option<Tick> {
+        let mut schedule = lock(&self.schedule);
+        loop {
+            if schedule.stopped {
+                return None;
+            }
+            let now = self.now();
+            let wait = match schedule.entries.peek() {
+                None => Duration::from_secs(3600),
+                Some(Reverse(entry)) if entry.at > now => Duration::from_millis(entry.at - now),
+                Some(_) => {
+                    let Reverse(entry) = schedule.entries.pop()?;
+                    let late = Duration::from_millis(now - entry.at);
+                    return Some(Tick {
+                        due: entry.due,
+                        late,
+                    });
+                }
+            };
+            let waited = self.changed.wait_timeout(schedule, wait);
+            schedule = waited.unwrap_or_else(PoisonError::into_inner).0;
+        }
+    }
+
+    pub(crate) fn stop(&self) {
+        lock(&self.schedule).stopped = true;
+        self.changed.notify_one();
+    }
+}
+
+/// A duration in whole milliseconds, as far as they can be counted.
+pub(crate) fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_due_comes_in_the_order_of_its_time() {
+        let clock = Clock::new();
+        let now = clock.now();
+        clock.schedule(now + 20, Due::Drain);
+        clock.schedule(now, Due::RankNews);
+        clock.schedule(now + 20, Due::RankNews);
+        let order: Vec<Tick> = (0..3).filter_map(|_| clock.next()).collect();
+        assert!(matches!(order[0].due, Due::RankNews));
+        assert!(matches!(order[1].due, Due::Drain));
+        assert!(matches!(order[2].due, Due::RankNews));
+        assert!(clock.now() >= now + 20);
+    }
+
+    #[test]
+    fn an_earlier_entry_and_a_stop_end_the_wait() {
+        let clock = Clock::new();
+        clock.schedule(clock.now() + 3_600_000, Due::Drain);
+        std::thread::scope(|scope| {
+            let first = scope.spawn(|| clock.next());
+            clock.schedule(clock.now(), Due::RankNews);
+            let tick = first.join().expect("no panic").expect("not stopped");
+            assert!(matches!(tick.due, Due::RankNews));
+            let second = scope.spawn(|| clock.next());
+            clock.stop();
+            assert!(second.join().expect("no panic").is_none());
+        });
+    }
+}

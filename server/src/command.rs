@@ -1,0 +1,246 @@
+//! One `send` that the server took: its targets, and the one door through which every
+//! outcome leaves.
+
+use crate::budget::Budget;
+use crate::flushes::Flushes;
+use crate::member::Member;
+use common::limits::{MAX_OUTPUT, MAX_OUTPUT_SHARE, MIN_OUTPUT_SHARE, MIN_WINDOW_SHARE};
+use common::message::{Id, RpcError, error_line, notification_line, result_line};
+use common::protocol::{Executed, Outcome, Status, Tally, Text, method};
+use common::sync::{Arc, Mutex, lock};
+use std::borrow::Cow;
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+/// A client that a command is for, and its rank as of when the command was taken.
+#[derive(Clone)]
+pub(crate) struct Target {
+    pub(crate) member: Arc<Member>,
+    pub(crate) rank: u32,
+}
+
+/// One `send`, from when it was taken to its last outcome.
+pub(crate) struct Command {
+    /// The id of its `execute` requests.
+    pub(crate) id: u64,
+    /// The sender's own id of the request.
+    pub(crate) send: Id,
+    pub(crate) sender: Arc<Member>,
+    /// Those who are to execute it, in rank order.
+    pub(crate) targets: Vec<Target>,
+    /// How long it may run, in milliseconds.
+    pub(crate) timeout: Option<u64>,
+    /// How much output the sender takes ahead, over all targets.
+    pub(crate) window: Option<u64>,
+    /// How many outcomes of each kind there were; `None` where the one outcome is the answer.
+    pub(crate) tally: Option<Counts>,
+}
+
+/// One command at one of its targets.
+#[derive(Clone)]
+pub(crate) struct Assignment {
+    pub(crate) command: Arc<Command>,
+    /// Which of the targets.
+    pub(crate) target: usize,
+}
+
+/// A tally in the making, without a lock.
+pub(crate) struct Counts {
+    of: [AtomicU32; Status::ALL.len()],
+    open: AtomicU32,
+}
+
+impl Counts {
+    /// Of a send that will have this many outcomes.
+    pub(crate) fn new(outcomes: u32) -> Counts {
+        Counts {
+            of: Default::default(),
+            open: AtomicU32::new(outcomes),
+        }
+    }
+
+    /// Counts an outcome; the tally, if it was the last one.
+    fn count(&self, status: Status) -> Option<Tally> {
+        self.of[status as usize].fetch_add(1, Ordering::Relaxed);
+        let is_last = self.open.fetch_sub(1, Ordering::AcqRel) == 1;
+        let counts = Status::ALL.iter().zip(&self.of);
+        is_last.then(|| {
+            counts
+                .map(|(s, n)| (*s, n.load(Ordering::Relaxed)))
+                .collect()
+        })
+    }
+}
+
+/// How a command ended at one target.
+#[derive(Debug, Default)]
+pub(crate) struct Ending<'a> {
+    pub(crate) executed: Executed<'a>,
+    pub(crate) message: Option<Text<'a>>,
+    pub(crate) elapsed_ms: Option<u64>,
+    pub(crate) started: Option<bool>,
+}
+
+impl Command {
+    /// How much output each target may send.
+    pub(crate) fn budget(&self) -> Budget {
+        let targets = (self.targets.len() as u64).max(1);
+        match self.window_share() {
+            Some(share) => Budget::window(share),
+            None => Budget::share((MAX_OUTPUT / targets).clamp(MIN_OUTPUT_SHARE, MAX_OUTPUT_SHARE)),
+        }
+    }
+
+    /// Each target's share of the window.
+    pub(crate) fn window_share(&self) -> Option<u64> {
+        let targets = (self.targets.len() as u64).max(1);
+        self.window
+            .map(|window| (window / targets).max(MIN_WINDOW_SHARE))
+    }
+
+    /// The one door of every outcome: tells the sender what became of the command at one
+    /// target. Whoever calls it took the command out of the target's table, or never put it
+    /// there, so it is called once for each.
+    pub(crate) fn conclude(
+        &self,
+        target: &Target,
+        status: Status,
+        ending: Ending<'_>,
+        flushes: &mut Flushes,
+    ) {
+        log::info!(
+            "#{}: {} (rank {}) {status}{}",
+            self.id,
+            target.member,
+            target.rank,
+            ending
+                .message
+                .as_ref()
+                .map_or(String::new(), |m| format!(": {}", m.as_str())),
+        );
+        let executed = ending.executed;
+        let outcome = Outcome {
+            send: self.tally.is_some().then(|| self.send.clone()),
+            exit_code: executed.exit_code,
+            signal: executed.signal,
+            stdout: executed.stdout,
+            stdout_base64: executed.stdout_base64,
+            stderr: executed.stderr,
+            stderr_base64: executed.stderr_base64,
+            elapsed_ms: ending.elapsed_ms,
+            truncated: executed.truncated,
+            message: ending.message,
+            started: ending.started,
+            ..Outcome::new(
+                target.member.id,
+                Cow::Borrowed(&*target.member.name),
+                target.rank,
+                status,
+            )
+        };
+        match &self.tally {
+            None => self.answer(result_line(self.send.clone(), &outcome), flushes),
+            Some(counts) => {
+                // Pushed before it is counted, so that the tally comes after all of them.
+                self.tell(notification_line(method::OUTCOME, &outcome), flushes);
+                if let Some(tally) = counts.count(status) {
+                    self.answer(result_line(self.send.clone(), &tally), flushes);
+                }
+            }
+        }
+    }
+
+    /// Ends a send to one target that was not taken after all.
+    pub(crate) fn refuse(&self, error: &RpcError, flushes: &mut Flushes) {
+        self.answer(error_line(Some(self.send.clone()), error), flushes);
+    }
+
+    /// Tells the sender something.
+    pub(crate) fn tell(&self, line: Vec<u8>, flushes: &mut Flushes) {
+        let outbox = &self.sender.connection.outbox;
+        outbox.push(line);
+        flushes.add(outbox);
+    }
+
+    /// Answers the sender's request. Its id is free before the answer is out, so that it may
+    /// be used again at once.
+    fn answer(&self, line: Vec<u8>, flushes: &mut Flushes) {
+        self.sender.sends.close(&self.send);
+        self.tell(line, flushes);
+    }
+}
+
+impl Assignment {
+    /// Whom it was given to.
+    pub(crate) fn to(&self) -> &Target {
+        &self.command.targets[self.target]
+    }
+
+    /// [`Command::conclude`] for this target.
+    pub(crate) fn conclude(&self, status: Status, ending: Ending<'_>, flushes: &mut Flushes) {
+        self.command.conclude(self.to(), status, ending, flushes);
+    }
+}
+
+/// The sends that one client has open, by its own ids.
+#[derive(Default)]
+pub(crate) struct OpenSends(Mutex<HashMap<Id, Arc<Command>>>);
+
+impl OpenSends {
+    pub(crate) fn open(&self, command: &Arc<Command>) {
+        lock(&self.0).insert(command.send.clone(), Arc::clone(command));
+    }
+
+    fn close(&self, send: &Id) {
+        let closed = lock(&self.0).remove(send);
+        // It may be the last handle to other members: let go of it without the lock.
+        drop(closed);
+    }
+
+    pub(crate) fn get(&self, send: &Id) -> Option<Arc<Command>> {
+        lock(&self.0).get(send).cloned()
+    }
+
+    pub(crate) fn is_open(&self, send: &Id) -> bool {
+        lock(&self.0).contains_key(send)
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        lock(&self.0).len()
+    }
+
+    pub(crate) fn take_all(&self) -> Vec<Arc<Command>> {
+        lock(&self.0).drain().map(|(_, command)| command).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_last_outcome_of_many_threads_gives_the_tally() {
+        let counts = Counts::new(8);
+        let tallies: Vec<Tally> = std::thread::scope(|scope| {
+            let threads: Vec<_> = (0..8)
+                .map(|n| {
+                    let status = if n % 2 == 0 {
+                        Status::Done
+                    } else {
+                        Status::Lost
+                    };
+                    let counts = &counts;
+                    scope.spawn(move || counts.count(status))
+                })
+                .collect();
+            threads
+                .into_iter()
+                .filter_map(|t| t.join().expect("no panic"))
+                .collect()
+        });
+        let [tally] = tallies.as_slice() else {
+            panic!("one thread is the last, not {}", tallies.len());
+        };
+        assert_eq!((tally.of(Status::Done), tally.of(Status::Lost)), (4, 4));
+    }
+}

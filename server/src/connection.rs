@@ -1,0 +1,308 @@
+//! One socket, joined or not: what everybody may know of it, and its deadlines.
+
+use crate::clock::millis;
+use common::limits::{LINE_DEADLINE, LINGER};
+use common::message::{Code, RpcError, error_line, notification_line};
+use common::outbox::{Line, Outbox};
+use common::protocol::{Bye, ByeReason, method};
+use common::sync::{Arc, Mutex, lock};
+use common::transport::Stream;
+use std::borrow::Cow;
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
+
+/// How long a connection may take to join, whatever trickles in.
+pub(crate) const HANDSHAKE: Duration = Duration::from_secs(5);
+
+/// One socket and its outbox. Times are the [`Clock`](crate::clock::Clock)'s; 0 is "not".
+pub(crate) struct Connection {
+    pub(crate) stream: Arc<Stream>,
+    pub(crate) outbox: Arc<Outbox>,
+    accepted: u64,
+    joined: AtomicBool,
+    /// When it last gave a sign of life.
+    heard: AtomicU64,
+    /// When it was asked for one and has not given it yet, and with which id.
+    pinged: AtomicU64,
+    ping: AtomicU64,
+    /// Since when a line is incomplete.
+    line_since: AtomicU64,
+    /// Since when it is being closed.
+    closing: AtomicU64,
+    /// Why it ends, where that is not its peer's own doing.
+    why: Mutex<Option<Cow<'static, str>>>,
+}
+
+/// What a connection's deadlines ask for.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Verdict {
+    /// Nothing until then.
+    LookAt(u64),
+    /// A sign of life is to be asked for.
+    Ping,
+    /// It did not join in time.
+    IdleHandshake,
+    /// A line took too long.
+    LineTooSlow,
+    /// It did not give a sign of life.
+    Silent,
+    /// It had time enough to take its last lines.
+    Cut,
+}
+
+impl Connection {
+    pub(crate) fn new(stream: Stream, now: u64) -> Connection {
+        let stream = Arc::new(stream);
+        let outbox = Outbox::new(Arc::clone(&stream), Some(slow_consumer_line));
+        Connection {
+            stream,
+            outbox: Arc::new(outbox),
+            accepted: now,
+            joined: AtomicBool::new(false),
+            heard: AtomicU64::new(now),
+            pinged: AtomicU64::new(0),
+            ping: AtomicU64::new(0),
+            line_since: AtomicU64::new(0),
+            closing: AtomicU64::new(0),
+            why: Mutex::new(None),
+        }
+    }
+
+    pub(crate) fn peer(&self) -> SocketAddr {
+        self.stream.peer()
+    }
+
+    pub(crate) fn set_joined(&self) {
+        self.joined.store(true, Ordering::Relaxed);
+    }
+
+    /// It gave a sign of life.
+    pub(crate) fn hear(&self, now: u64) {
+        self.heard.store(now, Ordering::Relaxed);
+        self.pinged.store(0, Ordering::Relaxed);
+    }
+
+    /// Notes whether a line has begun and not ended.
+    pub(crate) fn set_partial_line(&self, partial: bool, now: u64) {
+        let since = self.line_since.load(Ordering::Relaxed);
+        match (partial, since) {
+            (true, 0) => self.line_since.store(now, Ordering::Relaxed),
+            (false, 1..) => self.line_since.store(0, Ordering::Relaxed),
+            _ => {}
+        }
+    }
+
+    /// Whether an answer is that of the ping it was last asked.
+    pub(crate) fn is_ping(&self, id: u64) -> bool {
+        self.ping.load(Ordering::Relaxed) == id
+    }
+
+    /// Asks for a sign of life, under an id.
+    pub(crate) fn ask_for_life(&self, id: u64, now: u64) {
+        self.ping.store(id, Ordering::Relaxed);
+        self.pinged.store(now, Ordering::Relaxed);
+        self.outbox.push(common::message::request_line(
+            id.into(),
+            method::PING,
+            common::protocol::Empty {},
+        ));
+        self.outbox.flush();
+    }
+
+    /// Closes it once what is queued, and `last`, is written. Its session then waits for the
+    /// peer to close its half, until the deadline.
+    pub(crate) fn finish(&self, last: Option<Line>, now: u64) {
+        let _ = self
+            .closing
+            .compare_exchange(0, now, Ordering::Relaxed, Ordering::Relaxed);
+        match last {
+            Some(line) => self.outbox.finish_with(line),
+            None => self.outbox.finish(),
+        }
+        self.outbox.flush();
+    }
+
+    /// Says `bye` and closes.
+    pub(crate) fn bye(&self, reason: ByeReason, message: &str, now: u64) {
+        self.blame(message.to_owned());
+        self.finish(Some(bye_line(reason, message).into()), now);
+    }
+
+    /// Notes why it ends; the first reason stays.
+    pub(crate) fn blame(&self, why: impl Into<Cow<'static, str>>) {
+        lock(&self.why).get_or_insert(why.into());
+    }
+
+    /// Why it ended, where that was not its peer's own doing.
+    pub(crate) fn why(&self) -> Option<Cow<'static, str>> {
+        if self.outbox.was_too_slow() {
+            return Some("it did not take what was sent to it".into());
+        }
+        lock(&self.why).clone()
+    }
+
+    /// Looks at its deadlines. `resumed` is when the server itself last stood still: nobody
+    /// is blamed for silence before that.
+    pub(crate) fn verdict(&self, now: u64, heartbeat: Duration, resumed: u64) -> Verdict {
+        let load = |time: &AtomicU64| time.load(Ordering::Relaxed);
+        let after = |time: u64, wait: Duration| time.saturating_add(millis(wait));
+        let closing = load(&self.closing);
+        if closing > 0 {
+            return due(after(closing, LINGER), now, Verdict::Cut);
+        }
+        if !self.joined.load(Ordering::Relaxed) {
+            // Once it has joined, its heartbeats may be due earlier than this.
+            let soon = now.saturating_add(millis(heartbeat));
+            return match due(after(self.accepted, HANDSHAKE), now, Verdict::IdleHandshake) {
+                Verdict::LookAt(at) => Verdict::LookAt(at.min(soon)),
+                verdict => verdict,
+            };
+        }
+        let mut next = now.saturating_add(millis(LINE_DEADLINE.min(heartbeat)));
+        let line_since = load(&self.line_since);
+        if line_since > 0 {
+            match due(after(line_since, LINE_DEADLINE), now, Verdict::LineTooSlow) {
+                Verdict::LookAt(at) => next = next.min(at),
+                verdict => return verdict,
+            }
+        }
+        if self.outbox.is_over_half() {
+            // It is not read from meanwhile, so its silence is no sign.
+            return Verdict::LookAt(next);
+        }
+        let pinged = load(&self.pinged);
+        let silence = match pinged > resumed {
+            true => due(after(pinged, heartbeat), now, Verdict::Silent),
+            false => due(
+                after(load(&self.heard).max(resumed), heartbeat),
+                now,
+                Verdict::Ping,
+            ),
+        };
+        match silence {
+            Verdict::LookAt(at) => Verdict::LookAt(next.min(at)),
+            verdict => verdict,
+        }
+    }
+}
+
+fn due(at: u64, now: u64, verdict: Verdict) -> Verdict {
+    if now >= at {
+        verdict
+    } else {
+        Verdict::LookAt(at)
+    }
+}
+
+pub(crate) fn bye_line(reason: ByeReason, message: &str) -> Vec<u8> {
+    let message = Cow::Borrowed(message);
+    notification_line(method::BYE, Bye { reason, message })
+}
+
+fn slow_consumer_line() -> Vec<u8> {
+    bye_line(
+        ByeReason::SlowConsumer,
+        "you did not take what was sent to you; read faster, or ask for less at a time",
+    )
+}
+
+/// The last line for a peer whose line took too long.
+pub(crate) fn line_too_slow() -> Line {
+    let message = format!(
+        "the line was not complete {} s after its first byte",
+        LINE_DEADLINE.as_secs()
+    );
+    error_line(None, &RpcError::new(Code::InvalidRequest, message)).into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use common::transport::Listener;
+
+    const HEARTBEAT: Duration = Duration::from_secs(5);
+
+    fn connection(now: u64) -> Connection {
+        let (listener, _waker) = Listener::bind("127.0.0.1:0").expect("loopback");
+        let address = listener.address().to_string();
+        let _dialled = Stream::connect(&address, HEARTBEAT).expect("loopback");
+        Connection::new(
+            listener.accept().expect("loopback").expect("not woken"),
+            now,
+        )
+    }
+
+    #[test]
+    fn a_connection_must_join_in_time() {
+        let connection = connection(100);
+        assert_eq!(
+            connection.verdict(5099, HEARTBEAT, 0),
+            Verdict::LookAt(5100)
+        );
+        let short = Duration::from_secs(1);
+        assert_eq!(connection.verdict(200, short, 0), Verdict::LookAt(1200));
+        connection.hear(5000);
+        assert_eq!(
+            connection.verdict(5100, HEARTBEAT, 0),
+            Verdict::IdleHandshake
+        );
+        connection.finish(None, 5100);
+        assert_eq!(
+            connection.verdict(7099, HEARTBEAT, 0),
+            Verdict::LookAt(7100)
+        );
+        assert_eq!(connection.verdict(7100, HEARTBEAT, 0), Verdict::Cut);
+    }
+
+    #[test]
+    fn silence_is_asked_about_once_and_then_ends_it() {
+        let connection = connection(100);
+        connection.set_joined();
+        assert_eq!(
+            connection.verdict(5099, HEARTBEAT, 0),
+            Verdict::LookAt(5100)
+        );
+        assert_eq!(connection.verdict(5100, HEARTBEAT, 0), Verdict::Ping);
+        connection.ask_for_life(7, 5100);
+        assert!(connection.is_ping(7));
+        assert_eq!(
+            connection.verdict(10_099, HEARTBEAT, 0),
+            Verdict::LookAt(10_100)
+        );
+        assert_eq!(connection.verdict(10_100, HEARTBEAT, 0), Verdict::Silent);
+        // The server itself stood still: it asks again.
+        assert_eq!(
+            connection.verdict(20_000, HEARTBEAT, 19_000),
+            Verdict::LookAt(24_000)
+        );
+        assert_eq!(connection.verdict(24_000, HEARTBEAT, 19_000), Verdict::Ping);
+        connection.hear(24_000);
+        assert_eq!(
+            connection.verdict(24_001, HEARTBEAT, 0),
+            Verdict::LookAt(29_000)
+        );
+    }
+
+    #[test]
+    fn a_line_that_never_ends_is_noticed_whatever_the_heartbeat() {
+        let connection = connection(100);
+        connection.set_joined();
+        connection.set_partial_line(true, 1000);
+        connection.set_partial_line(true, 50_000);
+        connection.hear(60_999);
+        assert_eq!(
+            connection.verdict(60_999, 3600 * HEARTBEAT, 0),
+            Verdict::LookAt(61_000)
+        );
+        assert_eq!(
+            connection.verdict(61_000, HEARTBEAT, 0),
+            Verdict::LineTooSlow
+        );
+        connection.set_partial_line(false, 61_000);
+        assert!(matches!(
+            connection.verdict(61_000, HEARTBEAT, 0),
+            Verdict::LookAt(_)
+        ));
+    }
+}

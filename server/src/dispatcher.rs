@@ -1,0 +1,245 @@
+//! Takes a `send`: finds its targets, registers it with each, and has it executed. Also the
+//! ways in which a command ends early because of its sender.
+//!
+//! Three orders make it sound. `accepted` is pushed before the first target is told.
+//! Whether a target is still here is looked at under the lock of its own table, in the act
+//! of registering. And taking a command out of that table is the single act that decides
+//! its outcome.
+
+use crate::command::{Assignment, Command, Counts, Ending, Target};
+use crate::flushes::Flushes;
+use crate::hub::Hub;
+use crate::member::Member;
+use crate::refusals::Refusals;
+use crate::select::{Found, Selection, select};
+use crate::workload::{Cancelled, Registered};
+use common::limits::MAX_OUTPUT;
+use common::message::{Code, Id, RpcError, clip, notification_line, request_line};
+use common::outbox::Line;
+use common::protocol::{Accepted, Execute, Send, Status, Words, method};
+use common::selector::Selector;
+use common::sync::Arc;
+
+/// Takes a `send` of a client's, whose answer then comes by itself.
+///
+/// # Errors
+/// What the client is to be answered at once.
+pub(crate) fn send(
+    hub: &Hub,
+    sender: &Arc<Member>,
+    id: Id,
+    request: &Send<'_>,
+    refusals: &mut Refusals,
+    flushes: &mut Flushes,
+) -> Result<(), RpcError> {
+    check_numbers(request)?;
+    let selector = match &request.to {
+        Some(to) => &to
+            .as_str()
+            .parse::<Selector>()
+            .map_err(|e| RpcError::new(Code::InvalidParams, format!("params.to: {e}")))?,
+        None => &hub.config.dispatch,
+    };
+    if hub.roster.is_draining() {
+        return Err(shutting_down());
+    }
+    if sender.sends.len() >= hub.config.max_sends {
+        let message = format!(
+            "you have {} sends open, the most allowed; wait for an outcome",
+            hub.config.max_sends
+        );
+        return Err(RpcError::new(Code::Busy, message));
+    }
+    let selection = select(&hub.roster, sender, selector)?;
+    take(hub, sender, id, request, selection, refusals, flushes);
+    Ok(())
+}
+
+fn check_numbers(request: &Send<'_>) -> Result<(), RpcError> {
+    let wrong = |message: String| Err(RpcError::new(Code::InvalidParams, message));
+    if request.timeout_ms == Some(0) {
+        return wrong("params.timeout_ms is 0; it must be at least 1".into());
+    }
+    match request.window {
+        Some(window) if !(1..=MAX_OUTPUT).contains(&window) => wrong(format!(
+            "params.window is {window}; it must be from 1 to {MAX_OUTPUT}"
+        )),
+        _ => Ok(()),
+    }
+}
+
+fn shutting_down() -> RpcError {
+    RpcError::new(
+        Code::ShuttingDown,
+        "the server is shutting down; it takes nothing new",
+    )
+}
+
+/// The command is taken from here on: every target has exactly one outcome.
+fn take(
+    hub: &Hub,
+    sender: &Arc<Member>,
+    send: Id,
+    request: &Send<'_>,
+    selection: Selection,
+    refusals: &mut Refusals,
+    flushes: &mut Flushes,
+) {
+    let sender_rank = selection.sender_rank;
+    let (targets, outranked, tally) = match selection.found {
+        Found::One(target) => (vec![target], Vec::new(), None),
+        Found::Many { execute, outranked } => {
+            let counts = Counts::new((execute.len() + outranked.len()) as u32);
+            (execute, outranked, Some(counts))
+        }
+    };
+    let command = Arc::new(Command {
+        id: hub.next_id(),
+        send,
+        sender: Arc::clone(sender),
+        targets,
+        timeout: request.timeout_ms,
+        window: request.window,
+        tally,
+    });
+    log::info!(
+        "#{}: {sender} (rank {sender_rank}) sends {} to {}",
+        command.id,
+        clip(request.command.raw().get()),
+        describe(&command.targets, outranked.len()),
+    );
+    sender.sends.open(&command);
+    if command.tally.is_some() {
+        let accepted = Accepted {
+            send: command.send.clone(),
+            targets: (command.targets.len() + outranked.len()) as u32,
+        };
+        command.tell(notification_line(method::ACCEPTED, accepted), flushes);
+    }
+    for target in &outranked {
+        command.conclude(target, Status::Outranked, Ending::default(), flushes);
+        refusals.tell(
+            target,
+            sender,
+            sender_rank,
+            request.command,
+            hub.clock.now(),
+            flushes,
+        );
+    }
+    distribute(
+        hub,
+        &command,
+        execute_line(&command, sender_rank, request.command),
+        flushes,
+    );
+}
+
+/// For the log: whom a command is for.
+fn describe(targets: &[Target], outranked: usize) -> String {
+    match (targets, outranked) {
+        ([only], 0) => format!("{} (rank {})", only.member, only.rank),
+        (_, 0) => format!("{} clients", targets.len()),
+        _ => format!(
+            "{} clients, {outranked} of which outrank it",
+            targets.len() + outranked
+        ),
+    }
+}
+
+fn execute_line(command: &Command, sender_rank: u32, words: Words<'_>) -> Vec<u8> {
+    let execute = Execute {
+        from: command.sender.origin(sender_rank),
+        command: words,
+        timeout_ms: command.timeout,
+        window: command.window_share(),
+    };
+    request_line(command.id.into(), method::EXECUTE, execute)
+}
+
+/// Registers a command with each of its targets.
+fn distribute(hub: &Hub, command: &Arc<Command>, line: Vec<u8>, flushes: &mut Flushes) {
+    // One line is written once, however many get it.
+    let mut line = match command.targets.len() {
+        1 => Line::Own(line),
+        _ => Line::Shared(line.into()),
+    };
+    for (at, target) in command.targets.iter().enumerate() {
+        let line = match &mut line {
+            Line::Own(line) => Line::Own(std::mem::take(line)),
+            Line::Shared(line) => Line::Shared(Arc::clone(line)),
+        };
+        let assignment = Assignment {
+            command: Arc::clone(command),
+            target: at,
+        };
+        let (registered, watch) =
+            target
+                .member
+                .workload
+                .register(assignment, line, hub.queue_bounds(), hub.clock.now());
+        hub.watch(&target.member, watch);
+        registration_ended(command, target, &registered, flushes);
+    }
+}
+
+fn registration_ended(
+    command: &Command,
+    target: &Target,
+    registered: &Registered,
+    flushes: &mut Flushes,
+) {
+    let (status, ending) = match registered {
+        Registered::Started => {
+            flushes.add(&target.member.connection.outbox);
+            return;
+        }
+        Registered::Waiting => return,
+        Registered::Gone => {
+            let started = Some(false);
+            (
+                Status::Lost,
+                Ending {
+                    started,
+                    ..Ending::default()
+                },
+            )
+        }
+        Registered::Draining => (Status::Cancelled, Ending::default()),
+        Registered::Busy if command.tally.is_none() => {
+            let message = format!(
+                "the queue of {} (rank {}), or your share of it, is full; wait for an outcome",
+                target.member, target.rank
+            );
+            log::info!(
+                "#{}: {} (rank {}) busy",
+                command.id,
+                target.member,
+                target.rank
+            );
+            return command.refuse(&RpcError::new(Code::Busy, message), flushes);
+        }
+        Registered::Busy => (Status::Busy, Ending::default()),
+    };
+    command.conclude(target, status, ending, flushes);
+}
+
+/// Ends a command early, at each target that has not answered yet.
+pub(crate) fn cancel(hub: &Hub, command: &Arc<Command>, flushes: &mut Flushes) {
+    for target in &command.targets {
+        let connection = &target.member.connection;
+        let (cancelled, watch) =
+            target
+                .member
+                .workload
+                .cancel(command.id, connection, hub.clock.now());
+        hub.watch(&target.member, watch);
+        match cancelled {
+            Cancelled::Waiting => {
+                command.conclude(target, Status::Cancelled, Ending::default(), flushes);
+            }
+            Cancelled::Running => flushes.add(&connection.outbox),
+            Cancelled::Unknown => {}
+        }
+    }
+}

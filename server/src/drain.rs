@@ -1,0 +1,101 @@
+//! The end of a server: it takes nothing new, ends what waits, lets what runs end within
+//! the drain time, says `bye` to everybody, and stops.
+
+use crate::clock::{Due, millis};
+use crate::flushes::Flushes;
+use crate::hub::Hub;
+use crate::member::Member;
+use common::protocol::ByeReason;
+use common::sync::Arc;
+use std::sync::atomic::Ordering;
+
+/// How often the drain looks who is done. It is a matter of seconds, once in a server's life.
+const STEP_MS: u64 = 10;
+
+/// How long everybody may take, once told, to close the connection.
+const LAST_LINES_MS: u64 = 500;
+
+const MESSAGE: &str = "the server is shutting down";
+
+/// How far the drain is.
+#[derive(Default)]
+pub(crate) enum Drain {
+    #[default]
+    NotBegun,
+    /// Those here who have not been told yet, until the drain time is over.
+    Waiting {
+        members: Vec<Arc<Member>>,
+        until: u64,
+    },
+    /// Everybody was told; connections are cut at this time.
+    Leaving { until: u64 },
+    /// Nobody is accepted any more, and whoever is still connected is cut.
+    Cutting,
+}
+
+impl Drain {
+    /// Looks what can be done now, and comes back soon while there is more to do.
+    pub(crate) fn step(&mut self, hub: &Arc<Hub>) {
+        let now = hub.clock.now();
+        if hub.abort_requested.load(Ordering::Acquire) {
+            self.begin_if_not_begun(hub, now);
+            *self = Drain::Leaving { until: now };
+        }
+        let mut flushes = Flushes::default();
+        match self {
+            Drain::NotBegun => self.begin_if_not_begun(hub, now),
+            Drain::Waiting { members, until } => {
+                let is_over = now >= *until;
+                if is_over {
+                    for member in members.iter() {
+                        hub.conclude_all(member.workload.give_up(), &mut flushes);
+                    }
+                    flushes.flush();
+                }
+                members.retain(|member| {
+                    let is_busy = member.workload.running() > 0 || member.sends.len() > 0;
+                    let stays = is_busy && !is_over;
+                    if !stays {
+                        member.connection.bye(ByeReason::ShuttingDown, MESSAGE, now);
+                    }
+                    stays
+                });
+                if members.is_empty() {
+                    *self = Drain::Leaving {
+                        until: now + LAST_LINES_MS,
+                    };
+                    for connection in hub.connections() {
+                        connection.bye(ByeReason::ShuttingDown, MESSAGE, now);
+                    }
+                }
+            }
+            Drain::Leaving { until } => {
+                if hub.connections().is_empty() || now >= *until {
+                    hub.stop_accepting();
+                    *self = Drain::Cutting;
+                }
+            }
+            Drain::Cutting => {
+                for connection in hub.connections() {
+                    connection.stream.shutdown();
+                }
+            }
+        }
+        drop(flushes);
+        hub.clock.schedule(now + STEP_MS, Due::Drain);
+    }
+
+    fn begin_if_not_begun(&mut self, hub: &Hub, now: u64) {
+        if !matches!(self, Drain::NotBegun) {
+            return;
+        }
+        let members: Vec<Arc<Member>> = hub.roster.drain().into_iter().map(|p| p.member).collect();
+        log::info!("shutting down: {} clients are told", members.len());
+        let mut flushes = Flushes::default();
+        for member in &members {
+            hub.conclude_all(member.workload.drain(), &mut flushes);
+        }
+        let until = now.saturating_add(millis(hub.config.drain));
+        *self = Drain::Waiting { members, until };
+    }
+}

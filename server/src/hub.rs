@@ -1,0 +1,140 @@
+//! What all threads of one server share.
+
+use crate::clock::{Clock, Due};
+use crate::command::Ending;
+use crate::config::Config;
+use crate::connection::Connection;
+use crate::flushes::Flushes;
+use crate::member::Member;
+use crate::roster::Roster;
+use crate::workload::{Ended, QueueBounds};
+use common::protocol::{Executed, Status};
+use common::sync::{Arc, Mutex, lock};
+use common::transport::Waker;
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+/// How long rank news wait for more of their kind: nobody notices it, and many who leave
+/// at once are told as one.
+const NEWS_DELAY_MS: u64 = 10;
+
+/// What all threads of one server share.
+pub(crate) struct Hub {
+    pub(crate) config: Config,
+    pub(crate) roster: Roster,
+    pub(crate) clock: Clock,
+    /// Everybody who is connected, joined or not.
+    connections: Mutex<HashMap<u64, Arc<Connection>>>,
+    /// For the ids of what the server asks of clients.
+    next_id: AtomicU64,
+    news_scheduled: AtomicBool,
+    /// No rank news before this time.
+    pub(crate) news_after: AtomicU64,
+    pub(crate) drain_requested: AtomicBool,
+    pub(crate) abort_requested: AtomicBool,
+    waker: Waker,
+}
+
+impl Hub {
+    pub(crate) fn new(config: Config, waker: Waker) -> Hub {
+        Hub {
+            roster: Roster::new(config.max_clients, config.transcript.clone()),
+            config,
+            clock: Clock::new(),
+            connections: Mutex::default(),
+            next_id: AtomicU64::new(1),
+            news_scheduled: AtomicBool::new(false),
+            news_after: AtomicU64::new(0),
+            drain_requested: AtomicBool::new(false),
+            abort_requested: AtomicBool::new(false),
+            waker,
+        }
+    }
+
+    /// An id for a request of the server's, never given before.
+    pub(crate) fn next_id(&self) -> u64 {
+        self.next_id.fetch_add(1, Ordering::Relaxed)
+    }
+
+    pub(crate) fn queue_bounds(&self) -> QueueBounds {
+        QueueBounds {
+            commands: self.config.max_queue,
+            bytes: self.config.max_queue_bytes,
+        }
+    }
+
+    /// Notes a connection, and has the clock look at it; the number to forget it by.
+    pub(crate) fn connected(&self, connection: &Arc<Connection>) -> u64 {
+        let number = self.next_id();
+        lock(&self.connections).insert(number, Arc::clone(connection));
+        self.look_soon(connection);
+        number
+    }
+
+    pub(crate) fn disconnected(&self, number: u64) {
+        let connection = lock(&self.connections).remove(&number);
+        drop(connection);
+    }
+
+    pub(crate) fn connections(&self) -> Vec<Arc<Connection>> {
+        lock(&self.connections).values().cloned().collect()
+    }
+
+    /// Has the clock look at a connection's deadlines, for the first time or after they
+    /// became earlier.
+    pub(crate) fn look_soon(&self, connection: &Arc<Connection>) {
+        use crate::connection::Verdict;
+        let now = self.clock.now();
+        let at = match connection.verdict(now, self.config.heartbeat, 0) {
+            Verdict::LookAt(at) => at,
+            _ => now,
+        };
+        self.clock
+            .schedule(at, Due::Look(Arc::downgrade(connection)));
+    }
+
+    /// Has the clock look for overdue answers of a member.
+    pub(crate) fn watch(&self, member: &Arc<Member>, at: Option<u64>) {
+        if let Some(at) = at {
+            self.clock
+                .schedule(at, Due::Overdue(Arc::downgrade(member)));
+        }
+    }
+
+    /// Has those told, soon, whose rank changed.
+    pub(crate) fn schedule_news(&self) {
+        if !self.news_scheduled.swap(true, Ordering::AcqRel) {
+            let soon = self.clock.now() + NEWS_DELAY_MS;
+            let at = soon.max(self.news_after.load(Ordering::Relaxed));
+            self.clock.schedule(at, Due::RankNews);
+        }
+    }
+
+    /// Rank news that come from now on need an appointment of their own.
+    pub(crate) fn news_are_told(&self) {
+        self.news_scheduled.store(false, Ordering::Release);
+    }
+
+    /// Ends the wait for connections; nobody is accepted any more.
+    pub(crate) fn stop_accepting(&self) {
+        self.waker.wake();
+    }
+
+    /// Tells the senders of commands that were taken out of somebody's table.
+    pub(crate) fn conclude_all(&self, ended: Vec<Ended>, flushes: &mut Flushes) {
+        let now = self.clock.now();
+        for ended in ended {
+            let is_lost = ended.status == Status::Lost;
+            let ending = Ending {
+                executed: Executed {
+                    truncated: ended.truncated,
+                    ..Executed::default()
+                },
+                elapsed_ms: ended.since.filter(|_| !is_lost).map(|since| now - since),
+                started: is_lost.then_some(ended.since.is_some()),
+                message: None,
+            };
+            ended.assignment.conclude(ended.status, ending, flushes);
+        }
+    }
+}

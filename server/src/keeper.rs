@@ -1,0 +1,123 @@
+//! Does what the clock says is due.
+
+use crate::clock::{Due, Tick, millis};
+use crate::connection::{Connection, Verdict, line_too_slow};
+use crate::drain;
+use crate::flushes::Flushes;
+use crate::hub::Hub;
+use crate::member::Member;
+use common::message::notification_line;
+use common::protocol::{ByeReason, Rank, method};
+use common::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+/// Something that is due this much late was so because the server itself stood still: no
+/// scheduler keeps a thread waiting that long.
+const STOOD_STILL: Duration = Duration::from_secs(2);
+
+/// News take at most one part in this many of the time.
+const NEWS_SHARE: u64 = 10;
+
+/// How long somebody who is behind is spared rank news.
+const NEWS_RETRY_MS: u64 = 100;
+
+/// Does what is due until the clock is stopped.
+pub(crate) fn run(hub: &Arc<Hub>) {
+    let mut resumed = 0;
+    let mut drain = drain::Drain::default();
+    while let Some(Tick { due, late }) = hub.clock.next() {
+        if late > STOOD_STILL {
+            resumed = hub.clock.now();
+        }
+        match due {
+            Due::Look(connection) => {
+                if let Some(connection) = connection.upgrade() {
+                    look(hub, &connection, resumed);
+                }
+            }
+            Due::Overdue(member) => {
+                if let Some(member) = member.upgrade() {
+                    take_overdue(hub, &member);
+                }
+            }
+            Due::RankNews => tell_ranks(hub),
+            Due::Drain => drain.step(hub),
+        }
+    }
+}
+
+/// Holds a connection to its deadlines.
+fn look(hub: &Hub, connection: &Arc<Connection>, resumed: u64) {
+    let now = hub.clock.now();
+    let heartbeat = hub.config.heartbeat;
+    match connection.verdict(now, heartbeat, resumed) {
+        Verdict::LookAt(_) => {}
+        Verdict::Ping => connection.ask_for_life(hub.next_id(), now),
+        Verdict::Silent => {
+            connection.blame(format!(
+                "it gave no sign of life for {} ms",
+                2 * millis(heartbeat)
+            ));
+            connection.stream.shutdown();
+            return;
+        }
+        Verdict::IdleHandshake => {
+            let message = "you did not join in time; join right after you connect";
+            connection.bye(ByeReason::IdleHandshake, message, now);
+        }
+        Verdict::LineTooSlow => {
+            connection.blame("its line took too long");
+            connection.finish(Some(line_too_slow()), now);
+        }
+        Verdict::Cut => {
+            connection.stream.shutdown();
+            return;
+        }
+    }
+    let next = match connection.verdict(now, heartbeat, resumed) {
+        Verdict::LookAt(at) => at,
+        _ => now,
+    };
+    hub.clock
+        .schedule(next, Due::Look(Arc::downgrade(connection)));
+}
+
+/// Takes the outcomes of what should have been answered by now.
+fn take_overdue(hub: &Hub, member: &Arc<Member>) {
+    let (ended, watch) = member.workload.take_overdue(hub.clock.now());
+    hub.watch(member, watch);
+    hub.conclude_all(ended, &mut Flushes::default());
+}
+
+/// Tells those whose rank changed the rank that they have now.
+fn tell_ranks(hub: &Hub) {
+    let started = hub.clock.now();
+    hub.news_are_told();
+    let mut behind = None;
+    for (member, standing) in hub.roster.untold() {
+        let outbox = &member.connection.outbox;
+        if outbox.is_behind() {
+            // It is told once it has caught up, and only its last rank.
+            behind.get_or_insert(standing.rank);
+            continue;
+        }
+        member.told_rank.store(standing.rank, Ordering::Relaxed);
+        let rank = Rank {
+            rank: standing.rank,
+            members: standing.members,
+        };
+        outbox.push(notification_line(method::RANK, rank));
+        outbox.flush();
+    }
+    let now = hub.clock.now();
+    let mut pause = (now - started) * NEWS_SHARE;
+    if let Some(rank) = behind {
+        hub.roster.set_untold(rank);
+        pause = pause.max(NEWS_RETRY_MS);
+    }
+    hub.news_after.store(now + pause, Ordering::Relaxed);
+    if behind.is_some() {
+        hub.schedule_news();
+    }
+}

@@ -1,0 +1,85 @@
+//! The server's program: reads the command line, serves until it is told to stop, and turns
+//! how that went into an exit code.
+
+mod cli;
+
+use anyhow::Context;
+use cli::Cli;
+use common::args;
+use common::console::{Console, start_logging};
+use server::{Ended, Handle, Server};
+use std::process::ExitCode;
+
+/// The exit code for a wrong command line.
+const USAGE: u8 = 2;
+
+/// The exit code after a second signal: as a shell shows one that ended by SIGINT.
+const INTERRUPTED: u8 = 130;
+
+fn main() -> ExitCode {
+    let cli = match Cli::read() {
+        Ok(cli) => cli,
+        Err(e) if e.exit_code() == 0 => {
+            let _ = e.print();
+            return ExitCode::SUCCESS;
+        }
+        Err(e) => {
+            eprintln!("{}", args::one_line_error(&e.to_string()));
+            return ExitCode::from(USAGE);
+        }
+    };
+    if let Some(shell) = cli.completions {
+        Cli::print_completions(shell);
+        return ExitCode::SUCCESS;
+    }
+    match serve(cli) {
+        Ok(Ended::Drained) => ExitCode::SUCCESS,
+        Ok(Ended::Aborted) => ExitCode::from(INTERRUPTED),
+        Err(e) => {
+            eprintln!("error: {e:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn serve(cli: Cli) -> anyhow::Result<Ended> {
+    let stdout = Console::start("stdout", std::io::stdout()).context("cannot start a thread")?;
+    let stderr = Console::start("stderr", std::io::stderr()).context("cannot start a thread")?;
+    start_logging(stderr.clone(), "info");
+    log_panics();
+    let token = cli.token()?;
+    let any_port = cli.listen.ends_with(":0");
+    let server = Server::bind(cli.into_config(token, &stdout))?;
+    if any_port {
+        // Whoever asked for any port has to learn which, whatever else is printed.
+        stdout.print(format!("Listening on {}\n", server.address()).into_bytes());
+    }
+    stop_on_signals(server.handle())?;
+    let ended = server.run();
+    stdout.close();
+    stderr.close();
+    Ok(ended?)
+}
+
+/// The first SIGINT, SIGTERM or SIGHUP drains; the next one ends at once.
+fn stop_on_signals(handle: Handle) -> anyhow::Result<()> {
+    let stop = move || {
+        if handle.is_stopping() {
+            handle.abort();
+        } else {
+            handle.stop();
+        }
+    };
+    ctrlc::set_handler(stop).context("cannot handle signals")
+}
+
+/// A panic is logged like everything else: standard error may be what nobody reads.
+fn log_panics() {
+    std::panic::set_hook(Box::new(|panic| {
+        let thread = std::thread::current();
+        log::error!(
+            "thread {}: {panic}",
+            thread.name().unwrap_or("without a name")
+        );
+    }));
+}

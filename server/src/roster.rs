@@ -1,0 +1,260 @@
+//! The ranked list: who is here, in the order of joining. First come, first ranked.
+//!
+//! Members stand in the order of their numbers, which only grow, so a rank is a position,
+//! and 0..n-1 without gaps at every moment that anybody can observe. The list hides behind
+//! a handle that returns owned values: its lock is held for a look-up or a change of the
+//! list, and never while something is written, sent or waited for.
+
+use crate::member::Member;
+use crate::transcript::{Standings, Transcript, WHOLE_RANKING};
+use common::protocol;
+use common::sync::{Arc, RwLock, read, write};
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+/// A handle to the ranked list.
+#[derive(Clone)]
+pub(crate) struct Roster(Arc<RwLock<Ranking>>);
+
+/// One place in the list. The number stands here too, so that a search by it need not look
+/// at every member on its way.
+#[derive(Clone)]
+pub(crate) struct Place {
+    pub(crate) id: u64,
+    pub(crate) member: Arc<Member>,
+}
+
+struct Ranking {
+    ranked: Vec<Place>,
+    /// Those of them who execute.
+    executors: Vec<Place>,
+    names: HashMap<Box<str>, u64>,
+    max: u32,
+    next_id: u64,
+    draining: bool,
+    /// The highest rank from which on somebody's rank changed untold.
+    changed_from: AtomicUsize,
+    transcript: Transcript,
+}
+
+/// Why somebody cannot join, in the order in which it is looked at.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum NotAdmitted {
+    ShuttingDown,
+    Full(u32),
+    NameTaken,
+}
+
+/// A rank, and of how many.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Standing {
+    pub(crate) rank: u32,
+    pub(crate) members: u32,
+}
+
+impl Roster {
+    /// An empty list of at most `max` clients.
+    pub(crate) fn new(max: u32, transcript: Transcript) -> Roster {
+        Roster(Arc::new(RwLock::new(Ranking {
+            ranked: Vec::new(),
+            executors: Vec::new(),
+            names: HashMap::new(),
+            max,
+            next_id: 1,
+            draining: false,
+            changed_from: AtomicUsize::new(usize::MAX),
+            transcript,
+        })))
+    }
+
+    /// Ranks a newcomer last. `make` makes the member of its number and name; `welcome` tells
+    /// it, while nobody else can see it yet, so that nothing overtakes the answer to `join`.
+    /// Neither may block.
+    pub(crate) fn join(
+        &self,
+        name: Option<&str>,
+        make: impl FnOnce(u64, Box<str>) -> Member,
+        welcome: impl FnOnce(&Member, Standing),
+    ) -> Result<Arc<Member>, NotAdmitted> {
+        let mut ranking = write(&self.0);
+        if ranking.draining {
+            return Err(NotAdmitted::ShuttingDown);
+        }
+        let rank = ranking.ranked.len();
+        if rank >= ranking.max as usize {
+            return Err(NotAdmitted::Full(ranking.max));
+        }
+        let id = ranking.next_id;
+        let name: Box<str> = match name {
+            Some(name) if ranking.names.contains_key(name) => return Err(NotAdmitted::NameTaken),
+            Some(name) => name.into(),
+            None => format!("client-{id}").into(),
+        };
+        let member = Arc::new(make(id, name.clone()));
+        let standing = Standing {
+            rank: rank as u32,
+            members: rank as u32 + 1,
+        };
+        member.told_rank.store(standing.rank, Ordering::Relaxed);
+        welcome(&member, standing);
+        ranking.next_id += 1;
+        ranking.names.insert(name, id);
+        let place = Place {
+            id,
+            member: Arc::clone(&member),
+        };
+        if member.slots > 0 {
+            ranking.executors.push(place.clone());
+        }
+        ranking.ranked.push(place);
+        if ranking.transcript.is_on() {
+            let client = member.connection.peer();
+            ranking
+                .transcript
+                .accepted(client, rank, &ranking.standings());
+        }
+        Ok(member)
+    }
+
+    /// Takes a member out; everybody below moves up. Says whether somebody did.
+    pub(crate) fn leave(&self, member: &Member) -> bool {
+        let mut ranking = write(&self.0);
+        let Some(rank) = position(&ranking.ranked, member.id) else {
+            return false;
+        };
+        let place = ranking.ranked.remove(rank);
+        if let Some(at) = position(&ranking.executors, member.id) {
+            ranking.executors.remove(at);
+        }
+        ranking.names.remove(&place.member.name);
+        ranking.changed_from.fetch_min(rank, Ordering::Relaxed);
+        if ranking.transcript.is_on() {
+            let client = member.connection.peer();
+            ranking
+                .transcript
+                .disconnected(client, &ranking.standings());
+        }
+        rank < ranking.ranked.len()
+    }
+
+    /// Admits nobody any more; everybody who is here.
+    pub(crate) fn drain(&self) -> Vec<Place> {
+        let mut ranking = write(&self.0);
+        ranking.draining = true;
+        ranking.ranked.clone()
+    }
+
+    /// Whether nobody is admitted any more.
+    pub(crate) fn is_draining(&self) -> bool {
+        read(&self.0).draining
+    }
+
+    /// How many are ranked.
+    pub(crate) fn len(&self) -> usize {
+        read(&self.0).ranked.len()
+    }
+
+    /// Everybody in rank order, and the rank of one of them.
+    pub(crate) fn everybody(&self, me: u64) -> (Vec<Place>, Option<usize>) {
+        let ranking = read(&self.0);
+        (ranking.ranked.clone(), position(&ranking.ranked, me))
+    }
+
+    /// Looks something up in the list, without a copy of it.
+    pub(crate) fn look<T>(&self, look: impl FnOnce(View<'_>) -> T) -> T {
+        let ranking = read(&self.0);
+        look(View(&ranking))
+    }
+
+    /// A part of the ranking, for those who ask.
+    pub(crate) fn page(&self, from: usize, limit: usize, now: u64) -> protocol::Members {
+        let ranking = read(&self.0);
+        let places = ranking.ranked.iter().skip(from).take(limit).cloned();
+        let places: Vec<Place> = places.collect();
+        let (total, max) = (ranking.ranked.len() as u32, ranking.max);
+        drop(ranking);
+        let line = |(at, place): (usize, Place)| {
+            let member = &place.member;
+            protocol::Member {
+                member: member.id,
+                name: member.name.to_string(),
+                rank: (from + at) as u32,
+                address: member.connection.peer().to_string(),
+                slots: member.slots,
+                running: member.workload.running(),
+                queued: member.workload.queued(),
+                joined_ms: now.saturating_sub(member.joined),
+            }
+        };
+        let members = places.into_iter().enumerate().map(line).collect();
+        protocol::Members {
+            members,
+            total,
+            max,
+        }
+    }
+
+    /// Those whose rank is another than they were told last.
+    pub(crate) fn untold(&self) -> Vec<(Arc<Member>, Standing)> {
+        let ranking = read(&self.0);
+        let from = ranking.changed_from.swap(usize::MAX, Ordering::Relaxed);
+        let members = ranking.ranked.len() as u32;
+        let changed = ranking.ranked.iter().enumerate().skip(from);
+        changed
+            .map(|(rank, place)| (place, rank as u32))
+            .filter(|(place, rank)| place.member.told_rank.load(Ordering::Relaxed) != *rank)
+            .map(|(place, rank)| (Arc::clone(&place.member), Standing { rank, members }))
+            .collect()
+    }
+
+    /// Has everybody from this rank on looked at again for [`untold`](Self::untold).
+    pub(crate) fn set_untold(&self, rank: u32) {
+        let ranking = read(&self.0);
+        ranking
+            .changed_from
+            .fetch_min(rank as usize, Ordering::Relaxed);
+    }
+}
+
+/// The list as a look-up sees it.
+pub(crate) struct View<'a>(&'a Ranking);
+
+impl View<'_> {
+    /// Everybody, in rank order.
+    pub(crate) fn ranked(&self) -> &[Place] {
+        &self.0.ranked
+    }
+
+    /// The rank of a member.
+    pub(crate) fn rank_of(&self, id: u64) -> Option<usize> {
+        position(&self.0.ranked, id)
+    }
+
+    /// The number of the member of that name.
+    pub(crate) fn id_of(&self, name: &str) -> Option<u64> {
+        self.0.names.get(name).copied()
+    }
+
+    /// Those who execute and rank below a member, in rank order.
+    pub(crate) fn executors_below(&self, id: u64) -> &[Place] {
+        let executors = &self.0.executors;
+        &executors[executors.partition_point(|place| place.id <= id)..]
+    }
+}
+
+impl Ranking {
+    fn standings(&self) -> Standings {
+        if self.ranked.len() > WHOLE_RANKING {
+            return Standings::Count(self.ranked.len());
+        }
+        let clients = self
+            .ranked
+            .iter()
+            .map(|place| place.member.connection.peer());
+        Standings::Whole(clients.collect())
+    }
+}
+
+fn position(places: &[Place], id: u64) -> Option<usize> {
+    places.binary_search_by_key(&id, |place| place.id).ok()
+}

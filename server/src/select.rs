@@ -1,0 +1,237 @@
+//! Whom a selector finds. This is the one place where rank authority is decided: who ranks
+//! below the sender executes, who ranks above it is never sent anything.
+
+use crate::command::Target;
+use crate::member::Member;
+use crate::roster::{Place, Roster, View};
+use common::message::{Code, RpcError};
+use common::selector::{List, Selector, Single};
+use common::sync::Arc;
+
+/// Whom a command is for.
+pub(crate) struct Selection {
+    /// The sender's own rank.
+    pub(crate) sender_rank: u32,
+    pub(crate) found: Found,
+}
+
+/// Whom a selector finds.
+pub(crate) enum Found {
+    /// One, whose outcome is the answer.
+    One(Target),
+    /// Several, each with an outcome of its own.
+    Many {
+        /// Those below the sender, in rank order.
+        execute: Vec<Target>,
+        /// Those above it, in rank order.
+        outranked: Vec<Target>,
+    },
+}
+
+/// How many are named in a message that says why nobody can execute.
+const NAMED: usize = 3;
+
+/// Finds the targets of a sender's command.
+///
+/// # Errors
+/// `no_target` or `outranked`, with whom the selector found.
+pub(crate) fn select(
+    roster: &Roster,
+    sender: &Member,
+    selector: &Selector,
+) -> Result<Selection, RpcError> {
+    match selector {
+        Selector::Next => one(roster, sender, |view| {
+            view.executors_below(sender.id).first().cloned()
+        }),
+        Selector::LeastLoaded => one(roster, sender, |view| {
+            least_loaded(view.executors_below(sender.id))
+        }),
+        Selector::Single(single) => roster.look(|view| named(&view, sender, single)),
+        Selector::Below => many(roster, sender, |_, _, below| below),
+        Selector::All => many(roster, sender, |_, _, _| true),
+        Selector::List(list) => many(roster, sender, |rank, member, below| {
+            in_list(list, rank, member, below)
+        }),
+    }
+}
+
+fn in_list(list: &List, rank: u32, member: &Member, below: bool) -> bool {
+    let included = match list.only_excludes() {
+        true => below,
+        false => list.includes(rank, &member.name),
+    };
+    included && !list.excludes(rank, &member.name)
+}
+
+/// The executor of whose slots the smallest share is in use; of equals, the highest-ranked.
+fn least_loaded(executors: &[Place]) -> Option<Place> {
+    let load = |place: &Place| {
+        let workload = &place.member.workload;
+        u64::from(workload.running()) + u64::from(workload.queued())
+    };
+    let mut best: Option<(&Place, u64)> = None;
+    for place in executors {
+        let load = load(place);
+        let is_less = best.is_none_or(|(other, other_load)| {
+            // As fractions, without rounding: a/b < c/d where a*d < c*b.
+            load * u64::from(other.member.slots) < other_load * u64::from(place.member.slots)
+        });
+        if is_less {
+            best = Some((place, load));
+        }
+    }
+    best.map(|(place, _)| place.clone())
+}
+
+/// One executor below the sender, by its place.
+fn one(
+    roster: &Roster,
+    sender: &Member,
+    pick: impl FnOnce(&View<'_>) -> Option<Place>,
+) -> Result<Selection, RpcError> {
+    roster.look(|view| {
+        let sender_rank = rank_of(&view, sender.id)?;
+        let Some(place) = pick(&view) else {
+            return Err(nobody_below(
+                &view.ranked()[sender_rank as usize + 1..],
+                sender_rank + 1,
+            ));
+        };
+        let rank = rank_of(&view, place.id)?;
+        let member = place.member;
+        Ok(Selection {
+            sender_rank,
+            found: Found::One(Target { member, rank }),
+        })
+    })
+}
+
+/// One client, named alone.
+fn named(view: &View<'_>, sender: &Member, single: &Single) -> Result<Selection, RpcError> {
+    let sender_rank = rank_of(view, sender.id)?;
+    let ranked = view.ranked();
+    let rank = match single {
+        Single::Rank(rank) => Some(*rank as usize),
+        Single::Name(name) => view.id_of(name).and_then(|id| view.rank_of(id)),
+    };
+    let Some((rank, place)) = rank.and_then(|rank| Some((rank as u32, ranked.get(rank)?))) else {
+        let lowest = ranked.len().saturating_sub(1);
+        return Err(no_target(match single {
+            Single::Rank(rank) => format!("there is no rank {rank}; the lowest is {lowest}"),
+            Single::Name(name) => format!("nobody here has the name {name:?}"),
+        }));
+    };
+    let member = &place.member;
+    if rank == sender_rank {
+        return Err(no_target(format!(
+            "{single} is you; nobody commands itself"
+        )));
+    }
+    if rank < sender_rank {
+        let message = format!(
+            "{member} (rank {rank}) ranks above you (rank {sender_rank}); only lower ranks execute what you send"
+        );
+        return Err(RpcError::new(Code::Outranked, message));
+    }
+    if member.slots == 0 {
+        return Err(no_target(format!(
+            "{member} (rank {rank}) has no slots: it never executes"
+        )));
+    }
+    let member = Arc::clone(member);
+    Ok(Selection {
+        sender_rank,
+        found: Found::One(Target { member, rank }),
+    })
+}
+
+/// All whom `chosen` wants, by rank, member and whether that ranks below the sender.
+fn many(
+    roster: &Roster,
+    sender: &Member,
+    chosen: impl Fn(u32, &Member, bool) -> bool,
+) -> Result<Selection, RpcError> {
+    // Patterns are matched outside the lock, on a copy.
+    let (everybody, sender_rank) = roster.everybody(sender.id);
+    let sender_rank = sender_rank.ok_or_else(gone)? as u32;
+    let (mut execute, mut outranked, mut passed_over) = (Vec::new(), Vec::new(), Vec::new());
+    for (rank, Place { member, .. }) in everybody.into_iter().enumerate() {
+        let rank = rank as u32;
+        if rank == sender_rank || !chosen(rank, &member, rank > sender_rank) {
+            continue;
+        }
+        let target = Target { member, rank };
+        if rank < sender_rank {
+            outranked.push(target);
+        } else if target.member.slots > 0 {
+            execute.push(target);
+        } else {
+            passed_over.push(target);
+        }
+    }
+    if execute.is_empty() && outranked.is_empty() {
+        return Err(nobody_found(&passed_over));
+    }
+    Ok(Selection {
+        sender_rank,
+        found: Found::Many { execute, outranked },
+    })
+}
+
+fn rank_of(view: &View<'_>, id: u64) -> Result<u32, RpcError> {
+    view.rank_of(id).map(|rank| rank as u32).ok_or_else(gone)
+}
+
+/// A sender is ranked as long as its session reads; this would be our own fault.
+fn gone() -> RpcError {
+    RpcError::new(Code::Internal, "you are not ranked any more")
+}
+
+fn no_target(message: impl Into<String>) -> RpcError {
+    RpcError::new(Code::NoTarget, message)
+}
+
+/// Nobody below the sender executes: there is nobody, or they have no slots.
+fn nobody_below(below: &[Place], first_rank: u32) -> RpcError {
+    if below.is_empty() {
+        return no_target("you rank lowest: nobody is below you to execute it");
+    }
+    let places = below.iter().zip(first_rank..);
+    no_target(format!(
+        "nobody below you executes: {} no slots",
+        have(
+            places.map(|(place, rank)| (&*place.member, rank)),
+            below.len()
+        )
+    ))
+}
+
+/// A selector of kind many found only those who never execute, or nobody.
+fn nobody_found(passed_over: &[Target]) -> RpcError {
+    if passed_over.is_empty() {
+        return no_target("the selector finds nobody here but you, or nobody at all");
+    }
+    let targets = passed_over.iter();
+    no_target(format!(
+        "the selector finds nobody who executes: {} no slots",
+        have(targets.map(|t| (&*t.member, t.rank)), passed_over.len())
+    ))
+}
+
+/// `a (rank 1), b (rank 2) and 7 more have`.
+fn have<'a>(members: impl Iterator<Item = (&'a Member, u32)>, count: usize) -> String {
+    let named: Vec<String> = members
+        .take(NAMED)
+        .map(|(member, rank)| format!("{member} (rank {rank})"))
+        .collect();
+    let more = match count.saturating_sub(NAMED) {
+        0 => String::new(),
+        more => format!(" and {more} more"),
+    };
+    format!(
+        "{}{more} {}",
+        named.join(", "),
+        if count == 1 { "has" } else { "have" }
+    )
+}

@@ -1,0 +1,598 @@
+//! One client's thread: reads its lines, answers what can be answered at once, and cleans
+//! up after it.
+//!
+//! What a batch of input causes is flushed once at its end. A session never waits for
+//! another client; it waits for its own one only: for input, and, before that, until that
+//! client has taken enough of what waits for it.
+
+use crate::answer;
+use crate::connection::Connection;
+use crate::dispatcher;
+use crate::flushes::Flushes;
+use crate::hub::Hub;
+use crate::member::Member;
+use crate::refusals::Refusals;
+use crate::roster::NotAdmitted;
+use crate::workload::Workload;
+use common::limits::{MAX_LINE_BEFORE_JOIN, MAX_MEMBERS_PAGE, MAX_SLOTS, PROTOCOL};
+use common::line::LineReader;
+use common::message::{
+    AnswerBody, Code, Id, Malformed, Message, RpcError, clip, error_line, notification_line,
+    params, result_line,
+};
+use common::protocol::{
+    ByeReason, Cancel, Empty, ExecutionOutput, Join, Joined, MembersQuery, SendConsumed,
+    SendOutput, method,
+};
+use common::selector::check_name;
+use common::sync::Arc;
+use serde::Deserialize;
+use serde_json::value::RawValue;
+use std::borrow::Cow;
+use std::io::Read;
+use std::ops::ControlFlow;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::AtomicU32;
+
+/// Malformed lines after which a client is sent away: it does not speak the protocol.
+const MOST_ERRORS: u32 = 16;
+
+/// Stray answers of one client that are logged as warnings; the others are for debugging.
+const STRAYS_LOGGED: u32 = 10;
+
+/// Serves one connection until it ends.
+pub(crate) fn serve(hub: &Arc<Hub>, connection: &Arc<Connection>) {
+    let mut session = Session::new(hub, connection);
+    let served = catch_unwind(AssertUnwindSafe(|| session.read_lines()));
+    if served.is_err() {
+        log::error!(
+            "{}: its session panicked; it is disconnected",
+            connection.peer()
+        );
+        connection.blame("its session panicked");
+    }
+    session.leave();
+    linger(connection);
+}
+
+/// Takes nothing more from a peer, and waits until it has taken what is queued for it. To
+/// close earlier, with something unread, would reset the connection and lose its last lines
+/// (RFC 9293 §3.10.7.1). The clock cuts it off in the end.
+fn linger(connection: &Connection) {
+    let mut sink = [0; 512];
+    while matches!((&*connection.stream).read(&mut sink), Ok(1..)) {}
+    connection.outbox.settle();
+    connection.outbox.close();
+}
+
+type Flow = ControlFlow<()>;
+
+/// What belongs to one client's thread alone.
+struct Session<'a> {
+    hub: &'a Arc<Hub>,
+    connection: &'a Arc<Connection>,
+    /// Once it has joined.
+    member: Option<Arc<Member>>,
+    flushes: Flushes,
+    refusals: Refusals,
+    errors: u32,
+    strays: u32,
+    /// Whether the batch of input was a sign of life.
+    lives: bool,
+    /// Whether it goes by its own word.
+    leaves: bool,
+}
+
+impl<'a> Session<'a> {
+    fn new(hub: &'a Arc<Hub>, connection: &'a Arc<Connection>) -> Session<'a> {
+        Session {
+            hub,
+            connection,
+            member: None,
+            flushes: Flushes::default(),
+            refusals: Refusals::default(),
+            errors: 0,
+            strays: 0,
+            lives: false,
+            leaves: false,
+        }
+    }
+
+    /// Reads until the connection ends or is to be closed.
+    fn read_lines(&mut self) {
+        let mut reader = LineReader::new(MAX_LINE_BEFORE_JOIN.min(self.hub.config.max_line));
+        loop {
+            self.connection.outbox.wait_for_room();
+            match reader.fill(&mut &*self.connection.stream) {
+                Ok(0) => return,
+                Ok(_) => {}
+                Err(e) => return self.connection.blame(e.to_string()),
+            }
+            if !self.connection.outbox.is_open() {
+                return;
+            }
+            let flow = self.take_lines(&mut reader);
+            let now = self.hub.clock.now();
+            self.connection
+                .set_partial_line(reader.has_partial_line(), now);
+            if std::mem::take(&mut self.lives) || reader.has_partial_line() {
+                self.connection.hear(now);
+            }
+            self.flushes.flush();
+            if flow.is_break() {
+                return;
+            }
+        }
+    }
+
+    /// Handles every line that is here.
+    fn take_lines(&mut self, reader: &mut LineReader) -> Flow {
+        loop {
+            match reader.next_line() {
+                Ok(None) => return Flow::Continue(()),
+                Ok(Some(line)) => self.line(line)?,
+                Err(too_long) => {
+                    let error = RpcError::new(Code::InvalidRequest, too_long.to_string());
+                    return self.close_with(None, &error);
+                }
+            }
+            if self.member.is_some() {
+                reader.set_limit(self.hub.config.max_line);
+            }
+        }
+    }
+
+    fn line(&mut self, line: &[u8]) -> Flow {
+        if line.is_empty() {
+            self.lives = true;
+            return Flow::Continue(());
+        }
+        match Message::parse(line) {
+            Ok(Message::Answer { id, body }) => {
+                self.answer(id, &body);
+                return Flow::Continue(());
+            }
+            Ok(Message::Request { id, method, params }) => {
+                self.lives = true;
+                if self
+                    .member
+                    .as_ref()
+                    .is_some_and(|member| member.sends.is_open(&id))
+                {
+                    return self.malformed(already_open(id));
+                }
+                let Some(member) = self.member.clone() else {
+                    return self.request_before_join(id, &method, params);
+                };
+                self.request(&member, id, &method, params);
+            }
+            Ok(Message::Notification { method, params }) => {
+                self.lives = true;
+                return self.notification(&method, params);
+            }
+            Err(malformed) => {
+                self.lives = true;
+                return self.malformed(malformed);
+            }
+        }
+        Flow::Continue(())
+    }
+
+    fn tell(&mut self, line: Vec<u8>) {
+        self.connection.outbox.push(line);
+        self.flushes.add(&self.connection.outbox);
+    }
+
+    /// Answers a request with an error and closes.
+    fn close_with(&mut self, id: Option<Id>, error: &RpcError) -> Flow {
+        self.connection.blame(error.message.clone());
+        self.flushes.flush();
+        let line = error_line(id, error).into();
+        self.connection.finish(Some(line), self.hub.clock.now());
+        Flow::Break(())
+    }
+
+    fn malformed(&mut self, malformed: Malformed) -> Flow {
+        log::debug!("{}: {}", self.connection.peer(), malformed.error);
+        self.tell(error_line(malformed.id, &malformed.error));
+        self.errors += 1;
+        if self.errors < MOST_ERRORS {
+            return Flow::Continue(());
+        }
+        self.flushes.flush();
+        let message = format!("{MOST_ERRORS} lines were no messages of this protocol");
+        let now = self.hub.clock.now();
+        self.connection.bye(ByeReason::TooManyErrors, &message, now);
+        Flow::Break(())
+    }
+
+    fn request_before_join(&mut self, id: Id, method: &str, raw: Option<&RawValue>) -> Flow {
+        if method != method::JOIN {
+            let message = format!("{:?} before \"join\"; join first", clip(method));
+            self.tell(error_line(
+                Some(id),
+                &RpcError::new(Code::NotJoined, message),
+            ));
+            return Flow::Continue(());
+        }
+        let Err(error) = self.join(&id, raw) else {
+            return Flow::Continue(());
+        };
+        log::info!("{} may not join: {error}", self.connection.peer());
+        let closes = [
+            Code::UnsupportedProtocol,
+            Code::Unauthorized,
+            Code::ShuttingDown,
+            Code::Full,
+        ];
+        if closes.iter().any(|code| error.is(*code)) {
+            return self.close_with(Some(id), &error);
+        }
+        self.tell(error_line(Some(id), &error));
+        Flow::Continue(())
+    }
+
+    /// Has it ranked last.
+    fn join(&mut self, id: &Id, raw: Option<&RawValue>) -> Result<(), RpcError> {
+        let wanted = Wanted::read(raw, self.hub.config.token.as_deref())?;
+        let (hub, connection) = (self.hub, self.connection);
+        let make = |id, name| Member {
+            id,
+            name,
+            slots: wanted.slots,
+            joined: hub.clock.now(),
+            connection: Arc::clone(connection),
+            workload: Workload::new(wanted.slots),
+            sends: Default::default(),
+            told_rank: AtomicU32::new(0),
+        };
+        let welcome = |member: &Member, standing: crate::roster::Standing| {
+            let joined = Joined {
+                member: member.id,
+                name: member.name.to_string(),
+                rank: standing.rank,
+                members: standing.members,
+                heartbeat_ms: crate::clock::millis(hub.config.heartbeat),
+                max_line: hub.config.max_line,
+            };
+            connection.outbox.push(result_line(id.clone(), joined));
+        };
+        let member = hub
+            .roster
+            .join(wanted.name.as_deref(), make, welcome)
+            .map_err(|refusal| not_admitted(&refusal, wanted.name.as_deref()))?;
+        self.flushes.add(&connection.outbox);
+        connection.set_joined();
+        log::info!(
+            "{} joined as {member}, slots {}",
+            connection.peer(),
+            member.slots
+        );
+        self.member = Some(member);
+        Ok(())
+    }
+
+    fn request(&mut self, member: &Arc<Member>, id: Id, method: &str, raw: Option<&RawValue>) {
+        let answer = match method {
+            method::SEND => {
+                // Answered by itself, unless it is not taken.
+                let sent = params(raw).and_then(|request| {
+                    let id = id.clone();
+                    let (refusals, flushes) = (&mut self.refusals, &mut self.flushes);
+                    dispatcher::send(self.hub, member, id, &request, refusals, flushes)
+                });
+                match sent {
+                    Ok(()) => return,
+                    Err(error) => {
+                        log::info!("{member}: its send was not taken: {error}");
+                        Err(error)
+                    }
+                }
+            }
+            method::PING => Ok(result_line(id.clone(), Empty {})),
+            method::MEMBERS => params(raw).map(|query| self.members(id.clone(), &query)),
+            method::JOIN => Err(RpcError::new(
+                Code::AlreadyJoined,
+                format!("you have joined already, as {member}"),
+            )),
+            _ => Err(RpcError::new(
+                Code::MethodNotFound,
+                format!(
+                    "there is no method {:?}; a client asks for send, members or ping",
+                    clip(method)
+                ),
+            )),
+        };
+        self.tell(answer.unwrap_or_else(|error| error_line(Some(id), &error)));
+    }
+
+    fn members(&self, id: Id, query: &MembersQuery) -> Vec<u8> {
+        let number = |n: u64| usize::try_from(n).unwrap_or(usize::MAX);
+        let from = number(query.from.unwrap_or(0));
+        let limit = query
+            .limit
+            .map_or(MAX_MEMBERS_PAGE, number)
+            .min(MAX_MEMBERS_PAGE);
+        result_line(id, self.hub.roster.page(from, limit, self.hub.clock.now()))
+    }
+
+    /// Notifications are never answered; what is wrong with one is only logged.
+    fn notification(&mut self, method: &str, raw: Option<&RawValue>) -> Flow {
+        let Some(member) = self.member.clone() else {
+            return Flow::Continue(());
+        };
+        match method {
+            method::LEAVE => {
+                self.leaves = true;
+                return Flow::Break(());
+            }
+            method::CANCEL => {
+                if let Some(cancel) = self.told::<Cancel>(method, raw)
+                    && let Some(command) = member.sends.get(&cancel.send)
+                {
+                    dispatcher::cancel(self.hub, &command, &mut self.flushes);
+                }
+            }
+            method::OUTPUT => {
+                if let Some(output) = self.told::<ExecutionOutput<'_>>(method, raw) {
+                    self.output(&member, output);
+                }
+            }
+            method::CONSUMED => {
+                if let Some(consumed) = self.told::<SendConsumed>(method, raw) {
+                    self.consumed(&member, &consumed);
+                }
+            }
+            _ => log::debug!("{member}: ignored the notification {:?}", clip(method)),
+        }
+        Flow::Continue(())
+    }
+
+    /// The parameters of a notification, if they are right.
+    fn told<'r, T: Deserialize<'r>>(&self, method: &str, raw: Option<&'r RawValue>) -> Option<T> {
+        let read = params(raw);
+        read.inspect_err(|e: &RpcError| {
+            log::debug!("{}: ignored its {method}: {e}", self.connection.peer());
+        })
+        .ok()
+    }
+
+    /// An answer counts if it was asked for: of a ping, or of a command that this client,
+    /// and no other, was given.
+    fn answer(&mut self, id: Option<Id>, body: &AnswerBody<'_>) {
+        let number = match id {
+            Some(Id::Integer(number)) => u64::try_from(number).ok(),
+            Some(Id::Large(number)) => Some(number),
+            _ => None,
+        };
+        let (Some(member), Some(id)) = (self.member.clone(), number) else {
+            return self.stray(id.as_ref());
+        };
+        if self.connection.is_ping(id) {
+            self.lives = true;
+            return;
+        }
+        let now = self.hub.clock.now();
+        let (running, watch) = member.workload.answered(id, self.connection, now);
+        self.hub.watch(&member, watch);
+        self.flushes.add(&self.connection.outbox);
+        let Some(mut running) = running else {
+            return self.stray(Some(&id.into()));
+        };
+        self.lives = true;
+        let Some(assignment) = running.assignment else {
+            log::info!("#{id}: {member} answered after its outcome was taken; its slot is free");
+            return;
+        };
+        let (status, mut ending) = answer::read(body, &mut running.budget);
+        ending.elapsed_ms = status
+            .has_started()
+            .then(|| now.saturating_sub(running.since));
+        assignment.conclude(status, ending, &mut self.flushes);
+    }
+
+    fn stray(&mut self, id: Option<&Id>) {
+        self.strays += 1;
+        let level = match self.strays {
+            0..=STRAYS_LOGGED => log::Level::Warn,
+            _ => log::Level::Debug,
+        };
+        let id = id.map_or("none".into(), ToString::to_string);
+        log::log!(
+            level,
+            "{}: ignored an answer to nothing it was asked (id {id})",
+            self.connection.peer()
+        );
+    }
+
+    /// Passes what a command wrote on to its sender, as far as that takes it.
+    fn output(&mut self, member: &Member, output: ExecutionOutput<'_>) {
+        let judged = member.workload.output(output.id, |budget, assignment| {
+            let sender = &assignment.command.sender.connection.outbox;
+            let (text, base64) = match (output.text, output.base64) {
+                (Some(text), None) => (Some(budget.take_text(text)), None),
+                (None, Some(base64)) => (None, budget.take_base64(base64)),
+                _ => (None, None),
+            };
+            let taken = text.as_ref().or(base64.as_ref())?;
+            if taken.as_str().is_empty() {
+                return None;
+            }
+            if sender.is_over_half() {
+                budget.set_cut();
+                return None;
+            }
+            Some((assignment.clone(), text, base64))
+        });
+        let Some(Some((assignment, text, base64))) = judged else {
+            return;
+        };
+        let line = notification_line(
+            method::OUTPUT,
+            SendOutput {
+                send: assignment.command.send.clone(),
+                member: member.id,
+                name: Cow::Borrowed(&member.name),
+                rank: assignment.to().rank,
+                stream: output.stream,
+                text,
+                base64,
+            },
+        );
+        assignment.command.tell(line, &mut self.flushes);
+    }
+
+    /// Lets an executor send more, as its sender got through with some.
+    fn consumed(&mut self, member: &Member, consumed: &SendConsumed) {
+        let Some(command) = member.sends.get(&consumed.send) else {
+            return;
+        };
+        // Targets stand in rank order, which is the order of their numbers.
+        let at = command
+            .targets
+            .binary_search_by_key(&consumed.member, |t| t.member.id);
+        let Ok(at) = at else {
+            return;
+        };
+        let target = &command.targets[at].member;
+        target
+            .workload
+            .consumed(command.id, consumed.bytes, &target.connection);
+        self.flushes.add(&target.connection.outbox);
+    }
+
+    /// Takes the client out of everything it was part of.
+    fn leave(&mut self) {
+        let now = self.hub.clock.now();
+        if let Some(member) = self.member.take() {
+            if self.hub.roster.leave(&member) {
+                self.hub.schedule_news();
+            }
+            let why = match self.connection.why() {
+                Some(why) => format!(": {why}"),
+                None if self.leaves => " on purpose".into(),
+                None => String::new(),
+            };
+            log::info!("{} left: {member}{why}", self.connection.peer());
+            for command in member.sends.take_all() {
+                dispatcher::cancel(self.hub, &command, &mut self.flushes);
+            }
+            self.hub
+                .conclude_all(member.workload.close(), &mut self.flushes);
+        }
+        self.flushes.flush();
+        self.connection.finish(None, now);
+        self.hub.look_soon(self.connection);
+    }
+}
+
+fn already_open(id: Id) -> Malformed {
+    let mut error = RpcError::new(
+        Code::InvalidRequest,
+        format!("the request id {id} is still open; use another one"),
+    );
+    error.open_id = Some(id);
+    Malformed { id: None, error }
+}
+
+fn not_admitted(refusal: &NotAdmitted, name: Option<&str>) -> RpcError {
+    match refusal {
+        NotAdmitted::ShuttingDown => RpcError::new(
+            Code::ShuttingDown,
+            "the server is shutting down; it admits nobody",
+        ),
+        NotAdmitted::Full(max) => RpcError::new(
+            Code::Full,
+            format!("the server already has all the {max} clients it accepts; try again later"),
+        ),
+        NotAdmitted::NameTaken => RpcError::new(
+            Code::NameTaken,
+            format!(
+                "somebody here has the name {:?}; choose another one",
+                name.unwrap_or_default()
+            ),
+        ),
+    }
+}
+
+/// What a newcomer asks for, once it was found right.
+struct Wanted {
+    name: Option<String>,
+    slots: u32,
+}
+
+impl Wanted {
+    /// Looks at the version first, whatever else is wrong; then at the parameters; then at
+    /// the credential.
+    fn read(raw: Option<&RawValue>, token: Option<&str>) -> Result<Wanted, RpcError> {
+        check_protocol(raw)?;
+        let join: Join<'_> = params(raw)?;
+        let wrong = |message: String| Err(RpcError::new(Code::InvalidParams, message));
+        if let Some(name) = &join.name
+            && let Err(message) = check_name(name.as_str())
+        {
+            return wrong(format!("params.name: {message}"));
+        }
+        let slots = match join.slots.unwrap_or(1) {
+            slots if slots <= u64::from(MAX_SLOTS) => slots as u32,
+            slots => {
+                return wrong(format!(
+                    "params.slots is {slots}; it must be from 0 to {MAX_SLOTS}"
+                ));
+            }
+        };
+        let shown = join.token.as_ref().map(|token| token.as_str());
+        match (token, shown) {
+            (None, _) => {}
+            (Some(token), Some(shown)) if is_same(token, shown) => {}
+            (Some(_), Some(_)) => {
+                return Err(RpcError::new(
+                    Code::Unauthorized,
+                    "the token is not this server's",
+                ));
+            }
+            (Some(_), None) => {
+                return Err(RpcError::new(
+                    Code::Unauthorized,
+                    "this server asks for a token",
+                ));
+            }
+        }
+        let name = join.name.map(|name| name.0.into_owned());
+        Ok(Wanted { name, slots })
+    }
+}
+
+/// A version that is not ours is told before anything else is looked at: the rest of a later
+/// version's parameters may well look wrong to us.
+fn check_protocol(raw: Option<&RawValue>) -> Result<(), RpcError> {
+    #[derive(Deserialize)]
+    struct Version<'a> {
+        #[serde(borrow)]
+        protocol: &'a RawValue,
+    }
+    let read = raw.map(|raw| serde_json::from_str::<Version<'_>>(raw.get()));
+    let Some(Ok(Version { protocol })) = read else {
+        return Ok(());
+    };
+    let version = protocol.get();
+    let digits = version.strip_prefix('-').unwrap_or(version);
+    let is_integer = digits.bytes().all(|b| b.is_ascii_digit());
+    if is_integer && version != PROTOCOL.to_string() {
+        let message = format!(
+            "this server does not speak version {}; it speaks {PROTOCOL}",
+            clip(version)
+        );
+        let mut error = RpcError::new(Code::UnsupportedProtocol, message);
+        error.supported = Some(vec![PROTOCOL]);
+        return Err(error);
+    }
+    Ok(())
+}
+
+/// Compares without telling by its time how much of a guess was right.
+fn is_same(secret: &str, shown: &str) -> bool {
+    let bytes = secret.bytes().zip(shown.bytes());
+    let differences = bytes.fold(0, |all, (a, b)| all | (a ^ b));
+    secret.len() == shown.len() && std::hint::black_box(differences) == 0
+}

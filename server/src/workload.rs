@@ -1,0 +1,419 @@
+//! What one client executes: the commands it was given and has not answered, and those that
+//! wait until it has a slot for them.
+//!
+//! This table is where a command's outcome is decided: taking it out is the single act that
+//! does. So the client that it was given to is the only one who can answer for it, and it is
+//! answered once. Whether the client is still here is looked at under the same lock, in the
+//! act of registering.
+//!
+//! Lines for the client are pushed to its outbox under the lock, so that commands arrive in
+//! the order in which they were registered. A push only queues; nothing is written here.
+
+use crate::budget::Budget;
+use crate::clock::millis;
+use crate::command::Assignment;
+use crate::connection::Connection;
+use common::limits::ANSWER_GRACE;
+use common::message::notification_line;
+use common::outbox::Line;
+use common::protocol::{CancelExecution, ExecutionConsumed, Status, method};
+use common::sync::{Mutex, lock};
+use std::collections::{HashMap, VecDeque};
+use std::sync::atomic::{AtomicU32, Ordering};
+
+/// How much may wait for one client; one sender gets at most half of either.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct QueueBounds {
+    pub(crate) commands: usize,
+    pub(crate) bytes: usize,
+}
+
+/// What one client executes.
+pub(crate) struct Workload {
+    slots: usize,
+    table: Mutex<Table>,
+    running: AtomicU32,
+    queued: AtomicU32,
+}
+
+#[derive(Default)]
+struct Table {
+    state: State,
+    /// By the id of the `execute`.
+    running: HashMap<u64, Running>,
+    waiting: VecDeque<Waiting>,
+    waiting_bytes: usize,
+    /// What of it is whose.
+    shares: HashMap<u64, Share>,
+    /// The earliest time at which the clock was asked to look for overdue answers.
+    watched: Option<u64>,
+    /// The same, where it is still to be asked.
+    to_watch: Option<u64>,
+}
+
+#[derive(Clone, Copy, Default, PartialEq, Eq)]
+enum State {
+    #[default]
+    Open,
+    /// The server stops: nothing new is started.
+    Draining,
+    /// The client has left.
+    Gone,
+}
+
+#[derive(Clone, Copy, Default)]
+struct Share {
+    commands: usize,
+    bytes: usize,
+}
+
+struct Waiting {
+    assignment: Assignment,
+    line: Line,
+}
+
+/// A command that a client was given.
+pub(crate) struct Running {
+    /// `None`: the server took the outcome itself, and the slot stays in use until the
+    /// client answers or leaves.
+    pub(crate) assignment: Option<Assignment>,
+    /// When it was given.
+    pub(crate) since: u64,
+    pub(crate) budget: Budget,
+    /// When the server takes the outcome itself, and which one.
+    overdue: Option<(u64, Status)>,
+    /// The client was told to end it.
+    cancelled: bool,
+}
+
+/// What became of a registration.
+pub(crate) enum Registered {
+    /// The client gets it at once.
+    Started,
+    /// It waits for a slot.
+    Waiting,
+    /// The queue is full.
+    Busy,
+    /// The server stops.
+    Draining,
+    /// The client has left.
+    Gone,
+}
+
+/// What a cancellation found.
+pub(crate) enum Cancelled {
+    /// It had not been started, and never will be.
+    Waiting,
+    /// The client was told to end it.
+    Running,
+    /// It has its outcome already.
+    Unknown,
+}
+
+/// A command that was taken out because its client is gone, or does not answer.
+pub(crate) struct Ended {
+    pub(crate) assignment: Assignment,
+    /// When the client was given it, if it was.
+    pub(crate) since: Option<u64>,
+    pub(crate) status: Status,
+    pub(crate) truncated: bool,
+}
+
+impl Workload {
+    pub(crate) fn new(slots: u32) -> Workload {
+        Workload {
+            slots: slots as usize,
+            table: Mutex::default(),
+            running: AtomicU32::new(0),
+            queued: AtomicU32::new(0),
+        }
+    }
+
+    /// Commands that the client executes now.
+    pub(crate) fn running(&self) -> u32 {
+        self.running.load(Ordering::Relaxed)
+    }
+
+    /// Commands that wait for it.
+    pub(crate) fn queued(&self) -> u32 {
+        self.queued.load(Ordering::Relaxed)
+    }
+
+    /// Gives the client a command, or has it wait. `watch` is when the clock is to look for
+    /// overdue answers, if it is to.
+    pub(crate) fn register(
+        &self,
+        assignment: Assignment,
+        line: Line,
+        bounds: QueueBounds,
+        now: u64,
+    ) -> (Registered, Option<u64>) {
+        let connection = &assignment.to().member.connection.clone();
+        let mut table = lock(&self.table);
+        match table.state {
+            State::Open => {}
+            State::Draining => return (Registered::Draining, None),
+            State::Gone => return (Registered::Gone, None),
+        }
+        if table.running.len() < self.slots && table.waiting.is_empty() {
+            table.start(assignment, line, connection, now);
+            self.count(&table);
+            return (Registered::Started, table.to_watch.take());
+        }
+        let waits = table.wait(assignment, line, bounds);
+        self.count(&table);
+        (
+            if waits {
+                Registered::Waiting
+            } else {
+                Registered::Busy
+            },
+            None,
+        )
+    }
+
+    /// Takes a command out that the client has answered, and gives it the next ones.
+    pub(crate) fn answered(
+        &self,
+        id: u64,
+        connection: &Connection,
+        now: u64,
+    ) -> (Option<Running>, Option<u64>) {
+        let mut table = lock(&self.table);
+        let answered = table.running.remove(&id);
+        table.start_waiting(self.slots, connection, now);
+        self.count(&table);
+        (answered, table.to_watch.take())
+    }
+
+    /// Ends a command whose sender no longer wants it.
+    pub(crate) fn cancel(
+        &self,
+        id: u64,
+        connection: &Connection,
+        now: u64,
+    ) -> (Cancelled, Option<u64>) {
+        let mut table = lock(&self.table);
+        if let Some(running) = table.running.get_mut(&id) {
+            if running.assignment.is_none() || running.cancelled {
+                return (Cancelled::Unknown, None);
+            }
+            running.cancelled = true;
+            let at = now.saturating_add(millis(ANSWER_GRACE));
+            if running.overdue.is_none_or(|(earlier, _)| at < earlier) {
+                running.overdue = Some((at, Status::Cancelled));
+                table.watch(at);
+            }
+            connection
+                .outbox
+                .push(notification_line(method::CANCEL, CancelExecution { id }));
+            return (Cancelled::Running, table.to_watch.take());
+        }
+        let at = table
+            .waiting
+            .iter()
+            .position(|w| w.assignment.command.id == id);
+        let cancelled = at.and_then(|at| table.waiting.remove(at));
+        let Some(cancelled) = cancelled else {
+            return (Cancelled::Unknown, None);
+        };
+        table.account(&cancelled, false);
+        self.count(&table);
+        (Cancelled::Waiting, None)
+    }
+
+    /// Lets the budget of a running command judge some of its output, where that still has
+    /// somebody to go to.
+    pub(crate) fn output<T>(
+        &self,
+        id: u64,
+        judge: impl FnOnce(&mut Budget, &Assignment) -> T,
+    ) -> Option<T> {
+        let mut table = lock(&self.table);
+        let running = table.running.get_mut(&id)?;
+        let assignment = running.assignment.as_ref()?;
+        Some(judge(&mut running.budget, assignment))
+    }
+
+    /// The sender got through with some of a command's output: its client may send more.
+    pub(crate) fn consumed(&self, id: u64, bytes: u64, connection: &Connection) {
+        let mut table = lock(&self.table);
+        let Some(running) = table.running.get_mut(&id) else {
+            return;
+        };
+        let bytes = running.budget.consume(bytes);
+        if bytes > 0 {
+            let consumed = ExecutionConsumed { id, bytes };
+            connection
+                .outbox
+                .push(notification_line(method::CONSUMED, consumed));
+        }
+    }
+
+    /// Takes out what should have been answered by now. The slots stay in use.
+    pub(crate) fn take_overdue(&self, now: u64) -> (Vec<Ended>, Option<u64>) {
+        let mut table = lock(&self.table);
+        table.watched = None;
+        let mut ended = Vec::new();
+        for running in table.running.values_mut() {
+            if let Some((_, status)) = running.overdue.take_if(|(at, _)| *at <= now)
+                && let Some(assignment) = running.assignment.take()
+            {
+                ended.push(Ended {
+                    assignment,
+                    since: Some(running.since),
+                    status,
+                    truncated: running.budget.was_cut(),
+                });
+            }
+        }
+        let next = table
+            .running
+            .values()
+            .filter_map(|r| r.overdue.map(|(at, _)| at))
+            .min();
+        if let Some(next) = next {
+            table.watch(next);
+        }
+        (ended, table.to_watch.take())
+    }
+
+    /// Starts nothing any more; what waits is taken out.
+    pub(crate) fn drain(&self) -> Vec<Ended> {
+        self.shut(State::Draining, Status::Cancelled, false)
+    }
+
+    /// The client is gone: everything is taken out, and nothing is registered any more.
+    pub(crate) fn close(&self) -> Vec<Ended> {
+        self.shut(State::Gone, Status::Lost, true)
+    }
+
+    /// The drain is over: what runs is taken out, too.
+    pub(crate) fn give_up(&self) -> Vec<Ended> {
+        self.shut(State::Draining, Status::Lost, true)
+    }
+
+    fn shut(&self, state: State, status: Status, running_too: bool) -> Vec<Ended> {
+        let mut table = lock(&self.table);
+        if table.state != State::Gone {
+            table.state = state;
+        }
+        let waiting = std::mem::take(&mut table.waiting);
+        table.waiting_bytes = 0;
+        table.shares.clear();
+        let mut ended: Vec<Ended> = waiting
+            .into_iter()
+            .map(|waiting| Ended {
+                assignment: waiting.assignment,
+                since: None,
+                status,
+                truncated: false,
+            })
+            .collect();
+        if running_too {
+            ended.extend(table.running.drain().filter_map(|(_, running)| {
+                Some(Ended {
+                    assignment: running.assignment?,
+                    since: Some(running.since),
+                    status,
+                    truncated: running.budget.was_cut(),
+                })
+            }));
+        }
+        self.count(&table);
+        ended
+    }
+
+    fn count(&self, table: &Table) {
+        self.running
+            .store(table.running.len() as u32, Ordering::Relaxed);
+        self.queued
+            .store(table.waiting.len() as u32, Ordering::Relaxed);
+    }
+}
+
+impl Table {
+    fn start(&mut self, assignment: Assignment, line: Line, connection: &Connection, now: u64) {
+        let command = &assignment.command;
+        let id = command.id;
+        let overdue = command.timeout.map(|timeout| {
+            let at = now
+                .saturating_add(timeout)
+                .saturating_add(millis(ANSWER_GRACE));
+            (at, Status::TimedOut)
+        });
+        let running = Running {
+            since: now,
+            budget: command.budget(),
+            overdue,
+            cancelled: false,
+            assignment: Some(assignment),
+        };
+        if let Some((at, _)) = overdue {
+            self.watch(at);
+        }
+        self.running.insert(id, running);
+        connection.outbox.push(line);
+    }
+
+    fn start_waiting(&mut self, slots: usize, connection: &Connection, now: u64) {
+        while self.running.len() < slots
+            && let Some(next) = self.waiting.pop_front()
+        {
+            self.account(&next, false);
+            self.start(next.assignment, next.line, connection, now);
+        }
+    }
+
+    /// Has a command wait, if there is room for it.
+    fn wait(&mut self, assignment: Assignment, line: Line, bounds: QueueBounds) -> bool {
+        let waiting = Waiting { assignment, line };
+        let share = self
+            .shares
+            .get(&waiting.sender())
+            .copied()
+            .unwrap_or_default();
+        let half = |bound: usize| bound.div_ceil(2);
+        let fits = self.waiting.len() < bounds.commands
+            && self.waiting_bytes + waiting.line.len() <= bounds.bytes
+            && share.commands < half(bounds.commands)
+            && share.bytes + waiting.line.len() <= half(bounds.bytes);
+        if fits {
+            self.account(&waiting, true);
+            self.waiting.push_back(waiting);
+        }
+        fits
+    }
+
+    /// Counts what waits, in all and by sender.
+    fn account(&mut self, waiting: &Waiting, comes: bool) {
+        let bytes = waiting.line.len();
+        let share = self.shares.entry(waiting.sender()).or_default();
+        if comes {
+            share.commands += 1;
+            share.bytes += bytes;
+            self.waiting_bytes += bytes;
+        } else {
+            share.commands -= 1;
+            share.bytes -= bytes;
+            self.waiting_bytes -= bytes;
+            if share.commands == 0 {
+                self.shares.remove(&waiting.sender());
+            }
+        }
+    }
+
+    /// Has the clock look at a time, if it was not asked to do so earlier.
+    fn watch(&mut self, at: u64) {
+        if self.watched.is_none_or(|watched| at < watched) {
+            self.watched = Some(at);
+            self.to_watch = Some(at);
+        }
+    }
+}
+
+impl Waiting {
+    fn sender(&self) -> u64 {
+        self.assignment.command.sender.id
+    }
+}
