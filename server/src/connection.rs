@@ -52,8 +52,7 @@ pub(crate) enum Verdict {
 }
 
 impl Connection {
-    pub(crate) fn new(stream: Stream, now: u64) -> Connection {
-        let stream = Arc::new(stream);
+    pub(crate) fn new(stream: Arc<Stream>, now: u64) -> Connection {
         let outbox = Outbox::new(Arc::clone(&stream), Some(slow_consumer_line));
         Connection {
             stream,
@@ -219,18 +218,12 @@ pub(crate) fn line_too_slow() -> Line {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use common::transport::Listener;
 
     const HEARTBEAT: Duration = Duration::from_secs(5);
 
     fn connection(now: u64) -> Connection {
-        let (listener, _waker) = Listener::bind("127.0.0.1:0").expect("loopback");
-        let address = listener.address().to_string();
-        let _dialled = Stream::connect(&address, HEARTBEAT).expect("loopback");
-        Connection::new(
-            listener.accept().expect("loopback").expect("not woken"),
-            now,
-        )
+        let stream = Arc::clone(&crate::testing::member(1, "test", 0).connection.stream);
+        Connection::new(stream, now)
     }
 
     #[test]

@@ -29,6 +29,8 @@ mod roster;
 mod select;
 mod server;
 mod session;
+#[cfg(test)]
+mod testing;
 mod transcript;
 mod workload;
 

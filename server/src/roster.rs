@@ -258,3 +258,125 @@ impl Ranking {
 fn position(places: &[Place], id: u64) -> Option<usize> {
     places.binary_search_by_key(&id, |place| place.id).ok()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::{join, member, roster};
+    use proptest::prelude::*;
+
+    #[test]
+    fn who_is_refused_and_why() {
+        let roster = roster(2);
+        let make = |id, name| member(id, name, 1);
+        let refused = |name| roster.join(name, make, |_, _| {}).err();
+        let first = join(&roster, "a", 1);
+        assert_eq!(refused(Some("a")), Some(NotAdmitted::NameTaken));
+        assert_eq!(
+            roster
+                .join(None, make, |_, _| {})
+                .map(|m| m.name.to_string()),
+            Ok("client-2".into())
+        );
+        assert_eq!(
+            refused(Some("a")),
+            Some(NotAdmitted::Full(2)),
+            "before the name is looked at"
+        );
+        assert!(roster.leave(&first), "somebody moved up");
+        assert!(!roster.leave(&first), "nobody leaves twice");
+        assert_eq!(join(&roster, "a", 1).id, 3, "numbers are never used again");
+        roster.drain();
+        assert_eq!(refused(None), Some(NotAdmitted::ShuttingDown));
+    }
+
+    #[test]
+    fn a_newcomer_is_welcomed_before_anybody_sees_it() {
+        let roster = roster(2);
+        let other = roster.clone();
+        let welcome = |_: &Member, standing: Standing| {
+            assert_eq!(
+                standing,
+                Standing {
+                    rank: 0,
+                    members: 1
+                }
+            );
+            // The list is locked: a look-up from another thread has to wait.
+            assert!(other.0.try_read().is_err());
+        };
+        assert!(
+            roster
+                .join(None, |id, name| member(id, name, 1), welcome)
+                .is_ok()
+        );
+    }
+
+    #[derive(Clone, Debug)]
+    enum Step {
+        Join { slots: u32 },
+        Leave(prop::sample::Index),
+        Tell,
+    }
+
+    fn steps() -> impl Strategy<Value = Vec<Step>> {
+        let step = prop_oneof![
+            3 => (0u32..3).prop_map(|slots| Step::Join { slots }),
+            2 => any::<prop::sample::Index>().prop_map(Step::Leave),
+            1 => Just(Step::Tell),
+        ];
+        prop::collection::vec(step, 0..60)
+    }
+
+    proptest! {
+        /// Against the simplest list that there is, after every step.
+        #[test]
+        fn the_roster_is_a_plain_list(steps in steps()) {
+            const MAX: u32 = 12;
+            let roster = roster(MAX);
+            let mut model: Vec<Arc<Member>> = Vec::new();
+            let mut told: HashMap<u64, u32> = HashMap::new();
+            for step in steps {
+                match step {
+                    Step::Join { slots } => {
+                        let joined = roster.join(None, |id, name| member(id, name, slots), |_, _| {});
+                        prop_assert_eq!(joined.is_ok(), model.len() < MAX as usize);
+                        if let Ok(member) = joined {
+                            told.insert(member.id, model.len() as u32);
+                            model.push(member);
+                        }
+                    }
+                    Step::Leave(_) if model.is_empty() => {}
+                    Step::Leave(index) => {
+                        let at = index.index(model.len());
+                        let gone = model.remove(at);
+                        prop_assert_eq!(roster.leave(&gone), at < model.len());
+                    }
+                    Step::Tell => {
+                        for (member, standing) in roster.untold() {
+                            prop_assert_eq!(standing.members as usize, model.len());
+                            member.told_rank.store(standing.rank, Ordering::Relaxed);
+                            told.insert(member.id, standing.rank);
+                        }
+                        for (rank, member) in model.iter().enumerate() {
+                            prop_assert_eq!(told[&member.id], rank as u32, "everybody knows its rank");
+                        }
+                    }
+                }
+                let page = roster.page(0, 100, 1).members;
+                let listed: Vec<(u64, u32)> = page.iter().map(|m| (m.member, m.rank)).collect();
+                let expected = model.iter().zip(0u32..).map(|(m, rank)| (m.id, rank));
+                prop_assert_eq!(listed, expected.collect::<Vec<_>>());
+                roster.look(|view| {
+                    for (rank, member) in model.iter().enumerate() {
+                        assert_eq!(view.rank_of(member.id), Some(rank));
+                        assert_eq!(view.id_of(&member.name), Some(member.id));
+                        let below = model[rank + 1..].iter().filter(|m| m.slots > 0).map(|m| m.id);
+                        let executors = view.executors_below(member.id).iter().map(|p| p.id);
+                        assert!(executors.eq(below));
+                    }
+                });
+            }
+        }
+    }
+}

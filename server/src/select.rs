@@ -155,6 +155,7 @@ fn many(
     // Patterns are matched outside the lock, on a copy.
     let (everybody, sender_rank) = roster.everybody(sender.id);
     let sender_rank = sender_rank.ok_or_else(gone)? as u32;
+    let is_lowest = sender_rank as usize + 1 == everybody.len();
     let (mut execute, mut outranked, mut passed_over) = (Vec::new(), Vec::new(), Vec::new());
     for (rank, Place { member, .. }) in everybody.into_iter().enumerate() {
         let rank = rank as u32;
@@ -171,7 +172,10 @@ fn many(
         }
     }
     if execute.is_empty() && outranked.is_empty() {
-        return Err(nobody_found(&passed_over));
+        return Err(match is_lowest && passed_over.is_empty() {
+            true => nobody_below(&[], 0),
+            false => nobody_found(&passed_over),
+        });
     }
     Ok(Selection {
         sender_rank,
@@ -210,7 +214,7 @@ fn nobody_below(below: &[Place], first_rank: u32) -> RpcError {
 /// A selector of kind many found only those who never execute, or nobody.
 fn nobody_found(passed_over: &[Target]) -> RpcError {
     if passed_over.is_empty() {
-        return no_target("the selector finds nobody here but you, or nobody at all");
+        return no_target("the selector finds nobody here, or nobody but you");
     }
     let targets = passed_over.iter();
     no_target(format!(
@@ -234,4 +238,151 @@ fn have<'a>(members: impl Iterator<Item = (&'a Member, u32)>, count: usize) -> S
         named.join(", "),
         if count == 1 { "has" } else { "have" }
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::{join, ranked, roster};
+    use proptest::prelude::*;
+
+    /// What the selector finds, in short: `1!` is an outranked one, `one 3` a single one.
+    fn found(roster: &Roster, sender: &Member, selector: &str) -> String {
+        let selector = selector
+            .parse()
+            .unwrap_or_else(|e| panic!("{selector}: {e}"));
+        match select(roster, sender, &selector) {
+            Err(error) => error.message,
+            Ok(Selection {
+                found: Found::One(target),
+                ..
+            }) => format!("one {}", target.rank),
+            Ok(Selection {
+                found: Found::Many { execute, outranked },
+                ..
+            }) => {
+                let outranked = outranked.iter().map(|t| format!("{}!", t.rank));
+                let execute = execute.iter().map(|t| t.rank.to_string());
+                outranked.chain(execute).collect::<Vec<_>>().join(" ")
+            }
+        }
+    }
+
+    #[test]
+    fn what_each_selector_finds() {
+        let roster = roster(10);
+        let everybody: Vec<_> = [
+            ("boss", 1),
+            ("idle", 0),
+            ("web1", 2),
+            ("quiet", 0),
+            ("web2", 1),
+            ("db", 3),
+        ]
+        .into_iter()
+        .map(|(name, slots)| join(&roster, name, slots))
+        .collect();
+        let (boss, idle, web1, db) = (&everybody[0], &everybody[1], &everybody[2], &everybody[5]);
+        for (sender, selector, expected) in [
+            (boss, "next", "one 2"),
+            (web1, "next", "one 4"),
+            (boss, "least-loaded", "one 2"),
+            (boss, "below", "2 4 5"),
+            (boss, "all", "2 4 5"),
+            (web1, "all", "0! 1! 4 5"),
+            (db, "all", "0! 1! 2! 3! 4!"),
+            (
+                db,
+                "below",
+                "you rank lowest: nobody is below you to execute it",
+            ),
+            (
+                db,
+                "next",
+                "you rank lowest: nobody is below you to execute it",
+            ),
+            (boss, "2", "one 2"),
+            (boss, "web2", "one 4"),
+            (boss, "2-2", "2"),
+            (boss, "0-99", "2 4 5"),
+            (boss, "web*", "2 4"),
+            (boss, "web?,5,4-5,db", "2 4 5"),
+            (boss, "!web*", "5"),
+            (web1, "0-9,!boss", "1! 4 5"),
+            (boss, "web*,!web2", "2"),
+            (boss, "0", "rank 0 is you; nobody commands itself"),
+            (boss, "boss", "boss is you; nobody commands itself"),
+            (
+                boss,
+                "quiet",
+                "quiet (rank 3) has no slots: it never executes",
+            ),
+            (boss, "7", "there is no rank 7; the lowest is 5"),
+            (boss, "nobody", "nobody here has the name \"nobody\""),
+            (
+                boss,
+                "x*",
+                "the selector finds nobody here, or nobody but you",
+            ),
+            (
+                boss,
+                "1,3",
+                "the selector finds nobody who executes: idle (rank 1), quiet (rank 3) have no slots",
+            ),
+            (
+                idle,
+                "0",
+                "boss (rank 0) ranks above you (rank 1); only lower ranks execute what you send",
+            ),
+        ] {
+            assert_eq!(
+                found(&roster, sender, selector),
+                expected,
+                "{sender} sends to {selector}"
+            );
+        }
+    }
+
+    #[test]
+    fn nobody_below_with_slots_is_said_with_names() {
+        let roster = roster(10);
+        let boss = join(&roster, "boss", 1);
+        for name in ["a", "b", "c", "d", "e"] {
+            join(&roster, name, 0);
+        }
+        let expected = "nobody below you executes: a (rank 1), b (rank 2), c (rank 3) and 2 more have no slots";
+        assert_eq!(found(&roster, &boss, "next"), expected);
+    }
+
+    proptest! {
+        /// Whatever the selector, nobody above the sender is ever given a command, nor is the
+        /// sender itself, nor anybody without slots.
+        #[test]
+        fn authority_holds_for_every_selector(
+            slots in prop::collection::vec(0u32..3, 1..8),
+            sender in any::<prop::sample::Index>(),
+            selector in "next|below|all|least-loaded|[0-9]|m[0-9]|[0-4]-[4-9]|m\\*(,!m[0-9])?|![0-9]|\\*,[0-9]",
+        ) {
+            let roster = roster(10);
+            for (at, slots) in slots.iter().enumerate() {
+                join(&roster, &format!("m{at}"), *slots);
+            }
+            let places = ranked(&roster);
+            let rank = sender.index(places.len());
+            let selector = selector.parse().expect("the patterns above are selectors");
+            let Ok(selection) = select(&roster, &places[rank].member, &selector) else {
+                return Ok(());
+            };
+            prop_assert_eq!(selection.sender_rank as usize, rank);
+            let (execute, outranked) = match selection.found {
+                Found::One(target) => (vec![target], vec![]),
+                Found::Many { execute, outranked } => (execute, outranked),
+            };
+            for target in &execute {
+                prop_assert!(target.rank as usize > rank && target.member.slots > 0);
+                prop_assert_eq!(places[target.rank as usize].id, target.member.id);
+            }
+            prop_assert!(outranked.iter().all(|target| (target.rank as usize) < rank));
+        }
+    }
 }

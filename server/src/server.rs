@@ -227,7 +227,7 @@ fn start_session<'scope>(
     sessions: &'scope Scope<'scope, '_>,
 ) {
     stream.set_unacknowledged_timeout(2 * hub.config.heartbeat);
-    let connection = Arc::new(Connection::new(stream, hub.clock.now()));
+    let connection = Arc::new(Connection::new(Arc::new(stream), hub.clock.now()));
     let number = hub.connected(&connection);
     let served = Arc::clone(&connection);
     let builder = Builder::new()

@@ -1,0 +1,50 @@
+//! Members without clients, for unit tests. They share one socket that nobody reads.
+
+use crate::connection::Connection;
+use crate::member::Member;
+use crate::roster::{Place, Roster};
+use crate::transcript::Transcript;
+use crate::workload::Workload;
+use common::sync::Arc;
+use common::transport::{Listener, Stream};
+use std::sync::LazyLock;
+use std::sync::atomic::AtomicU32;
+use std::time::Duration;
+
+static PAIR: LazyLock<(Stream, Arc<Stream>)> = LazyLock::new(|| {
+    let (listener, _waker) = Listener::bind("127.0.0.1:0").expect("loopback");
+    let address = listener.address().to_string();
+    let far = Stream::connect(&address, Duration::from_secs(5)).expect("loopback");
+    let near = listener.accept().expect("loopback").expect("not woken");
+    (far, Arc::new(near))
+});
+
+pub(crate) fn member(id: u64, name: impl Into<Box<str>>, slots: u32) -> Member {
+    Member {
+        id,
+        name: name.into(),
+        slots,
+        joined: 1,
+        connection: Arc::new(Connection::new(Arc::clone(&PAIR.1), 1)),
+        workload: Workload::new(slots),
+        sends: Default::default(),
+        told_rank: AtomicU32::new(0),
+    }
+}
+
+pub(crate) fn roster(max: u32) -> Roster {
+    Roster::new(max, Transcript::default())
+}
+
+/// Joins as a client would.
+pub(crate) fn join(roster: &Roster, name: &str, slots: u32) -> Arc<Member> {
+    let make = |id, name| member(id, name, slots);
+    roster
+        .join(Some(name), make, |_, _| {})
+        .unwrap_or_else(|e| panic!("{name}: {e:?}"))
+}
+
+/// Members in rank order.
+pub(crate) fn ranked(roster: &Roster) -> Vec<Place> {
+    roster.everybody(0).0
+}
