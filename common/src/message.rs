@@ -267,7 +267,7 @@ impl<'a> Members<'a> {
         let Some(id) = id else {
             return Ok(Message::Notification { method, params });
         };
-        if self.jsonrpc.map(RawValue::get) != Some("\"2.0\"") {
+        if !self.jsonrpc.is_some_and(is_version_2) {
             let message = "the member \"jsonrpc\" must be \"2.0\"".into();
             return Err(invalid(Some(id), message));
         }
@@ -295,6 +295,12 @@ impl<'a> Members<'a> {
         };
         Ok(Message::Answer { id, body })
     }
+}
+
+fn is_version_2(raw: &RawValue) -> bool {
+    let written_plainly = raw.get() == "\"2.0\"";
+    written_plainly
+        || serde_json::from_str::<Text<'_>>(raw.get()).is_ok_and(|v| v.as_str() == "2.0")
 }
 
 /// A line that is no message, and the error that says so.
@@ -437,18 +443,28 @@ impl RpcError {
     /// Where it has no integer `code` or no string `message`.
     pub fn parse(raw: &RawValue) -> Result<RpcError, serde_json::Error> {
         #[derive(serde::Deserialize)]
-        struct Wire {
+        struct Wire<'a> {
             code: i64,
             message: String,
-            data: Option<serde_json::Value>,
+            #[serde(borrow)]
+            data: Option<&'a RawValue>,
         }
-        let wire: Wire = serde_json::from_str(raw.get())?;
-        let data = |key: &str| wire.data.as_ref().and_then(|data| data.get(key)).cloned();
+        /// What of `data` this protocol knows; anything else there is its peer's own.
+        #[derive(Default, serde::Deserialize)]
+        struct Data {
+            id: Option<Id>,
+            supported: Option<Vec<u64>>,
+        }
+        let wire: Wire<'_> = serde_json::from_str(raw.get())?;
+        let data: Option<Data> = wire
+            .data
+            .and_then(|data| serde_json::from_str(data.get()).ok());
+        let data = data.unwrap_or_default();
         Ok(RpcError {
             code: wire.code,
             message: wire.message,
-            open_id: data("id").and_then(|id| Id::parse(&id.to_string()).ok()),
-            supported: data("supported").and_then(|list| serde_json::from_value(list).ok()),
+            open_id: data.id,
+            supported: data.supported,
         })
     }
 }
@@ -641,6 +657,8 @@ mod tests {
             ));
         }
         // An answer is never answered, whatever its id looks like.
+        let escaped = Message::parse(br#"{"jsonrpc":"2\u002e0","id":1,"method":"ping"}"#);
+        assert!(matches!(escaped, Ok(Message::Request { .. })));
         let stray = Message::parse(br#"{"id":null,"result":1}"#);
         assert!(matches!(stray, Ok(Message::Answer { id: None, .. })));
     }

@@ -7,14 +7,22 @@ use common::message::{AnswerBody, Code, RpcError};
 use common::protocol::{Executed, Status, Text};
 use serde_json::value::RawValue;
 
-/// How a command ended, by what its executor answered. Output counts against the budget.
-pub(crate) fn read<'a>(body: &AnswerBody<'a>, budget: &mut Budget) -> (Status, Ending<'a>) {
+/// How a command ended, by what its executor answered. Output counts against the budget, and
+/// is left out for a sender that is behind: output never makes it a slow consumer.
+pub(crate) fn read<'a>(
+    body: &AnswerBody<'a>,
+    budget: &mut Budget,
+    is_behind: bool,
+) -> (Status, Ending<'a>) {
+    if is_behind {
+        *budget = budget.used_up();
+    }
     let read = match body {
         AnswerBody::Result(raw) => executed(raw, budget),
         AnswerBody::Error(raw) => error(raw),
         AnswerBody::Malformed => Err("it has a result and an error, or one of them twice".into()),
     };
-    read.unwrap_or_else(|why| {
+    let (status, mut ending) = read.unwrap_or_else(|why| {
         let message = Some(quoted(&format!(
             "the executor's answer is malformed: {why}"
         )));
@@ -25,7 +33,9 @@ pub(crate) fn read<'a>(body: &AnswerBody<'a>, budget: &mut Budget) -> (Status, E
                 ..Ending::default()
             },
         )
-    })
+    });
+    ending.executed.truncated |= budget.was_cut();
+    (status, ending)
 }
 
 fn executed<'a>(raw: &'a RawValue, budget: &mut Budget) -> Result<(Status, Ending<'a>), String> {
@@ -57,7 +67,6 @@ fn executed<'a>(raw: &'a RawValue, budget: &mut Budget) -> Result<(Status, Endin
             *text = Some(taken).filter(|t| !t.as_str().is_empty());
         }
     }
-    executed.truncated |= budget.was_cut();
     Ok((
         status,
         Ending {
@@ -108,7 +117,7 @@ mod tests {
             true => AnswerBody::Error(raw),
             false => AnswerBody::Result(raw),
         };
-        let (status, ending) = read(&body, &mut Budget::share(share));
+        let (status, ending) = read(&body, &mut Budget::share(share), false);
         let executed = serde_json::to_string(&ending.executed).expect("JSON");
         let message = ending
             .message
@@ -161,6 +170,15 @@ mod tests {
                 "{text}"
             );
         }
+    }
+
+    #[test]
+    fn a_sender_that_is_behind_gets_no_output() {
+        let raw: &RawValue = serde_json::from_str(r#"{"exit_code":0,"stdout":"x"}"#).expect("JSON");
+        let mut budget = Budget::window(100);
+        let (status, ending) = read(&AnswerBody::Result(raw), &mut budget, true);
+        assert_eq!(status, Status::Done);
+        assert!(ending.executed.stdout.is_none() && ending.executed.truncated);
     }
 
     #[test]

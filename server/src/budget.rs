@@ -32,14 +32,23 @@ impl Budget {
         }
     }
 
+    /// The same, with nothing left.
+    pub(crate) fn used_up(&self) -> Budget {
+        Budget { left: 0, ..*self }
+    }
+
     /// Whether anything was cut.
     pub(crate) fn was_cut(&self) -> bool {
         self.cut
     }
 
-    /// Notes that output was dropped for another reason.
-    pub(crate) fn set_cut(&mut self) {
-        self.cut = true;
+    /// Notes that output is dropped without being counted; with a window, says how much of it
+    /// its executor may send again.
+    pub(crate) fn drop_output(&mut self, bytes: u64) -> Option<u64> {
+        self.cut |= bytes > 0;
+        self.window
+            .map(|_| bytes.min(self.left))
+            .filter(|bytes| *bytes > 0)
     }
 
     /// The sender got through with some output; says how much of that was on its way.
@@ -119,6 +128,9 @@ mod tests {
         assert_eq!(budget.take_text("abcdefgh".into()).as_str(), "abcd");
         assert_eq!(budget.consume(u64::MAX), 10);
         assert_eq!(budget.consume(1), 0);
+        assert_eq!(budget.drop_output(4), Some(4), "it is not counted");
+        assert_eq!(budget.drop_output(40), Some(10));
+        assert_eq!(Budget::share(10).drop_output(4), None);
     }
 
     #[test]

@@ -82,11 +82,13 @@ impl Connection {
         self.pinged.store(0, Ordering::Relaxed);
     }
 
-    /// Notes whether a line has begun and not ended.
-    pub(crate) fn set_partial_line(&self, partial: bool, now: u64) {
+    /// Notes whether a line has begun and not ended, and whether an earlier one ended in the
+    /// same batch of input, so that this one is no older than that.
+    pub(crate) fn set_partial_line(&self, partial: bool, earlier_ended: bool, now: u64) {
         let since = self.line_since.load(Ordering::Relaxed);
         match (partial, since) {
             (true, 0) => self.line_since.store(now, Ordering::Relaxed),
+            (true, _) if earlier_ended => self.line_since.store(now, Ordering::Relaxed),
             (false, 1..) => self.line_since.store(0, Ordering::Relaxed),
             _ => {}
         }
@@ -281,8 +283,9 @@ mod tests {
     fn a_line_that_never_ends_is_noticed_whatever_the_heartbeat() {
         let connection = connection(100);
         connection.set_joined();
-        connection.set_partial_line(true, 1000);
-        connection.set_partial_line(true, 50_000);
+        connection.set_partial_line(true, false, 500);
+        connection.set_partial_line(true, true, 1000);
+        connection.set_partial_line(true, false, 50_000);
         connection.hear(60_999);
         assert_eq!(
             connection.verdict(60_999, 3600 * HEARTBEAT, 0),
@@ -292,7 +295,7 @@ mod tests {
             connection.verdict(61_000, HEARTBEAT, 0),
             Verdict::LineTooSlow
         );
-        connection.set_partial_line(false, 61_000);
+        connection.set_partial_line(false, true, 61_000);
         assert!(matches!(
             connection.verdict(61_000, HEARTBEAT, 0),
             Verdict::LookAt(_)

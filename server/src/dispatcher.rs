@@ -43,14 +43,14 @@ pub(crate) fn send(
     if hub.roster.is_draining() {
         return Err(shutting_down());
     }
-    if sender.sends.len() >= hub.config.max_sends {
+    let selection = select(&hub.roster, sender, selector)?;
+    if sender.sends.len() >= hub.config.max_sends && matches!(selection.found, Found::One(_)) {
         let message = format!(
             "you have {} sends open, the most allowed; wait for an outcome",
             hub.config.max_sends
         );
         return Err(RpcError::new(Code::Busy, message));
     }
-    let selection = select(&hub.roster, sender, selector)?;
     take(hub, sender, id, request, selection, refusals, flushes);
     Ok(())
 }
@@ -108,6 +108,7 @@ fn take(
         clip(request.command.raw().get()),
         describe(&command.targets, outranked.len()),
     );
+    let is_busy = sender.sends.len() >= hub.config.max_sends;
     sender.sends.open(&command);
     if command.tally.is_some() {
         let accepted = Accepted {
@@ -126,6 +127,13 @@ fn take(
             hub.clock.now(),
             flushes,
         );
+    }
+    if is_busy {
+        // Only sends to many come this far; they have ended with this.
+        for target in &command.targets {
+            command.conclude(target, Status::Busy, Ending::default(), flushes);
+        }
+        return;
     }
     distribute(
         hub,

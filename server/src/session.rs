@@ -21,8 +21,8 @@ use common::message::{
     params, result_line,
 };
 use common::protocol::{
-    ByeReason, Cancel, Empty, ExecutionOutput, Join, Joined, MembersQuery, SendConsumed,
-    SendOutput, method,
+    ByeReason, Cancel, Empty, ExecutionConsumed, ExecutionOutput, Join, Joined, MembersQuery,
+    SendConsumed, SendOutput, base64_len, method,
 };
 use common::selector::check_name;
 use common::sync::Arc;
@@ -79,6 +79,8 @@ struct Session<'a> {
     strays: u32,
     /// Whether the batch of input was a sign of life.
     lives: bool,
+    /// Whether a line ended in it.
+    line_ended: bool,
     /// Whether it goes by its own word.
     leaves: bool,
 }
@@ -94,6 +96,7 @@ impl<'a> Session<'a> {
             errors: 0,
             strays: 0,
             lives: false,
+            line_ended: false,
             leaves: false,
         }
     }
@@ -113,9 +116,10 @@ impl<'a> Session<'a> {
             }
             let flow = self.take_lines(&mut reader);
             let now = self.hub.clock.now();
-            self.connection
-                .set_partial_line(reader.has_partial_line(), now);
-            if std::mem::take(&mut self.lives) || reader.has_partial_line() {
+            let partial = reader.has_partial_line();
+            let line_ended = std::mem::take(&mut self.line_ended);
+            self.connection.set_partial_line(partial, line_ended, now);
+            if std::mem::take(&mut self.lives) || partial {
                 self.connection.hear(now);
             }
             self.flushes.flush();
@@ -143,6 +147,7 @@ impl<'a> Session<'a> {
     }
 
     fn line(&mut self, line: &[u8]) -> Flow {
+        self.line_ended = true;
         if line.is_empty() {
             self.lives = true;
             return Flow::Continue(());
@@ -192,7 +197,12 @@ impl<'a> Session<'a> {
         Flow::Break(())
     }
 
-    fn malformed(&mut self, malformed: Malformed) -> Flow {
+    fn malformed(&mut self, mut malformed: Malformed) -> Flow {
+        let is_open = |id: &mut Id| self.member.as_ref().is_some_and(|m| m.sends.is_open(id));
+        if let Some(id) = malformed.id.take_if(is_open) {
+            // Under that id it would be taken for the answer of the open request.
+            malformed.error.open_id = Some(id);
+        }
         log::debug!("{}: {}", self.connection.peer(), malformed.error);
         self.tell(error_line(malformed.id, &malformed.error));
         self.errors += 1;
@@ -384,7 +394,8 @@ impl<'a> Session<'a> {
             log::info!("#{id}: {member} answered after its outcome was taken; its slot is free");
             return;
         };
-        let (status, mut ending) = answer::read(body, &mut running.budget);
+        let sender = &assignment.command.sender.connection.outbox;
+        let (status, mut ending) = answer::read(body, &mut running.budget, sender.is_over_half());
         ending.elapsed_ms = status
             .has_started()
             .then(|| now.saturating_sub(running.since));
@@ -405,41 +416,45 @@ impl<'a> Session<'a> {
         );
     }
 
-    /// Passes what a command wrote on to its sender, as far as that takes it.
+    /// Passes what a command wrote on to its sender, as far as that takes it. That is pushed
+    /// while the command is in its table, so no output comes after its outcome.
     fn output(&mut self, member: &Member, output: ExecutionOutput<'_>) {
-        let judged = member.workload.output(output.id, |budget, assignment| {
-            let sender = &assignment.command.sender.connection.outbox;
+        let connection = self.connection;
+        let told = member.workload.output(output.id, |budget, assignment| {
+            let command = &assignment.command;
+            let sender = &command.sender.connection.outbox;
+            if sender.is_over_half() {
+                // The sender will never consume it, so the executor has its window back.
+                if let Some(bytes) = budget.drop_output(output_len(&output)) {
+                    let id = command.id;
+                    let line = notification_line(method::CONSUMED, ExecutionConsumed { id, bytes });
+                    connection.outbox.push(line);
+                }
+                return Arc::clone(&connection.outbox);
+            }
             let (text, base64) = match (output.text, output.base64) {
                 (Some(text), None) => (Some(budget.take_text(text)), None),
                 (None, Some(base64)) => (None, budget.take_base64(base64)),
                 _ => (None, None),
             };
-            let taken = text.as_ref().or(base64.as_ref())?;
-            if taken.as_str().is_empty() {
-                return None;
+            let taken = text.as_ref().or(base64.as_ref());
+            if taken.is_some_and(|taken| !taken.as_str().is_empty()) {
+                let output = SendOutput {
+                    send: command.send.clone(),
+                    member: member.id,
+                    name: Cow::Borrowed(&member.name),
+                    rank: assignment.to().rank,
+                    stream: output.stream,
+                    text,
+                    base64,
+                };
+                sender.push(notification_line(method::OUTPUT, output));
             }
-            if sender.is_over_half() {
-                budget.set_cut();
-                return None;
-            }
-            Some((assignment.clone(), text, base64))
+            Arc::clone(sender)
         });
-        let Some(Some((assignment, text, base64))) = judged else {
-            return;
-        };
-        let line = notification_line(
-            method::OUTPUT,
-            SendOutput {
-                send: assignment.command.send.clone(),
-                member: member.id,
-                name: Cow::Borrowed(&member.name),
-                rank: assignment.to().rank,
-                stream: output.stream,
-                text,
-                base64,
-            },
-        );
-        assignment.command.tell(line, &mut self.flushes);
+        if let Some(outbox) = told {
+            self.flushes.add(&outbox);
+        }
     }
 
     /// Lets an executor send more, as its sender got through with some.
@@ -484,6 +499,16 @@ impl<'a> Session<'a> {
         self.connection.finish(None, now);
         self.hub.look_soon(self.connection);
     }
+}
+
+/// How many bytes of output a notification carries.
+fn output_len(output: &ExecutionOutput<'_>) -> u64 {
+    let text = output.text.as_ref().map(|text| text.as_str().len() as u64);
+    let base64 = output
+        .base64
+        .as_ref()
+        .and_then(|text| base64_len(text.as_str()));
+    text.or(base64).unwrap_or(0)
 }
 
 fn already_open(id: Id) -> Malformed {
@@ -571,7 +596,9 @@ fn check_protocol(raw: Option<&RawValue>) -> Result<(), RpcError> {
         #[serde(borrow)]
         protocol: &'a RawValue,
     }
-    let read = raw.map(|raw| serde_json::from_str::<Version<'_>>(raw.get()));
+    // Not from an array, whose first element serde would take for it.
+    let object = raw.filter(|raw| raw.get().starts_with('{'));
+    let read = object.map(|raw| serde_json::from_str::<Version<'_>>(raw.get()));
     let Some(Ok(Version { protocol })) = read else {
         return Ok(());
     };

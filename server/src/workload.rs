@@ -79,6 +79,8 @@ pub(crate) struct Running {
     pub(crate) assignment: Option<Assignment>,
     /// When it was given.
     pub(crate) since: u64,
+    /// Whether it was: a client that is about to be disconnected is not told any more.
+    told: bool,
     pub(crate) budget: Budget,
     /// When the server takes the outcome itself, and which one.
     overdue: Option<(u64, Status)>,
@@ -261,7 +263,7 @@ impl Workload {
             {
                 ended.push(Ended {
                     assignment,
-                    since: Some(running.since),
+                    since: running.told.then_some(running.since),
                     status,
                     truncated: running.budget.was_cut(),
                 });
@@ -314,7 +316,7 @@ impl Workload {
             ended.extend(table.running.drain().filter_map(|(_, running)| {
                 Some(Ended {
                     assignment: running.assignment?,
-                    since: Some(running.since),
+                    since: running.told.then_some(running.since),
                     status,
                     truncated: running.budget.was_cut(),
                 })
@@ -343,6 +345,7 @@ impl Table {
             (at, Status::TimedOut)
         });
         let running = Running {
+            told: connection.outbox.push(line),
             since: now,
             budget: command.budget(),
             overdue,
@@ -353,7 +356,6 @@ impl Table {
             self.watch(at);
         }
         self.running.insert(id, running);
-        connection.outbox.push(line);
     }
 
     fn start_waiting(&mut self, slots: usize, connection: &Connection, now: u64) {
@@ -373,7 +375,7 @@ impl Table {
             .get(&waiting.sender())
             .copied()
             .unwrap_or_default();
-        let half = |bound: usize| bound.div_ceil(2);
+        let half = |bound: usize| (bound / 2).max(1);
         let fits = self.waiting.len() < bounds.commands
             && self.waiting_bytes + waiting.line.len() <= bounds.bytes
             && share.commands < half(bounds.commands)
