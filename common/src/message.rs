@@ -552,7 +552,7 @@ pub fn clip(text: &str) -> Cow<'_, str> {
 struct Envelope<'a, P, R, E> {
     jsonrpc: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
-    id: Option<&'a Option<Id>>,
+    id: Option<Option<Id>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     method: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -577,7 +577,7 @@ type No = Option<()>;
 pub fn request_line(id: Id, method: &str, params: impl Serialize) -> Vec<u8> {
     line(&Envelope::<_, No, No> {
         jsonrpc: "2.0",
-        id: Some(&Some(id)),
+        id: Some(Some(id)),
         method: Some(method),
         params: Some(params),
         result: None,
@@ -601,7 +601,7 @@ pub fn notification_line(method: &str, params: impl Serialize) -> Vec<u8> {
 pub fn result_line(id: Id, result: impl Serialize) -> Vec<u8> {
     line(&Envelope::<No, _, No> {
         jsonrpc: "2.0",
-        id: Some(&Some(id)),
+        id: Some(Some(id)),
         method: None,
         params: None,
         result: Some(result),
@@ -613,7 +613,7 @@ pub fn result_line(id: Id, result: impl Serialize) -> Vec<u8> {
 pub fn error_line(id: Option<Id>, error: &RpcError) -> Vec<u8> {
     line(&Envelope::<No, No, _> {
         jsonrpc: "2.0",
-        id: Some(&id),
+        id: Some(id),
         method: None,
         params: None,
         result: None,

@@ -414,8 +414,10 @@ impl Outbox {
 }
 
 /// Buffers for flushes, kept by all outboxes together: an idle peer has none.
-static SCRATCH: LazyLock<(Sender<Vec<u8>>, Receiver<Vec<u8>>)> =
-    LazyLock::new(|| bounded(SCRATCH_BUFFERS));
+static SCRATCH: LazyLock<Pool> = LazyLock::new(|| bounded(SCRATCH_BUFFERS));
+
+/// A channel as a bag of buffers.
+type Pool = (Sender<Vec<u8>>, Receiver<Vec<u8>>);
 
 fn take_scratch() -> Vec<u8> {
     SCRATCH.1.try_recv().unwrap_or_default()

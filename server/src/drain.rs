@@ -37,9 +37,11 @@ impl Drain {
     /// Looks what can be done now, and comes back soon while there is more to do.
     pub(crate) fn step(&mut self, hub: &Arc<Hub>) {
         let now = hub.clock.now();
-        if hub.abort_requested.load(Ordering::Acquire) {
+        let must_end = hub.abort_requested.load(Ordering::Acquire);
+        if must_end && !matches!(self, Drain::Cutting) {
             self.begin_if_not_begun(hub, now);
-            *self = Drain::Leaving { until: now };
+            hub.stop_accepting();
+            *self = Drain::Cutting;
         }
         let mut flushes = Flushes::default();
         match self {

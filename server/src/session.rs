@@ -6,7 +6,7 @@
 //! client has taken enough of what waits for it.
 
 use crate::answer;
-use crate::connection::Connection;
+use crate::connection::{Connection, bye_line};
 use crate::dispatcher;
 use crate::flushes::Flushes;
 use crate::hub::Hub;
@@ -20,9 +20,10 @@ use common::message::{
     AnswerBody, Code, Id, Malformed, Message, RpcError, clip, error_line, notification_line,
     params, result_line,
 };
+use common::outbox::Line;
 use common::protocol::{
     ByeReason, Cancel, Empty, ExecutionConsumed, ExecutionOutput, Join, Joined, MembersQuery,
-    SendConsumed, SendOutput, base64_len, method,
+    SendConsumed, SendOutput, Text, base64_len, method,
 };
 use common::selector::check_name;
 use common::sync::Arc;
@@ -83,6 +84,8 @@ struct Session<'a> {
     line_ended: bool,
     /// Whether it goes by its own word.
     leaves: bool,
+    /// What it is told last, where it is closed.
+    last_line: Option<Vec<u8>>,
 }
 
 impl<'a> Session<'a> {
@@ -98,6 +101,7 @@ impl<'a> Session<'a> {
             lives: false,
             line_ended: false,
             leaves: false,
+            last_line: None,
         }
     }
 
@@ -154,7 +158,7 @@ impl<'a> Session<'a> {
         }
         match Message::parse(line) {
             Ok(Message::Answer { id, body }) => {
-                self.answer(id, &body);
+                self.answer(id.as_ref(), &body);
                 return Flow::Continue(());
             }
             Ok(Message::Request { id, method, params }) => {
@@ -191,9 +195,7 @@ impl<'a> Session<'a> {
     /// Answers a request with an error and closes.
     fn close_with(&mut self, id: Option<Id>, error: &RpcError) -> Flow {
         self.connection.blame(error.message.clone());
-        self.flushes.flush();
-        let line = error_line(id, error).into();
-        self.connection.finish(Some(line), self.hub.clock.now());
+        self.last_line = Some(error_line(id, error));
         Flow::Break(())
     }
 
@@ -209,10 +211,9 @@ impl<'a> Session<'a> {
         if self.errors < MOST_ERRORS {
             return Flow::Continue(());
         }
-        self.flushes.flush();
         let message = format!("{MOST_ERRORS} lines were no messages of this protocol");
-        let now = self.hub.clock.now();
-        self.connection.bye(ByeReason::TooManyErrors, &message, now);
+        self.last_line = Some(bye_line(ByeReason::TooManyErrors, &message));
+        self.connection.blame(message);
         Flow::Break(())
     }
 
@@ -369,14 +370,14 @@ impl<'a> Session<'a> {
 
     /// An answer counts if it was asked for: of a ping, or of a command that this client,
     /// and no other, was given.
-    fn answer(&mut self, id: Option<Id>, body: &AnswerBody<'_>) {
+    fn answer(&mut self, id: Option<&Id>, body: &AnswerBody<'_>) {
         let number = match id {
-            Some(Id::Integer(number)) => u64::try_from(number).ok(),
-            Some(Id::Large(number)) => Some(number),
+            Some(Id::Integer(number)) => u64::try_from(*number).ok(),
+            Some(Id::Large(number)) => Some(*number),
             _ => None,
         };
         let (Some(member), Some(id)) = (self.member.clone(), number) else {
-            return self.stray(id.as_ref());
+            return self.stray(id);
         };
         if self.connection.is_ping(id) {
             self.lives = true;
@@ -496,7 +497,9 @@ impl<'a> Session<'a> {
                 .conclude_all(member.workload.close(), &mut self.flushes);
         }
         self.flushes.flush();
-        self.connection.finish(None, now);
+        // Only now: who reads its last line, or the end, is gone for everybody else, too.
+        self.connection
+            .finish(self.last_line.take().map(Line::from), now);
         self.hub.look_soon(self.connection);
     }
 }
@@ -566,7 +569,7 @@ impl Wanted {
                 ));
             }
         };
-        let shown = join.token.as_ref().map(|token| token.as_str());
+        let shown = join.token.as_ref().map(Text::as_str);
         match (token, shown) {
             (None, _) => {}
             (Some(token), Some(shown)) if is_same(token, shown) => {}
