@@ -1,0 +1,254 @@
+//! The command line of the client: raw arguments, and what they become.
+
+use crate::failure::Failure;
+use clap::{Args, CommandFactory, Parser, Subcommand};
+use client::{CONNECT_TIMEOUT, Command, Config};
+use common::args;
+use common::limits::{DEFAULT_ADDRESS, MAX_LINE_BEFORE_JOIN, MAX_SLOTS};
+use common::selector::{Selector, SelectorError, check_name};
+use std::io::Read;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+/// Joins a server, commands the clients that rank below and executes for those above.
+///
+/// Whoever joins first has rank 0, the highest. Without a command, and at a terminal, this
+/// is a prompt: each line is a command for others, and what they send is executed here.
+/// Lines that are piped in are run one after another.
+#[derive(Debug, Parser)]
+#[command(name = "client", version, after_help = EXAMPLES, disable_help_subcommand = true)]
+pub(crate) struct Cli {
+    #[command(flatten)]
+    pub(crate) joining: Joining,
+
+    #[command(subcommand)]
+    pub(crate) command: Option<Action>,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  client                                   a prompt; :help explains its lines
+  client run -- print                      let the next client below execute `print`
+  client run --to all --wait-for 3 -- print
+                                           wait until three can execute, then send to all
+  echo '@web* print' | client              run lines from a pipe
+  client work --name web1 --slots 4        only execute, four commands at once
+  client members                           who is there
+
+Whom a command is for (--to, or @ in front of a line): next, least-loaded, below, all, or
+a list of ranks (2), ranges (3-7), names (web1) and patterns (web*); !web3 leaves one out.
+
+Exit codes of run and of piped lines, of several the worst: 0 all done with 0, 1 a command
+ended with another code or could not be started, 2 usage, 3 lost, 4 no target, 5 refused,
+outranked or busy, 124 timed out, 130 interrupted or cancelled, 255 no connection or not
+admitted.";
+
+/// How to join, whatever is done then.
+#[derive(Debug, Args)]
+pub(crate) struct Joining {
+    /// The server
+    #[arg(long, global = true, value_name = "HOST:PORT", env = "PECKING_SERVER",
+          default_value = DEFAULT_ADDRESS, value_parser = args::address)]
+    server: String,
+
+    /// The name to join with; without one the server gives one
+    #[arg(long, global = true, value_parser = name)]
+    name: Option<String>,
+
+    /// How many commands to execute at once, 0 to 1024; 0 only sends [default: 1; 0 for run
+    /// and members]
+    #[arg(long, global = true, value_name = "N", value_parser = slots)]
+    slots: Option<u32>,
+
+    /// How long connecting and joining may take [default: 5s]
+    #[arg(long, global = true, value_name = "DURATION", value_parser = args::positive_duration)]
+    connect_timeout: Option<Duration>,
+
+    /// Where the server is full, wait for a place
+    #[arg(long, global = true)]
+    pub(crate) wait: bool,
+
+    /// The file whose first line is the token that the server wants
+    #[arg(long, global = true, value_name = "FILE")]
+    token_file: Option<PathBuf>,
+}
+
+/// What to do instead of a prompt.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Action {
+    /// Send one command, print what it writes, and end with a code that says how it went
+    Run(Run),
+    /// Only execute, until the server goes or a signal comes
+    Work,
+    /// Show who is there
+    Members {
+        /// As JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Print a completion script for a shell
+    Completions {
+        /// For which shell
+        shell: clap_complete::Shell,
+    },
+}
+
+/// What `run` takes.
+#[derive(Debug, Args)]
+pub(crate) struct Run {
+    /// Whom the command is for; without this the server decides
+    #[arg(long, value_name = "SELECTOR", value_parser = selector)]
+    to: Option<String>,
+
+    /// Wait until so many clients below can execute
+    #[arg(long, value_name = "N", value_parser = wait_for)]
+    pub(crate) wait_for: Option<u32>,
+
+    /// How long the command may take at each target
+    #[arg(long, value_name = "DURATION", value_parser = args::positive_duration)]
+    timeout: Option<Duration>,
+
+    /// The program or command word, then its arguments
+    #[arg(required = true, trailing_var_arg = true, value_name = "WORDS")]
+    words: Vec<String>,
+}
+
+fn name(text: &str) -> Result<String, String> {
+    check_name(text).map(|()| text.to_owned())
+}
+
+fn slots(text: &str) -> Result<u32, String> {
+    let number = text.parse().ok().filter(|n| *n <= MAX_SLOTS);
+    number.ok_or_else(|| format!("expected a whole number from 0 to {MAX_SLOTS}"))
+}
+
+fn wait_for(text: &str) -> Result<u32, String> {
+    text.parse()
+        .map_err(|_| "expected a whole number, such as 3".into())
+}
+
+fn selector(text: &str) -> Result<String, String> {
+    let selector: Result<Selector, SelectorError> = text.parse();
+    selector.map(|_| text.to_owned()).map_err(|e| e.to_string())
+}
+
+impl Cli {
+    /// Reads the command line; the error is what is printed where it is wrong, or asks
+    /// for help.
+    pub(crate) fn read() -> Result<Cli, clap::Error> {
+        Cli::try_parse()
+    }
+
+    /// The completion script for a shell.
+    pub(crate) fn completions(shell: clap_complete::Shell) -> Vec<u8> {
+        let mut script = Vec::new();
+        clap_complete::generate(shell, &mut Cli::command(), "client", &mut script);
+        script
+    }
+}
+
+impl Joining {
+    /// What the client is told, with `slots` where the command line says nothing of them.
+    pub(crate) fn config(&self, slots: u32) -> Result<Config, Failure> {
+        Ok(Config {
+            server: self.server.clone(),
+            name: self.name.clone(),
+            slots: self.slots.unwrap_or(slots),
+            token: self.token_file.as_deref().map(read_token).transpose()?,
+            connect_timeout: self.connect_timeout.unwrap_or(CONNECT_TIMEOUT),
+        })
+    }
+}
+
+impl Run {
+    /// The command to send.
+    pub(crate) fn command(&self) -> Command {
+        let mut command = Command::new(&self.words);
+        if let Some(to) = &self.to {
+            command = command.to(to);
+        }
+        if let Some(timeout) = self.timeout {
+            command = command.timeout(timeout);
+        }
+        command
+    }
+}
+
+/// The first line of a file, which holds no more than a `join` can carry.
+fn read_token(path: &Path) -> Result<String, Failure> {
+    let failed = |what: String| Failure::TokenFile {
+        path: path.to_owned(),
+        what,
+    };
+    let mut text = String::new();
+    std::fs::File::open(path)
+        .and_then(|file| {
+            let mut start = file.take(MAX_LINE_BEFORE_JOIN as u64);
+            start.read_to_string(&mut text)
+        })
+        .map_err(|e| failed(e.to_string()))?;
+    match text.lines().next().map(str::trim) {
+        None | Some("") => Err(failed(
+            "its first line is empty; it must be the token".into(),
+        )),
+        Some(token) => Ok(token.to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn wrong_values_are_named_on_one_line() {
+        for (words, expected) in [
+            (
+                &["--server", "5555"][..],
+                "'5555' for '--server <HOST:PORT>': expected HOST:PORT",
+            ),
+            (&["--name", "a b"], "\"a b\" is not allowed"),
+            (&["--slots", "2000"], "from 0 to 1024"),
+            (&["--connect-timeout", "soon"], "'soon'"),
+            (&["--connect-timeout", "0"], "above zero"),
+            (&["run"], "<WORDS>"),
+            (&["run", "--to", "7-3", "--", "x"], "reversed"),
+            (&["run", "--timeout", "x", "--", "x"], "expected a duration"),
+            (&["run", "--wait-for", "-1", "--", "x"], "'-1'"),
+            (&["nonsense"], "'nonsense'"),
+            (&["members", "--yaml"], "'--yaml'"),
+        ] {
+            let words = ["client"].iter().chain(words);
+            let error = Cli::try_parse_from(words).expect_err(expected);
+            let line = args::one_line_error(&error.to_string());
+            assert!(line.contains(expected) && !line.contains('\n'), "{line}");
+        }
+    }
+
+    #[test]
+    fn options_may_stand_on_both_sides_of_the_command() {
+        let words = ["client", "--slots", "3", "work", "--server", "h:1"];
+        let cli = Cli::try_parse_from(words).expect("right");
+        let config = cli.joining.config(1).expect("no file to read");
+        assert_eq!((config.slots, config.server.as_str()), (3, "h:1"));
+    }
+
+    #[test]
+    fn what_follows_the_first_word_belongs_to_the_command() {
+        for words in [
+            &["client", "run", "--to", "all", "--", "ls", "--to", "-x"][..],
+            &["client", "run", "--to", "all", "ls", "--to", "-x"],
+        ] {
+            let cli = Cli::try_parse_from(words).expect("right");
+            let Some(Action::Run(run)) = cli.command else {
+                panic!("run");
+            };
+            assert_eq!(run.words, ["ls", "--to", "-x"]);
+            assert_eq!(run.command().selector(), Some("all"));
+        }
+    }
+}

@@ -1,0 +1,131 @@
+//! What a client is told before it connects, and why connecting may fail.
+
+use common::limits;
+use common::message::RpcError;
+use std::fmt;
+use std::io;
+use std::time::Duration;
+
+/// How long connecting and joining may take, unless a client is told otherwise: as long
+/// as a server waits for a `join`.
+pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// What a client is told. The default executes one command at a time for the server that
+/// listens where servers listen by default.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Config {
+    /// The server, `HOST:PORT`.
+    pub server: String,
+    /// The name to ask for; without one the server gives `client-<member>`.
+    pub name: Option<String>,
+    /// How many commands it executes at once, 0 to 1024; with 0 it only sends.
+    pub slots: u32,
+    /// The server's credential, where it wants one.
+    pub token: Option<String>,
+    /// How long connecting and joining may take together. Looking up a host's name is
+    /// the system's own matter and comes on top.
+    pub connect_timeout: Duration,
+}
+
+impl Default for Config {
+    fn default() -> Config {
+        Config {
+            server: limits::DEFAULT_ADDRESS.into(),
+            name: None,
+            slots: 1,
+            token: None,
+            connect_timeout: CONNECT_TIMEOUT,
+        }
+    }
+}
+
+/// Shows everything but the token, which belongs in no log.
+impl fmt::Debug for Config {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Config")
+            .field("server", &self.server)
+            .field("name", &self.name)
+            .field("slots", &self.slots)
+            .field("token", &self.token.as_ref().map(|_| "…"))
+            .field("connect_timeout", &self.connect_timeout)
+            .finish()
+    }
+}
+
+/// Why there is no connection. Every message names the server's address.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ConnectError {
+    /// Nobody answers at that address.
+    #[error("no server at {server}: {source}")]
+    Unreachable {
+        /// The address.
+        server: String,
+        /// What the system says.
+        source: io::Error,
+    },
+    /// The server answered, and did not let this client in.
+    #[error("the server at {server} did not let this client in: {error}")]
+    Refused {
+        /// The address.
+        server: String,
+        /// The server's answer: `full`, `name_taken`, `unauthorized`, ...
+        error: RpcError,
+    },
+    /// The server closed the connection before it answered.
+    #[error("the server at {server} closed the connection: {message}")]
+    Closed {
+        /// The address.
+        server: String,
+        /// What it said last, if anything.
+        message: String,
+    },
+    /// Something answers, but no server of this kind.
+    #[error("what answers at {server} is no server of this kind: {what}")]
+    NotThisProtocol {
+        /// The address.
+        server: String,
+        /// What it said instead.
+        what: String,
+    },
+    /// No answer came in time.
+    #[error("no answer from {server} within {}", humantime::format_duration(*after))]
+    TimedOut {
+        /// The address.
+        server: String,
+        /// How long it was waited for.
+        after: Duration,
+    },
+    /// The system has no thread left to read with.
+    #[error("no thread to read from {server}: {source}")]
+    NoThread {
+        /// The address.
+        server: String,
+        /// What the system says.
+        source: io::Error,
+    },
+}
+
+impl ConnectError {
+    /// The server's answer, where it gave one.
+    pub fn rpc(&self) -> Option<&RpcError> {
+        match self {
+            ConnectError::Refused { error, .. } => Some(error),
+            _ => None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_token_is_never_shown() {
+        let config = Config {
+            token: Some("secret".into()),
+            ..Config::default()
+        };
+        assert!(!format!("{config:?}").contains("secret"));
+    }
+}

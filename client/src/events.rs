@@ -1,0 +1,191 @@
+//! What happens to a client beside its own sends, for whoever wants to hear it.
+//!
+//! The queue has no size of its own until something happens, and is bounded by its count:
+//! little is kept as long as nobody has asked for it. What finds no place is counted, and
+//! the count is told as soon as there is a place again.
+
+use crate::executor::Answer;
+use crate::job::{Job, Origin};
+use common::protocol::ByeReason;
+use crossbeam_channel::{Receiver, Sender, unbounded};
+use std::fmt;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+/// Events kept before somebody asks for them: what happens between connecting and asking.
+const KEPT_UNASKED: usize = 64;
+
+/// Events kept for a reader that is behind: several bursts of a thousand commands.
+const KEPT: usize = 16 << 10;
+
+/// Something that happened to a client.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub enum ClientEvent {
+    /// Its rank changed.
+    Rank {
+        /// The new rank; 0 is the highest.
+        rank: u32,
+        /// How many clients are ranked.
+        members: u32,
+    },
+    /// A lower-ranked client tried to command this one; nothing ran.
+    Refused {
+        /// Who.
+        from: Origin,
+        /// What it wanted.
+        words: Vec<String>,
+        /// Words were left out.
+        truncated: bool,
+    },
+    /// A command arrived to be executed here.
+    JobReceived(Job),
+    /// A command that was executed here has ended; its answer is on its way.
+    JobFinished {
+        /// Which.
+        job: Job,
+        /// The answer; at most 4 KiB of each of its texts are repeated here.
+        answer: Answer,
+    },
+    /// The server said why it is about to close.
+    Bye {
+        /// For programs.
+        reason: ByeReason,
+        /// For people.
+        message: String,
+    },
+    /// The connection is over; always the last event.
+    Disconnected(Disconnect),
+    /// So many events found no place, because nobody took those before them.
+    Missed(u64),
+}
+
+/// Why a connection is over.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Disconnect {
+    /// This client left.
+    Left,
+    /// The server closed the connection.
+    Closed,
+    /// The server closed the connection and said why.
+    Bye {
+        /// For programs.
+        reason: ByeReason,
+        /// For people.
+        message: String,
+    },
+    /// The server gave no sign of life.
+    Silent,
+    /// The system ended the connection, and why.
+    Failed(String),
+    /// The server broke the protocol so that the connection was of no use any more.
+    Protocol(String),
+}
+
+impl fmt::Display for Disconnect {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Disconnect::Left => f.write_str("this client left"),
+            Disconnect::Closed => f.write_str("the server closed the connection"),
+            Disconnect::Bye { message, .. } => write!(f, "the server said bye: {message}"),
+            Disconnect::Silent => f.write_str("the server gave no sign of life"),
+            Disconnect::Failed(why) => write!(f, "the connection failed: {why}"),
+            Disconnect::Protocol(what) => write!(f, "the server broke the protocol: {what}"),
+        }
+    }
+}
+
+/// Where events go in and come out.
+#[derive(Debug)]
+pub(crate) struct Events {
+    into: Sender<ClientEvent>,
+    out: Receiver<ClientEvent>,
+    asked_for: AtomicBool,
+    missed: AtomicU64,
+}
+
+impl Events {
+    pub(crate) fn new() -> Events {
+        let (into, out) = unbounded();
+        Events {
+            into,
+            out,
+            asked_for: AtomicBool::new(false),
+            missed: AtomicU64::new(0),
+        }
+    }
+
+    /// The receiving end; from now on more is kept.
+    pub(crate) fn receiver(&self) -> &Receiver<ClientEvent> {
+        self.asked_for.store(true, Ordering::Relaxed);
+        &self.out
+    }
+
+    /// Whether somebody may read what is told.
+    pub(crate) fn has_room(&self) -> bool {
+        let limit = match self.asked_for.load(Ordering::Relaxed) {
+            true => KEPT,
+            false => KEPT_UNASKED,
+        };
+        self.out.len() < limit
+    }
+
+    /// Tells one event, or counts it where there is no place. It is made only if there is.
+    pub(crate) fn tell(&self, event: impl FnOnce() -> ClientEvent) {
+        if !self.has_room() {
+            self.missed.fetch_add(1, Ordering::Relaxed);
+            return;
+        }
+        self.tell_missed();
+        let _ = self.into.send(event());
+    }
+
+    /// Tells the last event; there is always a place for it.
+    pub(crate) fn tell_last(&self, reason: Disconnect) {
+        self.tell_missed();
+        let _ = self.into.send(ClientEvent::Disconnected(reason));
+    }
+
+    fn tell_missed(&self) {
+        if self.missed.load(Ordering::Relaxed) > 0 {
+            let missed = self.missed.swap(0, Ordering::Relaxed);
+            let _ = self.into.send(ClientEvent::Missed(missed));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn rank(rank: u32) -> ClientEvent {
+        ClientEvent::Rank { rank, members: 9 }
+    }
+
+    #[test]
+    fn what_nobody_takes_is_counted() {
+        let events = Events::new();
+        for n in 0..KEPT_UNASKED as u32 + 5 {
+            events.tell(|| rank(n));
+        }
+        events.tell_last(Disconnect::Closed);
+        let all: Vec<_> = events.receiver().try_iter().collect();
+        assert_eq!(all.len(), KEPT_UNASKED + 2);
+        assert!(matches!(all[KEPT_UNASKED], ClientEvent::Missed(5)));
+        let last = all.last().expect("events");
+        assert!(matches!(
+            last,
+            ClientEvent::Disconnected(Disconnect::Closed)
+        ));
+    }
+
+    #[test]
+    fn who_asks_may_be_further_behind() {
+        let events = Events::new();
+        let receiver = events.receiver().clone();
+        for n in 0..1000 {
+            events.tell(|| rank(n));
+        }
+        assert_eq!(receiver.len(), 1000);
+    }
+}

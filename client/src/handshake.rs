@@ -1,0 +1,183 @@
+//! From an address to a connection that has joined, within one deadline.
+//!
+//! The connection is read here by the thread that connects; what the server sent right
+//! after its answer stays in the line reader and goes on to the reader thread.
+
+use crate::config::{Config, ConnectError};
+use common::limits::{LINE_HEADROOM, MAX_LINE, MAX_LINE_BEFORE_JOIN, OUTBOX_BYTES, PROTOCOL};
+use common::line::LineReader;
+use common::message::{self, AnswerBody, Id, Message, RpcError, clip};
+use common::outbox::Outbox;
+use common::protocol::{Bye, Empty, Join, Joined, method};
+use common::sync::Arc;
+use common::transport::Stream;
+use std::io::ErrorKind;
+use std::time::{Duration, Instant};
+
+/// The id of `join`; every other request has a higher one.
+pub(crate) const JOIN_ID: u64 = 0;
+
+/// The longest line that is believed of a server that announces `max_line`: as much as
+/// an outbox holds, so that no server makes a client keep more.
+const LONGEST_LINE: usize = OUTBOX_BYTES;
+
+/// A connection that has joined.
+pub(crate) struct Handshake {
+    pub(crate) stream: Arc<Stream>,
+    pub(crate) outbox: Arc<Outbox>,
+    pub(crate) lines: LineReader,
+    pub(crate) joined: Joined,
+}
+
+/// Dials and joins.
+pub(crate) fn join(config: &Config) -> Result<Handshake, ConnectError> {
+    let attempt = Attempt {
+        server: &config.server,
+        timeout: config.connect_timeout,
+        deadline: Instant::now() + config.connect_timeout,
+    };
+    let stream = Stream::connect(&config.server, config.connect_timeout);
+    let stream = Arc::new(stream.map_err(|e| attempt.failed(e))?);
+    let outbox = Arc::new(Outbox::new(Arc::clone(&stream), None));
+    let params = Join {
+        protocol: PROTOCOL,
+        name: config.name.as_deref().map(Into::into),
+        slots: Some(config.slots.into()),
+        token: config.token.as_deref().map(Into::into),
+    };
+    outbox.push(message::request_line(JOIN_ID.into(), method::JOIN, params));
+    outbox.flush();
+    let mut lines = LineReader::new(MAX_LINE_BEFORE_JOIN);
+    match attempt.read_answer(&stream, &outbox, &mut lines) {
+        Ok(joined) => {
+            lines.set_limit(joined.max_line.clamp(MAX_LINE, LONGEST_LINE) + LINE_HEADROOM);
+            Ok(Handshake {
+                stream,
+                outbox,
+                lines,
+                joined,
+            })
+        }
+        Err(e) => {
+            outbox.close();
+            Err(e)
+        }
+    }
+}
+
+struct Attempt<'a> {
+    server: &'a str,
+    timeout: Duration,
+    deadline: Instant,
+}
+
+impl Attempt<'_> {
+    fn read_answer(
+        &self,
+        stream: &Stream,
+        outbox: &Arc<Outbox>,
+        lines: &mut LineReader,
+    ) -> Result<Joined, ConnectError> {
+        let mut last_words = None;
+        loop {
+            while let Some(line) = lines
+                .next_line()
+                .map_err(|e| self.not_this_protocol(&e.to_string()))?
+            {
+                if let Some(joined) = self.look_at(line, outbox, &mut last_words)? {
+                    return Ok(joined);
+                }
+            }
+            let left = self.deadline.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return Err(self.timed_out());
+            }
+            let read = stream
+                .set_read_timeout(Some(left))
+                .and_then(|()| lines.fill(&mut &*stream));
+            if read.map_err(|e| self.failed(e))? == 0 {
+                return Err(self.closed(last_words));
+            }
+        }
+    }
+
+    /// Takes the answer to `join` out of what the server says; the rest is of no concern
+    /// yet.
+    fn look_at(
+        &self,
+        line: &[u8],
+        outbox: &Arc<Outbox>,
+        last_words: &mut Option<String>,
+    ) -> Result<Option<Joined>, ConnectError> {
+        if line.is_empty() {
+            return Ok(None);
+        }
+        let message = Message::parse(line).map_err(|_| {
+            self.not_this_protocol(&format!(
+                "it says {:?}",
+                clip(&String::from_utf8_lossy(line))
+            ))
+        })?;
+        match message {
+            Message::Answer {
+                id: Some(id),
+                body: AnswerBody::Result(raw),
+            } if id == Id::from(JOIN_ID) => message::result(raw)
+                .map(Some)
+                .map_err(|e| self.not_this_protocol(&format!("its answer to join: {e}"))),
+            Message::Answer {
+                body: AnswerBody::Error(raw),
+                ..
+            } => match RpcError::parse(raw) {
+                Ok(error) => Err(ConnectError::Refused {
+                    server: self.server.into(),
+                    error,
+                }),
+                Err(e) => Err(self.not_this_protocol(&format!("its error: {e}"))),
+            },
+            Message::Request { id, method, .. } if method == method::PING => {
+                outbox.push(message::result_line(id, Empty {}));
+                outbox.flush();
+                Ok(None)
+            }
+            Message::Notification { method, params } if method == method::BYE => {
+                let bye = message::params::<Bye<'_>>(params);
+                *last_words = bye.ok().map(|bye| bye.message.into_owned());
+                Ok(None)
+            }
+            _ => Ok(None),
+        }
+    }
+
+    fn failed(&self, source: std::io::Error) -> ConnectError {
+        match source.kind() {
+            ErrorKind::TimedOut | ErrorKind::WouldBlock => self.timed_out(),
+            _ => ConnectError::Unreachable {
+                server: self.server.into(),
+                source,
+            },
+        }
+    }
+
+    fn timed_out(&self) -> ConnectError {
+        ConnectError::TimedOut {
+            server: self.server.into(),
+            after: self.timeout,
+        }
+    }
+
+    fn closed(&self, last_words: Option<String>) -> ConnectError {
+        let message = last_words.unwrap_or_else(|| "it said nothing".into());
+        ConnectError::Closed {
+            server: self.server.into(),
+            message,
+        }
+    }
+
+    fn not_this_protocol(&self, what: &str) -> ConnectError {
+        ConnectError::NotThisProtocol {
+            server: self.server.into(),
+            what: what.into(),
+        }
+    }
+}

@@ -1,0 +1,247 @@
+//! A command that this client was told to execute: who sent it, what it is, and whether
+//! it is still wanted.
+
+use common::message::Id;
+use common::sync::{Arc, Condvar, Mutex, lock};
+use std::fmt;
+use std::sync::PoisonError;
+use std::time::{Duration, Instant};
+
+/// Who sent a command: its number, its name, and its rank when the server took it.
+pub type Origin = common::protocol::Origin<'static>;
+
+/// Why a job is no longer wanted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stop {
+    /// Its sender no longer wants it, or has gone.
+    Cancelled,
+    /// Its time is over.
+    TimedOut,
+    /// The connection is gone: nobody could be told what becomes of it.
+    Disconnected,
+}
+
+/// What is called when a job is no longer wanted.
+type StopHook = Box<dyn FnOnce(Stop) + Send>;
+
+/// One command to execute. Clones are the same job.
+#[derive(Clone)]
+pub struct Job(Arc<Inner>);
+
+struct Inner {
+    id: Id,
+    origin: Origin,
+    words: Vec<String>,
+    received: Instant,
+    timeout: Option<Duration>,
+    window: Option<u64>,
+    stop: Mutex<StopState>,
+    stopped: Condvar,
+}
+
+#[derive(Default)]
+struct StopState {
+    reason: Option<Stop>,
+    hooks: Vec<StopHook>,
+}
+
+impl Job {
+    pub(crate) fn new(
+        id: Id,
+        origin: Origin,
+        words: Vec<String>,
+        timeout: Option<Duration>,
+        window: Option<u64>,
+    ) -> Job {
+        Job(Arc::new(Inner {
+            id,
+            origin,
+            words,
+            received: Instant::now(),
+            timeout,
+            window,
+            stop: Mutex::default(),
+            stopped: Condvar::new(),
+        }))
+    }
+
+    /// The id that the server gave it, the same for all targets of one command.
+    pub fn id(&self) -> &Id {
+        &self.0.id
+    }
+
+    /// Who sent it.
+    pub fn origin(&self) -> &Origin {
+        &self.0.origin
+    }
+
+    /// The program or command word, then its arguments; never empty.
+    pub fn words(&self) -> &[String] {
+        &self.0.words
+    }
+
+    /// When it arrived.
+    pub fn received(&self) -> Instant {
+        self.0.received
+    }
+
+    /// How long it may take from when it arrived.
+    pub fn timeout(&self) -> Option<Duration> {
+        self.0.timeout
+    }
+
+    /// When its time is over.
+    pub fn deadline(&self) -> Option<Instant> {
+        let timeout = self.0.timeout?;
+        self.0.received.checked_add(timeout)
+    }
+
+    /// How many bytes of its output may be on their way to the sender at a time; without
+    /// a window, output is cut at a bound instead.
+    pub fn window(&self) -> Option<u64> {
+        self.0.window
+    }
+
+    /// Why it is no longer wanted, once that is so.
+    pub fn stop(&self) -> Option<Stop> {
+        let known = lock(&self.0.stop).reason;
+        let is_late = || self.deadline().is_some_and(|at| at <= Instant::now());
+        if known.is_none() && is_late() {
+            // The first reason stays, whichever it is.
+            return Some(self.stop_because(Stop::TimedOut));
+        }
+        known
+    }
+
+    /// Waits until it is no longer wanted, its time being over included, or until
+    /// `deadline` passes.
+    pub fn wait_for_stop(&self, deadline: Option<Instant>) -> Option<Stop> {
+        let until = [self.deadline(), deadline].into_iter().flatten().min();
+        let mut state = lock(&self.0.stop);
+        while state.reason.is_none() {
+            let Some(until) = until else {
+                let woken = self.0.stopped.wait(state);
+                state = woken.unwrap_or_else(PoisonError::into_inner);
+                continue;
+            };
+            let left = until.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                drop(state);
+                return self.stop();
+            }
+            let woken = self.0.stopped.wait_timeout(state, left);
+            state = woken.unwrap_or_else(PoisonError::into_inner).0;
+        }
+        state.reason
+    }
+
+    /// Has a function called when it is cancelled or the connection goes, on the thread
+    /// that learns of it, so it must be short; at once where that is already so. Its time
+    /// being over is for whoever executes it to see: no thread of the library waits for
+    /// that.
+    pub fn on_stop(&self, hook: impl FnOnce(Stop) + Send + 'static) {
+        let mut state = lock(&self.0.stop);
+        match state.reason {
+            None => state.hooks.push(Box::new(hook)),
+            Some(reason) => {
+                drop(state);
+                hook(reason);
+            }
+        }
+    }
+
+    /// Makes it no longer wanted; returns why it is, which may be an earlier reason.
+    pub(crate) fn stop_because(&self, reason: Stop) -> Stop {
+        let mut state = lock(&self.0.stop);
+        let reason = *state.reason.get_or_insert(reason);
+        let hooks = std::mem::take(&mut state.hooks);
+        drop(state);
+        self.0.stopped.notify_all();
+        for hook in hooks {
+            hook(reason);
+        }
+        reason
+    }
+
+    /// Lets go of what was to be called: the job is over.
+    pub(crate) fn forget_hooks(&self) {
+        let hooks = std::mem::take(&mut lock(&self.0.stop).hooks);
+        drop(hooks);
+    }
+}
+
+impl fmt::Debug for Job {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Job")
+            .field("id", &self.0.id)
+            .field("origin", &self.0.origin)
+            .field("words", &self.0.words)
+            .field("timeout", &self.0.timeout)
+            .field("window", &self.0.window)
+            .field("stop", &lock(&self.0.stop).reason)
+            .finish()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crossbeam_channel::unbounded;
+
+    fn job(timeout: Option<Duration>) -> Job {
+        let origin = Origin {
+            member: 1,
+            name: "boss".into(),
+            rank: 0,
+        };
+        Job::new(Id::Integer(7), origin, vec!["print".into()], timeout, None)
+    }
+
+    #[test]
+    fn a_wait_ends_with_the_cancel() {
+        let job = job(None);
+        std::thread::scope(|scope| {
+            let waiting = scope.spawn(|| job.wait_for_stop(None));
+            job.stop_because(Stop::Cancelled);
+            assert_eq!(waiting.join().expect("no panic"), Some(Stop::Cancelled));
+        });
+    }
+
+    #[test]
+    fn the_first_reason_stays() {
+        let late = job(Some(Duration::ZERO));
+        assert_eq!(late.wait_for_stop(None), Some(Stop::TimedOut));
+        assert_eq!(late.stop_because(Stop::Cancelled), Stop::TimedOut);
+        let cancelled = job(Some(Duration::from_secs(3600)));
+        assert_eq!(cancelled.stop(), None);
+        cancelled.stop_because(Stop::Cancelled);
+        assert_eq!(cancelled.stop(), Some(Stop::Cancelled));
+    }
+
+    #[test]
+    fn a_wait_has_its_own_deadline_too() {
+        let job = job(Some(Duration::from_secs(3600)));
+        assert_eq!(job.wait_for_stop(Some(Instant::now())), None);
+    }
+
+    #[test]
+    fn hooks_are_called_once_even_when_they_come_late() {
+        let (told, calls) = unbounded();
+        let job = job(None);
+        let early = told.clone();
+        job.on_stop(move |reason| early.send(reason).expect("the test"));
+        job.stop_because(Stop::Cancelled);
+        job.stop_because(Stop::Disconnected);
+        job.on_stop(move |reason| told.send(reason).expect("the test"));
+        assert_eq!(
+            calls.iter().collect::<Vec<_>>(),
+            [Stop::Cancelled, Stop::Cancelled]
+        );
+    }
+
+    #[test]
+    fn a_timeout_beyond_all_clocks_is_none() {
+        assert_eq!(job(Some(Duration::MAX)).deadline(), None);
+        assert_eq!(job(Some(Duration::MAX)).stop(), None);
+    }
+}

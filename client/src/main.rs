@@ -1,0 +1,146 @@
+//! The client's program: reads the command line, does what it says, and turns how that went
+//! into an exit code.
+
+mod cli;
+mod dial;
+mod exit;
+mod failure;
+mod line;
+mod members;
+mod open;
+mod piped;
+mod prefix;
+mod prompt;
+mod relay;
+mod render;
+mod run;
+mod screen;
+mod session;
+mod table;
+mod terminal;
+mod typing;
+mod work;
+
+use anyhow::Context;
+use cli::{Action, Cli, Joining};
+use client::{Client, SharedExecutor, Simulation};
+use common::args;
+use common::console::{Console, start_logging};
+use common::escape::one_line;
+use dial::Signals;
+use exit::Exit;
+use failure::Failure;
+use screen::{Screen, ScreenWriter};
+use session::{End, Session};
+use std::io::{self, IsTerminal, Write};
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    let exit = match Cli::read() {
+        Ok(cli) => start(cli),
+        Err(e) if e.exit_code() == 0 => {
+            let _ = e.print();
+            Exit::Done
+        }
+        Err(e) => {
+            eprintln!("{}", args::one_line_error(&e.to_string()));
+            Exit::Usage
+        }
+    };
+    ExitCode::from(exit.code())
+}
+
+/// Does what the command line says, and says what went wrong, on one line.
+fn start(cli: Cli) -> Exit {
+    act(cli).unwrap_or_else(|e| {
+        // A failure's message is whole; other errors say the rest in their causes.
+        let failure = e.downcast_ref::<Failure>();
+        let text = failure.map_or_else(|| format!("{e:#}"), ToString::to_string);
+        let _ = writeln!(io::stderr(), "error: {}", one_line(&text));
+        failure.map_or(Exit::NotConnected, Failure::exit)
+    })
+}
+
+fn act(cli: Cli) -> anyhow::Result<Exit> {
+    let joining = cli.joining;
+    match cli.command {
+        Some(Action::Completions { shell }) => Ok(print(&Cli::completions(shell))?),
+        Some(Action::Work) => with_log("info", || {
+            let (client, signals) = join(&joining, 1)?;
+            Ok(work::work(client, &signals))
+        }),
+        Some(Action::Run(run)) => with_log("warn", || {
+            let (client, signals) = join(&joining, 0)?;
+            Ok(run::run(client, &run, &signals)?)
+        }),
+        Some(Action::Members { json }) => with_log("warn", || {
+            let (client, _signals) = join(&joining, 0)?;
+            Ok(print(members::members(client, json)?.as_bytes())?)
+        }),
+        None if io::stdin().is_terminal() && io::stdout().is_terminal() => at_terminal(&joining),
+        None => with_log("warn", || run_lines(&joining)),
+    }
+}
+
+/// Joins as the command line says, with `slots` where it says nothing of them.
+fn join(joining: &Joining, slots: u32) -> Result<(Client, Signals), Failure> {
+    let config = joining.config(slots)?;
+    let signals = dial::signals()?;
+    let executor = SharedExecutor::new(Simulation);
+    let client = dial::dial(&config, joining.wait, &executor, &signals)?;
+    Ok((client, signals))
+}
+
+/// Logs to standard error while something is done.
+fn with_log(default: &str, act: impl FnOnce() -> anyhow::Result<Exit>) -> anyhow::Result<Exit> {
+    let console = Console::start("log", io::stderr()).context("cannot start a thread")?;
+    start_logging(console.clone(), default);
+    let result = act();
+    console.close();
+    result
+}
+
+fn at_terminal(joining: &Joining) -> anyhow::Result<Exit> {
+    let (screen, redraw) = Screen::new(io::stdout());
+    // Where standard error is a file, the log belongs there; at the terminal it must not
+    // get into the line that is being typed.
+    let console = match io::stderr().is_terminal() {
+        true => Console::start("log", ScreenWriter(screen.clone())),
+        false => Console::start("log", io::stderr()),
+    };
+    let console = console.context("cannot start a thread")?;
+    start_logging(console.clone(), "warn");
+    let (client, signals) = join(joining, 1)?;
+    let exit = prompt::prompt(client, &screen, redraw, &signals);
+    console.close();
+    Ok(exit?)
+}
+
+fn run_lines(joining: &Joining) -> anyhow::Result<Exit> {
+    let (client, signals) = join(joining, 1)?;
+    let view = piped::Plain::default();
+    let mut to = None;
+    let mut session = Session::new(&client, &view, &mut to);
+    session.greet();
+    let end = session.run(&piped::lines()?, &signals);
+    let worst = session.worst();
+    if let End::ServerGone(reason) = &end {
+        let reason = reason.to_string();
+        let _ = writeln!(io::stderr(), "the server is gone: {}", one_line(&reason));
+    }
+    client.leave();
+    Ok(match end {
+        End::ServerGone(_) => worst.max(Exit::NotConnected),
+        End::Interrupted => Exit::Interrupted,
+        End::Quit | End::NoMoreLines | End::ViewClosed => worst,
+    })
+}
+
+/// Prints to standard output; that nobody reads it any more is no error.
+fn print(text: &[u8]) -> Result<Exit, Failure> {
+    let mut out = io::stdout().lock();
+    match out.write_all(text).and_then(|()| out.flush()) {
+        Err(e) if e.kind() != io::ErrorKind::BrokenPipe => Err(Failure::Output(e)),
+        _ => Ok(Exit::Done),
+    }
+}

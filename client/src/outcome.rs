@@ -1,0 +1,143 @@
+//! What became of a command, and what it wrote, as bytes: what a sender is given. The
+//! wire's texts and base64 are taken apart here and nowhere else.
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use common::message;
+use common::outbox::Outbox;
+use common::protocol::{self, OutputStream, SendConsumed, SendOutput, Status, Text, method};
+use common::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+/// What became of one command at one target.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Outcome {
+    /// The target's number.
+    pub member: u64,
+    /// The target's name.
+    pub name: String,
+    /// The target's rank as of when the server took the command.
+    pub rank: u32,
+    /// How it ended.
+    pub status: Status,
+    /// How it exited by itself.
+    pub exit_code: Option<i64>,
+    /// The signal that ended it, by name.
+    pub signal: Option<String>,
+    /// What it wrote and was not told as [`Output`] before.
+    pub stdout: Vec<u8>,
+    /// What it wrote as errors and was not told as [`Output`] before.
+    pub stderr: Vec<u8>,
+    /// How long it ran, as the server saw it.
+    pub elapsed: Option<Duration>,
+    /// Output was cut at a bound.
+    pub truncated: bool,
+    /// Why it did not run.
+    pub message: Option<String>,
+    /// Whether it had been sent to the target before that was lost.
+    pub started: Option<bool>,
+}
+
+impl Outcome {
+    pub(crate) fn from_wire(wire: protocol::Outcome<'_>) -> Outcome {
+        let own = |text: Text<'_>| text.0.into_owned();
+        let stdout = decode(wire.stdout, wire.stdout_base64);
+        let stderr = decode(wire.stderr, wire.stderr_base64);
+        Outcome {
+            member: wire.member,
+            name: wire.name.into_owned(),
+            rank: wire.rank,
+            status: wire.status,
+            exit_code: wire.exit_code,
+            signal: wire.signal.map(own),
+            truncated: wire.truncated || stdout.is_none() || stderr.is_none(),
+            stdout: stdout.unwrap_or_default(),
+            stderr: stderr.unwrap_or_default(),
+            elapsed: wire.elapsed_ms.map(Duration::from_millis),
+            message: wire.message.map(own),
+            started: wire.started,
+        }
+    }
+
+    /// Whether it ran to its end and exited with 0.
+    pub fn succeeded(&self) -> bool {
+        self.status == Status::Done && self.exit_code == Some(0)
+    }
+}
+
+/// The bytes of a text or of base64; `None` where it is not base64.
+fn decode(text: Option<Text<'_>>, base64: Option<Text<'_>>) -> Option<Vec<u8>> {
+    match (text, base64) {
+        (Some(text), _) => Some(text.0.into_owned().into_bytes()),
+        (None, Some(base64)) => STANDARD.decode(base64.as_str()).ok(),
+        (None, None) => Some(Vec::new()),
+    }
+}
+
+/// The bytes of an `output`; `None` where it is not base64.
+pub(crate) fn output_bytes(wire: &mut SendOutput<'_>) -> Option<Vec<u8>> {
+    decode(wire.text.take(), wire.base64.take())
+}
+
+/// Something that a command wrote while it runs. Dropping it says that it was consumed:
+/// where the command was sent with a window, its target may write that much more.
+#[derive(Debug)]
+pub struct Output {
+    /// The target's number.
+    pub member: u64,
+    /// The target's name.
+    pub name: String,
+    /// The target's rank as of when the server took the command.
+    pub rank: u32,
+    /// Where it was written to.
+    pub stream: OutputStream,
+    /// What was written.
+    pub bytes: Vec<u8>,
+    /// Gives the room back when it is dropped.
+    pub(crate) _credit: Credit,
+}
+
+/// Room for output that is in use until this is dropped.
+#[derive(Debug)]
+pub(crate) struct Credit {
+    /// Bytes of the send's output that nobody has consumed.
+    pub(crate) unconsumed: Arc<AtomicU64>,
+    /// How many of them are this one's.
+    pub(crate) bytes: u64,
+    /// Whom to tell, where there is a window.
+    pub(crate) tell: Option<(Arc<Outbox>, SendConsumed)>,
+}
+
+impl Drop for Credit {
+    fn drop(&mut self) {
+        self.unconsumed.fetch_sub(self.bytes, Ordering::Relaxed);
+        if let Some((outbox, consumed)) = &self.tell {
+            outbox.push(message::notification_line(method::CONSUMED, consumed));
+            outbox.flush();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn texts_and_base64_become_bytes() {
+        let mut wire = protocol::Outcome::new(2, "web1", 1, Status::Done);
+        wire.stdout = Some("ä\n".into());
+        wire.stderr_base64 = Some("/wA=".into());
+        let outcome = Outcome::from_wire(wire);
+        assert_eq!(outcome.stdout, "ä\n".as_bytes());
+        assert_eq!(outcome.stderr, [0xff, 0]);
+        assert!(!outcome.truncated);
+    }
+
+    #[test]
+    fn what_is_not_base64_is_output_that_was_cut() {
+        let mut wire = protocol::Outcome::new(2, "web1", 1, Status::Done);
+        wire.stdout_base64 = Some("?".into());
+        assert!(Outcome::from_wire(wire).truncated);
+    }
+}

@@ -1,0 +1,113 @@
+//! Lines from standard input that is no terminal: run one after another, without a prompt.
+
+use crate::failure::Failure;
+use crate::session::{Lines, View};
+use common::limits::MAX_LINE;
+use common::line::LineReader;
+use common::thread;
+use crossbeam_channel::{Sender, bounded};
+use std::io::{self, Read, Write};
+use std::sync::atomic::{AtomicBool, Ordering};
+
+/// The transcript on standard output, what is wrong with a line on standard error.
+#[derive(Debug, Default)]
+pub(crate) struct Plain {
+    is_closed: AtomicBool,
+}
+
+impl View for Plain {
+    fn show(&self, text: &str) {
+        let mut out = io::stdout().lock();
+        let written = out.write_all(text.as_bytes()).and_then(|()| out.flush());
+        if written.is_err() {
+            self.is_closed.store(true, Ordering::Relaxed);
+        }
+    }
+
+    fn complain(&self, text: &str) {
+        // Where standard error is closed there is nobody to tell.
+        let _ = io::stderr().write_all(format!("error: {text}").as_bytes());
+    }
+
+    fn has_room(&self) -> bool {
+        true
+    }
+
+    fn is_closed(&self) -> bool {
+        self.is_closed.load(Ordering::Relaxed)
+    }
+}
+
+/// Reads standard input on a thread of its own, which is left behind where the program ends
+/// before its input does: a read that blocks cannot be ended.
+pub(crate) fn lines() -> Result<Lines, Failure> {
+    let (into, lines) = bounded(1);
+    let reading = move || read_lines(io::stdin().lock(), &into);
+    thread::spawn("stdin", reading).map_err(Failure::NoThread)?;
+    Ok(Lines {
+        lines,
+        handled: None,
+        one_by_one: true,
+    })
+}
+
+fn read_lines(input: impl Read, lines: &Sender<Result<String, String>>) {
+    // A last line that lacks its end is a line all the same.
+    let mut input = input.chain(&b"\n"[..]);
+    let mut reader = LineReader::new(MAX_LINE);
+    loop {
+        match reader.next_line() {
+            Ok(Some(line)) => {
+                let line = std::str::from_utf8(line).map(str::to_owned);
+                let line = line.map_err(|_| "a line is not UTF-8".to_owned());
+                if lines.send(line).is_err() {
+                    return;
+                }
+            }
+            Ok(None) => match reader.fill(&mut input) {
+                Ok(0) => return,
+                Ok(_) => {}
+                Err(e) => {
+                    let _ = lines.send(Err(format!("standard input cannot be read: {e}")));
+                    return;
+                }
+            },
+            Err(e) => {
+                // Where the next line starts is not known.
+                let _ = lines.send(Err(e.to_string()));
+                return;
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(input: &[u8]) -> Vec<Result<String, String>> {
+        let (into, lines) = bounded(100);
+        read_lines(input, &into);
+        drop(into);
+        lines.iter().collect()
+    }
+
+    #[test]
+    fn the_last_line_needs_no_end() {
+        let lines = [Ok("a".to_owned()), Ok("b c".to_owned())];
+        assert_eq!(read(b"a\nb c")[..], lines);
+        assert_eq!(read(b"a\r\nb c\n")[..2], lines);
+    }
+
+    #[test]
+    fn what_is_no_line_is_an_error() {
+        let lines = read(b"\xff\nok\n");
+        assert!(lines[0].is_err() && lines[1].is_ok());
+        let endless = vec![b'x'; MAX_LINE + 1];
+        assert!(
+            read(&endless)[0]
+                .as_ref()
+                .is_err_and(|e| e.contains("1048576"))
+        );
+    }
+}

@@ -1,0 +1,40 @@
+//! The terminal's own settings: kept as they were found, and put back on every way out.
+
+use client::WORKER_THREAD;
+use rustix::termios::{OptionalActions, Termios, tcgetattr, tcsetattr};
+use std::io;
+
+/// The settings as they were found. Dropping this puts them back.
+pub(crate) struct Terminal {
+    found: Option<Termios>,
+}
+
+impl Terminal {
+    /// Keeps the settings; from now on a panic puts them back before it is shown.
+    pub(crate) fn keep() -> Terminal {
+        let found = tcgetattr(io::stdin()).ok();
+        let for_panics = found.clone();
+        let show = std::panic::take_hook();
+        std::panic::set_hook(Box::new(move |panic| {
+            // The library catches and logs what an executor does.
+            if std::thread::current().name() == Some(WORKER_THREAD) {
+                return;
+            }
+            restore(for_panics.as_ref());
+            show(panic);
+        }));
+        Terminal { found }
+    }
+}
+
+impl Drop for Terminal {
+    fn drop(&mut self) {
+        restore(self.found.as_ref());
+    }
+}
+
+fn restore(settings: Option<&Termios>) {
+    if let Some(settings) = settings {
+        let _ = tcsetattr(io::stdin(), OptionalActions::Now, settings);
+    }
+}

@@ -1,0 +1,182 @@
+//! What arrives to be executed here, and what is answered.
+
+use super::*;
+
+#[test]
+fn executes_and_answers() {
+    let (client, mut server) = pair();
+    server.execute(5, &["print", "it"], &json!({}));
+    let answer = server.read();
+    assert_eq!(
+        answer,
+        json!({"jsonrpc": "2.0", "id": 5, "result":
+               {"exit_code": 0, "stdout": "i am print iting watch me print it\n"}})
+    );
+    assert!(
+        matches!(next_event(&client), ClientEvent::JobReceived(job) if job.words() == ["print", "it"])
+    );
+    let finished = next_event(&client);
+    let ClientEvent::JobFinished { job, answer } = finished else {
+        panic!("{finished:?}");
+    };
+    assert_eq!(job.origin().name, "boss");
+    assert!(matches!(answer, Answer::Ended(ended) if ended.exit_code == Some(0)));
+}
+
+#[test]
+fn at_most_slots_run_at_once_and_start_in_order() {
+    const JOBS: u64 = 40;
+    let running = Arc::new(AtomicUsize::new(0));
+    let (started, order) = crossbeam_channel::unbounded();
+    // Two run at the same moment, or this barrier never opens.
+    let both = Barrier::new(2);
+    let counter = Arc::clone(&running);
+    let (_client, mut server) = pair_with(2, 60_000, move |job: &Job| {
+        assert!(counter.fetch_add(1, Ordering::SeqCst) < 2);
+        started.send(job.words()[0].clone()).expect("the test");
+        both.wait();
+        counter.fetch_sub(1, Ordering::SeqCst);
+        Answer::exited(0, "")
+    });
+    for id in 0..JOBS {
+        server.execute(id, &[&id.to_string()], &json!({}));
+    }
+    let mut answered: Vec<u64> = (0..JOBS)
+        .map(|_| server.read())
+        .inspect(|answer| assert_eq!(answer["result"], json!({"exit_code": 0})))
+        .map(|answer| answer["id"].as_u64().expect("an id"))
+        .collect();
+    answered.sort_unstable();
+    assert!(answered.into_iter().eq(0..JOBS));
+    // Of two that start together either may say so first; never one of the next two.
+    let order: Vec<u64> = order
+        .try_iter()
+        .map(|id| id.parse().expect("a number"))
+        .collect();
+    assert!(
+        order
+            .chunks(2)
+            .zip(0..)
+            .all(|(two, n)| two.iter().all(|id| id / 2 == n)),
+        "{order:?}"
+    );
+}
+
+#[test]
+fn one_slot_starts_in_order_of_arrival() {
+    let (started, order) = crossbeam_channel::unbounded();
+    let (_client, mut server) = pair_with(1, 60_000, move |job: &Job| {
+        started.send(job.words()[0].clone()).expect("the test");
+        Answer::exited(0, "")
+    });
+    for id in 0..100 {
+        server.execute(id, &[&id.to_string()], &json!({}));
+    }
+    for id in 0..100 {
+        assert_eq!(server.read()["id"], id);
+    }
+    let expected = (0..100).map(|id| id.to_string());
+    assert!(order.try_iter().eq(expected));
+}
+
+#[test]
+fn a_panic_fails_one_command_and_nothing_else() {
+    let (_client, mut server) = pair_with(1, 60_000, |job: &Job| {
+        assert!(job.words()[0] != "panic", "as asked for");
+        Answer::exited(0, "")
+    });
+    server.execute(1, &["panic"], &json!({}));
+    let answer = server.read();
+    assert_eq!(answer["error"]["code"], 22);
+    assert_eq!(answer["error"]["data"]["reason"], "failed");
+    server.execute(2, &["go on"], &json!({}));
+    assert_eq!(server.read()["result"]["exit_code"], 0);
+}
+
+#[test]
+fn a_cancel_reaches_what_runs_and_what_waits() {
+    let (started, running) = crossbeam_channel::unbounded();
+    let (client, mut server) = pair_with(1, 60_000, move |job: &Job| {
+        started.send(()).expect("the test");
+        assert_eq!(job.wait_for_stop(None), Some(Stop::Cancelled));
+        Answer::Ended(Ended {
+            signal: Some("SIGTERM".into()),
+            ..Ended::default()
+        })
+    });
+    server.execute(1, &["runs"], &json!({}));
+    running.recv_timeout(PATIENCE).expect("it starts");
+    server.execute(2, &["waits"], &json!({}));
+    assert!(matches!(next_event(&client), ClientEvent::JobReceived(_)));
+    assert!(matches!(next_event(&client), ClientEvent::JobReceived(_)));
+    assert_eq!(client.jobs().len(), 2);
+    server.tell("cancel", json!({"id": 99}));
+    server.tell("cancel", json!({"id": 2}));
+    let never_started = server.read();
+    assert_eq!(never_started["id"], 2);
+    assert_eq!(never_started["result"], json!({"cancelled": true}));
+    server.tell("cancel", json!({"id": 1}));
+    let ended = server.read();
+    assert_eq!(ended["id"], 1);
+    assert_eq!(
+        ended["result"],
+        json!({"signal": "SIGTERM", "cancelled": true})
+    );
+}
+
+#[test]
+fn a_time_out_is_told_to_the_executor_and_to_the_server() {
+    let (_client, mut server) = pair_with(1, 60_000, |job: &Job| {
+        assert_eq!(job.timeout(), Some(Duration::from_millis(5)));
+        assert_eq!(job.wait_for_stop(None), Some(Stop::TimedOut));
+        Answer::exited(1, "so far\n")
+    });
+    server.execute(1, &["sleep"], &json!({"timeout_ms": 5}));
+    let expected = json!({"exit_code": 1, "stdout": "so far\n", "timed_out": true});
+    assert_eq!(server.read()["result"], expected);
+}
+
+#[test]
+fn an_id_that_is_open_is_refused_and_the_first_goes_on() {
+    let (_client, mut server) = pair_with(2, 60_000, |job: &Job| {
+        job.wait_for_stop(None);
+        Answer::exited(0, "")
+    });
+    server.execute(4, &["first"], &json!({}));
+    server.execute(4, &["second"], &json!({}));
+    let refused = server.read();
+    assert_eq!(refused["id"], Value::Null);
+    assert_eq!(refused["error"]["code"], -32600);
+    assert_eq!(refused["error"]["data"]["id"], 4);
+    server.tell("cancel", json!({"id": 4}));
+    assert_eq!(server.read()["id"], 4);
+}
+
+#[test]
+fn who_has_no_slots_never_executes() {
+    let (_client, mut server) = pair_with(0, 60_000, |_: &Job| -> Answer {
+        panic!("it has no slots");
+    });
+    server.execute(4, &["print"], &json!({}));
+    assert_eq!(server.read()["error"]["code"], 20);
+}
+
+#[test]
+fn a_server_that_goes_stops_what_runs_here() {
+    let (told, stopped) = crossbeam_channel::unbounded();
+    let (started, running) = crossbeam_channel::unbounded();
+    let (_client, mut server) = pair_with(1, 60_000, move |job: &Job| {
+        started.send(()).expect("the test");
+        told.send(job.wait_for_stop(None)).expect("the test");
+        Answer::exited(0, "")
+    });
+    server.execute(1, &["sleep"], &json!({}));
+    running.recv_timeout(PATIENCE).expect("it starts");
+    server.tell(
+        "bye",
+        json!({"reason": "shutting_down", "message": "the server stops"}),
+    );
+    server.close();
+    let stop = stopped.recv_timeout(PATIENCE).expect("it was stopped");
+    assert_eq!(stop, Some(Stop::Disconnected));
+}

@@ -1,0 +1,78 @@
+//! `client work`: only executes, as a service does, until the server goes or a signal comes.
+
+use crate::dial::Signals;
+use crate::exit::Exit;
+use crate::render::{duration, words};
+use client::{Answer, Client, ClientEvent, Disconnect, Job};
+use common::escape::one_line;
+use crossbeam_channel::select;
+
+/// Logs what happens until the end.
+pub(crate) fn work(client: Client, signals: &Signals) -> Exit {
+    log::info!("joined as {}, rank {}", client.name(), client.rank());
+    let end = loop {
+        select! {
+            recv(client.events()) -> event => match event {
+                Ok(ClientEvent::Disconnected(reason)) => break Some(reason),
+                Ok(event) => log_event(&event),
+                Err(_) => break Some(Disconnect::Closed),
+            },
+            recv(signals) -> _ => break None,
+        }
+    };
+    match end {
+        None => {
+            log::info!("leaving");
+            client.leave();
+            Exit::Done
+        }
+        Some(reason) => {
+            log::error!("the server is gone: {reason}");
+            Exit::NotConnected
+        }
+    }
+}
+
+fn log_event(event: &ClientEvent) {
+    match event {
+        ClientEvent::JobReceived(job) => {
+            log::info!("{} received from {}", words(job.words()), sender(job));
+        }
+        ClientEvent::JobFinished { job, answer } => {
+            let took = duration(job.received().elapsed());
+            log::info!(
+                "{} from {}: {} ({took})",
+                words(job.words()),
+                sender(job),
+                how(job, answer)
+            );
+        }
+        ClientEvent::Rank { rank, members } => log::info!("rank {rank} of {members}"),
+        ClientEvent::Refused { from, words: w, .. } => {
+            log::info!("refused {} from {}, who ranks below", words(w), from.name);
+        }
+        ClientEvent::Bye { message, .. } => log::info!("the server says bye: {message}"),
+        ClientEvent::Missed(count) => log::warn!("{count} events were not logged"),
+        _ => {}
+    }
+}
+
+fn sender(job: &Job) -> String {
+    let origin = job.origin();
+    format!("{} (rank {})", one_line(&origin.name), origin.rank)
+}
+
+fn how(job: &Job, answer: &Answer) -> String {
+    match answer {
+        Answer::Ended(ended) => match (job.stop(), ended.exit_code, &ended.signal) {
+            (Some(client::Stop::TimedOut), ..) => "timed out".into(),
+            (Some(_), ..) => "cancelled".into(),
+            (None, Some(code), _) => format!("exit code {code}"),
+            (None, None, Some(signal)) => format!("ended by {signal}"),
+            (None, None, None) => "ended".into(),
+        },
+        Answer::Refused(why) => format!("refused: {why}"),
+        Answer::NotFound(why) => format!("not found: {why}"),
+        Answer::Failed(why) => format!("failed: {why}"),
+    }
+}

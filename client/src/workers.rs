@@ -1,0 +1,277 @@
+//! The threads that execute: at most as many as the client has slots, started when there
+//! is something to do and kept from then on, since a child process may be bound to the
+//! thread that started it. Jobs start in the order in which they arrived.
+//!
+//! The reader thread hands jobs in and never waits for them; a worker answers by itself.
+
+use crate::answer;
+use crate::events::{ClientEvent, Events};
+use crate::executor::{Answer, Ended, Executor};
+use crate::job::{Job, Stop};
+use common::limits::MAX_QUOTED;
+use common::message::{self, Code, Id, RpcError};
+use common::outbox::Outbox;
+use common::sync::{Arc, Condvar, Mutex, lock};
+use common::thread;
+use std::collections::{HashMap, VecDeque};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::PoisonError;
+use std::thread::JoinHandle;
+use std::time::Instant;
+
+/// Jobs that may wait beyond the slots. A server never sends that many; one that does is
+/// told that they failed, so that it cannot make a client keep them all.
+const MAX_WAITING: usize = 1024;
+
+/// The workers' name, which a panic shows.
+pub const WORKER_THREAD: &str = "executor";
+
+pub(crate) struct Workers {
+    executor: Box<dyn Executor>,
+    outbox: Arc<Outbox>,
+    events: Arc<Events>,
+    slots: usize,
+    max_line: usize,
+    state: Mutex<State>,
+    /// There is a job, or the end.
+    work: Condvar,
+    /// A worker has ended.
+    ended: Condvar,
+}
+
+#[derive(Default)]
+struct State {
+    /// Received and not yet answered.
+    open: HashMap<Id, Job>,
+    /// Of those, not yet started.
+    waiting: VecDeque<Job>,
+    /// Threads that wait for a job.
+    idle: usize,
+    /// Threads that have not ended.
+    alive: usize,
+    threads: Vec<JoinHandle<()>>,
+    closed: bool,
+}
+
+impl Workers {
+    pub(crate) fn new(
+        executor: impl Executor,
+        outbox: Arc<Outbox>,
+        events: Arc<Events>,
+        slots: u32,
+        max_line: usize,
+    ) -> Workers {
+        Workers {
+            executor: Box::new(executor),
+            outbox,
+            events,
+            slots: slots as usize,
+            max_line,
+            state: Mutex::default(),
+            work: Condvar::new(),
+            ended: Condvar::new(),
+        }
+    }
+
+    /// Takes a job in, or answers at once that it will not run.
+    pub(crate) fn submit(self: &Arc<Self>, job: Job) {
+        if let Err(line) = self.admit(&job) {
+            self.outbox.push(line);
+            return;
+        }
+        self.events.tell(|| ClientEvent::JobReceived(job));
+        if !self.start_worker_if_needed() {
+            self.fail_waiting();
+        }
+    }
+
+    /// Puts a job into the queue; the error is the line that says why not.
+    fn admit(&self, job: &Job) -> Result<(), Vec<u8>> {
+        let refuse = |answer: Answer| {
+            let mut lines = answer::lines(job, &answer, None, self.max_line);
+            lines.pop().unwrap_or_default()
+        };
+        let mut state = lock(&self.state);
+        if state.open.contains_key(job.id()) {
+            let mut error = RpcError::new(
+                Code::InvalidRequest,
+                format!("the id {} is still open; choose another one", job.id()),
+            );
+            error.open_id = Some(job.id().clone());
+            return Err(message::error_line(None, &error));
+        }
+        if self.slots == 0 {
+            let message = "this client only sends; it has no slots";
+            return Err(refuse(Answer::Refused(message.into())));
+        }
+        if state.closed || state.waiting.len() >= MAX_WAITING {
+            let message = format!("{MAX_WAITING} commands already wait at this client");
+            return Err(refuse(Answer::Failed(message)));
+        }
+        state.open.insert(job.id().clone(), job.clone());
+        state.waiting.push_back(job.clone());
+        Ok(())
+    }
+
+    /// Sees to it that somebody takes the job that was put into the queue; says whether
+    /// somebody does.
+    fn start_worker_if_needed(self: &Arc<Self>) -> bool {
+        let mut state = lock(&self.state);
+        if state.waiting.len() <= state.idle || state.alive >= self.slots {
+            self.work.notify_one();
+            return true;
+        }
+        let workers = Arc::clone(self);
+        match thread::spawn(WORKER_THREAD, move || workers.work()) {
+            Ok(handle) => {
+                state.alive += 1;
+                state.threads.push(handle);
+                true
+            }
+            Err(e) => {
+                log::warn!("no thread to execute with: {e}");
+                state.alive > 0
+            }
+        }
+    }
+
+    /// Answers what waits: there is no thread to execute it.
+    fn fail_waiting(&self) {
+        let waiting: Vec<Job> = lock(&self.state).waiting.drain(..).collect();
+        for job in waiting {
+            let answer = Answer::Failed("no thread to execute it with".into());
+            self.finish(&job, &answer, None);
+        }
+    }
+
+    /// Tells a job that it is no longer wanted. One that has not started is answered here.
+    pub(crate) fn cancel(&self, id: &Id) {
+        let mut state = lock(&self.state);
+        let Some(job) = state.open.get(id).cloned() else {
+            return;
+        };
+        let place = state.waiting.iter().position(|waiting| waiting.id() == id);
+        if let Some(place) = place {
+            state.waiting.remove(place);
+        }
+        drop(state);
+        let reason = job.stop_because(Stop::Cancelled);
+        if place.is_some() {
+            self.finish(&job, &Answer::Ended(Ended::default()), Some(reason));
+        }
+    }
+
+    /// What runs here and what waits for it, in the order of arrival.
+    pub(crate) fn jobs(&self) -> Vec<Job> {
+        let mut jobs: Vec<Job> = lock(&self.state).open.values().cloned().collect();
+        jobs.sort_by_key(Job::received);
+        jobs
+    }
+
+    /// Takes no more jobs, forgets those that wait and stops those that run.
+    pub(crate) fn close(&self) {
+        let mut state = lock(&self.state);
+        state.closed = true;
+        state.waiting.clear();
+        let open: Vec<Job> = state.open.drain().map(|(_, job)| job).collect();
+        drop(state);
+        self.work.notify_all();
+        for job in open {
+            job.stop_because(Stop::Disconnected);
+        }
+    }
+
+    /// Joins the threads, until `deadline`. One whose executor has not returned by then is
+    /// left behind: nobody can end somebody else's function.
+    pub(crate) fn join(&self, deadline: Instant) {
+        let mut state = lock(&self.state);
+        let here = std::thread::current().id();
+        let threads = std::mem::take(&mut state.threads);
+        let own = threads.iter().filter(|t| t.thread().id() == here).count();
+        while state.alive > own {
+            let left = deadline.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                break;
+            }
+            let woken = self.ended.wait_timeout(state, left);
+            state = woken.unwrap_or_else(PoisonError::into_inner).0;
+        }
+        let all_ended = state.alive <= own;
+        drop(state);
+        for thread in threads {
+            let may_join = all_ended || thread.is_finished();
+            if may_join && thread.thread().id() != here {
+                let _ = thread.join();
+            }
+        }
+        if !all_ended {
+            log::warn!("a command did not end in time; its thread is left behind");
+        }
+    }
+
+    /// A worker's life.
+    fn work(self: Arc<Self>) {
+        while let Some(job) = self.next_job() {
+            let answer = self.execute(&job);
+            // Whether it was stopped counts as of now, not once there is room.
+            let stop = job.stop();
+            self.outbox.wait_for_room();
+            self.finish(&job, &answer, stop);
+        }
+        lock(&self.state).alive -= 1;
+        self.ended.notify_all();
+    }
+
+    fn next_job(&self) -> Option<Job> {
+        let mut state = lock(&self.state);
+        loop {
+            if let Some(job) = state.waiting.pop_front() {
+                return Some(job);
+            }
+            if state.closed {
+                return None;
+            }
+            state.idle += 1;
+            state = self
+                .work
+                .wait(state)
+                .unwrap_or_else(PoisonError::into_inner);
+            state.idle -= 1;
+        }
+    }
+
+    /// A panic in an executor is the end of one command, not of a thread.
+    fn execute(&self, job: &Job) -> Answer {
+        if job.stop().is_some() {
+            return Answer::Ended(Ended::default());
+        }
+        let run = AssertUnwindSafe(|| self.executor.execute(job));
+        catch_unwind(run).unwrap_or_else(|panic| {
+            let text = panic
+                .downcast_ref::<&str>()
+                .map(|text| (*text).to_owned())
+                .or_else(|| panic.downcast_ref::<String>().cloned())
+                .unwrap_or_default();
+            log::error!("the executor panicked: {text}");
+            Answer::Failed(format!("the executor panicked: {text}"))
+        })
+    }
+
+    /// Answers a job, once.
+    fn finish(&self, job: &Job, answer: &Answer, stop: Option<Stop>) {
+        job.forget_hooks();
+        if lock(&self.state).open.remove(job.id()).is_none() {
+            // The connection is gone, and the table was emptied with it.
+            return;
+        }
+        // Told first: once the server has the answer it may send the next command.
+        self.events.tell(|| ClientEvent::JobFinished {
+            job: job.clone(),
+            answer: answer.clipped(MAX_QUOTED),
+        });
+        for line in answer::lines(job, answer, stop, self.max_line) {
+            self.outbox.push(line);
+        }
+        self.outbox.flush();
+    }
+}
