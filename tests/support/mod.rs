@@ -1,0 +1,63 @@
+//! What the end-to-end tests share: the real server as a process ([`Server`]), a client
+//! of bare lines that shares no code with the project ([`Raw`]), and one that reads
+//! nothing it is not made to read ([`Still`]).
+//!
+//! Every wait has an absolute deadline and panics with what it waited for and what had
+//! come instead. Nothing here sleeps for a fixed time to wait for an event.
+#![allow(
+    dead_code,
+    unused_imports,
+    reason = "each test file uses its own part of this"
+)]
+
+mod raw;
+mod reader;
+mod server;
+mod still;
+
+use std::time::{Duration, Instant};
+
+pub(crate) use raw::{Execute, Raw};
+pub(crate) use server::Server;
+pub(crate) use still::{Still, Way};
+
+/// How long a test waits for anything that ought to come at once: far more than a
+/// loaded machine needs, and short enough that a hanging test is soon known.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(10);
+
+/// What is left until a deadline, for calls that take a duration; never zero, which
+/// several of them refuse.
+pub(crate) fn left(deadline: Instant) -> Duration {
+    deadline
+        .saturating_duration_since(Instant::now())
+        .max(Duration::from_millis(1))
+}
+
+/// A text for a panic message, cut where it would drown the rest.
+pub(crate) fn abbreviated(text: &str) -> String {
+    const MOST: usize = 300;
+    if text.chars().count() <= MOST {
+        return text.to_owned();
+    }
+    let start: String = text.chars().take(MOST).collect();
+    format!("{start}… ({} bytes)", text.len())
+}
+
+/// Clients that joined one after another, so that their ranks are their places here.
+#[track_caller]
+pub(crate) fn ranked<const N: usize>(server: &Server, cast: [(&str, u32); N]) -> [Raw; N] {
+    cast.map(|(name, slots)| Raw::join(server, name, slots))
+}
+
+/// Lets this process, and the servers it starts from now on, have as many sockets as the
+/// system allows: some allow no more than a thousand unless they are asked.
+pub(crate) fn allow_many_sockets() {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let Rlimit { maximum, .. } = getrlimit(Resource::Nofile);
+    let most = Rlimit {
+        current: maximum,
+        maximum,
+    };
+    // Where even that is refused, the test that needs them says what it could not open.
+    let _ = setrlimit(Resource::Nofile, most);
+}

@@ -1,0 +1,105 @@
+//! A client that reads nothing by itself and has no thread: for tests of what happens to
+//! one that does not keep up, does not answer, or goes without a word.
+
+use std::io::{Read, Write};
+use std::net::{Shutdown, TcpStream};
+use std::time::Instant;
+
+use serde_json::{Value, json};
+
+use super::{PATIENCE, Server, left};
+
+/// A way to go, with what a failed test calls it.
+pub(crate) type Way = (&'static str, fn(Still));
+
+/// A joined client that lies still.
+pub(crate) struct Still {
+    stream: TcpStream,
+    /// The result of its `join`.
+    pub(crate) joined: Value,
+}
+
+impl Still {
+    /// Connects and joins, and reads nothing more.
+    #[track_caller]
+    pub(crate) fn join(server: &Server, name: &str, slots: u32) -> Self {
+        let stream = TcpStream::connect(server.address()).expect("the server accepts");
+        let mut still = Self {
+            stream,
+            joined: Value::Null,
+        };
+        still.send(&json!({
+            "jsonrpc": "2.0",
+            "id": 1,
+            "method": "join",
+            "params": {"protocol": 1, "name": name, "slots": slots},
+        }));
+        let answer: Value = serde_json::from_str(&still.read_line()).expect("an answer to join");
+        still.joined = answer["result"].clone();
+        assert!(still.joined.is_object(), "join was answered with {answer}");
+        still
+    }
+
+    /// Writes one message.
+    #[track_caller]
+    pub(crate) fn send(&mut self, message: &Value) {
+        let line = format!("{message}\n");
+        self.stream
+            .write_all(line.as_bytes())
+            .expect("the server takes what is written");
+    }
+
+    /// Reads one line, and not a byte beyond it.
+    #[track_caller]
+    pub(crate) fn read_line(&mut self) -> String {
+        let deadline = Instant::now() + PATIENCE;
+        let mut line = Vec::new();
+        while line.last() != Some(&b'\n') {
+            let mut byte = [0];
+            self.wait_readable(deadline);
+            match self.stream.read(&mut byte) {
+                Ok(1) => line.push(byte[0]),
+                other => panic!("waited for the rest of a line, got {other:?} after {line:?}"),
+            }
+        }
+        String::from_utf8(line).expect("the server writes UTF-8")
+    }
+
+    /// Reads all that comes until the connection ends, however it ends.
+    #[track_caller]
+    pub(crate) fn read_to_end(&mut self) -> Vec<u8> {
+        let deadline = Instant::now() + PATIENCE;
+        let mut all = Vec::new();
+        let mut buffer = [0; 64 << 10];
+        loop {
+            assert!(Instant::now() < deadline, "waited for the connection's end");
+            self.wait_readable(deadline);
+            match self.stream.read(&mut buffer) {
+                Ok(0) => return all,
+                Ok(n) => all.extend_from_slice(&buffer[..n]),
+                Err(error) if error.kind() == std::io::ErrorKind::ConnectionReset => return all,
+                Err(error) => panic!("waited for the connection's end: {error}"),
+            }
+        }
+    }
+
+    /// Breaks the connection off with a reset instead of a regular end.
+    pub(crate) fn reset(self) {
+        let at_once = Some(std::time::Duration::ZERO);
+        rustix::net::sockopt::set_socket_linger(&self.stream, at_once)
+            .expect("a socket can be told not to linger");
+    }
+
+    /// Closes both halves regularly.
+    pub(crate) fn close(self) {
+        // The server may have been quicker; either way it is closed afterwards.
+        let _ = self.stream.shutdown(Shutdown::Both);
+    }
+
+    #[track_caller]
+    fn wait_readable(&self, deadline: Instant) {
+        self.stream
+            .set_read_timeout(Some(left(deadline)))
+            .expect("a socket has a read time-out");
+    }
+}

@@ -1,0 +1,392 @@
+//! Whom each selector finds, and what those are told who rank above, by the letter of
+//! the protocol.
+
+mod support;
+
+use std::time::Instant;
+
+use serde_json::{Value, json};
+use support::{Raw, Server, ranked};
+
+use Finds::{Error, Many, One};
+
+/// What a selector comes to.
+enum Finds {
+    /// One target, whose outcome is the answer.
+    One(&'static str),
+    /// Many: those that execute, and those that rank above.
+    Many(&'static [&'static str], &'static [&'static str]),
+    /// An error instead.
+    Error(i64),
+}
+
+/// The cast of the selectors' tests, in rank order; `me` sends.
+const CAST: [(&str, u32); 7] = [
+    ("top", 1),
+    ("me", 0),
+    ("zero", 0),
+    ("web1", 1),
+    ("web2", 1),
+    ("db1", 1),
+    ("idle", 0),
+];
+const ME: usize = 1;
+
+/// How many `refused` a second one client may cause at another.
+const REFUSED_A_SECOND: u64 = 10;
+
+fn index(name: &str) -> usize {
+    let found = CAST.iter().position(|(known, _)| *known == name);
+    found.expect("somebody of the cast")
+}
+
+/// Sends to one selector, has its targets execute, and checks that everybody is told what
+/// they should be, and nobody anything else.
+#[track_caller]
+fn check(cast: &mut [Raw; 7], selector: Option<&str>, finds: &Finds) {
+    let shown = selector.unwrap_or("(none)");
+    let mut params = json!({"command": ["run", shown]});
+    if let Some(selector) = selector {
+        params["to"] = json!(selector);
+    }
+    let id = cast[ME].request("send", &params);
+    match finds {
+        Error(code) => {
+            let error = cast[ME].error_of(&id);
+            assert_eq!(error["code"], *code, "{shown}: {error}");
+        }
+        One(name) => {
+            assert_eq!(cast[index(name)].serve(1), [format!("run {shown}")]);
+            let outcome = cast[ME].result_of(&id);
+            let expected = done(&cast[index(name)], index(name), shown);
+            assert_eq!(without_time(outcome), expected, "{shown}");
+        }
+        Many(lower, higher) => check_many(cast, shown, &id, lower, higher),
+    }
+    // Whoever is named alone may be told of it or not: the table of errors leaves it open.
+    if matches!(finds, Error(8)) {
+        let told = cast[0].fence();
+        assert!(
+            told.iter().all(|m| m["method"] == "refused"),
+            "{shown}: {told:?}"
+        );
+    }
+    for client in cast {
+        client.expect_nothing(&format!("all was read for {shown}"));
+    }
+}
+
+#[track_caller]
+fn check_many(cast: &mut [Raw; 7], shown: &str, id: &Value, lower: &[&str], higher: &[&str]) {
+    let accepted = cast[ME].next("accepted");
+    let targets = lower.len() + higher.len();
+    let expected = json!({"send": id, "targets": targets});
+    assert_eq!(accepted["method"], "accepted", "{shown}: {accepted}");
+    assert_eq!(accepted["params"], expected, "{shown}");
+    let mut expected = Vec::new();
+    for name in lower {
+        assert_eq!(cast[index(name)].serve(1), [format!("run {shown}")]);
+        expected.push(done(&cast[index(name)], index(name), shown));
+    }
+    for name in higher {
+        let rank = index(name);
+        let refused = cast[rank].notification("refused");
+        let from = cast[ME].identity(ME as u64);
+        assert_eq!(refused, json!({"from": from, "command": ["run", shown]}));
+        let mut outranked = cast[rank].identity(rank as u64);
+        outranked["status"] = json!("outranked");
+        expected.push(outranked);
+    }
+    for _ in 0..targets {
+        let outcome = cast[ME].next("an outcome");
+        assert_eq!(outcome["method"], "outcome", "{shown}: {outcome}");
+        let mut outcome = without_time(outcome["params"].clone());
+        assert_eq!(outcome["send"], *id, "{shown}");
+        outcome.as_object_mut().expect("an object").remove("send");
+        let found = expected.iter().position(|expected| *expected == outcome);
+        let found = found.unwrap_or_else(|| panic!("{shown}: {outcome} is none of {expected:#?}"));
+        expected.remove(found);
+    }
+    let mut tally = json!({"targets": targets});
+    for (status, count) in [("done", lower.len()), ("outranked", higher.len())] {
+        if count > 0 {
+            tally[status] = json!(count);
+        }
+    }
+    let last = cast[ME].next("the tally");
+    assert_eq!(last, json!({"jsonrpc": "2.0", "id": id, "result": tally}));
+}
+
+/// The outcome of a command that was served.
+fn done(target: &Raw, rank: usize, shown: &str) -> Value {
+    let mut outcome = target.identity(rank as u64);
+    outcome["status"] = json!("done");
+    outcome["exit_code"] = json!(0);
+    outcome["stdout"] = json!(format!("run {shown}"));
+    outcome
+}
+
+/// An outcome without how long it took, which only has to be there.
+#[track_caller]
+fn without_time(mut outcome: Value) -> Value {
+    let members = outcome.as_object_mut().expect("an outcome is an object");
+    let elapsed = members.remove("elapsed_ms");
+    if members["status"] == "done" {
+        let elapsed = elapsed.as_ref().and_then(Value::as_u64);
+        assert!(elapsed.is_some_and(|ms| ms < 60_000), "{members:?}");
+    }
+    outcome
+}
+
+#[test]
+fn whom_each_selector_finds() {
+    const LOWER: &[&str] = &["web1", "web2", "db1"];
+    let server = Server::start(10, &[]);
+    let mut cast = ranked(&server, CAST);
+    for (selector, finds) in [
+        ("next", One("web1")),
+        ("least-loaded", One("web1")),
+        ("below", Many(LOWER, &[])),
+        ("all", Many(LOWER, &["top"])),
+        // A single rank or name is of kind one; a list, a range, a pattern are not.
+        ("3", One("web1")),
+        ("db1", One("db1")),
+        ("3,4", Many(&["web1", "web2"], &[])),
+        ("4,3", Many(&["web1", "web2"], &[])),
+        ("web1,5", Many(&["web1", "db1"], &[])),
+        ("3-3", Many(&["web1"], &[])),
+        ("web?", Many(&["web1", "web2"], &[])),
+        ("db*", Many(&["db1"], &[])),
+        ("w*2", Many(&["web2"], &[])),
+        ("*1", Many(&["web1", "db1"], &[])),
+        // Those with no slots, oneself and those who are not here are left out.
+        ("2-4", Many(&["web1", "web2"], &[])),
+        ("1-6", Many(LOWER, &[])),
+        ("zero,web1,idle", Many(&["web1"], &[])),
+        ("me,db1", Many(&["db1"], &[])),
+        ("web1,nobody,99", Many(&["web1"], &[])),
+        ("5-4294967295", Many(&["db1"], &[])),
+        // Each is selected once.
+        ("3,web1,3-4,web*", Many(&["web1", "web2"], &[])),
+        // Those who rank above have an outcome of their own.
+        ("0-9", Many(LOWER, &["top"])),
+        ("*", Many(LOWER, &["top"])),
+        ("0-0", Many(&[], &["top"])),
+        ("top,db1", Many(&["db1"], &["top"])),
+        // Exclusions, wherever they stand; a list of nothing else starts from `below`.
+        ("1-9,!web*", Many(&["db1"], &[])),
+        ("!web*,1-9", Many(&["db1"], &[])),
+        ("web*,!3", Many(&["web2"], &[])),
+        ("0-9,!top,!4-5", Many(&["web1"], &[])),
+        ("!web*", Many(&["db1"], &[])),
+        ("!3", Many(&["web2", "db1"], &[])),
+        ("!3-4", Many(&["db1"], &[])),
+        ("!db1,!web1", Many(&["web2"], &[])),
+        ("!nobody", Many(LOWER, &[])),
+        ("!top", Many(LOWER, &[])),
+        // Nobody at all.
+        ("me", Error(7)),
+        ("1", Error(7)),
+        ("zero", Error(7)),
+        ("2", Error(7)),
+        ("idle,zero", Error(7)),
+        ("nobody", Error(7)),
+        ("nobody*", Error(7)),
+        ("99", Error(7)),
+        ("4294967295", Error(7)),
+        ("50-60", Error(7)),
+        ("web1,!web1", Error(7)),
+        ("0,!0", Error(7)),
+        ("!*", Error(7)),
+        // One that ranks above, named alone.
+        ("top", Error(8)),
+        ("0", Error(8)),
+    ] {
+        check(&mut cast, Some(selector), &finds);
+    }
+}
+
+#[test]
+fn without_a_selector_the_dispatch_option_says_whom() {
+    for (options, finds) in [
+        (&[][..], One("web1")),
+        (&["--dispatch", "next"], One("web1")),
+        (&["--dispatch", "least-loaded"], One("web1")),
+        (
+            &["--dispatch", "all"],
+            Many(&["web1", "web2", "db1"], &["top"]),
+        ),
+        (&["--dispatch", "1-9,!web*"], Many(&["db1"], &[])),
+        (&["--dispatch", "db1"], One("db1")),
+    ] {
+        let server = Server::start(10, options);
+        let mut cast = ranked(&server, CAST);
+        check(&mut cast, None, &finds);
+        check(&mut cast, Some("web2"), &One("web2"));
+    }
+}
+
+#[test]
+fn a_malformed_selector_is_told_so() {
+    let server = Server::start(5, &[]);
+    let [mut boss, mut worker] = ranked(&server, [("boss", 0), ("worker", 1)]);
+    let too_long = format!("worker,{}*", "w".repeat(4 << 10));
+    let too_many = vec!["worker"; 65].join(",");
+    for selector in [
+        "",
+        ",",
+        "worker,",
+        ",worker",
+        "worker,,1",
+        "!",
+        "worker,!",
+        "!,worker",
+        "1-",
+        "-1",
+        "-",
+        "3-1",
+        "worker,3-1",
+        "!3-1",
+        "4294967296",
+        "0-4294967296",
+        "4294967296-4294967297",
+        "99999999999999999999999999",
+        &too_long,
+        &too_many,
+    ] {
+        let error = boss.error("send", &json!({"to": selector, "command": ["x"]}));
+        assert_eq!(error["code"], -32602, "{selector:?}: {error}");
+    }
+    worker.expect_nothing("nothing was sent");
+}
+
+#[test]
+fn a_selector_may_be_as_long_as_it_may() {
+    let server = Server::start(5, &[]);
+    let [mut boss, mut worker] = ranked(&server, [("boss", 0), ("worker", 1)]);
+    let mut items = vec!["n".repeat(63); 63];
+    items.push("worker".into());
+    let most = items.join(",");
+    items[63] = format!("{}*", "w".repeat(63));
+    let longest = items.join(",");
+    assert_eq!(longest.len(), 4 << 10);
+    let id = boss.command(&most, &["x"]);
+    worker.serve(1);
+    assert_eq!(boss.result_of(&id), json!({"targets": 1, "done": 1}));
+    let id = boss.command(&longest, &["x"]);
+    assert_eq!(boss.error_of(&id)["code"], 7);
+}
+
+#[test]
+fn all_from_the_lowest_is_a_tally_of_outranked() {
+    let server = Server::start(5, &[]);
+    let [a, b, mut lowest] = ranked(&server, [("a", 1), ("b", 0), ("lowest", 1)]);
+    let id = lowest.command("all", &["x"]);
+    assert_eq!(lowest.next("accepted")["params"]["targets"], 2);
+    let mut names = [
+        lowest.notification("outcome"),
+        lowest.notification("outcome"),
+    ]
+    .map(|outcome| outcome["name"].as_str().expect("a name").to_owned());
+    names.sort();
+    assert_eq!(
+        names,
+        ["a", "b"],
+        "whoever ranks above, with slots or without"
+    );
+    assert_eq!(lowest.result_of(&id), json!({"targets": 2, "outranked": 2}));
+    for selector in ["next", "below", "least-loaded"] {
+        let id = lowest.command(selector, &["x"]);
+        assert_eq!(lowest.error_of(&id)["code"], 7, "{selector}");
+    }
+    for mut client in [a, b] {
+        assert_eq!(client.notification("refused")["from"], lowest.identity(2));
+        client.expect_nothing("it was told once");
+    }
+}
+
+#[test]
+fn alone_there_is_nobody_to_send_to() {
+    let server = Server::start(5, &[]);
+    let mut boss = Raw::join(&server, "boss", 4);
+    for selector in [
+        "next",
+        "below",
+        "all",
+        "least-loaded",
+        "*",
+        "0-9",
+        "0",
+        "boss",
+        "!x",
+    ] {
+        let id = boss.command(selector, &["x"]);
+        assert_eq!(boss.error_of(&id)["code"], 7, "{selector}");
+    }
+    boss.expect_nothing("no selector of kind many was accepted");
+}
+
+#[test]
+fn long_words_are_left_out_of_refused() {
+    let server = Server::start(5, &[]);
+    let [mut top, mut low] = ranked(&server, [("top", 0), ("low", 1)]);
+    let long = "w".repeat(2 << 10);
+    let id = low.command("all", &["first", &long, &long, &long]);
+    assert_eq!(low.result_of(&id), json!({"targets": 1, "outranked": 1}));
+    let refused = top.notification("refused");
+    assert_eq!(refused["from"], low.identity(1), "{refused}");
+    assert_eq!(refused["truncated"], true, "{refused}");
+    let words = refused["command"].as_array().expect("words");
+    let bytes: usize = words.iter().filter_map(Value::as_str).map(str::len).sum();
+    assert!(bytes <= 4 << 10, "{bytes} bytes");
+    assert_eq!(words[0], "first", "{refused}");
+}
+
+#[test]
+fn refused_comes_ten_times_a_second_at_most() {
+    const SENDS: u64 = 200;
+    let server = Server::start(5, &[]);
+    let [mut top, mut low, mut lower] = ranked(&server, [("top", 0), ("low", 0), ("lower", 0)]);
+    let started = Instant::now();
+    for _ in 0..SENDS {
+        low.command("top,nobody", &["x"]);
+        lower.command("top,nobody", &["y"]);
+    }
+    for client in [&mut low, &mut lower] {
+        for id in 1..=SENDS {
+            // Two were used for joining and the first of these.
+            let tally = client.result_of(&json!(id + 1));
+            assert_eq!(tally, json!({"targets": 1, "outranked": 1}));
+        }
+    }
+    let seconds = started.elapsed().as_secs() + 1;
+    let told = top.fence();
+    for word in ["x", "y"] {
+        let is_it =
+            |m: &&Value| m["method"] == "refused" && m["params"]["command"] == json!([word]);
+        let count = told.iter().filter(is_it).count() as u64;
+        // As seconds may be counted from the first or by the clock, one more may be touched.
+        let most = REFUSED_A_SECOND * (seconds + 1);
+        assert!(
+            (REFUSED_A_SECOND..=most).contains(&count),
+            "{count} in {seconds} s"
+        );
+    }
+}
+
+#[test]
+fn whoever_has_moved_up_may_command_no_others_than_before() {
+    let server = Server::start(5, &[]);
+    let [top, mut boss, mut worker] = ranked(&server, [("top", 1), ("boss", 1), ("worker", 1)]);
+    let id = worker.command("all", &["x"]);
+    assert_eq!(worker.result_of(&id)["outranked"], 2);
+    boss.notification("refused");
+    top.leave();
+    boss.notification("rank");
+    worker.notification("rank");
+    let id = worker.command("boss", &["x"]);
+    assert_eq!(worker.error_of(&id)["code"], 8);
+    let id = boss.command("next", &["x"]);
+    worker.serve(1);
+    assert_eq!(boss.result_of(&id)["status"], "done");
+}
