@@ -1,7 +1,7 @@
-//! An answer as the lines that carry it: output that would make the last line too long
-//! goes ahead of it, in pieces.
+//! An answer as the line that carries it, and output as the lines that carry that: what would
+//! make the answer too long goes ahead of it, in pieces.
 
-use crate::executor::{Answer, Ended, char_boundary};
+use crate::executor::{Answer, Ended};
 use crate::job::{Job, Stop};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -15,44 +15,46 @@ const PIECE: usize = 32 << 10;
 /// What JSON may make of one byte: `\u0000`.
 const LONGEST_ESCAPE: usize = 6;
 
+/// The longest part of a character that may be missing at the end of a piece.
+const LONGEST_PART: usize = 3;
+
 /// Room for everything else in the line.
 const AROUND: usize = 512;
 
-/// The lines that answer a job, for a server that takes lines of `max_line` bytes.
-pub(crate) fn lines(
-    job: &Job,
-    answer: &Answer,
-    stop: Option<Stop>,
-    max_line: usize,
-) -> Vec<Vec<u8>> {
+/// Sends what would make the line that answers a job too long, or does not fit into its
+/// window, ahead of it; the answer with what is left. Waits for room in the window, as long as
+/// the job is wanted.
+pub(crate) fn send_surplus(job: &Job, answer: Answer, max_line: usize) -> Answer {
+    let Answer::Ended(mut ended) = answer else {
+        return answer;
+    };
+    let total = ended.stdout.len() + ended.stderr.len();
+    if total > piece_size(max_line) || total as u64 > job.credit() {
+        let stdout = std::mem::take(&mut ended.stdout);
+        let stderr = std::mem::take(&mut ended.stderr);
+        let went =
+            job.write(OutputStream::Stdout, &stdout) && job.write(OutputStream::Stderr, &stderr);
+        ended.truncated |= !went;
+    }
+    Answer::Ended(ended)
+}
+
+/// The line that answers a job, for a server that takes lines of `max_line` bytes.
+pub(crate) fn line(job: &Job, answer: &Answer, stop: Option<Stop>, max_line: usize) -> Vec<u8> {
     let (code, text) = match answer {
-        Answer::Ended(ended) => return ended_lines(job.id(), ended, stop, max_line),
+        Answer::Ended(ended) => return ended_line(job.id(), ended, stop),
         Answer::Refused(message) => (Code::Refused, message),
         Answer::NotFound(message) => (Code::NotFound, message),
         Answer::Failed(message) => (Code::Failed, message),
     };
     let longest = MAX_QUOTED.min(piece_size(max_line));
-    let text = &text[..char_boundary(text, longest)];
-    let error = RpcError::new(code, text);
-    vec![message::error_line(Some(job.id().clone()), &error)]
+    let text = &text[..text.floor_char_boundary(longest)];
+    message::error_line(Some(job.id().clone()), &RpcError::new(code, text))
 }
 
-fn ended_lines(id: &Id, ended: &Ended, stop: Option<Stop>, max_line: usize) -> Vec<Vec<u8>> {
-    let piece = piece_size(max_line);
-    let mut lines = Vec::new();
-    let mut rest = (&ended.stdout[..], &ended.stderr[..]);
-    if rest.0.len() + rest.1.len() > piece {
-        let streams = [
-            (OutputStream::Stdout, rest.0),
-            (OutputStream::Stderr, rest.1),
-        ];
-        for (stream, bytes) in streams {
-            lines.extend(pieces(bytes, piece).map(|piece| output_line(id, stream, piece)));
-        }
-        rest = (&[], &[]);
-    }
-    let (stdout, stdout_base64) = encode(rest.0);
-    let (stderr, stderr_base64) = encode(rest.1);
+fn ended_line(id: &Id, ended: &Ended, stop: Option<Stop>) -> Vec<u8> {
+    let (stdout, stdout_base64) = encode(&ended.stdout);
+    let (stderr, stderr_base64) = encode(&ended.stderr);
     let result = Executed {
         exit_code: ended.exit_code,
         signal: ended.signal.as_deref().map(Into::into),
@@ -64,30 +66,44 @@ fn ended_lines(id: &Id, ended: &Ended, stop: Option<Stop>, max_line: usize) -> V
         cancelled: stop == Some(Stop::Cancelled),
         truncated: ended.truncated,
     };
-    lines.push(message::result_line(id.clone(), result));
-    lines
+    message::result_line(id.clone(), result)
 }
 
 fn piece_size(max_line: usize) -> usize {
     (max_line.saturating_sub(AROUND) / LONGEST_ESCAPE).clamp(64, PIECE)
 }
 
-/// Cuts bytes into pieces of at most `size`, between characters where they are text.
-fn pieces(bytes: &[u8], size: usize) -> impl Iterator<Item = &[u8]> {
-    let text = std::str::from_utf8(bytes).ok();
-    let mut start = 0;
-    std::iter::from_fn(move || {
-        let end = match text {
-            Some(text) => char_boundary(text, start + size),
-            None => bytes.len().min(start + size),
-        };
-        let piece = &bytes[start..end];
-        start = end;
-        (!piece.is_empty()).then_some(piece)
-    })
+/// How many of the bytes go into one line, at most so many: up to a whole character, if there
+/// is one.
+pub(crate) fn piece_len(bytes: &[u8], most: usize, max_line: usize) -> usize {
+    let len = bytes.len().min(most).min(piece_size(max_line));
+    match whole_characters(&bytes[..len]) {
+        0 => len,
+        whole if len < bytes.len() => whole,
+        _ => len,
+    }
 }
 
-fn output_line(id: &Id, stream: OutputStream, bytes: &[u8]) -> Vec<u8> {
+/// Where the last character ends that is whole; bytes that are no text count as whole.
+pub(crate) fn whole_characters(bytes: &[u8]) -> usize {
+    let tail = bytes.len().saturating_sub(LONGEST_PART);
+    for at in (tail..bytes.len()).rev() {
+        let needed = match bytes[at] {
+            0xc2..=0xdf => 2,
+            0xe0..=0xef => 3,
+            0xf0..=0xf4 => 4,
+            // It goes on from an earlier one.
+            0x80..=0xbf => continue,
+            _ => return bytes.len(),
+        };
+        let has = bytes.len() - at;
+        return if has < needed { at } else { bytes.len() };
+    }
+    bytes.len()
+}
+
+/// The line that carries some output of a job.
+pub(crate) fn output_line(id: &Id, stream: OutputStream, bytes: &[u8]) -> Vec<u8> {
     let (text, base64) = encode(bytes);
     // The server's ids are never negative and fit; another kind is not its own.
     let id = match id {
@@ -108,9 +124,17 @@ fn output_line(id: &Id, stream: OutputStream, bytes: &[u8]) -> Vec<u8> {
 fn encode(bytes: &[u8]) -> (Option<Text<'_>>, Option<Text<'_>>) {
     match std::str::from_utf8(bytes) {
         _ if bytes.is_empty() => (None, None),
-        Ok(text) => (Some(text.into()), None),
-        Err(_) => (None, Some(STANDARD.encode(bytes).into())),
+        Ok(text) if !is_mostly_escapes(bytes) => (Some(text.into()), None),
+        _ => (None, Some(STANDARD.encode(bytes).into())),
     }
+}
+
+/// Whether JSON would make so much more of a long text that it is better not written as text,
+/// though it is one: `\u0000` for each byte of `/dev/zero`.
+fn is_mostly_escapes(bytes: &[u8]) -> bool {
+    const WORTH_A_LOOK: usize = 1 << 10;
+    let is_escaped = |byte: &&u8| **byte < 0x20 && !b"\n\r\t".contains(*byte);
+    bytes.len() >= WORTH_A_LOOK && bytes.iter().filter(is_escaped).count() > bytes.len() / 4
 }
 
 #[cfg(test)]
@@ -118,63 +142,95 @@ mod tests {
     use super::*;
     use crate::job::Origin;
 
-    fn answer_lines(answer: &Answer, stop: Option<Stop>, max_line: usize) -> Vec<String> {
+    fn job() -> Job {
         let origin = Origin {
             member: 1,
             name: "boss".into(),
             rank: 0,
         };
-        let job = Job::new(Id::Integer(7), origin, vec!["x".into()], None, None);
-        let lines = lines(&job, answer, stop, max_line);
-        assert!(lines.iter().all(|line| line.len() <= max_line));
-        let text = |line: Vec<u8>| String::from_utf8(line).expect("JSON");
-        lines.into_iter().map(text).collect()
+        Job::new(Id::Integer(7), origin, vec!["x".into()], None, None)
+    }
+
+    fn answer_line(answer: &Answer, stop: Option<Stop>, max_line: usize) -> String {
+        let line = line(&job(), answer, stop, max_line);
+        assert!(line.len() <= max_line);
+        String::from_utf8(line).expect("JSON")
     }
 
     #[test]
-    fn a_short_answer_is_one_line() {
+    fn an_answer_is_one_line() {
         let done = Answer::exited(0, "hi\n");
         assert_eq!(
-            answer_lines(&done, None, 1 << 20),
-            ["{\"jsonrpc\":\"2.0\",\"id\":7,\"result\":{\"exit_code\":0,\"stdout\":\"hi\\n\"}}\n"]
+            answer_line(&done, None, 1 << 20),
+            "{\"jsonrpc\":\"2.0\",\"id\":7,\"result\":{\"exit_code\":0,\"stdout\":\"hi\\n\"}}\n"
         );
         let cancelled = Answer::Ended(Ended::default());
         assert_eq!(
-            answer_lines(&cancelled, Some(Stop::Cancelled), 1 << 20),
-            ["{\"jsonrpc\":\"2.0\",\"id\":7,\"result\":{\"cancelled\":true}}\n"]
+            answer_line(&cancelled, Some(Stop::Cancelled), 1 << 20),
+            "{\"jsonrpc\":\"2.0\",\"id\":7,\"result\":{\"cancelled\":true}}\n"
         );
-        let refused = answer_lines(&Answer::Refused("no".into()), None, 1 << 20);
-        assert!(refused[0].contains("\"code\":20,\"message\":\"no\""));
+        let refused = answer_line(&Answer::Refused("no".into()), None, 1 << 20);
+        assert!(refused.contains("\"code\":20,\"message\":\"no\""));
     }
 
     #[test]
     fn bytes_that_are_no_text_are_base64() {
-        let lines = answer_lines(&Answer::exited(0, [0xff, 0]), None, 1 << 20);
-        assert!(lines[0].contains("\"stdout_base64\":\"/wA=\""), "{lines:?}");
+        let line = answer_line(&Answer::exited(0, [0xff, 0]), None, 1 << 20);
+        assert!(line.contains("\"stdout_base64\":\"/wA=\""), "{line}");
+        let zeroes = answer_line(&Answer::exited(0, [0; 3000]), None, 1 << 20);
+        assert!(
+            zeroes.contains("base64") && zeroes.len() < 6000,
+            "shorter than its escapes"
+        );
     }
 
     #[test]
-    fn long_output_goes_ahead_in_pieces_that_fit() {
-        for (byte, key) in [("\0", "text"), ("ä", "text")] {
-            let output = byte.repeat(100_000);
-            let lines = answer_lines(&Answer::exited(3, output.clone()), None, 16 << 10);
-            let (last, pieces) = lines.split_last().expect("lines");
-            assert!(last.contains("\"exit_code\":3") && !last.contains("stdout"));
-            let mut whole = String::new();
-            for piece in pieces {
-                let value: serde_json::Value = serde_json::from_str(piece).expect("JSON");
-                assert_eq!(value["params"]["id"], 7);
-                whole += value["params"][key].as_str().expect("text");
+    fn pieces_fit_into_lines_and_end_between_characters() {
+        for text in [
+            "\u{1}".repeat(100_000),
+            "ä".repeat(50_000),
+            "\n".repeat(100_000),
+        ] {
+            let mut left = text.as_bytes();
+            let mut whole = Vec::new();
+            while !left.is_empty() {
+                let (piece, rest) = left.split_at(piece_len(left, usize::MAX, 16 << 10));
+                assert!(std::str::from_utf8(piece).is_ok());
+                assert!(
+                    output_line(&Id::Integer(7), OutputStream::Stdout, piece).len() <= 16 << 10
+                );
+                whole.extend_from_slice(piece);
+                left = rest;
             }
-            assert!(whole == output);
+            assert!(whole == text.as_bytes());
         }
-        let lines = answer_lines(&Answer::exited(0, vec![0xff; 100_000]), None, 16 << 10);
-        assert!(lines[0].contains("base64"));
+        assert_eq!(
+            piece_len("ä".as_bytes(), 1, 1 << 20),
+            1,
+            "progress comes first"
+        );
+        assert_eq!(piece_len(b"a\xc3", 9, 1 << 20), 2, "it is all there is");
+    }
+
+    #[test]
+    fn the_last_whole_character_is_found() {
+        for (bytes, end) in [
+            (&b"abc"[..], 3),
+            ("ä".as_bytes(), 2),
+            (b"ab\xc3", 2),
+            (b"a\xe2\x82", 1),
+            (b"\xf0\x9f\xa6", 0),
+            (b"\xff\xff", 2),
+            (b"a\x80\x80\x80\x80", 5),
+            (b"", 0),
+        ] {
+            assert_eq!(whole_characters(bytes), end, "{bytes:?}");
+        }
     }
 
     #[test]
     fn a_long_message_is_cut_between_characters() {
-        let lines = answer_lines(&Answer::Failed("ä".repeat(10_000)), None, 1 << 20);
-        assert!(lines[0].len() < MAX_QUOTED + AROUND);
+        let line = answer_line(&Answer::Failed("ä".repeat(10_000)), None, 1 << 20);
+        assert!(line.len() < MAX_QUOTED + AROUND);
     }
 }

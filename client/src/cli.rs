@@ -2,7 +2,8 @@
 
 use crate::failure::Failure;
 use clap::{Args, CommandFactory, Parser, Subcommand};
-use client::{CONNECT_TIMEOUT, Command, Config};
+use client::policy::Policy;
+use client::{CONNECT_TIMEOUT, Command, Config, Processes, SharedExecutor, Simulation};
 use common::args;
 use common::limits::{DEFAULT_ADDRESS, MAX_LINE_BEFORE_JOIN, MAX_SLOTS};
 use common::selector::{Selector, SelectorError, check_name};
@@ -20,6 +21,13 @@ use std::time::Duration;
 pub(crate) struct Cli {
     #[command(flatten)]
     pub(crate) joining: Joining,
+
+    #[command(flatten)]
+    pub(crate) executing: Executing,
+
+    /// Show what comes from elsewhere as it is, control characters included
+    #[arg(long, global = true)]
+    pub(crate) raw: bool,
 
     #[command(subcommand)]
     pub(crate) command: Option<Action>,
@@ -42,6 +50,10 @@ Exit codes of run and of piped lines, of several the worst: 0 all done with 0, 1
 ended with another code or could not be started, 2 usage, 3 lost, 4 no target, 5 refused,
 outranked or busy, 124 timed out, 130 interrupted or cancelled, 255 no connection or not
 admitted.";
+
+/// How much of a command's output may be on its way to `run`: what a fast link holds in a few
+/// milliseconds, and little memory.
+const WINDOW: u64 = 4 << 20;
 
 /// How to join, whatever is done then.
 #[derive(Debug, Args)]
@@ -73,6 +85,23 @@ pub(crate) struct Joining {
     token_file: Option<PathBuf>,
 }
 
+/// What to execute for others. Without any of this it is the originals' simulation, which
+/// starts nothing.
+#[derive(Debug, Args)]
+pub(crate) struct Executing {
+    /// Run the real programs that this file names, and nothing else
+    #[arg(long, global = true, value_name = "FILE", conflicts_with = "allow_any")]
+    policy: Option<PathBuf>,
+
+    /// Run any program with any arguments: whoever ranks higher has this machine
+    #[arg(long, global = true)]
+    allow_any: bool,
+
+    /// Let --allow-any run programs as root
+    #[arg(long, global = true, requires = "allow_any")]
+    allow_root: bool,
+}
+
 /// What to do instead of a prompt.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Action {
@@ -86,10 +115,33 @@ pub(crate) enum Action {
         #[arg(long)]
         json: bool,
     },
+    /// Look at a policy file without running anything
+    Policy {
+        #[command(subcommand)]
+        look: LookAtPolicy,
+    },
     /// Print a completion script for a shell
     Completions {
         /// For which shell
         shell: clap_complete::Shell,
+    },
+}
+
+/// What to look at in a policy file.
+#[derive(Debug, Subcommand)]
+pub(crate) enum LookAtPolicy {
+    /// Say whether the file is right, and what it allows
+    Check {
+        /// The policy file
+        file: PathBuf,
+    },
+    /// Print what would be run for a command, or why it is refused
+    Try {
+        /// The policy file
+        file: PathBuf,
+        /// The command word, then its arguments
+        #[arg(required = true, trailing_var_arg = true, value_name = "WORDS")]
+        words: Vec<String>,
     },
 }
 
@@ -160,10 +212,30 @@ impl Joining {
     }
 }
 
+impl Executing {
+    /// What executes for others.
+    pub(crate) fn executor(&self) -> Result<SharedExecutor, Failure> {
+        if let Some(path) = &self.policy {
+            let processes =
+                Processes::with_policy(Policy::load(path)?).map_err(Failure::NoThread)?;
+            return Ok(SharedExecutor::new(processes));
+        }
+        if !self.allow_any {
+            return Ok(SharedExecutor::new(Simulation));
+        }
+        if rustix::process::geteuid().is_root() && !self.allow_root {
+            return Err(Failure::AnyAsRoot);
+        }
+        log::warn!("--allow-any: whoever ranks higher runs what it likes on this machine");
+        let processes = Processes::allow_any().map_err(Failure::NoThread)?;
+        Ok(SharedExecutor::new(processes))
+    }
+}
+
 impl Run {
     /// The command to send.
     pub(crate) fn command(&self) -> Command {
-        let mut command = Command::new(&self.words);
+        let mut command = Command::new(&self.words).window(WINDOW);
         if let Some(to) = &self.to {
             command = command.to(to);
         }

@@ -83,7 +83,7 @@ impl Answer {
     /// The same with at most `limit` bytes of each text.
     pub(crate) fn clipped(&self, limit: usize) -> Answer {
         let clip = |bytes: &[u8]| bytes[..bytes.len().min(limit)].to_vec();
-        let cut = |text: &str| text[..char_boundary(text, limit)].to_owned();
+        let cut = |text: &str| text[..text.floor_char_boundary(limit)].to_owned();
         match self {
             Answer::Ended(ended) => Answer::Ended(Ended {
                 exit_code: ended.exit_code,
@@ -97,13 +97,6 @@ impl Answer {
             Answer::Failed(message) => Answer::Failed(cut(message)),
         }
     }
-}
-
-/// The last place at or before `at` where a text can be cut.
-pub(crate) fn char_boundary(text: &str, at: usize) -> usize {
-    let is_boundary = |at: &usize| text.is_char_boundary(*at);
-    let at = at.min(text.len());
-    (0..=at).rev().find(is_boundary).unwrap_or_default()
 }
 
 /// What the original programs do with a command: they say that they do it.

@@ -1,6 +1,7 @@
 //! Why the program ends without having done what it was asked for.
 
 use crate::exit::Exit;
+use client::policy::{PolicyError, Refusal};
 use client::{Code, ConnectError, RequestError};
 use std::io;
 use std::path::PathBuf;
@@ -26,6 +27,17 @@ pub(crate) enum Failure {
         /// Why.
         what: String,
     },
+    /// The policy cannot be used.
+    #[error("{0}")]
+    Policy(#[from] PolicyError),
+    /// The policy does not run a command that was tried.
+    #[error("refused: {0}")]
+    Refused(#[from] Refusal),
+    /// Running anything, as root, without saying so twice.
+    #[error(
+        "--allow-any as root gives this machine away; add --allow-root if that is what you want"
+    )]
+    AnyAsRoot,
     /// A signal came before there was anything to wait for.
     #[error("interrupted")]
     Interrupted,
@@ -49,9 +61,11 @@ impl Failure {
     /// What it counts as.
     pub(crate) fn exit(&self) -> Exit {
         match self {
-            Failure::TokenFile { .. } | Failure::Request(RequestError::TooLong { .. }) => {
-                Exit::Usage
-            }
+            Failure::TokenFile { .. }
+            | Failure::Policy(_)
+            | Failure::AnyAsRoot
+            | Failure::Request(RequestError::TooLong { .. }) => Exit::Usage,
+            Failure::Refused(_) => Exit::Refused,
             Failure::Interrupted => Exit::Interrupted,
             Failure::Output(_) => Exit::Failed,
             _ => Exit::NotConnected,

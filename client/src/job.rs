@@ -1,14 +1,21 @@
 //! A command that this client was told to execute: who sent it, what it is, and whether
 //! it is still wanted.
 
+use crate::answer;
 use common::message::Id;
+use common::outbox::Outbox;
+use common::protocol::OutputStream;
 use common::sync::{Arc, Condvar, Mutex, lock};
 use std::fmt;
-use std::sync::PoisonError;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 /// Who sent a command: its number, its name, and its rank when the server took it.
 pub type Origin = common::protocol::Origin<'static>;
+
+/// How often one who waits for credit looks, should a wake-up be missed.
+const TICK: Duration = Duration::from_secs(1);
 
 /// Why a job is no longer wanted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,6 +31,15 @@ pub enum Stop {
 /// What is called when a job is no longer wanted.
 type StopHook = Box<dyn FnOnce(Stop) + Send>;
 
+/// What is called when something has changed that an executor may wait for.
+type Waker = Arc<dyn Fn() + Send + Sync>;
+
+/// Where a job's output goes.
+struct Way {
+    outbox: Arc<Outbox>,
+    max_line: usize,
+}
+
 /// One command to execute. Clones are the same job.
 #[derive(Clone)]
 pub struct Job(Arc<Inner>);
@@ -35,14 +51,19 @@ struct Inner {
     received: Instant,
     timeout: Option<Duration>,
     window: Option<u64>,
+    /// How much of the window is not in use.
+    credit: AtomicU64,
+    way: OnceLock<Way>,
     stop: Mutex<StopState>,
-    stopped: Condvar,
+    /// It is stopped, or there is more credit.
+    changed: Condvar,
 }
 
 #[derive(Default)]
 struct StopState {
     reason: Option<Stop>,
     hooks: Vec<StopHook>,
+    waker: Option<Waker>,
 }
 
 impl Job {
@@ -60,8 +81,10 @@ impl Job {
             received: Instant::now(),
             timeout,
             window,
+            credit: AtomicU64::new(window.unwrap_or(u64::MAX)),
+            way: OnceLock::new(),
             stop: Mutex::default(),
-            stopped: Condvar::new(),
+            changed: Condvar::new(),
         }))
     }
 
@@ -102,11 +125,126 @@ impl Job {
         self.0.window
     }
 
+    /// Writes some of the command's output to its sender, while it runs. With a window, waits
+    /// until there is room in it, or until the job is no longer wanted: what is left then goes
+    /// nowhere. Says whether all of it went.
+    pub fn write(&self, stream: OutputStream, bytes: &[u8]) -> bool {
+        let Some(way) = self.0.way.get() else {
+            return false;
+        };
+        let mut left = bytes;
+        while !left.is_empty() {
+            way.outbox.wait_for_room();
+            let Some(credit) = self.wait_for_credit() else {
+                return false;
+            };
+            let most = usize::try_from(credit).unwrap_or(usize::MAX);
+            let (piece, rest) = left.split_at(answer::piece_len(left, most, way.max_line));
+            self.spend(piece.len() as u64);
+            self.send(stream, piece);
+            left = rest;
+        }
+        true
+    }
+
+    /// Sends a piece whose credit was taken already, as lines that the server takes.
+    pub(crate) fn send(&self, stream: OutputStream, bytes: &[u8]) {
+        let Some(way) = self.0.way.get() else { return };
+        let mut left = bytes;
+        while !left.is_empty() {
+            let (piece, rest) = left.split_at(answer::piece_len(left, left.len(), way.max_line));
+            way.outbox
+                .push(answer::output_line(self.id(), stream, piece));
+            left = rest;
+        }
+        way.outbox.flush();
+    }
+
+    /// Whether so much waits for the server that nothing more should be sent to it.
+    pub(crate) fn is_held_up(&self) -> bool {
+        self.0
+            .way
+            .get()
+            .is_some_and(|way| way.outbox.is_over_half())
+    }
+
+    /// How many bytes of output may be sent now; all that there are without a window.
+    pub(crate) fn credit(&self) -> u64 {
+        self.0.credit.load(Ordering::Relaxed)
+    }
+
+    /// Takes credit for output that will be sent.
+    pub(crate) fn spend(&self, bytes: u64) {
+        if self.0.window.is_some() {
+            self.0.credit.fetch_sub(bytes, Ordering::Relaxed);
+        }
+    }
+
+    /// The sender got through with some output.
+    pub(crate) fn add_credit(&self, bytes: u64) {
+        let Some(window) = self.0.window else { return };
+        let add = |credit: u64| Some(credit.saturating_add(bytes).min(window));
+        let _ = self
+            .0
+            .credit
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, add);
+        self.wake();
+    }
+
+    /// Waits until something may be sent; `None` once the job is no longer wanted.
+    fn wait_for_credit(&self) -> Option<u64> {
+        let mut state = lock(&self.0.stop);
+        loop {
+            if self.credit() > 0 {
+                return Some(self.credit());
+            }
+            if state.reason.is_some() || self.is_late() {
+                return None;
+            }
+            let left = self
+                .deadline()
+                .map(|at| at.saturating_duration_since(Instant::now()));
+            let woken = self
+                .0
+                .changed
+                .wait_timeout(state, left.map_or(TICK, |left| left.min(TICK)));
+            state = woken.unwrap_or_else(PoisonError::into_inner).0;
+        }
+    }
+
+    /// Where its output goes from now on.
+    pub(crate) fn connect(&self, outbox: &Arc<Outbox>, max_line: usize) {
+        let outbox = Arc::clone(outbox);
+        let _ = self.0.way.set(Way { outbox, max_line });
+    }
+
+    /// Has a function called whenever it is stopped or has more credit.
+    pub(crate) fn set_waker(&self, waker: impl Fn() + Send + Sync + 'static) {
+        lock(&self.0.stop).waker = Some(Arc::new(waker));
+    }
+
+    pub(crate) fn forget_waker(&self) {
+        let waker = lock(&self.0.stop).waker.take();
+        drop(waker);
+    }
+
+    /// Wakes whoever executes it.
+    fn wake(&self) {
+        let waker = lock(&self.0.stop).waker.clone();
+        self.0.changed.notify_all();
+        if let Some(waker) = waker {
+            waker();
+        }
+    }
+
+    fn is_late(&self) -> bool {
+        self.deadline().is_some_and(|at| at <= Instant::now())
+    }
+
     /// Why it is no longer wanted, once that is so.
     pub fn stop(&self) -> Option<Stop> {
         let known = lock(&self.0.stop).reason;
-        let is_late = || self.deadline().is_some_and(|at| at <= Instant::now());
-        if known.is_none() && is_late() {
+        if known.is_none() && self.is_late() {
             // The first reason stays, whichever it is.
             return Some(self.stop_because(Stop::TimedOut));
         }
@@ -120,7 +258,7 @@ impl Job {
         let mut state = lock(&self.0.stop);
         while state.reason.is_none() {
             let Some(until) = until else {
-                let woken = self.0.stopped.wait(state);
+                let woken = self.0.changed.wait(state);
                 state = woken.unwrap_or_else(PoisonError::into_inner);
                 continue;
             };
@@ -129,7 +267,7 @@ impl Job {
                 drop(state);
                 return self.stop();
             }
-            let woken = self.0.stopped.wait_timeout(state, left);
+            let woken = self.0.changed.wait_timeout(state, left);
             state = woken.unwrap_or_else(PoisonError::into_inner).0;
         }
         state.reason
@@ -156,7 +294,7 @@ impl Job {
         let reason = *state.reason.get_or_insert(reason);
         let hooks = std::mem::take(&mut state.hooks);
         drop(state);
-        self.0.stopped.notify_all();
+        self.wake();
         for hook in hooks {
             hook(reason);
         }

@@ -45,6 +45,8 @@ mod handshake;
 mod job;
 mod link;
 mod outcome;
+pub mod policy;
+mod process;
 mod reader;
 mod sent;
 #[cfg(test)]
@@ -58,6 +60,7 @@ pub use crate::events::{ClientEvent, Disconnect};
 pub use crate::executor::{Answer, Ended, Executor, SharedExecutor, Simulation};
 pub use crate::job::{Job, Origin, Stop};
 pub use crate::outcome::{Outcome, Output};
+pub use crate::process::Processes;
 pub use crate::sent::{Command, SendEvent, Sent};
 pub use crate::workers::WORKER_THREAD;
 pub use common::message::{Code, Id, RpcError};

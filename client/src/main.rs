@@ -22,8 +22,9 @@ mod typing;
 mod work;
 
 use anyhow::Context;
-use cli::{Action, Cli, Joining};
-use client::{Client, SharedExecutor, Simulation};
+use cli::{Action, Cli, Executing, Joining, LookAtPolicy};
+use client::Client;
+use client::policy::Policy;
 use common::args;
 use common::console::{Console, start_logging};
 use common::escape::one_line;
@@ -63,30 +64,39 @@ fn start(cli: Cli) -> Exit {
 
 fn act(cli: Cli) -> anyhow::Result<Exit> {
     let joining = cli.joining;
+    let executing = cli.executing;
+    render::set_raw(cli.raw);
     match cli.command {
         Some(Action::Completions { shell }) => Ok(print(&Cli::completions(shell))?),
+        Some(Action::Policy { look }) => Ok(look_at_policy(&look)?),
         Some(Action::Work) => with_log("info", || {
-            let (client, signals) = join(&joining, 1)?;
+            let (client, signals) = join(&joining, &executing, 1)?;
             Ok(work::work(client, &signals))
         }),
         Some(Action::Run(run)) => with_log("warn", || {
-            let (client, signals) = join(&joining, 0)?;
+            let (client, signals) = join(&joining, &executing, 0)?;
             Ok(run::run(client, &run, &signals)?)
         }),
         Some(Action::Members { json }) => with_log("warn", || {
-            let (client, _signals) = join(&joining, 0)?;
+            let (client, _signals) = join(&joining, &executing, 0)?;
             Ok(print(members::members(client, json)?.as_bytes())?)
         }),
-        None if io::stdin().is_terminal() && io::stdout().is_terminal() => at_terminal(&joining),
-        None => with_log("warn", || run_lines(&joining)),
+        None if io::stdin().is_terminal() && io::stdout().is_terminal() => {
+            at_terminal(&joining, &executing)
+        }
+        None => with_log("warn", || run_lines(&joining, &executing)),
     }
 }
 
 /// Joins as the command line says, with `slots` where it says nothing of them.
-fn join(joining: &Joining, slots: u32) -> Result<(Client, Signals), Failure> {
+fn join(
+    joining: &Joining,
+    executing: &Executing,
+    slots: u32,
+) -> Result<(Client, Signals), Failure> {
     let config = joining.config(slots)?;
     let signals = dial::signals()?;
-    let executor = SharedExecutor::new(Simulation);
+    let executor = executing.executor()?;
     let client = dial::dial(&config, joining.wait, &executor, &signals)?;
     Ok((client, signals))
 }
@@ -100,7 +110,7 @@ fn with_log(default: &str, act: impl FnOnce() -> anyhow::Result<Exit>) -> anyhow
     result
 }
 
-fn at_terminal(joining: &Joining) -> anyhow::Result<Exit> {
+fn at_terminal(joining: &Joining, executing: &Executing) -> anyhow::Result<Exit> {
     let (screen, redraw) = Screen::new(io::stdout());
     // Where standard error is a file, the log belongs there; at the terminal it must not
     // get into the line that is being typed.
@@ -110,14 +120,14 @@ fn at_terminal(joining: &Joining) -> anyhow::Result<Exit> {
     };
     let console = console.context("cannot start a thread")?;
     start_logging(console.clone(), "warn");
-    let (client, signals) = join(joining, 1)?;
+    let (client, signals) = join(joining, executing, 1)?;
     let exit = prompt::prompt(client, &screen, redraw, &signals);
     console.close();
     Ok(exit?)
 }
 
-fn run_lines(joining: &Joining) -> anyhow::Result<Exit> {
-    let (client, signals) = join(joining, 1)?;
+fn run_lines(joining: &Joining, executing: &Executing) -> anyhow::Result<Exit> {
+    let (client, signals) = join(joining, executing, 1)?;
     let view = piped::Plain::default();
     let mut to = None;
     let mut session = Session::new(&client, &view, &mut to);
@@ -134,6 +144,17 @@ fn run_lines(joining: &Joining) -> anyhow::Result<Exit> {
         End::Interrupted => Exit::Interrupted,
         End::Quit | End::NoMoreLines | End::ViewClosed => worst,
     })
+}
+
+/// Says what a policy allows, without running anything.
+fn look_at_policy(look: &LookAtPolicy) -> Result<Exit, Failure> {
+    match look {
+        LookAtPolicy::Check { file } => print(Policy::load(file)?.to_string().as_bytes()),
+        LookAtPolicy::Try { file, words } => {
+            let plan = Policy::load(file)?.plan(words)?;
+            print(format!("{plan}\n").as_bytes())
+        }
+    }
 }
 
 /// Prints to standard output; that nobody reads it any more is no error.

@@ -11,7 +11,8 @@ use common::limits::LINE_DEADLINE;
 use common::line::LineReader;
 use common::message::{self, AnswerBody, Code, Id, Message, RpcError, clip};
 use common::protocol::{
-    self, Accepted, Bye, CancelExecution, Empty, Execute, Rank, Refused, SendOutput, Tally, method,
+    self, Accepted, Bye, CancelExecution, Empty, Execute, ExecutionConsumed, Rank, Refused,
+    SendOutput, Tally, method,
 };
 use common::sync::Arc;
 use crossbeam_channel::Sender;
@@ -209,6 +210,10 @@ fn notification(
         method::CANCEL => {
             let cancel: CancelExecution = message::params(params)?;
             link.workers.cancel(&cancel.id.into());
+        }
+        method::CONSUMED => {
+            let consumed: ExecutionConsumed = message::params(params)?;
+            link.workers.consumed(&consumed.id.into(), consumed.bytes);
         }
         method::ACCEPTED => {
             let accepted: Accepted = message::params(params)?;

@@ -26,8 +26,8 @@ impl Relay<io::Stdout, io::Stderr> {
         let (stdout, stderr) = (io::stdout(), io::stderr());
         let is_terminal = (stdout.is_terminal(), stderr.is_terminal());
         Relay::new(
-            Sink::new(stdout, is_terminal.0),
-            Sink::new(stderr, is_terminal.1),
+            Sink::new(stdout, is_terminal.0 && !render::is_raw()),
+            Sink::new(stderr, is_terminal.1 && !render::is_raw()),
         )
     }
 }

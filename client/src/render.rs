@@ -4,6 +4,7 @@
 use client::{Answer, Client, Code, Job, Outcome, RequestError, Status, Stop, Tally};
 use common::escape::{Keep, escape, one_line};
 use std::fmt::Write;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 /// How long something took, short enough for the end of a line.
@@ -71,10 +72,26 @@ fn status(outcome: &Outcome) -> String {
     }
 }
 
+/// Whether what programs wrote is shown as it is. The command line says so once.
+static RAW: AtomicBool = AtomicBool::new(false);
+
+/// Has what programs wrote shown as it is, or made safe for a terminal.
+pub(crate) fn set_raw(raw: bool) {
+    RAW.store(raw, Ordering::Relaxed);
+}
+
+/// Whether what programs wrote is shown as it is.
+pub(crate) fn is_raw() -> bool {
+    RAW.load(Ordering::Relaxed)
+}
+
 /// What a command wrote, made safe, and ended by a newline where there is anything.
 pub(crate) fn output(bytes: &[u8]) -> String {
     let text = String::from_utf8_lossy(bytes);
-    let mut shown = escape(&text, Keep::Layout).into_owned();
+    let mut shown = match is_raw() {
+        true => text.into_owned(),
+        false => escape(&text, Keep::Layout).into_owned(),
+    };
     if !shown.is_empty() && !shown.ends_with('\n') {
         shown.push('\n');
     }

@@ -79,6 +79,7 @@ impl Workers {
             self.outbox.push(line);
             return;
         }
+        job.connect(&self.outbox, self.max_line);
         self.events.tell(|| ClientEvent::JobReceived(job));
         if !self.start_worker_if_needed() {
             self.fail_waiting();
@@ -87,10 +88,7 @@ impl Workers {
 
     /// Puts a job into the queue; the error is the line that says why not.
     fn admit(&self, job: &Job) -> Result<(), Vec<u8>> {
-        let refuse = |answer: Answer| {
-            let mut lines = answer::lines(job, &answer, None, self.max_line);
-            lines.pop().unwrap_or_default()
-        };
+        let refuse = |answer: Answer| answer::line(job, &answer, None, self.max_line);
         let mut state = lock(&self.state);
         if state.open.contains_key(job.id()) {
             let mut error = RpcError::new(
@@ -161,6 +159,14 @@ impl Workers {
         }
     }
 
+    /// Tells a job that its sender got through with some of its output.
+    pub(crate) fn consumed(&self, id: &Id, bytes: u64) {
+        let job = lock(&self.state).open.get(id).cloned();
+        if let Some(job) = job {
+            job.add_credit(bytes);
+        }
+    }
+
     /// What runs here and what waits for it, in the order of arrival.
     pub(crate) fn jobs(&self) -> Vec<Job> {
         let mut jobs: Vec<Job> = lock(&self.state).open.values().cloned().collect();
@@ -212,7 +218,7 @@ impl Workers {
     /// A worker's life.
     fn work(self: Arc<Self>) {
         while let Some(job) = self.next_job() {
-            let answer = self.execute(&job);
+            let answer = answer::send_surplus(&job, self.execute(&job), self.max_line);
             // Whether it was stopped counts as of now, not once there is room.
             let stop = job.stop();
             self.outbox.wait_for_room();
@@ -269,9 +275,8 @@ impl Workers {
             job: job.clone(),
             answer: answer.clipped(MAX_QUOTED),
         });
-        for line in answer::lines(job, answer, stop, self.max_line) {
-            self.outbox.push(line);
-        }
+        self.outbox
+            .push(answer::line(job, answer, stop, self.max_line));
         self.outbox.flush();
     }
 }

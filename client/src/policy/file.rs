@@ -1,0 +1,155 @@
+//! The text of a policy, made into typed commands. It looks at nothing but the text; the
+//! machine is for `program` to look at.
+
+use super::command::{Command, Limits};
+use super::error::Fault;
+use super::pattern::Pattern;
+use super::value::{
+    Folder, List, MemorySize, Number, OutputSize, Text, Timeout, VariableName, Word,
+};
+use common::limits::MAX_SLOTS;
+use common::message::clip;
+use serde::Deserialize;
+use std::collections::BTreeMap;
+use toml::Spanned;
+use toml::de::{DeString, DeTable, DeValue, ValueDeserializer};
+
+/// Bytes of a command's name: as many as a client's name has.
+const MAX_NAME: usize = common::limits::MAX_NAME;
+
+/// The least number of descriptors: the three standard ones, and one at a time for the
+/// loader, which opens each library of the program.
+const MIN_OPEN_FILES: u64 = 4;
+
+/// The most descriptors: as many as Linux allows (`fs.nr_open`) where nobody changed it.
+const MAX_OPEN_FILES: u64 = 1 << 20;
+
+/// The most seconds of processor time, 136 years: it fits every system's `rlim_t`.
+const MAX_CPU_SECONDS: u64 = u32::MAX as u64;
+
+/// One command and where the file names what must be on this machine.
+#[derive(Debug)]
+pub(super) struct Entry {
+    /// What senders call it.
+    pub(super) name: String,
+    /// What it is.
+    pub(super) command: Command,
+    /// The byte of the file where `run[0]` begins.
+    pub(super) program_at: usize,
+    /// The byte where `cwd` begins, where it is set.
+    pub(super) cwd_at: usize,
+}
+
+/// An entry as it stands in the file.
+#[derive(Deserialize)]
+#[serde(
+    deny_unknown_fields,
+    expecting = "a table such as { run = [\"/usr/bin/uptime\"] }"
+)]
+struct Raw {
+    run: Spanned<List<Spanned<Text<Word>>>>,
+    #[serde(default)]
+    args: List<Text<Pattern>>,
+    rest: Option<Text<Pattern>>,
+    timeout: Option<Text<Timeout>>,
+    max_output: Option<Text<OutputSize>>,
+    cwd: Option<Spanned<Text<Folder>>>,
+    #[serde(default)]
+    env: BTreeMap<Text<VariableName>, Text<Word>>,
+    slots: Option<Number<1, { MAX_SLOTS as u64 }>>,
+    memory: Option<Text<MemorySize>>,
+    cpu_seconds: Option<Number<1, MAX_CPU_SECONDS>>,
+    open_files: Option<Number<MIN_OPEN_FILES, MAX_OPEN_FILES>>,
+}
+
+/// Reads the text of a policy. Of several faults, that of the first entry is told.
+pub(super) fn parse(text: &str) -> Result<Vec<Entry>, Fault> {
+    let mut entries: Vec<_> = commands(text)?.into_iter().collect();
+    entries.sort_by_key(|(key, _)| key.span().start);
+    let read = |(key, value)| read(&key, value);
+    entries.into_iter().map(read).collect()
+}
+
+/// Reads one entry under its key.
+fn read(key: &Spanned<DeString<'_>>, value: Spanned<DeValue<'_>>) -> Result<Entry, Fault> {
+    let name = key.get_ref();
+    check_name(name).map_err(|message| Fault::at(key.span().start, message))?;
+    let raw = Raw::deserialize(ValueDeserializer::from(value)).map_err(Fault::from);
+    let entry = raw.and_then(|raw| raw.entry(name));
+    entry.map_err(|fault| fault.in_entry(name))
+}
+
+/// The table `commands`, which is all that a policy has.
+fn commands(text: &str) -> Result<DeTable<'_>, Fault> {
+    let mut commands = None;
+    let mut keys: Vec<_> = DeTable::parse(text)?.into_inner().into_iter().collect();
+    keys.sort_by_key(|(key, _)| key.span().start);
+    for (key, value) in keys {
+        let at = key.span().start;
+        let key = key.get_ref();
+        if key != "commands" {
+            let message = format!("found the key {:?}, expected [commands.NAME]", clip(key));
+            return Err(Fault::at(at, message));
+        }
+        let DeValue::Table(table) = value.into_inner() else {
+            return Err(Fault::at(at, "commands must be a table: [commands.NAME]"));
+        };
+        commands = Some(table);
+    }
+    match commands {
+        Some(commands) if !commands.is_empty() => Ok(commands),
+        _ => Err(Fault::of_all(
+            "it names no command, expected at least one [commands.NAME]",
+        )),
+    }
+}
+
+/// A name that people can read and type, and that looks like what it is.
+fn check_name(name: &str) -> Result<(), String> {
+    let is_printable = !name.contains(char::is_whitespace) && name.escape_debug().eq(name.chars());
+    match is_printable && (1..=MAX_NAME).contains(&name.len()) {
+        true => Ok(()),
+        false => Err(format!(
+            "found the command name {:?}, expected 1 to {MAX_NAME} bytes of printable \
+             characters without spaces, quotes and backslashes",
+            clip(name)
+        )),
+    }
+}
+
+impl Raw {
+    fn entry(self, name: &str) -> Result<Entry, Fault> {
+        let run_at = self.run.span().start;
+        let run = self.run.into_inner().0;
+        let Some(program) = run.first() else {
+            let message = "run is empty, expected a program such as [\"/usr/bin/uptime\"]";
+            return Err(Fault::at(run_at, message));
+        };
+        let program_at = program.span().start;
+        Ok(Entry {
+            name: name.to_owned(),
+            program_at,
+            cwd_at: self.cwd.as_ref().map_or(0, |cwd| cwd.span().start),
+            command: Command {
+                run: run.into_iter().map(|w| w.into_inner().0.0).collect(),
+                args: self.args.0.into_iter().map(|text| text.0).collect(),
+                rest: self.rest.map(|text| text.0),
+                timeout: self.timeout.map(|text| text.0.0),
+                max_output: self.max_output.map(|text| text.0.0),
+                cwd: self.cwd.map(|cwd| cwd.into_inner().0.0),
+                env: self.env.into_iter().map(|(k, v)| (k.0.0, v.0.0)).collect(),
+                // The bounds of `slots` are those of an u32.
+                slots: self.slots.and_then(|slots| slots.0.try_into().ok()),
+                limits: Limits {
+                    memory: self.memory.map(|text| text.0.0),
+                    cpu_seconds: self.cpu_seconds.map(|seconds| seconds.0),
+                    open_files: self.open_files.map(|files| files.0),
+                },
+            },
+        })
+    }
+}
+
+#[cfg(test)]
+#[path = "file_tests.rs"]
+mod tests;

@@ -1,0 +1,75 @@
+//! Which programs a machine runs for others, as its owner wrote it down: a TOML file
+//! that names each command, its program and what may follow. As with the forced commands
+//! of `sshd`, the sender chooses an entry and fills in words; it never chooses a program.
+//!
+//! The way of a file: `trust` finds out who could have written it, `file` makes typed
+//! commands of its text, `program` looks whether they could run here, and `plan` turns a
+//! sender's words into an argv or a refusal. Nothing here starts a program, and nothing
+//! here counts how often one runs: the executor does.
+
+mod command;
+mod error;
+mod file;
+#[cfg(test)]
+mod hostile;
+mod pattern;
+mod plan;
+mod program;
+mod show;
+#[cfg(test)]
+mod tests;
+mod trust;
+mod value;
+
+pub use command::{Command, Limits};
+pub use error::{PolicyError, Position};
+pub use pattern::Pattern;
+pub use plan::{Plan, Refusal};
+pub use trust::{Distrust, Kind};
+
+use error::Fault;
+use std::collections::BTreeMap;
+use std::path::Path;
+
+/// The commands that this machine runs for others, by name.
+#[derive(Clone, Debug)]
+pub struct Policy {
+    commands: BTreeMap<String, Command>,
+}
+
+impl Policy {
+    /// Reads a policy from its file, for the user who runs this process: checks who may
+    /// have written it, what it says, and that each program and folder it names is here.
+    ///
+    /// # Errors
+    /// One sentence that names the file, the place in it, the value and what would be
+    /// right.
+    pub fn load(path: &Path) -> Result<Policy, PolicyError> {
+        let user = rustix::process::geteuid().as_raw();
+        let bytes = trust::read(path, user).map_err(|reason| PolicyError::Untrusted {
+            file: path.to_owned(),
+            reason,
+        })?;
+        Policy::from_bytes(&bytes).map_err(|fault| fault.within(path, &bytes))
+    }
+
+    /// What [`Policy::load`] does once the file is read.
+    fn from_bytes(bytes: &[u8]) -> Result<Policy, Fault> {
+        let text = std::str::from_utf8(bytes).map_err(|error| {
+            let message = "found bytes that are not UTF-8, expected a TOML file in UTF-8";
+            Fault::at(error.valid_up_to(), message)
+        })?;
+        let mut commands = BTreeMap::new();
+        for entry in file::parse(text)? {
+            program::check(&entry)?;
+            commands.insert(entry.name, entry.command);
+        }
+        Ok(Policy { commands })
+    }
+
+    /// The commands with their names, in the names' order.
+    pub fn commands(&self) -> impl ExactSizeIterator<Item = (&str, &Command)> {
+        let commands = self.commands.iter();
+        commands.map(|(name, command)| (name.as_str(), command))
+    }
+}

@@ -1,0 +1,209 @@
+//! From a sender's words to what is run, or to why nothing is. The argv is made of the
+//! entry's own words and of words that one of its patterns matches, and of nothing else;
+//! there is no shell on the way, so a word is one argument whatever is in it.
+
+use super::command::{Command, Limits};
+use super::pattern::Pattern;
+use super::{Policy, show};
+use common::message::clip;
+use std::collections::BTreeMap;
+use std::fmt;
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// Names that one refusal lists.
+const LISTED_NAMES: usize = 16;
+
+/// Patterns that one refusal lists.
+const LISTED_PATTERNS: usize = 8;
+
+/// Characters of a pattern that one refusal shows.
+const SHOWN_PATTERN: usize = 200;
+
+/// What to start for a command, and within which bounds.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Plan {
+    /// The policy's name for it; what its slots are counted by.
+    pub command: String,
+    /// The program, by its absolute path, and its arguments; never empty.
+    pub argv: Vec<String>,
+    /// Where it runs, if not where the client does.
+    pub cwd: Option<PathBuf>,
+    /// What its environment has besides what every run has.
+    pub env: BTreeMap<String, String>,
+    /// How long it may take, whatever the sender allows.
+    pub timeout: Option<Duration>,
+    /// How many bytes of its output leave this machine, whatever the sender asks for.
+    pub max_output: Option<u64>,
+    /// How many of this command may run at once, within the client's own slots.
+    pub slots: Option<u32>,
+    /// What it may use of the machine.
+    pub limits: Limits,
+}
+
+/// Why nothing is started. The texts are short enough for a message and safe to show.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Refusal {
+    /// The policy has no such command.
+    #[error("{word} is no command of this client's policy; it has {accepted}")]
+    Unknown {
+        /// The sender's first word, quoted.
+        word: String,
+        /// The names that the policy has, as a list.
+        accepted: String,
+    },
+    /// There are more or fewer words than the command takes.
+    #[error("{command} takes {accepted}; it got {got}")]
+    Number {
+        /// The command's name.
+        command: String,
+        /// How many words it takes, and what each must match.
+        accepted: String,
+        /// How many there were after the name.
+        got: usize,
+    },
+    /// A word is not what the command takes in its place.
+    #[error("{command}: its word {number}, {word}, does not match {pattern}")]
+    Mismatch {
+        /// The command's name.
+        command: String,
+        /// Which word, counted from 1 after the name.
+        number: usize,
+        /// The word, quoted.
+        word: String,
+        /// What it must match.
+        pattern: String,
+    },
+    /// The policy allows it, but no system could start it: to be answered as a failure.
+    #[error("{command}: its word {number} has a NUL character, which no argument can have")]
+    Unstartable {
+        /// The command's name.
+        command: String,
+        /// Which word, counted from 1 after the name.
+        number: usize,
+    },
+}
+
+impl Policy {
+    /// What to start for these words.
+    ///
+    /// # Errors
+    /// Why nothing, and what would be accepted.
+    pub fn plan(&self, words: &[String]) -> Result<Plan, Refusal> {
+        let (name, words) = match words {
+            [name, words @ ..] => (name.as_str(), words),
+            [] => ("", words),
+        };
+        let (name, command) =
+            self.commands
+                .get_key_value(name)
+                .ok_or_else(|| Refusal::Unknown {
+                    word: quoted(name),
+                    accepted: self.names(),
+                })?;
+        command.check(name, words)?;
+        Ok(Plan {
+            command: name.clone(),
+            argv: [&command.run, words].concat(),
+            cwd: command.cwd.clone(),
+            env: command.env.clone(),
+            timeout: command.timeout,
+            max_output: command.max_output,
+            slots: command.slots,
+            limits: command.limits,
+        })
+    }
+
+    /// The names of the commands, as part of a sentence.
+    fn names(&self) -> String {
+        let names: Vec<_> = self.commands.keys().take(LISTED_NAMES).cloned().collect();
+        let list = names.join(", ");
+        match self.commands.len() - names.len() {
+            0 => list,
+            more => format!("{list} and {more} more"),
+        }
+    }
+}
+
+impl Command {
+    /// Whether these are words that may follow the command's own.
+    fn check(&self, name: &str, words: &[String]) -> Result<(), Refusal> {
+        let command = || name.to_owned();
+        let is_right = match self.rest {
+            Some(_) => words.len() >= self.args.len(),
+            None => words.len() == self.args.len(),
+        };
+        if !is_right {
+            return Err(Refusal::Number {
+                command: command(),
+                accepted: self.accepted(),
+                got: words.len(),
+            });
+        }
+        // As many patterns as words: the number is right, and `rest` goes on for ever.
+        let patterns = self.args.iter().chain(self.rest.iter().cycle());
+        for ((word, pattern), number) in words.iter().zip(patterns).zip(1..) {
+            if !pattern.matches(word) {
+                return Err(Refusal::Mismatch {
+                    command: command(),
+                    number,
+                    word: quoted(word),
+                    pattern: shown_pattern(pattern),
+                });
+            }
+        }
+        match words.iter().position(|word| word.contains('\0')) {
+            None => Ok(()),
+            Some(at) => Err(Refusal::Unstartable {
+                command: command(),
+                number: at + 1,
+            }),
+        }
+    }
+
+    /// How many words it takes and what they must match, as part of a sentence.
+    fn accepted(&self) -> String {
+        let mut patterns: Vec<_> = self.args.iter().map(shown_pattern).collect();
+        if patterns.len() > LISTED_PATTERNS {
+            patterns.truncate(LISTED_PATTERNS);
+            patterns.push("…".into());
+        }
+        if let Some(rest) = &self.rest {
+            patterns.push(format!("any number of {}", shown_pattern(rest)));
+        }
+        let number = match (self.args.len(), &self.rest) {
+            (0, _) => return "no further words".into(),
+            (1, None) => "1 word more".into(),
+            (n, None) => format!("{n} words more"),
+            (1, Some(_)) => "1 word or more".into(),
+            (n, Some(_)) => format!("{n} words or more"),
+        };
+        format!("{number}: {}", patterns.join(", then "))
+    }
+}
+
+/// The start of a word of a peer's, in quotes and with nothing in it that steers a
+/// terminal.
+fn quoted(word: &str) -> String {
+    show::line(&format!("{:?}", clip(word)))
+}
+
+fn shown_pattern(pattern: &Pattern) -> String {
+    let text = pattern.as_str();
+    match text.char_indices().nth(SHOWN_PATTERN) {
+        None => show::line(text),
+        Some((at, _)) => show::line(&format!("{}…", &text[..at])),
+    }
+}
+
+/// What would be started: the argv, as one would type it into a shell.
+impl fmt::Display for Plan {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let words: Vec<_> = self
+            .argv
+            .iter()
+            .map(|word| show::shell_word(word))
+            .collect();
+        f.write_str(&words.join(" "))
+    }
+}

@@ -1,0 +1,138 @@
+//! A policy as its owner reads it: one line a command, and words as a shell takes them.
+
+use super::Policy;
+use super::command::Command;
+use super::error::shown;
+use common::escape::one_line;
+use std::fmt::{self, Write};
+
+/// Every command on a line of its own, in the order of their names.
+impl fmt::Display for Policy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut lines = self.commands();
+        lines.try_for_each(|(name, command)| writeln!(f, "{name}: {command}"))
+    }
+}
+
+/// What is run, what may follow as `<pattern>`, and the bounds that are set.
+impl fmt::Display for Command {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let run: Vec<_> = self.run.iter().map(|word| shell_word(word)).collect();
+        f.write_str(&run.join(" "))?;
+        for pattern in &self.args {
+            write!(f, " <{}>", line(pattern.as_str()))?;
+        }
+        if let Some(rest) = &self.rest {
+            write!(f, " [<{}> ...]", line(rest.as_str()))?;
+        }
+        let settings = self.settings();
+        match settings.is_empty() {
+            true => Ok(()),
+            false => write!(f, " ({})", settings.join(", ")),
+        }
+    }
+}
+
+impl Command {
+    /// What the entry sets, each with its value.
+    fn settings(&self) -> Vec<String> {
+        let size = |bytes| bytesize::ByteSize::b(bytes).display().iec().to_string();
+        let variables = self.env.iter();
+        let variables = variables.map(|(name, value)| (line(name), shell_word(value)));
+        let variables: Vec<_> = variables
+            .map(|(name, value)| format!("{name}={value}"))
+            .collect();
+        let env = (!variables.is_empty()).then(|| variables.join(" "));
+        let settings = [
+            (
+                "timeout",
+                self.timeout
+                    .map(|t| humantime::format_duration(t).to_string()),
+            ),
+            ("max_output", self.max_output.map(size)),
+            ("cwd", self.cwd.as_deref().map(shown)),
+            ("env", env),
+            ("slots", self.slots.map(|n| n.to_string())),
+            ("memory", self.limits.memory.map(size)),
+            (
+                "cpu_seconds",
+                self.limits.cpu_seconds.map(|n| n.to_string()),
+            ),
+            ("open_files", self.limits.open_files.map(|n| n.to_string())),
+        ];
+        let set = settings
+            .into_iter()
+            .filter_map(|(key, value)| Some((key, value?)));
+        set.map(|(key, value)| format!("{key} {value}")).collect()
+    }
+}
+
+/// A text on one line.
+pub(super) fn line(text: &str) -> String {
+    one_line(text).into_owned()
+}
+
+/// A word as it is typed into a shell: read back, it is the same word. One that could
+/// steer a terminal is written as `$'…'` with the bytes in question as numbers.
+pub(super) fn shell_word(word: &str) -> String {
+    let is_safe = one_line(word) == word;
+    if let (true, Ok(quoted)) = (is_safe, shlex::try_quote(word)) {
+        return quoted.into_owned();
+    }
+    let mut out = String::from("$'");
+    for c in word.chars() {
+        match c {
+            '\n' => out.push_str("\\n"),
+            '\t' => out.push_str("\\t"),
+            '\'' | '\\' => out.extend(['\\', c]),
+            c if one_line(c.encode_utf8(&mut [0; 4])) == c.to_string() => out.push(c),
+            c => {
+                for byte in c.encode_utf8(&mut [0; 4]).bytes() {
+                    // Three octal digits: unlike \x, they end by themselves.
+                    let _ = write!(out, "\\{byte:03o}");
+                }
+            }
+        }
+    }
+    out.push('\'');
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Words, and how a shell is told them.
+    const WORDS: [(&str, &str); 9] = [
+        ("plain-1.2/3", "plain-1.2/3"),
+        ("", "''"),
+        ("two words", "'two words'"),
+        ("$(id);*", "'$(id);*'"),
+        ("it's", "\"it's\""),
+        ("k\u{e4}se \u{1f986}", "'k\u{e4}se \u{1f986}'"),
+        ("a\nb\t'\\", "$'a\\nb\\t\\'\\\\'"),
+        ("\x1b[2J7", "$'\\033[2J7'"),
+        ("\u{202e}x", "$'\\342\\200\\256x'"),
+    ];
+
+    #[test]
+    fn words_as_a_shell_takes_them() {
+        for (word, typed) in WORDS {
+            assert_eq!(shell_word(word), typed);
+        }
+    }
+
+    #[test]
+    fn bash_reads_the_same_words() {
+        if !std::path::Path::new("/bin/bash").exists() {
+            eprintln!("skipped: bash_reads_the_same_words needs /bin/bash");
+            return;
+        }
+        for (word, _) in WORDS {
+            let script = format!("printf %s {}", shell_word(word));
+            let mut bash = std::process::Command::new("/bin/bash");
+            let run = bash.args(["-c", &script]).output().expect("bash runs");
+            assert_eq!(String::from_utf8_lossy(&run.stdout), word);
+        }
+    }
+}

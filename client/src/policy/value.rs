@@ -1,0 +1,219 @@
+//! The values of an entry as the file writes them: each a type that can only be made of
+//! what is right. A wrong one is told with what was found and what was expected; TOML
+//! adds where.
+
+use super::pattern::Pattern;
+use common::message::clip;
+use serde::Deserialize;
+use serde::de::{Deserializer, Error, SeqAccess, Visitor};
+use std::fmt;
+use std::marker::PhantomData;
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// Bytes that a size may name: a pebibyte, more than any machine moves for one command,
+/// and far from where sums of sizes overflow.
+const MAX_SIZE: usize = 1 << 50;
+
+/// The least address space: less does not even hold a program and its loader.
+const MIN_MEMORY: usize = 1 << 20;
+
+/// What begins the names of variables that the executor sets.
+const RESERVED: &str = "PECKING_";
+
+/// What can be made of a text.
+pub(super) trait FromText: Sized {
+    /// What kind of text that is.
+    const EXPECTED: &'static str;
+
+    /// Makes it, or says what would be right: "expected ...".
+    fn from_text(text: &str) -> Result<Self, String>;
+}
+
+/// A string of the file, made into what it means.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Text<T>(pub(super) T);
+
+impl<'de, T: FromText> Deserialize<'de> for Text<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Text<T>, D::Error> {
+        struct TextVisitor<T>(PhantomData<T>);
+        impl<T: FromText> Visitor<'_> for TextVisitor<T> {
+            type Value = Text<T>;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(T::EXPECTED)
+            }
+            fn visit_str<E: Error>(self, text: &str) -> Result<Text<T>, E> {
+                let wrong = |expected| E::custom(format!("found {:?}, {expected}", clip(text)));
+                T::from_text(text).map(Text).map_err(wrong)
+            }
+        }
+        deserializer.deserialize_str(TextVisitor(PhantomData))
+    }
+}
+
+/// An array of the file.
+#[derive(Debug)]
+pub(super) struct List<T>(pub(super) Vec<T>);
+
+impl<T> Default for List<T> {
+    fn default() -> List<T> {
+        List(Vec::new())
+    }
+}
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for List<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<List<T>, D::Error> {
+        struct ListVisitor<T>(PhantomData<T>);
+        impl<'de, T: Deserialize<'de>> Visitor<'de> for ListVisitor<T> {
+            type Value = List<T>;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an array of strings")
+            }
+            fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<List<T>, A::Error> {
+                let mut items = Vec::new();
+                while let Some(item) = seq.next_element()? {
+                    items.push(item);
+                }
+                Ok(List(items))
+            }
+        }
+        deserializer.deserialize_seq(ListVisitor(PhantomData))
+    }
+}
+
+/// A whole number within bounds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Number<const MIN: u64, const MAX: u64>(pub(super) u64);
+
+impl<'de, const MIN: u64, const MAX: u64> Deserialize<'de> for Number<MIN, MAX> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct NumberVisitor<const MIN: u64, const MAX: u64>;
+        impl<const MIN: u64, const MAX: u64> Visitor<'_> for NumberVisitor<MIN, MAX> {
+            type Value = Number<MIN, MAX>;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                write!(f, "a whole number from {MIN} to {MAX}")
+            }
+            fn visit_i64<E: Error>(self, number: i64) -> Result<Self::Value, E> {
+                let number = u64::try_from(number).map_err(|_| found(number, &self))?;
+                self.visit_u64(number)
+            }
+            fn visit_u64<E: Error>(self, number: u64) -> Result<Self::Value, E> {
+                match (MIN..=MAX).contains(&number) {
+                    true => Ok(Number(number)),
+                    false => Err(found(number, &self)),
+                }
+            }
+            fn visit_i128<E: Error>(self, number: i128) -> Result<Self::Value, E> {
+                Err(found(number, &self))
+            }
+            fn visit_u128<E: Error>(self, number: u128) -> Result<Self::Value, E> {
+                Err(found(number, &self))
+            }
+        }
+        deserializer.deserialize_u64(NumberVisitor)
+    }
+}
+
+fn found<E: Error>(number: impl fmt::Display, expected: &dyn serde::de::Expected) -> E {
+    E::custom(format!("found {number}, expected {expected}"))
+}
+
+impl FromText for Pattern {
+    const EXPECTED: &'static str = "a pattern such as \"[a-z]+\"";
+
+    fn from_text(text: &str) -> Result<Pattern, String> {
+        Pattern::new(text).map_err(|why| format!("expected a regular expression ({why})"))
+    }
+}
+
+/// How long something may take.
+#[derive(Debug)]
+pub(super) struct Timeout(pub(super) Duration);
+
+impl FromText for Timeout {
+    const EXPECTED: &'static str = "a duration such as \"500ms\", \"5s\" or \"2m\"";
+
+    fn from_text(text: &str) -> Result<Timeout, String> {
+        common::args::positive_duration(text).map(Timeout)
+    }
+}
+
+/// An amount of output; none at all is allowed.
+#[derive(Debug)]
+pub(super) struct OutputSize(pub(super) u64);
+
+impl FromText for OutputSize {
+    const EXPECTED: &'static str = "a size such as \"256 KiB\"";
+
+    fn from_text(text: &str) -> Result<OutputSize, String> {
+        let size = common::args::size(text, 0..=MAX_SIZE)?;
+        Ok(OutputSize(size as u64))
+    }
+}
+
+/// An amount of memory.
+#[derive(Debug)]
+pub(super) struct MemorySize(pub(super) u64);
+
+impl FromText for MemorySize {
+    const EXPECTED: &'static str = "a size such as \"512 MiB\"";
+
+    fn from_text(text: &str) -> Result<MemorySize, String> {
+        let size = common::args::size(text, MIN_MEMORY..=MAX_SIZE)?;
+        Ok(MemorySize(size as u64))
+    }
+}
+
+/// What the system can be given: no string of its own ends before its end.
+#[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Word(pub(super) String);
+
+impl FromText for Word {
+    const EXPECTED: &'static str = "a string";
+
+    fn from_text(text: &str) -> Result<Word, String> {
+        match text.contains('\0') {
+            true => Err("expected a string without NUL characters".into()),
+            false => Ok(Word(text.to_owned())),
+        }
+    }
+}
+
+/// A folder, wherever the client was started.
+#[derive(Debug)]
+pub(super) struct Folder(pub(super) PathBuf);
+
+impl FromText for Folder {
+    const EXPECTED: &'static str = "the absolute path of a folder";
+
+    fn from_text(text: &str) -> Result<Folder, String> {
+        match text.starts_with('/') && !text.contains('\0') {
+            true => Ok(Folder(PathBuf::from(text))),
+            false => Err("expected the absolute path of a folder, such as \"/var/tmp\"".into()),
+        }
+    }
+}
+
+/// The name of a variable that a policy may set.
+#[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct VariableName(pub(super) String);
+
+impl FromText for VariableName {
+    const EXPECTED: &'static str = "the name of a variable";
+
+    fn from_text(text: &str) -> Result<VariableName, String> {
+        if text.is_empty() || text.contains(['=', '\0']) {
+            return Err("expected a variable's name, without \"=\" and NUL characters".into());
+        }
+        if text.starts_with(RESERVED) {
+            return Err(format!(
+                "expected a name that does not begin with {RESERVED}; those the client sets itself"
+            ));
+        }
+        Ok(VariableName(text.to_owned()))
+    }
+}
+
+#[cfg(test)]
+#[path = "value_tests.rs"]
+mod tests;

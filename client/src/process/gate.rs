@@ -1,0 +1,75 @@
+//! How many of one command run at once: the policy's own slots, within the client's. Who
+//! comes first starts first.
+
+use crate::job::Job;
+use common::sync::{Arc, Condvar, Mutex, lock};
+use std::collections::VecDeque;
+use std::sync::PoisonError;
+use std::time::{Duration, Instant};
+
+/// How often one who waits looks whether he is still wanted, should a wake-up be missed.
+const TICK: Duration = Duration::from_secs(1);
+
+#[derive(Default)]
+struct State {
+    running: u32,
+    /// Those who wait, in the order in which they came.
+    waiting: VecDeque<u64>,
+    next_ticket: u64,
+}
+
+/// The slots of one command.
+#[derive(Default)]
+pub(crate) struct Gate {
+    state: Mutex<State>,
+    changed: Condvar,
+}
+
+/// A slot that is in use until this is dropped.
+pub(crate) struct Pass(Arc<Gate>);
+
+impl Gate {
+    /// Waits for a slot, of which there are so many; `None` once the job is no longer wanted.
+    pub(crate) fn enter(self: &Arc<Self>, slots: u32, job: &Job) -> Option<Pass> {
+        let waker = Arc::clone(self);
+        job.set_waker(move || {
+            // Under the lock, so that it does not fall between a look and a wait.
+            let _state = lock(&waker.state);
+            waker.changed.notify_all();
+        });
+        let entered = self.wait_for_turn(slots, job);
+        job.forget_waker();
+        entered.then(|| Pass(Arc::clone(self)))
+    }
+
+    fn wait_for_turn(&self, slots: u32, job: &Job) -> bool {
+        let mut state = lock(&self.state);
+        let ticket = state.next_ticket;
+        state.next_ticket += 1;
+        state.waiting.push_back(ticket);
+        loop {
+            let is_wanted = job.stop().is_none();
+            let is_next = state.waiting.front() == Some(&ticket) && state.running < slots;
+            if is_next || !is_wanted {
+                state.waiting.retain(|waiting| *waiting != ticket);
+                state.running += u32::from(is_wanted);
+                // Whoever is next now may have a slot, too.
+                self.changed.notify_all();
+                return is_wanted;
+            }
+            let deadline = job
+                .deadline()
+                .map(|at| at.saturating_duration_since(Instant::now()));
+            let wait = deadline.map_or(TICK, |left| left.clamp(Duration::from_millis(1), TICK));
+            let woken = self.changed.wait_timeout(state, wait);
+            state = woken.unwrap_or_else(PoisonError::into_inner).0;
+        }
+    }
+}
+
+impl Drop for Pass {
+    fn drop(&mut self) {
+        lock(&self.0.state).running -= 1;
+        self.0.changed.notify_all();
+    }
+}

@@ -1,0 +1,256 @@
+//! Real programs: what a client executes that has a policy, or that runs anything.
+
+mod gate;
+mod orphans;
+mod pipe;
+mod reaper;
+mod run;
+mod spawn;
+
+use crate::executor::{Answer, Ended, Executor};
+use crate::job::Job;
+use crate::policy::{self, Policy, Refusal};
+use common::sync::{Arc, Mutex, lock};
+use gate::Gate;
+use reaper::Reaper;
+use run::Bounds;
+use rustix::fs::{Access, access};
+use spawn::{Limits, Program};
+use std::collections::{BTreeMap, HashMap};
+use std::ffi::{CString, NulError, OsString};
+use std::io;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+/// What a program's environment has of the client's own; everything else is left out.
+const INHERITED: [&str; 4] = ["PATH", "HOME", "LANG", "TZ"];
+
+/// Where programs are looked for if the client's own environment does not say: as a shell
+/// that is started without one.
+const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+
+/// Executes real programs.
+pub struct Processes {
+    allowed: Allowed,
+    /// By command: those whose policy bounds how many run at once.
+    gates: Mutex<HashMap<String, Arc<Gate>>>,
+    reaper: Reaper,
+    /// What makes the runs of this process different from those of any other.
+    stamp: String,
+    runs: AtomicU64,
+}
+
+/// What is executed.
+enum Allowed {
+    /// What a policy names.
+    Policy(Policy),
+    /// Anything.
+    Anything,
+}
+
+impl Processes {
+    /// Executes what a policy names. From now on this process adopts what its commands leave
+    /// behind, to end it.
+    ///
+    /// # Errors
+    /// Where the system has no thread left.
+    pub fn with_policy(policy: Policy) -> io::Result<Processes> {
+        Processes::new(Allowed::Policy(policy))
+    }
+
+    /// Executes any program that the search path has, with any arguments: whoever ranks
+    /// higher has this machine. For labs.
+    ///
+    /// # Errors
+    /// Where the system has no thread left.
+    pub fn allow_any() -> io::Result<Processes> {
+        Processes::new(Allowed::Anything)
+    }
+
+    fn new(allowed: Allowed) -> io::Result<Processes> {
+        spawn::adopt_orphans();
+        let since_epoch = SystemTime::now()
+            .duration_since(UNIX_EPOCH)
+            .unwrap_or_default();
+        Ok(Processes {
+            allowed,
+            gates: Mutex::default(),
+            reaper: Reaper::start()?,
+            stamp: format!("{}-{}", std::process::id(), since_epoch.as_nanos()),
+            runs: AtomicU64::new(0),
+        })
+    }
+
+    /// What to start for a job.
+    fn plan(&self, job: &Job) -> Result<Planned, Answer> {
+        match &self.allowed {
+            Allowed::Policy(policy) => {
+                policy
+                    .plan(job.words())
+                    .map(Planned::from)
+                    .map_err(|refusal| match refusal {
+                        Refusal::Unstartable { .. } => Answer::Failed(refusal.to_string()),
+                        _ => Answer::Refused(refusal.to_string()),
+                    })
+            }
+            Allowed::Anything => find_program(&job.words()[0]).map(|path| Planned {
+                command: job.words()[0].clone(),
+                path,
+                argv: job.words().to_vec(),
+                ..Planned::default()
+            }),
+        }
+    }
+
+    /// Waits for one of the command's own slots, where it has a bound.
+    fn enter(&self, planned: &Planned, job: &Job) -> Option<Option<gate::Pass>> {
+        let Some(slots) = planned.slots else {
+            return Some(None);
+        };
+        let gate = Arc::clone(
+            lock(&self.gates)
+                .entry(planned.command.clone())
+                .or_default(),
+        );
+        gate.enter(slots, job).map(Some)
+    }
+
+    /// An id that no other run has, on this machine or since it started.
+    fn next_id(&self) -> String {
+        format!(
+            "{}-{}",
+            self.stamp,
+            self.runs.fetch_add(1, Ordering::Relaxed)
+        )
+    }
+}
+
+impl Executor for Processes {
+    fn execute(&self, job: &Job) -> Answer {
+        let planned = match self.plan(job) {
+            Ok(planned) => planned,
+            Err(answer) => return answer,
+        };
+        let Some(_pass) = self.enter(&planned, job) else {
+            return Answer::Ended(Ended::default());
+        };
+        let id = self.next_id();
+        let Ok(program) = planned.program(job, &id) else {
+            let why = "a word has a NUL character, which no argument can have";
+            return Answer::Failed(why.into());
+        };
+        self.reaper.wake();
+        let answer = run::run(&program, planned.bounds, &id, job);
+        self.reaper.wake();
+        answer
+    }
+}
+
+/// What to start, whoever allowed it.
+#[derive(Default)]
+struct Planned {
+    command: String,
+    path: PathBuf,
+    argv: Vec<String>,
+    cwd: Option<PathBuf>,
+    env: BTreeMap<String, String>,
+    slots: Option<u32>,
+    limits: Limits,
+    bounds: Bounds,
+}
+
+impl From<policy::Plan> for Planned {
+    fn from(plan: policy::Plan) -> Planned {
+        let policy::Limits {
+            memory,
+            cpu_seconds,
+            open_files,
+        } = plan.limits;
+        Planned {
+            command: plan.command,
+            path: plan.argv.first().map(PathBuf::from).unwrap_or_default(),
+            argv: plan.argv,
+            cwd: plan.cwd,
+            env: plan.env,
+            slots: plan.slots,
+            limits: Limits {
+                memory,
+                cpu_seconds,
+                open_files,
+            },
+            bounds: Bounds {
+                timeout: plan.timeout,
+                max_output: plan.max_output,
+            },
+        }
+    }
+}
+
+impl Planned {
+    /// The program as the system wants it.
+    fn program(&self, job: &Job, id: &str) -> Result<Program, NulError> {
+        let argv = self.argv.iter().map(|word| CString::new(word.as_str()));
+        Ok(Program {
+            path: CString::new(self.path.as_os_str().as_bytes())?,
+            argv: argv.collect::<Result<_, _>>()?,
+            env: self.environment(job, id)?,
+            cwd: self
+                .cwd
+                .as_ref()
+                .map(|cwd| CString::new(cwd.as_os_str().as_bytes()))
+                .transpose()?,
+            limits: self.limits,
+        })
+    }
+
+    /// The whole environment: a few of the client's own, the policy's, and who sent it. What
+    /// tells about the sender comes last, so that no policy hides it by accident.
+    fn environment(&self, job: &Job, id: &str) -> Result<Vec<CString>, NulError> {
+        let mut variables: BTreeMap<OsString, OsString> = BTreeMap::new();
+        for name in INHERITED {
+            if let Some(value) = std::env::var_os(name) {
+                variables.insert(name.into(), value);
+            }
+        }
+        variables
+            .entry("PATH".into())
+            .or_insert_with(|| DEFAULT_PATH.into());
+        for (name, value) in &self.env {
+            variables.insert(name.into(), value.into());
+        }
+        let from = job.origin();
+        variables.insert("PECKING_FROM".into(), from.name.as_ref().into());
+        variables.insert("PECKING_FROM_RANK".into(), from.rank.to_string().into());
+        variables.insert("PECKING_COMMAND".into(), self.command.clone().into());
+        variables.insert(orphans::ID_VARIABLE.into(), id.into());
+        let join = |(name, value): (OsString, OsString)| {
+            CString::new([name.as_bytes(), b"=", value.as_bytes()].concat())
+        };
+        variables.into_iter().map(join).collect()
+    }
+}
+
+/// Finds a program as `execvp` would, without ever handing it to a shell.
+fn find_program(word: &str) -> Result<PathBuf, Answer> {
+    if word.contains('\0') {
+        return Err(Answer::Failed(
+            "a word has a NUL character, which no argument can have".into(),
+        ));
+    }
+    if word.contains('/') {
+        return Ok(word.into());
+    }
+    let path = std::env::var_os("PATH").unwrap_or_else(|| DEFAULT_PATH.into());
+    let candidates = path.as_bytes().split(|byte| *byte == b':').map(|folder| {
+        let folder = if folder.is_empty() { b"." } else { folder };
+        Path::new(&OsString::from_vec(folder.to_vec())).join(word)
+    });
+    let is_program = |path: &PathBuf| path.is_file() && access(path, Access::EXEC_OK).is_ok();
+    let found = candidates
+        .into_iter()
+        .find(is_program)
+        .filter(|_| !word.is_empty());
+    found.ok_or_else(|| Answer::NotFound(format!("there is no program {word:?} here")))
+}

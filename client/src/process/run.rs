@@ -1,0 +1,388 @@
+//! One run of one program, from its start to its last trace: hands on what it writes, ends
+//! it when it is no longer wanted, and says how it ended.
+//!
+//! One thread does it all, waiting for whatever comes first: output, the end of the process,
+//! a deadline, or a word from the sender (cancelled; more output wanted).
+
+use super::orphans;
+use super::pipe::Pipe;
+use super::spawn::{Program, SpawnError, Spawned, Step, spawn};
+use crate::executor::{Answer, Ended};
+use crate::job::{Job, Stop};
+use common::limits::MAX_OUTPUT_SHARE;
+use common::protocol::OutputStream;
+use rustix::event::{EventfdFlags, PollFd, PollFlags, Timespec, eventfd, poll};
+use rustix::fd::{AsFd, OwnedFd};
+use rustix::process::{
+    Pid, Signal, WaitId, WaitIdOptions, WaitIdStatus, kill_process_group, waitid,
+};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+/// How long a program has from SIGTERM to SIGKILL: as long as people expect of `timeout -k`
+/// and service managers to clean up, and short of what a server waits for an answer.
+const TERM_TO_KILL: Duration = Duration::from_secs(5);
+
+/// How long the pipes are drained once the program itself has ended: for children of its
+/// that are about to end, too.
+const DRAIN: Duration = Duration::from_secs(2);
+
+/// How long what was killed may take to be gone before it is answered for all the same.
+const KILL_PATIENCE: Duration = Duration::from_millis(500);
+
+/// How long the process that has ended stays unreaped while its pipes are drained.
+const REAP_AFTER: Duration = Duration::from_millis(500);
+
+/// How often one whose client has too much waiting for the server looks again.
+const HELD_UP_TICK: Duration = Duration::from_millis(20);
+
+/// What bounds one run, besides what its sender wants.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Bounds {
+    /// How long it may run.
+    pub(crate) timeout: Option<Duration>,
+    /// How much it may write before its output is cut.
+    pub(crate) max_output: Option<u64>,
+}
+
+/// Runs a program to its end.
+pub(crate) fn run(program: &Program, bounds: Bounds, id: &str, job: &Job) -> Answer {
+    let wake = match eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK) {
+        Ok(wake) => Arc::new(wake),
+        Err(e) => return Answer::Failed(format!("cannot watch a process: {e}")),
+    };
+    let spawned = match spawn(program) {
+        Ok(spawned) => spawned,
+        Err(error) => return not_started(program, &error),
+    };
+    let mut run = Run::new(spawned, wake, bounds, job);
+    run.supervise();
+    run.finish(id)
+}
+
+/// Why a program was not started, as its sender is told.
+fn not_started(program: &Program, error: &SpawnError) -> Answer {
+    let path = program.path.to_string_lossy();
+    let why = &error.source;
+    match (error.step, why.kind()) {
+        (Step::Execute, std::io::ErrorKind::NotFound) => Answer::NotFound(format!("{path}: {why}")),
+        (Step::Execute, _)
+            if why.raw_os_error() == Some(rustix::io::Errno::NOEXEC.raw_os_error()) =>
+        {
+            Answer::Failed(format!(
+                "{path}: {why}; a script needs a first line such as #!/bin/sh"
+            ))
+        }
+        (Step::Execute, _) => Answer::Failed(format!("{path}: {why}")),
+        (Step::Folder, _) => {
+            let cwd = program
+                .cwd
+                .as_ref()
+                .map(|cwd| cwd.to_string_lossy())
+                .unwrap_or_default();
+            Answer::Failed(format!("cannot start in {cwd}: {why}"))
+        }
+        (Step::Limit, _) => Answer::Failed(format!("cannot set its limits: {why}")),
+        (Step::Prepare, _) => Answer::Failed(format!("cannot start a process: {why}")),
+    }
+}
+
+/// How far a run is.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Phase {
+    Running,
+    /// It was asked to end; it is killed then.
+    Ending {
+        kill_at: Instant,
+    },
+    /// It was killed; it is not waited for any longer then.
+    Killed {
+        give_up_at: Instant,
+    },
+}
+
+struct Run<'a> {
+    job: &'a Job,
+    group: Pid,
+    process: OwnedFd,
+    /// How it ended, once it has; it may be unreaped still.
+    status: Option<WaitIdStatus>,
+    ended_at: Option<Instant>,
+    reaped: bool,
+    pipes: [Pipe; 2],
+    wake: Arc<OwnedFd>,
+    phase: Phase,
+    deadline: Option<Instant>,
+    /// How much longer the pipes are drained once it has ended.
+    drain_left: Duration,
+    /// How much more output is passed on; what comes after that is read and let go of.
+    output_left: u64,
+    truncated: bool,
+    scratch: Vec<u8>,
+}
+
+impl<'a> Run<'a> {
+    fn new(spawned: Spawned, wake: Arc<OwnedFd>, bounds: Bounds, job: &'a Job) -> Run<'a> {
+        let waker = Arc::clone(&wake);
+        job.set_waker(move || {
+            let _ = rustix::io::write(&waker, &1u64.to_ne_bytes());
+        });
+        let own = bounds
+            .timeout
+            .and_then(|timeout| Instant::now().checked_add(timeout));
+        // Without a window the server keeps no more of it anyway.
+        let share = if job.window().is_none() {
+            MAX_OUTPUT_SHARE
+        } else {
+            u64::MAX
+        };
+        Run {
+            job,
+            group: spawned.pid,
+            process: spawned.pidfd,
+            status: None,
+            ended_at: None,
+            reaped: false,
+            pipes: [
+                Pipe::new(OutputStream::Stdout, spawned.stdout),
+                Pipe::new(OutputStream::Stderr, spawned.stderr),
+            ],
+            wake,
+            phase: Phase::Running,
+            deadline: [own, job.deadline()].into_iter().flatten().min(),
+            drain_left: DRAIN,
+            output_left: bounds.max_output.unwrap_or(u64::MAX).min(share),
+            truncated: false,
+            scratch: vec![0; super::pipe::CHUNK],
+        }
+    }
+
+    /// Until the process and its output have ended, or nobody waits for them any longer.
+    fn supervise(&mut self) {
+        loop {
+            let now = Instant::now();
+            self.advance(now);
+            self.hand_on(now);
+            if self.is_over(now) {
+                return;
+            }
+            let can_read = self.may_read() > 0;
+            self.wait(self.next_deadline(now, can_read), can_read);
+            if self.status.is_some() && can_read {
+                self.drain_left = self.drain_left.saturating_sub(now.elapsed());
+            }
+        }
+    }
+
+    /// Goes on to the next phase where it is time for it.
+    fn advance(&mut self, now: Instant) {
+        if self.status.is_some()
+            && !self.reaped
+            && self.ended_at.is_some_and(|at| now >= at + REAP_AFTER)
+        {
+            self.reap();
+        }
+        match self.phase {
+            Phase::Running => {
+                if self.deadline.is_some_and(|at| now >= at) {
+                    self.job.stop_because(Stop::TimedOut);
+                }
+                if self.job.stop().is_some() {
+                    self.signal(Signal::TERM);
+                    // One that was stopped would not hear it.
+                    self.signal(Signal::CONT);
+                    self.phase = Phase::Ending {
+                        kill_at: now + TERM_TO_KILL,
+                    };
+                }
+            }
+            Phase::Ending { kill_at } if now >= kill_at => {
+                self.signal(Signal::KILL);
+                self.phase = Phase::Killed {
+                    give_up_at: now + KILL_PATIENCE,
+                };
+            }
+            _ => {}
+        }
+    }
+
+    fn signal(&self, signal: Signal) {
+        if !self.reaped {
+            let _ = kill_process_group(self.group, signal);
+        }
+    }
+
+    /// Whether there is nothing more to wait for.
+    fn is_over(&self, now: Instant) -> bool {
+        let is_given_up = matches!(self.phase, Phase::Killed { give_up_at } if now >= give_up_at);
+        let is_drained = self.pipes.iter().all(Pipe::has_ended) || self.drain_left.is_zero();
+        is_given_up || (self.status.is_some() && (is_drained || self.nobody_reads()))
+    }
+
+    /// Whether what waits in the pipes will not be read, because its sender's window is full
+    /// and it is to be ended.
+    fn nobody_reads(&self) -> bool {
+        self.phase != Phase::Running && self.may_read() == 0
+    }
+
+    /// How many bytes may be read now.
+    fn may_read(&self) -> usize {
+        if self.output_left == 0 {
+            // What is cut is read all the same, so that the program runs on.
+            return usize::MAX;
+        }
+        match self.job.is_held_up() {
+            true => 0,
+            false => usize::try_from(self.job.credit()).unwrap_or(usize::MAX),
+        }
+    }
+
+    fn next_deadline(&self, now: Instant, can_read: bool) -> Option<Instant> {
+        let phase = match self.phase {
+            Phase::Running => self.deadline,
+            Phase::Ending { kill_at } => Some(kill_at),
+            Phase::Killed { give_up_at } => Some(give_up_at),
+        };
+        let drain = (self.status.is_some() && can_read).then(|| now + self.drain_left);
+        let reap = self
+            .ended_at
+            .filter(|_| !self.reaped)
+            .map(|at| at + REAP_AFTER);
+        let chunks = self.pipes.iter().map(Pipe::due);
+        let held_up = self.job.is_held_up().then(|| now + HELD_UP_TICK);
+        [phase, drain, reap, held_up]
+            .into_iter()
+            .chain(chunks)
+            .flatten()
+            .min()
+    }
+
+    /// Waits for whatever comes first, and takes it in.
+    fn wait(&mut self, until: Option<Instant>, can_read: bool) {
+        let mut fds = vec![PollFd::from_borrowed_fd(self.wake.as_fd(), PollFlags::IN)];
+        let watches_process = self.status.is_none();
+        if watches_process {
+            fds.push(PollFd::from_borrowed_fd(
+                self.process.as_fd(),
+                PollFlags::IN,
+            ));
+        }
+        let first_pipe = fds.len();
+        let sources = self
+            .pipes
+            .iter()
+            .filter_map(Pipe::source)
+            .filter(|_| can_read);
+        fds.extend(sources.map(|fd| PollFd::from_borrowed_fd(fd.as_fd(), PollFlags::IN)));
+        let left = until.map(|at| at.saturating_duration_since(Instant::now()));
+        let left = left.and_then(|left| Timespec::try_from(left).ok());
+        if poll(&mut fds, left.as_ref()).is_err() {
+            return;
+        }
+        let ready: Vec<bool> = fds.iter().map(|fd| !fd.revents().is_empty()).collect();
+        drop(fds);
+        if ready[0] {
+            let _ = rustix::io::read(&self.wake, &mut [0; 8]);
+        }
+        let mut pipes = ready[first_pipe..].iter();
+        for at in 0..self.pipes.len() {
+            if can_read && !self.pipes[at].has_ended() && pipes.next() == Some(&true) {
+                self.read(at);
+            }
+        }
+        if watches_process && ready[1] {
+            self.look_how_it_ended();
+        }
+    }
+
+    fn read(&mut self, at: usize) {
+        let most = self.may_read();
+        if most == 0 {
+            return;
+        }
+        let pipe = &mut self.pipes[at];
+        let read = pipe.read(most, &mut self.scratch);
+        let kept = self.output_left.min(read as u64);
+        self.truncated |= kept < read as u64;
+        self.output_left -= kept;
+        self.job.spend(kept);
+        pipe.keep(&self.scratch[..kept as usize]);
+    }
+
+    fn look_how_it_ended(&mut self) {
+        let options = WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
+        if let Ok(Some(status)) = waitid(WaitId::PidFd(self.process.as_fd()), options) {
+            self.status = Some(status);
+            self.ended_at = Some(Instant::now());
+        }
+    }
+
+    fn reap(&mut self) {
+        let options = WaitIdOptions::EXITED | WaitIdOptions::NOHANG;
+        self.reaped =
+            waitid(WaitId::PidFd(self.process.as_fd()), options).is_ok_and(|s| s.is_some());
+    }
+
+    /// Sends the chunks that are due.
+    fn hand_on(&mut self, now: Instant) {
+        // With the window used up nothing can be added to a chunk.
+        let is_last_room = self.job.credit() == 0;
+        for pipe in &mut self.pipes {
+            while let Some(chunk) = pipe.take_due(now, is_last_room) {
+                self.job.send(pipe.stream, &chunk);
+            }
+        }
+    }
+
+    /// Ends what is left, and says how it went.
+    fn finish(mut self, id: &str) -> Answer {
+        self.job.forget_waker();
+        let is_wanted = self.phase == Phase::Running;
+        for pipe in &mut self.pipes {
+            // Who still holds the pipe after the drain is killed. What it wrote and nobody read
+            // is lost.
+            self.truncated |= is_wanted && pipe.has_unread();
+            pipe.close();
+        }
+        // The first of the group is unreaped or has long been; either way its number is safe.
+        self.signal(Signal::KILL);
+        if !self.reaped {
+            self.reap();
+        }
+        orphans::end(self.group, id);
+        let [stdout, stderr] = self.pipes.each_mut().map(Pipe::take_rest);
+        // It was taken already, and goes with the answer, which takes it again.
+        self.job.add_credit((stdout.len() + stderr.len()) as u64);
+        Answer::Ended(Ended {
+            exit_code: self
+                .status
+                .as_ref()
+                .and_then(WaitIdStatus::exit_status)
+                .map(i64::from),
+            signal: self
+                .status
+                .as_ref()
+                .and_then(WaitIdStatus::terminating_signal)
+                .map(signal_name),
+            stdout,
+            stderr,
+            truncated: self.truncated,
+        })
+    }
+}
+
+/// A signal's name, as `signal(7)` has it.
+fn signal_name(signal: i32) -> String {
+    const NAMES: [&str; 31] = [
+        "HUP", "INT", "QUIT", "ILL", "TRAP", "ABRT", "BUS", "FPE", "KILL", "USR1", "SEGV", "USR2",
+        "PIPE", "ALRM", "TERM", "STKFLT", "CHLD", "CONT", "STOP", "TSTP", "TTIN", "TTOU", "URG",
+        "XCPU", "XFSZ", "VTALRM", "PROF", "WINCH", "IO", "PWR", "SYS",
+    ];
+    let index = usize::try_from(signal)
+        .ok()
+        .and_then(|signal| signal.checked_sub(1));
+    match index.and_then(|index| NAMES.get(index)) {
+        Some(name) => format!("SIG{name}"),
+        None => format!("SIG{signal}"),
+    }
+}

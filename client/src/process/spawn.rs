@@ -1,0 +1,268 @@
+//! Starts a program the way a careful machine wants it started: exactly the arguments and
+//! the environment it was given, no shell whatever the file looks like, no descriptor of
+//! ours, a process group of its own, and an end with ours.
+//!
+//! The standard library cannot do that in one step without copying the address space:
+//! anything between fork and exec makes it fork for real, which costs more than the program
+//! itself, and its exec hands a file without `#!` to a shell. So this module does what the C
+//! library's `posix_spawn` does inside: a child that borrows our memory while the calling
+//! thread stands still (`clone(2)` with `CLONE_VM | CLONE_VFORK`), on a stack of its own. It
+//! is the only module with `unsafe` in it, and holds nothing else.
+//!
+//! The child dies with the *thread* that called [`spawn`] (`PR_SET_PDEATHSIG`), so that has
+//! to be one that stays.
+
+#![allow(unsafe_code)]
+
+use libc::{c_char, c_int, c_void};
+use rustix::fd::{AsRawFd, OwnedFd};
+use rustix::process::Pid;
+use std::ffi::CString;
+use std::fs::File;
+use std::io;
+use std::ptr;
+
+/// Bytes of the child's stack: the deepest call is `execve`'s wrapper, and the frames here
+/// hold a few words each.
+const CHILD_STACK: usize = 32 << 10;
+
+/// What a program may use, where that is bounded (`setrlimit(2)`).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Limits {
+    /// Bytes of address space.
+    pub(crate) memory: Option<u64>,
+    /// Seconds of processor time.
+    pub(crate) cpu_seconds: Option<u64>,
+    /// Open files.
+    pub(crate) open_files: Option<u64>,
+}
+
+/// A program to start.
+#[derive(Debug)]
+pub(crate) struct Program {
+    /// The file; it is not searched for.
+    pub(crate) path: CString,
+    /// Its arguments, the name it is called by first.
+    pub(crate) argv: Vec<CString>,
+    /// Its whole environment, `NAME=value`.
+    pub(crate) env: Vec<CString>,
+    /// Where it starts; where this process is, if nowhere.
+    pub(crate) cwd: Option<CString>,
+    /// What it may use.
+    pub(crate) limits: Limits,
+}
+
+/// A program that runs.
+#[derive(Debug)]
+pub(crate) struct Spawned {
+    /// Its process, which leads a group of the same number. Nobody else reaps it.
+    pub(crate) pid: Pid,
+    /// Becomes readable when it has ended.
+    pub(crate) pidfd: OwnedFd,
+    /// What it writes.
+    pub(crate) stdout: OwnedFd,
+    /// What it writes as errors.
+    pub(crate) stderr: OwnedFd,
+}
+
+/// What the child was doing when it failed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Step {
+    /// Preparing pipes, or getting a process.
+    Prepare,
+    /// Setting a limit.
+    Limit,
+    /// Going to its folder.
+    Folder,
+    /// Becoming the program.
+    Execute,
+}
+
+/// Why a program could not be started.
+#[derive(Debug)]
+pub(crate) struct SpawnError {
+    /// What failed.
+    pub(crate) step: Step,
+    /// How.
+    pub(crate) source: io::Error,
+}
+
+/// What the child reads, and where it says how it failed. It lives on the stack of the
+/// thread that stands still meanwhile.
+struct Plan {
+    path: *const c_char,
+    argv: *const *const c_char,
+    env: *const *const c_char,
+    cwd: *const c_char,
+    stdio: [c_int; 3],
+    limits: [(libc::__rlimit_resource_t, Option<u64>); 3],
+    parent: libc::pid_t,
+    step: Step,
+    errno: c_int,
+}
+
+/// Starts a program with an empty standard input and two pipes.
+///
+/// # Errors
+/// What failed, as the system said it. Nothing is left behind then.
+pub(crate) fn spawn(program: &Program) -> Result<Spawned, SpawnError> {
+    let prepare = |source: io::Error| SpawnError {
+        step: Step::Prepare,
+        source,
+    };
+    let pipe =
+        || rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC).map_err(|e| prepare(e.into()));
+    let null = File::open("/dev/null").map_err(prepare)?;
+    let (stdout, stdout_write) = pipe()?;
+    let (stderr, stderr_write) = pipe()?;
+    let argv = pointers(&program.argv);
+    let env = pointers(&program.env);
+    let mut plan = Plan {
+        path: program.path.as_ptr(),
+        argv: argv.as_ptr(),
+        env: env.as_ptr(),
+        cwd: program.cwd.as_ref().map_or(ptr::null(), |cwd| cwd.as_ptr()),
+        stdio: [
+            null.as_raw_fd(),
+            stdout_write.as_raw_fd(),
+            stderr_write.as_raw_fd(),
+        ],
+        limits: [
+            (libc::RLIMIT_AS, program.limits.memory),
+            (libc::RLIMIT_CPU, program.limits.cpu_seconds),
+            (libc::RLIMIT_NOFILE, program.limits.open_files),
+        ],
+        parent: rustix::process::getpid().as_raw_nonzero().get(),
+        step: Step::Prepare,
+        errno: 0,
+    };
+    let pid = clone_child(&mut plan).map_err(prepare)?;
+    if plan.errno != 0 {
+        let _ = rustix::process::waitpid(Some(pid), rustix::process::WaitOptions::empty());
+        let source = io::Error::from_raw_os_error(plan.errno);
+        return Err(SpawnError {
+            step: plan.step,
+            source,
+        });
+    }
+    let flags = rustix::process::PidfdFlags::empty();
+    let pidfd = rustix::process::pidfd_open(pid, flags).map_err(|e| {
+        let _ = rustix::process::kill_process_group(pid, rustix::process::Signal::KILL);
+        let _ = rustix::process::waitpid(Some(pid), rustix::process::WaitOptions::empty());
+        prepare(e.into())
+    })?;
+    Ok(Spawned {
+        pid,
+        pidfd,
+        stdout,
+        stderr,
+    })
+}
+
+/// The null-terminated array of pointers that `execve` takes.
+fn pointers(strings: &[CString]) -> Vec<*const c_char> {
+    let pointers = strings.iter().map(|string| string.as_ptr());
+    pointers.chain(std::iter::once(ptr::null())).collect()
+}
+
+/// Runs [`child`] in a process that shares our memory, until it has become the program or
+/// has failed.
+fn clone_child(plan: &mut Plan) -> io::Result<Pid> {
+    let mut stack = Vec::<u128>::with_capacity(CHILD_STACK / size_of::<u128>());
+    let mut everything = std::mem::MaybeUninit::<libc::sigset_t>::uninit();
+    let mut before = std::mem::MaybeUninit::<libc::sigset_t>::uninit();
+    // SAFETY: `everything` is filled before it is read, `before` is filled by the call that
+    // reads it. `stack` is aligned and as long as it says, and its end is the top of a stack
+    // that grows downwards. The child gets a pointer to `plan`, which outlives it or, rather,
+    // its use of our memory: with CLONE_VFORK this thread stands still until the child has
+    // become another program or has ended. No handler of ours can run in the child: all
+    // signals are blocked here, and the child forgets the handlers before it unblocks them.
+    let pid = unsafe {
+        libc::sigfillset(everything.as_mut_ptr());
+        libc::pthread_sigmask(libc::SIG_SETMASK, everything.as_ptr(), before.as_mut_ptr());
+        let top = stack.as_mut_ptr().add(stack.capacity()).cast::<c_void>();
+        let flags = libc::CLONE_VM | libc::CLONE_VFORK | libc::SIGCHLD;
+        let pid = libc::clone(child, top, flags, ptr::from_mut(plan).cast());
+        let error = io::Error::last_os_error();
+        libc::pthread_sigmask(libc::SIG_SETMASK, before.as_ptr(), ptr::null_mut());
+        if pid < 0 {
+            return Err(error);
+        }
+        pid
+    };
+    Pid::from_raw(pid).ok_or_else(|| io::Error::other("the system gave a process no number"))
+}
+
+/// What the child does: system calls only, no allocation, no lock, no panic. It never
+/// returns where it succeeds.
+extern "C" fn child(plan: *mut c_void) -> c_int {
+    // SAFETY: the pointer is that of `clone_child`, whose thread stands still, so nobody else
+    // looks at the plan. Every pointer in it is to memory that the caller of `spawn` holds.
+    unsafe {
+        let plan = &mut *plan.cast::<Plan>();
+        if let Err(step) = become_program(plan) {
+            plan.errno = *libc::__errno_location();
+            plan.step = step;
+        }
+        libc::_exit(127)
+    }
+}
+
+/// # Safety
+/// Only in a child made by [`clone_child`].
+unsafe fn become_program(plan: &Plan) -> Result<(), Step> {
+    let check = |result: c_int, step: Step| if result < 0 { Err(step) } else { Ok(()) };
+    // SAFETY: system calls with arguments that live as long as the plan. `action` and `none`
+    // are plain data of which all zeroes is a valid value (SIG_DFL, the empty set).
+    unsafe {
+        let action: libc::sigaction = std::mem::zeroed();
+        for signal in 1..=libc::SIGRTMAX() {
+            // Some cannot be changed, and need not be.
+            libc::sigaction(signal, &raw const action, ptr::null_mut());
+        }
+        check(libc::setpgid(0, 0), Step::Prepare)?;
+        check(
+            libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL),
+            Step::Prepare,
+        )?;
+        if libc::getppid() != plan.parent {
+            // Our parent ended before it could be asked for.
+            libc::_exit(127);
+        }
+        for (target, source) in plan.stdio.iter().enumerate() {
+            check(libc::dup2(*source, target as c_int), Step::Prepare)?;
+        }
+        // What is left open is closed by becoming the program. Kernels before 5.11 do not
+        // know the call; all that this project opens is closed then anyway.
+        libc::syscall(
+            libc::SYS_close_range,
+            3,
+            c_int::MAX,
+            libc::CLOSE_RANGE_CLOEXEC,
+        );
+        if !plan.cwd.is_null() {
+            check(libc::chdir(plan.cwd), Step::Folder)?;
+        }
+        for (resource, limit) in plan.limits {
+            if let Some(limit) = limit {
+                let limit = libc::rlimit {
+                    rlim_cur: limit,
+                    rlim_max: limit,
+                };
+                check(libc::setrlimit(resource, &raw const limit), Step::Limit)?;
+            }
+        }
+        let none: libc::sigset_t = std::mem::zeroed();
+        libc::sigprocmask(libc::SIG_SETMASK, &raw const none, ptr::null_mut());
+        libc::execve(plan.path, plan.argv, plan.env);
+    }
+    Err(Step::Execute)
+}
+
+/// Makes orphans of what this process starts its own children, so that they can be found.
+pub(crate) fn adopt_orphans() {
+    #[cfg(target_os = "linux")]
+    if let Err(e) = rustix::process::set_child_subreaper(Some(rustix::process::getpid())) {
+        log::warn!("orphans of commands cannot be adopted: {e}");
+    }
+}
