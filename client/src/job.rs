@@ -184,11 +184,14 @@ impl Job {
     pub(crate) fn add_credit(&self, bytes: u64) {
         let Some(window) = self.0.window else { return };
         let add = |credit: u64| Some(credit.saturating_add(bytes).min(window));
-        let _ = self
+        let before = self
             .0
             .credit
             .fetch_update(Ordering::Relaxed, Ordering::Relaxed, add);
-        self.wake();
+        // Nobody waits for credit who has some.
+        if before == Ok(0) {
+            self.wake();
+        }
     }
 
     /// Waits until something may be sent; `None` once the job is no longer wanted.

@@ -106,15 +106,47 @@ pub(crate) struct Credit {
     /// How many of them are this one's.
     pub(crate) bytes: u64,
     /// Whom to tell, where there is a window.
-    pub(crate) tell: Option<(Arc<Outbox>, SendConsumed)>,
+    pub(crate) tell: Option<Tell>,
+}
+
+/// What a target is told of what was consumed: at once where nothing more has come, but not
+/// each piece by itself as long as there is more to consume and the target can go on.
+#[derive(Debug)]
+pub(crate) struct Tell {
+    pub(crate) outbox: Arc<Outbox>,
+    pub(crate) send: u64,
+    pub(crate) member: u64,
+    /// What was consumed of the target's output and not told yet.
+    pub(crate) untold: Arc<AtomicU64>,
+    /// How much of that is told at once; less than the target's whole window.
+    pub(crate) enough: u64,
+}
+
+impl Tell {
+    fn consumed(&self, bytes: u64, is_last: bool) {
+        let untold = self.untold.fetch_add(bytes, Ordering::AcqRel) + bytes;
+        if untold < self.enough && !is_last {
+            return;
+        }
+        let consumed = SendConsumed {
+            send: self.send.into(),
+            member: self.member,
+            bytes: self.untold.swap(0, Ordering::AcqRel),
+        };
+        if consumed.bytes > 0 {
+            let line = message::notification_line(method::CONSUMED, consumed);
+            self.outbox.push(line);
+            self.outbox.flush();
+        }
+    }
 }
 
 impl Drop for Credit {
     fn drop(&mut self) {
-        self.unconsumed.fetch_sub(self.bytes, Ordering::Relaxed);
-        if let Some((outbox, consumed)) = &self.tell {
-            outbox.push(message::notification_line(method::CONSUMED, consumed));
-            outbox.flush();
+        // In this order: what was told may come back as output before this returns.
+        let before = self.unconsumed.fetch_sub(self.bytes, Ordering::AcqRel);
+        if let Some(tell) = &self.tell {
+            tell.consumed(self.bytes, before == self.bytes);
         }
     }
 }

@@ -3,11 +3,11 @@
 
 use crate::error::RequestError;
 use crate::link::Link;
-use crate::outcome::{Credit, Outcome, Output};
+use crate::outcome::{Credit, Outcome, Output, Tell};
 use common::limits::{MAX_OUTPUT, MIN_OUTPUT_SHARE, MIN_WINDOW_SHARE};
 use common::message::{self, Id};
 use common::outbox::Outbox;
-use common::protocol::{Cancel, OutputStream, SendConsumed, SendOut, Tally, method};
+use common::protocol::{Cancel, OutputStream, SendOut, Tally, method};
 use common::sync::Arc;
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender};
 use std::collections::{HashMap, HashSet};
@@ -234,7 +234,13 @@ pub(crate) struct OpenSend {
     /// Whose output was dropped here.
     cut: HashSet<u64>,
     unconsumed: Arc<AtomicU64>,
+    /// By member: what was consumed with a window, and not told yet.
+    untold: HashMap<u64, Arc<AtomicU64>>,
 }
+
+/// In how many parts a target is told that its window was consumed: so many that it need
+/// not wait for the next, so few that they cost little.
+const TOLD_PARTS: u64 = 8;
 
 impl OpenSend {
     pub(crate) fn new(events: Sender<SendEvent>, window: Option<u64>) -> OpenSend {
@@ -245,6 +251,7 @@ impl OpenSend {
             ended: HashSet::new(),
             cut: HashSet::new(),
             unconsumed: Arc::default(),
+            untold: HashMap::new(),
         }
     }
 
@@ -298,15 +305,18 @@ impl OpenSend {
             return None;
         }
         self.unconsumed.fetch_add(bytes, Ordering::Relaxed);
-        let consumed = SendConsumed {
-            send: id.into(),
+        let untold = self.untold.entry(member).or_default();
+        let tell = self.window.map(|window| Tell {
+            outbox: Arc::clone(outbox),
+            send: id,
             member,
-            bytes,
-        };
+            untold: Arc::clone(untold),
+            enough: (window / targets.max(1)).max(MIN_WINDOW_SHARE) / TOLD_PARTS,
+        });
         let credit = Credit {
             unconsumed: Arc::clone(&self.unconsumed),
             bytes,
-            tell: self.window.map(|_| (Arc::clone(outbox), consumed)),
+            tell,
         };
         Some((self.events.clone(), credit))
     }

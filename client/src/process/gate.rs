@@ -1,9 +1,9 @@
-//! How many of one command run at once: the policy's own slots, within the client's. Who
-//! comes first starts first.
+//! How many of one command run at once: the policy's own slots, within the client's. Whose
+//! command arrived first starts first, whichever thread comes here first.
 
 use crate::job::Job;
 use common::sync::{Arc, Condvar, Mutex, lock};
-use std::collections::VecDeque;
+use std::collections::BTreeSet;
 use std::sync::PoisonError;
 use std::time::{Duration, Instant};
 
@@ -13,9 +13,11 @@ const TICK: Duration = Duration::from_secs(1);
 #[derive(Default)]
 struct State {
     running: u32,
-    /// Those who wait, in the order in which they came.
-    waiting: VecDeque<u64>,
+    /// Those who wait, in the order in which their commands arrived.
+    waiting: BTreeSet<(Instant, u64)>,
     next_ticket: u64,
+    /// How often somebody who waits was told to look again.
+    calls: u64,
 }
 
 /// The slots of one command.
@@ -33,8 +35,7 @@ impl Gate {
     pub(crate) fn enter(self: &Arc<Self>, slots: u32, job: &Job) -> Option<Pass> {
         let waker = Arc::clone(self);
         job.set_waker(move || {
-            // Under the lock, so that it does not fall between a look and a wait.
-            let _state = lock(&waker.state);
+            lock(&waker.state).calls += 1;
             waker.changed.notify_all();
         });
         let entered = self.wait_for_turn(slots, job);
@@ -43,27 +44,38 @@ impl Gate {
     }
 
     fn wait_for_turn(&self, slots: u32, job: &Job) -> bool {
-        let mut state = lock(&self.state);
-        let ticket = state.next_ticket;
-        state.next_ticket += 1;
-        state.waiting.push_back(ticket);
+        let ticket = self.take_ticket(job);
         loop {
+            let calls = lock(&self.state).calls;
+            // Without the lock: a job that finds itself late calls its waker.
             let is_wanted = job.stop().is_none();
-            let is_next = state.waiting.front() == Some(&ticket) && state.running < slots;
+            let mut state = lock(&self.state);
+            let is_next = state.waiting.first() == Some(&ticket) && state.running < slots;
             if is_next || !is_wanted {
-                state.waiting.retain(|waiting| *waiting != ticket);
+                state.waiting.remove(&ticket);
                 state.running += u32::from(is_wanted);
                 // Whoever is next now may have a slot, too.
                 self.changed.notify_all();
                 return is_wanted;
+            }
+            if state.calls != calls {
+                continue;
             }
             let deadline = job
                 .deadline()
                 .map(|at| at.saturating_duration_since(Instant::now()));
             let wait = deadline.map_or(TICK, |left| left.clamp(Duration::from_millis(1), TICK));
             let woken = self.changed.wait_timeout(state, wait);
-            state = woken.unwrap_or_else(PoisonError::into_inner).0;
+            drop(woken.unwrap_or_else(PoisonError::into_inner));
         }
+    }
+
+    fn take_ticket(&self, job: &Job) -> (Instant, u64) {
+        let mut state = lock(&self.state);
+        let ticket = (job.received(), state.next_ticket);
+        state.next_ticket += 1;
+        state.waiting.insert(ticket);
+        ticket
     }
 }
 

@@ -1,5 +1,6 @@
 //! Real programs: what a client executes that has a policy, or that runs anything.
 
+mod census;
 mod gate;
 mod orphans;
 mod pipe;
@@ -52,7 +53,8 @@ enum Allowed {
 
 impl Processes {
     /// Executes what a policy names. From now on this process adopts what its commands leave
-    /// behind, to end it.
+    /// behind, to end it. A child of its first thread counts as that where it is in another
+    /// process group, so children with groups of their own are started from other threads.
     ///
     /// # Errors
     /// Where the system has no thread left.
@@ -141,10 +143,9 @@ impl Executor for Processes {
             let why = "a word has a NUL character, which no argument can have";
             return Answer::Failed(why.into());
         };
+        let _counted = census::count();
         self.reaper.wake();
-        let answer = run::run(&program, planned.bounds, &id, job);
-        self.reaper.wake();
-        answer
+        run::run(&program, planned.bounds, &id, job)
     }
 }
 

@@ -5,10 +5,13 @@
 //! `PR_SET_CHILD_SUBREAPER`), so who loses his parent becomes a child of ours, namely of our
 //! first thread; commands themselves are children of the threads that started them. So an
 //! orphan is told from a command by where it stands in `/proc`.
+//!
+//! One that has also shed its environment says nothing of whose it is. It belongs to the
+//! only command that runs, if there is but one; otherwise it lives until nothing runs.
 
-use rustix::io::Errno;
+use super::census;
 use rustix::process::{
-    Pid, PidfdFlags, Signal, WaitOptions, getpid, kill_process_group, pidfd_open,
+    Pid, PidfdFlags, Signal, WaitOptions, getpgid, getpgrp, getpid, kill_process_group, pidfd_open,
     pidfd_send_signal, test_kill_process_group, waitpid,
 };
 use std::fs;
@@ -19,19 +22,18 @@ pub(crate) const ID_VARIABLE: &str = "PECKING_ID";
 
 /// How long what was killed may take to be gone. A process that takes longer is in the hands
 /// of the kernel; it is reaped when it ends.
-const PATIENCE: Duration = Duration::from_millis(500);
+const PATIENCE: Duration = Duration::from_millis(250);
 
 /// How long to wait before looking again whether those are gone that were killed.
 const PAUSE: Duration = Duration::from_millis(1);
 
-/// Kills what is left of a command: its group, whose first process was reaped already or is
-/// about to be, and its orphans. `may_be_reused` says that the group's number may belong to
-/// somebody else by now, so it is looked at more closely.
+/// Kills what is left of a command: its group, whose first process was reaped already, and
+/// its orphans.
 pub(crate) fn end(group: Pid, id: &str) {
     let deadline = Instant::now() + PATIENCE;
     loop {
         let in_group = kill_group(group);
-        let orphans = kill_orphans(id);
+        let orphans = kill_orphans(Whose::Of(id));
         if !in_group && !orphans {
             return;
         }
@@ -54,46 +56,80 @@ fn kill_group(group: Pid) -> bool {
     kill_process_group(group, Signal::KILL).is_ok()
 }
 
-/// Kills and reaps orphans of a command; says whether there were any. Orphans of other
-/// commands that have ended by themselves are reaped on the way.
-fn kill_orphans(id: &str) -> bool {
+/// Whose orphans to end.
+#[derive(Clone, Copy)]
+enum Whose<'a> {
+    /// Those of one run, which has not ended yet.
+    Of(&'a str),
+    /// Those of runs that have all ended.
+    Nobodys,
+}
+
+/// Kills and reaps orphans; says whether there were any, because then there may be others
+/// now: what they had started is orphaned in its turn. Orphans of other commands that have
+/// ended by themselves are reaped on the way.
+fn kill_orphans(whose: Whose<'_>) -> bool {
+    let before = census::now();
+    let orphans = orphans();
     let mut found = false;
-    for orphan in orphans() {
-        if matches!(
-            waitpid(Some(orphan), WaitOptions::NOHANG),
-            Ok(Some(_)) | Err(Errno::CHILD)
-        ) {
+    let mut strangers = Vec::new();
+    for orphan in orphans {
+        // Before it is looked at: whatever its number means later, this is the process that
+        // is killed.
+        let Ok(process) = pidfd_open(orphan, PidfdFlags::empty()) else {
             continue;
+        };
+        match waitpid(Some(orphan), WaitOptions::NOHANG) {
+            Ok(None) => {}
+            Ok(Some(_)) => {
+                found = true;
+                continue;
+            }
+            Err(_) => continue,
         }
-        // It is our child and not reaped, so its number cannot be another's meanwhile.
-        if belongs_to(orphan, id)
-            && let Ok(process) = pidfd_open(orphan, PidfdFlags::empty())
-        {
-            found = true;
+        match whose {
+            Whose::Of(id) if belongs_to(orphan, id) => {
+                found = true;
+                let _ = pidfd_send_signal(process, Signal::KILL);
+            }
+            _ => strangers.push(process),
+        }
+    }
+    let expected = match whose {
+        Whose::Of(_) => 1,
+        Whose::Nobodys => 0,
+    };
+    // As many ran all the time as ought to, so nobody else can have brought them here.
+    if before == census::now() && before.running == expected {
+        found |= !strangers.is_empty();
+        for process in strangers {
             let _ = pidfd_send_signal(process, Signal::KILL);
         }
     }
     found
 }
 
-/// Reaps orphans that have ended; says whether there are others.
+/// Reaps orphans that have ended, and ends those that outlived all commands; says whether
+/// there are others.
 pub(crate) fn reap() -> bool {
-    let mut alive = false;
-    for orphan in orphans() {
-        alive |= matches!(waitpid(Some(orphan), WaitOptions::NOHANG), Ok(None));
-    }
-    alive
+    kill_orphans(Whose::Nobodys);
+    !orphans().is_empty()
 }
 
-/// The children of our first thread.
+/// The children of our first thread, but for those of our own process group: these the
+/// program was started with, or has started itself, and no command had anything to do with
+/// them. A command has a group of its own, and whatever it starts is in that or in another.
 fn orphans() -> Vec<Pid> {
-    let me = getpid();
+    let (me, group) = (getpid(), getpgrp());
     let children = fs::read_to_string(format!("/proc/self/task/{me}/children"));
     let children = children.unwrap_or_default();
     let numbers = children
         .split_whitespace()
         .filter_map(|number| number.parse().ok());
-    numbers.filter_map(Pid::from_raw).collect()
+    let children = numbers.filter_map(Pid::from_raw);
+    children
+        .filter(|child| getpgid(Some(*child)) != Ok(group))
+        .collect()
 }
 
 fn belongs_to(process: Pid, id: &str) -> bool {

@@ -1,48 +1,61 @@
-//! Reaps orphans that end by themselves while no command of theirs is being ended: no zombie
-//! becomes older than a second.
+//! Reaps orphans that end by themselves while no command of theirs is being ended, so that
+//! no zombie becomes older than a second, and ends those that outlived all commands.
 
-use super::orphans;
+use super::{census, orphans};
+use common::sync::Arc;
 use common::thread;
 use crossbeam_channel::{RecvTimeoutError, Sender, bounded};
 use std::io;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
 /// How often orphans are looked for, as long as there may be any.
-const TICK: Duration = Duration::from_millis(500);
+const TICK: Duration = Duration::from_millis(400);
 
-/// The thread that reaps. It sleeps as long as nothing is started.
+/// The thread that reaps. It sleeps as long as nothing runs and nothing is left.
 pub(crate) struct Reaper {
     wake: Option<Sender<()>>,
+    sleeps: Arc<AtomicBool>,
     thread: Option<JoinHandle<()>>,
 }
 
 impl Reaper {
     pub(crate) fn start() -> io::Result<Reaper> {
         let (wake, woken) = bounded(1);
+        let sleeps = Arc::new(AtomicBool::new(true));
+        let is_asleep = Arc::clone(&sleeps);
         let thread = thread::spawn("reaper", move || {
-            // A command was started; orphans may come as long as any runs, and one wake-up a
-            // command sees to it that this goes on.
             while woken.recv().is_ok() {
                 loop {
                     match woken.recv_timeout(TICK) {
                         Err(RecvTimeoutError::Disconnected) => return,
                         Ok(()) => {}
-                        Err(RecvTimeoutError::Timeout) if orphans::reap() => {}
-                        Err(RecvTimeoutError::Timeout) => break,
+                        Err(RecvTimeoutError::Timeout) => {
+                            // In this order: who counts a command and then finds us awake
+                            // is seen here.
+                            is_asleep.store(true, Ordering::SeqCst);
+                            if census::now().running == 0 && !orphans::reap() {
+                                break;
+                            }
+                            is_asleep.store(false, Ordering::SeqCst);
+                            orphans::reap();
+                        }
                     }
                 }
             }
         })?;
         Ok(Reaper {
             wake: Some(wake),
+            sleeps,
             thread: Some(thread),
         })
     }
 
-    /// A command runs, or has ended.
+    /// A command was counted that is about to start.
     pub(crate) fn wake(&self) {
-        if let Some(wake) = &self.wake {
+        // One command after another keeps it awake; only the first costs a wake-up.
+        if let (Some(wake), true) = (&self.wake, self.sleeps.swap(false, Ordering::SeqCst)) {
             let _ = wake.try_send(());
         }
     }

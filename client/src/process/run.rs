@@ -13,6 +13,7 @@ use common::limits::MAX_OUTPUT_SHARE;
 use common::protocol::OutputStream;
 use rustix::event::{EventfdFlags, PollFd, PollFlags, Timespec, eventfd, poll};
 use rustix::fd::{AsFd, OwnedFd};
+use rustix::io::Errno;
 use rustix::process::{
     Pid, Signal, WaitId, WaitIdOptions, WaitIdStatus, kill_process_group, waitid,
 };
@@ -28,7 +29,7 @@ const TERM_TO_KILL: Duration = Duration::from_secs(5);
 const DRAIN: Duration = Duration::from_secs(2);
 
 /// How long what was killed may take to be gone before it is answered for all the same.
-const KILL_PATIENCE: Duration = Duration::from_millis(500);
+const KILL_PATIENCE: Duration = Duration::from_millis(250);
 
 /// How long the process that has ended stays unreaped while its pipes are drained.
 const REAP_AFTER: Duration = Duration::from_millis(500);
@@ -66,9 +67,7 @@ fn not_started(program: &Program, error: &SpawnError) -> Answer {
     let why = &error.source;
     match (error.step, why.kind()) {
         (Step::Execute, std::io::ErrorKind::NotFound) => Answer::NotFound(format!("{path}: {why}")),
-        (Step::Execute, _)
-            if why.raw_os_error() == Some(rustix::io::Errno::NOEXEC.raw_os_error()) =>
-        {
+        (Step::Execute, _) if why.raw_os_error() == Some(Errno::NOEXEC.raw_os_error()) => {
             Answer::Failed(format!(
                 "{path}: {why}; a script needs a first line such as #!/bin/sh"
             ))
@@ -105,9 +104,10 @@ struct Run<'a> {
     job: &'a Job,
     group: Pid,
     process: OwnedFd,
-    /// How it ended, once it has; it may be unreaped still.
-    status: Option<WaitIdStatus>,
+    /// When it ended, once it has; it may be unreaped still.
     ended_at: Option<Instant>,
+    /// How it ended, once it has. Never known if somebody else has reaped it.
+    status: Option<WaitIdStatus>,
     reaped: bool,
     pipes: [Pipe; 2],
     wake: Arc<OwnedFd>,
@@ -140,8 +140,8 @@ impl<'a> Run<'a> {
             job,
             group: spawned.pid,
             process: spawned.pidfd,
-            status: None,
             ended_at: None,
+            status: None,
             reaped: false,
             pipes: [
                 Pipe::new(OutputStream::Stdout, spawned.stdout),
@@ -167,8 +167,9 @@ impl<'a> Run<'a> {
                 return;
             }
             let can_read = self.may_read() > 0;
+            let is_draining = self.has_ended() && can_read;
             self.wait(self.next_deadline(now, can_read), can_read);
-            if self.status.is_some() && can_read {
+            if is_draining {
                 self.drain_left = self.drain_left.saturating_sub(now.elapsed());
             }
         }
@@ -176,10 +177,7 @@ impl<'a> Run<'a> {
 
     /// Goes on to the next phase where it is time for it.
     fn advance(&mut self, now: Instant) {
-        if self.status.is_some()
-            && !self.reaped
-            && self.ended_at.is_some_and(|at| now >= at + REAP_AFTER)
-        {
+        if !self.reaped && self.ended_at.is_some_and(|at| now >= at + REAP_AFTER) {
             self.reap();
         }
         match self.phase {
@@ -216,7 +214,7 @@ impl<'a> Run<'a> {
     fn is_over(&self, now: Instant) -> bool {
         let is_given_up = matches!(self.phase, Phase::Killed { give_up_at } if now >= give_up_at);
         let is_drained = self.pipes.iter().all(Pipe::has_ended) || self.drain_left.is_zero();
-        is_given_up || (self.status.is_some() && (is_drained || self.nobody_reads()))
+        is_given_up || (self.has_ended() && (is_drained || self.nobody_reads()))
     }
 
     /// Whether what waits in the pipes will not be read, because its sender's window is full
@@ -243,7 +241,7 @@ impl<'a> Run<'a> {
             Phase::Ending { kill_at } => Some(kill_at),
             Phase::Killed { give_up_at } => Some(give_up_at),
         };
-        let drain = (self.status.is_some() && can_read).then(|| now + self.drain_left);
+        let drain = (self.has_ended() && can_read).then(|| now + self.drain_left);
         let reap = self
             .ended_at
             .filter(|_| !self.reaped)
@@ -260,7 +258,7 @@ impl<'a> Run<'a> {
     /// Waits for whatever comes first, and takes it in.
     fn wait(&mut self, until: Option<Instant>, can_read: bool) {
         let mut fds = vec![PollFd::from_borrowed_fd(self.wake.as_fd(), PollFlags::IN)];
-        let watches_process = self.status.is_none();
+        let watches_process = !self.has_ended();
         if watches_process {
             fds.push(PollFd::from_borrowed_fd(
                 self.process.as_fd(),
@@ -311,10 +309,22 @@ impl<'a> Run<'a> {
 
     fn look_how_it_ended(&mut self) {
         let options = WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
-        if let Ok(Some(status)) = waitid(WaitId::PidFd(self.process.as_fd()), options) {
-            self.status = Some(status);
-            self.ended_at = Some(Instant::now());
+        match waitid(WaitId::PidFd(self.process.as_fd()), options) {
+            Ok(Some(status)) => {
+                self.status = Some(status);
+                self.ended_at = Some(Instant::now());
+            }
+            Err(Errno::CHILD) => {
+                log::warn!("a command was reaped by somebody else; how it ended is not known");
+                self.reaped = true;
+                self.ended_at = Some(Instant::now());
+            }
+            _ => {}
         }
+    }
+
+    fn has_ended(&self) -> bool {
+        self.ended_at.is_some()
     }
 
     fn reap(&mut self) {
@@ -350,6 +360,9 @@ impl<'a> Run<'a> {
             self.reap();
         }
         orphans::end(self.group, id);
+        if self.status.is_none() && is_wanted {
+            return Answer::Failed("it ran, but how it ended is not known".into());
+        }
         let [stdout, stderr] = self.pipes.each_mut().map(Pipe::take_rest);
         // It was taken already, and goes with the answer, which takes it again.
         self.job.add_credit((stdout.len() + stderr.len()) as u64);

@@ -113,8 +113,11 @@ pub(crate) fn spawn(program: &Program) -> Result<Spawned, SpawnError> {
     let pipe =
         || rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC).map_err(|e| prepare(e.into()));
     let null = File::open("/dev/null").map_err(prepare)?;
+    let null = above_standard(null.into()).map_err(prepare)?;
     let (stdout, stdout_write) = pipe()?;
+    let stdout_write = above_standard(stdout_write).map_err(prepare)?;
     let (stderr, stderr_write) = pipe()?;
+    let stderr_write = above_standard(stderr_write).map_err(prepare)?;
     let argv = pointers(&program.argv);
     let env = pointers(&program.env);
     let mut plan = Plan {
@@ -157,6 +160,16 @@ pub(crate) fn spawn(program: &Program) -> Result<Spawned, SpawnError> {
         stdout,
         stderr,
     })
+}
+
+/// Moves a descriptor away from the numbers of the standard three, where this process has
+/// them free: the child puts others there, and a descriptor put onto itself would be closed.
+fn above_standard(fd: OwnedFd) -> io::Result<OwnedFd> {
+    const FIRST: c_int = libc::STDERR_FILENO + 1;
+    match fd.as_raw_fd() < FIRST {
+        true => Ok(rustix::io::fcntl_dupfd_cloexec(fd, FIRST)?),
+        false => Ok(fd),
+    }
 }
 
 /// The null-terminated array of pointers that `execve` takes.
@@ -217,8 +230,19 @@ unsafe fn become_program(plan: &Plan) -> Result<(), Step> {
     unsafe {
         let action: libc::sigaction = std::mem::zeroed();
         for signal in 1..=libc::SIGRTMAX() {
-            // Some cannot be changed, and need not be.
-            libc::sigaction(signal, &raw const action, ptr::null_mut());
+            // The C library keeps two to itself; whoever started this process may still have
+            // had them ignored. Of the other two that fail, the system allows no change.
+            if libc::sigaction(signal, &raw const action, ptr::null_mut()) < 0 {
+                let default = [0u64; 8];
+                let (none, set_size) = (ptr::null_mut::<c_void>(), 8usize);
+                libc::syscall(
+                    libc::SYS_rt_sigaction,
+                    signal,
+                    &raw const default,
+                    none,
+                    set_size,
+                );
+            }
         }
         check(libc::setpgid(0, 0), Step::Prepare)?;
         check(
@@ -245,9 +269,12 @@ unsafe fn become_program(plan: &Plan) -> Result<(), Step> {
         }
         for (resource, limit) in plan.limits {
             if let Some(limit) = limit {
+                // With a second between the two, the program hears SIGXCPU before SIGKILL, and
+                // its end says what it died of.
+                let more = u64::from(resource == libc::RLIMIT_CPU);
                 let limit = libc::rlimit {
                     rlim_cur: limit,
-                    rlim_max: limit,
+                    rlim_max: limit + more,
                 };
                 check(libc::setrlimit(resource, &raw const limit), Step::Limit)?;
             }
@@ -261,8 +288,22 @@ unsafe fn become_program(plan: &Plan) -> Result<(), Step> {
 
 /// Makes orphans of what this process starts its own children, so that they can be found.
 pub(crate) fn adopt_orphans() {
+    notice_ends();
     #[cfg(target_os = "linux")]
     if let Err(e) = rustix::process::set_child_subreaper(Some(rustix::process::getpid())) {
         log::warn!("orphans of commands cannot be adopted: {e}");
+    }
+}
+
+/// Where whoever started this process had it ignore the ends of its children, the system
+/// would reap them by itself, and nobody could say how they ended.
+fn notice_ends() {
+    // SAFETY: `action` is filled by the call before it is read, and SIG_DFL is always valid.
+    unsafe {
+        let mut action = std::mem::MaybeUninit::<libc::sigaction>::zeroed();
+        let known = libc::sigaction(libc::SIGCHLD, ptr::null(), action.as_mut_ptr()) == 0;
+        if known && action.assume_init_ref().sa_sigaction == libc::SIG_IGN {
+            libc::signal(libc::SIGCHLD, libc::SIG_DFL);
+        }
     }
 }

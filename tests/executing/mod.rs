@@ -1,0 +1,157 @@
+//! What the tests of real programs share: a server in this process ([`Relay`]), the client's
+//! own program as an executor ([`Worker`]) and as a sender ([`client`]), and a sender of bare
+//! lines ([`Boss`]).
+//!
+//! Every wait has an absolute deadline. Whatever was started is ended and reaped on drop.
+#![allow(
+    dead_code,
+    unused_imports,
+    reason = "each test file uses its own part of this"
+)]
+
+mod boss;
+mod captured;
+mod look;
+mod program;
+
+use crate::support::Raw;
+use server::Running;
+use std::net::{SocketAddr, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+use tempfile::TempDir;
+
+pub(crate) use boss::{Boss, Ran};
+pub(crate) use captured::Captured;
+pub(crate) use look::{children, eventually, has_gone, pids, wait_until_gone};
+pub(crate) use program::{Finished, Program, Worker, client, client_for, start_client};
+
+/// How long a test waits for what ought to come at once, on a machine that is busy.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
+
+/// From the end of a command's time to its outcome, however stubborn it is.
+pub(crate) const STUBBORN: Duration = Duration::from_secs(6);
+
+/// What a busy machine may add to a time that is promised.
+pub(crate) const JITTER: Duration = Duration::from_millis(900);
+
+/// A server in this process.
+pub(crate) struct Relay {
+    running: Running,
+}
+
+impl Relay {
+    pub(crate) fn start() -> Relay {
+        let config = server::Config {
+            listen: "127.0.0.1:0".into(),
+            max_clients: 64,
+            drain: Duration::from_millis(100),
+            heartbeat: Duration::from_secs(30),
+            ..server::Config::default()
+        };
+        let running = server::Server::bind(config).and_then(server::Server::spawn);
+        Relay {
+            running: running.expect("loopback has a free port"),
+        }
+    }
+
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.running.address()
+    }
+
+    /// A sender of bare lines, which ranks above all that join later.
+    #[track_caller]
+    pub(crate) fn boss(&self) -> Boss {
+        let stream = TcpStream::connect(self.address()).expect("the server accepts");
+        let mut raw = Raw::over(stream, true);
+        raw.join_as("boss", 0);
+        Boss::new(raw)
+    }
+
+    /// How many clients there are.
+    pub(crate) fn clients(&self) -> usize {
+        self.running.handle().clients()
+    }
+
+    /// Drops every connection at once, as a machine does that loses its power.
+    pub(crate) fn abort(&self) {
+        self.running.handle().abort();
+    }
+}
+
+/// A server, a sender that ranks first, and an executor that runs anything.
+#[track_caller]
+pub(crate) fn anything(slots: u32) -> (Relay, Boss, Worker) {
+    let relay = Relay::start();
+    let boss = relay.boss();
+    let slots = slots.to_string();
+    let worker = Worker::start(&relay, &["--allow-any", "--allow-root", "--slots", &slots]);
+    (relay, boss, worker)
+}
+
+/// A server, a sender that ranks first, and an executor with a policy.
+#[track_caller]
+pub(crate) fn by_policy(slots: u32, policy: &str) -> (Relay, Boss, Worker, Folder) {
+    let relay = Relay::start();
+    let boss = relay.boss();
+    let folder = Folder::new();
+    let policy = folder.file("policy.toml", policy, 0o600);
+    let policy = policy.to_str().expect("a plain path");
+    let slots = slots.to_string();
+    let worker = Worker::start(&relay, &["--policy", policy, "--slots", &slots]);
+    (relay, boss, worker, folder)
+}
+
+/// Held while a file is written that will be executed, and while a program is started: a
+/// child that has not yet become its program holds what we have open, and the system
+/// executes no file that somebody has open for writing.
+static NO_BUSY_TEXT: Mutex<()> = Mutex::new(());
+
+pub(crate) fn no_busy_text() -> MutexGuard<'static, ()> {
+    NO_BUSY_TEXT.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// A folder of a test's own, gone when it is dropped.
+pub(crate) struct Folder(TempDir);
+
+impl Folder {
+    pub(crate) fn new() -> Folder {
+        Folder(tempfile::tempdir().expect("a folder"))
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        self.0.path()
+    }
+
+    /// The path of something in it, as a word.
+    pub(crate) fn word(&self, name: &str) -> String {
+        self.0.path().join(name).to_str().expect("plain").to_owned()
+    }
+
+    /// Writes a file with a mode.
+    pub(crate) fn file(&self, name: &str, text: &str, mode: u32) -> PathBuf {
+        use std::os::unix::fs::PermissionsExt;
+        let _guard = no_busy_text();
+        let path = self.0.path().join(name);
+        std::fs::write(&path, text).expect("a file can be written");
+        let mode = std::fs::Permissions::from_mode(mode);
+        std::fs::set_permissions(&path, mode).expect("its mode can be set");
+        path
+    }
+}
+
+/// The client's program with an environment that says nothing unexpected.
+pub(crate) fn client_command() -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_client"));
+    command.env_remove("RUST_LOG").env_remove("PECKING_SERVER");
+    command
+}
+
+/// What is left until a deadline; never zero.
+pub(crate) fn left(deadline: Instant) -> Duration {
+    deadline
+        .saturating_duration_since(Instant::now())
+        .max(Duration::from_millis(1))
+}

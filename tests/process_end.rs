@@ -1,0 +1,512 @@
+//! How commands end, however stubborn: with their time, with a cancel, with their client or
+//! its server; and that nothing of them survives.
+
+mod executing;
+mod support;
+
+use executing::{
+    Boss, JITTER, PATIENCE, Ran, STUBBORN, anything, children, eventually, has_gone, pids,
+    start_client, wait_until_gone,
+};
+use rustix::process::Signal;
+use serde_json::{Value, json};
+use std::time::{Duration, Instant};
+
+/// Until a command whose time is over is ended for good.
+const AT_MOST: Duration = STUBBORN;
+
+/// What a command does that is to be ended, and how that shows.
+struct Case {
+    what: &'static str,
+    /// It prints `pid N` of all that it starts, and `ready` last.
+    script: &'static str,
+    /// Its exit code or signal.
+    end: Value,
+    /// Whether it takes SIGKILL.
+    is_stubborn: bool,
+}
+
+fn cases() -> Vec<Case> {
+    let case = |what, script, end, is_stubborn| Case {
+        what,
+        script,
+        end,
+        is_stubborn,
+    };
+    vec![
+        case(
+            "goes when it is asked",
+            "echo pid $$; echo ready; exec sleep 1000",
+            json!("SIGTERM"),
+            false,
+        ),
+        case(
+            "cleans up when it is asked",
+            "trap 'echo bye; kill $!; exit 3' TERM; echo pid $$; echo ready; sleep 1000 & wait",
+            json!(3),
+            false,
+        ),
+        case(
+            "ignores SIGTERM",
+            "trap '' TERM; echo pid $$; echo ready; exec sleep 1000",
+            json!("SIGKILL"),
+            true,
+        ),
+        case(
+            "stops itself",
+            "echo pid $$; echo ready; kill -STOP $$; exec sleep 1000",
+            json!("SIGTERM"),
+            false,
+        ),
+        case(
+            "stops itself and ignores SIGTERM",
+            "trap '' TERM; echo pid $$; echo ready; while :; do kill -STOP $$; done",
+            json!("SIGKILL"),
+            true,
+        ),
+        case(
+            "has 200 children that ignore SIGTERM",
+            "trap '' TERM; echo pid $$; i=0; while [ $i -lt 200 ]; do \
+             sleep 1000 & echo pid $!; i=$((i+1)); done; echo ready; wait",
+            json!("SIGKILL"),
+            true,
+        ),
+        case(
+            "has a grandchild in a session of its own",
+            "setsid sh -c 'trap \"\" TERM HUP; echo pid $$; echo ready; exec sleep 1000' & \
+             echo pid $$; wait",
+            json!("SIGTERM"),
+            // Its output is drained for a while.
+            true,
+        ),
+        case(
+            "has closed what it writes to",
+            "echo pid $$; echo ready; exec >&- 2>&-; sleep 1000",
+            json!("SIGTERM"),
+            false,
+        ),
+        case(
+            "has closed what it writes to and ignores SIGTERM",
+            "trap '' TERM; echo pid $$; echo ready; exec >&- 2>&-; exec sleep 1000",
+            json!("SIGKILL"),
+            true,
+        ),
+        case(
+            "never stops writing",
+            "trap '' TERM; echo pid $$; echo ready; while :; do echo y; done",
+            json!("SIGKILL"),
+            true,
+        ),
+        case(
+            "leaves one behind that ignores SIGTERM and holds its output",
+            "(trap '' TERM; exec sleep 1000) & echo pid $!; echo pid $$; echo ready; \
+             trap 'exit 4' TERM; while :; do sleep 0.05; done",
+            json!(4),
+            true,
+        ),
+    ]
+}
+
+/// Starts all cases at once, each told when it is ready; their ids and what they printed.
+fn start_all(boss: &mut Boss, cases: &[Case], more: &Value) -> Vec<(Value, String)> {
+    let ids: Vec<Value> = cases.iter().map(|c| boss.script(c.script, more)).collect();
+    let wait = |id: Value| {
+        let mut printed = String::new();
+        while !printed.contains("ready") || !printed.contains("pid") {
+            printed += &String::from_utf8_lossy(&boss.output(&id).1);
+        }
+        (id, printed)
+    };
+    ids.into_iter().map(wait).collect()
+}
+
+#[track_caller]
+fn check(case: &Case, ran: &Ran, printed: &str, status: &str, took: Duration) {
+    let what = case.what;
+    assert_eq!(ran.status(), status, "{what}: {}", ran.outcome);
+    let key = if case.end.is_string() {
+        "signal"
+    } else {
+        "exit_code"
+    };
+    assert_eq!(ran.outcome[key], case.end, "{what}: {}", ran.outcome);
+    // A second is for a machine that runs all of this at once.
+    let most = if case.is_stubborn {
+        AT_MOST
+    } else {
+        Duration::from_secs(1)
+    };
+    assert!(took < most + JITTER, "{what}: {took:?}");
+    let all = format!("{printed}{}", ran.text());
+    let pids = pids(&all);
+    assert!(!pids.is_empty(), "{what}: {all:?}");
+    for pid in pids {
+        assert!(has_gone(pid), "{what}: {pid} is there after the outcome");
+    }
+}
+
+#[test]
+fn a_cancel_ends_the_most_stubborn_in_time() {
+    let cases = cases();
+    let (_relay, mut boss, worker) = anything(32);
+    let started = start_all(&mut boss, &cases, &json!({}));
+    let mut order: Vec<usize> = (0..cases.len()).collect();
+    order.sort_by_key(|n| cases[*n].is_stubborn);
+    let since = Instant::now();
+    for (id, _) in &started {
+        boss.cancel(id);
+    }
+    for n in order {
+        let ran = boss.finish(&started[n].0);
+        check(&cases[n], &ran, &started[n].1, "cancelled", since.elapsed());
+    }
+    eventually("all are reaped", Duration::from_secs(2), || {
+        children(worker.id()).is_empty()
+    });
+}
+
+#[test]
+fn the_end_of_its_time_ends_the_most_stubborn_in_time() {
+    const TIME: u64 = 3000;
+    let cases = cases();
+    let (_relay, mut boss, worker) = anything(32);
+    let since = Instant::now();
+    let started = start_all(&mut boss, &cases, &json!({"timeout_ms": TIME}));
+    assert!(
+        since.elapsed() < Duration::from_millis(TIME),
+        "a machine that is too slow"
+    );
+    let mut order: Vec<usize> = (0..cases.len()).collect();
+    order.sort_by_key(|n| cases[*n].is_stubborn);
+    for n in order {
+        let ran = boss.finish(&started[n].0);
+        let took = since.elapsed().saturating_sub(Duration::from_millis(TIME));
+        check(&cases[n], &ran, &started[n].1, "timed_out", took);
+    }
+    assert!(
+        since.elapsed() >= Duration::from_millis(TIME + 5000),
+        "SIGKILL comes 5 s later"
+    );
+    eventually("all are reaped", Duration::from_secs(2), || {
+        children(worker.id()).is_empty()
+    });
+}
+
+#[test]
+fn a_policys_timeout_is_one_too() {
+    let policy = "[commands.slow]\nrun = [\"/bin/sh\", \"-c\", \"echo pid $$; exec sleep 1000\"]\n\
+                  timeout = \"300ms\"\n";
+    let (_relay, mut boss, _worker, _folder) = executing::by_policy(1, policy);
+    for more in [
+        json!({}),
+        json!({"timeout_ms": 60_000}),
+        json!({"window": 4096}),
+    ] {
+        let id = boss.send_with(&["slow"], &more);
+        let ran = boss.finish(&id);
+        assert_eq!(ran.status(), "timed_out", "{}", ran.outcome);
+        assert_eq!(ran.outcome["signal"], "SIGTERM");
+        let elapsed = ran.outcome["elapsed_ms"].as_u64().expect("it ran");
+        assert!((300..1300).contains(&elapsed), "{}", ran.outcome);
+        wait_until_gone(&pids(&ran.text()), JITTER);
+    }
+}
+
+/// What a command leaves behind that has ended by itself, and until when it may be waited
+/// for.
+#[test]
+fn nothing_survives_a_command_that_has_ended() {
+    let (_relay, mut boss, _worker) = anything(1);
+    let at_once = Duration::ZERO;
+    let drained = Duration::from_secs(2);
+    for (what, script, wait) in [
+        (
+            "holds the pipes",
+            "sleep 1000 & echo pid $!; exit 7",
+            drained,
+        ),
+        (
+            "holds the pipes in a session of its own",
+            "setsid sleep 1000 & echo pid $!; sleep 0.2; exit 7",
+            drained,
+        ),
+        (
+            "writes on and on",
+            "(trap '' TERM; while :; do echo x; sleep 0.05; done) & echo pid $!; exit 7",
+            drained,
+        ),
+        (
+            "is silent",
+            "sleep 1000 >/dev/null 2>&1 & echo pid $!; exit 7",
+            at_once,
+        ),
+        (
+            "is silent in a session of its own",
+            "setsid sleep 1000 >/dev/null 2>&1 & echo pid $!; sleep 0.2; exit 7",
+            at_once,
+        ),
+        (
+            "is a chain of sessions",
+            "setsid sh -c 'echo pid $$; setsid sh -c \"echo pid \\$\\$; exec sleep 1000 >&- 2>&-\" & \
+             exec sleep 1000 >&- 2>&-' & sleep 0.3; exit 7",
+            at_once,
+        ),
+        (
+            "is a crowd in sessions of their own",
+            "i=0; while [ $i -lt 100 ]; do setsid sleep 1000 >/dev/null 2>&1 & echo pid $!; \
+             i=$((i+1)); done; sleep 0.4; exit 7",
+            at_once,
+        ),
+        (
+            "ignores everything",
+            "(trap '' TERM HUP INT; setsid sleep 1000 >/dev/null 2>&1 & echo pid $!); sleep 0.2; exit 7",
+            at_once,
+        ),
+        (
+            "is stopped",
+            "setsid sh -c 'kill -STOP $$' >/dev/null 2>&1 & echo pid $!; sleep 0.2; exit 7",
+            at_once,
+        ),
+        (
+            "is a daemon that shed its environment",
+            "(env -i setsid sleep 1000 >/dev/null 2>&1 & echo pid $!); sleep 0.2; exit 7",
+            at_once,
+        ),
+    ] {
+        let since = Instant::now();
+        let ran = boss.sh(script);
+        let took = since.elapsed();
+        ran.exited(7);
+        assert!(took < wait + JITTER, "{what}: {took:?}");
+        let pids = pids(&ran.text());
+        assert!(!pids.is_empty(), "{what}: {:?}", ran.text());
+        for pid in pids {
+            assert!(has_gone(pid), "{what}: {pid} is there after the outcome");
+        }
+    }
+}
+
+#[test]
+fn who_shed_its_environment_beside_another_command_ends_when_nothing_runs() {
+    let (_relay, mut boss, _worker) = anything(2);
+    let other = boss.script("echo ready; exec sleep 1000", &json!({}));
+    boss.output(&other);
+    let script = "(env -i setsid sleep 1000 >/dev/null 2>&1 & echo pid $!); sleep 0.2; exit 7";
+    let daemon = pids(&boss.sh(script).text());
+    boss.cancel(&other);
+    assert_eq!(boss.finish(&other).status(), "cancelled");
+    wait_until_gone(&daemon, Duration::from_secs(2));
+}
+
+#[test]
+fn an_orphan_of_one_command_is_no_orphan_of_another() {
+    let (_relay, mut boss, _worker) = anything(2);
+    let script = "(setsid sh -c 'sleep 0.5; echo done' & echo pid $!); sleep 1";
+    let long = boss.script(script, &json!({}));
+    let orphan = pids(&String::from_utf8_lossy(&boss.output(&long).1));
+    for _ in 0..20 {
+        boss.sh("(setsid sleep 1000 >/dev/null 2>&1 &)").exited(0);
+    }
+    let ran = boss.finish(&long);
+    assert_eq!(ran.exited(0).text(), "done\n", "it was let be");
+    wait_until_gone(&orphan, JITTER);
+}
+
+#[test]
+fn what_comes_within_the_drain_is_taken_after_a_long_silence() {
+    let (_relay, mut boss, _worker) = anything(2);
+    // The program itself is silent for longer than its pipes are drained.
+    let ran = boss.sh("(sleep 3; echo late) & sleep 2.4; exit 7");
+    assert_eq!(ran.exited(7).text(), "late\n");
+    assert!(ran.outcome.get("truncated").is_none(), "{}", ran.outcome);
+}
+
+#[test]
+fn no_zombie_is_older_than_a_second() {
+    let (_relay, mut boss, worker) = anything(3);
+    // Orphans that end while their command runs, long after anything was started or has
+    // ended; a program that
+    // has ended and whose pipes are drained; and one that nobody reads.
+    let orphans = boss.script(
+        "sleep 3; (setsid sleep 0.1 >/dev/null 2>&1 &); (env -i setsid sleep 0.1 &); sleep 1.8",
+        &json!({}),
+    );
+    let drained = boss.script("sleep 1000 & exit 0", &json!({}));
+    let held = boss.script("head -c 20000 /dev/zero", &json!({"window": 1024}));
+    let mut first_seen: Vec<(u32, Instant)> = Vec::new();
+    let mut zombies = 0;
+    let deadline = Instant::now() + Duration::from_millis(4600);
+    while Instant::now() < deadline {
+        let now = Instant::now();
+        let dead: Vec<u32> = children(worker.id())
+            .into_iter()
+            .filter(|(_, letter)| *letter == 'Z')
+            .map(|(pid, _)| pid)
+            .collect();
+        first_seen.retain(|(pid, _)| dead.contains(pid));
+        for pid in dead {
+            match first_seen.iter().find(|(seen, _)| *seen == pid) {
+                Some((_, since)) => {
+                    let age = now - *since;
+                    assert!(age < Duration::from_secs(1), "{pid} is dead since {age:?}");
+                }
+                None => {
+                    zombies += 1;
+                    first_seen.push((pid, now));
+                }
+            }
+        }
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    assert!(zombies >= 2, "some were seen: {zombies}");
+    boss.finish(&orphans).exited(0);
+    boss.finish(&drained).exited(0);
+    boss.finish(&held).exited(0);
+}
+
+/// Two commands, one of which ignores SIGTERM and has a child; their processes.
+fn start_two(boss: &mut Boss) -> Vec<u32> {
+    let polite = boss.script("echo pid $$; exec sleep 1000", &json!({}));
+    let stubborn = boss.script(
+        "trap '' TERM; sleep 1000 & echo pid $$ pid $!; setsid sleep 1000 & echo pid $!; wait",
+        &json!({}),
+    );
+    let mut printed = String::from_utf8_lossy(&boss.output(&polite).1).into_owned();
+    while pids(&printed).len() < 4 {
+        printed += &String::from_utf8_lossy(&boss.output(&stubborn).1);
+    }
+    pids(&printed)
+}
+
+#[test]
+fn a_client_that_is_told_to_go_ends_its_commands() {
+    let (_relay, mut boss, mut worker) = anything(2);
+    let pids = start_two(&mut boss);
+    worker.0.signal(Signal::TERM);
+    let status = worker.0.wait(AT_MOST + JITTER).expect("it goes in time");
+    assert_eq!(status.code(), Some(0));
+    assert!(
+        pids.iter().all(|pid| has_gone(*pid)),
+        "{pids:?} went before it"
+    );
+}
+
+#[test]
+fn a_client_that_loses_its_server_ends_its_commands() {
+    let (relay, mut boss, mut worker) = anything(2);
+    let pids = start_two(&mut boss);
+    relay.abort();
+    let status = worker.0.wait(AT_MOST + JITTER).expect("it goes in time");
+    assert_eq!(status.code(), Some(255));
+    assert!(
+        pids.iter().all(|pid| has_gone(*pid)),
+        "{pids:?} went before it"
+    );
+}
+
+#[test]
+fn a_client_that_is_killed_takes_its_direct_children_along() {
+    let (_relay, mut boss, mut worker) = anything(2);
+    let polite = boss.script("trap '' TERM; echo pid $$; exec sleep 1000", &json!({}));
+    let quick = boss.sh("exit 0");
+    quick.exited(0);
+    let pids = pids(&String::from_utf8_lossy(&boss.output(&polite).1));
+    worker.0.signal(Signal::KILL);
+    wait_until_gone(&pids, PATIENCE);
+    assert_eq!(boss.finish(&polite).status(), "lost");
+    assert!(worker.0.wait(PATIENCE).is_some());
+}
+
+#[test]
+fn a_sender_that_goes_takes_its_commands_along() {
+    let (relay, boss, worker) = anything(2);
+    drop(boss);
+    let mut other = relay.boss();
+    // This one ranks below the executor, so nothing of it is executed there.
+    assert_eq!(
+        other
+            .raw
+            .error("send", &json!({"command": ["x"], "to": "1"}))["code"],
+        7
+    );
+    drop(worker);
+    let worker = executing::Worker::start(&relay, &["--allow-any", "--allow-root"]);
+    let id = other.script("echo pid $$; exec sleep 1000", &json!({}));
+    let pids = pids(&String::from_utf8_lossy(&other.output(&id).1));
+    drop(other);
+    wait_until_gone(&pids, PATIENCE);
+    eventually("it is reaped", PATIENCE, || {
+        children(worker.id()).is_empty()
+    });
+}
+
+#[test]
+fn what_has_not_started_never_starts() {
+    let (_relay, mut boss, _worker) = anything(1);
+    let folder = executing::Folder::new();
+    let canary = folder.word("canary");
+    let running = boss.script("echo ready; exec sleep 1000", &json!({}));
+    let waiting = boss.run_later(&format!("touch {canary}"));
+    boss.output(&running);
+    boss.cancel(&waiting);
+    boss.cancel(&running);
+    assert_eq!(boss.finish(&waiting).status(), "cancelled");
+    assert_eq!(boss.finish(&running).status(), "cancelled");
+    boss.sh("exit 0").exited(0);
+    assert!(!std::path::Path::new(&canary).exists());
+}
+
+#[test]
+fn the_second_interrupt_of_run_leaves_at_once() {
+    let relay = executing::Relay::start();
+    let sender = start_client(
+        &relay,
+        &[
+            "run",
+            "--wait-for",
+            "1",
+            "--",
+            "/bin/sh",
+            "-c",
+            "trap '' TERM; echo pid $$; exec sleep 1000",
+        ],
+    );
+    eventually("it has joined", PATIENCE, || relay.clients() == 1);
+    let _worker = executing::Worker::start(&relay, &["--allow-any", "--allow-root"]);
+    let printed = sender.stdout.wait_for("\n", PATIENCE);
+    let mut sender = sender;
+    sender.signal(Signal::INT);
+    sender.stderr.wait_for("cancelling", PATIENCE);
+    let since = Instant::now();
+    sender.signal(Signal::INT);
+    let status = sender.wait(PATIENCE).expect("it leaves");
+    assert_eq!(status.code(), Some(130));
+    assert!(since.elapsed() < JITTER, "{:?}", since.elapsed());
+    wait_until_gone(&pids(&printed), AT_MOST + JITTER);
+}
+
+#[test]
+fn the_first_interrupt_of_run_cancels() {
+    let relay = executing::Relay::start();
+    let script = "trap 'echo got it; exit 5' TERM; sleep 1000 & echo pid $$ pid $!; wait";
+    let sender = start_client(
+        &relay,
+        &["run", "--wait-for", "1", "--", "/bin/sh", "-c", script],
+    );
+    eventually("it has joined", PATIENCE, || relay.clients() == 1);
+    let _worker = executing::Worker::start(&relay, &["--allow-any", "--allow-root"]);
+    let printed = sender.stdout.wait_for("\n", PATIENCE);
+    sender.signal(Signal::INT);
+    let ended = sender.finish(PATIENCE);
+    assert_eq!(ended.code, Some(130), "{}", ended.stderr);
+    assert!(String::from_utf8_lossy(&ended.stdout).contains("got it"));
+    assert!(
+        ended.stderr.contains("cancelled, exit code 5"),
+        "{}",
+        ended.stderr
+    );
+    assert!(
+        pids(&printed).iter().all(|pid| has_gone(*pid)),
+        "the whole group"
+    );
+}
