@@ -2,7 +2,6 @@
 //! without a window, what the sender has not yet consumed with one.
 
 use common::protocol::{Text, base64_len};
-use std::borrow::Cow;
 
 /// The output that one target may still send for one command.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -67,7 +66,7 @@ impl Budget {
             _ => {
                 let end = text.as_str().floor_char_boundary(allowed);
                 self.left += (allowed - end) as u64;
-                cut(text, end)
+                text.truncated(end)
             }
         }
     }
@@ -81,7 +80,7 @@ impl Budget {
         }
         // Four characters stand for three bytes; a part of three cannot be taken out.
         self.left += (allowed % 3) as u64;
-        Some(cut(text, allowed / 3 * 4))
+        Some(text.truncated(allowed / 3 * 4))
     }
 
     fn take(&mut self, bytes: u64) -> usize {
@@ -90,16 +89,6 @@ impl Budget {
         self.cut |= allowed < bytes;
         allowed as usize
     }
-}
-
-fn cut(text: Text<'_>, end: usize) -> Text<'_> {
-    Text(match text.0 {
-        Cow::Borrowed(text) => Cow::Borrowed(&text[..end]),
-        Cow::Owned(mut text) => {
-            text.truncate(end);
-            Cow::Owned(text)
-        }
-    })
 }
 
 #[cfg(test)]

@@ -134,7 +134,7 @@ impl Hub {
                 started: is_lost.then_some(ended.since.is_some()),
                 message: None,
             };
-            ended.assignment.conclude(ended.status, ending, flushes);
+            ended.assignment.conclude(ended.status, &ending, flushes);
         }
     }
 }

@@ -23,6 +23,7 @@ mod drain;
 mod flushes;
 mod hub;
 mod keeper;
+mod lines;
 mod member;
 mod refusals;
 mod roster;

@@ -5,7 +5,7 @@
 //! another client; it waits for its own one only: for input, and, before that, until that
 //! client has taken enough of what waits for it.
 
-use crate::answer;
+use crate::answer::{self, Body};
 use crate::connection::{Connection, bye_line};
 use crate::dispatcher;
 use crate::flushes::Flushes;
@@ -17,12 +17,12 @@ use crate::workload::Workload;
 use common::limits::{MAX_LINE_BEFORE_JOIN, MAX_MEMBERS_PAGE, MAX_SLOTS, PROTOCOL};
 use common::line::LineReader;
 use common::message::{
-    AnswerBody, Code, Id, Malformed, Message, RpcError, clip, error_line, notification_line,
+    AnswerBody, Code, Id, Malformed, Message, Plain, RpcError, clip, error_line, notification_line,
     params, result_line,
 };
 use common::outbox::Line;
 use common::protocol::{
-    ByeReason, Cancel, Empty, ExecutionConsumed, ExecutionOutput, Join, Joined, MembersQuery,
+    ByeReason, Cancel, Empty, ExecutionConsumed, ExecutionOutput, Join, Joined, MembersQuery, Send,
     SendConsumed, SendOutput, Text, base64_len, method,
 };
 use common::selector::check_name;
@@ -78,6 +78,8 @@ struct Session<'a> {
     refusals: Refusals,
     errors: u32,
     strays: u32,
+    /// When the batch of input came that is being handled.
+    now: u64,
     /// Whether the batch of input was a sign of life.
     lives: bool,
     /// Whether a line ended in it.
@@ -98,6 +100,7 @@ impl<'a> Session<'a> {
             refusals: Refusals::default(),
             errors: 0,
             strays: 0,
+            now: hub.clock.now(),
             lives: false,
             line_ended: false,
             leaves: false,
@@ -118,8 +121,9 @@ impl<'a> Session<'a> {
             if !self.connection.outbox.is_open() {
                 return;
             }
+            self.now = self.hub.clock.now();
             let flow = self.take_lines(&mut reader);
-            let now = self.hub.clock.now();
+            let now = self.now;
             let partial = reader.has_partial_line();
             let line_ended = std::mem::take(&mut self.line_ended);
             self.connection.set_partial_line(partial, line_ended, now);
@@ -156,6 +160,9 @@ impl<'a> Session<'a> {
             self.lives = true;
             return Flow::Continue(());
         }
+        if self.plain_line(line) {
+            return Flow::Continue(());
+        }
         match Message::parse(line) {
             Ok(Message::Answer { id, body }) => {
                 self.answer(id.as_ref(), &body);
@@ -185,6 +192,37 @@ impl<'a> Session<'a> {
             }
         }
         Flow::Continue(())
+    }
+
+    /// Handles a line of the two kinds and in the form that most have, where that can be done
+    /// in one pass over it; everything else, and everything that is wrong, takes the long way.
+    fn plain_line(&mut self, line: &[u8]) -> bool {
+        let Some(member) = &self.member else {
+            return false;
+        };
+        match Plain::split(line) {
+            Some(Plain::Send { id, params }) => {
+                let (Ok(request), id) = (serde_json::from_str(params), Id::from(id)) else {
+                    return false;
+                };
+                if member.sends.is_open(&id) {
+                    return false;
+                }
+                let member = Arc::clone(member);
+                self.lives = true;
+                self.send(&member, id, &request);
+                true
+            }
+            Some(Plain::Result { id, result }) => {
+                let Ok(executed) = serde_json::from_str(result) else {
+                    return false;
+                };
+                let member = Arc::clone(member);
+                self.answer_of(&member, id, Body::Executed(executed));
+                true
+            }
+            None => false,
+        }
     }
 
     fn tell(&mut self, line: Vec<u8>) {
@@ -285,21 +323,10 @@ impl<'a> Session<'a> {
 
     fn request(&mut self, member: &Arc<Member>, id: Id, method: &str, raw: Option<&RawValue>) {
         let answer = match method {
-            method::SEND => {
-                // Answered by itself, unless it is not taken.
-                let sent = params(raw).and_then(|request| {
-                    let id = id.clone();
-                    let (refusals, flushes) = (&mut self.refusals, &mut self.flushes);
-                    dispatcher::send(self.hub, member, id, &request, refusals, flushes)
-                });
-                match sent {
-                    Ok(()) => return,
-                    Err(error) => {
-                        log::info!("{member}: its send was not taken: {error}");
-                        Err(error)
-                    }
-                }
-            }
+            method::SEND => match params(raw) {
+                Ok(request) => return self.send(member, id, &request),
+                Err(error) => Err(error),
+            },
             method::PING => Ok(result_line(id.clone(), Empty {})),
             method::MEMBERS => params(raw).map(|query| self.members(id.clone(), &query)),
             method::JOIN => Err(RpcError::new(
@@ -315,6 +342,24 @@ impl<'a> Session<'a> {
             )),
         };
         self.tell(answer.unwrap_or_else(|error| error_line(Some(id), &error)));
+    }
+
+    /// Takes a `send`, whose answer then comes by itself, or answers why not.
+    fn send(&mut self, member: &Arc<Member>, id: Id, request: &Send<'_>) {
+        let (refusals, flushes) = (&mut self.refusals, &mut self.flushes);
+        let sent = dispatcher::send(
+            self.hub,
+            member,
+            id.clone(),
+            request,
+            self.now,
+            refusals,
+            flushes,
+        );
+        if let Err(error) = sent {
+            log::info!("{member}: its send was not taken: {error}");
+            self.tell(error_line(Some(id), &error));
+        }
     }
 
     fn members(&self, id: Id, query: &MembersQuery) -> Vec<u8> {
@@ -379,13 +424,18 @@ impl<'a> Session<'a> {
         let (Some(member), Some(id)) = (self.member.clone(), number) else {
             return self.stray(id);
         };
+        self.answer_of(&member, id, body.into());
+    }
+
+    /// The answer to a request of the server's, if there was one with that id.
+    fn answer_of(&mut self, member: &Arc<Member>, id: u64, body: Body<'_>) {
         if self.connection.is_ping(id) {
             self.lives = true;
             return;
         }
-        let now = self.hub.clock.now();
+        let now = self.now;
         let (running, watch) = member.workload.answered(id, self.connection, now);
-        self.hub.watch(&member, watch);
+        self.hub.watch(member, watch);
         self.flushes.add(&self.connection.outbox);
         let Some(mut running) = running else {
             return self.stray(Some(&id.into()));
@@ -400,7 +450,7 @@ impl<'a> Session<'a> {
         ending.elapsed_ms = status
             .has_started()
             .then(|| now.saturating_sub(running.since));
-        assignment.conclude(status, ending, &mut self.flushes);
+        assignment.conclude(status, &ending, &mut self.flushes);
     }
 
     fn stray(&mut self, id: Option<&Id>) {
@@ -586,7 +636,7 @@ impl Wanted {
                 ));
             }
         }
-        let name = join.name.map(|name| name.0.into_owned());
+        let name = join.name.map(Text::into_string);
         Ok(Wanted { name, slots })
     }
 }

@@ -18,6 +18,7 @@ use common::message::notification_line;
 use common::outbox::Line;
 use common::protocol::{CancelExecution, ExecutionConsumed, Status, method};
 use common::sync::{Mutex, lock};
+use foldhash::fast::RandomState;
 use std::collections::{HashMap, VecDeque};
 use std::sync::atomic::{AtomicU32, Ordering};
 
@@ -40,11 +41,11 @@ pub(crate) struct Workload {
 struct Table {
     state: State,
     /// By the id of the `execute`.
-    running: HashMap<u64, Running>,
+    running: HashMap<u64, Running, RandomState>,
     waiting: VecDeque<Waiting>,
     waiting_bytes: usize,
     /// What of it is whose.
-    shares: HashMap<u64, Share>,
+    shares: HashMap<u64, Share, RandomState>,
     /// The earliest time at which the clock was asked to look for overdue answers.
     watched: Option<u64>,
     /// The same, where it is still to be asked.
@@ -460,10 +461,10 @@ mod tests {
                 id,
                 send: Id::from(id),
                 sender: Arc::clone(&self.senders[sender]),
-                targets: vec![crate::command::Target {
+                targets: crate::command::Targets::One(crate::command::Target {
                     member: Arc::clone(&self.target),
                     rank: 1,
-                }],
+                }),
                 timeout,
                 window: None,
                 tally: None,
