@@ -573,8 +573,14 @@ pub fn params<'a, T: serde::Deserialize<'a>>(raw: Option<&'a RawValue>) -> Resul
             Err(e) if e.path().iter().len() > 0 => format!("params.{}: {}", e.path(), e.inner()),
             _ => format!("params: {plain}"),
         };
-        RpcError::new(Code::InvalidParams, without_position(message))
+        RpcError::new(Code::InvalidParams, short(&without_position(message)))
     })
+}
+
+/// A message that repeats what a peer sent, short enough to be sent back and logged.
+fn short(message: &str) -> &str {
+    const MOST: usize = 240;
+    &message[..message.floor_char_boundary(MOST)]
 }
 
 /// A position counted from the start of `params` tells the peer nothing.
@@ -896,6 +902,8 @@ mod tests {
             params::<Sample>(Some(raw)).map(|_| ())
         };
         assert!(read("{}").is_ok() && read("null").is_ok());
+        let long = format!(r#"{{"slots":"{}"}}"#, "\u{7f}".repeat(1 << 20));
+        assert!(read(&long).expect_err("a string").message.len() < 300);
         for (text, expected) in [
             (r#"{"slots":"x"}"#, "params.slots: invalid type: string"),
             (r#"{"slots":1,"slots":2}"#, "duplicate field `slots`"),

@@ -75,6 +75,11 @@ fn executed<'a>(
         }
         () => Status::Done,
     };
+    if let Some(signal) = &executed.signal
+        && !is_signal_name(signal.as_str())
+    {
+        return Err("its signal is no name such as SIGKILL".into());
+    }
     // These are the status now.
     (executed.timed_out, executed.cancelled) = (false, false);
     for text in [&mut executed.stdout, &mut executed.stderr] {
@@ -98,6 +103,13 @@ fn executed<'a>(
             ..Ending::default()
         },
     ))
+}
+
+/// Whether a text may be a signal's name: `SIGTERM`, `SIGRTMIN+3`.
+fn is_signal_name(text: &str) -> bool {
+    const LONGEST: usize = 32;
+    let is_right = |byte: u8| byte.is_ascii_alphanumeric() || b"+-_".contains(&byte);
+    (1..=LONGEST).contains(&text.len()) && text.bytes().all(is_right)
 }
 
 fn error(raw: &RawValue) -> Result<(Status, Ending<'static>), String> {
@@ -181,6 +193,8 @@ mod tests {
             "1",
             "[0]",
             "null",
+            r#"{"signal":""}"#,
+            r#"{"signal":"SIG KILL"}"#,
             r#"{"exit_code":"0"}"#,
             r#"{"exit_code":0.5}"#,
             r#"{"exit_code":0,"exit_code":0}"#,

@@ -160,10 +160,12 @@ impl Command {
     }
 
     /// Answers the sender's request. Its id is free before the answer is out, so that it may
-    /// be used again at once.
+    /// be used again at once, and not before the answer is queued, so that whoever sees that
+    /// nothing is open can close the connection after it.
     fn answer(&self, line: Vec<u8>, flushes: &mut Flushes) {
-        self.sender.sends.close(&self.send);
-        self.tell(line, flushes);
+        let outbox = &self.sender.connection.outbox;
+        self.sender.sends.close(&self.send, || outbox.push(line));
+        flushes.add(outbox);
     }
 }
 
@@ -196,8 +198,12 @@ impl OpenSends {
         has_room
     }
 
-    fn close(&self, send: &Id) {
-        let closed = lock(&self.by_id).remove(send);
+    /// Closes a send in the act of queueing its answer.
+    fn close(&self, send: &Id, queue_answer: impl FnOnce() -> bool) {
+        let mut by_id = lock(&self.by_id);
+        let closed = by_id.remove(send);
+        queue_answer();
+        drop(by_id);
         // It may be the last handle to other members: let go of it without the lock.
         drop(closed);
     }

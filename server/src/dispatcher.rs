@@ -70,8 +70,15 @@ pub(crate) fn send(
     }
     for target in &outranked {
         command.conclude(target, Status::Outranked, &Ending::default(), flushes);
-        refusals.tell(target, sender, sender_rank, request.command, now, flushes);
     }
+    refusals.tell(
+        &outranked,
+        sender,
+        sender_rank,
+        request.command,
+        now,
+        flushes,
+    );
     if has_room {
         let line = lines::execute(&command, sender_rank, request.command);
         distribute(hub, &command, line, now, flushes);

@@ -97,7 +97,7 @@ impl Hub {
     pub(crate) fn watch(&self, member: &Arc<Member>, at: Option<u64>) {
         if let Some(at) = at {
             self.clock
-                .schedule(at, Due::Overdue(Arc::downgrade(member)));
+                .schedule(at, Due::Overdue(Arc::downgrade(member), at));
         }
     }
 

@@ -99,7 +99,6 @@ impl Roster {
         member.told_rank.store(standing.rank, Ordering::Relaxed);
         welcome(&member, standing);
         ranking.next_id += 1;
-        ranking.names.insert(name, id);
         let place = Place {
             id,
             member: Arc::clone(&member),
@@ -108,6 +107,7 @@ impl Roster {
             ranking.executors.push(place.clone());
         }
         ranking.ranked.push(place);
+        ranking.names.insert(name, id);
         if ranking.transcript.is_on() {
             let client = member.connection.peer();
             ranking
