@@ -161,7 +161,14 @@ impl<'a> Session<'a> {
 
     /// Shows what happened to this client; returns why the connection is over, if it is.
     fn take_events(&mut self) -> Option<Disconnect> {
-        for event in self.client.events().try_iter() {
+        let events = self.client.events();
+        loop {
+            // Once the connection is over its last event is about to come, and only after
+            // that everything that was lost with it has been told.
+            let event = match self.client.disconnect() {
+                Some(_) => events.recv().ok()?,
+                None => events.try_recv().ok()?,
+            };
             match event {
                 ClientEvent::Disconnected(reason) => return Some(reason),
                 ClientEvent::Rank { rank, .. } => {
@@ -182,7 +189,6 @@ impl<'a> Session<'a> {
                 _ => {}
             }
         }
-        None
     }
 
     /// Shows what has come of the commands that are open, as long as there is room for it;
