@@ -409,7 +409,7 @@ fn a_full_server_is_said_or_waited_for() {
         Ended::of(&mut server.client(words))
             .expect_code(255)
             .expect_stdout("")
-            .expect_one_line(&["already has all", "--wait waits for a place"]);
+            .expect_one_line(&["as many clients as it accepts", "--wait waits for a place"]);
     }
     let waiting = Process::start(&mut server.client(&["members", "--wait"]));
     waiting.stderr.wait_for("is full; waiting for a place\n");

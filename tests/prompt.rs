@@ -383,13 +383,11 @@ fn lose_a_command(check: fn(&mut Terminal)) {
 }
 
 #[test]
-#[ignore = "a loss that is told before the end of the connection is not counted"]
 fn the_exit_code_says_that_a_command_was_lost() {
     lose_a_command(|boss| boss.expect_code(3));
 }
 
 #[test]
-#[ignore = "what arrives last has the prompt drawn again behind the last line"]
 fn no_prompt_is_drawn_behind_the_last_line() {
     lose_a_command(Terminal::expect_start_of_line);
 }

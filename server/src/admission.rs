@@ -18,7 +18,7 @@ pub(crate) fn not_admitted(refusal: &NotAdmitted, name: Option<&str>) -> RpcErro
         ),
         NotAdmitted::Full(max) => RpcError::new(
             Code::Full,
-            format!("the server already has all the {max} clients it accepts; try again later"),
+            format!("the server has as many clients as it accepts ({max}); try again later"),
         ),
         NotAdmitted::NameTaken => RpcError::new(
             Code::NameTaken,

@@ -135,10 +135,7 @@ fn describe(targets: &[Target], outranked: usize) -> String {
     match (targets, outranked) {
         ([only], 0) => format!("{} (rank {})", only.member, only.rank),
         (_, 0) => format!("{} clients", targets.len()),
-        _ => format!(
-            "{} clients, {outranked} of which outrank it",
-            targets.len() + outranked
-        ),
+        _ => format!("{} below and {outranked} above it", targets.len()),
     }
 }
 

@@ -97,7 +97,7 @@ impl Drain {
             return;
         }
         let members: Vec<Arc<Member>> = hub.roster.drain().into_iter().map(|p| p.member).collect();
-        log::info!("shutting down: {} clients are told", members.len());
+        log::info!("shutting down; clients to be told: {}", members.len());
         let mut flushes = Flushes::default();
         for member in &members {
             hub.conclude_all(member.workload.drain(), &mut flushes);

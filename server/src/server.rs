@@ -35,7 +35,7 @@ pub enum ServerError {
         address: String,
     },
     /// It cannot listen there for another reason.
-    #[error("cannot listen at {address}: {source}")]
+    #[error("cannot listen at {address}")]
     Listen {
         /// Where.
         address: String,
