@@ -320,6 +320,24 @@ mod tests {
     }
 
     #[test]
+    fn a_waker_comes_before_whoever_still_wants_in() {
+        let (listener, waker) = Listener::bind("127.0.0.1:0").expect("loopback");
+        let address = listener.address().to_string();
+        let _dialled = Stream::connect(&address, Duration::from_secs(5)).expect("loopback");
+        waker.wake();
+        waker.wake();
+        assert!(listener.accept().expect("woken").is_none());
+    }
+
+    #[test]
+    fn a_closed_stream_gives_its_descriptor_back_whoever_holds_it() {
+        let (near, far) = pair();
+        near.close();
+        assert_eq!((&far).read(&mut [0; 8]).ok(), Some(0));
+        assert!(near.local_addr().is_err() && near.write_now(b"x").is_err());
+    }
+
+    #[test]
     fn a_waker_ends_the_wait_for_connections() {
         let (listener, waker) = Listener::bind("127.0.0.1:0").expect("loopback");
         std::thread::scope(|scope| {
