@@ -41,7 +41,7 @@ pub struct Outcome {
 
 impl Outcome {
     pub(crate) fn from_wire(wire: protocol::Outcome<'_>) -> Outcome {
-        let own = |text: Text<'_>| text.0.into_owned();
+        let own = Text::into_string;
         let stdout = decode(wire.stdout, wire.stdout_base64);
         let stderr = decode(wire.stderr, wire.stderr_base64);
         Outcome {
@@ -69,7 +69,7 @@ impl Outcome {
 /// The bytes of a text or of base64; `None` where it is not base64.
 fn decode(text: Option<Text<'_>>, base64: Option<Text<'_>>) -> Option<Vec<u8>> {
     match (text, base64) {
-        (Some(text), _) => Some(text.0.into_owned().into_bytes()),
+        (Some(text), _) => Some(text.into_string().into_bytes()),
         (None, Some(base64)) => STANDARD.decode(base64.as_str()).ok(),
         (None, None) => Some(Vec::new()),
     }

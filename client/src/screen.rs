@@ -179,6 +179,13 @@ pub(crate) struct Hook(pub(crate) Screen);
 
 impl Highlighter for Hook {
     fn highlight_prompt<'b, 's: 'b, 'p: 'b>(&'s self, prompt: &'p str, _: bool) -> Cow<'b, str> {
+        if lock(&self.0.state).owner == Owner::Closed {
+            // The editor was asked to draw just before it lost the terminal. It must not draw
+            // any more, and its thread has nothing else to do: it ends with the process.
+            loop {
+                std::thread::park();
+            }
+        }
         match self.0.take_waiting() {
             text if text.is_empty() => Cow::Borrowed(prompt),
             text => Cow::Owned(text + prompt),

@@ -69,12 +69,17 @@ pub fn address(text: &str) -> Result<String, String> {
     }
 }
 
-/// What an argument parser prints about a wrong argument, on one line: its message
-/// without the usage and tips that follow.
+/// What an argument parser prints about a wrong argument, on one line: its message without the
+/// usage and tips that follow, and with nothing in it that could steer a terminal.
 pub fn one_line_error(rendered: &str) -> String {
-    let message = rendered.split("\n\n").next().unwrap_or(rendered);
+    const AFTERWARDS: [&str; 3] = ["\n\nUsage:", "\n\n  tip:", "\n\nFor more information"];
+    let ends = AFTERWARDS.iter().filter_map(|after| rendered.find(after));
+    let message = &rendered[..ends.min().unwrap_or(rendered.len())];
     let words: Vec<&str> = message.split_whitespace().collect();
-    format!("{} (--help tells more)", words.join(" "))
+    format!(
+        "{} (--help tells more)",
+        crate::escape::one_line(&words.join(" "))
+    )
 }
 
 #[cfg(test)]
@@ -128,6 +133,11 @@ mod tests {
         assert_eq!(
             one_line_error(rendered),
             "error: required: <WORDS>... (--help tells more)"
+        );
+        let steering = "error: 'a\n\nb\x1b[2J' is wrong\n\n  tip: x\n\nUsage: x";
+        assert_eq!(
+            one_line_error(steering),
+            "error: 'a b\\x1b[2J' is wrong (--help tells more)"
         );
     }
 }

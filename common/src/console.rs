@@ -5,15 +5,24 @@
 //! count is told as soon as a line goes through again.
 
 use crate::thread;
-use crossbeam_channel::{Receiver, Sender, TrySendError, bounded};
+use crossbeam_channel::{Receiver, Sender, bounded};
 use std::io::{self, Write};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 /// Lines that may wait for a console: some seconds of a busy server's log, and less than
 /// a megabyte of memory.
 const QUEUE: usize = 4096;
+
+/// Bytes that may wait for a console, however few lines they are.
+const QUEUE_BYTES: usize = 4 << 20;
+
+/// The longest message of one log record, in bytes; what is longer is cut.
+const LONGEST_MESSAGE: usize = 8 << 10;
+
+/// Bytes that one write takes along.
+const BATCH: usize = 64 << 10;
 
 /// How long [`Console::close`] waits for what is queued.
 const CLOSE_PATIENCE: Duration = Duration::from_millis(500);
@@ -28,7 +37,15 @@ enum Entry {
 #[derive(Clone, Debug)]
 pub struct Console {
     queue: Sender<Entry>,
-    dropped: Arc<AtomicU64>,
+    counts: Arc<Counts>,
+}
+
+#[derive(Debug, Default)]
+struct Counts {
+    /// Bytes that wait.
+    waiting: AtomicUsize,
+    /// Lines that found no place.
+    dropped: AtomicU64,
 }
 
 impl Console {
@@ -39,16 +56,19 @@ impl Console {
     /// Where the system has no thread left.
     pub fn start(name: &str, out: impl Write + Send + 'static) -> io::Result<Console> {
         let (queue, lines) = bounded(QUEUE);
-        let dropped = Arc::new(AtomicU64::new(0));
-        let counter = Arc::clone(&dropped);
-        thread::spawn(name, move || write_lines(&lines, &counter, out))?;
-        Ok(Console { queue, dropped })
+        let counts = Arc::new(Counts::default());
+        let counted = Arc::clone(&counts);
+        thread::spawn(name, move || write_lines(&lines, &counted, out))?;
+        Ok(Console { queue, counts })
     }
 
     /// Queues text that ends with a newline, or drops it where the queue is full.
     pub fn print(&self, text: Vec<u8>) {
-        if let Err(TrySendError::Full(_)) = self.queue.try_send(Entry::Line(text)) {
-            self.dropped.fetch_add(1, Ordering::Relaxed);
+        let bytes = text.len();
+        let waiting = self.counts.waiting.fetch_add(bytes, Ordering::Relaxed) + bytes;
+        if waiting > QUEUE_BYTES || self.queue.try_send(Entry::Line(text)).is_err() {
+            self.counts.waiting.fetch_sub(bytes, Ordering::Relaxed);
+            self.counts.dropped.fetch_add(1, Ordering::Relaxed);
         }
     }
 
@@ -65,7 +85,7 @@ impl Console {
     }
 }
 
-fn write_lines(lines: &Receiver<Entry>, dropped: &AtomicU64, mut out: impl Write) {
+fn write_lines(lines: &Receiver<Entry>, counts: &Counts, mut out: impl Write) {
     let mut batch = Vec::new();
     let mut unwritten = 0;
     while let Ok(first) = lines.recv() {
@@ -74,8 +94,12 @@ fn write_lines(lines: &Receiver<Entry>, dropped: &AtomicU64, mut out: impl Write
         for entry in std::iter::once(first).chain(lines.try_iter()) {
             match entry {
                 Entry::Line(line) => {
+                    counts.waiting.fetch_sub(line.len(), Ordering::Relaxed);
                     batch.extend_from_slice(&line);
                     count += 1;
+                    if batch.len() >= BATCH {
+                        break;
+                    }
                 }
                 Entry::Flush(done) => {
                     flushed = Some(done);
@@ -83,7 +107,7 @@ fn write_lines(lines: &Receiver<Entry>, dropped: &AtomicU64, mut out: impl Write
                 }
             }
         }
-        unwritten += dropped.swap(0, Ordering::Relaxed);
+        unwritten += counts.dropped.swap(0, Ordering::Relaxed);
         if unwritten > 0 {
             let note = format!("({unwritten} lines were dropped here)\n");
             batch.extend_from_slice(note.as_bytes());
@@ -121,7 +145,8 @@ pub fn start_logging(console: Console, default: &str) {
     let environment = env_logger::Env::default().default_filter_or(default);
     let result = env_logger::Builder::from_env(environment)
         .format(|out, record| {
-            let message = record.args().to_string();
+            let mut message = record.args().to_string();
+            message.truncate(message.floor_char_boundary(LONGEST_MESSAGE));
             writeln!(
                 out,
                 "{} {:5} {}",
@@ -185,6 +210,7 @@ mod tests {
         drop(free);
         console.close();
         let text: String = lines.try_iter().collect();
+        assert_eq!(console.counts.waiting.load(Ordering::Relaxed), 0);
         assert!(text.starts_with("first\nline\n"));
         assert_eq!(text.matches("line\n").count(), QUEUE);
         assert!(

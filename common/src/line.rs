@@ -69,7 +69,7 @@ impl LineReader {
     /// use any more: where the next line starts is not known.
     pub fn next_line(&mut self) -> Result<Option<&[u8]>, TooLong> {
         let too_long = TooLong { limit: self.limit };
-        let Some(at) = find_newline(&self.buffer[self.scanned..self.end]) else {
+        let Some(at) = memchr::memchr(b'\n', &self.buffer[self.scanned..self.end]) else {
             self.scanned = self.end;
             if self.end - self.start >= self.limit {
                 return Err(too_long);
@@ -128,10 +128,6 @@ impl LineReader {
         };
         self.buffer.resize(larger, 0);
     }
-}
-
-fn find_newline(bytes: &[u8]) -> Option<usize> {
-    bytes.iter().position(|byte| *byte == b'\n')
 }
 
 #[cfg(test)]

@@ -115,6 +115,60 @@ pub enum Message<'a> {
     },
 }
 
+/// A line in the form in which most are written, told apart without being parsed: its members
+/// in the usual order, without white space, its id a number. What it holds is not checked; if
+/// it turns out to be no JSON, [`Message::parse`] says what is wrong with the line.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Plain<'a> {
+    /// `{"jsonrpc":"2.0","id":1,"method":"send","params":{...}}`
+    Send {
+        /// The id.
+        id: u64,
+        /// What should be an object.
+        params: &'a str,
+    },
+    /// `{"jsonrpc":"2.0","id":1,"result":{...}}`
+    Result {
+        /// The id.
+        id: u64,
+        /// What should be an object.
+        result: &'a str,
+    },
+}
+
+impl<'a> Plain<'a> {
+    /// Looks whether a line has this form.
+    pub fn split(line: &'a [u8]) -> Option<Plain<'a>> {
+        let rest = line.strip_prefix(b"{\"jsonrpc\":\"2.0\",\"id\":")?;
+        // As many digits as always fit, and no leading zero, which JSON does not have.
+        let digits = rest
+            .iter()
+            .take(19)
+            .take_while(|byte| byte.is_ascii_digit())
+            .count();
+        let (number, rest) = rest.split_at(digits);
+        if number.is_empty() || (number[0] == b'0' && digits > 1) {
+            return None;
+        }
+        let id = number
+            .iter()
+            .fold(0, |id, digit| id * 10 + u64::from(digit - b'0'));
+        let object = |rest: &'a [u8]| {
+            let object = rest.strip_suffix(b"}")?;
+            let is_object = object.first() == Some(&b'{');
+            is_object
+                .then(|| std::str::from_utf8(object).ok())
+                .flatten()
+        };
+        if let Some(rest) = rest.strip_prefix(b",\"method\":\"send\",\"params\":") {
+            let params = object(rest)?;
+            return Some(Plain::Send { id, params });
+        }
+        let result = object(rest.strip_prefix(b",\"result\":")?)?;
+        Some(Plain::Result { id, result })
+    }
+}
+
 /// What an answer says.
 #[derive(Debug)]
 pub enum AnswerBody<'a> {
@@ -259,7 +313,7 @@ impl<'a> Members<'a> {
         if let Some(name) = self.twice {
             return Err(invalid(id, format!("the member {name:?} stands twice")));
         }
-        let Ok(Text(method)) = serde_json::from_str(method.get()) else {
+        let Ok(method) = serde_json::from_str(method.get()).map(Text::into_cow) else {
             let message = format!("the method {} is not a string", clip(method.get()));
             return Err(invalid(id, message));
         };
@@ -519,8 +573,14 @@ pub fn params<'a, T: serde::Deserialize<'a>>(raw: Option<&'a RawValue>) -> Resul
             Err(e) if e.path().iter().len() > 0 => format!("params.{}: {}", e.path(), e.inner()),
             _ => format!("params: {plain}"),
         };
-        RpcError::new(Code::InvalidParams, without_position(message))
+        RpcError::new(Code::InvalidParams, short(&without_position(message)))
     })
+}
+
+/// A message that repeats what a peer sent, short enough to be sent back and logged.
+fn short(message: &str) -> &str {
+    const MOST: usize = 240;
+    &message[..message.floor_char_boundary(MOST)]
 }
 
 /// A position counted from the start of `params` tells the peer nothing.
@@ -664,6 +724,49 @@ mod tests {
     }
 
     #[test]
+    fn plain_lines_are_told_without_parsing() {
+        for (line, expected) in [
+            (
+                r#"{"jsonrpc":"2.0","id":7,"method":"send","params":{"command":["x"]}}"#,
+                Some(Plain::Send {
+                    id: 7,
+                    params: r#"{"command":["x"]}"#,
+                }),
+            ),
+            (
+                r#"{"jsonrpc":"2.0","id":0,"result":{}}"#,
+                Some(Plain::Result {
+                    id: 0,
+                    result: "{}",
+                }),
+            ),
+            // Whether it is JSON is seen by whoever parses it.
+            (
+                r#"{"jsonrpc":"2.0","id":1,"result":{},"id":2}"#,
+                Some(Plain::Result {
+                    id: 1,
+                    result: r#"{},"id":2"#,
+                }),
+            ),
+            (r#"{"jsonrpc":"2.0","id":01,"result":{}}"#, None),
+            (r#"{"jsonrpc":"2.0","id":-1,"result":{}}"#, None),
+            (r#"{"jsonrpc":"2.0","id":1.5,"result":{}}"#, None),
+            (
+                r#"{"jsonrpc":"2.0","id":99999999999999999999,"result":{}}"#,
+                None,
+            ),
+            (r#"{"jsonrpc":"2.0","id":1,"result":[1]}"#, None),
+            (
+                r#"{"jsonrpc":"2.0","id":1,"method":"ping","params":{}}"#,
+                None,
+            ),
+            ("", None),
+        ] {
+            assert_eq!(Plain::split(line.as_bytes()), expected, "{line}");
+        }
+    }
+
+    #[test]
     fn a_method_may_be_written_with_escapes() {
         let message = Message::parse(br#"{"jsonrpc":"2.0","\u0069d":1,"method":"p\u0069ng"}"#);
         assert!(matches!(message, Ok(Message::Request { method, .. }) if method == "ping"));
@@ -799,6 +902,8 @@ mod tests {
             params::<Sample>(Some(raw)).map(|_| ())
         };
         assert!(read("{}").is_ok() && read("null").is_ok());
+        let long = format!(r#"{{"slots":"{}"}}"#, "\u{7f}".repeat(1 << 20));
+        assert!(read(&long).expect_err("a string").message.len() < 300);
         for (text, expected) in [
             (r#"{"slots":"x"}"#, "params.slots: invalid type: string"),
             (r#"{"slots":1,"slots":2}"#, "duplicate field `slots`"),

@@ -18,7 +18,7 @@ use crossbeam_channel::{Receiver, Sender, bounded, unbounded};
 use std::io;
 use std::ops::Deref;
 use std::sync::LazyLock;
-use std::sync::atomic::{AtomicU8, AtomicUsize, Ordering, fence};
+use std::sync::atomic::{AtomicU8, AtomicU64, AtomicUsize, Ordering, fence};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -63,11 +63,14 @@ impl From<Vec<u8>> for Line {
 
 enum Entry {
     Line(Line),
-    /// Nothing is written after this.
-    End,
+    /// Nothing is written after this line, if it is one.
+    Last(Option<Line>),
 }
 
-/// What the outbox takes and does.
+// What the outbox takes and does. A later state never goes back to an earlier one: up to
+// FINISHING something is written, from SLOW on nothing is, and only OPEN takes lines.
+
+/// It takes lines and writes them.
 const OPEN: u8 = 0;
 /// It takes nothing more, and closes once the queue is written.
 const FINISHING: u8 = 1;
@@ -86,6 +89,8 @@ pub struct Outbox {
     waiting: Receiver<Entry>,
     lines: AtomicUsize,
     bytes: AtomicUsize,
+    /// Bytes that the socket ever took.
+    written: AtomicU64,
     state: AtomicU8,
     writer: Mutex<Writer>,
     /// For those who wait until no more than half is waiting.
@@ -129,6 +134,7 @@ impl Outbox {
             waiting,
             lines: AtomicUsize::new(0),
             bytes: AtomicUsize::new(0),
+            written: AtomicU64::new(0),
             state: AtomicU8::new(OPEN),
             writer: Mutex::default(),
             room: Mutex::new(()),
@@ -158,16 +164,25 @@ impl Outbox {
 
     /// Takes nothing more; closes the writing half once what is queued is written.
     pub fn finish(&self) {
-        if self.change(OPEN, FINISHING) {
-            let _ = self.queue.send(Entry::End);
-        }
+        self.finish_after(None);
     }
 
     /// Queues a last line and [finishes](Self::finish); nothing can come after it.
     pub fn finish_with(&self, line: impl Into<Line>) {
-        if self.push(line) {
-            self.finish();
+        self.finish_after(Some(line.into()));
+    }
+
+    fn finish_after(&self, last: Option<Line>) {
+        if self.change(OPEN, FINISHING) {
+            let bytes = last.as_ref().map_or(0, |line| line.len());
+            self.bytes.fetch_add(bytes, Ordering::Relaxed);
+            let _ = self.queue.send(Entry::Last(last));
         }
+    }
+
+    /// How many bytes the socket ever took: whether a peer makes progress shows by it.
+    pub fn written(&self) -> u64 {
+        self.written.load(Ordering::Relaxed)
     }
 
     /// Whether lines are still taken.
@@ -182,7 +197,8 @@ impl Outbox {
 
     /// Whether something is waiting that the socket did not take at once.
     pub fn is_behind(&self) -> bool {
-        self.bytes.load(Ordering::Relaxed) > 0
+        let is_writing = self.state.load(Ordering::Acquire) <= FINISHING;
+        is_writing && self.bytes.load(Ordering::Relaxed) > 0
     }
 
     /// Whether more than half of what the outbox holds is waiting.
@@ -192,10 +208,11 @@ impl Outbox {
     }
 
     /// Waits until no more than half is waiting, or nothing will be written any more.
-    pub fn wait_for_room(&self) {
+    /// Says whether it had to wait.
+    pub fn wait_for_room(&self) -> bool {
         let must_wait = || self.is_over_half() && self.is_open();
         if !must_wait() {
-            return;
+            return false;
         }
         let mut guard = lock(&self.room);
         while must_wait() {
@@ -204,6 +221,7 @@ impl Outbox {
             let waited = self.has_room.wait_timeout(guard, CATCH_UP_TICK);
             guard = waited.unwrap_or_else(std::sync::PoisonError::into_inner).0;
         }
+        true
     }
 
     /// Writes what is queued, as far as the socket takes it without blocking.
@@ -238,6 +256,7 @@ impl Outbox {
     pub fn close(&self) {
         self.end(CLOSED);
         self.settle();
+        self.stream.close();
     }
 
     /// Waits until no thread is catching up any more: everything is written, or the peer was
@@ -319,7 +338,12 @@ impl Outbox {
                     writer.rest.extend_from_slice(&line);
                     moved += 1;
                 }
-                Ok(Entry::End) => writer.ending = true,
+                Ok(Entry::Last(last)) => {
+                    writer
+                        .rest
+                        .extend_from_slice(last.as_deref().unwrap_or_default());
+                    writer.ending = true;
+                }
                 Err(_) => break,
             }
         }
@@ -344,6 +368,7 @@ impl Outbox {
         writer.rest.drain(..written);
         writer.taken += written;
         self.bytes.fetch_sub(written, Ordering::Relaxed);
+        self.written.fetch_add(written as u64, Ordering::Relaxed);
         if was_over_half && !self.is_over_half() {
             self.has_room.notify_all();
         }
@@ -379,6 +404,17 @@ impl Outbox {
         }
     }
 
+    /// Takes the writer's role for a thread that just gave it back and saw another line; not
+    /// where somebody else has it, who will see that line.
+    fn take_role_again(&self) -> bool {
+        let Some(mut writer) = try_lock(&self.writer) else {
+            return false;
+        };
+        let is_free = !writer.handed_over;
+        writer.handed_over = true;
+        is_free
+    }
+
     /// Writes as fast as the peer takes it, until nothing waits or the peer is too slow.
     fn catch_up(self: Arc<Self>) {
         let mut since = Instant::now();
@@ -405,8 +441,10 @@ impl Outbox {
                     writer.handed_over = false;
                     drop(writer);
                     fence(Ordering::SeqCst);
-                    self.flush();
-                    return;
+                    if self.waiting.is_empty() || !self.take_role_again() {
+                        return;
+                    }
+                    since = Instant::now();
                 }
             }
         }

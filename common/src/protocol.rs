@@ -28,26 +28,98 @@ pub mod method {
     pub const BYE: &str = "bye";
 }
 
-/// A string, borrowed from the line where it stands there without escapes.
-#[derive(Clone, Debug, PartialEq, Eq, De, Serialize)]
-pub struct Text<'a>(#[serde(borrow)] pub Cow<'a, str>);
+/// A string of a line's. It is borrowed where it has no escapes, and written as it came: what
+/// only passes through is neither decoded nor escaped again.
+#[derive(Clone, Debug)]
+pub struct Text<'a> {
+    text: Cow<'a, str>,
+    /// As it stands in the line, in quotes.
+    raw: Option<&'a RawValue>,
+}
 
-impl Text<'_> {
+impl<'a> Text<'a> {
     /// The string.
     pub fn as_str(&self) -> &str {
-        &self.0
+        &self.text
+    }
+
+    /// The string, owned where it had escapes.
+    pub fn into_cow(self) -> Cow<'a, str> {
+        self.text
+    }
+
+    /// The string.
+    pub fn into_string(self) -> String {
+        self.text.into_owned()
+    }
+
+    /// The string in quotes as it came, if it did.
+    pub fn raw(&self) -> Option<&'a str> {
+        self.raw.map(RawValue::get)
+    }
+
+    /// Its first bytes; `len` is where a character ends.
+    #[must_use]
+    pub fn truncated(self, len: usize) -> Text<'a> {
+        let text = match self.text {
+            Cow::Borrowed(text) => Cow::Borrowed(&text[..len]),
+            Cow::Owned(mut text) => {
+                text.truncate(len);
+                Cow::Owned(text)
+            }
+        };
+        Text { text, raw: None }
     }
 }
 
+impl PartialEq for Text<'_> {
+    fn eq(&self, other: &Self) -> bool {
+        self.text == other.text
+    }
+}
+
+impl Eq for Text<'_> {}
+
 impl<'a> From<&'a str> for Text<'a> {
     fn from(text: &'a str) -> Text<'a> {
-        Text(Cow::Borrowed(text))
+        let text = Cow::Borrowed(text);
+        Text { text, raw: None }
     }
 }
 
 impl From<String> for Text<'_> {
     fn from(text: String) -> Self {
-        Text(Cow::Owned(text))
+        let text = Cow::Owned(text);
+        Text { text, raw: None }
+    }
+}
+
+impl<'de: 'a, 'a> Deserialize<'de> for Text<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let raw = <&'de RawValue>::deserialize(deserializer)?;
+        let quoted = raw.get();
+        let Some(inner) = quoted.strip_prefix('"').and_then(|q| q.strip_suffix('"')) else {
+            let found = clip(quoted);
+            return Err(de::Error::custom(format_args!(
+                "expected a string, not {found}"
+            )));
+        };
+        // Escapes are decoded at once: half a surrogate pair is no text.
+        let text = match memchr::memchr(b'\\', inner.as_bytes()) {
+            None => Cow::Borrowed(inner),
+            Some(_) => Cow::Owned(serde_json::from_str(quoted).map_err(de::Error::custom)?),
+        };
+        let raw = Some(raw);
+        Ok(Text { text, raw })
+    }
+}
+
+impl Serialize for Text<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self.raw {
+            Some(raw) => raw.serialize(serializer),
+            None => serializer.serialize_str(&self.text),
+        }
     }
 }
 
@@ -107,15 +179,38 @@ impl<'a> Words<'a> {
 
 impl<'de: 'a, 'a> Deserialize<'de> for Words<'a> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let raw = <&RawValue>::deserialize(deserializer)?;
-        let found = || clip(raw.get()).into_owned();
+        let raw = <&'de RawValue>::deserialize(deserializer)?;
+        if has_only_plain_strings(raw.get()) {
+            return Ok(Words(raw));
+        }
         match serde_json::from_str::<WordCount>(raw.get()) {
             Ok(WordCount(1..)) => Ok(Words(raw)),
             Ok(WordCount(0)) => Err(de::Error::custom("a command has at least one word")),
-            Err(_) => Err(de::Error::custom(format!(
+            Err(_) => Err(de::Error::custom(format_args!(
                 "a command is an array of strings, not {}",
-                found()
+                clip(raw.get())
             ))),
+        }
+    }
+}
+
+/// Whether JSON that is known to be well-formed is an array of one string or more, none of
+/// which has an escape; `false` where a closer look is needed. Most commands are.
+fn has_only_plain_strings(json: &str) -> bool {
+    let Some(mut rest) = json.strip_prefix("[\"") else {
+        return false;
+    };
+    if memchr::memchr(b'\\', rest.as_bytes()).is_some() {
+        return false;
+    }
+    loop {
+        // Without escapes a string ends at the next quote.
+        let Some((_, after)) = rest.split_once('"') else {
+            return false;
+        };
+        match after.strip_prefix(",\"") {
+            Some(next) => rest = next,
+            None => return after == "]",
         }
     }
 }
@@ -400,7 +495,7 @@ impl<'a> Outcome<'a> {
 
     /// The same, borrowing nothing.
     pub fn into_owned(self) -> Outcome<'static> {
-        let own = |text: Option<Text<'_>>| text.map(|t| Text(Cow::Owned(t.0.into_owned())));
+        let own = |text: Option<Text<'_>>| text.map(|t| Text::from(t.into_string()));
         Outcome {
             send: self.send,
             member: self.member,

@@ -2,6 +2,7 @@
 //! that no thread waits for somebody else's peer. A second kind of carrier would stand
 //! beside this one and give the same few operations.
 
+use crate::sync::{Arc, Mutex, lock};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 use rustix::net::{SendFlags, send, sockopt};
@@ -9,16 +10,18 @@ use std::io::{self, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream, ToSocketAddrs};
 use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 /// Connections the system holds for us between two calls of accept; the system's own
 /// `somaxconn` caps it.
 const BACKLOG: i32 = 4096;
 
-/// One connection.
+/// One connection. Its descriptor goes with [`close`](Self::close), whoever still holds the
+/// stream.
 #[derive(Debug)]
 pub struct Stream {
-    socket: TcpStream,
+    socket: Mutex<Option<Arc<TcpStream>>>,
     peer: SocketAddr,
 }
 
@@ -43,7 +46,13 @@ impl Stream {
     fn new(socket: TcpStream, peer: SocketAddr) -> io::Result<Stream> {
         // Lines are written whole; waiting for more (Nagle, RFC 896) only delays them.
         socket.set_nodelay(true)?;
+        let socket = Mutex::new(Some(Arc::new(socket)));
         Ok(Stream { socket, peer })
+    }
+
+    fn socket(&self) -> io::Result<Arc<TcpStream>> {
+        let socket = lock(&self.socket).clone();
+        socket.ok_or_else(|| io::ErrorKind::NotConnected.into())
     }
 
     /// Who is at the other end.
@@ -56,7 +65,7 @@ impl Stream {
     /// # Errors
     /// The system's own.
     pub fn local_addr(&self) -> io::Result<SocketAddr> {
-        self.socket.local_addr()
+        self.socket()?.local_addr()
     }
 
     /// Ends the connection where bytes written are not acknowledged in this time
@@ -66,7 +75,9 @@ impl Stream {
         #[cfg(target_os = "linux")]
         {
             let ms = u32::try_from(timeout.as_millis()).unwrap_or(u32::MAX);
-            let _ = sockopt::set_tcp_user_timeout(&self.socket, ms);
+            if let Ok(socket) = self.socket() {
+                let _ = sockopt::set_tcp_user_timeout(&*socket, ms);
+            }
         }
         #[cfg(not(target_os = "linux"))]
         let _ = timeout;
@@ -78,7 +89,7 @@ impl Stream {
     /// The system's own.
     pub fn set_read_timeout(&self, timeout: Option<Duration>) -> io::Result<()> {
         let at_least = Duration::from_millis(1);
-        self.socket
+        self.socket()?
             .set_read_timeout(timeout.map(|t| t.max(at_least)))
     }
 
@@ -87,12 +98,9 @@ impl Stream {
     /// # Errors
     /// The connection's own; it is of no use any more.
     pub fn write_now(&self, bytes: &[u8]) -> io::Result<usize> {
+        let socket = self.socket()?;
         loop {
-            match send(
-                &self.socket,
-                bytes,
-                SendFlags::DONTWAIT | SendFlags::NOSIGNAL,
-            ) {
+            match send(&*socket, bytes, SendFlags::DONTWAIT | SendFlags::NOSIGNAL) {
                 Ok(n) => return Ok(n),
                 Err(Errno::INTR) => {}
                 Err(Errno::AGAIN) => return Ok(0),
@@ -106,26 +114,49 @@ impl Stream {
     /// # Errors
     /// The system's own.
     pub fn wait_writable(&self, timeout: Duration) -> io::Result<bool> {
-        let mut fds = [PollFd::new(&self.socket, PollFlags::OUT)];
+        let socket = self.socket()?;
+        let mut fds = [PollFd::new(&*socket, PollFlags::OUT)];
         wait(&mut fds, Some(timeout))?;
         Ok(!fds[0].revents().is_empty())
     }
 
+    /// Whether something has come that nobody has read yet.
+    pub fn has_unread(&self) -> bool {
+        let Ok(socket) = self.socket() else {
+            return false;
+        };
+        let mut fds = [PollFd::new(&*socket, PollFlags::IN)];
+        wait(&mut fds, Some(Duration::ZERO)).is_ok_and(|ready| ready > 0)
+    }
+
     /// Sends FIN after what is already written; reads go on.
     pub fn shutdown_write(&self) {
-        let _ = self.socket.shutdown(Shutdown::Write);
+        if let Ok(socket) = self.socket() {
+            let _ = socket.shutdown(Shutdown::Write);
+        }
     }
 
     /// Ends the connection for both directions; a blocked read returns.
     pub fn shutdown(&self) {
-        let _ = self.socket.shutdown(Shutdown::Both);
+        if let Ok(socket) = self.socket() {
+            let _ = socket.shutdown(Shutdown::Both);
+        }
+    }
+
+    /// Ends the connection and gives its descriptor back, once those are through who are
+    /// reading or writing at this moment.
+    pub fn close(&self) {
+        self.shutdown();
+        let socket = lock(&self.socket).take();
+        drop(socket);
     }
 }
 
 impl Read for &Stream {
     fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        let socket = self.socket()?;
         loop {
-            match (&self.socket).read(into) {
+            match (&*socket).read(into) {
                 Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
                 result => return result,
             }
@@ -156,17 +187,23 @@ fn wait(fds: &mut [PollFd<'_>], timeout: Option<Duration>) -> io::Result<usize> 
 pub struct Listener {
     socket: TcpListener,
     address: SocketAddr,
+    is_over: Arc<AtomicBool>,
     wake: UnixStream,
 }
 
 /// Ends a [`Listener`]'s wait.
 #[derive(Debug)]
-pub struct Waker(UnixStream);
+pub struct Waker {
+    is_over: Arc<AtomicBool>,
+    wake: UnixStream,
+}
 
 impl Waker {
     /// The listener's `accept` returns `None` from now on.
     pub fn wake(&self) {
-        let _ = (&self.0).write(&[1]);
+        if !self.is_over.swap(true, Ordering::AcqRel) {
+            let _ = (&self.wake).write(&[1]);
+        }
     }
 }
 
@@ -181,14 +218,20 @@ impl Listener {
             match listen(address) {
                 Ok(socket) => {
                     let (wake, waker) = UnixStream::pair()?;
+                    let is_over = Arc::new(AtomicBool::new(false));
+                    let waker = Waker {
+                        is_over: Arc::clone(&is_over),
+                        wake: waker,
+                    };
                     socket.set_nonblocking(true)?;
                     let address = socket.local_addr()?;
                     let listener = Listener {
                         socket,
                         address,
+                        is_over,
                         wake,
                     };
-                    return Ok((listener, Waker(waker)));
+                    return Ok((listener, waker));
                 }
                 Err(e) => last = e,
             }
@@ -207,6 +250,10 @@ impl Listener {
     /// The system's own: a connection that was gone again, no descriptors left.
     pub fn accept(&self) -> io::Result<Option<Stream>> {
         loop {
+            // However many there are who still want in.
+            if self.is_over.load(Ordering::Acquire) {
+                return Ok(None);
+            }
             match self.socket.accept() {
                 Ok((socket, peer)) => {
                     socket.set_nonblocking(false)?;
@@ -221,9 +268,6 @@ impl Listener {
                 PollFd::from_borrowed_fd(self.wake.as_fd(), PollFlags::IN),
             ];
             wait(&mut fds, None)?;
-            if !fds[1].revents().is_empty() {
-                return Ok(None);
-            }
         }
     }
 }
@@ -273,6 +317,24 @@ mod tests {
             near.shutdown();
             assert_eq!(reading.join().expect("no panic").ok(), Some(0));
         });
+    }
+
+    #[test]
+    fn a_waker_comes_before_whoever_still_wants_in() {
+        let (listener, waker) = Listener::bind("127.0.0.1:0").expect("loopback");
+        let address = listener.address().to_string();
+        let _dialled = Stream::connect(&address, Duration::from_secs(5)).expect("loopback");
+        waker.wake();
+        waker.wake();
+        assert!(listener.accept().expect("woken").is_none());
+    }
+
+    #[test]
+    fn a_closed_stream_gives_its_descriptor_back_whoever_holds_it() {
+        let (near, far) = pair();
+        near.close();
+        assert_eq!((&far).read(&mut [0; 8]).ok(), Some(0));
+        assert!(near.local_addr().is_err() && near.write_now(b"x").is_err());
     }
 
     #[test]

@@ -10,7 +10,7 @@ use serde_json::value::RawValue;
 /// How a command ended, by what its executor answered. Output counts against the budget, and
 /// is left out for a sender that is behind: output never makes it a slow consumer.
 pub(crate) fn read<'a>(
-    body: &AnswerBody<'a>,
+    body: Body<'a>,
     budget: &mut Budget,
     is_behind: bool,
 ) -> (Status, Ending<'a>) {
@@ -18,9 +18,9 @@ pub(crate) fn read<'a>(
         *budget = budget.used_up();
     }
     let read = match body {
-        AnswerBody::Result(raw) => executed(raw, budget),
-        AnswerBody::Error(raw) => error(raw),
-        AnswerBody::Malformed => Err("it has a result and an error, or one of them twice".into()),
+        Body::Executed(read) => executed(read, budget),
+        Body::Error(raw) => error(raw),
+        Body::Malformed(why) => Err(why),
     };
     let (status, mut ending) = read.unwrap_or_else(|why| {
         let message = Some(quoted(&format!(
@@ -38,11 +38,35 @@ pub(crate) fn read<'a>(
     (status, ending)
 }
 
-fn executed<'a>(raw: &'a RawValue, budget: &mut Budget) -> Result<(Status, Ending<'a>), String> {
-    if !raw.get().starts_with('{') {
-        return Err("its result is not an object".into());
+/// An answer as far as it can be read.
+pub(crate) enum Body<'a> {
+    Executed(Executed<'a>),
+    Error(&'a RawValue),
+    Malformed(String),
+}
+
+impl<'a> From<&AnswerBody<'a>> for Body<'a> {
+    fn from(body: &AnswerBody<'a>) -> Body<'a> {
+        match body {
+            AnswerBody::Result(raw) if !raw.get().starts_with('{') => {
+                Body::Malformed("its result is not an object".into())
+            }
+            AnswerBody::Result(raw) => match serde_json::from_str(raw.get()) {
+                Ok(executed) => Body::Executed(executed),
+                Err(e) => Body::Malformed(e.to_string()),
+            },
+            AnswerBody::Error(raw) => Body::Error(raw),
+            AnswerBody::Malformed => {
+                Body::Malformed("it has a result and an error, or one of them twice".into())
+            }
+        }
     }
-    let mut executed: Executed<'a> = serde_json::from_str(raw.get()).map_err(|e| e.to_string())?;
+}
+
+fn executed<'a>(
+    mut executed: Executed<'a>,
+    budget: &mut Budget,
+) -> Result<(Status, Ending<'a>), String> {
     let status = match () {
         () if executed.timed_out => Status::TimedOut,
         () if executed.cancelled => Status::Cancelled,
@@ -51,6 +75,11 @@ fn executed<'a>(raw: &'a RawValue, budget: &mut Budget) -> Result<(Status, Endin
         }
         () => Status::Done,
     };
+    if let Some(signal) = &executed.signal
+        && !is_signal_name(signal.as_str())
+    {
+        return Err("its signal is no name such as SIGKILL".into());
+    }
     // These are the status now.
     (executed.timed_out, executed.cancelled) = (false, false);
     for text in [&mut executed.stdout, &mut executed.stderr] {
@@ -74,6 +103,13 @@ fn executed<'a>(raw: &'a RawValue, budget: &mut Budget) -> Result<(Status, Endin
             ..Ending::default()
         },
     ))
+}
+
+/// Whether a text may be a signal's name: `SIGTERM`, `SIGRTMIN+3`.
+fn is_signal_name(text: &str) -> bool {
+    const LONGEST: usize = 32;
+    let is_right = |byte: u8| byte.is_ascii_alphanumeric() || b"+-_".contains(&byte);
+    (1..=LONGEST).contains(&text.len()) && text.bytes().all(is_right)
 }
 
 fn error(raw: &RawValue) -> Result<(Status, Ending<'static>), String> {
@@ -117,7 +153,7 @@ mod tests {
             true => AnswerBody::Error(raw),
             false => AnswerBody::Result(raw),
         };
-        let (status, ending) = read(&body, &mut Budget::share(share), false);
+        let (status, ending) = read((&body).into(), &mut Budget::share(share), false);
         let executed = serde_json::to_string(&ending.executed).expect("JSON");
         let message = ending
             .message
@@ -157,6 +193,8 @@ mod tests {
             "1",
             "[0]",
             "null",
+            r#"{"signal":""}"#,
+            r#"{"signal":"SIG KILL"}"#,
             r#"{"exit_code":"0"}"#,
             r#"{"exit_code":0.5}"#,
             r#"{"exit_code":0,"exit_code":0}"#,
@@ -176,7 +214,7 @@ mod tests {
     fn a_sender_that_is_behind_gets_no_output() {
         let raw: &RawValue = serde_json::from_str(r#"{"exit_code":0,"stdout":"x"}"#).expect("JSON");
         let mut budget = Budget::window(100);
-        let (status, ending) = read(&AnswerBody::Result(raw), &mut budget, true);
+        let (status, ending) = read((&AnswerBody::Result(raw)).into(), &mut budget, true);
         assert_eq!(status, Status::Done);
         assert!(ending.executed.stdout.is_none() && ending.executed.truncated);
     }

@@ -2,7 +2,6 @@
 //! without a window, what the sender has not yet consumed with one.
 
 use common::protocol::{Text, base64_len};
-use std::borrow::Cow;
 
 /// The output that one target may still send for one command.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -66,8 +65,8 @@ impl Budget {
             0 => text,
             _ => {
                 let end = text.as_str().floor_char_boundary(allowed);
-                self.left += (allowed - end) as u64;
-                cut(text, end)
+                self.give_back((allowed - end) as u64);
+                text.truncated(end)
             }
         }
     }
@@ -80,8 +79,16 @@ impl Budget {
             return Some(text);
         }
         // Four characters stand for three bytes; a part of three cannot be taken out.
-        self.left += (allowed % 3) as u64;
-        Some(cut(text, allowed / 3 * 4))
+        self.give_back((allowed % 3) as u64);
+        Some(text.truncated(allowed / 3 * 4))
+    }
+
+    /// What could not be used of a window is free again. A share that was cut stays cut: what
+    /// came later would pass for what is missing.
+    fn give_back(&mut self, bytes: u64) {
+        if self.window.is_some() {
+            self.left += bytes;
+        }
     }
 
     fn take(&mut self, bytes: u64) -> usize {
@@ -90,16 +97,6 @@ impl Budget {
         self.cut |= allowed < bytes;
         allowed as usize
     }
-}
-
-fn cut(text: Text<'_>, end: usize) -> Text<'_> {
-    Text(match text.0 {
-        Cow::Borrowed(text) => Cow::Borrowed(&text[..end]),
-        Cow::Owned(mut text) => {
-            text.truncate(end);
-            Cow::Owned(text)
-        }
-    })
 }
 
 #[cfg(test)]
@@ -113,7 +110,11 @@ mod tests {
         assert!(!budget.was_cut());
         assert_eq!(budget.take_text("ä".into()).as_str(), "");
         assert!(budget.was_cut());
-        assert_eq!(budget.take_text("xy".into()).as_str(), "x");
+        assert_eq!(
+            budget.take_text("x".into()).as_str(),
+            "",
+            "nothing comes after a hole"
+        );
         assert_eq!(budget.consume(100), 0, "a share never comes back");
     }
 
@@ -135,7 +136,7 @@ mod tests {
 
     #[test]
     fn base64_is_cut_at_whole_groups() {
-        let mut budget = Budget::share(4);
+        let mut budget = Budget::window(4);
         let taken = budget.take_base64("QUJDREVG".into()).expect("base64");
         assert_eq!(taken.as_str(), "QUJD");
         assert!(budget.was_cut());

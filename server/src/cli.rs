@@ -4,7 +4,7 @@ use clap::{CommandFactory, Parser};
 use common::args;
 use common::console::Console;
 use common::selector::Selector;
-use server::{Config, MAX_LINE_RANGE, MOST_CLIENTS, Transcript};
+use server::{Config, HEARTBEAT_RANGE, MAX_LINE_RANGE, MOST_CLIENTS, Transcript};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -18,7 +18,7 @@ use std::time::Duration;
 #[command(name = "server", version, after_help = EXAMPLES)]
 pub(crate) struct Cli {
     /// The most clients at a time, from 1 to 1000000
-    #[arg(value_name = "N", default_value_t = 5, value_parser = clients)]
+    #[arg(value_name = "N", default_value_t = 5, value_parser = clients, allow_negative_numbers = true)]
     pub(crate) clients: u32,
 
     /// Where to listen; port 0 takes a free one and prints it
@@ -32,11 +32,11 @@ pub(crate) struct Cli {
 
     /// After how long a silence a client is asked for a sign of life, and how long it then has
     /// to give one
-    #[arg(long, value_name = "DURATION", default_value = "5s", value_parser = args::positive_duration)]
+    #[arg(long, value_name = "DURATION", default_value = "5s", value_parser = heartbeat, allow_hyphen_values = true)]
     pub(crate) heartbeat: Duration,
 
     /// How long running commands may take to end once the server is told to stop
-    #[arg(long, value_name = "DURATION", default_value = "5s", value_parser = args::duration)]
+    #[arg(long, value_name = "DURATION", default_value = "5s", value_parser = args::duration, allow_hyphen_values = true)]
     pub(crate) drain: Duration,
 
     /// The longest line a client may send once it has joined
@@ -89,6 +89,14 @@ fn count(text: &str) -> Result<usize, String> {
     const MOST: usize = 1 << 20;
     let number = text.parse().ok().filter(|n| (1..=MOST).contains(n));
     number.ok_or_else(|| format!("expected a whole number from 1 to {MOST}"))
+}
+
+fn heartbeat(text: &str) -> Result<Duration, String> {
+    let range = HEARTBEAT_RANGE;
+    match args::duration(text)? {
+        duration if range.contains(&duration) => Ok(duration),
+        _ => Err("expected a duration from 10ms to 1day".into()),
+    }
 }
 
 fn selector(text: &str) -> Result<Selector, String> {
@@ -171,10 +179,12 @@ mod tests {
                 "'0' for '[N]': expected a whole number from 1 to 1000000",
             ),
             (&["ten"], "'ten' for '[N]'"),
+            (&["-1"], "'-1' for '[N]'"),
+            (&["--drain", "-1s"], "'-1s' for"),
             (&["1000001"], "from 1 to 1000000"),
             (&["--listen", "5555"], "expected HOST:PORT"),
             (&["--dispatch", "7-3"], "reversed"),
-            (&["--heartbeat", "0s"], "above zero"),
+            (&["--heartbeat", "0s"], "from 10ms to 1day"),
             (&["--drain", "soon"], "expected a duration"),
             (&["--max-line", "1KiB"], "from 16.0 KiB to 16.0 MiB"),
             (&["--max-queue", "0"], "from 1 to"),

@@ -19,8 +19,9 @@ use std::time::{Duration, Instant};
 pub(crate) enum Due {
     /// A connection's deadlines.
     Look(Weak<Connection>),
-    /// A target's commands that should have been answered.
-    Overdue(Weak<Member>),
+    /// A target's commands, at the time at which this was asked for: some should have been
+    /// answered by then, or can be started.
+    Overdue(Weak<Member>, u64),
     /// Ranks that changed.
     RankNews,
     /// The next step of the drain.
@@ -67,11 +68,14 @@ pub(crate) struct Clock {
     changed: Condvar,
 }
 
-/// What was due, and how long ago: much later than it was due, the server itself stood
-/// still.
+/// The longest the clock sleeps at a time, so that it notices when the server stood still.
+const LONGEST_SLEEP: Duration = Duration::from_secs(1);
+
+/// What is due.
 pub(crate) struct Tick {
     pub(crate) due: Due,
-    pub(crate) late: Duration,
+    /// How much longer than it should have the clock slept before this, at the most.
+    pub(crate) slept_late: Duration,
 }
 
 impl Clock {
@@ -105,25 +109,26 @@ impl Clock {
     /// Waits for the next that is due; `None` once the clock was stopped.
     pub(crate) fn next(&self) -> Option<Tick> {
         let mut schedule = lock(&self.schedule);
+        let mut slept_late = Duration::ZERO;
         loop {
             if schedule.stopped {
                 return None;
             }
             let now = self.now();
             let wait = match schedule.entries.peek() {
-                None => Duration::from_secs(3600),
-                Some(Reverse(entry)) if entry.at > now => Duration::from_millis(entry.at - now),
+                None => LONGEST_SLEEP,
+                Some(Reverse(entry)) if entry.at > now => {
+                    Duration::from_millis(entry.at - now).min(LONGEST_SLEEP)
+                }
                 Some(_) => {
-                    let Reverse(entry) = schedule.entries.pop()?;
-                    let late = Duration::from_millis(now - entry.at);
-                    return Some(Tick {
-                        due: entry.due,
-                        late,
-                    });
+                    let Reverse(Entry { due, .. }) = schedule.entries.pop()?;
+                    return Some(Tick { due, slept_late });
                 }
             };
+            let asleep = Instant::now();
             let waited = self.changed.wait_timeout(schedule, wait);
             schedule = waited.unwrap_or_else(PoisonError::into_inner).0;
+            slept_late = slept_late.max(asleep.elapsed().saturating_sub(wait));
         }
     }
 

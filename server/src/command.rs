@@ -3,13 +3,15 @@
 
 use crate::budget::Budget;
 use crate::flushes::Flushes;
+use crate::lines;
 use crate::member::Member;
 use common::limits::{MAX_OUTPUT, MAX_OUTPUT_SHARE, MIN_OUTPUT_SHARE, MIN_WINDOW_SHARE};
-use common::message::{Id, RpcError, error_line, notification_line, result_line};
-use common::protocol::{Executed, Outcome, Status, Tally, Text, method};
+use common::message::{Id, RpcError, error_line, result_line};
+use common::protocol::{Executed, Status, Tally, Text};
 use common::sync::{Arc, Mutex, lock};
-use std::borrow::Cow;
+use foldhash::fast::RandomState;
 use std::collections::HashMap;
+use std::ops::Deref;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 /// A client that a command is for, and its rank as of when the command was taken.
@@ -17,6 +19,22 @@ use std::sync::atomic::{AtomicU32, Ordering};
 pub(crate) struct Target {
     pub(crate) member: Arc<Member>,
     pub(crate) rank: u32,
+}
+
+/// The targets of a command; one needs no memory of its own.
+pub(crate) enum Targets {
+    One(Target),
+    Many(Vec<Target>),
+}
+
+impl Deref for Targets {
+    type Target = [Target];
+    fn deref(&self) -> &[Target] {
+        match self {
+            Targets::One(target) => std::slice::from_ref(target),
+            Targets::Many(targets) => targets,
+        }
+    }
 }
 
 /// One `send`, from when it was taken to its last outcome.
@@ -27,7 +45,7 @@ pub(crate) struct Command {
     pub(crate) send: Id,
     pub(crate) sender: Arc<Member>,
     /// Those who are to execute it, in rank order.
-    pub(crate) targets: Vec<Target>,
+    pub(crate) targets: Targets,
     /// How long it may run, in milliseconds.
     pub(crate) timeout: Option<u64>,
     /// How much output the sender takes ahead, over all targets.
@@ -105,7 +123,7 @@ impl Command {
         &self,
         target: &Target,
         status: Status,
-        ending: Ending<'_>,
+        ending: &Ending<'_>,
         flushes: &mut Flushes,
     ) {
         log::info!(
@@ -118,35 +136,14 @@ impl Command {
                 .as_ref()
                 .map_or(String::new(), |m| format!(": {}", m.as_str())),
         );
-        let executed = ending.executed;
-        let outcome = Outcome {
-            send: self.tally.is_some().then(|| self.send.clone()),
-            exit_code: executed.exit_code,
-            signal: executed.signal,
-            stdout: executed.stdout,
-            stdout_base64: executed.stdout_base64,
-            stderr: executed.stderr,
-            stderr_base64: executed.stderr_base64,
-            elapsed_ms: ending.elapsed_ms,
-            truncated: executed.truncated,
-            message: ending.message,
-            started: ending.started,
-            ..Outcome::new(
-                target.member.id,
-                Cow::Borrowed(&*target.member.name),
-                target.rank,
-                status,
-            )
+        let line = lines::outcome(self, target, status, ending);
+        let Some(counts) = &self.tally else {
+            return self.answer(line, flushes);
         };
-        match &self.tally {
-            None => self.answer(result_line(self.send.clone(), &outcome), flushes),
-            Some(counts) => {
-                // Pushed before it is counted, so that the tally comes after all of them.
-                self.tell(notification_line(method::OUTCOME, &outcome), flushes);
-                if let Some(tally) = counts.count(status) {
-                    self.answer(result_line(self.send.clone(), &tally), flushes);
-                }
-            }
+        // Pushed before it is counted, so that the tally comes after all of them.
+        self.tell(line, flushes);
+        if let Some(tally) = counts.count(status) {
+            self.answer(result_line(self.send.clone(), &tally), flushes);
         }
     }
 
@@ -163,10 +160,12 @@ impl Command {
     }
 
     /// Answers the sender's request. Its id is free before the answer is out, so that it may
-    /// be used again at once.
+    /// be used again at once, and not before the answer is queued, so that whoever sees that
+    /// nothing is open can close the connection after it.
     fn answer(&self, line: Vec<u8>, flushes: &mut Flushes) {
-        self.sender.sends.close(&self.send);
-        self.tell(line, flushes);
+        let outbox = &self.sender.connection.outbox;
+        self.sender.sends.close(&self.send, || outbox.push(line));
+        flushes.add(outbox);
     }
 }
 
@@ -177,40 +176,55 @@ impl Assignment {
     }
 
     /// [`Command::conclude`] for this target.
-    pub(crate) fn conclude(&self, status: Status, ending: Ending<'_>, flushes: &mut Flushes) {
+    pub(crate) fn conclude(&self, status: Status, ending: &Ending<'_>, flushes: &mut Flushes) {
         self.command.conclude(self.to(), status, ending, flushes);
     }
 }
 
 /// The sends that one client has open, by its own ids.
 #[derive(Default)]
-pub(crate) struct OpenSends(Mutex<HashMap<Id, Arc<Command>>>);
+pub(crate) struct OpenSends {
+    by_id: Mutex<HashMap<Id, Arc<Command>, RandomState>>,
+}
 
 impl OpenSends {
-    pub(crate) fn open(&self, command: &Arc<Command>) {
-        lock(&self.0).insert(command.send.clone(), Arc::clone(command));
+    /// Opens a send, unless that many are open.
+    pub(crate) fn open(&self, command: &Arc<Command>, most: usize) -> bool {
+        let mut by_id = lock(&self.by_id);
+        let has_room = by_id.len() < most;
+        if has_room {
+            by_id.insert(command.send.clone(), Arc::clone(command));
+        }
+        has_room
     }
 
-    fn close(&self, send: &Id) {
-        let closed = lock(&self.0).remove(send);
+    /// Closes a send in the act of queueing its answer.
+    fn close(&self, send: &Id, queue_answer: impl FnOnce() -> bool) {
+        let mut by_id = lock(&self.by_id);
+        let closed = by_id.remove(send);
+        queue_answer();
+        drop(by_id);
         // It may be the last handle to other members: let go of it without the lock.
         drop(closed);
     }
 
     pub(crate) fn get(&self, send: &Id) -> Option<Arc<Command>> {
-        lock(&self.0).get(send).cloned()
+        lock(&self.by_id).get(send).cloned()
     }
 
     pub(crate) fn is_open(&self, send: &Id) -> bool {
-        lock(&self.0).contains_key(send)
+        lock(&self.by_id).contains_key(send)
     }
 
     pub(crate) fn len(&self) -> usize {
-        lock(&self.0).len()
+        lock(&self.by_id).len()
     }
 
     pub(crate) fn take_all(&self) -> Vec<Arc<Command>> {
-        lock(&self.0).drain().map(|(_, command)| command).collect()
+        lock(&self.by_id)
+            .drain()
+            .map(|(_, command)| command)
+            .collect()
     }
 }
 

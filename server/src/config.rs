@@ -26,6 +26,11 @@ pub(crate) const MAX_SENDS: usize = 4096;
 /// How long running commands may take once the server was told to stop.
 pub(crate) const DRAIN: Duration = Duration::from_secs(5);
 
+/// The range a heartbeat can be set to: what a loaded machine can still keep, and what notices
+/// a dead client on the same day.
+pub const HEARTBEAT_RANGE: std::ops::RangeInclusive<Duration> =
+    Duration::from_millis(10)..=Duration::from_secs(86_400);
+
 /// The range a server's bound of a line can be set to: at the least what is taken before
 /// `join`, at the most a quarter of what may wait for one client.
 pub const MAX_LINE_RANGE: std::ops::RangeInclusive<usize> =

@@ -15,6 +15,9 @@ use std::time::Duration;
 /// How long a connection may take to join, whatever trickles in.
 pub(crate) const HANDSHAKE: Duration = Duration::from_secs(5);
 
+/// How often it is looked at whether a connection makes progress that is behind.
+const PROGRESS_TICK: Duration = Duration::from_millis(500);
+
 /// One socket and its outbox. Times are the [`Clock`](crate::clock::Clock)'s; 0 is "not".
 pub(crate) struct Connection {
     pub(crate) stream: Arc<Stream>,
@@ -26,6 +29,8 @@ pub(crate) struct Connection {
     /// When it was asked for one and has not given it yet, and with which id.
     pinged: AtomicU64,
     ping: AtomicU64,
+    /// What its socket had taken when it was looked at last.
+    written: AtomicU64,
     /// Since when a line is incomplete.
     line_since: AtomicU64,
     /// Since when it is being closed.
@@ -62,6 +67,7 @@ impl Connection {
             heard: AtomicU64::new(now),
             pinged: AtomicU64::new(0),
             ping: AtomicU64::new(0),
+            written: AtomicU64::new(0),
             line_since: AtomicU64::new(0),
             closing: AtomicU64::new(0),
             why: Mutex::new(None),
@@ -94,9 +100,30 @@ impl Connection {
         }
     }
 
+    /// It was not read from for a while, which is nothing to blame it for.
+    pub(crate) fn resume(&self, now: u64) {
+        self.hear(now);
+        if self.line_since.load(Ordering::Relaxed) > 0 {
+            self.line_since.store(now, Ordering::Relaxed);
+        }
+    }
+
+    /// Notes whether it took anything since this was asked last: who takes what it is sent is
+    /// alive, though its answer to a ping may have to wait behind all that.
+    pub(crate) fn note_progress(&self, now: u64) {
+        let written = self.outbox.written();
+        if self.written.swap(written, Ordering::Relaxed) != written && self.outbox.is_behind() {
+            self.hear(now);
+        }
+    }
+
     /// Whether an answer is that of the ping it was last asked.
+    /// It counts once.
     pub(crate) fn is_ping(&self, id: u64) -> bool {
-        self.ping.load(Ordering::Relaxed) == id
+        let asked = self
+            .ping
+            .compare_exchange(id, 0, Ordering::Relaxed, Ordering::Relaxed);
+        id != 0 && asked.is_ok()
     }
 
     /// Asks for a sign of life, under an id.
@@ -150,27 +177,32 @@ impl Connection {
         let after = |time: u64, wait: Duration| time.saturating_add(millis(wait));
         let closing = load(&self.closing);
         if closing > 0 {
-            return due(after(closing, LINGER), now, Verdict::Cut);
+            return due(after(closing.max(resumed), LINGER), now, Verdict::Cut);
         }
         if !self.joined.load(Ordering::Relaxed) {
             // Once it has joined, its heartbeats may be due earlier than this.
             let soon = now.saturating_add(millis(heartbeat));
-            return match due(after(self.accepted, HANDSHAKE), now, Verdict::IdleHandshake) {
+            let until = after(self.accepted.max(resumed), HANDSHAKE);
+            return match due(until, now, Verdict::IdleHandshake) {
                 Verdict::LookAt(at) => Verdict::LookAt(at.min(soon)),
                 verdict => verdict,
             };
         }
         let mut next = now.saturating_add(millis(LINE_DEADLINE.min(heartbeat)));
-        let line_since = load(&self.line_since);
-        if line_since > 0 {
-            match due(after(line_since, LINE_DEADLINE), now, Verdict::LineTooSlow) {
-                Verdict::LookAt(at) => next = next.min(at),
-                verdict => return verdict,
-            }
+        if self.outbox.is_behind() {
+            next = next.min(after(now, PROGRESS_TICK));
         }
         if self.outbox.is_over_half() {
             // It is not read from meanwhile, so its silence is no sign.
             return Verdict::LookAt(next);
+        }
+        let line_since = load(&self.line_since);
+        if line_since > 0 {
+            let until = after(line_since.max(resumed), LINE_DEADLINE);
+            match due(until, now, Verdict::LineTooSlow) {
+                Verdict::LookAt(at) => next = next.min(at),
+                verdict => return verdict,
+            }
         }
         let pinged = load(&self.pinged);
         let silence = match pinged > resumed {
@@ -260,7 +292,11 @@ mod tests {
         );
         assert_eq!(connection.verdict(5100, HEARTBEAT, 0), Verdict::Ping);
         connection.ask_for_life(7, 5100);
-        assert!(connection.is_ping(7));
+        assert!(!connection.is_ping(0) && !connection.is_ping(6));
+        assert!(
+            connection.is_ping(7) && !connection.is_ping(7),
+            "it counts once"
+        );
         assert_eq!(
             connection.verdict(10_099, HEARTBEAT, 0),
             Verdict::LookAt(10_100)

@@ -6,17 +6,18 @@
 //! of registering. And taking a command out of that table is the single act that decides
 //! its outcome.
 
-use crate::command::{Assignment, Command, Counts, Ending, Target};
+use crate::command::{Assignment, Command, Counts, Ending, Target, Targets};
 use crate::flushes::Flushes;
 use crate::hub::Hub;
+use crate::lines;
 use crate::member::Member;
 use crate::refusals::Refusals;
-use crate::select::{Found, Selection, select};
+use crate::select::{Found, select};
 use crate::workload::{Cancelled, Registered};
 use common::limits::MAX_OUTPUT;
-use common::message::{Code, Id, RpcError, clip, notification_line, request_line};
+use common::message::{Code, Id, RpcError, clip, notification_line};
 use common::outbox::Line;
-use common::protocol::{Accepted, Execute, Send, Status, Words, method};
+use common::protocol::{Accepted, Send, Status, method};
 use common::selector::Selector;
 use common::sync::Arc;
 
@@ -29,6 +30,7 @@ pub(crate) fn send(
     sender: &Arc<Member>,
     id: Id,
     request: &Send<'_>,
+    now: u64,
     refusals: &mut Refusals,
     flushes: &mut Flushes,
 ) -> Result<(), RpcError> {
@@ -40,18 +42,51 @@ pub(crate) fn send(
             .map_err(|e| RpcError::new(Code::InvalidParams, format!("params.to: {e}")))?,
         None => &hub.config.dispatch,
     };
-    if hub.roster.is_draining() {
-        return Err(shutting_down());
-    }
     let selection = select(&hub.roster, sender, selector)?;
-    if sender.sends.len() >= hub.config.max_sends && matches!(selection.found, Found::One(_)) {
+    let is_single = matches!(selection.found, Found::One(_));
+    let (command, outranked) = command(hub, sender, id, request, selection.found);
+    let has_room = sender.sends.open(&command, hub.config.max_sends);
+    if is_single && !has_room {
         let message = format!(
             "you have {} sends open, the most allowed; wait for an outcome",
             hub.config.max_sends
         );
         return Err(RpcError::new(Code::Busy, message));
     }
-    take(hub, sender, id, request, selection, refusals, flushes);
+    let sender_rank = selection.sender_rank;
+    log::info!(
+        "#{}: {sender} (rank {sender_rank}) sends {} to {}",
+        command.id,
+        clip(request.command.raw().get()),
+        describe(&command.targets, outranked.len()),
+    );
+    // The command is taken from here on: every target has exactly one outcome.
+    if command.tally.is_some() {
+        let accepted = Accepted {
+            send: command.send.clone(),
+            targets: (command.targets.len() + outranked.len()) as u32,
+        };
+        command.tell(notification_line(method::ACCEPTED, accepted), flushes);
+    }
+    for target in &outranked {
+        command.conclude(target, Status::Outranked, &Ending::default(), flushes);
+    }
+    refusals.tell(
+        &outranked,
+        sender,
+        sender_rank,
+        request.command,
+        now,
+        flushes,
+    );
+    if has_room {
+        let line = lines::execute(&command, sender_rank, request.command);
+        distribute(hub, &command, line, now, flushes);
+    } else {
+        for target in command.targets.iter() {
+            command.conclude(target, Status::Busy, &Ending::default(), flushes);
+        }
+    }
     Ok(())
 }
 
@@ -68,32 +103,22 @@ fn check_numbers(request: &Send<'_>) -> Result<(), RpcError> {
     }
 }
 
-fn shutting_down() -> RpcError {
-    RpcError::new(
-        Code::ShuttingDown,
-        "the server is shutting down; it takes nothing new",
-    )
-}
-
-/// The command is taken from here on: every target has exactly one outcome.
-fn take(
+/// The command of a `send`, and those whom it found and who outrank its sender.
+fn command(
     hub: &Hub,
     sender: &Arc<Member>,
     send: Id,
     request: &Send<'_>,
-    selection: Selection,
-    refusals: &mut Refusals,
-    flushes: &mut Flushes,
-) {
-    let sender_rank = selection.sender_rank;
-    let (targets, outranked, tally) = match selection.found {
-        Found::One(target) => (vec![target], Vec::new(), None),
+    found: Found,
+) -> (Arc<Command>, Vec<Target>) {
+    let (targets, outranked, tally) = match found {
+        Found::One(target) => (Targets::One(target), Vec::new(), None),
         Found::Many { execute, outranked } => {
             let counts = Counts::new((execute.len() + outranked.len()) as u32);
-            (execute, outranked, Some(counts))
+            (Targets::Many(execute), outranked, Some(counts))
         }
     };
-    let command = Arc::new(Command {
+    let command = Command {
         id: hub.next_id(),
         send,
         sender: Arc::clone(sender),
@@ -101,46 +126,8 @@ fn take(
         timeout: request.timeout_ms,
         window: request.window,
         tally,
-    });
-    log::info!(
-        "#{}: {sender} (rank {sender_rank}) sends {} to {}",
-        command.id,
-        clip(request.command.raw().get()),
-        describe(&command.targets, outranked.len()),
-    );
-    let is_busy = sender.sends.len() >= hub.config.max_sends;
-    sender.sends.open(&command);
-    if command.tally.is_some() {
-        let accepted = Accepted {
-            send: command.send.clone(),
-            targets: (command.targets.len() + outranked.len()) as u32,
-        };
-        command.tell(notification_line(method::ACCEPTED, accepted), flushes);
-    }
-    for target in &outranked {
-        command.conclude(target, Status::Outranked, Ending::default(), flushes);
-        refusals.tell(
-            target,
-            sender,
-            sender_rank,
-            request.command,
-            hub.clock.now(),
-            flushes,
-        );
-    }
-    if is_busy {
-        // Only sends to many come this far; they have ended with this.
-        for target in &command.targets {
-            command.conclude(target, Status::Busy, Ending::default(), flushes);
-        }
-        return;
-    }
-    distribute(
-        hub,
-        &command,
-        execute_line(&command, sender_rank, request.command),
-        flushes,
-    );
+    };
+    (Arc::new(command), outranked)
 }
 
 /// For the log: whom a command is for.
@@ -148,25 +135,12 @@ fn describe(targets: &[Target], outranked: usize) -> String {
     match (targets, outranked) {
         ([only], 0) => format!("{} (rank {})", only.member, only.rank),
         (_, 0) => format!("{} clients", targets.len()),
-        _ => format!(
-            "{} clients, {outranked} of which outrank it",
-            targets.len() + outranked
-        ),
+        _ => format!("{} below and {outranked} above it", targets.len()),
     }
 }
 
-fn execute_line(command: &Command, sender_rank: u32, words: Words<'_>) -> Vec<u8> {
-    let execute = Execute {
-        from: command.sender.origin(sender_rank),
-        command: words,
-        timeout_ms: command.timeout,
-        window: command.window_share(),
-    };
-    request_line(command.id.into(), method::EXECUTE, execute)
-}
-
 /// Registers a command with each of its targets.
-fn distribute(hub: &Hub, command: &Arc<Command>, line: Vec<u8>, flushes: &mut Flushes) {
+fn distribute(hub: &Hub, command: &Arc<Command>, line: Vec<u8>, now: u64, flushes: &mut Flushes) {
     // One line is written once, however many get it.
     let mut line = match command.targets.len() {
         1 => Line::Own(line),
@@ -185,7 +159,7 @@ fn distribute(hub: &Hub, command: &Arc<Command>, line: Vec<u8>, flushes: &mut Fl
             target
                 .member
                 .workload
-                .register(assignment, line, hub.queue_bounds(), hub.clock.now());
+                .register(assignment, line, hub.queue_bounds(), now);
         hub.watch(&target.member, watch);
         registration_ended(command, target, &registered, flushes);
     }
@@ -229,12 +203,12 @@ fn registration_ended(
         }
         Registered::Busy => (Status::Busy, Ending::default()),
     };
-    command.conclude(target, status, ending, flushes);
+    command.conclude(target, status, &ending, flushes);
 }
 
 /// Ends a command early, at each target that has not answered yet.
 pub(crate) fn cancel(hub: &Hub, command: &Arc<Command>, flushes: &mut Flushes) {
-    for target in &command.targets {
+    for target in command.targets.iter() {
         let connection = &target.member.connection;
         let (cancelled, watch) =
             target
@@ -244,7 +218,7 @@ pub(crate) fn cancel(hub: &Hub, command: &Arc<Command>, flushes: &mut Flushes) {
         hub.watch(&target.member, watch);
         match cancelled {
             Cancelled::Waiting => {
-                command.conclude(target, Status::Cancelled, Ending::default(), flushes);
+                command.conclude(target, Status::Cancelled, &Ending::default(), flushes);
             }
             Cancelled::Running => flushes.add(&connection.outbox),
             Cancelled::Unknown => {}

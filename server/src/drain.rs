@@ -15,6 +15,9 @@ const STEP_MS: u64 = 10;
 /// How long everybody may take, once told, to close the connection.
 const LAST_LINES_MS: u64 = 500;
 
+/// How long sessions may take to conclude what they took out at the end of the drain time.
+const CONCLUDE_MS: u64 = 100;
+
 const MESSAGE: &str = "the server is shutting down";
 
 /// How far the drain is.
@@ -54,9 +57,11 @@ impl Drain {
                     }
                     flushes.flush();
                 }
+                // What a session is concluding at this moment gets a moment more.
+                let must_go = now >= until.saturating_add(CONCLUDE_MS);
                 members.retain(|member| {
-                    let is_busy = member.workload.running() > 0 || member.sends.len() > 0;
-                    let stays = is_busy && !is_over;
+                    let is_busy = member.sends.len() > 0 || member.workload.running() > 0;
+                    let stays = is_busy && !must_go;
                     if !stays {
                         member.connection.bye(ByeReason::ShuttingDown, MESSAGE, now);
                     }
@@ -92,7 +97,7 @@ impl Drain {
             return;
         }
         let members: Vec<Arc<Member>> = hub.roster.drain().into_iter().map(|p| p.member).collect();
-        log::info!("shutting down: {} clients are told", members.len());
+        log::info!("shutting down; clients to be told: {}", members.len());
         let mut flushes = Flushes::default();
         for member in &members {
             hub.conclude_all(member.workload.drain(), &mut flushes);

@@ -97,7 +97,7 @@ impl Hub {
     pub(crate) fn watch(&self, member: &Arc<Member>, at: Option<u64>) {
         if let Some(at) = at {
             self.clock
-                .schedule(at, Due::Overdue(Arc::downgrade(member)));
+                .schedule(at, Due::Overdue(Arc::downgrade(member), at));
         }
     }
 
@@ -134,7 +134,7 @@ impl Hub {
                 started: is_lost.then_some(ended.since.is_some()),
                 message: None,
             };
-            ended.assignment.conclude(ended.status, ending, flushes);
+            ended.assignment.conclude(ended.status, &ending, flushes);
         }
     }
 }

@@ -12,9 +12,15 @@ use common::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-/// Something that is due this much late was so because the server itself stood still: no
-/// scheduler keeps a thread waiting that long.
-const STOOD_STILL: Duration = Duration::from_secs(2);
+/// A sleep that took this much longer than it should have did so because the server itself
+/// stood still: no scheduler keeps a thread waiting that long.
+const STOOD_STILL: Duration = Duration::from_secs(1);
+
+/// How long everything that came meanwhile may take to be read after that.
+const RESUME_MS: u64 = 1000;
+
+/// When to look again at a connection that seems silent, but has something unread.
+const UNREAD_RETRY_MS: u64 = 100;
 
 /// News take at most one part in this many of the time.
 const NEWS_SHARE: u64 = 10;
@@ -26,8 +32,8 @@ const NEWS_RETRY_MS: u64 = 100;
 pub(crate) fn run(hub: &Arc<Hub>) {
     let mut resumed = 0;
     let mut drain = drain::Drain::default();
-    while let Some(Tick { due, late }) = hub.clock.next() {
-        if late > STOOD_STILL {
+    while let Some(Tick { due, slept_late }) = hub.clock.next() {
+        if slept_late > STOOD_STILL {
             resumed = hub.clock.now();
         }
         match due {
@@ -36,9 +42,9 @@ pub(crate) fn run(hub: &Arc<Hub>) {
                     look(hub, &connection, resumed);
                 }
             }
-            Due::Overdue(member) => {
+            Due::Overdue(member, at) => {
                 if let Some(member) = member.upgrade() {
-                    take_overdue(hub, &member);
+                    take_overdue(hub, &member, at, resumed);
                 }
             }
             Due::RankNews => tell_ranks(hub),
@@ -51,8 +57,16 @@ pub(crate) fn run(hub: &Arc<Hub>) {
 fn look(hub: &Hub, connection: &Arc<Connection>, resumed: u64) {
     let now = hub.clock.now();
     let heartbeat = hub.config.heartbeat;
+    connection.note_progress(now);
     match connection.verdict(now, heartbeat, resumed) {
         Verdict::LookAt(_) => {}
+        Verdict::Silent if connection.stream.has_unread() => {
+            // It gave one; it is we who have not got round to it.
+            let soon = now + UNREAD_RETRY_MS;
+            return hub
+                .clock
+                .schedule(soon, Due::Look(Arc::downgrade(connection)));
+        }
         Verdict::Ping => connection.ask_for_life(hub.next_id(), now),
         Verdict::Silent => {
             connection.blame(format!(
@@ -84,10 +98,19 @@ fn look(hub: &Hub, connection: &Arc<Connection>, resumed: u64) {
 }
 
 /// Takes the outcomes of what should have been answered by now.
-fn take_overdue(hub: &Hub, member: &Arc<Member>) {
-    let (ended, watch) = member.workload.take_overdue(hub.clock.now());
+fn take_overdue(hub: &Hub, member: &Arc<Member>, at: u64, resumed: u64) {
+    // Answers that came while the server stood still get time to be read.
+    let now = hub.clock.now();
+    let judged = if now < resumed + RESUME_MS {
+        resumed.saturating_sub(RESUME_MS)
+    } else {
+        now
+    };
+    let (ended, watch) = member.workload.look(at, judged, now, &member.connection);
     hub.watch(member, watch);
-    hub.conclude_all(ended, &mut Flushes::default());
+    let mut flushes = Flushes::default();
+    flushes.add(&member.connection.outbox);
+    hub.conclude_all(ended, &mut flushes);
 }
 
 /// Tells those whose rank changed the rank that they have now.

@@ -12,6 +12,7 @@
 //! # Ok::<(), server::ServerError>(())
 //! ```
 
+mod admission;
 mod answer;
 mod budget;
 mod clock;
@@ -23,6 +24,7 @@ mod drain;
 mod flushes;
 mod hub;
 mod keeper;
+mod lines;
 mod member;
 mod refusals;
 mod roster;
@@ -34,6 +36,6 @@ mod testing;
 mod transcript;
 mod workload;
 
-pub use config::{Config, MAX_LINE_RANGE, MOST_CLIENTS};
+pub use config::{Config, HEARTBEAT_RANGE, MAX_LINE_RANGE, MOST_CLIENTS};
 pub use server::{Ended, Handle, Running, Server, ServerError};
 pub use transcript::Transcript;

@@ -7,6 +7,7 @@ use anyhow::Context;
 use cli::Cli;
 use common::args;
 use common::console::{Console, start_logging};
+use common::escape::one_line;
 use server::{Ended, Handle, Server};
 use std::process::ExitCode;
 
@@ -32,22 +33,28 @@ fn main() -> ExitCode {
         Cli::print_completions(shell);
         return ExitCode::SUCCESS;
     }
-    match serve(cli) {
+    let token = match cli.token() {
+        Ok(token) => token,
+        Err(e) => {
+            eprintln!("error: {}", one_line(&format!("{e:#}")));
+            return ExitCode::from(USAGE);
+        }
+    };
+    match serve(cli, token) {
         Ok(Ended::Drained) => ExitCode::SUCCESS,
         Ok(Ended::Aborted) => ExitCode::from(INTERRUPTED),
         Err(e) => {
-            eprintln!("error: {e:#}");
+            eprintln!("error: {}", one_line(&format!("{e:#}")));
             ExitCode::FAILURE
         }
     }
 }
 
-fn serve(cli: Cli) -> anyhow::Result<Ended> {
+fn serve(cli: Cli, token: Option<String>) -> anyhow::Result<Ended> {
     let stdout = Console::start("stdout", std::io::stdout()).context("cannot start a thread")?;
     let stderr = Console::start("stderr", std::io::stderr()).context("cannot start a thread")?;
     start_logging(stderr.clone(), "info");
     log_panics();
-    let token = cli.token()?;
     let any_port = cli.listen.ends_with(":0");
     let server = Server::bind(cli.into_config(token, &stdout))?;
     if any_port {

@@ -5,7 +5,9 @@ use crate::flushes::Flushes;
 use crate::member::Member;
 use common::limits::MAX_QUOTED;
 use common::message::notification_line;
+use common::outbox::Line;
 use common::protocol::{Refused, Words, method};
+use common::sync::Arc;
 use std::borrow::Cow;
 use std::collections::HashMap;
 
@@ -15,7 +17,7 @@ const MOST: usize = 10;
 /// See [`MOST`].
 const PERIOD_MS: u64 = 1000;
 
-/// Receivers to keep times of before those of long ago are thrown out.
+/// Receivers to keep times of before those of long ago are thrown out, once a period.
 const KEPT: usize = 1024;
 
 /// One sender's `refused` notifications of late. More than are allowed are dropped: nobody
@@ -24,35 +26,49 @@ const KEPT: usize = 1024;
 pub(crate) struct Refusals {
     /// By receiver, when each of the last ones was told, in a ring.
     told: HashMap<u64, ([u64; MOST], usize)>,
+    /// When those of long ago were thrown out.
+    pruned: u64,
+}
+
+/// The line for everybody who outranks a sender.
+fn refused(sender: &Member, sender_rank: u32, words: Words<'_>) -> Arc<[u8]> {
+    let (command, truncated) = clipped(words.to_vec());
+    let refused = Refused {
+        from: sender.origin(sender_rank),
+        command: Cow::Owned(command),
+        truncated,
+    };
+    notification_line(method::REFUSED, refused).into()
 }
 
 impl Refusals {
+    /// Tells those who outrank a sender what it wanted. Whoever has much waiting already is
+    /// spared: nobody below can fill his outbox with this.
     pub(crate) fn tell(
         &mut self,
-        target: &Target,
+        targets: &[Target],
         sender: &Member,
         sender_rank: u32,
         words: Words<'_>,
         now: u64,
         flushes: &mut Flushes,
     ) {
-        if !self.may_tell(target.member.id, now) {
-            return;
+        let mut line = None;
+        for target in targets {
+            let outbox = &target.member.connection.outbox;
+            if outbox.is_over_half() || !self.may_tell(target.member.id, now) {
+                continue;
+            }
+            let line = line.get_or_insert_with(|| refused(sender, sender_rank, words));
+            outbox.push(Line::Shared(Arc::clone(line)));
+            flushes.add(outbox);
         }
-        let (command, truncated) = clipped(words.to_vec());
-        let refused = Refused {
-            from: sender.origin(sender_rank),
-            command: Cow::Owned(command),
-            truncated,
-        };
-        let outbox = &target.member.connection.outbox;
-        outbox.push(notification_line(method::REFUSED, refused));
-        flushes.add(outbox);
     }
 
     fn may_tell(&mut self, receiver: u64, now: u64) -> bool {
         let is_recent = |at: u64| at > 0 && now < at + PERIOD_MS;
-        if self.told.len() >= KEPT {
+        if self.told.len() >= KEPT && now >= self.pruned + PERIOD_MS {
+            self.pruned = now;
             self.told
                 .retain(|_, (times, _)| times.iter().any(|at| is_recent(*at)));
         }
@@ -100,9 +116,9 @@ mod tests {
         assert_eq!(told(&mut refusals, 1, 1004), 0);
         assert_eq!(told(&mut refusals, 1, 1005), MOST);
         for receiver in 0..10 * KEPT as u64 {
-            assert!(refusals.may_tell(receiver, 1_000_000 + receiver));
+            assert!(refusals.may_tell(receiver, 1_000_000 + 2 * receiver));
         }
-        assert!(refusals.told.len() <= KEPT + 1);
+        assert!(refusals.told.len() <= 2 * KEPT);
     }
 
     #[test]

@@ -9,6 +9,7 @@ use crate::member::Member;
 use crate::transcript::{Standings, Transcript, WHOLE_RANKING};
 use common::protocol;
 use common::sync::{Arc, RwLock, read, write};
+use foldhash::fast::RandomState;
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -28,7 +29,7 @@ struct Ranking {
     ranked: Vec<Place>,
     /// Those of them who execute.
     executors: Vec<Place>,
-    names: HashMap<Box<str>, u64>,
+    names: HashMap<Box<str>, u64, RandomState>,
     max: u32,
     next_id: u64,
     draining: bool,
@@ -58,7 +59,7 @@ impl Roster {
         Roster(Arc::new(RwLock::new(Ranking {
             ranked: Vec::new(),
             executors: Vec::new(),
-            names: HashMap::new(),
+            names: HashMap::default(),
             max,
             next_id: 1,
             draining: false,
@@ -98,7 +99,6 @@ impl Roster {
         member.told_rank.store(standing.rank, Ordering::Relaxed);
         welcome(&member, standing);
         ranking.next_id += 1;
-        ranking.names.insert(name, id);
         let place = Place {
             id,
             member: Arc::clone(&member),
@@ -107,6 +107,7 @@ impl Roster {
             ranking.executors.push(place.clone());
         }
         ranking.ranked.push(place);
+        ranking.names.insert(name, id);
         if ranking.transcript.is_on() {
             let client = member.connection.peer();
             ranking
@@ -144,20 +145,9 @@ impl Roster {
         ranking.ranked.clone()
     }
 
-    /// Whether nobody is admitted any more.
-    pub(crate) fn is_draining(&self) -> bool {
-        read(&self.0).draining
-    }
-
     /// How many are ranked.
     pub(crate) fn len(&self) -> usize {
         read(&self.0).ranked.len()
-    }
-
-    /// Everybody in rank order, and the rank of one of them.
-    pub(crate) fn everybody(&self, me: u64) -> (Vec<Place>, Option<usize>) {
-        let ranking = read(&self.0);
-        (ranking.ranked.clone(), position(&ranking.ranked, me))
     }
 
     /// Looks something up in the list, without a copy of it.
@@ -223,6 +213,11 @@ impl View<'_> {
     /// Everybody, in rank order.
     pub(crate) fn ranked(&self) -> &[Place] {
         &self.0.ranked
+    }
+
+    /// Whether the server is about to stop.
+    pub(crate) fn is_draining(&self) -> bool {
+        self.0.draining
     }
 
     /// The rank of a member.

@@ -91,7 +91,7 @@ fn one(
     pick: impl FnOnce(&View<'_>) -> Option<Place>,
 ) -> Result<Selection, RpcError> {
     roster.look(|view| {
-        let sender_rank = rank_of(&view, sender.id)?;
+        let sender_rank = sender_rank(&view, sender.id)?;
         let Some(place) = pick(&view) else {
             return Err(nobody_below(
                 &view.ranked()[sender_rank as usize + 1..],
@@ -109,7 +109,7 @@ fn one(
 
 /// One client, named alone.
 fn named(view: &View<'_>, sender: &Member, single: &Single) -> Result<Selection, RpcError> {
-    let sender_rank = rank_of(view, sender.id)?;
+    let sender_rank = sender_rank(view, sender.id)?;
     let ranked = view.ranked();
     let rank = match single {
         Single::Rank(rank) => Some(*rank as usize),
@@ -153,8 +153,10 @@ fn many(
     chosen: impl Fn(u32, &Member, bool) -> bool,
 ) -> Result<Selection, RpcError> {
     // Patterns are matched outside the lock, on a copy.
-    let (everybody, sender_rank) = roster.everybody(sender.id);
-    let sender_rank = sender_rank.ok_or_else(gone)? as u32;
+    let (everybody, sender_rank) = roster.look(|view| {
+        let rank = sender_rank(&view, sender.id)?;
+        Ok((view.ranked().to_vec(), rank))
+    })?;
     let is_lowest = sender_rank as usize + 1 == everybody.len();
     let (mut execute, mut outranked, mut passed_over) = (Vec::new(), Vec::new(), Vec::new());
     for (rank, Place { member, .. }) in everybody.into_iter().enumerate() {
@@ -181,6 +183,15 @@ fn many(
         sender_rank,
         found: Found::Many { execute, outranked },
     })
+}
+
+/// The rank of a sender, as long as anything is taken at all.
+fn sender_rank(view: &View<'_>, id: u64) -> Result<u32, RpcError> {
+    if view.is_draining() {
+        let message = "the server is shutting down; it takes nothing new";
+        return Err(RpcError::new(Code::ShuttingDown, message));
+    }
+    rank_of(view, id)
 }
 
 fn rank_of(view: &View<'_>, id: u64) -> Result<u32, RpcError> {

@@ -19,6 +19,9 @@ use std::time::Duration;
 /// skipped without recursion, and what is parsed is flat.
 const SESSION_STACK: usize = 256 << 10;
 
+/// How often it is logged that connections cannot be accepted.
+const ACCEPT_LOG_MS: u64 = 1000;
+
 /// How long accepting pauses where the system has no descriptors left.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
@@ -32,7 +35,7 @@ pub enum ServerError {
         address: String,
     },
     /// It cannot listen there for another reason.
-    #[error("cannot listen at {address}: {source}")]
+    #[error("cannot listen at {address}")]
     Listen {
         /// Where.
         address: String,
@@ -209,12 +212,17 @@ impl Drop for Running {
 /// Gives every connection a thread of its own, until the hub has the listener woken. The
 /// scope joins them all.
 fn accept<'scope>(hub: &'scope Arc<Hub>, listener: &Listener, sessions: &'scope Scope<'scope, '_>) {
+    let mut quiet_until = 0;
     loop {
         match listener.accept() {
             Ok(Some(stream)) => start_session(hub, stream, sessions),
             Ok(None) => return,
             Err(e) => {
-                log::warn!("cannot accept a connection: {e}");
+                let now = hub.clock.now();
+                if now >= quiet_until {
+                    log::warn!("cannot accept a connection: {e}");
+                    quiet_until = now + ACCEPT_LOG_MS;
+                }
                 std::thread::sleep(ACCEPT_PAUSE);
             }
         }
@@ -226,7 +234,7 @@ fn start_session<'scope>(
     stream: Stream,
     sessions: &'scope Scope<'scope, '_>,
 ) {
-    stream.set_unacknowledged_timeout(2 * hub.config.heartbeat);
+    stream.set_unacknowledged_timeout(hub.config.heartbeat.saturating_mul(2));
     let connection = Arc::new(Connection::new(Arc::new(stream), hub.clock.now()));
     let number = hub.connected(&connection);
     let served = Arc::clone(&connection);

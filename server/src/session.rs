@@ -5,27 +5,26 @@
 //! another client; it waits for its own one only: for input, and, before that, until that
 //! client has taken enough of what waits for it.
 
-use crate::answer;
+use crate::admission::{Wanted, not_admitted};
+use crate::answer::{self, Body};
 use crate::connection::{Connection, bye_line};
 use crate::dispatcher;
 use crate::flushes::Flushes;
 use crate::hub::Hub;
 use crate::member::Member;
 use crate::refusals::Refusals;
-use crate::roster::NotAdmitted;
 use crate::workload::Workload;
-use common::limits::{MAX_LINE_BEFORE_JOIN, MAX_MEMBERS_PAGE, MAX_SLOTS, PROTOCOL};
+use common::limits::{MAX_LINE_BEFORE_JOIN, MAX_MEMBERS_PAGE};
 use common::line::LineReader;
 use common::message::{
-    AnswerBody, Code, Id, Malformed, Message, RpcError, clip, error_line, notification_line,
+    AnswerBody, Code, Id, Malformed, Message, Plain, RpcError, clip, error_line, notification_line,
     params, result_line,
 };
 use common::outbox::Line;
 use common::protocol::{
-    ByeReason, Cancel, Empty, ExecutionConsumed, ExecutionOutput, Join, Joined, MembersQuery,
-    SendConsumed, SendOutput, Text, base64_len, method,
+    ByeReason, Cancel, Empty, ExecutionConsumed, ExecutionOutput, Joined, MembersQuery, Send,
+    SendConsumed, SendOutput, base64_len, method,
 };
-use common::selector::check_name;
 use common::sync::Arc;
 use serde::Deserialize;
 use serde_json::value::RawValue;
@@ -78,6 +77,8 @@ struct Session<'a> {
     refusals: Refusals,
     errors: u32,
     strays: u32,
+    /// When the batch of input came that is being handled.
+    now: u64,
     /// Whether the batch of input was a sign of life.
     lives: bool,
     /// Whether a line ended in it.
@@ -98,6 +99,7 @@ impl<'a> Session<'a> {
             refusals: Refusals::default(),
             errors: 0,
             strays: 0,
+            now: hub.clock.now(),
             lives: false,
             line_ended: false,
             leaves: false,
@@ -109,7 +111,7 @@ impl<'a> Session<'a> {
     fn read_lines(&mut self) {
         let mut reader = LineReader::new(MAX_LINE_BEFORE_JOIN.min(self.hub.config.max_line));
         loop {
-            self.connection.outbox.wait_for_room();
+            self.wait_for_room();
             match reader.fill(&mut &*self.connection.stream) {
                 Ok(0) => return,
                 Ok(_) => {}
@@ -118,8 +120,9 @@ impl<'a> Session<'a> {
             if !self.connection.outbox.is_open() {
                 return;
             }
+            self.now = self.hub.clock.now();
             let flow = self.take_lines(&mut reader);
-            let now = self.hub.clock.now();
+            let now = self.now;
             let partial = reader.has_partial_line();
             let line_ended = std::mem::take(&mut self.line_ended);
             self.connection.set_partial_line(partial, line_ended, now);
@@ -130,6 +133,20 @@ impl<'a> Session<'a> {
             if flow.is_break() {
                 return;
             }
+            if self.member.is_none() && self.connection.outbox.is_behind() {
+                return self
+                    .connection
+                    .blame("it took no answers, and had not joined");
+            }
+        }
+    }
+
+    /// Waits until the client has taken enough of what waits for it.
+    fn wait_for_room(&mut self) {
+        if self.connection.outbox.wait_for_room() {
+            // It was we who did not read.
+            self.now = self.hub.clock.now();
+            self.connection.resume(self.now);
         }
     }
 
@@ -147,6 +164,14 @@ impl<'a> Session<'a> {
             if self.member.is_some() {
                 reader.set_limit(self.hub.config.max_line);
             }
+            if self.connection.outbox.is_over_half() {
+                // What one batch of requests is answered with may be too much at once.
+                self.flushes.flush();
+                self.wait_for_room();
+            }
+            if !self.connection.outbox.is_open() {
+                return Flow::Break(());
+            }
         }
     }
 
@@ -154,6 +179,9 @@ impl<'a> Session<'a> {
         self.line_ended = true;
         if line.is_empty() {
             self.lives = true;
+            return Flow::Continue(());
+        }
+        if self.plain_line(line) {
             return Flow::Continue(());
         }
         match Message::parse(line) {
@@ -185,6 +213,37 @@ impl<'a> Session<'a> {
             }
         }
         Flow::Continue(())
+    }
+
+    /// Handles a line of the two kinds and in the form that most have, where that can be done
+    /// in one pass over it; everything else, and everything that is wrong, takes the long way.
+    fn plain_line(&mut self, line: &[u8]) -> bool {
+        let Some(member) = &self.member else {
+            return false;
+        };
+        match Plain::split(line) {
+            Some(Plain::Send { id, params }) => {
+                let (Ok(request), id) = (serde_json::from_str(params), Id::from(id)) else {
+                    return false;
+                };
+                if member.sends.is_open(&id) {
+                    return false;
+                }
+                let member = Arc::clone(member);
+                self.lives = true;
+                self.send(&member, id, &request);
+                true
+            }
+            Some(Plain::Result { id, result }) => {
+                let Ok(executed) = serde_json::from_str(result) else {
+                    return false;
+                };
+                let member = Arc::clone(member);
+                self.answer_of(&member, id, Body::Executed(executed));
+                true
+            }
+            None => false,
+        }
     }
 
     fn tell(&mut self, line: Vec<u8>) {
@@ -274,32 +333,21 @@ impl<'a> Session<'a> {
             .map_err(|refusal| not_admitted(&refusal, wanted.name.as_deref()))?;
         self.flushes.add(&connection.outbox);
         connection.set_joined();
+        self.member = Some(Arc::clone(&member));
         log::info!(
             "{} joined as {member}, slots {}",
             connection.peer(),
             member.slots
         );
-        self.member = Some(member);
         Ok(())
     }
 
     fn request(&mut self, member: &Arc<Member>, id: Id, method: &str, raw: Option<&RawValue>) {
         let answer = match method {
-            method::SEND => {
-                // Answered by itself, unless it is not taken.
-                let sent = params(raw).and_then(|request| {
-                    let id = id.clone();
-                    let (refusals, flushes) = (&mut self.refusals, &mut self.flushes);
-                    dispatcher::send(self.hub, member, id, &request, refusals, flushes)
-                });
-                match sent {
-                    Ok(()) => return,
-                    Err(error) => {
-                        log::info!("{member}: its send was not taken: {error}");
-                        Err(error)
-                    }
-                }
-            }
+            method::SEND => match params(raw) {
+                Ok(request) => return self.send(member, id, &request),
+                Err(error) => Err(error),
+            },
             method::PING => Ok(result_line(id.clone(), Empty {})),
             method::MEMBERS => params(raw).map(|query| self.members(id.clone(), &query)),
             method::JOIN => Err(RpcError::new(
@@ -315,6 +363,24 @@ impl<'a> Session<'a> {
             )),
         };
         self.tell(answer.unwrap_or_else(|error| error_line(Some(id), &error)));
+    }
+
+    /// Takes a `send`, whose answer then comes by itself, or answers why not.
+    fn send(&mut self, member: &Arc<Member>, id: Id, request: &Send<'_>) {
+        let (refusals, flushes) = (&mut self.refusals, &mut self.flushes);
+        let sent = dispatcher::send(
+            self.hub,
+            member,
+            id.clone(),
+            request,
+            self.now,
+            refusals,
+            flushes,
+        );
+        if let Err(error) = sent {
+            log::info!("{member}: its send was not taken: {error}");
+            self.tell(error_line(Some(id), &error));
+        }
     }
 
     fn members(&self, id: Id, query: &MembersQuery) -> Vec<u8> {
@@ -379,13 +445,18 @@ impl<'a> Session<'a> {
         let (Some(member), Some(id)) = (self.member.clone(), number) else {
             return self.stray(id);
         };
+        self.answer_of(&member, id, body.into());
+    }
+
+    /// The answer to a request of the server's, if there was one with that id.
+    fn answer_of(&mut self, member: &Arc<Member>, id: u64, body: Body<'_>) {
         if self.connection.is_ping(id) {
             self.lives = true;
             return;
         }
-        let now = self.hub.clock.now();
+        let now = self.now;
         let (running, watch) = member.workload.answered(id, self.connection, now);
-        self.hub.watch(&member, watch);
+        self.hub.watch(member, watch);
         self.flushes.add(&self.connection.outbox);
         let Some(mut running) = running else {
             return self.stray(Some(&id.into()));
@@ -400,7 +471,7 @@ impl<'a> Session<'a> {
         ending.elapsed_ms = status
             .has_started()
             .then(|| now.saturating_sub(running.since));
-        assignment.conclude(status, ending, &mut self.flushes);
+        assignment.conclude(status, &ending, &mut self.flushes);
     }
 
     fn stray(&mut self, id: Option<&Id>) {
@@ -521,108 +592,4 @@ fn already_open(id: Id) -> Malformed {
     );
     error.open_id = Some(id);
     Malformed { id: None, error }
-}
-
-fn not_admitted(refusal: &NotAdmitted, name: Option<&str>) -> RpcError {
-    match refusal {
-        NotAdmitted::ShuttingDown => RpcError::new(
-            Code::ShuttingDown,
-            "the server is shutting down; it admits nobody",
-        ),
-        NotAdmitted::Full(max) => RpcError::new(
-            Code::Full,
-            format!("the server already has all the {max} clients it accepts; try again later"),
-        ),
-        NotAdmitted::NameTaken => RpcError::new(
-            Code::NameTaken,
-            format!(
-                "somebody here has the name {:?}; choose another one",
-                name.unwrap_or_default()
-            ),
-        ),
-    }
-}
-
-/// What a newcomer asks for, once it was found right.
-struct Wanted {
-    name: Option<String>,
-    slots: u32,
-}
-
-impl Wanted {
-    /// Looks at the version first, whatever else is wrong; then at the parameters; then at
-    /// the credential.
-    fn read(raw: Option<&RawValue>, token: Option<&str>) -> Result<Wanted, RpcError> {
-        check_protocol(raw)?;
-        let join: Join<'_> = params(raw)?;
-        let wrong = |message: String| Err(RpcError::new(Code::InvalidParams, message));
-        if let Some(name) = &join.name
-            && let Err(message) = check_name(name.as_str())
-        {
-            return wrong(format!("params.name: {message}"));
-        }
-        let slots = match join.slots.unwrap_or(1) {
-            slots if slots <= u64::from(MAX_SLOTS) => slots as u32,
-            slots => {
-                return wrong(format!(
-                    "params.slots is {slots}; it must be from 0 to {MAX_SLOTS}"
-                ));
-            }
-        };
-        let shown = join.token.as_ref().map(Text::as_str);
-        match (token, shown) {
-            (None, _) => {}
-            (Some(token), Some(shown)) if is_same(token, shown) => {}
-            (Some(_), Some(_)) => {
-                return Err(RpcError::new(
-                    Code::Unauthorized,
-                    "the token is not this server's",
-                ));
-            }
-            (Some(_), None) => {
-                return Err(RpcError::new(
-                    Code::Unauthorized,
-                    "this server asks for a token",
-                ));
-            }
-        }
-        let name = join.name.map(|name| name.0.into_owned());
-        Ok(Wanted { name, slots })
-    }
-}
-
-/// A version that is not ours is told before anything else is looked at: the rest of a later
-/// version's parameters may well look wrong to us.
-fn check_protocol(raw: Option<&RawValue>) -> Result<(), RpcError> {
-    #[derive(Deserialize)]
-    struct Version<'a> {
-        #[serde(borrow)]
-        protocol: &'a RawValue,
-    }
-    // Not from an array, whose first element serde would take for it.
-    let object = raw.filter(|raw| raw.get().starts_with('{'));
-    let read = object.map(|raw| serde_json::from_str::<Version<'_>>(raw.get()));
-    let Some(Ok(Version { protocol })) = read else {
-        return Ok(());
-    };
-    let version = protocol.get();
-    let digits = version.strip_prefix('-').unwrap_or(version);
-    let is_integer = digits.bytes().all(|b| b.is_ascii_digit());
-    if is_integer && version != PROTOCOL.to_string() {
-        let message = format!(
-            "this server does not speak version {}; it speaks {PROTOCOL}",
-            clip(version)
-        );
-        let mut error = RpcError::new(Code::UnsupportedProtocol, message);
-        error.supported = Some(vec![PROTOCOL]);
-        return Err(error);
-    }
-    Ok(())
-}
-
-/// Compares without telling by its time how much of a guess was right.
-fn is_same(secret: &str, shown: &str) -> bool {
-    let bytes = secret.bytes().zip(shown.bytes());
-    let differences = bytes.fold(0, |all, (a, b)| all | (a ^ b));
-    secret.len() == shown.len() && std::hint::black_box(differences) == 0
 }

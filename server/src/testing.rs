@@ -46,5 +46,5 @@ pub(crate) fn join(roster: &Roster, name: &str, slots: u32) -> Arc<Member> {
 
 /// Members in rank order.
 pub(crate) fn ranked(roster: &Roster) -> Vec<Place> {
-    roster.everybody(0).0
+    roster.look(|view| view.ranked().to_vec())
 }

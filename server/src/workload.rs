@@ -18,8 +18,12 @@ use common::message::notification_line;
 use common::outbox::Line;
 use common::protocol::{CancelExecution, ExecutionConsumed, Status, method};
 use common::sync::{Mutex, lock};
+use foldhash::fast::RandomState;
 use std::collections::{HashMap, VecDeque};
 use std::sync::atomic::{AtomicU32, Ordering};
+
+/// How often a client that has a slot, but much to read first, is looked at again.
+const ROOM_TICK_MS: u64 = 20;
 
 /// How much may wait for one client; one sender gets at most half of either.
 #[derive(Clone, Copy, Debug)]
@@ -40,11 +44,11 @@ pub(crate) struct Workload {
 struct Table {
     state: State,
     /// By the id of the `execute`.
-    running: HashMap<u64, Running>,
+    running: HashMap<u64, Running, RandomState>,
     waiting: VecDeque<Waiting>,
     waiting_bytes: usize,
     /// What of it is whose.
-    shares: HashMap<u64, Share>,
+    shares: HashMap<u64, Share, RandomState>,
     /// The earliest time at which the clock was asked to look for overdue answers.
     watched: Option<u64>,
     /// The same, where it is still to be asked.
@@ -157,21 +161,17 @@ impl Workload {
             State::Draining => return (Registered::Draining, None),
             State::Gone => return (Registered::Gone, None),
         }
-        if table.running.len() < self.slots && table.waiting.is_empty() {
+        let registered = if table.has_slot(self.slots, connection) && table.waiting.is_empty() {
             table.start(assignment, line, connection, now);
-            self.count(&table);
-            return (Registered::Started, table.to_watch.take());
-        }
-        let waits = table.wait(assignment, line, bounds);
+            Registered::Started
+        } else if table.wait(assignment, line, bounds) {
+            table.watch_room(self.slots, now);
+            Registered::Waiting
+        } else {
+            Registered::Busy
+        };
         self.count(&table);
-        (
-            if waits {
-                Registered::Waiting
-            } else {
-                Registered::Busy
-            },
-            None,
-        )
+        (registered, table.to_watch.take())
     }
 
     /// Takes a command out that the client has answered, and gives it the next ones.
@@ -204,7 +204,7 @@ impl Workload {
             let at = now.saturating_add(millis(ANSWER_GRACE));
             if running.overdue.is_none_or(|(earlier, _)| at < earlier) {
                 running.overdue = Some((at, Status::Cancelled));
-                table.watch(at);
+                table.watch(at, now);
             }
             connection
                 .outbox
@@ -252,13 +252,24 @@ impl Workload {
         }
     }
 
-    /// Takes out what should have been answered by now. The slots stay in use.
-    pub(crate) fn take_overdue(&self, now: u64) -> (Vec<Ended>, Option<u64>) {
+    /// Looks at the time that was asked for: takes out what should have been answered by
+    /// `judged`, whose slots stay in use, and starts what waits, if there is room for it.
+    pub(crate) fn look(
+        &self,
+        at: u64,
+        judged: u64,
+        now: u64,
+        connection: &Connection,
+    ) -> (Vec<Ended>, Option<u64>) {
         let mut table = lock(&self.table);
+        if table.watched != Some(at) {
+            // An earlier look was asked for after this one.
+            return (Vec::new(), None);
+        }
         table.watched = None;
         let mut ended = Vec::new();
         for running in table.running.values_mut() {
-            if let Some((_, status)) = running.overdue.take_if(|(at, _)| *at <= now)
+            if let Some((_, status)) = running.overdue.take_if(|(at, _)| *at <= judged)
                 && let Some(assignment) = running.assignment.take()
             {
                 ended.push(Ended {
@@ -275,8 +286,10 @@ impl Workload {
             .filter_map(|r| r.overdue.map(|(at, _)| at))
             .min();
         if let Some(next) = next {
-            table.watch(next);
+            table.watch(next.max(now + 1), now);
         }
+        table.start_waiting(self.slots, connection, now);
+        self.count(&table);
         (ended, table.to_watch.take())
     }
 
@@ -353,17 +366,32 @@ impl Table {
             assignment: Some(assignment),
         };
         if let Some((at, _)) = overdue {
-            self.watch(at);
+            self.watch(at, now);
         }
         self.running.insert(id, running);
     }
 
     fn start_waiting(&mut self, slots: usize, connection: &Connection, now: u64) {
-        while self.running.len() < slots
+        while self.has_slot(slots, connection)
             && let Some(next) = self.waiting.pop_front()
         {
             self.account(&next, false);
             self.start(next.assignment, next.line, connection, now);
+        }
+        self.watch_room(slots, now);
+    }
+
+    /// Whether the client can be given a command: it has a slot, and has taken most of what it
+    /// was given. A client that reads slowly has commands wait here, where they have a bound.
+    fn has_slot(&self, slots: usize, connection: &Connection) -> bool {
+        self.running.len() < slots && !connection.outbox.is_over_half()
+    }
+
+    /// Has what waits looked at soon, where it is not a slot that it waits for: no answer will
+    /// be the occasion to start it.
+    fn watch_room(&mut self, slots: usize, now: u64) {
+        if !self.waiting.is_empty() && self.running.len() < slots {
+            self.watch(now + ROOM_TICK_MS, now);
         }
     }
 
@@ -405,8 +433,10 @@ impl Table {
         }
     }
 
-    /// Has the clock look at a time, if it was not asked to do so earlier.
-    fn watch(&mut self, at: u64) {
+    /// Has the clock look at a time, if it was not asked to do so earlier. It looks before long
+    /// in any case, so that no time-out, however long, leaves it something to remember.
+    fn watch(&mut self, at: u64, now: u64) {
+        let at = at.min(now.saturating_add(millis(ANSWER_GRACE)));
         if self.watched.is_none_or(|watched| at < watched) {
             self.watched = Some(at);
             self.to_watch = Some(at);
@@ -460,10 +490,10 @@ mod tests {
                 id,
                 send: Id::from(id),
                 sender: Arc::clone(&self.senders[sender]),
-                targets: vec![crate::command::Target {
+                targets: crate::command::Targets::One(crate::command::Target {
                     member: Arc::clone(&self.target),
                     rank: 1,
-                }],
+                }),
                 timeout,
                 window: None,
                 tally: None,
@@ -559,7 +589,7 @@ mod tests {
         let workload = &bench.target.workload;
         let connection = &bench.target.connection;
         let (_, watch) = bench.register(0, 1, Some(1000), 10);
-        assert_eq!(watch, Some(100 + 1000 + 8000));
+        assert_eq!(watch, Some(100 + 8000), "it looks before that is due");
         assert_eq!(
             bench.register(0, 2, Some(5000), 10).1,
             None,
@@ -572,7 +602,7 @@ mod tests {
         ));
         assert!(matches!(
             workload.cancel(2, connection, 200),
-            (Cancelled::Running, Some(8200))
+            (Cancelled::Running, None)
         ));
         assert!(matches!(
             workload.cancel(2, connection, 200),
@@ -582,7 +612,13 @@ mod tests {
             workload.cancel(7, connection, 200),
             (Cancelled::Unknown, None)
         ));
-        let (ended, watch) = workload.take_overdue(8200);
+        assert!(
+            workload.look(9100, 9100, 9100, connection).0.is_empty(),
+            "not asked for"
+        );
+        let (ended, watch) = workload.look(8100, 8100, 8100, connection);
+        assert_eq!((ended.len(), watch), (0, Some(8200)));
+        let (ended, watch) = workload.look(8200, 8200, 8200, connection);
         assert_eq!(
             (ids(&ended), ended[0].status),
             (vec![(2, true)], Status::Cancelled)
@@ -591,7 +627,7 @@ mod tests {
         assert_eq!(bench.load(), (2, 0), "the slot stays in use");
         assert!(!bench.answered(2), "its outcome was taken");
         assert_eq!(bench.load(), (1, 0), "now it is free");
-        let (ended, watch) = workload.take_overdue(9100);
+        let (ended, watch) = workload.look(9100, 9100, 9100, connection);
         assert_eq!((ended[0].status, watch), (Status::TimedOut, None));
     }
 

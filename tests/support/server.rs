@@ -116,6 +116,12 @@ impl Server {
         self.child.wait().expect("the server can be waited for")
     }
 
+    /// How many descriptors it has open, where the system shows that.
+    pub(crate) fn descriptors(&self) -> Option<usize> {
+        let folder = format!("/proc/{}/fd", self.child.id());
+        std::fs::read_dir(folder).ok().map(Iterator::count)
+    }
+
     /// The lines it has printed so far.
     pub(crate) fn stdout_lines(&self) -> Vec<String> {
         self.stdout.lines()

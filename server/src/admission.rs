@@ -1,0 +1,115 @@
+//! Who may join, and as what: looked at in the order in which the protocol says what is
+//! wrong first.
+
+use crate::roster::NotAdmitted;
+use common::limits::{MAX_SLOTS, PROTOCOL};
+use common::message::{Code, RpcError, clip, params};
+use common::protocol::{Join, Text};
+use common::selector::check_name;
+use serde::Deserialize;
+use serde_json::value::RawValue;
+
+/// What somebody is told whom the roster does not take.
+pub(crate) fn not_admitted(refusal: &NotAdmitted, name: Option<&str>) -> RpcError {
+    match refusal {
+        NotAdmitted::ShuttingDown => RpcError::new(
+            Code::ShuttingDown,
+            "the server is shutting down; it admits nobody",
+        ),
+        NotAdmitted::Full(max) => RpcError::new(
+            Code::Full,
+            format!("the server has as many clients as it accepts ({max}); try again later"),
+        ),
+        NotAdmitted::NameTaken => RpcError::new(
+            Code::NameTaken,
+            format!(
+                "somebody here has the name {:?}; choose another one",
+                name.unwrap_or_default()
+            ),
+        ),
+    }
+}
+
+/// What a newcomer asks for, once it was found right.
+pub(crate) struct Wanted {
+    pub(crate) name: Option<String>,
+    pub(crate) slots: u32,
+}
+
+impl Wanted {
+    /// Looks at the version first, whatever else is wrong; then at the parameters; then at
+    /// the credential.
+    pub(crate) fn read(raw: Option<&RawValue>, token: Option<&str>) -> Result<Wanted, RpcError> {
+        check_protocol(raw)?;
+        let join: Join<'_> = params(raw)?;
+        let wrong = |message: String| Err(RpcError::new(Code::InvalidParams, message));
+        if let Some(name) = &join.name
+            && let Err(message) = check_name(name.as_str())
+        {
+            return wrong(format!("params.name: {message}"));
+        }
+        let slots = match join.slots.unwrap_or(1) {
+            slots if slots <= u64::from(MAX_SLOTS) => slots as u32,
+            slots => {
+                return wrong(format!(
+                    "params.slots is {slots}; it must be from 0 to {MAX_SLOTS}"
+                ));
+            }
+        };
+        let shown = join.token.as_ref().map(Text::as_str);
+        match (token, shown) {
+            (None, _) => {}
+            (Some(token), Some(shown)) if is_same(token, shown) => {}
+            (Some(_), Some(_)) => {
+                return Err(RpcError::new(
+                    Code::Unauthorized,
+                    "the token is not this server's",
+                ));
+            }
+            (Some(_), None) => {
+                return Err(RpcError::new(
+                    Code::Unauthorized,
+                    "this server asks for a token",
+                ));
+            }
+        }
+        let name = join.name.map(Text::into_string);
+        Ok(Wanted { name, slots })
+    }
+}
+
+/// A version that is not ours is told before anything else is looked at: the rest of a later
+/// version's parameters may well look wrong to us.
+fn check_protocol(raw: Option<&RawValue>) -> Result<(), RpcError> {
+    #[derive(Deserialize)]
+    struct Version<'a> {
+        #[serde(borrow)]
+        protocol: &'a RawValue,
+    }
+    // Not from an array, whose first element serde would take for it.
+    let object = raw.filter(|raw| raw.get().starts_with('{'));
+    let read = object.map(|raw| serde_json::from_str::<Version<'_>>(raw.get()));
+    let Some(Ok(Version { protocol })) = read else {
+        return Ok(());
+    };
+    let version = protocol.get();
+    let digits = version.strip_prefix('-').unwrap_or(version);
+    let is_integer = digits.bytes().all(|b| b.is_ascii_digit());
+    if is_integer && version != PROTOCOL.to_string() {
+        let message = format!(
+            "this server does not speak version {}; it speaks {PROTOCOL}",
+            clip(version)
+        );
+        let mut error = RpcError::new(Code::UnsupportedProtocol, message);
+        error.supported = Some(vec![PROTOCOL]);
+        return Err(error);
+    }
+    Ok(())
+}
+
+/// Compares without telling by its time how much of a guess was right.
+fn is_same(secret: &str, shown: &str) -> bool {
+    let bytes = secret.bytes().zip(shown.bytes());
+    let differences = bytes.fold(0, |all, (a, b)| all | (a ^ b));
+    secret.len() == shown.len() && std::hint::black_box(differences) == 0
+}

@@ -1,0 +1,259 @@
+//! The lines of a command's way, put together from pieces that are ready: they are what a
+//! server writes most, and a serializer's care for every byte would cost more than all the
+//! rest. What a peer wrote passes as it came; a name needs no escapes.
+
+use crate::command::{Command, Ending, Target};
+use crate::member::Member;
+use common::message::Id;
+use common::protocol::{Executed, Status, Text, Words};
+
+/// Bytes of a line besides what peers wrote into it.
+const AROUND: usize = 256;
+
+/// A line in the making.
+struct Pieces(Vec<u8>);
+
+impl Pieces {
+    fn new(content: usize) -> Pieces {
+        Pieces(Vec::with_capacity(AROUND + content))
+    }
+
+    fn add(&mut self, piece: &str) -> &mut Pieces {
+        self.0.extend_from_slice(piece.as_bytes());
+        self
+    }
+
+    fn number(&mut self, number: impl itoa::Integer) -> &mut Pieces {
+        let mut buffer = itoa::Buffer::new();
+        self.add(buffer.format(number))
+    }
+
+    fn id(&mut self, id: &Id) -> &mut Pieces {
+        match id {
+            Id::Integer(number) => self.number(*number),
+            Id::Large(number) => self.number(*number),
+            Id::Text(text) => self.string(text),
+        }
+    }
+
+    /// A string that did not come from a line as it is.
+    fn string(&mut self, text: &str) -> &mut Pieces {
+        serde_json::to_writer(&mut self.0, text)
+            .expect("a string becomes JSON, and memory takes it");
+        self
+    }
+
+    fn text(&mut self, text: &Text<'_>) -> &mut Pieces {
+        match text.raw() {
+            Some(raw) => self.add(raw),
+            None => self.string(text.as_str()),
+        }
+    }
+
+    /// `"member":1,"name":"x","rank":0`
+    fn who(&mut self, member: &Member, rank: u32) -> &mut Pieces {
+        self.add("\"member\":").number(member.id);
+        self.add(",\"name\":\"").add(&member.name);
+        self.add("\",\"rank\":").number(rank)
+    }
+
+    fn end(mut self, end: &str) -> Vec<u8> {
+        self.add(end).add("\n");
+        self.0
+    }
+}
+
+/// The `execute` of a command.
+pub(crate) fn execute(command: &Command, sender_rank: u32, words: Words<'_>) -> Vec<u8> {
+    let words = words.raw().get();
+    let mut line = Pieces::new(words.len());
+    line.add("{\"jsonrpc\":\"2.0\",\"id\":").number(command.id);
+    line.add(",\"method\":\"execute\",\"params\":{\"from\":{")
+        .who(&command.sender, sender_rank);
+    line.add("},\"command\":").add(words);
+    if let Some(timeout) = command.timeout {
+        line.add(",\"timeout_ms\":").number(timeout);
+    }
+    if let Some(window) = command.window_share() {
+        line.add(",\"window\":").number(window);
+    }
+    line.end("}}")
+}
+
+/// An outcome: the answer to the `send`, or, where that has several, a notification.
+pub(crate) fn outcome(
+    command: &Command,
+    target: &Target,
+    status: Status,
+    ending: &Ending<'_>,
+) -> Vec<u8> {
+    let executed = &ending.executed;
+    let outputs = outputs(executed);
+    let content: usize = outputs
+        .iter()
+        .flat_map(|(_, t)| *t)
+        .map(|t| t.as_str().len())
+        .sum();
+    let mut line = Pieces::new(content);
+    if command.tally.is_some() {
+        line.add("{\"jsonrpc\":\"2.0\",\"method\":\"outcome\",\"params\":{\"send\":")
+            .id(&command.send);
+        line.add(",");
+    } else {
+        line.add("{\"jsonrpc\":\"2.0\",\"id\":")
+            .id(&command.send)
+            .add(",\"result\":{");
+    }
+    line.who(&target.member, target.rank);
+    line.add(",\"status\":\"").add(status.name()).add("\"");
+    if let Some(exit_code) = executed.exit_code {
+        line.add(",\"exit_code\":").number(exit_code);
+    }
+    for (key, text) in outputs {
+        if let Some(text) = text {
+            line.add(key).text(text);
+        }
+    }
+    if let Some(elapsed_ms) = ending.elapsed_ms {
+        line.add(",\"elapsed_ms\":").number(elapsed_ms);
+    }
+    if executed.truncated {
+        line.add(",\"truncated\":true");
+    }
+    if let Some(message) = &ending.message {
+        line.add(",\"message\":").text(message);
+    }
+    if let Some(started) = ending.started {
+        line.add(if started {
+            ",\"started\":true"
+        } else {
+            ",\"started\":false"
+        });
+    }
+    line.end("}}")
+}
+
+/// The strings of an outcome, each with what comes before it.
+fn outputs<'a, 'b>(executed: &'b Executed<'a>) -> [(&'static str, Option<&'b Text<'a>>); 5] {
+    [
+        (",\"signal\":", executed.signal.as_ref()),
+        (",\"stdout\":", executed.stdout.as_ref()),
+        (",\"stdout_base64\":", executed.stdout_base64.as_ref()),
+        (",\"stderr\":", executed.stderr.as_ref()),
+        (",\"stderr_base64\":", executed.stderr_base64.as_ref()),
+    ]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::command::{Counts, Targets};
+    use common::message::{AnswerBody, Message};
+    use common::protocol::{Execute, Outcome, method};
+    use common::sync::Arc;
+    use serde_json::value::RawValue;
+
+    fn command(send: Id, tally: Option<Counts>) -> Command {
+        let member = Arc::new(crate::testing::member(9, "web1", 1));
+        Command {
+            id: 7,
+            send,
+            sender: Arc::new(self::member(3)),
+            targets: Targets::One(Target { member, rank: 4 }),
+            timeout: Some(u64::MAX),
+            window: Some(5000),
+            tally,
+        }
+    }
+
+    fn member(id: u64) -> Member {
+        crate::testing::member(id, "a-boss.1", 0)
+    }
+
+    fn parsed(line: &[u8]) -> Message<'_> {
+        let line = line.strip_suffix(b"\n").expect("a line");
+        Message::parse(line).unwrap_or_else(|e| panic!("{e:?}"))
+    }
+
+    #[test]
+    fn an_execute_is_what_the_protocol_says() {
+        let words: &RawValue = serde_json::from_str(r#"["a", "\u00e4\n"]"#).expect("JSON");
+        let words = serde_json::from_str(words.get()).expect("words");
+        let line = execute(&command(Id::Integer(1), None), 2, words);
+        let Message::Request {
+            id,
+            method,
+            params: Some(params),
+        } = parsed(&line)
+        else {
+            panic!("it is a request");
+        };
+        assert_eq!((id, &*method), (Id::Integer(7), method::EXECUTE));
+        let read: Execute<'_> = serde_json::from_str(params.get()).expect("params");
+        assert_eq!(
+            (read.from.member, &*read.from.name, read.from.rank),
+            (3, "a-boss.1", 2)
+        );
+        assert_eq!(read.command.raw().get(), r#"["a", "\u00e4\n"]"#);
+        assert_eq!((read.timeout_ms, read.window), (Some(u64::MAX), Some(5000)));
+    }
+
+    #[test]
+    fn an_outcome_is_what_the_protocol_says() {
+        let raw =
+            r#"{"exit_code":-3,"signal":"SIGKILL","stdout":"\u00e4\"","stderr_base64":"/w=="}"#;
+        let ending = || Ending {
+            executed: Executed {
+                truncated: true,
+                ..serde_json::from_str(raw).expect("a result")
+            },
+            message: Some(String::from("\"no\"\n").into()),
+            elapsed_ms: Some(12),
+            started: Some(false),
+        };
+        let text = Id::Text("a\"b".into());
+        for (send, tally) in [
+            (Id::Integer(-5), None),
+            (text.clone(), Some(Counts::new(1))),
+        ] {
+            let is_many = tally.is_some();
+            let command = command(send.clone(), tally);
+            let line = outcome(&command, &command.targets[0], Status::Failed, &ending());
+            let result = match parsed(&line) {
+                Message::Answer {
+                    id,
+                    body: AnswerBody::Result(result),
+                } => {
+                    assert_eq!(id, Some(send.clone()));
+                    result.get()
+                }
+                Message::Notification {
+                    method,
+                    params: Some(params),
+                } => {
+                    assert_eq!(method, method::OUTCOME);
+                    params.get()
+                }
+                other => panic!("{other:?}"),
+            };
+            let read: Outcome<'_> = serde_json::from_str(result).expect("an outcome");
+            let expected = Outcome {
+                send: is_many.then(|| text.clone()),
+                exit_code: Some(-3),
+                signal: Some("SIGKILL".into()),
+                stdout: Some("ä\"".into()),
+                stderr_base64: Some("/w==".into()),
+                elapsed_ms: Some(12),
+                truncated: true,
+                message: Some("\"no\"\n".into()),
+                started: Some(false),
+                ..Outcome::new(9, "web1", 4, Status::Failed)
+            };
+            assert_eq!(read, expected);
+            assert!(
+                result.contains(r#""stdout":"\u00e4\"""#),
+                "it passes as it came: {result}"
+            );
+        }
+    }
+}

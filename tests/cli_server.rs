@@ -1,0 +1,433 @@
+//! The server's program as whoever starts it meets it: its command line, its exit codes, the
+//! signals it takes, and its log.
+
+mod support;
+
+#[path = "support/programs.rs"]
+mod programs;
+
+use std::ffi::OsStr;
+use std::fs;
+use std::net::TcpListener;
+use std::os::unix::ffi::OsStrExt;
+
+use programs::{Ended, Process, Server, server};
+use rustix::process::Signal;
+use serde_json::json;
+use support::PATIENCE;
+
+/// Each option, with what a wrong value of it is and what its error says would be right.
+const WRONG: [(&[&str], &[&str]); 36] = [
+    (&["0"], &["'0'", "from 1 to 1000000"]),
+    (&["ten"], &["'ten'", "from 1 to 1000000"]),
+    (&["1000001"], &["'1000001'", "from 1 to 1000000"]),
+    (&["1.5"], &["'1.5'", "from 1 to 1000000"]),
+    (&["99999999999999999999"], &["from 1 to 1000000"]),
+    (&[""], &["''", "from 1 to 1000000"]),
+    (&[" 5"], &["' 5'", "from 1 to 1000000"]),
+    (&["1\n2"], &["'1 2'", "from 1 to 1000000"]),
+    (&["-1"], &["'-1"]),
+    (&["5", "6"], &["'6'"]),
+    (&["--listen", "5555"], &["'5555'", "HOST:PORT"]),
+    (&["--listen", "127.0.0.1"], &["'127.0.0.1'", "HOST:PORT"]),
+    (&["--listen", "127.0.0.1:65536"], &["65536", "HOST:PORT"]),
+    (&["--listen", "::1:5555"], &["'::1:5555'", "[::1]:5555"]),
+    (&["--listen", "tcp://h:1"], &["'tcp://h:1'", "HOST:PORT"]),
+    (&["--listen", ":5555"], &["':5555'", "HOST:PORT"]),
+    (&["--listen", ""], &["''", "HOST:PORT"]),
+    (&["--dispatch", ""], &["''", "next, below, all"]),
+    (&["--dispatch", "7-3"], &["'7-3'", "smaller rank first"]),
+    (&["--dispatch", "3-"], &["'3-'", "both ends"]),
+    (&["--dispatch", "all,1"], &["'all,1'", "stands alone"]),
+    (&["--dispatch", "a b"], &["'a b'", "(web*)"]),
+    (&["--heartbeat", "0s"], &["'0s'", "from 10ms to 1day"]),
+    (&["--heartbeat", "soon"], &["'soon'", "500ms, 5s or 2m"]),
+    (&["--drain", "-1s"], &["'-1"]),
+    (&["--drain", "1 parsec"], &["'1 parsec'", "500ms, 5s or 2m"]),
+    (&["--max-line", "1KiB"], &["'1KiB'", "from 16.0 KiB to"]),
+    (&["--max-line", "1GiB"], &["'1GiB'", "to 16.0 MiB"]),
+    (&["--max-line", "long"], &["'long'", "64KiB or 1MiB"]),
+    (&["--max-queue", "0"], &["'0'", "from 1 to"]),
+    (&["--max-queue-bytes", "2GiB"], &["'2GiB'", "to 1.0 GiB"]),
+    (&["--max-sends", "many"], &["'many'", "from 1 to"]),
+    (&["--completions", "klingon"], &["'klingon'", "bash"]),
+    (&["--frobnicate"], &["'--frobnicate'"]),
+    (&["--heartbeat"], &["--heartbeat", "value"]),
+    (&["--quiet", "--quiet"], &["--quiet"]),
+];
+
+/// Every option that there is.
+const OPTIONS: [&str; 13] = [
+    "--listen",
+    "--dispatch",
+    "--heartbeat",
+    "--drain",
+    "--max-line",
+    "--max-queue",
+    "--max-queue-bytes",
+    "--max-sends",
+    "--token-file",
+    "--quiet",
+    "--completions",
+    "--help",
+    "--version",
+];
+
+/// Runs a server that ought not to start, on a port that is free if it does.
+#[track_caller]
+fn refused(words: &[&str]) -> Ended {
+    let mut command = server(words);
+    if !words.contains(&"--listen") {
+        command.args(["--listen", "127.0.0.1:0"]);
+    }
+    Ended::of(&mut command)
+}
+
+/// Checks that each record of a log is one line that begins with a time and a level, and
+/// that nothing in it could steer a terminal.
+#[track_caller]
+fn expect_clean_log(log: &str) {
+    for line in log.lines() {
+        let is_record = line.starts_with("20")
+            && line.get(23..).is_some_and(|rest| {
+                ["Z ERROR ", "Z WARN  ", "Z INFO  ", "Z DEBUG "]
+                    .iter()
+                    .any(|level| rest.starts_with(level))
+            });
+        assert!(is_record, "no record of a log: {line:?} in {log}");
+        let is_plain = !line.contains(|c: char| c.is_control() || "\u{202e}\u{2028}".contains(c));
+        assert!(is_plain, "a log line that steers: {line:?}");
+    }
+}
+
+#[test]
+fn a_wrong_command_line_is_one_line_that_names_the_value() {
+    for (words, parts) in WRONG {
+        refused(words)
+            .expect_code(2)
+            .expect_stdout("")
+            .expect_one_line(parts);
+    }
+    let mut not_text = server(&["--listen", "127.0.0.1:0"]);
+    not_text.arg(OsStr::from_bytes(b"\xff"));
+    Ended::of(&mut not_text)
+        .expect_code(2)
+        .expect_stdout("")
+        .expect_one_line(&["UTF-8"]);
+}
+
+#[test]
+fn an_address_where_it_cannot_listen_is_one_line_too() {
+    let holder = TcpListener::bind("127.0.0.1:0").expect("loopback has a free port");
+    let taken = holder.local_addr().expect("it is bound").to_string();
+    refused(&["--listen", &taken])
+        .expect_code(1)
+        .expect_stdout("")
+        .expect_one_line(&[&taken, "in use", "--listen"]);
+    // An address for documentation, which no machine has (RFC 5737).
+    refused(&["--listen", "203.0.113.1:0"])
+        .expect_code(1)
+        .expect_stdout("")
+        .expect_one_line(&["cannot listen at 203.0.113.1:0"]);
+    refused(&["--listen", "no-such-host.invalid:0"])
+        .expect_code(1)
+        .expect_stdout("")
+        .expect_one_line(&["cannot listen at no-such-host.invalid:0"]);
+}
+
+#[test]
+fn why_it_cannot_listen_is_said_once() {
+    let ended = refused(&["--listen", "203.0.113.1:0"]);
+    assert_eq!(ended.stderr.matches("os error").count(), 1);
+}
+
+#[test]
+fn a_token_file_that_is_none_is_one_line() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let missing = folder.path().join("missing");
+    let empty = folder.path().join("empty");
+    fs::write(&empty, "\nsecret\n").expect("the folder can be written");
+    for (path, why) in [(&missing, "No such file"), (&empty, "empty first line")] {
+        let path = path.to_str().expect("its name is text");
+        refused(&["--token-file", path])
+            .expect_code(2)
+            .expect_stdout("")
+            .expect_one_line(&[path, why]);
+    }
+}
+
+#[test]
+fn what_somebody_typed_never_steers_the_terminal() {
+    for (words, code) in [
+        (&["--token-file", "/no\nsuch\x1b[2J"][..], 2),
+        (&["--dispatch", "such\n\n\x1b[2J"], 2),
+        (&["--listen", "no-such\x1b[2Jhost.invalid:0"], 2),
+    ] {
+        refused(words).expect_code(code).expect_one_line(&["such"]);
+    }
+}
+
+#[test]
+fn version_help_and_completions() {
+    Ended::of(&mut server(&["--version"]))
+        .expect_code(0)
+        .expect_stdout(format!("server {}\n", env!("CARGO_PKG_VERSION")));
+    for words in [["--help"], ["-h"]] {
+        let ended = Ended::of(&mut server(&words));
+        ended.expect_code(0);
+        assert_eq!(ended.stderr, "");
+        for part in OPTIONS.iter().chain(&["Examples:", "server 10 ", "[N]"]) {
+            assert!(ended.text().contains(part), "{words:?} lacks {part}");
+        }
+    }
+    for shell in ["bash", "elvish", "fish", "powershell", "zsh"] {
+        let ended = Ended::of(&mut server(&["--completions", shell]));
+        ended.expect_code(0);
+        assert_eq!(ended.stderr, "");
+        let text = ended.text();
+        assert!(
+            text.contains("max-queue-bytes") && text.contains("server"),
+            "{shell}: {text}"
+        );
+    }
+}
+
+#[test]
+fn port_0_prints_the_port_that_it_got() {
+    for words in [&[][..], &["--quiet"]] {
+        let server = Server::start(words);
+        assert_ne!(server.address().port(), 0);
+        let _somebody = server.raw("a", 0);
+    }
+    let v6 = Process::start(&mut server(&["--listen", "[::1]:0"]));
+    v6.stdout.wait_for("Listening on [::1]:");
+}
+
+#[test]
+fn who_cannot_print_serves_all_the_same() {
+    let full = fs::File::options().write(true).open("/dev/full");
+    let Ok(full) = full else {
+        // Not every system has a file that is always full.
+        return;
+    };
+    let mut command = server(&["--listen", "127.0.0.1:0"]);
+    let process = Process::start_printing(&mut command, full.into());
+    let address = process.stderr.wait("the address", |log| {
+        let (_, rest) = log.split_once("listening on ")?;
+        rest.split_once(' ')?.0.to_owned().into()
+    });
+    let members = Ended::of(&mut programs::client(&["--server", &address, "members"]));
+    members.expect_code(0);
+    process.signal(Signal::TERM);
+    process.end().expect_code(0);
+}
+
+#[test]
+fn both_signals_let_what_runs_end_and_end_the_rest() {
+    for signal in [Signal::INT, Signal::TERM] {
+        let server = Server::start(&["--drain", "60s"]);
+        let (running, [mut web1]) = server.run(&["--to", "web1", "--", "slow"], [("web1", 1)]);
+        let slow = web1.execute();
+        let mut boss = server.fed("boss");
+        boss.feed(":whoami\n");
+        boss.stdout.wait_for("You are boss");
+
+        server.process.signal(signal);
+        server.process.stderr.wait_for("shutting down");
+        Ended::of(&mut server.client(&["members"]))
+            .expect_code(255)
+            .expect_stdout("")
+            .expect_one_line(&["shutting down"]);
+        boss.end()
+            .expect_code(255)
+            .expect_one_line(&["the server is gone", "shutting down"]);
+
+        web1.reply(&slow, &json!({"exit_code": 0, "stdout": "late"}));
+        running.end().expect_code(0).expect_stdout("late");
+        web1.expect_bye("shutting_down");
+        let ended = server.process.end();
+        ended.expect_code(0);
+        assert!(ended.text().ends_with("0 connections\n"));
+        expect_clean_log(&ended.stderr);
+    }
+}
+
+#[test]
+fn what_waits_when_a_signal_comes_is_cancelled() {
+    let server = Server::start(&["--drain", "60s"]);
+    let waiting = server.client(&["run", "--wait-for", "2", "--to", "web1", "--", "second"]);
+    let waiting = Process::start(&mut { waiting });
+    waiting.stderr.wait_for("waiting for clients below");
+    let (running, [mut web1]) = server.run(&["--to", "web1", "--", "first"], [("web1", 1)]);
+    let first = web1.execute();
+    let _web2 = server.raw("web2", 1);
+    server.process.stderr.wait_for("sends [\"second\"]");
+
+    server.process.signal(Signal::TERM);
+    let ended = waiting.end();
+    ended.expect_code(130).expect_stdout("");
+    assert!(
+        ended.stderr.contains("[web1, rank 2] cancelled"),
+        "{}",
+        ended.stderr
+    );
+    web1.reply(&first, &json!({"exit_code": 3}));
+    running.end().expect_code(1);
+    server.process.end().expect_code(0);
+}
+
+#[test]
+fn what_outlasts_the_drain_is_lost() {
+    let server = Server::start(&["--drain", "100ms"]);
+    let (running, [mut web1]) = server.run(&["--", "slow"], [("web1", 1)]);
+    web1.execute();
+    server.process.signal(Signal::TERM);
+    let ended = running.end();
+    ended.expect_code(3).expect_stdout("");
+    assert!(ended.stderr.contains("[web1, rank 1] lost"));
+    server.process.end().expect_code(0);
+}
+
+#[test]
+fn a_second_signal_ends_at_once() {
+    let server = Server::start(&["--drain", "60s"]);
+    let (running, [mut web1]) = server.run(&["--", "slow"], [("web1", 1)]);
+    web1.execute();
+    server.process.signal(Signal::INT);
+    server.process.stderr.wait_for("shutting down");
+    server.process.signal(Signal::INT);
+    server.process.end().expect_code(130);
+    running.end().expect_code(3);
+}
+
+#[test]
+fn the_port_can_be_bound_again_at_once() {
+    for signal in [Signal::TERM, Signal::KILL] {
+        let first = Server::start(&[]);
+        let address = first.address().to_string();
+        // Who is connected when it ends keeps its half of the connection for a while.
+        let _somebody = first.raw("a", 0);
+        let _stranger = first.stranger();
+        first.process.signal(signal);
+        first.process.end();
+        let second = Process::start(&mut server(&["--listen", &address]));
+        second.stdout.wait_for("[STARTING]");
+        second.stderr.wait_for(&format!("listening on {address}"));
+    }
+}
+
+#[test]
+fn a_known_port_adds_nothing_to_the_transcript() {
+    let holder = TcpListener::bind("127.0.0.1:0").expect("loopback has a free port");
+    let address = holder.local_addr().expect("it is bound").to_string();
+    drop(holder);
+    let server = Process::start(&mut server(&["10", "--listen", &address]));
+    server.stderr.wait_for("listening on");
+    server.signal(Signal::TERM);
+    server
+        .end()
+        .expect_code(0)
+        .expect_stdout("[STARTING] Listening for 10 clients...\n");
+}
+
+#[test]
+fn the_log_is_as_long_as_it_is_asked_to_be() {
+    for (level, expected, unexpected) in [
+        (None, "INFO  127.0.0.1", "DEBUG"),
+        (Some("warn"), "", "INFO"),
+        (Some("off"), "", "20"),
+        (Some("debug"), "DEBUG 127.0.0.1", "TRACE"),
+    ] {
+        let mut command = server(&[]);
+        if let Some(level) = level {
+            command.env("RUST_LOG", level);
+        }
+        let server = Server::spawn(&mut command);
+        let mut somebody = server.raw("a", 0);
+        somebody.send_line("no json");
+        somebody.next("an error");
+        somebody.leave();
+        server.process.signal(Signal::TERM);
+        let ended = server.process.end();
+        ended.expect_code(0);
+        let log = &ended.stderr;
+        assert!(log.contains(expected), "{level:?}: {log}");
+        assert!(!log.contains(unexpected), "{level:?}: {log}");
+        expect_clean_log(log);
+    }
+}
+
+#[test]
+fn the_log_says_who_sent_what_to_whom_and_what_became_of_it() {
+    let server = Server::start(&["3"]);
+    let (run, [mut web1]) = server.run(&["--", "print", "this"], [("web1", 2)]);
+    let execute = web1.execute();
+    web1.reply_error(&execute, 20, "not today");
+    run.end().expect_code(5);
+    let mut other = server.raw("other", 1);
+    let id = other.command("all", &["up"]);
+    other.answer(&id);
+    let id = other.command("web1", &["up"]);
+    other.answer(&id);
+    let _third = server.raw("third", 1);
+    let mut fourth = server.stranger();
+    fourth.request("join", &json!({"protocol": 1}));
+    fourth.wait_end("the end after a refusal");
+    web1.leave();
+
+    let log = |part: &str| server.process.stderr.wait_for(part);
+    log(" joined as web1, slots 2\n");
+    log("client-1 (rank 0) sends [\"print\",\"this\"] to web1 (rank 1)\n");
+    log("web1 (rank 1) refused: not today\n");
+    log(" left: client-1");
+    log("web1 (rank 0) outranked\n");
+    log("other: its send was not taken: ");
+    log(" may not join: ");
+    log(" left: web1");
+    expect_clean_log(&server.process.stderr.text());
+}
+
+#[test]
+fn nothing_that_a_peer_says_breaks_a_line_of_the_log() {
+    const NASTY: &str =
+        "x\n2026-01-01T00:00:00.000Z INFO  forged\r\u{1b}[2J\u{7f}\u{9b}1m\u{202e}\u{2028}";
+    let mut command = server(&[]);
+    let server = Server::spawn(command.env("RUST_LOG", "debug"));
+    let mut stranger = server.stranger();
+    stranger.request("join", &json!({"protocol": 1, "name": NASTY}));
+    stranger.next("an error");
+    stranger.request(NASTY, &json!({}));
+    stranger.next("an error");
+    stranger.send_bytes(b"\x1b[2J\xff\x00\r{\"jsonrpc\": \"\x07\"}\n");
+    stranger.next("an error");
+
+    let mut boss = server.raw("boss", 0);
+    let mut web1 = server.raw("web1", 1);
+    boss.request("send", &json!({"command": [NASTY, "\u{0}"]}));
+    let execute = web1.execute();
+    assert_eq!(execute.command, [NASTY, "\u{0}"], "they arrive as they are");
+    web1.reply_error(&execute, 22, NASTY);
+    // Controls that JSON takes without an escape, and blanks between the words.
+    boss.send_bytes(
+        "{\"jsonrpc\":\"2.0\",\"id\":9,\"method\":\"send\",\"params\":{\"command\":[\r\t\"\u{7f}\u{9b}2J\",\t\r\"b\"]}}\n"
+            .as_bytes(),
+    );
+    let execute = web1.execute();
+    web1.reply(&execute, &json!({"signal": NASTY}));
+    boss.notify(NASTY, &json!({}));
+    boss.notify("cancel", &json!({"send": {NASTY: 1}}));
+    boss.request("send", &json!({"command": ["x"], "to": NASTY}));
+    web1.reply(&execute, &json!({"exit_code": NASTY}));
+    web1.request("send", &json!({"command": [NASTY], "to": "all"}));
+    boss.sync();
+    web1.sync();
+    boss.leave();
+    web1.leave();
+
+    server.process.signal(Signal::TERM);
+    let ended = server.process.end_within(PATIENCE);
+    ended.expect_code(0);
+    assert!(ended.stderr.matches("forged").count() >= 4);
+    assert!(!ended.stderr.contains("\n2026-01-01T00:00:00.000Z"));
+    expect_clean_log(&ended.stderr);
+}

@@ -1,0 +1,447 @@
+//! The client at a terminal: what somebody sees who types while things arrive, and how the
+//! terminal is left.
+
+mod support;
+
+#[path = "support/programs.rs"]
+mod programs;
+
+#[path = "support/terminal.rs"]
+mod terminal;
+
+use std::num::NonZero;
+
+use programs::Server;
+use rustix::process::Signal;
+use serde_json::json;
+use support::Raw;
+use tempfile::TempDir;
+use terminal::{PROMPT, Terminal};
+
+const UP: &str = "\x1b[A";
+const LEFT: &str = "\x1b[D";
+const CTRL_C: &str = "\x03";
+const CTRL_D: &str = "\x04";
+
+/// A server, and a folder for the state of those who type.
+struct Scene {
+    server: Server,
+    state: TempDir,
+}
+
+impl Scene {
+    fn new() -> Self {
+        Self {
+            server: Server::start(&["10"]),
+            state: tempfile::tempdir().expect("a temporary folder"),
+        }
+    }
+
+    /// Somebody at a terminal.
+    #[track_caller]
+    fn client(&self, name: &str) -> Terminal {
+        let mut command = self.server.client(&["--name", name]);
+        command.env("XDG_STATE_HOME", self.state.path());
+        let terminal = Terminal::start(command);
+        terminal.wait_prompt("");
+        terminal
+    }
+}
+
+/// The screen with one word in place of what something took.
+fn without_times(shown: &str) -> String {
+    let lines = shown.lines().map(|line| match line.rsplit_once(" (") {
+        Some((before, time)) if time.ends_with("s)") => format!("{before} (TIME)"),
+        _ => line.to_owned(),
+    });
+    lines.collect::<Vec<_>>().join("\n")
+}
+
+/// Executes what comes next with exit code 0, and checks its words.
+#[track_caller]
+fn expect_command(executor: &mut Raw, words: &[&str]) {
+    let execute = executor.execute();
+    assert_eq!(execute.command, words);
+    executor.reply(&execute, &json!({"exit_code": 0}));
+}
+
+#[test]
+fn a_command_and_what_became_of_it() {
+    let scene = Scene::new();
+    let boss = scene.client("boss");
+    let _web1 = scene.server.worker("web1");
+    boss.line("print");
+    boss.wait_for("watch me print\n");
+    boss.wait_prompt("");
+    let expected = include_str!("transcripts/prompt-commanding.txt");
+    assert_eq!(without_times(&boss.shown()), expected.trim_end());
+}
+
+#[test]
+fn what_arrives_stays_above_the_line_that_is_typed() {
+    let scene = Scene::new();
+    let mut boss = scene.server.raw("boss", 0);
+    let mut middle = scene.client("middle");
+    let mut low = scene.server.raw("low", 1);
+    middle.keys("pri");
+    middle.wait_prompt("pri");
+    let id = boss.command("middle", &["print"]);
+    boss.result_of(&id);
+    let expected = include_str!("transcripts/prompt-executing.txt");
+    middle.wait_shown(expected.trim_end());
+    middle.wait_prompt("pri");
+
+    // A rank that changes, and a refusal, arrive there as well.
+    let id = low.command("all", &["no"]);
+    low.answer(&id);
+    middle.wait_for("\nCannot execute command from a lower ranked client.\n");
+    boss.leave();
+    middle.wait_for("\nMy new rank is 0\n");
+    middle.wait_prompt("pri");
+
+    middle.keys("nt");
+    middle.wait_prompt("print");
+    middle.keys("\r");
+    expect_command(&mut low, &["print"]);
+    middle.wait_for("[low, rank 1] done, exit code 0");
+    middle.wait_prompt("");
+    let shown = middle.shown();
+    assert_eq!(shown.matches("Enter command: print").count(), 1, "{shown}");
+    middle.keys(CTRL_D);
+    middle.expect_end(0);
+}
+
+#[test]
+fn a_line_stays_whole_however_much_arrives() {
+    let scene = Scene::new();
+    let mut boss = scene.server.raw("boss", 0);
+    let middle = scene.client("middle");
+    let mut low = scene.server.raw("low", 1);
+    // More than a row of the terminal, with characters of several bytes.
+    let words = "käse und brot, 12345678901234567890 und so weiter bis über das Ende der Zeile hinaus 'two words'";
+    for (n, key) in words.char_indices() {
+        middle.keys(&key.to_string());
+        if n % 3 == 0 {
+            boss.command("middle", &[&format!("w{n}")]);
+        }
+    }
+    boss.sync();
+    middle.wait_prompt(words);
+    middle.keys("\r");
+    let execute = low.execute();
+    assert_eq!(execute.command.last().expect("words"), "two words");
+    let sent = execute.command.join(" ");
+    assert_eq!(sent, words.replace('\'', ""));
+}
+
+#[test]
+fn the_cursor_stays_where_it_was_in_the_line() {
+    let scene = Scene::new();
+    let mut boss = scene.server.raw("boss", 0);
+    let middle = scene.client("middle");
+    let mut low = scene.server.raw("low", 1);
+    middle.keys(&format!("prnt{LEFT}{LEFT}"));
+    middle.wait_prompt_before("prnt", 2);
+    let id = boss.command("middle", &["x"]);
+    boss.result_of(&id);
+    middle.wait_for("Command Executed.\n");
+    middle.wait_prompt_before("prnt", 2);
+    middle.keys("i");
+    middle.wait_prompt_before("print", 2);
+    middle.keys("\r");
+    expect_command(&mut low, &["print"]);
+}
+
+#[test]
+fn a_terminal_that_gets_narrower_keeps_the_session() {
+    const NARROW: NonZero<u16> = NonZero::new(60).expect("more than none");
+    const WIDE: NonZero<u16> = NonZero::new(120).expect("more than none");
+    let scene = Scene::new();
+    let boss = scene.client("boss");
+    let mut low = scene.server.raw("low", 1);
+    boss.keys("pri");
+    boss.wait_prompt("pri");
+    boss.resize(NARROW);
+    boss.keys("nt");
+    boss.wait_prompt("print");
+    boss.keys("\r");
+    expect_command(&mut low, &["print"]);
+    boss.wait_for("[low, rank 1] done");
+    boss.wait_prompt("");
+    boss.resize(WIDE);
+    boss.line("again");
+    expect_command(&mut low, &["again"]);
+}
+
+#[test]
+fn up_brings_back_what_was_typed_also_the_next_time() {
+    let scene = Scene::new();
+    let mut boss = scene.client("boss");
+    let mut low = scene.server.raw("low", 1);
+    boss.line("first one");
+    expect_command(&mut low, &["first", "one"]);
+    boss.line("second");
+    expect_command(&mut low, &["second"]);
+    boss.wait_prompt("");
+    boss.keys(UP);
+    boss.wait_prompt("second");
+    boss.keys(UP);
+    boss.wait_prompt("first one");
+    boss.keys("!\r");
+    expect_command(&mut low, &["first", "one!"]);
+    boss.line("exit");
+    boss.expect_end(0);
+
+    let again = scene.client("boss");
+    // It ranks below the executor now, so it only looks.
+    again.keys(UP);
+    again.wait_prompt("exit");
+    again.keys(UP);
+    again.wait_prompt("first one!");
+}
+
+#[test]
+fn selectors_and_the_words_with_a_colon() {
+    let scene = Scene::new();
+    let boss = scene.client("boss");
+    let mut web1 = scene.server.raw("web1", 1);
+    let mut web2 = scene.server.raw("web2", 1);
+
+    boss.line("@web2 'two words' x");
+    expect_command(&mut web2, &["two words", "x"]);
+    boss.wait_for("[web2, rank 2] done, exit code 0");
+
+    boss.line(":to below");
+    boss.wait_for("Plain lines go to below.\n");
+    boss.line("both");
+    expect_command(&mut web1, &["both"]);
+    expect_command(&mut web2, &["both"]);
+    boss.wait_for("both: 2 targets: 2 done\n");
+    boss.line(":to");
+    boss.wait_for("Plain lines go to the server's default.\n");
+
+    boss.line(":whoami");
+    boss.wait_for("You are boss, member 1, rank 0 of 3.\n");
+
+    boss.line(":ranks");
+    boss.wait_for("RANK  NAME        ADDRESS");
+    boss.wait_for("\n   0  boss (you)  127.0.0.1:");
+    boss.wait_for("\n   2  web2        127.0.0.1:");
+
+    boss.line(":jobs");
+    boss.wait_for("Nothing that you sent is open.\nNothing runs here.\n");
+    boss.line("slow job");
+    let slow = web1.execute();
+    boss.line(":jobs");
+    boss.wait_for("Sent and still open (:cancel ID ends one):\n");
+    let shown = boss.shown();
+    let job = shown
+        .lines()
+        .find(|line| line.contains("  slow job, since"));
+    let job = job.unwrap_or_else(|| panic!("the job is listed:\n{shown}"));
+    let id = job.split_whitespace().next().expect("an id");
+    boss.line(&format!(":cancel {id}"));
+    assert_eq!(web1.notification("cancel"), json!({"id": slow.id}));
+    web1.reply(&slow, &json!({"cancelled": true}));
+    boss.wait_for("[web1, rank 1] cancelled");
+    boss.line(&format!(":cancel {id}"));
+    boss.wait_for(&format!("nothing that you sent has the ID {id};"));
+
+    boss.line(":help");
+    boss.wait_for("@SELECTOR WORDS…");
+    boss.wait_prompt("");
+}
+
+#[test]
+fn a_wrong_line_is_named_and_nothing_is_sent() {
+    let scene = Scene::new();
+    let boss = scene.client("boss");
+    let mut web1 = scene.server.raw("web1", 1);
+    for (line, why) in [
+        (
+            ":nonsense",
+            "there is no :nonsense; :help shows what there is\n",
+        ),
+        ("print \"open", "a quote is not closed"),
+        ("@7-3 print", "the range \"7-3\" is reversed"),
+        ("@web1", "there is no command after @web1"),
+        (":to a/b", "\"a/b\" is neither"),
+        (":cancel x", "such as :cancel 3, not \"x\"\n"),
+        ("@web9 print", "print: no target: "),
+    ] {
+        boss.line(line);
+        boss.wait_for(why);
+    }
+    boss.wait_prompt("");
+    web1.expect_nothing("no line was right");
+}
+
+#[test]
+fn who_ranks_lowest_is_told_why_nobody_executes() {
+    let scene = Scene::new();
+    let lowest = scene.client("lowest");
+    lowest.line("print");
+    lowest.wait_for(
+        "print command sent.\n\
+         print: no target: you rank lowest: nobody is below you to execute it\n",
+    );
+}
+
+#[test]
+fn ctrl_c_clears_the_line_and_keeps_the_session() {
+    let scene = Scene::new();
+    let boss = scene.client("boss");
+    let mut web1 = scene.server.raw("web1", 1);
+    boss.keys("never sent");
+    boss.wait_prompt("never sent");
+    boss.keys(CTRL_C);
+    boss.wait_prompt("");
+    boss.keys(CTRL_C);
+    let prompt = PROMPT.trim_end();
+    boss.wait_for(&format!("{PROMPT}never sent\n{prompt}\n{prompt}"));
+    boss.line("sent");
+    expect_command(&mut web1, &["sent"]);
+    boss.wait_for("[web1, rank 1] done");
+}
+
+#[test]
+fn every_way_of_leaving_leaves_a_sane_terminal() {
+    let scene = Scene::new();
+    let mut last = scene.server.raw("last", 0);
+    for (name, keys, code) in [("a", CTRL_D, 0), ("b", "exit\r", 0), ("c", ":quit\r", 0)] {
+        let mut client = scene.client(name);
+        client.keys(keys);
+        client.expect_end(code);
+        let id = last.request("members", &json!({}));
+        assert_eq!(last.result_of(&id)["total"], 1, "{name} has left");
+    }
+    for signal in [Signal::TERM, Signal::HUP] {
+        let mut client = scene.client("d");
+        client.keys("half a li");
+        client.wait_prompt("half a li");
+        client.signal(signal);
+        client.expect_end(130);
+    }
+}
+
+#[test]
+fn ctrl_d_in_a_line_does_not_leave() {
+    let scene = Scene::new();
+    let mut client = scene.client("a");
+    client.keys("ab");
+    client.wait_prompt("ab");
+    client.keys(&format!("{LEFT}{CTRL_D}"));
+    client.wait_prompt("a");
+    client.keys(CTRL_C);
+    client.wait_prompt("");
+    client.keys(CTRL_D);
+    client.expect_end(0);
+}
+
+#[test]
+fn a_server_that_goes_ends_the_line_and_leaves_a_sane_terminal() {
+    for (signal, why) in [
+        (Signal::KILL, "The server is gone: "),
+        (Signal::TERM, "The server is gone: the server said bye: "),
+    ] {
+        let scene = Scene::new();
+        let mut client = scene.client("a");
+        client.keys("half a li");
+        client.wait_prompt("half a li");
+        scene.server.process.signal(signal);
+        client.wait_for(&format!("{PROMPT}half a li\n{why}"));
+        client.expect_end(255);
+    }
+}
+
+#[test]
+fn a_command_that_goes_with_the_server_is_said_to_be_lost() {
+    let scene = Scene::new();
+    let boss = scene.client("boss");
+    let mut web1 = scene.server.raw("web1", 1);
+    boss.line("print");
+    web1.execute();
+    scene.server.process.signal(Signal::KILL);
+    boss.wait_for("print: lost: ");
+    boss.wait_for("The server is gone: ");
+}
+
+/// What a prompt leaves, and ends with, whose server goes while a command is open.
+fn lose_a_command(check: fn(&mut Terminal)) {
+    // Whether it goes wrong depends on which of two threads is quicker.
+    for _ in 0..20 {
+        let scene = Scene::new();
+        let mut boss = scene.client("boss");
+        let mut web1 = scene.server.raw("web1", 1);
+        boss.line("print");
+        web1.execute();
+        boss.wait_prompt("");
+        scene.server.process.signal(Signal::KILL);
+        boss.wait_for("The server is gone: ");
+        check(&mut boss);
+    }
+}
+
+#[test]
+fn the_exit_code_says_that_a_command_was_lost() {
+    lose_a_command(|boss| boss.expect_code(3));
+}
+
+#[test]
+fn no_prompt_is_drawn_behind_the_last_line() {
+    lose_a_command(Terminal::expect_start_of_line);
+}
+
+#[test]
+fn what_is_typed_ahead_is_a_line_of_its_own_each() {
+    let scene = Scene::new();
+    let boss = scene.client("boss");
+    let mut web1 = scene.server.raw("web1", 1);
+    boss.keys("one\rtwo\rthree\r");
+    for word in ["one", "two", "three"] {
+        expect_command(&mut web1, &[word]);
+    }
+    // As a terminal pastes.
+    boss.wait_prompt("");
+    boss.keys("\x1b[200~four\nfive\x1b[201~\r");
+    for word in ["four", "five"] {
+        expect_command(&mut web1, &[word]);
+    }
+}
+
+#[test]
+fn what_others_write_cannot_steer_the_terminal() {
+    const NASTY: &str = "\u{1b}[2J\u{1b}]0;title\u{7}\r\u{9b}1m\u{202e}end";
+    const SHOWN: &str = "\\x1b[2J\\x1b]0;title\\x07\\r\\x9b1m\\u{202e}end";
+    let scene = Scene::new();
+    let mut high = scene.server.raw("high", 0);
+    let boss = scene.client("boss");
+    let mut web1 = scene.server.raw("web1", 1);
+    boss.line("print");
+    let execute = web1.execute();
+    web1.output(&execute, "stdout", &format!("{NASTY}\n"));
+    web1.reply(&execute, &json!({"exit_code": 0, "stderr": NASTY}));
+    boss.wait_for(&format!("web1: {SHOWN}\n"));
+    boss.wait_for(&format!("\n{SHOWN}\n"));
+    high.command("boss", &[NASTY, "\n"]);
+    boss.wait_for(&format!(
+        "[Received] received command {SHOWN} \\n from server:\n"
+    ));
+    boss.wait_prompt("");
+}
+
+#[test]
+fn run_at_a_terminal_is_safe_too() {
+    let scene = Scene::new();
+    let run = scene.server.client(&["run", "--wait-for", "1", "--", "x"]);
+    let mut run = Terminal::start(run);
+    run.wait_for("waiting for");
+    let mut web1 = scene.server.raw("web1", 1);
+    let execute = web1.execute();
+    web1.reply(
+        &execute,
+        &json!({"exit_code": 0, "stdout": "a\u{1b}[2Jb\n"}),
+    );
+    run.wait_for("\na\\x1b[2Jb");
+    run.expect_end(0);
+}

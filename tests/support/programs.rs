@@ -1,0 +1,480 @@
+//! Both programs as a user meets them: started as processes, with what they print kept to
+//! the byte, and killed and reaped when they are dropped.
+//!
+//! Every wait has an absolute deadline and panics with what it waited for and what had been
+//! printed until then.
+#![allow(dead_code, reason = "each test file uses its own part of this")]
+
+use std::fs;
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStdin, Command, Stdio};
+use std::sync::{Arc, Condvar, Mutex, OnceLock, PoisonError};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant, SystemTime};
+
+use rustix::process::{Pid, Signal, kill_process};
+
+use crate::support::{PATIENCE, Raw, left};
+
+/// How long to wait before looking again at what nobody tells of: the end of a process.
+const TICK: Duration = Duration::from_millis(2);
+
+/// The client's program.
+pub(crate) fn client_program() -> &'static Path {
+    Path::new(env!("CARGO_BIN_EXE_client"))
+}
+
+/// The server's program. It stands beside the client's; where only the client's package is
+/// tested nobody has built it, or not since it was changed, so that is done here.
+pub(crate) fn server_program() -> &'static Path {
+    static PROGRAM: OnceLock<PathBuf> = OnceLock::new();
+    PROGRAM.get_or_init(|| {
+        let program = client_program().with_file_name("server");
+        if !is_up_to_date(&program) {
+            build_server(&program);
+        }
+        program
+    })
+}
+
+/// Whether a program is there, and no younger source of it.
+fn is_up_to_date(program: &Path) -> bool {
+    let modified = |path: &Path| fs::metadata(path).and_then(|it| it.modified()).ok();
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    let sources = ["server/src", "common/src"].map(|folder| fs::read_dir(root.join(folder)));
+    let sources = sources.into_iter().flatten().flatten().flatten();
+    let newest: Option<SystemTime> = sources.filter_map(|file| modified(&file.path())).max();
+    modified(program).is_some_and(|built| newest.is_none_or(|newest| newest <= built))
+}
+
+fn build_server(program: &Path) {
+    let folder = program.parent().expect("a program is in a folder");
+    let profile = match folder.file_name().and_then(|name| name.to_str()) {
+        Some("debug") | None => "dev",
+        Some(profile) => profile,
+    };
+    let target = folder.parent().expect("a profile's folder is in another");
+    let built = Command::new(env!("CARGO"))
+        .args(["build", "--quiet", "--package", "server", "--bin", "server"])
+        .args(["--profile", profile, "--target-dir"])
+        .arg(target)
+        .current_dir(env!("CARGO_MANIFEST_DIR"))
+        .env_remove("CARGO_BUILD_TARGET")
+        .status();
+    assert!(
+        built.is_ok_and(|status| status.success()) && program.exists(),
+        "the server's program could not be built as {}",
+        program.display()
+    );
+}
+
+/// A command line, without what the environment of whoever runs the tests says to the two
+/// programs.
+fn command(program: &Path, words: &[&str]) -> Command {
+    let mut command = Command::new(program);
+    command.args(words);
+    for variable in ["RUST_LOG", "RUST_LOG_STYLE", "PECKING_SERVER"] {
+        command.env_remove(variable);
+    }
+    command
+}
+
+/// The command line of a client.
+pub(crate) fn client(words: &[&str]) -> Command {
+    command(client_program(), words)
+}
+
+/// The command line of a server.
+pub(crate) fn server(words: &[&str]) -> Command {
+    command(server_program(), words)
+}
+
+/// A server that listens on a port of its own choice.
+pub(crate) struct Server {
+    /// The process.
+    pub(crate) process: Process,
+    address: SocketAddr,
+}
+
+impl Server {
+    /// Starts a server and waits until it listens.
+    #[track_caller]
+    pub(crate) fn start(words: &[&str]) -> Self {
+        Self::spawn(&mut server(words))
+    }
+
+    /// [`Server::start`] with a command line that says all but where to listen.
+    #[track_caller]
+    pub(crate) fn spawn(command: &mut Command) -> Self {
+        let process = Process::start(command.args(["--listen", "127.0.0.1:0"]));
+        let address = process.stdout.wait("the address it listens on", |text| {
+            let (line, _) = text.split_once('\n')?;
+            line.strip_prefix("Listening on ")?.parse().ok()
+        });
+        Self { process, address }
+    }
+
+    /// Where it listens.
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// The command line of a client of this server.
+    pub(crate) fn client(&self, words: &[&str]) -> Command {
+        let mut command = client(&["--server", &self.address.to_string()]);
+        command.args(words);
+        command
+    }
+
+    /// A client of bare lines that has not joined.
+    #[track_caller]
+    pub(crate) fn stranger(&self) -> Raw {
+        let stream = TcpStream::connect(self.address).expect("the server accepts");
+        Raw::over(stream, true)
+    }
+
+    /// A client of bare lines.
+    #[track_caller]
+    pub(crate) fn raw(&self, name: &str, slots: u32) -> Raw {
+        let mut raw = self.stranger();
+        raw.join_as(name, slots);
+        raw
+    }
+
+    /// A `client work` that has joined.
+    #[track_caller]
+    pub(crate) fn worker(&self, name: &str) -> Process {
+        let worker = Process::start(&mut self.client(&["work", "--name", name]));
+        worker.stderr.wait_for(&format!("joined as {name}, rank"));
+        worker
+    }
+
+    /// A `client` that is fed lines through a pipe, once it has joined.
+    #[track_caller]
+    pub(crate) fn fed(&self, name: &str) -> Process {
+        let fed = Process::start_fed(&mut self.client(&["--name", name]));
+        fed.stdout.wait_for("Assigned rank: ");
+        fed
+    }
+
+    /// A `client run` that sends as soon as the executors have joined. They join behind it,
+    /// so that it outranks them.
+    #[track_caller]
+    pub(crate) fn run<const N: usize>(
+        &self,
+        words: &[&str],
+        executors: [(&str, u32); N],
+    ) -> (Process, [Raw; N]) {
+        let count = N.to_string();
+        let mut command = self.client(&["run", "--wait-for", &count]);
+        let run = Process::start(command.args(words));
+        run.stderr.wait_for("waiting for clients below");
+        (run, executors.map(|(name, slots)| self.raw(name, slots)))
+    }
+}
+
+/// One of the programs while it runs.
+pub(crate) struct Process {
+    /// Its command line, for whoever reads that a test failed.
+    line: String,
+    child: Child,
+    stdin: Option<ChildStdin>,
+    /// What it writes.
+    pub(crate) stdout: Printed,
+    /// What it writes to standard error.
+    pub(crate) stderr: Printed,
+}
+
+impl Process {
+    /// Starts a command that has nothing to read.
+    #[track_caller]
+    pub(crate) fn start(command: &mut Command) -> Self {
+        Self::start_reading(command, Stdio::null())
+    }
+
+    /// Starts a command that reads what it is fed.
+    #[track_caller]
+    pub(crate) fn start_fed(command: &mut Command) -> Self {
+        Self::start_reading(command, Stdio::piped())
+    }
+
+    /// Starts a command that reads from somewhere.
+    #[track_caller]
+    pub(crate) fn start_reading(command: &mut Command, stdin: Stdio) -> Self {
+        Self::spawn(command.stdin(stdin).stdout(Stdio::piped()))
+    }
+
+    /// Starts a command that prints to somewhere else.
+    #[track_caller]
+    pub(crate) fn start_printing(command: &mut Command, stdout: Stdio) -> Self {
+        Self::spawn(command.stdin(Stdio::null()).stdout(stdout))
+    }
+
+    #[track_caller]
+    fn spawn(command: &mut Command) -> Self {
+        let line = format!("{command:?}");
+        let child = command.stderr(Stdio::piped()).spawn();
+        let mut child = child.unwrap_or_else(|error| panic!("{line} does not start: {error}"));
+        let stderr = child.stderr.take().expect("it was piped");
+        Self {
+            stdin: child.stdin.take(),
+            stdout: Printed::new(format!("the output of {line}"), child.stdout.take()),
+            stderr: Printed::new(format!("the standard error of {line}"), Some(stderr)),
+            line,
+            child,
+        }
+    }
+
+    /// Writes to its standard input.
+    #[track_caller]
+    pub(crate) fn feed(&mut self, text: &str) {
+        let stdin = self.stdin.as_mut().expect("it is fed");
+        stdin
+            .write_all(text.as_bytes())
+            .unwrap_or_else(|error| panic!("{} does not read: {error}", self.line));
+    }
+
+    /// Ends its standard input.
+    pub(crate) fn feed_no_more(&mut self) {
+        self.stdin = None;
+    }
+
+    /// Sends a signal.
+    #[track_caller]
+    pub(crate) fn signal(&self, signal: Signal) {
+        kill_process(Pid::from_child(&self.child), signal).expect("it has not been reaped");
+    }
+
+    /// Whether it still runs.
+    pub(crate) fn is_running(&mut self) -> bool {
+        matches!(self.child.try_wait(), Ok(None))
+    }
+
+    /// Waits for its end.
+    #[track_caller]
+    pub(crate) fn end(self) -> Ended {
+        self.end_within(PATIENCE)
+    }
+
+    /// [`Process::end`] with another deadline.
+    #[track_caller]
+    pub(crate) fn end_within(mut self, within: Duration) -> Ended {
+        let deadline = Instant::now() + within;
+        let code = loop {
+            let ended = self.child.try_wait().expect("a child can be waited for");
+            if let Some(status) = ended {
+                break status.code();
+            }
+            if Instant::now() >= deadline {
+                panic!(
+                    "{}: waited {within:?} for its end; it had printed {:?} and {:?}",
+                    self.line,
+                    self.stdout.text(),
+                    self.stderr.text()
+                );
+            }
+            std::thread::sleep(TICK);
+        };
+        self.stdout.wait_end(deadline);
+        self.stderr.wait_end(deadline);
+        Ended {
+            line: std::mem::take(&mut self.line),
+            code,
+            stdout: self.stdout.bytes(),
+            stderr: self.stderr.text(),
+        }
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        // It may have ended already; there is nothing to do about it then.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+        self.stdout.join();
+        self.stderr.join();
+    }
+}
+
+/// One of the programs after its end.
+pub(crate) struct Ended {
+    line: String,
+    code: Option<i32>,
+    /// All that it wrote.
+    pub(crate) stdout: Vec<u8>,
+    /// All that it wrote to standard error.
+    pub(crate) stderr: String,
+}
+
+impl Ended {
+    /// Runs a command that has nothing to read to its end.
+    #[track_caller]
+    pub(crate) fn of(command: &mut Command) -> Self {
+        Process::start(command).end()
+    }
+
+    /// Checks its exit code.
+    #[track_caller]
+    pub(crate) fn expect_code(&self, code: i32) -> &Self {
+        assert_eq!(
+            self.code,
+            Some(code),
+            "the exit code of {}; it printed {:?} and {:?}",
+            self.line,
+            String::from_utf8_lossy(&self.stdout),
+            self.stderr
+        );
+        self
+    }
+
+    /// Checks all that it wrote, to the byte.
+    #[track_caller]
+    pub(crate) fn expect_stdout(&self, expected: impl AsRef<[u8]>) -> &Self {
+        let expected = expected.as_ref();
+        assert!(
+            self.stdout == expected,
+            "{} wrote {:?} instead of {:?}, and to standard error {:?}",
+            self.line,
+            String::from_utf8_lossy(&self.stdout),
+            String::from_utf8_lossy(expected),
+            self.stderr
+        );
+        self
+    }
+
+    /// Checks that it wrote one line to standard error, with each of these in it.
+    #[track_caller]
+    pub(crate) fn expect_one_line(&self, parts: &[&str]) -> &Self {
+        let line = self.stderr.strip_suffix('\n').unwrap_or("");
+        let is_plain = !line.is_empty() && !line.contains(char::is_control);
+        assert!(
+            is_plain,
+            "{}: expected one line, got {:?}",
+            self.line, self.stderr
+        );
+        for part in parts {
+            assert!(
+                line.contains(part),
+                "{}: expected {part:?} in {line:?}",
+                self.line
+            );
+        }
+        self
+    }
+
+    /// All that it wrote, as text.
+    #[track_caller]
+    pub(crate) fn text(&self) -> &str {
+        std::str::from_utf8(&self.stdout)
+            .unwrap_or_else(|error| panic!("{} wrote no text: {error}", self.line))
+    }
+}
+
+/// What a process has printed to one of its streams, read by a thread until its end.
+pub(crate) struct Printed {
+    what: String,
+    state: Arc<(Mutex<State>, Condvar)>,
+    reader: Option<JoinHandle<()>>,
+}
+
+struct State {
+    bytes: Vec<u8>,
+    ended: bool,
+}
+
+impl Printed {
+    /// Reads a stream; where there is none, it has ended with nothing in it.
+    fn new(what: String, stream: Option<impl Read + Send + 'static>) -> Self {
+        let state = State {
+            bytes: Vec::new(),
+            ended: stream.is_none(),
+        };
+        let state = Arc::new((Mutex::new(state), Condvar::new()));
+        let shared = Arc::clone(&state);
+        let reader = stream.map(|stream| std::thread::spawn(move || read(stream, &shared)));
+        Self {
+            what,
+            state,
+            reader,
+        }
+    }
+
+    /// All of it so far.
+    pub(crate) fn bytes(&self) -> Vec<u8> {
+        let state = self.state.0.lock().unwrap_or_else(PoisonError::into_inner);
+        state.bytes.clone()
+    }
+
+    /// All of it so far, as text.
+    pub(crate) fn text(&self) -> String {
+        String::from_utf8_lossy(&self.bytes()).into_owned()
+    }
+
+    /// Waits until this has been printed.
+    #[track_caller]
+    pub(crate) fn wait_for(&self, part: &str) {
+        self.wait(&format!("{part:?}"), |text| {
+            text.contains(part).then_some(())
+        });
+    }
+
+    /// Waits until what was printed has in it what is looked for.
+    #[track_caller]
+    pub(crate) fn wait<T>(&self, what: &str, find: impl Fn(&str) -> Option<T>) -> T {
+        let deadline = Instant::now() + PATIENCE;
+        self.wait_until(what, deadline, |state| {
+            find(&String::from_utf8_lossy(&state.bytes))
+        })
+    }
+
+    #[track_caller]
+    fn wait_end(&self, deadline: Instant) {
+        self.wait_until("its end", deadline, |state| state.ended.then_some(()));
+    }
+
+    #[track_caller]
+    fn wait_until<T>(
+        &self,
+        what: &str,
+        deadline: Instant,
+        find: impl Fn(&State) -> Option<T>,
+    ) -> T {
+        let mut state = self.state.0.lock().unwrap_or_else(PoisonError::into_inner);
+        loop {
+            if let Some(found) = find(&state) {
+                return found;
+            }
+            if state.ended || Instant::now() >= deadline {
+                let why = if state.ended { "it ended" } else { "too late" };
+                let text = String::from_utf8_lossy(&state.bytes).into_owned();
+                drop(state);
+                panic!("{}: waited for {what}: {why}; so far: {text:?}", self.what);
+            }
+            let waited = self.state.1.wait_timeout(state, left(deadline));
+            state = waited.unwrap_or_else(PoisonError::into_inner).0;
+        }
+    }
+
+    fn join(&mut self) {
+        if let Some(reader) = self.reader.take() {
+            // It only reads and stores; there is no result to look at.
+            let _ = reader.join();
+        }
+    }
+}
+
+fn read(mut stream: impl Read, (state, changed): &(Mutex<State>, Condvar)) {
+    let mut buffer = [0; 8 << 10];
+    loop {
+        let read = stream.read(&mut buffer).unwrap_or(0);
+        let mut state = state.lock().unwrap_or_else(PoisonError::into_inner);
+        state.bytes.extend_from_slice(&buffer[..read]);
+        state.ended = read == 0;
+        changed.notify_all();
+        if read == 0 {
+            return;
+        }
+    }
+}

@@ -1,0 +1,147 @@
+//! Clients that mean no good, or just ask for a lot at once: what they do costs nobody else
+//! anything, and the server little.
+
+mod support;
+
+use std::io::{BufRead, BufReader, Write};
+use std::net::TcpStream;
+use std::time::{Duration, Instant};
+
+use serde_json::json;
+use support::{PATIENCE, Raw, Server, ranked};
+
+#[test]
+fn a_wrong_value_of_a_megabyte_is_not_sent_back_whole() {
+    let server = Server::start(5, &[]);
+    let mut client = Raw::join(&server, "client", 1);
+    let value = "\u{7f}".repeat(1_000_000);
+    for params in [
+        json!({"command": ["x"], "timeout_ms": value}),
+        json!({"command": [value, 1]}),
+        json!({"command": ["x"], "to": value}),
+    ] {
+        let error = client.error("send", &params);
+        assert_eq!(error["code"], -32602);
+        let message = error["message"].as_str().expect("a sentence");
+        assert!(message.len() < 1000, "{} bytes", message.len());
+    }
+}
+
+#[test]
+fn a_batch_of_requests_never_evicts_who_reads_the_answers() {
+    // Each answer has some 65 KiB, so that all of them are more than an outbox holds.
+    const MEMBERS: usize = 300;
+    const REQUESTS: usize = 3_000;
+    let server = Server::start(MEMBERS + 1, &["--heartbeat", "60s"]);
+    let crowd: Vec<Raw> = (0..MEMBERS)
+        .map(|n| {
+            Raw::join(
+                &server,
+                &format!("a-rather-long-name-for-a-client-{n:030}"),
+                1,
+            )
+        })
+        .collect();
+    let asking = TcpStream::connect(server.address()).expect("loopback");
+    asking
+        .set_read_timeout(Some(PATIENCE))
+        .expect("an open socket");
+    let join = r#"{"jsonrpc":"2.0","id":0,"method":"join","params":{"protocol":1,"slots":0}}"#;
+    let requests: String = (1..=REQUESTS)
+        .map(|id| format!("{{\"jsonrpc\":\"2.0\",\"id\":{id},\"method\":\"members\"}}\n"))
+        .collect();
+    std::thread::scope(|scope| {
+        let all = format!("{join}\n{requests}");
+        let mut writing = &asking;
+        scope.spawn(move || writing.write_all(all.as_bytes()).expect("it is taken"));
+        let answers = BufReader::new(&asking).split(b'\n').take(REQUESTS + 1);
+        for (id, answer) in answers.map(|line| line.expect("it comes")).enumerate() {
+            let start = format!("{{\"jsonrpc\":\"2.0\",\"id\":{id},\"result\":");
+            let shown = String::from_utf8_lossy(&answer[..answer.len().min(100)]);
+            assert!(
+                answer.starts_with(start.as_bytes()),
+                "the answer to {id}, not {shown}"
+            );
+        }
+    });
+    drop(crowd);
+}
+
+#[test]
+fn who_left_keeps_no_descriptor_while_its_commands_are_open() {
+    const CAME_AND_WENT: usize = 50;
+    let server = Server::start(5, &[]);
+    let [mut boss, mut mute] = ranked(&server, [("boss", 0), ("mute", 1024)]);
+    let Some(before) = server.descriptors() else {
+        println!("skipped: there is no /proc to count descriptors in");
+        return;
+    };
+    for n in 0..CAME_AND_WENT {
+        let mut guest = Raw::join(&server, &format!("guest{n}"), 1);
+        // The mute one never answers, so the send stays open.
+        boss.command("below", &["x"]);
+        guest.execute();
+        mute.execute();
+        guest.leave();
+        boss.wait_for("the guest's outcome", |m| m["params"]["status"] == "lost");
+    }
+    let deadline = Instant::now() + PATIENCE;
+    while server.descriptors().is_some_and(|now| now > before + 2) {
+        assert!(
+            Instant::now() < deadline,
+            "{before} descriptors before, {:?} now",
+            server.descriptors()
+        );
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
+#[test]
+fn answers_that_nobody_asked_for_are_no_sign_of_life() {
+    let server = Server::start(5, &["--heartbeat", "500ms"]);
+    let mut mute = Raw::mute(&server);
+    mute.join_as("mute", 1);
+    let ping = mute.next("a ping")["id"].clone();
+    // The right answer counts once; after that it is one that nobody asked for.
+    let answer = format!("{}\n", json!({"jsonrpc": "2.0", "id": ping, "result": {}}));
+    let never_asked = "{\"jsonrpc\":\"2.0\",\"id\":0,\"result\":{}}\n";
+    let deadline = Instant::now() + PATIENCE;
+    let lines = [answer, never_asked.to_owned()].concat();
+    while mute.try_send(lines.as_bytes()).is_ok() {
+        assert!(Instant::now() < deadline, "it is still here");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
+#[test]
+fn a_signal_of_a_megabyte_is_no_answer() {
+    let server = Server::start(5, &[]);
+    let [mut boss, mut worker] = ranked(&server, [("boss", 0), ("worker", 1)]);
+    for signal in ["S".repeat(900_000), String::new(), "SIG KILL".into()] {
+        let id = boss.command("next", &["x"]);
+        let execute = worker.execute();
+        worker.reply(&execute, &json!({"signal": signal}));
+        let outcome = boss.result_of(&id);
+        assert_eq!(outcome["status"], "failed", "{outcome}");
+        assert_eq!(outcome.get("signal"), None);
+    }
+}
+
+#[test]
+fn strangers_who_take_no_answers_are_closed() {
+    let server = Server::start(5, &["--token-file", token_file().to_str().expect("text")]);
+    let stranger = TcpStream::connect(server.address()).expect("loopback");
+    let mut stranger_writes = &stranger;
+    let line = b"{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"ping\"}\n".repeat(1000);
+    let deadline = Instant::now() + Duration::from_secs(4);
+    // Before its five seconds to join are over, and before it has cost much.
+    while stranger_writes.write_all(&line).is_ok() {
+        assert!(Instant::now() < deadline, "it is still here");
+    }
+}
+
+fn token_file() -> std::path::PathBuf {
+    let path = std::env::temp_dir().join(format!("pecking-token-{}", std::process::id()));
+    std::fs::write(&path, "secret\n").expect("a temporary file");
+    path
+}
