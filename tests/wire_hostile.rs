@@ -134,7 +134,10 @@ fn strangers_who_take_no_answers_are_closed() {
     // The system's buffers hold little, so that it soon shows that nothing is taken.
     rustix::net::sockopt::set_socket_recv_buffer_size(&stranger, 4096).expect("an open socket");
     let mut stranger_writes = &stranger;
-    let line = b"{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"ping\"}\n".repeat(1000);
+    // Each answer repeats the id and the method.
+    let (id, method) = ("i".repeat(128), "m".repeat(60));
+    let line = format!("{{\"jsonrpc\":\"2.0\",\"id\":\"{id}\",\"method\":\"{method}\"}}\n");
+    let line = line.repeat(200).into_bytes();
     let deadline = Instant::now() + Duration::from_secs(4);
     // Before its five seconds to join are over, and before it has cost much.
     while stranger_writes.write_all(&line).is_ok() {
