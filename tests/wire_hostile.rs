@@ -131,10 +131,15 @@ fn a_signal_of_a_megabyte_is_no_answer() {
 fn strangers_who_take_no_answers_are_closed() {
     let server = Server::start(5, &["--token-file", token_file().to_str().expect("text")]);
     let stranger = TcpStream::connect(server.address()).expect("loopback");
+    // The system's buffers hold little, so that it soon shows that nothing is taken.
+    rustix::net::sockopt::set_socket_recv_buffer_size(&stranger, 4096).expect("an open socket");
     let mut stranger_writes = &stranger;
-    let line = b"{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"ping\"}\n".repeat(1000);
-    let deadline = Instant::now() + Duration::from_secs(4);
-    // Before its five seconds to join are over, and before it has cost much.
+    // Each answer repeats the id and the method.
+    let (id, method) = ("i".repeat(128), "m".repeat(60));
+    let line = format!("{{\"jsonrpc\":\"2.0\",\"id\":\"{id}\",\"method\":\"{method}\"}}\n");
+    let line = line.repeat(200).into_bytes();
+    // Five seconds to join, and then two to close, is what it would have otherwise.
+    let deadline = Instant::now() + Duration::from_millis(6_500);
     while stranger_writes.write_all(&line).is_ok() {
         assert!(Instant::now() < deadline, "it is still here");
     }
