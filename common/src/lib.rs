@@ -6,6 +6,7 @@
 
 pub mod args;
 pub mod console;
+pub mod error;
 pub mod escape;
 pub mod limits;
 pub mod line;
