@@ -182,3 +182,16 @@ impl Serialize for RpcError {
         wire.serialize(serializer)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_code_has_its_row() {
+        for (code, number, reason) in Code::TABLE {
+            assert_eq!(Code::from_number(number), Some(code));
+            assert_eq!((code.number(), code.reason()), (number, reason));
+        }
+    }
+}

@@ -686,14 +686,6 @@ mod tests {
     }
 
     #[test]
-    fn every_code_has_its_row() {
-        for (code, number, reason) in Code::TABLE {
-            assert_eq!(Code::from_number(number), Some(code));
-            assert_eq!((code.number(), code.reason()), (number, reason));
-        }
-    }
-
-    #[test]
     fn an_error_survives_the_wire() {
         let mut error = RpcError::new(Code::InvalidRequest, "id 4 is open");
         error.open_id = Some(Id::Integer(4));
