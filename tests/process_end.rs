@@ -301,11 +301,16 @@ fn who_shed_its_environment_beside_another_command_ends_when_nothing_runs() {
 #[test]
 fn an_orphan_of_one_command_is_no_orphan_of_another() {
     let (_relay, mut boss, _worker) = anything(2);
-    let script = "(setsid sh -c 'sleep 0.5; echo done' & echo pid $!); sleep 1";
+    let script = "(setsid sh -c 'sleep 2; echo done' & echo pid $!); sleep 2.5";
     let long = boss.script(script, &json!({}));
     let orphan = pids(&String::from_utf8_lossy(&boss.output(&long).1));
-    for _ in 0..20 {
-        boss.sh("(setsid sleep 1000 >/dev/null 2>&1 &)").exited(0);
+    for n in 0..40 {
+        // Some are caught while they become another program.
+        let pause = ["", "sleep 0.003", "sleep 0.01", "sleep 0.03"][n % 4];
+        let script = format!("(setsid sleep 1000 >/dev/null 2>&1 & echo pid $!)\n{pause}");
+        let ran = boss.sh(&script);
+        let pids = pids(&ran.exited(0).text());
+        assert!(has_gone(pids[0]), "{} is there after the outcome", pids[0]);
     }
     let ran = boss.finish(&long);
     assert_eq!(ran.exited(0).text(), "done\n", "it was let be");
@@ -421,6 +426,7 @@ fn a_client_that_is_killed_takes_its_direct_children_along() {
 fn a_sender_that_goes_takes_its_commands_along() {
     let (relay, boss, worker) = anything(2);
     drop(boss);
+    eventually("it has gone", PATIENCE, || relay.clients() == 1);
     let mut other = relay.boss();
     // This one ranks below the executor, so nothing of it is executed there.
     assert_eq!(

@@ -328,10 +328,9 @@ fn bytes_come_through_as_they_are() {
         "{} of {bytes} bytes",
         ended.stdout.len()
     );
-    assert_eq!(
-        ended.stderr.lines().count(),
-        1,
-        "that it waits for a client: {}",
+    assert!(
+        ended.stderr.lines().count() <= 1,
+        "at most that it waits for a client: {}",
         ended.stderr
     );
 }

@@ -10,6 +10,14 @@ pub trait Executor: Send + Sync + 'static {
     /// Executes one command and says what became of it. It should return soon after
     /// [`Job::stop`] has a reason; nobody else can end it.
     fn execute(&self, job: &Job) -> Answer;
+
+    /// A command is about to be executed. Told of one command after another, in the order in
+    /// which they arrived; it must return at once. [`Executor::execute`] follows on the same
+    /// thread, or [`Executor::let_go`].
+    fn take_in(&self, _job: &Job) {}
+
+    /// A command that was taken in is no longer wanted, and is not executed.
+    fn let_go(&self, _job: &Job) {}
 }
 
 impl<F: Fn(&Job) -> Answer + Send + Sync + 'static> Executor for F {
@@ -38,6 +46,14 @@ impl std::fmt::Debug for SharedExecutor {
 impl Executor for SharedExecutor {
     fn execute(&self, job: &Job) -> Answer {
         self.0.execute(job)
+    }
+
+    fn take_in(&self, job: &Job) {
+        self.0.take_in(job);
+    }
+
+    fn let_go(&self, job: &Job) {
+        self.0.let_go(job);
     }
 }
 

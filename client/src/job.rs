@@ -108,6 +108,11 @@ impl Job {
         self.0.received
     }
 
+    /// Its place in the order of arrival, which no other job has as long as this one lives.
+    pub(crate) fn place(&self) -> (Instant, usize) {
+        (self.0.received, Arc::as_ptr(&self.0).addr())
+    }
+
     /// How long it may take from when it arrived.
     pub fn timeout(&self) -> Option<Duration> {
         self.0.timeout

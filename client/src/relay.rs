@@ -164,13 +164,15 @@ impl<Out: Write> Write for Sink<Out> {
 
 /// How many of the bytes come before a character that is not complete yet.
 fn complete(bytes: &[u8]) -> usize {
-    match std::str::from_utf8(bytes) {
-        Ok(_) => bytes.len(),
-        // Only an end that is too early has no length; the rest is decided.
-        Err(e) if e.error_len().is_none() => e.valid_up_to(),
-        Err(e) => {
-            let decided = e.valid_up_to() + e.error_len().unwrap_or(1);
-            decided + complete(&bytes[decided..])
+    let mut at = 0;
+    loop {
+        match std::str::from_utf8(&bytes[at..]) {
+            Ok(_) => return bytes.len(),
+            Err(e) => match e.error_len() {
+                // Only an end that is too early has no length; the rest is decided.
+                None => return at + e.valid_up_to(),
+                Some(len) => at += e.valid_up_to() + len,
+            },
         }
     }
 }

@@ -232,6 +232,8 @@ impl Workers {
         let mut state = lock(&self.state);
         loop {
             if let Some(job) = state.waiting.pop_front() {
+                // Before another one can be taken, so that the order is known.
+                self.executor.take_in(&job);
                 return Some(job);
             }
             if state.closed {
@@ -249,6 +251,7 @@ impl Workers {
     /// A panic in an executor is the end of one command, not of a thread.
     fn execute(&self, job: &Job) -> Answer {
         if job.stop().is_some() {
+            self.executor.let_go(job);
             return Answer::Ended(Ended::default());
         }
         let run = AssertUnwindSafe(|| self.executor.execute(job));

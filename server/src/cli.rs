@@ -118,9 +118,11 @@ impl Cli {
         Cli::try_parse()
     }
 
-    /// Prints the completion script for a shell.
-    pub(crate) fn print_completions(shell: clap_complete::Shell) {
-        clap_complete::generate(shell, &mut Cli::command(), "server", &mut std::io::stdout());
+    /// The completion script for a shell.
+    pub(crate) fn completions(shell: clap_complete::Shell) -> Vec<u8> {
+        let mut script = Vec::new();
+        clap_complete::generate(shell, &mut Cli::command(), "server", &mut script);
+        script
     }
 
     /// The token that the file has on its first line.

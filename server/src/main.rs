@@ -9,6 +9,7 @@ use common::args;
 use common::console::{Console, start_logging};
 use common::escape::one_line;
 use server::{Ended, Handle, Server};
+use std::io::Write;
 use std::process::ExitCode;
 
 /// The exit code for a wrong command line.
@@ -30,8 +31,14 @@ fn main() -> ExitCode {
         }
     };
     if let Some(shell) = cli.completions {
-        Cli::print_completions(shell);
-        return ExitCode::SUCCESS;
+        let script = Cli::completions(shell);
+        return match std::io::stdout().write_all(&script) {
+            Err(e) if e.kind() != std::io::ErrorKind::BrokenPipe => {
+                eprintln!("error: cannot write to standard output: {e}");
+                ExitCode::FAILURE
+            }
+            _ => ExitCode::SUCCESS,
+        };
     }
     let token = match cli.token() {
         Ok(token) => token,

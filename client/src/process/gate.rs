@@ -14,15 +14,14 @@ const TICK: Duration = Duration::from_secs(1);
 struct State {
     running: u32,
     /// Those who wait, in the order in which their commands arrived.
-    waiting: BTreeSet<(Instant, u64)>,
-    next_ticket: u64,
+    waiting: BTreeSet<(Instant, usize)>,
     /// How often somebody who waits was told to look again.
     calls: u64,
 }
 
 /// The slots of one command.
-#[derive(Default)]
 pub(crate) struct Gate {
+    slots: u32,
     state: Mutex<State>,
     changed: Condvar,
 }
@@ -31,28 +30,48 @@ pub(crate) struct Gate {
 pub(crate) struct Pass(Arc<Gate>);
 
 impl Gate {
-    /// Waits for a slot, of which there are so many; `None` once the job is no longer wanted.
-    pub(crate) fn enter(self: &Arc<Self>, slots: u32, job: &Job) -> Option<Pass> {
+    pub(crate) fn new(slots: u32) -> Gate {
+        Gate {
+            slots,
+            state: Mutex::default(),
+            changed: Condvar::new(),
+        }
+    }
+
+    /// Keeps a job's place, so that none that arrived later comes before it.
+    pub(crate) fn expect(&self, job: &Job) {
+        lock(&self.state).waiting.insert(job.place());
+    }
+
+    /// A job does not come.
+    pub(crate) fn forget(&self, job: &Job) {
+        lock(&self.state).waiting.remove(&job.place());
+        self.changed.notify_all();
+    }
+
+    /// Waits for a slot; `None` once the job is no longer wanted.
+    pub(crate) fn enter(self: &Arc<Self>, job: &Job) -> Option<Pass> {
+        self.expect(job);
         let waker = Arc::clone(self);
         job.set_waker(move || {
             lock(&waker.state).calls += 1;
             waker.changed.notify_all();
         });
-        let entered = self.wait_for_turn(slots, job);
+        let entered = self.wait_for_turn(job);
         job.forget_waker();
         entered.then(|| Pass(Arc::clone(self)))
     }
 
-    fn wait_for_turn(&self, slots: u32, job: &Job) -> bool {
-        let ticket = self.take_ticket(job);
+    fn wait_for_turn(&self, job: &Job) -> bool {
+        let place = job.place();
         loop {
             let calls = lock(&self.state).calls;
             // Without the lock: a job that finds itself late calls its waker.
             let is_wanted = job.stop().is_none();
             let mut state = lock(&self.state);
-            let is_next = state.waiting.first() == Some(&ticket) && state.running < slots;
+            let is_next = state.waiting.first() == Some(&place) && state.running < self.slots;
             if is_next || !is_wanted {
-                state.waiting.remove(&ticket);
+                state.waiting.remove(&place);
                 state.running += u32::from(is_wanted);
                 // Whoever is next now may have a slot, too.
                 self.changed.notify_all();
@@ -68,14 +87,6 @@ impl Gate {
             let woken = self.changed.wait_timeout(state, wait);
             drop(woken.unwrap_or_else(PoisonError::into_inner));
         }
-    }
-
-    fn take_ticket(&self, job: &Job) -> (Instant, u64) {
-        let mut state = lock(&self.state);
-        let ticket = (job.received(), state.next_ticket);
-        state.next_ticket += 1;
-        state.waiting.insert(ticket);
-        ticket
     }
 }
 

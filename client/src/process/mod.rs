@@ -11,7 +11,7 @@ mod spawn;
 use crate::executor::{Answer, Ended, Executor};
 use crate::job::Job;
 use crate::policy::{self, Policy, Refusal};
-use common::sync::{Arc, Mutex, lock};
+use common::sync::Arc;
 use gate::Gate;
 use reaper::Reaper;
 use run::Bounds;
@@ -36,7 +36,7 @@ const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/s
 pub struct Processes {
     allowed: Allowed,
     /// By command: those whose policy bounds how many run at once.
-    gates: Mutex<HashMap<String, Arc<Gate>>>,
+    gates: HashMap<String, Arc<Gate>>,
     reaper: Reaper,
     /// What makes the runs of this process different from those of any other.
     stamp: String,
@@ -76,9 +76,13 @@ impl Processes {
         let since_epoch = SystemTime::now()
             .duration_since(UNIX_EPOCH)
             .unwrap_or_default();
+        let gates = match &allowed {
+            Allowed::Policy(policy) => gates(policy),
+            Allowed::Anything => HashMap::new(),
+        };
         Ok(Processes {
             allowed,
-            gates: Mutex::default(),
+            gates,
             reaper: Reaper::start()?,
             stamp: format!("{}-{}", std::process::id(), since_epoch.as_nanos()),
             runs: AtomicU64::new(0),
@@ -106,17 +110,9 @@ impl Processes {
         }
     }
 
-    /// Waits for one of the command's own slots, where it has a bound.
-    fn enter(&self, planned: &Planned, job: &Job) -> Option<Option<gate::Pass>> {
-        let Some(slots) = planned.slots else {
-            return Some(None);
-        };
-        let gate = Arc::clone(
-            lock(&self.gates)
-                .entry(planned.command.clone())
-                .or_default(),
-        );
-        gate.enter(slots, job).map(Some)
+    /// The gate that a job has to pass, if its command has one.
+    fn gate(&self, job: &Job) -> Option<&Arc<Gate>> {
+        job.words().first().and_then(|word| self.gates.get(word))
     }
 
     /// An id that no other run has, on this machine or since it started.
@@ -133,10 +129,15 @@ impl Executor for Processes {
     fn execute(&self, job: &Job) -> Answer {
         let planned = match self.plan(job) {
             Ok(planned) => planned,
-            Err(answer) => return answer,
+            Err(answer) => {
+                self.let_go(job);
+                return answer;
+            }
         };
-        let Some(_pass) = self.enter(&planned, job) else {
-            return Answer::Ended(Ended::default());
+        let _pass = match self.gate(job).map(|gate| gate.enter(job)) {
+            Some(None) => return Answer::Ended(Ended::default()),
+            Some(pass) => pass,
+            None => None,
         };
         let id = self.next_id();
         let Ok(program) = planned.program(job, &id) else {
@@ -147,6 +148,27 @@ impl Executor for Processes {
         self.reaper.wake();
         run::run(&program, planned.bounds, &id, job)
     }
+
+    fn take_in(&self, job: &Job) {
+        if let Some(gate) = self.gate(job) {
+            gate.expect(job);
+        }
+    }
+
+    fn let_go(&self, job: &Job) {
+        if let Some(gate) = self.gate(job) {
+            gate.forget(job);
+        }
+    }
+}
+
+/// The gates of those commands whose number is bounded.
+fn gates(policy: &Policy) -> HashMap<String, Arc<Gate>> {
+    let bounded = |(name, command): (&str, &policy::Command)| {
+        let slots = command.slots()?;
+        Some((name.to_owned(), Arc::new(Gate::new(slots))))
+    };
+    policy.commands().filter_map(bounded).collect()
 }
 
 /// What to start, whoever allowed it.
@@ -157,7 +179,6 @@ struct Planned {
     argv: Vec<String>,
     cwd: Option<PathBuf>,
     env: BTreeMap<String, String>,
-    slots: Option<u32>,
     limits: Limits,
     bounds: Bounds,
 }
@@ -175,7 +196,6 @@ impl From<policy::Plan> for Planned {
             argv: plan.argv,
             cwd: plan.cwd,
             env: plan.env,
-            slots: plan.slots,
             limits: Limits {
                 memory,
                 cpu_seconds,

@@ -27,14 +27,20 @@ const PATIENCE: Duration = Duration::from_millis(250);
 /// How long to wait before looking again whether those are gone that were killed.
 const PAUSE: Duration = Duration::from_millis(1);
 
+/// How often one is looked at again whose environment is empty: a process that is just
+/// becoming another program has none for a moment.
+const BLANK_LOOKS: u32 = 5;
+
 /// Kills what is left of a command: its group, whose first process was reaped already, and
 /// its orphans.
 pub(crate) fn end(group: Pid, id: &str) {
     let deadline = Instant::now() + PATIENCE;
+    let mut looks = 0;
     loop {
         let in_group = kill_group(group);
-        let orphans = kill_orphans(Whose::Of(id));
-        if !in_group && !orphans {
+        let Left { found, blank } = kill_orphans(Whose::Of(id));
+        looks += u32::from(blank);
+        if !in_group && !found && (!blank || looks > BLANK_LOOKS) {
             return;
         }
         if Instant::now() >= deadline {
@@ -65,13 +71,22 @@ enum Whose<'a> {
     Nobodys,
 }
 
+/// What orphans there were.
+#[derive(Clone, Copy, Debug, Default)]
+struct Left {
+    /// Some that were reaped or killed.
+    found: bool,
+    /// Some that do not say whose they are.
+    blank: bool,
+}
+
 /// Kills and reaps orphans; says whether there were any, because then there may be others
 /// now: what they had started is orphaned in its turn. Orphans of other commands that have
 /// ended by themselves are reaped on the way.
-fn kill_orphans(whose: Whose<'_>) -> bool {
+fn kill_orphans(whose: Whose<'_>) -> Left {
     let before = census::now();
     let orphans = orphans();
-    let mut found = false;
+    let mut left = Left::default();
     let mut strangers = Vec::new();
     for orphan in orphans {
         // Before it is looked at: whatever its number means later, this is the process that
@@ -82,17 +97,21 @@ fn kill_orphans(whose: Whose<'_>) -> bool {
         match waitpid(Some(orphan), WaitOptions::NOHANG) {
             Ok(None) => {}
             Ok(Some(_)) => {
-                found = true;
+                left.found = true;
                 continue;
             }
             Err(_) => continue,
         }
+        let environment = environment(orphan);
         match whose {
-            Whose::Of(id) if belongs_to(orphan, id) => {
-                found = true;
+            Whose::Of(id) if names(&environment, id) => {
+                left.found = true;
                 let _ = pidfd_send_signal(process, Signal::KILL);
             }
-            _ => strangers.push(process),
+            _ => {
+                left.blank |= environment.is_empty();
+                strangers.push(process);
+            }
         }
     }
     let expected = match whose {
@@ -101,12 +120,12 @@ fn kill_orphans(whose: Whose<'_>) -> bool {
     };
     // As many ran all the time as ought to, so nobody else can have brought them here.
     if before == census::now() && before.running == expected {
-        found |= !strangers.is_empty();
+        left.found |= !strangers.is_empty();
         for process in strangers {
             let _ = pidfd_send_signal(process, Signal::KILL);
         }
     }
-    found
+    left
 }
 
 /// Reaps orphans that have ended, and ends those that outlived all commands; says whether
@@ -132,9 +151,13 @@ fn orphans() -> Vec<Pid> {
         .collect()
 }
 
-fn belongs_to(process: Pid, id: &str) -> bool {
+fn environment(process: Pid) -> Vec<u8> {
+    fs::read(format!("/proc/{process}/environ")).unwrap_or_default()
+}
+
+/// Whether an environment is that of something that a run has started.
+fn names(environment: &[u8], id: &str) -> bool {
     let wanted = format!("{ID_VARIABLE}={id}");
-    let environment = fs::read(format!("/proc/{process}/environ")).unwrap_or_default();
     environment
         .split(|byte| *byte == 0)
         .any(|variable| variable == wanted.as_bytes())
