@@ -180,7 +180,7 @@ fn wait_for(text: &str) -> Result<u32, String> {
 }
 
 fn selector(text: &str) -> Result<String, String> {
-    let selector: Result<Selector, SelectorError> = text.parse();
+    let selector: Result<Selector<'_>, SelectorError> = Selector::parse(text);
     selector.map(|_| text.to_owned()).map_err(|e| e.to_string())
 }
 

@@ -114,7 +114,7 @@ fn parse_cancel(argument: &str) -> Result<Line, String> {
 }
 
 fn check_selector(text: &str) -> Result<String, String> {
-    match text.parse::<Selector>() {
+    match Selector::parse(text) {
         Ok(_) => Ok(text.to_owned()),
         Err(e) => Err(e.to_string()),
     }

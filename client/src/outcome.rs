@@ -70,7 +70,7 @@ impl Outcome {
 fn decode(text: Option<Text<'_>>, base64: Option<Text<'_>>) -> Option<Vec<u8>> {
     match (text, base64) {
         (Some(text), _) => Some(text.into_string().into_bytes()),
-        (None, Some(base64)) => STANDARD.decode(base64.as_str()).ok(),
+        (None, Some(base64)) => STANDARD.decode(base64.decoded().as_bytes()).ok(),
         (None, None) => Some(Vec::new()),
     }
 }

@@ -5,15 +5,20 @@
 //! knows `transport`; nothing here knows `server` or `client`.
 
 pub mod args;
+mod compose;
 pub mod console;
 pub mod error;
 pub mod escape;
+mod id;
 pub mod limits;
 pub mod line;
 pub mod message;
 pub mod outbox;
+pub mod plain;
 pub mod protocol;
 pub mod selector;
 pub mod sync;
+mod text;
 pub mod thread;
 pub mod transport;
+mod words;

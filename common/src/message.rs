@@ -5,88 +5,14 @@
 //! layer above parses just what it needs, and what only passes through is never taken
 //! apart.
 
+pub use crate::compose::{error_line, notification_line, request_line, result_line};
 pub use crate::error::{Code, RpcError};
-use crate::limits::MAX_ID;
+pub use crate::id::Id;
 use crate::protocol::Text;
 use serde::de::{self, Deserialize, DeserializeOwned, Deserializer, MapAccess, Visitor};
-use serde::{Serialize, Serializer};
 use serde_json::value::RawValue;
 use std::borrow::Cow;
 use std::fmt;
-
-/// A request id: an integer of 64 bits, signed or not, or a string of at most
-/// [`MAX_ID`] bytes. `1` and `"1"` are two ids.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub enum Id {
-    /// An integer that fits an `i64`.
-    Integer(i64),
-    /// An integer above `i64::MAX`.
-    Large(u64),
-    /// A string.
-    Text(Box<str>),
-}
-
-impl Id {
-    /// Reads an id from its JSON text; says what an id is if this is none.
-    ///
-    /// # Errors
-    /// A sentence that names the value.
-    pub fn parse(raw: &str) -> Result<Id, String> {
-        if raw.starts_with('"') {
-            let text: String = serde_json::from_str(raw)
-                .map_err(|_| format!("the id {} is not a valid string", clip(raw)))?;
-            if text.len() > MAX_ID {
-                return Err(format!(
-                    "the id has {} bytes; at most {MAX_ID} are allowed",
-                    text.len()
-                ));
-            }
-            return Ok(Id::Text(text.into()));
-        }
-        if let Ok(integer) = raw.parse() {
-            return Ok(Id::Integer(integer));
-        }
-        raw.parse().map(Id::Large).map_err(|_| {
-            format!(
-                "the id {} is neither a string nor an integer of 64 bits",
-                clip(raw)
-            )
-        })
-    }
-}
-
-impl From<u64> for Id {
-    fn from(value: u64) -> Id {
-        i64::try_from(value).map_or(Id::Large(value), Id::Integer)
-    }
-}
-
-impl fmt::Display for Id {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Id::Integer(n) => n.fmt(f),
-            Id::Large(n) => n.fmt(f),
-            Id::Text(text) => write!(f, "{text:?}"),
-        }
-    }
-}
-
-impl Serialize for Id {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        match self {
-            Id::Integer(n) => serializer.serialize_i64(*n),
-            Id::Large(n) => serializer.serialize_u64(*n),
-            Id::Text(text) => serializer.serialize_str(text),
-        }
-    }
-}
-
-impl<'de> Deserialize<'de> for Id {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Id, D::Error> {
-        let raw = <&RawValue>::deserialize(deserializer)?;
-        Id::parse(raw.get()).map_err(de::Error::custom)
-    }
-}
 
 /// One line, told apart by its members.
 #[derive(Debug)]
@@ -114,60 +40,6 @@ pub enum Message<'a> {
         /// What the answer is.
         body: AnswerBody<'a>,
     },
-}
-
-/// A line in the form in which most are written, told apart without being parsed: its members
-/// in the usual order, without white space, its id a number. What it holds is not checked; if
-/// it turns out to be no JSON, [`Message::parse`] says what is wrong with the line.
-#[derive(Debug, PartialEq, Eq)]
-pub enum Plain<'a> {
-    /// `{"jsonrpc":"2.0","id":1,"method":"send","params":{...}}`
-    Send {
-        /// The id.
-        id: u64,
-        /// What should be an object.
-        params: &'a str,
-    },
-    /// `{"jsonrpc":"2.0","id":1,"result":{...}}`
-    Result {
-        /// The id.
-        id: u64,
-        /// What should be an object.
-        result: &'a str,
-    },
-}
-
-impl<'a> Plain<'a> {
-    /// Looks whether a line has this form.
-    pub fn split(line: &'a [u8]) -> Option<Plain<'a>> {
-        let rest = line.strip_prefix(b"{\"jsonrpc\":\"2.0\",\"id\":")?;
-        // As many digits as always fit, and no leading zero, which JSON does not have.
-        let digits = rest
-            .iter()
-            .take(19)
-            .take_while(|byte| byte.is_ascii_digit())
-            .count();
-        let (number, rest) = rest.split_at(digits);
-        if number.is_empty() || (number[0] == b'0' && digits > 1) {
-            return None;
-        }
-        let id = number
-            .iter()
-            .fold(0, |id, digit| id * 10 + u64::from(digit - b'0'));
-        let object = |rest: &'a [u8]| {
-            let object = rest.strip_suffix(b"}")?;
-            let is_object = object.first() == Some(&b'{');
-            is_object
-                .then(|| std::str::from_utf8(object).ok())
-                .flatten()
-        };
-        if let Some(rest) = rest.strip_prefix(b",\"method\":\"send\",\"params\":") {
-            let params = object(rest)?;
-            return Some(Plain::Send { id, params });
-        }
-        let result = object(rest.strip_prefix(b",\"result\":")?)?;
-        Some(Plain::Result { id, result })
-    }
 }
 
 /// What an answer says.
@@ -355,7 +227,7 @@ impl<'a> Members<'a> {
 fn is_version_2(raw: &RawValue) -> bool {
     let written_plainly = raw.get() == "\"2.0\"";
     written_plainly
-        || serde_json::from_str::<Text<'_>>(raw.get()).is_ok_and(|v| v.as_str() == "2.0")
+        || serde_json::from_str::<Text<'_>>(raw.get()).is_ok_and(|v| v.decoded() == "2.0")
 }
 
 /// A line that is no message, and the error that says so.
@@ -431,82 +303,10 @@ pub fn clip(text: &str) -> Cow<'_, str> {
     }
 }
 
-#[derive(Serialize)]
-struct Envelope<'a, P, R, E> {
-    jsonrpc: &'static str,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    id: Option<Option<Id>>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    method: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    params: Option<P>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    result: Option<R>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    error: Option<E>,
-}
-
-fn line<P: Serialize, R: Serialize, E: Serialize>(envelope: &Envelope<'_, P, R, E>) -> Vec<u8> {
-    let mut line = Vec::with_capacity(128);
-    serde_json::to_writer(&mut line, envelope)
-        .expect("structs of strings and numbers always become JSON");
-    line.push(b'\n');
-    line
-}
-
-type No = Option<()>;
-
-/// A request's line, its `\n` included.
-pub fn request_line(id: Id, method: &str, params: impl Serialize) -> Vec<u8> {
-    line(&Envelope::<_, No, No> {
-        jsonrpc: "2.0",
-        id: Some(Some(id)),
-        method: Some(method),
-        params: Some(params),
-        result: None,
-        error: None,
-    })
-}
-
-/// A notification's line, its `\n` included.
-pub fn notification_line(method: &str, params: impl Serialize) -> Vec<u8> {
-    line(&Envelope::<_, No, No> {
-        jsonrpc: "2.0",
-        id: None,
-        method: Some(method),
-        params: Some(params),
-        result: None,
-        error: None,
-    })
-}
-
-/// The line of a request's result, its `\n` included.
-pub fn result_line(id: Id, result: impl Serialize) -> Vec<u8> {
-    line(&Envelope::<No, _, No> {
-        jsonrpc: "2.0",
-        id: Some(Some(id)),
-        method: None,
-        params: None,
-        result: Some(result),
-        error: None,
-    })
-}
-
-/// The line of an error, its `\n` included; `id` is `null` where it could not be told.
-pub fn error_line(id: Option<Id>, error: &RpcError) -> Vec<u8> {
-    line(&Envelope::<No, No, _> {
-        jsonrpc: "2.0",
-        id: Some(id),
-        method: None,
-        params: None,
-        result: None,
-        error: Some(error),
-    })
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::limits::MAX_ID;
 
     fn refusal(line: &str) -> (Option<Id>, i64) {
         let malformed = Message::parse(line.as_bytes()).expect_err(line);
@@ -544,49 +344,6 @@ mod tests {
         assert!(matches!(escaped, Ok(Message::Request { .. })));
         let stray = Message::parse(br#"{"id":null,"result":1}"#);
         assert!(matches!(stray, Ok(Message::Answer { id: None, .. })));
-    }
-
-    #[test]
-    fn plain_lines_are_told_without_parsing() {
-        for (line, expected) in [
-            (
-                r#"{"jsonrpc":"2.0","id":7,"method":"send","params":{"command":["x"]}}"#,
-                Some(Plain::Send {
-                    id: 7,
-                    params: r#"{"command":["x"]}"#,
-                }),
-            ),
-            (
-                r#"{"jsonrpc":"2.0","id":0,"result":{}}"#,
-                Some(Plain::Result {
-                    id: 0,
-                    result: "{}",
-                }),
-            ),
-            // Whether it is JSON is seen by whoever parses it.
-            (
-                r#"{"jsonrpc":"2.0","id":1,"result":{},"id":2}"#,
-                Some(Plain::Result {
-                    id: 1,
-                    result: r#"{},"id":2"#,
-                }),
-            ),
-            (r#"{"jsonrpc":"2.0","id":01,"result":{}}"#, None),
-            (r#"{"jsonrpc":"2.0","id":-1,"result":{}}"#, None),
-            (r#"{"jsonrpc":"2.0","id":1.5,"result":{}}"#, None),
-            (
-                r#"{"jsonrpc":"2.0","id":99999999999999999999,"result":{}}"#,
-                None,
-            ),
-            (r#"{"jsonrpc":"2.0","id":1,"result":[1]}"#, None),
-            (
-                r#"{"jsonrpc":"2.0","id":1,"method":"ping","params":{}}"#,
-                None,
-            ),
-            ("", None),
-        ] {
-            assert_eq!(Plain::split(line.as_bytes()), expected, "{line}");
-        }
     }
 
     #[test]

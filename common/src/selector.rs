@@ -4,13 +4,14 @@
 
 use crate::limits::{MAX_NAME, MAX_SELECTOR, MAX_SELECTOR_ITEMS};
 use crate::message::clip;
+use std::borrow::Cow;
 use std::fmt;
 use std::str::FromStr;
 use wildmatch::WildMatch;
 
 /// A selector that was understood.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Selector {
+pub enum Selector<'a> {
     /// The nearest lower-ranked client that executes.
     Next,
     /// The lower-ranked client with the smallest share of its slots in use.
@@ -20,18 +21,18 @@ pub enum Selector {
     /// Everybody else.
     All,
     /// One client, by rank or by name.
-    Single(Single),
+    Single(Single<'a>),
     /// Several, each once.
     List(List),
 }
 
 /// One client, named alone.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Single {
+pub enum Single<'a> {
     /// By its rank.
     Rank(u32),
     /// By its name.
-    Name(String),
+    Name(Cow<'a, str>),
 }
 
 /// A list of items, separated by commas.
@@ -114,19 +115,40 @@ pub enum SelectorError {
     NoItem(String),
 }
 
-impl FromStr for Selector {
+impl FromStr for Selector<'static> {
     type Err = SelectorError;
 
-    fn from_str(text: &str) -> Result<Selector, SelectorError> {
-        if text.len() > MAX_SELECTOR {
-            return Err(SelectorError::TooLong(text.len()));
-        }
+    fn from_str(text: &str) -> Result<Self, SelectorError> {
+        Ok(match Selector::parse(text)? {
+            Selector::Single(Single::Name(name)) => {
+                Selector::Single(Single::Name(Cow::Owned(name.into_owned())))
+            }
+            Selector::Single(Single::Rank(rank)) => Selector::Single(Single::Rank(rank)),
+            Selector::Next => Selector::Next,
+            Selector::LeastLoaded => Selector::LeastLoaded,
+            Selector::Below => Selector::Below,
+            Selector::All => Selector::All,
+            Selector::List(list) => Selector::List(list),
+        })
+    }
+}
+
+impl<'a> Selector<'a> {
+    /// Reads a selector.
+    ///
+    /// # Errors
+    /// What is wrong with the text, and what would be right.
+    pub fn parse(text: &'a str) -> Result<Selector<'a>, SelectorError> {
         match text {
             "next" => return Ok(Selector::Next),
             "least-loaded" => return Ok(Selector::LeastLoaded),
             "below" => return Ok(Selector::Below),
             "all" => return Ok(Selector::All),
+            _ if is_name(text) => return Ok(Selector::Single(Single::Name(text.into()))),
             _ => {}
+        }
+        if text.len() > MAX_SELECTOR {
+            return Err(SelectorError::TooLong(text.len()));
         }
         let count = text.split(',').count();
         if count > MAX_SELECTOR_ITEMS {
@@ -140,16 +162,13 @@ impl FromStr for Selector {
                 None => list.include.push(item(part, text)?),
             }
         }
-        Ok(single(&list, text).map_or(Selector::List(list), Selector::Single))
-    }
-}
-
-/// A list of one rank or one name is that client; a range of one is a list all the same.
-fn single(list: &List, text: &str) -> Option<Single> {
-    match (list.include.as_slice(), list.exclude.is_empty()) {
-        ([Item::Name(name)], true) => Some(Single::Name(name.clone())),
-        ([Item::Ranks(rank, _)], true) if !text.contains('-') => Some(Single::Rank(*rank)),
-        _ => None,
+        Ok(match (list.include.as_slice(), list.exclude.is_empty()) {
+            // A rank alone is that client; a range of one is a list all the same.
+            ([Item::Ranks(rank, _)], true) if !text.contains('-') => {
+                Selector::Single(Single::Rank(*rank))
+            }
+            _ => Selector::List(list),
+        })
     }
 }
 
@@ -235,7 +254,7 @@ pub fn check_name(name: &str) -> Result<(), String> {
     Ok(())
 }
 
-impl fmt::Display for Single {
+impl fmt::Display for Single<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Single::Rank(rank) => write!(f, "rank {rank}"),
@@ -248,8 +267,8 @@ impl fmt::Display for Single {
 mod tests {
     use super::*;
 
-    fn read(text: &str) -> Selector {
-        text.parse().unwrap_or_else(|e| panic!("{text}: {e}"))
+    fn read(text: &str) -> Selector<'_> {
+        Selector::parse(text).unwrap_or_else(|e| panic!("{text}: {e}"))
     }
 
     #[test]
@@ -312,17 +331,17 @@ mod tests {
             "a/b",
             long_name.as_str(),
         ] {
-            assert!(text.parse::<Selector>().is_err(), "{text}");
+            assert!(Selector::parse(text).is_err(), "{text}");
         }
         assert_eq!(read("4294967295"), Selector::Single(Single::Rank(u32::MAX)));
         let many = |n: usize| vec!["1"; n].join(",");
-        assert!(many(64).parse::<Selector>().is_ok());
+        assert!(Selector::parse(&many(64)).is_ok());
         assert_eq!(
-            many(65).parse::<Selector>(),
+            Selector::parse(&many(65)),
             Err(SelectorError::TooManyItems(65))
         );
         let long = "a*,".repeat(2000);
-        assert_eq!(long.parse::<Selector>(), Err(SelectorError::TooLong(6000)));
+        assert_eq!(Selector::parse(&long), Err(SelectorError::TooLong(6000)));
     }
 
     #[test]

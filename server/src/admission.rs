@@ -44,7 +44,7 @@ impl Wanted {
         let join: Join<'_> = params(raw)?;
         let wrong = |message: String| Err(RpcError::new(Code::InvalidParams, message));
         if let Some(name) = &join.name
-            && let Err(message) = check_name(name.as_str())
+            && let Err(message) = check_name(&name.decoded())
         {
             return wrong(format!("params.name: {message}"));
         }
@@ -56,10 +56,10 @@ impl Wanted {
                 ));
             }
         };
-        let shown = join.token.as_ref().map(Text::as_str);
+        let shown = join.token.as_ref().map(Text::decoded);
         match (token, shown) {
             (None, _) => {}
-            (Some(token), Some(shown)) if is_same(token, shown) => {}
+            (Some(token), Some(shown)) if is_same(token, &shown) => {}
             (Some(_), Some(_)) => {
                 return Err(RpcError::new(
                     Code::Unauthorized,

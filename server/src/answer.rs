@@ -76,7 +76,7 @@ fn executed<'a>(
         () => Status::Done,
     };
     if let Some(signal) = &executed.signal
-        && !is_signal_name(signal.as_str())
+        && !is_signal_name(&signal.decoded())
     {
         return Err("its signal is no name such as SIGKILL".into());
     }
@@ -86,14 +86,14 @@ fn executed<'a>(
         *text = text
             .take()
             .map(|t| budget.take_text(t))
-            .filter(|t| !t.as_str().is_empty());
+            .filter(|t| !t.is_empty());
     }
     for text in [&mut executed.stdout_base64, &mut executed.stderr_base64] {
         if let Some(encoded) = text.take() {
             let taken = budget
                 .take_base64(encoded)
                 .ok_or("it has output that is not base64")?;
-            *text = Some(taken).filter(|t| !t.as_str().is_empty());
+            *text = Some(taken).filter(|t| !t.is_empty());
         }
     }
     Ok((
@@ -157,7 +157,7 @@ mod tests {
         let executed = serde_json::to_string(&ending.executed).expect("JSON");
         let message = ending
             .message
-            .map_or(String::new(), |m| format!(" {}", m.as_str()));
+            .map_or(String::new(), |m| format!(" {}", m.decoded()));
         format!("{status} {executed}{message}")
     }
 

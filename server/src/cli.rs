@@ -28,7 +28,7 @@ pub(crate) struct Cli {
     /// Whom a command is for that names nobody: next, least-loaded, below, all, or a list such
     /// as 1-3,web*
     #[arg(long, value_name = "SELECTOR", default_value = "next", value_parser = selector)]
-    pub(crate) dispatch: Selector,
+    pub(crate) dispatch: Selector<'static>,
 
     /// After how long a silence a client is asked for a sign of life, and how long it then has
     /// to give one
@@ -99,7 +99,7 @@ fn heartbeat(text: &str) -> Result<Duration, String> {
     }
 }
 
-fn selector(text: &str) -> Result<Selector, String> {
+fn selector(text: &str) -> Result<Selector<'static>, String> {
     text.parse()
         .map_err(|e: common::selector::SelectorError| e.to_string())
 }

@@ -134,7 +134,7 @@ impl Command {
             ending
                 .message
                 .as_ref()
-                .map_or(String::new(), |m| format!(": {}", m.as_str())),
+                .map_or(String::new(), |m| format!(": {}", m.decoded())),
         );
         let line = lines::outcome(self, target, status, ending);
         let Some(counts) = &self.tally else {

@@ -45,7 +45,7 @@ pub struct Config {
     /// The most clients at a time.
     pub max_clients: u32,
     /// Whom a `send` without a selector is for.
-    pub dispatch: Selector,
+    pub dispatch: Selector<'static>,
     /// After how long a silence a client is asked for a sign of life, and how long it has
     /// to give one.
     pub heartbeat: Duration,

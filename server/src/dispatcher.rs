@@ -17,7 +17,7 @@ use crate::workload::{Cancelled, Registered};
 use common::limits::MAX_OUTPUT;
 use common::message::{Code, Id, RpcError, clip, notification_line};
 use common::outbox::Line;
-use common::protocol::{Accepted, Send, Status, method};
+use common::protocol::{Accepted, Send, Status, Text, method};
 use common::selector::Selector;
 use common::sync::Arc;
 
@@ -35,14 +35,13 @@ pub(crate) fn send(
     flushes: &mut Flushes,
 ) -> Result<(), RpcError> {
     check_numbers(request)?;
-    let selector = match &request.to {
-        Some(to) => &to
-            .as_str()
-            .parse::<Selector>()
-            .map_err(|e| RpcError::new(Code::InvalidParams, format!("params.to: {e}")))?,
-        None => &hub.config.dispatch,
+    let selection = match request.to.as_ref().map(Text::decoded) {
+        None => select(&hub.roster, sender, &hub.config.dispatch)?,
+        Some(to) => {
+            let wrong = |e| RpcError::new(Code::InvalidParams, format!("params.to: {e}"));
+            select(&hub.roster, sender, &Selector::parse(&to).map_err(wrong)?)?
+        }
     };
-    let selection = select(&hub.roster, sender, selector)?;
     let is_single = matches!(selection.found, Found::One(_));
     let (command, outranked) = command(hub, sender, id, request, selection.found);
     let has_room = sender.sends.open(&command, hub.config.max_sends);
@@ -57,7 +56,7 @@ pub(crate) fn send(
     log::info!(
         "#{}: {sender} (rank {sender_rank}) sends {} to {}",
         command.id,
-        clip(request.command.raw().get()),
+        clip(request.command.as_json()),
         describe(&command.targets, outranked.len()),
     );
     // The command is taken from here on: every target has exactly one outcome.

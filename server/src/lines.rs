@@ -44,9 +44,9 @@ impl Pieces {
     }
 
     fn text(&mut self, text: &Text<'_>) -> &mut Pieces {
-        match text.raw() {
+        match text.as_json() {
             Some(raw) => self.add(raw),
-            None => self.string(text.as_str()),
+            None => self.string(&text.decoded()),
         }
     }
 
@@ -65,7 +65,7 @@ impl Pieces {
 
 /// The `execute` of a command.
 pub(crate) fn execute(command: &Command, sender_rank: u32, words: Words<'_>) -> Vec<u8> {
-    let words = words.raw().get();
+    let words = words.as_json();
     let mut line = Pieces::new(words.len());
     line.add("{\"jsonrpc\":\"2.0\",\"id\":").number(command.id);
     line.add(",\"method\":\"execute\",\"params\":{\"from\":{")
@@ -92,7 +92,7 @@ pub(crate) fn outcome(
     let content: usize = outputs
         .iter()
         .flat_map(|(_, t)| *t)
-        .map(|t| t.as_str().len())
+        .map(|t| t.as_json().map_or(t.len(), str::len))
         .sum();
     let mut line = Pieces::new(content);
     if command.tally.is_some() {
@@ -194,7 +194,7 @@ mod tests {
             (read.from.member, &*read.from.name, read.from.rank),
             (3, "a-boss.1", 2)
         );
-        assert_eq!(read.command.raw().get(), r#"["a", "\u00e4\n"]"#);
+        assert_eq!(read.command.as_json(), r#"["a", "\u00e4\n"]"#);
         assert_eq!((read.timeout_ms, read.window), (Some(u64::MAX), Some(5000)));
     }
 

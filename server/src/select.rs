@@ -38,7 +38,7 @@ const NAMED: usize = 3;
 pub(crate) fn select(
     roster: &Roster,
     sender: &Member,
-    selector: &Selector,
+    selector: &Selector<'_>,
 ) -> Result<Selection, RpcError> {
     match selector {
         Selector::Next => one(roster, sender, |view| {
@@ -108,7 +108,7 @@ fn one(
 }
 
 /// One client, named alone.
-fn named(view: &View<'_>, sender: &Member, single: &Single) -> Result<Selection, RpcError> {
+fn named(view: &View<'_>, sender: &Member, single: &Single<'_>) -> Result<Selection, RpcError> {
     let sender_rank = sender_rank(view, sender.id)?;
     let ranked = view.ranked();
     let rank = match single {

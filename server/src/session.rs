@@ -17,10 +17,11 @@ use crate::workload::Workload;
 use common::limits::{MAX_LINE_BEFORE_JOIN, MAX_MEMBERS_PAGE};
 use common::line::LineReader;
 use common::message::{
-    AnswerBody, Code, Id, Malformed, Message, Plain, RpcError, clip, error_line, notification_line,
+    AnswerBody, Code, Id, Malformed, Message, RpcError, clip, error_line, notification_line,
     params, result_line,
 };
 use common::outbox::Line;
+use common::plain::Plain;
 use common::protocol::{
     ByeReason, Cancel, Empty, ExecutionConsumed, ExecutionOutput, Joined, MembersQuery, Send,
     SendConsumed, SendOutput, base64_len, method,
@@ -221,29 +222,26 @@ impl<'a> Session<'a> {
         let Some(member) = &self.member else {
             return false;
         };
-        match Plain::split(line) {
-            Some(Plain::Send { id, params }) => {
-                let (Ok(request), id) = (serde_json::from_str(params), Id::from(id)) else {
-                    return false;
-                };
+        let member = Arc::clone(member);
+        match Plain::read(line) {
+            Some(Plain::Send { id, request }) => {
+                let id = Id::from(id);
                 if member.sends.is_open(&id) {
                     return false;
                 }
-                let member = Arc::clone(member);
                 self.lives = true;
                 self.send(&member, id, &request);
-                true
             }
-            Some(Plain::Result { id, result }) => {
-                let Ok(executed) = serde_json::from_str(result) else {
-                    return false;
-                };
-                let member = Arc::clone(member);
+            Some(Plain::Result { id, executed }) => {
                 self.answer_of(&member, id, Body::Executed(executed));
-                true
             }
-            None => false,
+            Some(Plain::Output(output)) => {
+                self.lives = true;
+                self.output(&member, output);
+            }
+            None => return false,
         }
+        true
     }
 
     fn tell(&mut self, line: Vec<u8>) {
@@ -510,7 +508,7 @@ impl<'a> Session<'a> {
                 _ => (None, None),
             };
             let taken = text.as_ref().or(base64.as_ref());
-            if taken.is_some_and(|taken| !taken.as_str().is_empty()) {
+            if taken.is_some_and(|taken| !taken.is_empty()) {
                 let output = SendOutput {
                     send: command.send.clone(),
                     member: member.id,
@@ -577,11 +575,11 @@ impl<'a> Session<'a> {
 
 /// How many bytes of output a notification carries.
 fn output_len(output: &ExecutionOutput<'_>) -> u64 {
-    let text = output.text.as_ref().map(|text| text.as_str().len() as u64);
+    let text = output.text.as_ref().map(|text| text.len() as u64);
     let base64 = output
         .base64
         .as_ref()
-        .and_then(|text| base64_len(text.as_str()));
+        .and_then(|text| base64_len(&text.decoded()));
     text.or(base64).unwrap_or(0)
 }
 

@@ -1,0 +1,89 @@
+//! Who is here, and in which order.
+
+use crate::text::Text;
+use serde::{Deserialize, Serialize};
+
+/// What `join` takes; the numbers are held to their ranges by the server.
+#[derive(Debug, Deserialize, Serialize)]
+pub struct Join<'a> {
+    /// The version of the protocol.
+    pub protocol: u64,
+    /// The name it asks for.
+    #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<Text<'a>>,
+    /// How many commands it executes at once.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub slots: Option<u64>,
+    /// The server's credential.
+    #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
+    pub token: Option<Text<'a>>,
+}
+
+/// What `join` gives.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
+pub struct Joined {
+    /// The number of this client, never used again while the server runs.
+    pub member: u64,
+    /// Its name.
+    pub name: String,
+    /// Its rank; 0 is the highest.
+    pub rank: u32,
+    /// How many are ranked, itself included.
+    pub members: u32,
+    /// After how long a silence a sign of life is asked for, in milliseconds.
+    pub heartbeat_ms: u64,
+    /// The longest line that the server takes, in bytes, its `\n` included.
+    pub max_line: usize,
+}
+
+/// What `members` takes.
+#[derive(Clone, Debug, Default, Deserialize, Serialize)]
+pub struct MembersQuery {
+    /// The rank to start from.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub from: Option<u64>,
+    /// How many to name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub limit: Option<u64>,
+}
+
+/// One line of the ranking.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
+pub struct Member {
+    /// Its number.
+    pub member: u64,
+    /// Its name.
+    pub name: String,
+    /// Its rank.
+    pub rank: u32,
+    /// Where it dialled in from, `ip:port`.
+    pub address: String,
+    /// How many commands it executes at once.
+    pub slots: u32,
+    /// How many it executes now.
+    pub running: u32,
+    /// How many wait for it.
+    pub queued: u32,
+    /// How long ago it joined, in milliseconds.
+    pub joined_ms: u64,
+}
+
+/// What `members` gives.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
+pub struct Members {
+    /// In rank order.
+    pub members: Vec<Member>,
+    /// How many are ranked.
+    pub total: u32,
+    /// How many the server accepts.
+    pub max: u32,
+}
+
+/// `rank`: this client's own rank changed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
+pub struct Rank {
+    /// Its new rank.
+    pub rank: u32,
+    /// How many are ranked.
+    pub members: u32,
+}

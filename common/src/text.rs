@@ -1,0 +1,260 @@
+//! Strings of a line's that pass as they came: checked, measured, and decoded only by who
+//! wants to read them.
+
+use crate::message::clip;
+use serde::de::{self, Deserialize, Deserializer};
+use serde::{Serialize, Serializer};
+use serde_json::value::RawValue;
+use std::borrow::Cow;
+
+/// A string of a line's. It is written as it came: what only passes through is neither
+/// decoded nor escaped again.
+#[derive(Clone, Debug)]
+pub struct Text<'a>(Form<'a>);
+
+#[derive(Clone, Debug)]
+enum Form<'a> {
+    /// As it stands in the line, in quotes, and how many bytes it stands for.
+    Json {
+        json: &'a str,
+        len: usize,
+    },
+    Plain(Cow<'a, str>),
+}
+
+impl<'a> Text<'a> {
+    /// The string that JSON starts with, and what comes after it; `None` where it starts with
+    /// none that is right (RFC 8259 §7; half of a surrogate pair is no text).
+    pub fn prefix_of(json: &'a str) -> Option<(Text<'a>, &'a str)> {
+        let bytes = json.as_bytes();
+        if bytes.first() != Some(&b'"') {
+            return None;
+        }
+        let (mut at, mut saved) = (1, 0);
+        loop {
+            at += memchr::memchr2(b'"', b'\\', &bytes[at..])?;
+            if bytes[at] == b'"' {
+                break;
+            }
+            let (written, stands_for) = escape(&bytes[at..])?;
+            at += written;
+            saved += written - stands_for;
+        }
+        let has_control = bytes[1..at].iter().fold(false, |is, b| is | (*b < b' '));
+        if has_control {
+            return None;
+        }
+        let (json, rest) = json.split_at(at + 1);
+        let len = at - 1 - saved;
+        Some((Text(Form::Json { json, len }), rest))
+    }
+
+    /// How many bytes the string has.
+    pub fn len(&self) -> usize {
+        match &self.0 {
+            Form::Json { len, .. } => *len,
+            Form::Plain(text) => text.len(),
+        }
+    }
+
+    /// Whether it has none.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// The string; borrowed where it has no escapes.
+    pub fn decoded(&self) -> Cow<'_, str> {
+        match self.0 {
+            Form::Json { json, len } => decoded(json, len),
+            Form::Plain(ref text) => Cow::Borrowed(text),
+        }
+    }
+
+    /// The string; owned where it had escapes.
+    pub fn into_cow(self) -> Cow<'a, str> {
+        match self.0 {
+            Form::Json { json, len } => decoded(json, len),
+            Form::Plain(text) => text,
+        }
+    }
+
+    /// The string.
+    pub fn into_string(self) -> String {
+        self.into_cow().into_owned()
+    }
+
+    /// The string in quotes as it came, if it did.
+    pub fn as_json(&self) -> Option<&'a str> {
+        match self.0 {
+            Form::Json { json, .. } => Some(json),
+            Form::Plain(_) => None,
+        }
+    }
+
+    /// As many of its first bytes as are whole characters, and no more than `most`.
+    #[must_use]
+    pub fn truncated(self, most: usize) -> Text<'a> {
+        let text = match self.into_cow() {
+            Cow::Borrowed(text) => Cow::Borrowed(&text[..text.floor_char_boundary(most)]),
+            Cow::Owned(mut text) => {
+                text.truncate(text.floor_char_boundary(most));
+                Cow::Owned(text)
+            }
+        };
+        Text(Form::Plain(text))
+    }
+}
+
+/// What a string in quotes, known to be right, stands for.
+fn decoded(json: &str, len: usize) -> Cow<'_, str> {
+    let inner = &json[1..json.len() - 1];
+    match inner.len() == len {
+        // An escape is always longer than what it stands for.
+        true => Cow::Borrowed(inner),
+        false => Cow::Owned(serde_json::from_str(json).expect("it was checked when it came")),
+    }
+}
+
+/// How many bytes the escape takes that bytes start with, and how many it stands for;
+/// `None` where it is none.
+fn escape(bytes: &[u8]) -> Option<(usize, usize)> {
+    /// Of `\u` and four digits.
+    const UNIT: usize = 6;
+    match bytes.get(1)? {
+        b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't' => Some((2, 1)),
+        b'u' => match unit(bytes)? {
+            0xD800..=0xDBFF => {
+                let low = bytes.get(UNIT..).filter(|low| low.starts_with(b"\\u"))?;
+                let is_low = (0xDC00..=0xDFFF).contains(&unit(low)?);
+                is_low.then_some((2 * UNIT, 4))
+            }
+            unit => Some((UNIT, char::from_u32(unit)?.len_utf8())),
+        },
+        _ => None,
+    }
+}
+
+/// The UTF-16 unit of a `\u` escape.
+fn unit(escape: &[u8]) -> Option<u32> {
+    let digits = escape.get(2..6)?;
+    digits.iter().try_fold(0, |unit, digit| {
+        Some(unit << 4 | char::from(*digit).to_digit(16)?)
+    })
+}
+
+impl PartialEq for Text<'_> {
+    fn eq(&self, other: &Self) -> bool {
+        self.len() == other.len() && self.decoded() == other.decoded()
+    }
+}
+
+impl Eq for Text<'_> {}
+
+impl<'a> From<&'a str> for Text<'a> {
+    fn from(text: &'a str) -> Text<'a> {
+        Text(Form::Plain(text.into()))
+    }
+}
+
+impl From<String> for Text<'_> {
+    fn from(text: String) -> Self {
+        Text(Form::Plain(text.into()))
+    }
+}
+
+impl<'de: 'a, 'a> Deserialize<'de> for Text<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let raw = <&'de RawValue>::deserialize(deserializer)?.get();
+        match Text::prefix_of(raw) {
+            Some((text, _)) => Ok(text),
+            None if raw.starts_with('"') => {
+                Err(de::Error::custom("half of a surrogate pair is no text"))
+            }
+            None => Err(de::Error::custom(format_args!(
+                "expected a string, not {}",
+                clip(raw)
+            ))),
+        }
+    }
+}
+
+impl Serialize for Text<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match &self.0 {
+            Form::Json { json, .. } => serde_json::from_str::<&RawValue>(json)
+                .map_err(serde::ser::Error::custom)?
+                .serialize(serializer),
+            Form::Plain(text) => serializer.serialize_str(text),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn a_text_ends_at_its_quote_and_keeps_its_form() {
+        for (json, text, rest) in [
+            (r#""""#, "", ""),
+            (r#""a","b"]"#, "a", r#","b"]"#),
+            (r#""\"\\\/\b\f\n\r\t""#, "\"\\/\u{8}\u{c}\n\r\t", ""),
+            (
+                r#""\u0000\u007F\u0080\u07ff\u0800\uFFFF"}"#,
+                "\0\u{7f}\u{80}\u{7ff}\u{800}\u{ffff}",
+                "}",
+            ),
+            (r#""ä\ud83d\ude00ß""#, "ä😀ß", ""),
+        ] {
+            let (read, left) = Text::prefix_of(json).unwrap_or_else(|| panic!("{json}"));
+            assert_eq!(
+                (&*read.decoded(), read.len(), left),
+                (text, text.len(), rest)
+            );
+            assert_eq!(read.as_json(), json.strip_suffix(rest));
+            assert_eq!(serde_json::to_string(&read).ok().as_deref(), read.as_json());
+        }
+        for wrong in [
+            "",
+            "a",
+            "\"",
+            "\"a",
+            "\"\\\"",
+            "\"\\x\"",
+            "\"\n\"",
+            r#""\u12""#,
+            r#""\u12g4""#,
+            r#""\u+123""#,
+            r#""\ud83d""#,
+            r#""\ude00""#,
+            r#""\ud83dx\ude00""#,
+            r#""\ud83d\u0041""#,
+        ] {
+            assert!(Text::prefix_of(wrong).is_none(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn a_text_is_cut_at_a_character() {
+        let cut = |json, most| {
+            let (text, _) = Text::prefix_of(json).expect("a string");
+            text.truncated(most).into_string()
+        };
+        assert_eq!(cut(r#""abc""#, 2), "ab");
+        assert_eq!(cut(r#""ää""#, 3), "ä");
+        assert_eq!(cut(r#""\u00e4\n""#, 2), "ä");
+        assert_eq!(cut(r#""ä""#, 9), "ä");
+    }
+
+    proptest! {
+        /// The same strings are right as for a whole parser, and they stand for the same.
+        #[test]
+        fn a_parser_agrees(json in r#""([a-zä😀 \n]|\\["\\/bfnrtux]|\\u[0-9a-fA-FdD8c]{4}|\\u[dD][89abcdef][0-9a-f]{2}){0,8}"?"#) {
+            let parsed = serde_json::from_str::<String>(&json).ok();
+            let read = Text::prefix_of(&json).filter(|(_, rest)| rest.is_empty()).map(|(text, _)| text);
+            prop_assert_eq!(read.as_ref().map(Text::len), parsed.as_ref().map(String::len));
+            prop_assert_eq!(read.map(Text::into_string), parsed);
+        }
+    }
+}

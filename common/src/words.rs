@@ -1,0 +1,109 @@
+//! The words of a command, which pass through the server as they came.
+
+use crate::message::clip;
+use crate::text::Text;
+use serde::de::{self, Deserialize, Deserializer};
+use serde::{Serialize, Serializer};
+use serde_json::value::RawValue;
+
+/// The words of a command, as the JSON text of a non-empty array of strings: checked, and
+/// passed on as it came.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Words<'a>(&'a str);
+
+impl<'a> Words<'a> {
+    /// The words that JSON starts with, and what comes after them; `None` where it does not
+    /// start with any.
+    pub fn prefix_of(json: &'a str) -> Option<(Words<'a>, &'a str)> {
+        let mut rest = json.strip_prefix('[')?;
+        loop {
+            (_, rest) = Text::prefix_of(without_space(rest))?;
+            rest = without_space(rest);
+            match rest.as_bytes().first()? {
+                b',' => rest = &rest[1..],
+                b']' => break,
+                _ => return None,
+            }
+        }
+        let (words, rest) = json.split_at(json.len() - rest.len() + 1);
+        Some((Words(words), rest))
+    }
+
+    /// The array as it stands in the line.
+    pub fn as_json(self) -> &'a str {
+        self.0
+    }
+
+    /// The words themselves.
+    pub fn to_vec(self) -> Vec<String> {
+        serde_json::from_str(self.0).expect("it was checked when it came")
+    }
+}
+
+impl<'de: 'a, 'a> Deserialize<'de> for Words<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let raw = <&'de RawValue>::deserialize(deserializer)?.get();
+        if let Some((words, "")) = Words::prefix_of(raw) {
+            return Ok(words);
+        }
+        let is_empty = raw.strip_prefix('[').map(without_space) == Some("]");
+        if is_empty {
+            return Err(de::Error::custom("a command has at least one word"));
+        }
+        let found = clip(raw);
+        Err(de::Error::custom(format_args!(
+            "a command is an array of strings, not {found}"
+        )))
+    }
+}
+
+/// JSON from where something stands (RFC 8259 §2).
+fn without_space(json: &str) -> &str {
+    json.trim_start_matches([' ', '\t', '\n', '\r'])
+}
+
+impl Serialize for Words<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serde_json::from_str::<&RawValue>(self.0)
+            .map_err(serde::ser::Error::custom)?
+            .serialize(serializer)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn words_are_checked_and_pass_unchanged() {
+        let read = |text: &'static str| serde_json::from_str::<Words<'_>>(text);
+        for json in [r#"[ "a", "\u00e4" ,"" ]"#, r#"["a","\u00e4",""]"#] {
+            let words = read(json).expect("words");
+            assert_eq!(words.as_json(), json);
+            assert_eq!(words.to_vec(), ["a", "ä", ""]);
+            assert_eq!(serde_json::to_string(&words).expect("JSON"), json);
+        }
+        for wrong in [
+            "[]",
+            "[ ]",
+            "\"a\"",
+            "{}",
+            "null",
+            "[1]",
+            "[\"a\",null]",
+            "[[\"a\"]]",
+            r#"["\ud800"]"#,
+        ] {
+            assert!(read(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn words_end_where_their_array_does() {
+        let (words, rest) = Words::prefix_of(r#"["a","]"],"x""#).expect("words");
+        assert_eq!((words.as_json(), rest), (r#"["a","]"]"#, r#","x""#));
+        for wrong in ["", "[", "[]", "[\"a\"", "[\"a\",]", "[\"a\"x", "[1]"] {
+            assert!(Words::prefix_of(wrong).is_none(), "{wrong}");
+        }
+    }
+}
