@@ -32,8 +32,7 @@ pub enum Plain<'a> {
 impl<'a> Plain<'a> {
     /// Reads a line, without its line end, if it has one of these forms.
     pub fn read(line: &'a [u8]) -> Option<Plain<'a>> {
-        let rest = line.strip_prefix(b"{\"jsonrpc\":\"2.0\",")?;
-        let mut rest = Rest(std::str::from_utf8(rest).ok()?);
+        let mut rest = Rest(line.strip_prefix(b"{\"jsonrpc\":\"2.0\",")?);
         let plain = if rest.has("\"method\":\"output\",\"params\":") {
             Plain::Output(rest.output()?)
         } else {
@@ -48,12 +47,12 @@ impl<'a> Plain<'a> {
                 Plain::Send { id, request }
             }
         };
-        (rest.0 == "}").then_some(plain)
+        (rest.0 == b"}").then_some(plain)
     }
 }
 
 /// What is left of a line. What a method finds, it takes off the front.
-struct Rest<'a>(&'a str);
+struct Rest<'a>(&'a [u8]);
 
 impl<'a> Rest<'a> {
     fn has(&mut self, piece: &str) -> bool {
@@ -61,54 +60,52 @@ impl<'a> Rest<'a> {
     }
 
     fn skip(&mut self, piece: &str) -> Option<()> {
-        self.0 = self.0.strip_prefix(piece)?;
+        self.0 = self.0.strip_prefix(piece.as_bytes())?;
         Some(())
     }
 
-    /// The members of an object, each of which `member` takes: by its name, `false` where it
-    /// knows none of that name or has it already.
-    fn object(&mut self, mut member: impl FnMut(&mut Self, &str) -> Option<bool>) -> Option<()> {
+    /// The members of an object, each of which `member` takes off the front.
+    fn object(&mut self, mut member: impl FnMut(&mut Self) -> Option<()>) -> Option<()> {
         self.skip("{")?;
         if self.has("}") {
             return Some(());
         }
         loop {
-            self.skip("\"")?;
-            // A name with an escape is none that is looked for.
-            let (name, rest) = self.0.split_at(memchr::memchr(b'"', self.0.as_bytes())?);
-            self.0 = rest;
-            self.skip("\":")?;
-            if !member(self, name)? {
-                return None;
-            }
+            member(self)?;
             if !self.has(",") {
                 return self.skip("}");
             }
         }
     }
 
-    fn text(&mut self) -> Option<Text<'a>> {
+    /// A string, for a member that had none before.
+    fn text(&mut self, member: &mut Option<Text<'a>>) -> Option<()> {
         let text;
         (text, self.0) = Text::prefix_of(self.0)?;
-        Some(text)
+        first(member, text)
+    }
+
+    fn words(&mut self, member: &mut Option<Words<'a>>) -> Option<()> {
+        let words;
+        (words, self.0) = Words::prefix_of(self.0)?;
+        first(member, words)
     }
 
     /// An unsigned integer of at most 19 digits, which always fit.
     fn natural(&mut self) -> Option<u64> {
         const MOST: usize = 19;
-        let bytes = self.0.as_bytes();
-        let mut number = 0;
-        let mut digits = 0;
-        while let Some(digit @ b'0'..=b'9') = bytes.get(digits) {
-            if digits == MOST {
-                return None;
-            }
+        let (mut number, mut rest) = (0, self.0);
+        while let [digit @ b'0'..=b'9', more @ ..] = rest {
             number = number * 10 + u64::from(digit - b'0');
-            digits += 1;
+            rest = more;
+            if self.0.len() - rest.len() == MOST {
+                break;
+            }
         }
-        let has_leading_zero = digits > 1 && bytes[0] == b'0';
-        self.0 = &self.0[digits..];
-        (digits > 0 && !has_leading_zero).then_some(number)
+        let digits = &self.0[..self.0.len() - rest.len()];
+        self.0 = rest;
+        let is_number = matches!(digits, [b'0'] | [b'1'..=b'9', ..]);
+        is_number.then_some(number)
     }
 
     fn integer(&mut self) -> Option<i64> {
@@ -123,26 +120,18 @@ impl<'a> Rest<'a> {
     }
 
     fn boolean(&mut self) -> Option<bool> {
-        self.has("true")
-            .then_some(true)
-            .or_else(|| self.has("false").then_some(false))
+        let is_true = self.has("true");
+        (is_true || self.has("false")).then_some(is_true)
     }
 
     fn send(&mut self) -> Option<Send<'a>> {
-        let mut command = None;
-        let (mut to, mut timeout_ms, mut window) = (None, None, None);
-        self.object(|rest, name| {
-            Some(match name {
-                "to" => is_first(&mut to, rest.text()?),
-                "command" => {
-                    let words;
-                    (words, rest.0) = Words::prefix_of(rest.0)?;
-                    is_first(&mut command, words)
-                }
-                "timeout_ms" => is_first(&mut timeout_ms, rest.natural()?),
-                "window" => is_first(&mut window, rest.natural()?),
-                _ => false,
-            })
+        let (mut command, mut to, mut timeout_ms, mut window) = (None, None, None, None);
+        self.object(|rest| match () {
+            () if rest.has("\"to\":") => rest.text(&mut to),
+            () if rest.has("\"command\":") => rest.words(&mut command),
+            () if rest.has("\"timeout_ms\":") => first(&mut timeout_ms, rest.natural()?),
+            () if rest.has("\"window\":") => first(&mut window, rest.natural()?),
+            () => None,
         })?;
         Some(Send {
             command: command?,
@@ -155,19 +144,17 @@ impl<'a> Rest<'a> {
     fn executed(&mut self) -> Option<Executed<'a>> {
         let mut executed = Executed::default();
         let (mut timed_out, mut cancelled, mut truncated) = (None, None, None);
-        self.object(|rest, name| {
-            Some(match name {
-                "exit_code" => is_first(&mut executed.exit_code, rest.integer()?),
-                "signal" => is_first(&mut executed.signal, rest.text()?),
-                "stdout" => is_first(&mut executed.stdout, rest.text()?),
-                "stdout_base64" => is_first(&mut executed.stdout_base64, rest.text()?),
-                "stderr" => is_first(&mut executed.stderr, rest.text()?),
-                "stderr_base64" => is_first(&mut executed.stderr_base64, rest.text()?),
-                "timed_out" => is_first(&mut timed_out, rest.boolean()?),
-                "cancelled" => is_first(&mut cancelled, rest.boolean()?),
-                "truncated" => is_first(&mut truncated, rest.boolean()?),
-                _ => false,
-            })
+        self.object(|rest| match () {
+            () if rest.has("\"exit_code\":") => first(&mut executed.exit_code, rest.integer()?),
+            () if rest.has("\"stdout\":") => rest.text(&mut executed.stdout),
+            () if rest.has("\"stderr\":") => rest.text(&mut executed.stderr),
+            () if rest.has("\"signal\":") => rest.text(&mut executed.signal),
+            () if rest.has("\"stdout_base64\":") => rest.text(&mut executed.stdout_base64),
+            () if rest.has("\"stderr_base64\":") => rest.text(&mut executed.stderr_base64),
+            () if rest.has("\"timed_out\":") => first(&mut timed_out, rest.boolean()?),
+            () if rest.has("\"cancelled\":") => first(&mut cancelled, rest.boolean()?),
+            () if rest.has("\"truncated\":") => first(&mut truncated, rest.boolean()?),
+            () => None,
         })?;
         executed.timed_out = timed_out == Some(true);
         executed.cancelled = cancelled == Some(true);
@@ -177,15 +164,13 @@ impl<'a> Rest<'a> {
 
     fn output(&mut self) -> Option<ExecutionOutput<'a>> {
         let (mut id, mut stream, mut text, mut base64) = (None, None, None, None);
-        self.object(|rest, name| {
-            Some(match name {
-                "id" => is_first(&mut id, rest.natural()?),
-                "stream" if rest.has("\"stdout\"") => is_first(&mut stream, OutputStream::Stdout),
-                "stream" if rest.has("\"stderr\"") => is_first(&mut stream, OutputStream::Stderr),
-                "text" => is_first(&mut text, rest.text()?),
-                "base64" => is_first(&mut base64, rest.text()?),
-                _ => false,
-            })
+        self.object(|rest| match () {
+            () if rest.has("\"id\":") => first(&mut id, rest.natural()?),
+            () if rest.has("\"stream\":\"stdout\"") => first(&mut stream, OutputStream::Stdout),
+            () if rest.has("\"stream\":\"stderr\"") => first(&mut stream, OutputStream::Stderr),
+            () if rest.has("\"text\":") => rest.text(&mut text),
+            () if rest.has("\"base64\":") => rest.text(&mut base64),
+            () => None,
         })?;
         Some(ExecutionOutput {
             id: id?,
@@ -196,8 +181,12 @@ impl<'a> Rest<'a> {
     }
 }
 
-fn is_first<T>(member: &mut Option<T>, value: T) -> bool {
-    member.replace(value).is_none()
+/// Sets a member; `None` where it stands there for the second time.
+fn first<T>(member: &mut Option<T>, value: T) -> Option<()> {
+    match member.replace(value) {
+        None => Some(()),
+        Some(_) => None,
+    }
 }
 
 #[cfg(test)]

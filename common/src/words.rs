@@ -1,7 +1,7 @@
 //! The words of a command, which pass through the server as they came.
 
 use crate::message::clip;
-use crate::text::Text;
+use crate::text::extent;
 use serde::de::{self, Deserialize, Deserializer};
 use serde::{Serialize, Serializer};
 use serde_json::value::RawValue;
@@ -14,19 +14,20 @@ pub struct Words<'a>(&'a str);
 impl<'a> Words<'a> {
     /// The words that JSON starts with, and what comes after them; `None` where it does not
     /// start with any.
-    pub fn prefix_of(json: &'a str) -> Option<(Words<'a>, &'a str)> {
-        let mut rest = json.strip_prefix('[')?;
+    pub fn prefix_of(json: &'a [u8]) -> Option<(Words<'a>, &'a [u8])> {
+        let mut rest = json.strip_prefix(b"[")?;
         loop {
-            (_, rest) = Text::prefix_of(without_space(rest))?;
             rest = without_space(rest);
-            match rest.as_bytes().first()? {
-                b',' => rest = &rest[1..],
-                b']' => break,
+            rest = without_space(&rest[extent(rest)?.end..]);
+            match rest.split_first()? {
+                (b',', more) => rest = more,
+                (b']', more) => {
+                    let words = &json[..json.len() - more.len()];
+                    return Some((Words(std::str::from_utf8(words).ok()?), more));
+                }
                 _ => return None,
             }
         }
-        let (words, rest) = json.split_at(json.len() - rest.len() + 1);
-        Some((Words(words), rest))
     }
 
     /// The array as it stands in the line.
@@ -43,10 +44,11 @@ impl<'a> Words<'a> {
 impl<'de: 'a, 'a> Deserialize<'de> for Words<'a> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let raw = <&'de RawValue>::deserialize(deserializer)?.get();
-        if let Some((words, "")) = Words::prefix_of(raw) {
+        if let Some((words, [])) = Words::prefix_of(raw.as_bytes()) {
             return Ok(words);
         }
-        let is_empty = raw.strip_prefix('[').map(without_space) == Some("]");
+        let items = raw.as_bytes().strip_prefix(b"[");
+        let is_empty = items.map(without_space) == Some(b"]");
         if is_empty {
             return Err(de::Error::custom("a command has at least one word"));
         }
@@ -58,8 +60,11 @@ impl<'de: 'a, 'a> Deserialize<'de> for Words<'a> {
 }
 
 /// JSON from where something stands (RFC 8259 §2).
-fn without_space(json: &str) -> &str {
-    json.trim_start_matches([' ', '\t', '\n', '\r'])
+fn without_space(mut json: &[u8]) -> &[u8] {
+    while let [b' ' | b'\t' | b'\n' | b'\r', rest @ ..] = json {
+        json = rest;
+    }
+    json
 }
 
 impl Serialize for Words<'_> {
@@ -100,10 +105,10 @@ mod tests {
 
     #[test]
     fn words_end_where_their_array_does() {
-        let (words, rest) = Words::prefix_of(r#"["a","]"],"x""#).expect("words");
-        assert_eq!((words.as_json(), rest), (r#"["a","]"]"#, r#","x""#));
+        let (words, rest) = Words::prefix_of(br#"["a","]"],"x""#).expect("words");
+        assert_eq!((words.as_json(), rest), (r#"["a","]"]"#, &br#","x""#[..]));
         for wrong in ["", "[", "[]", "[\"a\"", "[\"a\",]", "[\"a\"x", "[1]"] {
-            assert!(Words::prefix_of(wrong).is_none(), "{wrong}");
+            assert!(Words::prefix_of(wrong.as_bytes()).is_none(), "{wrong}");
         }
     }
 }
