@@ -11,6 +11,7 @@
 //! preallocated one would cost every idle peer its full size.
 
 use crate::limits::{OUTBOX_BYTES, OUTBOX_LINES, SLOW_PATIENCE, SLOW_PROGRESS};
+use crate::spare::Spare;
 use crate::sync::{Arc, Condvar, Mutex, lock, try_lock};
 use crate::thread;
 use crate::transport::Stream;
@@ -226,6 +227,11 @@ impl Outbox {
 
     /// Writes what is queued, as far as the socket takes it without blocking.
     pub fn flush(self: &Arc<Self>) {
+        self.flush_sparing(&mut Spare::default());
+    }
+
+    /// [`flush`](Self::flush), and keeps the buffers of the lines that were written.
+    pub fn flush_sparing(self: &Arc<Self>, spare: &mut Spare) {
         while !self.waiting.is_empty() {
             // Pairs with the fence below: either we see the role free, or its holder sees
             // the line that we pushed before we looked.
@@ -236,7 +242,7 @@ impl Outbox {
             if writer.handed_over {
                 return;
             }
-            match self.write_queued(&mut writer) {
+            match self.write_queued(&mut writer, spare) {
                 Progress::Drained => {}
                 Progress::Over => return,
                 Progress::Behind => {
@@ -290,18 +296,18 @@ impl Outbox {
     }
 
     /// Writes the rest and the queue, batch by batch. The caller has the writer's role.
-    fn write_queued(&self, writer: &mut Writer) -> Progress {
+    fn write_queued(&self, writer: &mut Writer, spare: &mut Spare) -> Progress {
         if writer.rest.capacity() == 0 {
             writer.rest = take_scratch();
         }
-        let progress = self.write_batches(writer);
+        let progress = self.write_batches(writer, spare);
         if !matches!(progress, Progress::Behind) || writer.rest.is_empty() {
             give_scratch(std::mem::take(&mut writer.rest));
         }
         progress
     }
 
-    fn write_batches(&self, writer: &mut Writer) -> Progress {
+    fn write_batches(&self, writer: &mut Writer, spare: &mut Spare) -> Progress {
         for _ in 0..MAX_BATCHES {
             let state = self.state.load(Ordering::Acquire);
             if state == OVERFLOWN {
@@ -310,7 +316,7 @@ impl Outbox {
             if state >= OVERFLOWN {
                 return Progress::Over;
             }
-            self.fill(writer);
+            self.fill(writer, spare);
             match self.write(writer) {
                 Err(_) => {
                     self.end(CLOSED);
@@ -330,12 +336,15 @@ impl Outbox {
     }
 
     /// Moves lines from the queue to the rest.
-    fn fill(&self, writer: &mut Writer) {
+    fn fill(&self, writer: &mut Writer, spare: &mut Spare) {
         let mut moved = 0;
         while writer.rest.len() < BATCH && !writer.ending {
             match self.waiting.try_recv() {
                 Ok(Entry::Line(line)) => {
                     writer.rest.extend_from_slice(&line);
+                    if let Line::Own(buffer) = line {
+                        spare.give(buffer);
+                    }
                     moved += 1;
                 }
                 Ok(Entry::Last(last)) => {
@@ -429,7 +438,7 @@ impl Outbox {
                 self.give_up(&writer.rest);
                 return;
             }
-            let progress = self.write_queued(&mut writer);
+            let progress = self.write_queued(&mut writer, &mut Spare::default());
             if writer.taken >= SLOW_PROGRESS {
                 since = Instant::now();
                 writer.taken = 0;

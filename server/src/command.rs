@@ -11,6 +11,7 @@ use common::protocol::{Executed, Status, Tally, Text};
 use common::sync::{Arc, Mutex, lock};
 use foldhash::fast::RandomState;
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::ops::Deref;
 use std::sync::atomic::{AtomicU32, Ordering};
 
@@ -136,7 +137,7 @@ impl Command {
                 .as_ref()
                 .map_or(String::new(), |m| format!(": {}", m.decoded())),
         );
-        let line = lines::outcome(self, target, status, ending);
+        let line = lines::outcome(flushes.buffer(), self, target, status, ending);
         let Some(counts) = &self.tally else {
             return self.answer(line, flushes);
         };
@@ -181,6 +182,15 @@ impl Assignment {
     }
 }
 
+/// What became of opening a send.
+pub(crate) enum Opened {
+    New,
+    /// Its id is still in use.
+    IsOpen,
+    /// As many are open as may be.
+    Full,
+}
+
 /// The sends that one client has open, by its own ids.
 #[derive(Default)]
 pub(crate) struct OpenSends {
@@ -188,14 +198,18 @@ pub(crate) struct OpenSends {
 }
 
 impl OpenSends {
-    /// Opens a send, unless that many are open.
-    pub(crate) fn open(&self, command: &Arc<Command>, most: usize) -> bool {
+    /// Opens a send, unless that many are open, or one with its id.
+    pub(crate) fn open(&self, command: &Arc<Command>, most: usize) -> Opened {
         let mut by_id = lock(&self.by_id);
-        let has_room = by_id.len() < most;
-        if has_room {
-            by_id.insert(command.send.clone(), Arc::clone(command));
+        let is_full = by_id.len() >= most;
+        match by_id.entry(command.send.clone()) {
+            Entry::Occupied(_) => Opened::IsOpen,
+            Entry::Vacant(_) if is_full => Opened::Full,
+            Entry::Vacant(free) => {
+                free.insert(Arc::clone(command));
+                Opened::New
+            }
         }
-        has_room
     }
 
     /// Closes a send in the act of queueing its answer.

@@ -120,10 +120,9 @@ impl Connection {
     /// Whether an answer is that of the ping it was last asked.
     /// It counts once.
     pub(crate) fn is_ping(&self, id: u64) -> bool {
-        let asked = self
-            .ping
-            .compare_exchange(id, 0, Ordering::Relaxed, Ordering::Relaxed);
-        id != 0 && asked.is_ok()
+        // A look first: most answers are none, and to write costs more.
+        let asked = self.ping.load(Ordering::Relaxed) == id;
+        id != 0 && asked && self.ping.swap(0, Ordering::Relaxed) == id
     }
 
     /// Asks for a sign of life, under an id.

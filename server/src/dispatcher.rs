@@ -6,7 +6,7 @@
 //! of registering. And taking a command out of that table is the single act that decides
 //! its outcome.
 
-use crate::command::{Assignment, Command, Counts, Ending, Target, Targets};
+use crate::command::{Assignment, Command, Counts, Ending, Opened, Target, Targets};
 use crate::flushes::Flushes;
 use crate::hub::Hub;
 use crate::lines;
@@ -44,14 +44,21 @@ pub(crate) fn send(
     };
     let is_single = matches!(selection.found, Found::One(_));
     let (command, outranked) = command(hub, sender, id, request, selection.found);
-    let has_room = sender.sends.open(&command, hub.config.max_sends);
-    if is_single && !has_room {
-        let message = format!(
-            "you have {} sends open, the most allowed; wait for an outcome",
-            hub.config.max_sends
-        );
-        return Err(RpcError::new(Code::Busy, message));
-    }
+    let has_room = match sender.sends.open(&command, hub.config.max_sends) {
+        Opened::New => true,
+        Opened::IsOpen => {
+            let message = format!("the request id {} is still open", command.send);
+            return Err(RpcError::new(Code::InvalidRequest, message));
+        }
+        Opened::Full if is_single => {
+            let message = format!(
+                "you have {} sends open, the most allowed; wait for an outcome",
+                hub.config.max_sends
+            );
+            return Err(RpcError::new(Code::Busy, message));
+        }
+        Opened::Full => false,
+    };
     let sender_rank = selection.sender_rank;
     log::info!(
         "#{}: {sender} (rank {sender_rank}) sends {} to {}",
@@ -79,7 +86,7 @@ pub(crate) fn send(
         flushes,
     );
     if has_room {
-        let line = lines::execute(&command, sender_rank, request.command);
+        let line = lines::execute(flushes.buffer(), &command, sender_rank, request.command);
         distribute(hub, &command, line, now, flushes);
     } else {
         for target in command.targets.iter() {
@@ -154,12 +161,15 @@ fn distribute(hub: &Hub, command: &Arc<Command>, line: Vec<u8>, now: u64, flushe
             command: Arc::clone(command),
             target: at,
         };
-        let (registered, watch) =
-            target
-                .member
-                .workload
-                .register(assignment, line, hub.queue_bounds(), now);
-        hub.watch(&target.member, watch);
+        let member = &target.member;
+        let (registered, watch) = member.workload.register(
+            &member.connection,
+            assignment,
+            line,
+            hub.queue_bounds(),
+            now,
+        );
+        hub.watch(member, watch);
         registration_ended(command, target, &registered, flushes);
     }
 }

@@ -14,8 +14,10 @@ const AROUND: usize = 256;
 struct Pieces(Vec<u8>);
 
 impl Pieces {
-    fn new(content: usize) -> Pieces {
-        Pieces(Vec::with_capacity(AROUND + content))
+    /// In an empty buffer, with room for what peers wrote into the line.
+    fn new(mut buffer: Vec<u8>, content: usize) -> Pieces {
+        buffer.reserve(AROUND + content);
+        Pieces(buffer)
     }
 
     fn add(&mut self, piece: &str) -> &mut Pieces {
@@ -52,9 +54,7 @@ impl Pieces {
 
     /// `"member":1,"name":"x","rank":0`
     fn who(&mut self, member: &Member, rank: u32) -> &mut Pieces {
-        self.add("\"member\":").number(member.id);
-        self.add(",\"name\":\"").add(&member.name);
-        self.add("\",\"rank\":").number(rank)
+        self.add(&member.label).number(rank)
     }
 
     fn end(mut self, end: &str) -> Vec<u8> {
@@ -64,9 +64,14 @@ impl Pieces {
 }
 
 /// The `execute` of a command.
-pub(crate) fn execute(command: &Command, sender_rank: u32, words: Words<'_>) -> Vec<u8> {
+pub(crate) fn execute(
+    buffer: Vec<u8>,
+    command: &Command,
+    sender_rank: u32,
+    words: Words<'_>,
+) -> Vec<u8> {
     let words = words.as_json();
-    let mut line = Pieces::new(words.len());
+    let mut line = Pieces::new(buffer, words.len());
     line.add("{\"jsonrpc\":\"2.0\",\"id\":").number(command.id);
     line.add(",\"method\":\"execute\",\"params\":{\"from\":{")
         .who(&command.sender, sender_rank);
@@ -82,6 +87,7 @@ pub(crate) fn execute(command: &Command, sender_rank: u32, words: Words<'_>) -> 
 
 /// An outcome: the answer to the `send`, or, where that has several, a notification.
 pub(crate) fn outcome(
+    buffer: Vec<u8>,
     command: &Command,
     target: &Target,
     status: Status,
@@ -94,7 +100,7 @@ pub(crate) fn outcome(
         .flat_map(|(_, t)| *t)
         .map(|t| t.as_json().map_or(t.len(), str::len))
         .sum();
-    let mut line = Pieces::new(content);
+    let mut line = Pieces::new(buffer, content);
     if command.tally.is_some() {
         line.add("{\"jsonrpc\":\"2.0\",\"method\":\"outcome\",\"params\":{\"send\":")
             .id(&command.send);
@@ -179,7 +185,7 @@ mod tests {
     fn an_execute_is_what_the_protocol_says() {
         let words: &RawValue = serde_json::from_str(r#"["a", "\u00e4\n"]"#).expect("JSON");
         let words = serde_json::from_str(words.get()).expect("words");
-        let line = execute(&command(Id::Integer(1), None), 2, words);
+        let line = execute(Vec::new(), &command(Id::Integer(1), None), 2, words);
         let Message::Request {
             id,
             method,
@@ -218,7 +224,13 @@ mod tests {
         ] {
             let is_many = tally.is_some();
             let command = command(send.clone(), tally);
-            let line = outcome(&command, &command.targets[0], Status::Failed, &ending());
+            let line = outcome(
+                Vec::new(),
+                &command,
+                &command.targets[0],
+                Status::Failed,
+                &ending(),
+            );
             let result = match parsed(&line) {
                 Message::Answer {
                     id,

@@ -15,6 +15,9 @@ pub(crate) struct Member {
     /// order of ranks.
     pub(crate) id: u64,
     pub(crate) name: Box<str>,
+    /// Who it is, as the start of three members of an object: its rank comes after it. A name
+    /// needs no escapes.
+    pub(crate) label: Box<str>,
     /// How many commands it executes at once; 0: it only sends.
     pub(crate) slots: u32,
     /// When it joined.
@@ -29,6 +32,26 @@ pub(crate) struct Member {
 }
 
 impl Member {
+    pub(crate) fn new(
+        id: u64,
+        name: Box<str>,
+        slots: u32,
+        joined: u64,
+        connection: Arc<Connection>,
+    ) -> Member {
+        Member {
+            id,
+            label: format!("\"member\":{id},\"name\":\"{name}\",\"rank\":").into(),
+            name,
+            slots,
+            joined,
+            connection,
+            workload: Workload::new(slots),
+            sends: OpenSends::default(),
+            told_rank: AtomicU32::new(0),
+        }
+    }
+
     /// Who it is, for those who are commanded by it.
     pub(crate) fn origin(&self, rank: u32) -> Origin<'_> {
         Origin {

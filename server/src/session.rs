@@ -13,7 +13,6 @@ use crate::flushes::Flushes;
 use crate::hub::Hub;
 use crate::member::Member;
 use crate::refusals::Refusals;
-use crate::workload::Workload;
 use common::limits::{MAX_LINE_BEFORE_JOIN, MAX_MEMBERS_PAGE};
 use common::line::LineReader;
 use common::message::{
@@ -33,7 +32,6 @@ use std::borrow::Cow;
 use std::io::Read;
 use std::ops::ControlFlow;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::atomic::AtomicU32;
 
 /// Malformed lines after which a client is sent away: it does not speak the protocol.
 const MOST_ERRORS: u32 = 16;
@@ -182,66 +180,51 @@ impl<'a> Session<'a> {
             self.lives = true;
             return Flow::Continue(());
         }
-        if self.plain_line(line) {
-            return Flow::Continue(());
+        if let Some(flow) = self.plain_line(line) {
+            return flow;
         }
         match Message::parse(line) {
             Ok(Message::Answer { id, body }) => {
                 self.answer(id.as_ref(), &body);
-                return Flow::Continue(());
+                Flow::Continue(())
             }
             Ok(Message::Request { id, method, params }) => {
                 self.lives = true;
-                if self
-                    .member
-                    .as_ref()
-                    .is_some_and(|member| member.sends.is_open(&id))
-                {
-                    return self.malformed(already_open(id));
+                match self.member.clone() {
+                    Some(member) if member.sends.is_open(&id) => self.malformed(already_open(id)),
+                    Some(member) => self.request(&member, id, &method, params),
+                    None => self.request_before_join(id, &method, params),
                 }
-                let Some(member) = self.member.clone() else {
-                    return self.request_before_join(id, &method, params);
-                };
-                self.request(&member, id, &method, params);
             }
             Ok(Message::Notification { method, params }) => {
                 self.lives = true;
-                return self.notification(&method, params);
+                self.notification(&method, params)
             }
             Err(malformed) => {
                 self.lives = true;
-                return self.malformed(malformed);
+                self.malformed(malformed)
             }
         }
-        Flow::Continue(())
     }
 
-    /// Handles a line of the two kinds and in the form that most have, where that can be done
-    /// in one pass over it; everything else, and everything that is wrong, takes the long way.
-    fn plain_line(&mut self, line: &[u8]) -> bool {
-        let Some(member) = &self.member else {
-            return false;
-        };
-        let member = Arc::clone(member);
-        match Plain::read(line) {
-            Some(Plain::Send { id, request }) => {
-                let id = Id::from(id);
-                if member.sends.is_open(&id) {
-                    return false;
-                }
+    /// Handles a line of the kinds and in the form that most have; everything else takes the
+    /// long way.
+    fn plain_line(&mut self, line: &[u8]) -> Option<Flow> {
+        let member = Arc::clone(self.member.as_ref()?);
+        match Plain::read(line)? {
+            Plain::Send { id, request } => {
                 self.lives = true;
-                self.send(&member, id, &request);
+                return Some(self.send(&member, Id::from(id), &request));
             }
-            Some(Plain::Result { id, executed }) => {
+            Plain::Result { id, executed } => {
                 self.answer_of(&member, id, Body::Executed(executed));
             }
-            Some(Plain::Output(output)) => {
+            Plain::Output(output) => {
                 self.lives = true;
                 self.output(&member, output);
             }
-            None => return false,
         }
-        true
+        Some(Flow::Continue(()))
     }
 
     fn tell(&mut self, line: Vec<u8>) {
@@ -304,15 +287,9 @@ impl<'a> Session<'a> {
     fn join(&mut self, id: &Id, raw: Option<&RawValue>) -> Result<(), RpcError> {
         let wanted = Wanted::read(raw, self.hub.config.token.as_deref())?;
         let (hub, connection) = (self.hub, self.connection);
-        let make = |id, name| Member {
-            id,
-            name,
-            slots: wanted.slots,
-            joined: hub.clock.now(),
-            connection: Arc::clone(connection),
-            workload: Workload::new(wanted.slots),
-            sends: Default::default(),
-            told_rank: AtomicU32::new(0),
+        let make = |id, name| {
+            let connection = Arc::clone(connection);
+            Member::new(id, name, wanted.slots, hub.clock.now(), connection)
         };
         let welcome = |member: &Member, standing: crate::roster::Standing| {
             let joined = Joined {
@@ -340,7 +317,13 @@ impl<'a> Session<'a> {
         Ok(())
     }
 
-    fn request(&mut self, member: &Arc<Member>, id: Id, method: &str, raw: Option<&RawValue>) {
+    fn request(
+        &mut self,
+        member: &Arc<Member>,
+        id: Id,
+        method: &str,
+        raw: Option<&RawValue>,
+    ) -> Flow {
         let answer = match method {
             method::SEND => match params(raw) {
                 Ok(request) => return self.send(member, id, &request),
@@ -361,10 +344,11 @@ impl<'a> Session<'a> {
             )),
         };
         self.tell(answer.unwrap_or_else(|error| error_line(Some(id), &error)));
+        Flow::Continue(())
     }
 
     /// Takes a `send`, whose answer then comes by itself, or answers why not.
-    fn send(&mut self, member: &Arc<Member>, id: Id, request: &Send<'_>) {
+    fn send(&mut self, member: &Arc<Member>, id: Id, request: &Send<'_>) -> Flow {
         let (refusals, flushes) = (&mut self.refusals, &mut self.flushes);
         let sent = dispatcher::send(
             self.hub,
@@ -376,9 +360,13 @@ impl<'a> Session<'a> {
             flushes,
         );
         if let Err(error) = sent {
+            if member.sends.is_open(&id) {
+                return self.malformed(already_open(id));
+            }
             log::info!("{member}: its send was not taken: {error}");
             self.tell(error_line(Some(id), &error));
         }
+        Flow::Continue(())
     }
 
     fn members(&self, id: Id, query: &MembersQuery) -> Vec<u8> {

@@ -4,11 +4,9 @@ use crate::connection::Connection;
 use crate::member::Member;
 use crate::roster::{Place, Roster};
 use crate::transcript::Transcript;
-use crate::workload::Workload;
 use common::sync::Arc;
 use common::transport::{Listener, Stream};
 use std::sync::LazyLock;
-use std::sync::atomic::AtomicU32;
 use std::time::Duration;
 
 static PAIR: LazyLock<(Stream, Arc<Stream>)> = LazyLock::new(|| {
@@ -20,16 +18,8 @@ static PAIR: LazyLock<(Stream, Arc<Stream>)> = LazyLock::new(|| {
 });
 
 pub(crate) fn member(id: u64, name: impl Into<Box<str>>, slots: u32) -> Member {
-    Member {
-        id,
-        name: name.into(),
-        slots,
-        joined: 1,
-        connection: Arc::new(Connection::new(Arc::clone(&PAIR.1), 1)),
-        workload: Workload::new(slots),
-        sends: Default::default(),
-        told_rank: AtomicU32::new(0),
-    }
+    let connection = Connection::new(Arc::clone(&PAIR.1), 1);
+    Member::new(id, name.into(), slots, 1, Arc::new(connection))
 }
 
 pub(crate) fn roster(max: u32) -> Roster {

@@ -149,12 +149,12 @@ impl Workload {
     /// overdue answers, if it is to.
     pub(crate) fn register(
         &self,
+        connection: &Connection,
         assignment: Assignment,
         line: Line,
         bounds: QueueBounds,
         now: u64,
     ) -> (Registered, Option<u64>) {
-        let connection = &assignment.to().member.connection.clone();
         let mut table = lock(&self.table);
         match table.state {
             State::Open => {}
@@ -503,7 +503,9 @@ mod tests {
                 target: 0,
             };
             let line = Line::Own(vec![b'x'; bytes]);
-            self.target.workload.register(assignment, line, BOUNDS, 100)
+            self.target
+                .workload
+                .register(&self.target.connection, assignment, line, BOUNDS, 100)
         }
 
         fn answered(&self, id: u64) -> bool {
