@@ -32,7 +32,8 @@ pub enum Plain<'a> {
 impl<'a> Plain<'a> {
     /// Reads a line, without its line end, if it has one of these forms.
     pub fn read(line: &'a [u8]) -> Option<Plain<'a>> {
-        let mut rest = Rest(line.strip_prefix(b"{\"jsonrpc\":\"2.0\",")?);
+        let rest = line.strip_prefix(b"{\"jsonrpc\":\"2.0\",")?;
+        let mut rest = Rest(std::str::from_utf8(rest).ok()?);
         let plain = if rest.has("\"method\":\"output\",\"params\":") {
             Plain::Output(rest.output()?)
         } else {
@@ -47,12 +48,12 @@ impl<'a> Plain<'a> {
                 Plain::Send { id, request }
             }
         };
-        (rest.0 == b"}").then_some(plain)
+        (rest.0 == "}").then_some(plain)
     }
 }
 
 /// What is left of a line. What a method finds, it takes off the front.
-struct Rest<'a>(&'a [u8]);
+struct Rest<'a>(&'a str);
 
 impl<'a> Rest<'a> {
     fn has(&mut self, piece: &str) -> bool {
@@ -60,7 +61,7 @@ impl<'a> Rest<'a> {
     }
 
     fn skip(&mut self, piece: &str) -> Option<()> {
-        self.0 = self.0.strip_prefix(piece.as_bytes())?;
+        self.0 = self.0.strip_prefix(piece)?;
         Some(())
     }
 
@@ -94,16 +95,17 @@ impl<'a> Rest<'a> {
     /// An unsigned integer of at most 19 digits, which always fit.
     fn natural(&mut self) -> Option<u64> {
         const MOST: usize = 19;
-        let (mut number, mut rest) = (0, self.0);
+        let all = self.0.as_bytes();
+        let (mut number, mut rest) = (0, all);
         while let [digit @ b'0'..=b'9', more @ ..] = rest {
             number = number * 10 + u64::from(digit - b'0');
             rest = more;
-            if self.0.len() - rest.len() == MOST {
+            if all.len() - rest.len() == MOST {
                 break;
             }
         }
-        let digits = &self.0[..self.0.len() - rest.len()];
-        self.0 = rest;
+        let digits = &all[..all.len() - rest.len()];
+        self.0 = &self.0[digits.len()..];
         let is_number = matches!(digits, [b'0'] | [b'1'..=b'9', ..]);
         is_number.then_some(number)
     }

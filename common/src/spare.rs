@@ -2,11 +2,10 @@
 //! by the same thread most of the time, and memory that goes through the system's allocator
 //! once a line is what a busy relay would do most.
 
-/// Buffers kept at most: as many lines as one batch of input often causes.
-const MOST: usize = 64;
+/// Buffers kept at most: one batch of input rarely causes more lines.
+const MOST: usize = 256;
 
-/// Bytes of the largest buffer that is kept. Most lines are shorter; 64 such buffers are
-/// what a busy thread holds in the end.
+/// Bytes of the largest buffer that is kept: most lines are shorter.
 const LARGEST: usize = 1 << 10;
 
 /// Buffers to be used again.

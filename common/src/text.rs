@@ -24,11 +24,10 @@ enum Form<'a> {
 
 impl<'a> Text<'a> {
     /// The string that JSON starts with, and what comes after it; `None` where it starts with
-    /// none that is right (RFC 8259 §7, in UTF-8; half of a surrogate pair is no text).
-    pub fn prefix_of(json: &'a [u8]) -> Option<(Text<'a>, &'a [u8])> {
+    /// none that is right (RFC 8259 §7; half of a surrogate pair is no text).
+    pub fn prefix_of(json: &'a str) -> Option<(Text<'a>, &'a str)> {
         let Extent { end, len } = extent(json)?;
         let (json, rest) = json.split_at(end);
-        let json = std::str::from_utf8(json).ok()?;
         Some((Text(Form::Json { json, len }), rest))
     }
 
@@ -106,9 +105,9 @@ pub(crate) struct Extent {
     pub(crate) len: usize,
 }
 
-/// The extent of the string that JSON starts with. Whether it is UTF-8 is for the caller to
-/// see.
-pub(crate) fn extent(json: &[u8]) -> Option<Extent> {
+/// The extent of the string that JSON starts with.
+pub(crate) fn extent(json: &str) -> Option<Extent> {
+    let json = json.as_bytes();
     if json.first() != Some(&b'"') {
         return None;
     }
@@ -132,22 +131,28 @@ pub(crate) fn extent(json: &[u8]) -> Option<Extent> {
 
 /// How many bytes come before the first that a string cannot have as it is.
 fn plain_run(bytes: &[u8]) -> usize {
-    /// Bytes that are looked at together, without a branch for each: a vector register's.
-    const BLOCK: usize = 16;
-    let is_special = |byte: u8| (byte == b'"') | (byte == b'\\') | (byte < b' ');
-    let has_special = |block: &[u8; BLOCK]| block.iter().fold(false, |has, b| has | is_special(*b));
-    let (blocks, _) = bytes.as_chunks::<BLOCK>();
-    let plain = BLOCK
-        * blocks
-            .iter()
-            .take_while(|block| !has_special(block))
-            .count();
-    let rest = &bytes[plain..];
-    plain
-        + rest
-            .iter()
-            .position(|b| is_special(*b))
-            .unwrap_or(rest.len())
+    let (words, rest) = bytes.as_chunks();
+    for (at, word) in words.iter().enumerate() {
+        if let Some(special) = first_special(u64::from_le_bytes(*word)) {
+            return at * 8 + special;
+        }
+    }
+    let special = rest.iter().position(|b| matches!(b, b'"' | b'\\' | ..b' '));
+    bytes.len() - rest.len() + special.unwrap_or(rest.len())
+}
+
+/// Which of eight bytes is the first that a string cannot have as it is: looked at together,
+/// by the well-known test whether a word has a zero byte. What that says of bytes after the
+/// first one may be wrong.
+fn first_special(word: u64) -> Option<usize> {
+    const ONES: u64 = u64::MAX / 0xFF;
+    const HIGH: u64 = ONES << 7;
+    let is_zero = |word: u64| word.wrapping_sub(ONES) & !word;
+    let is_control = word.wrapping_sub(ONES * 0x20) & !word;
+    let is_quote = is_zero(word ^ (ONES * u64::from(b'"')));
+    let is_escape = is_zero(word ^ (ONES * u64::from(b'\\')));
+    let special = (is_control | is_quote | is_escape) & HIGH;
+    (special != 0).then_some(special.trailing_zeros() as usize / 8)
 }
 
 /// How many bytes the escape takes that bytes start with, and how many it stands for;
@@ -200,7 +205,7 @@ impl From<String> for Text<'_> {
 impl<'de: 'a, 'a> Deserialize<'de> for Text<'a> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let raw = <&'de RawValue>::deserialize(deserializer)?.get();
-        match Text::prefix_of(raw.as_bytes()) {
+        match Text::prefix_of(raw) {
             Some((text, _)) => Ok(text),
             None if raw.starts_with('"') => {
                 Err(de::Error::custom("half of a surrogate pair is no text"))
@@ -242,10 +247,10 @@ mod tests {
             ),
             (r#""ä\ud83d\ude00ß""#, "ä😀ß", ""),
         ] {
-            let (read, left) = Text::prefix_of(json.as_bytes()).unwrap_or_else(|| panic!("{json}"));
+            let (read, left) = Text::prefix_of(json).unwrap_or_else(|| panic!("{json}"));
             assert_eq!(
                 (&*read.decoded(), read.len(), left),
-                (text, text.len(), rest.as_bytes())
+                (text, text.len(), rest)
             );
             assert_eq!(read.as_json(), json.strip_suffix(rest));
             assert_eq!(serde_json::to_string(&read).ok().as_deref(), read.as_json());
@@ -266,14 +271,14 @@ mod tests {
             r#""\ud83dx\ude00""#,
             r#""\ud83d\u0041""#,
         ] {
-            assert!(Text::prefix_of(wrong.as_bytes()).is_none(), "{wrong}");
+            assert!(Text::prefix_of(wrong).is_none(), "{wrong}");
         }
     }
 
     #[test]
     fn a_text_is_cut_at_a_character() {
         let cut = |json, most| {
-            let (text, _) = Text::prefix_of(str::as_bytes(json)).expect("a string");
+            let (text, _) = Text::prefix_of(json).expect("a string");
             text.truncated(most).into_string()
         };
         assert_eq!(cut(r#""abc""#, 2), "ab");
@@ -287,7 +292,7 @@ mod tests {
         #[test]
         fn a_parser_agrees(json in r#""([a-zä😀 \n]|[a-z]{14,18}|\\["\\/bfnrtux]|\\u[0-9a-fA-FdD8c]{4}|\\u[dD][89abcdef][0-9a-f]{2}){0,8}"?"#) {
             let parsed = serde_json::from_str::<String>(&json).ok();
-            let read = Text::prefix_of(json.as_bytes()).filter(|(_, rest)| rest.is_empty()).map(|(text, _)| text);
+            let read = Text::prefix_of(&json).filter(|(_, rest)| rest.is_empty()).map(|(text, _)| text);
             prop_assert_eq!(read.as_ref().map(Text::len), parsed.as_ref().map(String::len));
             prop_assert_eq!(read.map(Text::into_string), parsed);
         }

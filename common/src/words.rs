@@ -14,19 +14,18 @@ pub struct Words<'a>(&'a str);
 impl<'a> Words<'a> {
     /// The words that JSON starts with, and what comes after them; `None` where it does not
     /// start with any.
-    pub fn prefix_of(json: &'a [u8]) -> Option<(Words<'a>, &'a [u8])> {
-        let mut rest = json.strip_prefix(b"[")?;
+    pub fn prefix_of(json: &'a str) -> Option<(Words<'a>, &'a str)> {
+        let mut rest = json.strip_prefix('[')?;
         loop {
             rest = without_space(rest);
             rest = without_space(&rest[extent(rest)?.end..]);
-            match rest.split_first()? {
-                (b',', more) => rest = more,
-                (b']', more) => {
-                    let words = &json[..json.len() - more.len()];
-                    return Some((Words(std::str::from_utf8(words).ok()?), more));
-                }
-                _ => return None,
+            if let Some(more) = rest.strip_prefix(',') {
+                rest = more;
+                continue;
             }
+            rest = rest.strip_prefix(']')?;
+            let (words, rest) = json.split_at(json.len() - rest.len());
+            return Some((Words(words), rest));
         }
     }
 
@@ -44,11 +43,10 @@ impl<'a> Words<'a> {
 impl<'de: 'a, 'a> Deserialize<'de> for Words<'a> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let raw = <&'de RawValue>::deserialize(deserializer)?.get();
-        if let Some((words, [])) = Words::prefix_of(raw.as_bytes()) {
+        if let Some((words, "")) = Words::prefix_of(raw) {
             return Ok(words);
         }
-        let items = raw.as_bytes().strip_prefix(b"[");
-        let is_empty = items.map(without_space) == Some(b"]");
+        let is_empty = raw.strip_prefix('[').map(without_space) == Some("]");
         if is_empty {
             return Err(de::Error::custom("a command has at least one word"));
         }
@@ -60,11 +58,8 @@ impl<'de: 'a, 'a> Deserialize<'de> for Words<'a> {
 }
 
 /// JSON from where something stands (RFC 8259 §2).
-fn without_space(mut json: &[u8]) -> &[u8] {
-    while let [b' ' | b'\t' | b'\n' | b'\r', rest @ ..] = json {
-        json = rest;
-    }
-    json
+fn without_space(json: &str) -> &str {
+    json.trim_start_matches([' ', '\t', '\n', '\r'])
 }
 
 impl Serialize for Words<'_> {
@@ -105,10 +100,10 @@ mod tests {
 
     #[test]
     fn words_end_where_their_array_does() {
-        let (words, rest) = Words::prefix_of(br#"["a","]"],"x""#).expect("words");
-        assert_eq!((words.as_json(), rest), (r#"["a","]"]"#, &br#","x""#[..]));
+        let (words, rest) = Words::prefix_of(r#"["a","]"],"x""#).expect("words");
+        assert_eq!((words.as_json(), rest), (r#"["a","]"]"#, r#","x""#));
         for wrong in ["", "[", "[]", "[\"a\"", "[\"a\",]", "[\"a\"x", "[1]"] {
-            assert!(Words::prefix_of(wrong.as_bytes()).is_none(), "{wrong}");
+            assert!(Words::prefix_of(wrong).is_none(), "{wrong}");
         }
     }
 }
