@@ -406,3 +406,28 @@ fn every_command_ends_in_exactly_one_outcome() {
     assert!(reached > 0, "somebody was there at some time");
     boss.expect_nothing("one outcome for each target");
 }
+
+#[test]
+fn outcomes_that_come_together_do_not_wait_for_one_that_does_not() {
+    let server = Server::start(9, &[]);
+    let mut boss = Raw::join(&server, "boss", 0);
+    let mut workers: Vec<Raw> = (0..4)
+        .map(|n| Raw::join(&server, &format!("w{n}"), 1))
+        .collect();
+    for _ in 0..20 {
+        let many = boss.command("below", &["x"]);
+        boss.notification("accepted");
+        let executes: Vec<_> = workers.iter_mut().map(Raw::execute).collect();
+        let (late, others) = executes.split_last().expect("four");
+        let (slow, fast) = workers.split_last().expect("four");
+        for (worker, execute) in fast.iter().zip(others) {
+            worker.reply(execute, &json!({"exit_code": 0}));
+        }
+        for _ in fast {
+            assert_ne!(boss.notification("outcome")["name"], "w3");
+        }
+        slow.reply(late, &json!({"exit_code": 0}));
+        assert_eq!(boss.notification("outcome")["name"], "w3");
+        assert_eq!(boss.result_of(&many), json!({"targets": 4, "done": 4}));
+    }
+}

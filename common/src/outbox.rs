@@ -19,7 +19,7 @@ use crossbeam_channel::{Receiver, Sender, bounded, unbounded};
 use std::io;
 use std::ops::Deref;
 use std::sync::LazyLock;
-use std::sync::atomic::{AtomicU8, AtomicU64, AtomicUsize, Ordering, fence};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, AtomicUsize, Ordering, fence};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -100,6 +100,8 @@ pub struct Outbox {
     /// The last words for a peer that does not keep up, where it is told.
     farewell: Option<fn() -> Vec<u8>>,
     catching_up: Mutex<Option<JoinHandle<()>>>,
+    /// Somebody is going to flush it soon.
+    flush_asked: AtomicBool,
 }
 
 /// What belongs to the writer's role.
@@ -142,6 +144,7 @@ impl Outbox {
             has_room: Condvar::new(),
             farewell,
             catching_up: Mutex::new(None),
+            flush_asked: AtomicBool::new(false),
         }
     }
 
@@ -256,6 +259,19 @@ impl Outbox {
             drop(writer);
             fence(Ordering::SeqCst);
         }
+    }
+
+    /// Whether it is the caller's to see to it that [`flush_as_asked`](Self::flush_as_asked) is
+    /// called soon: nobody else is going to.
+    pub fn ask_for_flush(&self) -> bool {
+        !self.flush_asked.swap(true, Ordering::AcqRel)
+    }
+
+    /// [`flush`](Self::flush), as somebody was asked to.
+    pub fn flush_as_asked(self: &Arc<Self>) {
+        // Before: who pushes from now on asks again.
+        self.flush_asked.store(false, Ordering::Release);
+        self.flush();
     }
 
     /// Ends the connection at once, whatever is queued.

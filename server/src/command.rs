@@ -13,7 +13,7 @@ use foldhash::fast::RandomState;
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::ops::Deref;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 /// A client that a command is for, and its rank as of when the command was taken.
 #[derive(Clone)]
@@ -67,7 +67,22 @@ pub(crate) struct Assignment {
 pub(crate) struct Counts {
     of: [AtomicU32; Status::ALL.len()],
     open: AtomicU32,
+    /// When the last outcome came that others may follow.
+    last: AtomicU64,
 }
+
+/// What is left of a send to many after one of its outcomes.
+enum Left {
+    /// This many are open.
+    Many(u32),
+    /// None is.
+    Tally(Tally),
+}
+
+/// Outcomes of one send that leave together where they come close together: enough that the
+/// system calls for them no longer show, and so few that their sender has something to do
+/// while the others come.
+const TOGETHER: u32 = 16;
 
 impl Counts {
     /// Of a send that will have this many outcomes.
@@ -75,19 +90,26 @@ impl Counts {
         Counts {
             of: Default::default(),
             open: AtomicU32::new(outcomes),
+            last: AtomicU64::new(0),
         }
     }
 
-    /// Counts an outcome; the tally, if it was the last one.
-    fn count(&self, status: Status) -> Option<Tally> {
+    /// Counts an outcome.
+    fn count(&self, status: Status) -> Left {
         self.of[status as usize].fetch_add(1, Ordering::Relaxed);
-        let is_last = self.open.fetch_sub(1, Ordering::AcqRel) == 1;
+        let open = self.open.fetch_sub(1, Ordering::AcqRel);
+        if open > 1 {
+            return Left::Many(open - 1);
+        }
         let counts = Status::ALL.iter().zip(&self.of);
-        is_last.then(|| {
-            counts
-                .map(|(s, n)| (*s, n.load(Ordering::Relaxed)))
-                .collect()
-        })
+        let tally = counts.map(|(s, n)| (*s, n.load(Ordering::Relaxed)));
+        Left::Tally(tally.collect())
+    }
+
+    /// Whether outcomes come close together, at a time in milliseconds at which one does.
+    fn has_company(&self, now: u64) -> bool {
+        let last = self.last.swap(now, Ordering::Relaxed);
+        now.saturating_sub(last) <= 1
     }
 }
 
@@ -125,7 +147,7 @@ impl Command {
         target: &Target,
         status: Status,
         ending: &Ending<'_>,
-        flushes: &mut Flushes,
+        flushes: &mut Flushes<'_>,
     ) {
         log::info!(
             "#{}: {} (rank {}) {status}{}",
@@ -142,19 +164,24 @@ impl Command {
             return self.answer(line, flushes);
         };
         // Pushed before it is counted, so that the tally comes after all of them.
-        self.tell(line, flushes);
-        if let Some(tally) = counts.count(status) {
-            self.answer(result_line(self.send.clone(), &tally), flushes);
+        let outbox = &self.sender.connection.outbox;
+        outbox.push(line);
+        match counts.count(status) {
+            Left::Tally(tally) => self.answer(result_line(self.send.clone(), &tally), flushes),
+            Left::Many(left) if left % TOGETHER != 0 && counts.has_company(flushes.time()) => {
+                flushes.add_soon(outbox);
+            }
+            Left::Many(_) => flushes.add(outbox),
         }
     }
 
     /// Ends a send to one target that was not taken after all.
-    pub(crate) fn refuse(&self, error: &RpcError, flushes: &mut Flushes) {
+    pub(crate) fn refuse(&self, error: &RpcError, flushes: &mut Flushes<'_>) {
         self.answer(error_line(Some(self.send.clone()), error), flushes);
     }
 
     /// Tells the sender something.
-    pub(crate) fn tell(&self, line: Vec<u8>, flushes: &mut Flushes) {
+    pub(crate) fn tell(&self, line: Vec<u8>, flushes: &mut Flushes<'_>) {
         let outbox = &self.sender.connection.outbox;
         outbox.push(line);
         flushes.add(outbox);
@@ -163,7 +190,7 @@ impl Command {
     /// Answers the sender's request. Its id is free before the answer is out, so that it may
     /// be used again at once, and not before the answer is queued, so that whoever sees that
     /// nothing is open can close the connection after it.
-    fn answer(&self, line: Vec<u8>, flushes: &mut Flushes) {
+    fn answer(&self, line: Vec<u8>, flushes: &mut Flushes<'_>) {
         let outbox = &self.sender.connection.outbox;
         self.sender.sends.close(&self.send, || outbox.push(line));
         flushes.add(outbox);
@@ -177,7 +204,7 @@ impl Assignment {
     }
 
     /// [`Command::conclude`] for this target.
-    pub(crate) fn conclude(&self, status: Status, ending: &Ending<'_>, flushes: &mut Flushes) {
+    pub(crate) fn conclude(&self, status: Status, ending: &Ending<'_>, flushes: &mut Flushes<'_>) {
         self.command.conclude(self.to(), status, ending, flushes);
     }
 }
@@ -263,7 +290,10 @@ mod tests {
                 .collect();
             threads
                 .into_iter()
-                .filter_map(|t| t.join().expect("no panic"))
+                .filter_map(|t| match t.join().expect("no panic") {
+                    Left::Tally(tally) => Some(tally),
+                    Left::Many(_) => None,
+                })
                 .collect()
         });
         let [tally] = tallies.as_slice() else {

@@ -32,7 +32,7 @@ pub(crate) fn send(
     request: &Send<'_>,
     now: u64,
     refusals: &mut Refusals,
-    flushes: &mut Flushes,
+    flushes: &mut Flushes<'_>,
 ) -> Result<(), RpcError> {
     check_numbers(request)?;
     let selection = match request.to.as_ref().map(Text::decoded) {
@@ -146,7 +146,13 @@ fn describe(targets: &[Target], outranked: usize) -> String {
 }
 
 /// Registers a command with each of its targets.
-fn distribute(hub: &Hub, command: &Arc<Command>, line: Vec<u8>, now: u64, flushes: &mut Flushes) {
+fn distribute(
+    hub: &Hub,
+    command: &Arc<Command>,
+    line: Vec<u8>,
+    now: u64,
+    flushes: &mut Flushes<'_>,
+) {
     // One line is written once, however many get it.
     let mut line = match command.targets.len() {
         1 => Line::Own(line),
@@ -178,7 +184,7 @@ fn registration_ended(
     command: &Command,
     target: &Target,
     registered: &Registered,
-    flushes: &mut Flushes,
+    flushes: &mut Flushes<'_>,
 ) {
     let (status, ending) = match registered {
         Registered::Started => {
@@ -216,7 +222,7 @@ fn registration_ended(
 }
 
 /// Ends a command early, at each target that has not answered yet.
-pub(crate) fn cancel(hub: &Hub, command: &Arc<Command>, flushes: &mut Flushes) {
+pub(crate) fn cancel(hub: &Hub, command: &Arc<Command>, flushes: &mut Flushes<'_>) {
     for target in command.targets.iter() {
         let connection = &target.member.connection;
         let (cancelled, watch) =

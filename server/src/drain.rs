@@ -46,7 +46,7 @@ impl Drain {
             hub.stop_accepting();
             *self = Drain::Cutting;
         }
-        let mut flushes = Flushes::default();
+        let mut flushes = Flushes::new(&hub.clock);
         match self {
             Drain::NotBegun => self.begin_if_not_begun(hub, now),
             Drain::Waiting { members, until } => {
@@ -98,7 +98,7 @@ impl Drain {
         }
         let members: Vec<Arc<Member>> = hub.roster.drain().into_iter().map(|p| p.member).collect();
         log::info!("shutting down; clients to be told: {}", members.len());
-        let mut flushes = Flushes::default();
+        let mut flushes = Flushes::new(&hub.clock);
         for member in &members {
             hub.conclude_all(member.workload.drain(), &mut flushes);
         }

@@ -121,7 +121,7 @@ impl Hub {
     }
 
     /// Tells the senders of commands that were taken out of somebody's table.
-    pub(crate) fn conclude_all(&self, ended: Vec<Ended>, flushes: &mut Flushes) {
+    pub(crate) fn conclude_all(&self, ended: Vec<Ended>, flushes: &mut Flushes<'_>) {
         let now = self.clock.now();
         for ended in ended {
             let is_lost = ended.status == Status::Lost;

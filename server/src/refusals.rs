@@ -51,7 +51,7 @@ impl Refusals {
         sender_rank: u32,
         words: Words<'_>,
         now: u64,
-        flushes: &mut Flushes,
+        flushes: &mut Flushes<'_>,
     ) {
         let mut line = None;
         for target in targets {

@@ -72,7 +72,7 @@ struct Session<'a> {
     connection: &'a Arc<Connection>,
     /// Once it has joined.
     member: Option<Arc<Member>>,
-    flushes: Flushes,
+    flushes: Flushes<'a>,
     refusals: Refusals,
     errors: u32,
     strays: u32,
@@ -94,7 +94,7 @@ impl<'a> Session<'a> {
             hub,
             connection,
             member: None,
-            flushes: Flushes::default(),
+            flushes: Flushes::new(&hub.clock),
             refusals: Refusals::default(),
             errors: 0,
             strays: 0,
