@@ -269,8 +269,9 @@ impl Outbox {
 
     /// [`flush`](Self::flush), as somebody was asked to.
     pub fn flush_as_asked(self: &Arc<Self>) {
-        // Before: who pushes from now on asks again.
-        self.flush_asked.store(false, Ordering::Release);
+        // Before: who pushes from now on asks again. A swap, so that what those pushed is seen
+        // who found it asked for already.
+        self.flush_asked.swap(false, Ordering::AcqRel);
         self.flush();
     }
 

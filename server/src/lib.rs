@@ -25,6 +25,7 @@ mod flushes;
 mod hub;
 mod keeper;
 mod lines;
+mod loads;
 mod member;
 mod refusals;
 mod roster;

@@ -2,6 +2,7 @@
 
 use crate::command::OpenSends;
 use crate::connection::Connection;
+use crate::loads::Load;
 use crate::workload::Workload;
 use common::protocol::Origin;
 use common::sync::Arc;
@@ -38,6 +39,7 @@ impl Member {
         slots: u32,
         joined: u64,
         connection: Arc<Connection>,
+        load: Arc<Load>,
     ) -> Member {
         Member {
             id,
@@ -46,7 +48,7 @@ impl Member {
             slots,
             joined,
             connection,
-            workload: Workload::new(slots),
+            workload: Workload::new(slots, load),
             sends: OpenSends::default(),
             told_rank: AtomicU32::new(0),
         }

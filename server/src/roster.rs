@@ -5,6 +5,7 @@
 //! a handle that returns owned values: its lock is held for a look-up or a change of the
 //! list, and never while something is written, sent or waited for.
 
+use crate::loads::Loads;
 use crate::member::Member;
 use crate::transcript::{Standings, Transcript, WHOLE_RANKING};
 use common::protocol;
@@ -15,7 +16,11 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// A handle to the ranked list.
 #[derive(Clone)]
-pub(crate) struct Roster(Arc<RwLock<Ranking>>);
+pub(crate) struct Roster {
+    ranking: Arc<RwLock<Ranking>>,
+    /// What those in the list have to do.
+    loads: Arc<Loads>,
+}
 
 /// One place in the list. The number stands here too, so that a search by it need not look
 /// at every member on its way.
@@ -56,7 +61,7 @@ pub(crate) struct Standing {
 impl Roster {
     /// An empty list of at most `max` clients.
     pub(crate) fn new(max: u32, transcript: Transcript) -> Roster {
-        Roster(Arc::new(RwLock::new(Ranking {
+        let ranking = Ranking {
             ranked: Vec::new(),
             executors: Vec::new(),
             names: HashMap::default(),
@@ -65,19 +70,24 @@ impl Roster {
             draining: false,
             changed_from: AtomicUsize::new(usize::MAX),
             transcript,
-        })))
+        };
+        Roster {
+            ranking: Arc::new(RwLock::new(ranking)),
+            loads: Arc::default(),
+        }
     }
 
-    /// Ranks a newcomer last. `make` makes the member of its number and name; `welcome` tells
+    /// Ranks a newcomer last. `make` makes the member of its number and name, with a load
+    /// among the others'; `welcome` tells
     /// it, while nobody else can see it yet, so that nothing overtakes the answer to `join`.
     /// Neither may block.
     pub(crate) fn join(
         &self,
         name: Option<&str>,
-        make: impl FnOnce(u64, Box<str>) -> Member,
+        make: impl FnOnce(u64, Box<str>, &Loads) -> Member,
         welcome: impl FnOnce(&Member, Standing),
     ) -> Result<Arc<Member>, NotAdmitted> {
-        let mut ranking = write(&self.0);
+        let mut ranking = write(&self.ranking);
         if ranking.draining {
             return Err(NotAdmitted::ShuttingDown);
         }
@@ -91,7 +101,7 @@ impl Roster {
             Some(name) => name.into(),
             None => format!("client-{id}").into(),
         };
-        let member = Arc::new(make(id, name.clone()));
+        let member = Arc::new(make(id, name.clone(), &self.loads));
         let standing = Standing {
             rank: rank as u32,
             members: rank as u32 + 1,
@@ -114,12 +124,14 @@ impl Roster {
                 .transcript
                 .accepted(client, rank, &ranking.standings());
         }
+        drop(ranking);
+        self.loads.tidy();
         Ok(member)
     }
 
     /// Takes a member out; everybody below moves up. Says whether somebody did.
     pub(crate) fn leave(&self, member: &Member) -> bool {
-        let mut ranking = write(&self.0);
+        let mut ranking = write(&self.ranking);
         let Some(rank) = position(&ranking.ranked, member.id) else {
             return false;
         };
@@ -128,6 +140,8 @@ impl Roster {
             ranking.executors.remove(at);
         }
         ranking.names.remove(&place.member.name);
+        // With the lock held, so that whoever is found by its load is in the list, or was.
+        member.workload.end_load();
         ranking.changed_from.fetch_min(rank, Ordering::Relaxed);
         if ranking.transcript.is_on() {
             let client = member.connection.peer();
@@ -140,25 +154,31 @@ impl Roster {
 
     /// Admits nobody any more; everybody who is here.
     pub(crate) fn drain(&self) -> Vec<Place> {
-        let mut ranking = write(&self.0);
+        let mut ranking = write(&self.ranking);
         ranking.draining = true;
         ranking.ranked.clone()
     }
 
+    /// The executor below a member of whose slots the smallest share is in use; of equals, the
+    /// highest-ranked. It may leave at any moment.
+    pub(crate) fn least_loaded_below(&self, id: u64) -> Option<u64> {
+        self.loads.least_after(id)
+    }
+
     /// How many are ranked.
     pub(crate) fn len(&self) -> usize {
-        read(&self.0).ranked.len()
+        read(&self.ranking).ranked.len()
     }
 
     /// Looks something up in the list, without a copy of it.
     pub(crate) fn look<T>(&self, look: impl FnOnce(View<'_>) -> T) -> T {
-        let ranking = read(&self.0);
+        let ranking = read(&self.ranking);
         look(View(&ranking))
     }
 
     /// A part of the ranking, for those who ask.
     pub(crate) fn page(&self, from: usize, limit: usize, now: u64) -> protocol::Members {
-        let ranking = read(&self.0);
+        let ranking = read(&self.ranking);
         let places = ranking.ranked.iter().skip(from).take(limit).cloned();
         let places: Vec<Place> = places.collect();
         let (total, max) = (ranking.ranked.len() as u32, ranking.max);
@@ -186,7 +206,7 @@ impl Roster {
 
     /// Those whose rank is another than they were told last.
     pub(crate) fn untold(&self) -> Vec<(Arc<Member>, Standing)> {
-        let ranking = read(&self.0);
+        let ranking = read(&self.ranking);
         let from = ranking.changed_from.swap(usize::MAX, Ordering::Relaxed);
         let members = ranking.ranked.len() as u32;
         let changed = ranking.ranked.iter().enumerate().skip(from);
@@ -199,7 +219,7 @@ impl Roster {
 
     /// Has everybody from this rank on looked at again for [`untold`](Self::untold).
     pub(crate) fn set_untold(&self, rank: u32) {
-        let ranking = read(&self.0);
+        let ranking = read(&self.ranking);
         ranking
             .changed_from
             .fetch_min(rank as usize, Ordering::Relaxed);
@@ -223,6 +243,11 @@ impl View<'_> {
     /// The rank of a member.
     pub(crate) fn rank_of(&self, id: u64) -> Option<usize> {
         position(&self.0.ranked, id)
+    }
+
+    /// The place of a member.
+    pub(crate) fn place_of(&self, id: u64) -> Option<Place> {
+        self.rank_of(id).map(|rank| self.0.ranked[rank].clone())
     }
 
     /// The number of the member of that name.
@@ -263,7 +288,7 @@ mod tests {
     #[test]
     fn who_is_refused_and_why() {
         let roster = roster(2);
-        let make = |id, name| member(id, name, 1);
+        let make = |id, name, _: &Loads| member(id, name, 1);
         let refused = |name| roster.join(name, make, |_, _| {}).err();
         let first = join(&roster, "a", 1);
         assert_eq!(refused(Some("a")), Some(NotAdmitted::NameTaken));
@@ -298,11 +323,11 @@ mod tests {
                 }
             );
             // The list is locked: a look-up from another thread has to wait.
-            assert!(other.0.try_read().is_err());
+            assert!(other.ranking.try_read().is_err());
         };
         assert!(
             roster
-                .join(None, |id, name| member(id, name, 1), welcome)
+                .join(None, |id, name, _| member(id, name, 1), welcome)
                 .is_ok()
         );
     }
@@ -334,7 +359,7 @@ mod tests {
             for step in steps {
                 match step {
                     Step::Join { slots } => {
-                        let joined = roster.join(None, |id, name| member(id, name, slots), |_, _| {});
+                        let joined = roster.join(None, |id, name, _| member(id, name, slots), |_, _| {});
                         prop_assert_eq!(joined.is_ok(), model.len() < MAX as usize);
                         if let Ok(member) = joined {
                             told.insert(member.id, model.len() as u32);

@@ -44,9 +44,7 @@ pub(crate) fn select(
         Selector::Next => one(roster, sender, |view| {
             view.executors_below(sender.id).first().cloned()
         }),
-        Selector::LeastLoaded => one(roster, sender, |view| {
-            least_loaded(view.executors_below(sender.id))
-        }),
+        Selector::LeastLoaded => least_loaded(roster, sender),
         Selector::Single(single) => roster.look(|view| named(&view, sender, single)),
         Selector::Below => many(roster, sender, |_, _, below| below),
         Selector::All => many(roster, sender, |_, _, _| true),
@@ -64,24 +62,19 @@ fn in_list(list: &List, rank: u32, member: &Member, below: bool) -> bool {
     included && !list.excludes(rank, &member.name)
 }
 
-/// The executor of whose slots the smallest share is in use; of equals, the highest-ranked.
-fn least_loaded(executors: &[Place]) -> Option<Place> {
-    let load = |place: &Place| {
-        let workload = &place.member.workload;
-        u64::from(workload.running()) + u64::from(workload.queued())
-    };
-    let mut best: Option<(&Place, u64)> = None;
-    for place in executors {
-        let load = load(place);
-        let is_less = best.is_none_or(|(other, other_load)| {
-            // As fractions, without rounding: a/b < c/d where a*d < c*b.
-            load * u64::from(other.member.slots) < other_load * u64::from(place.member.slots)
+/// The least loaded executor below the sender.
+fn least_loaded(roster: &Roster, sender: &Member) -> Result<Selection, RpcError> {
+    loop {
+        let least = roster.least_loaded_below(sender.id);
+        let has_left = |view: &View<'_>| least.is_some_and(|id| view.rank_of(id).is_none());
+        let selection = roster.look(|view| match has_left(&view) {
+            true => None,
+            false => Some(one_in(&view, sender, |view| view.place_of(least?))),
         });
-        if is_less {
-            best = Some((place, load));
+        if let Some(selection) = selection {
+            return selection;
         }
     }
-    best.map(|(place, _)| place.clone())
 }
 
 /// One executor below the sender, by its place.
@@ -90,20 +83,26 @@ fn one(
     sender: &Member,
     pick: impl FnOnce(&View<'_>) -> Option<Place>,
 ) -> Result<Selection, RpcError> {
-    roster.look(|view| {
-        let sender_rank = sender_rank(&view, sender.id)?;
-        let Some(place) = pick(&view) else {
-            return Err(nobody_below(
-                &view.ranked()[sender_rank as usize + 1..],
-                sender_rank + 1,
-            ));
-        };
-        let rank = rank_of(&view, place.id)?;
-        let member = place.member;
-        Ok(Selection {
-            sender_rank,
-            found: Found::One(Target { member, rank }),
-        })
+    roster.look(|view| one_in(&view, sender, pick))
+}
+
+fn one_in(
+    view: &View<'_>,
+    sender: &Member,
+    pick: impl FnOnce(&View<'_>) -> Option<Place>,
+) -> Result<Selection, RpcError> {
+    let sender_rank = sender_rank(view, sender.id)?;
+    let Some(place) = pick(view) else {
+        return Err(nobody_below(
+            &view.ranked()[sender_rank as usize + 1..],
+            sender_rank + 1,
+        ));
+    };
+    let rank = rank_of(view, place.id)?;
+    let member = place.member;
+    Ok(Selection {
+        sender_rank,
+        found: Found::One(Target { member, rank }),
     })
 }
 

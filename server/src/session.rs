@@ -11,6 +11,7 @@ use crate::connection::{Connection, bye_line};
 use crate::dispatcher;
 use crate::flushes::Flushes;
 use crate::hub::Hub;
+use crate::loads::Loads;
 use crate::member::Member;
 use crate::refusals::Refusals;
 use common::limits::{MAX_LINE_BEFORE_JOIN, MAX_MEMBERS_PAGE};
@@ -287,9 +288,10 @@ impl<'a> Session<'a> {
     fn join(&mut self, id: &Id, raw: Option<&RawValue>) -> Result<(), RpcError> {
         let wanted = Wanted::read(raw, self.hub.config.token.as_deref())?;
         let (hub, connection) = (self.hub, self.connection);
-        let make = |id, name| {
-            let connection = Arc::clone(connection);
-            Member::new(id, name, wanted.slots, hub.clock.now(), connection)
+        let make = |id, name, loads: &Loads| {
+            let (slots, joined) = (wanted.slots, hub.clock.now());
+            let load = loads.join(id, slots);
+            Member::new(id, name, slots, joined, Arc::clone(connection), load)
         };
         let welcome = |member: &Member, standing: crate::roster::Standing| {
             let joined = Joined {

@@ -1,6 +1,7 @@
 //! Members without clients, for unit tests. They share one socket that nobody reads.
 
 use crate::connection::Connection;
+use crate::loads::Loads;
 use crate::member::Member;
 use crate::roster::{Place, Roster};
 use crate::transcript::Transcript;
@@ -18,8 +19,13 @@ static PAIR: LazyLock<(Stream, Arc<Stream>)> = LazyLock::new(|| {
 });
 
 pub(crate) fn member(id: u64, name: impl Into<Box<str>>, slots: u32) -> Member {
+    member_among(&Loads::default(), id, name.into(), slots)
+}
+
+fn member_among(loads: &Loads, id: u64, name: Box<str>, slots: u32) -> Member {
     let connection = Connection::new(Arc::clone(&PAIR.1), 1);
-    Member::new(id, name.into(), slots, 1, Arc::new(connection))
+    let load = loads.join(id, slots);
+    Member::new(id, name, slots, 1, Arc::new(connection), load)
 }
 
 pub(crate) fn roster(max: u32) -> Roster {
@@ -28,7 +34,7 @@ pub(crate) fn roster(max: u32) -> Roster {
 
 /// Joins as a client would.
 pub(crate) fn join(roster: &Roster, name: &str, slots: u32) -> Arc<Member> {
-    let make = |id, name| member(id, name, slots);
+    let make = |id, name, loads: &Loads| member_among(loads, id, name, slots);
     roster
         .join(Some(name), make, |_, _| {})
         .unwrap_or_else(|e| panic!("{name}: {e:?}"))

@@ -13,14 +13,14 @@ use crate::budget::Budget;
 use crate::clock::millis;
 use crate::command::Assignment;
 use crate::connection::Connection;
+use crate::loads::Load;
 use common::limits::ANSWER_GRACE;
 use common::message::notification_line;
 use common::outbox::Line;
 use common::protocol::{CancelExecution, ExecutionConsumed, Status, method};
-use common::sync::{Mutex, lock};
+use common::sync::{Arc, Mutex, lock};
 use foldhash::fast::RandomState;
 use std::collections::{HashMap, VecDeque};
-use std::sync::atomic::{AtomicU32, Ordering};
 
 /// How often a client that has a slot, but much to read first, is looked at again.
 const ROOM_TICK_MS: u64 = 20;
@@ -36,8 +36,8 @@ pub(crate) struct QueueBounds {
 pub(crate) struct Workload {
     slots: usize,
     table: Mutex<Table>,
-    running: AtomicU32,
-    queued: AtomicU32,
+    /// How much of it there is, for those who look from outside.
+    load: Arc<Load>,
 }
 
 #[derive(Default)]
@@ -126,23 +126,27 @@ pub(crate) struct Ended {
 }
 
 impl Workload {
-    pub(crate) fn new(slots: u32) -> Workload {
+    pub(crate) fn new(slots: u32, load: Arc<Load>) -> Workload {
         Workload {
             slots: slots as usize,
             table: Mutex::default(),
-            running: AtomicU32::new(0),
-            queued: AtomicU32::new(0),
+            load,
         }
     }
 
     /// Commands that the client executes now.
     pub(crate) fn running(&self) -> u32 {
-        self.running.load(Ordering::Relaxed)
+        self.load.now().0
     }
 
     /// Commands that wait for it.
     pub(crate) fn queued(&self) -> u32 {
-        self.queued.load(Ordering::Relaxed)
+        self.load.now().1
+    }
+
+    /// The client leaves: it is nobody's least loaded any more.
+    pub(crate) fn end_load(&self) {
+        self.load.end();
     }
 
     /// Gives the client a command, or has it wait. `watch` is when the clock is to look for
@@ -340,10 +344,7 @@ impl Workload {
     }
 
     fn count(&self, table: &Table) {
-        self.running
-            .store(table.running.len() as u32, Ordering::Relaxed);
-        self.queued
-            .store(table.waiting.len() as u32, Ordering::Relaxed);
+        self.load.set(table.running.len(), table.waiting.len());
     }
 }
 
@@ -457,7 +458,6 @@ mod tests {
     use crate::member::Member;
     use crate::testing::member;
     use common::message::Id;
-    use common::sync::Arc;
 
     const BOUNDS: QueueBounds = QueueBounds {
         commands: 4,
