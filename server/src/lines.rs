@@ -5,7 +5,7 @@
 use crate::command::{Command, Ending, Target};
 use crate::member::Member;
 use common::message::Id;
-use common::protocol::{Executed, Status, Text, Words};
+use common::protocol::{Executed, OutputStream, Status, Text, Words};
 
 /// Bytes of a line besides what peers wrote into it.
 const AROUND: usize = 256;
@@ -139,6 +139,32 @@ pub(crate) fn outcome(
     line.end("}}")
 }
 
+/// What a command wrote, for its sender: `text`, or `base64` where it is not UTF-8.
+pub(crate) fn output(
+    command: &Command,
+    target: &Target,
+    stream: OutputStream,
+    is_base64: bool,
+    output: &Text<'_>,
+) -> Vec<u8> {
+    let len = output.as_json().map_or(output.len(), str::len);
+    let mut line = Pieces::new(Vec::new(), len);
+    line.add("{\"jsonrpc\":\"2.0\",\"method\":\"output\",\"params\":{\"send\":")
+        .id(&command.send);
+    line.add(",").who(&target.member, target.rank);
+    line.add(match stream {
+        OutputStream::Stdout => ",\"stream\":\"stdout\"",
+        OutputStream::Stderr => ",\"stream\":\"stderr\"",
+    });
+    line.add(if is_base64 {
+        ",\"base64\":"
+    } else {
+        ",\"text\":"
+    })
+    .text(output);
+    line.end("}}")
+}
+
 /// The strings of an outcome, each with what comes before it.
 fn outputs<'a, 'b>(executed: &'b Executed<'a>) -> [(&'static str, Option<&'b Text<'a>>); 5] {
     [
@@ -155,7 +181,7 @@ mod tests {
     use super::*;
     use crate::command::{Counts, Targets};
     use common::message::{AnswerBody, Message};
-    use common::protocol::{Execute, Outcome, method};
+    use common::protocol::{Execute, Outcome, SendOutput, method};
     use common::sync::Arc;
     use serde_json::value::RawValue;
 
@@ -202,6 +228,33 @@ mod tests {
         );
         assert_eq!(read.command.as_json(), r#"["a", "\u00e4\n"]"#);
         assert_eq!((read.timeout_ms, read.window), (Some(u64::MAX), Some(5000)));
+    }
+
+    #[test]
+    fn an_output_is_what_the_protocol_says() {
+        let command = command(Id::Text("a\"b".into()), None);
+        for (stream, is_base64, json) in [
+            (OutputStream::Stdout, false, r#""\u00e4\n""#),
+            (OutputStream::Stderr, true, r#""/w==""#),
+        ] {
+            let text: Text<'_> = serde_json::from_str(json).expect("a string");
+            let line = output(&command, &command.targets[0], stream, is_base64, &text);
+            let Message::Notification {
+                method,
+                params: Some(params),
+            } = parsed(&line)
+            else {
+                panic!("it is a notification");
+            };
+            assert_eq!(method, method::OUTPUT);
+            let read: SendOutput<'_> = serde_json::from_str(params.get()).expect("an output");
+            assert_eq!((read.send, read.stream), (command.send.clone(), stream));
+            assert_eq!((read.member, &*read.name, read.rank), (9, "web1", 4));
+            let expected = is_base64.then(|| text.clone());
+            assert_eq!(read.base64, expected);
+            assert_eq!(read.text.is_some(), !is_base64);
+            assert!(params.get().contains(json), "it passes as it came");
+        }
     }
 
     #[test]

@@ -11,6 +11,7 @@ use crate::connection::{Connection, bye_line};
 use crate::dispatcher;
 use crate::flushes::Flushes;
 use crate::hub::Hub;
+use crate::lines;
 use crate::loads::Loads;
 use crate::member::Member;
 use crate::refusals::Refusals;
@@ -24,12 +25,11 @@ use common::outbox::Line;
 use common::plain::Plain;
 use common::protocol::{
     ByeReason, Cancel, Empty, ExecutionConsumed, ExecutionOutput, Joined, MembersQuery, Send,
-    SendConsumed, SendOutput, base64_len, method,
+    SendConsumed, base64_len, method,
 };
 use common::sync::Arc;
 use serde::Deserialize;
 use serde_json::value::RawValue;
-use std::borrow::Cow;
 use std::io::Read;
 use std::ops::ControlFlow;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -492,23 +492,15 @@ impl<'a> Session<'a> {
                 }
                 return Arc::clone(&connection.outbox);
             }
-            let (text, base64) = match (output.text, output.base64) {
-                (Some(text), None) => (Some(budget.take_text(text)), None),
-                (None, Some(base64)) => (None, budget.take_base64(base64)),
-                _ => (None, None),
+            let is_base64 = output.base64.is_some();
+            let taken = match (output.text, output.base64) {
+                (Some(text), None) => Some(budget.take_text(text)),
+                (None, Some(base64)) => budget.take_base64(base64),
+                _ => None,
             };
-            let taken = text.as_ref().or(base64.as_ref());
-            if taken.is_some_and(|taken| !taken.is_empty()) {
-                let output = SendOutput {
-                    send: command.send.clone(),
-                    member: member.id,
-                    name: Cow::Borrowed(&member.name),
-                    rank: assignment.to().rank,
-                    stream: output.stream,
-                    text,
-                    base64,
-                };
-                sender.push(notification_line(method::OUTPUT, output));
+            if let Some(taken) = taken.filter(|taken| !taken.is_empty()) {
+                let to = assignment.to();
+                sender.push(lines::output(command, to, output.stream, is_base64, &taken));
             }
             Arc::clone(sender)
         });
