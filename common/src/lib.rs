@@ -17,7 +17,6 @@ pub mod outbox;
 pub mod plain;
 pub mod protocol;
 pub mod selector;
-pub mod spare;
 pub mod sync;
 mod text;
 pub mod thread;

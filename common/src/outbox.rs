@@ -8,10 +8,11 @@
 //! up. So a slow peer never delays the one who pushed, and a burst costs one system call.
 //!
 //! The queue is a channel without a preallocated size, bounded by counts of its own: a
-//! preallocated one would cost every idle peer its full size.
+//! preallocated one would cost every idle peer its full size. What goes through it costs by
+//! the piece, so whoever has many short lines for one peer collects them in a [`Batch`] and
+//! pushes that.
 
 use crate::limits::{OUTBOX_BYTES, OUTBOX_LINES, SLOW_PATIENCE, SLOW_PROGRESS};
-use crate::spare::Spare;
 use crate::sync::{Arc, Condvar, Mutex, lock, try_lock};
 use crate::thread;
 use crate::transport::Stream;
@@ -19,13 +20,17 @@ use crossbeam_channel::{Receiver, Sender, bounded, unbounded};
 use std::io;
 use std::ops::Deref;
 use std::sync::LazyLock;
-use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, AtomicUsize, Ordering, fence};
+use std::sync::atomic::{AtomicU8, AtomicU64, AtomicUsize, Ordering, fence};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 /// Bytes that one write takes along: a good part of a socket's buffer, and a size at
 /// which the system call's own cost no longer shows.
 const BATCH: usize = 64 << 10;
+
+/// Bytes of the longest line that is copied into a [`Batch`]: to copy more costs more than to
+/// push it by itself.
+const SHORT_LINE: usize = 4 << 10;
 
 /// Batches that one flush writes before it hands the rest to a thread: whoever pushed has
 /// a client of its own to serve.
@@ -62,8 +67,43 @@ impl From<Vec<u8>> for Line {
     }
 }
 
+impl Line {
+    /// The line, for one who only borrowed it; one for one peer is empty then.
+    #[must_use]
+    pub fn take(&mut self) -> Line {
+        match self {
+            Line::Own(bytes) => Line::Own(std::mem::take(bytes)),
+            Line::Shared(bytes) => Line::Shared(Arc::clone(bytes)),
+        }
+    }
+}
+
+/// Lines that are pushed together. It belongs to one outbox, and stands where a lock is held
+/// anyway: by itself it keeps nobody else's lines in order.
+#[derive(Debug, Default)]
+pub struct Batch {
+    bytes: Vec<u8>,
+    lines: usize,
+}
+
+impl Batch {
+    /// Whether there is nothing in it.
+    pub fn is_empty(&self) -> bool {
+        self.lines == 0
+    }
+
+    fn add(&mut self, line: &[u8]) {
+        if self.bytes.capacity() == 0 {
+            self.bytes = take_scratch();
+        }
+        self.bytes.extend_from_slice(line);
+        self.lines += 1;
+    }
+}
+
 enum Entry {
     Line(Line),
+    Batch(Batch),
     /// Nothing is written after this line, if it is one.
     Last(Option<Line>),
 }
@@ -100,8 +140,6 @@ pub struct Outbox {
     /// The last words for a peer that does not keep up, where it is told.
     farewell: Option<fn() -> Vec<u8>>,
     catching_up: Mutex<Option<JoinHandle<()>>>,
-    /// Somebody is going to flush it soon.
-    flush_asked: AtomicBool,
 }
 
 /// What belongs to the writer's role.
@@ -115,6 +153,25 @@ struct Writer {
     handed_over: bool,
     /// Bytes that the socket took since somebody last set this to zero.
     taken: usize,
+}
+
+impl Writer {
+    fn add(&mut self, line: &[u8]) {
+        if self.rest.capacity() == 0 {
+            self.rest = take_scratch();
+        }
+        self.rest.extend_from_slice(line);
+    }
+
+    /// A batch that nothing waits before is written from where it is.
+    fn add_batch(&mut self, mut batch: Vec<u8>) {
+        if self.rest.is_empty() {
+            std::mem::swap(&mut self.rest, &mut batch);
+        } else {
+            self.rest.extend_from_slice(&batch);
+        }
+        give_scratch(batch);
+    }
 }
 
 enum Progress {
@@ -144,7 +201,6 @@ impl Outbox {
             has_room: Condvar::new(),
             farewell,
             catching_up: Mutex::new(None),
-            flush_asked: AtomicBool::new(false),
         }
     }
 
@@ -155,14 +211,45 @@ impl Outbox {
             return false;
         }
         let line = line.into();
-        let lines = self.lines.fetch_add(1, Ordering::Relaxed) + 1;
-        let bytes = self.bytes.fetch_add(line.len(), Ordering::Relaxed) + line.len();
+        self.enter(1, line.len(), Entry::Line(line))
+    }
+
+    /// Adds a line to a batch, which is pushed first where the line does not fit in: a long
+    /// one goes by itself. Says whether it was taken, and leaves no long line behind.
+    pub fn push_later(&self, batch: &mut Batch, line: &mut Line) -> bool {
+        if line.len() > SHORT_LINE {
+            self.push_batch(batch);
+            return self.push(line.take());
+        }
+        if batch.bytes.len() + line.len() > BATCH {
+            self.push_batch(batch);
+        }
+        batch.add(line);
+        self.is_open()
+    }
+
+    /// Queues all lines of a batch, if there are any.
+    pub fn push_batch(&self, batch: &mut Batch) {
+        if batch.is_empty() {
+            return;
+        }
+        let batch = std::mem::take(batch);
+        if self.is_open() {
+            self.enter(batch.lines, batch.bytes.len(), Entry::Batch(batch));
+        } else {
+            give_scratch(batch.bytes);
+        }
+    }
+
+    fn enter(&self, lines: usize, bytes: usize, entry: Entry) -> bool {
+        let lines = self.lines.fetch_add(lines, Ordering::Relaxed) + lines;
+        let bytes = self.bytes.fetch_add(bytes, Ordering::Relaxed) + bytes;
         if lines > OUTBOX_LINES || bytes > OUTBOX_BYTES {
             self.change(OPEN, OVERFLOWN);
             return false;
         }
         // The outbox holds both ends, so the channel cannot be disconnected.
-        let _ = self.queue.send(Entry::Line(line));
+        let _ = self.queue.send(entry);
         true
     }
 
@@ -230,11 +317,6 @@ impl Outbox {
 
     /// Writes what is queued, as far as the socket takes it without blocking.
     pub fn flush(self: &Arc<Self>) {
-        self.flush_sparing(&mut Spare::default());
-    }
-
-    /// [`flush`](Self::flush), and keeps the buffers of the lines that were written.
-    pub fn flush_sparing(self: &Arc<Self>, spare: &mut Spare) {
         while !self.waiting.is_empty() {
             // Pairs with the fence below: either we see the role free, or its holder sees
             // the line that we pushed before we looked.
@@ -245,7 +327,7 @@ impl Outbox {
             if writer.handed_over {
                 return;
             }
-            match self.write_queued(&mut writer, spare) {
+            match self.write_queued(&mut writer) {
                 Progress::Drained => {}
                 Progress::Over => return,
                 Progress::Behind => {
@@ -259,20 +341,6 @@ impl Outbox {
             drop(writer);
             fence(Ordering::SeqCst);
         }
-    }
-
-    /// Whether it is the caller's to see to it that [`flush_as_asked`](Self::flush_as_asked) is
-    /// called soon: nobody else is going to.
-    pub fn ask_for_flush(&self) -> bool {
-        !self.flush_asked.swap(true, Ordering::AcqRel)
-    }
-
-    /// [`flush`](Self::flush), as somebody was asked to.
-    pub fn flush_as_asked(self: &Arc<Self>) {
-        // Before: who pushes from now on asks again. A swap, so that what those pushed is seen
-        // who found it asked for already.
-        self.flush_asked.swap(false, Ordering::AcqRel);
-        self.flush();
     }
 
     /// Ends the connection at once, whatever is queued.
@@ -313,18 +381,15 @@ impl Outbox {
     }
 
     /// Writes the rest and the queue, batch by batch. The caller has the writer's role.
-    fn write_queued(&self, writer: &mut Writer, spare: &mut Spare) -> Progress {
-        if writer.rest.capacity() == 0 {
-            writer.rest = take_scratch();
-        }
-        let progress = self.write_batches(writer, spare);
+    fn write_queued(&self, writer: &mut Writer) -> Progress {
+        let progress = self.write_batches(writer);
         if !matches!(progress, Progress::Behind) || writer.rest.is_empty() {
             give_scratch(std::mem::take(&mut writer.rest));
         }
         progress
     }
 
-    fn write_batches(&self, writer: &mut Writer, spare: &mut Spare) -> Progress {
+    fn write_batches(&self, writer: &mut Writer) -> Progress {
         for _ in 0..MAX_BATCHES {
             let state = self.state.load(Ordering::Acquire);
             if state == OVERFLOWN {
@@ -333,7 +398,7 @@ impl Outbox {
             if state >= OVERFLOWN {
                 return Progress::Over;
             }
-            self.fill(writer, spare);
+            self.fill(writer);
             match self.write(writer) {
                 Err(_) => {
                     self.end(CLOSED);
@@ -353,21 +418,20 @@ impl Outbox {
     }
 
     /// Moves lines from the queue to the rest.
-    fn fill(&self, writer: &mut Writer, spare: &mut Spare) {
+    fn fill(&self, writer: &mut Writer) {
         let mut moved = 0;
         while writer.rest.len() < BATCH && !writer.ending {
             match self.waiting.try_recv() {
                 Ok(Entry::Line(line)) => {
-                    writer.rest.extend_from_slice(&line);
-                    if let Line::Own(buffer) = line {
-                        spare.give(buffer);
-                    }
+                    writer.add(&line);
                     moved += 1;
                 }
+                Ok(Entry::Batch(batch)) => {
+                    writer.add_batch(batch.bytes);
+                    moved += batch.lines;
+                }
                 Ok(Entry::Last(last)) => {
-                    writer
-                        .rest
-                        .extend_from_slice(last.as_deref().unwrap_or_default());
+                    writer.add(last.as_deref().unwrap_or_default());
                     writer.ending = true;
                 }
                 Err(_) => break,
@@ -455,7 +519,7 @@ impl Outbox {
                 self.give_up(&writer.rest);
                 return;
             }
-            let progress = self.write_queued(&mut writer, &mut Spare::default());
+            let progress = self.write_queued(&mut writer);
             if writer.taken >= SLOW_PROGRESS {
                 since = Instant::now();
                 writer.taken = 0;
@@ -488,7 +552,7 @@ fn take_scratch() -> Vec<u8> {
 }
 
 fn give_scratch(mut buffer: Vec<u8>) {
-    if buffer.capacity() <= 2 * BATCH {
+    if (1..=2 * BATCH).contains(&buffer.capacity()) {
         buffer.clear();
         let _ = SCRATCH.0.try_send(buffer);
     }

@@ -8,7 +8,6 @@
 
 use crate::connection::Connection;
 use crate::member::Member;
-use common::outbox::Outbox;
 use common::sync::{Condvar, Mutex, lock};
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
@@ -23,8 +22,8 @@ pub(crate) enum Due {
     /// A target's commands, at the time at which this was asked for: some should have been
     /// answered by then, or can be started.
     Overdue(Weak<Member>, u64),
-    /// An outbox that something waits in, for company that did not come.
-    Flush(Weak<Outbox>),
+    /// A client that something waits for, for company that did not come.
+    Flush(Weak<Member>),
     /// Ranks that changed.
     RankNews,
     /// The next step of the drain.

@@ -153,16 +153,12 @@ fn distribute(
     now: u64,
     flushes: &mut Flushes<'_>,
 ) {
-    // One line is written once, however many get it.
+    // One line is made once, however many get it.
     let mut line = match command.targets.len() {
         1 => Line::Own(line),
         _ => Line::Shared(line.into()),
     };
     for (at, target) in command.targets.iter().enumerate() {
-        let line = match &mut line {
-            Line::Own(line) => Line::Own(std::mem::take(line)),
-            Line::Shared(line) => Line::Shared(Arc::clone(line)),
-        };
         let assignment = Assignment {
             command: Arc::clone(command),
             target: at,
@@ -171,13 +167,14 @@ fn distribute(
         let (registered, watch) = member.workload.register(
             &member.connection,
             assignment,
-            line,
+            &mut line,
             hub.queue_bounds(),
             now,
         );
         hub.watch(member, watch);
         registration_ended(command, target, &registered, flushes);
     }
+    flushes.give_back(line);
 }
 
 fn registration_ended(
@@ -188,7 +185,7 @@ fn registration_ended(
 ) {
     let (status, ending) = match registered {
         Registered::Started => {
-            flushes.add(&target.member.connection.outbox);
+            flushes.add(&target.member);
             return;
         }
         Registered::Waiting => return,
@@ -235,7 +232,7 @@ pub(crate) fn cancel(hub: &Hub, command: &Arc<Command>, flushes: &mut Flushes<'_
             Cancelled::Waiting => {
                 command.conclude(target, Status::Cancelled, &Ending::default(), flushes);
             }
-            Cancelled::Running => flushes.add(&connection.outbox),
+            Cancelled::Running => flushes.add(&target.member),
             Cancelled::Unknown => {}
         }
     }

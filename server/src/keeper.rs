@@ -47,9 +47,9 @@ pub(crate) fn run(hub: &Arc<Hub>) {
                     take_overdue(hub, &member, at, resumed);
                 }
             }
-            Due::Flush(outbox) => {
-                if let Some(outbox) = outbox.upgrade() {
-                    outbox.flush_as_asked();
+            Due::Flush(member) => {
+                if let Some(member) = member.upgrade() {
+                    member.flush_as_asked();
                 }
             }
             Due::RankNews => tell_ranks(hub),
@@ -114,7 +114,7 @@ fn take_overdue(hub: &Hub, member: &Arc<Member>, at: u64, resumed: u64) {
     let (ended, watch) = member.workload.look(at, judged, now, &member.connection);
     hub.watch(member, watch);
     let mut flushes = Flushes::new(&hub.clock);
-    flushes.add(&member.connection.outbox);
+    flushes.add(member);
     hub.conclude_all(ended, &mut flushes);
 }
 

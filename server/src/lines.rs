@@ -14,8 +14,9 @@ const AROUND: usize = 256;
 struct Pieces(Vec<u8>);
 
 impl Pieces {
-    /// In an empty buffer, with room for what peers wrote into the line.
+    /// In a buffer, whatever was in it, with room for what peers wrote into the line.
     fn new(mut buffer: Vec<u8>, content: usize) -> Pieces {
+        buffer.clear();
         buffer.reserve(AROUND + content);
         Pieces(buffer)
     }

@@ -4,11 +4,13 @@ use crate::command::OpenSends;
 use crate::connection::Connection;
 use crate::loads::Load;
 use crate::workload::Workload;
+use common::message::Id;
+use common::outbox::Line;
 use common::protocol::Origin;
 use common::sync::Arc;
 use std::borrow::Cow;
 use std::fmt;
-use std::sync::atomic::AtomicU32;
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
 /// One ranked client. Its rank is not in here: the roster knows it, and it changes.
 pub(crate) struct Member {
@@ -30,6 +32,8 @@ pub(crate) struct Member {
     pub(crate) sends: OpenSends,
     /// The rank it was told last.
     pub(crate) told_rank: AtomicU32,
+    /// Somebody is going to flush it soon.
+    flush_asked: AtomicBool,
 }
 
 impl Member {
@@ -51,7 +55,45 @@ impl Member {
             workload: Workload::new(slots, load),
             sends: OpenSends::default(),
             told_rank: AtomicU32::new(0),
+            flush_asked: AtomicBool::new(false),
         }
+    }
+
+    /// Has it told something, at the next flush.
+    pub(crate) fn tell(&self, line: &mut Line) {
+        self.sends.tell(&self.connection.outbox, line);
+    }
+
+    /// Has one of its sends answered, at the next flush.
+    pub(crate) fn answer(&self, send: &Id, line: &mut Line) {
+        self.sends.close(send, &self.connection.outbox, line);
+    }
+
+    /// Moves what is for it to its outbox. What it executes comes first: an answer of its own
+    /// that follows may be to what it asked after that.
+    pub(crate) fn hand_over(&self) {
+        self.workload.hand_over(&self.connection.outbox);
+        self.sends.hand_over(&self.connection.outbox);
+    }
+
+    /// Writes what is for it, as far as its socket takes that without blocking.
+    pub(crate) fn flush(&self) {
+        self.hand_over();
+        self.connection.outbox.flush();
+    }
+
+    /// Whether it is the caller's to see to it that [`flush_as_asked`](Self::flush_as_asked) is
+    /// called soon: something is for it, and nobody else is going to.
+    pub(crate) fn ask_for_flush(&self) -> bool {
+        self.sends.has_unsent() && !self.flush_asked.swap(true, Ordering::AcqRel)
+    }
+
+    /// [`flush`](Self::flush), as somebody was asked to.
+    pub(crate) fn flush_as_asked(&self) {
+        // Before: who adds something from now on asks again. A swap, so that what those added
+        // is seen who found it asked for already.
+        self.flush_asked.swap(false, Ordering::AcqRel);
+        self.flush();
     }
 
     /// Who it is, for those who are commanded by it.

@@ -129,7 +129,7 @@ impl<'a> Session<'a> {
             if std::mem::take(&mut self.lives) || partial {
                 self.connection.hear(now);
             }
-            self.flushes.flush();
+            self.flush();
             if flow.is_break() {
                 return;
             }
@@ -138,6 +138,14 @@ impl<'a> Session<'a> {
                     .connection
                     .blame("it took no answers, and had not joined");
             }
+        }
+    }
+
+    /// Writes what this client and others were told.
+    fn flush(&mut self) {
+        self.flushes.flush();
+        if self.member.is_none() {
+            self.connection.outbox.flush();
         }
     }
 
@@ -152,21 +160,23 @@ impl<'a> Session<'a> {
 
     /// Handles every line that is here.
     fn take_lines(&mut self, reader: &mut LineReader) -> Flow {
+        let mut member = self.member.clone();
         loop {
             match reader.next_line() {
                 Ok(None) => return Flow::Continue(()),
-                Ok(Some(line)) => self.line(line)?,
+                Ok(Some(line)) => self.line(member.as_ref(), line)?,
                 Err(too_long) => {
                     let error = RpcError::new(Code::InvalidRequest, too_long.to_string());
                     return self.close_with(None, &error);
                 }
             }
-            if self.member.is_some() {
+            if member.is_none() && self.member.is_some() {
+                member.clone_from(&self.member);
                 reader.set_limit(self.hub.config.max_line);
             }
             if self.connection.outbox.is_over_half() {
                 // What one batch of requests is answered with may be too much at once.
-                self.flushes.flush();
+                self.flush();
                 self.wait_for_room();
             }
             if !self.connection.outbox.is_open() {
@@ -175,31 +185,36 @@ impl<'a> Session<'a> {
         }
     }
 
-    fn line(&mut self, line: &[u8]) -> Flow {
+    fn line(&mut self, member: Option<&Arc<Member>>, line: &[u8]) -> Flow {
         self.line_ended = true;
         if line.is_empty() {
             self.lives = true;
             return Flow::Continue(());
         }
-        if let Some(flow) = self.plain_line(line) {
-            return flow;
+        if let Some(member) = member
+            && let Some(plain) = Plain::read(line)
+        {
+            return self.plain_line(member, plain);
         }
         match Message::parse(line) {
             Ok(Message::Answer { id, body }) => {
-                self.answer(id.as_ref(), &body);
+                self.answer(member, id.as_ref(), &body);
                 Flow::Continue(())
             }
             Ok(Message::Request { id, method, params }) => {
                 self.lives = true;
-                match self.member.clone() {
+                match member {
                     Some(member) if member.sends.is_open(&id) => self.malformed(already_open(id)),
-                    Some(member) => self.request(&member, id, &method, params),
+                    Some(member) => self.request(member, id, &method, params),
                     None => self.request_before_join(id, &method, params),
                 }
             }
             Ok(Message::Notification { method, params }) => {
                 self.lives = true;
-                self.notification(&method, params)
+                match member {
+                    Some(member) => self.notification(member, &method, params),
+                    None => Flow::Continue(()),
+                }
             }
             Err(malformed) => {
                 self.lives = true;
@@ -210,27 +225,33 @@ impl<'a> Session<'a> {
 
     /// Handles a line of the kinds and in the form that most have; everything else takes the
     /// long way.
-    fn plain_line(&mut self, line: &[u8]) -> Option<Flow> {
-        let member = Arc::clone(self.member.as_ref()?);
-        match Plain::read(line)? {
+    fn plain_line(&mut self, member: &Arc<Member>, plain: Plain<'_>) -> Flow {
+        match plain {
             Plain::Send { id, request } => {
                 self.lives = true;
-                return Some(self.send(&member, Id::from(id), &request));
+                return self.send(member, Id::from(id), &request);
             }
             Plain::Result { id, executed } => {
-                self.answer_of(&member, id, Body::Executed(executed));
+                self.answer_of(member, id, Body::Executed(executed));
             }
             Plain::Output(output) => {
                 self.lives = true;
-                self.output(&member, output);
+                self.output(member, output);
             }
         }
-        Some(Flow::Continue(()))
+        Flow::Continue(())
     }
 
     fn tell(&mut self, line: Vec<u8>) {
-        self.connection.outbox.push(line);
-        self.flushes.add(&self.connection.outbox);
+        match &self.member {
+            Some(member) => {
+                member.tell(&mut line.into());
+                self.flushes.add(member);
+            }
+            None => {
+                self.connection.outbox.push(line);
+            }
+        }
     }
 
     /// Answers a request with an error and closes.
@@ -308,14 +329,14 @@ impl<'a> Session<'a> {
             .roster
             .join(wanted.name.as_deref(), make, welcome)
             .map_err(|refusal| not_admitted(&refusal, wanted.name.as_deref()))?;
-        self.flushes.add(&connection.outbox);
         connection.set_joined();
-        self.member = Some(Arc::clone(&member));
         log::info!(
             "{} joined as {member}, slots {}",
             connection.peer(),
             member.slots
         );
+        self.flushes.add(&member);
+        self.member = Some(member);
         Ok(())
     }
 
@@ -382,10 +403,7 @@ impl<'a> Session<'a> {
     }
 
     /// Notifications are never answered; what is wrong with one is only logged.
-    fn notification(&mut self, method: &str, raw: Option<&RawValue>) -> Flow {
-        let Some(member) = self.member.clone() else {
-            return Flow::Continue(());
-        };
+    fn notification(&mut self, member: &Arc<Member>, method: &str, raw: Option<&RawValue>) -> Flow {
         match method {
             method::LEAVE => {
                 self.leaves = true;
@@ -400,12 +418,12 @@ impl<'a> Session<'a> {
             }
             method::OUTPUT => {
                 if let Some(output) = self.told::<ExecutionOutput<'_>>(method, raw) {
-                    self.output(&member, output);
+                    self.output(member, output);
                 }
             }
             method::CONSUMED => {
                 if let Some(consumed) = self.told::<SendConsumed>(method, raw) {
-                    self.consumed(&member, &consumed);
+                    self.consumed(member, &consumed);
                 }
             }
             _ => log::debug!("{member}: ignored the notification {:?}", clip(method)),
@@ -424,16 +442,16 @@ impl<'a> Session<'a> {
 
     /// An answer counts if it was asked for: of a ping, or of a command that this client,
     /// and no other, was given.
-    fn answer(&mut self, id: Option<&Id>, body: &AnswerBody<'_>) {
+    fn answer(&mut self, member: Option<&Arc<Member>>, id: Option<&Id>, body: &AnswerBody<'_>) {
         let number = match id {
             Some(Id::Integer(number)) => u64::try_from(*number).ok(),
             Some(Id::Large(number)) => Some(*number),
             _ => None,
         };
-        let (Some(member), Some(id)) = (self.member.clone(), number) else {
+        let (Some(member), Some(id)) = (member, number) else {
             return self.stray(id);
         };
-        self.answer_of(&member, id, body.into());
+        self.answer_of(member, id, body.into());
     }
 
     /// The answer to a request of the server's, if there was one with that id.
@@ -445,7 +463,7 @@ impl<'a> Session<'a> {
         let now = self.now;
         let (running, watch) = member.workload.answered(id, self.connection, now);
         self.hub.watch(member, watch);
-        self.flushes.add(&self.connection.outbox);
+        self.flushes.add(member);
         let Some(mut running) = running else {
             return self.stray(Some(&id.into()));
         };
@@ -478,7 +496,7 @@ impl<'a> Session<'a> {
 
     /// Passes what a command wrote on to its sender, as far as that takes it. That is pushed
     /// while the command is in its table, so no output comes after its outcome.
-    fn output(&mut self, member: &Member, output: ExecutionOutput<'_>) {
+    fn output(&mut self, member: &Arc<Member>, output: ExecutionOutput<'_>) {
         let connection = self.connection;
         let told = member.workload.output(output.id, |budget, assignment| {
             let command = &assignment.command;
@@ -490,7 +508,7 @@ impl<'a> Session<'a> {
                     let line = notification_line(method::CONSUMED, ExecutionConsumed { id, bytes });
                     connection.outbox.push(line);
                 }
-                return Arc::clone(&connection.outbox);
+                return Arc::clone(member);
             }
             let is_base64 = output.base64.is_some();
             let taken = match (output.text, output.base64) {
@@ -502,10 +520,10 @@ impl<'a> Session<'a> {
                 let to = assignment.to();
                 sender.push(lines::output(command, to, output.stream, is_base64, &taken));
             }
-            Arc::clone(sender)
+            Arc::clone(&command.sender)
         });
-        if let Some(outbox) = told {
-            self.flushes.add(&outbox);
+        if let Some(member) = told {
+            self.flushes.add(&member);
         }
     }
 
@@ -525,14 +543,15 @@ impl<'a> Session<'a> {
         target
             .workload
             .consumed(command.id, consumed.bytes, &target.connection);
-        self.flushes.add(&target.connection.outbox);
+        self.flushes.add(target);
     }
 
     /// Takes the client out of everything it was part of.
     fn leave(&mut self) {
         let now = self.hub.clock.now();
-        if let Some(member) = self.member.take() {
-            if self.hub.roster.leave(&member) {
+        let member = self.member.take();
+        if let Some(member) = &member {
+            if self.hub.roster.leave(member) {
                 self.hub.schedule_news();
             }
             let why = match self.connection.why() {
@@ -548,6 +567,9 @@ impl<'a> Session<'a> {
                 .conclude_all(member.workload.close(), &mut self.flushes);
         }
         self.flushes.flush();
+        if let Some(member) = member {
+            member.hand_over();
+        }
         // Only now: who reads its last line, or the end, is gone for everybody else, too.
         self.connection
             .finish(self.last_line.take().map(Line::from), now);

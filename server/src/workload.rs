@@ -6,8 +6,8 @@
 //! answered once. Whether the client is still here is looked at under the same lock, in the
 //! act of registering.
 //!
-//! Lines for the client are pushed to its outbox under the lock, so that commands arrive in
-//! the order in which they were registered. A push only queues; nothing is written here.
+//! Lines for the client are collected under the lock, and leave together at the next flush, so
+//! that commands arrive in the order in which they were registered. Nothing is written here.
 
 use crate::budget::Budget;
 use crate::clock::millis;
@@ -16,7 +16,7 @@ use crate::connection::Connection;
 use crate::loads::Load;
 use common::limits::ANSWER_GRACE;
 use common::message::notification_line;
-use common::outbox::Line;
+use common::outbox::{Batch, Line, Outbox};
 use common::protocol::{CancelExecution, ExecutionConsumed, Status, method};
 use common::sync::{Arc, Mutex, lock};
 use foldhash::fast::RandomState;
@@ -47,6 +47,8 @@ struct Table {
     running: HashMap<u64, Running, RandomState>,
     waiting: VecDeque<Waiting>,
     waiting_bytes: usize,
+    /// Lines for the client, in the order of their commands.
+    unsent: Batch,
     /// What of it is whose.
     shares: HashMap<u64, Share, RandomState>,
     /// The earliest time at which the clock was asked to look for overdue answers.
@@ -155,7 +157,7 @@ impl Workload {
         &self,
         connection: &Connection,
         assignment: Assignment,
-        line: Line,
+        line: &mut Line,
         bounds: QueueBounds,
         now: u64,
     ) -> (Registered, Option<u64>) {
@@ -210,9 +212,8 @@ impl Workload {
                 running.overdue = Some((at, Status::Cancelled));
                 table.watch(at, now);
             }
-            connection
-                .outbox
-                .push(notification_line(method::CANCEL, CancelExecution { id }));
+            let line = notification_line(method::CANCEL, CancelExecution { id });
+            table.tell(connection, &mut line.into());
             return (Cancelled::Running, table.to_watch.take());
         }
         let at = table
@@ -250,10 +251,14 @@ impl Workload {
         let bytes = running.budget.consume(bytes);
         if bytes > 0 {
             let consumed = ExecutionConsumed { id, bytes };
-            connection
-                .outbox
-                .push(notification_line(method::CONSUMED, consumed));
+            let line = notification_line(method::CONSUMED, consumed);
+            table.tell(connection, &mut line.into());
         }
+    }
+
+    /// Moves what the client is to be told to its outbox.
+    pub(crate) fn hand_over(&self, outbox: &Outbox) {
+        outbox.push_batch(&mut lock(&self.table).unsent);
     }
 
     /// Looks at the time that was asked for: takes out what should have been answered by
@@ -349,7 +354,17 @@ impl Workload {
 }
 
 impl Table {
-    fn start(&mut self, assignment: Assignment, line: Line, connection: &Connection, now: u64) {
+    fn tell(&mut self, connection: &Connection, line: &mut Line) -> bool {
+        connection.outbox.push_later(&mut self.unsent, line)
+    }
+
+    fn start(
+        &mut self,
+        assignment: Assignment,
+        line: &mut Line,
+        connection: &Connection,
+        now: u64,
+    ) {
         let command = &assignment.command;
         let id = command.id;
         let overdue = command.timeout.map(|timeout| {
@@ -359,7 +374,7 @@ impl Table {
             (at, Status::TimedOut)
         });
         let running = Running {
-            told: connection.outbox.push(line),
+            told: self.tell(connection, line),
             since: now,
             budget: command.budget(),
             overdue,
@@ -374,10 +389,10 @@ impl Table {
 
     fn start_waiting(&mut self, slots: usize, connection: &Connection, now: u64) {
         while self.has_slot(slots, connection)
-            && let Some(next) = self.waiting.pop_front()
+            && let Some(mut next) = self.waiting.pop_front()
         {
             self.account(&next, false);
-            self.start(next.assignment, next.line, connection, now);
+            self.start(next.assignment, &mut next.line, connection, now);
         }
         self.watch_room(slots, now);
     }
@@ -397,19 +412,20 @@ impl Table {
     }
 
     /// Has a command wait, if there is room for it.
-    fn wait(&mut self, assignment: Assignment, line: Line, bounds: QueueBounds) -> bool {
-        let waiting = Waiting { assignment, line };
+    fn wait(&mut self, assignment: Assignment, line: &mut Line, bounds: QueueBounds) -> bool {
         let share = self
             .shares
-            .get(&waiting.sender())
+            .get(&assignment.command.sender.id)
             .copied()
             .unwrap_or_default();
         let half = |bound: usize| (bound / 2).max(1);
         let fits = self.waiting.len() < bounds.commands
-            && self.waiting_bytes + waiting.line.len() <= bounds.bytes
+            && self.waiting_bytes + line.len() <= bounds.bytes
             && share.commands < half(bounds.commands)
-            && share.bytes + waiting.line.len() <= half(bounds.bytes);
+            && share.bytes + line.len() <= half(bounds.bytes);
         if fits {
+            let line = line.take();
+            let waiting = Waiting { assignment, line };
             self.account(&waiting, true);
             self.waiting.push_back(waiting);
         }
@@ -502,10 +518,14 @@ mod tests {
                 command: Arc::new(command),
                 target: 0,
             };
-            let line = Line::Own(vec![b'x'; bytes]);
-            self.target
-                .workload
-                .register(&self.target.connection, assignment, line, BOUNDS, 100)
+            let mut line = Line::Own(vec![b'x'; bytes]);
+            self.target.workload.register(
+                &self.target.connection,
+                assignment,
+                &mut line,
+                BOUNDS,
+                100,
+            )
         }
 
         fn answered(&self, id: u64) -> bool {
