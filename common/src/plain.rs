@@ -33,7 +33,7 @@ impl<'a> Plain<'a> {
     /// Reads a line, without its line end, if it has one of these forms.
     pub fn read(line: &'a [u8]) -> Option<Plain<'a>> {
         let rest = line.strip_prefix(b"{\"jsonrpc\":\"2.0\",")?;
-        let mut rest = Rest(std::str::from_utf8(rest).ok()?);
+        let mut rest = Rest(simdutf8::basic::from_utf8(rest).ok()?);
         let plain = if rest.has("\"method\":\"output\",\"params\":") {
             Plain::Output(rest.output()?)
         } else {

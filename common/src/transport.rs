@@ -55,6 +55,15 @@ impl Stream {
         socket.ok_or_else(|| io::ErrorKind::NotConnected.into())
     }
 
+    /// What comes from the other end, for the one thread that reads it: the descriptor stays
+    /// until this is dropped, too.
+    ///
+    /// # Errors
+    /// Where the stream was closed already.
+    pub fn input(&self) -> io::Result<Input> {
+        self.socket().map(Input)
+    }
+
     /// Who is at the other end.
     pub fn peer(&self) -> SocketAddr {
         self.peer
@@ -154,9 +163,18 @@ impl Stream {
 
 impl Read for &Stream {
     fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
-        let socket = self.socket()?;
+        self.input()?.read(into)
+    }
+}
+
+/// The reading end of a [`Stream`].
+#[derive(Debug)]
+pub struct Input(Arc<TcpStream>);
+
+impl Read for Input {
+    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
         loop {
-            match (&*socket).read(into) {
+            match (&*self.0).read(into) {
                 Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
                 result => return result,
             }

@@ -184,9 +184,9 @@ impl Command {
                 self.answer(&mut line, flushes);
             }
             Left::Many(left) if left % TOGETHER != 0 && counts.has_company(flushes.time()) => {
-                flushes.add_soon(&self.sender);
+                flushes.add_sender_soon(&self.sender);
             }
-            Left::Many(_) => flushes.add(&self.sender),
+            Left::Many(_) => flushes.add_sender(&self.sender),
         }
     }
 
@@ -199,7 +199,7 @@ impl Command {
     /// Tells the sender something.
     pub(crate) fn tell(&self, line: Vec<u8>, flushes: &mut Flushes<'_>) {
         self.sender.tell(&mut line.into());
-        flushes.add(&self.sender);
+        flushes.add_sender(&self.sender);
     }
 
     /// Answers the sender's request. Its id is free before the answer is out, so that it may
@@ -207,7 +207,7 @@ impl Command {
     /// nothing is open can close the connection after it.
     fn answer(&self, line: &mut Line, flushes: &mut Flushes<'_>) {
         self.sender.answer(&self.send, line);
-        flushes.add(&self.sender);
+        flushes.add_sender(&self.sender);
     }
 }
 

@@ -12,13 +12,12 @@ use crate::hub::Hub;
 use crate::lines;
 use crate::member::Member;
 use crate::refusals::Refusals;
-use crate::select::{Found, select};
+use crate::select::{Found, LastTarget};
 use crate::workload::{Cancelled, Registered};
 use common::limits::MAX_OUTPUT;
 use common::message::{Code, Id, RpcError, clip, notification_line};
 use common::outbox::Line;
 use common::protocol::{Accepted, Send, Status, Text, method};
-use common::selector::Selector;
 use common::sync::Arc;
 
 /// Takes a `send` of a client's, whose answer then comes by itself.
@@ -31,17 +30,13 @@ pub(crate) fn send(
     id: Id,
     request: &Send<'_>,
     now: u64,
+    last_target: &mut LastTarget,
     refusals: &mut Refusals,
     flushes: &mut Flushes<'_>,
 ) -> Result<(), RpcError> {
     check_numbers(request)?;
-    let selection = match request.to.as_ref().map(Text::decoded) {
-        None => select(&hub.roster, sender, &hub.config.dispatch)?,
-        Some(to) => {
-            let wrong = |e| RpcError::new(Code::InvalidParams, format!("params.to: {e}"));
-            select(&hub.roster, sender, &Selector::parse(&to).map_err(wrong)?)?
-        }
-    };
+    let to = request.to.as_ref().map(Text::decoded);
+    let selection = last_target.select(&hub.roster, sender, to.as_deref(), &hub.config.dispatch)?;
     let is_single = matches!(selection.found, Found::One(_));
     let (command, outranked) = command(hub, sender, id, request, selection.found);
     let has_room = match sender.sends.open(&command, hub.config.max_sends) {
@@ -185,7 +180,7 @@ fn registration_ended(
 ) {
     let (status, ending) = match registered {
         Registered::Started => {
-            flushes.add(&target.member);
+            flushes.add_executor(&target.member);
             return;
         }
         Registered::Waiting => return,
@@ -232,7 +227,7 @@ pub(crate) fn cancel(hub: &Hub, command: &Arc<Command>, flushes: &mut Flushes<'_
             Cancelled::Waiting => {
                 command.conclude(target, Status::Cancelled, &Ending::default(), flushes);
             }
-            Cancelled::Running => flushes.add(&target.member),
+            Cancelled::Running => flushes.add_executor(&target.member),
             Cancelled::Unknown => {}
         }
     }

@@ -6,7 +6,7 @@
 //! would cost most.
 
 use crate::clock::{Clock, Due};
-use crate::member::Member;
+use crate::member::{Member, Role};
 use common::outbox::Line;
 use common::sync::Arc;
 
@@ -14,16 +14,24 @@ use common::sync::Arc;
 /// and what the clock can tell apart.
 const COMPANY_MS: u64 = 1;
 
+/// How many entries back it is looked whether somebody is noted already: to look at all of
+/// them would cost more than to flush somebody for whom there is nothing.
+const LOOKED_BACK: usize = 4;
+
 /// Bytes of the buffer that is kept to make lines in: most are shorter.
 const KEPT_BUFFER: usize = 1 << 10;
 
 /// Members to be flushed; dropping it flushes them.
 pub(crate) struct Flushes<'a> {
     clock: &'a Clock,
-    now: Vec<Arc<Member>>,
-    soon: Vec<Arc<Member>>,
+    now: Vec<Flush>,
+    soon: Vec<Flush>,
     buffer: Vec<u8>,
 }
+
+/// Somebody for whom there is something, as an executor or as a sender: what is for the same
+/// client in its other role is others' to see to.
+type Flush = (Role, Arc<Member>);
 
 impl<'a> Flushes<'a> {
     /// None yet.
@@ -36,14 +44,19 @@ impl<'a> Flushes<'a> {
         }
     }
 
-    /// There is something for it.
-    pub(crate) fn add(&mut self, member: &Arc<Member>) {
-        add(&mut self.now, member);
+    /// There is something for it to execute, or to stop.
+    pub(crate) fn add_executor(&mut self, member: &Arc<Member>) {
+        add(&mut self.now, Role::Executor, member);
     }
 
-    /// There is something for it that may wait for company.
-    pub(crate) fn add_soon(&mut self, member: &Arc<Member>) {
-        add(&mut self.soon, member);
+    /// It is told something.
+    pub(crate) fn add_sender(&mut self, member: &Arc<Member>) {
+        add(&mut self.now, Role::Sender, member);
+    }
+
+    /// It is told something that may wait for company.
+    pub(crate) fn add_sender_soon(&mut self, member: &Arc<Member>) {
+        add(&mut self.soon, Role::Sender, member);
     }
 
     /// The clock's time.
@@ -67,10 +80,10 @@ impl<'a> Flushes<'a> {
 
     /// Writes to them all, in the order in which there was something for them.
     pub(crate) fn flush(&mut self) {
-        for member in self.now.drain(..) {
-            member.flush();
+        for (role, member) in self.now.drain(..) {
+            member.flush(role);
         }
-        for member in self.soon.drain(..) {
+        for (_, member) in self.soon.drain(..) {
             if member.ask_for_flush() {
                 let at = self.clock.now() + COMPANY_MS;
                 self.clock.schedule(at, Due::Flush(Arc::downgrade(&member)));
@@ -79,10 +92,11 @@ impl<'a> Flushes<'a> {
     }
 }
 
-fn add(members: &mut Vec<Arc<Member>>, member: &Arc<Member>) {
-    let is_last = |last| Arc::ptr_eq(last, member);
-    if !members.last().is_some_and(is_last) {
-        members.push(Arc::clone(member));
+fn add(flushes: &mut Vec<Flush>, role: Role, member: &Arc<Member>) {
+    // A session has something for the same few again and again: itself, and one or two others.
+    let mut last = flushes.iter().rev().take(LOOKED_BACK);
+    if !last.any(|last| last.0 == role && Arc::ptr_eq(&last.1, member)) {
+        flushes.push((role, Arc::clone(member)));
     }
 }
 

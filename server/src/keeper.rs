@@ -114,7 +114,7 @@ fn take_overdue(hub: &Hub, member: &Arc<Member>, at: u64, resumed: u64) {
     let (ended, watch) = member.workload.look(at, judged, now, &member.connection);
     hub.watch(member, watch);
     let mut flushes = Flushes::new(&hub.clock);
-    flushes.add(member);
+    flushes.add_executor(member);
     hub.conclude_all(ended, &mut flushes);
 }
 

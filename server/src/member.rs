@@ -12,6 +12,13 @@ use std::borrow::Cow;
 use std::fmt;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
+/// What a client is told something as.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Role {
+    Executor,
+    Sender,
+}
+
 /// One ranked client. Its rank is not in here: the roster knows it, and it changes.
 pub(crate) struct Member {
     /// Never used again while the server runs; grows in the order of joining, which is the
@@ -69,16 +76,23 @@ impl Member {
         self.sends.close(send, &self.connection.outbox, line);
     }
 
-    /// Moves what is for it to its outbox. What it executes comes first: an answer of its own
-    /// that follows may be to what it asked after that.
-    pub(crate) fn hand_over(&self) {
-        self.workload.hand_over(&self.connection.outbox);
-        self.sends.hand_over(&self.connection.outbox);
+    /// Moves what is for it, in a role, to its outbox.
+    fn hand_over(&self, role: Role) {
+        match role {
+            Role::Executor => self.workload.hand_over(&self.connection.outbox),
+            Role::Sender => self.sends.hand_over(&self.connection.outbox),
+        }
     }
 
-    /// Writes what is for it, as far as its socket takes that without blocking.
-    pub(crate) fn flush(&self) {
-        self.hand_over();
+    /// Moves all that is for it to its outbox.
+    pub(crate) fn hand_over_all(&self) {
+        self.hand_over(Role::Executor);
+        self.hand_over(Role::Sender);
+    }
+
+    /// Writes what is for it, in a role, as far as its socket takes that without blocking.
+    pub(crate) fn flush(&self, role: Role) {
+        self.hand_over(role);
         self.connection.outbox.flush();
     }
 
@@ -93,7 +107,7 @@ impl Member {
         // Before: who adds something from now on asks again. A swap, so that what those added
         // is seen who found it asked for already.
         self.flush_asked.swap(false, Ordering::AcqRel);
-        self.flush();
+        self.flush(Role::Sender);
     }
 
     /// Who it is, for those who are commanded by it.

@@ -12,12 +12,14 @@ use common::protocol;
 use common::sync::{Arc, RwLock, read, write};
 use foldhash::fast::RandomState;
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 /// A handle to the ranked list.
 #[derive(Clone)]
 pub(crate) struct Roster {
     ranking: Arc<RwLock<Ranking>>,
+    /// Grows with every change of the list; changed with its lock held.
+    version: Arc<AtomicU64>,
     /// What those in the list have to do.
     loads: Arc<Loads>,
 }
@@ -73,6 +75,7 @@ impl Roster {
         };
         Roster {
             ranking: Arc::new(RwLock::new(ranking)),
+            version: Arc::default(),
             loads: Arc::default(),
         }
     }
@@ -109,6 +112,7 @@ impl Roster {
         member.told_rank.store(standing.rank, Ordering::Relaxed);
         welcome(&member, standing);
         ranking.next_id += 1;
+        self.has_changed();
         let place = Place {
             id,
             member: Arc::clone(&member),
@@ -136,6 +140,7 @@ impl Roster {
             return false;
         };
         let place = ranking.ranked.remove(rank);
+        self.has_changed();
         if let Some(at) = position(&ranking.executors, member.id) {
             ranking.executors.remove(at);
         }
@@ -156,6 +161,7 @@ impl Roster {
     pub(crate) fn drain(&self) -> Vec<Place> {
         let mut ranking = write(&self.ranking);
         ranking.draining = true;
+        self.has_changed();
         ranking.ranked.clone()
     }
 
@@ -168,6 +174,16 @@ impl Roster {
     /// How many are ranked.
     pub(crate) fn len(&self) -> usize {
         read(&self.ranking).ranked.len()
+    }
+
+    /// A number that grows with every change of the list: what was looked up is still so as
+    /// long as this is what it was then.
+    pub(crate) fn version(&self) -> u64 {
+        self.version.load(Ordering::Acquire)
+    }
+
+    fn has_changed(&self) {
+        self.version.fetch_add(1, Ordering::Release);
     }
 
     /// Looks something up in the list, without a copy of it.

@@ -15,6 +15,7 @@ use crate::lines;
 use crate::loads::Loads;
 use crate::member::Member;
 use crate::refusals::Refusals;
+use crate::select::LastTarget;
 use common::limits::{MAX_LINE_BEFORE_JOIN, MAX_MEMBERS_PAGE};
 use common::line::LineReader;
 use common::message::{
@@ -74,6 +75,7 @@ struct Session<'a> {
     /// Once it has joined.
     member: Option<Arc<Member>>,
     flushes: Flushes<'a>,
+    last_target: LastTarget,
     refusals: Refusals,
     errors: u32,
     strays: u32,
@@ -96,6 +98,7 @@ impl<'a> Session<'a> {
             connection,
             member: None,
             flushes: Flushes::new(&hub.clock),
+            last_target: LastTarget::default(),
             refusals: Refusals::default(),
             errors: 0,
             strays: 0,
@@ -110,9 +113,12 @@ impl<'a> Session<'a> {
     /// Reads until the connection ends or is to be closed.
     fn read_lines(&mut self) {
         let mut reader = LineReader::new(MAX_LINE_BEFORE_JOIN.min(self.hub.config.max_line));
+        let Ok(mut input) = self.connection.stream.input() else {
+            return;
+        };
         loop {
             self.wait_for_room();
-            match reader.fill(&mut &*self.connection.stream) {
+            match reader.fill(&mut input) {
                 Ok(0) => return,
                 Ok(_) => {}
                 Err(e) => return self.connection.blame(e.to_string()),
@@ -246,7 +252,7 @@ impl<'a> Session<'a> {
         match &self.member {
             Some(member) => {
                 member.tell(&mut line.into());
-                self.flushes.add(member);
+                self.flushes.add_sender(member);
             }
             None => {
                 self.connection.outbox.push(line);
@@ -335,7 +341,7 @@ impl<'a> Session<'a> {
             connection.peer(),
             member.slots
         );
-        self.flushes.add(&member);
+        self.flushes.add_sender(&member);
         self.member = Some(member);
         Ok(())
     }
@@ -372,15 +378,15 @@ impl<'a> Session<'a> {
 
     /// Takes a `send`, whose answer then comes by itself, or answers why not.
     fn send(&mut self, member: &Arc<Member>, id: Id, request: &Send<'_>) -> Flow {
-        let (refusals, flushes) = (&mut self.refusals, &mut self.flushes);
         let sent = dispatcher::send(
             self.hub,
             member,
             id.clone(),
             request,
             self.now,
-            refusals,
-            flushes,
+            &mut self.last_target,
+            &mut self.refusals,
+            &mut self.flushes,
         );
         if let Err(error) = sent {
             if member.sends.is_open(&id) {
@@ -461,10 +467,12 @@ impl<'a> Session<'a> {
             return;
         }
         let now = self.now;
-        let (running, watch) = member.workload.answered(id, self.connection, now);
-        self.hub.watch(member, watch);
-        self.flushes.add(member);
-        let Some(mut running) = running else {
+        let answered = member.workload.answered(id, self.connection, now);
+        self.hub.watch(member, answered.watch);
+        if answered.starts_others {
+            self.flushes.add_executor(member);
+        }
+        let Some(mut running) = answered.running else {
             return self.stray(Some(&id.into()));
         };
         self.lives = true;
@@ -523,7 +531,7 @@ impl<'a> Session<'a> {
             Arc::clone(&command.sender)
         });
         if let Some(member) = told {
-            self.flushes.add(&member);
+            self.flushes.add_sender(&member);
         }
     }
 
@@ -543,7 +551,7 @@ impl<'a> Session<'a> {
         target
             .workload
             .consumed(command.id, consumed.bytes, &target.connection);
-        self.flushes.add(target);
+        self.flushes.add_executor(target);
     }
 
     /// Takes the client out of everything it was part of.
@@ -568,7 +576,7 @@ impl<'a> Session<'a> {
         }
         self.flushes.flush();
         if let Some(member) = member {
-            member.hand_over();
+            member.hand_over_all();
         }
         // Only now: who reads its last line, or the end, is gone for everybody else, too.
         self.connection

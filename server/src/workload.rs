@@ -108,6 +108,16 @@ pub(crate) enum Registered {
     Gone,
 }
 
+/// What became of an answer.
+pub(crate) struct Answered {
+    /// The command, if the client was given it and had not answered yet.
+    pub(crate) running: Option<Running>,
+    /// When the clock is to look for overdue answers, if it is to.
+    pub(crate) watch: Option<u64>,
+    /// The client gets others, which waited for its slot.
+    pub(crate) starts_others: bool,
+}
+
 /// What a cancellation found.
 pub(crate) enum Cancelled {
     /// It had not been started, and never will be.
@@ -181,17 +191,16 @@ impl Workload {
     }
 
     /// Takes a command out that the client has answered, and gives it the next ones.
-    pub(crate) fn answered(
-        &self,
-        id: u64,
-        connection: &Connection,
-        now: u64,
-    ) -> (Option<Running>, Option<u64>) {
+    pub(crate) fn answered(&self, id: u64, connection: &Connection, now: u64) -> Answered {
         let mut table = lock(&self.table);
-        let answered = table.running.remove(&id);
+        let running = table.running.remove(&id);
         table.start_waiting(self.slots, connection, now);
         self.count(&table);
-        (answered, table.to_watch.take())
+        Answered {
+            running,
+            watch: table.to_watch.take(),
+            starts_others: !table.unsent.is_empty(),
+        }
     }
 
     /// Ends a command whose sender no longer wants it.
@@ -529,10 +538,9 @@ mod tests {
         }
 
         fn answered(&self, id: u64) -> bool {
-            let (running, _) = self
-                .target
-                .workload
-                .answered(id, &self.target.connection, 200);
+            let workload = &self.target.workload;
+            let answered = workload.answered(id, &self.target.connection, 200);
+            let running = answered.running;
             running.is_some_and(|running| running.assignment.is_some())
         }
 
