@@ -101,7 +101,11 @@ impl Batch {
     }
 }
 
-enum Entry {
+/// What goes through the channel. It is small: a channel keeps room for 31 of its pieces, for
+/// every peer.
+type Entry = Box<Piece>;
+
+enum Piece {
     Line(Line),
     Batch(Batch),
     /// Nothing is written after this line, if it is one.
@@ -211,7 +215,7 @@ impl Outbox {
             return false;
         }
         let line = line.into();
-        self.enter(1, line.len(), Entry::Line(line))
+        self.enter(1, line.len(), Piece::Line(line))
     }
 
     /// Adds a line to a batch, which is pushed first where the line does not fit in: a long
@@ -235,13 +239,13 @@ impl Outbox {
         }
         let batch = std::mem::take(batch);
         if self.is_open() {
-            self.enter(batch.lines, batch.bytes.len(), Entry::Batch(batch));
+            self.enter(batch.lines, batch.bytes.len(), Piece::Batch(batch));
         } else {
             give_scratch(batch.bytes);
         }
     }
 
-    fn enter(&self, lines: usize, bytes: usize, entry: Entry) -> bool {
+    fn enter(&self, lines: usize, bytes: usize, piece: Piece) -> bool {
         let lines = self.lines.fetch_add(lines, Ordering::Relaxed) + lines;
         let bytes = self.bytes.fetch_add(bytes, Ordering::Relaxed) + bytes;
         if lines > OUTBOX_LINES || bytes > OUTBOX_BYTES {
@@ -249,7 +253,7 @@ impl Outbox {
             return false;
         }
         // The outbox holds both ends, so the channel cannot be disconnected.
-        let _ = self.queue.send(entry);
+        let _ = self.queue.send(Box::new(piece));
         true
     }
 
@@ -267,7 +271,7 @@ impl Outbox {
         if self.change(OPEN, FINISHING) {
             let bytes = last.as_ref().map_or(0, |line| line.len());
             self.bytes.fetch_add(bytes, Ordering::Relaxed);
-            let _ = self.queue.send(Entry::Last(last));
+            let _ = self.queue.send(Box::new(Piece::Last(last)));
         }
     }
 
@@ -421,20 +425,22 @@ impl Outbox {
     fn fill(&self, writer: &mut Writer) {
         let mut moved = 0;
         while writer.rest.len() < BATCH && !writer.ending {
-            match self.waiting.try_recv() {
-                Ok(Entry::Line(line)) => {
+            let Ok(piece) = self.waiting.try_recv() else {
+                break;
+            };
+            match *piece {
+                Piece::Line(line) => {
                     writer.add(&line);
                     moved += 1;
                 }
-                Ok(Entry::Batch(batch)) => {
+                Piece::Batch(batch) => {
                     writer.add_batch(batch.bytes);
                     moved += batch.lines;
                 }
-                Ok(Entry::Last(last)) => {
+                Piece::Last(last) => {
                     writer.add(last.as_deref().unwrap_or_default());
                     writer.ending = true;
                 }
-                Err(_) => break,
             }
         }
         self.lines.fetch_sub(moved, Ordering::Relaxed);

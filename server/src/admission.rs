@@ -39,6 +39,7 @@ pub(crate) struct Wanted {
 impl Wanted {
     /// Looks at the version first, whatever else is wrong; then at the parameters; then at
     /// the credential.
+    #[inline(never)]
     pub(crate) fn read(raw: Option<&RawValue>, token: Option<&str>) -> Result<Wanted, RpcError> {
         check_protocol(raw)?;
         let join: Join<'_> = params(raw)?;

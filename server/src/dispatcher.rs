@@ -20,6 +20,13 @@ use common::outbox::Line;
 use common::protocol::{Accepted, Send, Status, Text, method};
 use common::sync::Arc;
 
+/// What one sender's session remembers from one `send` to the next.
+#[derive(Default)]
+pub(crate) struct Sending {
+    last_target: LastTarget,
+    refusals: Refusals,
+}
+
 /// Takes a `send` of a client's, whose answer then comes by itself.
 ///
 /// # Errors
@@ -30,13 +37,15 @@ pub(crate) fn send(
     id: Id,
     request: &Send<'_>,
     now: u64,
-    last_target: &mut LastTarget,
-    refusals: &mut Refusals,
+    sending: &mut Sending,
     flushes: &mut Flushes<'_>,
 ) -> Result<(), RpcError> {
     check_numbers(request)?;
     let to = request.to.as_ref().map(Text::decoded);
-    let selection = last_target.select(&hub.roster, sender, to.as_deref(), &hub.config.dispatch)?;
+    let selection =
+        sending
+            .last_target
+            .select(&hub.roster, sender, to.as_deref(), &hub.config.dispatch)?;
     let is_single = matches!(selection.found, Found::One(_));
     let (command, outranked) = command(hub, sender, id, request, selection.found);
     let has_room = match sender.sends.open(&command, hub.config.max_sends) {
@@ -72,7 +81,7 @@ pub(crate) fn send(
     for target in &outranked {
         command.conclude(target, Status::Outranked, &Ending::default(), flushes);
     }
-    refusals.tell(
+    sending.refusals.tell(
         &outranked,
         sender,
         sender_rank,

@@ -187,11 +187,11 @@ mod tests {
     use serde_json::value::RawValue;
 
     fn command(send: Id, tally: Option<Counts>) -> Command {
-        let member = Arc::new(crate::testing::member(9, "web1", 1));
+        let member = crate::testing::member(9, "web1", 1);
         Command {
             id: 7,
             send,
-            sender: Arc::new(self::member(3)),
+            sender: self::member(3),
             targets: Targets::One(Target { member, rank: 4 }),
             timeout: Some(u64::MAX),
             window: Some(5000),
@@ -199,7 +199,7 @@ mod tests {
         }
     }
 
-    fn member(id: u64) -> Member {
+    fn member(id: u64) -> Arc<Member> {
         crate::testing::member(id, "a-boss.1", 0)
     }
 

@@ -44,6 +44,7 @@ pub(crate) struct Member {
 }
 
 impl Member {
+    #[inline(never)]
     pub(crate) fn new(
         id: u64,
         name: Box<str>,
@@ -51,10 +52,10 @@ impl Member {
         joined: u64,
         connection: Arc<Connection>,
         load: Arc<Load>,
-    ) -> Member {
-        Member {
+    ) -> Arc<Member> {
+        Arc::new(Member {
             id,
-            label: format!("\"member\":{id},\"name\":\"{name}\",\"rank\":").into(),
+            label: label(id, &name),
             name,
             slots,
             joined,
@@ -63,7 +64,7 @@ impl Member {
             sends: OpenSends::default(),
             told_rank: AtomicU32::new(0),
             flush_asked: AtomicBool::new(false),
-        }
+        })
     }
 
     /// Has it told something, at the next flush.
@@ -99,7 +100,8 @@ impl Member {
     /// Whether it is the caller's to see to it that [`flush_as_asked`](Self::flush_as_asked) is
     /// called soon: something is for it, and nobody else is going to.
     pub(crate) fn ask_for_flush(&self) -> bool {
-        self.sends.has_unsent() && !self.flush_asked.swap(true, Ordering::AcqRel)
+        let is_waiting = self.sends.has_unsent() || self.connection.outbox.is_behind();
+        is_waiting && !self.flush_asked.swap(true, Ordering::AcqRel)
     }
 
     /// [`flush`](Self::flush), as somebody was asked to.
@@ -118,6 +120,16 @@ impl Member {
             rank,
         }
     }
+}
+
+/// Made by hand: a formatter needs more of the stack than everything else that a session does
+/// until its client is ranked.
+fn label(id: u64, name: &str) -> Box<str> {
+    let mut digits = itoa::Buffer::new();
+    let id = digits.format(id);
+    ["\"member\":", id, ",\"name\":\"", name, "\",\"rank\":"]
+        .concat()
+        .into()
 }
 
 impl fmt::Display for Member {

@@ -8,6 +8,7 @@ use common::message::notification_line;
 use common::outbox::Line;
 use common::protocol::{Refused, Words, method};
 use common::sync::Arc;
+use foldhash::fast::RandomState;
 use std::borrow::Cow;
 use std::collections::HashMap;
 
@@ -25,7 +26,7 @@ const KEPT: usize = 1024;
 #[derive(Default)]
 pub(crate) struct Refusals {
     /// By receiver, when each of the last ones was told, in a ring.
-    told: HashMap<u64, ([u64; MOST], usize)>,
+    told: HashMap<u64, ([u64; MOST], usize), RandomState>,
     /// When those of long ago were thrown out.
     pruned: u64,
 }

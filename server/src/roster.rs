@@ -87,7 +87,7 @@ impl Roster {
     pub(crate) fn join(
         &self,
         name: Option<&str>,
-        make: impl FnOnce(u64, Box<str>, &Loads) -> Member,
+        make: impl FnOnce(u64, Box<str>, &Loads) -> Arc<Member>,
         welcome: impl FnOnce(&Member, Standing),
     ) -> Result<Arc<Member>, NotAdmitted> {
         let mut ranking = write(&self.ranking);
@@ -102,9 +102,9 @@ impl Roster {
         let name: Box<str> = match name {
             Some(name) if ranking.names.contains_key(name) => return Err(NotAdmitted::NameTaken),
             Some(name) => name.into(),
-            None => format!("client-{id}").into(),
+            None => ["client-", itoa::Buffer::new().format(id)].concat().into(),
         };
-        let member = Arc::new(make(id, name.clone(), &self.loads));
+        let member = make(id, name.clone(), &self.loads);
         let standing = Standing {
             rank: rank as u32,
             members: rank as u32 + 1,

@@ -7,15 +7,16 @@
 
 use crate::admission::{Wanted, not_admitted};
 use crate::answer::{self, Body};
+use crate::clock::millis;
+use crate::config::Config;
 use crate::connection::{Connection, bye_line};
-use crate::dispatcher;
+use crate::dispatcher::{self, Sending};
 use crate::flushes::Flushes;
 use crate::hub::Hub;
 use crate::lines;
 use crate::loads::Loads;
 use crate::member::Member;
-use crate::refusals::Refusals;
-use crate::select::LastTarget;
+use crate::roster::Standing;
 use common::limits::{MAX_LINE_BEFORE_JOIN, MAX_MEMBERS_PAGE};
 use common::line::LineReader;
 use common::message::{
@@ -75,8 +76,7 @@ struct Session<'a> {
     /// Once it has joined.
     member: Option<Arc<Member>>,
     flushes: Flushes<'a>,
-    last_target: LastTarget,
-    refusals: Refusals,
+    sending: Sending,
     errors: u32,
     strays: u32,
     /// When the batch of input came that is being handled.
@@ -98,8 +98,7 @@ impl<'a> Session<'a> {
             connection,
             member: None,
             flushes: Flushes::new(&hub.clock),
-            last_target: LastTarget::default(),
-            refusals: Refusals::default(),
+            sending: Sending::default(),
             errors: 0,
             strays: 0,
             now: hub.clock.now(),
@@ -170,7 +169,14 @@ impl<'a> Session<'a> {
         loop {
             match reader.next_line() {
                 Ok(None) => return Flow::Continue(()),
-                Ok(Some(line)) => self.line(member.as_ref(), line)?,
+                Ok(Some(line)) => {
+                    self.line_ended = true;
+                    match &member {
+                        _ if line.is_empty() => self.lives = true,
+                        Some(member) => self.line(member, line)?,
+                        None => self.line_before_join(line)?,
+                    }
+                }
                 Err(too_long) => {
                     let error = RpcError::new(Code::InvalidRequest, too_long.to_string());
                     return self.close_with(None, &error);
@@ -191,17 +197,40 @@ impl<'a> Session<'a> {
         }
     }
 
-    fn line(&mut self, member: Option<&Arc<Member>>, line: &[u8]) -> Flow {
-        self.line_ended = true;
-        if line.is_empty() {
-            self.lives = true;
-            return Flow::Continue(());
+    /// What it needs of the stack is not in the frame of [`read_lines`](Self::read_lines),
+    /// which every idle session keeps; so it is for all that have this attribute.
+    #[inline(never)]
+    fn line(&mut self, member: &Arc<Member>, line: &[u8]) -> Flow {
+        match Plain::read(line) {
+            Some(plain) => self.plain_line(member, plain),
+            None => self.any_line(member, line),
         }
-        if let Some(member) = member
-            && let Some(plain) = Plain::read(line)
-        {
-            return self.plain_line(member, plain);
+    }
+
+    #[inline(never)]
+    fn line_before_join(&mut self, line: &[u8]) -> Flow {
+        match Message::parse(line) {
+            Ok(Message::Answer { id, .. }) => {
+                self.stray(id.as_ref());
+                Flow::Continue(())
+            }
+            Ok(Message::Request { id, method, params }) => {
+                self.lives = true;
+                self.request_before_join(id, &method, params)
+            }
+            Ok(Message::Notification { .. }) => {
+                self.lives = true;
+                Flow::Continue(())
+            }
+            Err(malformed) => {
+                self.lives = true;
+                self.malformed(malformed)
+            }
         }
+    }
+
+    #[inline(never)]
+    fn any_line(&mut self, member: &Arc<Member>, line: &[u8]) -> Flow {
         match Message::parse(line) {
             Ok(Message::Answer { id, body }) => {
                 self.answer(member, id.as_ref(), &body);
@@ -209,18 +238,14 @@ impl<'a> Session<'a> {
             }
             Ok(Message::Request { id, method, params }) => {
                 self.lives = true;
-                match member {
-                    Some(member) if member.sends.is_open(&id) => self.malformed(already_open(id)),
-                    Some(member) => self.request(member, id, &method, params),
-                    None => self.request_before_join(id, &method, params),
+                match member.sends.is_open(&id) {
+                    true => self.malformed(already_open(id)),
+                    false => self.request(member, id, &method, params),
                 }
             }
             Ok(Message::Notification { method, params }) => {
                 self.lives = true;
-                match member {
-                    Some(member) => self.notification(member, &method, params),
-                    None => Flow::Continue(()),
-                }
+                self.notification(member, &method, params)
             }
             Err(malformed) => {
                 self.lives = true;
@@ -261,12 +286,14 @@ impl<'a> Session<'a> {
     }
 
     /// Answers a request with an error and closes.
+    #[inline(never)]
     fn close_with(&mut self, id: Option<Id>, error: &RpcError) -> Flow {
         self.connection.blame(error.message.clone());
         self.last_line = Some(error_line(id, error));
         Flow::Break(())
     }
 
+    #[inline(never)]
     fn malformed(&mut self, mut malformed: Malformed) -> Flow {
         let is_open = |id: &mut Id| self.member.as_ref().is_some_and(|m| m.sends.is_open(id));
         if let Some(id) = malformed.id.take_if(is_open) {
@@ -285,6 +312,7 @@ impl<'a> Session<'a> {
         Flow::Break(())
     }
 
+    #[inline(never)]
     fn request_before_join(&mut self, id: Id, method: &str, raw: Option<&RawValue>) -> Flow {
         if method != method::JOIN {
             let message = format!("{:?} before \"join\"; join first", clip(method));
@@ -314,22 +342,21 @@ impl<'a> Session<'a> {
     /// Has it ranked last.
     fn join(&mut self, id: &Id, raw: Option<&RawValue>) -> Result<(), RpcError> {
         let wanted = Wanted::read(raw, self.hub.config.token.as_deref())?;
+        self.admit(id, &wanted)
+    }
+
+    #[inline(never)]
+    fn admit(&mut self, id: &Id, wanted: &Wanted) -> Result<(), RpcError> {
         let (hub, connection) = (self.hub, self.connection);
         let make = |id, name, loads: &Loads| {
             let (slots, joined) = (wanted.slots, hub.clock.now());
             let load = loads.join(id, slots);
             Member::new(id, name, slots, joined, Arc::clone(connection), load)
         };
-        let welcome = |member: &Member, standing: crate::roster::Standing| {
-            let joined = Joined {
-                member: member.id,
-                name: member.name.to_string(),
-                rank: standing.rank,
-                members: standing.members,
-                heartbeat_ms: crate::clock::millis(hub.config.heartbeat),
-                max_line: hub.config.max_line,
-            };
-            connection.outbox.push(result_line(id.clone(), joined));
+        let welcome = |member: &Member, standing| {
+            connection
+                .outbox
+                .push(welcome(&hub.config, id, member, standing));
         };
         let member = hub
             .roster
@@ -346,6 +373,7 @@ impl<'a> Session<'a> {
         Ok(())
     }
 
+    #[inline(never)]
     fn request(
         &mut self,
         member: &Arc<Member>,
@@ -384,8 +412,7 @@ impl<'a> Session<'a> {
             id.clone(),
             request,
             self.now,
-            &mut self.last_target,
-            &mut self.refusals,
+            &mut self.sending,
             &mut self.flushes,
         );
         if let Err(error) = sent {
@@ -409,6 +436,7 @@ impl<'a> Session<'a> {
     }
 
     /// Notifications are never answered; what is wrong with one is only logged.
+    #[inline(never)]
     fn notification(&mut self, member: &Arc<Member>, method: &str, raw: Option<&RawValue>) -> Flow {
         match method {
             method::LEAVE => {
@@ -448,16 +476,17 @@ impl<'a> Session<'a> {
 
     /// An answer counts if it was asked for: of a ping, or of a command that this client,
     /// and no other, was given.
-    fn answer(&mut self, member: Option<&Arc<Member>>, id: Option<&Id>, body: &AnswerBody<'_>) {
+    #[inline(never)]
+    fn answer(&mut self, member: &Arc<Member>, id: Option<&Id>, body: &AnswerBody<'_>) {
         let number = match id {
             Some(Id::Integer(number)) => u64::try_from(*number).ok(),
             Some(Id::Large(number)) => Some(*number),
             _ => None,
         };
-        let (Some(member), Some(id)) = (member, number) else {
-            return self.stray(id);
-        };
-        self.answer_of(member, id, body.into());
+        match number {
+            Some(number) => self.answer_of(member, number, body.into()),
+            None => self.stray(id),
+        }
     }
 
     /// The answer to a request of the server's, if there was one with that id.
@@ -555,6 +584,7 @@ impl<'a> Session<'a> {
     }
 
     /// Takes the client out of everything it was part of.
+    #[inline(never)]
     fn leave(&mut self) {
         let now = self.hub.clock.now();
         let member = self.member.take();
@@ -583,6 +613,20 @@ impl<'a> Session<'a> {
             .finish(self.last_line.take().map(Line::from), now);
         self.hub.look_soon(self.connection);
     }
+}
+
+/// The answer to a `join`.
+#[inline(never)]
+fn welcome(config: &Config, id: &Id, member: &Member, standing: Standing) -> Vec<u8> {
+    let joined = Joined {
+        member: member.id,
+        name: member.name.to_string(),
+        rank: standing.rank,
+        members: standing.members,
+        heartbeat_ms: millis(config.heartbeat),
+        max_line: config.max_line,
+    };
+    result_line(id.clone(), joined)
 }
 
 /// How many bytes of output a notification carries.

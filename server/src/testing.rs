@@ -18,11 +18,11 @@ static PAIR: LazyLock<(Stream, Arc<Stream>)> = LazyLock::new(|| {
     (far, Arc::new(near))
 });
 
-pub(crate) fn member(id: u64, name: impl Into<Box<str>>, slots: u32) -> Member {
+pub(crate) fn member(id: u64, name: impl Into<Box<str>>, slots: u32) -> Arc<Member> {
     member_among(&Loads::default(), id, name.into(), slots)
 }
 
-fn member_among(loads: &Loads, id: u64, name: Box<str>, slots: u32) -> Member {
+fn member_among(loads: &Loads, id: u64, name: Box<str>, slots: u32) -> Arc<Member> {
     let connection = Connection::new(Arc::clone(&PAIR.1), 1);
     let load = loads.join(id, slots);
     Member::new(id, name, slots, 1, Arc::new(connection), load)

@@ -35,7 +35,8 @@ pub(crate) struct QueueBounds {
 /// What one client executes.
 pub(crate) struct Workload {
     slots: usize,
-    table: Mutex<Table>,
+    /// By itself, so that a member can be made on a small stack.
+    table: Box<Mutex<Table>>,
     /// How much of it there is, for those who look from outside.
     load: Arc<Load>,
 }
@@ -141,7 +142,7 @@ impl Workload {
     pub(crate) fn new(slots: u32, load: Arc<Load>) -> Workload {
         Workload {
             slots: slots as usize,
-            table: Mutex::default(),
+            table: Box::default(),
             load,
         }
     }
@@ -194,12 +195,12 @@ impl Workload {
     pub(crate) fn answered(&self, id: u64, connection: &Connection, now: u64) -> Answered {
         let mut table = lock(&self.table);
         let running = table.running.remove(&id);
-        table.start_waiting(self.slots, connection, now);
+        let started = table.start_waiting(self.slots, connection, now);
         self.count(&table);
         Answered {
             running,
             watch: table.to_watch.take(),
-            starts_others: !table.unsent.is_empty(),
+            starts_others: started > 0,
         }
     }
 
@@ -396,14 +397,18 @@ impl Table {
         self.running.insert(id, running);
     }
 
-    fn start_waiting(&mut self, slots: usize, connection: &Connection, now: u64) {
+    /// Gives the client what waits, as far as it has slots; says how many that were.
+    fn start_waiting(&mut self, slots: usize, connection: &Connection, now: u64) -> usize {
+        let mut started = 0;
         while self.has_slot(slots, connection)
             && let Some(mut next) = self.waiting.pop_front()
         {
             self.account(&next, false);
             self.start(next.assignment, &mut next.line, connection, now);
+            started += 1;
         }
         self.watch_room(slots, now);
+        started
     }
 
     /// Whether the client can be given a command: it has a slot, and has taken most of what it
@@ -497,9 +502,9 @@ mod tests {
 
     impl Bench {
         fn new() -> Bench {
-            let sender = |id| Arc::new(member(id, format!("s{id}"), 0));
+            let sender = |id| member(id, format!("s{id}"), 0);
             Bench {
-                target: Arc::new(member(9, "target", 2)),
+                target: member(9, "target", 2),
                 senders: vec![sender(1), sender(2)],
             }
         }
