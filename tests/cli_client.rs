@@ -538,16 +538,13 @@ fn a_service_may_start_before_its_server() {
     let worker = Process::start(&mut client(&dial));
     worker.stderr.wait_for(&format!("no server at {address}"));
     worker.stderr.wait_for("trying again\n");
-    let server = Server::start_at(address.parse().expect("an address"), &["1"]);
+    let server = Server::start_at(address.parse().expect("an address"), &["2"]);
     worker.stderr.wait_for("joined as web1, rank 0\n");
     // A name that somebody has is still an error at once.
-    let mut other = server.client(&["work", "--wait", "--name", "web1"]);
-    let other = Process::start(&mut other);
-    other.stderr.wait_for("is full; waiting for a place\n");
-    for process in [&other, &worker] {
-        process.signal(Signal::INT);
-    }
-    other.end().expect_code(130);
+    Ended::of(&mut server.client(&["work", "--wait", "--name", "web1"]))
+        .expect_code(255)
+        .expect_one_line(&["\"web1\"", "choose another one"]);
+    worker.signal(Signal::INT);
     worker.end().expect_code(0);
     // Everything else fails as it did.
     drop(server);
