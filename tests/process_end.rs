@@ -419,6 +419,18 @@ fn a_client_that_loses_its_server_ends_its_commands() {
 }
 
 #[test]
+fn a_client_that_will_come_back_ends_its_commands_too() {
+    let (relay, mut boss, mut worker) = anything(2);
+    let pids = start_two(&mut boss);
+    relay.abort();
+    wait_until_gone(&pids, AT_MOST + JITTER);
+    worker.0.stderr.wait_for("trying again", PATIENCE);
+    worker.0.signal(Signal::TERM);
+    let status = worker.0.wait(JITTER * 2).expect("it goes at once");
+    assert_eq!(status.code(), Some(0));
+}
+
+#[test]
 fn a_client_that_is_killed_takes_its_direct_children_along() {
     let (_relay, mut boss, mut worker) = anything(2);
     let polite = boss.script("trap '' TERM; echo pid $$; exec sleep 1000", &json!({}));

@@ -1,5 +1,5 @@
 //! The client itself: what an embedding program holds. Dropping it leaves the server and
-//! joins every thread it started.
+//! joins every thread it started, but for one that is dialling at that moment.
 
 use crate::config::{Config, ConnectError};
 use crate::error::RequestError;

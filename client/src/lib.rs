@@ -31,9 +31,9 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
-//! A [`Client`] has one thread that reads; up to as many threads as it has slots execute,
-//! once there is something to do. Whoever sends writes by himself. Dropping the client
-//! leaves the server and joins them all.
+//! A [`Client`] has one thread that reads, and dials again where it is to come back; up to as
+//! many threads as it has slots execute, once there is something to do. Whoever sends writes
+//! by himself. Dropping the client leaves the server and joins them all.
 
 mod answer;
 mod client;

@@ -9,7 +9,7 @@ use crate::exit::Exit;
 use crate::line::{self, Line};
 use crate::open::OpenCommand;
 use crate::{render, table};
-use client::{Client, ClientEvent, Command, Disconnect};
+use client::{Client, ClientEvent, Code, Command, ConnectError, Disconnect};
 use common::escape::one_line;
 use crossbeam_channel::{Receiver, Select, Sender, TryRecvError};
 use std::collections::BTreeMap;
@@ -174,7 +174,7 @@ impl<'a> Session<'a> {
             match event {
                 ClientEvent::Disconnected(reason) => return Some(reason),
                 ClientEvent::Lost(reason) => self.show_loss(&reason),
-                ClientEvent::NotYet { error, .. } => self.show_failed_try(error.to_string()),
+                ClientEvent::NotYet { error, .. } => self.show_failed_try(&error),
                 ClientEvent::Rejoined { was, rank, .. } => self.view.show(&format!(
                     "Connected again. You were rank {was}; you are now rank {rank}.\n"
                 )),
@@ -207,9 +207,12 @@ impl<'a> Session<'a> {
         self.view.show(&text);
     }
 
-    /// Tries fail for the same reason many times: it is shown once.
-    fn show_failed_try(&mut self, why: String) {
-        if self.not_yet != why {
+    /// Tries fail for the same reason many times: it is shown once. That the server stops has
+    /// been said already.
+    fn show_failed_try(&mut self, error: &ConnectError) {
+        let stops = error.rpc().is_some_and(|rpc| rpc.is(Code::ShuttingDown));
+        let why = error.to_string();
+        if !stops && self.not_yet != why {
             let text = format!("Not connected yet: {}.\n", one_line(&why));
             self.view.show(&text);
             self.not_yet = why;
