@@ -32,6 +32,15 @@ fn dice() -> Rng {
     Rng::with_seed(seed)
 }
 
+/// Tells others to stop, after a failure too.
+struct StopAtEnd<'a>(&'a AtomicBool);
+
+impl Drop for StopAtEnd<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
 fn locked<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
@@ -247,8 +256,9 @@ fn whoever_is_killed_nothing_runs_twice_and_every_send_has_its_outcomes() {
             .zip(seeds)
             .map(|(sender, seed)| scope.spawn(move || send_under_load(sender, stop, seed)))
             .collect();
+        let stopping = StopAtEnd(stop);
         let names = kill_at_random(&server, kills, &mut dice);
-        stop.store(true, Ordering::Relaxed);
+        drop(stopping);
         let senders: Vec<_> = sending
             .into_iter()
             .map(|sending| sending.join().expect("its send had its outcomes"))
@@ -416,6 +426,7 @@ fn whenever_the_server_dies_everybody_comes_back_and_every_send_ends_once() {
         .collect();
     let mut looks = 0;
     std::thread::scope(|scope| {
+        let _stop = StopAtEnd(&witness.stop);
         for client in &clients {
             let (witness, seed) = (&witness, dice.u64(..));
             scope.spawn(move || send_for_life(client, witness, seed));
@@ -429,7 +440,6 @@ fn whenever_the_server_dies_everybody_comes_back_and_every_send_ends_once() {
             let took = wait_for_all(&server, Instant::now(), &mut looks);
             eprintln!("round {round}: all are back after {took:?}");
         }
-        witness.stop.store(true, Ordering::Relaxed);
     });
     let lost = witness.lost.load(Ordering::Relaxed);
     let ended = witness.ended.load(Ordering::Relaxed);
