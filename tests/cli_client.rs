@@ -469,7 +469,7 @@ fn a_service_reads_nothing_logs_and_ends_with_a_signal() {
         }
         assert_eq!(input.stream_position().expect("a file has one"), 0);
     }
-    let mut quiet = server.client(&["work", "--name", "web2"]);
+    let mut quiet = server.client(&["work", "--name", "web2", "--no-reconnect"]);
     let quiet = Process::start(quiet.env("RUST_LOG", "error"));
     server.process.stderr.wait_for("joined as web2");
     let id = boss.command("web2", &["print"]);
@@ -480,6 +480,79 @@ fn a_service_reads_nothing_logs_and_ends_with_a_signal() {
         .expect_code(255)
         .expect_stdout("")
         .expect_one_line(&["ERROR", "the server is gone"]);
+}
+
+#[test]
+fn a_service_outlives_its_server() {
+    let mut server = Server::start(&[]);
+    let address = server.address();
+    let worker = Process::start(&mut server.client(&["work", "--name", "web1"]));
+    worker.stderr.wait_for("joined as web1, rank 0\n");
+    for round in 1..=3 {
+        server.kill();
+        let again = |text: &str, part: &str| text.matches(part).count() >= round;
+        for part in ["connection lost: ", "not connected yet: no server at "] {
+            worker
+                .stderr
+                .wait(part, |text| again(text, part).then_some(()));
+        }
+        server = Server::start_at(address, &[]);
+        let part = "joined again as web1, rank 0 (it was rank 0)\n";
+        worker
+            .stderr
+            .wait(part, |text| again(text, part).then_some(()));
+    }
+    // It says bye and is started again.
+    server.process.signal(Signal::TERM);
+    worker
+        .stderr
+        .wait_for("connection lost: the server said bye: ");
+    worker.stderr.wait("another try", |text| {
+        (text.matches("not connected yet: ").count() >= 4).then_some(())
+    });
+    worker.signal(Signal::TERM);
+    worker.end().expect_code(0);
+}
+
+#[test]
+fn a_service_that_is_not_let_in_again_says_why_and_ends() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let token = folder.path().join("token");
+    fs::write(&token, "s3cret\n").expect("the folder can be written");
+    let mut server = Server::start(&[]);
+    let worker = server.worker("web1");
+    server.replace(&["--token-file", token.to_str().expect("a plain path")]);
+    let ended = worker.end();
+    ended.expect_code(255).expect_stdout("");
+    let last = ended.stderr.lines().last().unwrap_or_default();
+    assert!(
+        last.contains("not let in again") && last.contains("token"),
+        "{last}"
+    );
+}
+
+#[test]
+fn a_service_may_start_before_its_server() {
+    let address = nowhere();
+    let dial = ["--server", &address, "work", "--wait", "--name", "web1"];
+    let worker = Process::start(&mut client(&dial));
+    worker.stderr.wait_for(&format!("no server at {address}"));
+    worker.stderr.wait_for("trying again\n");
+    let server = Server::start_at(address.parse().expect("an address"), &["2"]);
+    worker.stderr.wait_for("joined as web1, rank 0\n");
+    // A name that somebody has is still an error at once.
+    Ended::of(&mut server.client(&["work", "--wait", "--name", "web1"]))
+        .expect_code(255)
+        .expect_one_line(&["\"web1\"", "choose another one"]);
+    worker.signal(Signal::INT);
+    worker.end().expect_code(0);
+    // Everything else fails as it did.
+    drop(server);
+    for words in [&["run", "--wait", "--", "x"][..], &["members", "--wait"]] {
+        Ended::of(client(&["--server", &address]).args(words))
+            .expect_code(255)
+            .expect_one_line(&[&address]);
+    }
 }
 
 #[test]

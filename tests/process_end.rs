@@ -398,7 +398,16 @@ fn a_client_that_is_told_to_go_ends_its_commands() {
 
 #[test]
 fn a_client_that_loses_its_server_ends_its_commands() {
-    let (relay, mut boss, mut worker) = anything(2);
+    let relay = executing::Relay::start();
+    let mut boss = relay.boss();
+    let options = [
+        "--allow-any",
+        "--allow-root",
+        "--slots",
+        "2",
+        "--no-reconnect",
+    ];
+    let mut worker = executing::Worker::start(&relay, &options);
     let pids = start_two(&mut boss);
     relay.abort();
     let status = worker.0.wait(AT_MOST + JITTER).expect("it goes in time");
@@ -407,6 +416,18 @@ fn a_client_that_loses_its_server_ends_its_commands() {
         pids.iter().all(|pid| has_gone(*pid)),
         "{pids:?} went before it"
     );
+}
+
+#[test]
+fn a_client_that_will_come_back_ends_its_commands_too() {
+    let (relay, mut boss, mut worker) = anything(2);
+    let pids = start_two(&mut boss);
+    relay.abort();
+    wait_until_gone(&pids, AT_MOST + JITTER);
+    worker.0.stderr.wait_for("trying again", PATIENCE);
+    worker.0.signal(Signal::TERM);
+    let status = worker.0.wait(JITTER * 2).expect("it goes at once");
+    assert_eq!(status.code(), Some(0));
 }
 
 #[test]

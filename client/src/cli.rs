@@ -1,5 +1,6 @@
 //! The command line of the client: raw arguments, and what they become.
 
+use crate::dial::Wait;
 use crate::failure::Failure;
 use clap::{Args, CommandFactory, Parser, Subcommand};
 use client::policy::Policy;
@@ -76,9 +77,14 @@ pub(crate) struct Joining {
     #[arg(long, global = true, value_name = "DURATION", value_parser = args::positive_duration)]
     connect_timeout: Option<Duration>,
 
-    /// Where the server is full, wait for a place
+    /// Where the server is full, wait for a place; with work also where it is not there yet
     #[arg(long, global = true)]
     pub(crate) wait: bool,
+
+    /// End where the connection is lost; without this a prompt and work come back by
+    /// themselves, ranked last
+    #[arg(long, global = true)]
+    no_reconnect: bool,
 
     /// The file whose first line is the token that the server wants
     #[arg(long, global = true, value_name = "FILE")]
@@ -107,7 +113,7 @@ pub(crate) struct Executing {
 pub(crate) enum Action {
     /// Send one command, print what it writes, and end with a code that says how it went
     Run(Run),
-    /// Only execute, until the server goes or a signal comes
+    /// Only execute, until a signal comes
     Work,
     /// Show who is there
     Members {
@@ -200,14 +206,24 @@ impl Cli {
 }
 
 impl Joining {
-    /// What the client is told, with `slots` where the command line says nothing of them.
-    pub(crate) fn config(&self, slots: u32) -> Result<Config, Failure> {
+    /// What joining waits for.
+    pub(crate) fn wait_for(&self) -> Wait {
+        match self.wait {
+            true => Wait::ForPlace,
+            false => Wait::No,
+        }
+    }
+
+    /// What the client is told, with `slots` where the command line says nothing of them, and
+    /// whether it comes back unless the command line says that it does not.
+    pub(crate) fn config(&self, slots: u32, comes_back: bool) -> Result<Config, Failure> {
         Ok(Config {
             server: self.server.clone(),
             name: self.name.clone(),
             slots: self.slots.unwrap_or(slots),
             token: self.token_file.as_deref().map(read_token).transpose()?,
             connect_timeout: self.connect_timeout.unwrap_or(CONNECT_TIMEOUT),
+            reconnect: comes_back && !self.no_reconnect,
         })
     }
 }
@@ -305,7 +321,7 @@ mod tests {
     fn options_may_stand_on_both_sides_of_the_command() {
         let words = ["client", "--slots", "3", "work", "--server", "h:1"];
         let cli = Cli::try_parse_from(words).expect("right");
-        let config = cli.joining.config(1).expect("no file to read");
+        let config = cli.joining.config(1, true).expect("no file to read");
         assert_eq!((config.slots, config.server.as_str()), (3, "h:1"));
     }
 

@@ -1,14 +1,14 @@
 //! The client itself: what an embedding program holds. Dropping it leaves the server and
-//! joins every thread it started.
+//! joins every thread it started, but for one that is dialling at that moment.
 
 use crate::config::{Config, ConnectError};
 use crate::error::RequestError;
 use crate::events::{ClientEvent, Disconnect, Events};
 use crate::executor::Executor;
-use crate::handshake::{self, Handshake};
+use crate::handshake;
 use crate::job::Job;
+use crate::life::{Keeper, Life, Stage};
 use crate::link::{Link, Open};
-use crate::reader::Reader;
 use crate::sent::{Command, OpenSend, Sent};
 use crate::workers::Workers;
 use common::limits::{ANSWER_GRACE, LINGER, MAX_MEMBERS_PAGE};
@@ -16,7 +16,8 @@ use common::message;
 use common::protocol::{Empty, Joined, Member, Members, MembersQuery, method};
 use common::sync::{Arc, Mutex, lock};
 use common::thread;
-use crossbeam_channel::{Receiver, bounded, unbounded};
+use crossbeam_channel::RecvTimeoutError::Disconnected;
+use crossbeam_channel::{Receiver, Sender, bounded, unbounded};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use std::borrow::Borrow;
@@ -29,20 +30,52 @@ use std::time::{Duration, Instant};
 /// long as one that gives none is believed to live, several times over.
 const CALL_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// The heartbeats that are believed of a server: none that would keep a thread busy, none
-/// that would leave a dead server unnoticed for a day.
-const HEARTBEATS: std::ops::RangeInclusive<Duration> =
-    Duration::from_millis(10)..=Duration::from_secs(3600);
+/// How long leaving waits for a thread that is not connected: one that pauses ends at once,
+/// one that looks up a name or dials cannot be ended, and does so by itself.
+const DIAL_LINGER: Duration = Duration::from_millis(100);
 
 /// How often the pages of the ranking are asked for again because it changed meanwhile.
 const PAGE_ATTEMPTS: u32 = 3;
 
 /// A client that has joined a server. All of it can be used from any thread.
+///
+/// With [`Config::reconnect`] it outlives its connection. When that is lost, what it sent
+/// and is open ends as [`RequestError::Lost`], what it executes is stopped, and
+/// [`ClientEvent::Lost`] is told. It dials again at once, and then after the pauses of
+/// [`Pauses`](crate::Pauses), until it is let in: it ranks last then, and
+/// [`ClientEvent::Rejoined`] says where. Nothing is ever sent a second time. Meanwhile,
+/// requests fail with [`RequestError::NotConnected`]. Only a refusal that
+/// [is final](ConnectError::is_final) is the end; the first connection is tried once in
+/// any case, so that what is wrong with it shows.
+///
+/// ```
+/// # use client::{Client, ClientEvent, Config, Simulation};
+/// # let bind = |listen: String| server::Server::bind(server::Config { listen, ..Default::default() });
+/// # let running = bind("127.0.0.1:0".into())?.spawn()?;
+/// # let address = running.address().to_string();
+/// let config = Config {
+///     server: address.clone(),
+///     reconnect: true,
+///     ..Config::default()
+/// };
+/// let client = Client::connect(&config, Simulation)?;
+/// running.stop()?;
+/// # let _running = bind(address)?.spawn()?;
+/// // Another server listens there now.
+/// let back = client.events().iter().find_map(|event| match event {
+///     ClientEvent::Rejoined { was, rank, .. } => Some((was, rank)),
+///     _ => None,
+/// });
+/// assert_eq!(back, Some((0, 0)));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 pub struct Client {
-    link: Arc<Link>,
-    reader: Mutex<Option<JoinHandle<()>>>,
-    /// Disconnected once the reader thread is about to end.
-    reader_runs: Receiver<()>,
+    life: Arc<Life>,
+    keeper: Mutex<Option<JoinHandle<()>>>,
+    /// Dropped when this client leaves, which ends a pause.
+    stop: Mutex<Option<Sender<()>>>,
+    /// Disconnected once the thread that reads is about to end.
+    keeper_runs: Receiver<()>,
 }
 
 impl Client {
@@ -56,81 +89,76 @@ impl Client {
         executor: impl Executor,
     ) -> Result<Client, ConnectError> {
         let config = config.borrow();
-        let Handshake {
-            stream,
-            outbox,
-            lines,
-            joined,
-        } = handshake::join(config)?;
-        let heartbeat = Duration::from_millis(joined.heartbeat_ms);
-        let heartbeat = heartbeat.clamp(*HEARTBEATS.start(), *HEARTBEATS.end());
-        // What is on its way to a server that is gone must not hide that it is gone.
-        stream.set_unacknowledged_timeout(heartbeat * 2);
+        let handshake = handshake::join(config)?;
         let events = Arc::new(Events::new());
-        let workers = Arc::new(Workers::new(
-            executor,
-            Arc::clone(&outbox),
-            Arc::clone(&events),
-            config.slots,
-            joined.max_line,
-        ));
-        let link = Link::new(stream, outbox, events, workers, heartbeat, joined);
-        let link = Arc::new(link);
-        let (running, reader_runs) = bounded(0);
-        let reader = Reader::new(Arc::clone(&link), lines, running);
-        let handle = thread::spawn("reader", move || reader.run());
-        let handle = handle.map_err(|source| {
-            link.outbox.close();
-            ConnectError::NoThread {
-                server: config.server.clone(),
-                source,
-            }
+        let workers = Workers::new(executor, Arc::clone(&events), config.slots);
+        let (life, lines) = Life::begin(handshake, events, Arc::new(workers));
+        let life = Arc::new(life);
+        let (stop, stopped) = bounded(0);
+        let (running, keeper_runs) = bounded(0);
+        let keeper = Keeper::new(Arc::clone(&life), config.clone(), stopped, running);
+        // Where there is no thread, dropping the keeper closes the connection.
+        let handle = thread::spawn("reader", move || keeper.run(lines));
+        let handle = handle.map_err(|source| ConnectError::NoThread {
+            server: config.server.clone(),
+            source,
         })?;
         Ok(Client {
-            link,
-            reader: Mutex::new(Some(handle)),
-            reader_runs,
+            life,
+            keeper: Mutex::new(Some(handle)),
+            stop: Mutex::new(Some(stop)),
+            keeper_runs,
         })
+    }
+
+    fn link(&self) -> Arc<Link> {
+        self.life.link()
+    }
+
+    /// Whether there is a connection, as far as is known.
+    pub fn is_connected(&self) -> bool {
+        self.life.stage() == Stage::Connected
     }
 
     /// The number that the server gave this client, never used again while it runs.
     pub fn member(&self) -> u64 {
-        self.link.joined.member
+        self.link().joined.member
     }
 
     /// This client's name.
-    pub fn name(&self) -> &str {
-        &self.link.joined.name
+    pub fn name(&self) -> String {
+        self.link().joined.name.clone()
     }
 
     /// This client's rank as the server told it last; 0 is the highest.
     pub fn rank(&self) -> u32 {
-        self.link.standing().0
+        self.link().standing().0
     }
 
     /// How many clients are ranked, as the server told it last together with the rank:
     /// newcomers rank below and change nothing for this client, so they are not counted.
     pub fn ranked(&self) -> u32 {
-        self.link.standing().1
+        self.link().standing().1
     }
 
-    /// What `join` was answered.
-    pub fn joined(&self) -> &Joined {
-        &self.link.joined
+    /// What `join` was answered, the last time.
+    pub fn joined(&self) -> Arc<Joined> {
+        Arc::clone(&self.link().joined)
     }
 
     /// Sends a command. Waits only while more than half of an outbox is waiting for the
     /// server to take it.
     ///
     /// # Errors
-    /// It was not sent: the connection is over, or it is too long. What the server says
+    /// It was not sent: there is no connection, or it is too long. What the server says
     /// against it comes through the handle.
     pub fn send(&self, command: impl Borrow<Command>) -> Result<Sent, RequestError> {
         let command = command.borrow();
         let (into, events) = unbounded();
         let open = Open::Send(OpenSend::new(into, command.bytes_ahead()));
-        let id = self.link.request(open, |id| command.request_line(id))?;
-        Ok(Sent::new(id, events, Arc::clone(&self.link)))
+        let link = self.link();
+        let id = link.request(open, |id| command.request_line(id))?;
+        Ok(Sent::new(id, events, link))
     }
 
     /// A page of the ranking, from a rank on.
@@ -199,11 +227,12 @@ impl Client {
     ) -> Result<T, RequestError> {
         let (answer, waiting) = bounded(1);
         let line = |id: u64| message::request_line(id.into(), method, params);
-        let id = self.link.request(Open::Call(answer), line)?;
+        let link = self.link();
+        let id = link.request(Open::Call(answer), line)?;
         let raw = match waiting.recv_timeout(CALL_TIMEOUT) {
             Ok(answer) => answer?,
             Err(_) => {
-                self.link.take(id);
+                link.take(id);
                 return Err(RequestError::TimedOut(CALL_TIMEOUT));
             }
         };
@@ -214,17 +243,17 @@ impl Client {
     /// queue. It costs nothing until something happens, keeps little until somebody asks
     /// for it the first time, and is bounded after that.
     pub fn events(&self) -> &Receiver<ClientEvent> {
-        self.link.events.receiver()
+        self.life.events.receiver()
     }
 
     /// What runs here, and what waits for it, in the order of arrival.
     pub fn jobs(&self) -> Vec<Job> {
-        self.link.workers.jobs()
+        self.life.workers.jobs()
     }
 
-    /// Why the connection is over, once it is.
+    /// Why the connection is over for good, once it is.
     pub fn disconnect(&self) -> Option<Disconnect> {
-        self.link.disconnect()
+        self.life.disconnect()
     }
 
     /// Leaves the server: what this client sent is cancelled, what it executes is stopped.
@@ -235,22 +264,26 @@ impl Client {
     }
 
     fn close(&self) {
-        let Some(reader) = lock(&self.reader).take() else {
+        let Some(keeper) = lock(&self.keeper).take() else {
             return;
         };
-        self.link.set_leaving();
+        let (link, stage) = self.life.leave();
+        drop(lock(&self.stop).take());
         let goodbye = message::notification_line(method::LEAVE, Empty {});
-        self.link.outbox.finish_with(goodbye);
-        self.link.outbox.flush();
-        self.link.workers.close();
+        link.outbox.finish_with(goodbye);
+        link.outbox.flush();
+        self.life.workers.close();
         // The server closes after what it has queued; a server that does not is not
         // waited for any longer.
-        let _ = self.reader_runs.recv_timeout(LINGER);
-        self.link.outbox.close();
-        if reader.thread().id() != std::thread::current().id() {
-            let _ = reader.join();
+        let is_away = stage == Stage::Away;
+        let patience = if is_away { DIAL_LINGER } else { LINGER };
+        let has_ended = self.keeper_runs.recv_timeout(patience) == Err(Disconnected);
+        link.outbox.close();
+        let is_own = keeper.thread().id() == std::thread::current().id();
+        if !is_own && (has_ended || !is_away) {
+            let _ = keeper.join();
         }
-        self.link.workers.join(Instant::now() + ANSWER_GRACE);
+        self.life.workers.join(Instant::now() + ANSWER_GRACE);
     }
 }
 
@@ -270,7 +303,7 @@ impl fmt::Debug for Client {
             .field("name", &self.name())
             .field("member", &self.member())
             .field("rank", &self.rank())
-            .field("server", &self.link.stream.peer())
+            .field("server", &self.link().stream.peer())
             .finish()
     }
 }

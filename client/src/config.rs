@@ -1,7 +1,7 @@
 //! What a client is told before it connects, and why connecting may fail.
 
 use common::limits;
-use common::message::RpcError;
+use common::message::{Code, RpcError};
 use std::fmt;
 use std::io;
 use std::time::Duration;
@@ -25,6 +25,9 @@ pub struct Config {
     /// How long connecting and joining may take together. Looking up a host's name is
     /// the system's own matter and comes on top.
     pub connect_timeout: Duration,
+    /// Whether it comes back by itself after it lost its server, for as long as that takes:
+    /// see [`Client`](crate::Client).
+    pub reconnect: bool,
 }
 
 impl Default for Config {
@@ -35,6 +38,7 @@ impl Default for Config {
             slots: 1,
             token: None,
             connect_timeout: CONNECT_TIMEOUT,
+            reconnect: false,
         }
     }
 }
@@ -48,6 +52,7 @@ impl fmt::Debug for Config {
             .field("slots", &self.slots)
             .field("token", &self.token.as_ref().map(|_| "…"))
             .field("connect_timeout", &self.connect_timeout)
+            .field("reconnect", &self.reconnect)
             .finish()
     }
 }
@@ -113,6 +118,20 @@ impl ConnectError {
             ConnectError::Refused { error, .. } => Some(error),
             _ => None,
         }
+    }
+
+    /// Whether the same try will fail again, however long one waits: the server wants another
+    /// token, another version or other words. A server that is away, is full or stops, and a
+    /// name that somebody has, are a matter of time.
+    pub fn is_final(&self) -> bool {
+        const PASS: [Code; 4] = [
+            Code::Full,
+            Code::NameTaken,
+            Code::ShuttingDown,
+            Code::Internal,
+        ];
+        self.rpc()
+            .is_some_and(|rpc| !PASS.into_iter().any(|code| rpc.is(code)))
     }
 }
 

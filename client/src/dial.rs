@@ -1,7 +1,8 @@
 //! Connecting with a signal in view, and waiting gently.
 
 use crate::failure::Failure;
-use client::{Client, Code, Config, ConnectError, SharedExecutor};
+use client::{Client, Code, Config, Pauses, SharedExecutor};
+use common::escape::one_line;
 use common::thread;
 use crossbeam_channel::{Receiver, RecvTimeoutError, bounded, select};
 use std::time::Duration;
@@ -44,38 +45,66 @@ impl BackOff {
     pub(crate) fn wait(&mut self, signals: &Signals) -> Result<(), Failure> {
         let pause = self.next;
         self.next = (pause * 3 / 2).min(self.longest);
-        match signals.recv_timeout(pause) {
-            Err(RecvTimeoutError::Timeout) => Ok(()),
-            _ => Err(Failure::Interrupted),
-        }
+        wait(pause, signals)
     }
 }
 
-/// Joins the server; with `wait`, for as long as it is full.
+fn wait(pause: Duration, signals: &Signals) -> Result<(), Failure> {
+    match signals.recv_timeout(pause) {
+        Err(RecvTimeoutError::Timeout) => Ok(()),
+        _ => Err(Failure::Interrupted),
+    }
+}
+
+/// What joining for the first time waits for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Wait {
+    /// For nothing: what goes wrong is an error at once.
+    No,
+    /// For a place at a full server.
+    ForPlace,
+    /// For a place, and for a server that is not there yet.
+    ForServer,
+}
+
+/// Joins the server, for as long as there is something to wait for.
 pub(crate) fn dial(
     config: &Config,
-    wait: bool,
+    wait_for: Wait,
     executor: &SharedExecutor,
     signals: &Signals,
 ) -> Result<Client, Failure> {
-    let mut pauses = BackOff::new(Duration::from_millis(100), Duration::from_secs(2));
-    let mut is_noticed = false;
+    let mut polls = BackOff::new(Duration::from_millis(100), Duration::from_secs(2));
+    let mut pauses = Pauses::new();
+    pauses.next_pause();
+    let mut noticed = String::new();
     loop {
-        match dial_once(config, executor, signals) {
-            Err(Failure::Connect { error }) if wait && is_full(&error) => {
-                if !is_noticed {
-                    eprintln!("{} is full; waiting for a place", config.server);
-                    is_noticed = true;
-                }
-                pauses.wait(signals)?;
-            }
+        let error = match dial_once(config, executor, signals) {
+            Err(Failure::Connect { error }) if wait_for != Wait::No => error,
             result => return result,
+        };
+        let is = |code| error.rpc().is_some_and(|rpc| rpc.is(code));
+        if is(Code::Full) {
+            notice(
+                &mut noticed,
+                format!("{} is full; waiting for a place", config.server),
+            );
+            polls.wait(signals)?;
+        } else if wait_for == Wait::ForServer && !error.is_final() && !is(Code::NameTaken) {
+            notice(&mut noticed, format!("{error}; trying again"));
+            wait(pauses.next_pause(), signals)?;
+        } else {
+            return Err(error.into());
         }
     }
 }
 
-fn is_full(error: &ConnectError) -> bool {
-    error.rpc().is_some_and(|rpc| rpc.is(Code::Full))
+/// Says what it waits for, once.
+fn notice(last: &mut String, what: String) {
+    if *last != what {
+        eprintln!("{}", one_line(&what));
+        *last = what;
+    }
 }
 
 /// Connects on a thread of its own, so that a signal is heard meanwhile. After a signal

@@ -10,8 +10,8 @@ pub enum RequestError {
     /// The server answered with an error: `no_target`, `outranked`, `busy`, ...
     #[error("{0}")]
     Rpc(Box<RpcError>),
-    /// The connection was over before the request was written: nothing has happened.
-    #[error("there is no connection to the server any more")]
+    /// There was no connection before the request was written: nothing has happened.
+    #[error("there is no connection to the server")]
     NotConnected,
     /// The connection ended before the answer came: it may have happened or not.
     #[error("the server was lost before it answered")]

@@ -4,12 +4,15 @@
 //! little is kept as long as nobody has asked for it. What finds no place is counted, and
 //! the count is told as soon as there is a place again.
 
+use crate::config::ConnectError;
 use crate::executor::Answer;
 use crate::job::{Job, Origin};
 use common::protocol::ByeReason;
+use common::sync::Arc;
 use crossbeam_channel::{Receiver, Sender, unbounded};
 use std::fmt;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
 
 /// Events kept before somebody asks for them: what happens between connecting and asking.
 const KEPT_UNASKED: usize = 64;
@@ -53,7 +56,28 @@ pub enum ClientEvent {
         /// For people.
         message: String,
     },
-    /// The connection is over; always the last event.
+    /// The connection is lost, and this client tries to come back
+    /// ([`Config::reconnect`](crate::Config::reconnect)). What it sent and was open has
+    /// ended as [`Lost`](crate::RequestError::Lost) before this; what it executed is being
+    /// stopped.
+    Lost(Disconnect),
+    /// A try to come back has failed; there will be another one.
+    NotYet {
+        /// Why.
+        error: Arc<ConnectError>,
+        /// How long the next try waits.
+        pause: Duration,
+    },
+    /// There is a connection again; its number, and where it chose none its name, are new.
+    Rejoined {
+        /// Its last rank on the connection that was lost.
+        was: u32,
+        /// Its rank now: whoever comes back ranks last.
+        rank: u32,
+        /// How many clients are ranked.
+        members: u32,
+    },
+    /// The connection is over and there will be no other; always the last event.
     Disconnected(Disconnect),
     /// So many events found no place, because nobody took those before them.
     Missed(u64),
@@ -80,6 +104,9 @@ pub enum Disconnect {
     Failed(String),
     /// The server broke the protocol so that the connection was of no use any more.
     Protocol(String),
+    /// The connection was lost, and the server does not let this client in again, for a
+    /// reason that waiting does not change.
+    NotAdmitted(String),
 }
 
 impl fmt::Display for Disconnect {
@@ -91,6 +118,7 @@ impl fmt::Display for Disconnect {
             Disconnect::Silent => f.write_str("the server gave no sign of life"),
             Disconnect::Failed(why) => write!(f, "the connection failed: {why}"),
             Disconnect::Protocol(what) => write!(f, "the server broke the protocol: {what}"),
+            Disconnect::NotAdmitted(why) => f.write_str(why),
         }
     }
 }

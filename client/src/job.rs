@@ -34,10 +34,10 @@ type StopHook = Box<dyn FnOnce(Stop) + Send>;
 /// What is called when something has changed that an executor may wait for.
 type Waker = Arc<dyn Fn() + Send + Sync>;
 
-/// Where a job's output goes.
-struct Way {
-    outbox: Arc<Outbox>,
-    max_line: usize,
+/// Where a job's output and its answer go.
+pub(crate) struct Way {
+    pub(crate) outbox: Arc<Outbox>,
+    pub(crate) max_line: usize,
 }
 
 /// One command to execute. Clones are the same job.
@@ -220,7 +220,12 @@ impl Job {
         }
     }
 
-    /// Where its output goes from now on.
+    /// Where its output and its answer go, once that is known.
+    pub(crate) fn way(&self) -> Option<&Way> {
+        self.0.way.get()
+    }
+
+    /// Where its output and its answer go from now on.
     pub(crate) fn connect(&self, outbox: &Arc<Outbox>, max_line: usize) {
         let outbox = Arc::clone(outbox);
         let _ = self.0.way.set(Way { outbox, max_line });

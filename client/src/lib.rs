@@ -31,9 +31,9 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
-//! A [`Client`] has one thread that reads; up to as many threads as it has slots execute,
-//! once there is something to do. Whoever sends writes by himself. Dropping the client
-//! leaves the server and joins them all.
+//! A [`Client`] has one thread that reads, and dials again where it is to come back; up to as
+//! many threads as it has slots execute, once there is something to do. Whoever sends writes
+//! by himself. Dropping the client leaves the server and joins them all.
 
 mod answer;
 mod client;
@@ -43,8 +43,10 @@ mod events;
 mod executor;
 mod handshake;
 mod job;
+mod life;
 mod link;
 mod outcome;
+mod pauses;
 pub mod policy;
 mod process;
 mod reader;
@@ -60,6 +62,7 @@ pub use crate::events::{ClientEvent, Disconnect};
 pub use crate::executor::{Answer, Ended, Executor, SharedExecutor, Simulation};
 pub use crate::job::{Job, Origin, Stop};
 pub use crate::outcome::{Outcome, Output};
+pub use crate::pauses::Pauses;
 pub use crate::process::Processes;
 pub use crate::sent::{Command, SendEvent, Sent};
 pub use crate::workers::WORKER_THREAD;

@@ -1,12 +1,14 @@
-//! What the reader thread, the workers and the owner of a client share: where to write,
-//! what is open, who this client is, and how the connection ended.
+//! What the reader thread and the owner of a client share of one connection: where to write,
+//! what is open, and who this client is there.
 //!
 //! Taking a request out of the table of open ones is the single act that decides its end.
 
 use crate::error::RequestError;
-use crate::events::{Disconnect, Events};
+use crate::events::Events;
+use crate::handshake::Handshake;
 use crate::sent::{OpenSend, SendEvent};
 use crate::workers::Workers;
+use common::line::LineReader;
 use common::outbox::Outbox;
 use common::protocol::{Joined, Tally};
 use common::sync::{Arc, Mutex, lock};
@@ -14,8 +16,13 @@ use common::transport::Stream;
 use crossbeam_channel::Sender;
 use serde_json::value::RawValue;
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
-use std::time::Duration;
+use std::ops::RangeInclusive;
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+/// The heartbeats that are believed of a server: none that would keep a thread busy, none
+/// that would leave a dead server unnoticed for a day.
+const HEARTBEATS: RangeInclusive<Duration> = Duration::from_millis(10)..=Duration::from_secs(3600);
 
 /// What a call, a request with one plain answer, is waiting for.
 pub(crate) type CallResult = Result<Box<RawValue>, RequestError>;
@@ -39,38 +46,51 @@ pub(crate) struct Link {
     pub(crate) events: Arc<Events>,
     pub(crate) workers: Arc<Workers>,
     pub(crate) heartbeat: Duration,
-    pub(crate) joined: Joined,
+    pub(crate) joined: Arc<Joined>,
+    since: Instant,
     rank: AtomicU32,
     members: AtomicU32,
-    next_id: AtomicU64,
+    next_id: Arc<AtomicU64>,
     table: Mutex<Table>,
-    leaving: AtomicBool,
-    disconnect: Mutex<Option<Disconnect>>,
 }
 
 impl Link {
+    /// A connection that has joined, and what goes on reading it.
     pub(crate) fn new(
-        stream: Arc<Stream>,
-        outbox: Arc<Outbox>,
-        events: Arc<Events>,
-        workers: Arc<Workers>,
-        heartbeat: Duration,
-        joined: Joined,
-    ) -> Link {
-        Link {
+        handshake: Handshake,
+        events: &Arc<Events>,
+        workers: &Arc<Workers>,
+        next_id: &Arc<AtomicU64>,
+    ) -> (Link, LineReader) {
+        let Handshake {
             stream,
             outbox,
-            events,
-            workers,
+            lines,
+            joined,
+        } = handshake;
+        let heartbeat = Duration::from_millis(joined.heartbeat_ms);
+        let heartbeat = heartbeat.clamp(*HEARTBEATS.start(), *HEARTBEATS.end());
+        // What is on its way to a server that is gone must not hide that it is gone.
+        stream.set_unacknowledged_timeout(heartbeat * 2);
+        let link = Link {
+            stream,
+            outbox,
+            events: Arc::clone(events),
+            workers: Arc::clone(workers),
             heartbeat,
+            since: Instant::now(),
             rank: AtomicU32::new(joined.rank),
             members: AtomicU32::new(joined.members),
-            joined,
-            next_id: AtomicU64::new(crate::handshake::JOIN_ID + 1),
+            joined: Arc::new(joined),
+            next_id: Arc::clone(next_id),
             table: Mutex::default(),
-            leaving: AtomicBool::new(false),
-            disconnect: Mutex::default(),
-        }
+        };
+        (link, lines)
+    }
+
+    /// How long it is since it joined.
+    pub(crate) fn age(&self) -> Duration {
+        self.since.elapsed()
     }
 
     /// Queues a line and writes what can be written; says whether it was taken.
@@ -134,34 +154,17 @@ impl Link {
         }
     }
 
-    /// From now on the end of the connection is what this client wants.
-    pub(crate) fn set_leaving(&self) {
-        self.leaving.store(true, Ordering::Release);
-    }
-
-    pub(crate) fn is_leaving(&self) -> bool {
-        self.leaving.load(Ordering::Acquire)
-    }
-
-    pub(crate) fn disconnect(&self) -> Option<Disconnect> {
-        lock(&self.disconnect).clone()
-    }
-
-    /// The connection is over: every open request ends as lost, every job is stopped.
-    /// The reader thread does this, once, as the last thing.
-    pub(crate) fn end(&self, reason: Disconnect) {
+    /// The connection is over: every open request ends as lost.
+    pub(crate) fn end(&self) {
         self.outbox.close();
         let open = {
             let mut table = lock(&self.table);
             table.closed = true;
             std::mem::take(&mut table.open)
         };
-        lock(&self.disconnect).get_or_insert(reason.clone());
         for open in open.into_values() {
             open.fail(RequestError::Lost);
         }
-        self.workers.close();
-        self.events.tell_last(reason);
     }
 }
 

@@ -23,12 +23,12 @@ mod work;
 
 use anyhow::Context;
 use cli::{Action, Cli, Executing, Joining, LookAtPolicy};
-use client::Client;
 use client::policy::Policy;
+use client::{Client, Config};
 use common::args;
 use common::console::{Console, start_logging};
 use common::escape::one_line;
-use dial::Signals;
+use dial::{Signals, Wait};
 use exit::Exit;
 use failure::Failure;
 use screen::{Screen, ScreenWriter};
@@ -70,15 +70,21 @@ fn act(cli: Cli) -> anyhow::Result<Exit> {
         Some(Action::Completions { shell }) => Ok(print(&Cli::completions(shell))?),
         Some(Action::Policy { look }) => Ok(look_at_policy(&look)?),
         Some(Action::Work) => with_log("info", || {
-            let (client, signals) = join(&joining, &executing, 1)?;
+            let config = joining.config(1, true)?;
+            let wait = if joining.wait {
+                Wait::ForServer
+            } else {
+                Wait::No
+            };
+            let (client, signals) = join(&config, wait, &executing)?;
             Ok(work::work(client, &signals))
         }),
         Some(Action::Run(run)) => with_log("warn", || {
-            let (client, signals) = join(&joining, &executing, 0)?;
+            let (client, signals) = join_once(&joining, &executing, 0)?;
             Ok(run::run(client, &run, &signals)?)
         }),
         Some(Action::Members { json }) => with_log("warn", || {
-            let (client, _signals) = join(&joining, &executing, 0)?;
+            let (client, _signals) = join_once(&joining, &executing, 0)?;
             Ok(print(members::members(client, json)?.as_bytes())?)
         }),
         None if io::stdin().is_terminal() && io::stdout().is_terminal() => {
@@ -88,16 +94,21 @@ fn act(cli: Cli) -> anyhow::Result<Exit> {
     }
 }
 
-/// Joins as the command line says, with `slots` where it says nothing of them.
-fn join(
+/// Joins as the command line says, with `slots` where it says nothing of them, for as long as
+/// one connection holds.
+fn join_once(
     joining: &Joining,
     executing: &Executing,
     slots: u32,
 ) -> Result<(Client, Signals), Failure> {
-    let config = joining.config(slots)?;
+    let config = joining.config(slots, false)?;
+    join(&config, joining.wait_for(), executing)
+}
+
+fn join(config: &Config, wait: Wait, executing: &Executing) -> Result<(Client, Signals), Failure> {
     let signals = dial::signals()?;
     let executor = executing.executor()?;
-    let client = dial::dial(&config, joining.wait, &executor, &signals)?;
+    let client = dial::dial(config, wait, &executor, &signals)?;
     Ok((client, signals))
 }
 
@@ -120,14 +131,17 @@ fn at_terminal(joining: &Joining, executing: &Executing) -> anyhow::Result<Exit>
     };
     let console = console.context("cannot start a thread")?;
     start_logging(console.clone(), "warn");
-    let (client, signals) = join(joining, executing, 1)?;
+    let config = joining.config(1, true)?;
+    let (client, signals) = join(&config, joining.wait_for(), executing)?;
     let exit = prompt::prompt(client, &screen, redraw, &signals);
     console.close();
     Ok(exit?)
 }
 
 fn run_lines(joining: &Joining, executing: &Executing) -> anyhow::Result<Exit> {
-    let (client, signals) = join(joining, executing, 1)?;
+    // Whoever comes back ranks last: the lines that are left would reach others than meant, or
+    // nobody.
+    let (client, signals) = join_once(joining, executing, 1)?;
     let view = piped::Plain::default();
     let mut to = None;
     let mut session = Session::new(&client, &view, &mut to);

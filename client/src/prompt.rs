@@ -7,7 +7,7 @@ use crate::screen::Screen;
 use crate::session::{End, Session, View};
 use crate::terminal::Terminal;
 use crate::typing;
-use client::Client;
+use client::{Client, Disconnect};
 use common::escape::one_line;
 use crossbeam_channel::Receiver;
 
@@ -47,6 +47,10 @@ pub(crate) fn prompt(
     let exit = match end {
         End::Quit | End::NoMoreLines | End::ViewClosed => Exit::Done,
         End::Interrupted => Exit::Interrupted,
+        End::ServerGone(Disconnect::NotAdmitted(why)) => {
+            screen.show(&format!("Not connected again: {}.\n", one_line(&why)));
+            Exit::NotConnected
+        }
         End::ServerGone(reason) => {
             let reason = reason.to_string();
             screen.show(&format!("The server is gone: {}.\n", one_line(&reason)));

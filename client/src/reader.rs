@@ -1,5 +1,5 @@
-//! The reader thread: takes the server's lines apart and hands each on. It never waits for
-//! anything but the next byte, and everything it reads may be wrong.
+//! Reading one connection: takes the server's lines apart and hands each on. It never waits
+//! for anything but the next byte, and everything it reads may be wrong.
 
 use crate::error::RequestError;
 use crate::events::{ClientEvent, Disconnect};
@@ -23,7 +23,7 @@ use std::time::{Duration, Instant};
 /// What a request for a sign of life has as its id; answers to it need nobody's attention.
 const HEARTBEAT_ID: &str = "heartbeat-";
 
-/// Reads until the connection is over, and ends everything that hangs on it.
+/// Reads until the connection is over.
 pub(crate) struct Reader {
     link: Arc<Link>,
     lines: LineReader,
@@ -31,46 +31,22 @@ pub(crate) struct Reader {
     asked: u64,
     /// Why the server is about to close.
     bye: Option<Disconnect>,
-    /// Dropped when this thread is about to end.
-    _running: Sender<()>,
-}
-
-/// Sees to it that what hangs on the connection ends with it, even after a panic.
-struct EndWith<'a> {
-    link: &'a Link,
-    reason: Option<Disconnect>,
-}
-
-impl Drop for EndWith<'_> {
-    fn drop(&mut self) {
-        let unknown = || Disconnect::Failed("the reader thread panicked".into());
-        self.link.end(self.reason.take().unwrap_or_else(unknown));
-    }
 }
 
 impl Reader {
-    pub(crate) fn new(link: Arc<Link>, lines: LineReader, running: Sender<()>) -> Reader {
+    pub(crate) fn new(link: Arc<Link>, lines: LineReader) -> Reader {
         Reader {
             link,
             lines,
             asked: 0,
             bye: None,
-            _running: running,
         }
     }
 
-    pub(crate) fn run(mut self) {
-        let link = Arc::clone(&self.link);
-        let mut end = EndWith {
-            link: &link,
-            reason: None,
-        };
+    /// Reads to the end, and says what it was.
+    pub(crate) fn run(mut self) -> Disconnect {
         let reason = self.read_to_the_end();
-        end.reason = Some(match (link.is_leaving(), self.bye.take()) {
-            (true, _) => Disconnect::Left,
-            (false, Some(bye)) => bye,
-            (false, None) => reason,
-        });
+        self.bye.take().unwrap_or(reason)
     }
 
     fn read_to_the_end(&mut self) -> Disconnect {
@@ -182,7 +158,7 @@ fn request(
                 execute.timeout_ms.map(Duration::from_millis),
                 execute.window,
             );
-            link.workers.submit(job);
+            link.workers.submit(job, &link.outbox, link.joined.max_line);
         }
         _ => {
             let message = format!("a client has no method {:?}", clip(method));

@@ -1,16 +1,15 @@
-//! One connection as somebody at a prompt, or a pipe, sees it: lines come in, commands go
-//! out, and what comes of them and from others is shown.
+//! A client as somebody at a prompt, or a pipe, sees it: lines come in, commands go out, and
+//! what comes of them and from others is shown.
 //!
-//! A session ends with its connection. What outlives it, the lines that are typed and the
-//! place where text is shown, belongs to whoever runs it, so that the next connection can
-//! have a session of its own while a line is being typed.
+//! A session lasts as long as its client: where that comes back after it lost its server, the
+//! line that is being typed is typed on meanwhile.
 
 use crate::dial::Signals;
 use crate::exit::Exit;
 use crate::line::{self, Line};
 use crate::open::OpenCommand;
 use crate::{render, table};
-use client::{Client, ClientEvent, Command, Disconnect};
+use client::{Client, ClientEvent, Code, Command, ConnectError, Disconnect};
 use common::escape::one_line;
 use crossbeam_channel::{Receiver, Select, Sender, TryRecvError};
 use std::collections::BTreeMap;
@@ -62,7 +61,7 @@ pub(crate) enum End {
     ViewClosed,
 }
 
-/// One connection's session.
+/// One client's session.
 pub(crate) struct Session<'a> {
     client: &'a Client,
     view: &'a dyn View,
@@ -71,6 +70,8 @@ pub(crate) struct Session<'a> {
     open: BTreeMap<u64, OpenCommand>,
     worst: Exit,
     lost_commands: bool,
+    /// Why the last try to come back failed.
+    not_yet: String,
 }
 
 impl<'a> Session<'a> {
@@ -86,6 +87,7 @@ impl<'a> Session<'a> {
             open: BTreeMap::new(),
             worst: Exit::Done,
             lost_commands: false,
+            not_yet: String::new(),
         }
     }
 
@@ -171,6 +173,11 @@ impl<'a> Session<'a> {
             };
             match event {
                 ClientEvent::Disconnected(reason) => return Some(reason),
+                ClientEvent::Lost(reason) => self.show_loss(&reason),
+                ClientEvent::NotYet { error, .. } => self.show_failed_try(&error),
+                ClientEvent::Rejoined { was, rank, .. } => self.view.show(&format!(
+                    "Connected again. You were rank {was}; you are now rank {rank}.\n"
+                )),
                 ClientEvent::Rank { rank, .. } => {
                     self.view.show(&format!("My new rank is {rank}\n"));
                 }
@@ -188,6 +195,27 @@ impl<'a> Session<'a> {
                 }
                 _ => {}
             }
+        }
+    }
+
+    /// Everything that was lost with the connection has been told by now, and comes first.
+    fn show_loss(&mut self, reason: &Disconnect) {
+        self.take_send_events(true);
+        self.not_yet.clear();
+        let reason = reason.to_string();
+        let text = format!("Connection lost: {}. Trying again.\n", one_line(&reason));
+        self.view.show(&text);
+    }
+
+    /// Tries fail for the same reason many times: it is shown once. That the server stops has
+    /// been said already.
+    fn show_failed_try(&mut self, error: &ConnectError) {
+        let stops = error.rpc().is_some_and(|rpc| rpc.is(Code::ShuttingDown));
+        let why = error.to_string();
+        if !stops && self.not_yet != why {
+            let text = format!("Not connected yet: {}.\n", one_line(&why));
+            self.view.show(&text);
+            self.not_yet = why;
         }
     }
 
@@ -252,7 +280,7 @@ impl<'a> Session<'a> {
                 self.open
                     .insert(sent.id(), OpenCommand::new(sent, typed, to));
             }
-            Err(e) => self.complain(Exit::of_error(&e), &e.to_string()),
+            Err(e) => self.complain(Exit::of_error(&e), &format!("{typed}: not sent: {e}")),
         }
     }
 
@@ -269,12 +297,13 @@ impl<'a> Session<'a> {
     fn show_self(&mut self) {
         let (client, members) = (self.client, self.client.members(0, 1));
         let of = members.map_or_else(|_| client.ranked(), |page| page.total);
-        self.view.show(&format!(
-            "You are {}, member {}, rank {} of {of}.\n",
-            one_line(client.name()),
-            client.member(),
-            client.rank(),
-        ));
+        let name = client.name();
+        let (name, member, rank) = (one_line(&name), client.member(), client.rank());
+        let text = match client.is_connected() {
+            true => format!("You are {name}, member {member}, rank {rank} of {of}.\n"),
+            false => format!("You were {name}, rank {rank}; there is no connection now.\n"),
+        };
+        self.view.show(&text);
     }
 
     fn set_default(&mut self, to: Option<String>) {

@@ -3,6 +3,7 @@
 
 mod connecting;
 mod executing;
+mod reconnecting;
 mod sending;
 
 use crate::*;

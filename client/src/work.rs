@@ -1,4 +1,5 @@
-//! `client work`: only executes, as a service does, until the server goes or a signal comes.
+//! `client work`: only executes, as a service does, until a signal comes; through the loss of
+//! its server, unless it is told otherwise.
 
 use crate::dial::Signals;
 use crate::exit::Exit;
@@ -10,10 +11,19 @@ use crossbeam_channel::select;
 /// Logs what happens until the end.
 pub(crate) fn work(client: Client, signals: &Signals) -> Exit {
     log::info!("joined as {}, rank {}", client.name(), client.rank());
+    let mut not_yet = String::new();
     let end = loop {
         select! {
             recv(client.events()) -> event => match event {
                 Ok(ClientEvent::Disconnected(reason)) => break Some(reason),
+                Ok(ClientEvent::Rejoined { was, rank, .. }) => {
+                    not_yet.clear();
+                    let name = client.name();
+                    log::info!("joined again as {name}, rank {rank} (it was rank {was})");
+                }
+                Ok(ClientEvent::NotYet { error, .. }) => {
+                    log_failed_try(&mut not_yet, error.to_string());
+                }
                 Ok(event) => log_event(&event),
                 Err(_) => break Some(Disconnect::Closed),
             },
@@ -26,10 +36,22 @@ pub(crate) fn work(client: Client, signals: &Signals) -> Exit {
             client.leave();
             Exit::Done
         }
+        Some(Disconnect::NotAdmitted(why)) => {
+            log::error!("not let in again: {why}");
+            Exit::NotConnected
+        }
         Some(reason) => {
             log::error!("the server is gone: {reason}");
             Exit::NotConnected
         }
+    }
+}
+
+/// Logs why a try failed, where that is not what the last one failed for too.
+fn log_failed_try(last: &mut String, why: String) {
+    if *last != why {
+        log::warn!("not connected yet: {why}");
+        *last = why;
     }
 }
 
@@ -47,6 +69,7 @@ fn log_event(event: &ClientEvent) {
                 how(job, answer)
             );
         }
+        ClientEvent::Lost(reason) => log::warn!("connection lost: {reason}; trying again"),
         ClientEvent::Rank { rank, members } => log::info!("rank {rank} of {members}"),
         ClientEvent::Refused { from, words: w, .. } => {
             log::info!("refused {} from {}, who ranks below", words(w), from.name);

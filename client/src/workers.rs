@@ -3,6 +3,8 @@
 //! thread that started it. Jobs start in the order in which they arrived.
 //!
 //! The reader thread hands jobs in and never waits for them; a worker answers by itself.
+//! Workers outlive a connection: what was stopped with it and has not ended yet keeps its
+//! slot, so that never more runs at once than the client has slots.
 
 use crate::answer;
 use crate::events::{ClientEvent, Events};
@@ -28,10 +30,8 @@ pub const WORKER_THREAD: &str = "executor";
 
 pub(crate) struct Workers {
     executor: Box<dyn Executor>,
-    outbox: Arc<Outbox>,
     events: Arc<Events>,
     slots: usize,
-    max_line: usize,
     state: Mutex<State>,
     /// There is a job, or the end.
     work: Condvar,
@@ -54,32 +54,25 @@ struct State {
 }
 
 impl Workers {
-    pub(crate) fn new(
-        executor: impl Executor,
-        outbox: Arc<Outbox>,
-        events: Arc<Events>,
-        slots: u32,
-        max_line: usize,
-    ) -> Workers {
+    pub(crate) fn new(executor: impl Executor, events: Arc<Events>, slots: u32) -> Workers {
         Workers {
             executor: Box::new(executor),
-            outbox,
             events,
             slots: slots as usize,
-            max_line,
             state: Mutex::default(),
             work: Condvar::new(),
             ended: Condvar::new(),
         }
     }
 
-    /// Takes a job in, or answers at once that it will not run.
-    pub(crate) fn submit(self: &Arc<Self>, job: Job) {
-        if let Err(line) = self.admit(&job) {
-            self.outbox.push(line);
+    /// Takes a job in that came over the connection of this outbox, or answers at once that
+    /// it will not run.
+    pub(crate) fn submit(self: &Arc<Self>, job: Job, outbox: &Arc<Outbox>, max_line: usize) {
+        job.connect(outbox, max_line);
+        if let Err(line) = self.admit(&job, max_line) {
+            outbox.push(line);
             return;
         }
-        job.connect(&self.outbox, self.max_line);
         self.events.tell(|| ClientEvent::JobReceived(job));
         if !self.start_worker_if_needed() {
             self.fail_waiting();
@@ -87,8 +80,8 @@ impl Workers {
     }
 
     /// Puts a job into the queue; the error is the line that says why not.
-    fn admit(&self, job: &Job) -> Result<(), Vec<u8>> {
-        let refuse = |answer: Answer| answer::line(job, &answer, None, self.max_line);
+    fn admit(&self, job: &Job, max_line: usize) -> Result<(), Vec<u8>> {
+        let refuse = |answer: Answer| answer::line(job, &answer, None, max_line);
         let mut state = lock(&self.state);
         if state.open.contains_key(job.id()) {
             let mut error = RpcError::new(
@@ -176,12 +169,18 @@ impl Workers {
 
     /// Takes no more jobs, forgets those that wait and stops those that run.
     pub(crate) fn close(&self) {
-        let mut state = lock(&self.state);
-        state.closed = true;
-        state.waiting.clear();
-        let open: Vec<Job> = state.open.drain().map(|(_, job)| job).collect();
-        drop(state);
+        lock(&self.state).closed = true;
         self.work.notify_all();
+        self.stop_all();
+    }
+
+    /// Forgets the jobs that wait and stops those that run: nobody is there to be answered.
+    pub(crate) fn stop_all(&self) {
+        let open: Vec<Job> = {
+            let mut state = lock(&self.state);
+            state.waiting.clear();
+            state.open.drain().map(|(_, job)| job).collect()
+        };
         for job in open {
             job.stop_because(Stop::Disconnected);
         }
@@ -218,10 +217,12 @@ impl Workers {
     /// A worker's life.
     fn work(self: Arc<Self>) {
         while let Some(job) = self.next_job() {
-            let answer = answer::send_surplus(&job, self.execute(&job), self.max_line);
+            let answer = self.execute(&job);
+            let Some(way) = job.way() else { continue };
+            let answer = answer::send_surplus(&job, answer, way.max_line);
             // Whether it was stopped counts as of now, not once there is room.
             let stop = job.stop();
-            self.outbox.wait_for_room();
+            way.outbox.wait_for_room();
             self.finish(&job, &answer, stop);
         }
         lock(&self.state).alive -= 1;
@@ -269,7 +270,8 @@ impl Workers {
     /// Answers a job, once.
     fn finish(&self, job: &Job, answer: &Answer, stop: Option<Stop>) {
         job.forget_hooks();
-        if lock(&self.state).open.remove(job.id()).is_none() {
+        let Some(way) = job.way() else { return };
+        if !self.take_out(job) {
             // The connection is gone, and the table was emptied with it.
             return;
         }
@@ -278,8 +280,17 @@ impl Workers {
             job: job.clone(),
             answer: answer.clipped(MAX_QUOTED),
         });
-        self.outbox
-            .push(answer::line(job, answer, stop, self.max_line));
-        self.outbox.flush();
+        way.outbox
+            .push(answer::line(job, answer, stop, way.max_line));
+        way.outbox.flush();
+    }
+
+    /// Takes this job out of those that are open; says whether it was there. Another one of
+    /// the same id is of a later connection, to a server that has begun to count anew.
+    fn take_out(&self, job: &Job) -> bool {
+        let mut state = lock(&self.state);
+        let open = state.open.get(job.id());
+        let is_open = open.is_some_and(|open| open.place() == job.place());
+        is_open && state.open.remove(job.id()).is_some()
     }
 }

@@ -116,6 +116,30 @@ impl Server {
         Self { process, address }
     }
 
+    /// Starts a server where another one listened, or one is awaited, and waits until it
+    /// listens.
+    #[track_caller]
+    pub(crate) fn start_at(address: SocketAddr, words: &[&str]) -> Self {
+        let listen = address.to_string();
+        let process = Process::start(server(words).args(["--listen", &listen]));
+        process.stderr.wait_for("listening on");
+        Self { process, address }
+    }
+
+    /// Kills it as `kill -9` does, and starts another one in its place.
+    #[track_caller]
+    pub(crate) fn replace(&mut self, words: &[&str]) {
+        self.kill();
+        *self = Self::start_at(self.address, words);
+    }
+
+    /// Kills it as `kill -9` does.
+    #[track_caller]
+    pub(crate) fn kill(&mut self) {
+        self.process.signal(Signal::KILL);
+        self.process.reap();
+    }
+
     /// Where it listens.
     pub(crate) fn address(&self) -> SocketAddr {
         self.address
@@ -250,6 +274,12 @@ impl Process {
     /// Whether it still runs.
     pub(crate) fn is_running(&mut self) -> bool {
         matches!(self.child.try_wait(), Ok(None))
+    }
+
+    /// Waits for the end of a process that was killed; what it printed can still be looked at.
+    #[track_caller]
+    pub(crate) fn reap(&mut self) {
+        self.child.wait().expect("a child can be waited for");
     }
 
     /// Waits for its end.

@@ -1,0 +1,188 @@
+//! Coming back: what is lost with a connection, and how the next one begins.
+
+use super::*;
+
+/// A client that comes back, and where it dials.
+fn lasting(slots: u32, executor: impl Executor) -> (TcpListener, Client, FakeServer) {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("loopback");
+    let config = Config {
+        reconnect: true,
+        ..config(&listener, slots)
+    };
+    let (client, server) = std::thread::scope(|scope| {
+        let accepting = scope.spawn(|| FakeServer::accept(&listener, &joined(60_000)));
+        let client = Client::connect(config, executor).expect("a server");
+        (client, accepting.join().expect("no panic"))
+    });
+    (listener, client, server)
+}
+
+/// What `join` is answered where this is the rank.
+fn joined_as(rank: u32) -> Value {
+    let mut joined = joined(60_000);
+    joined["rank"] = json!(rank);
+    joined["member"] = json!(rank + 100);
+    joined
+}
+
+/// Answers a `join` with an error.
+fn refuse(listener: &TcpListener, code: i64) {
+    let (mut stream, _) = listener.accept().expect("a client");
+    let mut lines = BufReader::new(stream.try_clone().expect("a descriptor"));
+    lines.read_line(&mut String::new()).expect("a join");
+    let error = json!({"code": code, "message": "no"});
+    let answer = json!({"jsonrpc": "2.0", "id": 0, "error": error});
+    stream
+        .write_all(format!("{answer}\n").as_bytes())
+        .expect("a client");
+}
+
+#[track_caller]
+fn expect_lost(client: &Client) -> Disconnect {
+    match next_event(client) {
+        ClientEvent::Lost(reason) => reason,
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn what_is_open_is_lost_and_the_next_connection_begins_anew() {
+    let (listener, client, mut server) = lasting(1, Simulation);
+    let sent = client.send(Command::new(["one"])).expect("a connection");
+    server.read_method("send");
+    server.close();
+    assert_eq!(expect_lost(&client), Disconnect::Closed);
+    let lost = sent.receiver().try_recv().expect("told before the loss");
+    assert!(
+        matches!(lost, SendEvent::End(Err(RequestError::Lost))),
+        "{lost:?}"
+    );
+    assert!(!client.is_connected() && client.disconnect().is_none());
+    let unsent = client
+        .send(Command::new(["two"]))
+        .expect_err("no connection");
+    assert_eq!(unsent, RequestError::NotConnected);
+    assert_eq!(client.ping(), Err(RequestError::NotConnected));
+
+    let mut server = FakeServer::accept(&listener, &joined_as(9));
+    let back = next_event(&client);
+    assert!(
+        matches!(
+            back,
+            ClientEvent::Rejoined {
+                was: 3,
+                rank: 9,
+                ..
+            }
+        ),
+        "{back:?}"
+    );
+    assert!(client.is_connected());
+    assert_eq!((client.rank(), client.member()), (9, 109));
+    let again = client.send(Command::new(["three"])).expect("a connection");
+    assert!(again.id() > sent.id(), "no number is given twice");
+    let first = server.read();
+    assert_eq!(first["params"]["command"], json!(["three"]));
+    server.write(&json!({"jsonrpc": "2.0", "id": first["id"], "result": outcome(10, "did")}));
+    assert_eq!(again.wait().expect("an outcome")[0].stdout, b"did");
+}
+
+#[test]
+fn what_runs_is_stopped_and_answers_nobody_of_the_next_connection() {
+    let (stop_now, may_stop) = crossbeam_channel::bounded(0);
+    let stubborn = move |job: &Job| {
+        let word = job.words()[0].clone();
+        if word == "old" {
+            assert_eq!(job.wait_for_stop(None), Some(Stop::Disconnected));
+            may_stop.recv().expect("the test");
+        }
+        Answer::exited(0, word)
+    };
+    let (listener, client, mut server) = lasting(1, stubborn);
+    server.execute(1, &["old"], &json!({}));
+    server.execute(2, &["never"], &json!({}));
+    for _ in 0..2 {
+        assert!(matches!(next_event(&client), ClientEvent::JobReceived(_)));
+    }
+    server.close();
+    expect_lost(&client);
+    assert!(client.jobs().is_empty(), "nobody could be told of them");
+    let mut server = FakeServer::accept(&listener, &joined_as(0));
+    assert!(matches!(next_event(&client), ClientEvent::Rejoined { .. }));
+    // Numbers begin anew with a server; the one slot is in use until the old one has ended.
+    server.execute(1, &["new"], &json!({}));
+    assert!(matches!(next_event(&client), ClientEvent::JobReceived(_)));
+    assert_eq!(client.jobs().len(), 1);
+    stop_now.send(()).expect("the executor");
+    let answer = server.read();
+    assert_eq!(
+        (&answer["id"], &answer["result"]["stdout"]),
+        (&json!(1), &json!("new"))
+    );
+}
+
+#[test]
+fn refusals_that_pass_are_tried_again_and_others_are_the_end() {
+    let (listener, client, server) = lasting(1, Simulation);
+    server.close();
+    expect_lost(&client);
+    for code in [1, 5, 10] {
+        refuse(&listener, code);
+        let event = next_event(&client);
+        let ClientEvent::NotYet { error, .. } = &event else {
+            panic!("{code}: {event:?}");
+        };
+        assert!(error.rpc().is_some_and(|rpc| rpc.code == code), "{error}");
+    }
+    refuse(&listener, 2);
+    let event = next_event(&client);
+    let ClientEvent::Disconnected(reason) = &event else {
+        panic!("{event:?}");
+    };
+    assert!(
+        matches!(reason, Disconnect::NotAdmitted(why) if why.ends_with("let this client in: no")),
+        "{reason}"
+    );
+    assert_eq!(client.disconnect().as_ref(), Some(reason));
+}
+
+#[test]
+fn leaving_while_there_is_no_server_ends_at_once() {
+    let (listener, client, server) = lasting(1, Simulation);
+    drop(listener);
+    server.close();
+    expect_lost(&client);
+    // So many that a pause is under way.
+    for _ in 0..8 {
+        assert!(matches!(next_event(&client), ClientEvent::NotYet { .. }));
+    }
+    let events = client.events().clone();
+    client.leave();
+    let last = events.iter().last().expect("an event");
+    assert!(
+        matches!(last, ClientEvent::Disconnected(Disconnect::Left)),
+        "{last:?}"
+    );
+}
+
+#[test]
+fn who_is_sent_away_again_and_again_comes_ever_later() {
+    let (listener, client, mut server) = lasting(1, Simulation);
+    let mut pauses = Vec::new();
+    for rank in 0..8 {
+        server.tell(
+            "bye",
+            json!({"reason": "too_many_errors", "message": "that is enough"}),
+        );
+        server.close();
+        let since = Instant::now();
+        server = FakeServer::accept(&listener, &joined_as(rank));
+        pauses.push(since.elapsed());
+    }
+    // The first one comes at once; of the others none is sure to be long, all of them are.
+    let all: Duration = pauses[1..].iter().sum();
+    assert!(all > Duration::from_millis(50), "{pauses:?}");
+    drop(server);
+    drop(listener);
+    client.leave();
+}

@@ -1,0 +1,5 @@
+# Takes about five minutes, and a build: 2,000 clients killed and 20 restarts of the server, under load.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+export SURVIVE_KILLS="${SURVIVE_KILLS:-2000}" SURVIVE_RESTARTS="${SURVIVE_RESTARTS:-20}"
+exec cargo test --release --package client --test survive_clients -- --nocapture --test-threads 1
