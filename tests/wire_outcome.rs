@@ -431,3 +431,23 @@ fn outcomes_that_come_together_do_not_wait_for_one_that_does_not() {
         assert_eq!(boss.result_of(&many), json!({"targets": 4, "done": 4}));
     }
 }
+
+#[test]
+fn outcomes_that_come_together_come_while_others_are_open_however_long_they_are() {
+    let server = Server::start(9, &[]);
+    let [mut boss, mut first, mut second, mut third] =
+        ranked(&server, [("boss", 0), ("first", 1), ("second", 1), ("third", 1)]);
+    let long = "x".repeat(10_000);
+    for _ in 0..20 {
+        let id = boss.command("below", &["print"]);
+        let asked = [first.execute(), second.execute()];
+        first.reply(&asked[0], &json!({"exit_code": 0, "stdout": long}));
+        second.reply(&asked[1], &json!({"exit_code": 0, "stdout": long}));
+        for _ in 0..2 {
+            assert_eq!(boss.notification("outcome")["stdout"], json!(long));
+        }
+        third.serve(1);
+        assert_eq!(boss.notification("outcome")["name"], "third");
+        assert_eq!(boss.result_of(&id)["done"], 3);
+    }
+}
