@@ -322,9 +322,14 @@ impl<'a> Session<'a> {
             ));
             return Flow::Continue(());
         }
-        let Err(error) = self.join(&id, raw) else {
-            return Flow::Continue(());
-        };
+        match self.join(&id, raw) {
+            Ok(()) => Flow::Continue(()),
+            Err(error) => self.not_joined(id, &error),
+        }
+    }
+
+    #[inline(never)]
+    fn not_joined(&mut self, id: Id, error: &RpcError) -> Flow {
         log::info!("{} may not join: {error}", self.connection.peer());
         let closes = [
             Code::UnsupportedProtocol,
@@ -333,9 +338,9 @@ impl<'a> Session<'a> {
             Code::Full,
         ];
         if closes.iter().any(|code| error.is(*code)) {
-            return self.close_with(Some(id), &error);
+            return self.close_with(Some(id), error);
         }
-        self.tell(error_line(Some(id), &error));
+        self.tell(error_line(Some(id), error));
         Flow::Continue(())
     }
 
