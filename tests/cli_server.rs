@@ -100,6 +100,42 @@ fn expect_clean_log(log: &str) {
     }
 }
 
+/// A server that a shell starts, which first says `ulimit`.
+fn limited(ulimit: &str, words: &[&str]) -> std::process::Command {
+    let server = server(words);
+    let mut command = std::process::Command::new("sh");
+    command
+        .args(["-c", &format!("ulimit {ulimit} && exec \"$0\" \"$@\"")])
+        .arg(server.get_program())
+        .args(server.get_args());
+    command
+}
+
+#[test]
+fn too_few_descriptors_for_all_clients_are_said_at_the_start() {
+    let server = Server::spawn(&mut limited("-n 100", &["200"]));
+    let parts = [
+        "100 open files",
+        "36 clients of 200",
+        "to 264",
+        "ulimit -Hn",
+    ];
+    for part in parts {
+        server.process.stderr.wait_for(part);
+    }
+    let server = Server::spawn(&mut limited("-n 100", &["36"]));
+    server.process.stderr.wait_for("listening");
+    assert!(!server.process.stderr.text().contains("open files"));
+}
+
+#[test]
+fn it_asks_for_as_many_descriptors_as_it_may_have() {
+    const CLIENTS: usize = 100;
+    let server = Server::spawn(&mut limited("-Sn 64", &["100", "--heartbeat", "60s"]));
+    let crowd = (0..CLIENTS).map(|n| server.raw(&format!("n{n}"), 1));
+    assert_eq!(crowd.collect::<Vec<_>>().len(), CLIENTS);
+}
+
 #[test]
 fn a_wrong_command_line_is_one_line_that_names_the_value() {
     for (words, parts) in WRONG {

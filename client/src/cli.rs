@@ -1,5 +1,6 @@
 //! The command line of the client: raw arguments, and what they become.
 
+use crate::bench::{self, Bench};
 use crate::dial::Wait;
 use crate::failure::Failure;
 use clap::{Args, CommandFactory, Parser, Subcommand};
@@ -43,6 +44,7 @@ Examples:
   echo '@web* print' | client              run lines from a pipe
   client work --name web1 --slots 4        only execute, four commands at once
   client members                           who is there
+  client bench --window 256                how fast the server is
 
 Whom a command is for (--to, or @ in front of a line): next, least-loaded, below, all, or
 a list of ranks (2), ranges (3-7), names (web1) and patterns (web*); !web3 leaves one out.
@@ -115,6 +117,9 @@ pub(crate) enum Action {
     Run(Run),
     /// Only execute, until a signal comes
     Work,
+    /// Measure how fast the server relays commands
+    #[command(after_help = bench::EXAMPLES)]
+    Bench(Bench),
     /// Show who is there
     Members {
         /// As JSON
@@ -206,6 +211,16 @@ impl Cli {
 }
 
 impl Joining {
+    /// An option that was given, and says something about one client that joins.
+    pub(crate) fn only_for_one(&self) -> Option<&'static str> {
+        let given = [
+            (self.name.is_some(), "--name"),
+            (self.slots.is_some(), "--slots"),
+            (self.wait, "--wait"),
+        ];
+        first_given(&given)
+    }
+
     /// What joining waits for.
     pub(crate) fn wait_for(&self) -> Wait {
         match self.wait {
@@ -228,7 +243,22 @@ impl Joining {
     }
 }
 
+/// The first of these options that was given.
+fn first_given(options: &[(bool, &'static str)]) -> Option<&'static str> {
+    let given = options.iter().find(|(is_given, _)| *is_given);
+    given.map(|(_, option)| *option)
+}
+
 impl Executing {
+    /// An option that was given, and says something about what is executed.
+    pub(crate) fn given(&self) -> Option<&'static str> {
+        let given = [
+            (self.policy.is_some(), "--policy"),
+            (self.allow_any, "--allow-any"),
+        ];
+        first_given(&given)
+    }
+
     /// What executes for others.
     pub(crate) fn executor(&self) -> Result<SharedExecutor, Failure> {
         if let Some(path) = &self.policy {
@@ -309,6 +339,19 @@ mod tests {
             (&["run", "--wait-for", "-1", "--", "x"], "'-1'"),
             (&["nonsense"], "'nonsense'"),
             (&["members", "--yaml"], "'--yaml'"),
+            (&["bench", "--pairs", "0"], "from 1 to 100000"),
+            (&["bench", "--window", "1025"], "from 1 to 1024"),
+            (&["bench", "--count", "0"], "above zero"),
+            (&["bench", "--to", "all"], "'all'"),
+            (&["bench", "--payload", "1TiB"], "from 0 B to 16.0 MiB"),
+            (
+                &["bench", "--pairs", "2", "--fan-out", "2"],
+                "'--fan-out <N>'",
+            ),
+            (
+                &["bench", "--count", "2", "--duration", "2s"],
+                "'--duration",
+            ),
         ] {
             let words = ["client"].iter().chain(words);
             let error = Cli::try_parse_from(words).expect_err(expected);

@@ -45,8 +45,16 @@ impl Exit {
     /// What an outcome counts as.
     pub(crate) fn of_outcome(outcome: &Outcome) -> Exit {
         match outcome.status {
-            Status::Done if outcome.exit_code == Some(0) => Exit::Done,
-            Status::Done | Status::NotFound | Status::Failed => Exit::Failed,
+            Status::Done if outcome.exit_code != Some(0) => Exit::Failed,
+            status => Exit::of_status(status),
+        }
+    }
+
+    /// What an outcome counts as, by its status alone.
+    pub(crate) fn of_status(status: Status) -> Exit {
+        match status {
+            Status::Done => Exit::Done,
+            Status::NotFound | Status::Failed => Exit::Failed,
             Status::Refused | Status::Outranked | Status::Busy => Exit::Refused,
             Status::TimedOut => Exit::TimedOut,
             Status::Cancelled => Exit::Interrupted,

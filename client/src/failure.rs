@@ -1,6 +1,7 @@
 //! Why the program ends without having done what it was asked for.
 
 use crate::exit::Exit;
+use client::load::LoadError;
 use client::policy::{PolicyError, Refusal};
 use client::{Code, ConnectError, RequestError};
 use std::io;
@@ -26,6 +27,16 @@ pub(crate) enum Failure {
         path: PathBuf,
         /// Why.
         what: String,
+    },
+    /// Options that are right by themselves make no sense together.
+    #[error("{0}")]
+    Usage(String),
+    /// A bench has measured nothing.
+    #[error("{error}{}", bench_hint(.error))]
+    Bench {
+        /// Why.
+        #[from]
+        error: LoadError,
     },
     /// The policy cannot be used.
     #[error("{0}")]
@@ -64,12 +75,35 @@ impl Failure {
             Failure::TokenFile { .. }
             | Failure::Policy(_)
             | Failure::AnyAsRoot
+            | Failure::Usage(_)
+            | Failure::Bench {
+                error: LoadError::TooLong { .. },
+            }
             | Failure::Request(RequestError::TooLong { .. }) => Exit::Usage,
             Failure::Refused(_) => Exit::Refused,
-            Failure::Interrupted => Exit::Interrupted,
+            Failure::Interrupted
+            | Failure::Bench {
+                error: LoadError::Interrupted,
+            } => Exit::Interrupted,
             Failure::Output(_) => Exit::Failed,
             _ => Exit::NotConnected,
         }
+    }
+}
+
+/// What would help against that, beyond what it says.
+fn bench_hint(error: &LoadError) -> String {
+    match error {
+        LoadError::Join { error, wanted, .. } => {
+            let is_full = error.rpc().is_some_and(|rpc| rpc.is(Code::Full));
+            match is_full {
+                true => {
+                    format!(" (`server {wanted}` has a place for each, if nobody else is there)")
+                }
+                false => hint(error).into(),
+            }
+        }
+        _ => String::new(),
     }
 }
 

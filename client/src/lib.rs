@@ -45,6 +45,7 @@ mod handshake;
 mod job;
 mod life;
 mod link;
+pub mod load;
 mod outcome;
 mod pauses;
 pub mod policy;

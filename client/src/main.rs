@@ -1,6 +1,7 @@
 //! The client's program: reads the command line, does what it says, and turns how that went
 //! into an exit code.
 
+mod bench;
 mod cli;
 mod dial;
 mod exit;
@@ -67,6 +68,11 @@ fn act(cli: Cli) -> anyhow::Result<Exit> {
     let executing = cli.executing;
     render::set_raw(cli.raw);
     match cli.command {
+        Some(Action::Bench(bench)) => with_log("warn", || {
+            let config = bench_config(&joining, &executing)?;
+            let signals = dial::signals()?;
+            Ok(bench::bench(&config, &bench, &signals)?)
+        }),
         Some(Action::Completions { shell }) => Ok(print(&Cli::completions(shell))?),
         Some(Action::Policy { look }) => Ok(look_at_policy(&look)?),
         Some(Action::Work) => with_log("info", || {
@@ -91,6 +97,16 @@ fn act(cli: Cli) -> anyhow::Result<Exit> {
             at_terminal(&joining, &executing)
         }
         None => with_log("warn", || run_lines(&joining, &executing)),
+    }
+}
+
+/// What the clients of a bench are told; it gives them their names and slots itself.
+fn bench_config(joining: &Joining, executing: &Executing) -> Result<Config, Failure> {
+    match joining.only_for_one().or(executing.given()) {
+        None => joining.config(0, false),
+        Some(option) => Err(Failure::Usage(format!(
+            "{option} is not for bench, whose many clients are its own matter; leave it out"
+        ))),
     }
 }
 

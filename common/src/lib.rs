@@ -7,6 +7,7 @@
 pub mod args;
 mod compose;
 pub mod console;
+pub mod descriptors;
 pub mod error;
 pub mod escape;
 mod id;

@@ -5,7 +5,7 @@
 use crate::sync::{Arc, Mutex, lock};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
-use rustix::net::{SendFlags, send, sockopt};
+use rustix::net::{RecvFlags, SendFlags, recv, send, sockopt};
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream, ToSocketAddrs};
 use std::os::fd::AsFd;
@@ -100,6 +100,29 @@ impl Stream {
         let at_least = Duration::from_millis(1);
         self.socket()?
             .set_read_timeout(timeout.map(|t| t.max(at_least)))
+    }
+
+    /// Its descriptor, for a poller; it stays open for as long as this is held.
+    ///
+    /// # Errors
+    /// The connection was closed.
+    pub fn descriptor(&self) -> io::Result<Arc<impl AsFd + use<>>> {
+        self.socket()
+    }
+
+    /// Reads what is here already. An error of the kind `WouldBlock`: nothing now.
+    ///
+    /// # Errors
+    /// The connection's own; it is of no use any more.
+    pub fn read_now(&self, into: &mut [u8]) -> io::Result<usize> {
+        let socket = self.socket()?;
+        loop {
+            match recv(&*socket, &mut *into, RecvFlags::DONTWAIT) {
+                Ok((n, _)) => return Ok(n),
+                Err(Errno::INTR) => {}
+                Err(e) => return Err(e.into()),
+            }
+        }
     }
 
     /// Writes what the system takes at once. `Ok(0)` for non-empty bytes: nothing now.
@@ -325,6 +348,25 @@ mod tests {
             written -= (&far).read(&mut sink).expect("what was written");
         }
         assert_eq!(near.wait_writable(Duration::from_secs(5)).ok(), Some(true));
+    }
+
+    #[test]
+    fn a_read_of_what_is_here_never_waits() {
+        let (near, far) = pair();
+        let kind = |result: io::Result<usize>| result.map_err(|e| e.kind());
+        let nothing_now = Err(io::ErrorKind::WouldBlock);
+        assert_eq!(kind(near.read_now(&mut [0; 8])), nothing_now);
+        assert_eq!(far.write_now(b"abc").ok(), Some(3));
+        while !near.has_unread() {}
+        let mut into = [0; 8];
+        assert_eq!(
+            (kind(near.read_now(&mut into)), &into[..3]),
+            (Ok(3), &b"abc"[..])
+        );
+        assert_eq!(kind(near.read_now(&mut into)), nothing_now);
+        far.close();
+        while !near.has_unread() {}
+        assert_eq!(kind(near.read_now(&mut into)), Ok(0));
     }
 
     #[test]

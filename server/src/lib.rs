@@ -14,6 +14,9 @@
 
 mod admission;
 mod answer;
+#[cfg(feature = "bench")]
+#[doc(hidden)]
+pub mod bench_support;
 mod budget;
 mod clock;
 mod command;
@@ -32,7 +35,7 @@ mod roster;
 mod select;
 mod server;
 mod session;
-#[cfg(test)]
+#[cfg(any(test, feature = "bench"))]
 mod testing;
 mod transcript;
 mod workload;

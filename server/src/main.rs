@@ -7,6 +7,7 @@ use anyhow::Context;
 use cli::Cli;
 use common::args;
 use common::console::{Console, start_logging};
+use common::descriptors;
 use common::escape::one_line;
 use server::{Ended, Handle, Server};
 use std::io::Write;
@@ -62,6 +63,7 @@ fn serve(cli: Cli, token: Option<String>) -> anyhow::Result<Ended> {
     let stderr = Console::start("stderr", std::io::stderr()).context("cannot start a thread")?;
     start_logging(stderr.clone(), "info");
     log_panics();
+    make_room_for(cli.clients);
     let any_port = cli.listen.ends_with(":0");
     let server = Server::bind(cli.into_config(token, &stdout))?;
     if any_port {
@@ -73,6 +75,26 @@ fn serve(cli: Cli, token: Option<String>) -> anyhow::Result<Ended> {
     stdout.close();
     stderr.close();
     Ok(ended?)
+}
+
+/// Descriptors besides one for each client, with as many again for those who are on their way
+/// in or out: a server that is full still tells newcomers so.
+const OTHER_DESCRIPTORS: u64 = 64;
+
+/// Has the system allow as many sockets as it may, and says where those do not do: what fails
+/// later would look like the fault of whoever dials in then.
+fn make_room_for(clients: u32) {
+    let Some(limit) = descriptors::raise_limit() else {
+        return;
+    };
+    let wanted = u64::from(clients) + OTHER_DESCRIPTORS;
+    if limit < wanted {
+        log::warn!(
+            "the system allows this process {limit} open files: no more than {} clients of \
+             {clients} fit; raise the hard limit to {wanted} (ulimit -Hn, LimitNOFILE=)",
+            limit.saturating_sub(OTHER_DESCRIPTORS)
+        );
+    }
 }
 
 /// The first SIGINT, SIGTERM or SIGHUP drains; the next one ends at once.

@@ -274,7 +274,7 @@ impl View<'_> {
     /// Those who execute and rank below a member, in rank order.
     pub(crate) fn executors_below(&self, id: u64) -> &[Place] {
         let executors = &self.0.executors;
-        &executors[executors.partition_point(|place| place.id <= id)..]
+        &executors[first_from(executors, id + 1)..]
     }
 }
 
@@ -291,8 +291,46 @@ impl Ranking {
     }
 }
 
+/// Where somebody stands.
 fn position(places: &[Place], id: u64) -> Option<usize> {
-    places.binary_search_by_key(&id, |place| place.id).ok()
+    let at = first_from(places, id);
+    places.get(at).is_some_and(|p| p.id == id).then_some(at)
+}
+
+/// Where the first stands whose number is not below this one. Numbers grow evenly as long as
+/// leaving is spread evenly, so a guess is right or near: however many there are, one or a few
+/// looks find the place, and no more than a search by halves makes where the guess is bad.
+fn first_from(places: &[Place], id: u64) -> usize {
+    let (Some(first), Some(last)) = (places.first(), places.last()) else {
+        return 0;
+    };
+    if id <= first.id {
+        return 0;
+    }
+    if id > last.id {
+        return places.len();
+    }
+    let part = (id - first.id) as f64 / (last.id - first.id) as f64;
+    let guess = (part * (places.len() - 1) as f64) as usize;
+    // The place is in `low..=high`: all below `low` are below, the one at `high` is not.
+    let (mut low, mut high) = (1, places.len() - 1);
+    let mut step = 1;
+    if places[guess].id < id {
+        low = guess + 1;
+        while low + step < high && places[low + step - 1].id < id {
+            low += step;
+            step *= 2;
+        }
+        high = high.min(low + step);
+    } else {
+        high = guess;
+        while high > low + step && places[high - step].id >= id {
+            high -= step;
+            step *= 2;
+        }
+        low = low.max(high.saturating_sub(step));
+    }
+    low + places[low..high].partition_point(|place| place.id < id)
 }
 
 #[cfg(test)]

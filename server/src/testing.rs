@@ -1,9 +1,11 @@
-//! Members without clients, for unit tests. They share one socket that nobody reads.
+//! Members without clients, for unit tests and micro-benchmarks. They share one socket that nobody reads.
 
 use crate::connection::Connection;
-use crate::loads::Loads;
+use crate::loads::{Load, Loads};
 use crate::member::Member;
-use crate::roster::{Place, Roster};
+#[cfg(test)]
+use crate::roster::Place;
+use crate::roster::Roster;
 use crate::transcript::Transcript;
 use common::sync::Arc;
 use common::transport::{Listener, Stream};
@@ -18,13 +20,13 @@ static PAIR: LazyLock<(Stream, Arc<Stream>)> = LazyLock::new(|| {
     (far, Arc::new(near))
 });
 
+#[cfg(test)]
 pub(crate) fn member(id: u64, name: impl Into<Box<str>>, slots: u32) -> Arc<Member> {
-    member_among(&Loads::default(), id, name.into(), slots)
+    member_with(id, name.into(), slots, Loads::default().join(id, slots))
 }
 
-fn member_among(loads: &Loads, id: u64, name: Box<str>, slots: u32) -> Arc<Member> {
+fn member_with(id: u64, name: Box<str>, slots: u32, load: Arc<Load>) -> Arc<Member> {
     let connection = Connection::new(Arc::clone(&PAIR.1), 1);
-    let load = loads.join(id, slots);
     Member::new(id, name, slots, 1, Arc::new(connection), load)
 }
 
@@ -34,13 +36,24 @@ pub(crate) fn roster(max: u32) -> Roster {
 
 /// Joins as a client would.
 pub(crate) fn join(roster: &Roster, name: &str, slots: u32) -> Arc<Member> {
-    let make = |id, name, loads: &Loads| member_among(loads, id, name, slots);
-    roster
-        .join(Some(name), make, |_, _| {})
-        .unwrap_or_else(|e| panic!("{name}: {e:?}"))
+    join_with_load(roster, name, slots).0
+}
+
+/// Joins, and gives what the member's load is set by.
+pub(crate) fn join_with_load(roster: &Roster, name: &str, slots: u32) -> (Arc<Member>, Arc<Load>) {
+    let mut its_load = None;
+    let make = |id, name, loads: &Loads| {
+        let load = loads.join(id, slots);
+        its_load = Some(Arc::clone(&load));
+        member_with(id, name, slots, load)
+    };
+    let joined = roster.join(Some(name), make, |_, _| {});
+    let member = joined.unwrap_or_else(|e| panic!("{name}: {e:?}"));
+    (member, its_load.expect("a member was made"))
 }
 
 /// Members in rank order.
+#[cfg(test)]
 pub(crate) fn ranked(roster: &Roster) -> Vec<Place> {
     roster.look(|view| view.ranked().to_vec())
 }

@@ -1,0 +1,102 @@
+//! `client bench`: has commands relayed by a running server as fast as that goes, and shows
+//! how fast that was.
+
+mod args;
+mod show;
+
+pub(crate) use args::{Bench, EXAMPLES};
+
+use crate::dial::Signals;
+use crate::exit::Exit;
+use crate::failure::Failure;
+use client::load::{self, Amount, End, Plan, Progress, Report};
+use client::{Config, Status};
+use common::escape::one_line;
+use std::io::{self, IsTerminal, Write};
+use std::time::Duration;
+
+/// Measures, prints, and says how it went. A signal ends it early.
+pub(crate) fn bench(config: &Config, bench: &Bench, signals: &Signals) -> Result<Exit, Failure> {
+    let plan = bench.plan()?;
+    let mut line = ProgressLine::new(plan.amount);
+    let measured = load::run(config, &plan, signals, &mut |progress| line.show(progress));
+    line.clear();
+    let report = measured?;
+    crate::print(show::report(&plan, &report, bench.json).as_bytes())?;
+    if let End::Lost(why) = &report.end {
+        let why = one_line(why);
+        let _ = writeln!(io::stderr(), "error: the server went in the middle: {why}");
+    }
+    Ok(exit(&plan, &report))
+}
+
+/// Of all that went wrong, the worst counts.
+fn exit(plan: &Plan, report: &Report) -> Exit {
+    let end = match report.end {
+        End::Whole => Exit::Done,
+        End::Interrupted => Exit::Interrupted,
+        End::Lost(_) => Exit::Lost,
+    };
+    let outcomes = Status::ALL.into_iter().zip(report.outcomes);
+    let outcomes = outcomes.filter(|(_, count)| *count > 0);
+    let outcomes = outcomes.map(|(status, _)| Exit::of_status(status));
+    let errors = report.errors.keys().map(|reason| match *reason {
+        "no_target" => Exit::NoTarget,
+        "outranked" | "busy" => Exit::Refused,
+        "missing" => Exit::Lost,
+        "exit_code" => Exit::Failed,
+        _ => Exit::NotConnected,
+    });
+    let worst = outcomes.chain(errors).fold(end, Exit::max);
+    // A server that stops refuses what comes then: that it went says enough.
+    match report.end {
+        End::Lost(_) => Exit::Lost,
+        _ if report.sent == 0 && plan.amount != Amount::Sends(0) => worst.max(Exit::NotConnected),
+        _ => worst,
+    }
+}
+
+/// A line at the terminal that says how far it has come; elsewhere nothing.
+struct ProgressLine {
+    amount: Amount,
+    is_shown: bool,
+}
+
+impl ProgressLine {
+    fn new(amount: Amount) -> ProgressLine {
+        ProgressLine {
+            amount,
+            is_shown: io::stderr().is_terminal(),
+        }
+    }
+
+    fn show(&mut self, progress: Progress) {
+        let text = match progress {
+            Progress::Joining { joined, wanted } => format!("{joined} of {wanted} joined"),
+            Progress::WarmingUp => "warming up".into(),
+            Progress::Measuring { commands, elapsed } => {
+                let rate = show::per_second(commands, elapsed);
+                let elapsed = elapsed.as_secs_f64();
+                match self.amount {
+                    Amount::Sends(_) => format!("{commands} commands, {rate:.0}/s, {elapsed:.0} s"),
+                    Amount::Time(all) => {
+                        let all = Duration::as_secs_f64(&all);
+                        format!("{commands} commands, {rate:.0}/s, {elapsed:.0} of {all:.0} s")
+                    }
+                }
+            }
+        };
+        self.write(&text);
+    }
+
+    fn clear(&mut self) {
+        self.write("");
+    }
+
+    fn write(&mut self, text: &str) {
+        if self.is_shown {
+            let mut terminal = io::stderr().lock();
+            let _ = write!(terminal, "\r\x1b[K{text}").and_then(|()| terminal.flush());
+        }
+    }
+}

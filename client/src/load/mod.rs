@@ -1,0 +1,77 @@
+//! A load generator: measures how many commands a running server relays in a second, and how
+//! long each takes, through connections of its own.
+//!
+//! It is made to leave the machine to the server: a few threads serve all connections as they
+//! become readable, idle ones too, and the lines that are written most are put together from
+//! prepared pieces and read by what they begin with. It sends to nobody but the executors that
+//! it has brought along, and those execute for nobody but it.
+
+mod conductor;
+mod driver;
+mod endpoint;
+mod executor;
+mod names;
+mod peer;
+mod plan;
+mod report;
+mod sender;
+mod wire;
+
+pub use conductor::run;
+pub use plan::{Amount, MOST_AHEAD, Plan, Shape, To};
+pub use report::{End, Progress, Report};
+
+use crate::ConnectError;
+use std::io;
+
+/// Why nothing was measured.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum LoadError {
+    /// One of its clients could not join.
+    #[error("{error}; {joined} of the {wanted} clients of this bench had joined")]
+    Join {
+        /// Why.
+        error: ConnectError,
+        /// How many had.
+        joined: u64,
+        /// How many it needs.
+        wanted: u64,
+    },
+    /// The system does not allow so many connections.
+    #[error(
+        "{wanted} connections are more than the {limit} open files that the system allows; \
+         raise that limit (ulimit -n) or ask for fewer"
+    )]
+    Descriptors {
+        /// How many it needs.
+        wanted: u64,
+        /// How many files there may be.
+        limit: u64,
+    },
+    /// Somebody else is there where that must not be.
+    #[error(
+        "somebody else's client is here; only by name does a bench command none but its own \
+         beside others, so use --to name, or a server that nobody else uses"
+    )]
+    NotAlone,
+    /// A line would be longer than the server takes.
+    #[error("a {what} would have {bytes} bytes; this server takes lines of at most {max}")]
+    TooLong {
+        /// The command or its result.
+        what: &'static str,
+        /// How long its line would be.
+        bytes: usize,
+        /// How long it may be.
+        max: usize,
+    },
+    /// The server went before anything was measured.
+    #[error("the server went before anything was measured: {0}")]
+    Lost(String),
+    /// It was told to stop before anything was measured.
+    #[error("interrupted before anything was measured")]
+    Interrupted,
+    /// The system has no threads or pollers left.
+    #[error("the system gives no threads or pollers: {0}")]
+    System(#[from] io::Error),
+}
