@@ -22,8 +22,12 @@ const RESUME_MS: u64 = 1000;
 /// When to look again at a connection that seems silent, but has something unread.
 const UNREAD_RETRY_MS: u64 = 100;
 
-/// News take at most one part in this many of the time.
+/// News take at most one part in this many of the time ...
 const NEWS_SHARE: u64 = 10;
+
+/// ... unless that would keep people waiting who can tell: to tell ten thousand takes a good
+/// part of a second, and everybody is to know within two.
+const NEWS_LONGEST_PAUSE_MS: u64 = 300;
 
 /// How long somebody who is behind is spared rank news.
 const NEWS_RETRY_MS: u64 = 100;
@@ -139,7 +143,7 @@ fn tell_ranks(hub: &Hub) {
         outbox.flush();
     }
     let now = hub.clock.now();
-    let mut pause = (now - started) * NEWS_SHARE;
+    let mut pause = ((now - started) * NEWS_SHARE).min(NEWS_LONGEST_PAUSE_MS);
     if let Some(rank) = behind {
         hub.roster.set_untold(rank);
         pause = pause.max(NEWS_RETRY_MS);
