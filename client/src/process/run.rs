@@ -47,7 +47,12 @@ pub(crate) struct Bounds {
 }
 
 /// Runs a program to its end.
-pub(crate) fn run(program: &Program, bounds: Bounds, id: &str, job: &Job) -> Answer {
+pub(crate) fn run(
+    program: &Program,
+    bounds: Bounds,
+    known_by: &orphans::Run,
+    job: &Job,
+) -> Answer {
     let wake = match eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK) {
         Ok(wake) => Arc::new(wake),
         Err(e) => return Answer::Failed(format!("cannot watch a process: {e}")),
@@ -58,7 +63,7 @@ pub(crate) fn run(program: &Program, bounds: Bounds, id: &str, job: &Job) -> Ans
     };
     let mut run = Run::new(spawned, wake, bounds, job);
     run.supervise();
-    run.finish(id)
+    run.finish(known_by)
 }
 
 /// Why a program was not started, as its sender is told.
@@ -345,7 +350,7 @@ impl<'a> Run<'a> {
     }
 
     /// Ends what is left, and says how it went.
-    fn finish(mut self, id: &str) -> Answer {
+    fn finish(mut self, known_by: &orphans::Run) -> Answer {
         self.job.forget_waker();
         let is_wanted = self.phase == Phase::Running;
         for pipe in &mut self.pipes {
@@ -359,7 +364,7 @@ impl<'a> Run<'a> {
         if !self.reaped {
             self.reap();
         }
-        orphans::end(self.group, id);
+        orphans::end(self.group, known_by);
         if self.status.is_none() && is_wanted {
             return Answer::Failed("it ran, but how it ended is not known".into());
         }
