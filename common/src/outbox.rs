@@ -26,7 +26,7 @@ use std::time::{Duration, Instant};
 
 /// Bytes that one write takes along: a good part of a socket's buffer, and a size at
 /// which the system call's own cost no longer shows.
-const BATCH: usize = 64 << 10;
+const BATCH: usize = 256 << 10;
 
 /// Bytes of the longest line that is copied into a [`Batch`]: to copy more costs more than to
 /// push it by itself.
