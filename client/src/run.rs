@@ -5,13 +5,13 @@ use crate::cli::Run;
 use crate::dial::{BackOff, Signals};
 use crate::exit::Exit;
 use crate::failure::Failure;
-use crate::relay::Relay;
+use crate::relay::{Blocks, Relay};
 use crate::render;
 use client::{Client, Code, RequestError, SendEvent};
 use common::sync::Arc;
 use common::thread;
 use crossbeam_channel::{Receiver, bounded, select};
-use std::io::{self, ErrorKind, Stderr, Stdout, Write};
+use std::io::{self, ErrorKind, Stderr, Write};
 use std::time::Duration;
 
 /// Waits for executors, sends, and prints until the command has ended everywhere. Output
@@ -65,12 +65,16 @@ fn start_printing(
 }
 
 fn print(client: &Client, events: &Receiver<SendEvent>) -> io::Result<Exit> {
-    let mut relay = Relay::to_own_streams();
+    let mut relay = Relay::to_own_streams()?;
     loop {
         let event = events
             .recv()
             .unwrap_or(SendEvent::End(Err(RequestError::Lost)));
-        match relay.print(&event) {
+        let mut printed = relay.print(&event);
+        if events.is_empty() {
+            printed = printed.and_then(|()| relay.flush());
+        }
+        match printed {
             Err(e) if e.kind() == ErrorKind::BrokenPipe => return Ok(relay.exit()),
             printed => printed?,
         }
@@ -80,11 +84,7 @@ fn print(client: &Client, events: &Receiver<SendEvent>) -> io::Result<Exit> {
     }
 }
 
-fn ended(
-    client: &Client,
-    relay: &mut Relay<Stdout, Stderr>,
-    error: &Option<RequestError>,
-) -> Exit {
+fn ended(client: &Client, relay: &mut Relay<Blocks, Stderr>, error: &Option<RequestError>) -> Exit {
     let Some(error) = error else {
         return relay.exit();
     };
