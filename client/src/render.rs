@@ -258,7 +258,8 @@ mod tests {
 
     #[test]
     fn many_words_are_shown_in_part() {
-        let shown = |list: &[&str]| words(&list.iter().map(ToString::to_string).collect::<Vec<_>>());
+        let shown =
+            |list: &[&str]| words(&list.iter().map(ToString::to_string).collect::<Vec<_>>());
         let exactly = "x".repeat(LONGEST_WORDS);
         assert_eq!(shown(&[&exactly]), exactly);
         assert_eq!(shown(&["", "a", ""]), " a ");
