@@ -10,6 +10,7 @@ use executing::{
 };
 use rustix::process::Signal;
 use serde_json::{Value, json};
+use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
 /// Until a command whose time is over is ended for good.
@@ -559,4 +560,20 @@ fn the_first_interrupt_of_run_cancels() {
         pids(&printed).iter().all(|pid| has_gone(*pid)),
         "the whole group"
     );
+}
+
+#[test]
+fn an_interrupt_counts_whatever_the_command_says() {
+    let relay = executing::Relay::start();
+    let sender = start_client(&relay, &["run", "--wait-for", "1", "--", "x"]);
+    eventually("it has joined", PATIENCE, || relay.clients() == 1);
+    let stream = TcpStream::connect(relay.address()).expect("the server accepts");
+    let mut executor = support::Raw::over(stream, true);
+    executor.join_as("stubborn", 1);
+    let execute = executor.execute();
+    sender.signal(Signal::INT);
+    executor.wait_within(PATIENCE, "the cancel", |m| m["method"] == "cancel");
+    // It came to its end before it could be cancelled.
+    executor.reply(&execute, &json!({"exit_code": 0}));
+    assert_eq!(sender.finish(PATIENCE).code, Some(130));
 }

