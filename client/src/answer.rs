@@ -160,13 +160,13 @@ fn is_mostly_escapes(bytes: &[u8]) -> bool {
     // By blocks whose count fits into a byte, so that several bytes are looked at in one step.
     let count = |block: &[u8]| -> u8 { block.iter().map(|byte| u8::from(is_escaped(*byte))).sum() };
     let mut left = bytes.len() / 4;
-    let mut exceeds = |block: &[u8]| {
+    let exceeds = |block: &[u8]| {
         let escapes = usize::from(count(block));
         let exceeds = escapes > left;
         left = left.saturating_sub(escapes);
         exceeds
     };
-    bytes.len() >= WORTH_A_LOOK && bytes.chunks(255).any(|block| exceeds(block))
+    bytes.len() >= WORTH_A_LOOK && bytes.chunks(255).any(exceeds)
 }
 
 #[cfg(test)]
