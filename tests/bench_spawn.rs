@@ -1,6 +1,6 @@
 //! What running a program for somebody else costs, and how fast output streams, measured
 //! in one process with a server, a sender and an executor of its own:
-//! `cargo run --release --example bench_spawn [ROUNDS [MIB]]`.
+//! `cargo run --release --example bench_spawn [ROUNDS [MIB [KIND...]]]`.
 //!
 //! Starting `/bin/true` through all of them and hearing how it ended alternates, one by
 //! one, with starting it directly (`posix_spawn` and `waitpid`, as the standard library
@@ -18,9 +18,11 @@ use std::time::{Duration, Instant};
 const WINDOW: u64 = 4 << 20;
 
 fn main() -> Result<(), Box<dyn Error>> {
-    let mut numbers = std::env::args().skip(1).map(|word| word.parse::<usize>());
-    let rounds = numbers.next().transpose()?.unwrap_or(1000);
-    let mib = numbers.next().transpose()?.unwrap_or(1024);
+    let mut words = std::env::args().skip(1);
+    let mut number = || words.next().map(|word| word.parse()).transpose();
+    let rounds = number()?.unwrap_or(1000);
+    let mib = number()?.unwrap_or(1024);
+    let kinds: Vec<String> = words.collect();
     let bench = Bench::start()?;
     bench.starting(rounds)?;
     for (name, script) in [
@@ -38,7 +40,9 @@ fn main() -> Result<(), Box<dyn Error>> {
                     while cat $f; do :; done | head -c $0",
         ),
     ] {
-        bench.streaming(name, script, mib)?;
+        if kinds.is_empty() || kinds.iter().any(|kind| kind == name) {
+            bench.streaming(name, script, mib)?;
+        }
     }
     Ok(())
 }

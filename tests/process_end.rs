@@ -10,6 +10,7 @@ use executing::{
 };
 use rustix::process::Signal;
 use serde_json::{Value, json};
+use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
 /// Until a command whose time is over is ended for good.
@@ -287,12 +288,35 @@ fn nothing_survives_a_command_that_has_ended() {
 }
 
 #[test]
-fn who_shed_its_environment_beside_another_command_ends_when_nothing_runs() {
+fn who_shed_its_environment_beside_other_commands_ends_with_its_own() {
+    let (_relay, mut boss, _worker) = anything(3);
+    let daemon = "(env -i setsid sleep 1000 >/dev/null 2>&1 & echo pid $!)";
+    let other = boss.script(&format!("{daemon}; sleep 1000"), &json!({}));
+    let others = pids(&String::from_utf8_lossy(&boss.output(&other).1));
+    let third = boss.script("echo ready; exec sleep 1000", &json!({}));
+    boss.output(&third);
+    for _ in 0..10 {
+        let ran = boss.sh(&format!("{daemon}; sleep 0.05; exit 7"));
+        let own = pids(&ran.exited(7).text());
+        assert!(has_gone(own[0]), "{} is there after the outcome", own[0]);
+        assert!(!has_gone(others[0]), "what another one started is let be");
+    }
+    for id in [other, third] {
+        boss.cancel(&id);
+        assert_eq!(boss.finish(&id).status(), "cancelled");
+    }
+    wait_until_gone(&others, Duration::ZERO);
+}
+
+#[test]
+fn who_shed_all_that_it_is_known_by_ends_when_nothing_runs() {
     let (_relay, mut boss, _worker) = anything(2);
     let other = boss.script("echo ready; exec sleep 1000", &json!({}));
     boss.output(&other);
-    let script = "(env -i setsid sleep 1000 >/dev/null 2>&1 & echo pid $!); sleep 0.2; exit 7";
-    let daemon = pids(&boss.sh(script).text());
+    let script = "(prlimit --rttime=unlimited env -i setsid sleep 1000 >/dev/null 2>&1 & echo pid $!)\n\
+                  sleep 0.2; exit 7";
+    let daemon = pids(&boss.sh(script).exited(7).text());
+    assert!(!has_gone(daemon[0]), "it might be the other one's");
     boss.cancel(&other);
     assert_eq!(boss.finish(&other).status(), "cancelled");
     wait_until_gone(&daemon, Duration::from_secs(2));
@@ -536,4 +560,20 @@ fn the_first_interrupt_of_run_cancels() {
         pids(&printed).iter().all(|pid| has_gone(*pid)),
         "the whole group"
     );
+}
+
+#[test]
+fn an_interrupt_counts_whatever_the_command_says() {
+    let relay = executing::Relay::start();
+    let sender = start_client(&relay, &["run", "--wait-for", "1", "--", "x"]);
+    eventually("it has joined", PATIENCE, || relay.clients() == 1);
+    let stream = TcpStream::connect(relay.address()).expect("the server accepts");
+    let mut executor = support::Raw::over(stream, true);
+    executor.join_as("stubborn", 1);
+    let execute = executor.execute();
+    sender.signal(Signal::INT);
+    executor.wait_within(PATIENCE, "the cancel", |m| m["method"] == "cancel");
+    // It came to its end before it could be cancelled.
+    executor.reply(&execute, &json!({"exit_code": 0}));
+    assert_eq!(sender.finish(PATIENCE).code, Some(130));
 }

@@ -180,11 +180,16 @@ fn a_command_waits_for_its_reader() {
         came.extend(bytes);
     }
     // Others are not disturbed, and in the meantime nothing more comes.
-    for _ in 0..20 {
-        let since = Instant::now();
-        boss.sh("sleep 0.02").exited(0);
-        assert!(since.elapsed() < JITTER);
-    }
+    let mut latencies: Vec<Duration> = (0..20)
+        .map(|_| {
+            let since = Instant::now();
+            boss.sh("sleep 0.02").exited(0);
+            since.elapsed()
+        })
+        .collect();
+    latencies.sort_unstable();
+    // The median forgives a machine that runs other tests.
+    assert!(latencies[10] < JITTER, "{latencies:?}");
     assert_eq!(came.len(), WINDOW);
     assert!(
         !std::path::Path::new(&marker).exists(),
@@ -414,36 +419,50 @@ fn a_reader_that_goes_takes_the_command_along() {
     assert!(has_gone(pids[0]));
 }
 
-#[test]
-#[ignore = "a write to a full pipe keeps `run` from hearing them"]
-fn interrupts_are_heard_while_nobody_reads() {
-    let relay = Relay::start();
-    let words = [
-        "run",
-        "--wait-for",
-        "1",
-        "--",
-        "/bin/sh",
-        "-c",
-        "echo pid $$; exec yes",
-    ];
-    let (mut sender, mut stdout) = Program::start_unread(&mut client_for(&relay, &words));
+/// A sender whose standard output is a full pipe that nobody reads: a pager that waits for a
+/// key. Its command ignores being asked to go if it is `stubborn`.
+fn start_blocked(relay: &Relay, stubborn: bool) -> (Program, impl Read, Worker, Vec<u32>) {
+    let trap = if stubborn { "trap '' TERM; " } else { "" };
+    let script = format!("{trap}echo pid $$; exec yes");
+    let words = ["run", "--wait-for", "1", "--", "/bin/sh", "-c", &script];
+    let (sender, mut stdout) = Program::start_unread(&mut client_for(relay, &words));
     eventually("it has joined", PATIENCE, || relay.clients() == 1);
-    let _worker = Worker::start(&relay, &["--allow-any", "--allow-root"]);
+    let worker = Worker::start(relay, &["--allow-any", "--allow-root"]);
     let mut first = [0; 100];
     stdout.read_exact(&mut first).expect("it writes on and on");
-    // The pipe is full and nobody reads it: a pager that waits for a key.
     let full = || rustix::io::ioctl_fionread(&stdout).is_ok_and(|n| n > 60_000);
     eventually("the pipe is full", PATIENCE, full);
+    let pids = pids(&String::from_utf8_lossy(&first));
+    (sender, stdout, worker, pids)
+}
+
+#[test]
+fn an_interrupt_cancels_while_nobody_reads() {
+    let relay = Relay::start();
+    let (mut sender, mut stdout, _worker, pids) = start_blocked(&relay, false);
+    sender.signal(Signal::INT);
+    wait_until_gone(&pids, PATIENCE);
+    sender.stderr.wait_for("interrupt again", PATIENCE);
+    assert!(!sender.has_ended(), "what has come is for who reads it");
+    let mut rest = Vec::new();
+    stdout.read_to_end(&mut rest).expect("a pipe");
+    let status = sender.wait(PATIENCE).expect("it ends");
+    assert_eq!(status.code(), Some(130));
+    assert!(rest.len() > 60_000 && rest.ends_with(b"y\n"));
+}
+
+#[test]
+fn the_second_interrupt_leaves_at_once_while_nobody_reads() {
+    let relay = Relay::start();
+    let (mut sender, _stdout, _worker, pids) = start_blocked(&relay, true);
+    sender.signal(Signal::INT);
+    sender.stderr.wait_for("interrupt again", PATIENCE);
     let since = Instant::now();
-    let mut status = None;
-    while status.is_none() && since.elapsed() < PATIENCE {
-        sender.signal(Signal::INT);
-        status = sender.wait(Duration::from_millis(50));
-    }
-    let code = status.and_then(|status| status.code());
-    assert_eq!(code, Some(130), "an interrupt is heard");
-    wait_until_gone(&pids(&String::from_utf8_lossy(&first)), PATIENCE);
+    sender.signal(Signal::INT);
+    let status = sender.wait(PATIENCE).expect("it leaves");
+    assert_eq!(status.code(), Some(130));
+    assert!(since.elapsed() < JITTER * 2, "{:?}", since.elapsed());
+    wait_until_gone(&pids, PATIENCE);
 }
 
 #[test]

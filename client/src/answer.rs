@@ -3,11 +3,11 @@
 
 use crate::executor::{Answer, Ended};
 use crate::job::{Job, Stop};
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
+use base64_simd::STANDARD;
 use common::limits::MAX_QUOTED;
 use common::message::{self, Code, Id, RpcError};
-use common::protocol::{Executed, ExecutionOutput, OutputStream, Text, method};
+use common::protocol::{Executed, OutputStream, Text};
+use std::io::Write;
 
 /// Output bytes in one line: as much as is worth one, whatever the server takes.
 const PIECE: usize = 32 << 10;
@@ -102,57 +102,44 @@ pub(crate) fn whole_characters(bytes: &[u8]) -> usize {
     bytes.len()
 }
 
-/// The line that carries some output of a job.
-pub(crate) fn output_line(id: &Id, stream: OutputStream, bytes: &[u8]) -> Vec<u8> {
+/// The line that carries some output of a job, put together from pieces: it is what an
+/// executor writes most, and a serializer would look at every byte several times. It is added
+/// to what is there.
+pub(crate) fn output_line(line: &mut Vec<u8>, id: &Id, stream: OutputStream, bytes: &[u8]) {
     // The server's ids are never negative and fit; another kind is not its own.
     let id = match id {
         Id::Integer(id) => u64::try_from(*id).unwrap_or_default(),
         Id::Large(id) => *id,
         Id::Text(_) => 0,
     };
-    let mut output = ExecutionOutput {
-        id,
-        stream,
-        text: None,
-        base64: None,
+    line.reserve(AROUND + bytes.len() + bytes.len() / 3);
+    let stream = match stream {
+        OutputStream::Stdout => "stdout",
+        OutputStream::Stderr => "stderr",
     };
+    let _ = write!(
+        line,
+        r#"{{"jsonrpc":"2.0","method":"output","params":{{"id":{id},"stream":"{stream}","#
+    );
     match as_text(bytes) {
         Some(text) => {
-            output.text = Some(text.into());
-            message::notification_line(method::OUTPUT, output)
+            line.extend_from_slice(b"\"text\":");
+            Text::from(text).append_to(line);
         }
         None => {
-            output.base64 = Some(PLACE.into());
-            fill_in(&message::notification_line(method::OUTPUT, output), bytes)
+            line.extend_from_slice(b"\"base64\":\"");
+            STANDARD.encode_append(bytes, line);
+            line.push(b'"');
         }
     }
-}
-
-/// What stands in a line where base64 belongs: no base64, so it stands nowhere else.
-const PLACE: &str = "~";
-
-/// A line with bytes in base64 in its place. They are written once, straight into the line:
-/// nothing in them needs an escape, so JSON need not look for one, which takes longer than
-/// the encoding.
-fn fill_in(line: &[u8], bytes: &[u8]) -> Vec<u8> {
-    let is_place = |at: &usize| line[*at..].starts_with(PLACE.as_bytes());
-    let at = (0..line.len()).rev().find(is_place).unwrap_or(line.len());
-    let (before, after) = line.split_at(at);
-    let length = bytes.len().div_ceil(3) * 4;
-    let mut whole = Vec::with_capacity(line.len() + length);
-    whole.extend_from_slice(before);
-    whole.resize(before.len() + length, 0);
-    let written = STANDARD.encode_slice(bytes, &mut whole[before.len()..]);
-    debug_assert_eq!(written, Ok(length), "it is as long as it was said to be");
-    whole.extend_from_slice(&after[PLACE.len().min(after.len())..]);
-    whole
+    line.extend_from_slice(b"}}\n");
 }
 
 /// What is written as text, if it is one.
 fn as_text(bytes: &[u8]) -> Option<&str> {
-    match std::str::from_utf8(bytes) {
-        Ok(text) if !is_mostly_escapes(bytes) => Some(text),
-        _ => None,
+    match is_mostly_escapes(bytes) {
+        true => None,
+        false => std::str::from_utf8(bytes).ok(),
     }
 }
 
@@ -161,30 +148,33 @@ fn encode(bytes: &[u8]) -> (Option<Text<'_>>, Option<Text<'_>>) {
     match as_text(bytes) {
         _ if bytes.is_empty() => (None, None),
         Some(text) => (Some(text.into()), None),
-        None => (None, Some(STANDARD.encode(bytes).into())),
+        None => (None, Some(STANDARD.encode_to_string(bytes).into())),
     }
 }
 
-/// Whether JSON would make so much more of a long text that it is better not written as text,
-/// though it is one: `\u0000` for each byte of `/dev/zero`.
+/// Whether JSON would make so much more of long bytes that they are better not written as text,
+/// though they may be one: `\u0000` for each byte of `/dev/zero`.
 fn is_mostly_escapes(bytes: &[u8]) -> bool {
     const WORTH_A_LOOK: usize = 1 << 10;
     let is_escaped = |byte: u8| byte < 0x20 && !matches!(byte, b'\n' | b'\r' | b'\t');
     // By blocks whose count fits into a byte, so that several bytes are looked at in one step.
     let count = |block: &[u8]| -> u8 { block.iter().map(|byte| u8::from(is_escaped(*byte))).sum() };
-    let escapes = || -> usize {
-        bytes
-            .chunks(255)
-            .map(|block| usize::from(count(block)))
-            .sum()
+    let mut left = bytes.len() / 4;
+    let exceeds = |block: &[u8]| {
+        let escapes = usize::from(count(block));
+        let exceeds = escapes > left;
+        left = left.saturating_sub(escapes);
+        exceeds
     };
-    bytes.len() >= WORTH_A_LOOK && escapes() > bytes.len() / 4
+    bytes.len() >= WORTH_A_LOOK && bytes.chunks(255).any(exceeds)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::job::Origin;
+    use common::message::Message;
+    use common::protocol::ExecutionOutput;
 
     fn job() -> Job {
         let origin = Origin {
@@ -229,6 +219,31 @@ mod tests {
     }
 
     #[test]
+    fn an_output_is_what_the_protocol_says() {
+        let text = "a\n\"\\\u{1}\u{7f}\u{e4}".as_bytes();
+        for (stream, bytes) in [
+            (OutputStream::Stdout, text),
+            (OutputStream::Stderr, &b"\xff\0"[..]),
+        ] {
+            let mut line = Vec::new();
+            output_line(&mut line, &Id::Integer(7), stream, bytes);
+            let message = Message::parse(line.strip_suffix(b"\n").expect("a line"));
+            let Ok(Message::Notification { method, params }) = message else {
+                panic!("{message:?}");
+            };
+            assert_eq!(method, "output");
+            let output: ExecutionOutput<'_> = message::params(params).expect("an output");
+            assert_eq!((output.id, output.stream), (7, stream));
+            let text = output.text.map(|text| text.into_string().into_bytes());
+            let decode = |text: Text<'_>| STANDARD.decode_to_vec(text.decoded().as_bytes()).ok();
+            assert_eq!(
+                text.or(output.base64.and_then(decode)).as_deref(),
+                Some(bytes)
+            );
+        }
+    }
+
+    #[test]
     fn pieces_fit_into_lines_and_end_between_characters() {
         for text in [
             "\u{1}".repeat(100_000),
@@ -240,9 +255,9 @@ mod tests {
             while !left.is_empty() {
                 let (piece, rest) = left.split_at(piece_len(left, usize::MAX, 16 << 10));
                 assert!(std::str::from_utf8(piece).is_ok());
-                assert!(
-                    output_line(&Id::Integer(7), OutputStream::Stdout, piece).len() <= 16 << 10
-                );
+                let mut line = Vec::new();
+                output_line(&mut line, &Id::Integer(7), OutputStream::Stdout, piece);
+                assert!(line.len() <= 16 << 10);
                 whole.extend_from_slice(piece);
                 left = rest;
             }

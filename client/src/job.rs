@@ -3,7 +3,7 @@
 
 use crate::answer;
 use common::message::Id;
-use common::outbox::Outbox;
+use common::outbox::{Batch, Outbox};
 use common::protocol::OutputStream;
 use common::sync::{Arc, Condvar, Mutex, lock};
 use std::fmt;
@@ -155,13 +155,14 @@ impl Job {
     /// Sends a piece whose credit was taken already, as lines that the server takes.
     pub(crate) fn send(&self, stream: OutputStream, bytes: &[u8]) {
         let Some(way) = self.0.way.get() else { return };
+        let mut batch = Batch::default();
         let mut left = bytes;
         while !left.is_empty() {
             let (piece, rest) = left.split_at(answer::piece_len(left, left.len(), way.max_line));
-            way.outbox
-                .push(answer::output_line(self.id(), stream, piece));
+            batch.add_made(|line| answer::output_line(line, self.id(), stream, piece));
             left = rest;
         }
+        way.outbox.push_batch(&mut batch);
         way.outbox.flush();
     }
 

@@ -1,8 +1,7 @@
 //! What became of a command, and what it wrote, as bytes: what a sender is given. The
 //! wire's texts and base64 are taken apart here and nowhere else.
 
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
+use base64_simd::STANDARD;
 use common::message;
 use common::outbox::Outbox;
 use common::protocol::{self, OutputStream, SendConsumed, SendOutput, Status, Text, method};
@@ -70,7 +69,7 @@ impl Outcome {
 fn decode(text: Option<Text<'_>>, base64: Option<Text<'_>>) -> Option<Vec<u8>> {
     match (text, base64) {
         (Some(text), _) => Some(text.into_string().into_bytes()),
-        (None, Some(base64)) => STANDARD.decode(base64.decoded().as_bytes()).ok(),
+        (None, Some(base64)) => STANDARD.decode_to_vec(base64.decoded().as_bytes()).ok(),
         (None, None) => Some(Vec::new()),
     }
 }

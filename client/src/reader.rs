@@ -119,6 +119,9 @@ fn check_partial(is_partial: bool, began: &mut Option<Instant>) -> Result<(), Di
 }
 
 fn handle(link: &Arc<Link>, line: &[u8], bye: &mut Option<Disconnect>) {
+    if let Some(told) = SendOutput::of_plain_line(line) {
+        return output(link, told);
+    }
     match Message::parse(line) {
         Ok(Message::Request { id, method, params }) => {
             if let Err(error) = request(link, &id, &method, params) {

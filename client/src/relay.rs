@@ -8,7 +8,13 @@ use crate::render;
 use client::{Outcome, OutputStream, SendEvent};
 use common::escape::{Keep, escape};
 use std::collections::HashMap;
-use std::io::{self, IsTerminal, Write};
+use std::fs::File;
+use std::io::{self, BufWriter, IsTerminal, Write};
+use std::os::fd::AsFd;
+
+/// Bytes that are written to standard output at a time where there are so many: what a pipe
+/// takes.
+const BLOCK: usize = 64 << 10;
 
 /// Prints what comes of one send.
 pub(crate) struct Relay<Out, Err> {
@@ -20,15 +26,21 @@ pub(crate) struct Relay<Out, Err> {
     exit: Exit,
 }
 
-impl Relay<io::Stdout, io::Stderr> {
+/// Standard output by blocks, whatever is in them: the standard library's own is written line
+/// by line, which costs a system call more for each piece of text.
+pub(crate) type Blocks = BufWriter<File>;
+
+impl Relay<Blocks, io::Stderr> {
     /// To this process's own two streams. What goes to a terminal is made safe for it.
-    pub(crate) fn to_own_streams() -> Self {
-        let (stdout, stderr) = (io::stdout(), io::stderr());
+    pub(crate) fn to_own_streams() -> io::Result<Self> {
+        let stdout = File::from(io::stdout().as_fd().try_clone_to_owned()?);
+        let stderr = io::stderr();
         let is_terminal = (stdout.is_terminal(), stderr.is_terminal());
-        Relay::new(
+        let stdout = BufWriter::with_capacity(BLOCK, stdout);
+        Ok(Relay::new(
             Sink::new(stdout, is_terminal.0 && !render::is_raw()),
             Sink::new(stderr, is_terminal.1 && !render::is_raw()),
-        )
+        ))
     }
 }
 
@@ -48,7 +60,8 @@ impl<Out: Write, Err: Write> Relay<Out, Err> {
         self.exit
     }
 
-    /// Prints one event. An error is one of standard output: nobody reads it any more.
+    /// Prints one event, or keeps it for [`flush`](Self::flush). An error is one of standard
+    /// output: nobody reads it any more.
     pub(crate) fn print(&mut self, event: &SendEvent) -> io::Result<()> {
         match event {
             SendEvent::Accepted { targets } => self.is_prefixed = *targets > 1,
@@ -58,6 +71,11 @@ impl<Out: Write, Err: Write> Relay<Out, Err> {
             SendEvent::Outcome(outcome) => self.outcome(outcome)?,
             _ => {}
         }
+        Ok(())
+    }
+
+    /// Writes what was kept.
+    pub(crate) fn flush(&mut self) -> io::Result<()> {
         self.stdout.flush()
     }
 

@@ -27,10 +27,27 @@ pub(crate) fn ago(duration: Duration) -> String {
     }
 }
 
-/// The words of a command, as they can be typed again.
+/// Bytes of a command's words that are shown: a few lines of a terminal. What else the line
+/// says must not be lost behind words as long as the wire allows.
+const LONGEST_WORDS: usize = 1 << 10;
+
+/// The words of a command on one line, with an ellipsis where there are more than are shown.
 pub(crate) fn words(words: &[String]) -> String {
-    let joined = words.join(" ");
-    one_line(&joined).into_owned()
+    let mut joined = String::new();
+    for (at, word) in words.iter().enumerate() {
+        if joined.len() > LONGEST_WORDS {
+            break;
+        }
+        joined += if at == 0 { "" } else { " " };
+        joined += &word[..word.floor_char_boundary(LONGEST_WORDS)];
+    }
+    let mut shown = one_line(&joined).into_owned();
+    let whole: usize = words.iter().map(|word| word.len() + 1).sum();
+    if shown.len() > LONGEST_WORDS || joined.len() + 1 < whole {
+        shown.truncate(shown.floor_char_boundary(LONGEST_WORDS));
+        shown.push('…');
+    }
+    shown
 }
 
 /// One line that says how a command ended at one target.
@@ -237,6 +254,26 @@ mod tests {
         );
         assert_eq!(output(b"a\x1b[2Jb\nc"), "a\\x1b[2Jb\nc\n");
         assert_eq!(words(&["a\nb".into(), "c".into()]), "a\\nb c");
+    }
+
+    #[test]
+    fn many_words_are_shown_in_part() {
+        let shown =
+            |list: &[&str]| words(&list.iter().map(ToString::to_string).collect::<Vec<_>>());
+        let exactly = "x".repeat(LONGEST_WORDS);
+        assert_eq!(shown(&[&exactly]), exactly);
+        assert_eq!(shown(&["", "a", ""]), " a ");
+        for long in [
+            &["a"; 100_000][..],
+            &[&"\u{e4}".repeat(100_000)],
+            &["a", &exactly, "b"],
+            &["\n"; 400],
+            &[&exactly, ""],
+        ] {
+            let shown = shown(long);
+            assert!(shown.ends_with('…'), "{shown}");
+            assert!((LONGEST_WORDS..LONGEST_WORDS + 4).contains(&shown.len()));
+        }
     }
 
     #[test]

@@ -5,97 +5,103 @@ use crate::cli::Run;
 use crate::dial::{BackOff, Signals};
 use crate::exit::Exit;
 use crate::failure::Failure;
-use crate::relay::Relay;
+use crate::relay::{Blocks, Relay};
 use crate::render;
-use client::{Client, Code, RequestError, SendEvent, Sent};
-use crossbeam_channel::select;
-use std::io::{self, ErrorKind, Stderr, Stdout};
+use client::{Client, Code, RequestError, SendEvent};
+use common::sync::Arc;
+use common::thread;
+use crossbeam_channel::{Receiver, bounded, select};
+use std::io::{self, ErrorKind, Stderr, Write};
 use std::time::Duration;
 
-/// Waits for executors, sends, and prints until the command has ended everywhere.
+/// Waits for executors, sends, and prints until the command has ended everywhere. Output
+/// that nobody reads holds the printing up, but no signal.
 pub(crate) fn run(client: Client, run: &Run, signals: &Signals) -> Result<Exit, Failure> {
     if let Some(wanted) = run.wait_for {
         wait_for_executors(&client, wanted, signals)?;
     }
     let sent = client.send(run.command())?;
-    let mut relay = Relay::to_own_streams();
-    match follow(&client, &sent, &mut relay, signals) {
-        Followed::ToTheEnd(exit) => {
-            client.leave();
-            Ok(exit)
-        }
-        // Nobody reads what comes: leaving takes the command along.
-        Followed::UntilOutputFailed(e) => {
-            client.leave();
-            match e.kind() {
-                ErrorKind::BrokenPipe => Ok(relay.exit()),
-                _ => Err(Failure::Output(e)),
-            }
-        }
-        Followed::UntilTwoSignals => {
-            // Leaving waits for the server a moment; the end of the process does not.
-            std::mem::forget(client);
-            Ok(Exit::Interrupted)
-        }
-    }
-}
-
-/// How following a command has ended.
-enum Followed {
-    ToTheEnd(Exit),
-    UntilOutputFailed(io::Error),
-    UntilTwoSignals,
-}
-
-fn follow(
-    client: &Client,
-    sent: &Sent,
-    relay: &mut Relay<Stdout, Stderr>,
-    signals: &Signals,
-) -> Followed {
+    let client = Arc::new(client);
+    let printed = start_printing(Arc::clone(&client), sent.receiver().clone());
+    let printed = printed.map_err(Failure::NoThread)?;
     let mut is_interrupted = false;
     loop {
         select! {
-            recv(sent.receiver()) -> event => {
-                let event = event.unwrap_or(SendEvent::End(Err(RequestError::Lost)));
-                if let Err(e) = relay.print(&event) {
-                    return Followed::UntilOutputFailed(e);
-                }
-                if let SendEvent::End(end) = event {
-                    return Followed::ToTheEnd(ended(client, relay, &end.err(), is_interrupted));
-                }
+            recv(printed) -> exit => {
+                // Where nobody reads what comes, leaving takes the command along.
+                drop(client);
+                let panicked = |_| Err(io::Error::other("printing panicked"));
+                let exit = exit.unwrap_or_else(panicked).map_err(Failure::Output)?;
+                return Ok(if is_interrupted { Exit::Interrupted } else { exit });
             }
             recv(signals) -> _ => {
                 if is_interrupted {
-                    return Followed::UntilTwoSignals;
+                    // Leaving waits for the server a moment; the end of the process does not.
+                    std::mem::forget(client);
+                    return Ok(Exit::Interrupted);
                 }
                 is_interrupted = true;
-                relay.say("cancelling; interrupt again to leave at once");
                 sent.cancel();
+                notify("cancelling; interrupt again to leave at once");
             }
         }
     }
 }
 
-fn ended(
-    client: &Client,
-    relay: &mut Relay<Stdout, Stderr>,
-    error: &Option<RequestError>,
-    is_interrupted: bool,
-) -> Exit {
-    let mut exit = relay.exit();
-    if let Some(error) = error {
-        let hint = match error.code() {
-            Some(Code::NoTarget) => " (--wait-for N waits until N are there)",
-            _ => "",
-        };
-        relay.say(&format!("{}{hint}", render::refusal(error, client)));
-        exit = exit.max(Exit::of_error(error));
+/// Prints what comes of a command, on a thread of its own, and tells how that went. A pipe
+/// that nobody reads may keep the thread for ever, so it is not joined.
+fn start_printing(
+    client: Arc<Client>,
+    events: Receiver<SendEvent>,
+) -> io::Result<Receiver<io::Result<Exit>>> {
+    let (done, printed) = bounded(1);
+    thread::spawn("output", move || {
+        let exit = print(&client, &events);
+        // Before it is told: whoever hears it is the last to have the client, and leaves.
+        drop(client);
+        let _ = done.send(exit);
+    })?;
+    Ok(printed)
+}
+
+fn print(client: &Client, events: &Receiver<SendEvent>) -> io::Result<Exit> {
+    let mut relay = Relay::to_own_streams()?;
+    loop {
+        let event = events
+            .recv()
+            .unwrap_or(SendEvent::End(Err(RequestError::Lost)));
+        let mut printed = relay.print(&event);
+        if events.is_empty() {
+            printed = printed.and_then(|()| relay.flush());
+        }
+        match printed {
+            Err(e) if e.kind() == ErrorKind::BrokenPipe => return Ok(relay.exit()),
+            printed => printed?,
+        }
+        if let SendEvent::End(end) = event {
+            return Ok(ended(client, &mut relay, &end.err()));
+        }
     }
-    match is_interrupted {
-        true => Exit::Interrupted,
-        false => exit,
-    }
+}
+
+fn ended(client: &Client, relay: &mut Relay<Blocks, Stderr>, error: &Option<RequestError>) -> Exit {
+    let Some(error) = error else {
+        return relay.exit();
+    };
+    let hint = match error.code() {
+        Some(Code::NoTarget) => " (--wait-for N waits until N are there)",
+        _ => "",
+    };
+    relay.say(&format!("{}{hint}", render::refusal(error, client)));
+    relay.exit().max(Exit::of_error(error))
+}
+
+/// Says something on standard error without waiting for who reads that, or for what is being
+/// printed there: on a thread that is not joined for the same reason.
+fn notify(line: &'static str) {
+    let _ = thread::spawn("notice", move || {
+        let _ = writeln!(io::stderr(), "{line}");
+    });
 }
 
 /// Waits until so many clients that rank below have slots.

@@ -12,7 +12,7 @@ pub const FIRST_BUFFER: usize = 512;
 
 /// How far the buffer grows for throughput alone; only a line that is longer takes it
 /// further. Larger reads gain nothing measurable on loopback.
-const READ_AHEAD: usize = 64 << 10;
+const READ_AHEAD: usize = 256 << 10;
 
 /// Small reads in a row after which a grown buffer is given back: one pause between two
 /// bursts is no reason to grow again.

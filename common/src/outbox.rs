@@ -26,7 +26,7 @@ use std::time::{Duration, Instant};
 
 /// Bytes that one write takes along: a good part of a socket's buffer, and a size at
 /// which the system call's own cost no longer shows.
-const BATCH: usize = 64 << 10;
+const BATCH: usize = 256 << 10;
 
 /// Bytes of the longest line that is copied into a [`Batch`]: to copy more costs more than to
 /// push it by itself.
@@ -93,10 +93,16 @@ impl Batch {
     }
 
     fn add(&mut self, line: &[u8]) {
+        self.add_made(|bytes| bytes.extend_from_slice(line));
+    }
+
+    /// Adds a line that is made where it belongs, behind the others: a long one need not be
+    /// copied then.
+    pub fn add_made(&mut self, make: impl FnOnce(&mut Vec<u8>)) {
         if self.bytes.capacity() == 0 {
             self.bytes = take_scratch();
         }
-        self.bytes.extend_from_slice(line);
+        make(&mut self.bytes);
         self.lines += 1;
     }
 }

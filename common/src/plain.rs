@@ -4,7 +4,7 @@
 //!
 //! [`Message::parse`]: crate::message::Message::parse
 
-use crate::protocol::{Executed, ExecutionOutput, OutputStream, Send};
+use crate::protocol::{Executed, ExecutionOutput, OutputStream, Send, SendOutput};
 use crate::text::Text;
 use crate::words::Words;
 
@@ -49,6 +49,47 @@ impl<'a> Plain<'a> {
             }
         };
         (rest.0 == "}").then_some(plain)
+    }
+}
+
+impl<'a> SendOutput<'a> {
+    /// Reads a line, without its line end, if it is an `output` for a sender in the form that
+    /// a server gives it: as with [`Plain`], others are for [`Message::parse`] to read.
+    ///
+    /// [`Message::parse`]: crate::message::Message::parse
+    pub fn of_plain_line(line: &'a [u8]) -> Option<SendOutput<'a>> {
+        const START: &[u8] = b"{\"jsonrpc\":\"2.0\",\"method\":\"output\",\"params\":{\"send\":";
+        let rest = line.strip_prefix(START)?;
+        let mut rest = Rest(std::str::from_utf8(rest).ok()?);
+        let send = rest.natural()?.into();
+        rest.skip(",\"member\":")?;
+        let member = rest.natural()?;
+        rest.skip(",\"name\":")?;
+        let mut name = None;
+        rest.text(&mut name)?;
+        rest.skip(",\"rank\":")?;
+        let rank = u32::try_from(rest.natural()?).ok()?;
+        rest.skip(",\"stream\":\"std")?;
+        let stream = match rest.has("out\"") {
+            true => OutputStream::Stdout,
+            false => rest.skip("err\"").map(|()| OutputStream::Stderr)?,
+        };
+        let (mut text, mut base64) = (None, None);
+        match rest.has(",\"text\":") {
+            true => rest.text(&mut text)?,
+            false => rest
+                .skip(",\"base64\":")
+                .and_then(|()| rest.text(&mut base64))?,
+        }
+        (rest.0 == "}}").then_some(SendOutput {
+            send,
+            member,
+            name: name?.into_cow(),
+            rank,
+            stream,
+            text,
+            base64,
+        })
     }
 }
 
@@ -278,6 +319,38 @@ mod tests {
             r#"{"jsonrpc":"2.0","method":"output","params":{"id":3,"stream":"x","text":"x"}}"#,
         ] {
             assert!(Plain::read(line.as_bytes()).is_none(), "{line}");
+        }
+    }
+
+    #[test]
+    fn an_output_for_a_sender_is_read_at_once() {
+        let start = r#"{"jsonrpc":"2.0","method":"output","params":{"send":3,"member":2,"#;
+        for rest in [
+            r#""name":"web1","rank":1,"stream":"stdout","text":"a\n\u00e4"}}"#,
+            r#""name":"web1","rank":0,"stream":"stderr","base64":"/w=="}}"#,
+        ] {
+            let line = format!("{start}{rest}");
+            let read = SendOutput::of_plain_line(line.as_bytes()).expect(&line);
+            let Ok(Message::Notification { params: raw, .. }) = Message::parse(line.as_bytes())
+            else {
+                panic!("{line}");
+            };
+            let parsed: SendOutput<'_> = params(raw).expect("the same");
+            assert_eq!(format!("{read:?}"), format!("{parsed:?}"));
+        }
+        for rest in [
+            r#""name":"web1","rank":1,"stream":"stdout"}}"#,
+            r#""name":"web1","rank":1,"stream":"stdin","text":"a"}}"#,
+            r#""name":"web1","rank":1,"stream":"stdout","text":"a","base64":""}}"#,
+            r#""name":"web1","rank":4294967296,"stream":"stdout","text":"a"}}"#,
+            r#""name":"web1","rank":1,"stream":"stdout","text":"a"}} "#,
+            r#""rank":1,"name":"web1","stream":"stdout","text":"a"}}"#,
+        ] {
+            let line = format!("{start}{rest}");
+            assert!(
+                SendOutput::of_plain_line(line.as_bytes()).is_none(),
+                "{line}"
+            );
         }
     }
 

@@ -6,6 +6,7 @@ use serde::de::{self, Deserialize, Deserializer};
 use serde::{Serialize, Serializer};
 use serde_json::value::RawValue;
 use std::borrow::Cow;
+use std::io::Write;
 
 /// A string of a line's. It is written as it came: what only passes through is neither
 /// decoded nor escaped again.
@@ -73,6 +74,18 @@ impl<'a> Text<'a> {
         }
     }
 
+    /// Adds it to a line, in quotes: as it came, or with the escapes that JSON wants.
+    pub fn append_to(&self, line: &mut Vec<u8>) {
+        match &self.0 {
+            Form::Json { json, .. } => line.extend_from_slice(json.as_bytes()),
+            Form::Plain(text) => {
+                line.push(b'"');
+                append_escaped(text.as_bytes(), line);
+                line.push(b'"');
+            }
+        }
+    }
+
     /// As many of its first bytes as are whole characters, and no more than `most`.
     #[must_use]
     pub fn truncated(self, most: usize) -> Text<'a> {
@@ -93,7 +106,67 @@ fn decoded(json: &str, len: usize) -> Cow<'_, str> {
     match inner.len() == len {
         // An escape is always longer than what it stands for.
         true => Cow::Borrowed(inner),
-        false => Cow::Owned(serde_json::from_str(json).expect("it was checked when it came")),
+        false => Cow::Owned(unescaped(inner, len)),
+    }
+}
+
+/// The text that a string with escapes stands for; it was checked when it came.
+fn unescaped(mut inner: &str, len: usize) -> String {
+    let mut text = String::with_capacity(len);
+    while let Some(at) = memchr::memchr(b'\\', inner.as_bytes()) {
+        text.push_str(&inner[..at]);
+        let escape = &inner[at..];
+        let (character, written) = escaped_char(escape.as_bytes());
+        text.push(character);
+        inner = &escape[written..];
+    }
+    text.push_str(inner);
+    text
+}
+
+/// The character that an escape stands for, known to be right, and how many bytes it takes.
+fn escaped_char(escape: &[u8]) -> (char, usize) {
+    let short = match escape[1] {
+        b'b' => '\u{8}',
+        b'f' => '\u{c}',
+        b'n' => '\n',
+        b'r' => '\r',
+        b't' => '\t',
+        b'u' => return unicode_escape(escape),
+        same => char::from(same),
+    };
+    (short, 2)
+}
+
+fn unicode_escape(escape: &[u8]) -> (char, usize) {
+    let units = [unit(escape), escape.get(UNIT..).and_then(unit)];
+    let units = units.map(|unit| unit.unwrap_or_default() as u16);
+    let read = char::decode_utf16(units).next().and_then(Result::ok);
+    let character = read.unwrap_or(char::REPLACEMENT_CHARACTER);
+    (character, UNIT * character.len_utf16())
+}
+
+/// Adds text to a line with the escapes that JSON wants (RFC 8259 §7).
+fn append_escaped(mut text: &[u8], line: &mut Vec<u8>) {
+    loop {
+        let (plain, rest) = text.split_at(plain_run(text));
+        line.extend_from_slice(plain);
+        let Some((special, rest)) = rest.split_first() else {
+            return;
+        };
+        let short = match special {
+            b'\n' => b'n',
+            b'\t' => b't',
+            b'\r' => b'r',
+            b'"' | b'\\' => *special,
+            control => {
+                let _ = write!(line, "\\u{control:04x}");
+                text = rest;
+                continue;
+            }
+        };
+        line.extend_from_slice(&[b'\\', short]);
+        text = rest;
     }
 }
 
@@ -131,14 +204,36 @@ pub(crate) fn extent(json: &str) -> Option<Extent> {
 
 /// How many bytes come before the first that a string cannot have as it is.
 fn plain_run(bytes: &[u8]) -> usize {
+    /// Words after which it is likely that many more are plain: it is no line of text.
+    const LONG: usize = 16;
     let (words, rest) = bytes.as_chunks();
-    for (at, word) in words.iter().enumerate() {
+    let mut at = 0;
+    while let Some(word) = words.get(at) {
+        if at == LONG {
+            at += 8 * plain_blocks(&words[at..]);
+            if at > LONG {
+                continue;
+            }
+        }
         if let Some(special) = first_special(u64::from_le_bytes(*word)) {
             return at * 8 + special;
         }
+        at += 1;
     }
     let special = rest.iter().position(|b| matches!(b, b'"' | b'\\' | ..b' '));
     bytes.len() - rest.len() + special.unwrap_or(rest.len())
+}
+
+/// How many blocks of eight words come before the first that is not plain: without a branch
+/// for each byte, so that many are looked at in one step.
+fn plain_blocks(words: &[[u8; 8]]) -> usize {
+    let is_special = |byte: u8| (byte < b' ') | (byte == b'"') | (byte == b'\\');
+    let (blocks, _) = words.as_chunks::<8>();
+    let is_plain = |block: &&[[u8; 8]; 8]| {
+        let bytes = block.as_flattened().iter();
+        !bytes.fold(false, |has, byte| has | is_special(*byte))
+    };
+    blocks.iter().take_while(is_plain).count()
 }
 
 /// Which of eight bytes is the first that a string cannot have as it is: looked at together,
@@ -155,11 +250,12 @@ fn first_special(word: u64) -> Option<usize> {
     (special != 0).then_some(special.trailing_zeros() as usize / 8)
 }
 
+/// Bytes of `\u` and four digits.
+const UNIT: usize = 6;
+
 /// How many bytes the escape takes that bytes start with, and how many it stands for;
 /// `None` where it is none.
 fn escape(bytes: &[u8]) -> Option<(usize, usize)> {
-    /// Of `\u` and four digits.
-    const UNIT: usize = 6;
     match bytes.get(1)? {
         b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't' => Some((2, 1)),
         b'u' => match unit(bytes)? {

@@ -16,7 +16,7 @@ use gate::Gate;
 use reaper::Reaper;
 use run::Bounds;
 use rustix::fs::{Access, access};
-use spawn::{Limits, Program};
+use spawn::{Limits, Mark, Program};
 use std::collections::{BTreeMap, HashMap};
 use std::ffi::{CString, NulError, OsString};
 use std::io;
@@ -40,7 +40,6 @@ pub struct Processes {
     reaper: Reaper,
     /// What makes the runs of this process different from those of any other.
     stamp: String,
-    runs: AtomicU64,
 }
 
 /// What is executed.
@@ -85,7 +84,6 @@ impl Processes {
             gates,
             reaper: Reaper::start()?,
             stamp: format!("{}-{}", std::process::id(), since_epoch.as_nanos()),
-            runs: AtomicU64::new(0),
         })
     }
 
@@ -115,13 +113,15 @@ impl Processes {
         job.words().first().and_then(|word| self.gates.get(word))
     }
 
-    /// An id that no other run has, on this machine or since it started.
-    fn next_id(&self) -> String {
-        format!(
-            "{}-{}",
-            self.stamp,
-            self.runs.fetch_add(1, Ordering::Relaxed)
-        )
+    /// By what the next run's processes are known.
+    fn next_run(&self) -> orphans::Run {
+        // One count for the process: it may have several of these.
+        static RUNS: AtomicU64 = AtomicU64::new(0);
+        let number = RUNS.fetch_add(1, Ordering::Relaxed);
+        orphans::Run {
+            id: format!("{}-{number}", self.stamp),
+            mark: Mark::of_run(number),
+        }
     }
 }
 
@@ -139,14 +139,14 @@ impl Executor for Processes {
             Some(pass) => pass,
             None => None,
         };
-        let id = self.next_id();
-        let Ok(program) = planned.program(job, &id) else {
+        let known_by = self.next_run();
+        let Ok(program) = planned.program(job, &known_by) else {
             let why = "a word has a NUL character, which no argument can have";
             return Answer::Failed(why.into());
         };
         let _counted = census::count();
         self.reaper.wake();
-        run::run(&program, planned.bounds, &id, job)
+        run::run(&program, planned.bounds, &known_by, job)
     }
 
     fn take_in(&self, job: &Job) {
@@ -211,18 +211,19 @@ impl From<policy::Plan> for Planned {
 
 impl Planned {
     /// The program as the system wants it.
-    fn program(&self, job: &Job, id: &str) -> Result<Program, NulError> {
+    fn program(&self, job: &Job, run: &orphans::Run) -> Result<Program, NulError> {
         let argv = self.argv.iter().map(|word| CString::new(word.as_str()));
         Ok(Program {
             path: CString::new(self.path.as_os_str().as_bytes())?,
             argv: argv.collect::<Result<_, _>>()?,
-            env: self.environment(job, id)?,
+            env: self.environment(job, &run.id)?,
             cwd: self
                 .cwd
                 .as_ref()
                 .map(|cwd| CString::new(cwd.as_os_str().as_bytes()))
                 .transpose()?,
             limits: self.limits,
+            mark: run.mark,
         })
     }
 

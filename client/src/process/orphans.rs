@@ -1,15 +1,19 @@
 //! What a command leaves behind: processes of its group, and those that left the group but
-//! are known by the `PECKING_ID` in their environment. None of them survives the command.
+//! are known by their mark or by the `PECKING_ID` in their environment. None of them survives
+//! the command.
 //!
 //! This process is the subreaper of all that its commands start (`prctl(2)`,
 //! `PR_SET_CHILD_SUBREAPER`), so who loses his parent becomes a child of ours, namely of our
 //! first thread; commands themselves are children of the threads that started them. So an
 //! orphan is told from a command by where it stands in `/proc`.
 //!
-//! One that has also shed its environment says nothing of whose it is. It belongs to the
-//! only command that runs, if there is but one; otherwise it lives until nothing runs.
+//! The mark is for those that shed their environment, as daemons do: a limit that limits
+//! nothing ([`Mark`]), which `fork` and `execve` pass on like every limit. One that has set
+//! that back, too, says nothing of whose it is. It belongs to the only command that runs, if
+//! there is but one; otherwise it lives until nothing runs.
 
 use super::census;
+use super::spawn::Mark;
 use rustix::process::{
     Pid, PidfdFlags, Signal, WaitOptions, getpgid, getpgrp, getpid, kill_process_group, pidfd_open,
     pidfd_send_signal, test_kill_process_group, waitpid,
@@ -27,18 +31,18 @@ const PATIENCE: Duration = Duration::from_millis(250);
 /// How long to wait before looking again whether those are gone that were killed.
 const PAUSE: Duration = Duration::from_millis(1);
 
-/// How often one is looked at again whose environment is empty: a process that is just
-/// becoming another program has none for a moment.
+/// How often one is looked at again that has no mark and an empty environment: a process that
+/// is just becoming another program has none for a moment.
 const BLANK_LOOKS: u32 = 5;
 
 /// Kills what is left of a command: its group, whose first process was reaped already, and
 /// its orphans.
-pub(crate) fn end(group: Pid, id: &str) {
+pub(crate) fn end(group: Pid, run: &Run) {
     let deadline = Instant::now() + PATIENCE;
     let mut looks = 0;
     loop {
         let in_group = kill_group(group);
-        let Left { found, blank } = kill_orphans(Whose::Of(id));
+        let Left { found, blank } = kill_orphans(Whose::Of(run));
         looks += u32::from(blank);
         if !in_group && !found && (!blank || looks > BLANK_LOOKS) {
             return;
@@ -62,11 +66,21 @@ fn kill_group(group: Pid) -> bool {
     kill_process_group(group, Signal::KILL).is_ok()
 }
 
+/// By what the processes of one run are known.
+#[derive(Debug)]
+pub(crate) struct Run {
+    /// The value of [`ID_VARIABLE`], which no other run has, on this machine or since it
+    /// started.
+    pub(crate) id: String,
+    /// The mark, which no other run has that this process knows of.
+    pub(crate) mark: Mark,
+}
+
 /// Whose orphans to end.
 #[derive(Clone, Copy)]
 enum Whose<'a> {
     /// Those of one run, which has not ended yet.
-    Of(&'a str),
+    Of(&'a Run),
     /// Those of runs that have all ended.
     Nobodys,
 }
@@ -102,14 +116,15 @@ fn kill_orphans(whose: Whose<'_>) -> Left {
             }
             Err(_) => continue,
         }
+        let mark = mark(orphan);
         let environment = environment(orphan);
         match whose {
-            Whose::Of(id) if names(&environment, id) => {
+            Whose::Of(run) if mark == Some(run.mark) || names(&environment, &run.id) => {
                 left.found = true;
                 let _ = pidfd_send_signal(process, Signal::KILL);
             }
             _ => {
-                left.blank |= environment.is_empty();
+                left.blank |= mark.is_none() && environment.is_empty();
                 strangers.push(process);
             }
         }
@@ -149,6 +164,16 @@ fn orphans() -> Vec<Pid> {
     children
         .filter(|child| getpgid(Some(*child)) != Ok(group))
         .collect()
+}
+
+/// The mark that a process has, if it has one. `/proc` says it to everybody, also of a process
+/// of another user, whose environment it keeps to itself.
+fn mark(process: Pid) -> Option<Mark> {
+    let limits = fs::read_to_string(format!("/proc/{process}/limits")).ok()?;
+    let line = limits
+        .lines()
+        .find_map(|line| line.strip_prefix("Max realtime timeout"))?;
+    Mark::of_limit(line.split_whitespace().next()?.parse().ok()?)
 }
 
 fn environment(process: Pid) -> Vec<u8> {

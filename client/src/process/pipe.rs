@@ -12,15 +12,24 @@ use std::time::{Duration, Instant};
 /// show, small enough that nothing waits for it long.
 pub(crate) const CHUNK: usize = 32 << 10;
 
+/// Bytes that one read takes of a program that fills its pipe faster than it is read, and the
+/// size of that pipe then: several chunks go with one wake-up and one write.
+const BURST: usize = 256 << 10;
+
 /// How old a chunk may become before it is handed on.
 pub(crate) const CHUNK_AGE: Duration = Duration::from_millis(100);
 
 pub(crate) struct Pipe {
     pub(crate) stream: OutputStream,
     source: Option<OwnedFd>,
-    chunk: Vec<u8>,
-    /// When the oldest byte of the chunk was read.
+    /// What was read and not handed on, and room for more behind it.
+    buffer: Vec<u8>,
+    /// How much of it was read.
+    filled: usize,
+    /// When the oldest of that was read.
     since: Option<Instant>,
+    /// Whether it comes faster than it is read.
+    is_wide: bool,
 }
 
 impl Pipe {
@@ -28,8 +37,10 @@ impl Pipe {
         Pipe {
             stream,
             source: Some(source),
-            chunk: Vec::new(),
+            buffer: Vec::new(),
+            filled: 0,
             since: None,
+            is_wide: false,
         }
     }
 
@@ -60,16 +71,28 @@ impl Pipe {
         self.source = None;
     }
 
-    /// Reads once, at most `most` bytes; how many. It is called where there is something.
-    pub(crate) fn read(&mut self, most: usize, scratch: &mut [u8]) -> usize {
+    /// Reads once, at most `most` bytes; how many. It is called where there is something, and
+    /// [`keep`](Self::keep) says how much of it counts.
+    pub(crate) fn read(&mut self, most: usize) -> usize {
         let Some(source) = &self.source else { return 0 };
-        let room = most.min(scratch.len());
-        match rustix::io::read(source, &mut scratch[..room]) {
+        let room = most.min(if self.is_wide { BURST } else { CHUNK });
+        let end = self.filled + room;
+        if self.buffer.len() < end {
+            self.buffer.resize(end, 0);
+        }
+        match rustix::io::read(source, &mut self.buffer[self.filled..end]) {
             Ok(0) => {
                 self.source = None;
                 0
             }
-            Ok(n) => n,
+            Ok(n) => {
+                if n >= CHUNK && !self.is_wide {
+                    self.is_wide = true;
+                    // Where the system has no more room for pipes, it stays as it is.
+                    let _ = rustix::pipe::fcntl_setpipe_size(source, BURST);
+                }
+                n
+            }
             Err(Errno::INTR | Errno::AGAIN) => 0,
             Err(e) => {
                 log::warn!("cannot read what a command writes: {e}");
@@ -79,11 +102,11 @@ impl Pipe {
         }
     }
 
-    /// Adds what was read to the chunk.
-    pub(crate) fn keep(&mut self, bytes: &[u8]) {
-        if !bytes.is_empty() {
+    /// Keeps so much of what was just read.
+    pub(crate) fn keep(&mut self, bytes: usize) {
+        if bytes > 0 {
             self.since.get_or_insert_with(Instant::now);
-            self.chunk.extend_from_slice(bytes);
+            self.filled += bytes;
         }
     }
 
@@ -92,25 +115,32 @@ impl Pipe {
         self.since.map(|since| since + CHUNK_AGE)
     }
 
-    /// The chunk, if it is full or old or nothing can be added to it, up to its last whole
-    /// character.
-    pub(crate) fn take_due(&mut self, now: Instant, is_last_room: bool) -> Option<Vec<u8>> {
+    /// What is due: all of it if it is old or nothing can be added to it, up to its last whole
+    /// character; else as many whole chunks as there are.
+    pub(crate) fn due_now(&self, now: Instant, is_last_room: bool) -> Option<&[u8]> {
         let is_old = self.due().is_some_and(|at| at <= now);
-        if self.chunk.is_empty() || !(is_last_room || is_old || self.chunk.len() >= CHUNK) {
-            return None;
-        }
-        let end = whole_characters(&self.chunk);
+        let len = match is_last_room || is_old {
+            true => self.filled,
+            false => self.filled / CHUNK * CHUNK,
+        };
+        let end = whole_characters(&self.buffer[..len]);
         // What is no text has no characters to be kept whole.
-        let end = if end == 0 { self.chunk.len() } else { end };
-        let rest = self.chunk.split_off(end);
-        self.since = (!rest.is_empty()).then_some(now);
-        Some(std::mem::replace(&mut self.chunk, rest))
+        let end = if end == 0 { len } else { end };
+        (end > 0).then(|| &self.buffer[..end])
+    }
+
+    /// So much of it was handed on.
+    pub(crate) fn forget(&mut self, bytes: usize, now: Instant) {
+        self.buffer.copy_within(bytes..self.filled, 0);
+        self.filled -= bytes;
+        self.since = (self.filled > 0).then_some(now);
     }
 
     /// What was not handed on, at the end.
     pub(crate) fn take_rest(&mut self) -> Vec<u8> {
         self.since = None;
-        std::mem::take(&mut self.chunk)
+        self.buffer.truncate(std::mem::take(&mut self.filled));
+        std::mem::take(&mut self.buffer)
     }
 }
 
@@ -120,29 +150,38 @@ mod tests {
 
     #[test]
     fn a_split_character_stays_for_the_next_chunk() {
-        let (source, _far) = rustix::pipe::pipe().expect("a pipe");
+        let (source, far) = rustix::pipe::pipe().expect("a pipe");
+        rustix::pipe::fcntl_setpipe_size(&far, 4 * CHUNK).expect("a larger pipe");
         let mut pipe = Pipe::new(OutputStream::Stdout, source);
-        let late = Instant::now() + Duration::from_secs(1);
-        pipe.keep(b"a\xc3");
+        let mut take = |bytes: &[u8], now, is_last_room| {
+            rustix::io::write(&far, bytes).expect("a pipe");
+            let mut left = bytes.len();
+            while left > 0 {
+                let read = pipe.read(usize::MAX);
+                pipe.keep(read);
+                left -= read;
+            }
+            let due = pipe.due_now(now, is_last_room)?.to_vec();
+            pipe.forget(due.len(), now);
+            Some(due)
+        };
+        let now = Instant::now();
+        let late = now + Duration::from_secs(1);
+        assert_eq!(take(b"a\xc3", now, false), None, "neither full nor old");
+        assert_eq!(take(b"", late, false).as_deref(), Some(&b"a"[..]));
+        let later = late + CHUNK_AGE;
         assert_eq!(
-            pipe.take_due(Instant::now(), false),
-            None,
-            "neither full nor old"
-        );
-        assert_eq!(pipe.take_due(late, false).as_deref(), Some(&b"a"[..]));
-        pipe.keep(b"\xa4b");
-        assert_eq!(
-            pipe.take_due(late + CHUNK_AGE, false).as_deref(),
+            take(b"\xa4b", later, false).as_deref(),
             Some("äb".as_bytes())
         );
-        pipe.keep(b"\xc3");
-        // A part of a character that stays alone for long is no text.
-        assert_eq!(pipe.take_due(late, false).as_deref(), Some(&b"\xc3"[..]));
-        pipe.keep(&[b'x'; CHUNK]);
         assert_eq!(
-            pipe.take_due(Instant::now(), false).map(|c| c.len()),
-            Some(CHUNK)
+            take(b"\xc3", now, true).as_deref(),
+            Some(&b"\xc3"[..]),
+            "no text"
         );
+        let whole_chunks = take(&[b'x'; 3 * CHUNK - 1], now, false);
+        assert_eq!(whole_chunks.map(|c| c.len()), Some(2 * CHUNK));
+        assert_eq!(take(b"x", now, false).map(|c| c.len()), Some(CHUNK));
         assert!(pipe.take_rest().is_empty() && pipe.due().is_none());
     }
 }

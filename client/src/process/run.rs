@@ -47,7 +47,7 @@ pub(crate) struct Bounds {
 }
 
 /// Runs a program to its end.
-pub(crate) fn run(program: &Program, bounds: Bounds, id: &str, job: &Job) -> Answer {
+pub(crate) fn run(program: &Program, bounds: Bounds, known_by: &orphans::Run, job: &Job) -> Answer {
     let wake = match eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK) {
         Ok(wake) => Arc::new(wake),
         Err(e) => return Answer::Failed(format!("cannot watch a process: {e}")),
@@ -58,7 +58,7 @@ pub(crate) fn run(program: &Program, bounds: Bounds, id: &str, job: &Job) -> Ans
     };
     let mut run = Run::new(spawned, wake, bounds, job);
     run.supervise();
-    run.finish(id)
+    run.finish(known_by)
 }
 
 /// Why a program was not started, as its sender is told.
@@ -118,7 +118,6 @@ struct Run<'a> {
     /// How much more output is passed on; what comes after that is read and let go of.
     output_left: u64,
     truncated: bool,
-    scratch: Vec<u8>,
 }
 
 impl<'a> Run<'a> {
@@ -153,7 +152,6 @@ impl<'a> Run<'a> {
             drain_left: DRAIN,
             output_left: bounds.max_output.unwrap_or(u64::MAX).min(share),
             truncated: false,
-            scratch: vec![0; super::pipe::CHUNK],
         }
     }
 
@@ -299,12 +297,12 @@ impl<'a> Run<'a> {
             return;
         }
         let pipe = &mut self.pipes[at];
-        let read = pipe.read(most, &mut self.scratch);
+        let read = pipe.read(most);
         let kept = self.output_left.min(read as u64);
         self.truncated |= kept < read as u64;
         self.output_left -= kept;
         self.job.spend(kept);
-        pipe.keep(&self.scratch[..kept as usize]);
+        pipe.keep(kept as usize);
     }
 
     fn look_how_it_ended(&mut self) {
@@ -338,14 +336,16 @@ impl<'a> Run<'a> {
         // With the window used up nothing can be added to a chunk.
         let is_last_room = self.job.credit() == 0;
         for pipe in &mut self.pipes {
-            while let Some(chunk) = pipe.take_due(now, is_last_room) {
-                self.job.send(pipe.stream, &chunk);
+            while let Some(chunks) = pipe.due_now(now, is_last_room) {
+                let length = chunks.len();
+                self.job.send(pipe.stream, chunks);
+                pipe.forget(length, now);
             }
         }
     }
 
     /// Ends what is left, and says how it went.
-    fn finish(mut self, id: &str) -> Answer {
+    fn finish(mut self, known_by: &orphans::Run) -> Answer {
         self.job.forget_waker();
         let is_wanted = self.phase == Phase::Running;
         for pipe in &mut self.pipes {
@@ -359,7 +359,7 @@ impl<'a> Run<'a> {
         if !self.reaped {
             self.reap();
         }
-        orphans::end(self.group, id);
+        orphans::end(self.group, known_by);
         if self.status.is_none() && is_wanted {
             return Answer::Failed("it ran, but how it ended is not known".into());
         }

@@ -37,6 +37,31 @@ pub(crate) struct Limits {
     pub(crate) open_files: Option<u64>,
 }
 
+/// What is known of a process as long as it lives, whatever it becomes: its limit of processor
+/// time under real-time scheduling (`RLIMIT_RTTIME`), so high that it limits nothing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Mark(u64);
+
+impl Mark {
+    /// The least mark, in microseconds: thousands of years.
+    const LEAST: u64 = 1 << 62;
+
+    /// Bits of a mark in which runs of one process differ.
+    const RUN_BITS: u32 = 40;
+
+    /// The mark of one of this process's runs. Other processes that mark theirs have other
+    /// marks as long as they live.
+    pub(crate) fn of_run(number: u64) -> Mark {
+        let own = u64::from(std::process::id()) << Mark::RUN_BITS;
+        Mark(Mark::LEAST | own | (number & ((1 << Mark::RUN_BITS) - 1)))
+    }
+
+    /// The mark in a limit, if it is one.
+    pub(crate) fn of_limit(limit: u64) -> Option<Mark> {
+        (limit >= Mark::LEAST && limit != libc::RLIM_INFINITY).then_some(Mark(limit))
+    }
+}
+
 /// A program to start.
 #[derive(Debug)]
 pub(crate) struct Program {
@@ -50,6 +75,8 @@ pub(crate) struct Program {
     pub(crate) cwd: Option<CString>,
     /// What it may use.
     pub(crate) limits: Limits,
+    /// By what its descendants are known.
+    pub(crate) mark: Mark,
 }
 
 /// A program that runs.
@@ -96,6 +123,7 @@ struct Plan {
     cwd: *const c_char,
     stdio: [c_int; 3],
     limits: [(libc::__rlimit_resource_t, Option<u64>); 3],
+    mark: libc::rlimit,
     parent: libc::pid_t,
     step: Step,
     errno: c_int,
@@ -135,6 +163,10 @@ pub(crate) fn spawn(program: &Program) -> Result<Spawned, SpawnError> {
             (libc::RLIMIT_CPU, program.limits.cpu_seconds),
             (libc::RLIMIT_NOFILE, program.limits.open_files),
         ],
+        mark: libc::rlimit {
+            rlim_cur: program.mark.0,
+            rlim_max: libc::RLIM_INFINITY,
+        },
         parent: rustix::process::getpid().as_raw_nonzero().get(),
         step: Step::Prepare,
         errno: 0,
@@ -279,6 +311,8 @@ unsafe fn become_program(plan: &Plan) -> Result<(), Step> {
                 check(libc::setrlimit(resource, &raw const limit), Step::Limit)?;
             }
         }
+        // Where whoever started this process has bounded it below that, there is no mark.
+        libc::setrlimit(libc::RLIMIT_RTTIME, &raw const plan.mark);
         let none: libc::sigset_t = std::mem::zeroed();
         libc::sigprocmask(libc::SIG_SETMASK, &raw const none, ptr::null_mut());
         libc::execve(plan.path, plan.argv, plan.env);
