@@ -435,8 +435,10 @@ fn outcomes_that_come_together_do_not_wait_for_one_that_does_not() {
 #[test]
 fn outcomes_that_come_together_come_while_others_are_open_however_long_they_are() {
     let server = Server::start(9, &[]);
-    let [mut boss, mut first, mut second, mut third] =
-        ranked(&server, [("boss", 0), ("first", 1), ("second", 1), ("third", 1)]);
+    let [mut boss, mut first, mut second, mut third] = ranked(
+        &server,
+        [("boss", 0), ("first", 1), ("second", 1), ("third", 1)],
+    );
     let long = "x".repeat(10_000);
     for _ in 0..20 {
         let id = boss.command("below", &["print"]);

@@ -77,7 +77,11 @@ impl Console {
     pub fn close(&self) {
         let deadline = Instant::now() + CLOSE_PATIENCE;
         let (done, wait) = bounded(1);
-        if self.queue.send_deadline(Entry::Flush(done), deadline).is_ok() {
+        if self
+            .queue
+            .send_deadline(Entry::Flush(done), deadline)
+            .is_ok()
+        {
             let _ = wait.recv_deadline(deadline);
         }
     }

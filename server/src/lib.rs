@@ -27,11 +27,14 @@ mod keeper;
 mod lines;
 mod loads;
 mod member;
+#[cfg(test)]
+mod panic_tests;
 mod refusals;
 mod roster;
 mod select;
 mod server;
 mod session;
+mod strangers;
 #[cfg(test)]
 mod testing;
 mod transcript;

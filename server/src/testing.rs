@@ -1,4 +1,5 @@
-//! Members without clients, for unit tests. They share one socket that nobody reads.
+//! Members without clients, for unit tests, which share one socket that nobody reads; and
+//! places at which a session panics if its client's name asks for it.
 
 use crate::connection::Connection;
 use crate::loads::Loads;
@@ -43,4 +44,30 @@ pub(crate) fn join(roster: &Roster, name: &str, slots: u32) -> Arc<Member> {
 /// Members in rank order.
 pub(crate) fn ranked(roster: &Roster) -> Vec<Place> {
     roster.look(|view| view.ranked().to_vec())
+}
+
+/// Where a session can be made to panic.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Trip {
+    /// In the list's write lock, once it is in it.
+    Joining,
+    /// In the list's write lock, once it is out of it.
+    Leaving,
+    /// While it handles a request, without a lock.
+    Sending,
+    /// In the lock of what it executes, for its output.
+    Writing,
+}
+
+/// Panics for a client whose name is [`tripping`] there.
+pub(crate) fn trip(here: Trip, member: &Member) {
+    assert!(
+        *member.name != *tripping(here),
+        "a test asked for this panic"
+    );
+}
+
+/// The name of a client whose session panics there.
+pub(crate) fn tripping(there: Trip) -> String {
+    format!("panics-{there:?}")
 }
