@@ -19,7 +19,7 @@ mod vitals;
 use std::time::{Duration, Instant};
 
 pub(crate) use raw::{Execute, Raw};
-pub(crate) use server::Server;
+pub(crate) use server::{Server, program};
 pub(crate) use still::{Still, Way};
 pub(crate) use vitals::{Pairs, Vitals};
 

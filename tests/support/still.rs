@@ -65,6 +65,28 @@ impl Still {
         String::from_utf8(line).expect("the server writes UTF-8")
     }
 
+    /// Reads one line, in pieces as large as what is there: for lines after which nothing
+    /// comes, or that are too long to be read byte by byte.
+    #[track_caller]
+    pub(crate) fn read_line_quickly(&mut self) -> String {
+        let deadline = Instant::now() + PATIENCE;
+        let mut line = Vec::new();
+        let mut buffer = vec![0; 64 << 10];
+        while line.last() != Some(&b'\n') {
+            self.wait_readable(deadline);
+            let there = self.stream.peek(&mut buffer).expect("it comes in time");
+            assert!(there > 0, "the connection ended within a line");
+            let end = buffer[..there].iter().position(|byte| *byte == b'\n');
+            let wanted = end.map_or(there, |at| at + 1);
+            let read = self
+                .stream
+                .read(&mut buffer[..wanted])
+                .expect("it is there");
+            line.extend_from_slice(&buffer[..read]);
+        }
+        String::from_utf8(line).expect("the server writes UTF-8")
+    }
+
     /// Reads all that comes until the connection ends, however it ends.
     #[track_caller]
     pub(crate) fn read_to_end(&mut self) -> Vec<u8> {
