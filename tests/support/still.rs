@@ -87,6 +87,19 @@ impl Still {
         String::from_utf8(line).expect("the server writes UTF-8")
     }
 
+    /// Reads whatever there is at this moment.
+    #[track_caller]
+    pub(crate) fn read_there(&mut self) -> Vec<u8> {
+        let mut all = Vec::new();
+        let mut buffer = vec![0; 64 << 10];
+        self.stream.set_nonblocking(true).expect("an open socket");
+        while let Ok(read @ 1..) = self.stream.read(&mut buffer) {
+            all.extend_from_slice(&buffer[..read]);
+        }
+        self.stream.set_nonblocking(false).expect("an open socket");
+        all
+    }
+
     /// Reads all that comes until the connection ends, however it ends.
     #[track_caller]
     pub(crate) fn read_to_end(&mut self) -> Vec<u8> {
