@@ -68,8 +68,7 @@ struct Schedule {
     /// When the clock's thread looked last, and when it meant to look again at the latest.
     looked: u64,
     wakes: u64,
-    /// When it last looked much later than it meant to.
-    stood_still: u64,
+    stood_still: StoodStill,
 }
 
 pub(crate) struct Clock {
@@ -94,8 +93,17 @@ pub(crate) struct Tick {
     /// The time by which it is judged: what passes between this and the judgement is noticed
     /// only by the next look.
     pub(crate) now: u64,
-    /// When the server last went on after it had stood still, or 0.
-    pub(crate) resumed: u64,
+    pub(crate) stood_still: StoodStill,
+}
+
+/// When the server last stood still: nobody is blamed for what did not come then. Zeros, if
+/// it never did.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct StoodStill {
+    /// When it was last seen to go.
+    pub(crate) from: u64,
+    /// When it went on.
+    pub(crate) until: u64,
 }
 
 impl Clock {
@@ -150,8 +158,12 @@ impl Clock {
                 }
                 Some(_) => {
                     let Reverse(Entry { due, .. }) = schedule.entries.pop()?;
-                    let resumed = schedule.stood_still;
-                    return Some(Tick { due, now, resumed });
+                    let stood_still = schedule.stood_still;
+                    return Some(Tick {
+                        due,
+                        now,
+                        stood_still,
+                    });
                 }
             };
             schedule.wakes = now.saturating_add(millis(wait));
@@ -171,7 +183,10 @@ impl Schedule {
     /// busy with what was due.
     fn look(&mut self, now: u64) {
         if now > self.looked.max(self.wakes).saturating_add(STOOD_STILL_MS) {
-            self.stood_still = now;
+            self.stood_still = StoodStill {
+                from: self.looked,
+                until: now,
+            };
         }
         self.looked = now;
         self.wakes = 0;
@@ -206,18 +221,18 @@ mod tests {
         let mut schedule = Schedule::default();
         schedule.look(100);
         schedule.look(1100);
-        assert_eq!(schedule.stood_still, 0, "it was busy for a second");
+        let never = StoodStill::default();
+        assert_eq!(schedule.stood_still, never, "it was busy for a second");
+        let stood_still = |from, until| StoodStill { from, until };
         schedule.look(2101);
-        assert_eq!(schedule.stood_still, 2101);
+        assert_eq!(schedule.stood_still, stood_still(1100, 2101));
         schedule.wakes = 5000;
         schedule.look(6000);
-        assert_eq!(
-            schedule.stood_still, 2101,
-            "it meant to sleep for that long"
-        );
+        let the_same = stood_still(1100, 2101);
+        assert_eq!(schedule.stood_still, the_same, "it meant to sleep so long");
         schedule.wakes = 7000;
         schedule.look(8001);
-        assert_eq!(schedule.stood_still, 8001);
+        assert_eq!(schedule.stood_still, stood_still(6000, 8001));
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! Does what the clock says is due.
 
-use crate::clock::{Due, Tick, millis};
+use crate::clock::{Due, StoodStill, Tick, millis};
 use crate::connection::{Connection, Verdict, line_too_slow};
 use crate::drain;
 use crate::flushes::Flushes;
@@ -40,16 +40,20 @@ pub(crate) fn run(hub: &Arc<Hub>) {
 }
 
 fn act(hub: &Arc<Hub>, tick: &Tick, drain: &mut drain::Drain) {
-    let Tick { due, now, resumed } = tick;
+    let Tick {
+        due,
+        now,
+        stood_still,
+    } = tick;
     match due {
         Due::Look(connection) => {
             if let Some(connection) = connection.upgrade() {
-                look(hub, &connection, *now, *resumed);
+                look(hub, &connection, *now, stood_still.until);
             }
         }
         Due::Overdue(member, at) => {
             if let Some(member) = member.upgrade() {
-                take_overdue(hub, &member, *at, *now, *resumed);
+                take_overdue(hub, &member, *at, *now, *stood_still);
             }
         }
         Due::Flush(member) => {
@@ -137,12 +141,11 @@ fn look(hub: &Hub, connection: &Arc<Connection>, now: u64, resumed: u64) {
 }
 
 /// Takes the outcomes of what should have been answered by now.
-fn take_overdue(hub: &Hub, member: &Arc<Member>, at: u64, now: u64, resumed: u64) {
+fn take_overdue(hub: &Hub, member: &Arc<Member>, at: u64, now: u64, stood_still: StoodStill) {
     // Answers that came while the server stood still get time to be read.
-    let judged = if now < resumed + RESUME_MS {
-        resumed.saturating_sub(RESUME_MS)
-    } else {
-        now
+    let judged = match now < stood_still.until.saturating_add(RESUME_MS) {
+        true => stood_still.from,
+        false => now,
     };
     let (ended, watch) = member.workload.look(at, judged, now, &member.connection);
     hub.watch(member, watch);
