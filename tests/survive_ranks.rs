@@ -27,7 +27,7 @@ fn check(answer: &Value) {
     }
     let joined = members.iter().map(|member| member["member"].as_u64());
     assert!(joined.is_sorted(), "first come, first ranked: {answer}");
-    names.sort_by_key(|name| name.to_string());
+    names.sort_by_key(ToString::to_string);
     names.dedup();
     assert_eq!(names.len(), members.len(), "twins: {answer}");
 }
