@@ -9,7 +9,7 @@ use crossbeam_channel::{Receiver, Sender, bounded};
 use std::io::{self, Write};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// Lines that may wait for a console: some seconds of a busy server's log, and less than
 /// a megabyte of memory.
@@ -24,8 +24,9 @@ const LONGEST_MESSAGE: usize = 8 << 10;
 /// Bytes that one write takes along.
 const BATCH: usize = 64 << 10;
 
-/// How long [`Console::close`] waits for what is queued.
-const CLOSE_PATIENCE: Duration = Duration::from_millis(500);
+/// How long [`Console::close`] waits for what is queued: a program has two of them to close,
+/// and ends within a second.
+const CLOSE_PATIENCE: Duration = Duration::from_millis(250);
 
 enum Entry {
     Line(Vec<u8>),
@@ -74,13 +75,14 @@ impl Console {
 
     /// Waits until what is queued is written, as long as somebody takes it.
     pub fn close(&self) {
+        let deadline = Instant::now() + CLOSE_PATIENCE;
         let (done, wait) = bounded(1);
         if self
             .queue
-            .send_timeout(Entry::Flush(done), CLOSE_PATIENCE)
+            .send_deadline(Entry::Flush(done), deadline)
             .is_ok()
         {
-            let _ = wait.recv_timeout(CLOSE_PATIENCE);
+            let _ = wait.recv_deadline(deadline);
         }
     }
 }

@@ -19,8 +19,9 @@ use crate::transport::Stream;
 use crossbeam_channel::{Receiver, Sender, bounded, unbounded};
 use std::io;
 use std::ops::Deref;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::LazyLock;
-use std::sync::atomic::{AtomicU8, AtomicU64, AtomicUsize, Ordering, fence};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, AtomicUsize, Ordering, fence};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -41,6 +42,10 @@ const SCRATCH_BUFFERS: usize = 16;
 
 /// How often a thread that catches up looks whether it was called off.
 const CATCH_UP_TICK: Duration = Duration::from_millis(500);
+
+/// The most that counts of one wait for a socket as the peer's delay: what is beyond that is
+/// our own, of a process that was stopped for a while.
+const LONGEST_TICK: Duration = Duration::from_secs(1);
 
 /// A line to write, its `\n` included; one that goes to many is shared by them.
 #[derive(Clone, Debug)]
@@ -150,6 +155,10 @@ pub struct Outbox {
     /// The last words for a peer that does not keep up, where it is told.
     farewell: Option<fn() -> Vec<u8>>,
     catching_up: Mutex<Option<JoinHandle<()>>>,
+    /// The socket takes no more, and the system had no thread to catch up with.
+    stuck: AtomicBool,
+    /// Somebody is going to retry before long.
+    retry_asked: AtomicBool,
 }
 
 /// What belongs to the writer's role.
@@ -163,6 +172,8 @@ struct Writer {
     handed_over: bool,
     /// Bytes that the socket took since somebody last set this to zero.
     taken: usize,
+    /// Since when there is no thread to catch up with, and no progress.
+    stuck_since: Option<Instant>,
 }
 
 impl Writer {
@@ -211,6 +222,8 @@ impl Outbox {
             has_room: Condvar::new(),
             farewell,
             catching_up: Mutex::new(None),
+            stuck: AtomicBool::new(false),
+            retry_asked: AtomicBool::new(false),
         }
     }
 
@@ -327,7 +340,7 @@ impl Outbox {
 
     /// Writes what is queued, as far as the socket takes it without blocking.
     pub fn flush(self: &Arc<Self>) {
-        while !self.waiting.is_empty() {
+        while !self.waiting.is_empty() || self.is_stuck() {
             // Pairs with the fence below: either we see the role free, or its holder sees
             // the line that we pushed before we looked.
             fence(Ordering::SeqCst);
@@ -338,11 +351,13 @@ impl Outbox {
                 return;
             }
             match self.write_queued(&mut writer) {
-                Progress::Drained => {}
+                Progress::Drained => self.unstick(&mut writer),
                 Progress::Over => return,
                 Progress::Behind => {
                     writer.handed_over = true;
-                    writer.taken = 0;
+                    if writer.stuck_since.is_none() {
+                        writer.taken = 0;
+                    }
                     drop(writer);
                     self.start_catching_up();
                     return;
@@ -351,6 +366,22 @@ impl Outbox {
             drop(writer);
             fence(Ordering::SeqCst);
         }
+    }
+
+    fn is_stuck(&self) -> bool {
+        self.stuck.load(Ordering::Relaxed)
+    }
+
+    /// Whether it is the caller's to see to it that it is [retried](Self::retry) before long:
+    /// something waits that there was no thread to catch up with.
+    pub fn wants_retry(&self) -> bool {
+        self.is_stuck() && !self.retry_asked.swap(true, Ordering::Relaxed)
+    }
+
+    /// [`flush`](Self::flush), as somebody was asked to.
+    pub fn retry(self: &Arc<Self>) {
+        self.retry_asked.store(false, Ordering::Relaxed);
+        self.flush();
     }
 
     /// Ends the connection at once, whatever is queued.
@@ -491,18 +522,42 @@ impl Outbox {
 
     fn start_catching_up(self: &Arc<Self>) {
         let outbox = Arc::clone(self);
-        match thread::spawn("catch-up", move || outbox.catch_up()) {
+        match thread::spawn("catch-up", move || outbox.catch_up_guarded()) {
             Ok(handle) => {
+                self.stuck.store(false, Ordering::Relaxed);
                 let previous = lock(&self.catching_up).replace(handle);
                 if let Some(previous) = previous {
                     // It let go of the role, so it is about to end.
                     let _ = previous.join();
                 }
             }
-            Err(e) => {
-                log::warn!("{}: no thread to catch up with: {e}", self.stream.peer());
-                self.end(SLOW);
-            }
+            Err(e) => self.get_stuck(&e),
+        }
+    }
+
+    /// Gives the writer's role back, which there is no thread for, unless the peer has taken
+    /// too little for too long.
+    fn get_stuck(&self, why: &io::Error) {
+        let mut writer = lock(&self.writer);
+        writer.handed_over = false;
+        if writer.stuck_since.is_none() {
+            log::warn!("{}: no thread to catch up with: {why}", self.stream.peer());
+        }
+        if writer.taken >= SLOW_PROGRESS {
+            writer.taken = 0;
+            writer.stuck_since = None;
+        }
+        let since = *writer.stuck_since.get_or_insert_with(Instant::now);
+        if since.elapsed() >= SLOW_PATIENCE {
+            self.give_up(&writer.rest);
+        }
+        let is_over = self.state.load(Ordering::Acquire) >= SLOW;
+        self.stuck.store(!is_over, Ordering::Relaxed);
+    }
+
+    fn unstick(&self, writer: &mut Writer) {
+        if writer.stuck_since.take().is_some() {
+            self.stuck.store(false, Ordering::Relaxed);
         }
     }
 
@@ -517,23 +572,33 @@ impl Outbox {
         is_free
     }
 
+    /// Whoever pushed cannot tell that the thread that took its lines has panicked.
+    fn catch_up_guarded(&self) {
+        if catch_unwind(AssertUnwindSafe(|| self.catch_up())).is_err() {
+            self.end(CLOSED);
+        }
+    }
+
     /// Writes as fast as the peer takes it, until nothing waits or the peer is too slow.
-    fn catch_up(self: Arc<Self>) {
-        let mut since = Instant::now();
+    fn catch_up(&self) {
+        let mut patience = SLOW_PATIENCE;
+        let mut looked = Instant::now();
         loop {
             let writable = self.stream.wait_writable(CATCH_UP_TICK).unwrap_or(true);
+            patience = patience.saturating_sub(looked.elapsed().min(LONGEST_TICK));
+            looked = Instant::now();
             let mut writer = lock(&self.writer);
             let state = self.state.load(Ordering::Acquire);
-            if !writable && state <= FINISHING && since.elapsed() < SLOW_PATIENCE {
+            if !writable && state <= FINISHING && !patience.is_zero() {
                 continue;
             }
-            if state == OVERFLOWN || since.elapsed() >= SLOW_PATIENCE {
+            if state == OVERFLOWN || patience.is_zero() {
                 self.give_up(&writer.rest);
                 return;
             }
             let progress = self.write_queued(&mut writer);
             if writer.taken >= SLOW_PROGRESS {
-                since = Instant::now();
+                patience = SLOW_PATIENCE;
                 writer.taken = 0;
             }
             match progress {
@@ -541,12 +606,13 @@ impl Outbox {
                 Progress::Over => return,
                 Progress::Drained => {
                     writer.handed_over = false;
+                    self.unstick(&mut writer);
                     drop(writer);
                     fence(Ordering::SeqCst);
                     if self.waiting.is_empty() || !self.take_role_again() {
                         return;
                     }
-                    since = Instant::now();
+                    patience = SLOW_PATIENCE;
                 }
             }
         }

@@ -288,8 +288,12 @@ impl Listener {
     /// Waits for the next connection; `None` once the [`Waker`] was used.
     ///
     /// # Errors
-    /// The system's own: a connection that was gone again, no descriptors left.
+    /// The system's own, and only where somebody waits to be accepted: a connection that was
+    /// gone again, no descriptors left.
     pub fn accept(&self) -> io::Result<Option<Stream>> {
+        // Without a descriptor left the system says so whether somebody waits or not, so that
+        // is looked at before an error counts.
+        let mut somebody_waits = false;
         loop {
             // However many there are who still want in.
             if self.is_over.load(Ordering::Acquire) {
@@ -300,10 +304,11 @@ impl Listener {
                     socket.set_nonblocking(false)?;
                     return Stream::new(socket, peer).map(Some);
                 }
-                Err(e) if e.kind() == io::ErrorKind::WouldBlock => {}
                 Err(e) if e.kind() == io::ErrorKind::Interrupted => continue,
-                Err(e) => return Err(e),
+                Err(e) if e.kind() != io::ErrorKind::WouldBlock && somebody_waits => return Err(e),
+                Err(_) => {}
             }
+            somebody_waits = true;
             let mut fds = [
                 PollFd::new(&self.socket, PollFlags::IN),
                 PollFd::from_borrowed_fd(self.wake.as_fd(), PollFlags::IN),

@@ -8,7 +8,8 @@
 
 use crate::connection::Connection;
 use crate::member::Member;
-use common::sync::{Condvar, Mutex, lock};
+use common::outbox::Outbox;
+use common::sync::{Arc, Condvar, Mutex, lock};
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 use std::sync::{PoisonError, Weak};
@@ -24,6 +25,8 @@ pub(crate) enum Due {
     Overdue(Weak<Member>, u64),
     /// A client that something waits for, for company that did not come.
     Flush(Weak<Member>),
+    /// An outbox that there was no thread for to catch up with.
+    Retry(Weak<Outbox>),
     /// Ranks that changed.
     RankNews,
     /// The next step of the drain.
@@ -62,6 +65,10 @@ struct Schedule {
     entries: BinaryHeap<Reverse<Entry>>,
     scheduled: u64,
     stopped: bool,
+    /// When the clock's thread looked last, and when it meant to look again at the latest.
+    looked: u64,
+    wakes: u64,
+    stood_still: StoodStill,
 }
 
 pub(crate) struct Clock {
@@ -73,11 +80,30 @@ pub(crate) struct Clock {
 /// The longest the clock sleeps at a time, so that it notices when the server stood still.
 const LONGEST_SLEEP: Duration = Duration::from_secs(1);
 
+/// When to try again to write what there was no thread to catch up with.
+const STUCK_RETRY_MS: u64 = 50;
+
+/// A look that came this much later than it was meant to did so because the server itself
+/// stood still: no scheduler keeps a thread waiting that long.
+const STOOD_STILL_MS: u64 = 1000;
+
 /// What is due.
 pub(crate) struct Tick {
     pub(crate) due: Due,
-    /// How much longer than it should have the clock slept before this, at the most.
-    pub(crate) slept_late: Duration,
+    /// The time by which it is judged: what passes between this and the judgement is noticed
+    /// only by the next look.
+    pub(crate) now: u64,
+    pub(crate) stood_still: StoodStill,
+}
+
+/// When the server last stood still: nobody is blamed for what did not come then. Zeros, if
+/// it never did.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct StoodStill {
+    /// When it was last seen to go.
+    pub(crate) from: u64,
+    /// When it went on.
+    pub(crate) until: u64,
 }
 
 impl Clock {
@@ -108,15 +134,23 @@ impl Clock {
         }
     }
 
+    /// Has an outbox flushed again before long that could not be written for want of a thread.
+    pub(crate) fn retry_stuck(&self, outbox: &Arc<Outbox>) {
+        if outbox.wants_retry() {
+            let soon = self.now() + STUCK_RETRY_MS;
+            self.schedule(soon, Due::Retry(Arc::downgrade(outbox)));
+        }
+    }
+
     /// Waits for the next that is due; `None` once the clock was stopped.
     pub(crate) fn next(&self) -> Option<Tick> {
         let mut schedule = lock(&self.schedule);
-        let mut slept_late = Duration::ZERO;
         loop {
             if schedule.stopped {
                 return None;
             }
             let now = self.now();
+            schedule.look(now);
             let wait = match schedule.entries.peek() {
                 None => LONGEST_SLEEP,
                 Some(Reverse(entry)) if entry.at > now => {
@@ -124,19 +158,38 @@ impl Clock {
                 }
                 Some(_) => {
                     let Reverse(Entry { due, .. }) = schedule.entries.pop()?;
-                    return Some(Tick { due, slept_late });
+                    let stood_still = schedule.stood_still;
+                    return Some(Tick {
+                        due,
+                        now,
+                        stood_still,
+                    });
                 }
             };
-            let asleep = Instant::now();
+            schedule.wakes = now.saturating_add(millis(wait));
             let waited = self.changed.wait_timeout(schedule, wait);
             schedule = waited.unwrap_or_else(PoisonError::into_inner).0;
-            slept_late = slept_late.max(asleep.elapsed().saturating_sub(wait));
         }
     }
 
     pub(crate) fn stop(&self) {
         lock(&self.schedule).stopped = true;
         self.changed.notify_one();
+    }
+}
+
+impl Schedule {
+    /// Notes that the clock's thread looks, and whether it did not for too long: asleep, or
+    /// busy with what was due.
+    fn look(&mut self, now: u64) {
+        if now > self.looked.max(self.wakes).saturating_add(STOOD_STILL_MS) {
+            self.stood_still = StoodStill {
+                from: self.looked,
+                until: now,
+            };
+        }
+        self.looked = now;
+        self.wakes = 0;
     }
 }
 
@@ -161,6 +214,25 @@ mod tests {
         assert!(matches!(order[1].due, Due::Drain));
         assert!(matches!(order[2].due, Due::RankNews));
         assert!(clock.now() >= now + 20);
+    }
+
+    #[test]
+    fn standing_still_is_noticed_asleep_or_awake() {
+        let mut schedule = Schedule::default();
+        schedule.look(100);
+        schedule.look(1100);
+        let never = StoodStill::default();
+        assert_eq!(schedule.stood_still, never, "it was busy for a second");
+        let stood_still = |from, until| StoodStill { from, until };
+        schedule.look(2101);
+        assert_eq!(schedule.stood_still, stood_still(1100, 2101));
+        schedule.wakes = 5000;
+        schedule.look(6000);
+        let the_same = stood_still(1100, 2101);
+        assert_eq!(schedule.stood_still, the_same, "it meant to sleep so long");
+        schedule.wakes = 7000;
+        schedule.look(8001);
+        assert_eq!(schedule.stood_still, stood_still(6000, 8001));
     }
 
     #[test]

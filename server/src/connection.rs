@@ -9,7 +9,7 @@ use common::sync::{Arc, Mutex, lock};
 use common::transport::Stream;
 use std::borrow::Cow;
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 use std::time::Duration;
 
 /// How long a connection may take to join, whatever trickles in.
@@ -18,12 +18,28 @@ pub(crate) const HANDSHAKE: Duration = Duration::from_secs(5);
 /// How often it is looked at whether a connection makes progress that is behind.
 const PROGRESS_TICK: Duration = Duration::from_millis(500);
 
+// How far a connection is on its way to a rank.
+
+/// Nothing of it was read yet.
+const NEW: u8 = 0;
+/// Something was, and it has not joined.
+const HEARD: u8 = 1;
+/// It is about to, and cannot be turned away.
+const JOINING: u8 = 2;
+/// It joined.
+const MEMBER: u8 = 3;
+/// It ended in favour of a newcomer.
+const TURNED_AWAY: u8 = 4;
+
+const TURNED_AWAY_MESSAGE: &str =
+    "others want to join, and you had not yet; join right after you connect";
+
 /// One socket and its outbox. Times are the [`Clock`](crate::clock::Clock)'s; 0 is "not".
 pub(crate) struct Connection {
     pub(crate) stream: Arc<Stream>,
     pub(crate) outbox: Arc<Outbox>,
     accepted: u64,
-    joined: AtomicBool,
+    phase: AtomicU8,
     /// When it last gave a sign of life.
     heard: AtomicU64,
     /// When it was asked for one and has not given it yet, and with which id.
@@ -63,7 +79,7 @@ impl Connection {
             stream,
             outbox: Arc::new(outbox),
             accepted: now,
-            joined: AtomicBool::new(false),
+            phase: AtomicU8::new(NEW),
             heard: AtomicU64::new(now),
             pinged: AtomicU64::new(0),
             ping: AtomicU64::new(0),
@@ -78,8 +94,57 @@ impl Connection {
         self.stream.peer()
     }
 
-    pub(crate) fn set_joined(&self) {
-        self.joined.store(true, Ordering::Relaxed);
+    /// Its thread read something of it before it joined.
+    pub(crate) fn set_heard(&self) {
+        self.change(NEW, HEARD);
+    }
+
+    /// It wants to join; says whether it may still do so. From then on it cannot be turned
+    /// away, until [`end_joining`](Self::end_joining) says that it did not join.
+    pub(crate) fn begin_joining(&self) -> bool {
+        self.change(HEARD, JOINING)
+    }
+
+    pub(crate) fn end_joining(&self, joined: bool) {
+        self.change(JOINING, if joined { MEMBER } else { HEARD });
+    }
+
+    pub(crate) fn is_member(&self) -> bool {
+        self.phase.load(Ordering::Acquire) == MEMBER
+    }
+
+    /// Milliseconds since it was accepted.
+    pub(crate) fn age(&self, now: u64) -> u64 {
+        now.saturating_sub(self.accepted)
+    }
+
+    /// Whether it said something before it joined that its thread did not get round to reading.
+    pub(crate) fn has_first_words(&self) -> bool {
+        self.phase.load(Ordering::Acquire) == NEW && self.stream.has_unread()
+    }
+
+    pub(crate) fn is_turned_away(&self) -> bool {
+        self.phase.load(Ordering::Acquire) == TURNED_AWAY
+    }
+
+    /// Ends it in favour of a newcomer, with a word where that can be written at once; says
+    /// whether it does, which it does not where it joins or was turned away before.
+    pub(crate) fn turn_away(&self, now: u64) -> bool {
+        if !self.change(HEARD, TURNED_AWAY) && !self.change(NEW, TURNED_AWAY) {
+            return false;
+        }
+        if !self.outbox.is_behind() {
+            self.bye(ByeReason::IdleHandshake, TURNED_AWAY_MESSAGE, now);
+        }
+        self.stream.shutdown();
+        true
+    }
+
+    fn change(&self, from: u8, to: u8) -> bool {
+        let changed = self
+            .phase
+            .compare_exchange(from, to, Ordering::AcqRel, Ordering::Acquire);
+        changed.is_ok()
     }
 
     /// It gave a sign of life.
@@ -178,7 +243,7 @@ impl Connection {
         if closing > 0 {
             return due(after(closing.max(resumed), LINGER), now, Verdict::Cut);
         }
-        if !self.joined.load(Ordering::Relaxed) {
+        if !self.is_member() {
             // Once it has joined, its heartbeats may be due earlier than this.
             let soon = now.saturating_add(millis(heartbeat));
             let until = after(self.accepted.max(resumed), HANDSHAKE);
@@ -284,7 +349,9 @@ mod tests {
     #[test]
     fn silence_is_asked_about_once_and_then_ends_it() {
         let connection = connection(100);
-        connection.set_joined();
+        connection.set_heard();
+        assert!(connection.begin_joining() && !connection.turn_away(200));
+        connection.end_joining(true);
         assert_eq!(
             connection.verdict(5099, HEARTBEAT, 0),
             Verdict::LookAt(5100)
@@ -317,7 +384,9 @@ mod tests {
     #[test]
     fn a_line_that_never_ends_is_noticed_whatever_the_heartbeat() {
         let connection = connection(100);
-        connection.set_joined();
+        connection.set_heard();
+        assert!(connection.begin_joining() && !connection.turn_away(200));
+        connection.end_joining(true);
         connection.set_partial_line(true, false, 500);
         connection.set_partial_line(true, true, 1000);
         connection.set_partial_line(true, false, 50_000);

@@ -82,6 +82,7 @@ impl<'a> Flushes<'a> {
     pub(crate) fn flush(&mut self) {
         for (role, member) in self.now.drain(..) {
             member.flush(role);
+            self.clock.retry_stuck(&member.connection.outbox);
         }
         for (_, member) in self.soon.drain(..) {
             if member.ask_for_flush() {

@@ -7,6 +7,7 @@ use crate::connection::Connection;
 use crate::flushes::Flushes;
 use crate::member::Member;
 use crate::roster::Roster;
+use crate::strangers::Strangers;
 use crate::workload::{Ended, QueueBounds};
 use common::protocol::{Executed, Status};
 use common::sync::{Arc, Mutex, lock};
@@ -23,6 +24,7 @@ pub(crate) struct Hub {
     pub(crate) config: Config,
     pub(crate) roster: Roster,
     pub(crate) clock: Clock,
+    pub(crate) strangers: Strangers,
     /// Everybody who is connected, joined or not.
     connections: Mutex<HashMap<u64, Arc<Connection>>>,
     /// For the ids of what the server asks of clients.
@@ -39,6 +41,7 @@ impl Hub {
     pub(crate) fn new(config: Config, waker: Waker) -> Hub {
         Hub {
             roster: Roster::new(config.max_clients, config.transcript.clone()),
+            strangers: Strangers::new(config.max_clients),
             config,
             clock: Clock::new(),
             connections: Mutex::default(),
@@ -67,13 +70,16 @@ impl Hub {
     pub(crate) fn connected(&self, connection: &Arc<Connection>) -> u64 {
         let number = self.next_id();
         lock(&self.connections).insert(number, Arc::clone(connection));
+        self.strangers.come(connection);
         self.look_soon(connection);
         number
     }
 
     pub(crate) fn disconnected(&self, number: u64) {
         let connection = lock(&self.connections).remove(&number);
-        drop(connection);
+        if let Some(connection) = connection {
+            self.strangers.go(&connection);
+        }
     }
 
     pub(crate) fn connections(&self) -> Vec<Arc<Connection>> {

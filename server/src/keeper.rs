@@ -1,6 +1,6 @@
 //! Does what the clock says is due.
 
-use crate::clock::{Due, Tick, millis};
+use crate::clock::{Due, StoodStill, Tick, millis};
 use crate::connection::{Connection, Verdict, line_too_slow};
 use crate::drain;
 use crate::flushes::Flushes;
@@ -9,15 +9,14 @@ use crate::member::Member;
 use common::message::notification_line;
 use common::protocol::{ByeReason, Rank, method};
 use common::sync::Arc;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::Ordering;
-use std::time::Duration;
-
-/// A sleep that took this much longer than it should have did so because the server itself
-/// stood still: no scheduler keeps a thread waiting that long.
-const STOOD_STILL: Duration = Duration::from_secs(1);
 
 /// How long everything that came meanwhile may take to be read after that.
 const RESUME_MS: u64 = 1000;
+
+/// When to take the next step of a drain after one that failed.
+const RETRY_MS: u64 = 100;
 
 /// When to look again at a connection that seems silent, but has something unread.
 const UNREAD_RETRY_MS: u64 = 100;
@@ -32,39 +31,77 @@ const NEWS_LONGEST_PAUSE_MS: u64 = 300;
 /// How long somebody who is behind is spared rank news.
 const NEWS_RETRY_MS: u64 = 100;
 
-/// Does what is due until the clock is stopped.
+/// Does what is due until the clock is stopped. A panic ends what it happens in, and nothing
+/// else: the clock is everybody's.
 pub(crate) fn run(hub: &Arc<Hub>) {
-    let mut resumed = 0;
     let mut drain = drain::Drain::default();
-    while let Some(Tick { due, slept_late }) = hub.clock.next() {
-        if slept_late > STOOD_STILL {
-            resumed = hub.clock.now();
-        }
-        match due {
-            Due::Look(connection) => {
-                if let Some(connection) = connection.upgrade() {
-                    look(hub, &connection, resumed);
-                }
-            }
-            Due::Overdue(member, at) => {
-                if let Some(member) = member.upgrade() {
-                    take_overdue(hub, &member, at, resumed);
-                }
-            }
-            Due::Flush(member) => {
-                if let Some(member) = member.upgrade() {
-                    member.flush_as_asked();
-                }
-            }
-            Due::RankNews => tell_ranks(hub),
-            Due::Drain => drain.step(hub),
+    while let Some(tick) = hub.clock.next() {
+        if catch_unwind(AssertUnwindSafe(|| act(hub, &tick, &mut drain))).is_err() {
+            log::error!("what was due panicked");
+            give_up(hub, tick.due);
         }
     }
 }
 
+fn act(hub: &Arc<Hub>, tick: &Tick, drain: &mut drain::Drain) {
+    let Tick {
+        due,
+        now,
+        stood_still,
+    } = tick;
+    match due {
+        Due::Look(connection) => {
+            if let Some(connection) = connection.upgrade() {
+                look(hub, &connection, *now, stood_still.until);
+            }
+        }
+        Due::Overdue(member, at) => {
+            if let Some(member) = member.upgrade() {
+                take_overdue(hub, &member, *at, *now, *stood_still);
+            }
+        }
+        Due::Flush(member) => {
+            if let Some(member) = member.upgrade() {
+                member.flush_as_asked();
+                hub.clock.retry_stuck(&member.connection.outbox);
+            }
+        }
+        Due::Retry(outbox) => {
+            if let Some(outbox) = outbox.upgrade() {
+                outbox.retry();
+                hub.clock.retry_stuck(&outbox);
+            }
+        }
+        Due::RankNews => tell_ranks(hub),
+        Due::Drain => drain.step(hub),
+    }
+}
+
+/// What could not be done is not looked at again, so whom it is about goes.
+fn give_up(hub: &Hub, due: Due) {
+    match due {
+        Due::Look(connection) => {
+            if let Some(connection) = connection.upgrade() {
+                connection.stream.shutdown();
+            }
+        }
+        Due::Overdue(member, _) | Due::Flush(member) => {
+            if let Some(member) = member.upgrade() {
+                member.connection.stream.shutdown();
+            }
+        }
+        Due::Retry(outbox) => {
+            if let Some(outbox) = outbox.upgrade() {
+                outbox.close();
+            }
+        }
+        Due::RankNews => {}
+        Due::Drain => hub.clock.schedule(hub.clock.now() + RETRY_MS, Due::Drain),
+    }
+}
+
 /// Holds a connection to its deadlines.
-fn look(hub: &Hub, connection: &Arc<Connection>, resumed: u64) {
-    let now = hub.clock.now();
+fn look(hub: &Hub, connection: &Arc<Connection>, now: u64, resumed: u64) {
     let heartbeat = hub.config.heartbeat;
     connection.note_progress(now);
     match connection.verdict(now, heartbeat, resumed) {
@@ -98,6 +135,7 @@ fn look(hub: &Hub, connection: &Arc<Connection>, resumed: u64) {
             return;
         }
     }
+    hub.clock.retry_stuck(&connection.outbox);
     let next = match connection.verdict(now, heartbeat, resumed) {
         Verdict::LookAt(at) => at,
         _ => now,
@@ -107,13 +145,11 @@ fn look(hub: &Hub, connection: &Arc<Connection>, resumed: u64) {
 }
 
 /// Takes the outcomes of what should have been answered by now.
-fn take_overdue(hub: &Hub, member: &Arc<Member>, at: u64, resumed: u64) {
+fn take_overdue(hub: &Hub, member: &Arc<Member>, at: u64, now: u64, stood_still: StoodStill) {
     // Answers that came while the server stood still get time to be read.
-    let now = hub.clock.now();
-    let judged = if now < resumed + RESUME_MS {
-        resumed.saturating_sub(RESUME_MS)
-    } else {
-        now
+    let judged = match now < stood_still.until.saturating_add(RESUME_MS) {
+        true => stood_still.from,
+        false => now,
     };
     let (ended, watch) = member.workload.look(at, judged, now, &member.connection);
     hub.watch(member, watch);

@@ -30,11 +30,14 @@ mod keeper;
 mod lines;
 mod loads;
 mod member;
+#[cfg(test)]
+mod panic_tests;
 mod refusals;
 mod roster;
 mod select;
 mod server;
 mod session;
+mod strangers;
 #[cfg(any(test, feature = "bench"))]
 mod testing;
 mod transcript;

@@ -27,7 +27,7 @@ fn main() -> ExitCode {
             return ExitCode::SUCCESS;
         }
         Err(e) => {
-            eprintln!("{}", args::one_line_error(&e.to_string()));
+            complain(&args::one_line_error(&e.to_string()));
             return ExitCode::from(USAGE);
         }
     };
@@ -35,7 +35,7 @@ fn main() -> ExitCode {
         let script = Cli::completions(shell);
         return match std::io::stdout().write_all(&script) {
             Err(e) if e.kind() != std::io::ErrorKind::BrokenPipe => {
-                eprintln!("error: cannot write to standard output: {e}");
+                complain(&format!("error: cannot write to standard output: {e}"));
                 ExitCode::FAILURE
             }
             _ => ExitCode::SUCCESS,
@@ -44,7 +44,7 @@ fn main() -> ExitCode {
     let token = match cli.token() {
         Ok(token) => token,
         Err(e) => {
-            eprintln!("error: {}", one_line(&format!("{e:#}")));
+            complain(&format!("error: {}", one_line(&format!("{e:#}"))));
             return ExitCode::from(USAGE);
         }
     };
@@ -52,10 +52,15 @@ fn main() -> ExitCode {
         Ok(Ended::Drained) => ExitCode::SUCCESS,
         Ok(Ended::Aborted) => ExitCode::from(INTERRUPTED),
         Err(e) => {
-            eprintln!("error: {}", one_line(&format!("{e:#}")));
+            complain(&format!("error: {}", one_line(&format!("{e:#}"))));
             ExitCode::FAILURE
         }
     }
+}
+
+/// Not with `eprintln!`, which panics where standard error cannot be written to.
+fn complain(line: &str) {
+    let _ = writeln!(std::io::stderr(), "{line}");
 }
 
 fn serve(cli: Cli, token: Option<String>) -> anyhow::Result<Ended> {

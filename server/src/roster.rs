@@ -83,12 +83,12 @@ impl Roster {
     /// Ranks a newcomer last. `make` makes the member of its number and name, with a load
     /// among the others'; `welcome` tells
     /// it, while nobody else can see it yet, so that nothing overtakes the answer to `join`.
-    /// Neither may block.
+    /// Neither may block. Where either panics the list is as before, but for the number.
     pub(crate) fn join(
         &self,
         name: Option<&str>,
         make: impl FnOnce(u64, Box<str>, &Loads) -> Arc<Member>,
-        welcome: impl FnOnce(&Member, Standing),
+        welcome: impl FnOnce(&Arc<Member>, Standing),
     ) -> Result<Arc<Member>, NotAdmitted> {
         let mut ranking = write(&self.ranking);
         if ranking.draining {
@@ -104,6 +104,7 @@ impl Roster {
             Some(name) => name.into(),
             None => ["client-", itoa::Buffer::new().format(id)].concat().into(),
         };
+        ranking.next_id += 1;
         let member = make(id, name.clone(), &self.loads);
         let standing = Standing {
             rank: rank as u32,
@@ -111,17 +112,18 @@ impl Roster {
         };
         member.told_rank.store(standing.rank, Ordering::Relaxed);
         welcome(&member, standing);
-        ranking.next_id += 1;
         self.has_changed();
         let place = Place {
             id,
             member: Arc::clone(&member),
         };
+        ranking.ranked.push(place.clone());
         if member.slots > 0 {
-            ranking.executors.push(place.clone());
+            ranking.executors.push(place);
         }
-        ranking.ranked.push(place);
         ranking.names.insert(name, id);
+        #[cfg(test)]
+        crate::testing::trip(crate::testing::Trip::Joining, &member);
         if ranking.transcript.is_on() {
             let client = member.connection.peer();
             ranking
@@ -136,6 +138,8 @@ impl Roster {
     /// Takes a member out; everybody below moves up. Says whether somebody did.
     pub(crate) fn leave(&self, member: &Member) -> bool {
         let mut ranking = write(&self.ranking);
+        // With the lock held, so that whoever is found by its load is in the list, or was.
+        member.workload.end_load();
         let Some(rank) = position(&ranking.ranked, member.id) else {
             return false;
         };
@@ -145,8 +149,6 @@ impl Roster {
             ranking.executors.remove(at);
         }
         ranking.names.remove(&place.member.name);
-        // With the lock held, so that whoever is found by its load is in the list, or was.
-        member.workload.end_load();
         ranking.changed_from.fetch_min(rank, Ordering::Relaxed);
         if ranking.transcript.is_on() {
             let client = member.connection.peer();
@@ -154,6 +156,8 @@ impl Roster {
                 .transcript
                 .disconnected(client, &ranking.standings());
         }
+        #[cfg(test)]
+        crate::testing::trip(crate::testing::Trip::Leaving, member);
         rank < ranking.ranked.len()
     }
 
@@ -368,7 +372,7 @@ mod tests {
     fn a_newcomer_is_welcomed_before_anybody_sees_it() {
         let roster = roster(2);
         let other = roster.clone();
-        let welcome = |_: &Member, standing: Standing| {
+        let welcome = |_: &Arc<Member>, standing: Standing| {
             assert_eq!(
                 standing,
                 Standing {

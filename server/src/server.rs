@@ -4,12 +4,14 @@ use crate::clock::Due;
 use crate::config::Config;
 use crate::connection::Connection;
 use crate::hub::Hub;
+use crate::strangers::Courtesy;
 use crate::{keeper, session};
+use common::limits::MAX_LINE_BEFORE_JOIN;
 use common::message::{Code, RpcError, error_line};
 use common::sync::Arc;
 use common::thread;
 use common::transport::{Listener, Stream};
-use std::io;
+use std::io::{self, Read};
 use std::net::SocketAddr;
 use std::sync::atomic::Ordering;
 use std::thread::{Builder, JoinHandle, Scope};
@@ -19,11 +21,16 @@ use std::time::Duration;
 /// skipped without recursion, and what is parsed is flat.
 const SESSION_STACK: usize = 256 << 10;
 
-/// How often it is logged that connections cannot be accepted.
-const ACCEPT_LOG_MS: u64 = 1000;
+/// How often it is logged that connections cannot be served.
+const TROUBLE_LOG_MS: u64 = 1000;
 
-/// How long accepting pauses where the system has no descriptors left.
+/// How long accepting pauses where the system has no descriptors left. Nobody tells when it
+/// has some again, and whoever waits meanwhile is served then.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// Bytes that are taken from somebody who is refused without a thread: what it said before
+/// the refusal, which would be lost if something unread were left at the end.
+const REFUSED_BYTES: usize = MAX_LINE_BEFORE_JOIN;
 
 /// Why a server could not be started.
 #[derive(Debug, thiserror::Error)]
@@ -165,6 +172,12 @@ impl Handle {
         self.0.drain_requested.load(Ordering::Acquire)
     }
 
+    /// How many are connected, ranked or not.
+    #[cfg(test)]
+    pub(crate) fn connections(&self) -> usize {
+        self.0.connections().len()
+    }
+
     /// How many clients are ranked.
     pub fn clients(&self) -> usize {
         self.0.roster.len()
@@ -212,18 +225,26 @@ impl Drop for Running {
 /// Gives every connection a thread of its own, until the hub has the listener woken. The
 /// scope joins them all.
 fn accept<'scope>(hub: &'scope Arc<Hub>, listener: &Listener, sessions: &'scope Scope<'scope, '_>) {
-    let mut quiet_until = 0;
+    let mut trouble = Trouble::default();
+    let mut courtesy = Courtesy::default();
     loop {
         match listener.accept() {
-            Ok(Some(stream)) => start_session(hub, stream, sessions),
+            Ok(Some(stream)) => {
+                let (peer, now) = (stream.peer(), hub.clock.now());
+                if hub.strangers.make_room(peer.ip(), now, &mut courtesy) {
+                    start_session(hub, stream, sessions, &mut trouble);
+                } else {
+                    trouble.warn(now, format_args!("{peer}: no room for it"));
+                    refuse(&stream, "the server has no room for you; try again later");
+                }
+            }
             Ok(None) => return,
             Err(e) => {
                 let now = hub.clock.now();
-                if now >= quiet_until {
-                    log::warn!("cannot accept a connection: {e}");
-                    quiet_until = now + ACCEPT_LOG_MS;
+                trouble.warn(now, format_args!("cannot accept a connection: {e}"));
+                if !hub.strangers.make_room_in_need(now) {
+                    std::thread::sleep(ACCEPT_PAUSE);
                 }
-                std::thread::sleep(ACCEPT_PAUSE);
             }
         }
     }
@@ -233,23 +254,56 @@ fn start_session<'scope>(
     hub: &'scope Arc<Hub>,
     stream: Stream,
     sessions: &'scope Scope<'scope, '_>,
+    trouble: &mut Trouble,
 ) {
+    let (peer, now) = (stream.peer(), hub.clock.now());
     stream.set_unacknowledged_timeout(hub.config.heartbeat.saturating_mul(2));
-    let connection = Arc::new(Connection::new(Arc::new(stream), hub.clock.now()));
+    let stream = Arc::new(stream);
+    let connection = Arc::new(Connection::new(Arc::clone(&stream), now));
     let number = hub.connected(&connection);
-    let served = Arc::clone(&connection);
     let builder = Builder::new()
         .name("session".into())
         .stack_size(SESSION_STACK);
     let started = builder.spawn_scoped(sessions, move || {
-        session::serve(hub, &served);
+        session::serve(hub, &connection);
         hub.disconnected(number);
     });
     if let Err(e) = started {
-        log::warn!("{}: no thread for it: {e}", connection.peer());
-        let message = "the server has no thread for you; try again later";
-        let error = RpcError::new(Code::Internal, message);
-        let _ = connection.stream.write_now(&error_line(None, &error));
+        trouble.warn(now, format_args!("{peer}: no thread for it: {e}"));
+        refuse(&stream, "the server has no thread for you; try again later");
         hub.disconnected(number);
+    }
+}
+
+/// Tells somebody why it is not served, without waiting for it.
+fn refuse(stream: &Stream, why: &str) {
+    let error = RpcError::new(Code::Internal, why);
+    let _ = stream.write_now(&error_line(None, &error));
+    stream.shutdown_write();
+    let mut said = [0; REFUSED_BYTES];
+    if stream.has_unread() {
+        let _ = (&*stream).read(&mut said);
+    }
+    stream.close();
+}
+
+/// What goes wrong with connections, logged now and then, whoever causes it how often.
+#[derive(Default)]
+struct Trouble {
+    quiet_until: u64,
+    unsaid: u64,
+}
+
+impl Trouble {
+    fn warn(&mut self, now: u64, what: std::fmt::Arguments<'_>) {
+        if now < self.quiet_until {
+            self.unsaid += 1;
+            return;
+        }
+        match std::mem::take(&mut self.unsaid) {
+            0 => log::warn!("{what}"),
+            unsaid => log::warn!("{what}; before that {unsaid} more like it"),
+        }
+        self.quiet_until = now + TROUBLE_LOG_MS;
     }
 }

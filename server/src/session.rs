@@ -42,28 +42,24 @@ const MOST_ERRORS: u32 = 16;
 /// Stray answers of one client that are logged as warnings; the others are for debugging.
 const STRAYS_LOGGED: u32 = 10;
 
-/// Serves one connection until it ends.
+/// Serves one connection until it ends. A panic ends the step that it happens in, and none
+/// of the steps that clean up after it.
 pub(crate) fn serve(hub: &Arc<Hub>, connection: &Arc<Connection>) {
     let mut session = Session::new(hub, connection);
-    let served = catch_unwind(AssertUnwindSafe(|| session.read_lines()));
-    if served.is_err() {
-        log::error!(
-            "{}: its session panicked; it is disconnected",
-            connection.peer()
-        );
-        connection.blame("its session panicked");
+    for step in [
+        Session::read_lines,
+        Session::leave_ranking,
+        Session::tell_ranks,
+        Session::end_sends,
+        Session::end_work,
+        Session::say_the_last,
+        Session::linger,
+    ] {
+        if catch_unwind(AssertUnwindSafe(|| step(&mut session))).is_err() {
+            log::error!("{}: its session panicked; it ends", connection.peer());
+            connection.blame("its session panicked");
+        }
     }
-    session.leave();
-    linger(connection);
-}
-
-/// Takes nothing more from a peer, and waits until it has taken what is queued for it. To
-/// close earlier, with something unread, would reset the connection and lose its last lines
-/// (RFC 9293 §3.10.7.1). The clock cuts it off in the end.
-fn linger(connection: &Connection) {
-    let mut sink = [0; 512];
-    while matches!((&*connection.stream).read(&mut sink), Ok(1..)) {}
-    connection.outbox.settle();
     connection.outbox.close();
 }
 
@@ -119,6 +115,7 @@ impl<'a> Session<'a> {
             self.wait_for_room();
             match reader.fill(&mut input) {
                 Ok(0) => return,
+                Ok(_) if self.member.is_none() => self.connection.set_heard(),
                 Ok(_) => {}
                 Err(e) => return self.connection.blame(e.to_string()),
             }
@@ -322,8 +319,16 @@ impl<'a> Session<'a> {
             ));
             return Flow::Continue(());
         }
-        match self.join(&id, raw) {
-            Ok(()) => Flow::Continue(()),
+        if !self.connection.begin_joining() {
+            return Flow::Break(());
+        }
+        let joined = self.join(&id, raw);
+        self.connection.end_joining(joined.is_ok());
+        match joined {
+            Ok(()) => {
+                self.hub.strangers.go(self.connection);
+                Flow::Continue(())
+            }
             Err(error) => self.not_joined(id, &error),
         }
     }
@@ -358,7 +363,10 @@ impl<'a> Session<'a> {
             let load = loads.join(id, slots);
             Member::new(id, name, slots, joined, Arc::clone(connection), load)
         };
-        let welcome = |member: &Member, standing| {
+        let kept = &mut self.member;
+        let welcome = |member: &Arc<Member>, standing| {
+            // Before it is in the list, so that it leaves that whatever goes wrong from here.
+            *kept = Some(Arc::clone(member));
             connection
                 .outbox
                 .push(welcome(&hub.config, id, member, standing));
@@ -367,14 +375,12 @@ impl<'a> Session<'a> {
             .roster
             .join(wanted.name.as_deref(), make, welcome)
             .map_err(|refusal| not_admitted(&refusal, wanted.name.as_deref()))?;
-        connection.set_joined();
         log::info!(
             "{} joined as {member}, slots {}",
             connection.peer(),
             member.slots
         );
         self.flushes.add_sender(&member);
-        self.member = Some(member);
         Ok(())
     }
 
@@ -411,6 +417,8 @@ impl<'a> Session<'a> {
 
     /// Takes a `send`, whose answer then comes by itself, or answers why not.
     fn send(&mut self, member: &Arc<Member>, id: Id, request: &Send<'_>) -> Flow {
+        #[cfg(test)]
+        crate::testing::trip(crate::testing::Trip::Sending, member);
         let sent = dispatcher::send(
             self.hub,
             member,
@@ -541,6 +549,8 @@ impl<'a> Session<'a> {
     fn output(&mut self, member: &Arc<Member>, output: ExecutionOutput<'_>) {
         let connection = self.connection;
         let told = member.workload.output(output.id, |budget, assignment| {
+            #[cfg(test)]
+            crate::testing::trip(crate::testing::Trip::Writing, member);
             let command = &assignment.command;
             let sender = &command.sender.connection.outbox;
             if sender.is_over_half() {
@@ -588,35 +598,68 @@ impl<'a> Session<'a> {
         self.flushes.add_executor(target);
     }
 
-    /// Takes the client out of everything it was part of.
-    #[inline(never)]
-    fn leave(&mut self) {
-        let now = self.hub.clock.now();
-        let member = self.member.take();
-        if let Some(member) = &member {
-            if self.hub.roster.leave(member) {
-                self.hub.schedule_news();
-            }
-            let why = match self.connection.why() {
-                Some(why) => format!(": {why}"),
-                None if self.leaves => " on purpose".into(),
-                None => String::new(),
-            };
-            log::info!("{} left: {member}{why}", self.connection.peer());
-            for command in member.sends.take_all() {
-                dispatcher::cancel(self.hub, &command, &mut self.flushes);
-            }
+    /// Those below it move up.
+    fn leave_ranking(&mut self) {
+        let Some(member) = &self.member else {
+            return;
+        };
+        if self.connection.is_member() {
+            self.hub.strangers.leave(self.connection);
+        }
+        self.hub.roster.leave(member);
+        let why = match self.connection.why() {
+            Some(why) => format!(": {why}"),
+            None if self.leaves => " on purpose".into(),
+            None => String::new(),
+        };
+        log::info!("{} left: {member}{why}", self.connection.peer());
+    }
+
+    /// Those who moved up are told, whatever went wrong with leaving.
+    fn tell_ranks(&mut self) {
+        if self.member.is_some() {
+            self.hub.schedule_news();
+        }
+    }
+
+    /// Those who execute what it sent need not go on.
+    fn end_sends(&mut self) {
+        let sends = self.member.as_ref().map(|member| member.sends.take_all());
+        for command in sends.unwrap_or_default() {
+            dispatcher::cancel(self.hub, &command, &mut self.flushes);
+        }
+    }
+
+    /// Those who wait for what it executes are told that it is lost.
+    fn end_work(&mut self) {
+        if let Some(member) = &self.member {
             self.hub
                 .conclude_all(member.workload.close(), &mut self.flushes);
         }
+    }
+
+    /// Only now: who reads its last line, or the end, is gone for everybody else, too.
+    fn say_the_last(&mut self) {
         self.flushes.flush();
-        if let Some(member) = member {
+        if let Some(member) = &self.member {
             member.hand_over_all();
         }
-        // Only now: who reads its last line, or the end, is gone for everybody else, too.
+        let now = self.hub.clock.now();
         self.connection
             .finish(self.last_line.take().map(Line::from), now);
-        self.hub.look_soon(self.connection);
+        self.member = None;
+        if !self.connection.is_turned_away() {
+            self.hub.look_soon(self.connection);
+        }
+    }
+
+    /// Takes nothing more from the peer, and waits until it has taken what is queued for it.
+    /// To close earlier, with something unread, would reset the connection and lose its last
+    /// lines (RFC 9293 §3.10.7.1). The clock cuts it off in the end.
+    fn linger(&mut self) {
+        let mut sink = [0; 512];
+        while matches!((&*self.connection.stream).read(&mut sink), Ok(1..)) {}
+        self.connection.outbox.settle();
     }
 }
 

@@ -1,4 +1,5 @@
-//! Members without clients, for unit tests and micro-benchmarks. They share one socket that nobody reads.
+//! Members without clients, for unit tests and micro-benchmarks, which share one socket that
+//! nobody reads; and places at which a session panics if its client's name asks for it.
 
 use crate::connection::Connection;
 use crate::loads::{Load, Loads};
@@ -56,4 +57,33 @@ pub(crate) fn join_with_load(roster: &Roster, name: &str, slots: u32) -> (Arc<Me
 #[cfg(test)]
 pub(crate) fn ranked(roster: &Roster) -> Vec<Place> {
     roster.look(|view| view.ranked().to_vec())
+}
+
+#[cfg(test)]
+/// Where a session can be made to panic.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Trip {
+    /// In the list's write lock, once it is in it.
+    Joining,
+    /// In the list's write lock, once it is out of it.
+    Leaving,
+    /// While it handles a request, without a lock.
+    Sending,
+    /// In the lock of what it executes, for its output.
+    Writing,
+}
+
+#[cfg(test)]
+/// Panics for a client whose name is [`tripping`] there.
+pub(crate) fn trip(here: Trip, member: &Member) {
+    assert!(
+        *member.name != *tripping(here),
+        "a test asked for this panic"
+    );
+}
+
+#[cfg(test)]
+/// The name of a client whose session panics there.
+pub(crate) fn tripping(there: Trip) -> String {
+    format!("panics-{there:?}")
 }

@@ -14,12 +14,14 @@ mod raw;
 mod reader;
 mod server;
 mod still;
+mod vitals;
 
 use std::time::{Duration, Instant};
 
 pub(crate) use raw::{Execute, Raw};
-pub(crate) use server::Server;
+pub(crate) use server::{Server, program};
 pub(crate) use still::{Still, Way};
+pub(crate) use vitals::{Pairs, Vitals};
 
 /// How long a test waits for anything that ought to come at once: far more than a
 /// loaded machine needs, and short enough that a hanging test is soon known.
@@ -41,6 +43,16 @@ pub(crate) fn abbreviated(text: &str) -> String {
     }
     let start: String = text.chars().take(MOST).collect();
     format!("{start}… ({} bytes)", text.len())
+}
+
+/// Whether the programs are built as users have them, on which a promise's figures stand;
+/// what is built for debugging gets several times as much.
+pub(crate) const IS_RELEASE: bool = !cfg!(debug_assertions);
+
+/// A figure for the release build as the machine's tests can hold it: four times as much for
+/// a debug build, since others use the machine meanwhile.
+pub(crate) fn loosely(figure: Duration) -> Duration {
+    figure * if IS_RELEASE { 1 } else { 4 }
 }
 
 /// Clients that joined one after another, so that their ranks are their places here.

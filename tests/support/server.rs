@@ -116,6 +116,11 @@ impl Server {
         self.child.wait().expect("the server can be waited for")
     }
 
+    /// The process's number.
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
     /// How many descriptors it has open, where the system shows that.
     pub(crate) fn descriptors(&self) -> Option<usize> {
         let folder = format!("/proc/{}/fd", self.child.id());

@@ -65,6 +65,41 @@ impl Still {
         String::from_utf8(line).expect("the server writes UTF-8")
     }
 
+    /// Reads one line, in pieces as large as what is there: for lines after which nothing
+    /// comes, or that are too long to be read byte by byte.
+    #[track_caller]
+    pub(crate) fn read_line_quickly(&mut self) -> String {
+        let deadline = Instant::now() + PATIENCE;
+        let mut line = Vec::new();
+        let mut buffer = vec![0; 64 << 10];
+        while line.last() != Some(&b'\n') {
+            self.wait_readable(deadline);
+            let there = self.stream.peek(&mut buffer).expect("it comes in time");
+            assert!(there > 0, "the connection ended within a line");
+            let end = buffer[..there].iter().position(|byte| *byte == b'\n');
+            let wanted = end.map_or(there, |at| at + 1);
+            let read = self
+                .stream
+                .read(&mut buffer[..wanted])
+                .expect("it is there");
+            line.extend_from_slice(&buffer[..read]);
+        }
+        String::from_utf8(line).expect("the server writes UTF-8")
+    }
+
+    /// Reads whatever there is at this moment.
+    #[track_caller]
+    pub(crate) fn read_there(&mut self) -> Vec<u8> {
+        let mut all = Vec::new();
+        let mut buffer = vec![0; 64 << 10];
+        self.stream.set_nonblocking(true).expect("an open socket");
+        while let Ok(read @ 1..) = self.stream.read(&mut buffer) {
+            all.extend_from_slice(&buffer[..read]);
+        }
+        self.stream.set_nonblocking(false).expect("an open socket");
+        all
+    }
+
     /// Reads all that comes until the connection ends, however it ends.
     #[track_caller]
     pub(crate) fn read_to_end(&mut self) -> Vec<u8> {

@@ -1,0 +1,148 @@
+//! Promise 9, `survive_panic`: a panic in one session removes that session only, wherever it
+//! happens. From inside, since no program that is built has a way to make it panic.
+
+use crate::config::Config;
+use crate::server::{Running, Server};
+use crate::testing::{Trip, tripping};
+use serde_json::{Value, json};
+use std::io::{BufRead, BufReader, Write};
+use std::net::TcpStream;
+use std::time::{Duration, Instant};
+
+/// How long anything may take that takes no time.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// A client of bare lines.
+struct Raw {
+    stream: TcpStream,
+    lines: std::io::Lines<BufReader<TcpStream>>,
+}
+
+impl Raw {
+    fn connect(server: &Running) -> Raw {
+        let stream = TcpStream::connect(server.address()).expect("loopback");
+        stream.set_read_timeout(Some(PATIENCE)).expect("a socket");
+        let reader = stream.try_clone().expect("a socket");
+        Raw {
+            stream,
+            lines: BufReader::new(reader).lines(),
+        }
+    }
+
+    fn join(server: &Running, name: &str) -> Raw {
+        let mut raw = Raw::connect(server);
+        raw.ask(0, "join", &json!({"protocol": 1, "name": name}));
+        let answer = raw.until(|m| m["id"] == 0);
+        assert!(answer["result"].is_object(), "{answer}");
+        raw
+    }
+
+    fn ask(&mut self, id: u64, method: &str, params: &Value) {
+        let line = json!({"jsonrpc": "2.0", "id": id, "method": method, "params": params});
+        self.say(&line);
+    }
+
+    fn say(&mut self, message: &Value) {
+        let line = format!("{message}\n");
+        self.stream.write_all(line.as_bytes()).expect("it is taken");
+    }
+
+    /// The first message that is the one.
+    fn until(&mut self, is_it: impl Fn(&Value) -> bool) -> Value {
+        let lines = self.lines.by_ref().map(|line| line.expect("it comes"));
+        let mut messages = lines.map(|line| serde_json::from_str(&line).expect("JSON"));
+        messages.find(is_it).expect("it comes before the end")
+    }
+
+    /// Waits for the end.
+    fn ended(mut self) {
+        while self.lines.next().is_some_and(|line| line.is_ok()) {}
+    }
+}
+
+fn server() -> Running {
+    let config = Config {
+        listen: "127.0.0.1:0".into(),
+        ..Config::default()
+    };
+    Server::bind(config)
+        .and_then(Server::spawn)
+        .expect("loopback")
+}
+
+/// What of a server is left when only `members` are here: ranks without gaps, no connection
+/// and no stranger more than that.
+fn expect_whole(server: &Running, asking: &mut Raw, members: &[&str]) {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        asking.ask(99, "members", &json!({}));
+        let answer = asking.until(|m| m["id"] == 99);
+        let listed = answer["result"]["members"].as_array().cloned();
+        let listed: Vec<Value> = listed.expect("a list");
+        let is_whole = listed.len() == members.len()
+            && listed
+                .iter()
+                .zip(members)
+                .zip(0..)
+                .all(|((member, name), rank)| {
+                    member["name"] == **name && member["rank"] == rank && member["running"] == 0
+                });
+        if is_whole && server.handle().connections() == members.len() {
+            return;
+        }
+        assert!(Instant::now() < deadline, "{listed:?}");
+        std::thread::sleep(Duration::from_millis(1));
+    }
+}
+
+#[test]
+fn survive_panic_a_hundred_times_at_every_place() {
+    const TIMES: usize = 25;
+    let server = server();
+    let mut boss = Raw::join(&server, "boss");
+    let mut other = Raw::join(&server, "other");
+    for n in 0..TIMES {
+        for trip in [Trip::Joining, Trip::Leaving, Trip::Sending, Trip::Writing] {
+            let name = tripping(trip);
+            let mut victim = Raw::connect(&server);
+            victim.ask(0, "join", &json!({"protocol": 1, "name": name}));
+            let mut last = None;
+            if !matches!(trip, Trip::Joining) {
+                victim.until(|m| m["id"] == 0);
+                // Who comes last is told that somebody above it left.
+                last = Some(Raw::join(&server, "last"));
+                boss.ask(1, "send", &json!({"to": name, "command": ["x"]}));
+                let execute = victim.until(|m| m["method"] == "execute");
+                match trip {
+                    Trip::Sending => victim.ask(2, "send", &json!({"command": ["x"]})),
+                    Trip::Writing => victim.say(&json!({
+                        "jsonrpc": "2.0", "method": "output",
+                        "params": {"id": execute["id"], "stream": "stdout", "text": "x"},
+                    })),
+                    _ => victim.say(&json!({"jsonrpc": "2.0", "method": "leave"})),
+                }
+            }
+            victim.ended();
+            if let Some(mut last) = last {
+                let outcome = boss.until(|m| m["id"] == 1);
+                assert_eq!(
+                    outcome["result"]["status"], "lost",
+                    "{trip:?} {n}: {outcome}"
+                );
+                let rank = last.until(|m| m["method"] == "rank");
+                assert_eq!(rank["params"], json!({"rank": 2, "members": 3}), "{trip:?}");
+            }
+            expect_whole(&server, &mut boss, &["boss", "other"]);
+            boss.ask(3, "send", &json!({"to": "other", "command": ["x"]}));
+            let execute = other.until(|m| m["method"] == "execute");
+            other.say(&json!({"jsonrpc": "2.0", "id": execute["id"], "result": {"exit_code": 0}}));
+            let outcome = boss.until(|m| m["id"] == 3);
+            assert_eq!(
+                outcome["result"]["status"], "done",
+                "{trip:?} {n}: {outcome}"
+            );
+        }
+    }
+    drop((boss, other));
+    assert!(server.stop().is_ok(), "no panic passed a session's bounds");
+}

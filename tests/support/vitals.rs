@@ -1,0 +1,214 @@
+//! What a process costs, as the system counts it, and how quick a server is for those who use
+//! it: pairs of clients of which one commands the other all the time.
+
+use std::fs;
+use std::io::{BufRead, BufReader, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use super::PATIENCE;
+
+/// Between two commands of a pair, so that all of them leave the machine idle.
+const PAUSE: Duration = Duration::from_millis(2);
+
+/// A process in `/proc`.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Vitals(u32);
+
+impl Vitals {
+    /// Of the process with this number; none, and says so, where the system does not show it.
+    pub(crate) fn of(pid: u32) -> Option<Vitals> {
+        let shown = fs::exists(format!("/proc/{pid}/task")).unwrap_or(false);
+        if !shown {
+            println!("skipped: there is no /proc to look at the server in");
+        }
+        shown.then_some(Vitals(pid))
+    }
+
+    pub(crate) fn threads(self) -> usize {
+        self.count("task")
+    }
+
+    pub(crate) fn descriptors(self) -> usize {
+        self.count("fd")
+    }
+
+    fn count(self, folder: &str) -> usize {
+        let folder = fs::read_dir(format!("/proc/{}/{folder}", self.0));
+        folder.expect("the process is there").count()
+    }
+
+    /// Bytes of memory that it has in use.
+    pub(crate) fn resident(self) -> usize {
+        self.status("VmRSS:")
+    }
+
+    fn status(self, field: &str) -> usize {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.0));
+        let status = status.expect("the process is there");
+        let line = status.lines().find_map(|line| line.strip_prefix(field));
+        let kib = line.and_then(|line| line.split_whitespace().next()?.parse::<usize>().ok());
+        kib.expect("the system says how much") << 10
+    }
+
+    /// Time that it spent on a processor, of a clock that ticks a hundred times a second.
+    pub(crate) fn cpu(self) -> Duration {
+        let stat = fs::read_to_string(format!("/proc/{}/stat", self.0));
+        let stat = stat.expect("the process is there");
+        // After the name, which may have anything in it: utime and stime, proc(5).
+        let (_, fields) = stat.rsplit_once(')').expect("a name in brackets");
+        let ticks = fields.split_whitespace().skip(11).take(2);
+        let ticks = ticks.map(|ticks| ticks.parse::<u64>().expect("a number"));
+        Duration::from_millis(10 * ticks.sum::<u64>())
+    }
+}
+
+/// Pairs of clients, with what each command took.
+pub(crate) struct Pairs {
+    stop: Arc<AtomicBool>,
+    samples: Arc<Mutex<Vec<(Instant, Duration)>>>,
+    threads: Vec<JoinHandle<()>>,
+    workers: Vec<TcpStream>,
+}
+
+impl Pairs {
+    /// Joins them, and has them begin.
+    #[track_caller]
+    pub(crate) fn start(address: SocketAddr, pairs: usize) -> Pairs {
+        let stop = Arc::<AtomicBool>::default();
+        let samples = Arc::<Mutex<Vec<(Instant, Duration)>>>::default();
+        let mut threads = Vec::new();
+        let mut workers = Vec::new();
+        for pair in 0..pairs {
+            let worker_name = format!("pair-{pair}-worker");
+            let boss = join(address, &format!("pair-{pair}-boss"), 0);
+            let worker = join(address, &worker_name, 1);
+            workers.push(worker.try_clone().expect("a socket can be cloned"));
+            threads.push(std::thread::spawn(move || serve(&worker)));
+            let (stop, samples) = (Arc::clone(&stop), Arc::clone(&samples));
+            threads.push(std::thread::spawn(move || {
+                command(&boss, &worker_name, &stop, &samples);
+            }));
+        }
+        Pairs {
+            stop,
+            samples,
+            threads,
+            workers,
+        }
+    }
+
+    /// The time that 99 of 100 commands took at most that began in this span.
+    #[track_caller]
+    pub(crate) fn p99(&self, from: Instant, to: Instant) -> Duration {
+        let samples = self.samples.lock().unwrap_or_else(PoisonError::into_inner);
+        let inside = samples.iter().filter(|(at, _)| (from..to).contains(at));
+        let mut took: Vec<Duration> = inside.map(|(_, took)| *took).collect();
+        drop(samples);
+        took.sort_unstable();
+        assert!(
+            took.len() >= 20,
+            "only {} commands went through",
+            took.len()
+        );
+        took[took.len() * 99 / 100]
+    }
+
+    /// Ends them; panics where one of them was not served as it should be.
+    #[track_caller]
+    pub(crate) fn stop(mut self) {
+        self.end();
+        for thread in self.threads.drain(..) {
+            thread.join().expect("every command had its outcome");
+        }
+    }
+
+    fn end(&self) {
+        self.stop.store(true, Ordering::Relaxed);
+        for worker in &self.workers {
+            // Once its boss has seen the outcome that it waits for, or never will.
+            let _ = worker.set_read_timeout(Some(PAUSE * 50));
+        }
+    }
+}
+
+impl Drop for Pairs {
+    fn drop(&mut self) {
+        self.end();
+    }
+}
+
+#[track_caller]
+fn join(address: SocketAddr, name: &str, slots: u32) -> TcpStream {
+    let stream = TcpStream::connect(address).expect("the server accepts");
+    stream.set_nodelay(true).expect("an open socket");
+    stream
+        .set_read_timeout(Some(PATIENCE))
+        .expect("an open socket");
+    let join = format!(
+        "{{\"jsonrpc\":\"2.0\",\"id\":0,\"method\":\"join\",\
+         \"params\":{{\"protocol\":1,\"name\":\"{name}\",\"slots\":{slots}}}}}\n"
+    );
+    (&stream).write_all(join.as_bytes()).expect("it is taken");
+    let mut answer = Vec::new();
+    // Nothing else comes before somebody commands it.
+    let _ = BufReader::with_capacity(1, &stream).read_until(b'\n', &mut answer);
+    let answer = String::from_utf8_lossy(&answer);
+    assert!(answer.contains("\"result\""), "{name}: {answer:?}");
+    stream
+}
+
+/// Executes until nothing comes any more.
+fn serve(worker: &TcpStream) {
+    let mut writer = worker;
+    for line in BufReader::new(worker).lines().map_while(Result::ok) {
+        if let Some(id) = id_of(&line).filter(|_| line.contains("\"method\":\"execute\"")) {
+            let answer =
+                format!("{{\"jsonrpc\":\"2.0\",\"id\":{id},\"result\":{{\"exit_code\":0}}}}\n");
+            if writer.write_all(answer.as_bytes()).is_err() {
+                return;
+            }
+        }
+    }
+}
+
+fn command(
+    boss: &TcpStream,
+    to: &str,
+    stop: &AtomicBool,
+    samples: &Mutex<Vec<(Instant, Duration)>>,
+) {
+    let mut writer = boss;
+    let mut lines = BufReader::new(boss).lines();
+    for id in 1_u64.. {
+        if stop.load(Ordering::Relaxed) {
+            return;
+        }
+        let send = format!(
+            "{{\"jsonrpc\":\"2.0\",\"id\":{id},\"method\":\"send\",\
+             \"params\":{{\"to\":\"{to}\",\"command\":[\"x\"]}}}}\n"
+        );
+        let began = Instant::now();
+        writer.write_all(send.as_bytes()).expect("it is taken");
+        let outcome = lines
+            .by_ref()
+            .map(|line| line.expect("it comes in time"))
+            .find(|line| id_of(line) == Some(id) && !line.contains("\"method\""))
+            .expect("an outcome");
+        assert!(outcome.contains("\"status\":\"done\""), "{outcome}");
+        let mut samples = samples.lock().unwrap_or_else(PoisonError::into_inner);
+        samples.push((began, began.elapsed()));
+        drop(samples);
+        std::thread::sleep(PAUSE);
+    }
+}
+
+/// The number behind `"id":`, which is all of a line that matters here.
+fn id_of(line: &str) -> Option<u64> {
+    let (_, rest) = line.split_once("\"id\":")?;
+    let end = rest.find(|c: char| !c.is_ascii_digit())?;
+    rest[..end].parse().ok()
+}

@@ -1,0 +1,152 @@
+//! The log and the console never stop service, wherever they go and whoever does not read
+//! them.
+
+mod support;
+
+use std::fs::OpenOptions;
+use std::io::{BufRead, BufReader};
+use std::net::{SocketAddr, TcpListener};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use rustix::process::{Pid, Signal, kill_process};
+use support::{IS_RELEASE, PATIENCE, Pairs, program};
+
+/// Pairs of clients, so that far more is logged than a pipe and the console's queue hold.
+const PAIRS: usize = 5;
+
+/// How long they work, and within what time the server ends after that.
+const WORK: Duration = Duration::from_secs(3);
+const ENDS_WITHIN: Duration = Duration::from_secs(2);
+
+/// A server whose two outputs go somewhere, killed and reaped when it is dropped.
+struct Silent {
+    child: Child,
+    address: SocketAddr,
+}
+
+impl Silent {
+    #[track_caller]
+    fn start(stdout: Stdio, stderr: Stdio) -> Silent {
+        // It cannot say which port it got, so it is given one that was free just now.
+        let free = TcpListener::bind("127.0.0.1:0").expect("loopback");
+        let address = free.local_addr().expect("it is bound");
+        drop(free);
+        let child = Command::new(program())
+            .args(["50", "--heartbeat", "60s", "--drain", "1s", "--listen"])
+            .arg(address.to_string())
+            .env("RUST_LOG", "debug")
+            .stdin(Stdio::null())
+            .stdout(stdout)
+            .stderr(stderr)
+            .spawn()
+            .expect("the server's program starts");
+        let silent = Silent { child, address };
+        let deadline = Instant::now() + PATIENCE;
+        while std::net::TcpStream::connect(address).is_err() {
+            assert!(Instant::now() < deadline, "no server at {address}");
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        silent
+    }
+
+    /// Has pairs work for a while, and says what 99 of 100 of their commands took at most.
+    #[track_caller]
+    fn p99(&self) -> Duration {
+        let pairs = Pairs::start(self.address, PAIRS);
+        let began = Instant::now();
+        std::thread::sleep(WORK);
+        let p99 = pairs.p99(began, Instant::now());
+        pairs.stop();
+        p99
+    }
+
+    /// Sends SIGTERM, and checks how it ends.
+    #[track_caller]
+    fn end(&mut self) {
+        let began = Instant::now();
+        kill_process(Pid::from_child(&self.child), Signal::TERM).expect("it is still there");
+        loop {
+            if let Some(status) = self.child.try_wait().expect("it can be waited for") {
+                assert_eq!(status.code(), Some(0), "a panic would be another code");
+                return;
+            }
+            assert!(began.elapsed() < ENDS_WITHIN * 5, "it does not end");
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    }
+}
+
+impl Drop for Silent {
+    fn drop(&mut self) {
+        // It may have ended already.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// At the same speed, as far as a test can tell it on a machine that others use.
+#[track_caller]
+fn expect_as_quick(p99: Duration, usual: Duration, where_to: &str) {
+    println!("p99 {usual:?} usually, {p99:?} with {where_to}");
+    let allowed = usual * if IS_RELEASE { 3 } else { 10 } + Duration::from_millis(20);
+    assert!(p99 <= allowed, "{where_to}: {p99:?} instead of {usual:?}");
+}
+
+#[test]
+fn a_console_that_takes_nothing_changes_nothing() {
+    let mut usual = Silent::start(Stdio::null(), Stdio::null());
+    let usual_p99 = usual.p99();
+    usual.end();
+
+    let full = || OpenOptions::new().write(true).open("/dev/full");
+    if let (Ok(stdout), Ok(stderr)) = (full(), full()) {
+        let mut server = Silent::start(stdout.into(), stderr.into());
+        expect_as_quick(server.p99(), usual_p99, "a full disk");
+        server.end();
+    } else {
+        println!("skipped: there is no /dev/full here");
+    }
+
+    let mut server = Silent::start(Stdio::piped(), Stdio::piped());
+    drop((server.child.stdout.take(), server.child.stderr.take()));
+    expect_as_quick(server.p99(), usual_p99, "closed pipes");
+    server.end();
+
+    let mut server = Silent::start(Stdio::piped(), Stdio::piped());
+    expect_as_quick(server.p99(), usual_p99, "pipes that nobody reads");
+    server.end();
+    expect_drops_are_counted();
+}
+
+/// Whoever reads at last is told how much is missing.
+fn expect_drops_are_counted() {
+    let mut server = Silent::start(Stdio::null(), Stdio::piped());
+    server.p99();
+    let stderr = server.child.stderr.take().expect("it is piped");
+    let mut lines = BufReader::new(stderr).lines().map_while(Result::ok);
+    let told = lines
+        .by_ref()
+        .find(|line| line.contains("lines were dropped here"));
+    let told = told.expect("more was logged than anything holds");
+    let count = told.trim_start_matches('(').split(' ').next();
+    let count = count.and_then(|count| count.parse::<u64>().ok());
+    assert!(count.is_some_and(|count| count > 0), "{told}");
+    let rest = std::thread::spawn(move || lines.count());
+    server.end();
+    rest.join().expect("its end ends its log");
+}
+
+#[test]
+fn a_wrong_command_line_is_no_panic_where_it_cannot_be_told() {
+    let Ok(full) = OpenOptions::new().write(true).open("/dev/full") else {
+        return println!("skipped: there is no /dev/full here");
+    };
+    let mut wrong = Command::new(program());
+    let status = wrong
+        .arg("--nonsense")
+        .stdin(Stdio::null())
+        .stderr(full)
+        .status();
+    assert_eq!(status.expect("it starts").code(), Some(2));
+}

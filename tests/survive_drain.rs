@@ -1,0 +1,95 @@
+//! A server that is told to stop while fifty real commands run: each has its outcome, it ends
+//! in time, and no process is left.
+
+#[path = "support/programs.rs"]
+mod programs;
+mod support;
+
+use std::fs;
+use std::time::{Duration, Instant};
+
+use programs::{Process, Server};
+use rustix::process::Signal;
+use serde_json::json;
+use support::PATIENCE;
+
+/// Commands that run; half of them end within the drain time.
+const RUNNING: usize = 50;
+
+/// The drain time, and what may come after it.
+const DRAIN: Duration = Duration::from_secs(3);
+const BESIDES: Duration = Duration::from_secs(1);
+
+/// How many processes run with these words.
+fn running(words: &[&str]) -> usize {
+    let wanted = words.join("\0") + "\0";
+    let processes = fs::read_dir("/proc").expect("there is a /proc").flatten();
+    let lines = processes.filter_map(|process| fs::read(process.path().join("cmdline")).ok());
+    lines.filter(|line| *line == wanted.as_bytes()).count()
+}
+
+#[test]
+fn a_drain_gives_fifty_running_commands_their_outcomes_and_leaves_nothing() {
+    if !fs::exists("/proc/self/cmdline").unwrap_or(false) {
+        return println!("skipped: there is no /proc to look for processes in");
+    }
+    let server = Server::start(&["100", "--quiet", "--drain", "3s"]);
+    let mut boss = server.raw("boss", 0);
+    let root = ["--allow-any", "--allow-root"];
+    let options = &root[..if rustix::process::geteuid().is_root() {
+        2
+    } else {
+        1
+    }];
+    let workers: Vec<Process> = (0..5)
+        .map(|n| {
+            let name = format!("w{n}");
+            let mut command = server.client(&["work", "--slots", "10", "--name", &name]);
+            Process::start(command.args(options))
+        })
+        .collect();
+    let deadline = Instant::now() + PATIENCE * 2;
+    while boss.result("members", &json!({}))["total"] != 6 {
+        assert!(Instant::now() < deadline, "they join");
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    // Lengths that nobody else's sleep has.
+    let own = f64::from(std::process::id()) / 1e8;
+    let (short, long) = (format!("{:.8}", 2.0 + own), format!("{:.8}", 3600.0 + own));
+    let ids: Vec<_> = (0..RUNNING)
+        .map(|n| {
+            let words = ["sleep", if n % 2 == 0 { &short } else { &long }];
+            boss.command(&format!("w{}", n % 5), &words)
+        })
+        .collect();
+    while running(&["sleep", &long]) < RUNNING / 2 {
+        assert!(Instant::now() < deadline, "they run");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    let told = Instant::now();
+    server.process.signal(Signal::TERM);
+    let mut ends = std::collections::BTreeMap::new();
+    for id in ids {
+        let outcome = boss.result_of(&id);
+        let status = outcome["status"].as_str().expect("an outcome").to_owned();
+        if status == "lost" {
+            assert_eq!(outcome["started"], true, "{outcome}");
+        }
+        *ends.entry(status).or_insert(0) += 1;
+    }
+    boss.expect_bye("shutting_down");
+    let ended = server.process.end();
+    let took = told.elapsed();
+    ended.expect_code(0);
+    assert_eq!(ends.get("done"), Some(&(RUNNING / 2)), "{ends:?}");
+    assert_eq!(ends.get("lost"), Some(&(RUNNING / 2)), "{ends:?}");
+    let most = DRAIN + support::loosely(BESIDES);
+    assert!(took <= most, "it ended after {took:?}");
+    // The clients end what they run when their server goes, as far as they do not come back.
+    let deadline = Instant::now() + PATIENCE * 2;
+    while running(&["sleep", &long]) + running(&["sleep", &short]) > 0 {
+        assert!(Instant::now() < deadline, "a process is left");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    drop(workers);
+}
