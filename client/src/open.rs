@@ -62,7 +62,7 @@ impl OpenCommand {
             let _ = write!(line, " to {to}");
         }
         if let Some(targets) = self.targets {
-            let _ = write!(line, " ({targets} targets)");
+            let _ = write!(line, " ({})", render::targets(targets));
         }
         line + &format!(", since {}\n", render::ago(self.since.elapsed()))
     }

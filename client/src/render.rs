@@ -122,7 +122,15 @@ pub(crate) fn tally(tally: &Tally) -> String {
         .filter(|status| tally.of(*status) > 0)
         .map(|status| format!("{} {}", tally.of(status), status.name().replace('_', " ")))
         .collect();
-    format!("{} targets: {}", tally.targets(), counts.join(", "))
+    format!("{}: {}", targets(tally.targets()), counts.join(", "))
+}
+
+/// `1 target`, `3 targets`.
+pub(crate) fn targets(count: u32) -> String {
+    match count {
+        1 => "1 target".into(),
+        _ => format!("{count} targets"),
+    }
 }
 
 /// Why a command was not sent to anybody, and what would work. Asks the server where one

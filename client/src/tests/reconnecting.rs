@@ -89,10 +89,12 @@ fn what_is_open_is_lost_and_the_next_connection_begins_anew() {
 
 #[test]
 fn what_runs_is_stopped_and_answers_nobody_of_the_next_connection() {
-    let (stop_now, may_stop) = crossbeam_channel::bounded(0);
+    let (stop_now, may_stop) = crossbeam_channel::bounded(1);
+    let (begin, begun) = crossbeam_channel::bounded(1);
     let stubborn = move |job: &Job| {
         let word = job.words()[0].clone();
         if word == "old" {
+            begin.send(()).expect("the test");
             assert_eq!(job.wait_for_stop(None), Some(Stop::Disconnected));
             may_stop.recv().expect("the test");
         }
@@ -104,6 +106,7 @@ fn what_runs_is_stopped_and_answers_nobody_of_the_next_connection() {
     for _ in 0..2 {
         assert!(matches!(next_event(&client), ClientEvent::JobReceived(_)));
     }
+    begun.recv_timeout(PATIENCE).expect("it runs");
     server.close();
     expect_lost(&client);
     assert!(client.jobs().is_empty(), "nobody could be told of them");
