@@ -39,14 +39,18 @@ const BLANK_LOOKS: u32 = 5;
 /// its orphans.
 pub(crate) fn end(group: Pid, run: &Run) {
     let deadline = Instant::now() + PATIENCE;
-    let mut looks = 0;
+    let (mut looks, mut were_some) = (0, false);
     loop {
         let in_group = kill_group(group);
         let Left { found, blank } = kill_orphans(Whose::Of(run));
         looks += u32::from(blank);
-        if !in_group && !found && (!blank || looks > BLANK_LOOKS) {
+        let are_some = in_group || found;
+        // The system's list of children may leave one out while others end (proc(5)), so
+        // where there were some it is looked once more.
+        if !are_some && !were_some && (!blank || looks > BLANK_LOOKS) {
             return;
         }
+        were_some = are_some;
         if Instant::now() >= deadline {
             log::warn!("some of what a command started cannot be ended (group {group})");
             return;
