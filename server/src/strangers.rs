@@ -139,7 +139,8 @@ impl Strangers {
     /// went.
     pub(crate) fn make_room_in_need(&self, now: u64) -> bool {
         let crowd = lock(&self.table).crowd(Table::of_the_fullest);
-        let mut newcomers = crowd.in_the_way.iter();
+        // Not who has said something that its thread is about to read: most likely a `join`.
+        let mut newcomers = crowd.in_the_way.iter().filter(|one| !one.has_first_words());
         let one_goes = crowd.ending > 0 || newcomers.any(|one| one.turn_away(now));
         one_goes && self.wait_for_more_gone(crowd.gone, ROOM_PATIENCE)
     }
