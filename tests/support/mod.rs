@@ -19,6 +19,7 @@ mod vitals;
 use std::time::{Duration, Instant};
 
 pub(crate) use raw::{Execute, Raw};
+pub(crate) use reader::checked;
 pub(crate) use server::{Server, program};
 pub(crate) use still::{Still, Way};
 pub(crate) use vitals::{Pairs, Vitals};

@@ -103,7 +103,7 @@ impl Reader {
 }
 
 /// What holds for every line that a server writes.
-fn checked(line: &[u8]) -> Result<Value, String> {
+pub(crate) fn checked(line: &[u8]) -> Result<Value, String> {
     let text = std::str::from_utf8(line).map_err(|error| format!("a line not UTF-8 ({error})"))?;
     let text = text.strip_suffix('\n').ok_or("a line without an end")?;
     let message: Value =

@@ -1,0 +1,489 @@
+//! What the server ought to do, in the plainest words: lists that are searched from one end
+//! to the other. It shares no code with the server.
+//!
+//! Each method is one thing that happens. What its clients ought to read because of it
+//! collects in `told`; within one step the order of lines is left open, where the protocol
+//! leaves it open.
+
+use std::collections::BTreeMap;
+
+use serde_json::{Value, json};
+
+use super::step::{Answer, To};
+
+/// Whom a connection belongs to: counted by the walk.
+pub(crate) type Key = usize;
+
+/// Lines that are no messages after which a client is sent away.
+const MOST_ERRORS: usize = 16;
+
+/// Output of one `send` without a window, over its targets; and one target's share at most.
+const MOST_OUTPUT: usize = 16 << 20;
+const MOST_SHARE: usize = 1 << 20;
+
+/// The least share of a window.
+const LEAST_WINDOW: usize = 1 << 10;
+
+/// `refused` notifications from one sender to one receiver that surely come, however fast.
+pub(crate) const SURE_REFUSALS: usize = 10;
+
+/// The server's bounds.
+#[derive(Clone, Copy)]
+pub(crate) struct Bounds {
+    pub(crate) clients: usize,
+    pub(crate) queue: usize,
+    pub(crate) sends: usize,
+}
+
+/// The server, and what it knows of its clients.
+pub(crate) struct Model {
+    bounds: Bounds,
+    /// In the order of their ranks.
+    pub(crate) ranked: Vec<Client>,
+    pub(crate) commands: BTreeMap<u64, Command>,
+    last_member: u64,
+    last_command: u64,
+    /// What clients ought to read because of what happened last.
+    pub(crate) told: Vec<(Key, Value)>,
+    /// What they may read, too.
+    pub(crate) perhaps: Vec<(Key, Value)>,
+}
+
+pub(crate) struct Client {
+    pub(crate) key: Key,
+    pub(crate) member: u64,
+    pub(crate) name: String,
+    pub(crate) slots: usize,
+    /// In the order in which it was given them.
+    pub(crate) running: Vec<Running>,
+    pub(crate) waiting: Vec<u64>,
+    errors: usize,
+    /// By receiver.
+    refusals: BTreeMap<Key, usize>,
+}
+
+pub(crate) struct Running {
+    pub(crate) command: u64,
+    is_cancelled: bool,
+    /// Output that was sent, and, with a window, not consumed.
+    pub(crate) output: usize,
+}
+
+/// A command that has not had all of its outcomes.
+pub(crate) struct Command {
+    pub(crate) sender: Key,
+    words: Vec<String>,
+    /// Its sender's identity as of then.
+    from: Value,
+    /// Whom it found, with their identities as of then.
+    pub(crate) targets: Vec<(Key, Value)>,
+    window: Option<usize>,
+    /// Outcomes by status, for a command of kind many.
+    tally: Option<BTreeMap<&'static str, usize>>,
+    open: usize,
+    /// How many are to execute it.
+    executors: usize,
+}
+
+impl Command {
+    /// How much output one target may have under way, or send at all.
+    pub(crate) fn share(&self) -> usize {
+        match self.window {
+            Some(window) => (window / self.executors).max(LEAST_WINDOW),
+            None => (MOST_OUTPUT / self.executors).min(MOST_SHARE),
+        }
+    }
+
+    pub(crate) fn has_window(&self) -> bool {
+        self.window.is_some()
+    }
+
+    /// How much its word has, which is how much its executors say in the end.
+    pub(crate) fn bytes(&self) -> usize {
+        self.words[1].len()
+    }
+}
+
+impl Model {
+    pub(crate) fn new(bounds: Bounds) -> Model {
+        Model {
+            bounds,
+            ranked: Vec::new(),
+            commands: BTreeMap::new(),
+            last_member: 0,
+            last_command: 0,
+            told: Vec::new(),
+            perhaps: Vec::new(),
+        }
+    }
+
+    pub(crate) fn rank_of(&self, key: Key) -> Option<usize> {
+        self.ranked.iter().position(|client| client.key == key)
+    }
+
+    pub(crate) fn client(&mut self, key: Key) -> Option<&mut Client> {
+        self.ranked.iter_mut().find(|client| client.key == key)
+    }
+
+    fn tell(&mut self, whom: Key, line: Value) {
+        // Who has left is told nothing.
+        if self.rank_of(whom).is_some() {
+            self.told.push((whom, line));
+        }
+    }
+
+    /// The answer to a `join`: its result, or the code of the error, and whether it closes.
+    pub(crate) fn join(
+        &mut self,
+        key: Key,
+        name: Option<&str>,
+        slots: usize,
+    ) -> Result<Value, i64> {
+        let rank = self.ranked.len();
+        if rank >= self.bounds.clients {
+            return Err(1);
+        }
+        if self.ranked.iter().any(|client| Some(&*client.name) == name) {
+            return Err(5);
+        }
+        self.last_member += 1;
+        let member = self.last_member;
+        let name = name.map_or(format!("client-{member}"), str::to_owned);
+        let joined = json!({"member": member, "name": name, "rank": rank, "members": rank + 1});
+        self.ranked.push(Client {
+            key,
+            member,
+            name,
+            slots,
+            running: Vec::new(),
+            waiting: Vec::new(),
+            errors: 0,
+            refusals: BTreeMap::new(),
+        });
+        Ok(joined)
+    }
+
+    /// The ranking, as `members` ought to give it.
+    pub(crate) fn members(&self, address: impl Fn(Key) -> String) -> Value {
+        let members = self.ranked.iter().enumerate().map(|(rank, client)| {
+            json!({
+                "member": client.member, "name": client.name, "rank": rank,
+                "address": address(client.key), "slots": client.slots,
+                "running": client.running.len(), "queued": client.waiting.len(),
+            })
+        });
+        let members: Vec<Value> = members.collect();
+        json!({"members": members, "total": self.ranked.len(), "max": self.bounds.clients})
+    }
+
+    /// Who a client is, with its rank as of now.
+    fn identity(&self, rank: usize) -> Value {
+        let client = &self.ranked[rank];
+        json!({"member": client.member, "name": client.name, "rank": rank})
+    }
+
+    /// Whether all those above a sender whom a selector finds will surely be told `refused`.
+    pub(crate) fn refusals_are_sure(&self, sender: usize, to: &To) -> bool {
+        let above = self.find(sender, to).map_or(vec![], |(above, ..)| above);
+        let so_far = |rank: &usize| {
+            let receiver = self.ranked[*rank].key;
+            self.ranked[sender]
+                .refusals
+                .get(&receiver)
+                .copied()
+                .unwrap_or(0)
+        };
+        above.iter().all(|rank| so_far(rank) < SURE_REFUSALS)
+    }
+
+    /// The number of the next command, which is the id of the request and its first word, too.
+    pub(crate) fn next_command(&mut self) -> u64 {
+        self.last_command += 1;
+        self.last_command
+    }
+
+    /// What a client was given and has not answered.
+    pub(crate) fn given(&mut self, key: Key) -> Vec<u64> {
+        let running = self.client(key).map(|client| client.running.iter());
+        running.into_iter().flatten().map(|r| r.command).collect()
+    }
+
+    /// How much a command may still write.
+    pub(crate) fn room(&self, key: Key, number: u64) -> usize {
+        let client = self.ranked.iter().find(|client| client.key == key);
+        let mut running = client.into_iter().flat_map(|client| &client.running);
+        let output = running
+            .find(|running| running.command == number)
+            .map_or(0, |r| r.output);
+        let share = self.commands.get(&number).map_or(0, Command::share);
+        share - output
+    }
+
+    /// A `send`, of the next command.
+    pub(crate) fn send(&mut self, sender: usize, to: &To, words: &[String], window: Option<usize>) {
+        let number = self.last_command;
+        let key = self.ranked[sender].key;
+        let (above, below, is_many) = match self.find(sender, to) {
+            Ok(found) => found,
+            Err(code) => {
+                return self.tell(key, error(number, code));
+            }
+        };
+        let open = self.commands.values().filter(|c| c.sender == key).count();
+        let has_room = open < self.bounds.sends;
+        if !has_room && !is_many {
+            return self.tell(key, error(number, 9));
+        }
+        let from = self.identity(sender);
+        let targets = above.iter().chain(&below);
+        let targets: Vec<_> = targets
+            .map(|r| (self.ranked[*r].key, self.identity(*r)))
+            .collect();
+        let command = Command {
+            sender: key,
+            words: words.to_vec(),
+            from: from.clone(),
+            open: targets.len(),
+            targets,
+            window,
+            tally: is_many.then(BTreeMap::new),
+            executors: below.len(),
+        };
+        if is_many {
+            let accepted = json!({"send": number, "targets": command.targets.len()});
+            self.tell(key, notification("accepted", &accepted));
+        }
+        self.commands.insert(number, command);
+        for rank in above {
+            let receiver = self.ranked[rank].key;
+            self.conclude(number, receiver, "outranked", json!({}));
+            let refused = json!({"from": from, "command": number});
+            self.tell(receiver, notification("refused", &refused));
+            *self.ranked[sender].refusals.entry(receiver).or_default() += 1;
+        }
+        for rank in below {
+            let target = self.ranked[rank].key;
+            match has_room {
+                true => self.register(number, rank),
+                false => self.conclude(number, target, "busy", json!({})),
+            }
+        }
+    }
+
+    fn register(&mut self, number: u64, rank: usize) {
+        let command = &self.commands[&number];
+        let (sender, is_many) = (command.sender, command.tally.is_some());
+        let bounds = self.bounds;
+        let target = &mut self.ranked[rank];
+        let key = target.key;
+        if target.running.len() < target.slots && target.waiting.is_empty() {
+            return self.start(number, rank);
+        }
+        let waiting = target.waiting.iter();
+        let share = waiting
+            .filter(|n| self.commands[n].sender == sender)
+            .count();
+        if target.waiting.len() < bounds.queue && share < (bounds.queue / 2).max(1) {
+            target.waiting.push(number);
+        } else if is_many {
+            self.conclude(number, key, "busy", json!({}));
+        } else {
+            self.commands.remove(&number);
+            self.tell(sender, error(number, 9));
+        }
+    }
+
+    fn start(&mut self, number: u64, rank: usize) {
+        let command = &self.commands[&number];
+        let mut params = json!({"from": command.from, "command": command.words});
+        if command.has_window() {
+            params["window"] = command.share().into();
+        }
+        let (key, running) = (
+            self.ranked[rank].key,
+            Running {
+                command: number,
+                is_cancelled: false,
+                output: 0,
+            },
+        );
+        self.ranked[rank].running.push(running);
+        self.tell(
+            key,
+            json!({"id": number, "method": "execute", "params": params}),
+        );
+    }
+
+    /// One outcome; with the last one the tally, if there is to be one.
+    fn conclude(&mut self, number: u64, target: Key, status: &'static str, rest: Value) {
+        let Some(command) = self.commands.get_mut(&number) else {
+            return;
+        };
+        let Some((_, identity)) = command.targets.iter().find(|(key, _)| *key == target) else {
+            return;
+        };
+        let mut outcome = identity.clone();
+        outcome["status"] = status.into();
+        if let Value::Object(rest) = rest {
+            outcome.as_object_mut().expect("made as one").extend(rest);
+        }
+        command.open -= 1;
+        let (sender, is_over) = (command.sender, command.open == 0);
+        let answer = match &mut command.tally {
+            None => outcome,
+            Some(tally) => {
+                *tally.entry(status).or_default() += 1;
+                let mut answer = json!(tally);
+                answer["targets"] = command.targets.len().into();
+                outcome["send"] = number.into();
+                self.tell(sender, notification("outcome", &outcome));
+                answer
+            }
+        };
+        if is_over {
+            self.commands.remove(&number);
+            self.tell(sender, json!({"id": number, "result": answer}));
+        }
+    }
+
+    /// A command that a client was given and has answered.
+    pub(crate) fn answer(&mut self, key: Key, number: u64, how: Answer, stdout: &str) {
+        let Some(rank) = self.rank_of(key) else {
+            return;
+        };
+        let client = &mut self.ranked[rank];
+        client.running.retain(|running| running.command != number);
+        if client.running.len() < client.slots && !client.waiting.is_empty() {
+            let next = client.waiting.remove(0);
+            self.start(next, rank);
+        }
+        let (status, mut rest) = match how {
+            Answer::Exit if stdout.is_empty() => ("done", json!({"exit_code": 3})),
+            Answer::Exit => ("done", json!({"exit_code": 3, "stdout": stdout})),
+            Answer::Signal => ("done", json!({"signal": "SIGKILL"})),
+            Answer::TimedOut => ("timed_out", json!({})),
+            Answer::Cancelled => ("cancelled", json!({"signal": "SIGTERM"})),
+            Answer::Refused => ("refused", json!({"message": "no"})),
+            Answer::NotFound => ("not_found", json!({"message": "no"})),
+            Answer::Failed | Answer::Malformed => ("failed", json!({"message": true})),
+        };
+        if matches!(status, "done" | "timed_out" | "cancelled") {
+            rest["elapsed_ms"] = true.into();
+        }
+        self.conclude(number, key, status, rest);
+    }
+
+    /// A sender no longer wants a command.
+    pub(crate) fn cancel(&mut self, number: u64) {
+        let Some(command) = self.commands.get(&number) else {
+            return;
+        };
+        let targets: Vec<Key> = command.targets.iter().map(|(key, _)| *key).collect();
+        for target in targets {
+            let Some(client) = self.client(target) else {
+                continue;
+            };
+            let running = client.running.iter_mut().find(|r| r.command == number);
+            let was_waiting = client.waiting.iter().position(|n| *n == number);
+            match (running, was_waiting) {
+                (Some(running), _) if !running.is_cancelled => {
+                    running.is_cancelled = true;
+                    self.tell(target, notification("cancel", &json!({"id": number})));
+                }
+                (None, Some(at)) => {
+                    client.waiting.remove(at);
+                    self.conclude(number, target, "cancelled", json!({}));
+                }
+                _ => {}
+            }
+        }
+    }
+
+    /// Somebody is not here any more, whatever the way.
+    pub(crate) fn leave(&mut self, key: Key) {
+        let Some(rank) = self.rank_of(key) else {
+            return;
+        };
+        let told_before = self.told.len();
+        let own = self.commands.iter().filter(|(_, c)| c.sender == key);
+        let own: Vec<u64> = own.map(|(number, _)| *number).collect();
+        for number in own {
+            self.cancel(number);
+        }
+        // It may still hear what became of those, or have stopped listening.
+        let since = self.told.split_off(told_before);
+        let (its_own, others) = since.into_iter().partition(|(whom, _)| *whom == key);
+        self.perhaps = its_own;
+        self.told.extend(others);
+        let client = self.ranked.remove(rank);
+        for running in client.running {
+            self.conclude(running.command, key, "lost", json!({"started": true}));
+        }
+        for number in client.waiting {
+            self.conclude(number, key, "lost", json!({"started": false}));
+        }
+    }
+
+    /// A command wrote something.
+    pub(crate) fn output(&mut self, key: Key, number: u64, text: &str) {
+        let command = &self.commands[&number];
+        let sender = command.sender;
+        let target = command.targets.iter().find(|(target, _)| *target == key);
+        let mut params = target.map_or(Value::Null, |(_, identity)| identity.clone());
+        for (member, value) in [("stream", "stdout"), ("text", text)] {
+            params[member] = value.into();
+        }
+        params["send"] = number.into();
+        self.tell(sender, notification("output", &params));
+        if let Some(running) = self.running(key, number) {
+            running.output += text.len();
+        }
+    }
+
+    pub(crate) fn running(&mut self, key: Key, number: u64) -> Option<&mut Running> {
+        let mut running = self.client(key)?.running.iter_mut();
+        running.find(|running| running.command == number)
+    }
+
+    /// A sender got through with some of what came from a target.
+    pub(crate) fn consume(&mut self, number: u64, target: Key, bytes: usize) {
+        let has_window = self.commands.get(&number).is_some_and(Command::has_window);
+        let Some(running) = self.running(target, number).filter(|_| has_window) else {
+            return;
+        };
+        let bytes = bytes.min(running.output);
+        running.output -= bytes;
+        if bytes > 0 {
+            self.tell(
+                target,
+                notification("consumed", &json!({"id": number, "bytes": bytes})),
+            );
+        }
+    }
+
+    /// A line that is no message, or must not come now; says whether it was one too many.
+    pub(crate) fn malformed(&mut self, key: Key, code: i64) -> bool {
+        self.tell(key, json!({"id": null, "error": {"code": code}}));
+        let Some(client) = self.client(key) else {
+            return false;
+        };
+        client.errors += 1;
+        if client.errors < MOST_ERRORS {
+            return false;
+        }
+        self.tell(
+            key,
+            notification("bye", &json!({"reason": "too_many_errors"})),
+        );
+        self.leave(key);
+        true
+    }
+}
+
+fn notification(method: &str, params: &Value) -> Value {
+    json!({"method": method, "params": params})
+}
+
+fn error(number: u64, code: i64) -> Value {
+    json!({"id": number, "error": {"code": code}})
+}

@@ -1,0 +1,222 @@
+//! What can be done in a walk. A step names whom it concerns by a number that is taken
+//! modulo those for whom it makes sense, and does nothing where there is nobody: so every
+//! part of a walk is a walk, and a failing one can be shortened by leaving steps out.
+
+use std::fmt::Write;
+
+use proptest::prelude::*;
+
+/// Names that clients ask for: few, so that they are often taken.
+pub(crate) const NAMES: [&str; 6] = ["a", "b", "ab", "b-2", "a.xb", "long-name_3"];
+
+/// Patterns that selectors have.
+const PATTERNS: [&str; 8] = ["*", "a*", "?", "*b", "client-*", "b?2", "*-*", "a?x*"];
+
+/// One of those for whom a step makes sense.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Pick(pub(crate) u16);
+
+impl Pick {
+    /// One of these, if there are any.
+    pub(crate) fn of<T: Copy>(self, all: &[T]) -> Option<T> {
+        let at = usize::from(self.0).checked_rem(all.len())?;
+        all.get(at).copied()
+    }
+}
+
+/// One step of a walk.
+#[derive(Clone, Debug)]
+pub(crate) enum Step {
+    /// Somebody connects and wants to join.
+    Join { name: Option<usize>, slots: usize },
+    /// Somebody goes.
+    Go { who: Pick, how: Way },
+    /// Somebody sends a command, with a word of this many bytes.
+    Send {
+        who: Pick,
+        to: To,
+        bytes: usize,
+        window: Option<u64>,
+    },
+    /// Somebody sends under an id that is still open.
+    SendAgain { who: Pick, which: Pick },
+    /// Somebody answers what it was given.
+    Answer { who: Pick, which: Pick, how: Answer },
+    /// Somebody answers what it was never given, or has answered.
+    Meddle { who: Pick, which: Pick },
+    /// A command writes something.
+    Output {
+        who: Pick,
+        which: Pick,
+        is_much: bool,
+    },
+    /// A sender got through with some output.
+    Consume {
+        who: Pick,
+        which: Pick,
+        target: Pick,
+        bytes: u64,
+    },
+    /// A sender cancels what is open, or was.
+    Cancel { who: Pick, which: Pick },
+    /// Somebody writes lines that are no messages.
+    Rubbish { who: Pick, lines: usize },
+    /// Somebody stops reading.
+    StopReading { who: Pick },
+    /// Somebody reads what has come meanwhile, and goes on reading.
+    ReadOn { who: Pick },
+}
+
+/// A way to go.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Way {
+    Leave,
+    CloseSending,
+    Close,
+    Reset,
+}
+
+/// A way to answer.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Answer {
+    Exit,
+    Signal,
+    TimedOut,
+    Cancelled,
+    Refused,
+    NotFound,
+    Failed,
+    Malformed,
+}
+
+/// A selector.
+#[derive(Clone, Debug)]
+pub(crate) enum To {
+    Unsaid,
+    Next,
+    LeastLoaded,
+    Below,
+    All,
+    /// At least one item.
+    List(Vec<Item>),
+}
+
+/// An item of a selector's list.
+#[derive(Clone, Debug)]
+pub(crate) struct Item {
+    pub(crate) is_excluded: bool,
+    pub(crate) whom: Whom,
+}
+
+/// Whom an item finds.
+#[derive(Clone, Debug)]
+pub(crate) enum Whom {
+    Rank(usize),
+    Ranks(usize, usize),
+    Name(&'static str),
+    Pattern(&'static str),
+}
+
+impl To {
+    /// As it stands in a `send`.
+    pub(crate) fn text(&self) -> Option<String> {
+        let word = match self {
+            To::Unsaid => return None,
+            To::Next => "next",
+            To::LeastLoaded => "least-loaded",
+            To::Below => "below",
+            To::All => "all",
+            To::List(items) => return Some(list(items)),
+        };
+        Some(word.into())
+    }
+}
+
+fn list(items: &[Item]) -> String {
+    let mut text = String::new();
+    for (at, item) in items.iter().enumerate() {
+        text += if at > 0 { "," } else { "" };
+        text += if item.is_excluded { "!" } else { "" };
+        let written = match &item.whom {
+            Whom::Rank(rank) => write!(text, "{rank}"),
+            Whom::Ranks(first, last) => write!(text, "{first}-{last}"),
+            Whom::Name(word) | Whom::Pattern(word) => write!(text, "{word}"),
+        };
+        written.expect("a string takes everything");
+    }
+    text
+}
+
+/// The steps of one walk.
+pub(crate) fn walk(steps: usize) -> impl Strategy<Value = Vec<Step>> {
+    prop::collection::vec(step(), steps)
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    let pick = || any::<u16>().prop_map(Pick);
+    let name = prop::option::weighted(0.7, 0..NAMES.len());
+    let bytes = prop::sample::select(vec![0, 0, 200, 5000]);
+    let window =
+        prop::option::weighted(0.3, prop::sample::select(vec![1, 5000, 16 << 20, 16 << 20]));
+    prop_oneof![
+        12 => (name, 0usize..4).prop_map(|(name, slots)| Step::Join { name, slots }),
+        6 => (pick(), way()).prop_map(|(who, how)| Step::Go { who, how }),
+        28 => (pick(), to(), bytes, window)
+            .prop_map(|(who, to, bytes, window)| Step::Send { who, to, bytes, window }),
+        2 => (pick(), pick()).prop_map(|(who, which)| Step::SendAgain { who, which }),
+        26 => (pick(), pick(), answer())
+            .prop_map(|(who, which, how)| Step::Answer { who, which, how }),
+        4 => (pick(), pick()).prop_map(|(who, which)| Step::Meddle { who, which }),
+        6 => (pick(), pick(), any::<bool>()).prop_map(|(who, which, is_much)| Step::Output { who, which, is_much }),
+        4 => (pick(), pick(), pick(), prop_oneof![Just(1), 0..200u64])
+            .prop_map(|(who, which, target, bytes)| Step::Consume { who, which, target, bytes }),
+        6 => (pick(), pick()).prop_map(|(who, which)| Step::Cancel { who, which }),
+        1 => (pick(), 1usize..12).prop_map(|(who, lines)| Step::Rubbish { who, lines }),
+        3 => pick().prop_map(|who| Step::StopReading { who }),
+        3 => pick().prop_map(|who| Step::ReadOn { who }),
+    ]
+}
+
+fn way() -> impl Strategy<Value = Way> {
+    prop::sample::select(vec![Way::Leave, Way::CloseSending, Way::Close, Way::Reset])
+}
+
+fn answer() -> impl Strategy<Value = Answer> {
+    prop_oneof![
+        6 => Just(Answer::Exit),
+        4 => prop::sample::select(vec![
+            Answer::Signal,
+            Answer::TimedOut,
+            Answer::Cancelled,
+            Answer::Refused,
+            Answer::NotFound,
+            Answer::Failed,
+            Answer::Malformed,
+        ]),
+    ]
+}
+
+fn to() -> impl Strategy<Value = To> {
+    prop_oneof![
+        2 => Just(To::Unsaid),
+        2 => Just(To::Next),
+        6 => Just(To::LeastLoaded),
+        4 => Just(To::Below),
+        4 => Just(To::All),
+        3 => whom().prop_map(|whom| To::List(vec![Item { is_excluded: false, whom }])),
+        4 => prop::collection::vec(item(), 1..5).prop_map(To::List),
+    ]
+}
+
+fn item() -> impl Strategy<Value = Item> {
+    (prop::bool::weighted(0.3), whom()).prop_map(|(is_excluded, whom)| Item { is_excluded, whom })
+}
+
+fn whom() -> impl Strategy<Value = Whom> {
+    prop_oneof![
+        3 => (0usize..7).prop_map(Whom::Rank),
+        1 => (0usize..7, 0usize..4).prop_map(|(first, more)| Whom::Ranks(first, first + more)),
+        2 => prop::sample::select(NAMES.to_vec()).prop_map(Whom::Name),
+        2 => prop::sample::select(PATTERNS.to_vec()).prop_map(Whom::Pattern),
+    ]
+}

@@ -1,0 +1,103 @@
+//! One connection of a walk: a client of bare lines without a thread of its own, so that it
+//! reads when it is told to, and not before.
+
+use std::collections::VecDeque;
+use std::io::{Read, Write};
+use std::net::{Shutdown, SocketAddr, TcpStream};
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+
+use crate::support::checked;
+
+/// What a client that does not read takes before its server has to wait, besides what the
+/// server's own system takes: little, and more than the largest segment of loopback, below which
+/// systems wait for more.
+const SMALL_BUFFER: usize = 128 << 10;
+
+/// A connection.
+pub(crate) struct Wire {
+    stream: TcpStream,
+    patience: Duration,
+    buffer: Vec<u8>,
+    /// How much of it was looked at, without a `\n`.
+    scanned: usize,
+    lines: VecDeque<Value>,
+}
+
+impl Wire {
+    /// Connects. Whatever is waited for has this long to come.
+    pub(crate) fn connect(address: SocketAddr, patience: Duration) -> std::io::Result<Wire> {
+        let stream = TcpStream::connect(address)?;
+        stream.set_nodelay(true)?;
+        stream.set_read_timeout(Some(patience))?;
+        stream.set_write_timeout(Some(patience))?;
+        rustix::net::sockopt::set_socket_recv_buffer_size(&stream, SMALL_BUFFER)?;
+        Ok(Wire {
+            stream,
+            patience,
+            buffer: Vec::new(),
+            scanned: 0,
+            lines: VecDeque::new(),
+        })
+    }
+
+    /// The address that the server sees.
+    pub(crate) fn address(&self) -> String {
+        let address = self.stream.local_addr();
+        address.map_or_else(|e| e.to_string(), |a| a.to_string())
+    }
+
+    /// Writes lines.
+    pub(crate) fn write(&mut self, lines: &str) -> Result<(), String> {
+        let written = self.stream.write_all(lines.as_bytes());
+        written.map_err(|e| format!("cannot write: {e}"))
+    }
+
+    /// The next message; none at the connection's end.
+    pub(crate) fn next(&mut self) -> Result<Option<Value>, String> {
+        let deadline = Instant::now() + self.patience;
+        while self.lines.is_empty() {
+            let mut piece = [0; 16 << 10];
+            match self.stream.read(&mut piece) {
+                Ok(0) => return Ok(None),
+                Ok(n) => self.take(&piece[..n])?,
+                Err(e) if e.kind() == std::io::ErrorKind::ConnectionReset => return Ok(None),
+                Err(e) => return Err(format!("nothing more came in {:?} ({e})", self.patience)),
+            }
+            if self.lines.is_empty() && Instant::now() >= deadline {
+                return Err("a line does not end".into());
+            }
+        }
+        Ok(self.lines.pop_front())
+    }
+
+    fn take(&mut self, piece: &[u8]) -> Result<(), String> {
+        self.buffer.extend_from_slice(piece);
+        if !piece.contains(&b'\n') {
+            self.scanned = self.buffer.len();
+            return Ok(());
+        }
+        let mut start = 0;
+        while let Some(at) = self.buffer[self.scanned..].iter().position(|b| *b == b'\n') {
+            let end = self.scanned + at + 1;
+            self.lines.push_back(checked(&self.buffer[start..end])?);
+            (start, self.scanned) = (end, end);
+        }
+        self.buffer.drain(..start);
+        self.scanned = self.buffer.len();
+        Ok(())
+    }
+
+    /// Closes the sending half.
+    pub(crate) fn close_sending(&self) {
+        // The server may have been quicker; either way it is closed afterwards.
+        let _ = self.stream.shutdown(Shutdown::Write);
+    }
+
+    /// Breaks the connection off with a reset instead of a regular end.
+    pub(crate) fn reset(self) {
+        // Where that is refused it is closed regularly, which is another way to go.
+        let _ = rustix::net::sockopt::set_socket_linger(&self.stream, Some(Duration::ZERO));
+    }
+}
