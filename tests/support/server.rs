@@ -127,6 +127,16 @@ impl Server {
         std::fs::read_dir(folder).ok().map(Iterator::count)
     }
 
+    /// How many bytes of memory it has had at most, where the system shows that.
+    pub(crate) fn most_memory(&self) -> Option<u64> {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).ok()?;
+        let line = status
+            .lines()
+            .find_map(|line| line.strip_prefix("VmHWM:"))?;
+        let kib: u64 = line.trim().strip_suffix(" kB")?.parse().ok()?;
+        Some(kib << 10)
+    }
+
     /// The lines it has printed so far.
     pub(crate) fn stdout_lines(&self) -> Vec<String> {
         self.stdout.lines()

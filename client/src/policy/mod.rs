@@ -50,10 +50,18 @@ impl Policy {
             file: path.to_owned(),
             reason,
         })?;
-        Policy::from_bytes(&bytes).map_err(|fault| fault.within(path, &bytes))
+        Policy::read(&bytes, path)
     }
 
-    /// What [`Policy::load`] does once the file is read.
+    /// Reads a policy from what its file says; who may have written that is for others to
+    /// know. What is wrong is told with this path.
+    ///
+    /// # Errors
+    /// As for [`Policy::load`].
+    pub fn read(text: &[u8], path: &Path) -> Result<Policy, PolicyError> {
+        Policy::from_bytes(text).map_err(|fault| fault.within(path, text))
+    }
+
     fn from_bytes(bytes: &[u8]) -> Result<Policy, Fault> {
         let text = std::str::from_utf8(bytes).map_err(|error| {
             let message = "found bytes that are not UTF-8, expected a TOML file in UTF-8";
