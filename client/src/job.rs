@@ -5,10 +5,10 @@ use crate::answer;
 use common::message::Id;
 use common::outbox::{Batch, Outbox};
 use common::protocol::OutputStream;
-use common::sync::{Arc, Condvar, Mutex, lock};
+use common::sync::{Arc, Condvar, Mutex, lock, wait, wait_timeout};
 use std::fmt;
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 /// Who sent a command: its number, its name, and its rank when the server took it.
@@ -213,11 +213,8 @@ impl Job {
             let left = self
                 .deadline()
                 .map(|at| at.saturating_duration_since(Instant::now()));
-            let woken = self
-                .0
-                .changed
-                .wait_timeout(state, left.map_or(TICK, |left| left.min(TICK)));
-            state = woken.unwrap_or_else(PoisonError::into_inner).0;
+            let at_most = left.map_or(TICK, |left| left.min(TICK));
+            state = wait_timeout(&self.0.changed, state, at_most);
         }
     }
 
@@ -272,8 +269,7 @@ impl Job {
         let mut state = lock(&self.0.stop);
         while state.reason.is_none() {
             let Some(until) = until else {
-                let woken = self.0.changed.wait(state);
-                state = woken.unwrap_or_else(PoisonError::into_inner);
+                state = wait(&self.0.changed, state);
                 continue;
             };
             let left = until.saturating_duration_since(Instant::now());
@@ -281,8 +277,7 @@ impl Job {
                 drop(state);
                 return self.stop();
             }
-            let woken = self.0.changed.wait_timeout(state, left);
-            state = woken.unwrap_or_else(PoisonError::into_inner).0;
+            state = wait_timeout(&self.0.changed, state, left);
         }
         state.reason
     }

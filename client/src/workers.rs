@@ -13,11 +13,10 @@ use crate::job::{Job, Stop};
 use common::limits::MAX_QUOTED;
 use common::message::{self, Code, Id, RpcError};
 use common::outbox::Outbox;
-use common::sync::{Arc, Condvar, Mutex, lock};
+use common::sync::{Arc, Condvar, Mutex, lock, wait, wait_timeout};
 use common::thread;
 use std::collections::{HashMap, VecDeque};
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::PoisonError;
 use std::thread::JoinHandle;
 use std::time::Instant;
 
@@ -198,8 +197,7 @@ impl Workers {
             if left.is_zero() {
                 break;
             }
-            let woken = self.ended.wait_timeout(state, left);
-            state = woken.unwrap_or_else(PoisonError::into_inner).0;
+            state = wait_timeout(&self.ended, state, left);
         }
         let all_ended = state.alive <= own;
         drop(state);
@@ -241,10 +239,7 @@ impl Workers {
                 return None;
             }
             state.idle += 1;
-            state = self
-                .work
-                .wait(state)
-                .unwrap_or_else(PoisonError::into_inner);
+            state = wait(&self.work, state);
             state.idle -= 1;
         }
     }

@@ -13,7 +13,7 @@
 //! pushes that.
 
 use crate::limits::{OUTBOX_BYTES, OUTBOX_LINES, SLOW_PATIENCE, SLOW_PROGRESS};
-use crate::sync::{Arc, Condvar, Mutex, lock, try_lock};
+use crate::sync::{Arc, Condvar, Mutex, lock, role, try_role, wait_timeout};
 use crate::thread;
 use crate::transport::Stream;
 use crossbeam_channel::{Receiver, Sender, bounded, unbounded};
@@ -332,8 +332,7 @@ impl Outbox {
         while must_wait() {
             // Who makes room does not take this lock on every line, so a wake-up may be
             // missed; the tick bounds what that costs.
-            let waited = self.has_room.wait_timeout(guard, CATCH_UP_TICK);
-            guard = waited.unwrap_or_else(std::sync::PoisonError::into_inner).0;
+            guard = wait_timeout(&self.has_room, guard, CATCH_UP_TICK);
         }
         true
     }
@@ -344,7 +343,7 @@ impl Outbox {
             // Pairs with the fence below: either we see the role free, or its holder sees
             // the line that we pushed before we looked.
             fence(Ordering::SeqCst);
-            let Some(mut writer) = try_lock(&self.writer) else {
+            let Some(mut writer) = try_role(&self.writer) else {
                 return;
             };
             if writer.handed_over {
@@ -564,7 +563,7 @@ impl Outbox {
     /// Takes the writer's role for a thread that just gave it back and saw another line; not
     /// where somebody else has it, who will see that line.
     fn take_role_again(&self) -> bool {
-        let Some(mut writer) = try_lock(&self.writer) else {
+        let Some(mut writer) = try_role(&self.writer) else {
             return false;
         };
         let is_free = !writer.handed_over;
@@ -587,7 +586,7 @@ impl Outbox {
             let writable = self.stream.wait_writable(CATCH_UP_TICK).unwrap_or(true);
             patience = patience.saturating_sub(looked.elapsed().min(LONGEST_TICK));
             looked = Instant::now();
-            let mut writer = lock(&self.writer);
+            let mut writer = role(&self.writer);
             let state = self.state.load(Ordering::Acquire);
             if !writable && state <= FINISHING && !patience.is_zero() {
                 continue;

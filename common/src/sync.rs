@@ -1,20 +1,67 @@
-//! Locks that a panic cannot poison for everybody else.
+//! Locks that a panic cannot poison for everybody else, and of which a thread holds one at a
+//! time.
 //!
 //! A thread that panics while it holds a lock leaves the data as they were between
 //! two statements. Each critical section of this project is written so that the
 //! data are whole at any such point, or are mended by the owner's cleanup, so the
 //! others go on instead of panicking one after another.
+//!
+//! Threads that hold one lock at a time cannot wait for each other in a circle. A build with
+//! debug assertions, which is what tests are made with, panics where one takes a second.
 
-pub use std::sync::{Arc, Condvar, Mutex, MutexGuard, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::cell::Cell;
+use std::ops::{Deref, DerefMut};
+pub use std::sync::{Arc, Condvar, Mutex, RwLock};
 use std::sync::{PoisonError, TryLockError};
+use std::time::Duration;
 
-/// Takes a mutex, poisoned or not.
-pub fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+/// A lock that this thread holds, and the data behind it.
+#[derive(Debug)]
+pub struct Held<G> {
+    guard: G,
+    /// Let go of last.
+    only: Only,
 }
 
-/// Takes a mutex if nobody holds it, poisoned or not.
-pub fn try_lock<T>(mutex: &Mutex<T>) -> Option<MutexGuard<'_, T>> {
+/// A mutex that is held.
+pub type MutexGuard<'a, T> = Held<std::sync::MutexGuard<'a, T>>;
+
+/// The read side of a lock that is held.
+pub type RwLockReadGuard<'a, T> = Held<std::sync::RwLockReadGuard<'a, T>>;
+
+/// The write side of a lock that is held.
+pub type RwLockWriteGuard<'a, T> = Held<std::sync::RwLockWriteGuard<'a, T>>;
+
+/// A mutex that is a role: see [`try_role`].
+pub type Role<'a, T> = std::sync::MutexGuard<'a, T>;
+
+/// Takes a mutex, poisoned or not.
+#[track_caller]
+pub fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    let only = Only::new();
+    let guard = mutex.lock().unwrap_or_else(PoisonError::into_inner);
+    Held { guard, only }
+}
+
+/// Takes the read side of a lock, poisoned or not.
+#[track_caller]
+pub fn read<T>(lock: &RwLock<T>) -> RwLockReadGuard<'_, T> {
+    let only = Only::new();
+    let guard = lock.read().unwrap_or_else(PoisonError::into_inner);
+    Held { guard, only }
+}
+
+/// Takes the write side of a lock, poisoned or not.
+#[track_caller]
+pub fn write<T>(lock: &RwLock<T>) -> RwLockWriteGuard<'_, T> {
+    let only = Only::new();
+    let guard = lock.write().unwrap_or_else(PoisonError::into_inner);
+    Held { guard, only }
+}
+
+/// Takes a mutex that stands for a role, if nobody has it, poisoned or not. Whoever has a role
+/// may take a lock: nobody waits for a role while he holds one.
+pub fn try_role<T>(mutex: &Mutex<T>) -> Option<Role<'_, T>> {
     match mutex.try_lock() {
         Ok(guard) => Some(guard),
         Err(TryLockError::Poisoned(poisoned)) => Some(poisoned.into_inner()),
@@ -22,12 +69,124 @@ pub fn try_lock<T>(mutex: &Mutex<T>) -> Option<MutexGuard<'_, T>> {
     }
 }
 
-/// Takes the read side of a lock, poisoned or not.
-pub fn read<T>(lock: &RwLock<T>) -> RwLockReadGuard<'_, T> {
-    lock.read().unwrap_or_else(PoisonError::into_inner)
+/// Takes a mutex that stands for a role, poisoned or not, once those who have it but for a
+/// moment are done with it.
+#[track_caller]
+pub fn role<T>(mutex: &Mutex<T>) -> Role<'_, T> {
+    drop(Only::new());
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Takes the write side of a lock, poisoned or not.
-pub fn write<T>(lock: &RwLock<T>) -> RwLockWriteGuard<'_, T> {
-    lock.write().unwrap_or_else(PoisonError::into_inner)
+/// Waits until somebody notifies, or for no reason; the lock is not held meanwhile.
+pub fn wait<'a, T>(condvar: &Condvar, held: MutexGuard<'a, T>) -> MutexGuard<'a, T> {
+    let Held { guard, only } = held;
+    let guard = condvar.wait(guard).unwrap_or_else(PoisonError::into_inner);
+    Held { guard, only }
+}
+
+/// [`wait`], for so long at most.
+pub fn wait_timeout<'a, T>(
+    condvar: &Condvar,
+    held: MutexGuard<'a, T>,
+    timeout: Duration,
+) -> MutexGuard<'a, T> {
+    let Held { guard, only } = held;
+    let waited = condvar.wait_timeout(guard, timeout);
+    let guard = waited.unwrap_or_else(PoisonError::into_inner).0;
+    Held { guard, only }
+}
+
+/// [`wait_timeout`], and goes on waiting as long as the condition holds.
+pub fn wait_timeout_while<'a, T>(
+    condvar: &Condvar,
+    held: MutexGuard<'a, T>,
+    timeout: Duration,
+    condition: impl FnMut(&mut T) -> bool,
+) -> MutexGuard<'a, T> {
+    let Held { guard, only } = held;
+    let waited = condvar.wait_timeout_while(guard, timeout, condition);
+    let guard = waited.unwrap_or_else(PoisonError::into_inner).0;
+    Held { guard, only }
+}
+
+impl<G: Deref> Deref for Held<G> {
+    type Target = G::Target;
+    fn deref(&self) -> &G::Target {
+        &self.guard
+    }
+}
+
+impl<G: DerefMut> DerefMut for Held<G> {
+    fn deref_mut(&mut self) -> &mut G::Target {
+        &mut self.guard
+    }
+}
+
+thread_local! {
+    static HOLDS_ONE: Cell<bool> = const { Cell::new(false) };
+}
+
+/// The only lock that its thread holds.
+#[derive(Debug)]
+struct Only;
+
+impl Only {
+    #[track_caller]
+    fn new() -> Only {
+        if cfg!(debug_assertions) {
+            let held = HOLDS_ONE.replace(true);
+            // What a panic drops on its way may lock, whatever it has passed.
+            assert!(!held || std::thread::panicking(), "a second lock at once");
+        }
+        Only
+    }
+}
+
+impl Drop for Only {
+    fn drop(&mut self) {
+        if cfg!(debug_assertions) {
+            HOLDS_ONE.set(false);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    #[should_panic(expected = "a second lock at once")]
+    fn a_second_lock_is_noticed() {
+        let (one, other) = (Mutex::new(1), RwLock::new(2));
+        let _one = lock(&one);
+        let _other = read(&other);
+    }
+
+    #[test]
+    fn one_after_the_other_and_beside_a_role_is_fine() {
+        let (one, other) = (Mutex::new(1), RwLock::new(2));
+        let free = Mutex::new(3);
+        let mut role = try_role(&free).expect("nobody has it");
+        *role += *lock(&one);
+        *role += *read(&other);
+        *write(&other) += 1;
+        assert!(try_role(&free).is_none());
+        drop(role);
+        assert_eq!(*self::role(&free), 6);
+        let waited = wait_timeout(&Condvar::new(), lock(&one), Duration::ZERO);
+        assert_eq!(*waited, 1);
+    }
+
+    #[test]
+    fn a_poisoned_lock_is_taken_all_the_same() {
+        let one = Mutex::new(1);
+        let panicked = std::thread::scope(|scope| {
+            let poisons = scope.spawn(|| {
+                let _one = lock(&one);
+                panic!("on purpose");
+            });
+            poisons.join().is_err()
+        });
+        assert!(panicked && *lock(&one) == 1);
+    }
 }

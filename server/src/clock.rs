@@ -9,10 +9,10 @@
 use crate::connection::Connection;
 use crate::member::Member;
 use common::outbox::Outbox;
-use common::sync::{Arc, Condvar, Mutex, lock};
+use common::sync::{Arc, Condvar, Mutex, lock, wait_timeout};
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
-use std::sync::{PoisonError, Weak};
+use std::sync::Weak;
 use std::time::{Duration, Instant};
 
 /// Something to look at.
@@ -167,8 +167,7 @@ impl Clock {
                 }
             };
             schedule.wakes = now.saturating_add(millis(wait));
-            let waited = self.changed.wait_timeout(schedule, wait);
-            schedule = waited.unwrap_or_else(PoisonError::into_inner).0;
+            schedule = wait_timeout(&self.changed, schedule, wait);
         }
     }
 

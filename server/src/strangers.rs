@@ -9,10 +9,9 @@
 use crate::clock::millis;
 use crate::connection::Connection;
 use common::limits::{MAX_STRANGERS, MAX_STRANGERS_PER_ADDRESS};
-use common::sync::{Arc, Condvar, Mutex, lock};
+use common::sync::{Arc, Condvar, Mutex, lock, wait_timeout_while};
 use std::collections::VecDeque;
 use std::net::{IpAddr, Ipv6Addr};
-use std::sync::PoisonError;
 use std::time::{Duration, Instant};
 
 /// Threads that may be about to end besides, of those who were turned away: as one ends, the
@@ -149,10 +148,7 @@ impl Strangers {
     fn wait_for_more_gone(&self, seen: u64, at_most: Duration) -> bool {
         let table = lock(&self.table);
         let are_the_same = |table: &mut Table| table.gone == seen;
-        let waited = self
-            .changed
-            .wait_timeout_while(table, at_most, are_the_same);
-        let (table, _) = waited.unwrap_or_else(PoisonError::into_inner);
+        let table = wait_timeout_while(&self.changed, table, at_most, are_the_same);
         table.gone != seen
     }
 

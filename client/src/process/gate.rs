@@ -2,9 +2,8 @@
 //! command arrived first starts first, whichever thread comes here first.
 
 use crate::job::Job;
-use common::sync::{Arc, Condvar, Mutex, lock};
+use common::sync::{Arc, Condvar, Mutex, lock, wait_timeout};
 use std::collections::BTreeSet;
-use std::sync::PoisonError;
 use std::time::{Duration, Instant};
 
 /// How often one who waits looks whether he is still wanted, should a wake-up be missed.
@@ -84,8 +83,7 @@ impl Gate {
                 .deadline()
                 .map(|at| at.saturating_duration_since(Instant::now()));
             let wait = deadline.map_or(TICK, |left| left.clamp(Duration::from_millis(1), TICK));
-            let woken = self.changed.wait_timeout(state, wait);
-            drop(woken.unwrap_or_else(PoisonError::into_inner));
+            drop(wait_timeout(&self.changed, state, wait));
         }
     }
 }
