@@ -2,8 +2,8 @@
 //! everybody's lines and the ranking are what a plain model says.
 //!
 //! Nothing here waits for a time. The answer to a ping says that the server has dealt with
-//! all that its client wrote before; as whoever causes a line queues it before that, a ping
-//! of each other client then brings what there is for it. Only where a client goes without
+//! all that its client wrote before, and the answer to a second one that all that this caused
+//! is on its way to the others; a ping of each of them then brings what there is for it. Only where a client goes without
 //! reading its end are the others asked until the ranking is what it ought to be.
 
 mod acts;
@@ -242,6 +242,7 @@ impl Walk {
         self.distribute();
         let readers = self.who(true);
         let (first, others): (Vec<Key>, Vec<Key>) = readers.iter().partition(|k| **k == actor);
+        self.fence(&first)?;
         self.fence(&first)?;
         self.fence(&others)?;
         match readers.first() {
