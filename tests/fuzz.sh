@@ -35,5 +35,5 @@ for target in "${targets[@]}"; do
     echo "== $target"
     "target/fuzz/$host/release/fuzz_$target" "$corpus" -dict=tests/fuzz/dictionary.txt \
         -artifact_prefix="target/fuzz/found/$target-" -max_total_time="$seconds" \
-        -timeout=5 -rss_limit_mb=1024 -print_final_stats=1
+        -timeout=60 -rss_limit_mb=1024 -print_final_stats=1
 done
