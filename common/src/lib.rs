@@ -21,5 +21,6 @@ pub mod selector;
 pub mod sync;
 mod text;
 pub mod thread;
+#[cfg_attr(shuttle, path = "transport/memory.rs")]
 pub mod transport;
 mod words;

@@ -13,16 +13,17 @@
 //! pushes that.
 
 use crate::limits::{OUTBOX_BYTES, OUTBOX_LINES, SLOW_PATIENCE, SLOW_PROGRESS};
+use crate::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, AtomicUsize, Ordering, fence};
+use crate::sync::channel::{Receiver, Sender, unbounded};
 use crate::sync::{Arc, Condvar, Mutex, lock, role, try_role, wait_timeout};
 use crate::thread;
+use crate::thread::JoinHandle;
 use crate::transport::Stream;
-use crossbeam_channel::{Receiver, Sender, bounded, unbounded};
+use crossbeam_channel::bounded;
 use std::io;
 use std::ops::Deref;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::LazyLock;
-use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, AtomicUsize, Ordering, fence};
-use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 /// Bytes that one write takes along: a good part of a socket's buffer, and a size at
@@ -622,7 +623,10 @@ impl Outbox {
 static SCRATCH: LazyLock<Pool> = LazyLock::new(|| bounded(SCRATCH_BUFFERS));
 
 /// A channel as a bag of buffers.
-type Pool = (Sender<Vec<u8>>, Receiver<Vec<u8>>);
+type Pool = (
+    crossbeam_channel::Sender<Vec<u8>>,
+    crossbeam_channel::Receiver<Vec<u8>>,
+);
 
 fn take_scratch() -> Vec<u8> {
     SCRATCH.1.try_recv().unwrap_or_default()
@@ -635,7 +639,9 @@ fn give_scratch(mut buffer: Vec<u8>) {
     }
 }
 
-#[cfg(test)]
+#[cfg(all(test, shuttle))]
+mod schedules;
+#[cfg(all(test, not(shuttle)))]
 mod tests {
     use super::*;
     use crate::transport::Listener;

@@ -8,12 +8,30 @@
 //!
 //! Threads that hold one lock at a time cannot wait for each other in a circle. A build with
 //! debug assertions, which is what tests are made with, panics where one takes a second.
+//!
+//! A build with `--cfg shuttle` takes its locks, atomics and channels from an explorer of
+//! schedules instead (`tests/schedules.sh`). It is no feature of the package, which somebody
+//! else's dependency could switch on.
 
+#[cfg(shuttle)]
+pub mod channel;
+
+#[cfg(shuttle)]
+use shuttle::sync as locks;
+#[cfg(not(shuttle))]
+use std::sync as locks;
+
+pub use locks::{Arc, Condvar, Mutex, RwLock, Weak, atomic};
 use std::cell::Cell;
 use std::ops::{Deref, DerefMut};
-pub use std::sync::{Arc, Condvar, Mutex, RwLock};
 use std::sync::{PoisonError, TryLockError};
 use std::time::Duration;
+
+/// The part of a channel that is explored.
+#[cfg(not(shuttle))]
+pub mod channel {
+    pub use crossbeam_channel::{Receiver, Sender, unbounded};
+}
 
 /// A lock that this thread holds, and the data behind it.
 #[derive(Debug)]
@@ -24,16 +42,16 @@ pub struct Held<G> {
 }
 
 /// A mutex that is held.
-pub type MutexGuard<'a, T> = Held<std::sync::MutexGuard<'a, T>>;
+pub type MutexGuard<'a, T> = Held<locks::MutexGuard<'a, T>>;
 
 /// The read side of a lock that is held.
-pub type RwLockReadGuard<'a, T> = Held<std::sync::RwLockReadGuard<'a, T>>;
+pub type RwLockReadGuard<'a, T> = Held<locks::RwLockReadGuard<'a, T>>;
 
 /// The write side of a lock that is held.
-pub type RwLockWriteGuard<'a, T> = Held<std::sync::RwLockWriteGuard<'a, T>>;
+pub type RwLockWriteGuard<'a, T> = Held<locks::RwLockWriteGuard<'a, T>>;
 
 /// A mutex that is a role: see [`try_role`].
-pub type Role<'a, T> = std::sync::MutexGuard<'a, T>;
+pub type Role<'a, T> = locks::MutexGuard<'a, T>;
 
 /// Takes a mutex, poisoned or not.
 #[track_caller]
@@ -122,8 +140,13 @@ impl<G: DerefMut> DerefMut for Held<G> {
     }
 }
 
+#[cfg(not(shuttle))]
 thread_local! {
     static HOLDS_ONE: Cell<bool> = const { Cell::new(false) };
+}
+#[cfg(shuttle)]
+shuttle::thread_local! {
+    static HOLDS_ONE: Cell<bool> = Cell::new(false);
 }
 
 /// The only lock that its thread holds.
@@ -134,7 +157,7 @@ impl Only {
     #[track_caller]
     fn new() -> Only {
         if cfg!(debug_assertions) {
-            let held = HOLDS_ONE.replace(true);
+            let held = HOLDS_ONE.with(|one| one.replace(true));
             // What a panic drops on its way may lock, whatever it has passed.
             assert!(!held || std::thread::panicking(), "a second lock at once");
         }
@@ -145,7 +168,7 @@ impl Only {
 impl Drop for Only {
     fn drop(&mut self) {
         if cfg!(debug_assertions) {
-            HOLDS_ONE.set(false);
+            HOLDS_ONE.with(|one| one.set(false));
         }
     }
 }

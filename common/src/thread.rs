@@ -1,8 +1,18 @@
 //! The one way threads are started: with a name, and with an error where the system
 //! has no more of them.
 
+#[cfg(shuttle)]
+use shuttle::thread::Builder;
 use std::io;
-use std::thread::{Builder, JoinHandle};
+#[cfg(not(shuttle))]
+use std::thread::Builder;
+
+/// A thread that was started, to be joined.
+#[cfg(shuttle)]
+pub use shuttle::thread::JoinHandle;
+/// A thread that was started, to be joined.
+#[cfg(not(shuttle))]
+pub use std::thread::JoinHandle;
 
 /// Starts a thread with a name, which debuggers and panics show.
 ///

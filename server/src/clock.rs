@@ -9,10 +9,9 @@
 use crate::connection::Connection;
 use crate::member::Member;
 use common::outbox::Outbox;
-use common::sync::{Arc, Condvar, Mutex, lock, wait_timeout};
+use common::sync::{Arc, Condvar, Mutex, Weak, lock, wait_timeout};
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
-use std::sync::Weak;
 use std::time::{Duration, Instant};
 
 /// Something to look at.

@@ -9,12 +9,12 @@ use common::limits::{MAX_OUTPUT, MAX_OUTPUT_SHARE, MIN_OUTPUT_SHARE, MIN_WINDOW_
 use common::message::{Id, RpcError, error_line, result_line};
 use common::outbox::{Batch, Line, Outbox};
 use common::protocol::{Executed, Status, Tally, Text};
+use common::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use common::sync::{Arc, Mutex, lock};
 use foldhash::fast::RandomState;
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::ops::Deref;
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 /// A client that a command is for, and its rank as of when the command was taken.
 #[derive(Clone)]

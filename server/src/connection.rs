@@ -5,11 +5,11 @@ use common::limits::{LINE_DEADLINE, LINGER};
 use common::message::{Code, RpcError, error_line, notification_line};
 use common::outbox::{Line, Outbox};
 use common::protocol::{Bye, ByeReason, method};
+use common::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 use common::sync::{Arc, Mutex, lock};
 use common::transport::Stream;
 use std::borrow::Cow;
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 use std::time::Duration;
 
 /// How long a connection may take to join, whatever trickles in.

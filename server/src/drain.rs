@@ -7,7 +7,7 @@ use crate::hub::Hub;
 use crate::member::Member;
 use common::protocol::ByeReason;
 use common::sync::Arc;
-use std::sync::atomic::Ordering;
+use common::sync::atomic::Ordering;
 
 /// How often the drain looks who is done. It is a matter of seconds, once in a server's life.
 const STEP_MS: u64 = 10;

@@ -10,10 +10,10 @@ use crate::roster::Roster;
 use crate::strangers::Strangers;
 use crate::workload::{Ended, QueueBounds};
 use common::protocol::{Executed, Status};
+use common::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use common::sync::{Arc, Mutex, lock};
 use common::transport::Waker;
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 /// How long rank news wait for more of their kind: nobody notices it, and many who leave
 /// at once are told as one.

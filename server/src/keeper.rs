@@ -9,8 +9,8 @@ use crate::member::Member;
 use common::message::notification_line;
 use common::protocol::{ByeReason, Rank, method};
 use common::sync::Arc;
+use common::sync::atomic::Ordering;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::atomic::Ordering;
 
 /// How long everything that came meanwhile may take to be read after that.
 const RESUME_MS: u64 = 1000;

@@ -34,6 +34,8 @@ mod member;
 mod panic_tests;
 mod refusals;
 mod roster;
+#[cfg(all(test, shuttle))]
+mod schedules;
 mod select;
 mod server;
 mod session;

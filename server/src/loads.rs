@@ -4,9 +4,9 @@
 //! noted, once, however often it happens before somebody asks; who asks brings a tree up to
 //! date first. Both cost at most the logarithm of the number of clients for each command.
 
+use common::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use common::sync::channel::{Receiver, Sender, unbounded};
 use common::sync::{Arc, Mutex, lock};
-use crossbeam_channel::{Receiver, Sender, unbounded};
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 /// Changes that may be noted beyond one for each client that is known, before they are taken
 /// in though nobody asks: who comes and goes is not to be remembered for ever.

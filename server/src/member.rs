@@ -8,9 +8,9 @@ use common::message::Id;
 use common::outbox::Line;
 use common::protocol::Origin;
 use common::sync::Arc;
+use common::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::borrow::Cow;
 use std::fmt;
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
 /// What a client is told something as.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -9,10 +9,10 @@ use crate::loads::Loads;
 use crate::member::Member;
 use crate::transcript::{Standings, Transcript, WHOLE_RANKING};
 use common::protocol;
+use common::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use common::sync::{Arc, RwLock, read, write};
 use foldhash::fast::RandomState;
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 /// A handle to the ranked list.
 #[derive(Clone)]

@@ -9,12 +9,13 @@ use crate::{keeper, session};
 use common::limits::MAX_LINE_BEFORE_JOIN;
 use common::message::{Code, RpcError, error_line};
 use common::sync::Arc;
+use common::sync::atomic::Ordering;
 use common::thread;
+use common::thread::JoinHandle;
 use common::transport::{Listener, Stream};
 use std::io::{self, Read};
 use std::net::SocketAddr;
-use std::sync::atomic::Ordering;
-use std::thread::{Builder, JoinHandle, Scope};
+use std::thread::{Builder, Scope};
 use std::time::Duration;
 
 /// Bytes of a session's stack. A session calls nothing that recurses: JSON of any depth is
