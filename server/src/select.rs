@@ -411,6 +411,37 @@ mod tests {
         assert_eq!(found(&roster, &boss, "next"), expected);
     }
 
+    #[test]
+    fn the_last_target_is_found_again_until_somebody_comes_or_goes() {
+        let roster = roster(10);
+        let boss = join(&roster, "boss", 0);
+        let [first, second] = ["first", "second"].map(|name| join(&roster, name, 1));
+        let mut last = LastTarget::default();
+        let mut found = |text| match last.select(&roster, &boss, text, &Selector::Next) {
+            Ok(selection) => match selection.found {
+                Found::One(target) => format!("{} {}", target.member, target.rank),
+                Found::Many { .. } => "many".into(),
+            },
+            Err(error) => error.message,
+        };
+        for _ in 0..2 {
+            assert_eq!(found(None), "first 1");
+            assert_eq!(found(Some("second")), "second 2");
+            assert_eq!(found(Some("1")), "first 1");
+            assert_eq!(found(Some("below")), "many");
+        }
+        assert_eq!(found(Some("second")), "second 2");
+        roster.leave(&first);
+        assert_eq!(found(Some("second")), "second 1");
+        roster.leave(&second);
+        assert_eq!(found(Some("second")), "nobody here has the name \"second\"");
+        join(&roster, "second", 1);
+        assert_eq!(found(Some("second")), "second 1");
+        roster.drain();
+        let over = "the server is shutting down; it takes nothing new";
+        assert_eq!(found(Some("second")), over);
+    }
+
     proptest! {
         /// Whatever the selector, nobody above the sender is ever given a command, nor is the
         /// sender itself, nor anybody without slots.
