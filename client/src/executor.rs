@@ -11,9 +11,9 @@ pub trait Executor: Send + Sync + 'static {
     /// [`Job::stop`] has a reason; nobody else can end it.
     fn execute(&self, job: &Job) -> Answer;
 
-    /// A command is about to be executed. Told of one command after another, in the order in
-    /// which they arrived; it must return at once. [`Executor::execute`] follows on the same
-    /// thread, or [`Executor::let_go`].
+    /// A command has arrived. Told of one command after another, in the order in which they
+    /// did; it must return at once. [`Executor::execute`] follows once there is a slot for it,
+    /// or [`Executor::let_go`].
     fn take_in(&self, _job: &Job) {}
 
     /// A command that was taken in is no longer wanted, and is not executed.

@@ -68,7 +68,10 @@ impl Workers {
     /// it will not run.
     pub(crate) fn submit(self: &Arc<Self>, job: Job, outbox: &Arc<Outbox>, max_line: usize) {
         job.connect(outbox, max_line);
+        // Before a worker can have it, so that the order is known.
+        self.executor.take_in(&job);
         if let Err(line) = self.admit(&job, max_line) {
+            self.executor.let_go(&job);
             outbox.push(line);
             return;
         }
@@ -129,6 +132,7 @@ impl Workers {
     fn fail_waiting(&self) {
         let waiting: Vec<Job> = lock(&self.state).waiting.drain(..).collect();
         for job in waiting {
+            self.executor.let_go(&job);
             let answer = Answer::Failed("no thread to execute it with".into());
             self.finish(&job, &answer, None);
         }
@@ -147,6 +151,7 @@ impl Workers {
         drop(state);
         let reason = job.stop_because(Stop::Cancelled);
         if place.is_some() {
+            self.executor.let_go(&job);
             self.finish(&job, &Answer::Ended(Ended::default()), Some(reason));
         }
     }
@@ -175,11 +180,15 @@ impl Workers {
 
     /// Forgets the jobs that wait and stops those that run: nobody is there to be answered.
     pub(crate) fn stop_all(&self) {
-        let open: Vec<Job> = {
+        let (waiting, open) = {
             let mut state = lock(&self.state);
-            state.waiting.clear();
-            state.open.drain().map(|(_, job)| job).collect()
+            let waiting = std::mem::take(&mut state.waiting);
+            let open: Vec<Job> = state.open.drain().map(|(_, job)| job).collect();
+            (waiting, open)
         };
+        for job in waiting {
+            self.executor.let_go(&job);
+        }
         for job in open {
             job.stop_because(Stop::Disconnected);
         }
@@ -231,8 +240,6 @@ impl Workers {
         let mut state = lock(&self.state);
         loop {
             if let Some(job) = state.waiting.pop_front() {
-                // Before another one can be taken, so that the order is known.
-                self.executor.take_in(&job);
                 return Some(job);
             }
             if state.closed {
