@@ -4,6 +4,7 @@
 mod support;
 
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Barrier, Mutex};
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
@@ -30,6 +31,29 @@ fn check(answer: &Value) {
     names.sort_by_key(ToString::to_string);
     names.dedup();
     assert_eq!(names.len(), members.len(), "twins: {answer}");
+}
+
+#[test]
+fn those_who_join_at_once_are_told_a_rank_each() {
+    const EACH: usize = 15;
+    let server = Server::start(COMING * EACH, &[]);
+    let told = Mutex::new(Vec::new());
+    let start = Barrier::new(COMING);
+    std::thread::scope(|scope| {
+        for thread in 0..COMING {
+            let (server, told, start) = (&server, &told, &start);
+            scope.spawn(move || {
+                start.wait();
+                let join = |n| Raw::join(server, &format!("c-{thread}-{n}"), 1);
+                let clients: Vec<Raw> = (0..EACH).map(join).collect();
+                told.lock().expect("no panic").extend(clients);
+            });
+        }
+    });
+    let clients = told.into_inner().expect("no panic");
+    let mut ranks: Vec<_> = clients.iter().map(|c| c.joined["rank"].as_u64()).collect();
+    ranks.sort_unstable();
+    assert!(ranks.into_iter().eq((0..clients.len() as u64).map(Some)));
 }
 
 #[test]

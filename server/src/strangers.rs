@@ -27,8 +27,9 @@ const ROOM_PATIENCE: Duration = Duration::from_secs(1);
 const UNREAD_PATIENCE: Duration = Duration::from_millis(100);
 
 /// How long a newcomer is spared that may be about to join, as long as there is courtesy left:
-/// enough for a client that the scheduler keeps waiting between its first two calls.
-const SPARED_MS: u64 = 100;
+/// enough for a client that the scheduler keeps waiting between its first two calls, and too
+/// short for the next one to mind.
+const SPARED_MS: u64 = 50;
 
 /// How much waiting there is for those who are spared: a crowd of hundreds that comes at once
 /// needs less. A flood has used it up soon, and then whoever comes gets in without delay.
@@ -37,10 +38,10 @@ const COURTESY: Duration = Duration::from_secs(1);
 /// How long it takes to come back once it is used up.
 const COURTESY_RETURNS: Duration = Duration::from_secs(10);
 
-/// Making room is followed by a pause as long as it took, so that whoever floods the server
-/// has half a core of it at the most, but no longer than this: who waits behind a flood waits
-/// for each of its connections.
-const LONGEST_PAUSE: Duration = Duration::from_micros(200);
+/// Making room is followed by a pause: it takes a tenth of a millisecond of two cores, so
+/// whoever floods the server has a good part of one at the most. It is no longer than that,
+/// since whoever waits behind a flood waits for each of its connections.
+const PAUSE: Duration = Duration::from_micros(250);
 
 /// How often it is looked again whether somebody is to be spared no longer.
 const SPARED_TICK: Duration = Duration::from_millis(1);
@@ -109,7 +110,7 @@ impl Strangers {
             let waited = began.elapsed();
             if crowd.in_the_way.is_empty() && crowd.ending <= MOST_ENDING {
                 if one_went {
-                    std::thread::sleep(waited.min(LONGEST_PAUSE));
+                    std::thread::sleep(PAUSE);
                 }
                 return true;
             }
@@ -134,13 +135,13 @@ impl Strangers {
         }
     }
 
-    /// Makes room where the system has none for another connection; says whether somebody
-    /// went.
+    /// Makes room where the system has none for another connection, unless all may be about
+    /// to join; says whether somebody went.
     pub(crate) fn make_room_in_need(&self, now: u64) -> bool {
         let crowd = lock(&self.table).crowd(Table::of_the_fullest);
-        // Not who has said something that its thread is about to read: most likely a `join`.
-        let mut newcomers = crowd.in_the_way.iter().filter(|one| !one.has_first_words());
-        let one_goes = crowd.ending > 0 || newcomers.any(|one| one.turn_away(now));
+        let may_go = |one: &Connection| one.age(now) >= SPARED_MS && !one.has_first_words();
+        let mut newcomers = crowd.in_the_way.iter();
+        let one_goes = crowd.ending > 0 || newcomers.any(|one| may_go(one) && one.turn_away(now));
         one_goes && self.wait_for_more_gone(crowd.gone, ROOM_PATIENCE)
     }
 
