@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# Takes about 10 minutes, and some more to build: 12,500 schedules of each of the eight scenes,
-# 100,000 in all. `tests/schedules.sh 1000` takes 1,000 of each, which is a minute.
+# Takes a minute, and some more to build: 12,500 schedules of each of the eight scenes, 100,000
+# in all. `tests/schedules.sh 1000000` takes a million of each. A failure prints its schedule, for
+# `shuttle::replay`.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 export SCHEDULES=${1:-12500}

@@ -88,8 +88,8 @@ const LATER: u64 = 1_000_000;
 impl Bench {
     fn new() -> Bench {
         Bench {
-            sender: Arc::new(testing::member(1, "sender", 0)),
-            target: Arc::new(testing::member(2, "target", 1)),
+            sender: testing::member(1, "sender", 0),
+            target: testing::member(2, "target", 1),
             outcomes: Arc::default(),
             looks: Arc::default(),
         }
