@@ -64,7 +64,7 @@ fn stopped_clients_are_gone_within_two_heartbeats() {
     let mut open = Vec::new();
     // One to each, and to every second one megabytes, which stay on their way.
     let short = (0..STOPPED).map(|to| (to, "short"));
-    let megabytes = (0..STOPPED * 2).map(|n| (n / 4 * 2, long.as_str()));
+    let megabytes = (0..STOPPED).map(|n| (n / 2 * 2, long.as_str()));
     for (n, (to, word)) in short.chain(megabytes).enumerate() {
         boss.send_line(&format!(
             "{{\"jsonrpc\":\"2.0\",\"id\":\"s{n}\",\"method\":\"send\",\
