@@ -9,6 +9,7 @@ use std::sync::Barrier;
 use std::time::{Duration, Instant};
 
 use rustix::net::{AddressFamily, SocketType, bind, connect, socket};
+use serde_json::json;
 use support::{IS_RELEASE, PATIENCE, Pairs, Raw, Server, Vitals, allow_many_sockets, loosely};
 
 /// Places for those who have not joined: of one address, and in all.
@@ -163,8 +164,15 @@ fn a_crowd_of_one_address_that_joins_at_once_gets_in() {
         for n in 0..CROWD {
             let (server, start) = (&server, &start);
             scope.spawn(move || {
+                let join = json!({"jsonrpc": "2.0", "id": 1, "method": "join",
+                                  "params": {"protocol": 1, "name": format!("one-{n}")}});
+                let join = format!("{join}\n");
                 start.wait();
-                Raw::join(server, &format!("one-of-many-{n}"), 1);
+                // As a client does it: nothing comes between the two.
+                let mut stream = TcpStream::connect(server.address()).expect("it accepts");
+                stream.write_all(join.as_bytes()).expect("it takes that");
+                let answer = Raw::over(stream, true).result_of(&json!(1));
+                assert_eq!(answer["name"], format!("one-{n}"));
             });
         }
     });
