@@ -20,13 +20,13 @@ root=()
 if [ "$(id -u)" = 0 ]; then root=(--allow-root); fi
 
 export RUST_LOG=warn
-"$bin/server" "$((executors + 1))" --listen 127.0.0.1:0 --quiet >"$work/server" &
+"$bin/server" "$((executors + 2))" --listen 127.0.0.1:0 --quiet >"$work/server" &
 started+=($!)
 until [ -s "$work/server" ]; do sleep 0.05; done
 PECKING_SERVER=$(grep -o '127\.0\.0\.1:[0-9]*' "$work/server")
 export PECKING_SERVER
 
-# The sender comes first, and takes its lines from a pipe.
+# Room for these, the sender and who asks for the members. The sender comes first, and takes its lines from a pipe.
 mkfifo "$work/lines" "$work/told"
 "$bin/client" --name sender --slots 0 <"$work/lines" >"$work/told" 2>"$work/errors" &
 started+=($!)
