@@ -23,6 +23,7 @@ mod command;
 mod config;
 mod connection;
 mod dispatcher;
+mod door;
 mod drain;
 mod flushes;
 mod hub;

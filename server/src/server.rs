@@ -2,36 +2,16 @@
 
 use crate::clock::Due;
 use crate::config::Config;
-use crate::connection::Connection;
+use crate::door::{self, Door};
 use crate::hub::Hub;
-use crate::strangers::Courtesy;
-use crate::{keeper, session};
-use common::limits::MAX_LINE_BEFORE_JOIN;
-use common::message::{Code, RpcError, error_line};
-use common::sync::Arc;
+use crate::keeper;
 use common::sync::atomic::Ordering;
+use common::sync::{Arc, Mutex};
 use common::thread;
 use common::thread::JoinHandle;
-use common::transport::{Listener, Stream};
-use std::io::{self, Read};
+use common::transport::Listener;
+use std::io;
 use std::net::SocketAddr;
-use std::thread::{Builder, Scope};
-use std::time::Duration;
-
-/// Bytes of a session's stack. A session calls nothing that recurses: JSON of any depth is
-/// skipped without recursion, and what is parsed is flat.
-const SESSION_STACK: usize = 256 << 10;
-
-/// How often it is logged that connections cannot be served.
-const TROUBLE_LOG_MS: u64 = 1000;
-
-/// How long accepting pauses where the system has no descriptors left. Nobody tells when it
-/// has some again, and whoever waits meanwhile is served then.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
-
-/// Bytes that are taken from somebody who is refused without a thread: what it said before
-/// the refusal, which would be lost if something unread were left at the end.
-const REFUSED_BYTES: usize = MAX_LINE_BEFORE_JOIN;
 
 /// Why a server could not be started.
 #[derive(Debug, thiserror::Error)]
@@ -113,7 +93,7 @@ impl Server {
     /// Serves until a [`Handle`] stops it; every thread that it started has ended then.
     ///
     /// # Errors
-    /// Where the system has no thread for the clock.
+    /// Where the system has no thread for the clock, or none to serve anybody with.
     pub fn run(self) -> Result<Ended, ServerError> {
         let Server { listener, hub } = &self;
         log::info!(
@@ -125,9 +105,11 @@ impl Server {
         let clock_hub = Arc::clone(hub);
         let clock =
             thread::spawn("clock", move || keeper::run(&clock_hub)).map_err(ServerError::Thread)?;
-        std::thread::scope(|sessions| accept(hub, listener, sessions));
+        let door = Mutex::new(Door::new(listener));
+        let opened = std::thread::scope(|threads| door::open(&door, hub, threads));
         hub.clock.stop();
         let _ = clock.join();
+        opened.map_err(ServerError::Thread)?;
         let aborted = hub.abort_requested.load(Ordering::Acquire);
         log::info!("stopped");
         Ok(if aborted {
@@ -220,91 +202,5 @@ impl Drop for Running {
         if let Some(thread) = self.thread.take() {
             let _ = thread.join();
         }
-    }
-}
-
-/// Gives every connection a thread of its own, until the hub has the listener woken. The
-/// scope joins them all.
-fn accept<'scope>(hub: &'scope Arc<Hub>, listener: &Listener, sessions: &'scope Scope<'scope, '_>) {
-    let mut trouble = Trouble::default();
-    let mut courtesy = Courtesy::default();
-    loop {
-        match listener.accept() {
-            Ok(Some(stream)) => {
-                let (peer, now) = (stream.peer(), hub.clock.now());
-                if hub.strangers.make_room(peer.ip(), now, &mut courtesy) {
-                    start_session(hub, stream, sessions, &mut trouble);
-                } else {
-                    trouble.warn(now, format_args!("{peer}: no room for it"));
-                    refuse(&stream, "the server has no room for you; try again later");
-                }
-            }
-            Ok(None) => return,
-            Err(e) => {
-                let now = hub.clock.now();
-                trouble.warn(now, format_args!("cannot accept a connection: {e}"));
-                if !hub.strangers.make_room_in_need(now) {
-                    std::thread::sleep(ACCEPT_PAUSE);
-                }
-            }
-        }
-    }
-}
-
-fn start_session<'scope>(
-    hub: &'scope Arc<Hub>,
-    stream: Stream,
-    sessions: &'scope Scope<'scope, '_>,
-    trouble: &mut Trouble,
-) {
-    let (peer, now) = (stream.peer(), hub.clock.now());
-    stream.set_unacknowledged_timeout(hub.config.heartbeat.saturating_mul(2));
-    let stream = Arc::new(stream);
-    let connection = Arc::new(Connection::new(Arc::clone(&stream), now));
-    let number = hub.connected(&connection);
-    let builder = Builder::new()
-        .name("session".into())
-        .stack_size(SESSION_STACK);
-    let started = builder.spawn_scoped(sessions, move || {
-        session::serve(hub, &connection);
-        hub.disconnected(number);
-    });
-    if let Err(e) = started {
-        trouble.warn(now, format_args!("{peer}: no thread for it: {e}"));
-        refuse(&stream, "the server has no thread for you; try again later");
-        hub.disconnected(number);
-    }
-}
-
-/// Tells somebody why it is not served, without waiting for it.
-fn refuse(stream: &Stream, why: &str) {
-    let error = RpcError::new(Code::Internal, why);
-    let _ = stream.write_now(&error_line(None, &error));
-    stream.shutdown_write();
-    let mut said = [0; REFUSED_BYTES];
-    if stream.has_unread() {
-        let _ = (&*stream).read(&mut said);
-    }
-    stream.close();
-}
-
-/// What goes wrong with connections, logged now and then, whoever causes it how often.
-#[derive(Default)]
-struct Trouble {
-    quiet_until: u64,
-    unsaid: u64,
-}
-
-impl Trouble {
-    fn warn(&mut self, now: u64, what: std::fmt::Arguments<'_>) {
-        if now < self.quiet_until {
-            self.unsaid += 1;
-            return;
-        }
-        match std::mem::take(&mut self.unsaid) {
-            0 => log::warn!("{what}"),
-            unsaid => log::warn!("{what}; before that {unsaid} more like it"),
-        }
-        self.quiet_until = now + TROUBLE_LOG_MS;
     }
 }

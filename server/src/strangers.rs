@@ -4,7 +4,7 @@
 //!
 //! Whoever connects gets in. Where there is no room, the newcomer that has waited longest at
 //! the address that holds most goes: who floods the server pushes out itself before anybody
-//! else. Only the accepting thread waits here, until the thread of whoever goes has ended.
+//! else. Only the thread at the door waits here, until that of whoever goes has ended.
 
 use crate::clock::millis;
 use crate::connection::Connection;

@@ -1,0 +1,194 @@
+//! Where connections come in. One thread at a time stands at the door; whoever comes is
+//! served by that thread, and the one behind it steps up. So a client that dials in waits for
+//! one thread to wake up, and not for another to be started: that is done behind its back, by
+//! who steps up.
+
+use crate::connection::Connection;
+use crate::hub::Hub;
+use crate::session;
+use crate::strangers::Courtesy;
+use common::limits::MAX_LINE_BEFORE_JOIN;
+use common::message::{Code, RpcError, error_line};
+use common::sync::{Arc, Mutex, role};
+use common::transport::{Listener, Stream};
+use std::io::{self, Read};
+use std::thread::{Builder, Scope};
+use std::time::Duration;
+
+/// Bytes of a session's stack. A session calls nothing that recurses: JSON of any depth is
+/// skipped without recursion, and what is parsed is flat.
+const SESSION_STACK: usize = 256 << 10;
+
+/// How often it is logged that connections cannot be served.
+const TROUBLE_LOG_MS: u64 = 1000;
+
+/// How long accepting pauses where the system has no descriptors left. Nobody tells when it
+/// has some again, and whoever waits meanwhile is served then.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// Bytes that are taken from somebody who is refused without a thread: what it said before
+/// the refusal, which would be lost if something unread were left at the end.
+const REFUSED_BYTES: usize = MAX_LINE_BEFORE_JOIN;
+
+/// What belongs to the thread at the door.
+pub(crate) struct Door<'a> {
+    listener: &'a Listener,
+    trouble: Trouble,
+    courtesy: Courtesy,
+    /// Whether a thread stands behind it.
+    is_backed: bool,
+    /// Nobody is let in any more.
+    is_closed: bool,
+}
+
+impl<'a> Door<'a> {
+    pub(crate) fn new(listener: &'a Listener) -> Door<'a> {
+        Door {
+            listener,
+            trouble: Trouble::default(),
+            courtesy: Courtesy::default(),
+            is_backed: false,
+            is_closed: false,
+        }
+    }
+}
+
+/// Gives every connection a thread of its own, until the hub has the listener woken. The
+/// scope joins them all.
+///
+/// # Errors
+/// Where the system has no thread for the first.
+pub(crate) fn open<'scope, 'env>(
+    door: &'scope Mutex<Door<'env>>,
+    hub: &'scope Arc<Hub>,
+    threads: &'scope Scope<'scope, 'env>,
+) -> io::Result<()> {
+    start(door, hub, threads)
+}
+
+fn start<'scope, 'env>(
+    door: &'scope Mutex<Door<'env>>,
+    hub: &'scope Arc<Hub>,
+    threads: &'scope Scope<'scope, 'env>,
+) -> io::Result<()> {
+    let builder = Builder::new()
+        .name("session".into())
+        .stack_size(SESSION_STACK);
+    builder.spawn_scoped(threads, move || {
+        if let Some((connection, number)) = receive(door, hub, threads) {
+            session::serve(hub, &connection);
+            hub.disconnected(number);
+        }
+    })?;
+    Ok(())
+}
+
+/// Waits for its turn at the door, and for somebody to come; the connection, and the number
+/// that it is known by. `None` once nobody is let in any more.
+#[inline(never)]
+fn receive<'scope, 'env>(
+    door_of_all: &'scope Mutex<Door<'env>>,
+    hub: &'scope Arc<Hub>,
+    threads: &'scope Scope<'scope, 'env>,
+) -> Option<(Arc<Connection>, u64)> {
+    let mut door = role(door_of_all);
+    door.is_backed = false;
+    if door.is_closed {
+        return None;
+    }
+    let back = |door: &mut Door<'_>| {
+        let backed = if door.is_backed {
+            Ok(())
+        } else {
+            start(door_of_all, hub, threads)
+        };
+        door.is_backed = backed.is_ok();
+        backed
+    };
+    loop {
+        let _ = back(&mut door);
+        let stream = next(&mut door, hub)?;
+        let peer = stream.peer();
+        // There may be threads again by now.
+        match back(&mut door) {
+            Ok(()) => return Some(let_in(hub, stream)),
+            Err(e) => {
+                let now = hub.clock.now();
+                door.trouble
+                    .warn(now, format_args!("{peer}: no thread for it: {e}"));
+                refuse(&stream, "the server has no thread for you; try again later");
+            }
+        }
+    }
+}
+
+/// The next connection for which there is room.
+fn next(door: &mut Door<'_>, hub: &Hub) -> Option<Stream> {
+    loop {
+        match door.listener.accept() {
+            Ok(Some(stream)) => {
+                let (peer, now) = (stream.peer(), hub.clock.now());
+                let strangers = &hub.strangers;
+                if strangers.make_room(peer.ip(), now, &mut door.courtesy) {
+                    return Some(stream);
+                }
+                door.trouble
+                    .warn(now, format_args!("{peer}: no room for it"));
+                refuse(&stream, "the server has no room for you; try again later");
+            }
+            Ok(None) => {
+                door.is_closed = true;
+                return None;
+            }
+            Err(e) => {
+                let now = hub.clock.now();
+                door.trouble
+                    .warn(now, format_args!("cannot accept a connection: {e}"));
+                if !hub.strangers.make_room_in_need(now) {
+                    std::thread::sleep(ACCEPT_PAUSE);
+                }
+            }
+        }
+    }
+}
+
+fn let_in(hub: &Hub, stream: Stream) -> (Arc<Connection>, u64) {
+    stream.set_unacknowledged_timeout(hub.config.heartbeat.saturating_mul(2));
+    let connection = Connection::new(Arc::new(stream), hub.clock.now());
+    let connection = Arc::new(connection);
+    let number = hub.connected(&connection);
+    (connection, number)
+}
+
+/// Tells somebody why it is not served, without waiting for it.
+fn refuse(stream: &Stream, why: &str) {
+    let error = RpcError::new(Code::Internal, why);
+    let _ = stream.write_now(&error_line(None, &error));
+    stream.shutdown_write();
+    let mut said = [0; REFUSED_BYTES];
+    if stream.has_unread() {
+        let _ = (&*stream).read(&mut said);
+    }
+    stream.close();
+}
+
+/// What goes wrong with connections, logged now and then, whoever causes it how often.
+#[derive(Default)]
+struct Trouble {
+    quiet_until: u64,
+    unsaid: u64,
+}
+
+impl Trouble {
+    fn warn(&mut self, now: u64, what: std::fmt::Arguments<'_>) {
+        if now < self.quiet_until {
+            self.unsaid += 1;
+            return;
+        }
+        match std::mem::take(&mut self.unsaid) {
+            0 => log::warn!("{what}"),
+            unsaid => log::warn!("{what}; before that {unsaid} more like it"),
+        }
+        self.quiet_until = now + TROUBLE_LOG_MS;
+    }
+}
