@@ -239,6 +239,7 @@ impl Joining {
             token: self.token_file.as_deref().map(read_token).transpose()?,
             connect_timeout: self.connect_timeout.unwrap_or(CONNECT_TIMEOUT),
             reconnect: comes_back && !self.no_reconnect,
+            job_events: true,
         })
     }
 }

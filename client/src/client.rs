@@ -91,7 +91,7 @@ impl Client {
         let config = config.borrow();
         let handshake = handshake::join(config)?;
         let events = Arc::new(Events::new());
-        let workers = Workers::new(executor, Arc::clone(&events), config.slots);
+        let workers = Workers::new(executor, Arc::clone(&events), config);
         let (life, lines) = Life::begin(handshake, events, Arc::new(workers));
         let life = Arc::new(life);
         let (stop, stopped) = bounded(0);

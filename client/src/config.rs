@@ -28,6 +28,9 @@ pub struct Config {
     /// Whether it comes back by itself after it lost its server, for as long as that takes:
     /// see [`Client`](crate::Client).
     pub reconnect: bool,
+    /// Whether the [events](crate::ClientEvent) tell of the commands that it executes. Who
+    /// does not want to hear of each saves a wake-up for every one that comes and that ends.
+    pub job_events: bool,
 }
 
 impl Default for Config {
@@ -39,6 +42,7 @@ impl Default for Config {
             token: None,
             connect_timeout: CONNECT_TIMEOUT,
             reconnect: false,
+            job_events: true,
         }
     }
 }
@@ -53,6 +57,7 @@ impl fmt::Debug for Config {
             .field("token", &self.token.as_ref().map(|_| "…"))
             .field("connect_timeout", &self.connect_timeout)
             .field("reconnect", &self.reconnect)
+            .field("job_events", &self.job_events)
             .finish()
     }
 }

@@ -76,7 +76,10 @@ fn act(cli: Cli) -> anyhow::Result<Exit> {
         Some(Action::Completions { shell }) => Ok(print(&Cli::completions(shell))?),
         Some(Action::Policy { look }) => Ok(look_at_policy(&look)?),
         Some(Action::Work) => with_log("info", || {
-            let config = joining.config(1, true)?;
+            let config = Config {
+                job_events: work::logs_jobs(),
+                ..joining.config(1, true)?
+            };
             let wait = if joining.wait {
                 Wait::ForServer
             } else {

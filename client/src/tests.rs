@@ -95,9 +95,17 @@ fn config(listener: &TcpListener, slots: u32) -> Config {
 
 fn pair_with(slots: u32, heartbeat_ms: u64, executor: impl Executor) -> (Client, FakeServer) {
     let listener = TcpListener::bind("127.0.0.1:0").expect("loopback");
-    let config = config(&listener, slots);
+    pair_at(&listener, config(&listener, slots), heartbeat_ms, executor)
+}
+
+fn pair_at(
+    listener: &TcpListener,
+    config: Config,
+    heartbeat_ms: u64,
+    executor: impl Executor,
+) -> (Client, FakeServer) {
     std::thread::scope(|scope| {
-        let accepting = scope.spawn(|| FakeServer::accept(&listener, &joined(heartbeat_ms)));
+        let accepting = scope.spawn(|| FakeServer::accept(listener, &joined(heartbeat_ms)));
         let client = Client::connect(config, executor).expect("a server");
         (client, accepting.join().expect("no panic"))
     })

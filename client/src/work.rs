@@ -8,6 +8,11 @@ use client::{Answer, Client, ClientEvent, Disconnect, Job};
 use common::escape::one_line;
 use crossbeam_channel::select;
 
+/// Whether what is executed here is logged.
+pub(crate) fn logs_jobs() -> bool {
+    log::log_enabled!(log::Level::Info)
+}
+
 /// Logs what happens until the end.
 pub(crate) fn work(client: Client, signals: &Signals) -> Exit {
     log::info!("joined as {}, rank {}", client.name(), client.rank());

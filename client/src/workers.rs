@@ -7,6 +7,7 @@
 //! slot, so that never more runs at once than the client has slots.
 
 use crate::answer;
+use crate::config::Config;
 use crate::events::{ClientEvent, Events};
 use crate::executor::{Answer, Ended, Executor};
 use crate::job::{Job, Stop};
@@ -31,6 +32,8 @@ pub(crate) struct Workers {
     executor: Box<dyn Executor>,
     events: Arc<Events>,
     slots: usize,
+    /// Whether the events tell of jobs.
+    tells: bool,
     state: Mutex<State>,
     /// There is a job, or the end.
     work: Condvar,
@@ -53,11 +56,12 @@ struct State {
 }
 
 impl Workers {
-    pub(crate) fn new(executor: impl Executor, events: Arc<Events>, slots: u32) -> Workers {
+    pub(crate) fn new(executor: impl Executor, events: Arc<Events>, config: &Config) -> Workers {
         Workers {
             executor: Box::new(executor),
             events,
-            slots: slots as usize,
+            slots: config.slots as usize,
+            tells: config.job_events,
             state: Mutex::default(),
             work: Condvar::new(),
             ended: Condvar::new(),
@@ -75,9 +79,15 @@ impl Workers {
             outbox.push(line);
             return;
         }
-        self.events.tell(|| ClientEvent::JobReceived(job));
+        self.tell(|| ClientEvent::JobReceived(job));
         if !self.start_worker_if_needed() {
             self.fail_waiting();
+        }
+    }
+
+    fn tell(&self, event: impl FnOnce() -> ClientEvent) {
+        if self.tells {
+            self.events.tell(event);
         }
     }
 
@@ -111,6 +121,8 @@ impl Workers {
     fn start_worker_if_needed(self: &Arc<Self>) -> bool {
         let mut state = lock(&self.state);
         if state.waiting.len() <= state.idle || state.alive >= self.slots {
+            // Who is woken finds the lock free.
+            drop(state);
             self.work.notify_one();
             return true;
         }
@@ -278,7 +290,7 @@ impl Workers {
             return;
         }
         // Told first: once the server has the answer it may send the next command.
-        self.events.tell(|| ClientEvent::JobFinished {
+        self.tell(|| ClientEvent::JobFinished {
             job: job.clone(),
             answer: answer.clipped(MAX_QUOTED),
         });

@@ -149,8 +149,7 @@ impl Executor for Processes {
             return Answer::Failed(why.into());
         };
         let _counted = census::count();
-        self.reaper.wake();
-        run::run(&program, planned.bounds, &known_by, job)
+        run::run(&program, planned.bounds, &known_by, &self.reaper, job)
     }
 
     fn take_in(&self, job: &Job) {

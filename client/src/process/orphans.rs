@@ -14,9 +14,10 @@
 
 use super::census;
 use super::spawn::Mark;
+use rustix::io::Errno;
 use rustix::process::{
-    Pid, PidfdFlags, Signal, WaitOptions, getpgid, getpgrp, getpid, kill_process_group, pidfd_open,
-    pidfd_send_signal, test_kill_process_group, waitpid,
+    Pid, PidfdFlags, Signal, WaitId, WaitIdOptions, WaitOptions, getpgid, getpgrp, getpid,
+    kill_process_group, pidfd_open, pidfd_send_signal, test_kill_process_group, waitid, waitpid,
 };
 use std::fs;
 use std::time::{Duration, Instant};
@@ -36,10 +37,10 @@ const PAUSE: Duration = Duration::from_millis(1);
 const BLANK_LOOKS: u32 = 5;
 
 /// Kills what is left of a command: its group, whose first process was reaped already, and
-/// its orphans.
-pub(crate) fn end(group: Pid, run: &Run) {
+/// its orphans. Says whether there was nothing, as is usual.
+pub(crate) fn end(group: Pid, run: &Run) -> bool {
     let deadline = Instant::now() + PATIENCE;
-    let (mut looks, mut were_some) = (0, false);
+    let (mut looks, mut were_some, mut is_clean) = (0, false, true);
     loop {
         let in_group = kill_group(group);
         let Left { found, blank } = kill_orphans(Whose::Of(run));
@@ -48,12 +49,13 @@ pub(crate) fn end(group: Pid, run: &Run) {
         // The system's list of children may leave one out while others end (proc(5)), so
         // where there were some it is looked once more.
         if !are_some && !were_some && (!blank || looks > BLANK_LOOKS) {
-            return;
+            return is_clean;
         }
+        is_clean = false;
         were_some = are_some;
         if Instant::now() >= deadline {
             log::warn!("some of what a command started cannot be ended (group {group})");
-            return;
+            return false;
         }
         std::thread::sleep(PAUSE);
     }
@@ -158,6 +160,11 @@ pub(crate) fn reap() -> bool {
 /// program was started with, or has started itself, and no command had anything to do with
 /// them. A command has a group of its own, and whatever it starts is in that or in another.
 fn orphans() -> Vec<Pid> {
+    let any = WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
+    if matches!(waitid(WaitId::All, any), Err(Errno::CHILD)) {
+        // There are no children at all, which costs less to know than to read who they are.
+        return Vec::new();
+    }
     let (me, group) = (getpid(), getpgrp());
     let children = fs::read_to_string(format!("/proc/self/task/{me}/children"));
     let children = children.unwrap_or_default();

@@ -12,9 +12,15 @@ use std::time::{Duration, Instant};
 /// show, small enough that nothing waits for it long.
 pub(crate) const CHUNK: usize = 32 << 10;
 
+/// Bytes that the first read takes at most: a page, which holds all that most programs write.
+const FIRST_READ: usize = 4 << 10;
+
+/// How much more the next read takes where one took as much as it could.
+const GROWTH: usize = 8;
+
 /// Bytes that one read takes of a program that fills its pipe faster than it is read, and the
 /// size of that pipe then: several chunks go with one wake-up and one write.
-const BURST: usize = 256 << 10;
+const BURST: usize = FIRST_READ * GROWTH * GROWTH;
 
 /// How old a chunk may become before it is handed on.
 pub(crate) const CHUNK_AGE: Duration = Duration::from_millis(100);
@@ -28,8 +34,8 @@ pub(crate) struct Pipe {
     filled: usize,
     /// When the oldest of that was read.
     since: Option<Instant>,
-    /// Whether it comes faster than it is read.
-    is_wide: bool,
+    /// How many bytes the next read takes at most.
+    room: usize,
 }
 
 impl Pipe {
@@ -40,7 +46,7 @@ impl Pipe {
             buffer: Vec::new(),
             filled: 0,
             since: None,
-            is_wide: false,
+            room: FIRST_READ,
         }
     }
 
@@ -75,8 +81,7 @@ impl Pipe {
     /// [`keep`](Self::keep) says how much of it counts.
     pub(crate) fn read(&mut self, most: usize) -> usize {
         let Some(source) = &self.source else { return 0 };
-        let room = most.min(if self.is_wide { BURST } else { CHUNK });
-        let end = self.filled + room;
+        let end = self.filled + most.min(self.room);
         if self.buffer.len() < end {
             self.buffer.resize(end, 0);
         }
@@ -86,10 +91,12 @@ impl Pipe {
                 0
             }
             Ok(n) => {
-                if n >= CHUNK && !self.is_wide {
-                    self.is_wide = true;
-                    // Where the system has no more room for pipes, it stays as it is.
-                    let _ = rustix::pipe::fcntl_setpipe_size(source, BURST);
+                if n == self.room && self.room < BURST {
+                    self.room *= GROWTH;
+                    if self.room == BURST {
+                        // Where the system has no more room for pipes, it stays as it is.
+                        let _ = rustix::pipe::fcntl_setpipe_size(source, BURST);
+                    }
                 }
                 n
             }

@@ -11,7 +11,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 /// How often orphans are looked for, as long as there may be any.
-const TICK: Duration = Duration::from_millis(400);
+pub(crate) const TICK: Duration = Duration::from_millis(400);
 
 /// The thread that reaps. It sleeps as long as nothing runs and nothing is left.
 pub(crate) struct Reaper {
@@ -52,9 +52,10 @@ impl Reaper {
         })
     }
 
-    /// A command was counted that is about to start.
+    /// There may be orphans that nobody else looks for: a command runs for longer than a
+    /// moment, or has left something behind.
     pub(crate) fn wake(&self) {
-        // One command after another keeps it awake; only the first costs a wake-up.
+        // As long as something runs it stays awake; only the first word costs a wake-up.
         if let (Some(wake), true) = (&self.wake, self.sleeps.swap(false, Ordering::SeqCst)) {
             let _ = wake.try_send(());
         }

@@ -6,6 +6,7 @@
 
 use super::orphans;
 use super::pipe::Pipe;
+use super::reaper::{self, Reaper};
 use super::spawn::{Program, SpawnError, Spawned, Step, spawn};
 use crate::executor::{Answer, Ended};
 use crate::job::{Job, Stop};
@@ -17,6 +18,7 @@ use rustix::io::Errno;
 use rustix::process::{
     Pid, Signal, WaitId, WaitIdOptions, WaitIdStatus, kill_process_group, waitid,
 };
+use std::cell::OnceCell;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -46,17 +48,39 @@ pub(crate) struct Bounds {
     pub(crate) max_output: Option<u64>,
 }
 
+thread_local! {
+    /// What wakes this thread while it waits for a program. A word too late for one program
+    /// wakes it for the next, which it finds as it was.
+    static WAKE: OnceCell<Arc<OwnedFd>> = const { OnceCell::new() };
+}
+
+fn wake() -> Result<Arc<OwnedFd>, Errno> {
+    WAKE.with(|wake| {
+        if let Some(wake) = wake.get() {
+            return Ok(Arc::clone(wake));
+        }
+        let made = Arc::new(eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?);
+        Ok(Arc::clone(wake.get_or_init(|| made)))
+    })
+}
+
 /// Runs a program to its end.
-pub(crate) fn run(program: &Program, bounds: Bounds, known_by: &orphans::Run, job: &Job) -> Answer {
-    let wake = match eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK) {
-        Ok(wake) => Arc::new(wake),
+pub(crate) fn run(
+    program: &Program,
+    bounds: Bounds,
+    known_by: &orphans::Run,
+    reaper: &Reaper,
+    job: &Job,
+) -> Answer {
+    let wake = match wake() {
+        Ok(wake) => wake,
         Err(e) => return Answer::Failed(format!("cannot watch a process: {e}")),
     };
     let spawned = match spawn(program) {
         Ok(spawned) => spawned,
         Err(error) => return not_started(program, &error),
     };
-    let mut run = Run::new(spawned, wake, bounds, job);
+    let mut run = Run::new(spawned, wake, bounds, reaper, job);
     run.supervise();
     run.finish(known_by)
 }
@@ -102,6 +126,9 @@ enum Phase {
 
 struct Run<'a> {
     job: &'a Job,
+    reaper: &'a Reaper,
+    /// When the reaper is to look after what this one leaves behind while it runs.
+    reap_from: Option<Instant>,
     group: Pid,
     process: OwnedFd,
     /// When it ended, once it has; it may be unreaped still.
@@ -121,7 +148,13 @@ struct Run<'a> {
 }
 
 impl<'a> Run<'a> {
-    fn new(spawned: Spawned, wake: Arc<OwnedFd>, bounds: Bounds, job: &'a Job) -> Run<'a> {
+    fn new(
+        spawned: Spawned,
+        wake: Arc<OwnedFd>,
+        bounds: Bounds,
+        reaper: &'a Reaper,
+        job: &'a Job,
+    ) -> Run<'a> {
         let waker = Arc::clone(&wake);
         job.set_waker(move || {
             let _ = rustix::io::write(&waker, &1u64.to_ne_bytes());
@@ -137,6 +170,8 @@ impl<'a> Run<'a> {
         };
         Run {
             job,
+            reaper,
+            reap_from: Some(Instant::now() + reaper::TICK),
             group: spawned.pid,
             process: spawned.pidfd,
             ended_at: None,
@@ -175,6 +210,9 @@ impl<'a> Run<'a> {
 
     /// Goes on to the next phase where it is time for it.
     fn advance(&mut self, now: Instant) {
+        if self.reap_from.take_if(|at| now >= *at).is_some() {
+            self.reaper.wake();
+        }
         if !self.reaped && self.ended_at.is_some_and(|at| now >= at + REAP_AFTER) {
             self.reap();
         }
@@ -246,7 +284,7 @@ impl<'a> Run<'a> {
             .map(|at| at + REAP_AFTER);
         let chunks = self.pipes.iter().map(Pipe::due);
         let held_up = self.job.is_held_up().then(|| now + HELD_UP_TICK);
-        [phase, drain, reap, held_up]
+        [phase, drain, reap, held_up, self.reap_from]
             .into_iter()
             .chain(chunks)
             .flatten()
@@ -359,7 +397,9 @@ impl<'a> Run<'a> {
         if !self.reaped {
             self.reap();
         }
-        orphans::end(self.group, known_by);
+        if !orphans::end(self.group, known_by) {
+            self.reaper.wake();
+        }
         if self.status.is_none() && is_wanted {
             return Answer::Failed("it ran, but how it ended is not known".into());
         }

@@ -15,12 +15,13 @@
 #![allow(unsafe_code)]
 
 use libc::{c_char, c_int, c_void};
-use rustix::fd::{AsRawFd, OwnedFd};
+use rustix::fd::{AsRawFd, FromRawFd, OwnedFd};
 use rustix::process::Pid;
 use std::ffi::CString;
 use std::fs::File;
 use std::io;
 use std::ptr;
+use std::sync::OnceLock;
 
 /// Bytes of the child's stack: the deepest call is `execve`'s wrapper, and the frames here
 /// hold a few words each.
@@ -140,8 +141,7 @@ pub(crate) fn spawn(program: &Program) -> Result<Spawned, SpawnError> {
     };
     let pipe =
         || rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC).map_err(|e| prepare(e.into()));
-    let null = File::open("/dev/null").map_err(prepare)?;
-    let null = above_standard(null.into()).map_err(prepare)?;
+    let null = null().map_err(prepare)?;
     let (stdout, stdout_write) = pipe()?;
     let stdout_write = above_standard(stdout_write).map_err(prepare)?;
     let (stderr, stderr_write) = pipe()?;
@@ -171,7 +171,7 @@ pub(crate) fn spawn(program: &Program) -> Result<Spawned, SpawnError> {
         step: Step::Prepare,
         errno: 0,
     };
-    let pid = clone_child(&mut plan).map_err(prepare)?;
+    let (pid, pidfd) = clone_child(&mut plan).map_err(prepare)?;
     if plan.errno != 0 {
         let _ = rustix::process::waitpid(Some(pid), rustix::process::WaitOptions::empty());
         let source = io::Error::from_raw_os_error(plan.errno);
@@ -180,18 +180,22 @@ pub(crate) fn spawn(program: &Program) -> Result<Spawned, SpawnError> {
             source,
         });
     }
-    let flags = rustix::process::PidfdFlags::empty();
-    let pidfd = rustix::process::pidfd_open(pid, flags).map_err(|e| {
-        let _ = rustix::process::kill_process_group(pid, rustix::process::Signal::KILL);
-        let _ = rustix::process::waitpid(Some(pid), rustix::process::WaitOptions::empty());
-        prepare(e.into())
-    })?;
     Ok(Spawned {
         pid,
         pidfd,
         stdout,
         stderr,
     })
+}
+
+/// What every program reads: nothing. It is opened once, and stays.
+fn null() -> io::Result<&'static OwnedFd> {
+    static NULL: OnceLock<OwnedFd> = OnceLock::new();
+    if let Some(null) = NULL.get() {
+        return Ok(null);
+    }
+    let null = above_standard(File::open("/dev/null")?.into())?;
+    Ok(NULL.get_or_init(|| null))
 }
 
 /// Moves a descriptor away from the numbers of the standard three, where this process has
@@ -211,8 +215,8 @@ fn pointers(strings: &[CString]) -> Vec<*const c_char> {
 }
 
 /// Runs [`child`] in a process that shares our memory, until it has become the program or
-/// has failed.
-fn clone_child(plan: &mut Plan) -> io::Result<Pid> {
+/// has failed; its number, and a descriptor of it.
+fn clone_child(plan: &mut Plan) -> io::Result<(Pid, OwnedFd)> {
     let mut stack = Vec::<u128>::with_capacity(CHILD_STACK / size_of::<u128>());
     let mut everything = std::mem::MaybeUninit::<libc::sigset_t>::uninit();
     let mut before = std::mem::MaybeUninit::<libc::sigset_t>::uninit();
@@ -222,20 +226,24 @@ fn clone_child(plan: &mut Plan) -> io::Result<Pid> {
     // its use of our memory: with CLONE_VFORK this thread stands still until the child has
     // become another program or has ended. No handler of ours can run in the child: all
     // signals are blocked here, and the child forgets the handlers before it unblocks them.
-    let pid = unsafe {
+    // `pidfd` is filled where the call succeeds, and then nobody else has that descriptor.
+    let (pid, pidfd) = unsafe {
         libc::sigfillset(everything.as_mut_ptr());
         libc::pthread_sigmask(libc::SIG_SETMASK, everything.as_ptr(), before.as_mut_ptr());
         let top = stack.as_mut_ptr().add(stack.capacity()).cast::<c_void>();
-        let flags = libc::CLONE_VM | libc::CLONE_VFORK | libc::SIGCHLD;
-        let pid = libc::clone(child, top, flags, ptr::from_mut(plan).cast());
+        let flags = libc::CLONE_VM | libc::CLONE_VFORK | libc::CLONE_PIDFD | libc::SIGCHLD;
+        let (plan, mut pidfd) = (ptr::from_mut(plan).cast(), -1);
+        let pid = libc::clone(child, top, flags, plan, &raw mut pidfd);
         let error = io::Error::last_os_error();
         libc::pthread_sigmask(libc::SIG_SETMASK, before.as_ptr(), ptr::null_mut());
         if pid < 0 {
             return Err(error);
         }
-        pid
+        (pid, OwnedFd::from_raw_fd(pidfd))
     };
-    Pid::from_raw(pid).ok_or_else(|| io::Error::other("the system gave a process no number"))
+    let pid = Pid::from_raw(pid);
+    let pid = pid.ok_or_else(|| io::Error::other("the system gave a process no number"))?;
+    Ok((pid, pidfd))
 }
 
 /// What the child does: system calls only, no allocation, no lock, no panic. It never

@@ -24,6 +24,23 @@ fn executes_and_answers() {
 }
 
 #[test]
+fn who_does_not_want_to_hear_of_jobs_does_not() {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("loopback");
+    let config = Config {
+        job_events: false,
+        ..config(&listener, 1)
+    };
+    let (client, mut server) = pair_at(&listener, config, 60_000, Simulation);
+    server.execute(5, &["print", "it"], &json!({}));
+    assert_eq!(server.read()["id"], 5);
+    server.tell("rank", json!({"rank": 2, "members": 3}));
+    assert!(matches!(
+        next_event(&client),
+        ClientEvent::Rank { rank: 2, .. }
+    ));
+}
+
+#[test]
 fn at_most_slots_run_at_once_and_start_in_order() {
     const JOBS: u64 = 40;
     let running = Arc::new(AtomicUsize::new(0));
