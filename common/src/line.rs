@@ -8,7 +8,7 @@
 use std::io::{self, Read};
 
 /// Bytes of an idle connection's buffer: most messages fit whole, and thousands are idle.
-pub const FIRST_BUFFER: usize = 256;
+pub const FIRST_BUFFER: usize = 192;
 
 /// How far the buffer grows for throughput alone; only a line that is longer takes it
 /// further. Larger reads gain nothing measurable on loopback.

@@ -7,7 +7,8 @@
 //! is left behind. A socket that takes no more gets a thread of its own until it has caught
 //! up. So a slow peer never delays the one who pushed, and a burst costs one system call.
 //!
-//! The queue is a channel without a preallocated size, bounded by counts of its own: a
+//! Where nobody has the role and nothing waits, what is pushed goes straight behind what the
+//! writer has; the queue is for what is pushed meanwhile. It is a channel without a preallocated size, bounded by counts of its own: a
 //! preallocated one would cost every idle peer its full size. What goes through it costs by
 //! the piece, so whoever has many short lines for one peer collects them in a [`Batch`] and
 //! pushes that.
@@ -150,6 +151,8 @@ pub struct Outbox {
     written: AtomicU64,
     state: AtomicU8,
     writer: Mutex<Writer>,
+    /// The writer was given something that nobody has tried to write yet.
+    has_rest: AtomicBool,
     /// For those who wait until no more than half is waiting.
     room: Mutex<()>,
     has_room: Condvar,
@@ -178,6 +181,25 @@ struct Writer {
 }
 
 impl Writer {
+    /// Takes a piece of the queue, or what would be one; how many lines that are.
+    fn take(&mut self, piece: Piece) -> usize {
+        match piece {
+            Piece::Line(line) => {
+                self.add(&line);
+                1
+            }
+            Piece::Batch(batch) => {
+                self.add_batch(batch.bytes);
+                batch.lines
+            }
+            Piece::Last(last) => {
+                self.add(last.as_deref().unwrap_or_default());
+                self.ending = true;
+                0
+            }
+        }
+    }
+
     fn add(&mut self, line: &[u8]) {
         if self.rest.capacity() == 0 {
             self.rest = take_scratch();
@@ -219,6 +241,7 @@ impl Outbox {
             written: AtomicU64::new(0),
             state: AtomicU8::new(OPEN),
             writer: Mutex::default(),
+            has_rest: AtomicBool::new(false),
             room: Mutex::new(()),
             has_room: Condvar::new(),
             farewell,
@@ -265,16 +288,34 @@ impl Outbox {
         }
     }
 
-    fn enter(&self, lines: usize, bytes: usize, piece: Piece) -> bool {
+    fn enter(&self, lines: usize, bytes_of_piece: usize, piece: Piece) -> bool {
         let lines = self.lines.fetch_add(lines, Ordering::Relaxed) + lines;
-        let bytes = self.bytes.fetch_add(bytes, Ordering::Relaxed) + bytes;
+        let bytes = self.bytes.fetch_add(bytes_of_piece, Ordering::Relaxed) + bytes_of_piece;
         if lines > OUTBOX_LINES || bytes > OUTBOX_BYTES {
             self.change(OPEN, OVERFLOWN);
             return false;
         }
-        // The outbox holds both ends, so the channel cannot be disconnected.
-        let _ = self.queue.send(Box::new(piece));
+        if let Err(piece) = self.put_behind(piece, bytes_of_piece) {
+            // The outbox holds both ends, so the channel cannot be disconnected.
+            let _ = self.queue.send(Box::new(piece));
+        }
         true
+    }
+
+    /// Puts a piece behind what the writer has, where nobody writes and nothing waits before
+    /// it; else gives it back. Who finds the role taken meanwhile leaves what it has queued to
+    /// us: whoever pushes flushes later.
+    fn put_behind(&self, piece: Piece, bytes: usize) -> Result<(), Piece> {
+        let Some(mut writer) = try_role(&self.writer) else {
+            return Err(piece);
+        };
+        let may_wait = writer.rest.len() + bytes <= BATCH;
+        if writer.handed_over || !may_wait || !self.waiting.is_empty() {
+            return Err(piece);
+        }
+        self.lines.fetch_sub(writer.take(piece), Ordering::Relaxed);
+        self.has_rest.store(true, Ordering::Relaxed);
+        Ok(())
     }
 
     /// Takes nothing more; closes the writing half once what is queued is written.
@@ -340,7 +381,7 @@ impl Outbox {
 
     /// Writes what is queued, as far as the socket takes it without blocking.
     pub fn flush(self: &Arc<Self>) {
-        while !self.waiting.is_empty() || self.is_stuck() {
+        while self.has_something() {
             // Pairs with the fence below: either we see the role free, or its holder sees
             // the line that we pushed before we looked.
             fence(Ordering::SeqCst);
@@ -366,6 +407,11 @@ impl Outbox {
             drop(writer);
             fence(Ordering::SeqCst);
         }
+    }
+
+    /// Whether something is to be written that nobody is writing yet, as far as that shows.
+    fn has_something(&self) -> bool {
+        !self.waiting.is_empty() || self.has_rest.load(Ordering::Relaxed) || self.is_stuck()
     }
 
     fn is_stuck(&self) -> bool {
@@ -427,6 +473,7 @@ impl Outbox {
         if !matches!(progress, Progress::Behind) || writer.rest.is_empty() {
             give_scratch(std::mem::take(&mut writer.rest));
         }
+        self.has_rest.store(false, Ordering::Relaxed);
         progress
     }
 
@@ -465,20 +512,7 @@ impl Outbox {
             let Ok(piece) = self.waiting.try_recv() else {
                 break;
             };
-            match *piece {
-                Piece::Line(line) => {
-                    writer.add(&line);
-                    moved += 1;
-                }
-                Piece::Batch(batch) => {
-                    writer.add_batch(batch.bytes);
-                    moved += batch.lines;
-                }
-                Piece::Last(last) => {
-                    writer.add(last.as_deref().unwrap_or_default());
-                    writer.ending = true;
-                }
-            }
+            moved += writer.take(*piece);
         }
         self.lines.fetch_sub(moved, Ordering::Relaxed);
     }
@@ -642,105 +676,4 @@ fn give_scratch(mut buffer: Vec<u8>) {
 #[cfg(all(test, shuttle))]
 mod schedules;
 #[cfg(all(test, not(shuttle)))]
-mod tests {
-    use super::*;
-    use crate::transport::Listener;
-    use std::io::{BufRead, BufReader, Read};
-
-    fn pair(farewell: Option<fn() -> Vec<u8>>) -> (Arc<Outbox>, Stream) {
-        let (listener, _waker) = Listener::bind("127.0.0.1:0").expect("loopback");
-        let address = listener.address().to_string();
-        let reader = Stream::connect(&address, Duration::from_secs(5)).expect("loopback");
-        let accepted = listener.accept().expect("loopback").expect("not woken");
-        (Arc::new(Outbox::new(Arc::new(accepted), farewell)), reader)
-    }
-
-    #[test]
-    fn many_pushers_lose_nothing_and_keep_their_order() {
-        const PUSHERS: usize = 8;
-        const LINES: usize = 5_000;
-        let (outbox, reader) = pair(None);
-        let mut next = [0; PUSHERS];
-        std::thread::scope(|scope| {
-            for pusher in 0..PUSHERS {
-                let outbox = &outbox;
-                scope.spawn(move || {
-                    for n in 0..LINES {
-                        assert!(outbox.push(format!("{pusher} {n}\n").into_bytes()));
-                        outbox.flush();
-                    }
-                });
-            }
-            let mut lines = BufReader::new(&reader).lines();
-            for _ in 0..PUSHERS * LINES {
-                let line = lines.next().expect("all lines come").expect("UTF-8");
-                let (pusher, n) = line.split_once(' ').expect("two numbers");
-                let expected = &mut next[pusher.parse::<usize>().expect("a number")];
-                assert_eq!(n.parse(), Ok(*expected), "of pusher {pusher}");
-                *expected += 1;
-            }
-        });
-        assert!(!outbox.is_behind());
-        outbox.close();
-    }
-
-    #[test]
-    fn a_peer_that_reads_late_gets_everything_and_then_the_end() {
-        let (outbox, reader) = pair(None);
-        let line: Line = vec![b'x'; 100_000].into();
-        for _ in 0..200 {
-            assert!(outbox.push(line.clone()));
-            outbox.flush();
-        }
-        assert!(outbox.is_behind(), "20 MB do not fit into a socket");
-        outbox.finish_with(b"bye\n".to_vec());
-        assert!(!outbox.push(line), "it takes nothing after the last line");
-        outbox.flush();
-        let mut all = Vec::new();
-        (&reader).read_to_end(&mut all).expect("a clean end");
-        assert_eq!(all.len(), 200 * 100_000 + 4);
-        assert!(all.ends_with(b"xbye\n"));
-        outbox.close();
-    }
-
-    #[test]
-    fn past_its_bound_a_peer_is_given_up_and_room_is_no_longer_waited_for() {
-        let (outbox, reader) = pair(Some(|| b"too slow\n".to_vec()));
-        let line: Line = Line::Shared(vec![b'x'; 1 << 20].into());
-        std::thread::scope(|scope| {
-            while outbox.push(line.clone()) {
-                outbox.flush();
-            }
-            assert!(outbox.is_over_half());
-            let waiting = scope.spawn(|| outbox.wait_for_room());
-            outbox.flush();
-            waiting.join().expect("the wait ends");
-        });
-        let mut rest = Vec::new();
-        let _ = (&reader).read_to_end(&mut rest);
-        assert!(rest.len() < OUTBOX_BYTES && outbox.was_too_slow());
-        outbox.close();
-        assert_eq!(outbox.waiting.len(), 0, "what waited is let go of");
-    }
-
-    #[test]
-    fn room_is_waited_for_while_the_peer_catches_up() {
-        let (outbox, reader) = pair(None);
-        let line: Line = Line::Shared(vec![b'x'; 1 << 20].into());
-        while !outbox.is_over_half() {
-            assert!(outbox.push(line.clone()));
-            outbox.flush();
-        }
-        std::thread::scope(|scope| {
-            let waiting = scope.spawn(|| {
-                outbox.wait_for_room();
-                assert!(outbox.is_open() && !outbox.is_over_half());
-            });
-            let mut sink = vec![0; 1 << 20];
-            while !waiting.is_finished() {
-                (&reader).read_exact(&mut sink).expect("more comes");
-            }
-        });
-        outbox.close();
-    }
-}
+mod tests;

@@ -1,0 +1,123 @@
+//! The outbox in front of sockets.
+
+use super::*;
+use crate::transport::Listener;
+use std::io::{BufRead, BufReader, Read};
+
+fn pair(farewell: Option<fn() -> Vec<u8>>) -> (Arc<Outbox>, Stream) {
+    let (listener, _waker) = Listener::bind("127.0.0.1:0").expect("loopback");
+    let address = listener.address().to_string();
+    let reader = Stream::connect(&address, Duration::from_secs(5)).expect("loopback");
+    let accepted = listener.accept().expect("loopback").expect("not woken");
+    (Arc::new(Outbox::new(Arc::new(accepted), farewell)), reader)
+}
+
+#[test]
+fn what_is_pushed_while_nobody_writes_needs_no_queue_and_keeps_its_place() {
+    let (outbox, reader) = pair(None);
+    assert!(outbox.push(b"1\n".to_vec()));
+    assert!(outbox.waiting.is_empty(), "nobody writes");
+    let writer = try_role(&outbox.writer).expect("nobody writes");
+    assert!(outbox.push(b"2\n".to_vec()));
+    drop(writer);
+    assert!(outbox.push(b"3\n".to_vec()));
+    assert_eq!(outbox.waiting.len(), 2, "what comes later comes behind");
+    assert!(outbox.is_behind());
+    outbox.flush();
+    assert!(!outbox.is_behind());
+    outbox.finish();
+    outbox.flush();
+    let mut all = String::new();
+    (&reader).read_to_string(&mut all).expect("a clean end");
+    assert_eq!(all, "1\n2\n3\n");
+    outbox.close();
+}
+
+#[test]
+fn many_pushers_lose_nothing_and_keep_their_order() {
+    const PUSHERS: usize = 8;
+    const LINES: usize = 5_000;
+    let (outbox, reader) = pair(None);
+    let mut next = [0; PUSHERS];
+    std::thread::scope(|scope| {
+        for pusher in 0..PUSHERS {
+            let outbox = &outbox;
+            scope.spawn(move || {
+                for n in 0..LINES {
+                    assert!(outbox.push(format!("{pusher} {n}\n").into_bytes()));
+                    outbox.flush();
+                }
+            });
+        }
+        let mut lines = BufReader::new(&reader).lines();
+        for _ in 0..PUSHERS * LINES {
+            let line = lines.next().expect("all lines come").expect("UTF-8");
+            let (pusher, n) = line.split_once(' ').expect("two numbers");
+            let expected = &mut next[pusher.parse::<usize>().expect("a number")];
+            assert_eq!(n.parse(), Ok(*expected), "of pusher {pusher}");
+            *expected += 1;
+        }
+    });
+    assert!(!outbox.is_behind());
+    outbox.close();
+}
+
+#[test]
+fn a_peer_that_reads_late_gets_everything_and_then_the_end() {
+    let (outbox, reader) = pair(None);
+    let line: Line = vec![b'x'; 100_000].into();
+    for _ in 0..200 {
+        assert!(outbox.push(line.clone()));
+        outbox.flush();
+    }
+    assert!(outbox.is_behind(), "20 MB do not fit into a socket");
+    outbox.finish_with(b"bye\n".to_vec());
+    assert!(!outbox.push(line), "it takes nothing after the last line");
+    outbox.flush();
+    let mut all = Vec::new();
+    (&reader).read_to_end(&mut all).expect("a clean end");
+    assert_eq!(all.len(), 200 * 100_000 + 4);
+    assert!(all.ends_with(b"xbye\n"));
+    outbox.close();
+}
+
+#[test]
+fn past_its_bound_a_peer_is_given_up_and_room_is_no_longer_waited_for() {
+    let (outbox, reader) = pair(Some(|| b"too slow\n".to_vec()));
+    let line: Line = Line::Shared(vec![b'x'; 1 << 20].into());
+    std::thread::scope(|scope| {
+        while outbox.push(line.clone()) {
+            outbox.flush();
+        }
+        assert!(outbox.is_over_half());
+        let waiting = scope.spawn(|| outbox.wait_for_room());
+        outbox.flush();
+        waiting.join().expect("the wait ends");
+    });
+    let mut rest = Vec::new();
+    let _ = (&reader).read_to_end(&mut rest);
+    assert!(rest.len() < OUTBOX_BYTES && outbox.was_too_slow());
+    outbox.close();
+    assert_eq!(outbox.waiting.len(), 0, "what waited is let go of");
+}
+
+#[test]
+fn room_is_waited_for_while_the_peer_catches_up() {
+    let (outbox, reader) = pair(None);
+    let line: Line = Line::Shared(vec![b'x'; 1 << 20].into());
+    while !outbox.is_over_half() {
+        assert!(outbox.push(line.clone()));
+        outbox.flush();
+    }
+    std::thread::scope(|scope| {
+        let waiting = scope.spawn(|| {
+            outbox.wait_for_room();
+            assert!(outbox.is_open() && !outbox.is_over_half());
+        });
+        let mut sink = vec![0; 1 << 20];
+        while !waiting.is_finished() {
+            (&reader).read_exact(&mut sink).expect("more comes");
+        }
+    });
+    outbox.close();
+}
