@@ -272,6 +272,27 @@ fn selectors_and_the_words_with_a_colon() {
 }
 
 #[test]
+fn a_send_to_many_says_at_how_many_it_has_ended() {
+    let scene = Scene::new();
+    let boss = scene.client("boss");
+    let mut workers = ["web1", "web2", "web3"].map(|name| scene.server.raw(name, 1));
+    boss.line("@below all three");
+    let executes = workers.each_mut().map(Raw::execute);
+    boss.line(":jobs");
+    boss.wait_for("  all three to below (0 of 3 ended), since ");
+    for n in [0, 2] {
+        workers[n].reply(&executes[n], &json!({"exit_code": n}));
+        boss.wait_for(&format!("[web{}, rank {}] done", n + 1, n + 1));
+    }
+    boss.line(":jobs");
+    boss.wait_for("  all three to below (2 of 3 ended), since ");
+    workers[1].reply(&executes[1], &json!({"exit_code": 0}));
+    boss.wait_for("all three: 3 targets: 3 done\n");
+    boss.line(":jobs");
+    boss.wait_for("Nothing that you sent is open.\n");
+}
+
+#[test]
 fn a_wrong_line_is_named_and_nothing_is_sent() {
     let scene = Scene::new();
     let boss = scene.client("boss");
