@@ -10,7 +10,6 @@ use executing::{
 };
 use rustix::process::Signal;
 use serde_json::{Value, json};
-use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
 /// Until a command whose time is over is ended for good.
@@ -45,6 +44,14 @@ fn cases() -> Vec<Case> {
             "cleans up when it is asked",
             "trap 'echo bye; kill $!; exit 3' TERM; echo pid $$; echo ready; sleep 1000 & wait",
             json!(3),
+            false,
+        ),
+        case(
+            "leaves it to its child to hear",
+            "trap : TERM; \
+             sh -c 'trap \"exit 6\" TERM; echo pid $$; echo ready; while :; do sleep 0.05; done' & \
+             while wait $!; how=$?; [ $how -gt 128 ]; do :; done; exit $how",
+            json!(6),
             false,
         ),
         case(
@@ -195,15 +202,19 @@ fn the_end_of_its_time_ends_the_most_stubborn_in_time() {
 
 #[test]
 fn a_policys_timeout_is_one_too() {
-    let policy = "[commands.slow]\nrun = [\"/bin/sh\", \"-c\", \"echo pid $$; exec sleep 1000\"]\n\
-                  timeout = \"300ms\"\n";
-    let (_relay, mut boss, _worker, _folder) = executing::by_policy(1, policy);
-    for more in [
-        json!({}),
-        json!({"timeout_ms": 60_000}),
-        json!({"window": 4096}),
+    let run = "run = [\"/bin/sh\", \"-c\", \"echo pid $$; exec sleep 1000\"]";
+    let policy = format!(
+        "[commands.slow]\n{run}\ntimeout = \"300ms\"\n[commands.slower]\n{run}\ntimeout = \"1h\"\n"
+    );
+    let (_relay, mut boss, _worker, _folder) = executing::by_policy(1, &policy);
+    for (word, more) in [
+        ("slow", json!({})),
+        ("slow", json!({"timeout_ms": 60_000})),
+        ("slow", json!({"window": 4096})),
+        // Whichever is over first.
+        ("slower", json!({"timeout_ms": 300})),
     ] {
-        let id = boss.send_with(&["slow"], &more);
+        let id = boss.send_with(&[word], &more);
         let ran = boss.finish(&id);
         assert_eq!(ran.status(), "timed_out", "{}", ran.outcome);
         assert_eq!(ran.outcome["signal"], "SIGTERM");
@@ -567,9 +578,7 @@ fn an_interrupt_counts_whatever_the_command_says() {
     let relay = executing::Relay::start();
     let sender = start_client(&relay, &["run", "--wait-for", "1", "--", "x"]);
     eventually("it has joined", PATIENCE, || relay.clients() == 1);
-    let stream = TcpStream::connect(relay.address()).expect("the server accepts");
-    let mut executor = support::Raw::over(stream, true);
-    executor.join_as("stubborn", 1);
+    let mut executor = relay.raw("stubborn", 1);
     let execute = executor.execute();
     sender.signal(Signal::INT);
     executor.wait_within(PATIENCE, "the cancel", |m| m["method"] == "cancel");
