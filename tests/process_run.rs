@@ -288,6 +288,7 @@ fn hostile_commands_start_nothing_but_what_the_policy_names() {
             vec!["logs".into(), word.clone()],
             vec!["say".into(), word.clone(), word.clone()],
             vec!["count".into(), "07".into(), word.clone()],
+            vec!["count".into(), "07".into(), "a/b".into(), word.clone()],
             vec!["count".into(), word.clone()],
             vec!["sh".into(), "-c".into(), word.clone()],
         ]);
@@ -432,8 +433,8 @@ fn a_refusal_says_what_would_be_accepted() {
     }
 }
 
-/// Starts an executor the way a careless parent might: signals ignored and blocked, a
-/// descriptor left open, variables of all kinds.
+/// Starts an executor the way a careless parent might: signals ignored and blocked, something
+/// to read, a descriptor left open, variables of all kinds.
 fn careless(relay: &Relay, policy: &str) -> Worker {
     let mut command = Command::new("/bin/sh");
     command
@@ -451,7 +452,7 @@ fn careless(relay: &Relay, policy: &str) -> Worker {
         ])
         .args([
             "-c",
-            "trap '' HUP PIPE USR1; exec 7</etc/passwd; \
+            "trap '' HUP PIPE USR1; exec </etc/passwd 7</etc/passwd; \
              exec perl -e '$SIG{CHLD} = \"IGNORE\"; exec @ARGV' \"$0\" \"$@\"",
         ])
         .arg(env!("CARGO_BIN_EXE_client"));
@@ -630,8 +631,14 @@ fn how_it_ended_is_told_and_both_streams_apart() {
 }
 
 #[test]
-fn standard_input_is_empty() {
-    let (_relay, mut boss, _worker) = anything(1);
+fn standard_input_is_empty_whatever_the_clients_is() {
+    let relay = Relay::start();
+    let mut boss = relay.boss();
+    let mut command = Command::new("/bin/sh");
+    command
+        .args(["-c", "exec \"$0\" \"$@\" </etc/passwd"])
+        .arg(env!("CARGO_BIN_EXE_client"));
+    let _worker = Worker::start_as(&relay, &mut command, &["--allow-any", "--allow-root"]);
     assert_eq!(boss.run(&["cat"]).exited(0).text(), "");
     boss.sh("read line").exited(1);
 }
@@ -724,6 +731,9 @@ fn a_command_that_waits_for_its_own_slot_has_its_time() {
     let ran = boss.finish(&second);
     assert_eq!(ran.status(), "timed_out", "{}", ran.outcome);
     assert!(ran.outcome["exit_code"].is_null() && ran.outcome["signal"].is_null());
+    // The client says so, not the server, which would wait for that.
+    let elapsed = ran.outcome["elapsed_ms"].as_u64().expect("it was given");
+    assert!((200..2000).contains(&elapsed), "{}", ran.outcome);
     boss.cancel(&first);
     assert_eq!(boss.finish(&first).outcome["signal"], "SIGTERM");
     eventually("nothing is left", PATIENCE, || {
