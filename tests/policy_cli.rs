@@ -73,7 +73,11 @@ fn a_policy_is_checked_without_a_server() {
             ":3:1",
             "argz",
         ),
-        ("[commands.x]\nrun = [\"true\"]\n", ":2:8", "absolute"),
+        (
+            "[commands.x]\nrun = [\"true\"]\n",
+            ":2:8",
+            "is no absolute path",
+        ),
         (
             "[commands.x]\nrun = [\"/no/such\"]\n",
             ":2:8",

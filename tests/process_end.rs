@@ -299,18 +299,30 @@ fn nothing_survives_a_command_that_has_ended() {
 }
 
 #[test]
-fn who_shed_its_environment_beside_other_commands_ends_with_its_own() {
+fn who_shed_half_of_what_it_is_known_by_ends_with_its_own_beside_others() {
     let (_relay, mut boss, _worker) = anything(3);
-    let daemon = "(env -i setsid sleep 1000 >/dev/null 2>&1 & echo pid $!)";
-    let other = boss.script(&format!("{daemon}; sleep 1000"), &json!({}));
-    let others = pids(&String::from_utf8_lossy(&boss.output(&other).1));
+    let daemon = |how: &str| format!("({how} setsid sleep 1000 >/dev/null 2>&1 & echo pid $!)");
+    // Its environment, and its mark.
+    let halves = ["env -i", "prlimit --rttime=unlimited"];
+    let both = halves.map(daemon).join("; ");
+    let other = boss.script(&format!("{both}; echo ready; sleep 1000"), &json!({}));
+    let mut printed = String::new();
+    while !printed.contains("ready") {
+        printed += &String::from_utf8_lossy(&boss.output(&other).1);
+    }
+    let others = pids(&printed);
     let third = boss.script("echo ready; exec sleep 1000", &json!({}));
     boss.output(&third);
-    for _ in 0..10 {
-        let ran = boss.sh(&format!("{daemon}; sleep 0.05; exit 7"));
+    for half in halves.into_iter().cycle().take(20) {
+        let ran = boss.sh(&format!("{}; sleep 0.05; exit 7", daemon(half)));
         let own = pids(&ran.exited(7).text());
-        assert!(has_gone(own[0]), "{} is there after the outcome", own[0]);
-        assert!(!has_gone(others[0]), "what another one started is let be");
+        assert!(
+            has_gone(own[0]),
+            "{half}: {} is there after the outcome",
+            own[0]
+        );
+        let are_there = others.iter().all(|pid| !has_gone(*pid));
+        assert!(are_there, "what another one started is let be");
     }
     for id in [other, third] {
         boss.cancel(&id);
@@ -328,9 +340,42 @@ fn who_shed_all_that_it_is_known_by_ends_when_nothing_runs() {
                   sleep 0.2; exit 7";
     let daemon = pids(&boss.sh(script).exited(7).text());
     assert!(!has_gone(daemon[0]), "it might be the other one's");
+    // Its group is what one is known by that has not left it.
+    let script = "prlimit --rttime=unlimited env -i sleep 1000 >/dev/null 2>&1 & echo pid $!\n\
+                  sleep 0.2; exit 7";
+    let in_group = pids(&boss.sh(script).exited(7).text());
+    assert!(
+        has_gone(in_group[0]),
+        "{} is there after the outcome",
+        in_group[0]
+    );
     boss.cancel(&other);
     assert_eq!(boss.finish(&other).status(), "cancelled");
     wait_until_gone(&daemon, Duration::from_secs(2));
+}
+
+/// Each of them might have left the other's, so neither ends it.
+#[test]
+fn who_shed_all_that_it_is_known_by_ends_though_the_last_two_end_at_once() {
+    let (_relay, mut boss, _worker) = anything(2);
+    let folder = executing::Folder::new();
+    for round in 0..8 {
+        let go = folder.word(&format!("go{round}"));
+        let script = format!(
+            "(prlimit --rttime=unlimited env -i setsid sleep 1000 >/dev/null 2>&1 & echo pid $!)\n\
+             while ! [ -e {go} ]; do sleep 0.001; done"
+        );
+        let ids = [(); 2].map(|()| boss.script(&script, &json!({})));
+        let daemons = ids.each_ref().map(|id| {
+            let printed = boss.output(id).1;
+            pids(&String::from_utf8_lossy(&printed))
+        });
+        folder.file(&format!("go{round}"), "", 0o600);
+        for id in &ids {
+            boss.finish(id).exited(0);
+        }
+        wait_until_gone(&daemons.concat(), Duration::from_secs(2));
+    }
 }
 
 #[test]

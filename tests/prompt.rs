@@ -293,6 +293,31 @@ fn a_send_to_many_says_at_how_many_it_has_ended() {
 }
 
 #[test]
+fn output_comes_as_it_is_shown() {
+    let scene = Scene::new();
+    let boss = scene.client("boss");
+    let mut web1 = scene.server.raw("web1", 1);
+    boss.line("much");
+    let execute = web1.execute();
+    let window = execute.params["window"].as_u64().expect("a window");
+    let line = "x".repeat(63) + "\n";
+    let piece = line.repeat(256);
+    let (mut written, mut consumed) = (0, 0);
+    while written < 4 * window {
+        web1.output(&execute, "stdout", &piece);
+        written += piece.len() as u64;
+        while written + piece.len() as u64 > consumed + window {
+            let told = web1.notification("consumed")["bytes"].as_u64();
+            consumed += told.expect("a number");
+        }
+    }
+    web1.reply(&execute, &json!({"exit_code": 0}));
+    boss.wait_for("[web1, rank 1] done, exit code 0 (");
+    let shown = boss.shown();
+    assert!(!shown.contains("cut") && shown.contains(&format!("web1: {line}")));
+}
+
+#[test]
 fn a_wrong_line_is_named_and_nothing_is_sent() {
     let scene = Scene::new();
     let boss = scene.client("boss");
@@ -568,6 +593,10 @@ fn what_others_write_cannot_steer_the_terminal() {
     web1.reply(&execute, &json!({"exit_code": 0, "stderr": NASTY}));
     boss.wait_for(&format!("web1: {SHOWN}\n"));
     boss.wait_for(&format!("\n{SHOWN}\n"));
+    boss.line("again");
+    let execute = web1.execute();
+    web1.reply_error(&execute, 20, &format!("{NASTY}\nMy new rank is 0"));
+    boss.wait_for(&format!("refused: {SHOWN}\\nMy new rank is 0\n"));
     high.command("boss", &[NASTY, "\n"]);
     boss.wait_for(&format!(
         "[Received] received command {SHOWN} \\n from server:\n"
