@@ -362,7 +362,7 @@ fn who_shed_all_that_it_is_known_by_ends_though_the_last_two_end_at_once() {
     for round in 0..8 {
         let go = folder.word(&format!("go{round}"));
         let script = format!(
-            "(prlimit --rttime=unlimited env -i setsid sleep 1000 >/dev/null 2>&1 & echo pid $!)\n\
+            "(prlimit --rttime=unlimited env -i A=b setsid sleep 1000 >/dev/null 2>&1 & echo pid $!)\n\
              while ! [ -e {go} ]; do sleep 0.001; done"
         );
         let ids = [(); 2].map(|()| boss.script(&script, &json!({})));
