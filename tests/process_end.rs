@@ -8,6 +8,7 @@ use executing::{
     Boss, JITTER, PATIENCE, Ran, STUBBORN, anything, children, eventually, has_gone, pids,
     start_client, wait_until_gone,
 };
+use rustix::fs::{CWD, FileType, Mode, mknodat};
 use rustix::process::Signal;
 use serde_json::{Value, json};
 use std::time::{Duration, Instant};
@@ -359,18 +360,27 @@ fn who_shed_all_that_it_is_known_by_ends_when_nothing_runs() {
 fn who_shed_all_that_it_is_known_by_ends_though_the_last_two_end_at_once() {
     let (_relay, mut boss, _worker) = anything(2);
     let folder = executing::Folder::new();
-    for round in 0..8 {
-        let go = folder.word(&format!("go{round}"));
-        let script = format!(
-            "(prlimit --rttime=unlimited env -i A=b setsid sleep 1000 >/dev/null 2>&1 & echo pid $!)\n\
-             while ! [ -e {go} ]; do sleep 0.001; done"
-        );
+    let fifo = folder.word("fifo");
+    let mode = Mode::from_raw_mode(0o600);
+    mknodat(CWD, &fifo, FileType::Fifo, mode, 0).expect("a FIFO");
+    let script = format!(
+        "exec 3<{fifo}; (prlimit --rttime=unlimited env -i A=b setsid sleep 1000 >/dev/null 2>&1 & \
+         echo pid $!); exec cat <&3"
+    );
+    for _ in 0..16 {
+        // They end when nobody can write to it any more.
+        let mut options = std::fs::OpenOptions::new();
+        let writer = options
+            .read(true)
+            .write(true)
+            .open(&fifo)
+            .expect("it is there");
         let ids = [(); 2].map(|()| boss.script(&script, &json!({})));
         let daemons = ids.each_ref().map(|id| {
             let printed = boss.output(id).1;
             pids(&String::from_utf8_lossy(&printed))
         });
-        folder.file(&format!("go{round}"), "", 0o600);
+        drop(writer);
         for id in &ids {
             boss.finish(id).exited(0);
         }
