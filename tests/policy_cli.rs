@@ -13,7 +13,6 @@ use executing::{
 use pty_process::blocking::{Command as OnTerminal, Pty};
 use serde_json::json;
 use std::io::Write;
-use std::net::TcpStream;
 use std::num::NonZero;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::process::Child;
@@ -74,7 +73,11 @@ fn a_policy_is_checked_without_a_server() {
             ":3:1",
             "argz",
         ),
-        ("[commands.x]\nrun = [\"true\"]\n", ":2:8", "absolute"),
+        (
+            "[commands.x]\nrun = [\"true\"]\n",
+            ":2:8",
+            "is no absolute path",
+        ),
         (
             "[commands.x]\nrun = [\"/no/such\"]\n",
             ":2:8",
@@ -394,9 +397,7 @@ fn a_terminal_survives_an_answer_that_is_all_rubbish() {
     let relay = Relay::start();
     let mut terminal = Terminal::start(&relay, &["run", "--wait-for", "1", "--", "x"]);
     eventually("it has joined", PATIENCE, || relay.clients() == 1);
-    let stream = TcpStream::connect(relay.address()).expect("the server accepts");
-    let mut executor = support::Raw::over(stream, true);
-    executor.join_as("rubbish", 1);
+    let mut executor = relay.raw("rubbish", 1);
     let execute = executor.execute();
     // As much as fits into one line.
     let rubbish = STANDARD.encode(vec![0xff; 750_000]);
@@ -455,6 +456,90 @@ fn the_prompt_shows_what_runs_here_and_what_was_sent() {
     terminal.shown.wait_for(here, PATIENCE);
     boss.cancel(&id);
     assert_eq!(boss.finish(&id).status(), "cancelled");
+}
+
+#[test]
+fn a_prompt_that_is_left_ends_what_runs_there() {
+    for way in [&b"exit\r"[..], b"\x04"] {
+        let relay = Relay::start();
+        let mut boss = relay.boss();
+        let mut terminal = Terminal::start(&relay, &["--allow-any", "--allow-root"]);
+        eventually("it has joined", PATIENCE, || relay.clients() == 2);
+        let script = "trap '' HUP; setsid sleep 1000 & echo pid $$ pid $!; wait";
+        let id = boss.script(script, &json!({}));
+        let pids = pids(&String::from_utf8_lossy(&boss.output(&id).1));
+        terminal
+            .shown
+            .wait_for("received command /bin/sh", PATIENCE);
+        terminal.pty.write_all(way).expect("keys");
+        let patience = executing::STUBBORN + JITTER;
+        assert_eq!(terminal.wait(patience), Some(0), "{way:?}");
+        assert!(pids.iter().all(|pid| has_gone(*pid)), "{pids:?}, {way:?}");
+        assert_eq!(boss.finish(&id).status(), "lost");
+    }
+}
+
+/// An example of the README: the indented lines from the one that this is up to one that is
+/// not indented, without their margin.
+fn example(first: &str) -> String {
+    let readme = include_str!("../README.md");
+    let start = readme.find(&format!("    {first}\n")).expect(first);
+    let lines = readme[start..].lines();
+    let lines = lines.take_while(|line| line.is_empty() || line.starts_with("    "));
+    let line = |line: &str| format!("{}\n", line.trim_start());
+    lines.map(line).collect()
+}
+
+#[test]
+fn the_readmes_example_works_word_by_word() {
+    let folder = Folder::new();
+    let path = folder.word("policy.toml");
+    let whole = example("# /etc/pecking-order/policy.toml");
+    let (policy, commands) = whole.split_at(whole.find("\nclient ").expect("commands"));
+    // Not every machine has these, or has them there.
+    let policy = policy
+        .replace("/usr/bin/uptime", "/bin/echo")
+        .replace("/usr/bin/journalctl", "/bin/echo");
+    folder.file("policy.toml", &policy, 0o600);
+    let here = |line: &str| -> Vec<String> {
+        let line = line.replace("/etc/pecking-order/policy.toml", &path);
+        let words = line
+            .split(" #")
+            .next()
+            .unwrap_or_default()
+            .split_whitespace();
+        words.skip(1).map(str::to_owned).collect()
+    };
+    let mut lines = commands.trim_start().lines();
+    for shown in [
+        "logs: /bin/echo -n 50 -u <[a-z][a-z0-9-]{0,31}> (timeout 30s)\nuptime: /bin/echo\n",
+        "/bin/echo -n 50 -u nginx\n",
+    ] {
+        let words = here(lines.next().expect("a command"));
+        let words: Vec<&str> = words.iter().map(String::as_str).collect();
+        let ended = run(&words);
+        assert_eq!(
+            (ended.code, text(&ended).as_str()),
+            (Some(0), shown),
+            "{}",
+            ended.stderr
+        );
+    }
+    let by_hand = here(lines.next().expect("a command"));
+    let unit = example("[Unit]");
+    let service = unit
+        .lines()
+        .find_map(|line| line.strip_prefix("ExecStart="));
+    let service = here(&service.expect("it starts something").replace("%H", "web1"));
+    for words in [by_hand, service] {
+        let relay = Relay::start();
+        let mut boss = relay.boss();
+        let words: Vec<&str> = words.iter().map(String::as_str).collect();
+        let worker = Program::start(&mut client_for(&relay, &words));
+        worker.stderr.wait_for("joined as", PATIENCE);
+        assert_eq!(boss.run(&["logs", "nginx"]).exited(0).text(), "50 -u nginx");
+        assert_eq!(boss.run(&["reboot"]).status(), "refused");
+    }
 }
 
 #[test]

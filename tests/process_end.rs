@@ -8,9 +8,9 @@ use executing::{
     Boss, JITTER, PATIENCE, Ran, STUBBORN, anything, children, eventually, has_gone, pids,
     start_client, wait_until_gone,
 };
+use rustix::fs::{CWD, FileType, Mode, mknodat};
 use rustix::process::Signal;
 use serde_json::{Value, json};
-use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
 /// Until a command whose time is over is ended for good.
@@ -45,6 +45,14 @@ fn cases() -> Vec<Case> {
             "cleans up when it is asked",
             "trap 'echo bye; kill $!; exit 3' TERM; echo pid $$; echo ready; sleep 1000 & wait",
             json!(3),
+            false,
+        ),
+        case(
+            "leaves it to its child to hear",
+            "trap : TERM; \
+             sh -c 'trap \"exit 6\" TERM; echo pid $$; echo ready; while :; do sleep 0.05; done' & \
+             while wait $!; how=$?; [ $how -gt 128 ]; do :; done; exit $how",
+            json!(6),
             false,
         ),
         case(
@@ -195,15 +203,19 @@ fn the_end_of_its_time_ends_the_most_stubborn_in_time() {
 
 #[test]
 fn a_policys_timeout_is_one_too() {
-    let policy = "[commands.slow]\nrun = [\"/bin/sh\", \"-c\", \"echo pid $$; exec sleep 1000\"]\n\
-                  timeout = \"300ms\"\n";
-    let (_relay, mut boss, _worker, _folder) = executing::by_policy(1, policy);
-    for more in [
-        json!({}),
-        json!({"timeout_ms": 60_000}),
-        json!({"window": 4096}),
+    let run = "run = [\"/bin/sh\", \"-c\", \"echo pid $$; exec sleep 1000\"]";
+    let policy = format!(
+        "[commands.slow]\n{run}\ntimeout = \"300ms\"\n[commands.slower]\n{run}\ntimeout = \"1h\"\n"
+    );
+    let (_relay, mut boss, _worker, _folder) = executing::by_policy(1, &policy);
+    for (word, more) in [
+        ("slow", json!({})),
+        ("slow", json!({"timeout_ms": 60_000})),
+        ("slow", json!({"window": 4096})),
+        // Whichever is over first.
+        ("slower", json!({"timeout_ms": 300})),
     ] {
-        let id = boss.send_with(&["slow"], &more);
+        let id = boss.send_with(&[word], &more);
         let ran = boss.finish(&id);
         assert_eq!(ran.status(), "timed_out", "{}", ran.outcome);
         assert_eq!(ran.outcome["signal"], "SIGTERM");
@@ -288,18 +300,30 @@ fn nothing_survives_a_command_that_has_ended() {
 }
 
 #[test]
-fn who_shed_its_environment_beside_other_commands_ends_with_its_own() {
+fn who_shed_half_of_what_it_is_known_by_ends_with_its_own_beside_others() {
     let (_relay, mut boss, _worker) = anything(3);
-    let daemon = "(env -i setsid sleep 1000 >/dev/null 2>&1 & echo pid $!)";
-    let other = boss.script(&format!("{daemon}; sleep 1000"), &json!({}));
-    let others = pids(&String::from_utf8_lossy(&boss.output(&other).1));
+    let daemon = |how: &str| format!("({how} setsid sleep 1000 >/dev/null 2>&1 & echo pid $!)");
+    // Its environment, and its mark.
+    let halves = ["env -i", "prlimit --rttime=unlimited"];
+    let both = halves.map(daemon).join("; ");
+    let other = boss.script(&format!("{both}; echo ready; sleep 1000"), &json!({}));
+    let mut printed = String::new();
+    while !printed.contains("ready") {
+        printed += &String::from_utf8_lossy(&boss.output(&other).1);
+    }
+    let others = pids(&printed);
     let third = boss.script("echo ready; exec sleep 1000", &json!({}));
     boss.output(&third);
-    for _ in 0..10 {
-        let ran = boss.sh(&format!("{daemon}; sleep 0.05; exit 7"));
+    for half in halves.into_iter().cycle().take(20) {
+        let ran = boss.sh(&format!("{}; sleep 0.05; exit 7", daemon(half)));
         let own = pids(&ran.exited(7).text());
-        assert!(has_gone(own[0]), "{} is there after the outcome", own[0]);
-        assert!(!has_gone(others[0]), "what another one started is let be");
+        assert!(
+            has_gone(own[0]),
+            "{half}: {} is there after the outcome",
+            own[0]
+        );
+        let are_there = others.iter().all(|pid| !has_gone(*pid));
+        assert!(are_there, "what another one started is let be");
     }
     for id in [other, third] {
         boss.cancel(&id);
@@ -317,9 +341,51 @@ fn who_shed_all_that_it_is_known_by_ends_when_nothing_runs() {
                   sleep 0.2; exit 7";
     let daemon = pids(&boss.sh(script).exited(7).text());
     assert!(!has_gone(daemon[0]), "it might be the other one's");
+    // Its group is what one is known by that has not left it.
+    let script = "prlimit --rttime=unlimited env -i sleep 1000 >/dev/null 2>&1 & echo pid $!\n\
+                  sleep 0.2; exit 7";
+    let in_group = pids(&boss.sh(script).exited(7).text());
+    assert!(
+        has_gone(in_group[0]),
+        "{} is there after the outcome",
+        in_group[0]
+    );
     boss.cancel(&other);
     assert_eq!(boss.finish(&other).status(), "cancelled");
     wait_until_gone(&daemon, Duration::from_secs(2));
+}
+
+/// Each of them might have left the other's, so neither ends it.
+#[test]
+fn who_shed_all_that_it_is_known_by_ends_though_the_last_two_end_at_once() {
+    let (_relay, mut boss, _worker) = anything(2);
+    let folder = executing::Folder::new();
+    let fifo = folder.word("fifo");
+    let mode = Mode::from_raw_mode(0o600);
+    mknodat(CWD, &fifo, FileType::Fifo, mode, 0).expect("a FIFO");
+    let script = format!(
+        "exec 3<{fifo}; (prlimit --rttime=unlimited env -i A=b setsid sleep 1000 >/dev/null 2>&1 & \
+         echo pid $!); exec cat <&3"
+    );
+    for _ in 0..16 {
+        // They end when nobody can write to it any more.
+        let mut options = std::fs::OpenOptions::new();
+        let writer = options
+            .read(true)
+            .write(true)
+            .open(&fifo)
+            .expect("it is there");
+        let ids = [(); 2].map(|()| boss.script(&script, &json!({})));
+        let daemons = ids.each_ref().map(|id| {
+            let printed = boss.output(id).1;
+            pids(&String::from_utf8_lossy(&printed))
+        });
+        drop(writer);
+        for id in &ids {
+            boss.finish(id).exited(0);
+        }
+        wait_until_gone(&daemons.concat(), Duration::from_secs(2));
+    }
 }
 
 #[test]
@@ -567,9 +633,7 @@ fn an_interrupt_counts_whatever_the_command_says() {
     let relay = executing::Relay::start();
     let sender = start_client(&relay, &["run", "--wait-for", "1", "--", "x"]);
     eventually("it has joined", PATIENCE, || relay.clients() == 1);
-    let stream = TcpStream::connect(relay.address()).expect("the server accepts");
-    let mut executor = support::Raw::over(stream, true);
-    executor.join_as("stubborn", 1);
+    let mut executor = relay.raw("stubborn", 1);
     let execute = executor.execute();
     sender.signal(Signal::INT);
     executor.wait_within(PATIENCE, "the cancel", |m| m["method"] == "cancel");

@@ -8,6 +8,9 @@ mod support;
 use executing::{JITTER, PATIENCE, Program, Relay, Worker, client_for, eventually};
 use std::fs;
 use std::io::Read;
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+use std::sync::atomic::{AtomicBool, AtomicUsize};
 use std::time::{Duration, Instant};
 
 /// What all of them together may need more.
@@ -15,6 +18,12 @@ const MOST: usize = 64 << 20;
 
 /// How long the reader sleeps over it.
 const PAUSE: Duration = Duration::from_secs(2);
+
+/// What most commands take that start, end and wait for nobody else, on a machine that is busy.
+const MOMENT: Duration = Duration::from_millis(100);
+
+/// How much is read at least.
+const ENOUGH: usize = 16 << 20;
 
 fn resident(pid: u32) -> usize {
     let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
@@ -36,32 +45,47 @@ fn who_writes_without_end_costs_nothing_while_nobody_reads() {
     let before = before + resident(worker.id());
     let all = || resident(sender.id()) + resident(std::process::id()) + resident(worker.id());
     let mut peak = 0;
-    let mut latencies = Vec::new();
-    let since = Instant::now();
-    while since.elapsed() < PAUSE {
-        let asked = Instant::now();
-        boss.run(&["/bin/true"]).exited(0);
-        latencies.push(asked.elapsed());
-        peak = peak.max(all());
-    }
+    let mut latencies = |is_over: &dyn Fn(Duration) -> bool| -> Vec<Duration> {
+        let since = Instant::now();
+        let mut latencies = Vec::new();
+        while !is_over(since.elapsed()) {
+            let asked = Instant::now();
+            boss.run(&["/bin/true"]).exited(0);
+            latencies.push(asked.elapsed());
+            peak = peak.max(all());
+        }
+        latencies.sort_unstable();
+        latencies
+    };
+    let unread = latencies(&|elapsed| elapsed >= PAUSE);
     // And while somebody reads as fast as he can.
-    let mut buffer = vec![0; 1 << 20];
-    let mut came = 0;
-    let since = Instant::now();
-    while since.elapsed() < PAUSE || (came <= 16 << 20 && since.elapsed() < PATIENCE) {
-        came += stdout.read(&mut buffer).expect("it writes on and on");
-        peak = peak.max(all());
-    }
-    assert!(came > 16 << 20, "{came} bytes");
+    let reading = Arc::new((AtomicUsize::new(0), AtomicBool::new(true)));
+    let reads = Arc::clone(&reading);
+    let reader = std::thread::spawn(move || {
+        let mut buffer = vec![0; 1 << 20];
+        while reads.1.load(Relaxed) {
+            match stdout.read(&mut buffer).expect("a pipe") {
+                0 => panic!("it writes on and on"),
+                read => reads.0.fetch_add(read, Relaxed),
+            };
+        }
+        stdout
+    });
+    let is_enough = || reading.0.load(Relaxed) > ENOUGH;
+    let read = latencies(&|elapsed| elapsed >= PAUSE && (is_enough() || elapsed >= PATIENCE));
+    reading.1.store(false, Relaxed);
+    let stdout = reader.join().expect("it writes on and on");
+    let came = reading.0.load(Relaxed);
+    assert!(came > ENOUGH, "{came} bytes");
     let more = peak.saturating_sub(before);
     assert!(more < MOST, "{} MiB more", more >> 20);
-    latencies.sort_unstable();
-    let median = latencies[latencies.len() / 2];
-    assert!(
-        latencies.len() > 20 && median < Duration::from_millis(100),
-        "{median:?}"
-    );
-    assert!(latencies[latencies.len() - 1] < JITTER * 2, "{latencies:?}");
+    let most = |latencies: &[Duration]| latencies[latencies.len() * 3 / 4];
+    assert!(unread.len() > 20 && most(&unread) < MOMENT, "{unread:?}");
+    assert!(unread[unread.len() - 1] < JITTER * 2, "{unread:?}");
+    // A window of output comes first on the same connection, which takes a build for tests its
+    // time.
+    let is_quick = cfg!(debug_assertions) || most(&read) < MOMENT;
+    assert!(is_quick, "{read:?}");
     drop(stdout);
     assert!(sender.wait(PATIENCE).is_some(), "the sender ends");
     eventually("its command ends", PATIENCE, || {

@@ -344,18 +344,22 @@ fn bytes_come_through_as_they_are() {
 #[test]
 fn one_targets_streams_stay_apart_and_exact() {
     let script = "printf 'out\\033[2J\\377'; printf 'err\\000\\n' >&2; exit 7";
-    let (_relay, sender, _workers) = run_with_workers(&["--", "/bin/sh", "-c", script], &["web1"]);
-    let ended = sender.finish(PATIENCE);
-    assert_eq!(ended.code, Some(1));
-    assert_eq!(ended.stdout, b"out\x1b[2J\xff");
-    let (_waiting, rest) = ended
-        .stderr
-        .split_once('\n')
-        .expect("that it waits for a client");
-    assert!(
-        rest.starts_with("err\0\n[web1, rank 1] done, exit code 7"),
-        "{rest}"
-    );
+    // One is one, also where there might have been several.
+    for to in ["next", "below"] {
+        let words = ["--to", to, "--", "/bin/sh", "-c", script];
+        let (_relay, sender, _workers) = run_with_workers(&words, &["web1"]);
+        let ended = sender.finish(PATIENCE);
+        assert_eq!(ended.code, Some(1));
+        assert_eq!(ended.stdout, b"out\x1b[2J\xff", "{to}");
+        let (_waiting, rest) = ended
+            .stderr
+            .split_once('\n')
+            .expect("that it waits for a client");
+        assert!(
+            rest.starts_with("err\0\n[web1, rank 1] done, exit code 7"),
+            "{to}: {rest}"
+        );
+    }
 }
 
 #[test]

@@ -5,10 +5,13 @@ mod executing;
 mod support;
 
 use executing::{
-    Boss, Folder, PATIENCE, Relay, Worker, anything, by_policy, client_command, eventually,
+    Boss, Folder, PATIENCE, Program, Relay, Worker, anything, by_policy, client_command,
+    client_for, eventually,
 };
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
+use std::ffi::{OsStr, OsString};
+use std::os::unix::ffi::OsStrExt;
 use std::process::Command;
 
 /// Words that somebody's quoting has failed at.
@@ -285,6 +288,7 @@ fn hostile_commands_start_nothing_but_what_the_policy_names() {
             vec!["logs".into(), word.clone()],
             vec!["say".into(), word.clone(), word.clone()],
             vec!["count".into(), "07".into(), word.clone()],
+            vec!["count".into(), "07".into(), "a/b".into(), word.clone()],
             vec!["count".into(), word.clone()],
             vec!["sh".into(), "-c".into(), word.clone()],
         ]);
@@ -364,6 +368,52 @@ fn a_nul_fails_where_the_policy_would_take_it() {
 }
 
 #[test]
+fn words_that_are_no_text_start_nothing() {
+    let policy = "[commands.touch]\nrun = [\"/usr/bin/touch\"]\nrest = \"(?s).*\"\n";
+    let (relay, mut boss, worker, folder) = by_policy(1, policy);
+    for (n, odd) in [
+        &b"\xff"[..],
+        b"\xc3",
+        b"\xc0\xaf",
+        b"\xed\xa0\x80",
+        b"\xf5\x80\x80\x80",
+        b"\\ud800",
+        b"\\udc00",
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let word = [folder.word("canary").as_bytes(), odd].concat();
+        let head = format!(r#"{{"jsonrpc":"2.0","id":"{n}","method":"send","params":"#);
+        let params = [
+            &br#"{"to":"next","command":["touch",""#[..],
+            &word,
+            br#""]}}"#,
+        ]
+        .concat();
+        boss.raw
+            .send_bytes(&[head.as_bytes(), &params, b"\n"].concat());
+        let answer = boss.raw.next("an error");
+        let code = answer["error"]["code"].as_i64();
+        assert!(matches!(code, Some(-32700 | -32602)), "{odd:?}: {answer}");
+    }
+    let mut sender = client_for(&relay, &["run", "--", "touch"]);
+    sender.arg(OsStr::from_bytes(b"\xff"));
+    let ended = Program::start(&mut sender).finish(PATIENCE);
+    assert_eq!(ended.code, Some(2), "{}", ended.stderr);
+    assert!(ended.stderr.contains("UTF-8"), "{}", ended.stderr);
+    let word = folder.word("text");
+    boss.run(&["touch", &word]).exited(0);
+    let there: BTreeSet<OsString> = std::fs::read_dir(folder.path())
+        .expect("a folder")
+        .map(|entry| entry.expect("an entry").file_name())
+        .collect();
+    assert_eq!(there, ["policy.toml".into(), "text".into()].into());
+    let received = |line: &&String| line.contains(" received from ");
+    assert_eq!(worker.log().iter().filter(received).count(), 1);
+}
+
+#[test]
 fn a_refusal_says_what_would_be_accepted() {
     let (_relay, mut boss, _worker, _folder) = by_policy(1, POLICY);
     for (words, accepted) in [
@@ -383,8 +433,8 @@ fn a_refusal_says_what_would_be_accepted() {
     }
 }
 
-/// Starts an executor the way a careless parent might: signals ignored and blocked, a
-/// descriptor left open, variables of all kinds.
+/// Starts an executor the way a careless parent might: signals ignored and blocked, something
+/// to read, a descriptor left open, variables of all kinds.
 fn careless(relay: &Relay, policy: &str) -> Worker {
     let mut command = Command::new("/bin/sh");
     command
@@ -392,6 +442,7 @@ fn careless(relay: &Relay, policy: &str) -> Worker {
         .envs([
             ("PATH", "/usr/bin:/bin"),
             ("HOME", "/nowhere"),
+            ("LANG", "C"),
             ("TZ", "UTC"),
         ])
         .envs([
@@ -401,7 +452,7 @@ fn careless(relay: &Relay, policy: &str) -> Worker {
         ])
         .args([
             "-c",
-            "trap '' HUP PIPE USR1; exec 7</etc/passwd; \
+            "trap '' HUP PIPE USR1; exec </etc/passwd 7</etc/passwd; \
              exec perl -e '$SIG{CHLD} = \"IGNORE\"; exec @ARGV' \"$0\" \"$@\"",
         ])
         .arg(env!("CARGO_BIN_EXE_client"));
@@ -411,12 +462,15 @@ fn careless(relay: &Relay, policy: &str) -> Worker {
 #[test]
 fn a_program_starts_with_nothing_of_the_clients() {
     let relay = Relay::start();
+    let _above = relay.raw("above", 0);
     let mut boss = relay.boss();
     let folder = Folder::new();
     let policy = r#"
         [commands.variables]
         run = ["/usr/bin/env", "-0"]
         env = { LANG = "C.UTF-8", GREETING = "a b\n=c", HOME = "/home/of/policy" }
+        [commands.plain]
+        run = ["/usr/bin/env", "-0"]
         [commands.files]
         run = ["/bin/ls", "-l", "/proc/self/fd"]
         [commands.self]
@@ -425,30 +479,43 @@ fn a_program_starts_with_nothing_of_the_clients() {
     folder.file("policy.toml", policy, 0o600);
     let _worker = careless(&relay, &folder.word("policy.toml"));
 
-    let environment = |boss: &mut Boss| -> BTreeMap<String, String> {
-        let ran = boss.run(&["variables"]);
+    let environment = |boss: &mut Boss, word: &str| -> BTreeMap<String, String> {
+        let ran = boss.run(&[word]);
         let text = ran.exited(0).text();
         text.split_terminator('\0')
             .map(|variable| variable.split_once('=').expect("NAME=value"))
             .map(|(name, value)| (name.to_owned(), value.to_owned()))
             .collect()
     };
-    let mut first = environment(&mut boss);
+    let mut first = environment(&mut boss, "variables");
     let first_id = first.remove("PECKING_ID").expect("it has an id");
-    let expected = [
+    let of_all = [
+        ("PATH", "/usr/bin:/bin"),
+        ("PECKING_FROM", "boss"),
+        ("PECKING_FROM_RANK", "1"),
+        ("TZ", "UTC"),
+    ];
+    let expected = |own: &[(&str, &str)]| -> BTreeMap<String, String> {
+        let all = of_all.iter().chain(own);
+        all.map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
+            .collect()
+    };
+    let own = [
         ("GREETING", "a b\n=c"),
         ("HOME", "/home/of/policy"),
         ("LANG", "C.UTF-8"),
-        ("PATH", "/usr/bin:/bin"),
         ("PECKING_COMMAND", "variables"),
-        ("PECKING_FROM", "boss"),
-        ("PECKING_FROM_RANK", "0"),
-        ("TZ", "UTC"),
     ];
-    let expected = expected.map(|(name, value)| (name.to_owned(), value.to_owned()));
-    assert_eq!(first, BTreeMap::from(expected));
-    let second_id = environment(&mut boss).remove("PECKING_ID");
+    assert_eq!(first, expected(&own));
+    let mut second = environment(&mut boss, "plain");
+    let second_id = second.remove("PECKING_ID");
     assert_ne!(second_id, Some(first_id), "each run has its own");
+    let own = [
+        ("HOME", "/nowhere"),
+        ("LANG", "C"),
+        ("PECKING_COMMAND", "plain"),
+    ];
+    assert_eq!(second, expected(&own));
 
     let ran = boss.run(&["files"]);
     let text = ran.exited(0).text();
@@ -564,8 +631,14 @@ fn how_it_ended_is_told_and_both_streams_apart() {
 }
 
 #[test]
-fn standard_input_is_empty() {
-    let (_relay, mut boss, _worker) = anything(1);
+fn standard_input_is_empty_whatever_the_clients_is() {
+    let relay = Relay::start();
+    let mut boss = relay.boss();
+    let mut command = Command::new("/bin/sh");
+    command
+        .args(["-c", "exec \"$0\" \"$@\" </etc/passwd"])
+        .arg(env!("CARGO_BIN_EXE_client"));
+    let _worker = Worker::start_as(&relay, &mut command, &["--allow-any", "--allow-root"]);
     assert_eq!(boss.run(&["cat"]).exited(0).text(), "");
     boss.sh("read line").exited(1);
 }
@@ -658,6 +731,9 @@ fn a_command_that_waits_for_its_own_slot_has_its_time() {
     let ran = boss.finish(&second);
     assert_eq!(ran.status(), "timed_out", "{}", ran.outcome);
     assert!(ran.outcome["exit_code"].is_null() && ran.outcome["signal"].is_null());
+    // The client says so, not the server, which would wait for that.
+    let elapsed = ran.outcome["elapsed_ms"].as_u64().expect("it was given");
+    assert!((200..2000).contains(&elapsed), "{}", ran.outcome);
     boss.cancel(&first);
     assert_eq!(boss.finish(&first).outcome["signal"], "SIGTERM");
     eventually("nothing is left", PATIENCE, || {

@@ -272,6 +272,53 @@ fn selectors_and_the_words_with_a_colon() {
 }
 
 #[test]
+fn a_send_to_many_says_at_how_many_it_has_ended() {
+    let scene = Scene::new();
+    let boss = scene.client("boss");
+    let mut workers = ["web1", "web2", "web3"].map(|name| scene.server.raw(name, 1));
+    boss.line("@below all three");
+    let executes = workers.each_mut().map(Raw::execute);
+    // That it has three targets is known before what became of it at one of them.
+    for (ended, n) in [(1, 0), (2, 2)] {
+        workers[n].reply(&executes[n], &json!({"exit_code": n}));
+        boss.wait_for(&format!("[web{}, rank {}] done", n + 1, n + 1));
+        boss.line(":jobs");
+        boss.wait_for(&format!(
+            "  all three to below ({ended} of 3 ended), since "
+        ));
+    }
+    workers[1].reply(&executes[1], &json!({"exit_code": 0}));
+    boss.wait_for("all three: 3 targets: 3 done\n");
+    boss.line(":jobs");
+    boss.wait_for("Nothing that you sent is open.\n");
+}
+
+#[test]
+fn output_comes_as_it_is_shown() {
+    let scene = Scene::new();
+    let boss = scene.client("boss");
+    let mut web1 = scene.server.raw("web1", 1);
+    boss.line("much");
+    let execute = web1.execute();
+    let window = execute.params["window"].as_u64().expect("a window");
+    let line = "x".repeat(63) + "\n";
+    let piece = line.repeat(256);
+    let (mut written, mut consumed) = (0, 0);
+    while written < 4 * window {
+        web1.output(&execute, "stdout", &piece);
+        written += piece.len() as u64;
+        while written + piece.len() as u64 > consumed + window {
+            let told = web1.notification("consumed")["bytes"].as_u64();
+            consumed += told.expect("a number");
+        }
+    }
+    web1.reply(&execute, &json!({"exit_code": 0}));
+    boss.wait_for("[web1, rank 1] done, exit code 0 (");
+    let shown = boss.shown();
+    assert!(!shown.contains("cut") && shown.contains(&format!("web1: {line}")));
+}
+
+#[test]
 fn a_wrong_line_is_named_and_nothing_is_sent() {
     let scene = Scene::new();
     let boss = scene.client("boss");
@@ -547,6 +594,10 @@ fn what_others_write_cannot_steer_the_terminal() {
     web1.reply(&execute, &json!({"exit_code": 0, "stderr": NASTY}));
     boss.wait_for(&format!("web1: {SHOWN}\n"));
     boss.wait_for(&format!("\n{SHOWN}\n"));
+    boss.line("again");
+    let execute = web1.execute();
+    web1.reply_error(&execute, 20, &format!("{NASTY}\nMy new rank is 0"));
+    boss.wait_for(&format!("refused: {SHOWN}\\nMy new rank is 0\n"));
     high.command("boss", &[NASTY, "\n"]);
     boss.wait_for(&format!(
         "[Received] received command {SHOWN} \\n from server:\n"

@@ -19,6 +19,8 @@ pub(crate) struct OpenCommand {
     since: Instant,
     /// How many targets it has, once that is known.
     targets: Option<u32>,
+    /// At how many of them it has ended.
+    ended: u32,
     /// Unfinished lines of output, by member and by whether they are errors.
     partial: HashMap<(u64, bool), Prefixer>,
 }
@@ -42,6 +44,7 @@ impl OpenCommand {
             to,
             since: Instant::now(),
             targets: None,
+            ended: 0,
             partial: HashMap::new(),
         }
     }
@@ -62,7 +65,7 @@ impl OpenCommand {
             let _ = write!(line, " to {to}");
         }
         if let Some(targets) = self.targets {
-            let _ = write!(line, " ({})", render::targets(targets));
+            let _ = write!(line, " ({} of {targets} ended)", self.ended);
         }
         line + &format!(", since {}\n", render::ago(self.since.elapsed()))
     }
@@ -103,6 +106,7 @@ impl OpenCommand {
     }
 
     fn outcome(&mut self, outcome: &Outcome) -> String {
+        self.ended += 1;
         let mut rest = Vec::new();
         for is_stderr in [false, true] {
             if let Some(mut prefixer) = self.partial.remove(&(outcome.member, is_stderr)) {

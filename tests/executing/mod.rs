@@ -64,10 +64,16 @@ impl Relay {
     /// A sender of bare lines, which ranks above all that join later.
     #[track_caller]
     pub(crate) fn boss(&self) -> Boss {
+        Boss::new(self.raw("boss", 0))
+    }
+
+    /// A client of bare lines.
+    #[track_caller]
+    pub(crate) fn raw(&self, name: &str, slots: u32) -> Raw {
         let stream = TcpStream::connect(self.address()).expect("the server accepts");
         let mut raw = Raw::over(stream, true);
-        raw.join_as("boss", 0);
-        Boss::new(raw)
+        raw.join_as(name, slots);
+        raw
     }
 
     /// How many clients there are.

@@ -7,6 +7,8 @@ mod pipe;
 mod reaper;
 mod run;
 mod spawn;
+#[cfg(test)]
+mod tests;
 
 use crate::executor::{Answer, Ended, Executor};
 use crate::job::Job;

@@ -1,0 +1,63 @@
+//! Whose turn it is where a policy bounds how many run at once, before anything is started.
+
+use super::*;
+use crate::job::{Origin, Stop};
+use common::message::Id;
+use crossbeam_channel::unbounded;
+use std::time::Duration;
+
+fn job(id: i64) -> Job {
+    let origin = Origin {
+        member: 1,
+        name: "boss".into(),
+        rank: 0,
+    };
+    Job::new(Id::Integer(id), origin, vec!["one".into()], None, None)
+}
+
+/// What executes one at a time.
+fn processes() -> Processes {
+    let text = "[commands.one]\nrun = ['/bin/true']\nslots = 1\n";
+    let policy = Policy::read(text.as_bytes(), Path::new("p")).expect("a policy");
+    Processes {
+        gates: gates(&policy),
+        allowed: Allowed::Policy(policy),
+        reaper: Reaper::start().expect("a thread"),
+        stamp: String::new(),
+    }
+}
+
+#[test]
+fn whose_command_arrived_first_comes_first_whichever_thread_does() {
+    const PATIENCE: Duration = Duration::from_secs(10);
+    let processes = processes();
+    let jobs = [job(1), job(2), job(3)];
+    for job in &jobs {
+        processes.take_in(job);
+    }
+    let (enters, entered) = unbounded();
+    let (early, order) = std::thread::scope(|scope| {
+        let enter = |at: usize| {
+            let (job, enters) = (&jobs[at], enters.clone());
+            let gate = processes.gate(job).expect("it has slots");
+            scope.spawn(move || {
+                let pass = gate.enter(job);
+                enters.send(at).expect("the test waits");
+                drop(pass);
+            });
+        };
+        enter(2);
+        // Long enough to be seen to enter.
+        let early = entered.recv_timeout(Duration::from_millis(200));
+        enter(1);
+        processes.let_go(&jobs[0]);
+        let order = [1, 2].map(|_| entered.recv_timeout(PATIENCE));
+        // Nobody waits any longer, whatever came.
+        for job in &jobs {
+            job.stop_because(Stop::Cancelled);
+        }
+        (early, order)
+    });
+    assert!(early.is_err(), "two are expected before it: {early:?}");
+    assert_eq!(order, [Ok(1), Ok(2)]);
+}
