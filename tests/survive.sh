@@ -1,3 +1,4 @@
+#!/usr/bin/env bash
 # Takes about three minutes, and a build: what the server promises, with its figures, on the release build. Nothing else may run meanwhile.
 set -euo pipefail
 cd "$(dirname "$0")/.."

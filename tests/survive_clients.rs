@@ -76,29 +76,28 @@ const SENDERS: usize = 4;
 /// Sends that each of these has open.
 const OPEN: usize = 8;
 
-/// What a command runs: it says what it is, and in which client it runs.
-const MARK: &str = "echo \"$1 $PPID\" >>\"$0\"";
+/// What a command runs: it says what it is, and in which client it runs. Of a client's own
+/// variables few are passed on; its process's number will not do, as the system gives it again.
+const MARK: &str = "echo \"$1 $TZ\" >>\"$0\"";
 
 /// A real client that executes, killed without a word when this is dropped.
-struct Victim {
-    name: String,
-    child: Child,
-}
+struct Victim(Child);
 
 impl Victim {
-    fn start(server: &Server, name: String) -> Victim {
+    fn start(server: &Server, n: u64) -> Victim {
+        let name = format!("w{n}");
         let mut command = server.client(&["work", "--allow-any", "--allow-root", "--slots", "2"]);
-        let quiet = command.args(["--name", &name]).stdin(Stdio::null());
+        let named = command.args(["--name", &name]).env("TZ", &name);
+        let quiet = named.stdin(Stdio::null());
         let child = quiet.stdout(Stdio::null()).stderr(Stdio::null()).spawn();
-        let child = child.expect("the client's program starts");
-        Victim { name, child }
+        Victim(child.expect("the client's program starts"))
     }
 }
 
 impl Drop for Victim {
     fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
+        let _ = self.0.kill();
+        let _ = self.0.wait();
     }
 }
 
@@ -207,25 +206,18 @@ fn send_under_load<'a>(mut sender: Sender<'a>, stop: &AtomicBool, seed: u64) -> 
     sender
 }
 
-/// Kills clients at random moments, each followed by another one; gives the names of all by
-/// their processes.
-fn kill_at_random(server: &Server, kills: u64, dice: &mut Rng) -> HashMap<u32, String> {
+/// Kills clients at random moments, each followed by another one.
+fn kill_at_random(server: &Server, kills: u64, dice: &mut Rng) {
     /// Between two kills; a client that was just started is still joining then.
     const AT_MOST_MS: u64 = 30;
-    let mut names = HashMap::new();
-    let mut start = |n: u64| {
-        let victim = Victim::start(server, format!("w{n}"));
-        names.insert(victim.child.id(), victim.name.clone());
-        victim
-    };
-    let mut victims: Vec<Victim> = (0..EXECUTORS as u64).map(&mut start).collect();
+    let start = |n| Victim::start(server, n);
+    let mut victims: Vec<Victim> = (0..EXECUTORS as u64).map(start).collect();
     server.process.stderr.wait_for("joined as w0");
     for n in 0..kills {
         std::thread::sleep(Duration::from_millis(dice.u64(..AT_MOST_MS)));
         // Killed by being replaced, so that as many are there as before.
         victims[dice.usize(..EXECUTORS)] = start(n + EXECUTORS as u64);
     }
-    names
 }
 
 #[test]
@@ -248,7 +240,7 @@ fn whoever_is_killed_nothing_runs_twice_and_every_send_has_its_outcomes() {
         })
         .collect();
     let stop = AtomicBool::new(false);
-    let (names, senders) = std::thread::scope(|scope| {
+    let senders = std::thread::scope(|scope| {
         let seeds: Vec<u64> = senders.iter().map(|_| dice.u64(..)).collect();
         let stop = &stop;
         let sending: Vec<_> = senders
@@ -257,26 +249,27 @@ fn whoever_is_killed_nothing_runs_twice_and_every_send_has_its_outcomes() {
             .map(|(sender, seed)| scope.spawn(move || send_under_load(sender, stop, seed)))
             .collect();
         let stopping = StopAtEnd(stop);
-        let names = kill_at_random(&server, kills, &mut dice);
+        kill_at_random(&server, kills, &mut dice);
         drop(stopping);
-        let senders: Vec<_> = sending
+        sending
             .into_iter()
             .map(|sending| sending.join().expect("its send had its outcomes"))
-            .collect();
-        (names, senders)
+            .collect::<Vec<_>>()
     });
-    check_log(&log, &names, &senders);
+    check_log(&log, &senders);
 }
 
 /// Checks that no executor has run a command twice, and that what is said to be done was.
-fn check_log(log: &Path, names: &HashMap<u32, String>, senders: &[Sender<'_>]) {
+fn check_log(log: &Path, senders: &[Sender<'_>]) {
     let text = std::fs::read_to_string(log).expect("the log");
     let mut ran = HashSet::new();
     for line in text.lines() {
-        let (mark, pid) = line.split_once(' ').expect("a mark and a process");
+        let (mark, name) = line.split_once(' ').expect("a mark and a name");
         let mark: u64 = mark.parse().expect("a mark");
-        let name = &names[&pid.parse().expect("a process")];
-        assert!(ran.insert((mark, name.clone())), "{name} ran {mark} twice");
+        assert!(
+            ran.insert((mark, name.to_owned())),
+            "{name} ran {mark} twice"
+        );
     }
     let (mut ended, mut lost, mut done) = (0, 0, 0);
     for sender in senders {

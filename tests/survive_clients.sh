@@ -1,3 +1,4 @@
+#!/usr/bin/env bash
 # Takes about five minutes, and a build: 2,000 clients killed and 20 restarts of the server, under load.
 set -euo pipefail
 cd "$(dirname "$0")/.."

@@ -13,8 +13,12 @@ const VISITORS: usize = 10_000;
 /// How long what they left may take to be gone.
 const GONE_WITHIN: Duration = Duration::from_secs(5);
 
-/// What the second round may need more than the first.
+/// What a round may need more than the one before.
 const MORE: usize = 1 << 20;
+
+/// Rounds at most. Usually the second is the last; but the allocator has a heap for each of so
+/// many threads, and how far these have grown after the first is chance. A leak shows each time.
+const ROUNDS: usize = 4;
 
 /// A third each goes by a reset, in the middle of its handshake, and in the middle of a
 /// command.
@@ -49,8 +53,13 @@ fn who_comes_and_goes_leaves_nothing_behind() {
     };
     let mut boss = Raw::join(&server, "boss", 0);
     let before = (vitals.descriptors(), vitals.threads());
-    let mut resident = Vec::new();
-    for _ in 0..2 {
+    let mut resident: Vec<usize> = Vec::new();
+    let has_grown = |resident: &[usize]| match resident {
+        [.., before, last] => *last > before + MORE,
+        _ => true,
+    };
+    while has_grown(&resident) {
+        assert!(resident.len() < ROUNDS, "{resident:?} bytes");
         for n in 0..VISITORS {
             visit(&server, &mut boss, n);
         }
@@ -66,6 +75,5 @@ fn who_comes_and_goes_leaves_nothing_behind() {
         resident.push(vitals.resident());
     }
     println!("resident after each round: {resident:?}");
-    assert!(resident[1] <= resident[0] + MORE, "{resident:?} bytes");
     assert_eq!(boss.result("members", &json!({}))["total"], 1);
 }

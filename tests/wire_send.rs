@@ -266,23 +266,51 @@ fn a_full_queue_is_told_at_once() {
 
 #[test]
 fn a_queue_is_bounded_in_bytes_too() {
+    const BOUND: usize = 16 << 20;
     const SIZE: usize = 900 << 10;
     let server = Server::start(5, &[]);
-    let [mut boss, mut worker] = ranked(&server, [("boss", 0), ("worker", 1)]);
-    boss.command("worker", &["blocker"]);
-    worker.execute();
+    let cast = [("a", 0), ("b", 0), ("c", 0), ("worker", 1), ("other", 1)];
+    let [mut a, mut b, mut c, mut worker, mut other] = ranked(&server, cast);
+    let blocker = a.command("worker", &["blocker"]);
+    let execute = worker.execute();
     let long = "x".repeat(SIZE);
-    let ids: Vec<Value> = (0..12).map(|_| boss.command("worker", &[&long])).collect();
-    let came = boss.fence();
-    // Half of 16 MiB; how much the server counts beside the words is its own affair.
-    let taken = ids.len() - came.len();
-    assert!(
-        (8..=9).contains(&taken),
-        "{taken} of {SIZE} bytes were taken"
-    );
-    for answer in came {
-        assert_eq!(answer["error"]["code"], 9, "{answer}");
+    let mut taken = Vec::new();
+    for sender in [&mut a, &mut b] {
+        let mut ids: Vec<Value> = (0..12)
+            .map(|_| sender.command("worker", &[&long]))
+            .collect();
+        for answer in sender.fence() {
+            assert_eq!(answer["error"]["code"], 9, "{answer}");
+            ids.retain(|id| *id != answer["id"]);
+        }
+        // Half of the bound; how much the server counts beside the words is its own affair.
+        let size = ids.len() * SIZE;
+        let half = BOUND / 2 - SIZE..=BOUND / 2;
+        assert!(half.contains(&size), "{size} bytes were taken");
+        taken.push(ids);
     }
+    // The whole is used up but for less than one of them, whoever comes.
+    let left = c.command("worker", &[&long]);
+    assert_eq!(
+        c.error_of(&left)["code"],
+        9,
+        "it has a share, and there is no room"
+    );
+    let elsewhere = c.command("other", &[&long]);
+    other.serve(1);
+    assert_eq!(c.result_of(&elsewhere)["status"], "done");
+    // All that was taken is still done, and there is room again then.
+    worker.reply(&execute, &json!({"exit_code": 0}));
+    worker.serve(taken.iter().map(Vec::len).sum());
+    assert_eq!(a.result_of(&blocker)["status"], "done");
+    for (sender, ids) in [&mut a, &mut b].into_iter().zip(&taken) {
+        for id in ids {
+            assert_eq!(sender.result_of(id)["status"], "done");
+        }
+    }
+    let again = c.command("worker", &[&long]);
+    worker.serve(1);
+    assert_eq!(c.result_of(&again)["status"], "done");
 }
 
 #[test]

@@ -6,6 +6,7 @@ use crate::drain;
 use crate::flushes::Flushes;
 use crate::hub::Hub;
 use crate::member::Member;
+use crate::roster::Standing;
 use common::message::notification_line;
 use common::protocol::{ByeReason, Rank, method};
 use common::sync::Arc;
@@ -49,6 +50,8 @@ fn act(hub: &Arc<Hub>, tick: &Tick, drain: &mut drain::Drain) {
         now,
         stood_still,
     } = tick;
+    #[cfg(test)]
+    crate::testing::trip_due(hub, due);
     match due {
         Due::Look(connection) => {
             if let Some(connection) = connection.upgrade() {
@@ -164,19 +167,16 @@ fn tell_ranks(hub: &Hub) {
     hub.news_are_told();
     let mut behind = None;
     for (member, standing) in hub.roster.untold() {
-        let outbox = &member.connection.outbox;
-        if outbox.is_behind() {
+        if member.connection.outbox.is_behind() {
             // It is told once it has caught up, and only its last rank.
             behind.get_or_insert(standing.rank);
             continue;
         }
-        member.told_rank.store(standing.rank, Ordering::Relaxed);
-        let rank = Rank {
-            rank: standing.rank,
-            members: standing.members,
-        };
-        outbox.push(notification_line(method::RANK, rank));
-        outbox.flush();
+        // Those who come after it are told, whatever happens to this one.
+        if catch_unwind(AssertUnwindSafe(|| tell_rank(&member, standing))).is_err() {
+            log::error!("to tell a rank panicked");
+            member.connection.stream.shutdown();
+        }
     }
     let now = hub.clock.now();
     let mut pause = ((now - started) * NEWS_SHARE).min(NEWS_LONGEST_PAUSE_MS);
@@ -188,4 +188,17 @@ fn tell_ranks(hub: &Hub) {
     if behind.is_some() {
         hub.schedule_news();
     }
+}
+
+fn tell_rank(member: &Member, standing: Standing) {
+    #[cfg(test)]
+    crate::testing::trip(crate::testing::Trip::Telling, member);
+    member.told_rank.store(standing.rank, Ordering::Relaxed);
+    let rank = Rank {
+        rank: standing.rank,
+        members: standing.members,
+    };
+    let outbox = &member.connection.outbox;
+    outbox.push(notification_line(method::RANK, rank));
+    outbox.flush();
 }

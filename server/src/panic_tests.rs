@@ -1,13 +1,16 @@
-//! Promise 9, `survive_panic`: a panic in one session removes that session only, wherever it
-//! happens. From inside, since no program that is built has a way to make it panic.
+//! Promise 9, `survive_panic`: a panic in one session, or in what the clock's thread does for one,
+//! removes that session only, wherever it happens. From inside, since no program that is built has a way to make it panic.
 
 use crate::config::Config;
 use crate::server::{Running, Server};
-use crate::testing::{Trip, tripping};
+use crate::testing::{Trip, due, find, tripping};
 use serde_json::{Value, json};
 use std::io::{BufRead, BufReader, Write};
 use std::net::TcpStream;
 use std::time::{Duration, Instant};
+
+/// How often a session panics at each place.
+const TIMES: usize = 100;
 
 /// How long anything may take that takes no time.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -95,14 +98,32 @@ fn expect_whole(server: &Running, asking: &mut Raw, members: &[&str]) {
     }
 }
 
+/// Has the clock's thread do now what it panics in for the client whose name asks for that.
+fn have_looked_at(server: &Running, trip: Trip) {
+    let handle = server.handle();
+    let hub = handle.hub();
+    let member = find(hub, &tripping(trip)).expect("it joined");
+    let due = due(trip, &member).expect("something that the clock does");
+    hub.clock.schedule(hub.clock.now(), due);
+}
+
 #[test]
 fn survive_panic_a_hundred_times_at_every_place() {
-    const TIMES: usize = 25;
+    const PLACES: [Trip; 8] = [
+        Trip::Joining,
+        Trip::Leaving,
+        Trip::Sending,
+        Trip::Writing,
+        Trip::Looking,
+        Trip::Overdue,
+        Trip::Flushing,
+        Trip::Retrying,
+    ];
     let server = server();
     let mut boss = Raw::join(&server, "boss");
     let mut other = Raw::join(&server, "other");
     for n in 0..TIMES {
-        for trip in [Trip::Joining, Trip::Leaving, Trip::Sending, Trip::Writing] {
+        for trip in PLACES {
             let name = tripping(trip);
             let mut victim = Raw::connect(&server);
             victim.ask(0, "join", &json!({"protocol": 1, "name": name}));
@@ -119,7 +140,10 @@ fn survive_panic_a_hundred_times_at_every_place() {
                         "jsonrpc": "2.0", "method": "output",
                         "params": {"id": execute["id"], "stream": "stdout", "text": "x"},
                     })),
-                    _ => victim.say(&json!({"jsonrpc": "2.0", "method": "leave"})),
+                    Trip::Leaving => {
+                        victim.say(&json!({"jsonrpc": "2.0", "method": "leave"}));
+                    }
+                    _ => have_looked_at(&server, trip),
                 }
             }
             victim.ended();
@@ -145,4 +169,23 @@ fn survive_panic_a_hundred_times_at_every_place() {
     }
     drop((boss, other));
     assert!(server.stop().is_ok(), "no panic passed a session's bounds");
+}
+
+#[test]
+fn survive_panic_while_ranks_are_told() {
+    let server = server();
+    let mut boss = Raw::join(&server, "boss");
+    for _ in 0..TIMES {
+        let first = Raw::join(&server, "first");
+        let victim = Raw::join(&server, &tripping(Trip::Telling));
+        let mut last = Raw::join(&server, "last");
+        drop(first);
+        victim.ended();
+        // Of both who left, whether in one piece of news or in two.
+        let is_last = |m: &Value| m["params"] == json!({"rank": 1, "members": 2});
+        last.until(is_last);
+        expect_whole(&server, &mut boss, &["boss", "last"]);
+        drop(last);
+        expect_whole(&server, &mut boss, &["boss"]);
+    }
 }

@@ -161,6 +161,12 @@ impl Handle {
         self.0.connections().len()
     }
 
+    /// What its threads share.
+    #[cfg(test)]
+    pub(crate) fn hub(&self) -> &Hub {
+        &self.0
+    }
+
     /// How many clients are ranked.
     pub fn clients(&self) -> usize {
         self.0.roster.len()

@@ -1,7 +1,11 @@
 //! Members without clients, for unit tests and micro-benchmarks, which share one socket that
 //! nobody reads; and places at which a session panics if its client's name asks for it.
 
+#[cfg(test)]
+use crate::clock::Due;
 use crate::connection::Connection;
+#[cfg(test)]
+use crate::hub::Hub;
 use crate::loads::{Load, Loads};
 use crate::member::Member;
 #[cfg(test)]
@@ -82,6 +86,16 @@ pub(crate) enum Trip {
     Sending,
     /// In the lock of what it executes, for its output.
     Writing,
+    /// In the clock's thread, which looks at its deadlines.
+    Looking,
+    /// In the clock's thread, which looks for answers that should have come.
+    Overdue,
+    /// In the clock's thread, which writes what waits for company.
+    Flushing,
+    /// In the clock's thread, which writes what there was no thread to catch up with.
+    Retrying,
+    /// In the clock's thread, which tells it its rank.
+    Telling,
 }
 
 #[cfg(test)]
@@ -97,4 +111,45 @@ pub(crate) fn trip(here: Trip, member: &Member) {
 /// The name of a client whose session panics there.
 pub(crate) fn tripping(there: Trip) -> String {
     format!("panics-{there:?}")
+}
+
+#[cfg(test)]
+/// What is due for a client, in which the clock's thread comes to one of these places.
+pub(crate) fn due(there: Trip, member: &Arc<Member>) -> Option<Due> {
+    let connection = &member.connection;
+    match there {
+        Trip::Looking => Some(Due::Look(Arc::downgrade(connection))),
+        Trip::Overdue => Some(Due::Overdue(Arc::downgrade(member), 0)),
+        Trip::Flushing => Some(Due::Flush(Arc::downgrade(member))),
+        Trip::Retrying => Some(Due::Retry(Arc::downgrade(&connection.outbox))),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+/// Panics where what is due is about a client whose name is [`tripping`] there.
+pub(crate) fn trip_due(hub: &Hub, due: &Due) {
+    let (there, about) = match due {
+        Due::Look(connection) => (Trip::Looking, connection.as_ptr().cast::<()>()),
+        Due::Overdue(member, _) => (Trip::Overdue, member.as_ptr().cast()),
+        Due::Flush(member) => (Trip::Flushing, member.as_ptr().cast()),
+        Due::Retry(outbox) => (Trip::Retrying, outbox.as_ptr().cast()),
+        Due::RankNews | Due::Drain => return,
+    };
+    let Some(member) = find(hub, &tripping(there)) else {
+        return;
+    };
+    let its = [
+        Arc::as_ptr(&member).cast::<()>(),
+        Arc::as_ptr(&member.connection).cast(),
+        Arc::as_ptr(&member.connection.outbox).cast(),
+    ];
+    assert!(!its.contains(&about), "a test asked for this panic");
+}
+
+#[cfg(test)]
+/// The member of that name.
+pub(crate) fn find(hub: &Hub, name: &str) -> Option<Arc<Member>> {
+    let place = hub.roster.look(|view| view.place_of(view.id_of(name)?));
+    place.map(|place| place.member)
 }

@@ -24,6 +24,11 @@ impl Still {
     #[track_caller]
     pub(crate) fn join(server: &Server, name: &str, slots: u32) -> Self {
         let stream = TcpStream::connect(server.address()).expect("the server accepts");
+        Self::join_over(stream, name, slots)
+    }
+
+    #[track_caller]
+    fn join_over(stream: TcpStream, name: &str, slots: u32) -> Self {
         let mut still = Self {
             stream,
             joined: Value::Null,
@@ -38,6 +43,18 @@ impl Still {
         still.joined = answer["result"].clone();
         assert!(still.joined.is_object(), "join was answered with {answer}");
         still
+    }
+
+    /// [`Still::join`] with a buffer of so many bytes for what it does not read, so that the
+    /// server soon has to keep the rest.
+    #[track_caller]
+    pub(crate) fn join_narrow(server: &Server, name: &str, slots: u32, bytes: usize) -> Self {
+        use rustix::net::{AddressFamily, SocketType, connect, socket, sockopt};
+        let socket = socket(AddressFamily::INET, SocketType::STREAM, None).expect("a socket");
+        // What is set later is not what the other end was told at first.
+        sockopt::set_socket_recv_buffer_size(&socket, bytes).expect("a socket has a buffer");
+        connect(&socket, &server.address()).expect("the server accepts");
+        Self::join_over(TcpStream::from(socket), name, slots)
     }
 
     /// Writes one message.
@@ -98,6 +115,15 @@ impl Still {
         }
         self.stream.set_nonblocking(false).expect("an open socket");
         all
+    }
+
+    /// Reads of what there is at this moment so many bytes at most; says how many.
+    #[track_caller]
+    pub(crate) fn take(&mut self, most: usize) -> usize {
+        self.stream.set_nonblocking(true).expect("an open socket");
+        let taken = self.stream.read(&mut vec![0; most]).unwrap_or(0);
+        self.stream.set_nonblocking(false).expect("an open socket");
+        taken
     }
 
     /// Reads all that comes until the connection ends, however it ends.

@@ -104,17 +104,24 @@ impl Pairs {
     /// The time that 99 of 100 commands took at most that began in this span.
     #[track_caller]
     pub(crate) fn p99(&self, from: Instant, to: Instant) -> Duration {
+        let mut took = self.took(from, to);
+        took.sort_unstable();
+        took[took.len() * 99 / 100]
+    }
+
+    /// What each command took that began in this span.
+    #[track_caller]
+    pub(crate) fn took(&self, from: Instant, to: Instant) -> Vec<Duration> {
         let samples = self.samples.lock().unwrap_or_else(PoisonError::into_inner);
         let inside = samples.iter().filter(|(at, _)| (from..to).contains(at));
-        let mut took: Vec<Duration> = inside.map(|(_, took)| *took).collect();
+        let took: Vec<Duration> = inside.map(|(_, took)| *took).collect();
         drop(samples);
-        took.sort_unstable();
         assert!(
             took.len() >= 20,
             "only {} commands went through",
             took.len()
         );
-        took[took.len() * 99 / 100]
+        took
     }
 
     /// Ends them; panics where one of them was not served as it should be.

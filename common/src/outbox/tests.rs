@@ -121,3 +121,33 @@ fn room_is_waited_for_while_the_peer_catches_up() {
     });
     outbox.close();
 }
+
+#[test]
+fn a_panic_while_it_catches_up_ends_that_connection_only() {
+    const PEERS: usize = 8;
+    let line: Line = Line::Shared(vec![b'x'; 1 << 20].into());
+    let stuck: Vec<_> = (0..PEERS)
+        .map(|_| {
+            // The last words are made by the thread that gives the peer up.
+            let (outbox, reader) = pair(Some(|| panic!("a test asked for this panic")));
+            assert!(outbox.push(line.clone()));
+            while !outbox.is_behind() || lock(&outbox.catching_up).is_none() {
+                assert!(outbox.push(line.clone()));
+                outbox.flush();
+            }
+            while outbox.push(line.clone()) {}
+            (outbox, reader)
+        })
+        .collect();
+    for (outbox, reader) in stuck {
+        let patience = Some(Duration::from_secs(5));
+        reader.set_read_timeout(patience).expect("an open socket");
+        let rest = (&reader).read_to_end(&mut Vec::new());
+        let timed_out = rest.is_err_and(|e| e.kind() == io::ErrorKind::WouldBlock);
+        assert!(!timed_out, "the connection has not ended");
+        outbox.settle();
+        assert!(!outbox.is_open() && !outbox.was_too_slow());
+        assert_eq!(outbox.waiting.len(), 0, "what waited is let go of");
+        outbox.close();
+    }
+}
