@@ -4,29 +4,15 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 executors="${EXECUTORS:-50}" rounds="${ROUNDS:-15}" program="${PROGRAM:-uptime}"
-cargo build --quiet --release --bins
-bin="${CARGO_TARGET_DIR:-target}/release"
-
-work=$(mktemp -d)
-started=()
-clean_up() {
-    kill "${started[@]}" 2>/dev/null || true
-    wait "${started[@]}" 2>/dev/null || true
-    rm -rf "$work"
-}
-trap clean_up EXIT
+. tests/support/bench.sh
 
 root=()
 if [ "$(id -u)" = 0 ]; then root=(--allow-root); fi
 
-export RUST_LOG=warn
-"$bin/server" "$((executors + 2))" --listen 127.0.0.1:0 --quiet >"$work/server" &
-started+=($!)
-until [ -s "$work/server" ]; do sleep 0.05; done
-PECKING_SERVER=$(grep -o '127\.0\.0\.1:[0-9]*' "$work/server")
-export PECKING_SERVER
+# Room for these, the sender and who asks for the members.
+start_server "$((executors + 2))"
 
-# Room for these, the sender and who asks for the members. The sender comes first, and takes its lines from a pipe.
+# The sender comes first, and takes its lines from a pipe.
 mkfifo "$work/lines" "$work/told"
 "$bin/client" --name sender --slots 0 <"$work/lines" >"$work/told" 2>"$work/errors" &
 started+=($!)
@@ -40,7 +26,6 @@ done
 until [ "$("$bin/client" members --json 2>/dev/null | grep -o '"rank"' | wc -l)" -gt "$executors" ]; do sleep 0.1; done
 
 microseconds() { echo "${EPOCHREALTIME/[.,]/}"; }
-median() { sort -n | sed -n "$((rounds / 2 + 1))p"; }
 
 relayed() {
     local from told

@@ -4,29 +4,12 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 rounds="${ROUNDS:-5}" count="${COUNT:-10000}" window="${WINDOW:-256}"
-[ -n "${NO_BUILD:-}" ] || cargo build --quiet --release --bins
-bin="${CARGO_TARGET_DIR:-target}/release"
-
-work=$(mktemp -d)
-started=()
-clean_up() {
-    kill "${started[@]}" 2>/dev/null || true
-    wait "${started[@]}" 2>/dev/null || true
-    rm -rf "$work"
-}
-trap clean_up EXIT
-
-export RUST_LOG=warn
-"$bin/server" 16 --listen 127.0.0.1:0 --quiet >"$work/server" &
-started+=($!)
-until [ -s "$work/server" ]; do sleep 0.05; done
-PECKING_SERVER=$(grep -o '127\.0\.0\.1:[0-9]*' "$work/server")
-export PECKING_SERVER
+. tests/support/bench.sh
+start_server 16
 
 p99() {
     "$bin/client" bench --count "$count" --json | grep -o '"p99": [0-9.]*' | cut -d' ' -f2
 }
-median() { sort -n | sed -n "$((rounds / 2 + 1))p"; }
 
 for _ in $(seq "$rounds"); do
     p99 >>"$work/alone"
@@ -35,9 +18,9 @@ for _ in $(seq "$rounds"); do
     started+=("$busy")
     sleep 0.5
     p99 >>"$work/beside"
-    kill -0 "$busy" || { echo "the pair at full speed has ended" >&2; exit 1; }
-    kill "$busy"
+    kill "$busy" || { echo "the pair at full speed has ended" >&2; exit 1; }
     wait "$busy" 2>/dev/null || true
 done
 alone=$(median <"$work/alone") beside=$(median <"$work/beside")
-awk -v a="$alone" -v b="$beside" 'BEGIN { printf "p99 alone: %.0f us; beside a pair at full speed: %.0f us; ratio %.2f\n", a, b, b / a }'
+awk -v a="$alone" -v b="$beside" 'BEGIN {
+    printf "p99 alone: %.0f us; beside a pair at full speed: %.0f us; ratio %.2f\n", a, b, b / a }'
