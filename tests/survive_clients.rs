@@ -102,7 +102,7 @@ impl Drop for Victim {
 }
 
 /// What a sender of bare lines has seen of one of its sends.
-#[derive(Default)]
+#[derive(Debug, Default)]
 struct Seen {
     mark: u64,
     targets: Option<u64>,
@@ -137,7 +137,7 @@ impl Sender<'_> {
 
     /// Takes the next message in.
     fn step(&mut self) {
-        let message = self.raw.next("what becomes of a send");
+        let message = self.raw.next(&format!("what becomes of {:?}", self.open));
         let params = &message["params"];
         let id = params["send"].as_u64().or_else(|| message["id"].as_u64());
         match message["method"].as_str() {
