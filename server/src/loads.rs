@@ -37,23 +37,24 @@ impl Load {
         }
     }
 
-    /// Sets both, as long as it has not left. Only one thread may do so at a time.
+    /// Sets both, as long as it has not left.
     pub(crate) fn set(self: &Arc<Self>, running: usize, waiting: usize) {
-        if self.commands.load(Ordering::Relaxed) != GONE {
-            self.change(running as u64 | (waiting as u64) << 32);
-        }
+        let commands = running as u64 | (waiting as u64) << 32;
+        // In one act: whoever leaves at this moment does not come back by it.
+        self.change(|before| (before != GONE).then_some(commands));
     }
 
     /// It has left.
     pub(crate) fn end(self: &Arc<Self>) {
-        self.change(GONE);
+        self.change(|_| Some(GONE));
     }
 
-    fn change(self: &Arc<Self>, commands: u64) {
+    fn change(self: &Arc<Self>, to: impl FnMut(u64) -> Option<u64>) {
         // In one order with the two accesses in `Tree::take_in`: either that reads what is
         // set here, or this sees that it is noted no more.
-        self.commands.swap(commands, Ordering::SeqCst);
-        if self.slots > 0 && !self.is_noted.load(Ordering::SeqCst) {
+        let order = Ordering::SeqCst;
+        let changed = self.commands.fetch_update(order, order, to).is_ok();
+        if changed && self.slots > 0 && !self.is_noted.load(order) {
             self.note();
         }
     }

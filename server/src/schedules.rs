@@ -400,6 +400,28 @@ impl Heard {
     }
 }
 
+/// Who leaves is nobody's least loaded any more, whatever its commands do at that moment: a
+/// sender would look for it for ever.
+#[test]
+fn who_has_left_is_found_by_its_load_no_more() {
+    explore(|| {
+        let roster = testing::roster(2);
+        let (leaver, load) = testing::join_with_load(&roster, "leaver", 1);
+        let threads = [
+            thread::spawn(move || load.set(1, 1)),
+            thread::spawn({
+                let roster = roster.clone();
+                move || {
+                    roster.leave(&leaver);
+                }
+            }),
+        ];
+        roster.least_loaded_below(0);
+        join_all(threads);
+        assert_eq!(roster.least_loaded_below(0), None);
+    });
+}
+
 #[test]
 fn a_send_to_many_has_its_outcomes_in_order_whoever_leaves() {
     explore(|| {
