@@ -358,7 +358,6 @@ fn who_shed_all_that_it_is_known_by_ends_when_nothing_runs() {
 /// Each of them might have left the other's, so neither ends it.
 #[test]
 fn who_shed_all_that_it_is_known_by_ends_though_the_last_two_end_at_once() {
-    let (_relay, mut boss, _worker) = anything(2);
     let folder = executing::Folder::new();
     let fifo = folder.word("fifo");
     let mode = Mode::from_raw_mode(0o600);
@@ -368,6 +367,8 @@ fn who_shed_all_that_it_is_known_by_ends_though_the_last_two_end_at_once() {
          echo pid $!); exec cat <&3"
     );
     for _ in 0..16 {
+        // One that has not looked after anything yet.
+        let (_relay, mut boss, _worker) = anything(2);
         // They end when nobody can write to it any more.
         let mut options = std::fs::OpenOptions::new();
         let writer = options

@@ -309,8 +309,12 @@ impl Outbox {
         let Some(mut writer) = try_role(&self.writer) else {
             return Err(piece);
         };
-        let may_wait = writer.rest.len() + bytes <= BATCH;
-        if writer.handed_over || !may_wait || !self.waiting.is_empty() {
+        // Our caller may hold a lock, so nothing long is copied.
+        let is_cheap = match &piece {
+            Piece::Batch(_) if writer.rest.is_empty() => true,
+            _ => bytes <= SHORT_LINE && writer.rest.len() + bytes <= BATCH,
+        };
+        if writer.handed_over || writer.ending || !is_cheap || !self.waiting.is_empty() {
             return Err(piece);
         }
         self.lines.fetch_sub(writer.take(piece), Ordering::Relaxed);
@@ -411,7 +415,8 @@ impl Outbox {
 
     /// Whether something is to be written that nobody is writing yet, as far as that shows.
     fn has_something(&self) -> bool {
-        !self.waiting.is_empty() || self.has_rest.load(Ordering::Relaxed) || self.is_stuck()
+        let has_lines = !self.waiting.is_empty() || self.has_rest.load(Ordering::Relaxed);
+        has_lines || self.is_stuck() || self.state.load(Ordering::Relaxed) == OVERFLOWN
     }
 
     fn is_stuck(&self) -> bool {
@@ -556,10 +561,15 @@ impl Outbox {
 
     fn start_catching_up(self: &Arc<Self>) {
         let outbox = Arc::clone(self);
-        match thread::spawn("catch-up", move || outbox.catch_up_guarded()) {
-            Ok(handle) => {
-                self.stuck.store(false, Ordering::Relaxed);
-                let previous = lock(&self.catching_up).replace(handle);
+        // The role is ours to hand over until there is a thread; from then on others may get
+        // here, and find the handles in the order of the threads.
+        self.stuck.store(false, Ordering::Relaxed);
+        let mut catching_up = lock(&self.catching_up);
+        let started = thread::spawn("catch-up", move || outbox.catch_up_guarded());
+        let started = started.map(|handle| catching_up.replace(handle));
+        drop(catching_up);
+        match started {
+            Ok(previous) => {
                 if let Some(previous) = previous {
                     // It let go of the role, so it is about to end.
                     let _ = previous.join();

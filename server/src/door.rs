@@ -12,6 +12,7 @@ use common::message::{Code, RpcError, error_line};
 use common::sync::{Arc, Mutex, role};
 use common::transport::{Listener, Stream};
 use std::io::{self, Read};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::thread::{Builder, Scope};
 use std::time::Duration;
 
@@ -75,7 +76,13 @@ fn start<'scope, 'env>(
         .name("session".into())
         .stack_size(SESSION_STACK);
     builder.spawn_scoped(threads, move || {
-        if let Some((connection, number)) = receive(door, hub, threads) {
+        let receive = AssertUnwindSafe(|| receive(door, hub, threads));
+        let Ok(received) = catch_unwind(receive) else {
+            log::error!("who stood at the door panicked; another one takes its place");
+            let _ = start(door, hub, threads);
+            return;
+        };
+        if let Some((connection, number)) = received {
             session::serve(hub, &connection);
             hub.disconnected(number);
         }

@@ -37,13 +37,19 @@ const PAUSE: Duration = Duration::from_millis(1);
 const BLANK_LOOKS: u32 = 5;
 
 /// Kills what is left of a command: its group, whose first process was reaped already, and
-/// its orphans. Says whether there was nothing, as is usual.
+/// its orphans. Says whether there was nothing, as is usual, and is nothing of others' either:
+/// who outlives all commands is nobody's to end.
 pub(crate) fn end(group: Pid, run: &Run) -> bool {
     let deadline = Instant::now() + PATIENCE;
     let (mut looks, mut were_some, mut is_clean) = (0, false, true);
     loop {
         let in_group = kill_group(group);
-        let Left { found, blank } = kill_orphans(Whose::Of(run));
+        let Left {
+            found,
+            blank,
+            others,
+        } = kill_orphans(Whose::Of(run));
+        is_clean &= !others;
         looks += u32::from(blank);
         let are_some = in_group || found;
         // The system's list of children may leave one out while others end (proc(5)), so
@@ -98,6 +104,8 @@ struct Left {
     found: bool,
     /// Some that do not say whose they are.
     blank: bool,
+    /// Some that are not known to be its own, and live.
+    others: bool,
 }
 
 /// Kills and reaps orphans; says whether there were any, because then there may be others
@@ -140,11 +148,14 @@ fn kill_orphans(whose: Whose<'_>) -> Left {
         Whose::Nobodys => 0,
     };
     // As many ran all the time as ought to, so nobody else can have brought them here.
-    if before == census::now() && before.running == expected {
+    let are_known = before == census::now() && before.running == expected;
+    if are_known {
         left.found |= !strangers.is_empty();
         for process in strangers {
             let _ = pidfd_send_signal(process, Signal::KILL);
         }
+    } else {
+        left.others = !strangers.is_empty();
     }
     left
 }

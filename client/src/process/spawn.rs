@@ -239,10 +239,16 @@ fn clone_child(plan: &mut Plan) -> io::Result<(Pid, OwnedFd)> {
         if pid < 0 {
             return Err(error);
         }
-        (pid, OwnedFd::from_raw_fd(pidfd))
+        (pid, (pidfd >= 0).then(|| OwnedFd::from_raw_fd(pidfd)))
     };
     let pid = Pid::from_raw(pid);
     let pid = pid.ok_or_else(|| io::Error::other("the system gave a process no number"))?;
+    // Kernels before 5.2 do not know what was asked for, and do the rest of it.
+    let pidfd = pidfd.ok_or_else(|| {
+        let _ = rustix::process::kill_process(pid, rustix::process::Signal::KILL);
+        let _ = rustix::process::waitpid(Some(pid), rustix::process::WaitOptions::empty());
+        io::Error::from(io::ErrorKind::Unsupported)
+    })?;
     Ok((pid, pidfd))
 }
 
