@@ -13,6 +13,9 @@
 //! the piece, so whoever has many short lines for one peer collects them in a [`Batch`] and
 //! pushes that.
 
+mod line;
+mod scratch;
+
 use crate::limits::{OUTBOX_BYTES, OUTBOX_LINES, SLOW_PATIENCE, SLOW_PROGRESS};
 use crate::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, AtomicUsize, Ordering, fence};
 use crate::sync::channel::{Receiver, Sender, unbounded};
@@ -20,12 +23,11 @@ use crate::sync::{Arc, Condvar, Mutex, lock, role, try_role, wait_timeout};
 use crate::thread;
 use crate::thread::JoinHandle;
 use crate::transport::Stream;
-use crossbeam_channel::bounded;
 use std::io;
-use std::ops::Deref;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::LazyLock;
 use std::time::{Duration, Instant};
+
+pub use line::{Batch, Line};
 
 /// Bytes that one write takes along: a good part of a socket's buffer, and a size at
 /// which the system call's own cost no longer shows.
@@ -39,80 +41,12 @@ const SHORT_LINE: usize = 4 << 10;
 /// a client of its own to serve.
 const MAX_BATCHES: usize = 16;
 
-/// Buffers kept for flushes: as many as are likely to run at the same moment.
-const SCRATCH_BUFFERS: usize = 16;
-
 /// How often a thread that catches up looks whether it was called off.
 const CATCH_UP_TICK: Duration = Duration::from_millis(500);
 
 /// The most that counts of one wait for a socket as the peer's delay: what is beyond that is
 /// our own, of a process that was stopped for a while.
 const LONGEST_TICK: Duration = Duration::from_secs(1);
-
-/// A line to write, its `\n` included; one that goes to many is shared by them.
-#[derive(Clone, Debug)]
-pub enum Line {
-    /// For one peer.
-    Own(Vec<u8>),
-    /// For many.
-    Shared(Arc<[u8]>),
-}
-
-impl Deref for Line {
-    type Target = [u8];
-    fn deref(&self) -> &[u8] {
-        match self {
-            Line::Own(bytes) => bytes,
-            Line::Shared(bytes) => bytes,
-        }
-    }
-}
-
-impl From<Vec<u8>> for Line {
-    fn from(bytes: Vec<u8>) -> Line {
-        Line::Own(bytes)
-    }
-}
-
-impl Line {
-    /// The line, for one who only borrowed it; one for one peer is empty then.
-    #[must_use]
-    pub fn take(&mut self) -> Line {
-        match self {
-            Line::Own(bytes) => Line::Own(std::mem::take(bytes)),
-            Line::Shared(bytes) => Line::Shared(Arc::clone(bytes)),
-        }
-    }
-}
-
-/// Lines that are pushed together. It belongs to one outbox, and stands where a lock is held
-/// anyway: by itself it keeps nobody else's lines in order.
-#[derive(Debug, Default)]
-pub struct Batch {
-    bytes: Vec<u8>,
-    lines: usize,
-}
-
-impl Batch {
-    /// Whether there is nothing in it.
-    pub fn is_empty(&self) -> bool {
-        self.lines == 0
-    }
-
-    fn add(&mut self, line: &[u8]) {
-        self.add_made(|bytes| bytes.extend_from_slice(line));
-    }
-
-    /// Adds a line that is made where it belongs, behind the others: a long one need not be
-    /// copied then.
-    pub fn add_made(&mut self, make: impl FnOnce(&mut Vec<u8>)) {
-        if self.bytes.capacity() == 0 {
-            self.bytes = take_scratch();
-        }
-        make(&mut self.bytes);
-        self.lines += 1;
-    }
-}
 
 /// What goes through the channel. It is small: a channel keeps room for 31 of its pieces, for
 /// every peer.
@@ -202,7 +136,7 @@ impl Writer {
 
     fn add(&mut self, line: &[u8]) {
         if self.rest.capacity() == 0 {
-            self.rest = take_scratch();
+            self.rest = scratch::take();
         }
         self.rest.extend_from_slice(line);
     }
@@ -214,7 +148,7 @@ impl Writer {
         } else {
             self.rest.extend_from_slice(&batch);
         }
-        give_scratch(batch);
+        scratch::give(batch);
     }
 }
 
@@ -284,7 +218,7 @@ impl Outbox {
         if self.is_open() {
             self.enter(batch.lines, batch.bytes.len(), Piece::Batch(batch));
         } else {
-            give_scratch(batch.bytes);
+            scratch::give(batch.bytes);
         }
     }
 
@@ -476,7 +410,7 @@ impl Outbox {
     fn write_queued(&self, writer: &mut Writer) -> Progress {
         let progress = self.write_batches(writer);
         if !matches!(progress, Progress::Behind) || writer.rest.is_empty() {
-            give_scratch(std::mem::take(&mut writer.rest));
+            scratch::give(std::mem::take(&mut writer.rest));
         }
         self.has_rest.store(false, Ordering::Relaxed);
         progress
@@ -660,26 +594,6 @@ impl Outbox {
                 }
             }
         }
-    }
-}
-
-/// Buffers for flushes, kept by all outboxes together: an idle peer has none.
-static SCRATCH: LazyLock<Pool> = LazyLock::new(|| bounded(SCRATCH_BUFFERS));
-
-/// A channel as a bag of buffers.
-type Pool = (
-    crossbeam_channel::Sender<Vec<u8>>,
-    crossbeam_channel::Receiver<Vec<u8>>,
-);
-
-fn take_scratch() -> Vec<u8> {
-    SCRATCH.1.try_recv().unwrap_or_default()
-}
-
-fn give_scratch(mut buffer: Vec<u8>) {
-    if (1..=2 * BATCH).contains(&buffer.capacity()) {
-        buffer.clear();
-        let _ = SCRATCH.0.try_send(buffer);
     }
 }
 

@@ -1,0 +1,70 @@
+//! What is queued for a peer: lines, one by one or by the batch.
+
+use super::scratch;
+use crate::sync::Arc;
+use std::ops::Deref;
+
+/// A line to write, its `\n` included; one that goes to many is shared by them.
+#[derive(Clone, Debug)]
+pub enum Line {
+    /// For one peer.
+    Own(Vec<u8>),
+    /// For many.
+    Shared(Arc<[u8]>),
+}
+
+impl Deref for Line {
+    type Target = [u8];
+    fn deref(&self) -> &[u8] {
+        match self {
+            Line::Own(bytes) => bytes,
+            Line::Shared(bytes) => bytes,
+        }
+    }
+}
+
+impl From<Vec<u8>> for Line {
+    fn from(bytes: Vec<u8>) -> Line {
+        Line::Own(bytes)
+    }
+}
+
+impl Line {
+    /// The line, for one who only borrowed it; one for one peer is empty then.
+    #[must_use]
+    pub fn take(&mut self) -> Line {
+        match self {
+            Line::Own(bytes) => Line::Own(std::mem::take(bytes)),
+            Line::Shared(bytes) => Line::Shared(Arc::clone(bytes)),
+        }
+    }
+}
+
+/// Lines that are pushed together. It belongs to one outbox, and stands where a lock is held
+/// anyway: by itself it keeps nobody else's lines in order.
+#[derive(Debug, Default)]
+pub struct Batch {
+    pub(super) bytes: Vec<u8>,
+    pub(super) lines: usize,
+}
+
+impl Batch {
+    /// Whether there is nothing in it.
+    pub fn is_empty(&self) -> bool {
+        self.lines == 0
+    }
+
+    pub(super) fn add(&mut self, line: &[u8]) {
+        self.add_made(|bytes| bytes.extend_from_slice(line));
+    }
+
+    /// Adds a line that is made where it belongs, behind the others: a long one need not be
+    /// copied then.
+    pub fn add_made(&mut self, make: impl FnOnce(&mut Vec<u8>)) {
+        if self.bytes.capacity() == 0 {
+            self.bytes = scratch::take();
+        }
+        make(&mut self.bytes);
+        self.lines += 1;
+    }
+}
