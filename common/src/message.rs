@@ -149,13 +149,13 @@ impl<'a> Message<'a> {
         let members = json
             .deserialize_map(MembersVisitor)
             .and_then(|members| json.end().map(|()| members))
-            .map_err(|e| not_an_object(text, &e))?;
+            .map_err(|_| not_an_object(text))?;
         members.into_message()
     }
 }
 
 /// Why a line is no envelope: no JSON at all, or JSON of another shape.
-fn not_an_object(text: &str, error: &serde_json::Error) -> Malformed {
+fn not_an_object(text: &str) -> Malformed {
     match serde_json::from_str::<&RawValue>(text) {
         Ok(raw) if raw.get().starts_with('[') => Malformed::new(
             Code::InvalidRequest,
@@ -165,7 +165,8 @@ fn not_an_object(text: &str, error: &serde_json::Error) -> Malformed {
             Code::InvalidRequest,
             format!("{} is not a JSON object", clip(raw.get())),
         ),
-        Err(_) => Malformed::new(Code::ParseError, format!("the line is not JSON: {error}")),
+        // That error repeats nothing of the line; one about its shape repeats whole strings.
+        Err(error) => Malformed::new(Code::ParseError, format!("the line is not JSON: {error}")),
     }
 }
 
@@ -311,6 +312,24 @@ mod tests {
     fn refusal(line: &str) -> (Option<Id>, i64) {
         let malformed = Message::parse(line.as_bytes()).expect_err(line);
         (malformed.id, malformed.error.code)
+    }
+
+    #[test]
+    fn what_is_said_of_a_line_is_short_however_long_that_is() {
+        let long = "\u{7f}".repeat(100_000);
+        for line in [
+            format!("\"{long}\""),
+            format!("\"{long}\" x"),
+            format!("{{\"{long}\""),
+            format!("{{\"method\":\"{long}\",\"id\":{{}}}}"),
+            format!("{{\"jsonrpc\":\"{long}\",\"id\":1,\"method\":\"ping\"}}"),
+            format!("{{\"jsonrpc\":\"2.0\",\"id\":\"{long}\",\"method\":\"ping\"}}"),
+            format!("[\"{long}"),
+        ] {
+            let malformed = Message::parse(line.as_bytes()).expect_err("no message");
+            let said = malformed.error.message;
+            assert!(said.len() <= 1000, "{} bytes: {said:.100}", said.len());
+        }
     }
 
     #[test]
