@@ -54,20 +54,13 @@ impl<'a> Door<'a> {
     }
 }
 
-/// Gives every connection a thread of its own, until the hub has the listener woken. The
-/// scope joins them all.
+/// Starts a thread that waits for its turn at the door and serves whoever comes then, and that
+/// sees to it that another one stands behind it meanwhile: so every connection has a thread of
+/// its own, until the hub has the listener woken. The scope joins them all.
 ///
 /// # Errors
-/// Where the system has no thread for the first.
+/// Where the system has no thread.
 pub(crate) fn open<'scope, 'env>(
-    door: &'scope Mutex<Door<'env>>,
-    hub: &'scope Arc<Hub>,
-    threads: &'scope Scope<'scope, 'env>,
-) -> io::Result<()> {
-    start(door, hub, threads)
-}
-
-fn start<'scope, 'env>(
     door: &'scope Mutex<Door<'env>>,
     hub: &'scope Arc<Hub>,
     threads: &'scope Scope<'scope, 'env>,
@@ -79,7 +72,7 @@ fn start<'scope, 'env>(
         let receive = AssertUnwindSafe(|| receive(door, hub, threads));
         let Ok(received) = catch_unwind(receive) else {
             log::error!("who stood at the door panicked; another one takes its place");
-            let _ = start(door, hub, threads);
+            let _ = open(door, hub, threads);
             return;
         };
         if let Some((connection, number)) = received {
@@ -107,7 +100,7 @@ fn receive<'scope, 'env>(
         let backed = if door.is_backed {
             Ok(())
         } else {
-            start(door_of_all, hub, threads)
+            open(door_of_all, hub, threads)
         };
         door.is_backed = backed.is_ok();
         backed
