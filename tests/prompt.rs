@@ -486,6 +486,18 @@ fn the_line_being_typed_outlives_the_server() {
 }
 
 #[test]
+fn who_comes_back_to_its_old_rank_is_told_so() {
+    let mut scene = Scene::new();
+    let address = scene.server.address();
+    let boss = scene.client("boss");
+    boss.wait_prompt("");
+    scene.server.kill();
+    boss.wait_for("Connection lost: ");
+    scene.server = Server::start_at(address, &["10"]);
+    boss.wait_for("\nConnected again. You are still rank 0.\n");
+}
+
+#[test]
 fn who_loses_its_connection_comes_back_as_the_last_one() {
     let scene = Scene::new();
     let network = Proxy::to(scene.server.address());

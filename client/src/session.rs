@@ -175,6 +175,9 @@ impl<'a> Session<'a> {
                 ClientEvent::Disconnected(reason) => return Some(reason),
                 ClientEvent::Lost(reason) => self.show_loss(&reason),
                 ClientEvent::NotYet { error, .. } => self.show_failed_try(&error),
+                ClientEvent::Rejoined { was, rank, .. } if was == rank => self
+                    .view
+                    .show(&format!("Connected again. You are still rank {rank}.\n")),
                 ClientEvent::Rejoined { was, rank, .. } => self.view.show(&format!(
                     "Connected again. You were rank {was}; you are now rank {rank}.\n"
                 )),

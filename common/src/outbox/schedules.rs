@@ -4,6 +4,7 @@
 use super::*;
 use shuttle::thread;
 use std::io::Read;
+use std::sync::LazyLock;
 
 /// Schedules of each scene, unless `SCHEDULES` says otherwise.
 const SCHEDULES: usize = 400;
