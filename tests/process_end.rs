@@ -516,6 +516,8 @@ fn a_client_that_will_come_back_ends_its_commands_too() {
     relay.abort();
     wait_until_gone(&pids, AT_MOST + JITTER);
     worker.0.stderr.wait_for("trying again", PATIENCE);
+    let is_logged = "from boss: ended, and nobody is there any more to be told";
+    worker.0.stderr.wait_for(is_logged, PATIENCE);
     worker.0.signal(Signal::TERM);
     let status = worker.0.wait(JITTER * 2).expect("it goes at once");
     assert_eq!(status.code(), Some(0));

@@ -287,6 +287,9 @@ impl Workers {
         let Some(way) = job.way() else { return };
         if !self.take_out(job) {
             // The connection is gone, and the table was emptied with it.
+            let (words, from) = (job.words().join(" "), &job.origin().name);
+            let words = message::clip(&words);
+            log::info!("{words} from {from}: ended, and nobody is there any more to be told");
             return;
         }
         // Told first: once the server has the answer it may send the next command.
