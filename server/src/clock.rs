@@ -32,6 +32,18 @@ pub(crate) enum Due {
     Drain,
 }
 
+impl Due {
+    /// Whether those have gone whom this is about.
+    fn is_moot(&self) -> bool {
+        match self {
+            Due::Look(connection) => connection.strong_count() == 0,
+            Due::Overdue(member, _) | Due::Flush(member) => member.strong_count() == 0,
+            Due::Retry(outbox) => outbox.strong_count() == 0,
+            Due::RankNews | Due::Drain => false,
+        }
+    }
+}
+
 struct Entry {
     at: u64,
     /// Entries of the same time keep their order.
@@ -62,6 +74,8 @@ impl Ord for Entry {
 #[derive(Default)]
 struct Schedule {
     entries: BinaryHeap<Reverse<Entry>>,
+    /// With this many entries, those about somebody who has gone are dropped.
+    tidy_at: usize,
     scheduled: u64,
     stopped: bool,
     /// When the clock's thread looked last, and when it meant to look again at the latest.
@@ -85,6 +99,9 @@ const STUCK_RETRY_MS: u64 = 50;
 /// A look that came this much later than it was meant to did so because the server itself
 /// stood still: no scheduler keeps a thread waiting that long.
 const STOOD_STILL_MS: u64 = 1000;
+
+/// Fewer entries than this are not worth a look at whether some are about nobody.
+const TIDY_FROM: usize = 256;
 
 /// What is due.
 pub(crate) struct Tick {
@@ -124,9 +141,7 @@ impl Clock {
     pub(crate) fn schedule(&self, at: u64, due: Due) {
         let mut schedule = lock(&self.schedule);
         let is_first = schedule.entries.peek().is_none_or(|Reverse(e)| at < e.at);
-        schedule.scheduled += 1;
-        let order = schedule.scheduled;
-        schedule.entries.push(Reverse(Entry { at, order, due }));
+        schedule.push(at, due);
         drop(schedule);
         if is_first {
             self.changed.notify_one();
@@ -177,6 +192,23 @@ impl Clock {
 }
 
 impl Schedule {
+    fn push(&mut self, at: u64, due: Due) {
+        if self.entries.len() >= self.tidy_at {
+            self.tidy();
+        }
+        self.scheduled += 1;
+        let order = self.scheduled;
+        self.entries.push(Reverse(Entry { at, order, due }));
+    }
+
+    /// Drops what is about somebody who has gone: an entry keeps his memory until it is due,
+    /// which can be a command's whole time-out later. Before this is done again there must be
+    /// twice as many as are left, so it costs each entry no more than a look or two.
+    fn tidy(&mut self) {
+        self.entries.retain(|Reverse(entry)| !entry.due.is_moot());
+        self.tidy_at = (2 * self.entries.len()).max(TIDY_FROM);
+    }
+
     /// Notes that the clock's thread looks, and whether it did not for too long: asleep, or
     /// busy with what was due.
     fn look(&mut self, now: u64) {
@@ -212,6 +244,24 @@ mod tests {
         assert!(matches!(order[1].due, Due::Drain));
         assert!(matches!(order[2].due, Due::RankNews));
         assert!(clock.now() >= now + 20);
+    }
+
+    #[test]
+    fn what_is_about_somebody_who_has_gone_is_dropped_long_before_it_is_due() {
+        let clock = Clock::new();
+        let far = clock.now() + 3_600_000;
+        let overdue = |member: &Arc<Member>| Due::Overdue(Arc::downgrade(member), far);
+        let here = crate::testing::member(0, "here", 1);
+        clock.schedule(far, overdue(&here));
+        clock.schedule(far, Due::Drain);
+        for n in 1..=4 * TIDY_FROM as u64 {
+            clock.schedule(far, overdue(&crate::testing::member(n, "gone", 1)));
+        }
+        let schedule = lock(&clock.schedule);
+        let entries = schedule.entries.iter();
+        let kept = entries.filter(|Reverse(entry)| !entry.due.is_moot());
+        assert_eq!(kept.count(), 2, "what is not about those who have gone");
+        assert!(schedule.entries.len() <= TIDY_FROM);
     }
 
     #[test]

@@ -41,15 +41,12 @@ impl Vitals {
         folder.expect("the process is there").count()
     }
 
-    /// Bytes of memory that it has in use.
+    /// Bytes of memory that it has in use. Counted page by page, since `VmRSS` in `status` is
+    /// an estimate: proc(5).
     pub(crate) fn resident(self) -> usize {
-        self.status("VmRSS:")
-    }
-
-    fn status(self, field: &str) -> usize {
-        let status = fs::read_to_string(format!("/proc/{}/status", self.0));
-        let status = status.expect("the process is there");
-        let line = status.lines().find_map(|line| line.strip_prefix(field));
+        let counted = fs::read_to_string(format!("/proc/{}/smaps_rollup", self.0));
+        let counted = counted.expect("the process is there");
+        let line = counted.lines().find_map(|line| line.strip_prefix("Rss:"));
         let kib = line.and_then(|line| line.split_whitespace().next()?.parse::<usize>().ok());
         kib.expect("the system says how much") << 10
     }
