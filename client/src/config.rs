@@ -90,6 +90,15 @@ pub enum ConnectError {
         /// What it said last, if anything.
         message: String,
     },
+    /// The server had to make room for others who want to join, before this client had. It is
+    /// there, so another try soon is welcome.
+    #[error("the server at {server} turned this client away: {message}")]
+    TurnedAway {
+        /// The address.
+        server: String,
+        /// What it said.
+        message: String,
+    },
     /// Something answers, but no server of this kind.
     #[error("what answers at {server} is no server of this kind: {what}")]
     NotThisProtocol {

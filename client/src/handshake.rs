@@ -8,7 +8,7 @@ use common::limits::{LINE_HEADROOM, MAX_LINE, MAX_LINE_BEFORE_JOIN, OUTBOX_BYTES
 use common::line::LineReader;
 use common::message::{self, AnswerBody, Id, Message, RpcError, clip};
 use common::outbox::Outbox;
-use common::protocol::{Bye, Empty, Join, Joined, method};
+use common::protocol::{Bye, ByeReason, Empty, Join, Joined, method};
 use common::sync::Arc;
 use common::transport::Stream;
 use std::io::ErrorKind;
@@ -107,7 +107,7 @@ impl Attempt<'_> {
         &self,
         line: &[u8],
         outbox: &Arc<Outbox>,
-        last_words: &mut Option<String>,
+        last_words: &mut Option<Bye<'static>>,
     ) -> Result<Option<Joined>, ConnectError> {
         if line.is_empty() {
             return Ok(None);
@@ -141,8 +141,11 @@ impl Attempt<'_> {
                 Ok(None)
             }
             Message::Notification { method, params } if method == method::BYE => {
-                let bye = message::params::<Bye<'_>>(params);
-                *last_words = bye.ok().map(|bye| bye.message.into_owned());
+                let bye = message::params::<Bye<'_>>(params).ok();
+                *last_words = bye.map(|bye| Bye {
+                    reason: bye.reason,
+                    message: bye.message.into_owned().into(),
+                });
                 Ok(None)
             }
             _ => Ok(None),
@@ -166,11 +169,18 @@ impl Attempt<'_> {
         }
     }
 
-    fn closed(&self, last_words: Option<String>) -> ConnectError {
-        let message = last_words.unwrap_or_else(|| "it said nothing".into());
-        ConnectError::Closed {
-            server: self.server.into(),
-            message,
+    fn closed(&self, last_words: Option<Bye<'_>>) -> ConnectError {
+        let server = self.server.into();
+        let Some(Bye { reason, message }) = last_words else {
+            return ConnectError::Closed {
+                server,
+                message: "it said nothing".into(),
+            };
+        };
+        let message = message.into_owned();
+        match reason {
+            ByeReason::IdleHandshake => ConnectError::TurnedAway { server, message },
+            _ => ConnectError::Closed { server, message },
         }
     }
 

@@ -1,7 +1,7 @@
 //! A client's life over all its connections: the one that it has now, and the thread that
 //! reads each to its end and, where the client is to come back, dials the next.
 
-use crate::config::Config;
+use crate::config::{Config, ConnectError};
 use crate::events::{ClientEvent, Disconnect, Events};
 use crate::handshake::{self, Handshake};
 use crate::link::Link;
@@ -16,8 +16,9 @@ use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
 /// How long a connection must have held for its loss to be a new one, after which the first
-/// try is made at once: so no server is dialled more often than once a second for long.
-const STEADY: Duration = Duration::from_secs(1);
+/// try is made at once: so no server is dialled more often than four times a second for long.
+/// What comes sooner goes on with the pauses as they were, which may have become long.
+const STEADY: Duration = Duration::from_millis(250);
 
 /// The same where the server has sent this client away for what it did: it is likely to do
 /// so again, so this is as long as the longest pause.
@@ -217,6 +218,8 @@ impl Keeper {
     /// Dials until there is a connection again, or never will be.
     fn dial(&mut self) -> Result<LineReader, Disconnect> {
         let mut pause = self.pauses.next_pause();
+        // Once: where it goes on like that, whoever is turned away should come less often.
+        let mut may_begin_again = true;
         loop {
             match self.stop.recv_timeout(pause) {
                 Err(RecvTimeoutError::Timeout) => {}
@@ -229,6 +232,10 @@ impl Keeper {
                 }
                 Err(error) => Arc::new(error),
             };
+            let was_turned_away = matches!(*error, ConnectError::TurnedAway { .. });
+            if was_turned_away && std::mem::take(&mut may_begin_again) {
+                self.pauses.begin_again();
+            }
             pause = self.pauses.next_pause();
             let event = || ClientEvent::NotYet { error, pause };
             self.life.events.tell(event);

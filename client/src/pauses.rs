@@ -45,6 +45,12 @@ impl Pauses {
         self.waited = Some(waited + pause);
         pause
     }
+
+    /// The server is there, after all: the next pause is as short as the first one that is not
+    /// zero, and those after it grow again.
+    pub fn begin_again(&mut self) {
+        self.waited = Some(Duration::ZERO);
+    }
 }
 
 #[cfg(test)]

@@ -37,6 +37,17 @@ fn refuse(listener: &TcpListener, code: i64) {
         .expect("a client");
 }
 
+/// Says `bye` to a client that wants to join.
+fn turn_away(listener: &TcpListener, bye: &Value) {
+    let (mut stream, _) = listener.accept().expect("a client");
+    let mut lines = BufReader::new(stream.try_clone().expect("a descriptor"));
+    lines.read_line(&mut String::new()).expect("a join");
+    let bye = json!({"jsonrpc": "2.0", "method": "bye", "params": bye});
+    stream
+        .write_all(format!("{bye}\n").as_bytes())
+        .expect("a client");
+}
+
 #[track_caller]
 fn expect_lost(client: &Client) -> Disconnect {
     match next_event(client) {
@@ -122,6 +133,62 @@ fn what_runs_is_stopped_and_answers_nobody_of_the_next_connection() {
         (&answer["id"], &answer["result"]["stdout"]),
         (&json!(1), &json!("new"))
     );
+}
+
+/// Waits until a try was in vain, and gives how long the next one waits.
+#[track_caller]
+fn expect_pause(client: &Client) -> Duration {
+    match next_event(client) {
+        ClientEvent::NotYet { pause, .. } => pause,
+        other => panic!("{other:?}"),
+    }
+}
+
+/// The longest second pause.
+const FIRST: Duration = Duration::from_millis(100);
+
+/// A client that has lost its server, and waited for long enough that its next pause is most
+/// likely longer than the second one was; and where it dials.
+fn lost_for_long() -> (TcpListener, Client) {
+    let (listener, client, server) = lasting(1, Simulation);
+    server.close();
+    expect_lost(&client);
+    let mut waited = Duration::ZERO;
+    while waited < FIRST * 15 {
+        refuse(&listener, 5);
+        waited += expect_pause(&client);
+    }
+    (listener, client)
+}
+
+#[test]
+fn the_loss_of_a_connection_that_held_is_a_new_one() {
+    const HELD: Duration = Duration::from_millis(300);
+    let (listener, client) = lost_for_long();
+    let server = FakeServer::accept(&listener, &joined(60_000));
+    assert!(matches!(next_event(&client), ClientEvent::Rejoined { .. }));
+    std::thread::sleep(HELD);
+    server.close();
+    expect_lost(&client);
+    refuse(&listener, 5);
+    let pause = expect_pause(&client);
+    assert!(pause <= FIRST, "{pause:?}");
+}
+
+#[test]
+fn whoever_makes_room_for_others_comes_again_soon_once() {
+    let (listener, client) = lost_for_long();
+    let bye = json!({"reason": "idle_handshake", "message": "others want to join"});
+    let mut longest = Duration::ZERO;
+    for time in 0.. {
+        turn_away(&listener, &bye);
+        let pause = expect_pause(&client);
+        assert!(time > 0 || pause <= FIRST, "{pause:?}");
+        longest = longest.max(pause);
+        if longest > FIRST {
+            return;
+        }
+    }
 }
 
 #[test]
