@@ -1,0 +1,126 @@
+//! How a connection becomes a client that has a rank.
+
+use super::{Flow, Session};
+use crate::admission::{Wanted, not_admitted};
+use crate::clock::millis;
+use crate::config::Config;
+use crate::loads::Loads;
+use crate::member::Member;
+use crate::roster::Standing;
+use common::message::{Code, Id, Message, RpcError, clip, error_line, result_line};
+use common::protocol::{Joined, method};
+use common::sync::Arc;
+use serde_json::value::RawValue;
+
+impl Session<'_> {
+    #[inline(never)]
+    pub(super) fn line_before_join(&mut self, line: &[u8]) -> Flow {
+        match Message::parse(line) {
+            Ok(Message::Answer { id, .. }) => {
+                self.stray(id.as_ref());
+                Flow::Continue(())
+            }
+            Ok(Message::Request { id, method, params }) => {
+                self.lives = true;
+                self.request_before_join(id, &method, params)
+            }
+            Ok(Message::Notification { .. }) => {
+                self.lives = true;
+                Flow::Continue(())
+            }
+            Err(malformed) => {
+                self.lives = true;
+                self.malformed(malformed)
+            }
+        }
+    }
+
+    #[inline(never)]
+    fn request_before_join(&mut self, id: Id, method: &str, raw: Option<&RawValue>) -> Flow {
+        if method != method::JOIN {
+            let message = format!("{:?} before \"join\"; join first", clip(method));
+            self.tell(error_line(
+                Some(id),
+                &RpcError::new(Code::NotJoined, message),
+            ));
+            return Flow::Continue(());
+        }
+        if !self.connection.begin_joining() {
+            return Flow::Break(());
+        }
+        let joined = self.join(&id, raw);
+        self.connection.end_joining(joined.is_ok());
+        match joined {
+            Ok(()) => {
+                self.hub.strangers.go(self.connection);
+                Flow::Continue(())
+            }
+            Err(error) => self.not_joined(id, &error),
+        }
+    }
+
+    #[inline(never)]
+    fn not_joined(&mut self, id: Id, error: &RpcError) -> Flow {
+        log::info!("{} may not join: {error}", self.connection.peer());
+        let closes = [
+            Code::UnsupportedProtocol,
+            Code::Unauthorized,
+            Code::ShuttingDown,
+            Code::Full,
+        ];
+        if closes.iter().any(|code| error.is(*code)) {
+            return self.close_with(Some(id), error);
+        }
+        self.tell(error_line(Some(id), error));
+        Flow::Continue(())
+    }
+
+    /// Has it ranked last.
+    fn join(&mut self, id: &Id, raw: Option<&RawValue>) -> Result<(), RpcError> {
+        let wanted = Wanted::read(raw, self.hub.config.token.as_deref())?;
+        self.admit(id, &wanted)
+    }
+
+    #[inline(never)]
+    fn admit(&mut self, id: &Id, wanted: &Wanted) -> Result<(), RpcError> {
+        let (hub, connection) = (self.hub, self.connection);
+        let make = |id, name, loads: &Loads| {
+            let (slots, joined) = (wanted.slots, hub.clock.now());
+            let load = loads.join(id, slots);
+            Member::new(id, name, slots, joined, Arc::clone(connection), load)
+        };
+        let kept = &mut self.member;
+        let welcome = |member: &Arc<Member>, standing| {
+            // Before it is in the list, so that it leaves that whatever goes wrong from here.
+            *kept = Some(Arc::clone(member));
+            connection
+                .outbox
+                .push(welcome(&hub.config, id, member, standing));
+        };
+        let member = hub
+            .roster
+            .join(wanted.name.as_deref(), make, welcome)
+            .map_err(|refusal| not_admitted(&refusal, wanted.name.as_deref()))?;
+        log::info!(
+            "{} joined as {member}, slots {}",
+            connection.peer(),
+            member.slots
+        );
+        self.flushes.add_sender(&member);
+        Ok(())
+    }
+}
+
+/// The answer to a `join`.
+#[inline(never)]
+fn welcome(config: &Config, id: &Id, member: &Member, standing: Standing) -> Vec<u8> {
+    let joined = Joined {
+        member: member.id,
+        name: member.name.to_string(),
+        rank: standing.rank,
+        members: standing.members,
+        heartbeat_ms: millis(config.heartbeat),
+        max_line: config.max_line,
+    };
+    result_line(id.clone(), joined)
+}

@@ -1,0 +1,72 @@
+//! What is done when a connection ends, step by step.
+
+use super::Session;
+use crate::dispatcher;
+use common::outbox::Line;
+use std::io::Read;
+
+impl Session<'_> {
+    /// Those below it move up.
+    pub(super) fn leave_ranking(&mut self) {
+        let Some(member) = &self.member else {
+            return;
+        };
+        if self.connection.is_member() {
+            self.hub.strangers.leave(self.connection);
+        }
+        self.hub.roster.leave(member);
+        let why = match self.connection.why() {
+            Some(why) => format!(": {why}"),
+            None if self.leaves => " on purpose".into(),
+            None => String::new(),
+        };
+        log::info!("{} left: {member}{why}", self.connection.peer());
+    }
+
+    /// Those who moved up are told, whatever went wrong with leaving.
+    pub(super) fn tell_ranks(&mut self) {
+        if self.member.is_some() {
+            self.hub.schedule_news();
+        }
+    }
+
+    /// Those who execute what it sent need not go on.
+    pub(super) fn end_sends(&mut self) {
+        let sends = self.member.as_ref().map(|member| member.sends.take_all());
+        for command in sends.unwrap_or_default() {
+            dispatcher::cancel(self.hub, &command, &mut self.flushes);
+        }
+    }
+
+    /// Those who wait for what it executes are told that it is lost.
+    pub(super) fn end_work(&mut self) {
+        if let Some(member) = &self.member {
+            self.hub
+                .conclude_all(member.workload.close(), &mut self.flushes);
+        }
+    }
+
+    /// Only now: who reads its last line, or the end, is gone for everybody else, too.
+    pub(super) fn say_the_last(&mut self) {
+        self.flushes.flush();
+        if let Some(member) = &self.member {
+            member.hand_over_all();
+        }
+        let now = self.hub.clock.now();
+        self.connection
+            .finish(self.last_line.take().map(Line::from), now);
+        self.member = None;
+        if !self.connection.is_turned_away() {
+            self.hub.look_soon(self.connection);
+        }
+    }
+
+    /// Takes nothing more from the peer, and waits until it has taken what is queued for it.
+    /// To close earlier, with something unread, would reset the connection and lose its last
+    /// lines (RFC 9293 §3.10.7.1). The clock cuts it off in the end.
+    pub(super) fn linger(&mut self) {
+        let mut sink = [0; 512];
+        while matches!((&*self.connection.stream).read(&mut sink), Ok(1..)) {}
+        self.connection.outbox.settle();
+    }
+}

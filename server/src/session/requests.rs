@@ -1,0 +1,140 @@
+//! What a client asks for, or tells as a sender.
+
+use super::{Flow, Session, already_open};
+use crate::dispatcher;
+use crate::member::Member;
+use common::limits::MAX_MEMBERS_PAGE;
+use common::message::{Code, Id, RpcError, clip, error_line, params, result_line};
+use common::protocol::{Cancel, Empty, ExecutionOutput, MembersQuery, Send, SendConsumed, method};
+use common::sync::Arc;
+use serde::Deserialize;
+use serde_json::value::RawValue;
+
+impl Session<'_> {
+    #[inline(never)]
+    pub(super) fn request(
+        &mut self,
+        member: &Arc<Member>,
+        id: Id,
+        method: &str,
+        raw: Option<&RawValue>,
+    ) -> Flow {
+        let answer = match method {
+            method::SEND => match params(raw) {
+                Ok(request) => return self.send(member, id, &request),
+                Err(error) => Err(error),
+            },
+            method::PING => Ok(result_line(id.clone(), Empty {})),
+            method::MEMBERS => params(raw).map(|query| self.members(id.clone(), &query)),
+            method::JOIN => Err(RpcError::new(
+                Code::AlreadyJoined,
+                format!("you have joined already, as {member}"),
+            )),
+            _ => Err(RpcError::new(
+                Code::MethodNotFound,
+                format!(
+                    "there is no method {:?}; a client asks for send, members or ping",
+                    clip(method)
+                ),
+            )),
+        };
+        self.tell(answer.unwrap_or_else(|error| error_line(Some(id), &error)));
+        Flow::Continue(())
+    }
+
+    /// Takes a `send`, whose answer then comes by itself, or answers why not.
+    pub(super) fn send(&mut self, member: &Arc<Member>, id: Id, request: &Send<'_>) -> Flow {
+        #[cfg(test)]
+        crate::testing::trip(crate::testing::Trip::Sending, member);
+        let sent = dispatcher::send(
+            self.hub,
+            member,
+            id.clone(),
+            request,
+            self.now,
+            &mut self.sending,
+            &mut self.flushes,
+        );
+        if let Err(error) = sent {
+            if member.sends.is_open(&id) {
+                return self.malformed(already_open(id));
+            }
+            log::info!("{member}: its send was not taken: {error}");
+            self.tell(error_line(Some(id), &error));
+        }
+        Flow::Continue(())
+    }
+
+    fn members(&self, id: Id, query: &MembersQuery) -> Vec<u8> {
+        let number = |n: u64| usize::try_from(n).unwrap_or(usize::MAX);
+        let from = number(query.from.unwrap_or(0));
+        let limit = query
+            .limit
+            .map_or(MAX_MEMBERS_PAGE, number)
+            .min(MAX_MEMBERS_PAGE);
+        result_line(id, self.hub.roster.page(from, limit, self.hub.clock.now()))
+    }
+
+    /// Notifications are never answered; what is wrong with one is only logged.
+    #[inline(never)]
+    pub(super) fn notification(
+        &mut self,
+        member: &Arc<Member>,
+        method: &str,
+        raw: Option<&RawValue>,
+    ) -> Flow {
+        match method {
+            method::LEAVE => {
+                self.leaves = true;
+                return Flow::Break(());
+            }
+            method::CANCEL => {
+                if let Some(cancel) = self.told::<Cancel>(method, raw)
+                    && let Some(command) = member.sends.get(&cancel.send)
+                {
+                    dispatcher::cancel(self.hub, &command, &mut self.flushes);
+                }
+            }
+            method::OUTPUT => {
+                if let Some(output) = self.told::<ExecutionOutput<'_>>(method, raw) {
+                    self.output(member, output);
+                }
+            }
+            method::CONSUMED => {
+                if let Some(consumed) = self.told::<SendConsumed>(method, raw) {
+                    self.consumed(member, &consumed);
+                }
+            }
+            _ => log::debug!("{member}: ignored the notification {:?}", clip(method)),
+        }
+        Flow::Continue(())
+    }
+
+    /// The parameters of a notification, if they are right.
+    fn told<'r, T: Deserialize<'r>>(&self, method: &str, raw: Option<&'r RawValue>) -> Option<T> {
+        let read = params(raw);
+        read.inspect_err(|e: &RpcError| {
+            log::debug!("{}: ignored its {method}: {e}", self.connection.peer());
+        })
+        .ok()
+    }
+
+    /// Lets an executor send more, as its sender got through with some.
+    fn consumed(&mut self, member: &Member, consumed: &SendConsumed) {
+        let Some(command) = member.sends.get(&consumed.send) else {
+            return;
+        };
+        // Targets stand in rank order, which is the order of their numbers.
+        let at = command
+            .targets
+            .binary_search_by_key(&consumed.member, |t| t.member.id);
+        let Ok(at) = at else {
+            return;
+        };
+        let target = &command.targets[at].member;
+        target
+            .workload
+            .consumed(command.id, consumed.bytes, &target.connection);
+        self.flushes.add_executor(target);
+    }
+}
