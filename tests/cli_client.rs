@@ -7,7 +7,7 @@ mod programs;
 
 use std::ffi::OsStr;
 use std::fs::{self, File};
-use std::io::{Seek, Write};
+use std::io::{BufRead, BufReader, Seek, Write};
 use std::net::TcpListener;
 use std::os::unix::ffi::OsStrExt;
 use std::time::{Duration, Instant};
@@ -874,6 +874,34 @@ fn a_server_of_another_kind_is_one_line_with_its_address() {
             .expect_stdout("")
             .expect_one_line(&[&address]);
         serving.join().expect("it only writes");
+    }
+}
+
+#[test]
+fn who_makes_room_for_others_tries_again_a_few_times() {
+    let bye = json!({"reason": "idle_handshake", "message": "others want to join"});
+    let bye = json!({"jsonrpc": "2.0", "method": "bye", "params": bye});
+    let full = json!({"code": 1, "message": "full"});
+    let full = json!({"jsonrpc": "2.0", "id": 0, "error": full});
+    for (times, expected) in [(5, "full"), (6, "others want to join")] {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("loopback has a free port");
+        let address = listener.local_addr().expect("it is bound").to_string();
+        let answers = std::iter::repeat_n(&bye, times).chain([&full]);
+        std::thread::scope(|scope| {
+            let words = ["--server", &address, "members"];
+            let asking = scope.spawn(move || Ended::of(&mut client(&words)));
+            // The last try is not made where it gives up before.
+            for answer in answers.take(6) {
+                let (mut stream, _) = listener.accept().expect("a client dials in");
+                let mut lines = BufReader::new(stream.try_clone().expect("a descriptor"));
+                lines.read_line(&mut String::new()).expect("a join");
+                writeln!(stream, "{answer}").expect("it reads");
+            }
+            let ended = asking.join().expect("no panic");
+            ended
+                .expect_code(255)
+                .expect_one_line(&[&address, expected]);
+        });
     }
 }
 

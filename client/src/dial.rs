@@ -1,7 +1,7 @@
 //! Connecting with a signal in view, and waiting gently.
 
 use crate::failure::Failure;
-use client::{Client, Code, Config, Pauses, SharedExecutor};
+use client::{Client, Code, Config, ConnectError, Pauses, SharedExecutor};
 use common::escape::one_line;
 use common::thread;
 use crossbeam_channel::{Receiver, RecvTimeoutError, bounded, select};
@@ -67,6 +67,10 @@ pub(crate) enum Wait {
     ForServer,
 }
 
+/// How often somebody tries again whom the server turned away in favour of others: it is there,
+/// and newcomers do get in.
+const MOST_TURNED_AWAY: u32 = 5;
+
 /// Joins the server, for as long as there is something to wait for.
 pub(crate) fn dial(
     config: &Config,
@@ -78,11 +82,20 @@ pub(crate) fn dial(
     let mut pauses = Pauses::new();
     pauses.next_pause();
     let mut noticed = String::new();
+    let mut turned_away = 0;
     loop {
         let error = match dial_once(config, executor, signals) {
-            Err(Failure::Connect { error }) if wait_for != Wait::No => error,
+            Err(Failure::Connect { error }) => error,
             result => return result,
         };
+        if matches!(error, ConnectError::TurnedAway { .. }) && turned_away < MOST_TURNED_AWAY {
+            turned_away += 1;
+            wait(pauses.next_pause(), signals)?;
+            continue;
+        }
+        if wait_for == Wait::No {
+            return Err(error.into());
+        }
         let is = |code| error.rpc().is_some_and(|rpc| rpc.is(code));
         if is(Code::Full) {
             notice(

@@ -165,7 +165,11 @@ fn connecting_fails_for_a_reason() {
         ),
         (
             "{\"method\":\"bye\",\"params\":{\"reason\":\"idle_handshake\",\"message\":\"too late\"}}\n",
-            "closed the connection: too late",
+            "turned this client away: too late",
+        ),
+        (
+            "{\"method\":\"bye\",\"params\":{\"reason\":\"shutting_down\",\"message\":\"it stops\"}}\n",
+            "closed the connection: it stops",
         ),
         ("", "closed the connection"),
     ] {
