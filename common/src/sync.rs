@@ -10,16 +10,22 @@
 //! debug assertions, which is what tests are made with, panics where one takes a second.
 //!
 //! A build with `--cfg shuttle` takes its locks, atomics and channels from an explorer of
-//! schedules instead (`tests/schedules.sh`). It is no feature of the package, which somebody
-//! else's dependency could switch on.
+//! schedules instead (`tests/schedules.sh`), and one with `--cfg thread_sanitizer` takes locks
+//! that ThreadSanitizer sees (`tests/thread-sanitizer.sh`). Neither is a feature of the package,
+//! which somebody else's dependency could switch on.
 
 #[cfg(shuttle)]
 pub mod channel;
 
+#[cfg(thread_sanitizer)]
+mod visible;
+
 #[cfg(shuttle)]
 use shuttle::sync as locks;
-#[cfg(not(shuttle))]
+#[cfg(not(any(shuttle, thread_sanitizer)))]
 use std::sync as locks;
+#[cfg(thread_sanitizer)]
+use visible as locks;
 
 pub use locks::{Arc, Condvar, Mutex, RwLock, Weak, atomic};
 use std::cell::Cell;
