@@ -112,13 +112,13 @@ const CASES: [Case; 17] = [
         act: |raw, it| raw.output(it, "stdout", "half"),
         code: 3,
         stdout: b"half",
-        stderr: "[web1, rank 1] lost: it left before it answered; the command may have run\n",
+        stderr: "[web1, rank 1] lost: it left or the server stopped before it answered; the command may have run\n",
     },
     Case {
         act: |_, _| {},
         code: 3,
         stdout: b"",
-        stderr: "[web1, rank 1] lost: it left before it answered; the command may have run\n",
+        stderr: "[web1, rank 1] lost: it left or the server stopped before it answered; the command may have run\n",
     },
     Case {
         act: |raw, it| raw.reply_error(it, 20, "only print"),

@@ -82,10 +82,13 @@ fn status(outcome: &Outcome) -> String {
         Status::Busy => format!("busy: {}; try again later", why("its queue is full")),
         Status::TimedOut => format!("timed out{how}"),
         Status::Cancelled => format!("cancelled{how}"),
-        Status::Lost => match outcome.started {
-            Some(false) => "lost: it left before the command was sent to it".into(),
-            _ => "lost: it left before it answered; the command may have run".into(),
-        },
+        Status::Lost => {
+            let when = match outcome.started {
+                Some(false) => "the command was sent to it",
+                _ => "it answered; the command may have run",
+            };
+            format!("lost: it left or the server stopped before {when}")
+        }
     }
 }
 
