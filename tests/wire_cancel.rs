@@ -6,33 +6,10 @@ mod support;
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
-use support::{Raw, Server, ranked};
+use support::{Server, outcome, pair, ranked, without_time};
 
 /// How long the server waits for an executor that was told to end a command.
 const GRACE: Duration = Duration::from_secs(8);
-
-/// A server, a sender that executes nothing, and one executor.
-fn pair(slots: u32) -> (Server, Raw, Raw) {
-    let server = Server::start(9, &[]);
-    let [boss, worker] = ranked(&server, [("boss", 0), ("worker", slots)]);
-    (server, boss, worker)
-}
-
-/// The outcome at a target, without how long it took.
-fn outcome(target: &Raw, rank: u64, rest: &Value) -> Value {
-    let mut outcome = target.identity(rank);
-    for (member, value) in rest.as_object().expect("an object") {
-        outcome[member] = value.clone();
-    }
-    outcome
-}
-
-/// Takes `elapsed_ms` out of an outcome.
-fn without_time(mut outcome: Value) -> Value {
-    let members = outcome.as_object_mut().expect("an outcome is an object");
-    members.remove("elapsed_ms");
-    outcome
-}
 
 #[test]
 fn cancel_keeps_what_waits_from_starting() {

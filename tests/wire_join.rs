@@ -5,7 +5,7 @@ mod support;
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
-use support::{PATIENCE, Raw, Server, ranked};
+use support::{PATIENCE, Raw, Server, ranked, ranking};
 
 /// How long a connection may take to join.
 const HANDSHAKE: Duration = Duration::from_secs(5);
@@ -19,19 +19,6 @@ fn params(over: &Value) -> Value {
     let members = params.as_object_mut().expect("an object");
     members.retain(|_, value| !value.is_null());
     params
-}
-
-/// The ranking as `members` tells it: names in rank order.
-#[track_caller]
-fn ranking(observer: &mut Raw) -> Vec<String> {
-    let result = observer.result("members", &json!({}));
-    let members = result["members"].as_array().expect("a list");
-    for (rank, member) in members.iter().enumerate() {
-        assert_eq!(member["rank"], rank, "ranks have no gaps: {result}");
-    }
-    assert_eq!(result["total"], members.len(), "{result}");
-    let name = |member: &Value| member["name"].as_str().expect("a name").to_owned();
-    members.iter().map(name).collect()
 }
 
 #[test]

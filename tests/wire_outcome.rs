@@ -7,30 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
-use support::{Raw, Server, Still, Way, ranked};
-
-/// A server, a sender that executes nothing, and one executor.
-fn pair(slots: u32) -> (Server, Raw, Raw) {
-    let server = Server::start(9, &[]);
-    let [boss, worker] = ranked(&server, [("boss", 0), ("worker", slots)]);
-    (server, boss, worker)
-}
-
-/// The outcome at a target, without how long it took.
-fn outcome(target: &Raw, rank: u64, rest: &Value) -> Value {
-    let mut outcome = target.identity(rank);
-    for (member, value) in rest.as_object().expect("an object") {
-        outcome[member] = value.clone();
-    }
-    outcome
-}
-
-/// Takes `elapsed_ms` out of an outcome.
-fn without_time(mut outcome: Value) -> Value {
-    let members = outcome.as_object_mut().expect("an outcome is an object");
-    members.remove("elapsed_ms");
-    outcome
-}
+use support::{Raw, Server, Still, Way, outcome, pair, ranked, without_time};
 
 #[test]
 fn what_an_executor_answers_is_what_the_sender_gets() {

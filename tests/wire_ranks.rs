@@ -3,20 +3,7 @@
 mod support;
 
 use serde_json::{Value, json};
-use support::{Raw, Server, Still, Way, ranked};
-
-/// The ranking as `members` tells it: names in rank order.
-#[track_caller]
-fn ranking(observer: &mut Raw) -> Vec<String> {
-    let result = observer.result("members", &json!({}));
-    let members = result["members"].as_array().expect("a list");
-    for (rank, member) in members.iter().enumerate() {
-        assert_eq!(member["rank"], rank, "ranks have no gaps: {result}");
-    }
-    assert_eq!(result["total"], members.len(), "{result}");
-    let name = |member: &Value| member["name"].as_str().expect("a name").to_owned();
-    members.iter().map(name).collect()
-}
+use support::{Raw, Server, Still, Way, ranked, ranking};
 
 #[test]
 fn ranks_are_in_the_order_of_joining() {

@@ -16,6 +16,7 @@ mod server;
 mod still;
 mod vitals;
 
+use serde_json::{Value, json};
 use std::time::{Duration, Instant};
 
 pub(crate) use raw::{Execute, Raw};
@@ -60,6 +61,42 @@ pub(crate) fn loosely(figure: Duration) -> Duration {
 #[track_caller]
 pub(crate) fn ranked<const N: usize>(server: &Server, cast: [(&str, u32); N]) -> [Raw; N] {
     cast.map(|(name, slots)| Raw::join(server, name, slots))
+}
+
+/// A server, a sender that executes nothing, and one executor.
+pub(crate) fn pair(slots: u32) -> (Server, Raw, Raw) {
+    let server = Server::start(9, &[]);
+    let [boss, worker] = ranked(&server, [("boss", 0), ("worker", slots)]);
+    (server, boss, worker)
+}
+
+/// The outcome at a target, without how long it took.
+pub(crate) fn outcome(target: &Raw, rank: u64, rest: &Value) -> Value {
+    let mut outcome = target.identity(rank);
+    for (member, value) in rest.as_object().expect("an object") {
+        outcome[member] = value.clone();
+    }
+    outcome
+}
+
+/// Takes `elapsed_ms` out of an outcome.
+pub(crate) fn without_time(mut outcome: Value) -> Value {
+    let members = outcome.as_object_mut().expect("an outcome is an object");
+    members.remove("elapsed_ms");
+    outcome
+}
+
+/// The ranking as `members` tells it: names in rank order.
+#[track_caller]
+pub(crate) fn ranking(observer: &mut Raw) -> Vec<String> {
+    let result = observer.result("members", &json!({}));
+    let members = result["members"].as_array().expect("a list");
+    for (rank, member) in members.iter().enumerate() {
+        assert_eq!(member["rank"], rank, "ranks have no gaps: {result}");
+    }
+    assert_eq!(result["total"], members.len(), "{result}");
+    let name = |member: &Value| member["name"].as_str().expect("a name").to_owned();
+    members.iter().map(name).collect()
 }
 
 /// Lets this process, and the servers it starts from now on, have as many sockets as the
