@@ -106,28 +106,43 @@ const FOR_EACH: usize = 4;
 const TRICKLE: usize = 2 << 10;
 const SECOND: Duration = Duration::from_secs(1);
 
+/// How many read slowly, and three times as much as would have to be.
+const STEADY: usize = 4;
+const STEADILY: usize = 20 << 10;
+
 /// When such a client is not yet given up: it has ten seconds.
 const STAYS: Duration = Duration::from_secs(9);
 
 /// What a newcomer may have to wait for meanwhile.
 const JOINS_WITHIN: Duration = Duration::from_millis(100);
 
+/// So many clients that read as slowly as they are made to, each with a buffer of so many
+/// bytes.
+fn slow(server: &Server, name: &str, count: usize, bytes: usize) -> Vec<Still> {
+    let join = |n| Still::join_narrow(server, &format!("{name}-{n}"), 64, bytes);
+    (0..count).map(join).collect()
+}
+
+/// Aims at each of them more than they take in the time; the sends that this makes.
+fn aim(boss: &mut Raw, name: &str, count: usize) -> Vec<Value> {
+    let words = "x".repeat(900 << 10);
+    let aim = |n| boss.command(&format!("{name}-{}", n % count), &[&words]);
+    (0..count * FOR_EACH).map(aim).collect()
+}
+
 #[test]
 fn those_who_take_a_trickle_go_in_time_and_delay_nobody() {
-    let others = 2 * PAIRS + 1;
+    let others = 2 * PAIRS + STEADY + 1;
     let server = Server::start(others + TRICKLING + 1, &[]);
     let mut boss = Raw::join(&server, "boss", 0);
     let pairs = Pairs::start(server.address(), PAIRS);
-    let mut trickling: Vec<Still> = (0..TRICKLING)
-        .map(|n| Still::join_narrow(&server, &format!("slow-{n}"), 64, 4 << 10))
-        .collect();
+    let mut steady = slow(&server, "steady", STEADY, 2 * STEADILY);
+    let mut trickling = slow(&server, "slow", TRICKLING, 2 * TRICKLE);
     let began = Instant::now();
     std::thread::sleep(3 * SECOND);
     let aimed = Instant::now();
-    let words = "x".repeat(900 << 10);
-    let ids: Vec<Value> = (0..TRICKLING * FOR_EACH)
-        .map(|n| boss.command(&format!("slow-{}", n % TRICKLING), &[&words]))
-        .collect();
+    aim(&mut boss, "steady", STEADY);
+    let ids = aim(&mut boss, "slow", TRICKLING);
     boss.sync();
     // What it costs to pass on all that is not what is asked here.
     let waiting = Instant::now();
@@ -136,6 +151,9 @@ fn those_who_take_a_trickle_go_in_time_and_delay_nobody() {
         let looked = Instant::now();
         for (one, taken) in trickling.iter_mut().zip(&mut taken) {
             *taken += one.take(TRICKLE);
+        }
+        for one in &mut steady {
+            one.take(STEADILY);
         }
         let joining = Instant::now();
         let newcomer = Raw::join(&server, "newcomer", 1);

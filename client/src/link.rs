@@ -8,6 +8,7 @@ use crate::events::Events;
 use crate::handshake::Handshake;
 use crate::sent::{OpenSend, SendEvent};
 use crate::workers::Workers;
+use common::limits::unacknowledged;
 use common::line::LineReader;
 use common::outbox::Outbox;
 use common::protocol::{Joined, Tally};
@@ -71,7 +72,7 @@ impl Link {
         let heartbeat = Duration::from_millis(joined.heartbeat_ms);
         let heartbeat = heartbeat.clamp(*HEARTBEATS.start(), *HEARTBEATS.end());
         // What is on its way to a server that is gone must not hide that it is gone.
-        stream.set_unacknowledged_timeout(heartbeat * 2);
+        stream.set_unacknowledged_timeout(unacknowledged(heartbeat));
         let link = Link {
             stream,
             outbox,

@@ -90,6 +90,15 @@ pub const SLOW_PROGRESS: usize = 64 << 10;
 /// ... in this time, or it is a slow consumer: a trickle is no progress.
 pub const SLOW_PATIENCE: Duration = Duration::from_secs(10);
 
+/// How long what was sent may stay unacknowledged (`TCP_USER_TIMEOUT`, RFC 5482) where a peer
+/// is asked for a sign of life so often: a backstop for a peer that is gone without a word. The
+/// system counts a peer that is there and reads nothing, too, which has its own time to go.
+pub fn unacknowledged(heartbeat: Duration) -> Duration {
+    heartbeat
+        .saturating_mul(2)
+        .max(SLOW_PATIENCE + Duration::from_secs(1))
+}
+
 /// How long a connection that is being closed may take to fetch what is already
 /// queued for it and to close its own half.
 pub const LINGER: Duration = Duration::from_secs(2);

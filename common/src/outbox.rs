@@ -562,15 +562,13 @@ impl Outbox {
         let mut patience = SLOW_PATIENCE;
         let mut looked = Instant::now();
         loop {
-            let writable = self.stream.wait_writable(CATCH_UP_TICK).unwrap_or(true);
+            // Whether it is writable or not: the system says so only once a good part of the
+            // socket's buffer is free, and a peer has to take far less than that.
+            let _ = self.stream.wait_writable(CATCH_UP_TICK);
             patience = patience.saturating_sub(looked.elapsed().min(LONGEST_TICK));
             looked = Instant::now();
             let mut writer = role(&self.writer);
-            let state = self.state.load(Ordering::Acquire);
-            if !writable && state <= FINISHING && !patience.is_zero() {
-                continue;
-            }
-            if state == OVERFLOWN || patience.is_zero() {
+            if self.state.load(Ordering::Acquire) == OVERFLOWN {
                 self.give_up(&writer.rest);
                 return;
             }
@@ -578,6 +576,9 @@ impl Outbox {
             if writer.taken >= SLOW_PROGRESS {
                 patience = SLOW_PATIENCE;
                 writer.taken = 0;
+            } else if patience.is_zero() && matches!(progress, Progress::Behind) {
+                self.give_up(&writer.rest);
+                return;
             }
             match progress {
                 Progress::Behind => {}

@@ -256,12 +256,9 @@ impl Connection {
         if self.outbox.is_behind() {
             next = next.min(after(now, PROGRESS_TICK));
         }
-        if self.outbox.is_over_half() {
-            // It is not read from meanwhile, so its silence is no sign.
-            return Verdict::LookAt(next);
-        }
         let line_since = load(&self.line_since);
-        if line_since > 0 {
+        // While much waits for it, it is not read from, so its line cannot end.
+        if line_since > 0 && !self.outbox.is_over_half() {
             let until = after(line_since.max(resumed), LINE_DEADLINE);
             match due(until, now, Verdict::LineTooSlow) {
                 Verdict::LookAt(at) => next = next.min(at),

@@ -7,7 +7,7 @@ use crate::connection::Connection;
 use crate::hub::Hub;
 use crate::session;
 use crate::strangers::Courtesy;
-use common::limits::MAX_LINE_BEFORE_JOIN;
+use common::limits::{MAX_LINE_BEFORE_JOIN, unacknowledged};
 use common::message::{Code, RpcError, error_line};
 use common::sync::{Arc, Mutex, role};
 use common::transport::{Listener, Stream};
@@ -153,7 +153,7 @@ fn next(door: &mut Door<'_>, hub: &Hub) -> Option<Stream> {
 }
 
 fn let_in(hub: &Hub, stream: Stream) -> (Arc<Connection>, u64) {
-    stream.set_unacknowledged_timeout(hub.config.heartbeat.saturating_mul(2));
+    stream.set_unacknowledged_timeout(unacknowledged(hub.config.heartbeat));
     let connection = Connection::new(Arc::new(stream), hub.clock.now());
     let connection = Arc::new(connection);
     let number = hub.connected(&connection);

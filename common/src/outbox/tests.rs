@@ -102,6 +102,25 @@ fn past_its_bound_a_peer_is_given_up_and_room_is_no_longer_waited_for() {
 }
 
 #[test]
+fn past_either_bound_it_is_told_why_where_the_socket_takes_that() {
+    let of_bytes = vec![b'x'; OUTBOX_BYTES / 8];
+    for (line, most) in [(of_bytes, 8), (b"\n".to_vec(), OUTBOX_LINES)] {
+        let (outbox, reader) = pair(Some(|| b"too slow\n".to_vec()));
+        let line: Line = Line::Shared(line.into());
+        let writer = try_role(&outbox.writer).expect("nobody writes");
+        let pushed = (0..).take_while(|_| outbox.push(line.clone())).count();
+        assert_eq!(pushed, most, "nothing is written meanwhile");
+        drop(writer);
+        outbox.flush();
+        let mut rest = Vec::new();
+        (&reader).read_to_end(&mut rest).expect("a clean end");
+        assert!(rest.ends_with(b"too slow\n"), "{} bytes", rest.len());
+        assert!(outbox.was_too_slow());
+        outbox.close();
+    }
+}
+
+#[test]
 fn room_is_waited_for_while_the_peer_catches_up() {
     let (outbox, reader) = pair(None);
     let line: Line = Line::Shared(vec![b'x'; 1 << 20].into());
