@@ -7,9 +7,10 @@ mod programs;
 
 use std::ffi::OsStr;
 use std::fs::{self, File};
-use std::io::{BufRead, BufReader, Seek, Write};
-use std::net::TcpListener;
+use std::io::{BufRead, BufReader, PipeReader, PipeWriter, Seek, Write};
+use std::net::{Shutdown, TcpListener, TcpStream};
 use std::os::unix::ffi::OsStrExt;
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use programs::{Ended, Process, Server, client};
@@ -553,6 +554,117 @@ fn a_service_may_start_before_its_server() {
             .expect_code(255)
             .expect_one_line(&[&address]);
     }
+}
+
+/// A pipe that holds as much as it can, and whose reader reads nothing.
+fn full_pipe() -> (PipeReader, PipeWriter) {
+    let (reader, writer) = std::io::pipe().expect("the system has pipes");
+    rustix::io::ioctl_fionbio(&writer, true).expect("a pipe may be asked not to wait");
+    for piece in [&[b'x'; 4096][..], b"x"] {
+        while (&writer).write(piece).is_ok() {}
+    }
+    rustix::io::ioctl_fionbio(&writer, false).expect("a pipe may be asked to wait");
+    (reader, writer)
+}
+
+/// Takes a connection, for which it does not wait for ever.
+#[track_caller]
+fn accept(listener: &TcpListener) -> TcpStream {
+    let deadline = Instant::now() + PATIENCE;
+    listener.set_nonblocking(true).expect("it listens");
+    loop {
+        if let Ok((stream, _)) = listener.accept() {
+            stream.set_nonblocking(false).expect("an open socket");
+            return stream;
+        }
+        assert!(Instant::now() < deadline, "nobody dials in");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
+/// Passes on what comes, both ways, until an end is closed.
+fn pass_on(client: &TcpStream, server: &TcpStream) {
+    let clone = |end: &TcpStream| end.try_clone().expect("a descriptor");
+    for (from, to) in [(client, server), (server, client)] {
+        let (mut from, mut to) = (clone(from), clone(to));
+        std::thread::spawn(move || {
+            let _ = std::io::copy(&mut from, &mut to);
+            let _ = to.shutdown(Shutdown::Write);
+        });
+    }
+}
+
+/// Does what `client` does in every way to say something on its standard error.
+#[track_caller]
+fn expect_service_without_a_console(stderr: &dyn Fn() -> Stdio) {
+    let start = |command: &mut Command| Process::start_complaining(command, stderr());
+    for (words, code) in [
+        (&["--nonsense"][..], 2),
+        (&["policy", "check", "/nowhere"], 2),
+        (&["--server", &nowhere(), "members"], 255),
+    ] {
+        start(&mut client(words)).end().expect_code(code);
+    }
+    // It says that it tries again, is told to stop, and says that it was interrupted.
+    let listener = TcpListener::bind("127.0.0.1:0").expect("loopback has a free port");
+    let address = listener.local_addr().expect("it is bound").to_string();
+    let dial = ["--server", &address, "work", "--wait", "--name", "web1"];
+    let given_up = start(&mut client(&dial));
+    // Whoever has dialled a second time has told of the first.
+    for _ in 0..2 {
+        drop(accept(&listener));
+    }
+    given_up.signal(Signal::TERM);
+    given_up.end().expect_code(130);
+    // The same, until there is a server.
+    let worker = start(&mut client(&dial));
+    for _ in 0..2 {
+        drop(accept(&listener));
+    }
+    let server = Server::start(&["3"]);
+    let to_server = TcpStream::connect(server.address()).expect("the server accepts");
+    pass_on(&accept(&listener), &to_server);
+    server.process.stderr.wait_for("joined as web1");
+    // Whether it knows that already is for its exit code to say.
+    worker.signal(Signal::TERM);
+    worker.end();
+    server.process.stderr.wait_for(" left: ");
+
+    let run = start(&mut server.client(&["run", "--wait-for", "1", "--name", "boss", "--", "x"]));
+    server.process.stderr.wait_for("joined as boss");
+    let mut piped = start(&mut server.client(&["--slots", "0"]));
+    piped.stdout.wait_for("Assigned rank: 1\n");
+    let mut web2 = server.raw("web2", 1);
+    let execute = web2.execute();
+    let waiting = start(&mut server.client(&["--wait", "members"]));
+    server
+        .process
+        .stderr
+        .wait_for("as many clients as it accepts");
+    web2.reply(&execute, &json!({"exit_code": 0, "stdout": "so far"}));
+    run.end().expect_code(0).expect_stdout("so far");
+    waiting.end().expect_code(0);
+    piped.feed(":nonsense\nprint\n");
+    let execute = web2.execute();
+    web2.reply(&execute, &json!({"exit_code": 0}));
+    piped.feed_no_more();
+    piped.end().expect_code(2);
+}
+
+#[test]
+fn a_console_that_is_full_changes_nothing() {
+    let Ok(full) = File::options().write(true).open("/dev/full") else {
+        return println!("skipped: there is no /dev/full here");
+    };
+    let full = || full.try_clone().expect("a file can be shared").into();
+    expect_service_without_a_console(&full);
+}
+
+#[test]
+fn a_console_that_nobody_reads_changes_nothing() {
+    let (_reader, writer) = full_pipe();
+    let unread = || writer.try_clone().expect("a pipe can be shared").into();
+    expect_service_without_a_console(&unread);
 }
 
 #[test]

@@ -1,7 +1,9 @@
 //! Connecting with a signal in view, and waiting gently.
 
 use crate::failure::Failure;
+use crate::say;
 use client::{Client, Code, Config, ConnectError, Pauses, SharedExecutor};
+use common::console::Console;
 use common::escape::one_line;
 use common::thread;
 use crossbeam_channel::{Receiver, RecvTimeoutError, bounded, select};
@@ -71,12 +73,14 @@ pub(crate) enum Wait {
 /// and newcomers do get in.
 const MOST_TURNED_AWAY: u32 = 5;
 
-/// Joins the server, for as long as there is something to wait for.
+/// Joins the server, for as long as there is something to wait for, and says on the console what
+/// that is.
 pub(crate) fn dial(
     config: &Config,
     wait_for: Wait,
     executor: &SharedExecutor,
     signals: &Signals,
+    console: &Console,
 ) -> Result<Client, Failure> {
     let mut polls = BackOff::new(Duration::from_millis(100), Duration::from_secs(2));
     let mut pauses = Pauses::new();
@@ -99,12 +103,13 @@ pub(crate) fn dial(
         let is = |code| error.rpc().is_some_and(|rpc| rpc.is(code));
         if is(Code::Full) {
             notice(
+                console,
                 &mut noticed,
                 format!("{} is full; waiting for a place", config.server),
             );
             polls.wait(signals)?;
         } else if wait_for == Wait::ForServer && !error.is_final() && !is(Code::NameTaken) {
-            notice(&mut noticed, format!("{error}; trying again"));
+            notice(console, &mut noticed, format!("{error}; trying again"));
             wait(pauses.next_pause(), signals)?;
         } else {
             return Err(error.into());
@@ -113,9 +118,9 @@ pub(crate) fn dial(
 }
 
 /// Says what it waits for, once.
-fn notice(last: &mut String, what: String) {
+fn notice(console: &Console, last: &mut String, what: String) {
     if *last != what {
-        eprintln!("{}", one_line(&what));
+        say(console, &one_line(&what));
         *last = what;
     }
 }

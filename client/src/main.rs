@@ -45,7 +45,7 @@ fn main() -> ExitCode {
             Exit::Done
         }
         Err(e) => {
-            eprintln!("{}", args::one_line_error(&e.to_string()));
+            complain(&args::one_line_error(&e.to_string()));
             Exit::Usage
         }
     };
@@ -58,7 +58,7 @@ fn start(cli: Cli) -> Exit {
         // A failure's message is whole; other errors say the rest in their causes.
         let failure = e.downcast_ref::<Failure>();
         let text = failure.map_or_else(|| format!("{e:#}"), ToString::to_string);
-        let _ = writeln!(io::stderr(), "error: {}", one_line(&text));
+        complain(&format!("error: {}", one_line(&text)));
         failure.map_or(Exit::NotConnected, Failure::exit)
     })
 }
@@ -68,14 +68,14 @@ fn act(cli: Cli) -> anyhow::Result<Exit> {
     let executing = cli.executing;
     render::set_raw(cli.raw);
     match cli.command {
-        Some(Action::Bench(bench)) => with_log("warn", || {
+        Some(Action::Bench(bench)) => with_log("warn", |console| {
             let config = bench_config(&joining, &executing)?;
             let signals = dial::signals()?;
-            Ok(bench::bench(&config, &bench, &signals)?)
+            Ok(bench::bench(&config, &bench, &signals, console)?)
         }),
         Some(Action::Completions { shell }) => Ok(print(&Cli::completions(shell))?),
         Some(Action::Policy { look }) => Ok(look_at_policy(&look)?),
-        Some(Action::Work) => with_log("info", || {
+        Some(Action::Work) => with_log("info", |console| {
             let config = Config {
                 job_events: work::logs_jobs(),
                 ..joining.config(1, true)?
@@ -85,21 +85,21 @@ fn act(cli: Cli) -> anyhow::Result<Exit> {
             } else {
                 Wait::No
             };
-            let (client, signals) = join(&config, wait, &executing)?;
+            let (client, signals) = join(&config, wait, &executing, console)?;
             Ok(work::work(client, &signals))
         }),
-        Some(Action::Run(run)) => with_log("warn", || {
-            let (client, signals) = join_once(&joining, &executing, 0)?;
-            Ok(run::run(client, &run, &signals)?)
+        Some(Action::Run(run)) => with_log("warn", |console| {
+            let (client, signals) = join_once(&joining, &executing, 0, console)?;
+            Ok(run::run(client, &run, &signals, console)?)
         }),
-        Some(Action::Members { json }) => with_log("warn", || {
-            let (client, _signals) = join_once(&joining, &executing, 0)?;
+        Some(Action::Members { json }) => with_log("warn", |console| {
+            let (client, _signals) = join_once(&joining, &executing, 0, console)?;
             Ok(print(members::members(client, json)?.as_bytes())?)
         }),
         None if io::stdin().is_terminal() && io::stdout().is_terminal() => {
             at_terminal(&joining, &executing)
         }
-        None => with_log("warn", || run_lines(&joining, &executing)),
+        None => with_log("warn", |console| run_lines(&joining, &executing, console)),
     }
 }
 
@@ -119,23 +119,32 @@ fn join_once(
     joining: &Joining,
     executing: &Executing,
     slots: u32,
+    console: &Console,
 ) -> Result<(Client, Signals), Failure> {
     let config = joining.config(slots, false)?;
-    join(&config, joining.wait_for(), executing)
+    join(&config, joining.wait_for(), executing, console)
 }
 
-fn join(config: &Config, wait: Wait, executing: &Executing) -> Result<(Client, Signals), Failure> {
+fn join(
+    config: &Config,
+    wait: Wait,
+    executing: &Executing,
+    console: &Console,
+) -> Result<(Client, Signals), Failure> {
     let signals = dial::signals()?;
     let executor = executing.executor()?;
-    let client = dial::dial(config, wait, &executor, &signals)?;
+    let client = dial::dial(config, wait, &executor, &signals, console)?;
     Ok((client, signals))
 }
 
-/// Logs to standard error while something is done.
-fn with_log(default: &str, act: impl FnOnce() -> anyhow::Result<Exit>) -> anyhow::Result<Exit> {
+/// Logs to standard error while something is done that may say something there, too.
+fn with_log(
+    default: &str,
+    act: impl FnOnce(&Console) -> anyhow::Result<Exit>,
+) -> anyhow::Result<Exit> {
     let console = Console::start("log", io::stderr()).context("cannot start a thread")?;
     start_logging(console.clone(), default);
-    let result = act();
+    let result = act(&console);
     console.close();
     result
 }
@@ -150,18 +159,19 @@ fn at_terminal(joining: &Joining, executing: &Executing) -> anyhow::Result<Exit>
     };
     let console = console.context("cannot start a thread")?;
     start_logging(console.clone(), "warn");
-    let config = joining.config(1, true)?;
-    let (client, signals) = join(&config, joining.wait_for(), executing)?;
-    let exit = prompt::prompt(client, &screen, redraw, &signals);
+    let exit = joining.config(1, true).and_then(|config| {
+        let (client, signals) = join(&config, joining.wait_for(), executing, &console)?;
+        prompt::prompt(client, &screen, redraw, &signals)
+    });
     console.close();
     Ok(exit?)
 }
 
-fn run_lines(joining: &Joining, executing: &Executing) -> anyhow::Result<Exit> {
+fn run_lines(joining: &Joining, executing: &Executing, console: &Console) -> anyhow::Result<Exit> {
     // Whoever comes back ranks last: the lines that are left would reach others than meant, or
     // nobody.
-    let (client, signals) = join_once(joining, executing, 1)?;
-    let view = piped::Plain::default();
+    let (client, signals) = join_once(joining, executing, 1, console)?;
+    let view = piped::Plain::new(console.clone());
     let mut to = None;
     let mut session = Session::new(&client, &view, &mut to);
     session.greet();
@@ -169,7 +179,10 @@ fn run_lines(joining: &Joining, executing: &Executing) -> anyhow::Result<Exit> {
     let worst = session.worst();
     if let End::ServerGone(reason) = &end {
         let reason = reason.to_string();
-        let _ = writeln!(io::stderr(), "the server is gone: {}", one_line(&reason));
+        say(
+            console,
+            &format!("the server is gone: {}", one_line(&reason)),
+        );
     }
     client.leave();
     Ok(match end {
@@ -177,6 +190,24 @@ fn run_lines(joining: &Joining, executing: &Executing) -> anyhow::Result<Exit> {
         End::Interrupted => Exit::Interrupted,
         End::Quit | End::NoMoreLines | End::ViewClosed => worst,
     })
+}
+
+/// Says something before anything else is done, where somebody reads it; nobody waits long for one
+/// who does not. `eprintln!` would wait for ever for a pipe that is full, and would panic where the disk is.
+fn say(console: &Console, what: &str) {
+    let end = if what.ends_with('\n') { "" } else { "\n" };
+    console.print(format!("{what}{end}").into_bytes());
+    console.close();
+}
+
+/// Says what was wrong at the end, as [`say`] does.
+fn complain(line: &str) {
+    match Console::start("error", io::stderr()) {
+        Ok(console) => say(&console, line),
+        Err(_) => {
+            let _ = writeln!(io::stderr(), "{line}");
+        }
+    }
 }
 
 /// Says what a policy allows, without running anything.

@@ -1,7 +1,9 @@
 //! Lines from standard input that is no terminal: run one after another, without a prompt.
 
 use crate::failure::Failure;
+use crate::say;
 use crate::session::{Lines, View};
+use common::console::Console;
 use common::limits::MAX_LINE;
 use common::line::LineReader;
 use common::thread;
@@ -10,9 +12,20 @@ use std::io::{self, Read, Write};
 use std::sync::atomic::{AtomicBool, Ordering};
 
 /// The transcript on standard output, what is wrong with a line on standard error.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Plain {
+    console: Console,
     is_closed: AtomicBool,
+}
+
+impl Plain {
+    /// With the console of standard error.
+    pub(crate) fn new(console: Console) -> Plain {
+        Plain {
+            console,
+            is_closed: AtomicBool::new(false),
+        }
+    }
 }
 
 impl View for Plain {
@@ -25,8 +38,7 @@ impl View for Plain {
     }
 
     fn complain(&self, text: &str) {
-        // Where standard error is closed there is nobody to tell.
-        let _ = io::stderr().write_all(format!("error: {text}").as_bytes());
+        say(&self.console, &format!("error: {text}"));
     }
 
     fn has_room(&self) -> bool {

@@ -6,19 +6,25 @@ use crate::dial::{BackOff, Signals};
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::relay::{Blocks, Relay};
-use crate::render;
+use crate::{render, say};
 use client::{Client, Code, RequestError, SendEvent};
+use common::console::Console;
 use common::sync::Arc;
 use common::thread;
 use crossbeam_channel::{Receiver, bounded, select};
-use std::io::{self, ErrorKind, Stderr, Write};
+use std::io::{self, ErrorKind, Stderr};
 use std::time::Duration;
 
 /// Waits for executors, sends, and prints until the command has ended everywhere. Output
 /// that nobody reads holds the printing up, but no signal.
-pub(crate) fn run(client: Client, run: &Run, signals: &Signals) -> Result<Exit, Failure> {
+pub(crate) fn run(
+    client: Client,
+    run: &Run,
+    signals: &Signals,
+    console: &Console,
+) -> Result<Exit, Failure> {
     if let Some(wanted) = run.wait_for {
-        wait_for_executors(&client, wanted, signals)?;
+        wait_for_executors(&client, wanted, signals, console)?;
     }
     let sent = client.send(run.command())?;
     let client = Arc::new(client);
@@ -42,7 +48,8 @@ pub(crate) fn run(client: Client, run: &Run, signals: &Signals) -> Result<Exit, 
                 }
                 is_interrupted = true;
                 sent.cancel();
-                notify("cancelling; interrupt again to leave at once");
+                // Without waiting for what is being printed there.
+                console.print(b"cancelling; interrupt again to leave at once\n".to_vec());
             }
         }
     }
@@ -96,16 +103,13 @@ fn ended(client: &Client, relay: &mut Relay<Blocks, Stderr>, error: &Option<Requ
     relay.exit().max(Exit::of_error(error))
 }
 
-/// Says something on standard error without waiting for who reads that, or for what is being
-/// printed there: on a thread that is not joined for the same reason.
-fn notify(line: &'static str) {
-    let _ = thread::spawn("notice", move || {
-        let _ = writeln!(io::stderr(), "{line}");
-    });
-}
-
 /// Waits until so many clients that rank below have slots.
-fn wait_for_executors(client: &Client, wanted: u32, signals: &Signals) -> Result<(), Failure> {
+fn wait_for_executors(
+    client: &Client,
+    wanted: u32,
+    signals: &Signals,
+    console: &Console,
+) -> Result<(), Failure> {
     let mut pauses = BackOff::new(Duration::from_millis(20), Duration::from_secs(1));
     let mut is_noticed = false;
     loop {
@@ -121,7 +125,8 @@ fn wait_for_executors(client: &Client, wanted: u32, signals: &Signals) -> Result
             return Ok(());
         }
         if !is_noticed {
-            eprintln!("waiting for clients below that execute: {there} of {wanted} are there");
+            let what = "waiting for clients below that execute";
+            say(console, &format!("{what}: {there} of {wanted} are there"));
             is_noticed = true;
         }
         pauses.wait(signals)?;

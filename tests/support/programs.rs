@@ -227,25 +227,30 @@ impl Process {
     /// Starts a command that reads from somewhere.
     #[track_caller]
     pub(crate) fn start_reading(command: &mut Command, stdin: Stdio) -> Self {
-        Self::spawn(command.stdin(stdin).stdout(Stdio::piped()))
+        Self::spawn(command.stdin(stdin).stdout(Stdio::piped()), Stdio::piped())
     }
 
     /// Starts a command that prints to somewhere else.
     #[track_caller]
     pub(crate) fn start_printing(command: &mut Command, stdout: Stdio) -> Self {
-        Self::spawn(command.stdin(Stdio::null()).stdout(stdout))
+        Self::spawn(command.stdin(Stdio::null()).stdout(stdout), Stdio::piped())
+    }
+
+    /// Starts a command that is fed and has another standard error.
+    #[track_caller]
+    pub(crate) fn start_complaining(command: &mut Command, stderr: Stdio) -> Self {
+        Self::spawn(command.stdin(Stdio::piped()).stdout(Stdio::piped()), stderr)
     }
 
     #[track_caller]
-    fn spawn(command: &mut Command) -> Self {
+    fn spawn(command: &mut Command, stderr: Stdio) -> Self {
         let line = format!("{command:?}");
-        let child = command.stderr(Stdio::piped()).spawn();
+        let child = command.stderr(stderr).spawn();
         let mut child = child.unwrap_or_else(|error| panic!("{line} does not start: {error}"));
-        let stderr = child.stderr.take().expect("it was piped");
         Self {
             stdin: child.stdin.take(),
             stdout: Printed::new(format!("the output of {line}"), child.stdout.take()),
-            stderr: Printed::new(format!("the standard error of {line}"), Some(stderr)),
+            stderr: Printed::new(format!("the standard error of {line}"), child.stderr.take()),
             line,
             child,
         }

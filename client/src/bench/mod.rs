@@ -9,23 +9,33 @@ pub(crate) use args::{Bench, EXAMPLES};
 use crate::dial::Signals;
 use crate::exit::Exit;
 use crate::failure::Failure;
+use crate::say;
 use client::load::{self, Amount, End, Plan, Progress, Report};
 use client::{Config, Status};
+use common::console::Console;
 use common::escape::one_line;
-use std::io::{self, IsTerminal, Write};
+use std::io::{self, IsTerminal};
 use std::time::Duration;
 
 /// Measures, prints, and says how it went. A signal ends it early.
-pub(crate) fn bench(config: &Config, bench: &Bench, signals: &Signals) -> Result<Exit, Failure> {
+pub(crate) fn bench(
+    config: &Config,
+    bench: &Bench,
+    signals: &Signals,
+    console: &Console,
+) -> Result<Exit, Failure> {
     let plan = bench.plan()?;
-    let mut line = ProgressLine::new(plan.amount);
+    let mut line = ProgressLine::new(plan.amount, console);
     let measured = load::run(config, &plan, signals, &mut |progress| line.show(progress));
     line.clear();
     let report = measured?;
     crate::print(show::report(&plan, &report, bench.json).as_bytes())?;
     if let End::Lost(why) = &report.end {
         let why = one_line(why);
-        let _ = writeln!(io::stderr(), "error: the server went in the middle: {why}");
+        say(
+            console,
+            &format!("error: the server went in the middle: {why}"),
+        );
     }
     Ok(exit(&plan, &report))
 }
@@ -57,15 +67,17 @@ fn exit(plan: &Plan, report: &Report) -> Exit {
 }
 
 /// A line at the terminal that says how far it has come; elsewhere nothing.
-struct ProgressLine {
+struct ProgressLine<'a> {
     amount: Amount,
+    console: &'a Console,
     is_shown: bool,
 }
 
-impl ProgressLine {
-    fn new(amount: Amount) -> ProgressLine {
+impl<'a> ProgressLine<'a> {
+    fn new(amount: Amount, console: &'a Console) -> ProgressLine<'a> {
         ProgressLine {
             amount,
+            console,
             is_shown: io::stderr().is_terminal(),
         }
     }
@@ -91,12 +103,14 @@ impl ProgressLine {
 
     fn clear(&mut self) {
         self.write("");
+        // Before the report, which goes to standard output.
+        self.console.close();
     }
 
     fn write(&mut self, text: &str) {
         if self.is_shown {
-            let mut terminal = io::stderr().lock();
-            let _ = write!(terminal, "\r\x1b[K{text}").and_then(|()| terminal.flush());
+            let line = format!("\r\x1b[K{text}");
+            self.console.print(line.into_bytes());
         }
     }
 }
