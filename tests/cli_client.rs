@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 use programs::{Ended, Process, Server, client};
 use rustix::process::Signal;
 use serde_json::{Value, json};
-use support::{Execute, PATIENCE, Raw};
+use support::{Execute, PATIENCE, Raw, skipped};
 
 /// What an executor does with a command.
 type Act = fn(&Raw, &Execute);
@@ -654,7 +654,7 @@ fn expect_service_without_a_console(stderr: &dyn Fn() -> Stdio) {
 #[test]
 fn a_console_that_is_full_changes_nothing() {
     let Ok(full) = File::options().write(true).open("/dev/full") else {
-        return println!("skipped: there is no /dev/full here");
+        return skipped("there is no /dev/full here");
     };
     let full = || full.try_clone().expect("a file can be shared").into();
     expect_service_without_a_console(&full);

@@ -217,7 +217,7 @@ fn anything_takes_more_than_one_word() {
         );
         assert_eq!(relay.clients(), 0, "it has not joined");
     } else {
-        eprintln!("skipped: whether root is refused needs root");
+        support::skipped("whether root is refused needs root");
     }
     for words in [
         &["work", "--allow-root"][..],

@@ -34,6 +34,9 @@ fn resident(pid: u32) -> usize {
 
 #[test]
 fn who_writes_without_end_costs_nothing_while_nobody_reads() {
+    if !fs::exists("/proc/self/status").unwrap_or(false) {
+        return support::skipped("there is no /proc to read what they take from");
+    }
     let relay = Relay::start();
     let mut boss = relay.boss();
     let words = ["run", "--wait-for", "1", "--", "cat", "/dev/zero"];

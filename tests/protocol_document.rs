@@ -1,6 +1,9 @@
 //! Holds the protocol's document to the code: the clients that it shows run, the exchange
 //! that it tells takes place, and its tables say what the code says.
 
+#[path = "support/skipped.rs"]
+mod skipped;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{BufRead, BufReader, ErrorKind, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -13,6 +16,7 @@ use common::message::{Code, Message};
 use common::protocol::{ByeReason, Status};
 use serde_json::{Value, json};
 use server::{Config, Running, Server};
+use skipped::skipped;
 
 const DOCUMENT: &str = include_str!("../common/PROTOCOL.md");
 
@@ -365,7 +369,7 @@ fn python_is_installed() -> bool {
     let python = Command::new("python3").arg("--version").output();
     match python {
         Err(error) if error.kind() == ErrorKind::NotFound => {
-            println!("skipped: python3 is not installed");
+            skipped("python3 is not installed");
             false
         }
         other => {

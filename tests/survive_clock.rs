@@ -8,7 +8,7 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use serde_json::json;
-use support::{PATIENCE, Raw, Server, program};
+use support::{PATIENCE, Raw, Server, program, skipped};
 
 /// The server's heartbeat, and what a loaded machine may take from or add to a time.
 const HEARTBEAT: Duration = Duration::from_secs(1);
@@ -23,7 +23,7 @@ fn shim(folder: &Path) -> Option<std::path::PathBuf> {
     let compiled = compiler.arg(&shim).arg(source).arg("-ldl").status();
     let is_there = cfg!(target_os = "linux") && compiled.is_ok_and(|status| status.success());
     if !is_there {
-        println!("skipped: there is no C compiler to make a clock with that jumps");
+        skipped("there is no C compiler to make a clock with that jumps");
     }
     is_there.then_some(shim)
 }

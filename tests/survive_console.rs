@@ -10,7 +10,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
-use support::{IS_RELEASE, PATIENCE, Pairs, program};
+use support::{IS_RELEASE, PATIENCE, Pairs, program, skipped};
 
 /// Pairs of clients, so that far more is logged than a pipe and the console's queue hold.
 const PAIRS: usize = 5;
@@ -103,7 +103,7 @@ fn a_console_that_takes_nothing_changes_nothing() {
     if let (Ok(stdout), Ok(stderr)) = (full(), full()) {
         servers.push(("a full disk", Silent::start(stdout.into(), stderr.into())));
     } else {
-        println!("skipped: there is no /dev/full here");
+        skipped("there is no /dev/full here");
     }
     let mut closed = Silent::start(Stdio::piped(), Stdio::piped());
     drop((closed.child.stdout.take(), closed.child.stderr.take()));
@@ -158,7 +158,7 @@ fn expect_drops_are_counted() {
 #[test]
 fn a_wrong_command_line_is_no_panic_where_it_cannot_be_told() {
     let Ok(full) = OpenOptions::new().write(true).open("/dev/full") else {
-        return println!("skipped: there is no /dev/full here");
+        return skipped("there is no /dev/full here");
     };
     let mut wrong = Command::new(program());
     let status = wrong

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use programs::{Process, Server};
 use rustix::process::Signal;
 use serde_json::json;
-use support::PATIENCE;
+use support::{PATIENCE, skipped};
 
 /// Commands that run; half of them end within the drain time.
 const RUNNING: usize = 50;
@@ -31,7 +31,7 @@ fn running(words: &[&str]) -> usize {
 #[test]
 fn a_drain_gives_fifty_running_commands_their_outcomes_and_leaves_nothing() {
     if !fs::exists("/proc/self/cmdline").unwrap_or(false) {
-        return println!("skipped: there is no /proc to look for processes in");
+        return skipped("there is no /proc to look for processes in");
     }
     let server = Server::start(&["100", "--quiet", "--drain", "3s"]);
     let mut boss = server.raw("boss", 0);

@@ -10,7 +10,7 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
-use support::{PATIENCE, Raw, Server, Still, Vitals, program};
+use support::{PATIENCE, Raw, Server, Still, Vitals, program, skipped};
 
 /// A user whom nobody else is, so that its threads are the server's alone.
 const NOBODY: u32 = 54_321;
@@ -30,7 +30,7 @@ fn start(wrapper: &[&str], program: &str) -> Server {
 fn has(program: &str) -> bool {
     let has = Command::new(program).arg("--version").output().is_ok();
     if !has {
-        println!("skipped: there is no {program} here");
+        skipped(&format!("there is no {program} here"));
     }
     has
 }
@@ -117,7 +117,7 @@ fn start_with_threads(threads: &str) -> Option<(Server, tempfile::TempDir)> {
         return None;
     }
     if !rustix::process::geteuid().is_root() {
-        println!("skipped: only root can be another user, who has a limit of its own");
+        skipped("only root can be another user, who has a limit of its own");
         return None;
     }
     // Where that user can run it.

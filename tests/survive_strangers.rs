@@ -10,7 +10,9 @@ use std::time::{Duration, Instant};
 
 use rustix::net::{AddressFamily, SocketType, bind, connect, socket};
 use serde_json::json;
-use support::{IS_RELEASE, PATIENCE, Pairs, Raw, Server, Vitals, allow_many_sockets, loosely};
+use support::{
+    IS_RELEASE, PATIENCE, Pairs, Raw, Server, Vitals, allow_many_sockets, loosely, skipped,
+};
 
 /// Places for those who have not joined: of one address, and in all.
 const OF_ONE: usize = 16;
@@ -37,7 +39,7 @@ fn dial(server: &Server, from: u8) -> TcpStream {
 fn has_loopback_network() -> bool {
     let has = std::net::TcpListener::bind((Ipv4Addr::new(127, 0, 0, 2), 0)).is_ok();
     if !has {
-        println!("skipped: only one address leads to the server here");
+        skipped("only one address leads to the server here");
     }
     has
 }
@@ -209,7 +211,7 @@ fn a_flood_of_silent_connections_costs_members_little() {
     let flood = flood.join().expect("no panic");
     let flood = match flood {
         Ok(flood) => flood,
-        Err(e) => return println!("skipped: {FLOOD} sockets are not to be had: {e}"),
+        Err(e) => return skipped(&format!("{FLOOD} sockets are not to be had: {e}")),
     };
     let deadline = Instant::now() + PATIENCE;
     let is_here = |one: &&TcpStream| !said(one).1;

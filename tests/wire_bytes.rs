@@ -11,7 +11,7 @@ use std::net::{Shutdown, TcpStream};
 
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
-use support::{PATIENCE, Server, checked, ranked};
+use support::{PATIENCE, Server, checked, ranked, skipped};
 
 /// Connections that are made, unless `PROPTEST_CASES` asks for more.
 const CASES: u32 = 200;
@@ -104,6 +104,6 @@ fn any_bytes_give_json_rpc_or_the_end_and_cost_nobody_else_anything() {
             let more = most - before;
             assert!(more <= MEMORY, "it took {more} bytes more");
         }
-        _ => println!("skipped: there is no /proc to read the server's memory from"),
+        _ => skipped("there is no /proc to read the server's memory from"),
     }
 }

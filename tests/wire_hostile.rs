@@ -8,7 +8,7 @@ use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
 use serde_json::json;
-use support::{PATIENCE, Raw, Server, ranked};
+use support::{PATIENCE, Raw, Server, ranked, skipped};
 
 #[test]
 fn a_wrong_value_of_a_megabyte_is_not_sent_back_whole() {
@@ -73,8 +73,7 @@ fn who_left_keeps_no_descriptor_while_its_commands_are_open() {
     let server = Server::start(5, &[]);
     let [mut boss, mut mute] = ranked(&server, [("boss", 0), ("mute", 1024)]);
     let Some(before) = server.descriptors() else {
-        println!("skipped: there is no /proc to count descriptors in");
-        return;
+        return skipped("there is no /proc to count descriptors in");
     };
     for n in 0..CAME_AND_WENT {
         let mut guest = Raw::join(&server, &format!("guest{n}"), 1);

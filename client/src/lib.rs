@@ -53,6 +53,9 @@ mod process;
 mod reader;
 mod sent;
 #[cfg(test)]
+#[path = "../../tests/support/skipped.rs"]
+mod skipped;
+#[cfg(test)]
 mod tests;
 mod workers;
 

@@ -13,6 +13,7 @@
 mod raw;
 mod reader;
 mod server;
+mod skipped;
 mod still;
 mod vitals;
 
@@ -22,6 +23,7 @@ use std::time::{Duration, Instant};
 pub(crate) use raw::{Execute, Raw};
 pub(crate) use reader::checked;
 pub(crate) use server::{Server, program};
+pub(crate) use skipped::skipped;
 pub(crate) use still::{Still, Way};
 pub(crate) use vitals::{Pairs, Vitals};
 

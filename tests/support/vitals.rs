@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use super::PATIENCE;
+use super::{PATIENCE, skipped};
 
 /// Between two commands of a pair, so that all of them leave the machine idle.
 const PAUSE: Duration = Duration::from_millis(2);
@@ -23,7 +23,7 @@ impl Vitals {
     pub(crate) fn of(pid: u32) -> Option<Vitals> {
         let shown = fs::exists(format!("/proc/{pid}/task")).unwrap_or(false);
         if !shown {
-            println!("skipped: there is no /proc to look at the server in");
+            skipped("there is no /proc to look at the server in");
         }
         shown.then_some(Vitals(pid))
     }

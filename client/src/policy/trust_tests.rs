@@ -2,6 +2,7 @@
 //! skipped by name for others.
 
 use super::*;
+use crate::skipped::skipped;
 use std::fs::{self, Permissions};
 use std::os::unix::fs::{PermissionsExt, chown, symlink};
 use tempfile::TempDir;
@@ -51,9 +52,9 @@ fn us() -> u32 {
     rustix::process::geteuid().as_raw()
 }
 
-fn is_root(test: &str) -> bool {
+fn is_root() -> bool {
     if us() != ROOT {
-        eprintln!("skipped: {test} needs root");
+        skipped("only root can give a file to somebody else");
     }
     us() == ROOT
 }
@@ -124,7 +125,7 @@ fn a_sticky_folder_is_fine_for_a_file_of_ones_own() {
         assert!(place.read("d/p").is_ok(), "{mode:o}");
     }
     // But not for what somebody else put there.
-    if is_root("a_sticky_folder_is_fine_for_a_file_of_ones_own, its second half") {
+    if is_root() {
         chown(place.path("d/p"), Some(SOMEBODY), None).expect("its owner");
         let reason = "the regular file d/p belongs to uid 12345; it must belong to root, who runs the client";
         assert_eq!(place.reason("d/p"), reason);
@@ -209,7 +210,7 @@ fn a_middle_link_in_a_weak_folder_is_found() {
 
 #[test]
 fn what_belongs_to_somebody_else_is_refused() {
-    if !is_root("what_belongs_to_somebody_else_is_refused") {
+    if !is_root() {
         return;
     }
     let place = Place::new();
