@@ -89,7 +89,7 @@ def one(kind, size, programs):
 
 def main():
     size = int(sys.argv[1] if len(sys.argv) > 1 else 10240) << 20
-    subprocess.run(["cargo", "build", "--quiet", "--release", "--bins"], cwd=ROOT, check=True)
+    subprocess.run(["cargo", "build", "--quiet", "--release", "--locked", "--bins"], cwd=ROOT, check=True)
     programs = pathlib.Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target")) / "release"
     sys.exit(not all([one(kind, size, programs) for kind in KINDS]))
 

@@ -39,14 +39,34 @@ pub(crate) fn server_program() -> &'static Path {
     })
 }
 
-/// Whether a program is there, and no younger source of it.
+/// What the server's program is made of: files, and folders with all that is in them.
+pub(crate) const MADE_OF: [&str; 6] = [
+    "Cargo.toml",
+    "Cargo.lock",
+    "server/Cargo.toml",
+    "server/src",
+    "common/Cargo.toml",
+    "common/src",
+];
+
+/// Whether a program is there, and nothing younger that it is made of.
 fn is_up_to_date(program: &Path) -> bool {
-    let modified = |path: &Path| fs::metadata(path).and_then(|it| it.modified()).ok();
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
-    let sources = ["server/src", "common/src"].map(|folder| fs::read_dir(root.join(folder)));
-    let sources = sources.into_iter().flatten().flatten().flatten();
-    let newest: Option<SystemTime> = sources.filter_map(|file| modified(&file.path())).max();
+    let newest = MADE_OF.iter().filter_map(|part| newest(&root.join(part)));
+    let newest = newest.max();
     modified(program).is_some_and(|built| newest.is_none_or(|newest| newest <= built))
+}
+
+fn modified(path: &Path) -> Option<SystemTime> {
+    fs::metadata(path).and_then(|it| it.modified()).ok()
+}
+
+/// When a file was changed last, or a folder or anything below it. A folder is changed by what
+/// comes into it or goes.
+pub(crate) fn newest(path: &Path) -> Option<SystemTime> {
+    let below = fs::read_dir(path).into_iter().flatten().flatten();
+    let below = below.filter_map(|entry| newest(&entry.path()));
+    below.chain(modified(path)).max()
 }
 
 fn build_server(program: &Path) {
@@ -57,7 +77,15 @@ fn build_server(program: &Path) {
     };
     let target = folder.parent().expect("a profile's folder is in another");
     let built = Command::new(env!("CARGO"))
-        .args(["build", "--quiet", "--package", "server", "--bin", "server"])
+        .args([
+            "build",
+            "--quiet",
+            "--locked",
+            "--package",
+            "server",
+            "--bin",
+            "server",
+        ])
         .args(["--profile", profile, "--target-dir"])
         .arg(target)
         .current_dir(env!("CARGO_MANIFEST_DIR"))
