@@ -101,13 +101,40 @@ impl Drop for Victim {
     }
 }
 
+/// Selectors of kind one, and of kind many.
+const TO_ONE: [&str; 2] = ["next", "least-loaded"];
+const TO_MANY: [&str; 2] = ["w*", "below"];
+
 /// What a sender of bare lines has seen of one of its sends.
 #[derive(Debug, Default)]
 struct Seen {
     mark: u64,
+    is_to_one: bool,
     targets: Option<u64>,
     /// Those that have had an outcome.
     ended: HashSet<u64>,
+    /// Their names, with what it said.
+    told: HashMap<String, Told>,
+}
+
+/// What an outcome says of whether its command ran at a target.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Told {
+    Ran,
+    MayHave,
+    HasNot,
+}
+
+impl Told {
+    #[track_caller]
+    fn by(outcome: &Value) -> Told {
+        match (outcome["status"].as_str(), outcome["started"].as_bool()) {
+            (Some("done"), _) => Told::Ran,
+            (Some("lost"), Some(true)) => Told::MayHave,
+            (Some("lost"), Some(false)) | (Some("busy"), _) => Told::HasNot,
+            _ => panic!("nobody asked for that: {outcome}"),
+        }
+    }
 }
 
 /// A sender of bare lines that checks the order of what it is told.
@@ -116,10 +143,8 @@ struct Sender<'a> {
     open: HashMap<u64, Seen>,
     marks: &'a AtomicU64,
     log: &'a Path,
-    /// Names of clients that have done a command, with its mark.
-    done: Vec<(u64, String)>,
-    ended: usize,
-    lost: usize,
+    /// What it was told of each send that has ended.
+    ended: Vec<Seen>,
 }
 
 impl Sender<'_> {
@@ -130,6 +155,7 @@ impl Sender<'_> {
         let id = self.raw.command(to, &words);
         let seen = Seen {
             mark,
+            is_to_one: TO_ONE.contains(&to),
             ..Seen::default()
         };
         self.open.insert(id.as_u64().expect("a number"), seen);
@@ -144,6 +170,7 @@ impl Sender<'_> {
             Some("rank" | "output") => {}
             Some("accepted") => {
                 let seen = self.open.get_mut(&id.expect("of a send")).expect("open");
+                assert!(!seen.is_to_one, "{message}");
                 assert!(seen.ended.is_empty(), "accepted comes first: {message}");
                 let before = seen
                     .targets
@@ -160,11 +187,9 @@ impl Sender<'_> {
         let seen = self.open.get_mut(&id).expect("an outcome of an open send");
         let member = outcome["member"].as_u64().expect("a number");
         assert!(seen.ended.insert(member), "a second one: {outcome}");
-        self.lost += usize::from(outcome["status"] == "lost");
-        if outcome["status"] == "done" {
-            let name = outcome["name"].as_str().expect("a name");
-            self.done.push((seen.mark, name.to_owned()));
-        }
+        let name = outcome["name"].as_str().expect("a name").to_owned();
+        let before = seen.told.insert(name, Told::by(outcome));
+        assert_eq!(before, None, "each has a name of its own: {outcome}");
     }
 
     fn answer(&mut self, id: u64, message: &Value) {
@@ -173,17 +198,17 @@ impl Sender<'_> {
         }
         let seen = self.open.remove(&id).expect("an answer to an open send");
         match (message["result"].is_object(), seen.targets) {
-            (true, targets) => assert_eq!(
-                seen.ended.len() as u64,
-                targets.unwrap_or(1),
-                "one outcome for each target: {message}"
-            ),
+            (true, targets) => {
+                assert_ne!(targets.is_some(), seen.is_to_one, "{message}");
+                let (ended, targets) = (seen.ended.len() as u64, targets.unwrap_or(1));
+                assert_eq!(ended, targets, "one outcome for each target: {message}");
+            }
             // All of them are dead at the moment.
             (false, targets) => {
                 assert_eq!((&message["error"]["code"], targets), (&json!(7), None));
             }
         }
-        self.ended += 1;
+        self.ended.push(seen);
     }
 }
 
@@ -192,7 +217,7 @@ fn send_under_load<'a>(mut sender: Sender<'a>, stop: &AtomicBool, seed: u64) -> 
     let mut dice = Rng::with_seed(seed);
     while !stop.load(Ordering::Relaxed) {
         while sender.open.len() < OPEN {
-            let to = ["next", "least-loaded", "w*", "below"];
+            let to = [TO_ONE, TO_MANY].concat();
             sender.send(to[dice.usize(..to.len())]);
         }
         sender.step();
@@ -234,9 +259,7 @@ fn whoever_is_killed_nothing_runs_twice_and_every_send_has_its_outcomes() {
             open: HashMap::new(),
             marks: &marks,
             log: &log,
-            done: Vec::new(),
-            ended: 0,
-            lost: 0,
+            ended: Vec::new(),
         })
         .collect();
     let stop = AtomicBool::new(false);
@@ -259,28 +282,41 @@ fn whoever_is_killed_nothing_runs_twice_and_every_send_has_its_outcomes() {
     check_log(&log, &senders);
 }
 
-/// Checks that no executor has run a command twice, and that what is said to be done was.
+/// Checks that every command was run by those only that its sender was told of as its targets,
+/// at most once by each, and that what an outcome says of it is true.
 fn check_log(log: &Path, senders: &[Sender<'_>]) {
     let text = std::fs::read_to_string(log).expect("the log");
-    let mut ran = HashSet::new();
+    let mut ran: HashMap<u64, Vec<&str>> = HashMap::new();
     for line in text.lines() {
         let (mark, name) = line.split_once(' ').expect("a mark and a name");
-        let mark: u64 = mark.parse().expect("a mark");
-        assert!(
-            ran.insert((mark, name.to_owned())),
-            "{name} ran {mark} twice"
-        );
+        ran.entry(mark.parse().expect("a mark"))
+            .or_default()
+            .push(name);
     }
-    let (mut ended, mut lost, mut done) = (0, 0, 0);
-    for sender in senders {
-        ended += sender.ended;
-        lost += sender.lost;
-        done += sender.done.len();
-        for it in &sender.done {
-            assert!(ran.contains(it), "{} says that it did {}", it.1, it.0);
+    let (mut lost, mut done) = (0, 0);
+    for seen in senders.iter().flat_map(|sender| &sender.ended) {
+        let by = ran.remove(&seen.mark).unwrap_or_default();
+        // Each has an outcome, and so a name of its own among these: at most one where it was
+        // for one, and never more than targets.
+        let most = seen.told.len();
+        assert!(by.len() <= most, "{by:?} ran {seen:?}");
+        let names: HashSet<&str> = by.iter().copied().collect();
+        assert_eq!(names.len(), by.len(), "{by:?} ran {seen:?}");
+        for name in &names {
+            let told = seen.told.get(*name);
+            let may_have = matches!(told, Some(Told::Ran | Told::MayHave));
+            assert!(may_have, "{name} ran {seen:?}");
+        }
+        for (name, told) in &seen.told {
+            let is_true = *told != Told::Ran || names.contains(name.as_str());
+            assert!(is_true, "{name} has not run {seen:?}");
+            lost += usize::from(*told == Told::MayHave);
+            done += usize::from(*told == Told::Ran);
         }
     }
-    eprintln!("{ended} sends ended, {done} outcomes done, {lost} lost");
+    assert!(ran.is_empty(), "nobody sent these: {ran:?}");
+    let ended: usize = senders.iter().map(|sender| sender.ended.len()).sum();
+    eprintln!("{ended} sends ended, {done} outcomes done, {lost} lost in mid-command");
     assert!(lost > 0 && done > 0, "under load, and in mid-command");
 }
 
