@@ -15,8 +15,9 @@ use std::net::{IpAddr, Ipv6Addr};
 use std::time::{Duration, Instant};
 
 /// Threads that may be about to end besides, of those who were turned away: as one ends, the
-/// next can be started.
-const MOST_ENDING: usize = 4;
+/// next can be started. With two at the door and five that serve no connection they are fewer
+/// than ten, as whoever looks at the server may count one more that has all but ended.
+const MOST_ENDING: usize = 2;
 
 /// How long room is waited for. A thread that was told to end does so within a scheduler's
 /// turn; where that takes longer, another thread is the last thing that is needed.
