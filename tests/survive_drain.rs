@@ -1,17 +1,21 @@
-//! A server that is told to stop while fifty real commands run: each has its outcome, it ends
-//! in time, and no process is left.
+//! A server that is told to stop while real commands run: each has its outcome, it ends in
+//! time, whether anybody reads what it prints or not, and no process is left.
 
 #[path = "support/programs.rs"]
 mod programs;
 mod support;
 
 use std::fs;
+use std::io::{PipeReader, Write, pipe};
+use std::net::{TcpListener, TcpStream};
+use std::process::{Child, Stdio};
 use std::time::{Duration, Instant};
 
 use programs::{Process, Server};
-use rustix::process::Signal;
+use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};
+use rustix::process::{Pid, Signal, kill_process};
 use serde_json::json;
-use support::{PATIENCE, skipped};
+use support::{PATIENCE, Raw, skipped};
 
 /// Commands that run; half of them end within the drain time.
 const RUNNING: usize = 50;
@@ -19,6 +23,9 @@ const RUNNING: usize = 50;
 /// The drain time, and what may come after it.
 const DRAIN: Duration = Duration::from_secs(3);
 const BESIDES: Duration = Duration::from_secs(1);
+
+/// The drain time of a server that prints where nobody reads.
+const SHORT_DRAIN: Duration = Duration::from_secs(1);
 
 /// How many processes run with these words.
 fn running(words: &[&str]) -> usize {
@@ -96,4 +103,74 @@ fn a_drain_gives_fifty_running_commands_their_outcomes_and_leaves_nothing() {
         told.elapsed()
     );
     drop(workers);
+}
+
+/// The end of a pipe that nobody reads and that takes nothing more.
+fn full_pipe() -> (PipeReader, Stdio) {
+    let (reader, mut writer) = pipe().expect("a pipe");
+    let flags = fcntl_getfl(&writer).expect("a pipe has flags");
+    fcntl_setfl(&writer, flags | OFlags::NONBLOCK).expect("a pipe's flags can be set");
+    // Less than a page at a time, or some of the last one would be left.
+    while writer.write(&[b'.'; 256]).is_ok() {}
+    fcntl_setfl(&writer, flags).expect("a pipe's flags can be set");
+    (reader, writer.into())
+}
+
+/// Killed and reaped when it is dropped.
+struct Killed(Child);
+
+impl Drop for Killed {
+    fn drop(&mut self) {
+        // It may have ended already.
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+#[test]
+fn a_drain_ends_in_time_where_nobody_reads_what_is_printed() {
+    let (_out, stdout) = full_pipe();
+    let (_err, stderr) = full_pipe();
+    let mut command = programs::server(&["5", "--drain", "1s"]);
+    // It cannot say which port it got, so it is given one that was free just now.
+    let free = TcpListener::bind("127.0.0.1:0").expect("loopback");
+    let address = free.local_addr().expect("it is bound");
+    drop(free);
+    command.args(["--listen", &address.to_string()]);
+    command.stdin(Stdio::null()).stdout(stdout).stderr(stderr);
+    let mut server = Killed(command.spawn().expect("the server's program starts"));
+    // Its parent's ends would keep the pipes open.
+    drop(command);
+    let deadline = Instant::now() + PATIENCE;
+    let connect = || loop {
+        match TcpStream::connect(address) {
+            Ok(stream) => return Raw::over(stream, true),
+            Err(e) => assert!(Instant::now() < deadline, "no server at {address}: {e}"),
+        }
+        std::thread::sleep(Duration::from_millis(5));
+    };
+    let [mut boss, mut worker] = [("boss", 0), ("worker", 1)].map(|(name, slots)| {
+        let mut client = connect();
+        client.join_as(name, slots);
+        client
+    });
+    let id = boss.command("worker", &["x"]);
+    worker.execute();
+    let told = Instant::now();
+    kill_process(Pid::from_child(&server.0), Signal::TERM).expect("it is still there");
+    assert_eq!(boss.result_of(&id)["status"], "lost");
+    let status = loop {
+        match server.0.try_wait().expect("it can be waited for") {
+            Some(status) => break status,
+            None => assert!(told.elapsed() < PATIENCE, "it does not end"),
+        }
+        std::thread::sleep(Duration::from_millis(2));
+    };
+    let took = told.elapsed();
+    assert_eq!(status.code(), Some(0), "{status}");
+    let most = SHORT_DRAIN + support::loosely(BESIDES);
+    assert!(took <= most, "it ended after {took:?}");
+    println!("it ended after {took:?}, with what it printed unread");
+    // Neither has closed its connection until now.
+    drop((boss, worker));
 }

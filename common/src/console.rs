@@ -24,8 +24,8 @@ const LONGEST_MESSAGE: usize = 8 << 10;
 /// Bytes that one write takes along.
 const BATCH: usize = 64 << 10;
 
-/// How long [`Console::close`] waits for what is queued: a program has two of them to close,
-/// and ends within a second.
+/// How long a program that ends waits for what its consoles have queued, for all of them
+/// together: it ends within a second.
 const CLOSE_PATIENCE: Duration = Duration::from_millis(250);
 
 enum Entry {
@@ -75,7 +75,19 @@ impl Console {
 
     /// Waits until what is queued is written, as long as somebody takes it.
     pub fn close(&self) {
+        Console::close_all([self]);
+    }
+
+    /// [`Console::close`] for several, in no more time than one of them may take: each has
+    /// its own thread, so one that nobody reads takes nothing from the others.
+    pub fn close_all<const N: usize>(consoles: [&Console; N]) {
         let deadline = Instant::now() + CLOSE_PATIENCE;
+        for console in consoles {
+            console.close_by(deadline);
+        }
+    }
+
+    fn close_by(&self, deadline: Instant) {
         let (done, wait) = bounded(1);
         if self
             .queue
@@ -190,22 +202,26 @@ mod tests {
         }
     }
 
-    #[test]
-    fn a_console_nobody_reads_drops_and_counts() {
+    /// A console that is blocked in its first write until the sender is dropped, and what it
+    /// writes after that.
+    fn stuck() -> (Console, mpsc::Sender<()>, mpsc::Receiver<String>) {
         let (entered, is_stuck) = mpsc::channel();
         let (free, go_on) = mpsc::channel();
         let (written, lines) = mpsc::channel();
-        let console = Console::start(
-            "test",
-            Stuck {
-                entered,
-                go_on,
-                written,
-            },
-        )
-        .expect("a thread");
+        let stuck = Stuck {
+            entered,
+            go_on,
+            written,
+        };
+        let console = Console::start("test", stuck).expect("a thread");
         console.print(b"first\n".to_vec());
         is_stuck.recv().expect("the thread writes");
+        (console, free, lines)
+    }
+
+    #[test]
+    fn a_console_nobody_reads_drops_and_counts() {
+        let (console, free, lines) = stuck();
         for _ in 0..QUEUE + 7 {
             console.print(b"line\n".to_vec());
         }
@@ -220,5 +236,15 @@ mod tests {
             "{}",
             &text[text.len() - 60..]
         );
+    }
+
+    #[test]
+    fn consoles_nobody_reads_are_closed_in_the_time_of_one() {
+        let consoles = [(); 8].map(|()| stuck());
+        let began = Instant::now();
+        Console::close_all(consoles.each_ref().map(|(console, ..)| console));
+        let took = began.elapsed();
+        assert!(took >= CLOSE_PATIENCE, "{took:?} is no patience");
+        assert!(took < CLOSE_PATIENCE * 4, "{took:?} for eight of them");
     }
 }

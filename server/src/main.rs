@@ -77,8 +77,7 @@ fn serve(cli: Cli, token: Option<String>) -> anyhow::Result<Ended> {
     }
     stop_on_signals(server.handle())?;
     let ended = server.run();
-    stdout.close();
-    stderr.close();
+    Console::close_all([&stdout, &stderr]);
     Ok(ended?)
 }
 
