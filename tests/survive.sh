@@ -7,5 +7,5 @@ tests=()
 for test in strangers shortage leaks slow console clock ranks pause; do
     tests+=(--test "survive_$test")
 done
-run --package server "${tests[@]}"
+run --package server "${tests[@]}" --test wire_drain
 run --package client --test survive_silence --test survive_drain

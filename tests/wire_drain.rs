@@ -13,6 +13,9 @@ use support::{Execute, PATIENCE, Raw, Server, Still, ranked};
 /// What a loaded machine may take from a time that the server keeps.
 const SLACK: Duration = Duration::from_millis(150);
 
+/// What may come after the drain time until a server has ended.
+const BESIDES: Duration = Duration::from_secs(1);
+
 /// Both signals that end a server.
 const SIGNALS: [Signal; 2] = [Signal::TERM, Signal::INT];
 
@@ -218,6 +221,7 @@ fn a_drain_does_not_wait_for_somebody_who_reads_nothing() {
         boss.command("slow", &[&long]);
     }
     boss.sync();
+    let told = Instant::now();
     server.terminate();
     // Twenty outcomes, and its `bye`.
     let rest = boss.wait_end("the end of the drain");
@@ -225,6 +229,10 @@ fn a_drain_does_not_wait_for_somebody_who_reads_nothing() {
     assert_eq!(lost.count(), 20, "{rest:?}");
     assert_eq!(rest.last().map(|last| &last["method"]), Some(&json!("bye")));
     assert_eq!(server.wait_exit(PATIENCE).code(), Some(0));
+    let took = told.elapsed();
+    let most = Duration::from_secs(1) + support::loosely(BESIDES);
+    assert!(took <= most, "it ended after {took:?}");
+    println!("it ended after {took:?}, with somebody who reads nothing");
     slow.close();
 }
 
