@@ -603,7 +603,10 @@ fn expect_service_without_a_console(stderr: &dyn Fn() -> Stdio) {
         (&["policy", "check", "/nowhere"], 2),
         (&["--server", &nowhere(), "members"], 255),
     ] {
-        start(&mut client(words)).end().expect_code(code);
+        let mut command = client(words);
+        start(command.env("RUST_LOG", "client=loud"))
+            .end()
+            .expect_code(code);
     }
     // It says that it tries again, is told to stop, and says that it was interrupted.
     let listener = TcpListener::bind("127.0.0.1:0").expect("loopback has a free port");
@@ -649,6 +652,15 @@ fn expect_service_without_a_console(stderr: &dyn Fn() -> Stdio) {
     web2.reply(&execute, &json!({"exit_code": 0}));
     piped.feed_no_more();
     piped.end().expect_code(2);
+}
+
+#[test]
+fn what_is_not_to_be_understood_of_what_is_to_be_logged_is_said() {
+    let server = Server::start(&[]);
+    let mut members = server.client(&["members"]);
+    Ended::of(members.env("RUST_LOG", "info,client=loud"))
+        .expect_code(0)
+        .expect_one_line(&["warning: ", "'client=loud'"]);
 }
 
 #[test]

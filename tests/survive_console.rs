@@ -430,3 +430,22 @@ fn a_wrong_command_line_is_no_panic_where_it_cannot_be_told() {
         .status();
     assert_eq!(status.expect("it starts").code(), Some(2));
 }
+
+#[test]
+fn what_to_log_that_makes_no_sense_is_no_panic_where_it_cannot_be_told() {
+    let Ok(full) = OpenOptions::new().write(true).open("/dev/full") else {
+        return skipped("there is no /dev/full here");
+    };
+    // Where somebody listens already, so that it ends.
+    let taken = TcpListener::bind("127.0.0.1:0").expect("loopback");
+    let address = taken.local_addr().expect("it is bound");
+    let mut server = Command::new(program());
+    let status = server
+        .args(["--listen", &address.to_string()])
+        .env("RUST_LOG", "server=loud")
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(full)
+        .status();
+    assert_eq!(status.expect("it starts").code(), Some(1));
+}

@@ -156,8 +156,15 @@ impl Write for ConsoleWriter {
 /// Sends the `log` crate's records to a console: level, time, message, one line each
 /// whatever a peer put into it. `RUST_LOG` chooses; `default` stands where it is unset.
 pub fn start_logging(console: Console, default: &str) {
-    let environment = env_logger::Env::default().default_filter_or(default);
-    let result = env_logger::Builder::from_env(environment)
+    let given = std::env::var(env_logger::DEFAULT_FILTER_ENV);
+    let (filters, wrong) = readable(given.as_deref().unwrap_or(default));
+    for part in wrong {
+        let part = crate::escape::one_line(part);
+        let warning = format!("warning: invalid logging spec '{part}', ignoring it\n");
+        console.print(warning.into_bytes());
+    }
+    let result = env_logger::Builder::new()
+        .parse_filters(&filters)
         .format(|out, record| {
             let mut message = record.args().to_string();
             message.truncate(message.floor_char_boundary(LONGEST_MESSAGE));
@@ -176,10 +183,43 @@ pub fn start_logging(console: Console, default: &str) {
     }
 }
 
+/// What a logger can read of what is to be logged, and the parts that it cannot. It would say so
+/// itself, with `eprintln!`, and so panic where standard error cannot be written to.
+fn readable(filters: &str) -> (String, Vec<&str>) {
+    let (directives, text) = match filters.split_once('/') {
+        Some((_, text)) if text.contains('/') => return (String::new(), vec![filters]),
+        Some((directives, text)) => (directives, format!("/{text}")),
+        None => (filters, String::new()),
+    };
+    let is_readable = |directive: &&str| {
+        directive.split_once('=').is_none_or(|(_, level)| {
+            let level = level.trim();
+            level.is_empty() || level.parse::<log::LevelFilter>().is_ok()
+        })
+    };
+    let (right, wrong): (Vec<&str>, Vec<&str>) =
+        directives.split(',').map(str::trim).partition(is_readable);
+    (right.join(",") + &text, wrong)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use std::sync::mpsc;
+
+    #[test]
+    fn what_a_logger_cannot_read_it_is_not_given() {
+        for (filters, right, wrong) in [
+            ("", "", &[][..]),
+            ("info", "info", &[]),
+            ("warn,server = debug,a=/b", "warn,server = debug,a=/b", &[]),
+            ("a=b", "", &["a=b"]),
+            ("debug, a=loud ,b=1=2/c", "debug/c", &["a=loud", "b=1=2"]),
+            ("debug/a/b", "", &["debug/a/b"]),
+        ] {
+            assert_eq!(readable(filters), (right.to_owned(), wrong.to_vec()));
+        }
+    }
 
     /// Blocks in its first write until it is told to go on.
     struct Stuck {
