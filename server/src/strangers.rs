@@ -226,16 +226,23 @@ impl Table {
     }
 
     /// Those who were not turned away.
-    fn here(&self) -> impl DoubleEndedIterator<Item = &Newcomer> {
+    fn here(&self) -> impl Iterator<Item = &Newcomer> {
         let newcomers = self.newcomers.iter();
         newcomers.filter(|one| !one.connection.is_turned_away())
     }
 
     /// Those of the address that holds most; of equals, of the one that came here first.
     fn of_the_fullest(&self) -> Vec<Arc<Connection>> {
-        let addresses = self.here().rev().map(|one| one.from);
-        let fullest = addresses.max_by_key(|address| self.count(*address));
-        fullest.map(|address| self.of(address)).unwrap_or_default()
+        let mut counts: Vec<(IpAddr, usize)> = Vec::new();
+        for one in self.here() {
+            match counts.iter_mut().find(|(from, _)| *from == one.from) {
+                Some((_, count)) => *count += 1,
+                None => counts.push((one.from, 1)),
+            }
+        }
+        // Of equals, the last is taken for the greatest.
+        let fullest = counts.iter().rev().max_by_key(|(_, count)| *count);
+        fullest.map(|(from, _)| self.of(*from)).unwrap_or_default()
     }
 
     fn count(&self, address: IpAddr) -> usize {
