@@ -16,7 +16,7 @@ use std::time::Duration;
 pub(crate) const HANDSHAKE: Duration = Duration::from_secs(5);
 
 /// How often it is looked at whether a connection makes progress that is behind.
-const PROGRESS_TICK: Duration = Duration::from_millis(500);
+const PROGRESS_TICK: Duration = Duration::from_millis(250);
 
 // How far a connection is on its way to a rank.
 
