@@ -129,15 +129,15 @@ fn expect_as_quick(p99: Duration, quiet: Duration) {
     assert!(p99 <= allowed, "{p99:?} instead of {quiet:?}");
 }
 
-/// How many take a trickle, what each of them is sent, and what of it they take in a second:
-/// a third of what would be progress.
-const TRICKLING: usize = 64;
+/// How many take a trickle, what each of them is sent, and what of it they take in a second: a
+/// third of what would be progress. A debug build takes long to pass on what all of them are sent.
+const TRICKLING: usize = if IS_RELEASE { 64 } else { 16 };
 const FOR_EACH: usize = 4;
 const TRICKLE: usize = 2 << 10;
 const SECOND: Duration = Duration::from_secs(1);
 
 /// How many read slowly, and three times as much as would have to be.
-const STEADY: usize = 4;
+const STEADY: usize = 2;
 const STEADILY: usize = 20 << 10;
 const FOR_EACH_STEADY: usize = 4 * FOR_EACH;
 

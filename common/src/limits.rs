@@ -91,12 +91,10 @@ pub const SLOW_PROGRESS: usize = 64 << 10;
 pub const SLOW_PATIENCE: Duration = Duration::from_secs(10);
 
 /// How long what was sent may stay unacknowledged (`TCP_USER_TIMEOUT`, RFC 5482) where a peer
-/// is asked for a sign of life so often: a backstop for a peer that is gone without a word. The
-/// system counts a peer that is there and reads nothing, too, which has its own time to go.
+/// is asked for a sign of life so often. A backstop, for the system counts a peer that is there
+/// and reads nothing, too, and counts on while this process is stopped.
 pub fn unacknowledged(heartbeat: Duration) -> Duration {
-    heartbeat
-        .saturating_mul(2)
-        .max(SLOW_PATIENCE + Duration::from_secs(1))
+    heartbeat.saturating_mul(2).max(3 * SLOW_PATIENCE)
 }
 
 /// How long a connection that is being closed may take to fetch what is already

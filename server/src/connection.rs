@@ -45,8 +45,8 @@ pub(crate) struct Connection {
     /// When it was asked for one and has not given it yet, and with which id.
     pinged: AtomicU64,
     ping: AtomicU64,
-    /// What its socket had taken when it was looked at last.
-    written: AtomicU64,
+    /// Its outbox's, when it was looked at last.
+    progress: AtomicU64,
     /// Since when a line is incomplete.
     line_since: AtomicU64,
     /// Since when it is being closed.
@@ -83,7 +83,7 @@ impl Connection {
             heard: AtomicU64::new(now),
             pinged: AtomicU64::new(0),
             ping: AtomicU64::new(0),
-            written: AtomicU64::new(0),
+            progress: AtomicU64::new(0),
             line_since: AtomicU64::new(0),
             closing: AtomicU64::new(0),
             why: Mutex::new(None),
@@ -176,8 +176,8 @@ impl Connection {
     /// Notes whether it took anything since this was asked last: who takes what it is sent is
     /// alive, though its answer to a ping may have to wait behind all that.
     pub(crate) fn note_progress(&self, now: u64) {
-        let written = self.outbox.written();
-        if self.written.swap(written, Ordering::Relaxed) != written && self.outbox.is_behind() {
+        let progress = self.outbox.progress();
+        if self.progress.swap(progress, Ordering::Relaxed) != progress {
             self.hear(now);
         }
     }
