@@ -100,6 +100,15 @@ fn visit(server: &Server, from: u8) -> Duration {
 }
 
 #[test]
+fn whoever_comes_right_behind_many_of_one_address_comes_at_once() {
+    let server = Server::start(5, &[]);
+    let _many: Vec<TcpStream> = (0..OF_ALL).map(|_| dial(&server, 1)).collect();
+    let took = visit(&server, 1);
+    println!("{took:?} to join");
+    assert!(took <= loosely(JOINS_WITHIN), "{took:?} to join");
+}
+
+#[test]
 fn who_drips_goes_in_time_and_newcomers_come_at_once() {
     if !has_loopback_network() {
         return;
