@@ -5,7 +5,7 @@ mod support;
 use std::time::{Duration, Instant};
 
 use serde_json::json;
-use support::{Raw, Server, Still, Vitals};
+use support::{PATIENCE, Raw, Server, Still, Vitals};
 
 /// Who comes and goes in one round.
 const VISITORS: usize = 10_000;
@@ -45,8 +45,13 @@ fn visit(server: &Server, boss: &mut Raw, n: usize) {
 /// serve the next client is started after the last one is served.
 fn settled(vitals: Vitals) -> (usize, usize) {
     const A_WHILE: usize = 20;
+    let deadline = Instant::now() + PATIENCE;
     let (mut seen, mut same) = ((0, 0), 0);
     while same < A_WHILE {
+        assert!(
+            Instant::now() < deadline,
+            "{seen:?} descriptors and threads do not stay"
+        );
         let now = (vitals.descriptors(), vitals.threads());
         same = if now == seen { same + 1 } else { 0 };
         seen = now;
