@@ -13,21 +13,22 @@
 //! the piece, so whoever has many short lines for one peer collects them in a [`Batch`] and
 //! pushes that.
 
+mod catching_up;
 mod line;
+mod pace;
 mod scratch;
 
-use crate::limits::{OUTBOX_BYTES, OUTBOX_LINES, SLOW_PATIENCE, SLOW_PROGRESS};
+use crate::limits::{OUTBOX_BYTES, OUTBOX_LINES};
 use crate::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, AtomicUsize, Ordering, fence};
 use crate::sync::channel::{Receiver, Sender, unbounded};
-use crate::sync::{Arc, Condvar, Mutex, lock, role, try_role, wait_timeout};
-use crate::thread;
+use crate::sync::{Arc, Condvar, Mutex, lock, try_role, wait_timeout};
 use crate::thread::JoinHandle;
 use crate::transport::Stream;
 use std::io;
-use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::time::{Duration, Instant};
 
+use catching_up::CATCH_UP_TICK;
 pub use line::{Batch, Line};
+use pace::Pace;
 
 /// Bytes that one write takes along: a good part of a socket's buffer, and a size at
 /// which the system call's own cost no longer shows.
@@ -40,17 +41,6 @@ const SHORT_LINE: usize = 4 << 10;
 /// Batches that one flush writes before it hands the rest to a thread: whoever pushed has
 /// a client of its own to serve.
 const MAX_BATCHES: usize = 16;
-
-/// How often a thread that catches up looks whether it was called off.
-const CATCH_UP_TICK: Duration = Duration::from_millis(500);
-
-/// How long the system's buffers may take to fill, and to grow while it asks a peer that is
-/// stopped whether it takes more: measured as up to 1.9 s.
-const BUFFERS_FILL: Duration = Duration::from_secs(2);
-
-/// The most that counts of one wait for a socket as the peer's delay: what is beyond that is
-/// our own, of a process that was stopped for a while.
-const LONGEST_TICK: Duration = Duration::from_secs(1);
 
 /// What goes through the channel. It is small: a channel keeps room for 31 of its pieces, for
 /// every peer.
@@ -112,10 +102,10 @@ struct Writer {
     ending: bool,
     /// A thread has the role until it has caught up.
     handed_over: bool,
-    /// Bytes that the socket took since somebody last set this to zero.
-    taken: usize,
-    /// Since when there is no thread to catch up with, and no progress.
-    stuck_since: Option<Instant>,
+    /// Bytes that the socket took in all.
+    taken: u64,
+    /// How fast that goes, while the peer is behind.
+    pace: Option<Box<Pace>>,
 }
 
 impl Writer {
@@ -336,13 +326,10 @@ impl Outbox {
                 return;
             }
             match self.write_queued(&mut writer) {
-                Progress::Drained => self.unstick(&mut writer),
+                Progress::Drained => self.has_caught_up(&mut writer),
                 Progress::Over => return,
                 Progress::Behind => {
-                    writer.handed_over = true;
-                    if writer.stuck_since.is_none() {
-                        writer.taken = 0;
-                    }
+                    writer.hand_over();
                     drop(writer);
                     self.start_catching_up();
                     return;
@@ -478,7 +465,7 @@ impl Outbox {
             }
         }
         writer.rest.drain(..written);
-        writer.taken += written;
+        writer.taken += written as u64;
         self.bytes.fetch_sub(written, Ordering::Relaxed);
         if was_over_half && !self.is_over_half() {
             self.has_room.notify_all();
@@ -496,115 +483,6 @@ impl Outbox {
             let _ = self.stream.write_now(&last);
         }
         self.end(SLOW);
-    }
-
-    fn start_catching_up(self: &Arc<Self>) {
-        let outbox = Arc::clone(self);
-        // The role is ours to hand over until there is a thread; from then on others may get
-        // here, and find the handles in the order of the threads.
-        self.stuck.store(false, Ordering::Relaxed);
-        let mut catching_up = lock(&self.catching_up);
-        let started = thread::spawn("catch-up", move || outbox.catch_up_guarded());
-        let started = started.map(|handle| catching_up.replace(handle));
-        drop(catching_up);
-        match started {
-            Ok(previous) => {
-                if let Some(previous) = previous {
-                    // It let go of the role, so it is about to end.
-                    let _ = previous.join();
-                }
-            }
-            Err(e) => self.get_stuck(&e),
-        }
-    }
-
-    /// Gives the writer's role back, which there is no thread for, unless the peer has taken
-    /// too little for too long.
-    fn get_stuck(&self, why: &io::Error) {
-        let mut writer = lock(&self.writer);
-        writer.handed_over = false;
-        if writer.stuck_since.is_none() {
-            log::warn!("{}: no thread to catch up with: {why}", self.stream.peer());
-        }
-        if writer.taken >= SLOW_PROGRESS {
-            writer.taken = 0;
-            writer.stuck_since = None;
-        }
-        let since = *writer.stuck_since.get_or_insert_with(Instant::now);
-        if since.elapsed() >= SLOW_PATIENCE {
-            self.give_up(&writer.rest);
-        }
-        let is_over = self.state.load(Ordering::Acquire) >= SLOW;
-        self.stuck.store(!is_over, Ordering::Relaxed);
-    }
-
-    fn unstick(&self, writer: &mut Writer) {
-        if writer.stuck_since.take().is_some() {
-            self.stuck.store(false, Ordering::Relaxed);
-        }
-    }
-
-    /// Takes the writer's role for a thread that just gave it back and saw another line; not
-    /// where somebody else has it, who will see that line.
-    fn take_role_again(&self) -> bool {
-        let Some(mut writer) = try_role(&self.writer) else {
-            return false;
-        };
-        let is_free = !writer.handed_over;
-        writer.handed_over = true;
-        is_free
-    }
-
-    /// Whoever pushed cannot tell that the thread that took its lines has panicked.
-    fn catch_up_guarded(&self) {
-        if catch_unwind(AssertUnwindSafe(|| self.catch_up())).is_err() {
-            self.end(CLOSED);
-        }
-    }
-
-    /// Writes as fast as the peer takes it, until nothing waits or the peer is too slow.
-    fn catch_up(&self) {
-        let mut patience = SLOW_PATIENCE;
-        let began = Instant::now();
-        let mut looked = began;
-        loop {
-            // Whether it is writable or not: the system says so only once a good part of the
-            // socket's buffer is free, and a peer has to take far less than that.
-            let _ = self.stream.wait_writable(CATCH_UP_TICK);
-            patience = patience.saturating_sub(looked.elapsed().min(LONGEST_TICK));
-            looked = Instant::now();
-            let mut writer = role(&self.writer);
-            if self.state.load(Ordering::Acquire) == OVERFLOWN {
-                self.give_up(&writer.rest);
-                return;
-            }
-            let taken = writer.taken;
-            let progress = self.write_queued(&mut writer);
-            if writer.taken > taken && looked - began >= BUFFERS_FILL {
-                self.progress.fetch_add(1, Ordering::Relaxed);
-            }
-            if writer.taken >= SLOW_PROGRESS {
-                patience = SLOW_PATIENCE;
-                writer.taken = 0;
-            } else if patience.is_zero() && matches!(progress, Progress::Behind) {
-                self.give_up(&writer.rest);
-                return;
-            }
-            match progress {
-                Progress::Behind => {}
-                Progress::Over => return,
-                Progress::Drained => {
-                    writer.handed_over = false;
-                    self.unstick(&mut writer);
-                    drop(writer);
-                    fence(Ordering::SeqCst);
-                    if self.waiting.is_empty() || !self.take_role_again() {
-                        return;
-                    }
-                    patience = SLOW_PATIENCE;
-                }
-            }
-        }
     }
 }
 

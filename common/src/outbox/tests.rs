@@ -3,6 +3,7 @@
 use super::*;
 use crate::transport::Listener;
 use std::io::{BufRead, BufReader, Read};
+use std::time::Duration;
 
 fn pair(farewell: Option<fn() -> Vec<u8>>) -> (Arc<Outbox>, Stream) {
     let (listener, _waker) = Listener::bind("127.0.0.1:0").expect("loopback");
