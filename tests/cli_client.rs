@@ -608,7 +608,7 @@ fn expect_service_without_a_console(stderr: &dyn Fn() -> Stdio) {
             .end()
             .expect_code(code);
     }
-    // It says that it tries again, is told to stop, and says that it was interrupted.
+    // It says that it tries again, and is told to stop.
     let listener = TcpListener::bind("127.0.0.1:0").expect("loopback has a free port");
     let address = listener.local_addr().expect("it is bound").to_string();
     let dial = ["--server", &address, "work", "--wait", "--name", "web1"];
@@ -618,7 +618,7 @@ fn expect_service_without_a_console(stderr: &dyn Fn() -> Stdio) {
         drop(accept(&listener));
     }
     given_up.signal(Signal::TERM);
-    given_up.end().expect_code(130);
+    given_up.end().expect_code(0);
     // The same, until there is a server.
     let worker = start(&mut client(&dial));
     for _ in 0..2 {
@@ -628,9 +628,9 @@ fn expect_service_without_a_console(stderr: &dyn Fn() -> Stdio) {
     let to_server = TcpStream::connect(server.address()).expect("the server accepts");
     pass_on(&accept(&listener), &to_server);
     server.process.stderr.wait_for("joined as web1");
-    // Whether it knows that already is for its exit code to say.
+    // Whether it knows that already or not.
     worker.signal(Signal::TERM);
-    worker.end();
+    worker.end().expect_code(0);
     server.process.stderr.wait_for(" left: ");
 
     let run = start(&mut server.client(&["run", "--wait-for", "1", "--name", "boss", "--", "x"]));

@@ -85,8 +85,12 @@ fn act(cli: Cli) -> anyhow::Result<Exit> {
             } else {
                 Wait::No
             };
-            let (client, signals) = join(&config, wait, &executing, console)?;
-            Ok(work::work(client, &signals))
+            match join(&config, wait, &executing, console) {
+                Ok((client, signals)) => Ok(work::work(client, &signals)),
+                // A service that is told to stop ends well, also where it waits for its server.
+                Err(Failure::Interrupted) if joining.wait => Ok(Exit::Done),
+                Err(e) => Err(e.into()),
+            }
         }),
         Some(Action::Run(run)) => with_log("warn", |console| {
             let (client, signals) = join_once(&joining, &executing, 0, console)?;
