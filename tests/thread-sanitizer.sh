@@ -47,7 +47,7 @@ else
     # Not wire_drain: a signal waits until its thread makes a call that the sanitizer watches,
     # and a server's main thread makes none.
     for test in wire_join wire_send wire_outcome wire_life wire_ranks wire_cancel wire_hostile \
-        wire_output wire_selectors wire_line wire_bytes random_walk survive_ranks; do
+        wire_output wire_selectors wire_line wire_bytes random_walk survive_ranks wire_drain wire_exodus wire_carrier; do
         tests+=(--test "$test")
     done
     # Two need a server that is not ten times slower.

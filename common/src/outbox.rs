@@ -466,6 +466,9 @@ impl Outbox {
         }
         writer.rest.drain(..written);
         writer.taken += written as u64;
+        if written > 0 && writer.is_behind_for_long() {
+            self.progress.fetch_add(1, Ordering::Relaxed);
+        }
         self.bytes.fetch_sub(written, Ordering::Relaxed);
         if was_over_half && !self.is_over_half() {
             self.has_room.notify_all();

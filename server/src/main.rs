@@ -76,6 +76,13 @@ fn serve(cli: Cli, token: Option<String>) -> anyhow::Result<Ended> {
         stdout.print(format!("Listening on {}\n", server.address()).into_bytes());
     }
     stop_on_signals(server.handle())?;
+    // The sanitizer holds a signal back until its thread makes a call that it watches. To wait
+    // for a thread is one; what the main thread does otherwise is none.
+    #[cfg(thread_sanitizer)]
+    let ended = std::thread::scope(|scope| scope.spawn(|| server.run()).join());
+    #[cfg(thread_sanitizer)]
+    let ended = ended.unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+    #[cfg(not(thread_sanitizer))]
     let ended = server.run();
     Console::close_all([&stdout, &stderr]);
     Ok(ended?)

@@ -1,7 +1,7 @@
 //! Writing to a peer that is behind: by a thread of its own until it has caught up, or from
 //! time to time where the system has no thread for that.
 
-use super::{CLOSED, OVERFLOWN, Outbox, Pace, Progress, SLOW, Writer};
+use super::{CLOSED, Outbox, Pace, Progress, SLOW, Writer};
 use crate::sync::atomic::{Ordering, fence};
 use crate::sync::{Arc, lock, role, try_role};
 use crate::thread;
@@ -29,9 +29,16 @@ impl Writer {
             .get_or_insert_with(|| Box::new(Pace::start(taken)))
     }
 
+    /// Looks how fast that goes; says whether it is too slow.
     fn is_too_slow(&mut self) -> bool {
         let taken = self.taken;
-        self.pace().is_too_slow(taken)
+        self.pace().look(taken)
+    }
+
+    /// Whether what the peer takes now is a sign of its life.
+    pub(super) fn is_behind_for_long(&self) -> bool {
+        let pace = self.pace.as_ref();
+        pace.is_some_and(|pace| pace.behind() >= BUFFERS_FILL)
     }
 }
 
@@ -63,8 +70,8 @@ impl Outbox {
     }
 
     /// Gives the writer's role back, which there is no thread for, unless the peer is too slow.
-    fn get_stuck(&self) {
-        let mut writer = lock(&self.writer);
+    pub(super) fn get_stuck(&self) {
+        let mut writer = role(&self.writer);
         writer.handed_over = false;
         if writer.is_too_slow() {
             self.give_up(&writer.rest);
@@ -86,9 +93,11 @@ impl Outbox {
         let Some(mut writer) = try_role(&self.writer) else {
             return false;
         };
-        let is_free = !writer.handed_over;
+        if writer.handed_over {
+            return false;
+        }
         writer.hand_over();
-        is_free
+        true
     }
 
     /// Whoever pushed cannot tell that the thread that took its lines has panicked.
@@ -105,23 +114,14 @@ impl Outbox {
             // socket's buffer is free, and a peer has to take far less than that.
             let _ = self.stream.wait_writable(CATCH_UP_TICK);
             let mut writer = role(&self.writer);
-            if self.state.load(Ordering::Acquire) == OVERFLOWN {
-                self.give_up(&writer.rest);
-                return;
-            }
-            let before = writer.taken;
-            let progress = self.write_queued(&mut writer);
-            let too_slow = writer.is_too_slow();
-            if writer.taken > before && writer.pace().behind() >= BUFFERS_FILL {
-                self.progress.fetch_add(1, Ordering::Relaxed);
-            }
-            match progress {
+            match self.write_queued(&mut writer) {
                 Progress::Over => return,
-                Progress::Behind if too_slow => {
-                    self.give_up(&writer.rest);
-                    return;
+                Progress::Behind => {
+                    if writer.is_too_slow() {
+                        self.give_up(&writer.rest);
+                        return;
+                    }
                 }
-                Progress::Behind => {}
                 Progress::Drained => {
                     self.has_caught_up(&mut writer);
                     writer.handed_over = false;

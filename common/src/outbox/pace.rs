@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 /// is our own, of a process that was stopped for a while.
 const LONGEST_LOOK: Duration = Duration::from_secs(1);
 
-/// How close to each other the moments are that are remembered.
+/// How close to each other the moments are that are remembered, besides that of the last look.
 const MARK_EVERY: Duration = Duration::from_millis(250);
 
 /// How fast a peer that is behind takes what waits for it, over the last [`SLOW_PATIENCE`] at
@@ -39,14 +39,15 @@ impl Pace {
         }
     }
 
-    /// Says whether the peer is too slow, having taken so many bytes in all by now.
-    pub(super) fn is_too_slow(&mut self, taken: u64) -> bool {
+    /// Notes that the peer has taken so many bytes in all by now; says whether it is too slow.
+    pub(super) fn look(&mut self, taken: u64) -> bool {
         let passed = self.looked.elapsed();
         self.looked += passed;
-        self.is_too_slow_after(passed, taken)
+        self.look_after(passed, taken)
     }
 
-    fn is_too_slow_after(&mut self, passed: Duration, taken: u64) -> bool {
+    /// [`look`](Self::look), so long after the last one.
+    pub(super) fn look_after(&mut self, passed: Duration, taken: u64) -> bool {
         self.behind += passed.min(LONGEST_LOOK);
         let now = self.behind;
         let is_old = |mark: &Mark| now - mark.behind >= SLOW_PATIENCE;
@@ -56,10 +57,14 @@ impl Pace {
         let oldest = self.marks.front();
         let too_slow =
             oldest.is_some_and(|mark| is_old(mark) && taken - mark.taken < SLOW_PROGRESS as u64);
-        let last = self.marks.back();
-        if last.is_none_or(|mark| now - mark.behind >= MARK_EVERY) {
-            self.marks.push_back(Mark { behind: now, taken });
+        // The last one is of the last look; those before it are kept.
+        let mut latest = self.marks.iter().rev().map(|mark| mark.behind);
+        if let (Some(last), Some(before)) = (latest.next(), latest.next())
+            && last - before < MARK_EVERY
+        {
+            self.marks.pop_back();
         }
+        self.marks.push_back(Mark { behind: now, taken });
         too_slow
     }
 
@@ -82,7 +87,7 @@ mod tests {
         let mut taken = 1 << 20;
         by_tick.into_iter().find_map(|bytes| {
             taken += bytes;
-            let too_slow = pace.is_too_slow_after(TICK, taken);
+            let too_slow = pace.look_after(TICK, taken);
             too_slow.then_some(pace.behind())
         })
     }
@@ -122,16 +127,16 @@ mod tests {
     fn what_a_process_was_stopped_for_does_not_count() {
         let mut pace = Pace::start(0);
         for _ in 0..9 {
-            assert!(!pace.is_too_slow_after(Duration::from_secs(100), 0));
+            assert!(!pace.look_after(Duration::from_secs(100), 0));
         }
-        assert!(pace.is_too_slow_after(Duration::from_secs(100), 0));
+        assert!(pace.look_after(Duration::from_secs(100), 0));
     }
 
     #[test]
     fn what_is_remembered_is_bounded() {
         let mut pace = Pace::start(0);
         for n in 1..100_000 {
-            pace.is_too_slow_after(Duration::from_millis(1), n * ENOUGH);
+            pace.look_after(Duration::from_millis(1), n * ENOUGH);
         }
         let most = SLOW_PATIENCE.as_millis() / MARK_EVERY.as_millis() + 2;
         assert!(pace.marks.len() as u128 <= most, "{}", pace.marks.len());

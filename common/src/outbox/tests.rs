@@ -142,6 +142,45 @@ fn room_is_waited_for_while_the_peer_catches_up() {
     outbox.close();
 }
 
+/// Of a peer that has been behind for so many seconds and took nothing meanwhile.
+fn behind_for(seconds: u32) -> Option<Box<Pace>> {
+    let mut pace = Pace::start(0);
+    for _ in 0..seconds {
+        pace.look_after(Duration::from_secs(1), 0);
+    }
+    Some(Box::new(pace))
+}
+
+#[test]
+fn who_is_too_slow_goes_where_there_is_no_thread_to_catch_up_with_either() {
+    let (outbox, reader) = pair(Some(|| b"too slow\n".to_vec()));
+    for (seconds, is_over) in [(8, false), (11, true)] {
+        lock(&outbox.writer).pace = behind_for(seconds);
+        outbox.get_stuck();
+        assert_eq!(outbox.was_too_slow(), is_over, "after {seconds} s");
+        assert_eq!(outbox.wants_retry(), !is_over);
+    }
+    let mut all = String::new();
+    (&reader).read_to_string(&mut all).expect("a clean end");
+    assert_eq!(all, "too slow\n");
+    outbox.close();
+}
+
+#[test]
+fn what_a_peer_takes_that_is_behind_for_long_is_a_sign_of_life() {
+    for (seconds, signs) in [(1, 0), (3, 1)] {
+        let (outbox, reader) = pair(None);
+        lock(&outbox.writer).pace = behind_for(seconds);
+        assert!(outbox.push(b"1\n".to_vec()));
+        assert_eq!(outbox.progress(), 0);
+        // Whoever writes it, with a thread or without.
+        outbox.flush();
+        assert_eq!(outbox.progress(), signs, "after {seconds} s");
+        drop(reader);
+        outbox.close();
+    }
+}
+
 #[test]
 fn a_panic_while_it_catches_up_ends_that_connection_only() {
     const PEERS: usize = 8;
