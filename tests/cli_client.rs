@@ -7,7 +7,7 @@ mod programs;
 
 use std::ffi::OsStr;
 use std::fs::{self, File};
-use std::io::{BufRead, BufReader, PipeReader, PipeWriter, Seek, Write};
+use std::io::{BufRead, BufReader, Seek, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
 use std::os::unix::ffi::OsStrExt;
 use std::process::{Command, Stdio};
@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 use programs::{Ended, Process, Server, client};
 use rustix::process::Signal;
 use serde_json::{Value, json};
-use support::{Execute, PATIENCE, Raw, skipped};
+use support::{Execute, PATIENCE, Raw, full_pipe, skipped};
 
 /// What an executor does with a command.
 type Act = fn(&Raw, &Execute);
@@ -556,17 +556,6 @@ fn a_service_may_start_before_its_server() {
     }
 }
 
-/// A pipe that holds as much as it can, and whose reader reads nothing.
-fn full_pipe() -> (PipeReader, PipeWriter) {
-    let (reader, writer) = std::io::pipe().expect("the system has pipes");
-    rustix::io::ioctl_fionbio(&writer, true).expect("a pipe may be asked not to wait");
-    for piece in [&[b'x'; 4096][..], b"x"] {
-        while (&writer).write(piece).is_ok() {}
-    }
-    rustix::io::ioctl_fionbio(&writer, false).expect("a pipe may be asked to wait");
-    (reader, writer)
-}
-
 /// Takes a connection, for which it does not wait for ever.
 #[track_caller]
 fn accept(listener: &TcpListener) -> TcpStream {
@@ -674,7 +663,7 @@ fn a_console_that_is_full_changes_nothing() {
 
 #[test]
 fn a_console_that_nobody_reads_changes_nothing() {
-    let (_reader, writer) = full_pipe();
+    let (_reader, writer, _) = full_pipe();
     let unread = || writer.try_clone().expect("a pipe can be shared").into();
     expect_service_without_a_console(&unread);
 }

@@ -16,7 +16,7 @@ use std::time::{Duration, SystemTime};
 use programs::{Ended, Process, Server, server};
 use rustix::process::Signal;
 use serde_json::json;
-use support::{PATIENCE, skipped};
+use support::{PATIENCE, full_pipe, skipped};
 
 /// Each option, with what a wrong value of it is and what its error says would be right.
 const WRONG: [(&[&str], &[&str]); 36] = [
@@ -177,6 +177,23 @@ fn an_address_where_it_cannot_listen_is_one_line_too() {
 fn why_it_cannot_listen_is_said_once() {
     let ended = refused(&["--listen", "203.0.113.1:0"]);
     assert_eq!(ended.stderr.matches("os error").count(), 1);
+}
+
+#[test]
+fn who_cannot_say_what_is_wrong_ends_all_the_same() {
+    let taken = TcpListener::bind("127.0.0.1:0").expect("loopback has a free port");
+    let taken = taken.local_addr().expect("it is bound").to_string();
+    let (_reader, unread, _) = full_pipe();
+    for (words, code) in [
+        (&["--nonsense"][..], 2),
+        (&["--token-file", "/nowhere"], 2),
+        (&["--listen", &taken], 1),
+    ] {
+        let unread = unread.try_clone().expect("a pipe can be shared");
+        Process::start_complaining(&mut server(words), unread.into())
+            .end()
+            .expect_code(code);
+    }
 }
 
 #[test]

@@ -12,9 +12,8 @@ use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use rustix::io::ioctl_fionbio;
 use rustix::process::{Pid, Signal, kill_process};
-use support::{IS_RELEASE, PATIENCE, Pairs, program, skipped};
+use support::{IS_RELEASE, PATIENCE, Pairs, full_pipe, program, skipped};
 
 /// Pairs of clients, so that far more is logged than a pipe and the console's queue hold.
 const PAIRS: usize = 5;
@@ -199,21 +198,6 @@ impl Plain {
         let rest = self.lines.read_to_end(&mut Vec::new());
         rest.expect("the server closes");
     }
-}
-
-/// A pipe that takes nothing from the beginning; how much is in it.
-fn full_pipe() -> (PipeReader, PipeWriter, usize) {
-    let (reader, mut writer) = pipe().expect("a pipe");
-    // Both ends of a descriptor that is passed on share this, so it is taken back.
-    ioctl_fionbio(&writer, true).expect("a pipe can be asked");
-    let mut filled = 0;
-    for size in [4096, 1] {
-        while let Ok(written) = writer.write(&[b'.'; 4096][..size]) {
-            filled += written;
-        }
-    }
-    ioctl_fionbio(&writer, false).expect("a pipe can be asked");
-    (reader, writer, filled)
 }
 
 /// A pipe whose other end is closed.

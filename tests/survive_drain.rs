@@ -6,16 +6,14 @@ mod programs;
 mod support;
 
 use std::fs;
-use std::io::{PipeReader, Write, pipe};
 use std::net::{TcpListener, TcpStream};
 use std::process::{Child, Stdio};
 use std::time::{Duration, Instant};
 
 use programs::{Process, Server};
-use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::json;
-use support::{PATIENCE, Raw, skipped};
+use support::{PATIENCE, Raw, full_pipe, skipped};
 
 /// Commands that run; half of them end within the drain time.
 const RUNNING: usize = 50;
@@ -105,17 +103,6 @@ fn a_drain_gives_fifty_running_commands_their_outcomes_and_leaves_nothing() {
     drop(workers);
 }
 
-/// The end of a pipe that nobody reads and that takes nothing more.
-fn full_pipe() -> (PipeReader, Stdio) {
-    let (reader, mut writer) = pipe().expect("a pipe");
-    let flags = fcntl_getfl(&writer).expect("a pipe has flags");
-    fcntl_setfl(&writer, flags | OFlags::NONBLOCK).expect("a pipe's flags can be set");
-    // Less than a page at a time, or some of the last one would be left.
-    while writer.write(&[b'.'; 256]).is_ok() {}
-    fcntl_setfl(&writer, flags).expect("a pipe's flags can be set");
-    (reader, writer.into())
-}
-
 /// Killed and reaped when it is dropped.
 struct Killed(Child);
 
@@ -129,8 +116,8 @@ impl Drop for Killed {
 
 #[test]
 fn a_drain_ends_in_time_where_nobody_reads_what_is_printed() {
-    let (_out, stdout) = full_pipe();
-    let (_err, stderr) = full_pipe();
+    let (_out, stdout, _) = full_pipe();
+    let (_err, stderr, _) = full_pipe();
     let mut command = programs::server(&["5", "--drain", "1s"]);
     // It cannot say which port it got, so it is given one that was free just now.
     let free = TcpListener::bind("127.0.0.1:0").expect("loopback");

@@ -27,8 +27,9 @@ use cli::{Action, Cli, Executing, Joining, LookAtPolicy};
 use client::policy::Policy;
 use client::{Client, Config};
 use common::args;
-use common::console::{Console, start_logging};
+use common::console::{Console, complain, start_logging};
 use common::escape::one_line;
+use common::thread::on_main_thread;
 use dial::{Signals, Wait};
 use exit::Exit;
 use failure::Failure;
@@ -54,7 +55,7 @@ fn main() -> ExitCode {
 
 /// Does what the command line says, and says what went wrong, on one line.
 fn start(cli: Cli) -> Exit {
-    act(cli).unwrap_or_else(|e| {
+    on_main_thread(|| act(cli)).unwrap_or_else(|e| {
         // A failure's message is whole; other errors say the rest in their causes.
         let failure = e.downcast_ref::<Failure>();
         let text = failure.map_or_else(|| format!("{e:#}"), ToString::to_string);
@@ -183,10 +184,7 @@ fn run_lines(joining: &Joining, executing: &Executing, console: &Console) -> any
     let worst = session.worst();
     if let End::ServerGone(reason) = &end {
         let reason = reason.to_string();
-        say(
-            console,
-            &format!("the server is gone: {}", one_line(&reason)),
-        );
+        console.say(&format!("the server is gone: {}", one_line(&reason)));
     }
     client.leave();
     Ok(match end {
@@ -194,24 +192,6 @@ fn run_lines(joining: &Joining, executing: &Executing, console: &Console) -> any
         End::Interrupted => Exit::Interrupted,
         End::Quit | End::NoMoreLines | End::ViewClosed => worst,
     })
-}
-
-/// Says something before anything else is done, where somebody reads it; nobody waits long for one
-/// who does not. `eprintln!` would wait for ever for a pipe that is full, and would panic where the disk is.
-fn say(console: &Console, what: &str) {
-    let end = if what.ends_with('\n') { "" } else { "\n" };
-    console.print(format!("{what}{end}").into_bytes());
-    console.close();
-}
-
-/// Says what was wrong at the end, as [`say`] does.
-fn complain(line: &str) {
-    match Console::start("error", io::stderr()) {
-        Ok(console) => say(&console, line),
-        Err(_) => {
-            let _ = writeln!(io::stderr(), "{line}");
-        }
-    }
 }
 
 /// Says what a policy allows, without running anything.

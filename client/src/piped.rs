@@ -1,7 +1,6 @@
 //! Lines from standard input that is no terminal: run one after another, without a prompt.
 
 use crate::failure::Failure;
-use crate::say;
 use crate::session::{Lines, View};
 use common::console::Console;
 use common::limits::MAX_LINE;
@@ -38,7 +37,7 @@ impl View for Plain {
     }
 
     fn complain(&self, text: &str) {
-        say(&self.console, &format!("error: {text}"));
+        self.console.say(&format!("error: {text}"));
     }
 
     fn has_room(&self) -> bool {

@@ -6,7 +6,7 @@ use crate::dial::{BackOff, Signals};
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::relay::{Blocks, Relay};
-use crate::{render, say};
+use crate::render;
 use client::{Client, Code, RequestError, SendEvent};
 use common::console::Console;
 use common::sync::Arc;
@@ -126,7 +126,7 @@ fn wait_for_executors(
         }
         if !is_noticed {
             let what = "waiting for clients below that execute";
-            say(console, &format!("{what}: {there} of {wanted} are there"));
+            console.say(&format!("{what}: {there} of {wanted} are there"));
             is_noticed = true;
         }
         pauses.wait(signals)?;

@@ -63,7 +63,8 @@ impl Console {
         Ok(Console { queue, counts })
     }
 
-    /// Queues text that ends with a newline, or drops it where the queue is full.
+    /// Queues text, which ends with a newline or is replaced by what comes next, or drops it where
+    /// the queue is full.
     pub fn print(&self, text: Vec<u8>) {
         let bytes = text.len();
         let waiting = self.counts.waiting.fetch_add(bytes, Ordering::Relaxed) + bytes;
@@ -71,6 +72,14 @@ impl Console {
             self.counts.waiting.fetch_sub(bytes, Ordering::Relaxed);
             self.counts.dropped.fetch_add(1, Ordering::Relaxed);
         }
+    }
+
+    /// Says something before anything else is done, where somebody reads it; nobody waits long for
+    /// one who does not.
+    pub fn say(&self, what: &str) {
+        let end = if what.ends_with('\n') { "" } else { "\n" };
+        self.print(format!("{what}{end}").into_bytes());
+        self.close();
     }
 
     /// Waits until what is queued is written, as long as somebody takes it.
@@ -95,6 +104,17 @@ impl Console {
             .is_ok()
         {
             let _ = wait.recv_deadline(deadline);
+        }
+    }
+}
+
+/// Says on standard error why a program ends. `eprintln!` would wait for ever for a pipe that is
+/// full and unread, and would panic where the disk is full.
+pub fn complain(line: &str) {
+    match Console::start("error", io::stderr()) {
+        Ok(console) => console.say(line),
+        Err(_) => {
+            let _ = writeln!(io::stderr(), "{line}");
         }
     }
 }

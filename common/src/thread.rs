@@ -24,3 +24,16 @@ pub fn spawn<T: Send + 'static>(
 ) -> io::Result<JoinHandle<T>> {
     Builder::new().name(name.to_owned()).spawn(body)
 }
+
+/// Does what a program does on its main thread; elsewhere under ThreadSanitizer, which holds a
+/// signal back until its thread makes a call that is watched: to wait for a thread is one, to
+/// wait at a channel or at the end of a scope is none.
+pub fn on_main_thread<T: Send>(act: impl FnOnce() -> T + Send) -> T {
+    #[cfg(thread_sanitizer)]
+    return std::thread::scope(|scope| match scope.spawn(act).join() {
+        Ok(done) => done,
+        Err(panic) => std::panic::resume_unwind(panic),
+    });
+    #[cfg(not(thread_sanitizer))]
+    act()
+}

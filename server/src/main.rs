@@ -6,9 +6,10 @@ mod cli;
 use anyhow::Context;
 use cli::Cli;
 use common::args;
-use common::console::{Console, start_logging};
+use common::console::{Console, complain, start_logging};
 use common::descriptors;
 use common::escape::one_line;
+use common::thread::on_main_thread;
 use server::{Ended, Handle, Server};
 use std::io::Write;
 use std::process::ExitCode;
@@ -58,11 +59,6 @@ fn main() -> ExitCode {
     }
 }
 
-/// Not with `eprintln!`, which panics where standard error cannot be written to.
-fn complain(line: &str) {
-    let _ = writeln!(std::io::stderr(), "{line}");
-}
-
 fn serve(cli: Cli, token: Option<String>) -> anyhow::Result<Ended> {
     let stdout = Console::start("stdout", std::io::stdout()).context("cannot start a thread")?;
     let stderr = Console::start("stderr", std::io::stderr()).context("cannot start a thread")?;
@@ -76,14 +72,7 @@ fn serve(cli: Cli, token: Option<String>) -> anyhow::Result<Ended> {
         stdout.print(format!("Listening on {}\n", server.address()).into_bytes());
     }
     stop_on_signals(server.handle())?;
-    // The sanitizer holds a signal back until its thread makes a call that it watches. To wait
-    // for a thread is one; what the main thread does otherwise is none.
-    #[cfg(thread_sanitizer)]
-    let ended = std::thread::scope(|scope| scope.spawn(|| server.run()).join());
-    #[cfg(thread_sanitizer)]
-    let ended = ended.unwrap_or_else(|panic| std::panic::resume_unwind(panic));
-    #[cfg(not(thread_sanitizer))]
-    let ended = server.run();
+    let ended = on_main_thread(|| server.run());
     Console::close_all([&stdout, &stderr]);
     Ok(ended?)
 }

@@ -10,6 +10,7 @@
     reason = "each test file uses its own part of this"
 )]
 
+mod full_pipe;
 mod raw;
 mod reader;
 mod server;
@@ -20,6 +21,7 @@ mod vitals;
 use serde_json::{Value, json};
 use std::time::{Duration, Instant};
 
+pub(crate) use full_pipe::full_pipe;
 pub(crate) use raw::{Execute, Raw};
 pub(crate) use reader::checked;
 pub(crate) use server::{Server, program};

@@ -9,7 +9,6 @@ pub(crate) use args::{Bench, EXAMPLES};
 use crate::dial::Signals;
 use crate::exit::Exit;
 use crate::failure::Failure;
-use crate::say;
 use client::load::{self, Amount, End, Plan, Progress, Report};
 use client::{Config, Status};
 use common::console::Console;
@@ -32,10 +31,7 @@ pub(crate) fn bench(
     crate::print(show::report(&plan, &report, bench.json).as_bytes())?;
     if let End::Lost(why) = &report.end {
         let why = one_line(why);
-        say(
-            console,
-            &format!("error: the server went in the middle: {why}"),
-        );
+        console.say(&format!("error: the server went in the middle: {why}"));
     }
     Ok(exit(&plan, &report))
 }
