@@ -90,8 +90,8 @@ pub enum ConnectError {
         /// What it said last, if anything.
         message: String,
     },
-    /// The server had to make room for others who want to join, before this client had. It is
-    /// there, so another try soon is welcome.
+    /// The server had to make room for others who want to join, before this client had, or this
+    /// client did not join in time. The server is there, so another try soon is welcome.
     #[error("the server at {server} turned this client away: {message}")]
     TurnedAway {
         /// The address.

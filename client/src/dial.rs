@@ -1,7 +1,6 @@
 //! Connecting with a signal in view, and waiting gently.
 
 use crate::failure::Failure;
-use crate::say;
 use client::{Client, Code, Config, ConnectError, Pauses, SharedExecutor};
 use common::console::Console;
 use common::escape::one_line;
@@ -93,10 +92,14 @@ pub(crate) fn dial(
             result => return result,
         };
         if matches!(error, ConnectError::TurnedAway { .. }) && turned_away < MOST_TURNED_AWAY {
+            if turned_away == 0 {
+                pauses.begin_again();
+            }
             turned_away += 1;
             wait(pauses.next_pause(), signals)?;
             continue;
         }
+        turned_away = 0;
         if wait_for == Wait::No {
             return Err(error.into());
         }
@@ -120,7 +123,7 @@ pub(crate) fn dial(
 /// Says what it waits for, once.
 fn notice(console: &Console, last: &mut String, what: String) {
     if *last != what {
-        say(console, &one_line(&what));
+        console.say(&one_line(&what));
         *last = what;
     }
 }

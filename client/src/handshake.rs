@@ -95,8 +95,12 @@ impl Attempt<'_> {
             let read = stream
                 .set_read_timeout(Some(left))
                 .and_then(|()| lines.fill(&mut &*stream));
-            if read.map_err(|e| self.failed(e))? == 0 {
-                return Err(self.closed(last_words));
+            match read {
+                Ok(0) => return Err(self.closed(last_words)),
+                Ok(_) => {}
+                // What the server said last tells more than how the connection went.
+                Err(_) if last_words.is_some() => return Err(self.closed(last_words)),
+                Err(e) => return Err(self.failed(e)),
             }
         }
     }
