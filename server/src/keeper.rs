@@ -109,8 +109,8 @@ fn look(hub: &Hub, connection: &Arc<Connection>, now: u64, resumed: u64) {
     connection.note_progress(now);
     match connection.verdict(now, heartbeat, resumed) {
         Verdict::LookAt(_) => {}
-        Verdict::Silent if connection.stream.has_unread() => {
-            // It gave one; it is we who have not got round to it.
+        Verdict::Silent | Verdict::LineTooSlow if connection.stream.has_unread() => {
+            // It gave one, or more of its line; it is we who have not got round to it.
             let soon = now + UNREAD_RETRY_MS;
             return hub
                 .clock

@@ -15,8 +15,9 @@ use std::net::{IpAddr, Ipv6Addr};
 use std::time::{Duration, Instant};
 
 /// Threads that may be about to end besides, of those who were turned away: as one ends, the
-/// next can be started. With two at the door and five that serve no connection they are fewer
-/// than ten, as whoever looks at the server may count one more that has all but ended.
+/// next can be started. With two at the door and the program's other five (main, clock, stdout,
+/// stderr, signals) they are fewer than ten, as whoever looks at the server may count one more
+/// that has all but ended.
 const MOST_ENDING: usize = 2;
 
 /// How long room is waited for. A thread that was told to end does so within a scheduler's
@@ -29,8 +30,8 @@ const UNREAD_PATIENCE: Duration = Duration::from_millis(100);
 
 /// How long a newcomer is spared that may be about to join, as long as there is courtesy left:
 /// enough for a client that the scheduler keeps waiting between its first two calls, and too
-/// short for the next one to mind: whoever comes right behind 64 of one address, which go by
-/// the sixteen, still comes within a tenth of a second.
+/// short for the next one to mind. Who comes right behind 64 of one address, which fill its 16
+/// places four times over, waits three times as long: still less than a tenth of a second.
 const SPARED_MS: u64 = 20;
 
 /// How much waiting there is for those who are spared: a crowd of hundreds that comes at once

@@ -55,6 +55,7 @@ impl Session<'_> {
         let now = self.hub.clock.now();
         self.connection
             .finish(self.last_line.take().map(Line::from), now);
+        self.hub.clock.retry_stuck(&self.connection.outbox);
         self.member = None;
         if !self.connection.is_turned_away() {
             self.hub.look_soon(self.connection);
