@@ -90,9 +90,10 @@ pub const SLOW_PROGRESS: usize = 64 << 10;
 /// ... in this time, or it is a slow consumer: a trickle is no progress.
 pub const SLOW_PATIENCE: Duration = Duration::from_secs(10);
 
-/// How long what was sent may stay unacknowledged (`TCP_USER_TIMEOUT`, RFC 5482) where a peer
-/// is asked for a sign of life so often. A backstop, for the system counts a peer that is there
-/// and reads nothing, too, and counts on while this process is stopped.
+/// How long what was sent may stay unacknowledged (`TCP_USER_TIMEOUT`, RFC 5482), by how often a
+/// peer is asked for a sign of life. A backstop: the system counts a peer, too, that is there and
+/// reads nothing, and counts on while this process is stopped. So a slow consumer must always be
+/// found first, which takes [`SLOW_PATIENCE`] and as long as buffers take to fill.
 pub fn unacknowledged(heartbeat: Duration) -> Duration {
     heartbeat.saturating_mul(2).max(3 * SLOW_PATIENCE)
 }
