@@ -8,7 +8,7 @@ use crate::thread;
 use crossbeam_channel::{Receiver, Sender, bounded};
 use std::io::{self, Write};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 /// Lines that may wait for a console: some seconds of a busy server's log, and less than
@@ -47,6 +47,8 @@ struct Counts {
     waiting: AtomicUsize,
     /// Lines that found no place.
     dropped: AtomicU64,
+    /// Somebody waited in vain, and nothing was written since.
+    is_stuck: AtomicBool,
 }
 
 impl Console {
@@ -74,12 +76,14 @@ impl Console {
         }
     }
 
-    /// Says something before anything else is done, where somebody reads it; nobody waits long for
-    /// one who does not.
+    /// Says something before anything else is done, where somebody reads it; who does not is waited
+    /// for once, and not long.
     pub fn say(&self, what: &str) {
         let end = if what.ends_with('\n') { "" } else { "\n" };
         self.print(format!("{what}{end}").into_bytes());
-        self.close();
+        if !self.counts.is_stuck.load(Ordering::Relaxed) {
+            self.close();
+        }
     }
 
     /// Waits until what is queued is written, as long as somebody takes it.
@@ -98,12 +102,9 @@ impl Console {
 
     fn close_by(&self, deadline: Instant) {
         let (done, wait) = bounded(1);
-        if self
-            .queue
-            .send_deadline(Entry::Flush(done), deadline)
-            .is_ok()
-        {
-            let _ = wait.recv_deadline(deadline);
+        let queued = self.queue.send_deadline(Entry::Flush(done), deadline);
+        if queued.is_err() || wait.recv_deadline(deadline).is_err() {
+            self.counts.is_stuck.store(true, Ordering::Relaxed);
         }
     }
 }
@@ -152,6 +153,7 @@ fn write_lines(lines: &Receiver<Entry>, counts: &Counts, mut out: impl Write) {
             Err(_) => unwritten += count,
         }
         batch.clear();
+        counts.is_stuck.store(false, Ordering::Relaxed);
         if let Some(done) = flushed {
             let _ = done.send(());
         }
@@ -296,6 +298,32 @@ mod tests {
             "{}",
             &text[text.len() - 60..]
         );
+    }
+
+    #[test]
+    fn who_has_much_to_say_to_nobody_waits_once() {
+        let (console, free, lines) = stuck();
+        let began = Instant::now();
+        for _ in 0..20 {
+            console.say("line");
+        }
+        assert!(
+            began.elapsed() < CLOSE_PATIENCE * 4,
+            "{:?}",
+            began.elapsed()
+        );
+        drop(free);
+        let all = "first\n".to_owned() + &"line\n".repeat(20);
+        let mut text = String::new();
+        while text != all {
+            let more = lines.recv_timeout(CLOSE_PATIENCE * 40);
+            text += &more.unwrap_or_else(|_| panic!("there was only {text}"));
+        }
+        let deadline = Instant::now() + CLOSE_PATIENCE * 40;
+        while console.counts.is_stuck.load(Ordering::Relaxed) {
+            assert!(Instant::now() < deadline, "it is read again");
+            std::thread::yield_now();
+        }
     }
 
     #[test]
