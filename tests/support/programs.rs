@@ -541,3 +541,17 @@ fn read(mut stream: impl Read, (state, changed): &(Mutex<State>, Condvar)) {
         }
     }
 }
+
+/// Text with one word in place of what something took.
+pub(crate) fn without_times(text: &str) -> String {
+    let mut out = String::new();
+    let mut rest = text;
+    while let Some((before, after)) = rest.split_once(" (") {
+        let (inside, behind) = after.split_once(')').expect("it is closed again");
+        let is_time = inside.ends_with('s') && inside.starts_with(|c: char| c.is_ascii_digit());
+        let inside = if is_time { "TIME" } else { inside };
+        out += &format!("{before} ({inside})");
+        rest = behind;
+    }
+    out + rest
+}

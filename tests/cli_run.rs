@@ -1,0 +1,369 @@
+//! `client run` in scripts: what it prints where, and its exit codes.
+
+mod support;
+
+#[path = "support/programs.rs"]
+mod programs;
+
+
+use programs::{Ended, Process, Server, without_times};
+use rustix::process::Signal;
+use serde_json::json;
+use support::{Execute, PATIENCE, Raw};
+
+/// What an executor does with a command.
+type Act = fn(&Raw, &Execute);
+
+/// How one target ends a command, and what `run` makes of it.
+struct Case {
+    /// What the executor does.
+    act: Act,
+    /// The exit code of `run`.
+    code: i32,
+    /// All that it prints to standard output.
+    stdout: &'static [u8],
+    /// All that it prints to standard error behind the line that it waits, without times.
+    stderr: &'static str,
+}
+
+const CASES: [Case; 17] = [
+    Case {
+        act: |raw, it| raw.reply(it, &json!({"exit_code": 0})),
+        code: 0,
+        stdout: b"",
+        stderr: "",
+    },
+    Case {
+        act: |raw, it| {
+            raw.reply(
+                it,
+                &json!({"exit_code": 0, "stdout": "no end", "stderr": "x\n"}),
+            );
+        },
+        code: 0,
+        stdout: b"no end",
+        stderr: "x\n",
+    },
+    Case {
+        act: |raw, it| {
+            raw.reply(
+                it,
+                &json!({"exit_code": 0, "stdout_base64": "/wAbWzJKDQo="}),
+            );
+        },
+        code: 0,
+        stdout: b"\xff\x00\x1b[2J\r\n",
+        stderr: "",
+    },
+    Case {
+        act: |raw, it| {
+            raw.output(it, "stdout", "one ");
+            raw.output(it, "stderr", "apart\n");
+            raw.output(it, "stdout", "two\n\nthr");
+            raw.reply(it, &json!({"exit_code": 0, "stdout": "ee"}));
+        },
+        code: 0,
+        stdout: b"one two\n\nthree",
+        stderr: "apart\n",
+    },
+    Case {
+        act: |raw, it| raw.reply(it, &json!({"exit_code": 7, "stdout": "half\n"})),
+        code: 1,
+        stdout: b"half\n",
+        stderr: "[web1, rank 1] done, exit code 7 (TIME)\n",
+    },
+    Case {
+        act: |raw, it| raw.reply(it, &json!({"exit_code": -1})),
+        code: 1,
+        stdout: b"",
+        stderr: "[web1, rank 1] done, exit code -1 (TIME)\n",
+    },
+    Case {
+        act: |raw, it| raw.reply(it, &json!({"signal": "SIGKILL"})),
+        code: 1,
+        stdout: b"",
+        stderr: "[web1, rank 1] done, ended by SIGKILL (TIME)\n",
+    },
+    Case {
+        act: |raw, it| raw.reply_error(it, 21, "no program here"),
+        code: 1,
+        stdout: b"",
+        stderr: "[web1, rank 1] not found: no program here\n",
+    },
+    Case {
+        act: |raw, it| raw.reply_error(it, 22, "out of memory"),
+        code: 1,
+        stdout: b"",
+        stderr: "[web1, rank 1] failed: out of memory\n",
+    },
+    Case {
+        act: |raw, it| raw.reply_error(it, 22, "a\nb\u{1b}[2J\u{202e}"),
+        code: 1,
+        stdout: b"",
+        stderr: "[web1, rank 1] failed: a\\nb\\x1b[2J\\u{202e}\n",
+    },
+    Case {
+        act: |raw, it| raw.output(it, "stdout", "half"),
+        code: 3,
+        stdout: b"half",
+        stderr: "[web1, rank 1] lost: it left or the server stopped before it answered; the command may have run\n",
+    },
+    Case {
+        act: |_, _| {},
+        code: 3,
+        stdout: b"",
+        stderr: "[web1, rank 1] lost: it left or the server stopped before it answered; the command may have run\n",
+    },
+    Case {
+        act: |raw, it| raw.reply_error(it, 20, "only print"),
+        code: 5,
+        stdout: b"",
+        stderr: "[web1, rank 1] refused: only print\n",
+    },
+    Case {
+        act: |raw, it| {
+            raw.output(it, "stdout", "half\n");
+            raw.reply(it, &json!({"timed_out": true, "signal": "SIGTERM"}));
+        },
+        code: 124,
+        stdout: b"half\n",
+        stderr: "[web1, rank 1] timed out, ended by SIGTERM (TIME)\n",
+    },
+    Case {
+        act: |raw, it| raw.reply(it, &json!({"timed_out": true, "exit_code": 0})),
+        code: 124,
+        stdout: b"",
+        stderr: "[web1, rank 1] timed out, exit code 0 (TIME)\n",
+    },
+    Case {
+        act: |raw, it| raw.reply(it, &json!({"cancelled": true})),
+        code: 130,
+        stdout: b"",
+        stderr: "[web1, rank 1] cancelled (TIME)\n",
+    },
+    Case {
+        act: |raw, it| {
+            raw.reply(
+                it,
+                &json!({"exit_code": 0, "truncated": true, "stdout": "a"}),
+            );
+        },
+        code: 0,
+        stdout: b"a",
+        stderr: "[web1, rank 1] done, exit code 0 (TIME), its output was cut\n",
+    },
+];
+
+/// What `run --wait-for` says first.
+fn waiting(wanted: usize) -> String {
+    format!("waiting for clients below that execute: 0 of {wanted} are there\n")
+}
+
+#[track_caller]
+fn expect_stderr(ended: &Ended, expected: &str) {
+    assert_eq!(without_times(&ended.stderr), expected, "its standard error");
+}
+
+#[test]
+fn run_has_an_exit_code_for_each_end_of_a_command() {
+    let server = Server::start(&[]);
+    for case in CASES {
+        let (run, [mut web1]) = server.run(&["--", "a", "b  c", "", "--to"], [("web1", 1)]);
+        let execute = web1.execute();
+        assert_eq!(execute.command, ["a", "b  c", "", "--to"]);
+        (case.act)(&web1, &execute);
+        web1.leave();
+        let ended = run.end();
+        ended.expect_code(case.code).expect_stdout(case.stdout);
+        expect_stderr(&ended, &(waiting(1) + case.stderr));
+    }
+}
+
+#[test]
+fn run_is_executed_by_a_service() {
+    let server = Server::start(&[]);
+    let run = server.client(&[
+        "run",
+        "--wait-for",
+        "2",
+        "--to",
+        "below",
+        "--",
+        "print",
+        "it",
+    ]);
+    let run = Process::start(&mut { run });
+    run.stderr.wait_for("waiting for");
+    let (_web1, _web2) = (server.worker("web1"), server.worker("web2"));
+    let ended = run.end();
+    ended.expect_code(0);
+    let mut lines: Vec<&str> = ended.text().lines().collect();
+    lines.sort_unstable();
+    assert_eq!(
+        lines,
+        [
+            "web1: i am print iting watch me print it",
+            "web2: i am print iting watch me print it"
+        ]
+    );
+    expect_stderr(&ended, &waiting(2));
+}
+
+#[test]
+fn the_lines_of_several_targets_are_whole_and_named_and_the_worst_counts() {
+    let server = Server::start(&[]);
+    let (run, mut webs) = server.run(
+        &["--to", "below", "--", "x"],
+        [("web1", 1), ("web2", 1), ("web3", 1)],
+    );
+    let executes = webs.each_mut().map(Raw::execute);
+    // Pieces of lines, in turns; each target's lines come whole and in order all the same.
+    webs[0].output(&executes[0], "stdout", "a");
+    webs[1].output(&executes[1], "stdout", "b1\nb");
+    run.stdout.wait_for("web2: b1\n");
+    webs[0].output(&executes[0], "stdout", "1\n\na");
+    webs[0].output(&executes[0], "stderr", "e");
+    run.stdout.wait_for("web1: a1\nweb1: \n");
+    webs[1].reply(&executes[1], &json!({"exit_code": 4, "stdout": "2"}));
+    run.stdout.wait_for("web2: b2\n");
+    webs[0].reply(
+        &executes[0],
+        &json!({"exit_code": 0, "stdout": "2\n", "stderr": "1\n"}),
+    );
+    run.stdout.wait_for("web1: a2\n");
+    webs[2].reply_error(&executes[2], 20, "no");
+    let ended = run.end();
+    ended
+        .expect_code(5)
+        .expect_stdout("web2: b1\nweb1: a1\nweb1: \nweb2: b2\nweb1: a2\n");
+    expect_stderr(
+        &ended,
+        &(waiting(3)
+            + "[web2, rank 2] done, exit code 4 (TIME)\nweb1: e1\n[web3, rank 3] refused: no\n"),
+    );
+}
+
+#[test]
+fn run_says_why_nobody_executes_and_what_would_help() {
+    let server = Server::start(&[]);
+    let mut above = server.raw("above", 1);
+    for (words, code, parts) in [
+        (
+            &["--", "x"][..],
+            4,
+            &["no target", "you rank lowest", "--wait-for N"][..],
+        ),
+        (&["--to", "web*", "--", "x"], 4, &["no target"]),
+        (&["--to", "9", "--", "x"], 4, &["no target"]),
+        (&["--to", "above", "--", "x"], 5, &["outranked", "above"]),
+        (&["--to", "0", "--", "x"], 5, &["outranked"]),
+        (
+            &["--to", "all", "--", "x"],
+            5,
+            &["[above, rank 0] outranked"],
+        ),
+    ] {
+        let mut command = server.client(&["run"]);
+        Ended::of(command.args(words))
+            .expect_code(code)
+            .expect_stdout("")
+            .expect_one_line(parts);
+    }
+    let refused = above.notification("refused");
+    assert_eq!(refused["command"], json!(["x"]));
+    above.expect_nothing("only what was meant for many is told");
+}
+
+#[test]
+fn a_full_queue_is_a_refusal() {
+    let server = Server::start(&["--max-queue", "1"]);
+    let mut boss = server.raw("boss", 0);
+    let (run, [mut web1]) = {
+        let run = server.client(&["run", "--wait-for", "2", "--to", "web1", "--", "x"]);
+        let run = Process::start(&mut { run });
+        run.stderr.wait_for("waiting for");
+        (run, [server.raw("web1", 1)])
+    };
+    for _ in 0..2 {
+        boss.command("web1", &["fills"]);
+    }
+    boss.sync();
+    web1.execute();
+    let _web2 = server.raw("web2", 1);
+    let ended = run.end();
+    ended.expect_code(5).expect_stdout("");
+    assert!(ended.stderr.contains("busy: "), "{}", ended.stderr);
+    assert!(ended.stderr.contains("try again later"), "{}", ended.stderr);
+}
+
+#[test]
+fn a_time_limit_goes_along() {
+    let server = Server::start(&[]);
+    let words = ["--timeout", "150ms", "--", "x"];
+    let (run, [mut web1]) = server.run(&words, [("web1", 1)]);
+    let execute = web1.execute();
+    assert_eq!(execute.params["timeout_ms"], 150);
+    web1.reply(&execute, &json!({"timed_out": true}));
+    run.end().expect_code(124);
+}
+
+#[test]
+fn the_first_interrupt_cancels_and_the_second_one_leaves() {
+    let server = Server::start(&[]);
+    for signal in [Signal::INT, Signal::TERM] {
+        let (run, [mut web1]) = server.run(&["--", "x"], [("web1", 1)]);
+        let execute = web1.execute();
+        run.signal(signal);
+        assert_eq!(web1.notification("cancel"), json!({"id": execute.id}));
+        run.stderr.wait_for("interrupt again to leave at once");
+        web1.reply(&execute, &json!({"cancelled": true, "stdout": "so far"}));
+        let ended = run.end();
+        ended.expect_code(130).expect_stdout("so far");
+        web1.leave();
+    }
+    // An executor that does not answer holds up nobody who insists.
+    let (run, [mut web1]) = server.run(&["--", "x"], [("web1", 1)]);
+    web1.execute();
+    run.signal(Signal::INT);
+    run.stderr.wait_for("interrupt again");
+    run.signal(Signal::INT);
+    run.end_within(PATIENCE / 2).expect_code(130);
+}
+
+#[test]
+fn a_server_that_goes_is_told_apart_by_whether_the_command_was_sent() {
+    let server = Server::start(&[]);
+    let before = Process::start(&mut server.client(&["run", "--wait-for", "9", "--", "x"]));
+    before.stderr.wait_for("waiting for");
+    let (after, [mut web1]) = server.run(&["--", "x"], [("web1", 1)]);
+    let execute = web1.execute();
+    web1.output(&execute, "stdout", "so far");
+    after.stdout.wait_for("so far");
+    server.process.signal(Signal::KILL);
+    let before = before.end();
+    before.expect_code(255).expect_stdout("");
+    let lines: Vec<&str> = before.stderr.lines().collect();
+    assert_eq!(lines.len(), 2, "{lines:?}");
+    assert!(lines[1].starts_with("error: "), "{lines:?}");
+    let after = after.end();
+    after.expect_code(3).expect_stdout("so far");
+    assert!(after.stderr.contains("lost: "), "{}", after.stderr);
+}
+
+#[test]
+fn who_reads_no_more_ends_it_without_a_complaint() {
+    let server = Server::start(&[]);
+    let (reader, writer) = std::io::pipe().expect("the system has pipes");
+    let mut command = server.client(&["run", "--wait-for", "1", "--", "yes"]);
+    let run = Process::start_printing(&mut command, writer.into());
+    drop(command);
+    drop(reader);
+    run.stderr.wait_for("waiting for");
+    let mut web1 = server.raw("web1", 1);
+    let execute = web1.execute();
+    web1.output(&execute, "stdout", "y\n");
+    // Leaving takes the command along.
+    assert_eq!(web1.notification("cancel"), json!({"id": execute.id}));
+    let ended = run.end();
+    assert_eq!(ended.stderr, waiting(1));
+}

@@ -1,0 +1,223 @@
+//! `client work` as a service: it outlives its server, and whatever takes what it says.
+
+mod support;
+
+#[path = "support/programs.rs"]
+mod programs;
+
+#[path = "support/dialled.rs"]
+mod dialled;
+
+use std::fs::{self, File};
+use std::io::{Seek, Write};
+use std::net::{TcpListener, TcpStream};
+use std::process::{Command, Stdio};
+
+use dialled::{accept, nowhere, pass_on};
+use programs::{Ended, Process, Server, client};
+use rustix::process::Signal;
+use serde_json::json;
+use support::{full_pipe, skipped};
+
+#[test]
+fn a_service_reads_nothing_logs_and_ends_with_a_signal() {
+    let server = Server::start(&[]);
+    let mut boss = server.raw("boss", 0);
+    let mut input = tempfile::tempfile().expect("a temporary file");
+    input
+        .write_all(b"print\nexit\n")
+        .expect("it can be written");
+    input.rewind().expect("a file can be rewound");
+    for (signal, slots) in [(Signal::TERM, "1"), (Signal::INT, "2"), (Signal::HUP, "3")] {
+        // The clone shares its position with what the service would read.
+        let stdin: File = input.try_clone().expect("a file can be shared");
+        let mut command = server.client(&["work", "--name", "web1", "--slots", slots]);
+        let worker = Process::start_reading(&mut command, stdin.into());
+        worker.stderr.wait_for("joined as web1, rank 1\n");
+        let id = boss.command("next", &["print", "a\n\u{1b}[2Jb"]);
+        assert_eq!(boss.result_of(&id)["exit_code"], 0);
+        let id = boss.request("members", &json!({}));
+        let members = boss.result_of(&id)["members"].clone();
+        assert_eq!(members[1]["slots"].to_string(), slots);
+        worker.signal(signal);
+        let ended = worker.end();
+        ended.expect_code(0).expect_stdout("");
+        for part in [
+            "print a\\n\\x1b[2Jb received from boss (rank 0)\n",
+            "print a\\n\\x1b[2Jb from boss (rank 0): exit code 0 (",
+            "leaving\n",
+        ] {
+            assert!(ended.stderr.contains(part), "{part}: {}", ended.stderr);
+        }
+        assert_eq!(input.stream_position().expect("a file has one"), 0);
+    }
+    let mut quiet = server.client(&["work", "--name", "web2", "--no-reconnect"]);
+    let quiet = Process::start(quiet.env("RUST_LOG", "error"));
+    server.process.stderr.wait_for("joined as web2");
+    let id = boss.command("web2", &["print"]);
+    assert_eq!(boss.result_of(&id)["exit_code"], 0);
+    server.process.signal(Signal::KILL);
+    let ended = quiet.end();
+    ended
+        .expect_code(255)
+        .expect_stdout("")
+        .expect_one_line(&["ERROR", "the server is gone"]);
+}
+
+#[test]
+fn a_service_outlives_its_server() {
+    let mut server = Server::start(&[]);
+    let address = server.address();
+    let worker = Process::start(&mut server.client(&["work", "--name", "web1"]));
+    worker.stderr.wait_for("joined as web1, rank 0\n");
+    for round in 1..=3 {
+        server.kill();
+        let again = |text: &str, part: &str| text.matches(part).count() >= round;
+        for part in ["connection lost: ", "not connected yet: no server at "] {
+            worker
+                .stderr
+                .wait(part, |text| again(text, part).then_some(()));
+        }
+        server = Server::start_at(address, &[]);
+        let part = "joined again as web1, rank 0 (it was rank 0)\n";
+        worker
+            .stderr
+            .wait(part, |text| again(text, part).then_some(()));
+    }
+    // It says bye and is started again.
+    server.process.signal(Signal::TERM);
+    worker
+        .stderr
+        .wait_for("connection lost: the server said bye: ");
+    worker.stderr.wait("another try", |text| {
+        (text.matches("not connected yet: ").count() >= 4).then_some(())
+    });
+    worker.signal(Signal::TERM);
+    worker.end().expect_code(0);
+}
+
+#[test]
+fn a_service_that_is_not_let_in_again_says_why_and_ends() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let token = folder.path().join("token");
+    fs::write(&token, "s3cret\n").expect("the folder can be written");
+    let mut server = Server::start(&[]);
+    let worker = server.worker("web1");
+    server.replace(&["--token-file", token.to_str().expect("a plain path")]);
+    let ended = worker.end();
+    ended.expect_code(255).expect_stdout("");
+    let last = ended.stderr.lines().last().unwrap_or_default();
+    assert!(
+        last.contains("not let in again") && last.contains("token"),
+        "{last}"
+    );
+}
+
+#[test]
+fn a_service_may_start_before_its_server() {
+    let address = nowhere();
+    let dial = ["--server", &address, "work", "--wait", "--name", "web1"];
+    let worker = Process::start(&mut client(&dial));
+    worker.stderr.wait_for(&format!("no server at {address}"));
+    worker.stderr.wait_for("trying again\n");
+    let server = Server::start_at(address.parse().expect("an address"), &["2"]);
+    worker.stderr.wait_for("joined as web1, rank 0\n");
+    // A name that somebody has is still an error at once.
+    Ended::of(&mut server.client(&["work", "--wait", "--name", "web1"]))
+        .expect_code(255)
+        .expect_one_line(&["\"web1\"", "choose another one"]);
+    worker.signal(Signal::INT);
+    worker.end().expect_code(0);
+    // Everything else fails as it did.
+    drop(server);
+    for words in [&["run", "--wait", "--", "x"][..], &["members", "--wait"]] {
+        Ended::of(client(&["--server", &address]).args(words))
+            .expect_code(255)
+            .expect_one_line(&[&address]);
+    }
+}
+
+/// Does what `client` does in every way to say something on its standard error.
+#[track_caller]
+fn expect_service_without_a_console(stderr: &dyn Fn() -> Stdio) {
+    let start = |command: &mut Command| Process::start_complaining(command, stderr());
+    for (words, code) in [
+        (&["--nonsense"][..], 2),
+        (&["policy", "check", "/nowhere"], 2),
+        (&["--server", &nowhere(), "members"], 255),
+    ] {
+        let mut command = client(words);
+        start(command.env("RUST_LOG", "client=loud"))
+            .end()
+            .expect_code(code);
+    }
+    // It says that it tries again, and is told to stop.
+    let listener = TcpListener::bind("127.0.0.1:0").expect("loopback has a free port");
+    let address = listener.local_addr().expect("it is bound").to_string();
+    let dial = ["--server", &address, "work", "--wait", "--name", "web1"];
+    let given_up = start(&mut client(&dial));
+    // Whoever has dialled a second time has told of the first.
+    for _ in 0..2 {
+        drop(accept(&listener));
+    }
+    given_up.signal(Signal::TERM);
+    given_up.end().expect_code(0);
+    // The same, until there is a server.
+    let worker = start(&mut client(&dial));
+    for _ in 0..2 {
+        drop(accept(&listener));
+    }
+    let server = Server::start(&["3"]);
+    let to_server = TcpStream::connect(server.address()).expect("the server accepts");
+    pass_on(&accept(&listener), &to_server);
+    server.process.stderr.wait_for("joined as web1");
+    // Whether it knows that already or not.
+    worker.signal(Signal::TERM);
+    worker.end().expect_code(0);
+    server.process.stderr.wait_for(" left: ");
+
+    let run = start(&mut server.client(&["run", "--wait-for", "1", "--name", "boss", "--", "x"]));
+    server.process.stderr.wait_for("joined as boss");
+    let mut piped = start(&mut server.client(&["--slots", "0"]));
+    piped.stdout.wait_for("Assigned rank: 1\n");
+    let mut web2 = server.raw("web2", 1);
+    let execute = web2.execute();
+    let waiting = start(&mut server.client(&["--wait", "members"]));
+    server
+        .process
+        .stderr
+        .wait_for("as many clients as it accepts");
+    web2.reply(&execute, &json!({"exit_code": 0, "stdout": "so far"}));
+    run.end().expect_code(0).expect_stdout("so far");
+    waiting.end().expect_code(0);
+    piped.feed(":nonsense\nprint\n");
+    let execute = web2.execute();
+    web2.reply(&execute, &json!({"exit_code": 0}));
+    piped.feed_no_more();
+    piped.end().expect_code(2);
+}
+
+#[test]
+fn what_is_not_to_be_understood_of_what_is_to_be_logged_is_said() {
+    let server = Server::start(&[]);
+    let mut members = server.client(&["members"]);
+    Ended::of(members.env("RUST_LOG", "info,client=loud"))
+        .expect_code(0)
+        .expect_one_line(&["warning: ", "'client=loud'"]);
+}
+
+#[test]
+fn a_console_that_is_full_changes_nothing() {
+    let Ok(full) = File::options().write(true).open("/dev/full") else {
+        return skipped("there is no /dev/full here");
+    };
+    let full = || full.try_clone().expect("a file can be shared").into();
+    expect_service_without_a_console(&full);
+}
+
+#[test]
+fn a_console_that_nobody_reads_changes_nothing() {
+    let (_reader, writer, _) = full_pipe();
+    let unread = || writer.try_clone().expect("a pipe can be shared").into();
+    expect_service_without_a_console(&unread);
+}
