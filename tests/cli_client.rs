@@ -33,7 +33,8 @@ fn an_interrupt_ends_every_kind_of_waiting() {
     let address = mute.local_addr().expect("it is bound").to_string();
     let dialling = Process::start(&mut client(&["--server", &address, "work"]));
     let _connection = mute.accept().expect("a client dials in");
-    for process in [run, members, dialling] {
+    // First those who wait for a place, which the other makes.
+    for process in [members, run, dialling] {
         process.signal(Signal::INT);
         let ended = process.end();
         ended.expect_code(130).expect_stdout("");
