@@ -5,7 +5,6 @@ mod support;
 #[path = "support/programs.rs"]
 mod programs;
 
-
 use programs::{Ended, Process, Server, without_times};
 use rustix::process::Signal;
 use serde_json::json;

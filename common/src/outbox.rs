@@ -299,7 +299,7 @@ impl Outbox {
 
     /// Waits until no more than half is waiting, or nothing will be written any more.
     /// Says whether it had to wait.
-    pub fn wait_for_room(&self) -> bool {
+    pub fn wait_for_room(self: &Arc<Self>) -> bool {
         let must_wait = || self.is_over_half() && self.is_open();
         if !must_wait() {
             return false;
@@ -309,6 +309,11 @@ impl Outbox {
             // Who makes room does not take this lock on every line, so a wake-up may be
             // missed; the tick bounds what that costs.
             guard = wait_timeout(&self.has_room, guard, CATCH_UP_TICK);
+            if self.is_stuck() {
+                drop(guard);
+                self.flush();
+                guard = lock(&self.room);
+            }
         }
         true
     }

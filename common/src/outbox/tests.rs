@@ -3,7 +3,7 @@
 use super::*;
 use crate::transport::Listener;
 use std::io::{BufRead, BufReader, Read};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 fn pair(farewell: Option<fn() -> Vec<u8>>) -> (Arc<Outbox>, Stream) {
     let (listener, _waker) = Listener::bind("127.0.0.1:0").expect("loopback");
@@ -164,6 +164,27 @@ fn who_is_too_slow_goes_where_there_is_no_thread_to_catch_up_with_either() {
     (&reader).read_to_string(&mut all).expect("a clean end");
     assert_eq!(all, "too slow\n");
     outbox.close();
+}
+
+#[test]
+fn whoever_waits_for_room_writes_where_there_was_no_thread_for_that() {
+    let (outbox, reader) = pair(None);
+    let line: Line = Line::Shared(vec![b'x'; 1 << 20].into());
+    while !outbox.is_over_half() {
+        assert!(outbox.push(line.clone()));
+    }
+    outbox.get_stuck();
+    std::thread::scope(|scope| {
+        scope.spawn(|| std::io::copy(&mut &reader, &mut std::io::sink()));
+        let waiting = scope.spawn(|| outbox.wait_for_room());
+        let deadline = Instant::now() + Duration::from_secs(10);
+        while !waiting.is_finished() && Instant::now() < deadline {
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        let has_room = !outbox.is_over_half();
+        outbox.close();
+        assert!(has_room, "nobody has written anything");
+    });
 }
 
 #[test]
