@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Takes about three minutes, and a build: what the server promises, with its figures, on the release build. Nothing else may run meanwhile.
+# Takes three and a half minutes, and a build: what the server promises, with its figures, on the release build. Nothing else may run meanwhile.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 run() { cargo test --release --locked "$@" -- --nocapture --test-threads 1; }

@@ -42,13 +42,16 @@ impl Vitals {
     }
 
     /// Bytes of memory that it has in use. Counted page by page, since `VmRSS` in `status` is
-    /// an estimate: proc(5).
+    /// an estimate: proc(5). So it costs the process some time.
     pub(crate) fn resident(self) -> usize {
         let counted = fs::read_to_string(format!("/proc/{}/smaps_rollup", self.0));
-        let counted = counted.expect("the process is there");
-        let line = counted.lines().find_map(|line| line.strip_prefix("Rss:"));
-        let kib = line.and_then(|line| line.split_whitespace().next()?.parse::<usize>().ok());
-        kib.expect("the system says how much") << 10
+        kib(&counted.expect("the process is there"), "Rss:") << 10
+    }
+
+    /// The most that it ever had in use, in bytes, as an estimate that costs it nothing: proc(5).
+    pub(crate) fn most_resident(self) -> usize {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.0));
+        kib(&status.expect("the process is there"), "VmHWM:") << 10
     }
 
     /// Time that it spent on a processor, of a clock that ticks a hundred times a second.
@@ -61,6 +64,13 @@ impl Vitals {
         let ticks = ticks.map(|ticks| ticks.parse::<u64>().expect("a number"));
         Duration::from_millis(10 * ticks.sum::<u64>())
     }
+}
+
+/// How many KiB a line of `/proc` tells of.
+fn kib(lines: &str, name: &str) -> usize {
+    let line = lines.lines().find_map(|line| line.strip_prefix(name));
+    let kib = line.and_then(|line| line.split_whitespace().next()?.parse().ok());
+    kib.expect("the system says how much")
 }
 
 /// Pairs of clients, with what each command took.
