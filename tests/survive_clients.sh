@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Takes about five minutes, and a build: 2,000 clients killed and 20 restarts of the server, under load.
+# Takes two minutes, and a build: 2,000 clients killed and 20 restarts of the server, under load.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 export SURVIVE_KILLS="${SURVIVE_KILLS:-2000}" SURVIVE_RESTARTS="${SURVIVE_RESTARTS:-20}"

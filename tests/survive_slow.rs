@@ -132,10 +132,10 @@ const STEADY: usize = 2;
 const STEADILY: usize = 20 << 10;
 const FOR_EACH_STEADY: usize = 4 * FOR_EACH;
 
-/// When such a client is not yet given up: it has ten seconds. And when it has to be gone: at
-/// first its socket's buffer may grow, which counts as taken.
+/// When such a client is not yet given up: it has ten seconds. And when it has to be gone, as
+/// somebody sees who looks once a second.
 const STAYS: Duration = Duration::from_secs(9);
-const TRICKLED_AWAY_WITHIN: Duration = Duration::from_secs(15);
+const TRICKLED_AWAY_WITHIN: Duration = Duration::from_secs(13);
 
 /// How long those who read steadily have to stay: twice as long as who does not.
 const STEADY_STAY: Duration = Duration::from_secs(25);
