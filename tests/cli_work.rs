@@ -10,8 +10,9 @@ mod dialled;
 
 use std::fs::{self, File};
 use std::io::{Seek, Write};
-use std::net::{TcpListener, TcpStream};
+use std::net::{Shutdown, TcpListener, TcpStream};
 use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
 
 use dialled::{accept, nowhere, pass_on};
 use programs::{Ended, Process, Server, client};
@@ -135,6 +136,39 @@ fn a_service_may_start_before_its_server() {
             .expect_code(255)
             .expect_one_line(&[&address]);
     }
+}
+
+#[test]
+fn a_service_that_is_turned_away_all_the_time_comes_less_and_less() {
+    const LOOKED_AT: Duration = Duration::from_secs(5);
+    const MOST: usize = 40;
+    let bye = json!({"reason": "idle_handshake", "message": "others want to join"});
+    let bye = json!({"jsonrpc": "2.0", "method": "bye", "params": bye});
+    let listener = TcpListener::bind("127.0.0.1:0").expect("loopback has a free port");
+    let address = listener.local_addr().expect("it is bound").to_string();
+    let dial = ["--server", &address, "work", "--wait", "--name", "web1"];
+    let worker = Process::start(&mut client(&dial));
+    let mut streams = vec![accept(&listener)];
+    let deadline = Instant::now() + LOOKED_AT;
+    while Instant::now() < deadline && streams.len() <= MOST {
+        match listener.accept() {
+            Ok((stream, _)) => streams.push(stream),
+            Err(_) => std::thread::sleep(Duration::from_millis(1)),
+        }
+        if let Some(mut stream) = streams.last() {
+            // It may have seen that already.
+            let _ = writeln!(stream, "{bye}");
+            let _ = stream.shutdown(Shutdown::Write);
+        }
+    }
+    // Soon at first, several times, and then by the back-off.
+    let tries = streams.len();
+    assert!(
+        (5..=MOST).contains(&tries),
+        "{tries} tries in {LOOKED_AT:?}"
+    );
+    worker.signal(Signal::TERM);
+    worker.end().expect_code(0);
 }
 
 /// Does what `client` does in every way to say something on its standard error.

@@ -99,7 +99,6 @@ pub(crate) fn dial(
             wait(pauses.next_pause(), signals)?;
             continue;
         }
-        turned_away = 0;
         if wait_for == Wait::No {
             return Err(error.into());
         }

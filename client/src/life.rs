@@ -233,10 +233,9 @@ impl Keeper {
                 Err(error) => Arc::new(error),
             };
             let was_turned_away = matches!(*error, ConnectError::TurnedAway { .. });
-            if was_turned_away && may_begin_again {
+            if was_turned_away && std::mem::take(&mut may_begin_again) {
                 self.pauses.begin_again();
             }
-            may_begin_again = !was_turned_away;
             pause = self.pauses.next_pause();
             let event = || ClientEvent::NotYet { error, pause };
             self.life.events.tell(event);
