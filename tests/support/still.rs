@@ -3,7 +3,7 @@
 
 use std::io::{Read, Write};
 use std::net::{Shutdown, TcpStream};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use serde_json::{Value, json};
 
@@ -115,22 +115,6 @@ impl Still {
         }
         self.stream.set_nonblocking(false).expect("an open socket");
         all
-    }
-
-    /// Reads all that comes, until it is over.
-    #[track_caller]
-    pub(crate) fn read_until(&mut self, is_over: impl Fn() -> bool) {
-        const TICK: Duration = Duration::from_millis(20);
-        let mut buffer = vec![0; 256 << 10];
-        self.stream
-            .set_read_timeout(Some(TICK))
-            .expect("an open socket");
-        while !is_over() {
-            // That nothing came within a tick is an error, too.
-            let read = self.stream.read(&mut buffer);
-            assert!(!matches!(read, Ok(0)), "the connection ended");
-        }
-        self.stream.set_read_timeout(None).expect("an open socket");
     }
 
     /// Reads of what there is at this moment so many bytes at most; says how many.
