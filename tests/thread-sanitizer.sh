@@ -24,8 +24,8 @@ reports=$folder/reports
 rm -rf "$reports" && mkdir -p "$reports"
 cat >"$folder/suppressions" <<'SUPPRESSIONS'
 # What the sanitizer cannot see in a standard library that was not built for it: the fence before
-# something shared is destroyed, a wait inside of a channel, of the test runner's too, and who
-# made what is made at its first use.
+# something shared is destroyed, a wait inside of a channel, of the test runner's too, and that the
+# buffer of standard output was made before it is flushed at the end.
 race:<alloc::sync::Arc<*core::ops::drop::Drop>::drop
 race:drop_slow
 race:std::sync::mpmc

@@ -65,8 +65,8 @@ impl Console {
         Ok(Console { queue, counts })
     }
 
-    /// Queues text, which ends with a newline or is replaced by what comes next, or drops it where
-    /// the queue is full.
+    /// Queues text, or drops it where the queue is full. It ends with a newline, or begins with a
+    /// carriage return, as a line does that is drawn again and again.
     pub fn print(&self, text: Vec<u8>) {
         let bytes = text.len();
         let waiting = self.counts.waiting.fetch_add(bytes, Ordering::Relaxed) + bytes;

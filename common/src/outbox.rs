@@ -398,6 +398,7 @@ impl Outbox {
                 (now < SLOW).then_some(state)
             });
         self.stream.shutdown();
+        self.stuck.store(false, Ordering::Relaxed);
         if changed.is_ok() {
             while self.waiting.try_recv().is_ok() {}
             self.has_room.notify_all();

@@ -31,7 +31,7 @@ pub(crate) struct Cli {
     pub(crate) dispatch: Selector<'static>,
 
     /// After how long a silence a client is asked for a sign of life, and how long it then has
-    /// to give one; shorter than a second, it is not for clients that fall behind
+    /// to give one; below 1.5s, clients that read slowly may be taken for silent
     #[arg(long, value_name = "DURATION", default_value = "5s", value_parser = heartbeat, allow_hyphen_values = true)]
     pub(crate) heartbeat: Duration,
 

@@ -18,7 +18,8 @@ pub(super) struct Pace {
     looked: Instant,
     /// How long the peer has been behind.
     behind: Duration,
-    /// What it had taken when: at the latest moment that is [`SLOW_PATIENCE`] ago, and since.
+    /// What it had taken when: first the latest mark that is [`SLOW_PATIENCE`] old, then those
+    /// since.
     marks: VecDeque<Mark>,
 }
 
