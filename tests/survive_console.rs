@@ -6,6 +6,7 @@ mod support;
 use std::fs::{File, OpenOptions};
 use std::io::{BufRead, BufReader, PipeReader, PipeWriter, Read, Write, pipe};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::os::fd::AsFd;
 use std::os::fd::AsRawFd;
 use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex};
@@ -266,6 +267,12 @@ fn a_console_that_takes_nothing_changes_nothing() {
     }
     let closed = Silent::start(closed_pipe(), closed_pipe());
     servers.push(("closed pipes", closed));
+    let (_unread, terminal) = pty_process::blocking::open().expect("the system has terminals");
+    let onto = || terminal.as_fd().try_clone_to_owned().expect("a descriptor");
+    servers.push((
+        "a terminal that nobody reads",
+        Silent::start(onto(), onto()),
+    ));
     let (_stdout, to_stdout, _) = full_pipe();
     let (mut stderr, to_stderr, filled) = full_pipe();
     let unread = Silent::start(to_stdout, to_stderr);
