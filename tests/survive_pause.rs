@@ -135,7 +135,10 @@ fn who_owes_an_answer_when_the_server_is_stopped_is_asked_again() {
         for gone in silent {
             let gone = gone.join().expect("it ends");
             let most = HEARTBEAT * 2 + loosely(BESIDES);
-            assert!((HEARTBEAT - ROUNDED..=most).contains(&gone), "gone after {gone:?}");
+            assert!(
+                (HEARTBEAT - ROUNDED..=most).contains(&gone),
+                "gone after {gone:?}"
+            );
         }
     });
     // Two heartbeats after everybody was asked.
