@@ -15,7 +15,8 @@ use support::{PATIENCE, Raw, Server, loosely, program, skipped};
 const HEARTBEAT: Duration = Duration::from_secs(1);
 const SLACK: Duration = Duration::from_millis(150);
 
-/// The server counts in whole milliseconds from one to another, which may be nearly one less.
+/// The server tells how long something took as a difference of two times in whole milliseconds,
+/// which may be nearly one more than it was.
 const ROUNDED: Duration = Duration::from_millis(1);
 
 /// The time that a command has, and how long its executor then has to say so.
@@ -154,8 +155,7 @@ fn a_wall_clock_that_jumps_in_a_drain_changes_nothing() {
         let status = server.wait_exit(PATIENCE);
         let ended = began.elapsed();
         assert_eq!(status.code(), Some(0));
-        let drained = lost + ROUNDED;
-        assert!(drained >= DRAIN, "it was given up after {lost:?}");
+        assert!(lost >= DRAIN, "it was given up after {lost:?}");
         let most = DRAIN + loosely(Duration::from_secs(1));
         assert!(ended <= most, "it ended after {ended:?}");
     }

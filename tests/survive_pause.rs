@@ -68,9 +68,6 @@ const HEARTBEAT: Duration = Duration::from_secs(3);
 const LONGER: Duration = Duration::from_secs(7);
 const BESIDES: Duration = Duration::from_secs(1);
 
-/// The server counts in whole milliseconds from one to another, which may be nearly one less.
-const ROUNDED: Duration = Duration::from_millis(1);
-
 /// Waits for the server's next ping, which nobody has answered.
 #[track_caller]
 fn ping(client: &mut Raw) -> Value {
@@ -135,13 +132,10 @@ fn who_owes_an_answer_when_the_server_is_stopped_is_asked_again() {
         for gone in silent {
             let gone = gone.join().expect("it ends");
             let most = HEARTBEAT * 2 + loosely(BESIDES);
-            assert!(
-                (HEARTBEAT - ROUNDED..=most).contains(&gone),
-                "gone after {gone:?}"
-            );
+            assert!((HEARTBEAT..=most).contains(&gone), "gone after {gone:?}");
         }
     });
     // Two heartbeats after everybody was asked.
-    assert!(continued.elapsed() + ROUNDED >= HEARTBEAT * 3);
+    assert!(continued.elapsed() >= HEARTBEAT * 3);
     assert_eq!(ranking(&mut boss), all[..5], "who answered is still here");
 }

@@ -13,7 +13,7 @@ use support::{IS_RELEASE, Pairs, Raw, Server, Still, Vitals, loosely};
 const PAIRS: usize = 24;
 
 /// What is aimed at it, in how long, and the commands of which each is a part.
-const AIMED: usize = if IS_RELEASE { 200 << 20 } else { 40 << 20 };
+const AIMED: usize = if IS_RELEASE { 200 << 20 } else { 80 << 20 };
 const AIM_FOR: Duration = Duration::from_secs(8);
 const COMMAND: usize = 128 << 10;
 

@@ -103,7 +103,10 @@ impl Drain {
         for member in &members {
             hub.conclude_all(member.workload.drain(), &mut flushes);
         }
-        let until = now.saturating_add(millis(hub.config.drain));
+        // `now` may be nearly a millisecond ago, and nobody gets less than the whole time.
+        let until = now
+            .saturating_add(millis(hub.config.drain))
+            .saturating_add(1);
         *self = Drain::Waiting { members, until };
     }
 }
