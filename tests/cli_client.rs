@@ -16,7 +16,7 @@ use std::net::TcpListener;
 use std::os::unix::ffi::OsStrExt;
 use std::time::{Duration, Instant};
 
-use dialled::nowhere;
+use dialled::{accept, nowhere};
 use programs::{Ended, Process, Server, client, without_times};
 use rustix::process::Signal;
 use serde_json::{Value, json};
@@ -32,7 +32,7 @@ fn an_interrupt_ends_every_kind_of_waiting() {
     let mute = TcpListener::bind("127.0.0.1:0").expect("loopback has a free port");
     let address = mute.local_addr().expect("it is bound").to_string();
     let dialling = Process::start(&mut client(&["--server", &address, "work"]));
-    let _connection = mute.accept().expect("a client dials in");
+    let _connection = accept(&mute);
     // First those who wait for a place, which the other makes.
     for process in [members, run, dialling] {
         process.signal(Signal::INT);
@@ -373,7 +373,7 @@ fn a_server_of_another_kind_is_one_line_with_its_address() {
         let listener = TcpListener::bind("127.0.0.1:0").expect("loopback has a free port");
         let address = listener.local_addr().expect("it is bound").to_string();
         let serving = std::thread::spawn(move || {
-            let (mut stream, _) = listener.accept().expect("a client dials in");
+            let mut stream = accept(&listener);
             // The client may have seen enough already.
             let _ = stream.write_all(answer.as_bytes());
         });
@@ -401,7 +401,7 @@ fn who_makes_room_for_others_tries_again_a_few_times() {
             let asking = scope.spawn(move || Ended::of(&mut client(&words)));
             // The last try is not made where it gives up before.
             for answer in answers.take(6) {
-                let (mut stream, _) = listener.accept().expect("a client dials in");
+                let mut stream = accept(&listener);
                 let mut lines = BufReader::new(stream.try_clone().expect("a descriptor"));
                 lines.read_line(&mut String::new()).expect("a join");
                 writeln!(stream, "{answer}").expect("it reads");
