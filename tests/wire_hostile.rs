@@ -3,7 +3,7 @@
 
 mod support;
 
-use std::io::{BufRead, BufReader, Write};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
@@ -148,4 +148,92 @@ fn token_file() -> std::path::PathBuf {
     let path = std::env::temp_dir().join(format!("pecking-token-{}", std::process::id()));
     std::fs::write(&path, "secret\n").expect("a temporary file");
     path
+}
+
+/// What a page in a browser can make the browser send as the body of a request: lines of this
+/// protocol, of which one joins and one commands.
+const BODY: &str = "\r\n{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"join\",\"params\":{\"protocol\":1,\"name\":\"page\"}}\r\n\
+                    {\"jsonrpc\":\"2.0\",\"id\":2,\"method\":\"send\",\"params\":{\"to\":\"all\",\"command\":[\"x\"]}}\r\n";
+
+/// Writes packets, each by itself, and reads until the server closes; the connection's own half
+/// stays open, as a browser keeps it for the next request.
+fn answer_to(server: &Server, packets: &[&[u8]]) -> String {
+    let stream = TcpStream::connect(server.address()).expect("loopback");
+    stream.set_nodelay(true).expect("an open socket");
+    stream
+        .set_read_timeout(Some(PATIENCE))
+        .expect("an open socket");
+    for packet in packets {
+        // The server may have closed already.
+        let _ = (&stream).write_all(packet);
+    }
+    let mut answer = String::new();
+    (&stream)
+        .read_to_string(&mut answer)
+        .unwrap_or_else(|e| panic!("the server does not close: {e}; it said {answer:?}"));
+    answer
+}
+
+#[test]
+fn the_first_line_before_join_that_is_no_message_closes_so_no_http_request_gets_to_its_body() {
+    let server = Server::start(5, &[]);
+    let mut worker = Raw::join(&server, "worker", 1);
+    let path = "a".repeat(20 << 10);
+    let long = format!("GET /{path} HTTP/1.1");
+    for start in [
+        "POST / HTTP/1.1",
+        "GET / HTTP/1.1",
+        "GET /",
+        "PUT /x HTTP/1.0",
+        "CONNECT relay.example:5555 HTTP/1.1",
+        "OPTIONS * HTTP/1.1",
+        "PRI * HTTP/2.0",
+        "MADE-UP http://127.0.0.1:5555/ HTTP/1.1",
+        "\r\n\r\nPOST / HTTP/1.1",
+        &long,
+    ] {
+        for headers in [0, 1, 14, 15, 16, 20] {
+            let headers: String = (0..headers).map(|n| format!("X-{n}: y\r\n")).collect();
+            let request = format!("{start}\r\n{headers}{BODY}");
+            // With the next request behind it on the connection that is kept.
+            let request = request.repeat(2);
+            let in_lines: Vec<&[u8]> = request.split_inclusive('\n').map(str::as_bytes).collect();
+            for packets in [&[request.as_bytes()][..], &in_lines] {
+                let answer = answer_to(&server, packets);
+                let code = if start.len() > 1000 {
+                    "-32600"
+                } else {
+                    "-32700"
+                };
+                assert!(
+                    answer.contains(code) && answer.lines().count() == 1,
+                    "{start:.40}: {answer:?}"
+                );
+            }
+        }
+        server.wait_stderr("that HTTP was spoken", |line| {
+            line.contains("an HTTP request, refused")
+        });
+    }
+    for start in [
+        &b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03\n"[..],
+        b"*1\r\n",
+        b"EHLO page\r\n",
+        b"[]\n",
+        b"{}\n",
+        b" \n",
+        b"{\"jsonrpc\":\"1.0\",\"id\":7,\"method\":\"ping\"}\n",
+    ] {
+        let answer = answer_to(&server, &[start, BODY.as_bytes()]);
+        assert_eq!(answer.lines().count(), 1, "{answer:?}");
+    }
+    let members = worker.result("members", &json!({}));
+    assert_eq!(members["total"], 1, "{members}");
+    worker.expect_nothing("no other client joined or commanded it");
+    let joined = server
+        .stderr_lines()
+        .iter()
+        .filter(|l| l.contains(" joined as "))
+        .count();
+    assert_eq!(joined, 1, "only the worker ever joined");
 }

@@ -68,7 +68,7 @@ fn several_messages_may_come_in_one_write() {
 }
 
 #[test]
-fn sixteen_wrong_lines_are_enough() {
+fn sixteen_wrong_lines_after_join_are_enough() {
     let server = Server::start(5, &[]);
     let wrong = [
         "not json",
@@ -77,23 +77,30 @@ fn sixteen_wrong_lines_are_enough() {
         r#"{"jsonrpc":"2.0","id":null,"method":"ping"}"#,
     ];
     let mut others = Raw::join(&server, "other", 1);
-    for joins in [true, false] {
-        let mut client = Raw::connect(&server);
-        if joins {
-            client.join_as("wrong", 1);
+    let mut client = Raw::join(&server, "wrong", 1);
+    for n in 1..=ENOUGH {
+        client.send_line(wrong[n % wrong.len()]);
+        let answer = client.next("an error");
+        let code = answer["error"]["code"].as_i64();
+        assert!(matches!(code, Some(-32700 | -32600)), "line {n}: {answer}");
+        if n < ENOUGH {
+            // Right lines in between change nothing.
+            let id = client.request("ping", &json!({}));
+            assert_eq!(client.next("the answer to ping")["id"], id, "line {n}");
         }
-        for n in 1..=ENOUGH {
-            client.send_line(wrong[n % wrong.len()]);
-            let answer = client.next("an error");
-            let code = answer["error"]["code"].as_i64();
-            assert!(matches!(code, Some(-32700 | -32600)), "line {n}: {answer}");
-            if n < ENOUGH {
-                // Right lines in between change nothing.
-                let id = client.request("ping", &json!({}));
-                assert_eq!(client.next("the answer to ping")["id"], id, "line {n}");
-            }
-        }
-        client.expect_bye("too_many_errors");
+    }
+    client.expect_bye("too_many_errors");
+    // Before `join` one is enough, and its error is the last line.
+    for line in wrong {
+        let mut stranger = Raw::connect(&server);
+        let id = stranger.request("ping", &json!({}));
+        assert_eq!(stranger.error_of(&id)["code"], 3);
+        stranger.send_bytes(b"\n\r\n");
+        stranger.send_line(line);
+        let answer = stranger.next("an error");
+        let code = answer["error"]["code"].as_i64();
+        assert!(matches!(code, Some(-32700 | -32600)), "{line}: {answer}");
+        stranger.expect_eof("closed");
     }
     others.expect_nothing("nobody else notices");
 }

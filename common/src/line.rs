@@ -87,6 +87,11 @@ impl LineReader {
         Ok(Some(line.strip_suffix(b"\r").unwrap_or(line)))
     }
 
+    /// What is here and was not handed out: of a line that is too long, its start.
+    pub fn unread(&self) -> &[u8] {
+        &self.buffer[self.start..self.end]
+    }
+
     /// Whether a line has begun and not ended.
     pub fn has_partial_line(&self) -> bool {
         self.start < self.end

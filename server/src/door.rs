@@ -7,6 +7,7 @@ use crate::connection::Connection;
 use crate::hub::Hub;
 use crate::session;
 use crate::strangers::Courtesy;
+use crate::throttled_log::ThrottledLog;
 use common::limits::{MAX_LINE_BEFORE_JOIN, unacknowledged};
 use common::message::{Code, RpcError, error_line};
 use common::sync::{Arc, Mutex, role};
@@ -20,9 +21,6 @@ use std::time::Duration;
 /// skipped without recursion, and what is parsed is flat.
 const SESSION_STACK: usize = 256 << 10;
 
-/// How often it is logged that connections cannot be served.
-const TROUBLE_LOG_MS: u64 = 1000;
-
 /// How long accepting pauses where the system has no descriptors left. Nobody tells when it
 /// has some again, and whoever waits meanwhile is served then.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
@@ -34,7 +32,8 @@ const REFUSED_BYTES: usize = MAX_LINE_BEFORE_JOIN;
 /// What belongs to the thread at the door.
 pub(crate) struct Door<'a> {
     listener: &'a Listener,
-    trouble: Trouble,
+    /// What goes wrong with connections.
+    trouble: ThrottledLog,
     courtesy: Courtesy,
     /// Whether a thread stands behind it.
     is_backed: bool,
@@ -46,7 +45,7 @@ impl<'a> Door<'a> {
     pub(crate) fn new(listener: &'a Listener) -> Door<'a> {
         Door {
             listener,
-            trouble: Trouble::default(),
+            trouble: ThrottledLog::new(log::Level::Warn),
             courtesy: Courtesy::default(),
             is_backed: false,
             is_closed: false,
@@ -115,7 +114,7 @@ fn receive<'scope, 'env>(
             Err(e) => {
                 let now = hub.clock.now();
                 door.trouble
-                    .warn(now, format_args!("{peer}: no thread for it: {e}"));
+                    .log(now, format_args!("{peer}: no thread for it: {e}"));
                 refuse(&stream, "the server has no thread for you; try again later");
             }
         }
@@ -133,7 +132,7 @@ fn next(door: &mut Door<'_>, hub: &Hub) -> Option<Stream> {
                     return Some(stream);
                 }
                 door.trouble
-                    .warn(now, format_args!("{peer}: no room for it"));
+                    .log(now, format_args!("{peer}: no room for it"));
                 refuse(&stream, "the server has no room for you; try again later");
             }
             Ok(None) => {
@@ -143,7 +142,7 @@ fn next(door: &mut Door<'_>, hub: &Hub) -> Option<Stream> {
             Err(e) => {
                 let now = hub.clock.now();
                 door.trouble
-                    .warn(now, format_args!("cannot accept a connection: {e}"));
+                    .log(now, format_args!("cannot accept a connection: {e}"));
                 if !hub.strangers.make_room_in_need(now) {
                     std::thread::sleep(ACCEPT_PAUSE);
                 }
@@ -170,25 +169,4 @@ fn refuse(stream: &Stream, why: &str) {
         let _ = (&*stream).read(&mut said);
     }
     stream.close();
-}
-
-/// What goes wrong with connections, logged now and then, whoever causes it how often.
-#[derive(Default)]
-struct Trouble {
-    quiet_until: u64,
-    unsaid: u64,
-}
-
-impl Trouble {
-    fn warn(&mut self, now: u64, what: std::fmt::Arguments<'_>) {
-        if now < self.quiet_until {
-            self.unsaid += 1;
-            return;
-        }
-        match std::mem::take(&mut self.unsaid) {
-            0 => log::warn!("{what}"),
-            unsaid => log::warn!("{what}; before that {unsaid} more like it"),
-        }
-        self.quiet_until = now + TROUBLE_LOG_MS;
-    }
 }

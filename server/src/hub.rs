@@ -8,6 +8,7 @@ use crate::flushes::Flushes;
 use crate::member::Member;
 use crate::roster::Roster;
 use crate::strangers::Strangers;
+use crate::throttled_log::ThrottledLog;
 use crate::workload::{Ended, QueueBounds};
 use common::protocol::{Executed, Status};
 use common::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -25,6 +26,8 @@ pub(crate) struct Hub {
     pub(crate) roster: Roster,
     pub(crate) clock: Clock,
     pub(crate) strangers: Strangers,
+    /// Who speaks HTTP to the server.
+    pub(crate) http_log: ThrottledLog,
     /// Everybody who is connected, joined or not.
     connections: Mutex<HashMap<u64, Arc<Connection>>>,
     /// For the ids of what the server asks of clients.
@@ -42,6 +45,7 @@ impl Hub {
         Hub {
             roster: Roster::new(config.max_clients, config.transcript.clone()),
             strangers: Strangers::new(config.max_clients),
+            http_log: ThrottledLog::new(log::Level::Warn),
             config,
             clock: Clock::new(),
             connections: Mutex::default(),

@@ -25,7 +25,8 @@ use common::sync::Arc;
 use std::ops::ControlFlow;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-/// Malformed lines after which a client is sent away: it does not speak the protocol.
+/// Malformed lines after which a client that has joined is sent away: it does not speak the
+/// protocol well. Before `join` the first one is enough.
 const MOST_ERRORS: u32 = 16;
 
 /// Serves one connection until it ends. A panic ends the step that it happens in, and none
@@ -161,6 +162,9 @@ impl<'a> Session<'a> {
                     }
                 }
                 Err(too_long) => {
+                    if member.is_none() {
+                        self.note_http(reader.unread());
+                    }
                     let error = RpcError::new(Code::InvalidRequest, too_long.to_string());
                     return self.close_with(None, &error);
                 }

@@ -28,10 +28,23 @@ impl Session<'_> {
                 self.lives = true;
                 Flow::Continue(())
             }
+            // What follows is never looked at: a browser can be made to send HTTP to any port,
+            // with lines of this protocol as the body.
             Err(malformed) => {
-                self.lives = true;
-                self.malformed(malformed)
+                log::debug!("{}: {}", self.connection.peer(), malformed.error);
+                self.note_http(line);
+                self.close_with(malformed.id, &malformed.error)
             }
+        }
+    }
+
+    /// Logs that a connection that has not joined speaks HTTP, if its line looks like that.
+    #[inline(never)]
+    pub(super) fn note_http(&self, line: &[u8]) {
+        if looks_like_http(line) {
+            let peer = self.connection.peer();
+            let what = format_args!("{peer}: an HTTP request, refused");
+            self.hub.http_log.log(self.now, what);
         }
     }
 
@@ -109,6 +122,20 @@ impl Session<'_> {
         self.flushes.add_sender(&member);
         Ok(())
     }
+}
+
+/// Whether a line, or the start of one, looks like that of an HTTP request: a method and what it
+/// is about (RFC 9112 §3), and `HTTP/` if the line is whole.
+fn looks_like_http(line: &[u8]) -> bool {
+    const METHODS: [&[u8]; 10] = [
+        b"GET", b"HEAD", b"POST", b"PUT", b"DELETE", b"CONNECT", b"OPTIONS", b"TRACE", b"PATCH",
+        b"PRI",
+    ];
+    let mut words = line.split(|byte| *byte == b' ');
+    let (method, last) = (words.next(), words.next_back());
+    last.is_some_and(|last| {
+        last.starts_with(b"HTTP/") || method.is_some_and(|method| METHODS.contains(&method))
+    })
 }
 
 /// The answer to a `join`.
