@@ -458,3 +458,57 @@ fn unknown_members_are_ignored() {
     }));
     assert_eq!(boss.result_of(&json!(2))["stdout"], "x");
 }
+
+#[test]
+fn a_carriage_return_between_the_tokens_of_a_message_is_taken_and_never_passed_on() {
+    /// A message with `\r` wherever JSON allows a blank, or in some of those places.
+    fn with_returns(message: &str, places: impl Fn(char) -> bool) -> String {
+        let (mut text, mut is_in_string, mut is_escaped) = (String::new(), false, false);
+        for c in message.chars() {
+            match !is_in_string && places(c) {
+                true => text.extend(['\r', c, '\r']),
+                false => text.push(c),
+            }
+            is_in_string ^= c == '"' && !is_escaped;
+            is_escaped = c == '\\' && !is_escaped;
+        }
+        text
+    }
+    let server = Server::start(9, &[]);
+    let [mut top, mut boss, mut worker] = ranked(&server, [("top", 1), ("boss", 0), ("worker", 1)]);
+    // Everywhere; and only within the words, in the form that is read at once.
+    let everywhere = |c: char| "{}[],:".contains(c);
+    let in_words = |c: char| "[]".contains(c);
+    let pairs: [(&dyn Fn(char) -> bool, &str); 2] = [(&everywhere, "a\rb"), (&in_words, "7")];
+    for (places, id) in pairs {
+        let id = id.parse::<u64>().map_or(json!(id), |id| json!(id));
+        let send = json!({"jsonrpc": "2.0", "id": id, "method": "send",
+                          "params": {"command": ["x", "\r\n", ""], "to": "all", "window": 9000}});
+        boss.send_line(&with_returns(&send.to_string(), places));
+        let execute = worker.execute();
+        assert_eq!(execute.command, ["x", "\r\n", ""]);
+        let words = &execute.params["command"];
+        assert_eq!(&top.notification("refused")["command"], words);
+        let output = json!({"jsonrpc": "2.0", "method": "output",
+                            "params": {"id": execute.id, "stream": "stdout", "text": "\r"}});
+        worker.send_line(&with_returns(&output.to_string(), places));
+        let result = json!({"jsonrpc": "2.0", "id": execute.id,
+                            "result": {"exit_code": 0, "stdout": "a\rb", "signal": "SIGHUP"}});
+        worker.send_line(&with_returns(&result.to_string(), places));
+        assert_eq!(boss.notification("output")["text"], "\r");
+        let outcome = boss.wait_for("the worker's outcome", |message| {
+            message["params"]["name"] == "worker" && message["method"] == "outcome"
+        });
+        assert_eq!(outcome["params"]["stdout"], "a\rb");
+        assert_eq!(outcome["params"]["send"], id);
+        assert_eq!(boss.result_of(&id)["targets"], 2);
+        let error = json!({"jsonrpc": "2.0", "id": 1, "method": "a\rb", "params": {"x": 1}});
+        boss.send_line(&with_returns(&error.to_string(), places));
+        assert_eq!(boss.error_of(&json!(1))["code"], -32601);
+        let wrong = r#"{"jsonrpc":"2.0","id":2,"method":"send","params":{"command":[1,{}]}}"#;
+        boss.send_line(&with_returns(wrong, places));
+        assert_eq!(boss.error_of(&json!(2))["code"], -32602);
+        boss.send_line(&with_returns(r#"[{"a":[]}]"#, places));
+        assert_eq!(boss.error_of(&Value::Null)["code"], -32600);
+    }
+}

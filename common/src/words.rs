@@ -7,7 +7,7 @@ use serde::{Serialize, Serializer};
 use serde_json::value::RawValue;
 
 /// The words of a command, as the JSON text of a non-empty array of strings: checked, and
-/// passed on as it came.
+/// passed on as it came, except for line ends between the words.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Words<'a>(&'a str);
 
@@ -29,9 +29,21 @@ impl<'a> Words<'a> {
         }
     }
 
-    /// The array as it stands in the line.
+    /// The array as it stands in the line that it came in.
     pub fn as_json(self) -> &'a str {
         self.0
+    }
+
+    /// Adds the array to a line: as it came, without each `\r` and `\n`. JSON takes them for
+    /// blanks, and a string cannot have them as they are, so the words stay the same; but a
+    /// reader of the line may take them for its end.
+    pub fn append_to(self, line: &mut Vec<u8>) {
+        let mut rest = self.0.as_bytes();
+        while let Some(at) = memchr::memchr2(b'\r', b'\n', rest) {
+            line.extend_from_slice(&rest[..at]);
+            rest = &rest[at + 1..];
+        }
+        line.extend_from_slice(rest);
     }
 
     /// The words themselves.
@@ -64,7 +76,9 @@ fn without_space(json: &str) -> &str {
 
 impl Serialize for Words<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serde_json::from_str::<&RawValue>(self.0)
+        let mut json = Vec::new();
+        self.append_to(&mut json);
+        serde_json::from_slice::<&RawValue>(&json)
             .map_err(serde::ser::Error::custom)?
             .serialize(serializer)
     }
@@ -96,6 +110,18 @@ mod tests {
         ] {
             assert!(read(wrong).is_err(), "{wrong}");
         }
+    }
+
+    #[test]
+    fn words_are_written_without_the_line_ends_between_them() {
+        let json = "[\r\"a\\r\"\r\n,\n\"\\n\" \r]";
+        let words: Words<'_> = serde_json::from_str(json).expect("words");
+        let right = r#"["a\r","\n" ]"#;
+        let mut line = Vec::new();
+        words.append_to(&mut line);
+        assert_eq!(str::from_utf8(&line), Ok(right));
+        assert_eq!(serde_json::to_string(&words).ok().as_deref(), Some(right));
+        assert_eq!(words.to_vec(), ["a\r", "\n"]);
     }
 
     #[test]

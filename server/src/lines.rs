@@ -46,6 +46,11 @@ impl Pieces {
         self
     }
 
+    fn words(&mut self, words: Words<'_>) -> &mut Pieces {
+        words.append_to(&mut self.0);
+        self
+    }
+
     fn text(&mut self, text: &Text<'_>) -> &mut Pieces {
         match text.as_json() {
             Some(raw) => self.add(raw),
@@ -71,12 +76,11 @@ pub(crate) fn execute(
     sender_rank: u32,
     words: Words<'_>,
 ) -> Vec<u8> {
-    let words = words.as_json();
-    let mut line = Pieces::new(buffer, words.len());
+    let mut line = Pieces::new(buffer, words.as_json().len());
     line.add("{\"jsonrpc\":\"2.0\",\"id\":").number(command.id);
     line.add(",\"method\":\"execute\",\"params\":{\"from\":{")
         .who(&command.sender, sender_rank);
-    line.add("},\"command\":").add(words);
+    line.add("},\"command\":").words(words);
     if let Some(timeout) = command.timeout {
         line.add(",\"timeout_ms\":").number(timeout);
     }

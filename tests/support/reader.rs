@@ -106,6 +106,9 @@ impl Reader {
 pub(crate) fn checked(line: &[u8]) -> Result<Value, String> {
     let text = std::str::from_utf8(line).map_err(|error| format!("a line not UTF-8 ({error})"))?;
     let text = text.strip_suffix('\n').ok_or("a line without an end")?;
+    if text.contains('\r') {
+        return Err("a line with a bare \\r".into());
+    }
     let message: Value =
         serde_json::from_str(text).map_err(|error| format!("a line not JSON ({error})"))?;
     if message["jsonrpc"] != "2.0" {
