@@ -116,16 +116,40 @@ fn limited(ulimit: &str, words: &[&str]) -> std::process::Command {
 #[test]
 fn too_few_descriptors_for_all_clients_are_said_at_the_start() {
     let server = Server::spawn(&mut limited("-n 100", &["200"]));
-    let parts = [
-        "100 open files",
-        "36 clients of 200",
-        "to 264",
-        "ulimit -Hn",
-    ];
-    for part in parts {
+    for part in ["100 open files", "clients of 200 fit", "ulimit -Hn"] {
         server.process.stderr.wait_for(part);
     }
-    let server = Server::spawn(&mut limited("-n 100", &["36"]));
+    // A server that is full still has room to say so to newcomers.
+    let server = Server::spawn(&mut limited("-n 100", &["80"]));
+    for part in ["80 clients fit, and only", "ulimit -Hn"] {
+        server.process.stderr.wait_for(part);
+    }
+    let server = Server::spawn(&mut limited("-n 100", &["20"]));
+    server.process.stderr.wait_for("listening");
+    assert!(!server.process.stderr.text().contains("open files"));
+}
+
+#[test]
+fn as_many_clients_join_as_the_server_says_that_fit_and_the_hard_limit_that_it_names_will_do() {
+    let number_after = |text: &str, before: &str| {
+        let rest = text.split(before).nth(1).expect(before);
+        let digits = rest.split(|c: char| !c.is_ascii_digit()).next();
+        digits.and_then(|n| n.parse::<usize>().ok()).expect(before)
+    };
+    let server = Server::spawn(&mut limited("-n 40", &["500", "--heartbeat", "60s"]));
+    server.process.stderr.wait_for("clients of 500 fit");
+    let said = server.process.stderr.text();
+    let fit = number_after(&said, "no more than ");
+    let crowd: Vec<_> = (0..fit).map(|n| server.raw(&format!("n{n}"), 1)).collect();
+    assert_eq!(crowd.len(), fit);
+    assert!(
+        !server.process.stderr.text().contains("cannot accept"),
+        "all of them fit"
+    );
+    let _one_more = std::net::TcpStream::connect(server.address()).expect("the system accepts");
+    server.process.stderr.wait_for("cannot accept");
+    let enough = number_after(&said, "hard limit to ");
+    let server = Server::spawn(&mut limited(&format!("-n {enough}"), &["500"]));
     server.process.stderr.wait_for("listening");
     assert!(!server.process.stderr.text().contains("open files"));
 }

@@ -9,6 +9,7 @@ use common::args;
 use common::console::{Console, complain, start_logging};
 use common::descriptors;
 use common::escape::one_line;
+use common::limits::MAX_STRANGERS;
 use common::thread::on_main_thread;
 use server::{Ended, Handle, Server};
 use std::io::Write;
@@ -64,7 +65,8 @@ fn serve(cli: Cli, token: Option<String>) -> anyhow::Result<Ended> {
     let stderr = Console::start("stderr", std::io::stderr()).context("cannot start a thread")?;
     start_logging(stderr.clone(), "info");
     log_panics();
-    make_room_for(cli.clients);
+    let limit = descriptors::raise_limit();
+    let clients = cli.clients;
     let any_port = cli.listen.ends_with(":0");
     let server = Server::bind(cli.into_config(token, &stdout))?;
     if any_port {
@@ -72,29 +74,46 @@ fn serve(cli: Cli, token: Option<String>) -> anyhow::Result<Ended> {
         stdout.print(format!("Listening on {}\n", server.address()).into_bytes());
     }
     stop_on_signals(server.handle())?;
+    if let Some(limit) = limit {
+        warn_of_shortage(limit, clients);
+    }
     let ended = on_main_thread(|| server.run());
     Console::close_all([&stdout, &stderr]);
     Ok(ended?)
 }
 
-/// Descriptors besides one for each client, with as many again for those who are on their way
-/// in or out: a server that is full still tells newcomers so.
-const OTHER_DESCRIPTORS: u64 = 64;
+/// Descriptors besides one for each client: as many connections may be on their way in or out.
+/// So a server that is full still tells newcomers that it is.
+const OTHER_CONNECTIONS: u64 = MAX_STRANGERS as u64;
 
-/// Has the system allow as many sockets as it may, and says where those do not do: what fails
-/// later would look like the fault of whoever dials in then.
-fn make_room_for(clients: u32) {
-    let Some(limit) = descriptors::raise_limit() else {
+/// Descriptors that a server has open itself, for where the system does not show it: standard
+/// input, output and error, the listener, and the two ends of what wakes that.
+const OWN_DESCRIPTORS: u64 = 6;
+
+/// Says if the open files that the system allows do not do for so many clients: what fails later
+/// would look like the fault of the client that dials in then. The server has all open by now
+/// that it opens itself.
+fn warn_of_shortage(limit: u64, clients: u32) {
+    let open = descriptors::open().unwrap_or_else(|_| (0..OWN_DESCRIPTORS).collect());
+    let taken = open.iter().filter(|number| **number < limit).count() as u64;
+    let free = limit.saturating_sub(taken);
+    let clients = u64::from(clients);
+    let wanted = clients + OTHER_CONNECTIONS;
+    if free >= wanted {
         return;
-    };
-    let wanted = u64::from(clients) + OTHER_DESCRIPTORS;
-    if limit < wanted {
-        log::warn!(
-            "the system allows this process {limit} open files: no more than {} clients of \
-             {clients} fit; raise the hard limit to {wanted} (ulimit -Hn, LimitNOFILE=)",
-            limit.saturating_sub(OTHER_DESCRIPTORS)
-        );
     }
+    let what_fits = match free.checked_sub(clients) {
+        None => format!("no more than {free} clients of {clients} fit"),
+        Some(others) => format!(
+            "{clients} clients fit, and only {others} of {OTHER_CONNECTIONS} connections \
+             besides, which are told that it is full"
+        ),
+    };
+    log::warn!(
+        "the system allows this process {limit} open files: {what_fits}; raise the hard limit \
+         to {} (ulimit -Hn, LimitNOFILE=)",
+        wanted + open.len() as u64
+    );
 }
 
 /// The first SIGINT, SIGTERM or SIGHUP drains; the next one ends at once.
