@@ -183,6 +183,11 @@ fn the_limits_of_the_document_are_those_of_the_code() {
         ("MAX_SLOTS", grouped(limits::MAX_SLOTS.into())),
         ("MAX_SELECTOR", bytes(limits::MAX_SELECTOR as u64)),
         (
+            "MAX_SELECTOR_PATTERNS",
+            grouped(limits::MAX_SELECTOR_PATTERNS as u64),
+        ),
+        ("MAX_PATTERN", grouped(limits::MAX_PATTERN as u64)),
+        (
             "MAX_SELECTOR_ITEMS",
             grouped(limits::MAX_SELECTOR_ITEMS as u64),
         ),

@@ -3,7 +3,7 @@
 
 mod support;
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 use support::{Raw, Server, ranked};
@@ -232,6 +232,8 @@ fn a_malformed_selector_is_told_so() {
     let [mut boss, mut worker] = ranked(&server, [("boss", 0), ("worker", 1)]);
     let too_long = format!("worker,{}*", "w".repeat(4 << 10));
     let too_many = vec!["worker"; 65].join(",");
+    let too_many_patterns = ["worker", &vec!["!x*"; 17].join(",")].join(",");
+    let too_long_a_pattern = format!("worker,!*{}", "x".repeat(128));
     for selector in [
         "",
         ",",
@@ -253,6 +255,8 @@ fn a_malformed_selector_is_told_so() {
         "99999999999999999999999999",
         &too_long,
         &too_many,
+        &too_many_patterns,
+        &too_long_a_pattern,
     ] {
         let error = boss.error("send", &json!({"to": selector, "command": ["x"]}));
         assert_eq!(error["code"], -32602, "{selector:?}: {error}");
@@ -275,6 +279,35 @@ fn a_selector_may_be_as_long_as_it_may() {
     assert_eq!(boss.result_of(&id), json!({"targets": 1, "done": 1}));
     let id = boss.command(&longest, &["x"]);
     assert_eq!(boss.error_of(&id)["code"], 7);
+    let patterns = [vec!["w*"; 15].join(","), format!("?*{}", "*".repeat(126))].join(",");
+    let id = boss.command(&patterns, &["x"]);
+    worker.serve(1);
+    assert_eq!(boss.result_of(&id), json!({"targets": 1, "done": 1}));
+}
+
+#[test]
+fn sixteen_hostile_patterns_among_many_members_take_no_longer_than_plain_ones() {
+    const MEMBERS: usize = 300;
+    let server = Server::start(MEMBERS + 1, &[]);
+    let mut boss = Raw::join(&server, "boss", 0);
+    let crowd = (0..MEMBERS).map(|n| Raw::join(&server, &format!("{}{n:03}", "a".repeat(60)), 1));
+    let _crowd: Vec<Raw> = crowd.collect();
+    let mut ask = |pattern: &str| {
+        let began = Instant::now();
+        for _ in 0..10 {
+            let id = boss.command(&vec![pattern; 16].join(","), &["x"]);
+            assert_eq!(boss.error_of(&id)["code"], 7);
+        }
+        began.elapsed()
+    };
+    let plain = ask(&format!("{}b", "a?".repeat(31)));
+    let hostile = ask(&format!("*{}b", "a".repeat(30)));
+    println!("{plain:?}, hostile {hostile:?}");
+    // With a pause of the machine's; a matcher that goes back takes fifty times as long.
+    assert!(
+        hostile <= 4 * plain + Duration::from_millis(200),
+        "{hostile:?} instead of {plain:?}"
+    );
 }
 
 #[test]

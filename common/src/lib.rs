@@ -23,4 +23,5 @@ mod text;
 pub mod thread;
 #[cfg_attr(shuttle, path = "transport/memory.rs")]
 pub mod transport;
+mod wildcard;
 mod words;

@@ -42,6 +42,13 @@ pub const MAX_SELECTOR: usize = 4 << 10;
 /// Items of a selector.
 pub const MAX_SELECTOR_ITEMS: usize = 64;
 
+/// Items of a selector that are patterns. Each costs a pass over the name of every client, and
+/// one who writes them by hand needs a few.
+pub const MAX_SELECTOR_PATTERNS: usize = 16;
+
+/// Characters of a pattern: twice as many as a name has.
+pub const MAX_PATTERN: usize = 128;
+
 /// The largest window a sender may ask for, and the output of one `send` without
 /// a window, over all its targets.
 pub const MAX_OUTPUT: u64 = 16 << 20;

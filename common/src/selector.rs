@@ -2,12 +2,14 @@
 //! ranks, ranges, names, patterns and exclusions. What a selector finds is decided in
 //! one place, at the server; this module only reads it.
 
-use crate::limits::{MAX_NAME, MAX_SELECTOR, MAX_SELECTOR_ITEMS};
+use crate::limits::{
+    MAX_NAME, MAX_PATTERN, MAX_SELECTOR, MAX_SELECTOR_ITEMS, MAX_SELECTOR_PATTERNS,
+};
 use crate::message::clip;
+use crate::wildcard::Wildcard;
 use std::borrow::Cow;
 use std::fmt;
 use std::str::FromStr;
-use wildmatch::WildMatch;
 
 /// A selector that was understood.
 #[derive(Clone, Debug, PartialEq)]
@@ -46,7 +48,7 @@ pub struct List {
 enum Item {
     Ranks(u32, u32),
     Name(String),
-    Pattern(WildMatch),
+    Pattern(Wildcard),
 }
 
 impl Item {
@@ -88,6 +90,12 @@ pub enum SelectorError {
     /// More items than the protocol allows.
     #[error("the selector has {0} items; at most {MAX_SELECTOR_ITEMS} are allowed")]
     TooManyItems(usize),
+    /// More patterns than the protocol allows.
+    #[error("the selector has {0} patterns; at most {MAX_SELECTOR_PATTERNS} are allowed")]
+    TooManyPatterns(usize),
+    /// A pattern that is longer than the protocol allows.
+    #[error("a pattern has {0} characters; at most {MAX_PATTERN} are allowed")]
+    PatternTooLong(usize),
     /// Nothing between two commas, or nothing at all.
     #[error(
         "the selector {0:?} has an empty item; write next, below, all, least-loaded or a list such as 2,4-6,web*,!web3"
@@ -154,6 +162,10 @@ impl<'a> Selector<'a> {
         if count > MAX_SELECTOR_ITEMS {
             return Err(SelectorError::TooManyItems(count));
         }
+        let patterns = text.split(',').filter(|part| is_pattern(part)).count();
+        if patterns > MAX_SELECTOR_PATTERNS {
+            return Err(SelectorError::TooManyPatterns(patterns));
+        }
         let mut list = List::default();
         for part in text.split(',') {
             match part.strip_prefix('!') {
@@ -203,11 +215,12 @@ fn item(part: &str, whole: &str) -> Result<Item, SelectorError> {
     if WORDS.contains(&part) {
         return Err(SelectorError::WordInList(quoted()));
     }
-    if part.contains(['*', '?']) {
+    if is_pattern(part) {
         let starts_right = part.starts_with(|c: char| c.is_ascii_alphabetic() || "*?".contains(c));
         let rest_is_right = part.bytes().all(|b| is_name_byte(b) || b"*?".contains(&b));
         return match starts_right && rest_is_right {
-            true => Ok(Item::Pattern(WildMatch::new(part))),
+            true if part.len() > MAX_PATTERN => Err(SelectorError::PatternTooLong(part.len())),
+            true => Ok(Item::Pattern(Wildcard::new(part))),
             false => Err(SelectorError::NoItem(quoted())),
         };
     }
@@ -215,6 +228,10 @@ fn item(part: &str, whole: &str) -> Result<Item, SelectorError> {
         true => Ok(Item::Name(part.to_owned())),
         false => Err(SelectorError::NoItem(quoted())),
     }
+}
+
+fn is_pattern(part: &str) -> bool {
+    part.contains(['*', '?'])
 }
 
 fn is_name_byte(byte: u8) -> bool {
@@ -339,6 +356,18 @@ mod tests {
         assert_eq!(
             Selector::parse(&many(65)),
             Err(SelectorError::TooManyItems(65))
+        );
+        let patterns = |n: usize| vec!["!a*,b?"; n / 2].join(",");
+        assert!(Selector::parse(&patterns(16)).is_ok());
+        assert_eq!(
+            Selector::parse(&patterns(18)),
+            Err(SelectorError::TooManyPatterns(18))
+        );
+        let pattern = |n: usize| format!("1,!*{}", "a".repeat(n - 1));
+        assert!(Selector::parse(&pattern(128)).is_ok());
+        assert_eq!(
+            Selector::parse(&pattern(129)),
+            Err(SelectorError::PatternTooLong(129))
         );
         let long = "a*,".repeat(2000);
         assert_eq!(Selector::parse(&long), Err(SelectorError::TooLong(6000)));
