@@ -66,6 +66,22 @@ fn a_service_reads_nothing_logs_and_ends_with_a_signal() {
 }
 
 #[test]
+fn a_service_takes_the_name_of_any_host_that_is_no_rank() {
+    let server = Server::start(&["9"]);
+    let mut boss = server.raw("boss", 0);
+    let names = ["10.0.0.7", "3com-sw1", "7a3f9c01b2d4", "1-2-3", "Web1"];
+    let workers = names.map(|name| server.worker(name));
+    let id = boss.command(&names.join(","), &["print"]);
+    assert_eq!(boss.result_of(&id), json!({"targets": 5, "done": 5}));
+    for name in ["42", "3-7", "3-", "Below", "CLIENT-7"] {
+        Ended::of(&mut server.client(&["work", "--wait", "--name", name]))
+            .expect_code(2)
+            .expect_one_line(&[&format!("{name:?} is not allowed")]);
+    }
+    drop(workers);
+}
+
+#[test]
 fn a_service_outlives_its_server() {
     let mut server = Server::start(&[]);
     let address = server.address();

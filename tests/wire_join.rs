@@ -69,6 +69,12 @@ fn what_join_accepts() {
         json!({"name": "client"}),
         json!({"name": "client-"}),
         json!({"name": "all2"}),
+        json!({"name": "1st"}),
+        json!({"name": "10.0.0.7"}),
+        json!({"name": "3com-sw1"}),
+        json!({"name": "7a3f9c01b2d4"}),
+        json!({"name": "1-2-3"}),
+        json!({"name": "client-1x"}),
         json!({"slots": 0}),
         json!({"slots": 1024}),
         json!({"slots": null}),
@@ -91,7 +97,12 @@ fn what_join_refuses_and_then_another_try_is_welcome() {
     let too_long = "n".repeat(65);
     for over in [
         json!({"name": ""}),
-        json!({"name": "1st"}),
+        json!({"name": "1"}),
+        json!({"name": "007"}),
+        json!({"name": "3-"}),
+        json!({"name": "3-7"}),
+        json!({"name": "7-3"}),
+        json!({"name": "-3"}),
         json!({"name": "-dash"}),
         json!({"name": "_under"}),
         json!({"name": ".dot"}),
@@ -110,6 +121,9 @@ fn what_join_refuses_and_then_another_try_is_welcome() {
         json!({"name": "all"}),
         json!({"name": "below"}),
         json!({"name": "least-loaded"}),
+        json!({"name": "All"}),
+        json!({"name": "LEAST-loaded"}),
+        json!({"name": "Client-1"}),
         json!({"name": 5}),
         json!({"name": ["a"]}),
         json!({"slots": -1}),
@@ -229,6 +243,31 @@ fn a_name_is_there_once_and_free_again_afterwards() {
 }
 
 #[test]
+fn names_that_differ_in_case_only_are_one_name_for_join_and_two_for_selectors() {
+    let server = Server::start(5, &[]);
+    let [mut boss, mut holder] = ranked(&server, [("boss", 0), ("Web1", 1)]);
+    let mut client = Raw::connect(&server);
+    for name in ["web1", "WEB1", "BOSS"] {
+        let error = client.error("join", &params(&json!({"name": name})));
+        assert_eq!(error["code"], 5, "{error}");
+        let message = error["message"].as_str().expect("a sentence");
+        let spelled = if name == "BOSS" { "boss" } else { "Web1" };
+        assert!(message.contains(&format!("{spelled:?}")), "{message}");
+    }
+    let id = boss.command("web1", &["x"]);
+    let error = boss.error_of(&id);
+    assert_eq!(error["code"], 7, "{error}");
+    let message = error["message"].as_str().expect("a sentence");
+    assert!(message.contains("\"Web1\""), "{message}");
+    let id = boss.command("Web1", &["x"]);
+    holder.serve(1);
+    assert_eq!(boss.result_of(&id)["name"], "Web1");
+    holder.leave();
+    client.join_as("web1", 1);
+    assert_eq!(ranking(&mut boss), ["boss", "web1"]);
+}
+
+#[test]
 fn a_full_server_says_so_and_closes() {
     let server = Server::start(2, &[]);
     // A connection that has not joined is no client.
@@ -251,10 +290,10 @@ fn of_several_wrong_things_the_first_in_order_is_told() {
     let server = Server::start(1, &[]);
     let _boss = Raw::join(&server, "boss", 0);
     for (code, over) in [
-        (6, json!({"protocol": 2, "name": "1st"})),
+        (6, json!({"protocol": 2, "name": "1"})),
         (6, json!({"protocol": 2, "name": "boss"})),
         (-32602, json!({"name": "boss", "slots": -1})),
-        (-32602, json!({"name": "1st"})),
+        (-32602, json!({"name": "1-2"})),
         (1, json!({"name": "boss"})),
     ] {
         let mut client = Raw::connect(&server);

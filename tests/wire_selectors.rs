@@ -194,6 +194,12 @@ fn whom_each_selector_finds() {
         ("nobody*", Error(7)),
         ("99", Error(7)),
         ("4294967295", Error(7)),
+        ("10.0.0.7", Error(7)),
+        ("1-2-3", Error(7)),
+        ("Web1", Error(7)),
+        // A pattern of digits matches names, and no ranks.
+        ("3*", Error(7)),
+        ("?", Error(7)),
         ("50-60", Error(7)),
         ("web1,!web1", Error(7)),
         ("0,!0", Error(7)),
@@ -230,8 +236,8 @@ fn without_a_selector_the_dispatch_option_says_whom() {
 fn a_malformed_selector_is_told_so() {
     let server = Server::start(5, &[]);
     let [mut boss, mut worker] = ranked(&server, [("boss", 0), ("worker", 1)]);
-    let too_long = format!("worker,{}*", "w".repeat(4 << 10));
-    let too_many = vec!["worker"; 65].join(",");
+    let too_long = format!("worker,{}*", "w".repeat(64 << 10));
+    let too_many = vec!["1"; 10_001].join(",");
     let too_many_patterns = ["worker", &vec!["!x*"; 17].join(",")].join(",");
     let too_long_a_pattern = format!("worker,!*{}", "x".repeat(128));
     for selector in [
@@ -265,20 +271,23 @@ fn a_malformed_selector_is_told_so() {
 }
 
 #[test]
-fn a_selector_may_be_as_long_as_it_may() {
+fn a_selector_of_the_most_items_or_bytes_is_read() {
     let server = Server::start(5, &[]);
     let [mut boss, mut worker] = ranked(&server, [("boss", 0), ("worker", 1)]);
-    let mut items = vec!["n".repeat(63); 63];
-    items.push("worker".into());
-    let most = items.join(",");
-    items[63] = format!("{}*", "w".repeat(63));
-    let longest = items.join(",");
-    assert_eq!(longest.len(), 4 << 10);
-    let id = boss.command(&most, &["x"]);
-    worker.serve(1);
-    assert_eq!(boss.result_of(&id), json!({"targets": 1, "done": 1}));
-    let id = boss.command(&longest, &["x"]);
-    assert_eq!(boss.error_of(&id)["code"], 7);
+    let exclusions: Vec<String> = (2..=10_000).map(|rank| format!("!{rank}")).collect();
+    let most_items = format!("worker,{}", exclusions.join(","));
+    assert_eq!(most_items.split(',').count(), 10_000);
+    let name = "n".repeat(62);
+    let mut longest = format!("worker,{}", format!("!{name},").repeat(1023));
+    longest += &format!("!{}", &name[..56]);
+    assert_eq!(longest.len(), 64 << 10);
+    for selector in [&most_items, &longest] {
+        let id = boss.command(selector, &["x"]);
+        worker.serve(1);
+        assert_eq!(boss.result_of(&id), json!({"targets": 1, "done": 1}));
+    }
+    let id = boss.command(&format!("{longest}n"), &["x"]);
+    assert_eq!(boss.error_of(&id)["code"], -32602);
     let patterns = [vec!["w*"; 15].join(","), format!("?*{}", "*".repeat(126))].join(",");
     let id = boss.command(&patterns, &["x"]);
     worker.serve(1);

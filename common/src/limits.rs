@@ -36,11 +36,11 @@ pub const MAX_NAME: usize = 64;
 /// The most commands one client executes at once.
 pub const MAX_SLOTS: u32 = 1024;
 
-/// Bytes of a selector.
-pub const MAX_SELECTOR: usize = 4 << 10;
+/// Bytes of a selector: the names of some thousands of machines, and a sixteenth of a line.
+pub const MAX_SELECTOR: usize = 64 << 10;
 
-/// Items of a selector.
-pub const MAX_SELECTOR_ITEMS: usize = 64;
+/// Items of a selector: one for each machine of a large fleet.
+pub const MAX_SELECTOR_ITEMS: usize = 10_000;
 
 /// Items of a selector that are patterns. Each costs a pass over the name of every client, and
 /// one who writes them by hand needs a few.

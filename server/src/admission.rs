@@ -20,13 +20,14 @@ pub(crate) fn not_admitted(refusal: &NotAdmitted, name: Option<&str>) -> RpcErro
             Code::Full,
             format!("the server has as many clients as it accepts ({max}); try again later"),
         ),
-        NotAdmitted::NameTaken => RpcError::new(
-            Code::NameTaken,
-            format!(
-                "somebody here has the name {:?}; choose another one",
-                name.unwrap_or_default()
-            ),
-        ),
+        NotAdmitted::NameTaken(taken) => {
+            let name = name.unwrap_or_default();
+            let why = match &**taken == name {
+                true => format!("a client here has the name {name:?}"),
+                false => format!("{name:?} differs in case only from {taken:?}, which is taken"),
+            };
+            RpcError::new(Code::NameTaken, format!("{why}; choose another one"))
+        }
     }
 }
 

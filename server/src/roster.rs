@@ -9,6 +9,7 @@ use crate::loads::Loads;
 use crate::member::Member;
 use crate::transcript::{Standings, Transcript, WHOLE_RANKING};
 use common::protocol;
+use common::selector::GIVEN;
 use common::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use common::sync::{Arc, RwLock, read, write};
 use foldhash::fast::RandomState;
@@ -36,6 +37,7 @@ struct Ranking {
     ranked: Vec<Place>,
     /// Those of them who execute.
     executors: Vec<Place>,
+    /// By the names in lower case: two names that differ in nothing else are too much alike.
     names: HashMap<Box<str>, u64, RandomState>,
     max: u32,
     next_id: u64,
@@ -46,11 +48,12 @@ struct Ranking {
 }
 
 /// Why somebody cannot join, in the order in which it is looked at.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum NotAdmitted {
     ShuttingDown,
     Full(u32),
-    NameTaken,
+    /// With the name as it is spelled by the client that has it.
+    NameTaken(Box<str>),
 }
 
 /// A rank, and of how many.
@@ -100,12 +103,14 @@ impl Roster {
         }
         let id = ranking.next_id;
         let name: Box<str> = match name {
-            Some(name) if ranking.names.contains_key(name) => return Err(NotAdmitted::NameTaken),
-            Some(name) => name.into(),
-            None => ["client-", itoa::Buffer::new().format(id)].concat().into(),
+            Some(name) => match View(&ranking).any_case(name) {
+                Some((_, taken)) => return Err(NotAdmitted::NameTaken(taken.member.name.clone())),
+                None => name.into(),
+            },
+            None => [GIVEN, itoa::Buffer::new().format(id)].concat().into(),
         };
         ranking.next_id += 1;
-        let member = make(id, name.clone(), &self.loads);
+        let member = make(id, name, &self.loads);
         let standing = Standing {
             rank: rank as u32,
             members: rank as u32 + 1,
@@ -117,11 +122,12 @@ impl Roster {
             id,
             member: Arc::clone(&member),
         };
+        let key = place.member.name.to_ascii_lowercase().into();
         ranking.ranked.push(place.clone());
         if member.slots > 0 {
             ranking.executors.push(place);
         }
-        ranking.names.insert(name, id);
+        ranking.names.insert(key, id);
         #[cfg(test)]
         crate::testing::trip(crate::testing::Trip::Joining, &member);
         if ranking.transcript.is_on() {
@@ -148,7 +154,8 @@ impl Roster {
         if let Some(at) = position(&ranking.executors, member.id) {
             ranking.executors.remove(at);
         }
-        ranking.names.remove(&place.member.name);
+        let key = place.member.name.to_ascii_lowercase();
+        ranking.names.remove(key.as_str());
         ranking.changed_from.fetch_min(rank, Ordering::Relaxed);
         if ranking.transcript.is_on() {
             let client = member.connection.peer();
@@ -270,9 +277,12 @@ impl View<'_> {
         self.rank_of(id).map(|rank| self.0.ranked[rank].clone())
     }
 
-    /// The number of the member of that name.
-    pub(crate) fn id_of(&self, name: &str) -> Option<u64> {
-        self.0.names.get(name).copied()
+    /// The rank and the place of the member of that name, however that is spelled in upper and
+    /// lower case.
+    pub(crate) fn any_case(&self, name: &str) -> Option<(usize, &Place)> {
+        let id = self.0.names.get(name.to_ascii_lowercase().as_str())?;
+        let rank = self.rank_of(*id)?;
+        Some((rank, &self.0.ranked[rank]))
     }
 
     /// Those who execute and rank below a member, in rank order.
@@ -349,7 +359,11 @@ mod tests {
         let make = |id, name, _: &Loads| member(id, name, 1);
         let refused = |name| roster.join(name, make, |_, _| {}).err();
         let first = join(&roster, "a", 1);
-        assert_eq!(refused(Some("a")), Some(NotAdmitted::NameTaken));
+        let taken = Some(NotAdmitted::NameTaken("a".into()));
+        assert_eq!(
+            [refused(Some("a")), refused(Some("A"))],
+            [taken.clone(), taken]
+        );
         assert_eq!(
             roster
                 .join(None, make, |_, _| {})
@@ -448,7 +462,8 @@ mod tests {
                 roster.look(|view| {
                     for (rank, member) in model.iter().enumerate() {
                         assert_eq!(view.rank_of(member.id), Some(rank));
-                        assert_eq!(view.id_of(&member.name), Some(member.id));
+                        let found = view.any_case(&member.name.to_ascii_uppercase());
+                        assert!(found.is_some_and(|(at, place)| at == rank && place.id == member.id));
                         let below = model[rank + 1..].iter().filter(|m| m.slots > 0).map(|m| m.id);
                         let executors = view.executors_below(member.id).iter().map(|p| p.id);
                         assert!(executors.eq(below));

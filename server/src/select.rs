@@ -157,16 +157,18 @@ fn one_in(
 fn named(view: &View<'_>, sender: &Member, single: &Single<'_>) -> Result<Selection, RpcError> {
     let sender_rank = sender_rank(view, sender.id)?;
     let ranked = view.ranked();
-    let rank = match single {
-        Single::Rank(rank) => Some(*rank as usize),
-        Single::Name(name) => view.id_of(name).and_then(|id| view.rank_of(id)),
+    let found = match single {
+        Single::Rank(rank) => ranked.get(*rank as usize).map(|place| (*rank, place)),
+        Single::Name(name) => match view.any_case(name) {
+            Some((rank, place)) if *place.member.name == **name => Some((rank as u32, place)),
+            other => {
+                let spelled = other.map(|(_, place)| &*place.member.name);
+                return Err(no_target(no_such_name(name, spelled)));
+            }
+        },
     };
-    let Some((rank, place)) = rank.and_then(|rank| Some((rank as u32, ranked.get(rank)?))) else {
-        let lowest = ranked.len().saturating_sub(1);
-        return Err(no_target(match single {
-            Single::Rank(rank) => format!("there is no rank {rank}; the lowest is {lowest}"),
-            Single::Name(name) => format!("nobody here has the name {name:?}"),
-        }));
+    let Some((rank, place)) = found else {
+        return Err(no_target(no_such_rank(single, ranked.len())));
     };
     let member = &place.member;
     if rank == sender_rank {
@@ -190,6 +192,21 @@ fn named(view: &View<'_>, sender: &Member, single: &Single<'_>) -> Result<Select
         sender_rank,
         found: Found::One(Target { member, rank }),
     })
+}
+
+/// Why a name finds no client, and how a name is spelled that one has and that differs in case
+/// only.
+fn no_such_name(name: &str, spelled: Option<&str>) -> String {
+    let spelled = spelled.map_or(String::new(), |name| format!("; there is {name:?}"));
+    format!("no client here has the name {name:?}{spelled}")
+}
+
+/// Why a rank finds no client.
+fn no_such_rank(rank: &Single<'_>, ranked: usize) -> String {
+    format!(
+        "there is no {rank}; the lowest is {}",
+        ranked.saturating_sub(1)
+    )
 }
 
 /// All whom `chosen` wants, by rank, member and whether that ranks below the sender.
@@ -375,7 +392,12 @@ mod tests {
                 "quiet (rank 3) has no slots: it never executes",
             ),
             (boss, "7", "there is no rank 7; the lowest is 5"),
-            (boss, "nobody", "nobody here has the name \"nobody\""),
+            (boss, "nope", "no client here has the name \"nope\""),
+            (
+                boss,
+                "Web1",
+                "no client here has the name \"Web1\"; there is \"web1\"",
+            ),
             (
                 boss,
                 "x*",
@@ -434,7 +456,10 @@ mod tests {
         roster.leave(&first);
         assert_eq!(found(Some("second")), "second 1");
         roster.leave(&second);
-        assert_eq!(found(Some("second")), "nobody here has the name \"second\"");
+        assert_eq!(
+            found(Some("second")),
+            "no client here has the name \"second\""
+        );
         join(&roster, "second", 1);
         assert_eq!(found(Some("second")), "second 1");
         roster.drain();

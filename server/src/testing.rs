@@ -150,6 +150,6 @@ pub(crate) fn trip_due(hub: &Hub, due: &Due) {
 #[cfg(test)]
 /// The member of that name.
 pub(crate) fn find(hub: &Hub, name: &str) -> Option<Arc<Member>> {
-    let place = hub.roster.look(|view| view.place_of(view.id_of(name)?));
+    let place = hub.roster.look(|view| Some(view.any_case(name)?.1.clone()));
     place.map(|place| place.member)
 }

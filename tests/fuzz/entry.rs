@@ -14,7 +14,7 @@ use common::plain::Plain;
 use common::protocol::{
     Cancel, Executed, ExecutionOutput, Join, MembersQuery, Send, SendConsumed, method,
 };
-use common::selector::{Selector, check_name};
+use common::selector::{Selector, Single, check_name};
 use serde_json::Value;
 use serde_json::value::RawValue;
 
@@ -228,15 +228,28 @@ pub(crate) fn selector(data: &[u8]) {
     let _ = check_name(text).inspect_err(|message| assert!(message.len() <= LONGEST_MESSAGE));
     let list = match Selector::parse(text) {
         Ok(Selector::List(list)) => list,
-        Ok(_) => {
+        Ok(selector) => {
             assert!(!text.contains([',', '!', '*', '?']), "it is a list");
+            let is_name = selector == Selector::Single(Single::Name(text.into()));
+            assert!(is_name || check_name(text).is_err(), "a name is no rank");
             return;
         }
         Err(error) => return assert!(error.to_string().len() <= LONGEST_MESSAGE),
     };
     let (out, of): (Vec<&str>, Vec<&str>) = text.split(',').partition(|item| item.starts_with('!'));
+    assert!(check_name(text).is_err(), "a name is no list");
     assert_eq!(list.only_excludes(), of.is_empty());
-    for (rank, name) in (0..).zip(["web1", "web2", "a", "client-3", "a-1", "x.y_z", "B"]) {
+    for one in list.named() {
+        let names_it = |item: &&str| match one {
+            Single::Rank(rank) => item.parse() == Ok(*rank),
+            Single::Name(name) => item == name,
+        };
+        assert!(of.iter().any(names_it), "{one}");
+    }
+    let names = [
+        "web1", "web2", "a", "client-3", "a-1", "x.y_z", "B", "10.0.0.7", "1-2-3",
+    ];
+    for (rank, name) in (0..).zip(names) {
         let is_found = |item: &&str| finds(item.trim_start_matches('!'), rank, name);
         assert_eq!(list.includes(rank, name), of.iter().any(is_found), "{name}");
         assert_eq!(

@@ -143,7 +143,9 @@ impl Model {
         if rank >= self.bounds.clients {
             return Err(1);
         }
-        if self.ranked.iter().any(|client| Some(&*client.name) == name) {
+        let is_same = |name: &str, other: &str| name.to_lowercase() == other.to_lowercase();
+        let is_taken = |name| self.ranked.iter().any(|client| is_same(&client.name, name));
+        if name.is_some_and(is_taken) {
             return Err(5);
         }
         self.last_member += 1;

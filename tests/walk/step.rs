@@ -6,11 +6,11 @@ use std::fmt::Write;
 
 use proptest::prelude::*;
 
-/// Names that clients ask for: few, so that they are often taken.
-pub(crate) const NAMES: [&str; 6] = ["a", "b", "ab", "b-2", "a.xb", "long-name_3"];
+/// Names that clients ask for: few, so that they are often taken. Two differ in case only.
+pub(crate) const NAMES: [&str; 8] = ["a", "b", "ab", "AB", "b-2", "a.xb", "long-name_3", "2.b-2"];
 
 /// Patterns that selectors have.
-const PATTERNS: [&str; 8] = ["*", "a*", "?", "*b", "client-*", "b?2", "*-*", "a?x*"];
+const PATTERNS: [&str; 9] = ["*", "a*", "?", "*b", "client-*", "b?2", "*-*", "a?x*", "2*"];
 
 /// One of those for whom a step makes sense.
 #[derive(Clone, Copy, Debug)]
