@@ -240,7 +240,9 @@ fn a_name_that_cannot_be_had_is_one_line() {
     }
     for (name, why) in [
         ("", "starts with a letter"),
-        ("1a", "starts with a letter"),
+        ("1", "a rank"),
+        ("3-7", "a rank or a range"),
+        (".a", "starts with a letter"),
         ("a b", "starts with a letter"),
         ("a\nb", "starts with a letter"),
         ("client-7", "the server gives"),

@@ -205,7 +205,96 @@ fn run_is_executed_by_a_service() {
             "web2: i am print iting watch me print it"
         ]
     );
-    expect_stderr(&ended, &waiting(2));
+    expect_stderr(&ended, &(waiting(2) + "2 targets: 2 done\n"));
+}
+
+#[test]
+fn a_run_to_several_ends_with_how_many_failed_and_which() {
+    let server = Server::start(&["30"]);
+    let run = server.client(&["run", "--wait-for", "25", "--to", "below", "--", "x"]);
+    let run = Process::start(&mut { run });
+    run.stderr.wait_for("waiting for");
+    let webs = (1..=25).map(|n| server.raw(&format!("web{n}"), 1));
+    for (n, web) in (1..).zip(&mut webs.collect::<Vec<_>>()) {
+        let execute = web.execute();
+        web.reply(
+            &execute,
+            &match n {
+                3 => json!({"exit_code": 2}),
+                7 => json!({"signal": "SIGSEGV"}),
+                19 => json!({"exit_code": -1}),
+                _ => json!({"exit_code": 0}),
+            },
+        );
+    }
+    let ended = run.end();
+    ended.expect_code(1).expect_stdout("");
+    let last = ended.stderr.lines().last();
+    assert_eq!(last, Some("25 targets: 22 done, 3 failed (web[3,7,19])"));
+}
+
+#[test]
+fn what_a_list_names_and_is_absent_is_said_and_has_an_exit_code() {
+    let server = Server::start(&[]);
+    for (code, exit, last) in [
+        (0, 4, "4 targets: 1 done, 3 absent (9,idle,nope)"),
+        (7, 4, "4 targets: 1 failed (web1), 3 absent (9,idle,nope)"),
+        (
+            -20,
+            5,
+            "4 targets: 1 refused (web1), 3 absent (9,idle,nope)",
+        ),
+    ] {
+        let mut command = server.client(&["run", "--wait-for", "1"]);
+        let run = Process::start(command.args(["--to", "web1,idle,nope,9", "--", "x"]));
+        run.stderr.wait_for("waiting for clients below");
+        let idle = server.raw("idle", 0);
+        let mut web1 = server.raw("web1", 1);
+        let execute = web1.execute();
+        match code {
+            -20 => web1.reply_error(&execute, 20, "no"),
+            _ => web1.reply(&execute, &json!({"exit_code": code})),
+        }
+        let ended = run.end();
+        ended.expect_code(exit);
+        for line in [
+            "[idle, rank 1] absent: it has no slots: it never executes",
+            "[nope] absent: no client here has the name \"nope\"",
+            "[rank 9] absent: there is no rank 9; the lowest is 2",
+        ] {
+            assert!(
+                ended.stderr.lines().any(|said| said == line),
+                "{}",
+                ended.stderr
+            );
+        }
+        assert_eq!(ended.stderr.lines().last(), Some(last));
+        idle.leave();
+        web1.leave();
+    }
+    // A tally, if there are only absent ones; an error, if one is named alone.
+    let ended = Ended::of(&mut server.client(&["run", "--to", "nope,nope2", "--", "x"]));
+    ended.expect_code(4).expect_stdout("");
+    let last = ended.stderr.lines().last();
+    assert_eq!(last, Some("2 targets: 2 absent (nope,nope2)"));
+    Ended::of(&mut server.client(&["run", "--to", "nope", "--", "x"]))
+        .expect_code(4)
+        .expect_one_line(&["no target"]);
+}
+
+#[test]
+fn a_run_to_several_that_loses_its_server_says_how_many_are_lost() {
+    let server = Server::start(&[]);
+    let words = ["--to", "below", "--", "x"];
+    let (run, mut webs) = server.run(&words, [("web1", 1), ("web2", 1), ("web3", 1)]);
+    let executes = webs.each_mut().map(Raw::execute);
+    webs[1].reply(&executes[1], &json!({"exit_code": 0, "stdout": "so far\n"}));
+    run.stdout.wait_for("web2: so far\n");
+    server.process.signal(Signal::KILL);
+    let ended = run.end();
+    ended.expect_code(3);
+    let last = ended.stderr.lines().last();
+    assert_eq!(last, Some("3 targets: 1 done, 2 lost"));
 }
 
 #[test]
@@ -238,7 +327,8 @@ fn the_lines_of_several_targets_are_whole_and_named_and_the_worst_counts() {
     expect_stderr(
         &ended,
         &(waiting(3)
-            + "[web2, rank 2] done, exit code 4 (TIME)\nweb1: e1\n[web3, rank 3] refused: no\n"),
+            + "[web2, rank 2] done, exit code 4 (TIME)\nweb1: e1\n[web3, rank 3] refused: no\n\
+               3 targets: 1 done, 1 refused (web3), 1 failed (web2)\n"),
     );
 }
 

@@ -96,9 +96,8 @@ fn print_outcomes(outcomes: Vec<client::Outcome>) {
     for outcome in outcomes {
         let text = String::from_utf8_lossy(&outcome.stdout);
         println!(
-            "    [{}, rank {}] {}  {}",
-            outcome.name,
-            outcome.rank,
+            "    [{}] {}  {}",
+            outcome.label(),
             outcome.status,
             text.trim_end()
         );

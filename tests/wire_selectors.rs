@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 use support::{Raw, Server, ranked};
 
-use Finds::{Error, Many, One};
+use Finds::{Error, Many, Missing, One};
 
 /// What a selector comes to.
 enum Finds {
@@ -16,6 +16,13 @@ enum Finds {
     One(&'static str),
     /// Many: those that execute, and those that rank above.
     Many(&'static [&'static str], &'static [&'static str]),
+    /// The same, and those that an item names and that are absent: by name where they are
+    /// here, else as the outcome names them.
+    Missing(
+        &'static [&'static str],
+        &'static [&'static str],
+        &'static [&'static str],
+    ),
     /// An error instead.
     Error(i64),
 }
@@ -61,7 +68,8 @@ fn check(cast: &mut [Raw; 7], selector: Option<&str>, finds: &Finds) {
             let expected = done(&cast[index(name)], index(name), shown);
             assert_eq!(without_time(outcome), expected, "{shown}");
         }
-        Many(lower, higher) => check_many(cast, shown, &id, lower, higher),
+        Many(lower, higher) => check_many(cast, shown, &id, lower, higher, &[]),
+        Missing(lower, higher, absent) => check_many(cast, shown, &id, lower, higher, absent),
     }
     // Whoever is named alone may be told of it or not: the table of errors leaves it open.
     if matches!(finds, Error(8)) {
@@ -77,9 +85,16 @@ fn check(cast: &mut [Raw; 7], selector: Option<&str>, finds: &Finds) {
 }
 
 #[track_caller]
-fn check_many(cast: &mut [Raw; 7], shown: &str, id: &Value, lower: &[&str], higher: &[&str]) {
+fn check_many(
+    cast: &mut [Raw; 7],
+    shown: &str,
+    id: &Value,
+    lower: &[&str],
+    higher: &[&str],
+    absent: &[&str],
+) {
     let accepted = cast[ME].next("accepted");
-    let targets = lower.len() + higher.len();
+    let targets = lower.len() + higher.len() + absent.len();
     let expected = json!({"send": id, "targets": targets});
     assert_eq!(accepted["method"], "accepted", "{shown}: {accepted}");
     assert_eq!(accepted["params"], expected, "{shown}");
@@ -97,18 +112,42 @@ fn check_many(cast: &mut [Raw; 7], shown: &str, id: &Value, lower: &[&str], high
         outranked["status"] = json!("outranked");
         expected.push(outranked);
     }
+    for name in absent {
+        let here = CAST.iter().position(|(known, _)| known == name);
+        let mut outcome = match (here, name.parse::<u32>()) {
+            (Some(rank), _) => cast[rank].identity(rank as u64),
+            (None, Ok(rank)) => json!({"rank": rank}),
+            (None, Err(_)) => json!({"name": name}),
+        };
+        outcome["status"] = json!("absent");
+        expected.push(outcome);
+    }
     for _ in 0..targets {
         let outcome = cast[ME].next("an outcome");
         assert_eq!(outcome["method"], "outcome", "{shown}: {outcome}");
         let mut outcome = without_time(outcome["params"].clone());
         assert_eq!(outcome["send"], *id, "{shown}");
         outcome.as_object_mut().expect("an object").remove("send");
+        if outcome["status"] == "absent" {
+            let message = outcome.as_object_mut().and_then(|o| o.remove("message"));
+            let message = message.as_ref().and_then(Value::as_str).unwrap_or_default();
+            let why = match outcome.get("member") {
+                Some(_) => "has no slots",
+                None if outcome.get("rank").is_some() => "there is no rank",
+                None => "no client here has the name",
+            };
+            assert!(message.contains(why), "{shown}: {message}");
+        }
         let found = expected.iter().position(|expected| *expected == outcome);
         let found = found.unwrap_or_else(|| panic!("{shown}: {outcome} is none of {expected:#?}"));
         expected.remove(found);
     }
     let mut tally = json!({"targets": targets});
-    for (status, count) in [("done", lower.len()), ("outranked", higher.len())] {
+    for (status, count) in [
+        ("done", lower.len()),
+        ("outranked", higher.len()),
+        ("absent", absent.len()),
+    ] {
         if count > 0 {
             tally[status] = json!(count);
         }
@@ -159,12 +198,28 @@ fn whom_each_selector_finds() {
         ("db*", Many(&["db1"], &[])),
         ("w*2", Many(&["web2"], &[])),
         ("*1", Many(&["web1", "db1"], &[])),
-        // Those with no slots, oneself and those who are not here are left out.
+        // A range and a pattern find what they find: oneself and those with no slots are left out.
         ("2-4", Many(&["web1", "web2"], &[])),
         ("1-6", Many(LOWER, &[])),
-        ("zero,web1,idle", Many(&["web1"], &[])),
         ("me,db1", Many(&["db1"], &[])),
-        ("web1,nobody,99", Many(&["web1"], &[])),
+        // What is named one by one and cannot execute is said.
+        ("zero,web1,idle", Missing(&["web1"], &[], &["zero", "idle"])),
+        ("web1,nope,99", Missing(&["web1"], &[], &["nope", "99"])),
+        ("web1,Web2", Missing(&["web1"], &[], &["Web2"])),
+        ("idle,zero", Missing(&[], &[], &["idle", "zero"])),
+        ("nope,7", Missing(&[], &[], &["nope", "7"])),
+        ("me,nope", Missing(&[], &[], &["nope"])),
+        ("top,nope", Missing(&[], &["top"], &["nope"])),
+        // Once each, however it is named; what nobody has once for each text.
+        ("idle,6,06,1-6", Missing(LOWER, &[], &["idle"])),
+        (
+            "nope,nope,Nope,9,09",
+            Missing(&[], &[], &["nope", "Nope", "9"]),
+        ),
+        // An exclusion beats it, and names nobody that is missed.
+        ("web1,nope,!nope", Many(&["web1"], &[])),
+        ("web1,nope,9,idle,!n*,!8-10,!6", Many(&["web1"], &[])),
+        ("web1,idle,!nope", Missing(&["web1"], &[], &["idle"])),
         ("5-4294967295", Many(&["db1"], &[])),
         // Each is selected once.
         ("3,web1,3-4,web*", Many(&["web1", "web2"], &[])),
@@ -189,7 +244,10 @@ fn whom_each_selector_finds() {
         ("1", Error(7)),
         ("zero", Error(7)),
         ("2", Error(7)),
-        ("idle,zero", Error(7)),
+        ("nope,!nope", Error(7)),
+        ("idle,6,!idle", Error(7)),
+        ("me,1", Error(7)),
+        ("6-6", Error(7)),
         ("nobody", Error(7)),
         ("nobody*", Error(7)),
         ("99", Error(7)),
@@ -320,6 +378,50 @@ fn sixteen_hostile_patterns_among_many_members_take_no_longer_than_plain_ones() 
 }
 
 #[test]
+fn ten_thousand_names_that_are_not_here_are_each_said_however_many_sends_name_them() {
+    const SENDS: u64 = 20;
+    let server = Server::start(5, &[]);
+    let [mut boss, mut worker] = ranked(&server, [("boss", 0), ("w7", 1)]);
+    let names: Vec<String> = (0..10_000).map(|n| format!("w{n}")).collect();
+    let names = names.join(",");
+    // All at once: what they cause is more than may wait for a client.
+    for _ in 0..SENDS {
+        boss.command(&names, &["x"]);
+    }
+    worker.serve(SENDS as usize);
+    for id in 2..SENDS + 2 {
+        let tally = json!({"targets": 10_000, "done": 1, "absent": 9999});
+        assert_eq!(boss.result_of(&json!(id)), tally);
+    }
+}
+
+#[test]
+fn output_and_window_are_not_shared_with_absent_targets() {
+    let server = Server::start(5, &[]);
+    let [mut boss, mut worker, _idle] = ranked(&server, [("boss", 0), ("worker", 1), ("idle", 0)]);
+    let send = json!({"to": "worker,idle,nope,9", "command": ["x"], "window": 65_536});
+    let id = boss.request("send", &send);
+    let execute = worker.execute();
+    assert_eq!(execute.params["window"], 65_536);
+    worker.reply(&execute, &json!({"exit_code": 0}));
+    assert_eq!(boss.result_of(&id)["absent"], 3);
+    // Shared with so many, one would have a quarter of this.
+    let unknown: Vec<String> = (2..65).map(|rank| format!("n{rank},{rank}")).collect();
+    let id = boss.command(&format!("worker,{}", unknown.join(",")), &["x"]);
+    let execute = worker.execute();
+    let much = "x".repeat(512 << 10);
+    worker.output(&execute, "stdout", &much);
+    worker.output(&execute, "stdout", &much);
+    worker.reply(&execute, &json!({"exit_code": 0}));
+    let is_cut = |message: &Value| message["params"]["truncated"] == true;
+    assert_eq!(boss.result_of(&id)["done"], 1);
+    assert!(
+        !boss.fence().iter().any(is_cut),
+        "one target may write 1 MiB"
+    );
+}
+
+#[test]
 fn all_from_the_lowest_is_a_tally_of_outranked() {
     let server = Server::start(5, &[]);
     let [a, b, mut lowest] = ranked(&server, [("a", 1), ("b", 0), ("lowest", 1)]);
@@ -398,7 +500,7 @@ fn refused_comes_ten_times_a_second_at_most() {
         for id in 1..=SENDS {
             // Two were used for joining and the first of these.
             let tally = client.result_of(&json!(id + 1));
-            assert_eq!(tally, json!({"targets": 1, "outranked": 1}));
+            assert_eq!(tally, json!({"targets": 2, "outranked": 1, "absent": 1}));
         }
     }
     let seconds = started.elapsed().as_secs() + 1;

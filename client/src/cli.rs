@@ -50,9 +50,9 @@ Whom a command is for (--to, or @ in front of a line): next, least-loaded, below
 a list of ranks (2), ranges (3-7), names (web1) and patterns (web*); !web3 leaves one out.
 
 Exit codes of run and of piped lines, of several the worst: 0 all done with 0, 1 a command
-ended with another code or could not be started, 2 usage, 3 lost, 4 no target, 5 refused,
-outranked or busy, 124 timed out, 130 interrupted or cancelled, 255 no connection or not
-admitted.";
+ended with another code or could not be started, 2 usage, 3 lost, 4 no target or an absent
+one, 5 refused, outranked or busy, 124 timed out, 130 interrupted or cancelled, 255 no
+connection or not admitted.";
 
 /// How much of a command's output may be on its way to `run`: what a fast link holds in a few
 /// milliseconds, and little memory.

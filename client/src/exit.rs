@@ -10,7 +10,7 @@ pub(crate) enum Exit {
     Done,
     /// A command ended with another code or by a signal, or could not be started.
     Failed,
-    /// The selector found nobody.
+    /// The selector finds no client that can execute, or names one that is absent.
     NoTarget,
     /// A policy, a rank or a full queue stood against it.
     Refused,
@@ -55,6 +55,7 @@ impl Exit {
         match status {
             Status::Done => Exit::Done,
             Status::NotFound | Status::Failed => Exit::Failed,
+            Status::Absent => Exit::NoTarget,
             Status::Refused | Status::Outranked | Status::Busy => Exit::Refused,
             Status::TimedOut => Exit::TimedOut,
             Status::Cancelled => Exit::Interrupted,

@@ -24,7 +24,7 @@
 //! let sent = boss.send(Command::new(["print", "it"]).to("next"))?;
 //! let outcomes = sent.wait()?;
 //! assert!(outcomes[0].succeeded());
-//! assert_eq!(outcomes[0].member, worker.member());
+//! assert_eq!(outcomes[0].member, Some(worker.member()));
 //! assert_eq!(outcomes[0].stdout, b"client-1 did print it\n");
 //! # drop((boss, worker));
 //! # running.stop()?;

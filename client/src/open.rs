@@ -4,8 +4,10 @@
 use crate::exit::Exit;
 use crate::prefix::Prefixer;
 use crate::render;
-use client::{Client, Outcome, Output, OutputStream, RequestError, SendEvent, Sent, Tally};
+use crate::summary::Summary;
+use client::{Client, Outcome, Output, OutputStream, RequestError, SendEvent, Sent};
 use common::escape::one_line;
+use common::message::clip;
 use crossbeam_channel::{Receiver, TryRecvError};
 use std::collections::HashMap;
 use std::fmt::Write;
@@ -19,8 +21,8 @@ pub(crate) struct OpenCommand {
     since: Instant,
     /// How many targets it has, once that is known.
     targets: Option<u32>,
-    /// At how many of them it has ended.
-    ended: u32,
+    /// How it has ended at some of them.
+    summary: Summary,
     /// Unfinished lines of output, by member and by whether they are errors.
     partial: HashMap<(u64, bool), Prefixer>,
 }
@@ -44,7 +46,7 @@ impl OpenCommand {
             to,
             since: Instant::now(),
             targets: None,
-            ended: 0,
+            summary: Summary::default(),
             partial: HashMap::new(),
         }
     }
@@ -62,10 +64,10 @@ impl OpenCommand {
     pub(crate) fn describe(&self) -> String {
         let mut line = format!("  {}  {}", self.sent.id(), one_line(&self.typed));
         if let Some(to) = &self.to {
-            let _ = write!(line, " to {to}");
+            let _ = write!(line, " to {}", clip(to));
         }
         if let Some(targets) = self.targets {
-            let _ = write!(line, " ({} of {targets} ended)", self.ended);
+            let _ = write!(line, " ({} of {targets} ended)", self.summary.ended());
         }
         line + &format!(", since {}\n", render::ago(self.since.elapsed()))
     }
@@ -86,7 +88,7 @@ impl OpenCommand {
                 exit: Exit::of_outcome(&outcome),
                 is_last: false,
             }),
-            Ok(SendEvent::End(Ok(tally))) => Some(self.end(&tally)),
+            Ok(SendEvent::End(Ok(_))) => Some(self.end()),
             Ok(SendEvent::End(Err(error))) => Some(self.failed(&error, client)),
             Ok(_) => Some(Step::default()),
             Err(TryRecvError::Empty) => None,
@@ -106,10 +108,11 @@ impl OpenCommand {
     }
 
     fn outcome(&mut self, outcome: &Outcome) -> String {
-        self.ended += 1;
+        self.summary.add(outcome);
         let mut rest = Vec::new();
         for is_stderr in [false, true] {
-            if let Some(mut prefixer) = self.partial.remove(&(outcome.member, is_stderr)) {
+            let partial = outcome.member.map(|id| (id, is_stderr));
+            if let Some(mut prefixer) = partial.and_then(|key| self.partial.remove(&key)) {
                 let _ = prefixer.finish(&mut rest);
             }
         }
@@ -119,22 +122,29 @@ impl OpenCommand {
         format!("{rest}{}\n{stdout}{stderr}", render::outcome(outcome))
     }
 
-    fn end(&self, tally: &Tally) -> Step {
-        let is_worth_a_line = self.targets.is_some_and(|targets| targets > 1);
+    fn end(&self) -> Step {
         Step {
-            shown: match is_worth_a_line {
-                true => format!("{}: {}\n", one_line(&self.typed), render::tally(tally)),
-                false => String::new(),
-            },
+            shown: self.sum_up(),
             exit: Exit::Done,
             is_last: true,
+        }
+    }
+
+    /// How it went at several targets, as a line.
+    fn sum_up(&self) -> String {
+        match self.targets {
+            Some(targets @ 2..) => {
+                let line = self.summary.line(targets);
+                format!("{}: {line}\n", one_line(&self.typed))
+            }
+            _ => String::new(),
         }
     }
 
     fn failed(&self, error: &RequestError, client: &Client) -> Step {
         let why = render::refusal(error, client);
         Step {
-            shown: format!("{}: {why}\n", one_line(&self.typed)),
+            shown: format!("{}: {why}\n", one_line(&self.typed)) + &self.sum_up(),
             exit: Exit::of_error(error),
             is_last: true,
         }

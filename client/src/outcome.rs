@@ -12,12 +12,13 @@ use std::time::Duration;
 /// What became of one command at one target.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Outcome {
-    /// The target's number.
-    pub member: u64,
+    /// The target's number. Only what is [absent](Status::Absent) may have none, nor a name or
+    /// a rank: then it has what the selector named it by.
+    pub member: Option<u64>,
     /// The target's name.
-    pub name: String,
+    pub name: Option<String>,
     /// The target's rank as of when the server took the command.
-    pub rank: u32,
+    pub rank: Option<u32>,
     /// How it ended.
     pub status: Status,
     /// How it exited by itself.
@@ -39,13 +40,26 @@ pub struct Outcome {
 }
 
 impl Outcome {
-    pub(crate) fn from_wire(wire: protocol::Outcome<'_>) -> Outcome {
+    /// An outcome as it came; `None` where it does not say whose it is.
+    pub(crate) fn from_wire(wire: protocol::Outcome<'_>) -> Option<Outcome> {
         let own = Text::into_string;
+        let known = [
+            wire.member.is_some(),
+            wire.name.is_some(),
+            wire.rank.is_some(),
+        ];
+        let says_whose = match wire.status {
+            Status::Absent => known.contains(&true),
+            _ => known == [true; 3],
+        };
+        if !says_whose {
+            return None;
+        }
         let stdout = decode(wire.stdout, wire.stdout_base64);
         let stderr = decode(wire.stderr, wire.stderr_base64);
-        Outcome {
+        Some(Outcome {
             member: wire.member,
-            name: wire.name.into_owned(),
+            name: wire.name.map(own),
             rank: wire.rank,
             status: wire.status,
             exit_code: wire.exit_code,
@@ -56,6 +70,23 @@ impl Outcome {
             elapsed: wire.elapsed_ms.map(Duration::from_millis),
             message: wire.message.map(own),
             started: wire.started,
+        })
+    }
+
+    /// Whose outcome it is, for people: the target's name, or what the selector named it by.
+    pub fn target(&self) -> String {
+        match (&self.name, self.rank, self.member) {
+            (Some(name), ..) => name.clone(),
+            (None, Some(rank), _) => format!("rank {rank}"),
+            (None, None, member) => format!("#{}", member.unwrap_or_default()),
+        }
+    }
+
+    /// [`target`](Self::target) with its rank, where both are known: `web1, rank 3`.
+    pub fn label(&self) -> String {
+        match (&self.name, self.rank) {
+            (Some(name), Some(rank)) => format!("{name}, rank {rank}"),
+            _ => self.target(),
         }
     }
 
@@ -159,16 +190,42 @@ mod tests {
         let mut wire = protocol::Outcome::new(2, "web1", 1, Status::Done);
         wire.stdout = Some("ä\n".into());
         wire.stderr_base64 = Some("/wA=".into());
-        let outcome = Outcome::from_wire(wire);
+        let outcome = Outcome::from_wire(wire).expect("it says whose it is");
         assert_eq!(outcome.stdout, "ä\n".as_bytes());
         assert_eq!(outcome.stderr, [0xff, 0]);
         assert!(!outcome.truncated);
     }
 
     #[test]
+    fn an_outcome_says_whose_it_is() {
+        let read = |json: &str| {
+            let wire = serde_json::from_str(json).expect("an outcome");
+            Outcome::from_wire(wire).map(|outcome| outcome.target())
+        };
+        for (json, target) in [
+            (r#"{"name":"nope","status":"absent"}"#, Some("nope")),
+            (r#"{"rank":7,"status":"absent"}"#, Some("rank 7")),
+            (r#"{"member":17,"status":"absent"}"#, Some("#17")),
+            (
+                r#"{"member":5,"name":"idle","rank":2,"status":"absent"}"#,
+                Some("idle"),
+            ),
+            (r#"{"status":"absent"}"#, None),
+            (
+                r#"{"member":5,"name":"web1","rank":2,"status":"done"}"#,
+                Some("web1"),
+            ),
+            (r#"{"member":5,"name":"web1","status":"done"}"#, None),
+            (r#"{"name":"web1","rank":2,"status":"outranked"}"#, None),
+        ] {
+            assert_eq!(read(json).as_deref(), target, "{json}");
+        }
+    }
+
+    #[test]
     fn what_is_not_base64_is_output_that_was_cut() {
         let mut wire = protocol::Outcome::new(2, "web1", 1, Status::Done);
         wire.stdout_base64 = Some("?".into());
-        assert!(Outcome::from_wire(wire).truncated);
+        assert!(Outcome::from_wire(wire).is_some_and(|outcome| outcome.truncated));
     }
 }

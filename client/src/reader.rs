@@ -256,7 +256,10 @@ fn outcome(link: &Link, mut wire: protocol::Outcome<'_>) {
         log::warn!("the server told an outcome of no send");
         return;
     };
-    let outcome = Outcome::from_wire(wire);
+    let Some(outcome) = Outcome::from_wire(wire) else {
+        log::warn!("the server told an outcome of the send {id}, and not whose");
+        return;
+    };
     tell_send(link, &id, |send| match send.is_for_many() {
         true => send.outcome(outcome),
         false => None,
@@ -335,7 +338,11 @@ fn end_send(mut send: OpenSend, body: &AnswerBody<'_>) {
         Ok(wire) => {
             let mut tally = Tally::default();
             tally.count(wire.status);
-            if let Some((events, event)) = send.outcome(Outcome::from_wire(wire)) {
+            let Some(outcome) = Outcome::from_wire(wire) else {
+                let what = "the outcome does not say whose it is";
+                return send.end(Err(RequestError::Malformed(what.into())));
+            };
+            if let Some((events, event)) = send.outcome(outcome) {
                 let _ = events.send(event);
             }
             send.end(Ok(tally));

@@ -5,6 +5,7 @@
 use crate::exit::Exit;
 use crate::prefix::Prefixer;
 use crate::render;
+use crate::summary::Summary;
 use client::{Outcome, OutputStream, SendEvent};
 use common::escape::{Keep, escape};
 use std::collections::HashMap;
@@ -23,6 +24,8 @@ pub(crate) struct Relay<Out, Err> {
     /// Each target's unfinished lines, where there are several targets.
     partial: HashMap<(u64, bool), Prefixer>,
     is_prefixed: bool,
+    targets: u32,
+    summary: Summary,
     exit: Exit,
 }
 
@@ -51,6 +54,8 @@ impl<Out: Write, Err: Write> Relay<Out, Err> {
             stderr,
             partial: HashMap::new(),
             is_prefixed: false,
+            targets: 1,
+            summary: Summary::default(),
             exit: Exit::Done,
         }
     }
@@ -64,7 +69,10 @@ impl<Out: Write, Err: Write> Relay<Out, Err> {
     /// output: nobody reads it any more.
     pub(crate) fn print(&mut self, event: &SendEvent) -> io::Result<()> {
         match event {
-            SendEvent::Accepted { targets } => self.is_prefixed = *targets > 1,
+            SendEvent::Accepted { targets } => {
+                self.targets = *targets;
+                self.is_prefixed = *targets > 1;
+            }
             SendEvent::Output(output) => {
                 self.write(output.member, &output.name, output.stream, &output.bytes)?;
             }
@@ -80,7 +88,29 @@ impl<Out: Write, Err: Write> Relay<Out, Err> {
     }
 
     fn outcome(&mut self, outcome: &Outcome) -> io::Result<()> {
-        let (member, name) = (outcome.member, &outcome.name);
+        if let Some(member) = outcome.member {
+            self.rest(member, outcome)?;
+        }
+        self.summary.add(outcome);
+        let exit = Exit::of_outcome(outcome);
+        self.exit = self.exit.max(exit);
+        if exit != Exit::Done || outcome.truncated {
+            self.stdout.flush()?;
+            self.say(&render::outcome(outcome));
+        }
+        Ok(())
+    }
+
+    /// Says how it went at several targets, as the last line.
+    pub(crate) fn sum_up(&mut self) {
+        if self.targets > 1 {
+            self.say(&self.summary.line(self.targets));
+        }
+    }
+
+    /// What a target wrote and was not told before.
+    fn rest(&mut self, member: u64, outcome: &Outcome) -> io::Result<()> {
+        let name = &outcome.target();
         self.write(member, name, OutputStream::Stdout, &outcome.stdout)?;
         self.write(member, name, OutputStream::Stderr, &outcome.stderr)?;
         if let Some(mut rest) = self.partial.remove(&(member, false)) {
@@ -89,14 +119,7 @@ impl<Out: Write, Err: Write> Relay<Out, Err> {
         if let Some(mut rest) = self.partial.remove(&(member, true)) {
             let _ = rest.finish(&mut self.stderr);
         }
-        self.stdout.finish()?;
-        let exit = Exit::of_outcome(outcome);
-        self.exit = self.exit.max(exit);
-        if exit != Exit::Done || outcome.truncated {
-            self.stdout.flush()?;
-            self.say(&render::outcome(outcome));
-        }
-        Ok(())
+        self.stdout.finish()
     }
 
     /// Says something on standard error, on a line of its own.
@@ -211,9 +234,9 @@ mod tests {
 
     fn outcome(name: &str, stdout: &[u8], exit_code: i64) -> SendEvent {
         SendEvent::Outcome(Box::new(Outcome {
-            member: name.len() as u64,
-            name: name.into(),
-            rank: 1,
+            member: Some(name.len() as u64),
+            name: Some(name.into()),
+            rank: Some(1),
             status: Status::Done,
             exit_code: Some(exit_code),
             signal: None,

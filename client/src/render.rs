@@ -1,7 +1,7 @@
 //! What is shown, as text: outcomes, refusals, commands that run here. Everything that
 //! came from elsewhere is escaped here, before anybody can see it.
 
-use client::{Answer, Client, Code, Job, Outcome, RequestError, Status, Stop, Tally};
+use client::{Answer, Client, Code, Job, Outcome, RequestError, Status, Stop};
 use common::escape::{Keep, escape, one_line};
 use std::fmt::Write;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -52,7 +52,7 @@ pub(crate) fn words(words: &[String]) -> String {
 
 /// One line that says how a command ended at one target.
 pub(crate) fn outcome(outcome: &Outcome) -> String {
-    let mut line = format!("[{}, rank {}] ", one_line(&outcome.name), outcome.rank);
+    let mut line = format!("[{}] ", one_line(&outcome.label()));
     line += &status(outcome);
     if let Some(elapsed) = outcome.elapsed {
         let _ = write!(line, " ({})", duration(elapsed));
@@ -79,6 +79,7 @@ fn status(outcome: &Outcome) -> String {
         Status::NotFound => format!("not found: {}", why("it has no such command")),
         Status::Failed => format!("failed: {}", why("it could not be started")),
         Status::Outranked => "outranked: it ranks above you, and takes no commands of yours".into(),
+        Status::Absent => format!("absent: {}", why("it is not here, or has no slots")),
         Status::Busy => format!("busy: {}; try again later", why("its queue is full")),
         Status::TimedOut => format!("timed out{how}"),
         Status::Cancelled => format!("cancelled{how}"),
@@ -116,16 +117,6 @@ pub(crate) fn output(bytes: &[u8]) -> String {
         shown.push('\n');
     }
     shown
-}
-
-/// One line that sums up a send to many.
-pub(crate) fn tally(tally: &Tally) -> String {
-    let counts: Vec<String> = Status::ALL
-        .into_iter()
-        .filter(|status| tally.of(*status) > 0)
-        .map(|status| format!("{} {}", tally.of(status), status.name().replace('_', " ")))
-        .collect();
-    format!("{}: {}", targets(tally.targets()), counts.join(", "))
 }
 
 /// `1 target`, `3 targets`.
@@ -210,9 +201,9 @@ mod tests {
 
     fn sample(status: Status) -> Outcome {
         Outcome {
-            member: 2,
-            name: "web1".into(),
-            rank: 1,
+            member: Some(2),
+            name: Some("web1".into()),
+            rank: Some(1),
             status,
             exit_code: None,
             signal: None,
@@ -242,6 +233,20 @@ mod tests {
             outcome(&killed),
             "[web1, rank 1] timed out, ended by SIGKILL, its output was cut"
         );
+        let unknown = Outcome {
+            member: None,
+            rank: None,
+            message: Some("no client here has this name".into()),
+            ..sample(Status::Absent)
+        };
+        let line = "[web1] absent: no client here has this name";
+        assert_eq!(outcome(&unknown), line);
+        let unknown = Outcome {
+            rank: Some(7),
+            name: None,
+            ..unknown
+        };
+        assert!(outcome(&unknown).starts_with("[rank 7] absent: "));
         for status in Status::ALL {
             let line = outcome(&sample(status));
             let word = status.name().replace('_', " ");
@@ -255,7 +260,7 @@ mod tests {
     #[test]
     fn what_came_from_elsewhere_cannot_steer_the_terminal() {
         let hostile = Outcome {
-            name: "a\x1b[2J".into(),
+            name: Some("a\x1b[2J".into()),
             message: Some("x\r\ny\x1b]0;t\x07".into()),
             ..sample(Status::Refused)
         };
@@ -299,12 +304,5 @@ mod tests {
         ] {
             assert_eq!(duration(Duration::from_millis(ms)), shown);
         }
-    }
-
-    #[test]
-    fn a_tally_names_what_there_was() {
-        let counts = [(Status::Done, 2), (Status::NotFound, 1)];
-        let sum: Tally = counts.into_iter().collect();
-        assert_eq!(tally(&sum), "3 targets: 2 done, 1 not found");
     }
 }

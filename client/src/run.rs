@@ -86,7 +86,9 @@ fn print(client: &Client, events: &Receiver<SendEvent>) -> io::Result<Exit> {
             printed => printed?,
         }
         if let SendEvent::End(end) = event {
-            return Ok(ended(client, &mut relay, &end.err()));
+            let exit = ended(client, &mut relay, &end.err());
+            relay.sum_up();
+            return Ok(exit);
         }
     }
 }

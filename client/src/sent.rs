@@ -210,7 +210,8 @@ impl Collected {
                 }
             }
             SendEvent::Outcome(mut outcome) => {
-                if let Some((stdout, stderr)) = self.written.remove(&outcome.member) {
+                let written = outcome.member.and_then(|id| self.written.remove(&id));
+                if let Some((stdout, stderr)) = written {
                     outcome.stdout.splice(0..0, stdout);
                     outcome.stderr.splice(0..0, stderr);
                 }
@@ -229,6 +230,8 @@ pub(crate) struct OpenSend {
     window: Option<u64>,
     /// How many outcomes there will be, once that was told.
     targets: Option<u32>,
+    /// How many outcomes have come.
+    outcomes: u32,
     /// Whose outcome has come.
     ended: HashSet<u64>,
     /// Whose output was dropped here.
@@ -248,6 +251,7 @@ impl OpenSend {
             events,
             window,
             targets: None,
+            outcomes: 0,
             ended: HashSet::new(),
             cut: HashSet::new(),
             unconsumed: Arc::default(),
@@ -274,11 +278,12 @@ impl OpenSend {
         &mut self,
         mut outcome: Outcome,
     ) -> Option<(Sender<SendEvent>, SendEvent)> {
-        let is_expected = self.ended.len() < self.targets.unwrap_or(1) as usize;
-        if !is_expected || !self.ended.insert(outcome.member) {
+        let is_expected = self.outcomes < self.targets.unwrap_or(1);
+        if !is_expected || outcome.member.is_some_and(|id| !self.ended.insert(id)) {
             return None;
         }
-        outcome.truncated |= self.cut.contains(&outcome.member);
+        self.outcomes += 1;
+        outcome.truncated |= outcome.member.is_some_and(|id| self.cut.contains(&id));
         let event = SendEvent::Outcome(Box::new(outcome));
         Some((self.events.clone(), event))
     }

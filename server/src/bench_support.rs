@@ -33,7 +33,9 @@ impl Ranking {
         match select(&self.roster, &self.members[0].0, selector) {
             Ok(selection) => match selection.found {
                 Found::One(_) => 1,
-                Found::Many { execute, outranked } => execute.len() + outranked.len(),
+                Found::Many {
+                    execute, outranked, ..
+                } => execute.len() + outranked.len(),
             },
             Err(_) => 0,
         }

@@ -9,6 +9,7 @@ use common::limits::{MAX_OUTPUT, MAX_OUTPUT_SHARE, MIN_OUTPUT_SHARE, MIN_WINDOW_
 use common::message::{Id, RpcError, error_line, result_line};
 use common::outbox::{Batch, Line, Outbox};
 use common::protocol::{Executed, Status, Tally, Text};
+use common::selector::Single;
 use common::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use common::sync::{Arc, Mutex, lock};
 use foldhash::fast::RandomState;
@@ -21,6 +22,21 @@ use std::ops::Deref;
 pub(crate) struct Target {
     pub(crate) member: Arc<Member>,
     pub(crate) rank: u32,
+}
+
+/// A client that a selector names, and that cannot execute.
+pub(crate) struct Absent {
+    pub(crate) who: Missed,
+    /// Why not.
+    pub(crate) message: String,
+}
+
+/// What is known of an absent client.
+pub(crate) enum Missed {
+    /// It is here.
+    Here(Target),
+    /// It is not, and was named like this.
+    Named(Single<'static>),
 }
 
 /// The targets of a command; one needs no memory of its own.
@@ -160,7 +176,31 @@ impl Command {
                 .as_ref()
                 .map_or(String::new(), |m| format!(": {}", m.decoded())),
         );
-        let mut line = lines::outcome(flushes.buffer(), self, target, status, ending).into();
+        let line = lines::outcome(flushes.buffer(), self, target, status, ending);
+        self.tell_outcome(line, status, flushes);
+    }
+
+    /// [`conclude`](Self::conclude) for a client that is absent.
+    pub(crate) fn conclude_absent(&self, absent: &Absent, flushes: &mut Flushes<'_>) {
+        let Absent { who, message } = absent;
+        match who {
+            Missed::Here(target) => {
+                let ending = Ending {
+                    message: Some(message.as_str().to_owned().into()),
+                    ..Ending::default()
+                };
+                self.conclude(target, Status::Absent, &ending, flushes);
+            }
+            Missed::Named(one) => {
+                log::info!("#{}: {one} absent: {message}", self.id);
+                let line = lines::absent(flushes.buffer(), self, one, message);
+                self.tell_outcome(line, Status::Absent, flushes);
+            }
+        }
+    }
+
+    fn tell_outcome(&self, line: Vec<u8>, status: Status, flushes: &mut Flushes<'_>) {
+        let mut line = line.into();
         match &self.tally {
             None => self.answer(&mut line, flushes),
             Some(counts) => self.add_outcome(&mut line, status, counts, flushes),

@@ -6,7 +6,7 @@
 //! of registering. And taking a command out of that table is the single act that decides
 //! its outcome.
 
-use crate::command::{Assignment, Command, Counts, Ending, Opened, Target, Targets};
+use crate::command::{Absent, Assignment, Command, Counts, Ending, Opened, Target, Targets};
 use crate::flushes::Flushes;
 use crate::hub::Hub;
 use crate::lines;
@@ -47,7 +47,7 @@ pub(crate) fn send(
             .last_target
             .select(&hub.roster, sender, to.as_deref(), &hub.config.dispatch)?;
     let is_single = matches!(selection.found, Found::One(_));
-    let (command, outranked) = command(hub, sender, id, request, selection.found);
+    let (command, outranked, absent) = command(hub, sender, id, request, selection.found);
     let has_room = match sender.sends.open(&command, hub.config.max_sends) {
         Opened::New => true,
         Opened::IsOpen => {
@@ -68,18 +68,21 @@ pub(crate) fn send(
         "#{}: {sender} (rank {sender_rank}) sends {} to {}",
         command.id,
         clip(request.command.as_json()),
-        describe(&command.targets, outranked.len()),
+        describe(&command.targets, outranked.len(), absent.len()),
     );
     // The command is taken from here on: every target has exactly one outcome.
     if command.tally.is_some() {
         let accepted = Accepted {
             send: command.send.clone(),
-            targets: (command.targets.len() + outranked.len()) as u32,
+            targets: (command.targets.len() + outranked.len() + absent.len()) as u32,
         };
         command.tell(notification_line(method::ACCEPTED, accepted), flushes);
     }
     for target in &outranked {
         command.conclude(target, Status::Outranked, &Ending::default(), flushes);
+    }
+    for absent in &absent {
+        command.conclude_absent(absent, flushes);
     }
     sending.refusals.tell(
         &outranked,
@@ -113,19 +116,25 @@ fn check_numbers(request: &Send<'_>) -> Result<(), RpcError> {
     }
 }
 
-/// The command of a `send`, and those whom it found and who outrank its sender.
+/// The command of a `send`, and the clients that it found and that cannot execute it: those
+/// that outrank its sender, and the absent ones.
 fn command(
     hub: &Hub,
     sender: &Arc<Member>,
     send: Id,
     request: &Send<'_>,
     found: Found,
-) -> (Arc<Command>, Vec<Target>) {
-    let (targets, outranked, tally) = match found {
-        Found::One(target) => (Targets::One(target), Vec::new(), None),
-        Found::Many { execute, outranked } => {
-            let counts = Counts::new((execute.len() + outranked.len()) as u32);
-            (Targets::Many(execute), outranked, Some(counts))
+) -> (Arc<Command>, Vec<Target>, Vec<Absent>) {
+    let (targets, outranked, absent, tally) = match found {
+        Found::One(target) => (Targets::One(target), Vec::new(), Vec::new(), None),
+        Found::Many {
+            execute,
+            outranked,
+            absent,
+        } => {
+            let outcomes = execute.len() + outranked.len() + absent.len();
+            let counts = Counts::new(outcomes as u32);
+            (Targets::Many(execute), outranked, absent, Some(counts))
         }
     };
     let command = Command {
@@ -137,16 +146,20 @@ fn command(
         window: request.window,
         tally,
     };
-    (Arc::new(command), outranked)
+    (Arc::new(command), outranked, absent)
 }
 
 /// For the log: whom a command is for.
-fn describe(targets: &[Target], outranked: usize) -> String {
-    match (targets, outranked) {
+fn describe(targets: &[Target], outranked: usize, absent: usize) -> String {
+    let mut whom = match (targets, outranked) {
         ([only], 0) => format!("{} (rank {})", only.member, only.rank),
         (_, 0) => format!("{} clients", targets.len()),
         _ => format!("{} below and {outranked} above it", targets.len()),
+    };
+    if absent > 0 {
+        whom += &format!(", {absent} absent");
     }
+    whom
 }
 
 /// Registers a command with each of its targets.

@@ -6,9 +6,13 @@ use crate::command::{Command, Ending, Target};
 use crate::member::Member;
 use common::message::Id;
 use common::protocol::{Executed, OutputStream, Status, Text, Words};
+use common::selector::Single;
 
 /// Bytes of a line besides what peers wrote into it.
 const AROUND: usize = 256;
+
+/// The beginning of an outcome that is one of several.
+const NOTIFICATION: &str = "{\"jsonrpc\":\"2.0\",\"method\":\"outcome\",\"params\":{\"send\":";
 
 /// A line in the making.
 struct Pieces(Vec<u8>);
@@ -107,9 +111,7 @@ pub(crate) fn outcome(
         .sum();
     let mut line = Pieces::new(buffer, content);
     if command.tally.is_some() {
-        line.add("{\"jsonrpc\":\"2.0\",\"method\":\"outcome\",\"params\":{\"send\":")
-            .id(&command.send);
-        line.add(",");
+        line.add(NOTIFICATION).id(&command.send).add(",");
     } else {
         line.add("{\"jsonrpc\":\"2.0\",\"id\":")
             .id(&command.send)
@@ -141,6 +143,24 @@ pub(crate) fn outcome(
             ",\"started\":false"
         });
     }
+    line.end("}}")
+}
+
+/// The outcome of a client that a selector names and that is not here.
+pub(crate) fn absent(
+    buffer: Vec<u8>,
+    command: &Command,
+    named: &Single<'_>,
+    message: &str,
+) -> Vec<u8> {
+    let mut line = Pieces::new(buffer, message.len());
+    line.add(NOTIFICATION).id(&command.send);
+    match named {
+        Single::Name(name) => line.add(",\"name\":").string(name),
+        Single::Rank(rank) => line.add(",\"rank\":").number(*rank),
+    };
+    line.add(",\"status\":\"").add(Status::Absent.name());
+    line.add("\",\"message\":").string(message);
     line.end("}}")
 }
 
@@ -259,6 +279,35 @@ mod tests {
             assert_eq!(read.base64, expected);
             assert_eq!(read.text.is_some(), !is_base64);
             assert!(params.get().contains(json), "it passes as it came");
+        }
+    }
+
+    #[test]
+    fn an_absent_outcome_is_what_the_protocol_says() {
+        let command = command(Id::Text("a\"b".into()), Some(Counts::new(1)));
+        for (named, name, rank) in [
+            (Single::Name("nope".into()), Some("nope"), None),
+            (Single::Rank(7), None, Some(7)),
+        ] {
+            let line = absent(Vec::new(), &command, &named, "no \"nope\"");
+            let Message::Notification {
+                method,
+                params: Some(params),
+            } = parsed(&line)
+            else {
+                panic!("it is a notification");
+            };
+            assert_eq!(method, method::OUTCOME);
+            let read: Outcome<'_> = serde_json::from_str(params.get()).expect("an outcome");
+            let expected = Outcome {
+                send: Some(command.send.clone()),
+                member: None,
+                name: name.map(Text::from),
+                rank,
+                message: Some("no \"nope\"".into()),
+                ..Outcome::new(0, "", 0, Status::Absent)
+            };
+            assert_eq!(read, expected);
         }
     }
 

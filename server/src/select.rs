@@ -1,7 +1,7 @@
 //! Whom a selector finds. This is the one place where rank authority is decided: who ranks
 //! below the sender executes, who ranks above it is never sent anything.
 
-use crate::command::Target;
+use crate::command::{Absent, Missed, Target};
 use crate::member::Member;
 use crate::roster::{Place, Roster, View};
 use common::message::{Code, RpcError};
@@ -25,6 +25,8 @@ pub(crate) enum Found {
         execute: Vec<Target>,
         /// Those above it, in rank order.
         outranked: Vec<Target>,
+        /// Those that an item names one by one, and that cannot execute.
+        absent: Vec<Absent>,
     },
 }
 
@@ -93,9 +95,9 @@ pub(crate) fn select(
         }),
         Selector::LeastLoaded => least_loaded(roster, sender),
         Selector::Single(single) => roster.look(|view| named(&view, sender, single)),
-        Selector::Below => many(roster, sender, |_, _, below| below),
-        Selector::All => many(roster, sender, |_, _, _| true),
-        Selector::List(list) => many(roster, sender, |rank, member, below| {
+        Selector::Below => many(roster, sender, None, |_, _, below| below),
+        Selector::All => many(roster, sender, None, |_, _, _| true),
+        Selector::List(list) => many(roster, sender, Some(list), |rank, member, below| {
             in_list(list, rank, member, below)
         }),
     }
@@ -156,20 +158,7 @@ fn one_in(
 /// One client, named alone.
 fn named(view: &View<'_>, sender: &Member, single: &Single<'_>) -> Result<Selection, RpcError> {
     let sender_rank = sender_rank(view, sender.id)?;
-    let ranked = view.ranked();
-    let found = match single {
-        Single::Rank(rank) => ranked.get(*rank as usize).map(|place| (*rank, place)),
-        Single::Name(name) => match view.any_case(name) {
-            Some((rank, place)) if *place.member.name == **name => Some((rank as u32, place)),
-            other => {
-                let spelled = other.map(|(_, place)| &*place.member.name);
-                return Err(no_target(no_such_name(name, spelled)));
-            }
-        },
-    };
-    let Some((rank, place)) = found else {
-        return Err(no_target(no_such_rank(single, ranked.len())));
-    };
+    let (rank, place) = find(view, single).map_err(no_target)?;
     let member = &place.member;
     if rank == sender_rank {
         return Err(no_target(format!(
@@ -194,31 +183,41 @@ fn named(view: &View<'_>, sender: &Member, single: &Single<'_>) -> Result<Select
     })
 }
 
-/// Why a name finds no client, and how a name is spelled that one has and that differs in case
-/// only.
-fn no_such_name(name: &str, spelled: Option<&str>) -> String {
-    let spelled = spelled.map_or(String::new(), |name| format!("; there is {name:?}"));
-    format!("no client here has the name {name:?}{spelled}")
+/// The client that something names; or why there is none.
+fn find<'v>(view: &'v View<'_>, single: &Single<'_>) -> Result<(u32, &'v Place), String> {
+    match single {
+        Single::Rank(rank) => {
+            let ranked = view.ranked();
+            let place = ranked.get(*rank as usize);
+            place.map(|place| (*rank, place)).ok_or_else(|| {
+                let lowest = ranked.len().saturating_sub(1);
+                format!("there is no {single}; the lowest is {lowest}")
+            })
+        }
+        Single::Name(name) => match view.any_case(name) {
+            Some((rank, place)) if *place.member.name == **name => Ok((rank as u32, place)),
+            other => {
+                let spelled = other.map(|(_, place)| format!("; there is {:?}", place.member.name));
+                let spelled = spelled.unwrap_or_default();
+                Err(format!("no client here has the name {name:?}{spelled}"))
+            }
+        },
+    }
 }
 
-/// Why a rank finds no client.
-fn no_such_rank(rank: &Single<'_>, ranked: usize) -> String {
-    format!(
-        "there is no {rank}; the lowest is {}",
-        ranked.saturating_sub(1)
-    )
-}
-
-/// All whom `chosen` wants, by rank, member and whether that ranks below the sender.
+/// All whom `chosen` wants, by rank, member and whether that ranks below the sender; and whom
+/// `list` names, and who cannot execute.
 fn many(
     roster: &Roster,
     sender: &Member,
+    list: Option<&List>,
     chosen: impl Fn(u32, &Member, bool) -> bool,
 ) -> Result<Selection, RpcError> {
-    // Patterns are matched outside the lock, on a copy.
-    let (everybody, sender_rank) = roster.look(|view| {
+    // Items are held against everybody outside the lock, on a copy.
+    let (everybody, sender_rank, unknown) = roster.look(|view| {
         let rank = sender_rank(&view, sender.id)?;
-        Ok((view.ranked().to_vec(), rank))
+        let unknown = list.map_or_else(Vec::new, |list| unknown(list, &view));
+        Ok((view.ranked().to_vec(), rank, unknown))
     })?;
     let is_lowest = sender_rank as usize + 1 == everybody.len();
     let (mut execute, mut outranked, mut passed_over) = (Vec::new(), Vec::new(), Vec::new());
@@ -236,7 +235,11 @@ fn many(
             passed_over.push(target);
         }
     }
-    if execute.is_empty() && outranked.is_empty() {
+    let absent = match list {
+        Some(list) => absent(list, &passed_over, unknown),
+        None => Vec::new(),
+    };
+    if execute.is_empty() && outranked.is_empty() && absent.is_empty() {
         return Err(match is_lowest && passed_over.is_empty() {
             true => nobody_below(&[], 0),
             false => nobody_found(&passed_over),
@@ -244,8 +247,36 @@ fn many(
     }
     Ok(Selection {
         sender_rank,
-        found: Found::Many { execute, outranked },
+        found: Found::Many {
+            execute,
+            outranked,
+            absent,
+        },
     })
+}
+
+/// Those whom a list names, and who cannot execute: of those who are here and were passed over
+/// one each, however it was named, and all who are not here.
+fn absent(list: &List, passed_over: &[Target], unknown: Vec<Absent>) -> Vec<Absent> {
+    let is_named = |target: &&Target| {
+        list.names(&Single::Rank(target.rank))
+            || list.names(&Single::Name((&*target.member.name).into()))
+    };
+    let without_slots = passed_over.iter().filter(is_named).map(|target| Absent {
+        who: Missed::Here(target.clone()),
+        message: "it has no slots: it never executes".into(),
+    });
+    without_slots.chain(unknown).collect()
+}
+
+/// Those whom a list names, and who are not here.
+fn unknown(list: &List, view: &View<'_>) -> Vec<Absent> {
+    let missed = list.named().iter().filter_map(|one| {
+        let message = find(view, one).err()?;
+        let who = Missed::Named(one.clone());
+        Some(Absent { who, message })
+    });
+    missed.collect()
 }
 
 /// The rank of a sender, as long as anything is taken at all.
@@ -332,12 +363,22 @@ mod tests {
                 ..
             }) => format!("one {}", target.rank),
             Ok(Selection {
-                found: Found::Many { execute, outranked },
+                found:
+                    Found::Many {
+                        execute,
+                        outranked,
+                        absent,
+                    },
                 ..
             }) => {
                 let outranked = outranked.iter().map(|t| format!("{}!", t.rank));
                 let execute = execute.iter().map(|t| t.rank.to_string());
-                outranked.chain(execute).collect::<Vec<_>>().join(" ")
+                let absent = absent.iter().map(|absent| match &absent.who {
+                    Missed::Here(target) => format!("{}?", target.rank),
+                    Missed::Named(one) => format!("({one})"),
+                });
+                let found = outranked.chain(execute).chain(absent);
+                found.collect::<Vec<_>>().join(" ")
             }
         }
     }
@@ -405,9 +446,29 @@ mod tests {
             ),
             (
                 boss,
-                "1,3",
+                "1-3,!2",
                 "the selector finds nobody who executes: idle (rank 1), quiet (rank 3) have no slots",
             ),
+            (boss, "1,3", "1? 3?"),
+            (
+                boss,
+                "web1,nope,quiet,9,Web1",
+                "2 3? (nope) (rank 9) (Web1)",
+            ),
+            // One client, however it is named, and one of each text that nobody has.
+            (boss, "quiet,3,03,nope,nope,9,09", "3? (nope) (rank 9)"),
+            (boss, "nope,0", "(nope)"),
+            (web1, "nope,idle,quiet", "1! 3? (nope)"),
+            // An exclusion beats it, whatever it has.
+            (boss, "2,quiet,nope,9,!q*,!nop?,!7-9", "2"),
+            (boss, "2,quiet,!3", "2"),
+            (boss, "2,!nope", "2"),
+            (
+                boss,
+                "nope,!nope",
+                "the selector finds nobody here, or nobody but you",
+            ),
+            (boss, "0-99,n*", "2 4 5"),
             (
                 idle,
                 "0",
@@ -474,7 +535,7 @@ mod tests {
         fn authority_holds_for_every_selector(
             slots in prop::collection::vec(0u32..3, 1..8),
             sender in any::<prop::sample::Index>(),
-            selector in "next|below|all|least-loaded|[0-9]|m[0-9]|[0-4]-[4-9]|m\\*(,!m[0-9])?|![0-9]|\\*,[0-9]",
+            selector in "next|below|all|least-loaded|[0-9]|m[0-9]|[0-4]-[4-9]|m\\*(,!m[0-9])?|![0-9]|\\*,[0-9]|[0-9],m[0-9],(m[0-9]|x|!0)",
         ) {
             let roster = roster(10);
             for (at, slots) in slots.iter().enumerate() {
@@ -489,7 +550,16 @@ mod tests {
             prop_assert_eq!(selection.sender_rank as usize, rank);
             let (execute, outranked) = match selection.found {
                 Found::One(target) => (vec![target], vec![]),
-                Found::Many { execute, outranked } => (execute, outranked),
+                Found::Many { execute, outranked, absent } => {
+                    let below = |missed: &Missed| match missed {
+                        Missed::Here(target) => {
+                            target.rank as usize > rank && target.member.slots == 0
+                        }
+                        Missed::Named(_) => true,
+                    };
+                    prop_assert!(absent.iter().all(|absent| below(&absent.who)));
+                    (execute, outranked)
+                }
             };
             for target in &execute {
                 prop_assert!(target.rank as usize > rank && target.member.slots > 0);

@@ -1,19 +1,22 @@
 //! Whom a selector finds, client by client.
 
-use super::model::Model;
+use serde_json::{Value, json};
+
+use super::model::{Found, Model};
 use super::step::{Item, To, Whom};
 
 impl Model {
-    /// Everybody whom a selector finds above and below a sender, and whether it is of kind
-    /// many; or an error's code.
-    pub(crate) fn find(
-        &self,
-        sender: usize,
-        to: &To,
-    ) -> Result<(Vec<usize>, Vec<usize>, bool), i64> {
+    /// Whom a selector finds; or an error's code.
+    pub(crate) fn find(&self, sender: usize, to: &To) -> Result<Found, i64> {
         let executes = |rank: &usize| *rank > sender && self.ranked[*rank].slots > 0;
         let all = 0..self.ranked.len();
-        let one = |found: Option<usize>| found.map(|rank| (vec![], vec![rank], false)).ok_or(7);
+        let one = |found: Option<usize>| {
+            let below = vec![found.ok_or(7)?];
+            Ok(Found {
+                below,
+                ..Found::default()
+            })
+        };
         let is_chosen = |rank: usize| match to {
             To::All => true,
             To::List(items) => self.is_in(items, rank, sender),
@@ -53,10 +56,44 @@ impl Model {
             .filter(executes)
             .filter(|rank| is_chosen(*rank))
             .collect::<Vec<_>>();
-        match above.is_empty() && below.is_empty() {
+        let absent = match to {
+            To::List(items) => self.absent(items, sender),
+            _ => vec![],
+        };
+        match above.is_empty() && below.is_empty() && absent.is_empty() {
             true => Err(7),
-            false => Ok((above, below, true)),
+            false => Ok(Found {
+                above,
+                below,
+                absent,
+                is_many: true,
+            }),
         }
+    }
+
+    /// Those whom items name one by one, and who have no slots or are not here, with what is
+    /// known of them.
+    fn absent(&self, items: &[Item], sender: usize) -> Vec<Value> {
+        let mut absent = Vec::new();
+        for item in items.iter().filter(|item| !item.is_excluded) {
+            let is_out = |rank: usize| !self.is_in(items, rank, sender);
+            let known = match self.named_alone(&item.whom) {
+                None => continue,
+                Some(Some(rank)) if rank <= sender || self.ranked[rank].slots > 0 => continue,
+                Some(Some(rank)) if is_out(rank) => continue,
+                Some(Some(rank)) => self.identity(rank),
+                Some(None) if items.iter().any(|other| leaves_out(other, &item.whom)) => continue,
+                Some(None) => match &item.whom {
+                    Whom::Rank(rank) => json!({"rank": rank}),
+                    Whom::Name(name) => json!({"name": name}),
+                    Whom::Ranks(..) | Whom::Pattern(_) => continue,
+                },
+            };
+            if !absent.contains(&known) {
+                absent.push(known);
+            }
+        }
+        absent
     }
 
     /// Whose rank or name it is, if anybody's; none where it is of kind many.
@@ -84,6 +121,20 @@ impl Model {
         };
         is_in && !out.iter().any(|item| is_found(item))
     }
+}
+
+/// Whether an item leaves out what another one names, though no client has that.
+fn leaves_out(item: &Item, named: &Whom) -> bool {
+    item.is_excluded
+        && match (&item.whom, named) {
+            (Whom::Rank(rank), Whom::Rank(named)) => rank == named,
+            (Whom::Ranks(first, last), Whom::Rank(named)) => (*first..=*last).contains(named),
+            (Whom::Name(name), Whom::Name(named)) => name == named,
+            (Whom::Pattern(pattern), Whom::Name(named)) => {
+                matches_pattern(pattern.as_bytes(), named.as_bytes())
+            }
+            _ => false,
+        }
 }
 
 /// Whether a name matches a pattern with `*` and `?`.

@@ -69,6 +69,16 @@ pub(crate) struct Running {
     pub(crate) output: usize,
 }
 
+/// Whom a selector finds: the ranks of those above the sender and of those that execute, and
+/// what is known of those that are absent.
+#[derive(Default)]
+pub(crate) struct Found {
+    pub(crate) above: Vec<usize>,
+    pub(crate) below: Vec<usize>,
+    pub(crate) absent: Vec<Value>,
+    pub(crate) is_many: bool,
+}
+
 /// A command that has not had all of its outcomes.
 pub(crate) struct Command {
     pub(crate) sender: Key,
@@ -81,6 +91,7 @@ pub(crate) struct Command {
     /// Outcomes by status, for a command of kind many.
     tally: Option<BTreeMap<&'static str, usize>>,
     open: usize,
+    outcomes: usize,
     /// How many are to execute it.
     executors: usize,
 }
@@ -179,14 +190,14 @@ impl Model {
     }
 
     /// Who a client is, with its rank as of now.
-    fn identity(&self, rank: usize) -> Value {
+    pub(crate) fn identity(&self, rank: usize) -> Value {
         let client = &self.ranked[rank];
         json!({"member": client.member, "name": client.name, "rank": rank})
     }
 
     /// Whether all those above a sender whom a selector finds will surely be told `refused`.
     pub(crate) fn refusals_are_sure(&self, sender: usize, to: &To) -> bool {
-        let above = self.find(sender, to).map_or(vec![], |(above, ..)| above);
+        let above = self.find(sender, to).map_or(vec![], |found| found.above);
         let so_far = |rank: &usize| {
             let receiver = self.ranked[*rank].key;
             self.ranked[sender]
@@ -225,7 +236,12 @@ impl Model {
     pub(crate) fn send(&mut self, sender: usize, to: &To, words: &[String], window: Option<usize>) {
         let number = self.last_command;
         let key = self.ranked[sender].key;
-        let (above, below, is_many) = match self.find(sender, to) {
+        let Found {
+            above,
+            below,
+            absent,
+            is_many,
+        } = match self.find(sender, to) {
             Ok(found) => found,
             Err(code) => {
                 return self.tell(key, error(number, code));
@@ -245,14 +261,15 @@ impl Model {
             sender: key,
             words: words.to_vec(),
             from: from.clone(),
-            open: targets.len(),
+            outcomes: targets.len() + absent.len(),
+            open: targets.len() + absent.len(),
             targets,
             window,
             tally: is_many.then(BTreeMap::new),
             executors: below.len(),
         };
         if is_many {
-            let accepted = json!({"send": number, "targets": command.targets.len()});
+            let accepted = json!({"send": number, "targets": command.outcomes});
             self.tell(key, notification("accepted", &accepted));
         }
         self.commands.insert(number, command);
@@ -262,6 +279,9 @@ impl Model {
             let refused = json!({"from": from, "command": number});
             self.tell(receiver, notification("refused", &refused));
             *self.ranked[sender].refusals.entry(receiver).or_default() += 1;
+        }
+        for known in absent {
+            self.tell_outcome(number, known, "absent", json!({"message": true}));
         }
         for rank in below {
             let target = self.ranked[rank].key;
@@ -324,7 +344,14 @@ impl Model {
         let Some((_, identity)) = command.targets.iter().find(|(key, _)| *key == target) else {
             return;
         };
-        let mut outcome = identity.clone();
+        let identity = identity.clone();
+        self.tell_outcome(number, identity, status, rest);
+    }
+
+    fn tell_outcome(&mut self, number: u64, mut outcome: Value, status: &'static str, rest: Value) {
+        let Some(command) = self.commands.get_mut(&number) else {
+            return;
+        };
         outcome["status"] = status.into();
         if let Value::Object(rest) = rest {
             outcome.as_object_mut().expect("made as one").extend(rest);
@@ -336,7 +363,7 @@ impl Model {
             Some(tally) => {
                 *tally.entry(status).or_default() += 1;
                 let mut answer = json!(tally);
-                answer["targets"] = command.targets.len().into();
+                answer["targets"] = command.outcomes.into();
                 outcome["send"] = number.into();
                 self.tell(sender, notification("outcome", &outcome));
                 answer

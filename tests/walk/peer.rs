@@ -66,7 +66,8 @@ impl Ids {
             if let Some(elapsed) = line.pointer_mut(&format!("/{part}/elapsed_ms")) {
                 *elapsed = elapsed.is_u64().into();
             }
-            if line.pointer(&format!("/{part}/status")) == Some(&json!("failed")) {
+            let status = line.pointer(&format!("/{part}/status"));
+            if status.is_some_and(|status| status == "failed" || status == "absent") {
                 line[part]["message"] = line[part]["message"].is_string().into();
             }
         }

@@ -17,7 +17,7 @@ fn a_send_to_one_has_one_outcome() {
         panic!("an outcome");
     };
     assert!(done.succeeded());
-    assert_eq!((done.member, &done.stdout[..]), (9, &b"hi\n"[..]));
+    assert_eq!((done.member, &done.stdout[..]), (Some(9), &b"hi\n"[..]));
     assert!(matches!(next(&sent), SendEvent::End(Ok(tally)) if tally.of(Status::Done) == 1));
     assert!(
         sent.receiver().recv_timeout(PATIENCE).is_err(),
@@ -53,7 +53,7 @@ fn a_send_to_many_has_an_outcome_of_each() {
     let members: Vec<u64> = events
         .iter()
         .filter_map(|event| match event {
-            SendEvent::Outcome(outcome) => Some(outcome.member),
+            SendEvent::Outcome(outcome) => outcome.member,
             _ => None,
         })
         .collect();

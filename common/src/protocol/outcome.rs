@@ -6,7 +6,6 @@ use crate::text::Text;
 use serde::de::Deserializer;
 use serde::ser::SerializeMap;
 use serde::{Deserialize, Serialize, Serializer};
-use std::borrow::Cow;
 use std::fmt;
 
 /// How a command ended at one target.
@@ -23,6 +22,8 @@ pub enum Status {
     Failed,
     /// The target ranks above the sender.
     Outranked,
+    /// The selector names it, and it is not here or has no slots.
+    Absent,
     /// A queue was full.
     Busy,
     /// It was ended because its time was over.
@@ -35,12 +36,13 @@ pub enum Status {
 
 impl Status {
     /// Every status, in the order in which a tally names them.
-    pub const ALL: [Status; 9] = [
+    pub const ALL: [Status; 10] = [
         Status::Done,
         Status::Refused,
         Status::NotFound,
         Status::Failed,
         Status::Outranked,
+        Status::Absent,
         Status::Busy,
         Status::TimedOut,
         Status::Cancelled,
@@ -60,6 +62,7 @@ impl Status {
             Status::NotFound => "not_found",
             Status::Failed => "failed",
             Status::Outranked => "outranked",
+            Status::Absent => "absent",
             Status::Busy => "busy",
             Status::TimedOut => "timed_out",
             Status::Cancelled => "cancelled",
@@ -80,13 +83,16 @@ pub struct Outcome<'a> {
     /// The request that it belongs to, where it is not the answer itself.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub send: Option<Id>,
-    /// The target's number.
-    pub member: u64,
+    /// The target's number. This and the next two are there unless it is
+    /// [absent](Status::Absent): then those are that are known of it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub member: Option<u64>,
     /// The target's name.
-    #[serde(borrow)]
-    pub name: Cow<'a, str>,
+    #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<Text<'a>>,
     /// The target's rank as of when the command was taken.
-    pub rank: u32,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rank: Option<u32>,
     /// How it ended.
     pub status: Status,
     /// How it exited by itself.
@@ -123,12 +129,12 @@ pub struct Outcome<'a> {
 
 impl<'a> Outcome<'a> {
     /// An outcome that says nothing but how the command ended.
-    pub fn new(member: u64, name: impl Into<Cow<'a, str>>, rank: u32, status: Status) -> Self {
+    pub fn new(member: u64, name: impl Into<Text<'a>>, rank: u32, status: Status) -> Self {
         Outcome {
             send: None,
-            member,
-            name: name.into(),
-            rank,
+            member: Some(member),
+            name: Some(name.into()),
+            rank: Some(rank),
             status,
             exit_code: None,
             signal: None,
@@ -149,7 +155,7 @@ impl<'a> Outcome<'a> {
         Outcome {
             send: self.send,
             member: self.member,
-            name: Cow::Owned(self.name.into_owned()),
+            name: own(self.name),
             rank: self.rank,
             status: self.status,
             exit_code: self.exit_code,
