@@ -1,5 +1,5 @@
 //! Clients that stop reading, or read next to nothing: nobody else notices, they cost memory up
-//! to their bound, and they go.
+//! to their bound, and they go. And a sender to thousands, which hears of its command at once.
 
 mod support;
 
@@ -7,7 +7,7 @@ use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
-use support::{IS_RELEASE, Pairs, Raw, Server, Still, Vitals, loosely};
+use support::{IS_RELEASE, Pairs, Raw, Server, Still, Vitals, allow_many_sockets, loosely};
 
 /// Of some 50 clients these are in pairs; another one aims at the one that does not read.
 const PAIRS: usize = 24;
@@ -210,4 +210,30 @@ fn those_who_take_a_trickle_go_in_time_and_delay_nobody() {
     assert!(slowest <= loosely(JOINS_WITHIN), "{slowest:?} to join");
     expect_as_quick(with_them, quiet);
     pairs.stop();
+}
+
+/// How many a command is for, how soon its sender has the first word of it, and how often that
+/// is tried: whatever else the machine does, it does not do it all the time.
+const THOUSANDS: usize = if IS_RELEASE { 10_000 } else { 1_000 };
+const FIRST_WORD_WITHIN: Duration = Duration::from_millis(3);
+const TRIES: usize = 8;
+
+#[test]
+fn a_sender_to_thousands_has_the_first_word_at_once() {
+    allow_many_sockets();
+    let server = Server::start(THOUSANDS + 1, &["--heartbeat", "60s"]);
+    let mut boss = Raw::join(&server, "boss", 0);
+    let crowd = (0..THOUSANDS).map(|n| Still::join(&server, &format!("n{n}"), 1024));
+    let _crowd: Vec<Still> = crowd.collect();
+    let first_words = (0..TRIES).map(|_| {
+        boss.sync();
+        let began = Instant::now();
+        boss.command("below", &["x"]);
+        boss.notification("accepted");
+        began.elapsed()
+    });
+    let first_words: Vec<Duration> = first_words.collect();
+    println!("first words after {first_words:?}");
+    let first = first_words.iter().min().expect("it was tried");
+    assert!(*first <= loosely(FIRST_WORD_WITHIN), "{first_words:?}");
 }

@@ -3,8 +3,10 @@
 
 mod support;
 
+use std::sync::mpsc::{TryRecvError, channel};
+
 use serde_json::{Value, json};
-use support::{Execute, Raw, Server, ranked};
+use support::{Execute, Raw, Server, Still, ranked};
 
 /// A server, a sender that executes nothing, and one executor.
 fn pair(slots: u32) -> (Server, Raw, Raw) {
@@ -216,4 +218,55 @@ fn an_executor_is_held_to_its_window_and_told_what_was_consumed() {
     );
     assert_eq!(boss.result_of(&broken)["truncated"], true);
     assert!(bytes_of(&boss.fence()) <= WINDOW);
+}
+
+#[test]
+fn a_send_to_many_is_accepted_before_its_output_while_another_sender_writes_to_its_target() {
+    // It takes long enough to give all of these a command that the first one answers meanwhile.
+    const CROWD: usize = 200;
+    const SENDS: usize = 64;
+    let server = Server::start(CROWD + 3, &[]);
+    let [mut boss, mut other] = ranked(&server, [("boss", 0), ("other", 0)]);
+    let mut worker = Raw::join(&server, "worker", 1024);
+    let crowd = (0..CROWD).map(|n| Still::join(&server, &format!("still-{n}"), 1));
+    let _crowd: Vec<Still> = crowd.collect();
+    let (stop, stopped) = channel::<()>();
+    let disturbing = std::thread::spawn(move || {
+        while stopped.try_recv() == Err(TryRecvError::Empty) {
+            let id = other.command("worker", &["theirs"]);
+            other.result_of(&id);
+        }
+        let id = other.command("worker", &["the end"]);
+        other.result_of(&id);
+    });
+    let executing = std::thread::spawn(move || {
+        loop {
+            let execute = worker.execute();
+            worker.output(&execute, "stdout", "x");
+            worker.reply(&execute, &json!({"exit_code": 0}));
+            if execute.command == ["the end"] {
+                return;
+            }
+        }
+    });
+    let sends: String = (0..SENDS)
+        .map(|id| {
+            let params = json!({"to": "below", "command": ["ours"]});
+            let send = json!({"jsonrpc": "2.0", "id": id, "method": "send", "params": params});
+            format!("{send}\n")
+        })
+        .collect();
+    boss.send_bytes(sends.as_bytes());
+    let mut said = vec![Vec::new(); SENDS];
+    while said.iter().map(Vec::len).sum::<usize>() < 3 * SENDS {
+        let message = boss.next("what is said of many sends");
+        let id = message["params"]["send"].as_u64().expect("a send");
+        said[id as usize].push(message["method"].clone());
+    }
+    drop(stop);
+    disturbing.join().expect("every command had its outcome");
+    executing.join().expect("the end came");
+    let wrong = |said: &&Vec<Value>| **said != ["accepted", "output", "outcome"];
+    let wrong: Vec<_> = said.iter().filter(wrong).collect();
+    assert!(wrong.is_empty(), "{} of {SENDS}: {wrong:?}", wrong.len());
 }

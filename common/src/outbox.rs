@@ -7,11 +7,11 @@
 //! is left behind. A socket that takes no more gets a thread of its own until it has caught
 //! up. So a slow peer never delays the one who pushed, and a burst costs one system call.
 //!
-//! Where nobody has the role and nothing waits, what is pushed goes straight behind what the
-//! writer has; the queue is for what is pushed meanwhile. It is a channel without a preallocated size, bounded by counts of its own: a
-//! preallocated one would cost every idle peer its full size. What goes through it costs by
-//! the piece, so whoever has many short lines for one peer collects them in a [`Batch`] and
-//! pushes that.
+//! A line for a peer rests in two places only: the queue, and what the writer has. If no thread
+//! has the role and nothing waits, a pushed line goes straight behind what the writer has; the
+//! queue is for lines that are pushed meanwhile. So all lines for one peer have one order, that
+//! in which they were pushed. The queue is a channel without a preallocated size, bounded by
+//! counts of its own: a preallocated one would cost every idle peer its full size.
 
 mod catching_up;
 mod line;
@@ -34,8 +34,8 @@ use pace::Pace;
 /// which the system call's own cost no longer shows.
 const BATCH: usize = 256 << 10;
 
-/// Bytes of the longest line that is copied into a [`Batch`]: to copy more costs more than to
-/// push it by itself.
+/// Bytes of the longest line that is copied behind what the writer has: to copy more costs more
+/// than to queue it by itself.
 const SHORT_LINE: usize = 4 << 10;
 
 /// Batches that one flush writes before it hands the rest to a thread: whoever pushed has
@@ -73,14 +73,15 @@ pub struct Outbox {
     stream: Arc<Stream>,
     queue: Sender<Entry>,
     waiting: Receiver<Entry>,
+    /// Lines in the queue, and their bytes.
     lines: AtomicUsize,
     bytes: AtomicUsize,
+    /// Bytes that the writer has; only a thread that has its role changes it.
+    rest: AtomicUsize,
     /// How often a peer that is behind was seen to take something.
     progress: AtomicU64,
     state: AtomicU8,
     writer: Mutex<Writer>,
-    /// The writer was given something that nobody has tried to write yet.
-    has_rest: AtomicBool,
     /// For those who wait until no more than half is waiting.
     room: Mutex<()>,
     has_room: Condvar,
@@ -109,7 +110,7 @@ struct Writer {
 }
 
 impl Writer {
-    /// Takes a piece of the queue, or what would be one; how many lines that are.
+    /// Takes a piece of the queue; how many lines that are.
     fn take(&mut self, piece: Piece) -> usize {
         match piece {
             Piece::Line(line) => {
@@ -166,10 +167,10 @@ impl Outbox {
             waiting,
             lines: AtomicUsize::new(0),
             bytes: AtomicUsize::new(0),
+            rest: AtomicUsize::new(0),
             progress: AtomicU64::new(0),
             state: AtomicU8::new(OPEN),
             writer: Mutex::default(),
-            has_rest: AtomicBool::new(false),
             room: Mutex::new(()),
             has_room: Condvar::new(),
             farewell,
@@ -182,72 +183,76 @@ impl Outbox {
     /// Queues a line; says whether it was taken. Nothing is written before a
     /// [`flush`](Self::flush), so this may be called where nothing may block.
     pub fn push(&self, line: impl Into<Line>) -> bool {
-        if self.state.load(Ordering::Acquire) != OPEN {
-            return false;
-        }
-        let line = line.into();
-        self.enter(1, line.len(), Piece::Line(line))
+        self.push_from(&mut line.into())
     }
 
-    /// Adds a line to a batch, which is pushed first where the line does not fit in: a long
-    /// one goes by itself. Says whether it was taken, and leaves no long line behind.
-    pub fn push_later(&self, batch: &mut Batch, line: &mut Line) -> bool {
-        if line.len() > SHORT_LINE {
-            self.push_batch(batch);
-            return self.push(line.take());
+    /// [`push`](Self::push) for a caller that makes many lines in one buffer: that of a short
+    /// line stays with the caller if the line need not be queued by itself.
+    pub fn push_from(&self, line: &mut Line) -> bool {
+        if !self.is_open() {
+            return false;
         }
-        if batch.bytes.len() + line.len() > BATCH {
-            self.push_batch(batch);
-        }
-        batch.add(line);
-        self.is_open()
+        // Our caller may hold a lock, so nothing long is copied.
+        let put = |writer: &mut Writer| {
+            let is_cheap = line.len() <= SHORT_LINE && writer.rest.len() + line.len() <= BATCH;
+            if is_cheap {
+                writer.add(line);
+            }
+            is_cheap
+        };
+        self.put_behind(put) || self.enqueue(1, line.len(), Piece::Line(line.take()))
     }
 
     /// Queues all lines of a batch, if there are any.
     pub fn push_batch(&self, batch: &mut Batch) {
-        if batch.is_empty() {
-            return;
+        let mut batch = std::mem::take(batch);
+        if batch.is_empty() || !self.is_open() {
+            return scratch::give(batch.bytes);
         }
-        let batch = std::mem::take(batch);
-        if self.is_open() {
-            self.enter(batch.lines, batch.bytes.len(), Piece::Batch(batch));
-        } else {
-            scratch::give(batch.bytes);
+        let put = |writer: &mut Writer| {
+            let is_cheap = writer.rest.is_empty();
+            if is_cheap {
+                writer.add_batch(std::mem::take(&mut batch.bytes));
+            }
+            is_cheap
+        };
+        if !self.put_behind(put) {
+            self.enqueue(batch.lines, batch.bytes.len(), Piece::Batch(batch));
         }
     }
 
-    fn enter(&self, lines: usize, bytes_of_piece: usize, piece: Piece) -> bool {
+    /// Queues a piece, unless that is more than may wait.
+    fn enqueue(&self, lines: usize, bytes: usize, piece: Piece) -> bool {
         let lines = self.lines.fetch_add(lines, Ordering::Relaxed) + lines;
-        let bytes = self.bytes.fetch_add(bytes_of_piece, Ordering::Relaxed) + bytes_of_piece;
-        if lines > OUTBOX_LINES || bytes > OUTBOX_BYTES {
+        self.bytes.fetch_add(bytes, Ordering::Relaxed);
+        if lines > OUTBOX_LINES || self.waiting_bytes() > OUTBOX_BYTES {
             self.change(OPEN, OVERFLOWN);
             return false;
         }
-        if let Err(piece) = self.put_behind(piece, bytes_of_piece) {
-            // The outbox holds both ends, so the channel cannot be disconnected.
-            let _ = self.queue.send(Box::new(piece));
-        }
+        // The outbox holds both ends, so the channel cannot be disconnected.
+        let _ = self.queue.send(Box::new(piece));
         true
     }
 
-    /// Puts a piece behind what the writer has, where nobody writes and nothing waits before
-    /// it; else gives it back. Who finds the role taken meanwhile leaves what it has queued to
-    /// us: whoever pushes flushes later.
-    fn put_behind(&self, piece: Piece, bytes: usize) -> Result<(), Piece> {
+    /// Has `put` put something behind what the writer has, if no thread writes and nothing waits
+    /// before it; says whether it did. A thread that finds the role taken meanwhile leaves what
+    /// it has queued to us: every thread that pushes flushes later.
+    fn put_behind(&self, put: impl FnOnce(&mut Writer) -> bool) -> bool {
         let Some(mut writer) = try_role(&self.writer) else {
-            return Err(piece);
+            return false;
         };
-        // Our caller may hold a lock, so nothing long is copied.
-        let is_cheap = match &piece {
-            Piece::Batch(_) if writer.rest.is_empty() => true,
-            _ => bytes <= SHORT_LINE && writer.rest.len() + bytes <= BATCH,
-        };
-        if writer.handed_over || writer.ending || !is_cheap || !self.waiting.is_empty() {
-            return Err(piece);
+        if writer.handed_over || writer.ending || !self.waiting.is_empty() || !put(&mut writer) {
+            return false;
         }
-        self.lines.fetch_sub(writer.take(piece), Ordering::Relaxed);
-        self.has_rest.store(true, Ordering::Relaxed);
-        Ok(())
+        self.rest.store(writer.rest.len(), Ordering::Relaxed);
+        true
+    }
+
+    /// Bytes that wait. What moves to the writer is counted there before it is no longer counted
+    /// in the queue, so it is never missing here.
+    fn waiting_bytes(&self) -> usize {
+        let queued = self.bytes.load(Ordering::Acquire);
+        queued + self.rest.load(Ordering::Relaxed)
     }
 
     /// Takes nothing more; closes the writing half once what is queued is written.
@@ -288,13 +293,13 @@ impl Outbox {
     /// Whether something is waiting that the socket did not take at once.
     pub fn is_behind(&self) -> bool {
         let is_writing = self.state.load(Ordering::Acquire) <= FINISHING;
-        is_writing && self.bytes.load(Ordering::Relaxed) > 0
+        is_writing && self.waiting_bytes() > 0
     }
 
     /// Whether more than half of what the outbox holds is waiting.
     pub fn is_over_half(&self) -> bool {
         self.lines.load(Ordering::Relaxed) > OUTBOX_LINES / 2
-            || self.bytes.load(Ordering::Relaxed) > OUTBOX_BYTES / 2
+            || self.waiting_bytes() > OUTBOX_BYTES / 2
     }
 
     /// Waits until no more than half is waiting, or nothing will be written any more.
@@ -347,7 +352,7 @@ impl Outbox {
 
     /// Whether something is to be written that nobody is writing yet, as far as that shows.
     fn has_something(&self) -> bool {
-        let has_lines = !self.waiting.is_empty() || self.has_rest.load(Ordering::Relaxed);
+        let has_lines = !self.waiting.is_empty() || self.rest.load(Ordering::Relaxed) > 0;
         has_lines || self.is_stuck() || self.state.load(Ordering::Relaxed) == OVERFLOWN
     }
 
@@ -411,7 +416,7 @@ impl Outbox {
         if !matches!(progress, Progress::Behind) || writer.rest.is_empty() {
             scratch::give(std::mem::take(&mut writer.rest));
         }
-        self.has_rest.store(false, Ordering::Relaxed);
+        self.rest.store(writer.rest.len(), Ordering::Relaxed);
         progress
     }
 
@@ -445,14 +450,20 @@ impl Outbox {
 
     /// Moves lines from the queue to the rest.
     fn fill(&self, writer: &mut Writer) {
-        let mut moved = 0;
+        let mut lines = 0;
+        let before = writer.rest.len();
         while writer.rest.len() < BATCH && !writer.ending {
             let Ok(piece) = self.waiting.try_recv() else {
                 break;
             };
-            moved += writer.take(*piece);
+            lines += writer.take(*piece);
         }
-        self.lines.fetch_sub(moved, Ordering::Relaxed);
+        let moved = writer.rest.len() - before;
+        if moved > 0 {
+            self.rest.store(writer.rest.len(), Ordering::Relaxed);
+            self.bytes.fetch_sub(moved, Ordering::Release);
+            self.lines.fetch_sub(lines, Ordering::Relaxed);
+        }
     }
 
     /// Writes the rest, or as much of it as the socket takes now.
@@ -475,7 +486,7 @@ impl Outbox {
         if written > 0 && writer.is_behind_for_long() {
             self.progress.fetch_add(1, Ordering::Relaxed);
         }
-        self.bytes.fetch_sub(written, Ordering::Relaxed);
+        self.rest.store(writer.rest.len(), Ordering::Relaxed);
         if was_over_half && !self.is_over_half() {
             self.has_room.notify_all();
         }

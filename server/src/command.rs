@@ -7,7 +7,7 @@ use crate::lines;
 use crate::member::Member;
 use common::limits::{MAX_OUTPUT, MAX_OUTPUT_SHARE, MIN_OUTPUT_SHARE, MIN_WINDOW_SHARE};
 use common::message::{Id, RpcError, error_line, result_line};
-use common::outbox::{Batch, Line, Outbox};
+use common::outbox::Line;
 use common::protocol::{Executed, Status, Tally, Text};
 use common::selector::Single;
 use common::sync::atomic::{AtomicU32, AtomicU64, Ordering};
@@ -217,16 +217,16 @@ impl Command {
         flushes: &mut Flushes<'_>,
     ) {
         // Before it is counted, so that the tally comes after all of them.
-        self.sender.tell(line);
+        self.sender.connection.outbox.push_from(line);
         match counts.count(status) {
             Left::Tally(tally) => {
                 let mut line = result_line(self.send.clone(), &tally).into();
                 self.answer(&mut line, flushes);
             }
             Left::Many(left) if left % TOGETHER != 0 && counts.has_company(flushes.time()) => {
-                flushes.add_sender_soon(&self.sender);
+                flushes.add_soon(&self.sender);
             }
-            Left::Many(_) => flushes.add_sender(&self.sender),
+            Left::Many(_) => flushes.add(&self.sender),
         }
     }
 
@@ -238,16 +238,19 @@ impl Command {
 
     /// Tells the sender something.
     pub(crate) fn tell(&self, line: Vec<u8>, flushes: &mut Flushes<'_>) {
-        self.sender.tell(&mut line.into());
-        flushes.add_sender(&self.sender);
+        self.sender.connection.outbox.push(line);
+        flushes.add(&self.sender);
     }
 
     /// Answers the sender's request. Its id is free before the answer is out, so that it may
-    /// be used again at once, and not before the answer is queued, so that whoever sees that
-    /// nothing is open can close the connection after it.
+    /// be used again at once, and not before the answer is queued, so that a thread that sees
+    /// that nothing is open can close the connection after it.
     fn answer(&self, line: &mut Line, flushes: &mut Flushes<'_>) {
-        self.sender.answer(&self.send, line);
-        flushes.add_sender(&self.sender);
+        let outbox = &self.sender.connection.outbox;
+        self.sender
+            .sends
+            .close(&self.send, || outbox.push_from(line));
+        flushes.add(&self.sender);
     }
 }
 
@@ -272,25 +275,18 @@ pub(crate) enum Opened {
     Full,
 }
 
-/// The sends that one client has open, and what it is to be told of them.
+/// The sends that one client has open, by the client's own ids.
 #[derive(Default)]
 pub(crate) struct OpenSends {
-    table: Mutex<OpenTable>,
-}
-
-#[derive(Default)]
-struct OpenTable {
-    /// By the client's own ids.
-    by_id: HashMap<Id, Arc<Command>, RandomState>,
-    unsent: Batch,
+    by_id: Mutex<HashMap<Id, Arc<Command>, RandomState>>,
 }
 
 impl OpenSends {
     /// Opens a send, unless that many are open, or one with its id.
     pub(crate) fn open(&self, command: &Arc<Command>, most: usize) -> Opened {
-        let mut table = lock(&self.table);
-        let is_full = table.by_id.len() >= most;
-        match table.by_id.entry(command.send.clone()) {
+        let mut by_id = lock(&self.by_id);
+        let is_full = by_id.len() >= most;
+        match by_id.entry(command.send.clone()) {
             Entry::Occupied(_) => Opened::IsOpen,
             Entry::Vacant(_) if is_full => Opened::Full,
             Entry::Vacant(free) => {
@@ -300,46 +296,30 @@ impl OpenSends {
         }
     }
 
-    /// Adds a line to what the client is to be told.
-    pub(crate) fn tell(&self, outbox: &Outbox, line: &mut Line) {
-        outbox.push_later(&mut lock(&self.table).unsent, line);
-    }
-
-    /// Closes a send in the act of adding its answer.
-    pub(crate) fn close(&self, send: &Id, outbox: &Outbox, answer: &mut Line) {
-        let mut table = lock(&self.table);
-        let closed = table.by_id.remove(send);
-        outbox.push_later(&mut table.unsent, answer);
-        drop(table);
+    /// Closes a send in the act of pushing its answer.
+    pub(crate) fn close(&self, send: &Id, push_answer: impl FnOnce() -> bool) {
+        let mut by_id = lock(&self.by_id);
+        let closed = by_id.remove(send);
+        push_answer();
+        drop(by_id);
         // It may be the last handle to other members: let go of it without the lock.
         drop(closed);
     }
 
-    /// Moves what the client is to be told to its outbox.
-    pub(crate) fn hand_over(&self, outbox: &Outbox) {
-        outbox.push_batch(&mut lock(&self.table).unsent);
-    }
-
-    /// Whether something is still to be moved to the outbox.
-    pub(crate) fn has_unsent(&self) -> bool {
-        !lock(&self.table).unsent.is_empty()
-    }
-
     pub(crate) fn get(&self, send: &Id) -> Option<Arc<Command>> {
-        lock(&self.table).by_id.get(send).cloned()
+        lock(&self.by_id).get(send).cloned()
     }
 
     pub(crate) fn is_open(&self, send: &Id) -> bool {
-        lock(&self.table).by_id.contains_key(send)
+        lock(&self.by_id).contains_key(send)
     }
 
     pub(crate) fn len(&self) -> usize {
-        lock(&self.table).by_id.len()
+        lock(&self.by_id).len()
     }
 
     pub(crate) fn take_all(&self) -> Vec<Arc<Command>> {
-        lock(&self.table)
-            .by_id
+        lock(&self.by_id)
             .drain()
             .map(|(_, command)| command)
             .collect()

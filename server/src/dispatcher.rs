@@ -1,7 +1,8 @@
 //! Takes a `send`: finds its targets, registers it with each, and has it executed. Also the
 //! ways in which a command ends early because of its sender.
 //!
-//! Three orders make it sound. `accepted` is pushed before the first target is told.
+//! Three orders make it sound. `accepted` is in the sender's outbox before the first target is
+//! registered.
 //! Whether a target is still here is looked at under the lock of its own table, in the act
 //! of registering. And taking a command out of that table is the single act that decides
 //! its outcome.
@@ -202,7 +203,7 @@ fn registration_ended(
 ) {
     let (status, ending) = match registered {
         Registered::Started => {
-            flushes.add_executor(&target.member);
+            flushes.add(&target.member);
             return;
         }
         Registered::Waiting => return,
@@ -249,7 +250,7 @@ pub(crate) fn cancel(hub: &Hub, command: &Arc<Command>, flushes: &mut Flushes<'_
             Cancelled::Waiting => {
                 command.conclude(target, Status::Cancelled, &Ending::default(), flushes);
             }
-            Cancelled::Running => flushes.add_executor(&target.member),
+            Cancelled::Running => flushes.add(&target.member),
             Cancelled::Unknown => {}
         }
     }

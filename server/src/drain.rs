@@ -63,7 +63,6 @@ impl Drain {
                     let is_busy = member.sends.len() > 0 || member.workload.running() > 0;
                     let stays = is_busy && !must_go;
                     if !stays {
-                        member.hand_over_all();
                         member.connection.bye(ByeReason::ShuttingDown, MESSAGE, now);
                     }
                     stays

@@ -6,13 +6,18 @@
 //! would cost most.
 
 use crate::clock::{Clock, Due};
-use crate::member::{Member, Role};
+use crate::member::Member;
 use common::outbox::Line;
 use common::sync::Arc;
 
 /// How long something waits for company at most, in milliseconds: too short to be noticed,
 /// and what the clock can tell apart.
 const COMPANY_MS: u64 = 1;
+
+/// Members that are noted before they are flushed all the same: what a send to thousands begins
+/// with is not to wait for its end. Some hundred commands to a few clients each still leave
+/// together, and to register one with so many takes a millisecond.
+const MOST_NOTED: usize = 1024;
 
 /// How many entries back it is looked whether somebody is noted already: to look at all of
 /// them would cost more than to flush somebody for whom there is nothing.
@@ -24,14 +29,10 @@ const KEPT_BUFFER: usize = 1 << 10;
 /// Members to be flushed; dropping it flushes them.
 pub(crate) struct Flushes<'a> {
     clock: &'a Clock,
-    now: Vec<Flush>,
-    soon: Vec<Flush>,
+    now: Vec<Arc<Member>>,
+    soon: Vec<Arc<Member>>,
     buffer: Vec<u8>,
 }
-
-/// Somebody for whom there is something, as an executor or as a sender: what is for the same
-/// client in its other role is others' to see to.
-type Flush = (Role, Arc<Member>);
 
 impl<'a> Flushes<'a> {
     /// None yet.
@@ -44,19 +45,17 @@ impl<'a> Flushes<'a> {
         }
     }
 
-    /// There is something for it to execute, or to stop.
-    pub(crate) fn add_executor(&mut self, member: &Arc<Member>) {
-        add(&mut self.now, Role::Executor, member);
-    }
-
-    /// It is told something.
-    pub(crate) fn add_sender(&mut self, member: &Arc<Member>) {
-        add(&mut self.now, Role::Sender, member);
+    /// It is told something. The caller holds no lock: where many are noted, they are flushed.
+    pub(crate) fn add(&mut self, member: &Arc<Member>) {
+        add(&mut self.now, member);
+        if self.now.len() >= MOST_NOTED {
+            self.flush_now();
+        }
     }
 
     /// It is told something that may wait for company.
-    pub(crate) fn add_sender_soon(&mut self, member: &Arc<Member>) {
-        add(&mut self.soon, Role::Sender, member);
+    pub(crate) fn add_soon(&mut self, member: &Arc<Member>) {
+        add(&mut self.soon, member);
     }
 
     /// The clock's time.
@@ -80,29 +79,59 @@ impl<'a> Flushes<'a> {
 
     /// Writes to them all, in the order in which there was something for them.
     pub(crate) fn flush(&mut self) {
-        for (role, member) in self.now.drain(..) {
-            member.flush(role);
-            self.clock.retry_stuck(&member.connection.outbox);
-        }
-        for (_, member) in self.soon.drain(..) {
+        self.flush_now();
+        for member in self.soon.drain(..) {
             if member.ask_for_flush() {
                 let at = self.clock.now() + COMPANY_MS;
                 self.clock.schedule(at, Due::Flush(Arc::downgrade(&member)));
             }
         }
     }
+
+    fn flush_now(&mut self) {
+        for member in self.now.drain(..) {
+            member.connection.outbox.flush();
+            self.clock.retry_stuck(&member.connection.outbox);
+        }
+    }
 }
 
-fn add(flushes: &mut Vec<Flush>, role: Role, member: &Arc<Member>) {
+fn add(flushes: &mut Vec<Arc<Member>>, member: &Arc<Member>) {
     // A session has something for the same few again and again: itself, and one or two others.
     let mut last = flushes.iter().rev().take(LOOKED_BACK);
-    if !last.any(|last| last.0 == role && Arc::ptr_eq(&last.1, member)) {
-        flushes.push((role, Arc::clone(member)));
+    if !last.any(|last| Arc::ptr_eq(last, member)) {
+        flushes.push(Arc::clone(member));
     }
 }
 
 impl Drop for Flushes<'_> {
     fn drop(&mut self) {
         self.flush();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing;
+
+    #[test]
+    fn what_a_send_to_thousands_begins_with_is_written_before_all_of_them_are_noted() {
+        let clock = Clock::new();
+        let sender = testing::member(1, "sender", 0);
+        let crowd = (2..).map(|id| testing::member(id, "one-of-many", 1));
+        let crowd: Vec<_> = crowd.take(MOST_NOTED).collect();
+        let is_waiting = |member: &Member| member.connection.outbox.is_behind();
+        let mut flushes = Flushes::new(&clock);
+        sender.connection.outbox.push(b"accepted\n".to_vec());
+        flushes.add(&sender);
+        for (noted, member) in crowd.iter().enumerate() {
+            assert_eq!(is_waiting(&sender), noted + 1 < MOST_NOTED, "{noted} noted");
+            member.connection.outbox.push(b"execute\n".to_vec());
+            flushes.add(member);
+        }
+        assert!(is_waiting(&crowd[MOST_NOTED - 1]), "few are noted by now");
+        drop(flushes);
+        assert!(!crowd.iter().any(|member| is_waiting(member)));
     }
 }

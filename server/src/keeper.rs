@@ -157,7 +157,7 @@ fn take_overdue(hub: &Hub, member: &Arc<Member>, at: u64, now: u64, stood_still:
     let (ended, watch) = member.workload.look(at, judged, now, &member.connection);
     hub.watch(member, watch);
     let mut flushes = Flushes::new(&hub.clock);
-    flushes.add_executor(member);
+    flushes.add(member);
     hub.conclude_all(ended, &mut flushes);
 }
 

@@ -4,20 +4,11 @@ use crate::command::OpenSends;
 use crate::connection::Connection;
 use crate::loads::Load;
 use crate::workload::Workload;
-use common::message::Id;
-use common::outbox::Line;
 use common::protocol::Origin;
 use common::sync::Arc;
 use common::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::borrow::Cow;
 use std::fmt;
-
-/// What a client is told something as.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Role {
-    Executor,
-    Sender,
-}
 
 /// One ranked client. Its rank is not in here: the roster knows it, and it changes.
 pub(crate) struct Member {
@@ -67,49 +58,18 @@ impl Member {
         })
     }
 
-    /// Has it told something, at the next flush.
-    pub(crate) fn tell(&self, line: &mut Line) {
-        self.sends.tell(&self.connection.outbox, line);
-    }
-
-    /// Has one of its sends answered, at the next flush.
-    pub(crate) fn answer(&self, send: &Id, line: &mut Line) {
-        self.sends.close(send, &self.connection.outbox, line);
-    }
-
-    /// Moves what is for it, in a role, to its outbox.
-    fn hand_over(&self, role: Role) {
-        match role {
-            Role::Executor => self.workload.hand_over(&self.connection.outbox),
-            Role::Sender => self.sends.hand_over(&self.connection.outbox),
-        }
-    }
-
-    /// Moves all that is for it to its outbox.
-    pub(crate) fn hand_over_all(&self) {
-        self.hand_over(Role::Executor);
-        self.hand_over(Role::Sender);
-    }
-
-    /// Writes what is for it, in a role, as far as its socket takes that without blocking.
-    pub(crate) fn flush(&self, role: Role) {
-        self.hand_over(role);
-        self.connection.outbox.flush();
-    }
-
     /// Whether it is the caller's to see to it that [`flush_as_asked`](Self::flush_as_asked) is
     /// called soon: something is for it, and nobody else is going to.
     pub(crate) fn ask_for_flush(&self) -> bool {
-        let is_waiting = self.sends.has_unsent() || self.connection.outbox.is_behind();
-        is_waiting && !self.flush_asked.swap(true, Ordering::AcqRel)
+        self.connection.outbox.is_behind() && !self.flush_asked.swap(true, Ordering::AcqRel)
     }
 
-    /// [`flush`](Self::flush), as somebody was asked to.
+    /// Writes what is for it, as the clock was asked to.
     pub(crate) fn flush_as_asked(&self) {
         // Before: who adds something from now on asks again. A swap, so that what those added
         // is seen who found it asked for already.
         self.flush_asked.swap(false, Ordering::AcqRel);
-        self.flush(Role::Sender);
+        self.connection.outbox.flush();
     }
 
     /// Who it is, for those who are commanded by it.

@@ -62,7 +62,7 @@ impl Refusals {
             }
             let line = line.get_or_insert_with(|| refused(sender, sender_rank, words));
             outbox.push(Line::Shared(Arc::clone(line)));
-            flushes.add_sender(&target.member);
+            flushes.add(&target.member);
         }
     }
 

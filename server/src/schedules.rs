@@ -341,7 +341,7 @@ impl Client {
         self.say(&json!({"jsonrpc": "2.0", "method": "leave"}));
     }
 
-    /// Executes what comes, so many commands; then breaks off.
+    /// Executes what comes, so many commands, each of which writes something; then breaks off.
     fn execute(mut self, most: usize) {
         let mut left = most;
         while let Some(message) = self.hear() {
@@ -350,6 +350,8 @@ impl Client {
                     break;
                 }
                 left -= 1;
+                let output = json!({"id": message["id"], "stream": "stdout", "text": "x"});
+                self.say(&json!({"jsonrpc": "2.0", "method": "output", "params": output}));
                 let result = json!({"exit_code": 0});
                 self.say(&json!({"jsonrpc": "2.0", "id": message["id"], "result": result}));
             }
@@ -377,12 +379,36 @@ impl Heard {
                 );
                 self.targets = message["params"]["targets"].as_u64();
             }
+            Some("output") => {
+                assert!(self.targets.is_some(), "{message} before accepted");
+                let member = &message["params"]["member"];
+                assert!(
+                    !self.outcomes.contains(member),
+                    "{message} after its outcome"
+                );
+            }
             Some("outcome") => {
                 assert!(self.targets.is_some(), "{message} before accepted");
                 self.outcomes.push(message["params"]["member"].clone());
             }
             _ => self.tally = Some(message["result"].clone()),
         }
+    }
+
+    /// Hears one client's sends, whose ids count from 1, to their ends.
+    fn hear_all(client: &mut Client, sends: usize) {
+        let mut heard: Vec<Heard> = (0..sends).map(|_| Heard::default()).collect();
+        while heard.iter().any(|heard| heard.tally.is_none()) {
+            let message = client.hear().expect("it is here");
+            let send = message["params"]["send"]
+                .as_u64()
+                .or(message["id"].as_u64());
+            match send.and_then(|send| heard.get_mut(send as usize - 1)) {
+                Some(heard) => heard.take(message),
+                None => panic!("{message}"),
+            }
+        }
+        heard.into_iter().for_each(Heard::check);
     }
 
     fn check(self) {
@@ -434,21 +460,10 @@ fn a_send_to_many_has_its_outcomes_in_order_whoever_leaves() {
         ];
         let workers = workers.map(|(worker, most)| thread::spawn(move || worker.execute(most)));
         let clock = world.start_clock();
-        let mut heard = [Heard::default(), Heard::default()];
         boss.send(1, "below");
         boss.send(2, "all");
         boss.say(&json!({"jsonrpc": "2.0", "method": "cancel", "params": {"send": 1}}));
-        while heard.iter().any(|heard| heard.tally.is_none()) {
-            let message = boss.hear().expect("it is here");
-            let send = message["params"]["send"]
-                .as_u64()
-                .or(message["id"].as_u64());
-            match send {
-                Some(send @ 1..=2) => heard[send as usize - 1].take(message),
-                _ => panic!("{message}"),
-            }
-        }
-        heard.into_iter().for_each(Heard::check);
+        Heard::hear_all(&mut boss, 2);
         boss.leave();
         assert_eq!(boss.hear(), None, "nothing comes after the tallies");
         boss.stream.shutdown();
@@ -496,5 +511,35 @@ fn who_leaves_takes_its_commands_along_and_nobody_waits_for_ever() {
         world.is_over.store(true, Ordering::SeqCst);
         join_all([middle, worker, clock].into_iter().chain(world.sessions));
         assert_eq!(world.hub.roster.len(), 0);
+    });
+}
+
+#[test]
+fn a_send_to_many_is_accepted_before_its_output_while_another_sender_writes_to_its_target() {
+    explore(|| {
+        let mut world = World::new();
+        let mut boss = world.join("boss", 0);
+        let other = world.join("other", 0);
+        let worker = world.join("worker", 4);
+        let worker = thread::spawn(move || worker.execute(9));
+        // Its session writes to the worker as well, whatever the boss's session has for it then.
+        let other = thread::spawn(move || {
+            let mut other = other;
+            for id in 1..=2 {
+                other.send(id, "worker");
+                while other.hear().expect("it is here").get("id").is_none() {}
+            }
+            other.stream.shutdown();
+        });
+        for id in 1..=2 {
+            boss.send(id, "below");
+        }
+        Heard::hear_all(&mut boss, 2);
+        boss.stream.shutdown();
+        join_all([other]);
+        for place in testing::ranked(&world.hub.roster) {
+            place.member.connection.stream.shutdown();
+        }
+        join_all([worker].into_iter().chain(world.sessions));
     });
 }

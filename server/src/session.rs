@@ -239,14 +239,9 @@ impl<'a> Session<'a> {
     }
 
     fn tell(&mut self, line: Vec<u8>) {
-        match &self.member {
-            Some(member) => {
-                member.tell(&mut line.into());
-                self.flushes.add_sender(member);
-            }
-            None => {
-                self.connection.outbox.push(line);
-            }
+        self.connection.outbox.push(line);
+        if let Some(member) = &self.member {
+            self.flushes.add(member);
         }
     }
 

@@ -6,8 +6,8 @@
 //! answered once. Whether the client is still here is looked at under the same lock, in the
 //! act of registering.
 //!
-//! Lines for the client are collected under the lock, and leave together at the next flush, so
-//! that commands arrive in the order in which they were registered. Nothing is written here.
+//! Lines for the client are pushed under the lock, so that commands arrive in the order in which
+//! they were registered, and leave at the next flush. Nothing is written here.
 
 use crate::budget::Budget;
 use crate::clock::millis;
@@ -16,7 +16,7 @@ use crate::connection::Connection;
 use crate::loads::Load;
 use common::limits::ANSWER_GRACE;
 use common::message::notification_line;
-use common::outbox::{Batch, Line, Outbox};
+use common::outbox::Line;
 use common::protocol::{CancelExecution, ExecutionConsumed, Status, method};
 use common::sync::{Arc, Mutex, lock};
 use foldhash::fast::RandomState;
@@ -48,8 +48,6 @@ struct Table {
     running: HashMap<u64, Running, RandomState>,
     waiting: VecDeque<Waiting>,
     waiting_bytes: usize,
-    /// Lines for the client, in the order of their commands.
-    unsent: Batch,
     /// What of it is whose.
     shares: HashMap<u64, Share, RandomState>,
     /// The earliest time at which the clock was asked to look for overdue answers.
@@ -223,7 +221,7 @@ impl Workload {
                 table.watch(at, now);
             }
             let line = notification_line(method::CANCEL, CancelExecution { id });
-            table.tell(connection, &mut line.into());
+            connection.outbox.push(line);
             return (Cancelled::Running, table.to_watch.take());
         }
         let at = table
@@ -262,13 +260,8 @@ impl Workload {
         if bytes > 0 {
             let consumed = ExecutionConsumed { id, bytes };
             let line = notification_line(method::CONSUMED, consumed);
-            table.tell(connection, &mut line.into());
+            connection.outbox.push(line);
         }
-    }
-
-    /// Moves what the client is to be told to its outbox.
-    pub(crate) fn hand_over(&self, outbox: &Outbox) {
-        outbox.push_batch(&mut lock(&self.table).unsent);
     }
 
     /// Looks at the time that was asked for: takes out what should have been answered by
@@ -364,10 +357,6 @@ impl Workload {
 }
 
 impl Table {
-    fn tell(&mut self, connection: &Connection, line: &mut Line) -> bool {
-        connection.outbox.push_later(&mut self.unsent, line)
-    }
-
     fn start(
         &mut self,
         assignment: Assignment,
@@ -384,7 +373,7 @@ impl Table {
             (at, Status::TimedOut)
         });
         let running = Running {
-            told: self.tell(connection, line),
+            told: connection.outbox.push_from(line),
             since: now,
             budget: command.budget(),
             overdue,

@@ -40,8 +40,7 @@ impl Line {
     }
 }
 
-/// Lines that are pushed together. It belongs to one outbox, and stands where a lock is held
-/// anyway: by itself it keeps nobody else's lines in order.
+/// Lines that one thread makes one after the other and pushes together.
 #[derive(Debug, Default)]
 pub struct Batch {
     pub(super) bytes: Vec<u8>,
@@ -52,10 +51,6 @@ impl Batch {
     /// Whether there is nothing in it.
     pub fn is_empty(&self) -> bool {
         self.lines == 0
-    }
-
-    pub(super) fn add(&mut self, line: &[u8]) {
-        self.add_made(|bytes| bytes.extend_from_slice(line));
     }
 
     /// Adds a line that is made where it belongs, behind the others: a long one need not be

@@ -37,7 +37,7 @@ impl Session<'_> {
         let answered = member.workload.answered(id, self.connection, now);
         self.hub.watch(member, answered.watch);
         if answered.starts_others {
-            self.flushes.add_executor(member);
+            self.flushes.add(member);
         }
         let Some(mut running) = answered.running else {
             return self.stray(Some(&id.into()));
@@ -100,7 +100,7 @@ impl Session<'_> {
             Arc::clone(&command.sender)
         });
         if let Some(member) = told {
-            self.flushes.add_sender(&member);
+            self.flushes.add(&member);
         }
     }
 }

@@ -119,7 +119,7 @@ impl Session<'_> {
             connection.peer(),
             member.slots
         );
-        self.flushes.add_sender(&member);
+        self.flushes.add(&member);
         Ok(())
     }
 }

@@ -49,9 +49,6 @@ impl Session<'_> {
     /// Only now: who reads its last line, or the end, is gone for everybody else, too.
     pub(super) fn say_the_last(&mut self) {
         self.flushes.flush();
-        if let Some(member) = &self.member {
-            member.hand_over_all();
-        }
         let now = self.hub.clock.now();
         self.connection
             .finish(self.last_line.take().map(Line::from), now);

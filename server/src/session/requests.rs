@@ -135,6 +135,6 @@ impl Session<'_> {
         target
             .workload
             .consumed(command.id, consumed.bytes, &target.connection);
-        self.flushes.add_executor(target);
+        self.flushes.add(target);
     }
 }
