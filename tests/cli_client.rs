@@ -14,10 +14,12 @@ use std::fs::{self};
 use std::io::{BufRead, BufReader, Write};
 use std::net::TcpListener;
 use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::{PermissionsExt, symlink};
 use std::time::{Duration, Instant};
 
 use dialled::{accept, nowhere};
 use programs::{Ended, Process, Server, client, without_times};
+use rustix::fs::{CWD, FileType, mknodat};
 use rustix::process::Signal;
 use serde_json::{Value, json};
 
@@ -413,6 +415,60 @@ fn who_makes_room_for_others_tries_again_a_few_times() {
                 .expect_code(255)
                 .expect_one_line(&[&address, expected]);
         });
+    }
+}
+
+#[test]
+fn a_token_file_that_others_can_write_is_refused_at_both_ends() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let path = |name: &str| folder.path().join(name);
+    let mode = |name: &str, mode| {
+        fs::set_permissions(path(name), fs::Permissions::from_mode(mode)).expect("its mode");
+    };
+    for weak in ["weak", "links"] {
+        fs::create_dir(path(weak)).expect("a folder");
+    }
+    for file in ["good", "open", "weak/token", "huge"] {
+        fs::write(path(file), "s3cret\n").expect("a file");
+        mode(file, 0o600);
+    }
+    mode("open", 0o666);
+    mode("weak", 0o777);
+    symlink("../weak/token", path("links/token")).expect("a link");
+    fs::write(path("4097"), [b'x'; 4097]).expect("a file");
+    let huge = fs::File::options().write(true).open(path("huge"));
+    huge.and_then(|file| file.set_len(1 << 30))
+        .expect("a sparse file");
+    mknodat(CWD, path("fifo"), FileType::Fifo, 0o600.into(), 0).expect("a FIFO");
+    let server = Server::start(&["--token-file", path("good").to_str().expect("text")]);
+    for (name, why) in [
+        ("open", "has mode 0666, so that everybody may write it"),
+        (
+            "weak/token",
+            "has mode 0777, so that everybody may write it",
+        ),
+        (
+            "links/token",
+            "has mode 0777, so that everybody may write it",
+        ),
+        ("4097", "has more than 4096 bytes"),
+        ("huge", "has more than 4096 bytes"),
+        ("fifo", "is no regular file"),
+        ("weak", "has mode 0777"),
+        ("links", "is no regular file"),
+    ] {
+        let path = path(name);
+        let words = ["--token-file", path.to_str().expect("its name is text")];
+        for ended in [
+            Ended::of(server.client(&["members"]).args(words)),
+            Ended::of(programs::server(&["--listen", "127.0.0.1:0"]).args(words)),
+        ] {
+            ended.expect_code(2).expect_stdout("").expect_one_line(&[
+                "error: cannot take a token from ",
+                words[1],
+                why,
+            ]);
+        }
     }
 }
 

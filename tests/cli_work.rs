@@ -131,6 +131,41 @@ fn a_service_that_is_not_let_in_again_says_why_and_ends() {
 }
 
 #[test]
+fn a_token_file_that_changes_counts_from_the_next_connection() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let token = |name: &str, text: &str| {
+        let path = folder.path().join(name);
+        fs::write(&path, text).expect("the folder can be written");
+        path.to_str().expect("a plain path").to_owned()
+    };
+    let servers = token("servers", "first\n");
+    let own = token("own", "first\n");
+    let mut server = Server::start(&["--token-file", &servers]);
+    let words = ["work", "--name", "web1", "--token-file", &own];
+    let worker = Process::start(&mut server.client(&words));
+    worker.stderr.wait_for("joined as web1");
+    token("own", "second\n");
+    token("servers", "second\n");
+    server.replace(&["--token-file", &servers]);
+    worker.stderr.wait_for("joined again as web1");
+
+    // A file that is away for a moment is a matter of time ...
+    fs::remove_file(&own).expect("it is there");
+    server.replace(&["--token-file", &servers]);
+    let why = format!("not connected yet: cannot take a token from {own}: ");
+    worker.stderr.wait_for(&why);
+    token("own", "second\n");
+    worker.stderr.wait("another return", |text| {
+        (text.matches("joined again as web1").count() == 2).then_some(())
+    });
+    // ... but not from the start.
+    fs::remove_file(&own).expect("it is there");
+    Ended::of(&mut server.client(&[&words[..], &["--wait"]].concat()))
+        .expect_code(2)
+        .expect_one_line(&[&own, "No such file"]);
+}
+
+#[test]
 fn a_service_may_start_before_its_server() {
     let address = nowhere();
     let dial = ["--server", &address, "work", "--wait", "--name", "web1"];

@@ -12,7 +12,9 @@ use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::PermissionsExt;
 use std::process::Command;
+use support::skipped;
 
 /// Words that somebody's quoting has failed at.
 fn hostile_words(canary: &str) -> Vec<String> {
@@ -739,4 +741,87 @@ fn a_command_that_waits_for_its_own_slot_has_its_time() {
     eventually("nothing is left", PATIENCE, || {
         executing::children(worker.id()).is_empty()
     });
+}
+
+/// A text that is nowhere but where a test puts it, and says nothing of itself in its halves.
+fn canary() -> (String, [String; 2]) {
+    let seed = std::time::Instant::now();
+    let half = |n: u8| {
+        use std::hash::{BuildHasher, RandomState};
+        let bits = RandomState::new().hash_one((seed, n));
+        format!("{bits:016x}")
+    };
+    let halves = [half(0), half(1)];
+    (halves.concat(), halves)
+}
+
+/// How often each of these stands in what a process can read of its own memory; none where the
+/// system lets nobody look.
+fn in_memory<const N: usize>(pid: u32, texts: [&str; N]) -> Option<[usize; N]> {
+    use std::os::unix::fs::FileExt;
+    let maps = std::fs::read_to_string(format!("/proc/{pid}/maps")).ok()?;
+    let memory = std::fs::File::open(format!("/proc/{pid}/mem")).ok()?;
+    let mut found = [0; N];
+    for line in maps.lines().filter(|line| line.contains(" r")) {
+        let (from, to) = line.split(' ').next()?.split_once('-')?;
+        let number = |text| u64::from_str_radix(text, 16).ok();
+        let (from, to) = (number(from)?, number(to)?);
+        let mut bytes = vec![0; usize::try_from(to - from).ok()?];
+        // What the system keeps for itself cannot be read.
+        if memory.read_exact_at(&mut bytes, from).is_ok() {
+            for (count, text) in found.iter_mut().zip(texts) {
+                *count += memchr::memmem::find_iter(&bytes, text).count();
+            }
+        }
+    }
+    Some(found)
+}
+
+#[test]
+fn a_token_is_nowhere_in_the_memory_of_a_client_that_has_joined() {
+    let (token, [first, second]) = canary();
+    let folder = Folder::new();
+    let file = folder.file("token", &format!("{token}\n"), 0o600);
+    let file = file.to_str().expect("a plain path");
+    let relay = Relay::start_with(Some(&token));
+    let words = ["--name", "a-name-to-find", "--token-file", file];
+    let options = [&words[..], &["--allow-any", "--allow-root"]].concat();
+    let mut command = client_command();
+    let worker = Worker::start_as(&relay, command.env("RUST_LOG", "trace"), &options);
+    let look = || in_memory(worker.0.id(), ["a-name-to-find", &first, &second]);
+    let Some([named, ..]) = look() else {
+        return skipped("the system lets nobody read the memory of another process");
+    };
+    assert!(named > 0, "what is in memory is found");
+    assert_eq!(
+        look().map(|[_, first, second]| (first, second)),
+        Some((0, 0))
+    );
+}
+
+#[test]
+fn a_command_cannot_read_the_memory_of_its_client() {
+    const SOMEBODY: u32 = 12345;
+    // Root may read everything; so the client is another user where the tests are root's.
+    let is_root = rustix::process::geteuid().is_root();
+    let folder = Folder::new();
+    std::fs::set_permissions(folder.path(), std::fs::Permissions::from_mode(0o755)).expect("ours");
+    let program = folder.path().join("client");
+    std::fs::copy(env!("CARGO_BIN_EXE_client"), &program).expect("the program can be copied");
+    let mut command = std::process::Command::new(&program);
+    command.env_remove("RUST_LOG").env_remove("PECKING_SERVER");
+    if is_root {
+        std::os::unix::process::CommandExt::uid(&mut command, SOMEBODY);
+        std::os::unix::process::CommandExt::gid(&mut command, SOMEBODY);
+    }
+    let relay = Relay::start();
+    let mut boss = relay.boss();
+    let _worker = Worker::start_as(&relay, &mut command, &["--allow-any"]);
+    for file in ["mem", "environ", "maps"] {
+        let script = format!("head -c 1 /proc/$PPID/{file} 2>&1; kill -0 $PPID && echo is there");
+        let ran = boss.run(&["sh", "-c", &script]);
+        let said = String::from_utf8_lossy(&ran.stdout).into_owned();
+        assert!(said.contains("Permission denied"), "{file}: {said}");
+        assert!(said.ends_with("is there\n"), "{file}: {said}");
+    }
 }

@@ -5,12 +5,11 @@ use crate::dial::Wait;
 use crate::failure::Failure;
 use clap::{Args, CommandFactory, Parser, Subcommand};
 use client::policy::Policy;
-use client::{CONNECT_TIMEOUT, Command, Config, Processes, SharedExecutor, Simulation};
+use client::{CONNECT_TIMEOUT, Command, Config, Processes, SharedExecutor, Simulation, Token};
 use common::args;
-use common::limits::{DEFAULT_ADDRESS, MAX_LINE_BEFORE_JOIN, MAX_SLOTS};
+use common::limits::{DEFAULT_ADDRESS, MAX_SLOTS};
 use common::selector::{Selector, SelectorError, check_name};
-use std::io::Read;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
 /// Joins a server, commands the clients that rank below and executes for those above.
@@ -88,7 +87,8 @@ pub(crate) struct Joining {
     #[arg(long, global = true)]
     no_reconnect: bool,
 
-    /// The file whose first line is the token that the server wants
+    /// The file whose first line is the token that the server wants; it is read again for each
+    /// connection, and nobody but its owner may be able to write it
     #[arg(long, global = true, value_name = "FILE")]
     token_file: Option<PathBuf>,
 }
@@ -231,16 +231,16 @@ impl Joining {
 
     /// What the client is told, with `slots` where the command line says nothing of them, and
     /// whether it comes back unless the command line says that it does not.
-    pub(crate) fn config(&self, slots: u32, comes_back: bool) -> Result<Config, Failure> {
-        Ok(Config {
+    pub(crate) fn config(&self, slots: u32, comes_back: bool) -> Config {
+        Config {
             server: self.server.clone(),
             name: self.name.clone(),
             slots: self.slots.unwrap_or(slots),
-            token: self.token_file.as_deref().map(read_token).transpose()?,
+            token: self.token_file.clone().map(Token::File),
             connect_timeout: self.connect_timeout.unwrap_or(CONNECT_TIMEOUT),
             reconnect: comes_back && !self.no_reconnect,
             job_events: true,
-        })
+        }
     }
 }
 
@@ -290,27 +290,6 @@ impl Run {
             command = command.timeout(timeout);
         }
         command
-    }
-}
-
-/// The first line of a file, which holds no more than a `join` can carry.
-fn read_token(path: &Path) -> Result<String, Failure> {
-    let failed = |what: String| Failure::TokenFile {
-        path: path.to_owned(),
-        what,
-    };
-    let mut text = String::new();
-    std::fs::File::open(path)
-        .and_then(|file| {
-            let mut start = file.take(MAX_LINE_BEFORE_JOIN as u64);
-            start.read_to_string(&mut text)
-        })
-        .map_err(|e| failed(e.to_string()))?;
-    match text.lines().next().map(str::trim) {
-        None | Some("") => Err(failed(
-            "its first line is empty; it must be the token".into(),
-        )),
-        Some(token) => Ok(token.to_owned()),
     }
 }
 
@@ -365,7 +344,7 @@ mod tests {
     fn options_may_stand_on_both_sides_of_the_command() {
         let words = ["client", "--slots", "3", "work", "--server", "h:1"];
         let cli = Cli::try_parse_from(words).expect("right");
-        let config = cli.joining.config(1, true).expect("no file to read");
+        let config = cli.joining.config(1, true);
         assert_eq!((config.slots, config.server.as_str()), (3, "h:1"));
     }
 

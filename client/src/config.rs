@@ -1,8 +1,9 @@
 //! What a client is told before it connects, and why connecting may fail.
 
+use crate::token::Token;
 use common::limits;
 use common::message::{Code, RpcError};
-use std::fmt;
+use common::token::TokenError;
 use std::io;
 use std::time::Duration;
 
@@ -12,7 +13,7 @@ pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// What a client is told. The default executes one command at a time for the server that
 /// listens where servers listen by default.
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Config {
     /// The server, `HOST:PORT`.
     pub server: String,
@@ -20,8 +21,8 @@ pub struct Config {
     pub name: Option<String>,
     /// How many commands it executes at once, 0 to 1024; with 0 it only sends.
     pub slots: u32,
-    /// The server's credential, where it wants one.
-    pub token: Option<String>,
+    /// Where the token comes from that the server wants, if it wants one.
+    pub token: Option<Token>,
     /// How long connecting and joining may take together. Looking up a host's name is
     /// the system's own matter and comes on top.
     pub connect_timeout: Duration,
@@ -44,21 +45,6 @@ impl Default for Config {
             reconnect: false,
             job_events: true,
         }
-    }
-}
-
-/// Shows everything but the token, which belongs in no log.
-impl fmt::Debug for Config {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Config")
-            .field("server", &self.server)
-            .field("name", &self.name)
-            .field("slots", &self.slots)
-            .field("token", &self.token.as_ref().map(|_| "…"))
-            .field("connect_timeout", &self.connect_timeout)
-            .field("reconnect", &self.reconnect)
-            .field("job_events", &self.job_events)
-            .finish()
     }
 }
 
@@ -115,6 +101,9 @@ pub enum ConnectError {
         /// How long it was waited for.
         after: Duration,
     },
+    /// There is no token to show.
+    #[error("{0}")]
+    NoToken(TokenError),
     /// The system has no thread left to read with.
     #[error("no thread to read from {server}: {source}")]
     NoThread {

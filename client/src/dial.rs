@@ -99,7 +99,8 @@ pub(crate) fn dial(
             wait(pauses.next_pause(), signals)?;
             continue;
         }
-        if wait_for == Wait::No {
+        // Without a token there is nothing to wait for: a file that is wrong is told at once.
+        if wait_for == Wait::No || matches!(error, ConnectError::NoToken(_)) {
             return Err(error.into());
         }
         let is = |code| error.rpc().is_some_and(|rpc| rpc.is(code));

@@ -5,7 +5,6 @@ use client::load::LoadError;
 use client::policy::{PolicyError, Refusal};
 use client::{Code, ConnectError, RequestError};
 use std::io;
-use std::path::PathBuf;
 
 /// Why the program ends early.
 #[derive(Debug, thiserror::Error)]
@@ -20,14 +19,6 @@ pub(crate) enum Failure {
     /// The server did not answer a question, or went before a command was sent.
     #[error("{0}")]
     Request(#[from] RequestError),
-    /// The token could not be read.
-    #[error("cannot read a token from {}: {what}", path.display())]
-    TokenFile {
-        /// Of which file.
-        path: PathBuf,
-        /// Why.
-        what: String,
-    },
     /// Options that are right by themselves make no sense together.
     #[error("{0}")]
     Usage(String),
@@ -72,7 +63,16 @@ impl Failure {
     /// What it counts as.
     pub(crate) fn exit(&self) -> Exit {
         match self {
-            Failure::TokenFile { .. }
+            Failure::Connect {
+                error: ConnectError::NoToken(_),
+            }
+            | Failure::Bench {
+                error:
+                    LoadError::Join {
+                        error: ConnectError::NoToken(_),
+                        ..
+                    },
+            }
             | Failure::Policy(_)
             | Failure::AnyAsRoot
             | Failure::Usage(_)

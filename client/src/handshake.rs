@@ -4,15 +4,18 @@
 //! after its answer stays in the line reader and goes on to the reader thread.
 
 use crate::config::{Config, ConnectError};
+use crate::token::Token;
 use common::limits::{LINE_HEADROOM, MAX_LINE, MAX_LINE_BEFORE_JOIN, OUTBOX_BYTES, PROTOCOL};
 use common::line::LineReader;
 use common::message::{self, AnswerBody, Id, Message, RpcError, clip};
 use common::outbox::Outbox;
 use common::protocol::{Bye, ByeReason, Empty, Join, Joined, method};
 use common::sync::Arc;
+use common::token::Secret;
 use common::transport::Stream;
-use std::io::ErrorKind;
+use std::io::{self, ErrorKind};
 use std::time::{Duration, Instant};
+use zeroize::Zeroizing;
 
 /// The id of `join`; every other request has a higher one.
 pub(crate) const JOIN_ID: u64 = 0;
@@ -36,17 +39,19 @@ pub(crate) fn join(config: &Config) -> Result<Handshake, ConnectError> {
         timeout: config.connect_timeout,
         deadline: Instant::now() + config.connect_timeout,
     };
+    // Read each time: it may have changed since the last connection. Where there is none, no
+    // server need hear of it.
+    let token = config.token.as_ref().map(Token::read).transpose();
+    let token = token.map_err(ConnectError::NoToken)?;
     let stream = Stream::connect(&config.server, config.connect_timeout);
     let stream = Arc::new(stream.map_err(|e| attempt.failed(e))?);
+    let line = join_line(config, token.as_ref());
+    drop(token);
+    attempt
+        .write(&stream, &line)
+        .map_err(|e| attempt.failed(e))?;
+    drop(line);
     let outbox = Arc::new(Outbox::new(Arc::clone(&stream), None));
-    let params = Join {
-        protocol: PROTOCOL,
-        name: config.name.as_deref().map(Into::into),
-        slots: Some(config.slots.into()),
-        token: config.token.as_deref().map(Into::into),
-    };
-    outbox.push(message::request_line(JOIN_ID.into(), method::JOIN, params));
-    outbox.flush();
     let mut lines = LineReader::new(MAX_LINE_BEFORE_JOIN);
     match attempt.read_answer(&stream, &outbox, &mut lines) {
         Ok(joined) => {
@@ -63,6 +68,27 @@ pub(crate) fn join(config: &Config) -> Result<Handshake, ConnectError> {
             Err(e)
         }
     }
+}
+
+/// The line that asks to join. With the token in it, it is in one place, and is wiped there.
+fn join_line(config: &Config, token: Option<&Secret>) -> Zeroizing<Vec<u8>> {
+    /// Bytes of a character that JSON escapes, at the most.
+    const ESCAPED: usize = 6;
+    /// Bytes of everything else: the envelope, and two numbers of 64 bits.
+    const AROUND: usize = 256;
+    let name = config.name.as_deref();
+    let token = token.map(Secret::reveal);
+    let texts = [name, token].into_iter().flatten();
+    let bytes: usize = texts.map(|text| ESCAPED * text.len()).sum();
+    let mut line = Zeroizing::new(Vec::with_capacity(AROUND + bytes));
+    let params = Join {
+        protocol: PROTOCOL,
+        name: name.map(Into::into),
+        slots: Some(config.slots.into()),
+        token: token.map(Into::into),
+    };
+    message::append_request(&mut line, JOIN_ID.into(), method::JOIN, params);
+    line
 }
 
 struct Attempt<'a> {
@@ -156,7 +182,23 @@ impl Attempt<'_> {
         }
     }
 
-    fn failed(&self, source: std::io::Error) -> ConnectError {
+    /// Writes a line past the outbox, whose buffers are used again and never wiped.
+    fn write(&self, stream: &Stream, mut line: &[u8]) -> io::Result<()> {
+        while !line.is_empty() {
+            match stream.write_now(line)? {
+                0 => {
+                    let left = self.deadline.saturating_duration_since(Instant::now());
+                    if left.is_zero() || !stream.wait_writable(left)? {
+                        return Err(ErrorKind::TimedOut.into());
+                    }
+                }
+                written => line = &line[written..],
+            }
+        }
+        Ok(())
+    }
+
+    fn failed(&self, source: io::Error) -> ConnectError {
         match source.kind() {
             ErrorKind::TimedOut | ErrorKind::WouldBlock => self.timed_out(),
             _ => ConnectError::Unreachable {

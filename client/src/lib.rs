@@ -57,6 +57,7 @@ mod sent;
 mod skipped;
 #[cfg(test)]
 mod tests;
+mod token;
 mod workers;
 
 pub use crate::client::Client;
@@ -69,6 +70,8 @@ pub use crate::outcome::{Outcome, Output};
 pub use crate::pauses::Pauses;
 pub use crate::process::Processes;
 pub use crate::sent::{Command, SendEvent, Sent};
+pub use crate::token::Token;
 pub use crate::workers::WORKER_THREAD;
 pub use common::message::{Code, Id, RpcError};
 pub use common::protocol::{ByeReason, Joined, Member, Members, OutputStream, Status, Tally};
+pub use common::token::{NoToken, Secret, TokenError};

@@ -41,6 +41,7 @@ use std::io::{self, IsTerminal, Write};
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
+    hide_memory();
     let exit = match Cli::read() {
         Ok(cli) => start(cli),
         Err(e) if e.exit_code() == 0 => {
@@ -53,6 +54,17 @@ fn main() -> ExitCode {
         }
     };
     ExitCode::from(exit.code())
+}
+
+/// Keeps what this process executes for others out of its memory, where a token is for a moment:
+/// without this a program of the same user may read it (`/proc/PID/mem`) and trace it.
+fn hide_memory() {
+    #[cfg(target_os = "linux")]
+    {
+        use rustix::process::{DumpableBehavior, set_dumpable_behavior};
+        // No system refuses that.
+        let _ = set_dumpable_behavior(DumpableBehavior::NotDumpable);
+    }
 }
 
 /// Does what the command line says, and says what went wrong, on one line.
@@ -81,7 +93,7 @@ fn act(cli: Cli) -> anyhow::Result<Exit> {
         Some(Action::Work) => with_log("info", |console| {
             let config = Config {
                 job_events: work::logs_jobs(),
-                ..joining.config(1, true)?
+                ..joining.config(1, true)
             };
             let wait = if joining.wait {
                 Wait::ForServer
@@ -113,7 +125,7 @@ fn act(cli: Cli) -> anyhow::Result<Exit> {
 /// What the clients of a bench are told; it gives them their names and slots itself.
 fn bench_config(joining: &Joining, executing: &Executing) -> Result<Config, Failure> {
     match joining.only_for_one().or(executing.given()) {
-        None => joining.config(0, false),
+        None => Ok(joining.config(0, false)),
         Some(option) => Err(Failure::Usage(format!(
             "{option} is not for bench, whose many clients are its own matter; leave it out"
         ))),
@@ -128,7 +140,7 @@ fn join_once(
     slots: u32,
     console: &Console,
 ) -> Result<(Client, Signals), Failure> {
-    let config = joining.config(slots, false)?;
+    let config = joining.config(slots, false);
     join(&config, joining.wait_for(), executing, console)
 }
 
@@ -166,10 +178,9 @@ fn at_terminal(joining: &Joining, executing: &Executing) -> anyhow::Result<Exit>
     };
     let console = console.context("cannot start a thread")?;
     start_logging(console.clone(), "warn");
-    let exit = joining.config(1, true).and_then(|config| {
-        let (client, signals) = join(&config, joining.wait_for(), executing, &console)?;
-        prompt::prompt(client, &screen, redraw, &signals)
-    });
+    let config = joining.config(1, true);
+    let exit = join(&config, joining.wait_for(), executing, &console)
+        .and_then(|(client, signals)| prompt::prompt(client, &screen, redraw, &signals));
     console.close();
     Ok(exit?)
 }

@@ -21,24 +21,41 @@ struct Envelope<'a, P, R, E> {
 
 fn line<P: Serialize, R: Serialize, E: Serialize>(envelope: &Envelope<'_, P, R, E>) -> Vec<u8> {
     let mut line = Vec::with_capacity(128);
-    serde_json::to_writer(&mut line, envelope)
+    append(&mut line, envelope);
+    line
+}
+
+fn append<P: Serialize, R: Serialize, E: Serialize>(
+    line: &mut Vec<u8>,
+    envelope: &Envelope<'_, P, R, E>,
+) {
+    serde_json::to_writer(&mut *line, envelope)
         .expect("structs of strings and numbers always become JSON");
     line.push(b'\n');
-    line
 }
 
 type No = Option<()>;
 
 /// A request's line, its `\n` included.
 pub fn request_line(id: Id, method: &str, params: impl Serialize) -> Vec<u8> {
-    line(&Envelope::<_, No, No> {
+    line(&request(id, method, params))
+}
+
+/// Adds a request's line to a buffer: nothing of the line is anywhere else, if the buffer has
+/// room for it.
+pub fn append_request(line: &mut Vec<u8>, id: Id, method: &str, params: impl Serialize) {
+    append(line, &request(id, method, params));
+}
+
+fn request<P: Serialize>(id: Id, method: &str, params: P) -> Envelope<'_, P, (), ()> {
+    Envelope {
         jsonrpc: "2.0",
         id: Some(Some(id)),
         method: Some(method),
         params: Some(params),
         result: None,
         error: None,
-    })
+    }
 }
 
 /// A notification's line, its `\n` included.

@@ -18,10 +18,15 @@ pub mod outbox;
 pub mod plain;
 pub mod protocol;
 pub mod selector;
+#[cfg(test)]
+#[path = "../../tests/support/skipped.rs"]
+mod skipped;
 pub mod sync;
 mod text;
 pub mod thread;
+pub mod token;
 #[cfg_attr(shuttle, path = "transport/memory.rs")]
 pub mod transport;
+pub mod trusted_file;
 mod wildcard;
 mod words;

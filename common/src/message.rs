@@ -5,7 +5,9 @@
 //! layer above parses just what it needs, and what only passes through is never taken
 //! apart.
 
-pub use crate::compose::{error_line, notification_line, request_line, result_line};
+pub use crate::compose::{
+    append_request, error_line, notification_line, request_line, result_line,
+};
 pub use crate::error::{Code, RpcError};
 pub use crate::id::Id;
 use crate::protocol::Text;

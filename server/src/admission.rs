@@ -2,9 +2,10 @@
 //! wrong first.
 
 use crate::roster::NotAdmitted;
+use crate::token::Token;
 use common::limits::{MAX_SLOTS, PROTOCOL};
 use common::message::{Code, RpcError, clip, params};
-use common::protocol::{Join, Text};
+use common::protocol::{Credential, Join, Text};
 use common::selector::check_name;
 use serde::Deserialize;
 use serde_json::value::RawValue;
@@ -41,7 +42,7 @@ impl Wanted {
     /// Looks at the version first, whatever else is wrong; then at the parameters; then at
     /// the credential.
     #[inline(never)]
-    pub(crate) fn read(raw: Option<&RawValue>, token: Option<&str>) -> Result<Wanted, RpcError> {
+    pub(crate) fn read(raw: Option<&RawValue>, token: Option<&Token>) -> Result<Wanted, RpcError> {
         check_protocol(raw)?;
         let join: Join<'_> = params(raw)?;
         let wrong = |message: String| Err(RpcError::new(Code::InvalidParams, message));
@@ -58,10 +59,10 @@ impl Wanted {
                 ));
             }
         };
-        let shown = join.token.as_ref().map(Text::decoded);
+        let shown = join.token.as_ref().map(Credential::reveal);
         match (token, shown) {
             (None, _) => {}
-            (Some(token), Some(shown)) if is_same(token, &shown) => {}
+            (Some(token), Some(shown)) if token.is(&shown) => {}
             (Some(_), Some(_)) => {
                 return Err(RpcError::new(
                     Code::Unauthorized,
@@ -107,11 +108,4 @@ fn check_protocol(raw: Option<&RawValue>) -> Result<(), RpcError> {
         return Err(error);
     }
     Ok(())
-}
-
-/// Compares without telling by its time how much of a guess was right.
-fn is_same(secret: &str, shown: &str) -> bool {
-    let bytes = secret.bytes().zip(shown.bytes());
-    let differences = bytes.fold(0, |all, (a, b)| all | (a ^ b));
-    secret.len() == shown.len() && std::hint::black_box(differences) == 0
 }

@@ -4,7 +4,8 @@ use clap::{CommandFactory, Parser};
 use common::args;
 use common::console::Console;
 use common::selector::Selector;
-use server::{Config, HEARTBEAT_RANGE, MAX_LINE_RANGE, MOST_CLIENTS, Transcript};
+use common::token::{self, TokenError};
+use server::{Config, HEARTBEAT_RANGE, MAX_LINE_RANGE, MOST_CLIENTS, Token, Transcript};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -56,7 +57,8 @@ pub(crate) struct Cli {
     #[arg(long, value_name = "COMMANDS", default_value_t = 4096, value_parser = count)]
     pub(crate) max_sends: usize,
 
-    /// Admit only clients that show the token on the first line of this file
+    /// Admit only clients that show the token on the first line of this file, which nobody but
+    /// its owner may be able to write
     #[arg(long, value_name = "FILE")]
     pub(crate) token_file: Option<PathBuf>,
 
@@ -125,25 +127,14 @@ impl Cli {
         script
     }
 
-    /// The token that the file has on its first line.
-    pub(crate) fn token(&self) -> anyhow::Result<Option<String>> {
-        use anyhow::Context;
-        let Some(path) = &self.token_file else {
-            return Ok(None);
-        };
-        let text = std::fs::read_to_string(path)
-            .with_context(|| format!("cannot read the token file {}", path.display()))?;
-        let token = text.lines().next().unwrap_or_default().trim();
-        anyhow::ensure!(
-            !token.is_empty(),
-            "the token file {} has an empty first line",
-            path.display()
-        );
-        Ok(Some(token.to_owned()))
+    /// The token on the first line of the file.
+    pub(crate) fn token(&self) -> Result<Option<Token>, TokenError> {
+        let token = self.token_file.as_deref().map(token::read).transpose()?;
+        Ok(token.map(|token| token.reveal().into()))
     }
 
     /// What the server is told; the transcript goes to a console unless `--quiet`.
-    pub(crate) fn into_config(self, token: Option<String>, stdout: &Console) -> Config {
+    pub(crate) fn into_config(self, token: Option<Token>, stdout: &Console) -> Config {
         let transcript = match self.quiet {
             true => Transcript::default(),
             false => Transcript::to(stdout.clone()),

@@ -1,9 +1,9 @@
 //! What a server can be told.
 
+use crate::token::Token;
 use crate::transcript::Transcript;
 use common::limits;
 use common::selector::Selector;
-use std::fmt;
 use std::time::Duration;
 
 /// The most clients a server takes, unless it is told otherwise: as many as one tries it
@@ -38,7 +38,7 @@ pub const MAX_LINE_RANGE: std::ops::RangeInclusive<usize> =
 
 /// What a server can be told. The default listens where the first original did, on
 /// loopback only, and prints nothing.
-#[derive(Clone)]
+#[derive(Clone, Debug)]
 pub struct Config {
     /// Where to listen, `HOST:PORT`; port 0 takes any free one.
     pub listen: String,
@@ -60,28 +60,9 @@ pub struct Config {
     /// Sends that one client may have open.
     pub max_sends: usize,
     /// What a client must show to join, if anything.
-    pub token: Option<String>,
+    pub token: Option<Token>,
     /// Where the originals' transcript goes.
     pub transcript: Transcript,
-}
-
-/// Shows everything but the token, which belongs in no log.
-impl fmt::Debug for Config {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Config")
-            .field("listen", &self.listen)
-            .field("max_clients", &self.max_clients)
-            .field("dispatch", &self.dispatch)
-            .field("heartbeat", &self.heartbeat)
-            .field("drain", &self.drain)
-            .field("max_line", &self.max_line)
-            .field("max_queue", &self.max_queue)
-            .field("max_queue_bytes", &self.max_queue_bytes)
-            .field("max_sends", &self.max_sends)
-            .field("token", &self.token.as_ref().map(|_| "…"))
-            .field("transcript", &self.transcript)
-            .finish()
-    }
 }
 
 impl Default for Config {

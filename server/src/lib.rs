@@ -44,9 +44,11 @@ mod strangers;
 #[cfg(any(test, feature = "bench"))]
 mod testing;
 mod throttled_log;
+mod token;
 mod transcript;
 mod workload;
 
 pub use config::{Config, HEARTBEAT_RANGE, MAX_LINE_RANGE, MOST_CLIENTS};
 pub use server::{Ended, Handle, Running, Server, ServerError};
+pub use token::Token;
 pub use transcript::Transcript;

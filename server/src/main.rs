@@ -11,7 +11,7 @@ use common::descriptors;
 use common::escape::one_line;
 use common::limits::MAX_STRANGERS;
 use common::thread::on_main_thread;
-use server::{Ended, Handle, Server};
+use server::{Ended, Handle, Server, Token};
 use std::io::Write;
 use std::process::ExitCode;
 
@@ -46,7 +46,7 @@ fn main() -> ExitCode {
     let token = match cli.token() {
         Ok(token) => token,
         Err(e) => {
-            complain(&format!("error: {}", one_line(&format!("{e:#}"))));
+            complain(&format!("error: {e}"));
             return ExitCode::from(USAGE);
         }
     };
@@ -60,7 +60,7 @@ fn main() -> ExitCode {
     }
 }
 
-fn serve(cli: Cli, token: Option<String>) -> anyhow::Result<Ended> {
+fn serve(cli: Cli, token: Option<Token>) -> anyhow::Result<Ended> {
     let stdout = Console::start("stdout", std::io::stdout()).context("cannot start a thread")?;
     let stderr = Console::start("stderr", std::io::stderr()).context("cannot start a thread")?;
     start_logging(stderr.clone(), "info");

@@ -44,7 +44,13 @@ pub(crate) struct Relay {
 
 impl Relay {
     pub(crate) fn start() -> Relay {
+        Relay::start_with(None)
+    }
+
+    /// One that asks for a token.
+    pub(crate) fn start_with(token: Option<&str>) -> Relay {
         let config = server::Config {
+            token: token.map(Into::into),
             listen: "127.0.0.1:0".into(),
             max_clients: 64,
             drain: Duration::from_millis(100),

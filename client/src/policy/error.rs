@@ -1,7 +1,7 @@
 //! Why there is no policy: one sentence, with the place in the file where there is one.
 
-use super::trust::Distrust;
 use common::escape::one_line;
+use common::trusted_file::Distrust;
 use std::fmt;
 use std::path::{Path, PathBuf};
 

@@ -2,7 +2,7 @@
 //! that names each command, its program and what may follow. As with the forced commands
 //! of `sshd`, the sender chooses an entry and fills in words; it never chooses a program.
 //!
-//! The way of a file: `trust` finds out who could have written it, `file` makes typed
+//! The way of a file: `common::trusted_file` finds out who could have written it, `file` makes typed
 //! commands of its text, `program` looks whether they could run here, and `plan` turns a
 //! sender's words into an argv or a refusal. Nothing here starts a program, and nothing
 //! here counts how often one runs: the executor does.
@@ -18,18 +18,21 @@ mod program;
 mod show;
 #[cfg(test)]
 mod tests;
-mod trust;
 mod value;
 
 pub use command::{Command, Limits};
+pub use common::trusted_file::{Distrust, Kind};
 pub use error::{PolicyError, Position};
 pub use pattern::Pattern;
 pub use plan::{Plan, Refusal};
-pub use trust::{Distrust, Kind};
 
+use common::trusted_file;
 use error::Fault;
 use std::collections::BTreeMap;
 use std::path::Path;
+
+/// Bytes of a policy file: a thousand commands of a dozen lines each.
+const MAX_FILE: usize = 512 << 10;
 
 /// The commands that this machine runs for others, by name.
 #[derive(Clone, Debug)]
@@ -45,8 +48,9 @@ impl Policy {
     /// One sentence that names the file, the place in it, the value and what would be
     /// right.
     pub fn load(path: &Path) -> Result<Policy, PolicyError> {
-        let user = rustix::process::geteuid().as_raw();
-        let bytes = trust::read(path, user).map_err(|reason| PolicyError::Untrusted {
+        let user = trusted_file::user();
+        let bytes = trusted_file::read(path, user, MAX_FILE);
+        let bytes = bytes.map_err(|reason| PolicyError::Untrusted {
             file: path.to_owned(),
             reason,
         })?;

@@ -13,7 +13,7 @@ pub use outcome::{Accepted, Outcome, Status, Tally};
 pub use output::{
     ExecutionConsumed, ExecutionOutput, OutputStream, SendConsumed, SendOutput, base64_len,
 };
-pub use ranking::{Join, Joined, Member, Members, MembersQuery, Rank};
+pub use ranking::{Credential, Join, Joined, Member, Members, MembersQuery, Rank};
 
 use serde::{Deserialize, Serialize};
 use std::borrow::Cow;

@@ -1,7 +1,10 @@
 //! Who is here, and in which order.
 
 use crate::text::Text;
+use serde::de::{Deserializer, Error};
 use serde::{Deserialize, Serialize};
+use std::borrow::Cow;
+use std::fmt;
 
 /// What `join` takes; the numbers are held to their ranges by the server.
 #[derive(Debug, Deserialize, Serialize)]
@@ -16,7 +19,38 @@ pub struct Join<'a> {
     pub slots: Option<u64>,
     /// The server's credential.
     #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
-    pub token: Option<Text<'a>>,
+    pub token: Option<Credential<'a>>,
+}
+
+/// The token that a `join` shows: neither an error nor a log repeats it, whatever its type.
+#[derive(Serialize)]
+pub struct Credential<'a>(Text<'a>);
+
+impl Credential<'_> {
+    /// The token.
+    pub fn reveal(&self) -> Cow<'_, str> {
+        self.0.decoded()
+    }
+}
+
+impl<'a> From<&'a str> for Credential<'a> {
+    fn from(token: &'a str) -> Credential<'a> {
+        Credential(token.into())
+    }
+}
+
+impl<'de: 'a, 'a> Deserialize<'de> for Credential<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = Text::deserialize(deserializer);
+        text.map(Credential)
+            .map_err(|_| D::Error::custom("expected a string"))
+    }
+}
+
+impl fmt::Debug for Credential<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("…")
+    }
 }
 
 /// What `join` gives.

@@ -90,7 +90,7 @@ impl Session<'_> {
 
     /// Has it ranked last.
     fn join(&mut self, id: &Id, raw: Option<&RawValue>) -> Result<(), RpcError> {
-        let wanted = Wanted::read(raw, self.hub.config.token.as_deref())?;
+        let wanted = Wanted::read(raw, self.hub.config.token.as_ref())?;
         self.admit(id, &wanted)
     }
 

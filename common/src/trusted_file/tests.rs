@@ -7,7 +7,10 @@ use std::fs::{self, Permissions};
 use std::os::unix::fs::{PermissionsExt, chown, symlink};
 use tempfile::TempDir;
 
-/// Somebody who is neither the user of these tests nor root.
+/// The bound of the files here.
+const MOST: usize = 4096;
+
+/// A user that is neither the user of these tests nor root.
 const SOMEBODY: u32 = 12345;
 
 /// A folder of the tests' user below `/tmp`, with a file `p` in a folder `d`.
@@ -37,7 +40,7 @@ impl Place {
     }
 
     fn read(&self, name: &str) -> Result<Vec<u8>, String> {
-        read(&self.path(name), us()).map_err(|reason| reason.to_string())
+        read(&self.path(name), user(), MOST).map_err(|reason| reason.to_string())
     }
 
     /// The reason with the temporary folder's name left out.
@@ -48,15 +51,11 @@ impl Place {
     }
 }
 
-fn us() -> u32 {
-    rustix::process::geteuid().as_raw()
-}
-
 fn is_root() -> bool {
-    if us() != ROOT {
+    if user() != ROOT {
         skipped("only root can give a file to somebody else");
     }
-    us() == ROOT
+    user() == ROOT
 }
 
 #[test]
@@ -127,7 +126,7 @@ fn a_sticky_folder_is_fine_for_a_file_of_ones_own() {
     // But not for what somebody else put there.
     if is_root() {
         chown(place.path("d/p"), Some(SOMEBODY), None).expect("its owner");
-        let reason = "the regular file d/p belongs to uid 12345; it must belong to root, who runs the client";
+        let reason = "the regular file d/p belongs to uid 12345; it must belong to root, which runs this program";
         assert_eq!(place.reason("d/p"), reason);
     }
 }
@@ -227,9 +226,9 @@ fn what_belongs_to_somebody_else_is_refused() {
         let expected = format!("the {kind} {} belongs to uid 12345", path.display());
         assert!(reason.starts_with(&expected), "{reason}");
         // For whom it belongs to, it is theirs; and what is root's is good for all.
-        assert!(read(&place.path(name), SOMEBODY).is_ok(), "{name}");
+        assert!(read(&place.path(name), SOMEBODY, MOST).is_ok(), "{name}");
         std::os::unix::fs::lchown(&path, Some(ROOT), None).expect("its owner");
-        assert!(read(&place.path(name), SOMEBODY).is_ok(), "{name}");
+        assert!(read(&place.path(name), SOMEBODY, MOST).is_ok(), "{name}");
     }
 }
 
@@ -243,7 +242,7 @@ fn a_user_who_is_not_root_is_named() {
     };
     assert_eq!(
         reason.to_string(),
-        "the regular file /p belongs to uid 7; it must belong to uid 1000, who runs the client, or to root"
+        "the regular file /p belongs to uid 7; it must belong to uid 1000, which runs this program, or to root"
     );
 }
 
@@ -269,22 +268,22 @@ fn what_is_no_file() {
         let found = place.reason(name);
         assert!(found.contains(reason), "{name}: {found}");
     }
-    assert!(read(Path::new(""), us()).is_err());
-    assert!(read(Path::new("/"), us()).is_err());
-    assert!(read(Path::new("/dev/null"), us()).is_err());
+    assert!(read(Path::new(""), user(), MOST).is_err());
+    assert!(read(Path::new("/"), user(), MOST).is_err());
+    assert!(read(Path::new("/dev/null"), user(), MOST).is_err());
 }
 
 #[test]
 fn a_file_has_a_bound() {
     let place = Place::new();
-    let size = usize::try_from(MAX_FILE).expect("it is small");
-    fs::write(place.path("d/p"), vec![b'#'; size]).expect("a file");
-    assert_eq!(place.read("d/p").map(|bytes| bytes.len()), Ok(size));
-    fs::write(place.path("d/p"), vec![b'#'; size + 1]).expect("a file");
-    assert_eq!(
-        place.reason("d/p"),
-        "d/p has more than 524288 bytes; a policy has no more"
-    );
+    fs::write(place.path("d/p"), vec![b'#'; MOST]).expect("a file");
+    assert_eq!(place.read("d/p").map(|bytes| bytes.len()), Ok(MOST));
+    for size in [MOST as u64 + 1, 1 << 30] {
+        let file = File::create(place.path("d/p")).expect("a file");
+        file.set_len(size).expect("a sparse file");
+        let reason = "d/p has more than 4096 bytes, the most that are read";
+        assert_eq!(place.reason("d/p"), reason);
+    }
 }
 
 #[test]

@@ -1,5 +1,6 @@
-//! Who could have written a file. A policy decides what this machine runs, so nobody may
-//! have a say in it but the user who runs the client, and root.
+//! Which users could have written a file. A policy decides what this machine runs, and a token
+//! which clients a server admits, so only two users may have a say in them: the user that runs
+//! the program, and root.
 //!
 //! The path is walked from `/`, link by link. Each step is an entry of a folder that was
 //! found safe before it, so nobody untrusted can change what the next step finds: that is
@@ -11,16 +12,13 @@
 //! of NFSv4 and macOS show nowhere in a mode, and are not looked at. Nor can a mode take
 //! back a descriptor that somebody opened for writing while they still could.
 
-use super::error::shown;
+use crate::escape::one_line;
 use rustix::fs::{Mode, OFlags};
 use std::ffi::OsString;
 use std::fs::{File, Metadata};
 use std::io::{self, Read};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Component, Path, PathBuf};
-
-/// Bytes of a policy file: a thousand commands of a dozen lines each.
-const MAX_FILE: u64 = 512 << 10;
 
 /// Links followed on the way to one file, as many as Linux itself follows.
 const MAX_LINKS: usize = 40;
@@ -77,11 +75,13 @@ pub enum Distrust {
     /// There are more links than anybody needs.
     #[error("it takes more than {MAX_LINKS} symbolic links to reach it; name the file itself")]
     Links,
-    /// It is larger than any policy.
-    #[error("{} has more than {MAX_FILE} bytes; a policy has no more", shown(.path))]
+    /// It is larger than any file of its kind.
+    #[error("{} has more than {most} bytes, the most that are read", shown(.path))]
     TooLarge {
         /// Where it is.
         path: PathBuf,
+        /// How many bytes it may have.
+        most: usize,
     },
     /// The system does not let us.
     #[error("{} cannot be read: {error}", shown(.path))]
@@ -114,8 +114,17 @@ impl std::fmt::Display for Kind {
     }
 }
 
-/// Reads a file that nobody but `user` and root could have written.
-pub(super) fn read(path: &Path, user: u32) -> Result<Vec<u8>, Distrust> {
+/// The user that this process acts as.
+pub fn user() -> u32 {
+    rustix::process::geteuid().as_raw()
+}
+
+/// Reads a file of at most so many bytes that only `user` and root could have written. Its
+/// bytes are in one place: nothing is copied on the way.
+///
+/// # Errors
+/// Which other user has a say in it, or why it cannot be read.
+pub fn read(path: &Path, user: u32, most: usize) -> Result<Vec<u8>, Distrust> {
     let path = Walk::new(user).to(path)?;
     let unreadable = |error| Distrust::Unreadable {
         path: path.clone(),
@@ -131,11 +140,11 @@ pub(super) fn read(path: &Path, user: u32) -> Result<Vec<u8>, Distrust> {
         return Err(Distrust::Kind { path, expected });
     }
     check(Kind::File, &path, &found, user)?;
-    let mut bytes = Vec::new();
-    let mut bounded = file.take(MAX_FILE + 1);
+    let mut bytes = Vec::with_capacity(most + 1);
+    let mut bounded = file.take(most as u64 + 1);
     bounded.read_to_end(&mut bytes).map_err(unreadable)?;
-    if bytes.len() as u64 > MAX_FILE {
-        return Err(Distrust::TooLarge { path });
+    if bytes.len() > most {
+        return Err(Distrust::TooLarge { path, most });
     }
     Ok(bytes)
 }
@@ -275,11 +284,15 @@ fn writers(mode: u32) -> (&'static str, &'static str) {
 
 fn who(user: u32) -> String {
     match user {
-        ROOT => "root, who runs the client".into(),
-        user => format!("uid {user}, who runs the client, or to root"),
+        ROOT => "root, which runs this program".into(),
+        user => format!("uid {user}, which runs this program, or to root"),
     }
 }
 
-#[cfg(test)]
-#[path = "trust_tests.rs"]
+/// A path on one line, whatever is in it.
+fn shown(path: &Path) -> String {
+    one_line(&path.to_string_lossy()).into_owned()
+}
+
+#[cfg(all(test, not(shuttle)))]
 mod tests;

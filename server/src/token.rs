@@ -1,0 +1,46 @@
+//! The token that a server asks for, of which it keeps no more than it needs to know it again.
+
+use sha2::{Digest, Sha256};
+use std::fmt;
+use subtle::ConstantTimeEq;
+
+/// The token that clients must show, as its SHA-256.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Token([u8; 32]);
+
+impl Token {
+    /// Whether this is the token that a client shows. The time that it takes does not tell how
+    /// much of a guess is right.
+    pub(crate) fn is(&self, shown: &str) -> bool {
+        let shown: [u8; 32] = Sha256::digest(shown).into();
+        shown.ct_eq(&self.0).into()
+    }
+}
+
+impl From<&str> for Token {
+    fn from(token: &str) -> Token {
+        Token(Sha256::digest(token).into())
+    }
+}
+
+/// Shows nothing: a token that is easily guessed can be found by its hash.
+impl fmt::Debug for Token {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("…")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_token_is_known_again_and_never_shown() {
+        let token = Token::from("s3cret");
+        assert!(token.is("s3cret"));
+        for other in ["", "s3cre", "s3cret ", "S3cret"] {
+            assert!(!token.is(other), "{other}");
+        }
+        assert_eq!(format!("{token:?}"), "…");
+    }
+}
