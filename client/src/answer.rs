@@ -179,7 +179,7 @@ mod tests {
     fn job() -> Job {
         let origin = Origin {
             member: 1,
-            name: "boss".into(),
+            name: common::name::Name::known("boss"),
             rank: 0,
         };
         Job::new(Id::Integer(7), origin, vec!["x".into()], None, None)

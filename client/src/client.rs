@@ -127,7 +127,7 @@ impl Client {
 
     /// This client's name.
     pub fn name(&self) -> String {
-        self.link().joined.name.clone()
+        self.link().joined.name.to_string()
     }
 
     /// This client's rank as the server told it last; 0 is the highest.

@@ -338,7 +338,7 @@ mod tests {
     fn job(timeout: Option<Duration>) -> Job {
         let origin = Origin {
             member: 1,
-            name: "boss".into(),
+            name: common::name::Name::known("boss"),
             rank: 0,
         };
         Job::new(Id::Integer(7), origin, vec!["print".into()], timeout, None)

@@ -73,5 +73,6 @@ pub use crate::sent::{Command, SendEvent, Sent};
 pub use crate::token::Token;
 pub use crate::workers::WORKER_THREAD;
 pub use common::message::{Code, Id, RpcError};
+pub use common::name::Name;
 pub use common::protocol::{ByeReason, Joined, Member, Members, OutputStream, Status, Tally};
 pub use common::token::{NoToken, Secret, TokenError};

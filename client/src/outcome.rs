@@ -3,6 +3,7 @@
 
 use base64_simd::STANDARD;
 use common::message;
+use common::name::Name;
 use common::outbox::Outbox;
 use common::protocol::{self, OutputStream, SendConsumed, SendOutput, Status, Text, method};
 use common::sync::Arc;
@@ -59,7 +60,7 @@ impl Outcome {
         let stderr = decode(wire.stderr, wire.stderr_base64);
         Some(Outcome {
             member: wire.member,
-            name: wire.name.map(own),
+            name: wire.name.map(Name::into_string),
             rank: wire.rank,
             status: wire.status,
             exit_code: wire.exit_code,
@@ -187,7 +188,8 @@ mod tests {
 
     #[test]
     fn texts_and_base64_become_bytes() {
-        let mut wire = protocol::Outcome::new(2, "web1", 1, Status::Done);
+        let mut wire =
+            protocol::Outcome::new(2, common::name::Name::known("web1"), 1, Status::Done);
         wire.stdout = Some("ä\n".into());
         wire.stderr_base64 = Some("/wA=".into());
         let outcome = Outcome::from_wire(wire).expect("it says whose it is");
@@ -224,7 +226,8 @@ mod tests {
 
     #[test]
     fn what_is_not_base64_is_output_that_was_cut() {
-        let mut wire = protocol::Outcome::new(2, "web1", 1, Status::Done);
+        let mut wire =
+            protocol::Outcome::new(2, common::name::Name::known("web1"), 1, Status::Done);
         wire.stdout_base64 = Some("?".into());
         assert!(Outcome::from_wire(wire).is_some_and(|outcome| outcome.truncated));
     }

@@ -10,6 +10,7 @@ use crate::sent::{OpenSend, SendEvent};
 use common::limits::LINE_DEADLINE;
 use common::line::LineReader;
 use common::message::{self, AnswerBody, Code, Id, Message, RpcError, clip};
+use common::name::wrong_name;
 use common::protocol::{
     self, Accepted, Bye, CancelExecution, Empty, Execute, ExecutionConsumed, Rank, Refused,
     SendOutput, Tally, method,
@@ -91,7 +92,7 @@ impl Reader {
             match self.lines.next_line() {
                 Ok(None) => return Ok(()),
                 Ok(Some([])) => {}
-                Ok(Some(line)) => handle(&self.link, line, &mut self.bye),
+                Ok(Some(line)) => handle(&self.link, line, &mut self.bye)?,
                 Err(e) => {
                     let error = RpcError::new(Code::InvalidRequest, e.to_string());
                     self.link.tell(message::error_line(None, &error));
@@ -118,9 +119,11 @@ fn check_partial(is_partial: bool, began: &mut Option<Instant>) -> Result<(), Di
     }
 }
 
-fn handle(link: &Arc<Link>, line: &[u8], bye: &mut Option<Disconnect>) {
+/// Handles one line; an error is why the connection is of no use any more.
+fn handle(link: &Arc<Link>, line: &[u8], bye: &mut Option<Disconnect>) -> Result<(), Disconnect> {
     if let Some(told) = SendOutput::of_plain_line(line) {
-        return output(link, told);
+        output(link, told);
+        return Ok(());
     }
     match Message::parse(line) {
         Ok(Message::Request { id, method, params }) => {
@@ -130,6 +133,11 @@ fn handle(link: &Arc<Link>, line: &[u8], bye: &mut Option<Disconnect>) {
         }
         Ok(Message::Notification { method, params }) => {
             if let Err(error) = notification(link, &method, params, bye) {
+                // What it tells cannot be taken, and without it what is waited for may never
+                // come: so this is no server to go on with.
+                if let Some(why) = wrong_name(params) {
+                    return Err(Disconnect::Protocol(format!("its {method:?}: {why}")));
+                }
                 log::warn!("the server's {method:?} is ignored: {error}");
             }
         }
@@ -140,6 +148,7 @@ fn handle(link: &Arc<Link>, line: &[u8], bye: &mut Option<Disconnect>) {
                 .push(message::error_line(malformed.id, &malformed.error));
         }
     }
+    Ok(())
 }
 
 fn request(
@@ -153,7 +162,7 @@ fn request(
             link.outbox.push(message::result_line(id.clone(), Empty {}));
         }
         method::EXECUTE => {
-            let execute: Execute<'_> = message::params(params)?;
+            let execute: Execute<'_> = message::params(params).map_err(not_started(params))?;
             let job = Job::new(
                 id.clone(),
                 own_origin(execute.from),
@@ -171,10 +180,19 @@ fn request(
     Ok(())
 }
 
+/// A command from a client whose name is not allowed could not be started; other faults are what
+/// they are.
+fn not_started(params: Option<&RawValue>) -> impl FnOnce(RpcError) -> RpcError {
+    move |error| match wrong_name(params) {
+        Some(why) => RpcError::new(Code::Failed, format!("params.from.name: {why}")),
+        None => error,
+    }
+}
+
 fn own_origin(origin: protocol::Origin<'_>) -> protocol::Origin<'static> {
     protocol::Origin {
         member: origin.member,
-        name: origin.name.into_owned().into(),
+        name: origin.name.into_owned(),
         rank: origin.rank,
     }
 }
@@ -277,7 +295,7 @@ fn output(link: &Link, mut wire: SendOutput<'_>) {
         let (events, credit) = send.reserve(id, wire.member, length, &link.outbox)?;
         let output = Output {
             member: wire.member,
-            name: wire.name.into_owned(),
+            name: wire.name.into_string(),
             rank: wire.rank,
             stream: wire.stream,
             bytes,

@@ -55,7 +55,7 @@ mod tests {
     fn columns_line_up() {
         let member = |rank: u32, name: &str| Member {
             member: rank.into(),
-            name: name.into(),
+            name: common::name::Name::known(name.to_owned()),
             rank,
             address: format!("127.0.0.1:{}", 50_000 + rank),
             slots: 1,

@@ -3,6 +3,7 @@
 use common::message::{
     AnswerBody, Id, Message, notification_line, params, request_line, result_line,
 };
+use common::name::Name;
 use common::plain::Plain;
 use common::protocol::{
     Accepted, Execute, Executed, Outcome, SendOut, SendOutput, Status, Tally, method,
@@ -156,7 +157,7 @@ mod write {
             exit_code: Some(0),
             stdout: Some("0123456789abcdef".into()),
             elapsed_ms: Some(0),
-            ..Outcome::new(2, "web1", 1, Status::Done)
+            ..Outcome::new(2, Name::known("web1"), 1, Status::Done)
         };
         bencher.bench_local(|| result_line(ID, black_box(&outcome)));
     }

@@ -14,6 +14,7 @@ mod id;
 pub mod limits;
 pub mod line;
 pub mod message;
+pub mod name;
 pub mod outbox;
 pub mod plain;
 pub mod protocol;

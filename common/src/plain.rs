@@ -4,6 +4,7 @@
 //!
 //! [`Message::parse`]: crate::message::Message::parse
 
+use crate::name::Name;
 use crate::protocol::{Executed, ExecutionOutput, OutputStream, Send, SendOutput};
 use crate::text::Text;
 use crate::words::Words;
@@ -84,7 +85,7 @@ impl<'a> SendOutput<'a> {
         (rest.0 == "}}").then_some(SendOutput {
             send,
             member,
-            name: name?.into_cow(),
+            name: Name::told(name?.into_cow()).ok()?,
             rank,
             stream,
             text,

@@ -5,8 +5,8 @@ use crate::roster::NotAdmitted;
 use crate::token::Token;
 use common::limits::{MAX_SLOTS, PROTOCOL};
 use common::message::{Code, RpcError, clip, params};
-use common::protocol::{Credential, Join, Text};
-use common::selector::check_name;
+use common::name::Name;
+use common::protocol::{Credential, Join};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
@@ -34,7 +34,7 @@ pub(crate) fn not_admitted(refusal: &NotAdmitted, name: Option<&str>) -> RpcErro
 
 /// What a newcomer asks for, once it was found right.
 pub(crate) struct Wanted {
-    pub(crate) name: Option<String>,
+    pub(crate) name: Option<Name<'static>>,
     pub(crate) slots: u32,
 }
 
@@ -46,11 +46,10 @@ impl Wanted {
         check_protocol(raw)?;
         let join: Join<'_> = params(raw)?;
         let wrong = |message: String| Err(RpcError::new(Code::InvalidParams, message));
-        if let Some(name) = &join.name
-            && let Err(message) = check_name(&name.decoded())
-        {
-            return wrong(format!("params.name: {message}"));
-        }
+        let name = match join.name.map(|name| Name::asked_for(name.into_string())) {
+            Some(Err(message)) => return wrong(format!("params.name: {message}")),
+            name => name.and_then(Result::ok),
+        };
         let slots = match join.slots.unwrap_or(1) {
             slots if slots <= u64::from(MAX_SLOTS) => slots as u32,
             slots => {
@@ -76,7 +75,6 @@ impl Wanted {
                 ));
             }
         }
-        let name = join.name.map(Text::into_string);
         Ok(Wanted { name, slots })
     }
 }

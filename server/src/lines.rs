@@ -206,6 +206,7 @@ mod tests {
     use super::*;
     use crate::command::{Counts, Targets};
     use common::message::{AnswerBody, Message};
+    use common::name::Name;
     use common::protocol::{Execute, Outcome, SendOutput, method};
     use common::sync::Arc;
     use serde_json::value::RawValue;
@@ -302,10 +303,10 @@ mod tests {
             let expected = Outcome {
                 send: Some(command.send.clone()),
                 member: None,
-                name: name.map(Text::from),
+                name: name.map(Name::known),
                 rank,
                 message: Some("no \"nope\"".into()),
-                ..Outcome::new(0, "", 0, Status::Absent)
+                ..Outcome::new(0, Name::known("x"), 0, Status::Absent)
             };
             assert_eq!(read, expected);
         }
@@ -366,7 +367,7 @@ mod tests {
                 truncated: true,
                 message: Some("\"no\"\n".into()),
                 started: Some(false),
-                ..Outcome::new(9, "web1", 4, Status::Failed)
+                ..Outcome::new(9, common::name::Name::known("web1"), 4, Status::Failed)
             };
             assert_eq!(read, expected);
             assert!(

@@ -4,10 +4,10 @@ use crate::command::OpenSends;
 use crate::connection::Connection;
 use crate::loads::Load;
 use crate::workload::Workload;
+use common::name::Name;
 use common::protocol::Origin;
 use common::sync::Arc;
 use common::sync::atomic::{AtomicBool, AtomicU32, Ordering};
-use std::borrow::Cow;
 use std::fmt;
 
 /// One ranked client. Its rank is not in here: the roster knows it, and it changes.
@@ -76,7 +76,7 @@ impl Member {
     pub(crate) fn origin(&self, rank: u32) -> Origin<'_> {
         Origin {
             member: self.id,
-            name: Cow::Borrowed(&self.name),
+            name: Name::known(&*self.name),
             rank,
         }
     }

@@ -8,6 +8,7 @@
 use crate::loads::Loads;
 use crate::member::Member;
 use crate::transcript::{Standings, Transcript, WHOLE_RANKING};
+use common::name::Name;
 use common::protocol;
 use common::selector::GIVEN;
 use common::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
@@ -214,7 +215,7 @@ impl Roster {
             let member = &place.member;
             protocol::Member {
                 member: member.id,
-                name: member.name.to_string(),
+                name: Name::known(member.name.to_string()),
                 rank: (from + at) as u32,
                 address: member.connection.peer().to_string(),
                 slots: member.slots,

@@ -9,7 +9,7 @@ use std::time::Duration;
 fn job(id: i64) -> Job {
     let origin = Origin {
         member: 1,
-        name: "boss".into(),
+        name: common::name::Name::known("boss"),
         rank: 0,
     };
     Job::new(Id::Integer(id), origin, vec!["one".into()], None, None)

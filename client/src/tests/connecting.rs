@@ -272,3 +272,122 @@ fn hundreds_of_clients_come_and_go() {
     drop(clients);
     running.stop().expect("a clean end");
 }
+
+/// Names that no client can have, and that would do harm in an environment, a log or a terminal.
+const FORBIDDEN: [&str; 8] = [
+    "",
+    "x$(id)",
+    "a\nb",
+    "a\u{1b}[2J",
+    "a\u{202e}b",
+    "two words",
+    "least-loaded",
+    "client-01",
+];
+
+#[test]
+fn a_command_from_a_name_that_is_not_allowed_has_failed_and_starts_nothing() {
+    let ran = Arc::new(AtomicUsize::new(0));
+    let counted = Arc::clone(&ran);
+    let (client, mut server) = pair_with(1, 60_000, move |_: &Job| {
+        counted.fetch_add(1, Ordering::SeqCst);
+        Answer::exited(0, "")
+    });
+    for (id, name) in (1..).zip(FORBIDDEN) {
+        let from = json!({"member": 1, "name": name, "rank": 0});
+        let params = json!({"from": from, "command": ["print"]});
+        server.write(&json!({"jsonrpc": "2.0", "id": id, "method": "execute", "params": params}));
+        let answer = server.read();
+        assert_eq!(
+            (&answer["id"], &answer["error"]["code"]),
+            (&json!(id), &json!(22)),
+            "{answer}"
+        );
+        let why = answer["error"]["message"].as_str().expect("a sentence");
+        assert!(
+            why.contains("params.from.name") && why.contains("not allowed"),
+            "{why}"
+        );
+    }
+    server.execute(100, &["print"], &json!({}));
+    assert_eq!(server.read()["result"]["exit_code"], 0);
+    assert_eq!((ran.load(Ordering::SeqCst), client.disconnect()), (1, None));
+}
+
+#[test]
+fn a_message_with_a_name_that_is_not_allowed_ends_the_connection() {
+    for name in FORBIDDEN {
+        let who = json!({"member": 1, "name": name, "rank": 0});
+        let with = |more: Value| {
+            let mut params = who.clone();
+            let members = params.as_object_mut().expect("an object");
+            members.extend(more.as_object().cloned().expect("an object"));
+            params
+        };
+        for (method, params) in [
+            (
+                "outcome",
+                with(json!({"send": 1, "status": "done", "exit_code": 0})),
+            ),
+            (
+                "output",
+                with(json!({"send": 1, "stream": "stdout", "text": "x"})),
+            ),
+            ("refused", json!({"from": who, "command": ["print"]})),
+        ] {
+            let (client, mut server) = pair();
+            let sent = client.send(Command::new(["print"])).expect("a connection");
+            assert_eq!(server.read()["method"], "send");
+            server.tell("accepted", json!({"send": 1, "targets": 1}));
+            server.tell(method, params);
+            assert_eq!(sent.wait(), Err(RequestError::Lost), "{method} {name:?}");
+            let event = next_event(&client);
+            let ClientEvent::Disconnected(Disconnect::Protocol(why)) = event else {
+                panic!("{method} {name:?}: {event:?}");
+            };
+            assert!(why.contains(method) && why.contains("not allowed"), "{why}");
+        }
+    }
+}
+
+#[test]
+fn an_answer_with_a_name_that_is_not_allowed_is_none() {
+    for name in FORBIDDEN {
+        let (client, mut server) = pair();
+        let sent = client.send(Command::new(["print"])).expect("a connection");
+        let mut result = outcome(9, "hi\n");
+        result["name"] = json!(name);
+        let id = server.read()["id"].clone();
+        server.write(&json!({"jsonrpc": "2.0", "id": id, "result": result}));
+        let end = sent.wait();
+        assert!(
+            matches!(end, Err(RequestError::Malformed(_))),
+            "{name:?}: {end:?}"
+        );
+
+        let asking = std::thread::spawn(move || client.members(0, 9));
+        let member = json!({"member": 1, "name": name, "rank": 0, "address": "127.0.0.1:1",
+                            "slots": 1, "running": 0, "queued": 0, "joined_ms": 1});
+        let result = json!({"members": [member], "total": 1, "max": 1});
+        let id = server.read()["id"].clone();
+        server.write(&json!({"jsonrpc": "2.0", "id": id, "result": result}));
+        let members = asking.join().expect("no panic");
+        assert!(
+            matches!(members, Err(RequestError::Malformed(_))),
+            "{name:?}: {members:?}"
+        );
+
+        let listener = TcpListener::bind("127.0.0.1:0").expect("loopback");
+        let mut answer = joined(60_000);
+        answer["name"] = json!(name);
+        let accepting = std::thread::scope(|scope| {
+            scope.spawn(|| FakeServer::accept(&listener, &answer));
+            Client::connect(config(&listener, 1), Simulation)
+        });
+        let error = accepting.expect_err("that is no name");
+        assert!(
+            matches!(error, ConnectError::NotThisProtocol { .. }),
+            "{name:?}: {error}"
+        );
+    }
+}

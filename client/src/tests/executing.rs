@@ -19,7 +19,7 @@ fn executes_and_answers() {
     let ClientEvent::JobFinished { job, answer } = finished else {
         panic!("{finished:?}");
     };
-    assert_eq!(job.origin().name, "boss");
+    assert_eq!(&*job.origin().name, "boss");
     assert!(matches!(answer, Answer::Ended(ended) if ended.exit_code == Some(0)));
 }
 

@@ -2,6 +2,7 @@
 
 use super::is_false;
 use crate::message::Id;
+use crate::name::Name;
 use crate::text::Text;
 use crate::words::Words;
 use serde::{Deserialize, Serialize};
@@ -46,8 +47,7 @@ pub struct Origin<'a> {
     /// Its number.
     pub member: u64,
     /// Its name.
-    #[serde(borrow)]
-    pub name: Cow<'a, str>,
+    pub name: Name<'a>,
     /// Its rank as of when the command was taken.
     pub rank: u32,
 }

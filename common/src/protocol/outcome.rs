@@ -2,6 +2,7 @@
 
 use super::is_false;
 use crate::message::Id;
+use crate::name::Name;
 use crate::text::Text;
 use serde::de::Deserializer;
 use serde::ser::SerializeMap;
@@ -89,7 +90,7 @@ pub struct Outcome<'a> {
     pub member: Option<u64>,
     /// The target's name.
     #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
-    pub name: Option<Text<'a>>,
+    pub name: Option<Name<'a>>,
     /// The target's rank as of when the command was taken.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rank: Option<u32>,
@@ -129,11 +130,11 @@ pub struct Outcome<'a> {
 
 impl<'a> Outcome<'a> {
     /// An outcome that says nothing but how the command ended.
-    pub fn new(member: u64, name: impl Into<Text<'a>>, rank: u32, status: Status) -> Self {
+    pub fn new(member: u64, name: Name<'a>, rank: u32, status: Status) -> Self {
         Outcome {
             send: None,
             member: Some(member),
-            name: Some(name.into()),
+            name: Some(name),
             rank: Some(rank),
             status,
             exit_code: None,
@@ -155,7 +156,7 @@ impl<'a> Outcome<'a> {
         Outcome {
             send: self.send,
             member: self.member,
-            name: own(self.name),
+            name: self.name.map(Name::into_owned),
             rank: self.rank,
             status: self.status,
             exit_code: self.exit_code,

@@ -1,9 +1,9 @@
 //! What a command writes while it runs, and how far its sender got through with it.
 
 use crate::message::Id;
+use crate::name::Name;
 use crate::text::Text;
 use serde::{Deserialize, Serialize};
-use std::borrow::Cow;
 
 /// One of a program's two streams.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
@@ -38,8 +38,7 @@ pub struct SendOutput<'a> {
     /// The target's number.
     pub member: u64,
     /// The target's name.
-    #[serde(borrow)]
-    pub name: Cow<'a, str>,
+    pub name: Name<'a>,
     /// The target's rank as of when the command was taken.
     pub rank: u32,
     /// Where it was written to.

@@ -1,5 +1,6 @@
 //! Who is here, and in which order.
 
+use crate::name::Name;
 use crate::text::Text;
 use serde::de::{Deserializer, Error};
 use serde::{Deserialize, Serialize};
@@ -59,7 +60,7 @@ pub struct Joined {
     /// The number of this client, never used again while the server runs.
     pub member: u64,
     /// Its name.
-    pub name: String,
+    pub name: Name<'static>,
     /// Its rank; 0 is the highest.
     pub rank: u32,
     /// How many are ranked, itself included.
@@ -87,7 +88,7 @@ pub struct Member {
     /// Its number.
     pub member: u64,
     /// Its name.
-    pub name: String,
+    pub name: Name<'static>,
     /// Its rank.
     pub rank: u32,
     /// Where it dialled in from, `ip:port`.

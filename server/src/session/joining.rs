@@ -8,6 +8,7 @@ use crate::loads::Loads;
 use crate::member::Member;
 use crate::roster::Standing;
 use common::message::{Code, Id, Message, RpcError, clip, error_line, result_line};
+use common::name::Name;
 use common::protocol::{Joined, method};
 use common::sync::Arc;
 use serde_json::value::RawValue;
@@ -143,7 +144,7 @@ fn looks_like_http(line: &[u8]) -> bool {
 fn welcome(config: &Config, id: &Id, member: &Member, standing: Standing) -> Vec<u8> {
     let joined = Joined {
         member: member.id,
-        name: member.name.to_string(),
+        name: Name::known(member.name.to_string()),
         rank: standing.rank,
         members: standing.members,
         heartbeat_ms: millis(config.heartbeat),
