@@ -59,7 +59,7 @@ const WRONG: [(&[&str], &[&str]); 36] = [
 ];
 
 /// Every option that there is.
-const OPTIONS: [&str; 13] = [
+const OPTIONS: [&str; 14] = [
     "--listen",
     "--dispatch",
     "--heartbeat",
@@ -69,6 +69,7 @@ const OPTIONS: [&str; 13] = [
     "--max-queue-bytes",
     "--max-sends",
     "--token-file",
+    "--open",
     "--quiet",
     "--completions",
     "--help",
@@ -195,6 +196,50 @@ fn an_address_where_it_cannot_listen_is_one_line_too() {
         .expect_code(1)
         .expect_stdout("")
         .expect_one_line(&["cannot listen at no-such-host.invalid:0"]);
+}
+
+#[test]
+fn an_address_that_others_can_reach_takes_a_token_or_a_word() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let token = folder.path().join("token");
+    fs::write(&token, "s3cret\n").expect("the folder can be written");
+    let token = token.to_str().expect("its name is text");
+    for listen in ["0.0.0.0:0", "[::]:0", "[::ffff:0.0.0.0]:0"] {
+        let ended = refused(&["--listen", listen]);
+        if ended.stderr.contains("cannot listen at [") {
+            skipped("this system has no IPv6");
+            continue;
+        }
+        ended.expect_code(2).expect_stdout("").expect_one_line(&[
+            "other machines",
+            "--token-file",
+            "--open",
+        ]);
+        for (words, risk) in [
+            (&["--open"][..], "anybody may join"),
+            (
+                &["--token-file", token],
+                "tokens, commands and output are not encrypted",
+            ),
+        ] {
+            let words = [&["--listen", listen][..], words].concat();
+            let process = Process::start(&mut server(&words));
+            process.stdout.wait_for("Listening on ");
+            process.stderr.wait("a warning", |log| {
+                let is_it = |line: &&str| line.contains(" WARN ") && line.contains("tunnel");
+                let line = log.lines().find(is_it)?;
+                line.contains(risk).then_some(())
+            });
+        }
+    }
+    // What was written does not count, but where it listens.
+    for listen in ["localhost:0", "127.0.0.1:0"] {
+        let process = Process::start(&mut server(&["--listen", listen]));
+        process.stdout.wait_for("Listening on ");
+        process.signal(Signal::TERM);
+        let ended = process.end();
+        assert!(!ended.stderr.contains("WARN"), "{}", ended.stderr);
+    }
 }
 
 #[test]

@@ -62,6 +62,11 @@ pub(crate) struct Cli {
     #[arg(long, value_name = "FILE")]
     pub(crate) token_file: Option<PathBuf>,
 
+    /// Admit anybody who can connect, also where other machines can; without this, and without a
+    /// token, the server listens on loopback only
+    #[arg(long)]
+    pub(crate) open: bool,
+
     /// Print no transcript of who comes and goes
     #[arg(long)]
     pub(crate) quiet: bool,
@@ -74,7 +79,9 @@ pub(crate) struct Cli {
 const EXAMPLES: &str = "\
 Examples:
   server 10                            ten clients, on this machine only
-  server 500 --listen 0.0.0.0:5555     reachable from other machines
+  server 500 --listen 0.0.0.0:5555 --token-file /etc/pecking-order/token
+                                       reachable from other machines; nothing is encrypted,
+                                       so rather put it behind a tunnel (ssh -L, WireGuard)
   server --dispatch least-loaded       spread commands instead of passing them down
   RUST_LOG=warn server --quiet         say nothing but what is wrong
 

@@ -2,6 +2,7 @@
 //! how that went into an exit code.
 
 mod cli;
+mod exposure;
 
 use anyhow::Context;
 use cli::Cli;
@@ -55,7 +56,10 @@ fn main() -> ExitCode {
         Ok(Ended::Aborted) => ExitCode::from(INTERRUPTED),
         Err(e) => {
             complain(&format!("error: {}", one_line(&format!("{e:#}"))));
-            ExitCode::FAILURE
+            match e.is::<exposure::Exposed>() {
+                true => ExitCode::from(USAGE),
+                false => ExitCode::FAILURE,
+            }
         }
     }
 }
@@ -68,7 +72,11 @@ fn serve(cli: Cli, token: Option<Token>) -> anyhow::Result<Ended> {
     let limit = descriptors::raise_limit();
     let clients = cli.clients;
     let any_port = cli.listen.ends_with(":0");
+    let (asks_for_token, is_open) = (token.is_some(), cli.open);
     let server = Server::bind(cli.into_config(token, &stdout))?;
+    if let Some(warning) = exposure::look(server.address(), asks_for_token, is_open)? {
+        log::warn!("{warning}");
+    }
     if any_port {
         // Whoever asked for any port has to learn which, whatever else is printed.
         stdout.print(format!("Listening on {}\n", server.address()).into_bytes());
