@@ -9,7 +9,7 @@ use executing::{
     start_client, wait_until_gone,
 };
 use rustix::fs::{CWD, FileType, Mode, mknodat};
-use rustix::process::Signal;
+use rustix::process::{Pid, Signal, getpgid, setpgid};
 use serde_json::{Value, json};
 use std::time::{Duration, Instant};
 
@@ -297,6 +297,45 @@ fn nothing_survives_a_command_that_has_ended() {
             assert!(has_gone(pid), "{what}: {pid} is there after the outcome");
         }
     }
+}
+
+/// What a command leaves behind in [`what_joins_another_group_ends_with_its_command`]: tries to
+/// get into the process group `GROUP`, says who it is, and stays.
+#[test]
+#[ignore = "a program that another test has executed"]
+fn joins_a_group_and_stays() {
+    let group = std::env::var("GROUP").expect("it is told");
+    let group = group.parse().ok().and_then(Pid::from_raw);
+    let _ = setpgid(None, group);
+    println!("\npid {}\n", std::process::id());
+    std::thread::sleep(Duration::from_secs(1000));
+}
+
+#[test]
+fn what_joins_another_group_ends_with_its_command() {
+    let (_relay, mut boss, worker) = anything(2);
+    let other = boss.script("echo pid $$; exec sleep 1000", &json!({}));
+    let others = pids(&String::from_utf8_lossy(&boss.output(&other).1));
+    let clients = getpgid(Pid::from_raw(worker.id() as i32)).expect("it is there");
+    let program = std::env::current_exe().expect("this program");
+    let folder = executing::Folder::new();
+    let said = folder.word("said");
+    for group in [clients.as_raw_nonzero().get() as u32, others[0]] {
+        let script = format!(
+            "GROUP={group} {} --ignored --exact joins_a_group_and_stays --nocapture >{said} 2>&1 & \
+             until grep -s pid {said}; do sleep 0.01; done; rm {said}; exit 7",
+            program.display()
+        );
+        let ran = boss.sh(&script);
+        let joined = pids(&ran.exited(7).text());
+        assert_eq!(joined.len(), 1, "{:?}", ran.text());
+        assert!(has_gone(joined[0]), "{joined:?} is there, in group {group}");
+    }
+    boss.cancel(&other);
+    assert_eq!(boss.finish(&other).status(), "cancelled");
+    eventually("all are reaped", Duration::from_secs(2), || {
+        children(worker.id()).is_empty()
+    });
 }
 
 #[test]

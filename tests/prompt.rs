@@ -97,6 +97,23 @@ fn a_command_and_what_became_of_it() {
 }
 
 #[test]
+fn a_program_that_runs_at_a_prompt_has_no_terminal() {
+    let scene = Scene::new();
+    let mut boss = scene.server.raw("boss", 0);
+    let words = ["--name", "web1", "--allow-any", "--allow-root"];
+    let web1 = scene.client_with(&words);
+    let script = "(printf 'STE%s' ERED >/dev/tty) 2>/dev/null && echo opened; \
+                  set -- $(cat /proc/$$/stat); shift 6; echo terminal $1; ls /proc/self/fd";
+    let id = boss.command("web1", &["/bin/sh", "-c", script]);
+    let outcome = boss.result_of(&id);
+    // The fourth is that of the folder itself.
+    assert_eq!(outcome["stdout"], "terminal 0\n0\n1\n2\n3\n", "{outcome}");
+    web1.wait_for("Command Executed.");
+    assert!(!web1.shown().contains("STEERED"), "{}", web1.shown());
+    web1.wait_prompt("");
+}
+
+#[test]
 fn what_arrives_stays_above_the_line_that_is_typed() {
     let scene = Scene::new();
     let mut boss = scene.server.raw("boss", 0);

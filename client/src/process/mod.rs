@@ -54,8 +54,8 @@ enum Allowed {
 
 impl Processes {
     /// Executes what a policy names. From now on this process adopts what its commands leave
-    /// behind, to end it. A child of its first thread counts as that where it is in another
-    /// process group, so children with groups of their own are started from other threads.
+    /// behind, to end it. A child of its first thread counts as that if it is in another
+    /// session, so children with sessions of their own are started from other threads.
     ///
     /// # Errors
     /// Where the system has no thread left.

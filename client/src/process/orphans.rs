@@ -16,7 +16,7 @@ use super::census;
 use super::spawn::Mark;
 use rustix::io::Errno;
 use rustix::process::{
-    Pid, PidfdFlags, Signal, WaitId, WaitIdOptions, WaitOptions, getpgid, getpgrp, getpid,
+    Pid, PidfdFlags, Signal, WaitId, WaitIdOptions, WaitOptions, getpid, getsid,
     kill_process_group, pidfd_open, pidfd_send_signal, test_kill_process_group, waitid, waitpid,
 };
 use std::fs;
@@ -167,16 +167,16 @@ pub(crate) fn reap() -> bool {
     !orphans().is_empty()
 }
 
-/// The children of our first thread, but for those of our own process group: these the
-/// program was started with, or has started itself, and no command had anything to do with
-/// them. A command has a group of its own, and whatever it starts is in that or in another.
+/// The children of our first thread, but for those of our own session: these the program was
+/// started with, or has started itself, and no command had anything to do with them. A command
+/// has a session of its own, and nothing that it starts gets back into ours.
 fn orphans() -> Vec<Pid> {
     let any = WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
     if matches!(waitid(WaitId::All, any), Err(Errno::CHILD)) {
         // There are no children at all, which costs less to know than to read who they are.
         return Vec::new();
     }
-    let (me, group) = (getpid(), getpgrp());
+    let (me, session) = (getpid(), getsid(None));
     let children = fs::read_to_string(format!("/proc/self/task/{me}/children"));
     let children = children.unwrap_or_default();
     let numbers = children
@@ -184,7 +184,7 @@ fn orphans() -> Vec<Pid> {
         .filter_map(|number| number.parse().ok());
     let children = numbers.filter_map(Pid::from_raw);
     children
-        .filter(|child| getpgid(Some(*child)) != Ok(group))
+        .filter(|child| getsid(Some(*child)) != session)
         .collect()
 }
 

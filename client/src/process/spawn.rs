@@ -1,6 +1,6 @@
 //! Starts a program the way a careful machine wants it started: exactly the arguments and
 //! the environment it was given, no shell whatever the file looks like, no descriptor of
-//! ours, a process group of its own, and an end with ours.
+//! ours, a session of its own without a terminal, and an end with ours.
 //!
 //! The standard library cannot do that in one step without copying the address space:
 //! anything between fork and exec makes it fork for real, which costs more than the program
@@ -83,7 +83,7 @@ pub(crate) struct Program {
 /// A program that runs.
 #[derive(Debug)]
 pub(crate) struct Spawned {
-    /// Its process, which leads a group of the same number. Nobody else reaps it.
+    /// Its process, which leads a session and a group of the same number. Nobody else reaps it.
     pub(crate) pid: Pid,
     /// Becomes readable when it has ended.
     pub(crate) pidfd: OwnedFd,
@@ -290,7 +290,9 @@ unsafe fn become_program(plan: &Plan) -> Result<(), Step> {
                 );
             }
         }
-        check(libc::setpgid(0, 0), Step::Prepare)?;
+        // A session has no terminal until its leader opens one that is nobody's. And a process
+        // can join no group of another session: so neither ours nor another command's.
+        check(libc::setsid(), Step::Prepare)?;
         check(
             libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL),
             Step::Prepare,
