@@ -49,6 +49,31 @@ fn what_an_executor_answers_is_what_the_sender_gets() {
             json!({"exit_code": 0, "timed_out": false, "cancelled": false, "truncated": false}),
             json!({"exit_code": 0}),
         ),
+        (
+            json!({"exit_code": 0, "leftovers": {"ended": 2, "running": 0}}),
+            json!({"exit_code": 0, "leftovers": {"ended": 2, "running": 0}}),
+        ),
+        (
+            json!({"timed_out": true, "leftovers": {"running": 1, "more": "x"}, "more": 1}),
+            json!({"status": "timed_out", "leftovers": {"ended": 0, "running": 1}}),
+        ),
+        (
+            json!({"cancelled": true, "leftovers": {"ended": 4_294_967_295_u32, "running": null}}),
+            json!({"status": "cancelled", "leftovers": {"ended": 4_294_967_295_u32, "running": 0}}),
+        ),
+        // Nothing is said of none.
+        (
+            json!({"exit_code": 0, "leftovers": {"ended": 0, "running": 0}}),
+            json!({"exit_code": 0}),
+        ),
+        (
+            json!({"exit_code": 0, "leftovers": {}}),
+            json!({"exit_code": 0}),
+        ),
+        (
+            json!({"exit_code": 0, "leftovers": null}),
+            json!({"exit_code": 0}),
+        ),
         // What an answer says of itself is never who answered, or how it ended.
         (
             json!({"exit_code": 0, "status": "lost", "member": 77, "name": "x", "rank": 0, "send": 5}),
@@ -108,6 +133,14 @@ fn a_malformed_answer_is_a_failure() {
         r#""result":{"exit_code":0,"stdout":5}"#,
         r#""result":{"exit_code":0,"stderr":["x"]}"#,
         r#""result":{"exit_code":0,"truncated":"yes"}"#,
+        r#""result":{"exit_code":0,"leftovers":2}"#,
+        r#""result":{"exit_code":0,"leftovers":[2,0]}"#,
+        r#""result":{"exit_code":0,"leftovers":{"ended":-1,"running":0}}"#,
+        r#""result":{"exit_code":0,"leftovers":{"ended":4294967296,"running":0}}"#,
+        r#""result":{"exit_code":0,"leftovers":{"ended":1.0}}"#,
+        r#""result":{"exit_code":0,"leftovers":{"running":"1"}}"#,
+        r#""result":{"exit_code":0,"leftovers":{"ended":1,"ended":1}}"#,
+        r#""result":{"exit_code":0,"leftovers":{"ended":1},"leftovers":{"ended":1}}"#,
         r#""result":{"signal":9}"#,
         r#""result":{"stdout":"no end"}"#,
         r#""error":null"#,

@@ -65,6 +65,7 @@ fn ended_line(id: &Id, ended: &Ended, stop: Option<Stop>) -> Vec<u8> {
         timed_out: stop == Some(Stop::TimedOut),
         cancelled: stop == Some(Stop::Cancelled),
         truncated: ended.truncated,
+        leftovers: ended.leftovers.if_any(),
     };
     message::result_line(id.clone(), result)
 }
@@ -174,7 +175,7 @@ mod tests {
     use super::*;
     use crate::job::Origin;
     use common::message::Message;
-    use common::protocol::ExecutionOutput;
+    use common::protocol::{ExecutionOutput, Leftovers};
 
     fn job() -> Job {
         let origin = Origin {
@@ -197,6 +198,19 @@ mod tests {
         assert_eq!(
             answer_line(&done, None, 1 << 20),
             "{\"jsonrpc\":\"2.0\",\"id\":7,\"result\":{\"exit_code\":0,\"stdout\":\"hi\\n\"}}\n"
+        );
+        let left = Answer::Ended(Ended {
+            exit_code: Some(0),
+            leftovers: Leftovers {
+                ended: 2,
+                running: 0,
+            },
+            ..Ended::default()
+        });
+        assert_eq!(
+            answer_line(&left, None, 1 << 20),
+            "{\"jsonrpc\":\"2.0\",\"id\":7,\"result\":{\"exit_code\":0,\
+             \"leftovers\":{\"ended\":2,\"running\":0}}}\n"
         );
         let cancelled = Answer::Ended(Ended::default());
         assert_eq!(

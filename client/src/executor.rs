@@ -2,6 +2,7 @@
 //! the original programs, which only plays at it.
 
 use crate::job::Job;
+use common::protocol::Leftovers;
 use common::sync::Arc;
 
 /// Executes commands. Called from as many threads at once as the client has slots; each
@@ -84,6 +85,9 @@ pub struct Ended {
     pub stderr: Vec<u8>,
     /// Output was cut at a bound.
     pub truncated: bool,
+    /// How many processes it left behind: those that the executor ended, and those that it could
+    /// not end.
+    pub leftovers: Leftovers,
 }
 
 impl Answer {
@@ -107,6 +111,7 @@ impl Answer {
                 stdout: clip(&ended.stdout),
                 stderr: clip(&ended.stderr),
                 truncated: ended.truncated || ended.stdout.len().max(ended.stderr.len()) > limit,
+                leftovers: ended.leftovers,
             }),
             Answer::Refused(message) => Answer::Refused(cut(message)),
             Answer::NotFound(message) => Answer::NotFound(cut(message)),

@@ -74,5 +74,7 @@ pub use crate::token::Token;
 pub use crate::workers::WORKER_THREAD;
 pub use common::message::{Code, Id, RpcError};
 pub use common::name::Name;
-pub use common::protocol::{ByeReason, Joined, Member, Members, OutputStream, Status, Tally};
+pub use common::protocol::{
+    ByeReason, Joined, Leftovers, Member, Members, OutputStream, Status, Tally,
+};
 pub use common::token::{NoToken, Secret, TokenError};

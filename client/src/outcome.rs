@@ -5,7 +5,9 @@ use base64_simd::STANDARD;
 use common::message;
 use common::name::Name;
 use common::outbox::Outbox;
-use common::protocol::{self, OutputStream, SendConsumed, SendOutput, Status, Text, method};
+use common::protocol::{
+    self, Leftovers, OutputStream, SendConsumed, SendOutput, Status, Text, method,
+};
 use common::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -34,6 +36,8 @@ pub struct Outcome {
     pub elapsed: Option<Duration>,
     /// Output was cut at a bound.
     pub truncated: bool,
+    /// How many processes it left behind.
+    pub leftovers: Leftovers,
     /// Why it did not run.
     pub message: Option<String>,
     /// Whether it had been sent to the target before that was lost.
@@ -68,6 +72,7 @@ impl Outcome {
             truncated: wire.truncated || stdout.is_none() || stderr.is_none(),
             stdout: stdout.unwrap_or_default(),
             stderr: stderr.unwrap_or_default(),
+            leftovers: wire.leftovers.unwrap_or_default(),
             elapsed: wire.elapsed_ms.map(Duration::from_millis),
             message: wire.message.map(own),
             started: wire.started,

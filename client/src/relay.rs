@@ -6,7 +6,7 @@ use crate::exit::Exit;
 use crate::prefix::Prefixer;
 use crate::render;
 use crate::summary::Summary;
-use client::{Outcome, OutputStream, SendEvent};
+use client::{Leftovers, Outcome, OutputStream, SendEvent};
 use common::escape::{Keep, escape};
 use std::collections::HashMap;
 use std::fs::File;
@@ -94,7 +94,8 @@ impl<Out: Write, Err: Write> Relay<Out, Err> {
         self.summary.add(outcome);
         let exit = Exit::of_outcome(outcome);
         self.exit = self.exit.max(exit);
-        if exit != Exit::Done || outcome.truncated {
+        let has_left = outcome.leftovers != Leftovers::default();
+        if exit != Exit::Done || outcome.truncated || has_left {
             self.stdout.flush()?;
             self.say(&render::outcome(outcome));
         }
@@ -244,6 +245,7 @@ mod tests {
             stderr: b"e\n".to_vec(),
             elapsed: None,
             truncated: false,
+            leftovers: Leftovers::default(),
             message: None,
             started: None,
         }))

@@ -1,7 +1,7 @@
 //! What is shown, as text: outcomes, refusals, commands that run here. Everything that
 //! came from elsewhere is escaped here, before anybody can see it.
 
-use client::{Answer, Client, Code, Job, Outcome, RequestError, Status, Stop};
+use client::{Answer, Client, Code, Job, Leftovers, Outcome, RequestError, Status, Stop};
 use common::escape::{Keep, escape, one_line};
 use std::fmt::Write;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -54,6 +54,7 @@ pub(crate) fn words(words: &[String]) -> String {
 pub(crate) fn outcome(outcome: &Outcome) -> String {
     let mut line = format!("[{}] ", one_line(&outcome.label()));
     line += &status(outcome);
+    line += &leftovers(outcome.leftovers);
     if let Some(elapsed) = outcome.elapsed {
         let _ = write!(line, " ({})", duration(elapsed));
     }
@@ -61,6 +62,26 @@ pub(crate) fn outcome(outcome: &Outcome) -> String {
         line += ", its output was cut";
     }
     line
+}
+
+/// What a command left behind, to be added to how it ended; nothing if it left nothing.
+pub(crate) fn leftovers(leftovers: Leftovers) -> String {
+    let processes = |count, one: &str, more: &str| match count {
+        0 => String::new(),
+        1 => format!(", 1 process {one}"),
+        _ => format!(", {count} processes {more}"),
+    };
+    let ended = processes(
+        leftovers.ended,
+        "it left behind was ended",
+        "it left behind were ended",
+    );
+    let running = processes(
+        leftovers.running,
+        "of it cannot be ended and still runs",
+        "of it cannot be ended and still run",
+    );
+    ended + &running
 }
 
 fn status(outcome: &Outcome) -> String {
@@ -192,6 +213,11 @@ pub(crate) fn executed(job: &Job, answer: &Answer) -> String {
         (None, Some(code), _) if code != 0 => format!("Command Executed, exit code {code}."),
         _ => "Command Executed.".into(),
     };
+    let left = leftovers(ended.leftovers);
+    let how = match how.strip_suffix('.') {
+        Some(how) if !left.is_empty() => format!("{how}{left}."),
+        _ => how,
+    };
     format!("{executing}\n{how}\n")
 }
 
@@ -211,6 +237,7 @@ mod tests {
             stderr: Vec::new(),
             elapsed: None,
             truncated: false,
+            leftovers: Leftovers::default(),
             message: None,
             started: None,
         }
@@ -224,6 +251,21 @@ mod tests {
             ..sample(Status::Done)
         };
         assert_eq!(outcome(&done), "[web1, rank 1] done, exit code 0 (3 ms)");
+        let left = |ended, running| {
+            outcome(&Outcome {
+                leftovers: Leftovers { ended, running },
+                ..done.clone()
+            })
+        };
+        assert_eq!(
+            left(1, 0),
+            "[web1, rank 1] done, exit code 0, 1 process it left behind was ended (3 ms)"
+        );
+        assert_eq!(
+            left(2, 1),
+            "[web1, rank 1] done, exit code 0, 2 processes it left behind were ended, \
+             1 process of it cannot be ended and still runs (3 ms)"
+        );
         let killed = Outcome {
             signal: Some("SIGKILL".into()),
             truncated: true,

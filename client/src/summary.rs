@@ -87,6 +87,7 @@ mod tests {
             stdout: Vec::new(),
             stderr: Vec::new(),
             elapsed: None,
+            leftovers: client::Leftovers::default(),
             truncated: false,
             message: None,
             started: None,

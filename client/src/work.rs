@@ -3,7 +3,7 @@
 
 use crate::dial::Signals;
 use crate::exit::Exit;
-use crate::render::{duration, words};
+use crate::render::{duration, leftovers, words};
 use client::{Answer, Client, ClientEvent, Disconnect, Job};
 use common::escape::one_line;
 use crossbeam_channel::select;
@@ -92,13 +92,16 @@ fn sender(job: &Job) -> String {
 
 fn how(job: &Job, answer: &Answer) -> String {
     match answer {
-        Answer::Ended(ended) => match (job.stop(), ended.exit_code, &ended.signal) {
-            (Some(client::Stop::TimedOut), ..) => "timed out".into(),
-            (Some(_), ..) => "cancelled".into(),
-            (None, Some(code), _) => format!("exit code {code}"),
-            (None, None, Some(signal)) => format!("ended by {signal}"),
-            (None, None, None) => "ended".into(),
-        },
+        Answer::Ended(ended) => {
+            let how = match (job.stop(), ended.exit_code, &ended.signal) {
+                (Some(client::Stop::TimedOut), ..) => "timed out".into(),
+                (Some(_), ..) => "cancelled".into(),
+                (None, Some(code), _) => format!("exit code {code}"),
+                (None, None, Some(signal)) => format!("ended by {signal}"),
+                (None, None, None) => "ended".into(),
+            };
+            how + &leftovers(ended.leftovers)
+        }
         Answer::Refused(why) => format!("refused: {why}"),
         Answer::NotFound(why) => format!("not found: {why}"),
         Answer::Failed(why) => format!("failed: {why}"),

@@ -5,7 +5,7 @@
 //! [`Message::parse`]: crate::message::Message::parse
 
 use crate::name::Name;
-use crate::protocol::{Executed, ExecutionOutput, OutputStream, Send, SendOutput};
+use crate::protocol::{Executed, ExecutionOutput, Leftovers, OutputStream, Send, SendOutput};
 use crate::text::Text;
 use crate::words::Words;
 
@@ -69,7 +69,7 @@ impl<'a> SendOutput<'a> {
         let mut name = None;
         rest.text(&mut name)?;
         rest.skip(",\"rank\":")?;
-        let rank = u32::try_from(rest.natural()?).ok()?;
+        let rank = rest.count()?;
         rest.skip(",\"stream\":\"std")?;
         let stream = match rest.has("out\"") {
             true => OutputStream::Stdout,
@@ -163,6 +163,10 @@ impl<'a> Rest<'a> {
         }
     }
 
+    fn count(&mut self) -> Option<u32> {
+        u32::try_from(self.natural()?).ok()
+    }
+
     fn boolean(&mut self) -> Option<bool> {
         let is_true = self.has("true");
         (is_true || self.has("false")).then_some(is_true)
@@ -198,12 +202,26 @@ impl<'a> Rest<'a> {
             () if rest.has("\"timed_out\":") => first(&mut timed_out, rest.boolean()?),
             () if rest.has("\"cancelled\":") => first(&mut cancelled, rest.boolean()?),
             () if rest.has("\"truncated\":") => first(&mut truncated, rest.boolean()?),
+            () if rest.has("\"leftovers\":") => first(&mut executed.leftovers, rest.leftovers()?),
             () => None,
         })?;
         executed.timed_out = timed_out == Some(true);
         executed.cancelled = cancelled == Some(true);
         executed.truncated = truncated == Some(true);
         Some(executed)
+    }
+
+    fn leftovers(&mut self) -> Option<Leftovers> {
+        let (mut ended, mut running) = (None, None);
+        self.object(|rest| match () {
+            () if rest.has("\"ended\":") => first(&mut ended, rest.count()?),
+            () if rest.has("\"running\":") => first(&mut running, rest.count()?),
+            () => None,
+        })?;
+        Some(Leftovers {
+            ended: ended.unwrap_or_default(),
+            running: running.unwrap_or_default(),
+        })
     }
 
     fn output(&mut self) -> Option<ExecutionOutput<'a>> {
@@ -290,6 +308,9 @@ mod tests {
             r#"{"jsonrpc":"2.0","id":1,"result":{}}"#,
             r#"{"jsonrpc":"2.0","id":1,"result":{"exit_code":-1,"stdout":"a\n","stderr":"","truncated":true}}"#,
             r#"{"jsonrpc":"2.0","id":1,"result":{"signal":"SIGKILL","stdout_base64":"/w==","stderr_base64":"","timed_out":true,"cancelled":false}}"#,
+            r#"{"jsonrpc":"2.0","id":1,"result":{"exit_code":0,"leftovers":{"ended":2,"running":4294967295}}}"#,
+            r#"{"jsonrpc":"2.0","id":1,"result":{"leftovers":{"running":0},"exit_code":0}}"#,
+            r#"{"jsonrpc":"2.0","id":1,"result":{"leftovers":{},"exit_code":0}}"#,
             r#"{"jsonrpc":"2.0","method":"output","params":{"id":3,"stream":"stdout","text":"x"}}"#,
             r#"{"jsonrpc":"2.0","method":"output","params":{"id":3,"stream":"stderr","base64":"/w=="}}"#,
         ] {
@@ -314,6 +335,12 @@ mod tests {
             r#"{"jsonrpc":"2.0","id":1,"result":{"exit_code":1,"exit_code":1}}"#,
             r#"{"jsonrpc":"2.0","id":1,"result":{"exit_code":1,}}"#,
             r#"{"jsonrpc":"2.0","id":1,"result":{"more":1}}"#,
+            r#"{"jsonrpc":"2.0","id":1,"result":{"leftovers":[2,0]}}"#,
+            r#"{"jsonrpc":"2.0","id":1,"result":{"leftovers":{"ended":4294967296}}}"#,
+            r#"{"jsonrpc":"2.0","id":1,"result":{"leftovers":{"ended":-1}}}"#,
+            r#"{"jsonrpc":"2.0","id":1,"result":{"leftovers":{"ended":1,"ended":1}}}"#,
+            r#"{"jsonrpc":"2.0","id":1,"result":{"leftovers":{"ended":null}}}"#,
+            r#"{"jsonrpc":"2.0","id":1,"result":{"leftovers":{},"leftovers":{}}}"#,
             r#"{"jsonrpc":"2.0","id":1,"method":"ping","params":{}}"#,
             r#"{"jsonrpc":"2.0","id":1,"method":"send","params":{}}"#,
             r#"{"jsonrpc":"2.0","id":1,"method":"send","params":{"command":["x"],"to":null}}"#,
@@ -359,7 +386,7 @@ mod tests {
         let text = r#""([a ä]|\\n|\\u00e4|\\ud83d\\ude00|\\ud83d|=){0,4}""#;
         let number = "(-?[0-9]{1,3}|[0-9]{18,21}|1\\.5|1e2|01)";
         let member = format!(
-            r#""(to|text|base64|stdout|stderr_base64|signal|x)":{text}|"(id|timeout_ms|window|exit_code)":{number}|"(timed_out|truncated|cancelled)":(true|false|null)|"stream":"(stdout|stderr|x)"|"command":\[({text}(,{text})?)?\]"#
+            r#""(to|text|base64|stdout|stderr_base64|signal|x)":{text}|"(id|timeout_ms|window|exit_code)":{number}|"(timed_out|truncated|cancelled)":(true|false|null)|"leftovers":(\{{("(ended|running|x)":({number}|null)(,"(ended|running)":[0-9]{{1,11}})?)?\}}|\[[0-9]?\]|null)|"stream":"(stdout|stderr|x)"|"command":\[({text}(,{text})?)?\]"#
         );
         let object = format!("\\{{(({member})(,({member})){{0,3}})?\\}}");
         let line = format!(

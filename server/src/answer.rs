@@ -4,7 +4,7 @@ use crate::budget::Budget;
 use crate::command::Ending;
 use common::limits::MAX_QUOTED;
 use common::message::{AnswerBody, Code, RpcError};
-use common::protocol::{Executed, Status, Text};
+use common::protocol::{Executed, Leftovers, Status, Text};
 use serde_json::value::RawValue;
 
 /// How a command ended, by what its executor answered. Output counts against the budget, and
@@ -82,6 +82,7 @@ fn executed<'a>(
     }
     // These are the status now.
     (executed.timed_out, executed.cancelled) = (false, false);
+    executed.leftovers = executed.leftovers.and_then(Leftovers::if_any);
     for text in [&mut executed.stdout, &mut executed.stderr] {
         *text = text
             .take()
@@ -176,6 +177,22 @@ mod tests {
                 r#"{"exit_code":-1,"stdout_base64":"/w=="}"#,
                 r#"done {"exit_code":-1,"stdout_base64":"/w=="}"#,
             ),
+            (
+                r#"{"exit_code":0,"leftovers":{"ended":2,"running":0}}"#,
+                r#"done {"exit_code":0,"leftovers":{"ended":2,"running":0}}"#,
+            ),
+            (
+                r#"{"timed_out":true,"leftovers":{"running":1,"x":[]}}"#,
+                r#"timed_out {"leftovers":{"ended":0,"running":1}}"#,
+            ),
+            (
+                r#"{"exit_code":0,"leftovers":{"ended":null,"running":0}}"#,
+                r#"done {"exit_code":0}"#,
+            ),
+            (
+                r#"{"exit_code":0,"leftovers":null}"#,
+                r#"done {"exit_code":0}"#,
+            ),
             (r#"{"cancelled":true}"#, r"cancelled {}"),
             (
                 r#"{"timed_out":true,"signal":"SIGTERM"}"#,
@@ -201,6 +218,14 @@ mod tests {
             r#"{"exit_code":0,"stdout":"\ud800"}"#,
             r#"{"exit_code":0,"stdout_base64":"x"}"#,
             r#"{"exit_code":0,"stdout":1}"#,
+            r#"{"exit_code":0,"leftovers":2}"#,
+            r#"{"exit_code":0,"leftovers":[2,0]}"#,
+            r#"{"exit_code":0,"leftovers":{"ended":-1}}"#,
+            r#"{"exit_code":0,"leftovers":{"ended":1.0}}"#,
+            r#"{"exit_code":0,"leftovers":{"ended":"1"}}"#,
+            r#"{"exit_code":0,"leftovers":{"running":4294967296}}"#,
+            r#"{"exit_code":0,"leftovers":{"running":1,"running":1}}"#,
+            r#"{"exit_code":0,"leftovers":{},"leftovers":{}}"#,
         ] {
             let text = outcome(malformed, false, 8);
             assert!(

@@ -133,6 +133,11 @@ pub(crate) fn outcome(
     if executed.truncated {
         line.add(",\"truncated\":true");
     }
+    if let Some(leftovers) = &executed.leftovers {
+        line.add(",\"leftovers\":{\"ended\":")
+            .number(leftovers.ended);
+        line.add(",\"running\":").number(leftovers.running).add("}");
+    }
     if let Some(message) = &ending.message {
         line.add(",\"message\":").text(message);
     }
@@ -207,7 +212,7 @@ mod tests {
     use crate::command::{Counts, Targets};
     use common::message::{AnswerBody, Message};
     use common::name::Name;
-    use common::protocol::{Execute, Outcome, SendOutput, method};
+    use common::protocol::{Execute, Leftovers, Outcome, SendOutput, method};
     use common::sync::Arc;
     use serde_json::value::RawValue;
 
@@ -314,8 +319,8 @@ mod tests {
 
     #[test]
     fn an_outcome_is_what_the_protocol_says() {
-        let raw =
-            r#"{"exit_code":-3,"signal":"SIGKILL","stdout":"\u00e4\"","stderr_base64":"/w=="}"#;
+        let raw = r#"{"exit_code":-3,"signal":"SIGKILL","stdout":"\u00e4\"","stderr_base64":"/w==",
+            "leftovers":{"ended":3,"running":4294967295}}"#;
         let ending = || Ending {
             executed: Executed {
                 truncated: true,
@@ -365,6 +370,10 @@ mod tests {
                 stderr_base64: Some("/w==".into()),
                 elapsed_ms: Some(12),
                 truncated: true,
+                leftovers: Some(Leftovers {
+                    ended: 3,
+                    running: u32::MAX,
+                }),
                 message: Some("\"no\"\n".into()),
                 started: Some(false),
                 ..Outcome::new(9, common::name::Name::known("web1"), 4, Status::Failed)

@@ -11,6 +11,7 @@ use super::spawn::{Program, SpawnError, Spawned, Step, spawn};
 use crate::executor::{Answer, Ended};
 use crate::job::{Job, Stop};
 use common::limits::MAX_OUTPUT_SHARE;
+use common::protocol::Leftovers;
 use common::protocol::OutputStream;
 use rustix::event::{EventfdFlags, PollFd, PollFlags, Timespec, eventfd, poll};
 use rustix::fd::{AsFd, OwnedFd};
@@ -420,6 +421,7 @@ impl<'a> Run<'a> {
             stdout,
             stderr,
             truncated: self.truncated,
+            leftovers: Leftovers::default(),
         })
     }
 }

@@ -5,8 +5,11 @@ use crate::message::Id;
 use crate::name::Name;
 use crate::text::Text;
 use crate::words::Words;
+use serde::de::value::MapAccessDeserializer;
+use serde::de::{Deserializer, MapAccess, Visitor};
 use serde::{Deserialize, Serialize};
 use std::borrow::Cow;
+use std::fmt;
 
 /// What `send` takes.
 #[derive(Debug, Deserialize)]
@@ -99,6 +102,53 @@ pub struct Executed<'a> {
     /// Output was cut at a bound.
     #[serde(default, skip_serializing_if = "is_false")]
     pub truncated: bool,
+    /// What it left behind, if it left anything.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub leftovers: Option<Leftovers>,
+}
+
+/// How many processes a command left behind, by what became of them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Leftovers {
+    /// Those that the executor ended.
+    pub ended: u32,
+    /// Those that it could not end.
+    pub running: u32,
+}
+
+impl Leftovers {
+    /// These, if there are any: a message leaves out what says nothing.
+    pub fn if_any(self) -> Option<Leftovers> {
+        (self != Leftovers::default()).then_some(self)
+    }
+}
+
+/// An object, never an array of numbers; a member that is left out or `null` is 0.
+impl<'de> Deserialize<'de> for Leftovers {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Leftovers, D::Error> {
+        #[derive(Deserialize)]
+        struct Counts {
+            #[serde(default)]
+            ended: Option<u32>,
+            #[serde(default)]
+            running: Option<u32>,
+        }
+        struct Object;
+        impl<'de> Visitor<'de> for Object {
+            type Value = Leftovers;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object such as {\"ended\": 2, \"running\": 0}")
+            }
+            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Leftovers, A::Error> {
+                let counts = Counts::deserialize(MapAccessDeserializer::new(map))?;
+                Ok(Leftovers {
+                    ended: counts.ended.unwrap_or_default(),
+                    running: counts.running.unwrap_or_default(),
+                })
+            }
+        }
+        deserializer.deserialize_map(Object)
+    }
 }
 
 /// `cancel`, from a sender.

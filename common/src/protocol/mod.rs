@@ -8,7 +8,9 @@ mod ranking;
 
 pub use crate::text::Text;
 pub use crate::words::Words;
-pub use execution::{Cancel, CancelExecution, Execute, Executed, Origin, Refused, Send, SendOut};
+pub use execution::{
+    Cancel, CancelExecution, Execute, Executed, Leftovers, Origin, Refused, Send, SendOut,
+};
 pub use outcome::{Accepted, Outcome, Status, Tally};
 pub use output::{
     ExecutionConsumed, ExecutionOutput, OutputStream, SendConsumed, SendOutput, base64_len,

@@ -1,6 +1,6 @@
 //! What became of a command.
 
-use super::is_false;
+use super::{Leftovers, is_false};
 use crate::message::Id;
 use crate::name::Name;
 use crate::text::Text;
@@ -120,6 +120,9 @@ pub struct Outcome<'a> {
     /// Output was cut at a bound.
     #[serde(default, skip_serializing_if = "is_false")]
     pub truncated: bool,
+    /// What it left behind, if it left anything.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub leftovers: Option<Leftovers>,
     /// Why it did not run.
     #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
     pub message: Option<Text<'a>>,
@@ -145,6 +148,7 @@ impl<'a> Outcome<'a> {
             stderr_base64: None,
             elapsed_ms: None,
             truncated: false,
+            leftovers: None,
             message: None,
             started: None,
         }
@@ -167,6 +171,7 @@ impl<'a> Outcome<'a> {
             stderr_base64: own(self.stderr_base64),
             elapsed_ms: self.elapsed_ms,
             truncated: self.truncated,
+            leftovers: self.leftovers,
             message: own(self.message),
             started: self.started,
         }
