@@ -5,12 +5,16 @@ mod executing;
 mod support;
 
 use executing::{
-    Boss, JITTER, PATIENCE, Ran, STUBBORN, anything, children, eventually, has_gone, pids,
-    start_client, wait_until_gone,
+    Boss, Folder, JITTER, PATIENCE, Ran, Relay, STUBBORN, Worker, anything, children,
+    client_command, eventually, has_gone, pids, start_client, wait_until_gone,
 };
 use rustix::fs::{CWD, FileType, Mode, mknodat};
-use rustix::process::{Pid, Signal, getpgid, setpgid};
+use rustix::process::{Pid, Signal, geteuid, getpgid, kill_process, setpgid};
 use serde_json::{Value, json};
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 /// Until a command whose time is over is ended for good.
@@ -297,6 +301,305 @@ fn nothing_survives_a_command_that_has_ended() {
             assert!(has_gone(pid), "{what}: {pid} is there after the outcome");
         }
     }
+}
+
+#[test]
+fn an_outcome_says_how_many_processes_a_command_left_behind() {
+    let (_relay, mut boss, worker) = anything(1);
+    let silent = ">/dev/null 2>&1";
+    for (what, script, ended) in [
+        ("nothing", "sleep 0; exit 7".to_owned(), 0),
+        (
+            "a daemon",
+            format!("setsid sleep 1000 {silent} & sleep 0.2; exit 7"),
+            1,
+        ),
+        (
+            "a child in its own group",
+            format!("sleep 1000 {silent} & exit 7"),
+            1,
+        ),
+        (
+            "a child that holds its output",
+            "sleep 1000 & exit 7".to_owned(),
+            1,
+        ),
+        (
+            "a child that ends by itself in time",
+            "sleep 0.3 & exit 7".to_owned(),
+            0,
+        ),
+        (
+            "a daemon with two children, one of them in another session",
+            format!(
+                "setsid sh -c 'sleep 1000 & setsid sleep 1000 & wait' {silent} & sleep 0.4; exit 7"
+            ),
+            3,
+        ),
+        (
+            "a crowd",
+            format!(
+                "i=0; while [ $i -lt 50 ]; do setsid sleep 1000 {silent} & sleep 1000 {silent} & \
+                 i=$((i+1)); done; sleep 0.4; exit 7"
+            ),
+            100,
+        ),
+        (
+            "daemons without their environment and without their limits",
+            format!(
+                "(env -i setsid sleep 1000 {silent} &); (prlimit --rttime=unlimited setsid \
+                 sleep 1000 {silent} &); sleep 0.3; exit 7"
+            ),
+            2,
+        ),
+    ] {
+        let ran = boss.sh(&script);
+        ran.exited(7);
+        let expected = match ended {
+            0 => Value::Null,
+            _ => json!({"ended": ended, "running": 0}),
+        };
+        assert_eq!(
+            ran.outcome["leftovers"], expected,
+            "{what}: {}",
+            ran.outcome
+        );
+    }
+    eventually("all are reaped", PATIENCE, || {
+        children(worker.id()).is_empty()
+    });
+}
+
+#[test]
+fn what_the_signal_ends_that_ends_a_command_is_not_left_behind() {
+    let (_relay, mut boss, _worker) = anything(1);
+    for (what, script, ended) in [
+        (
+            "children that hear SIGTERM",
+            "i=0; while [ $i -lt 50 ]; do sleep 1000 >/dev/null 2>&1 & i=$((i+1)); done; \
+             echo ready; wait",
+            0,
+        ),
+        (
+            "a child that ignores SIGTERM",
+            "(trap '' TERM; exec sleep 1000) >/dev/null 2>&1 & echo ready; wait",
+            1,
+        ),
+        (
+            "a daemon",
+            "setsid sleep 1000 >/dev/null 2>&1 & sleep 0.2; echo ready; wait",
+            1,
+        ),
+    ] {
+        for _ in 0..8 {
+            let id = boss.script(script, &json!({}));
+            boss.output(&id);
+            boss.cancel(&id);
+            let ran = boss.finish(&id);
+            assert_eq!(ran.status(), "cancelled", "{what}: {}", ran.outcome);
+            let expected = match ended {
+                0 => Value::Null,
+                _ => json!({"ended": ended, "running": 0}),
+            };
+            assert_eq!(
+                ran.outcome["leftovers"], expected,
+                "{what}: {}",
+                ran.outcome
+            );
+        }
+    }
+}
+
+#[test]
+fn run_says_what_a_command_left_behind_and_ends_with_its_exit_code() {
+    let relay = Relay::start();
+    let script =
+        "setsid sleep 1000 >/dev/null 2>&1 & setsid sleep 1000 >/dev/null 2>&1 & sleep 0.3";
+    let words = ["run", "--wait-for", "1", "--", "/bin/sh", "-c", script];
+    let sender = start_client(&relay, &words);
+    eventually("it has joined", PATIENCE, || relay.clients() == 1);
+    let worker = Worker::start(&relay, &["--allow-any", "--allow-root", "--name", "web1"]);
+    let ended = sender.finish(PATIENCE);
+    assert_eq!(ended.code, Some(0), "{}", ended.stderr);
+    let said = "[web1, rank 1] done, exit code 0, 2 processes it left behind were ended (";
+    assert!(ended.stderr.contains(said), "{}", ended.stderr);
+    let logged = ": exit code 0, 2 processes it left behind were ended (";
+    worker.0.stderr.wait_for(logged, PATIENCE);
+}
+
+/// What runs as another user than the client, and is ended with the test.
+struct Stuck(u32);
+
+impl Stuck {
+    fn kill(&self) {
+        let pid = Pid::from_raw(self.0 as i32).expect("a number");
+        let _ = kill_process(pid, Signal::KILL);
+    }
+}
+
+impl Drop for Stuck {
+    fn drop(&mut self) {
+        self.kill();
+    }
+}
+
+/// A client that is not root, and a folder in which `setpriv` has the set-user-ID bit. None, and
+/// says why, if that cannot be had here.
+#[track_caller]
+fn unprivileged(policy: &str, slots: u32) -> Option<(Relay, Boss, Worker, Folder)> {
+    let setpriv = Path::new("/usr/bin/setpriv");
+    if !geteuid().is_root() || !setpriv.exists() {
+        support::skipped("a set-user-ID program needs root, and /usr/bin/setpriv");
+        return None;
+    }
+    let folder = Folder::new();
+    let open = fs::Permissions::from_mode(0o755);
+    fs::set_permissions(folder.path(), open).expect("it is ours");
+    for (from, name) in [
+        (setpriv, "setpriv"),
+        (Path::new(client_command().get_program()), "client"),
+    ] {
+        fs::copy(from, folder.path().join(name)).expect("it can be copied");
+    }
+    let bit = fs::Permissions::from_mode(0o4755);
+    fs::set_permissions(folder.path().join("setpriv"), bit).expect("it is ours");
+    let policy = policy.replace("FOLDER", folder.path().to_str().expect("a plain path"));
+    let policy = folder.file("policy.toml", &policy, 0o644);
+    let relay = Relay::start();
+    let boss = relay.boss();
+    let mut command = Command::new(setpriv);
+    let user = std::process::id() % 10_000 + 30_000;
+    let (user, group) = (format!("--reuid={user}"), format!("--regid={user}"));
+    command.args([&user, &group, "--clear-groups"]);
+    command
+        .arg(folder.path().join("client"))
+        .env_remove("RUST_LOG");
+    let (slots, policy) = (slots.to_string(), policy.to_str().expect("a plain path"));
+    let options = ["--policy", policy, "--slots", &slots];
+    let worker = Worker::start_as(&relay, &mut command, &options);
+    Some((relay, boss, worker, folder))
+}
+
+/// A policy's entry that becomes root, if it can, and says who it is.
+fn becomes_root(name: &str, more: &str) -> String {
+    let script = "echo pid $$; exec FOLDER/setpriv --reuid=0 --clear-groups \
+                  /bin/sh -c \\\"id -u; trap '' TERM; exec sleep 1000\\\"";
+    format!("[commands.{name}]\nrun = [\"/bin/sh\", \"-c\", \"{script}\"]\n{more}\n")
+}
+
+#[test]
+fn a_program_gains_no_privileges_unless_its_entry_says_so() {
+    let look = "run = [\"/bin/grep\", \"NoNewPrivs\", \"/proc/self/status\"]";
+    let policy = format!("[commands.look]\n{look}\n[commands.may]\n{look}\nsetuid = true\n");
+    let (_relay, mut boss, _worker, _folder) = executing::by_policy(1, &policy);
+    assert_eq!(boss.run(&["look"]).exited(0).text(), "NoNewPrivs:\t1\n");
+    assert_eq!(boss.run(&["may"]).exited(0).text(), "NoNewPrivs:\t0\n");
+    let (_relay, mut boss, _worker) = anything(1);
+    let ran = boss.run(&["grep", "NoNewPrivs", "/proc/self/status"]);
+    assert_eq!(ran.exited(0).text(), "NoNewPrivs:\t1\n");
+    let policy = becomes_root("sneaks", "");
+    let Some((_relay, mut boss, _worker, _folder)) = unprivileged(&policy, 1) else {
+        return;
+    };
+    let ran = boss.run(&["sneaks"]);
+    assert_eq!(ran.status(), "done", "{}", ran.outcome);
+    assert!(!ran.text().contains("\n0\n"), "it is root: {}", ran.text());
+}
+
+/// Starts what cannot be ended, with a second of time, and waits for its outcome.
+#[track_caller]
+fn get_stuck(boss: &mut Boss, word: &str) -> Stuck {
+    let since = Instant::now();
+    let id = boss.send_with(&[word], &json!({"timeout_ms": 1000}));
+    let mut printed = String::new();
+    while !printed.contains("\n0\n") {
+        printed += &String::from_utf8_lossy(&boss.output(&id).1);
+    }
+    let stuck = Stuck(pids(&printed)[0]);
+    let ran = boss.finish(&id);
+    assert_eq!(ran.status(), "timed_out", "{}", ran.outcome);
+    assert_eq!(
+        ran.outcome["leftovers"],
+        json!({"ended": 0, "running": 1}),
+        "{}",
+        ran.outcome
+    );
+    assert!(since.elapsed() < Duration::from_secs(1) + AT_MOST + JITTER);
+    assert!(!has_gone(stuck.0), "there is something that runs");
+    stuck
+}
+
+#[test]
+fn what_cannot_be_ended_keeps_its_slot() {
+    let policy =
+        becomes_root("stuck", "setuid = true") + "[commands.echo]\nrun = [\"/bin/echo\"]\n";
+    let Some((_relay, mut boss, worker, _folder)) = unprivileged(&policy, 2) else {
+        return;
+    };
+    let first = get_stuck(&mut boss, "stuck");
+    worker.0.stderr.wait_for("cannot be ended", PATIENCE);
+    // There is another slot.
+    boss.run(&["echo"]).exited(0);
+    // The server knows of two slots, so one of these waits at the client, and has its time there.
+    let busy = boss.send_with(&["stuck"], &json!({"timeout_ms": 3000}));
+    let mut printed = String::new();
+    while !printed.contains("\n0\n") {
+        printed += &String::from_utf8_lossy(&boss.output(&busy).1);
+    }
+    let second = Stuck(pids(&printed)[0]);
+    let late = boss.send_with(&["echo"], &json!({"timeout_ms": 300}));
+    let ran = boss.finish(&late);
+    assert_eq!(ran.status(), "timed_out", "{}", ran.outcome);
+    assert!(
+        ran.outcome["elapsed_ms"].as_u64() < Some(2000),
+        "{}",
+        ran.outcome
+    );
+    let waits = boss.send(&["echo"]);
+    assert_eq!(boss.finish(&busy).outcome["leftovers"]["running"], 1);
+    // Now both slots are held: what waited fails, and so does what comes.
+    let held = "all slots of this client are held by what earlier commands left running and cannot \
+                be ended";
+    for id in [waits, boss.send(&["echo"])] {
+        let ran = boss.finish(&id);
+        assert_eq!((ran.status(), ran.message()), ("failed", held));
+    }
+    // A slot comes back with the end of what held it.
+    first.kill();
+    let deadline = Instant::now() + PATIENCE;
+    let ran = loop {
+        let ran = boss.run(&["echo"]);
+        if ran.status() == "done" || Instant::now() >= deadline {
+            break ran;
+        }
+    };
+    ran.exited(0);
+    second.kill();
+    eventually("they are reaped", PATIENCE, || {
+        children(worker.id()).is_empty()
+    });
+}
+
+#[test]
+fn a_client_with_a_slot_that_is_held_leaves_at_once() {
+    let policy = becomes_root("stuck", "setuid = true\nslots = 1")
+        + "[commands.echo]\nrun = [\"/bin/echo\"]\n";
+    let Some((_relay, mut boss, mut worker, _folder)) = unprivileged(&policy, 3) else {
+        return;
+    };
+    let _stuck = get_stuck(&mut boss, "stuck");
+    // Its entry's only slot is held, too.
+    let ran = boss.run(&["stuck"]);
+    assert_eq!(ran.status(), "failed", "{}", ran.outcome);
+    assert!(
+        ran.message().contains("holds all of its slots"),
+        "{}",
+        ran.message()
+    );
+    boss.run(&["echo"]).exited(0);
+    worker.0.signal(Signal::TERM);
+    let status = worker.0.wait(JITTER * 2).expect("it goes at once");
+    assert_eq!(status.code(), Some(0));
 }
 
 /// What a command leaves behind in [`what_joins_another_group_ends_with_its_command`]: tries to

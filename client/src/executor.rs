@@ -4,6 +4,7 @@
 use crate::job::Job;
 use common::protocol::Leftovers;
 use common::sync::Arc;
+use std::time::Duration;
 
 /// Executes commands. Called from as many threads at once as the client has slots; each
 /// such thread stays until the client closes.
@@ -19,6 +20,14 @@ pub trait Executor: Send + Sync + 'static {
 
     /// A command that was taken in is no longer wanted, and is not executed.
     fn let_go(&self, _job: &Job) {}
+
+    /// Whether something that a command has started still runs, though it was to end. It is
+    /// asked once [`Executor::execute`] has returned, by the thread that called that, and again as
+    /// long as it says so: for all that time the command's slot stays taken. It may wait for up to
+    /// so long for that to change.
+    fn still_runs(&self, _job: &Job, _wait: Duration) -> bool {
+        false
+    }
 }
 
 impl<F: Fn(&Job) -> Answer + Send + Sync + 'static> Executor for F {
@@ -55,6 +64,10 @@ impl Executor for SharedExecutor {
 
     fn let_go(&self, job: &Job) {
         self.0.let_go(job);
+    }
+
+    fn still_runs(&self, job: &Job, wait: Duration) -> bool {
+        self.0.still_runs(job, wait)
     }
 }
 

@@ -19,11 +19,18 @@ use common::thread;
 use std::collections::{HashMap, VecDeque};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::thread::JoinHandle;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// Jobs that may wait beyond the slots. A server never sends that many; one that does is
 /// told that they failed, so that it cannot make a client keep them all.
 const MAX_WAITING: usize = 1024;
+
+/// How often a worker whose slot is held looks whether it is still to hold it.
+const HOLD_TICK: Duration = Duration::from_millis(250);
+
+/// Why a command is not executed while every slot is held.
+const ALL_HELD: &str = "all slots of this client are held by what earlier commands left running \
+                        and cannot be ended";
 
 /// The workers' name, which a panic shows.
 pub const WORKER_THREAD: &str = "executor";
@@ -51,8 +58,18 @@ struct State {
     idle: usize,
     /// Threads that have not ended.
     alive: usize,
+    /// Of those, threads that wait for the end of what their last command left running.
+    held: usize,
     threads: Vec<JoinHandle<()>>,
     closed: bool,
+}
+
+impl State {
+    /// Takes a job out of those that wait; says whether it was there.
+    fn take_waiting(&mut self, job: &Job) -> bool {
+        let place = self.waiting.iter().position(|w| w.place() == job.place());
+        place.and_then(|place| self.waiting.remove(place)).is_some()
+    }
 }
 
 impl Workers {
@@ -81,7 +98,7 @@ impl Workers {
         }
         self.tell(|| ClientEvent::JobReceived(job));
         if !self.start_worker_if_needed() {
-            self.fail_waiting();
+            self.fail_waiting("no thread to execute it with");
         }
     }
 
@@ -110,6 +127,9 @@ impl Workers {
         if state.closed || state.waiting.len() >= MAX_WAITING {
             let message = format!("{MAX_WAITING} commands already wait at this client");
             return Err(refuse(Answer::Failed(message)));
+        }
+        if state.held >= self.slots {
+            return Err(refuse(Answer::Failed(ALL_HELD.into())));
         }
         state.open.insert(job.id().clone(), job.clone());
         state.waiting.push_back(job.clone());
@@ -140,13 +160,12 @@ impl Workers {
         }
     }
 
-    /// Answers what waits: there is no thread to execute it.
-    fn fail_waiting(&self) {
+    /// Answers what waits, and is not executed.
+    fn fail_waiting(&self, why: &str) {
         let waiting: Vec<Job> = lock(&self.state).waiting.drain(..).collect();
         for job in waiting {
             self.executor.let_go(&job);
-            let answer = Answer::Failed("no thread to execute it with".into());
-            self.finish(&job, &answer, None);
+            self.finish(&job, &Answer::Failed(why.into()), None);
         }
     }
 
@@ -156,15 +175,29 @@ impl Workers {
         let Some(job) = state.open.get(id).cloned() else {
             return;
         };
-        let place = state.waiting.iter().position(|waiting| waiting.id() == id);
-        if let Some(place) = place {
-            state.waiting.remove(place);
-        }
+        let was_waiting = state.take_waiting(&job);
         drop(state);
         let reason = job.stop_because(Stop::Cancelled);
-        if place.is_some() {
-            self.executor.let_go(&job);
-            self.finish(&job, &Answer::Ended(Ended::default()), Some(reason));
+        if was_waiting {
+            self.let_go(&job, reason);
+        }
+    }
+
+    /// Answers a job that waited and is no longer wanted.
+    fn let_go(&self, job: &Job, reason: Stop) {
+        self.executor.let_go(job);
+        self.finish(job, &Answer::Ended(Ended::default()), Some(reason));
+    }
+
+    /// Answers the jobs that wait and whose time is over.
+    fn let_late_go(&self) {
+        let waiting: Vec<Job> = lock(&self.state).waiting.iter().cloned().collect();
+        for job in waiting {
+            if let Some(reason) = job.stop()
+                && lock(&self.state).take_waiting(&job)
+            {
+                self.let_go(&job, reason);
+            }
         }
     }
 
@@ -237,15 +270,45 @@ impl Workers {
     fn work(self: Arc<Self>) {
         while let Some(job) = self.next_job() {
             let answer = self.execute(&job);
-            let Some(way) = job.way() else { continue };
-            let answer = answer::send_surplus(&job, answer, way.max_line);
-            // Whether it was stopped counts as of now, not once there is room.
-            let stop = job.stop();
-            way.outbox.wait_for_room();
-            self.finish(&job, &answer, stop);
+            let is_held = self.executor.still_runs(&job, Duration::ZERO);
+            // Before the answer, which makes the server send the next command.
+            let were_all_held = is_held && self.hold_slot();
+            self.answer(&job, answer);
+            if were_all_held {
+                self.fail_waiting(ALL_HELD);
+            }
+            if is_held {
+                self.wait_for_slot(&job);
+            }
         }
         lock(&self.state).alive -= 1;
         self.ended.notify_all();
+    }
+
+    fn answer(&self, job: &Job, answer: Answer) {
+        let Some(way) = job.way() else { return };
+        let answer = answer::send_surplus(job, answer, way.max_line);
+        // Whether it was stopped counts as of now, not once there is room.
+        let stop = job.stop();
+        way.outbox.wait_for_room();
+        self.finish(job, &answer, stop);
+    }
+
+    /// One slot more is held; says whether all are.
+    fn hold_slot(&self) -> bool {
+        let mut state = lock(&self.state);
+        state.held += 1;
+        state.held >= self.slots
+    }
+
+    /// Waits until nothing of a job runs any more, or this client closes. The server knows
+    /// nothing of it and sends on, so meanwhile more may wait here than usual; this thread, which
+    /// has nothing else to do, sees to it that they do not wait for longer than they may.
+    fn wait_for_slot(&self, job: &Job) {
+        while !lock(&self.state).closed && self.executor.still_runs(job, HOLD_TICK) {
+            self.let_late_go();
+        }
+        lock(&self.state).held -= 1;
     }
 
     fn next_job(&self) -> Option<Job> {

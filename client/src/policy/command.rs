@@ -17,6 +17,7 @@ pub struct Command {
     pub(super) env: BTreeMap<String, String>,
     pub(super) slots: Option<u32>,
     pub(super) limits: Limits,
+    pub(super) setuid: bool,
 }
 
 /// What a run of a command may use of the machine; `None` is as much as the client may.
@@ -74,5 +75,11 @@ impl Command {
     /// What a run may use of the machine.
     pub fn limits(&self) -> Limits {
         self.limits
+    }
+
+    /// Whether a run may become another user or gain capabilities by what it executes, as `sudo`
+    /// does: programs with the set-user-ID bit, the set-group-ID bit or capabilities of their own.
+    pub fn setuid(&self) -> bool {
+        self.setuid
     }
 }

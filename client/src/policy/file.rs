@@ -60,6 +60,8 @@ struct Raw {
     memory: Option<Text<MemorySize>>,
     cpu_seconds: Option<Number<1, MAX_CPU_SECONDS>>,
     open_files: Option<Number<MIN_OPEN_FILES, MAX_OPEN_FILES>>,
+    #[serde(default)]
+    setuid: bool,
 }
 
 /// Reads the text of a policy. Of several faults, that of the first entry is told.
@@ -145,6 +147,7 @@ impl Raw {
                     cpu_seconds: self.cpu_seconds.map(|seconds| seconds.0),
                     open_files: self.open_files.map(|files| files.0),
                 },
+                setuid: self.setuid,
             },
         })
     }

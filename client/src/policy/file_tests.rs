@@ -25,7 +25,8 @@ fn everything_that_an_entry_can_say() {
          slots = 1\n\
          memory = \"1 GiB\"\n\
          cpu_seconds = 60\n\
-         open_files = 64\n");
+         open_files = 64\n\
+         setuid = true\n");
     assert_eq!(command.run(), ["/usr/bin/journalctl", "-n", "50", "-u"]);
     let args: Vec<_> = command.args().iter().map(Pattern::as_str).collect();
     assert_eq!(args, ["[a-z][a-z0-9-]{0,31}"]);
@@ -43,6 +44,7 @@ fn everything_that_an_entry_can_say() {
         open_files: Some(64),
     };
     assert_eq!(command.limits(), limits);
+    assert!(command.setuid());
 }
 
 #[test]
@@ -53,7 +55,8 @@ fn what_is_not_said_is_not_set() {
     assert_eq!((command.timeout(), command.max_output()), (None, None));
     assert_eq!((command.cwd(), command.slots()), (None, None));
     assert_eq!(command.limits(), Limits::default());
-    assert!(command.env().is_empty());
+    assert!(command.env().is_empty() && !command.setuid());
+    assert!(!one(&with("setuid = false")).setuid());
 }
 
 #[test]

@@ -39,6 +39,8 @@ pub struct Plan {
     pub slots: Option<u32>,
     /// What it may use of the machine.
     pub limits: Limits,
+    /// Whether what it executes may give it another user or capabilities.
+    pub setuid: bool,
 }
 
 /// Why nothing is started. The texts are short enough for a message and safe to show.
@@ -111,6 +113,7 @@ impl Policy {
             max_output: command.max_output,
             slots: command.slots,
             limits: command.limits,
+            setuid: command.setuid,
         })
     }
 
@@ -204,6 +207,10 @@ impl fmt::Display for Plan {
             .iter()
             .map(|word| show::shell_word(word))
             .collect();
-        f.write_str(&words.join(" "))
+        f.write_str(&words.join(" "))?;
+        match self.setuid {
+            true => f.write_str(" (setuid true)"),
+            false => Ok(()),
+        }
     }
 }

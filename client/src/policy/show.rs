@@ -59,6 +59,7 @@ impl Command {
                 self.limits.cpu_seconds.map(|n| n.to_string()),
             ),
             ("open_files", self.limits.open_files.map(|n| n.to_string())),
+            ("setuid", self.setuid.then(|| "true".to_owned())),
         ];
         let set = settings
             .into_iter()

@@ -22,6 +22,7 @@ slots = 1
 memory = "64 MiB"
 cpu_seconds = 5
 open_files = 64
+setuid = true
 [commands.copy]
 run = ["/bin/echo"]
 args = ["[a-z]+", "[0-9]{2}"]
@@ -125,9 +126,12 @@ fn a_plan_has_all_that_the_entry_says() {
                 cpu_seconds: Some(5),
                 open_files: Some(64),
             },
+            setuid: true,
         }
     );
-    assert_eq!(plan.to_string(), "/bin/echo -n 50 -u nginx");
+    assert_eq!(plan.to_string(), "/bin/echo -n 50 -u nginx (setuid true)");
+    let plan = policy().plan(&words(&["uptime"])).expect("it is allowed");
+    assert!(!plan.setuid && plan.to_string() == "/bin/echo up");
 }
 
 #[test]
@@ -224,7 +228,7 @@ fn a_summary_has_one_line_a_command() {
         policy().to_string(),
         "copy: /bin/echo <[a-z]+> <[0-9]{2}> [<[a-z./]+> ...]\n\
          logs: /bin/echo -n 50 -u <[a-z][a-z0-9-]{0,31}> (timeout 30s, max_output 256.0 KiB, cwd /, \
-         env LANG=C.UTF-8, slots 1, memory 64.0 MiB, cpu_seconds 5, open_files 64)\n\
+         env LANG=C.UTF-8, slots 1, memory 64.0 MiB, cpu_seconds 5, open_files 64, setuid true)\n\
          say: /bin/echo -- [<(?s).*> ...]\n\
          uptime: /bin/echo up\n"
     );

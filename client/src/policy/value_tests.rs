@@ -167,6 +167,12 @@ fn what_is_wrong_is_told_with_its_place() {
             "3:14",
             ["found 3", "a whole number from 4 to 1048576"],
         ),
+        (
+            "setuid = 'true'",
+            "3:10",
+            ["string \"true\"", "expected a boolean"],
+        ),
+        ("setuid = 1", "3:10", ["integer", "expected a boolean"]),
         // TOML itself.
         ("slots = 1\nslots = 2", "4:1", ["duplicate key", ""]),
         ("run = ['/bin/false']", "3:1", ["duplicate key", ""]),

@@ -12,6 +12,8 @@ const TICK: Duration = Duration::from_secs(1);
 #[derive(Default)]
 struct State {
     running: u32,
+    /// Of those, the ones of commands that were answered, though they cannot be ended.
+    held: u32,
     /// Those who wait, in the order in which their commands arrived.
     waiting: BTreeSet<(Instant, usize)>,
     /// How often somebody who waits was told to look again.
@@ -26,7 +28,20 @@ pub(crate) struct Gate {
 }
 
 /// A slot that is in use until this is dropped.
-pub(crate) struct Pass(Arc<Gate>);
+pub(crate) struct Pass {
+    gate: Arc<Gate>,
+    is_held: bool,
+}
+
+/// What has become of waiting for a slot.
+pub(crate) enum Turn {
+    /// There is one.
+    Come(Pass),
+    /// The job is no longer wanted.
+    NotWanted,
+    /// All slots are held by what cannot be ended, for nobody knows how long.
+    AllHeld,
+}
 
 impl Gate {
     pub(crate) fn new(slots: u32) -> Gate {
@@ -48,20 +63,20 @@ impl Gate {
         self.changed.notify_all();
     }
 
-    /// Waits for a slot; `None` once the job is no longer wanted.
-    pub(crate) fn enter(self: &Arc<Self>, job: &Job) -> Option<Pass> {
+    /// Waits for a slot, as long as the job is wanted.
+    pub(crate) fn enter(self: &Arc<Self>, job: &Job) -> Turn {
         self.expect(job);
         let waker = Arc::clone(self);
         job.set_waker(move || {
             lock(&waker.state).calls += 1;
             waker.changed.notify_all();
         });
-        let entered = self.wait_for_turn(job);
+        let turn = self.wait_for_turn(job);
         job.forget_waker();
-        entered.then(|| Pass(Arc::clone(self)))
+        turn
     }
 
-    fn wait_for_turn(&self, job: &Job) -> bool {
+    fn wait_for_turn(self: &Arc<Self>, job: &Job) -> Turn {
         let place = job.place();
         loop {
             let calls = lock(&self.state).calls;
@@ -69,12 +84,20 @@ impl Gate {
             let is_wanted = job.stop().is_none();
             let mut state = lock(&self.state);
             let is_next = state.waiting.first() == Some(&place) && state.running < self.slots;
-            if is_next || !is_wanted {
+            let are_all_held = state.held >= self.slots;
+            if is_next || !is_wanted || are_all_held {
                 state.waiting.remove(&place);
-                state.running += u32::from(is_wanted);
+                state.running += u32::from(is_next && is_wanted);
                 // Whoever is next now may have a slot, too.
                 self.changed.notify_all();
-                return is_wanted;
+                return match is_wanted {
+                    false => Turn::NotWanted,
+                    true if is_next => Turn::Come(Pass {
+                        gate: Arc::clone(self),
+                        is_held: false,
+                    }),
+                    true => Turn::AllHeld,
+                };
             }
             if state.calls != calls {
                 continue;
@@ -88,9 +111,21 @@ impl Gate {
     }
 }
 
+impl Pass {
+    /// The command was answered, and something of it still runs.
+    pub(crate) fn hold(&mut self) {
+        self.is_held = true;
+        lock(&self.gate.state).held += 1;
+        self.gate.changed.notify_all();
+    }
+}
+
 impl Drop for Pass {
     fn drop(&mut self) {
-        lock(&self.0.state).running -= 1;
-        self.0.changed.notify_all();
+        let mut state = lock(&self.gate.state);
+        state.running -= 1;
+        state.held -= u32::from(self.is_held);
+        drop(state);
+        self.gate.changed.notify_all();
     }
 }

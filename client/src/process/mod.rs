@@ -4,6 +4,7 @@ mod census;
 mod gate;
 mod orphans;
 mod pipe;
+mod proc;
 mod reaper;
 mod run;
 mod spawn;
@@ -13,8 +14,10 @@ mod tests;
 use crate::executor::{Answer, Ended, Executor};
 use crate::job::Job;
 use crate::policy::{self, Policy, Refusal};
-use common::sync::Arc;
-use gate::Gate;
+use census::Counted;
+use common::sync::{Arc, Mutex, lock};
+use gate::{Gate, Pass, Turn};
+use orphans::Remains;
 use reaper::Reaper;
 use run::Bounds;
 use rustix::fs::{Access, access};
@@ -25,7 +28,7 @@ use std::io;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 /// What a program's environment has of the client's own; everything else is left out.
 const INHERITED: [&str; 4] = ["PATH", "HOME", "LANG", "TZ"];
@@ -34,14 +37,27 @@ const INHERITED: [&str; 4] = ["PATH", "HOME", "LANG", "TZ"];
 /// that is started without one.
 const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
+/// Why a command does not wait for a slot of its policy's entry.
+const ALL_HELD: &str =
+    "what earlier runs of this command left behind cannot be ended, and holds all of its slots";
+
 /// Executes real programs.
 pub struct Processes {
     allowed: Allowed,
     /// By command: those whose policy bounds how many run at once.
     gates: HashMap<String, Arc<Gate>>,
     reaper: Reaper,
+    /// By job: what could not be ended. There are at most as many as its clients have slots.
+    held: Mutex<HashMap<(Instant, usize), Held>>,
     /// What makes the runs of this process different from those of any other.
     stamp: String,
+}
+
+/// What still runs of a command that was answered, and what it keeps in use.
+struct Held {
+    remains: Remains,
+    _pass: Option<Pass>,
+    _counted: Counted,
 }
 
 /// What is executed.
@@ -89,6 +105,7 @@ impl Processes {
             allowed,
             gates,
             reaper: Reaper::start()?,
+            held: Mutex::default(),
             stamp: format!("{}-{}", std::process::id(), since_epoch.as_nanos()),
         })
     }
@@ -140,18 +157,42 @@ impl Executor for Processes {
                 return answer;
             }
         };
-        let _pass = match self.gate(job).map(|gate| gate.enter(job)) {
-            Some(None) => return Answer::Ended(Ended::default()),
-            Some(pass) => pass,
+        let mut pass = match self.gate(job).map(|gate| gate.enter(job)) {
             None => None,
+            Some(Turn::Come(pass)) => Some(pass),
+            Some(Turn::NotWanted) => return Answer::Ended(Ended::default()),
+            Some(Turn::AllHeld) => return Answer::Failed(ALL_HELD.into()),
         };
         let known_by = self.next_run();
         let Ok(program) = planned.program(job, &known_by) else {
             let why = "a word has a NUL character, which no argument can have";
             return Answer::Failed(why.into());
         };
-        let _counted = census::count();
-        run::run(&program, planned.bounds, &known_by, &self.reaper, job)
+        let counted = census::count();
+        let (answer, remains) = run::run(&program, planned.bounds, known_by, &self.reaper, job);
+        if let Some(remains) = remains {
+            if let Some(pass) = &mut pass {
+                pass.hold();
+            }
+            let held = Held {
+                remains,
+                _pass: pass,
+                _counted: counted,
+            };
+            lock(&self.held).insert(job.place(), held);
+        }
+        answer
+    }
+
+    fn still_runs(&self, job: &Job, wait: Duration) -> bool {
+        let Some(mut held) = lock(&self.held).remove(&job.place()) else {
+            return false;
+        };
+        let still_runs = held.remains.are_running(wait);
+        if still_runs {
+            lock(&self.held).insert(job.place(), held);
+        }
+        still_runs
     }
 
     fn take_in(&self, job: &Job) {
@@ -185,6 +226,7 @@ struct Planned {
     cwd: Option<PathBuf>,
     env: BTreeMap<String, String>,
     limits: Limits,
+    may_gain_privileges: bool,
     bounds: Bounds,
 }
 
@@ -206,6 +248,7 @@ impl From<policy::Plan> for Planned {
                 cpu_seconds,
                 open_files,
             },
+            may_gain_privileges: plan.setuid,
             bounds: Bounds {
                 timeout: plan.timeout,
                 max_output: plan.max_output,
@@ -228,6 +271,7 @@ impl Planned {
                 .map(|cwd| CString::new(cwd.as_os_str().as_bytes()))
                 .transpose()?,
             limits: self.limits,
+            may_gain_privileges: self.may_gain_privileges,
             mark: run.mark,
         })
     }

@@ -1,6 +1,6 @@
-//! What a command leaves behind: processes of its group, and those that left the group but
-//! are known by their mark or by the `PECKING_ID` in their environment. None of them survives
-//! the command.
+//! What a command leaves behind: processes of its session, and those that left the session but
+//! are known by their mark or by the `PECKING_ID` in their environment, and all that descends
+//! from these. None of them survives the command that the system lets this process end.
 //!
 //! This process is the subreaper of all that its commands start (`prctl(2)`,
 //! `PR_SET_CHILD_SUBREAPER`), so who loses his parent becomes a child of ours, namely of our
@@ -13,20 +13,23 @@
 //! there is but one; otherwise it lives until nothing runs.
 
 use super::census;
+use super::proc::{self, Process};
 use super::spawn::Mark;
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::io::Errno;
 use rustix::process::{
     Pid, PidfdFlags, Signal, WaitId, WaitIdOptions, WaitOptions, getpid, getsid,
-    kill_process_group, pidfd_open, pidfd_send_signal, test_kill_process_group, waitid, waitpid,
+    kill_process_group, pidfd_open, test_kill_process_group, waitid, waitpid,
 };
-use std::fs;
+use std::collections::HashSet;
 use std::time::{Duration, Instant};
 
 /// The variable by which an orphan is known to belong to one run of one command.
 pub(crate) const ID_VARIABLE: &str = "PECKING_ID";
 
 /// How long what was killed may take to be gone. A process that takes longer is in the hands
-/// of the kernel; it is reaped when it ends.
+/// of the kernel, or is not ours to end; it is reaped when it ends.
 const PATIENCE: Duration = Duration::from_millis(250);
 
 /// How long to wait before looking again whether those are gone that were killed.
@@ -36,47 +39,8 @@ const PAUSE: Duration = Duration::from_millis(1);
 /// is just becoming another program has none for a moment.
 const BLANK_LOOKS: u32 = 5;
 
-/// Kills what is left of a command: its group, whose first process was reaped already, and
-/// its orphans. Says whether there was nothing, as is usual, and is nothing of others' either:
-/// who outlives all commands is nobody's to end.
-pub(crate) fn end(group: Pid, run: &Run) -> bool {
-    let deadline = Instant::now() + PATIENCE;
-    let (mut looks, mut were_some, mut is_clean) = (0, false, true);
-    loop {
-        let in_group = kill_group(group);
-        let Left {
-            found,
-            blank,
-            others,
-        } = kill_orphans(Whose::Of(run));
-        is_clean &= !others;
-        looks += u32::from(blank);
-        let are_some = in_group || found;
-        // The system's list of children may leave one out while others end (proc(5)), so
-        // where there were some it is looked once more.
-        if !are_some && !were_some && (!blank || looks > BLANK_LOOKS) {
-            return is_clean;
-        }
-        is_clean = false;
-        were_some = are_some;
-        if Instant::now() >= deadline {
-            log::warn!("some of what a command started cannot be ended (group {group})");
-            return false;
-        }
-        std::thread::sleep(PAUSE);
-    }
-}
-
-/// Kills a group whose leader was reaped; says whether there was anybody in it.
-///
-/// As long as somebody is in the group its number is not given again, so a process of that
-/// number is a stranger, and then the group is not ours any more.
-fn kill_group(group: Pid) -> bool {
-    if test_kill_process_group(group).is_err() || pidfd_open(group, PidfdFlags::empty()).is_ok() {
-        return false;
-    }
-    kill_process_group(group, Signal::KILL).is_ok()
-}
+/// Processes that the log names of those that cannot be ended.
+const NAMED: usize = 8;
 
 /// By what the processes of one run are known.
 #[derive(Debug)]
@@ -88,18 +52,128 @@ pub(crate) struct Run {
     pub(crate) mark: Mark,
 }
 
+/// A command's own process, which leads its session and its first group.
+#[derive(Clone, Copy)]
+pub(crate) struct Leader<'a> {
+    pub(crate) pid: Pid,
+    pub(crate) process: BorrowedFd<'a>,
+    pub(crate) is_reaped: bool,
+}
+
+/// What became of all that was left of a run.
+#[derive(Debug, Default)]
+pub(crate) struct Left {
+    /// How many processes were left behind and have been ended.
+    pub(crate) ended: u32,
+    /// Those that could not be ended, the command's own process included.
+    pub(crate) running: Vec<OwnedFd>,
+    /// There was nothing, as is usual, and is nothing of others' either: who outlives all
+    /// commands is nobody's to end.
+    pub(crate) is_clean: bool,
+}
+
+/// Kills what is left of a command: its own process, should that still run, its group, and its
+/// orphans with all that descends from them.
+pub(crate) fn end(leader: Option<Leader<'_>>, run: &Run) -> Left {
+    let deadline = Instant::now() + PATIENCE;
+    let mut hunt = Hunt::new(Whose::Of { leader, run });
+    let (mut looks, mut were_some, mut is_clean) = (0, false, true);
+    loop {
+        let round = hunt.round();
+        is_clean &= !round.others;
+        looks += u32::from(round.blank);
+        // The system's list of children may leave one out while others end (proc(5)), so
+        // where there were some it is looked once more.
+        if !round.found && !were_some && (!round.blank || looks > BLANK_LOOKS) {
+            return hunt.left(is_clean);
+        }
+        is_clean = false;
+        were_some = round.found;
+        if Instant::now() >= deadline {
+            return hunt.left(false);
+        }
+        std::thread::sleep(PAUSE);
+    }
+}
+
+/// What of a run could not be ended when its command was answered.
+#[derive(Debug)]
+pub(crate) struct Remains {
+    run: Run,
+    /// The command's own process, if it is among them.
+    leader: Option<(Pid, OwnedFd)>,
+    running: Vec<OwnedFd>,
+}
+
+impl Remains {
+    pub(crate) fn new(run: Run, leader: Option<(Pid, OwnedFd)>, running: Vec<OwnedFd>) -> Remains {
+        Remains {
+            run,
+            leader,
+            running,
+        }
+    }
+
+    /// Waits for up to so long for the end of one of them, and ends what the system lets it end
+    /// by now; says whether there are any still.
+    pub(crate) fn are_running(&mut self, wait: Duration) -> bool {
+        let mut fds: Vec<_> = self
+            .running
+            .iter()
+            .map(|process| PollFd::new(process, PollFlags::IN))
+            .collect();
+        let wait = Timespec::try_from(wait).ok();
+        let has_ended = poll(&mut fds, wait.as_ref()).is_ok_and(|ready| ready > 0);
+        drop(fds);
+        if !has_ended {
+            for process in &self.running {
+                let _ = proc::kill(process);
+            }
+            return !self.running.is_empty();
+        }
+        self.leader.take_if(|(_, process)| reap(process));
+        let leader = self.leader.as_ref().map(|(pid, process)| Leader {
+            pid: *pid,
+            process: process.as_fd(),
+            is_reaped: false,
+        });
+        // What it had started may be orphaned now, and can be ended.
+        self.running = end(leader, &self.run).running;
+        !self.running.is_empty()
+    }
+}
+
+/// Reaps a child if it has ended; says whether there is nothing to reap any more.
+fn reap(process: &OwnedFd) -> bool {
+    let options = WaitIdOptions::EXITED | WaitIdOptions::NOHANG;
+    match waitid(WaitId::PidFd(process.as_fd()), options) {
+        Ok(status) => status.is_some(),
+        Err(e) => e == Errno::CHILD,
+    }
+}
+
+/// Reaps orphans that have ended, and ends those that outlived all commands; says whether
+/// there are others.
+pub(crate) fn reap_all() -> bool {
+    Hunt::new(Whose::Nobodys).round();
+    !orphans().is_empty()
+}
+
 /// Whose orphans to end.
 #[derive(Clone, Copy)]
 enum Whose<'a> {
     /// Those of one run, which has not ended yet.
-    Of(&'a Run),
+    Of {
+        leader: Option<Leader<'a>>,
+        run: &'a Run,
+    },
     /// Those of runs that have all ended.
     Nobodys,
 }
 
-/// What orphans there were.
+/// What one look has found.
 #[derive(Clone, Copy, Debug, Default)]
-struct Left {
+struct Round {
     /// Some that were reaped or killed.
     found: bool,
     /// Some that do not say whose they are.
@@ -108,63 +182,152 @@ struct Left {
     others: bool,
 }
 
-/// Kills and reaps orphans; says whether there were any, because then there may be others
-/// now: what they had started is orphaned in its turn. Orphans of other commands that have
-/// ended by themselves are reaped on the way.
-fn kill_orphans(whose: Whose<'_>) -> Left {
-    let before = census::now();
-    let orphans = orphans();
-    let mut left = Left::default();
-    let mut strangers = Vec::new();
-    for orphan in orphans {
-        // Before it is looked at: whatever its number means later, this is the process that
-        // is killed.
-        let Ok(process) = pidfd_open(orphan, PidfdFlags::empty()) else {
-            continue;
-        };
-        match waitpid(Some(orphan), WaitOptions::NOHANG) {
-            Ok(None) => {}
-            Ok(Some(_)) => {
-                left.found = true;
-                continue;
-            }
-            Err(_) => continue,
-        }
-        let mark = mark(orphan);
-        let environment = environment(orphan);
-        match whose {
-            Whose::Of(run) if mark == Some(run.mark) || names(&environment, &run.id) => {
-                left.found = true;
-                let _ = pidfd_send_signal(process, Signal::KILL);
-            }
-            _ => {
-                left.blank |= mark.is_none() && environment.is_empty();
-                strangers.push(process);
-            }
-        }
-    }
-    let expected = match whose {
-        Whose::Of(_) => 1,
-        Whose::Nobodys => 0,
-    };
-    // As many ran all the time as ought to, so nobody else can have brought them here.
-    let are_known = before == census::now() && before.running == expected;
-    if are_known {
-        left.found |= !strangers.is_empty();
-        for process in strangers {
-            let _ = pidfd_send_signal(process, Signal::KILL);
-        }
-    } else {
-        left.others = !strangers.is_empty();
-    }
-    left
+/// Looking for processes and killing them, again and again: what those had started that were
+/// killed is orphaned in its turn.
+struct Hunt<'a> {
+    whose: Whose<'a>,
+    /// Those that lived on, had they not been killed here.
+    seen: HashSet<Process>,
+    /// Those that were killed in the last round.
+    last: HashSet<Process>,
 }
 
-/// Reaps orphans that have ended, and ends those that outlived all commands; says whether
-/// there are others.
-pub(crate) fn reap() -> bool {
-    kill_orphans(Whose::Nobodys);
-    !orphans().is_empty()
+impl<'a> Hunt<'a> {
+    fn new(whose: Whose<'a>) -> Hunt<'a> {
+        Hunt {
+            whose,
+            seen: HashSet::new(),
+            last: HashSet::new(),
+        }
+    }
+
+    /// Kills and reaps orphans. Orphans of other commands that have ended by themselves are
+    /// reaped on the way.
+    fn round(&mut self) -> Round {
+        let mut round = Round::default();
+        let mut own: Vec<Process> = self.leader_alive().into_iter().collect();
+        let mut strangers = Vec::new();
+        let before = census::now();
+        for orphan in orphans() {
+            match waitpid(Some(orphan), WaitOptions::NOHANG) {
+                Ok(None) => {}
+                Ok(Some(_)) => {
+                    round.found = true;
+                    continue;
+                }
+                Err(_) => continue,
+            }
+            // Whatever its number means later, this is the process that is looked at.
+            let Some(stat) = proc::stat(orphan) else {
+                continue;
+            };
+            let mark = proc::mark(orphan);
+            let environment = proc::environment(orphan);
+            match self.is_own(&stat, mark, &environment) {
+                true => own.push(stat.process),
+                false => {
+                    round.blank |= mark.is_none() && environment.is_empty();
+                    strangers.push(stat.process);
+                }
+            }
+        }
+        let expected = match self.whose {
+            Whose::Of { .. } => 1,
+            Whose::Nobodys => 0,
+        };
+        // As many ran all the time as ought to, so nobody else can have brought them here.
+        if before == census::now() && before.running == expected {
+            own.append(&mut strangers);
+        }
+        round.others = !strangers.is_empty();
+        self.last = own.into_iter().flat_map(Process::tree).collect();
+        let lived = self.last.iter().filter(|process| process.lives_on());
+        self.seen.extend(lived);
+        round.found |= self.kill_group() || !self.last.is_empty();
+        for process in &self.last {
+            process.kill();
+        }
+        round
+    }
+
+    /// The command's own process, if that has not ended.
+    fn leader_alive(&self) -> Option<Process> {
+        let leader = self.leader().filter(|leader| !leader.is_reaped)?;
+        let stat = proc::stat(leader.pid)?;
+        let options = WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
+        let is_alive = matches!(waitid(WaitId::PidFd(leader.process), options), Ok(None));
+        is_alive.then_some(stat.process)
+    }
+
+    fn leader(&self) -> Option<Leader<'a>> {
+        match self.whose {
+            Whose::Of { leader, .. } => leader,
+            Whose::Nobodys => None,
+        }
+    }
+
+    /// Whether an orphan is of the run.
+    fn is_own(&self, stat: &proc::Stat, mark: Option<Mark>, environment: &[u8]) -> bool {
+        let Whose::Of { run, .. } = self.whose else {
+            return false;
+        };
+        let is_in_session = |leader: Leader<'_>| {
+            let number = leader.pid.as_raw_nonzero().get();
+            stat.session == number && leader.has_its_number()
+        };
+        mark == Some(run.mark)
+            || names(environment, &run.id)
+            || self.leader().is_some_and(is_in_session)
+    }
+
+    /// Kills the command's first group, all of it in one act; says whether there was anybody
+    /// in it.
+    fn kill_group(&self) -> bool {
+        let Some(leader) = self.leader() else {
+            return false;
+        };
+        if test_kill_process_group(leader.pid).is_err() || !leader.has_its_number() {
+            return false;
+        }
+        kill_process_group(leader.pid, Signal::KILL).is_ok() && leader.is_reaped
+    }
+
+    /// What became of them, after the last round.
+    fn left(self, is_clean: bool) -> Left {
+        let (mut running, mut ended) = (Vec::new(), self.seen);
+        let mut shown = Vec::new();
+        for process in self.last {
+            let Some(descriptor) = process.open().filter(|d| !proc::has_ended(d)) else {
+                continue;
+            };
+            ended.remove(&process);
+            shown.push(process.shown());
+            running.push(descriptor);
+        }
+        if !shown.is_empty() {
+            shown.truncate(NAMED);
+            let shown = shown.join(", ");
+            log::warn!(
+                "{} processes of a command cannot be ended, and its slot stays taken until they \
+                 have: {shown}",
+                running.len()
+            );
+        }
+        Left {
+            ended: ended.len().try_into().unwrap_or(u32::MAX),
+            running,
+            is_clean,
+        }
+    }
+}
+
+impl Leader<'_> {
+    /// Whether what has its number as a session or a group is still of its command. As long as
+    /// anything is in either, the number is not given again; a process that has it once the
+    /// leader was reaped is a stranger.
+    fn has_its_number(self) -> bool {
+        !self.is_reaped || pidfd_open(self.pid, PidfdFlags::empty()).is_err()
+    }
 }
 
 /// The children of our first thread, but for those of our own session: these the program was
@@ -176,30 +339,11 @@ fn orphans() -> Vec<Pid> {
         // There are no children at all, which costs less to know than to read who they are.
         return Vec::new();
     }
-    let (me, session) = (getpid(), getsid(None));
-    let children = fs::read_to_string(format!("/proc/self/task/{me}/children"));
-    let children = children.unwrap_or_default();
-    let numbers = children
-        .split_whitespace()
-        .filter_map(|number| number.parse().ok());
-    let children = numbers.filter_map(Pid::from_raw);
+    let session = getsid(None);
+    let children = proc::children_of_thread(getpid()).into_iter();
     children
         .filter(|child| getsid(Some(*child)) != session)
         .collect()
-}
-
-/// The mark that a process has, if it has one. `/proc` says it to everybody, also of a process
-/// of another user, whose environment it keeps to itself.
-fn mark(process: Pid) -> Option<Mark> {
-    let limits = fs::read_to_string(format!("/proc/{process}/limits")).ok()?;
-    let line = limits
-        .lines()
-        .find_map(|line| line.strip_prefix("Max realtime timeout"))?;
-    Mark::of_limit(line.split_whitespace().next()?.parse().ok()?)
-}
-
-fn environment(process: Pid) -> Vec<u8> {
-    fs::read(format!("/proc/{process}/environ")).unwrap_or_default()
 }
 
 /// Whether an environment is that of something that a run has started.

@@ -35,11 +35,11 @@ impl Reaper {
                             // In this order: who counts a command and then finds us awake
                             // is seen here.
                             is_asleep.store(true, Ordering::SeqCst);
-                            if census::now().running == 0 && !orphans::reap() {
+                            if census::now().running == 0 && !orphans::reap_all() {
                                 break;
                             }
                             is_asleep.store(false, Ordering::SeqCst);
-                            orphans::reap();
+                            orphans::reap_all();
                         }
                     }
                 }

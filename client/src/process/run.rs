@@ -4,7 +4,7 @@
 //! One thread does it all, waiting for whatever comes first: output, the end of the process,
 //! a deadline, or a word from the sender (cancelled; more output wanted).
 
-use super::orphans;
+use super::orphans::{self, Remains};
 use super::pipe::Pipe;
 use super::reaper::{self, Reaper};
 use super::spawn::{Program, SpawnError, Spawned, Step, spawn};
@@ -65,21 +65,24 @@ fn wake() -> Result<Arc<OwnedFd>, Errno> {
     })
 }
 
-/// Runs a program to its end.
+/// Runs a program to its end; what of it could not be ended, if there is anything.
 pub(crate) fn run(
     program: &Program,
     bounds: Bounds,
-    known_by: &orphans::Run,
+    known_by: orphans::Run,
     reaper: &Reaper,
     job: &Job,
-) -> Answer {
+) -> (Answer, Option<Remains>) {
     let wake = match wake() {
         Ok(wake) => wake,
-        Err(e) => return Answer::Failed(format!("cannot watch a process: {e}")),
+        Err(e) => {
+            let why = format!("cannot watch a process: {e}");
+            return (Answer::Failed(why), None);
+        }
     };
     let spawned = match spawn(program) {
         Ok(spawned) => spawned,
-        Err(error) => return not_started(program, &error),
+        Err(error) => return (not_started(program, &error), None),
     };
     let mut run = Run::new(spawned, wake, bounds, reaper, job);
     run.supervise();
@@ -384,7 +387,7 @@ impl<'a> Run<'a> {
     }
 
     /// Ends what is left, and says how it went.
-    fn finish(mut self, known_by: &orphans::Run) -> Answer {
+    fn finish(mut self, known_by: orphans::Run) -> (Answer, Option<Remains>) {
         self.job.forget_waker();
         let is_wanted = self.phase == Phase::Running;
         for pipe in &mut self.pipes {
@@ -393,14 +396,34 @@ impl<'a> Run<'a> {
             self.truncated |= is_wanted && pipe.has_unread();
             pipe.close();
         }
-        // The first of the group is unreaped or has long been; either way its number is safe.
-        self.signal(Signal::KILL);
-        if !self.reaped {
+        if self.has_ended() && !self.reaped {
             self.reap();
         }
-        if !orphans::end(self.group, known_by) {
+        let leader = orphans::Leader {
+            pid: self.group,
+            process: self.process.as_fd(),
+            is_reaped: self.reaped,
+        };
+        let left = orphans::end(Some(leader), &known_by);
+        if !left.is_clean {
             self.reaper.wake();
         }
+        if !self.has_ended() {
+            self.look_how_it_ended();
+            self.reap();
+        }
+        let leftovers = Leftovers {
+            ended: left.ended,
+            running: left.running.len().try_into().unwrap_or(u32::MAX),
+        };
+        let answer = self.answer(leftovers, is_wanted);
+        let leader = (!self.reaped).then_some((self.group, self.process));
+        let is_over = left.running.is_empty();
+        let remains = (!is_over).then(|| Remains::new(known_by, leader, left.running));
+        (answer, remains)
+    }
+
+    fn answer(&mut self, leftovers: Leftovers, is_wanted: bool) -> Answer {
         if self.status.is_none() && is_wanted {
             return Answer::Failed("it ran, but how it ended is not known".into());
         }
@@ -421,7 +444,7 @@ impl<'a> Run<'a> {
             stdout,
             stderr,
             truncated: self.truncated,
-            leftovers: Leftovers::default(),
+            leftovers,
         })
     }
 }

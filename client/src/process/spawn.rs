@@ -76,6 +76,9 @@ pub(crate) struct Program {
     pub(crate) cwd: Option<CString>,
     /// What it may use.
     pub(crate) limits: Limits,
+    /// Whether what it executes may give it another user or capabilities. It may then get out of
+    /// this process's reach.
+    pub(crate) may_gain_privileges: bool,
     /// By what its descendants are known.
     pub(crate) mark: Mark,
 }
@@ -124,6 +127,7 @@ struct Plan {
     cwd: *const c_char,
     stdio: [c_int; 3],
     limits: [(libc::__rlimit_resource_t, Option<u64>); 3],
+    may_gain_privileges: bool,
     mark: libc::rlimit,
     parent: libc::pid_t,
     step: Step,
@@ -163,6 +167,7 @@ pub(crate) fn spawn(program: &Program) -> Result<Spawned, SpawnError> {
             (libc::RLIMIT_CPU, program.limits.cpu_seconds),
             (libc::RLIMIT_NOFILE, program.limits.open_files),
         ],
+        may_gain_privileges: program.may_gain_privileges,
         mark: libc::rlimit {
             rlim_cur: program.mark.0,
             rlim_max: libc::RLIM_INFINITY,
@@ -297,6 +302,11 @@ unsafe fn become_program(plan: &Plan) -> Result<(), Step> {
             libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL),
             Step::Prepare,
         )?;
+        if !plan.may_gain_privileges {
+            let (yes, unused): (libc::c_ulong, libc::c_ulong) = (1, 0);
+            let done = libc::prctl(libc::PR_SET_NO_NEW_PRIVS, yes, unused, unused, unused);
+            check(done, Step::Prepare)?;
+        }
         if libc::getppid() != plan.parent {
             // Our parent ended before it could be asked for.
             libc::_exit(127);

@@ -23,6 +23,7 @@ fn processes() -> Processes {
         gates: gates(&policy),
         allowed: Allowed::Policy(policy),
         reaper: Reaper::start().expect("a thread"),
+        held: Mutex::default(),
         stamp: String::new(),
     }
 }
