@@ -5,7 +5,9 @@ use crate::dial::Wait;
 use crate::failure::Failure;
 use clap::{Args, CommandFactory, Parser, Subcommand};
 use client::policy::Policy;
-use client::{CONNECT_TIMEOUT, Command, Config, Processes, SharedExecutor, Simulation, Token};
+use client::{
+    CONNECT_TIMEOUT, Command, Config, Processes, SharedExecutor, Simulation, Token, watchdog,
+};
 use common::args;
 use common::limits::{DEFAULT_ADDRESS, MAX_SLOTS};
 use common::selector::{Selector, SelectorError, check_name};
@@ -263,8 +265,9 @@ impl Executing {
     /// What executes for others.
     pub(crate) fn executor(&self) -> Result<SharedExecutor, Failure> {
         if let Some(path) = &self.policy {
-            let processes =
-                Processes::with_policy(Policy::load(path)?).map_err(Failure::NoThread)?;
+            let policy = Policy::load(path)?;
+            start_watchdog();
+            let processes = Processes::with_policy(policy).map_err(Failure::NoThread)?;
             return Ok(SharedExecutor::new(processes));
         }
         if !self.allow_any {
@@ -274,8 +277,16 @@ impl Executing {
             return Err(Failure::AnyAsRoot);
         }
         log::warn!("--allow-any: whoever ranks higher runs what it likes on this machine");
+        start_watchdog();
         let processes = Processes::allow_any().map_err(Failure::NoThread)?;
         Ok(SharedExecutor::new(processes))
+    }
+}
+
+/// Starts what ends the programs of a client that is killed. One that has none is of use, too.
+fn start_watchdog() {
+    if let Err(e) = watchdog::start() {
+        log::warn!("if this client is killed, what its commands leave behind lives on: {e}");
     }
 }
 

@@ -68,7 +68,7 @@ pub use crate::executor::{Answer, Ended, Executor, SharedExecutor, Simulation};
 pub use crate::job::{Job, Origin, Stop};
 pub use crate::outcome::{Outcome, Output};
 pub use crate::pauses::Pauses;
-pub use crate::process::Processes;
+pub use crate::process::{Processes, watchdog};
 pub use crate::sent::{Command, SendEvent, Sent};
 pub use crate::token::Token;
 pub use crate::workers::WORKER_THREAD;

@@ -41,6 +41,9 @@ use std::io::{self, IsTerminal, Write};
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
+    if client::watchdog::serve_if_asked() {
+        return ExitCode::SUCCESS;
+    }
     hide_memory();
     let exit = match Cli::read() {
         Ok(cli) => start(cli),

@@ -8,8 +8,10 @@ mod proc;
 mod reaper;
 mod run;
 mod spawn;
+mod stamp;
 #[cfg(test)]
 mod tests;
+pub mod watchdog;
 
 use crate::executor::{Answer, Ended, Executor};
 use crate::job::Job;
@@ -28,7 +30,7 @@ use std::io;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
 /// What a program's environment has of the client's own; everything else is left out.
 const INHERITED: [&str; 4] = ["PATH", "HOME", "LANG", "TZ"];
@@ -41,7 +43,9 @@ const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/s
 const ALL_HELD: &str =
     "what earlier runs of this command left behind cannot be ended, and holds all of its slots";
 
-/// Executes real programs.
+/// Executes real programs. What a command starts ends with it; what it leaves behind does so even
+/// if this process is killed, provided that the program has started a [`watchdog`]. Without one,
+/// only the programs themselves end then.
 pub struct Processes {
     allowed: Allowed,
     /// By command: those whose policy bounds how many run at once.
@@ -49,8 +53,6 @@ pub struct Processes {
     reaper: Reaper,
     /// By job: what could not be ended. There are at most as many as its clients have slots.
     held: Mutex<HashMap<(Instant, usize), Held>>,
-    /// What makes the runs of this process different from those of any other.
-    stamp: String,
 }
 
 /// What still runs of a command that was answered, and what it keeps in use.
@@ -90,13 +92,6 @@ impl Processes {
 
     fn new(allowed: Allowed) -> io::Result<Processes> {
         spawn::adopt_orphans();
-        #[expect(
-            clippy::disallowed_methods,
-            reason = "it names these processes among those of earlier runs, and times nothing"
-        )]
-        let since_epoch = SystemTime::now()
-            .duration_since(UNIX_EPOCH)
-            .unwrap_or_default();
         let gates = match &allowed {
             Allowed::Policy(policy) => gates(policy),
             Allowed::Anything => HashMap::new(),
@@ -106,7 +101,6 @@ impl Processes {
             gates,
             reaper: Reaper::start()?,
             held: Mutex::default(),
-            stamp: format!("{}-{}", std::process::id(), since_epoch.as_nanos()),
         })
     }
 
@@ -137,13 +131,14 @@ impl Processes {
     }
 
     /// By what the next run's processes are known.
-    fn next_run(&self) -> orphans::Run {
+    fn next_run() -> orphans::Run {
         // One count for the process: it may have several of these.
         static RUNS: AtomicU64 = AtomicU64::new(0);
         let number = RUNS.fetch_add(1, Ordering::Relaxed);
+        let process = stamp::own();
         orphans::Run {
-            id: format!("{}-{number}", self.stamp),
-            mark: Mark::of_run(number),
+            id: format!("{process}-{number}"),
+            mark: Mark::of_run(process, number),
         }
     }
 }
@@ -163,7 +158,7 @@ impl Executor for Processes {
             Some(Turn::NotWanted) => return Answer::Ended(Ended::default()),
             Some(Turn::AllHeld) => return Answer::Failed(ALL_HELD.into()),
         };
-        let known_by = self.next_run();
+        let known_by = Processes::next_run();
         let Ok(program) = planned.program(job, &known_by) else {
             let why = "a word has a NUL character, which no argument can have";
             return Answer::Failed(why.into());

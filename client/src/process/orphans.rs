@@ -159,6 +159,14 @@ pub(crate) fn reap_all() -> bool {
     !orphans().is_empty()
 }
 
+/// Ends those that outlived all commands, unless one still runs: there will be no other look.
+pub(crate) fn end_all() {
+    let deadline = Instant::now() + PATIENCE;
+    while Hunt::new(Whose::Nobodys).round().found && Instant::now() < deadline {
+        std::thread::sleep(PAUSE);
+    }
+}
+
 /// Whose orphans to end.
 #[derive(Clone, Copy)]
 enum Whose<'a> {

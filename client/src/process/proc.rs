@@ -31,6 +31,8 @@ pub(crate) struct Stat {
     pub(crate) process: Process,
     pub(crate) parent: i32,
     pub(crate) session: i32,
+    /// It has ended, and is not reaped yet.
+    pub(crate) is_dead: bool,
     /// It has ended, or is about to.
     is_ending: bool,
 }
@@ -53,6 +55,7 @@ pub(crate) fn stat(pid: Pid) -> Option<Stat> {
         },
         parent: number(4)?,
         session: number(6)?,
+        is_dead,
         is_ending: is_dead || large(9)? & EXITING != 0,
     })
 }
@@ -139,6 +142,13 @@ fn children(pid: Pid) -> Vec<Pid> {
 pub(crate) fn children_of_thread(thread: Pid) -> Vec<Pid> {
     let list = fs::read_to_string(format!("/proc/self/task/{thread}/children"));
     numbers(&list.unwrap_or_default())
+}
+
+/// The processes of the system, as far as it shows them.
+pub(crate) fn all() -> Vec<Pid> {
+    let entries = fs::read_dir("/proc").into_iter().flatten().flatten();
+    let numbers = entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok());
+    numbers.filter_map(Pid::from_raw).collect()
 }
 
 fn numbers(list: &str) -> Vec<Pid> {

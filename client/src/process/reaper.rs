@@ -68,5 +68,6 @@ impl Drop for Reaper {
         if let Some(thread) = self.thread.take() {
             let _ = thread.join();
         }
+        orphans::end_all();
     }
 }

@@ -14,6 +14,7 @@
 
 #![allow(unsafe_code)]
 
+use super::stamp::Stamp;
 use libc::{c_char, c_int, c_void};
 use rustix::fd::{AsRawFd, FromRawFd, OwnedFd};
 use rustix::process::Pid;
@@ -22,6 +23,7 @@ use std::fs::File;
 use std::io;
 use std::ptr;
 use std::sync::OnceLock;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 /// Bytes of the child's stack: the deepest call is `execve`'s wrapper, and the frames here
 /// hold a few words each.
@@ -47,14 +49,28 @@ impl Mark {
     /// The least mark, in microseconds: thousands of years.
     const LEAST: u64 = 1 << 62;
 
-    /// Bits of a mark in which runs of one process differ.
-    const RUN_BITS: u32 = 40;
+    /// Bits of a mark in which runs of one process differ: more than ever run at a time.
+    const RUN_BITS: u32 = 24;
 
-    /// The mark of one of this process's runs. Other processes that mark theirs have other
-    /// marks as long as they live.
-    pub(crate) fn of_run(number: u64) -> Mark {
-        let own = u64::from(std::process::id()) << Mark::RUN_BITS;
-        Mark(Mark::LEAST | own | (number & ((1 << Mark::RUN_BITS) - 1)))
+    /// Bits of a mark in which processes differ that have the same number, after each other or in
+    /// containers.
+    const TIME_BITS: u32 = 16;
+
+    /// The mark of one of a process's runs. Other processes that mark theirs have other marks.
+    pub(crate) fn of_run(process: Stamp, number: u64) -> Mark {
+        Mark(Mark::of_process(process) | (number & ((1 << Mark::RUN_BITS) - 1)))
+    }
+
+    /// What the marks of a process's runs have in common.
+    fn of_process(Stamp { pid, time }: Stamp) -> u64 {
+        let time = time & ((1 << Mark::TIME_BITS) - 1);
+        let process = u64::from(pid) << Mark::TIME_BITS | time;
+        Mark::LEAST | process << Mark::RUN_BITS
+    }
+
+    /// Whether it is that of one of a process's runs.
+    pub(crate) fn is_of(self, process: Stamp) -> bool {
+        self.0 >> Mark::RUN_BITS == Mark::of_process(process) >> Mark::RUN_BITS
     }
 
     /// The mark in a limit, if it is one.
@@ -346,8 +362,17 @@ unsafe fn become_program(plan: &Plan) -> Result<(), Step> {
     Err(Step::Execute)
 }
 
+/// Whether orphans of what this process starts are its own children.
+static ADOPTS_ORPHANS: AtomicBool = AtomicBool::new(false);
+
+/// Whether orphans of what this process starts are its own children from now on.
+pub(crate) fn adopts_orphans() -> bool {
+    ADOPTS_ORPHANS.load(Ordering::Relaxed)
+}
+
 /// Makes orphans of what this process starts its own children, so that they can be found.
 pub(crate) fn adopt_orphans() {
+    ADOPTS_ORPHANS.store(true, Ordering::Relaxed);
     notice_ends();
     #[cfg(target_os = "linux")]
     if let Err(e) = rustix::process::set_child_subreaper(Some(rustix::process::getpid())) {
@@ -366,4 +391,36 @@ fn notice_ends() {
             libc::signal(libc::SIGCHLD, libc::SIG_DFL);
         }
     }
+}
+
+/// Leaves everything behind that this process was started with, but for the standard three
+/// descriptors: goes on in a new process in a session of its own, under another name and without
+/// a mark, that ends by no signal that a terminal or a service manager sends. The process that
+/// called this ends with 0 once that is so.
+///
+/// To be called while this process has one thread.
+pub(crate) fn detach(name: &str) -> io::Result<()> {
+    let name = CString::new(name)?;
+    // SAFETY: nothing in this process has a descriptor from 3 on that it uses, as it has just
+    // begun; `daemon` forks, which is safe with one thread; SIG_IGN is always valid, `name`
+    // outlives the call that reads it, and `limit` is plain data.
+    unsafe {
+        libc::syscall(libc::SYS_close_range, 3, c_int::MAX, 0);
+        let (to_root, keep_standard) = (0, 1);
+        if libc::daemon(to_root, keep_standard) < 0 {
+            return Err(io::Error::last_os_error());
+        }
+        for signal in [libc::SIGHUP, libc::SIGINT, libc::SIGQUIT, libc::SIGTERM] {
+            libc::signal(signal, libc::SIG_IGN);
+        }
+        libc::prctl(libc::PR_SET_NAME, name.as_ptr());
+        // The client may itself be executed by another one, whose mark it has; what has that is
+        // ended with it.
+        let mut limit: libc::rlimit = std::mem::zeroed();
+        if libc::getrlimit(libc::RLIMIT_RTTIME, &raw mut limit) == 0 {
+            limit.rlim_cur = limit.rlim_max;
+            libc::setrlimit(libc::RLIMIT_RTTIME, &raw const limit);
+        }
+    }
+    Ok(())
 }

@@ -24,7 +24,6 @@ fn processes() -> Processes {
         allowed: Allowed::Policy(policy),
         reaper: Reaper::start().expect("a thread"),
         held: Mutex::default(),
-        stamp: String::new(),
     }
 }
 

@@ -1,0 +1,144 @@
+//! A process that outlives this one, and ends what its commands leave behind should it be
+//! killed: `kill -9` gives a process no time to do that itself.
+//!
+//! It is this program started anew, so that it has nothing of this process: no thread, no
+//! socket, no lock, no secret. The two share a pair of connected sockets that carry nothing; the
+//! end of this process, however it comes, closes its end. Nobody is the watchdog's parent but the
+//! system's first process, or whatever adopts orphans above this one, and it stands in a session
+//! of its own: so no terminal and no list of children shows it, and what is meant for this
+//! process's group does not reach it.
+//!
+//! Programs themselves die with this process in any case (`PR_SET_PDEATHSIG`), unless they have
+//! become another user. The watchdog finds the others by what they are known by while this
+//! process lives ([`orphans`](super::orphans)): their mark or the `PECKING_ID` in their
+//! environment, and whatever descends from these. It cannot know them as its children, so one
+//! that has shed both, and its parent, lives on.
+
+use super::orphans::ID_VARIABLE;
+use super::proc::{self, Process};
+use super::spawn;
+use super::stamp::{self, Stamp};
+use common::sync::{Mutex, lock};
+use std::collections::HashSet;
+use std::io;
+use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixStream;
+use std::os::unix::process::CommandExt;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+/// The name that a watchdog is called by, in place of the program's.
+const NAME: &str = "pecking-watch";
+
+/// This program, also if its file was replaced meanwhile.
+const THIS_PROGRAM: &str = "/proc/self/exe";
+
+/// How long starting it may take: many times what a busy machine needs.
+const START_PATIENCE: Duration = Duration::from_secs(5);
+
+/// How long what was killed may take to be gone: what takes longer is not the watchdog's to end.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// How long to wait before looking again, at first and at most.
+const PAUSES: [Duration; 2] = [Duration::from_millis(1), Duration::from_millis(100)];
+
+/// How often nothing must be found for there to be nothing: what forks while it is looked for may
+/// be missed once.
+const EMPTY_LOOKS: u32 = 2;
+
+/// Our end of what the watchdog waits at. It stays open as long as this process lives.
+static WATCHED: Mutex<Option<UnixStream>> = Mutex::new(None);
+
+/// Starts a watchdog for this process: what its [`Processes`](crate::Processes) have started ends
+/// with it even if it is killed. It is started once, before the first of these, by a program whose
+/// `main` begins with [`serve_if_asked`].
+///
+/// # Errors
+/// It could not be started, or [`Processes`](crate::Processes) were there before.
+pub fn start() -> io::Result<()> {
+    if lock(&WATCHED).is_some() {
+        return Ok(());
+    }
+    if spawn::adopts_orphans() {
+        let why = "a watchdog has to be started before there is anything that starts programs";
+        return Err(io::Error::other(why));
+    }
+    let (here, there) = UnixStream::pair()?;
+    let mut starting = Command::new(THIS_PROGRAM)
+        .arg0(NAME)
+        .arg(stamp::own().to_string())
+        .env_clear()
+        .stdin(OwnedFd::from(there))
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()?;
+    wait_for_start(&mut starting)?;
+    *lock(&WATCHED) = Some(here);
+    Ok(())
+}
+
+/// Waits until the process has ended that was started: it leaves the watchdog behind.
+fn wait_for_start(starting: &mut Child) -> io::Result<()> {
+    let deadline = Instant::now() + START_PATIENCE;
+    loop {
+        match starting.try_wait()? {
+            Some(status) if status.success() => return Ok(()),
+            Some(status) => return Err(io::Error::other(format!("a watchdog ended: {status}"))),
+            None if Instant::now() < deadline => std::thread::sleep(PAUSES[0]),
+            None => {
+                starting.kill()?;
+                starting.wait()?;
+                return Err(io::ErrorKind::TimedOut.into());
+            }
+        }
+    }
+}
+
+/// If this process was started to be a watchdog, does what one does, and says so once that is
+/// done: there is nothing left to do for `main` then. It has to be called before anything else.
+#[must_use]
+pub fn serve_if_asked() -> bool {
+    let mut words = std::env::args();
+    if words.next().as_deref() != Some(NAME) {
+        return false;
+    }
+    let watched = words.next().and_then(|word| Stamp::parse(&word));
+    if let (Some(watched), Ok(())) = (watched, spawn::detach(NAME)) {
+        // Nothing is ever said; whatever the end looks like, it is the end.
+        let _ = io::copy(&mut io::stdin(), &mut io::sink());
+        end_all_of(watched);
+    }
+    true
+}
+
+/// Ends what the commands of a process have started that is no more.
+fn end_all_of(watched: Stamp) {
+    let deadline = Instant::now() + PATIENCE;
+    let [mut pause, longest] = PAUSES;
+    let mut empty_looks = 0;
+    while empty_looks < EMPTY_LOOKS && Instant::now() < deadline {
+        let left = left_of(watched);
+        empty_looks = if left.is_empty() { empty_looks + 1 } else { 0 };
+        for process in left {
+            process.kill();
+        }
+        std::thread::sleep(pause);
+        pause = (pause * 2).min(longest);
+    }
+}
+
+/// What is left of the commands of a process.
+fn left_of(watched: Stamp) -> HashSet<Process> {
+    let is_marked = |pid| proc::mark(pid).is_some_and(|mark| mark.is_of(watched));
+    let start = format!("{ID_VARIABLE}={watched}-");
+    let is_named = |pid| {
+        let environment = proc::environment(pid);
+        let mut variables = environment.split(|byte| *byte == 0);
+        variables.any(|variable| variable.starts_with(start.as_bytes()))
+    };
+    let stats = proc::all().into_iter().filter_map(proc::stat);
+    let alive = stats.filter(|stat| !stat.is_dead);
+    let own = alive.map(|stat| stat.process);
+    let own = own.filter(|process| is_marked(process.pid) || is_named(process.pid));
+    own.flat_map(Process::tree).collect()
+}
