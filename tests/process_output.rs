@@ -12,6 +12,7 @@ use rustix::process::Signal;
 use serde_json::json;
 use std::io::Read;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use support::Vitals;
 
 /// Without a window, what one command may write to one target's sender.
 const SHARE: usize = 1 << 20;
@@ -81,6 +82,34 @@ fn chunks_end_between_characters() {
             let odd = ran.chunks.iter().filter(|(_, is_text)| !is_text).count();
             assert_eq!(odd, 0, "{more}: all is text");
         }
+    }
+}
+
+#[test]
+fn a_character_in_two_late_writes_is_text() {
+    let (_relay, mut boss, worker) = anything(1);
+    let script = "printf '\\303'; sleep 0.3; printf '\\244b'; sleep 0.3; \
+                  printf 'c\\342\\202'; sleep 0.3; printf '\\254'; sleep 0.3; printf d";
+    let ran = boss.sh(script);
+    assert_eq!(ran.exited(0).text(), "\u{e4}bc\u{20ac}d");
+    let is_text = ran.chunks.iter().all(|(_, is_text)| *is_text);
+    assert!(is_text && ran.outcome["stdout"].is_string(), "{ran:?}");
+    // It waits without looking all the time.
+    let vitals = Vitals::of(worker.0.id());
+    let before = vitals.map(Vitals::cpu);
+    let ran =
+        boss.sh("printf '\\360\\237\\246'; sleep 1; printf '\\206'; sleep 0.3; printf '\\303'");
+    assert_eq!(
+        ran.exited(0).stdout,
+        "\u{1f986}\u{c3}".as_bytes().split_last().expect("bytes").1
+    );
+    assert!(ran.chunks[0].1, "{ran:?}");
+    if let (Some(vitals), Some(before)) = (vitals, before) {
+        let took = vitals.cpu().saturating_sub(before);
+        assert!(
+            took < Duration::from_millis(300),
+            "{took:?} of the processor"
+        );
     }
 }
 

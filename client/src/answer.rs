@@ -7,6 +7,7 @@ use base64_simd::STANDARD;
 use common::limits::MAX_QUOTED;
 use common::message::{self, Code, Id, RpcError};
 use common::protocol::{Executed, OutputStream, Text};
+use common::text::whole_characters;
 use std::io::Write;
 
 /// Output bytes in one line: as much as is worth one, whatever the server takes.
@@ -14,9 +15,6 @@ const PIECE: usize = 32 << 10;
 
 /// What JSON may make of one byte: `\u0000`.
 const LONGEST_ESCAPE: usize = 6;
-
-/// The longest part of a character that may be missing at the end of a piece.
-const LONGEST_PART: usize = 3;
 
 /// Room for everything else in the line.
 const AROUND: usize = 512;
@@ -83,24 +81,6 @@ pub(crate) fn piece_len(bytes: &[u8], most: usize, max_line: usize) -> usize {
         whole if len < bytes.len() => whole,
         _ => len,
     }
-}
-
-/// Where the last character ends that is whole; bytes that are no text count as whole.
-pub(crate) fn whole_characters(bytes: &[u8]) -> usize {
-    let tail = bytes.len().saturating_sub(LONGEST_PART);
-    for at in (tail..bytes.len()).rev() {
-        let needed = match bytes[at] {
-            0xc2..=0xdf => 2,
-            0xe0..=0xef => 3,
-            0xf0..=0xf4 => 4,
-            // It goes on from an earlier one.
-            0x80..=0xbf => continue,
-            _ => return bytes.len(),
-        };
-        let has = bytes.len() - at;
-        return if has < needed { at } else { bytes.len() };
-    }
-    bytes.len()
 }
 
 /// The line that carries some output of a job, put together from pieces: it is what an
@@ -283,22 +263,6 @@ mod tests {
             "progress comes first"
         );
         assert_eq!(piece_len(b"a\xc3", 9, 1 << 20), 2, "it is all there is");
-    }
-
-    #[test]
-    fn the_last_whole_character_is_found() {
-        for (bytes, end) in [
-            (&b"abc"[..], 3),
-            ("ä".as_bytes(), 2),
-            (b"ab\xc3", 2),
-            (b"a\xe2\x82", 1),
-            (b"\xf0\x9f\xa6", 0),
-            (b"\xff\xff", 2),
-            (b"a\x80\x80\x80\x80", 5),
-            (b"", 0),
-        ] {
-            assert_eq!(whole_characters(bytes), end, "{bytes:?}");
-        }
     }
 
     #[test]

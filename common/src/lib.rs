@@ -23,7 +23,7 @@ pub mod selector;
 #[path = "../../tests/support/skipped.rs"]
 mod skipped;
 pub mod sync;
-mod text;
+pub mod text;
 pub mod thread;
 pub mod token;
 #[cfg_attr(shuttle, path = "transport/memory.rs")]

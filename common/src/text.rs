@@ -278,6 +278,22 @@ fn unit(escape: &[u8]) -> Option<u32> {
     })
 }
 
+/// The longest part that a character lacks something of.
+const LONGEST_PART: usize = 3;
+
+/// How many of the bytes come before a character that ends too early: what follows could still
+/// complete it. Bytes that are no text count as whole.
+pub fn whole_characters(bytes: &[u8]) -> usize {
+    let tail = bytes.len().saturating_sub(LONGEST_PART);
+    let last = (tail..bytes.len()).rfind(|at| bytes[*at] & 0xc0 != 0x80);
+    let is_incomplete = |at: &usize| {
+        let character = std::str::from_utf8(&bytes[*at..]);
+        // Only an end that is too early has no length.
+        character.is_err_and(|e| e.valid_up_to() == 0 && e.error_len().is_none())
+    };
+    last.filter(is_incomplete).unwrap_or(bytes.len())
+}
+
 impl PartialEq for Text<'_> {
     fn eq(&self, other: &Self) -> bool {
         self.len() == other.len() && self.decoded() == other.decoded()
@@ -381,6 +397,26 @@ mod tests {
         assert_eq!(cut(r#""ää""#, 3), "ä");
         assert_eq!(cut(r#""\u00e4\n""#, 2), "ä");
         assert_eq!(cut(r#""ä""#, 9), "ä");
+    }
+
+    #[test]
+    fn a_character_that_ends_too_early_is_not_whole() {
+        for (bytes, end) in [
+            (&b"abc"[..], 3),
+            ("\u{e4}".as_bytes(), 2),
+            (b"ab\xc3", 2),
+            (b"a\xe2\x82", 1),
+            (b"\xf0\x9f\xa6", 0),
+            (b"\xff\xff", 2),
+            (b"a\x80\x80\x80\x80", 5),
+            // No character begins so.
+            (b"a\xe0\x80", 3),
+            (b"a\xf4\x90", 3),
+            (b"a\xc0", 2),
+            (b"", 0),
+        ] {
+            assert_eq!(whole_characters(bytes), end, "{bytes:?}");
+        }
     }
 
     proptest! {

@@ -1,8 +1,8 @@
 //! One of a program's two streams, on its way to the sender: read when there is room, cut
 //! into chunks between characters, and handed on when a chunk is full or old.
 
-use crate::answer::whole_characters;
 use common::protocol::OutputStream;
+use common::text::whole_characters;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fd::OwnedFd;
 use rustix::io::Errno;
@@ -117,22 +117,26 @@ impl Pipe {
         }
     }
 
-    /// When the chunk is to be handed on at the latest.
+    /// When the chunk is to be handed on at the latest. The start of a character alone waits
+    /// for the rest of it, however long that takes.
     pub(crate) fn due(&self) -> Option<Instant> {
-        self.since.map(|since| since + CHUNK_AGE)
+        let since = self.since?;
+        (whole_characters(&self.buffer[..self.filled]) > 0).then(|| since + CHUNK_AGE)
     }
 
     /// What is due: all of it if it is old or nothing can be added to it, up to its last whole
-    /// character; else as many whole chunks as there are.
+    /// character; else as many whole chunks as there are. A character that is not complete goes
+    /// only when nothing can be added to it.
     pub(crate) fn due_now(&self, now: Instant, is_last_room: bool) -> Option<&[u8]> {
         let is_old = self.due().is_some_and(|at| at <= now);
         let len = match is_last_room || is_old {
             true => self.filled,
             false => self.filled / CHUNK * CHUNK,
         };
-        let end = whole_characters(&self.buffer[..len]);
-        // What is no text has no characters to be kept whole.
-        let end = if end == 0 { len } else { end };
+        let end = match whole_characters(&self.buffer[..len]) {
+            0 if is_last_room => len,
+            end => end,
+        };
         (end > 0).then(|| &self.buffer[..end])
     }
 
@@ -177,6 +181,7 @@ mod tests {
         assert_eq!(take(b"a\xc3", now, false), None, "neither full nor old");
         assert_eq!(take(b"", late, false).as_deref(), Some(&b"a"[..]));
         let later = late + CHUNK_AGE;
+        assert_eq!(take(b"", later, false), None, "half a character");
         assert_eq!(
             take(b"\xa4b", later, false).as_deref(),
             Some("äb".as_bytes())
@@ -189,6 +194,12 @@ mod tests {
         let whole_chunks = take(&[b'x'; 3 * CHUNK - 1], now, false);
         assert_eq!(whole_chunks.map(|c| c.len()), Some(2 * CHUNK));
         assert_eq!(take(b"x", now, false).map(|c| c.len()), Some(CHUNK));
+        assert_eq!(take(b"\xe2\x82", late, false), None);
+        let no_character = take(b"\xff", Instant::now() + CHUNK_AGE, false);
+        assert_eq!(no_character.as_deref(), Some(&b"\xe2\x82\xff"[..]));
+        assert_eq!(take(b"\xc3", now, false), None);
+        assert_eq!(pipe.due(), None, "it waits for what completes it");
+        assert_eq!(pipe.take_rest(), b"\xc3", "until the end");
         assert!(pipe.take_rest().is_empty() && pipe.due().is_none());
     }
 }
