@@ -13,6 +13,7 @@ mod proxy;
 mod terminal;
 
 use std::num::NonZero;
+use std::os::unix::fs::PermissionsExt;
 
 use programs::{Server, client};
 use proxy::Proxy;
@@ -234,6 +235,52 @@ fn up_brings_back_what_was_typed_also_the_next_time() {
     again.wait_prompt("exit");
     again.keys(UP);
     again.wait_prompt("first one!");
+}
+
+#[test]
+fn a_line_that_begins_with_a_space_runs_and_is_not_kept() {
+    let scene = Scene::new();
+    let boss = scene.client("boss");
+    let mut low = scene.server.raw("low", 1);
+    boss.line("first");
+    expect_command(&mut low, &["first"]);
+    boss.line(" secret");
+    expect_command(&mut low, &["secret"]);
+    // As a terminal pastes: each line counts by itself.
+    boss.wait_prompt("");
+    boss.keys("\x1b[200~pasted\n hidden\x1b[201~\r");
+    for word in ["pasted", "hidden"] {
+        expect_command(&mut low, &[word]);
+    }
+    boss.wait_for("hidden command sent.\n");
+    boss.wait_prompt("");
+    boss.keys(UP);
+    boss.wait_prompt("pasted");
+    boss.keys(UP);
+    boss.wait_prompt("first");
+    let history = scene.state.path().join("pecking-order/history");
+    let history = std::fs::read_to_string(history).expect("a history");
+    assert!(history.ends_with("first\npasted\n"), "{history:?}");
+}
+
+#[test]
+fn a_new_history_is_for_its_user_alone() {
+    let scene = Scene::new();
+    let state = scene.state.path().join("new/state");
+    let mut command = scene.server.client(&["--name", "boss"]);
+    command.env("XDG_STATE_HOME", &state);
+    let boss = Terminal::start(command);
+    boss.wait_prompt("");
+    let mut low = scene.server.raw("low", 1);
+    boss.line("first");
+    expect_command(&mut low, &["first"]);
+    let mode = |path: std::path::PathBuf| {
+        let found = std::fs::metadata(&path).unwrap_or_else(|e| panic!("{path:?}: {e}"));
+        found.permissions().mode() & 0o7777
+    };
+    assert_eq!(mode(scene.state.path().join("new")), 0o700);
+    assert_eq!(mode(state.join("pecking-order")), 0o700);
+    assert_eq!(mode(state.join("pecking-order/history")), 0o600);
 }
 
 #[test]

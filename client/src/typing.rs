@@ -8,7 +8,9 @@ use crossbeam_channel::{Receiver, Sender, bounded};
 use rustyline::error::ReadlineError;
 use rustyline::history::{FileHistory, History};
 use rustyline::{ColorMode, Config, Editor};
+use std::fs::DirBuilder;
 use std::io;
+use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -59,6 +61,8 @@ impl Typing {
         // The prompt's hook is only asked where colours are on.
         let config = Config::builder()
             .max_history_size(HISTORY)?
+            // As shells have it: what begins with a space is not kept.
+            .history_ignore_space(true)
             .color_mode(ColorMode::Forced)
             .build();
         let mut editor = Editor::with_config(config)?;
@@ -97,9 +101,9 @@ impl Typing {
                     return;
                 }
             };
-            self.remember(&typed);
             // What was pasted may have several.
             for line in typed.lines() {
+                self.remember(line);
                 while is_handled.try_recv().is_ok() {}
                 if lines.send(Ok(line.to_owned())).is_err() {
                     return;
@@ -125,7 +129,11 @@ impl Typing {
 
 fn store(editor: &mut Editor<Hook, FileHistory>, path: &Path) -> Result<(), ReadlineError> {
     if let Some(folder) = path.parent() {
-        std::fs::create_dir_all(folder)?;
+        // As the specification wants it for each folder that is not there yet.
+        DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(folder)?;
     }
     editor.append_history(path)
 }
