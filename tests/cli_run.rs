@@ -456,3 +456,57 @@ fn who_reads_no_more_ends_it_without_a_complaint() {
     let ended = run.end();
     assert_eq!(ended.stderr, waiting(1));
 }
+
+#[test]
+fn long_lines_of_several_targets_come_whole_and_in_turns() {
+    let server = Server::start(&[]);
+    let (run, mut webs) = server.run(&["--to", "below", "--", "x"], [("web1", 1), ("web2", 1)]);
+    let executes = webs.each_mut().map(Raw::execute);
+    let lines = ["x".repeat(70_000), "\u{20ac}".repeat(30_000)];
+    for part in 0..10 {
+        for (n, line) in lines.iter().enumerate() {
+            let length = line.len() / 10;
+            let piece = &line[part * length..][..length];
+            webs[n].output(&executes[n], "stdout", piece);
+        }
+    }
+    webs[0].reply(&executes[0], &json!({"exit_code": 0, "stdout": "\n"}));
+    run.stdout.wait_for("x\n");
+    webs[1].reply(&executes[1], &json!({"exit_code": 0}));
+    let ended = run.end();
+    let expected = format!("web1: {}\nweb2: {}\n", lines[0], lines[1]);
+    assert!(ended.expect_code(0).text() == expected);
+}
+
+#[test]
+fn a_line_of_more_than_a_mebibyte_is_cut_between_characters_and_marked() {
+    let server = Server::start(&[]);
+    let (run, mut webs) = server.run(&["--to", "below", "--", "x"], [("web1", 1), ("web2", 1)]);
+    let [first, second] = webs.each_mut().map(Raw::execute);
+    // A mebibyte is no multiple of three.
+    let line = "\u{20ac}".repeat(360_000);
+    for at in (0..line.len()).step_by(90_000) {
+        webs[0].output(&first, "stdout", &line[at..][..90_000]);
+    }
+    webs[0].reply(&first, &json!({"exit_code": 0, "stdout": "\nnext\n"}));
+    webs[1].reply(&second, &json!({"exit_code": 0}));
+    let ended = run.end();
+    let (cut, rest) = line.split_at((1 << 20) / 3 * 3);
+    let expected = format!("web1: {cut}\nweb1 (continued): {rest}\nweb1: next\n");
+    assert!(ended.expect_code(0).text() == expected);
+}
+
+#[test]
+fn a_line_that_the_server_leaves_unfinished_is_printed() {
+    let server = Server::start(&[]);
+    let (run, mut webs) = server.run(&["--to", "below", "--", "x"], [("web1", 1), ("web2", 1)]);
+    let executes = webs.each_mut().map(Raw::execute);
+    webs[0].output(&executes[0], "stdout", "so far");
+    webs[1].output(&executes[1], "stdout", "a line\n");
+    run.stdout.wait_for("web2: a line\n");
+    server.process.signal(Signal::KILL);
+    let ended = run.end();
+    ended
+        .expect_code(3)
+        .expect_stdout("web2: a line\nweb1: so far\n");
+}

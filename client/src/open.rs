@@ -2,14 +2,13 @@
 //! so far, as text.
 
 use crate::exit::Exit;
-use crate::prefix::Prefixer;
+use crate::prefix::{NamedLines, Source};
 use crate::render;
 use crate::summary::Summary;
 use client::{Client, Outcome, Output, OutputStream, RequestError, SendEvent, Sent};
 use common::escape::one_line;
 use common::message::clip;
 use crossbeam_channel::{Receiver, TryRecvError};
-use std::collections::HashMap;
 use std::fmt::Write;
 use std::time::Instant;
 
@@ -23,8 +22,6 @@ pub(crate) struct OpenCommand {
     targets: Option<u32>,
     /// How it has ended at some of them.
     summary: Summary,
-    /// Unfinished lines of output, by member and by whether they are errors.
-    partial: HashMap<(u64, bool), Prefixer>,
 }
 
 /// What one event changes.
@@ -47,7 +44,6 @@ impl OpenCommand {
             since: Instant::now(),
             targets: None,
             summary: Summary::default(),
-            partial: HashMap::new(),
         }
     }
 
@@ -73,53 +69,83 @@ impl OpenCommand {
     }
 
     /// Takes the next event, if one has come.
-    pub(crate) fn next_step(&mut self, client: &Client) -> Option<Step> {
-        match self.sent.receiver().try_recv() {
+    pub(crate) fn next_step(&mut self, client: &Client, lines: &mut NamedLines) -> Option<Step> {
+        let mut step = match self.sent.receiver().try_recv() {
             Ok(SendEvent::Accepted { targets }) => {
                 self.targets = Some(targets);
-                Some(Step::default())
+                Step::default()
             }
-            Ok(SendEvent::Output(output)) => Some(Step {
-                shown: self.output(&output),
+            Ok(SendEvent::Output(output)) => Step {
+                shown: self.output(&output, lines),
                 ..Step::default()
-            }),
-            Ok(SendEvent::Outcome(outcome)) => Some(Step {
-                shown: self.outcome(&outcome),
+            },
+            Ok(SendEvent::Outcome(outcome)) => Step {
+                shown: self.outcome(&outcome, lines),
                 exit: Exit::of_outcome(&outcome),
                 is_last: false,
-            }),
-            Ok(SendEvent::End(Ok(_))) => Some(self.end()),
-            Ok(SendEvent::End(Err(error))) => Some(self.failed(&error, client)),
-            Ok(_) => Some(Step::default()),
-            Err(TryRecvError::Empty) => None,
-            Err(TryRecvError::Disconnected) => Some(self.failed(&RequestError::Lost, client)),
+            },
+            Ok(SendEvent::End(Ok(_))) => self.end(),
+            Ok(SendEvent::End(Err(error))) => self.failed(&error, client),
+            Ok(_) => Step::default(),
+            Err(TryRecvError::Empty) => return None,
+            Err(TryRecvError::Disconnected) => self.failed(&RequestError::Lost, client),
+        };
+        if step.is_last {
+            // Where the server went, lines are left that no outcome has ended.
+            step.shown.insert_str(0, &self.rest(lines));
+        }
+        Some(step)
+    }
+
+    fn source(&self, member: u64, is_stderr: bool) -> Source {
+        Source {
+            send: self.sent.id(),
+            member,
+            is_stderr,
         }
     }
 
     /// The lines that are whole now of what a target writes while it runs.
-    fn output(&mut self, output: &Output) -> String {
-        let key = (output.member, output.stream == OutputStream::Stderr);
-        let partial = self.partial.entry(key);
-        let prefixer = partial.or_insert_with(|| Prefixer::new(&output.name));
-        let mut lines = Vec::new();
+    fn output(&self, output: &Output, lines: &mut NamedLines) -> String {
+        let source = self.source(output.member, output.stream == OutputStream::Stderr);
+        let mut whole = Vec::new();
+        let add = |_, line: &[u8]| {
+            whole.extend_from_slice(line);
+            Ok(())
+        };
         // Memory takes everything.
-        let _ = prefixer.write(&output.bytes, &mut lines);
-        render::output(&lines)
+        let _ = lines.add(source, &output.name, &output.bytes, add);
+        render::output(&whole)
     }
 
-    fn outcome(&mut self, outcome: &Outcome) -> String {
+    fn outcome(&mut self, outcome: &Outcome, lines: &mut NamedLines) -> String {
         self.summary.add(outcome);
         let mut rest = Vec::new();
-        for is_stderr in [false, true] {
-            let partial = outcome.member.map(|id| (id, is_stderr));
-            if let Some(mut prefixer) = partial.and_then(|key| self.partial.remove(&key)) {
-                let _ = prefixer.finish(&mut rest);
-            }
+        for (member, is_stderr) in outcome
+            .member
+            .into_iter()
+            .flat_map(|id| [(id, false), (id, true)])
+        {
+            let source = self.source(member, is_stderr);
+            let _ = lines.finish(source, |_, line| {
+                rest.extend_from_slice(line);
+                Ok(())
+            });
         }
-        let rest = render::output(&rest);
-        let (stdout, stderr) = (&outcome.stdout, &outcome.stderr);
-        let (stdout, stderr) = (render::output(stdout), render::output(stderr));
-        format!("{rest}{}\n{stdout}{stderr}", render::outcome(outcome))
+        let [rest, stdout, stderr] =
+            [&rest, &outcome.stdout, &outcome.stderr].map(|bytes| render::output(bytes));
+        let ended = render::outcome(outcome);
+        format!("{rest}{ended}\n{stdout}{stderr}")
+    }
+
+    /// What is left of lines that will not be finished.
+    fn rest(&self, lines: &mut NamedLines) -> String {
+        let mut rest = Vec::new();
+        let _ = lines.finish_all(self.sent.id(), |_, line| {
+            rest.extend_from_slice(line);
+            Ok(())
+        });
+        render::output(&rest)
     }
 
     fn end(&self) -> Step {

@@ -7,7 +7,7 @@ use common::limits::MAX_LINE;
 use common::line::LineReader;
 use common::thread;
 use crossbeam_channel::{Sender, bounded};
-use std::io::{self, Read, Write};
+use std::io::{self, IsTerminal, Read, Write};
 use std::sync::atomic::{AtomicBool, Ordering};
 
 /// The transcript on standard output, what is wrong with a line on standard error.
@@ -46,6 +46,10 @@ impl View for Plain {
 
     fn is_closed(&self) -> bool {
         self.is_closed.load(Ordering::Relaxed)
+    }
+
+    fn is_terminal(&self) -> bool {
+        io::stdout().is_terminal()
     }
 }
 

@@ -27,6 +27,10 @@ impl View for Screen {
     fn is_closed(&self) -> bool {
         false
     }
+
+    fn is_terminal(&self) -> bool {
+        true
+    }
 }
 
 /// Runs a session at the terminal until it ends.

@@ -3,12 +3,12 @@
 //! else that is to be said goes to standard error.
 
 use crate::exit::Exit;
-use crate::prefix::Prefixer;
+use crate::prefix::{LONGEST_LINE, NamedLines, Source};
 use crate::render;
 use crate::summary::Summary;
 use client::{Leftovers, Outcome, OutputStream, SendEvent};
 use common::escape::{Keep, escape};
-use std::collections::HashMap;
+use common::text::whole_characters;
 use std::fs::File;
 use std::io::{self, BufWriter, IsTerminal, Write};
 use std::os::fd::AsFd;
@@ -21,9 +21,8 @@ const BLOCK: usize = 64 << 10;
 pub(crate) struct Relay<Out, Err> {
     stdout: Sink<Out>,
     stderr: Sink<Err>,
-    /// Each target's unfinished lines, where there are several targets.
-    partial: HashMap<(u64, bool), Prefixer>,
-    is_prefixed: bool,
+    /// The lines of several targets, if there are several.
+    lines: Option<NamedLines>,
     targets: u32,
     summary: Summary,
     exit: Exit,
@@ -52,8 +51,7 @@ impl<Out: Write, Err: Write> Relay<Out, Err> {
         Relay {
             stdout,
             stderr,
-            partial: HashMap::new(),
-            is_prefixed: false,
+            lines: None,
             targets: 1,
             summary: Summary::default(),
             exit: Exit::Done,
@@ -71,12 +69,14 @@ impl<Out: Write, Err: Write> Relay<Out, Err> {
         match event {
             SendEvent::Accepted { targets } => {
                 self.targets = *targets;
-                self.is_prefixed = *targets > 1;
+                self.lines = (*targets > 1).then(|| NamedLines::new(LONGEST_LINE));
             }
             SendEvent::Output(output) => {
                 self.write(output.member, &output.name, output.stream, &output.bytes)?;
             }
             SendEvent::Outcome(outcome) => self.outcome(outcome)?,
+            // Where the server went, lines are left that no outcome has ended.
+            SendEvent::End(_) => self.end()?,
             _ => {}
         }
         Ok(())
@@ -114,11 +114,18 @@ impl<Out: Write, Err: Write> Relay<Out, Err> {
         let name = &outcome.target();
         self.write(member, name, OutputStream::Stdout, &outcome.stdout)?;
         self.write(member, name, OutputStream::Stderr, &outcome.stderr)?;
-        if let Some(mut rest) = self.partial.remove(&(member, false)) {
-            rest.finish(&mut self.stdout)?;
+        if let Some(lines) = &mut self.lines {
+            for is_stderr in [false, true] {
+                let source = source(member, is_stderr);
+                lines.finish(source, writer(&mut self.stdout, &mut self.stderr))?;
+            }
         }
-        if let Some(mut rest) = self.partial.remove(&(member, true)) {
-            let _ = rest.finish(&mut self.stderr);
+        self.stdout.finish()
+    }
+
+    fn end(&mut self) -> io::Result<()> {
+        if let Some(lines) = &mut self.lines {
+            lines.finish_all(SEND, writer(&mut self.stdout, &mut self.stderr))?;
         }
         self.stdout.finish()
     }
@@ -137,19 +144,34 @@ impl<Out: Write, Err: Write> Relay<Out, Err> {
         stream: OutputStream,
         bytes: &[u8],
     ) -> io::Result<()> {
-        let is_stderr = stream == OutputStream::Stderr;
-        if !self.is_prefixed {
-            return match is_stderr {
-                true => self.stderr.write_all(bytes).or(Ok(())),
-                false => self.stdout.write_all(bytes),
-            };
+        let source = source(member, stream == OutputStream::Stderr);
+        let mut write = writer(&mut self.stdout, &mut self.stderr);
+        match &mut self.lines {
+            Some(lines) => lines.add(source, name, bytes, write),
+            None => write(source, bytes),
         }
-        let partial = self.partial.entry((member, is_stderr));
-        let prefixer = partial.or_insert_with(|| Prefixer::new(name));
-        match is_stderr {
-            true => prefixer.write(bytes, &mut self.stderr).or(Ok(())),
-            false => prefixer.write(bytes, &mut self.stdout),
-        }
+    }
+}
+
+/// The one command that there is.
+const SEND: u64 = 0;
+
+fn source(member: u64, is_stderr: bool) -> Source {
+    Source {
+        send: SEND,
+        member,
+        is_stderr,
+    }
+}
+
+/// Writes to one stream or the other. Where standard error is closed there is nobody to tell.
+fn writer<Out: Write, Err: Write>(
+    stdout: &mut Sink<Out>,
+    stderr: &mut Sink<Err>,
+) -> impl FnMut(Source, &[u8]) -> io::Result<()> {
+    |source, bytes| match source.is_stderr {
+        true => stderr.write_all(bytes).or(Ok(())),
+        false => stdout.write_all(bytes),
     }
 }
 
@@ -178,44 +200,26 @@ impl<Out: Write> Sink<Out> {
             false => self.out.write_all("\u{fffd}".as_bytes()),
         }
     }
-
-    fn write_safely(&mut self, bytes: &[u8]) -> io::Result<()> {
-        self.incomplete.extend_from_slice(bytes);
-        let end = complete(&self.incomplete);
-        let rest = self.incomplete.split_off(end);
-        let text = std::mem::replace(&mut self.incomplete, rest);
-        let text = String::from_utf8_lossy(&text);
-        let safe = escape(&text, Keep::Layout);
-        self.out.write_all(safe.as_bytes())
-    }
 }
 
 impl<Out: Write> Write for Sink<Out> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        match self.is_terminal {
-            true => self.write_safely(bytes)?,
-            false => self.out.write_all(bytes)?,
+        if !self.is_terminal {
+            self.out.write_all(bytes)?;
+            return Ok(bytes.len());
         }
+        self.incomplete.extend_from_slice(bytes);
+        let rest = self
+            .incomplete
+            .split_off(whole_characters(&self.incomplete));
+        let text = std::mem::replace(&mut self.incomplete, rest);
+        let text = String::from_utf8_lossy(&text);
+        self.out.write_all(escape(&text, Keep::Layout).as_bytes())?;
         Ok(bytes.len())
     }
 
     fn flush(&mut self) -> io::Result<()> {
         self.out.flush()
-    }
-}
-
-/// How many of the bytes come before a character that is not complete yet.
-fn complete(bytes: &[u8]) -> usize {
-    let mut at = 0;
-    loop {
-        match std::str::from_utf8(&bytes[at..]) {
-            Ok(_) => return bytes.len(),
-            Err(e) => match e.error_len() {
-                // Only an end that is too early has no length; the rest is decided.
-                None => return at + e.valid_up_to(),
-                Some(len) => at += e.valid_up_to() + len,
-            },
-        }
     }
 }
 

@@ -8,6 +8,7 @@ use crate::dial::Signals;
 use crate::exit::Exit;
 use crate::line::{self, Line};
 use crate::open::OpenCommand;
+use crate::prefix::{LONGEST_LINE, NamedLines};
 use crate::{render, table};
 use client::{Client, ClientEvent, Code, Command, ConnectError, Disconnect};
 use common::escape::one_line;
@@ -25,6 +26,10 @@ const ROOM_TICK: Duration = Duration::from_millis(20);
 /// little beside what a terminal shows in a second.
 const WINDOW: u64 = 256 << 10;
 
+/// A longer line of a target is cut at a terminal: what fills several screens, and has room
+/// among what may wait for it.
+const LONGEST_ROWS: usize = 64 << 10;
+
 /// Where a session shows what happens.
 pub(crate) trait View {
     /// Shows text that ends with a newline.
@@ -35,6 +40,8 @@ pub(crate) trait View {
     fn has_room(&self) -> bool;
     /// Whether nobody can see it any more.
     fn is_closed(&self) -> bool;
+    /// Whether people look at it at a terminal.
+    fn is_terminal(&self) -> bool;
 }
 
 /// Where lines come from. An error is a line that could not be read.
@@ -68,6 +75,8 @@ pub(crate) struct Session<'a> {
     /// The selector of plain lines; `None` is the server's.
     to: &'a mut Option<String>,
     open: BTreeMap<u64, OpenCommand>,
+    /// What targets wrote and did not end with a newline yet.
+    lines: NamedLines,
     worst: Exit,
     lost_commands: bool,
     /// Why the last try to come back failed.
@@ -80,11 +89,16 @@ impl<'a> Session<'a> {
         view: &'a dyn View,
         to: &'a mut Option<String>,
     ) -> Session<'a> {
+        let longest = match view.is_terminal() {
+            true => LONGEST_ROWS,
+            false => LONGEST_LINE,
+        };
         Session {
             client,
             view,
             to,
             open: BTreeMap::new(),
+            lines: NamedLines::new(longest),
             worst: Exit::Done,
             lost_commands: false,
             not_yet: String::new(),
@@ -229,7 +243,7 @@ impl<'a> Session<'a> {
         let mut ended = Vec::new();
         for (id, command) in &mut self.open {
             while is_over || view.has_room() {
-                let Some(step) = command.next_step(self.client) else {
+                let Some(step) = command.next_step(self.client, &mut self.lines) else {
                     break;
                 };
                 self.worst = self.worst.max(step.exit);

@@ -22,6 +22,9 @@ impl View for Recorder {
     fn is_closed(&self) -> bool {
         false
     }
+    fn is_terminal(&self) -> bool {
+        false
+    }
 }
 
 fn serve() -> (server::Running, Config) {
