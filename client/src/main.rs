@@ -8,6 +8,7 @@ mod exit;
 mod failure;
 mod fold;
 mod line;
+mod margin;
 mod members;
 mod open;
 mod piped;

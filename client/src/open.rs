@@ -24,6 +24,14 @@ pub(crate) struct OpenCommand {
     summary: Summary,
 }
 
+/// Where the output of all commands goes.
+pub(crate) struct Shown<'a> {
+    /// Lines that have not ended yet.
+    pub(crate) lines: &'a mut NamedLines,
+    /// How wide the terminal is, if it is one.
+    pub(crate) columns: Option<usize>,
+}
+
 /// What one event changes.
 #[derive(Debug, Default)]
 pub(crate) struct Step {
@@ -69,18 +77,18 @@ impl OpenCommand {
     }
 
     /// Takes the next event, if one has come.
-    pub(crate) fn next_step(&mut self, client: &Client, lines: &mut NamedLines) -> Option<Step> {
+    pub(crate) fn next_step(&mut self, client: &Client, shown: &mut Shown<'_>) -> Option<Step> {
         let mut step = match self.sent.receiver().try_recv() {
             Ok(SendEvent::Accepted { targets }) => {
                 self.targets = Some(targets);
                 Step::default()
             }
             Ok(SendEvent::Output(output)) => Step {
-                shown: self.output(&output, lines),
+                shown: self.output(&output, shown),
                 ..Step::default()
             },
             Ok(SendEvent::Outcome(outcome)) => Step {
-                shown: self.outcome(&outcome, lines),
+                shown: self.outcome(&outcome, shown),
                 exit: Exit::of_outcome(&outcome),
                 is_last: false,
             },
@@ -92,7 +100,7 @@ impl OpenCommand {
         };
         if step.is_last {
             // Where the server went, lines are left that no outcome has ended.
-            step.shown.insert_str(0, &self.rest(lines));
+            step.shown.insert_str(0, &self.rest(shown));
         }
         Some(step)
     }
@@ -106,46 +114,44 @@ impl OpenCommand {
     }
 
     /// The lines that are whole now of what a target writes while it runs.
-    fn output(&self, output: &Output, lines: &mut NamedLines) -> String {
+    fn output(&self, output: &Output, shown: &mut Shown<'_>) -> String {
         let source = self.source(output.member, output.stream == OutputStream::Stderr);
-        let mut whole = Vec::new();
+        let mut lines = Vec::new();
         let add = |_, line: &[u8]| {
-            whole.extend_from_slice(line);
+            lines.extend_from_slice(line);
             Ok(())
         };
         // Memory takes everything.
-        let _ = lines.add(source, &output.name, &output.bytes, add);
-        render::output(&whole)
+        let _ = shown.lines.add(source, &output.name, &output.bytes, add);
+        render::output_of_others(&lines, shown.columns)
     }
 
-    fn outcome(&mut self, outcome: &Outcome, lines: &mut NamedLines) -> String {
+    fn outcome(&mut self, outcome: &Outcome, shown: &mut Shown<'_>) -> String {
         self.summary.add(outcome);
         let mut rest = Vec::new();
-        for (member, is_stderr) in outcome
-            .member
-            .into_iter()
-            .flat_map(|id| [(id, false), (id, true)])
-        {
+        let member = outcome.member.into_iter();
+        for (member, is_stderr) in member.flat_map(|id| [(id, false), (id, true)]) {
             let source = self.source(member, is_stderr);
-            let _ = lines.finish(source, |_, line| {
+            let _ = shown.lines.finish(source, |_, line| {
                 rest.extend_from_slice(line);
                 Ok(())
             });
         }
-        let [rest, stdout, stderr] =
-            [&rest, &outcome.stdout, &outcome.stderr].map(|bytes| render::output(bytes));
-        let ended = render::outcome(outcome);
+        let columns = shown.columns;
+        let [rest, stdout, stderr] = [&rest, &outcome.stdout, &outcome.stderr]
+            .map(|bytes| render::output_of_others(bytes, columns));
+        let ended = render::outcome_at(outcome, columns);
         format!("{rest}{ended}\n{stdout}{stderr}")
     }
 
     /// What is left of lines that will not be finished.
-    fn rest(&self, lines: &mut NamedLines) -> String {
+    fn rest(&self, shown: &mut Shown<'_>) -> String {
         let mut rest = Vec::new();
-        let _ = lines.finish_all(self.sent.id(), |_, line| {
+        let _ = shown.lines.finish_all(self.sent.id(), |_, line| {
             rest.extend_from_slice(line);
             Ok(())
         });
-        render::output(&rest)
+        render::output_of_others(&rest, shown.columns)
     }
 
     fn end(&self) -> Step {

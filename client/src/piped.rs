@@ -2,12 +2,13 @@
 
 use crate::failure::Failure;
 use crate::session::{Lines, View};
+use crate::terminal;
 use common::console::Console;
 use common::limits::MAX_LINE;
 use common::line::LineReader;
 use common::thread;
 use crossbeam_channel::{Sender, bounded};
-use std::io::{self, IsTerminal, Read, Write};
+use std::io::{self, Read, Write};
 use std::sync::atomic::{AtomicBool, Ordering};
 
 /// The transcript on standard output, what is wrong with a line on standard error.
@@ -48,8 +49,8 @@ impl View for Plain {
         self.is_closed.load(Ordering::Relaxed)
     }
 
-    fn is_terminal(&self) -> bool {
-        io::stdout().is_terminal()
+    fn columns(&self) -> Option<usize> {
+        terminal::columns()
     }
 }
 

@@ -5,7 +5,7 @@ use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::screen::Screen;
 use crate::session::{End, Session, View};
-use crate::terminal::Terminal;
+use crate::terminal::{self, Terminal};
 use crate::typing;
 use client::{Client, Disconnect};
 use common::escape::one_line;
@@ -28,8 +28,8 @@ impl View for Screen {
         false
     }
 
-    fn is_terminal(&self) -> bool {
-        true
+    fn columns(&self) -> Option<usize> {
+        terminal::columns()
     }
 }
 

@@ -7,7 +7,7 @@ use crate::prefix::{LONGEST_LINE, NamedLines, Source};
 use crate::render;
 use crate::summary::Summary;
 use client::{Leftovers, Outcome, OutputStream, SendEvent};
-use common::escape::{Keep, escape};
+use common::escape::{Escaper, Keep};
 use common::text::whole_characters;
 use std::fs::File;
 use std::io::{self, BufWriter, IsTerminal, Write};
@@ -178,7 +178,8 @@ fn writer<Out: Write, Err: Write>(
 /// One of the two streams. Bytes pass as they are, unless it is a terminal.
 pub(crate) struct Sink<Out> {
     out: Out,
-    is_terminal: bool,
+    /// What makes it safe, if it is a terminal.
+    escaper: Option<Escaper>,
     /// The start of a character whose end has not come yet.
     incomplete: Vec<u8>,
 }
@@ -187,7 +188,7 @@ impl<Out: Write> Sink<Out> {
     fn new(out: Out, is_terminal: bool) -> Sink<Out> {
         Sink {
             out,
-            is_terminal,
+            escaper: is_terminal.then(|| Escaper::new(Keep::Layout)),
             incomplete: Vec::new(),
         }
     }
@@ -204,17 +205,17 @@ impl<Out: Write> Sink<Out> {
 
 impl<Out: Write> Write for Sink<Out> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        if !self.is_terminal {
+        let Some(escaper) = &mut self.escaper else {
             self.out.write_all(bytes)?;
             return Ok(bytes.len());
-        }
+        };
         self.incomplete.extend_from_slice(bytes);
         let rest = self
             .incomplete
             .split_off(whole_characters(&self.incomplete));
         let text = std::mem::replace(&mut self.incomplete, rest);
         let text = String::from_utf8_lossy(&text);
-        self.out.write_all(escape(&text, Keep::Layout).as_bytes())?;
+        self.out.write_all(escaper.escape(&text).as_bytes())?;
         Ok(bytes.len())
     }
 

@@ -1,6 +1,7 @@
 //! What is shown, as text: outcomes, refusals, commands that run here. Everything that
 //! came from elsewhere is escaped here, before anybody can see it.
 
+use crate::margin;
 use client::{Answer, Client, Code, Job, Leftovers, Outcome, RequestError, Status, Stop};
 use common::escape::{Keep, escape, one_line};
 use std::fmt::Write;
@@ -128,7 +129,7 @@ pub(crate) fn is_raw() -> bool {
 }
 
 /// What a command wrote, made safe, and ended by a newline where there is anything.
-pub(crate) fn output(bytes: &[u8]) -> String {
+fn output(bytes: &[u8]) -> String {
     let text = String::from_utf8_lossy(bytes);
     let mut shown = match is_raw() {
         true => text.into_owned(),
@@ -138,6 +139,24 @@ pub(crate) fn output(bytes: &[u8]) -> String {
         shown.push('\n');
     }
     shown
+}
+
+/// What a command wrote elsewhere: with a margin, if it is shown at a terminal of so many
+/// columns.
+pub(crate) fn output_of_others(bytes: &[u8], columns: Option<usize>) -> String {
+    match columns {
+        Some(columns) => margin::set_off(&output(bytes), columns),
+        None => output(bytes),
+    }
+}
+
+/// [`outcome`] for a terminal of so many columns, if it is one.
+pub(crate) fn outcome_at(outcome: &Outcome, columns: Option<usize>) -> String {
+    let line = self::outcome(outcome);
+    match columns {
+        Some(columns) => margin::set_off_rest(&line, columns),
+        None => line,
+    }
 }
 
 /// `1 target`, `3 targets`.

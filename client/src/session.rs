@@ -7,7 +7,7 @@
 use crate::dial::Signals;
 use crate::exit::Exit;
 use crate::line::{self, Line};
-use crate::open::OpenCommand;
+use crate::open::{OpenCommand, Shown};
 use crate::prefix::{LONGEST_LINE, NamedLines};
 use crate::{render, table};
 use client::{Client, ClientEvent, Code, Command, ConnectError, Disconnect};
@@ -40,8 +40,9 @@ pub(crate) trait View {
     fn has_room(&self) -> bool;
     /// Whether nobody can see it any more.
     fn is_closed(&self) -> bool;
-    /// Whether people look at it at a terminal.
-    fn is_terminal(&self) -> bool;
+    /// How wide the terminal is, if people look at it there: what others write has a margin
+    /// then.
+    fn columns(&self) -> Option<usize>;
 }
 
 /// Where lines come from. An error is a line that could not be read.
@@ -89,10 +90,7 @@ impl<'a> Session<'a> {
         view: &'a dyn View,
         to: &'a mut Option<String>,
     ) -> Session<'a> {
-        let longest = match view.is_terminal() {
-            true => LONGEST_ROWS,
-            false => LONGEST_LINE,
-        };
+        let longest = view.columns().map_or(LONGEST_LINE, |_| LONGEST_ROWS);
         Session {
             client,
             view,
@@ -240,10 +238,14 @@ impl<'a> Session<'a> {
     /// all of it once the connection is over.
     fn take_send_events(&mut self, is_over: bool) {
         let view = self.view;
+        let mut shown = Shown {
+            columns: view.columns().filter(|_| !render::is_raw()),
+            lines: &mut self.lines,
+        };
         let mut ended = Vec::new();
         for (id, command) in &mut self.open {
             while is_over || view.has_room() {
-                let Some(step) = command.next_step(self.client, &mut self.lines) else {
+                let Some(step) = command.next_step(self.client, &mut shown) else {
                     break;
                 };
                 self.worst = self.worst.max(step.exit);

@@ -1,7 +1,8 @@
-//! The terminal's own settings: kept as they were found, and put back on every way out.
+//! The terminal's size, and its own settings: kept as they were found, and put back on every
+//! way out.
 
 use client::WORKER_THREAD;
-use rustix::termios::{OptionalActions, Termios, tcgetattr, tcsetattr};
+use rustix::termios::{OptionalActions, Termios, tcgetattr, tcgetwinsize, tcsetattr};
 use std::io;
 
 /// The settings as they were found. Dropping this puts them back.
@@ -24,6 +25,16 @@ impl Terminal {
             show(panic);
         }));
         Terminal { found }
+    }
+}
+
+/// How many columns standard output has, if it is a terminal; one that does not know them has
+/// as many as may be.
+pub(crate) fn columns() -> Option<usize> {
+    let size = tcgetwinsize(io::stdout()).ok()?;
+    match size.ws_col {
+        0 => Some(usize::MAX),
+        columns => Some(columns.into()),
     }
 }
 

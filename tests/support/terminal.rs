@@ -102,6 +102,12 @@ impl Terminal {
         contents(&screen)
     }
 
+    /// The rows of the screen, each by itself, however long the line is that it is of.
+    pub(crate) fn rows(&self) -> Vec<String> {
+        let screen = self.screen.0.lock().unwrap_or_else(PoisonError::into_inner);
+        screen.screen().rows(0, COLUMNS.get()).collect()
+    }
+
     /// Waits until this is on the screen.
     #[track_caller]
     pub(crate) fn wait_for(&self, part: &str) {

@@ -22,8 +22,8 @@ impl View for Recorder {
     fn is_closed(&self) -> bool {
         false
     }
-    fn is_terminal(&self) -> bool {
-        false
+    fn columns(&self) -> Option<usize> {
+        None
     }
 }
 

@@ -1,0 +1,83 @@
+//! The margin in front of what came from elsewhere, where people look at it among what this
+//! client says itself: what others write cannot pass for that.
+//!
+//! A terminal goes on in its first column where a row is full. So longer lines are folded here,
+//! and each of their rows has the margin.
+
+use unicode_width::UnicodeWidthChar;
+
+/// What each row begins with that is not this client's own.
+const MARGIN: &str = "│ ";
+
+/// How many columns that takes.
+const WIDTH: usize = 2;
+
+/// Columns from one tab stop to the next.
+const TAB: usize = 8;
+
+/// Lines of others, each row of them with the margin, for a terminal so many columns wide.
+pub(crate) fn set_off(lines: &str, columns: usize) -> String {
+    let mut out = String::with_capacity(lines.len() + lines.len() / 8);
+    for line in lines.split_terminator('\n') {
+        out.push_str(MARGIN);
+        fold(line, WIDTH, columns, &mut out);
+        out.push('\n');
+    }
+    out
+}
+
+/// A line that this client says and that repeats what others said: its first row is the
+/// client's, further ones have the margin.
+pub(crate) fn set_off_rest(line: &str, columns: usize) -> String {
+    let mut out = String::with_capacity(line.len());
+    fold(line, 0, columns, &mut out);
+    out
+}
+
+/// Adds a line that begins in a column, and a margin where a row is full.
+fn fold(line: &str, mut column: usize, columns: usize, out: &mut String) {
+    for c in line.chars() {
+        let width = match c {
+            '\t' => TAB - column % TAB,
+            c => c.width().unwrap_or(0),
+        };
+        // However narrow it is, each row has a character of the line.
+        if column + width > columns && column > WIDTH {
+            out.push('\n');
+            out.push_str(MARGIN);
+            column = WIDTH;
+        }
+        column += width;
+        out.push(c);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_row_of_others_has_the_margin() {
+        for (lines, shown) in [
+            ("", ""),
+            ("\n", "│ \n"),
+            ("a\n\nb\n", "│ a\n│ \n│ b\n"),
+            ("12345678\n", "│ 12345678\n"),
+            ("123456789\n", "│ 12345678\n│ 9\n"),
+            ("日本語日本\n", "│ 日本語日\n│ 本\n"),
+            ("1日本語日\n", "│ 1日本語\n│ 日\n"),
+            ("1234567e\u{301}\n", "│ 1234567e\u{301}\n"),
+            ("a\tb\tc\n", "│ a\tb\n│ \tc\n"),
+        ] {
+            assert_eq!(set_off(lines, 10), shown, "{lines:?}");
+        }
+        assert_eq!(set_off("abc\n", 1), "│ a\n│ b\n│ c\n");
+        assert_eq!(set_off("abc\n", usize::MAX), "│ abc\n");
+    }
+
+    #[test]
+    fn a_line_of_the_clients_own_has_it_from_the_second_row_on() {
+        assert_eq!(set_off_rest("1234567890", 10), "1234567890");
+        assert_eq!(set_off_rest("12345678901", 10), "1234567890\n│ 1");
+    }
+}
