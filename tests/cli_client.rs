@@ -11,7 +11,7 @@ mod dialled;
 
 use std::ffi::OsStr;
 use std::fs::{self};
-use std::io::{BufRead, BufReader, Write};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpListener;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{PermissionsExt, symlink};
@@ -200,6 +200,23 @@ fn a_pipe_whose_server_goes_says_so() {
         .expect_code(3)
         .expect_one_line(&["the server is gone"]);
     assert!(ended.text().contains("print: lost"), "{}", ended.text());
+}
+
+#[test]
+fn a_pipe_that_nobody_reads_ends_as_other_programs_do() {
+    let server = Server::start(&[]);
+    let (reader, writer) = std::io::pipe().expect("the system has pipes");
+    let mut command = server.client(&[]);
+    let mut piped = Process::start_fed_printing(&mut command, writer.into());
+    drop(command);
+    let mut greeting = [0; 16];
+    (&reader).read_exact(&mut greeting).expect("a greeting");
+    assert_eq!(&greeting, b"Assigned rank: 0");
+    drop(reader);
+    // Its input goes on.
+    piped.feed(":whoami\n");
+    let ended = piped.end();
+    assert_eq!(ended.expect_code(141).stderr, "");
 }
 
 #[test]

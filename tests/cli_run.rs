@@ -25,7 +25,7 @@ struct Case {
     stderr: &'static str,
 }
 
-const CASES: [Case; 17] = [
+const CASES: [Case; 18] = [
     Case {
         act: |raw, it| raw.reply(it, &json!({"exit_code": 0})),
         code: 0,
@@ -147,9 +147,15 @@ const CASES: [Case; 17] = [
                 &json!({"exit_code": 0, "truncated": true, "stdout": "a"}),
             );
         },
-        code: 0,
+        code: 6,
         stdout: b"a",
         stderr: "[web1, rank 1] done, exit code 0 (TIME), its output was cut\n",
+    },
+    Case {
+        act: |raw, it| raw.reply(it, &json!({"exit_code": 3, "truncated": true})),
+        code: 1,
+        stdout: b"",
+        stderr: "[web1, rank 1] done, exit code 3 (TIME), its output was cut\n",
     },
 ];
 
@@ -454,6 +460,7 @@ fn who_reads_no_more_ends_it_without_a_complaint() {
     // Leaving takes the command along.
     assert_eq!(web1.notification("cancel"), json!({"id": execute.id}));
     let ended = run.end();
+    ended.expect_code(141);
     assert_eq!(ended.stderr, waiting(1));
 }
 

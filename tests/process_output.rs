@@ -447,7 +447,8 @@ fn a_reader_that_goes_takes_the_command_along() {
     let mut first = vec![0; 100_000];
     stdout.read_exact(&mut first).expect("it writes on and on");
     drop(stdout);
-    assert!(sender.wait(PATIENCE).is_some(), "the sender ends");
+    let status = sender.wait(PATIENCE).expect("the sender ends");
+    assert_eq!(status.code(), Some(141));
     let pids = pids(&String::from_utf8_lossy(&first[..100]));
     wait_until_gone(&pids, PATIENCE);
     assert!(has_gone(pids[0]));

@@ -50,10 +50,11 @@ Examples:
 Whom a command is for (--to, or @ in front of a line): next, least-loaded, below, all, or
 a list of ranks (2), ranges (3-7), names (web1) and patterns (web*); !web3 leaves one out.
 
-Exit codes of run and of piped lines, of several the worst: 0 all done with 0, 1 a command
-ended with another code or could not be started, 2 usage, 3 lost, 4 no target or an absent
-one, 5 refused, outranked or busy, 124 timed out, 130 interrupted or cancelled, 255 no
-connection or not admitted.";
+Exit codes of run and of piped lines, of several the worst: 0 all done with 0 and no output
+cut, 1 a command ended with another code or could not be started, 2 usage, 3 lost, 4 no
+target or an absent one, 5 refused, outranked or busy, 6 all done with 0 but output was cut,
+124 timed out, 130 interrupted or cancelled, 141 nobody read what it wrote, 255 no connection
+or not admitted.";
 
 /// How much of a command's output may be on its way to `run`: what a fast link holds in a few
 /// milliseconds, and little memory.

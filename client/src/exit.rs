@@ -2,12 +2,16 @@
 
 use client::{Code, Outcome, RequestError, Status};
 
-/// How a run of the client ended, from best to worst: of several, the worst counts.
+/// How a run of the client ended, from best to worst: of several, the worst counts. So that
+/// output was cut counts only where every command ended with 0, and that nobody reads what is
+/// printed counts more than how the commands ended, of which that one was not told all.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Exit {
     /// All done with exit code 0.
     #[default]
     Done,
+    /// All done with exit code 0, and output of some was cut.
+    Cut,
     /// A command ended with another code or by a signal, or could not be started.
     Failed,
     /// The selector finds no client that can execute, or names one that is absent.
@@ -22,6 +26,8 @@ pub(crate) enum Exit {
     NotConnected,
     /// The server or the target went while it was under way.
     Lost,
+    /// Nobody reads standard output any more.
+    Unread,
     /// It was interrupted or cancelled.
     Interrupted,
 }
@@ -36,8 +42,11 @@ impl Exit {
             Exit::Lost => 3,
             Exit::NoTarget => 4,
             Exit::Refused => 5,
+            Exit::Cut => 6,
             Exit::TimedOut => 124,
             Exit::Interrupted => 130,
+            // 128 and the number of SIGPIPE, as a shell has it.
+            Exit::Unread => 141,
             Exit::NotConnected => 255,
         }
     }
@@ -46,6 +55,7 @@ impl Exit {
     pub(crate) fn of_outcome(outcome: &Outcome) -> Exit {
         match outcome.status {
             Status::Done if outcome.exit_code != Some(0) => Exit::Failed,
+            Status::Done if outcome.truncated => Exit::Cut,
             status => Exit::of_status(status),
         }
     }
@@ -84,14 +94,16 @@ mod tests {
     fn the_worst_of_several_counts() {
         let order = [
             Exit::Interrupted,
+            Exit::Unread,
             Exit::Lost,
             Exit::TimedOut,
             Exit::Refused,
             Exit::NoTarget,
             Exit::Failed,
+            Exit::Cut,
             Exit::Done,
         ];
-        assert_eq!(order.map(Exit::code), [130, 3, 124, 5, 4, 1, 0]);
+        assert_eq!(order.map(Exit::code), [130, 141, 3, 124, 5, 4, 1, 6, 0]);
         assert!(order.is_sorted_by(|worse, better| worse > better));
     }
 

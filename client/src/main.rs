@@ -207,7 +207,13 @@ fn run_lines(joining: &Joining, executing: &Executing, console: &Console) -> any
     Ok(match end {
         End::ServerGone(_) => worst.max(Exit::NotConnected),
         End::Interrupted => Exit::Interrupted,
-        End::Quit | End::NoMoreLines | End::ViewClosed => worst,
+        End::Quit | End::NoMoreLines => worst,
+        End::ViewClosed => match view.into_closed() {
+            Some(e) if e.kind() != io::ErrorKind::BrokenPipe => {
+                return Err(Failure::Output(e).into());
+            }
+            _ => Exit::Unread,
+        },
     })
 }
 

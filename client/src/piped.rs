@@ -9,13 +9,14 @@ use common::line::LineReader;
 use common::thread;
 use crossbeam_channel::{Sender, bounded};
 use std::io::{self, Read, Write};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::OnceLock;
 
 /// The transcript on standard output, what is wrong with a line on standard error.
 #[derive(Debug)]
 pub(crate) struct Plain {
     console: Console,
-    is_closed: AtomicBool,
+    /// Why standard output takes nothing any more.
+    closed: OnceLock<io::Error>,
 }
 
 impl Plain {
@@ -23,8 +24,13 @@ impl Plain {
     pub(crate) fn new(console: Console) -> Plain {
         Plain {
             console,
-            is_closed: AtomicBool::new(false),
+            closed: OnceLock::new(),
         }
+    }
+
+    /// Why standard output takes nothing any more, if that is so.
+    pub(crate) fn into_closed(self) -> Option<io::Error> {
+        self.closed.into_inner()
     }
 }
 
@@ -32,8 +38,8 @@ impl View for Plain {
     fn show(&self, text: &str) {
         let mut out = io::stdout().lock();
         let written = out.write_all(text.as_bytes()).and_then(|()| out.flush());
-        if written.is_err() {
-            self.is_closed.store(true, Ordering::Relaxed);
+        if let Err(e) = written {
+            let _ = self.closed.set(e);
         }
     }
 
@@ -46,7 +52,7 @@ impl View for Plain {
     }
 
     fn is_closed(&self) -> bool {
-        self.is_closed.load(Ordering::Relaxed)
+        self.closed.get().is_some()
     }
 
     fn columns(&self) -> Option<usize> {

@@ -82,7 +82,7 @@ fn print(client: &Client, events: &Receiver<SendEvent>) -> io::Result<Exit> {
             printed = printed.and_then(|()| relay.flush());
         }
         match printed {
-            Err(e) if e.kind() == ErrorKind::BrokenPipe => return Ok(relay.exit()),
+            Err(e) if e.kind() == ErrorKind::BrokenPipe => return Ok(Exit::Unread),
             printed => printed?,
         }
         if let SendEvent::End(end) = event {

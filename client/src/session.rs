@@ -121,7 +121,7 @@ impl<'a> Session<'a> {
 
     /// Runs until the end, whatever ends it.
     pub(crate) fn run(&mut self, lines: &Lines, signals: &Signals) -> End {
-        loop {
+        while !self.view.is_closed() {
             self.wait(lines, signals);
             if signals.try_recv().is_ok() {
                 return End::Interrupted;
@@ -131,10 +131,7 @@ impl<'a> Session<'a> {
             if let Some(reason) = gone {
                 return End::ServerGone(reason);
             }
-            if self.view.is_closed() {
-                return End::ViewClosed;
-            }
-            if self.takes_lines(lines) {
+            if self.takes_lines(lines) && !self.view.is_closed() {
                 match lines.lines.try_recv() {
                     Ok(line) => {
                         if self.handle(line) {
@@ -149,6 +146,7 @@ impl<'a> Session<'a> {
                 }
             }
         }
+        End::ViewClosed
     }
 
     fn takes_lines(&self, lines: &Lines) -> bool {

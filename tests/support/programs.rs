@@ -264,6 +264,12 @@ impl Process {
         Self::spawn(command.stdin(Stdio::null()).stdout(stdout), Stdio::piped())
     }
 
+    /// Starts a command that is fed and prints to somewhere else.
+    #[track_caller]
+    pub(crate) fn start_fed_printing(command: &mut Command, stdout: Stdio) -> Self {
+        Self::spawn(command.stdin(Stdio::piped()).stdout(stdout), Stdio::piped())
+    }
+
     /// Starts a command that is fed and has another standard error.
     #[track_caller]
     pub(crate) fn start_complaining(command: &mut Command, stderr: Stdio) -> Self {
