@@ -5,6 +5,10 @@ mod support;
 #[path = "support/programs.rs"]
 mod programs;
 
+use std::fs::File;
+use std::io::{PipeReader, Read, Seek, SeekFrom, Write};
+use std::process::Stdio;
+
 use programs::{Ended, Process, Server, without_times};
 use rustix::process::Signal;
 use serde_json::json;
@@ -516,4 +520,69 @@ fn a_line_that_the_server_leaves_unfinished_is_printed() {
     ended
         .expect_code(3)
         .expect_stdout("web2: a line\nweb1: so far\n");
+}
+
+/// What `run` says of standard input that it does not read.
+const NOT_READ: &str =
+    "note: run does not pass its standard input on to the command (</dev/null ends this note)\n";
+
+#[test]
+fn input_that_run_does_not_read_is_said_and_left_where_it_is() {
+    let server = Server::start(&[]);
+    let _boss = server.raw("boss", 0);
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("input");
+    std::fs::write(&path, "one\ntwo\n").expect("a file");
+    let open = || File::open(&path).expect("the file is there");
+    let run = |stdin: Stdio| {
+        let mut command = server.client(&["run", "--to", "web1", "--", "cat"]);
+        Process::start_reading(&mut command, stdin).end().stderr
+    };
+    let pipe = |content: &str| {
+        let (reader, mut writer) = std::io::pipe().expect("the system has pipes");
+        writer.write_all(content.as_bytes()).expect("it has room");
+        (reader, writer)
+    };
+    let clone = |file: &PipeReader| file.try_clone().expect("a descriptor");
+
+    let (mut reader, writer) = pipe("hi\n");
+    let said = run(clone(&reader).into());
+    assert_eq!(said.matches(NOT_READ).count(), 1, "a pipe: {said}");
+    drop(writer);
+    let said = run(clone(&reader).into());
+    assert!(said.contains(NOT_READ), "a pipe that was closed: {said}");
+    let mut left = String::new();
+    reader.read_to_string(&mut left).expect("a pipe");
+    assert_eq!(left, "hi\n");
+
+    let mut file = open();
+    let said = run(file.try_clone().expect("a descriptor").into());
+    assert!(said.contains(NOT_READ), "a file: {said}");
+    assert_eq!(file.stream_position().expect("a place"), 0);
+    file.seek(SeekFrom::End(0)).expect("an end");
+    let said = run(file.into());
+    assert!(!said.contains("note"), "a file at its end: {said}");
+
+    let (reader, writer) = pipe("");
+    let said = run(clone(&reader).into());
+    assert!(!said.contains("note"), "an empty pipe: {said}");
+    drop(writer);
+    let said = run(reader.into());
+    assert!(!said.contains("note"), "an empty pipe at its end: {said}");
+    let said = run(Stdio::null());
+    assert!(!said.contains("note"), "nothing: {said}");
+}
+
+#[test]
+fn input_that_comes_late_is_said_at_the_end() {
+    let server = Server::start(&[]);
+    let mut command = server.client(&["run", "--wait-for", "1", "--", "cat"]);
+    let mut run = Process::start_fed(&mut command);
+    run.stderr.wait_for("waiting for");
+    let mut web1 = server.raw("web1", 1);
+    let execute = web1.execute();
+    run.feed("hi\n");
+    web1.reply(&execute, &json!({"exit_code": 0}));
+    let ended = run.end();
+    assert_eq!(ended.expect_code(0).stderr, waiting(1) + NOT_READ);
 }

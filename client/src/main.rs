@@ -7,6 +7,7 @@ mod dial;
 mod exit;
 mod failure;
 mod fold;
+mod input;
 mod line;
 mod margin;
 mod members;

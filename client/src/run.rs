@@ -5,6 +5,7 @@ use crate::cli::Run;
 use crate::dial::{BackOff, Signals};
 use crate::exit::Exit;
 use crate::failure::Failure;
+use crate::input;
 use crate::relay::{Blocks, Relay};
 use crate::render;
 use client::{Client, Code, RequestError, SendEvent};
@@ -27,6 +28,7 @@ pub(crate) fn run(
         wait_for_executors(&client, wanted, signals, console)?;
     }
     let sent = client.send(run.command())?;
+    let is_noted = input::note_unread(console);
     let client = Arc::new(client);
     let printed = start_printing(Arc::clone(&client), sent.receiver().clone());
     let printed = printed.map_err(Failure::NoThread)?;
@@ -38,6 +40,10 @@ pub(crate) fn run(
                 drop(client);
                 let panicked = |_| Err(io::Error::other("printing panicked"));
                 let exit = exit.unwrap_or_else(panicked).map_err(Failure::Output)?;
+                // Whoever writes it may have been slower than the command was sent.
+                if !is_noted {
+                    input::note_unread(console);
+                }
                 return Ok(if is_interrupted { Exit::Interrupted } else { exit });
             }
             recv(signals) -> _ => {
