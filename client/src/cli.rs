@@ -170,7 +170,8 @@ pub(crate) struct Run {
     #[arg(long, value_name = "N", value_parser = wait_for)]
     pub(crate) wait_for: Option<u32>,
 
-    /// How long the command may take at each target
+    /// How long the command may run at each target; how long it waits there until it runs does
+    /// not count
     #[arg(long, value_name = "DURATION", value_parser = args::positive_duration)]
     timeout: Option<Duration>,
 
@@ -292,6 +293,11 @@ fn start_watchdog() {
 }
 
 impl Run {
+    /// Whom the command is for, if the command line says so.
+    pub(crate) fn to(&self) -> Option<&str> {
+        self.to.as_deref()
+    }
+
     /// The command to send.
     pub(crate) fn command(&self) -> Command {
         let mut command = Command::new(&self.words).window(WINDOW);

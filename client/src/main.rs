@@ -15,6 +15,7 @@ mod open;
 mod piped;
 mod prefix;
 mod prompt;
+mod queued;
 mod relay;
 mod render;
 mod run;

@@ -6,13 +6,14 @@ use crate::dial::{BackOff, Signals};
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::input;
+use crate::queued::Queued;
 use crate::relay::{Blocks, Relay};
 use crate::render;
 use client::{Client, Code, RequestError, SendEvent};
 use common::console::Console;
 use common::sync::Arc;
 use common::thread;
-use crossbeam_channel::{Receiver, bounded, select};
+use crossbeam_channel::{Receiver, RecvTimeoutError, bounded, select};
 use std::io::{self, ErrorKind, Stderr};
 use std::time::Duration;
 
@@ -28,9 +29,10 @@ pub(crate) fn run(
         wait_for_executors(&client, wanted, signals, console)?;
     }
     let sent = client.send(run.command())?;
+    let queued = Queued::new(run.to());
     let is_noted = input::note_unread(console);
     let client = Arc::new(client);
-    let printed = start_printing(Arc::clone(&client), sent.receiver().clone());
+    let printed = start_printing(Arc::clone(&client), sent.receiver().clone(), queued);
     let printed = printed.map_err(Failure::NoThread)?;
     let mut is_interrupted = false;
     loop {
@@ -66,10 +68,11 @@ pub(crate) fn run(
 fn start_printing(
     client: Arc<Client>,
     events: Receiver<SendEvent>,
+    queued: Queued,
 ) -> io::Result<Receiver<io::Result<Exit>>> {
     let (done, printed) = bounded(1);
     thread::spawn("output", move || {
-        let exit = print(&client, &events);
+        let exit = print(&client, &events, queued);
         // Before it is told: whoever hears it is the last to have the client, and leaves.
         drop(client);
         let _ = done.send(exit);
@@ -77,12 +80,21 @@ fn start_printing(
     Ok(printed)
 }
 
-fn print(client: &Client, events: &Receiver<SendEvent>) -> io::Result<Exit> {
+fn print(client: &Client, events: &Receiver<SendEvent>, mut queued: Queued) -> io::Result<Exit> {
     let mut relay = Relay::to_own_streams()?;
     loop {
-        let event = events
-            .recv()
-            .unwrap_or(SendEvent::End(Err(RequestError::Lost)));
+        if let Some(note) = queued.look(client) {
+            relay.say(&note);
+        }
+        let event = match queued.due() {
+            Some(at) => events.recv_deadline(at),
+            None => events.recv().map_err(RecvTimeoutError::from),
+        };
+        let event = match event {
+            Err(RecvTimeoutError::Timeout) => continue,
+            event => event.unwrap_or(SendEvent::End(Err(RequestError::Lost))),
+        };
+        queued.hear(&event);
         let mut printed = relay.print(&event);
         if events.is_empty() {
             printed = printed.and_then(|()| relay.flush());
