@@ -3,7 +3,7 @@
 use super::Policy;
 use super::command::Command;
 use super::error::shown;
-use common::escape::one_line;
+use common::escape::{Escaper, Keep, one_line};
 use std::fmt::{self, Write};
 
 /// Every command on a line of its own, in the order of their names.
@@ -81,14 +81,18 @@ pub(super) fn shell_word(word: &str) -> String {
         return quoted.into_owned();
     }
     let mut out = String::from("$'");
+    let mut escaper = Escaper::new(Keep::OneLine);
     for c in word.chars() {
+        let mut bytes = [0; 4];
+        let text = &*c.encode_utf8(&mut bytes);
+        let is_safe = escaper.escape(text) == text;
         match c {
             '\n' => out.push_str("\\n"),
             '\t' => out.push_str("\\t"),
             '\'' | '\\' => out.extend(['\\', c]),
-            c if one_line(c.encode_utf8(&mut [0; 4])) == c.to_string() => out.push(c),
-            c => {
-                for byte in c.encode_utf8(&mut [0; 4]).bytes() {
+            c if is_safe => out.push(c),
+            _ => {
+                for byte in text.bytes() {
                     // Three octal digits: unlike \x, they end by themselves.
                     let _ = write!(out, "\\{byte:03o}");
                 }
@@ -104,7 +108,7 @@ mod tests {
     use super::*;
 
     /// Words, and how a shell is told them.
-    const WORDS: [(&str, &str); 9] = [
+    const WORDS: [(&str, &str); 10] = [
         ("plain-1.2/3", "plain-1.2/3"),
         ("", "''"),
         ("two words", "'two words'"),
@@ -114,6 +118,11 @@ mod tests {
         ("a\nb\t'\\", "$'a\\nb\\t\\'\\\\'"),
         ("\x1b[2J7", "$'\\033[2J7'"),
         ("\u{202e}x", "$'\\342\\200\\256x'"),
+        // Nine combining marks, of which eight are shown.
+        (
+            "e\u{301}\u{301}\u{301}\u{301}\u{301}\u{301}\u{301}\u{301}\u{301}",
+            "$'e\u{301}\u{301}\u{301}\u{301}\u{301}\u{301}\u{301}\u{301}\\314\\201'",
+        ),
     ];
 
     #[test]

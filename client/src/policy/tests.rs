@@ -292,7 +292,7 @@ proptest! {
 
     #[test]
     fn a_shell_word_is_read_back(word in "[^\0]*") {
-        prop_assume!(common::escape::one_line(&word) == word);
+        let word = common::escape::one_line(&word).into_owned();
         let shown = show::shell_word(&word);
         prop_assert_eq!(shlex::split(&shown), Some(vec![word]));
     }
