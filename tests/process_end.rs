@@ -480,7 +480,7 @@ fn unprivileged(policy: &str, slots: u32) -> Option<(Relay, Boss, Worker, Folder
     Some((relay, boss, worker, folder))
 }
 
-/// A policy's entry that becomes root, if it can, and says who it is.
+/// A policy's entry that becomes root, if it can, and says its user.
 fn becomes_root(name: &str, more: &str) -> String {
     let script = "echo pid $$; exec FOLDER/setpriv --reuid=0 --clear-groups \
                   /bin/sh -c \\\"id -u; trap '' TERM; exec sleep 1000\\\"";
@@ -603,7 +603,7 @@ fn a_client_with_a_slot_that_is_held_leaves_at_once() {
 }
 
 /// What a command leaves behind in [`what_joins_another_group_ends_with_its_command`]: tries to
-/// get into the process group `GROUP`, says who it is, and stays.
+/// get into the process group `GROUP`, says its number, and stays.
 #[test]
 #[ignore = "a program that another test has executed"]
 fn joins_a_group_and_stays() {
@@ -1019,7 +1019,7 @@ fn a_watchdog_has_nothing_of_its_client_and_ends_with_it() {
 }
 
 #[test]
-fn who_shed_all_that_it_is_known_by_ends_with_its_client() {
+fn a_process_that_shed_all_marks_ends_with_its_client() {
     let script = "(prlimit --rttime=unlimited env -i setsid sleep 1000 >/dev/null 2>&1 & \
                   echo pid $!); exec sleep 1000";
     for _ in 0..8 {

@@ -39,7 +39,7 @@ pub(crate) enum Turn {
     Come(Pass),
     /// The job is no longer wanted.
     NotWanted,
-    /// All slots are held by what cannot be ended, for nobody knows how long.
+    /// All slots are held by what cannot be ended, for an unknown time.
     AllHeld,
 }
 

@@ -67,8 +67,8 @@ pub(crate) struct Left {
     pub(crate) ended: u32,
     /// Those that could not be ended, the command's own process included.
     pub(crate) running: Vec<OwnedFd>,
-    /// There was nothing, as is usual, and is nothing of others' either: who outlives all
-    /// commands is nobody's to end.
+    /// There was nothing, as is usual, and there is nothing of other commands either, which might
+    /// outlive them all.
     pub(crate) is_clean: bool,
 }
 
@@ -155,14 +155,14 @@ fn reap(process: &OwnedFd) -> bool {
 /// Reaps orphans that have ended, and ends those that outlived all commands; says whether
 /// there are others.
 pub(crate) fn reap_all() -> bool {
-    Hunt::new(Whose::Nobodys).round();
+    Hunt::new(Whose::All).round();
     !orphans().is_empty()
 }
 
 /// Ends those that outlived all commands, unless one still runs: there will be no other look.
 pub(crate) fn end_all() {
     let deadline = Instant::now() + PATIENCE;
-    while Hunt::new(Whose::Nobodys).round().found && Instant::now() < deadline {
+    while Hunt::new(Whose::All).round().found && Instant::now() < deadline {
         std::thread::sleep(PAUSE);
     }
 }
@@ -176,7 +176,7 @@ enum Whose<'a> {
         run: &'a Run,
     },
     /// Those of runs that have all ended.
-    Nobodys,
+    All,
 }
 
 /// What one look has found.
@@ -241,9 +241,9 @@ impl<'a> Hunt<'a> {
         }
         let expected = match self.whose {
             Whose::Of { .. } => 1,
-            Whose::Nobodys => 0,
+            Whose::All => 0,
         };
-        // As many ran all the time as ought to, so nobody else can have brought them here.
+        // As many ran all the time as ought to, so no other command can have brought them here.
         if before == census::now() && before.running == expected {
             own.append(&mut strangers);
         }
@@ -270,7 +270,7 @@ impl<'a> Hunt<'a> {
     fn leader(&self) -> Option<Leader<'a>> {
         match self.whose {
             Whose::Of { leader, .. } => leader,
-            Whose::Nobodys => None,
+            Whose::All => None,
         }
     }
 
@@ -288,7 +288,7 @@ impl<'a> Hunt<'a> {
             || self.leader().is_some_and(is_in_session)
     }
 
-    /// Kills the command's first group, all of it in one act; says whether there was anybody
+    /// Kills the command's first group, all of it in one act; says whether there was a process
     /// in it.
     fn kill_group(&self) -> bool {
         let Some(leader) = self.leader() else {
@@ -316,8 +316,8 @@ impl<'a> Hunt<'a> {
             shown.truncate(NAMED);
             let shown = shown.join(", ");
             log::warn!(
-                "{} processes of a command cannot be ended, and its slot stays taken until they \
-                 have: {shown}",
+                "of what a command has started, {} cannot be ended; its slot stays taken until \
+                 then: {shown}",
                 running.len()
             );
         }

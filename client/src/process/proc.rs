@@ -156,8 +156,8 @@ fn numbers(list: &str) -> Vec<Pid> {
     numbers.filter_map(Pid::from_raw).collect()
 }
 
-/// The mark that a process has, if it has one. `/proc` says it to everybody, also of a process
-/// of another user, whose environment it keeps to itself.
+/// The mark that a process has, if it has one. `/proc` says it to every user, also of a process
+/// of another user, while the environment is for its own user.
 pub(crate) fn mark(pid: Pid) -> Option<Mark> {
     let limits = fs::read_to_string(format!("/proc/{pid}/limits")).ok()?;
     let line = limits

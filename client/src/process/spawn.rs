@@ -102,7 +102,8 @@ pub(crate) struct Program {
 /// A program that runs.
 #[derive(Debug)]
 pub(crate) struct Spawned {
-    /// Its process, which leads a session and a group of the same number. Nobody else reaps it.
+    /// Its process, which leads a session and a group of the same number. Its owner alone
+    /// reaps it.
     pub(crate) pid: Pid,
     /// Becomes readable when it has ended.
     pub(crate) pidfd: OwnedFd,
@@ -311,8 +312,8 @@ unsafe fn become_program(plan: &Plan) -> Result<(), Step> {
                 );
             }
         }
-        // A session has no terminal until its leader opens one that is nobody's. And a process
-        // can join no group of another session: so neither ours nor another command's.
+        // A session has no terminal until its leader opens one that no other session has. And a
+        // process can join no group of another session: so neither ours nor another command's.
         check(libc::setsid(), Step::Prepare)?;
         check(
             libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL),
@@ -414,8 +415,8 @@ pub(crate) fn detach(name: &str) -> io::Result<()> {
             libc::signal(signal, libc::SIG_IGN);
         }
         libc::prctl(libc::PR_SET_NAME, name.as_ptr());
-        // The client may itself be executed by another one, whose mark it has; what has that is
-        // ended with it.
+        // Another client may have executed this one's client, and then the mark is of that. What
+        // has it is ended with that.
         let mut limit: libc::rlimit = std::mem::zeroed();
         if libc::getrlimit(libc::RLIMIT_RTTIME, &raw mut limit) == 0 {
             limit.rlim_cur = limit.rlim_max;

@@ -3,16 +3,16 @@
 //!
 //! It is this program started anew, so that it has nothing of this process: no thread, no
 //! socket, no lock, no secret. The two share a pair of connected sockets that carry nothing; the
-//! end of this process, however it comes, closes its end. Nobody is the watchdog's parent but the
-//! system's first process, or whatever adopts orphans above this one, and it stands in a session
-//! of its own: so no terminal and no list of children shows it, and what is meant for this
-//! process's group does not reach it.
+//! end of this process, however it comes, closes its end. The watchdog's parent is the system's
+//! first process, or what adopts orphans above this one, and it stands in a session of its own: so
+//! this process never takes it for an orphan of its commands, and what is meant for this process's
+//! group or terminal does not reach it.
 //!
 //! Programs themselves die with this process in any case (`PR_SET_PDEATHSIG`), unless they have
 //! become another user. The watchdog finds the others by what they are known by while this
-//! process lives ([`orphans`](super::orphans)): their mark or the `PECKING_ID` in their
-//! environment, and whatever descends from these. It cannot know them as its children, so one
-//! that has shed both, and its parent, lives on.
+//! process lives: their mark or the `PECKING_ID` in their environment, and whatever descends from
+//! these. It cannot know them as its children, so one that has shed both, and its parent, lives
+//! on.
 
 use super::orphans::ID_VARIABLE;
 use super::proc::{self, Process};
@@ -50,8 +50,8 @@ const EMPTY_LOOKS: u32 = 2;
 static WATCHED: Mutex<Option<UnixStream>> = Mutex::new(None);
 
 /// Starts a watchdog for this process: what its [`Processes`](crate::Processes) have started ends
-/// with it even if it is killed. It is started once, before the first of these, by a program whose
-/// `main` begins with [`serve_if_asked`].
+/// with it even if it is killed. It is started once, before the first of these, by a program with a
+/// `main` that begins with [`serve_if_asked`].
 ///
 /// # Errors
 /// It could not be started, or [`Processes`](crate::Processes) were there before.
