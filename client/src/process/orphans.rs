@@ -144,7 +144,7 @@ impl Remains {
 }
 
 /// Reaps a child if it has ended; says whether there is nothing to reap any more.
-fn reap(process: &OwnedFd) -> bool {
+pub(crate) fn reap(process: &OwnedFd) -> bool {
     let options = WaitIdOptions::EXITED | WaitIdOptions::NOHANG;
     match waitid(WaitId::PidFd(process.as_fd()), options) {
         Ok(status) => status.is_some(),

@@ -368,9 +368,7 @@ impl<'a> Run<'a> {
     }
 
     fn reap(&mut self) {
-        let options = WaitIdOptions::EXITED | WaitIdOptions::NOHANG;
-        self.reaped =
-            waitid(WaitId::PidFd(self.process.as_fd()), options).is_ok_and(|s| s.is_some());
+        self.reaped = orphans::reap(&self.process);
     }
 
     /// Sends the chunks that are due.

@@ -197,3 +197,93 @@ fn a_server_that_goes_stops_what_runs_here() {
     let stop = stopped.recv_timeout(PATIENCE).expect("it was stopped");
     assert_eq!(stop, Some(Stop::Disconnected));
 }
+
+/// What a command named `stuck` leaves running, until it is let go.
+struct Stuck {
+    is_let_go: Arc<AtomicBool>,
+}
+
+impl Executor for Stuck {
+    fn execute(&self, job: &Job) -> Answer {
+        let running = u32::from(job.words()[0] == "stuck");
+        if job.words().len() > 1 {
+            job.wait_for_stop(None);
+        }
+        Answer::Ended(Ended {
+            exit_code: Some(0),
+            leftovers: Leftovers { ended: 0, running },
+            ..Ended::default()
+        })
+    }
+
+    fn still_runs(&self, job: &Job, wait: Duration) -> bool {
+        let is_stuck = job.words()[0] == "stuck" && !self.is_let_go.load(Ordering::SeqCst);
+        if is_stuck {
+            std::thread::sleep(wait);
+        }
+        is_stuck
+    }
+}
+
+#[test]
+fn what_still_runs_keeps_its_slot_after_its_answer() {
+    let is_let_go = Arc::new(AtomicBool::new(false));
+    let stuck = Stuck {
+        is_let_go: Arc::clone(&is_let_go),
+    };
+    let (client, mut server) = pair_with(2, 60_000, stuck);
+    server.execute(1, &["stuck"], &json!({}));
+    let answer = server.read();
+    let left = json!({"exit_code": 0, "leftovers": {"ended": 0, "running": 1}});
+    assert_eq!((&answer["id"], &answer["result"]), (&json!(1), &left));
+    // The other slot is in use, too, so what comes waits, and has its time meanwhile.
+    server.execute(2, &["stuck", "later"], &json!({}));
+    server.execute(3, &["waits"], &json!({"timeout_ms": 50}));
+    let answer = server.read();
+    assert_eq!(
+        (&answer["id"], &answer["result"]),
+        (&json!(3), &json!({"timed_out": true}))
+    );
+    server.execute(4, &["waits"], &json!({}));
+    server.execute(5, &["waits"], &json!({}));
+    server.tell("cancel", json!({"id": 4}));
+    let answer = server.read();
+    assert_eq!(
+        (&answer["id"], &answer["result"]),
+        (&json!(4), &json!({"cancelled": true}))
+    );
+    // Once all slots are held it fails.
+    server.tell("cancel", json!({"id": 2}));
+    assert_eq!(server.read()["result"]["leftovers"]["running"], 1);
+    for id in [5, 6] {
+        if id == 6 {
+            server.execute(id, &["comes"], &json!({}));
+        }
+        let answer = server.read();
+        assert_eq!(
+            (&answer["id"], &answer["error"]["code"]),
+            (&json!(id), &json!(22))
+        );
+        let message = answer["error"]["message"].as_str();
+        assert!(message.is_some_and(|message| message.contains("cannot be ended")));
+    }
+    // They come back.
+    is_let_go.store(true, Ordering::SeqCst);
+    let since = Instant::now();
+    let answer = loop {
+        server.execute(7, &["comes"], &json!({}));
+        let answer = server.read();
+        if answer["error"].is_null() || since.elapsed() > PATIENCE {
+            break answer;
+        }
+    };
+    assert_eq!(answer["result"], json!({"exit_code": 0}));
+    // Nor does a client wait for them that leaves.
+    is_let_go.store(false, Ordering::SeqCst);
+    server.execute(8, &["stuck"], &json!({}));
+    assert_eq!(server.read()["id"], 8);
+    server.close();
+    let since = Instant::now();
+    drop(client);
+    assert!(since.elapsed() < PATIENCE / 4, "{:?}", since.elapsed());
+}
