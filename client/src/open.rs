@@ -4,8 +4,7 @@
 use crate::exit::Exit;
 use crate::prefix::{NamedLines, Source};
 use crate::render;
-use crate::summary::Summary;
-use client::{Client, Outcome, Output, OutputStream, RequestError, SendEvent, Sent};
+use client::{Client, Outcome, Output, OutputStream, RequestError, SendEvent, Sent, Tally};
 use common::escape::one_line;
 use common::message::clip;
 use crossbeam_channel::{Receiver, TryRecvError};
@@ -20,8 +19,8 @@ pub(crate) struct OpenCommand {
     since: Instant,
     /// How many targets it has, once that is known.
     targets: Option<u32>,
-    /// How it has ended at some of them.
-    summary: Summary,
+    /// At how many of them it has ended.
+    ended: u32,
 }
 
 /// Where the output of all commands goes.
@@ -51,7 +50,7 @@ impl OpenCommand {
             to,
             since: Instant::now(),
             targets: None,
-            summary: Summary::default(),
+            ended: 0,
         }
     }
 
@@ -71,7 +70,7 @@ impl OpenCommand {
             let _ = write!(line, " to {}", clip(to));
         }
         if let Some(targets) = self.targets {
-            let _ = write!(line, " ({} of {targets} ended)", self.summary.ended());
+            let _ = write!(line, " ({} of {targets} ended)", self.ended);
         }
         line + &format!(", since {}\n", render::ago(self.since.elapsed()))
     }
@@ -92,7 +91,7 @@ impl OpenCommand {
                 exit: Exit::of_outcome(&outcome),
                 is_last: false,
             },
-            Ok(SendEvent::End(Ok(_))) => self.end(),
+            Ok(SendEvent::End(Ok(tally))) => self.end(&tally),
             Ok(SendEvent::End(Err(error))) => self.failed(&error, client),
             Ok(_) => Step::default(),
             Err(TryRecvError::Empty) => return None,
@@ -127,7 +126,7 @@ impl OpenCommand {
     }
 
     fn outcome(&mut self, outcome: &Outcome, shown: &mut Shown<'_>) -> String {
-        self.summary.add(outcome);
+        self.ended += 1;
         let mut rest = Vec::new();
         let member = outcome.member.into_iter();
         for (member, is_stderr) in member.flat_map(|id| [(id, false), (id, true)]) {
@@ -154,29 +153,22 @@ impl OpenCommand {
         render::output_of_others(&rest, shown.columns)
     }
 
-    fn end(&self) -> Step {
+    fn end(&self, tally: &Tally) -> Step {
+        let is_worth_a_line = self.targets.is_some_and(|targets| targets > 1);
         Step {
-            shown: self.sum_up(),
+            shown: match is_worth_a_line {
+                true => format!("{}: {}\n", one_line(&self.typed), render::tally(tally)),
+                false => String::new(),
+            },
             exit: Exit::Done,
             is_last: true,
-        }
-    }
-
-    /// How it went at several targets, as a line.
-    fn sum_up(&self) -> String {
-        match self.targets {
-            Some(targets @ 2..) => {
-                let line = self.summary.line(targets);
-                format!("{}: {line}\n", one_line(&self.typed))
-            }
-            _ => String::new(),
         }
     }
 
     fn failed(&self, error: &RequestError, client: &Client) -> Step {
         let why = render::refusal(error, client);
         Step {
-            shown: format!("{}: {why}\n", one_line(&self.typed)) + &self.sum_up(),
+            shown: format!("{}: {why}\n", one_line(&self.typed)),
             exit: Exit::of_error(error),
             is_last: true,
         }

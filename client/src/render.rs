@@ -2,7 +2,7 @@
 //! came from elsewhere is escaped here, before anybody can see it.
 
 use crate::margin;
-use client::{Answer, Client, Code, Job, Leftovers, Outcome, RequestError, Status, Stop};
+use client::{Answer, Client, Code, Job, Leftovers, Outcome, RequestError, Status, Stop, Tally};
 use common::escape::{Keep, escape, one_line};
 use std::fmt::Write;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -157,6 +157,16 @@ pub(crate) fn outcome_at(outcome: &Outcome, columns: Option<usize>) -> String {
         Some(columns) => margin::set_off_rest(&line, columns),
         None => line,
     }
+}
+
+/// One line that sums up a send to many.
+pub(crate) fn tally(tally: &Tally) -> String {
+    let counts: Vec<String> = Status::ALL
+        .into_iter()
+        .filter(|status| tally.of(*status) > 0)
+        .map(|status| format!("{} {}", tally.of(status), status.name().replace('_', " ")))
+        .collect();
+    format!("{}: {}", targets(tally.targets()), counts.join(", "))
 }
 
 /// `1 target`, `3 targets`.
@@ -365,5 +375,12 @@ mod tests {
         ] {
             assert_eq!(duration(Duration::from_millis(ms)), shown);
         }
+    }
+
+    #[test]
+    fn a_tally_names_what_there_was() {
+        let counts = [(Status::Done, 2), (Status::NotFound, 1)];
+        let sum: Tally = counts.into_iter().collect();
+        assert_eq!(tally(&sum), "3 targets: 2 done, 1 not found");
     }
 }
