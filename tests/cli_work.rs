@@ -174,10 +174,6 @@ fn a_service_may_start_before_its_server() {
     worker.stderr.wait_for("trying again\n");
     let server = Server::start_at(address.parse().expect("an address"), &["2"]);
     worker.stderr.wait_for("joined as web1, rank 0\n");
-    // A name that somebody has is still an error at once.
-    Ended::of(&mut server.client(&["work", "--wait", "--name", "web1"]))
-        .expect_code(255)
-        .expect_one_line(&["\"web1\"", "choose another one"]);
     worker.signal(Signal::INT);
     worker.end().expect_code(0);
     // Everything else fails as it did.
@@ -187,6 +183,39 @@ fn a_service_may_start_before_its_server() {
             .expect_code(255)
             .expect_one_line(&[&address]);
     }
+}
+
+#[test]
+fn a_service_waits_for_its_name_until_the_client_that_has_it_is_gone() {
+    let server = Server::start(&[]);
+    // Its own earlier connection, say: alive as far as the server knows.
+    let earlier = server.raw("Web1", 1);
+    let taken = format!("the name \"web1\" is taken at {}", server.address());
+    let mut works = server.client(&["work", "--wait", "--name", "web1"]);
+    let worker = Process::start(&mut works);
+    worker
+        .stderr
+        .wait_for(&format!("{taken}; waiting for it\n"));
+    let given_up = Process::start(&mut works);
+    given_up.stderr.wait_for(&taken);
+    given_up.signal(Signal::TERM);
+    given_up.end().expect_code(0);
+    earlier.leave();
+    worker.stderr.wait_for("joined as web1, rank 0\n");
+    worker.signal(Signal::INT);
+    let ended = worker.end();
+    ended.expect_code(0);
+    assert_eq!(
+        ended.stderr.matches("is taken").count(),
+        1,
+        "{}",
+        ended.stderr
+    );
+    // Without --wait it is an error at once, which says what would help.
+    let _later = server.raw("web1", 1);
+    Ended::of(&mut server.client(&["work", "--name", "web1"]))
+        .expect_code(255)
+        .expect_one_line(&["\"web1\"", "--wait waits until it is free"]);
 }
 
 #[test]

@@ -81,7 +81,8 @@ pub(crate) struct Joining {
     #[arg(long, global = true, value_name = "DURATION", value_parser = args::positive_duration)]
     connect_timeout: Option<Duration>,
 
-    /// Where the server is full, wait for a place; with work also where it is not there yet
+    /// If the server is full or has a client with this name, wait for it; with work also if
+    /// there is no server yet
     #[arg(long, global = true)]
     pub(crate) wait: bool,
 

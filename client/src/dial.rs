@@ -62,9 +62,10 @@ fn wait(pause: Duration, signals: &Signals) -> Result<(), Failure> {
 pub(crate) enum Wait {
     /// For nothing: what goes wrong is an error at once.
     No,
-    /// For a place at a full server.
+    /// For a place at a full server, and for a name that is taken: an own earlier connection,
+    /// say, whose end the server has not noticed yet.
     ForPlace,
-    /// For a place, and for a server that is not there yet.
+    /// For these, and for a server that is not there yet.
     ForServer,
 }
 
@@ -104,14 +105,18 @@ pub(crate) fn dial(
             return Err(error.into());
         }
         let is = |code| error.rpc().is_some_and(|rpc| rpc.is(code));
-        if is(Code::Full) {
-            notice(
-                console,
-                &mut noticed,
-                format!("{} is full; waiting for a place", config.server),
-            );
+        let server = &config.server;
+        let taken = match &config.name {
+            _ if is(Code::Full) => Some(format!("{server} is full; waiting for a place")),
+            Some(name) if is(Code::NameTaken) => Some(format!(
+                "the name {name:?} is taken at {server}; waiting for it"
+            )),
+            _ => None,
+        };
+        if let Some(taken) = taken {
+            notice(console, &mut noticed, taken);
             polls.wait(signals)?;
-        } else if wait_for == Wait::ForServer && !error.is_final() && !is(Code::NameTaken) {
+        } else if wait_for == Wait::ForServer && !error.is_final() {
             notice(console, &mut noticed, format!("{error}; trying again"));
             wait(pauses.next_pause(), signals)?;
         } else {

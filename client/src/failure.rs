@@ -112,6 +112,8 @@ fn hint(error: &ConnectError) -> &'static str {
     let is = |code| error.rpc().is_some_and(|rpc| rpc.is(code));
     if is(Code::Full) {
         " (--wait waits for a place)"
+    } else if is(Code::NameTaken) {
+        " (--wait waits until it is free)"
     } else if is(Code::Unauthorized) {
         " (--token-file FILE gives a token)"
     } else {

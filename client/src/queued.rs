@@ -60,7 +60,7 @@ impl Queued {
         match event {
             SendEvent::Accepted { .. } => self.is_for_many = true,
             SendEvent::Output(output) => drop(self.heard.insert(output.member)),
-            SendEvent::Outcome(outcome) => drop(self.heard.insert(outcome.member)),
+            SendEvent::Outcome(outcome) => self.heard.extend(outcome.member),
             _ => self.due = None,
         }
     }
@@ -114,7 +114,7 @@ impl Queued {
             Some(Selector::LeastLoaded) if below.iter().any(|m| m.running < m.slots) => Vec::new(),
             Some(Selector::LeastLoaded | Selector::Below | Selector::All) => below.to_vec(),
             Some(Selector::Single(Single::Rank(rank))) => those(&|m| m.rank == *rank),
-            Some(Selector::Single(Single::Name(name))) => those(&|m| m.name == *name),
+            Some(Selector::Single(Single::Name(name))) => those(&|m| *m.name == **name),
             Some(Selector::List(list)) => those(&|m| {
                 let is_included = list.only_excludes() || list.includes(m.rank, &m.name);
                 is_included && !list.excludes(m.rank, &m.name)
