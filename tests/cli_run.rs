@@ -10,7 +10,7 @@ use std::io::{PipeReader, Read, Seek, SeekFrom, Write};
 use std::process::Stdio;
 use std::time::Duration;
 
-use programs::{Ended, Process, Server, without_times};
+use programs::{Ended, Process, Server, client, without_times};
 use rustix::process::Signal;
 use serde_json::json;
 use support::{Execute, PATIENCE, Raw};
@@ -351,7 +351,13 @@ fn run_says_why_nobody_executes_and_what_would_help() {
         (
             &["--", "x"][..],
             4,
-            &["no target", "you rank lowest", "--wait-for N"][..],
+            &[
+                "no target",
+                "you rank lowest",
+                "executors here (above) joined before this client and rank above it",
+                "start the sender first (run --wait-for N",
+                "restart them",
+            ][..],
         ),
         (&["--to", "web*", "--", "x"], 4, &["no target"]),
         (&["--to", "9", "--", "x"], 4, &["no target"]),
@@ -372,6 +378,55 @@ fn run_says_why_nobody_executes_and_what_would_help() {
     let refused = above.notification("refused");
     assert_eq!(refused["command"], json!(["x"]));
     above.expect_nothing("only what was meant for many is told");
+}
+
+#[test]
+fn a_run_that_waits_below_its_executors_says_what_to_do_and_that_works() {
+    let server = Server::start(&[]);
+    // Without any executor, waiting is what helps.
+    Ended::of(&mut server.client(&["run", "--", "x"]))
+        .expect_code(4)
+        .expect_one_line(&["no target", "--wait-for N waits until N"]);
+    let web1 = server.worker("web1");
+    let run = Process::start(&mut server.client(&["run", "--wait-for", "1", "--", "print"]));
+    run.stderr.wait_for(
+        "executors here (web1) joined before this client and rank above it: restart them",
+    );
+    web1.signal(Signal::TERM);
+    web1.end().expect_code(0);
+    let _web1 = server.worker("web1");
+    run.end()
+        .expect_code(0)
+        .expect_stdout("i am printing watch me print\n");
+    // An executor below that was not meant is no reason to wait.
+    let (run, [mut web2]) = server.run(&["--to", "web9", "--", "x"], [("web2", 1)]);
+    web2.sync();
+    let ended = run.end();
+    ended.expect_code(4);
+    let last = ended.stderr.lines().last().unwrap_or_default();
+    assert!(
+        last.contains("web9") && !last.contains("--wait-for"),
+        "{last}"
+    );
+}
+
+#[test]
+fn the_first_example_of_run_works_if_an_executor_joins_afterwards() {
+    let help = Ended::of(&mut client(&["--help"]));
+    let example = help.text().lines().find_map(|line| {
+        let (words, _) = line.strip_prefix("  client run ")?.split_once("  ")?;
+        Some(format!("run {words}"))
+    });
+    let example = example.expect("there is an example of run");
+    assert!(help.text().contains("rank above it"), "{}", help.text());
+    let server = Server::start(&[]);
+    let words: Vec<&str> = example.split(' ').collect();
+    let run = Process::start(&mut server.client(&words));
+    run.stderr.wait_for("waiting for");
+    let _web1 = server.worker("web1");
+    run.end()
+        .expect_code(0)
+        .expect_stdout("i am printing watch me print\n");
 }
 
 #[test]

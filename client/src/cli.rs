@@ -39,13 +39,18 @@ pub(crate) struct Cli {
 const EXAMPLES: &str = "\
 Examples:
   client                                   a prompt; :help explains its lines
-  client run -- print                      let the next client below execute `print`
-  client run --to all --wait-for 3 -- print
-                                           wait until three can execute, then send to all
+  client run --wait-for 1 -- print         wait until a client has joined below, and let it
+                                           execute `print`
+  client run --to below --wait-for 3 -- print
+                                           wait until three have, then send to all of them
   echo '@web* print' | client              run lines from a pipe
   client work --name web1 --slots 4        only execute, four commands at once
   client members                           who is there
   client bench --window 256                how fast the server is
+
+Only clients that joined after the sender execute what it sends: start run, or a prompt that
+stays, before the executors. Executors that are here already rank above it, and waiting
+changes that only once they were restarted.
 
 Whom a command is for (--to, or @ in front of a line): next, least-loaded, below, all, or
 a list of ranks (2), ranges (3-7), names (web1) and patterns (web*); !web3 leaves one out.
@@ -86,8 +91,8 @@ pub(crate) struct Joining {
     #[arg(long, global = true)]
     pub(crate) wait: bool,
 
-    /// End where the connection is lost; without this a prompt and work come back by
-    /// themselves, ranked last
+    /// End when the connection is lost; without this a prompt and work come back by
+    /// themselves, ranked below all that are here by then
     #[arg(long, global = true)]
     no_reconnect: bool,
 
@@ -118,6 +123,9 @@ pub(crate) struct Executing {
 #[derive(Debug, Subcommand)]
 pub(crate) enum Action {
     /// Send one command, print what it writes, and end with a code that says how it went
+    ///
+    /// Only clients that joined after this one execute it: start it before the executors, with
+    /// --wait-for. Executors that are here already rank above it until they are restarted.
     Run(Run),
     /// Only execute, until a signal comes
     Work,
@@ -167,7 +175,7 @@ pub(crate) struct Run {
     #[arg(long, value_name = "SELECTOR", value_parser = selector)]
     to: Option<String>,
 
-    /// Wait until so many clients below can execute
+    /// Wait until so many clients that can execute have joined below, after this one
     #[arg(long, value_name = "N", value_parser = wait_for)]
     pub(crate) wait_for: Option<u32>,
 

@@ -72,7 +72,8 @@ pub enum ClientEvent {
     Rejoined {
         /// Its last rank on the connection that was lost.
         was: u32,
-        /// Its rank now: whoever comes back ranks last.
+        /// Its rank now, below all that were here by then. After a restart of the server all
+        /// clients come back, in an order that is chance.
         rank: u32,
         /// How many clients are ranked.
         members: u32,

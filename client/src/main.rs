@@ -4,6 +4,7 @@
 mod bench;
 mod cli;
 mod dial;
+mod executors;
 mod exit;
 mod failure;
 mod fold;
@@ -192,8 +193,8 @@ fn at_terminal(joining: &Joining, executing: &Executing) -> anyhow::Result<Exit>
 }
 
 fn run_lines(joining: &Joining, executing: &Executing, console: &Console) -> anyhow::Result<Exit> {
-    // Whoever comes back ranks last: the lines that are left would reach others than meant, or
-    // nobody.
+    // A client that comes back ranks below those that are here by then: the lines that are left
+    // would reach others than meant, or none.
     let (client, signals) = join_once(joining, executing, 1, console)?;
     let view = piped::Plain::new(console.clone());
     let mut to = None;

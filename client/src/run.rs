@@ -3,6 +3,7 @@
 
 use crate::cli::Run;
 use crate::dial::{BackOff, Signals};
+use crate::executors::Executors;
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::input;
@@ -116,9 +117,11 @@ fn ended(client: &Client, relay: &mut Relay<Blocks, Stderr>, error: &Option<Requ
         return relay.exit();
     };
     let hint = match error.code() {
-        Some(Code::NoTarget) => " (--wait-for N waits until N are there)",
-        _ => "",
+        // Without an answer there is nothing to add.
+        Some(Code::NoTarget) => Executors::of(client).ok().and_then(|them| them.hint()),
+        _ => None,
     };
+    let hint = hint.map_or(String::new(), |hint| format!(" ({hint})"));
     relay.say(&format!("{}{hint}", render::refusal(error, client)));
     relay.exit().max(Exit::of_error(error))
 }
@@ -133,20 +136,17 @@ fn wait_for_executors(
     let mut pauses = BackOff::new(Duration::from_millis(20), Duration::from_secs(1));
     let mut is_noticed = false;
     loop {
-        let ranking = client.all_members()?;
-        let own = ranking.members.iter().find(|m| m.member == client.member());
-        let own = own.map_or_else(|| client.rank(), |m| m.rank);
-        let executors = ranking
-            .members
-            .iter()
-            .filter(|m| m.slots > 0 && m.rank > own);
-        let there = executors.count();
+        let executors = Executors::of(client)?;
+        let there = executors.below;
         if there >= wanted as usize {
             return Ok(());
         }
         if !is_noticed {
             let what = "waiting for clients below that execute";
             console.say(&format!("{what}: {there} of {wanted} are there"));
+            if let Some(above) = executors.those_above() {
+                console.say(&format!("{above}: restart them, and they rank below"));
+            }
             is_noticed = true;
         }
         pauses.wait(signals)?;
