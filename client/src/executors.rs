@@ -38,7 +38,7 @@ impl Executors {
     pub(crate) fn those_above(&self) -> Option<String> {
         let names = fold(self.above.iter().map(String::as_str), MOST_NAMES);
         let above =
-            || format!("executors here ({names}) joined before this client and rank above it");
+            || format!("the executors here ({names}) joined before this client and rank above it");
         (!self.above.is_empty()).then(above)
     }
 
