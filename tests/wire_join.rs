@@ -337,3 +337,82 @@ fn a_connection_that_does_not_join_in_time_is_closed() {
     asks.wait_end("closed");
     joined.expect_nothing("whoever has joined may be as idle as it likes");
 }
+
+/// A server that asks for the token "secret"; the file goes with the folder.
+fn with_token(options: &[&str]) -> (Server, tempfile::TempDir) {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let file = folder.path().join("token");
+    std::fs::write(&file, "secret\n").expect("the folder is ours");
+    let file = file.to_str().expect("a plain path");
+    let options = [&["--token-file", file], options].concat();
+    (Server::start(9, &options), folder)
+}
+
+#[test]
+fn a_wrong_token_is_answered_after_a_second_and_the_right_one_at_once() {
+    /// How long a wrong one waits for its answer.
+    const DELAY: Duration = Duration::from_secs(1);
+    let (server, _folder) = with_token(&[]);
+    let mut boss = Raw::connect(&server);
+    boss.result("join", &params(&json!({"name": "boss", "token": "secret"})));
+    let wrong = [json!("secre"), json!("secret "), json!(""), Value::Null];
+    let began = Instant::now();
+    let mut asked: Vec<(Raw, Value, bool)> = Vec::new();
+    for token in &wrong {
+        for closes_its_half in [false, true] {
+            let mut client = Raw::connect(&server);
+            let id = client.request("join", &params(&json!({"token": token})));
+            // Nothing behind it is looked at any more.
+            client.request("join", &params(&json!({"token": "secret"})));
+            if closes_its_half {
+                client.close_sending();
+            }
+            asked.push((client, id, closes_its_half));
+        }
+    }
+    let asked_after = began.elapsed();
+    // Meanwhile the right one does not wait, from the same address.
+    let right = Instant::now();
+    let mut client = Raw::connect(&server);
+    client.result("join", &params(&json!({"token": "secret"})));
+    let took = right.elapsed();
+    assert!(took <= DELAY / 2, "{took:?}");
+    for (client, id, _) in &mut asked {
+        let error = client.error_of(id);
+        assert_eq!(error["code"], 2, "{error}");
+        let retry = error["data"]["retry_ms"].as_u64();
+        assert!(
+            retry.is_some_and(|ms| (1..=60_000).contains(&ms)),
+            "{error}"
+        );
+        let took = began.elapsed();
+        assert!(took >= DELAY, "{took:?}");
+        assert!(took <= DELAY + asked_after + DELAY * 2, "{took:?}");
+        client.expect_eof("closed");
+    }
+    assert_eq!(ranking(&mut boss), ["boss", "right"]);
+}
+
+#[test]
+fn other_errors_are_answered_at_once_whatever_the_token() {
+    let (server, _folder) = with_token(&[]);
+    let mut client = Raw::connect(&server);
+    let began = Instant::now();
+    let wrong = json!({"name": "-", "token": "wrong"});
+    assert_eq!(client.error("join", &params(&wrong))["code"], -32602);
+    let took = began.elapsed();
+    assert!(took < Duration::from_millis(900), "{took:?}");
+    let version = json!({"protocol": 2, "token": "wrong"});
+    assert_eq!(client.error("join", &params(&version))["code"], 6);
+}
+
+#[test]
+fn a_wrong_token_that_waits_for_its_answer_is_told_of_the_drain() {
+    let (mut server, _folder) = with_token(&["--drain", "0s"]);
+    let mut client = Raw::connect(&server);
+    client.request("join", &params(&json!({"token": "wrong"})));
+    server.wait_stderr("the refusal", |line| line.contains("may not join"));
+    server.terminate();
+    client.expect_bye("shutting_down");
+    assert!(server.wait_exit(PATIENCE).success());
+}

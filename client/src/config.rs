@@ -11,6 +11,10 @@ use std::time::Duration;
 /// as a server waits for a `join`.
 pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
+/// The longest that a server may have a client wait before another try: the longest that this
+/// project's own asks for.
+const LONGEST_RETRY: Duration = Duration::from_secs(60);
+
 /// What a client is told. The default executes one command at a time for the server that
 /// listens where servers listen by default.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -121,6 +125,13 @@ impl ConnectError {
             ConnectError::Refused { error, .. } => Some(error),
             _ => None,
         }
+    }
+
+    /// How long the server asks to wait before another try; zero if it does not say. At most a
+    /// minute is believed of it.
+    pub fn retry_after(&self) -> Duration {
+        let ms = self.rpc().and_then(|rpc| rpc.retry_ms);
+        Duration::from_millis(ms.unwrap_or(0)).min(LONGEST_RETRY)
     }
 
     /// Whether the same try will fail again, however long one waits: the server wants another

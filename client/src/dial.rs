@@ -44,8 +44,13 @@ impl BackOff {
 
     /// Waits one pause; an error is a signal.
     pub(crate) fn wait(&mut self, signals: &Signals) -> Result<(), Failure> {
-        let pause = self.next;
-        self.next = (pause * 3 / 2).min(self.longest);
+        self.wait_at_least(Duration::ZERO, signals)
+    }
+
+    /// Waits one pause, and no less than this; an error is a signal.
+    fn wait_at_least(&mut self, least: Duration, signals: &Signals) -> Result<(), Failure> {
+        let pause = self.next.max(least);
+        self.next = (self.next * 3 / 2).min(self.longest);
         wait(pause, signals)
     }
 }
@@ -115,10 +120,10 @@ pub(crate) fn dial(
         };
         if let Some(taken) = taken {
             notice(console, &mut noticed, taken);
-            polls.wait(signals)?;
+            polls.wait_at_least(error.retry_after(), signals)?;
         } else if wait_for == Wait::ForServer && !error.is_final() {
             notice(console, &mut noticed, format!("{error}; trying again"));
-            wait(pauses.next_pause(), signals)?;
+            wait(pauses.next_pause().max(error.retry_after()), signals)?;
         } else {
             return Err(error.into());
         }

@@ -236,7 +236,7 @@ impl Keeper {
             if was_turned_away && std::mem::take(&mut may_begin_again) {
                 self.pauses.begin_again();
             }
-            pause = self.pauses.next_pause();
+            pause = self.pauses.next_pause().max(error.retry_after());
             let event = || ClientEvent::NotYet { error, pause };
             self.life.events.tell(event);
         }

@@ -103,6 +103,8 @@ pub struct RpcError {
     pub open_id: Option<Id>,
     /// `data.supported`: the versions that the server speaks.
     pub supported: Option<Vec<u64>>,
+    /// `data.retry_ms`: how long to wait before another try.
+    pub retry_ms: Option<u64>,
 }
 
 impl RpcError {
@@ -113,6 +115,7 @@ impl RpcError {
             message: message.into(),
             open_id: None,
             supported: None,
+            retry_ms: None,
         }
     }
 
@@ -138,6 +141,7 @@ impl RpcError {
         struct Data {
             id: Option<Id>,
             supported: Option<Vec<u64>>,
+            retry_ms: Option<u64>,
         }
         let wire: Wire<'_> = serde_json::from_str(raw.get())?;
         let data: Option<Data> = wire
@@ -149,6 +153,7 @@ impl RpcError {
             message: wire.message,
             open_id: data.id,
             supported: data.supported,
+            retry_ms: data.retry_ms,
         })
     }
 }
@@ -169,6 +174,8 @@ impl Serialize for RpcError {
             id: Option<&'a Id>,
             #[serde(skip_serializing_if = "Option::is_none")]
             supported: Option<&'a [u64]>,
+            #[serde(skip_serializing_if = "Option::is_none")]
+            retry_ms: Option<u64>,
         }
         let wire = Wire {
             code: self.code,
@@ -177,6 +184,7 @@ impl Serialize for RpcError {
                 reason: code.reason(),
                 id: self.open_id.as_ref(),
                 supported: self.supported.as_deref(),
+                retry_ms: self.retry_ms,
             }),
         };
         wire.serialize(serializer)

@@ -161,6 +161,15 @@ impl Stream {
         wait(&mut fds, Some(Duration::ZERO)).is_ok_and(|ready| ready > 0)
     }
 
+    /// Waits until both directions have ended.
+    pub fn wait_for_end(&self) {
+        if let Ok(socket) = self.socket() {
+            // No event but that, and an error, which come unasked.
+            let mut fds = [PollFd::new(&*socket, PollFlags::empty())];
+            let _ = wait(&mut fds, None);
+        }
+    }
+
     /// Sends FIN after what is already written; reads go on.
     pub fn shutdown_write(&self) {
         if let Ok(socket) = self.socket() {
@@ -382,6 +391,20 @@ mod tests {
             near.shutdown();
             assert_eq!(reading.join().expect("no panic").ok(), Some(0));
         });
+    }
+
+    #[test]
+    fn the_end_is_that_of_both_directions() {
+        let (near, far) = pair();
+        far.shutdown_write();
+        assert_eq!((&near).read(&mut [0; 8]).ok(), Some(0));
+        std::thread::scope(|scope| {
+            let waiting = scope.spawn(|| near.wait_for_end());
+            std::thread::sleep(Duration::from_millis(20));
+            assert!(!waiting.is_finished(), "its own half is open");
+            near.shutdown_write();
+        });
+        near.wait_for_end();
     }
 
     #[test]

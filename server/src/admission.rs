@@ -2,6 +2,7 @@
 //! wrong first.
 
 use crate::roster::NotAdmitted;
+use crate::throttle::Throttle;
 use crate::token::Token;
 use common::limits::{MAX_SLOTS, PROTOCOL};
 use common::message::{Code, RpcError, clip, params};
@@ -9,6 +10,7 @@ use common::name::Name;
 use common::protocol::{Credential, Join};
 use serde::Deserialize;
 use serde_json::value::RawValue;
+use std::net::IpAddr;
 
 /// What somebody is told whom the roster does not take.
 pub(crate) fn not_admitted(refusal: &NotAdmitted, name: Option<&str>) -> RpcError {
@@ -39,10 +41,13 @@ pub(crate) struct Wanted {
 }
 
 impl Wanted {
-    /// Looks at the version first, whatever else is wrong; then at the parameters; then at
-    /// the credential.
+    /// Looks at the version first, whatever else is wrong; then at the parameters; then has
+    /// the credential looked at.
     #[inline(never)]
-    pub(crate) fn read(raw: Option<&RawValue>, token: Option<&Token>) -> Result<Wanted, RpcError> {
+    pub(crate) fn read(
+        raw: Option<&RawValue>,
+        check_token: impl FnOnce(Option<&str>) -> Result<(), RpcError>,
+    ) -> Result<Wanted, RpcError> {
         check_protocol(raw)?;
         let join: Join<'_> = params(raw)?;
         let wrong = |message: String| Err(RpcError::new(Code::InvalidParams, message));
@@ -58,25 +63,36 @@ impl Wanted {
                 ));
             }
         };
-        let shown = join.token.as_ref().map(Credential::reveal);
-        match (token, shown) {
-            (None, _) => {}
-            (Some(token), Some(shown)) if token.is(&shown) => {}
-            (Some(_), Some(_)) => {
-                return Err(RpcError::new(
-                    Code::Unauthorized,
-                    "the token is not this server's",
-                ));
-            }
-            (Some(_), None) => {
-                return Err(RpcError::new(
-                    Code::Unauthorized,
-                    "this server asks for a token",
-                ));
-            }
-        }
+        check_token(join.token.as_ref().map(Credential::reveal).as_deref())?;
         Ok(Wanted { name, slots })
     }
+}
+
+/// Looks at the token that a newcomer shows, as often as its address may guess.
+#[inline(never)]
+pub(crate) fn check_token(
+    throttle: &Throttle,
+    token: &Token,
+    shown: Option<&str>,
+    address: IpAddr,
+    now: u64,
+) -> Result<(), RpcError> {
+    let is_right = || shown.is_some_and(|shown| token.is(shown));
+    let Err(refused) = throttle.look(address, now, is_right) else {
+        return Ok(());
+    };
+    let retry_ms = refused.retry_ms;
+    let message = match (refused.was_heard, shown) {
+        (false, _) => {
+            let seconds = retry_ms.div_ceil(1000);
+            format!("too many wrong tokens came from your address; try again in {seconds} s")
+        }
+        (true, Some(_)) => "the token is not this server's".into(),
+        (true, None) => "this server asks for a token".into(),
+    };
+    let mut error = RpcError::new(Code::Unauthorized, message);
+    error.retry_ms = Some(retry_ms);
+    Err(error)
 }
 
 /// A version that is not ours is told before anything else is looked at: the rest of a later

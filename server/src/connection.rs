@@ -51,6 +51,9 @@ pub(crate) struct Connection {
     line_since: AtomicU64,
     /// Since when it is being closed.
     closing: AtomicU64,
+    /// When it is to be told that it may not join, and with which line.
+    refused_at: AtomicU64,
+    refusal: Mutex<Option<Vec<u8>>>,
     /// Why it ends, where that is not its peer's own doing.
     why: Mutex<Option<Cow<'static, str>>>,
 }
@@ -62,6 +65,8 @@ pub(crate) enum Verdict {
     LookAt(u64),
     /// A sign of life is to be asked for.
     Ping,
+    /// It is time to tell it that it may not join.
+    Refuse,
     /// It did not join in time.
     IdleHandshake,
     /// A line took too long.
@@ -86,6 +91,8 @@ impl Connection {
             progress: AtomicU64::new(0),
             line_since: AtomicU64::new(0),
             closing: AtomicU64::new(0),
+            refused_at: AtomicU64::new(0),
+            refusal: Mutex::new(None),
             why: Mutex::new(None),
         }
     }
@@ -215,6 +222,22 @@ impl Connection {
         self.outbox.flush();
     }
 
+    /// Has the clock tell it, at a time, that it may not join, and close it.
+    pub(crate) fn refuse_at(&self, at: u64, line: Vec<u8>) {
+        *lock(&self.refusal) = Some(line);
+        self.refused_at.store(at, Ordering::Release);
+    }
+
+    pub(crate) fn is_to_be_refused(&self) -> bool {
+        self.refused_at.load(Ordering::Acquire) > 0
+    }
+
+    /// Tells it what it has waited for, and closes.
+    pub(crate) fn refuse(&self, now: u64) {
+        let line = lock(&self.refusal).take();
+        self.finish(line.map(Line::from), now);
+    }
+
     /// Says `bye` and closes.
     pub(crate) fn bye(&self, reason: ByeReason, message: &str, now: u64) {
         self.blame(message.to_owned());
@@ -242,6 +265,10 @@ impl Connection {
         let closing = load(&self.closing);
         if closing > 0 {
             return due(after(closing.max(resumed), LINGER), now, Verdict::Cut);
+        }
+        let refused_at = load(&self.refused_at);
+        if refused_at > 0 {
+            return due(refused_at, now, Verdict::Refuse);
         }
         if !self.is_member() {
             // Once it has joined, its heartbeats may be due earlier than this.

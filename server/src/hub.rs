@@ -8,6 +8,7 @@ use crate::flushes::Flushes;
 use crate::member::Member;
 use crate::roster::Roster;
 use crate::strangers::Strangers;
+use crate::throttle::Throttle;
 use crate::throttled_log::ThrottledLog;
 use crate::workload::{Ended, QueueBounds};
 use common::protocol::{Executed, Status};
@@ -26,6 +27,10 @@ pub(crate) struct Hub {
     pub(crate) roster: Roster,
     pub(crate) clock: Clock,
     pub(crate) strangers: Strangers,
+    /// How often the token may be guessed.
+    pub(crate) throttle: Throttle,
+    /// Wrong tokens.
+    pub(crate) token_log: ThrottledLog,
     /// Who speaks HTTP to the server.
     pub(crate) http_log: ThrottledLog,
     /// Everybody who is connected, joined or not.
@@ -45,6 +50,8 @@ impl Hub {
         Hub {
             roster: Roster::new(config.max_clients, config.transcript.clone()),
             strangers: Strangers::new(config.max_clients),
+            throttle: Throttle::default(),
+            token_log: ThrottledLog::new(log::Level::Info),
             http_log: ThrottledLog::new(log::Level::Warn),
             config,
             clock: Clock::new(),

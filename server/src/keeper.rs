@@ -129,6 +129,7 @@ fn look(hub: &Hub, connection: &Arc<Connection>, now: u64, resumed: u64) {
             let message = "you did not join in time; join right after you connect";
             connection.bye(ByeReason::IdleHandshake, message, now);
         }
+        Verdict::Refuse => connection.refuse(now),
         Verdict::LineTooSlow => {
             connection.blame("its line took too long");
             connection.finish(Some(line_too_slow()), now);

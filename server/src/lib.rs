@@ -43,6 +43,7 @@ mod session;
 mod strangers;
 #[cfg(any(test, feature = "bench"))]
 mod testing;
+mod throttle;
 mod throttled_log;
 mod token;
 mod transcript;

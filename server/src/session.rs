@@ -16,6 +16,7 @@ use crate::dispatcher::Sending;
 use crate::flushes::Flushes;
 use crate::hub::Hub;
 use crate::member::Member;
+use crate::throttle::Presence;
 use common::limits::MAX_LINE_BEFORE_JOIN;
 use common::line::LineReader;
 use common::message::{Code, Id, Malformed, Message, RpcError, error_line};
@@ -58,6 +59,8 @@ struct Session<'a> {
     connection: &'a Arc<Connection>,
     /// Once it has joined.
     member: Option<Arc<Member>>,
+    /// While it is, where the server asks for a token.
+    presence: Option<Presence<'a>>,
     flushes: Flushes<'a>,
     sending: Sending,
     errors: u32,
@@ -80,6 +83,7 @@ impl<'a> Session<'a> {
             hub,
             connection,
             member: None,
+            presence: None,
             flushes: Flushes::new(&hub.clock),
             sending: Sending::default(),
             errors: 0,

@@ -27,10 +27,13 @@ fn joined_as(rank: u32) -> Value {
 
 /// Answers a `join` with an error.
 fn refuse(listener: &TcpListener, code: i64) {
+    refuse_with(listener, &json!({"code": code, "message": "no"}));
+}
+
+fn refuse_with(listener: &TcpListener, error: &Value) {
     let (mut stream, _) = listener.accept().expect("a client");
     let mut lines = BufReader::new(stream.try_clone().expect("a descriptor"));
     lines.read_line(&mut String::new()).expect("a join");
-    let error = json!({"code": code, "message": "no"});
     let answer = json!({"jsonrpc": "2.0", "id": 0, "error": error});
     stream
         .write_all(format!("{answer}\n").as_bytes())
@@ -190,6 +193,32 @@ fn whoever_makes_room_for_others_comes_again_soon_once() {
         }
     }
     panic!("after {TRIES} tries it still comes as often");
+}
+
+#[test]
+fn a_server_that_says_when_another_try_is_worth_while_is_dialled_no_sooner() {
+    let (listener, client, server) = lasting(1, Simulation);
+    server.close();
+    expect_lost(&client);
+    let asked = Duration::from_millis(400);
+    let data = json!({"reason": "full", "retry_ms": 400});
+    refuse_with(
+        &listener,
+        &json!({"code": 1, "message": "no", "data": data}),
+    );
+    let refused = Instant::now();
+    assert_eq!(expect_pause(&client), asked);
+    refuse(&listener, 1);
+    let took = refused.elapsed();
+    assert!(took >= asked - Duration::from_millis(50), "{took:?}");
+    assert!(expect_pause(&client) < asked);
+    let data = json!({"retry_ms": u64::MAX});
+    refuse_with(
+        &listener,
+        &json!({"code": 1, "message": "no", "data": data}),
+    );
+    assert_eq!(expect_pause(&client), Duration::from_secs(60));
+    client.leave();
 }
 
 #[test]

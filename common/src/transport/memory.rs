@@ -124,6 +124,11 @@ impl Stream {
         self.from_peer.change(|state| !state.bytes.is_empty())
     }
 
+    /// Waits until nothing more is written at this end, as the other has ended before.
+    pub fn wait_for_end(&self) {
+        self.to_peer.wait_until(|state| state.ended.then_some(()));
+    }
+
     /// As for a socket.
     pub fn shutdown_write(&self) {
         self.to_peer.change(|state| state.ended = true);

@@ -1,12 +1,13 @@
 //! How a connection becomes a client that has a rank.
 
 use super::{Flow, Session};
-use crate::admission::{Wanted, not_admitted};
+use crate::admission::{Wanted, check_token, not_admitted};
 use crate::clock::millis;
 use crate::config::Config;
 use crate::loads::Loads;
 use crate::member::Member;
 use crate::roster::Standing;
+use crate::throttle::ANSWER_DELAY_MS;
 use common::message::{Code, Id, Message, RpcError, clip, error_line, result_line};
 use common::name::Name;
 use common::protocol::{Joined, method};
@@ -75,13 +76,16 @@ impl Session<'_> {
 
     #[inline(never)]
     fn not_joined(&mut self, id: Id, error: &RpcError) -> Flow {
-        log::info!("{} may not join: {error}", self.connection.peer());
-        let closes = [
-            Code::UnsupportedProtocol,
-            Code::Unauthorized,
-            Code::ShuttingDown,
-            Code::Full,
-        ];
+        let peer = self.connection.peer();
+        if error.is(Code::Unauthorized) {
+            let what = format_args!("{peer} may not join: {error}");
+            self.hub.token_log.log(self.now, what);
+            let at = self.now.saturating_add(ANSWER_DELAY_MS);
+            self.connection.refuse_at(at, error_line(Some(id), error));
+            return Flow::Break(());
+        }
+        log::info!("{peer} may not join: {error}");
+        let closes = [Code::UnsupportedProtocol, Code::ShuttingDown, Code::Full];
         if closes.iter().any(|code| error.is(*code)) {
             return self.close_with(Some(id), error);
         }
@@ -91,8 +95,15 @@ impl Session<'_> {
 
     /// Has it ranked last.
     fn join(&mut self, id: &Id, raw: Option<&RawValue>) -> Result<(), RpcError> {
-        let wanted = Wanted::read(raw, self.hub.config.token.as_ref())?;
-        self.admit(id, &wanted)
+        let (hub, address) = (self.hub, self.connection.peer().ip());
+        let wanted = Wanted::read(raw, |shown| match &hub.config.token {
+            None => Ok(()),
+            Some(token) => check_token(&hub.throttle, token, shown, address, self.now),
+        })?;
+        self.admit(id, &wanted)?;
+        let asks_for_token = hub.config.token.is_some();
+        self.presence = asks_for_token.then(|| hub.throttle.member(address));
+        Ok(())
     }
 
     #[inline(never)]

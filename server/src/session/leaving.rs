@@ -15,6 +15,7 @@ impl Session<'_> {
             self.hub.strangers.leave(self.connection);
         }
         self.hub.roster.leave(member);
+        self.presence = None;
         let why = match self.connection.why() {
             Some(why) => format!(": {why}"),
             None if self.leaves => " on purpose".into(),
@@ -49,9 +50,11 @@ impl Session<'_> {
     /// Only now: who reads its last line, or the end, is gone for everybody else, too.
     pub(super) fn say_the_last(&mut self) {
         self.flushes.flush();
-        let now = self.hub.clock.now();
-        self.connection
-            .finish(self.last_line.take().map(Line::from), now);
+        if !self.connection.is_to_be_refused() {
+            let now = self.hub.clock.now();
+            self.connection
+                .finish(self.last_line.take().map(Line::from), now);
+        }
         self.hub.clock.retry_stuck(&self.connection.outbox);
         self.member = None;
         if !self.connection.is_turned_away() {
@@ -65,6 +68,11 @@ impl Session<'_> {
     pub(super) fn linger(&mut self) {
         let mut sink = [0; 512];
         while matches!((&*self.connection.stream).read(&mut sink), Ok(1..)) {}
+        if self.connection.is_to_be_refused() {
+            // Half a close does not bring the answer any sooner, nor does a whole one make room
+            // for another try.
+            self.connection.stream.wait_for_end();
+        }
         self.connection.outbox.settle();
     }
 }
