@@ -89,7 +89,8 @@ pub(crate) fn dial(
 ) -> Result<Client, Failure> {
     let mut polls = BackOff::new(Duration::from_millis(100), Duration::from_secs(2));
     let mut pauses = Pauses::new();
-    pauses.next_pause();
+    // The first try is made at once: no server was lost.
+    pauses.begin_again();
     let mut noticed = String::new();
     let mut turned_away = 0;
     loop {

@@ -15,9 +15,9 @@ use crossbeam_channel::{Receiver, RecvTimeoutError, Sender};
 use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
-/// How long a connection must have held for its loss to be a new one, after which the first
-/// try is made at once: so no server is dialled more often than four times a second for long.
-/// What comes sooner goes on with the pauses as they were, which may have become long.
+/// How long a connection must have held for its loss to be a new one, after which the pauses
+/// begin anew: so no server is dialled more often than twice a second for long. What comes
+/// sooner goes on with the pauses as they were, which may have become long.
 const STEADY: Duration = Duration::from_millis(250);
 
 /// The same where the server has sent this client away for what it did: it is likely to do

@@ -147,17 +147,20 @@ fn expect_pause(client: &Client) -> Duration {
     }
 }
 
-/// The longest second pause.
-const FIRST: Duration = Duration::from_millis(100);
+/// The longest pause after one that begins again.
+const SHORT: Duration = Duration::from_millis(100);
 
-/// A client that has lost its server, and waited for long enough that its next pause is most
-/// likely longer than the second one was; and where it dials.
+/// The least pause before the first try after a loss.
+const FIRST: Duration = Duration::from_millis(600);
+
+/// A client that has lost its server, and waited for long enough that its next pause may be
+/// longer than any at first; and where it dials.
 fn lost_for_long() -> (TcpListener, Client) {
     let (listener, client, server) = lasting(1, Simulation);
     server.close();
     expect_lost(&client);
     let mut waited = Duration::ZERO;
-    while waited < FIRST * 15 {
+    while waited < SHORT * 15 {
         refuse(&listener, 5);
         waited += expect_pause(&client);
     }
@@ -168,14 +171,19 @@ fn lost_for_long() -> (TcpListener, Client) {
 fn the_loss_of_a_connection_that_held_is_a_new_one() {
     const HELD: Duration = Duration::from_millis(300);
     let (listener, client) = lost_for_long();
-    let server = FakeServer::accept(&listener, &joined(60_000));
-    assert!(matches!(next_event(&client), ClientEvent::Rejoined { .. }));
-    std::thread::sleep(HELD);
-    server.close();
-    expect_lost(&client);
-    refuse(&listener, 5);
-    let pause = expect_pause(&client);
-    assert!(pause <= FIRST, "{pause:?}");
+    // Any one of the pauses that go on may be as long by chance.
+    for _ in 0..5 {
+        let server = FakeServer::accept(&listener, &joined(60_000));
+        assert!(matches!(next_event(&client), ClientEvent::Rejoined { .. }));
+        std::thread::sleep(HELD);
+        let lost = Instant::now();
+        server.close();
+        expect_lost(&client);
+        refuse(&listener, 5);
+        let first = lost.elapsed();
+        assert!(first >= FIRST, "{first:?}");
+        expect_pause(&client);
+    }
 }
 
 #[test]
@@ -187,8 +195,8 @@ fn whoever_makes_room_for_others_comes_again_soon_once() {
     for time in 0..TRIES {
         turn_away(&listener, &bye);
         let pause = expect_pause(&client);
-        assert!(time > 0 || pause <= FIRST, "{pause:?}");
-        if pause > FIRST {
+        assert!(time > 0 || pause <= SHORT, "{pause:?}");
+        if pause > SHORT {
             return;
         }
     }
@@ -200,8 +208,8 @@ fn a_server_that_says_when_another_try_is_worth_while_is_dialled_no_sooner() {
     let (listener, client, server) = lasting(1, Simulation);
     server.close();
     expect_lost(&client);
-    let asked = Duration::from_millis(400);
-    let data = json!({"reason": "full", "retry_ms": 400});
+    let asked = Duration::from_millis(1200);
+    let data = json!({"reason": "full", "retry_ms": 1200});
     refuse_with(
         &listener,
         &json!({"code": 1, "message": "no", "data": data}),
@@ -291,7 +299,7 @@ fn who_is_sent_away_again_and_again_comes_ever_later() {
         server = FakeServer::accept(&listener, &joined_as(rank));
         pauses.push(since.elapsed());
     }
-    // The first one comes at once; of the others none is sure to be long, all of them are.
+    // Only the first one is sure to be long; all of the others together are.
     let all: Duration = pauses[1..].iter().sum();
     assert!(all > Duration::from_millis(50), "{pauses:?}");
     drop(server);

@@ -1,0 +1,7 @@
+#!/usr/bin/env bash
+# Takes half a minute, and a release build: how soon thousands of clients are back after their server was killed and
+# was away for a second, and for eight. CLIENTS=10000 tests/bench_return.sh needs twice as many open files.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+cargo build --quiet --release --locked --package server --bin server
+cargo run --quiet --release --locked --package client --example bench_return -- "${CLIENTS:-5000}" "$@"
