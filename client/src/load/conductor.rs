@@ -148,7 +148,7 @@ impl<'a> Bench<'a> {
         let endpoint = Endpoint::join(self.config, name, slots);
         let wanted = self.plan.clients();
         let endpoint = endpoint.map_err(|error| LoadError::Join {
-            error,
+            error: Box::new(error),
             joined: self.joined,
             wanted,
         })?;

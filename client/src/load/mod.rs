@@ -32,7 +32,7 @@ pub enum LoadError {
     #[error("{error}; {joined} of the {wanted} clients of this bench had joined")]
     Join {
         /// Why.
-        error: ConnectError,
+        error: Box<ConnectError>,
         /// How many had.
         joined: u64,
         /// How many it needs.
