@@ -14,7 +14,7 @@ const FIRST: Range<Duration> = Duration::from_millis(600)..Duration::from_millis
 const LEAST: Duration = Duration::from_millis(100);
 
 /// Up to this the limit is all that was waited: fewer tries than a part of it would take, and
-/// nobody minds a second.
+/// a second is hardly noticed.
 const SHORT: Duration = Duration::from_secs(1);
 
 /// Of a longer time the limit is one part in this many: a client is back soon after its server, and

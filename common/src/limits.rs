@@ -43,7 +43,7 @@ pub const MAX_SELECTOR: usize = 64 << 10;
 pub const MAX_SELECTOR_ITEMS: usize = 10_000;
 
 /// Items of a selector that are patterns. Each costs a pass over the name of every client, and
-/// one who writes them by hand needs a few.
+/// people need a few.
 pub const MAX_SELECTOR_PATTERNS: usize = 16;
 
 /// Characters of a pattern: twice as many as a name has.

@@ -31,7 +31,7 @@ pub(crate) struct Hub {
     pub(crate) throttle: Throttle,
     /// Wrong tokens.
     pub(crate) token_log: ThrottledLog,
-    /// Who speaks HTTP to the server.
+    /// Connections that speak HTTP.
     pub(crate) http_log: ThrottledLog,
     /// Everybody who is connected, joined or not.
     connections: Mutex<HashMap<u64, Arc<Connection>>>,

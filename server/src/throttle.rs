@@ -1,7 +1,7 @@
-//! How often an address may guess the token. Of 16 tries at a time that are wrong each counts
-//! for a second, so no address has more than 16 looked at in a second; after 20 in a minute none
-//! is for a while. The right token costs nothing: thousands of clients behind one address come
-//! back unhindered.
+//! How often an address may guess the token. An address has 16 tries, of which a wrong one is
+//! back after a second, so no more than 16 wrong ones are looked at in a second; after 20 in a
+//! minute none is for a while. The right token costs none: thousands of clients behind one
+//! address come back unhindered.
 //!
 //! Every token from an address that a member comes from is looked at: else a machine that guesses
 //! there would keep the others of that address out. Wrong ones are answered no sooner.
@@ -11,11 +11,10 @@ use common::sync::{Mutex, lock};
 use std::collections::{HashMap, VecDeque};
 use std::net::IpAddr;
 
-/// How long a wrong try waits for its answer, and counts.
+/// How long a wrong try waits for its answer, and until it is back.
 pub(crate) const ANSWER_DELAY_MS: u64 = 1000;
 
-/// Wrong tries of one address that count at a time: as many as it has connections that have not
-/// joined.
+/// Tries of one address: as many as it has connections that have not joined.
 const PERMITS: usize = common::limits::MAX_STRANGERS_PER_ADDRESS;
 
 /// Wrong tries ...
