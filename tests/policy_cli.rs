@@ -8,7 +8,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use executing::{
     Captured, Finished, Folder, JITTER, PATIENCE, Program, Relay, Worker, client_command,
-    client_for, eventually, has_gone, no_busy_text, pids,
+    client_for, eventually, has_gone, no_busy_text, ordinary_client, pids,
 };
 use pty_process::blocking::{Command as OnTerminal, Pty};
 use serde_json::json;
@@ -201,6 +201,69 @@ fn a_policy_that_others_could_have_written_is_refused() {
     mode(0o1777);
     let sticky = run(&["policy", "check", &folder.word("open/policy.toml")]);
     assert_eq!(sticky.code, Some(0), "{}", sticky.stderr);
+}
+
+#[test]
+fn what_others_can_change_is_not_run_by_root_and_a_warning_for_others() {
+    let relay = Relay::start();
+    let server = relay.address().to_string();
+    let folder = Folder::new();
+    let open = folder.file("open", "#!/bin/sh\n", 0o777);
+    let weak = folder.path().join("weak");
+    std::fs::create_dir(&weak).expect("a folder");
+    let mode = |mode| std::fs::Permissions::from_mode(mode);
+    std::fs::set_permissions(&weak, mode(0o777)).expect("its mode");
+    std::fs::write(weak.join("in"), "#!/bin/sh\n").expect("a file");
+    std::fs::set_permissions(weak.join("in"), mode(0o755)).expect("its mode");
+    let is_root = rustix::process::geteuid().is_root();
+    for (lines, place) in [
+        (format!("run = [{open:?}]"), ":2:8: commands.x: run[0] is "),
+        (
+            format!("run = [{:?}]", weak.join("in")),
+            ":2:8: commands.x: run[0] is ",
+        ),
+        (
+            format!("run = [\"/bin/true\"]\ncwd = {weak:?}"),
+            ":3:7: commands.x: cwd is ",
+        ),
+        (
+            format!("run = [\"/bin/true\"]\nenv = {{ LD_PRELOAD = {open:?} }}"),
+            ":3:22: commands.x: env.LD_PRELOAD names ",
+        ),
+        (
+            format!(
+                "run = [\"/bin/true\"]\nenv = {{ PATH = \"/bin:{}\" }}",
+                weak.display()
+            ),
+            ":3:16: commands.x: env.PATH names ",
+        ),
+    ] {
+        let policy = folder.file("p.toml", &format!("[commands.x]\n{lines}\n"), 0o644);
+        let policy = policy.to_str().expect("a plain path");
+        let work = ["work", "--server", &server, "--policy", policy];
+        let is_said = |said: &str, how: &str| {
+            assert!(
+                said.contains(how) && said.contains(place) && said.contains("others can change"),
+                "{lines}: {said}"
+            );
+            assert!(said.contains("has mode 0777"), "{lines}: {said}");
+        };
+        if is_root {
+            for words in [&["policy", "check", policy][..], &work] {
+                let refused = run(words);
+                assert_eq!(refused.code, Some(2), "{lines}: {}", refused.stderr);
+                is_said(error(&refused), "error: ");
+            }
+        }
+        let mut check = ordinary_client(&folder);
+        let checked = Program::start(check.args(["policy", "check", policy])).finish(PATIENCE);
+        assert_eq!(checked.code, Some(0), "{lines}: {}", checked.stderr);
+        assert!(text(&checked).starts_with("x: "));
+        is_said(&checked.stderr, "warning: ");
+        let worker = Program::start(ordinary_client(&folder).args(work));
+        worker.stderr.wait_for("joined as", PATIENCE);
+        is_said(&worker.stderr.text(), " WARN ");
+    }
 }
 
 #[test]

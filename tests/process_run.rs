@@ -6,13 +6,12 @@ mod support;
 
 use executing::{
     Boss, Folder, PATIENCE, Program, Relay, Worker, anything, by_policy, client_command,
-    client_for, eventually,
+    client_for, eventually, ordinary_client,
 };
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::PermissionsExt;
 use std::process::Command;
 use support::skipped;
 
@@ -801,19 +800,9 @@ fn a_token_is_nowhere_in_the_memory_of_a_client_that_has_joined() {
 
 #[test]
 fn a_command_cannot_read_the_memory_of_its_client() {
-    const SOMEBODY: u32 = 12345;
-    // Root may read everything; so the client is another user where the tests are root's.
-    let is_root = rustix::process::geteuid().is_root();
+    // Root may read everything.
     let folder = Folder::new();
-    std::fs::set_permissions(folder.path(), std::fs::Permissions::from_mode(0o755)).expect("ours");
-    let program = folder.path().join("client");
-    std::fs::copy(env!("CARGO_BIN_EXE_client"), &program).expect("the program can be copied");
-    let mut command = std::process::Command::new(&program);
-    command.env_remove("RUST_LOG").env_remove("PECKING_SERVER");
-    if is_root {
-        std::os::unix::process::CommandExt::uid(&mut command, SOMEBODY);
-        std::os::unix::process::CommandExt::gid(&mut command, SOMEBODY);
-    }
+    let mut command = ordinary_client(&folder);
     let relay = Relay::start();
     let mut boss = relay.boss();
     let _worker = Worker::start_as(&relay, &mut command, &["--allow-any"]);

@@ -277,6 +277,9 @@ impl Executing {
     pub(crate) fn executor(&self) -> Result<SharedExecutor, Failure> {
         if let Some(path) = &self.policy {
             let policy = Policy::load(path)?;
+            for warning in policy.warnings() {
+                log::warn!("{warning}");
+            }
             start_watchdog();
             let processes = Processes::with_policy(policy).map_err(Failure::NoThread)?;
             return Ok(SharedExecutor::new(processes));

@@ -223,7 +223,13 @@ fn run_lines(joining: &Joining, executing: &Executing, console: &Console) -> any
 /// Says what a policy allows, without running anything.
 fn look_at_policy(look: &LookAtPolicy) -> Result<Exit, Failure> {
     match look {
-        LookAtPolicy::Check { file } => print(Policy::load(file)?.to_string().as_bytes()),
+        LookAtPolicy::Check { file } => {
+            let policy = Policy::load(file)?;
+            for warning in policy.warnings() {
+                complain(&format!("warning: {}", one_line(warning)));
+            }
+            print(policy.to_string().as_bytes())
+        }
         LookAtPolicy::Try { file, words } => {
             let plan = Policy::load(file)?.plan(words)?;
             print(format!("{plan}\n").as_bytes())

@@ -24,7 +24,7 @@ use std::path::{Component, Path, PathBuf};
 const MAX_LINKS: usize = 40;
 
 /// The superuser: who may write everything has a say in any case.
-const ROOT: u32 = 0;
+pub const ROOT: u32 = 0;
 
 const STICKY: u32 = 0o1000;
 const GROUP_WRITES: u32 = 0o020;
@@ -102,6 +102,8 @@ pub enum Kind {
     Link,
     /// The file.
     File,
+    /// A device, a FIFO or a socket.
+    Special,
 }
 
 impl std::fmt::Display for Kind {
@@ -110,6 +112,7 @@ impl std::fmt::Display for Kind {
             Kind::Folder => "folder",
             Kind::Link => "symbolic link",
             Kind::File => "regular file",
+            Kind::Special => "special file",
         })
     }
 }
@@ -147,6 +150,64 @@ pub fn read(path: &Path, user: u32, most: usize) -> Result<Vec<u8>, Distrust> {
         return Err(Distrust::TooLarge { path, most });
     }
     Ok(bytes)
+}
+
+/// What a path is used for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Finds {
+    /// What it leads to.
+    ThePath,
+    /// What is in the folder that it leads to, by names that others choose; or what may be put
+    /// there later. So nobody else may add anything, and a sticky folder is none to search.
+    WhatIsIn,
+}
+
+/// Looks whether only `user` and root can change what a path leads to.
+///
+/// # Errors
+/// Which other user can, or why that cannot be told.
+pub fn look(path: &Path, user: u32, finds: Finds) -> Result<(), Distrust> {
+    let walk = Walk::new(user).to(path);
+    let (path, found) = match walk.and_then(|path| Ok((path.metadata(), path))) {
+        Ok((Ok(found), path)) => (path, found),
+        Ok((Err(error), path)) => return Err(Distrust::Unreadable { path, error }),
+        Err(Distrust::Unreadable { path, error }) if error.kind() == io::ErrorKind::NotFound => {
+            return addition(path, user, error, finds);
+        }
+        Err(error) => return Err(error),
+    };
+    match (found.is_dir(), found.is_file()) {
+        (true, _) if finds == Finds::WhatIsIn => check_searched(&path, &found, user),
+        (true, _) => check(Kind::Folder, &path, &found, user),
+        (_, true) => check(Kind::File, &path, &found, user),
+        _ => check(Kind::Special, &path, &found, user),
+    }
+}
+
+/// Whether only `user` and root can put something where nothing is; what is above it was found
+/// safe.
+fn addition(path: PathBuf, user: u32, error: io::Error, finds: Finds) -> Result<(), Distrust> {
+    let parent = path.parent().map(|parent| (parent, parent.metadata()));
+    match parent {
+        Some((parent, Ok(found))) if finds == Finds::WhatIsIn => {
+            check_searched(parent, &found, user)
+        }
+        _ => Err(Distrust::Unreadable { path, error }),
+    }
+}
+
+/// [`check`] for a folder to which nobody else may add anything.
+fn check_searched(path: &Path, found: &Metadata, user: u32) -> Result<(), Distrust> {
+    check(Kind::Folder, path, found, user)?;
+    let mode = found.mode() & 0o7777;
+    match mode & (GROUP_WRITES | OTHERS_WRITE) {
+        0 => Ok(()),
+        _ => Err(Distrust::Writable {
+            kind: Kind::Folder,
+            path: path.to_owned(),
+            mode,
+        }),
+    }
 }
 
 /// A way through the file system that no untrusted person can bend.
@@ -256,8 +317,9 @@ fn check(kind: Kind, path: &Path, found: &Metadata, user: u32) -> Result<(), Dis
     let mode = found.mode() & 0o7777;
     let open_to_others = mode & (GROUP_WRITES | OTHERS_WRITE) != 0;
     let is_safe = match kind {
-        // Its mode says nothing; the folder it lies in decides.
-        Kind::Link => true,
+        // Its mode says nothing; the folder it lies in decides. To write to a device is no change
+        // of it.
+        Kind::Link | Kind::Special => true,
         // In a sticky folder everybody may add what is new, but only its owner, the
         // entry's own and root may take away or replace what is there.
         Kind::Folder => !open_to_others || mode & STICKY != 0,

@@ -161,6 +161,27 @@ pub(crate) fn client_command() -> Command {
     command
 }
 
+/// The client's program for a user that is not root: where the tests are root's, a copy in a
+/// folder that everybody may enter from now on, for a user that owns nothing.
+pub(crate) fn ordinary_client(folder: &Folder) -> Command {
+    use std::os::unix::fs::PermissionsExt;
+    use std::os::unix::process::CommandExt;
+    const SOMEBODY: u32 = 12345;
+    if !rustix::process::geteuid().is_root() {
+        return client_command();
+    }
+    let mode = std::fs::Permissions::from_mode(0o755);
+    std::fs::set_permissions(folder.path(), mode).expect("its mode can be set");
+    let program = folder.path().join("client");
+    let guard = no_busy_text();
+    std::fs::copy(env!("CARGO_BIN_EXE_client"), &program).expect("the program can be copied");
+    drop(guard);
+    let mut command = Command::new(&program);
+    command.env_remove("RUST_LOG").env_remove("PECKING_SERVER");
+    command.uid(SOMEBODY).gid(SOMEBODY).current_dir("/");
+    command
+}
+
 /// What is left until a deadline; never zero.
 pub(crate) fn left(deadline: Instant) -> Duration {
     deadline

@@ -38,6 +38,8 @@ pub(super) struct Entry {
     pub(super) program_at: usize,
     /// The byte where `cwd` begins, where it is set.
     pub(super) cwd_at: usize,
+    /// The bytes where the values of variables begin.
+    pub(super) env_at: BTreeMap<String, usize>,
 }
 
 /// An entry as it stands in the file.
@@ -55,7 +57,7 @@ struct Raw {
     max_output: Option<Text<OutputSize>>,
     cwd: Option<Spanned<Text<Folder>>>,
     #[serde(default)]
-    env: BTreeMap<Text<VariableName>, Text<Word>>,
+    env: BTreeMap<Text<VariableName>, Spanned<Text<Word>>>,
     slots: Option<Number<1, { MAX_SLOTS as u64 }>>,
     memory: Option<Text<MemorySize>>,
     cpu_seconds: Option<Number<1, MAX_CPU_SECONDS>>,
@@ -128,9 +130,12 @@ impl Raw {
             return Err(Fault::at(run_at, message));
         };
         let program_at = program.span().start;
+        let env_at = self.env.iter();
+        let env_at = env_at.map(|(name, value)| (name.0.0.clone(), value.span().start));
         Ok(Entry {
             name: name.to_owned(),
             program_at,
+            env_at: env_at.collect(),
             cwd_at: self.cwd.as_ref().map_or(0, |cwd| cwd.span().start),
             command: Command {
                 run: run.into_iter().map(|w| w.into_inner().0.0).collect(),
@@ -139,7 +144,11 @@ impl Raw {
                 timeout: self.timeout.map(|text| text.0.0),
                 max_output: self.max_output.map(|text| text.0.0),
                 cwd: self.cwd.map(|cwd| cwd.into_inner().0.0),
-                env: self.env.into_iter().map(|(k, v)| (k.0.0, v.0.0)).collect(),
+                env: self
+                    .env
+                    .into_iter()
+                    .map(|(k, v)| (k.0.0, v.into_inner().0.0))
+                    .collect(),
                 // The bounds of `slots` are those of an u32.
                 slots: self.slots.and_then(|slots| slots.0.try_into().ok()),
                 limits: Limits {

@@ -12,6 +12,7 @@ mod error;
 mod file;
 #[cfg(test)]
 mod hostile;
+mod named;
 mod pattern;
 mod plan;
 mod program;
@@ -28,6 +29,7 @@ pub use plan::{Plan, Refusal};
 
 use common::trusted_file;
 use error::Fault;
+use file::Entry;
 use std::collections::BTreeMap;
 use std::path::Path;
 
@@ -38,11 +40,17 @@ const MAX_FILE: usize = 512 << 10;
 #[derive(Clone, Debug)]
 pub struct Policy {
     commands: BTreeMap<String, Command>,
+    /// What other users can change of what it names.
+    warnings: Vec<String>,
 }
 
 impl Policy {
     /// Reads a policy from its file, for the user who runs this process: checks who may
     /// have written it, what it says, and that each program and folder it names is here.
+    ///
+    /// What it names should be for nobody else to change, either. For root it is an error where
+    /// others can change a program, the folder that it runs in, or what its environment has it
+    /// load; all else is told by [`Policy::warnings`].
     ///
     /// # Errors
     /// One sentence that names the file, the place in it, the value and what would be
@@ -54,7 +62,14 @@ impl Policy {
             file: path.to_owned(),
             reason,
         })?;
-        Policy::read(&bytes, path)
+        let located = |fault: Fault| fault.within(path, &bytes);
+        let entries = entries(&bytes).map_err(located)?;
+        let warnings = named::look(&entries, user).map_err(located)?;
+        let warnings = warnings.into_iter().map(|fault| located(fault).to_string());
+        Ok(Policy {
+            warnings: warnings.collect(),
+            ..Policy::of(entries)
+        })
     }
 
     /// Reads a policy from what its file says; who may have written that is for others to
@@ -67,16 +82,21 @@ impl Policy {
     }
 
     fn from_bytes(bytes: &[u8]) -> Result<Policy, Fault> {
-        let text = std::str::from_utf8(bytes).map_err(|error| {
-            let message = "found bytes that are not UTF-8, expected a TOML file in UTF-8";
-            Fault::at(error.valid_up_to(), message)
-        })?;
-        let mut commands = BTreeMap::new();
-        for entry in file::parse(text)? {
-            program::check(&entry)?;
-            commands.insert(entry.name, entry.command);
+        entries(bytes).map(Policy::of)
+    }
+
+    fn of(entries: Vec<Entry>) -> Policy {
+        let commands = entries.into_iter().map(|entry| (entry.name, entry.command));
+        Policy {
+            commands: commands.collect(),
+            warnings: Vec::new(),
         }
-        Ok(Policy { commands })
+    }
+
+    /// What of that which it names other users than this process's own and root can change, each
+    /// as a sentence with its place in the file.
+    pub fn warnings(&self) -> &[String] {
+        &self.warnings
     }
 
     /// The commands with their names, in the names' order.
@@ -84,4 +104,15 @@ impl Policy {
         let commands = self.commands.iter();
         commands.map(|(name, command)| (name.as_str(), command))
     }
+}
+
+/// The entries of a text, which could run here.
+fn entries(bytes: &[u8]) -> Result<Vec<Entry>, Fault> {
+    let text = std::str::from_utf8(bytes).map_err(|error| {
+        let message = "found bytes that are not UTF-8, expected a TOML file in UTF-8";
+        Fault::at(error.valid_up_to(), message)
+    })?;
+    let entries = file::parse(text)?;
+    entries.iter().try_for_each(program::check)?;
+    Ok(entries)
 }

@@ -1,0 +1,180 @@
+//! Whether other users can change what an entry names: its program, its folder, and the files
+//! and folders that its environment has programs load code from. Whoever can change those
+//! decides what this machine runs, as much as whoever can write the policy.
+//!
+//! It looks at what the file names when it is loaded. What a program loads besides that is its
+//! own matter.
+
+use super::error::Fault;
+use super::file::Entry;
+use common::message::clip;
+use common::trusted_file::{self, Finds, ROOT};
+use std::collections::BTreeSet;
+use std::path::Path;
+
+/// Something that other users can change.
+#[derive(Debug)]
+struct Weakness {
+    /// What, where in the file, and why.
+    fault: Fault,
+    /// It is what is run, so that root does not run it.
+    is_grave: bool,
+}
+
+/// What other users than this one and root can change of what the entries name, as warnings.
+///
+/// # Errors
+/// The first that root does not accept, if this is root.
+pub(super) fn look(entries: &[Entry], user: u32) -> Result<Vec<Fault>, Fault> {
+    let accept = |weakness: Weakness| match weakness.is_grave && user == ROOT {
+        true => Err(weakness.fault),
+        false => Ok(weakness.fault),
+    };
+    let found = entries.iter().flat_map(|entry| weaknesses(entry, user));
+    found.map(accept).collect()
+}
+
+/// What other users than this one and root can change of what an entry names.
+fn weaknesses(entry: &Entry, user: u32) -> Vec<Weakness> {
+    let mut found = Vec::new();
+    let mut look = |at, what: String, path: &str, finds, is_grave| {
+        let Err(reason) = trusted_file::look(Path::new(path), user, finds) else {
+            return;
+        };
+        let message = format!("{what} {:?}, which others can change: {reason}", clip(path));
+        found.push(Weakness {
+            fault: Fault::at(at, message).in_entry(&entry.name),
+            is_grave,
+        });
+    };
+    let command = &entry.command;
+    for (at, word) in command.run.iter().enumerate() {
+        // Most often another word is a script for an interpreter; it may be anything, though.
+        let is_program = at == 0;
+        let path = Path::new(word);
+        if is_program || (path.is_absolute() && path.is_file()) {
+            let what = format!("run[{at}] is");
+            look(entry.program_at, what, word, Finds::ThePath, is_program);
+        }
+    }
+    if let Some(cwd) = &command.cwd {
+        let cwd = cwd.to_string_lossy();
+        look(entry.cwd_at, "cwd is".into(), &cwd, Finds::ThePath, true);
+    }
+    for (name, value) in &command.env {
+        let loads = loads_code(name);
+        let finds = if loads {
+            Finds::WhatIsIn
+        } else {
+            Finds::ThePath
+        };
+        for path in paths(value) {
+            // What is not there yet counts where others could put it there, and it would be run.
+            if loads || Path::new(path).exists() {
+                let at = entry.env_at.get(name).copied().unwrap_or_default();
+                look(at, format!("env.{name} names"), path, finds, loads);
+            }
+        }
+    }
+    found
+}
+
+/// Whether programs take a variable of this name for what to load code from: the loader's, the
+/// search paths of shells and interpreters, and what they read before anything else.
+fn loads_code(name: &str) -> bool {
+    let begins = ["LD_", "DYLD_"].iter().any(|start| name.starts_with(start));
+    let ends = ["PATH", "LIB", "PRELOAD", "STARTUP", "_OPTIONS"];
+    begins || ends.iter().any(|end| name.ends_with(end)) || name == "BASH_ENV" || name == "ENV"
+}
+
+/// The absolute paths in a value: the whole of it, and the parts of a list.
+fn paths(value: &str) -> BTreeSet<&str> {
+    let lists = [":", ": ,;="].map(|separators| value.split(|c| separators.contains(c)));
+    let parts = lists.into_iter().flatten().chain([value]);
+    parts.filter(|part| part.starts_with('/')).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::policy::file;
+    use std::fs::{self, Permissions};
+    use std::os::unix::fs::PermissionsExt;
+
+    #[test]
+    fn paths_are_found_in_values_of_all_kinds() {
+        for (value, expected) in [
+            ("", &[][..]),
+            ("C.UTF-8", &[]),
+            ("/a b", &["/a", "/a b"]),
+            ("/a:/b::c", &["/a", "/a:/b::c", "/b"]),
+            ("/a.so /b.so", &["/a.so", "/a.so /b.so", "/b.so"]),
+            ("-javaagent:/a.jar=x", &["/a.jar", "/a.jar=x"]),
+            ("--require /a.js", &["/a.js"]),
+        ] {
+            let found: Vec<_> = paths(value).into_iter().collect();
+            assert_eq!(found, expected, "{value}");
+        }
+    }
+
+    #[test]
+    fn what_others_can_change_is_found_whatever_names_it() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = |name: &str| folder.path().join(name).to_string_lossy().into_owned();
+        for (name, mode) in [
+            ("good", 0o700),
+            ("open", 0o777),
+            ("d/in", 0o755),
+            ("s/in", 0o755),
+        ] {
+            if let Some((parent, _)) = name.split_once('/') {
+                fs::create_dir(path(parent)).expect("a folder");
+            }
+            fs::write(path(name), "#!/bin/sh\n").expect("a file");
+            fs::set_permissions(path(name), Permissions::from_mode(mode)).expect("its mode");
+        }
+        for (name, mode) in [("d", 0o777), ("s", 0o1777)] {
+            fs::set_permissions(path(name), Permissions::from_mode(mode)).expect("its mode");
+        }
+        let [good, open, inside, weak, sticky] = ["good", "open", "d/in", "d", "s"].map(path);
+        let found = |text: &str| {
+            let text = format!("[commands.x]\n{text}\n");
+            let entries = file::parse(&text).expect("an entry");
+            let found = weaknesses(&entries[0], trusted_file::user());
+            let found: Vec<_> = found.iter().map(|weakness| weakness.is_grave).collect();
+            found
+        };
+        let program = |line: &str| found(&format!("run = [{good:?}]\n{line}"));
+        for (line, expected) in [
+            (String::new(), &[][..]),
+            (format!("cwd = {weak:?}"), &[true]),
+            (format!("cwd = {sticky:?}"), &[]),
+            (format!("env = {{ LD_PRELOAD = {open:?} }}"), &[true]),
+            (format!("env = {{ LD_PRELOAD = {inside:?} }}"), &[true]),
+            (format!("env = {{ LD_PRELOAD = {:?} }}", path("s/in")), &[]),
+            // Not there yet, but others could put it there.
+            (
+                format!("env = {{ LD_PRELOAD = {:?} }}", path("s/new")),
+                &[true],
+            ),
+            (format!("env = {{ LD_PRELOAD = {:?} }}", path("new")), &[]),
+            (format!("env = {{ PATH = \"/usr/bin:{weak}\" }}"), &[true]),
+            (format!("env = {{ PYTHONPATH = {sticky:?} }}"), &[true]),
+            (format!("env = {{ PATH = {:?} }}", path("")), &[]),
+            (
+                format!("env = {{ DATA = {open:?}, MORE = {good:?} }}"),
+                &[false],
+            ),
+            (format!("env = {{ TMPDIR = {sticky:?} }}"), &[]),
+            ("env = { HISTFILE = \"/dev/null\" }".into(), &[]),
+        ] {
+            assert_eq!(program(&line), expected, "{line}");
+        }
+        assert_eq!(found(&format!("run = [{open:?}]")), [true]);
+        assert_eq!(found(&format!("run = [{inside:?}]")), [true]);
+        assert_eq!(
+            found(&format!("run = [\"/bin/sh\", {open:?}, \"/x\"]")),
+            [false]
+        );
+    }
+}
