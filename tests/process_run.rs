@@ -814,3 +814,55 @@ fn a_command_cannot_read_the_memory_of_its_client() {
         assert!(said.ends_with("is there\n"), "{file}: {said}");
     }
 }
+
+#[test]
+fn roots_programs_have_a_mask_and_groups_of_their_own() {
+    const RIGHTS: &str = r#"
+        [commands.plain]
+        run = ["/bin/sh", "-c", "umask; id -G"]
+        [commands.own]
+        run = ["/bin/sh", "-c", "umask; id -G"]
+        umask = "077"
+    "#;
+    let warning =
+        "runs as root, with every right on this machine: run the client as a user of its own";
+    let folder = Folder::new();
+    if rustix::process::geteuid().is_root() {
+        let relay = Relay::start();
+        let mut boss = relay.boss();
+        let policy = format!("{RIGHTS}\ngroups = [\"4\", \"24\"]\n");
+        let policy = folder.file("policy.toml", &policy, 0o600);
+        let mut careless = Command::new("perl");
+        careless.env_remove("RUST_LOG").args([
+            "-e",
+            "$) = '0 5 6 7'; umask 0; exec @ARGV",
+            env!("CARGO_BIN_EXE_client"),
+        ]);
+        let options = ["--policy", policy.to_str().expect("a plain path")];
+        let worker = Worker::start_as(&relay, &mut careless, &options);
+        assert_eq!(boss.run(&["plain"]).exited(0).text(), "0022\n0\n");
+        assert_eq!(boss.run(&["own"]).exited(0).text(), "0077\n0 4 24\n");
+        assert_eq!(worker.log().join("\n").matches(warning).count(), 1);
+    } else {
+        skipped("only root can take groups away");
+    }
+    // Other users have what they have, and are not warned.
+    let relay = Relay::start();
+    let mut boss = relay.boss();
+    let policy = folder.file("ordinary.toml", RIGHTS, 0o644);
+    let options = ["--policy", policy.to_str().expect("a plain path")];
+    let worker = Worker::start_as(&relay, &mut ordinary_client(&folder), &options);
+    let own = boss.run(&["own"]).exited(0).text();
+    assert!(own.starts_with("0077\n"), "{own}");
+    boss.run(&["plain"]).exited(0);
+    assert!(!worker.log().join("\n").contains("runs as root"));
+    // Nor can they set groups.
+    let policy = format!("{RIGHTS}\ngroups = [\"4\"]\n");
+    let policy = folder.file("groups.toml", &policy, 0o644);
+    let mut check = ordinary_client(&folder);
+    let checked = check.args(["policy", "check"]).arg(policy);
+    let checked = Program::start(checked).finish(PATIENCE);
+    assert_eq!(checked.code, Some(2), "{}", checked.stderr);
+    let why = ":8:10: commands.own: groups is set, which only root can do";
+    assert!(checked.stderr.contains(why), "{}", checked.stderr);
+}

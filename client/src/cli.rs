@@ -280,6 +280,7 @@ impl Executing {
             for warning in policy.warnings() {
                 log::warn!("{warning}");
             }
+            warn_root();
             start_watchdog();
             let processes = Processes::with_policy(policy).map_err(Failure::NoThread)?;
             return Ok(SharedExecutor::new(processes));
@@ -290,6 +291,7 @@ impl Executing {
         if rustix::process::geteuid().is_root() && !self.allow_root {
             return Err(Failure::AnyAsRoot);
         }
+        warn_root();
         log::warn!("--allow-any: whoever ranks higher runs what it likes on this machine");
         start_watchdog();
         let processes = Processes::allow_any().map_err(Failure::NoThread)?;
@@ -301,6 +303,16 @@ impl Executing {
 fn start_watchdog() {
     if let Err(e) = watchdog::start() {
         log::warn!("if this client is killed, what its commands leave behind lives on: {e}");
+    }
+}
+
+/// Says what it means that root runs this, and what to do about it.
+fn warn_root() {
+    if rustix::process::geteuid().is_root() {
+        log::warn!(
+            "what is executed here runs as root, with every right on this machine: run the client \
+             as a user of its own (useradd --system pecking, User=pecking in its unit)"
+        );
     }
 }
 

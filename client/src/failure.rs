@@ -66,13 +66,6 @@ impl Failure {
             Failure::Connect {
                 error: ConnectError::NoToken(_),
             }
-            | Failure::Bench {
-                error:
-                    LoadError::Join {
-                        error: ConnectError::NoToken(_),
-                        ..
-                    },
-            }
             | Failure::Policy(_)
             | Failure::AnyAsRoot
             | Failure::Usage(_)
@@ -80,6 +73,9 @@ impl Failure {
                 error: LoadError::TooLong { .. },
             }
             | Failure::Request(RequestError::TooLong { .. }) => Exit::Usage,
+            Failure::Bench {
+                error: LoadError::Join { error, .. },
+            } if matches!(**error, ConnectError::NoToken(_)) => Exit::Usage,
             Failure::Refused(_) => Exit::Refused,
             Failure::Interrupted
             | Failure::Bench {

@@ -173,9 +173,10 @@ pub(crate) fn ordinary_client(folder: &Folder) -> Command {
     let mode = std::fs::Permissions::from_mode(0o755);
     std::fs::set_permissions(folder.path(), mode).expect("its mode can be set");
     let program = folder.path().join("client");
-    let guard = no_busy_text();
-    std::fs::copy(env!("CARGO_BIN_EXE_client"), &program).expect("the program can be copied");
-    drop(guard);
+    if !program.exists() {
+        let _guard = no_busy_text();
+        std::fs::copy(env!("CARGO_BIN_EXE_client"), &program).expect("the program can be copied");
+    }
     let mut command = Command::new(&program);
     command.env_remove("RUST_LOG").env_remove("PECKING_SERVER");
     command.uid(SOMEBODY).gid(SOMEBODY).current_dir("/");

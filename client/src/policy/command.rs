@@ -18,6 +18,17 @@ pub struct Command {
     pub(super) slots: Option<u32>,
     pub(super) limits: Limits,
     pub(super) setuid: bool,
+    pub(super) umask: Option<u32>,
+    pub(super) groups: Option<Vec<Group>>,
+}
+
+/// A group of this machine.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Group {
+    /// As the policy names it.
+    pub name: String,
+    /// Its number.
+    pub id: u32,
 }
 
 /// What a run of a command may use of the machine; `None` is as much as the client may.
@@ -70,6 +81,16 @@ impl Command {
     /// How many of it may run at once, within the client's own slots.
     pub fn slots(&self) -> Option<u32> {
         self.slots
+    }
+
+    /// The permissions that its new files do not get, if the entry says which.
+    pub fn umask(&self) -> Option<u32> {
+        self.umask
+    }
+
+    /// Its supplementary groups, if the entry says which.
+    pub fn groups(&self) -> Option<&[Group]> {
+        self.groups.as_deref()
     }
 
     /// What a run may use of the machine.

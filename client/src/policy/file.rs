@@ -1,11 +1,11 @@
 //! The text of a policy, made into typed commands. It looks at nothing but the text; the
 //! machine is for `program` to look at.
 
-use super::command::{Command, Limits};
+use super::command::{Command, Group, Limits};
 use super::error::Fault;
 use super::pattern::Pattern;
 use super::value::{
-    Folder, List, MemorySize, Number, OutputSize, Text, Timeout, VariableName, Word,
+    Folder, List, MemorySize, Number, OutputSize, Text, Timeout, Umask, VariableName, Word,
 };
 use common::limits::MAX_SLOTS;
 use common::message::clip;
@@ -38,6 +38,8 @@ pub(super) struct Entry {
     pub(super) program_at: usize,
     /// The byte where `cwd` begins, where it is set.
     pub(super) cwd_at: usize,
+    /// The byte where `groups` begins, where they are set.
+    pub(super) groups_at: usize,
     /// The bytes where the values of variables begin.
     pub(super) env_at: BTreeMap<String, usize>,
 }
@@ -64,6 +66,8 @@ struct Raw {
     open_files: Option<Number<MIN_OPEN_FILES, MAX_OPEN_FILES>>,
     #[serde(default)]
     setuid: bool,
+    umask: Option<Text<Umask>>,
+    groups: Option<Spanned<List<Text<Group>>>>,
 }
 
 /// Reads the text of a policy. Of several faults, that of the first entry is told.
@@ -135,6 +139,7 @@ impl Raw {
         Ok(Entry {
             name: name.to_owned(),
             program_at,
+            groups_at: self.groups.as_ref().map_or(0, |groups| groups.span().start),
             env_at: env_at.collect(),
             cwd_at: self.cwd.as_ref().map_or(0, |cwd| cwd.span().start),
             command: Command {
@@ -157,6 +162,11 @@ impl Raw {
                     open_files: self.open_files.map(|files| files.0),
                 },
                 setuid: self.setuid,
+                umask: self.umask.map(|text| text.0.0),
+                groups: self.groups.map(|groups| {
+                    let groups = groups.into_inner().0.into_iter();
+                    groups.map(|text| text.0).collect()
+                }),
             },
         })
     }

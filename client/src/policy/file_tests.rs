@@ -26,7 +26,9 @@ fn everything_that_an_entry_can_say() {
          memory = \"1 GiB\"\n\
          cpu_seconds = 60\n\
          open_files = 64\n\
-         setuid = true\n");
+         setuid = true\n\
+         umask = \"027\"\n\
+         groups = [\"root\", \"4711\"]\n");
     assert_eq!(command.run(), ["/usr/bin/journalctl", "-n", "50", "-u"]);
     let args: Vec<_> = command.args().iter().map(Pattern::as_str).collect();
     assert_eq!(args, ["[a-z][a-z0-9-]{0,31}"]);
@@ -45,6 +47,10 @@ fn everything_that_an_entry_can_say() {
     };
     assert_eq!(command.limits(), limits);
     assert!(command.setuid());
+    assert_eq!(command.umask(), Some(0o027));
+    let groups = command.groups().expect("groups");
+    let ids: Vec<_> = groups.iter().map(|group| group.id).collect();
+    assert_eq!(ids, [0, 4711]);
 }
 
 #[test]
@@ -57,6 +63,7 @@ fn what_is_not_said_is_not_set() {
     assert_eq!(command.limits(), Limits::default());
     assert!(command.env().is_empty() && !command.setuid());
     assert!(!one(&with("setuid = false")).setuid());
+    assert!(command.umask().is_none() && command.groups().is_none());
 }
 
 #[test]

@@ -2,7 +2,7 @@
 //! entry's own words and of words that one of its patterns matches, and of nothing else;
 //! there is no shell on the way, so a word is one argument whatever is in it.
 
-use super::command::{Command, Limits};
+use super::command::{Command, Group, Limits};
 use super::pattern::Pattern;
 use super::{Policy, show};
 use common::message::clip;
@@ -41,6 +41,10 @@ pub struct Plan {
     pub limits: Limits,
     /// Whether what it executes may give it another user or capabilities.
     pub setuid: bool,
+    /// The permissions that its new files do not get, if the entry says which.
+    pub umask: Option<u32>,
+    /// Its supplementary groups, if the entry says which.
+    pub groups: Option<Vec<Group>>,
 }
 
 /// Why nothing is started. The texts are short enough for a message and safe to show.
@@ -114,6 +118,8 @@ impl Policy {
             slots: command.slots,
             limits: command.limits,
             setuid: command.setuid,
+            umask: command.umask,
+            groups: command.groups.clone(),
         })
     }
 

@@ -5,6 +5,7 @@
 use super::error::Fault;
 use super::file::Entry;
 use common::message::clip;
+use common::trusted_file::{self, ROOT};
 use rustix::fs::{Access, AtFlags, CWD};
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
@@ -20,6 +21,11 @@ pub(super) fn check(entry: &Entry) -> Result<(), Fault> {
             clip(program)
         );
         return fault(entry.program_at, message);
+    }
+    if entry.command.groups.is_some() && trusted_file::user() != ROOT {
+        let message = "groups is set, which only root can do; expected an entry without it, \
+                       which has the groups of the client's user";
+        return fault(entry.groups_at, message.into());
     }
     let Some(cwd) = &entry.command.cwd else {
         return Ok(());

@@ -43,6 +43,12 @@ impl Command {
             .map(|(name, value)| format!("{name}={value}"))
             .collect();
         let env = (!variables.is_empty()).then(|| variables.join(" "));
+        let groups = self.groups.iter().flatten();
+        let groups: Vec<_> = groups.map(|group| shell_word(&group.name)).collect();
+        let groups = self.groups.is_some().then(|| match groups.as_slice() {
+            [] => "none".into(),
+            groups => groups.join(","),
+        });
         let settings = [
             (
                 "timeout",
@@ -60,6 +66,8 @@ impl Command {
             ),
             ("open_files", self.limits.open_files.map(|n| n.to_string())),
             ("setuid", self.setuid.then(|| "true".to_owned())),
+            ("umask", self.umask.map(|mask| format!("{mask:03o}"))),
+            ("groups", groups),
         ];
         let set = settings
             .into_iter()

@@ -23,6 +23,7 @@ memory = "64 MiB"
 cpu_seconds = 5
 open_files = 64
 setuid = true
+umask = "027"
 [commands.copy]
 run = ["/bin/echo"]
 args = ["[a-z]+", "[0-9]{2}"]
@@ -127,6 +128,8 @@ fn a_plan_has_all_that_the_entry_says() {
                 open_files: Some(64),
             },
             setuid: true,
+            umask: Some(0o027),
+            groups: None,
         }
     );
     assert_eq!(plan.to_string(), "/bin/echo -n 50 -u nginx (setuid true)");
@@ -228,7 +231,7 @@ fn a_summary_has_one_line_a_command() {
         policy().to_string(),
         "copy: /bin/echo <[a-z]+> <[0-9]{2}> [<[a-z./]+> ...]\n\
          logs: /bin/echo -n 50 -u <[a-z][a-z0-9-]{0,31}> (timeout 30s, max_output 256.0 KiB, cwd /, \
-         env LANG=C.UTF-8, slots 1, memory 64.0 MiB, cpu_seconds 5, open_files 64, setuid true)\n\
+         env LANG=C.UTF-8, slots 1, memory 64.0 MiB, cpu_seconds 5, open_files 64, setuid true, umask 027)\n\
          say: /bin/echo -- [<(?s).*> ...]\n\
          uptime: /bin/echo up\n"
     );

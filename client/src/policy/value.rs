@@ -2,6 +2,7 @@
 //! what is right. A wrong one is told with what was found and what was expected; TOML
 //! adds where.
 
+use super::command::Group;
 use super::pattern::Pattern;
 use common::message::clip;
 use serde::Deserialize;
@@ -190,6 +191,41 @@ impl FromText for Folder {
         match text.starts_with('/') && !text.contains('\0') {
             true => Ok(Folder(PathBuf::from(text))),
             false => Err("expected the absolute path of a folder, such as \"/var/tmp\"".into()),
+        }
+    }
+}
+
+/// The permissions that a program's new files do not get.
+#[derive(Debug)]
+pub(super) struct Umask(pub(super) u32);
+
+impl FromText for Umask {
+    const EXPECTED: &'static str = "octal digits in quotes such as \"027\"";
+
+    fn from_text(text: &str) -> Result<Umask, String> {
+        let is_octal = (1..=4).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_digit());
+        let mask = u32::from_str_radix(text, 8).ok();
+        let mask = mask.filter(|mask| is_octal && *mask <= 0o777);
+        let expected = "expected octal digits from 0 to 777, such as \"027\"";
+        mask.map(Umask).ok_or_else(|| expected.into())
+    }
+}
+
+impl FromText for Group {
+    const EXPECTED: &'static str = "a group's name or number in quotes such as \"adm\"";
+
+    fn from_text(text: &str) -> Result<Group, String> {
+        let group = |id| Group {
+            name: text.to_owned(),
+            id,
+        };
+        if let Ok(id) = text.parse() {
+            return Ok(group(id));
+        }
+        match nix::unistd::Group::from_name(text) {
+            Ok(Some(found)) => Ok(group(found.gid.as_raw())),
+            Ok(None) => Err("expected a group of this machine (getent group)".into()),
+            Err(error) => Err(format!("which cannot be looked up: {error}")),
         }
     }
 }

@@ -87,6 +87,16 @@ fn what_is_wrong_is_told_with_its_place() {
             "3:10",
             ["found \"64 KiB\"", "expected a size from 1.0 MiB"],
         ),
+        ("umask = 22", "3:9", ["integer `22`", "octal digits"]),
+        ("umask = \"028\"", "3:9", ["found \"028\"", "octal digits"]),
+        ("umask = \"1777\"", "3:9", ["found \"1777\"", "to 777"]),
+        ("umask = \"+22\"", "3:9", ["found \"+22\"", "octal digits"]),
+        ("groups = \"adm\"", "3:10", ["\"adm\"", "array of strings"]),
+        (
+            "groups = [\"no-such-group\"]",
+            "3:11",
+            ["found \"no-such-group\"", "group of this machine"],
+        ),
         (
             "cwd = \"tmp\"",
             "3:7",

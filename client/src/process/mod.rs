@@ -18,6 +18,7 @@ use crate::job::Job;
 use crate::policy::{self, Policy, Refusal};
 use census::Counted;
 use common::sync::{Arc, Mutex, lock};
+use common::trusted_file::{self, ROOT};
 use gate::{Gate, Pass, Turn};
 use orphans::Remains;
 use reaper::Reaper;
@@ -38,6 +39,10 @@ const INHERITED: [&str; 4] = ["PATH", "HOME", "LANG", "TZ"];
 /// Where programs are looked for if the client's own environment does not say: as a shell
 /// that is started without one.
 const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+
+/// What a program's new files are, where root runs it: for everybody to read, and for nobody else
+/// to write.
+const ROOTS_UMASK: u32 = 0o022;
 
 /// Why a command does not wait for a slot of its policy's entry.
 const ALL_HELD: &str =
@@ -223,6 +228,8 @@ struct Planned {
     limits: Limits,
     may_gain_privileges: bool,
     bounds: Bounds,
+    umask: Option<u32>,
+    groups: Option<Vec<u32>>,
 }
 
 impl From<policy::Plan> for Planned {
@@ -248,6 +255,10 @@ impl From<policy::Plan> for Planned {
                 timeout: plan.timeout,
                 max_output: plan.max_output,
             },
+            umask: plan.umask,
+            groups: plan
+                .groups
+                .map(|groups| groups.into_iter().map(|group| group.id).collect()),
         }
     }
 }
@@ -256,6 +267,8 @@ impl Planned {
     /// The program as the system wants it.
     fn program(&self, job: &Job, run: &orphans::Run) -> Result<Program, NulError> {
         let argv = self.argv.iter().map(|word| CString::new(word.as_str()));
+        // Of root's own groups and mask a program gets nothing that its entry does not name.
+        let is_root = trusted_file::user() == ROOT;
         Ok(Program {
             path: CString::new(self.path.as_os_str().as_bytes())?,
             argv: argv.collect::<Result<_, _>>()?,
@@ -267,6 +280,8 @@ impl Planned {
                 .transpose()?,
             limits: self.limits,
             may_gain_privileges: self.may_gain_privileges,
+            umask: self.umask.or(is_root.then_some(ROOTS_UMASK)),
+            groups: is_root.then(|| self.groups.clone().unwrap_or_default()),
             mark: run.mark,
         })
     }

@@ -29,6 +29,12 @@ use std::sync::atomic::{AtomicBool, Ordering};
 /// hold a few words each.
 const CHILD_STACK: usize = 32 << 10;
 
+/// The call that takes groups of 32 bits.
+#[cfg(any(target_arch = "x86", target_arch = "arm"))]
+const SETGROUPS: libc::c_long = libc::SYS_setgroups32;
+#[cfg(not(any(target_arch = "x86", target_arch = "arm")))]
+const SETGROUPS: libc::c_long = libc::SYS_setgroups;
+
 /// What a program may use, where that is bounded (`setrlimit(2)`).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Limits {
@@ -95,6 +101,10 @@ pub(crate) struct Program {
     /// Whether what it executes may give it another user or capabilities. It may then get out of
     /// this process's reach.
     pub(crate) may_gain_privileges: bool,
+    /// The permissions that its new files do not get; those of this process, if none.
+    pub(crate) umask: Option<u32>,
+    /// Its supplementary groups, which only root can set; those of this process, if none.
+    pub(crate) groups: Option<Vec<libc::gid_t>>,
     /// By what its descendants are known.
     pub(crate) mark: Mark,
 }
@@ -145,6 +155,8 @@ struct Plan {
     stdio: [c_int; 3],
     limits: [(libc::__rlimit_resource_t, Option<u64>); 3],
     may_gain_privileges: bool,
+    umask: Option<libc::mode_t>,
+    groups: Option<(usize, *const libc::gid_t)>,
     mark: libc::rlimit,
     parent: libc::pid_t,
     step: Step,
@@ -185,6 +197,11 @@ pub(crate) fn spawn(program: &Program) -> Result<Spawned, SpawnError> {
             (libc::RLIMIT_NOFILE, program.limits.open_files),
         ],
         may_gain_privileges: program.may_gain_privileges,
+        umask: program.umask,
+        groups: program
+            .groups
+            .as_ref()
+            .map(|groups| (groups.len(), groups.as_ptr())),
         mark: libc::rlimit {
             rlim_cur: program.mark.0,
             rlim_max: libc::RLIM_INFINITY,
@@ -339,6 +356,14 @@ unsafe fn become_program(plan: &Plan) -> Result<(), Step> {
             c_int::MAX,
             libc::CLOSE_RANGE_CLOEXEC,
         );
+        if let Some(umask) = plan.umask {
+            libc::umask(umask);
+        }
+        if let Some((number, groups)) = plan.groups {
+            // The C library would have the parent's threads do the same.
+            let result = libc::syscall(SETGROUPS, number, groups);
+            check(if result < 0 { -1 } else { 0 }, Step::Prepare)?;
+        }
         if !plan.cwd.is_null() {
             check(libc::chdir(plan.cwd), Step::Folder)?;
         }
