@@ -291,8 +291,8 @@ impl Executing {
         if rustix::process::geteuid().is_root() && !self.allow_root {
             return Err(Failure::AnyAsRoot);
         }
-        warn_root();
         log::warn!("--allow-any: whoever ranks higher runs what it likes on this machine");
+        warn_root();
         start_watchdog();
         let processes = Processes::allow_any().map_err(Failure::NoThread)?;
         Ok(SharedExecutor::new(processes))
