@@ -516,14 +516,154 @@ fn the_log_says_who_sent_what_to_whom_and_what_became_of_it() {
 
     let log = |part: &str| server.process.stderr.wait_for(part);
     log(" joined as web1, slots 2\n");
-    log("client-1 (rank 0) sends [\"print\",\"this\"] to web1 (rank 1)\n");
-    log("web1 (rank 1) refused: not today\n");
+    log("client-1 (rank 0) sends [\"print\"] and 1 more word to web1 (rank 1)\n");
+    log("web1 (rank 1) refused\n");
     log(" left: client-1");
     log("web1 (rank 0) outranked\n");
     log("other: its send was not taken: ");
     log(" may not join: ");
     log(" left: web1");
     expect_clean_log(&server.process.stderr.text());
+}
+
+#[test]
+fn words_are_in_the_log_for_debugging_only_and_a_token_never() {
+    const WORD: &str = "-phunter2";
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let token = folder.path().join("token");
+    fs::write(&token, "47114711\n").expect("the folder can be written");
+    let token = ["--token-file", token.to_str().expect("its name is text")];
+    let policy = folder.path().join("policy.toml");
+    fs::write(
+        &policy,
+        "[commands.mysql]\nrun = [\"/bin/echo\"]\nargs = [\"-p[a-z]+\"]\n",
+    )
+    .expect("the folder can be written");
+    for level in [None, Some("debug")] {
+        let leveled = |mut command: std::process::Command| {
+            if let Some(level) = level {
+                command.env("RUST_LOG", level);
+            }
+            command
+        };
+        let server = Server::spawn(&mut leveled(server(&token)));
+        let mut strangers = Vec::new();
+        for params in [
+            json!({"protocol": 1, "token": 47114711}),
+            json!({"protocol": 1, "token": ["47114711"]}),
+            json!({"protocol": 1, "token": {"x": "47114711"}}),
+            json!({"protocol": 1, "token": 47114711.5, "name": "x"}),
+            json!([1, "web1", 1, "47114711"]),
+            json!("47114711"),
+            json!(47114711),
+        ] {
+            let mut stranger = server.stranger();
+            let id = stranger.request("join", &params);
+            let error = stranger.error_of(&id);
+            assert_eq!(error["code"], -32602, "{params}: {error}");
+            assert!(!error.to_string().contains("4711"), "{params}: {error}");
+            strangers.push(stranger);
+        }
+        let mut boss = server.stranger();
+        boss.joined = boss.result(
+            "join",
+            &json!({"protocol": 1, "token": "47114711", "name": "boss"}),
+        );
+        let words = [
+            "work",
+            "--name",
+            "web1",
+            "--policy",
+            policy.to_str().expect("text"),
+        ];
+        let mut work = leveled(server.client(&words));
+        let worker = Process::start(work.args(token));
+        worker.stderr.wait_for("joined as web1");
+        // Run, refused, sent to nobody; what an executor says repeats the word.
+        for (to, words) in [
+            ("web1", &["mysql", WORD][..]),
+            ("web1", &["mysql", "x", WORD]),
+            ("web1", &["oracle", WORD]),
+            ("all", &["mysql", WORD]),
+        ] {
+            let id = boss.command(to, words);
+            boss.result_of(&id);
+        }
+        worker.stderr.wait_for("mysql");
+        worker.signal(Signal::TERM);
+        let log = worker.end().stderr;
+        server.process.signal(Signal::TERM);
+        for log in [log, server.process.end().stderr] {
+            assert_eq!(log.contains("hunter2"), level.is_some(), "{log}");
+            assert!(log.contains("mysql"), "{log}");
+            assert!(!log.contains("4711"), "{log}");
+            if level.is_none() {
+                assert!(log.contains(" and 1 more word"), "{log}");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_member_that_does_much_has_a_hundred_lines_a_second_and_the_others_are_counted() {
+    const SENDS: u64 = 2000;
+    let server = Server::start(&["--max-queue", "8192"]);
+    let mut loud = server.raw("loud", 0);
+    let mut quiet = server.raw("quiet", 0);
+    let worker = server.worker("web1");
+    let line = |id| {
+        let params = json!({"to": "web1", "command": ["print"]});
+        format!(
+            "{}\n",
+            json!({"jsonrpc": "2.0", "id": id, "method": "send", "params": params})
+        )
+    };
+    let lines: String = (1..=SENDS).map(|id| line(1000 + id)).collect();
+    loud.send_bytes(lines.as_bytes());
+    let id = quiet.command("web1", &["print"]);
+    quiet.result_of(&id);
+    for id in 1..=SENDS {
+        loud.result_of(&json!(1000 + id));
+    }
+    // What is hidden is told though nothing more comes. Each send has two lines at the client;
+    // at the server one is the sender's, one the executor's.
+    let total = |log: &str, of: &str, shown: &str| {
+        let count = |line: &str| {
+            let (_, rest) = line.split_once(" WARN  ")?;
+            let (count, of_whom) = rest.split_once(' ')?;
+            of_whom
+                .starts_with(&format!("lines of {of} are not shown"))
+                .then(|| count.parse::<u64>().ok())?
+        };
+        let hidden: u64 = log.lines().filter_map(count).sum();
+        let shown = log.lines().filter(|line| line.contains(shown)).count() as u64;
+        (shown, hidden)
+    };
+    for (log, of, shown, lines) in [
+        (&server.process.stderr, "loud", "loud (rank 0) sends", SENDS),
+        (&server.process.stderr, "web1", "web1 (rank 2) ", SENDS),
+        (&worker.stderr, "loud", "from loud (rank 0)", 2 * SENDS),
+    ] {
+        let (shown, hidden) = log.wait("all lines, shown or counted", |log| {
+            let (shown, hidden) = total(log, of, shown);
+            (shown + hidden >= lines).then_some((shown, hidden))
+        });
+        assert!(hidden > 0 && shown < lines, "{of}: {shown} and {hidden}");
+    }
+    for log in [&server.process.stderr, &worker.stderr] {
+        // Those of one member in one second.
+        let text = log.text();
+        let mut times: std::collections::HashMap<&str, u32> = std::collections::HashMap::new();
+        for line in text.lines().filter(|line| {
+            line.contains("loud (rank 0) sends") || line.contains("from loud (rank 0)")
+        }) {
+            *times.entry(&line[..19]).or_default() += 1;
+        }
+        assert!(times.values().all(|lines| *lines <= 100), "{times:?}");
+        // Others have theirs.
+        assert!(text.contains("quiet (rank 1)"), "{text:.2000}");
+        expect_clean_log(&text);
+    }
 }
 
 #[test]

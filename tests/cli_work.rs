@@ -44,8 +44,8 @@ fn a_service_reads_nothing_logs_and_ends_with_a_signal() {
         let ended = worker.end();
         ended.expect_code(0).expect_stdout("");
         for part in [
-            "print a\\n\\x1b[2Jb received from boss (rank 0)\n",
-            "print a\\n\\x1b[2Jb from boss (rank 0): exit code 0 (",
+            "print and 1 more word received from boss (rank 0)\n",
+            "print and 1 more word from boss (rank 0): exit code 0 (",
             "leaving\n",
         ] {
             assert!(ended.stderr.contains(part), "{part}: {}", ended.stderr);

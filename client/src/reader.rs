@@ -9,6 +9,7 @@ use crate::outcome::{Outcome, Output, output_bytes};
 use crate::sent::{OpenSend, SendEvent};
 use common::limits::LINE_DEADLINE;
 use common::line::LineReader;
+use common::log_limit;
 use common::message::{self, AnswerBody, Code, Id, Message, RpcError, clip};
 use common::name::wrong_name;
 use common::protocol::{
@@ -46,6 +47,7 @@ impl Reader {
 
     /// Reads to the end, and says what it was.
     pub(crate) fn run(mut self) -> Disconnect {
+        let _about = log_limit::about("the server");
         let reason = self.read_to_the_end();
         self.bye.take().unwrap_or(reason)
     }

@@ -6,7 +6,10 @@ use crate::exit::Exit;
 use crate::render::{duration, leftovers, words};
 use client::{Answer, Client, ClientEvent, Disconnect, Job};
 use common::escape::one_line;
+use common::log_limit;
+use common::logged::{self, details};
 use crossbeam_channel::select;
+use std::fmt;
 
 /// Whether what is executed here is logged.
 pub(crate) fn logs_jobs() -> bool {
@@ -61,15 +64,22 @@ fn log_failed_try(last: &mut String, why: String) {
 }
 
 fn log_event(event: &ClientEvent) {
+    let _about = match event {
+        ClientEvent::JobReceived(job) | ClientEvent::JobFinished { job, .. } => {
+            log_limit::about(&job.origin().name)
+        }
+        ClientEvent::Refused { from, .. } => log_limit::about(&from.name),
+        _ => log_limit::unlimited(),
+    };
     match event {
         ClientEvent::JobReceived(job) => {
-            log::info!("{} received from {}", words(job.words()), sender(job));
+            log::info!("{} received from {}", logged(job.words()), sender(job));
         }
         ClientEvent::JobFinished { job, answer } => {
             let took = duration(job.received().elapsed());
             log::info!(
                 "{} from {}: {} ({took})",
-                words(job.words()),
+                logged(job.words()),
                 sender(job),
                 how(job, answer)
             );
@@ -77,11 +87,24 @@ fn log_event(event: &ClientEvent) {
         ClientEvent::Lost(reason) => log::warn!("connection lost: {reason}; trying again"),
         ClientEvent::Rank { rank, members } => log::info!("rank {rank} of {members}"),
         ClientEvent::Refused { from, words: w, .. } => {
-            log::info!("refused {} from {}, who ranks below", words(w), from.name);
+            log::info!(
+                "refused {} from {}, which ranks below",
+                logged(w),
+                from.name
+            );
         }
         ClientEvent::Bye { message, .. } => log::info!("the server says bye: {message}"),
         ClientEvent::Missed(count) => log::warn!("{count} events were not logged"),
         _ => {}
+    }
+}
+
+/// The words of a command as a log shows them.
+fn logged(all: &[String]) -> impl fmt::Display {
+    logged::Command {
+        first: words(&all[..all.len().min(1)]),
+        whole: words(all),
+        count: all.len(),
     }
 }
 
@@ -102,8 +125,8 @@ fn how(job: &Job, answer: &Answer) -> String {
             };
             how + &leftovers(ended.leftovers)
         }
-        Answer::Refused(why) => format!("refused: {why}"),
-        Answer::NotFound(why) => format!("not found: {why}"),
-        Answer::Failed(why) => format!("failed: {why}"),
+        Answer::Refused(why) => format!("refused{}", details(why)),
+        Answer::NotFound(why) => format!("not found{}", details(why)),
+        Answer::Failed(why) => format!("failed{}", details(why)),
     }
 }

@@ -12,6 +12,8 @@ use crate::events::{ClientEvent, Events};
 use crate::executor::{Answer, Ended, Executor};
 use crate::job::{Job, Stop};
 use common::limits::MAX_QUOTED;
+use common::log_limit;
+use common::logged;
 use common::message::{self, Code, Id, RpcError};
 use common::outbox::Outbox;
 use common::sync::{Arc, Condvar, Mutex, lock, wait, wait_timeout};
@@ -350,8 +352,15 @@ impl Workers {
         let Some(way) = job.way() else { return };
         if !self.take_out(job) {
             // The connection is gone, and the table was emptied with it.
-            let (words, from) = (job.words().join(" "), &job.origin().name);
-            let words = message::clip(&words);
+            let words = job.words();
+            let whole = words.join(" ");
+            let words = logged::Command {
+                first: message::clip(words.first().map_or("", String::as_str)),
+                whole: message::clip(&whole),
+                count: words.len(),
+            };
+            let from = &job.origin().name;
+            let _about = log_limit::about(from);
             log::info!("{words} from {from}: ended, and nobody is there any more to be told");
             return;
         }

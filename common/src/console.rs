@@ -4,8 +4,11 @@
 //! What finds no place in the queue, or cannot be written, is dropped and counted; the
 //! count is told as soon as a line goes through again.
 
+use crate::log_limit::{self, LogLimit, Verdict};
+use crate::logged;
 use crate::thread;
-use crossbeam_channel::{Receiver, Sender, bounded};
+use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
+use std::collections::VecDeque;
 use std::io::{self, Write};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
@@ -30,8 +33,16 @@ const CLOSE_PATIENCE: Duration = Duration::from_millis(250);
 
 enum Entry {
     Line(Vec<u8>),
+    /// A line that is made at a later time.
+    Later(Later),
     /// Everything before it is written: say so.
     Flush(Sender<()>),
+}
+
+/// A line that is made when it is due, or when its console is closed before that.
+struct Later {
+    due: Instant,
+    make: Box<dyn FnOnce() -> Vec<u8> + Send>,
 }
 
 /// A handle to the thread that writes; clones share it.
@@ -74,6 +85,13 @@ impl Console {
             self.counts.waiting.fetch_sub(bytes, Ordering::Relaxed);
             self.counts.dropped.fetch_add(1, Ordering::Relaxed);
         }
+    }
+
+    /// Has a line made and printed at a later time; says whether there was a place for that.
+    fn print_later(&self, due: Instant, make: impl FnOnce() -> Vec<u8> + Send + 'static) -> bool {
+        let make = Box::new(make);
+        let later = Entry::Later(Later { due, make });
+        self.queue.try_send(later).is_ok()
     }
 
     /// Says something before anything else is done, where somebody reads it; who does not is waited
@@ -123,11 +141,23 @@ pub fn complain(line: &str) {
 fn write_lines(lines: &Receiver<Entry>, counts: &Counts, mut out: impl Write) {
     let mut batch = Vec::new();
     let mut unwritten = 0;
-    while let Ok(first) = lines.recv() {
+    // Each is due as long after it came as the others, so the first is due first.
+    let mut later = VecDeque::<Later>::new();
+    loop {
+        let first = match later.front().map(|later| lines.recv_deadline(later.due)) {
+            None => match lines.recv() {
+                Ok(entry) => Some(entry),
+                Err(_) => return,
+            },
+            Some(Ok(entry)) => Some(entry),
+            Some(Err(RecvTimeoutError::Timeout)) => None,
+            Some(Err(RecvTimeoutError::Disconnected)) => return,
+        };
         let mut flushed = None;
         let mut count = 0;
-        for entry in std::iter::once(first).chain(lines.try_iter()) {
+        for entry in first.into_iter().chain(lines.try_iter()) {
             match entry {
+                Entry::Later(line) => later.push_back(line),
                 Entry::Line(line) => {
                     counts.waiting.fetch_sub(line.len(), Ordering::Relaxed);
                     batch.extend_from_slice(&line);
@@ -141,6 +171,11 @@ fn write_lines(lines: &Receiver<Entry>, counts: &Counts, mut out: impl Write) {
                     break;
                 }
             }
+        }
+        let now = Instant::now();
+        while let Some(line) = later.pop_front_if(|line| flushed.is_some() || line.due <= now) {
+            batch.extend((line.make)());
+            count += 1;
         }
         unwritten += counts.dropped.swap(0, Ordering::Relaxed);
         if unwritten > 0 {
@@ -175,6 +210,58 @@ impl Write for ConsoleWriter {
     }
 }
 
+/// A logger that shows only so much about one peer: see [`log_limit`].
+struct Limited {
+    logger: env_logger::Logger,
+    limit: Arc<LogLimit>,
+    console: Console,
+}
+
+impl log::Log for Limited {
+    fn enabled(&self, metadata: &log::Metadata<'_>) -> bool {
+        self.logger.enabled(metadata)
+    }
+
+    fn log(&self, record: &log::Record<'_>) {
+        if !self.logger.matches(record) {
+            return;
+        }
+        let subject = log_limit::subject().filter(|_| !logged::shows_all());
+        let Some(subject) = subject else {
+            return self.logger.log(record);
+        };
+        match self.limit.count(&subject, Instant::now()) {
+            Verdict::Show => self.logger.log(record),
+            Verdict::Hide => {}
+            Verdict::HideAndTell(due) => {
+                let (limit, about) = (Arc::clone(&self.limit), Arc::clone(&subject));
+                let tell = move || hidden_lines(limit.take_hidden(&about), &about);
+                if !self.console.print_later(due, tell) {
+                    // They are lost like all others that find no place in the queue.
+                    let hidden = self.limit.take_hidden(&subject);
+                    self.console
+                        .counts
+                        .dropped
+                        .fetch_add(hidden, Ordering::Relaxed);
+                }
+            }
+        }
+    }
+
+    fn flush(&self) {
+        self.logger.flush();
+    }
+}
+
+/// The record that tells how many lines are not shown.
+fn hidden_lines(count: u64, subject: &str) -> Vec<u8> {
+    #[expect(clippy::disallowed_methods, reason = "it is shown, and times nothing")]
+    let now = humantime::format_rfc3339_millis(std::time::SystemTime::now());
+    let subject = crate::escape::one_line(subject);
+    let lines = if count == 1 { "line" } else { "lines" };
+    format!("{now} WARN  {count} {lines} of {subject} are not shown here\n").into_bytes()
+}
+
 /// Sends the `log` crate's records to a console: level, time, message, one line each
 /// whatever a peer put into it. `RUST_LOG` chooses; `default` stands where it is unset.
 pub fn start_logging(console: Console, default: &str) {
@@ -185,7 +272,7 @@ pub fn start_logging(console: Console, default: &str) {
         let warning = format!("warning: invalid logging spec '{part}', ignoring it\n");
         console.print(warning.into_bytes());
     }
-    let result = env_logger::Builder::new()
+    let logger = env_logger::Builder::new()
         .parse_filters(&filters)
         .format(|out, record| {
             let mut message = record.args().to_string();
@@ -198,10 +285,20 @@ pub fn start_logging(console: Console, default: &str) {
                 crate::escape::one_line(&message)
             )
         })
-        .target(env_logger::Target::Pipe(Box::new(ConsoleWriter(console))))
-        .try_init();
-    if let Err(e) = result {
-        log::warn!("logging was already set up: {e}");
+        .target(env_logger::Target::Pipe(Box::new(ConsoleWriter(
+            console.clone(),
+        ))))
+        .build();
+    let most = logger.filter();
+    let limit = Arc::default();
+    let logger = Limited {
+        logger,
+        limit,
+        console,
+    };
+    match log::set_boxed_logger(Box::new(logger)) {
+        Ok(()) => log::set_max_level(most),
+        Err(e) => log::warn!("logging was already set up: {e}"),
     }
 }
 

@@ -13,6 +13,8 @@ pub mod escape;
 mod id;
 pub mod limits;
 pub mod line;
+pub mod log_limit;
+pub mod logged;
 pub mod message;
 pub mod name;
 pub mod outbox;

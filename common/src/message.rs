@@ -260,7 +260,14 @@ pub fn params<'a, T: serde::Deserialize<'a>>(raw: Option<&'a RawValue>) -> Resul
         None | Some("null") => "{}",
         Some(text) if text.starts_with('{') => text,
         Some(text) => {
-            let message = format!("params must be an object, not {}", clip(text));
+            // Its kind only: by position there may be a token in it.
+            let kind = match text.as_bytes().first() {
+                Some(b'[') => "an array",
+                Some(b'"') => "a string",
+                Some(b't' | b'f') => "true or false",
+                _ => "a number",
+            };
+            let message = format!("params must be an object, not {kind}");
             return Err(RpcError::new(Code::InvalidParams, message));
         }
     };
@@ -500,7 +507,7 @@ mod tests {
         for (text, expected) in [
             (r#"{"slots":"x"}"#, "params.slots: invalid type: string"),
             (r#"{"slots":1,"slots":2}"#, "duplicate field `slots`"),
-            (r#"[1]"#, "params must be an object, not [1]"),
+            (r#"[1]"#, "params must be an object, not an array"),
         ] {
             let error = read(text).expect_err(text);
             assert_eq!(error.code, Code::InvalidParams.number());

@@ -1,10 +1,12 @@
 //! The words of a command, which pass through the server as they came.
 
+use crate::logged;
 use crate::message::clip;
-use crate::text::extent;
+use crate::text::{Extent, extent};
 use serde::de::{self, Deserialize, Deserializer};
 use serde::{Serialize, Serializer};
 use serde_json::value::RawValue;
+use std::fmt;
 
 /// The words of a command, as the JSON text of a non-empty array of strings: checked, and
 /// passed on as it came, except for line ends between the words.
@@ -27,6 +29,33 @@ impl<'a> Words<'a> {
             let (words, rest) = json.split_at(json.len() - rest.len());
             return Some((Words(words), rest));
         }
+    }
+
+    /// The words as a log shows them.
+    pub fn logged(self) -> impl fmt::Display {
+        logged::Command {
+            first: fmt::from_fn(move |f| write!(f, "[{}]", clip(self.first()))),
+            whole: fmt::from_fn(move |f| f.write_str(&clip(self.0))),
+            count: self.count(),
+        }
+    }
+
+    /// The first word in quotes, as it stands in the line.
+    fn first(self) -> &'a str {
+        let rest = without_space(&self.0[1..]);
+        extent(rest).map_or("", |extent| &rest[..extent.end])
+    }
+
+    /// How many words there are.
+    fn count(self) -> usize {
+        let mut rest = &self.0[1..];
+        let mut count = 0;
+        while let Some(Extent { end, .. }) = extent(without_space(rest)) {
+            count += 1;
+            rest = without_space(&without_space(rest)[end..]);
+            rest = rest.strip_prefix(',').unwrap_or_default();
+        }
+        count
     }
 
     /// The array as it stands in the line that it came in.
@@ -122,6 +151,24 @@ mod tests {
         assert_eq!(str::from_utf8(&line), Ok(right));
         assert_eq!(serde_json::to_string(&words).ok().as_deref(), Some(right));
         assert_eq!(words.to_vec(), ["a\r", "\n"]);
+    }
+
+    #[test]
+    fn a_log_shows_the_first_word_and_a_count() {
+        for (json, shown) in [
+            (r#"["print"]"#, r#"["print"]"#),
+            (
+                r#"[ "mysql" , "-phunter2"]"#,
+                r#"["mysql"] and 1 more word"#,
+            ),
+            (
+                r#"["a,b]","\u0022","",  "]"]"#,
+                r#"["a,b]"] and 3 more words"#,
+            ),
+        ] {
+            let (words, _) = Words::prefix_of(json).expect("words");
+            assert_eq!(words.logged().to_string(), shown);
+        }
     }
 
     #[test]

@@ -86,7 +86,9 @@ Examples:
   RUST_LOG=warn server --quiet         say nothing but what is wrong
 
 Who comes and goes is printed to standard output; everything else is logged to standard
-error (RUST_LOG: error, warn, info, debug). Ctrl-C drains: nothing new is taken, running
+error (RUST_LOG: error, warn, info, debug): of a command the first word and a count, and at
+most 100 lines a second about one client, the rest counted; all of it with debug, where words
+may be passwords. Ctrl-C drains: nothing new is taken, running
 commands get --drain to end, everybody is told. A second Ctrl-C ends at once.";
 
 fn clients(text: &str) -> Result<u32, String> {

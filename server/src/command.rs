@@ -6,6 +6,7 @@ use crate::flushes::Flushes;
 use crate::lines;
 use crate::member::Member;
 use common::limits::{MAX_OUTPUT, MAX_OUTPUT_SHARE, MIN_OUTPUT_SHARE, MIN_WINDOW_SHARE};
+use common::logged;
 use common::message::{Id, RpcError, error_line, result_line};
 use common::outbox::Line;
 use common::protocol::{Executed, Status, Tally, Text};
@@ -15,6 +16,7 @@ use common::sync::{Arc, Mutex, lock};
 use foldhash::fast::RandomState;
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
+use std::fmt;
 use std::ops::Deref;
 
 /// A client that a command is for, and its rank as of when the command was taken.
@@ -139,6 +141,14 @@ pub(crate) struct Ending<'a> {
     pub(crate) started: Option<bool>,
 }
 
+/// What an ending says, as far as a log shows it.
+fn said(ending: &Ending<'_>) -> impl fmt::Display {
+    fmt::from_fn(|f| match &ending.message {
+        Some(message) => write!(f, "{}", logged::details(message.decoded())),
+        None => Ok(()),
+    })
+}
+
 impl Command {
     /// How much output each target may send.
     pub(crate) fn budget(&self) -> Budget {
@@ -171,10 +181,7 @@ impl Command {
             self.id,
             target.member,
             target.rank,
-            ending
-                .message
-                .as_ref()
-                .map_or(String::new(), |m| format!(": {}", m.decoded())),
+            said(ending),
         );
         let line = lines::outcome(flushes.buffer(), self, target, status, ending);
         self.tell_outcome(line, status, flushes);

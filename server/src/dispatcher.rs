@@ -16,7 +16,7 @@ use crate::refusals::Refusals;
 use crate::select::{Found, LastTarget};
 use crate::workload::{Cancelled, Registered};
 use common::limits::MAX_OUTPUT;
-use common::message::{Code, Id, RpcError, clip, notification_line};
+use common::message::{Code, Id, RpcError, notification_line};
 use common::outbox::Line;
 use common::protocol::{Accepted, Send, Status, Text, method};
 use common::sync::Arc;
@@ -68,7 +68,7 @@ pub(crate) fn send(
     log::info!(
         "#{}: {sender} (rank {sender_rank}) sends {} to {}",
         command.id,
-        clip(request.command.as_json()),
+        request.command.logged(),
         describe(&command.targets, outranked.len(), absent.len()),
     );
     // The command is taken from here on: every target has exactly one outcome.

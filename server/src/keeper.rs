@@ -7,6 +7,7 @@ use crate::flushes::Flushes;
 use crate::hub::Hub;
 use crate::member::Member;
 use crate::roster::Standing;
+use common::log_limit;
 use common::message::notification_line;
 use common::protocol::{ByeReason, Rank, method};
 use common::sync::Arc;
@@ -150,6 +151,7 @@ fn look(hub: &Hub, connection: &Arc<Connection>, now: u64, resumed: u64) {
 
 /// Takes the outcomes of what should have been answered by now.
 fn take_overdue(hub: &Hub, member: &Arc<Member>, at: u64, now: u64, stood_still: StoodStill) {
+    let _about = log_limit::about(&member.name);
     // Answers that came while the server stood still get time to be read.
     let judged = match now < stood_still.until.saturating_add(RESUME_MS) {
         true => stood_still.from,

@@ -19,6 +19,7 @@ use crate::member::Member;
 use crate::throttle::Presence;
 use common::limits::MAX_LINE_BEFORE_JOIN;
 use common::line::LineReader;
+use common::log_limit::{self, About};
 use common::message::{Code, Id, Malformed, Message, RpcError, error_line};
 use common::plain::Plain;
 use common::protocol::ByeReason;
@@ -33,7 +34,8 @@ const MOST_ERRORS: u32 = 16;
 /// Serves one connection until it ends. A panic ends the step that it happens in, and none
 /// of the steps that clean up after it.
 pub(crate) fn serve(hub: &Arc<Hub>, connection: &Arc<Connection>) {
-    let mut session = Session::new(hub, connection);
+    let about = log_limit::about(&connection.peer().ip().to_string());
+    let mut session = Session::new(hub, connection, &about);
     for step in [
         Session::read_lines,
         Session::leave_ranking,
@@ -57,6 +59,8 @@ type Flow = ControlFlow<()>;
 struct Session<'a> {
     hub: &'a Arc<Hub>,
     connection: &'a Arc<Connection>,
+    /// Whom this thread's lines of the log are about.
+    about: &'a About,
     /// Once it has joined.
     member: Option<Arc<Member>>,
     /// While it is, where the server asks for a token.
@@ -78,10 +82,11 @@ struct Session<'a> {
 }
 
 impl<'a> Session<'a> {
-    fn new(hub: &'a Arc<Hub>, connection: &'a Arc<Connection>) -> Session<'a> {
+    fn new(hub: &'a Arc<Hub>, connection: &'a Arc<Connection>, about: &'a About) -> Session<'a> {
         Session {
             hub,
             connection,
+            about,
             member: None,
             presence: None,
             flushes: Flushes::new(&hub.clock),

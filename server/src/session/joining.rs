@@ -126,6 +126,7 @@ impl Session<'_> {
             .roster
             .join(wanted.name.as_deref(), make, welcome)
             .map_err(|refusal| not_admitted(&refusal, wanted.name.as_deref()))?;
+        self.about.change(&member.name);
         log::info!(
             "{} joined as {member}, slots {}",
             connection.peer(),

@@ -2,6 +2,7 @@
 
 use super::Session;
 use crate::dispatcher;
+use common::log_limit;
 use common::outbox::Line;
 use std::io::Read;
 
@@ -21,6 +22,7 @@ impl Session<'_> {
             None if self.leaves => " on purpose".into(),
             None => String::new(),
         };
+        let _any = log_limit::unlimited();
         log::info!("{} left: {member}{why}", self.connection.peer());
     }
 

@@ -1,0 +1,202 @@
+//! How many lines of the log one peer may cause: a peer that does much is no reason for a log
+//! that nobody can read or keep. What is not shown is counted, and the count is told.
+//!
+//! A thread says whom the lines are about that it logs from now on ([`about`]): the server's
+//! session that of its client, a client's thread that of whose command it executes. Lines that
+//! are about nobody are all shown, and all lines at `debug`.
+
+use std::cell::RefCell;
+use std::collections::{HashMap, VecDeque};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+/// Lines about one peer that are shown in any second, besides the one that tells how many are
+/// not: a hundred in all, several screens.
+const MOST: usize = 99;
+
+/// The time for which lines are counted.
+const WINDOW: Duration = Duration::from_secs(1);
+
+/// Peers after which those are looked for whose lines need no count any more: each takes some
+/// hundred bytes, and as many again may come in between.
+const MANY: usize = 1024;
+
+thread_local! {
+    static SUBJECT: RefCell<Option<Arc<str>>> = const { RefCell::new(None) };
+}
+
+/// As long as it is held, what its thread logs is about somebody.
+#[derive(Debug)]
+pub struct About(Option<Arc<str>>);
+
+/// From now on what this thread logs is about `subject`, until this is dropped.
+#[must_use]
+pub fn about(subject: &str) -> About {
+    About(SUBJECT.replace(Some(subject.into())))
+}
+
+/// From now on what this thread logs is shown in any case, until this is dropped: lines of
+/// which one peer has only one.
+#[must_use]
+pub fn unlimited() -> About {
+    About(SUBJECT.take())
+}
+
+impl About {
+    /// It is about somebody else from now on: the same peer by a better name.
+    pub fn change(&self, subject: &str) {
+        SUBJECT.set(Some(subject.into()));
+    }
+}
+
+impl Drop for About {
+    fn drop(&mut self) {
+        SUBJECT.set(self.0.take());
+    }
+}
+
+/// Whom the lines are about that this thread logs.
+pub(crate) fn subject() -> Option<Arc<str>> {
+    SUBJECT.with_borrow(Clone::clone)
+}
+
+/// What is to be done with a line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Verdict {
+    Show,
+    Hide,
+    /// Hide it, and tell how many were hidden at this time.
+    HideAndTell(Instant),
+}
+
+/// The lines that were logged of late. Its lock is none of [`sync`](crate::sync): a line may be
+/// logged while one of those is held, and nothing else is locked under this one.
+#[derive(Debug, Default)]
+pub(crate) struct LogLimit(Mutex<Counts>);
+
+#[derive(Debug, Default)]
+struct Counts {
+    of: HashMap<Arc<str>, Count>,
+    look_at: usize,
+}
+
+#[derive(Debug, Default)]
+struct Count {
+    /// When lines were shown, at most [`MOST`] of them.
+    shown: VecDeque<Instant>,
+    hidden: u64,
+}
+
+impl LogLimit {
+    fn counts(&self) -> MutexGuard<'_, Counts> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Counts a line about somebody.
+    pub(crate) fn count(&self, subject: &Arc<str>, now: Instant) -> Verdict {
+        let mut counts = self.counts();
+        if !counts.of.contains_key(subject) {
+            counts.make_room(now);
+            counts.of.insert(Arc::clone(subject), Count::default());
+        }
+        let Some(count) = counts.of.get_mut(subject) else {
+            return Verdict::Show;
+        };
+        count.forget(now);
+        if count.shown.len() < MOST {
+            count.shown.push_back(now);
+            return Verdict::Show;
+        }
+        count.hidden += 1;
+        match count.hidden {
+            1 => Verdict::HideAndTell(now + WINDOW),
+            _ => Verdict::Hide,
+        }
+    }
+
+    /// How many lines were hidden; they are counted anew from now on.
+    pub(crate) fn take_hidden(&self, subject: &Arc<str>) -> u64 {
+        let mut counts = self.counts();
+        let count = counts.of.get_mut(subject);
+        count.map_or(0, |count| std::mem::take(&mut count.hidden))
+    }
+}
+
+impl Counts {
+    fn make_room(&mut self, now: Instant) {
+        if self.of.len() >= self.look_at.max(MANY) {
+            self.of.retain(|_, count| {
+                count.forget(now);
+                !count.shown.is_empty() || count.hidden > 0
+            });
+            self.look_at = 2 * self.of.len();
+        }
+    }
+}
+
+impl Count {
+    fn forget(&mut self, now: Instant) {
+        let is_over = |at: &Instant| now.saturating_duration_since(*at) >= WINDOW;
+        while self.shown.front().is_some_and(is_over) {
+            self.shown.pop_front();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_hundred_lines_in_any_second_and_the_others_are_counted() {
+        let limit = LogLimit::default();
+        let (loud, quiet) = (Arc::from("loud"), Arc::from("quiet"));
+        let start = Instant::now();
+        let at = |ms| start + Duration::from_millis(ms);
+        let shown = |subject, ms, lines| {
+            let verdicts = (0..lines).map(|_| limit.count(subject, at(ms)));
+            verdicts.filter(|verdict| *verdict == Verdict::Show).count()
+        };
+        assert_eq!(shown(&loud, 900, 60), 60);
+        assert_eq!(shown(&loud, 1800, 60), 39);
+        // Any second, not the one that a clock shows.
+        assert_eq!(shown(&loud, 1899, 9), 0);
+        assert_eq!(shown(&loud, 1900, 90), 60);
+        assert_eq!(shown(&quiet, 1900, 9), 9, "others are not counted with it");
+        assert_eq!(
+            (limit.take_hidden(&loud), limit.take_hidden(&quiet)),
+            (60, 0)
+        );
+        assert_eq!(limit.count(&loud, at(1950)), Verdict::HideAndTell(at(2950)));
+        assert_eq!(limit.count(&loud, at(1951)), Verdict::Hide);
+        assert_eq!(limit.take_hidden(&loud), 2);
+    }
+
+    #[test]
+    fn those_who_are_silent_are_forgotten() {
+        let limit = LogLimit::default();
+        let start = Instant::now();
+        for n in 0..100_000u32 {
+            let subject = Arc::from(format!("client-{n}"));
+            limit.count(&subject, start + Duration::from_millis(n.into()));
+        }
+        assert!(limit.counts().of.len() <= 2 * MANY + 2000);
+    }
+
+    #[test]
+    fn a_subject_ends_with_its_scope() {
+        assert_eq!(subject(), None);
+        let outer = about("10.0.0.1");
+        outer.change("web1");
+        assert_eq!(subject().as_deref(), Some("web1"));
+        {
+            let _inner = about("boss");
+            assert_eq!(subject().as_deref(), Some("boss"));
+            let _any = unlimited();
+            assert_eq!(subject(), None);
+        }
+        assert_eq!(subject().as_deref(), Some("web1"));
+        drop(outer);
+        assert_eq!(subject(), None);
+    }
+}
