@@ -216,7 +216,7 @@ fn an_address_that_others_can_reach_takes_a_token_or_a_word() {
             "--open",
         ]);
         for (words, risk) in [
-            (&["--open"][..], "anybody may join"),
+            (&["--open"][..], "any client may join"),
             (
                 &["--token-file", token],
                 "tokens, commands and output are not encrypted",
@@ -579,7 +579,7 @@ fn words_are_in_the_log_for_debugging_only_and_a_token_never() {
         let mut work = leveled(server.client(&words));
         let worker = Process::start(work.args(token));
         worker.stderr.wait_for("joined as web1");
-        // Run, refused, sent to nobody; what an executor says repeats the word.
+        // Run, refused, unknown, for many; what an executor says repeats the word.
         for (to, words) in [
             ("web1", &["mysql", WORD][..]),
             ("web1", &["mysql", "x", WORD]),

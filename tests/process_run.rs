@@ -755,7 +755,7 @@ fn canary() -> (String, [String; 2]) {
 }
 
 /// How often each of these stands in what a process can read of its own memory; none where the
-/// system lets nobody look.
+/// system does not let it be read.
 fn in_memory<const N: usize>(pid: u32, texts: [&str; N]) -> Option<[usize; N]> {
     use std::os::unix::fs::FileExt;
     let maps = std::fs::read_to_string(format!("/proc/{pid}/maps")).ok()?;
@@ -789,7 +789,7 @@ fn a_token_is_nowhere_in_the_memory_of_a_client_that_has_joined() {
     let worker = Worker::start_as(&relay, command.env("RUST_LOG", "trace"), &options);
     let look = || in_memory(worker.0.id(), ["a-name-to-find", &first, &second]);
     let Some([named, ..]) = look() else {
-        return skipped("the system lets nobody read the memory of another process");
+        return skipped("the system does not let the memory of another process be read");
     };
     assert!(named > 0, "what is in memory is found");
     assert_eq!(

@@ -97,7 +97,7 @@ pub(crate) struct Joining {
     no_reconnect: bool,
 
     /// The file whose first line is the token that the server wants; it is read again for each
-    /// connection, and nobody but its owner may be able to write it
+    /// connection, and only its owner may be able to write it
     #[arg(long, global = true, value_name = "FILE")]
     token_file: Option<PathBuf>,
 }

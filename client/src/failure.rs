@@ -70,7 +70,12 @@ impl Failure {
             | Failure::AnyAsRoot
             | Failure::Usage(_)
             | Failure::Bench {
-                error: LoadError::TooLong { .. },
+                error:
+                    LoadError::TooLong { .. }
+                    | LoadError::Join {
+                        error: ConnectError::NoToken(_),
+                        ..
+                    },
             }
             | Failure::Request(RequestError::TooLong { .. }) => Exit::Usage,
             Failure::Bench {

@@ -1,9 +1,9 @@
 //! How many lines of the log one peer may cause: a peer that does much is no reason for a log
-//! that nobody can read or keep. What is not shown is counted, and the count is told.
+//! that cannot be read or kept. What is not shown is counted, and the count is told.
 //!
-//! A thread says whom the lines are about that it logs from now on ([`about`]): the server's
-//! session that of its client, a client's thread that of whose command it executes. Lines that
-//! are about nobody are all shown, and all lines at `debug`.
+//! A thread says which peer the lines are about that it logs from now on ([`about`]): a session
+//! of the server names its client, a thread of a client the sender of the command that it
+//! executes. Lines about no peer are all shown, and all lines at `debug`.
 
 use std::cell::RefCell;
 use std::collections::{HashMap, VecDeque};
@@ -17,15 +17,15 @@ const MOST: usize = 99;
 /// The time for which lines are counted.
 const WINDOW: Duration = Duration::from_secs(1);
 
-/// Peers after which those are looked for whose lines need no count any more: each takes some
-/// hundred bytes, and as many again may come in between.
+/// Peers after which the silent ones are forgotten: each takes some hundred bytes, and as many
+/// again may come in between.
 const MANY: usize = 1024;
 
 thread_local! {
     static SUBJECT: RefCell<Option<Arc<str>>> = const { RefCell::new(None) };
 }
 
-/// As long as it is held, what its thread logs is about somebody.
+/// As long as it is held, what its thread logs is about one peer.
 #[derive(Debug)]
 pub struct About(Option<Arc<str>>);
 
@@ -43,7 +43,7 @@ pub fn unlimited() -> About {
 }
 
 impl About {
-    /// It is about somebody else from now on: the same peer by a better name.
+    /// It has another name from now on.
     pub fn change(&self, subject: &str) {
         SUBJECT.set(Some(subject.into()));
     }
@@ -55,7 +55,7 @@ impl Drop for About {
     }
 }
 
-/// Whom the lines are about that this thread logs.
+/// The peer that the lines are about that this thread logs.
 pub(crate) fn subject() -> Option<Arc<str>> {
     SUBJECT.with_borrow(Clone::clone)
 }
@@ -92,7 +92,7 @@ impl LogLimit {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Counts a line about somebody.
+    /// Counts a line about a peer.
     pub(crate) fn count(&self, subject: &Arc<str>, now: Instant) -> Verdict {
         let mut counts = self.counts();
         if !counts.of.contains_key(subject) {

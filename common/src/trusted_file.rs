@@ -158,7 +158,7 @@ pub enum Finds {
     /// What it leads to.
     ThePath,
     /// What is in the folder that it leads to, by names that others choose; or what may be put
-    /// there later. So nobody else may add anything, and a sticky folder is none to search.
+    /// there later. So no other user may add anything, and a sticky folder is none to search.
     WhatIsIn,
 }
 
@@ -168,7 +168,7 @@ pub enum Finds {
 /// Which other user can, or why that cannot be told.
 pub fn look(path: &Path, user: u32, finds: Finds) -> Result<(), Distrust> {
     let walk = Walk::new(user).to(path);
-    let (path, found) = match walk.and_then(|path| Ok((path.metadata(), path))) {
+    let (path, found) = match walk.map(|path| (path.metadata(), path)) {
         Ok((Ok(found), path)) => (path, found),
         Ok((Err(error), path)) => return Err(Distrust::Unreadable { path, error }),
         Err(Distrust::Unreadable { path, error }) if error.kind() == io::ErrorKind::NotFound => {
@@ -196,7 +196,7 @@ fn addition(path: PathBuf, user: u32, error: io::Error, finds: Finds) -> Result<
     }
 }
 
-/// [`check`] for a folder to which nobody else may add anything.
+/// [`check`] for a folder to which no other user may add anything.
 fn check_searched(path: &Path, found: &Metadata, user: u32) -> Result<(), Distrust> {
     check(Kind::Folder, path, found, user)?;
     let mode = found.mode() & 0o7777;

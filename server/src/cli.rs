@@ -57,12 +57,12 @@ pub(crate) struct Cli {
     #[arg(long, value_name = "COMMANDS", default_value_t = 4096, value_parser = count)]
     pub(crate) max_sends: usize,
 
-    /// Admit only clients that show the token on the first line of this file, which nobody but
+    /// Admit only clients that show the token on the first line of this file, which only
     /// its owner may be able to write
     #[arg(long, value_name = "FILE")]
     pub(crate) token_file: Option<PathBuf>,
 
-    /// Admit anybody who can connect, also where other machines can; without this, and without a
+    /// Admit any client that can connect, also from other machines; without this, and without a
     /// token, the server listens on loopback only
     #[arg(long)]
     pub(crate) open: bool,

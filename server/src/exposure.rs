@@ -1,12 +1,12 @@
-//! Whether a server may listen where it does: who can reach it there, and what it asks of them.
+//! Whether a server may listen where it does: what can reach it there, and what it asks for.
 
 use std::net::SocketAddr;
 
-/// The address is no address of this machine alone, and nothing was said of who may join.
+/// The address is no address of this machine alone, and nothing was said of which clients may join.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "{0} can be reached from other machines, and anybody there could join and command clients; \
-     ask for a token (--token-file FILE), or say that anybody may join (--open)"
+    "{0} can be reached from other machines, and any client there could join and command others; \
+     ask for a token (--token-file FILE), or say that any client may join (--open)"
 )]
 pub(crate) struct Exposed(SocketAddr);
 
@@ -18,7 +18,7 @@ pub(crate) struct Exposed(SocketAddr);
 /// | loopback | any | any | starts |
 /// | other | no | no | refused |
 /// | other | yes | any | starts with a warning: nothing is encrypted |
-/// | other | no | yes | the same, and that anybody may join |
+/// | other | no | yes | the same, and that any client may join |
 ///
 /// # Errors
 /// It may not listen there.
@@ -33,7 +33,7 @@ pub(crate) fn look(
     let risk = match (asks_for_token, is_open) {
         (false, false) => return Err(Exposed(address)),
         (true, _) => "tokens, commands and output",
-        (false, true) => "anybody may join (--open), and commands and output",
+        (false, true) => "any client may join (--open), and commands and output",
     };
     Ok(Some(format!(
         "{address} can be reached from other machines: {risk} are not encrypted on the way; let \
@@ -72,7 +72,7 @@ mod tests {
                     .expect("it may")
                     .expect("a warning");
                 assert!(warning.contains("not encrypted") && warning.contains("tunnel"));
-                assert_eq!(warning.contains("anybody may join"), !token, "{warning}");
+                assert_eq!(warning.contains("any client may join"), !token, "{warning}");
             }
         }
     }

@@ -59,7 +59,7 @@ type Flow = ControlFlow<()>;
 struct Session<'a> {
     hub: &'a Arc<Hub>,
     connection: &'a Arc<Connection>,
-    /// Whom this thread's lines of the log are about.
+    /// Says what this thread's lines of the log are about.
     about: &'a About,
     /// Once it has joined.
     member: Option<Arc<Member>>,

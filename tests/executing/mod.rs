@@ -162,11 +162,11 @@ pub(crate) fn client_command() -> Command {
 }
 
 /// The client's program for a user that is not root: where the tests are root's, a copy in a
-/// folder that everybody may enter from now on, for a user that owns nothing.
+/// folder that all users may enter from now on, for a user that owns nothing.
 pub(crate) fn ordinary_client(folder: &Folder) -> Command {
     use std::os::unix::fs::PermissionsExt;
     use std::os::unix::process::CommandExt;
-    const SOMEBODY: u32 = 12345;
+    const ORDINARY: u32 = 12345;
     if !rustix::process::geteuid().is_root() {
         return client_command();
     }
@@ -179,7 +179,7 @@ pub(crate) fn ordinary_client(folder: &Folder) -> Command {
     }
     let mut command = Command::new(&program);
     command.env_remove("RUST_LOG").env_remove("PECKING_SERVER");
-    command.uid(SOMEBODY).gid(SOMEBODY).current_dir("/");
+    command.uid(ORDINARY).gid(ORDINARY).current_dir("/");
     command
 }
 

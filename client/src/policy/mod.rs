@@ -48,7 +48,7 @@ impl Policy {
     /// Reads a policy from its file, for the user who runs this process: checks who may
     /// have written it, what it says, and that each program and folder it names is here.
     ///
-    /// What it names should be for nobody else to change, either. For root it is an error where
+    /// No other user should be able to change what it names, either. For root it is an error if
     /// others can change a program, the folder that it runs in, or what its environment has it
     /// load; all else is told by [`Policy::warnings`].
     ///

@@ -1,6 +1,6 @@
 //! Whether other users can change what an entry names: its program, its folder, and the files
-//! and folders that its environment has programs load code from. Whoever can change those
-//! decides what this machine runs, as much as whoever can write the policy.
+//! and folders that its environment has programs load code from. A user that can change
+//! those decides what this machine runs, as much as one that can write the policy.
 //!
 //! It looks at what the file names when it is loaded. What a program loads besides that is its
 //! own matter.

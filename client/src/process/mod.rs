@@ -40,8 +40,8 @@ const INHERITED: [&str; 4] = ["PATH", "HOME", "LANG", "TZ"];
 /// that is started without one.
 const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
-/// What a program's new files are, where root runs it: for everybody to read, and for nobody else
-/// to write.
+/// The mask of a program that root runs: all users may read its new files, and only root may
+/// write them.
 const ROOTS_UMASK: u32 = 0o022;
 
 /// Why a command does not wait for a slot of its policy's entry.
