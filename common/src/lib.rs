@@ -21,7 +21,7 @@ pub mod outbox;
 pub mod plain;
 pub mod protocol;
 pub mod selector;
-#[cfg(test)]
+#[cfg(all(test, not(shuttle)))]
 #[path = "../../tests/support/skipped.rs"]
 mod skipped;
 pub mod sync;
