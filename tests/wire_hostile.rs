@@ -8,7 +8,9 @@ use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
 use serde_json::json;
-use support::{PATIENCE, Raw, Server, ranked, skipped};
+use support::{
+    IS_RELEASE, PATIENCE, Raw, Server, Still, Vitals, allow_many_sockets, ranked, skipped,
+};
 
 #[test]
 fn a_wrong_value_of_a_megabyte_is_not_sent_back_whole() {
@@ -236,4 +238,38 @@ fn the_first_line_before_join_that_is_no_message_closes_so_no_http_request_gets_
         .filter(|l| l.contains(" joined as "))
         .count();
     assert_eq!(joined, 1, "only the worker ever joined");
+}
+
+#[test]
+fn what_superiors_were_told_of_refusals_is_remembered_for_no_pair() {
+    const MEMBERS: usize = 1_000;
+    // What each session's stack has needed stays with it, and that is more in a debug build.
+    const MORE: usize = if IS_RELEASE { 10 << 20 } else { 32 << 20 };
+    allow_many_sockets();
+    let server = Server::start(MEMBERS, &["--heartbeat", "60s"]);
+    let Some(vitals) = Vitals::of(server.pid()) else {
+        return;
+    };
+    let join = |n| Still::join(&server, &format!("n{n}"), 0);
+    let mut members: Vec<Still> = (0..MEMBERS).map(join).collect();
+    let before = vitals.resident();
+    for (rank, member) in members.iter_mut().enumerate().skip(1) {
+        let params = json!({"to": "all", "command": ["x"]});
+        member.send(&json!({"jsonrpc": "2.0", "id": "all", "method": "send", "params": params}));
+        let mut lines = 0;
+        let tally = loop {
+            let line = member.read_line_quickly();
+            lines += usize::from(line.contains("outranked"));
+            if line.contains("\"id\":\"all\"") {
+                break line;
+            }
+        };
+        let all = format!("\"outranked\":{rank}");
+        assert!(
+            tally.contains(&all) && lines == rank + 1,
+            "{lines}: {tally}"
+        );
+    }
+    let more = vitals.resident().saturating_sub(before);
+    assert!(more <= MORE, "{} KiB more", more >> 10);
 }

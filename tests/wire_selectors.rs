@@ -6,7 +6,7 @@ mod support;
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
-use support::{Raw, Server, ranked};
+use support::{Raw, Server, Still, ranked};
 
 use Finds::{Error, Many, Missing, One};
 
@@ -39,7 +39,7 @@ const CAST: [(&str, u32); 7] = [
 ];
 const ME: usize = 1;
 
-/// How many `refused` a second one client may cause at another.
+/// How many `refused` a second one client is told, whoever causes them.
 const REFUSED_A_SECOND: u64 = 10;
 
 fn index(name: &str) -> usize {
@@ -505,17 +505,47 @@ fn refused_comes_ten_times_a_second_at_most() {
     }
     let seconds = started.elapsed().as_secs() + 1;
     let told = top.fence();
-    for word in ["x", "y"] {
-        let is_it =
-            |m: &&Value| m["method"] == "refused" && m["params"]["command"] == json!([word]);
-        let count = told.iter().filter(is_it).count() as u64;
-        // As seconds may be counted from the first or by the clock, one more may be touched.
-        let most = REFUSED_A_SECOND * (seconds + 1);
-        assert!(
-            (REFUSED_A_SECOND..=most).contains(&count),
-            "{count} in {seconds} s"
-        );
+    let count = told.iter().filter(|m| m["method"] == "refused").count() as u64;
+    // As seconds may be counted from the first or by the clock, one more may be touched.
+    let most = REFUSED_A_SECOND * (seconds + 1);
+    assert!(
+        (REFUSED_A_SECOND..=most).contains(&count),
+        "{count} in {seconds} s"
+    );
+}
+
+#[test]
+fn a_superior_that_much_waits_for_is_told_of_no_refusal() {
+    // More than the buffers between it and the server take.
+    const OUTPUTS: usize = 24;
+    let server = Server::start(5, &[]);
+    let mut top = Still::join_narrow(&server, "top", 0, 8 << 10);
+    let [mut worker, mut low] = ranked(&server, [("worker", 1024), ("low", 0)]);
+    let send = |id: String, to: &str| {
+        let params = json!({"to": to, "command": ["x"]});
+        json!({"jsonrpc": "2.0", "id": id, "method": "send", "params": params})
+    };
+    for n in 0..OUTPUTS {
+        top.send(&send(format!("out-{n}"), "worker"));
     }
+    let text = "x".repeat(900 << 10);
+    for _ in 0..OUTPUTS {
+        let execute = worker.execute();
+        worker.reply(&execute, &json!({"exit_code": 0, "stdout": text}));
+    }
+    worker.sync();
+    let mut refused = |word: &str| {
+        let id = low.request("send", &json!({"to": "top,nobody", "command": [word]}));
+        assert_eq!(low.result_of(&id), json!({"targets": 1, "outranked": 1}));
+    };
+    (0..REFUSED_A_SECOND).for_each(|_| refused("early"));
+    for _ in 0..OUTPUTS {
+        let line: Value = serde_json::from_str(&top.read_line_quickly()).expect("JSON");
+        assert_eq!(line["result"]["status"], "done", "and nothing else");
+    }
+    refused("late");
+    let line: Value = serde_json::from_str(&top.read_line()).expect("JSON");
+    assert_eq!(line["params"]["command"], json!(["late"]), "{line}");
 }
 
 #[test]

@@ -70,12 +70,7 @@ impl Failure {
             | Failure::AnyAsRoot
             | Failure::Usage(_)
             | Failure::Bench {
-                error:
-                    LoadError::TooLong { .. }
-                    | LoadError::Join {
-                        error: ConnectError::NoToken(_),
-                        ..
-                    },
+                error: LoadError::TooLong { .. },
             }
             | Failure::Request(RequestError::TooLong { .. }) => Exit::Usage,
             Failure::Bench {

@@ -250,7 +250,7 @@ impl Outbox {
 
     /// Bytes that wait. What moves to the writer is counted there before it is no longer counted
     /// in the queue, so it is never missing here.
-    fn waiting_bytes(&self) -> usize {
+    pub fn waiting_bytes(&self) -> usize {
         let queued = self.bytes.load(Ordering::Acquire);
         queued + self.rest.load(Ordering::Relaxed)
     }

@@ -12,7 +12,7 @@ use crate::flushes::Flushes;
 use crate::hub::Hub;
 use crate::lines;
 use crate::member::Member;
-use crate::refusals::Refusals;
+use crate::refusals;
 use crate::select::{Found, LastTarget};
 use crate::workload::{Cancelled, Registered};
 use common::limits::MAX_OUTPUT;
@@ -21,11 +21,16 @@ use common::outbox::Line;
 use common::protocol::{Accepted, Send, Status, Text, method};
 use common::sync::Arc;
 
-/// What one sender's session remembers from one `send` to the next.
-#[derive(Default)]
-pub(crate) struct Sending {
-    last_target: LastTarget,
-    refusals: Refusals,
+/// A `send` that was taken, and not begun.
+struct Taken {
+    command: Arc<Command>,
+    /// Those found that outrank its sender.
+    outranked: Vec<Target>,
+    /// Those named that cannot execute.
+    absent: Vec<Absent>,
+    sender_rank: u32,
+    /// Whether its sender may have one more open.
+    has_room: bool,
 }
 
 /// Takes a `send` of a client's, whose answer then comes by itself.
@@ -38,15 +43,27 @@ pub(crate) fn send(
     id: Id,
     request: &Send<'_>,
     now: u64,
-    sending: &mut Sending,
+    last_target: &mut LastTarget,
     flushes: &mut Flushes<'_>,
 ) -> Result<(), RpcError> {
+    let taken = take(hub, sender, id, request, last_target)?;
+    begin(hub, &taken, request, now, flushes);
+    Ok(())
+}
+
+/// What it needs of the stack is not in the frame of [`send`], below which its targets are told:
+/// a session keeps the memory that its stack ever had.
+#[inline(never)]
+fn take(
+    hub: &Hub,
+    sender: &Arc<Member>,
+    id: Id,
+    request: &Send<'_>,
+    last_target: &mut LastTarget,
+) -> Result<Taken, RpcError> {
     check_numbers(request)?;
     let to = request.to.as_ref().map(Text::decoded);
-    let selection =
-        sending
-            .last_target
-            .select(&hub.roster, sender, to.as_deref(), &hub.config.dispatch)?;
+    let selection = last_target.select(&hub.roster, sender, to.as_deref(), &hub.config.dispatch)?;
     let is_single = matches!(selection.found, Found::One(_));
     let (command, outranked, absent) = command(hub, sender, id, request, selection.found);
     let has_room = match sender.sends.open(&command, hub.config.max_sends) {
@@ -71,7 +88,24 @@ pub(crate) fn send(
         request.command.logged(),
         describe(&command.targets, outranked.len(), absent.len()),
     );
-    // The command is taken from here on: every target has exactly one outcome.
+    Ok(Taken {
+        command,
+        outranked,
+        absent,
+        sender_rank,
+        has_room,
+    })
+}
+
+/// Every target has exactly one outcome from here on.
+#[inline(never)]
+fn begin(hub: &Hub, taken: &Taken, request: &Send<'_>, now: u64, flushes: &mut Flushes<'_>) {
+    let Taken {
+        command,
+        outranked,
+        absent,
+        ..
+    } = taken;
     if command.tally.is_some() {
         let accepted = Accepted {
             send: command.send.clone(),
@@ -79,29 +113,29 @@ pub(crate) fn send(
         };
         command.tell(notification_line(method::ACCEPTED, accepted), flushes);
     }
-    for target in &outranked {
+    for target in outranked {
         command.conclude(target, Status::Outranked, &Ending::default(), flushes);
     }
-    for absent in &absent {
+    for absent in absent {
         command.conclude_absent(absent, flushes);
     }
-    sending.refusals.tell(
-        &outranked,
-        sender,
+    let sender_rank = taken.sender_rank;
+    refusals::tell(
+        outranked,
+        &command.sender,
         sender_rank,
         request.command,
         now,
         flushes,
     );
-    if has_room {
-        let line = lines::execute(flushes.buffer(), &command, sender_rank, request.command);
-        distribute(hub, &command, line, now, flushes);
+    if taken.has_room {
+        let line = lines::execute(flushes.buffer(), command, sender_rank, request.command);
+        distribute(hub, command, line, now, flushes);
     } else {
         for target in command.targets.iter() {
             command.conclude(target, Status::Busy, &Ending::default(), flushes);
         }
     }
-    Ok(())
 }
 
 fn check_numbers(request: &Send<'_>) -> Result<(), RpcError> {

@@ -23,6 +23,14 @@ const MOST_NOTED: usize = 1024;
 /// them would cost more than to flush somebody for whom there is nothing.
 const LOOKED_BACK: usize = 4;
 
+/// Bytes that are not kept for the batch's end: the system call for them costs a tenth of what it
+/// costs to make them, and they are memory that every session may hold at once.
+const WORTH_WRITING: usize = 32 << 10;
+
+/// Members for which room is kept from one batch of input to the next: few have something for
+/// more, and every session keeps it.
+const KEPT_ROOM: usize = 16;
+
 /// Bytes of the buffer that is kept to make lines in: most are shorter.
 const KEPT_BUFFER: usize = 1 << 10;
 
@@ -45,9 +53,12 @@ impl<'a> Flushes<'a> {
         }
     }
 
-    /// It is told something. The caller holds no lock: where many are noted, they are flushed.
+    /// It is told something. The caller holds no lock: where many are noted, or much waits for
+    /// this one, it is written.
     pub(crate) fn add(&mut self, member: &Arc<Member>) {
-        add(&mut self.now, member);
+        if !write_if_much(member) {
+            add(&mut self.now, member);
+        }
         if self.now.len() >= MOST_NOTED {
             self.flush_now();
         }
@@ -55,7 +66,9 @@ impl<'a> Flushes<'a> {
 
     /// It is told something that may wait for company.
     pub(crate) fn add_soon(&mut self, member: &Arc<Member>) {
-        add(&mut self.soon, member);
+        if !write_if_much(member) {
+            add(&mut self.soon, member);
+        }
     }
 
     /// The clock's time.
@@ -80,7 +93,7 @@ impl<'a> Flushes<'a> {
     /// Writes to them all, in the order in which there was something for them.
     pub(crate) fn flush(&mut self) {
         self.flush_now();
-        for member in self.soon.drain(..) {
+        for member in drain(&mut self.soon) {
             if member.ask_for_flush() {
                 let at = self.clock.now() + COMPANY_MS;
                 self.clock.schedule(at, Due::Flush(Arc::downgrade(&member)));
@@ -89,11 +102,22 @@ impl<'a> Flushes<'a> {
     }
 
     fn flush_now(&mut self) {
-        for member in self.now.drain(..) {
+        for member in drain(&mut self.now) {
             member.connection.outbox.flush();
             self.clock.retry_stuck(&member.connection.outbox);
         }
     }
+}
+
+/// Writes what waits for a member if that is as much as is worth a system call; says whether
+/// nothing is left to write.
+fn write_if_much(member: &Member) -> bool {
+    let outbox = &member.connection.outbox;
+    let is_much = outbox.waiting_bytes() >= WORTH_WRITING;
+    if is_much {
+        outbox.flush();
+    }
+    is_much && !outbox.is_behind()
 }
 
 fn add(flushes: &mut Vec<Arc<Member>>, member: &Arc<Member>) {
@@ -102,6 +126,16 @@ fn add(flushes: &mut Vec<Arc<Member>>, member: &Arc<Member>) {
     if !last.any(|last| Arc::ptr_eq(last, member)) {
         flushes.push(Arc::clone(member));
     }
+}
+
+/// All that are noted; what that took is given back if it was much.
+fn drain(members: &mut Vec<Arc<Member>>) -> impl Iterator<Item = Arc<Member>> {
+    let kept = members.capacity() <= KEPT_ROOM;
+    let (all, few) = match kept {
+        true => (Vec::new(), Some(members.drain(..))),
+        false => (std::mem::take(members), None),
+    };
+    all.into_iter().chain(few.into_iter().flatten())
 }
 
 impl Drop for Flushes<'_> {

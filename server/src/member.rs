@@ -3,6 +3,7 @@
 use crate::command::OpenSends;
 use crate::connection::Connection;
 use crate::loads::Load;
+use crate::refusals::Refusals;
 use crate::workload::Workload;
 use common::name::Name;
 use common::protocol::Origin;
@@ -28,6 +29,8 @@ pub(crate) struct Member {
     pub(crate) workload: Workload,
     /// What it sent.
     pub(crate) sends: OpenSends,
+    /// What it was told of those below it that wanted to command it.
+    pub(crate) refusals: Refusals,
     /// The rank it was told last.
     pub(crate) told_rank: AtomicU32,
     /// Somebody is going to flush it soon.
@@ -53,6 +56,7 @@ impl Member {
             connection,
             workload: Workload::new(slots, load),
             sends: OpenSends::default(),
+            refusals: Refusals::default(),
             told_rank: AtomicU32::new(0),
             flush_asked: AtomicBool::new(false),
         })

@@ -1,4 +1,5 @@
-//! Tells those who outrank a sender that it tried to command them, and not too often.
+//! Tells the clients that outrank a sender that it tried to command them, and not too often. What
+//! that takes of memory is a few bytes for each client, however many senders there are.
 
 use crate::command::Target;
 use crate::flushes::Flushes;
@@ -7,28 +8,29 @@ use common::limits::MAX_QUOTED;
 use common::message::notification_line;
 use common::outbox::Line;
 use common::protocol::{Refused, Words, method};
-use common::sync::Arc;
-use foldhash::fast::RandomState;
+use common::sync::{Arc, Mutex, lock};
 use std::borrow::Cow;
-use std::collections::HashMap;
 
-/// Notifications from one sender to one receiver in [`PERIOD_MS`].
-const MOST: usize = 10;
+/// `refused` notifications to one receiver in [`PERIOD_MS`], whoever causes them: more than a
+/// person reads, and at the longest 400 kbit/s.
+const MOST: u32 = 10;
 
 /// See [`MOST`].
 const PERIOD_MS: u64 = 1000;
 
-/// Receivers to keep times of before those of long ago are thrown out, once a period.
-const KEPT: usize = 1024;
+/// Bytes that may wait for a receiver before it is spared: what it waits for itself comes first.
+/// A client that takes less than this in ten seconds is a slow consumer.
+const MOST_WAITING: usize = 64 << 10;
 
-/// One sender's `refused` notifications of late. More than are allowed are dropped: nobody
-/// waits for them.
+/// The `refused` notifications to one receiver of late. More than are allowed are dropped: no
+/// client waits for them.
 #[derive(Default)]
-pub(crate) struct Refusals {
-    /// By receiver, when each of the last ones was told, in a ring.
-    told: HashMap<u64, ([u64; MOST], usize), RandomState>,
-    /// When those of long ago were thrown out.
-    pruned: u64,
+pub(crate) struct Refusals(Mutex<Period>);
+
+#[derive(Default)]
+struct Period {
+    began: u64,
+    told: u32,
 }
 
 /// The line for everybody who outranks a sender.
@@ -42,44 +44,40 @@ fn refused(sender: &Member, sender_rank: u32, words: Words<'_>) -> Arc<[u8]> {
     notification_line(method::REFUSED, refused).into()
 }
 
-impl Refusals {
-    /// Tells those who outrank a sender what it wanted. Whoever has much waiting already is
-    /// spared: nobody below can fill his outbox with this.
-    pub(crate) fn tell(
-        &mut self,
-        targets: &[Target],
-        sender: &Member,
-        sender_rank: u32,
-        words: Words<'_>,
-        now: u64,
-        flushes: &mut Flushes<'_>,
-    ) {
-        let mut line = None;
-        for target in targets {
-            let outbox = &target.member.connection.outbox;
-            if outbox.is_over_half() || !self.may_tell(target.member.id, now) {
-                continue;
-            }
-            let line = line.get_or_insert_with(|| refused(sender, sender_rank, words));
-            outbox.push(Line::Shared(Arc::clone(line)));
-            flushes.add(&target.member);
+/// Tells the clients that outrank a sender what it wanted.
+pub(crate) fn tell(
+    targets: &[Target],
+    sender: &Member,
+    sender_rank: u32,
+    words: Words<'_>,
+    now: u64,
+    flushes: &mut Flushes<'_>,
+) {
+    let mut line = None;
+    for target in targets {
+        let outbox = &target.member.connection.outbox;
+        if outbox.waiting_bytes() > MOST_WAITING || !target.member.refusals.may_tell(now) {
+            continue;
         }
+        let line = line.get_or_insert_with(|| refused(sender, sender_rank, words));
+        outbox.push(Line::Shared(Arc::clone(line)));
+        flushes.add(&target.member);
     }
+}
 
-    fn may_tell(&mut self, receiver: u64, now: u64) -> bool {
-        let is_recent = |at: u64| at > 0 && now < at + PERIOD_MS;
-        if self.told.len() >= KEPT && now >= self.pruned + PERIOD_MS {
-            self.pruned = now;
-            self.told
-                .retain(|_, (times, _)| times.iter().any(|at| is_recent(*at)));
+impl Refusals {
+    /// Whether one more may be told now, which counts it.
+    fn may_tell(&self, now: u64) -> bool {
+        let mut period = lock(&self.0);
+        if period.told == 0 || now >= period.began + PERIOD_MS {
+            *period = Period {
+                began: now,
+                told: 0,
+            };
         }
-        let (times, oldest) = self.told.entry(receiver).or_default();
-        if is_recent(times[*oldest]) {
-            return false;
-        }
-        times[*oldest] = now;
-        *oldest = (*oldest + 1) % MOST;
-        true
+        let may_tell = period.told < MOST;
+        period.told += u32::from(may_tell);
+        may_tell
     }
 }
 
@@ -105,21 +103,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn ten_a_second_and_receiver() {
-        let mut refusals = Refusals::default();
-        let told = |refusals: &mut Refusals, receiver, now| {
-            (0..100)
-                .filter(|_| refusals.may_tell(receiver, now))
-                .count()
-        };
-        assert_eq!(told(&mut refusals, 1, 5), MOST);
-        assert_eq!(told(&mut refusals, 2, 500), MOST);
-        assert_eq!(told(&mut refusals, 1, 1004), 0);
-        assert_eq!(told(&mut refusals, 1, 1005), MOST);
-        for receiver in 0..10 * KEPT as u64 {
-            assert!(refusals.may_tell(receiver, 1_000_000 + 2 * receiver));
-        }
-        assert!(refusals.told.len() <= 2 * KEPT);
+    fn a_receiver_is_told_ten_in_a_second() {
+        let refusals = Refusals::default();
+        let told = |now| (0..100).filter(|_| refusals.may_tell(now)).count() as u32;
+        assert!(refusals.may_tell(5));
+        assert_eq!(told(500), MOST - 1);
+        assert_eq!(told(1004), 0);
+        assert_eq!(told(1005), MOST);
+        assert_eq!(told(1_000_000), MOST);
     }
 
     #[test]

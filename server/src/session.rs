@@ -12,10 +12,10 @@ mod requests;
 
 use crate::answer::Body;
 use crate::connection::{Connection, bye_line};
-use crate::dispatcher::Sending;
 use crate::flushes::Flushes;
 use crate::hub::Hub;
 use crate::member::Member;
+use crate::select::LastTarget;
 use crate::throttle::Presence;
 use common::limits::MAX_LINE_BEFORE_JOIN;
 use common::line::LineReader;
@@ -66,7 +66,8 @@ struct Session<'a> {
     /// While it is, where the server asks for a token.
     presence: Option<Presence<'a>>,
     flushes: Flushes<'a>,
-    sending: Sending,
+    /// Whom its last `send` was for.
+    last_target: LastTarget,
     errors: u32,
     strays: u32,
     /// When the batch of input came that is being handled.
@@ -90,7 +91,7 @@ impl<'a> Session<'a> {
             member: None,
             presence: None,
             flushes: Flushes::new(&hub.clock),
-            sending: Sending::default(),
+            last_target: LastTarget::default(),
             errors: 0,
             strays: 0,
             now: hub.clock.now(),

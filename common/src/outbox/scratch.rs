@@ -2,13 +2,22 @@
 
 use super::BATCH;
 use crossbeam_channel::bounded;
+use std::num::NonZero;
 use std::sync::LazyLock;
+use std::thread::available_parallelism;
 
-/// Buffers kept for flushes: as many as are likely to run at the same moment.
-const SCRATCH_BUFFERS: usize = 16;
+/// Buffers kept for flushes besides one for each processor: as many are likely to be in use at the
+/// same moment, with a few of threads that were interrupted.
+const SPARE_BUFFERS: usize = 2;
+
+/// Bytes of a new buffer: it need not grow for a few lines.
+const NEW_BUFFER: usize = 4 << 10;
 
 /// Buffers for flushes, kept by all outboxes together: an idle peer has none.
-static SCRATCH: LazyLock<Pool> = LazyLock::new(|| bounded(SCRATCH_BUFFERS));
+static SCRATCH: LazyLock<Pool> = LazyLock::new(|| {
+    let processors = available_parallelism().map_or(1, NonZero::get);
+    bounded(processors + SPARE_BUFFERS)
+});
 
 /// A channel as a bag of buffers.
 type Pool = (
@@ -16,9 +25,10 @@ type Pool = (
     crossbeam_channel::Receiver<Vec<u8>>,
 );
 
-/// An empty buffer, with room if there is one that was used before.
+/// An empty buffer, if possible one that was used before.
 pub(super) fn take() -> Vec<u8> {
-    SCRATCH.1.try_recv().unwrap_or_default()
+    let used = SCRATCH.1.try_recv();
+    used.unwrap_or_else(|_| Vec::with_capacity(NEW_BUFFER))
 }
 
 /// Keeps a buffer for the next one, unless it is larger than most need.

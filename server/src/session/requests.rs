@@ -52,7 +52,7 @@ impl Session<'_> {
             id.clone(),
             request,
             self.now,
-            &mut self.sending,
+            &mut self.last_target,
             &mut self.flushes,
         );
         if let Err(error) = sent {
