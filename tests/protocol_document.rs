@@ -215,6 +215,7 @@ fn the_limits_of_the_document_are_those_of_the_code() {
         ("--max-queue", grouped(of_server.max_queue as u64)),
         ("--max-queue-bytes", bytes(of_server.max_queue_bytes as u64)),
         ("--max-sends", grouped(of_server.max_sends as u64)),
+        ("--max-memory", "a quarter of the machine's memory".into()),
         ("--drain", seconds(of_server.drain)),
     ]
     .into();

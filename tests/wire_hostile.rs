@@ -7,7 +7,7 @@ use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
-use serde_json::json;
+use serde_json::{Value, json};
 use support::{
     IS_RELEASE, PATIENCE, Raw, Server, Still, Vitals, allow_many_sockets, ranked, skipped,
 };
@@ -272,4 +272,190 @@ fn what_superiors_were_told_of_refusals_is_remembered_for_no_pair() {
     }
     let more = vitals.resident().saturating_sub(before);
     assert!(more <= MORE, "{} KiB more", more >> 10);
+}
+
+/// What a server may keep for its clients, and what it may need besides.
+const MAX_MEMORY: &str = "32MiB";
+const KEPT: usize = 32 << 20;
+const BESIDES: usize = 16 << 20;
+
+/// A server that keeps little, for so many clients.
+fn frugal(clients: usize) -> Option<(Server, Vitals)> {
+    allow_many_sockets();
+    let options = ["--max-memory", MAX_MEMORY, "--heartbeat", "60s"];
+    let server = Server::start(clients, &options);
+    let vitals = Vitals::of(server.pid())?;
+    Some((server, vitals))
+}
+
+/// Checks what it has needed at most since it had so much in use.
+#[track_caller]
+fn expect_little(vitals: Vitals, before: usize, most: usize) {
+    let more = vitals.most_resident().saturating_sub(before);
+    assert!(more <= most, "{} KiB more", more >> 10);
+}
+
+#[test]
+fn commands_that_wait_are_busy_past_half_of_the_memory() {
+    const TARGETS: usize = 12;
+    const SENDS: usize = 60;
+    let Some((server, vitals)) = frugal(TARGETS + 2) else {
+        return;
+    };
+    let mut boss = Raw::join(&server, "boss", 0);
+    let target = |n| Still::join_narrow(&server, &format!("target-{n}"), 1, 8 << 10);
+    let targets: Vec<Still> = (0..TARGETS).map(target).collect();
+    let before = vitals.resident();
+    let words = "x".repeat(1_000_000);
+    let send = |n| boss.command(&format!("target-{}", n % TARGETS), &[&words]);
+    let ids: Vec<Value> = (0..SENDS).map(send).collect();
+    let many = boss.command("below", &[&words]);
+    let tally = boss.result_of(&many);
+    assert_eq!(tally, json!({"targets": TARGETS, "busy": TARGETS}));
+    expect_little(vitals, before, KEPT + BESIDES);
+    drop(targets);
+    let answers: Vec<Value> = ids.iter().map(|id| boss.answer(id)).collect();
+    let busy = answers.iter().filter(|answer| answer["error"]["code"] == 9);
+    let lost = answers.iter().filter(|a| a["result"]["status"] == "lost");
+    let (busy, lost) = (busy.count(), lost.count());
+    assert_eq!(busy + lost, SENDS);
+    let fit = KEPT / 2 / words.len();
+    assert!(
+        (fit / 2..=fit + TARGETS).contains(&lost),
+        "{lost} were taken"
+    );
+    // What they kept is free again.
+    let mut worker = Raw::join(&server, "worker", 1);
+    let id = boss.command("worker", &[&words]);
+    worker.serve(1);
+    assert_eq!(boss.result_of(&id)["status"], "done");
+}
+
+#[test]
+fn slow_readers_that_ask_for_members_all_the_time_keep_little() {
+    const CROWD: usize = 300;
+    const SLOW: usize = 20;
+    const REQUESTS: usize = 200;
+    let Some((server, vitals)) = frugal(CROWD + SLOW) else {
+        return;
+    };
+    let name = |n| format!("a-rather-long-name-for-a-client-{n:030}");
+    let member = |n| Still::join(&server, &name(n), 0);
+    let _crowd: Vec<Still> = (0..CROWD).map(member).collect();
+    let slow = |n| Still::join_narrow(&server, &format!("slow-{n}"), 0, 8 << 10);
+    let mut slow: Vec<Still> = (0..SLOW).map(slow).collect();
+    let before = vitals.resident();
+    for one in &mut slow {
+        for id in 0..REQUESTS {
+            one.send(&json!({"jsonrpc": "2.0", "id": id, "method": "members"}));
+        }
+    }
+    // As soon as one has all its answers, the others have what they are given without reading.
+    let mut first = slow.pop().expect("there are some");
+    for id in 0..REQUESTS {
+        let line = first.read_line_quickly();
+        let start = format!("{{\"jsonrpc\":\"2.0\",\"id\":{id},\"result\":");
+        assert!(line.starts_with(&start), "the answer to {id}");
+    }
+    expect_little(vitals, before, KEPT + BESIDES);
+    let here = serde_json::from_str::<Value>(&{
+        first.send(&json!({"jsonrpc": "2.0", "id": "all", "method": "members"}));
+        first.read_line_quickly()
+    });
+    let here = here.expect("JSON")["result"]["total"].clone();
+    assert_eq!(here, CROWD + SLOW, "nobody had to go");
+}
+
+#[test]
+fn the_longest_lines_end_their_connections_past_the_limit_of_memory() {
+    const CLIENTS: usize = 100;
+    let Some((server, vitals)) = frugal(CLIENTS + 3) else {
+        return;
+    };
+    let [mut boss, mut worker] = ranked(&server, [("boss", 0), ("worker", 1)]);
+    let client = |n| Raw::join(&server, &format!("n{n}"), 0);
+    let clients: Vec<Raw> = (0..CLIENTS).map(client).collect();
+    let before = vitals.resident();
+    let part = "x".repeat(1_000_000);
+    for client in &clients {
+        // One that has gone takes no more of it.
+        let _ = client.try_send(part.as_bytes());
+    }
+    // A buffer has at most twice what is in it.
+    let stay = KEPT / (part.len() * 2)..=KEPT / part.len();
+    let deadline = Instant::now() + PATIENCE;
+    let mut here = 0;
+    while !stay.contains(&here) && Instant::now() < deadline {
+        let members = boss.result("members", &json!({"limit": 1}));
+        here = members["total"].as_u64().expect("a number") as usize - 2;
+    }
+    assert!(stay.contains(&here), "{here} of {CLIENTS} are here");
+    // Memory that was freed may be in the way of what comes later, in pieces for each thread.
+    expect_little(vitals, before, KEPT + 2 * BESIDES);
+    // It is busy as long as there is too much.
+    let executed = loop {
+        let id = boss.command("worker", &["x"]);
+        if let Some(execute) = worker.execute_within(Duration::from_millis(100)) {
+            worker.reply(&execute, &json!({"exit_code": 0}));
+            break id;
+        }
+        assert!(Instant::now() < deadline + PATIENCE, "it is busy for ever");
+    };
+    assert_eq!(boss.result_of(&executed)["status"], "done");
+    // The line that does not end does now, and is malformed, for those that are here.
+    let leave = "\n{\"jsonrpc\":\"2.0\",\"method\":\"leave\"}\n";
+    let (mut stayed, mut told) = (0, 0);
+    for mut client in clients {
+        let _ = client.try_send(leave.as_bytes());
+        for message in client.wait_end("its end") {
+            stayed += usize::from(message["error"]["code"] == -32700);
+            let text = message["error"]["message"].as_str().unwrap_or_default();
+            told += usize::from(text.contains("no memory left"));
+        }
+    }
+    assert!(
+        told > 0,
+        "those that had to go are told why, if they can be"
+    );
+    assert!(stay.contains(&stayed), "{stayed} of {CLIENTS} stayed");
+}
+
+#[test]
+fn the_fullest_outboxes_go_past_the_limit_of_memory_and_the_others_are_served() {
+    const SLOW: usize = 4;
+    const OUTPUTS: usize = 16;
+    const QUIET: Duration = Duration::from_secs(2);
+    let Some((server, vitals)) = frugal(SLOW + 3) else {
+        return;
+    };
+    let slow = |n| Still::join_narrow(&server, &format!("slow-{n}"), 0, 8 << 10);
+    let mut slow: Vec<Still> = (0..SLOW).map(slow).collect();
+    let [mut boss, mut worker] = ranked(&server, [("boss", 0), ("worker", 1024)]);
+    let before = vitals.resident();
+    let send = |id: usize| {
+        let params = json!({"to": "worker", "command": ["x"]});
+        json!({"jsonrpc": "2.0", "id": id, "method": "send", "params": params})
+    };
+    for one in &mut slow {
+        (0..OUTPUTS).for_each(|id| one.send(&send(id)));
+    }
+    let text = "x".repeat(900 << 10);
+    for _ in 0..SLOW * OUTPUTS {
+        // Some are not executed: their senders have gone.
+        let Some(execute) = worker.execute_within(QUIET) else {
+            break;
+        };
+        worker.reply(&execute, &json!({"exit_code": 0, "stdout": text}));
+        let id = boss.command("worker", &["y"]);
+        let quick = worker.wait_for("the boss's", |m| m["params"]["command"] == json!(["y"]));
+        let result = json!({"exit_code": 0});
+        worker.send(&json!({"jsonrpc": "2.0", "id": quick["id"], "result": result}));
+        assert_eq!(boss.result_of(&id)["status"], "done");
+    }
+    let members = boss.result("members", &json!({"limit": 1}));
+    let here = members["total"].as_u64().expect("a number") as usize - 2;
+    assert!(here < SLOW, "the fullest had to go");
+    assert!(here >= 1, "not all of them had to");
+    // As above.
+    expect_little(vitals, before, KEPT + 2 * BESIDES);
 }

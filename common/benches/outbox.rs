@@ -1,6 +1,7 @@
 //! Pushing lines and writing them to a loopback socket that is read all the time, by one,
 //! two and eight threads at once.
 
+use common::memory::Charge;
 use common::outbox::{Line, Outbox};
 use common::sync::Arc;
 use common::transport::{Listener, Stream};
@@ -77,7 +78,7 @@ fn in_batches(bencher: Bencher<'_, '_>) {
 #[divan::bench]
 fn push_alone(bencher: Bencher<'_, '_>) {
     let pair = Pair::new();
-    let line = Line::Shared(LINE.into());
+    let line = Line::shared(LINE.to_vec(), Charge::default());
     bencher.counter(ItemsCount::new(1usize)).bench_local(|| {
         if !pair.outbox.push(line.clone()) {
             panic!("it takes lines");

@@ -15,6 +15,8 @@ pub mod limits;
 pub mod line;
 pub mod log_limit;
 pub mod logged;
+pub mod machine;
+pub mod memory;
 pub mod message;
 pub mod name;
 pub mod outbox;

@@ -92,6 +92,20 @@ impl LineReader {
         &self.buffer[self.start..self.end]
     }
 
+    /// Bytes of the buffer.
+    pub fn capacity(&self) -> usize {
+        self.buffer.capacity()
+    }
+
+    /// Makes the buffer small again if nothing is in it: where memory is short, what the next
+    /// burst costs more counts less.
+    pub fn give_back(&mut self) {
+        if self.start == self.end && self.buffer.len() > FIRST_BUFFER {
+            let limit = self.limit;
+            *self = LineReader::new(limit);
+        }
+    }
+
     /// Whether a line has begun and not ended.
     pub fn has_partial_line(&self) -> bool {
         self.start < self.end
@@ -113,11 +127,23 @@ impl LineReader {
         Ok(read)
     }
 
+    /// Bytes that the buffer will have for the next [`fill`](Self::fill), for a caller that counts
+    /// them before they are there.
+    pub fn wanted(&self) -> usize {
+        let (size, unread) = (self.buffer.len(), self.end - self.start);
+        match size {
+            _ if unread == 0 && self.small_reads > PATIENCE => FIRST_BUFFER.min(self.limit),
+            // The line that is being read never needs more than its bound.
+            _ if unread == size => (size * 2).min(self.limit.max(READ_AHEAD)).max(size + 1),
+            _ if self.filled && size < READ_AHEAD => (size * 4).min(READ_AHEAD),
+            _ => size,
+        }
+    }
+
     fn make_room(&mut self) {
-        let unread = self.start..self.end;
-        let size = self.buffer.len();
-        if unread.is_empty() && self.small_reads > PATIENCE {
-            self.buffer = vec![0; FIRST_BUFFER.min(self.limit)];
+        let (unread, wanted) = (self.start..self.end, self.wanted());
+        if wanted < self.buffer.len() {
+            self.buffer = vec![0; wanted];
             self.small_reads = 0;
         } else if self.start > 0 {
             self.buffer.copy_within(unread.clone(), 0);
@@ -125,13 +151,7 @@ impl LineReader {
         self.end = unread.len();
         self.scanned -= self.start;
         self.start = 0;
-        let larger = match size {
-            // The line that is being read never needs more than its bound.
-            _ if self.end == size => (size * 2).min(self.limit.max(READ_AHEAD)).max(size + 1),
-            _ if self.filled && size < READ_AHEAD => (size * 4).min(READ_AHEAD),
-            _ => return,
-        };
-        self.buffer.resize(larger, 0);
+        self.buffer.resize(wanted, 0);
     }
 }
 

@@ -19,15 +19,16 @@ mod pace;
 mod scratch;
 
 use crate::limits::{OUTBOX_BYTES, OUTBOX_LINES};
+use crate::memory::Memory;
 use crate::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, AtomicUsize, Ordering, fence};
 use crate::sync::channel::{Receiver, Sender, unbounded};
-use crate::sync::{Arc, Condvar, Mutex, lock, try_role, wait_timeout};
+use crate::sync::{Arc, Condvar, Mutex, lock, role, try_role, wait_timeout};
 use crate::thread::JoinHandle;
 use crate::transport::Stream;
 use std::io;
 
 use catching_up::CATCH_UP_TICK;
-pub use line::{Batch, Line};
+pub use line::{Batch, Line, SharedLine};
 use pace::Pace;
 
 /// Bytes that one write takes along: a good part of a socket's buffer, and a size at
@@ -37,6 +38,10 @@ const BATCH: usize = 256 << 10;
 /// Bytes of the longest line that is copied behind what the writer has: to copy more costs more
 /// than to queue it by itself.
 const SHORT_LINE: usize = 4 << 10;
+
+/// Bytes that a piece of the queue needs besides its lines: its place in the channel, and what
+/// the allocator adds to it and to its line.
+const PIECE: usize = 96;
 
 /// Batches that one flush writes before it hands the rest to a thread: whoever pushed has
 /// a client of its own to serve.
@@ -51,6 +56,18 @@ enum Piece {
     Batch(Batch),
     /// Nothing is written after this line, if it is one.
     Last(Option<Line>),
+}
+
+impl Piece {
+    /// Bytes of memory that it keeps.
+    fn kept(&self) -> usize {
+        let lines = match self {
+            Piece::Line(line) | Piece::Last(Some(line)) => line.own_bytes(),
+            Piece::Batch(batch) => batch.bytes.capacity(),
+            Piece::Last(None) => 0,
+        };
+        PIECE + lines
+    }
 }
 
 // What the outbox takes and does. A later state never goes back to an earlier one: up to
@@ -76,6 +93,9 @@ pub struct Outbox {
     /// Lines in the queue, and their bytes.
     lines: AtomicUsize,
     bytes: AtomicUsize,
+    /// Bytes of memory that it keeps, and where those of all outboxes are counted.
+    kept: AtomicUsize,
+    memory: Arc<Memory>,
     /// Bytes that the writer has; only a thread that has its role changes it.
     rest: AtomicUsize,
     /// How often a peer that is behind was seen to take something.
@@ -99,6 +119,8 @@ pub struct Outbox {
 struct Writer {
     /// Taken from the queue and not yet by the socket.
     rest: Vec<u8>,
+    /// Bytes of memory that are counted for the rest.
+    rest_kept: usize,
     /// The end was taken from the queue: nothing comes after the rest.
     ending: bool,
     /// A thread has the role until it has caught up.
@@ -133,6 +155,10 @@ impl Writer {
         if self.rest.capacity() == 0 {
             self.rest = scratch::take();
         }
+        if line.len() > SHORT_LINE {
+            // A buffer that doubles may be half empty.
+            self.rest.reserve_exact(line.len());
+        }
         self.rest.extend_from_slice(line);
     }
 
@@ -160,6 +186,15 @@ impl Outbox {
     /// An empty outbox in front of a socket. `farewell` makes the line that a peer is told,
     /// where possible, that is disconnected because it does not keep up.
     pub fn new(stream: Arc<Stream>, farewell: Option<fn() -> Vec<u8>>) -> Outbox {
+        Outbox::within(stream, farewell, Memory::unlimited())
+    }
+
+    /// [`new`](Self::new), with what it keeps counted in a memory.
+    pub fn within(
+        stream: Arc<Stream>,
+        farewell: Option<fn() -> Vec<u8>>,
+        memory: Arc<Memory>,
+    ) -> Outbox {
         let (queue, waiting) = unbounded();
         Outbox {
             stream,
@@ -167,6 +202,8 @@ impl Outbox {
             waiting,
             lines: AtomicUsize::new(0),
             bytes: AtomicUsize::new(0),
+            kept: AtomicUsize::new(0),
+            memory,
             rest: AtomicUsize::new(0),
             progress: AtomicU64::new(0),
             state: AtomicU8::new(OPEN),
@@ -229,9 +266,42 @@ impl Outbox {
             self.change(OPEN, OVERFLOWN);
             return false;
         }
+        self.send(piece);
+        if self.state.load(Ordering::Acquire) >= SLOW {
+            self.empty_queue();
+        }
+        true
+    }
+
+    fn send(&self, piece: Piece) {
+        self.count(0, piece.kept());
         // The outbox holds both ends, so the channel cannot be disconnected.
         let _ = self.queue.send(Box::new(piece));
-        true
+    }
+
+    /// Notes that what was kept in so many bytes of memory is kept in so many others.
+    fn count(&self, before: usize, after: usize) {
+        if after == before {
+            return;
+        }
+        match after > before {
+            true => self.kept.fetch_add(after - before, Ordering::Relaxed),
+            false => self.kept.fetch_sub(before - after, Ordering::Relaxed),
+        };
+        self.memory.change(before, after);
+    }
+
+    /// Notes how much the writer has.
+    fn count_rest(&self, writer: &mut Writer) {
+        self.rest.store(writer.rest.len(), Ordering::Relaxed);
+        let kept = writer.rest.capacity();
+        self.count(writer.rest_kept, kept);
+        writer.rest_kept = kept;
+    }
+
+    /// Bytes of memory that it keeps.
+    pub fn kept(&self) -> usize {
+        self.kept.load(Ordering::Relaxed)
     }
 
     /// Has `put` put something behind what the writer has, if no thread writes and nothing waits
@@ -244,7 +314,7 @@ impl Outbox {
         if writer.handed_over || writer.ending || !self.waiting.is_empty() || !put(&mut writer) {
             return false;
         }
-        self.rest.store(writer.rest.len(), Ordering::Relaxed);
+        self.count_rest(&mut writer);
         true
     }
 
@@ -269,7 +339,7 @@ impl Outbox {
         if self.change(OPEN, FINISHING) {
             let bytes = last.as_ref().map_or(0, |line| line.len());
             self.bytes.fetch_add(bytes, Ordering::Relaxed);
-            let _ = self.queue.send(Box::new(Piece::Last(last)));
+            self.send(Piece::Last(last));
         }
     }
 
@@ -305,7 +375,12 @@ impl Outbox {
     /// Waits until no more than half is waiting, or nothing will be written any more.
     /// Says whether it had to wait.
     pub fn wait_for_room(self: &Arc<Self>) -> bool {
-        let must_wait = || self.is_over_half() && self.is_open();
+        self.wait_until_waiting(OUTBOX_BYTES / 2)
+    }
+
+    /// [`wait_for_room`](Self::wait_for_room), with another bound of bytes than half.
+    pub fn wait_until_waiting(self: &Arc<Self>, bytes: usize) -> bool {
+        let must_wait = || (self.is_over_half() || self.waiting_bytes() > bytes) && self.is_open();
         if !must_wait() {
             return false;
         }
@@ -376,7 +451,21 @@ impl Outbox {
     pub fn close(&self) {
         self.end(CLOSED);
         self.settle();
+        if let Some(mut writer) = try_role(&self.writer) {
+            writer.rest = Vec::new();
+            self.count_rest(&mut writer);
+        }
         self.stream.close();
+    }
+
+    /// Gives the peer up as one that does not keep up, whatever it was found by.
+    pub fn give_up_now(&self) {
+        if self.change(OPEN, OVERFLOWN) || self.change(FINISHING, OVERFLOWN) {
+            let mut writer = role(&self.writer);
+            if self.state.load(Ordering::Acquire) == OVERFLOWN {
+                self.give_up(&mut writer);
+            }
+        }
     }
 
     /// Waits until no thread is catching up any more: everything is written, or the peer was
@@ -405,8 +494,14 @@ impl Outbox {
         self.stream.shutdown();
         self.stuck.store(false, Ordering::Relaxed);
         if changed.is_ok() {
-            while self.waiting.try_recv().is_ok() {}
+            self.empty_queue();
             self.has_room.notify_all();
+        }
+    }
+
+    fn empty_queue(&self) {
+        while let Ok(piece) = self.waiting.try_recv() {
+            self.count(piece.kept(), 0);
         }
     }
 
@@ -416,7 +511,7 @@ impl Outbox {
         if !matches!(progress, Progress::Behind) || writer.rest.is_empty() {
             scratch::give(std::mem::take(&mut writer.rest));
         }
-        self.rest.store(writer.rest.len(), Ordering::Relaxed);
+        self.count_rest(writer);
         progress
     }
 
@@ -424,7 +519,7 @@ impl Outbox {
         for _ in 0..MAX_BATCHES {
             let state = self.state.load(Ordering::Acquire);
             if state == OVERFLOWN {
-                self.give_up(&writer.rest);
+                self.give_up(writer);
             }
             if state >= OVERFLOWN {
                 return Progress::Over;
@@ -450,19 +545,21 @@ impl Outbox {
 
     /// Moves lines from the queue to the rest.
     fn fill(&self, writer: &mut Writer) {
-        let mut lines = 0;
+        let (mut lines, mut kept) = (0, 0);
         let before = writer.rest.len();
         while writer.rest.len() < BATCH && !writer.ending {
             let Ok(piece) = self.waiting.try_recv() else {
                 break;
             };
+            kept += piece.kept();
             lines += writer.take(*piece);
         }
-        let moved = writer.rest.len() - before;
-        if moved > 0 {
-            self.rest.store(writer.rest.len(), Ordering::Relaxed);
+        if kept > 0 {
+            let moved = writer.rest.len() - before;
+            self.count_rest(writer);
             self.bytes.fetch_sub(moved, Ordering::Release);
             self.lines.fetch_sub(lines, Ordering::Relaxed);
+            self.count(kept, 0);
         }
     }
 
@@ -482,11 +579,14 @@ impl Outbox {
             }
         }
         writer.rest.drain(..written);
+        if writer.rest.capacity() > 2 * BATCH.max(writer.rest.len()) {
+            writer.rest.shrink_to(BATCH);
+        }
         writer.taken += written as u64;
         if written > 0 && writer.is_behind_for_long() {
             self.progress.fetch_add(1, Ordering::Relaxed);
         }
-        self.rest.store(writer.rest.len(), Ordering::Relaxed);
+        self.count_rest(writer);
         if was_over_half && !self.is_over_half() {
             self.has_room.notify_all();
         }
@@ -495,7 +595,9 @@ impl Outbox {
 
     /// Disconnects a peer that does not keep up, with its last words where the socket
     /// takes them: they start after the line that it has the beginning of.
-    fn give_up(&self, rest: &[u8]) {
+    fn give_up(&self, writer: &mut Writer) {
+        let rest = std::mem::take(&mut writer.rest);
+        self.count_rest(writer);
         if let Some(farewell) = self.farewell {
             let line_end = rest.iter().position(|byte| *byte == b'\n');
             let mut last = rest[..line_end.map_or(0, |at| at + 1)].to_vec();
@@ -503,6 +605,12 @@ impl Outbox {
             let _ = self.stream.write_now(&last);
         }
         self.end(SLOW);
+    }
+}
+
+impl Drop for Outbox {
+    fn drop(&mut self) {
+        self.count(self.kept(), 0);
     }
 }
 

@@ -5,7 +5,9 @@ use common::args;
 use common::console::Console;
 use common::selector::Selector;
 use common::token::{self, TokenError};
-use server::{Config, HEARTBEAT_RANGE, MAX_LINE_RANGE, MOST_CLIENTS, Token, Transcript};
+use server::{
+    Config, HEARTBEAT_RANGE, MAX_LINE_RANGE, MAX_MEMORY_RANGE, MOST_CLIENTS, Token, Transcript,
+};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -56,6 +58,11 @@ pub(crate) struct Cli {
     /// The most commands that one client may have open
     #[arg(long, value_name = "COMMANDS", default_value_t = 4096, value_parser = count)]
     pub(crate) max_sends: usize,
+
+    /// The most memory that is kept for all clients together: past it commands are refused as
+    /// busy, and the clients go that keep most; a quarter of the machine's if left out
+    #[arg(long, value_name = "SIZE", value_parser = memory_size)]
+    pub(crate) max_memory: Option<usize>,
 
     /// Admit only clients that show the token on the first line of this file, which only
     /// its owner may be able to write
@@ -119,6 +126,10 @@ fn line_size(text: &str) -> Result<usize, String> {
     args::size(text, MAX_LINE_RANGE)
 }
 
+fn memory_size(text: &str) -> Result<usize, String> {
+    args::size(text, MAX_MEMORY_RANGE)
+}
+
 fn queue_size(text: &str) -> Result<usize, String> {
     args::size(text, 1..=1 << 30)
 }
@@ -148,6 +159,7 @@ impl Cli {
             true => Transcript::default(),
             false => Transcript::to(stdout.clone()),
         };
+        let default = Config::default();
         Config {
             listen: self.listen,
             max_clients: self.clients,
@@ -158,6 +170,7 @@ impl Cli {
             max_queue: self.max_queue,
             max_queue_bytes: self.max_queue_bytes,
             max_sends: self.max_sends,
+            max_memory: self.max_memory.unwrap_or(default.max_memory),
             token,
             transcript,
         }
@@ -190,6 +203,7 @@ mod tests {
             (&["--drain", "soon"], "expected a duration"),
             (&["--max-line", "1KiB"], "from 16.0 KiB to 16.0 MiB"),
             (&["--max-queue", "0"], "from 1 to"),
+            (&["--max-memory", "1MiB"], "from 16.0 MiB to 1.0 PiB"),
         ] {
             let words = ["server"].iter().chain(words);
             let error = Cli::try_parse_from(words).expect_err(expected);

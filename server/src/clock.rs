@@ -28,6 +28,8 @@ pub(crate) enum Due {
     Retry(Weak<Outbox>),
     /// Ranks that changed.
     RankNews,
+    /// More is kept than may be.
+    Relief,
     /// The next step of the drain.
     Drain,
 }
@@ -39,7 +41,7 @@ impl Due {
             Due::Look(connection) => connection.strong_count() == 0,
             Due::Overdue(member, _) | Due::Flush(member) => member.strong_count() == 0,
             Due::Retry(outbox) => outbox.strong_count() == 0,
-            Due::RankNews | Due::Drain => false,
+            Due::RankNews | Due::Relief | Due::Drain => false,
         }
     }
 }

@@ -7,6 +7,7 @@ use crate::lines;
 use crate::member::Member;
 use common::limits::{MAX_OUTPUT, MAX_OUTPUT_SHARE, MIN_OUTPUT_SHARE, MIN_WINDOW_SHARE};
 use common::logged;
+use common::memory::Charge;
 use common::message::{Id, RpcError, error_line, result_line};
 use common::outbox::Line;
 use common::protocol::{Executed, Status, Tally, Text};
@@ -72,6 +73,8 @@ pub(crate) struct Command {
     pub(crate) window: Option<u64>,
     /// How many outcomes of each kind there were; `None` where the one outcome is the answer.
     pub(crate) tally: Option<Counts>,
+    /// For what is kept of it until its last outcome.
+    pub(crate) charge: Charge,
 }
 
 /// One command at one of its targets.

@@ -36,6 +36,20 @@ pub const HEARTBEAT_RANGE: std::ops::RangeInclusive<Duration> =
 pub const MAX_LINE_RANGE: std::ops::RangeInclusive<usize> =
     limits::MAX_LINE_BEFORE_JOIN..=limits::OUTBOX_BYTES / 4;
 
+/// The range a server's bound of memory can be set to: at the least what a few clients need that
+/// do nothing wrong.
+pub const MAX_MEMORY_RANGE: std::ops::RangeInclusive<usize> = 16 << 20..=1 << 50;
+
+/// The part of the machine's memory that is kept for clients, unless the server is told otherwise:
+/// it leaves room for the buffers that the system keeps for as many, and for other programs.
+const MEMORY_PART: u64 = 4;
+
+/// A quarter of the memory that this process may have.
+pub(crate) fn default_max_memory() -> usize {
+    let quarter = usize::try_from(common::machine::memory() / MEMORY_PART).unwrap_or(usize::MAX);
+    quarter.clamp(*MAX_MEMORY_RANGE.start(), *MAX_MEMORY_RANGE.end())
+}
+
 /// What a server can be told. The default listens where the first original did, on
 /// loopback only, and prints nothing.
 #[derive(Clone, Debug)]
@@ -59,6 +73,8 @@ pub struct Config {
     pub max_queue_bytes: usize,
     /// Sends that one client may have open.
     pub max_sends: usize,
+    /// Bytes that are kept for all clients together.
+    pub max_memory: usize,
     /// What a client must show to join, if anything.
     pub token: Option<Token>,
     /// Where the originals' transcript goes.
@@ -77,6 +93,7 @@ impl Default for Config {
             max_queue: MAX_QUEUE,
             max_queue_bytes: MAX_QUEUE_BYTES,
             max_sends: MAX_SENDS,
+            max_memory: default_max_memory(),
             token: None,
             transcript: Transcript::default(),
         }

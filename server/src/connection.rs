@@ -2,10 +2,11 @@
 
 use crate::clock::millis;
 use common::limits::{LINE_DEADLINE, LINGER};
+use common::memory::Memory;
 use common::message::{Code, RpcError, error_line, notification_line};
 use common::outbox::{Line, Outbox};
 use common::protocol::{Bye, ByeReason, method};
-use common::sync::atomic::{AtomicU8, AtomicU64, Ordering};
+use common::sync::atomic::{AtomicU8, AtomicU64, AtomicUsize, Ordering};
 use common::sync::{Arc, Mutex, lock};
 use common::transport::Stream;
 use std::borrow::Cow;
@@ -47,8 +48,9 @@ pub(crate) struct Connection {
     ping: AtomicU64,
     /// Its outbox's, when it was looked at last.
     progress: AtomicU64,
-    /// Since when a line is incomplete.
+    /// Since when a line is incomplete, and how much it keeps.
     line_since: AtomicU64,
+    line_bytes: AtomicUsize,
     /// Since when it is being closed.
     closing: AtomicU64,
     /// When it is to be told that it may not join, and with which line.
@@ -78,8 +80,9 @@ pub(crate) enum Verdict {
 }
 
 impl Connection {
-    pub(crate) fn new(stream: Arc<Stream>, now: u64) -> Connection {
-        let outbox = Outbox::new(Arc::clone(&stream), Some(slow_consumer_line));
+    pub(crate) fn new(stream: Arc<Stream>, memory: &Arc<Memory>, now: u64) -> Connection {
+        let farewell: fn() -> Vec<u8> = slow_consumer_line;
+        let outbox = Outbox::within(Arc::clone(&stream), Some(farewell), Arc::clone(memory));
         Connection {
             stream,
             outbox: Arc::new(outbox),
@@ -90,6 +93,7 @@ impl Connection {
             ping: AtomicU64::new(0),
             progress: AtomicU64::new(0),
             line_since: AtomicU64::new(0),
+            line_bytes: AtomicUsize::new(0),
             closing: AtomicU64::new(0),
             refused_at: AtomicU64::new(0),
             refusal: Mutex::new(None),
@@ -170,6 +174,27 @@ impl Connection {
             (false, 1..) => self.line_since.store(0, Ordering::Relaxed),
             _ => {}
         }
+    }
+
+    /// Notes how many bytes are kept for a line that has not ended; 0: there is none.
+    pub(crate) fn set_line_bytes(&self, bytes: usize) {
+        if self.line_bytes.load(Ordering::Relaxed) != bytes {
+            self.line_bytes.store(bytes, Ordering::Relaxed);
+        }
+    }
+
+    /// Bytes that are kept for a line that has not ended.
+    pub(crate) fn line_bytes(&self) -> usize {
+        self.line_bytes.load(Ordering::Relaxed)
+    }
+
+    /// Ends it at once, as there is no memory for its line, with a word if that can be written.
+    pub(crate) fn end_line(&self, now: u64) {
+        self.blame("there was no memory for its line");
+        let message = "the server has no memory left for a line this long; send shorter ones";
+        let error = RpcError::new(Code::InvalidRequest, message);
+        self.finish(Some(error_line(None, &error).into()), now);
+        self.stream.shutdown();
     }
 
     /// It was not read from for a while, which is nothing to blame it for.
@@ -345,7 +370,7 @@ mod tests {
 
     fn connection(now: u64) -> Connection {
         let stream = Arc::clone(&crate::testing::member(1, "test", 0).connection.stream);
-        Connection::new(stream, now)
+        Connection::new(stream, &Memory::unlimited(), now)
     }
 
     #[test]

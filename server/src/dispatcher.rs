@@ -16,6 +16,7 @@ use crate::refusals;
 use crate::select::{Found, LastTarget};
 use crate::workload::{Cancelled, Registered};
 use common::limits::MAX_OUTPUT;
+use common::memory::Charge;
 use common::message::{Code, Id, RpcError, notification_line};
 use common::outbox::Line;
 use common::protocol::{Accepted, Send, Status, Text, method};
@@ -29,7 +30,7 @@ struct Taken {
     /// Those named that cannot execute.
     absent: Vec<Absent>,
     sender_rank: u32,
-    /// Whether its sender may have one more open.
+    /// Whether its sender may have one more open, and there is memory for it.
     has_room: bool,
 }
 
@@ -65,9 +66,18 @@ fn take(
     let to = request.to.as_ref().map(Text::decoded);
     let selection = last_target.select(&hub.roster, sender, to.as_deref(), &hub.config.dispatch)?;
     let is_single = matches!(selection.found, Found::One(_));
-    let (command, outranked, absent) = command(hub, sender, id, request, selection.found);
+    let room = hub
+        .keeping
+        .room_for(selection.found.executing(), request.command.as_json().len());
+    if room.is_none() && is_single {
+        let message = "commands that wait have all the memory that they may; wait for an outcome";
+        return Err(RpcError::new(Code::Busy, message));
+    }
+    let has_memory = room.is_some();
+    let charge = room.unwrap_or_default();
+    let (command, outranked, absent) = command(hub, sender, id, request, selection.found, charge);
     let has_room = match sender.sends.open(&command, hub.config.max_sends) {
-        Opened::New => true,
+        Opened::New => has_memory,
         Opened::IsOpen => {
             let message = format!("the request id {} is still open", command.send);
             return Err(RpcError::new(Code::InvalidRequest, message));
@@ -159,6 +169,7 @@ fn command(
     send: Id,
     request: &Send<'_>,
     found: Found,
+    charge: Charge,
 ) -> (Arc<Command>, Vec<Target>, Vec<Absent>) {
     let (targets, outranked, absent, tally) = match found {
         Found::One(target) => (Targets::One(target), Vec::new(), Vec::new(), None),
@@ -180,6 +191,7 @@ fn command(
         timeout: request.timeout_ms,
         window: request.window,
         tally,
+        charge,
     };
     (Arc::new(command), outranked, absent)
 }
@@ -208,7 +220,10 @@ fn distribute(
     // One line is made once, however many get it.
     let mut line = match command.targets.len() {
         1 => Line::Own(line),
-        _ => Line::Shared(line.into()),
+        _ => {
+            let charge = command.charge.more(line.capacity());
+            Line::shared(line, charge)
+        }
     };
     for (at, target) in command.targets.iter().enumerate() {
         let assignment = Assignment {

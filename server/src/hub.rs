@@ -6,6 +6,7 @@ use crate::config::Config;
 use crate::connection::Connection;
 use crate::flushes::Flushes;
 use crate::member::Member;
+use crate::relief::Keeping;
 use crate::roster::Roster;
 use crate::strangers::Strangers;
 use crate::throttle::Throttle;
@@ -33,6 +34,7 @@ pub(crate) struct Hub {
     pub(crate) token_log: ThrottledLog,
     /// Connections that speak HTTP.
     pub(crate) http_log: ThrottledLog,
+    pub(crate) keeping: Keeping,
     /// Everybody who is connected, joined or not.
     connections: Mutex<HashMap<u64, Arc<Connection>>>,
     /// For the ids of what the server asks of clients.
@@ -53,6 +55,7 @@ impl Hub {
             throttle: Throttle::default(),
             token_log: ThrottledLog::new(log::Level::Info),
             http_log: ThrottledLog::new(log::Level::Warn),
+            keeping: Keeping::new(config.max_memory),
             config,
             clock: Clock::new(),
             connections: Mutex::default(),

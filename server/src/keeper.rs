@@ -6,6 +6,7 @@ use crate::drain;
 use crate::flushes::Flushes;
 use crate::hub::Hub;
 use crate::member::Member;
+use crate::relief;
 use crate::roster::Standing;
 use common::log_limit;
 use common::message::notification_line;
@@ -17,7 +18,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 /// How long everything that came meanwhile may take to be read after that.
 const RESUME_MS: u64 = 1000;
 
-/// When to take the next step of a drain after one that failed.
+/// When to take the next step of a drain, or to make room, after a step that failed.
 const RETRY_MS: u64 = 100;
 
 /// When to look again at a connection that seems silent, but has something unread.
@@ -77,6 +78,7 @@ fn act(hub: &Arc<Hub>, tick: &Tick, drain: &mut drain::Drain) {
             }
         }
         Due::RankNews => tell_ranks(hub),
+        Due::Relief => relief::relieve(hub),
         Due::Drain => drain.step(hub),
     }
 }
@@ -100,6 +102,7 @@ fn give_up(hub: &Hub, due: Due) {
             }
         }
         Due::RankNews => {}
+        Due::Relief => hub.clock.schedule(hub.clock.now() + RETRY_MS, Due::Relief),
         Due::Drain => hub.clock.schedule(hub.clock.now() + RETRY_MS, Due::Drain),
     }
 }

@@ -34,6 +34,7 @@ mod member;
 #[cfg(test)]
 mod panic_tests;
 mod refusals;
+mod relief;
 mod roster;
 #[cfg(all(test, shuttle))]
 mod schedules;
@@ -49,7 +50,7 @@ mod token;
 mod transcript;
 mod workload;
 
-pub use config::{Config, HEARTBEAT_RANGE, MAX_LINE_RANGE, MOST_CLIENTS};
+pub use config::{Config, HEARTBEAT_RANGE, MAX_LINE_RANGE, MAX_MEMORY_RANGE, MOST_CLIENTS};
 pub use server::{Ended, Handle, Running, Server, ServerError};
 pub use token::Token;
 pub use transcript::Transcript;

@@ -210,6 +210,7 @@ fn outputs<'a, 'b>(executed: &'b Executed<'a>) -> [(&'static str, Option<&'b Tex
 mod tests {
     use super::*;
     use crate::command::{Counts, Targets};
+    use common::memory::Charge;
     use common::message::{AnswerBody, Message};
     use common::name::Name;
     use common::protocol::{Execute, Leftovers, Outcome, SendOutput, method};
@@ -226,6 +227,7 @@ mod tests {
             timeout: Some(u64::MAX),
             window: Some(5000),
             tally,
+            charge: Charge::default(),
         }
     }
 

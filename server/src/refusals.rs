@@ -5,10 +5,11 @@ use crate::command::Target;
 use crate::flushes::Flushes;
 use crate::member::Member;
 use common::limits::MAX_QUOTED;
+use common::memory::Charge;
 use common::message::notification_line;
 use common::outbox::Line;
 use common::protocol::{Refused, Words, method};
-use common::sync::{Arc, Mutex, lock};
+use common::sync::{Mutex, lock};
 use std::borrow::Cow;
 
 /// `refused` notifications to one receiver in [`PERIOD_MS`], whoever causes them: more than a
@@ -34,14 +35,17 @@ struct Period {
 }
 
 /// The line for everybody who outranks a sender.
-fn refused(sender: &Member, sender_rank: u32, words: Words<'_>) -> Arc<[u8]> {
+fn refused(sender: &Member, sender_rank: u32, words: Words<'_>) -> Line {
     let (command, truncated) = clipped(words.to_vec());
     let refused = Refused {
         from: sender.origin(sender_rank),
         command: Cow::Owned(command),
         truncated,
     };
-    notification_line(method::REFUSED, refused).into()
+    Line::shared(
+        notification_line(method::REFUSED, refused),
+        Charge::default(),
+    )
 }
 
 /// Tells the clients that outrank a sender what it wanted.
@@ -60,7 +64,7 @@ pub(crate) fn tell(
             continue;
         }
         let line = line.get_or_insert_with(|| refused(sender, sender_rank, words));
-        outbox.push(Line::Shared(Arc::clone(line)));
+        outbox.push_from(line);
         flushes.add(&target.member);
     }
 }

@@ -15,6 +15,7 @@ use crate::select::{Found, select};
 use crate::session;
 use crate::testing;
 use crate::workload::{Cancelled, Ended, QueueBounds, Registered};
+use common::memory::Charge;
 use common::message::Id;
 use common::outbox::Line;
 use common::sync::atomic::{AtomicBool, Ordering};
@@ -58,6 +59,7 @@ fn register(sender: &Arc<Member>, target: &Arc<Member>, id: u64) -> (Registered,
         timeout: Some(1000),
         window: None,
         tally: None,
+        charge: Charge::default(),
     };
     let assignment = Assignment {
         command: Arc::new(command),
@@ -275,7 +277,11 @@ impl World {
         let (near, far) = Stream::pair(64 << 10);
         let hub = Arc::clone(&self.hub);
         self.sessions.push(thread::spawn(move || {
-            let connection = Arc::new(Connection::new(Arc::new(near), hub.clock.now()));
+            let connection = Arc::new(Connection::new(
+                Arc::new(near),
+                &hub.keeping.all,
+                hub.clock.now(),
+            ));
             let number = hub.connected(&connection);
             session::serve(&hub, &connection);
             hub.disconnected(number);

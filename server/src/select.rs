@@ -15,6 +15,16 @@ pub(crate) struct Selection {
     pub(crate) found: Found,
 }
 
+impl Found {
+    /// How many are to execute.
+    pub(crate) fn executing(&self) -> usize {
+        match self {
+            Found::One(_) => 1,
+            Found::Many { execute, .. } => execute.len(),
+        }
+    }
+}
+
 /// Whom a selector finds.
 pub(crate) enum Found {
     /// One, whose outcome is the answer.

@@ -15,11 +15,13 @@ use crate::connection::{Connection, bye_line};
 use crate::flushes::Flushes;
 use crate::hub::Hub;
 use crate::member::Member;
+use crate::relief;
 use crate::select::LastTarget;
 use crate::throttle::Presence;
-use common::limits::MAX_LINE_BEFORE_JOIN;
+use common::limits::{MAX_LINE_BEFORE_JOIN, OUTBOX_BYTES};
 use common::line::LineReader;
 use common::log_limit::{self, About};
+use common::memory::Charge;
 use common::message::{Code, Id, Malformed, Message, RpcError, error_line};
 use common::plain::Plain;
 use common::protocol::ByeReason;
@@ -108,7 +110,13 @@ impl<'a> Session<'a> {
         let Ok(mut input) = self.connection.stream.input() else {
             return;
         };
+        let mut charge = Charge::new(&self.hub.keeping.all, 0);
         loop {
+            if self.hub.keeping.is_scarce() {
+                reader.give_back();
+            }
+            // Counted before it is there, so that those who wait for memory do not take it at once.
+            charge.set(reader.wanted());
             self.wait_for_room();
             match reader.fill(&mut input) {
                 Ok(0) => return,
@@ -125,6 +133,8 @@ impl<'a> Session<'a> {
             let partial = reader.has_partial_line();
             let line_ended = std::mem::take(&mut self.line_ended);
             self.connection.set_partial_line(partial, line_ended, now);
+            let line_bytes = if partial { reader.capacity() } else { 0 };
+            self.connection.set_line_bytes(line_bytes);
             if std::mem::take(&mut self.lives) || partial {
                 self.connection.hear(now);
             }
@@ -148,9 +158,18 @@ impl<'a> Session<'a> {
         }
     }
 
-    /// Waits until the client has taken enough of what waits for it.
+    /// Waits until the client has taken enough of what waits for it, and there is memory for more.
     fn wait_for_room(&mut self) {
-        if self.connection.outbox.wait_for_room() {
+        self.wait_until_waiting(OUTBOX_BYTES / 2);
+    }
+
+    /// [`wait_for_room`](Self::wait_for_room), until no more than so many bytes wait.
+    fn wait_until_waiting(&mut self, bytes: usize) {
+        let is_short = self.hub.keeping.all.excess() > 0;
+        if is_short {
+            relief::wait(self.hub, self.connection);
+        }
+        if self.connection.outbox.wait_until_waiting(bytes) || is_short {
             // It was we who did not read.
             self.now = self.hub.clock.now();
             self.connection.resume(self.now);
@@ -183,7 +202,7 @@ impl<'a> Session<'a> {
                 member.clone_from(&self.member);
                 reader.set_limit(self.hub.config.max_line);
             }
-            if self.connection.outbox.is_over_half() {
+            if self.connection.outbox.is_over_half() || self.hub.keeping.all.excess() > 0 {
                 // What one batch of requests is answered with may be too much at once.
                 self.flush();
                 self.wait_for_room();

@@ -12,6 +12,7 @@ use crate::member::Member;
 use crate::roster::Place;
 use crate::roster::Roster;
 use crate::transcript::Transcript;
+use common::memory::Memory;
 use common::sync::Arc;
 use common::transport::Stream;
 
@@ -42,7 +43,7 @@ pub(crate) fn member(id: u64, name: impl Into<Box<str>>, slots: u32) -> Arc<Memb
 }
 
 fn member_with(id: u64, name: Box<str>, slots: u32, load: Arc<Load>) -> Arc<Member> {
-    let connection = Connection::new(unread(), 1);
+    let connection = Connection::new(unread(), &Memory::unlimited(), 1);
     Member::new(id, name, slots, 1, Arc::new(connection), load)
 }
 
@@ -134,7 +135,7 @@ pub(crate) fn trip_due(hub: &Hub, due: &Due) {
         Due::Overdue(member, _) => (Trip::Overdue, member.as_ptr().cast()),
         Due::Flush(member) => (Trip::Flushing, member.as_ptr().cast()),
         Due::Retry(outbox) => (Trip::Retrying, outbox.as_ptr().cast()),
-        Due::RankNews | Due::Drain => return,
+        Due::RankNews | Due::Relief | Due::Drain => return,
     };
     let Some(member) = find(hub, &tripping(there)) else {
         return;

@@ -15,6 +15,7 @@ use crate::command::Assignment;
 use crate::connection::Connection;
 use crate::loads::Load;
 use common::limits::ANSWER_GRACE;
+use common::memory::Charge;
 use common::message::notification_line;
 use common::outbox::Line;
 use common::protocol::{CancelExecution, ExecutionConsumed, Status, method};
@@ -75,6 +76,8 @@ struct Share {
 struct Waiting {
     assignment: Assignment,
     line: Line,
+    /// For the line, if it is no one else's.
+    _charge: Charge,
 }
 
 /// A command that a client was given.
@@ -428,7 +431,12 @@ impl Table {
             && share.bytes + line.len() <= half(bounds.bytes);
         if fits {
             let line = line.take();
-            let waiting = Waiting { assignment, line };
+            let charge = assignment.command.charge.more(line.own_bytes());
+            let waiting = Waiting {
+                assignment,
+                line,
+                _charge: charge,
+            };
             self.account(&waiting, true);
             self.waiting.push_back(waiting);
         }

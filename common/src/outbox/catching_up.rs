@@ -74,7 +74,7 @@ impl Outbox {
         let mut writer = role(&self.writer);
         writer.handed_over = false;
         if writer.is_too_slow() {
-            self.give_up(&writer.rest);
+            self.give_up(&mut writer);
         }
         let is_over = self.state.load(Ordering::Acquire) >= SLOW;
         self.stuck.store(!is_over, Ordering::Relaxed);
@@ -118,7 +118,7 @@ impl Outbox {
                 Progress::Over => return,
                 Progress::Behind => {
                     if writer.is_too_slow() {
-                        self.give_up(&writer.rest);
+                        self.give_up(&mut writer);
                         return;
                     }
                 }

@@ -1,6 +1,7 @@
 //! What is queued for a peer: lines, one by one or by the batch.
 
 use super::scratch;
+use crate::memory::Charge;
 use crate::sync::Arc;
 use std::ops::Deref;
 
@@ -10,7 +11,15 @@ pub enum Line {
     /// For one peer.
     Own(Vec<u8>),
     /// For many.
-    Shared(Arc<[u8]>),
+    Shared(Arc<SharedLine>),
+}
+
+/// A line that goes to many peers. It is in memory once, and counted once.
+#[derive(Debug)]
+pub struct SharedLine {
+    bytes: Vec<u8>,
+    /// Given back with the line.
+    _charge: Charge,
 }
 
 impl Deref for Line {
@@ -18,7 +27,7 @@ impl Deref for Line {
     fn deref(&self) -> &[u8] {
         match self {
             Line::Own(bytes) => bytes,
-            Line::Shared(bytes) => bytes,
+            Line::Shared(line) => &line.bytes,
         }
     }
 }
@@ -30,6 +39,22 @@ impl From<Vec<u8>> for Line {
 }
 
 impl Line {
+    /// A line that goes to many peers.
+    pub fn shared(bytes: Vec<u8>, charge: Charge) -> Line {
+        Line::Shared(Arc::new(SharedLine {
+            bytes,
+            _charge: charge,
+        }))
+    }
+
+    /// Bytes that it keeps by itself.
+    pub fn own_bytes(&self) -> usize {
+        match self {
+            Line::Own(bytes) => bytes.capacity(),
+            Line::Shared(_) => 0,
+        }
+    }
+
     /// The line, for one who only borrowed it; one for one peer is empty then.
     #[must_use]
     pub fn take(&mut self) -> Line {

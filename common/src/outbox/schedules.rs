@@ -2,9 +2,9 @@
 //! catches up where the peer is slow, and no line is lost, whoever comes first.
 
 use super::*;
+use crate::memory::Charge;
 use shuttle::thread;
 use std::io::Read;
-use std::sync::LazyLock;
 
 /// Schedules of each scene, unless `SCHEDULES` says otherwise.
 const SCHEDULES: usize = 400;
@@ -122,9 +122,8 @@ fn a_peer_that_does_not_keep_up_has_whole_lines_and_the_last_words_at_most() {
         let overflowing = Arc::clone(&outbox);
         let overflows = thread::spawn(move || {
             // It is only counted, never copied.
-            static TOO_MUCH: LazyLock<Arc<[u8]>> =
-                LazyLock::new(|| vec![0; OUTBOX_BYTES + 1].into());
-            assert!(!overflowing.push(Line::Shared(Arc::clone(&TOO_MUCH))));
+            let too_much = Line::shared(vec![0; OUTBOX_BYTES + 1], Charge::default());
+            assert!(!overflowing.push(too_much));
             overflowing.push(b"x\n".to_vec());
             overflowing.flush();
         });

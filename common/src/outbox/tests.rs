@@ -1,16 +1,23 @@
 //! The outbox in front of sockets.
 
 use super::*;
+use crate::memory::{Charge, Memory};
 use crate::transport::Listener;
 use std::io::{BufRead, BufReader, Read};
 use std::time::{Duration, Instant};
 
 fn pair(farewell: Option<fn() -> Vec<u8>>) -> (Arc<Outbox>, Stream) {
+    let (near, far) = streams();
+    (Arc::new(Outbox::new(Arc::new(near), farewell)), far)
+}
+
+/// Both ends of a connection: the one to write to first.
+fn streams() -> (Stream, Stream) {
     let (listener, _waker) = Listener::bind("127.0.0.1:0").expect("loopback");
     let address = listener.address().to_string();
     let reader = Stream::connect(&address, Duration::from_secs(5)).expect("loopback");
     let accepted = listener.accept().expect("loopback").expect("not woken");
-    (Arc::new(Outbox::new(Arc::new(accepted), farewell)), reader)
+    (accepted, reader)
 }
 
 #[test]
@@ -85,7 +92,7 @@ fn a_peer_that_reads_late_gets_everything_and_then_the_end() {
 #[test]
 fn past_its_bound_a_peer_is_given_up_and_room_is_no_longer_waited_for() {
     let (outbox, reader) = pair(Some(|| b"too slow\n".to_vec()));
-    let line: Line = Line::Shared(vec![b'x'; 1 << 20].into());
+    let line: Line = Line::shared(vec![b'x'; 1 << 20], Charge::default());
     std::thread::scope(|scope| {
         while outbox.push(line.clone()) {
             outbox.flush();
@@ -107,7 +114,7 @@ fn past_either_bound_it_is_told_why_where_the_socket_takes_that() {
     let of_bytes = vec![b'x'; OUTBOX_BYTES / 8];
     for (line, most) in [(of_bytes, 8), (b"\n".to_vec(), OUTBOX_LINES)] {
         let (outbox, reader) = pair(Some(|| b"too slow\n".to_vec()));
-        let line: Line = Line::Shared(line.into());
+        let line: Line = Line::shared(line, Charge::default());
         let writer = try_role(&outbox.writer).expect("nobody writes");
         let pushed = (0..).take_while(|_| outbox.push(line.clone())).count();
         assert_eq!(pushed, most, "nothing is written meanwhile");
@@ -124,7 +131,7 @@ fn past_either_bound_it_is_told_why_where_the_socket_takes_that() {
 #[test]
 fn room_is_waited_for_while_the_peer_catches_up() {
     let (outbox, reader) = pair(None);
-    let line: Line = Line::Shared(vec![b'x'; 1 << 20].into());
+    let line: Line = Line::shared(vec![b'x'; 1 << 20], Charge::default());
     while !outbox.is_over_half() {
         assert!(outbox.push(line.clone()));
         outbox.flush();
@@ -169,7 +176,7 @@ fn who_is_too_slow_goes_where_there_is_no_thread_to_catch_up_with_either() {
 #[test]
 fn whoever_waits_for_room_writes_where_there_was_no_thread_for_that() {
     let (outbox, reader) = pair(None);
-    let line: Line = Line::Shared(vec![b'x'; 1 << 20].into());
+    let line: Line = Line::shared(vec![b'x'; 1 << 20], Charge::default());
     while !outbox.is_over_half() {
         assert!(outbox.push(line.clone()));
     }
@@ -205,7 +212,7 @@ fn what_a_peer_takes_that_is_behind_for_long_is_a_sign_of_life() {
 #[test]
 fn a_panic_while_it_catches_up_ends_that_connection_only() {
     const PEERS: usize = 8;
-    let line: Line = Line::Shared(vec![b'x'; 1 << 20].into());
+    let line: Line = Line::shared(vec![b'x'; 1 << 20], Charge::default());
     let stuck: Vec<_> = (0..PEERS)
         .map(|_| {
             // The last words are made by the thread that gives the peer up.
@@ -230,4 +237,40 @@ fn a_panic_while_it_catches_up_ends_that_connection_only() {
         assert_eq!(outbox.waiting.len(), 0, "what waited is let go of");
         outbox.close();
     }
+}
+
+#[test]
+fn what_is_kept_is_counted_until_it_is_written_or_let_go_of() {
+    let memory = Memory::new(1 << 20);
+    let (near, reader) = streams();
+    let outbox = Outbox::within(Arc::new(near), None, Arc::clone(&memory));
+    let outbox = Arc::new(outbox);
+    let line = || Line::from(vec![b'x'; 100_000]);
+    let shared = Line::shared(vec![b'x'; 100_000], Charge::new(&memory, 100_000));
+    let writer = try_role(&outbox.writer).expect("nobody writes");
+    assert!(outbox.push(line()) && outbox.push(shared.clone()) && outbox.push(shared));
+    drop(writer);
+    let (kept, more) = (outbox.kept(), 3 * PIECE);
+    assert_eq!((kept, memory.kept()), (100_000 + more, 200_000 + more));
+    outbox.flush();
+    outbox.finish();
+    let mut all = Vec::new();
+    outbox.flush();
+    (&reader).read_to_end(&mut all).expect("a clean end");
+    assert_eq!(all.len(), 300_000);
+    outbox.settle();
+    assert_eq!((outbox.kept(), memory.kept()), (0, 0));
+
+    let (near, _reader) = streams();
+    let outbox = Outbox::within(Arc::new(near), None, Arc::clone(&memory));
+    let outbox = Arc::new(outbox);
+    while memory.excess() == 0 {
+        assert!(outbox.push(line()));
+        outbox.flush();
+    }
+    assert_eq!(outbox.kept(), memory.kept());
+    outbox.give_up_now();
+    assert!(outbox.was_too_slow());
+    outbox.close();
+    assert_eq!((outbox.kept(), memory.kept()), (0, 0));
 }

@@ -10,6 +10,10 @@ use common::sync::Arc;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
+/// Bytes that may wait for a client that is answered who is here: some of the largest answers, each
+/// of which was asked for with a few bytes.
+const MEMBERS_ROOM: usize = 1 << 20;
+
 impl Session<'_> {
     #[inline(never)]
     pub(super) fn request(
@@ -25,7 +29,11 @@ impl Session<'_> {
                 Err(error) => Err(error),
             },
             method::PING => Ok(result_line(id.clone(), Empty {})),
-            method::MEMBERS => params(raw).map(|query| self.members(id.clone(), &query)),
+            method::MEMBERS => {
+                self.flush();
+                self.wait_until_waiting(MEMBERS_ROOM);
+                params(raw).map(|query| self.members(id.clone(), &query))
+            }
             method::JOIN => Err(RpcError::new(
                 Code::AlreadyJoined,
                 format!("you have joined already, as {member}"),

@@ -44,6 +44,7 @@ impl Bench {
             timeout,
             window: None,
             tally: None,
+            charge: Default::default(),
         };
         let assignment = Assignment {
             command: Arc::new(command),

@@ -1,0 +1,134 @@
+//! How many bytes a process keeps for its peers, over all that it keeps them in: each has bounds
+//! of its own, and thousands of peers within theirs are still too many for the machine.
+//!
+//! It is only counted here, with no lock. Whoever keeps something says so; what is done past the
+//! limit is others' to decide.
+
+use crate::sync::Arc;
+use crate::sync::atomic::{AtomicUsize, Ordering};
+
+/// Bytes that are kept, and a limit of them.
+#[derive(Debug)]
+pub struct Memory {
+    limit: usize,
+    kept: AtomicUsize,
+    /// What is kept here is kept there, too.
+    whole: Option<Arc<Memory>>,
+}
+
+impl Memory {
+    /// Nothing yet, of so many bytes.
+    pub fn new(limit: usize) -> Arc<Memory> {
+        Memory::with(limit, None)
+    }
+
+    /// Counts, without a limit.
+    pub fn unlimited() -> Arc<Memory> {
+        Memory::new(usize::MAX)
+    }
+
+    /// A part of another one, with a limit of its own.
+    pub fn part_of(whole: &Arc<Memory>, limit: usize) -> Arc<Memory> {
+        Memory::with(limit, Some(Arc::clone(whole)))
+    }
+
+    fn with(limit: usize, whole: Option<Arc<Memory>>) -> Arc<Memory> {
+        let kept = AtomicUsize::new(0);
+        Arc::new(Memory { limit, kept, whole })
+    }
+
+    /// Notes that what was kept in so many bytes is kept in so many others.
+    pub(crate) fn change(&self, before: usize, after: usize) {
+        if after > before {
+            self.kept.fetch_add(after - before, Ordering::Relaxed);
+        } else {
+            self.kept.fetch_sub(before - after, Ordering::Relaxed);
+        }
+        if let Some(whole) = &self.whole {
+            whole.change(before, after);
+        }
+    }
+
+    /// Bytes that are kept.
+    pub fn kept(&self) -> usize {
+        self.kept.load(Ordering::Relaxed)
+    }
+
+    /// How many bytes that is more than may be kept.
+    pub fn excess(&self) -> usize {
+        self.kept().saturating_sub(self.limit)
+    }
+
+    /// Whether so many bytes more are within this limit, and no other one is passed.
+    pub fn has_room(&self, bytes: usize) -> bool {
+        let fits = self.kept().saturating_add(bytes) <= self.limit;
+        fits && self.whole.as_ref().is_none_or(|whole| whole.has_room(0))
+    }
+}
+
+/// Bytes that are kept as long as this is.
+#[derive(Debug, Default)]
+pub struct Charge {
+    memory: Option<Arc<Memory>>,
+    bytes: usize,
+}
+
+impl Charge {
+    /// For so many bytes.
+    pub fn new(memory: &Arc<Memory>, bytes: usize) -> Charge {
+        memory.change(0, bytes);
+        Charge {
+            memory: Some(Arc::clone(memory)),
+            bytes,
+        }
+    }
+
+    /// One more of the same memory.
+    #[must_use]
+    pub fn more(&self, bytes: usize) -> Charge {
+        match &self.memory {
+            Some(memory) => Charge::new(memory, bytes),
+            None => Charge::default(),
+        }
+    }
+
+    /// From now on for so many bytes.
+    pub fn set(&mut self, bytes: usize) {
+        if let Some(memory) = &self.memory
+            && bytes != self.bytes
+        {
+            memory.change(self.bytes, bytes);
+            self.bytes = bytes;
+        }
+    }
+}
+
+impl Drop for Charge {
+    fn drop(&mut self) {
+        self.set(0);
+    }
+}
+
+#[cfg(all(test, not(shuttle)))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_kept_counts_in_the_whole_until_it_is_dropped() {
+        let whole = Memory::new(100);
+        let part = Memory::part_of(&whole, 50);
+        let mut charge = Charge::new(&part, 30);
+        let other = charge.more(20);
+        assert_eq!((part.kept(), whole.kept()), (50, 50));
+        assert!(part.has_room(0) && !part.has_room(1));
+        charge.set(60);
+        assert_eq!((part.excess(), whole.excess()), (30, 0));
+        drop(other);
+        let rest = Charge::new(&whole, 60);
+        assert_eq!((part.kept(), whole.kept(), whole.excess()), (60, 120, 20));
+        charge.set(1);
+        assert!(part.has_room(49));
+        drop((charge, rest));
+        assert_eq!((part.kept(), whole.kept()), (0, 0));
+    }
+}

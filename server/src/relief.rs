@@ -1,0 +1,130 @@
+//! What the server does when all that it keeps for its clients is more than `--max-memory`.
+//!
+//! It is kept in three kinds of places. Commands that wait have a share of their own, past which
+//! a `send` is `busy`; buffers of clients that say nothing are given back before they are a
+//! burden. So what is past the limit is in outboxes and in lines that have not ended, and the
+//! connection that keeps most of either goes, until the rest is within the limit. The clock's
+//! thread decides that; meanwhile sessions read nothing, so it does not get worse.
+
+use crate::clock::Due;
+use crate::connection::Connection;
+use crate::hub::Hub;
+use common::memory::{Charge, Memory};
+use common::sync::atomic::{AtomicBool, Ordering};
+use common::sync::{Arc, Condvar, Mutex, lock, wait_timeout};
+use std::time::{Duration, Instant};
+
+/// The part of the limit that commands may have which wait for their targets.
+const COMMANDS_PART: usize = 2;
+
+/// With less than this part of the limit in use, buffers that were large once stay so: together
+/// with the commands that leaves a quarter of it for outboxes and lines.
+const BUFFERS_PART: usize = 4;
+
+/// When it is looked again whether there is room: a session that was told to end does so within a
+/// scheduler's turn or two.
+const AGAIN_MS: u64 = 10;
+
+/// How long a session waits for room at most; the clock needs milliseconds.
+const PATIENCE: Duration = Duration::from_secs(1);
+
+/// Bytes that each target of a command costs: its place in the list of targets, and in the table
+/// of what it executes or has waiting.
+const TARGET: usize = 256;
+
+/// What the server keeps for its clients.
+pub(crate) struct Keeping {
+    /// All of it.
+    pub(crate) all: Arc<Memory>,
+    /// Commands that wait.
+    commands: Arc<Memory>,
+    limit: usize,
+    /// The clock was asked to make room.
+    asked: AtomicBool,
+    waiting: Mutex<()>,
+    has_room: Condvar,
+}
+
+impl Keeping {
+    pub(crate) fn new(limit: usize) -> Keeping {
+        let all = Memory::new(limit);
+        let commands = Memory::part_of(&all, limit / COMMANDS_PART);
+        Keeping {
+            all,
+            commands,
+            limit,
+            asked: AtomicBool::new(false),
+            waiting: Mutex::new(()),
+            has_room: Condvar::new(),
+        }
+    }
+
+    /// Room for a command with so many targets and bytes of words, if there is some: for what it
+    /// needs until it ends. Its line is counted where it waits.
+    pub(crate) fn room_for(&self, targets: usize, words: usize) -> Option<Charge> {
+        let bytes = targets.saturating_mul(TARGET);
+        let has_room = self.commands.has_room(bytes.saturating_add(words));
+        has_room.then(|| Charge::new(&self.commands, bytes))
+    }
+
+    /// Whether a buffer is to be given back that was large once.
+    pub(crate) fn is_scarce(&self) -> bool {
+        self.all.kept() > self.limit / BUFFERS_PART
+    }
+}
+
+/// Waits until what is kept is within the limit, or the connection is to end.
+pub(crate) fn wait(hub: &Hub, connection: &Connection) {
+    let keeping = &hub.keeping;
+    let deadline = Instant::now() + PATIENCE;
+    let is_over = || keeping.all.excess() > 0 && connection.outbox.is_open();
+    while is_over() && Instant::now() < deadline {
+        if !keeping.asked.swap(true, Ordering::AcqRel) {
+            hub.clock.schedule(hub.clock.now(), Due::Relief);
+        }
+        let guard = lock(&keeping.waiting);
+        // There may be room since we looked, which nobody tells us; the time bounds what that costs.
+        drop(wait_timeout(
+            &keeping.has_room,
+            guard,
+            Duration::from_millis(AGAIN_MS),
+        ));
+    }
+}
+
+/// Ends the connections that keep most, until the others' is within the limit.
+pub(crate) fn relieve(hub: &Hub) {
+    let mut excess = hub.keeping.all.excess();
+    if excess > 0 {
+        let mut connections = hub.connections();
+        connections.retain(|connection| connection.outbox.is_open());
+        connections.sort_by_cached_key(|connection| keeps(connection));
+        while excess > 0
+            && let Some(connection) = connections.pop()
+        {
+            excess = excess.saturating_sub(keeps(&connection));
+            end(&connection, hub.clock.now());
+        }
+        let again = hub.clock.now() + AGAIN_MS;
+        return hub.clock.schedule(again, Due::Relief);
+    }
+    hub.keeping.asked.store(false, Ordering::Release);
+    hub.keeping.has_room.notify_all();
+}
+
+/// Bytes that a connection keeps, of which its end frees most.
+fn keeps(connection: &Connection) -> usize {
+    connection.outbox.kept().max(connection.line_bytes())
+}
+
+fn end(connection: &Connection, now: u64) {
+    let (waiting, line) = (connection.outbox.kept(), connection.line_bytes());
+    log::warn!(
+        "{}: it goes, as memory is short: {waiting} bytes wait for it, {line} of its line are here",
+        connection.peer()
+    );
+    if waiting >= line {
+        return connection.outbox.give_up_now();
+    }
+    connection.end_line(now);
+}
