@@ -535,7 +535,7 @@ fn a_superior_that_much_waits_for_is_told_of_no_refusal() {
     }
     worker.sync();
     let mut refused = |word: &str| {
-        let id = low.request("send", &json!({"to": "top,nobody", "command": [word]}));
+        let id = low.request("send", &json!({"to": "top,!nobody", "command": [word]}));
         assert_eq!(low.result_of(&id), json!({"targets": 1, "outranked": 1}));
     };
     (0..REFUSED_A_SECOND).for_each(|_| refused("early"));
