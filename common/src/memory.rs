@@ -83,15 +83,6 @@ impl Charge {
         }
     }
 
-    /// One more of the same memory.
-    #[must_use]
-    pub fn more(&self, bytes: usize) -> Charge {
-        match &self.memory {
-            Some(memory) => Charge::new(memory, bytes),
-            None => Charge::default(),
-        }
-    }
-
     /// From now on for so many bytes.
     pub fn set(&mut self, bytes: usize) {
         if let Some(memory) = &self.memory
@@ -118,7 +109,7 @@ mod tests {
         let whole = Memory::new(100);
         let part = Memory::part_of(&whole, 50);
         let mut charge = Charge::new(&part, 30);
-        let other = charge.more(20);
+        let other = Charge::new(&part, 20);
         assert_eq!((part.kept(), whole.kept()), (50, 50));
         assert!(part.has_room(0) && !part.has_room(1));
         charge.set(60);

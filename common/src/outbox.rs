@@ -26,6 +26,7 @@ use crate::sync::{Arc, Condvar, Mutex, lock, role, try_role, wait_timeout};
 use crate::thread::JoinHandle;
 use crate::transport::Stream;
 use std::io;
+use std::ops::Deref;
 
 use catching_up::CATCH_UP_TICK;
 pub use line::{Batch, Line, SharedLine};
@@ -96,12 +97,13 @@ pub struct Outbox {
     /// Bytes of memory that it keeps, and where those of all outboxes are counted.
     kept: AtomicUsize,
     memory: Arc<Memory>,
-    /// Bytes that the writer has; only a thread that has its role changes it.
+    /// Bytes that the writer has, up to [`SHORT_LINE`] less than there are; only a thread that has
+    /// its role changes it.
     rest: AtomicUsize,
     /// How often a peer that is behind was seen to take something.
     progress: AtomicU64,
     state: AtomicU8,
-    writer: Mutex<Writer>,
+    writer: Apart<Mutex<Writer>>,
     /// For those who wait until no more than half is waiting.
     room: Mutex<()>,
     has_room: Condvar,
@@ -114,6 +116,19 @@ pub struct Outbox {
     retry_asked: AtomicBool,
 }
 
+/// On cache lines of its own: what is beside it is looked at for every line by the peer's own
+/// thread, and this is written for every line by others'.
+#[derive(Debug)]
+#[repr(align(64))]
+struct Apart<T>(T);
+
+impl<T> Deref for Apart<T> {
+    type Target = T;
+    fn deref(&self) -> &T {
+        &self.0
+    }
+}
+
 /// What belongs to the writer's role.
 #[derive(Debug, Default)]
 struct Writer {
@@ -121,6 +136,8 @@ struct Writer {
     rest: Vec<u8>,
     /// Bytes of memory that are counted for the rest.
     rest_kept: usize,
+    /// Bytes of the rest that others know of.
+    rest_told: usize,
     /// The end was taken from the queue: nothing comes after the rest.
     ending: bool,
     /// A thread has the role until it has caught up.
@@ -151,6 +168,7 @@ impl Writer {
         }
     }
 
+    #[inline]
     fn add(&mut self, line: &[u8]) {
         if self.rest.capacity() == 0 {
             self.rest = scratch::take();
@@ -207,7 +225,7 @@ impl Outbox {
             rest: AtomicUsize::new(0),
             progress: AtomicU64::new(0),
             state: AtomicU8::new(OPEN),
-            writer: Mutex::default(),
+            writer: Apart(Mutex::default()),
             room: Mutex::new(()),
             has_room: Condvar::new(),
             farewell,
@@ -293,7 +311,8 @@ impl Outbox {
 
     /// Notes how much the writer has.
     fn count_rest(&self, writer: &mut Writer) {
-        self.rest.store(writer.rest.len(), Ordering::Relaxed);
+        writer.rest_told = writer.rest.len();
+        self.rest.store(writer.rest_told, Ordering::Relaxed);
         let kept = writer.rest.capacity();
         self.count(writer.rest_kept, kept);
         writer.rest_kept = kept;
@@ -311,10 +330,16 @@ impl Outbox {
         let Some(mut writer) = try_role(&self.writer) else {
             return false;
         };
-        if writer.handed_over || writer.ending || !self.waiting.is_empty() || !put(&mut writer) {
+        // What is queued before a line of ours, whoever queued it, was counted before that.
+        let is_queued = self.lines.load(Ordering::Relaxed) > 0;
+        if writer.handed_over || writer.ending || is_queued || !put(&mut writer) {
             return false;
         }
-        self.count_rest(&mut writer);
+        // Others look at it for every line, and only roughly.
+        let untold = writer.rest.len() - writer.rest_told;
+        if writer.rest_told == 0 || untold > SHORT_LINE {
+            self.count_rest(&mut writer);
+        }
         true
     }
 

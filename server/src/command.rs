@@ -74,7 +74,7 @@ pub(crate) struct Command {
     /// How many outcomes of each kind there were; `None` where the one outcome is the answer.
     pub(crate) tally: Option<Counts>,
     /// For what is kept of it until its last outcome.
-    pub(crate) charge: Charge,
+    pub(crate) _charge: Charge,
 }
 
 /// One command at one of its targets.

@@ -191,7 +191,7 @@ fn command(
         timeout: request.timeout_ms,
         window: request.window,
         tally,
-        charge,
+        _charge: charge,
     };
     (Arc::new(command), outranked, absent)
 }
@@ -221,7 +221,7 @@ fn distribute(
     let mut line = match command.targets.len() {
         1 => Line::Own(line),
         _ => {
-            let charge = command.charge.more(line.capacity());
+            let charge = Charge::new(&hub.keeping.commands, line.capacity());
             Line::shared(line, charge)
         }
     };

@@ -25,7 +25,7 @@ const LOOKED_BACK: usize = 4;
 
 /// Bytes that are not kept for the batch's end: the system call for them costs a tenth of what it
 /// costs to make them, and they are memory that every session may hold at once.
-const WORTH_WRITING: usize = 32 << 10;
+const WORTH_WRITING: usize = 64 << 10;
 
 /// Members for which room is kept from one batch of input to the next: few have something for
 /// more, and every session keeps it.

@@ -73,10 +73,11 @@ impl Hub {
         self.next_id.fetch_add(1, Ordering::Relaxed)
     }
 
-    pub(crate) fn queue_bounds(&self) -> QueueBounds {
+    pub(crate) fn queue_bounds(&self) -> QueueBounds<'_> {
         QueueBounds {
             commands: self.config.max_queue,
             bytes: self.config.max_queue_bytes,
+            memory: Some(&self.keeping.commands),
         }
     }
 

@@ -227,7 +227,7 @@ mod tests {
             timeout: Some(u64::MAX),
             window: Some(5000),
             tally,
-            charge: Charge::default(),
+            _charge: Charge::default(),
         }
     }
 

@@ -37,7 +37,7 @@ pub(crate) struct Keeping {
     /// All of it.
     pub(crate) all: Arc<Memory>,
     /// Commands that wait.
-    commands: Arc<Memory>,
+    pub(crate) commands: Arc<Memory>,
     limit: usize,
     /// The clock was asked to make room.
     asked: AtomicBool,
@@ -60,11 +60,15 @@ impl Keeping {
     }
 
     /// Room for a command with so many targets and bytes of words, if there is some: for what it
-    /// needs until it ends. Its line is counted where it waits.
+    /// needs until it ends. Its line is counted where it waits. A single target is not counted: as
+    /// many sends as a client may have open are a mebibyte.
     pub(crate) fn room_for(&self, targets: usize, words: usize) -> Option<Charge> {
         let bytes = targets.saturating_mul(TARGET);
         let has_room = self.commands.has_room(bytes.saturating_add(words));
-        has_room.then(|| Charge::new(&self.commands, bytes))
+        has_room.then(|| match targets {
+            ..=1 => Charge::default(),
+            _ => Charge::new(&self.commands, bytes),
+        })
     }
 
     /// Whether a buffer is to be given back that was large once.

@@ -59,7 +59,7 @@ fn register(sender: &Arc<Member>, target: &Arc<Member>, id: u64) -> (Registered,
         timeout: Some(1000),
         window: None,
         tally: None,
-        charge: Charge::default(),
+        _charge: Charge::default(),
     };
     let assignment = Assignment {
         command: Arc::new(command),
@@ -68,6 +68,7 @@ fn register(sender: &Arc<Member>, target: &Arc<Member>, id: u64) -> (Registered,
     let bounds = QueueBounds {
         commands: 2,
         bytes: 1000,
+        memory: None,
     };
     let mut line = Line::Own(b"execute\n".to_vec());
     let workload = &target.workload;

@@ -15,7 +15,7 @@ use crate::command::Assignment;
 use crate::connection::Connection;
 use crate::loads::Load;
 use common::limits::ANSWER_GRACE;
-use common::memory::Charge;
+use common::memory::{Charge, Memory};
 use common::message::notification_line;
 use common::outbox::Line;
 use common::protocol::{CancelExecution, ExecutionConsumed, Status, method};
@@ -28,9 +28,11 @@ const ROOM_TICK_MS: u64 = 20;
 
 /// How much may wait for one client; one sender gets at most half of either.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct QueueBounds {
+pub(crate) struct QueueBounds<'a> {
     pub(crate) commands: usize,
     pub(crate) bytes: usize,
+    /// Where lines are counted that wait.
+    pub(crate) memory: Option<&'a Arc<Memory>>,
 }
 
 /// What one client executes.
@@ -170,7 +172,7 @@ impl Workload {
         connection: &Connection,
         assignment: Assignment,
         line: &mut Line,
-        bounds: QueueBounds,
+        bounds: QueueBounds<'_>,
         now: u64,
     ) -> (Registered, Option<u64>) {
         let mut table = lock(&self.table);
@@ -418,7 +420,7 @@ impl Table {
     }
 
     /// Has a command wait, if there is room for it.
-    fn wait(&mut self, assignment: Assignment, line: &mut Line, bounds: QueueBounds) -> bool {
+    fn wait(&mut self, assignment: Assignment, line: &mut Line, bounds: QueueBounds<'_>) -> bool {
         let share = self
             .shares
             .get(&assignment.command.sender.id)
@@ -431,7 +433,9 @@ impl Table {
             && share.bytes + line.len() <= half(bounds.bytes);
         if fits {
             let line = line.take();
-            let charge = assignment.command.charge.more(line.own_bytes());
+            let charge = bounds.memory.map_or(Charge::default(), |memory| {
+                Charge::new(memory, line.own_bytes())
+            });
             let waiting = Waiting {
                 assignment,
                 line,

@@ -6,9 +6,10 @@ use crate::member::Member;
 use crate::testing::member;
 use common::message::Id;
 
-const BOUNDS: QueueBounds = QueueBounds {
+const BOUNDS: QueueBounds<'static> = QueueBounds {
     commands: 4,
     bytes: 1000,
+    memory: None,
 };
 
 /// A target with two slots, and commands for it.
@@ -44,7 +45,7 @@ impl Bench {
             timeout,
             window: None,
             tally: None,
-            charge: Default::default(),
+            _charge: Default::default(),
         };
         let assignment = Assignment {
             command: Arc::new(command),
