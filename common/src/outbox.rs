@@ -310,9 +310,15 @@ impl Outbox {
     }
 
     /// Notes how much the writer has.
-    fn count_rest(&self, writer: &mut Writer) {
+    fn tell_rest(&self, writer: &mut Writer) {
         writer.rest_told = writer.rest.len();
         self.rest.store(writer.rest_told, Ordering::Relaxed);
+    }
+
+    /// Notes how much the writer keeps. It is not counted before a flush has tried to write it:
+    /// until then it is no more than [`BATCH`], and two counts for each flush would be felt.
+    fn count_rest(&self, writer: &mut Writer) {
+        self.tell_rest(writer);
         let kept = writer.rest.capacity();
         self.count(writer.rest_kept, kept);
         writer.rest_kept = kept;
@@ -338,7 +344,7 @@ impl Outbox {
         // Others look at it for every line, and only roughly.
         let untold = writer.rest.len() - writer.rest_told;
         if writer.rest_told == 0 || untold > SHORT_LINE {
-            self.count_rest(&mut writer);
+            self.tell_rest(&mut writer);
         }
         true
     }
@@ -581,7 +587,7 @@ impl Outbox {
         }
         if kept > 0 {
             let moved = writer.rest.len() - before;
-            self.count_rest(writer);
+            self.tell_rest(writer);
             self.bytes.fetch_sub(moved, Ordering::Release);
             self.lines.fetch_sub(lines, Ordering::Relaxed);
             self.count(kept, 0);
@@ -611,7 +617,7 @@ impl Outbox {
         if written > 0 && writer.is_behind_for_long() {
             self.progress.fetch_add(1, Ordering::Relaxed);
         }
-        self.count_rest(writer);
+        self.tell_rest(writer);
         if was_over_half && !self.is_over_half() {
             self.has_room.notify_all();
         }
