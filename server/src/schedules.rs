@@ -187,7 +187,8 @@ fn check_ranks(view: &View<'_>) {
     );
     for (rank, place) in ranked.iter().enumerate() {
         assert_eq!(view.rank_of(place.id), Some(rank));
-        assert_eq!(view.id_of(&place.member.name), Some(place.id));
+        let named = view.any_case(&place.member.name);
+        assert!(named.is_some_and(|(at, named)| at == rank && named.id == place.id));
     }
     let executors = view.executors_below(0).iter().map(|place| place.id);
     let with_slots = ranked.iter().filter(|place| place.member.slots > 0);
@@ -243,7 +244,9 @@ fn check_authority(roster: &Roster, sender: &Member, to: &str) {
     assert_eq!(selection.sender_rank, 1, "nobody above it came or went");
     let (execute, outranked) = match selection.found {
         Found::One(target) => (vec![target], vec![]),
-        Found::Many { execute, outranked } => (execute, outranked),
+        Found::Many {
+            execute, outranked, ..
+        } => (execute, outranked),
     };
     for target in execute {
         assert!(target.member.id > sender.id && target.member.slots > 0 && target.rank > 1);
