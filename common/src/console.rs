@@ -12,7 +12,7 @@ use std::collections::VecDeque;
 use std::io::{self, Write};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 /// Lines that may wait for a console: some seconds of a busy server's log, and less than
 /// a megabyte of memory.
@@ -33,10 +33,39 @@ const CLOSE_PATIENCE: Duration = Duration::from_millis(250);
 
 enum Entry {
     Line(Vec<u8>),
+    Record(Record),
     /// A line that is made at a later time.
     Later(Later),
     /// Everything before it is written: say so.
     Flush(Sender<()>),
+}
+
+/// A record of the log, which becomes a line where it is written: the threads that log, thousands
+/// of them, need neither the stack nor the time for that.
+struct Record {
+    at: SystemTime,
+    level: log::Level,
+    message: String,
+}
+
+impl Record {
+    #[expect(clippy::disallowed_methods, reason = "it is shown, and times nothing")]
+    fn new(level: log::Level, mut message: String) -> Record {
+        message.truncate(message.floor_char_boundary(LONGEST_MESSAGE));
+        Record {
+            at: SystemTime::now(),
+            level,
+            message,
+        }
+    }
+
+    /// Adds its line: level, time, message, whatever a peer put into that.
+    fn append_to(&self, out: &mut Vec<u8>) {
+        let at = humantime::format_rfc3339_millis(self.at);
+        let message = crate::escape::one_line(&self.message);
+        // Memory takes everything.
+        let _ = writeln!(out, "{at} {:5} {message}", self.level);
+    }
 }
 
 /// A line that is made when it is due, or when its console is closed before that.
@@ -79,9 +108,12 @@ impl Console {
     /// Queues text, or drops it where the queue is full. It ends with a newline, or begins with a
     /// carriage return, as a line does that is drawn again and again.
     pub fn print(&self, text: Vec<u8>) {
-        let bytes = text.len();
+        self.push(text.len(), Entry::Line(text));
+    }
+
+    fn push(&self, bytes: usize, entry: Entry) {
         let waiting = self.counts.waiting.fetch_add(bytes, Ordering::Relaxed) + bytes;
-        if waiting > QUEUE_BYTES || self.queue.try_send(Entry::Line(text)).is_err() {
+        if waiting > QUEUE_BYTES || self.queue.try_send(entry).is_err() {
             self.counts.waiting.fetch_sub(bytes, Ordering::Relaxed);
             self.counts.dropped.fetch_add(1, Ordering::Relaxed);
         }
@@ -162,14 +194,17 @@ fn write_lines(lines: &Receiver<Entry>, counts: &Counts, mut out: impl Write) {
                     counts.waiting.fetch_sub(line.len(), Ordering::Relaxed);
                     batch.extend_from_slice(&line);
                     count += 1;
-                    if batch.len() >= BATCH {
-                        break;
-                    }
                 }
-                Entry::Flush(done) => {
-                    flushed = Some(done);
-                    break;
+                Entry::Record(record) => {
+                    let bytes = record.message.len();
+                    counts.waiting.fetch_sub(bytes, Ordering::Relaxed);
+                    record.append_to(&mut batch);
+                    count += 1;
                 }
+                Entry::Flush(done) => flushed = Some(done),
+            }
+            if flushed.is_some() || batch.len() >= BATCH {
+                break;
             }
         }
         let now = Instant::now();
@@ -195,71 +230,71 @@ fn write_lines(lines: &Receiver<Entry>, counts: &Counts, mut out: impl Write) {
     }
 }
 
-/// A console as the target of a logger: one `write` is one record.
-#[derive(Debug)]
-pub struct ConsoleWriter(pub Console);
-
-impl Write for ConsoleWriter {
-    fn write(&mut self, record: &[u8]) -> io::Result<usize> {
-        self.0.print(record.to_vec());
-        Ok(record.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
-
 /// A logger that shows only so much about one peer: see [`log_limit`].
 struct Limited {
-    logger: env_logger::Logger,
+    /// What is to be logged. It writes nothing.
+    filter: env_logger::Logger,
     limit: Arc<LogLimit>,
     console: Console,
 }
 
 impl log::Log for Limited {
     fn enabled(&self, metadata: &log::Metadata<'_>) -> bool {
-        self.logger.enabled(metadata)
+        self.filter.enabled(metadata)
     }
 
     fn log(&self, record: &log::Record<'_>) {
-        if !self.logger.matches(record) {
+        if !self.filter.matches(record) {
             return;
         }
         let subject = log_limit::subject().filter(|_| !logged::shows_all());
         let Some(subject) = subject else {
-            return self.logger.log(record);
+            return self.show(record);
         };
         match self.limit.count(&subject, Instant::now()) {
-            Verdict::Show => self.logger.log(record),
+            Verdict::Show => self.show(record),
             Verdict::Hide => {}
-            Verdict::HideAndTell(due) => {
-                let (limit, about) = (Arc::clone(&self.limit), Arc::clone(&subject));
-                let tell = move || hidden_lines(limit.take_hidden(&about), &about);
-                if !self.console.print_later(due, tell) {
-                    // They are lost like all others that find no place in the queue.
-                    let hidden = self.limit.take_hidden(&subject);
-                    self.console
-                        .counts
-                        .dropped
-                        .fetch_add(hidden, Ordering::Relaxed);
-                }
-            }
+            Verdict::HideAndTell(due) => self.tell_hidden(&subject, due),
         }
     }
 
-    fn flush(&self) {
-        self.logger.flush();
+    fn flush(&self) {}
+}
+
+impl Limited {
+    #[inline(never)]
+    fn show(&self, record: &log::Record<'_>) {
+        let message = record.args().to_string();
+        let record = Record::new(record.level(), message);
+        self.console
+            .push(record.message.len(), Entry::Record(record));
+    }
+
+    /// Tells how many lines about a peer are hidden, when that is due. A session logs while it has
+    /// little of its stack in use, which stays what it has at the most: so this has a frame of its
+    /// own, as all has that the logging of a line does not need.
+    #[inline(never)]
+    fn tell_hidden(&self, subject: &Arc<str>, due: Instant) {
+        let (limit, about) = (Arc::clone(&self.limit), Arc::clone(subject));
+        let tell = move || hidden_lines(limit.take_hidden(&about), &about);
+        if !self.console.print_later(due, tell) {
+            // They are lost like all others that find no place in the queue.
+            let hidden = self.limit.take_hidden(subject);
+            self.console
+                .counts
+                .dropped
+                .fetch_add(hidden, Ordering::Relaxed);
+        }
     }
 }
 
 /// The record that tells how many lines are not shown.
 fn hidden_lines(count: u64, subject: &str) -> Vec<u8> {
-    #[expect(clippy::disallowed_methods, reason = "it is shown, and times nothing")]
-    let now = humantime::format_rfc3339_millis(std::time::SystemTime::now());
-    let subject = crate::escape::one_line(subject);
     let lines = if count == 1 { "line" } else { "lines" };
-    format!("{now} WARN  {count} {lines} of {subject} are not shown here\n").into_bytes()
+    let message = format!("{count} {lines} of {subject} are not shown here");
+    let mut line = Vec::new();
+    Record::new(log::Level::Warn, message).append_to(&mut line);
+    line
 }
 
 /// Sends the `log` crate's records to a console: level, time, message, one line each
@@ -272,27 +307,11 @@ pub fn start_logging(console: Console, default: &str) {
         let warning = format!("warning: invalid logging spec '{part}', ignoring it\n");
         console.print(warning.into_bytes());
     }
-    let logger = env_logger::Builder::new()
-        .parse_filters(&filters)
-        .format(|out, record| {
-            let mut message = record.args().to_string();
-            message.truncate(message.floor_char_boundary(LONGEST_MESSAGE));
-            writeln!(
-                out,
-                "{} {:5} {}",
-                out.timestamp_millis(),
-                record.level(),
-                crate::escape::one_line(&message)
-            )
-        })
-        .target(env_logger::Target::Pipe(Box::new(ConsoleWriter(
-            console.clone(),
-        ))))
-        .build();
-    let most = logger.filter();
+    let filter = env_logger::Builder::new().parse_filters(&filters).build();
+    let most = filter.filter();
     let limit = Arc::default();
     let logger = Limited {
-        logger,
+        filter,
         limit,
         console,
     };

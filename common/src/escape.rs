@@ -105,6 +105,8 @@ struct Ranges(Vec<(char, char)>);
 
 impl Ranges {
     /// Of a class as a regular expression has it: the parser of these has Unicode's tables.
+    #[cold]
+    #[inline(never)]
     fn of(class: &str) -> Ranges {
         let hir =
             regex_syntax::parse(class).expect("the class is right, and the tables are built in");

@@ -71,8 +71,21 @@ pub(crate) enum Verdict {
 
 /// The lines that were logged of late. Its lock is none of [`sync`](crate::sync): a line may be
 /// logged while one of those is held, and nothing else is locked under this one.
-#[derive(Debug, Default)]
-pub(crate) struct LogLimit(Mutex<Counts>);
+#[derive(Debug)]
+pub(crate) struct LogLimit {
+    /// From when milliseconds are counted.
+    start: Instant,
+    counts: Mutex<Counts>,
+}
+
+impl Default for LogLimit {
+    fn default() -> LogLimit {
+        LogLimit {
+            start: Instant::now(),
+            counts: Mutex::default(),
+        }
+    }
+}
 
 #[derive(Debug, Default)]
 struct Counts {
@@ -82,29 +95,38 @@ struct Counts {
 
 #[derive(Debug, Default)]
 struct Count {
-    /// When lines were shown, at most [`MOST`] of them.
-    shown: VecDeque<Instant>,
+    /// When lines were shown, at most [`MOST`] of them, in milliseconds: four bytes each, as
+    /// thousands of peers may have as many.
+    shown: VecDeque<u32>,
     hidden: u64,
 }
 
 impl LogLimit {
     fn counts(&self) -> MutexGuard<'_, Counts> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.counts.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A time in milliseconds. After 49 days they begin again, which at worst shows a peer's lines
+    /// or hides them once more than they should be.
+    fn millis(&self, at: Instant) -> u32 {
+        at.saturating_duration_since(self.start).as_millis() as u32
     }
 
     /// Counts a line about a peer.
+    #[inline(never)]
     pub(crate) fn count(&self, subject: &Arc<str>, now: Instant) -> Verdict {
+        let ms = self.millis(now);
         let mut counts = self.counts();
         if !counts.of.contains_key(subject) {
-            counts.make_room(now);
+            counts.make_room(ms);
             counts.of.insert(Arc::clone(subject), Count::default());
         }
         let Some(count) = counts.of.get_mut(subject) else {
             return Verdict::Show;
         };
-        count.forget(now);
+        count.forget(ms);
         if count.shown.len() < MOST {
-            count.shown.push_back(now);
+            count.shown.push_back(ms);
             return Verdict::Show;
         }
         count.hidden += 1;
@@ -123,7 +145,7 @@ impl LogLimit {
 }
 
 impl Counts {
-    fn make_room(&mut self, now: Instant) {
+    fn make_room(&mut self, now: u32) {
         if self.of.len() >= self.look_at.max(MANY) {
             self.of.retain(|_, count| {
                 count.forget(now);
@@ -135,8 +157,8 @@ impl Counts {
 }
 
 impl Count {
-    fn forget(&mut self, now: Instant) {
-        let is_over = |at: &Instant| now.saturating_duration_since(*at) >= WINDOW;
+    fn forget(&mut self, now: u32) {
+        let is_over = |at: &u32| u128::from(now.wrapping_sub(*at)) >= WINDOW.as_millis();
         while self.shown.front().is_some_and(is_over) {
             self.shown.pop_front();
         }
@@ -151,7 +173,7 @@ mod tests {
     fn a_hundred_lines_in_any_second_and_the_others_are_counted() {
         let limit = LogLimit::default();
         let (loud, quiet) = (Arc::from("loud"), Arc::from("quiet"));
-        let start = Instant::now();
+        let start = limit.start;
         let at = |ms| start + Duration::from_millis(ms);
         let shown = |subject, ms, lines| {
             let verdicts = (0..lines).map(|_| limit.count(subject, at(ms)));

@@ -198,8 +198,11 @@ impl<'a> Session<'a> {
                     return self.close_with(None, &error);
                 }
             }
-            if member.is_none() && self.member.is_some() {
-                member.clone_from(&self.member);
+            if member.is_none()
+                && let Some(joined) = &self.member
+            {
+                self.log_joined(joined);
+                member = Some(Arc::clone(joined));
                 reader.set_limit(self.hub.config.max_line);
             }
             if self.connection.outbox.is_over_half() || self.hub.keeping.all.excess() > 0 {

@@ -127,13 +127,19 @@ impl Session<'_> {
             .join(wanted.name.as_deref(), make, welcome)
             .map_err(|refusal| not_admitted(&refusal, wanted.name.as_deref()))?;
         self.about.change(&member.name);
-        log::info!(
-            "{} joined as {member}, slots {}",
-            connection.peer(),
-            member.slots
-        );
         self.flushes.add(&member);
         Ok(())
+    }
+
+    /// Not where it joins: what a session's stack ever had stays in memory, and to log takes more
+    /// of it than everything else that an idle client's session does.
+    #[inline(never)]
+    pub(super) fn log_joined(&self, member: &Member) {
+        log::info!(
+            "{} joined as {member}, slots {}",
+            self.connection.peer(),
+            member.slots
+        );
     }
 }
 
