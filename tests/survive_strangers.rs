@@ -394,3 +394,48 @@ fn a_flood_of_wrong_tokens_is_answered_16_times_a_second_and_the_right_one_joins
     let usual = joins[joins.len() * 9 / 10];
     assert!(usual <= loosely(JOINS_WITHIN), "{joins:?}");
 }
+
+/// Asks to join with a wrong token, and reads nothing.
+fn guess_blindly(server: &Server, from: u8) -> TcpStream {
+    let mut stream = dial(server, from);
+    let join = json!({"jsonrpc": "2.0", "id": 1, "method": "join",
+                      "params": {"protocol": 1, "token": "wrong"}});
+    let _ = stream.write_all(format!("{join}\n").as_bytes());
+    stream
+}
+
+/// All that the server says to a connection until it closes.
+fn last_words(mut stream: &TcpStream) -> String {
+    let (mut text, _) = (String::new(), stream.set_read_timeout(Some(PATIENCE)));
+    let _ = stream.read_to_string(&mut text);
+    text
+}
+
+#[test]
+fn an_address_that_guesses_in_vain_pushes_out_no_connection_of_its_own() {
+    /// Refusals get longer with each round: the third is longer than a round takes.
+    const ROUNDS: usize = 8;
+    if !has_loopback_network() {
+        return;
+    }
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let file = folder.path().join("token");
+    std::fs::write(&file, "secret\n").expect("the folder is ours");
+    let server = Server::start(50, &["--token-file", file.to_str().expect("a plain path")]);
+    let mut rounds = (0..ROUNDS).map(|_| {
+        let first: Vec<_> = (0..OF_ONE).map(|_| guess_blindly(&server, 2)).collect();
+        let later: Vec<_> = (0..OF_ONE).map(|_| guess_blindly(&server, 2)).collect();
+        let count = |streams: &[TcpStream], reason: &str| {
+            let said = streams.iter().map(last_words);
+            said.filter(|said| said.contains(reason)).count()
+        };
+        (
+            count(&first, "\"unauthorized\""),
+            count(&later, "\"idle_handshake\""),
+        )
+    });
+    let expected = (OF_ONE, OF_ONE);
+    assert!(rounds.any(|round| round == expected), "never {expected:?}");
+    let (_, _, answer) = show(&server, 1, "secret");
+    assert!(answer["result"].is_object(), "{answer}");
+}

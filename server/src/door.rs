@@ -3,16 +3,18 @@
 //! one thread to wake up, and not for another to be started: that is done behind its back, by
 //! who steps up.
 
-use crate::connection::Connection;
+use crate::connection::{Connection, bye_line};
 use crate::hub::Hub;
 use crate::session;
 use crate::strangers::Courtesy;
 use crate::throttled_log::ThrottledLog;
 use common::limits::{MAX_LINE_BEFORE_JOIN, unacknowledged};
 use common::message::{Code, RpcError, error_line};
+use common::protocol::ByeReason;
 use common::sync::{Arc, Mutex, role};
 use common::transport::{Listener, Stream};
 use std::io::{self, Read};
+use std::net::IpAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::thread::{Builder, Scope};
 use std::time::Duration;
@@ -115,7 +117,10 @@ fn receive<'scope, 'env>(
                 let now = hub.clock.now();
                 door.trouble
                     .log(now, format_args!("{peer}: no thread for it: {e}"));
-                refuse(&stream, "the server has no thread for you; try again later");
+                refuse(
+                    &stream,
+                    &no_means("the server has no thread for you; try again later"),
+                );
             }
         }
     }
@@ -128,12 +133,22 @@ fn next(door: &mut Door<'_>, hub: &Hub) -> Option<Stream> {
             Ok(Some(stream)) => {
                 let (peer, now) = (stream.peer(), hub.clock.now());
                 let strangers = &hub.strangers;
+                if guesses_in_vain(hub, peer.ip(), now) {
+                    let what = format_args!("{peer} may not join: {GUESSED_TOO_OFTEN}");
+                    hub.token_log.log(now, what);
+                    let line = bye_line(ByeReason::IdleHandshake, GUESSED_TOO_OFTEN);
+                    refuse(&stream, &line);
+                    continue;
+                }
                 if strangers.make_room(peer.ip(), now, &mut door.courtesy) {
                     return Some(stream);
                 }
                 door.trouble
                     .log(now, format_args!("{peer}: no room for it"));
-                refuse(&stream, "the server has no room for you; try again later");
+                refuse(
+                    &stream,
+                    &no_means("the server has no room for you; try again later"),
+                );
             }
             Ok(None) => {
                 door.is_closed = true;
@@ -159,10 +174,24 @@ fn let_in(hub: &Hub, stream: Stream) -> (Arc<Connection>, u64) {
     (connection, number)
 }
 
-/// Tells somebody why it is not served, without waiting for it.
-fn refuse(stream: &Stream, why: &str) {
-    let error = RpcError::new(Code::Internal, why);
-    let _ = stream.write_now(&error_line(None, &error));
+/// Whether a newcomer's token would not be looked at, and it would push out another connection of
+/// its address for that. To take such a newcomer costs two threads a switch, and to refuse it at
+/// the door a tenth of that: else a flood of wrong tokens is faster than the door, and the right
+/// one waits behind it.
+fn guesses_in_vain(hub: &Hub, address: IpAddr, now: u64) -> bool {
+    hub.throttle.refuses(address, now) && hub.strangers.has_all_places(address)
+}
+
+const GUESSED_TOO_OFTEN: &str = "too many wrong tokens came from your address; try again later";
+
+/// The error for a connection that the server has no means to serve.
+fn no_means(why: &str) -> Vec<u8> {
+    error_line(None, &RpcError::new(Code::Internal, why))
+}
+
+/// Tells a connection with a line why it is not served, without waiting for it.
+fn refuse(stream: &Stream, line: &[u8]) {
+    let _ = stream.write_now(line);
     stream.shutdown_write();
     let mut said = [0; REFUSED_BYTES];
     if stream.has_unread() {

@@ -138,6 +138,11 @@ impl Strangers {
         }
     }
 
+    /// Whether an address has all the places that it may have.
+    pub(crate) fn has_all_places(&self, address: IpAddr) -> bool {
+        lock(&self.table).count(origin(address)) >= MAX_STRANGERS_PER_ADDRESS
+    }
+
     /// Makes room where the system has none for another connection, unless all may be about
     /// to join; says whether somebody went.
     pub(crate) fn make_room_in_need(&self, now: u64) -> bool {

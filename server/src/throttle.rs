@@ -79,11 +79,7 @@ impl Throttle {
     ) -> Result<(), Refused> {
         let address = origin(address);
         let mut table = lock(&self.table);
-        let wrong = table.wrong.get(&address);
-        if let Some(wrong) = wrong
-            && wrong.refuses(now)
-            && !table.members.contains_key(&address)
-        {
+        if let Some(wrong) = table.refusing(address, now) {
             return Err(wrong.answer(now, false));
         }
         if is_right() {
@@ -92,6 +88,11 @@ impl Throttle {
         let wrong = table.of(address, now);
         wrong.note(now);
         Err(wrong.answer(now, true))
+    }
+
+    /// Whether no token from an address is looked at now.
+    pub(crate) fn refuses(&self, address: IpAddr, now: u64) -> bool {
+        lock(&self.table).refusing(origin(address), now).is_some()
     }
 
     /// Counts a member that comes from an address, until it is dropped.
@@ -124,6 +125,12 @@ impl Drop for Presence<'_> {
 }
 
 impl Table {
+    /// The wrong tries of an address, if no token from it is looked at now.
+    fn refusing(&self, address: IpAddr, now: u64) -> Option<&Wrong> {
+        let wrong = self.wrong.get(&address).filter(|wrong| wrong.refuses(now));
+        wrong.filter(|_| !self.members.contains_key(&address))
+    }
+
     /// Where the wrong tries of an address are kept.
     fn of(&mut self, address: IpAddr, now: u64) -> &mut Wrong {
         let is_new = !self.wrong.contains_key(&address);
@@ -203,6 +210,8 @@ mod tests {
         assert_eq!(looked_at, PERMITS);
         let unheard = throttle.look(HERE, 1009, || unreachable!("it is not looked at"));
         assert!(unheard.is_err());
+        assert!(throttle.refuses(HERE, 1009) && !throttle.refuses(HERE, 1010));
+        assert!(!throttle.refuses(other(1), 10));
         assert!(
             heard(&throttle, other(1), 10),
             "another address has its own"
@@ -248,6 +257,7 @@ mod tests {
         for now in 1..100 {
             assert!(heard(&throttle, HERE, now));
             assert_eq!(throttle.look(HERE, now, || true), Ok(()));
+            assert!(!throttle.refuses(HERE, now));
         }
         drop(first);
         assert!(heard(&throttle, HERE, 100));
