@@ -1,6 +1,7 @@
 //! Values as people type them on a command line: durations, sizes, addresses. Each
 //! error names the value and what would be right. It knows no argument parser.
 
+use std::borrow::Cow;
 use std::time::Duration;
 
 /// Reads a duration such as `500ms`, `5s` or `1m 30s`; a number alone is seconds.
@@ -78,8 +79,21 @@ pub fn one_line_error(rendered: &str) -> String {
     let words: Vec<&str> = message.split_whitespace().collect();
     format!(
         "{} (--help tells more)",
-        crate::escape::one_line(&words.join(" "))
+        crate::escape::one_line(&shortened(&words.join(" ")))
     )
+}
+
+/// Both ends of a message, as its middle may be a value of any length: what that is for stands
+/// before and behind it, and what would be right behind it.
+fn shortened(message: &str) -> Cow<'_, str> {
+    /// Bytes of each end: every sentence of ours fits into it.
+    const END: usize = 400;
+    let start = message.floor_char_boundary(END);
+    let rest = message.ceil_char_boundary(message.len().saturating_sub(END));
+    match start < rest {
+        true => format!("{} … {}", &message[..start], &message[rest..]).into(),
+        false => message.into(),
+    }
 }
 
 #[cfg(test)]
@@ -138,6 +152,16 @@ mod tests {
         assert_eq!(
             one_line_error(steering),
             "error: 'a b\\x1b[2J' is wrong (--help tells more)"
+        );
+        let names = "€,".repeat(16_000);
+        let error = one_line_error(&format!(
+            "error: '{names}' for '--to': too many\n\nUsage: x"
+        ));
+        assert!(error.len() < 1024, "{} bytes", error.len());
+        assert!(error.starts_with("error: '€,"), "{error}");
+        assert!(
+            error.ends_with("€,' for '--to': too many (--help tells more)"),
+            "{error}"
         );
     }
 }
