@@ -16,6 +16,9 @@ pub(crate) struct Peer {
     pub(crate) given: BTreeMap<u64, u64>,
     /// What is to come, step by step.
     expected: VecDeque<Vec<Value>>,
+    /// What may come: while much waits for a client it is told of no refusals, and how much that
+    /// is where it does not read is its system's matter.
+    possible: Vec<Value>,
     /// Every rank that it had, and among how many.
     stood: Vec<(usize, usize)>,
     /// Which of them it was told last.
@@ -107,6 +110,7 @@ impl Peer {
             reads: true,
             given: BTreeMap::new(),
             expected: VecDeque::new(),
+            possible: Vec::new(),
             stood: Vec::new(),
             told: 0,
         }
@@ -115,7 +119,11 @@ impl Peer {
     /// Takes what is for it, as what is to come.
     pub(crate) fn expect_of(&mut self, key: Key, told: &mut Vec<(Key, Value)>) {
         let is_its = |(whom, _): &mut (Key, Value)| *whom == key;
-        let lines: Vec<Value> = told.extract_if(.., is_its).map(|(_, line)| line).collect();
+        let mut lines: Vec<Value> = told.extract_if(.., is_its).map(|(_, line)| line).collect();
+        if !self.reads {
+            let refused = lines.extract_if(.., |line| line["method"] == "refused");
+            self.possible.extend(refused);
+        }
         if !lines.is_empty() {
             self.expected.push_back(lines);
         }
@@ -172,11 +180,11 @@ impl Peer {
         if line["method"] == "rank" {
             return self.take_rank(line);
         }
-        let overtakes = |step: &&Vec<Value>| {
-            !is_for_sender(line) && step.iter().all(is_for_sender) && !step.contains(line)
-        };
-        let overtaken = self.expected.iter().take_while(overtakes).count();
-        let Some(step) = self.expected.get_mut(overtaken) else {
+        if let Some(at) = self.possible.iter().position(|possible| possible == line) {
+            self.possible.remove(at);
+            return Ok(());
+        }
+        let Some(step) = self.expected.front_mut() else {
             return Err(format!(
                 "nothing ought to come, but there is {}",
                 shown(line)
@@ -194,7 +202,7 @@ impl Peer {
             return Err(format!("{} came before {}", shown(line), shown(earlier)));
         }
         if step.is_empty() {
-            self.expected.remove(overtaken);
+            self.expected.pop_front();
         }
         Ok(())
     }
@@ -212,15 +220,6 @@ impl Peer {
             format!("its ranks were {since:?} since it was told; {line} is no news")
         })?;
         Ok(())
-    }
-}
-
-/// Whether a client is told this of what it sent. An outcome waits a moment for others, and what
-/// the client is told meanwhile for another reason may overtake it.
-fn is_for_sender(line: &Value) -> bool {
-    match line["method"].as_str() {
-        Some(method) => matches!(method, "accepted" | "outcome" | "output"),
-        None => true,
     }
 }
 
