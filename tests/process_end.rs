@@ -641,6 +641,56 @@ fn what_joins_another_group_ends_with_its_command() {
     });
 }
 
+/// Processes that fork and end all the time, each in a session of its own: none is the same one
+/// for longer than a moment. They add a line to `beats` each time, and end once `on` is gone.
+fn flee(folder: &Folder) -> String {
+    let [on, beats] = ["on", "beats"].map(|name| folder.word(name));
+    let flee = format!("f() {{ [ -e {on} ] || exit; echo >>{beats}; sleep 0.003; f & exit; }}; f");
+    format!(
+        "touch {on}; for n in $(seq 24); do setsid sh -c '{flee}' >/dev/null 2>&1 & done; \
+         until [ -s {beats} ]; do sleep 0.01; done; sleep 0.1"
+    )
+}
+
+/// Whether something adds lines to `beats`, or does within as long as many of them take.
+fn beats(folder: &Folder) -> bool {
+    let lines = || fs::metadata(folder.word("beats")).map_or(0, |found| found.len());
+    let before = lines();
+    std::thread::sleep(Duration::from_millis(300));
+    lines() > before
+}
+
+#[test]
+fn what_forks_and_ends_all_the_time_ends_with_its_command() {
+    let (_relay, mut boss, worker) = anything(1);
+    for _ in 0..5 {
+        let folder = Folder::new();
+        let ran = boss.sh(&format!("{}; exit 7", flee(&folder)));
+        let leftovers = &ran.exited(7).outcome["leftovers"];
+        let is_told = leftovers["running"].as_u64() > Some(0);
+        assert!(is_told || !beats(&folder), "it is there: {leftovers}");
+        eventually("it has gone", PATIENCE, || !beats(&folder));
+        assert!(
+            folder.path().join("on").exists(),
+            "it was ended, and did not end"
+        );
+    }
+    eventually("all are reaped", Duration::from_secs(2), || {
+        children(worker.id()).is_empty()
+    });
+}
+
+#[test]
+fn what_forks_and_ends_all_the_time_ends_with_a_client_that_is_killed() {
+    let (_relay, mut boss, worker) = anything(1);
+    let folder = Folder::new();
+    let script = format!("{}; echo ready; exec sleep 1000", flee(&folder));
+    let id = boss.script(&script, &json!({}));
+    boss.output(&id);
+    worker.0.signal(Signal::KILL);
+    eventually("it has gone", PATIENCE, || !beats(&folder));
+}
+
 #[test]
 fn who_shed_half_of_what_it_is_known_by_ends_with_its_own_beside_others() {
     let (_relay, mut boss, _worker) = anything(3);

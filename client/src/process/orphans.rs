@@ -35,6 +35,10 @@ const PATIENCE: Duration = Duration::from_millis(250);
 /// How long to wait before looking again whether those are gone that were killed.
 const PAUSE: Duration = Duration::from_millis(1);
 
+/// How many looks there are at least, whatever they take: one that finds all, one that finds what
+/// had forked meanwhile, and one that tells whether that goes on.
+const LEAST_LOOKS: u32 = 3;
+
 /// How often one is looked at again that has no mark and an empty environment: a process that
 /// is just becoming another program has none for a moment.
 const BLANK_LOOKS: u32 = 5;
@@ -67,6 +71,9 @@ pub(crate) struct Left {
     pub(crate) ended: u32,
     /// Those that could not be ended, the command's own process included.
     pub(crate) running: Vec<OwnedFd>,
+    /// How many were killed at last that had come since the look before: what forks faster than it
+    /// is killed may have put others in their place.
+    pub(crate) fleeing: usize,
     /// There was nothing, as is usual, and there is nothing of other commands either, which might
     /// outlive them all.
     pub(crate) is_clean: bool,
@@ -77,23 +84,24 @@ pub(crate) struct Left {
 pub(crate) fn end(leader: Option<Leader<'_>>, run: &Run) -> Left {
     let deadline = Instant::now() + PATIENCE;
     let mut hunt = Hunt::new(Whose::Of { leader, run });
-    let (mut looks, mut were_some, mut is_clean) = (0, false, true);
-    loop {
+    let (mut blank_looks, mut were_some, mut is_clean) = (0, false, true);
+    for looks in 1.. {
         let round = hunt.round();
         is_clean &= !round.others;
-        looks += u32::from(round.blank);
+        blank_looks += u32::from(round.blank);
         // The system's list of children may leave one out while others end (proc(5)), so
         // where there were some it is looked once more.
-        if !round.found && !were_some && (!round.blank || looks > BLANK_LOOKS) {
+        if !round.found && !were_some && (!round.blank || blank_looks > BLANK_LOOKS) {
             return hunt.left(is_clean);
         }
         is_clean = false;
         were_some = round.found;
-        if Instant::now() >= deadline {
-            return hunt.left(false);
+        if looks >= LEAST_LOOKS && Instant::now() >= deadline {
+            break;
         }
         std::thread::sleep(PAUSE);
     }
+    hunt.left(false)
 }
 
 /// What of a run could not be ended when its command was answered.
@@ -103,15 +111,24 @@ pub(crate) struct Remains {
     /// The command's own process, if it is among them.
     leader: Option<(Pid, OwnedFd)>,
     running: Vec<OwnedFd>,
+    /// There may be others, which have come meanwhile.
+    are_fleeing: bool,
 }
 
 impl Remains {
-    pub(crate) fn new(run: Run, leader: Option<(Pid, OwnedFd)>, running: Vec<OwnedFd>) -> Remains {
-        Remains {
+    /// What is left of a run, if anything is.
+    pub(crate) fn new(run: Run, leader: Option<(Pid, OwnedFd)>, left: Left) -> Option<Remains> {
+        let remains = Remains {
             run,
             leader,
-            running,
-        }
+            running: left.running,
+            are_fleeing: left.fleeing > 0,
+        };
+        remains.are_there().then_some(remains)
+    }
+
+    fn are_there(&self) -> bool {
+        self.are_fleeing || !self.running.is_empty()
     }
 
     /// Waits for up to so long for the end of one of them, and ends what the system lets it end
@@ -122,14 +139,19 @@ impl Remains {
             .iter()
             .map(|process| PollFd::new(process, PollFlags::IN))
             .collect();
-        let wait = Timespec::try_from(wait).ok();
-        let has_ended = poll(&mut fds, wait.as_ref()).is_ok_and(|ready| ready > 0);
+        let wait = Timespec::try_from(wait).ok().filter(|_| !self.are_fleeing);
+        let at_once = Timespec {
+            tv_sec: 0,
+            tv_nsec: 0,
+        };
+        let ready = poll(&mut fds, Some(&wait.unwrap_or(at_once)));
+        let has_ended = ready.is_ok_and(|ready| ready > 0);
         drop(fds);
-        if !has_ended {
+        if !has_ended && !self.are_fleeing {
             for process in &self.running {
                 let _ = proc::kill(process);
             }
-            return !self.running.is_empty();
+            return self.are_there();
         }
         self.leader.take_if(|(_, process)| reap(process));
         let leader = self.leader.as_ref().map(|(pid, process)| Leader {
@@ -138,8 +160,10 @@ impl Remains {
             is_reaped: false,
         });
         // What it had started may be orphaned now, and can be ended.
-        self.running = end(leader, &self.run).running;
-        !self.running.is_empty()
+        let left = end(leader, &self.run);
+        self.are_fleeing = left.fleeing > 0;
+        self.running = left.running;
+        self.are_there()
     }
 }
 
@@ -155,14 +179,16 @@ pub(crate) fn reap(process: &OwnedFd) -> bool {
 /// Reaps orphans that have ended, and ends those that outlived all commands; says whether
 /// there are others.
 pub(crate) fn reap_all() -> bool {
-    Hunt::new(Whose::All).round();
+    end_all();
     !orphans().is_empty()
 }
 
-/// Ends those that outlived all commands, unless one still runs: there will be no other look.
+/// Ends those that outlived all commands, unless one still runs, and those that they have forked
+/// meanwhile.
 pub(crate) fn end_all() {
     let deadline = Instant::now() + PATIENCE;
-    while Hunt::new(Whose::All).round().found && Instant::now() < deadline {
+    let mut hunt = Hunt::new(Whose::All);
+    while hunt.round().found && Instant::now() < deadline {
         std::thread::sleep(PAUSE);
     }
 }
@@ -198,6 +224,8 @@ struct Hunt<'a> {
     seen: HashSet<Process>,
     /// Those that were killed in the last round.
     last: HashSet<Process>,
+    /// Those that were killed before it.
+    before: HashSet<Process>,
 }
 
 impl<'a> Hunt<'a> {
@@ -206,6 +234,7 @@ impl<'a> Hunt<'a> {
             whose,
             seen: HashSet::new(),
             last: HashSet::new(),
+            before: HashSet::new(),
         }
     }
 
@@ -213,6 +242,8 @@ impl<'a> Hunt<'a> {
     /// reaped on the way.
     fn round(&mut self) -> Round {
         let mut round = Round::default();
+        let is_first = self.before.is_empty() && self.last.is_empty();
+        self.before.extend(self.last.drain());
         let mut own: Vec<Process> = self.leader_alive().into_iter().collect();
         let mut strangers = Vec::new();
         let before = census::now();
@@ -230,13 +261,19 @@ impl<'a> Hunt<'a> {
                 continue;
             };
             let mark = proc::mark(orphan);
-            let environment = proc::environment(orphan);
-            match self.is_own(&stat, mark, &environment) {
-                true => own.push(stat.process),
-                false => {
-                    round.blank |= mark.is_none() && environment.is_empty();
-                    strangers.push(stat.process);
-                }
+            let is_known = self.is_known(&stat, mark);
+            let environment = match is_known {
+                true => Vec::new(),
+                false => proc::environment(orphan),
+            };
+            if !is_known && !self.is_named(&environment) {
+                round.blank |= mark.is_none() && environment.is_empty();
+                strangers.push(stat.process);
+            } else if is_first {
+                own.push(stat.process);
+            } else {
+                // At once: what forks and ends all the time is gone a moment later.
+                self.strike(stat.process.tree());
             }
         }
         let expected = match self.whose {
@@ -248,14 +285,20 @@ impl<'a> Hunt<'a> {
             own.append(&mut strangers);
         }
         round.others = !strangers.is_empty();
-        self.last = own.into_iter().flat_map(Process::tree).collect();
-        let lived = self.last.iter().filter(|process| process.lives_on());
-        self.seen.extend(lived);
+        self.strike(own.into_iter().flat_map(Process::tree).collect());
         round.found |= self.kill_group() || !self.last.is_empty();
-        for process in &self.last {
+        round
+    }
+
+    /// Kills processes. All are looked at before the first is killed, whose end may be that of
+    /// others.
+    fn strike(&mut self, processes: HashSet<Process>) {
+        let lived = processes.iter().filter(|process| process.lives_on());
+        self.seen.extend(lived);
+        for process in &processes {
             process.kill();
         }
-        round
+        self.last.extend(processes);
     }
 
     /// The command's own process, if that has not ended.
@@ -274,8 +317,8 @@ impl<'a> Hunt<'a> {
         }
     }
 
-    /// Whether an orphan is of the run.
-    fn is_own(&self, stat: &proc::Stat, mark: Option<Mark>, environment: &[u8]) -> bool {
+    /// Whether an orphan is known to be of the run by its mark or its session.
+    fn is_known(&self, stat: &proc::Stat, mark: Option<Mark>) -> bool {
         let Whose::Of { run, .. } = self.whose else {
             return false;
         };
@@ -283,9 +326,12 @@ impl<'a> Hunt<'a> {
             let number = leader.pid.as_raw_nonzero().get();
             stat.session == number && leader.has_its_number()
         };
-        mark == Some(run.mark)
-            || names(environment, &run.id)
-            || self.leader().is_some_and(is_in_session)
+        mark == Some(run.mark) || self.leader().is_some_and(is_in_session)
+    }
+
+    /// Whether an orphan with this environment is of the run.
+    fn is_named(&self, environment: &[u8]) -> bool {
+        matches!(self.whose, Whose::Of { run, .. } if names(environment, &run.id))
     }
 
     /// Kills the command's first group, all of it in one act; says whether there was a process
@@ -304,13 +350,21 @@ impl<'a> Hunt<'a> {
     fn left(self, is_clean: bool) -> Left {
         let (mut running, mut ended) = (Vec::new(), self.seen);
         let mut shown = Vec::new();
+        let mut fleeing = self.last.difference(&self.before).count();
         for process in self.last {
             let Some(descriptor) = process.open().filter(|d| !proc::has_ended(d)) else {
                 continue;
             };
             ended.remove(&process);
+            fleeing -= usize::from(!self.before.contains(&process));
             shown.push(process.shown());
             running.push(descriptor);
+        }
+        if fleeing > 0 {
+            log::warn!(
+                "what a command has started forks faster than it is ended; its slot stays taken \
+                 until then"
+            );
         }
         if !shown.is_empty() {
             shown.truncate(NAMED);
@@ -324,6 +378,7 @@ impl<'a> Hunt<'a> {
         Left {
             ended: ended.len().try_into().unwrap_or(u32::MAX),
             running,
+            fleeing,
             is_clean,
         }
     }

@@ -412,13 +412,11 @@ impl<'a> Run<'a> {
         }
         let leftovers = Leftovers {
             ended: left.ended,
-            running: left.running.len().try_into().unwrap_or(u32::MAX),
+            running: u32::try_from(left.running.len() + left.fleeing).unwrap_or(u32::MAX),
         };
         let answer = self.answer(leftovers, is_wanted);
         let leader = (!self.reaped).then_some((self.group, self.process));
-        let is_over = left.running.is_empty();
-        let remains = (!is_over).then(|| Remains::new(known_by, leader, left.running));
-        (answer, remains)
+        (answer, Remains::new(known_by, leader, left))
     }
 
     fn answer(&mut self, leftovers: Leftovers, is_wanted: bool) -> Answer {

@@ -15,11 +15,10 @@
 //! on.
 
 use super::orphans::ID_VARIABLE;
-use super::proc::{self, Process};
+use super::proc;
 use super::spawn;
 use super::stamp::{self, Stamp};
 use common::sync::{Mutex, lock};
-use std::collections::HashSet;
 use std::io;
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
@@ -117,18 +116,18 @@ fn end_all_of(watched: Stamp) {
     let [mut pause, longest] = PAUSES;
     let mut empty_looks = 0;
     while empty_looks < EMPTY_LOOKS && Instant::now() < deadline {
-        let left = left_of(watched);
-        empty_looks = if left.is_empty() { empty_looks + 1 } else { 0 };
-        for process in left {
-            process.kill();
-        }
+        empty_looks = if end_some_of(watched) {
+            0
+        } else {
+            empty_looks + 1
+        };
         std::thread::sleep(pause);
         pause = (pause * 2).min(longest);
     }
 }
 
-/// What is left of the commands of a process.
-fn left_of(watched: Stamp) -> HashSet<Process> {
+/// Kills what is left of the commands of a process; says whether there was anything.
+fn end_some_of(watched: Stamp) -> bool {
     let is_marked = |pid| proc::mark(pid).is_some_and(|mark| mark.is_of(watched));
     let start = format!("{ID_VARIABLE}={watched}-");
     let is_named = |pid| {
@@ -136,9 +135,18 @@ fn left_of(watched: Stamp) -> HashSet<Process> {
         let mut variables = environment.split(|byte| *byte == 0);
         variables.any(|variable| variable.starts_with(start.as_bytes()))
     };
-    let stats = proc::all().into_iter().filter_map(proc::stat);
-    let alive = stats.filter(|stat| !stat.is_dead);
-    let own = alive.map(|stat| stat.process);
-    let own = own.filter(|process| is_marked(process.pid) || is_named(process.pid));
-    own.flat_map(Process::tree).collect()
+    let mut found = false;
+    // The newest first, and each at once: what forks and ends all the time is gone a moment later.
+    for pid in proc::all().into_iter().rev() {
+        let Some(stat) = proc::stat(pid).filter(|stat| !stat.is_dead) else {
+            continue;
+        };
+        if is_marked(pid) || is_named(pid) {
+            found = true;
+            for process in stat.process.tree() {
+                process.kill();
+            }
+        }
+    }
+    found
 }
