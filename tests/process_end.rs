@@ -1026,6 +1026,29 @@ fn nothing_outlives_a_client_that_another_one_executes_if_that_is_killed() {
 }
 
 #[test]
+fn the_first_process_of_a_container_executes_and_ends_what_is_left_behind() {
+    if !geteuid().is_root() || !Path::new("/usr/bin/unshare").exists() {
+        support::skipped("a container of its own needs root, and /usr/bin/unshare");
+        return;
+    }
+    let relay = Relay::start();
+    let mut boss = relay.boss();
+    let mut command = Command::new("/usr/bin/unshare");
+    command
+        .args(["--pid", "--fork", "--kill-child", "--mount-proc"])
+        .arg(client_command().get_program())
+        .env_remove("RUST_LOG");
+    let options = ["--allow-any", "--allow-root"];
+    let _worker = Worker::start_as(&relay, &mut command, &options);
+    // Its own session is one of outside, which has no number in there.
+    let ran = boss.sh("exit 7");
+    let leftovers = &ran.exited(7).outcome["leftovers"];
+    assert!(leftovers.is_null(), "{leftovers}");
+    let ran = boss.sh("setsid sleep 1000 >/dev/null 2>&1 & sleep 0.1; exit 7");
+    assert_eq!(ran.exited(7).outcome["leftovers"]["ended"], 1);
+}
+
+#[test]
 fn a_watchdog_has_nothing_of_its_client_and_ends_with_it() {
     let (relay, mut boss, mut worker) = anything(1);
     let watchdog = watchdog_of(worker.id()).expect("there is one");

@@ -19,8 +19,8 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::io::Errno;
 use rustix::process::{
-    Pid, PidfdFlags, Signal, WaitId, WaitIdOptions, WaitOptions, getpid, getsid,
-    kill_process_group, pidfd_open, test_kill_process_group, waitid, waitpid,
+    Pid, PidfdFlags, Signal, WaitId, WaitIdOptions, WaitOptions, getpid, kill_process_group,
+    pidfd_open, test_kill_process_group, waitid, waitpid,
 };
 use std::collections::HashSet;
 use std::time::{Duration, Instant};
@@ -42,6 +42,9 @@ const LEAST_LOOKS: u32 = 3;
 /// How often one is looked at again that has no mark and an empty environment: a process that
 /// is just becoming another program has none for a moment.
 const BLANK_LOOKS: u32 = 5;
+
+/// What the system says where a session's number is none here (`pid_namespaces(7)`).
+const OUTSIDE: i32 = 0;
 
 /// Processes that the log names of those that cannot be ended.
 const NAMED: usize = 8;
@@ -393,8 +396,9 @@ impl Leader<'_> {
     }
 }
 
-/// The children of our first thread, but for those of our own session: these the program was
-/// started with, or has started itself, and no command had anything to do with them. A command
+/// The children of our first thread, but for those of our own session, and those of a session of
+/// outside the container that this process is the first of: these the program was started with, has
+/// started itself or was given by the system, and no command had anything to do with them. A command
 /// has a session of its own, and nothing that it starts gets back into ours.
 fn orphans() -> Vec<Pid> {
     let any = WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
@@ -402,11 +406,20 @@ fn orphans() -> Vec<Pid> {
         // There are no children at all, which costs less to know than to read who they are.
         return Vec::new();
     }
-    let session = getsid(None);
+    let own = session(None);
+    let is_left = |child: &Pid| {
+        let session = session(Some(*child));
+        session != own && session != Some(OUTSIDE)
+    };
     let children = proc::children_of_thread(getpid()).into_iter();
-    children
-        .filter(|child| getsid(Some(*child)) != session)
-        .collect()
+    children.filter(is_left).collect()
+}
+
+/// The session of a process, or of this one; [`OUTSIDE`], which is the number of none, if it is one
+/// that this process's namespace does not have.
+fn session(of: Option<Pid>) -> Option<i32> {
+    let of = of.map(|pid| nix::unistd::Pid::from_raw(pid.as_raw_nonzero().get()));
+    nix::unistd::getsid(of).ok().map(nix::unistd::Pid::as_raw)
 }
 
 /// Whether an environment is that of something that a run has started.

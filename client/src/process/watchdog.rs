@@ -19,6 +19,7 @@ use super::proc;
 use super::spawn;
 use super::stamp::{self, Stamp};
 use common::sync::{Mutex, lock};
+use rustix::process::{Pid, getpid};
 use std::io;
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
@@ -56,6 +57,11 @@ static WATCHED: Mutex<Option<UnixStream>> = Mutex::new(None);
 /// It could not be started, or [`Processes`](crate::Processes) were there before.
 pub fn start() -> io::Result<()> {
     if lock(&WATCHED).is_some() {
+        return Ok(());
+    }
+    if getpid() == Pid::INIT {
+        // With the first process of a container the system ends all others in it; and what
+        // detaches itself becomes that one's child again.
         return Ok(());
     }
     if spawn::adopts_orphans() {
