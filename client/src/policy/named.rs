@@ -61,8 +61,22 @@ fn weaknesses(entry: &Entry, user: u32) -> Vec<Weakness> {
         let cwd = cwd.to_string_lossy();
         look(entry.cwd_at, "cwd is".into(), &cwd, Finds::ThePath, true);
     }
+    let start = command.cwd.clone().or_else(|| std::env::current_dir().ok());
     for (name, value) in &command.env {
         let loads = loads_code(name);
+        for path in relative_paths(name, value) {
+            if let Some(path) = start.as_ref().map(|start| start.join(path)) {
+                let at = entry.env_at.get(name).copied().unwrap_or_default();
+                let path = path.to_string_lossy();
+                look(
+                    at,
+                    format!("env.{name} names"),
+                    &path,
+                    Finds::WhatIsIn,
+                    true,
+                );
+            }
+        }
         let finds = if loads {
             Finds::WhatIsIn
         } else {
@@ -85,6 +99,24 @@ fn loads_code(name: &str) -> bool {
     let begins = ["LD_", "DYLD_"].iter().any(|start| name.starts_with(start));
     let ends = ["PATH", "LIB", "PRELOAD", "STARTUP", "_OPTIONS"];
     begins || ends.iter().any(|end| name.ends_with(end)) || name == "BASH_ENV" || name == "ENV"
+}
+
+/// The relative paths in the value of a variable that has programs load code: they begin where the
+/// program starts, and an empty one in a list is that folder itself.
+fn relative_paths<'a>(name: &str, value: &'a str) -> BTreeSet<&'a str> {
+    // Options have words with slashes that are no paths.
+    if !loads_code(name) || name.ends_with("_OPTIONS") {
+        return BTreeSet::new();
+    }
+    let separates = |c| c == ':' || c == ' ' && name.ends_with("PRELOAD");
+    let is_list_of_folders = name.ends_with("PATH");
+    let parts = value.split(separates);
+    let is_relative = |part: &&str| !part.starts_with('/');
+    // Without a slash the loader looks for a library where it always does.
+    parts
+        .filter(is_relative)
+        .filter(|part| is_list_of_folders || part.contains('/'))
+        .collect()
 }
 
 /// The absolute paths in a value: the whole of it, and the parts of a list.
@@ -167,6 +199,34 @@ mod tests {
             ),
             (format!("env = {{ TMPDIR = {sticky:?} }}"), &[]),
             ("env = { HISTFILE = \"/dev/null\" }".into(), &[]),
+            // What is relative begins in `cwd`.
+            (
+                format!("cwd = {sticky:?}\nenv = {{ PATH = \"/usr/bin:.\" }}"),
+                &[true],
+            ),
+            (
+                format!("cwd = {sticky:?}\nenv = {{ PATH = \":/usr/bin\" }}"),
+                &[true],
+            ),
+            (
+                format!("cwd = {sticky:?}\nenv = {{ LD_PRELOAD = \"a.so x/y.so\" }}"),
+                &[true],
+            ),
+            (
+                format!("cwd = {sticky:?}\nenv = {{ BASH_ENV = \"./x\" }}"),
+                &[true],
+            ),
+            (
+                format!("cwd = {sticky:?}\nenv = {{ LD_PRELOAD = \"a.so\", A = \"./x\" }}"),
+                &[],
+            ),
+            (
+                format!(
+                    "cwd = {:?}\nenv = {{ PATH = \".:bin\", LD_PRELOAD = \"./x.so\" }}",
+                    path("")
+                ),
+                &[],
+            ),
         ] {
             assert_eq!(program(&line), expected, "{line}");
         }
