@@ -219,8 +219,11 @@ impl FromText for Group {
             name: text.to_owned(),
             id,
         };
-        if let Ok(id) = text.parse() {
-            return Ok(group(id));
+        if text.bytes().all(|byte| byte.is_ascii_digit()) {
+            // The highest number is the system's "no group" (setgroups(2) refuses it).
+            let id = text.parse().ok().filter(|id| *id < u32::MAX);
+            let expected = format!("expected a group's number from 0 to {}", u32::MAX - 1);
+            return id.map(group).ok_or(expected);
         }
         match nix::unistd::Group::from_name(text) {
             Ok(Some(found)) => Ok(group(found.gid.as_raw())),

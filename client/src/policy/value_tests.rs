@@ -93,6 +93,16 @@ fn what_is_wrong_is_told_with_its_place() {
         ("umask = \"+22\"", "3:9", ["found \"+22\"", "octal digits"]),
         ("groups = \"adm\"", "3:10", ["\"adm\"", "array of strings"]),
         (
+            "groups = [\"4294967295\"]",
+            "3:11",
+            ["found \"4294967295\"", "from 0 to 4294967294"],
+        ),
+        (
+            "groups = [\"+4\"]",
+            "3:11",
+            ["found \"+4\"", "group of this machine"],
+        ),
+        (
             "groups = [\"no-such-group\"]",
             "3:11",
             ["found \"no-such-group\"", "group of this machine"],
