@@ -34,15 +34,25 @@ pub(crate) fn set_off_rest(line: &str, columns: usize) -> String {
     out
 }
 
-/// Adds a line that begins in a column, and a margin where a row is full.
+/// Adds a line that begins in a column, and a margin where a row is full. A character and what
+/// is drawn on top of it stay together if a row has room for them.
 fn fold(line: &str, mut column: usize, columns: usize, out: &mut String) {
-    for c in line.chars() {
+    for (at, c) in line.char_indices() {
         let width = match c {
             '\t' => TAB - column % TAB,
-            c => c.width().unwrap_or(0),
+            c => columns_of(c),
         };
+        let on_top = match has_no_width(c) {
+            true => 0,
+            false => {
+                let rest = line[at + c.len_utf8()..].chars();
+                rest.take_while(|c| has_no_width(*c)).count()
+            }
+        };
+        let is_full = |needed: usize| needed > columns.saturating_sub(column);
+        let fits_a_row = width + on_top <= columns.saturating_sub(WIDTH);
         // However narrow it is, each row has a character of the line.
-        if column + width > columns && column > WIDTH {
+        if (is_full(width) || (fits_a_row && is_full(width + on_top))) && column > WIDTH {
             out.push('\n');
             out.push_str(MARGIN);
             column = WIDTH;
@@ -50,6 +60,17 @@ fn fold(line: &str, mut column: usize, columns: usize, out: &mut String) {
         column += width;
         out.push(c);
     }
+}
+
+fn has_no_width(c: char) -> bool {
+    c != '\t' && c.width().unwrap_or(0) == 0
+}
+
+/// The columns that a character takes at most. Terminals do not agree on which have no width:
+/// spacing vowel signs and the letters of Hangul that join others take a column on some, and a
+/// row that is longer than it was counted goes on without a margin.
+fn columns_of(c: char) -> usize {
+    c.width().unwrap_or(0).max(1)
 }
 
 #[cfg(test)]
@@ -66,7 +87,17 @@ mod tests {
             ("123456789\n", "│ 12345678\n│ 9\n"),
             ("日本語日本\n", "│ 日本語日\n│ 本\n"),
             ("1日本語日\n", "│ 1日本語\n│ 日\n"),
-            ("1234567e\u{301}\n", "│ 1234567e\u{301}\n"),
+            ("123456e\u{301}\n", "│ 123456e\u{301}\n"),
+            ("1234567e\u{301}\n", "│ 1234567\n│ e\u{301}\n"),
+            // Of no width for some terminals, of one column for others.
+            (
+                "12\u{bbe}\u{bbe}\u{bbe}\u{bbe}\u{bbe}\u{bbe}34\n",
+                "│ 12\u{bbe}\u{bbe}\u{bbe}\u{bbe}\u{bbe}\u{bbe}\n│ 34\n",
+            ),
+            (
+                "\u{1161}\u{1161}\u{1161}\u{1161}\u{1161}\u{1161}\u{1161}\u{1161}\u{1161}\n",
+                "│ \u{1161}\u{1161}\u{1161}\u{1161}\u{1161}\u{1161}\u{1161}\u{1161}\n│ \u{1161}\n",
+            ),
             ("a\tb\tc\n", "│ a\tb\n│ \tc\n"),
         ] {
             assert_eq!(set_off(lines, 10), shown, "{lines:?}");
