@@ -108,6 +108,31 @@ mod tests {
     }
 
     #[test]
+    fn the_readme_tells_all_codes_in_their_order() {
+        let order = [
+            Exit::Interrupted,
+            Exit::Unread,
+            Exit::Lost,
+            Exit::NotConnected,
+            Exit::Usage,
+            Exit::TimedOut,
+            Exit::Refused,
+            Exit::NoTarget,
+            Exit::Failed,
+            Exit::Cut,
+            Exit::Done,
+        ];
+        assert!(order.is_sorted_by(|worse, better| worse > better));
+        let [first, middle @ .., last] = order.map(|exit| exit.code().to_string());
+        let told = format!("{first}, then {}, and {last} at last", middle.join(", "));
+        let readme = include_str!("../../README.md");
+        assert!(readme.contains(&told), "{told}");
+        for exit in order {
+            assert!(readme.contains(&format!("| {} |", exit.code())), "{exit:?}");
+        }
+    }
+
+    #[test]
     fn errors_have_their_codes() {
         for (code, exit) in [
             (Code::NoTarget, 4),
