@@ -189,7 +189,10 @@ fn no_means(why: &str) -> Vec<u8> {
     error_line(None, &RpcError::new(Code::Internal, why))
 }
 
-/// Tells a connection with a line why it is not served, without waiting for it.
+/// Tells a connection with a line why it is not served, without waiting for it. What it reads
+/// into must not be in the frame of its caller: every session's thread has been there, and keeps
+/// the memory that its stack ever had.
+#[inline(never)]
 fn refuse(stream: &Stream, line: &[u8]) {
     let _ = stream.write_now(line);
     stream.shutdown_write();
