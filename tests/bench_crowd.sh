@@ -14,16 +14,16 @@ start_server "$((executors + 2))"
 
 # The sender comes first, and takes its lines from a pipe.
 mkfifo "$work/lines" "$work/told"
-"$bin/client" --name sender --slots 0 <"$work/lines" >"$work/told" 2>"$work/errors" &
+"$bin/pecking" --name sender --slots 0 <"$work/lines" >"$work/told" 2>"$work/errors" &
 started+=($!)
 exec 3>"$work/lines" 4<"$work/told"
 read -r -t 10 _ <&4
 
 for _ in $(seq "$executors"); do
-    "$bin/client" work --allow-any "${root[@]}" >/dev/null 2>&1 &
+    "$bin/pecking" work --allow-any "${root[@]}" >/dev/null 2>&1 &
     started+=($!)
 done
-until [ "$("$bin/client" members --json 2>/dev/null | grep -o '"rank"' | wc -l)" -gt "$executors" ]; do sleep 0.1; done
+until [ "$("$bin/pecking" members --json 2>/dev/null | grep -o '"rank"' | wc -l)" -gt "$executors" ]; do sleep 0.1; done
 
 microseconds() { echo "${EPOCHREALTIME/[.,]/}"; }
 

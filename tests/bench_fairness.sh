@@ -8,12 +8,12 @@ rounds="${ROUNDS:-5}" count="${COUNT:-10000}" window="${WINDOW:-256}"
 start_server 16
 
 p99() {
-    "$bin/client" bench --count "$count" --json | grep -o '"p99": [0-9.]*' | cut -d' ' -f2
+    "$bin/pecking" bench --count "$count" --json | grep -o '"p99": [0-9.]*' | cut -d' ' -f2
 }
 
 for _ in $(seq "$rounds"); do
     p99 >>"$work/alone"
-    "$bin/client" bench --window "$window" --count 1000000000 >/dev/null 2>&1 &
+    "$bin/pecking" bench --window "$window" --count 1000000000 >/dev/null 2>&1 &
     busy=$!
     started+=("$busy")
     sleep 0.5

@@ -80,7 +80,7 @@ impl Drop for Server {
 fn program() -> Result<PathBuf, Box<dyn Error>> {
     let example = std::env::current_exe()?;
     let target = example.ancestors().nth(2).ok_or("no target folder")?;
-    Ok(target.join("server"))
+    Ok(target.join("pecking-server"))
 }
 
 /// What became of one client after the kill.

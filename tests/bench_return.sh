@@ -3,5 +3,5 @@
 # was away for a second, and for eight. CLIENTS=10000 tests/bench_return.sh needs twice as many open files.
 set -euo pipefail
 cd "$(dirname "$0")/.."
-cargo build --quiet --release --locked --package server --bin server
+cargo build --quiet --release --locked --package server --bin pecking-server
 cargo run --quiet --release --locked --package client --example bench_return -- "${CLIENTS:-5000}" "$@"

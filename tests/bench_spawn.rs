@@ -14,7 +14,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-/// How far ahead of the sender's reading the executor may be: as `client run` has it.
+/// How far ahead of the sender's reading the executor may be: as `pecking run` has it.
 const WINDOW: u64 = 4 << 20;
 
 fn main() -> Result<(), Box<dyn Error>> {

@@ -1,4 +1,4 @@
-//! `client bench` as its users meet it: what it measures, whom it commands, and how it ends.
+//! `pecking bench` as its users meet it: what it measures, whom it commands, and how it ends.
 
 mod support;
 
@@ -319,7 +319,7 @@ fn a_server_without_places_for_all_is_said() {
     ended.expect_code(255).expect_stdout("").expect_one_line(&[
         "as many clients as it accepts (5)",
         "5 of the 12 clients",
-        "`server 12`",
+        "`pecking-server 12`",
     ]);
     let mut observer = server.raw("observer", 0);
     assert_eq!(

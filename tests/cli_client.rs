@@ -314,7 +314,7 @@ fn a_wrong_command_line_is_one_line_that_names_the_value() {
 fn version_help_and_completions() {
     Ended::of(&mut client(&["--version"]))
         .expect_code(0)
-        .expect_stdout(format!("client {}\n", env!("CARGO_PKG_VERSION")));
+        .expect_stdout(format!("pecking {}\n", env!("CARGO_PKG_VERSION")));
     let common = [
         "--server",
         "PECKING_SERVER",

@@ -1,4 +1,4 @@
-//! `client run` in scripts: what it prints where, and its exit codes.
+//! `pecking run` in scripts: what it prints where, and its exit codes.
 
 mod support;
 
@@ -414,7 +414,7 @@ fn a_run_that_waits_below_its_executors_says_what_to_do_and_that_works() {
 fn the_first_example_of_run_works_if_an_executor_joins_afterwards() {
     let help = Ended::of(&mut client(&["--help"]));
     let example = help.text().lines().find_map(|line| {
-        let (words, _) = line.strip_prefix("  client run ")?.split_once("  ")?;
+        let (words, _) = line.strip_prefix("  pecking run ")?.split_once("  ")?;
         Some(format!("run {words}"))
     });
     let example = example.expect("there is an example of run");

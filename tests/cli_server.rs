@@ -295,12 +295,15 @@ fn what_somebody_typed_never_steers_the_terminal() {
 fn version_help_and_completions() {
     Ended::of(&mut server(&["--version"]))
         .expect_code(0)
-        .expect_stdout(format!("server {}\n", env!("CARGO_PKG_VERSION")));
+        .expect_stdout(format!("pecking-server {}\n", env!("CARGO_PKG_VERSION")));
     for words in [["--help"], ["-h"]] {
         let ended = Ended::of(&mut server(&words));
         ended.expect_code(0);
         assert_eq!(ended.stderr, "");
-        for part in OPTIONS.iter().chain(&["Examples:", "server 10 ", "[N]"]) {
+        for part in OPTIONS
+            .iter()
+            .chain(&["Examples:", "pecking-server 10 ", "[N]"])
+        {
             assert!(ended.text().contains(part), "{words:?} lacks {part}");
         }
     }

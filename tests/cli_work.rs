@@ -1,4 +1,4 @@
-//! `client work` as a service: it outlives its server, and whatever takes what it says.
+//! `pecking work` as a service: it outlives its server, and whatever takes what it says.
 
 mod support;
 

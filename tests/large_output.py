@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-# About 2 minutes: 10 GiB of each kind of output through `client run`, compared byte by byte (`large_output.py 256` takes MiB).
+# About 2 minutes: 10 GiB of each kind of output through `pecking run`, compared byte by byte (`large_output.py 256` takes MiB).
 """A server, an executor and a sender, each a process of its own, built for release.
 
 Prints for each kind of output how fast it came, and how much memory the three had together at

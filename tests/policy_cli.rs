@@ -344,7 +344,7 @@ impl Terminal {
         pty.resize(pty_process::Size::new(24, 120))
             .expect("its size");
         let address = relay.address().to_string();
-        let command = OnTerminal::new(env!("CARGO_BIN_EXE_client"))
+        let command = OnTerminal::new(env!("CARGO_BIN_EXE_pecking"))
             .args(words)
             .env("PECKING_SERVER", address)
             .env("TERM", "xterm")
@@ -558,7 +558,7 @@ fn the_readmes_example_works_word_by_word() {
     let folder = Folder::new();
     let path = folder.word("policy.toml");
     let whole = example("# /etc/pecking-order/policy.toml");
-    let (policy, commands) = whole.split_at(whole.find("\nclient ").expect("commands"));
+    let (policy, commands) = whole.split_at(whole.find("\npecking ").expect("commands"));
     // Not every machine has these, or has them there.
     let policy = policy
         .replace("/usr/bin/uptime", "/bin/echo")

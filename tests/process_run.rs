@@ -456,7 +456,7 @@ fn careless(relay: &Relay, policy: &str) -> Worker {
             "trap '' HUP PIPE USR1; exec </etc/passwd 7</etc/passwd; \
              exec perl -e '$SIG{CHLD} = \"IGNORE\"; exec @ARGV' \"$0\" \"$@\"",
         ])
-        .arg(env!("CARGO_BIN_EXE_client"));
+        .arg(env!("CARGO_BIN_EXE_pecking"));
     Worker::start_as(relay, &mut command, &["--policy", policy])
 }
 
@@ -638,7 +638,7 @@ fn standard_input_is_empty_whatever_the_clients_is() {
     let mut command = Command::new("/bin/sh");
     command
         .args(["-c", "exec \"$0\" \"$@\" </etc/passwd"])
-        .arg(env!("CARGO_BIN_EXE_client"));
+        .arg(env!("CARGO_BIN_EXE_pecking"));
     let _worker = Worker::start_as(&relay, &mut command, &["--allow-any", "--allow-root"]);
     assert_eq!(boss.run(&["cat"]).exited(0).text(), "");
     boss.sh("read line").exited(1);
@@ -836,7 +836,7 @@ fn roots_programs_have_a_mask_and_groups_of_their_own() {
         careless.env_remove("RUST_LOG").args([
             "-e",
             "$) = '0 5 6 7'; umask 0; exec @ARGV",
-            env!("CARGO_BIN_EXE_client"),
+            env!("CARGO_BIN_EXE_pecking"),
         ]);
         let options = ["--policy", policy.to_str().expect("a plain path")];
         let worker = Worker::start_as(&relay, &mut careless, &options);

@@ -12,8 +12,8 @@ use std::sync::mpsc::{self, Receiver};
 use std::time::{Duration, Instant};
 
 use common::limits;
-use common::message::{Code, Message};
-use common::protocol::{ByeReason, Status};
+use common::wire::message::{Code, Message};
+use common::wire::{ByeReason, Status};
 use serde_json::{Value, json};
 use server::{Config, Running, Server};
 use skipped::skipped;

@@ -14,7 +14,7 @@ fi
 # The sanitizer is a compiler's option that only some toolchains take without this.
 export RUSTC_BOOTSTRAP=1
 # The standard library comes as it is, not built for the sanitizer, which is told of the locks
-# by other means: see common/src/sync.rs.
+# by other means: see common/src/sys/sync/mod.rs.
 export RUSTFLAGS="-Zsanitizer=thread -Cunsafe-allow-abi-mismatch=sanitizer --cfg thread_sanitizer"
 # Everything is some ten times slower, so a tenth of the walks is taken.
 export WALK_CASES=${WALK_CASES:-100}

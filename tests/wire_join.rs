@@ -24,7 +24,7 @@ fn params(over: &Value) -> Value {
 #[test]
 fn join_answers_with_all_that_a_client_needs() {
     let by_default = Server::spawn(
-        std::process::Command::new(env!("CARGO_BIN_EXE_server")).args([
+        std::process::Command::new(env!("CARGO_BIN_EXE_pecking-server")).args([
             "--listen",
             "127.0.0.1:0",
             "--quiet",

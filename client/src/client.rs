@@ -2,20 +2,20 @@
 //! joins every thread it started, but for one that is dialling at that moment.
 
 use crate::config::{Config, ConnectError};
+use crate::connection::handshake;
+use crate::connection::reconnect::{Keeper, Life, Stage};
+use crate::connection::{Link, Open};
 use crate::error::RequestError;
 use crate::events::{ClientEvent, Disconnect, Events};
-use crate::executor::Executor;
-use crate::handshake;
-use crate::job::Job;
-use crate::life::{Keeper, Life, Stage};
-use crate::link::{Link, Open};
-use crate::sent::{Command, OpenSend, Sent};
-use crate::workers::Workers;
+use crate::execute::executor::Executor;
+use crate::execute::job::Job;
+use crate::execute::workers::Workers;
+use crate::send::send_handle::{Command, OpenSend, Sent};
 use common::limits::{ANSWER_GRACE, LINGER, MAX_MEMBERS_PAGE};
-use common::message;
-use common::protocol::{Empty, Joined, Member, Members, MembersQuery, method};
-use common::sync::{Arc, Mutex, lock};
-use common::thread;
+use common::sys::sync::{Arc, Mutex, lock};
+use common::sys::thread;
+use common::wire::message;
+use common::wire::{Empty, Joined, Member, Members, MembersQuery, method};
 use crossbeam_channel::RecvTimeoutError::Disconnected;
 use crossbeam_channel::{Receiver, Sender, bounded, unbounded};
 use serde::Serialize;

@@ -2,8 +2,8 @@
 
 use crate::token::Token;
 use common::limits;
-use common::message::{Code, RpcError};
 use common::token::TokenError;
+use common::wire::message::{Code, RpcError};
 use std::io;
 use std::time::Duration;
 

@@ -1,6 +1,6 @@
 //! Why a request of this client's was not done.
 
-use common::message::{Code, RpcError};
+use common::wire::message::{Code, RpcError};
 use std::time::Duration;
 
 /// Why a request was not done.

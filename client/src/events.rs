@@ -5,10 +5,10 @@
 //! the count is told as soon as there is a place again.
 
 use crate::config::ConnectError;
-use crate::executor::Answer;
-use crate::job::{Job, Origin};
-use common::protocol::ByeReason;
-use common::sync::Arc;
+use crate::execute::executor::Answer;
+use crate::execute::job::{Job, Origin};
+use common::sys::sync::Arc;
+use common::wire::ByeReason;
 use crossbeam_channel::{Receiver, Sender, unbounded};
 use std::fmt;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};

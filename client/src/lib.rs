@@ -35,46 +35,38 @@
 //! many threads as it has slots execute, once there is something to do. Whoever sends writes
 //! by himself. Dropping the client leaves the server and joins them all.
 
-mod answer;
 mod client;
 mod config;
+mod connection;
 mod error;
 mod events;
-mod executor;
-mod handshake;
-mod job;
-mod life;
-mod link;
+mod execute;
 pub mod load;
-mod outcome;
-mod pauses;
 pub mod policy;
 mod process;
-mod reader;
-mod sent;
+mod send;
 #[cfg(test)]
 #[path = "../../tests/support/skipped.rs"]
 mod skipped;
 #[cfg(test)]
 mod tests;
 mod token;
-mod workers;
 
 pub use crate::client::Client;
 pub use crate::config::{CONNECT_TIMEOUT, Config, ConnectError};
+pub use crate::connection::backoff::Pauses;
 pub use crate::error::RequestError;
 pub use crate::events::{ClientEvent, Disconnect};
-pub use crate::executor::{Answer, Ended, Executor, SharedExecutor, Simulation};
-pub use crate::job::{Job, Origin, Stop};
-pub use crate::outcome::{Outcome, Output};
-pub use crate::pauses::Pauses;
+pub use crate::execute::executor::{Answer, Ended, Executor, SharedExecutor, Simulation};
+pub use crate::execute::job::{Job, Origin, Stop};
+pub use crate::execute::workers::WORKER_THREAD;
 pub use crate::process::{Processes, watchdog};
-pub use crate::sent::{Command, SendEvent, Sent};
+pub use crate::send::outcome::{Outcome, Output};
+pub use crate::send::send_handle::{Command, SendEvent, Sent};
 pub use crate::token::Token;
-pub use crate::workers::WORKER_THREAD;
-pub use common::message::{Code, Id, RpcError};
-pub use common::name::Name;
-pub use common::protocol::{
+pub use common::token::{NoToken, Secret, TokenError};
+pub use common::wire::message::{Code, Id, RpcError};
+pub use common::wire::name::Name;
+pub use common::wire::{
     ByeReason, Joined, Leftovers, Member, Members, OutputStream, Status, Tally,
 };
-pub use common::token::{NoToken, Secret, TokenError};

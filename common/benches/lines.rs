@@ -1,7 +1,7 @@
 //! Splitting bytes into lines: in bursts, very long ones, and byte by byte.
 
 use common::limits::MAX_LINE;
-use common::line::LineReader;
+use common::net::line_reader::LineReader;
 use divan::counter::{BytesCount, ItemsCount};
 use divan::{Bencher, black_box};
 use std::io::Read;

@@ -1,11 +1,11 @@
 //! Reading and writing the messages that travel most, as each end does it.
 
-use common::message::{
+use common::wire::fast_decode::Plain;
+use common::wire::message::{
     AnswerBody, Id, Message, notification_line, params, request_line, result_line,
 };
-use common::name::Name;
-use common::plain::Plain;
-use common::protocol::{
+use common::wire::name::Name;
+use common::wire::{
     Accepted, Execute, Executed, Outcome, SendOut, SendOutput, Status, Tally, method,
 };
 use divan::counter::BytesCount;
@@ -78,7 +78,7 @@ mod read_step_by_step {
 
     #[divan::bench]
     fn send(bencher: Bencher<'_, '_>) {
-        read::<common::protocol::Send<'_>>(bencher, SEND);
+        read::<common::wire::Send<'_>>(bencher, SEND);
     }
 
     #[divan::bench]

@@ -2,9 +2,9 @@
 //! two and eight threads at once.
 
 use common::memory::Charge;
-use common::outbox::{Line, Outbox};
-use common::sync::Arc;
-use common::transport::{Listener, Stream};
+use common::net::outbox::{Line, Outbox};
+use common::net::transport::{Listener, Stream};
+use common::sys::sync::Arc;
 use divan::Bencher;
 use divan::counter::ItemsCount;
 use std::io::Read;

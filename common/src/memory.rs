@@ -4,8 +4,8 @@
 //! It is only counted here, with no lock. Whoever keeps something says so; what is done past the
 //! limit is others' to decide.
 
-use crate::sync::Arc;
-use crate::sync::atomic::{AtomicUsize, Ordering};
+use crate::sys::sync::Arc;
+use crate::sys::sync::atomic::{AtomicUsize, Ordering};
 
 /// Bytes that are kept, and a limit of them.
 #[derive(Debug)]

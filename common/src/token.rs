@@ -1,8 +1,8 @@
 //! The credential that a server may ask for: a secret that no log shows, that is wiped from
 //! memory when it is dropped, and that is read from files which only their owner can write.
 
-use crate::escape::one_line;
-use crate::trusted_file::{self, Distrust};
+use crate::sys::trusted_file::{self, Distrust};
+use crate::terminal::escape::one_line;
 use std::fmt;
 use std::path::{Path, PathBuf};
 use subtle::ConstantTimeEq;

@@ -1,7 +1,7 @@
 //! What it costs to find somebody, to join and to leave, among ten, a thousand and ten
 //! thousand: how these grow is what a large server depends on.
 
-use common::selector::Selector;
+use common::wire::selector::Selector;
 use divan::{Bencher, black_box};
 use server::bench_support::Ranking;
 

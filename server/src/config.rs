@@ -1,9 +1,9 @@
 //! What a server can be told.
 
-use crate::token::Token;
+use crate::join::token::Token;
 use crate::transcript::Transcript;
 use common::limits;
-use common::selector::Selector;
+use common::wire::selector::Selector;
 use std::time::Duration;
 
 /// The most clients a server takes, unless it is told otherwise: as many as one tries it
@@ -46,7 +46,8 @@ const MEMORY_PART: u64 = 4;
 
 /// A quarter of the memory that this process may have.
 pub(crate) fn default_max_memory() -> usize {
-    let quarter = usize::try_from(common::machine::memory() / MEMORY_PART).unwrap_or(usize::MAX);
+    let quarter =
+        usize::try_from(common::sys::machine::memory() / MEMORY_PART).unwrap_or(usize::MAX);
     quarter.clamp(*MAX_MEMORY_RANGE.start(), *MAX_MEMORY_RANGE.end())
 }
 

@@ -1,13 +1,13 @@
 //! The end of a server: it takes nothing new, ends what waits, lets what runs end within
 //! the drain time, says `bye` to everybody, and stops.
 
-use crate::clock::{Due, millis};
-use crate::flushes::Flushes;
+use crate::dispatch::flush_set::Flushes;
 use crate::hub::Hub;
 use crate::member::Member;
-use common::protocol::ByeReason;
-use common::sync::Arc;
-use common::sync::atomic::Ordering;
+use crate::timers::timer_queue::{Due, millis};
+use common::sys::sync::Arc;
+use common::sys::sync::atomic::Ordering;
+use common::wire::ByeReason;
 
 /// How often the drain looks who is done. It is a matter of seconds, once in a server's life.
 const STEP_MS: u64 = 10;

@@ -1,21 +1,21 @@
 //! What all threads of one server share.
 
-use crate::clock::{Clock, Due};
-use crate::command::Ending;
 use crate::config::Config;
 use crate::connection::Connection;
-use crate::flushes::Flushes;
+use crate::dispatch::command::Ending;
+use crate::dispatch::flush_set::Flushes;
+use crate::join::handshakes::Strangers;
+use crate::join::throttle::Throttle;
 use crate::member::Member;
+use crate::member::executor_queue::{Ended, QueueBounds};
+use crate::ranking::Roster;
 use crate::relief::Keeping;
-use crate::roster::Roster;
-use crate::strangers::Strangers;
-use crate::throttle::Throttle;
 use crate::throttled_log::ThrottledLog;
-use crate::workload::{Ended, QueueBounds};
-use common::protocol::{Executed, Status};
-use common::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use common::sync::{Arc, Mutex, lock};
-use common::transport::Waker;
+use crate::timers::timer_queue::{Clock, Due};
+use common::net::transport::Waker;
+use common::sys::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use common::sys::sync::{Arc, Mutex, lock};
+use common::wire::{Executed, Status};
 use std::collections::HashMap;
 
 /// How long rank news wait for more of their kind: nobody notices it, and many who leave

@@ -12,45 +12,28 @@
 //! # Ok::<(), server::ServerError>(())
 //! ```
 
-mod admission;
-mod answer;
-#[cfg(feature = "bench")]
-#[doc(hidden)]
-pub mod bench_support;
-mod budget;
-mod clock;
-mod command;
 mod config;
 mod connection;
-mod dispatcher;
-mod door;
+mod dispatch;
 mod drain;
-mod flushes;
 mod hub;
-mod keeper;
-mod lines;
-mod loads;
+mod join;
 mod member;
-#[cfg(test)]
-mod panic_tests;
-mod refusals;
+mod ranking;
 mod relief;
-mod roster;
-#[cfg(all(test, shuttle))]
-mod schedules;
-mod select;
 mod server;
 mod session;
-mod strangers;
 #[cfg(any(test, feature = "bench"))]
 mod testing;
-mod throttle;
 mod throttled_log;
-mod token;
+mod timers;
 mod transcript;
-mod workload;
+
+#[cfg(feature = "bench")]
+#[doc(hidden)]
+pub use testing::bench as bench_support;
 
 pub use config::{Config, HEARTBEAT_RANGE, MAX_LINE_RANGE, MAX_MEMORY_RANGE, MOST_CLIENTS};
+pub use join::token::Token;
 pub use server::{Ended, Handle, Running, Server, ServerError};
-pub use token::Token;
 pub use transcript::Transcript;

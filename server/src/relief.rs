@@ -6,12 +6,12 @@
 //! connection that keeps most of either goes, until the rest is within the limit. The clock's
 //! thread decides that; meanwhile sessions read nothing, so it does not get worse.
 
-use crate::clock::Due;
 use crate::connection::Connection;
 use crate::hub::Hub;
+use crate::timers::timer_queue::Due;
 use common::memory::{Charge, Memory};
-use common::sync::atomic::{AtomicBool, Ordering};
-use common::sync::{Arc, Condvar, Mutex, lock, wait_timeout};
+use common::sys::sync::atomic::{AtomicBool, Ordering};
+use common::sys::sync::{Arc, Condvar, Mutex, lock, wait_timeout};
 use std::time::{Duration, Instant};
 
 /// The part of the limit that commands may have which wait for their targets.

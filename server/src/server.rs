@@ -1,15 +1,15 @@
 //! The server's life: bound, then running, then drained.
 
-use crate::clock::Due;
 use crate::config::Config;
-use crate::door::{self, Door};
 use crate::hub::Hub;
-use crate::keeper;
-use common::sync::atomic::Ordering;
-use common::sync::{Arc, Mutex};
-use common::thread;
-use common::thread::JoinHandle;
-use common::transport::Listener;
+use crate::join::acceptor::{self, Door};
+use crate::timers;
+use crate::timers::timer_queue::Due;
+use common::net::transport::Listener;
+use common::sys::sync::atomic::Ordering;
+use common::sys::sync::{Arc, Mutex};
+use common::sys::thread;
+use common::sys::thread::JoinHandle;
 use std::io;
 use std::net::SocketAddr;
 
@@ -104,9 +104,9 @@ impl Server {
         hub.config.transcript.starting(hub.config.max_clients);
         let clock_hub = Arc::clone(hub);
         let clock =
-            thread::spawn("clock", move || keeper::run(&clock_hub)).map_err(ServerError::Thread)?;
+            thread::spawn("clock", move || timers::run(&clock_hub)).map_err(ServerError::Thread)?;
         let door = Mutex::new(Door::new(listener));
-        let opened = std::thread::scope(|threads| door::open(&door, hub, threads));
+        let opened = std::thread::scope(|threads| acceptor::open(&door, hub, threads));
         hub.clock.stop();
         let _ = clock.join();
         opened.map_err(ServerError::Thread)?;

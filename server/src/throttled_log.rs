@@ -1,7 +1,7 @@
 //! A line of the log that strangers can cause as often as they like: it is written once a second
 //! at most, and the next one says how many were left out.
 
-use common::sync::{Mutex, lock};
+use common::sys::sync::{Mutex, lock};
 use log::Level;
 use std::fmt;
 

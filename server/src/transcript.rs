@@ -2,7 +2,7 @@
 //! ranking after each. It is made while the ranking is locked, so that its lines stand in
 //! the order of the changes, and is written by the console's own thread.
 
-use common::console::Console;
+use common::terminal::console::Console;
 use std::net::SocketAddr;
 
 /// The longest ranking that is printed whole: a terminal's height. Above it, a line for

@@ -156,7 +156,7 @@ impl Folder {
 
 /// The client's program with an environment that says nothing unexpected.
 pub(crate) fn client_command() -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_client"));
+    let mut command = Command::new(env!("CARGO_BIN_EXE_pecking"));
     command.env_remove("RUST_LOG").env_remove("PECKING_SERVER");
     command
 }
@@ -175,7 +175,7 @@ pub(crate) fn ordinary_client(folder: &Folder) -> Command {
     let program = folder.path().join("client");
     if !program.exists() {
         let _guard = no_busy_text();
-        std::fs::copy(env!("CARGO_BIN_EXE_client"), &program).expect("the program can be copied");
+        std::fs::copy(env!("CARGO_BIN_EXE_pecking"), &program).expect("the program can be copied");
     }
     let mut command = Command::new(&program);
     command.env_remove("RUST_LOG").env_remove("PECKING_SERVER");

@@ -8,13 +8,13 @@ use std::io::{self, Read};
 use std::path::Path;
 
 use client::policy::Policy;
-use common::line::LineReader;
-use common::message::{AnswerBody, Id, Malformed, Message, RpcError, error_line, params};
-use common::plain::Plain;
-use common::protocol::{
+use common::net::line_reader::LineReader;
+use common::wire::fast_decode::Plain;
+use common::wire::message::{AnswerBody, Id, Malformed, Message, RpcError, error_line, params};
+use common::wire::selector::{Selector, Single, check_name};
+use common::wire::{
     Cancel, Executed, ExecutionOutput, Join, MembersQuery, Send, SendConsumed, method,
 };
-use common::selector::{Selector, Single, check_name};
 use serde_json::Value;
 use serde_json::value::RawValue;
 

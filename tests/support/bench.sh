@@ -17,7 +17,7 @@ trap clean_up EXIT
 median() { sort -n | sed -n "$((rounds / 2 + 1))p"; }
 
 start_server() {
-    RUST_LOG=warn "$bin/server" "$1" --listen 127.0.0.1:0 --quiet >"$work/server" &
+    RUST_LOG=warn "$bin/pecking-server" "$1" --listen 127.0.0.1:0 --quiet >"$work/server" &
     started+=($!)
     until [ -s "$work/server" ]; do sleep 0.05; done
     PECKING_SERVER=$(grep -o '127\.0\.0\.1:[0-9]*' "$work/server")

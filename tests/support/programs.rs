@@ -23,7 +23,7 @@ const TICK: Duration = Duration::from_millis(2);
 
 /// The client's program.
 pub(crate) fn client_program() -> &'static Path {
-    Path::new(env!("CARGO_BIN_EXE_client"))
+    Path::new(env!("CARGO_BIN_EXE_pecking"))
 }
 
 /// The server's program. It stands beside the client's; where only the client's package is
@@ -31,7 +31,7 @@ pub(crate) fn client_program() -> &'static Path {
 pub(crate) fn server_program() -> &'static Path {
     static PROGRAM: OnceLock<PathBuf> = OnceLock::new();
     PROGRAM.get_or_init(|| {
-        let program = client_program().with_file_name("server");
+        let program = client_program().with_file_name("pecking-server");
         if !is_up_to_date(&program) {
             build_server(&program);
         }
@@ -84,7 +84,7 @@ fn build_server(program: &Path) {
             "--package",
             "server",
             "--bin",
-            "server",
+            "pecking-server",
         ])
         .args(["--profile", profile, "--target-dir"])
         .arg(target)
@@ -195,7 +195,7 @@ impl Server {
         raw
     }
 
-    /// A `client work` that has joined.
+    /// A `pecking work` that has joined.
     #[track_caller]
     pub(crate) fn worker(&self, name: &str) -> Process {
         let worker = Process::start(&mut self.client(&["work", "--name", name]));
@@ -211,7 +211,7 @@ impl Server {
         fed
     }
 
-    /// A `client run` that sends as soon as the executors have joined. They join behind it,
+    /// A `pecking run` that sends as soon as the executors have joined. They join behind it,
     /// so that it outranks them.
     #[track_caller]
     pub(crate) fn run<const N: usize>(

@@ -195,12 +195,12 @@ fn command(clients: usize, options: &[&str]) -> Command {
 /// The server's program: cargo says where it is to the tests of its own package; those
 /// of another one find it beside themselves.
 pub(crate) fn program() -> PathBuf {
-    if let Some(path) = option_env!("CARGO_BIN_EXE_server") {
+    if let Some(path) = option_env!("CARGO_BIN_EXE_pecking-server") {
         return path.into();
     }
     let test = std::env::current_exe().expect("a running program has a path");
     let target = test.ancestors().nth(2).expect("tests are built in deps/");
-    target.join("server")
+    target.join("pecking-server")
 }
 
 /// The address in a line such as `Listening on 127.0.0.1:43211`.

@@ -1,12 +1,12 @@
 //! One connection that has joined, and is never waited for.
 
 use crate::config::{Config, ConnectError};
-use crate::handshake::{self, Handshake};
-use common::line::LineReader;
-use common::message::notification_line;
-use common::protocol::{Empty, Joined, method};
-use common::sync::Arc;
-use common::transport::Stream;
+use crate::connection::handshake::{self, Handshake};
+use common::net::line_reader::LineReader;
+use common::net::transport::Stream;
+use common::sys::sync::Arc;
+use common::wire::message::notification_line;
+use common::wire::{Empty, Joined, method};
 use mio::unix::SourceFd;
 use mio::{Interest, Registry, Token};
 use std::io::{self, ErrorKind, Read};

@@ -2,8 +2,8 @@
 //! executors that nobody sends to.
 
 use super::wire::{self, Prepared};
-use common::message::{Code, Id, RpcError, error_line, result_line};
-use common::protocol::Executed;
+use common::wire::Executed;
+use common::wire::message::{Code, Id, RpcError, error_line, result_line};
 
 /// What executors share.
 pub(super) struct Executor {

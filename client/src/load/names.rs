@@ -38,7 +38,7 @@ impl Names {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use common::selector::{Selector, check_name};
+    use common::wire::selector::{Selector, check_name};
 
     #[test]
     fn names_are_allowed_and_another_bench_has_others() {

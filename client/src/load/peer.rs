@@ -3,9 +3,9 @@
 use super::endpoint::{Endpoint, Gone};
 use super::executor::Executor;
 use super::sender::Sender;
-use common::message::{Code, Message, RpcError, error_line, params, result_line};
-use common::protocol::{Bye, Empty, method};
-use common::sync::Arc;
+use common::sys::sync::Arc;
+use common::wire::message::{Code, Message, RpcError, error_line, params, result_line};
+use common::wire::{Bye, Empty, method};
 use std::time::Instant;
 
 /// One client of a bench.

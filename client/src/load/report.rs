@@ -1,6 +1,6 @@
 //! What was measured.
 
-use common::protocol::Status;
+use common::wire::Status;
 use hdrhistogram::Histogram;
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};

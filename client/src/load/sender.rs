@@ -3,9 +3,9 @@
 use super::endpoint::Gone;
 use super::report::Counts;
 use super::wire::{self, Prepared};
-use common::message::{self, AnswerBody, Code, Id, RpcError};
-use common::protocol::{Outcome, Status, Tally};
-use common::sync::Arc;
+use common::sys::sync::Arc;
+use common::wire::message::{self, AnswerBody, Code, Id, RpcError};
+use common::wire::{Outcome, Status, Tally};
 use serde_json::value::RawValue;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};

@@ -1,6 +1,6 @@
 //! The lines that a bench writes and reads most, without a parser: they are put together
 //! from prepared pieces, and known by what they begin with. A line that begins otherwise is
-//! for `common::message` to read, the slower way.
+//! for `common::wire::message` to read, the slower way.
 
 use memchr::memmem;
 
@@ -73,8 +73,8 @@ fn number(text: &[u8]) -> Option<(u64, &[u8])> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use common::message::{request_line, result_line};
-    use common::protocol::{Executed, SendOut, method};
+    use common::wire::message::{request_line, result_line};
+    use common::wire::{Executed, SendOut, method};
 
     #[test]
     fn prepared_lines_are_those_of_the_composer() {

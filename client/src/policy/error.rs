@@ -1,7 +1,7 @@
 //! Why there is no policy: one sentence, with the place in the file where there is one.
 
-use common::escape::one_line;
-use common::trusted_file::Distrust;
+use common::sys::trusted_file::Distrust;
+use common::terminal::escape::one_line;
 use std::fmt;
 use std::path::{Path, PathBuf};
 
@@ -84,7 +84,11 @@ impl Fault {
 
     /// The same, with the entry that it belongs to.
     pub(super) fn in_entry(mut self, name: &str) -> Fault {
-        self.message = format!("commands.{}: {}", common::message::clip(name), self.message);
+        self.message = format!(
+            "commands.{}: {}",
+            common::wire::message::clip(name),
+            self.message
+        );
         self
     }
 

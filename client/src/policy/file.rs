@@ -8,7 +8,7 @@ use super::value::{
     Folder, List, MemorySize, Number, OutputSize, Text, Timeout, Umask, VariableName, Word,
 };
 use common::limits::MAX_SLOTS;
-use common::message::clip;
+use common::wire::message::clip;
 use serde::Deserialize;
 use std::collections::BTreeMap;
 use toml::Spanned;

@@ -2,7 +2,7 @@
 //! that names each command, its program and what may follow. As with the forced commands
 //! of `sshd`, the sender chooses an entry and fills in words; it never chooses a program.
 //!
-//! The way of a file: `common::trusted_file` finds out who could have written it, `file` makes typed
+//! The way of a file: `common::sys::trusted_file` finds out who could have written it, `file` makes typed
 //! commands of its text, `program` looks whether they could run here, and `plan` turns a
 //! sender's words into an argv or a refusal. Nothing here starts a program, and nothing
 //! here counts how often one runs: the executor does.
@@ -22,12 +22,12 @@ mod tests;
 mod value;
 
 pub use command::{Command, Group, Limits};
-pub use common::trusted_file::{Distrust, Kind};
+pub use common::sys::trusted_file::{Distrust, Kind};
 pub use error::{PolicyError, Position};
 pub use pattern::Pattern;
 pub use plan::{Plan, Refusal};
 
-use common::trusted_file;
+use common::sys::trusted_file;
 use error::Fault;
 use file::Entry;
 use std::collections::BTreeMap;

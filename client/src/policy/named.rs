@@ -7,8 +7,8 @@
 
 use super::error::Fault;
 use super::file::Entry;
-use common::message::clip;
-use common::trusted_file::{self, Finds, ROOT};
+use common::sys::trusted_file::{self, Finds, ROOT};
+use common::wire::message::clip;
 use std::collections::BTreeSet;
 use std::path::Path;
 

@@ -5,7 +5,7 @@
 use super::command::{Command, Group, Limits};
 use super::pattern::Pattern;
 use super::{Policy, show};
-use common::message::clip;
+use common::wire::message::clip;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::path::PathBuf;

@@ -4,8 +4,8 @@
 
 use super::error::Fault;
 use super::file::Entry;
-use common::message::clip;
-use common::trusted_file::{self, ROOT};
+use common::sys::trusted_file::{self, ROOT};
+use common::wire::message::clip;
 use rustix::fs::{Access, AtFlags, CWD};
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;

@@ -3,7 +3,7 @@
 use super::Policy;
 use super::command::Command;
 use super::error::shown;
-use common::escape::{Escaper, Keep, one_line};
+use common::terminal::escape::{Escaper, Keep, one_line};
 use std::fmt::{self, Write};
 
 /// Every command on a line of its own, in the order of their names.

@@ -99,7 +99,7 @@ pub(super) fn hold(policy: &Policy, words: &[String]) -> Result<Plan, Refusal> {
         (Err(refusal), None) => {
             let message = refusal.to_string();
             let is_bounded = message.len() < common::limits::MAX_QUOTED;
-            let is_clean = common::escape::one_line(&message) == message;
+            let is_clean = common::terminal::escape::one_line(&message) == message;
             assert!(is_bounded && is_clean, "{message:?}");
         }
         (found, meant) => panic!("{words:.200?}: {found:?} instead of {meant:?}"),
@@ -289,13 +289,13 @@ proptest! {
         let broken = [&POLICY.as_bytes()[..cut], &bytes[..bytes.len().min(4)], &POLICY.as_bytes()[cut..]].concat();
         if let Err(fault) = Policy::from_bytes(&broken) {
             let shown = fault.within(Path::new("p"), &broken).to_string();
-            prop_assert!(common::escape::one_line(&shown) == shown, "{shown:?}");
+            prop_assert!(common::terminal::escape::one_line(&shown) == shown, "{shown:?}");
         }
     }
 
     #[test]
     fn a_shell_word_is_read_back(word in "[^\0]*") {
-        let word = common::escape::one_line(&word).into_owned();
+        let word = common::terminal::escape::one_line(&word).into_owned();
         let shown = show::shell_word(&word);
         prop_assert_eq!(shlex::split(&shown), Some(vec![word]));
     }

@@ -4,7 +4,7 @@
 
 use super::command::Group;
 use super::pattern::Pattern;
-use common::message::clip;
+use common::wire::message::clip;
 use serde::Deserialize;
 use serde::de::{Deserializer, Error, SeqAccess, Visitor};
 use std::fmt;
@@ -135,7 +135,7 @@ impl FromText for Timeout {
     const EXPECTED: &'static str = "a duration such as \"500ms\", \"5s\" or \"2m\"";
 
     fn from_text(text: &str) -> Result<Timeout, String> {
-        common::args::positive_duration(text).map(Timeout)
+        common::terminal::args::positive_duration(text).map(Timeout)
     }
 }
 
@@ -147,7 +147,7 @@ impl FromText for OutputSize {
     const EXPECTED: &'static str = "a size such as \"256 KiB\"";
 
     fn from_text(text: &str) -> Result<OutputSize, String> {
-        let size = common::args::size(text, 0..=MAX_SIZE)?;
+        let size = common::terminal::args::size(text, 0..=MAX_SIZE)?;
         Ok(OutputSize(size as u64))
     }
 }
@@ -160,7 +160,7 @@ impl FromText for MemorySize {
     const EXPECTED: &'static str = "a size such as \"512 MiB\"";
 
     fn from_text(text: &str) -> Result<MemorySize, String> {
-        let size = common::args::size(text, MIN_MEMORY..=MAX_SIZE)?;
+        let size = common::terminal::args::size(text, MIN_MEMORY..=MAX_SIZE)?;
         Ok(MemorySize(size as u64))
     }
 }

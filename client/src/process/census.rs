@@ -1,7 +1,7 @@
 //! How many commands this process runs, and how many it has started. It is one count for
 //! the whole process, as there is one place where the system puts the orphans of all.
 
-use common::sync::{Mutex, lock};
+use common::sys::sync::{Mutex, lock};
 
 /// What the census says at one moment. Where two of them are equal, no command was started
 /// and none has ended in between.

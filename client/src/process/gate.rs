@@ -1,8 +1,8 @@
 //! How many of one command run at once: the policy's own slots, within the client's. Whose
 //! command arrived first starts first, whichever thread comes here first.
 
-use crate::job::Job;
-use common::sync::{Arc, Condvar, Mutex, lock, wait_timeout};
+use crate::execute::job::Job;
+use common::sys::sync::{Arc, Condvar, Mutex, lock, wait_timeout};
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 

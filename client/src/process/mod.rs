@@ -13,12 +13,12 @@ mod stamp;
 mod tests;
 pub mod watchdog;
 
-use crate::executor::{Answer, Ended, Executor};
-use crate::job::Job;
+use crate::execute::executor::{Answer, Ended, Executor};
+use crate::execute::job::Job;
 use crate::policy::{self, Policy, Refusal};
 use census::Counted;
-use common::sync::{Arc, Mutex, lock};
-use common::trusted_file::{self, ROOT};
+use common::sys::sync::{Arc, Mutex, lock};
+use common::sys::trusted_file::{self, ROOT};
 use gate::{Gate, Pass, Turn};
 use orphans::Remains;
 use reaper::Reaper;

@@ -1,8 +1,8 @@
 //! One of a program's two streams, on its way to the sender: read when there is room, cut
 //! into chunks between characters, and handed on when a chunk is full or old.
 
-use common::protocol::OutputStream;
-use common::text::whole_characters;
+use common::wire::OutputStream;
+use common::wire::text::whole_characters;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fd::OwnedFd;
 use rustix::io::Errno;

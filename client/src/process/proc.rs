@@ -101,7 +101,7 @@ impl Process {
     /// Its name and number, for people.
     pub(crate) fn shown(self) -> String {
         let name = fs::read_to_string(format!("/proc/{}/comm", self.pid)).unwrap_or_default();
-        let name = common::escape::one_line(name.trim_end()).into_owned();
+        let name = common::terminal::escape::one_line(name.trim_end()).into_owned();
         format!("{name} (process {})", self.pid)
     }
 }

@@ -2,8 +2,8 @@
 //! no zombie becomes older than a second, and ends those that outlived all commands.
 
 use super::{census, orphans};
-use common::sync::Arc;
-use common::thread;
+use common::sys::sync::Arc;
+use common::sys::thread;
 use crossbeam_channel::{RecvTimeoutError, Sender, bounded};
 use std::io;
 use std::sync::atomic::{AtomicBool, Ordering};

@@ -1,15 +1,15 @@
 //! Whose turn it is where a policy bounds how many run at once, before anything is started.
 
 use super::*;
-use crate::job::{Origin, Stop};
-use common::message::Id;
+use crate::execute::job::{Origin, Stop};
+use common::wire::message::Id;
 use crossbeam_channel::unbounded;
 use std::time::Duration;
 
 fn job(id: i64) -> Job {
     let origin = Origin {
         member: 1,
-        name: common::name::Name::known("boss"),
+        name: common::wire::name::Name::known("boss"),
         rank: 0,
     };
     Job::new(Id::Integer(id), origin, vec!["one".into()], None, None)

@@ -18,7 +18,7 @@ use super::orphans::ID_VARIABLE;
 use super::proc;
 use super::spawn;
 use super::stamp::{self, Stamp};
-use common::sync::{Mutex, lock};
+use common::sys::sync::{Mutex, lock};
 use rustix::process::{Pid, getpid};
 use std::io;
 use std::os::fd::OwnedFd;

@@ -1,17 +1,17 @@
 //! How a connection becomes a client that has a rank.
 
 use super::{Flow, Session};
-use crate::admission::{Wanted, check_token, not_admitted};
-use crate::clock::millis;
 use crate::config::Config;
-use crate::loads::Loads;
+use crate::join::admission::{Wanted, check_token, not_admitted};
+use crate::join::throttle::ANSWER_DELAY_MS;
 use crate::member::Member;
-use crate::roster::Standing;
-use crate::throttle::ANSWER_DELAY_MS;
-use common::message::{Code, Id, Message, RpcError, clip, error_line, result_line};
-use common::name::Name;
-use common::protocol::{Joined, method};
-use common::sync::Arc;
+use crate::member::load::Loads;
+use crate::ranking::Standing;
+use crate::timers::timer_queue::millis;
+use common::sys::sync::Arc;
+use common::wire::message::{Code, Id, Message, RpcError, clip, error_line, result_line};
+use common::wire::name::Name;
+use common::wire::{Joined, method};
 use serde_json::value::RawValue;
 
 impl Session<'_> {

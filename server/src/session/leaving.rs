@@ -1,9 +1,9 @@
 //! What is done when a connection ends, step by step.
 
 use super::Session;
-use crate::dispatcher;
-use common::log_limit;
-use common::outbox::Line;
+use crate::dispatch::dispatcher;
+use common::logging::log_limit;
+use common::net::outbox::Line;
 use std::io::Read;
 
 impl Session<'_> {

@@ -1,12 +1,12 @@
 //! What a client asks for, or tells as a sender.
 
 use super::{Flow, Session, already_open};
-use crate::dispatcher;
+use crate::dispatch::dispatcher;
 use crate::member::Member;
 use common::limits::MAX_MEMBERS_PAGE;
-use common::message::{Code, Id, RpcError, clip, error_line, params, result_line};
-use common::protocol::{Cancel, Empty, ExecutionOutput, MembersQuery, Send, SendConsumed, method};
-use common::sync::Arc;
+use common::sys::sync::Arc;
+use common::wire::message::{Code, Id, RpcError, clip, error_line, params, result_line};
+use common::wire::{Cancel, Empty, ExecutionOutput, MembersQuery, Send, SendConsumed, method};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 

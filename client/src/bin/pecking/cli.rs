@@ -1,0 +1,407 @@
+//! The command line of the client: raw arguments, and what they become.
+
+use crate::bench::{self, Bench};
+use crate::dial::Wait;
+use crate::failure::Failure;
+use clap::{Args, CommandFactory, Parser, Subcommand};
+use client::policy::Policy;
+use client::{
+    CONNECT_TIMEOUT, Command, Config, Processes, SharedExecutor, Simulation, Token, watchdog,
+};
+use common::limits::{DEFAULT_ADDRESS, MAX_SLOTS};
+use common::terminal::args;
+use common::wire::selector::{Selector, SelectorError, check_name};
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// Joins a server, commands the clients that rank below and executes for those above.
+///
+/// Whoever joins first has rank 0, the highest. Without a command, and at a terminal, this
+/// is a prompt: each line is a command for others, and what they send is executed here.
+/// Lines that are piped in are run one after another.
+#[derive(Debug, Parser)]
+#[command(name = "pecking", version, after_help = EXAMPLES, disable_help_subcommand = true)]
+pub(crate) struct Cli {
+    #[command(flatten)]
+    pub(crate) joining: Joining,
+
+    #[command(flatten)]
+    pub(crate) executing: Executing,
+
+    /// Show what comes from elsewhere as it is, control characters included
+    #[arg(long, global = true)]
+    pub(crate) raw: bool,
+
+    #[command(subcommand)]
+    pub(crate) command: Option<Action>,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  pecking                                  a prompt; :help explains its lines
+  pecking run --wait-for 1 -- print        wait until a client has joined below, and let it
+                                           execute `print`
+  pecking run --to below --wait-for 3 -- print
+                                           wait until three have, then send to all of them
+  echo '@web* print' | pecking             run lines from a pipe
+  pecking work --name web1 --slots 4       only execute, four commands at once
+  pecking members                          who is there
+  pecking bench --window 256               how fast the server is
+
+Only clients that joined after the sender execute what it sends: start run, or a prompt that
+stays, before the executors. Executors that are here already rank above it, and waiting
+changes that only once they were restarted.
+
+Whom a command is for (--to, or @ in front of a line): next, least-loaded, below, all, or
+a list of ranks (2), ranges (3-7), names (web1) and patterns (web*); !web3 leaves one out.
+
+Exit codes of run and of piped lines, of several the worst: 0 all done with 0 and no output
+cut, 1 a command ended with another code or could not be started, 2 usage, 3 lost, 4 no
+target or an absent one, 5 refused, outranked or busy, 6 all done with 0 but output was cut,
+124 timed out, 130 interrupted or cancelled, 141 nobody read what it wrote, 255 no connection
+or not admitted.";
+
+/// How much of a command's output may be on its way to `run`: what a fast link holds in a few
+/// milliseconds, and little memory.
+const WINDOW: u64 = 4 << 20;
+
+/// How to join, whatever is done then.
+#[derive(Debug, Args)]
+pub(crate) struct Joining {
+    /// The server
+    #[arg(long, global = true, value_name = "HOST:PORT", env = "PECKING_SERVER",
+          default_value = DEFAULT_ADDRESS, value_parser = args::address)]
+    server: String,
+
+    /// The name to join with; without one the server gives one
+    #[arg(long, global = true, value_parser = name)]
+    name: Option<String>,
+
+    /// How many commands to execute at once, 0 to 1024; 0 only sends [default: 1; 0 for run
+    /// and members]
+    #[arg(long, global = true, value_name = "N", value_parser = slots)]
+    slots: Option<u32>,
+
+    /// How long connecting and joining may take [default: 5s]
+    #[arg(long, global = true, value_name = "DURATION", value_parser = args::positive_duration)]
+    connect_timeout: Option<Duration>,
+
+    /// If the server is full or has a client with this name, wait for it; with work also if
+    /// there is no server yet
+    #[arg(long, global = true)]
+    pub(crate) wait: bool,
+
+    /// End when the connection is lost; without this a prompt and work come back by
+    /// themselves, ranked below all that are here by then
+    #[arg(long, global = true)]
+    no_reconnect: bool,
+
+    /// The file whose first line is the token that the server wants; it is read again for each
+    /// connection, and only its owner may be able to write it
+    #[arg(long, global = true, value_name = "FILE")]
+    token_file: Option<PathBuf>,
+}
+
+/// What to execute for others. Without any of this it is the originals' simulation, which
+/// starts nothing.
+#[derive(Debug, Args)]
+pub(crate) struct Executing {
+    /// Run the real programs that this file names, and nothing else
+    #[arg(long, global = true, value_name = "FILE", conflicts_with = "allow_any")]
+    policy: Option<PathBuf>,
+
+    /// Run any program with any arguments: whoever ranks higher has this machine
+    #[arg(long, global = true)]
+    allow_any: bool,
+
+    /// Let --allow-any run programs as root
+    #[arg(long, global = true, requires = "allow_any")]
+    allow_root: bool,
+}
+
+/// What to do instead of a prompt.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Action {
+    /// Send one command, print what it writes, and end with a code that says how it went
+    ///
+    /// Only clients that joined after this one execute it: start it before the executors, with
+    /// --wait-for. Executors that are here already rank above it until they are restarted.
+    Run(Run),
+    /// Only execute, until a signal comes
+    Work,
+    /// Measure how fast the server relays commands
+    #[command(after_help = bench::EXAMPLES)]
+    Bench(Bench),
+    /// Show who is there
+    Members {
+        /// As JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Look at a policy file without running anything
+    Policy {
+        #[command(subcommand)]
+        look: LookAtPolicy,
+    },
+    /// Print a completion script for a shell
+    Completions {
+        /// For which shell
+        shell: clap_complete::Shell,
+    },
+}
+
+/// What to look at in a policy file.
+#[derive(Debug, Subcommand)]
+pub(crate) enum LookAtPolicy {
+    /// Say whether the file is right, and what it allows
+    Check {
+        /// The policy file
+        file: PathBuf,
+    },
+    /// Print what would be run for a command, or why it is refused
+    Try {
+        /// The policy file
+        file: PathBuf,
+        /// The command word, then its arguments
+        #[arg(required = true, trailing_var_arg = true, value_name = "WORDS")]
+        words: Vec<String>,
+    },
+}
+
+/// What `run` takes.
+#[derive(Debug, Args)]
+pub(crate) struct Run {
+    /// Whom the command is for; without this the server decides
+    #[arg(long, value_name = "SELECTOR", value_parser = selector)]
+    to: Option<String>,
+
+    /// Wait until so many clients that can execute have joined below, after this one
+    #[arg(long, value_name = "N", value_parser = wait_for)]
+    pub(crate) wait_for: Option<u32>,
+
+    /// How long the command may run at each target; how long it waits there until it runs does
+    /// not count
+    #[arg(long, value_name = "DURATION", value_parser = args::positive_duration)]
+    timeout: Option<Duration>,
+
+    /// The program or command word, then its arguments
+    #[arg(required = true, trailing_var_arg = true, value_name = "WORDS")]
+    words: Vec<String>,
+}
+
+fn name(text: &str) -> Result<String, String> {
+    check_name(text).map(|()| text.to_owned())
+}
+
+fn slots(text: &str) -> Result<u32, String> {
+    let number = text.parse().ok().filter(|n| *n <= MAX_SLOTS);
+    number.ok_or_else(|| format!("expected a whole number from 0 to {MAX_SLOTS}"))
+}
+
+fn wait_for(text: &str) -> Result<u32, String> {
+    text.parse()
+        .map_err(|_| "expected a whole number, such as 3".into())
+}
+
+fn selector(text: &str) -> Result<String, String> {
+    let selector: Result<Selector<'_>, SelectorError> = Selector::parse(text);
+    selector.map(|_| text.to_owned()).map_err(|e| e.to_string())
+}
+
+impl Cli {
+    /// Reads the command line; the error is what is printed where it is wrong, or asks
+    /// for help.
+    pub(crate) fn read() -> Result<Cli, clap::Error> {
+        Cli::try_parse()
+    }
+
+    /// The completion script for a shell.
+    pub(crate) fn completions(shell: clap_complete::Shell) -> Vec<u8> {
+        let mut script = Vec::new();
+        clap_complete::generate(shell, &mut Cli::command(), "pecking", &mut script);
+        script
+    }
+}
+
+impl Joining {
+    /// An option that was given, and says something about one client that joins.
+    pub(crate) fn only_for_one(&self) -> Option<&'static str> {
+        let given = [
+            (self.name.is_some(), "--name"),
+            (self.slots.is_some(), "--slots"),
+            (self.wait, "--wait"),
+        ];
+        first_given(&given)
+    }
+
+    /// What joining waits for.
+    pub(crate) fn wait_for(&self) -> Wait {
+        match self.wait {
+            true => Wait::ForPlace,
+            false => Wait::No,
+        }
+    }
+
+    /// What the client is told, with `slots` where the command line says nothing of them, and
+    /// whether it comes back unless the command line says that it does not.
+    pub(crate) fn config(&self, slots: u32, comes_back: bool) -> Config {
+        Config {
+            server: self.server.clone(),
+            name: self.name.clone(),
+            slots: self.slots.unwrap_or(slots),
+            token: self.token_file.clone().map(Token::File),
+            connect_timeout: self.connect_timeout.unwrap_or(CONNECT_TIMEOUT),
+            reconnect: comes_back && !self.no_reconnect,
+            job_events: true,
+        }
+    }
+}
+
+/// The first of these options that was given.
+fn first_given(options: &[(bool, &'static str)]) -> Option<&'static str> {
+    let given = options.iter().find(|(is_given, _)| *is_given);
+    given.map(|(_, option)| *option)
+}
+
+impl Executing {
+    /// An option that was given, and says something about what is executed.
+    pub(crate) fn given(&self) -> Option<&'static str> {
+        let given = [
+            (self.policy.is_some(), "--policy"),
+            (self.allow_any, "--allow-any"),
+        ];
+        first_given(&given)
+    }
+
+    /// What executes for others.
+    pub(crate) fn executor(&self) -> Result<SharedExecutor, Failure> {
+        if let Some(path) = &self.policy {
+            let policy = Policy::load(path)?;
+            for warning in policy.warnings() {
+                log::warn!("{warning}");
+            }
+            warn_root();
+            start_watchdog();
+            let processes = Processes::with_policy(policy).map_err(Failure::NoThread)?;
+            return Ok(SharedExecutor::new(processes));
+        }
+        if !self.allow_any {
+            return Ok(SharedExecutor::new(Simulation));
+        }
+        if rustix::process::geteuid().is_root() && !self.allow_root {
+            return Err(Failure::AnyAsRoot);
+        }
+        log::warn!("--allow-any: whoever ranks higher runs what it likes on this machine");
+        warn_root();
+        start_watchdog();
+        let processes = Processes::allow_any().map_err(Failure::NoThread)?;
+        Ok(SharedExecutor::new(processes))
+    }
+}
+
+/// Starts what ends the programs of a client that is killed. One that has none is of use, too.
+fn start_watchdog() {
+    if let Err(e) = watchdog::start() {
+        log::warn!("if this client is killed, what its commands leave behind lives on: {e}");
+    }
+}
+
+/// Says what it means that root runs this, and what to do about it.
+fn warn_root() {
+    if rustix::process::geteuid().is_root() {
+        log::warn!(
+            "what is executed here runs as root, with every right on this machine: run the client \
+             as a user of its own (useradd --system pecking, User=pecking in its unit)"
+        );
+    }
+}
+
+impl Run {
+    /// Whom the command is for, if the command line says so.
+    pub(crate) fn to(&self) -> Option<&str> {
+        self.to.as_deref()
+    }
+
+    /// The command to send.
+    pub(crate) fn command(&self) -> Command {
+        let mut command = Command::new(&self.words).window(WINDOW);
+        if let Some(to) = &self.to {
+            command = command.to(to);
+        }
+        if let Some(timeout) = self.timeout {
+            command = command.timeout(timeout);
+        }
+        command
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn wrong_values_are_named_on_one_line() {
+        for (words, expected) in [
+            (
+                &["--server", "5555"][..],
+                "'5555' for '--server <HOST:PORT>': expected HOST:PORT",
+            ),
+            (&["--name", "a b"], "\"a b\" is not allowed"),
+            (&["--slots", "2000"], "from 0 to 1024"),
+            (&["--connect-timeout", "soon"], "'soon'"),
+            (&["--connect-timeout", "0"], "above zero"),
+            (&["run"], "<WORDS>"),
+            (&["run", "--to", "7-3", "--", "x"], "reversed"),
+            (&["run", "--timeout", "x", "--", "x"], "expected a duration"),
+            (&["run", "--wait-for", "-1", "--", "x"], "'-1'"),
+            (&["nonsense"], "'nonsense'"),
+            (&["members", "--yaml"], "'--yaml'"),
+            (&["bench", "--pairs", "0"], "from 1 to 100000"),
+            (&["bench", "--window", "1025"], "from 1 to 1024"),
+            (&["bench", "--count", "0"], "above zero"),
+            (&["bench", "--to", "all"], "'all'"),
+            (&["bench", "--payload", "1TiB"], "from 0 B to 16.0 MiB"),
+            (
+                &["bench", "--pairs", "2", "--fan-out", "2"],
+                "'--fan-out <N>'",
+            ),
+            (
+                &["bench", "--count", "2", "--duration", "2s"],
+                "'--duration",
+            ),
+        ] {
+            let words = ["client"].iter().chain(words);
+            let error = Cli::try_parse_from(words).expect_err(expected);
+            let line = args::one_line_error(&error.to_string());
+            assert!(line.contains(expected) && !line.contains('\n'), "{line}");
+        }
+    }
+
+    #[test]
+    fn options_may_stand_on_both_sides_of_the_command() {
+        let words = ["client", "--slots", "3", "work", "--server", "h:1"];
+        let cli = Cli::try_parse_from(words).expect("right");
+        let config = cli.joining.config(1, true);
+        assert_eq!((config.slots, config.server.as_str()), (3, "h:1"));
+    }
+
+    #[test]
+    fn what_follows_the_first_word_belongs_to_the_command() {
+        for words in [
+            &["client", "run", "--to", "all", "--", "ls", "--to", "-x"][..],
+            &["client", "run", "--to", "all", "ls", "--to", "-x"],
+        ] {
+            let cli = Cli::try_parse_from(words).expect("right");
+            let Some(Action::Run(run)) = cli.command else {
+                panic!("run");
+            };
+            assert_eq!(run.words, ["ls", "--to", "-x"]);
+            assert_eq!(run.command().selector(), Some("all"));
+        }
+    }
+}

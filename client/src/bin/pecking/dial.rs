@@ -1,0 +1,166 @@
+//! Connecting with a signal in view, and waiting gently.
+
+use crate::failure::Failure;
+use client::{Client, Code, Config, ConnectError, Pauses, SharedExecutor};
+use common::sys::thread;
+use common::terminal::console::Console;
+use common::terminal::escape::one_line;
+use crossbeam_channel::{Receiver, RecvTimeoutError, bounded, select};
+use std::time::Duration;
+
+/// Tells of each SIGINT, SIGTERM and SIGHUP.
+pub(crate) type Signals = Receiver<()>;
+
+/// Signals that wait to be looked at: who sends more means the same.
+const MOST_SIGNALS: usize = 4;
+
+/// From now on signals are told here instead of ending the process.
+pub(crate) fn signals() -> Result<Signals, Failure> {
+    let (tell, signals) = bounded(MOST_SIGNALS);
+    let handler = move || {
+        let _ = tell.try_send(());
+    };
+    ctrlc::set_handler(handler).map_err(|e| Failure::System {
+        what: "signals",
+        why: e.to_string(),
+    })?;
+    Ok(signals)
+}
+
+/// Ever longer pauses.
+pub(crate) struct BackOff {
+    next: Duration,
+    longest: Duration,
+}
+
+impl BackOff {
+    /// Pauses from the first to the longest.
+    pub(crate) fn new(first: Duration, longest: Duration) -> BackOff {
+        BackOff {
+            next: first,
+            longest,
+        }
+    }
+
+    /// Waits one pause; an error is a signal.
+    pub(crate) fn wait(&mut self, signals: &Signals) -> Result<(), Failure> {
+        self.wait_at_least(Duration::ZERO, signals)
+    }
+
+    /// Waits one pause, and no less than this; an error is a signal.
+    fn wait_at_least(&mut self, least: Duration, signals: &Signals) -> Result<(), Failure> {
+        let pause = self.next.max(least);
+        self.next = (self.next * 3 / 2).min(self.longest);
+        wait(pause, signals)
+    }
+}
+
+fn wait(pause: Duration, signals: &Signals) -> Result<(), Failure> {
+    match signals.recv_timeout(pause) {
+        Err(RecvTimeoutError::Timeout) => Ok(()),
+        _ => Err(Failure::Interrupted),
+    }
+}
+
+/// What joining for the first time waits for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Wait {
+    /// For nothing: what goes wrong is an error at once.
+    No,
+    /// For a place at a full server, and for a name that is taken: an own earlier connection,
+    /// say, whose end the server has not noticed yet.
+    ForPlace,
+    /// For these, and for a server that is not there yet.
+    ForServer,
+}
+
+/// How often somebody tries again whom the server turned away in favour of others: it is there,
+/// and newcomers do get in.
+const MOST_TURNED_AWAY: u32 = 5;
+
+/// Joins the server, for as long as there is something to wait for, and says on the console what
+/// that is.
+pub(crate) fn dial(
+    config: &Config,
+    wait_for: Wait,
+    executor: &SharedExecutor,
+    signals: &Signals,
+    console: &Console,
+) -> Result<Client, Failure> {
+    let mut polls = BackOff::new(Duration::from_millis(100), Duration::from_secs(2));
+    let mut pauses = Pauses::new();
+    // The first try is made at once: no server was lost.
+    pauses.begin_again();
+    let mut noticed = String::new();
+    let mut turned_away = 0;
+    loop {
+        let error = match dial_once(config, executor, signals) {
+            Err(Failure::Connect { error }) => error,
+            result => return result,
+        };
+        if matches!(error, ConnectError::TurnedAway { .. }) && turned_away < MOST_TURNED_AWAY {
+            if turned_away == 0 {
+                pauses.begin_again();
+            }
+            turned_away += 1;
+            wait(pauses.next_pause(), signals)?;
+            continue;
+        }
+        // Without a token there is nothing to wait for: a file that is wrong is told at once.
+        if wait_for == Wait::No || matches!(error, ConnectError::NoToken(_)) {
+            return Err(error.into());
+        }
+        let is = |code| error.rpc().is_some_and(|rpc| rpc.is(code));
+        let server = &config.server;
+        let taken = match &config.name {
+            _ if is(Code::Full) => Some(format!("{server} is full; waiting for a place")),
+            Some(name) if is(Code::NameTaken) => Some(format!(
+                "the name {name:?} is taken at {server}; waiting for it"
+            )),
+            _ => None,
+        };
+        if let Some(taken) = taken {
+            notice(console, &mut noticed, taken);
+            polls.wait_at_least(error.retry_after(), signals)?;
+        } else if wait_for == Wait::ForServer && !error.is_final() {
+            notice(console, &mut noticed, format!("{error}; trying again"));
+            wait(pauses.next_pause().max(error.retry_after()), signals)?;
+        } else {
+            return Err(error.into());
+        }
+    }
+}
+
+/// Says what it waits for, once.
+fn notice(console: &Console, last: &mut String, what: String) {
+    if *last != what {
+        console.say(&one_line(&what));
+        *last = what;
+    }
+}
+
+/// Connects on a thread of its own, so that a signal is heard meanwhile. After a signal
+/// that thread is left behind: nobody can end a look-up or a connect that is under way.
+fn dial_once(
+    config: &Config,
+    executor: &SharedExecutor,
+    signals: &Signals,
+) -> Result<Client, Failure> {
+    let (done, dialled) = bounded(1);
+    let (config, executor) = (config.clone(), executor.clone());
+    let dialling = thread::spawn("dial", move || {
+        let _ = done.send(Client::connect(config, executor));
+    });
+    let dialling = dialling.map_err(Failure::NoThread)?;
+    select! {
+        recv(dialled) -> result => {
+            let _ = dialling.join();
+            let panicked = |_| Failure::System {
+                what: "the connection",
+                why: "connecting panicked".into(),
+            };
+            Ok(result.map_err(panicked)??)
+        }
+        recv(signals) -> _ => Err(Failure::Interrupted),
+    }
+}

@@ -1,0 +1,77 @@
+//! Which clients execute what this one sends, and what to do if there are none: those that
+//! joined after it do, and a client that joins last is below them all.
+
+use crate::output::node_set::fold;
+use client::{Client, RequestError};
+use common::terminal::escape::one_line;
+
+/// Bytes of names in a hint, which is the end of a line.
+const MOST_NAMES: usize = 200;
+
+/// The clients that execute, seen from one of them.
+#[derive(Debug, Default)]
+pub(crate) struct Executors {
+    /// How many rank below.
+    pub(crate) below: usize,
+    /// The names of those that rank above.
+    above: Vec<String>,
+}
+
+impl Executors {
+    /// Asks the server which there are.
+    pub(crate) fn of(client: &Client) -> Result<Executors, RequestError> {
+        let ranking = client.all_members()?;
+        let own = ranking.members.iter().find(|m| m.member == client.member());
+        let own = own.map_or_else(|| client.rank(), |m| m.rank);
+        let mut executors = Executors::default();
+        for member in ranking.members.iter().filter(|m| m.slots > 0) {
+            if member.rank > own {
+                executors.below += 1;
+            } else if member.rank < own {
+                executors.above.push(one_line(&member.name).into_owned());
+            }
+        }
+        Ok(executors)
+    }
+
+    /// Those that execute and rank above, if there are any: no wait brings them below.
+    pub(crate) fn those_above(&self) -> Option<String> {
+        let names = fold(self.above.iter().map(String::as_str), MOST_NAMES);
+        let above =
+            || format!("the executors here ({names}) joined before this client and rank above it");
+        (!self.above.is_empty()).then(above)
+    }
+
+    /// What to do about a command that found no target; nothing, if there are executors below
+    /// and it meant others.
+    pub(crate) fn hint(&self) -> Option<String> {
+        match self.those_above() {
+            _ if self.below > 0 => None,
+            Some(above) => Some(format!(
+                "{above}: start the sender first (run --wait-for N waits for executors), or \
+                 restart them while it waits"
+            )),
+            None => {
+                Some("run --wait-for N waits until N that can execute have joined below".into())
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_hint_says_what_would_help() {
+        let executors = |below, above: &[&str]| Executors {
+            below,
+            above: above.iter().map(ToString::to_string).collect(),
+        };
+        let hint = |below, above: &[&str]| executors(below, above).hint().unwrap_or_default();
+        assert_eq!(hint(1, &["web1"]), "");
+        assert!(hint(0, &[]).contains("--wait-for N waits"));
+        let above = hint(0, &["web1", "web2"]);
+        assert!(above.contains("(web[1-2]) joined before") && above.contains("restart them"));
+    }
+}

@@ -1,0 +1,150 @@
+//! The exit codes, and which of several counts.
+
+use client::{Code, Outcome, RequestError, Status};
+
+/// How a run of the client ended, from best to worst: of several, the worst counts. So that
+/// output was cut counts only where every command ended with 0, and that nobody reads what is
+/// printed counts more than how the commands ended, of which that one was not told all.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Exit {
+    /// All done with exit code 0.
+    #[default]
+    Done,
+    /// All done with exit code 0, and output of some was cut.
+    Cut,
+    /// A command ended with another code or by a signal, or could not be started.
+    Failed,
+    /// The selector finds no client that can execute, or names one that is absent.
+    NoTarget,
+    /// A policy, a rank or a full queue stood against it.
+    Refused,
+    /// Its time was over.
+    TimedOut,
+    /// The command line, or a piped line, makes no sense.
+    Usage,
+    /// No connection, or not admitted.
+    NotConnected,
+    /// The server or the target went while it was under way.
+    Lost,
+    /// Nobody reads standard output any more.
+    Unread,
+    /// It was interrupted or cancelled.
+    Interrupted,
+}
+
+impl Exit {
+    /// The code that a shell sees.
+    pub(crate) fn code(self) -> u8 {
+        match self {
+            Exit::Done => 0,
+            Exit::Failed => 1,
+            Exit::Usage => 2,
+            Exit::Lost => 3,
+            Exit::NoTarget => 4,
+            Exit::Refused => 5,
+            Exit::Cut => 6,
+            Exit::TimedOut => 124,
+            Exit::Interrupted => 130,
+            // 128 and the number of SIGPIPE, as a shell has it.
+            Exit::Unread => 141,
+            Exit::NotConnected => 255,
+        }
+    }
+
+    /// What an outcome counts as.
+    pub(crate) fn of_outcome(outcome: &Outcome) -> Exit {
+        match outcome.status {
+            Status::Done if outcome.exit_code != Some(0) => Exit::Failed,
+            Status::Done if outcome.truncated => Exit::Cut,
+            status => Exit::of_status(status),
+        }
+    }
+
+    /// What an outcome counts as, by its status alone.
+    pub(crate) fn of_status(status: Status) -> Exit {
+        match status {
+            Status::Done => Exit::Done,
+            Status::NotFound | Status::Failed => Exit::Failed,
+            Status::Absent => Exit::NoTarget,
+            Status::Refused | Status::Outranked | Status::Busy => Exit::Refused,
+            Status::TimedOut => Exit::TimedOut,
+            Status::Cancelled => Exit::Interrupted,
+            Status::Lost => Exit::Lost,
+        }
+    }
+
+    /// What an error counts as.
+    pub(crate) fn of_error(error: &RequestError) -> Exit {
+        match (error, error.code()) {
+            (_, Some(Code::NoTarget)) => Exit::NoTarget,
+            (_, Some(Code::Outranked | Code::Busy | Code::Refused)) => Exit::Refused,
+            (_, Some(Code::InvalidParams)) | (RequestError::TooLong { .. }, _) => Exit::Usage,
+            (RequestError::Lost | RequestError::TimedOut(_), _) => Exit::Lost,
+            _ => Exit::NotConnected,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use client::RpcError;
+
+    #[test]
+    fn the_worst_of_several_counts() {
+        let order = [
+            Exit::Interrupted,
+            Exit::Unread,
+            Exit::Lost,
+            Exit::TimedOut,
+            Exit::Refused,
+            Exit::NoTarget,
+            Exit::Failed,
+            Exit::Cut,
+            Exit::Done,
+        ];
+        assert_eq!(order.map(Exit::code), [130, 141, 3, 124, 5, 4, 1, 6, 0]);
+        assert!(order.is_sorted_by(|worse, better| worse > better));
+    }
+
+    #[test]
+    fn the_readme_tells_all_codes_in_their_order() {
+        let order = [
+            Exit::Interrupted,
+            Exit::Unread,
+            Exit::Lost,
+            Exit::NotConnected,
+            Exit::Usage,
+            Exit::TimedOut,
+            Exit::Refused,
+            Exit::NoTarget,
+            Exit::Failed,
+            Exit::Cut,
+            Exit::Done,
+        ];
+        assert!(order.is_sorted_by(|worse, better| worse > better));
+        let [first, middle @ .., last] = order.map(|exit| exit.code().to_string());
+        let told = format!("{first}, then {}, and {last} at last", middle.join(", "));
+        let readme = include_str!("../../../../README.md");
+        assert!(readme.contains(&told), "{told}");
+        for exit in order {
+            assert!(readme.contains(&format!("| {} |", exit.code())), "{exit:?}");
+        }
+    }
+
+    #[test]
+    fn errors_have_their_codes() {
+        for (code, exit) in [
+            (Code::NoTarget, 4),
+            (Code::Outranked, 5),
+            (Code::Busy, 5),
+            (Code::ShuttingDown, 255),
+            (Code::InvalidParams, 2),
+        ] {
+            let error = RequestError::from(RpcError::new(code, "x"));
+            assert_eq!(Exit::of_error(&error).code(), exit, "{code:?}");
+        }
+        assert_eq!(Exit::of_error(&RequestError::Lost).code(), 3);
+        assert_eq!(Exit::of_error(&RequestError::NotConnected).code(), 255);
+    }
+}

@@ -1,0 +1,386 @@
+//! What is shown, as text: outcomes, refusals, commands that run here. Everything that
+//! came from elsewhere is escaped here, before anybody can see it.
+
+use crate::output::margin;
+use client::{Answer, Client, Code, Job, Leftovers, Outcome, RequestError, Status, Stop, Tally};
+use common::terminal::escape::{Keep, escape, one_line};
+use std::fmt::Write;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+/// How long something took, short enough for the end of a line.
+pub(crate) fn duration(duration: Duration) -> String {
+    match duration.as_millis() {
+        ms @ 0..1000 => format!("{ms} ms"),
+        ms @ 1000..10_000 => format!("{}.{} s", ms / 1000, ms % 1000 / 100),
+        _ => ago(duration),
+    }
+}
+
+/// How long ago something was, in its largest unit.
+pub(crate) fn ago(duration: Duration) -> String {
+    let seconds = duration.as_secs();
+    match seconds {
+        0..120 => format!("{seconds} s"),
+        120..7200 => format!("{} min", seconds / 60),
+        7200..172_800 => format!("{} h", seconds / 3600),
+        _ => format!("{} d", seconds / 86_400),
+    }
+}
+
+/// Bytes of a command's words that are shown: a few lines of a terminal. What else the line
+/// says must not be lost behind words as long as the wire allows.
+const LONGEST_WORDS: usize = 1 << 10;
+
+/// The words of a command on one line, with an ellipsis where there are more than are shown.
+pub(crate) fn words(words: &[String]) -> String {
+    let mut joined = String::new();
+    for (at, word) in words.iter().enumerate() {
+        if joined.len() > LONGEST_WORDS {
+            break;
+        }
+        joined += if at == 0 { "" } else { " " };
+        joined += &word[..word.floor_char_boundary(LONGEST_WORDS)];
+    }
+    let mut shown = one_line(&joined).into_owned();
+    let whole: usize = words.iter().map(|word| word.len() + 1).sum();
+    if shown.len() > LONGEST_WORDS || joined.len() + 1 < whole {
+        shown.truncate(shown.floor_char_boundary(LONGEST_WORDS));
+        shown.push('…');
+    }
+    shown
+}
+
+/// One line that says how a command ended at one target.
+pub(crate) fn outcome(outcome: &Outcome) -> String {
+    let mut line = format!("[{}] ", one_line(&outcome.label()));
+    line += &status(outcome);
+    line += &leftovers(outcome.leftovers);
+    if let Some(elapsed) = outcome.elapsed {
+        let _ = write!(line, " ({})", duration(elapsed));
+    }
+    if outcome.truncated {
+        line += ", its output was cut";
+    }
+    line
+}
+
+/// What a command left behind, to be added to how it ended; nothing if it left nothing.
+pub(crate) fn leftovers(leftovers: Leftovers) -> String {
+    let processes = |count, one: &str, more: &str| match count {
+        0 => String::new(),
+        1 => format!(", 1 process {one}"),
+        _ => format!(", {count} processes {more}"),
+    };
+    let ended = processes(
+        leftovers.ended,
+        "it left behind was ended",
+        "it left behind were ended",
+    );
+    let running = processes(
+        leftovers.running,
+        "of it cannot be ended and still runs",
+        "of it cannot be ended and still run",
+    );
+    ended + &running
+}
+
+fn status(outcome: &Outcome) -> String {
+    let how = match (outcome.exit_code, &outcome.signal) {
+        (Some(code), _) => format!(", exit code {code}"),
+        (None, Some(signal)) => format!(", ended by {}", one_line(signal)),
+        (None, None) => String::new(),
+    };
+    let why = |fallback: &str| match &outcome.message {
+        Some(message) => one_line(message).into_owned(),
+        None => fallback.to_owned(),
+    };
+    match outcome.status {
+        Status::Done => format!("done{how}"),
+        Status::Refused => format!("refused: {}", why("its policy does not run this")),
+        Status::NotFound => format!("not found: {}", why("it has no such command")),
+        Status::Failed => format!("failed: {}", why("it could not be started")),
+        Status::Outranked => "outranked: it ranks above you, and takes no commands of yours".into(),
+        Status::Absent => format!("absent: {}", why("it is not here, or has no slots")),
+        Status::Busy => format!("busy: {}; try again later", why("its queue is full")),
+        Status::TimedOut => format!("timed out{how}"),
+        Status::Cancelled => format!("cancelled{how}"),
+        Status::Lost => {
+            let when = match outcome.started {
+                Some(false) => "the command was sent to it",
+                _ => "it answered; the command may have run",
+            };
+            format!("lost: it left or the server stopped before {when}")
+        }
+    }
+}
+
+/// Whether what programs wrote is shown as it is. The command line says so once.
+static RAW: AtomicBool = AtomicBool::new(false);
+
+/// Has what programs wrote shown as it is, or made safe for a terminal.
+pub(crate) fn set_raw(raw: bool) {
+    RAW.store(raw, Ordering::Relaxed);
+}
+
+/// Whether what programs wrote is shown as it is.
+pub(crate) fn is_raw() -> bool {
+    RAW.load(Ordering::Relaxed)
+}
+
+/// What a command wrote, made safe, and ended by a newline where there is anything.
+fn output(bytes: &[u8]) -> String {
+    let text = String::from_utf8_lossy(bytes);
+    let mut shown = match is_raw() {
+        true => text.into_owned(),
+        false => escape(&text, Keep::Layout).into_owned(),
+    };
+    if !shown.is_empty() && !shown.ends_with('\n') {
+        shown.push('\n');
+    }
+    shown
+}
+
+/// What a command wrote elsewhere: with a margin, if it is shown at a terminal of so many
+/// columns.
+pub(crate) fn output_of_others(bytes: &[u8], columns: Option<usize>) -> String {
+    match columns {
+        Some(columns) => margin::set_off(&output(bytes), columns),
+        None => output(bytes),
+    }
+}
+
+/// [`outcome`] for a terminal of so many columns, if it is one.
+pub(crate) fn outcome_at(outcome: &Outcome, columns: Option<usize>) -> String {
+    let line = self::outcome(outcome);
+    match columns {
+        Some(columns) => margin::set_off_rest(&line, columns),
+        None => line,
+    }
+}
+
+/// One line that sums up a send to many.
+pub(crate) fn tally(tally: &Tally) -> String {
+    let counts: Vec<String> = Status::ALL
+        .into_iter()
+        .filter(|status| tally.of(*status) > 0)
+        .map(|status| format!("{} {}", tally.of(status), status.name().replace('_', " ")))
+        .collect();
+    format!("{}: {}", targets(tally.targets()), counts.join(", "))
+}
+
+/// `1 target`, `3 targets`.
+pub(crate) fn targets(count: u32) -> String {
+    match count {
+        1 => "1 target".into(),
+        _ => format!("{count} targets"),
+    }
+}
+
+/// Why a command was not sent to anybody, and what would work. Asks the server where one
+/// ranks, if that may be the reason.
+pub(crate) fn refusal(error: &RequestError, client: &Client) -> String {
+    let said = error.to_string();
+    let said = one_line(&said);
+    match error.code() {
+        Some(Code::NoTarget) if is_lowest(client) => {
+            "no target: you rank lowest: nobody is below you to execute it".into()
+        }
+        Some(Code::NoTarget) => format!("no target: {said}"),
+        Some(Code::Outranked) => format!("outranked: {said}"),
+        Some(Code::Busy) => format!("busy: {said}; try again later"),
+        Some(Code::ShuttingDown) => format!("not taken: {said}"),
+        _ if matches!(error, RequestError::Lost) => {
+            "lost: the server went before it answered; the command may have run".into()
+        }
+        _ => format!("not sent: {said}"),
+    }
+}
+
+fn is_lowest(client: &Client) -> bool {
+    let page = client.members(0, 1);
+    page.is_ok_and(|page| u64::from(client.rank()) + 1 == u64::from(page.total))
+}
+
+/// What is shown when a command arrives to be executed here.
+pub(crate) fn received(job: &Job) -> String {
+    format!(
+        "\n[Processing]......\n[Received] received command {} from server:\n",
+        words(job.words())
+    )
+}
+
+/// One line of what runs here.
+pub(crate) fn job(job: &Job) -> String {
+    let origin = job.origin();
+    format!(
+        "  {} from {} (rank {}), since {}\n",
+        words(job.words()),
+        one_line(&origin.name),
+        origin.rank,
+        ago(job.received().elapsed())
+    )
+}
+
+/// What is shown when it has ended.
+pub(crate) fn executed(job: &Job, answer: &Answer) -> String {
+    let ended = match answer {
+        Answer::Ended(ended) => ended,
+        Answer::Refused(why) => return format!("[Refused] {}\n", one_line(why)),
+        Answer::NotFound(why) => return format!("[Not found] {}\n", one_line(why)),
+        Answer::Failed(why) => return format!("[Failed] {}\n", one_line(why)),
+    };
+    let shown = output(&ended.stdout) + &output(&ended.stderr);
+    let executing = match shown.is_empty() {
+        true => String::new(),
+        false => format!("[Executing] {shown}"),
+    };
+    let how = match (job.stop(), ended.exit_code, &ended.signal) {
+        (Some(Stop::TimedOut), ..) => "Command timed out.".into(),
+        (Some(_), ..) => "Command cancelled.".into(),
+        (None, None, Some(signal)) => format!("Command ended by {}.", one_line(signal)),
+        (None, Some(code), _) if code != 0 => format!("Command Executed, exit code {code}."),
+        _ => "Command Executed.".into(),
+    };
+    let left = leftovers(ended.leftovers);
+    let how = match how.strip_suffix('.') {
+        Some(how) if !left.is_empty() => format!("{how}{left}."),
+        _ => how,
+    };
+    format!("{executing}\n{how}\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn sample(status: Status) -> Outcome {
+        Outcome {
+            member: Some(2),
+            name: Some("web1".into()),
+            rank: Some(1),
+            status,
+            exit_code: None,
+            signal: None,
+            stdout: Vec::new(),
+            stderr: Vec::new(),
+            elapsed: None,
+            truncated: false,
+            leftovers: Leftovers::default(),
+            message: None,
+            started: None,
+        }
+    }
+
+    #[test]
+    fn outcomes_on_one_line() {
+        let done = Outcome {
+            exit_code: Some(0),
+            elapsed: Some(Duration::from_millis(3)),
+            ..sample(Status::Done)
+        };
+        assert_eq!(outcome(&done), "[web1, rank 1] done, exit code 0 (3 ms)");
+        let left = |ended, running| {
+            outcome(&Outcome {
+                leftovers: Leftovers { ended, running },
+                ..done.clone()
+            })
+        };
+        assert_eq!(
+            left(1, 0),
+            "[web1, rank 1] done, exit code 0, 1 process it left behind was ended (3 ms)"
+        );
+        assert_eq!(
+            left(2, 1),
+            "[web1, rank 1] done, exit code 0, 2 processes it left behind were ended, \
+             1 process of it cannot be ended and still runs (3 ms)"
+        );
+        let killed = Outcome {
+            signal: Some("SIGKILL".into()),
+            truncated: true,
+            ..sample(Status::TimedOut)
+        };
+        assert_eq!(
+            outcome(&killed),
+            "[web1, rank 1] timed out, ended by SIGKILL, its output was cut"
+        );
+        let unknown = Outcome {
+            member: None,
+            rank: None,
+            message: Some("no client here has this name".into()),
+            ..sample(Status::Absent)
+        };
+        let line = "[web1] absent: no client here has this name";
+        assert_eq!(outcome(&unknown), line);
+        let unknown = Outcome {
+            rank: Some(7),
+            name: None,
+            ..unknown
+        };
+        assert!(outcome(&unknown).starts_with("[rank 7] absent: "));
+        for status in Status::ALL {
+            let line = outcome(&sample(status));
+            let word = status.name().replace('_', " ");
+            assert!(
+                line.starts_with(&format!("[web1, rank 1] {word}")),
+                "{line}"
+            );
+        }
+    }
+
+    #[test]
+    fn what_came_from_elsewhere_cannot_steer_the_terminal() {
+        let hostile = Outcome {
+            name: Some("a\x1b[2J".into()),
+            message: Some("x\r\ny\x1b]0;t\x07".into()),
+            ..sample(Status::Refused)
+        };
+        assert_eq!(
+            outcome(&hostile),
+            "[a\\x1b[2J, rank 1] refused: x\\r\\ny\\x1b]0;t\\x07"
+        );
+        assert_eq!(output(b"a\x1b[2Jb\nc"), "a\\x1b[2Jb\nc\n");
+        assert_eq!(words(&["a\nb".into(), "c".into()]), "a\\nb c");
+    }
+
+    #[test]
+    fn many_words_are_shown_in_part() {
+        let shown =
+            |list: &[&str]| words(&list.iter().map(ToString::to_string).collect::<Vec<_>>());
+        let exactly = "x".repeat(LONGEST_WORDS);
+        assert_eq!(shown(&[&exactly]), exactly);
+        assert_eq!(shown(&["", "a", ""]), " a ");
+        for long in [
+            &["a"; 100_000][..],
+            &[&"\u{e4}".repeat(100_000)],
+            &["a", &exactly, "b"],
+            &["\n"; 400],
+            &[&exactly, ""],
+        ] {
+            let shown = shown(long);
+            assert!(shown.ends_with('…'), "{shown}");
+            assert!((LONGEST_WORDS..LONGEST_WORDS + 4).contains(&shown.len()));
+        }
+    }
+
+    #[test]
+    fn durations_are_short() {
+        for (ms, shown) in [
+            (3, "3 ms"),
+            (1500, "1.5 s"),
+            (59_000, "59 s"),
+            (600_000, "10 min"),
+            (10_800_000, "3 h"),
+            (259_200_000, "3 d"),
+        ] {
+            assert_eq!(duration(Duration::from_millis(ms)), shown);
+        }
+    }
+
+    #[test]
+    fn a_tally_names_what_there_was() {
+        let counts = [(Status::Done, 2), (Status::NotFound, 1)];
+        let sum: Tally = counts.into_iter().collect();
+        assert_eq!(tally(&sum), "3 targets: 2 done, 1 not found");
+    }
+}

@@ -1,0 +1,147 @@
+//! How a send to several targets went, on one line: how many ended in which way, and the names
+//! of those that did not end well.
+
+use crate::output::node_set::fold;
+use crate::output::render;
+use client::{Outcome, Status};
+use common::terminal::escape::one_line;
+use std::collections::BTreeMap;
+
+/// Bytes of the names that are told of one way to end: a few lines of a terminal.
+const MOST_NAMES: usize = 1 << 10;
+
+/// What has ended so far.
+#[derive(Default)]
+pub(crate) struct Summary {
+    done: u32,
+    /// Whose command ended otherwise, by how it did.
+    others: BTreeMap<Status, Vec<String>>,
+}
+
+impl Summary {
+    /// Counts an outcome. A command that ran and did not end with 0 has failed.
+    pub(crate) fn add(&mut self, outcome: &Outcome) {
+        let status = match outcome.status {
+            Status::Done if outcome.succeeded() => {
+                self.done += 1;
+                return;
+            }
+            Status::Done => Status::Failed,
+            status => status,
+        };
+        // As a selector names it: a rank is a number there.
+        let name = match (&outcome.name, outcome.rank) {
+            (None, Some(rank)) => rank.to_string(),
+            _ => one_line(&outcome.target()).into_owned(),
+        };
+        self.others.entry(status).or_default().push(name);
+    }
+
+    /// How many have ended.
+    pub(crate) fn ended(&self) -> u32 {
+        let others: usize = self.others.values().map(Vec::len).sum();
+        self.done + others as u32
+    }
+
+    /// The line, for this many targets: those whose outcome has not come, and will not come any
+    /// more, are lost.
+    pub(crate) fn line(&self, targets: u32) -> String {
+        let mut parts = Vec::new();
+        if self.done > 0 {
+            parts.push(format!("{} done", self.done));
+        }
+        let missing = targets.saturating_sub(self.ended()) as usize;
+        let mut others = self.others.clone();
+        if missing > 0 {
+            others.entry(Status::Lost).or_default();
+        }
+        for (status, names) in others {
+            let unknown = if status == Status::Lost { missing } else { 0 };
+            let mut folded = fold(names.iter().map(String::as_str), MOST_NAMES);
+            if unknown > 0 && !names.is_empty() {
+                folded += &format!(" and {unknown} more");
+            }
+            let count = names.len() + unknown;
+            let how = status.name().replace('_', " ");
+            parts.push(match folded.is_empty() {
+                true => format!("{count} {how}"),
+                false => format!("{count} {how} ({folded})"),
+            });
+        }
+        format!("{}: {}", render::targets(targets), parts.join(", "))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn outcome(name: Option<&str>, rank: u32, status: Status, exit_code: Option<i64>) -> Outcome {
+        Outcome {
+            member: name.map(|_| u64::from(rank) + 1),
+            name: name.map(Into::into),
+            rank: Some(rank),
+            status,
+            exit_code,
+            signal: None,
+            stdout: Vec::new(),
+            stderr: Vec::new(),
+            elapsed: None,
+            leftovers: client::Leftovers::default(),
+            truncated: false,
+            message: None,
+            started: None,
+        }
+    }
+
+    #[test]
+    fn what_did_not_end_well_is_named() {
+        let mut summary = Summary::default();
+        for rank in 1..=25 {
+            let name = format!("web{rank}");
+            let code = i64::from([3, 7, 19].contains(&rank));
+            summary.add(&outcome(Some(&name), rank, Status::Done, Some(code)));
+        }
+        assert_eq!(
+            summary.line(25),
+            "25 targets: 22 done, 3 failed (web[3,7,19])"
+        );
+    }
+
+    #[test]
+    fn each_way_to_end_is_counted_by_its_name() {
+        let mut summary = Summary::default();
+        for (name, rank, status, code) in [
+            (Some("web1"), 1, Status::Done, None),
+            (Some("web2"), 2, Status::Failed, None),
+            (Some("db\x1b"), 3, Status::NotFound, None),
+            (Some("nope"), 4, Status::Absent, None),
+            (None, 77, Status::Absent, None),
+            (Some("a"), 5, Status::TimedOut, Some(0)),
+            (Some("b"), 6, Status::Lost, None),
+        ] {
+            summary.add(&outcome(name, rank, status, code));
+        }
+        assert_eq!(
+            summary.line(7),
+            "7 targets: 1 not found (db\\x1b), 2 failed (web[1-2]), 2 absent (77,nope), \
+             1 timed out (a), 1 lost (b)"
+        );
+        assert!(summary.line(9).ends_with(", 3 lost (b and 2 more)"));
+        assert_eq!(Summary::default().line(2), "2 targets: 2 lost");
+    }
+
+    #[test]
+    fn the_line_has_a_bound() {
+        let mut summary = Summary::default();
+        for status in Status::ALL {
+            for rank in 0..3000 {
+                let name = format!("{}{rank}", "a".repeat(rank as usize % 60));
+                summary.add(&outcome(Some(&name), rank, status, None));
+            }
+        }
+        let line = summary.line(summary.ended());
+        assert!(line.len() < 12 << 10, "{}", line.len());
+        assert!(line.contains(" more)"), "{line}");
+    }
+}

@@ -1,0 +1,74 @@
+//! Rows of words in columns that line up.
+
+use client::Member;
+use common::terminal::escape::one_line;
+use std::time::Duration;
+
+const HEAD: [&str; 7] = [
+    "RANK", "NAME", "ADDRESS", "SLOTS", "RUNNING", "QUEUED", "JOINED",
+];
+
+/// The columns whose words stand at their right edge: numbers.
+const RIGHT: [bool; 7] = [true, false, false, true, true, true, true];
+
+/// The ranking, a line for each; `own` is marked as the one who looks.
+pub(crate) fn ranking(members: &[Member], own: Option<u64>) -> String {
+    let mut rows = vec![HEAD.map(str::to_owned)];
+    rows.extend(members.iter().map(|member| row(member, own)));
+    let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max();
+    let widths: [usize; 7] = std::array::from_fn(|column| width(column).unwrap_or_default());
+    rows.iter().map(|row| line(row, &widths)).collect()
+}
+
+fn row(member: &Member, own: Option<u64>) -> [String; 7] {
+    let you = if own == Some(member.member) {
+        " (you)"
+    } else {
+        ""
+    };
+    [
+        member.rank.to_string(),
+        format!("{}{you}", one_line(&member.name)),
+        one_line(&member.address).into_owned(),
+        member.slots.to_string(),
+        member.running.to_string(),
+        member.queued.to_string(),
+        crate::output::render::ago(Duration::from_millis(member.joined_ms)) + " ago",
+    ]
+}
+
+fn line(row: &[String; 7], widths: &[usize; 7]) -> String {
+    let cells = row.iter().zip(widths).zip(RIGHT);
+    let padded = cells.map(|((cell, width), right)| match right {
+        true => format!("{cell:>width$}"),
+        false => format!("{cell:<width$}"),
+    });
+    let line = padded.collect::<Vec<_>>().join("  ");
+    format!("{}\n", line.trim_end())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn columns_line_up() {
+        let member = |rank: u32, name: &str| Member {
+            member: rank.into(),
+            name: common::wire::name::Name::known(name.to_owned()),
+            rank,
+            address: format!("127.0.0.1:{}", 50_000 + rank),
+            slots: 1,
+            running: 0,
+            queued: 12,
+            joined_ms: 3000,
+        };
+        let table = ranking(&[member(0, "boss"), member(10, "client-100")], Some(0));
+        assert_eq!(
+            table,
+            "RANK  NAME        ADDRESS          SLOTS  RUNNING  QUEUED   JOINED\n\
+             \x20  0  boss (you)  127.0.0.1:50000      1        0      12  3 s ago\n\
+             \x20 10  client-100  127.0.0.1:50010      1        0      12  3 s ago\n"
+        );
+    }
+}

@@ -1,0 +1,150 @@
+//! The lines that somebody types at the terminal, with editing and a history.
+
+use crate::failure::Failure;
+use crate::prompt::repl::Lines;
+use crate::prompt::screen::{Hook, Screen, keep_drawing};
+use common::sys::thread;
+use crossbeam_channel::{Receiver, Sender, bounded};
+use rustyline::error::ReadlineError;
+use rustyline::history::{FileHistory, History};
+use rustyline::{ColorMode, Config, Editor};
+use std::fs::DirBuilder;
+use std::io;
+use std::os::unix::fs::DirBuilderExt;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+const PROMPT: &str = "Enter command: ";
+
+/// Lines that are kept: more than anybody goes back to.
+const HISTORY: usize = 1000;
+
+/// How long the next prompt waits for what the line before shows at once, so that the two
+/// stand in order in the usual case; nothing goes wrong where they do not.
+const HANDLED_PATIENCE: Duration = Duration::from_millis(200);
+
+/// The thread that reads the terminal, and the one that has its prompt drawn. Neither can
+/// be joined: a read of a terminal cannot be ended. They end with the process.
+pub(crate) fn lines(screen: Screen, redraw: Receiver<()>) -> Result<Lines, Failure> {
+    let system = |e: ReadlineError| Failure::System {
+        what: "the terminal",
+        why: e.to_string(),
+    };
+    let mut typing = Typing::new(screen).map_err(system)?;
+    // A terminal without editing shows what arrives at any time.
+    if let Ok(printer) = typing.editor.create_external_printer() {
+        let drawing = move || keep_drawing(&redraw, printer);
+        thread::spawn("redraw", drawing).map_err(Failure::NoThread)?;
+    } else {
+        typing.is_edited = false;
+    }
+    let (into, lines) = bounded(1);
+    let (handled, is_handled) = bounded(1);
+    let reading = move || typing.read(&into, &is_handled);
+    thread::spawn("typing", reading).map_err(Failure::NoThread)?;
+    Ok(Lines {
+        lines,
+        handled: Some(handled),
+        one_by_one: false,
+    })
+}
+
+struct Typing {
+    editor: Editor<Hook, FileHistory>,
+    screen: Screen,
+    history: Option<PathBuf>,
+    is_edited: bool,
+}
+
+impl Typing {
+    fn new(screen: Screen) -> Result<Typing, ReadlineError> {
+        // The prompt's hook is only asked where colours are on.
+        let config = Config::builder()
+            .max_history_size(HISTORY)?
+            // As shells have it: what begins with a space is not kept.
+            .history_ignore_space(true)
+            .color_mode(ColorMode::Forced)
+            .build();
+        let mut editor = Editor::with_config(config)?;
+        editor.set_helper(Some(Hook(screen.clone())));
+        let history = history_file();
+        if let Some(path) = &history {
+            // The first time there is none.
+            let _ = editor.load_history(path);
+        }
+        Ok(Typing {
+            editor,
+            screen,
+            history,
+            is_edited: true,
+        })
+    }
+
+    fn read(mut self, lines: &Sender<Result<String, String>>, is_handled: &Receiver<()>) {
+        loop {
+            if self.is_edited && !self.screen.begin_editing() {
+                return;
+            }
+            let typed = self.editor.readline(PROMPT);
+            self.screen.end_editing();
+            let typed = match typed {
+                Ok(typed) => typed,
+                // Ctrl-C clears the line.
+                Err(ReadlineError::Interrupted) => continue,
+                Err(ReadlineError::Eof) => return,
+                Err(ReadlineError::Io(e)) if e.kind() == io::ErrorKind::InvalidData => {
+                    self.screen.show("what was typed is not UTF-8\n");
+                    continue;
+                }
+                Err(e) => {
+                    log::warn!("the terminal cannot be read: {e}");
+                    return;
+                }
+            };
+            // What was pasted may have several.
+            for line in typed.lines() {
+                self.remember(line);
+                while is_handled.try_recv().is_ok() {}
+                if lines.send(Ok(line.to_owned())).is_err() {
+                    return;
+                }
+                let _ = is_handled.recv_timeout(HANDLED_PATIENCE);
+            }
+        }
+    }
+
+    /// A history that cannot be stored is no error: there is just none.
+    fn remember(&mut self, typed: &str) {
+        if typed.trim().is_empty() || !self.editor.history_mut().add(typed).unwrap_or(false) {
+            return;
+        }
+        if let Some(path) = &self.history
+            && let Err(e) = store(&mut self.editor, path)
+        {
+            log::debug!("the history cannot be stored in {}: {e}", path.display());
+            self.history = None;
+        }
+    }
+}
+
+fn store(editor: &mut Editor<Hook, FileHistory>, path: &Path) -> Result<(), ReadlineError> {
+    if let Some(folder) = path.parent() {
+        // As the specification wants it for each folder that is not there yet.
+        DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(folder)?;
+    }
+    editor.append_history(path)
+}
+
+/// In the user's folder for state (XDG Base Directory Specification).
+fn history_file() -> Option<PathBuf> {
+    let absolute = |name: &str| {
+        let path = PathBuf::from(std::env::var_os(name)?);
+        path.is_absolute().then_some(path)
+    };
+    let state = absolute("XDG_STATE_HOME")
+        .or_else(|| absolute("HOME").map(|home| home.join(".local/state")))?;
+    Some(state.join("pecking-order/history"))
+}

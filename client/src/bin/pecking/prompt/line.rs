@@ -1,0 +1,204 @@
+//! What a line means that somebody typed or piped in.
+
+use common::wire::selector::Selector;
+
+/// A line that was understood.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Line {
+    /// Nothing was typed.
+    Empty,
+    /// A command for others.
+    Send {
+        /// Whom it is for, where the line says so.
+        to: Option<String>,
+        /// Its words.
+        words: Vec<String>,
+        /// The command as it was typed, without the selector.
+        typed: String,
+    },
+    /// Explain the lines.
+    Help,
+    /// Show the ranking.
+    Ranks,
+    /// Show this client.
+    WhoAmI,
+    /// Set the selector of plain lines; `None` is the server's.
+    To(Option<String>),
+    /// Show what runs and what is open.
+    Jobs,
+    /// Cancel the send of this number.
+    Cancel(u64),
+    /// Leave.
+    Quit,
+}
+
+/// What `:help` says.
+pub(crate) const HELP: &str = "\
+WORDS…            send a command to the default selector
+@SELECTOR WORDS…  send it to that one: @all print, @2-4 uptime, @web* \"two words\"
+                  next, least-loaded, below, all, or a list of ranks (2), ranges (3-7),
+                  names (web1) and patterns (web*), with commas; !web3 leaves one out
+:to [SELECTOR]    set the default selector; without one, the server's
+:ranks            who is here, from the highest rank to the lowest
+:whoami           this client's name, number and rank
+:jobs             what you sent that is still open, and what runs here
+:cancel ID        cancel what you sent; :jobs shows the IDs
+:help             this
+exit, :quit       leave (Ctrl-D too)
+A command is no shell line: there are no pipes, globs or variables, only words and quotes.
+";
+
+/// Reads a line; the error says what is wrong and what would be right.
+pub(crate) fn parse(line: &str) -> Result<Line, String> {
+    let line = line.trim();
+    if let Some(rest) = line.strip_prefix(':') {
+        return parse_colon(rest);
+    }
+    match line {
+        "" => Ok(Line::Empty),
+        "exit" => Ok(Line::Quit),
+        _ => parse_send(line),
+    }
+}
+
+fn parse_send(line: &str) -> Result<Line, String> {
+    let (to, typed) = match line.strip_prefix('@') {
+        None => (None, line),
+        Some(rest) => {
+            let (selector, typed) = rest.split_once(char::is_whitespace).unwrap_or((rest, ""));
+            (Some(check_selector(selector)?), typed.trim_start())
+        }
+    };
+    let words = shlex::split(typed)
+        .ok_or_else(|| format!("a quote is not closed, or a backslash ends the line: {typed}"))?;
+    match (words.is_empty(), &to) {
+        (false, _) => Ok(Line::Send {
+            to,
+            words,
+            typed: typed.to_owned(),
+        }),
+        // The line is nothing but a comment.
+        (true, None) => Ok(Line::Empty),
+        (true, Some(selector)) => Err(format!(
+            "there is no command after @{selector}; write @{selector} WORDS…"
+        )),
+    }
+}
+
+fn parse_colon(rest: &str) -> Result<Line, String> {
+    let (word, argument) = rest.split_once(char::is_whitespace).unwrap_or((rest, ""));
+    let argument = argument.trim();
+    let line = match word {
+        "to" if argument.is_empty() => return Ok(Line::To(None)),
+        "to" => return check_selector(argument).map(|to| Line::To(Some(to))),
+        "cancel" => return parse_cancel(argument),
+        "help" => Line::Help,
+        "ranks" => Line::Ranks,
+        "whoami" => Line::WhoAmI,
+        "jobs" => Line::Jobs,
+        "quit" | "exit" | "q" => Line::Quit,
+        _ => {
+            return Err(format!("there is no :{word}; :help shows what there is"));
+        }
+    };
+    match argument.is_empty() {
+        true => Ok(line),
+        false => Err(format!(":{word} takes nothing after it, not {argument:?}")),
+    }
+}
+
+fn parse_cancel(argument: &str) -> Result<Line, String> {
+    argument.parse().map(Line::Cancel).map_err(|_| {
+        format!("expected a number that :jobs shows, such as :cancel 3, not {argument:?}")
+    })
+}
+
+fn check_selector(text: &str) -> Result<String, String> {
+    match Selector::parse(text) {
+        Ok(_) => Ok(text.to_owned()),
+        Err(e) => Err(e.to_string()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn sent(line: &str) -> (Option<String>, Vec<String>, String) {
+        match parse(line) {
+            Ok(Line::Send { to, words, typed }) => (to, words, typed),
+            other => panic!("{line}: {other:?}"),
+        }
+    }
+
+    #[test]
+    fn lines_that_send() {
+        for (line, to, words, typed) in [
+            ("print", None, &["print"][..], "print"),
+            ("  print  this ", None, &["print", "this"], "print  this"),
+            ("@all print", Some("all"), &["print"], "print"),
+            (
+                "@2-4   uptime -p",
+                Some("2-4"),
+                &["uptime", "-p"],
+                "uptime -p",
+            ),
+            (
+                "@web* \"two words\"",
+                Some("web*"),
+                &["two words"],
+                "\"two words\"",
+            ),
+            ("@1,!web3 a ''", Some("1,!web3"), &["a", ""], "a ''"),
+            ("exit now", None, &["exit", "now"], "exit now"),
+            ("say 'it'\\''s'", None, &["say", "it's"], "say 'it'\\''s'"),
+        ] {
+            let expected = (
+                to.map(str::to_owned),
+                words.iter().map(|word| (*word).to_owned()).collect(),
+                typed.to_owned(),
+            );
+            assert_eq!(sent(line), expected, "{line}");
+        }
+    }
+
+    #[test]
+    fn lines_for_this_client() {
+        for (line, expected) in [
+            ("", Line::Empty),
+            ("   \t", Line::Empty),
+            ("# a comment", Line::Empty),
+            ("exit", Line::Quit),
+            (" :quit ", Line::Quit),
+            (":help", Line::Help),
+            (":ranks", Line::Ranks),
+            (":whoami", Line::WhoAmI),
+            (":jobs", Line::Jobs),
+            (":to", Line::To(None)),
+            (":to web*,!web3", Line::To(Some("web*,!web3".into()))),
+            (":cancel 12", Line::Cancel(12)),
+        ] {
+            assert_eq!(parse(line), Ok(expected), "{line}");
+        }
+    }
+
+    #[test]
+    fn what_is_wrong_is_named() {
+        for (line, expected) in [
+            (":nonsense", ":help"),
+            (":ranks 5", "\"5\""),
+            (":cancel", ":jobs"),
+            (":cancel x", "\"x\""),
+            (":to 5-2", "reversed"),
+            ("@", "empty"),
+            ("@all", "@all WORDS"),
+            ("@3- print", "open"),
+            ("@a/b print", "neither"),
+            ("print \"this", "quote is not closed"),
+            ("print \\", "backslash"),
+        ] {
+            let error = parse(line).expect_err(line);
+            assert!(error.contains(expected), "{line}: {error}");
+        }
+    }
+}

@@ -1,0 +1,173 @@
+//! Says where a command waits that was sent and of which nothing is heard.
+//!
+//! The server tells a sender nothing of its command until that writes something or ends. What it
+//! tells of each client is how many commands run there and how many wait. Commands wait in the
+//! order in which they came, so right behind the `send` all but this one are in front of it, and
+//! if none waits there this one does not. That is looked at again after a while: where nothing
+//! waits any more it has started, and the smaller number counts, as what came later is behind it.
+
+use client::{Client, Member, SendEvent};
+use common::limits::MAX_MEMBERS_PAGE;
+use common::terminal::escape::one_line;
+use common::wire::selector::{Selector, Single};
+use std::collections::{HashMap, HashSet};
+use std::time::{Duration, Instant};
+
+/// When to look again, and to say what was found: a person begins to wonder.
+const AFTER_A_WHILE: Duration = Duration::from_secs(1);
+
+/// How many targets are named.
+const NAMED: usize = 3;
+
+/// Watches one command until it has been said where it waits, or it waits nowhere.
+#[derive(Debug)]
+pub(crate) struct Queued {
+    selector: Option<Selector<'static>>,
+    is_for_many: bool,
+    sent: Instant,
+    /// Who has written something, or ended it.
+    heard: HashSet<u64>,
+    /// How many were in front of it at each target, at the first look.
+    first: Option<HashMap<u64, u32>>,
+    due: Option<Instant>,
+}
+
+impl Queued {
+    /// For a command that was sent just now, and is to be looked at right away.
+    pub(crate) fn new(to: Option<&str>) -> Queued {
+        let sent = Instant::now();
+        Queued {
+            // The command line has read it already.
+            selector: to.and_then(|to| to.parse().ok()),
+            is_for_many: false,
+            sent,
+            heard: HashSet::new(),
+            first: None,
+            due: Some(sent),
+        }
+    }
+
+    /// When to look next, if at all.
+    pub(crate) fn due(&self) -> Option<Instant> {
+        self.due
+    }
+
+    /// Takes note of what was heard.
+    pub(crate) fn hear(&mut self, event: &SendEvent) {
+        if self.due.is_none() {
+            return;
+        }
+        match event {
+            SendEvent::Accepted { .. } => self.is_for_many = true,
+            SendEvent::Output(output) => drop(self.heard.insert(output.member)),
+            SendEvent::Outcome(outcome) => self.heard.extend(outcome.member),
+            _ => self.due = None,
+        }
+    }
+
+    /// Looks where the command waits, if it is time for that; gives what is to be said then.
+    pub(crate) fn look(&mut self, client: &Client) -> Option<String> {
+        self.due.take_if(|at| *at <= Instant::now())?;
+        // One page from here on down: of thousands the nearest ones.
+        let ranking = client
+            .members(client.rank(), MAX_MEMBERS_PAGE)
+            .ok()?
+            .members;
+        let own = ranking.iter().find(|m| m.member == client.member())?.rank;
+        let below: Vec<&Member> = ranking
+            .iter()
+            .filter(|m| m.rank > own && m.slots > 0)
+            .collect();
+        let mut waits = self.targets(&below);
+        waits.retain(|m| m.queued > 0 && !self.heard.contains(&m.member));
+        let ahead = |m: &&Member| (m.running + m.queued).saturating_sub(1);
+        let Some(first) = self.first.take() else {
+            if !waits.is_empty() {
+                self.first = Some(waits.iter().map(|m| (m.member, ahead(m))).collect());
+                self.due = Some(self.sent + AFTER_A_WHILE);
+            }
+            return None;
+        };
+        let waits = waits.iter().filter_map(|m| {
+            let ahead = ahead(m).min(*first.get(&m.member)?);
+            Some((&*m.name, ahead))
+        });
+        let waits: Vec<(&str, u32)> = waits.collect();
+        match (waits.is_empty(), &self.selector) {
+            (true, _) => None,
+            (_, Some(Selector::LeastLoaded)) => Some(at_one_of(&waits)),
+            _ => Some(at_each_of(&waits)),
+        }
+    }
+
+    /// Where it may wait, of those that rank below and execute.
+    fn targets<'a>(&self, below: &[&'a Member]) -> Vec<&'a Member> {
+        let those = |chosen: &dyn Fn(&Member) -> bool| {
+            let chosen = below.iter().filter(|m| chosen(m));
+            chosen.copied().collect::<Vec<_>>()
+        };
+        match &self.selector {
+            // The server's default: `next`, or one for many.
+            None if self.is_for_many => below.to_vec(),
+            None | Some(Selector::Next) => below.iter().take(1).copied().collect(),
+            // It waits only where no other one has a slot.
+            Some(Selector::LeastLoaded) if below.iter().any(|m| m.running < m.slots) => Vec::new(),
+            Some(Selector::LeastLoaded | Selector::Below | Selector::All) => below.to_vec(),
+            Some(Selector::Single(Single::Rank(rank))) => those(&|m| m.rank == *rank),
+            Some(Selector::Single(Single::Name(name))) => those(&|m| *m.name == **name),
+            Some(Selector::List(list)) => those(&|m| {
+                let is_included = list.only_excludes() || list.includes(m.rank, &m.name);
+                is_included && !list.excludes(m.rank, &m.name)
+            }),
+        }
+    }
+}
+
+/// `queued at web1 behind 2, web2 behind 1 and 7 more`.
+fn at_each_of(waits: &[(&str, u32)]) -> String {
+    let named = waits.iter().take(NAMED);
+    let named = named.map(|(name, ahead)| format!("{} behind {ahead}", one_line(name)));
+    let named: Vec<String> = named.collect();
+    let more = match waits.len().saturating_sub(NAMED) {
+        0 => String::new(),
+        more => format!(" and {more} more"),
+    };
+    format!("queued at {}{more}", named.join(", "))
+}
+
+/// The same where it waits at one of them, and nobody says at which.
+fn at_one_of(waits: &[(&str, u32)]) -> String {
+    match waits {
+        [_] => at_each_of(waits),
+        _ => {
+            let least = waits.iter().map(|(_, ahead)| ahead).min();
+            let least = least.copied().unwrap_or_default();
+            format!(
+                "queued at one of {} clients behind at least {least}",
+                waits.len()
+            )
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn where_it_waits_is_one_short_line() {
+        let waits = [("a", 1), ("b", 2), ("c", 3), ("d", 4), ("e", 5)];
+        for (count, shown) in [
+            (1, "queued at a behind 1"),
+            (3, "queued at a behind 1, b behind 2, c behind 3"),
+            (5, "queued at a behind 1, b behind 2, c behind 3 and 2 more"),
+        ] {
+            assert_eq!(at_each_of(&waits[..count]), shown);
+        }
+        assert_eq!(at_one_of(&waits[1..2]), "queued at b behind 2");
+        assert_eq!(
+            at_one_of(&waits[1..]),
+            "queued at one of 4 clients behind at least 2"
+        );
+    }
+}

@@ -1,0 +1,363 @@
+//! A client as somebody at a prompt, or a pipe, sees it: lines come in, commands go out, and
+//! what comes of them and from others is shown.
+//!
+//! A session lasts as long as its client: where that comes back after it lost its server, the
+//! line that is being typed is typed on meanwhile.
+
+use crate::dial::Signals;
+use crate::exit_code::Exit;
+use crate::output::prefix::{LONGEST_LINE, NamedLines};
+use crate::output::{render, table};
+use crate::prompt::line::{self, Line};
+use crate::prompt::sent_command::{OpenCommand, Shown};
+use client::{Client, ClientEvent, Code, Command, ConnectError, Disconnect};
+use common::terminal::escape::one_line;
+use crossbeam_channel::{Receiver, Select, Sender, TryRecvError};
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+#[cfg(test)]
+mod tests;
+
+/// How long to wait for a view that has no room before looking again.
+const ROOM_TICK: Duration = Duration::from_millis(20);
+
+/// How much of a command's output may be on its way here: enough to keep a link busy, and
+/// little beside what a terminal shows in a second.
+const WINDOW: u64 = 256 << 10;
+
+/// A longer line of a target is cut at a terminal: what fills several screens, and has room
+/// among what may wait for it.
+const LONGEST_ROWS: usize = 64 << 10;
+
+/// Where a session shows what happens.
+pub(crate) trait View {
+    /// Shows text that ends with a newline.
+    fn show(&self, text: &str);
+    /// Shows that a line was wrong.
+    fn complain(&self, text: &str);
+    /// Whether more output can be shown without keeping it.
+    fn has_room(&self) -> bool;
+    /// Whether nobody can see it any more.
+    fn is_closed(&self) -> bool;
+    /// How wide the terminal is, if people look at it there: what others write has a margin
+    /// then.
+    fn columns(&self) -> Option<usize>;
+}
+
+/// Where lines come from. An error is a line that could not be read.
+pub(crate) struct Lines {
+    pub(crate) lines: Receiver<Result<String, String>>,
+    /// Told when a line was handled.
+    pub(crate) handled: Option<Sender<()>>,
+    /// Whether the next line is taken only once the one before has ended everywhere.
+    pub(crate) one_by_one: bool,
+}
+
+/// How a session ended.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum End {
+    /// The user left.
+    Quit,
+    /// There are no more lines.
+    NoMoreLines,
+    /// The server is gone.
+    ServerGone(Disconnect),
+    /// A signal came.
+    Interrupted,
+    /// Nobody can see what happens any more.
+    ViewClosed,
+}
+
+/// One client's session.
+pub(crate) struct Session<'a> {
+    client: &'a Client,
+    view: &'a dyn View,
+    /// The selector of plain lines; `None` is the server's.
+    to: &'a mut Option<String>,
+    open: BTreeMap<u64, OpenCommand>,
+    /// What targets wrote and did not end with a newline yet.
+    lines: NamedLines,
+    worst: Exit,
+    lost_commands: bool,
+    /// Why the last try to come back failed.
+    not_yet: String,
+}
+
+impl<'a> Session<'a> {
+    pub(crate) fn new(
+        client: &'a Client,
+        view: &'a dyn View,
+        to: &'a mut Option<String>,
+    ) -> Session<'a> {
+        let longest = view.columns().map_or(LONGEST_LINE, |_| LONGEST_ROWS);
+        Session {
+            client,
+            view,
+            to,
+            open: BTreeMap::new(),
+            lines: NamedLines::new(longest),
+            worst: Exit::Done,
+            lost_commands: false,
+            not_yet: String::new(),
+        }
+    }
+
+    /// The worst of what has ended so far.
+    pub(crate) fn worst(&self) -> Exit {
+        self.worst
+    }
+
+    /// Whether commands were lost with the connection.
+    pub(crate) fn lost_commands(&self) -> bool {
+        self.lost_commands
+    }
+
+    /// Shows the rank that the server gave.
+    pub(crate) fn greet(&self) {
+        let rank = self.client.joined().rank;
+        self.view.show(&format!("Assigned rank: {rank}\n"));
+    }
+
+    /// Runs until the end, whatever ends it.
+    pub(crate) fn run(&mut self, lines: &Lines, signals: &Signals) -> End {
+        while !self.view.is_closed() {
+            self.wait(lines, signals);
+            if signals.try_recv().is_ok() {
+                return End::Interrupted;
+            }
+            let gone = self.take_events();
+            self.take_send_events(gone.is_some());
+            if let Some(reason) = gone {
+                return End::ServerGone(reason);
+            }
+            if self.takes_lines(lines) && !self.view.is_closed() {
+                match lines.lines.try_recv() {
+                    Ok(line) => {
+                        if self.handle(line) {
+                            return End::Quit;
+                        }
+                        if let Some(handled) = &lines.handled {
+                            let _ = handled.try_send(());
+                        }
+                    }
+                    Err(TryRecvError::Empty) => {}
+                    Err(TryRecvError::Disconnected) => return End::NoMoreLines,
+                }
+            }
+        }
+        End::ViewClosed
+    }
+
+    fn takes_lines(&self, lines: &Lines) -> bool {
+        !lines.one_by_one || self.open.is_empty()
+    }
+
+    /// Waits until something may have happened.
+    fn wait(&self, lines: &Lines, signals: &Signals) {
+        let mut select = Select::new();
+        select.recv(signals);
+        select.recv(self.client.events());
+        if self.takes_lines(lines) {
+            select.recv(&lines.lines);
+        }
+        if self.view.has_room() {
+            for command in self.open.values() {
+                select.recv(command.receiver());
+            }
+            select.ready();
+        } else {
+            let _ = select.ready_timeout(ROOM_TICK);
+        }
+    }
+
+    /// Shows what happened to this client; returns why the connection is over, if it is.
+    fn take_events(&mut self) -> Option<Disconnect> {
+        let events = self.client.events();
+        loop {
+            // Once the connection is over its last event is about to come, and only after
+            // that everything that was lost with it has been told.
+            let event = match self.client.disconnect() {
+                Some(_) => events.recv().ok()?,
+                None => events.try_recv().ok()?,
+            };
+            match event {
+                ClientEvent::Disconnected(reason) => return Some(reason),
+                ClientEvent::Lost(reason) => self.show_loss(&reason),
+                ClientEvent::NotYet { error, .. } => self.show_failed_try(&error),
+                ClientEvent::Rejoined { was, rank, .. } if was == rank => self
+                    .view
+                    .show(&format!("Connected again. You are still rank {rank}.\n")),
+                ClientEvent::Rejoined { was, rank, .. } => self.view.show(&format!(
+                    "Connected again. You were rank {was}; you are now rank {rank}.\n"
+                )),
+                ClientEvent::Rank { rank, .. } => {
+                    self.view.show(&format!("My new rank is {rank}\n"));
+                }
+                ClientEvent::Refused { .. } => {
+                    let text = "Cannot execute command from a lower ranked client.\n";
+                    self.view.show(text);
+                }
+                ClientEvent::JobReceived(job) => self.view.show(&render::received(&job)),
+                ClientEvent::JobFinished { job, answer } => {
+                    self.view.show(&render::executed(&job, &answer));
+                }
+                ClientEvent::Missed(count) => {
+                    self.view
+                        .show(&format!("({count} events were not shown)\n"));
+                }
+                _ => {}
+            }
+        }
+    }
+
+    /// Everything that was lost with the connection has been told by now, and comes first.
+    fn show_loss(&mut self, reason: &Disconnect) {
+        self.take_send_events(true);
+        self.not_yet.clear();
+        let reason = reason.to_string();
+        let text = format!("Connection lost: {}. Trying again.\n", one_line(&reason));
+        self.view.show(&text);
+    }
+
+    /// Tries fail for the same reason many times: it is shown once. That the server stops has
+    /// been said already.
+    fn show_failed_try(&mut self, error: &ConnectError) {
+        let stops = error.rpc().is_some_and(|rpc| rpc.is(Code::ShuttingDown));
+        let why = error.to_string();
+        if !stops && self.not_yet != why {
+            let text = format!("Not connected yet: {}.\n", one_line(&why));
+            self.view.show(&text);
+            self.not_yet = why;
+        }
+    }
+
+    /// Shows what has come of the commands that are open, as long as there is room for it;
+    /// all of it once the connection is over.
+    fn take_send_events(&mut self, is_over: bool) {
+        let view = self.view;
+        let mut shown = Shown {
+            columns: view.columns().filter(|_| !render::is_raw()),
+            lines: &mut self.lines,
+        };
+        let mut ended = Vec::new();
+        for (id, command) in &mut self.open {
+            while is_over || view.has_room() {
+                let Some(step) = command.next_step(self.client, &mut shown) else {
+                    break;
+                };
+                self.worst = self.worst.max(step.exit);
+                self.lost_commands |= is_over && step.exit == Exit::Lost;
+                if !step.shown.is_empty() {
+                    view.show(&step.shown);
+                }
+                if step.is_last {
+                    ended.push(*id);
+                    break;
+                }
+            }
+        }
+        for id in ended {
+            self.open.remove(&id);
+        }
+    }
+
+    /// Does what a line says; says whether it is the last one.
+    fn handle(&mut self, line: Result<String, String>) -> bool {
+        match line.and_then(|line| line::parse(&line)) {
+            Ok(Line::Quit) => return true,
+            Ok(Line::Empty) => {}
+            Ok(Line::Send { to, words, typed }) => self.send(to, &words, typed),
+            Ok(Line::Help) => self.view.show(line::HELP),
+            Ok(Line::Ranks) => self.show_ranks(),
+            Ok(Line::WhoAmI) => self.show_self(),
+            Ok(Line::To(to)) => self.set_default(to),
+            Ok(Line::Jobs) => self.show_jobs(),
+            Ok(Line::Cancel(id)) => self.cancel(id),
+            Err(wrong) => self.complain(Exit::Usage, &wrong),
+        }
+        false
+    }
+
+    fn complain(&mut self, exit: Exit, what: &str) {
+        self.worst = self.worst.max(exit);
+        self.view.complain(&format!("{}\n", one_line(what)));
+    }
+
+    fn send(&mut self, to: Option<String>, words: &[String], typed: String) {
+        let to = to.or_else(|| self.to.clone());
+        let mut command = Command::new(words).window(WINDOW);
+        if let Some(to) = &to {
+            command = command.to(to);
+        }
+        match self.client.send(command) {
+            Ok(sent) => {
+                self.view
+                    .show(&format!("{} command sent.\n", one_line(&typed)));
+                self.open
+                    .insert(sent.id(), OpenCommand::new(sent, typed, to));
+            }
+            Err(e) => self.complain(Exit::of_error(&e), &format!("{typed}: not sent: {e}")),
+        }
+    }
+
+    fn show_ranks(&mut self) {
+        match self.client.all_members() {
+            Ok(ranking) => {
+                let own = Some(self.client.member());
+                self.view.show(&table::ranking(&ranking.members, own));
+            }
+            Err(e) => self.complain(Exit::of_error(&e), &e.to_string()),
+        }
+    }
+
+    fn show_self(&mut self) {
+        let (client, members) = (self.client, self.client.members(0, 1));
+        let of = members.map_or_else(|_| client.ranked(), |page| page.total);
+        let name = client.name();
+        let (name, member, rank) = (one_line(&name), client.member(), client.rank());
+        let text = match client.is_connected() {
+            true => format!("You are {name}, member {member}, rank {rank} of {of}.\n"),
+            false => format!("You were {name}, rank {rank}; there is no connection now.\n"),
+        };
+        self.view.show(&text);
+    }
+
+    fn set_default(&mut self, to: Option<String>) {
+        let text = match &to {
+            Some(to) => format!("Plain lines go to {to}.\n"),
+            None => "Plain lines go to the server's default.\n".into(),
+        };
+        *self.to = to;
+        self.view.show(&text);
+    }
+
+    fn show_jobs(&mut self) {
+        let mut text = match self.open.is_empty() {
+            true => "Nothing that you sent is open.\n".to_owned(),
+            false => "Sent and still open (:cancel ID ends one):\n".to_owned(),
+        };
+        text.extend(self.open.values().map(OpenCommand::describe));
+        let jobs = self.client.jobs();
+        text += match jobs.is_empty() {
+            true => "Nothing runs here.\n",
+            false => "Running here:\n",
+        };
+        text.extend(jobs.iter().map(render::job));
+        self.view.show(&text);
+    }
+
+    fn cancel(&mut self, id: u64) {
+        match self.open.get(&id) {
+            Some(command) => {
+                command.cancel();
+                self.view.show(&format!("Cancelling {id}.\n"));
+            }
+            None => {
+                let what =
+                    format!("nothing that you sent has the ID {id}; :jobs shows what is open");
+                self.complain(Exit::Usage, &what);
+            }
+        }
+    }
+}

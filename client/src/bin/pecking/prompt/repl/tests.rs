@@ -1,0 +1,173 @@
+//! Sessions against a real server in this process, line by line.
+
+use super::*;
+use client::{Answer, Config, Job, Simulation};
+use common::sys::sync::{Mutex, lock};
+use crossbeam_channel::{never, unbounded};
+
+/// Keeps what was shown.
+#[derive(Default)]
+struct Recorder(Mutex<String>);
+
+impl View for Recorder {
+    fn show(&self, text: &str) {
+        lock(&self.0).push_str(text);
+    }
+    fn complain(&self, text: &str) {
+        lock(&self.0).push_str(&format!("error: {text}"));
+    }
+    fn has_room(&self) -> bool {
+        true
+    }
+    fn is_closed(&self) -> bool {
+        false
+    }
+    fn columns(&self) -> Option<usize> {
+        None
+    }
+}
+
+fn serve() -> (server::Running, Config) {
+    let server = server::Server::bind(server::Config {
+        listen: "127.0.0.1:0".into(),
+        ..server::Config::default()
+    });
+    let running = server.expect("a server").spawn().expect("a thread");
+    let config = Config {
+        server: running.address().to_string(),
+        ..Config::default()
+    };
+    (running, config)
+}
+
+/// Runs lines one by one; gives what was shown, how it ended and what it counts as.
+fn run(client: &Client, lines: &[&str]) -> (String, End, Exit) {
+    let (into, from) = unbounded();
+    for line in lines {
+        into.send(Ok((*line).to_owned())).expect("the session");
+    }
+    drop(into);
+    let lines = Lines {
+        lines: from,
+        handled: None,
+        one_by_one: true,
+    };
+    let (view, mut to) = (Recorder::default(), None);
+    let mut session = Session::new(client, &view, &mut to);
+    let end = session.run(&lines, &never());
+    let worst = session.worst();
+    let shown = lock(&view.0).clone();
+    (shown, end, worst)
+}
+
+/// The time that something took is the one thing that no test knows.
+fn without_times(shown: &str) -> String {
+    let lines = shown.lines().map(|line| match line.rsplit_once(" (") {
+        Some((line, time)) if time.ends_with("s)") => line,
+        _ => line,
+    });
+    lines.map(|line| format!("{line}\n")).collect()
+}
+
+#[test]
+fn lines_run_one_after_another() {
+    let (_server, config) = serve();
+    let boss = Client::connect(&config, Simulation).expect("a place");
+    let worker = |job: &Job| match job.words()[0].as_str() {
+        "refuse" => Answer::Refused("only print".into()),
+        word => Answer::exited(0, format!("did {word}")),
+    };
+    let _one = Client::connect(&config, worker).expect("a place");
+    let _two = Client::connect(&config, worker).expect("a place");
+    let (shown, end, worst) = run(&boss, &["print", "", "@1-2 'x y'", ":to 2", "refuse"]);
+    assert_eq!((end, worst), (End::NoMoreLines, Exit::Refused));
+    let mut lines: Vec<String> = without_times(&shown).lines().map(Into::into).collect();
+    // Which of the two answers first is open.
+    lines[4..8].sort();
+    assert_eq!(
+        lines,
+        [
+            "print command sent.",
+            "[client-2, rank 1] done, exit code 0",
+            "did print",
+            "'x y' command sent.",
+            "[client-2, rank 1] done, exit code 0",
+            "[client-3, rank 2] done, exit code 0",
+            "did x y",
+            "did x y",
+            "'x y': 2 targets: 2 done",
+            "Plain lines go to 2.",
+            "refuse command sent.",
+            "[client-3, rank 2] refused: only print",
+        ]
+    );
+}
+
+#[test]
+fn a_refusal_says_why_and_what_would_work() {
+    let (_server, config) = serve();
+    let _boss = Client::connect(&config, Simulation).expect("a place");
+    let low = Client::connect(&config, Simulation).expect("a place");
+    let (shown, end, worst) = run(&low, &["print", ":nope", "exit", "never"]);
+    assert_eq!((end, worst), (End::Quit, Exit::Usage));
+    let expected = "print command sent.\n\
+        print: no target: you rank lowest: nobody is below you to execute it\n\
+        error: there is no :nope; :help shows what there is\n";
+    assert_eq!(shown, expected);
+}
+
+#[test]
+fn what_runs_here_is_shown_as_the_originals_did() {
+    let (_server, config) = serve();
+    let boss = Client::connect(&config, Simulation).expect("a place");
+    let worker = Client::connect(&config, Simulation).expect("a place");
+    let (into, from) = unbounded();
+    let lines = Lines {
+        lines: from,
+        handled: None,
+        one_by_one: false,
+    };
+    let (view, mut to) = (Recorder::default(), None);
+    std::thread::scope(|scope| {
+        let running = scope.spawn(|| {
+            let mut session = Session::new(&worker, &view, &mut to);
+            session.run(&lines, &never())
+        });
+        let sent = boss.send(Command::new(["print"])).expect("a connection");
+        assert!(sent.wait().expect("an outcome")[0].succeeded());
+        boss.leave();
+        while worker.rank() != 0 || !lock(&view.0).contains("rank") {
+            std::thread::yield_now();
+        }
+        drop(into);
+        assert_eq!(running.join().expect("no panic"), End::NoMoreLines);
+    });
+    let expected = "\n[Processing]......\n\
+        [Received] received command print from server:\n\
+        [Executing] i am printing watch me print\n\
+        \nCommand Executed.\n\
+        My new rank is 0\n";
+    assert_eq!(*lock(&view.0), expected);
+}
+
+#[test]
+fn a_server_that_goes_loses_what_is_open() {
+    let (server, config) = serve();
+    let boss = Client::connect(&config, Simulation).expect("a place");
+    let (started, running) = unbounded();
+    let stuck = move |job: &Job| {
+        started.send(()).expect("the test");
+        job.wait_for_stop(None);
+        Answer::exited(0, "")
+    };
+    let _worker = Client::connect(&config, stuck).expect("a place");
+    std::thread::scope(|scope| {
+        let session = scope.spawn(|| run(&boss, &["sleep", "never"]));
+        running.recv().expect("it starts");
+        // Dropping a server ends it at once.
+        drop(server);
+        let (shown, end, worst) = session.join().expect("no panic");
+        assert!(matches!(end, End::ServerGone(_)), "{end:?}");
+        assert_eq!(worst, Exit::Lost, "{shown}");
+    });
+}

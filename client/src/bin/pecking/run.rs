@@ -1,0 +1,154 @@
+//! `pecking run`: sends one command, prints what it writes, and ends with a code that says
+//! how it went.
+
+use crate::cli::Run;
+use crate::dial::{BackOff, Signals};
+use crate::executors::Executors;
+use crate::exit_code::Exit;
+use crate::failure::Failure;
+use crate::input;
+use crate::output::printer::{Blocks, Relay};
+use crate::output::render;
+use crate::prompt::queued::Queued;
+use client::{Client, Code, RequestError, SendEvent};
+use common::sys::sync::Arc;
+use common::sys::thread;
+use common::terminal::console::Console;
+use crossbeam_channel::{Receiver, RecvTimeoutError, bounded, select};
+use std::io::{self, ErrorKind, Stderr};
+use std::time::Duration;
+
+/// Waits for executors, sends, and prints until the command has ended everywhere. Output
+/// that nobody reads holds the printing up, but no signal.
+pub(crate) fn run(
+    client: Client,
+    run: &Run,
+    signals: &Signals,
+    console: &Console,
+) -> Result<Exit, Failure> {
+    if let Some(wanted) = run.wait_for {
+        wait_for_executors(&client, wanted, signals, console)?;
+    }
+    let sent = client.send(run.command())?;
+    let queued = Queued::new(run.to());
+    let is_noted = input::note_unread(console);
+    let client = Arc::new(client);
+    let printed = start_printing(Arc::clone(&client), sent.receiver().clone(), queued);
+    let printed = printed.map_err(Failure::NoThread)?;
+    let mut is_interrupted = false;
+    loop {
+        select! {
+            recv(printed) -> exit => {
+                // Where nobody reads what comes, leaving takes the command along.
+                drop(client);
+                let panicked = |_| Err(io::Error::other("printing panicked"));
+                let exit = exit.unwrap_or_else(panicked).map_err(Failure::Output)?;
+                // Whoever writes it may have been slower than the command was sent.
+                if !is_noted {
+                    input::note_unread(console);
+                }
+                return Ok(if is_interrupted { Exit::Interrupted } else { exit });
+            }
+            recv(signals) -> _ => {
+                if is_interrupted {
+                    // Leaving waits for the server a moment; the end of the process does not.
+                    std::mem::forget(client);
+                    return Ok(Exit::Interrupted);
+                }
+                is_interrupted = true;
+                sent.cancel();
+                // Without waiting for what is being printed there.
+                console.print(b"cancelling; interrupt again to leave at once\n".to_vec());
+            }
+        }
+    }
+}
+
+/// Prints what comes of a command, on a thread of its own, and tells how that went. A pipe
+/// that nobody reads may keep the thread for ever, so it is not joined.
+fn start_printing(
+    client: Arc<Client>,
+    events: Receiver<SendEvent>,
+    queued: Queued,
+) -> io::Result<Receiver<io::Result<Exit>>> {
+    let (done, printed) = bounded(1);
+    thread::spawn("output", move || {
+        let exit = print(&client, &events, queued);
+        // Before it is told: whoever hears it is the last to have the client, and leaves.
+        drop(client);
+        let _ = done.send(exit);
+    })?;
+    Ok(printed)
+}
+
+fn print(client: &Client, events: &Receiver<SendEvent>, mut queued: Queued) -> io::Result<Exit> {
+    let mut relay = Relay::to_own_streams()?;
+    loop {
+        if let Some(note) = queued.look(client) {
+            relay.say(&note);
+        }
+        let event = match queued.due() {
+            Some(at) => events.recv_deadline(at),
+            None => events.recv().map_err(RecvTimeoutError::from),
+        };
+        let event = match event {
+            Err(RecvTimeoutError::Timeout) => continue,
+            event => event.unwrap_or(SendEvent::End(Err(RequestError::Lost))),
+        };
+        queued.hear(&event);
+        let mut printed = relay.print(&event);
+        if events.is_empty() {
+            printed = printed.and_then(|()| relay.flush());
+        }
+        match printed {
+            Err(e) if e.kind() == ErrorKind::BrokenPipe => return Ok(Exit::Unread),
+            printed => printed?,
+        }
+        if let SendEvent::End(end) = event {
+            let exit = ended(client, &mut relay, &end.err());
+            relay.sum_up();
+            return Ok(exit);
+        }
+    }
+}
+
+fn ended(client: &Client, relay: &mut Relay<Blocks, Stderr>, error: &Option<RequestError>) -> Exit {
+    let Some(error) = error else {
+        return relay.exit();
+    };
+    let hint = match error.code() {
+        // Without an answer there is nothing to add.
+        Some(Code::NoTarget) => Executors::of(client).ok().and_then(|them| them.hint()),
+        _ => None,
+    };
+    let hint = hint.map_or(String::new(), |hint| format!(" ({hint})"));
+    relay.say(&format!("{}{hint}", render::refusal(error, client)));
+    relay.exit().max(Exit::of_error(error))
+}
+
+/// Waits until so many clients that rank below have slots.
+fn wait_for_executors(
+    client: &Client,
+    wanted: u32,
+    signals: &Signals,
+    console: &Console,
+) -> Result<(), Failure> {
+    let mut pauses = BackOff::new(Duration::from_millis(20), Duration::from_secs(1));
+    let mut is_noticed = false;
+    loop {
+        let executors = Executors::of(client)?;
+        let there = executors.below;
+        if there >= wanted as usize {
+            return Ok(());
+        }
+        if !is_noticed {
+            let what = "waiting for clients below that execute";
+            console.say(&format!("{what}: {there} of {wanted} are there"));
+            if let Some(above) = executors.those_above() {
+                console.say(&format!("{above}: restart them, and they rank below"));
+            }
+            is_noticed = true;
+        }
+        pauses.wait(signals)?;
+    }
+}

@@ -1,0 +1,132 @@
+//! `pecking work`: only executes, as a service does, until a signal comes; through the loss of
+//! its server, unless it is told otherwise.
+
+use crate::dial::Signals;
+use crate::exit_code::Exit;
+use crate::output::render::{duration, leftovers, words};
+use client::{Answer, Client, ClientEvent, Disconnect, Job};
+use common::logging::log_limit;
+use common::logging::logged::{self, details};
+use common::terminal::escape::one_line;
+use crossbeam_channel::select;
+use std::fmt;
+
+/// Whether what is executed here is logged.
+pub(crate) fn logs_jobs() -> bool {
+    log::log_enabled!(log::Level::Info)
+}
+
+/// Logs what happens until the end.
+pub(crate) fn work(client: Client, signals: &Signals) -> Exit {
+    log::info!("joined as {}, rank {}", client.name(), client.rank());
+    let mut not_yet = String::new();
+    let end = loop {
+        select! {
+            recv(client.events()) -> event => match event {
+                Ok(ClientEvent::Disconnected(reason)) => break Some(reason),
+                Ok(ClientEvent::Rejoined { was, rank, .. }) => {
+                    not_yet.clear();
+                    let name = client.name();
+                    log::info!("joined again as {name}, rank {rank} (it was rank {was})");
+                }
+                Ok(ClientEvent::NotYet { error, .. }) => {
+                    log_failed_try(&mut not_yet, error.to_string());
+                }
+                Ok(event) => log_event(&event),
+                Err(_) => break Some(Disconnect::Closed),
+            },
+            recv(signals) -> _ => break None,
+        }
+    };
+    match end {
+        None => {
+            log::info!("leaving");
+            client.leave();
+            Exit::Done
+        }
+        Some(Disconnect::NotAdmitted(why)) => {
+            log::error!("not let in again: {why}");
+            Exit::NotConnected
+        }
+        Some(reason) => {
+            log::error!("the server is gone: {reason}");
+            Exit::NotConnected
+        }
+    }
+}
+
+/// Logs why a try failed, where that is not what the last one failed for too.
+fn log_failed_try(last: &mut String, why: String) {
+    if *last != why {
+        log::warn!("not connected yet: {why}");
+        *last = why;
+    }
+}
+
+fn log_event(event: &ClientEvent) {
+    let _about = match event {
+        ClientEvent::JobReceived(job) | ClientEvent::JobFinished { job, .. } => {
+            log_limit::about(&job.origin().name)
+        }
+        ClientEvent::Refused { from, .. } => log_limit::about(&from.name),
+        _ => log_limit::unlimited(),
+    };
+    match event {
+        ClientEvent::JobReceived(job) => {
+            log::info!("{} received from {}", logged(job.words()), sender(job));
+        }
+        ClientEvent::JobFinished { job, answer } => {
+            let took = duration(job.received().elapsed());
+            log::info!(
+                "{} from {}: {} ({took})",
+                logged(job.words()),
+                sender(job),
+                how(job, answer)
+            );
+        }
+        ClientEvent::Lost(reason) => log::warn!("connection lost: {reason}; trying again"),
+        ClientEvent::Rank { rank, members } => log::info!("rank {rank} of {members}"),
+        ClientEvent::Refused { from, words: w, .. } => {
+            log::info!(
+                "refused {} from {}, which ranks below",
+                logged(w),
+                from.name
+            );
+        }
+        ClientEvent::Bye { message, .. } => log::info!("the server says bye: {message}"),
+        ClientEvent::Missed(count) => log::warn!("{count} events were not logged"),
+        _ => {}
+    }
+}
+
+/// The words of a command as a log shows them.
+fn logged(all: &[String]) -> impl fmt::Display {
+    logged::Command {
+        first: words(&all[..all.len().min(1)]),
+        whole: words(all),
+        count: all.len(),
+    }
+}
+
+fn sender(job: &Job) -> String {
+    let origin = job.origin();
+    format!("{} (rank {})", one_line(&origin.name), origin.rank)
+}
+
+fn how(job: &Job, answer: &Answer) -> String {
+    match answer {
+        Answer::Ended(ended) => {
+            let how = match (job.stop(), ended.exit_code, &ended.signal) {
+                (Some(client::Stop::TimedOut), ..) => "timed out".into(),
+                (Some(_), ..) => "cancelled".into(),
+                (None, Some(code), _) => format!("exit code {code}"),
+                (None, None, Some(signal)) => format!("ended by {signal}"),
+                (None, None, None) => "ended".into(),
+            };
+            how + &leftovers(ended.leftovers)
+        }
+        Answer::Refused(why) => format!("refused{}", details(why)),
+        Answer::NotFound(why) => format!("not found{}", details(why)),
+        Answer::Failed(why) => format!("failed{}", details(why)),
+    }
+}

@@ -1,0 +1,239 @@
+//! From an address to a connection that has joined, within one deadline.
+//!
+//! The connection is read here by the thread that connects; what the server sent right
+//! after its answer stays in the line reader and goes on to the reader thread.
+
+use crate::config::{Config, ConnectError};
+use crate::token::Token;
+use common::limits::{LINE_HEADROOM, MAX_LINE, MAX_LINE_BEFORE_JOIN, OUTBOX_BYTES, PROTOCOL};
+use common::net::line_reader::LineReader;
+use common::net::outbox::Outbox;
+use common::net::transport::Stream;
+use common::sys::sync::Arc;
+use common::token::Secret;
+use common::wire::message::{self, AnswerBody, Id, Message, RpcError, clip};
+use common::wire::{Bye, ByeReason, Empty, Join, Joined, method};
+use std::io::{self, ErrorKind};
+use std::time::{Duration, Instant};
+use zeroize::Zeroizing;
+
+/// The id of `join`; every other request has a higher one.
+pub(crate) const JOIN_ID: u64 = 0;
+
+/// The longest line that is believed of a server that announces `max_line`: as much as
+/// an outbox holds, so that no server makes a client keep more.
+const LONGEST_LINE: usize = OUTBOX_BYTES;
+
+/// A connection that has joined.
+pub(crate) struct Handshake {
+    pub(crate) stream: Arc<Stream>,
+    pub(crate) outbox: Arc<Outbox>,
+    pub(crate) lines: LineReader,
+    pub(crate) joined: Joined,
+}
+
+/// Dials and joins.
+pub(crate) fn join(config: &Config) -> Result<Handshake, ConnectError> {
+    let attempt = Attempt {
+        server: &config.server,
+        timeout: config.connect_timeout,
+        deadline: Instant::now() + config.connect_timeout,
+    };
+    // Read each time: it may have changed since the last connection. Where there is none, no
+    // server need hear of it.
+    let token = config.token.as_ref().map(Token::read).transpose();
+    let token = token.map_err(ConnectError::NoToken)?;
+    let stream = Stream::connect(&config.server, config.connect_timeout);
+    let stream = Arc::new(stream.map_err(|e| attempt.failed(e))?);
+    let line = join_line(config, token.as_ref());
+    drop(token);
+    attempt
+        .write(&stream, &line)
+        .map_err(|e| attempt.failed(e))?;
+    drop(line);
+    let outbox = Arc::new(Outbox::new(Arc::clone(&stream), None));
+    let mut lines = LineReader::new(MAX_LINE_BEFORE_JOIN);
+    match attempt.read_answer(&stream, &outbox, &mut lines) {
+        Ok(joined) => {
+            lines.set_limit(joined.max_line.clamp(MAX_LINE, LONGEST_LINE) + LINE_HEADROOM);
+            Ok(Handshake {
+                stream,
+                outbox,
+                lines,
+                joined,
+            })
+        }
+        Err(e) => {
+            outbox.close();
+            Err(e)
+        }
+    }
+}
+
+/// The line that asks to join. With the token in it, it is in one place, and is wiped there.
+fn join_line(config: &Config, token: Option<&Secret>) -> Zeroizing<Vec<u8>> {
+    /// Bytes of a character that JSON escapes, at the most.
+    const ESCAPED: usize = 6;
+    /// Bytes of everything else: the envelope, and two numbers of 64 bits.
+    const AROUND: usize = 256;
+    let name = config.name.as_deref();
+    let token = token.map(Secret::reveal);
+    let texts = [name, token].into_iter().flatten();
+    let bytes: usize = texts.map(|text| ESCAPED * text.len()).sum();
+    let mut line = Zeroizing::new(Vec::with_capacity(AROUND + bytes));
+    let params = Join {
+        protocol: PROTOCOL,
+        name: name.map(Into::into),
+        slots: Some(config.slots.into()),
+        token: token.map(Into::into),
+    };
+    message::append_request(&mut line, JOIN_ID.into(), method::JOIN, params);
+    line
+}
+
+struct Attempt<'a> {
+    server: &'a str,
+    timeout: Duration,
+    deadline: Instant,
+}
+
+impl Attempt<'_> {
+    fn read_answer(
+        &self,
+        stream: &Stream,
+        outbox: &Arc<Outbox>,
+        lines: &mut LineReader,
+    ) -> Result<Joined, ConnectError> {
+        let mut last_words = None;
+        loop {
+            while let Some(line) = lines
+                .next_line()
+                .map_err(|e| self.not_this_protocol(&e.to_string()))?
+            {
+                if let Some(joined) = self.look_at(line, outbox, &mut last_words)? {
+                    return Ok(joined);
+                }
+            }
+            let left = self.deadline.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return Err(self.timed_out());
+            }
+            let read = stream
+                .set_read_timeout(Some(left))
+                .and_then(|()| lines.fill(&mut &*stream));
+            match read {
+                Ok(0) => return Err(self.closed(last_words)),
+                Ok(_) => {}
+                // What the server said last tells more than how the connection went.
+                Err(_) if last_words.is_some() => return Err(self.closed(last_words)),
+                Err(e) => return Err(self.failed(e)),
+            }
+        }
+    }
+
+    /// Takes the answer to `join` out of what the server says; the rest is of no concern
+    /// yet.
+    fn look_at(
+        &self,
+        line: &[u8],
+        outbox: &Arc<Outbox>,
+        last_words: &mut Option<Bye<'static>>,
+    ) -> Result<Option<Joined>, ConnectError> {
+        if line.is_empty() {
+            return Ok(None);
+        }
+        let message = Message::parse(line).map_err(|_| {
+            self.not_this_protocol(&format!(
+                "it says {:?}",
+                clip(&String::from_utf8_lossy(line))
+            ))
+        })?;
+        match message {
+            Message::Answer {
+                id: Some(id),
+                body: AnswerBody::Result(raw),
+            } if id == Id::from(JOIN_ID) => message::result(raw)
+                .map(Some)
+                .map_err(|e| self.not_this_protocol(&format!("its answer to join: {e}"))),
+            Message::Answer {
+                body: AnswerBody::Error(raw),
+                ..
+            } => match RpcError::parse(raw) {
+                Ok(error) => Err(ConnectError::Refused {
+                    server: self.server.into(),
+                    error,
+                }),
+                Err(e) => Err(self.not_this_protocol(&format!("its error: {e}"))),
+            },
+            Message::Request { id, method, .. } if method == method::PING => {
+                outbox.push(message::result_line(id, Empty {}));
+                outbox.flush();
+                Ok(None)
+            }
+            Message::Notification { method, params } if method == method::BYE => {
+                let bye = message::params::<Bye<'_>>(params).ok();
+                *last_words = bye.map(|bye| Bye {
+                    reason: bye.reason,
+                    message: bye.message.into_owned().into(),
+                });
+                Ok(None)
+            }
+            _ => Ok(None),
+        }
+    }
+
+    /// Writes a line past the outbox, whose buffers are used again and never wiped.
+    fn write(&self, stream: &Stream, mut line: &[u8]) -> io::Result<()> {
+        while !line.is_empty() {
+            match stream.write_now(line)? {
+                0 => {
+                    let left = self.deadline.saturating_duration_since(Instant::now());
+                    if left.is_zero() || !stream.wait_writable(left)? {
+                        return Err(ErrorKind::TimedOut.into());
+                    }
+                }
+                written => line = &line[written..],
+            }
+        }
+        Ok(())
+    }
+
+    fn failed(&self, source: io::Error) -> ConnectError {
+        match source.kind() {
+            ErrorKind::TimedOut | ErrorKind::WouldBlock => self.timed_out(),
+            _ => ConnectError::Unreachable {
+                server: self.server.into(),
+                source,
+            },
+        }
+    }
+
+    fn timed_out(&self) -> ConnectError {
+        ConnectError::TimedOut {
+            server: self.server.into(),
+            after: self.timeout,
+        }
+    }
+
+    fn closed(&self, last_words: Option<Bye<'_>>) -> ConnectError {
+        let server = self.server.into();
+        let Some(Bye { reason, message }) = last_words else {
+            return ConnectError::Closed {
+                server,
+                message: "it said nothing".into(),
+            };
+        };
+        let message = message.into_owned();
+        match reason {
+            ByeReason::IdleHandshake => ConnectError::TurnedAway { server, message },
+            _ => ConnectError::Closed { server, message },
+        }
+    }
+
+    fn not_this_protocol(&self, what: &str) -> ConnectError {
+        ConnectError::NotThisProtocol {
+            server: self.server.into(),
+            what: what.into(),
+        }
+    }
+}

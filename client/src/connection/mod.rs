@@ -1,0 +1,192 @@
+//! What the reader thread and the owner of a client share of one connection: where to write,
+//! what is open, and who this client is there.
+//!
+//! Taking a request out of the table of open ones is the single act that decides its end.
+
+pub(crate) mod backoff;
+pub(crate) mod handshake;
+pub(crate) mod reader;
+pub(crate) mod reconnect;
+
+use crate::connection::handshake::Handshake;
+use crate::error::RequestError;
+use crate::events::Events;
+use crate::execute::workers::Workers;
+use crate::send::send_handle::{OpenSend, SendEvent};
+use common::limits::unacknowledged;
+use common::net::line_reader::LineReader;
+use common::net::outbox::Outbox;
+use common::net::transport::Stream;
+use common::sys::sync::{Arc, Mutex, lock};
+use common::wire::{Joined, Tally};
+use crossbeam_channel::Sender;
+use serde_json::value::RawValue;
+use std::collections::HashMap;
+use std::ops::RangeInclusive;
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+/// The heartbeats that are believed of a server: none that would keep a thread busy, none
+/// that would leave a dead server unnoticed for a day.
+const HEARTBEATS: RangeInclusive<Duration> = Duration::from_millis(10)..=Duration::from_secs(3600);
+
+/// What a call, a request with one plain answer, is waiting for.
+pub(crate) type CallResult = Result<Box<RawValue>, RequestError>;
+
+/// A request that was not answered yet.
+pub(crate) enum Open {
+    Send(OpenSend),
+    Call(Sender<CallResult>),
+}
+
+#[derive(Default)]
+struct Table {
+    open: HashMap<u64, Open>,
+    /// The connection is over: nothing is opened any more.
+    closed: bool,
+}
+
+pub(crate) struct Link {
+    pub(crate) stream: Arc<Stream>,
+    pub(crate) outbox: Arc<Outbox>,
+    pub(crate) events: Arc<Events>,
+    pub(crate) workers: Arc<Workers>,
+    pub(crate) heartbeat: Duration,
+    pub(crate) joined: Arc<Joined>,
+    since: Instant,
+    rank: AtomicU32,
+    members: AtomicU32,
+    next_id: Arc<AtomicU64>,
+    table: Mutex<Table>,
+}
+
+impl Link {
+    /// A connection that has joined, and what goes on reading it.
+    pub(crate) fn new(
+        handshake: Handshake,
+        events: &Arc<Events>,
+        workers: &Arc<Workers>,
+        next_id: &Arc<AtomicU64>,
+    ) -> (Link, LineReader) {
+        let Handshake {
+            stream,
+            outbox,
+            lines,
+            joined,
+        } = handshake;
+        let heartbeat = Duration::from_millis(joined.heartbeat_ms);
+        let heartbeat = heartbeat.clamp(*HEARTBEATS.start(), *HEARTBEATS.end());
+        // What is on its way to a server that is gone must not hide that it is gone.
+        stream.set_unacknowledged_timeout(unacknowledged(heartbeat));
+        let link = Link {
+            stream,
+            outbox,
+            events: Arc::clone(events),
+            workers: Arc::clone(workers),
+            heartbeat,
+            since: Instant::now(),
+            rank: AtomicU32::new(joined.rank),
+            members: AtomicU32::new(joined.members),
+            joined: Arc::new(joined),
+            next_id: Arc::clone(next_id),
+            table: Mutex::default(),
+        };
+        (link, lines)
+    }
+
+    /// How long it is since it joined.
+    pub(crate) fn age(&self) -> Duration {
+        self.since.elapsed()
+    }
+
+    /// Queues a line and writes what can be written; says whether it was taken.
+    pub(crate) fn tell(&self, line: Vec<u8>) -> bool {
+        let taken = self.outbox.push(line);
+        self.outbox.flush();
+        taken
+    }
+
+    pub(crate) fn standing(&self) -> (u32, u32) {
+        let load = |value: &AtomicU32| value.load(Ordering::Relaxed);
+        (load(&self.rank), load(&self.members))
+    }
+
+    pub(crate) fn set_standing(&self, rank: u32, members: u32) {
+        self.rank.store(rank, Ordering::Relaxed);
+        self.members.store(members, Ordering::Relaxed);
+    }
+
+    /// Opens a request and writes it. The line is made for the id that it gets; waits for
+    /// room, so this is not for the reader thread.
+    pub(crate) fn request(
+        &self,
+        open: Open,
+        line: impl FnOnce(u64) -> Vec<u8>,
+    ) -> Result<u64, RequestError> {
+        let id = self.next_id.fetch_add(1, Ordering::Relaxed);
+        let line = line(id);
+        let max = self.joined.max_line;
+        if line.len() > max {
+            let bytes = line.len();
+            return Err(RequestError::TooLong { bytes, max });
+        }
+        self.outbox.wait_for_room();
+        {
+            let mut table = lock(&self.table);
+            if table.closed {
+                return Err(RequestError::NotConnected);
+            }
+            table.open.insert(id, open);
+        }
+        if self.tell(line) {
+            return Ok(id);
+        }
+        // It was never written. Where the connection's end has taken it out already, its
+        // `lost` goes nowhere, since the handle was not given out.
+        self.take(id);
+        Err(RequestError::NotConnected)
+    }
+
+    /// Takes a request out of the table: whoever gets it decides its end.
+    pub(crate) fn take(&self, id: u64) -> Option<Open> {
+        lock(&self.table).open.remove(&id)
+    }
+
+    /// Looks at an open send.
+    pub(crate) fn with_send<T>(&self, id: u64, look: impl FnOnce(&mut OpenSend) -> T) -> Option<T> {
+        match lock(&self.table).open.get_mut(&id) {
+            Some(Open::Send(send)) => Some(look(send)),
+            _ => None,
+        }
+    }
+
+    /// The connection is over: every open request ends as lost.
+    pub(crate) fn end(&self) {
+        self.outbox.close();
+        let open = {
+            let mut table = lock(&self.table);
+            table.closed = true;
+            std::mem::take(&mut table.open)
+        };
+        for open in open.into_values() {
+            open.fail(RequestError::Lost);
+        }
+    }
+}
+
+impl Open {
+    /// Ends a request that was not done. Where nobody waits any more, nobody is told.
+    pub(crate) fn fail(self, error: RequestError) {
+        match self {
+            Open::Send(send) => send.end(Err(error)),
+            Open::Call(waiting) => drop(waiting.send(Err(error))),
+        }
+    }
+}
+
+impl OpenSend {
+    /// Tells the last event of a send.
+    pub(crate) fn end(self, how: Result<Tally, RequestError>) {
+        let _ = self.events.send(SendEvent::End(how));
+    }
+}

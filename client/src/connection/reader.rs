@@ -1,0 +1,372 @@
+//! Reading one connection: takes the server's lines apart and hands each on. It never waits
+//! for anything but the next byte, and everything it reads may be wrong.
+
+use crate::connection::{Link, Open};
+use crate::error::RequestError;
+use crate::events::{ClientEvent, Disconnect};
+use crate::execute::job::Job;
+use crate::send::outcome::{Outcome, Output, output_bytes};
+use crate::send::send_handle::{OpenSend, SendEvent};
+use common::limits::LINE_DEADLINE;
+use common::logging::log_limit;
+use common::net::line_reader::LineReader;
+use common::sys::sync::Arc;
+use common::wire::message::{self, AnswerBody, Code, Id, Message, RpcError, clip};
+use common::wire::name::wrong_name;
+use common::wire::{
+    self, Accepted, Bye, CancelExecution, Empty, Execute, ExecutionConsumed, Rank, Refused,
+    SendOutput, Tally, method,
+};
+use crossbeam_channel::Sender;
+use serde_json::value::RawValue;
+use std::io::ErrorKind;
+use std::time::{Duration, Instant};
+
+/// What a request for a sign of life has as its id; answers to it need nobody's attention.
+const HEARTBEAT_ID: &str = "heartbeat-";
+
+/// Reads until the connection is over.
+pub(crate) struct Reader {
+    link: Arc<Link>,
+    lines: LineReader,
+    /// Signs of life that were asked for.
+    asked: u64,
+    /// Why the server is about to close.
+    bye: Option<Disconnect>,
+}
+
+impl Reader {
+    pub(crate) fn new(link: Arc<Link>, lines: LineReader) -> Reader {
+        Reader {
+            link,
+            lines,
+            asked: 0,
+            bye: None,
+        }
+    }
+
+    /// Reads to the end, and says what it was.
+    pub(crate) fn run(mut self) -> Disconnect {
+        let _about = log_limit::about("the server");
+        let reason = self.read_to_the_end();
+        self.bye.take().unwrap_or(reason)
+    }
+
+    fn read_to_the_end(&mut self) -> Disconnect {
+        let stream = Arc::clone(&self.link.stream);
+        if let Err(e) = stream.set_read_timeout(Some(self.link.heartbeat)) {
+            return Disconnect::Failed(e.to_string());
+        }
+        let mut is_asked = false;
+        let mut line_began = None;
+        loop {
+            if let Err(reason) = self.handle_lines() {
+                return reason;
+            }
+            // What one read brought is answered in one write.
+            self.link.outbox.flush();
+            if let Err(reason) = check_partial(self.lines.has_partial_line(), &mut line_began) {
+                return reason;
+            }
+            match self.lines.fill(&mut &*stream) {
+                Ok(0) => return Disconnect::Closed,
+                Ok(_) => is_asked = false,
+                Err(e) if !is_timeout(&e) => return Disconnect::Failed(e.to_string()),
+                Err(_) if is_asked => return Disconnect::Silent,
+                Err(_) => {
+                    is_asked = true;
+                    self.ask_for_life();
+                }
+            }
+        }
+    }
+
+    fn ask_for_life(&mut self) {
+        self.asked += 1;
+        let id = Id::Text(format!("{HEARTBEAT_ID}{}", self.asked).into());
+        self.link
+            .tell(message::request_line(id, method::PING, Empty {}));
+    }
+
+    /// Handles every line that is already here.
+    fn handle_lines(&mut self) -> Result<(), Disconnect> {
+        loop {
+            match self.lines.next_line() {
+                Ok(None) => return Ok(()),
+                Ok(Some([])) => {}
+                Ok(Some(line)) => handle(&self.link, line, &mut self.bye)?,
+                Err(e) => {
+                    let error = RpcError::new(Code::InvalidRequest, e.to_string());
+                    self.link.tell(message::error_line(None, &error));
+                    return Err(Disconnect::Protocol(e.to_string()));
+                }
+            }
+        }
+    }
+}
+
+fn is_timeout(error: &std::io::Error) -> bool {
+    matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut)
+}
+
+/// A line that trickles has an end of its own.
+fn check_partial(is_partial: bool, began: &mut Option<Instant>) -> Result<(), Disconnect> {
+    if !is_partial {
+        *began = None;
+        return Ok(());
+    }
+    match began.get_or_insert_with(Instant::now).elapsed() > LINE_DEADLINE {
+        true => Err(Disconnect::Protocol("a line did not end in time".into())),
+        false => Ok(()),
+    }
+}
+
+/// Handles one line; an error is why the connection is of no use any more.
+fn handle(link: &Arc<Link>, line: &[u8], bye: &mut Option<Disconnect>) -> Result<(), Disconnect> {
+    if let Some(told) = SendOutput::of_plain_line(line) {
+        output(link, told);
+        return Ok(());
+    }
+    match Message::parse(line) {
+        Ok(Message::Request { id, method, params }) => {
+            if let Err(error) = request(link, &id, &method, params) {
+                link.outbox.push(message::error_line(Some(id), &error));
+            }
+        }
+        Ok(Message::Notification { method, params }) => {
+            if let Err(error) = notification(link, &method, params, bye) {
+                // What it tells cannot be taken, and without it what is waited for may never
+                // come: so this is no server to go on with.
+                if let Some(why) = wrong_name(params) {
+                    return Err(Disconnect::Protocol(format!("its {method:?}: {why}")));
+                }
+                log::warn!("the server's {method:?} is ignored: {error}");
+            }
+        }
+        Ok(Message::Answer { id, body }) => answer(link, id, &body),
+        Err(malformed) => {
+            log::warn!("a line of the server's is ignored: {}", malformed.error);
+            link.outbox
+                .push(message::error_line(malformed.id, &malformed.error));
+        }
+    }
+    Ok(())
+}
+
+fn request(
+    link: &Arc<Link>,
+    id: &Id,
+    method: &str,
+    params: Option<&RawValue>,
+) -> Result<(), RpcError> {
+    match method {
+        method::PING => {
+            link.outbox.push(message::result_line(id.clone(), Empty {}));
+        }
+        method::EXECUTE => {
+            let execute: Execute<'_> = message::params(params).map_err(not_started(params))?;
+            let job = Job::new(
+                id.clone(),
+                own_origin(execute.from),
+                execute.command.to_vec(),
+                execute.timeout_ms.map(Duration::from_millis),
+                execute.window,
+            );
+            link.workers.submit(job, &link.outbox, link.joined.max_line);
+        }
+        _ => {
+            let message = format!("a client has no method {:?}", clip(method));
+            return Err(RpcError::new(Code::MethodNotFound, message));
+        }
+    }
+    Ok(())
+}
+
+/// A command from a client whose name is not allowed could not be started; other faults are what
+/// they are.
+fn not_started(params: Option<&RawValue>) -> impl FnOnce(RpcError) -> RpcError {
+    move |error| match wrong_name(params) {
+        Some(why) => RpcError::new(Code::Failed, format!("params.from.name: {why}")),
+        None => error,
+    }
+}
+
+fn own_origin(origin: wire::Origin<'_>) -> wire::Origin<'static> {
+    wire::Origin {
+        member: origin.member,
+        name: origin.name.into_owned(),
+        rank: origin.rank,
+    }
+}
+
+fn notification(
+    link: &Arc<Link>,
+    method: &str,
+    params: Option<&RawValue>,
+    bye: &mut Option<Disconnect>,
+) -> Result<(), RpcError> {
+    match method {
+        method::CANCEL => {
+            let cancel: CancelExecution = message::params(params)?;
+            link.workers.cancel(&cancel.id.into());
+        }
+        method::CONSUMED => {
+            let consumed: ExecutionConsumed = message::params(params)?;
+            link.workers.consumed(&consumed.id.into(), consumed.bytes);
+        }
+        method::ACCEPTED => {
+            let accepted: Accepted = message::params(params)?;
+            let targets = accepted.targets;
+            tell_send(link, &accepted.send, |send| send.accept(targets));
+        }
+        method::OUTCOME => outcome(link, message::params(params)?),
+        method::OUTPUT => output(link, message::params(params)?),
+        method::RANK => {
+            let Rank { rank, members } = message::params(params)?;
+            link.set_standing(rank, members);
+            link.events.tell(|| ClientEvent::Rank { rank, members });
+        }
+        method::REFUSED => {
+            let refused: Refused<'_> = message::params(params)?;
+            link.events.tell(|| ClientEvent::Refused {
+                from: own_origin(refused.from),
+                words: refused.command.into_owned(),
+                truncated: refused.truncated,
+            });
+        }
+        method::BYE => {
+            let Bye { reason, message } = message::params(params)?;
+            let message = message.into_owned();
+            *bye = Some(Disconnect::Bye {
+                reason,
+                message: message.clone(),
+            });
+            link.events.tell(|| ClientEvent::Bye { reason, message });
+        }
+        _ => log::debug!("the server's notification {:?} is unknown", clip(method)),
+    }
+    Ok(())
+}
+
+/// The number of one of our requests; others are no numbers.
+fn own_id(id: &Id) -> Option<u64> {
+    match id {
+        Id::Integer(id) => u64::try_from(*id).ok(),
+        Id::Large(id) => Some(*id),
+        Id::Text(_) => None,
+    }
+}
+
+/// Tells an open send an event, outside the table's lock.
+fn tell_send(
+    link: &Link,
+    id: &Id,
+    make: impl FnOnce(&mut OpenSend) -> Option<(Sender<SendEvent>, SendEvent)>,
+) {
+    let told = own_id(id).and_then(|id| link.with_send(id, make));
+    match told {
+        Some(Some((events, event))) => drop(events.send(event)),
+        Some(None) => log::warn!("the server told the send {id} something that it cannot"),
+        None => log::debug!("the server told something of the send {id}, which is not open"),
+    }
+}
+
+fn outcome(link: &Link, mut wire: wire::Outcome<'_>) {
+    let Some(id) = wire.send.take() else {
+        log::warn!("the server told an outcome of no send");
+        return;
+    };
+    let Some(outcome) = Outcome::from_wire(wire) else {
+        log::warn!("the server told an outcome of the send {id}, and not whose");
+        return;
+    };
+    tell_send(link, &id, |send| match send.is_for_many() {
+        true => send.outcome(outcome),
+        false => None,
+    });
+}
+
+fn output(link: &Link, mut wire: SendOutput<'_>) {
+    let bytes = output_bytes(&mut wire);
+    let (Some(id), Some(bytes)) = (own_id(&wire.send), bytes) else {
+        log::warn!("an output of the server's is ignored: neither text nor base64");
+        return;
+    };
+    tell_send(link, &wire.send, |send| {
+        let length = bytes.len() as u64;
+        let (events, credit) = send.reserve(id, wire.member, length, &link.outbox)?;
+        let output = Output {
+            member: wire.member,
+            name: wire.name.into_string(),
+            rank: wire.rank,
+            stream: wire.stream,
+            bytes,
+            _credit: credit,
+        };
+        Some((events, SendEvent::Output(Box::new(output))))
+    });
+}
+
+fn answer(link: &Link, id: Option<Id>, body: &AnswerBody<'_>) {
+    let Some(id) = id else {
+        log_stray_answer("null", body);
+        return;
+    };
+    if matches!(&id, Id::Text(text) if text.starts_with(HEARTBEAT_ID)) {
+        return;
+    }
+    match own_id(&id).and_then(|id| link.take(id)) {
+        None => log_stray_answer(&id.to_string(), body),
+        Some(Open::Call(waiting)) => drop(waiting.send(plain(body).map(ToOwned::to_owned))),
+        Some(Open::Send(send)) => end_send(send, body),
+    }
+}
+
+fn log_stray_answer(id: &str, body: &AnswerBody<'_>) {
+    let what = match body {
+        AnswerBody::Error(raw) => RpcError::parse(raw).map(|e| e.message).unwrap_or_default(),
+        _ => String::new(),
+    };
+    log::warn!("the server answered {id}, which is not open {what}");
+}
+
+/// The result of an answer, or its error.
+fn plain<'a>(body: &AnswerBody<'a>) -> Result<&'a RawValue, RequestError> {
+    let malformed = |what: &dyn std::fmt::Display| RequestError::Malformed(what.to_string());
+    match body {
+        AnswerBody::Result(raw) => Ok(raw),
+        AnswerBody::Error(raw) => match RpcError::parse(raw) {
+            Ok(error) => Err(error.into()),
+            Err(e) => Err(malformed(&e)),
+        },
+        AnswerBody::Malformed => Err(malformed(&"it has a result and an error")),
+    }
+}
+
+/// The response to a send: the outcome itself, or the tally after all outcomes.
+fn end_send(mut send: OpenSend, body: &AnswerBody<'_>) {
+    let malformed = |e: serde_json::Error| RequestError::Malformed(e.to_string());
+    let raw = match plain(body) {
+        Ok(raw) => raw,
+        Err(error) => return send.end(Err(error)),
+    };
+    if send.is_for_many() {
+        let tally = message::result::<Tally>(raw).map_err(malformed);
+        return send.end(tally);
+    }
+    match serde_json::from_str::<wire::Outcome<'_>>(raw.get()) {
+        Ok(wire) => {
+            let mut tally = Tally::default();
+            tally.count(wire.status);
+            let Some(outcome) = Outcome::from_wire(wire) else {
+                let what = "the outcome does not say whose it is";
+                return send.end(Err(RequestError::Malformed(what.into())));
+            };
+            if let Some((events, event)) = send.outcome(outcome) {
+                let _ = events.send(event);
+            }
+            send.end(Ok(tally));
+        }
+        Err(e) => send.end(Err(malformed(e))),
+    }
+}

@@ -1,0 +1,259 @@
+//! A client's life over all its connections: the one that it has now, and the thread that
+//! reads each to its end and, where the client is to come back, dials the next.
+
+use crate::config::{Config, ConnectError};
+use crate::connection::Link;
+use crate::connection::backoff::Pauses;
+use crate::connection::handshake::{self, Handshake};
+use crate::connection::reader::Reader;
+use crate::events::{ClientEvent, Disconnect, Events};
+use crate::execute::workers::Workers;
+use common::net::line_reader::LineReader;
+use common::sys::sync::{Arc, Mutex, lock};
+use common::wire::ByeReason;
+use crossbeam_channel::{Receiver, RecvTimeoutError, Sender};
+use std::sync::atomic::AtomicU64;
+use std::time::Duration;
+
+/// How long a connection must have held for its loss to be a new one, after which the pauses
+/// begin anew: so no server is dialled more often than twice a second for long. What comes
+/// sooner goes on with the pauses as they were, which may have become long.
+const STEADY: Duration = Duration::from_millis(250);
+
+/// The same where the server has sent this client away for what it did: it is likely to do
+/// so again, so this is as long as the longest pause.
+const STEADY_AFTER_BLAME: Duration = Duration::from_secs(30);
+
+/// What outlives a connection.
+pub(crate) struct Life {
+    pub(crate) events: Arc<Events>,
+    pub(crate) workers: Arc<Workers>,
+    /// The number of the next request: no two have the same, whatever connection they are of.
+    next_id: Arc<AtomicU64>,
+    state: Mutex<State>,
+}
+
+struct State {
+    /// The connection; the last one where there is none.
+    link: Arc<Link>,
+    stage: Stage,
+    /// From now on the end is what this client wants.
+    is_leaving: bool,
+    disconnect: Option<Disconnect>,
+}
+
+/// Whether there is a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Stage {
+    /// There is one.
+    Connected,
+    /// There is none, and there will be another.
+    Away,
+    /// There will be none any more.
+    Over,
+}
+
+impl Life {
+    /// Begins with the first connection; what it reads goes on in the line reader.
+    pub(crate) fn begin(
+        handshake: Handshake,
+        events: Arc<Events>,
+        workers: Arc<Workers>,
+    ) -> (Life, LineReader) {
+        let next_id = Arc::new(AtomicU64::new(handshake::JOIN_ID + 1));
+        let (link, lines) = Link::new(handshake, &events, &workers, &next_id);
+        let state = Mutex::new(State {
+            link: Arc::new(link),
+            stage: Stage::Connected,
+            is_leaving: false,
+            disconnect: None,
+        });
+        let life = Life {
+            events,
+            workers,
+            next_id,
+            state,
+        };
+        (life, lines)
+    }
+
+    /// The connection; the last one where there is none.
+    pub(crate) fn link(&self) -> Arc<Link> {
+        Arc::clone(&lock(&self.state).link)
+    }
+
+    pub(crate) fn stage(&self) -> Stage {
+        lock(&self.state).stage
+    }
+
+    /// Why there will be no connection any more, once that is so.
+    pub(crate) fn disconnect(&self) -> Option<Disconnect> {
+        lock(&self.state).disconnect.clone()
+    }
+
+    /// From now on the end is what this client wants: no other connection takes the place
+    /// of this one.
+    pub(crate) fn leave(&self) -> (Arc<Link>, Stage) {
+        let mut state = lock(&self.state);
+        state.is_leaving = true;
+        (Arc::clone(&state.link), state.stage)
+    }
+
+    fn is_leaving(&self) -> bool {
+        lock(&self.state).is_leaving
+    }
+
+    /// The connection is over and another one is to follow: what is open ends as lost, what
+    /// runs here is stopped. `false` where this client is leaving.
+    fn lose(&self, reason: Disconnect) -> bool {
+        let link = {
+            let mut state = lock(&self.state);
+            if state.is_leaving {
+                return false;
+            }
+            state.stage = Stage::Away;
+            Arc::clone(&state.link)
+        };
+        link.end();
+        self.workers.stop_all();
+        self.events.tell(|| ClientEvent::Lost(reason));
+        true
+    }
+
+    /// Another connection takes the place of the one that was lost; `None` where this client
+    /// is leaving.
+    fn come_back(&self, handshake: Handshake) -> Option<LineReader> {
+        let (link, lines) = Link::new(handshake, &self.events, &self.workers, &self.next_id);
+        let (rank, members) = link.standing();
+        let link = Arc::new(link);
+        let before = {
+            let mut state = lock(&self.state);
+            if state.is_leaving {
+                drop(state);
+                link.end();
+                return None;
+            }
+            state.stage = Stage::Connected;
+            std::mem::replace(&mut state.link, link)
+        };
+        let was = before.standing().0;
+        let event = || ClientEvent::Rejoined { was, rank, members };
+        self.events.tell(event);
+        Some(lines)
+    }
+
+    /// There will be no connection any more. The thread that reads does this, once, as the
+    /// last thing.
+    fn end(&self, reason: Disconnect) {
+        let link = {
+            let mut state = lock(&self.state);
+            state.stage = Stage::Over;
+            state.disconnect = Some(reason.clone());
+            Arc::clone(&state.link)
+        };
+        link.end();
+        self.workers.close();
+        self.events.tell_last(reason);
+    }
+}
+
+/// What the thread keeps that reads, and dials again. Dropping it, after a panic too, ends
+/// everything that hangs on the connection.
+pub(crate) struct Keeper {
+    life: Arc<Life>,
+    config: Config,
+    /// Disconnected once this client leaves.
+    stop: Receiver<()>,
+    /// Dropped when this thread is about to end.
+    _running: Sender<()>,
+    pauses: Pauses,
+    end: Option<Disconnect>,
+}
+
+impl Keeper {
+    pub(crate) fn new(
+        life: Arc<Life>,
+        config: Config,
+        stop: Receiver<()>,
+        running: Sender<()>,
+    ) -> Keeper {
+        Keeper {
+            life,
+            config,
+            stop,
+            _running: running,
+            pauses: Pauses::new(),
+            end: None,
+        }
+    }
+
+    /// Reads the connection, and those that follow, to the end.
+    pub(crate) fn run(mut self, mut lines: LineReader) {
+        loop {
+            let link = self.life.link();
+            let reason = Reader::new(Arc::clone(&link), lines).run();
+            if self.life.is_leaving() {
+                return self.end(Disconnect::Left);
+            }
+            if !self.config.reconnect {
+                return self.end(reason);
+            }
+            if link.age() >= enough(&reason) {
+                self.pauses = Pauses::new();
+            }
+            if !self.life.lose(reason) {
+                return self.end(Disconnect::Left);
+            }
+            match self.dial() {
+                Ok(next) => lines = next,
+                Err(reason) => return self.end(reason),
+            }
+        }
+    }
+
+    fn end(&mut self, reason: Disconnect) {
+        self.end = Some(reason);
+    }
+
+    /// Dials until there is a connection again, or never will be.
+    fn dial(&mut self) -> Result<LineReader, Disconnect> {
+        let mut pause = self.pauses.next_pause();
+        // Once: where it goes on like that, whoever is turned away should come less often.
+        let mut may_begin_again = true;
+        loop {
+            match self.stop.recv_timeout(pause) {
+                Err(RecvTimeoutError::Timeout) => {}
+                _ => return Err(Disconnect::Left),
+            }
+            let error = match handshake::join(&self.config) {
+                Ok(handshake) => return self.life.come_back(handshake).ok_or(Disconnect::Left),
+                Err(error) if error.is_final() => {
+                    return Err(Disconnect::NotAdmitted(error.to_string()));
+                }
+                Err(error) => Arc::new(error),
+            };
+            let was_turned_away = matches!(*error, ConnectError::TurnedAway { .. });
+            if was_turned_away && std::mem::take(&mut may_begin_again) {
+                self.pauses.begin_again();
+            }
+            pause = self.pauses.next_pause().max(error.retry_after());
+            let event = || ClientEvent::NotYet { error, pause };
+            self.life.events.tell(event);
+        }
+    }
+}
+
+impl Drop for Keeper {
+    fn drop(&mut self) {
+        let panicked = || Disconnect::Failed("the reader thread panicked".into());
+        self.life.end(self.end.take().unwrap_or_else(panicked));
+    }
+}
+
+/// How long a connection must have held that ended like this, for its loss to be a new one.
+fn enough(reason: &Disconnect) -> Duration {
+    match reason {
+        Disconnect::Bye { reason, .. } if *reason != ByeReason::ShuttingDown => STEADY_AFTER_BLAME,
+        _ => STEADY,
+    }
+}

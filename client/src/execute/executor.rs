@@ -1,0 +1,145 @@
+//! Who executes: a trait that any closure fulfils, what it answers, and the executor of
+//! the original programs, which only plays at it.
+
+use crate::execute::job::Job;
+use common::sys::sync::Arc;
+use common::wire::Leftovers;
+use std::time::Duration;
+
+/// Executes commands. Called from as many threads at once as the client has slots; each
+/// such thread stays until the client closes.
+pub trait Executor: Send + Sync + 'static {
+    /// Executes one command and says what became of it. It should return soon after
+    /// [`Job::stop`] has a reason; nobody else can end it.
+    fn execute(&self, job: &Job) -> Answer;
+
+    /// A command has arrived. Told of one command after another, in the order in which they
+    /// did; it must return at once. [`Executor::execute`] follows once there is a slot for it,
+    /// or [`Executor::let_go`].
+    fn take_in(&self, _job: &Job) {}
+
+    /// A command that was taken in is no longer wanted, and is not executed.
+    fn let_go(&self, _job: &Job) {}
+
+    /// Whether something that a command has started still runs, though it was to end. It is
+    /// asked once [`Executor::execute`] has returned, by the thread that called that, and again as
+    /// long as it says so: for all that time the command's slot stays taken. It may wait for up to
+    /// so long for that to change.
+    fn still_runs(&self, _job: &Job, _wait: Duration) -> bool {
+        false
+    }
+}
+
+impl<F: Fn(&Job) -> Answer + Send + Sync + 'static> Executor for F {
+    fn execute(&self, job: &Job) -> Answer {
+        self(job)
+    }
+}
+
+/// One executor for several clients, or for one that connects again.
+#[derive(Clone)]
+pub struct SharedExecutor(Arc<dyn Executor>);
+
+impl SharedExecutor {
+    /// Shares an executor.
+    pub fn new(executor: impl Executor) -> SharedExecutor {
+        SharedExecutor(Arc::new(executor))
+    }
+}
+
+impl std::fmt::Debug for SharedExecutor {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("SharedExecutor")
+    }
+}
+
+impl Executor for SharedExecutor {
+    fn execute(&self, job: &Job) -> Answer {
+        self.0.execute(job)
+    }
+
+    fn take_in(&self, job: &Job) {
+        self.0.take_in(job);
+    }
+
+    fn let_go(&self, job: &Job) {
+        self.0.let_go(job);
+    }
+
+    fn still_runs(&self, job: &Job, wait: Duration) -> bool {
+        self.0.still_runs(job, wait)
+    }
+}
+
+/// What an executor answers. Whether the command was cancelled or its time was over is
+/// added from what the [`Job`] knows.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Answer {
+    /// It ran and ended.
+    Ended(Ended),
+    /// The policy does not run this command, and what it would accept.
+    Refused(String),
+    /// There is no such program or command.
+    NotFound(String),
+    /// It could not be started, and why.
+    Failed(String),
+}
+
+/// How a command that ran has ended.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Ended {
+    /// How it exited by itself.
+    pub exit_code: Option<i64>,
+    /// The signal that ended it, by name: `SIGKILL`.
+    pub signal: Option<String>,
+    /// What it wrote.
+    pub stdout: Vec<u8>,
+    /// What it wrote as errors.
+    pub stderr: Vec<u8>,
+    /// Output was cut at a bound.
+    pub truncated: bool,
+    /// How many processes it left behind: those that the executor ended, and those that it could
+    /// not end.
+    pub leftovers: Leftovers,
+}
+
+impl Answer {
+    /// It exited by itself, and wrote this to its standard output.
+    pub fn exited(exit_code: i64, stdout: impl Into<Vec<u8>>) -> Answer {
+        Answer::Ended(Ended {
+            exit_code: Some(exit_code),
+            stdout: stdout.into(),
+            ..Ended::default()
+        })
+    }
+
+    /// The same with at most `limit` bytes of each text.
+    pub(crate) fn clipped(&self, limit: usize) -> Answer {
+        let clip = |bytes: &[u8]| bytes[..bytes.len().min(limit)].to_vec();
+        let cut = |text: &str| text[..text.floor_char_boundary(limit)].to_owned();
+        match self {
+            Answer::Ended(ended) => Answer::Ended(Ended {
+                exit_code: ended.exit_code,
+                signal: ended.signal.clone(),
+                stdout: clip(&ended.stdout),
+                stderr: clip(&ended.stderr),
+                truncated: ended.truncated || ended.stdout.len().max(ended.stderr.len()) > limit,
+                leftovers: ended.leftovers,
+            }),
+            Answer::Refused(message) => Answer::Refused(cut(message)),
+            Answer::NotFound(message) => Answer::NotFound(cut(message)),
+            Answer::Failed(message) => Answer::Failed(cut(message)),
+        }
+    }
+}
+
+/// What the original programs do with a command: they say that they do it.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Simulation;
+
+impl Executor for Simulation {
+    fn execute(&self, job: &Job) -> Answer {
+        let word = job.words().join(" ");
+        Answer::exited(0, format!("i am {word}ing watch me {word}\n"))
+    }
+}

@@ -1,0 +1,395 @@
+//! A command that this client was told to execute: who sent it, what it is, and whether
+//! it is still wanted.
+
+use crate::execute::result_line;
+use common::net::outbox::{Batch, Outbox};
+use common::sys::sync::{Arc, Condvar, Mutex, lock, wait, wait_timeout};
+use common::wire::OutputStream;
+use common::wire::message::Id;
+use std::fmt;
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+/// Who sent a command: its number, its name, and its rank when the server took it.
+pub type Origin = common::wire::Origin<'static>;
+
+/// How often one who waits for credit looks, should a wake-up be missed.
+const TICK: Duration = Duration::from_secs(1);
+
+/// Why a job is no longer wanted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stop {
+    /// Its sender no longer wants it, or has gone.
+    Cancelled,
+    /// Its time is over.
+    TimedOut,
+    /// The connection is gone: nobody could be told what becomes of it.
+    Disconnected,
+}
+
+/// What is called when a job is no longer wanted.
+type StopHook = Box<dyn FnOnce(Stop) + Send>;
+
+/// What is called when something has changed that an executor may wait for.
+type Waker = Arc<dyn Fn() + Send + Sync>;
+
+/// Where a job's output and its answer go.
+pub(crate) struct Way {
+    pub(crate) outbox: Arc<Outbox>,
+    pub(crate) max_line: usize,
+}
+
+/// One command to execute. Clones are the same job.
+#[derive(Clone)]
+pub struct Job(Arc<Inner>);
+
+struct Inner {
+    id: Id,
+    origin: Origin,
+    words: Vec<String>,
+    received: Instant,
+    timeout: Option<Duration>,
+    window: Option<u64>,
+    /// How much of the window is not in use.
+    credit: AtomicU64,
+    way: OnceLock<Way>,
+    stop: Mutex<StopState>,
+    /// It is stopped, or there is more credit.
+    changed: Condvar,
+}
+
+#[derive(Default)]
+struct StopState {
+    reason: Option<Stop>,
+    hooks: Vec<StopHook>,
+    waker: Option<Waker>,
+}
+
+impl Job {
+    pub(crate) fn new(
+        id: Id,
+        origin: Origin,
+        words: Vec<String>,
+        timeout: Option<Duration>,
+        window: Option<u64>,
+    ) -> Job {
+        Job(Arc::new(Inner {
+            id,
+            origin,
+            words,
+            received: Instant::now(),
+            timeout,
+            window,
+            credit: AtomicU64::new(window.unwrap_or(u64::MAX)),
+            way: OnceLock::new(),
+            stop: Mutex::default(),
+            changed: Condvar::new(),
+        }))
+    }
+
+    /// The id that the server gave it, the same for all targets of one command.
+    pub fn id(&self) -> &Id {
+        &self.0.id
+    }
+
+    /// Who sent it.
+    pub fn origin(&self) -> &Origin {
+        &self.0.origin
+    }
+
+    /// The program or command word, then its arguments; never empty.
+    pub fn words(&self) -> &[String] {
+        &self.0.words
+    }
+
+    /// When it arrived.
+    pub fn received(&self) -> Instant {
+        self.0.received
+    }
+
+    /// Its place in the order of arrival, which no other job has as long as this one lives.
+    pub(crate) fn place(&self) -> (Instant, usize) {
+        (self.0.received, Arc::as_ptr(&self.0).addr())
+    }
+
+    /// How long it may take from when it arrived.
+    pub fn timeout(&self) -> Option<Duration> {
+        self.0.timeout
+    }
+
+    /// When its time is over.
+    pub fn deadline(&self) -> Option<Instant> {
+        let timeout = self.0.timeout?;
+        self.0.received.checked_add(timeout)
+    }
+
+    /// How many bytes of its output may be on their way to the sender at a time; without
+    /// a window, output is cut at a bound instead.
+    pub fn window(&self) -> Option<u64> {
+        self.0.window
+    }
+
+    /// Writes some of the command's output to its sender, while it runs. With a window, waits
+    /// until there is room in it, or until the job is no longer wanted: what is left then goes
+    /// nowhere. Says whether all of it went.
+    pub fn write(&self, stream: OutputStream, bytes: &[u8]) -> bool {
+        let Some(way) = self.0.way.get() else {
+            return false;
+        };
+        let mut left = bytes;
+        while !left.is_empty() {
+            way.outbox.wait_for_room();
+            let Some(credit) = self.wait_for_credit() else {
+                return false;
+            };
+            let most = usize::try_from(credit).unwrap_or(usize::MAX);
+            let (piece, rest) = left.split_at(result_line::piece_len(left, most, way.max_line));
+            self.spend(piece.len() as u64);
+            self.send(stream, piece);
+            left = rest;
+        }
+        true
+    }
+
+    /// Sends a piece whose credit was taken already, as lines that the server takes.
+    pub(crate) fn send(&self, stream: OutputStream, bytes: &[u8]) {
+        let Some(way) = self.0.way.get() else { return };
+        let mut batch = Batch::default();
+        let mut left = bytes;
+        while !left.is_empty() {
+            let (piece, rest) =
+                left.split_at(result_line::piece_len(left, left.len(), way.max_line));
+            batch.add_made(|line| result_line::output_line(line, self.id(), stream, piece));
+            left = rest;
+        }
+        way.outbox.push_batch(&mut batch);
+        way.outbox.flush();
+    }
+
+    /// Whether so much waits for the server that nothing more should be sent to it.
+    pub(crate) fn is_held_up(&self) -> bool {
+        self.0
+            .way
+            .get()
+            .is_some_and(|way| way.outbox.is_over_half())
+    }
+
+    /// How many bytes of output may be sent now; all that there are without a window.
+    pub(crate) fn credit(&self) -> u64 {
+        self.0.credit.load(Ordering::Relaxed)
+    }
+
+    /// Takes credit for output that will be sent.
+    pub(crate) fn spend(&self, bytes: u64) {
+        if self.0.window.is_some() {
+            self.0.credit.fetch_sub(bytes, Ordering::Relaxed);
+        }
+    }
+
+    /// The sender got through with some output.
+    pub(crate) fn add_credit(&self, bytes: u64) {
+        let Some(window) = self.0.window else { return };
+        let add = |credit: u64| Some(credit.saturating_add(bytes).min(window));
+        let before = self
+            .0
+            .credit
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, add);
+        // Nobody waits for credit who has some.
+        if before == Ok(0) {
+            self.wake();
+        }
+    }
+
+    /// Waits until something may be sent; `None` once the job is no longer wanted.
+    fn wait_for_credit(&self) -> Option<u64> {
+        let mut state = lock(&self.0.stop);
+        loop {
+            if self.credit() > 0 {
+                return Some(self.credit());
+            }
+            if state.reason.is_some() || self.is_late() {
+                return None;
+            }
+            let left = self
+                .deadline()
+                .map(|at| at.saturating_duration_since(Instant::now()));
+            let at_most = left.map_or(TICK, |left| left.min(TICK));
+            state = wait_timeout(&self.0.changed, state, at_most);
+        }
+    }
+
+    /// Where its output and its answer go, once that is known.
+    pub(crate) fn way(&self) -> Option<&Way> {
+        self.0.way.get()
+    }
+
+    /// Where its output and its answer go from now on.
+    pub(crate) fn connect(&self, outbox: &Arc<Outbox>, max_line: usize) {
+        let outbox = Arc::clone(outbox);
+        let _ = self.0.way.set(Way { outbox, max_line });
+    }
+
+    /// Has a function called whenever it is stopped or has more credit.
+    pub(crate) fn set_waker(&self, waker: impl Fn() + Send + Sync + 'static) {
+        lock(&self.0.stop).waker = Some(Arc::new(waker));
+    }
+
+    pub(crate) fn forget_waker(&self) {
+        let waker = lock(&self.0.stop).waker.take();
+        drop(waker);
+    }
+
+    /// Wakes whoever executes it.
+    fn wake(&self) {
+        let waker = lock(&self.0.stop).waker.clone();
+        self.0.changed.notify_all();
+        if let Some(waker) = waker {
+            waker();
+        }
+    }
+
+    fn is_late(&self) -> bool {
+        self.deadline().is_some_and(|at| at <= Instant::now())
+    }
+
+    /// Why it is no longer wanted, once that is so.
+    pub fn stop(&self) -> Option<Stop> {
+        let known = lock(&self.0.stop).reason;
+        if known.is_none() && self.is_late() {
+            // The first reason stays, whichever it is.
+            return Some(self.stop_because(Stop::TimedOut));
+        }
+        known
+    }
+
+    /// Waits until it is no longer wanted, its time being over included, or until
+    /// `deadline` passes.
+    pub fn wait_for_stop(&self, deadline: Option<Instant>) -> Option<Stop> {
+        let until = [self.deadline(), deadline].into_iter().flatten().min();
+        let mut state = lock(&self.0.stop);
+        while state.reason.is_none() {
+            let Some(until) = until else {
+                state = wait(&self.0.changed, state);
+                continue;
+            };
+            let left = until.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                drop(state);
+                return self.stop();
+            }
+            state = wait_timeout(&self.0.changed, state, left);
+        }
+        state.reason
+    }
+
+    /// Has a function called when it is cancelled or the connection goes, on the thread
+    /// that learns of it, so it must be short; at once where that is already so. Its time
+    /// being over is for whoever executes it to see: no thread of the library waits for
+    /// that.
+    pub fn on_stop(&self, hook: impl FnOnce(Stop) + Send + 'static) {
+        let mut state = lock(&self.0.stop);
+        match state.reason {
+            None => state.hooks.push(Box::new(hook)),
+            Some(reason) => {
+                drop(state);
+                hook(reason);
+            }
+        }
+    }
+
+    /// Makes it no longer wanted; returns why it is, which may be an earlier reason.
+    pub(crate) fn stop_because(&self, reason: Stop) -> Stop {
+        let mut state = lock(&self.0.stop);
+        let reason = *state.reason.get_or_insert(reason);
+        let hooks = std::mem::take(&mut state.hooks);
+        drop(state);
+        self.wake();
+        for hook in hooks {
+            hook(reason);
+        }
+        reason
+    }
+
+    /// Lets go of what was to be called: the job is over.
+    pub(crate) fn forget_hooks(&self) {
+        let hooks = std::mem::take(&mut lock(&self.0.stop).hooks);
+        drop(hooks);
+    }
+}
+
+impl fmt::Debug for Job {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Job")
+            .field("id", &self.0.id)
+            .field("origin", &self.0.origin)
+            .field("words", &self.0.words)
+            .field("timeout", &self.0.timeout)
+            .field("window", &self.0.window)
+            .field("stop", &lock(&self.0.stop).reason)
+            .finish()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crossbeam_channel::unbounded;
+
+    fn job(timeout: Option<Duration>) -> Job {
+        let origin = Origin {
+            member: 1,
+            name: common::wire::name::Name::known("boss"),
+            rank: 0,
+        };
+        Job::new(Id::Integer(7), origin, vec!["print".into()], timeout, None)
+    }
+
+    #[test]
+    fn a_wait_ends_with_the_cancel() {
+        let job = job(None);
+        std::thread::scope(|scope| {
+            let waiting = scope.spawn(|| job.wait_for_stop(None));
+            job.stop_because(Stop::Cancelled);
+            assert_eq!(waiting.join().expect("no panic"), Some(Stop::Cancelled));
+        });
+    }
+
+    #[test]
+    fn the_first_reason_stays() {
+        let late = job(Some(Duration::ZERO));
+        assert_eq!(late.wait_for_stop(None), Some(Stop::TimedOut));
+        assert_eq!(late.stop_because(Stop::Cancelled), Stop::TimedOut);
+        let cancelled = job(Some(Duration::from_secs(3600)));
+        assert_eq!(cancelled.stop(), None);
+        cancelled.stop_because(Stop::Cancelled);
+        assert_eq!(cancelled.stop(), Some(Stop::Cancelled));
+    }
+
+    #[test]
+    fn a_wait_has_its_own_deadline_too() {
+        let job = job(Some(Duration::from_secs(3600)));
+        assert_eq!(job.wait_for_stop(Some(Instant::now())), None);
+    }
+
+    #[test]
+    fn hooks_are_called_once_even_when_they_come_late() {
+        let (told, calls) = unbounded();
+        let job = job(None);
+        let early = told.clone();
+        job.on_stop(move |reason| early.send(reason).expect("the test"));
+        job.stop_because(Stop::Cancelled);
+        job.stop_because(Stop::Disconnected);
+        job.on_stop(move |reason| told.send(reason).expect("the test"));
+        assert_eq!(
+            calls.iter().collect::<Vec<_>>(),
+            [Stop::Cancelled, Stop::Cancelled]
+        );
+    }
+
+    #[test]
+    fn a_timeout_beyond_all_clocks_is_none() {
+        assert_eq!(job(Some(Duration::MAX)).deadline(), None);
+        assert_eq!(job(Some(Duration::MAX)).stop(), None);
+    }
+}

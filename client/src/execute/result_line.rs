@@ -1,0 +1,273 @@
+//! An answer as the line that carries it, and output as the lines that carry that: what would
+//! make the answer too long goes ahead of it, in pieces.
+
+use crate::execute::executor::{Answer, Ended};
+use crate::execute::job::{Job, Stop};
+use base64_simd::STANDARD;
+use common::limits::MAX_QUOTED;
+use common::wire::message::{self, Code, Id, RpcError};
+use common::wire::text::whole_characters;
+use common::wire::{Executed, OutputStream, Text};
+use std::io::Write;
+
+/// Output bytes in one line: as much as is worth one, whatever the server takes.
+const PIECE: usize = 32 << 10;
+
+/// What JSON may make of one byte: `\u0000`.
+const LONGEST_ESCAPE: usize = 6;
+
+/// Room for everything else in the line.
+const AROUND: usize = 512;
+
+/// Sends what would make the line that answers a job too long, or does not fit into its
+/// window, ahead of it; the answer with what is left. Waits for room in the window, as long as
+/// the job is wanted.
+pub(crate) fn send_surplus(job: &Job, answer: Answer, max_line: usize) -> Answer {
+    let Answer::Ended(mut ended) = answer else {
+        return answer;
+    };
+    let total = ended.stdout.len() + ended.stderr.len();
+    if total > piece_size(max_line) || total as u64 > job.credit() {
+        let stdout = std::mem::take(&mut ended.stdout);
+        let stderr = std::mem::take(&mut ended.stderr);
+        let went =
+            job.write(OutputStream::Stdout, &stdout) && job.write(OutputStream::Stderr, &stderr);
+        ended.truncated |= !went;
+    }
+    Answer::Ended(ended)
+}
+
+/// The line that answers a job, for a server that takes lines of `max_line` bytes.
+pub(crate) fn line(job: &Job, answer: &Answer, stop: Option<Stop>, max_line: usize) -> Vec<u8> {
+    let (code, text) = match answer {
+        Answer::Ended(ended) => return ended_line(job.id(), ended, stop),
+        Answer::Refused(message) => (Code::Refused, message),
+        Answer::NotFound(message) => (Code::NotFound, message),
+        Answer::Failed(message) => (Code::Failed, message),
+    };
+    let longest = MAX_QUOTED.min(piece_size(max_line));
+    let text = &text[..text.floor_char_boundary(longest)];
+    message::error_line(Some(job.id().clone()), &RpcError::new(code, text))
+}
+
+fn ended_line(id: &Id, ended: &Ended, stop: Option<Stop>) -> Vec<u8> {
+    let (stdout, stdout_base64) = encode(&ended.stdout);
+    let (stderr, stderr_base64) = encode(&ended.stderr);
+    let result = Executed {
+        exit_code: ended.exit_code,
+        signal: ended.signal.as_deref().map(Into::into),
+        stdout,
+        stdout_base64,
+        stderr,
+        stderr_base64,
+        timed_out: stop == Some(Stop::TimedOut),
+        cancelled: stop == Some(Stop::Cancelled),
+        truncated: ended.truncated,
+        leftovers: ended.leftovers.if_any(),
+    };
+    message::result_line(id.clone(), result)
+}
+
+fn piece_size(max_line: usize) -> usize {
+    (max_line.saturating_sub(AROUND) / LONGEST_ESCAPE).clamp(64, PIECE)
+}
+
+/// How many of the bytes go into one line, at most so many: up to a whole character, if there
+/// is one.
+pub(crate) fn piece_len(bytes: &[u8], most: usize, max_line: usize) -> usize {
+    let len = bytes.len().min(most).min(piece_size(max_line));
+    match whole_characters(&bytes[..len]) {
+        0 => len,
+        whole if len < bytes.len() => whole,
+        _ => len,
+    }
+}
+
+/// The line that carries some output of a job, put together from pieces: it is what an
+/// executor writes most, and a serializer would look at every byte several times. It is added
+/// to what is there.
+pub(crate) fn output_line(line: &mut Vec<u8>, id: &Id, stream: OutputStream, bytes: &[u8]) {
+    // The server's ids are never negative and fit; another kind is not its own.
+    let id = match id {
+        Id::Integer(id) => u64::try_from(*id).unwrap_or_default(),
+        Id::Large(id) => *id,
+        Id::Text(_) => 0,
+    };
+    line.reserve(AROUND + bytes.len() + bytes.len() / 3);
+    let stream = match stream {
+        OutputStream::Stdout => "stdout",
+        OutputStream::Stderr => "stderr",
+    };
+    let _ = write!(
+        line,
+        r#"{{"jsonrpc":"2.0","method":"output","params":{{"id":{id},"stream":"{stream}","#
+    );
+    match as_text(bytes) {
+        Some(text) => {
+            line.extend_from_slice(b"\"text\":");
+            Text::from(text).append_to(line);
+        }
+        None => {
+            line.extend_from_slice(b"\"base64\":\"");
+            STANDARD.encode_append(bytes, line);
+            line.push(b'"');
+        }
+    }
+    line.extend_from_slice(b"}}\n");
+}
+
+/// What is written as text, if it is one.
+fn as_text(bytes: &[u8]) -> Option<&str> {
+    match is_mostly_escapes(bytes) {
+        true => None,
+        false => std::str::from_utf8(bytes).ok(),
+    }
+}
+
+/// Text as text, anything else as base64; nothing where there is nothing.
+fn encode(bytes: &[u8]) -> (Option<Text<'_>>, Option<Text<'_>>) {
+    match as_text(bytes) {
+        _ if bytes.is_empty() => (None, None),
+        Some(text) => (Some(text.into()), None),
+        None => (None, Some(STANDARD.encode_to_string(bytes).into())),
+    }
+}
+
+/// Whether JSON would make so much more of long bytes that they are better not written as text,
+/// though they may be one: `\u0000` for each byte of `/dev/zero`.
+fn is_mostly_escapes(bytes: &[u8]) -> bool {
+    const WORTH_A_LOOK: usize = 1 << 10;
+    let is_escaped = |byte: u8| byte < 0x20 && !matches!(byte, b'\n' | b'\r' | b'\t');
+    // By blocks whose count fits into a byte, so that several bytes are looked at in one step.
+    let count = |block: &[u8]| -> u8 { block.iter().map(|byte| u8::from(is_escaped(*byte))).sum() };
+    let mut left = bytes.len() / 4;
+    let exceeds = |block: &[u8]| {
+        let escapes = usize::from(count(block));
+        let exceeds = escapes > left;
+        left = left.saturating_sub(escapes);
+        exceeds
+    };
+    bytes.len() >= WORTH_A_LOOK && bytes.chunks(255).any(exceeds)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::execute::job::Origin;
+    use common::wire::message::Message;
+    use common::wire::{ExecutionOutput, Leftovers};
+
+    fn job() -> Job {
+        let origin = Origin {
+            member: 1,
+            name: common::wire::name::Name::known("boss"),
+            rank: 0,
+        };
+        Job::new(Id::Integer(7), origin, vec!["x".into()], None, None)
+    }
+
+    fn answer_line(answer: &Answer, stop: Option<Stop>, max_line: usize) -> String {
+        let line = line(&job(), answer, stop, max_line);
+        assert!(line.len() <= max_line);
+        String::from_utf8(line).expect("JSON")
+    }
+
+    #[test]
+    fn an_answer_is_one_line() {
+        let done = Answer::exited(0, "hi\n");
+        assert_eq!(
+            answer_line(&done, None, 1 << 20),
+            "{\"jsonrpc\":\"2.0\",\"id\":7,\"result\":{\"exit_code\":0,\"stdout\":\"hi\\n\"}}\n"
+        );
+        let left = Answer::Ended(Ended {
+            exit_code: Some(0),
+            leftovers: Leftovers {
+                ended: 2,
+                running: 0,
+            },
+            ..Ended::default()
+        });
+        assert_eq!(
+            answer_line(&left, None, 1 << 20),
+            "{\"jsonrpc\":\"2.0\",\"id\":7,\"result\":{\"exit_code\":0,\
+             \"leftovers\":{\"ended\":2,\"running\":0}}}\n"
+        );
+        let cancelled = Answer::Ended(Ended::default());
+        assert_eq!(
+            answer_line(&cancelled, Some(Stop::Cancelled), 1 << 20),
+            "{\"jsonrpc\":\"2.0\",\"id\":7,\"result\":{\"cancelled\":true}}\n"
+        );
+        let refused = answer_line(&Answer::Refused("no".into()), None, 1 << 20);
+        assert!(refused.contains("\"code\":20,\"message\":\"no\""));
+    }
+
+    #[test]
+    fn bytes_that_are_no_text_are_base64() {
+        let line = answer_line(&Answer::exited(0, [0xff, 0]), None, 1 << 20);
+        assert!(line.contains("\"stdout_base64\":\"/wA=\""), "{line}");
+        let zeroes = answer_line(&Answer::exited(0, [0; 3000]), None, 1 << 20);
+        assert!(
+            zeroes.contains("base64") && zeroes.len() < 6000,
+            "shorter than its escapes"
+        );
+    }
+
+    #[test]
+    fn an_output_is_what_the_protocol_says() {
+        let text = "a\n\"\\\u{1}\u{7f}\u{e4}".as_bytes();
+        for (stream, bytes) in [
+            (OutputStream::Stdout, text),
+            (OutputStream::Stderr, &b"\xff\0"[..]),
+        ] {
+            let mut line = Vec::new();
+            output_line(&mut line, &Id::Integer(7), stream, bytes);
+            let message = Message::parse(line.strip_suffix(b"\n").expect("a line"));
+            let Ok(Message::Notification { method, params }) = message else {
+                panic!("{message:?}");
+            };
+            assert_eq!(method, "output");
+            let output: ExecutionOutput<'_> = message::params(params).expect("an output");
+            assert_eq!((output.id, output.stream), (7, stream));
+            let text = output.text.map(|text| text.into_string().into_bytes());
+            let decode = |text: Text<'_>| STANDARD.decode_to_vec(text.decoded().as_bytes()).ok();
+            assert_eq!(
+                text.or(output.base64.and_then(decode)).as_deref(),
+                Some(bytes)
+            );
+        }
+    }
+
+    #[test]
+    fn pieces_fit_into_lines_and_end_between_characters() {
+        for text in [
+            "\u{1}".repeat(100_000),
+            "ä".repeat(50_000),
+            "\n".repeat(100_000),
+        ] {
+            let mut left = text.as_bytes();
+            let mut whole = Vec::new();
+            while !left.is_empty() {
+                let (piece, rest) = left.split_at(piece_len(left, usize::MAX, 16 << 10));
+                assert!(std::str::from_utf8(piece).is_ok());
+                let mut line = Vec::new();
+                output_line(&mut line, &Id::Integer(7), OutputStream::Stdout, piece);
+                assert!(line.len() <= 16 << 10);
+                whole.extend_from_slice(piece);
+                left = rest;
+            }
+            assert!(whole == text.as_bytes());
+        }
+        assert_eq!(
+            piece_len("ä".as_bytes(), 1, 1 << 20),
+            1,
+            "progress comes first"
+        );
+        assert_eq!(piece_len(b"a\xc3", 9, 1 << 20), 2, "it is all there is");
+    }
+
+    #[test]
+    fn a_long_message_is_cut_between_characters() {
+        let line = answer_line(&Answer::Failed("ä".repeat(10_000)), None, 1 << 20);
+        assert!(line.len() < MAX_QUOTED + AROUND);
+    }
+}

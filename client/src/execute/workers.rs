@@ -1,0 +1,385 @@
+//! The threads that execute: at most as many as the client has slots, started when there
+//! is something to do and kept from then on, since a child process may be bound to the
+//! thread that started it. Jobs start in the order in which they arrived.
+//!
+//! The reader thread hands jobs in and never waits for them; a worker answers by itself.
+//! Workers outlive a connection: what was stopped with it and has not ended yet keeps its
+//! slot, so that never more runs at once than the client has slots.
+
+use crate::config::Config;
+use crate::events::{ClientEvent, Events};
+use crate::execute::executor::{Answer, Ended, Executor};
+use crate::execute::job::{Job, Stop};
+use crate::execute::result_line;
+use common::limits::MAX_QUOTED;
+use common::logging::log_limit;
+use common::logging::logged;
+use common::net::outbox::Outbox;
+use common::sys::sync::{Arc, Condvar, Mutex, lock, wait, wait_timeout};
+use common::sys::thread;
+use common::wire::message::{self, Code, Id, RpcError};
+use std::collections::{HashMap, VecDeque};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+/// Jobs that may wait beyond the slots. A server never sends that many; one that does is
+/// told that they failed, so that it cannot make a client keep them all.
+const MAX_WAITING: usize = 1024;
+
+/// How often a worker whose slot is held looks whether it is still to hold it.
+const HOLD_TICK: Duration = Duration::from_millis(250);
+
+/// Why a command is not executed while every slot is held.
+const ALL_HELD: &str = "all slots of this client are held by what earlier commands left running \
+                        and cannot be ended";
+
+/// The workers' name, which a panic shows.
+pub const WORKER_THREAD: &str = "executor";
+
+pub(crate) struct Workers {
+    executor: Box<dyn Executor>,
+    events: Arc<Events>,
+    slots: usize,
+    /// Whether the events tell of jobs.
+    tells: bool,
+    state: Mutex<State>,
+    /// There is a job, or the end.
+    work: Condvar,
+    /// A worker has ended.
+    ended: Condvar,
+}
+
+#[derive(Default)]
+struct State {
+    /// Received and not yet answered.
+    open: HashMap<Id, Job>,
+    /// Of those, not yet started.
+    waiting: VecDeque<Job>,
+    /// Threads that wait for a job.
+    idle: usize,
+    /// Threads that have not ended.
+    alive: usize,
+    /// Of those, threads that wait for the end of what their last command left running.
+    held: usize,
+    threads: Vec<JoinHandle<()>>,
+    closed: bool,
+}
+
+impl State {
+    /// Takes a job out of those that wait; says whether it was there.
+    fn take_waiting(&mut self, job: &Job) -> bool {
+        let place = self.waiting.iter().position(|w| w.place() == job.place());
+        place.and_then(|place| self.waiting.remove(place)).is_some()
+    }
+}
+
+impl Workers {
+    pub(crate) fn new(executor: impl Executor, events: Arc<Events>, config: &Config) -> Workers {
+        Workers {
+            executor: Box::new(executor),
+            events,
+            slots: config.slots as usize,
+            tells: config.job_events,
+            state: Mutex::default(),
+            work: Condvar::new(),
+            ended: Condvar::new(),
+        }
+    }
+
+    /// Takes a job in that came over the connection of this outbox, or answers at once that
+    /// it will not run.
+    pub(crate) fn submit(self: &Arc<Self>, job: Job, outbox: &Arc<Outbox>, max_line: usize) {
+        job.connect(outbox, max_line);
+        // Before a worker can have it, so that the order is known.
+        self.executor.take_in(&job);
+        if let Err(line) = self.admit(&job, max_line) {
+            self.executor.let_go(&job);
+            outbox.push(line);
+            return;
+        }
+        self.tell(|| ClientEvent::JobReceived(job));
+        if !self.start_worker_if_needed() {
+            self.fail_waiting("no thread to execute it with");
+        }
+    }
+
+    fn tell(&self, event: impl FnOnce() -> ClientEvent) {
+        if self.tells {
+            self.events.tell(event);
+        }
+    }
+
+    /// Puts a job into the queue; the error is the line that says why not.
+    fn admit(&self, job: &Job, max_line: usize) -> Result<(), Vec<u8>> {
+        let refuse = |answer: Answer| result_line::line(job, &answer, None, max_line);
+        let mut state = lock(&self.state);
+        if state.open.contains_key(job.id()) {
+            let mut error = RpcError::new(
+                Code::InvalidRequest,
+                format!("the id {} is still open; choose another one", job.id()),
+            );
+            error.open_id = Some(job.id().clone());
+            return Err(message::error_line(None, &error));
+        }
+        if self.slots == 0 {
+            let message = "this client only sends; it has no slots";
+            return Err(refuse(Answer::Refused(message.into())));
+        }
+        if state.closed || state.waiting.len() >= MAX_WAITING {
+            let message = format!("{MAX_WAITING} commands already wait at this client");
+            return Err(refuse(Answer::Failed(message)));
+        }
+        if state.held >= self.slots {
+            return Err(refuse(Answer::Failed(ALL_HELD.into())));
+        }
+        state.open.insert(job.id().clone(), job.clone());
+        state.waiting.push_back(job.clone());
+        Ok(())
+    }
+
+    /// Sees to it that somebody takes the job that was put into the queue; says whether
+    /// somebody does.
+    fn start_worker_if_needed(self: &Arc<Self>) -> bool {
+        let mut state = lock(&self.state);
+        if state.waiting.len() <= state.idle || state.alive >= self.slots {
+            // Who is woken finds the lock free.
+            drop(state);
+            self.work.notify_one();
+            return true;
+        }
+        let workers = Arc::clone(self);
+        match thread::spawn(WORKER_THREAD, move || workers.work()) {
+            Ok(handle) => {
+                state.alive += 1;
+                state.threads.push(handle);
+                true
+            }
+            Err(e) => {
+                log::warn!("no thread to execute with: {e}");
+                state.alive > 0
+            }
+        }
+    }
+
+    /// Answers what waits, and is not executed.
+    fn fail_waiting(&self, why: &str) {
+        let waiting: Vec<Job> = lock(&self.state).waiting.drain(..).collect();
+        for job in waiting {
+            self.executor.let_go(&job);
+            self.finish(&job, &Answer::Failed(why.into()), None);
+        }
+    }
+
+    /// Tells a job that it is no longer wanted. One that has not started is answered here.
+    pub(crate) fn cancel(&self, id: &Id) {
+        let mut state = lock(&self.state);
+        let Some(job) = state.open.get(id).cloned() else {
+            return;
+        };
+        let was_waiting = state.take_waiting(&job);
+        drop(state);
+        let reason = job.stop_because(Stop::Cancelled);
+        if was_waiting {
+            self.let_go(&job, reason);
+        }
+    }
+
+    /// Answers a job that waited and is no longer wanted.
+    fn let_go(&self, job: &Job, reason: Stop) {
+        self.executor.let_go(job);
+        self.finish(job, &Answer::Ended(Ended::default()), Some(reason));
+    }
+
+    /// Answers the jobs that wait and whose time is over.
+    fn let_late_go(&self) {
+        let waiting: Vec<Job> = lock(&self.state).waiting.iter().cloned().collect();
+        for job in waiting {
+            if let Some(reason) = job.stop()
+                && lock(&self.state).take_waiting(&job)
+            {
+                self.let_go(&job, reason);
+            }
+        }
+    }
+
+    /// Tells a job that its sender got through with some of its output.
+    pub(crate) fn consumed(&self, id: &Id, bytes: u64) {
+        let job = lock(&self.state).open.get(id).cloned();
+        if let Some(job) = job {
+            job.add_credit(bytes);
+        }
+    }
+
+    /// What runs here and what waits for it, in the order of arrival.
+    pub(crate) fn jobs(&self) -> Vec<Job> {
+        let mut jobs: Vec<Job> = lock(&self.state).open.values().cloned().collect();
+        jobs.sort_by_key(Job::received);
+        jobs
+    }
+
+    /// Takes no more jobs, forgets those that wait and stops those that run.
+    pub(crate) fn close(&self) {
+        lock(&self.state).closed = true;
+        self.work.notify_all();
+        self.stop_all();
+    }
+
+    /// Forgets the jobs that wait and stops those that run: nobody is there to be answered.
+    pub(crate) fn stop_all(&self) {
+        let (waiting, open) = {
+            let mut state = lock(&self.state);
+            let waiting = std::mem::take(&mut state.waiting);
+            let open: Vec<Job> = state.open.drain().map(|(_, job)| job).collect();
+            (waiting, open)
+        };
+        for job in waiting {
+            self.executor.let_go(&job);
+        }
+        for job in open {
+            job.stop_because(Stop::Disconnected);
+        }
+    }
+
+    /// Joins the threads, until `deadline`. One whose executor has not returned by then is
+    /// left behind: nobody can end somebody else's function.
+    pub(crate) fn join(&self, deadline: Instant) {
+        let mut state = lock(&self.state);
+        let here = std::thread::current().id();
+        let threads = std::mem::take(&mut state.threads);
+        let own = threads.iter().filter(|t| t.thread().id() == here).count();
+        while state.alive > own {
+            let left = deadline.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                break;
+            }
+            state = wait_timeout(&self.ended, state, left);
+        }
+        let all_ended = state.alive <= own;
+        drop(state);
+        for thread in threads {
+            let may_join = all_ended || thread.is_finished();
+            if may_join && thread.thread().id() != here {
+                let _ = thread.join();
+            }
+        }
+        if !all_ended {
+            log::warn!("a command did not end in time; its thread is left behind");
+        }
+    }
+
+    /// A worker's life.
+    fn work(self: Arc<Self>) {
+        while let Some(job) = self.next_job() {
+            let answer = self.execute(&job);
+            let is_held = self.executor.still_runs(&job, Duration::ZERO);
+            // Before the answer, which makes the server send the next command.
+            let were_all_held = is_held && self.hold_slot();
+            self.answer(&job, answer);
+            if were_all_held {
+                self.fail_waiting(ALL_HELD);
+            }
+            if is_held {
+                self.wait_for_slot(&job);
+            }
+        }
+        lock(&self.state).alive -= 1;
+        self.ended.notify_all();
+    }
+
+    fn answer(&self, job: &Job, answer: Answer) {
+        let Some(way) = job.way() else { return };
+        let answer = result_line::send_surplus(job, answer, way.max_line);
+        // Whether it was stopped counts as of now, not once there is room.
+        let stop = job.stop();
+        way.outbox.wait_for_room();
+        self.finish(job, &answer, stop);
+    }
+
+    /// One slot more is held; says whether all are.
+    fn hold_slot(&self) -> bool {
+        let mut state = lock(&self.state);
+        state.held += 1;
+        state.held >= self.slots
+    }
+
+    /// Waits until nothing of a job runs any more, or this client closes. The server knows
+    /// nothing of it and sends on, so meanwhile more may wait here than usual; this thread, which
+    /// has nothing else to do, sees to it that they do not wait for longer than they may.
+    fn wait_for_slot(&self, job: &Job) {
+        while !lock(&self.state).closed && self.executor.still_runs(job, HOLD_TICK) {
+            self.let_late_go();
+        }
+        lock(&self.state).held -= 1;
+    }
+
+    fn next_job(&self) -> Option<Job> {
+        let mut state = lock(&self.state);
+        loop {
+            if let Some(job) = state.waiting.pop_front() {
+                return Some(job);
+            }
+            if state.closed {
+                return None;
+            }
+            state.idle += 1;
+            state = wait(&self.work, state);
+            state.idle -= 1;
+        }
+    }
+
+    /// A panic in an executor is the end of one command, not of a thread.
+    fn execute(&self, job: &Job) -> Answer {
+        if job.stop().is_some() {
+            self.executor.let_go(job);
+            return Answer::Ended(Ended::default());
+        }
+        let run = AssertUnwindSafe(|| self.executor.execute(job));
+        catch_unwind(run).unwrap_or_else(|panic| {
+            let text = panic
+                .downcast_ref::<&str>()
+                .map(|text| (*text).to_owned())
+                .or_else(|| panic.downcast_ref::<String>().cloned())
+                .unwrap_or_default();
+            log::error!("the executor panicked: {text}");
+            Answer::Failed(format!("the executor panicked: {text}"))
+        })
+    }
+
+    /// Answers a job, once.
+    fn finish(&self, job: &Job, answer: &Answer, stop: Option<Stop>) {
+        job.forget_hooks();
+        let Some(way) = job.way() else { return };
+        if !self.take_out(job) {
+            // The connection is gone, and the table was emptied with it.
+            let words = job.words();
+            let whole = words.join(" ");
+            let words = logged::Command {
+                first: message::clip(words.first().map_or("", String::as_str)),
+                whole: message::clip(&whole),
+                count: words.len(),
+            };
+            let from = &job.origin().name;
+            let _about = log_limit::about(from);
+            log::info!("{words} from {from}: ended, and nobody is there any more to be told");
+            return;
+        }
+        // Told first: once the server has the answer it may send the next command.
+        self.tell(|| ClientEvent::JobFinished {
+            job: job.clone(),
+            answer: answer.clipped(MAX_QUOTED),
+        });
+        way.outbox
+            .push(result_line::line(job, answer, stop, way.max_line));
+        way.outbox.flush();
+    }
+
+    /// Takes this job out of those that are open; says whether it was there. Another one of
+    /// the same id is of a later connection, to a server that has begun to count anew.
+    fn take_out(&self, job: &Job) -> bool {
+        let mut state = lock(&self.state);
+        let open = state.open.get(job.id());
+        let is_open = open.is_some_and(|open| open.place() == job.place());
+        is_open && state.open.remove(job.id()).is_some()
+    }
+}

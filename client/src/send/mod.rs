@@ -1,0 +1,4 @@
+//! Sending: a command, the handle that follows it, and the outcomes that it ends in.
+
+pub(crate) mod outcome;
+pub(crate) mod send_handle;

@@ -1,0 +1,328 @@
+//! Sending: a command, the handle that its sender keeps, and what the reader thread keeps
+//! of it until it has ended.
+
+use crate::connection::Link;
+use crate::error::RequestError;
+use crate::send::outcome::{Credit, Outcome, Output, Tell};
+use common::limits::{MAX_OUTPUT, MIN_OUTPUT_SHARE, MIN_WINDOW_SHARE};
+use common::net::outbox::Outbox;
+use common::sys::sync::Arc;
+use common::wire::message::{self, Id};
+use common::wire::{Cancel, OutputStream, SendOut, Tally, method};
+use crossbeam_channel::{Receiver, RecvTimeoutError, Sender};
+use std::collections::{HashMap, HashSet};
+use std::fmt;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+/// A command for others to execute.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Command {
+    words: Vec<String>,
+    to: Option<String>,
+    timeout: Option<Duration>,
+    window: Option<u64>,
+}
+
+impl Command {
+    /// A command of these words: the program or command word, then its arguments. They
+    /// are never read by a shell.
+    pub fn new(words: impl IntoIterator<Item = impl Into<String>>) -> Command {
+        Command {
+            words: words.into_iter().map(Into::into).collect(),
+            to: None,
+            timeout: None,
+            window: None,
+        }
+    }
+
+    /// Whom it is for: `next`, `least-loaded`, `below`, `all`, or a list such as
+    /// `2,4-6,web*,!web3`. Without this the server decides.
+    #[must_use]
+    pub fn to(mut self, selector: impl Into<String>) -> Command {
+        self.to = Some(selector.into());
+        self
+    }
+
+    /// How long it may take at each target, from when that gets it; in whole
+    /// milliseconds, and at least one.
+    #[must_use]
+    pub fn timeout(mut self, timeout: Duration) -> Command {
+        self.timeout = Some(timeout);
+        self
+    }
+
+    /// Lets its targets write this many bytes ahead of what was consumed, 1 to 16 MiB, and
+    /// nothing of its output is cut. Without a window, output is cut at a bound.
+    #[must_use]
+    pub fn window(mut self, bytes: u64) -> Command {
+        self.window = Some(bytes);
+        self
+    }
+
+    /// The words.
+    pub fn words(&self) -> &[String] {
+        &self.words
+    }
+
+    /// Whom it is for, where that was said.
+    pub fn selector(&self) -> Option<&str> {
+        self.to.as_deref()
+    }
+
+    pub(crate) fn bytes_ahead(&self) -> Option<u64> {
+        self.window
+    }
+
+    pub(crate) fn request_line(&self, id: u64) -> Vec<u8> {
+        let ms = |timeout: Duration| u64::try_from(timeout.as_millis()).unwrap_or(u64::MAX);
+        let params = SendOut {
+            command: &self.words,
+            to: self.to.as_deref(),
+            timeout_ms: self.timeout.map(|timeout| ms(timeout).max(1)),
+            window: self.window,
+        };
+        message::request_line(id.into(), method::SEND, params)
+    }
+}
+
+/// What happens to a command that was sent, in this order: `Accepted` where it is for
+/// many, `Output` and `Outcome` as they come, and `End`, exactly once.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum SendEvent {
+    /// It is for this many targets; there will be an outcome of each.
+    Accepted {
+        /// How many.
+        targets: u32,
+    },
+    /// A target wrote something.
+    Output(Box<Output>),
+    /// It has ended at one target.
+    Outcome(Box<Outcome>),
+    /// It has ended everywhere: how many outcomes of each kind there were, or why the
+    /// outcomes that are missing will never come.
+    End(Result<Tally, RequestError>),
+}
+
+/// A command that was sent. Dropping this does not cancel it; its outcomes are then let
+/// go of as they come.
+pub struct Sent {
+    id: u64,
+    events: Receiver<SendEvent>,
+    link: Arc<Link>,
+    collected: Collected,
+}
+
+impl Sent {
+    pub(crate) fn new(id: u64, events: Receiver<SendEvent>, link: Arc<Link>) -> Sent {
+        Sent {
+            id,
+            events,
+            link,
+            collected: Collected::default(),
+        }
+    }
+
+    /// The number of the request, never used again on this connection.
+    pub fn id(&self) -> u64 {
+        self.id
+    }
+
+    /// The events, for `crossbeam_channel::select!`. Disconnected after [`SendEvent::End`].
+    pub fn receiver(&self) -> &Receiver<SendEvent> {
+        &self.events
+    }
+
+    /// The events as they come, until the end.
+    pub fn events(&self) -> impl Iterator<Item = SendEvent> + '_ {
+        self.events.iter()
+    }
+
+    /// No longer wants it: what has not started never starts, what runs is ended. The
+    /// outcomes still come.
+    pub fn cancel(&self) {
+        let send = Id::from(self.id);
+        let params = Cancel { send };
+        let line = message::notification_line(method::CANCEL, params);
+        self.link.tell(line);
+    }
+
+    /// Waits until it has ended everywhere and gives one outcome for each target, with all
+    /// that this wrote. For more output than fits into memory, take the
+    /// [events](Self::events).
+    ///
+    /// # Errors
+    /// The server did not take it, or was lost before all outcomes came.
+    pub fn wait(mut self) -> Result<Vec<Outcome>, RequestError> {
+        loop {
+            match self.events.recv() {
+                Ok(event) => {
+                    if let Some(end) = self.collected.take_in(event) {
+                        return end;
+                    }
+                }
+                Err(_) => return Err(RequestError::Lost),
+            }
+        }
+    }
+
+    /// [`wait`](Self::wait) until `deadline`: `None` where it has not ended by then. What
+    /// has come is kept, and another wait goes on from there.
+    pub fn wait_until(&mut self, deadline: Instant) -> Option<Result<Vec<Outcome>, RequestError>> {
+        loop {
+            match self.events.recv_deadline(deadline) {
+                Ok(event) => {
+                    if let Some(end) = self.collected.take_in(event) {
+                        return Some(end);
+                    }
+                }
+                Err(RecvTimeoutError::Timeout) => return None,
+                Err(RecvTimeoutError::Disconnected) => return Some(Err(RequestError::Lost)),
+            }
+        }
+    }
+}
+
+impl fmt::Debug for Sent {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Sent({})", self.id)
+    }
+}
+
+/// What was waited for so far.
+#[derive(Default)]
+struct Collected {
+    outcomes: Vec<Outcome>,
+    /// What was told as output, by member.
+    written: HashMap<u64, (Vec<u8>, Vec<u8>)>,
+}
+
+impl Collected {
+    fn take_in(&mut self, event: SendEvent) -> Option<Result<Vec<Outcome>, RequestError>> {
+        match event {
+            SendEvent::Accepted { .. } => {}
+            SendEvent::Output(output) => {
+                let (stdout, stderr) = self.written.entry(output.member).or_default();
+                match output.stream {
+                    OutputStream::Stdout => stdout.extend_from_slice(&output.bytes),
+                    OutputStream::Stderr => stderr.extend_from_slice(&output.bytes),
+                }
+            }
+            SendEvent::Outcome(mut outcome) => {
+                let written = outcome.member.and_then(|id| self.written.remove(&id));
+                if let Some((stdout, stderr)) = written {
+                    outcome.stdout.splice(0..0, stdout);
+                    outcome.stderr.splice(0..0, stderr);
+                }
+                self.outcomes.push(*outcome);
+            }
+            SendEvent::End(Ok(_)) => return Some(Ok(std::mem::take(&mut self.outcomes))),
+            SendEvent::End(Err(error)) => return Some(Err(error)),
+        }
+        None
+    }
+}
+
+/// What the reader thread keeps of a command until it has ended.
+pub(crate) struct OpenSend {
+    pub(crate) events: Sender<SendEvent>,
+    window: Option<u64>,
+    /// How many outcomes there will be, once that was told.
+    targets: Option<u32>,
+    /// How many outcomes have come.
+    outcomes: u32,
+    /// Whose outcome has come.
+    ended: HashSet<u64>,
+    /// Whose output was dropped here.
+    cut: HashSet<u64>,
+    unconsumed: Arc<AtomicU64>,
+    /// By member: what was consumed with a window, and not told yet.
+    untold: HashMap<u64, Arc<AtomicU64>>,
+}
+
+/// In how many parts a target is told that its window was consumed: so many that it need
+/// not wait for the next, so few that they cost little.
+const TOLD_PARTS: u64 = 8;
+
+impl OpenSend {
+    pub(crate) fn new(events: Sender<SendEvent>, window: Option<u64>) -> OpenSend {
+        OpenSend {
+            events,
+            window,
+            targets: None,
+            outcomes: 0,
+            ended: HashSet::new(),
+            cut: HashSet::new(),
+            unconsumed: Arc::default(),
+            untold: HashMap::new(),
+        }
+    }
+
+    /// Whether it is for many.
+    pub(crate) fn is_for_many(&self) -> bool {
+        self.targets.is_some()
+    }
+
+    /// Learns how many targets it has.
+    pub(crate) fn accept(&mut self, targets: u32) -> Option<(Sender<SendEvent>, SendEvent)> {
+        match self.targets.replace(targets) {
+            None => Some((self.events.clone(), SendEvent::Accepted { targets })),
+            Some(_) => None,
+        }
+    }
+
+    /// Passes an outcome on, unless its target had one already or there are more of them
+    /// than targets.
+    pub(crate) fn outcome(
+        &mut self,
+        mut outcome: Outcome,
+    ) -> Option<(Sender<SendEvent>, SendEvent)> {
+        let is_expected = self.outcomes < self.targets.unwrap_or(1);
+        if !is_expected || outcome.member.is_some_and(|id| !self.ended.insert(id)) {
+            return None;
+        }
+        self.outcomes += 1;
+        outcome.truncated |= outcome.member.is_some_and(|id| self.cut.contains(&id));
+        let event = SendEvent::Outcome(Box::new(outcome));
+        Some((self.events.clone(), event))
+    }
+
+    /// Reserves room for output that has come; `None` where more of it waits than was
+    /// agreed, which only a server does that breaks the protocol.
+    pub(crate) fn reserve(
+        &mut self,
+        id: u64,
+        member: u64,
+        bytes: u64,
+        outbox: &Arc<Outbox>,
+    ) -> Option<(Sender<SendEvent>, Credit)> {
+        let targets = u64::from(self.targets.unwrap_or(1));
+        let bound = match self.window {
+            Some(window) => window.max(targets * MIN_WINDOW_SHARE),
+            None => MAX_OUTPUT.max(targets * MIN_OUTPUT_SHARE),
+        };
+        if self.ended.contains(&member) {
+            return None;
+        }
+        if self.unconsumed.load(Ordering::Relaxed) + bytes > bound {
+            self.cut.insert(member);
+            return None;
+        }
+        self.unconsumed.fetch_add(bytes, Ordering::Relaxed);
+        let untold = self.untold.entry(member).or_default();
+        let tell = self.window.map(|window| Tell {
+            outbox: Arc::clone(outbox),
+            send: id,
+            member,
+            untold: Arc::clone(untold),
+            enough: (window / targets.max(1)).max(MIN_WINDOW_SHARE) / TOLD_PARTS,
+        });
+        let credit = Credit {
+            unconsumed: Arc::clone(&self.unconsumed),
+            bytes,
+            tell,
+        };
+        Some((self.events.clone(), credit))
+    }
+}

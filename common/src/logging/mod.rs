@@ -1,0 +1,4 @@
+//! What bounds and shortens the log.
+
+pub mod log_limit;
+pub mod logged;

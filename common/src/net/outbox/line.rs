@@ -1,0 +1,90 @@
+//! What is queued for a peer: lines, one by one or by the batch.
+
+use super::scratch;
+use crate::memory::Charge;
+use crate::sys::sync::Arc;
+use std::ops::Deref;
+
+/// A line to write, its `\n` included; one that goes to many is shared by them.
+#[derive(Clone, Debug)]
+pub enum Line {
+    /// For one peer.
+    Own(Vec<u8>),
+    /// For many.
+    Shared(Arc<SharedLine>),
+}
+
+/// A line that goes to many peers. It is in memory once, and counted once.
+#[derive(Debug)]
+pub struct SharedLine {
+    bytes: Vec<u8>,
+    /// Given back with the line.
+    _charge: Charge,
+}
+
+impl Deref for Line {
+    type Target = [u8];
+    fn deref(&self) -> &[u8] {
+        match self {
+            Line::Own(bytes) => bytes,
+            Line::Shared(line) => &line.bytes,
+        }
+    }
+}
+
+impl From<Vec<u8>> for Line {
+    fn from(bytes: Vec<u8>) -> Line {
+        Line::Own(bytes)
+    }
+}
+
+impl Line {
+    /// A line that goes to many peers.
+    pub fn shared(bytes: Vec<u8>, charge: Charge) -> Line {
+        Line::Shared(Arc::new(SharedLine {
+            bytes,
+            _charge: charge,
+        }))
+    }
+
+    /// Bytes that it keeps by itself.
+    pub fn own_bytes(&self) -> usize {
+        match self {
+            Line::Own(bytes) => bytes.capacity(),
+            Line::Shared(_) => 0,
+        }
+    }
+
+    /// The line, for one who only borrowed it; one for one peer is empty then.
+    #[must_use]
+    pub fn take(&mut self) -> Line {
+        match self {
+            Line::Own(bytes) => Line::Own(std::mem::take(bytes)),
+            Line::Shared(bytes) => Line::Shared(Arc::clone(bytes)),
+        }
+    }
+}
+
+/// Lines that one thread makes one after the other and pushes together.
+#[derive(Debug, Default)]
+pub struct Batch {
+    pub(super) bytes: Vec<u8>,
+    pub(super) lines: usize,
+}
+
+impl Batch {
+    /// Whether there is nothing in it.
+    pub fn is_empty(&self) -> bool {
+        self.lines == 0
+    }
+
+    /// Adds a line that is made where it belongs, behind the others: a long one need not be
+    /// copied then.
+    pub fn add_made(&mut self, make: impl FnOnce(&mut Vec<u8>)) {
+        if self.bytes.capacity() == 0 {
+            self.bytes = scratch::take();
+        }
+        make(&mut self.bytes);
+        self.lines += 1;
+    }
+}

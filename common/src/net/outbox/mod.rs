@@ -1,0 +1,651 @@
+//! What a peer is to be told: a bounded queue in front of a socket, without a thread of
+//! its own as long as the peer keeps up.
+//!
+//! Whoever pushes also drains. [`Outbox::push`] only queues; [`Outbox::flush`] takes the
+//! writer's role if nobody has it, moves what is queued into one buffer and writes it with
+//! calls that never block, and looks again after letting go of the role, so that no line
+//! is left behind. A socket that takes no more gets a thread of its own until it has caught
+//! up. So a slow peer never delays the one who pushed, and a burst costs one system call.
+//!
+//! A line for a peer rests in two places only: the queue, and what the writer has. If no thread
+//! has the role and nothing waits, a pushed line goes straight behind what the writer has; the
+//! queue is for lines that are pushed meanwhile. So all lines for one peer have one order, that
+//! in which they were pushed. The queue is a channel without a preallocated size, bounded by
+//! counts of its own: a preallocated one would cost every idle peer its full size.
+
+mod catch_up;
+mod line;
+mod pace;
+mod scratch;
+
+use crate::limits::{OUTBOX_BYTES, OUTBOX_LINES};
+use crate::memory::Memory;
+use crate::net::transport::Stream;
+use crate::sys::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, AtomicUsize, Ordering, fence};
+use crate::sys::sync::channel::{Receiver, Sender, unbounded};
+use crate::sys::sync::{Arc, Condvar, Mutex, lock, role, try_role, wait_timeout};
+use crate::sys::thread::JoinHandle;
+use std::io;
+use std::ops::Deref;
+
+use catch_up::CATCH_UP_TICK;
+pub use line::{Batch, Line, SharedLine};
+use pace::Pace;
+
+/// Bytes that one write takes along: a good part of a socket's buffer, and a size at
+/// which the system call's own cost no longer shows.
+const BATCH: usize = 256 << 10;
+
+/// Bytes of the longest line that is copied behind what the writer has: to copy more costs more
+/// than to queue it by itself.
+const SHORT_LINE: usize = 4 << 10;
+
+/// Bytes that a piece of the queue needs besides its lines: its place in the channel, and what
+/// the allocator adds to it and to its line.
+const PIECE: usize = 96;
+
+/// Batches that one flush writes before it hands the rest to a thread: whoever pushed has
+/// a client of its own to serve.
+const MAX_BATCHES: usize = 16;
+
+/// What goes through the channel. It is small: a channel keeps room for 31 of its pieces, for
+/// every peer.
+type Entry = Box<Piece>;
+
+enum Piece {
+    Line(Line),
+    Batch(Batch),
+    /// Nothing is written after this line, if it is one.
+    Last(Option<Line>),
+}
+
+impl Piece {
+    /// Bytes of memory that it keeps.
+    fn kept(&self) -> usize {
+        let lines = match self {
+            Piece::Line(line) | Piece::Last(Some(line)) => line.own_bytes(),
+            Piece::Batch(batch) => batch.bytes.capacity(),
+            Piece::Last(None) => 0,
+        };
+        PIECE + lines
+    }
+}
+
+// What the outbox takes and does. A later state never goes back to an earlier one: up to
+// FINISHING something is written, from SLOW on nothing is, and only OPEN takes lines.
+
+/// It takes lines and writes them.
+const OPEN: u8 = 0;
+/// It takes nothing more, and closes once the queue is written.
+const FINISHING: u8 = 1;
+/// More was pushed than its bounds allow: whoever writes next gives up.
+const OVERFLOWN: u8 = 2;
+/// It gave up on a peer that did not keep up.
+const SLOW: u8 = 3;
+/// Nothing is written any more.
+const CLOSED: u8 = 4;
+
+/// The outbox of one peer.
+#[derive(Debug)]
+pub struct Outbox {
+    stream: Arc<Stream>,
+    queue: Sender<Entry>,
+    waiting: Receiver<Entry>,
+    /// Lines in the queue, and their bytes.
+    lines: AtomicUsize,
+    bytes: AtomicUsize,
+    /// Bytes of memory that it keeps, and where those of all outboxes are counted.
+    kept: AtomicUsize,
+    memory: Arc<Memory>,
+    /// Bytes that the writer has, up to [`SHORT_LINE`] less than there are; only a thread that has
+    /// its role changes it.
+    rest: AtomicUsize,
+    /// How often a peer that is behind was seen to take something.
+    progress: AtomicU64,
+    state: AtomicU8,
+    writer: Apart<Mutex<Writer>>,
+    /// For those who wait until no more than half is waiting.
+    room: Mutex<()>,
+    has_room: Condvar,
+    /// The last words for a peer that does not keep up, where it is told.
+    farewell: Option<fn() -> Vec<u8>>,
+    catching_up: Mutex<Option<JoinHandle<()>>>,
+    /// The socket takes no more, and the system had no thread to catch up with.
+    stuck: AtomicBool,
+    /// Somebody is going to retry before long.
+    retry_asked: AtomicBool,
+}
+
+/// On cache lines of its own: what is beside it is looked at for every line by the peer's own
+/// thread, and this is written for every line by others'.
+#[derive(Debug)]
+#[repr(align(64))]
+struct Apart<T>(T);
+
+impl<T> Deref for Apart<T> {
+    type Target = T;
+    fn deref(&self) -> &T {
+        &self.0
+    }
+}
+
+/// What belongs to the writer's role.
+#[derive(Debug, Default)]
+struct Writer {
+    /// Taken from the queue and not yet by the socket.
+    rest: Vec<u8>,
+    /// Bytes of memory that are counted for the rest.
+    rest_kept: usize,
+    /// Bytes of the rest that others know of.
+    rest_told: usize,
+    /// The end was taken from the queue: nothing comes after the rest.
+    ending: bool,
+    /// A thread has the role until it has caught up.
+    handed_over: bool,
+    /// Bytes that the socket took in all.
+    taken: u64,
+    /// How fast that goes, while the peer is behind.
+    pace: Option<Box<Pace>>,
+}
+
+impl Writer {
+    /// Takes a piece of the queue; how many lines that are.
+    fn take(&mut self, piece: Piece) -> usize {
+        match piece {
+            Piece::Line(line) => {
+                self.add(&line);
+                1
+            }
+            Piece::Batch(batch) => {
+                self.add_batch(batch.bytes);
+                batch.lines
+            }
+            Piece::Last(last) => {
+                self.add(last.as_deref().unwrap_or_default());
+                self.ending = true;
+                0
+            }
+        }
+    }
+
+    #[inline]
+    fn add(&mut self, line: &[u8]) {
+        if self.rest.capacity() == 0 {
+            self.rest = scratch::take();
+        }
+        if line.len() > SHORT_LINE {
+            // A buffer that doubles may be half empty.
+            self.rest.reserve_exact(line.len());
+        }
+        self.rest.extend_from_slice(line);
+    }
+
+    /// A batch that nothing waits before is written from where it is.
+    fn add_batch(&mut self, mut batch: Vec<u8>) {
+        if self.rest.is_empty() {
+            std::mem::swap(&mut self.rest, &mut batch);
+        } else {
+            self.rest.extend_from_slice(&batch);
+        }
+        scratch::give(batch);
+    }
+}
+
+enum Progress {
+    /// Everything that was queued is written.
+    Drained,
+    /// The socket takes no more for now, or it is somebody else's turn.
+    Behind,
+    /// Nothing more will be written.
+    Over,
+}
+
+impl Outbox {
+    /// An empty outbox in front of a socket. `farewell` makes the line that a peer is told,
+    /// where possible, that is disconnected because it does not keep up.
+    pub fn new(stream: Arc<Stream>, farewell: Option<fn() -> Vec<u8>>) -> Outbox {
+        Outbox::within(stream, farewell, Memory::unlimited())
+    }
+
+    /// [`new`](Self::new), with what it keeps counted in a memory.
+    pub fn within(
+        stream: Arc<Stream>,
+        farewell: Option<fn() -> Vec<u8>>,
+        memory: Arc<Memory>,
+    ) -> Outbox {
+        let (queue, waiting) = unbounded();
+        Outbox {
+            stream,
+            queue,
+            waiting,
+            lines: AtomicUsize::new(0),
+            bytes: AtomicUsize::new(0),
+            kept: AtomicUsize::new(0),
+            memory,
+            rest: AtomicUsize::new(0),
+            progress: AtomicU64::new(0),
+            state: AtomicU8::new(OPEN),
+            writer: Apart(Mutex::default()),
+            room: Mutex::new(()),
+            has_room: Condvar::new(),
+            farewell,
+            catching_up: Mutex::new(None),
+            stuck: AtomicBool::new(false),
+            retry_asked: AtomicBool::new(false),
+        }
+    }
+
+    /// Queues a line; says whether it was taken. Nothing is written before a
+    /// [`flush`](Self::flush), so this may be called where nothing may block.
+    pub fn push(&self, line: impl Into<Line>) -> bool {
+        self.push_from(&mut line.into())
+    }
+
+    /// [`push`](Self::push) for a caller that makes many lines in one buffer: that of a short
+    /// line stays with the caller if the line need not be queued by itself.
+    pub fn push_from(&self, line: &mut Line) -> bool {
+        if !self.is_open() {
+            return false;
+        }
+        // Our caller may hold a lock, so nothing long is copied.
+        let put = |writer: &mut Writer| {
+            let is_cheap = line.len() <= SHORT_LINE && writer.rest.len() + line.len() <= BATCH;
+            if is_cheap {
+                writer.add(line);
+            }
+            is_cheap
+        };
+        self.put_behind(put) || self.enqueue(1, line.len(), Piece::Line(line.take()))
+    }
+
+    /// Queues all lines of a batch, if there are any.
+    pub fn push_batch(&self, batch: &mut Batch) {
+        let mut batch = std::mem::take(batch);
+        if batch.is_empty() || !self.is_open() {
+            return scratch::give(batch.bytes);
+        }
+        let put = |writer: &mut Writer| {
+            let is_cheap = writer.rest.is_empty();
+            if is_cheap {
+                writer.add_batch(std::mem::take(&mut batch.bytes));
+            }
+            is_cheap
+        };
+        if !self.put_behind(put) {
+            self.enqueue(batch.lines, batch.bytes.len(), Piece::Batch(batch));
+        }
+    }
+
+    /// Queues a piece, unless that is more than may wait.
+    fn enqueue(&self, lines: usize, bytes: usize, piece: Piece) -> bool {
+        let lines = self.lines.fetch_add(lines, Ordering::Relaxed) + lines;
+        self.bytes.fetch_add(bytes, Ordering::Relaxed);
+        if lines > OUTBOX_LINES || self.waiting_bytes() > OUTBOX_BYTES {
+            self.change(OPEN, OVERFLOWN);
+            return false;
+        }
+        self.send(piece);
+        if self.state.load(Ordering::Acquire) >= SLOW {
+            self.empty_queue();
+        }
+        true
+    }
+
+    fn send(&self, piece: Piece) {
+        self.count(0, piece.kept());
+        // The outbox holds both ends, so the channel cannot be disconnected.
+        let _ = self.queue.send(Box::new(piece));
+    }
+
+    /// Notes that what was kept in so many bytes of memory is kept in so many others.
+    fn count(&self, before: usize, after: usize) {
+        if after == before {
+            return;
+        }
+        match after > before {
+            true => self.kept.fetch_add(after - before, Ordering::Relaxed),
+            false => self.kept.fetch_sub(before - after, Ordering::Relaxed),
+        };
+        self.memory.change(before, after);
+    }
+
+    /// Notes how much the writer has.
+    fn tell_rest(&self, writer: &mut Writer) {
+        writer.rest_told = writer.rest.len();
+        self.rest.store(writer.rest_told, Ordering::Relaxed);
+    }
+
+    /// Notes how much the writer keeps. It is not counted before a flush has tried to write it:
+    /// until then it is no more than [`BATCH`], and two counts for each flush would be felt.
+    fn count_rest(&self, writer: &mut Writer) {
+        self.tell_rest(writer);
+        let kept = writer.rest.capacity();
+        self.count(writer.rest_kept, kept);
+        writer.rest_kept = kept;
+    }
+
+    /// Bytes of memory that it keeps.
+    pub fn kept(&self) -> usize {
+        self.kept.load(Ordering::Relaxed)
+    }
+
+    /// Has `put` put something behind what the writer has, if no thread writes and nothing waits
+    /// before it; says whether it did. A thread that finds the role taken meanwhile leaves what
+    /// it has queued to us: every thread that pushes flushes later.
+    fn put_behind(&self, put: impl FnOnce(&mut Writer) -> bool) -> bool {
+        let Some(mut writer) = try_role(&self.writer) else {
+            return false;
+        };
+        // What is queued before a line of ours, whoever queued it, was counted before that.
+        let is_queued = self.lines.load(Ordering::Relaxed) > 0;
+        if writer.handed_over || writer.ending || is_queued || !put(&mut writer) {
+            return false;
+        }
+        // Others look at it for every line, and only roughly.
+        let untold = writer.rest.len() - writer.rest_told;
+        if writer.rest_told == 0 || untold > SHORT_LINE {
+            self.tell_rest(&mut writer);
+        }
+        true
+    }
+
+    /// Bytes that wait. What moves to the writer is counted there before it is no longer counted
+    /// in the queue, so it is never missing here.
+    pub fn waiting_bytes(&self) -> usize {
+        let queued = self.bytes.load(Ordering::Acquire);
+        queued + self.rest.load(Ordering::Relaxed)
+    }
+
+    /// Takes nothing more; closes the writing half once what is queued is written.
+    pub fn finish(&self) {
+        self.finish_after(None);
+    }
+
+    /// Queues a last line and [finishes](Self::finish); nothing can come after it.
+    pub fn finish_with(&self, line: impl Into<Line>) {
+        self.finish_after(Some(line.into()));
+    }
+
+    fn finish_after(&self, last: Option<Line>) {
+        if self.change(OPEN, FINISHING) {
+            let bytes = last.as_ref().map_or(0, |line| line.len());
+            self.bytes.fetch_add(bytes, Ordering::Relaxed);
+            self.send(Piece::Last(last));
+        }
+    }
+
+    /// Changes when a peer that is behind takes something: a sign of life where its answers may
+    /// have to wait behind what it is sent. What is taken at first does not count: that is the
+    /// system's, whose buffers at both ends fill and grow, whoever reads.
+    pub fn progress(&self) -> u64 {
+        self.progress.load(Ordering::Relaxed)
+    }
+
+    /// Whether lines are still taken.
+    pub fn is_open(&self) -> bool {
+        self.state.load(Ordering::Acquire) == OPEN
+    }
+
+    /// Whether the peer was given up because it did not keep up.
+    pub fn was_too_slow(&self) -> bool {
+        self.state.load(Ordering::Acquire) == SLOW
+    }
+
+    /// Whether something is waiting that the socket did not take at once.
+    pub fn is_behind(&self) -> bool {
+        let is_writing = self.state.load(Ordering::Acquire) <= FINISHING;
+        is_writing && self.waiting_bytes() > 0
+    }
+
+    /// Whether more than half of what the outbox holds is waiting.
+    pub fn is_over_half(&self) -> bool {
+        self.lines.load(Ordering::Relaxed) > OUTBOX_LINES / 2
+            || self.waiting_bytes() > OUTBOX_BYTES / 2
+    }
+
+    /// Waits until no more than half is waiting, or nothing will be written any more.
+    /// Says whether it had to wait.
+    pub fn wait_for_room(self: &Arc<Self>) -> bool {
+        self.wait_until_waiting(OUTBOX_BYTES / 2)
+    }
+
+    /// [`wait_for_room`](Self::wait_for_room), with another bound of bytes than half.
+    pub fn wait_until_waiting(self: &Arc<Self>, bytes: usize) -> bool {
+        let must_wait = || (self.is_over_half() || self.waiting_bytes() > bytes) && self.is_open();
+        if !must_wait() {
+            return false;
+        }
+        let mut guard = lock(&self.room);
+        while must_wait() {
+            // Who makes room does not take this lock on every line, so a wake-up may be
+            // missed; the tick bounds what that costs.
+            guard = wait_timeout(&self.has_room, guard, CATCH_UP_TICK);
+            if self.is_stuck() {
+                drop(guard);
+                self.flush();
+                guard = lock(&self.room);
+            }
+        }
+        true
+    }
+
+    /// Writes what is queued, as far as the socket takes it without blocking.
+    pub fn flush(self: &Arc<Self>) {
+        while self.has_something() {
+            // Pairs with the fence below: either we see the role free, or its holder sees
+            // the line that we pushed before we looked.
+            fence(Ordering::SeqCst);
+            let Some(mut writer) = try_role(&self.writer) else {
+                return;
+            };
+            if writer.handed_over {
+                return;
+            }
+            match self.write_queued(&mut writer) {
+                Progress::Drained => self.has_caught_up(&mut writer),
+                Progress::Over => return,
+                Progress::Behind => {
+                    writer.hand_over();
+                    drop(writer);
+                    self.start_catching_up();
+                    return;
+                }
+            }
+            drop(writer);
+            fence(Ordering::SeqCst);
+        }
+    }
+
+    /// Whether something is to be written that nobody is writing yet, as far as that shows.
+    fn has_something(&self) -> bool {
+        let has_lines = !self.waiting.is_empty() || self.rest.load(Ordering::Relaxed) > 0;
+        has_lines || self.is_stuck() || self.state.load(Ordering::Relaxed) == OVERFLOWN
+    }
+
+    fn is_stuck(&self) -> bool {
+        self.stuck.load(Ordering::Relaxed)
+    }
+
+    /// Whether it is the caller's to see to it that it is [retried](Self::retry) before long:
+    /// something waits that there was no thread to catch up with.
+    pub fn wants_retry(&self) -> bool {
+        self.is_stuck() && !self.retry_asked.swap(true, Ordering::Relaxed)
+    }
+
+    /// [`flush`](Self::flush), as somebody was asked to.
+    pub fn retry(self: &Arc<Self>) {
+        self.retry_asked.store(false, Ordering::Relaxed);
+        self.flush();
+    }
+
+    /// Ends the connection at once, whatever is queued.
+    pub fn close(&self) {
+        self.end(CLOSED);
+        self.settle();
+        if let Some(mut writer) = try_role(&self.writer) {
+            writer.rest = Vec::new();
+            self.count_rest(&mut writer);
+        }
+        self.stream.close();
+    }
+
+    /// Gives the peer up as one that does not keep up, whatever it was found by.
+    pub fn give_up_now(&self) {
+        if self.change(OPEN, OVERFLOWN) || self.change(FINISHING, OVERFLOWN) {
+            let mut writer = role(&self.writer);
+            if self.state.load(Ordering::Acquire) == OVERFLOWN {
+                self.give_up(&mut writer);
+            }
+        }
+    }
+
+    /// Waits until no thread is catching up any more: everything is written, or the peer was
+    /// given up, or the connection has ended.
+    pub fn settle(&self) {
+        let handle = lock(&self.catching_up).take();
+        if let Some(handle) = handle {
+            let _ = handle.join();
+        }
+    }
+
+    fn change(&self, from: u8, to: u8) -> bool {
+        let changed = self
+            .state
+            .compare_exchange(from, to, Ordering::AcqRel, Ordering::Acquire);
+        changed.is_ok()
+    }
+
+    /// Reaches a final state, once, and lets go of everything that waits.
+    fn end(&self, state: u8) {
+        let changed = self
+            .state
+            .fetch_update(Ordering::AcqRel, Ordering::Acquire, |now| {
+                (now < SLOW).then_some(state)
+            });
+        self.stream.shutdown();
+        self.stuck.store(false, Ordering::Relaxed);
+        if changed.is_ok() {
+            self.empty_queue();
+            self.has_room.notify_all();
+        }
+    }
+
+    fn empty_queue(&self) {
+        while let Ok(piece) = self.waiting.try_recv() {
+            self.count(piece.kept(), 0);
+        }
+    }
+
+    /// Writes the rest and the queue, batch by batch. The caller has the writer's role.
+    fn write_queued(&self, writer: &mut Writer) -> Progress {
+        let progress = self.write_batches(writer);
+        if !matches!(progress, Progress::Behind) || writer.rest.is_empty() {
+            scratch::give(std::mem::take(&mut writer.rest));
+        }
+        self.count_rest(writer);
+        progress
+    }
+
+    fn write_batches(&self, writer: &mut Writer) -> Progress {
+        for _ in 0..MAX_BATCHES {
+            let state = self.state.load(Ordering::Acquire);
+            if state == OVERFLOWN {
+                self.give_up(writer);
+            }
+            if state >= OVERFLOWN {
+                return Progress::Over;
+            }
+            self.fill(writer);
+            match self.write(writer) {
+                Err(_) => {
+                    self.end(CLOSED);
+                    return Progress::Over;
+                }
+                Ok(()) if !writer.rest.is_empty() => return Progress::Behind,
+                Ok(()) if writer.ending => {
+                    self.change(FINISHING, CLOSED);
+                    self.stream.shutdown_write();
+                    return Progress::Over;
+                }
+                Ok(()) if self.waiting.is_empty() => return Progress::Drained,
+                Ok(()) => {}
+            }
+        }
+        Progress::Behind
+    }
+
+    /// Moves lines from the queue to the rest.
+    fn fill(&self, writer: &mut Writer) {
+        let (mut lines, mut kept) = (0, 0);
+        let before = writer.rest.len();
+        while writer.rest.len() < BATCH && !writer.ending {
+            let Ok(piece) = self.waiting.try_recv() else {
+                break;
+            };
+            kept += piece.kept();
+            lines += writer.take(*piece);
+        }
+        if kept > 0 {
+            let moved = writer.rest.len() - before;
+            self.tell_rest(writer);
+            self.bytes.fetch_sub(moved, Ordering::Release);
+            self.lines.fetch_sub(lines, Ordering::Relaxed);
+            self.count(kept, 0);
+        }
+    }
+
+    /// Writes the rest, or as much of it as the socket takes now.
+    fn write(&self, writer: &mut Writer) -> io::Result<()> {
+        let was_over_half = self.is_over_half();
+        let mut written = 0;
+        let mut result = Ok(());
+        while written < writer.rest.len() {
+            match self.stream.write_now(&writer.rest[written..]) {
+                Ok(0) => break,
+                Ok(n) => written += n,
+                Err(e) => {
+                    result = Err(e);
+                    break;
+                }
+            }
+        }
+        writer.rest.drain(..written);
+        if writer.rest.capacity() > 2 * BATCH.max(writer.rest.len()) {
+            writer.rest.shrink_to(BATCH);
+        }
+        writer.taken += written as u64;
+        if written > 0 && writer.is_behind_for_long() {
+            self.progress.fetch_add(1, Ordering::Relaxed);
+        }
+        self.tell_rest(writer);
+        if was_over_half && !self.is_over_half() {
+            self.has_room.notify_all();
+        }
+        result
+    }
+
+    /// Disconnects a peer that does not keep up, with its last words where the socket
+    /// takes them: they start after the line that it has the beginning of.
+    fn give_up(&self, writer: &mut Writer) {
+        let rest = std::mem::take(&mut writer.rest);
+        self.count_rest(writer);
+        if let Some(farewell) = self.farewell {
+            let line_end = rest.iter().position(|byte| *byte == b'\n');
+            let mut last = rest[..line_end.map_or(0, |at| at + 1)].to_vec();
+            last.extend(farewell());
+            let _ = self.stream.write_now(&last);
+        }
+        self.end(SLOW);
+    }
+}
+
+impl Drop for Outbox {
+    fn drop(&mut self) {
+        self.count(self.kept(), 0);
+    }
+}
+
+#[cfg(all(test, shuttle))]
+mod schedules;
+#[cfg(all(test, not(shuttle)))]
+mod tests;

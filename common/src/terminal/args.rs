@@ -1,0 +1,167 @@
+//! Values as people type them on a command line: durations, sizes, addresses. Each
+//! error names the value and what would be right. It knows no argument parser.
+
+use std::borrow::Cow;
+use std::time::Duration;
+
+/// Reads a duration such as `500ms`, `5s` or `1m 30s`; a number alone is seconds.
+///
+/// # Errors
+/// A sentence for a person.
+pub fn duration(text: &str) -> Result<Duration, String> {
+    let seconds = text.parse::<u32>().map(|s| Duration::from_secs(s.into()));
+    seconds
+        .or_else(|_| humantime::parse_duration(text))
+        .map_err(|_| "expected a duration such as 500ms, 5s or 2m".into())
+}
+
+/// [`duration`], but not zero.
+///
+/// # Errors
+/// A sentence for a person.
+pub fn positive_duration(text: &str) -> Result<Duration, String> {
+    match duration(text)? {
+        Duration::ZERO => Err("expected a duration above zero, such as 500ms or 5s".into()),
+        duration => Ok(duration),
+    }
+}
+
+/// Reads a size such as `64KiB`, `1 MiB` or `65536` and holds it to a range.
+///
+/// # Errors
+/// A sentence for a person.
+pub fn size(text: &str, range: std::ops::RangeInclusive<usize>) -> Result<usize, String> {
+    let show = |bytes: usize| {
+        bytesize::ByteSize::b(bytes as u64)
+            .display()
+            .iec()
+            .to_string()
+    };
+    let expected = || {
+        format!(
+            "expected a size from {} to {}, such as 64KiB or 1MiB",
+            show(*range.start()),
+            show(*range.end())
+        )
+    };
+    let size: bytesize::ByteSize = text.parse().map_err(|_| expected())?;
+    usize::try_from(size.as_u64())
+        .ok()
+        .filter(|size| range.contains(size))
+        .ok_or_else(expected)
+}
+
+/// Checks that an address has the form `HOST:PORT`; whether the host exists shows
+/// when it is used.
+///
+/// # Errors
+/// A sentence for a person.
+pub fn address(text: &str) -> Result<String, String> {
+    let expected = "expected HOST:PORT, such as 127.0.0.1:5555 or [::1]:5555";
+    let (host, port) = text.rsplit_once(':').ok_or(expected)?;
+    let bracketed = host.starts_with('[') && host.ends_with(']');
+    let host_is_right = match bracketed {
+        true => text.parse::<std::net::SocketAddrV6>().is_ok(),
+        false => !host.is_empty() && !host.contains([':', '[', ']', '/', ' ']),
+    };
+    match port.parse::<u16>() {
+        Ok(_) if host_is_right => Ok(text.to_owned()),
+        _ => Err(expected.into()),
+    }
+}
+
+/// What an argument parser prints about a wrong argument, on one line: its message without the
+/// usage and tips that follow, and with nothing in it that could steer a terminal.
+pub fn one_line_error(rendered: &str) -> String {
+    const AFTERWARDS: [&str; 3] = ["\n\nUsage:", "\n\n  tip:", "\n\nFor more information"];
+    let ends = AFTERWARDS.iter().filter_map(|after| rendered.find(after));
+    let message = &rendered[..ends.min().unwrap_or(rendered.len())];
+    let words: Vec<&str> = message.split_whitespace().collect();
+    format!(
+        "{} (--help tells more)",
+        crate::terminal::escape::one_line(&shortened(&words.join(" ")))
+    )
+}
+
+/// Both ends of a message, as its middle may be a value of any length: what that is for stands
+/// before and behind it, and what would be right behind it.
+fn shortened(message: &str) -> Cow<'_, str> {
+    /// Bytes of each end: every sentence of ours fits into it.
+    const END: usize = 400;
+    let start = message.floor_char_boundary(END);
+    let rest = message.ceil_char_boundary(message.len().saturating_sub(END));
+    match start < rest {
+        true => format!("{} … {}", &message[..start], &message[rest..]).into(),
+        false => message.into(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn durations() {
+        assert_eq!(duration("5"), Ok(Duration::from_secs(5)));
+        assert_eq!(duration("250ms"), Ok(Duration::from_millis(250)));
+        assert_eq!(duration("0s"), Ok(Duration::ZERO));
+        for wrong in ["", "x", "-1s", "5 parsecs"] {
+            assert!(duration(wrong).is_err(), "{wrong}");
+        }
+        assert!(positive_duration("0").is_err());
+    }
+
+    #[test]
+    fn sizes() {
+        assert_eq!(size("16KiB", 1..=1 << 20), Ok(16 << 10));
+        assert_eq!(size("1 MiB", 1..=1 << 20), Ok(1 << 20));
+        assert_eq!(size("4096", 1..=1 << 20), Ok(4096));
+        for wrong in ["", "x", "-1", "2MiB", "0"] {
+            let error = size(wrong, 1..=1 << 20).expect_err(wrong);
+            assert!(error.contains("1.0 MiB"), "{error}");
+        }
+    }
+
+    #[test]
+    fn addresses() {
+        for right in ["127.0.0.1:0", "[::1]:5555", "relay.example:5555"] {
+            assert!(address(right).is_ok(), "{right}");
+        }
+        for wrong in [
+            "",
+            "x",
+            "1.2.3.4",
+            ":5555",
+            "::1:5555",
+            "h:99999",
+            "http://h:1",
+            "[x]:1",
+        ] {
+            assert!(address(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn errors_on_one_line() {
+        let rendered = "error: required:\n  <WORDS>...\n\nUsage: x\n";
+        assert_eq!(
+            one_line_error(rendered),
+            "error: required: <WORDS>... (--help tells more)"
+        );
+        let steering = "error: 'a\n\nb\x1b[2J' is wrong\n\n  tip: x\n\nUsage: x";
+        assert_eq!(
+            one_line_error(steering),
+            "error: 'a b\\x1b[2J' is wrong (--help tells more)"
+        );
+        let names = "€,".repeat(16_000);
+        let error = one_line_error(&format!(
+            "error: '{names}' for '--to': too many\n\nUsage: x"
+        ));
+        assert!(error.len() < 1024, "{} bytes", error.len());
+        assert!(error.starts_with("error: '€,"), "{error}");
+        assert!(
+            error.ends_with("€,' for '--to': too many (--help tells more)"),
+            "{error}"
+        );
+    }
+}

@@ -1,0 +1,6 @@
+//! Where a program meets a person: command line arguments, the standard streams, and the escaping
+//! of text that came from a peer.
+
+pub mod args;
+pub mod console;
+pub mod escape;

@@ -1,0 +1,179 @@
+//! A command on its way: sent, executed, cancelled, refused.
+
+use super::is_false;
+use crate::wire::message::Id;
+use crate::wire::name::Name;
+use crate::wire::text::Text;
+use crate::wire::words::Words;
+use serde::de::value::MapAccessDeserializer;
+use serde::de::{Deserializer, MapAccess, Visitor};
+use serde::{Deserialize, Serialize};
+use std::borrow::Cow;
+use std::fmt;
+
+/// What `send` takes.
+#[derive(Debug, Deserialize)]
+pub struct Send<'a> {
+    /// The program or command word, then its arguments.
+    #[serde(borrow)]
+    pub command: Words<'a>,
+    /// Whom it is for.
+    #[serde(borrow, default)]
+    pub to: Option<Text<'a>>,
+    /// How long it may run, in milliseconds.
+    #[serde(default)]
+    pub timeout_ms: Option<u64>,
+    /// How many bytes of output the sender takes ahead.
+    #[serde(default)]
+    pub window: Option<u64>,
+}
+
+/// What `send` takes, as a client writes it.
+#[derive(Debug, Serialize)]
+pub struct SendOut<'a> {
+    /// The program or command word, then its arguments.
+    pub command: &'a [String],
+    /// Whom it is for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub to: Option<&'a str>,
+    /// How long it may run, in milliseconds.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub timeout_ms: Option<u64>,
+    /// How many bytes of output the sender takes ahead.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub window: Option<u64>,
+}
+
+/// Who sent a command.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
+pub struct Origin<'a> {
+    /// Its number.
+    pub member: u64,
+    /// Its name.
+    pub name: Name<'a>,
+    /// Its rank as of when the command was taken.
+    pub rank: u32,
+}
+
+/// What `execute` takes.
+#[derive(Debug, Deserialize, Serialize)]
+pub struct Execute<'a> {
+    /// Who commands.
+    #[serde(borrow)]
+    pub from: Origin<'a>,
+    /// What.
+    #[serde(borrow)]
+    pub command: Words<'a>,
+    /// How long it may run, in milliseconds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub timeout_ms: Option<u64>,
+    /// How many bytes of output may be on their way.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub window: Option<u64>,
+}
+
+/// What an executor answers where the command ran or was ended.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
+pub struct Executed<'a> {
+    /// How it exited by itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub exit_code: Option<i64>,
+    /// The signal that ended it, by name: `SIGKILL`.
+    #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
+    pub signal: Option<Text<'a>>,
+    /// What it wrote, and was not streamed before.
+    #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
+    pub stdout: Option<Text<'a>>,
+    /// The same, where it is not UTF-8.
+    #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
+    pub stdout_base64: Option<Text<'a>>,
+    /// What it wrote as errors, and was not streamed before.
+    #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
+    pub stderr: Option<Text<'a>>,
+    /// The same, where it is not UTF-8.
+    #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
+    pub stderr_base64: Option<Text<'a>>,
+    /// It was ended because its time was over.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub timed_out: bool,
+    /// It was ended because its sender no longer wants it.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub cancelled: bool,
+    /// Output was cut at a bound.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub truncated: bool,
+    /// What it left behind, if it left anything.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub leftovers: Option<Leftovers>,
+}
+
+/// How many processes a command left behind, by what became of them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Leftovers {
+    /// Those that the executor ended.
+    pub ended: u32,
+    /// Those that it could not end.
+    pub running: u32,
+}
+
+impl Leftovers {
+    /// These, if there are any: a message leaves out what says nothing.
+    pub fn if_any(self) -> Option<Leftovers> {
+        (self != Leftovers::default()).then_some(self)
+    }
+}
+
+/// An object, never an array of numbers; a member that is left out or `null` is 0.
+impl<'de> Deserialize<'de> for Leftovers {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Leftovers, D::Error> {
+        #[derive(Deserialize)]
+        struct Counts {
+            #[serde(default)]
+            ended: Option<u32>,
+            #[serde(default)]
+            running: Option<u32>,
+        }
+        struct Object;
+        impl<'de> Visitor<'de> for Object {
+            type Value = Leftovers;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object such as {\"ended\": 2, \"running\": 0}")
+            }
+            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Leftovers, A::Error> {
+                let counts = Counts::deserialize(MapAccessDeserializer::new(map))?;
+                Ok(Leftovers {
+                    ended: counts.ended.unwrap_or_default(),
+                    running: counts.running.unwrap_or_default(),
+                })
+            }
+        }
+        deserializer.deserialize_map(Object)
+    }
+}
+
+/// `cancel`, from a sender.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+pub struct Cancel {
+    /// The request whose commands are no longer wanted.
+    pub send: Id,
+}
+
+/// `cancel`, to an executor.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+pub struct CancelExecution {
+    /// The `execute` request.
+    pub id: u64,
+}
+
+/// `refused`: a lower-ranked client tried to command this one.
+#[derive(Debug, Deserialize, Serialize)]
+pub struct Refused<'a> {
+    /// Who.
+    #[serde(borrow)]
+    pub from: Origin<'a>,
+    /// What it wanted.
+    pub command: Cow<'a, [String]>,
+    /// Words were left out.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub truncated: bool,
+}

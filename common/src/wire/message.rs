@@ -1,0 +1,517 @@
+//! The JSON-RPC 2.0 envelope: what kind of message a line is, whom an answer is for,
+//! and what an error looks like. It knows no method; `protocol` does.
+//!
+//! A line is read once. Its members are kept as the raw text they stand in, so that a
+//! layer above parses just what it needs, and what only passes through is never taken
+//! apart.
+
+use crate::wire::Text;
+pub use crate::wire::encode::{
+    append_request, error_line, notification_line, request_line, result_line,
+};
+pub use crate::wire::error::{Code, RpcError};
+pub use crate::wire::id::Id;
+use serde::de::{self, Deserialize, DeserializeOwned, Deserializer, MapAccess, Visitor};
+use serde_json::value::RawValue;
+use std::borrow::Cow;
+use std::fmt;
+
+/// One line, told apart by its members.
+#[derive(Debug)]
+pub enum Message<'a> {
+    /// `method` and `id`: to be answered.
+    Request {
+        /// Whose answer it will be.
+        id: Id,
+        /// What is asked.
+        method: Cow<'a, str>,
+        /// With what, as it stands in the line.
+        params: Option<&'a RawValue>,
+    },
+    /// `method` without `id`: never answered.
+    Notification {
+        /// What is told.
+        method: Cow<'a, str>,
+        /// With what, as it stands in the line.
+        params: Option<&'a RawValue>,
+    },
+    /// `result` or `error` without `method`: never answered either.
+    Answer {
+        /// The request it answers; `None` where the id is missing or no id.
+        id: Option<Id>,
+        /// What the answer is.
+        body: AnswerBody<'a>,
+    },
+}
+
+/// What an answer says.
+#[derive(Debug)]
+pub enum AnswerBody<'a> {
+    /// The request was done.
+    Result(&'a RawValue),
+    /// The request was not done.
+    Error(&'a RawValue),
+    /// Both members or one of them twice: an answer that says nothing.
+    Malformed,
+}
+
+/// The members of an envelope, each as its raw text.
+#[derive(Default)]
+struct Members<'a> {
+    jsonrpc: Option<&'a RawValue>,
+    id: Option<&'a RawValue>,
+    method: Option<&'a RawValue>,
+    params: Option<&'a RawValue>,
+    result: Option<&'a RawValue>,
+    error: Option<&'a RawValue>,
+    /// The first member that stood twice.
+    twice: Option<&'static str>,
+}
+
+enum Key {
+    Jsonrpc,
+    Id,
+    Method,
+    Params,
+    Result,
+    Error,
+    Other,
+}
+
+impl<'de> Deserialize<'de> for Key {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Key, D::Error> {
+        struct KeyVisitor;
+        impl Visitor<'_> for KeyVisitor {
+            type Value = Key;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a member's name")
+            }
+            fn visit_str<E>(self, key: &str) -> Result<Key, E> {
+                Ok(match key {
+                    "jsonrpc" => Key::Jsonrpc,
+                    "id" => Key::Id,
+                    "method" => Key::Method,
+                    "params" => Key::Params,
+                    "result" => Key::Result,
+                    "error" => Key::Error,
+                    _ => Key::Other,
+                })
+            }
+        }
+        deserializer.deserialize_identifier(KeyVisitor)
+    }
+}
+
+struct MembersVisitor;
+
+impl<'de> Visitor<'de> for MembersVisitor {
+    type Value = Members<'de>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a JSON object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Members<'de>, A::Error> {
+        let mut members = Members::default();
+        while let Some(key) = map.next_key()? {
+            let (slot, name) = match key {
+                Key::Jsonrpc => (&mut members.jsonrpc, "jsonrpc"),
+                Key::Id => (&mut members.id, "id"),
+                Key::Method => (&mut members.method, "method"),
+                Key::Params => (&mut members.params, "params"),
+                Key::Result => (&mut members.result, "result"),
+                Key::Error => (&mut members.error, "error"),
+                Key::Other => {
+                    map.next_value::<de::IgnoredAny>()?;
+                    continue;
+                }
+            };
+            if slot.replace(map.next_value()?).is_some() {
+                members.twice.get_or_insert(name);
+            }
+        }
+        Ok(members)
+    }
+}
+
+impl<'a> Message<'a> {
+    /// Reads one line, without its line end.
+    ///
+    /// # Errors
+    /// What to answer: [`Code::ParseError`] for what is not UTF-8 or not JSON,
+    /// [`Code::InvalidRequest`] for what is not a message.
+    pub fn parse(line: &'a [u8]) -> Result<Message<'a>, Malformed> {
+        let text = std::str::from_utf8(line).map_err(|e| {
+            Malformed::new(
+                Code::ParseError,
+                format!("byte {} of the line is not UTF-8", e.valid_up_to() + 1),
+            )
+        })?;
+        let mut json = serde_json::Deserializer::from_str(text);
+        let members = json
+            .deserialize_map(MembersVisitor)
+            .and_then(|members| json.end().map(|()| members))
+            .map_err(|_| not_an_object(text))?;
+        members.into_message()
+    }
+}
+
+/// Why a line is no envelope: no JSON at all, or JSON of another shape.
+fn not_an_object(text: &str) -> Malformed {
+    match serde_json::from_str::<&RawValue>(text) {
+        Ok(raw) if raw.get().starts_with('[') => Malformed::new(
+            Code::InvalidRequest,
+            "batches are not supported; send one message a line",
+        ),
+        Ok(raw) => Malformed::new(
+            Code::InvalidRequest,
+            format!("{} is not a JSON object", clip(raw.get())),
+        ),
+        // That error repeats nothing of the line; one about its shape repeats whole strings.
+        Err(error) => Malformed::new(Code::ParseError, format!("the line is not JSON: {error}")),
+    }
+}
+
+impl<'a> Members<'a> {
+    fn into_message(self) -> Result<Message<'a>, Malformed> {
+        let Some(method) = self.method else {
+            return self.into_answer();
+        };
+        let invalid = |id: Option<Id>, message: String| Malformed {
+            id,
+            error: RpcError::new(Code::InvalidRequest, message),
+        };
+        let id = match self.id {
+            Some(_) if self.twice == Some("id") => None,
+            Some(raw) => Some(Id::parse(raw.get()).map_err(|e| invalid(None, e))?),
+            None => None,
+        };
+        if let Some(name) = self.twice {
+            return Err(invalid(id, format!("the member {name:?} stands twice")));
+        }
+        let Ok(method) = serde_json::from_str(method.get()).map(Text::into_cow) else {
+            let message = format!("the method {} is not a string", clip(method.get()));
+            return Err(invalid(id, message));
+        };
+        let params = self.params;
+        let Some(id) = id else {
+            return Ok(Message::Notification { method, params });
+        };
+        if !self.jsonrpc.is_some_and(is_version_2) {
+            let message = "the member \"jsonrpc\" must be \"2.0\"".into();
+            return Err(invalid(Some(id), message));
+        }
+        Ok(Message::Request { id, method, params })
+    }
+
+    fn into_answer(self) -> Result<Message<'a>, Malformed> {
+        let body = match (self.result, self.error) {
+            (None, None) => {
+                let message = "a message has a \"method\", a \"result\" or an \"error\"";
+                let mut malformed = Malformed::new(Code::InvalidRequest, message);
+                if self.twice.is_none() {
+                    malformed.id = self.id.and_then(|raw| Id::parse(raw.get()).ok());
+                }
+                return Err(malformed);
+            }
+            _ if self.twice.is_some() => AnswerBody::Malformed,
+            (Some(result), None) => AnswerBody::Result(result),
+            (None, Some(error)) => AnswerBody::Error(error),
+            (Some(_), Some(_)) => AnswerBody::Malformed,
+        };
+        let id = match self.twice {
+            Some("id") => None,
+            _ => self.id.and_then(|raw| Id::parse(raw.get()).ok()),
+        };
+        Ok(Message::Answer { id, body })
+    }
+}
+
+fn is_version_2(raw: &RawValue) -> bool {
+    let written_plainly = raw.get() == "\"2.0\"";
+    written_plainly
+        || serde_json::from_str::<Text<'_>>(raw.get()).is_ok_and(|v| v.decoded() == "2.0")
+}
+
+/// A line that is no message, and the error that says so.
+#[derive(Debug)]
+pub struct Malformed {
+    /// The request's id, where it could be told.
+    pub id: Option<Id>,
+    /// What to answer.
+    pub error: RpcError,
+}
+
+impl Malformed {
+    fn new(code: Code, message: impl Into<String>) -> Malformed {
+        Malformed {
+            id: None,
+            error: RpcError::new(code, message),
+        }
+    }
+}
+
+/// Reads `params` into what a method takes. Absent, `null` and `{}` are the same.
+///
+/// # Errors
+/// [`Code::InvalidParams`] with the member that is wrong and what would be right.
+pub fn params<'a, T: serde::Deserialize<'a>>(raw: Option<&'a RawValue>) -> Result<T, RpcError> {
+    let text = match raw.map(RawValue::get) {
+        None | Some("null") => "{}",
+        Some(text) if text.starts_with('{') => text,
+        Some(text) => {
+            // Its kind only: by position there may be a token in it.
+            let kind = match text.as_bytes().first() {
+                Some(b'[') => "an array",
+                Some(b'"') => "a string",
+                Some(b't' | b'f') => "true or false",
+                _ => "a number",
+            };
+            let message = format!("params must be an object, not {kind}");
+            return Err(RpcError::new(Code::InvalidParams, message));
+        }
+    };
+    serde_json::from_str(text).map_err(|plain| {
+        // Read again for the path: only what is wrong pays for it.
+        let mut json = serde_json::Deserializer::from_str(text);
+        let message = match serde_path_to_error::deserialize::<_, T>(&mut json) {
+            Err(e) if e.path().iter().len() > 0 => format!("params.{}: {}", e.path(), e.inner()),
+            _ => format!("params: {plain}"),
+        };
+        RpcError::new(Code::InvalidParams, short(&without_position(message)))
+    })
+}
+
+/// A message that repeats what a peer sent, short enough to be sent back and logged.
+fn short(message: &str) -> &str {
+    const MOST: usize = 240;
+    &message[..message.floor_char_boundary(MOST)]
+}
+
+/// A position counted from the start of `params` tells the peer nothing.
+fn without_position(mut message: String) -> String {
+    if let Some(at) = message.rfind(" at line ") {
+        message.truncate(at);
+    }
+    message
+}
+
+/// Reads a result into what a method gives.
+///
+/// # Errors
+/// Where the peer's result has another shape.
+pub fn result<T: DeserializeOwned>(raw: &RawValue) -> Result<T, serde_json::Error> {
+    serde_json::from_str(raw.get())
+}
+
+/// The start of a text of a peer's, short enough to be repeated in a message.
+pub fn clip(text: &str) -> Cow<'_, str> {
+    const SHOWN: usize = 60;
+    match text.char_indices().nth(SHOWN) {
+        None => Cow::Borrowed(text),
+        Some((at, _)) => Cow::Owned(format!("{}…", &text[..at])),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::limits::MAX_ID;
+
+    fn refusal(line: &str) -> (Option<Id>, i64) {
+        let malformed = Message::parse(line.as_bytes()).expect_err(line);
+        (malformed.id, malformed.error.code)
+    }
+
+    #[test]
+    fn what_is_said_of_a_line_is_short_however_long_that_is() {
+        let long = "\u{7f}".repeat(100_000);
+        for line in [
+            format!("\"{long}\""),
+            format!("\"{long}\" x"),
+            format!("{{\"{long}\""),
+            format!("{{\"method\":\"{long}\",\"id\":{{}}}}"),
+            format!("{{\"jsonrpc\":\"{long}\",\"id\":1,\"method\":\"ping\"}}"),
+            format!("{{\"jsonrpc\":\"2.0\",\"id\":\"{long}\",\"method\":\"ping\"}}"),
+            format!("[\"{long}"),
+        ] {
+            let malformed = Message::parse(line.as_bytes()).expect_err("no message");
+            let said = malformed.error.message;
+            assert!(said.len() <= 1000, "{} bytes: {said:.100}", said.len());
+        }
+    }
+
+    #[test]
+    fn tells_the_kinds_of_messages_apart() {
+        let request = Message::parse(br#"{"jsonrpc":"2.0","id":1,"method":"ping"}"#);
+        assert!(matches!(
+            request,
+            Ok(Message::Request {
+                id: Id::Integer(1),
+                ..
+            })
+        ));
+        let told = Message::parse(br#"{"method":"leave","params":{},"x":[[{}]]}"#);
+        assert!(matches!(told, Ok(Message::Notification { method, .. }) if method == "leave"));
+        for answer in [
+            r#"{"jsonrpc":"2.0","id":7,"result":{}}"#,
+            r#"{"id":7,"error":{}}"#,
+            r#"{"id":7,"error":1,"result":2}"#,
+        ] {
+            let answer = Message::parse(answer.as_bytes());
+            assert!(matches!(
+                answer,
+                Ok(Message::Answer {
+                    id: Some(Id::Integer(7)),
+                    ..
+                })
+            ));
+        }
+        // An answer is never answered, whatever its id looks like.
+        let escaped = Message::parse(br#"{"jsonrpc":"2\u002e0","id":1,"method":"ping"}"#);
+        assert!(matches!(escaped, Ok(Message::Request { .. })));
+        let stray = Message::parse(br#"{"id":null,"result":1}"#);
+        assert!(matches!(stray, Ok(Message::Answer { id: None, .. })));
+    }
+
+    #[test]
+    fn a_method_may_be_written_with_escapes() {
+        let message = Message::parse(br#"{"jsonrpc":"2.0","\u0069d":1,"method":"p\u0069ng"}"#);
+        assert!(matches!(message, Ok(Message::Request { method, .. }) if method == "ping"));
+    }
+
+    #[test]
+    fn says_what_is_wrong_with_a_line() {
+        let invalid = Code::InvalidRequest.number();
+        let one = Some(Id::Integer(1));
+        for (line, expected) in [
+            ("{", (None, -32700)),
+            ("nonsense", (None, -32700)),
+            ("{} {}", (None, -32700)),
+            ("\u{feff}{}", (None, -32700)),
+            ("[]", (None, invalid)),
+            (
+                r#"[{"jsonrpc":"2.0","id":1,"method":"ping"}]"#,
+                (None, invalid),
+            ),
+            ("1", (None, invalid)),
+            ("null", (None, invalid)),
+            ("{}", (None, invalid)),
+            (
+                r#"{"jsonrpc":"2.0","id":null,"method":"ping"}"#,
+                (None, invalid),
+            ),
+            (
+                r#"{"jsonrpc":"2.0","id":1.5,"method":"ping"}"#,
+                (None, invalid),
+            ),
+            (
+                r#"{"jsonrpc":"2.0","id":18446744073709551616,"method":"ping"}"#,
+                (None, invalid),
+            ),
+            (
+                r#"{"jsonrpc":"2.0","method":1,"params":"bar"}"#,
+                (None, invalid),
+            ),
+            (
+                r#"{"jsonrpc":"1.0","id":1,"method":"ping"}"#,
+                (one.clone(), invalid),
+            ),
+            (r#"{"id":1,"method":"ping"}"#, (one.clone(), invalid)),
+            (
+                r#"{"jsonrpc":"2.0","id":1,"method":"a","method":"b"}"#,
+                (one.clone(), invalid),
+            ),
+            (
+                r#"{"jsonrpc":"2.0","id":1,"id":2,"method":"a"}"#,
+                (None, invalid),
+            ),
+        ] {
+            assert_eq!(refusal(line), expected, "{line}");
+        }
+        let not_utf8 = Message::parse(b"{\"id\":\"\xff\"}").expect_err("not UTF-8");
+        assert_eq!(not_utf8.error.code, -32700);
+    }
+
+    #[test]
+    fn ids_are_repeated_as_they_came() {
+        let longest = format!("\"{}\"", "x".repeat(MAX_ID));
+        for raw in [
+            "1",
+            "-9223372036854775808",
+            "18446744073709551615",
+            "\"1\"",
+            "\"\"",
+            &longest,
+        ] {
+            let id = Id::parse(raw).expect(raw);
+            assert_eq!(serde_json::to_string(&id).expect("an id"), raw);
+        }
+        assert_ne!(Id::parse("1"), Id::parse("\"1\""));
+        let too_long = format!("\"{}\"", "x".repeat(MAX_ID + 1));
+        assert!(
+            Id::parse(&too_long)
+                .expect_err("too long")
+                .contains("129 bytes")
+        );
+    }
+
+    #[test]
+    fn deep_nesting_needs_no_stack() {
+        let deep = format!(
+            r#"{{"jsonrpc":"2.0","id":1,"method":"m","params":{}1{},"x":{}1{}}}"#,
+            "[".repeat(200_000),
+            "]".repeat(200_000),
+            "{\"a\":".repeat(50_000),
+            "}".repeat(50_000),
+        );
+        let small_stack = std::thread::Builder::new().stack_size(64 << 10);
+        let parsed = small_stack.spawn(move || Message::parse(deep.as_bytes()).is_ok());
+        assert!(parsed.expect("a thread").join().expect("no overflow"));
+    }
+
+    #[test]
+    fn an_error_survives_the_wire() {
+        let mut error = RpcError::new(Code::InvalidRequest, "id 4 is open");
+        error.open_id = Some(Id::Integer(4));
+        let line = String::from_utf8(error_line(None, &error)).expect("UTF-8");
+        assert_eq!(
+            line,
+            "{\"jsonrpc\":\"2.0\",\"id\":null,\"error\":{\"code\":-32600,\"message\":\"id 4 is open\",\
+             \"data\":{\"reason\":\"invalid_request\",\"id\":4}}}\n"
+        );
+        let Ok(Message::Answer {
+            body: AnswerBody::Error(raw),
+            ..
+        }) = Message::parse(line.trim_end().as_bytes())
+        else {
+            panic!("{line} is an error");
+        };
+        assert_eq!(RpcError::parse(raw).expect("an error object"), error);
+    }
+
+    #[test]
+    fn wrong_params_are_named() {
+        #[derive(Debug, serde::Deserialize)]
+        struct Sample {
+            #[allow(dead_code)]
+            slots: Option<u32>,
+        }
+        let read = |text: &str| {
+            let raw: &RawValue = serde_json::from_str(text).expect("JSON");
+            params::<Sample>(Some(raw)).map(|_| ())
+        };
+        assert!(read("{}").is_ok() && read("null").is_ok());
+        let long = format!(r#"{{"slots":"{}"}}"#, "\u{7f}".repeat(1 << 20));
+        assert!(read(&long).expect_err("a string").message.len() < 300);
+        for (text, expected) in [
+            (r#"{"slots":"x"}"#, "params.slots: invalid type: string"),
+            (r#"{"slots":1,"slots":2}"#, "duplicate field `slots`"),
+            (r#"[1]"#, "params must be an object, not an array"),
+        ] {
+            let error = read(text).expect_err(text);
+            assert_eq!(error.code, Code::InvalidParams.number());
+            assert!(error.message.contains(expected), "{}", error.message);
+        }
+    }
+}

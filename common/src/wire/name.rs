@@ -1,0 +1,155 @@
+//! The name of a client, as a type that holds none that the protocol does not allow. A name goes
+//! into environments, logs and terminals, so each end checks what the other one says: the server
+//! what a client asks for, a client what its server tells of others.
+
+use crate::wire::selector::check_name;
+use crate::wire::text::Text;
+use serde::de::{Deserializer, Error};
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+use std::borrow::Cow;
+use std::fmt;
+use std::ops::Deref;
+
+/// A client's name.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Name<'a>(Cow<'a, str>);
+
+impl<'a> Name<'a> {
+    /// A name that a client asks for.
+    ///
+    /// # Errors
+    /// A sentence that names it and says what would be right.
+    pub fn asked_for(text: impl Into<Cow<'a, str>>) -> Result<Name<'a>, String> {
+        let text = text.into();
+        check_name(&text).map(|()| Name(text))
+    }
+
+    /// A name that a server tells: one that a client may ask for, or one that a server gives.
+    ///
+    /// # Errors
+    /// A sentence that names it and says what would be right.
+    pub fn told(text: impl Into<Cow<'a, str>>) -> Result<Name<'a>, String> {
+        let text = text.into();
+        match check_name(&text) {
+            Err(why) if !is_given(&text) => Err(why),
+            _ => Ok(Name(text)),
+        }
+    }
+
+    /// A name that this end checked when it came, or gave itself.
+    pub fn known(text: impl Into<Cow<'a, str>>) -> Name<'a> {
+        Name(text.into())
+    }
+
+    /// The same, borrowing nothing.
+    pub fn into_owned(self) -> Name<'static> {
+        Name(Cow::Owned(self.into_string()))
+    }
+
+    /// The name as text.
+    pub fn into_string(self) -> String {
+        self.0.into_owned()
+    }
+}
+
+/// Whether a text is a name that servers give: `client-<member>`.
+fn is_given(text: &str) -> bool {
+    let number = text.strip_prefix("client-").unwrap_or_default();
+    let is_plain = number.bytes().all(|byte| byte.is_ascii_digit()) && !number.starts_with('0');
+    is_plain && number.parse::<u64>().is_ok()
+}
+
+/// What is wrong with a name in the parameters of a message, if that is what is wrong with them:
+/// with their own, or with that of the client that they are from.
+pub fn wrong_name(params: Option<&RawValue>) -> Option<String> {
+    #[derive(Default, Deserialize)]
+    #[serde(default)]
+    struct Named<'a> {
+        #[serde(borrow)]
+        name: Option<&'a RawValue>,
+        #[serde(borrow)]
+        from: Option<&'a RawValue>,
+    }
+    let check = |raw: &RawValue| {
+        let name: Text<'_> = serde_json::from_str(raw.get()).ok()?;
+        Name::told(name.into_cow()).err()
+    };
+    let Named { name, from } = serde_json::from_str(params?.get()).ok()?;
+    let from = from.and_then(|raw| serde_json::from_str::<Named<'_>>(raw.get()).ok());
+    let names = [name, from.and_then(|from| from.name)];
+    names.into_iter().flatten().find_map(check)
+}
+
+impl Deref for Name<'_> {
+    type Target = str;
+    fn deref(&self) -> &str {
+        &self.0
+    }
+}
+
+impl AsRef<str> for Name<'_> {
+    fn as_ref(&self) -> &str {
+        self
+    }
+}
+
+impl fmt::Display for Name<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for Name<'_> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        Name::told(String::deserialize(deserializer)?).map_err(D::Error::custom)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_told_name_is_one_that_is_asked_for_or_given() {
+        for right in ["web1", "a.b-c_d", "client-1", "client-18446744073709551615"] {
+            assert_eq!(Name::told(right).as_deref(), Ok(right));
+            assert!(Name::told(right).is_ok_and(|name| name.to_string() == right));
+        }
+        assert!(Name::asked_for("client-1").is_err());
+        for wrong in [
+            "",
+            "x$(id)",
+            "a\nb",
+            "a\u{1b}[2J",
+            "a\u{202e}b",
+            "a b",
+            "next",
+            "client-01",
+            "client-18446744073709551616",
+            &"x".repeat(65),
+        ] {
+            assert!(Name::told(wrong).is_err(), "{wrong}");
+            let json = serde_json::to_string(wrong).expect("JSON");
+            assert!(serde_json::from_str::<Name<'_>>(&json).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn a_wrong_name_is_told_from_other_faults() {
+        for (params, is_wrong) in [
+            (r#"{"name":"a b"}"#, true),
+            (r#"{"name":"a\u001bb","member":"x"}"#, true),
+            (r#"{"from":{"name":"x$(id)"}}"#, true),
+            (r#"{"from":{"name":"web1"},"name":"web1"}"#, false),
+            (r#"{"from":{"member":1}}"#, false),
+            (r#"{"name":5}"#, false),
+            (r#"{"from":5}"#, false),
+            ("[]", false),
+        ] {
+            let raw: &RawValue = serde_json::from_str(params).expect("JSON");
+            assert_eq!(wrong_name(Some(raw)).is_some(), is_wrong, "{params}");
+        }
+        assert_eq!(wrong_name(None), None);
+    }
+}

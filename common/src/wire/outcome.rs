@@ -1,0 +1,269 @@
+//! What became of a command.
+
+use super::{Leftovers, is_false};
+use crate::wire::message::Id;
+use crate::wire::name::Name;
+use crate::wire::text::Text;
+use serde::de::Deserializer;
+use serde::ser::SerializeMap;
+use serde::{Deserialize, Serialize, Serializer};
+use std::fmt;
+
+/// How a command ended at one target.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Deserialize, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Status {
+    /// It ran and ended.
+    Done,
+    /// The target's policy does not run it.
+    Refused,
+    /// The target has no such program.
+    NotFound,
+    /// It could not be started, or the answer was malformed.
+    Failed,
+    /// The target ranks above the sender.
+    Outranked,
+    /// The selector names it, and it is not here or has no slots.
+    Absent,
+    /// A queue was full.
+    Busy,
+    /// It was ended because its time was over.
+    TimedOut,
+    /// It was ended because its sender no longer wanted it.
+    Cancelled,
+    /// The target left, fell silent or outlasted the drain before it answered.
+    Lost,
+}
+
+impl Status {
+    /// Every status, in the order in which a tally names them.
+    pub const ALL: [Status; 10] = [
+        Status::Done,
+        Status::Refused,
+        Status::NotFound,
+        Status::Failed,
+        Status::Outranked,
+        Status::Absent,
+        Status::Busy,
+        Status::TimedOut,
+        Status::Cancelled,
+        Status::Lost,
+    ];
+
+    /// Whether the command had been started, as far as the status tells.
+    pub fn has_started(self) -> bool {
+        matches!(self, Status::Done | Status::TimedOut | Status::Cancelled)
+    }
+
+    /// The word on the wire.
+    pub fn name(self) -> &'static str {
+        match self {
+            Status::Done => "done",
+            Status::Refused => "refused",
+            Status::NotFound => "not_found",
+            Status::Failed => "failed",
+            Status::Outranked => "outranked",
+            Status::Absent => "absent",
+            Status::Busy => "busy",
+            Status::TimedOut => "timed_out",
+            Status::Cancelled => "cancelled",
+            Status::Lost => "lost",
+        }
+    }
+}
+
+impl fmt::Display for Status {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// What became of one command at one target.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
+pub struct Outcome<'a> {
+    /// The request that it belongs to, where it is not the answer itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub send: Option<Id>,
+    /// The target's number. This and the next two are there unless it is
+    /// [absent](Status::Absent): then those are that are known of it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub member: Option<u64>,
+    /// The target's name.
+    #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<Name<'a>>,
+    /// The target's rank as of when the command was taken.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rank: Option<u32>,
+    /// How it ended.
+    pub status: Status,
+    /// How it exited by itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub exit_code: Option<i64>,
+    /// The signal that ended it.
+    #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
+    pub signal: Option<Text<'a>>,
+    /// What it wrote, and was not streamed before.
+    #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
+    pub stdout: Option<Text<'a>>,
+    /// The same, where it is not UTF-8.
+    #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
+    pub stdout_base64: Option<Text<'a>>,
+    /// What it wrote as errors, and was not streamed before.
+    #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
+    pub stderr: Option<Text<'a>>,
+    /// The same, where it is not UTF-8.
+    #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
+    pub stderr_base64: Option<Text<'a>>,
+    /// How long it ran, in milliseconds, as the server saw it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub elapsed_ms: Option<u64>,
+    /// Output was cut at a bound.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub truncated: bool,
+    /// What it left behind, if it left anything.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub leftovers: Option<Leftovers>,
+    /// Why it did not run.
+    #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
+    pub message: Option<Text<'a>>,
+    /// Whether it had been sent to the target before that was lost.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub started: Option<bool>,
+}
+
+impl<'a> Outcome<'a> {
+    /// An outcome that says nothing but how the command ended.
+    pub fn new(member: u64, name: Name<'a>, rank: u32, status: Status) -> Self {
+        Outcome {
+            send: None,
+            member: Some(member),
+            name: Some(name),
+            rank: Some(rank),
+            status,
+            exit_code: None,
+            signal: None,
+            stdout: None,
+            stdout_base64: None,
+            stderr: None,
+            stderr_base64: None,
+            elapsed_ms: None,
+            truncated: false,
+            leftovers: None,
+            message: None,
+            started: None,
+        }
+    }
+
+    /// The same, borrowing nothing.
+    pub fn into_owned(self) -> Outcome<'static> {
+        let own = |text: Option<Text<'_>>| text.map(|t| Text::from(t.into_string()));
+        Outcome {
+            send: self.send,
+            member: self.member,
+            name: self.name.map(Name::into_owned),
+            rank: self.rank,
+            status: self.status,
+            exit_code: self.exit_code,
+            signal: own(self.signal),
+            stdout: own(self.stdout),
+            stdout_base64: own(self.stdout_base64),
+            stderr: own(self.stderr),
+            stderr_base64: own(self.stderr_base64),
+            elapsed_ms: self.elapsed_ms,
+            truncated: self.truncated,
+            leftovers: self.leftovers,
+            message: own(self.message),
+            started: self.started,
+        }
+    }
+}
+
+/// How many outcomes of each kind a send to many had.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Tally {
+    counts: [u32; Status::ALL.len()],
+}
+
+impl Tally {
+    /// Counts one outcome.
+    pub fn count(&mut self, status: Status) {
+        self.counts[status as usize] += 1;
+    }
+
+    /// How many outcomes were of this kind.
+    pub fn of(&self, status: Status) -> u32 {
+        self.counts[status as usize]
+    }
+
+    /// How many outcomes there were.
+    pub fn targets(&self) -> u32 {
+        self.counts.iter().sum()
+    }
+}
+
+impl FromIterator<(Status, u32)> for Tally {
+    fn from_iter<I: IntoIterator<Item = (Status, u32)>>(counts: I) -> Tally {
+        let mut tally = Tally::default();
+        for (status, count) in counts {
+            tally.counts[status as usize] += count;
+        }
+        tally
+    }
+}
+
+impl Serialize for Tally {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(None)?;
+        map.serialize_entry("targets", &self.targets())?;
+        for status in Status::ALL {
+            if self.of(status) > 0 {
+                map.serialize_entry(status.name(), &self.of(status))?;
+            }
+        }
+        map.end()
+    }
+}
+
+impl<'de> Deserialize<'de> for Tally {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Tally, D::Error> {
+        let counts = std::collections::HashMap::<String, u32>::deserialize(deserializer)?;
+        let of = |status: Status| counts.get(status.name()).copied().unwrap_or(0);
+        Ok(Status::ALL.into_iter().map(|s| (s, of(s))).collect())
+    }
+}
+
+/// `accepted`: a send to many was taken.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+pub struct Accepted {
+    /// The request.
+    pub send: Id,
+    /// How many outcomes it will have.
+    pub targets: u32,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_tally_leaves_zeroes_out() {
+        let tally: Tally = [(Status::Done, 3), (Status::Lost, 1), (Status::Outranked, 1)]
+            .into_iter()
+            .collect();
+        let text = serde_json::to_string(&tally).expect("JSON");
+        assert_eq!(text, r#"{"targets":5,"done":3,"outranked":1,"lost":1}"#);
+        assert_eq!(
+            serde_json::from_str::<Tally>(&text).expect("a tally"),
+            tally
+        );
+    }
+
+    #[test]
+    fn statuses_are_written_as_they_are_named() {
+        for (at, status) in Status::ALL.into_iter().enumerate() {
+            assert_eq!(status as usize, at, "a tally counts by position");
+            let text = serde_json::to_string(&status).expect("JSON");
+            assert_eq!(text, format!("{:?}", status.name()));
+        }
+    }
+}

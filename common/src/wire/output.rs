@@ -1,0 +1,115 @@
+//! What a command writes while it runs, and how far its sender got through with it.
+
+use crate::wire::message::Id;
+use crate::wire::name::Name;
+use crate::wire::text::Text;
+use serde::{Deserialize, Serialize};
+
+/// One of a program's two streams.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum OutputStream {
+    /// Standard output.
+    Stdout,
+    /// Standard error.
+    Stderr,
+}
+
+/// `output`, from an executor.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+pub struct ExecutionOutput<'a> {
+    /// The `execute` request.
+    pub id: u64,
+    /// Where it was written to.
+    pub stream: OutputStream,
+    /// What was written.
+    #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
+    pub text: Option<Text<'a>>,
+    /// The same, where it is not UTF-8.
+    #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
+    pub base64: Option<Text<'a>>,
+}
+
+/// `output`, to a sender.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+pub struct SendOutput<'a> {
+    /// The sender's request.
+    pub send: Id,
+    /// The target's number.
+    pub member: u64,
+    /// The target's name.
+    pub name: Name<'a>,
+    /// The target's rank as of when the command was taken.
+    pub rank: u32,
+    /// Where it was written to.
+    pub stream: OutputStream,
+    /// What was written.
+    #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
+    pub text: Option<Text<'a>>,
+    /// The same, where it is not UTF-8.
+    #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
+    pub base64: Option<Text<'a>>,
+}
+
+/// How many bytes a string of base64 stands for (RFC 4648 §4), without decoding it; `None`
+/// where its length or its characters are wrong.
+pub fn base64_len(text: &str) -> Option<u64> {
+    let data = text.trim_end_matches('=');
+    let padding = text.len() - data.len();
+    // Without a branch for each byte: much output is long.
+    let has_others = data.bytes().fold(false, |has, byte| {
+        let is_letter = (byte | 0x20).wrapping_sub(b'a') < 26;
+        let is_digit = byte.wrapping_sub(b'0') < 10;
+        has | !(is_letter | is_digit | (byte == b'+') | (byte == b'/'))
+    });
+    let whole = text.len().is_multiple_of(4) && padding <= 2 && !has_others;
+    whole.then_some((text.len() / 4 * 3 - padding) as u64)
+}
+
+/// `consumed`, from a sender.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+pub struct SendConsumed {
+    /// The sender's request.
+    pub send: Id,
+    /// Whose output.
+    pub member: u64,
+    /// How much of it.
+    pub bytes: u64,
+}
+
+/// `consumed`, to an executor.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+pub struct ExecutionConsumed {
+    /// The `execute` request.
+    pub id: u64,
+    /// How much of its output.
+    pub bytes: u64,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn base64_lengths() {
+        for (text, len) in [
+            ("", Some(0)),
+            ("AA==", Some(1)),
+            ("AAA=", Some(2)),
+            ("AAAA", Some(3)),
+            ("AAA", None),
+            ("A===", None),
+            ("A=A=", None),
+            ("AA A", None),
+            ("az09", Some(3)),
+            ("AZ+/", Some(3)),
+            ("AA{A", None),
+            ("AA[A", None),
+            ("AA@A", None),
+            ("AA:A", None),
+            ("AAäA", None),
+        ] {
+            assert_eq!(base64_len(text), len, "{text}");
+        }
+    }
+}

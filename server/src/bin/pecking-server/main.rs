@@ -1,0 +1,148 @@
+//! The server's program: reads the command line, serves until it is told to stop, and turns
+//! how that went into an exit code.
+
+mod cli;
+mod exposure;
+
+use anyhow::Context;
+use cli::Cli;
+use common::limits::MAX_STRANGERS;
+use common::sys::descriptors;
+use common::sys::thread::on_main_thread;
+use common::terminal::args;
+use common::terminal::console::{Console, complain, start_logging};
+use common::terminal::escape::one_line;
+use server::{Ended, Handle, Server, Token};
+use std::io::Write;
+use std::process::ExitCode;
+
+/// The exit code for a wrong command line.
+const USAGE: u8 = 2;
+
+/// The exit code after a second signal: as a shell shows one that ended by SIGINT.
+const INTERRUPTED: u8 = 130;
+
+fn main() -> ExitCode {
+    let cli = match Cli::read() {
+        Ok(cli) => cli,
+        Err(e) if e.exit_code() == 0 => {
+            let _ = e.print();
+            return ExitCode::SUCCESS;
+        }
+        Err(e) => {
+            complain(&args::one_line_error(&e.to_string()));
+            return ExitCode::from(USAGE);
+        }
+    };
+    if let Some(shell) = cli.completions {
+        let script = Cli::completions(shell);
+        return match std::io::stdout().write_all(&script) {
+            Err(e) if e.kind() != std::io::ErrorKind::BrokenPipe => {
+                complain(&format!("error: cannot write to standard output: {e}"));
+                ExitCode::FAILURE
+            }
+            _ => ExitCode::SUCCESS,
+        };
+    }
+    let token = match cli.token() {
+        Ok(token) => token,
+        Err(e) => {
+            complain(&format!("error: {e}"));
+            return ExitCode::from(USAGE);
+        }
+    };
+    match serve(cli, token) {
+        Ok(Ended::Drained) => ExitCode::SUCCESS,
+        Ok(Ended::Aborted) => ExitCode::from(INTERRUPTED),
+        Err(e) => {
+            complain(&format!("error: {}", one_line(&format!("{e:#}"))));
+            match e.is::<exposure::Exposed>() {
+                true => ExitCode::from(USAGE),
+                false => ExitCode::FAILURE,
+            }
+        }
+    }
+}
+
+fn serve(cli: Cli, token: Option<Token>) -> anyhow::Result<Ended> {
+    let stdout = Console::start("stdout", std::io::stdout()).context("cannot start a thread")?;
+    let stderr = Console::start("stderr", std::io::stderr()).context("cannot start a thread")?;
+    start_logging(stderr.clone(), "info");
+    log_panics();
+    let limit = descriptors::raise_limit();
+    let clients = cli.clients;
+    let any_port = cli.listen.ends_with(":0");
+    let (asks_for_token, is_open) = (token.is_some(), cli.open);
+    let server = Server::bind(cli.into_config(token, &stdout))?;
+    if let Some(warning) = exposure::look(server.address(), asks_for_token, is_open)? {
+        log::warn!("{warning}");
+    }
+    if any_port {
+        // Whoever asked for any port has to learn which, whatever else is printed.
+        stdout.print(format!("Listening on {}\n", server.address()).into_bytes());
+    }
+    stop_on_signals(server.handle())?;
+    if let Some(limit) = limit {
+        warn_of_shortage(limit, clients);
+    }
+    let ended = on_main_thread(|| server.run());
+    Console::close_all([&stdout, &stderr]);
+    Ok(ended?)
+}
+
+/// Descriptors besides one for each client: as many connections may be on their way in or out.
+/// So a server that is full still tells newcomers that it is.
+const OTHER_CONNECTIONS: u64 = MAX_STRANGERS as u64;
+
+/// Descriptors that a server has open itself, for where the system does not show it: standard
+/// input, output and error, the listener, and the two ends of what wakes that.
+const OWN_DESCRIPTORS: u64 = 6;
+
+/// Says if the open files that the system allows do not do for so many clients: what fails later
+/// would look like the fault of the client that dials in then. The server has all open by now
+/// that it opens itself.
+fn warn_of_shortage(limit: u64, clients: u32) {
+    let open = descriptors::open().unwrap_or_else(|_| (0..OWN_DESCRIPTORS).collect());
+    let taken = open.iter().filter(|number| **number < limit).count() as u64;
+    let free = limit.saturating_sub(taken);
+    let clients = u64::from(clients);
+    let wanted = clients + OTHER_CONNECTIONS;
+    if free >= wanted {
+        return;
+    }
+    let what_fits = match free.checked_sub(clients) {
+        None => format!("no more than {free} clients of {clients} fit"),
+        Some(others) => format!(
+            "{clients} clients fit, and only {others} of {OTHER_CONNECTIONS} connections \
+             besides, which are told that it is full"
+        ),
+    };
+    log::warn!(
+        "the system allows this process {limit} open files: {what_fits}; raise the hard limit \
+         to {} (ulimit -Hn, LimitNOFILE=)",
+        wanted + open.len() as u64
+    );
+}
+
+/// The first SIGINT, SIGTERM or SIGHUP drains; the next one ends at once.
+fn stop_on_signals(handle: Handle) -> anyhow::Result<()> {
+    let stop = move || {
+        if handle.is_stopping() {
+            handle.abort();
+        } else {
+            handle.stop();
+        }
+    };
+    ctrlc::set_handler(stop).context("cannot handle signals")
+}
+
+/// A panic is logged like everything else: standard error may be what nobody reads.
+fn log_panics() {
+    std::panic::set_hook(Box::new(|panic| {
+        let thread = std::thread::current();
+        log::error!(
+            "thread {}: {panic}",
+            thread.name().unwrap_or("without a name")
+        );
+    }));
+}

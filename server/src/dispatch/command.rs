@@ -1,0 +1,371 @@
+//! One `send` that the server took: its targets, and the one door through which every
+//! outcome leaves.
+
+use crate::dispatch::flush_set::Flushes;
+use crate::dispatch::lines;
+use crate::dispatch::output_credit::Budget;
+use crate::member::Member;
+use common::limits::{MAX_OUTPUT, MAX_OUTPUT_SHARE, MIN_OUTPUT_SHARE, MIN_WINDOW_SHARE};
+use common::logging::logged;
+use common::memory::Charge;
+use common::net::outbox::Line;
+use common::sys::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use common::sys::sync::{Arc, Mutex, lock};
+use common::wire::message::{Id, RpcError, error_line, result_line};
+use common::wire::selector::Single;
+use common::wire::{Executed, Status, Tally, Text};
+use foldhash::fast::RandomState;
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
+use std::fmt;
+use std::ops::Deref;
+
+/// A client that a command is for, and its rank as of when the command was taken.
+#[derive(Clone)]
+pub(crate) struct Target {
+    pub(crate) member: Arc<Member>,
+    pub(crate) rank: u32,
+}
+
+/// A client that a selector names, and that cannot execute.
+pub(crate) struct Absent {
+    pub(crate) who: Missed,
+    /// Why not.
+    pub(crate) message: String,
+}
+
+/// What is known of an absent client.
+pub(crate) enum Missed {
+    /// It is here.
+    Here(Target),
+    /// It is not, and was named like this.
+    Named(Single<'static>),
+}
+
+/// The targets of a command; one needs no memory of its own.
+pub(crate) enum Targets {
+    One(Target),
+    Many(Vec<Target>),
+}
+
+impl Deref for Targets {
+    type Target = [Target];
+    fn deref(&self) -> &[Target] {
+        match self {
+            Targets::One(target) => std::slice::from_ref(target),
+            Targets::Many(targets) => targets,
+        }
+    }
+}
+
+/// One `send`, from when it was taken to its last outcome.
+pub(crate) struct Command {
+    /// The id of its `execute` requests.
+    pub(crate) id: u64,
+    /// The sender's own id of the request.
+    pub(crate) send: Id,
+    pub(crate) sender: Arc<Member>,
+    /// Those who are to execute it, in rank order.
+    pub(crate) targets: Targets,
+    /// How long it may run, in milliseconds.
+    pub(crate) timeout: Option<u64>,
+    /// How much output the sender takes ahead, over all targets.
+    pub(crate) window: Option<u64>,
+    /// How many outcomes of each kind there were; `None` where the one outcome is the answer.
+    pub(crate) tally: Option<Counts>,
+    /// For what is kept of it until its last outcome.
+    pub(crate) _charge: Charge,
+}
+
+/// One command at one of its targets.
+#[derive(Clone)]
+pub(crate) struct Assignment {
+    pub(crate) command: Arc<Command>,
+    /// Which of the targets.
+    pub(crate) target: usize,
+}
+
+/// A tally in the making, without a lock.
+pub(crate) struct Counts {
+    of: [AtomicU32; Status::ALL.len()],
+    open: AtomicU32,
+    /// When the last outcome came that others may follow.
+    last: AtomicU64,
+}
+
+/// What is left of a send to many after one of its outcomes.
+enum Left {
+    /// This many are open.
+    Many(u32),
+    /// None is.
+    Tally(Tally),
+}
+
+/// Outcomes of one send that leave together where they come close together: enough that the
+/// system calls for them no longer show, and so few that their sender has something to do
+/// while the others come.
+const TOGETHER: u32 = 16;
+
+impl Counts {
+    /// Of a send that will have this many outcomes.
+    pub(crate) fn new(outcomes: u32) -> Counts {
+        Counts {
+            of: Default::default(),
+            open: AtomicU32::new(outcomes),
+            last: AtomicU64::new(0),
+        }
+    }
+
+    /// Counts an outcome.
+    fn count(&self, status: Status) -> Left {
+        self.of[status as usize].fetch_add(1, Ordering::Relaxed);
+        let open = self.open.fetch_sub(1, Ordering::AcqRel);
+        if open > 1 {
+            return Left::Many(open - 1);
+        }
+        let counts = Status::ALL.iter().zip(&self.of);
+        let tally = counts.map(|(s, n)| (*s, n.load(Ordering::Relaxed)));
+        Left::Tally(tally.collect())
+    }
+
+    /// Whether outcomes come close together, at a time in milliseconds at which one does.
+    fn has_company(&self, now: u64) -> bool {
+        let last = self.last.swap(now, Ordering::Relaxed);
+        now.saturating_sub(last) <= 1
+    }
+}
+
+/// How a command ended at one target.
+#[derive(Debug, Default)]
+pub(crate) struct Ending<'a> {
+    pub(crate) executed: Executed<'a>,
+    pub(crate) message: Option<Text<'a>>,
+    pub(crate) elapsed_ms: Option<u64>,
+    pub(crate) started: Option<bool>,
+}
+
+/// What an ending says, as far as a log shows it.
+fn said(ending: &Ending<'_>) -> impl fmt::Display {
+    fmt::from_fn(|f| match &ending.message {
+        Some(message) => write!(f, "{}", logged::details(message.decoded())),
+        None => Ok(()),
+    })
+}
+
+impl Command {
+    /// How much output each target may send.
+    pub(crate) fn budget(&self) -> Budget {
+        let targets = (self.targets.len() as u64).max(1);
+        match self.window_share() {
+            Some(share) => Budget::window(share),
+            None => Budget::share((MAX_OUTPUT / targets).clamp(MIN_OUTPUT_SHARE, MAX_OUTPUT_SHARE)),
+        }
+    }
+
+    /// Each target's share of the window.
+    pub(crate) fn window_share(&self) -> Option<u64> {
+        let targets = (self.targets.len() as u64).max(1);
+        self.window
+            .map(|window| (window / targets).max(MIN_WINDOW_SHARE))
+    }
+
+    /// The one door of every outcome: tells the sender what became of the command at one
+    /// target. Whoever calls it took the command out of the target's table, or never put it
+    /// there, so it is called once for each.
+    pub(crate) fn conclude(
+        &self,
+        target: &Target,
+        status: Status,
+        ending: &Ending<'_>,
+        flushes: &mut Flushes<'_>,
+    ) {
+        log::info!(
+            "#{}: {} (rank {}) {status}{}",
+            self.id,
+            target.member,
+            target.rank,
+            said(ending),
+        );
+        let line = lines::outcome(flushes.buffer(), self, target, status, ending);
+        self.tell_outcome(line, status, flushes);
+    }
+
+    /// [`conclude`](Self::conclude) for a client that is absent.
+    pub(crate) fn conclude_absent(&self, absent: &Absent, flushes: &mut Flushes<'_>) {
+        let Absent { who, message } = absent;
+        match who {
+            Missed::Here(target) => {
+                let ending = Ending {
+                    message: Some(message.as_str().to_owned().into()),
+                    ..Ending::default()
+                };
+                self.conclude(target, Status::Absent, &ending, flushes);
+            }
+            Missed::Named(one) => {
+                log::info!("#{}: {one} absent: {message}", self.id);
+                let line = lines::absent(flushes.buffer(), self, one, message);
+                self.tell_outcome(line, Status::Absent, flushes);
+            }
+        }
+    }
+
+    fn tell_outcome(&self, line: Vec<u8>, status: Status, flushes: &mut Flushes<'_>) {
+        let mut line = line.into();
+        match &self.tally {
+            None => self.answer(&mut line, flushes),
+            Some(counts) => self.add_outcome(&mut line, status, counts, flushes),
+        }
+        flushes.give_back(line);
+    }
+
+    /// Tells the sender one outcome of several.
+    fn add_outcome(
+        &self,
+        line: &mut Line,
+        status: Status,
+        counts: &Counts,
+        flushes: &mut Flushes<'_>,
+    ) {
+        // Before it is counted, so that the tally comes after all of them.
+        self.sender.connection.outbox.push_from(line);
+        match counts.count(status) {
+            Left::Tally(tally) => {
+                let mut line = result_line(self.send.clone(), &tally).into();
+                self.answer(&mut line, flushes);
+            }
+            Left::Many(left) if left % TOGETHER != 0 && counts.has_company(flushes.time()) => {
+                flushes.add_soon(&self.sender);
+            }
+            Left::Many(_) => flushes.add(&self.sender),
+        }
+    }
+
+    /// Ends a send to one target that was not taken after all.
+    pub(crate) fn refuse(&self, error: &RpcError, flushes: &mut Flushes<'_>) {
+        let mut line = error_line(Some(self.send.clone()), error).into();
+        self.answer(&mut line, flushes);
+    }
+
+    /// Tells the sender something.
+    pub(crate) fn tell(&self, line: Vec<u8>, flushes: &mut Flushes<'_>) {
+        self.sender.connection.outbox.push(line);
+        flushes.add(&self.sender);
+    }
+
+    /// Answers the sender's request. Its id is free before the answer is out, so that it may
+    /// be used again at once, and not before the answer is queued, so that a thread that sees
+    /// that nothing is open can close the connection after it.
+    fn answer(&self, line: &mut Line, flushes: &mut Flushes<'_>) {
+        let outbox = &self.sender.connection.outbox;
+        self.sender
+            .sends
+            .close(&self.send, || outbox.push_from(line));
+        flushes.add(&self.sender);
+    }
+}
+
+impl Assignment {
+    /// Whom it was given to.
+    pub(crate) fn to(&self) -> &Target {
+        &self.command.targets[self.target]
+    }
+
+    /// [`Command::conclude`] for this target.
+    pub(crate) fn conclude(&self, status: Status, ending: &Ending<'_>, flushes: &mut Flushes<'_>) {
+        self.command.conclude(self.to(), status, ending, flushes);
+    }
+}
+
+/// What became of opening a send.
+pub(crate) enum Opened {
+    New,
+    /// Its id is still in use.
+    IsOpen,
+    /// As many are open as may be.
+    Full,
+}
+
+/// The sends that one client has open, by the client's own ids.
+#[derive(Default)]
+pub(crate) struct OpenSends {
+    by_id: Mutex<HashMap<Id, Arc<Command>, RandomState>>,
+}
+
+impl OpenSends {
+    /// Opens a send, unless that many are open, or one with its id.
+    pub(crate) fn open(&self, command: &Arc<Command>, most: usize) -> Opened {
+        let mut by_id = lock(&self.by_id);
+        let is_full = by_id.len() >= most;
+        match by_id.entry(command.send.clone()) {
+            Entry::Occupied(_) => Opened::IsOpen,
+            Entry::Vacant(_) if is_full => Opened::Full,
+            Entry::Vacant(free) => {
+                free.insert(Arc::clone(command));
+                Opened::New
+            }
+        }
+    }
+
+    /// Closes a send in the act of pushing its answer.
+    pub(crate) fn close(&self, send: &Id, push_answer: impl FnOnce() -> bool) {
+        let mut by_id = lock(&self.by_id);
+        let closed = by_id.remove(send);
+        push_answer();
+        drop(by_id);
+        // It may be the last handle to other members: let go of it without the lock.
+        drop(closed);
+    }
+
+    pub(crate) fn get(&self, send: &Id) -> Option<Arc<Command>> {
+        lock(&self.by_id).get(send).cloned()
+    }
+
+    pub(crate) fn is_open(&self, send: &Id) -> bool {
+        lock(&self.by_id).contains_key(send)
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        lock(&self.by_id).len()
+    }
+
+    pub(crate) fn take_all(&self) -> Vec<Arc<Command>> {
+        lock(&self.by_id)
+            .drain()
+            .map(|(_, command)| command)
+            .collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_last_outcome_of_many_threads_gives_the_tally() {
+        let counts = Counts::new(8);
+        let tallies: Vec<Tally> = std::thread::scope(|scope| {
+            let threads: Vec<_> = (0..8)
+                .map(|n| {
+                    let status = if n % 2 == 0 {
+                        Status::Done
+                    } else {
+                        Status::Lost
+                    };
+                    let counts = &counts;
+                    scope.spawn(move || counts.count(status))
+                })
+                .collect();
+            threads
+                .into_iter()
+                .filter_map(|t| match t.join().expect("no panic") {
+                    Left::Tally(tally) => Some(tally),
+                    Left::Many(_) => None,
+                })
+                .collect()
+        });
+        let [tally] = tallies.as_slice() else {
+            panic!("one thread is the last, not {}", tallies.len());
+        };
+        assert_eq!((tally.of(Status::Done), tally.of(Status::Lost)), (4, 4));
+    }
+}

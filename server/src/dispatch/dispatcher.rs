@@ -1,0 +1,308 @@
+//! Takes a `send`: finds its targets, registers it with each, and has it executed. Also the
+//! ways in which a command ends early because of its sender.
+//!
+//! Three orders make it sound. `accepted` is in the sender's outbox before the first target is
+//! registered.
+//! Whether a target is still here is looked at under the lock of its own table, in the act
+//! of registering. And taking a command out of that table is the single act that decides
+//! its outcome.
+
+use crate::dispatch::command::{
+    Absent, Assignment, Command, Counts, Ending, Opened, Target, Targets,
+};
+use crate::dispatch::flush_set::Flushes;
+use crate::dispatch::lines;
+use crate::dispatch::refusal_limiter;
+use crate::dispatch::selection::{Found, LastTarget};
+use crate::hub::Hub;
+use crate::member::Member;
+use crate::member::executor_queue::{Cancelled, Registered};
+use common::limits::MAX_OUTPUT;
+use common::memory::Charge;
+use common::net::outbox::Line;
+use common::sys::sync::Arc;
+use common::wire::message::{Code, Id, RpcError, notification_line};
+use common::wire::{Accepted, Send, Status, Text, method};
+
+/// A `send` that was taken, and not begun.
+struct Taken {
+    command: Arc<Command>,
+    /// Those found that outrank its sender.
+    outranked: Vec<Target>,
+    /// Those named that cannot execute.
+    absent: Vec<Absent>,
+    sender_rank: u32,
+    /// Whether its sender may have one more open, and there is memory for it.
+    has_room: bool,
+}
+
+/// Takes a `send` of a client's, whose answer then comes by itself.
+///
+/// # Errors
+/// What the client is to be answered at once.
+pub(crate) fn send(
+    hub: &Hub,
+    sender: &Arc<Member>,
+    id: Id,
+    request: &Send<'_>,
+    now: u64,
+    last_target: &mut LastTarget,
+    flushes: &mut Flushes<'_>,
+) -> Result<(), RpcError> {
+    let taken = take(hub, sender, id, request, last_target)?;
+    begin(hub, &taken, request, now, flushes);
+    Ok(())
+}
+
+/// What it needs of the stack is not in the frame of [`send`], below which its targets are told:
+/// a session keeps the memory that its stack ever had.
+#[inline(never)]
+fn take(
+    hub: &Hub,
+    sender: &Arc<Member>,
+    id: Id,
+    request: &Send<'_>,
+    last_target: &mut LastTarget,
+) -> Result<Taken, RpcError> {
+    check_numbers(request)?;
+    let to = request.to.as_ref().map(Text::decoded);
+    let selection = last_target.select(&hub.roster, sender, to.as_deref(), &hub.config.dispatch)?;
+    let is_single = matches!(selection.found, Found::One(_));
+    let room = hub
+        .keeping
+        .room_for(selection.found.executing(), request.command.as_json().len());
+    if room.is_none() && is_single {
+        let message = "commands that wait have all the memory that they may; wait for an outcome";
+        return Err(RpcError::new(Code::Busy, message));
+    }
+    let has_memory = room.is_some();
+    let charge = room.unwrap_or_default();
+    let (command, outranked, absent) = command(hub, sender, id, request, selection.found, charge);
+    let has_room = match sender.sends.open(&command, hub.config.max_sends) {
+        Opened::New => has_memory,
+        Opened::IsOpen => {
+            let message = format!("the request id {} is still open", command.send);
+            return Err(RpcError::new(Code::InvalidRequest, message));
+        }
+        Opened::Full if is_single => {
+            let message = format!(
+                "you have {} sends open, the most allowed; wait for an outcome",
+                hub.config.max_sends
+            );
+            return Err(RpcError::new(Code::Busy, message));
+        }
+        Opened::Full => false,
+    };
+    let sender_rank = selection.sender_rank;
+    log::info!(
+        "#{}: {sender} (rank {sender_rank}) sends {} to {}",
+        command.id,
+        request.command.logged(),
+        describe(&command.targets, outranked.len(), absent.len()),
+    );
+    Ok(Taken {
+        command,
+        outranked,
+        absent,
+        sender_rank,
+        has_room,
+    })
+}
+
+/// Every target has exactly one outcome from here on.
+#[inline(never)]
+fn begin(hub: &Hub, taken: &Taken, request: &Send<'_>, now: u64, flushes: &mut Flushes<'_>) {
+    let Taken {
+        command,
+        outranked,
+        absent,
+        ..
+    } = taken;
+    if command.tally.is_some() {
+        let accepted = Accepted {
+            send: command.send.clone(),
+            targets: (command.targets.len() + outranked.len() + absent.len()) as u32,
+        };
+        command.tell(notification_line(method::ACCEPTED, accepted), flushes);
+    }
+    for target in outranked {
+        command.conclude(target, Status::Outranked, &Ending::default(), flushes);
+    }
+    for absent in absent {
+        command.conclude_absent(absent, flushes);
+    }
+    let sender_rank = taken.sender_rank;
+    refusal_limiter::tell(
+        outranked,
+        &command.sender,
+        sender_rank,
+        request.command,
+        now,
+        flushes,
+    );
+    if taken.has_room {
+        let line = lines::execute(flushes.buffer(), command, sender_rank, request.command);
+        distribute(hub, command, line, now, flushes);
+    } else {
+        for target in command.targets.iter() {
+            command.conclude(target, Status::Busy, &Ending::default(), flushes);
+        }
+    }
+}
+
+fn check_numbers(request: &Send<'_>) -> Result<(), RpcError> {
+    let wrong = |message: String| Err(RpcError::new(Code::InvalidParams, message));
+    if request.timeout_ms == Some(0) {
+        return wrong("params.timeout_ms is 0; it must be at least 1".into());
+    }
+    match request.window {
+        Some(window) if !(1..=MAX_OUTPUT).contains(&window) => wrong(format!(
+            "params.window is {window}; it must be from 1 to {MAX_OUTPUT}"
+        )),
+        _ => Ok(()),
+    }
+}
+
+/// The command of a `send`, and the clients that it found and that cannot execute it: those
+/// that outrank its sender, and the absent ones.
+fn command(
+    hub: &Hub,
+    sender: &Arc<Member>,
+    send: Id,
+    request: &Send<'_>,
+    found: Found,
+    charge: Charge,
+) -> (Arc<Command>, Vec<Target>, Vec<Absent>) {
+    let (targets, outranked, absent, tally) = match found {
+        Found::One(target) => (Targets::One(target), Vec::new(), Vec::new(), None),
+        Found::Many {
+            execute,
+            outranked,
+            absent,
+        } => {
+            let outcomes = execute.len() + outranked.len() + absent.len();
+            let counts = Counts::new(outcomes as u32);
+            (Targets::Many(execute), outranked, absent, Some(counts))
+        }
+    };
+    let command = Command {
+        id: hub.next_id(),
+        send,
+        sender: Arc::clone(sender),
+        targets,
+        timeout: request.timeout_ms,
+        window: request.window,
+        tally,
+        _charge: charge,
+    };
+    (Arc::new(command), outranked, absent)
+}
+
+/// For the log: whom a command is for.
+fn describe(targets: &[Target], outranked: usize, absent: usize) -> String {
+    let mut whom = match (targets, outranked) {
+        ([only], 0) => format!("{} (rank {})", only.member, only.rank),
+        (_, 0) => format!("{} clients", targets.len()),
+        _ => format!("{} below and {outranked} above it", targets.len()),
+    };
+    if absent > 0 {
+        whom += &format!(", {absent} absent");
+    }
+    whom
+}
+
+/// Registers a command with each of its targets.
+fn distribute(
+    hub: &Hub,
+    command: &Arc<Command>,
+    line: Vec<u8>,
+    now: u64,
+    flushes: &mut Flushes<'_>,
+) {
+    // One line is made once, however many get it.
+    let mut line = match command.targets.len() {
+        1 => Line::Own(line),
+        _ => {
+            let charge = Charge::new(&hub.keeping.commands, line.capacity());
+            Line::shared(line, charge)
+        }
+    };
+    for (at, target) in command.targets.iter().enumerate() {
+        let assignment = Assignment {
+            command: Arc::clone(command),
+            target: at,
+        };
+        let member = &target.member;
+        let (registered, watch) = member.workload.register(
+            &member.connection,
+            assignment,
+            &mut line,
+            hub.queue_bounds(),
+            now,
+        );
+        hub.watch(member, watch);
+        registration_ended(command, target, &registered, flushes);
+    }
+    flushes.give_back(line);
+}
+
+fn registration_ended(
+    command: &Command,
+    target: &Target,
+    registered: &Registered,
+    flushes: &mut Flushes<'_>,
+) {
+    let (status, ending) = match registered {
+        Registered::Started => {
+            flushes.add(&target.member);
+            return;
+        }
+        Registered::Waiting => return,
+        Registered::Gone => {
+            let started = Some(false);
+            (
+                Status::Lost,
+                Ending {
+                    started,
+                    ..Ending::default()
+                },
+            )
+        }
+        Registered::Draining => (Status::Cancelled, Ending::default()),
+        Registered::Busy if command.tally.is_none() => {
+            let message = format!(
+                "the queue of {} (rank {}), or your share of it, is full; wait for an outcome",
+                target.member, target.rank
+            );
+            log::info!(
+                "#{}: {} (rank {}) busy",
+                command.id,
+                target.member,
+                target.rank
+            );
+            return command.refuse(&RpcError::new(Code::Busy, message), flushes);
+        }
+        Registered::Busy => (Status::Busy, Ending::default()),
+    };
+    command.conclude(target, status, &ending, flushes);
+}
+
+/// Ends a command early, at each target that has not answered yet.
+pub(crate) fn cancel(hub: &Hub, command: &Arc<Command>, flushes: &mut Flushes<'_>) {
+    for target in command.targets.iter() {
+        let connection = &target.member.connection;
+        let (cancelled, watch) =
+            target
+                .member
+                .workload
+                .cancel(command.id, connection, hub.clock.now());
+        hub.watch(&target.member, watch);
+        match cancelled {
+            Cancelled::Waiting => {
+                command.conclude(target, Status::Cancelled, &Ending::default(), flushes);
+            }
+            Cancelled::Running => flushes.add(&target.member),
+            Cancelled::Unknown => {}
+        }
+    }
+}

@@ -1,0 +1,171 @@
+//! Those whom one batch of input has something for: each is written to once, at the batch's
+//! end, and not once a line.
+//!
+//! What may wait for company is left to those who push next, and to the clock where nobody
+//! does: to wake a client for each of many outcomes that come at once is what a send to many
+//! would cost most.
+
+use crate::member::Member;
+use crate::timers::timer_queue::{Clock, Due};
+use common::net::outbox::Line;
+use common::sys::sync::Arc;
+
+/// How long something waits for company at most, in milliseconds: too short to be noticed,
+/// and what the clock can tell apart.
+const COMPANY_MS: u64 = 1;
+
+/// Members that are noted before they are flushed all the same: what a send to thousands begins
+/// with is not to wait for its end. Some hundred commands to a few clients each still leave
+/// together, and to register one with so many takes a millisecond.
+const MOST_NOTED: usize = 1024;
+
+/// How many entries back it is looked whether somebody is noted already: to look at all of
+/// them would cost more than to flush somebody for whom there is nothing.
+const LOOKED_BACK: usize = 4;
+
+/// Bytes that are not kept for the batch's end: the system call for them costs a tenth of what it
+/// costs to make them, and they are memory that every session may hold at once.
+const WORTH_WRITING: usize = 64 << 10;
+
+/// Members for which room is kept from one batch of input to the next: few have something for
+/// more, and every session keeps it.
+const KEPT_ROOM: usize = 16;
+
+/// Bytes of the buffer that is kept to make lines in: most are shorter.
+const KEPT_BUFFER: usize = 1 << 10;
+
+/// Members to be flushed; dropping it flushes them.
+pub(crate) struct Flushes<'a> {
+    clock: &'a Clock,
+    now: Vec<Arc<Member>>,
+    soon: Vec<Arc<Member>>,
+    buffer: Vec<u8>,
+}
+
+impl<'a> Flushes<'a> {
+    /// None yet.
+    pub(crate) fn new(clock: &'a Clock) -> Flushes<'a> {
+        Flushes {
+            clock,
+            now: Vec::new(),
+            soon: Vec::new(),
+            buffer: Vec::new(),
+        }
+    }
+
+    /// It is told something. The caller holds no lock: where many are noted, or much waits for
+    /// this one, it is written.
+    pub(crate) fn add(&mut self, member: &Arc<Member>) {
+        if !write_if_much(member) {
+            add(&mut self.now, member);
+        }
+        if self.now.len() >= MOST_NOTED {
+            self.flush_now();
+        }
+    }
+
+    /// It is told something that may wait for company.
+    pub(crate) fn add_soon(&mut self, member: &Arc<Member>) {
+        if !write_if_much(member) {
+            add(&mut self.soon, member);
+        }
+    }
+
+    /// The clock's time.
+    pub(crate) fn time(&self) -> u64 {
+        self.clock.now()
+    }
+
+    /// A buffer to make a line in, whatever is in it.
+    pub(crate) fn buffer(&mut self) -> Vec<u8> {
+        std::mem::take(&mut self.buffer)
+    }
+
+    /// Keeps what is left of a line for the next one.
+    pub(crate) fn give_back(&mut self, line: Line) {
+        if let Line::Own(buffer) = line
+            && (1..=KEPT_BUFFER).contains(&buffer.capacity())
+        {
+            self.buffer = buffer;
+        }
+    }
+
+    /// Writes to them all, in the order in which there was something for them.
+    pub(crate) fn flush(&mut self) {
+        self.flush_now();
+        for member in drain(&mut self.soon) {
+            if member.ask_for_flush() {
+                let at = self.clock.now() + COMPANY_MS;
+                self.clock.schedule(at, Due::Flush(Arc::downgrade(&member)));
+            }
+        }
+    }
+
+    fn flush_now(&mut self) {
+        for member in drain(&mut self.now) {
+            member.connection.outbox.flush();
+            self.clock.retry_stuck(&member.connection.outbox);
+        }
+    }
+}
+
+/// Writes what waits for a member if that is as much as is worth a system call; says whether
+/// nothing is left to write.
+fn write_if_much(member: &Member) -> bool {
+    let outbox = &member.connection.outbox;
+    let is_much = outbox.waiting_bytes() >= WORTH_WRITING;
+    if is_much {
+        outbox.flush();
+    }
+    is_much && !outbox.is_behind()
+}
+
+fn add(flushes: &mut Vec<Arc<Member>>, member: &Arc<Member>) {
+    // A session has something for the same few again and again: itself, and one or two others.
+    let mut last = flushes.iter().rev().take(LOOKED_BACK);
+    if !last.any(|last| Arc::ptr_eq(last, member)) {
+        flushes.push(Arc::clone(member));
+    }
+}
+
+/// All that are noted; what that took is given back if it was much.
+fn drain(members: &mut Vec<Arc<Member>>) -> impl Iterator<Item = Arc<Member>> {
+    let kept = members.capacity() <= KEPT_ROOM;
+    let (all, few) = match kept {
+        true => (Vec::new(), Some(members.drain(..))),
+        false => (std::mem::take(members), None),
+    };
+    all.into_iter().chain(few.into_iter().flatten())
+}
+
+impl Drop for Flushes<'_> {
+    fn drop(&mut self) {
+        self.flush();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing;
+
+    #[test]
+    fn what_a_send_to_thousands_begins_with_is_written_before_all_of_them_are_noted() {
+        let clock = Clock::new();
+        let sender = testing::member(1, "sender", 0);
+        let crowd = (2..).map(|id| testing::member(id, "one-of-many", 1));
+        let crowd: Vec<_> = crowd.take(MOST_NOTED).collect();
+        let is_waiting = |member: &Member| member.connection.outbox.is_behind();
+        let mut flushes = Flushes::new(&clock);
+        sender.connection.outbox.push(b"accepted\n".to_vec());
+        flushes.add(&sender);
+        for (noted, member) in crowd.iter().enumerate() {
+            assert_eq!(is_waiting(&sender), noted + 1 < MOST_NOTED, "{noted} noted");
+            member.connection.outbox.push(b"execute\n".to_vec());
+            flushes.add(member);
+        }
+        assert!(is_waiting(&crowd[MOST_NOTED - 1]), "few are noted by now");
+        drop(flushes);
+        assert!(!crowd.iter().any(|member| is_waiting(member)));
+    }
+}

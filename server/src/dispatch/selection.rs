@@ -1,0 +1,581 @@
+//! Whom a selector finds. This is the one place where rank authority is decided: who ranks
+//! below the sender executes, who ranks above it is never sent anything.
+
+use crate::dispatch::command::{Absent, Missed, Target};
+use crate::member::Member;
+use crate::ranking::{Place, Roster, View};
+use common::sys::sync::Arc;
+use common::wire::message::{Code, RpcError};
+use common::wire::selector::{List, Selector, Single};
+
+/// Whom a command is for.
+pub(crate) struct Selection {
+    /// The sender's own rank.
+    pub(crate) sender_rank: u32,
+    pub(crate) found: Found,
+}
+
+impl Found {
+    /// How many are to execute.
+    pub(crate) fn executing(&self) -> usize {
+        match self {
+            Found::One(_) => 1,
+            Found::Many { execute, .. } => execute.len(),
+        }
+    }
+}
+
+/// Whom a selector finds.
+pub(crate) enum Found {
+    /// One, whose outcome is the answer.
+    One(Target),
+    /// Several, each with an outcome of its own.
+    Many {
+        /// Those below the sender, in rank order.
+        execute: Vec<Target>,
+        /// Those above it, in rank order.
+        outranked: Vec<Target>,
+        /// Those that an item names one by one, and that cannot execute.
+        absent: Vec<Absent>,
+    },
+}
+
+/// The last client that a session's sends went to: as long as nobody comes or goes, the same
+/// selector finds it again without a look at the list.
+#[derive(Default)]
+pub(crate) struct LastTarget {
+    /// The selector as it stood in the line; the server's default is none.
+    selector: Option<String>,
+    found: Option<(u64, u32, Target)>,
+}
+
+impl LastTarget {
+    /// [`select`] with a selector that is still to be read; `None` stands for `default`.
+    ///
+    /// # Errors
+    /// As [`select`], or that the text is no selector.
+    pub(crate) fn select(
+        &mut self,
+        roster: &Roster,
+        sender: &Member,
+        text: Option<&str>,
+        default: &Selector<'_>,
+    ) -> Result<Selection, RpcError> {
+        // Before the look-up: what changes meanwhile makes it a thing of the past.
+        let version = roster.version();
+        if let Some((then, sender_rank, target)) = &self.found
+            && *then == version
+            && self.selector.as_deref() == text
+        {
+            let (sender_rank, found) = (*sender_rank, Found::One(target.clone()));
+            return Ok(Selection { sender_rank, found });
+        }
+        let wrong = |e| RpcError::new(Code::InvalidParams, format!("params.to: {e}"));
+        let parsed = text.map(Selector::parse).transpose().map_err(wrong)?;
+        let selector = parsed.as_ref().unwrap_or(default);
+        let selection = select(roster, sender, selector)?;
+        self.found = match &selection.found {
+            Found::One(target) if !matches!(selector, Selector::LeastLoaded) => {
+                Some((version, selection.sender_rank, target.clone()))
+            }
+            _ => None,
+        };
+        if self.found.is_some() {
+            self.selector = text.map(str::to_owned);
+        }
+        Ok(selection)
+    }
+}
+
+/// How many are named in a message that says why nobody can execute.
+const NAMED: usize = 3;
+
+/// Finds the targets of a sender's command.
+///
+/// # Errors
+/// `no_target` or `outranked`, with whom the selector found.
+pub(crate) fn select(
+    roster: &Roster,
+    sender: &Member,
+    selector: &Selector<'_>,
+) -> Result<Selection, RpcError> {
+    match selector {
+        Selector::Next => one(roster, sender, |view| {
+            view.executors_below(sender.id).first().cloned()
+        }),
+        Selector::LeastLoaded => least_loaded(roster, sender),
+        Selector::Single(single) => roster.look(|view| named(&view, sender, single)),
+        Selector::Below => many(roster, sender, None, |_, _, below| below),
+        Selector::All => many(roster, sender, None, |_, _, _| true),
+        Selector::List(list) => many(roster, sender, Some(list), |rank, member, below| {
+            in_list(list, rank, member, below)
+        }),
+    }
+}
+
+fn in_list(list: &List, rank: u32, member: &Member, below: bool) -> bool {
+    let included = match list.only_excludes() {
+        true => below,
+        false => list.includes(rank, &member.name),
+    };
+    included && !list.excludes(rank, &member.name)
+}
+
+/// The least loaded executor below the sender.
+fn least_loaded(roster: &Roster, sender: &Member) -> Result<Selection, RpcError> {
+    loop {
+        let least = roster.least_loaded_below(sender.id);
+        let has_left = |view: &View<'_>| least.is_some_and(|id| view.rank_of(id).is_none());
+        let selection = roster.look(|view| match has_left(&view) {
+            true => None,
+            false => Some(one_in(&view, sender, |view| view.place_of(least?))),
+        });
+        if let Some(selection) = selection {
+            return selection;
+        }
+    }
+}
+
+/// One executor below the sender, by its place.
+fn one(
+    roster: &Roster,
+    sender: &Member,
+    pick: impl FnOnce(&View<'_>) -> Option<Place>,
+) -> Result<Selection, RpcError> {
+    roster.look(|view| one_in(&view, sender, pick))
+}
+
+fn one_in(
+    view: &View<'_>,
+    sender: &Member,
+    pick: impl FnOnce(&View<'_>) -> Option<Place>,
+) -> Result<Selection, RpcError> {
+    let sender_rank = sender_rank(view, sender.id)?;
+    let Some(place) = pick(view) else {
+        return Err(nobody_below(
+            &view.ranked()[sender_rank as usize + 1..],
+            sender_rank + 1,
+        ));
+    };
+    let rank = rank_of(view, place.id)?;
+    let member = place.member;
+    Ok(Selection {
+        sender_rank,
+        found: Found::One(Target { member, rank }),
+    })
+}
+
+/// One client, named alone.
+fn named(view: &View<'_>, sender: &Member, single: &Single<'_>) -> Result<Selection, RpcError> {
+    let sender_rank = sender_rank(view, sender.id)?;
+    let (rank, place) = find(view, single).map_err(no_target)?;
+    let member = &place.member;
+    if rank == sender_rank {
+        return Err(no_target(format!(
+            "{single} is you; nobody commands itself"
+        )));
+    }
+    if rank < sender_rank {
+        let message = format!(
+            "{member} (rank {rank}) ranks above you (rank {sender_rank}); only lower ranks execute what you send"
+        );
+        return Err(RpcError::new(Code::Outranked, message));
+    }
+    if member.slots == 0 {
+        return Err(no_target(format!(
+            "{member} (rank {rank}) has no slots: it never executes"
+        )));
+    }
+    let member = Arc::clone(member);
+    Ok(Selection {
+        sender_rank,
+        found: Found::One(Target { member, rank }),
+    })
+}
+
+/// The client that something names; or why there is none.
+fn find<'v>(view: &'v View<'_>, single: &Single<'_>) -> Result<(u32, &'v Place), String> {
+    match single {
+        Single::Rank(rank) => {
+            let ranked = view.ranked();
+            let place = ranked.get(*rank as usize);
+            place.map(|place| (*rank, place)).ok_or_else(|| {
+                let lowest = ranked.len().saturating_sub(1);
+                format!("there is no {single}; the lowest is {lowest}")
+            })
+        }
+        Single::Name(name) => match view.any_case(name) {
+            Some((rank, place)) if *place.member.name == **name => Ok((rank as u32, place)),
+            other => {
+                let spelled = other.map(|(_, place)| format!("; there is {:?}", place.member.name));
+                let spelled = spelled.unwrap_or_default();
+                Err(format!("no client here has the name {name:?}{spelled}"))
+            }
+        },
+    }
+}
+
+/// All whom `chosen` wants, by rank, member and whether that ranks below the sender; and whom
+/// `list` names, and who cannot execute.
+fn many(
+    roster: &Roster,
+    sender: &Member,
+    list: Option<&List>,
+    chosen: impl Fn(u32, &Member, bool) -> bool,
+) -> Result<Selection, RpcError> {
+    // Items are held against everybody outside the lock, on a copy.
+    let (everybody, sender_rank, unknown) = roster.look(|view| {
+        let rank = sender_rank(&view, sender.id)?;
+        let unknown = list.map_or_else(Vec::new, |list| unknown(list, &view));
+        Ok((view.ranked().to_vec(), rank, unknown))
+    })?;
+    let is_lowest = sender_rank as usize + 1 == everybody.len();
+    let (mut execute, mut outranked, mut passed_over) = (Vec::new(), Vec::new(), Vec::new());
+    for (rank, Place { member, .. }) in everybody.into_iter().enumerate() {
+        let rank = rank as u32;
+        if rank == sender_rank || !chosen(rank, &member, rank > sender_rank) {
+            continue;
+        }
+        let target = Target { member, rank };
+        if rank < sender_rank {
+            outranked.push(target);
+        } else if target.member.slots > 0 {
+            execute.push(target);
+        } else {
+            passed_over.push(target);
+        }
+    }
+    let absent = match list {
+        Some(list) => absent(list, &passed_over, unknown),
+        None => Vec::new(),
+    };
+    if execute.is_empty() && outranked.is_empty() && absent.is_empty() {
+        return Err(match is_lowest && passed_over.is_empty() {
+            true => nobody_below(&[], 0),
+            false => nobody_found(&passed_over),
+        });
+    }
+    Ok(Selection {
+        sender_rank,
+        found: Found::Many {
+            execute,
+            outranked,
+            absent,
+        },
+    })
+}
+
+/// Those whom a list names, and who cannot execute: of those who are here and were passed over
+/// one each, however it was named, and all who are not here.
+fn absent(list: &List, passed_over: &[Target], unknown: Vec<Absent>) -> Vec<Absent> {
+    let is_named = |target: &&Target| {
+        list.names(&Single::Rank(target.rank))
+            || list.names(&Single::Name((&*target.member.name).into()))
+    };
+    let without_slots = passed_over.iter().filter(is_named).map(|target| Absent {
+        who: Missed::Here(target.clone()),
+        message: "it has no slots: it never executes".into(),
+    });
+    without_slots.chain(unknown).collect()
+}
+
+/// Those whom a list names, and who are not here.
+fn unknown(list: &List, view: &View<'_>) -> Vec<Absent> {
+    let missed = list.named().iter().filter_map(|one| {
+        let message = find(view, one).err()?;
+        let who = Missed::Named(one.clone());
+        Some(Absent { who, message })
+    });
+    missed.collect()
+}
+
+/// The rank of a sender, as long as anything is taken at all.
+fn sender_rank(view: &View<'_>, id: u64) -> Result<u32, RpcError> {
+    if view.is_draining() {
+        let message = "the server is shutting down; it takes nothing new";
+        return Err(RpcError::new(Code::ShuttingDown, message));
+    }
+    rank_of(view, id)
+}
+
+fn rank_of(view: &View<'_>, id: u64) -> Result<u32, RpcError> {
+    view.rank_of(id).map(|rank| rank as u32).ok_or_else(gone)
+}
+
+/// A sender is ranked as long as its session reads; this would be our own fault.
+fn gone() -> RpcError {
+    RpcError::new(Code::Internal, "you are not ranked any more")
+}
+
+fn no_target(message: impl Into<String>) -> RpcError {
+    RpcError::new(Code::NoTarget, message)
+}
+
+/// Nobody below the sender executes: there is nobody, or they have no slots.
+fn nobody_below(below: &[Place], first_rank: u32) -> RpcError {
+    if below.is_empty() {
+        return no_target("you rank lowest: nobody is below you to execute it");
+    }
+    let places = below.iter().zip(first_rank..);
+    no_target(format!(
+        "nobody below you executes: {} no slots",
+        have(
+            places.map(|(place, rank)| (&*place.member, rank)),
+            below.len()
+        )
+    ))
+}
+
+/// A selector of kind many found only those who never execute, or nobody.
+fn nobody_found(passed_over: &[Target]) -> RpcError {
+    if passed_over.is_empty() {
+        return no_target("the selector finds nobody here, or nobody but you");
+    }
+    let targets = passed_over.iter();
+    no_target(format!(
+        "the selector finds nobody who executes: {} no slots",
+        have(targets.map(|t| (&*t.member, t.rank)), passed_over.len())
+    ))
+}
+
+/// `a (rank 1), b (rank 2) and 7 more have`.
+fn have<'a>(members: impl Iterator<Item = (&'a Member, u32)>, count: usize) -> String {
+    let named: Vec<String> = members
+        .take(NAMED)
+        .map(|(member, rank)| format!("{member} (rank {rank})"))
+        .collect();
+    let more = match count.saturating_sub(NAMED) {
+        0 => String::new(),
+        more => format!(" and {more} more"),
+    };
+    format!(
+        "{}{more} {}",
+        named.join(", "),
+        if count == 1 { "has" } else { "have" }
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::{join, ranked, roster};
+    use proptest::prelude::*;
+
+    /// What the selector finds, in short: `1!` is an outranked one, `one 3` a single one.
+    fn found(roster: &Roster, sender: &Member, selector: &str) -> String {
+        let selector = selector
+            .parse()
+            .unwrap_or_else(|e| panic!("{selector}: {e}"));
+        match select(roster, sender, &selector) {
+            Err(error) => error.message,
+            Ok(Selection {
+                found: Found::One(target),
+                ..
+            }) => format!("one {}", target.rank),
+            Ok(Selection {
+                found:
+                    Found::Many {
+                        execute,
+                        outranked,
+                        absent,
+                    },
+                ..
+            }) => {
+                let outranked = outranked.iter().map(|t| format!("{}!", t.rank));
+                let execute = execute.iter().map(|t| t.rank.to_string());
+                let absent = absent.iter().map(|absent| match &absent.who {
+                    Missed::Here(target) => format!("{}?", target.rank),
+                    Missed::Named(one) => format!("({one})"),
+                });
+                let found = outranked.chain(execute).chain(absent);
+                found.collect::<Vec<_>>().join(" ")
+            }
+        }
+    }
+
+    #[test]
+    fn what_each_selector_finds() {
+        let roster = roster(10);
+        let everybody: Vec<_> = [
+            ("boss", 1),
+            ("idle", 0),
+            ("web1", 2),
+            ("quiet", 0),
+            ("web2", 1),
+            ("db", 3),
+        ]
+        .into_iter()
+        .map(|(name, slots)| join(&roster, name, slots))
+        .collect();
+        let (boss, idle, web1, db) = (&everybody[0], &everybody[1], &everybody[2], &everybody[5]);
+        for (sender, selector, expected) in [
+            (boss, "next", "one 2"),
+            (web1, "next", "one 4"),
+            (boss, "least-loaded", "one 2"),
+            (boss, "below", "2 4 5"),
+            (boss, "all", "2 4 5"),
+            (web1, "all", "0! 1! 4 5"),
+            (db, "all", "0! 1! 2! 3! 4!"),
+            (
+                db,
+                "below",
+                "you rank lowest: nobody is below you to execute it",
+            ),
+            (
+                db,
+                "next",
+                "you rank lowest: nobody is below you to execute it",
+            ),
+            (boss, "2", "one 2"),
+            (boss, "web2", "one 4"),
+            (boss, "2-2", "2"),
+            (boss, "0-99", "2 4 5"),
+            (boss, "web*", "2 4"),
+            (boss, "web?,5,4-5,db", "2 4 5"),
+            (boss, "!web*", "5"),
+            (web1, "0-9,!boss", "1! 4 5"),
+            (boss, "web*,!web2", "2"),
+            (boss, "0", "rank 0 is you; nobody commands itself"),
+            (boss, "boss", "boss is you; nobody commands itself"),
+            (
+                boss,
+                "quiet",
+                "quiet (rank 3) has no slots: it never executes",
+            ),
+            (boss, "7", "there is no rank 7; the lowest is 5"),
+            (boss, "nope", "no client here has the name \"nope\""),
+            (
+                boss,
+                "Web1",
+                "no client here has the name \"Web1\"; there is \"web1\"",
+            ),
+            (
+                boss,
+                "x*",
+                "the selector finds nobody here, or nobody but you",
+            ),
+            (
+                boss,
+                "1-3,!2",
+                "the selector finds nobody who executes: idle (rank 1), quiet (rank 3) have no slots",
+            ),
+            (boss, "1,3", "1? 3?"),
+            (
+                boss,
+                "web1,nope,quiet,9,Web1",
+                "2 3? (nope) (rank 9) (Web1)",
+            ),
+            // One client, however it is named, and one of each text that nobody has.
+            (boss, "quiet,3,03,nope,nope,9,09", "3? (nope) (rank 9)"),
+            (boss, "nope,0", "(nope)"),
+            (web1, "nope,idle,quiet", "1! 3? (nope)"),
+            // An exclusion beats it, whatever it has.
+            (boss, "2,quiet,nope,9,!q*,!nop?,!7-9", "2"),
+            (boss, "2,quiet,!3", "2"),
+            (boss, "2,!nope", "2"),
+            (
+                boss,
+                "nope,!nope",
+                "the selector finds nobody here, or nobody but you",
+            ),
+            (boss, "0-99,n*", "2 4 5"),
+            (
+                idle,
+                "0",
+                "boss (rank 0) ranks above you (rank 1); only lower ranks execute what you send",
+            ),
+        ] {
+            assert_eq!(
+                found(&roster, sender, selector),
+                expected,
+                "{sender} sends to {selector}"
+            );
+        }
+    }
+
+    #[test]
+    fn nobody_below_with_slots_is_said_with_names() {
+        let roster = roster(10);
+        let boss = join(&roster, "boss", 1);
+        for name in ["a", "b", "c", "d", "e"] {
+            join(&roster, name, 0);
+        }
+        let expected = "nobody below you executes: a (rank 1), b (rank 2), c (rank 3) and 2 more have no slots";
+        assert_eq!(found(&roster, &boss, "next"), expected);
+    }
+
+    #[test]
+    fn the_last_target_is_found_again_until_somebody_comes_or_goes() {
+        let roster = roster(10);
+        let boss = join(&roster, "boss", 0);
+        let [first, second] = ["first", "second"].map(|name| join(&roster, name, 1));
+        let mut last = LastTarget::default();
+        let mut found = |text| match last.select(&roster, &boss, text, &Selector::Next) {
+            Ok(selection) => match selection.found {
+                Found::One(target) => format!("{} {}", target.member, target.rank),
+                Found::Many { .. } => "many".into(),
+            },
+            Err(error) => error.message,
+        };
+        for _ in 0..2 {
+            assert_eq!(found(None), "first 1");
+            assert_eq!(found(Some("second")), "second 2");
+            assert_eq!(found(Some("1")), "first 1");
+            assert_eq!(found(Some("below")), "many");
+        }
+        assert_eq!(found(Some("second")), "second 2");
+        roster.leave(&first);
+        assert_eq!(found(Some("second")), "second 1");
+        roster.leave(&second);
+        assert_eq!(
+            found(Some("second")),
+            "no client here has the name \"second\""
+        );
+        join(&roster, "second", 1);
+        assert_eq!(found(Some("second")), "second 1");
+        roster.drain();
+        let over = "the server is shutting down; it takes nothing new";
+        assert_eq!(found(Some("second")), over);
+    }
+
+    proptest! {
+        /// Whatever the selector, nobody above the sender is ever given a command, nor is the
+        /// sender itself, nor anybody without slots.
+        #[test]
+        fn authority_holds_for_every_selector(
+            slots in prop::collection::vec(0u32..3, 1..8),
+            sender in any::<prop::sample::Index>(),
+            selector in "next|below|all|least-loaded|[0-9]|m[0-9]|[0-4]-[4-9]|m\\*(,!m[0-9])?|![0-9]|\\*,[0-9]|[0-9],m[0-9],(m[0-9]|x|!0)",
+        ) {
+            let roster = roster(10);
+            for (at, slots) in slots.iter().enumerate() {
+                join(&roster, &format!("m{at}"), *slots);
+            }
+            let places = ranked(&roster);
+            let rank = sender.index(places.len());
+            let selector = selector.parse().expect("the patterns above are selectors");
+            let Ok(selection) = select(&roster, &places[rank].member, &selector) else {
+                return Ok(());
+            };
+            prop_assert_eq!(selection.sender_rank as usize, rank);
+            let (execute, outranked) = match selection.found {
+                Found::One(target) => (vec![target], vec![]),
+                Found::Many { execute, outranked, absent } => {
+                    let below = |missed: &Missed| match missed {
+                        Missed::Here(target) => {
+                            target.rank as usize > rank && target.member.slots == 0
+                        }
+                        Missed::Named(_) => true,
+                    };
+                    prop_assert!(absent.iter().all(|absent| below(&absent.who)));
+                    (execute, outranked)
+                }
+            };
+            for target in &execute {
+                prop_assert!(target.rank as usize > rank && target.member.slots > 0);
+                prop_assert_eq!(places[target.rank as usize].id, target.member.id);
+            }
+            prop_assert!(outranked.iter().all(|target| (target.rank as usize) < rank));
+        }
+    }
+}

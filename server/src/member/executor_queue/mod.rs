@@ -1,0 +1,486 @@
+//! What one client executes: the commands it was given and has not answered, and those that
+//! wait until it has a slot for them.
+//!
+//! This table is where a command's outcome is decided: taking it out is the single act that
+//! does. So the client that it was given to is the only one who can answer for it, and it is
+//! answered once. Whether the client is still here is looked at under the same lock, in the
+//! act of registering.
+//!
+//! Lines for the client are pushed under the lock, so that commands arrive in the order in which
+//! they were registered, and leave at the next flush. Nothing is written here.
+
+use crate::connection::Connection;
+use crate::dispatch::command::Assignment;
+use crate::dispatch::output_credit::Budget;
+use crate::member::load::Load;
+use crate::timers::timer_queue::millis;
+use common::limits::ANSWER_GRACE;
+use common::memory::{Charge, Memory};
+use common::net::outbox::Line;
+use common::sys::sync::{Arc, Mutex, lock};
+use common::wire::message::notification_line;
+use common::wire::{CancelExecution, ExecutionConsumed, Status, method};
+use foldhash::fast::RandomState;
+use std::collections::{HashMap, VecDeque};
+
+/// How often a client that has a slot, but much to read first, is looked at again.
+const ROOM_TICK_MS: u64 = 20;
+
+/// How much may wait for one client; one sender gets at most half of either.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct QueueBounds<'a> {
+    pub(crate) commands: usize,
+    pub(crate) bytes: usize,
+    /// Where lines are counted that wait.
+    pub(crate) memory: Option<&'a Arc<Memory>>,
+}
+
+/// What one client executes.
+pub(crate) struct Workload {
+    slots: usize,
+    /// By itself, so that a member can be made on a small stack.
+    table: Box<Mutex<Table>>,
+    /// How much of it there is, for those who look from outside.
+    load: Arc<Load>,
+}
+
+#[derive(Default)]
+struct Table {
+    state: State,
+    /// By the id of the `execute`.
+    running: HashMap<u64, Running, RandomState>,
+    waiting: VecDeque<Waiting>,
+    waiting_bytes: usize,
+    /// What of it is whose.
+    shares: HashMap<u64, Share, RandomState>,
+    /// The earliest time at which the clock was asked to look for overdue answers.
+    watched: Option<u64>,
+    /// The same, where it is still to be asked.
+    to_watch: Option<u64>,
+}
+
+#[derive(Clone, Copy, Default, PartialEq, Eq)]
+enum State {
+    #[default]
+    Open,
+    /// The server stops: nothing new is started.
+    Draining,
+    /// The client has left.
+    Gone,
+}
+
+#[derive(Clone, Copy, Default)]
+struct Share {
+    commands: usize,
+    bytes: usize,
+}
+
+struct Waiting {
+    assignment: Assignment,
+    line: Line,
+    /// For the line, if it is no one else's.
+    _charge: Charge,
+}
+
+/// A command that a client was given.
+pub(crate) struct Running {
+    /// `None`: the server took the outcome itself, and the slot stays in use until the
+    /// client answers or leaves.
+    pub(crate) assignment: Option<Assignment>,
+    /// When it was given.
+    pub(crate) since: u64,
+    /// Whether it was: a client that is about to be disconnected is not told any more.
+    told: bool,
+    pub(crate) budget: Budget,
+    /// When the server takes the outcome itself, and which one.
+    overdue: Option<(u64, Status)>,
+    /// The client was told to end it.
+    cancelled: bool,
+}
+
+/// What became of a registration.
+pub(crate) enum Registered {
+    /// The client gets it at once.
+    Started,
+    /// It waits for a slot.
+    Waiting,
+    /// The queue is full.
+    Busy,
+    /// The server stops.
+    Draining,
+    /// The client has left.
+    Gone,
+}
+
+/// What became of an answer.
+pub(crate) struct Answered {
+    /// The command, if the client was given it and had not answered yet.
+    pub(crate) running: Option<Running>,
+    /// When the clock is to look for overdue answers, if it is to.
+    pub(crate) watch: Option<u64>,
+    /// The client gets others, which waited for its slot.
+    pub(crate) starts_others: bool,
+}
+
+/// What a cancellation found.
+pub(crate) enum Cancelled {
+    /// It had not been started, and never will be.
+    Waiting,
+    /// The client was told to end it.
+    Running,
+    /// It has its outcome already.
+    Unknown,
+}
+
+/// A command that was taken out because its client is gone, or does not answer.
+pub(crate) struct Ended {
+    pub(crate) assignment: Assignment,
+    /// When the client was given it, if it was.
+    pub(crate) since: Option<u64>,
+    pub(crate) status: Status,
+    pub(crate) truncated: bool,
+}
+
+impl Workload {
+    pub(crate) fn new(slots: u32, load: Arc<Load>) -> Workload {
+        Workload {
+            slots: slots as usize,
+            table: Box::default(),
+            load,
+        }
+    }
+
+    /// Commands that the client executes now.
+    pub(crate) fn running(&self) -> u32 {
+        self.load.now().0
+    }
+
+    /// Commands that wait for it.
+    pub(crate) fn queued(&self) -> u32 {
+        self.load.now().1
+    }
+
+    /// The client leaves: it is nobody's least loaded any more.
+    pub(crate) fn end_load(&self) {
+        self.load.end();
+    }
+
+    /// Gives the client a command, or has it wait. `watch` is when the clock is to look for
+    /// overdue answers, if it is to.
+    pub(crate) fn register(
+        &self,
+        connection: &Connection,
+        assignment: Assignment,
+        line: &mut Line,
+        bounds: QueueBounds<'_>,
+        now: u64,
+    ) -> (Registered, Option<u64>) {
+        let mut table = lock(&self.table);
+        match table.state {
+            State::Open => {}
+            State::Draining => return (Registered::Draining, None),
+            State::Gone => return (Registered::Gone, None),
+        }
+        let registered = if table.has_slot(self.slots, connection) && table.waiting.is_empty() {
+            table.start(assignment, line, connection, now);
+            Registered::Started
+        } else if table.wait(assignment, line, bounds) {
+            table.watch_room(self.slots, now);
+            Registered::Waiting
+        } else {
+            Registered::Busy
+        };
+        self.count(&table);
+        (registered, table.to_watch.take())
+    }
+
+    /// Takes a command out that the client has answered, and gives it the next ones.
+    pub(crate) fn answered(&self, id: u64, connection: &Connection, now: u64) -> Answered {
+        let mut table = lock(&self.table);
+        let running = table.running.remove(&id);
+        let started = table.start_waiting(self.slots, connection, now);
+        self.count(&table);
+        Answered {
+            running,
+            watch: table.to_watch.take(),
+            starts_others: started > 0,
+        }
+    }
+
+    /// Ends a command whose sender no longer wants it.
+    pub(crate) fn cancel(
+        &self,
+        id: u64,
+        connection: &Connection,
+        now: u64,
+    ) -> (Cancelled, Option<u64>) {
+        let mut table = lock(&self.table);
+        if let Some(running) = table.running.get_mut(&id) {
+            if running.assignment.is_none() || running.cancelled {
+                return (Cancelled::Unknown, None);
+            }
+            running.cancelled = true;
+            let at = now.saturating_add(millis(ANSWER_GRACE));
+            if running.overdue.is_none_or(|(earlier, _)| at < earlier) {
+                running.overdue = Some((at, Status::Cancelled));
+                table.watch(at, now);
+            }
+            let line = notification_line(method::CANCEL, CancelExecution { id });
+            connection.outbox.push(line);
+            return (Cancelled::Running, table.to_watch.take());
+        }
+        let at = table
+            .waiting
+            .iter()
+            .position(|w| w.assignment.command.id == id);
+        let cancelled = at.and_then(|at| table.waiting.remove(at));
+        let Some(cancelled) = cancelled else {
+            return (Cancelled::Unknown, None);
+        };
+        table.account(&cancelled, false);
+        self.count(&table);
+        (Cancelled::Waiting, None)
+    }
+
+    /// Lets the budget of a running command judge some of its output, where that still has
+    /// somebody to go to.
+    pub(crate) fn output<T>(
+        &self,
+        id: u64,
+        judge: impl FnOnce(&mut Budget, &Assignment) -> T,
+    ) -> Option<T> {
+        let mut table = lock(&self.table);
+        let running = table.running.get_mut(&id)?;
+        let assignment = running.assignment.as_ref()?;
+        Some(judge(&mut running.budget, assignment))
+    }
+
+    /// The sender got through with some of a command's output: its client may send more.
+    pub(crate) fn consumed(&self, id: u64, bytes: u64, connection: &Connection) {
+        let mut table = lock(&self.table);
+        let Some(running) = table.running.get_mut(&id) else {
+            return;
+        };
+        let bytes = running.budget.consume(bytes);
+        if bytes > 0 {
+            let consumed = ExecutionConsumed { id, bytes };
+            let line = notification_line(method::CONSUMED, consumed);
+            connection.outbox.push(line);
+        }
+    }
+
+    /// Looks at the time that was asked for: takes out what should have been answered by
+    /// `judged`, whose slots stay in use, and starts what waits, if there is room for it.
+    pub(crate) fn look(
+        &self,
+        at: u64,
+        judged: u64,
+        now: u64,
+        connection: &Connection,
+    ) -> (Vec<Ended>, Option<u64>) {
+        let mut table = lock(&self.table);
+        if table.watched != Some(at) {
+            // An earlier look was asked for after this one.
+            return (Vec::new(), None);
+        }
+        table.watched = None;
+        let mut ended = Vec::new();
+        for running in table.running.values_mut() {
+            if let Some((_, status)) = running.overdue.take_if(|(at, _)| *at <= judged)
+                && let Some(assignment) = running.assignment.take()
+            {
+                ended.push(Ended {
+                    assignment,
+                    since: running.told.then_some(running.since),
+                    status,
+                    truncated: running.budget.was_cut(),
+                });
+            }
+        }
+        let next = table
+            .running
+            .values()
+            .filter_map(|r| r.overdue.map(|(at, _)| at))
+            .min();
+        if let Some(next) = next {
+            table.watch(next.max(now + 1), now);
+        }
+        table.start_waiting(self.slots, connection, now);
+        self.count(&table);
+        (ended, table.to_watch.take())
+    }
+
+    /// Starts nothing any more; what waits is taken out.
+    pub(crate) fn drain(&self) -> Vec<Ended> {
+        self.shut(State::Draining, Status::Cancelled, false)
+    }
+
+    /// The client is gone: everything is taken out, and nothing is registered any more.
+    pub(crate) fn close(&self) -> Vec<Ended> {
+        self.shut(State::Gone, Status::Lost, true)
+    }
+
+    /// The drain is over: what runs is taken out, too.
+    pub(crate) fn give_up(&self) -> Vec<Ended> {
+        self.shut(State::Draining, Status::Lost, true)
+    }
+
+    fn shut(&self, state: State, status: Status, running_too: bool) -> Vec<Ended> {
+        let mut table = lock(&self.table);
+        if table.state != State::Gone {
+            table.state = state;
+        }
+        let waiting = std::mem::take(&mut table.waiting);
+        table.waiting_bytes = 0;
+        table.shares.clear();
+        let mut ended: Vec<Ended> = waiting
+            .into_iter()
+            .map(|waiting| Ended {
+                assignment: waiting.assignment,
+                since: None,
+                status,
+                truncated: false,
+            })
+            .collect();
+        if running_too {
+            ended.extend(table.running.drain().filter_map(|(_, running)| {
+                Some(Ended {
+                    assignment: running.assignment?,
+                    since: running.told.then_some(running.since),
+                    status,
+                    truncated: running.budget.was_cut(),
+                })
+            }));
+        }
+        self.count(&table);
+        ended
+    }
+
+    fn count(&self, table: &Table) {
+        self.load.set(table.running.len(), table.waiting.len());
+    }
+}
+
+impl Table {
+    fn start(
+        &mut self,
+        assignment: Assignment,
+        line: &mut Line,
+        connection: &Connection,
+        now: u64,
+    ) {
+        let command = &assignment.command;
+        let id = command.id;
+        let overdue = command.timeout.map(|timeout| {
+            let at = now
+                .saturating_add(timeout)
+                .saturating_add(millis(ANSWER_GRACE));
+            (at, Status::TimedOut)
+        });
+        let running = Running {
+            told: connection.outbox.push_from(line),
+            since: now,
+            budget: command.budget(),
+            overdue,
+            cancelled: false,
+            assignment: Some(assignment),
+        };
+        if let Some((at, _)) = overdue {
+            self.watch(at, now);
+        }
+        self.running.insert(id, running);
+    }
+
+    /// Gives the client what waits, as far as it has slots; says how many that were.
+    fn start_waiting(&mut self, slots: usize, connection: &Connection, now: u64) -> usize {
+        let mut started = 0;
+        while self.has_slot(slots, connection)
+            && let Some(mut next) = self.waiting.pop_front()
+        {
+            self.account(&next, false);
+            self.start(next.assignment, &mut next.line, connection, now);
+            started += 1;
+        }
+        self.watch_room(slots, now);
+        started
+    }
+
+    /// Whether the client can be given a command: it has a slot, and has taken most of what it
+    /// was given. A client that reads slowly has commands wait here, where they have a bound.
+    fn has_slot(&self, slots: usize, connection: &Connection) -> bool {
+        self.running.len() < slots && !connection.outbox.is_over_half()
+    }
+
+    /// Has what waits looked at soon, where it is not a slot that it waits for: no answer will
+    /// be the occasion to start it.
+    fn watch_room(&mut self, slots: usize, now: u64) {
+        if !self.waiting.is_empty() && self.running.len() < slots {
+            self.watch(now + ROOM_TICK_MS, now);
+        }
+    }
+
+    /// Has a command wait, if there is room for it.
+    fn wait(&mut self, assignment: Assignment, line: &mut Line, bounds: QueueBounds<'_>) -> bool {
+        let share = self
+            .shares
+            .get(&assignment.command.sender.id)
+            .copied()
+            .unwrap_or_default();
+        let half = |bound: usize| (bound / 2).max(1);
+        let fits = self.waiting.len() < bounds.commands
+            && self.waiting_bytes + line.len() <= bounds.bytes
+            && share.commands < half(bounds.commands)
+            && share.bytes + line.len() <= half(bounds.bytes);
+        if fits {
+            let line = line.take();
+            let charge = bounds.memory.map_or(Charge::default(), |memory| {
+                Charge::new(memory, line.own_bytes())
+            });
+            let waiting = Waiting {
+                assignment,
+                line,
+                _charge: charge,
+            };
+            self.account(&waiting, true);
+            self.waiting.push_back(waiting);
+        }
+        fits
+    }
+
+    /// Counts what waits, in all and by sender.
+    fn account(&mut self, waiting: &Waiting, comes: bool) {
+        let bytes = waiting.line.len();
+        let share = self.shares.entry(waiting.sender()).or_default();
+        if comes {
+            share.commands += 1;
+            share.bytes += bytes;
+            self.waiting_bytes += bytes;
+        } else {
+            share.commands -= 1;
+            share.bytes -= bytes;
+            self.waiting_bytes -= bytes;
+            if share.commands == 0 {
+                self.shares.remove(&waiting.sender());
+            }
+        }
+    }
+
+    /// Has the clock look at a time, if it was not asked to do so earlier. It looks before long
+    /// in any case, so that no time-out, however long, leaves it something to remember.
+    fn watch(&mut self, at: u64, now: u64) {
+        let at = at.min(now.saturating_add(millis(ANSWER_GRACE)));
+        if self.watched.is_none_or(|watched| at < watched) {
+            self.watched = Some(at);
+            self.to_watch = Some(at);
+        }
+    }
+}
+
+impl Waiting {
+    fn sender(&self) -> u64 {
+        self.assignment.command.sender.id
+    }
+}
+
+#[cfg(test)]
+mod tests;

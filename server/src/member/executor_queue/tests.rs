@@ -1,0 +1,219 @@
+//! What one client executes, without a client.
+
+use super::*;
+use crate::dispatch::command::Command;
+use crate::member::Member;
+use crate::testing::member;
+use common::wire::message::Id;
+
+const BOUNDS: QueueBounds<'static> = QueueBounds {
+    commands: 4,
+    bytes: 1000,
+    memory: None,
+};
+
+/// A target with two slots, and commands for it.
+struct Bench {
+    target: Arc<Member>,
+    senders: Vec<Arc<Member>>,
+}
+
+impl Bench {
+    fn new() -> Bench {
+        let sender = |id| member(id, format!("s{id}"), 0);
+        Bench {
+            target: member(9, "target", 2),
+            senders: vec![sender(1), sender(2)],
+        }
+    }
+
+    fn register(
+        &self,
+        sender: usize,
+        id: u64,
+        timeout: Option<u64>,
+        bytes: usize,
+    ) -> (Registered, Option<u64>) {
+        let command = Command {
+            id,
+            send: Id::from(id),
+            sender: Arc::clone(&self.senders[sender]),
+            targets: crate::dispatch::command::Targets::One(crate::dispatch::command::Target {
+                member: Arc::clone(&self.target),
+                rank: 1,
+            }),
+            timeout,
+            window: None,
+            tally: None,
+            _charge: Default::default(),
+        };
+        let assignment = Assignment {
+            command: Arc::new(command),
+            target: 0,
+        };
+        let mut line = Line::Own(vec![b'x'; bytes]);
+        self.target
+            .workload
+            .register(&self.target.connection, assignment, &mut line, BOUNDS, 100)
+    }
+
+    fn answered(&self, id: u64) -> bool {
+        let workload = &self.target.workload;
+        let answered = workload.answered(id, &self.target.connection, 200);
+        let running = answered.running;
+        running.is_some_and(|running| running.assignment.is_some())
+    }
+
+    fn load(&self) -> (u32, u32) {
+        (
+            self.target.workload.running(),
+            self.target.workload.queued(),
+        )
+    }
+}
+
+fn ids(ended: &[Ended]) -> Vec<(u64, bool)> {
+    let mut ids: Vec<_> = ended
+        .iter()
+        .map(|e| (e.assignment.command.id, e.since.is_some()))
+        .collect();
+    ids.sort_unstable();
+    ids
+}
+
+#[test]
+fn slots_are_filled_in_order_and_an_answer_counts_once() {
+    let bench = Bench::new();
+    assert!(matches!(
+        bench.register(0, 1, None, 10).0,
+        Registered::Started
+    ));
+    assert!(matches!(
+        bench.register(0, 2, None, 10).0,
+        Registered::Started
+    ));
+    assert!(matches!(
+        bench.register(0, 3, None, 10).0,
+        Registered::Waiting
+    ));
+    assert_eq!(bench.load(), (2, 1));
+    assert!(!bench.answered(3), "it was never given");
+    assert!(bench.answered(1) && !bench.answered(1), "once");
+    assert_eq!(bench.load(), (2, 0));
+    assert!(bench.answered(3));
+}
+
+#[test]
+fn the_queue_is_bounded_and_one_sender_gets_half() {
+    let bench = Bench::new();
+    for id in 1..=4 {
+        bench.register(0, id, None, 10);
+    }
+    assert!(
+        matches!(bench.register(0, 5, None, 10).0, Registered::Busy),
+        "its half is full"
+    );
+    assert!(
+        matches!(bench.register(1, 6, None, 501).0, Registered::Busy),
+        "too many bytes"
+    );
+    assert!(matches!(
+        bench.register(1, 7, None, 10).0,
+        Registered::Waiting
+    ));
+    assert!(matches!(
+        bench.register(1, 8, None, 10).0,
+        Registered::Waiting
+    ));
+    assert_eq!(bench.load(), (2, 4));
+    assert!(bench.answered(1));
+    assert!(
+        matches!(bench.register(0, 9, None, 10).0, Registered::Waiting),
+        "room again"
+    );
+}
+
+#[test]
+fn cancelled_ones_never_start_and_running_ones_are_overdue_in_the_end() {
+    let bench = Bench::new();
+    let workload = &bench.target.workload;
+    let connection = &bench.target.connection;
+    let (_, watch) = bench.register(0, 1, Some(1000), 10);
+    assert_eq!(watch, Some(100 + 8000), "it looks before that is due");
+    assert_eq!(
+        bench.register(0, 2, Some(5000), 10).1,
+        None,
+        "the clock looks earlier anyway"
+    );
+    bench.register(0, 3, None, 10);
+    assert!(matches!(
+        workload.cancel(3, connection, 200),
+        (Cancelled::Waiting, None)
+    ));
+    assert!(matches!(
+        workload.cancel(2, connection, 200),
+        (Cancelled::Running, None)
+    ));
+    assert!(matches!(
+        workload.cancel(2, connection, 200),
+        (Cancelled::Unknown, None)
+    ));
+    assert!(matches!(
+        workload.cancel(7, connection, 200),
+        (Cancelled::Unknown, None)
+    ));
+    assert!(
+        workload.look(9100, 9100, 9100, connection).0.is_empty(),
+        "not asked for"
+    );
+    let (ended, watch) = workload.look(8100, 8100, 8100, connection);
+    assert_eq!((ended.len(), watch), (0, Some(8200)));
+    let (ended, watch) = workload.look(8200, 8200, 8200, connection);
+    assert_eq!(
+        (ids(&ended), ended[0].status),
+        (vec![(2, true)], Status::Cancelled)
+    );
+    assert_eq!(watch, Some(9100));
+    assert_eq!(bench.load(), (2, 0), "the slot stays in use");
+    assert!(!bench.answered(2), "its outcome was taken");
+    assert_eq!(bench.load(), (1, 0), "now it is free");
+    let (ended, watch) = workload.look(9100, 9100, 9100, connection);
+    assert_eq!((ended[0].status, watch), (Status::TimedOut, None));
+}
+
+#[test]
+fn who_leaves_loses_everything_and_gets_nothing_more() {
+    let bench = Bench::new();
+    for id in 1..=3 {
+        bench.register(0, id, None, 10);
+    }
+    let ended = bench.target.workload.close();
+    assert_eq!(ids(&ended), [(1, true), (2, true), (3, false)]);
+    assert!(ended.iter().all(|e| e.status == Status::Lost));
+    assert!(matches!(bench.register(0, 4, None, 10).0, Registered::Gone));
+    assert!(!bench.answered(1));
+    assert_eq!(bench.load(), (0, 0));
+}
+
+#[test]
+fn a_drain_ends_what_waits_and_then_what_runs() {
+    let bench = Bench::new();
+    for id in 1..=3 {
+        bench.register(0, id, None, 10);
+    }
+    let ended = bench.target.workload.drain();
+    assert_eq!(
+        (ids(&ended), ended[0].status),
+        (vec![(3, false)], Status::Cancelled)
+    );
+    assert!(matches!(
+        bench.register(0, 4, None, 10).0,
+        Registered::Draining
+    ));
+    assert!(bench.answered(1), "what runs may end");
+    let ended = bench.target.workload.give_up();
+    assert_eq!(
+        (ids(&ended), ended[0].status),
+        (vec![(2, true)], Status::Lost)
+    );
+}

@@ -1,0 +1,476 @@
+//! The ranked list: who is here, in the order of joining. First come, first ranked.
+//!
+//! Members stand in the order of their numbers, which only grow, so a rank is a position,
+//! and 0..n-1 without gaps at every moment that anybody can observe. The list hides behind
+//! a handle that returns owned values: its lock is held for a look-up or a change of the
+//! list, and never while something is written, sent or waited for.
+
+use crate::member::Member;
+use crate::member::load::Loads;
+use crate::transcript::{Standings, Transcript, WHOLE_RANKING};
+use common::sys::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use common::sys::sync::{Arc, RwLock, read, write};
+use common::wire;
+use common::wire::name::Name;
+use common::wire::selector::GIVEN;
+use foldhash::fast::RandomState;
+use std::collections::HashMap;
+
+/// A handle to the ranked list.
+#[derive(Clone)]
+pub(crate) struct Roster {
+    ranking: Arc<RwLock<Ranking>>,
+    /// Grows with every change of the list; changed with its lock held.
+    version: Arc<AtomicU64>,
+    /// What those in the list have to do.
+    loads: Arc<Loads>,
+}
+
+/// One place in the list. The number stands here too, so that a search by it need not look
+/// at every member on its way.
+#[derive(Clone)]
+pub(crate) struct Place {
+    pub(crate) id: u64,
+    pub(crate) member: Arc<Member>,
+}
+
+struct Ranking {
+    ranked: Vec<Place>,
+    /// Those of them who execute.
+    executors: Vec<Place>,
+    /// By the names in lower case: two names that differ in nothing else are too much alike.
+    names: HashMap<Box<str>, u64, RandomState>,
+    max: u32,
+    next_id: u64,
+    draining: bool,
+    /// The highest rank from which on somebody's rank changed untold.
+    changed_from: AtomicUsize,
+    transcript: Transcript,
+}
+
+/// Why somebody cannot join, in the order in which it is looked at.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum NotAdmitted {
+    ShuttingDown,
+    Full(u32),
+    /// With the name as it is spelled by the client that has it.
+    NameTaken(Box<str>),
+}
+
+/// A rank, and of how many.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Standing {
+    pub(crate) rank: u32,
+    pub(crate) members: u32,
+}
+
+impl Roster {
+    /// An empty list of at most `max` clients.
+    pub(crate) fn new(max: u32, transcript: Transcript) -> Roster {
+        let ranking = Ranking {
+            ranked: Vec::new(),
+            executors: Vec::new(),
+            names: HashMap::default(),
+            max,
+            next_id: 1,
+            draining: false,
+            changed_from: AtomicUsize::new(usize::MAX),
+            transcript,
+        };
+        Roster {
+            ranking: Arc::new(RwLock::new(ranking)),
+            version: Arc::default(),
+            loads: Arc::default(),
+        }
+    }
+
+    /// Ranks a newcomer last. `make` makes the member of its number and name, with a load
+    /// among the others'; `welcome` tells
+    /// it, while nobody else can see it yet, so that nothing overtakes the answer to `join`.
+    /// Neither may block. Where either panics the list is as before, but for the number.
+    pub(crate) fn join(
+        &self,
+        name: Option<&str>,
+        make: impl FnOnce(u64, Box<str>, &Loads) -> Arc<Member>,
+        welcome: impl FnOnce(&Arc<Member>, Standing),
+    ) -> Result<Arc<Member>, NotAdmitted> {
+        let mut ranking = write(&self.ranking);
+        if ranking.draining {
+            return Err(NotAdmitted::ShuttingDown);
+        }
+        let rank = ranking.ranked.len();
+        if rank >= ranking.max as usize {
+            return Err(NotAdmitted::Full(ranking.max));
+        }
+        let id = ranking.next_id;
+        let name: Box<str> = match name {
+            Some(name) => match View(&ranking).any_case(name) {
+                Some((_, taken)) => return Err(NotAdmitted::NameTaken(taken.member.name.clone())),
+                None => name.into(),
+            },
+            None => [GIVEN, itoa::Buffer::new().format(id)].concat().into(),
+        };
+        ranking.next_id += 1;
+        let member = make(id, name, &self.loads);
+        let standing = Standing {
+            rank: rank as u32,
+            members: rank as u32 + 1,
+        };
+        member.told_rank.store(standing.rank, Ordering::Relaxed);
+        welcome(&member, standing);
+        self.has_changed();
+        let place = Place {
+            id,
+            member: Arc::clone(&member),
+        };
+        let key = place.member.name.to_ascii_lowercase().into();
+        ranking.ranked.push(place.clone());
+        if member.slots > 0 {
+            ranking.executors.push(place);
+        }
+        ranking.names.insert(key, id);
+        #[cfg(test)]
+        crate::testing::trip(crate::testing::Trip::Joining, &member);
+        if ranking.transcript.is_on() {
+            let client = member.connection.peer();
+            ranking
+                .transcript
+                .accepted(client, rank, &ranking.standings());
+        }
+        drop(ranking);
+        self.loads.tidy();
+        Ok(member)
+    }
+
+    /// Takes a member out; everybody below moves up. Says whether somebody did.
+    pub(crate) fn leave(&self, member: &Member) -> bool {
+        let mut ranking = write(&self.ranking);
+        // With the lock held, so that whoever is found by its load is in the list, or was.
+        member.workload.end_load();
+        let Some(rank) = position(&ranking.ranked, member.id) else {
+            return false;
+        };
+        let place = ranking.ranked.remove(rank);
+        self.has_changed();
+        if let Some(at) = position(&ranking.executors, member.id) {
+            ranking.executors.remove(at);
+        }
+        let key = place.member.name.to_ascii_lowercase();
+        ranking.names.remove(key.as_str());
+        ranking.changed_from.fetch_min(rank, Ordering::Relaxed);
+        if ranking.transcript.is_on() {
+            let client = member.connection.peer();
+            ranking
+                .transcript
+                .disconnected(client, &ranking.standings());
+        }
+        #[cfg(test)]
+        crate::testing::trip(crate::testing::Trip::Leaving, member);
+        rank < ranking.ranked.len()
+    }
+
+    /// Admits nobody any more; everybody who is here.
+    pub(crate) fn drain(&self) -> Vec<Place> {
+        let mut ranking = write(&self.ranking);
+        ranking.draining = true;
+        self.has_changed();
+        ranking.ranked.clone()
+    }
+
+    /// The executor below a member of whose slots the smallest share is in use; of equals, the
+    /// highest-ranked. It may leave at any moment.
+    pub(crate) fn least_loaded_below(&self, id: u64) -> Option<u64> {
+        self.loads.least_after(id)
+    }
+
+    /// How many are ranked.
+    pub(crate) fn len(&self) -> usize {
+        read(&self.ranking).ranked.len()
+    }
+
+    /// A number that grows with every change of the list: what was looked up is still so as
+    /// long as this is what it was then.
+    pub(crate) fn version(&self) -> u64 {
+        self.version.load(Ordering::Acquire)
+    }
+
+    fn has_changed(&self) {
+        self.version.fetch_add(1, Ordering::Release);
+    }
+
+    /// Looks something up in the list, without a copy of it.
+    pub(crate) fn look<T>(&self, look: impl FnOnce(View<'_>) -> T) -> T {
+        let ranking = read(&self.ranking);
+        look(View(&ranking))
+    }
+
+    /// A part of the ranking, for those who ask.
+    pub(crate) fn page(&self, from: usize, limit: usize, now: u64) -> wire::Members {
+        let ranking = read(&self.ranking);
+        let places = ranking.ranked.iter().skip(from).take(limit).cloned();
+        let places: Vec<Place> = places.collect();
+        let (total, max) = (ranking.ranked.len() as u32, ranking.max);
+        drop(ranking);
+        let line = |(at, place): (usize, Place)| {
+            let member = &place.member;
+            wire::Member {
+                member: member.id,
+                name: Name::known(member.name.to_string()),
+                rank: (from + at) as u32,
+                address: member.connection.peer().to_string(),
+                slots: member.slots,
+                running: member.workload.running(),
+                queued: member.workload.queued(),
+                joined_ms: now.saturating_sub(member.joined),
+            }
+        };
+        let members = places.into_iter().enumerate().map(line).collect();
+        wire::Members {
+            members,
+            total,
+            max,
+        }
+    }
+
+    /// Those whose rank is another than they were told last.
+    pub(crate) fn untold(&self) -> Vec<(Arc<Member>, Standing)> {
+        let ranking = read(&self.ranking);
+        let from = ranking.changed_from.swap(usize::MAX, Ordering::Relaxed);
+        let members = ranking.ranked.len() as u32;
+        let changed = ranking.ranked.iter().enumerate().skip(from);
+        changed
+            .map(|(rank, place)| (place, rank as u32))
+            .filter(|(place, rank)| place.member.told_rank.load(Ordering::Relaxed) != *rank)
+            .map(|(place, rank)| (Arc::clone(&place.member), Standing { rank, members }))
+            .collect()
+    }
+
+    /// Has everybody from this rank on looked at again for [`untold`](Self::untold).
+    pub(crate) fn set_untold(&self, rank: u32) {
+        let ranking = read(&self.ranking);
+        ranking
+            .changed_from
+            .fetch_min(rank as usize, Ordering::Relaxed);
+    }
+}
+
+/// The list as a look-up sees it.
+pub(crate) struct View<'a>(&'a Ranking);
+
+impl View<'_> {
+    /// Everybody, in rank order.
+    pub(crate) fn ranked(&self) -> &[Place] {
+        &self.0.ranked
+    }
+
+    /// Whether the server is about to stop.
+    pub(crate) fn is_draining(&self) -> bool {
+        self.0.draining
+    }
+
+    /// The rank of a member.
+    pub(crate) fn rank_of(&self, id: u64) -> Option<usize> {
+        position(&self.0.ranked, id)
+    }
+
+    /// The place of a member.
+    pub(crate) fn place_of(&self, id: u64) -> Option<Place> {
+        self.rank_of(id).map(|rank| self.0.ranked[rank].clone())
+    }
+
+    /// The rank and the place of the member of that name, however that is spelled in upper and
+    /// lower case.
+    pub(crate) fn any_case(&self, name: &str) -> Option<(usize, &Place)> {
+        let id = self.0.names.get(name.to_ascii_lowercase().as_str())?;
+        let rank = self.rank_of(*id)?;
+        Some((rank, &self.0.ranked[rank]))
+    }
+
+    /// Those who execute and rank below a member, in rank order.
+    pub(crate) fn executors_below(&self, id: u64) -> &[Place] {
+        let executors = &self.0.executors;
+        &executors[first_from(executors, id + 1)..]
+    }
+}
+
+impl Ranking {
+    fn standings(&self) -> Standings {
+        if self.ranked.len() > WHOLE_RANKING {
+            return Standings::Count(self.ranked.len());
+        }
+        let clients = self
+            .ranked
+            .iter()
+            .map(|place| place.member.connection.peer());
+        Standings::Whole(clients.collect())
+    }
+}
+
+/// Where somebody stands.
+fn position(places: &[Place], id: u64) -> Option<usize> {
+    let at = first_from(places, id);
+    places.get(at).is_some_and(|p| p.id == id).then_some(at)
+}
+
+/// Where the first stands whose number is not below this one. Numbers grow evenly as long as
+/// leaving is spread evenly, so a guess is right or near: however many there are, one or a few
+/// looks find the place, and no more than a search by halves makes where the guess is bad.
+fn first_from(places: &[Place], id: u64) -> usize {
+    let (Some(first), Some(last)) = (places.first(), places.last()) else {
+        return 0;
+    };
+    if id <= first.id {
+        return 0;
+    }
+    if id > last.id {
+        return places.len();
+    }
+    let part = (id - first.id) as f64 / (last.id - first.id) as f64;
+    let guess = (part * (places.len() - 1) as f64) as usize;
+    // The place is in `low..=high`: all below `low` are below, the one at `high` is not.
+    let (mut low, mut high) = (1, places.len() - 1);
+    let mut step = 1;
+    if places[guess].id < id {
+        low = guess + 1;
+        while low + step < high && places[low + step - 1].id < id {
+            low += step;
+            step *= 2;
+        }
+        high = high.min(low + step);
+    } else {
+        high = guess;
+        while high > low + step && places[high - step].id >= id {
+            high -= step;
+            step *= 2;
+        }
+        low = low.max(high.saturating_sub(step));
+    }
+    low + places[low..high].partition_point(|place| place.id < id)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::{join, member, roster};
+    use proptest::prelude::*;
+
+    #[test]
+    fn who_is_refused_and_why() {
+        let roster = roster(2);
+        let make = |id, name, _: &Loads| member(id, name, 1);
+        let refused = |name| roster.join(name, make, |_, _| {}).err();
+        let first = join(&roster, "a", 1);
+        let taken = Some(NotAdmitted::NameTaken("a".into()));
+        assert_eq!(
+            [refused(Some("a")), refused(Some("A"))],
+            [taken.clone(), taken]
+        );
+        assert_eq!(
+            roster
+                .join(None, make, |_, _| {})
+                .map(|m| m.name.to_string()),
+            Ok("client-2".into())
+        );
+        assert_eq!(
+            refused(Some("a")),
+            Some(NotAdmitted::Full(2)),
+            "before the name is looked at"
+        );
+        assert!(roster.leave(&first), "somebody moved up");
+        assert!(!roster.leave(&first), "nobody leaves twice");
+        assert_eq!(join(&roster, "a", 1).id, 3, "numbers are never used again");
+        roster.drain();
+        assert_eq!(refused(None), Some(NotAdmitted::ShuttingDown));
+    }
+
+    #[test]
+    fn a_newcomer_is_welcomed_before_anybody_sees_it() {
+        let roster = roster(2);
+        let other = roster.clone();
+        let welcome = |_: &Arc<Member>, standing: Standing| {
+            assert_eq!(
+                standing,
+                Standing {
+                    rank: 0,
+                    members: 1
+                }
+            );
+            // The list is locked: a look-up from another thread has to wait.
+            assert!(other.ranking.try_read().is_err());
+        };
+        assert!(
+            roster
+                .join(None, |id, name, _| member(id, name, 1), welcome)
+                .is_ok()
+        );
+    }
+
+    #[derive(Clone, Debug)]
+    enum Step {
+        Join { slots: u32 },
+        Leave(prop::sample::Index),
+        Tell,
+    }
+
+    fn steps() -> impl Strategy<Value = Vec<Step>> {
+        let step = prop_oneof![
+            3 => (0u32..3).prop_map(|slots| Step::Join { slots }),
+            2 => any::<prop::sample::Index>().prop_map(Step::Leave),
+            1 => Just(Step::Tell),
+        ];
+        prop::collection::vec(step, 0..60)
+    }
+
+    proptest! {
+        /// Against the simplest list that there is, after every step.
+        #[test]
+        fn the_roster_is_a_plain_list(steps in steps()) {
+            const MAX: u32 = 12;
+            let roster = roster(MAX);
+            let mut model: Vec<Arc<Member>> = Vec::new();
+            let mut told: HashMap<u64, u32> = HashMap::new();
+            for step in steps {
+                match step {
+                    Step::Join { slots } => {
+                        let joined = roster.join(None, |id, name, _| member(id, name, slots), |_, _| {});
+                        prop_assert_eq!(joined.is_ok(), model.len() < MAX as usize);
+                        if let Ok(member) = joined {
+                            told.insert(member.id, model.len() as u32);
+                            model.push(member);
+                        }
+                    }
+                    Step::Leave(_) if model.is_empty() => {}
+                    Step::Leave(index) => {
+                        let at = index.index(model.len());
+                        let gone = model.remove(at);
+                        prop_assert_eq!(roster.leave(&gone), at < model.len());
+                    }
+                    Step::Tell => {
+                        for (member, standing) in roster.untold() {
+                            prop_assert_eq!(standing.members as usize, model.len());
+                            member.told_rank.store(standing.rank, Ordering::Relaxed);
+                            told.insert(member.id, standing.rank);
+                        }
+                        for (rank, member) in model.iter().enumerate() {
+                            prop_assert_eq!(told[&member.id], rank as u32, "everybody knows its rank");
+                        }
+                    }
+                }
+                let page = roster.page(0, 100, 1).members;
+                let listed: Vec<(u64, u32)> = page.iter().map(|m| (m.member, m.rank)).collect();
+                let expected = model.iter().zip(0u32..).map(|(m, rank)| (m.id, rank));
+                prop_assert_eq!(listed, expected.collect::<Vec<_>>());
+                roster.look(|view| {
+                    for (rank, member) in model.iter().enumerate() {
+                        assert_eq!(view.rank_of(member.id), Some(rank));
+                        let found = view.any_case(&member.name.to_ascii_uppercase());
+                        assert!(found.is_some_and(|(at, place)| at == rank && place.id == member.id));
+                        let below = model[rank + 1..].iter().filter(|m| m.slots > 0).map(|m| m.id);
+                        let executors = view.executors_below(member.id).iter().map(|p| p.id);
+                        assert!(executors.eq(below));
+                    }
+                });
+            }
+        }
+    }
+}

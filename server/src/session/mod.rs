@@ -1,0 +1,315 @@
+//! One client's thread: reads its lines, has each handled by what it is about, and cleans up
+//! after it.
+//!
+//! What a batch of input causes is flushed once at its end. A session never waits for
+//! another client; it waits for its own one only: for input, and, before that, until that
+//! client has taken enough of what waits for it.
+
+mod joining;
+mod leaving;
+mod requests;
+mod results;
+
+use crate::connection::{Connection, bye_line};
+use crate::dispatch::execution_result::Body;
+use crate::dispatch::flush_set::Flushes;
+use crate::dispatch::selection::LastTarget;
+use crate::hub::Hub;
+use crate::join::throttle::Presence;
+use crate::member::Member;
+use crate::relief;
+use common::limits::{MAX_LINE_BEFORE_JOIN, OUTBOX_BYTES};
+use common::logging::log_limit::{self, About};
+use common::memory::Charge;
+use common::net::line_reader::LineReader;
+use common::sys::sync::Arc;
+use common::wire::ByeReason;
+use common::wire::fast_decode::Plain;
+use common::wire::message::{Code, Id, Malformed, Message, RpcError, error_line};
+use std::ops::ControlFlow;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+/// Malformed lines after which a client that has joined is sent away: it does not speak the
+/// protocol well. Before `join` the first one is enough.
+const MOST_ERRORS: u32 = 16;
+
+/// Serves one connection until it ends. A panic ends the step that it happens in, and none
+/// of the steps that clean up after it.
+pub(crate) fn serve(hub: &Arc<Hub>, connection: &Arc<Connection>) {
+    let about = log_limit::about(&connection.peer().ip().to_string());
+    let mut session = Session::new(hub, connection, &about);
+    for step in [
+        Session::read_lines,
+        Session::leave_ranking,
+        Session::tell_ranks,
+        Session::end_sends,
+        Session::end_work,
+        Session::say_the_last,
+        Session::linger,
+    ] {
+        if catch_unwind(AssertUnwindSafe(|| step(&mut session))).is_err() {
+            log::error!("{}: its session panicked; it ends", connection.peer());
+            connection.blame("its session panicked");
+        }
+    }
+    connection.outbox.close();
+}
+
+type Flow = ControlFlow<()>;
+
+/// What belongs to one client's thread alone.
+struct Session<'a> {
+    hub: &'a Arc<Hub>,
+    connection: &'a Arc<Connection>,
+    /// Says what this thread's lines of the log are about.
+    about: &'a About,
+    /// Once it has joined.
+    member: Option<Arc<Member>>,
+    /// While it is, where the server asks for a token.
+    presence: Option<Presence<'a>>,
+    flushes: Flushes<'a>,
+    /// Whom its last `send` was for.
+    last_target: LastTarget,
+    errors: u32,
+    strays: u32,
+    /// When the batch of input came that is being handled.
+    now: u64,
+    /// Whether the batch of input was a sign of life.
+    lives: bool,
+    /// Whether a line ended in it.
+    line_ended: bool,
+    /// Whether it goes by its own word.
+    leaves: bool,
+    /// What it is told last, where it is closed.
+    last_line: Option<Vec<u8>>,
+}
+
+impl<'a> Session<'a> {
+    fn new(hub: &'a Arc<Hub>, connection: &'a Arc<Connection>, about: &'a About) -> Session<'a> {
+        Session {
+            hub,
+            connection,
+            about,
+            member: None,
+            presence: None,
+            flushes: Flushes::new(&hub.clock),
+            last_target: LastTarget::default(),
+            errors: 0,
+            strays: 0,
+            now: hub.clock.now(),
+            lives: false,
+            line_ended: false,
+            leaves: false,
+            last_line: None,
+        }
+    }
+
+    /// Reads until the connection ends or is to be closed.
+    fn read_lines(&mut self) {
+        let mut reader = LineReader::new(MAX_LINE_BEFORE_JOIN.min(self.hub.config.max_line));
+        let Ok(mut input) = self.connection.stream.input() else {
+            return;
+        };
+        let mut charge = Charge::new(&self.hub.keeping.all, 0);
+        loop {
+            if self.hub.keeping.is_scarce() {
+                reader.give_back();
+            }
+            // Counted before it is there, so that those who wait for memory do not take it at once.
+            charge.set(reader.wanted());
+            self.wait_for_room();
+            match reader.fill(&mut input) {
+                Ok(0) => return,
+                Ok(_) if self.member.is_none() => self.connection.set_heard(),
+                Ok(_) => {}
+                Err(e) => return self.connection.blame(e.to_string()),
+            }
+            if !self.connection.outbox.is_open() {
+                return;
+            }
+            self.now = self.hub.clock.now();
+            let flow = self.take_lines(&mut reader);
+            let now = self.now;
+            let partial = reader.has_partial_line();
+            let line_ended = std::mem::take(&mut self.line_ended);
+            self.connection.set_partial_line(partial, line_ended, now);
+            let line_bytes = if partial { reader.capacity() } else { 0 };
+            self.connection.set_line_bytes(line_bytes);
+            if std::mem::take(&mut self.lives) || partial {
+                self.connection.hear(now);
+            }
+            self.flush();
+            if flow.is_break() {
+                return;
+            }
+            if self.member.is_none() && self.connection.outbox.is_behind() {
+                return self
+                    .connection
+                    .blame("it took no answers, and had not joined");
+            }
+        }
+    }
+
+    /// Writes what this client and others were told.
+    fn flush(&mut self) {
+        self.flushes.flush();
+        if self.member.is_none() {
+            self.connection.outbox.flush();
+        }
+    }
+
+    /// Waits until the client has taken enough of what waits for it, and there is memory for more.
+    fn wait_for_room(&mut self) {
+        self.wait_until_waiting(OUTBOX_BYTES / 2);
+    }
+
+    /// [`wait_for_room`](Self::wait_for_room), until no more than so many bytes wait.
+    fn wait_until_waiting(&mut self, bytes: usize) {
+        let is_short = self.hub.keeping.all.excess() > 0;
+        if is_short {
+            relief::wait(self.hub, self.connection);
+        }
+        if self.connection.outbox.wait_until_waiting(bytes) || is_short {
+            // It was we who did not read.
+            self.now = self.hub.clock.now();
+            self.connection.resume(self.now);
+        }
+    }
+
+    /// Handles every line that is here.
+    fn take_lines(&mut self, reader: &mut LineReader) -> Flow {
+        let mut member = self.member.clone();
+        loop {
+            match reader.next_line() {
+                Ok(None) => return Flow::Continue(()),
+                Ok(Some(line)) => {
+                    self.line_ended = true;
+                    match &member {
+                        _ if line.is_empty() => self.lives = true,
+                        Some(member) => self.line(member, line)?,
+                        None => self.line_before_join(line)?,
+                    }
+                }
+                Err(too_long) => {
+                    if member.is_none() {
+                        self.note_http(reader.unread());
+                    }
+                    let error = RpcError::new(Code::InvalidRequest, too_long.to_string());
+                    return self.close_with(None, &error);
+                }
+            }
+            if member.is_none()
+                && let Some(joined) = &self.member
+            {
+                self.log_joined(joined);
+                member = Some(Arc::clone(joined));
+                reader.set_limit(self.hub.config.max_line);
+            }
+            if self.connection.outbox.is_over_half() || self.hub.keeping.all.excess() > 0 {
+                // What one batch of requests is answered with may be too much at once.
+                self.flush();
+                self.wait_for_room();
+            }
+            if !self.connection.outbox.is_open() {
+                return Flow::Break(());
+            }
+        }
+    }
+
+    /// What it needs of the stack is not in the frame of [`read_lines`](Self::read_lines),
+    /// which every idle session keeps; so it is for all that have this attribute.
+    #[inline(never)]
+    fn line(&mut self, member: &Arc<Member>, line: &[u8]) -> Flow {
+        match Plain::read(line) {
+            Some(plain) => self.plain_line(member, plain),
+            None => self.any_line(member, line),
+        }
+    }
+
+    #[inline(never)]
+    fn any_line(&mut self, member: &Arc<Member>, line: &[u8]) -> Flow {
+        match Message::parse(line) {
+            Ok(Message::Answer { id, body }) => {
+                self.answer(member, id.as_ref(), &body);
+                Flow::Continue(())
+            }
+            Ok(Message::Request { id, method, params }) => {
+                self.lives = true;
+                match member.sends.is_open(&id) {
+                    true => self.malformed(already_open(id)),
+                    false => self.request(member, id, &method, params),
+                }
+            }
+            Ok(Message::Notification { method, params }) => {
+                self.lives = true;
+                self.notification(member, &method, params)
+            }
+            Err(malformed) => {
+                self.lives = true;
+                self.malformed(malformed)
+            }
+        }
+    }
+
+    /// Handles a line of the kinds and in the form that most have; everything else takes the
+    /// long way.
+    fn plain_line(&mut self, member: &Arc<Member>, plain: Plain<'_>) -> Flow {
+        match plain {
+            Plain::Send { id, request } => {
+                self.lives = true;
+                return self.send(member, Id::from(id), &request);
+            }
+            Plain::Result { id, executed } => {
+                self.answer_of(member, id, Body::Executed(executed));
+            }
+            Plain::Output(output) => {
+                self.lives = true;
+                self.output(member, output);
+            }
+        }
+        Flow::Continue(())
+    }
+
+    fn tell(&mut self, line: Vec<u8>) {
+        self.connection.outbox.push(line);
+        if let Some(member) = &self.member {
+            self.flushes.add(member);
+        }
+    }
+
+    /// Answers a request with an error and closes.
+    #[inline(never)]
+    fn close_with(&mut self, id: Option<Id>, error: &RpcError) -> Flow {
+        self.connection.blame(error.message.clone());
+        self.last_line = Some(error_line(id, error));
+        Flow::Break(())
+    }
+
+    #[inline(never)]
+    fn malformed(&mut self, mut malformed: Malformed) -> Flow {
+        let is_open = |id: &mut Id| self.member.as_ref().is_some_and(|m| m.sends.is_open(id));
+        if let Some(id) = malformed.id.take_if(is_open) {
+            // Under that id it would be taken for the answer of the open request.
+            malformed.error.open_id = Some(id);
+        }
+        log::debug!("{}: {}", self.connection.peer(), malformed.error);
+        self.tell(error_line(malformed.id, &malformed.error));
+        self.errors += 1;
+        if self.errors < MOST_ERRORS {
+            return Flow::Continue(());
+        }
+        let message = format!("{MOST_ERRORS} lines were no messages of this protocol");
+        self.last_line = Some(bye_line(ByeReason::TooManyErrors, &message));
+        self.connection.blame(message);
+        Flow::Break(())
+    }
+}
+
+fn already_open(id: Id) -> Malformed {
+    let mut error = RpcError::new(
+        Code::InvalidRequest,
+        format!("the request id {id} is still open; use another one"),
+    );
+    error.open_id = Some(id);
+    Malformed { id: None, error }
+}

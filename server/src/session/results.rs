@@ -1,0 +1,117 @@
+//! What a client says of what it executes.
+
+use super::Session;
+use crate::dispatch::execution_result::{self, Body};
+use crate::dispatch::lines;
+use crate::member::Member;
+use common::sys::sync::Arc;
+use common::wire::message::{AnswerBody, Id, notification_line};
+use common::wire::{ExecutionConsumed, ExecutionOutput, base64_len, method};
+
+/// Stray answers of one client that are logged as warnings; the others are for debugging.
+const STRAYS_LOGGED: u32 = 10;
+
+impl Session<'_> {
+    /// An answer counts if it was asked for: of a ping, or of a command that this client,
+    /// and no other, was given.
+    #[inline(never)]
+    pub(super) fn answer(&mut self, member: &Arc<Member>, id: Option<&Id>, body: &AnswerBody<'_>) {
+        let number = match id {
+            Some(Id::Integer(number)) => u64::try_from(*number).ok(),
+            Some(Id::Large(number)) => Some(*number),
+            _ => None,
+        };
+        match number {
+            Some(number) => self.answer_of(member, number, body.into()),
+            None => self.stray(id),
+        }
+    }
+
+    /// The answer to a request of the server's, if there was one with that id.
+    pub(super) fn answer_of(&mut self, member: &Arc<Member>, id: u64, body: Body<'_>) {
+        if self.connection.is_ping(id) {
+            self.lives = true;
+            return;
+        }
+        let now = self.now;
+        let answered = member.workload.answered(id, self.connection, now);
+        self.hub.watch(member, answered.watch);
+        if answered.starts_others {
+            self.flushes.add(member);
+        }
+        let Some(mut running) = answered.running else {
+            return self.stray(Some(&id.into()));
+        };
+        self.lives = true;
+        let Some(assignment) = running.assignment else {
+            log::info!("#{id}: {member} answered after its outcome was taken; its slot is free");
+            return;
+        };
+        let sender = &assignment.command.sender.connection.outbox;
+        let (status, mut ending) =
+            execution_result::read(body, &mut running.budget, sender.is_over_half());
+        ending.elapsed_ms = status
+            .has_started()
+            .then(|| now.saturating_sub(running.since));
+        assignment.conclude(status, &ending, &mut self.flushes);
+    }
+
+    pub(super) fn stray(&mut self, id: Option<&Id>) {
+        self.strays += 1;
+        let level = match self.strays {
+            0..=STRAYS_LOGGED => log::Level::Warn,
+            _ => log::Level::Debug,
+        };
+        let id = id.map_or("none".into(), ToString::to_string);
+        log::log!(
+            level,
+            "{}: ignored an answer to nothing it was asked (id {id})",
+            self.connection.peer()
+        );
+    }
+
+    /// Passes what a command wrote on to its sender, as far as that takes it. That is pushed
+    /// while the command is in its table, so no output comes after its outcome.
+    pub(super) fn output(&mut self, member: &Arc<Member>, output: ExecutionOutput<'_>) {
+        let connection = self.connection;
+        let told = member.workload.output(output.id, |budget, assignment| {
+            #[cfg(test)]
+            crate::testing::trip(crate::testing::Trip::Writing, member);
+            let command = &assignment.command;
+            let sender = &command.sender.connection.outbox;
+            if sender.is_over_half() {
+                // The sender will never consume it, so the executor has its window back.
+                if let Some(bytes) = budget.drop_output(output_len(&output)) {
+                    let id = command.id;
+                    let line = notification_line(method::CONSUMED, ExecutionConsumed { id, bytes });
+                    connection.outbox.push(line);
+                }
+                return Arc::clone(member);
+            }
+            let is_base64 = output.base64.is_some();
+            let taken = match (output.text, output.base64) {
+                (Some(text), None) => Some(budget.take_text(text)),
+                (None, Some(base64)) => budget.take_base64(base64),
+                _ => None,
+            };
+            if let Some(taken) = taken.filter(|taken| !taken.is_empty()) {
+                let to = assignment.to();
+                sender.push(lines::output(command, to, output.stream, is_base64, &taken));
+            }
+            Arc::clone(&command.sender)
+        });
+        if let Some(member) = told {
+            self.flushes.add(&member);
+        }
+    }
+}
+
+/// How many bytes of output a notification carries.
+fn output_len(output: &ExecutionOutput<'_>) -> u64 {
+    let text = output.text.as_ref().map(|text| text.len() as u64);
+    let base64 = output
+        .base64
+        .as_ref()
+        .and_then(|text| base64_len(&text.decoded()));
+    text.or(base64).unwrap_or(0)
+}

@@ -1,0 +1,63 @@
+//! What the micro-benchmarks see of the ranked list, which is nobody else's business: it is
+//! there with the feature `bench` only, which this package's own benchmarks switch on.
+
+use crate::dispatch::selection::{Found, select};
+use crate::member::Member;
+use crate::member::load::Load;
+use crate::ranking::Roster;
+use crate::testing;
+use common::sys::sync::Arc;
+use common::wire::selector::Selector;
+
+/// A ranked list of members without clients.
+pub struct Ranking {
+    roster: Roster,
+    members: Vec<(Arc<Member>, Arc<Load>)>,
+}
+
+/// A member of it.
+#[derive(Clone)]
+pub struct Ranked(Arc<Member>);
+
+impl Ranking {
+    /// So many who have one slot each and are called `m0`, `m1` and so on; room for more.
+    pub fn of(members: usize) -> Ranking {
+        let roster = testing::roster(u32::MAX);
+        let join = |n| testing::join_with_load(&roster, &format!("m{n}"), 1);
+        let members = (0..members).map(join).collect();
+        Ranking { roster, members }
+    }
+
+    /// How many a selector of the highest-ranked member finds.
+    pub fn find(&self, selector: &Selector<'_>) -> usize {
+        match select(&self.roster, &self.members[0].0, selector) {
+            Ok(selection) => match selection.found {
+                Found::One(_) => 1,
+                Found::Many {
+                    execute, outranked, ..
+                } => execute.len() + outranked.len(),
+            },
+            Err(_) => 0,
+        }
+    }
+
+    /// Gives a member something to do, or takes it away, as a command does that starts or ends.
+    pub fn load(&self, rank: usize, commands: usize) {
+        self.members[rank].1.set(commands, 0);
+    }
+
+    /// Joins one more.
+    pub fn join(&self, name: &str) -> Ranked {
+        Ranked(testing::join(&self.roster, name, 1))
+    }
+
+    /// Has one leave.
+    pub fn leave(&self, ranked: &Ranked) -> bool {
+        self.roster.leave(&ranked.0)
+    }
+
+    /// Who has this rank.
+    pub fn at(&self, rank: usize) -> Ranked {
+        Ranked(Arc::clone(&self.members[rank].0))
+    }
+}

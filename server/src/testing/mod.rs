@@ -1,0 +1,164 @@
+//! Members without clients, for unit tests and micro-benchmarks, which share one socket that
+//! nobody reads; and places at which a session panics if its client's name asks for it.
+
+#[cfg(feature = "bench")]
+pub mod bench;
+#[cfg(test)]
+mod panics;
+#[cfg(all(test, shuttle))]
+mod schedules;
+
+use crate::connection::Connection;
+#[cfg(test)]
+use crate::hub::Hub;
+use crate::member::Member;
+use crate::member::load::{Load, Loads};
+#[cfg(test)]
+use crate::ranking::Place;
+use crate::ranking::Roster;
+#[cfg(test)]
+use crate::timers::timer_queue::Due;
+use crate::transcript::Transcript;
+use common::memory::Memory;
+use common::net::transport::Stream;
+use common::sys::sync::Arc;
+
+#[cfg(not(shuttle))]
+static PAIR: std::sync::LazyLock<(Stream, Arc<Stream>)> = std::sync::LazyLock::new(|| {
+    let (listener, _waker) =
+        common::net::transport::Listener::bind("127.0.0.1:0").expect("loopback");
+    let address = listener.address().to_string();
+    let far = Stream::connect(&address, std::time::Duration::from_secs(5)).expect("loopback");
+    let near = listener.accept().expect("loopback").expect("not woken");
+    (far, Arc::new(near))
+});
+
+/// A stream that nobody reads.
+#[cfg(not(shuttle))]
+fn unread() -> Arc<Stream> {
+    Arc::clone(&PAIR.1)
+}
+
+/// A stream that nobody reads: one of its own, as nothing outlives a schedule.
+#[cfg(shuttle)]
+fn unread() -> Arc<Stream> {
+    Arc::new(Stream::pair(1 << 20).0)
+}
+
+#[cfg(test)]
+pub(crate) fn member(id: u64, name: impl Into<Box<str>>, slots: u32) -> Arc<Member> {
+    member_with(id, name.into(), slots, Loads::default().join(id, slots))
+}
+
+fn member_with(id: u64, name: Box<str>, slots: u32, load: Arc<Load>) -> Arc<Member> {
+    let connection = Connection::new(unread(), &Memory::unlimited(), 1);
+    Member::new(id, name, slots, 1, Arc::new(connection), load)
+}
+
+pub(crate) fn roster(max: u32) -> Roster {
+    Roster::new(max, Transcript::default())
+}
+
+/// Joins as a client would.
+pub(crate) fn join(roster: &Roster, name: &str, slots: u32) -> Arc<Member> {
+    join_with_load(roster, name, slots).0
+}
+
+/// Joins, and gives what the member's load is set by.
+pub(crate) fn join_with_load(roster: &Roster, name: &str, slots: u32) -> (Arc<Member>, Arc<Load>) {
+    let mut its_load = None;
+    let make = |id, name, loads: &Loads| {
+        let load = loads.join(id, slots);
+        its_load = Some(Arc::clone(&load));
+        member_with(id, name, slots, load)
+    };
+    let joined = roster.join(Some(name), make, |_, _| {});
+    let member = joined.unwrap_or_else(|e| panic!("{name}: {e:?}"));
+    (member, its_load.expect("a member was made"))
+}
+
+/// Members in rank order.
+#[cfg(test)]
+pub(crate) fn ranked(roster: &Roster) -> Vec<Place> {
+    roster.look(|view| view.ranked().to_vec())
+}
+
+#[cfg(test)]
+/// Where a session can be made to panic.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Trip {
+    /// In the list's write lock, once it is in it.
+    Joining,
+    /// In the list's write lock, once it is out of it.
+    Leaving,
+    /// While it handles a request, without a lock.
+    Sending,
+    /// In the lock of what it executes, for its output.
+    Writing,
+    /// In the clock's thread, which looks at its deadlines.
+    Looking,
+    /// In the clock's thread, which looks for answers that should have come.
+    Overdue,
+    /// In the clock's thread, which writes what waits for company.
+    Flushing,
+    /// In the clock's thread, which writes what there was no thread to catch up with.
+    Retrying,
+    /// In the clock's thread, which tells it its rank.
+    Telling,
+}
+
+#[cfg(test)]
+/// Panics for a client whose name is [`tripping`] there.
+pub(crate) fn trip(here: Trip, member: &Member) {
+    assert!(
+        *member.name != *tripping(here),
+        "a test asked for this panic"
+    );
+}
+
+#[cfg(test)]
+/// The name of a client whose session panics there.
+pub(crate) fn tripping(there: Trip) -> String {
+    format!("panics-{there:?}")
+}
+
+#[cfg(test)]
+/// What is due for a client, in which the clock's thread comes to one of these places.
+pub(crate) fn due(there: Trip, member: &Arc<Member>) -> Option<Due> {
+    let connection = &member.connection;
+    match there {
+        Trip::Looking => Some(Due::Look(Arc::downgrade(connection))),
+        Trip::Overdue => Some(Due::Overdue(Arc::downgrade(member), 0)),
+        Trip::Flushing => Some(Due::Flush(Arc::downgrade(member))),
+        Trip::Retrying => Some(Due::Retry(Arc::downgrade(&connection.outbox))),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+/// Panics where what is due is about a client whose name is [`tripping`] there.
+pub(crate) fn trip_due(hub: &Hub, due: &Due) {
+    let (there, about) = match due {
+        Due::Look(connection) => (Trip::Looking, connection.as_ptr().cast::<()>()),
+        Due::Overdue(member, _) => (Trip::Overdue, member.as_ptr().cast()),
+        Due::Flush(member) => (Trip::Flushing, member.as_ptr().cast()),
+        Due::Retry(outbox) => (Trip::Retrying, outbox.as_ptr().cast()),
+        Due::RankNews | Due::Relief | Due::Drain => return,
+    };
+    let Some(member) = find(hub, &tripping(there)) else {
+        return;
+    };
+    let its = [
+        Arc::as_ptr(&member).cast::<()>(),
+        Arc::as_ptr(&member.connection).cast(),
+        Arc::as_ptr(&member.connection.outbox).cast(),
+    ];
+    assert!(!its.contains(&about), "a test asked for this panic");
+}
+
+#[cfg(test)]
+/// The member of that name.
+pub(crate) fn find(hub: &Hub, name: &str) -> Option<Arc<Member>> {
+    let place = hub.roster.look(|view| Some(view.any_case(name)?.1.clone()));
+    place.map(|place| place.member)
+}

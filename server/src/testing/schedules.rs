@@ -1,0 +1,555 @@
+//! The server's shared state under schedules that an explorer chooses: nobody waits for ever,
+//! each command has one outcome at each of its targets, whoever decides it first, and ranks
+//! are whole whenever somebody looks.
+//!
+//! What the explorer knows are locks, atomics, channels and the threads themselves
+//! (`common::sys::sync`); time does not pass for it, and sockets are in memory.
+
+use crate::config::Config;
+use crate::connection::Connection;
+use crate::dispatch::command::{Assignment, Command, Target, Targets};
+use crate::dispatch::selection::{Found, select};
+use crate::hub::Hub;
+use crate::member::Member;
+use crate::member::executor_queue::{Cancelled, Ended, QueueBounds, Registered};
+use crate::ranking::{Roster, View};
+use crate::session;
+use crate::testing;
+use common::memory::Charge;
+use common::net::outbox::Line;
+use common::net::transport::{Listener, Stream};
+use common::sys::sync::atomic::{AtomicBool, Ordering};
+use common::sys::sync::{Arc, Mutex, lock};
+use common::wire::message::Id;
+use serde_json::{Value, json};
+use shuttle::thread::{self, JoinHandle};
+use std::collections::{BTreeMap, VecDeque};
+use std::io::Read;
+
+/// Schedules of each scene, unless `SCHEDULES` says otherwise.
+const SCHEDULES: usize = 400;
+
+/// Half of the schedules by chance, half with few changes of thread, which finds what chance
+/// does not.
+fn explore(scene: impl Fn() + Send + Sync + 'static) {
+    let schedules = std::env::var("SCHEDULES").ok();
+    let schedules = schedules.map_or(SCHEDULES, |n| n.parse().expect("SCHEDULES is a number"));
+    let scene = Arc::new(scene);
+    let other = Arc::clone(&scene);
+    shuttle::check_random(move || scene(), schedules.div_ceil(2));
+    shuttle::check_pct(move || other(), schedules / 2, 3);
+}
+
+fn join_all(threads: impl IntoIterator<Item = JoinHandle<()>>) {
+    for thread in threads {
+        thread.join().expect("no panic");
+    }
+}
+
+/// Gives a target a command.
+fn register(sender: &Arc<Member>, target: &Arc<Member>, id: u64) -> (Registered, Option<u64>) {
+    let command = Command {
+        id,
+        send: Id::from(id),
+        sender: Arc::clone(sender),
+        targets: Targets::One(Target {
+            member: Arc::clone(target),
+            rank: 1,
+        }),
+        timeout: Some(1000),
+        window: None,
+        tally: None,
+        _charge: Charge::default(),
+    };
+    let assignment = Assignment {
+        command: Arc::new(command),
+        target: 0,
+    };
+    let bounds = QueueBounds {
+        commands: 2,
+        bytes: 1000,
+        memory: None,
+    };
+    let mut line = Line::Own(b"execute\n".to_vec());
+    let workload = &target.workload;
+    workload.register(&target.connection, assignment, &mut line, bounds, 1)
+}
+
+/// One executor with one slot, and how many outcomes each command had.
+#[derive(Clone)]
+struct Bench {
+    sender: Arc<Member>,
+    target: Arc<Member>,
+    outcomes: Arc<Mutex<BTreeMap<u64, u32>>>,
+    /// When the clock was asked to look for overdue answers.
+    looks: Arc<Mutex<Vec<u64>>>,
+}
+
+/// Long after everything is due.
+const LATER: u64 = 1_000_000;
+
+impl Bench {
+    fn new() -> Bench {
+        Bench {
+            sender: testing::member(1, "sender", 0),
+            target: testing::member(2, "target", 1),
+            outcomes: Arc::default(),
+            looks: Arc::default(),
+        }
+    }
+
+    fn start(&self, does: impl FnOnce(&Bench) + Send + 'static) -> JoinHandle<()> {
+        let bench = self.clone();
+        thread::spawn(move || does(&bench))
+    }
+
+    fn count(&self, command: u64) {
+        *lock(&self.outcomes).entry(command).or_default() += 1;
+    }
+
+    fn count_all(&self, ended: &[Ended]) {
+        for ended in ended {
+            self.count(ended.assignment.command.id);
+        }
+    }
+
+    fn watch(&self, at: Option<u64>) {
+        lock(&self.looks).extend(at);
+    }
+
+    fn register(&self, id: u64) {
+        let (registered, at) = register(&self.sender, &self.target, id);
+        self.watch(at);
+        if !matches!(registered, Registered::Started | Registered::Waiting) {
+            self.count(id);
+        }
+    }
+
+    fn answer(&self, id: u64) {
+        let (workload, connection) = (&self.target.workload, &self.target.connection);
+        let answered = workload.answered(id, connection, 2);
+        self.watch(answered.watch);
+        if answered
+            .running
+            .is_some_and(|running| running.assignment.is_some())
+        {
+            self.count(id);
+        }
+    }
+
+    fn cancel(&self, id: u64) {
+        let (workload, connection) = (&self.target.workload, &self.target.connection);
+        let (cancelled, at) = workload.cancel(id, connection, 2);
+        self.watch(at);
+        if matches!(cancelled, Cancelled::Waiting) {
+            self.count(id);
+        }
+    }
+
+    /// What the clock does with whatever it was asked to look at.
+    fn look(&self) {
+        let looks = std::mem::take(&mut *lock(&self.looks));
+        for at in looks {
+            let (workload, connection) = (&self.target.workload, &self.target.connection);
+            let (ended, at) = workload.look(at, LATER, LATER, connection);
+            self.watch(at);
+            self.count_all(&ended);
+        }
+    }
+}
+
+#[test]
+fn an_answer_a_cancel_a_time_out_and_a_leave_make_one_outcome() {
+    const COMMANDS: std::ops::RangeInclusive<u64> = 1..=3;
+    explore(|| {
+        let bench = Bench::new();
+        join_all([
+            bench.start(|bench| COMMANDS.for_each(|id| bench.register(id))),
+            bench.start(|bench| COMMANDS.chain(COMMANDS).for_each(|id| bench.answer(id))),
+            bench.start(|bench| COMMANDS.rev().for_each(|id| bench.cancel(id))),
+            bench.start(|bench| (0..2).for_each(|_| bench.look())),
+            bench.start(|bench| bench.count_all(&bench.target.workload.close())),
+        ]);
+        let workload = &bench.target.workload;
+        assert!(workload.close().is_empty(), "it was closed");
+        assert_eq!((workload.running(), workload.queued()), (0, 0));
+        let expected = COMMANDS.map(|id| (id, 1)).collect();
+        assert_eq!(*lock(&bench.outcomes), expected, "outcomes by command");
+    });
+}
+
+/// What anybody sees of the list at any moment.
+fn check_ranks(view: &View<'_>) {
+    let ranked = view.ranked();
+    assert!(
+        ranked.is_sorted_by(|a, b| a.id < b.id),
+        "in the order of joining"
+    );
+    for (rank, place) in ranked.iter().enumerate() {
+        assert_eq!(view.rank_of(place.id), Some(rank));
+        let named = view.any_case(&place.member.name);
+        assert!(named.is_some_and(|(at, named)| at == rank && named.id == place.id));
+    }
+    let executors = view.executors_below(0).iter().map(|place| place.id);
+    let with_slots = ranked.iter().filter(|place| place.member.slots > 0);
+    assert!(executors.eq(with_slots.map(|place| place.id)));
+}
+
+#[test]
+fn ranks_are_whole_and_authority_holds_whoever_comes_and_goes() {
+    explore(|| {
+        let roster = testing::roster(5);
+        testing::join(&roster, "first", 1);
+        let sender = testing::join(&roster, "sender", 1);
+        // It is always below the sender, and never the least loaded while another one is.
+        let busy = testing::join(&roster, "busy", 1);
+        register(&sender, &busy, 1);
+        let start = |does: fn(&Roster, &Member)| {
+            let (roster, sender) = (roster.clone(), Arc::clone(&sender));
+            thread::spawn(move || does(&roster, &sender))
+        };
+        join_all([
+            start(|roster, _| come_and_go(roster, "a", 2)),
+            start(|roster, _| come_and_go(roster, "b", 0)),
+            start(|roster, sender| {
+                for to in ["least-loaded", "all", "below", "next"] {
+                    roster.look(|view| check_ranks(&view));
+                    check_authority(roster, sender, to);
+                }
+            }),
+            start(|roster, _| {
+                let untold = roster.untold();
+                assert!(untold.is_sorted_by(|a, b| a.1.rank < b.1.rank));
+                let page = roster.page(0, 10, 1);
+                let ranks = page.members.iter().map(|member| member.rank);
+                assert!(ranks.eq(0..page.total));
+            }),
+        ]);
+        roster.look(|view| check_ranks(&view));
+        assert_eq!(roster.len(), 3);
+    });
+}
+
+fn come_and_go(roster: &Roster, name: &str, slots: u32) {
+    for _ in 0..2 {
+        let member = testing::join(roster, name, slots);
+        roster.leave(&member);
+    }
+}
+
+/// Whoever is found to execute ranks below the sender and has slots; others outrank it.
+fn check_authority(roster: &Roster, sender: &Member, to: &str) {
+    let selector = to.parse().expect("a selector");
+    let selection = select(roster, sender, &selector).unwrap_or_else(|e| panic!("{to}: {e}"));
+    assert_eq!(selection.sender_rank, 1, "nobody above it came or went");
+    let (execute, outranked) = match selection.found {
+        Found::One(target) => (vec![target], vec![]),
+        Found::Many {
+            execute, outranked, ..
+        } => (execute, outranked),
+    };
+    for target in execute {
+        assert!(target.member.id > sender.id && target.member.slots > 0 && target.rank > 1);
+    }
+    assert!(
+        outranked
+            .iter()
+            .all(|target| target.member.id < sender.id && target.rank == 0)
+    );
+}
+
+/// A server without a listener: whoever connects is served by a thread as always.
+struct World {
+    hub: Arc<Hub>,
+    sessions: Vec<JoinHandle<()>>,
+    is_over: Arc<AtomicBool>,
+}
+
+impl World {
+    fn new() -> World {
+        let (_, waker) = Listener::bind("").expect("memory never fails");
+        let hub = Hub::new(Config::default(), waker);
+        World {
+            hub: Arc::new(hub),
+            sessions: Vec::new(),
+            is_over: Arc::default(),
+        }
+    }
+
+    /// Somebody who has joined.
+    fn join(&mut self, name: &str, slots: u32) -> Client {
+        let (near, far) = Stream::pair(64 << 10);
+        let hub = Arc::clone(&self.hub);
+        self.sessions.push(thread::spawn(move || {
+            let connection = Arc::new(Connection::new(
+                Arc::new(near),
+                &hub.keeping.all,
+                hub.clock.now(),
+            ));
+            let number = hub.connected(&connection);
+            session::serve(&hub, &connection);
+            hub.disconnected(number);
+        }));
+        let mut client = Client {
+            stream: far,
+            bytes: VecDeque::new(),
+        };
+        let params = json!({"protocol": 1, "name": name, "slots": slots});
+        client.say(&json!({"jsonrpc": "2.0", "id": 0, "method": "join", "params": params}));
+        let answer = client.hear().expect("an answer to join");
+        assert!(answer["result"]["rank"].is_u64(), "{answer}");
+        client
+    }
+
+    /// Does what the clock does with what waits for company.
+    fn start_clock(&self) -> JoinHandle<()> {
+        let (hub, is_over) = (Arc::clone(&self.hub), Arc::clone(&self.is_over));
+        thread::spawn(move || {
+            while !is_over.load(Ordering::SeqCst) {
+                for place in testing::ranked(&hub.roster) {
+                    place.member.flush_as_asked();
+                }
+                thread::yield_now();
+            }
+        })
+    }
+}
+
+/// A client of bare lines.
+struct Client {
+    stream: Stream,
+    bytes: VecDeque<u8>,
+}
+
+impl Client {
+    fn say(&self, message: &Value) {
+        let line = format!("{message}\n");
+        // Who has left says nothing more.
+        let _ = self.stream.write_now(line.as_bytes());
+    }
+
+    fn hear(&mut self) -> Option<Value> {
+        loop {
+            if let Some(end) = self.bytes.iter().position(|b| *b == b'\n') {
+                let line: Vec<u8> = self.bytes.drain(..=end).collect();
+                return Some(serde_json::from_slice(&line).expect("a line is JSON"));
+            }
+            let mut piece = [0; 1024];
+            match (&self.stream).read(&mut piece).expect("memory never fails") {
+                0 => return None,
+                n => self.bytes.extend(&piece[..n]),
+            }
+        }
+    }
+
+    fn send(&self, id: u64, to: &str) {
+        let params = json!({"to": to, "command": ["x"]});
+        self.say(&json!({"jsonrpc": "2.0", "id": id, "method": "send", "params": params}));
+    }
+
+    fn leave(&self) {
+        self.say(&json!({"jsonrpc": "2.0", "method": "leave"}));
+    }
+
+    /// Executes what comes, so many commands, each of which writes something; then breaks off.
+    fn execute(mut self, most: usize) {
+        let mut left = most;
+        while let Some(message) = self.hear() {
+            if message["method"] == "execute" {
+                if left == 0 {
+                    break;
+                }
+                left -= 1;
+                let output = json!({"id": message["id"], "stream": "stdout", "text": "x"});
+                self.say(&json!({"jsonrpc": "2.0", "method": "output", "params": output}));
+                let result = json!({"exit_code": 0});
+                self.say(&json!({"jsonrpc": "2.0", "id": message["id"], "result": result}));
+            }
+        }
+        self.stream.shutdown();
+    }
+}
+
+/// What a sender heard of one send of kind many, by its order.
+#[derive(Default)]
+struct Heard {
+    targets: Option<u64>,
+    outcomes: Vec<Value>,
+    tally: Option<Value>,
+}
+
+impl Heard {
+    fn take(&mut self, message: Value) {
+        assert!(self.tally.is_none(), "{message} after the tally");
+        match message["method"].as_str() {
+            Some("accepted") => {
+                assert!(
+                    self.targets.is_none() && self.outcomes.is_empty(),
+                    "{message}"
+                );
+                self.targets = message["params"]["targets"].as_u64();
+            }
+            Some("output") => {
+                assert!(self.targets.is_some(), "{message} before accepted");
+                let member = &message["params"]["member"];
+                assert!(
+                    !self.outcomes.contains(member),
+                    "{message} after its outcome"
+                );
+            }
+            Some("outcome") => {
+                assert!(self.targets.is_some(), "{message} before accepted");
+                self.outcomes.push(message["params"]["member"].clone());
+            }
+            _ => self.tally = Some(message["result"].clone()),
+        }
+    }
+
+    /// Hears one client's sends, whose ids count from 1, to their ends.
+    fn hear_all(client: &mut Client, sends: usize) {
+        let mut heard: Vec<Heard> = (0..sends).map(|_| Heard::default()).collect();
+        while heard.iter().any(|heard| heard.tally.is_none()) {
+            let message = client.hear().expect("it is here");
+            let send = message["params"]["send"]
+                .as_u64()
+                .or(message["id"].as_u64());
+            match send.and_then(|send| heard.get_mut(send as usize - 1)) {
+                Some(heard) => heard.take(message),
+                None => panic!("{message}"),
+            }
+        }
+        heard.into_iter().for_each(Heard::check);
+    }
+
+    fn check(self) {
+        let tally = self.tally.expect("it ended");
+        assert_eq!(tally["targets"].as_u64(), self.targets);
+        assert_eq!(self.outcomes.len() as u64, self.targets.unwrap_or(0));
+        let mut members = self.outcomes;
+        members.sort_by_key(Value::as_u64);
+        members.dedup();
+        assert_eq!(
+            members.len() as u64,
+            self.targets.unwrap_or(0),
+            "one of each target"
+        );
+    }
+}
+
+/// Who leaves is nobody's least loaded any more, whatever its commands do at that moment: a
+/// sender would look for it for ever.
+#[test]
+fn who_has_left_is_found_by_its_load_no_more() {
+    explore(|| {
+        let roster = testing::roster(2);
+        let (leaver, load) = testing::join_with_load(&roster, "leaver", 1);
+        let threads = [
+            thread::spawn(move || load.set(1, 1)),
+            thread::spawn({
+                let roster = roster.clone();
+                move || {
+                    roster.leave(&leaver);
+                }
+            }),
+        ];
+        roster.least_loaded_below(0);
+        join_all(threads);
+        assert_eq!(roster.least_loaded_below(0), None);
+    });
+}
+
+#[test]
+fn a_send_to_many_has_its_outcomes_in_order_whoever_leaves() {
+    explore(|| {
+        let mut world = World::new();
+        let mut boss = world.join("boss", 0);
+        let workers = [
+            (world.join("a", 1), 9),
+            (world.join("b", 1), 1),
+            (world.join("c", 1), 0),
+        ];
+        let workers = workers.map(|(worker, most)| thread::spawn(move || worker.execute(most)));
+        let clock = world.start_clock();
+        boss.send(1, "below");
+        boss.send(2, "all");
+        boss.say(&json!({"jsonrpc": "2.0", "method": "cancel", "params": {"send": 1}}));
+        Heard::hear_all(&mut boss, 2);
+        boss.leave();
+        assert_eq!(boss.hear(), None, "nothing comes after the tallies");
+        boss.stream.shutdown();
+        let hub = Arc::clone(&world.hub);
+        for place in testing::ranked(&hub.roster) {
+            place.member.connection.stream.shutdown();
+        }
+        world.is_over.store(true, Ordering::SeqCst);
+        join_all(workers.into_iter().chain(world.sessions).chain([clock]));
+        assert_eq!((hub.roster.len(), hub.connections().len()), (0, 0));
+    });
+}
+
+#[test]
+fn who_leaves_takes_its_commands_along_and_nobody_waits_for_ever() {
+    explore(|| {
+        let mut world = World::new();
+        let boss = world.join("boss", 1);
+        let middle = world.join("middle", 1);
+        let worker = world.join("worker", 1);
+        let clock = world.start_clock();
+        let worker = thread::spawn(move || worker.execute(9));
+        // The one in the middle commands, and is commanded, and goes at some moment.
+        let middle = thread::spawn(move || {
+            middle.send(1, "next");
+            middle.send(2, "least-loaded");
+            middle.execute(1);
+        });
+        let boss = thread::spawn(move || {
+            let mut boss = boss;
+            boss.send(1, "middle");
+            boss.send(2, "1");
+            boss.send(3, "least-loaded");
+            for _ in 1..=3 {
+                while boss.hear().expect("it is here").get("id").is_none() {}
+            }
+            boss.leave();
+            assert_eq!(boss.hear(), None);
+            boss.stream.shutdown();
+        });
+        join_all([boss]);
+        for place in testing::ranked(&world.hub.roster) {
+            place.member.connection.stream.shutdown();
+        }
+        world.is_over.store(true, Ordering::SeqCst);
+        join_all([middle, worker, clock].into_iter().chain(world.sessions));
+        assert_eq!(world.hub.roster.len(), 0);
+    });
+}
+
+#[test]
+fn a_send_to_many_is_accepted_before_its_output_while_another_sender_writes_to_its_target() {
+    explore(|| {
+        let mut world = World::new();
+        let mut boss = world.join("boss", 0);
+        let other = world.join("other", 0);
+        let worker = world.join("worker", 4);
+        let worker = thread::spawn(move || worker.execute(9));
+        // Its session writes to the worker as well, whatever the boss's session has for it then.
+        let other = thread::spawn(move || {
+            let mut other = other;
+            for id in 1..=2 {
+                other.send(id, "worker");
+                while other.hear().expect("it is here").get("id").is_none() {}
+            }
+            other.stream.shutdown();
+        });
+        for id in 1..=2 {
+            boss.send(id, "below");
+        }
+        Heard::hear_all(&mut boss, 2);
+        boss.stream.shutdown();
+        join_all([other]);
+        for place in testing::ranked(&world.hub.roster) {
+            place.member.connection.stream.shutdown();
+        }
+        join_all([worker].into_iter().chain(world.sessions));
+    });
+}
