@@ -215,8 +215,13 @@ fn what_others_can_change_is_not_run_by_root_and_a_warning_for_others() {
     std::fs::set_permissions(&weak, mode(0o777)).expect("its mode");
     std::fs::write(weak.join("in"), "#!/bin/sh\n").expect("a file");
     std::fs::set_permissions(weak.join("in"), mode(0o755)).expect("its mode");
+    let script = folder.file("script", &format!("#!{}\n", open.display()), 0o755);
     let is_root = rustix::process::geteuid().is_root();
     for (lines, place) in [
+        (
+            format!("run = [{script:?}]"),
+            ":2:8: commands.x: run[0] is interpreted by ",
+        ),
         (format!("run = [{open:?}]"), ":2:8: commands.x: run[0] is "),
         (
             format!("run = [{:?}]", weak.join("in")),

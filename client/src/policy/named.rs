@@ -1,5 +1,5 @@
-//! Whether other users can change what an entry names: its program, its folder, and the files
-//! and folders that its environment has programs load code from. A user that can change
+//! Whether other users can change what an entry names: its program and the interpreter of that, its
+//! folder, and the files and folders that its environment has programs load code from. A user that can change
 //! those decides what this machine runs, as much as one that can write the policy.
 //!
 //! It looks at what the file names when it is loaded. What a program loads besides that is its
@@ -10,7 +10,17 @@ use super::file::Entry;
 use common::sys::trusted_file::{self, Finds, ROOT};
 use common::wire::message::clip;
 use std::collections::BTreeSet;
-use std::path::Path;
+use std::ffi::OsStr;
+use std::fs::File;
+use std::io::Read;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+
+/// How many bytes of a script the system looks at for its interpreter (`execve(2)`).
+const SCRIPT_HEAD: u64 = 256;
+
+/// How many interpreters there may be one behind the other: the system follows fewer.
+const MAX_INTERPRETERS: usize = 8;
 
 /// Something that other users can change.
 #[derive(Debug)]
@@ -62,6 +72,17 @@ fn weaknesses(entry: &Entry, user: u32) -> Vec<Weakness> {
         look(entry.cwd_at, "cwd is".into(), &cwd, Finds::ThePath, true);
     }
     let start = command.cwd.clone().or_else(|| std::env::current_dir().ok());
+    let program = command.run.first().map(PathBuf::from).unwrap_or_default();
+    let interpreters = std::iter::successors(Some(program), |script| {
+        let interpreter = interpreter(script)?;
+        // A relative one is looked for where the program starts.
+        Some(start.as_ref()?.join(interpreter))
+    });
+    for interpreter in interpreters.skip(1).take(MAX_INTERPRETERS) {
+        let path = interpreter.to_string_lossy();
+        let what = "run[0] is interpreted by".into();
+        look(entry.program_at, what, &path, Finds::ThePath, true);
+    }
     for (name, value) in &command.env {
         let loads = loads_code(name);
         for path in relative_paths(name, value) {
@@ -91,6 +112,22 @@ fn weaknesses(entry: &Entry, user: u32) -> Vec<Weakness> {
         }
     }
     found
+}
+
+/// The interpreter that a script names in its first line; none if the file is no script, or cannot
+/// be read.
+fn interpreter(script: &Path) -> Option<PathBuf> {
+    // To open something else, such as a FIFO, could take for ever.
+    let file = script.is_file().then(|| File::open(script).ok())??;
+    let mut head = Vec::new();
+    file.take(SCRIPT_HEAD).read_to_end(&mut head).ok()?;
+    let line = head
+        .strip_prefix(b"#!")?
+        .split(|byte| *byte == b'\n')
+        .next()?;
+    let mut words = line.split(|byte| b" \t\0".contains(byte));
+    let path = words.find(|word| !word.is_empty())?;
+    Some(OsStr::from_bytes(path).into())
 }
 
 /// Whether programs take a variable of this name for what to load code from: the loader's, the
@@ -232,6 +269,28 @@ mod tests {
         }
         assert_eq!(found(&format!("run = [{open:?}]")), [true]);
         assert_eq!(found(&format!("run = [{inside:?}]")), [true]);
+        for (script, head, expected) in [
+            ("a1", format!("#! \t{open} -x\n"), &[true][..]),
+            ("b1", format!("#!{inside}"), &[true]),
+            // An interpreter may be a script itself.
+            ("c1", format!("#!{}\n", path("b1")), &[true]),
+            ("d1", format!("#!{good}\n{open}\n"), &[]),
+            ("e1", format!("{open}\n"), &[]),
+            ("f1", "#!\n".into(), &[]),
+            // Without an end.
+            ("g1", format!("#!{}\n", path("g1")), &[]),
+        ] {
+            fs::write(path(script), head).expect("a script");
+            assert_eq!(
+                found(&format!("run = [{:?}]", path(script))),
+                expected,
+                "{script}"
+            );
+        }
+        let (relative, weak_start) = (path("h"), format!("cwd = {weak:?}"));
+        fs::write(&relative, "#!in\n").expect("a script");
+        let text = format!("run = [{relative:?}]\n{weak_start}");
+        assert_eq!(found(&text), [true, true], "the folder and what is in it");
         assert_eq!(
             found(&format!("run = [\"/bin/sh\", {open:?}, \"/x\"]")),
             [false]
