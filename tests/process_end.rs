@@ -602,6 +602,65 @@ fn a_client_with_a_slot_that_is_held_leaves_at_once() {
     assert_eq!(status.code(), Some(0));
 }
 
+/// A process that is killed is ending, and not gone, as long as another one of its namespace of
+/// processes is not reaped: the kernel has the first process of a namespace wait for that.
+#[test]
+fn what_ends_slowly_is_waited_for_and_keeps_no_slot() {
+    let tools = ["/usr/bin/unshare", "/usr/bin/nsenter"];
+    if !geteuid().is_root() || !tools.iter().all(|tool| Path::new(tool).exists()) {
+        return support::skipped("a namespace of processes needs root, unshare and nsenter");
+    }
+    let (_relay, mut boss, worker) = anything(1);
+    let folder = Folder::new();
+    let end = folder.path().join("end");
+    let script = format!(
+        "setsid unshare -p -f sleep 1000 >/dev/null 2>&1 & \
+         while [ ! -e {end:?} ]; do sleep 0.02; done"
+    );
+    let id = boss.run_later(&script);
+    let first = || {
+        let below = |all: Vec<(u32, char)>| -> Vec<(u32, char)> {
+            all.iter().flat_map(|(pid, _)| children(*pid)).collect()
+        };
+        // Below the shell and unshare.
+        let all = below(below(children(worker.id())));
+        let is_it = |pid: &u32| {
+            fs::read_to_string(format!("/proc/{pid}/comm")).is_ok_and(|name| name == "sleep\n")
+        };
+        all.into_iter().map(|(pid, _)| pid).find(is_it)
+    };
+    eventually("a namespace has its first process", PATIENCE, || {
+        first().is_some()
+    });
+    let first = first().expect("it stays");
+    let mut entering = Command::new("nsenter")
+        .args(["-t", &first.to_string(), "-p", "sleep", "1000"])
+        .spawn()
+        .expect("it is there");
+    eventually("another process is in it", PATIENCE, || {
+        !children(entering.id()).is_empty()
+    });
+    let entered = Pid::from_child(&entering);
+    kill_process(entered, Signal::STOP).expect("it is ours");
+    fs::write(&end, "").expect("the folder is ours");
+    eventually("the first is killed", PATIENCE, || {
+        children(entering.id())
+            .iter()
+            .all(|(_, state)| *state == 'Z')
+    });
+    // Longer than what cannot be ended is waited for.
+    let early = boss.raw.comes_within(Duration::from_millis(500));
+    let is_there = !has_gone(first);
+    // It goes on, and reaps the other one.
+    kill_process(entered, Signal::CONT).expect("it is ours");
+    entering.wait().expect("it is ours");
+    assert!(is_there, "it waits for the other one");
+    assert!(!early, "the outcome waits for it");
+    let ran = boss.finish(&id);
+    assert_eq!(ran.exited(0).outcome["leftovers"]["running"], 0);
+    boss.run(&["/bin/true"]).exited(0);
+}
+
 /// What a command leaves behind in [`what_joins_another_group_ends_with_its_command`]: tries to
 /// get into the process group `GROUP`, says its number, and stays.
 #[test]

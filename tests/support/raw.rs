@@ -449,8 +449,12 @@ impl Raw {
         assert!(!message.is_empty(), "bye says why to a person: {params}");
         assert!(
             self.unread.is_empty(),
-            "{}: bye is the last line",
-            self.label
+            "{}: bye is the last line, and nothing else has come: {:?}",
+            self.label,
+            self.unread
+                .iter()
+                .map(|line| &line.message)
+                .collect::<Vec<_>>()
         );
         self.expect_eof("the end after bye");
     }

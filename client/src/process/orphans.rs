@@ -28,9 +28,14 @@ use std::time::{Duration, Instant};
 /// The variable by which an orphan is known to belong to one run of one command.
 pub(crate) const ID_VARIABLE: &str = "PECKING_ID";
 
-/// How long what was killed may take to be gone. A process that takes longer is in the hands
-/// of the kernel, or is not ours to end; it is reaped when it ends.
+/// How long what was killed may take to be gone. A process that takes longer and is not ending is
+/// not ours to end; it is reaped when it ends.
 const PATIENCE: Duration = Duration::from_millis(250);
+
+/// How long what is ending may take: gigabytes of memory are given back, or the machine is busy.
+/// With what `run.rs` waits (5 s after SIGTERM, 0.25 s after SIGKILL) it is short of the 8 s after
+/// which a server gives up. A process that takes longer is in the hands of the kernel.
+const ENDING_PATIENCE: Duration = Duration::from_secs(2);
 
 /// How long to wait before looking again whether those are gone that were killed.
 const PAUSE: Duration = Duration::from_millis(1);
@@ -85,7 +90,7 @@ pub(crate) struct Left {
 /// Kills what is left of a command: its own process, should that still run, its group, and its
 /// orphans with all that descends from them.
 pub(crate) fn end(leader: Option<Leader<'_>>, run: &Run) -> Left {
-    let deadline = Instant::now() + PATIENCE;
+    let start = Instant::now();
     let mut hunt = Hunt::new(Whose::Of { leader, run });
     let (mut blank_looks, mut were_some, mut is_clean) = (0, false, true);
     for looks in 1.. {
@@ -99,7 +104,12 @@ pub(crate) fn end(leader: Option<Leader<'_>>, run: &Run) -> Left {
         }
         is_clean = false;
         were_some = round.found;
-        if looks >= LEAST_LOOKS && Instant::now() >= deadline {
+        let patience = if hunt.are_ending() {
+            ENDING_PATIENCE
+        } else {
+            PATIENCE
+        };
+        if looks >= LEAST_LOOKS && start.elapsed() >= patience {
             break;
         }
         std::thread::sleep(PAUSE);
@@ -302,6 +312,13 @@ impl<'a> Hunt<'a> {
             process.kill();
         }
         self.last.extend(processes);
+    }
+
+    /// Whether none has come since the look before, and all that are left are ending.
+    fn are_ending(&self) -> bool {
+        let has_come = |process| !self.before.contains(process);
+        let mut last = self.last.iter();
+        !last.any(|process| has_come(process) || process.lives_on())
     }
 
     /// The command's own process, if that has not ended.
