@@ -18,10 +18,11 @@ use support::{IS_RELEASE, PATIENCE, Pairs, full_pipe, program, skipped};
 /// Pairs of clients, so that far more is logged than a pipe and the console's queue hold.
 const PAIRS: usize = 5;
 
-/// How long they work with each server in a round, how many rounds there are, and within what
-/// time a server ends after that.
+/// How long they work with each server in a round, how many rounds there are at least, and at
+/// most, and within what time a server ends after that.
 const WORK: Duration = Duration::from_secs(1);
 const ROUNDS: usize = if IS_RELEASE { 9 } else { 3 };
+const MOST_ROUNDS: usize = 30;
 const ENDS_WITHIN: Duration = Duration::from_secs(2);
 
 /// Commands in a row, so many of them under way at a time, whose time says how fast a server
@@ -280,36 +281,28 @@ fn a_console_that_takes_nothing_changes_nothing() {
         server.hurry(IN_A_ROW);
     }
 
-    // In turns, so that whatever else goes on at this machine meets all of them.
-    let mut took = vec![Vec::new(); servers.len()];
-    let mut hurried = vec![Vec::new(); servers.len()];
-    for _ in 0..ROUNDS {
-        let times = took.iter_mut().zip(&mut hurried);
-        for ((_, server), (took, hurried)) in servers.iter().zip(times) {
-            took.push(median(server.work(WORK)));
-            hurried.push(server.hurry(IN_A_ROW));
+    // Other work at this machine makes a server slower, and none makes it faster: the quickest
+    // round counts, and rounds go on until each server has had one that was as quiet as the best
+    // of the first server's. A server that its console holds up never has one.
+    let mut quickest = vec![[Duration::MAX; 2]; servers.len()];
+    for round in 1.. {
+        for ((_, server), quickest) in servers.iter().zip(&mut quickest) {
+            let took = [median(server.work(WORK)), server.hurry(IN_A_ROW)];
+            *quickest = [0, 1].map(|what| quickest[what].min(took[what]));
         }
-    }
-    let medians: Vec<Duration> = took.into_iter().map(median).collect();
-    let hurried: Vec<Duration> = hurried.into_iter().map(median).collect();
-    for (((where_to, _), median), hurried) in servers.iter().zip(&medians).zip(&hurried) {
-        println!(
-            "{median:?} a command, {IN_A_ROW} of them in {hurried:?}, \
-             with a console that goes to {where_to}"
+        let is_slow = |took: &[Duration; 2]| (0..2).any(|i| took[i] > allowed(quickest[0][i]));
+        if round >= ROUNDS && !quickest.iter().any(is_slow) {
+            println!("{round} rounds");
+            break;
+        }
+        let names = servers.iter().map(|(where_to, _)| where_to);
+        let took: Vec<_> = names.zip(&quickest).collect();
+        assert!(
+            round < MOST_ROUNDS,
+            "a command, and {IN_A_ROW} in a row, with a console that goes there: {took:#?}"
         );
     }
-    for ((where_to, server), times) in servers.iter_mut().zip(medians.iter().zip(&hurried)) {
-        for (took, usual) in [(times.0, medians[0]), (times.1, hurried[0])] {
-            // At the same speed, as far as it can be told on a machine that others use.
-            let allowed = match IS_RELEASE {
-                true => usual * 3 / 2,
-                false => usual * 3 + Duration::from_millis(20),
-            };
-            assert!(
-                *took <= allowed,
-                "{where_to}: {took:?} instead of {usual:?}"
-            );
-        }
+    for (where_to, server) in &mut servers {
         if *where_to != "pipes that nobody reads" {
             server.end();
         }
@@ -318,6 +311,14 @@ fn a_console_that_takes_nothing_changes_nothing() {
     skip(&mut stderr, filled);
     let log = unread.end_read(Log::read(stderr));
     assert!(dropped(&log) > 0, "more was logged than anything holds");
+}
+
+/// What a server may take that is as fast as one that takes this.
+fn allowed(usual: Duration) -> Duration {
+    match IS_RELEASE {
+        true => usual * 3 / 2,
+        false => usual * 3 + Duration::from_millis(20),
+    }
 }
 
 /// A disk that is full, where the system has one to try.
