@@ -233,6 +233,7 @@ fn a_policys_timeout_is_one_too() {
 /// for.
 #[test]
 fn nothing_survives_a_command_that_has_ended() {
+    const TRIES: usize = 5;
     let (_relay, mut boss, _worker) = anything(1);
     let at_once = Duration::ZERO;
     let drained = Duration::from_secs(2);
@@ -290,16 +291,20 @@ fn nothing_survives_a_command_that_has_ended() {
             at_once,
         ),
     ] {
-        let since = Instant::now();
-        let ran = boss.sh(script);
-        let took = since.elapsed();
-        ran.exited(7);
-        assert!(took < wait + JITTER, "{what}: {took:?}");
-        let pids = pids(&ran.text());
-        assert!(!pids.is_empty(), "{what}: {:?}", ran.text());
-        for pid in pids {
-            assert!(has_gone(pid), "{what}: {pid} is there after the outcome");
-        }
+        // A busy machine may be slow to run a script, but not again and again.
+        let is_quick = (0..TRIES).any(|_| {
+            let since = Instant::now();
+            let ran = boss.sh(script);
+            let took = since.elapsed();
+            ran.exited(7);
+            let pids = pids(&ran.text());
+            assert!(!pids.is_empty(), "{what}: {:?}", ran.text());
+            for pid in pids {
+                assert!(has_gone(pid), "{what}: {pid} is there after the outcome");
+            }
+            took < wait + JITTER
+        });
+        assert!(is_quick, "{what}: no try took less than {wait:?}");
     }
 }
 

@@ -93,7 +93,7 @@ fn a_drain_lets_what_is_running_end() {
         );
         assert_eq!(scene.boss.notification("output")["text"], "streamed");
         scene.boss.expect_bye("shutting_down");
-        expect_bye_after_ranks(&mut scene.worker);
+        scene.worker.expect_bye_after_ranks("shutting_down");
         let status = scene.server.wait_exit(PATIENCE);
         assert_eq!(status.code(), Some(0), "{status:?}");
         assert!(
@@ -101,20 +101,6 @@ fn a_drain_lets_what_is_running_end() {
             "it does not wait for the drain's end"
         );
     }
-}
-
-/// Expects `bye`, before which the ranks of those who are left may have changed.
-#[track_caller]
-fn expect_bye_after_ranks(client: &mut Raw) {
-    let rest = client.wait_end("the end of the drain");
-    let (bye, before) = rest.split_last().expect("a bye");
-    assert_eq!(bye["method"], "bye", "{rest:?}");
-    assert_eq!(bye["params"]["reason"], "shutting_down", "{bye}");
-    let known = ["rank", "cancel"].map(|method| json!(method));
-    assert!(
-        before.iter().all(|m| known.contains(&m["method"])),
-        "{rest:?}"
-    );
 }
 
 #[test]
@@ -130,7 +116,7 @@ fn a_drain_ends_when_its_time_is_over() {
     let right = Duration::from_secs(1) - SLACK..Duration::from_secs(4);
     assert!(right.contains(&elapsed), "lost after {elapsed:?}");
     scene.boss.expect_bye("shutting_down");
-    expect_bye_after_ranks(&mut scene.worker);
+    scene.worker.expect_bye_after_ranks("shutting_down");
     let status = scene.server.wait_exit(PATIENCE);
     assert_eq!(status.code(), Some(0), "{status:?}");
 }
@@ -202,7 +188,7 @@ fn with_nothing_running_a_server_ends_at_once() {
         let clients = ranked(&server, [("a", 1), ("b", 0), ("c", 3)]);
         server.signal(signal);
         for mut client in clients {
-            expect_bye_after_ranks(&mut client);
+            client.expect_bye_after_ranks("shutting_down");
         }
         assert_eq!(server.wait_exit(PATIENCE).code(), Some(0));
     }

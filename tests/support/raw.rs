@@ -459,6 +459,19 @@ impl Raw {
         self.expect_eof("the end after bye");
     }
 
+    /// Waits until the server has said `bye` for this reason as its last line, and closed. Ranks may
+    /// have changed before it, and commands been cancelled, as others left.
+    #[track_caller]
+    pub(crate) fn expect_bye_after_ranks(&mut self, reason: &str) {
+        let rest = self.wait_end("bye and the end");
+        let (bye, before) = rest.split_last().expect("a bye");
+        assert_eq!(bye["method"], "bye", "{}: {rest:?}", self.label);
+        assert_eq!(bye["params"]["reason"], reason, "{}: {bye}", self.label);
+        let is_known =
+            |message: &Value| message["method"] == "rank" || message["method"] == "cancel";
+        assert!(before.iter().all(is_known), "{}: {rest:?}", self.label);
+    }
+
     /// Takes what comes within this time, and says whether anything did. For tests that
     /// have to do something at intervals.
     pub(crate) fn comes_within(&mut self, wait: Duration) -> bool {
