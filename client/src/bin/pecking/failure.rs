@@ -94,7 +94,9 @@ fn bench_hint(error: &LoadError) -> String {
             let is_full = error.rpc().is_some_and(|rpc| rpc.is(Code::Full));
             match is_full {
                 true => {
-                    format!(" (`pecking-server {wanted}` has a place for each, if nobody else is there)")
+                    format!(
+                        " (`pecking-server {wanted}` has a place for each, if nobody else is there)"
+                    )
                 }
                 false => hint(error).into(),
             }
