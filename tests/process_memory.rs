@@ -2,6 +2,7 @@
 //! time: no memory, and nobody else's latency. By itself, since the server's memory is this
 //! process's own.
 
+#[path = "process/executing/mod.rs"]
 mod executing;
 mod support;
 

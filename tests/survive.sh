@@ -2,10 +2,7 @@
 # Takes three and a half minutes, and a build: what the server promises, with its figures, on the release build. Nothing else may run meanwhile.
 set -euo pipefail
 cd "$(dirname "$0")/.."
-run() { cargo test --release --locked "$@" -- --nocapture --test-threads 1; }
-tests=()
-for test in strangers shortage leaks slow console clock ranks pause; do
-    tests+=(--test "survive_$test")
-done
-run --package server "${tests[@]}" --test wire_drain
-run --package client --test survive_silence --test survive_drain
+run() { cargo test --release --locked --package "$1" --test "$2" -- "${@:3}" --nocapture --test-threads 1; }
+run server survive
+run server wire drain::
+run client survive_clients drain:: silence::

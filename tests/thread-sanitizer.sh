@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Takes 20 minutes, and a build: unit tests, and the end-to-end tests of the server, of both
 # programs and of many clients, with all programs under ThreadSanitizer.
-# `tests/thread-sanitizer.sh -p server --test wire_join` runs these alone.
+# `tests/thread-sanitizer.sh -p server --test wire join::` runs these alone.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -41,7 +41,6 @@ run() {
     cargo test --locked --target "$host" --target-dir "$folder" --no-fail-fast "$@" \
         -- --test-threads 1 "${skip[@]/#/--skip=}" || failed=1
 }
-tests() { printf -- '--test %s ' "$@"; }
 skip=(the_slowest_of_many_delays_only_the_tally
     a_batch_of_requests_never_evicts_who_reads_the_answers
     without_descriptors_those_here_are_served_and_the_others_wait
@@ -52,11 +51,11 @@ if [ $# -gt 0 ]; then
 else
     run --package common --package server --package client --lib
     # First those of the server, with which its program is built, which the others start, too.
-    run --package server $(tests wire_{join,send,outcome,life,ranks,cancel,hostile,output} \
-        wire_{selectors,line,bytes,drain,exodus,carrier} random_walk protocol_document \
-        survive_{ranks,pause,console,clock,shortage})
-    run --package client $(tests crowd cli_{server,run,work,client} prompt transcripts \
-        survive_clients)
+    run --package server --test wire --test walk
+    skip+=(leaks:: slow:: strangers::)
+    run --package server --test survive
+    skip+=(bench:: drain:: silence::)
+    run --package client --test crowd --test cli --test survive_clients
 fi
 
 # What tests do in their own processes with locks of the standard library is of no concern: what

@@ -1,5 +1,4 @@
 //! What clients dial that is no server, or not yet.
-#![allow(dead_code, reason = "each test file uses its own part of this")]
 
 use std::net::{Shutdown, TcpListener, TcpStream};
 use std::time::{Duration, Instant};

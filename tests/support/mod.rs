@@ -10,12 +10,16 @@
     reason = "each test file uses its own part of this"
 )]
 
+pub(crate) mod dialled;
 mod full_pipe;
+pub(crate) mod programs;
+pub(crate) mod proxy;
 mod raw;
 mod reader;
 mod server;
 mod skipped;
 mod still;
+pub(crate) mod terminal;
 mod vitals;
 
 use serde_json::{Value, json};

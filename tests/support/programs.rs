@@ -3,7 +3,6 @@
 //!
 //! Every wait has an absolute deadline and panics with what it waited for and what had been
 //! printed until then.
-#![allow(dead_code, reason = "each test file uses its own part of this")]
 
 use std::fs;
 use std::io::{Read, Write};
@@ -23,7 +22,10 @@ const TICK: Duration = Duration::from_millis(2);
 
 /// The client's program.
 pub(crate) fn client_program() -> &'static Path {
-    Path::new(env!("CARGO_BIN_EXE_pecking"))
+    match option_env!("CARGO_BIN_EXE_pecking") {
+        Some(program) => Path::new(program),
+        None => panic!("cargo builds the client for the tests of its own package only"),
+    }
 }
 
 /// The server's program. It stands beside the client's; where only the client's package is

@@ -1,5 +1,4 @@
 //! A network between a client and its server that a test can cut.
-#![allow(dead_code, reason = "each test file uses its own part of this")]
 
 use std::io::copy;
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};

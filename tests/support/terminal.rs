@@ -1,6 +1,5 @@
 //! A program at a terminal: what it writes goes through a terminal's emulation, so that a
 //! test looks at what somebody in front of it would see.
-#![allow(dead_code, reason = "each test file uses its own part of this")]
 
 use std::io::{Read, Write};
 use std::num::NonZero;

@@ -1,0 +1,514 @@
+//! The client's program in scripts: `members`, piped lines, its command line, and the servers it
+//! may dial.
+
+use std::ffi::OsStr;
+use std::fs::{self};
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::TcpListener;
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::{PermissionsExt, symlink};
+use std::time::{Duration, Instant};
+
+use crate::support::dialled::{accept, nowhere};
+use crate::support::programs::{Ended, Process, Server, client, without_times};
+use rustix::fs::{CWD, FileType, mknodat};
+use rustix::process::Signal;
+use serde_json::{Value, json};
+
+#[test]
+fn an_interrupt_ends_every_kind_of_waiting() {
+    let server = Server::start(&["1"]);
+    let run = Process::start(&mut server.client(&["run", "--wait-for", "1", "--", "x"]));
+    run.stderr.wait_for("waiting for clients below");
+    let members = Process::start(&mut server.client(&["--wait", "members"]));
+    members.stderr.wait_for("is full; waiting for a place");
+    // A server that takes connections and says nothing.
+    let mute = TcpListener::bind("127.0.0.1:0").expect("loopback has a free port");
+    let address = mute.local_addr().expect("it is bound").to_string();
+    let dialling = Process::start(&mut client(&["--server", &address, "work"]));
+    let _connection = accept(&mute);
+    // First those who wait for a place, which the other makes.
+    for process in [members, run, dialling] {
+        process.signal(Signal::INT);
+        let ended = process.end();
+        ended.expect_code(130).expect_stdout("");
+        assert!(
+            ended.stderr.ends_with("error: interrupted\n"),
+            "{}",
+            ended.stderr
+        );
+    }
+}
+
+#[test]
+fn a_full_server_is_said_or_waited_for() {
+    let server = Server::start(&["1"]);
+    let somebody = server.raw("somebody", 0);
+    for words in [&["run", "--", "x"][..], &["members"], &["work"], &[]] {
+        Ended::of(&mut server.client(words))
+            .expect_code(255)
+            .expect_stdout("")
+            .expect_one_line(&["as many clients as it accepts", "--wait waits for a place"]);
+    }
+    let waiting = Process::start(&mut server.client(&["members", "--wait"]));
+    waiting.stderr.wait_for("is full; waiting for a place\n");
+    somebody.leave();
+    let ended = waiting.end();
+    ended.expect_code(0).expect_stdout("nobody else is there\n");
+    ended.expect_one_line(&[&server.address().to_string(), "waiting for a place"]);
+}
+
+#[test]
+fn members_shows_everybody_else() {
+    let server = Server::start(&["10"]);
+    Ended::of(&mut server.client(&["members"]))
+        .expect_code(0)
+        .expect_stdout("nobody else is there\n");
+    let mut boss = server.raw("boss", 0);
+    let mut web1 = server.raw("web1", 1);
+    boss.command("web1", &["x"]);
+    boss.command("web1", &["y"]);
+    web1.execute();
+    boss.sync();
+
+    let ended = Ended::of(&mut server.client(&["members"]));
+    ended.expect_code(0);
+    let lines: Vec<Vec<&str>> = ended
+        .text()
+        .lines()
+        .map(|line| line.split_whitespace().collect())
+        .collect();
+    let addresses = [boss.address().to_string(), web1.address().to_string()];
+    assert_eq!(
+        lines[0],
+        [
+            "RANK", "NAME", "ADDRESS", "SLOTS", "RUNNING", "QUEUED", "JOINED"
+        ]
+    );
+    assert_eq!(lines[1][..6], ["0", "boss", &addresses[0], "0", "0", "0"]);
+    assert_eq!(lines[2][..6], ["1", "web1", &addresses[1], "1", "1", "1"]);
+    assert_eq!(lines.len(), 3);
+
+    let ended = Ended::of(&mut server.client(&["members", "--json"]));
+    ended.expect_code(0);
+    let mut json: Value = serde_json::from_slice(&ended.stdout).expect("JSON");
+    for member in json["members"].as_array_mut().expect("an array") {
+        assert!(member["joined_ms"].take().is_u64());
+    }
+    let expected = json!({
+        "members": [
+            {"member": boss.member(), "name": "boss", "rank": 0, "address": addresses[0],
+             "slots": 0, "running": 0, "queued": 0, "joined_ms": null},
+            {"member": web1.member(), "name": "web1", "rank": 1, "address": addresses[1],
+             "slots": 1, "running": 1, "queued": 1, "joined_ms": null},
+        ],
+        "total": 2,
+        "max": 10,
+    });
+    assert_eq!(json, expected);
+    assert_eq!(ended.stderr, "");
+}
+
+#[test]
+fn piped_lines_run_one_after_another() {
+    let server = Server::start(&[]);
+    let mut piped = server.fed("boss");
+    let mut web1 = server.raw("web1", 2);
+    let mut web2 = server.raw("web2", 1);
+    piped.feed("first 'two words' \"\"\n\n# a comment\n@web2 second\nthird");
+    piped.feed_no_more();
+    let first = web1.execute();
+    assert_eq!(first.command, ["first", "two words", ""]);
+    // web1 has a slot left, and web2 all of them: that nothing comes is the order.
+    web1.expect_nothing("the first line has not ended");
+    web2.expect_nothing("the first line has not ended");
+    web1.reply(&first, &json!({"exit_code": 0, "stdout": "1\u{1b}[2J\n"}));
+    let second = web2.execute();
+    assert_eq!(second.command, ["second"]);
+    web1.expect_nothing("the second line has not ended");
+    web2.reply(&second, &json!({"exit_code": 3}));
+    let third = web1.execute();
+    assert_eq!(third.command, ["third"], "the last line needs no end");
+    web1.reply(&third, &json!({"exit_code": 0}));
+    let ended = piped.end();
+    ended.expect_code(1);
+    let expected = "Assigned rank: 0\n\
+        first 'two words' \"\" command sent.\n\
+        [web1, rank 1] done, exit code 0 (TIME)\n\
+        1\\x1b[2J\n\
+        second command sent.\n\
+        [web2, rank 2] done, exit code 3 (TIME)\n\
+        third command sent.\n\
+        [web1, rank 1] done, exit code 0 (TIME)\n";
+    assert_eq!(without_times(ended.text()), expected);
+    assert_eq!(ended.stderr, "");
+}
+
+#[test]
+fn a_wrong_line_in_a_pipe_is_named_and_the_next_one_runs() {
+    let server = Server::start(&[]);
+    let mut piped = server.fed("boss");
+    let mut web1 = server.raw("web1", 1);
+    piped.feed(
+        ":nonsense\n@7-3 x\nprint \"open\n:cancel 99\nprint\n:to web9\nlost\n:to\nexit\nnever\n",
+    );
+    let execute = web1.execute();
+    assert_eq!(execute.command, ["print"]);
+    web1.reply(&execute, &json!({"exit_code": 0}));
+    let ended = piped.end();
+    ended.expect_code(2);
+    let lines: Vec<&str> = ended.stderr.lines().collect();
+    let parts = [":nonsense", "7-3", "a quote is not closed", "99"];
+    assert_eq!(lines.len(), parts.len(), "{lines:?}");
+    for (line, part) in lines.iter().zip(parts) {
+        assert!(line.starts_with("error: ") && line.contains(part), "{line}");
+    }
+    assert!(
+        ended.text().contains("lost: no target: "),
+        "{}",
+        ended.text()
+    );
+    assert_eq!(web1.notification("rank")["rank"], 0);
+    web1.expect_nothing("exit is the last line");
+}
+
+#[test]
+fn a_pipe_whose_server_goes_says_so() {
+    let server = Server::start(&[]);
+    let mut idle = server.fed("idle");
+    let mut busy = server.fed("busy");
+    let mut web1 = server.raw("web1", 1);
+    busy.feed("print\n");
+    web1.execute();
+    assert!(idle.is_running());
+    idle.feed(":whoami\n");
+    idle.stdout.wait_for("You are idle");
+    server.process.signal(Signal::KILL);
+    idle.end()
+        .expect_code(255)
+        .expect_one_line(&["the server is gone"]);
+    let ended = busy.end();
+    ended
+        .expect_code(3)
+        .expect_one_line(&["the server is gone"]);
+    assert!(ended.text().contains("print: lost"), "{}", ended.text());
+}
+
+#[test]
+fn a_pipe_that_nobody_reads_ends_as_other_programs_do() {
+    let server = Server::start(&[]);
+    let (reader, writer) = std::io::pipe().expect("the system has pipes");
+    let mut command = server.client(&[]);
+    let mut piped = Process::start_fed_printing(&mut command, writer.into());
+    drop(command);
+    let mut greeting = [0; 16];
+    (&reader).read_exact(&mut greeting).expect("a greeting");
+    assert_eq!(&greeting, b"Assigned rank: 0");
+    drop(reader);
+    // Its input goes on.
+    piped.feed(":whoami\n");
+    let ended = piped.end();
+    assert_eq!(ended.expect_code(141).stderr, "");
+}
+
+#[test]
+fn an_interrupt_ends_a_pipe() {
+    let server = Server::start(&[]);
+    let piped = server.fed("boss");
+    piped.signal(Signal::INT);
+    piped.end().expect_code(130);
+}
+
+#[test]
+fn the_server_is_where_the_option_or_the_environment_says() {
+    let server = Server::start(&[]);
+    let address = server.address().to_string();
+    let nowhere = nowhere();
+    let members = |environment: &str, words: &[&str]| {
+        let mut command = client(&["members"]);
+        Ended::of(command.env("PECKING_SERVER", environment).args(words))
+    };
+    members(&address, &[]).expect_code(0);
+    members(&nowhere, &["--server", &address]).expect_code(0);
+    members(&address, &["--server", &nowhere])
+        .expect_code(255)
+        .expect_one_line(&[&nowhere]);
+    members("nonsense", &[])
+        .expect_code(2)
+        .expect_one_line(&["'nonsense'", "HOST:PORT"]);
+}
+
+#[test]
+fn a_name_that_cannot_be_had_is_one_line() {
+    let server = Server::start(&[]);
+    let _taken = server.raw("web1", 0);
+    for words in [&["work"][..], &["members"], &["run", "--", "x"], &[]] {
+        let mut command = server.client(&["--name", "web1"]);
+        Ended::of(command.args(words))
+            .expect_code(255)
+            .expect_stdout("")
+            .expect_one_line(&["\"web1\"", "choose another one"]);
+    }
+    for (name, why) in [
+        ("", "starts with a letter"),
+        ("1", "a rank"),
+        ("3-7", "a rank or a range"),
+        (".a", "starts with a letter"),
+        ("a b", "starts with a letter"),
+        ("a\nb", "starts with a letter"),
+        ("client-7", "the server gives"),
+        ("all", "selector"),
+    ] {
+        Ended::of(&mut server.client(&["--name", name, "members"]))
+            .expect_code(2)
+            .expect_stdout("")
+            .expect_one_line(&["--name", why]);
+    }
+}
+
+#[test]
+fn a_wrong_command_line_is_one_line_that_names_the_value() {
+    for (words, parts) in [
+        (&["--server", "5555"][..], &["'5555'", "HOST:PORT"][..]),
+        (&["--server", ""], &["''", "HOST:PORT"]),
+        (&["--slots", "1025", "work"], &["'1025'", "0 to 1024"]),
+        (&["--slots", "many", "work"], &["'many'", "0 to 1024"]),
+        (&["--connect-timeout", "0"], &["'0'", "above zero"]),
+        (&["--connect-timeout", "soon"], &["'soon'", "500ms"]),
+        (&["run"], &["WORDS"]),
+        (&["run", "--"], &["WORDS"]),
+        (&["run", "--to", "", "--", "x"], &["''", "next, below"]),
+        (&["run", "--to", "7-3", "--", "x"], &["'7-3'", "smaller"]),
+        (&["run", "--timeout", "0s", "--", "x"], &["'0s'", "above"]),
+        (&["run", "--timeout", "x", "--", "x"], &["'x'", "500ms"]),
+        (&["run", "--wait-for", "-1", "--", "x"], &["'-1'"]),
+        (&["run", "--wait-for", "all", "x"], &["'all'", "such as 3"]),
+        (&["run", "--frobnicate", "x"], &["'--frobnicate'"]),
+        (&["members", "--yaml"], &["'--yaml'"]),
+        (&["members", "web1"], &["'web1'"]),
+        (&["work", "hard"], &["'hard'"]),
+        (&["print"], &["'print'"]),
+        (&["completions", "klingon"], &["'klingon'", "bash"]),
+        (&["completions"], &["SHELL"]),
+    ] {
+        Ended::of(&mut client(words))
+            .expect_code(2)
+            .expect_stdout("")
+            .expect_one_line(parts);
+    }
+    let mut not_text = client(&["members", "--server"]);
+    Ended::of(not_text.arg(OsStr::from_bytes(b"\xff:1")))
+        .expect_code(2)
+        .expect_one_line(&["UTF-8"]);
+}
+
+#[test]
+fn version_help_and_completions() {
+    Ended::of(&mut client(&["--version"]))
+        .expect_code(0)
+        .expect_stdout(format!("pecking {}\n", env!("CARGO_PKG_VERSION")));
+    let common = [
+        "--server",
+        "PECKING_SERVER",
+        "--name",
+        "--slots",
+        "--connect-timeout",
+        "--wait",
+        "--token-file",
+    ];
+    for (words, more) in [
+        (
+            &["--help"][..],
+            &["Examples:", "255", "web*", "members"][..],
+        ),
+        (&["run", "--help"], &["--to", "--wait-for", "--timeout"]),
+        (&["work", "--help"], &[]),
+        (&["members", "--help"], &["--json"]),
+    ] {
+        let ended = Ended::of(&mut client(words));
+        ended.expect_code(0);
+        assert_eq!(ended.stderr, "");
+        for part in common.iter().chain(more) {
+            assert!(ended.text().contains(part), "{words:?} lacks {part}");
+        }
+    }
+    for shell in ["bash", "elvish", "fish", "powershell", "zsh"] {
+        let ended = Ended::of(&mut client(&["completions", shell]));
+        ended.expect_code(0);
+        assert!(ended.text().contains("wait-for"), "{shell}");
+    }
+}
+
+#[test]
+fn a_server_that_is_not_there_is_one_line_with_its_address() {
+    let nowhere = nowhere();
+    for words in [&["work"][..], &["members"], &["run", "--", "x"], &[]] {
+        let mut command = client(&["--server", &nowhere]);
+        Ended::of(command.args(words))
+            .expect_code(255)
+            .expect_stdout("")
+            .expect_one_line(&[&nowhere]);
+    }
+    Ended::of(&mut client(&[
+        "--server",
+        "no-such-host.invalid:1",
+        "members",
+    ]))
+    .expect_code(255)
+    .expect_one_line(&["no-such-host.invalid:1"]);
+}
+
+#[test]
+fn a_server_that_does_not_answer_costs_no_more_than_it_may() {
+    const MAY: Duration = Duration::from_millis(300);
+    // It takes the connection and says nothing.
+    let mute = TcpListener::bind("127.0.0.1:0").expect("loopback has a free port");
+    let address = mute.local_addr().expect("it is bound").to_string();
+    let before = Instant::now();
+    let words = [
+        "--server",
+        &address,
+        "--connect-timeout",
+        "300ms",
+        "members",
+    ];
+    Ended::of(&mut client(&words))
+        .expect_code(255)
+        .expect_stdout("")
+        .expect_one_line(&[&address, "300ms"]);
+    let took = before.elapsed();
+    assert!(took >= MAY && took < MAY * 10, "it took {took:?}");
+}
+
+#[test]
+fn a_server_of_another_kind_is_one_line_with_its_address() {
+    for answer in ["HTTP/1.1 400 Bad Request\r\n\r\n", "", "{}\n", "\x1b[2J\n"] {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("loopback has a free port");
+        let address = listener.local_addr().expect("it is bound").to_string();
+        let serving = std::thread::spawn(move || {
+            let mut stream = accept(&listener);
+            // The client may have seen enough already.
+            let _ = stream.write_all(answer.as_bytes());
+        });
+        let words = ["--server", &address, "--connect-timeout", "5s", "members"];
+        Ended::of(&mut client(&words))
+            .expect_code(255)
+            .expect_stdout("")
+            .expect_one_line(&[&address]);
+        serving.join().expect("it only writes");
+    }
+}
+
+#[test]
+fn who_makes_room_for_others_tries_again_a_few_times() {
+    let bye = json!({"reason": "idle_handshake", "message": "others want to join"});
+    let bye = json!({"jsonrpc": "2.0", "method": "bye", "params": bye});
+    let full = json!({"code": 1, "message": "full"});
+    let full = json!({"jsonrpc": "2.0", "id": 0, "error": full});
+    for (times, expected) in [(5, "full"), (6, "others want to join")] {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("loopback has a free port");
+        let address = listener.local_addr().expect("it is bound").to_string();
+        let answers = std::iter::repeat_n(&bye, times).chain([&full]);
+        std::thread::scope(|scope| {
+            let words = ["--server", &address, "members"];
+            let asking = scope.spawn(move || Ended::of(&mut client(&words)));
+            // The last try is not made where it gives up before.
+            for answer in answers.take(6) {
+                let mut stream = accept(&listener);
+                let mut lines = BufReader::new(stream.try_clone().expect("a descriptor"));
+                lines.read_line(&mut String::new()).expect("a join");
+                writeln!(stream, "{answer}").expect("it reads");
+            }
+            let ended = asking.join().expect("no panic");
+            ended
+                .expect_code(255)
+                .expect_one_line(&[&address, expected]);
+        });
+    }
+}
+
+#[test]
+fn a_token_file_that_others_can_write_is_refused_at_both_ends() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let path = |name: &str| folder.path().join(name);
+    let mode = |name: &str, mode| {
+        fs::set_permissions(path(name), fs::Permissions::from_mode(mode)).expect("its mode");
+    };
+    for weak in ["weak", "links"] {
+        fs::create_dir(path(weak)).expect("a folder");
+    }
+    for file in ["good", "open", "weak/token", "huge"] {
+        fs::write(path(file), "s3cret\n").expect("a file");
+        mode(file, 0o600);
+    }
+    mode("open", 0o666);
+    mode("weak", 0o777);
+    symlink("../weak/token", path("links/token")).expect("a link");
+    fs::write(path("4097"), [b'x'; 4097]).expect("a file");
+    let huge = fs::File::options().write(true).open(path("huge"));
+    huge.and_then(|file| file.set_len(1 << 30))
+        .expect("a sparse file");
+    mknodat(CWD, path("fifo"), FileType::Fifo, 0o600.into(), 0).expect("a FIFO");
+    let server = Server::start(&["--token-file", path("good").to_str().expect("text")]);
+    for (name, why) in [
+        ("open", "has mode 0666, so that everybody may write it"),
+        (
+            "weak/token",
+            "has mode 0777, so that everybody may write it",
+        ),
+        (
+            "links/token",
+            "has mode 0777, so that everybody may write it",
+        ),
+        ("4097", "has more than 4096 bytes"),
+        ("huge", "has more than 4096 bytes"),
+        ("fifo", "is no regular file"),
+        ("weak", "has mode 0777"),
+        ("links", "is no regular file"),
+    ] {
+        let path = path(name);
+        let words = ["--token-file", path.to_str().expect("its name is text")];
+        for ended in [
+            Ended::of(server.client(&["members"]).args(words)),
+            Ended::of(crate::support::programs::server(&["--listen", "127.0.0.1:0"]).args(words)),
+        ] {
+            ended.expect_code(2).expect_stdout("").expect_one_line(&[
+                "error: cannot take a token from ",
+                words[1],
+                why,
+            ]);
+        }
+    }
+}
+
+#[test]
+fn a_token_is_shown_where_one_is_asked_for() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let file = |name: &str, text: &str| {
+        let path = folder.path().join(name);
+        fs::write(&path, text).expect("the folder can be written");
+        path.to_str().expect("its name is text").to_owned()
+    };
+    let right = file("right", "s3cret \nsecond line\n");
+    let wrong = file("wrong", "guess\n");
+    let empty = file("empty", "");
+    let missing = folder.path().join("missing");
+    let missing = missing.to_str().expect("its name is text");
+    let server = Server::start(&["--token-file", &right]);
+    let members = |words: &[&str]| Ended::of(server.client(&["members"]).args(words));
+    members(&["--token-file", &right]).expect_code(0);
+    members(&[])
+        .expect_code(255)
+        .expect_one_line(&["token", "--token-file FILE"]);
+    members(&["--token-file", &wrong])
+        .expect_code(255)
+        .expect_one_line(&["token"]);
+    members(&["--token-file", &empty])
+        .expect_code(2)
+        .expect_one_line(&[&empty, "first line"]);
+    members(&["--token-file", missing])
+        .expect_code(2)
+        .expect_one_line(&[missing]);
+    let log = server.process.stderr.text();
+    assert!(!log.contains("s3cret") && !log.contains("guess"), "{log}");
+}

@@ -1,0 +1,13 @@
+//! Both programs as their users meet them: command lines, what they print, exit codes, and
+//! the prompt at a terminal.
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod bench;
+mod client;
+mod prompt;
+mod run;
+mod server;
+mod transcripts;
+mod work;

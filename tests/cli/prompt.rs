@@ -1,0 +1,784 @@
+//! The client at a terminal: what somebody sees who types while things arrive, and how the
+//! terminal is left.
+
+use std::num::NonZero;
+use std::os::unix::fs::PermissionsExt;
+
+use crate::support::Raw;
+use crate::support::programs::{Server, client};
+use crate::support::proxy::Proxy;
+use crate::support::terminal::{PROMPT, Terminal};
+use rustix::process::Signal;
+use serde_json::json;
+use tempfile::TempDir;
+
+const UP: &str = "\x1b[A";
+const LEFT: &str = "\x1b[D";
+const CTRL_C: &str = "\x03";
+const CTRL_D: &str = "\x04";
+
+/// A server, and a folder for the state of those who type.
+struct Scene {
+    server: Server,
+    state: TempDir,
+}
+
+impl Scene {
+    fn new() -> Self {
+        Self {
+            server: Server::start(&["10"]),
+            state: tempfile::tempdir().expect("a temporary folder"),
+        }
+    }
+
+    /// Somebody at a terminal.
+    #[track_caller]
+    fn client(&self, name: &str) -> Terminal {
+        self.client_with(&["--name", name])
+    }
+
+    /// Somebody at a terminal who does not come back.
+    #[track_caller]
+    fn leaver(&self, name: &str) -> Terminal {
+        self.client_with(&["--name", name, "--no-reconnect"])
+    }
+
+    #[track_caller]
+    fn client_with(&self, words: &[&str]) -> Terminal {
+        self.start(self.server.client(words))
+    }
+
+    #[track_caller]
+    fn start(&self, mut command: std::process::Command) -> Terminal {
+        command.env("XDG_STATE_HOME", self.state.path());
+        let terminal = Terminal::start(command);
+        terminal.wait_prompt("");
+        terminal
+    }
+}
+
+/// The screen with one word in place of what something took.
+fn without_times(shown: &str) -> String {
+    let lines = shown.lines().map(|line| match line.rsplit_once(" (") {
+        Some((before, time)) if time.ends_with("s)") => format!("{before} (TIME)"),
+        _ => line.to_owned(),
+    });
+    lines.collect::<Vec<_>>().join("\n")
+}
+
+/// Executes what comes next with exit code 0, and checks its words.
+#[track_caller]
+fn expect_command(executor: &mut Raw, words: &[&str]) {
+    let execute = executor.execute();
+    assert_eq!(execute.command, words);
+    executor.reply(&execute, &json!({"exit_code": 0}));
+}
+
+#[test]
+fn a_command_and_what_became_of_it() {
+    let scene = Scene::new();
+    let boss = scene.client("boss");
+    let _web1 = scene.server.worker("web1");
+    boss.line("print");
+    boss.wait_for("watch me print\n");
+    boss.wait_prompt("");
+    let expected = include_str!("../transcripts/prompt-commanding.txt");
+    assert_eq!(without_times(&boss.shown()), expected.trim_end());
+}
+
+#[test]
+fn a_program_that_runs_at_a_prompt_has_no_terminal() {
+    let scene = Scene::new();
+    let mut boss = scene.server.raw("boss", 0);
+    let words = ["--name", "web1", "--allow-any", "--allow-root"];
+    let web1 = scene.client_with(&words);
+    let script = "(printf 'STE%s' ERED >/dev/tty) 2>/dev/null && echo opened; \
+                  set -- $(cat /proc/$$/stat); shift 6; echo terminal $1; ls /proc/self/fd";
+    let id = boss.command("web1", &["/bin/sh", "-c", script]);
+    let outcome = boss.result_of(&id);
+    // The fourth is that of the folder itself.
+    assert_eq!(outcome["stdout"], "terminal 0\n0\n1\n2\n3\n", "{outcome}");
+    web1.wait_for("Command Executed.");
+    assert!(!web1.shown().contains("STEERED"), "{}", web1.shown());
+    web1.wait_prompt("");
+}
+
+#[test]
+fn what_arrives_stays_above_the_line_that_is_typed() {
+    let scene = Scene::new();
+    let mut boss = scene.server.raw("boss", 0);
+    let mut middle = scene.client("middle");
+    let mut low = scene.server.raw("low", 1);
+    middle.keys("pri");
+    middle.wait_prompt("pri");
+    let id = boss.command("middle", &["print"]);
+    boss.result_of(&id);
+    let expected = include_str!("../transcripts/prompt-executing.txt");
+    middle.wait_shown(expected.trim_end());
+    middle.wait_prompt("pri");
+
+    // A rank that changes, and a refusal, arrive there as well.
+    let id = low.command("all", &["no"]);
+    low.answer(&id);
+    middle.wait_for("\nCannot execute command from a lower ranked client.\n");
+    boss.leave();
+    middle.wait_for("\nMy new rank is 0\n");
+    middle.wait_prompt("pri");
+
+    middle.keys("nt");
+    middle.wait_prompt("print");
+    middle.keys("\r");
+    expect_command(&mut low, &["print"]);
+    middle.wait_for("[low, rank 1] done, exit code 0");
+    middle.wait_prompt("");
+    let shown = middle.shown();
+    assert_eq!(shown.matches("Enter command: print").count(), 1, "{shown}");
+    middle.keys(CTRL_D);
+    middle.expect_end(0);
+}
+
+#[test]
+fn a_line_stays_whole_however_much_arrives() {
+    let scene = Scene::new();
+    let mut boss = scene.server.raw("boss", 0);
+    let middle = scene.client("middle");
+    let mut low = scene.server.raw("low", 1);
+    // More than a row of the terminal, with characters of several bytes.
+    let words = "käse und brot, 12345678901234567890 und so weiter bis über das Ende der Zeile hinaus 'two words'";
+    for (n, key) in words.char_indices() {
+        middle.keys(&key.to_string());
+        if n % 3 == 0 {
+            boss.command("middle", &[&format!("w{n}")]);
+        }
+    }
+    boss.sync();
+    middle.wait_prompt(words);
+    middle.keys("\r");
+    let execute = low.execute();
+    assert_eq!(execute.command.last().expect("words"), "two words");
+    let sent = execute.command.join(" ");
+    assert_eq!(sent, words.replace('\'', ""));
+}
+
+#[test]
+fn the_cursor_stays_where_it_was_in_the_line() {
+    let scene = Scene::new();
+    let mut boss = scene.server.raw("boss", 0);
+    let middle = scene.client("middle");
+    let mut low = scene.server.raw("low", 1);
+    middle.keys(&format!("prnt{LEFT}{LEFT}"));
+    middle.wait_prompt_before("prnt", 2);
+    let id = boss.command("middle", &["x"]);
+    boss.result_of(&id);
+    middle.wait_for("Command Executed.\n");
+    middle.wait_prompt_before("prnt", 2);
+    middle.keys("i");
+    middle.wait_prompt_before("print", 2);
+    middle.keys("\r");
+    expect_command(&mut low, &["print"]);
+}
+
+#[test]
+fn a_terminal_that_gets_narrower_keeps_the_session() {
+    const NARROW: NonZero<u16> = NonZero::new(60).expect("more than none");
+    const WIDE: NonZero<u16> = NonZero::new(120).expect("more than none");
+    let scene = Scene::new();
+    let boss = scene.client("boss");
+    let mut low = scene.server.raw("low", 1);
+    boss.keys("pri");
+    boss.wait_prompt("pri");
+    boss.resize(NARROW);
+    boss.keys("nt");
+    boss.wait_prompt("print");
+    boss.keys("\r");
+    expect_command(&mut low, &["print"]);
+    boss.wait_for("[low, rank 1] done");
+    boss.wait_prompt("");
+    boss.resize(WIDE);
+    boss.line("again");
+    expect_command(&mut low, &["again"]);
+}
+
+#[test]
+fn up_brings_back_what_was_typed_also_the_next_time() {
+    let scene = Scene::new();
+    let mut boss = scene.client("boss");
+    let mut low = scene.server.raw("low", 1);
+    boss.line("first one");
+    expect_command(&mut low, &["first", "one"]);
+    boss.line("second");
+    expect_command(&mut low, &["second"]);
+    boss.wait_prompt("");
+    boss.keys(UP);
+    boss.wait_prompt("second");
+    boss.keys(UP);
+    boss.wait_prompt("first one");
+    boss.keys("!\r");
+    expect_command(&mut low, &["first", "one!"]);
+    boss.line("exit");
+    boss.expect_end(0);
+
+    let again = scene.client("boss");
+    // It ranks below the executor now, so it only looks.
+    again.keys(UP);
+    again.wait_prompt("exit");
+    again.keys(UP);
+    again.wait_prompt("first one!");
+}
+
+#[test]
+fn a_line_that_begins_with_a_space_runs_and_is_not_kept() {
+    let scene = Scene::new();
+    let boss = scene.client("boss");
+    let mut low = scene.server.raw("low", 1);
+    boss.line("first");
+    expect_command(&mut low, &["first"]);
+    boss.line(" secret");
+    expect_command(&mut low, &["secret"]);
+    // As a terminal pastes: each line counts by itself.
+    boss.wait_prompt("");
+    boss.keys("\x1b[200~pasted\n hidden\x1b[201~\r");
+    for word in ["pasted", "hidden"] {
+        expect_command(&mut low, &[word]);
+    }
+    boss.wait_for("hidden command sent.\n");
+    boss.wait_prompt("");
+    boss.keys(UP);
+    boss.wait_prompt("pasted");
+    boss.keys(UP);
+    boss.wait_prompt("first");
+    let history = scene.state.path().join("pecking-order/history");
+    let history = std::fs::read_to_string(history).expect("a history");
+    assert!(history.ends_with("first\npasted\n"), "{history:?}");
+}
+
+#[test]
+fn a_new_history_is_for_its_user_alone() {
+    let scene = Scene::new();
+    let state = scene.state.path().join("new/state");
+    let mut command = scene.server.client(&["--name", "boss"]);
+    command.env("XDG_STATE_HOME", &state);
+    let boss = Terminal::start(command);
+    boss.wait_prompt("");
+    let mut low = scene.server.raw("low", 1);
+    boss.line("first");
+    expect_command(&mut low, &["first"]);
+    let mode = |path: std::path::PathBuf| {
+        let found = std::fs::metadata(&path).unwrap_or_else(|e| panic!("{path:?}: {e}"));
+        found.permissions().mode() & 0o7777
+    };
+    assert_eq!(mode(scene.state.path().join("new")), 0o700);
+    assert_eq!(mode(state.join("pecking-order")), 0o700);
+    assert_eq!(mode(state.join("pecking-order/history")), 0o600);
+}
+
+#[test]
+fn selectors_and_the_words_with_a_colon() {
+    let scene = Scene::new();
+    let boss = scene.client("boss");
+    let mut web1 = scene.server.raw("web1", 1);
+    let mut web2 = scene.server.raw("web2", 1);
+
+    boss.line("@web2 'two words' x");
+    expect_command(&mut web2, &["two words", "x"]);
+    boss.wait_for("[web2, rank 2] done, exit code 0");
+
+    boss.line(":to below");
+    boss.wait_for("Plain lines go to below.\n");
+    boss.line("both");
+    expect_command(&mut web1, &["both"]);
+    expect_command(&mut web2, &["both"]);
+    boss.wait_for("both: 2 targets: 2 done\n");
+    boss.line("@web1,nope,9 some");
+    expect_command(&mut web1, &["some"]);
+    boss.wait_for("[nope] absent: no client here has the name \"nope\"\n");
+    boss.wait_for("[rank 9] absent: there is no rank 9; the lowest is 2\n");
+    boss.wait_for("some: 3 targets: 1 done, 2 absent\n");
+    boss.line(":to");
+    boss.wait_for("Plain lines go to the server's default.\n");
+
+    boss.line(":whoami");
+    boss.wait_for("You are boss, member 1, rank 0 of 3.\n");
+
+    boss.line(":ranks");
+    boss.wait_for("RANK  NAME        ADDRESS");
+    boss.wait_for("\n   0  boss (you)  127.0.0.1:");
+    boss.wait_for("\n   2  web2        127.0.0.1:");
+
+    boss.line(":jobs");
+    boss.wait_for("Nothing that you sent is open.\nNothing runs here.\n");
+    boss.line("slow job");
+    let slow = web1.execute();
+    boss.line(":jobs");
+    boss.wait_for("Sent and still open (:cancel ID ends one):\n");
+    let shown = boss.shown();
+    let job = shown
+        .lines()
+        .find(|line| line.contains("  slow job, since"));
+    let job = job.unwrap_or_else(|| panic!("the job is listed:\n{shown}"));
+    let id = job.split_whitespace().next().expect("an id");
+    boss.line(&format!(":cancel {id}"));
+    assert_eq!(web1.notification("cancel"), json!({"id": slow.id}));
+    web1.reply(&slow, &json!({"cancelled": true}));
+    boss.wait_for("[web1, rank 1] cancelled");
+    boss.line(&format!(":cancel {id}"));
+    boss.wait_for(&format!("nothing that you sent has the ID {id};"));
+
+    boss.line(":help");
+    boss.wait_for("@SELECTOR WORDS…");
+    boss.wait_prompt("");
+}
+
+#[test]
+fn a_send_to_many_says_at_how_many_it_has_ended() {
+    let scene = Scene::new();
+    let boss = scene.client("boss");
+    let mut workers = ["web1", "web2", "web3"].map(|name| scene.server.raw(name, 1));
+    boss.line("@below all three");
+    let executes = workers.each_mut().map(Raw::execute);
+    // That it has three targets is known before what became of it at one of them.
+    for (ended, n) in [(1, 0), (2, 2)] {
+        workers[n].reply(&executes[n], &json!({"exit_code": n}));
+        boss.wait_for(&format!("[web{}, rank {}] done", n + 1, n + 1));
+        boss.line(":jobs");
+        boss.wait_for(&format!(
+            "  all three to below ({ended} of 3 ended), since "
+        ));
+    }
+    workers[1].reply(&executes[1], &json!({"exit_code": 0}));
+    boss.wait_for("all three: 3 targets: 3 done\n");
+    boss.line(":jobs");
+    boss.wait_for("Nothing that you sent is open.\n");
+}
+
+#[test]
+fn output_comes_as_it_is_shown() {
+    let scene = Scene::new();
+    let boss = scene.client("boss");
+    let mut web1 = scene.server.raw("web1", 1);
+    boss.line("much");
+    let execute = web1.execute();
+    let window = execute.params["window"].as_u64().expect("a window");
+    let line = "x".repeat(63) + "\n";
+    let piece = line.repeat(256);
+    let (mut written, mut consumed) = (0, 0);
+    while written < 4 * window {
+        web1.output(&execute, "stdout", &piece);
+        written += piece.len() as u64;
+        while written + piece.len() as u64 > consumed + window {
+            let told = web1.notification("consumed")["bytes"].as_u64();
+            consumed += told.expect("a number");
+        }
+    }
+    web1.reply(&execute, &json!({"exit_code": 0}));
+    boss.wait_for("[web1, rank 1] done, exit code 0 (");
+    let shown = boss.shown();
+    assert!(!shown.contains("cut") && shown.contains(&format!("web1: {line}")));
+}
+
+#[test]
+fn a_wrong_line_is_named_and_nothing_is_sent() {
+    let scene = Scene::new();
+    let boss = scene.client("boss");
+    let mut web1 = scene.server.raw("web1", 1);
+    for (line, why) in [
+        (
+            ":nonsense",
+            "there is no :nonsense; :help shows what there is\n",
+        ),
+        ("print \"open", "a quote is not closed"),
+        ("@7-3 print", "the range \"7-3\" is reversed"),
+        ("@web1", "there is no command after @web1"),
+        (":to a/b", "\"a/b\" is neither"),
+        (":cancel x", "such as :cancel 3, not \"x\"\n"),
+        ("@web9 print", "print: no target: "),
+    ] {
+        boss.line(line);
+        boss.wait_for(why);
+    }
+    boss.wait_prompt("");
+    web1.expect_nothing("no line was right");
+}
+
+#[test]
+fn who_ranks_lowest_is_told_why_nobody_executes() {
+    let scene = Scene::new();
+    let lowest = scene.client("lowest");
+    lowest.line("print");
+    lowest.wait_for(
+        "print command sent.\n\
+         print: no target: you rank lowest: nobody is below you to execute it\n",
+    );
+}
+
+#[test]
+fn ctrl_c_clears_the_line_and_keeps_the_session() {
+    let scene = Scene::new();
+    let boss = scene.client("boss");
+    let mut web1 = scene.server.raw("web1", 1);
+    boss.keys("never sent");
+    boss.wait_prompt("never sent");
+    boss.keys(CTRL_C);
+    boss.wait_prompt("");
+    boss.keys(CTRL_C);
+    let prompt = PROMPT.trim_end();
+    boss.wait_for(&format!("{PROMPT}never sent\n{prompt}\n{prompt}"));
+    boss.line("sent");
+    expect_command(&mut web1, &["sent"]);
+    boss.wait_for("[web1, rank 1] done");
+}
+
+#[test]
+fn every_way_of_leaving_leaves_a_sane_terminal() {
+    let scene = Scene::new();
+    let mut last = scene.server.raw("last", 0);
+    for (name, keys, code) in [("a", CTRL_D, 0), ("b", "exit\r", 0), ("c", ":quit\r", 0)] {
+        let mut client = scene.client(name);
+        client.keys(keys);
+        client.expect_end(code);
+        let id = last.request("members", &json!({}));
+        assert_eq!(last.result_of(&id)["total"], 1, "{name} has left");
+    }
+    for signal in [Signal::TERM, Signal::HUP] {
+        let mut client = scene.client("d");
+        client.keys("half a li");
+        client.wait_prompt("half a li");
+        client.signal(signal);
+        client.expect_end(130);
+    }
+}
+
+#[test]
+fn ctrl_d_in_a_line_does_not_leave() {
+    let scene = Scene::new();
+    let mut client = scene.client("a");
+    client.keys("ab");
+    client.wait_prompt("ab");
+    client.keys(&format!("{LEFT}{CTRL_D}"));
+    client.wait_prompt("a");
+    client.keys(CTRL_C);
+    client.wait_prompt("");
+    client.keys(CTRL_D);
+    client.expect_end(0);
+}
+
+#[test]
+fn a_server_that_goes_ends_the_line_and_leaves_a_sane_terminal() {
+    for (signal, why) in [
+        (Signal::KILL, "The server is gone: "),
+        (Signal::TERM, "The server is gone: the server said bye: "),
+    ] {
+        let scene = Scene::new();
+        let mut client = scene.leaver("a");
+        client.keys("half a li");
+        client.wait_prompt("half a li");
+        scene.server.process.signal(signal);
+        client.wait_for(&format!("{PROMPT}half a li\n{why}"));
+        client.expect_end(255);
+    }
+}
+
+#[test]
+fn a_command_that_goes_with_the_server_is_said_to_be_lost() {
+    let scene = Scene::new();
+    let boss = scene.leaver("boss");
+    let mut web1 = scene.server.raw("web1", 1);
+    boss.line("print");
+    web1.execute();
+    scene.server.process.signal(Signal::KILL);
+    boss.wait_for("print: lost: ");
+    boss.wait_for("The server is gone: ");
+}
+
+/// What a prompt leaves, and ends with, whose server goes while a command is open.
+fn lose_a_command(check: fn(&mut Terminal)) {
+    // Whether it goes wrong depends on which of two threads is quicker.
+    for _ in 0..20 {
+        let scene = Scene::new();
+        let mut boss = scene.leaver("boss");
+        let mut web1 = scene.server.raw("web1", 1);
+        boss.line("print");
+        web1.execute();
+        boss.wait_prompt("");
+        scene.server.process.signal(Signal::KILL);
+        boss.wait_for("The server is gone: ");
+        check(&mut boss);
+    }
+}
+
+#[test]
+fn the_exit_code_says_that_a_command_was_lost() {
+    lose_a_command(|boss| boss.expect_code(3));
+}
+
+#[test]
+fn no_prompt_is_drawn_behind_the_last_line() {
+    lose_a_command(Terminal::expect_start_of_line);
+}
+
+#[test]
+fn the_line_being_typed_outlives_the_server() {
+    let mut scene = Scene::new();
+    let address = scene.server.address();
+    let first = scene.server.raw("first", 0);
+    let second = scene.server.raw("second", 0);
+    let boss = scene.client("boss");
+    boss.keys("half a li");
+    boss.wait_prompt("half a li");
+    scene.server.kill();
+    drop((first, second));
+    boss.wait_for("Connection lost: ");
+    boss.wait_for("Trying again.\n");
+    boss.wait_for(&format!("Not connected yet: no server at {address}"));
+    boss.wait_prompt("half a li");
+    boss.keys("ne");
+    boss.wait_prompt("half a line");
+
+    scene.server = Server::start_at(address, &["10"]);
+    boss.wait_for("\nConnected again. You were rank 2; you are now rank 0.\n");
+    boss.wait_prompt("half a line");
+    let mut web1 = scene.server.raw("web1", 1);
+    boss.keys("\r");
+    expect_command(&mut web1, &["half", "a", "line"]);
+    boss.wait_for("[web1, rank 1] done, exit code 0");
+}
+
+#[test]
+fn who_comes_back_to_its_old_rank_is_told_so() {
+    let mut scene = Scene::new();
+    let address = scene.server.address();
+    let boss = scene.client("boss");
+    boss.wait_prompt("");
+    scene.server.kill();
+    boss.wait_for("Connection lost: ");
+    scene.server = Server::start_at(address, &["10"]);
+    boss.wait_for("\nConnected again. You are still rank 0.\n");
+}
+
+#[test]
+fn who_loses_its_connection_comes_back_as_the_last_one() {
+    let scene = Scene::new();
+    let network = Proxy::to(scene.server.address());
+    let dialled = network.address().to_string();
+    let boss = scene.start(client(&["--server", &dialled, "--name", "boss"]));
+    boss.wait_prompt("");
+    let mut below = ["a", "b", "c"].map(|name| scene.server.raw(name, 1));
+    boss.line("@a print");
+    below[0].execute();
+    boss.wait_prompt("");
+    network.cut();
+    boss.wait_for("print: lost: ");
+    boss.wait_for("Connected again. You were rank 0; you are now rank 3.\n");
+    boss.wait_prompt("");
+    // What was lost is not sent again, and the rank is what it says.
+    boss.line(":whoami");
+    boss.wait_for("You are boss, member 5, rank 3 of 4.\n");
+    let id = below[0].command("boss", &["print"]);
+    assert_eq!(below[0].result_of(&id)["rank"], 3);
+    let cancelled = below[0].notification("cancel");
+    assert!(cancelled["id"].is_i64(), "{cancelled}");
+    let shown = boss.shown();
+    let order = ["print: lost: ", "Connection lost: ", "Connected again. "];
+    let places = order.map(|part| shown.find(part));
+    assert!(places.is_sorted(), "{shown}");
+}
+
+#[test]
+fn a_line_without_a_connection_is_answered() {
+    let mut scene = Scene::new();
+    let mut boss = scene.client("boss");
+    scene.server.kill();
+    boss.wait_for("Connection lost: ");
+    for (line, answer) in [
+        ("print 'it'", "print 'it': not sent: there is no connection"),
+        (":ranks", "there is no connection to the server\n"),
+        (
+            ":whoami",
+            "You were boss, rank 0; there is no connection now.\n",
+        ),
+        (
+            ":jobs",
+            "Nothing that you sent is open.\nNothing runs here.\n",
+        ),
+    ] {
+        boss.line(line);
+        boss.wait_for(answer);
+    }
+    boss.line("exit");
+    boss.expect_end(0);
+}
+
+#[test]
+fn who_is_not_let_in_again_is_told_why() {
+    let mut scene = Scene::new();
+    let token = scene.state.path().join("token");
+    std::fs::write(&token, "secret\n").expect("the folder can be written");
+    let token = token.to_str().expect("a plain path");
+    let mut boss = scene.client("boss");
+    boss.keys("half a li");
+    boss.wait_prompt("half a li");
+    scene.server.replace(&["--token-file", token]);
+    boss.wait_for("\nNot connected again: ");
+    boss.wait_for("did not let this client in");
+    boss.expect_end(255);
+}
+
+#[test]
+fn a_signal_ends_the_tries_at_once() {
+    let mut scene = Scene::new();
+    let mut boss = scene.client("boss");
+    scene.server.kill();
+    boss.wait_for("Not connected yet: ");
+    boss.signal(Signal::TERM);
+    boss.expect_end(130);
+}
+
+#[test]
+fn what_is_typed_ahead_is_a_line_of_its_own_each() {
+    let scene = Scene::new();
+    let boss = scene.client("boss");
+    let mut web1 = scene.server.raw("web1", 1);
+    boss.keys("one\rtwo\rthree\r");
+    for word in ["one", "two", "three"] {
+        expect_command(&mut web1, &[word]);
+    }
+    // As a terminal pastes.
+    boss.wait_prompt("");
+    boss.keys("\x1b[200~four\nfive\x1b[201~\r");
+    for word in ["four", "five"] {
+        expect_command(&mut web1, &[word]);
+    }
+}
+
+#[test]
+fn what_others_write_cannot_steer_the_terminal() {
+    const NASTY: &str = "\u{1b}[2J\u{1b}]0;title\u{7}\r\u{9b}1m\u{202e}end";
+    const SHOWN: &str = "\\x1b[2J\\x1b]0;title\\x07\\r\\x9b1m\\u{202e}end";
+    let scene = Scene::new();
+    let mut high = scene.server.raw("high", 0);
+    let boss = scene.client("boss");
+    let mut web1 = scene.server.raw("web1", 1);
+    boss.line("print");
+    let execute = web1.execute();
+    web1.output(&execute, "stdout", &format!("{NASTY}\n"));
+    web1.reply(&execute, &json!({"exit_code": 0, "stderr": NASTY}));
+    boss.wait_for(&format!("│ web1: {SHOWN}\n"));
+    boss.wait_for(&format!("\n│ {SHOWN}\n"));
+    boss.line("again");
+    let execute = web1.execute();
+    web1.reply_error(&execute, 20, &format!("{NASTY}\nno"));
+    boss.wait_for(&format!("refused: {SHOWN}\\nno\n"));
+    high.command("boss", &[NASTY, "\n"]);
+    boss.wait_for(&format!(
+        "[Received] received command {SHOWN} \\n from server:\n"
+    ));
+    boss.wait_prompt("");
+}
+
+/// A line of what an executor writes that looks as if the client said it.
+const FORGED: &str = "[web9, rank 9] done, exit code 0";
+
+/// The rows on the screen, each as wide as the terminal shows it, that have this in them.
+#[track_caller]
+fn rows_with(terminal: &Terminal, part: &str) -> Vec<String> {
+    let rows = terminal.rows().into_iter();
+    rows.filter(|row| row.contains(part)).collect()
+}
+
+#[test]
+fn output_of_others_has_a_margin_and_cannot_pass_for_the_client() {
+    let scene = Scene::new();
+    let boss = scene.client("boss");
+    let mut web1 = scene.server.raw("web1", 1);
+    boss.line("print");
+    let execute = web1.execute();
+    let streamed = format!("{FORGED}\n{PROMPT}exit\n\nhalf");
+    web1.output(&execute, "stdout", &streamed);
+    boss.wait_for(&format!(
+        "\n│ web1: {FORGED}\n│ web1: {PROMPT}exit\n│ web1:\n"
+    ));
+    // As long as a row is wide, so that the next one would begin with what looks forged.
+    let (blanks, letters) = (" ".repeat(78), "日".repeat(39));
+    let last = json!({
+        "exit_code": 0,
+        "stdout": format!("{FORGED}\n\n{blanks}{FORGED}\n{letters}{FORGED}\na\t{FORGED}\n"),
+        "stderr": format!("{FORGED}"),
+    });
+    web1.reply(&execute, &last);
+    boss.wait_for("│ web1: half\n[web1, rank 1] done, exit code 0 (");
+    boss.wait_prompt("");
+    let rows = rows_with(&boss, "web9");
+    assert_eq!(rows.len(), 6, "{rows:#?}");
+    for row in &rows {
+        assert!(row.starts_with("│ "), "{rows:#?}");
+    }
+
+    // The same for a sentence of an executor's.
+    boss.line("again");
+    let execute = web1.execute();
+    // The name, the rank and the status are in front of it: 24 columns.
+    web1.reply_error(&execute, 20, &format!("{}{FORGED}", " ".repeat(56)));
+    boss.wait_for("[web1, rank 1] refused:");
+    boss.wait_prompt("");
+    let rows = rows_with(&boss, "web9");
+    assert!(rows[6].starts_with(&format!("│ {FORGED}")), "{rows:#?}");
+}
+
+#[test]
+fn what_hides_or_piles_up_is_shown_as_escapes() {
+    const HIDDEN: &str = "a\u{200b}b\u{200d}c\u{e0041}\u{ad}\u{feff}\u{3164}\u{fe0f}d";
+    const SHOWN: &str = "a\\u{200b}b\\u{200d}c\\u{e0041}\\xad\\u{feff}\\u{3164}\\u{fe0f}d";
+    let scene = Scene::new();
+    let boss = scene.client("boss");
+    let mut web1 = scene.server.raw("web1", 1);
+    boss.line("print");
+    let execute = web1.execute();
+    let piled = format!("e{}", "\u{301}".repeat(10));
+    web1.reply(
+        &execute,
+        &json!({"exit_code": 0, "stdout": HIDDEN, "stderr": piled}),
+    );
+    boss.wait_for(&format!("\n│ {SHOWN}\n"));
+    boss.wait_for(&format!(
+        "\n│ e{}\\u{{301}}\\u{{301}}\n",
+        "\u{301}".repeat(8)
+    ));
+    boss.line("again");
+    let execute = web1.execute();
+    web1.reply_error(&execute, 20, HIDDEN);
+    // What does not fit into the row is on the next one.
+    boss.wait_for(&format!("refused: {}\n│ d\n", &SHOWN[..SHOWN.len() - 1]));
+}
+
+#[test]
+fn raw_output_has_no_margin() {
+    let scene = Scene::new();
+    let boss = scene.client_with(&["--name", "boss", "--raw"]);
+    let mut web1 = scene.server.raw("web1", 1);
+    boss.line("print");
+    let execute = web1.execute();
+    web1.reply(
+        &execute,
+        &json!({"exit_code": 0, "stdout": "a\u{1b}[1Cb\n"}),
+    );
+    boss.wait_for("\na b\n");
+}
+
+#[test]
+fn run_at_a_terminal_is_safe_too() {
+    let scene = Scene::new();
+    let run = scene.server.client(&["run", "--wait-for", "1", "--", "x"]);
+    let mut run = Terminal::start(run);
+    run.wait_for("waiting for");
+    let mut web1 = scene.server.raw("web1", 1);
+    let execute = web1.execute();
+    web1.output(&execute, "stdout", &format!("e{}", "\u{301}".repeat(8)));
+    web1.output(&execute, "stdout", "\u{301}\n");
+    web1.reply(
+        &execute,
+        &json!({"exit_code": 0, "stdout": "a\u{1b}[2Jb\u{200b}\n"}),
+    );
+    run.wait_for("\u{301}\\u{301}\n");
+    run.wait_for("\na\\x1b[2Jb\\u{200b}");
+    run.expect_end(0);
+}

@@ -1,0 +1,716 @@
+//! The server's program as whoever starts it meets it: its command line, its exit codes, the
+//! signals it takes, and its log.
+
+use std::ffi::OsStr;
+use std::fs;
+use std::net::TcpListener;
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+use std::time::{Duration, SystemTime};
+
+use crate::support::programs::{Ended, Process, Server, server};
+use crate::support::{PATIENCE, full_pipe, skipped};
+use rustix::process::Signal;
+use serde_json::json;
+
+/// Each option, with what a wrong value of it is and what its error says would be right.
+const WRONG: [(&[&str], &[&str]); 36] = [
+    (&["0"], &["'0'", "from 1 to 1000000"]),
+    (&["ten"], &["'ten'", "from 1 to 1000000"]),
+    (&["1000001"], &["'1000001'", "from 1 to 1000000"]),
+    (&["1.5"], &["'1.5'", "from 1 to 1000000"]),
+    (&["99999999999999999999"], &["from 1 to 1000000"]),
+    (&[""], &["''", "from 1 to 1000000"]),
+    (&[" 5"], &["' 5'", "from 1 to 1000000"]),
+    (&["1\n2"], &["'1 2'", "from 1 to 1000000"]),
+    (&["-1"], &["'-1"]),
+    (&["5", "6"], &["'6'"]),
+    (&["--listen", "5555"], &["'5555'", "HOST:PORT"]),
+    (&["--listen", "127.0.0.1"], &["'127.0.0.1'", "HOST:PORT"]),
+    (&["--listen", "127.0.0.1:65536"], &["65536", "HOST:PORT"]),
+    (&["--listen", "::1:5555"], &["'::1:5555'", "[::1]:5555"]),
+    (&["--listen", "tcp://h:1"], &["'tcp://h:1'", "HOST:PORT"]),
+    (&["--listen", ":5555"], &["':5555'", "HOST:PORT"]),
+    (&["--listen", ""], &["''", "HOST:PORT"]),
+    (&["--dispatch", ""], &["''", "next, below, all"]),
+    (&["--dispatch", "7-3"], &["'7-3'", "smaller rank first"]),
+    (&["--dispatch", "3-"], &["'3-'", "both ends"]),
+    (&["--dispatch", "all,1"], &["'all,1'", "stands alone"]),
+    (&["--dispatch", "a b"], &["'a b'", "(web*)"]),
+    (&["--heartbeat", "0s"], &["'0s'", "from 10ms to 1day"]),
+    (&["--heartbeat", "soon"], &["'soon'", "500ms, 5s or 2m"]),
+    (&["--drain", "-1s"], &["'-1"]),
+    (&["--drain", "1 parsec"], &["'1 parsec'", "500ms, 5s or 2m"]),
+    (&["--max-line", "1KiB"], &["'1KiB'", "from 16.0 KiB to"]),
+    (&["--max-line", "1GiB"], &["'1GiB'", "to 16.0 MiB"]),
+    (&["--max-line", "long"], &["'long'", "64KiB or 1MiB"]),
+    (&["--max-queue", "0"], &["'0'", "from 1 to"]),
+    (&["--max-queue-bytes", "2GiB"], &["'2GiB'", "to 1.0 GiB"]),
+    (&["--max-sends", "many"], &["'many'", "from 1 to"]),
+    (&["--completions", "klingon"], &["'klingon'", "bash"]),
+    (&["--frobnicate"], &["'--frobnicate'"]),
+    (&["--heartbeat"], &["--heartbeat", "value"]),
+    (&["--quiet", "--quiet"], &["--quiet"]),
+];
+
+/// Every option that there is.
+const OPTIONS: [&str; 14] = [
+    "--listen",
+    "--dispatch",
+    "--heartbeat",
+    "--drain",
+    "--max-line",
+    "--max-queue",
+    "--max-queue-bytes",
+    "--max-sends",
+    "--token-file",
+    "--open",
+    "--quiet",
+    "--completions",
+    "--help",
+    "--version",
+];
+
+/// Runs a server that ought not to start, on a port that is free if it does.
+#[track_caller]
+fn refused(words: &[&str]) -> Ended {
+    let mut command = server(words);
+    if !words.contains(&"--listen") {
+        command.args(["--listen", "127.0.0.1:0"]);
+    }
+    Ended::of(&mut command)
+}
+
+/// Checks that each record of a log is one line that begins with a time and a level, and
+/// that nothing in it could steer a terminal.
+#[track_caller]
+fn expect_clean_log(log: &str) {
+    for line in log.lines() {
+        let is_record = line.starts_with("20")
+            && line.get(23..).is_some_and(|rest| {
+                ["Z ERROR ", "Z WARN  ", "Z INFO  ", "Z DEBUG "]
+                    .iter()
+                    .any(|level| rest.starts_with(level))
+            });
+        assert!(is_record, "no record of a log: {line:?} in {log}");
+        let is_plain = !line.contains(|c: char| c.is_control() || "\u{202e}\u{2028}".contains(c));
+        assert!(is_plain, "a log line that steers: {line:?}");
+    }
+}
+
+/// A server that a shell starts, which first says `ulimit`.
+fn limited(ulimit: &str, words: &[&str]) -> std::process::Command {
+    let server = server(words);
+    let mut command = std::process::Command::new("sh");
+    command
+        .args(["-c", &format!("ulimit {ulimit} && exec \"$0\" \"$@\"")])
+        .arg(server.get_program())
+        .args(server.get_args());
+    command
+}
+
+#[test]
+fn too_few_descriptors_for_all_clients_are_said_at_the_start() {
+    let server = Server::spawn(&mut limited("-n 100", &["200"]));
+    for part in ["100 open files", "clients of 200 fit", "ulimit -Hn"] {
+        server.process.stderr.wait_for(part);
+    }
+    // A server that is full still has room to say so to newcomers.
+    let server = Server::spawn(&mut limited("-n 100", &["80"]));
+    for part in ["80 clients fit, and only", "ulimit -Hn"] {
+        server.process.stderr.wait_for(part);
+    }
+    let server = Server::spawn(&mut limited("-n 100", &["20"]));
+    server.process.stderr.wait_for("listening");
+    assert!(!server.process.stderr.text().contains("open files"));
+}
+
+#[test]
+fn as_many_clients_join_as_the_server_says_that_fit_and_the_hard_limit_that_it_names_will_do() {
+    let number_after = |text: &str, before: &str| {
+        let rest = text.split(before).nth(1).expect(before);
+        let digits = rest.split(|c: char| !c.is_ascii_digit()).next();
+        digits.and_then(|n| n.parse::<usize>().ok()).expect(before)
+    };
+    let server = Server::spawn(&mut limited("-n 40", &["500", "--heartbeat", "60s"]));
+    server.process.stderr.wait_for("clients of 500 fit");
+    let said = server.process.stderr.text();
+    let fit = number_after(&said, "no more than ");
+    let crowd: Vec<_> = (0..fit).map(|n| server.raw(&format!("n{n}"), 1)).collect();
+    assert_eq!(crowd.len(), fit);
+    assert!(
+        !server.process.stderr.text().contains("cannot accept"),
+        "all of them fit"
+    );
+    let _one_more = std::net::TcpStream::connect(server.address()).expect("the system accepts");
+    server.process.stderr.wait_for("cannot accept");
+    let enough = number_after(&said, "hard limit to ");
+    let server = Server::spawn(&mut limited(&format!("-n {enough}"), &["500"]));
+    server.process.stderr.wait_for("listening");
+    assert!(!server.process.stderr.text().contains("open files"));
+}
+
+#[test]
+fn it_asks_for_as_many_descriptors_as_it_may_have() {
+    const CLIENTS: usize = 100;
+    let server = Server::spawn(&mut limited("-Sn 64", &["100", "--heartbeat", "60s"]));
+    let crowd = (0..CLIENTS).map(|n| server.raw(&format!("n{n}"), 1));
+    assert_eq!(crowd.collect::<Vec<_>>().len(), CLIENTS);
+}
+
+#[test]
+fn a_wrong_command_line_is_one_line_that_names_the_value() {
+    for (words, parts) in WRONG {
+        refused(words)
+            .expect_code(2)
+            .expect_stdout("")
+            .expect_one_line(parts);
+    }
+    let mut not_text = server(&["--listen", "127.0.0.1:0"]);
+    not_text.arg(OsStr::from_bytes(b"\xff"));
+    Ended::of(&mut not_text)
+        .expect_code(2)
+        .expect_stdout("")
+        .expect_one_line(&["UTF-8"]);
+}
+
+#[test]
+fn an_address_where_it_cannot_listen_is_one_line_too() {
+    let holder = TcpListener::bind("127.0.0.1:0").expect("loopback has a free port");
+    let taken = holder.local_addr().expect("it is bound").to_string();
+    refused(&["--listen", &taken])
+        .expect_code(1)
+        .expect_stdout("")
+        .expect_one_line(&[&taken, "in use", "--listen"]);
+    // An address for documentation, which no machine has (RFC 5737).
+    refused(&["--listen", "203.0.113.1:0"])
+        .expect_code(1)
+        .expect_stdout("")
+        .expect_one_line(&["cannot listen at 203.0.113.1:0"]);
+    refused(&["--listen", "no-such-host.invalid:0"])
+        .expect_code(1)
+        .expect_stdout("")
+        .expect_one_line(&["cannot listen at no-such-host.invalid:0"]);
+}
+
+#[test]
+fn an_address_that_others_can_reach_takes_a_token_or_a_word() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let token = folder.path().join("token");
+    fs::write(&token, "s3cret\n").expect("the folder can be written");
+    let token = token.to_str().expect("its name is text");
+    for listen in ["0.0.0.0:0", "[::]:0", "[::ffff:0.0.0.0]:0"] {
+        let ended = refused(&["--listen", listen]);
+        if ended.stderr.contains("cannot listen at [") {
+            skipped("this system has no IPv6");
+            continue;
+        }
+        ended.expect_code(2).expect_stdout("").expect_one_line(&[
+            "other machines",
+            "--token-file",
+            "--open",
+        ]);
+        for (words, risk) in [
+            (&["--open"][..], "any client may join"),
+            (
+                &["--token-file", token],
+                "tokens, commands and output are not encrypted",
+            ),
+        ] {
+            let words = [&["--listen", listen][..], words].concat();
+            let process = Process::start(&mut server(&words));
+            process.stdout.wait_for("Listening on ");
+            process.stderr.wait("a warning", |log| {
+                let is_it = |line: &&str| line.contains(" WARN ") && line.contains("tunnel");
+                let line = log.lines().find(is_it)?;
+                line.contains(risk).then_some(())
+            });
+        }
+    }
+    // What was written does not count, but where it listens.
+    for listen in ["localhost:0", "127.0.0.1:0"] {
+        let process = Process::start(&mut server(&["--listen", listen]));
+        process.stdout.wait_for("Listening on ");
+        process.signal(Signal::TERM);
+        let ended = process.end();
+        assert!(!ended.stderr.contains("WARN"), "{}", ended.stderr);
+    }
+}
+
+#[test]
+fn why_it_cannot_listen_is_said_once() {
+    let ended = refused(&["--listen", "203.0.113.1:0"]);
+    assert_eq!(ended.stderr.matches("os error").count(), 1);
+}
+
+#[test]
+fn who_cannot_say_what_is_wrong_ends_all_the_same() {
+    let taken = TcpListener::bind("127.0.0.1:0").expect("loopback has a free port");
+    let taken = taken.local_addr().expect("it is bound").to_string();
+    let (_reader, unread, _) = full_pipe();
+    for (words, code) in [
+        (&["--nonsense"][..], 2),
+        (&["--token-file", "/nowhere"], 2),
+        (&["--listen", &taken], 1),
+    ] {
+        let unread = unread.try_clone().expect("a pipe can be shared");
+        Process::start_complaining(&mut server(words), unread.into())
+            .end()
+            .expect_code(code);
+    }
+}
+
+#[test]
+fn a_token_file_that_is_none_is_one_line() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let missing = folder.path().join("missing");
+    let empty = folder.path().join("empty");
+    fs::write(&empty, "\nsecret\n").expect("the folder can be written");
+    for (path, why) in [(&missing, "No such file"), (&empty, "empty first line")] {
+        let path = path.to_str().expect("its name is text");
+        refused(&["--token-file", path])
+            .expect_code(2)
+            .expect_stdout("")
+            .expect_one_line(&[path, why]);
+    }
+}
+
+#[test]
+fn what_somebody_typed_never_steers_the_terminal() {
+    for (words, code) in [
+        (&["--token-file", "/no\nsuch\x1b[2J"][..], 2),
+        (&["--dispatch", "such\n\n\x1b[2J"], 2),
+        (&["--listen", "no-such\x1b[2Jhost.invalid:0"], 2),
+    ] {
+        refused(words).expect_code(code).expect_one_line(&["such"]);
+    }
+}
+
+#[test]
+fn version_help_and_completions() {
+    Ended::of(&mut server(&["--version"]))
+        .expect_code(0)
+        .expect_stdout(format!("pecking-server {}\n", env!("CARGO_PKG_VERSION")));
+    for words in [["--help"], ["-h"]] {
+        let ended = Ended::of(&mut server(&words));
+        ended.expect_code(0);
+        assert_eq!(ended.stderr, "");
+        for part in OPTIONS
+            .iter()
+            .chain(&["Examples:", "pecking-server 10 ", "[N]"])
+        {
+            assert!(ended.text().contains(part), "{words:?} lacks {part}");
+        }
+    }
+    for shell in ["bash", "elvish", "fish", "powershell", "zsh"] {
+        let ended = Ended::of(&mut server(&["--completions", shell]));
+        ended.expect_code(0);
+        assert_eq!(ended.stderr, "");
+        let text = ended.text();
+        assert!(
+            text.contains("max-queue-bytes") && text.contains("server"),
+            "{shell}: {text}"
+        );
+    }
+}
+
+#[test]
+fn port_0_prints_the_port_that_it_got() {
+    for words in [&[][..], &["--quiet"]] {
+        let server = Server::start(words);
+        assert_ne!(server.address().port(), 0);
+        let _somebody = server.raw("a", 0);
+    }
+    let v6 = Process::start(&mut server(&["--listen", "[::1]:0"]));
+    v6.stdout.wait_for("Listening on [::1]:");
+}
+
+/// Or a server would be tested that is older than its source.
+#[test]
+fn a_change_below_what_a_program_is_made_of_is_seen() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    for part in crate::support::programs::MADE_OF {
+        assert!(
+            crate::support::programs::newest(&root.join(part)).is_some(),
+            "{part}"
+        );
+    }
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let below = folder.path().join("session/deeper");
+    fs::create_dir_all(&below).expect("a folder");
+    let file = fs::File::create(below.join("joining.rs")).expect("a file");
+    let later = SystemTime::UNIX_EPOCH + Duration::from_secs(5_000_000_000);
+    file.set_modified(later).expect("its time");
+    assert_eq!(crate::support::programs::newest(folder.path()), Some(later));
+}
+
+#[test]
+fn who_cannot_print_serves_all_the_same() {
+    let full = fs::File::options().write(true).open("/dev/full");
+    let Ok(full) = full else {
+        return skipped("there is no /dev/full here");
+    };
+    let mut command = server(&["--listen", "127.0.0.1:0"]);
+    let process = Process::start_printing(&mut command, full.into());
+    let address = process.stderr.wait("the address", |log| {
+        let (_, rest) = log.split_once("listening on ")?;
+        rest.split_once(' ')?.0.to_owned().into()
+    });
+    let members = Ended::of(&mut crate::support::programs::client(&[
+        "--server", &address, "members",
+    ]));
+    members.expect_code(0);
+    process.signal(Signal::TERM);
+    process.end().expect_code(0);
+}
+
+#[test]
+fn both_signals_let_what_runs_end_and_end_the_rest() {
+    for signal in [Signal::INT, Signal::TERM] {
+        let server = Server::start(&["--drain", "60s"]);
+        let (running, [mut web1]) = server.run(&["--to", "web1", "--", "slow"], [("web1", 1)]);
+        let slow = web1.execute();
+        let mut boss = server.fed("boss");
+        boss.feed(":whoami\n");
+        boss.stdout.wait_for("You are boss");
+
+        server.process.signal(signal);
+        server.process.stderr.wait_for("shutting down");
+        Ended::of(&mut server.client(&["members"]))
+            .expect_code(255)
+            .expect_stdout("")
+            .expect_one_line(&["shutting down"]);
+        boss.end()
+            .expect_code(255)
+            .expect_one_line(&["the server is gone", "shutting down"]);
+
+        web1.reply(&slow, &json!({"exit_code": 0, "stdout": "late"}));
+        running.end().expect_code(0).expect_stdout("late");
+        // The sender may leave first, so that web1 moves up.
+        web1.expect_bye_after_ranks("shutting_down");
+        let ended = server.process.end();
+        ended.expect_code(0);
+        assert!(ended.text().ends_with("0 connections\n"));
+        expect_clean_log(&ended.stderr);
+    }
+}
+
+#[test]
+fn what_waits_when_a_signal_comes_is_cancelled() {
+    let server = Server::start(&["--drain", "60s"]);
+    let waiting = server.client(&["run", "--wait-for", "2", "--to", "web1", "--", "second"]);
+    let waiting = Process::start(&mut { waiting });
+    waiting.stderr.wait_for("waiting for clients below");
+    let (running, [mut web1]) = server.run(&["--to", "web1", "--", "first"], [("web1", 1)]);
+    let first = web1.execute();
+    let _web2 = server.raw("web2", 1);
+    server.process.stderr.wait_for("sends [\"second\"]");
+
+    server.process.signal(Signal::TERM);
+    let ended = waiting.end();
+    ended.expect_code(130).expect_stdout("");
+    assert!(
+        ended.stderr.contains("[web1, rank 2] cancelled"),
+        "{}",
+        ended.stderr
+    );
+    web1.reply(&first, &json!({"exit_code": 3}));
+    running.end().expect_code(1);
+    server.process.end().expect_code(0);
+}
+
+#[test]
+fn what_outlasts_the_drain_is_lost() {
+    let server = Server::start(&["--drain", "100ms"]);
+    let (running, [mut web1]) = server.run(&["--", "slow"], [("web1", 1)]);
+    web1.execute();
+    server.process.signal(Signal::TERM);
+    let ended = running.end();
+    ended.expect_code(3).expect_stdout("");
+    assert!(ended.stderr.contains("[web1, rank 1] lost"));
+    server.process.end().expect_code(0);
+}
+
+#[test]
+fn a_second_signal_ends_at_once() {
+    let server = Server::start(&["--drain", "60s"]);
+    let (running, [mut web1]) = server.run(&["--", "slow"], [("web1", 1)]);
+    web1.execute();
+    server.process.signal(Signal::INT);
+    server.process.stderr.wait_for("shutting down");
+    server.process.signal(Signal::INT);
+    server.process.end().expect_code(130);
+    running.end().expect_code(3);
+}
+
+#[test]
+fn the_port_can_be_bound_again_at_once() {
+    for signal in [Signal::TERM, Signal::KILL] {
+        let first = Server::start(&[]);
+        let address = first.address().to_string();
+        // Who is connected when it ends keeps its half of the connection for a while.
+        let _somebody = first.raw("a", 0);
+        let _stranger = first.stranger();
+        first.process.signal(signal);
+        first.process.end();
+        let second = Process::start(&mut server(&["--listen", &address]));
+        second.stdout.wait_for("[STARTING]");
+        second.stderr.wait_for(&format!("listening on {address}"));
+    }
+}
+
+#[test]
+fn a_known_port_adds_nothing_to_the_transcript() {
+    let holder = TcpListener::bind("127.0.0.1:0").expect("loopback has a free port");
+    let address = holder.local_addr().expect("it is bound").to_string();
+    drop(holder);
+    let server = Process::start(&mut server(&["10", "--listen", &address]));
+    server.stderr.wait_for("listening on");
+    server.signal(Signal::TERM);
+    server
+        .end()
+        .expect_code(0)
+        .expect_stdout("[STARTING] Listening for 10 clients...\n");
+}
+
+#[test]
+fn the_log_is_as_long_as_it_is_asked_to_be() {
+    for (level, expected, unexpected) in [
+        (None, "INFO  127.0.0.1", "DEBUG"),
+        (Some("warn"), "", "INFO"),
+        (Some("off"), "", "20"),
+        (Some("debug"), "DEBUG 127.0.0.1", "TRACE"),
+    ] {
+        let mut command = server(&[]);
+        if let Some(level) = level {
+            command.env("RUST_LOG", level);
+        }
+        let server = Server::spawn(&mut command);
+        let mut somebody = server.raw("a", 0);
+        somebody.send_line("no json");
+        somebody.next("an error");
+        somebody.leave();
+        server.process.signal(Signal::TERM);
+        let ended = server.process.end();
+        ended.expect_code(0);
+        let log = &ended.stderr;
+        assert!(log.contains(expected), "{level:?}: {log}");
+        assert!(!log.contains(unexpected), "{level:?}: {log}");
+        expect_clean_log(log);
+    }
+}
+
+#[test]
+fn the_log_says_who_sent_what_to_whom_and_what_became_of_it() {
+    let server = Server::start(&["3"]);
+    let (run, [mut web1]) = server.run(&["--", "print", "this"], [("web1", 2)]);
+    let execute = web1.execute();
+    web1.reply_error(&execute, 20, "not today");
+    run.end().expect_code(5);
+    let mut other = server.raw("other", 1);
+    let id = other.command("all", &["up"]);
+    other.answer(&id);
+    let id = other.command("web1", &["up"]);
+    other.answer(&id);
+    let _third = server.raw("third", 1);
+    let mut fourth = server.stranger();
+    fourth.request("join", &json!({"protocol": 1}));
+    fourth.wait_end("the end after a refusal");
+    web1.leave();
+
+    let log = |part: &str| server.process.stderr.wait_for(part);
+    log(" joined as web1, slots 2\n");
+    log("client-1 (rank 0) sends [\"print\"] and 1 more word to web1 (rank 1)\n");
+    log("web1 (rank 1) refused\n");
+    log(" left: client-1");
+    log("web1 (rank 0) outranked\n");
+    log("other: its send was not taken: ");
+    log(" may not join: ");
+    log(" left: web1");
+    expect_clean_log(&server.process.stderr.text());
+}
+
+#[test]
+fn words_are_in_the_log_for_debugging_only_and_a_token_never() {
+    const WORD: &str = "-phunter2";
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let token = folder.path().join("token");
+    fs::write(&token, "47114711\n").expect("the folder can be written");
+    let token = ["--token-file", token.to_str().expect("its name is text")];
+    let policy = folder.path().join("policy.toml");
+    fs::write(
+        &policy,
+        "[commands.mysql]\nrun = [\"/bin/echo\"]\nargs = [\"-p[a-z]+\"]\n",
+    )
+    .expect("the folder can be written");
+    for level in [None, Some("debug")] {
+        let leveled = |mut command: std::process::Command| {
+            if let Some(level) = level {
+                command.env("RUST_LOG", level);
+            }
+            command
+        };
+        let server = Server::spawn(&mut leveled(server(&token)));
+        let mut strangers = Vec::new();
+        for params in [
+            json!({"protocol": 1, "token": 47114711}),
+            json!({"protocol": 1, "token": ["47114711"]}),
+            json!({"protocol": 1, "token": {"x": "47114711"}}),
+            json!({"protocol": 1, "token": 47114711.5, "name": "x"}),
+            json!([1, "web1", 1, "47114711"]),
+            json!("47114711"),
+            json!(47114711),
+        ] {
+            let mut stranger = server.stranger();
+            let id = stranger.request("join", &params);
+            let error = stranger.error_of(&id);
+            assert_eq!(error["code"], -32602, "{params}: {error}");
+            assert!(!error.to_string().contains("4711"), "{params}: {error}");
+            strangers.push(stranger);
+        }
+        let mut boss = server.stranger();
+        boss.joined = boss.result(
+            "join",
+            &json!({"protocol": 1, "token": "47114711", "name": "boss"}),
+        );
+        let words = [
+            "work",
+            "--name",
+            "web1",
+            "--policy",
+            policy.to_str().expect("text"),
+        ];
+        let mut work = leveled(server.client(&words));
+        let worker = Process::start(work.args(token));
+        worker.stderr.wait_for("joined as web1");
+        // Run, refused, unknown, for many; what an executor says repeats the word.
+        for (to, words) in [
+            ("web1", &["mysql", WORD][..]),
+            ("web1", &["mysql", "x", WORD]),
+            ("web1", &["oracle", WORD]),
+            ("all", &["mysql", WORD]),
+        ] {
+            let id = boss.command(to, words);
+            boss.result_of(&id);
+        }
+        worker.stderr.wait_for("mysql");
+        worker.signal(Signal::TERM);
+        let log = worker.end().stderr;
+        server.process.signal(Signal::TERM);
+        for log in [log, server.process.end().stderr] {
+            assert_eq!(log.contains("hunter2"), level.is_some(), "{log}");
+            assert!(log.contains("mysql"), "{log}");
+            assert!(!log.contains("4711"), "{log}");
+            if level.is_none() {
+                assert!(log.contains(" and 1 more word"), "{log}");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_member_that_does_much_has_a_hundred_lines_a_second_and_the_others_are_counted() {
+    const SENDS: u64 = 2000;
+    let server = Server::start(&["--max-queue", "8192"]);
+    let mut loud = server.raw("loud", 0);
+    let mut quiet = server.raw("quiet", 0);
+    let worker = server.worker("web1");
+    let line = |id| {
+        let params = json!({"to": "web1", "command": ["print"]});
+        format!(
+            "{}\n",
+            json!({"jsonrpc": "2.0", "id": id, "method": "send", "params": params})
+        )
+    };
+    let lines: String = (1..=SENDS).map(|id| line(1000 + id)).collect();
+    loud.send_bytes(lines.as_bytes());
+    let id = quiet.command("web1", &["print"]);
+    quiet.result_of(&id);
+    for id in 1..=SENDS {
+        loud.result_of(&json!(1000 + id));
+    }
+    // What is hidden is told though nothing more comes. Each send has two lines at the client;
+    // at the server one is the sender's, one the executor's.
+    let total = |log: &str, of: &str, shown: &str| {
+        let count = |line: &str| {
+            let (_, rest) = line.split_once(" WARN  ")?;
+            let (count, of_whom) = rest.split_once(' ')?;
+            of_whom
+                .starts_with(&format!("lines of {of} are not shown"))
+                .then(|| count.parse::<u64>().ok())?
+        };
+        let hidden: u64 = log.lines().filter_map(count).sum();
+        let shown = log.lines().filter(|line| line.contains(shown)).count() as u64;
+        (shown, hidden)
+    };
+    for (log, of, shown, lines) in [
+        (&server.process.stderr, "loud", "loud (rank 0) sends", SENDS),
+        (&server.process.stderr, "web1", "web1 (rank 2) ", SENDS),
+        (&worker.stderr, "loud", "from loud (rank 0)", 2 * SENDS),
+    ] {
+        let (shown, hidden) = log.wait("all lines, shown or counted", |log| {
+            let (shown, hidden) = total(log, of, shown);
+            (shown + hidden >= lines).then_some((shown, hidden))
+        });
+        assert!(hidden > 0 && shown < lines, "{of}: {shown} and {hidden}");
+    }
+    for log in [&server.process.stderr, &worker.stderr] {
+        // Those of one member in one second.
+        let text = log.text();
+        let mut times: std::collections::HashMap<&str, u32> = std::collections::HashMap::new();
+        for line in text.lines().filter(|line| {
+            line.contains("loud (rank 0) sends") || line.contains("from loud (rank 0)")
+        }) {
+            *times.entry(&line[..19]).or_default() += 1;
+        }
+        assert!(times.values().all(|lines| *lines <= 100), "{times:?}");
+        // Others have theirs.
+        assert!(text.contains("quiet (rank 1)"), "{text:.2000}");
+        expect_clean_log(&text);
+    }
+}
+
+#[test]
+fn nothing_that_a_peer_says_breaks_a_line_of_the_log() {
+    const NASTY: &str =
+        "x\n2026-01-01T00:00:00.000Z INFO  forged\r\u{1b}[2J\u{7f}\u{9b}1m\u{202e}\u{2028}";
+    let mut command = server(&[]);
+    let server = Server::spawn(command.env("RUST_LOG", "debug"));
+    let mut stranger = server.stranger();
+    stranger.request("join", &json!({"protocol": 1, "name": NASTY}));
+    stranger.next("an error");
+    stranger.request(NASTY, &json!({}));
+    stranger.next("an error");
+    stranger.send_bytes(b"\x1b[2J\xff\x00\r{\"jsonrpc\": \"\x07\"}\n");
+    stranger.next("an error");
+
+    let mut boss = server.raw("boss", 0);
+    let mut web1 = server.raw("web1", 1);
+    boss.request("send", &json!({"command": [NASTY, "\u{0}"]}));
+    let execute = web1.execute();
+    assert_eq!(execute.command, [NASTY, "\u{0}"], "they arrive as they are");
+    web1.reply_error(&execute, 22, NASTY);
+    // Controls that JSON takes without an escape, and blanks between the words.
+    boss.send_bytes(
+        "{\"jsonrpc\":\"2.0\",\"id\":9,\"method\":\"send\",\"params\":{\"command\":[\r\t\"\u{7f}\u{9b}2J\",\t\r\"b\"]}}\n"
+            .as_bytes(),
+    );
+    let execute = web1.execute();
+    web1.reply(&execute, &json!({"signal": NASTY}));
+    boss.notify(NASTY, &json!({}));
+    boss.notify("cancel", &json!({"send": {NASTY: 1}}));
+    boss.request("send", &json!({"command": ["x"], "to": NASTY}));
+    web1.reply(&execute, &json!({"exit_code": NASTY}));
+    web1.request("send", &json!({"command": [NASTY], "to": "all"}));
+    boss.sync();
+    web1.sync();
+    boss.leave();
+    web1.leave();
+
+    server.process.signal(Signal::TERM);
+    let ended = server.process.end_within(PATIENCE);
+    ended.expect_code(0);
+    assert!(ended.stderr.matches("forged").count() >= 4);
+    assert!(!ended.stderr.contains("\n2026-01-01T00:00:00.000Z"));
+    expect_clean_log(&ended.stderr);
+}

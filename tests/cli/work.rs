@@ -1,0 +1,329 @@
+//! `pecking work` as a service: it outlives its server, and whatever takes what it says.
+
+use std::fs::{self, File};
+use std::io::{Seek, Write};
+use std::net::{Shutdown, TcpListener, TcpStream};
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use crate::support::dialled::{accept, nowhere, pass_on};
+use crate::support::programs::{Ended, Process, Server, client};
+use crate::support::{full_pipe, skipped};
+use rustix::process::Signal;
+use serde_json::json;
+
+#[test]
+fn a_service_reads_nothing_logs_and_ends_with_a_signal() {
+    let server = Server::start(&[]);
+    let mut boss = server.raw("boss", 0);
+    let mut input = tempfile::tempfile().expect("a temporary file");
+    input
+        .write_all(b"print\nexit\n")
+        .expect("it can be written");
+    input.rewind().expect("a file can be rewound");
+    for (signal, slots) in [(Signal::TERM, "1"), (Signal::INT, "2"), (Signal::HUP, "3")] {
+        // The clone shares its position with what the service would read.
+        let stdin: File = input.try_clone().expect("a file can be shared");
+        let mut command = server.client(&["work", "--name", "web1", "--slots", slots]);
+        let worker = Process::start_reading(&mut command, stdin.into());
+        worker.stderr.wait_for("joined as web1, rank 1\n");
+        let id = boss.command("next", &["print", "a\n\u{1b}[2Jb"]);
+        assert_eq!(boss.result_of(&id)["exit_code"], 0);
+        let id = boss.request("members", &json!({}));
+        let members = boss.result_of(&id)["members"].clone();
+        assert_eq!(members[1]["slots"].to_string(), slots);
+        worker.signal(signal);
+        let ended = worker.end();
+        ended.expect_code(0).expect_stdout("");
+        for part in [
+            "print and 1 more word received from boss (rank 0)\n",
+            "print and 1 more word from boss (rank 0): exit code 0 (",
+            "leaving\n",
+        ] {
+            assert!(ended.stderr.contains(part), "{part}: {}", ended.stderr);
+        }
+        assert_eq!(input.stream_position().expect("a file has one"), 0);
+    }
+    let mut quiet = server.client(&["work", "--name", "web2", "--no-reconnect"]);
+    let quiet = Process::start(quiet.env("RUST_LOG", "error"));
+    server.process.stderr.wait_for("joined as web2");
+    let id = boss.command("web2", &["print"]);
+    assert_eq!(boss.result_of(&id)["exit_code"], 0);
+    server.process.signal(Signal::KILL);
+    let ended = quiet.end();
+    ended
+        .expect_code(255)
+        .expect_stdout("")
+        .expect_one_line(&["ERROR", "the server is gone"]);
+}
+
+#[test]
+fn a_service_takes_the_name_of_any_host_that_is_no_rank() {
+    let server = Server::start(&["9"]);
+    let mut boss = server.raw("boss", 0);
+    let names = ["10.0.0.7", "3com-sw1", "7a3f9c01b2d4", "1-2-3", "Web1"];
+    let workers = names.map(|name| server.worker(name));
+    let id = boss.command(&names.join(","), &["print"]);
+    assert_eq!(boss.result_of(&id), json!({"targets": 5, "done": 5}));
+    for name in ["42", "3-7", "3-", "Below", "CLIENT-7"] {
+        Ended::of(&mut server.client(&["work", "--wait", "--name", name]))
+            .expect_code(2)
+            .expect_one_line(&[&format!("{name:?} is not allowed")]);
+    }
+    drop(workers);
+}
+
+#[test]
+fn a_service_outlives_its_server() {
+    let mut server = Server::start(&[]);
+    let address = server.address();
+    let worker = Process::start(&mut server.client(&["work", "--name", "web1"]));
+    worker.stderr.wait_for("joined as web1, rank 0\n");
+    for round in 1..=3 {
+        server.kill();
+        let again = |text: &str, part: &str| text.matches(part).count() >= round;
+        for part in ["connection lost: ", "not connected yet: no server at "] {
+            worker
+                .stderr
+                .wait(part, |text| again(text, part).then_some(()));
+        }
+        server = Server::start_at(address, &[]);
+        let part = "joined again as web1, rank 0 (it was rank 0)\n";
+        worker
+            .stderr
+            .wait(part, |text| again(text, part).then_some(()));
+    }
+    // It says bye and is started again.
+    server.process.signal(Signal::TERM);
+    worker
+        .stderr
+        .wait_for("connection lost: the server said bye: ");
+    worker.stderr.wait("another try", |text| {
+        (text.matches("not connected yet: ").count() >= 4).then_some(())
+    });
+    worker.signal(Signal::TERM);
+    worker.end().expect_code(0);
+}
+
+#[test]
+fn a_service_that_is_not_let_in_again_says_why_and_ends() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let token = folder.path().join("token");
+    fs::write(&token, "s3cret\n").expect("the folder can be written");
+    let mut server = Server::start(&[]);
+    let worker = server.worker("web1");
+    server.replace(&["--token-file", token.to_str().expect("a plain path")]);
+    let ended = worker.end();
+    ended.expect_code(255).expect_stdout("");
+    let last = ended.stderr.lines().last().unwrap_or_default();
+    assert!(
+        last.contains("not let in again") && last.contains("token"),
+        "{last}"
+    );
+}
+
+#[test]
+fn a_token_file_that_changes_counts_from_the_next_connection() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let token = |name: &str, text: &str| {
+        let path = folder.path().join(name);
+        fs::write(&path, text).expect("the folder can be written");
+        path.to_str().expect("a plain path").to_owned()
+    };
+    let servers = token("servers", "first\n");
+    let own = token("own", "first\n");
+    let mut server = Server::start(&["--token-file", &servers]);
+    let words = ["work", "--name", "web1", "--token-file", &own];
+    let worker = Process::start(&mut server.client(&words));
+    worker.stderr.wait_for("joined as web1");
+    token("own", "second\n");
+    token("servers", "second\n");
+    server.replace(&["--token-file", &servers]);
+    worker.stderr.wait_for("joined again as web1");
+
+    // A file that is away for a moment is a matter of time ...
+    fs::remove_file(&own).expect("it is there");
+    server.replace(&["--token-file", &servers]);
+    let why = format!("not connected yet: cannot take a token from {own}: ");
+    worker.stderr.wait_for(&why);
+    token("own", "second\n");
+    worker.stderr.wait("another return", |text| {
+        (text.matches("joined again as web1").count() == 2).then_some(())
+    });
+    // ... but not from the start.
+    fs::remove_file(&own).expect("it is there");
+    Ended::of(&mut server.client(&[&words[..], &["--wait"]].concat()))
+        .expect_code(2)
+        .expect_one_line(&[&own, "No such file"]);
+}
+
+#[test]
+fn a_service_may_start_before_its_server() {
+    let address = nowhere();
+    let dial = ["--server", &address, "work", "--wait", "--name", "web1"];
+    let worker = Process::start(&mut client(&dial));
+    worker.stderr.wait_for(&format!("no server at {address}"));
+    worker.stderr.wait_for("trying again\n");
+    let server = Server::start_at(address.parse().expect("an address"), &["2"]);
+    worker.stderr.wait_for("joined as web1, rank 0\n");
+    worker.signal(Signal::INT);
+    worker.end().expect_code(0);
+    // Everything else fails as it did.
+    drop(server);
+    for words in [&["run", "--wait", "--", "x"][..], &["members", "--wait"]] {
+        Ended::of(client(&["--server", &address]).args(words))
+            .expect_code(255)
+            .expect_one_line(&[&address]);
+    }
+}
+
+#[test]
+fn a_service_waits_for_its_name_until_the_client_that_has_it_is_gone() {
+    let server = Server::start(&[]);
+    // Its own earlier connection, say: alive as far as the server knows.
+    let earlier = server.raw("Web1", 1);
+    let taken = format!("the name \"web1\" is taken at {}", server.address());
+    let mut works = server.client(&["work", "--wait", "--name", "web1"]);
+    let worker = Process::start(&mut works);
+    worker
+        .stderr
+        .wait_for(&format!("{taken}; waiting for it\n"));
+    let given_up = Process::start(&mut works);
+    given_up.stderr.wait_for(&taken);
+    given_up.signal(Signal::TERM);
+    given_up.end().expect_code(0);
+    earlier.leave();
+    worker.stderr.wait_for("joined as web1, rank 0\n");
+    worker.signal(Signal::INT);
+    let ended = worker.end();
+    ended.expect_code(0);
+    assert_eq!(
+        ended.stderr.matches("is taken").count(),
+        1,
+        "{}",
+        ended.stderr
+    );
+    // Without --wait it is an error at once, which says what would help.
+    let _later = server.raw("web1", 1);
+    Ended::of(&mut server.client(&["work", "--name", "web1"]))
+        .expect_code(255)
+        .expect_one_line(&["\"web1\"", "--wait waits until it is free"]);
+}
+
+#[test]
+fn a_service_that_is_turned_away_all_the_time_comes_less_and_less() {
+    const LOOKED_AT: Duration = Duration::from_secs(5);
+    const MOST: usize = 40;
+    let bye = json!({"reason": "idle_handshake", "message": "others want to join"});
+    let bye = json!({"jsonrpc": "2.0", "method": "bye", "params": bye});
+    let listener = TcpListener::bind("127.0.0.1:0").expect("loopback has a free port");
+    let address = listener.local_addr().expect("it is bound").to_string();
+    let dial = ["--server", &address, "work", "--wait", "--name", "web1"];
+    let worker = Process::start(&mut client(&dial));
+    let mut streams = vec![accept(&listener)];
+    let deadline = Instant::now() + LOOKED_AT;
+    while Instant::now() < deadline && streams.len() <= MOST {
+        match listener.accept() {
+            Ok((stream, _)) => streams.push(stream),
+            Err(_) => std::thread::sleep(Duration::from_millis(1)),
+        }
+        if let Some(mut stream) = streams.last() {
+            // It may have seen that already.
+            let _ = writeln!(stream, "{bye}");
+            let _ = stream.shutdown(Shutdown::Write);
+        }
+    }
+    // Soon at first, several times, and then by the back-off.
+    let tries = streams.len();
+    assert!(
+        (5..=MOST).contains(&tries),
+        "{tries} tries in {LOOKED_AT:?}"
+    );
+    worker.signal(Signal::TERM);
+    worker.end().expect_code(0);
+}
+
+/// Does what `client` does in every way to say something on its standard error.
+#[track_caller]
+fn expect_service_without_a_console(stderr: &dyn Fn() -> Stdio) {
+    let start = |command: &mut Command| Process::start_complaining(command, stderr());
+    for (words, code) in [
+        (&["--nonsense"][..], 2),
+        (&["policy", "check", "/nowhere"], 2),
+        (&["--server", &nowhere(), "members"], 255),
+    ] {
+        let mut command = client(words);
+        start(command.env("RUST_LOG", "client=loud"))
+            .end()
+            .expect_code(code);
+    }
+    // It says that it tries again, and is told to stop.
+    let listener = TcpListener::bind("127.0.0.1:0").expect("loopback has a free port");
+    let address = listener.local_addr().expect("it is bound").to_string();
+    let dial = ["--server", &address, "work", "--wait", "--name", "web1"];
+    let given_up = start(&mut client(&dial));
+    // Whoever has dialled a second time has told of the first.
+    for _ in 0..2 {
+        drop(accept(&listener));
+    }
+    given_up.signal(Signal::TERM);
+    given_up.end().expect_code(0);
+    // The same, until there is a server.
+    let worker = start(&mut client(&dial));
+    for _ in 0..2 {
+        drop(accept(&listener));
+    }
+    let server = Server::start(&["3"]);
+    let to_server = TcpStream::connect(server.address()).expect("the server accepts");
+    pass_on(&accept(&listener), &to_server);
+    server.process.stderr.wait_for("joined as web1");
+    // Whether it knows that already or not.
+    worker.signal(Signal::TERM);
+    worker.end().expect_code(0);
+    server.process.stderr.wait_for(" left: ");
+
+    let run = start(&mut server.client(&["run", "--wait-for", "1", "--name", "boss", "--", "x"]));
+    server.process.stderr.wait_for("joined as boss");
+    let mut piped = start(&mut server.client(&["--slots", "0"]));
+    piped.stdout.wait_for("Assigned rank: 1\n");
+    let mut web2 = server.raw("web2", 1);
+    let execute = web2.execute();
+    let waiting = start(&mut server.client(&["--wait", "members"]));
+    server
+        .process
+        .stderr
+        .wait_for("as many clients as it accepts");
+    web2.reply(&execute, &json!({"exit_code": 0, "stdout": "so far"}));
+    run.end().expect_code(0).expect_stdout("so far");
+    waiting.end().expect_code(0);
+    piped.feed(":nonsense\nprint\n");
+    let execute = web2.execute();
+    web2.reply(&execute, &json!({"exit_code": 0}));
+    piped.feed_no_more();
+    piped.end().expect_code(2);
+}
+
+#[test]
+fn what_is_not_to_be_understood_of_what_is_to_be_logged_is_said() {
+    let server = Server::start(&[]);
+    let mut members = server.client(&["members"]);
+    Ended::of(members.env("RUST_LOG", "info,client=loud"))
+        .expect_code(0)
+        .expect_one_line(&["warning: ", "'client=loud'"]);
+}
+
+#[test]
+fn a_console_that_is_full_changes_nothing() {
+    let Ok(full) = File::options().write(true).open("/dev/full") else {
+        return skipped("there is no /dev/full here");
+    };
+    let full = || full.try_clone().expect("a file can be shared").into();
+    expect_service_without_a_console(&full);
+}
+
+#[test]
+fn a_console_that_nobody_reads_changes_nothing() {
+    let (_reader, writer, _) = full_pipe();
+    let unread = || writer.try_clone().expect("a pipe can be shared").into();
+    expect_service_without_a_console(&unread);
+}

@@ -1,0 +1,11 @@
+//! Real programs that are executed for others: how they start, what they write, how they
+//! end, and what a policy lets through.
+
+mod executing;
+#[path = "../support/mod.rs"]
+mod support;
+
+mod end;
+mod output;
+mod policy;
+mod run;

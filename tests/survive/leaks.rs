@@ -1,0 +1,88 @@
+//! Who comes and goes leaves nothing behind at the server, however it goes.
+
+use std::time::{Duration, Instant};
+
+use crate::support::{PATIENCE, Raw, Server, Still, Vitals};
+use serde_json::json;
+
+/// Who comes and goes in one round.
+const VISITORS: usize = 10_000;
+
+/// How long what they left may take to be gone.
+const GONE_WITHIN: Duration = Duration::from_secs(5);
+
+/// What the second round may need more than the first.
+const MORE: usize = 1 << 20;
+
+/// A third each goes by a reset, in the middle of its handshake, and in the middle of a
+/// command.
+fn visit(server: &Server, boss: &mut Raw, n: usize) {
+    match n % 3 {
+        0 => Still::join(server, &format!("visitor-{n}"), 1).reset(),
+        1 => {
+            let half = Raw::connect(server);
+            half.send_bytes(b"{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"join\",\"par");
+        }
+        _ => {
+            let name = format!("visitor-{n}");
+            let mut visitor = Still::join(server, &name, 1);
+            let id = boss.command(&name, &["x"]);
+            // Its rank may have changed first.
+            while !visitor.read_line_quickly().contains("\"execute\"") {}
+            visitor.close();
+            let outcome = boss.result_of(&id);
+            assert_eq!(
+                [&outcome["status"], &outcome["started"]],
+                [&json!("lost"), &json!(true)]
+            );
+        }
+    }
+}
+
+/// Descriptors and threads, once they have stayed the same for a while: the thread that is to
+/// serve the next client is started after the last one is served.
+fn settled(vitals: Vitals) -> (usize, usize) {
+    const A_WHILE: usize = 20;
+    let deadline = Instant::now() + PATIENCE;
+    let (mut seen, mut same) = ((0, 0), 0);
+    while same < A_WHILE {
+        assert!(
+            Instant::now() < deadline,
+            "{seen:?} descriptors and threads do not stay"
+        );
+        let now = (vitals.descriptors(), vitals.threads());
+        same = if now == seen { same + 1 } else { 0 };
+        seen = now;
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    seen
+}
+
+#[test]
+fn who_comes_and_goes_leaves_nothing_behind() {
+    let server = Server::start(100, &[]);
+    let Some(vitals) = Vitals::of(server.pid()) else {
+        return;
+    };
+    let mut boss = Raw::join(&server, "boss", 0);
+    let before = settled(vitals);
+    let mut round = || {
+        for n in 0..VISITORS {
+            visit(&server, &mut boss, n);
+        }
+        let deadline = Instant::now() + GONE_WITHIN;
+        while (vitals.descriptors(), vitals.threads()) != before {
+            let now = (vitals.descriptors(), vitals.threads());
+            assert!(
+                Instant::now() < deadline,
+                "{now:?} descriptors and threads, {before:?} before"
+            );
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        vitals.resident()
+    };
+    let resident = [round(), round()];
+    println!("resident after each round: {resident:?}");
+    assert!(resident[1] <= resident[0] + MORE, "{resident:?} bytes");
+    assert_eq!(boss.result("members", &json!({}))["total"], 1);
+}

@@ -1,0 +1,13 @@
+//! What the server goes on doing when clients, the system or its surroundings fail it.
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod clock;
+mod console;
+mod leaks;
+mod pause;
+mod ranks;
+mod shortage;
+mod slow;
+mod strangers;

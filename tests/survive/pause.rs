@@ -1,0 +1,139 @@
+//! A server that was stopped for a while, and goes on, blames nobody for its own pause.
+
+use std::time::{Duration, Instant};
+
+use crate::support::{PATIENCE, Raw, Server, Still, loosely, ranking};
+use rustix::process::Signal;
+use serde_json::{Value, json};
+
+/// Four heartbeats, and twice what a slow reader has.
+const PAUSE: Duration = Duration::from_secs(20);
+
+#[test]
+fn a_server_that_was_stopped_blames_nobody_for_its_own_pause() {
+    let server = Server::start(10, &["--heartbeat", "5s"]);
+    let mut boss = Raw::join(&server, "boss", 0);
+    let mut worker = Raw::join(&server, "worker", 64);
+    // More waits for it at the server than its socket takes.
+    let mut late = Still::join_narrow(&server, "late", 64, 64 << 10);
+    let long = "x".repeat(900 << 10);
+    let running = boss.command("worker", &["x"]);
+    let execute = worker.execute();
+    let for_late: Vec<Value> = (0..8).map(|_| boss.command("late", &[&long])).collect();
+    let send = json!({"to": "worker", "command": ["y"], "timeout_ms": 1000});
+    let timed = boss.request("send", &send);
+    let timed_execute = worker.execute();
+    boss.sync();
+    let mut stranger = Raw::connect(&server);
+    server.signal(Signal::STOP);
+    // It takes what comes, so it is only the server that does not go on.
+    let paused = Instant::now();
+    let mut taken = Vec::new();
+    while paused.elapsed() < PAUSE {
+        taken.extend(late.read_there());
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    // What comes while nobody looks counts.
+    worker.reply(&timed_execute, &json!({"exit_code": 3}));
+    let lines = |taken: &[u8]| taken.iter().filter(|byte| **byte == b'\n').count();
+    assert!(lines(&taken) < for_late.len(), "the server still has some");
+    server.signal(Signal::CONT);
+    stranger.join_as("stranger", 1);
+    let deadline = Instant::now() + PATIENCE;
+    while lines(&taken) < for_late.len() {
+        assert!(Instant::now() < deadline, "the rest comes");
+        taken.extend(late.read_there());
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    for line in taken.split_inclusive(|byte| *byte == b'\n') {
+        let execute: Value = serde_json::from_slice(line).expect("JSON");
+        assert_eq!(execute["method"], "execute", "{execute}");
+        late.send(&json!({"jsonrpc": "2.0", "id": execute["id"], "result": {"exit_code": 0}}));
+    }
+    for id in &for_late {
+        assert_eq!(boss.result_of(id)["status"], "done");
+    }
+    assert_eq!(boss.result_of(&timed)["exit_code"], 3);
+    worker.reply(&execute, &json!({"exit_code": 0}));
+    assert_eq!(boss.result_of(&running)["status"], "done");
+    let ranking = boss.result("members", &json!({}));
+    assert_eq!(ranking["total"], 4, "everybody is still here");
+}
+
+/// The heartbeat of a server that is stopped while pings are under way, how long it is
+/// stopped, which is more than two of them, and what a loaded machine may add to a time.
+const HEARTBEAT: Duration = Duration::from_secs(3);
+const LONGER: Duration = Duration::from_secs(7);
+const BESIDES: Duration = Duration::from_secs(1);
+
+/// Waits for the server's next ping, which nobody has answered.
+#[track_caller]
+fn ping(client: &mut Raw) -> Value {
+    client.wait_for("a ping", |message| message["method"] == "ping")
+}
+
+/// Takes the pings of a client that does not answer by itself, and answers them, one
+/// heartbeat after another.
+#[track_caller]
+fn answer_for(client: &mut Raw, heartbeats: u32) {
+    for _ in 0..heartbeats {
+        let asked = ping(client);
+        client.send(&json!({"jsonrpc": "2.0", "id": asked["id"], "result": {}}));
+    }
+}
+
+#[test]
+fn who_owes_an_answer_when_the_server_is_stopped_is_asked_again() {
+    let heartbeat = format!("{}s", HEARTBEAT.as_secs());
+    let server = Server::start(10, &["--heartbeat", &heartbeat]);
+    let mut boss = Raw::join(&server, "boss", 0);
+    let worker = Raw::join(&server, "worker", 1);
+    let joined = |name| {
+        let mut client = Raw::mute(&server);
+        client.join_as(name, 1);
+        client
+    };
+    let mut late = ["late-1", "late-2", "late-3"].map(joined);
+    let mut mute = ["mute-1", "mute-2"].map(joined);
+    for one in late.iter_mut().chain(&mut mute) {
+        ping(one);
+    }
+    let all = [
+        "boss", "worker", "late-1", "late-2", "late-3", "mute-1", "mute-2",
+    ];
+    // Were it not for the pause, they would have less than a heartbeat from here.
+    server.signal(Signal::STOP);
+    std::thread::sleep(LONGER);
+    let pings = [boss.pings(), worker.pings()];
+    let continued = Instant::now();
+    server.signal(Signal::CONT);
+    // Whoever would be gone by now gets none.
+    for one in &mut mute {
+        ping(one);
+    }
+    std::thread::scope(|scope| {
+        for one in &mut late {
+            scope.spawn(move || answer_for(one, 3));
+        }
+        let silent = mute.each_mut().map(|one| {
+            scope.spawn(move || {
+                one.wait_end("the end of one that is silent");
+                continued.elapsed()
+            })
+        });
+        while boss.pings() == pings[0] || worker.pings() == pings[1] {
+            let most = HEARTBEAT + loosely(BESIDES);
+            assert!(continued.elapsed() < most, "everybody is asked");
+            std::thread::sleep(Duration::from_millis(2));
+        }
+        assert_eq!(ranking(&mut boss), all, "everybody was asked first");
+        for gone in silent {
+            let gone = gone.join().expect("it ends");
+            let most = HEARTBEAT * 2 + loosely(BESIDES);
+            assert!((HEARTBEAT..=most).contains(&gone), "gone after {gone:?}");
+        }
+    });
+    // Two heartbeats after everybody was asked.
+    assert!(continued.elapsed() >= HEARTBEAT * 3);
+    assert_eq!(ranking(&mut boss), all[..5], "who answered is still here");
+}

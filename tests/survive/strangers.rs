@@ -1,0 +1,440 @@
+//! Those who connect and do not join: they have a bound of their own and a time of their own,
+//! and keep out neither members nor newcomers.
+
+use std::io::{Read, Write};
+use std::net::{Ipv4Addr, SocketAddr, TcpStream};
+use std::sync::Barrier;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use crate::support::{
+    IS_RELEASE, PATIENCE, Pairs, Raw, Server, Vitals, allow_many_sockets, loosely, skipped,
+};
+use rustix::net::{AddressFamily, SocketType, bind, connect, socket};
+use serde_json::json;
+
+/// Places for those who have not joined: of one address, and in all.
+const OF_ONE: usize = 16;
+const OF_ALL: usize = 64;
+
+/// What a newcomer may have to wait for, whoever is in its way.
+const JOINS_WITHIN: Duration = Duration::from_millis(100);
+
+/// What a newcomer may have to wait for behind a flood, which is before it in the queue for
+/// the door.
+const JOINS_BEHIND_A_FLOOD: Duration = Duration::from_secs(5);
+
+/// The time to join, and what a loaded machine may take from it.
+const HANDSHAKE: Duration = Duration::from_secs(5);
+const SLACK: Duration = Duration::from_millis(150);
+
+/// Dials from an address of the loopback network; 1 is the usual one.
+#[track_caller]
+fn dial(server: &Server, from: u8) -> TcpStream {
+    try_dial(server, from).expect("the server accepts")
+}
+
+fn try_dial(server: &Server, from: u8) -> std::io::Result<TcpStream> {
+    let own = SocketAddr::from((Ipv4Addr::new(127, 0, 0, from), 0));
+    let socket = socket(AddressFamily::INET, SocketType::STREAM, None)?;
+    bind(&socket, &own)?;
+    connect(&socket, &server.address())?;
+    Ok(TcpStream::from(socket))
+}
+
+/// Whether a system has a whole network for its loopback, as Linux has.
+fn has_loopback_network() -> bool {
+    let has = std::net::TcpListener::bind((Ipv4Addr::new(127, 0, 0, 2), 0)).is_ok();
+    if !has {
+        skipped("only one address leads to the server here");
+    }
+    has
+}
+
+/// What the server has said to somebody so far, and whether that was the end.
+fn said(stream: &TcpStream) -> (String, bool) {
+    stream.set_nonblocking(true).expect("an open socket");
+    let (mut text, mut buffer) = (String::new(), [0; 4096]);
+    let ended = loop {
+        match (&*stream).read(&mut buffer) {
+            Ok(0) => break true,
+            Ok(n) => text += &String::from_utf8_lossy(&buffer[..n]),
+            Err(e) => break e.kind() != std::io::ErrorKind::WouldBlock,
+        }
+    };
+    stream.set_nonblocking(false).expect("an open socket");
+    (text, ended)
+}
+
+/// Waits until the server has turned somebody away, and told it why.
+#[track_caller]
+fn expect_turned_away(stream: &TcpStream) {
+    let deadline = Instant::now() + PATIENCE;
+    let mut text = String::new();
+    loop {
+        let (more, ended) = said(stream);
+        text += &more;
+        if ended {
+            assert!(text.contains("\"idle_handshake\""), "{text:?}");
+            return;
+        }
+        assert!(Instant::now() < deadline, "it is still here: {text:?}");
+        std::thread::sleep(Duration::from_millis(1));
+    }
+}
+
+/// Joins and leaves, and says how long it took to join.
+#[track_caller]
+fn visit(server: &Server, from: u8) -> Duration {
+    let began = Instant::now();
+    let mut visitor = Raw::over(dial(server, from), true);
+    let id = visitor.request("join", &json!({"protocol": 1, "name": "visitor"}));
+    let most = loosely(JOINS_BEHIND_A_FLOOD) * 2;
+    let answer = visitor.wait_within(most, "a place", |message| message["id"] == id);
+    let took = began.elapsed();
+    assert!(answer["result"].is_object(), "{answer}");
+    visitor.leave();
+    took
+}
+
+#[test]
+fn whoever_comes_right_behind_many_of_one_address_comes_at_once() {
+    let server = Server::start(5, &[]);
+    let _many: Vec<TcpStream> = (0..OF_ALL).map(|_| dial(&server, 1)).collect();
+    let took = visit(&server, 1);
+    println!("{took:?} to join");
+    assert!(took <= loosely(JOINS_WITHIN), "{took:?} to join");
+}
+
+#[test]
+fn who_drips_goes_in_time_and_newcomers_come_at_once() {
+    if !has_loopback_network() {
+        return;
+    }
+    let server = Server::start(5, &[]);
+    let began = Instant::now();
+    let drippers: Vec<TcpStream> = (0..OF_ALL)
+        .map(|n| dial(&server, 1 + n as u8 / 16))
+        .collect();
+    let mut gone_at = vec![None; OF_ALL];
+    let mut visits = 0;
+    while gone_at.contains(&None) {
+        let now = began.elapsed();
+        assert!(now < HANDSHAKE * 2, "{gone_at:?}");
+        for (dripper, gone_at) in drippers.iter().zip(&mut gone_at) {
+            if gone_at.is_none() && said(dripper).1 {
+                *gone_at = Some(now);
+            }
+            // That it ended may show first when it writes.
+            let _ = (&*dripper).write(b"{");
+        }
+        if now < HANDSHAKE - SLACK {
+            let took = visit(&server, 1 + visits % 6);
+            assert!(took <= loosely(JOINS_WITHIN), "a newcomer took {took:?}");
+            visits += 1;
+        }
+        std::thread::sleep(Duration::from_millis(500).saturating_sub(began.elapsed() - now));
+    }
+    let early = gone_at
+        .iter()
+        .flatten()
+        .filter(|at| **at < HANDSHAKE - SLACK);
+    let early = early.count();
+    assert!(
+        (1..=usize::from(visits)).contains(&early),
+        "{early} had to make room for {visits}: {gone_at:?}"
+    );
+    let last = gone_at.iter().flatten().max().copied().unwrap_or_default();
+    let most = HANDSHAKE + loosely(Duration::from_secs(1));
+    assert!(last <= most, "the last was gone after {last:?}");
+}
+
+#[test]
+fn who_waited_longest_at_the_fullest_address_makes_room() {
+    if !has_loopback_network() {
+        return;
+    }
+    let server = Server::start(5, &[]);
+    let mut member = Raw::join(&server, "member", 1);
+    let crowd = |from| (0..OF_ONE).map(|_| dial(&server, from)).collect::<Vec<_>>();
+    let second = crowd(2);
+    let other = dial(&server, 3);
+    let newcomer = dial(&server, 2);
+    expect_turned_away(&second[0]);
+    // All the places, of five addresses: three hold 16, the others 15 and 1. Then one more.
+    let (third, fourth) = (crowd(3), crowd(4));
+    expect_turned_away(&other);
+    let rest: Vec<TcpStream> = (0..OF_ONE - 1).map(|_| dial(&server, 5)).collect();
+    let last = dial(&server, 6);
+    let one_more = dial(&server, 7);
+    expect_turned_away(&second[1]);
+    let others = second[2..].iter().chain(&third).chain(&fourth);
+    for one in others.chain(&rest).chain([&newcomer, &last, &one_more]) {
+        assert!(!said(one).1, "others had waited longer");
+    }
+    Raw::over(last, true).join_as("last", 1);
+    member.expect_nothing("who is a member does not notice");
+}
+
+#[test]
+fn a_crowd_of_one_address_that_joins_at_once_gets_in() {
+    const CROWD: usize = 200;
+    let server = Server::start(CROWD, &[]);
+    let start = Barrier::new(CROWD);
+    std::thread::scope(|scope| {
+        for n in 0..CROWD {
+            let (server, start) = (&server, &start);
+            scope.spawn(move || {
+                let join = json!({"jsonrpc": "2.0", "id": 1, "method": "join",
+                                  "params": {"protocol": 1, "name": format!("one-{n}")}});
+                let join = format!("{join}\n");
+                start.wait();
+                // As a client does it: nothing comes between the two.
+                let mut stream = TcpStream::connect(server.address()).expect("it accepts");
+                stream.write_all(join.as_bytes()).expect("it takes that");
+                let answer = Raw::over(stream, true).result_of(&json!(1));
+                assert_eq!(answer["name"], format!("one-{n}"));
+            });
+        }
+    });
+}
+
+/// How many silent connections a flood has.
+const FLOOD: usize = if IS_RELEASE { 5_000 } else { 2_000 };
+
+/// Has so many connections made that say nothing, from these addresses in turn, while pairs of
+/// members work and newcomers come and go; checks what that costs them, and how many stay.
+/// The server's most threads, and how many its members were.
+fn flood(from: &'static [u8], stay: usize) -> Option<(usize, usize)> {
+    const PAIRS: usize = 5;
+    allow_many_sockets();
+    let server = Server::start(2 * PAIRS + 1, &[]);
+    let vitals = Vitals::of(server.pid())?;
+    let pairs = Pairs::start(server.address(), PAIRS);
+    let began = Instant::now();
+    std::thread::sleep(Duration::from_secs(2));
+    let flooded = Instant::now();
+    let (server, is_over) = (&server, AtomicBool::new(false));
+    let (flood, most, visits) = std::thread::scope(|scope| {
+        let is_over = &is_over;
+        let visiting = scope.spawn(move || {
+            let mut visits = Vec::new();
+            while !is_over.load(Ordering::Relaxed) {
+                visits.push(visit(server, 1));
+                std::thread::sleep(Duration::from_millis(200));
+            }
+            visits
+        });
+        let flood = scope.spawn(move || {
+            let from = from.iter().cycle().take(FLOOD);
+            from.map(|from| try_dial(server, *from))
+                .collect::<std::io::Result<Vec<TcpStream>>>()
+        });
+        // The last visitor comes behind all the others.
+        let mut most = 0;
+        while !visiting.is_finished() {
+            most = most.max(vitals.threads());
+            let goes_on = flooded.elapsed() < Duration::from_secs(3) || !flood.is_finished();
+            is_over.store(!goes_on, Ordering::Relaxed);
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        let visits = visiting.join().expect("newcomers get in");
+        (flood.join().expect("no panic"), most, visits)
+    });
+    let flood = match flood {
+        Ok(flood) => flood,
+        Err(e) => {
+            skipped(&format!("{FLOOD} sockets are not to be had: {e}"));
+            return None;
+        }
+    };
+    let deadline = Instant::now() + PATIENCE;
+    let is_here = |one: &&TcpStream| !said(one).1;
+    while flood.iter().filter(is_here).count() > stay {
+        assert!(
+            Instant::now() < deadline,
+            "more of them are here than there is room for"
+        );
+    }
+    let (before, during) = (
+        pairs.p99(began, flooded),
+        pairs.p99(flooded, Instant::now()),
+    );
+    println!("p99 {before:?}, during the flood {during:?}; {most} threads; newcomers {visits:?}");
+    let longest = visits.iter().max().copied().unwrap_or_default();
+    let allowed = loosely(JOINS_BEHIND_A_FLOOD);
+    assert!(longest <= allowed, "a newcomer took {longest:?}");
+    // On a machine that does something else, too, a ratio of such times says little.
+    let allowed = if IS_RELEASE {
+        2 * before
+    } else {
+        10 * before + PATIENCE / 100
+    };
+    assert!(during <= allowed, "{during:?} instead of {before:?}");
+    pairs.stop();
+    // One more for the visitor.
+    Some((most, 2 * PAIRS + 1))
+}
+
+/// Threads of the server that serve no connection, and those that are about to end.
+const OTHERS: usize = 10;
+
+#[test]
+fn a_flood_of_silent_connections_costs_members_little() {
+    if let Some((most, members)) = flood(&[1], OF_ONE) {
+        assert!(most <= members + OF_ONE + OTHERS, "{most} threads");
+    }
+}
+
+#[test]
+fn a_flood_from_many_addresses_fills_the_places_and_keeps_nobody_out() {
+    /// Fewer threads than this would be no flood.
+    const FULL: usize = 40;
+    if !has_loopback_network() {
+        return;
+    }
+    if let Some((most, members)) = flood(&[2, 3, 4, 5, 6, 7, 8, 9], OF_ALL) {
+        assert!(most > members + FULL, "{most} threads are few");
+        assert!(most <= members + OF_ALL + OTHERS, "{most} threads");
+    }
+}
+
+/// Tries at an address with wrong tokens until then: each connects, asks to join, and reads
+/// to the end. How many were answered `unauthorized`, and how many tries there were.
+fn guess(server: &Server, from: u8, until: Instant) -> (usize, usize) {
+    let join = json!({"jsonrpc": "2.0", "id": 1, "method": "join",
+                      "params": {"protocol": 1, "token": "wrong"}});
+    let join = format!("{join}\n");
+    let (mut answered, mut tried) = (0, 0);
+    while Instant::now() < until {
+        tried += 1;
+        let Ok(mut stream) = try_dial(server, from) else {
+            continue;
+        };
+        let _ = stream.write_all(join.as_bytes());
+        let (mut text, _) = (String::new(), stream.set_read_timeout(Some(PATIENCE)));
+        let _ = stream.read_to_string(&mut text);
+        answered += usize::from(text.contains("\"unauthorized\""));
+    }
+    (answered, tried)
+}
+
+/// Joins with a token; how long that took, and the answer.
+fn show(server: &Server, from: u8, token: &str) -> (Raw, Duration, serde_json::Value) {
+    let began = Instant::now();
+    let mut client = Raw::over(dial(server, from), true);
+    let id = client.request("join", &json!({"protocol": 1, "token": token}));
+    let answer = client.wait_within(PATIENCE, "an answer or bye", |message| {
+        message["id"] == id || message["method"] == "bye"
+    });
+    (client, began.elapsed(), answer)
+}
+
+#[test]
+fn a_flood_of_wrong_tokens_is_answered_16_times_a_second_and_the_right_one_joins_meanwhile() {
+    const LASTS: Duration = Duration::from_secs(4);
+    /// Addresses that guess, and how many at a time.
+    const GUESSING: [u8; 2] = [2, 3];
+    const AT_ONCE: usize = 32;
+    if !has_loopback_network() {
+        return;
+    }
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let file = folder.path().join("token");
+    std::fs::write(&file, "secret\n").expect("the folder is ours");
+    let server = Server::start(50, &["--token-file", file.to_str().expect("a plain path")]);
+    // A member comes from one of the two.
+    let (_member, _, answer) = show(&server, GUESSING[0], "secret");
+    assert!(answer["result"].is_object(), "{answer}");
+    let (logged, began) = (server.stderr_lines().len(), Instant::now());
+    let (guessed, joins) = std::thread::scope(|scope| {
+        let (server, until) = (&server, began + LASTS);
+        let guessing = GUESSING.map(|from| {
+            let guess = move || guess(server, from, until);
+            (0..AT_ONCE).map(|_| scope.spawn(guess)).collect::<Vec<_>>()
+        });
+        let mut joins = Vec::new();
+        while began.elapsed() < LASTS * 3 / 4 {
+            for from in [1, GUESSING[0]] {
+                let (client, took, answer) = show(server, from, "secret");
+                assert!(answer["result"].is_object(), "from {from}: {answer}");
+                client.leave();
+                joins.push(took);
+            }
+            std::thread::sleep(Duration::from_millis(100));
+        }
+        // Where no member comes from, and so many were wrong, no token is looked at.
+        let (_, took, answer) = show(server, GUESSING[1], "secret");
+        let is_refused = answer["error"]["data"]["reason"] == "unauthorized";
+        let made_room = answer["method"] == "bye";
+        assert!(is_refused || made_room, "{answer} after {took:?}");
+        let guessed = guessing.map(|those| {
+            let counts = those.into_iter().map(|one| one.join().expect("no panic"));
+            counts.fold((0, 0), |(a, b), (c, d)| (a + c, b + d))
+        });
+        (guessed, joins)
+    });
+    let seconds = began.elapsed().as_secs() as usize + 1;
+    let lines = server.stderr_lines()[logged..]
+        .iter()
+        .filter(|line| line.contains("may not join"))
+        .count();
+    println!("{guessed:?} in {seconds} s, {lines} lines; the right one took {joins:?}");
+    for (answered, _) in guessed {
+        assert!(
+            answered <= (seconds + 1) * OF_ONE,
+            "{answered} answers in {seconds} s"
+        );
+    }
+    assert!((1..=seconds + 1).contains(&lines), "{lines} lines");
+    let mut joins = joins;
+    joins.sort_unstable();
+    let usual = joins[joins.len() * 9 / 10];
+    assert!(usual <= loosely(JOINS_WITHIN), "{joins:?}");
+}
+
+/// Asks to join with a wrong token, and reads nothing.
+fn guess_blindly(server: &Server, from: u8) -> TcpStream {
+    let mut stream = dial(server, from);
+    let join = json!({"jsonrpc": "2.0", "id": 1, "method": "join",
+                      "params": {"protocol": 1, "token": "wrong"}});
+    let _ = stream.write_all(format!("{join}\n").as_bytes());
+    stream
+}
+
+/// All that the server says to a connection until it closes.
+fn last_words(mut stream: &TcpStream) -> String {
+    let (mut text, _) = (String::new(), stream.set_read_timeout(Some(PATIENCE)));
+    let _ = stream.read_to_string(&mut text);
+    text
+}
+
+#[test]
+fn an_address_that_guesses_in_vain_pushes_out_no_connection_of_its_own() {
+    /// Refusals get longer with each round: the third is longer than a round takes.
+    const ROUNDS: usize = 8;
+    if !has_loopback_network() {
+        return;
+    }
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let file = folder.path().join("token");
+    std::fs::write(&file, "secret\n").expect("the folder is ours");
+    let server = Server::start(50, &["--token-file", file.to_str().expect("a plain path")]);
+    let mut rounds = (0..ROUNDS).map(|_| {
+        let first: Vec<_> = (0..OF_ONE).map(|_| guess_blindly(&server, 2)).collect();
+        // They say nothing, as a word that arrives behind the end would undo what they were told.
+        let later: Vec<_> = (0..OF_ONE).map(|_| dial(&server, 2)).collect();
+        let count = |streams: &[TcpStream], reason: &str| {
+            let said = streams.iter().map(last_words);
+            said.filter(|said| said.contains(reason)).count()
+        };
+        (
+            count(&first, "\"unauthorized\""),
+            count(&later, "\"idle_handshake\""),
+        )
+    });
+    let expected = (OF_ONE, OF_ONE);
+    assert!(rounds.any(|round| round == expected), "never {expected:?}");
+    let (_, _, answer) = show(&server, 1, "secret");
+    assert!(answer["result"].is_object(), "{answer}");
+}

@@ -1,0 +1,9 @@
+//! What survives when clients, their connections or their server end, with the programs that
+//! users start.
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod deaths;
+mod drain;
+mod silence;

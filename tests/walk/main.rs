@@ -1,0 +1,357 @@
+//! A walk: clients do one thing after the other at a real server, and after each of them
+//! everybody's lines and the ranking are what a plain model says.
+//!
+//! Nothing here waits for a time. The answer to a ping says that the server has dealt with
+//! all that its client wrote before, and the answer to a second one that all that this caused
+//! is on its way to the others; a ping of each of them then brings what there is for it. Only where a client goes without
+//! reading its end are the others asked until the ranking is what it ought to be.
+
+mod acts;
+mod find;
+mod model;
+mod peer;
+mod random;
+mod step;
+#[path = "../support/mod.rs"]
+mod support;
+mod wire;
+
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+
+use crate::support::{Server, abbreviated};
+use model::{Bounds, Key, Model};
+use peer::{Ids, Peer};
+use step::{NAMES, Pick, Step, Way};
+use wire::Wire;
+
+/// Small, so that walks come to them.
+const BOUNDS: Bounds = Bounds {
+    clients: 6,
+    queue: 4,
+    sends: 5,
+};
+
+/// How long a walk may take: less than the 8 s after which a server takes the outcome of a
+/// cancelled command itself, which the model does not. A walk takes a tenth of a second.
+const LONGEST: Duration = Duration::from_secs(6);
+
+/// What a walk found wrong.
+pub(crate) type Walked<T> = Result<T, String>;
+
+/// A server, its clients, and what ought to be.
+pub(crate) struct Walk {
+    server: Server,
+    patience: Duration,
+    model: Model,
+    peers: BTreeMap<Key, Peer>,
+    ids: Ids,
+    next_key: Key,
+    pings: u64,
+}
+
+/// Takes the steps; says how many were taken before the time was over.
+pub(crate) fn walk(steps: &[Step], patience: Duration) -> Walked<usize> {
+    let number = |n: usize| n.to_string();
+    let (queue, sends) = (number(BOUNDS.queue), number(BOUNDS.sends));
+    let options = ["--max-queue", queue.as_str(), "--max-sends", sends.as_str()];
+    let mut walk = Walk {
+        server: Server::start(BOUNDS.clients, &options),
+        patience,
+        model: Model::new(BOUNDS),
+        peers: BTreeMap::new(),
+        ids: Ids::default(),
+        next_key: 0,
+        pings: 0,
+    };
+    let end = Instant::now() + LONGEST;
+    for (at, step) in steps.iter().enumerate() {
+        if Instant::now() >= end {
+            return Ok(at);
+        }
+        let took = walk.step(step);
+        took.map_err(|why| format!("step {at}, {step:?}: {why}"))?;
+    }
+    walk.end()
+        .map_err(|why| format!("after the last step: {why}"))?;
+    Ok(steps.len())
+}
+
+/// The steps.
+impl Walk {
+    fn step(&mut self, step: &Step) -> Walked<()> {
+        match step {
+            Step::Join { name, slots } => self.join(name.map(|n| NAMES[n]), *slots),
+            Step::Go { who, how } => who
+                .of(&self.everybody())
+                .map_or(Ok(()), |k| self.go(k, *how)),
+            Step::ReadOn { who } => who.of(&self.who(false)).map_or(Ok(()), |k| self.read_on(k)),
+            _ => match Self::actor(step).of(&self.who(true)) {
+                Some(key) => self.act(key, step),
+                None => Ok(()),
+            },
+        }
+    }
+
+    /// Who does it, of those who read.
+    fn actor(step: &Step) -> Pick {
+        match step {
+            Step::Send { who, .. }
+            | Step::SendAgain { who, .. }
+            | Step::Answer { who, .. }
+            | Step::Meddle { who, .. }
+            | Step::Output { who, .. }
+            | Step::Consume { who, .. }
+            | Step::Cancel { who, .. }
+            | Step::Rubbish { who, .. }
+            | Step::StopReading { who }
+            | Step::ReadOn { who }
+            | Step::Go { who, .. } => *who,
+            Step::Join { .. } => Pick(0),
+        }
+    }
+
+    fn join(&mut self, name: Option<&str>, slots: usize) -> Walked<()> {
+        let key = self.next_key;
+        self.next_key += 1;
+        let connected = Wire::connect(self.server.address(), self.patience);
+        let mut wire = connected.map_err(|e| format!("cannot connect: {e}"))?;
+        let params = json!({"protocol": 1, "name": name, "slots": slots});
+        wire.write(&request(0, "join", &params))?;
+        let answer = wire
+            .next()?
+            .ok_or("the connection ended before join was answered")?;
+        match self.model.join(key, name, slots) {
+            Err(code) if answer["error"]["code"] == code => return Ok(()),
+            Err(code) => return Err(format!("join ought to be error {code}, not {answer}")),
+            Ok(expected) => {
+                let mut got = answer["result"].clone();
+                for member in ["heartbeat_ms", "max_line"] {
+                    got.as_object_mut().and_then(|o| o.remove(member));
+                }
+                if got != expected {
+                    return Err(format!("join ought to give {expected}, not {answer}"));
+                }
+            }
+        }
+        self.peers.insert(key, Peer::new(wire));
+        self.settle(key)
+    }
+
+    fn go(&mut self, key: Key, how: Way) -> Walked<()> {
+        let others: Vec<Key> = self.everybody().into_iter().filter(|k| *k != key).collect();
+        let Some(mut peer) = self.peers.remove(&key) else {
+            return Ok(());
+        };
+        match how {
+            Way::Close | Way::Reset if !others.is_empty() => {
+                // When others who do not read are told of it cannot be known.
+                for other in &others {
+                    self.peer(*other)?.reads = true;
+                }
+                self.fence(&others)?;
+                self.model.leave(key);
+                self.distribute();
+                match how {
+                    Way::Reset => peer.wire.reset(),
+                    _ => drop(peer),
+                }
+                self.wait_until_gone(&others)
+            }
+            _ => {
+                let leave = "{\"jsonrpc\":\"2.0\",\"method\":\"leave\"}\n";
+                match how {
+                    Way::CloseSending => peer.wire.close_sending(),
+                    _ => peer.wire.write(leave)?,
+                }
+                self.model.leave(key);
+                self.read_to_end(key, peer)?;
+                self.settle(key)
+            }
+        }
+    }
+
+    /// Reads what somebody is told last, and its end: then it is gone for everybody.
+    fn read_to_end(&mut self, key: Key, mut peer: Peer) -> Walked<()> {
+        peer.expect_of(key, &mut self.model.told);
+        while let Some(line) = peer
+            .wire
+            .next()
+            .map_err(|why| format!("{key}, at its end: {why}"))?
+        {
+            let line = self.ids.normal(line, &mut peer.given)?;
+            let perhaps = &mut self.model.perhaps;
+            match perhaps.iter().position(|(_, expected)| *expected == line) {
+                Some(at) => drop(perhaps.remove(at)),
+                _ => peer
+                    .take(&line)
+                    .map_err(|why| format!("{key}, at its end: {why}"))?,
+            }
+        }
+        self.model.perhaps.clear();
+        peer.has_all()
+            .map_err(|why| format!("{key}, at its end: {why}"))
+    }
+
+    /// Waits until somebody who broke off is gone for the others, who all read.
+    fn wait_until_gone(&mut self, others: &[Key]) -> Walked<()> {
+        let deadline = Instant::now() + self.patience;
+        while let Err(why) = self.look(others[0]) {
+            if Instant::now() >= deadline {
+                return Err(why);
+            }
+        }
+        for key in others {
+            let peer = self.peers.get_mut(key).ok_or("it is here")?;
+            while peer.expects_more() {
+                peer.read_one(&mut self.ids)
+                    .map_err(|why| format!("{key}: {why}"))?;
+            }
+        }
+        self.settle(others[0])
+    }
+
+    fn read_on(&mut self, key: Key) -> Walked<()> {
+        self.peer(key)?.reads = true;
+        self.settle(key)
+    }
+
+    /// Everybody reads on, and has been told its rank.
+    fn end(&mut self) -> Walked<()> {
+        for key in self.everybody() {
+            self.read_on(key)?;
+        }
+        for (key, peer) in &mut self.peers {
+            while !peer.knows_its_rank() {
+                let read = peer.read_one(&mut self.ids);
+                read.map_err(|why| format!("{key}, not told its rank: {why}"))?;
+            }
+        }
+        let log = self.server.stderr_lines();
+        match log.iter().find(|line| line.contains("panicked")) {
+            Some(line) => Err(format!("the server logged: {line}")),
+            None => Ok(()),
+        }
+    }
+}
+
+/// What holds after each step.
+impl Walk {
+    /// Everybody who reads has what the model says, and the ranking is the model's. `actor`
+    /// did something, and may have left.
+    fn settle(&mut self, actor: Key) -> Walked<()> {
+        self.distribute();
+        let readers = self.who(true);
+        let (first, others): (Vec<Key>, Vec<Key>) = readers.iter().partition(|k| **k == actor);
+        self.fence(&first)?;
+        self.fence(&first)?;
+        self.fence(&others)?;
+        match readers.first() {
+            Some(observer) => self.look(*observer),
+            None => Ok(()),
+        }
+    }
+
+    /// Hands out what the model says, and remembers what ranks there were.
+    fn distribute(&mut self) {
+        let members = self.model.ranked.len();
+        for (rank, client) in self.model.ranked.iter().enumerate() {
+            if let Some(peer) = self.peers.get_mut(&client.key) {
+                peer.expect_of(client.key, &mut self.model.told);
+                peer.stands_at(rank, members);
+            }
+        }
+        // Who has left hears nothing any more.
+        self.model.told.clear();
+    }
+
+    /// Has these read everything that is there for them: that, and nothing else.
+    fn fence(&mut self, keys: &[Key]) -> Walked<()> {
+        self.pings += 1;
+        let id = json!(format!("ping-{}", self.pings));
+        let ping = format!("{{\"jsonrpc\":\"2.0\",\"id\":{id},\"method\":\"ping\"}}\n");
+        for key in keys {
+            self.peer(*key)?.wire.write(&ping)?;
+        }
+        for key in keys {
+            let peer = self.peers.get_mut(key).ok_or("it is here")?;
+            let read = peer
+                .read_until(&id, &mut self.ids)
+                .and_then(|_| peer.has_all());
+            read.map_err(|why| format!("{key}: {why}"))?;
+        }
+        Ok(())
+    }
+
+    /// Asks somebody for the ranking.
+    fn look(&mut self, observer: Key) -> Walked<()> {
+        let id = json!("members");
+        let ask = "{\"jsonrpc\":\"2.0\",\"id\":\"members\",\"method\":\"members\"}\n";
+        let peers = &self.peers;
+        let address = |key| {
+            peers
+                .get(&key)
+                .map_or(String::new(), |peer: &Peer| peer.wire.address())
+        };
+        let expected = self.model.members(address);
+        let peer = self.peers.get_mut(&observer).ok_or("it is here")?;
+        peer.wire.write(ask)?;
+        let mut answer = peer.read_until(&id, &mut self.ids)?;
+        for member in answer["result"]["members"]
+            .as_array_mut()
+            .into_iter()
+            .flatten()
+        {
+            let joined = member.as_object_mut().and_then(|m| m.remove("joined_ms"));
+            joined
+                .filter(Value::is_u64)
+                .ok_or("a member without joined_ms")?;
+        }
+        match answer["result"] == expected {
+            true => Ok(()),
+            false => Err(format!("the ranking ought to be {expected}, not {answer}")),
+        }
+    }
+}
+
+/// Look-ups.
+impl Walk {
+    fn everybody(&self) -> Vec<Key> {
+        self.peers.keys().copied().collect()
+    }
+
+    /// Those who read, or who do not.
+    fn who(&self, reads: bool) -> Vec<Key> {
+        let peers = self.peers.iter().filter(|(_, peer)| peer.reads == reads);
+        peers.map(|(key, _)| *key).collect()
+    }
+
+    fn peer(&mut self, key: Key) -> Walked<&mut Peer> {
+        self.peers.get_mut(&key).ok_or(format!("{key} is gone"))
+    }
+
+    /// The commands that somebody sent and that have outcomes to come.
+    fn open(&self, key: Key) -> Vec<u64> {
+        let own = self.model.commands.iter().filter(|(_, c)| c.sender == key);
+        own.map(|(number, _)| *number).collect()
+    }
+
+    /// The same, and one that has none.
+    fn sent(&self, key: Key) -> Vec<u64> {
+        let mut sent = self.open(key);
+        sent.push(0);
+        sent
+    }
+}
+
+fn request(id: u64, method: &str, params: &Value) -> String {
+    let line = json!({"jsonrpc": "2.0", "id": id, "method": method, "params": params});
+    format!("{line}\n")
+}
+
+/// A line for a message about it.
+fn shown(line: &Value) -> String {
+    abbreviated(&line.to_string())
+}

@@ -1,0 +1,23 @@
+//! The wire, by the letter of its document: what the server answers to clients of bare
+//! lines, which share no code with the project.
+
+#[path = "../fuzz/made.rs"]
+mod made;
+#[path = "../support/mod.rs"]
+mod support;
+
+mod bytes;
+mod cancel;
+mod carrier;
+mod document;
+mod drain;
+mod exodus;
+mod hostile;
+mod join;
+mod life;
+mod line;
+mod outcome;
+mod output;
+mod ranks;
+mod selectors;
+mod send;

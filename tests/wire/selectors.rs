@@ -1,0 +1,564 @@
+//! Whom each selector finds, and what those are told who rank above, by the letter of
+//! the protocol.
+
+use std::time::{Duration, Instant};
+
+use crate::support::{Raw, Server, Still, ranked};
+use serde_json::{Value, json};
+
+use Finds::{Error, Many, Missing, One};
+
+/// What a selector comes to.
+enum Finds {
+    /// One target, whose outcome is the answer.
+    One(&'static str),
+    /// Many: those that execute, and those that rank above.
+    Many(&'static [&'static str], &'static [&'static str]),
+    /// The same, and those that an item names and that are absent: by name where they are
+    /// here, else as the outcome names them.
+    Missing(
+        &'static [&'static str],
+        &'static [&'static str],
+        &'static [&'static str],
+    ),
+    /// An error instead.
+    Error(i64),
+}
+
+/// The cast of the selectors' tests, in rank order; `me` sends.
+const CAST: [(&str, u32); 7] = [
+    ("top", 1),
+    ("me", 0),
+    ("zero", 0),
+    ("web1", 1),
+    ("web2", 1),
+    ("db1", 1),
+    ("idle", 0),
+];
+const ME: usize = 1;
+
+/// How many `refused` a second one client is told, whoever causes them.
+const REFUSED_A_SECOND: u64 = 10;
+
+fn index(name: &str) -> usize {
+    let found = CAST.iter().position(|(known, _)| *known == name);
+    found.expect("somebody of the cast")
+}
+
+/// Sends to one selector, has its targets execute, and checks that everybody is told what
+/// they should be, and nobody anything else.
+#[track_caller]
+fn check(cast: &mut [Raw; 7], selector: Option<&str>, finds: &Finds) {
+    let shown = selector.unwrap_or("(none)");
+    let mut params = json!({"command": ["run", shown]});
+    if let Some(selector) = selector {
+        params["to"] = json!(selector);
+    }
+    let id = cast[ME].request("send", &params);
+    match finds {
+        Error(code) => {
+            let error = cast[ME].error_of(&id);
+            assert_eq!(error["code"], *code, "{shown}: {error}");
+        }
+        One(name) => {
+            assert_eq!(cast[index(name)].serve(1), [format!("run {shown}")]);
+            let outcome = cast[ME].result_of(&id);
+            let expected = done(&cast[index(name)], index(name), shown);
+            assert_eq!(without_time(outcome), expected, "{shown}");
+        }
+        Many(lower, higher) => check_many(cast, shown, &id, lower, higher, &[]),
+        Missing(lower, higher, absent) => check_many(cast, shown, &id, lower, higher, absent),
+    }
+    // Whoever is named alone may be told of it or not: the table of errors leaves it open.
+    if matches!(finds, Error(8)) {
+        let told = cast[0].fence();
+        assert!(
+            told.iter().all(|m| m["method"] == "refused"),
+            "{shown}: {told:?}"
+        );
+    }
+    for client in cast {
+        client.expect_nothing(&format!("all was read for {shown}"));
+    }
+}
+
+#[track_caller]
+fn check_many(
+    cast: &mut [Raw; 7],
+    shown: &str,
+    id: &Value,
+    lower: &[&str],
+    higher: &[&str],
+    absent: &[&str],
+) {
+    let accepted = cast[ME].next("accepted");
+    let targets = lower.len() + higher.len() + absent.len();
+    let expected = json!({"send": id, "targets": targets});
+    assert_eq!(accepted["method"], "accepted", "{shown}: {accepted}");
+    assert_eq!(accepted["params"], expected, "{shown}");
+    let mut expected = Vec::new();
+    for name in lower {
+        assert_eq!(cast[index(name)].serve(1), [format!("run {shown}")]);
+        expected.push(done(&cast[index(name)], index(name), shown));
+    }
+    for name in higher {
+        let rank = index(name);
+        let refused = cast[rank].notification("refused");
+        let from = cast[ME].identity(ME as u64);
+        assert_eq!(refused, json!({"from": from, "command": ["run", shown]}));
+        let mut outranked = cast[rank].identity(rank as u64);
+        outranked["status"] = json!("outranked");
+        expected.push(outranked);
+    }
+    for name in absent {
+        let here = CAST.iter().position(|(known, _)| known == name);
+        let mut outcome = match (here, name.parse::<u32>()) {
+            (Some(rank), _) => cast[rank].identity(rank as u64),
+            (None, Ok(rank)) => json!({"rank": rank}),
+            (None, Err(_)) => json!({"name": name}),
+        };
+        outcome["status"] = json!("absent");
+        expected.push(outcome);
+    }
+    for _ in 0..targets {
+        let outcome = cast[ME].next("an outcome");
+        assert_eq!(outcome["method"], "outcome", "{shown}: {outcome}");
+        let mut outcome = without_time(outcome["params"].clone());
+        assert_eq!(outcome["send"], *id, "{shown}");
+        outcome.as_object_mut().expect("an object").remove("send");
+        if outcome["status"] == "absent" {
+            let message = outcome.as_object_mut().and_then(|o| o.remove("message"));
+            let message = message.as_ref().and_then(Value::as_str).unwrap_or_default();
+            let why = match outcome.get("member") {
+                Some(_) => "has no slots",
+                None if outcome.get("rank").is_some() => "there is no rank",
+                None => "no client here has the name",
+            };
+            assert!(message.contains(why), "{shown}: {message}");
+        }
+        let found = expected.iter().position(|expected| *expected == outcome);
+        let found = found.unwrap_or_else(|| panic!("{shown}: {outcome} is none of {expected:#?}"));
+        expected.remove(found);
+    }
+    let mut tally = json!({"targets": targets});
+    for (status, count) in [
+        ("done", lower.len()),
+        ("outranked", higher.len()),
+        ("absent", absent.len()),
+    ] {
+        if count > 0 {
+            tally[status] = json!(count);
+        }
+    }
+    let last = cast[ME].next("the tally");
+    assert_eq!(last, json!({"jsonrpc": "2.0", "id": id, "result": tally}));
+}
+
+/// The outcome of a command that was served.
+fn done(target: &Raw, rank: usize, shown: &str) -> Value {
+    let mut outcome = target.identity(rank as u64);
+    outcome["status"] = json!("done");
+    outcome["exit_code"] = json!(0);
+    outcome["stdout"] = json!(format!("run {shown}"));
+    outcome
+}
+
+/// An outcome without how long it took, which only has to be there.
+#[track_caller]
+fn without_time(mut outcome: Value) -> Value {
+    let members = outcome.as_object_mut().expect("an outcome is an object");
+    let elapsed = members.remove("elapsed_ms");
+    if members["status"] == "done" {
+        let elapsed = elapsed.as_ref().and_then(Value::as_u64);
+        assert!(elapsed.is_some_and(|ms| ms < 60_000), "{members:?}");
+    }
+    outcome
+}
+
+#[test]
+fn whom_each_selector_finds() {
+    const LOWER: &[&str] = &["web1", "web2", "db1"];
+    let server = Server::start(10, &[]);
+    let mut cast = ranked(&server, CAST);
+    for (selector, finds) in [
+        ("next", One("web1")),
+        ("least-loaded", One("web1")),
+        ("below", Many(LOWER, &[])),
+        ("all", Many(LOWER, &["top"])),
+        // A single rank or name is of kind one; a list, a range, a pattern are not.
+        ("3", One("web1")),
+        ("db1", One("db1")),
+        ("3,4", Many(&["web1", "web2"], &[])),
+        ("4,3", Many(&["web1", "web2"], &[])),
+        ("web1,5", Many(&["web1", "db1"], &[])),
+        ("3-3", Many(&["web1"], &[])),
+        ("web?", Many(&["web1", "web2"], &[])),
+        ("db*", Many(&["db1"], &[])),
+        ("w*2", Many(&["web2"], &[])),
+        ("*1", Many(&["web1", "db1"], &[])),
+        // A range and a pattern find what they find: oneself and those with no slots are left out.
+        ("2-4", Many(&["web1", "web2"], &[])),
+        ("1-6", Many(LOWER, &[])),
+        ("me,db1", Many(&["db1"], &[])),
+        // What is named one by one and cannot execute is said.
+        ("zero,web1,idle", Missing(&["web1"], &[], &["zero", "idle"])),
+        ("web1,nope,99", Missing(&["web1"], &[], &["nope", "99"])),
+        ("web1,Web2", Missing(&["web1"], &[], &["Web2"])),
+        ("idle,zero", Missing(&[], &[], &["idle", "zero"])),
+        ("nope,7", Missing(&[], &[], &["nope", "7"])),
+        ("me,nope", Missing(&[], &[], &["nope"])),
+        ("top,nope", Missing(&[], &["top"], &["nope"])),
+        // Once each, however it is named; what nobody has once for each text.
+        ("idle,6,06,1-6", Missing(LOWER, &[], &["idle"])),
+        (
+            "nope,nope,Nope,9,09",
+            Missing(&[], &[], &["nope", "Nope", "9"]),
+        ),
+        // An exclusion beats it, and names nobody that is missed.
+        ("web1,nope,!nope", Many(&["web1"], &[])),
+        ("web1,nope,9,idle,!n*,!8-10,!6", Many(&["web1"], &[])),
+        ("web1,idle,!nope", Missing(&["web1"], &[], &["idle"])),
+        ("5-4294967295", Many(&["db1"], &[])),
+        // Each is selected once.
+        ("3,web1,3-4,web*", Many(&["web1", "web2"], &[])),
+        // Those who rank above have an outcome of their own.
+        ("0-9", Many(LOWER, &["top"])),
+        ("*", Many(LOWER, &["top"])),
+        ("0-0", Many(&[], &["top"])),
+        ("top,db1", Many(&["db1"], &["top"])),
+        // Exclusions, wherever they stand; a list of nothing else starts from `below`.
+        ("1-9,!web*", Many(&["db1"], &[])),
+        ("!web*,1-9", Many(&["db1"], &[])),
+        ("web*,!3", Many(&["web2"], &[])),
+        ("0-9,!top,!4-5", Many(&["web1"], &[])),
+        ("!web*", Many(&["db1"], &[])),
+        ("!3", Many(&["web2", "db1"], &[])),
+        ("!3-4", Many(&["db1"], &[])),
+        ("!db1,!web1", Many(&["web2"], &[])),
+        ("!nobody", Many(LOWER, &[])),
+        ("!top", Many(LOWER, &[])),
+        // Nobody at all.
+        ("me", Error(7)),
+        ("1", Error(7)),
+        ("zero", Error(7)),
+        ("2", Error(7)),
+        ("nope,!nope", Error(7)),
+        ("idle,6,!idle", Error(7)),
+        ("me,1", Error(7)),
+        ("6-6", Error(7)),
+        ("nobody", Error(7)),
+        ("nobody*", Error(7)),
+        ("99", Error(7)),
+        ("4294967295", Error(7)),
+        ("10.0.0.7", Error(7)),
+        ("1-2-3", Error(7)),
+        ("Web1", Error(7)),
+        // A pattern of digits matches names, and no ranks.
+        ("3*", Error(7)),
+        ("?", Error(7)),
+        ("50-60", Error(7)),
+        ("web1,!web1", Error(7)),
+        ("0,!0", Error(7)),
+        ("!*", Error(7)),
+        // One that ranks above, named alone.
+        ("top", Error(8)),
+        ("0", Error(8)),
+    ] {
+        check(&mut cast, Some(selector), &finds);
+    }
+}
+
+#[test]
+fn without_a_selector_the_dispatch_option_says_whom() {
+    for (options, finds) in [
+        (&[][..], One("web1")),
+        (&["--dispatch", "next"], One("web1")),
+        (&["--dispatch", "least-loaded"], One("web1")),
+        (
+            &["--dispatch", "all"],
+            Many(&["web1", "web2", "db1"], &["top"]),
+        ),
+        (&["--dispatch", "1-9,!web*"], Many(&["db1"], &[])),
+        (&["--dispatch", "db1"], One("db1")),
+    ] {
+        let server = Server::start(10, options);
+        let mut cast = ranked(&server, CAST);
+        check(&mut cast, None, &finds);
+        check(&mut cast, Some("web2"), &One("web2"));
+    }
+}
+
+#[test]
+fn a_malformed_selector_is_told_so() {
+    let server = Server::start(5, &[]);
+    let [mut boss, mut worker] = ranked(&server, [("boss", 0), ("worker", 1)]);
+    let too_long = format!("worker,{}*", "w".repeat(64 << 10));
+    let too_many = vec!["1"; 10_001].join(",");
+    let too_many_patterns = ["worker", &vec!["!x*"; 17].join(",")].join(",");
+    let too_long_a_pattern = format!("worker,!*{}", "x".repeat(128));
+    for selector in [
+        "",
+        ",",
+        "worker,",
+        ",worker",
+        "worker,,1",
+        "!",
+        "worker,!",
+        "!,worker",
+        "1-",
+        "-1",
+        "-",
+        "3-1",
+        "worker,3-1",
+        "!3-1",
+        "4294967296",
+        "0-4294967296",
+        "4294967296-4294967297",
+        "99999999999999999999999999",
+        &too_long,
+        &too_many,
+        &too_many_patterns,
+        &too_long_a_pattern,
+    ] {
+        let error = boss.error("send", &json!({"to": selector, "command": ["x"]}));
+        assert_eq!(error["code"], -32602, "{selector:?}: {error}");
+    }
+    worker.expect_nothing("nothing was sent");
+}
+
+#[test]
+fn a_selector_of_the_most_items_or_bytes_is_read() {
+    let server = Server::start(5, &[]);
+    let [mut boss, mut worker] = ranked(&server, [("boss", 0), ("worker", 1)]);
+    let exclusions: Vec<String> = (2..=10_000).map(|rank| format!("!{rank}")).collect();
+    let most_items = format!("worker,{}", exclusions.join(","));
+    assert_eq!(most_items.split(',').count(), 10_000);
+    let name = "n".repeat(62);
+    let mut longest = format!("worker,{}", format!("!{name},").repeat(1023));
+    longest += &format!("!{}", &name[..56]);
+    assert_eq!(longest.len(), 64 << 10);
+    for selector in [&most_items, &longest] {
+        let id = boss.command(selector, &["x"]);
+        worker.serve(1);
+        assert_eq!(boss.result_of(&id), json!({"targets": 1, "done": 1}));
+    }
+    let id = boss.command(&format!("{longest}n"), &["x"]);
+    assert_eq!(boss.error_of(&id)["code"], -32602);
+    let patterns = [vec!["w*"; 15].join(","), format!("?*{}", "*".repeat(126))].join(",");
+    let id = boss.command(&patterns, &["x"]);
+    worker.serve(1);
+    assert_eq!(boss.result_of(&id), json!({"targets": 1, "done": 1}));
+}
+
+#[test]
+fn sixteen_hostile_patterns_among_many_members_take_no_longer_than_plain_ones() {
+    const MEMBERS: usize = 300;
+    let server = Server::start(MEMBERS + 1, &[]);
+    let mut boss = Raw::join(&server, "boss", 0);
+    let crowd = (0..MEMBERS).map(|n| Raw::join(&server, &format!("{}{n:03}", "a".repeat(60)), 1));
+    let _crowd: Vec<Raw> = crowd.collect();
+    let mut ask = |pattern: &str| {
+        let began = Instant::now();
+        for _ in 0..10 {
+            let id = boss.command(&vec![pattern; 16].join(","), &["x"]);
+            assert_eq!(boss.error_of(&id)["code"], 7);
+        }
+        began.elapsed()
+    };
+    let plain = ask(&format!("{}b", "a?".repeat(31)));
+    let hostile = ask(&format!("*{}b", "a".repeat(30)));
+    println!("{plain:?}, hostile {hostile:?}");
+    // With a pause of the machine's; a matcher that goes back takes fifty times as long.
+    assert!(
+        hostile <= 4 * plain + Duration::from_millis(200),
+        "{hostile:?} instead of {plain:?}"
+    );
+}
+
+#[test]
+fn ten_thousand_names_that_are_not_here_are_each_said_however_many_sends_name_them() {
+    const SENDS: u64 = 20;
+    let server = Server::start(5, &[]);
+    let [mut boss, mut worker] = ranked(&server, [("boss", 0), ("w7", 1)]);
+    let names: Vec<String> = (0..10_000).map(|n| format!("w{n}")).collect();
+    let names = names.join(",");
+    // All at once: what they cause is more than may wait for a client.
+    for _ in 0..SENDS {
+        boss.command(&names, &["x"]);
+    }
+    worker.serve(SENDS as usize);
+    for id in 2..SENDS + 2 {
+        let tally = json!({"targets": 10_000, "done": 1, "absent": 9999});
+        assert_eq!(boss.result_of(&json!(id)), tally);
+    }
+}
+
+#[test]
+fn output_and_window_are_not_shared_with_absent_targets() {
+    let server = Server::start(5, &[]);
+    let [mut boss, mut worker, _idle] = ranked(&server, [("boss", 0), ("worker", 1), ("idle", 0)]);
+    let send = json!({"to": "worker,idle,nope,9", "command": ["x"], "window": 65_536});
+    let id = boss.request("send", &send);
+    let execute = worker.execute();
+    assert_eq!(execute.params["window"], 65_536);
+    worker.reply(&execute, &json!({"exit_code": 0}));
+    assert_eq!(boss.result_of(&id)["absent"], 3);
+    // Shared with so many, one would have a quarter of this.
+    let unknown: Vec<String> = (2..65).map(|rank| format!("n{rank},{rank}")).collect();
+    let id = boss.command(&format!("worker,{}", unknown.join(",")), &["x"]);
+    let execute = worker.execute();
+    let much = "x".repeat(512 << 10);
+    worker.output(&execute, "stdout", &much);
+    worker.output(&execute, "stdout", &much);
+    worker.reply(&execute, &json!({"exit_code": 0}));
+    let is_cut = |message: &Value| message["params"]["truncated"] == true;
+    assert_eq!(boss.result_of(&id)["done"], 1);
+    assert!(
+        !boss.fence().iter().any(is_cut),
+        "one target may write 1 MiB"
+    );
+}
+
+#[test]
+fn all_from_the_lowest_is_a_tally_of_outranked() {
+    let server = Server::start(5, &[]);
+    let [a, b, mut lowest] = ranked(&server, [("a", 1), ("b", 0), ("lowest", 1)]);
+    let id = lowest.command("all", &["x"]);
+    assert_eq!(lowest.next("accepted")["params"]["targets"], 2);
+    let mut names = [
+        lowest.notification("outcome"),
+        lowest.notification("outcome"),
+    ]
+    .map(|outcome| outcome["name"].as_str().expect("a name").to_owned());
+    names.sort();
+    assert_eq!(
+        names,
+        ["a", "b"],
+        "whoever ranks above, with slots or without"
+    );
+    assert_eq!(lowest.result_of(&id), json!({"targets": 2, "outranked": 2}));
+    for selector in ["next", "below", "least-loaded"] {
+        let id = lowest.command(selector, &["x"]);
+        assert_eq!(lowest.error_of(&id)["code"], 7, "{selector}");
+    }
+    for mut client in [a, b] {
+        assert_eq!(client.notification("refused")["from"], lowest.identity(2));
+        client.expect_nothing("it was told once");
+    }
+}
+
+#[test]
+fn alone_there_is_nobody_to_send_to() {
+    let server = Server::start(5, &[]);
+    let mut boss = Raw::join(&server, "boss", 4);
+    for selector in [
+        "next",
+        "below",
+        "all",
+        "least-loaded",
+        "*",
+        "0-9",
+        "0",
+        "boss",
+        "!x",
+    ] {
+        let id = boss.command(selector, &["x"]);
+        assert_eq!(boss.error_of(&id)["code"], 7, "{selector}");
+    }
+    boss.expect_nothing("no selector of kind many was accepted");
+}
+
+#[test]
+fn long_words_are_left_out_of_refused() {
+    let server = Server::start(5, &[]);
+    let [mut top, mut low] = ranked(&server, [("top", 0), ("low", 1)]);
+    let long = "w".repeat(2 << 10);
+    let id = low.command("all", &["first", &long, &long, &long]);
+    assert_eq!(low.result_of(&id), json!({"targets": 1, "outranked": 1}));
+    let refused = top.notification("refused");
+    assert_eq!(refused["from"], low.identity(1), "{refused}");
+    assert_eq!(refused["truncated"], true, "{refused}");
+    let words = refused["command"].as_array().expect("words");
+    let bytes: usize = words.iter().filter_map(Value::as_str).map(str::len).sum();
+    assert!(bytes <= 4 << 10, "{bytes} bytes");
+    assert_eq!(words[0], "first", "{refused}");
+}
+
+#[test]
+fn refused_comes_ten_times_a_second_at_most() {
+    const SENDS: u64 = 200;
+    let server = Server::start(5, &[]);
+    let [mut top, mut low, mut lower] = ranked(&server, [("top", 0), ("low", 0), ("lower", 0)]);
+    let started = Instant::now();
+    for _ in 0..SENDS {
+        low.command("top,nobody", &["x"]);
+        lower.command("top,nobody", &["y"]);
+    }
+    for client in [&mut low, &mut lower] {
+        for id in 1..=SENDS {
+            // Two were used for joining and the first of these.
+            let tally = client.result_of(&json!(id + 1));
+            assert_eq!(tally, json!({"targets": 2, "outranked": 1, "absent": 1}));
+        }
+    }
+    let seconds = started.elapsed().as_secs() + 1;
+    let told = top.fence();
+    let count = told.iter().filter(|m| m["method"] == "refused").count() as u64;
+    // As seconds may be counted from the first or by the clock, one more may be touched.
+    let most = REFUSED_A_SECOND * (seconds + 1);
+    assert!(
+        (REFUSED_A_SECOND..=most).contains(&count),
+        "{count} in {seconds} s"
+    );
+}
+
+#[test]
+fn a_superior_that_much_waits_for_is_told_of_no_refusal() {
+    // More than the buffers between it and the server take.
+    const OUTPUTS: usize = 24;
+    let server = Server::start(5, &[]);
+    let mut top = Still::join_narrow(&server, "top", 0, 8 << 10);
+    let [mut worker, mut low] = ranked(&server, [("worker", 1024), ("low", 0)]);
+    let send = |id: String, to: &str| {
+        let params = json!({"to": to, "command": ["x"]});
+        json!({"jsonrpc": "2.0", "id": id, "method": "send", "params": params})
+    };
+    for n in 0..OUTPUTS {
+        top.send(&send(format!("out-{n}"), "worker"));
+    }
+    let text = "x".repeat(900 << 10);
+    for _ in 0..OUTPUTS {
+        let execute = worker.execute();
+        worker.reply(&execute, &json!({"exit_code": 0, "stdout": text}));
+    }
+    worker.sync();
+    let mut refused = |word: &str| {
+        let id = low.request("send", &json!({"to": "top,!nobody", "command": [word]}));
+        assert_eq!(low.result_of(&id), json!({"targets": 1, "outranked": 1}));
+    };
+    (0..REFUSED_A_SECOND).for_each(|_| refused("early"));
+    for _ in 0..OUTPUTS {
+        let line: Value = serde_json::from_str(&top.read_line_quickly()).expect("JSON");
+        assert_eq!(line["result"]["status"], "done", "and nothing else");
+    }
+    refused("late");
+    let line: Value = serde_json::from_str(&top.read_line()).expect("JSON");
+    assert_eq!(line["params"]["command"], json!(["late"]), "{line}");
+}
+
+#[test]
+fn whoever_has_moved_up_may_command_no_others_than_before() {
+    let server = Server::start(5, &[]);
+    let [top, mut boss, mut worker] = ranked(&server, [("top", 1), ("boss", 1), ("worker", 1)]);
+    let id = worker.command("all", &["x"]);
+    assert_eq!(worker.result_of(&id)["outranked"], 2);
+    boss.notification("refused");
+    top.leave();
+    boss.notification("rank");
+    worker.notification("rank");
+    let id = worker.command("boss", &["x"]);
+    assert_eq!(worker.error_of(&id)["code"], 8);
+    let id = boss.command("next", &["x"]);
+    worker.serve(1);
+    assert_eq!(boss.result_of(&id)["status"], "done");
+}
