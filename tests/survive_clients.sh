@@ -3,6 +3,4 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 export SURVIVE_KILLS="${SURVIVE_KILLS:-2000}" SURVIVE_RESTARTS="${SURVIVE_RESTARTS:-20}"
-# The client's tests take the server as they find it beside the client.
-cargo build --release --locked --package server --bin pecking-server
 exec cargo test --release --locked --package client --test survive_clients -- deaths:: --nocapture --test-threads 1

@@ -21,6 +21,8 @@ export WALK_CASES=${WALK_CASES:-100}
 
 folder=$PWD/target/thread-sanitizer
 reports=$folder/reports
+# For every call of cargo, that of the tests that have the server built, too.
+export CARGO_BUILD_TARGET=$host CARGO_TARGET_DIR=$folder
 rm -rf "$reports" && mkdir -p "$reports"
 cat >"$folder/suppressions" <<'SUPPRESSIONS'
 # What the sanitizer cannot see in a standard library that was not built for it: the fence before
@@ -38,7 +40,7 @@ suppressions=$folder/suppressions"
 
 # Everything but what is left out for a reason, which ARCHITECTURE.md has.
 run() {
-    cargo test --locked --target "$host" --target-dir "$folder" --no-fail-fast "$@" \
+    cargo test --locked --no-fail-fast "$@" \
         -- --test-threads 1 "${skip[@]/#/--skip=}" || failed=1
 }
 skip=(the_slowest_of_many_delays_only_the_tally
@@ -50,7 +52,6 @@ if [ $# -gt 0 ]; then
     run "$@"
 else
     run --package common --package server --package client --lib
-    # First those of the server, with which its program is built, which the others start, too.
     run --package server --test wire --test walk
     skip+=(leaks:: slow:: strangers::)
     run --package server --test survive

@@ -5,8 +5,6 @@ use std::ffi::OsStr;
 use std::fs;
 use std::net::TcpListener;
 use std::os::unix::ffi::OsStrExt;
-use std::path::Path;
-use std::time::{Duration, SystemTime};
 
 use crate::support::programs::{Ended, Process, Server, server};
 use crate::support::{PATIENCE, full_pipe, skipped};
@@ -323,25 +321,6 @@ fn port_0_prints_the_port_that_it_got() {
     }
     let v6 = Process::start(&mut server(&["--listen", "[::1]:0"]));
     v6.stdout.wait_for("Listening on [::1]:");
-}
-
-/// Or a server would be tested that is older than its source.
-#[test]
-fn a_change_below_what_a_program_is_made_of_is_seen() {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
-    for part in crate::support::programs::MADE_OF {
-        assert!(
-            crate::support::programs::newest(&root.join(part)).is_some(),
-            "{part}"
-        );
-    }
-    let folder = tempfile::tempdir().expect("a temporary folder");
-    let below = folder.path().join("session/deeper");
-    fs::create_dir_all(&below).expect("a folder");
-    let file = fs::File::create(below.join("joining.rs")).expect("a file");
-    let later = SystemTime::UNIX_EPOCH + Duration::from_secs(5_000_000_000);
-    file.set_modified(later).expect("its time");
-    assert_eq!(crate::support::programs::newest(folder.path()), Some(later));
 }
 
 #[test]

@@ -686,7 +686,7 @@ fn what_joins_another_group_ends_with_its_command() {
     let said = folder.word("said");
     for group in [clients.as_raw_nonzero().get() as u32, others[0]] {
         let script = format!(
-            "GROUP={group} {} --ignored --exact joins_a_group_and_stays --nocapture >{said} 2>&1 & \
+            "GROUP={group} {} --ignored --exact end::joins_a_group_and_stays --nocapture >{said} 2>&1 & \
              until grep -s pid {said}; do sleep 0.01; done; rm {said}; exit 7",
             program.display()
         );

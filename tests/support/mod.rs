@@ -26,9 +26,10 @@ use serde_json::{Value, json};
 use std::time::{Duration, Instant};
 
 pub(crate) use full_pipe::full_pipe;
+pub(crate) use programs::server_program;
 pub(crate) use raw::{Execute, Raw};
 pub(crate) use reader::checked;
-pub(crate) use server::{Server, program};
+pub(crate) use server::Server;
 pub(crate) use skipped::skipped;
 pub(crate) use still::{Still, Way};
 pub(crate) use vitals::{Pairs, Vitals};

@@ -4,15 +4,15 @@
 //! Every wait has an absolute deadline and panics with what it waited for and what had been
 //! printed until then.
 
-use std::fs;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Command, Stdio};
 use std::sync::{Arc, Condvar, Mutex, OnceLock, PoisonError};
 use std::thread::JoinHandle;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 
+use escargot::CargoBuild;
 use rustix::process::{Pid, Signal, kill_process};
 
 use crate::support::{PATIENCE, Raw, left};
@@ -28,76 +28,25 @@ pub(crate) fn client_program() -> &'static Path {
     }
 }
 
-/// The server's program. It stands beside the client's; where only the client's package is
-/// tested nobody has built it, or not since it was changed, so that is done here.
+/// The server's program: cargo builds it for the tests of its own package, and the first test
+/// of another package that asks for it has cargo build it, so that no test starts an old one.
 pub(crate) fn server_program() -> &'static Path {
     static PROGRAM: OnceLock<PathBuf> = OnceLock::new();
-    PROGRAM.get_or_init(|| {
-        let program = client_program().with_file_name("pecking-server");
-        if !is_up_to_date(&program) {
-            build_server(&program);
-        }
-        program
+    PROGRAM.get_or_init(|| match option_env!("CARGO_BIN_EXE_pecking-server") {
+        Some(program) => program.into(),
+        None => build_server(),
     })
 }
 
-/// What the server's program is made of: files, and folders with all that is in them.
-pub(crate) const MADE_OF: [&str; 6] = [
-    "Cargo.toml",
-    "Cargo.lock",
-    "server/Cargo.toml",
-    "server/src",
-    "common/Cargo.toml",
-    "common/src",
-];
-
-/// Whether a program is there, and nothing younger that it is made of.
-fn is_up_to_date(program: &Path) -> bool {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
-    let newest = MADE_OF.iter().filter_map(|part| newest(&root.join(part)));
-    let newest = newest.max();
-    modified(program).is_some_and(|built| newest.is_none_or(|newest| newest <= built))
-}
-
-fn modified(path: &Path) -> Option<SystemTime> {
-    fs::metadata(path).and_then(|it| it.modified()).ok()
-}
-
-/// When a file was changed last, or a folder or anything below it. A folder is changed by what
-/// comes into it or goes.
-pub(crate) fn newest(path: &Path) -> Option<SystemTime> {
-    let below = fs::read_dir(path).into_iter().flatten().flatten();
-    let below = below.filter_map(|entry| newest(&entry.path()));
-    below.chain(modified(path)).max()
-}
-
-fn build_server(program: &Path) {
-    let folder = program.parent().expect("a program is in a folder");
-    let profile = match folder.file_name().and_then(|name| name.to_str()) {
-        Some("debug") | None => "dev",
-        Some(profile) => profile,
-    };
-    let target = folder.parent().expect("a profile's folder is in another");
-    let built = Command::new(env!("CARGO"))
-        .args([
-            "build",
-            "--quiet",
-            "--locked",
-            "--package",
-            "server",
-            "--bin",
-            "pecking-server",
-        ])
-        .args(["--profile", profile, "--target-dir"])
-        .arg(target)
-        .current_dir(env!("CARGO_MANIFEST_DIR"))
-        .env_remove("CARGO_BUILD_TARGET")
-        .status();
-    assert!(
-        built.is_ok_and(|status| status.success()) && program.exists(),
-        "the server's program could not be built as {}",
-        program.display()
-    );
+/// The whole workspace decides on features, as in a plain `cargo build`: what that has built is
+/// not built again.
+fn build_server() -> PathBuf {
+    let build = CargoBuild::new()
+        .args(["--workspace", "--locked"])
+        .bin("pecking-server")
+        .current_release();
+    let built = build.run().expect("cargo builds the server");
+    built.path().to_owned()
 }
 
 /// A command line, without what the environment of whoever runs the tests says to the two

@@ -3,7 +3,6 @@
 
 use std::io::{BufRead, BufReader, Read};
 use std::net::{SocketAddr, TcpStream};
-use std::path::PathBuf;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread::JoinHandle;
@@ -11,6 +10,7 @@ use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
 
+use super::programs::server_program;
 use super::{PATIENCE, left};
 
 /// What the server is told where a test says nothing else. A heartbeat beyond every
@@ -181,7 +181,7 @@ impl Drop for Server {
 
 /// The command line of a server; an option given here takes the place of its default.
 fn command(clients: usize, options: &[&str]) -> Command {
-    let mut command = Command::new(program());
+    let mut command = Command::new(server_program());
     command.arg(clients.to_string()).arg("--quiet");
     for (option, value) in DEFAULTS {
         if !options.contains(&option) {
@@ -190,17 +190,6 @@ fn command(clients: usize, options: &[&str]) -> Command {
     }
     command.args(options);
     command
-}
-
-/// The server's program: cargo says where it is to the tests of its own package; those
-/// of another one find it beside themselves.
-pub(crate) fn program() -> PathBuf {
-    if let Some(path) = option_env!("CARGO_BIN_EXE_pecking-server") {
-        return path.into();
-    }
-    let test = std::env::current_exe().expect("a running program has a path");
-    let target = test.ancestors().nth(2).expect("tests are built in deps/");
-    target.join("pecking-server")
 }
 
 /// The address in a line such as `Listening on 127.0.0.1:43211`.

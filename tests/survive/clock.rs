@@ -5,7 +5,7 @@ use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use crate::support::{PATIENCE, Raw, Server, loosely, program, skipped};
+use crate::support::{PATIENCE, Raw, Server, loosely, server_program, skipped};
 use rustix::process::Signal;
 use serde_json::{Value, json};
 
@@ -41,7 +41,7 @@ fn shim(folder: &Path) -> Option<std::path::PathBuf> {
 /// A server whose wall clock is a day ahead as long as this file is there.
 #[track_caller]
 fn start(shim: &Path, jump: &Path) -> Server {
-    let mut command = Command::new(program());
+    let mut command = Command::new(server_program());
     command.args(["9", "--quiet", "--listen", "127.0.0.1:0"]);
     command.args(["--heartbeat", "1s", "--drain", "1s"]);
     command.env("LD_PRELOAD", shim).env("JUMP", jump);

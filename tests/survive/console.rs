@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use crate::support::{IS_RELEASE, PATIENCE, Pairs, full_pipe, program, skipped};
+use crate::support::{IS_RELEASE, PATIENCE, Pairs, full_pipe, server_program, skipped};
 use rustix::process::{Pid, Signal, kill_process};
 
 /// Pairs of clients, so that far more is logged than a pipe and the console's queue hold.
@@ -41,7 +41,7 @@ impl Silent {
         let free = TcpListener::bind("127.0.0.1:0").expect("loopback");
         let address = free.local_addr().expect("it is bound");
         drop(free);
-        let child = Command::new(program())
+        let child = Command::new(server_program())
             .args(["50", "--heartbeat", "60s", "--drain", "1s", "--listen"])
             .arg(address.to_string())
             .env("RUST_LOG", "debug")
@@ -411,7 +411,7 @@ fn a_wrong_command_line_is_no_panic_where_it_cannot_be_told() {
     let Ok(full) = OpenOptions::new().write(true).open("/dev/full") else {
         return skipped("there is no /dev/full here");
     };
-    let mut wrong = Command::new(program());
+    let mut wrong = Command::new(server_program());
     let status = wrong
         .arg("--nonsense")
         .stdin(Stdio::null())
@@ -428,7 +428,7 @@ fn what_to_log_that_makes_no_sense_is_no_panic_where_it_cannot_be_told() {
     // Where somebody listens already, so that it ends.
     let taken = TcpListener::bind("127.0.0.1:0").expect("loopback");
     let address = taken.local_addr().expect("it is bound");
-    let mut server = Command::new(program());
+    let mut server = Command::new(server_program());
     let status = server
         .args(["--listen", &address.to_string()])
         .env("RUST_LOG", "server=loud")

@@ -7,7 +7,7 @@ use std::os::unix::process::CommandExt;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use crate::support::{PATIENCE, Raw, Server, Still, Vitals, program, skipped};
+use crate::support::{PATIENCE, Raw, Server, Still, Vitals, server_program, skipped};
 use serde_json::{Value, json};
 
 /// Who dials in while there is no room for as many.
@@ -77,7 +77,10 @@ fn without_descriptors_those_here_are_served_and_the_others_wait() {
     if !has("prlimit") {
         return;
     }
-    let server = start(&["prlimit", "--nofile=64"], &program().to_string_lossy());
+    let server = start(
+        &["prlimit", "--nofile=64"],
+        &server_program().to_string_lossy(),
+    );
     let Some(vitals) = Vitals::of(server.pid()) else {
         return;
     };
@@ -142,7 +145,7 @@ impl Nobody {
             return None;
         }
         let folder = tempfile::tempdir().expect("a temporary folder");
-        std::fs::copy(program(), folder.path().join("server")).expect("it can be copied");
+        std::fs::copy(server_program(), folder.path().join("server")).expect("it can be copied");
         let mode = std::os::unix::fs::PermissionsExt::from_mode(0o755);
         std::fs::set_permissions(folder.path(), mode).expect("it is ours");
         // Those who run the same test at the same time are others, too.
