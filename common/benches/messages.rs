@@ -6,7 +6,7 @@ use common::wire::message::{
 };
 use common::wire::name::Name;
 use common::wire::{
-    Accepted, Execute, Executed, Outcome, SendOut, SendOutput, Status, Tally, method,
+    Accepted, Execute, ExecutionResult, Outcome, SendOut, SendOutput, Status, Tally, method,
 };
 use divan::counter::BytesCount;
 use divan::{Bencher, black_box};
@@ -88,7 +88,7 @@ mod read_step_by_step {
 
     #[divan::bench]
     fn answer(bencher: Bencher<'_, '_>) {
-        read::<Executed<'_>>(bencher, ANSWER);
+        read::<ExecutionResult<'_>>(bencher, ANSWER);
     }
 
     #[divan::bench]
@@ -143,10 +143,10 @@ mod write {
 
     #[divan::bench]
     fn answer(bencher: Bencher<'_, '_>) {
-        let executed = Executed {
+        let executed = ExecutionResult {
             exit_code: Some(0),
             stdout: Some("0123456789abcdef".into()),
-            ..Executed::default()
+            ..ExecutionResult::default()
         };
         bencher.bench_local(|| result_line(ID, black_box(&executed)));
     }

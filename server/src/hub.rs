@@ -15,7 +15,7 @@ use crate::timers::timer_queue::{Clock, Due};
 use common::net::transport::Waker;
 use common::sys::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use common::sys::sync::{Arc, Mutex, lock};
-use common::wire::{Executed, Status};
+use common::wire::{ExecutionResult, Status};
 use std::collections::HashMap;
 
 /// How long rank news wait for more of their kind: nobody notices it, and many who leave
@@ -147,9 +147,9 @@ impl Hub {
         for ended in ended {
             let is_lost = ended.status == Status::Lost;
             let ending = Ending {
-                executed: Executed {
+                executed: ExecutionResult {
                     truncated: ended.truncated,
-                    ..Executed::default()
+                    ..ExecutionResult::default()
                 },
                 elapsed_ms: ended.since.filter(|_| !is_lost).map(|since| now - since),
                 started: is_lost.then_some(ended.since.is_some()),

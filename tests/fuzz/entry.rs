@@ -13,7 +13,7 @@ use common::wire::fast_decode::Plain;
 use common::wire::message::{AnswerBody, Id, Malformed, Message, RpcError, error_line, params};
 use common::wire::selector::{Selector, Single, check_name};
 use common::wire::{
-    Cancel, Executed, ExecutionOutput, Join, MembersQuery, Send, SendConsumed, method,
+    Cancel, ExecutionOutput, ExecutionResult, Join, MembersQuery, Send, SendConsumed, method,
 };
 use serde_json::Value;
 use serde_json::value::RawValue;
@@ -123,7 +123,7 @@ pub(crate) fn message(line: &[u8]) {
                 check_envelope(&value, id.as_ref(), None);
             }
             if let AnswerBody::Result(raw) = body {
-                let _ = serde_json::from_str::<Executed<'_>>(raw.get());
+                let _ = serde_json::from_str::<ExecutionResult<'_>>(raw.get());
             }
             if let AnswerBody::Error(raw) = body {
                 let _ = RpcError::parse(raw);
@@ -201,7 +201,7 @@ pub(crate) fn plain(line: &[u8]) {
             },
         ) => {
             assert_eq!(Some(Id::from(id)), other);
-            let read: Executed<'_> =
+            let read: ExecutionResult<'_> =
                 serde_json::from_str(raw.get()).unwrap_or_else(|e| panic!("{e}"));
             assert_eq!(executed, read);
         }

@@ -2,7 +2,7 @@
 //! executors that nobody sends to.
 
 use super::wire::{self, Prepared};
-use common::wire::Executed;
+use common::wire::ExecutionResult;
 use common::wire::message::{Code, Id, RpcError, error_line, result_line};
 
 /// What executors share.
@@ -16,10 +16,10 @@ pub(super) struct Executor {
 impl Executor {
     /// Executes for clients whose names begin so; each result has this many bytes.
     pub(super) fn new(senders: String, result: usize) -> Executor {
-        let executed = Executed {
+        let executed = ExecutionResult {
             exit_code: Some(0),
             stdout: (result > 0).then(|| "=".repeat(result).into()),
-            ..Executed::default()
+            ..ExecutionResult::default()
         };
         Executor {
             senders,

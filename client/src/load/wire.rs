@@ -74,7 +74,7 @@ fn number(text: &[u8]) -> Option<(u64, &[u8])> {
 mod tests {
     use super::*;
     use common::wire::message::{request_line, result_line};
-    use common::wire::{Executed, SendOut, method};
+    use common::wire::{ExecutionResult, SendOut, method};
 
     #[test]
     fn prepared_lines_are_those_of_the_composer() {
@@ -93,9 +93,9 @@ mod tests {
             assert_eq!(out, line(id));
             assert!(out.len() <= prepared.longest());
         }
-        let executed = Executed {
+        let executed = ExecutionResult {
             exit_code: Some(0),
-            ..Executed::default()
+            ..ExecutionResult::default()
         };
         let mut out = Vec::new();
         Prepared::new(&result_line(0.into(), &executed)).write(5, &mut out);

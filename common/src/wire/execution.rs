@@ -74,7 +74,7 @@ pub struct Execute<'a> {
 
 /// What an executor answers where the command ran or was ended.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
-pub struct Executed<'a> {
+pub struct ExecutionResult<'a> {
     /// How it exited by itself.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub exit_code: Option<i64>,

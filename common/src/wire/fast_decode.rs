@@ -7,7 +7,7 @@
 use crate::wire::name::Name;
 use crate::wire::text::Text;
 use crate::wire::words::Words;
-use crate::wire::{Executed, ExecutionOutput, Leftovers, OutputStream, Send, SendOutput};
+use crate::wire::{ExecutionOutput, ExecutionResult, Leftovers, OutputStream, Send, SendOutput};
 
 /// A line that a client writes most.
 #[derive(Debug)]
@@ -24,7 +24,7 @@ pub enum Plain<'a> {
         /// The id.
         id: u64,
         /// What was executed.
-        executed: Executed<'a>,
+        executed: ExecutionResult<'a>,
     },
     /// `{"jsonrpc":"2.0","method":"output","params":{...}}`
     Output(ExecutionOutput<'a>),
@@ -189,8 +189,8 @@ impl<'a> Rest<'a> {
         })
     }
 
-    fn executed(&mut self) -> Option<Executed<'a>> {
-        let mut executed = Executed::default();
+    fn executed(&mut self) -> Option<ExecutionResult<'a>> {
+        let mut executed = ExecutionResult::default();
         let (mut timed_out, mut cancelled, mut truncated) = (None, None, None);
         self.object(|rest| match () {
             () if rest.has("\"exit_code\":") => first(&mut executed.exit_code, rest.integer()?),

@@ -19,7 +19,7 @@ mod words;
 pub use crate::wire::text::Text;
 pub use crate::wire::words::Words;
 pub use execution::{
-    Cancel, CancelExecution, Execute, Executed, Leftovers, Origin, Refused, Send, SendOut,
+    Cancel, CancelExecution, Execute, ExecutionResult, Leftovers, Origin, Refused, Send, SendOut,
 };
 pub use outcome::{Accepted, Outcome, Status, Tally};
 pub use output::{

@@ -13,7 +13,7 @@ use common::sys::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use common::sys::sync::{Arc, Mutex, lock};
 use common::wire::message::{Id, RpcError, error_line, result_line};
 use common::wire::selector::Single;
-use common::wire::{Executed, Status, Tally, Text};
+use common::wire::{ExecutionResult, Status, Tally, Text};
 use foldhash::fast::RandomState;
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
@@ -138,7 +138,7 @@ impl Counts {
 /// How a command ended at one target.
 #[derive(Debug, Default)]
 pub(crate) struct Ending<'a> {
-    pub(crate) executed: Executed<'a>,
+    pub(crate) executed: ExecutionResult<'a>,
     pub(crate) message: Option<Text<'a>>,
     pub(crate) elapsed_ms: Option<u64>,
     pub(crate) started: Option<bool>,

@@ -4,7 +4,7 @@ use crate::dispatch::command::Ending;
 use crate::dispatch::output_credit::Budget;
 use common::limits::MAX_QUOTED;
 use common::wire::message::{AnswerBody, Code, RpcError};
-use common::wire::{Executed, Leftovers, Status, Text};
+use common::wire::{ExecutionResult, Leftovers, Status, Text};
 use serde_json::value::RawValue;
 
 /// How a command ended, by what its executor answered. Output counts against the budget, and
@@ -40,7 +40,7 @@ pub(crate) fn read<'a>(
 
 /// An answer as far as it can be read.
 pub(crate) enum Body<'a> {
-    Executed(Executed<'a>),
+    Executed(ExecutionResult<'a>),
     Error(&'a RawValue),
     Malformed(String),
 }
@@ -64,7 +64,7 @@ impl<'a> From<&AnswerBody<'a>> for Body<'a> {
 }
 
 fn executed<'a>(
-    mut executed: Executed<'a>,
+    mut executed: ExecutionResult<'a>,
     budget: &mut Budget,
 ) -> Result<(Status, Ending<'a>), String> {
     let status = match () {

@@ -6,7 +6,7 @@ use crate::dispatch::command::{Command, Ending, Target};
 use crate::member::Member;
 use common::wire::message::Id;
 use common::wire::selector::Single;
-use common::wire::{Executed, OutputStream, Status, Text, Words};
+use common::wire::{ExecutionResult, OutputStream, Status, Text, Words};
 
 /// Bytes of a line besides what peers wrote into it.
 const AROUND: usize = 256;
@@ -196,7 +196,7 @@ pub(crate) fn output(
 }
 
 /// The strings of an outcome, each with what comes before it.
-fn outputs<'a, 'b>(executed: &'b Executed<'a>) -> [(&'static str, Option<&'b Text<'a>>); 5] {
+fn outputs<'a, 'b>(executed: &'b ExecutionResult<'a>) -> [(&'static str, Option<&'b Text<'a>>); 5] {
     [
         (",\"signal\":", executed.signal.as_ref()),
         (",\"stdout\":", executed.stdout.as_ref()),
@@ -324,7 +324,7 @@ mod tests {
         let raw = r#"{"exit_code":-3,"signal":"SIGKILL","stdout":"\u00e4\"","stderr_base64":"/w==",
             "leftovers":{"ended":3,"running":4294967295}}"#;
         let ending = || Ending {
-            executed: Executed {
+            executed: ExecutionResult {
                 truncated: true,
                 ..serde_json::from_str(raw).expect("a result")
             },
