@@ -232,15 +232,6 @@ impl<'de> Deserialize<'de> for Tally {
     }
 }
 
-/// `accepted`: a send to many was taken.
-#[derive(Clone, Debug, Deserialize, Serialize)]
-pub struct Accepted {
-    /// The request.
-    pub send: Id,
-    /// How many outcomes it will have.
-    pub targets: u32,
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -1,4 +1,4 @@
-//! Who is here, and in which order.
+//! `join`: how a client asks to be ranked, and what the server answers.
 
 use crate::wire::name::Name;
 use crate::wire::text::Text;
@@ -69,56 +69,4 @@ pub struct Joined {
     pub heartbeat_ms: u64,
     /// The longest line that the server takes, in bytes, its `\n` included.
     pub max_line: usize,
-}
-
-/// What `members` takes.
-#[derive(Clone, Debug, Default, Deserialize, Serialize)]
-pub struct MembersQuery {
-    /// The rank to start from.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub from: Option<u64>,
-    /// How many to name.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub limit: Option<u64>,
-}
-
-/// One line of the ranking.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
-pub struct Member {
-    /// Its number.
-    pub member: u64,
-    /// Its name.
-    pub name: Name<'static>,
-    /// Its rank.
-    pub rank: u32,
-    /// Where it dialled in from, `ip:port`.
-    pub address: String,
-    /// How many commands it executes at once.
-    pub slots: u32,
-    /// How many it executes now.
-    pub running: u32,
-    /// How many wait for it.
-    pub queued: u32,
-    /// How long ago it joined, in milliseconds.
-    pub joined_ms: u64,
-}
-
-/// What `members` gives.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
-pub struct Members {
-    /// In rank order.
-    pub members: Vec<Member>,
-    /// How many are ranked.
-    pub total: u32,
-    /// How many the server accepts.
-    pub max: u32,
-}
-
-/// `rank`: this client's own rank changed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
-pub struct Rank {
-    /// Its new rank.
-    pub rank: u32,
-    /// How many are ranked.
-    pub members: u32,
 }

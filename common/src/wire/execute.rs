@@ -1,59 +1,12 @@
-//! A command on its way: sent, executed, cancelled, refused.
+//! `execute` and what an executor answers.
 
-use super::is_false;
-use crate::wire::message::Id;
-use crate::wire::name::Name;
+use super::{Origin, is_false};
 use crate::wire::text::Text;
 use crate::wire::words::Words;
 use serde::de::value::MapAccessDeserializer;
 use serde::de::{Deserializer, MapAccess, Visitor};
 use serde::{Deserialize, Serialize};
-use std::borrow::Cow;
 use std::fmt;
-
-/// What `send` takes.
-#[derive(Debug, Deserialize)]
-pub struct Send<'a> {
-    /// The program or command word, then its arguments.
-    #[serde(borrow)]
-    pub command: Words<'a>,
-    /// Whom it is for.
-    #[serde(borrow, default)]
-    pub to: Option<Text<'a>>,
-    /// How long it may run, in milliseconds.
-    #[serde(default)]
-    pub timeout_ms: Option<u64>,
-    /// How many bytes of output the sender takes ahead.
-    #[serde(default)]
-    pub window: Option<u64>,
-}
-
-/// What `send` takes, as a client writes it.
-#[derive(Debug, Serialize)]
-pub struct SendOut<'a> {
-    /// The program or command word, then its arguments.
-    pub command: &'a [String],
-    /// Whom it is for.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub to: Option<&'a str>,
-    /// How long it may run, in milliseconds.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub timeout_ms: Option<u64>,
-    /// How many bytes of output the sender takes ahead.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub window: Option<u64>,
-}
-
-/// Who sent a command.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
-pub struct Origin<'a> {
-    /// Its number.
-    pub member: u64,
-    /// Its name.
-    pub name: Name<'a>,
-    /// Its rank as of when the command was taken.
-    pub rank: u32,
-}
 
 /// What `execute` takes.
 #[derive(Debug, Deserialize, Serialize)]
@@ -151,29 +104,9 @@ impl<'de> Deserialize<'de> for Leftovers {
     }
 }
 
-/// `cancel`, from a sender.
-#[derive(Clone, Debug, Deserialize, Serialize)]
-pub struct Cancel {
-    /// The request whose commands are no longer wanted.
-    pub send: Id,
-}
-
 /// `cancel`, to an executor.
 #[derive(Clone, Debug, Deserialize, Serialize)]
 pub struct CancelExecution {
     /// The `execute` request.
     pub id: u64,
-}
-
-/// `refused`: a lower-ranked client tried to command this one.
-#[derive(Debug, Deserialize, Serialize)]
-pub struct Refused<'a> {
-    /// Who.
-    #[serde(borrow)]
-    pub from: Origin<'a>,
-    /// What it wanted.
-    pub command: Cow<'a, [String]>,
-    /// Words were left out.
-    #[serde(default, skip_serializing_if = "is_false")]
-    pub truncated: bool,
 }

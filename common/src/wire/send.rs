@@ -1,0 +1,82 @@
+//! `send` and what belongs to it on the sender's side: `accepted`, `cancel` and `refused`.
+
+use super::is_false;
+use crate::wire::message::Id;
+use crate::wire::name::Name;
+use crate::wire::text::Text;
+use crate::wire::words::Words;
+use serde::{Deserialize, Serialize};
+use std::borrow::Cow;
+
+/// What `send` takes.
+#[derive(Debug, Deserialize)]
+pub struct Send<'a> {
+    /// The program or command word, then its arguments.
+    #[serde(borrow)]
+    pub command: Words<'a>,
+    /// Whom it is for.
+    #[serde(borrow, default)]
+    pub to: Option<Text<'a>>,
+    /// How long it may run, in milliseconds.
+    #[serde(default)]
+    pub timeout_ms: Option<u64>,
+    /// How many bytes of output the sender takes ahead.
+    #[serde(default)]
+    pub window: Option<u64>,
+}
+
+/// What `send` takes, as a client writes it.
+#[derive(Debug, Serialize)]
+pub struct SendOut<'a> {
+    /// The program or command word, then its arguments.
+    pub command: &'a [String],
+    /// Whom it is for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub to: Option<&'a str>,
+    /// How long it may run, in milliseconds.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub timeout_ms: Option<u64>,
+    /// How many bytes of output the sender takes ahead.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub window: Option<u64>,
+}
+
+/// Who sent a command.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
+pub struct Origin<'a> {
+    /// Its number.
+    pub member: u64,
+    /// Its name.
+    pub name: Name<'a>,
+    /// Its rank as of when the command was taken.
+    pub rank: u32,
+}
+
+/// `accepted`: a send to many was taken.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+pub struct Accepted {
+    /// The request.
+    pub send: Id,
+    /// How many outcomes it will have.
+    pub targets: u32,
+}
+
+/// `cancel`, from a sender.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+pub struct Cancel {
+    /// The request whose commands are no longer wanted.
+    pub send: Id,
+}
+
+/// `refused`: a lower-ranked client tried to command this one.
+#[derive(Debug, Deserialize, Serialize)]
+pub struct Refused<'a> {
+    /// Who.
+    #[serde(borrow)]
+    pub from: Origin<'a>,
+    /// What it wanted.
+    pub command: Cow<'a, [String]>,
+    /// Words were left out.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub truncated: bool,
+}
