@@ -31,6 +31,10 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
+//! The feature `cli`, on by default, has what the program `pecking` is made of, and the load
+//! generator behind its `bench`. A program that embeds the library does without it:
+//! `default-features = false`.
+//!
 //! A [`Client`] has one thread that reads, and dials again where it is to come back; up to as
 //! many threads as it has slots execute, once there is something to do. Whoever sends writes
 //! by himself. Dropping the client leaves the server and joins them all.
@@ -41,6 +45,7 @@ mod connection;
 mod error;
 mod events;
 mod execute;
+#[cfg(feature = "cli")]
 pub mod load;
 pub mod policy;
 mod process;
