@@ -4,7 +4,7 @@
 use crate::connection::{Link, Open};
 use crate::error::RequestError;
 use crate::events::{ClientEvent, Disconnect};
-use crate::execute::job::Job;
+use crate::execute::job::{Job, ReplyTo};
 use crate::send::outcome::{Outcome, Output, output_bytes};
 use crate::send::send_handle::{OpenSend, SendEvent};
 use common::limits::LINE_DEADLINE;
@@ -171,8 +171,12 @@ fn request(
                 execute.command.to_vec(),
                 execute.timeout_ms.map(Duration::from_millis),
                 execute.window,
+                ReplyTo {
+                    outbox: Arc::clone(&link.outbox),
+                    max_line: link.joined.max_line,
+                },
             );
-            link.workers.submit(job, &link.outbox, link.joined.max_line);
+            link.workers.submit(job);
         }
         _ => {
             let message = format!("a client has no method {:?}", clip(method));

@@ -7,7 +7,6 @@ use common::sys::sync::{Arc, Condvar, Mutex, lock, wait, wait_timeout};
 use common::wire::OutputStream;
 use common::wire::message::Id;
 use std::fmt;
-use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
@@ -28,14 +27,11 @@ pub enum Stop {
     Disconnected,
 }
 
-/// What is called when a job is no longer wanted.
-type StopHook = Box<dyn FnOnce(Stop) + Send>;
-
 /// What is called when something has changed that an executor may wait for.
 type Waker = Arc<dyn Fn() + Send + Sync>;
 
-/// Where a job's output and its answer go.
-pub(crate) struct Way {
+/// Where a job's output and its result go.
+pub(crate) struct ReplyTo {
     pub(crate) outbox: Arc<Outbox>,
     pub(crate) max_line: usize,
 }
@@ -53,7 +49,7 @@ struct Inner {
     window: Option<u64>,
     /// How much of the window is not in use.
     credit: AtomicU64,
-    way: OnceLock<Way>,
+    reply_to: ReplyTo,
     stop: Mutex<StopState>,
     /// It is stopped, or there is more credit.
     changed: Condvar,
@@ -62,7 +58,6 @@ struct Inner {
 #[derive(Default)]
 struct StopState {
     reason: Option<Stop>,
-    hooks: Vec<StopHook>,
     waker: Option<Waker>,
 }
 
@@ -73,6 +68,7 @@ impl Job {
         words: Vec<String>,
         timeout: Option<Duration>,
         window: Option<u64>,
+        reply_to: ReplyTo,
     ) -> Job {
         Job(Arc::new(Inner {
             id,
@@ -82,7 +78,7 @@ impl Job {
             timeout,
             window,
             credit: AtomicU64::new(window.unwrap_or(u64::MAX)),
-            way: OnceLock::new(),
+            reply_to,
             stop: Mutex::default(),
             changed: Condvar::new(),
         }))
@@ -134,17 +130,16 @@ impl Job {
     /// until there is room in it, or until the job is no longer wanted: what is left then goes
     /// nowhere. Says whether all of it went.
     pub fn write(&self, stream: OutputStream, bytes: &[u8]) -> bool {
-        let Some(way) = self.0.way.get() else {
-            return false;
-        };
+        let reply_to = self.reply_to();
         let mut left = bytes;
         while !left.is_empty() {
-            way.outbox.wait_for_room();
+            reply_to.outbox.wait_for_room();
             let Some(credit) = self.wait_for_credit() else {
                 return false;
             };
             let most = usize::try_from(credit).unwrap_or(usize::MAX);
-            let (piece, rest) = left.split_at(result_line::piece_len(left, most, way.max_line));
+            let (piece, rest) =
+                left.split_at(result_line::piece_len(left, most, reply_to.max_line));
             self.spend(piece.len() as u64);
             self.send(stream, piece);
             left = rest;
@@ -154,25 +149,22 @@ impl Job {
 
     /// Sends a piece whose credit was taken already, as lines that the server takes.
     pub(crate) fn send(&self, stream: OutputStream, bytes: &[u8]) {
-        let Some(way) = self.0.way.get() else { return };
+        let reply_to = self.reply_to();
         let mut batch = Batch::default();
         let mut left = bytes;
         while !left.is_empty() {
             let (piece, rest) =
-                left.split_at(result_line::piece_len(left, left.len(), way.max_line));
+                left.split_at(result_line::piece_len(left, left.len(), reply_to.max_line));
             batch.add_made(|line| result_line::output_line(line, self.id(), stream, piece));
             left = rest;
         }
-        way.outbox.push_batch(&mut batch);
-        way.outbox.flush();
+        reply_to.outbox.push_batch(&mut batch);
+        reply_to.outbox.flush();
     }
 
     /// Whether so much waits for the server that nothing more should be sent to it.
     pub(crate) fn is_held_up(&self) -> bool {
-        self.0
-            .way
-            .get()
-            .is_some_and(|way| way.outbox.is_over_half())
+        self.reply_to().outbox.is_over_half()
     }
 
     /// How many bytes of output may be sent now; all that there are without a window.
@@ -219,15 +211,9 @@ impl Job {
         }
     }
 
-    /// Where its output and its answer go, once that is known.
-    pub(crate) fn way(&self) -> Option<&Way> {
-        self.0.way.get()
-    }
-
-    /// Where its output and its answer go from now on.
-    pub(crate) fn connect(&self, outbox: &Arc<Outbox>, max_line: usize) {
-        let outbox = Arc::clone(outbox);
-        let _ = self.0.way.set(Way { outbox, max_line });
+    /// Where its output and its result go.
+    pub(crate) fn reply_to(&self) -> &ReplyTo {
+        &self.0.reply_to
     }
 
     /// Has a function called whenever it is stopped or has more credit.
@@ -283,38 +269,13 @@ impl Job {
         state.reason
     }
 
-    /// Has a function called when it is cancelled or the connection goes, on the thread
-    /// that learns of it, so it must be short; at once where that is already so. Its time
-    /// being over is for whoever executes it to see: no thread of the library waits for
-    /// that.
-    pub fn on_stop(&self, hook: impl FnOnce(Stop) + Send + 'static) {
-        let mut state = lock(&self.0.stop);
-        match state.reason {
-            None => state.hooks.push(Box::new(hook)),
-            Some(reason) => {
-                drop(state);
-                hook(reason);
-            }
-        }
-    }
-
     /// Makes it no longer wanted; returns why it is, which may be an earlier reason.
     pub(crate) fn stop_because(&self, reason: Stop) -> Stop {
         let mut state = lock(&self.0.stop);
         let reason = *state.reason.get_or_insert(reason);
-        let hooks = std::mem::take(&mut state.hooks);
         drop(state);
         self.wake();
-        for hook in hooks {
-            hook(reason);
-        }
         reason
-    }
-
-    /// Lets go of what was to be called: the job is over.
-    pub(crate) fn forget_hooks(&self) {
-        let hooks = std::mem::take(&mut lock(&self.0.stop).hooks);
-        drop(hooks);
     }
 }
 
@@ -334,15 +295,30 @@ impl fmt::Debug for Job {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crossbeam_channel::unbounded;
+    use common::net::transport::Stream;
+
+    impl Job {
+        /// A job whose output and result nobody reads.
+        pub(crate) fn of_test(id: i64, words: &[&str], timeout: Option<Duration>) -> Job {
+            let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("loopback");
+            let address = listener.local_addr().expect("an address").to_string();
+            let stream = Stream::connect(&address, Duration::from_secs(5)).expect("a listener");
+            let reply_to = ReplyTo {
+                outbox: Arc::new(Outbox::new(Arc::new(stream), None)),
+                max_line: 1 << 20,
+            };
+            let origin = Origin {
+                member: 1,
+                name: common::wire::name::Name::known("boss"),
+                rank: 0,
+            };
+            let words = words.iter().map(ToString::to_string).collect();
+            Job::new(Id::Integer(id), origin, words, timeout, None, reply_to)
+        }
+    }
 
     fn job(timeout: Option<Duration>) -> Job {
-        let origin = Origin {
-            member: 1,
-            name: common::wire::name::Name::known("boss"),
-            rank: 0,
-        };
-        Job::new(Id::Integer(7), origin, vec!["print".into()], timeout, None)
+        Job::of_test(7, &["print"], timeout)
     }
 
     #[test]
@@ -370,21 +346,6 @@ mod tests {
     fn a_wait_has_its_own_deadline_too() {
         let job = job(Some(Duration::from_secs(3600)));
         assert_eq!(job.wait_for_stop(Some(Instant::now())), None);
-    }
-
-    #[test]
-    fn hooks_are_called_once_even_when_they_come_late() {
-        let (told, calls) = unbounded();
-        let job = job(None);
-        let early = told.clone();
-        job.on_stop(move |reason| early.send(reason).expect("the test"));
-        job.stop_because(Stop::Cancelled);
-        job.stop_because(Stop::Disconnected);
-        job.on_stop(move |reason| told.send(reason).expect("the test"));
-        assert_eq!(
-            calls.iter().collect::<Vec<_>>(),
-            [Stop::Cancelled, Stop::Cancelled]
-        );
     }
 
     #[test]

@@ -22,12 +22,12 @@ const AROUND: usize = 512;
 /// Sends what would make the line that answers a job too long, or does not fit into its
 /// window, ahead of it; the answer with what is left. Waits for room in the window, as long as
 /// the job is wanted.
-pub(crate) fn send_surplus(job: &Job, answer: Answer, max_line: usize) -> Answer {
+pub(crate) fn send_surplus(job: &Job, answer: Answer) -> Answer {
     let Answer::Ended(mut ended) = answer else {
         return answer;
     };
     let total = ended.stdout.len() + ended.stderr.len();
-    if total > piece_size(max_line) || total as u64 > job.credit() {
+    if total > piece_size(job.reply_to().max_line) || total as u64 > job.credit() {
         let stdout = std::mem::take(&mut ended.stdout);
         let stderr = std::mem::take(&mut ended.stderr);
         let went =
@@ -37,15 +37,15 @@ pub(crate) fn send_surplus(job: &Job, answer: Answer, max_line: usize) -> Answer
     Answer::Ended(ended)
 }
 
-/// The line that answers a job, for a server that takes lines of `max_line` bytes.
-pub(crate) fn line(job: &Job, answer: &Answer, stop: Option<Stop>, max_line: usize) -> Vec<u8> {
+/// The line that answers a job.
+pub(crate) fn line(job: &Job, answer: &Answer, stop: Option<Stop>) -> Vec<u8> {
     let (code, text) = match answer {
         Answer::Ended(ended) => return ended_line(job.id(), ended, stop),
         Answer::Refused(message) => (Code::Refused, message),
         Answer::NotFound(message) => (Code::NotFound, message),
         Answer::Failed(message) => (Code::Failed, message),
     };
-    let longest = MAX_QUOTED.min(piece_size(max_line));
+    let longest = MAX_QUOTED.min(piece_size(job.reply_to().max_line));
     let text = &text[..text.floor_char_boundary(longest)];
     message::error_line(Some(job.id().clone()), &RpcError::new(code, text))
 }
@@ -153,22 +153,11 @@ fn is_mostly_escapes(bytes: &[u8]) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::execute::job::Origin;
     use common::wire::message::Message;
     use common::wire::{ExecutionOutput, Leftovers};
 
-    fn job() -> Job {
-        let origin = Origin {
-            member: 1,
-            name: common::wire::name::Name::known("boss"),
-            rank: 0,
-        };
-        Job::new(Id::Integer(7), origin, vec!["x".into()], None, None)
-    }
-
-    fn answer_line(answer: &Answer, stop: Option<Stop>, max_line: usize) -> String {
-        let line = line(&job(), answer, stop, max_line);
-        assert!(line.len() <= max_line);
+    fn answer_line(answer: &Answer, stop: Option<Stop>) -> String {
+        let line = line(&Job::of_test(7, &["x"], None), answer, stop);
         String::from_utf8(line).expect("JSON")
     }
 
@@ -176,7 +165,7 @@ mod tests {
     fn an_answer_is_one_line() {
         let done = Answer::exited(0, "hi\n");
         assert_eq!(
-            answer_line(&done, None, 1 << 20),
+            answer_line(&done, None),
             "{\"jsonrpc\":\"2.0\",\"id\":7,\"result\":{\"exit_code\":0,\"stdout\":\"hi\\n\"}}\n"
         );
         let left = Answer::Ended(Ended {
@@ -188,24 +177,24 @@ mod tests {
             ..Ended::default()
         });
         assert_eq!(
-            answer_line(&left, None, 1 << 20),
+            answer_line(&left, None),
             "{\"jsonrpc\":\"2.0\",\"id\":7,\"result\":{\"exit_code\":0,\
              \"leftovers\":{\"ended\":2,\"running\":0}}}\n"
         );
         let cancelled = Answer::Ended(Ended::default());
         assert_eq!(
-            answer_line(&cancelled, Some(Stop::Cancelled), 1 << 20),
+            answer_line(&cancelled, Some(Stop::Cancelled)),
             "{\"jsonrpc\":\"2.0\",\"id\":7,\"result\":{\"cancelled\":true}}\n"
         );
-        let refused = answer_line(&Answer::Refused("no".into()), None, 1 << 20);
+        let refused = answer_line(&Answer::Refused("no".into()), None);
         assert!(refused.contains("\"code\":20,\"message\":\"no\""));
     }
 
     #[test]
     fn bytes_that_are_no_text_are_base64() {
-        let line = answer_line(&Answer::exited(0, [0xff, 0]), None, 1 << 20);
+        let line = answer_line(&Answer::exited(0, [0xff, 0]), None);
         assert!(line.contains("\"stdout_base64\":\"/wA=\""), "{line}");
-        let zeroes = answer_line(&Answer::exited(0, [0; 3000]), None, 1 << 20);
+        let zeroes = answer_line(&Answer::exited(0, [0; 3000]), None);
         assert!(
             zeroes.contains("base64") && zeroes.len() < 6000,
             "shorter than its escapes"
@@ -267,7 +256,7 @@ mod tests {
 
     #[test]
     fn a_long_message_is_cut_between_characters() {
-        let line = answer_line(&Answer::Failed("ä".repeat(10_000)), None, 1 << 20);
+        let line = answer_line(&Answer::Failed("ä".repeat(10_000)), None);
         assert!(line.len() < MAX_QUOTED + AROUND);
     }
 }

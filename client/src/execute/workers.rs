@@ -14,7 +14,6 @@ use crate::execute::result_line;
 use common::limits::MAX_QUOTED;
 use common::logging::log_limit;
 use common::logging::logged;
-use common::net::outbox::Outbox;
 use common::sys::sync::{Arc, Condvar, Mutex, lock, wait, wait_timeout};
 use common::sys::thread;
 use common::wire::message::{self, Code, Id, RpcError};
@@ -87,15 +86,13 @@ impl Workers {
         }
     }
 
-    /// Takes a job in that came over the connection of this outbox, or answers at once that
-    /// it will not run.
-    pub(crate) fn submit(self: &Arc<Self>, job: Job, outbox: &Arc<Outbox>, max_line: usize) {
-        job.connect(outbox, max_line);
+    /// Queues a job, or answers at once that it will not run.
+    pub(crate) fn submit(self: &Arc<Self>, job: Job) {
         // Before a worker can have it, so that the order is known.
         self.executor.take_in(&job);
-        if let Err(line) = self.admit(&job, max_line) {
+        if let Err(line) = self.admit(&job) {
             self.executor.let_go(&job);
-            outbox.push(line);
+            job.reply_to().outbox.push(line);
             return;
         }
         self.tell(|| ClientEvent::JobReceived(job));
@@ -111,8 +108,8 @@ impl Workers {
     }
 
     /// Puts a job into the queue; the error is the line that says why not.
-    fn admit(&self, job: &Job, max_line: usize) -> Result<(), Vec<u8>> {
-        let refuse = |answer: Answer| result_line::line(job, &answer, None, max_line);
+    fn admit(&self, job: &Job) -> Result<(), Vec<u8>> {
+        let refuse = |answer: Answer| result_line::line(job, &answer, None);
         let mut state = lock(&self.state);
         if state.open.contains_key(job.id()) {
             let mut error = RpcError::new(
@@ -288,11 +285,10 @@ impl Workers {
     }
 
     fn answer(&self, job: &Job, answer: Answer) {
-        let Some(way) = job.way() else { return };
-        let answer = result_line::send_surplus(job, answer, way.max_line);
+        let answer = result_line::send_surplus(job, answer);
         // Whether it was stopped counts as of now, not once there is room.
         let stop = job.stop();
-        way.outbox.wait_for_room();
+        job.reply_to().outbox.wait_for_room();
         self.finish(job, &answer, stop);
     }
 
@@ -348,8 +344,6 @@ impl Workers {
 
     /// Answers a job, once.
     fn finish(&self, job: &Job, answer: &Answer, stop: Option<Stop>) {
-        job.forget_hooks();
-        let Some(way) = job.way() else { return };
         if !self.take_out(job) {
             // The connection is gone, and the table was emptied with it.
             let words = job.words();
@@ -369,9 +363,9 @@ impl Workers {
             job: job.clone(),
             answer: answer.clipped(MAX_QUOTED),
         });
-        way.outbox
-            .push(result_line::line(job, answer, stop, way.max_line));
-        way.outbox.flush();
+        let outbox = &job.reply_to().outbox;
+        outbox.push(result_line::line(job, answer, stop));
+        outbox.flush();
     }
 
     /// Takes this job out of those that are open; says whether it was there. Another one of

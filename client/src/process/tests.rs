@@ -1,18 +1,12 @@
 //! Whose turn it is where a policy bounds how many run at once, before anything is started.
 
 use super::*;
-use crate::execute::job::{Origin, Stop};
-use common::wire::message::Id;
+use crate::execute::job::Stop;
 use crossbeam_channel::unbounded;
 use std::time::Duration;
 
 fn job(id: i64) -> Job {
-    let origin = Origin {
-        member: 1,
-        name: common::wire::name::Name::known("boss"),
-        rank: 0,
-    };
-    Job::new(Id::Integer(id), origin, vec!["one".into()], None, None)
+    Job::of_test(id, &["one"], None)
 }
 
 /// What executes one at a time.
