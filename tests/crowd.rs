@@ -1,6 +1,6 @@
 //! Hundreds of clients of the library against a server in the same process.
 
-use client::{Answer, Client, ClientEvent, Command, Config, Job, Simulation, Status};
+use client::{Client, ClientEvent, Command, Config, ExecutionResult, Job, Simulation, Status};
 use server::{Running, Server};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
@@ -142,7 +142,7 @@ fn a_burst_arrives_whole_in_order_and_once() {
             .lock()
             .expect("no panic")
             .push(job.words()[0].clone());
-        Answer::exited(0, "")
+        ExecutionResult::exited(0, "")
     });
     let worker = worker.expect("there is a place");
     let sent: Vec<_> = (0..BURST)
@@ -172,7 +172,7 @@ fn every_target_that_leaves_in_the_middle_is_one_outcome() {
                     // Until its client leaves.
                     job.wait_for_stop(Some(Instant::now() + PATIENCE));
                 }
-                Answer::exited(0, "")
+                ExecutionResult::exited(0, "")
             };
             Client::connect(config(&server, 1), slow).expect("there is a place")
         })

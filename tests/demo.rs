@@ -1,7 +1,7 @@
 //! Everything in one go: a server and four clients in this process, commands by several
 //! selectors, the first one leaving, and who takes over. `cargo run --example demo`.
 
-use client::{Answer, Client, ClientEvent, Command, Config, Job};
+use client::{Client, ClientEvent, Command, Config, ExecutionResult, Job};
 use server::Server;
 use std::error::Error;
 use std::time::{Duration, Instant};
@@ -73,11 +73,11 @@ fn main() -> Result<(), Box<dyn Error>> {
 }
 
 /// What the clients here execute: they say that they do it.
-fn play(name: &str, job: &Job) -> Answer {
+fn play(name: &str, job: &Job) -> ExecutionResult {
     // Long enough for three commands to overlap.
     job.wait_for_stop(Some(Instant::now() + Duration::from_millis(50)));
     let word = job.words().join(" ");
-    Answer::exited(
+    ExecutionResult::exited(
         0,
         format!("i am {name}, {word}ing for {}\n", job.origin().name),
     )

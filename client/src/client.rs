@@ -3,14 +3,14 @@
 
 use crate::config::{Config, ConnectError};
 use crate::connection::handshake;
-use crate::connection::reconnect::{Keeper, Life, Stage};
-use crate::connection::{Link, Open};
+use crate::connection::reconnect::{Reconnector, Shared, Stage};
+use crate::connection::{Connection, PendingRequest};
 use crate::error::RequestError;
 use crate::events::{ClientEvent, Disconnect, Events};
 use crate::execute::executor::Executor;
 use crate::execute::job::Job;
 use crate::execute::workers::Workers;
-use crate::send::send_handle::{Command, OpenSend, Sent};
+use crate::send::send_handle::{Command, PendingSend, SendHandle};
 use common::limits::{ANSWER_GRACE, LINGER, MAX_MEMBERS_PAGE};
 use common::sys::sync::{Arc, Mutex, lock};
 use common::sys::thread;
@@ -42,7 +42,7 @@ const PAGE_ATTEMPTS: u32 = 3;
 /// With [`Config::reconnect`] it outlives its connection. When that is lost, what it sent
 /// and is open ends as [`RequestError::Lost`], what it executes is stopped, and
 /// [`ClientEvent::Lost`] is told. It dials again after the pauses of
-/// [`Pauses`](crate::Pauses), until it is let in: it ranks below those that are here then, and
+/// [`Backoff`](crate::Backoff), until it is let in: it ranks below those that are here then, and
 /// [`ClientEvent::Rejoined`] says where. Nothing is ever sent a second time. Meanwhile,
 /// requests fail with [`RequestError::NotConnected`]. Only a refusal that
 /// [is final](ConnectError::is_final) is the end; the first connection is tried once in
@@ -70,12 +70,12 @@ const PAGE_ATTEMPTS: u32 = 3;
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 pub struct Client {
-    life: Arc<Life>,
-    keeper: Mutex<Option<JoinHandle<()>>>,
+    shared: Arc<Shared>,
+    reconnector: Mutex<Option<JoinHandle<()>>>,
     /// Dropped when this client leaves, which ends a pause.
     stop: Mutex<Option<Sender<()>>>,
     /// Disconnected once the thread that reads is about to end.
-    keeper_runs: Receiver<()>,
+    reconnector_runs: Receiver<()>,
 }
 
 impl Client {
@@ -92,58 +92,58 @@ impl Client {
         let handshake = handshake::join(config)?;
         let events = Arc::new(Events::new());
         let workers = Workers::new(executor, Arc::clone(&events), config);
-        let (life, lines) = Life::begin(handshake, events, Arc::new(workers));
-        let life = Arc::new(life);
+        let (shared, lines) = Shared::begin(handshake, events, Arc::new(workers));
+        let shared = Arc::new(shared);
         let (stop, stopped) = bounded(0);
-        let (running, keeper_runs) = bounded(0);
-        let keeper = Keeper::new(Arc::clone(&life), config.clone(), stopped, running);
-        // Where there is no thread, dropping the keeper closes the connection.
-        let handle = thread::spawn("reader", move || keeper.run(lines));
+        let (running, reconnector_runs) = bounded(0);
+        let reconnector = Reconnector::new(Arc::clone(&shared), config.clone(), stopped, running);
+        // Where there is no thread, dropping the reconnector closes the connection.
+        let handle = thread::spawn("reader", move || reconnector.run(lines));
         let handle = handle.map_err(|source| ConnectError::NoThread {
             server: config.server.clone(),
             source,
         })?;
         Ok(Client {
-            life,
-            keeper: Mutex::new(Some(handle)),
+            shared,
+            reconnector: Mutex::new(Some(handle)),
             stop: Mutex::new(Some(stop)),
-            keeper_runs,
+            reconnector_runs,
         })
     }
 
-    fn link(&self) -> Arc<Link> {
-        self.life.link()
+    fn connection(&self) -> Arc<Connection> {
+        self.shared.connection()
     }
 
     /// Whether there is a connection, as far as is known.
     pub fn is_connected(&self) -> bool {
-        self.life.stage() == Stage::Connected
+        self.shared.stage() == Stage::Connected
     }
 
     /// The number that the server gave this client, never used again while it runs.
     pub fn member(&self) -> u64 {
-        self.link().joined.member
+        self.connection().joined.member
     }
 
     /// This client's name.
     pub fn name(&self) -> String {
-        self.link().joined.name.to_string()
+        self.connection().joined.name.to_string()
     }
 
     /// This client's rank as the server told it last; 0 is the highest.
     pub fn rank(&self) -> u32 {
-        self.link().standing().0
+        self.connection().standing().0
     }
 
     /// How many clients are ranked, as the server told it last together with the rank:
     /// newcomers rank below and change nothing for this client, so they are not counted.
     pub fn ranked(&self) -> u32 {
-        self.link().standing().1
+        self.connection().standing().1
     }
 
     /// What `join` was answered, the last time.
     pub fn joined(&self) -> Arc<Joined> {
-        Arc::clone(&self.link().joined)
+        Arc::clone(&self.connection().joined)
     }
 
     /// Sends a command. Waits only while more than half of an outbox is waiting for the
@@ -152,13 +152,13 @@ impl Client {
     /// # Errors
     /// It was not sent: there is no connection, or it is too long. What the server says
     /// against it comes through the handle.
-    pub fn send(&self, command: impl Borrow<Command>) -> Result<Sent, RequestError> {
+    pub fn send(&self, command: impl Borrow<Command>) -> Result<SendHandle, RequestError> {
         let command = command.borrow();
         let (into, events) = unbounded();
-        let open = Open::Send(OpenSend::new(into, command.bytes_ahead()));
-        let link = self.link();
-        let id = link.request(open, |id| command.request_line(id))?;
-        Ok(Sent::new(id, events, link))
+        let open = PendingRequest::Send(PendingSend::new(into, command.bytes_ahead()));
+        let connection = self.connection();
+        let id = connection.request(open, |id| command.request_line(id))?;
+        Ok(SendHandle::new(id, events, connection))
     }
 
     /// A page of the ranking, from a rank on.
@@ -227,12 +227,12 @@ impl Client {
     ) -> Result<T, RequestError> {
         let (answer, waiting) = bounded(1);
         let line = |id: u64| message::request_line(id.into(), method, params);
-        let link = self.link();
-        let id = link.request(Open::Call(answer), line)?;
+        let connection = self.connection();
+        let id = connection.request(PendingRequest::Call(answer), line)?;
         let raw = match waiting.recv_timeout(CALL_TIMEOUT) {
             Ok(answer) => answer?,
             Err(_) => {
-                link.take(id);
+                connection.take(id);
                 return Err(RequestError::TimedOut(CALL_TIMEOUT));
             }
         };
@@ -243,17 +243,17 @@ impl Client {
     /// queue. It costs nothing until something happens, keeps little until somebody asks
     /// for it the first time, and is bounded after that.
     pub fn events(&self) -> &Receiver<ClientEvent> {
-        self.life.events.receiver()
+        self.shared.events.receiver()
     }
 
     /// What runs here, and what waits for it, in the order of arrival.
     pub fn jobs(&self) -> Vec<Job> {
-        self.life.workers.jobs()
+        self.shared.workers.jobs()
     }
 
     /// Why the connection is over for good, once it is.
     pub fn disconnect(&self) -> Option<Disconnect> {
-        self.life.disconnect()
+        self.shared.disconnect()
     }
 
     /// Leaves the server: what this client sent is cancelled, what it executes is stopped.
@@ -264,26 +264,26 @@ impl Client {
     }
 
     fn close(&self) {
-        let Some(keeper) = lock(&self.keeper).take() else {
+        let Some(reconnector) = lock(&self.reconnector).take() else {
             return;
         };
-        let (link, stage) = self.life.leave();
+        let (connection, stage) = self.shared.leave();
         drop(lock(&self.stop).take());
         let goodbye = message::notification_line(method::LEAVE, Empty {});
-        link.outbox.finish_with(goodbye);
-        link.outbox.flush();
-        self.life.workers.close();
+        connection.outbox.finish_with(goodbye);
+        connection.outbox.flush();
+        self.shared.workers.close();
         // The server closes after what it has queued; a server that does not is not
         // waited for any longer.
-        let is_away = stage == Stage::Away;
+        let is_away = stage == Stage::Reconnecting;
         let patience = if is_away { DIAL_LINGER } else { LINGER };
-        let has_ended = self.keeper_runs.recv_timeout(patience) == Err(Disconnected);
-        link.outbox.close();
-        let is_own = keeper.thread().id() == std::thread::current().id();
+        let has_ended = self.reconnector_runs.recv_timeout(patience) == Err(Disconnected);
+        connection.outbox.close();
+        let is_own = reconnector.thread().id() == std::thread::current().id();
         if !is_own && (has_ended || !is_away) {
-            let _ = keeper.join();
+            let _ = reconnector.join();
         }
-        self.life.workers.join(Instant::now() + ANSWER_GRACE);
+        self.shared.workers.join(Instant::now() + ANSWER_GRACE);
     }
 }
 
@@ -303,7 +303,7 @@ impl fmt::Debug for Client {
             .field("name", &self.name())
             .field("member", &self.member())
             .field("rank", &self.rank())
-            .field("server", &self.link().stream.peer())
+            .field("server", &self.connection().stream.peer())
             .finish()
     }
 }

@@ -5,7 +5,7 @@
 //! the count is told as soon as there is a place again.
 
 use crate::config::ConnectError;
-use crate::execute::executor::Answer;
+use crate::execute::executor::ExecutionResult;
 use crate::execute::job::{Job, Origin};
 use common::sys::sync::Arc;
 use common::wire::ByeReason;
@@ -47,7 +47,7 @@ pub enum ClientEvent {
         /// Which.
         job: Job,
         /// The answer; at most 4 KiB of each of its texts are repeated here.
-        answer: Answer,
+        answer: ExecutionResult,
     },
     /// The server said why it is about to close.
     Bye {

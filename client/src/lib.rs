@@ -2,7 +2,7 @@
 //! execute for those who rank above.
 //!
 //! ```
-//! use client::{Answer, Client, Command, Config, Job};
+//! use client::{ExecutionResult, Client, Command, Config, Job};
 //! # let server = server::Server::bind(server::Config {
 //! #     listen: "127.0.0.1:0".into(),
 //! #     ..Default::default()
@@ -17,7 +17,7 @@
 //! let boss = Client::connect(&config, client::Simulation)?;
 //! // Any closure executes.
 //! let worker = Client::connect(&config, |job: &Job| {
-//!     Answer::exited(0, format!("{} did {}\n", job.origin().name, job.words().join(" ")))
+//!     ExecutionResult::exited(0, format!("{} did {}\n", job.origin().name, job.words().join(" ")))
 //! })?;
 //! assert!(boss.rank() < worker.rank());
 //!
@@ -59,15 +59,17 @@ mod token;
 
 pub use crate::client::Client;
 pub use crate::config::{CONNECT_TIMEOUT, Config, ConnectError};
-pub use crate::connection::backoff::Pauses;
+pub use crate::connection::backoff::Backoff;
 pub use crate::error::RequestError;
 pub use crate::events::{ClientEvent, Disconnect};
-pub use crate::execute::executor::{Answer, Ended, Executor, SharedExecutor, Simulation};
-pub use crate::execute::job::{Job, Origin, Stop};
+pub use crate::execute::executor::{
+    Execution, ExecutionResult, Executor, SharedExecutor, Simulation,
+};
+pub use crate::execute::job::{Job, Origin, StopReason};
 pub use crate::execute::workers::WORKER_THREAD;
 pub use crate::process::{Processes, watchdog};
 pub use crate::send::outcome::{Outcome, Output};
-pub use crate::send::send_handle::{Command, SendEvent, Sent};
+pub use crate::send::send_handle::{Command, SendEvent, SendHandle};
 pub use crate::token::Token;
 pub use common::token::{NoToken, Secret, TokenError};
 pub use common::wire::message::{Code, Id, RpcError};

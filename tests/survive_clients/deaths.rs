@@ -3,7 +3,7 @@
 
 use crate::support::programs::{Process, Server};
 use crate::support::{PATIENCE, Raw};
-use client::{Answer, Client, Command, Config, Job, RequestError, SendEvent, Sent};
+use client::{Client, Command, Config, ExecutionResult, Job, RequestError, SendEvent, SendHandle};
 use fastrand::Rng;
 use rustix::process::Signal;
 use serde_json::{Value, json};
@@ -347,7 +347,7 @@ fn embedded(server: &Server, n: usize, witness: &Arc<Witness>) -> Client {
         if !is_new {
             locked(&witness.twice).push(format!("e{n}: {job:?}"));
         }
-        Answer::exited(0, "")
+        ExecutionResult::exited(0, "")
     };
     Client::connect(config, note).expect("there is a place")
 }
@@ -378,7 +378,7 @@ fn send_for_life(client: &Client, witness: &Witness, seed: u64) {
     }
 }
 
-fn expect_one_end(sent: &Sent, witness: &Witness) {
+fn expect_one_end(sent: &SendHandle, witness: &Witness) {
     let deadline = Instant::now() + PATIENCE * 3;
     let mut members = BTreeSet::new();
     let end = loop {

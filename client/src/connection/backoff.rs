@@ -25,7 +25,7 @@ const PART: u32 = 5;
 /// within, at two tries a minute.
 const LONGEST: Duration = Duration::from_secs(30);
 
-/// Pauses between tries: back-off with full jitter. The first try is made after 0.6 s to 1 s.
+/// Backoff between tries: back-off with full jitter. The first try is made after 0.6 s to 1 s.
 ///
 /// Each later pause is drawn evenly from zero up to a limit. That is all that was waited so far,
 /// from 0.1 s up to 1 s, then a fifth of it, up to 30 s. So a client that keeps trying is back
@@ -33,21 +33,21 @@ const LONGEST: Duration = Duration::from_secs(30);
 /// away, and thousands do not come at the same moment.
 ///
 /// ```
-/// let mut pauses = client::Pauses::new();
+/// let mut pauses = client::Backoff::new();
 /// let first = pauses.next_pause();
 /// assert!((0.6..1.0).contains(&first.as_secs_f64()));
 /// assert!(pauses.next_pause() <= first);
 /// ```
 #[derive(Clone, Debug, Default)]
-pub struct Pauses {
+pub struct Backoff {
     /// All pauses so far; `None` before the first try.
     waited: Option<Duration>,
 }
 
-impl Pauses {
+impl Backoff {
     /// Before the first try.
-    pub fn new() -> Pauses {
-        Pauses::default()
+    pub fn new() -> Backoff {
+        Backoff::default()
     }
 
     /// How long to wait before the next try.
@@ -65,7 +65,7 @@ impl Pauses {
 
     /// The server is there, after all: the next pause is 0.1 s at the most, and those after it
     /// grow again.
-    pub fn begin_again(&mut self) {
+    pub fn reset(&mut self) {
         self.waited = Some(Duration::ZERO);
     }
 }
@@ -86,7 +86,7 @@ mod tests {
     /// found none.
     fn returns(away: Duration) -> Vec<(Duration, usize)> {
         let one = |_| {
-            let (mut pauses, mut waited, mut tries) = (Pauses::new(), Duration::ZERO, 0);
+            let (mut pauses, mut waited, mut tries) = (Backoff::new(), Duration::ZERO, 0);
             loop {
                 waited += pauses.next_pause();
                 if waited >= away {
@@ -116,7 +116,7 @@ mod tests {
     #[test]
     fn no_pause_is_longer_than_its_limit_and_pauses_grow() {
         for _ in 0..1000 {
-            let (mut pauses, mut waited) = (Pauses::new(), Duration::ZERO);
+            let (mut pauses, mut waited) = (Backoff::new(), Duration::ZERO);
             for n in 0..100 {
                 let pause = pauses.next_pause();
                 let most = if n == 0 { FIRST.end } else { limit(waited) };
@@ -124,7 +124,7 @@ mod tests {
                 waited += pause;
             }
             assert!(waited > LONGEST, "it grows: {waited:?}");
-            pauses.begin_again();
+            pauses.reset();
             assert!(pauses.next_pause() <= LEAST);
         }
         assert_eq!(limit(Duration::from_secs(3600)), LONGEST);
@@ -132,9 +132,9 @@ mod tests {
 
     #[test]
     fn first_tries_and_later_ones_are_spread() {
-        let mut crowd: Vec<Pauses> = (0..CLIENTS).map(|_| Pauses::new()).collect();
+        let mut crowd: Vec<Backoff> = (0..CLIENTS).map(|_| Backoff::new()).collect();
         for n in 0..10 {
-            let mut all: Vec<Duration> = crowd.iter_mut().map(Pauses::next_pause).collect();
+            let mut all: Vec<Duration> = crowd.iter_mut().map(Backoff::next_pause).collect();
             all.sort_unstable();
             all.dedup();
             assert!(all.len() > CLIENTS * 9 / 10, "pause {n}: {}", all.len());

@@ -12,7 +12,7 @@ use crate::connection::handshake::Handshake;
 use crate::error::RequestError;
 use crate::events::Events;
 use crate::execute::workers::Workers;
-use crate::send::send_handle::{OpenSend, SendEvent};
+use crate::send::send_handle::{PendingSend, SendEvent};
 use common::limits::unacknowledged;
 use common::net::line_reader::LineReader;
 use common::net::outbox::Outbox;
@@ -34,19 +34,19 @@ const HEARTBEATS: RangeInclusive<Duration> = Duration::from_millis(10)..=Duratio
 pub(crate) type CallResult = Result<Box<RawValue>, RequestError>;
 
 /// A request that was not answered yet.
-pub(crate) enum Open {
-    Send(OpenSend),
+pub(crate) enum PendingRequest {
+    Send(PendingSend),
     Call(Sender<CallResult>),
 }
 
 #[derive(Default)]
 struct Table {
-    open: HashMap<u64, Open>,
+    open: HashMap<u64, PendingRequest>,
     /// The connection is over: nothing is opened any more.
     closed: bool,
 }
 
-pub(crate) struct Link {
+pub(crate) struct Connection {
     pub(crate) stream: Arc<Stream>,
     pub(crate) outbox: Arc<Outbox>,
     pub(crate) events: Arc<Events>,
@@ -60,14 +60,14 @@ pub(crate) struct Link {
     table: Mutex<Table>,
 }
 
-impl Link {
+impl Connection {
     /// A connection that has joined, and what goes on reading it.
     pub(crate) fn new(
         handshake: Handshake,
         events: &Arc<Events>,
         workers: &Arc<Workers>,
         next_id: &Arc<AtomicU64>,
-    ) -> (Link, LineReader) {
+    ) -> (Connection, LineReader) {
         let Handshake {
             stream,
             outbox,
@@ -78,7 +78,7 @@ impl Link {
         let heartbeat = heartbeat.clamp(*HEARTBEATS.start(), *HEARTBEATS.end());
         // What is on its way to a server that is gone must not hide that it is gone.
         stream.set_unacknowledged_timeout(unacknowledged(heartbeat));
-        let link = Link {
+        let connection = Connection {
             stream,
             outbox,
             events: Arc::clone(events),
@@ -91,7 +91,7 @@ impl Link {
             next_id: Arc::clone(next_id),
             table: Mutex::default(),
         };
-        (link, lines)
+        (connection, lines)
     }
 
     /// How long it is since it joined.
@@ -120,7 +120,7 @@ impl Link {
     /// room, so this is not for the reader thread.
     pub(crate) fn request(
         &self,
-        open: Open,
+        open: PendingRequest,
         line: impl FnOnce(u64) -> Vec<u8>,
     ) -> Result<u64, RequestError> {
         let id = self.next_id.fetch_add(1, Ordering::Relaxed);
@@ -148,14 +148,18 @@ impl Link {
     }
 
     /// Takes a request out of the table: whoever gets it decides its end.
-    pub(crate) fn take(&self, id: u64) -> Option<Open> {
+    pub(crate) fn take(&self, id: u64) -> Option<PendingRequest> {
         lock(&self.table).open.remove(&id)
     }
 
     /// Looks at an open send.
-    pub(crate) fn with_send<T>(&self, id: u64, look: impl FnOnce(&mut OpenSend) -> T) -> Option<T> {
+    pub(crate) fn with_send<T>(
+        &self,
+        id: u64,
+        look: impl FnOnce(&mut PendingSend) -> T,
+    ) -> Option<T> {
         match lock(&self.table).open.get_mut(&id) {
-            Some(Open::Send(send)) => Some(look(send)),
+            Some(PendingRequest::Send(send)) => Some(look(send)),
             _ => None,
         }
     }
@@ -174,17 +178,17 @@ impl Link {
     }
 }
 
-impl Open {
+impl PendingRequest {
     /// Ends a request that was not done. Where nobody waits any more, nobody is told.
     pub(crate) fn fail(self, error: RequestError) {
         match self {
-            Open::Send(send) => send.end(Err(error)),
-            Open::Call(waiting) => drop(waiting.send(Err(error))),
+            PendingRequest::Send(send) => send.end(Err(error)),
+            PendingRequest::Call(waiting) => drop(waiting.send(Err(error))),
         }
     }
 }
 
-impl OpenSend {
+impl PendingSend {
     /// Tells the last event of a send.
     pub(crate) fn end(self, how: Result<Tally, RequestError>) {
         let _ = self.events.send(SendEvent::End(how));

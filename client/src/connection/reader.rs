@@ -1,12 +1,12 @@
 //! Reading one connection: takes the server's lines apart and hands each on. It never waits
 //! for anything but the next byte, and everything it reads may be wrong.
 
-use crate::connection::{Link, Open};
+use crate::connection::{Connection, PendingRequest};
 use crate::error::RequestError;
 use crate::events::{ClientEvent, Disconnect};
 use crate::execute::job::{Job, ReplyTo};
 use crate::send::outcome::{Outcome, Output, output_bytes};
-use crate::send::send_handle::{OpenSend, SendEvent};
+use crate::send::send_handle::{PendingSend, SendEvent};
 use common::limits::LINE_DEADLINE;
 use common::logging::log_limit;
 use common::net::line_reader::LineReader;
@@ -27,7 +27,7 @@ const HEARTBEAT_ID: &str = "heartbeat-";
 
 /// Reads until the connection is over.
 pub(crate) struct Reader {
-    link: Arc<Link>,
+    connection: Arc<Connection>,
     lines: LineReader,
     /// Signs of life that were asked for.
     asked: u64,
@@ -36,9 +36,9 @@ pub(crate) struct Reader {
 }
 
 impl Reader {
-    pub(crate) fn new(link: Arc<Link>, lines: LineReader) -> Reader {
+    pub(crate) fn new(connection: Arc<Connection>, lines: LineReader) -> Reader {
         Reader {
-            link,
+            connection,
             lines,
             asked: 0,
             bye: None,
@@ -53,8 +53,8 @@ impl Reader {
     }
 
     fn read_to_the_end(&mut self) -> Disconnect {
-        let stream = Arc::clone(&self.link.stream);
-        if let Err(e) = stream.set_read_timeout(Some(self.link.heartbeat)) {
+        let stream = Arc::clone(&self.connection.stream);
+        if let Err(e) = stream.set_read_timeout(Some(self.connection.heartbeat)) {
             return Disconnect::Failed(e.to_string());
         }
         let mut is_asked = false;
@@ -64,7 +64,7 @@ impl Reader {
                 return reason;
             }
             // What one read brought is answered in one write.
-            self.link.outbox.flush();
+            self.connection.outbox.flush();
             if let Err(reason) = check_partial(self.lines.has_partial_line(), &mut line_began) {
                 return reason;
             }
@@ -84,7 +84,7 @@ impl Reader {
     fn ask_for_life(&mut self) {
         self.asked += 1;
         let id = Id::Text(format!("{HEARTBEAT_ID}{}", self.asked).into());
-        self.link
+        self.connection
             .tell(message::request_line(id, method::PING, Empty {}));
     }
 
@@ -94,10 +94,10 @@ impl Reader {
             match self.lines.next_line() {
                 Ok(None) => return Ok(()),
                 Ok(Some([])) => {}
-                Ok(Some(line)) => handle(&self.link, line, &mut self.bye)?,
+                Ok(Some(line)) => handle(&self.connection, line, &mut self.bye)?,
                 Err(e) => {
                     let error = RpcError::new(Code::InvalidRequest, e.to_string());
-                    self.link.tell(message::error_line(None, &error));
+                    self.connection.tell(message::error_line(None, &error));
                     return Err(Disconnect::Protocol(e.to_string()));
                 }
             }
@@ -122,19 +122,25 @@ fn check_partial(is_partial: bool, began: &mut Option<Instant>) -> Result<(), Di
 }
 
 /// Handles one line; an error is why the connection is of no use any more.
-fn handle(link: &Arc<Link>, line: &[u8], bye: &mut Option<Disconnect>) -> Result<(), Disconnect> {
+fn handle(
+    connection: &Arc<Connection>,
+    line: &[u8],
+    bye: &mut Option<Disconnect>,
+) -> Result<(), Disconnect> {
     if let Some(told) = SendOutput::of_plain_line(line) {
-        output(link, told);
+        output(connection, told);
         return Ok(());
     }
     match Message::parse(line) {
         Ok(Message::Request { id, method, params }) => {
-            if let Err(error) = request(link, &id, &method, params) {
-                link.outbox.push(message::error_line(Some(id), &error));
+            if let Err(error) = request(connection, &id, &method, params) {
+                connection
+                    .outbox
+                    .push(message::error_line(Some(id), &error));
             }
         }
         Ok(Message::Notification { method, params }) => {
-            if let Err(error) = notification(link, &method, params, bye) {
+            if let Err(error) = notification(connection, &method, params, bye) {
                 // What it tells cannot be taken, and without it what is waited for may never
                 // come: so this is no server to go on with.
                 if let Some(why) = wrong_name(params) {
@@ -143,10 +149,11 @@ fn handle(link: &Arc<Link>, line: &[u8], bye: &mut Option<Disconnect>) -> Result
                 log::warn!("the server's {method:?} is ignored: {error}");
             }
         }
-        Ok(Message::Answer { id, body }) => answer(link, id, &body),
+        Ok(Message::Answer { id, body }) => answer(connection, id, &body),
         Err(malformed) => {
             log::warn!("a line of the server's is ignored: {}", malformed.error);
-            link.outbox
+            connection
+                .outbox
                 .push(message::error_line(malformed.id, &malformed.error));
         }
     }
@@ -154,14 +161,16 @@ fn handle(link: &Arc<Link>, line: &[u8], bye: &mut Option<Disconnect>) -> Result
 }
 
 fn request(
-    link: &Arc<Link>,
+    connection: &Arc<Connection>,
     id: &Id,
     method: &str,
     params: Option<&RawValue>,
 ) -> Result<(), RpcError> {
     match method {
         method::PING => {
-            link.outbox.push(message::result_line(id.clone(), Empty {}));
+            connection
+                .outbox
+                .push(message::result_line(id.clone(), Empty {}));
         }
         method::EXECUTE => {
             let execute: Execute<'_> = message::params(params).map_err(not_started(params))?;
@@ -172,11 +181,11 @@ fn request(
                 execute.timeout_ms.map(Duration::from_millis),
                 execute.window,
                 ReplyTo {
-                    outbox: Arc::clone(&link.outbox),
-                    max_line: link.joined.max_line,
+                    outbox: Arc::clone(&connection.outbox),
+                    max_line: connection.joined.max_line,
                 },
             );
-            link.workers.submit(job);
+            connection.workers.submit(job);
         }
         _ => {
             let message = format!("a client has no method {:?}", clip(method));
@@ -204,7 +213,7 @@ fn own_origin(origin: wire::Origin<'_>) -> wire::Origin<'static> {
 }
 
 fn notification(
-    link: &Arc<Link>,
+    connection: &Arc<Connection>,
     method: &str,
     params: Option<&RawValue>,
     bye: &mut Option<Disconnect>,
@@ -212,27 +221,31 @@ fn notification(
     match method {
         method::CANCEL => {
             let cancel: CancelExecution = message::params(params)?;
-            link.workers.cancel(&cancel.id.into());
+            connection.workers.cancel(&cancel.id.into());
         }
         method::CONSUMED => {
             let consumed: ExecutionConsumed = message::params(params)?;
-            link.workers.consumed(&consumed.id.into(), consumed.bytes);
+            connection
+                .workers
+                .consumed(&consumed.id.into(), consumed.bytes);
         }
         method::ACCEPTED => {
             let accepted: Accepted = message::params(params)?;
             let targets = accepted.targets;
-            tell_send(link, &accepted.send, |send| send.accept(targets));
+            tell_send(connection, &accepted.send, |send| send.accept(targets));
         }
-        method::OUTCOME => outcome(link, message::params(params)?),
-        method::OUTPUT => output(link, message::params(params)?),
+        method::OUTCOME => outcome(connection, message::params(params)?),
+        method::OUTPUT => output(connection, message::params(params)?),
         method::RANK => {
             let Rank { rank, members } = message::params(params)?;
-            link.set_standing(rank, members);
-            link.events.tell(|| ClientEvent::Rank { rank, members });
+            connection.set_standing(rank, members);
+            connection
+                .events
+                .tell(|| ClientEvent::Rank { rank, members });
         }
         method::REFUSED => {
             let refused: Refused<'_> = message::params(params)?;
-            link.events.tell(|| ClientEvent::Refused {
+            connection.events.tell(|| ClientEvent::Refused {
                 from: own_origin(refused.from),
                 words: refused.command.into_owned(),
                 truncated: refused.truncated,
@@ -245,7 +258,9 @@ fn notification(
                 reason,
                 message: message.clone(),
             });
-            link.events.tell(|| ClientEvent::Bye { reason, message });
+            connection
+                .events
+                .tell(|| ClientEvent::Bye { reason, message });
         }
         _ => log::debug!("the server's notification {:?} is unknown", clip(method)),
     }
@@ -263,11 +278,11 @@ fn own_id(id: &Id) -> Option<u64> {
 
 /// Tells an open send an event, outside the table's lock.
 fn tell_send(
-    link: &Link,
+    connection: &Connection,
     id: &Id,
-    make: impl FnOnce(&mut OpenSend) -> Option<(Sender<SendEvent>, SendEvent)>,
+    make: impl FnOnce(&mut PendingSend) -> Option<(Sender<SendEvent>, SendEvent)>,
 ) {
-    let told = own_id(id).and_then(|id| link.with_send(id, make));
+    let told = own_id(id).and_then(|id| connection.with_send(id, make));
     match told {
         Some(Some((events, event))) => drop(events.send(event)),
         Some(None) => log::warn!("the server told the send {id} something that it cannot"),
@@ -275,7 +290,7 @@ fn tell_send(
     }
 }
 
-fn outcome(link: &Link, mut wire: wire::Outcome<'_>) {
+fn outcome(connection: &Connection, mut wire: wire::Outcome<'_>) {
     let Some(id) = wire.send.take() else {
         log::warn!("the server told an outcome of no send");
         return;
@@ -284,21 +299,21 @@ fn outcome(link: &Link, mut wire: wire::Outcome<'_>) {
         log::warn!("the server told an outcome of the send {id}, and not whose");
         return;
     };
-    tell_send(link, &id, |send| match send.is_for_many() {
+    tell_send(connection, &id, |send| match send.is_for_many() {
         true => send.outcome(outcome),
         false => None,
     });
 }
 
-fn output(link: &Link, mut wire: SendOutput<'_>) {
+fn output(connection: &Connection, mut wire: SendOutput<'_>) {
     let bytes = output_bytes(&mut wire);
     let (Some(id), Some(bytes)) = (own_id(&wire.send), bytes) else {
         log::warn!("an output of the server's is ignored: neither text nor base64");
         return;
     };
-    tell_send(link, &wire.send, |send| {
+    tell_send(connection, &wire.send, |send| {
         let length = bytes.len() as u64;
-        let (events, credit) = send.reserve(id, wire.member, length, &link.outbox)?;
+        let (events, credit) = send.reserve(id, wire.member, length, &connection.outbox)?;
         let output = Output {
             member: wire.member,
             name: wire.name.into_string(),
@@ -311,7 +326,7 @@ fn output(link: &Link, mut wire: SendOutput<'_>) {
     });
 }
 
-fn answer(link: &Link, id: Option<Id>, body: &AnswerBody<'_>) {
+fn answer(connection: &Connection, id: Option<Id>, body: &AnswerBody<'_>) {
     let Some(id) = id else {
         log_stray_answer("null", body);
         return;
@@ -319,10 +334,12 @@ fn answer(link: &Link, id: Option<Id>, body: &AnswerBody<'_>) {
     if matches!(&id, Id::Text(text) if text.starts_with(HEARTBEAT_ID)) {
         return;
     }
-    match own_id(&id).and_then(|id| link.take(id)) {
+    match own_id(&id).and_then(|id| connection.take(id)) {
         None => log_stray_answer(&id.to_string(), body),
-        Some(Open::Call(waiting)) => drop(waiting.send(plain(body).map(ToOwned::to_owned))),
-        Some(Open::Send(send)) => end_send(send, body),
+        Some(PendingRequest::Call(waiting)) => {
+            drop(waiting.send(plain(body).map(ToOwned::to_owned)))
+        }
+        Some(PendingRequest::Send(send)) => end_send(send, body),
     }
 }
 
@@ -348,7 +365,7 @@ fn plain<'a>(body: &AnswerBody<'a>) -> Result<&'a RawValue, RequestError> {
 }
 
 /// The response to a send: the outcome itself, or the tally after all outcomes.
-fn end_send(mut send: OpenSend, body: &AnswerBody<'_>) {
+fn end_send(mut send: PendingSend, body: &AnswerBody<'_>) {
     let malformed = |e: serde_json::Error| RequestError::Malformed(e.to_string());
     let raw = match plain(body) {
         Ok(raw) => raw,

@@ -1,9 +1,9 @@
-//! A client's life over all its connections: the one that it has now, and the thread that
+//! A client over all its connections: the one that it has now, and the thread that
 //! reads each to its end and, where the client is to come back, dials the next.
 
 use crate::config::{Config, ConnectError};
-use crate::connection::Link;
-use crate::connection::backoff::Pauses;
+use crate::connection::Connection;
+use crate::connection::backoff::Backoff;
 use crate::connection::handshake::{self, Handshake};
 use crate::connection::reader::Reader;
 use crate::events::{ClientEvent, Disconnect, Events};
@@ -15,9 +15,9 @@ use crossbeam_channel::{Receiver, RecvTimeoutError, Sender};
 use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
-/// How long a connection must have held for its loss to be a new one, after which the pauses
+/// How long a connection must have held for its loss to be a new one, after which the backoff
 /// begin anew: so no server is dialled more often than twice a second for long. What comes
-/// sooner goes on with the pauses as they were, which may have become long.
+/// sooner goes on with the backoff as they were, which may have become long.
 const STEADY: Duration = Duration::from_millis(250);
 
 /// The same where the server has sent this client away for what it did: it is likely to do
@@ -25,7 +25,7 @@ const STEADY: Duration = Duration::from_millis(250);
 const STEADY_AFTER_BLAME: Duration = Duration::from_secs(30);
 
 /// What outlives a connection.
-pub(crate) struct Life {
+pub(crate) struct Shared {
     pub(crate) events: Arc<Events>,
     pub(crate) workers: Arc<Workers>,
     /// The number of the next request: no two have the same, whatever connection they are of.
@@ -35,7 +35,7 @@ pub(crate) struct Life {
 
 struct State {
     /// The connection; the last one where there is none.
-    link: Arc<Link>,
+    connection: Arc<Connection>,
     stage: Stage,
     /// From now on the end is what this client wants.
     is_leaving: bool,
@@ -48,38 +48,38 @@ pub(crate) enum Stage {
     /// There is one.
     Connected,
     /// There is none, and there will be another.
-    Away,
+    Reconnecting,
     /// There will be none any more.
-    Over,
+    Closed,
 }
 
-impl Life {
+impl Shared {
     /// Begins with the first connection; what it reads goes on in the line reader.
     pub(crate) fn begin(
         handshake: Handshake,
         events: Arc<Events>,
         workers: Arc<Workers>,
-    ) -> (Life, LineReader) {
+    ) -> (Shared, LineReader) {
         let next_id = Arc::new(AtomicU64::new(handshake::JOIN_ID + 1));
-        let (link, lines) = Link::new(handshake, &events, &workers, &next_id);
+        let (connection, lines) = Connection::new(handshake, &events, &workers, &next_id);
         let state = Mutex::new(State {
-            link: Arc::new(link),
+            connection: Arc::new(connection),
             stage: Stage::Connected,
             is_leaving: false,
             disconnect: None,
         });
-        let life = Life {
+        let shared = Shared {
             events,
             workers,
             next_id,
             state,
         };
-        (life, lines)
+        (shared, lines)
     }
 
     /// The connection; the last one where there is none.
-    pub(crate) fn link(&self) -> Arc<Link> {
-        Arc::clone(&lock(&self.state).link)
+    pub(crate) fn connection(&self) -> Arc<Connection> {
+        Arc::clone(&lock(&self.state).connection)
     }
 
     pub(crate) fn stage(&self) -> Stage {
@@ -93,10 +93,10 @@ impl Life {
 
     /// From now on the end is what this client wants: no other connection takes the place
     /// of this one.
-    pub(crate) fn leave(&self) -> (Arc<Link>, Stage) {
+    pub(crate) fn leave(&self) -> (Arc<Connection>, Stage) {
         let mut state = lock(&self.state);
         state.is_leaving = true;
-        (Arc::clone(&state.link), state.stage)
+        (Arc::clone(&state.connection), state.stage)
     }
 
     fn is_leaving(&self) -> bool {
@@ -106,15 +106,15 @@ impl Life {
     /// The connection is over and another one is to follow: what is open ends as lost, what
     /// runs here is stopped. `false` where this client is leaving.
     fn lose(&self, reason: Disconnect) -> bool {
-        let link = {
+        let connection = {
             let mut state = lock(&self.state);
             if state.is_leaving {
                 return false;
             }
-            state.stage = Stage::Away;
-            Arc::clone(&state.link)
+            state.stage = Stage::Reconnecting;
+            Arc::clone(&state.connection)
         };
-        link.end();
+        connection.end();
         self.workers.stop_all();
         self.events.tell(|| ClientEvent::Lost(reason));
         true
@@ -123,18 +123,19 @@ impl Life {
     /// Another connection takes the place of the one that was lost; `None` where this client
     /// is leaving.
     fn come_back(&self, handshake: Handshake) -> Option<LineReader> {
-        let (link, lines) = Link::new(handshake, &self.events, &self.workers, &self.next_id);
-        let (rank, members) = link.standing();
-        let link = Arc::new(link);
+        let (connection, lines) =
+            Connection::new(handshake, &self.events, &self.workers, &self.next_id);
+        let (rank, members) = connection.standing();
+        let connection = Arc::new(connection);
         let before = {
             let mut state = lock(&self.state);
             if state.is_leaving {
                 drop(state);
-                link.end();
+                connection.end();
                 return None;
             }
             state.stage = Stage::Connected;
-            std::mem::replace(&mut state.link, link)
+            std::mem::replace(&mut state.connection, connection)
         };
         let was = before.standing().0;
         let event = || ClientEvent::Rejoined { was, rank, members };
@@ -145,13 +146,13 @@ impl Life {
     /// There will be no connection any more. The thread that reads does this, once, as the
     /// last thing.
     fn end(&self, reason: Disconnect) {
-        let link = {
+        let connection = {
             let mut state = lock(&self.state);
-            state.stage = Stage::Over;
+            state.stage = Stage::Closed;
             state.disconnect = Some(reason.clone());
-            Arc::clone(&state.link)
+            Arc::clone(&state.connection)
         };
-        link.end();
+        connection.end();
         self.workers.close();
         self.events.tell_last(reason);
     }
@@ -159,30 +160,30 @@ impl Life {
 
 /// What the thread keeps that reads, and dials again. Dropping it, after a panic too, ends
 /// everything that hangs on the connection.
-pub(crate) struct Keeper {
-    life: Arc<Life>,
+pub(crate) struct Reconnector {
+    shared: Arc<Shared>,
     config: Config,
     /// Disconnected once this client leaves.
     stop: Receiver<()>,
     /// Dropped when this thread is about to end.
     _running: Sender<()>,
-    pauses: Pauses,
+    backoff: Backoff,
     end: Option<Disconnect>,
 }
 
-impl Keeper {
+impl Reconnector {
     pub(crate) fn new(
-        life: Arc<Life>,
+        shared: Arc<Shared>,
         config: Config,
         stop: Receiver<()>,
         running: Sender<()>,
-    ) -> Keeper {
-        Keeper {
-            life,
+    ) -> Reconnector {
+        Reconnector {
+            shared,
             config,
             stop,
             _running: running,
-            pauses: Pauses::new(),
+            backoff: Backoff::new(),
             end: None,
         }
     }
@@ -190,18 +191,18 @@ impl Keeper {
     /// Reads the connection, and those that follow, to the end.
     pub(crate) fn run(mut self, mut lines: LineReader) {
         loop {
-            let link = self.life.link();
-            let reason = Reader::new(Arc::clone(&link), lines).run();
-            if self.life.is_leaving() {
+            let connection = self.shared.connection();
+            let reason = Reader::new(Arc::clone(&connection), lines).run();
+            if self.shared.is_leaving() {
                 return self.end(Disconnect::Left);
             }
             if !self.config.reconnect {
                 return self.end(reason);
             }
-            if link.age() >= enough(&reason) {
-                self.pauses = Pauses::new();
+            if connection.age() >= enough(&reason) {
+                self.backoff = Backoff::new();
             }
-            if !self.life.lose(reason) {
+            if !self.shared.lose(reason) {
                 return self.end(Disconnect::Left);
             }
             match self.dial() {
@@ -217,36 +218,36 @@ impl Keeper {
 
     /// Dials until there is a connection again, or never will be.
     fn dial(&mut self) -> Result<LineReader, Disconnect> {
-        let mut pause = self.pauses.next_pause();
+        let mut pause = self.backoff.next_pause();
         // Once: where it goes on like that, whoever is turned away should come less often.
-        let mut may_begin_again = true;
+        let mut may_reset = true;
         loop {
             match self.stop.recv_timeout(pause) {
                 Err(RecvTimeoutError::Timeout) => {}
                 _ => return Err(Disconnect::Left),
             }
             let error = match handshake::join(&self.config) {
-                Ok(handshake) => return self.life.come_back(handshake).ok_or(Disconnect::Left),
+                Ok(handshake) => return self.shared.come_back(handshake).ok_or(Disconnect::Left),
                 Err(error) if error.is_final() => {
                     return Err(Disconnect::NotAdmitted(error.to_string()));
                 }
                 Err(error) => Arc::new(error),
             };
             let was_turned_away = matches!(*error, ConnectError::TurnedAway { .. });
-            if was_turned_away && std::mem::take(&mut may_begin_again) {
-                self.pauses.begin_again();
+            if was_turned_away && std::mem::take(&mut may_reset) {
+                self.backoff.reset();
             }
-            pause = self.pauses.next_pause().max(error.retry_after());
+            pause = self.backoff.next_pause().max(error.retry_after());
             let event = || ClientEvent::NotYet { error, pause };
-            self.life.events.tell(event);
+            self.shared.events.tell(event);
         }
     }
 }
 
-impl Drop for Keeper {
+impl Drop for Reconnector {
     fn drop(&mut self) {
         let panicked = || Disconnect::Failed("the reader thread panicked".into());
-        self.life.end(self.end.take().unwrap_or_else(panicked));
+        self.shared.end(self.end.take().unwrap_or_else(panicked));
     }
 }
 

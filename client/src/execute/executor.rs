@@ -10,16 +10,16 @@ use std::time::Duration;
 /// such thread stays until the client closes.
 pub trait Executor: Send + Sync + 'static {
     /// Executes one command and says what became of it. It should return soon after
-    /// [`Job::stop`] has a reason; nobody else can end it.
-    fn execute(&self, job: &Job) -> Answer;
+    /// [`Job::stop_reason`] has a reason; nobody else can end it.
+    fn execute(&self, job: &Job) -> ExecutionResult;
 
     /// A command has arrived. Told of one command after another, in the order in which they
     /// did; it must return at once. [`Executor::execute`] follows once there is a slot for it,
-    /// or [`Executor::let_go`].
-    fn take_in(&self, _job: &Job) {}
+    /// or [`Executor::discarded`].
+    fn enqueued(&self, _job: &Job) {}
 
     /// A command that was taken in is no longer wanted, and is not executed.
-    fn let_go(&self, _job: &Job) {}
+    fn discarded(&self, _job: &Job) {}
 
     /// Whether something that a command has started still runs, though it was to end. It is
     /// asked once [`Executor::execute`] has returned, by the thread that called that, and again as
@@ -30,8 +30,8 @@ pub trait Executor: Send + Sync + 'static {
     }
 }
 
-impl<F: Fn(&Job) -> Answer + Send + Sync + 'static> Executor for F {
-    fn execute(&self, job: &Job) -> Answer {
+impl<F: Fn(&Job) -> ExecutionResult + Send + Sync + 'static> Executor for F {
+    fn execute(&self, job: &Job) -> ExecutionResult {
         self(job)
     }
 }
@@ -54,16 +54,16 @@ impl std::fmt::Debug for SharedExecutor {
 }
 
 impl Executor for SharedExecutor {
-    fn execute(&self, job: &Job) -> Answer {
+    fn execute(&self, job: &Job) -> ExecutionResult {
         self.0.execute(job)
     }
 
-    fn take_in(&self, job: &Job) {
-        self.0.take_in(job);
+    fn enqueued(&self, job: &Job) {
+        self.0.enqueued(job);
     }
 
-    fn let_go(&self, job: &Job) {
-        self.0.let_go(job);
+    fn discarded(&self, job: &Job) {
+        self.0.discarded(job);
     }
 
     fn still_runs(&self, job: &Job, wait: Duration) -> bool {
@@ -74,9 +74,9 @@ impl Executor for SharedExecutor {
 /// What an executor answers. Whether the command was cancelled or its time was over is
 /// added from what the [`Job`] knows.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Answer {
+pub enum ExecutionResult {
     /// It ran and ended.
-    Ended(Ended),
+    Ended(Execution),
     /// The policy does not run this command, and what it would accept.
     Refused(String),
     /// There is no such program or command.
@@ -85,9 +85,9 @@ pub enum Answer {
     Failed(String),
 }
 
-/// How a command that ran has ended.
+/// How a command ended that ran.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Ended {
+pub struct Execution {
     /// How it exited by itself.
     pub exit_code: Option<i64>,
     /// The signal that ended it, by name: `SIGKILL`.
@@ -103,22 +103,22 @@ pub struct Ended {
     pub leftovers: Leftovers,
 }
 
-impl Answer {
+impl ExecutionResult {
     /// It exited by itself, and wrote this to its standard output.
-    pub fn exited(exit_code: i64, stdout: impl Into<Vec<u8>>) -> Answer {
-        Answer::Ended(Ended {
+    pub fn exited(exit_code: i64, stdout: impl Into<Vec<u8>>) -> ExecutionResult {
+        ExecutionResult::Ended(Execution {
             exit_code: Some(exit_code),
             stdout: stdout.into(),
-            ..Ended::default()
+            ..Execution::default()
         })
     }
 
     /// The same with at most `limit` bytes of each text.
-    pub(crate) fn clipped(&self, limit: usize) -> Answer {
+    pub(crate) fn clipped(&self, limit: usize) -> ExecutionResult {
         let clip = |bytes: &[u8]| bytes[..bytes.len().min(limit)].to_vec();
         let cut = |text: &str| text[..text.floor_char_boundary(limit)].to_owned();
         match self {
-            Answer::Ended(ended) => Answer::Ended(Ended {
+            ExecutionResult::Ended(ended) => ExecutionResult::Ended(Execution {
                 exit_code: ended.exit_code,
                 signal: ended.signal.clone(),
                 stdout: clip(&ended.stdout),
@@ -126,9 +126,9 @@ impl Answer {
                 truncated: ended.truncated || ended.stdout.len().max(ended.stderr.len()) > limit,
                 leftovers: ended.leftovers,
             }),
-            Answer::Refused(message) => Answer::Refused(cut(message)),
-            Answer::NotFound(message) => Answer::NotFound(cut(message)),
-            Answer::Failed(message) => Answer::Failed(cut(message)),
+            ExecutionResult::Refused(message) => ExecutionResult::Refused(cut(message)),
+            ExecutionResult::NotFound(message) => ExecutionResult::NotFound(cut(message)),
+            ExecutionResult::Failed(message) => ExecutionResult::Failed(cut(message)),
         }
     }
 }
@@ -138,8 +138,8 @@ impl Answer {
 pub struct Simulation;
 
 impl Executor for Simulation {
-    fn execute(&self, job: &Job) -> Answer {
+    fn execute(&self, job: &Job) -> ExecutionResult {
         let word = job.words().join(" ");
-        Answer::exited(0, format!("i am {word}ing watch me {word}\n"))
+        ExecutionResult::exited(0, format!("i am {word}ing watch me {word}\n"))
     }
 }

@@ -18,7 +18,7 @@ const TICK: Duration = Duration::from_secs(1);
 
 /// Why a job is no longer wanted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Stop {
+pub enum StopReason {
     /// Its sender no longer wants it, or has gone.
     Cancelled,
     /// Its time is over.
@@ -50,14 +50,14 @@ struct Inner {
     /// How much of the window is not in use.
     credit: AtomicU64,
     reply_to: ReplyTo,
-    stop: Mutex<StopState>,
+    stop: Mutex<JobState>,
     /// It is stopped, or there is more credit.
     changed: Condvar,
 }
 
 #[derive(Default)]
-struct StopState {
-    reason: Option<Stop>,
+struct JobState {
+    reason: Option<StopReason>,
     waker: Option<Waker>,
 }
 
@@ -240,18 +240,18 @@ impl Job {
     }
 
     /// Why it is no longer wanted, once that is so.
-    pub fn stop(&self) -> Option<Stop> {
+    pub fn stop_reason(&self) -> Option<StopReason> {
         let known = lock(&self.0.stop).reason;
         if known.is_none() && self.is_late() {
             // The first reason stays, whichever it is.
-            return Some(self.stop_because(Stop::TimedOut));
+            return Some(self.stop_because(StopReason::TimedOut));
         }
         known
     }
 
     /// Waits until it is no longer wanted, its time being over included, or until
     /// `deadline` passes.
-    pub fn wait_for_stop(&self, deadline: Option<Instant>) -> Option<Stop> {
+    pub fn wait_for_stop(&self, deadline: Option<Instant>) -> Option<StopReason> {
         let until = [self.deadline(), deadline].into_iter().flatten().min();
         let mut state = lock(&self.0.stop);
         while state.reason.is_none() {
@@ -262,7 +262,7 @@ impl Job {
             let left = until.saturating_duration_since(Instant::now());
             if left.is_zero() {
                 drop(state);
-                return self.stop();
+                return self.stop_reason();
             }
             state = wait_timeout(&self.0.changed, state, left);
         }
@@ -270,7 +270,7 @@ impl Job {
     }
 
     /// Makes it no longer wanted; returns why it is, which may be an earlier reason.
-    pub(crate) fn stop_because(&self, reason: Stop) -> Stop {
+    pub(crate) fn stop_because(&self, reason: StopReason) -> StopReason {
         let mut state = lock(&self.0.stop);
         let reason = *state.reason.get_or_insert(reason);
         drop(state);
@@ -326,20 +326,26 @@ mod tests {
         let job = job(None);
         std::thread::scope(|scope| {
             let waiting = scope.spawn(|| job.wait_for_stop(None));
-            job.stop_because(Stop::Cancelled);
-            assert_eq!(waiting.join().expect("no panic"), Some(Stop::Cancelled));
+            job.stop_because(StopReason::Cancelled);
+            assert_eq!(
+                waiting.join().expect("no panic"),
+                Some(StopReason::Cancelled)
+            );
         });
     }
 
     #[test]
     fn the_first_reason_stays() {
         let late = job(Some(Duration::ZERO));
-        assert_eq!(late.wait_for_stop(None), Some(Stop::TimedOut));
-        assert_eq!(late.stop_because(Stop::Cancelled), Stop::TimedOut);
+        assert_eq!(late.wait_for_stop(None), Some(StopReason::TimedOut));
+        assert_eq!(
+            late.stop_because(StopReason::Cancelled),
+            StopReason::TimedOut
+        );
         let cancelled = job(Some(Duration::from_secs(3600)));
-        assert_eq!(cancelled.stop(), None);
-        cancelled.stop_because(Stop::Cancelled);
-        assert_eq!(cancelled.stop(), Some(Stop::Cancelled));
+        assert_eq!(cancelled.stop_reason(), None);
+        cancelled.stop_because(StopReason::Cancelled);
+        assert_eq!(cancelled.stop_reason(), Some(StopReason::Cancelled));
     }
 
     #[test]
@@ -351,6 +357,6 @@ mod tests {
     #[test]
     fn a_timeout_beyond_all_clocks_is_none() {
         assert_eq!(job(Some(Duration::MAX)).deadline(), None);
-        assert_eq!(job(Some(Duration::MAX)).stop(), None);
+        assert_eq!(job(Some(Duration::MAX)).stop_reason(), None);
     }
 }

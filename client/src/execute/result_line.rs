@@ -1,8 +1,8 @@
 //! An answer as the line that carries it, and output as the lines that carry that: what would
 //! make the answer too long goes ahead of it, in pieces.
 
-use crate::execute::executor::{Answer, Ended};
-use crate::execute::job::{Job, Stop};
+use crate::execute::executor::{Execution, ExecutionResult};
+use crate::execute::job::{Job, StopReason};
 use base64_simd::STANDARD;
 use common::limits::MAX_QUOTED;
 use common::wire::message::{self, Code, Id, RpcError};
@@ -22,8 +22,8 @@ const AROUND: usize = 512;
 /// Sends what would make the line that answers a job too long, or does not fit into its
 /// window, ahead of it; the answer with what is left. Waits for room in the window, as long as
 /// the job is wanted.
-pub(crate) fn send_surplus(job: &Job, answer: Answer) -> Answer {
-    let Answer::Ended(mut ended) = answer else {
+pub(crate) fn send_surplus(job: &Job, answer: ExecutionResult) -> ExecutionResult {
+    let ExecutionResult::Ended(mut ended) = answer else {
         return answer;
     };
     let total = ended.stdout.len() + ended.stderr.len();
@@ -34,23 +34,23 @@ pub(crate) fn send_surplus(job: &Job, answer: Answer) -> Answer {
             job.write(OutputStream::Stdout, &stdout) && job.write(OutputStream::Stderr, &stderr);
         ended.truncated |= !went;
     }
-    Answer::Ended(ended)
+    ExecutionResult::Ended(ended)
 }
 
 /// The line that answers a job.
-pub(crate) fn line(job: &Job, answer: &Answer, stop: Option<Stop>) -> Vec<u8> {
+pub(crate) fn line(job: &Job, answer: &ExecutionResult, stop: Option<StopReason>) -> Vec<u8> {
     let (code, text) = match answer {
-        Answer::Ended(ended) => return ended_line(job.id(), ended, stop),
-        Answer::Refused(message) => (Code::Refused, message),
-        Answer::NotFound(message) => (Code::NotFound, message),
-        Answer::Failed(message) => (Code::Failed, message),
+        ExecutionResult::Ended(ended) => return ended_line(job.id(), ended, stop),
+        ExecutionResult::Refused(message) => (Code::Refused, message),
+        ExecutionResult::NotFound(message) => (Code::NotFound, message),
+        ExecutionResult::Failed(message) => (Code::Failed, message),
     };
     let longest = MAX_QUOTED.min(piece_size(job.reply_to().max_line));
     let text = &text[..text.floor_char_boundary(longest)];
     message::error_line(Some(job.id().clone()), &RpcError::new(code, text))
 }
 
-fn ended_line(id: &Id, ended: &Ended, stop: Option<Stop>) -> Vec<u8> {
+fn ended_line(id: &Id, ended: &Execution, stop: Option<StopReason>) -> Vec<u8> {
     let (stdout, stdout_base64) = encode(&ended.stdout);
     let (stderr, stderr_base64) = encode(&ended.stderr);
     let result = ExecutionResult {
@@ -60,8 +60,8 @@ fn ended_line(id: &Id, ended: &Ended, stop: Option<Stop>) -> Vec<u8> {
         stdout_base64,
         stderr,
         stderr_base64,
-        timed_out: stop == Some(Stop::TimedOut),
-        cancelled: stop == Some(Stop::Cancelled),
+        timed_out: stop == Some(StopReason::TimedOut),
+        cancelled: stop == Some(StopReason::Cancelled),
         truncated: ended.truncated,
         leftovers: ended.leftovers.if_any(),
     };
@@ -156,45 +156,45 @@ mod tests {
     use common::wire::message::Message;
     use common::wire::{ExecutionOutput, Leftovers};
 
-    fn answer_line(answer: &Answer, stop: Option<Stop>) -> String {
+    fn answer_line(answer: &ExecutionResult, stop: Option<StopReason>) -> String {
         let line = line(&Job::of_test(7, &["x"], None), answer, stop);
         String::from_utf8(line).expect("JSON")
     }
 
     #[test]
     fn an_answer_is_one_line() {
-        let done = Answer::exited(0, "hi\n");
+        let done = ExecutionResult::exited(0, "hi\n");
         assert_eq!(
             answer_line(&done, None),
             "{\"jsonrpc\":\"2.0\",\"id\":7,\"result\":{\"exit_code\":0,\"stdout\":\"hi\\n\"}}\n"
         );
-        let left = Answer::Ended(Ended {
+        let left = ExecutionResult::Ended(Execution {
             exit_code: Some(0),
             leftovers: Leftovers {
                 ended: 2,
                 running: 0,
             },
-            ..Ended::default()
+            ..Execution::default()
         });
         assert_eq!(
             answer_line(&left, None),
             "{\"jsonrpc\":\"2.0\",\"id\":7,\"result\":{\"exit_code\":0,\
              \"leftovers\":{\"ended\":2,\"running\":0}}}\n"
         );
-        let cancelled = Answer::Ended(Ended::default());
+        let cancelled = ExecutionResult::Ended(Execution::default());
         assert_eq!(
-            answer_line(&cancelled, Some(Stop::Cancelled)),
+            answer_line(&cancelled, Some(StopReason::Cancelled)),
             "{\"jsonrpc\":\"2.0\",\"id\":7,\"result\":{\"cancelled\":true}}\n"
         );
-        let refused = answer_line(&Answer::Refused("no".into()), None);
+        let refused = answer_line(&ExecutionResult::Refused("no".into()), None);
         assert!(refused.contains("\"code\":20,\"message\":\"no\""));
     }
 
     #[test]
     fn bytes_that_are_no_text_are_base64() {
-        let line = answer_line(&Answer::exited(0, [0xff, 0]), None);
+        let line = answer_line(&ExecutionResult::exited(0, [0xff, 0]), None);
         assert!(line.contains("\"stdout_base64\":\"/wA=\""), "{line}");
-        let zeroes = answer_line(&Answer::exited(0, [0; 3000]), None);
+        let zeroes = answer_line(&ExecutionResult::exited(0, [0; 3000]), None);
         assert!(
             zeroes.contains("base64") && zeroes.len() < 6000,
             "shorter than its escapes"
@@ -256,7 +256,7 @@ mod tests {
 
     #[test]
     fn a_long_message_is_cut_between_characters() {
-        let line = answer_line(&Answer::Failed("ä".repeat(10_000)), None);
+        let line = answer_line(&ExecutionResult::Failed("ä".repeat(10_000)), None);
         assert!(line.len() < MAX_QUOTED + AROUND);
     }
 }

@@ -8,8 +8,8 @@
 
 use crate::config::Config;
 use crate::events::{ClientEvent, Events};
-use crate::execute::executor::{Answer, Ended, Executor};
-use crate::execute::job::{Job, Stop};
+use crate::execute::executor::{Execution, ExecutionResult, Executor};
+use crate::execute::job::{Job, StopReason};
 use crate::execute::result_line;
 use common::limits::MAX_QUOTED;
 use common::logging::log_limit;
@@ -89,9 +89,9 @@ impl Workers {
     /// Queues a job, or answers at once that it will not run.
     pub(crate) fn submit(self: &Arc<Self>, job: Job) {
         // Before a worker can have it, so that the order is known.
-        self.executor.take_in(&job);
+        self.executor.enqueued(&job);
         if let Err(line) = self.admit(&job) {
-            self.executor.let_go(&job);
+            self.executor.discarded(&job);
             job.reply_to().outbox.push(line);
             return;
         }
@@ -109,7 +109,7 @@ impl Workers {
 
     /// Puts a job into the queue; the error is the line that says why not.
     fn admit(&self, job: &Job) -> Result<(), Vec<u8>> {
-        let refuse = |answer: Answer| result_line::line(job, &answer, None);
+        let refuse = |answer: ExecutionResult| result_line::line(job, &answer, None);
         let mut state = lock(&self.state);
         if state.open.contains_key(job.id()) {
             let mut error = RpcError::new(
@@ -121,14 +121,14 @@ impl Workers {
         }
         if self.slots == 0 {
             let message = "this client only sends; it has no slots";
-            return Err(refuse(Answer::Refused(message.into())));
+            return Err(refuse(ExecutionResult::Refused(message.into())));
         }
         if state.closed || state.waiting.len() >= MAX_WAITING {
             let message = format!("{MAX_WAITING} commands already wait at this client");
-            return Err(refuse(Answer::Failed(message)));
+            return Err(refuse(ExecutionResult::Failed(message)));
         }
         if state.held >= self.slots {
-            return Err(refuse(Answer::Failed(ALL_HELD.into())));
+            return Err(refuse(ExecutionResult::Failed(ALL_HELD.into())));
         }
         state.open.insert(job.id().clone(), job.clone());
         state.waiting.push_back(job.clone());
@@ -163,8 +163,8 @@ impl Workers {
     fn fail_waiting(&self, why: &str) {
         let waiting: Vec<Job> = lock(&self.state).waiting.drain(..).collect();
         for job in waiting {
-            self.executor.let_go(&job);
-            self.finish(&job, &Answer::Failed(why.into()), None);
+            self.executor.discarded(&job);
+            self.finish(&job, &ExecutionResult::Failed(why.into()), None);
         }
     }
 
@@ -176,26 +176,30 @@ impl Workers {
         };
         let was_waiting = state.take_waiting(&job);
         drop(state);
-        let reason = job.stop_because(Stop::Cancelled);
+        let reason = job.stop_because(StopReason::Cancelled);
         if was_waiting {
-            self.let_go(&job, reason);
+            self.discard(&job, reason);
         }
     }
 
     /// Answers a job that waited and is no longer wanted.
-    fn let_go(&self, job: &Job, reason: Stop) {
-        self.executor.let_go(job);
-        self.finish(job, &Answer::Ended(Ended::default()), Some(reason));
+    fn discard(&self, job: &Job, reason: StopReason) {
+        self.executor.discarded(job);
+        self.finish(
+            job,
+            &ExecutionResult::Ended(Execution::default()),
+            Some(reason),
+        );
     }
 
     /// Answers the jobs that wait and whose time is over.
-    fn let_late_go(&self) {
+    fn discard_late(&self) {
         let waiting: Vec<Job> = lock(&self.state).waiting.iter().cloned().collect();
         for job in waiting {
-            if let Some(reason) = job.stop()
+            if let Some(reason) = job.stop_reason()
                 && lock(&self.state).take_waiting(&job)
             {
-                self.let_go(&job, reason);
+                self.discard(&job, reason);
             }
         }
     }
@@ -231,10 +235,10 @@ impl Workers {
             (waiting, open)
         };
         for job in waiting {
-            self.executor.let_go(&job);
+            self.executor.discarded(&job);
         }
         for job in open {
-            job.stop_because(Stop::Disconnected);
+            job.stop_because(StopReason::Disconnected);
         }
     }
 
@@ -284,10 +288,10 @@ impl Workers {
         self.ended.notify_all();
     }
 
-    fn answer(&self, job: &Job, answer: Answer) {
+    fn answer(&self, job: &Job, answer: ExecutionResult) {
         let answer = result_line::send_surplus(job, answer);
         // Whether it was stopped counts as of now, not once there is room.
-        let stop = job.stop();
+        let stop = job.stop_reason();
         job.reply_to().outbox.wait_for_room();
         self.finish(job, &answer, stop);
     }
@@ -304,7 +308,7 @@ impl Workers {
     /// has nothing else to do, sees to it that they do not wait for longer than they may.
     fn wait_for_slot(&self, job: &Job) {
         while !lock(&self.state).closed && self.executor.still_runs(job, HOLD_TICK) {
-            self.let_late_go();
+            self.discard_late();
         }
         lock(&self.state).held -= 1;
     }
@@ -325,10 +329,10 @@ impl Workers {
     }
 
     /// A panic in an executor is the end of one command, not of a thread.
-    fn execute(&self, job: &Job) -> Answer {
-        if job.stop().is_some() {
-            self.executor.let_go(job);
-            return Answer::Ended(Ended::default());
+    fn execute(&self, job: &Job) -> ExecutionResult {
+        if job.stop_reason().is_some() {
+            self.executor.discarded(job);
+            return ExecutionResult::Ended(Execution::default());
         }
         let run = AssertUnwindSafe(|| self.executor.execute(job));
         catch_unwind(run).unwrap_or_else(|panic| {
@@ -338,12 +342,12 @@ impl Workers {
                 .or_else(|| panic.downcast_ref::<String>().cloned())
                 .unwrap_or_default();
             log::error!("the executor panicked: {text}");
-            Answer::Failed(format!("the executor panicked: {text}"))
+            ExecutionResult::Failed(format!("the executor panicked: {text}"))
         })
     }
 
     /// Answers a job, once.
-    fn finish(&self, job: &Job, answer: &Answer, stop: Option<Stop>) {
+    fn finish(&self, job: &Job, answer: &ExecutionResult, stop: Option<StopReason>) {
         if !self.take_out(job) {
             // The connection is gone, and the table was emptied with it.
             let words = job.words();

@@ -1,7 +1,7 @@
 //! The course of a bench: everybody joins, senders warm up, then it counts, then all leave.
 
 use super::LoadError;
-use super::driver::{Order, Reins, Told};
+use super::driver::{DriverEvent, DriverHandle, DriverOrder};
 use super::endpoint::Endpoint;
 use super::executor::Executor;
 use super::names::Names;
@@ -67,20 +67,13 @@ struct Bench<'a> {
     names: Names,
     executor: Arc<Executor>,
     /// Those who serve senders and executors; the senders are with the first ones.
-    drivers: Vec<Reins>,
+    drivers: Vec<DriverHandle>,
     /// The one that serves who is idle.
-    crowd: Option<Reins>,
-    told: Receiver<Told>,
-    tell: crossbeam_channel::Sender<Told>,
+    idle_driver: Option<DriverHandle>,
+    told: Receiver<DriverEvent>,
+    tell: crossbeam_channel::Sender<DriverEvent>,
     joined: u64,
     commands: Arc<AtomicU64>,
-}
-
-/// How waiting for the drivers has ended.
-enum Waited {
-    Done,
-    Interrupted,
-    Gone(String),
 }
 
 impl<'a> Bench<'a> {
@@ -92,7 +85,7 @@ impl<'a> Bench<'a> {
     ) -> Result<Bench<'a>, LoadError> {
         let names = Names::new();
         let (tell, told) = unbounded();
-        let drivers = (0..plan.threads).map(|_| Reins::start(tell.clone()));
+        let drivers = (0..plan.threads).map(|_| DriverHandle::start(tell.clone()));
         Ok(Bench {
             config,
             plan,
@@ -101,7 +94,7 @@ impl<'a> Bench<'a> {
             executor: Arc::new(Executor::new(names.senders(), plan.result)),
             names,
             drivers: drivers.collect::<Result<_, _>>()?,
-            crowd: None,
+            idle_driver: None,
             told,
             tell,
             joined: 0,
@@ -135,14 +128,14 @@ impl<'a> Bench<'a> {
 
     fn hand_on(&self, number: u32, peer: Peer) {
         let driver = &self.drivers[number as usize % self.drivers.len()];
-        driver.order(Order::Add(vec![peer]));
+        driver.order(DriverOrder::Add(vec![peer]));
     }
 
     fn join(&mut self, name: String, slots: u32) -> Result<Endpoint, LoadError> {
         if self.stop.try_recv().is_ok() {
             return Err(LoadError::Interrupted);
         }
-        if let Ok(Told::Gone(why)) = self.told.try_recv() {
+        if let Ok(DriverEvent::Lost(why)) = self.told.try_recv() {
             return Err(LoadError::Lost(why));
         }
         let endpoint = Endpoint::join(self.config, name, slots);
@@ -215,7 +208,7 @@ impl<'a> Bench<'a> {
         if self.plan.idle == 0 {
             return Ok(Duration::ZERO);
         }
-        self.crowd = Some(Reins::start(self.tell.clone())?);
+        self.idle_driver = Some(DriverHandle::start(self.tell.clone())?);
         let started = Instant::now();
         let mut fresh = Vec::new();
         for number in 0..self.plan.idle {
@@ -223,8 +216,8 @@ impl<'a> Bench<'a> {
             let role = Role::Execute(Arc::clone(&self.executor));
             fresh.push(Peer { endpoint, role });
             if fresh.len() == HANDED_ON || number + 1 == self.plan.idle {
-                if let Some(crowd) = &self.crowd {
-                    crowd.order(Order::Add(std::mem::take(&mut fresh)));
+                if let Some(idle_driver) = &self.idle_driver {
+                    idle_driver.order(DriverOrder::Add(std::mem::take(&mut fresh)));
                 }
                 let (joined, wanted) = (self.joined, self.plan.clients());
                 (self.watch)(Progress::Joining { joined, wanted });
@@ -237,9 +230,9 @@ impl<'a> Bench<'a> {
         (self.watch)(Progress::WarmingUp);
         let until = Instant::now() + self.plan.warm_up;
         match self.send(Budget::Until(until), None) {
-            Waited::Done => Ok(()),
-            Waited::Interrupted => Err(LoadError::Interrupted),
-            Waited::Gone(why) => Err(LoadError::Lost(why)),
+            End::Whole => Ok(()),
+            End::Interrupted => Err(LoadError::Interrupted),
+            End::Lost(why) => Err(LoadError::Lost(why)),
         }
     }
 
@@ -250,7 +243,7 @@ impl<'a> Bench<'a> {
             Amount::Time(time) => Budget::Until(started + time),
         };
         self.commands.store(0, Ordering::Relaxed);
-        let waited = self.send(budget, Some(started));
+        let end = self.send(budget, Some(started));
         let cpu = own_cpu().saturating_sub(cpu);
         let counts = self.leave();
         let last = counts.last.unwrap_or(started);
@@ -263,28 +256,24 @@ impl<'a> Bench<'a> {
             elapsed: last.saturating_duration_since(started),
             cpu,
             idle_joining,
-            end: match waited {
-                Waited::Done => End::Whole,
-                Waited::Interrupted => End::Interrupted,
-                Waited::Gone(why) => End::Lost(why),
-            },
+            end,
         }
     }
 
     /// Has all senders send, and waits until they have; tells progress since a start.
-    fn send(&mut self, budget: Budget, since: Option<Instant>) -> Waited {
+    fn send(&mut self, budget: Budget, since: Option<Instant>) -> End {
         for driver in &self.drivers {
-            driver.order(Order::Start(budget));
+            driver.order(DriverOrder::Start(budget));
         }
         let mut running = self.drivers.len();
         loop {
             select! {
                 recv(self.told) -> told => match told {
-                    Ok(Told::Gone(why)) => return Waited::Gone(why),
+                    Ok(DriverEvent::Lost(why)) => return End::Lost(why),
                     _ if running > 1 => running -= 1,
-                    _ => return Waited::Done,
+                    _ => return End::Whole,
                 },
-                recv(self.stop) -> _ => return Waited::Interrupted,
+                recv(self.stop) -> _ => return End::Interrupted,
                 default(TICK) => if let Some(since) = since {
                     let commands = self.commands.load(Ordering::Relaxed);
                     let elapsed = since.elapsed();
@@ -298,10 +287,12 @@ impl<'a> Bench<'a> {
     fn leave(&mut self) -> Counts {
         let mut counts = Counts::default();
         // All at once: who leaves one after another is news for those who stay.
-        let all = self.drivers.drain(..).chain(self.crowd.take());
-        let all: Vec<Reins> = all.inspect(|reins| reins.order(Order::Stop)).collect();
-        for reins in all {
-            counts.add(reins.stop());
+        let all = self.drivers.drain(..).chain(self.idle_driver.take());
+        let all: Vec<DriverHandle> = all
+            .inspect(|driver| driver.order(DriverOrder::Stop))
+            .collect();
+        for driver in all {
+            counts.add(driver.stop());
         }
         counts
     }

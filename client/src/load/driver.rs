@@ -1,6 +1,6 @@
 //! A thread that serves many clients, each as soon as there is something to do for it.
 
-use super::endpoint::Gone;
+use super::endpoint::ConnectionLost;
 use super::peer::{Peer, Role};
 use super::report::Counts;
 use super::sender::Budget;
@@ -23,7 +23,7 @@ const TICK: Duration = Duration::from_secs(1);
 const ORDERS: Token = Token(usize::MAX);
 
 /// What a driver is told.
-pub(super) enum Order {
+pub(super) enum DriverOrder {
     /// To serve these as well.
     Add(Vec<Peer>),
     /// To have each sender send this much.
@@ -33,23 +33,23 @@ pub(super) enum Order {
 }
 
 /// What a driver tells.
-pub(super) enum Told {
+pub(super) enum DriverEvent {
     /// All of its senders have done what they were started for.
     Done,
     /// The server is gone, and why.
-    Gone(String),
+    Lost(String),
 }
 
 /// A driver as whoever gives it orders has it. Dropping it ends it.
-pub(super) struct Reins {
-    orders: Sender<Order>,
+pub(super) struct DriverHandle {
+    orders: Sender<DriverOrder>,
     waker: Arc<Waker>,
     thread: Option<JoinHandle<Counts>>,
 }
 
-impl Reins {
+impl DriverHandle {
     /// Starts a driver. It tells of its end, and of that of each run.
-    pub(super) fn start(told: Sender<Told>) -> io::Result<Reins> {
+    pub(super) fn start(told: Sender<DriverEvent>) -> io::Result<DriverHandle> {
         let poll = Poll::new()?;
         let waker = Arc::new(Waker::new(poll.registry(), ORDERS)?);
         let (orders, received) = unbounded();
@@ -61,7 +61,7 @@ impl Reins {
             is_started: false,
         };
         let thread = Some(thread::spawn("load", move || driver.run())?);
-        Ok(Reins {
+        Ok(DriverHandle {
             orders,
             waker,
             thread,
@@ -69,7 +69,7 @@ impl Reins {
     }
 
     /// Gives an order.
-    pub(super) fn order(&self, order: Order) {
+    pub(super) fn order(&self, order: DriverOrder) {
         // Where it has ended it has told why.
         let _ = self.orders.send(order);
         let _ = self.waker.wake();
@@ -81,7 +81,7 @@ impl Reins {
     }
 
     fn end(&mut self) -> Counts {
-        self.order(Order::Stop);
+        self.order(DriverOrder::Stop);
         let ended = self.thread.take().map(JoinHandle::join);
         match ended {
             Some(Ok(counts)) => counts,
@@ -91,7 +91,7 @@ impl Reins {
     }
 }
 
-impl Drop for Reins {
+impl Drop for DriverHandle {
     fn drop(&mut self) {
         if self.thread.is_some() {
             self.end();
@@ -101,8 +101,8 @@ impl Drop for Reins {
 
 struct Driver {
     poll: Poll,
-    orders: Receiver<Order>,
-    told: Sender<Told>,
+    orders: Receiver<DriverOrder>,
+    told: Sender<DriverEvent>,
     peers: Vec<Peer>,
     /// Whether senders are to be started, or run.
     is_started: bool,
@@ -110,20 +110,20 @@ struct Driver {
 
 impl Driver {
     fn run(mut self) -> Counts {
-        if let Err(Gone(why)) = self.serve() {
-            let _ = self.told.send(Told::Gone(why));
+        if let Err(ConnectionLost(why)) = self.serve() {
+            let _ = self.told.send(DriverEvent::Lost(why));
         }
         self.leave()
     }
 
     /// Serves until it is told to stop, or a connection ends.
-    fn serve(&mut self) -> Result<(), Gone> {
+    fn serve(&mut self) -> Result<(), ConnectionLost> {
         let mut events = Events::with_capacity(EVENTS);
         let mut looked = Instant::now();
         loop {
             match self.poll.poll(&mut events, Some(TICK)) {
                 Err(e) if e.kind() != io::ErrorKind::Interrupted => {
-                    return Err(Gone(e.to_string()));
+                    return Err(ConnectionLost(e.to_string()));
                 }
                 _ => {}
             }
@@ -139,7 +139,7 @@ impl Driver {
             let now = Instant::now();
             if self.is_started && self.senders().all(|sender| sender.is_done(now)) {
                 self.is_started = false;
-                let _ = self.told.send(Told::Done);
+                let _ = self.told.send(DriverEvent::Done);
             }
             if now.saturating_duration_since(looked) > TICK {
                 looked = now;
@@ -156,16 +156,16 @@ impl Driver {
     }
 
     /// Does what it was told; says whether that was to stop.
-    fn obey(&mut self) -> Result<bool, Gone> {
+    fn obey(&mut self) -> Result<bool, ConnectionLost> {
         while let Ok(order) = self.orders.try_recv() {
             match order {
-                Order::Stop => return Ok(true),
-                Order::Add(peers) => {
+                DriverOrder::Stop => return Ok(true),
+                DriverOrder::Add(peers) => {
                     for peer in peers {
                         self.add(peer)?;
                     }
                 }
-                Order::Start(budget) => {
+                DriverOrder::Start(budget) => {
                     self.is_started = true;
                     for peer in &mut self.peers {
                         if let Role::Send(sender) = &mut peer.role {
@@ -179,11 +179,11 @@ impl Driver {
         Ok(false)
     }
 
-    fn add(&mut self, mut peer: Peer) -> Result<(), Gone> {
+    fn add(&mut self, mut peer: Peer) -> Result<(), ConnectionLost> {
         let token = Token(self.peers.len());
         peer.endpoint
             .register(self.poll.registry(), token)
-            .map_err(|e| Gone(e.to_string()))?;
+            .map_err(|e| ConnectionLost(e.to_string()))?;
         peer.serve(false)?;
         self.peers.push(peer);
         Ok(())

@@ -15,7 +15,7 @@ use std::time::Instant;
 
 /// Why a connection is over.
 #[derive(Debug)]
-pub(super) struct Gone(pub(super) String);
+pub(super) struct ConnectionLost(pub(super) String);
 
 /// One connection that has joined.
 pub(super) struct Endpoint {
@@ -66,38 +66,38 @@ impl Endpoint {
     pub(super) fn take_lines(
         &mut self,
         mut take: impl FnMut(&[u8], &mut Vec<u8>),
-    ) -> Result<(), Gone> {
+    ) -> Result<(), ConnectionLost> {
         loop {
             match self.lines.next_line() {
                 Ok(Some(line)) => take(line, &mut self.out),
                 Ok(None) => return Ok(()),
-                Err(e) => return Err(Gone(e.to_string())),
+                Err(e) => return Err(ConnectionLost(e.to_string())),
             }
         }
     }
 
     /// Reads once; whether there may be more, `None` where there was nothing.
-    pub(super) fn read(&mut self) -> Result<Option<bool>, Gone> {
+    pub(super) fn read(&mut self) -> Result<Option<bool>, ConnectionLost> {
         let mut reading = ReadNow {
             stream: &self.stream,
             filled: false,
         };
         match self.lines.fill(&mut reading) {
-            Ok(0) => Err(Gone("it closed the connection".into())),
+            Ok(0) => Err(ConnectionLost("it closed the connection".into())),
             Ok(_) => Ok(Some(reading.filled)),
             Err(e) if e.kind() == ErrorKind::WouldBlock => Ok(None),
-            Err(e) => Err(Gone(e.to_string())),
+            Err(e) => Err(ConnectionLost(e.to_string())),
         }
     }
 
     /// Writes as much as the system takes.
-    pub(super) fn flush(&mut self) -> Result<(), Gone> {
+    pub(super) fn flush(&mut self) -> Result<(), ConnectionLost> {
         let mut written = 0;
         while written < self.out.len() {
             match self.stream.write_now(&self.out[written..]) {
                 Ok(0) => break,
                 Ok(n) => written += n,
-                Err(e) => return Err(Gone(e.to_string())),
+                Err(e) => return Err(ConnectionLost(e.to_string())),
             }
         }
         self.out.drain(..written);

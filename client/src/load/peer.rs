@@ -1,6 +1,6 @@
 //! One client of a bench: its connection, and what it is there for.
 
-use super::endpoint::{Endpoint, Gone};
+use super::endpoint::{ConnectionLost, Endpoint};
 use super::executor::Executor;
 use super::sender::Sender;
 use common::sys::sync::Arc;
@@ -23,7 +23,7 @@ pub(super) enum Role {
 impl Peer {
     /// Does all that there is to do without waiting. `to_the_end`: the server has closed, so
     /// that a read of less than there is room for need not be the last.
-    pub(super) fn serve(&mut self, to_the_end: bool) -> Result<(), Gone> {
+    pub(super) fn serve(&mut self, to_the_end: bool) -> Result<(), ConnectionLost> {
         let mut may_read = true;
         loop {
             let now = Instant::now();
@@ -42,7 +42,7 @@ impl Peer {
         }
     }
 
-    fn take_lines(&mut self, now: Instant) -> Result<(), Gone> {
+    fn take_lines(&mut self, now: Instant) -> Result<(), ConnectionLost> {
         let role = &mut self.role;
         let mut gone = Ok(());
         self.endpoint.take_lines(|line, out| {
@@ -60,11 +60,16 @@ impl Peer {
 
 impl Role {
     /// Takes a line that is not one of those that come most.
-    fn take_other(&mut self, line: &[u8], out: &mut Vec<u8>, now: Instant) -> Result<(), Gone> {
+    fn take_other(
+        &mut self,
+        line: &[u8],
+        out: &mut Vec<u8>,
+        now: Instant,
+    ) -> Result<(), ConnectionLost> {
         if line.is_empty() {
             return Ok(());
         }
-        let message = Message::parse(line).map_err(|e| Gone(e.error.message))?;
+        let message = Message::parse(line).map_err(|e| ConnectionLost(e.error.message))?;
         match (message, self) {
             (Message::Answer { id, body }, Role::Send(sender)) => {
                 return sender.answer(id.as_ref(), &body, now);
@@ -86,8 +91,8 @@ impl Role {
                 },
                 _,
             ) if method == method::BYE => {
-                let bye: Bye<'_> = params(raw).map_err(|e| Gone(e.message))?;
-                return Err(Gone(bye.message.into_owned()));
+                let bye: Bye<'_> = params(raw).map_err(|e| ConnectionLost(e.message))?;
+                return Err(ConnectionLost(bye.message.into_owned()));
             }
             _ => {}
         }

@@ -1,6 +1,6 @@
 //! What sends, and counts what comes back.
 
-use super::endpoint::Gone;
+use super::endpoint::ConnectionLost;
 use super::report::Counts;
 use super::wire::{self, Prepared};
 use common::sys::sync::Arc;
@@ -48,7 +48,7 @@ pub(super) struct Sender {
     /// What is left of it.
     budget: Budget,
     /// By the number of a send, which is used again once it was answered.
-    open: Vec<Open>,
+    open: Vec<PendingSend>,
     free: Vec<u32>,
     last_heard: Instant,
     counts: Counts,
@@ -57,7 +57,7 @@ pub(super) struct Sender {
 }
 
 #[derive(Clone, Copy)]
-struct Open {
+struct PendingSend {
     since: Instant,
     outcomes: u32,
 }
@@ -71,7 +71,7 @@ impl Sender {
         progress: Arc<AtomicU64>,
     ) -> Sender {
         let now = Instant::now();
-        let never = Open {
+        let never = PendingSend {
             since: now,
             outcomes: 0,
         };
@@ -110,11 +110,11 @@ impl Sender {
     }
 
     /// Whether it has waited for too long.
-    pub(super) fn check(&self, now: Instant) -> Result<(), Gone> {
+    pub(super) fn check(&self, now: Instant) -> Result<(), ConnectionLost> {
         let is_waiting = self.free.len() < self.open.len();
         if is_waiting && now.saturating_duration_since(self.last_heard) > STALL {
             let stall = humantime::format_duration(STALL);
-            return Err(Gone(format!("no outcome came for {stall}")));
+            return Err(ConnectionLost(format!("no outcome came for {stall}")));
         }
         Ok(())
     }
@@ -133,7 +133,7 @@ impl Sender {
             if let Budget::Sends(left) = &mut self.budget {
                 *left -= 1;
             }
-            self.open[id as usize] = Open {
+            self.open[id as usize] = PendingSend {
                 since: now,
                 outcomes: 0,
             };
@@ -166,9 +166,9 @@ impl Sender {
         id: Option<&Id>,
         body: &AnswerBody<'_>,
         now: Instant,
-    ) -> Result<(), Gone> {
+    ) -> Result<(), ConnectionLost> {
         let Some(Id::Integer(id)) = id else {
-            return Err(Gone("it answered what was not asked".into()));
+            return Err(ConnectionLost("it answered what was not asked".into()));
         };
         let id = id.unsigned_abs();
         match (body, self.targets) {
@@ -191,10 +191,12 @@ impl Sender {
                 let code = Code::from_number(error.code);
                 self.counts.error(code.map_or("unknown", Code::reason));
                 if error.is(Code::ShuttingDown) {
-                    return Err(Gone(error.message));
+                    return Err(ConnectionLost(error.message));
                 }
             }
-            (AnswerBody::Malformed, _) => return Err(Gone("an answer says nothing".into())),
+            (AnswerBody::Malformed, _) => {
+                return Err(ConnectionLost("an answer says nothing".into()));
+            }
         }
         Ok(())
     }
@@ -228,11 +230,11 @@ impl Sender {
     }
 }
 
-fn read<'a, T: serde::Deserialize<'a>>(raw: &'a RawValue) -> Result<T, Gone> {
+fn read<'a, T: serde::Deserialize<'a>>(raw: &'a RawValue) -> Result<T, ConnectionLost> {
     serde_json::from_str(raw.get()).map_err(no_sense)
 }
 
 #[allow(clippy::needless_pass_by_value)] // as `map_err` has it
-fn no_sense(e: serde_json::Error) -> Gone {
-    Gone(format!("its answer makes no sense: {e}"))
+fn no_sense(e: serde_json::Error) -> ConnectionLost {
+    ConnectionLost(format!("its answer makes no sense: {e}"))
 }

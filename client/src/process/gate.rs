@@ -81,7 +81,7 @@ impl Gate {
         loop {
             let calls = lock(&self.state).calls;
             // Without the lock: a job that finds itself late calls its waker.
-            let is_wanted = job.stop().is_none();
+            let is_wanted = job.stop_reason().is_none();
             let mut state = lock(&self.state);
             let is_next = state.waiting.first() == Some(&place) && state.running < self.slots;
             let are_all_held = state.held >= self.slots;

@@ -13,7 +13,7 @@ mod stamp;
 mod tests;
 pub mod watchdog;
 
-use crate::execute::executor::{Answer, Ended, Executor};
+use crate::execute::executor::{Execution, ExecutionResult, Executor};
 use crate::execute::job::Job;
 use crate::policy::{self, Policy, Refusal};
 use census::Counted;
@@ -110,15 +110,15 @@ impl Processes {
     }
 
     /// What to start for a job.
-    fn plan(&self, job: &Job) -> Result<Planned, Answer> {
+    fn plan(&self, job: &Job) -> Result<Planned, ExecutionResult> {
         match &self.allowed {
             Allowed::Policy(policy) => {
                 policy
                     .plan(job.words())
                     .map(Planned::from)
                     .map_err(|refusal| match refusal {
-                        Refusal::Unstartable { .. } => Answer::Failed(refusal.to_string()),
-                        _ => Answer::Refused(refusal.to_string()),
+                        Refusal::Unstartable { .. } => ExecutionResult::Failed(refusal.to_string()),
+                        _ => ExecutionResult::Refused(refusal.to_string()),
                     })
             }
             Allowed::Anything => find_program(&job.words()[0]).map(|path| Planned {
@@ -149,24 +149,24 @@ impl Processes {
 }
 
 impl Executor for Processes {
-    fn execute(&self, job: &Job) -> Answer {
+    fn execute(&self, job: &Job) -> ExecutionResult {
         let planned = match self.plan(job) {
             Ok(planned) => planned,
             Err(answer) => {
-                self.let_go(job);
+                self.discarded(job);
                 return answer;
             }
         };
         let mut pass = match self.gate(job).map(|gate| gate.enter(job)) {
             None => None,
             Some(Turn::Come(pass)) => Some(pass),
-            Some(Turn::NotWanted) => return Answer::Ended(Ended::default()),
-            Some(Turn::AllHeld) => return Answer::Failed(ALL_HELD.into()),
+            Some(Turn::NotWanted) => return ExecutionResult::Ended(Execution::default()),
+            Some(Turn::AllHeld) => return ExecutionResult::Failed(ALL_HELD.into()),
         };
         let known_by = Processes::next_run();
         let Ok(program) = planned.program(job, &known_by) else {
             let why = "a word has a NUL character, which no argument can have";
-            return Answer::Failed(why.into());
+            return ExecutionResult::Failed(why.into());
         };
         let counted = census::count();
         let (answer, remains) = run::run(&program, planned.bounds, known_by, &self.reaper, job);
@@ -195,13 +195,13 @@ impl Executor for Processes {
         still_runs
     }
 
-    fn take_in(&self, job: &Job) {
+    fn enqueued(&self, job: &Job) {
         if let Some(gate) = self.gate(job) {
             gate.expect(job);
         }
     }
 
-    fn let_go(&self, job: &Job) {
+    fn discarded(&self, job: &Job) {
         if let Some(gate) = self.gate(job) {
             gate.forget(job);
         }
@@ -314,9 +314,9 @@ impl Planned {
 }
 
 /// Finds a program as `execvp` would, without ever handing it to a shell.
-fn find_program(word: &str) -> Result<PathBuf, Answer> {
+fn find_program(word: &str) -> Result<PathBuf, ExecutionResult> {
     if word.contains('\0') {
-        return Err(Answer::Failed(
+        return Err(ExecutionResult::Failed(
             "a word has a NUL character, which no argument can have".into(),
         ));
     }
@@ -333,5 +333,5 @@ fn find_program(word: &str) -> Result<PathBuf, Answer> {
         .into_iter()
         .find(is_program)
         .filter(|_| !word.is_empty());
-    found.ok_or_else(|| Answer::NotFound(format!("there is no program {word:?} here")))
+    found.ok_or_else(|| ExecutionResult::NotFound(format!("there is no program {word:?} here")))
 }

@@ -8,8 +8,8 @@ use super::orphans::{self, Remains};
 use super::pipe::Pipe;
 use super::reaper::{self, Reaper};
 use super::spawn::{Program, SpawnError, Spawned, Step, spawn};
-use crate::execute::executor::{Answer, Ended};
-use crate::execute::job::{Job, Stop};
+use crate::execute::executor::{Execution, ExecutionResult};
+use crate::execute::job::{Job, StopReason};
 use common::limits::MAX_OUTPUT_SHARE;
 use common::wire::Leftovers;
 use common::wire::OutputStream;
@@ -72,12 +72,12 @@ pub(crate) fn run(
     known_by: orphans::Run,
     reaper: &Reaper,
     job: &Job,
-) -> (Answer, Option<Remains>) {
+) -> (ExecutionResult, Option<Remains>) {
     let wake = match wake() {
         Ok(wake) => wake,
         Err(e) => {
             let why = format!("cannot watch a process: {e}");
-            return (Answer::Failed(why), None);
+            return (ExecutionResult::Failed(why), None);
         }
     };
     let spawned = match spawn(program) {
@@ -90,27 +90,29 @@ pub(crate) fn run(
 }
 
 /// Why a program was not started, as its sender is told.
-fn not_started(program: &Program, error: &SpawnError) -> Answer {
+fn not_started(program: &Program, error: &SpawnError) -> ExecutionResult {
     let path = program.path.to_string_lossy();
     let why = &error.source;
     match (error.step, why.kind()) {
-        (Step::Execute, std::io::ErrorKind::NotFound) => Answer::NotFound(format!("{path}: {why}")),
+        (Step::Execute, std::io::ErrorKind::NotFound) => {
+            ExecutionResult::NotFound(format!("{path}: {why}"))
+        }
         (Step::Execute, _) if why.raw_os_error() == Some(Errno::NOEXEC.raw_os_error()) => {
-            Answer::Failed(format!(
+            ExecutionResult::Failed(format!(
                 "{path}: {why}; a script needs a first line such as #!/bin/sh"
             ))
         }
-        (Step::Execute, _) => Answer::Failed(format!("{path}: {why}")),
+        (Step::Execute, _) => ExecutionResult::Failed(format!("{path}: {why}")),
         (Step::Folder, _) => {
             let cwd = program
                 .cwd
                 .as_ref()
                 .map(|cwd| cwd.to_string_lossy())
                 .unwrap_or_default();
-            Answer::Failed(format!("cannot start in {cwd}: {why}"))
+            ExecutionResult::Failed(format!("cannot start in {cwd}: {why}"))
         }
-        (Step::Limit, _) => Answer::Failed(format!("cannot set its limits: {why}")),
-        (Step::Prepare, _) => Answer::Failed(format!("cannot start a process: {why}")),
+        (Step::Limit, _) => ExecutionResult::Failed(format!("cannot set its limits: {why}")),
+        (Step::Prepare, _) => ExecutionResult::Failed(format!("cannot start a process: {why}")),
     }
 }
 
@@ -223,9 +225,9 @@ impl<'a> Run<'a> {
         match self.phase {
             Phase::Running => {
                 if self.deadline.is_some_and(|at| now >= at) {
-                    self.job.stop_because(Stop::TimedOut);
+                    self.job.stop_because(StopReason::TimedOut);
                 }
-                if self.job.stop().is_some() {
+                if self.job.stop_reason().is_some() {
                     self.signal(Signal::TERM);
                     // One that was stopped would not hear it.
                     self.signal(Signal::CONT);
@@ -385,7 +387,7 @@ impl<'a> Run<'a> {
     }
 
     /// Ends what is left, and says how it went.
-    fn finish(mut self, known_by: orphans::Run) -> (Answer, Option<Remains>) {
+    fn finish(mut self, known_by: orphans::Run) -> (ExecutionResult, Option<Remains>) {
         self.job.forget_waker();
         let is_wanted = self.phase == Phase::Running;
         for pipe in &mut self.pipes {
@@ -419,14 +421,14 @@ impl<'a> Run<'a> {
         (answer, Remains::new(known_by, leader, left))
     }
 
-    fn answer(&mut self, leftovers: Leftovers, is_wanted: bool) -> Answer {
+    fn answer(&mut self, leftovers: Leftovers, is_wanted: bool) -> ExecutionResult {
         if self.status.is_none() && is_wanted {
-            return Answer::Failed("it ran, but how it ended is not known".into());
+            return ExecutionResult::Failed("it ran, but how it ended is not known".into());
         }
         let [stdout, stderr] = self.pipes.each_mut().map(Pipe::take_rest);
         // It was taken already, and goes with the answer, which takes it again.
         self.job.add_credit((stdout.len() + stderr.len()) as u64);
-        Answer::Ended(Ended {
+        ExecutionResult::Ended(Execution {
             exit_code: self
                 .status
                 .as_ref()

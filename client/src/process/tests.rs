@@ -1,7 +1,7 @@
 //! Whose turn it is where a policy bounds how many run at once, before anything is started.
 
 use super::*;
-use crate::execute::job::Stop;
+use crate::execute::job::StopReason;
 use crossbeam_channel::unbounded;
 use std::time::Duration;
 
@@ -27,7 +27,7 @@ fn whose_command_arrived_first_comes_first_whichever_thread_does() {
     let processes = processes();
     let jobs = [job(1), job(2), job(3)];
     for job in &jobs {
-        processes.take_in(job);
+        processes.enqueued(job);
     }
     let (enters, entered) = unbounded();
     let (early, order) = std::thread::scope(|scope| {
@@ -44,11 +44,11 @@ fn whose_command_arrived_first_comes_first_whichever_thread_does() {
         // Long enough to be seen to enter.
         let early = entered.recv_timeout(Duration::from_millis(200));
         enter(1);
-        processes.let_go(&jobs[0]);
+        processes.discarded(&jobs[0]);
         let order = [1, 2].map(|_| entered.recv_timeout(PATIENCE));
         // Nobody waits any longer, whatever came.
         for job in &jobs {
-            job.stop_because(Stop::Cancelled);
+            job.stop_because(StopReason::Cancelled);
         }
         (early, order)
     });

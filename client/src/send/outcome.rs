@@ -140,13 +140,13 @@ pub(crate) struct Credit {
     /// How many of them are this one's.
     pub(crate) bytes: u64,
     /// Whom to tell, where there is a window.
-    pub(crate) tell: Option<Tell>,
+    pub(crate) tell: Option<WindowUpdate>,
 }
 
 /// What a target is told of what was consumed: at once where nothing more has come, but not
 /// each piece by itself as long as there is more to consume and the target can go on.
 #[derive(Debug)]
-pub(crate) struct Tell {
+pub(crate) struct WindowUpdate {
     pub(crate) outbox: Arc<Outbox>,
     pub(crate) send: u64,
     pub(crate) member: u64,
@@ -156,7 +156,7 @@ pub(crate) struct Tell {
     pub(crate) enough: u64,
 }
 
-impl Tell {
+impl WindowUpdate {
     fn consumed(&self, bytes: u64, is_last: bool) {
         let untold = self.untold.fetch_add(bytes, Ordering::AcqRel) + bytes;
         if untold < self.enough && !is_last {

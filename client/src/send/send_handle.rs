@@ -1,9 +1,9 @@
 //! Sending: a command, the handle that its sender keeps, and what the reader thread keeps
 //! of it until it has ended.
 
-use crate::connection::Link;
+use crate::connection::Connection;
 use crate::error::RequestError;
-use crate::send::outcome::{Credit, Outcome, Output, Tell};
+use crate::send::outcome::{Credit, Outcome, Output, WindowUpdate};
 use common::limits::{MAX_OUTPUT, MIN_OUTPUT_SHARE, MIN_WINDOW_SHARE};
 use common::net::outbox::Outbox;
 use common::sys::sync::Arc;
@@ -107,19 +107,23 @@ pub enum SendEvent {
 
 /// A command that was sent. Dropping this does not cancel it; its outcomes are then let
 /// go of as they come.
-pub struct Sent {
+pub struct SendHandle {
     id: u64,
     events: Receiver<SendEvent>,
-    link: Arc<Link>,
+    connection: Arc<Connection>,
     collected: Collected,
 }
 
-impl Sent {
-    pub(crate) fn new(id: u64, events: Receiver<SendEvent>, link: Arc<Link>) -> Sent {
-        Sent {
+impl SendHandle {
+    pub(crate) fn new(
+        id: u64,
+        events: Receiver<SendEvent>,
+        connection: Arc<Connection>,
+    ) -> SendHandle {
+        SendHandle {
             id,
             events,
-            link,
+            connection,
             collected: Collected::default(),
         }
     }
@@ -145,7 +149,7 @@ impl Sent {
         let send = Id::from(self.id);
         let params = Cancel { send };
         let line = message::notification_line(method::CANCEL, params);
-        self.link.tell(line);
+        self.connection.tell(line);
     }
 
     /// Waits until it has ended everywhere and gives one outcome for each target, with all
@@ -184,9 +188,9 @@ impl Sent {
     }
 }
 
-impl fmt::Debug for Sent {
+impl fmt::Debug for SendHandle {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Sent({})", self.id)
+        write!(f, "SendHandle({})", self.id)
     }
 }
 
@@ -225,7 +229,7 @@ impl Collected {
 }
 
 /// What the reader thread keeps of a command until it has ended.
-pub(crate) struct OpenSend {
+pub(crate) struct PendingSend {
     pub(crate) events: Sender<SendEvent>,
     window: Option<u64>,
     /// How many outcomes there will be, once that was told.
@@ -245,9 +249,9 @@ pub(crate) struct OpenSend {
 /// not wait for the next, so few that they cost little.
 const TOLD_PARTS: u64 = 8;
 
-impl OpenSend {
-    pub(crate) fn new(events: Sender<SendEvent>, window: Option<u64>) -> OpenSend {
-        OpenSend {
+impl PendingSend {
+    pub(crate) fn new(events: Sender<SendEvent>, window: Option<u64>) -> PendingSend {
+        PendingSend {
             events,
             window,
             targets: None,
@@ -311,7 +315,7 @@ impl OpenSend {
         }
         self.unconsumed.fetch_add(bytes, Ordering::Relaxed);
         let untold = self.untold.entry(member).or_default();
-        let tell = self.window.map(|window| Tell {
+        let tell = self.window.map(|window| WindowUpdate {
             outbox: Arc::clone(outbox),
             send: id,
             member,

@@ -135,7 +135,7 @@ fn leaving_says_so_and_ends() {
 fn dropping_joins_the_workers_too() {
     let (client, mut server) = pair_with(3, 60_000, |job: &Job| {
         job.wait_for_stop(None);
-        Answer::exited(0, "")
+        ExecutionResult::exited(0, "")
     });
     for id in 0..3 {
         server.execute(id, &["sleep"], &json!({}));
@@ -291,7 +291,7 @@ fn a_command_from_a_name_that_is_not_allowed_has_failed_and_starts_nothing() {
     let counted = Arc::clone(&ran);
     let (client, mut server) = pair_with(1, 60_000, move |_: &Job| {
         counted.fetch_add(1, Ordering::SeqCst);
-        Answer::exited(0, "")
+        ExecutionResult::exited(0, "")
     });
     for (id, name) in (1..).zip(FORBIDDEN) {
         let from = json!({"member": 1, "name": name, "rank": 0});

@@ -20,7 +20,7 @@ fn executes_and_answers() {
         panic!("{finished:?}");
     };
     assert_eq!(&*job.origin().name, "boss");
-    assert!(matches!(answer, Answer::Ended(ended) if ended.exit_code == Some(0)));
+    assert!(matches!(answer, ExecutionResult::Ended(ended) if ended.exit_code == Some(0)));
 }
 
 #[test]
@@ -53,7 +53,7 @@ fn at_most_slots_run_at_once_and_start_in_order() {
         started.send(job.words()[0].clone()).expect("the test");
         both.wait();
         counter.fetch_sub(1, Ordering::SeqCst);
-        Answer::exited(0, "")
+        ExecutionResult::exited(0, "")
     });
     for id in 0..JOBS {
         server.execute(id, &[&id.to_string()], &json!({}));
@@ -84,7 +84,7 @@ fn one_slot_starts_in_order_of_arrival() {
     let (started, order) = crossbeam_channel::unbounded();
     let (_client, mut server) = pair_with(1, 60_000, move |job: &Job| {
         started.send(job.words()[0].clone()).expect("the test");
-        Answer::exited(0, "")
+        ExecutionResult::exited(0, "")
     });
     for id in 0..100 {
         server.execute(id, &[&id.to_string()], &json!({}));
@@ -100,7 +100,7 @@ fn one_slot_starts_in_order_of_arrival() {
 fn a_panic_fails_one_command_and_nothing_else() {
     let (_client, mut server) = pair_with(1, 60_000, |job: &Job| {
         assert!(job.words()[0] != "panic", "as asked for");
-        Answer::exited(0, "")
+        ExecutionResult::exited(0, "")
     });
     server.execute(1, &["panic"], &json!({}));
     let answer = server.read();
@@ -115,10 +115,10 @@ fn a_cancel_reaches_what_runs_and_what_waits() {
     let (started, running) = crossbeam_channel::unbounded();
     let (client, mut server) = pair_with(1, 60_000, move |job: &Job| {
         started.send(()).expect("the test");
-        assert_eq!(job.wait_for_stop(None), Some(Stop::Cancelled));
-        Answer::Ended(Ended {
+        assert_eq!(job.wait_for_stop(None), Some(StopReason::Cancelled));
+        ExecutionResult::Ended(Execution {
             signal: Some("SIGTERM".into()),
-            ..Ended::default()
+            ..Execution::default()
         })
     });
     server.execute(1, &["runs"], &json!({}));
@@ -146,8 +146,8 @@ fn a_time_out_is_told_to_the_executor_and_to_the_server() {
     let (_client, mut server) = pair_with(1, 60_000, |job: &Job| {
         let time = job.words()[0].parse().map(Duration::from_millis);
         assert_eq!(job.timeout(), time.ok());
-        assert_eq!(job.wait_for_stop(None), Some(Stop::TimedOut));
-        Answer::exited(1, "so far\n")
+        assert_eq!(job.wait_for_stop(None), Some(StopReason::TimedOut));
+        ExecutionResult::exited(1, "so far\n")
     });
     // On a busy machine the time may be over before the command has started, which is told
     // without what it wrote. Then it gets more.
@@ -166,7 +166,7 @@ fn a_time_out_is_told_to_the_executor_and_to_the_server() {
 fn an_id_that_is_open_is_refused_and_the_first_goes_on() {
     let (_client, mut server) = pair_with(2, 60_000, |job: &Job| {
         job.wait_for_stop(None);
-        Answer::exited(0, "")
+        ExecutionResult::exited(0, "")
     });
     server.execute(4, &["first"], &json!({}));
     server.execute(4, &["second"], &json!({}));
@@ -180,7 +180,7 @@ fn an_id_that_is_open_is_refused_and_the_first_goes_on() {
 
 #[test]
 fn who_has_no_slots_never_executes() {
-    let (_client, mut server) = pair_with(0, 60_000, |_: &Job| -> Answer {
+    let (_client, mut server) = pair_with(0, 60_000, |_: &Job| -> ExecutionResult {
         panic!("it has no slots");
     });
     server.execute(4, &["print"], &json!({}));
@@ -194,7 +194,7 @@ fn a_server_that_goes_stops_what_runs_here() {
     let (_client, mut server) = pair_with(1, 60_000, move |job: &Job| {
         started.send(()).expect("the test");
         told.send(job.wait_for_stop(None)).expect("the test");
-        Answer::exited(0, "")
+        ExecutionResult::exited(0, "")
     });
     server.execute(1, &["sleep"], &json!({}));
     running.recv_timeout(PATIENCE).expect("it starts");
@@ -204,7 +204,7 @@ fn a_server_that_goes_stops_what_runs_here() {
     );
     server.close();
     let stop = stopped.recv_timeout(PATIENCE).expect("it was stopped");
-    assert_eq!(stop, Some(Stop::Disconnected));
+    assert_eq!(stop, Some(StopReason::Disconnected));
 }
 
 /// What a command named `stuck` leaves running, until it is let go.
@@ -213,15 +213,15 @@ struct Stuck {
 }
 
 impl Executor for Stuck {
-    fn execute(&self, job: &Job) -> Answer {
+    fn execute(&self, job: &Job) -> ExecutionResult {
         let running = u32::from(job.words()[0] == "stuck");
         if job.words().len() > 1 {
             job.wait_for_stop(None);
         }
-        Answer::Ended(Ended {
+        ExecutionResult::Ended(Execution {
             exit_code: Some(0),
             leftovers: Leftovers { ended: 0, running },
-            ..Ended::default()
+            ..Execution::default()
         })
     }
 

@@ -120,7 +120,7 @@ fn outcome(member: u64, stdout: &str) -> Value {
            "status": "done", "exit_code": 0, "stdout": stdout, "elapsed_ms": 3})
 }
 
-fn next(sent: &Sent) -> SendEvent {
+fn next(sent: &SendHandle) -> SendEvent {
     sent.receiver().recv_timeout(PATIENCE).expect("an event")
 }
 

@@ -109,10 +109,10 @@ fn what_runs_is_stopped_and_answers_nobody_of_the_next_connection() {
         let word = job.words()[0].clone();
         if word == "old" {
             begin.send(()).expect("the test");
-            assert_eq!(job.wait_for_stop(None), Some(Stop::Disconnected));
+            assert_eq!(job.wait_for_stop(None), Some(StopReason::Disconnected));
             may_stop.recv().expect("the test");
         }
-        Answer::exited(0, word)
+        ExecutionResult::exited(0, word)
     };
     let (listener, client, mut server) = lasting(1, stubborn);
     server.execute(1, &["old"], &json!({}));

@@ -181,7 +181,7 @@ fn a_server_that_goes_loses_what_is_open_exactly_once() {
         .send(Command::new(["a"]).to("all"))
         .expect("a connection");
     let id = server.read()["id"].clone();
-    let others: Vec<Sent> = (0..20)
+    let others: Vec<SendHandle> = (0..20)
         .map(|_| client.send(Command::new(["b"])).expect("a connection"))
         .collect();
     server.tell("accepted", json!({"send": id, "targets": 2}));

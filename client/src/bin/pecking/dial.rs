@@ -1,7 +1,7 @@
 //! Connecting with a signal in view, and waiting gently.
 
 use crate::failure::Failure;
-use client::{Client, Code, Config, ConnectError, Pauses, SharedExecutor};
+use client::{Backoff, Client, Code, Config, ConnectError, SharedExecutor};
 use common::sys::thread;
 use common::terminal::console::Console;
 use common::terminal::escape::one_line;
@@ -34,7 +34,7 @@ pub(crate) struct BackOff {
 }
 
 impl BackOff {
-    /// Pauses from the first to the longest.
+    /// Backoff from the first to the longest.
     pub(crate) fn new(first: Duration, longest: Duration) -> BackOff {
         BackOff {
             next: first,
@@ -88,9 +88,9 @@ pub(crate) fn dial(
     console: &Console,
 ) -> Result<Client, Failure> {
     let mut polls = BackOff::new(Duration::from_millis(100), Duration::from_secs(2));
-    let mut pauses = Pauses::new();
+    let mut pauses = Backoff::new();
     // The first try is made at once: no server was lost.
-    pauses.begin_again();
+    pauses.reset();
     let mut noticed = String::new();
     let mut turned_away = 0;
     loop {
@@ -100,7 +100,7 @@ pub(crate) fn dial(
         };
         if matches!(error, ConnectError::TurnedAway { .. }) && turned_away < MOST_TURNED_AWAY {
             if turned_away == 0 {
-                pauses.begin_again();
+                pauses.reset();
             }
             turned_away += 1;
             wait(pauses.next_pause(), signals)?;

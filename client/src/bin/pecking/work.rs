@@ -4,7 +4,7 @@
 use crate::dial::Signals;
 use crate::exit_code::Exit;
 use crate::output::render::{duration, leftovers, words};
-use client::{Answer, Client, ClientEvent, Disconnect, Job};
+use client::{Client, ClientEvent, Disconnect, ExecutionResult, Job};
 use common::logging::log_limit;
 use common::logging::logged::{self, details};
 use common::terminal::escape::one_line;
@@ -113,11 +113,11 @@ fn sender(job: &Job) -> String {
     format!("{} (rank {})", one_line(&origin.name), origin.rank)
 }
 
-fn how(job: &Job, answer: &Answer) -> String {
+fn how(job: &Job, answer: &ExecutionResult) -> String {
     match answer {
-        Answer::Ended(ended) => {
-            let how = match (job.stop(), ended.exit_code, &ended.signal) {
-                (Some(client::Stop::TimedOut), ..) => "timed out".into(),
+        ExecutionResult::Ended(ended) => {
+            let how = match (job.stop_reason(), ended.exit_code, &ended.signal) {
+                (Some(client::StopReason::TimedOut), ..) => "timed out".into(),
                 (Some(_), ..) => "cancelled".into(),
                 (None, Some(code), _) => format!("exit code {code}"),
                 (None, None, Some(signal)) => format!("ended by {signal}"),
@@ -125,8 +125,8 @@ fn how(job: &Job, answer: &Answer) -> String {
             };
             how + &leftovers(ended.leftovers)
         }
-        Answer::Refused(why) => format!("refused{}", details(why)),
-        Answer::NotFound(why) => format!("not found{}", details(why)),
-        Answer::Failed(why) => format!("failed{}", details(why)),
+        ExecutionResult::Refused(why) => format!("refused{}", details(why)),
+        ExecutionResult::NotFound(why) => format!("not found{}", details(why)),
+        ExecutionResult::Failed(why) => format!("failed{}", details(why)),
     }
 }

@@ -2,7 +2,9 @@
 //! came from elsewhere is escaped here, before anybody can see it.
 
 use crate::output::margin;
-use client::{Answer, Client, Code, Job, Leftovers, Outcome, RequestError, Status, Stop, Tally};
+use client::{
+    Client, Code, ExecutionResult, Job, Leftovers, Outcome, RequestError, Status, StopReason, Tally,
+};
 use common::terminal::escape::{Keep, escape, one_line};
 use std::fmt::Write;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -223,20 +225,20 @@ pub(crate) fn job(job: &Job) -> String {
 }
 
 /// What is shown when it has ended.
-pub(crate) fn executed(job: &Job, answer: &Answer) -> String {
+pub(crate) fn executed(job: &Job, answer: &ExecutionResult) -> String {
     let ended = match answer {
-        Answer::Ended(ended) => ended,
-        Answer::Refused(why) => return format!("[Refused] {}\n", one_line(why)),
-        Answer::NotFound(why) => return format!("[Not found] {}\n", one_line(why)),
-        Answer::Failed(why) => return format!("[Failed] {}\n", one_line(why)),
+        ExecutionResult::Ended(ended) => ended,
+        ExecutionResult::Refused(why) => return format!("[Refused] {}\n", one_line(why)),
+        ExecutionResult::NotFound(why) => return format!("[Not found] {}\n", one_line(why)),
+        ExecutionResult::Failed(why) => return format!("[Failed] {}\n", one_line(why)),
     };
     let shown = output(&ended.stdout) + &output(&ended.stderr);
     let executing = match shown.is_empty() {
         true => String::new(),
         false => format!("[Executing] {shown}"),
     };
-    let how = match (job.stop(), ended.exit_code, &ended.signal) {
-        (Some(Stop::TimedOut), ..) => "Command timed out.".into(),
+    let how = match (job.stop_reason(), ended.exit_code, &ended.signal) {
+        (Some(StopReason::TimedOut), ..) => "Command timed out.".into(),
         (Some(_), ..) => "Command cancelled.".into(),
         (None, None, Some(signal)) => format!("Command ended by {}.", one_line(signal)),
         (None, Some(code), _) if code != 0 => format!("Command Executed, exit code {code}."),

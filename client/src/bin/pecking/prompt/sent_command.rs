@@ -4,7 +4,7 @@
 use crate::exit_code::Exit;
 use crate::output::prefix::{NamedLines, Source};
 use crate::output::render;
-use client::{Client, Outcome, Output, OutputStream, RequestError, SendEvent, Sent, Tally};
+use client::{Client, Outcome, Output, OutputStream, RequestError, SendEvent, SendHandle, Tally};
 use common::terminal::escape::one_line;
 use common::wire::message::clip;
 use crossbeam_channel::{Receiver, TryRecvError};
@@ -13,7 +13,7 @@ use std::time::Instant;
 
 /// A command that was sent.
 pub(crate) struct OpenCommand {
-    sent: Sent,
+    sent: SendHandle,
     typed: String,
     to: Option<String>,
     since: Instant,
@@ -43,7 +43,7 @@ pub(crate) struct Step {
 }
 
 impl OpenCommand {
-    pub(crate) fn new(sent: Sent, typed: String, to: Option<String>) -> OpenCommand {
+    pub(crate) fn new(sent: SendHandle, typed: String, to: Option<String>) -> OpenCommand {
         OpenCommand {
             sent,
             typed,

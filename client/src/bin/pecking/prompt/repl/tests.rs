@@ -1,7 +1,7 @@
 //! Sessions against a real server in this process, line by line.
 
 use super::*;
-use client::{Answer, Config, Job, Simulation};
+use client::{Config, ExecutionResult, Job, Simulation};
 use common::sys::sync::{Mutex, lock};
 use crossbeam_channel::{never, unbounded};
 
@@ -74,8 +74,8 @@ fn lines_run_one_after_another() {
     let (_server, config) = serve();
     let boss = Client::connect(&config, Simulation).expect("a place");
     let worker = |job: &Job| match job.words()[0].as_str() {
-        "refuse" => Answer::Refused("only print".into()),
-        word => Answer::exited(0, format!("did {word}")),
+        "refuse" => ExecutionResult::Refused("only print".into()),
+        word => ExecutionResult::exited(0, format!("did {word}")),
     };
     let _one = Client::connect(&config, worker).expect("a place");
     let _two = Client::connect(&config, worker).expect("a place");
@@ -158,7 +158,7 @@ fn a_server_that_goes_loses_what_is_open() {
     let stuck = move |job: &Job| {
         started.send(()).expect("the test");
         job.wait_for_stop(None);
-        Answer::exited(0, "")
+        ExecutionResult::exited(0, "")
     };
     let _worker = Client::connect(&config, stuck).expect("a place");
     std::thread::scope(|scope| {
