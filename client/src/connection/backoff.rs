@@ -25,7 +25,7 @@ const PART: u32 = 5;
 /// within, at two tries a minute.
 const LONGEST: Duration = Duration::from_secs(30);
 
-/// Backoff between tries: back-off with full jitter. The first try is made after 0.6 s to 1 s.
+/// The pauses between tries, with full jitter. The first try is made after 0.6 s to 1 s.
 ///
 /// Each later pause is drawn evenly from zero up to a limit. That is all that was waited so far,
 /// from 0.1 s up to 1 s, then a fifth of it, up to 30 s. So a client that keeps trying is back
@@ -33,21 +33,40 @@ const LONGEST: Duration = Duration::from_secs(30);
 /// away, and thousands do not come at the same moment.
 ///
 /// ```
-/// let mut pauses = client::Backoff::new();
-/// let first = pauses.next_pause();
+/// let mut backoff = client::Backoff::new();
+/// let first = backoff.next_pause();
 /// assert!((0.6..1.0).contains(&first.as_secs_f64()));
-/// assert!(pauses.next_pause() <= first);
+/// assert!(backoff.next_pause() <= first);
 /// ```
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct Backoff {
     /// All pauses so far; `None` before the first try.
     waited: Option<Duration>,
+    longest: Duration,
+}
+
+impl Default for Backoff {
+    fn default() -> Backoff {
+        Backoff {
+            waited: None,
+            longest: LONGEST,
+        }
+    }
 }
 
 impl Backoff {
     /// Before the first try.
     pub fn new() -> Backoff {
         Backoff::default()
+    }
+
+    /// For a server that is there and has to be asked again: the first pause is 0.1 s at the
+    /// most, and none is longer than this.
+    pub fn polling(longest: Duration) -> Backoff {
+        Backoff {
+            waited: Some(Duration::ZERO),
+            longest,
+        }
     }
 
     /// How long to wait before the next try.
@@ -57,7 +76,10 @@ impl Backoff {
                 let more = (FIRST.end - FIRST.start).mul_f64(fastrand::f64());
                 (FIRST.start + more, Duration::ZERO)
             }
-            Some(waited) => (limit(waited).mul_f64(fastrand::f64()), waited),
+            Some(waited) => {
+                let limit = limit(waited).min(self.longest);
+                (limit.mul_f64(fastrand::f64()), waited)
+            }
         };
         self.waited = Some(waited + pause);
         pause
@@ -128,6 +150,14 @@ mod tests {
             assert!(pauses.next_pause() <= LEAST);
         }
         assert_eq!(limit(Duration::from_secs(3600)), LONGEST);
+    }
+
+    #[test]
+    fn polling_pauses_start_short_and_stay_below_their_limit() {
+        let longest = Duration::from_millis(300);
+        let mut backoff = Backoff::polling(longest);
+        assert!(backoff.next_pause() <= LEAST);
+        assert!((0..100).all(|_| backoff.next_pause() <= longest));
     }
 
     #[test]

@@ -16,8 +16,8 @@ use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
 /// How long a connection must have held for its loss to be a new one, after which the backoff
-/// begin anew: so no server is dialled more often than twice a second for long. What comes
-/// sooner goes on with the backoff as they were, which may have become long.
+/// begins anew: so no server is dialled more often than twice a second for long. What comes
+/// sooner goes on with the backoff as it was, which may have become long.
 const STEADY: Duration = Duration::from_millis(250);
 
 /// The same where the server has sent this client away for what it did: it is likely to do

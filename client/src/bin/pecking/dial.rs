@@ -27,35 +27,8 @@ pub(crate) fn signals() -> Result<Signals, Failure> {
     Ok(signals)
 }
 
-/// Ever longer pauses.
-pub(crate) struct BackOff {
-    next: Duration,
-    longest: Duration,
-}
-
-impl BackOff {
-    /// Backoff from the first to the longest.
-    pub(crate) fn new(first: Duration, longest: Duration) -> BackOff {
-        BackOff {
-            next: first,
-            longest,
-        }
-    }
-
-    /// Waits one pause; an error is a signal.
-    pub(crate) fn wait(&mut self, signals: &Signals) -> Result<(), Failure> {
-        self.wait_at_least(Duration::ZERO, signals)
-    }
-
-    /// Waits one pause, and no less than this; an error is a signal.
-    fn wait_at_least(&mut self, least: Duration, signals: &Signals) -> Result<(), Failure> {
-        let pause = self.next.max(least);
-        self.next = (self.next * 3 / 2).min(self.longest);
-        wait(pause, signals)
-    }
-}
-
-fn wait(pause: Duration, signals: &Signals) -> Result<(), Failure> {
+/// Waits, unless a signal comes, which is the error.
+pub(crate) fn wait(pause: Duration, signals: &Signals) -> Result<(), Failure> {
     match signals.recv_timeout(pause) {
         Err(RecvTimeoutError::Timeout) => Ok(()),
         _ => Err(Failure::Interrupted),
@@ -87,7 +60,7 @@ pub(crate) fn dial(
     signals: &Signals,
     console: &Console,
 ) -> Result<Client, Failure> {
-    let mut polls = BackOff::new(Duration::from_millis(100), Duration::from_secs(2));
+    let mut polls = Backoff::polling(Duration::from_secs(2));
     let mut pauses = Backoff::new();
     // The first try is made at once: no server was lost.
     pauses.reset();
@@ -121,7 +94,7 @@ pub(crate) fn dial(
         };
         if let Some(taken) = taken {
             notice(console, &mut noticed, taken);
-            polls.wait_at_least(error.retry_after(), signals)?;
+            wait(polls.next_pause().max(error.retry_after()), signals)?;
         } else if wait_for == Wait::ForServer && !error.is_final() {
             notice(console, &mut noticed, format!("{error}; trying again"));
             wait(pauses.next_pause().max(error.retry_after()), signals)?;

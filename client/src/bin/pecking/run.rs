@@ -2,7 +2,7 @@
 //! how it went.
 
 use crate::cli::Run;
-use crate::dial::{BackOff, Signals};
+use crate::dial::{self, Signals};
 use crate::executors::Executors;
 use crate::exit_code::Exit;
 use crate::failure::Failure;
@@ -10,7 +10,7 @@ use crate::input;
 use crate::output::printer::{Blocks, Relay};
 use crate::output::render;
 use crate::prompt::queued::Queued;
-use client::{Client, Code, RequestError, SendEvent};
+use client::{Backoff, Client, Code, RequestError, SendEvent};
 use common::sys::sync::Arc;
 use common::sys::thread;
 use common::terminal::console::Console;
@@ -133,7 +133,7 @@ fn wait_for_executors(
     signals: &Signals,
     console: &Console,
 ) -> Result<(), Failure> {
-    let mut pauses = BackOff::new(Duration::from_millis(20), Duration::from_secs(1));
+    let mut backoff = Backoff::polling(Duration::from_secs(1));
     let mut is_noticed = false;
     loop {
         let executors = Executors::of(client)?;
@@ -149,6 +149,6 @@ fn wait_for_executors(
             }
             is_noticed = true;
         }
-        pauses.wait(signals)?;
+        dial::wait(backoff.next_pause(), signals)?;
     }
 }
