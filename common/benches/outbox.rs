@@ -2,8 +2,9 @@
 //! two and eight threads at once.
 
 use common::memory::Charge;
+use common::net::listener::Listener;
 use common::net::outbox::{Line, Outbox};
-use common::net::transport::{Listener, Stream};
+use common::net::stream::Stream;
 use common::sys::sync::Arc;
 use divan::Bencher;
 use divan::counter::ItemsCount;

@@ -12,7 +12,7 @@ use crate::ranking::Roster;
 use crate::relief::Keeping;
 use crate::throttled_log::ThrottledLog;
 use crate::timers::timer_queue::{Clock, Due};
-use common::net::transport::Waker;
+use common::net::listener::Waker;
 use common::sys::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use common::sys::sync::{Arc, Mutex, lock};
 use common::wire::{ExecutionResult, Status};

@@ -5,7 +5,7 @@ use crate::hub::Hub;
 use crate::join::acceptor::{self, Door};
 use crate::timers;
 use crate::timers::timer_queue::Due;
-use common::net::transport::Listener;
+use common::net::listener::Listener;
 use common::sys::sync::atomic::Ordering;
 use common::sys::sync::{Arc, Mutex};
 use common::sys::thread;

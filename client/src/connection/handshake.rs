@@ -8,7 +8,7 @@ use crate::token::Token;
 use common::limits::{LINE_HEADROOM, MAX_LINE, MAX_LINE_BEFORE_JOIN, OUTBOX_BYTES, PROTOCOL};
 use common::net::line_reader::LineReader;
 use common::net::outbox::Outbox;
-use common::net::transport::Stream;
+use common::net::stream::Stream;
 use common::sys::sync::Arc;
 use common::token::Secret;
 use common::wire::message::{self, AnswerBody, Id, Message, RpcError, clip};

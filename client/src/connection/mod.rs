@@ -16,7 +16,7 @@ use crate::send::send_handle::{PendingSend, SendEvent};
 use common::limits::unacknowledged;
 use common::net::line_reader::LineReader;
 use common::net::outbox::Outbox;
-use common::net::transport::Stream;
+use common::net::stream::Stream;
 use common::sys::sync::{Arc, Mutex, lock};
 use common::wire::{Joined, Tally};
 use crossbeam_channel::Sender;

@@ -3,7 +3,7 @@
 use crate::config::{Config, ConnectError};
 use crate::connection::handshake::{self, Handshake};
 use common::net::line_reader::LineReader;
-use common::net::transport::Stream;
+use common::net::stream::Stream;
 use common::sys::sync::Arc;
 use common::wire::message::notification_line;
 use common::wire::{Empty, Joined, method};

@@ -1,6 +1,6 @@
-//! What the carrier is where schedules are explored: streams that are in memory, with as
-//! little room as a schedule needs to fill them. It takes the place of `transport.rs` there,
-//! so that every wait is one that the explorer knows of.
+//! What stands for sockets in a build that explores schedules: streams in memory, with as little
+//! room as a schedule needs to fill them. It takes the place of `stream.rs` and `listener.rs`
+//! there, so that the explorer knows of every wait.
 
 use crate::sys::sync::{Arc, Condvar, Mutex, lock, wait};
 use std::collections::VecDeque;

@@ -1,6 +1,15 @@
 //! Connections: what a line is read from and written to, over any carrier.
 
+#[cfg(shuttle)]
+pub mod in_memory;
 pub mod line_reader;
+#[cfg(not(shuttle))]
+pub mod listener;
 pub mod outbox;
-#[cfg_attr(shuttle, path = "in_memory.rs")]
-pub mod transport;
+#[cfg(not(shuttle))]
+pub mod stream;
+
+#[cfg(shuttle)]
+pub use in_memory as listener;
+#[cfg(shuttle)]
+pub use in_memory as stream;

@@ -4,7 +4,7 @@ use crate::timers::timer_queue::millis;
 use common::limits::{LINE_DEADLINE, LINGER};
 use common::memory::Memory;
 use common::net::outbox::{Line, Outbox};
-use common::net::transport::Stream;
+use common::net::stream::Stream;
 use common::sys::sync::atomic::{AtomicU8, AtomicU64, AtomicUsize, Ordering};
 use common::sys::sync::{Arc, Mutex, lock};
 use common::wire::message::{Code, RpcError, error_line, notification_line};

@@ -20,13 +20,13 @@ use crate::ranking::Roster;
 use crate::timers::timer_queue::Due;
 use crate::transcript::Transcript;
 use common::memory::Memory;
-use common::net::transport::Stream;
+use common::net::stream::Stream;
 use common::sys::sync::Arc;
 
 #[cfg(not(shuttle))]
 static PAIR: std::sync::LazyLock<(Stream, Arc<Stream>)> = std::sync::LazyLock::new(|| {
     let (listener, _waker) =
-        common::net::transport::Listener::bind("127.0.0.1:0").expect("loopback");
+        common::net::listener::Listener::bind("127.0.0.1:0").expect("loopback");
     let address = listener.address().to_string();
     let far = Stream::connect(&address, std::time::Duration::from_secs(5)).expect("loopback");
     let near = listener.accept().expect("loopback").expect("not woken");

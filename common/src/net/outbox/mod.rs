@@ -20,7 +20,7 @@ mod scratch;
 
 use crate::limits::{OUTBOX_BYTES, OUTBOX_LINES};
 use crate::memory::Memory;
-use crate::net::transport::Stream;
+use crate::net::stream::Stream;
 use crate::sys::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, AtomicUsize, Ordering, fence};
 use crate::sys::sync::channel::{Receiver, Sender, unbounded};
 use crate::sys::sync::{Arc, Condvar, Mutex, lock, role, try_role, wait_timeout};

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::memory::{Charge, Memory};
-use crate::net::transport::Listener;
+use crate::net::listener::Listener;
 use std::io::{BufRead, BufReader, Read};
 use std::time::{Duration, Instant};
 

@@ -1,21 +1,15 @@
-//! The sockets: the only file that names `TcpStream`. Reads block; writes never do, so
-//! that no thread waits for somebody else's peer. A second kind of carrier would stand
-//! beside this one and give the same few operations.
+//! One connection, the only module that names `TcpStream`. Reads block; writes never do, so that
+//! no thread waits for the peer of another one. A second kind of carrier would stand beside this
+//! one and give the same few operations.
 
 use crate::sys::sync::{Arc, Mutex, lock};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 use rustix::net::{RecvFlags, SendFlags, recv, send, sockopt};
-use std::io::{self, Read, Write};
-use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream, ToSocketAddrs};
+use std::io::{self, Read};
+use std::net::{Shutdown, SocketAddr, TcpStream, ToSocketAddrs};
 use std::os::fd::AsFd;
-use std::os::unix::net::UnixStream;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
-
-/// Connections the system holds for us between two calls of accept; the system's own
-/// `somaxconn` caps it.
-const BACKLOG: i32 = 4096;
 
 /// One connection. Its descriptor goes with [`close`](Self::close), whoever still holds the
 /// stream.
@@ -43,7 +37,7 @@ impl Stream {
         Err(last)
     }
 
-    fn new(socket: TcpStream, peer: SocketAddr) -> io::Result<Stream> {
+    pub(super) fn new(socket: TcpStream, peer: SocketAddr) -> io::Result<Stream> {
         // Lines are written whole; waiting for more (Nagle, RFC 896) only delays them.
         socket.set_nodelay(true)?;
         let socket = Mutex::new(Some(Arc::new(socket)));
@@ -67,14 +61,6 @@ impl Stream {
     /// Who is at the other end.
     pub fn peer(&self) -> SocketAddr {
         self.peer
-    }
-
-    /// The address at this end.
-    ///
-    /// # Errors
-    /// The system's own.
-    pub fn local_addr(&self) -> io::Result<SocketAddr> {
-        self.socket()?.local_addr()
     }
 
     /// Ends the connection where bytes written are not acknowledged in this time
@@ -152,13 +138,13 @@ impl Stream {
         Ok(!fds[0].revents().is_empty())
     }
 
-    /// Whether something has come that nobody has read yet.
+    /// Whether something has come that is not read yet; the end of the stream counts.
     pub fn has_unread(&self) -> bool {
-        let Ok(socket) = self.socket() else {
-            return false;
-        };
-        let mut fds = [PollFd::new(&*socket, PollFlags::IN)];
-        wait(&mut fds, Some(Duration::ZERO)).is_ok_and(|ready| ready > 0)
+        self.socket().is_ok_and(|socket| {
+            // A peek would take an error away from the thread that reads.
+            let mut fds = [PollFd::new(&*socket, PollFlags::IN)];
+            wait(&mut fds, Some(Duration::ZERO)).is_ok_and(|ready| ready > 0)
+        })
     }
 
     /// Waits until both directions have ended.
@@ -215,7 +201,7 @@ impl Read for Input {
 }
 
 /// Polls until something is ready or the time is over, through signals.
-fn wait(fds: &mut [PollFd<'_>], timeout: Option<Duration>) -> io::Result<usize> {
+pub(super) fn wait(fds: &mut [PollFd<'_>], timeout: Option<Duration>) -> io::Result<usize> {
     let deadline = timeout.map(|timeout| Instant::now() + timeout);
     loop {
         let left = deadline.map(|at| at.saturating_duration_since(Instant::now()));
@@ -232,112 +218,10 @@ fn wait(fds: &mut [PollFd<'_>], timeout: Option<Duration>) -> io::Result<usize> 
     }
 }
 
-/// A listening socket whose wait for the next connection can be ended from outside.
-#[derive(Debug)]
-pub struct Listener {
-    socket: TcpListener,
-    address: SocketAddr,
-    is_over: Arc<AtomicBool>,
-    wake: UnixStream,
-}
-
-/// Ends a [`Listener`]'s wait.
-#[derive(Debug)]
-pub struct Waker {
-    is_over: Arc<AtomicBool>,
-    wake: UnixStream,
-}
-
-impl Waker {
-    /// The listener's `accept` returns `None` from now on.
-    pub fn wake(&self) {
-        if !self.is_over.swap(true, Ordering::AcqRel) {
-            let _ = (&self.wake).write(&[1]);
-        }
-    }
-}
-
-impl Listener {
-    /// Listens at the first address of a name that can be bound.
-    ///
-    /// # Errors
-    /// The last address's, or that the name has none.
-    pub fn bind(address: &str) -> io::Result<(Listener, Waker)> {
-        let mut last = io::Error::new(io::ErrorKind::NotFound, "the name has no address");
-        for address in address.to_socket_addrs()? {
-            match listen(address) {
-                Ok(socket) => {
-                    let (wake, waker) = UnixStream::pair()?;
-                    let is_over = Arc::new(AtomicBool::new(false));
-                    let waker = Waker {
-                        is_over: Arc::clone(&is_over),
-                        wake: waker,
-                    };
-                    socket.set_nonblocking(true)?;
-                    let address = socket.local_addr()?;
-                    let listener = Listener {
-                        socket,
-                        address,
-                        is_over,
-                        wake,
-                    };
-                    return Ok((listener, waker));
-                }
-                Err(e) => last = e,
-            }
-        }
-        Err(last)
-    }
-
-    /// Where it listens; with port 0 asked for, the port that it got.
-    pub fn address(&self) -> SocketAddr {
-        self.address
-    }
-
-    /// Waits for the next connection; `None` once the [`Waker`] was used.
-    ///
-    /// # Errors
-    /// The system's own, and only where somebody waits to be accepted: a connection that was
-    /// gone again, no descriptors left.
-    pub fn accept(&self) -> io::Result<Option<Stream>> {
-        // Without a descriptor left the system says so whether somebody waits or not, so that
-        // is looked at before an error counts.
-        let mut somebody_waits = false;
-        loop {
-            // However many there are who still want in.
-            if self.is_over.load(Ordering::Acquire) {
-                return Ok(None);
-            }
-            match self.socket.accept() {
-                Ok((socket, peer)) => {
-                    socket.set_nonblocking(false)?;
-                    return Stream::new(socket, peer).map(Some);
-                }
-                Err(e) if e.kind() == io::ErrorKind::Interrupted => continue,
-                Err(e) if e.kind() != io::ErrorKind::WouldBlock && somebody_waits => return Err(e),
-                Err(_) => {}
-            }
-            somebody_waits = true;
-            let mut fds = [
-                PollFd::new(&self.socket, PollFlags::IN),
-                PollFd::from_borrowed_fd(self.wake.as_fd(), PollFlags::IN),
-            ];
-            wait(&mut fds, None)?;
-        }
-    }
-}
-
-/// As `TcpListener::bind`, with a longer queue.
-fn listen(address: SocketAddr) -> io::Result<TcpListener> {
-    let socket = TcpListener::bind(address)?;
-    // Listening again only changes the length of the queue (listen(2)).
-    rustix::net::listen(&socket, BACKLOG)?;
-    Ok(socket)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::net::listener::Listener;
 
     fn pair() -> (Stream, Stream) {
         let (listener, _waker) = Listener::bind("127.0.0.1:0").expect("loopback");
@@ -408,31 +292,10 @@ mod tests {
     }
 
     #[test]
-    fn a_waker_comes_before_whoever_still_wants_in() {
-        let (listener, waker) = Listener::bind("127.0.0.1:0").expect("loopback");
-        let address = listener.address().to_string();
-        let _dialled = Stream::connect(&address, Duration::from_secs(5)).expect("loopback");
-        waker.wake();
-        waker.wake();
-        assert!(listener.accept().expect("woken").is_none());
-    }
-
-    #[test]
     fn a_closed_stream_gives_its_descriptor_back_whoever_holds_it() {
         let (near, far) = pair();
         near.close();
         assert_eq!((&far).read(&mut [0; 8]).ok(), Some(0));
-        assert!(near.local_addr().is_err() && near.write_now(b"x").is_err());
-    }
-
-    #[test]
-    fn a_waker_ends_the_wait_for_connections() {
-        let (listener, waker) = Listener::bind("127.0.0.1:0").expect("loopback");
-        std::thread::scope(|scope| {
-            let accepting = scope.spawn(|| listener.accept());
-            waker.wake();
-            let accepted = accepting.join().expect("no panic").expect("woken");
-            assert!(accepted.is_none());
-        });
+        assert!(near.input().is_err() && near.write_now(b"x").is_err());
     }
 }
