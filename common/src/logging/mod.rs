@@ -1,4 +1,5 @@
-//! What bounds and shortens the log.
+//! The log: where its records go, how many of them are shown, and how much of a command.
 
 pub mod log_limit;
 pub mod logged;
+pub mod logger;

@@ -1,18 +1,17 @@
 //! Lines for standard output or standard error through a bounded queue and a thread of
-//! their own, so that a terminal nobody reads or a full disk never stops service.
+//! their own, so that an unread terminal or a full disk never stops service.
 //!
-//! What finds no place in the queue, or cannot be written, is dropped and counted; the
-//! count is told as soon as a line goes through again.
+//! A line that finds no room in the queue, or cannot be written, is dropped and counted; the
+//! count is told as soon as a line goes through again. It knows nothing of the log, whose
+//! records are made into lines here.
 
-use crate::logging::log_limit::{self, LogLimit, Verdict};
-use crate::logging::logged;
 use crate::sys::thread;
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
 use std::collections::VecDeque;
 use std::io::{self, Write};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 
 /// Lines that may wait for a console: some seconds of a busy server's log, and less than
 /// a megabyte of memory.
@@ -20,9 +19,6 @@ const QUEUE: usize = 4096;
 
 /// Bytes that may wait for a console, however few lines they are.
 const QUEUE_BYTES: usize = 4 << 20;
-
-/// The longest message of one log record, in bytes; what is longer is cut.
-const LONGEST_MESSAGE: usize = 8 << 10;
 
 /// Bytes that one write takes along.
 const BATCH: usize = 64 << 10;
@@ -33,45 +29,18 @@ const CLOSE_PATIENCE: Duration = Duration::from_millis(250);
 
 enum Entry {
     Line(Vec<u8>),
-    Record(Record),
-    /// A line that is made at a later time.
-    Later(Later),
+    Made(Made),
     /// Everything before it is written: say so.
     Flush(Sender<()>),
 }
 
-/// A record of the log, which becomes a line where it is written: the threads that log, thousands
-/// of them, need neither the stack nor the time for that.
-struct Record {
-    at: SystemTime,
-    level: log::Level,
-    message: String,
-}
-
-impl Record {
-    #[expect(clippy::disallowed_methods, reason = "it is shown, and times nothing")]
-    fn new(level: log::Level, mut message: String) -> Record {
-        message.truncate(message.floor_char_boundary(LONGEST_MESSAGE));
-        Record {
-            at: SystemTime::now(),
-            level,
-            message,
-        }
-    }
-
-    /// Adds its line: level, time, message, whatever a peer put into that.
-    fn append_to(&self, out: &mut Vec<u8>) {
-        let at = humantime::format_rfc3339_millis(self.at);
-        let message = crate::terminal::escape::one_line(&self.message);
-        // Memory takes everything.
-        let _ = writeln!(out, "{at} {:5} {message}", self.level);
-    }
-}
-
-/// A line that is made when it is due, or when its console is closed before that.
-struct Later {
-    due: Instant,
-    make: Box<dyn FnOnce() -> Vec<u8> + Send>,
+/// A line that the console's thread makes when it is due, or when the console is closed before
+/// that: the threads that log, thousands of them, need neither the stack nor the time for it.
+struct Made {
+    due: Option<Instant>,
+    /// Bytes that wait with it.
+    bytes: usize,
+    make: Box<dyn FnOnce(&mut Vec<u8>) + Send>,
 }
 
 /// A handle to the thread that writes; clones share it.
@@ -87,47 +56,60 @@ struct Counts {
     waiting: AtomicUsize,
     /// Lines that found no place.
     dropped: AtomicU64,
-    /// Somebody waited in vain, and nothing was written since.
+    /// A wait for it was in vain, and nothing was written since.
     is_stuck: AtomicBool,
 }
 
 impl Console {
-    /// Starts the thread. It ends when the last handle is gone, and is not joined: it may
-    /// be blocked for ever in a write that nobody takes.
+    /// Starts the thread. It ends when the last handle is gone, and is not joined: it may be
+    /// blocked for ever in a write to a pipe that is full and unread.
     ///
     /// # Errors
-    /// Where the system has no thread left.
+    /// The system has no thread left.
     pub fn start(name: &str, out: impl Write + Send + 'static) -> io::Result<Console> {
-        let (queue, lines) = bounded(QUEUE);
+        let (queue, entries) = bounded(QUEUE);
         let counts = Arc::new(Counts::default());
-        let counted = Arc::clone(&counts);
-        thread::spawn(name, move || write_lines(&lines, &counted, out))?;
+        let printer = Printer::new(out, Arc::clone(&counts));
+        thread::spawn(name, move || printer.run(&entries))?;
         Ok(Console { queue, counts })
     }
 
-    /// Queues text, or drops it where the queue is full. It ends with a newline, or begins with a
+    /// Queues text, or drops it if the queue is full. It ends with a newline, or begins with a
     /// carriage return, as a line does that is drawn again and again.
     pub fn print(&self, text: Vec<u8>) {
-        self.push(text.len(), Entry::Line(text));
-    }
-
-    fn push(&self, bytes: usize, entry: Entry) {
-        let waiting = self.counts.waiting.fetch_add(bytes, Ordering::Relaxed) + bytes;
-        if waiting > QUEUE_BYTES || self.queue.try_send(entry).is_err() {
-            self.counts.waiting.fetch_sub(bytes, Ordering::Relaxed);
-            self.counts.dropped.fetch_add(1, Ordering::Relaxed);
+        if !self.push(text.len(), Entry::Line(text)) {
+            self.count_dropped(1);
         }
     }
 
-    /// Has a line made and printed at a later time; says whether there was a place for that.
-    fn print_later(&self, due: Instant, make: impl FnOnce() -> Vec<u8> + Send + 'static) -> bool {
+    /// Queues a line that the console's thread makes, at once or when it is due, and that keeps so
+    /// many bytes until then; says whether there was room for it.
+    pub(crate) fn print_made(
+        &self,
+        due: Option<Instant>,
+        bytes: usize,
+        make: impl FnOnce(&mut Vec<u8>) + Send + 'static,
+    ) -> bool {
         let make = Box::new(make);
-        let later = Entry::Later(Later { due, make });
-        self.queue.try_send(later).is_ok()
+        self.push(bytes, Entry::Made(Made { due, bytes, make }))
     }
 
-    /// Says something before anything else is done, where somebody reads it; who does not is waited
-    /// for once, and not long.
+    /// Counts lines that are not printed.
+    pub(crate) fn count_dropped(&self, lines: u64) {
+        self.counts.dropped.fetch_add(lines, Ordering::Relaxed);
+    }
+
+    fn push(&self, bytes: usize, entry: Entry) -> bool {
+        let waiting = self.counts.waiting.fetch_add(bytes, Ordering::Relaxed) + bytes;
+        let has_room = waiting <= QUEUE_BYTES && self.queue.try_send(entry).is_ok();
+        if !has_room {
+            self.counts.waiting.fetch_sub(bytes, Ordering::Relaxed);
+        }
+        has_room
+    }
+
+    /// Says something before anything else is done. A console that takes nothing is waited for
+    /// once, and not long.
     pub fn say(&self, what: &str) {
         let end = if what.ends_with('\n') { "" } else { "\n" };
         self.print(format!("{what}{end}").into_bytes());
@@ -136,13 +118,13 @@ impl Console {
         }
     }
 
-    /// Waits until what is queued is written, as long as somebody takes it.
+    /// Waits until what is queued is written, for a moment at most.
     pub fn close(&self) {
         Console::close_all([self]);
     }
 
-    /// [`Console::close`] for several, in no more time than one of them may take: each has
-    /// its own thread, so one that nobody reads takes nothing from the others.
+    /// [`Console::close`] for several, in no more time than one of them may take: each has a
+    /// thread of its own, so one that takes nothing leaves the others their time.
     pub fn close_all<const N: usize>(consoles: [&Console; N]) {
         let deadline = Instant::now() + CLOSE_PATIENCE;
         for console in consoles {
@@ -160,7 +142,7 @@ impl Console {
 }
 
 /// Says on standard error why a program ends. `eprintln!` would wait for ever for a pipe that is
-/// full and unread, and would panic where the disk is full.
+/// full and unread, and would panic if the disk is full.
 pub fn complain(line: &str) {
     match Console::start("error", io::stderr()) {
         Ok(console) => console.say(line),
@@ -170,194 +152,111 @@ pub fn complain(line: &str) {
     }
 }
 
-fn write_lines(lines: &Receiver<Entry>, counts: &Counts, mut out: impl Write) {
-    let mut batch = Vec::new();
-    let mut unwritten = 0;
-    // Each is due as long after it came as the others, so the first is due first.
-    let mut later = VecDeque::<Later>::new();
-    loop {
-        let first = match later.front().map(|later| lines.recv_deadline(later.due)) {
-            None => match lines.recv() {
-                Ok(entry) => Some(entry),
-                Err(_) => return,
-            },
-            Some(Ok(entry)) => Some(entry),
-            Some(Err(RecvTimeoutError::Timeout)) => None,
-            Some(Err(RecvTimeoutError::Disconnected)) => return,
-        };
-        let mut flushed = None;
-        let mut count = 0;
-        for entry in first.into_iter().chain(lines.try_iter()) {
-            match entry {
-                Entry::Later(line) => later.push_back(line),
-                Entry::Line(line) => {
-                    counts.waiting.fetch_sub(line.len(), Ordering::Relaxed);
-                    batch.extend_from_slice(&line);
-                    count += 1;
-                }
-                Entry::Record(record) => {
-                    let bytes = record.message.len();
-                    counts.waiting.fetch_sub(bytes, Ordering::Relaxed);
-                    record.append_to(&mut batch);
-                    count += 1;
-                }
-                Entry::Flush(done) => flushed = Some(done),
+/// What the thread of a console works with.
+struct Printer<W> {
+    out: W,
+    counts: Arc<Counts>,
+    batch: Vec<u8>,
+    /// Lines of the batch.
+    count: u64,
+    /// Lines that were dropped, or could not be written, and not told yet.
+    unwritten: u64,
+    /// What is to be made later. Each is due as long after it came as the others, so the first is
+    /// due first.
+    later: VecDeque<Made>,
+}
+
+impl<W: Write> Printer<W> {
+    fn new(out: W, counts: Arc<Counts>) -> Printer<W> {
+        Printer {
+            out,
+            counts,
+            batch: Vec::new(),
+            count: 0,
+            unwritten: 0,
+            later: VecDeque::new(),
+        }
+    }
+
+    /// Writes until the last handle is gone.
+    fn run(mut self, entries: &Receiver<Entry>) {
+        loop {
+            let first = match self.later.front().and_then(|line| line.due) {
+                Some(due) => entries.recv_deadline(due),
+                None => entries.recv().map_err(RecvTimeoutError::from),
+            };
+            if let Err(RecvTimeoutError::Disconnected) = first {
+                return;
             }
-            if flushed.is_some() || batch.len() >= BATCH {
-                break;
+            let mut flushed = None;
+            for entry in first.into_iter().chain(entries.try_iter()) {
+                flushed = self.take(entry);
+                if flushed.is_some() || self.batch.len() >= BATCH {
+                    break;
+                }
+            }
+            self.make_due(flushed.is_some());
+            self.write();
+            if let Some(done) = flushed {
+                let _ = done.send(());
             }
         }
-        let now = Instant::now();
-        while let Some(line) = later.pop_front_if(|line| flushed.is_some() || line.due <= now) {
-            batch.extend((line.make)());
-            count += 1;
-        }
-        unwritten += counts.dropped.swap(0, Ordering::Relaxed);
-        if unwritten > 0 {
-            let note = format!("({unwritten} lines were dropped here)\n");
-            batch.extend_from_slice(note.as_bytes());
-        }
-        // A failed write is no reason to stop: the disk may have room again later.
-        match out.write_all(&batch).and_then(|()| out.flush()) {
-            Ok(()) => unwritten = 0,
-            Err(_) => unwritten += count,
-        }
-        batch.clear();
-        counts.is_stuck.store(false, Ordering::Relaxed);
-        if let Some(done) = flushed {
-            let _ = done.send(());
-        }
-    }
-}
-
-/// A logger that shows only so much about one peer: see [`log_limit`].
-struct Limited {
-    /// What is to be logged. It writes nothing.
-    filter: env_logger::Logger,
-    limit: Arc<LogLimit>,
-    console: Console,
-}
-
-impl log::Log for Limited {
-    fn enabled(&self, metadata: &log::Metadata<'_>) -> bool {
-        self.filter.enabled(metadata)
     }
 
-    fn log(&self, record: &log::Record<'_>) {
-        if !self.filter.matches(record) {
-            return;
+    /// Takes an entry into the batch; returns what wants to hear when it is written.
+    fn take(&mut self, entry: Entry) -> Option<Sender<()>> {
+        match entry {
+            Entry::Line(line) => {
+                self.counts.waiting.fetch_sub(line.len(), Ordering::Relaxed);
+                self.batch.extend_from_slice(&line);
+                self.count += 1;
+            }
+            Entry::Made(line) if line.due.is_some() => self.later.push_back(line),
+            Entry::Made(line) => self.make(line),
+            Entry::Flush(done) => return Some(done),
         }
-        let subject = log_limit::subject().filter(|_| !logged::shows_all());
-        let Some(subject) = subject else {
-            return self.show(record);
-        };
-        match self.limit.count(&subject, Instant::now()) {
-            Verdict::Show => self.show(record),
-            Verdict::Hide => {}
-            Verdict::HideAndTell(due) => self.tell_hidden(&subject, due),
+        None
+    }
+
+    fn make(&mut self, line: Made) {
+        self.counts.waiting.fetch_sub(line.bytes, Ordering::Relaxed);
+        (line.make)(&mut self.batch);
+        self.count += 1;
+    }
+
+    /// Makes the lines that are due, or all.
+    fn make_due(&mut self, all: bool) {
+        let now = Some(Instant::now());
+        while let Some(line) = self.later.pop_front_if(|line| all || line.due <= now) {
+            self.make(line);
         }
     }
 
-    fn flush(&self) {}
-}
-
-impl Limited {
-    #[inline(never)]
-    fn show(&self, record: &log::Record<'_>) {
-        let message = record.args().to_string();
-        let record = Record::new(record.level(), message);
-        self.console
-            .push(record.message.len(), Entry::Record(record));
-    }
-
-    /// Tells how many lines about a peer are hidden, when that is due. A session logs while it has
-    /// little of its stack in use, which stays what it has at the most: so this has a frame of its
-    /// own, as all has that the logging of a line does not need.
-    #[inline(never)]
-    fn tell_hidden(&self, subject: &Arc<str>, due: Instant) {
-        let (limit, about) = (Arc::clone(&self.limit), Arc::clone(subject));
-        let tell = move || hidden_lines(limit.take_hidden(&about), &about);
-        if !self.console.print_later(due, tell) {
-            // They are lost like all others that find no place in the queue.
-            let hidden = self.limit.take_hidden(subject);
-            self.console
-                .counts
-                .dropped
-                .fetch_add(hidden, Ordering::Relaxed);
+    /// Writes the batch. A failed write is no reason to stop: the disk may have room again later.
+    fn write(&mut self) {
+        self.unwritten += self.counts.dropped.swap(0, Ordering::Relaxed);
+        if self.unwritten > 0 {
+            let note = format!("({} lines were dropped here)\n", self.unwritten);
+            self.batch.extend_from_slice(note.as_bytes());
         }
+        match self
+            .out
+            .write_all(&self.batch)
+            .and_then(|()| self.out.flush())
+        {
+            Ok(()) => self.unwritten = 0,
+            Err(_) => self.unwritten += self.count,
+        }
+        self.batch.clear();
+        self.count = 0;
+        self.counts.is_stuck.store(false, Ordering::Relaxed);
     }
-}
-
-/// The record that tells how many lines are not shown.
-fn hidden_lines(count: u64, subject: &str) -> Vec<u8> {
-    let lines = if count == 1 { "line" } else { "lines" };
-    let message = format!("{count} {lines} of {subject} are not shown here");
-    let mut line = Vec::new();
-    Record::new(log::Level::Warn, message).append_to(&mut line);
-    line
-}
-
-/// Sends the `log` crate's records to a console: level, time, message, one line each
-/// whatever a peer put into it. `RUST_LOG` chooses; `default` stands where it is unset.
-pub fn start_logging(console: Console, default: &str) {
-    let given = std::env::var(env_logger::DEFAULT_FILTER_ENV);
-    let (filters, wrong) = readable(given.as_deref().unwrap_or(default));
-    for part in wrong {
-        let part = crate::terminal::escape::one_line(part);
-        let warning = format!("warning: invalid logging spec '{part}', ignoring it\n");
-        console.print(warning.into_bytes());
-    }
-    let filter = env_logger::Builder::new().parse_filters(&filters).build();
-    let most = filter.filter();
-    let limit = Arc::default();
-    let logger = Limited {
-        filter,
-        limit,
-        console,
-    };
-    match log::set_boxed_logger(Box::new(logger)) {
-        Ok(()) => log::set_max_level(most),
-        Err(e) => log::warn!("logging was already set up: {e}"),
-    }
-}
-
-/// What a logger can read of what is to be logged, and the parts that it cannot. It would say so
-/// itself, with `eprintln!`, and so panic where standard error cannot be written to.
-fn readable(filters: &str) -> (String, Vec<&str>) {
-    let (directives, text) = match filters.split_once('/') {
-        Some((_, text)) if text.contains('/') => return (String::new(), vec![filters]),
-        Some((directives, text)) => (directives, format!("/{text}")),
-        None => (filters, String::new()),
-    };
-    let is_readable = |directive: &&str| {
-        directive.split_once('=').is_none_or(|(_, level)| {
-            let level = level.trim();
-            level.is_empty() || level.parse::<log::LevelFilter>().is_ok()
-        })
-    };
-    let (right, wrong): (Vec<&str>, Vec<&str>) =
-        directives.split(',').map(str::trim).partition(is_readable);
-    (right.join(",") + &text, wrong)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use std::sync::mpsc;
-
-    #[test]
-    fn what_a_logger_cannot_read_it_is_not_given() {
-        for (filters, right, wrong) in [
-            ("", "", &[][..]),
-            ("info", "info", &[]),
-            ("warn,server = debug,a=/b", "warn,server = debug,a=/b", &[]),
-            ("a=b", "", &["a=b"]),
-            ("debug, a=loud ,b=1=2/c", "debug/c", &["a=loud", "b=1=2"]),
-            ("debug/a/b", "", &["debug/a/b"]),
-        ] {
-            assert_eq!(readable(filters), (right.to_owned(), wrong.to_vec()));
-        }
-    }
 
     /// Blocks in its first write until it is told to go on.
     struct Stuck {
@@ -398,7 +297,7 @@ mod tests {
     }
 
     #[test]
-    fn a_console_nobody_reads_drops_and_counts() {
+    fn a_console_that_is_full_drops_lines_and_counts_them() {
         let (console, free, lines) = stuck();
         for _ in 0..QUEUE + 7 {
             console.print(b"line\n".to_vec());
@@ -417,7 +316,7 @@ mod tests {
     }
 
     #[test]
-    fn who_has_much_to_say_to_nobody_waits_once() {
+    fn a_console_that_takes_nothing_is_waited_for_once() {
         let (console, free, lines) = stuck();
         let began = Instant::now();
         for _ in 0..20 {
@@ -443,7 +342,7 @@ mod tests {
     }
 
     #[test]
-    fn consoles_nobody_reads_are_closed_in_the_time_of_one() {
+    fn consoles_that_take_nothing_close_in_the_time_of_one() {
         let consoles = [(); 8].map(|()| stuck());
         let began = Instant::now();
         Console::close_all(consoles.each_ref().map(|(console, ..)| console));

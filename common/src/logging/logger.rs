@@ -1,0 +1,147 @@
+//! The log: records of the `log` crate, each a line of a console. A record is made into its line
+//! on the console's thread, and only so many lines about one peer are shown: see
+//! [`log_limit`].
+
+use crate::logging::log_limit::{self, LogLimit, Verdict};
+use crate::logging::logged;
+use crate::terminal::console::Console;
+use crate::terminal::escape::one_line;
+use std::io::Write;
+use std::sync::Arc;
+use std::time::{Instant, SystemTime};
+
+/// The longest message of one record, in bytes; what is longer is cut.
+const LONGEST_MESSAGE: usize = 8 << 10;
+
+/// Sends the `log` crate's records to a console. `RUST_LOG` chooses what is logged, or `default`
+/// if it is unset.
+pub fn start_logging(console: Console, default: &str) {
+    let given = std::env::var(env_logger::DEFAULT_FILTER_ENV);
+    let (filters, wrong) = readable(given.as_deref().unwrap_or(default));
+    for part in wrong {
+        let part = one_line(part);
+        let warning = format!("warning: invalid logging spec '{part}', ignoring it\n");
+        console.print(warning.into_bytes());
+    }
+    let filter = env_logger::Builder::new().parse_filters(&filters).build();
+    let most = filter.filter();
+    let logger = Logger {
+        filter,
+        limit: Arc::default(),
+        console,
+    };
+    match log::set_boxed_logger(Box::new(logger)) {
+        Ok(()) => log::set_max_level(most),
+        Err(e) => log::warn!("logging was already set up: {e}"),
+    }
+}
+
+struct Logger {
+    /// Says what is logged. It writes nothing.
+    filter: env_logger::Logger,
+    limit: Arc<LogLimit>,
+    console: Console,
+}
+
+impl log::Log for Logger {
+    fn enabled(&self, metadata: &log::Metadata<'_>) -> bool {
+        self.filter.enabled(metadata)
+    }
+
+    fn log(&self, record: &log::Record<'_>) {
+        if !self.filter.matches(record) {
+            return;
+        }
+        let subject = log_limit::subject().filter(|_| !logged::shows_all());
+        let Some(subject) = subject else {
+            return self.show(record);
+        };
+        match self.limit.count(&subject, Instant::now()) {
+            Verdict::Show => self.show(record),
+            Verdict::Hide => {}
+            Verdict::HideAndTell(due) => self.tell_hidden(&subject, due),
+        }
+    }
+
+    fn flush(&self) {}
+}
+
+// A session logs while it has little of its stack in use, and a stack stays as large as it was at
+// its largest: so what the logging of a line does not need has a frame of its own.
+impl Logger {
+    #[inline(never)]
+    fn show(&self, record: &log::Record<'_>) {
+        let mut message = record.args().to_string();
+        message.truncate(message.floor_char_boundary(LONGEST_MESSAGE));
+        let (at, level, bytes) = (now(), record.level(), message.len());
+        let make = move |out: &mut Vec<u8>| append(out, at, level, &message);
+        if !self.console.print_made(None, bytes, make) {
+            self.console.count_dropped(1);
+        }
+    }
+
+    /// Tells how many lines about a peer are hidden, when that is due.
+    #[inline(never)]
+    fn tell_hidden(&self, subject: &Arc<str>, due: Instant) {
+        let (limit, about) = (Arc::clone(&self.limit), Arc::clone(subject));
+        let make = move |out: &mut Vec<u8>| {
+            let count = limit.take_hidden(&about);
+            let lines = if count == 1 { "line" } else { "lines" };
+            let message = format!("{count} {lines} of {about} are not shown here");
+            append(out, now(), log::Level::Warn, &message);
+        };
+        if !self.console.print_made(Some(due), 0, make) {
+            self.console.count_dropped(self.limit.take_hidden(subject));
+        }
+    }
+}
+
+#[expect(clippy::disallowed_methods, reason = "it is shown, and times nothing")]
+fn now() -> SystemTime {
+    SystemTime::now()
+}
+
+/// Adds the line of a record, which stays one line whatever a peer put into its message.
+fn append(out: &mut Vec<u8>, at: SystemTime, level: log::Level, message: &str) {
+    let at = humantime::format_rfc3339_millis(at);
+    // Memory takes everything.
+    let _ = writeln!(out, "{at} {level:5} {}", one_line(message));
+}
+
+/// The part of a filter that `env_logger` can read, and the directives that it cannot. It would
+/// complain itself, with `eprintln!`, and so panic if standard error cannot be written to.
+fn readable(filters: &str) -> (String, Vec<&str>) {
+    let (directives, text) = match filters.split_once('/') {
+        Some((_, text)) if text.contains('/') => return (String::new(), vec![filters]),
+        Some((directives, text)) => (directives, format!("/{text}")),
+        None => (filters, String::new()),
+    };
+    let is_readable = |directive: &&str| {
+        directive.split_once('=').is_none_or(|(_, level)| {
+            let level = level.trim();
+            level.is_empty() || level.parse::<log::LevelFilter>().is_ok()
+        })
+    };
+    let (right, wrong): (Vec<&str>, Vec<&str>) =
+        directives.split(',').map(str::trim).partition(is_readable);
+    (right.join(",") + &text, wrong)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn directives_that_env_logger_cannot_read_are_left_out() {
+        for (filters, right, wrong) in [
+            ("", "", &[][..]),
+            ("info", "info", &[]),
+            ("warn,server = debug,a=/b", "warn,server = debug,a=/b", &[]),
+            ("a=b", "", &["a=b"]),
+            ("debug, a=loud ,b=1=2/c", "debug/c", &["a=loud", "b=1=2"]),
+            ("debug/a/b", "", &["debug/a/b"]),
+        ] {
+            assert_eq!(readable(filters), (right.to_owned(), wrong.to_vec()));
+        }
+    }
+}
