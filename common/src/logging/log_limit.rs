@@ -1,9 +1,9 @@
 //! How many lines of the log one peer may cause: a peer that does much is no reason for a log
 //! that cannot be read or kept. What is not shown is counted, and the count is told.
 //!
-//! A thread says which peer the lines are about that it logs from now on ([`about`]): a session
-//! of the server names its client, a thread of a client the sender of the command that it
-//! executes. Lines about no peer are all shown, and all lines at `debug`.
+//! A thread says which peer its lines are about from now on ([`about`]): a session of the server
+//! names its client, a thread of a client names the sender of the command that it executes. Lines
+//! about no peer are all shown, and at `debug` so are all lines.
 
 use std::cell::RefCell;
 use std::collections::{HashMap, VecDeque};
@@ -25,25 +25,25 @@ thread_local! {
     static SUBJECT: RefCell<Option<Arc<str>>> = const { RefCell::new(None) };
 }
 
-/// As long as it is held, what its thread logs is about one peer.
+/// As long as it is held, the lines of its thread are about one peer.
 #[derive(Debug)]
 pub struct About(Option<Arc<str>>);
 
-/// From now on what this thread logs is about `subject`, until this is dropped.
+/// The lines of this thread are about `subject` from now on, until the value is dropped.
 #[must_use]
 pub fn about(subject: &str) -> About {
     About(SUBJECT.replace(Some(subject.into())))
 }
 
-/// From now on what this thread logs is shown in any case, until this is dropped: lines of
-/// which one peer has only one.
+/// All lines of this thread are shown from now on, until the value is dropped: for lines of which
+/// each peer has one.
 #[must_use]
 pub fn unlimited() -> About {
     About(SUBJECT.take())
 }
 
 impl About {
-    /// It has another name from now on.
+    /// The peer has another name from now on.
     pub fn change(&self, subject: &str) {
         SUBJECT.set(Some(subject.into()));
     }
@@ -55,12 +55,12 @@ impl Drop for About {
     }
 }
 
-/// The peer that the lines are about that this thread logs.
+/// The peer that the lines of this thread are about.
 pub(crate) fn subject() -> Option<Arc<str>> {
     SUBJECT.with_borrow(Clone::clone)
 }
 
-/// What is to be done with a line.
+/// What happens to a line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Verdict {
     Show,
@@ -69,64 +69,41 @@ pub(crate) enum Verdict {
     HideAndTell(Instant),
 }
 
-/// The lines that were logged of late. Its lock is none of [`sync`](crate::sys::sync): a line may be
-/// logged while one of those is held, and nothing else is locked under this one.
-#[derive(Debug)]
-pub(crate) struct LogLimit {
-    /// From when milliseconds are counted.
-    start: Instant,
-    counts: Mutex<Counts>,
-}
-
-impl Default for LogLimit {
-    fn default() -> LogLimit {
-        LogLimit {
-            start: Instant::now(),
-            counts: Mutex::default(),
-        }
-    }
-}
+/// The lines that were logged of late. Its lock is none of [`sync`](crate::sys::sync): a line may
+/// be logged while one of those is held, and nothing else is locked under this one.
+#[derive(Debug, Default)]
+pub(crate) struct LogLimit(Mutex<Counts>);
 
 #[derive(Debug, Default)]
 struct Counts {
     of: HashMap<Arc<str>, Count>,
+    /// How many peers there are when the silent ones are looked for again.
     look_at: usize,
 }
 
 #[derive(Debug, Default)]
 struct Count {
-    /// When lines were shown, at most [`MOST`] of them, in milliseconds: four bytes each, as
-    /// thousands of peers may have as many.
-    shown: VecDeque<u32>,
+    /// When lines were shown, at most [`MOST`] of them.
+    shown: VecDeque<Instant>,
     hidden: u64,
 }
 
 impl LogLimit {
     fn counts(&self) -> MutexGuard<'_, Counts> {
-        self.counts.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// A time in milliseconds. After 49 days they begin again, which at worst shows a peer's lines
-    /// or hides them once more than they should be.
-    fn millis(&self, at: Instant) -> u32 {
-        at.saturating_duration_since(self.start).as_millis() as u32
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Counts a line about a peer.
     #[inline(never)]
     pub(crate) fn count(&self, subject: &Arc<str>, now: Instant) -> Verdict {
-        let ms = self.millis(now);
         let mut counts = self.counts();
         if !counts.of.contains_key(subject) {
-            counts.make_room(ms);
-            counts.of.insert(Arc::clone(subject), Count::default());
+            counts.make_room(now);
         }
-        let Some(count) = counts.of.get_mut(subject) else {
-            return Verdict::Show;
-        };
-        count.forget(ms);
+        let count = counts.of.entry(Arc::clone(subject)).or_default();
+        count.forget(now);
         if count.shown.len() < MOST {
-            count.shown.push_back(ms);
+            count.shown.push_back(now);
             return Verdict::Show;
         }
         count.hidden += 1;
@@ -145,7 +122,7 @@ impl LogLimit {
 }
 
 impl Counts {
-    fn make_room(&mut self, now: u32) {
+    fn make_room(&mut self, now: Instant) {
         if self.of.len() >= self.look_at.max(MANY) {
             self.of.retain(|_, count| {
                 count.forget(now);
@@ -157,11 +134,9 @@ impl Counts {
 }
 
 impl Count {
-    fn forget(&mut self, now: u32) {
-        let is_over = |at: &u32| u128::from(now.wrapping_sub(*at)) >= WINDOW.as_millis();
-        while self.shown.front().is_some_and(is_over) {
-            self.shown.pop_front();
-        }
+    fn forget(&mut self, now: Instant) {
+        let is_over = |at: &mut Instant| now.saturating_duration_since(*at) >= WINDOW;
+        while self.shown.pop_front_if(is_over).is_some() {}
     }
 }
 
@@ -170,10 +145,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_hundred_lines_in_any_second_and_the_others_are_counted() {
+    fn lines_past_a_hundred_in_any_second_are_hidden_and_counted() {
         let limit = LogLimit::default();
         let (loud, quiet) = (Arc::from("loud"), Arc::from("quiet"));
-        let start = limit.start;
+        let start = Instant::now();
         let at = |ms| start + Duration::from_millis(ms);
         let shown = |subject, ms, lines| {
             let verdicts = (0..lines).map(|_| limit.count(subject, at(ms)));
@@ -195,7 +170,7 @@ mod tests {
     }
 
     #[test]
-    fn those_who_are_silent_are_forgotten() {
+    fn silent_peers_are_forgotten() {
         let limit = LogLimit::default();
         let start = Instant::now();
         for n in 0..100_000u32 {
