@@ -1,7 +1,7 @@
 //! Pushing lines and writing them to a loopback socket that is read all the time, by one,
 //! two and eight threads at once.
 
-use common::memory::Charge;
+use common::memory::{Charge, Memory};
 use common::net::listener::Listener;
 use common::net::outbox::{Line, Outbox};
 use common::net::stream::Stream;
@@ -38,7 +38,7 @@ impl Pair {
             while matches!((&far).read(&mut sink), Ok(1..)) {}
         });
         Pair {
-            outbox: Arc::new(Outbox::new(Arc::new(near), None)),
+            outbox: Arc::new(Outbox::new(Arc::new(near), None, Memory::unlimited())),
             reader: Some(reader),
         }
     }

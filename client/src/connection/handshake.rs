@@ -6,6 +6,7 @@
 use crate::config::{Config, ConnectError};
 use crate::token::Token;
 use common::limits::{LINE_HEADROOM, MAX_LINE, MAX_LINE_BEFORE_JOIN, OUTBOX_BYTES, PROTOCOL};
+use common::memory::Memory;
 use common::net::line_reader::LineReader;
 use common::net::outbox::Outbox;
 use common::net::stream::Stream;
@@ -51,7 +52,7 @@ pub(crate) fn join(config: &Config) -> Result<Handshake, ConnectError> {
         .write(&stream, &line)
         .map_err(|e| attempt.failed(e))?;
     drop(line);
-    let outbox = Arc::new(Outbox::new(Arc::clone(&stream), None));
+    let outbox = Arc::new(Outbox::new(Arc::clone(&stream), None, Memory::unlimited()));
     let mut lines = LineReader::new(MAX_LINE_BEFORE_JOIN);
     match attempt.read_answer(&stream, &outbox, &mut lines) {
         Ok(joined) => {

@@ -2,7 +2,7 @@
 //! it is still wanted.
 
 use crate::execute::result_line;
-use common::net::outbox::{Batch, Outbox};
+use common::net::outbox::{self, Outbox};
 use common::sys::sync::{Arc, Condvar, Mutex, lock, wait, wait_timeout};
 use common::wire::OutputStream;
 use common::wire::message::Id;
@@ -150,15 +150,15 @@ impl Job {
     /// Sends a piece whose credit was taken already, as lines that the server takes.
     pub(crate) fn send(&self, stream: OutputStream, bytes: &[u8]) {
         let reply_to = self.reply_to();
-        let mut batch = Batch::default();
+        let mut lines = outbox::buffer();
         let mut left = bytes;
         while !left.is_empty() {
             let (piece, rest) =
                 left.split_at(result_line::piece_len(left, left.len(), reply_to.max_line));
-            batch.add_made(|line| result_line::output_line(line, self.id(), stream, piece));
+            result_line::output_line(&mut lines, self.id(), stream, piece);
             left = rest;
         }
-        reply_to.outbox.push_batch(&mut batch);
+        reply_to.outbox.push(lines);
         reply_to.outbox.flush();
     }
 

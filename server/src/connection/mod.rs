@@ -82,7 +82,7 @@ pub(crate) enum Verdict {
 impl Connection {
     pub(crate) fn new(stream: Arc<Stream>, memory: &Arc<Memory>, now: u64) -> Connection {
         let farewell: fn() -> Vec<u8> = slow_consumer_line;
-        let outbox = Outbox::within(Arc::clone(&stream), Some(farewell), Arc::clone(memory));
+        let outbox = Outbox::new(Arc::clone(&stream), Some(farewell), Arc::clone(memory));
         Connection {
             stream,
             outbox: Arc::new(outbox),

@@ -1,6 +1,5 @@
-//! What is queued for a peer: lines, one by one or by the batch.
+//! What is queued for a peer.
 
-use super::scratch;
 use crate::memory::Charge;
 use crate::sys::sync::Arc;
 use std::ops::Deref;
@@ -62,29 +61,5 @@ impl Line {
             Line::Own(bytes) => Line::Own(std::mem::take(bytes)),
             Line::Shared(bytes) => Line::Shared(Arc::clone(bytes)),
         }
-    }
-}
-
-/// Lines that one thread makes one after the other and pushes together.
-#[derive(Debug, Default)]
-pub struct Batch {
-    pub(super) bytes: Vec<u8>,
-    pub(super) lines: usize,
-}
-
-impl Batch {
-    /// Whether there is nothing in it.
-    pub fn is_empty(&self) -> bool {
-        self.lines == 0
-    }
-
-    /// Adds a line that is made where it belongs, behind the others: a long one need not be
-    /// copied then.
-    pub fn add_made(&mut self, make: impl FnOnce(&mut Vec<u8>)) {
-        if self.bytes.capacity() == 0 {
-            self.bytes = scratch::take();
-        }
-        make(&mut self.bytes);
-        self.lines += 1;
     }
 }

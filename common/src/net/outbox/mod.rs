@@ -29,8 +29,9 @@ use std::io;
 use std::ops::Deref;
 
 use catch_up::CATCH_UP_TICK;
-pub use line::{Batch, Line, SharedLine};
+pub use line::{Line, SharedLine};
 use pace::Pace;
+pub use scratch::take as buffer;
 
 /// Bytes that one write takes along: a good part of a socket's buffer, and a size at
 /// which the system call's own cost no longer shows.
@@ -52,22 +53,16 @@ const MAX_BATCHES: usize = 16;
 /// every peer.
 type Entry = Box<Piece>;
 
-enum Piece {
-    Line(Line),
-    Batch(Batch),
-    /// Nothing is written after this line, if it is one.
-    Last(Option<Line>),
+struct Piece {
+    line: Line,
+    /// Nothing is written after it.
+    is_last: bool,
 }
 
 impl Piece {
     /// Bytes of memory that it keeps.
     fn kept(&self) -> usize {
-        let lines = match self {
-            Piece::Line(line) | Piece::Last(Some(line)) => line.own_bytes(),
-            Piece::Batch(batch) => batch.bytes.capacity(),
-            Piece::Last(None) => 0,
-        };
-        PIECE + lines
+        PIECE + self.line.own_bytes()
     }
 }
 
@@ -149,23 +144,30 @@ struct Writer {
 }
 
 impl Writer {
-    /// Takes a piece of the queue; how many lines that are.
-    fn take(&mut self, piece: Piece) -> usize {
-        match piece {
-            Piece::Line(line) => {
-                self.add(&line);
-                1
+    /// Takes a piece of the queue. A line that fills a good part of a write by itself is written
+    /// from where it is.
+    fn take(&mut self, piece: Piece) {
+        self.ending = piece.is_last;
+        match piece.line {
+            Line::Own(bytes) if self.rest.is_empty() && bytes.len() > BATCH / 2 => {
+                self.take_over(bytes);
             }
-            Piece::Batch(batch) => {
-                self.add_batch(batch.bytes);
-                batch.lines
-            }
-            Piece::Last(last) => {
-                self.add(last.as_deref().unwrap_or_default());
-                self.ending = true;
-                0
-            }
+            line => self.add(&line),
         }
+    }
+
+    /// Puts a line that was just pushed behind the rest, if that is cheap: the thread that pushes
+    /// may hold a lock, so nothing long is copied.
+    fn put(&mut self, line: &mut Line) -> bool {
+        if line.len() <= SHORT_LINE && self.rest.len() + line.len() <= BATCH {
+            self.add(line);
+            return true;
+        }
+        match line {
+            Line::Own(bytes) if self.rest.is_empty() => self.take_over(std::mem::take(bytes)),
+            _ => return false,
+        }
+        true
     }
 
     #[inline]
@@ -180,14 +182,8 @@ impl Writer {
         self.rest.extend_from_slice(line);
     }
 
-    /// A batch that nothing waits before is written from where it is.
-    fn add_batch(&mut self, mut batch: Vec<u8>) {
-        if self.rest.is_empty() {
-            std::mem::swap(&mut self.rest, &mut batch);
-        } else {
-            self.rest.extend_from_slice(&batch);
-        }
-        scratch::give(batch);
+    fn take_over(&mut self, line: Vec<u8>) {
+        scratch::give(std::mem::replace(&mut self.rest, line));
     }
 }
 
@@ -202,13 +198,9 @@ enum Progress {
 
 impl Outbox {
     /// An empty outbox in front of a socket. `farewell` makes the line that a peer is told,
-    /// where possible, that is disconnected because it does not keep up.
-    pub fn new(stream: Arc<Stream>, farewell: Option<fn() -> Vec<u8>>) -> Outbox {
-        Outbox::within(stream, farewell, Memory::unlimited())
-    }
-
-    /// [`new`](Self::new), with what it keeps counted in a memory.
-    pub fn within(
+    /// where possible, that is disconnected because it does not keep up. What the outbox keeps is
+    /// counted in `memory`.
+    pub fn new(
         stream: Arc<Stream>,
         farewell: Option<fn() -> Vec<u8>>,
         memory: Arc<Memory>,
@@ -247,51 +239,26 @@ impl Outbox {
         if !self.is_open() {
             return false;
         }
-        // Our caller may hold a lock, so nothing long is copied.
-        let put = |writer: &mut Writer| {
-            let is_cheap = line.len() <= SHORT_LINE && writer.rest.len() + line.len() <= BATCH;
-            if is_cheap {
-                writer.add(line);
-            }
-            is_cheap
-        };
-        self.put_behind(put) || self.enqueue(1, line.len(), Piece::Line(line.take()))
+        self.put_behind(line) || self.enqueue(line.take())
     }
 
-    /// Queues all lines of a batch, if there are any.
-    pub fn push_batch(&self, batch: &mut Batch) {
-        let mut batch = std::mem::take(batch);
-        if batch.is_empty() || !self.is_open() {
-            return scratch::give(batch.bytes);
-        }
-        let put = |writer: &mut Writer| {
-            let is_cheap = writer.rest.is_empty();
-            if is_cheap {
-                writer.add_batch(std::mem::take(&mut batch.bytes));
-            }
-            is_cheap
-        };
-        if !self.put_behind(put) {
-            self.enqueue(batch.lines, batch.bytes.len(), Piece::Batch(batch));
-        }
-    }
-
-    /// Queues a piece, unless that is more than may wait.
-    fn enqueue(&self, lines: usize, bytes: usize, piece: Piece) -> bool {
-        let lines = self.lines.fetch_add(lines, Ordering::Relaxed) + lines;
-        self.bytes.fetch_add(bytes, Ordering::Relaxed);
+    /// Queues a line by itself, unless that is more than may wait.
+    fn enqueue(&self, line: Line) -> bool {
+        let lines = self.lines.fetch_add(1, Ordering::Relaxed) + 1;
+        self.bytes.fetch_add(line.len(), Ordering::Relaxed);
         if lines > OUTBOX_LINES || self.waiting_bytes() > OUTBOX_BYTES {
             self.change(OPEN, OVERFLOWN);
             return false;
         }
-        self.send(piece);
+        self.send(line, false);
         if self.state.load(Ordering::Acquire) >= SLOW {
             self.empty_queue();
         }
         true
     }
 
-    fn send(&self, piece: Piece) {
+    fn send(&self, line: Line, is_last: bool) {
+        let piece = Piece { line, is_last };
         self.count(0, piece.kept());
         // The outbox holds both ends, so the channel cannot be disconnected.
         let _ = self.queue.send(Box::new(piece));
@@ -315,8 +282,9 @@ impl Outbox {
         self.rest.store(writer.rest_told, Ordering::Relaxed);
     }
 
-    /// Notes how much the writer keeps. It is not counted before a flush has tried to write it:
-    /// until then it is no more than [`BATCH`], and two counts for each flush would be felt.
+    /// Notes how much the writer keeps. Short lines are not counted before a flush has tried to
+    /// write them: until then they are no more than [`BATCH`], and two counts for each flush would
+    /// be felt.
     fn count_rest(&self, writer: &mut Writer) {
         self.tell_rest(writer);
         let kept = writer.rest.capacity();
@@ -329,21 +297,24 @@ impl Outbox {
         self.kept.load(Ordering::Relaxed)
     }
 
-    /// Has `put` put something behind what the writer has, if no thread writes and nothing waits
-    /// before it; says whether it did. A thread that finds the role taken meanwhile leaves what
-    /// it has queued to us: every thread that pushes flushes later.
-    fn put_behind(&self, put: impl FnOnce(&mut Writer) -> bool) -> bool {
+    /// Puts a line behind what the writer has, if no thread writes, nothing waits before it, and
+    /// that is cheap; says whether it did. A thread that finds the role taken meanwhile leaves what
+    /// it has queued to this one: every thread that pushes flushes later.
+    fn put_behind(&self, line: &mut Line) -> bool {
         let Some(mut writer) = try_role(&self.writer) else {
             return false;
         };
-        // What is queued before a line of ours, whoever queued it, was counted before that.
+        // What is queued before this line, by whichever thread, was counted before that.
         let is_queued = self.lines.load(Ordering::Relaxed) > 0;
-        if writer.handed_over || writer.ending || is_queued || !put(&mut writer) {
+        let is_long = line.len() > SHORT_LINE;
+        if writer.handed_over || writer.ending || is_queued || !writer.put(line) {
             return false;
         }
         // Others look at it for every line, and only roughly.
         let untold = writer.rest.len() - writer.rest_told;
-        if writer.rest_told == 0 || untold > SHORT_LINE {
+        if is_long {
+            self.count_rest(&mut writer);
+        } else if writer.rest_told == 0 || untold > SHORT_LINE {
             self.tell_rest(&mut writer);
         }
         true
@@ -358,19 +329,15 @@ impl Outbox {
 
     /// Takes nothing more; closes the writing half once what is queued is written.
     pub fn finish(&self) {
-        self.finish_after(None);
+        self.finish_with(Vec::new());
     }
 
     /// Queues a last line and [finishes](Self::finish); nothing can come after it.
     pub fn finish_with(&self, line: impl Into<Line>) {
-        self.finish_after(Some(line.into()));
-    }
-
-    fn finish_after(&self, last: Option<Line>) {
         if self.change(OPEN, FINISHING) {
-            let bytes = last.as_ref().map_or(0, |line| line.len());
-            self.bytes.fetch_add(bytes, Ordering::Relaxed);
-            self.send(Piece::Last(last));
+            let line = line.into();
+            self.bytes.fetch_add(line.len(), Ordering::Relaxed);
+            self.send(line, true);
         }
     }
 
@@ -583,7 +550,8 @@ impl Outbox {
                 break;
             };
             kept += piece.kept();
-            lines += writer.take(*piece);
+            lines += usize::from(!piece.is_last);
+            writer.take(*piece);
         }
         if kept > 0 {
             let moved = writer.rest.len() - before;

@@ -27,7 +27,10 @@ fn explore(scene: impl Fn() + Send + Sync + 'static) {
 
 fn pair(farewell: Option<fn() -> Vec<u8>>) -> (Arc<Outbox>, Stream) {
     let (near, far) = Stream::pair(ROOM);
-    (Arc::new(Outbox::new(Arc::new(near), farewell)), far)
+    (
+        Arc::new(Outbox::new(Arc::new(near), farewell, Memory::unlimited())),
+        far,
+    )
 }
 
 /// Threads that push and flush.

@@ -8,7 +8,10 @@ use std::time::{Duration, Instant};
 
 fn pair(farewell: Option<fn() -> Vec<u8>>) -> (Arc<Outbox>, Stream) {
     let (near, far) = streams();
-    (Arc::new(Outbox::new(Arc::new(near), farewell)), far)
+    (
+        Arc::new(Outbox::new(Arc::new(near), farewell, Memory::unlimited())),
+        far,
+    )
 }
 
 /// Both ends of a connection: the one to write to first.
@@ -243,7 +246,7 @@ fn a_panic_while_it_catches_up_ends_that_connection_only() {
 fn what_is_kept_is_counted_until_it_is_written_or_let_go_of() {
     let memory = Memory::new(1 << 20);
     let (near, reader) = streams();
-    let outbox = Outbox::within(Arc::new(near), None, Arc::clone(&memory));
+    let outbox = Outbox::new(Arc::new(near), None, Arc::clone(&memory));
     let outbox = Arc::new(outbox);
     let line = || Line::from(vec![b'x'; 100_000]);
     let shared = Line::shared(vec![b'x'; 100_000], Charge::new(&memory, 100_000));
@@ -262,7 +265,7 @@ fn what_is_kept_is_counted_until_it_is_written_or_let_go_of() {
     assert_eq!((outbox.kept(), memory.kept()), (0, 0));
 
     let (near, _reader) = streams();
-    let outbox = Outbox::within(Arc::new(near), None, Arc::clone(&memory));
+    let outbox = Outbox::new(Arc::new(near), None, Arc::clone(&memory));
     let outbox = Arc::new(outbox);
     while memory.excess() == 0 {
         assert!(outbox.push(line()));
