@@ -1,7 +1,9 @@
 //! Writing to a peer that is behind: by a thread of its own until it has caught up, or from
 //! time to time where the system has no thread for that.
 
-use super::{CLOSED, Outbox, Pace, Progress, SLOW, Writer};
+use super::pace::Pace;
+use super::writer::{Progress, Writer};
+use super::{CLOSED, Outbox, SLOW};
 use crate::sys::sync::atomic::{Ordering, fence};
 use crate::sys::sync::{Arc, lock, role, try_role};
 use crate::sys::thread;

@@ -8,7 +8,8 @@ use std::time::{Duration, Instant};
 /// is our own, of a process that was stopped for a while.
 const LONGEST_LOOK: Duration = Duration::from_secs(1);
 
-/// How close to each other the moments are that are remembered, besides that of the last look.
+/// How far apart the moments are that are remembered: a peer that is too slow is found so much
+/// later at most.
 const MARK_EVERY: Duration = Duration::from_millis(250);
 
 /// How fast a peer that is behind takes what waits for it, over the last [`SLOW_PATIENCE`] at
@@ -58,14 +59,10 @@ impl Pace {
         let oldest = self.marks.front();
         let too_slow =
             oldest.is_some_and(|mark| is_old(mark) && taken - mark.taken < SLOW_PROGRESS as u64);
-        // The last one is of the last look; those before it are kept.
-        let mut latest = self.marks.iter().rev().map(|mark| mark.behind);
-        if let (Some(last), Some(before)) = (latest.next(), latest.next())
-            && last - before < MARK_EVERY
-        {
-            self.marks.pop_back();
+        let latest = self.marks.back();
+        if latest.is_none_or(|mark| now - mark.behind >= MARK_EVERY) {
+            self.marks.push_back(Mark { behind: now, taken });
         }
-        self.marks.push_back(Mark { behind: now, taken });
         too_slow
     }
 

@@ -1,6 +1,6 @@
 //! Buffers that are used again: a flush needs a large one, and only for a moment.
 
-use super::BATCH;
+use super::writer::BATCH;
 use crossbeam_channel::bounded;
 use std::num::NonZero;
 use std::sync::LazyLock;

@@ -1,9 +1,10 @@
 //! The outbox in front of sockets.
 
+use super::pace::Pace;
 use super::*;
 use crate::memory::{Charge, Memory};
 use crate::net::listener::Listener;
-use std::io::{BufRead, BufReader, Read};
+use std::io::{BufRead, BufReader, ErrorKind, Read};
 use std::time::{Duration, Instant};
 
 fn pair(farewell: Option<fn() -> Vec<u8>>) -> (Arc<Outbox>, Stream) {
@@ -233,7 +234,7 @@ fn a_panic_while_it_catches_up_ends_that_connection_only() {
         let patience = Some(Duration::from_secs(5));
         reader.set_read_timeout(patience).expect("an open socket");
         let rest = (&reader).read_to_end(&mut Vec::new());
-        let timed_out = rest.is_err_and(|e| e.kind() == io::ErrorKind::WouldBlock);
+        let timed_out = rest.is_err_and(|e| e.kind() == ErrorKind::WouldBlock);
         assert!(!timed_out, "the connection has not ended");
         outbox.settle();
         assert!(!outbox.is_open() && !outbox.was_too_slow());

@@ -1,0 +1,192 @@
+//! Writing to the socket: the bytes that the writer has, and what it does with the queue.
+
+use super::line::Line;
+use super::pace::Pace;
+use super::{CLOSED, FINISHING, OVERFLOWN, Outbox, Piece, SHORT_LINE, SLOW, scratch};
+use crate::sys::sync::atomic::Ordering;
+use std::io;
+
+/// Bytes that one write takes along: a good part of a socket's buffer, and a size at
+/// which the system call's own cost no longer shows.
+pub(super) const BATCH: usize = 256 << 10;
+
+/// Batches that one flush writes before it hands the rest to a thread: whoever pushed has
+/// a client of its own to serve.
+const MAX_BATCHES: usize = 16;
+
+/// What belongs to the writer's role.
+#[derive(Debug, Default)]
+pub(super) struct Writer {
+    /// Taken from the queue and not yet by the socket.
+    pub(super) rest: Vec<u8>,
+    /// Bytes of memory that are counted for the rest.
+    pub(super) rest_kept: usize,
+    /// Bytes of the rest that others know of.
+    pub(super) rest_told: usize,
+    /// The end was taken from the queue: nothing comes after the rest.
+    pub(super) ending: bool,
+    /// A thread has the role until it has caught up.
+    pub(super) handed_over: bool,
+    /// Bytes that the socket took in all.
+    pub(super) taken: u64,
+    /// How fast that goes, while the peer is behind.
+    pub(super) pace: Option<Box<Pace>>,
+}
+
+impl Writer {
+    /// Takes a piece of the queue. A line that fills a good part of a write by itself is written
+    /// from where it is.
+    fn take(&mut self, piece: Piece) {
+        self.ending = piece.is_last;
+        match piece.line {
+            Line::Own(bytes) if self.rest.is_empty() && bytes.len() > BATCH / 2 => {
+                self.take_over(bytes);
+            }
+            line => self.add(&line),
+        }
+    }
+
+    /// Puts a line that was just pushed behind the rest, if that is cheap: the thread that pushes
+    /// may hold a lock, so nothing long is copied.
+    pub(super) fn put(&mut self, line: &mut Line) -> bool {
+        if line.len() <= SHORT_LINE && self.rest.len() + line.len() <= BATCH {
+            self.add(line);
+            return true;
+        }
+        match line {
+            Line::Own(bytes) if self.rest.is_empty() => self.take_over(std::mem::take(bytes)),
+            _ => return false,
+        }
+        true
+    }
+
+    #[inline]
+    fn add(&mut self, line: &[u8]) {
+        if self.rest.capacity() == 0 {
+            self.rest = scratch::take();
+        }
+        if line.len() > SHORT_LINE {
+            // A buffer that doubles may be half empty.
+            self.rest.reserve_exact(line.len());
+        }
+        self.rest.extend_from_slice(line);
+    }
+
+    fn take_over(&mut self, line: Vec<u8>) {
+        scratch::give(std::mem::replace(&mut self.rest, line));
+    }
+}
+
+pub(super) enum Progress {
+    /// Everything that was queued is written.
+    Drained,
+    /// The socket takes no more for now, or it is somebody else's turn.
+    Behind,
+    /// Nothing more will be written.
+    Over,
+}
+
+impl Outbox {
+    /// Writes the rest and the queue, batch by batch. The caller has the writer's role.
+    pub(super) fn write_queued(&self, writer: &mut Writer) -> Progress {
+        let progress = self.write_batches(writer);
+        if !matches!(progress, Progress::Behind) || writer.rest.is_empty() {
+            scratch::give(std::mem::take(&mut writer.rest));
+        }
+        self.count_rest(writer);
+        progress
+    }
+
+    fn write_batches(&self, writer: &mut Writer) -> Progress {
+        for _ in 0..MAX_BATCHES {
+            let state = self.state.load(Ordering::Acquire);
+            if state == OVERFLOWN {
+                self.give_up(writer);
+            }
+            if state >= OVERFLOWN {
+                return Progress::Over;
+            }
+            self.fill(writer);
+            match self.write(writer) {
+                Err(_) => {
+                    self.end(CLOSED);
+                    return Progress::Over;
+                }
+                Ok(()) if !writer.rest.is_empty() => return Progress::Behind,
+                Ok(()) if writer.ending => {
+                    self.change(FINISHING, CLOSED);
+                    self.stream.shutdown_write();
+                    return Progress::Over;
+                }
+                Ok(()) if self.waiting.is_empty() => return Progress::Drained,
+                Ok(()) => {}
+            }
+        }
+        Progress::Behind
+    }
+
+    /// Moves lines from the queue to the rest.
+    fn fill(&self, writer: &mut Writer) {
+        let (mut lines, mut kept) = (0, 0);
+        let before = writer.rest.len();
+        while writer.rest.len() < BATCH && !writer.ending {
+            let Ok(piece) = self.waiting.try_recv() else {
+                break;
+            };
+            kept += piece.kept();
+            lines += usize::from(!piece.is_last);
+            writer.take(*piece);
+        }
+        if kept > 0 {
+            let moved = writer.rest.len() - before;
+            self.tell_rest(writer);
+            self.bytes.fetch_sub(moved, Ordering::Release);
+            self.lines.fetch_sub(lines, Ordering::Relaxed);
+            self.count(kept, 0);
+        }
+    }
+
+    /// Writes the rest, or as much of it as the socket takes now.
+    fn write(&self, writer: &mut Writer) -> io::Result<()> {
+        let was_over_half = self.is_over_half();
+        let mut written = 0;
+        let mut result = Ok(());
+        while written < writer.rest.len() {
+            match self.stream.write_now(&writer.rest[written..]) {
+                Ok(0) => break,
+                Ok(n) => written += n,
+                Err(e) => {
+                    result = Err(e);
+                    break;
+                }
+            }
+        }
+        writer.rest.drain(..written);
+        if writer.rest.capacity() > 2 * BATCH.max(writer.rest.len()) {
+            writer.rest.shrink_to(BATCH);
+        }
+        writer.taken += written as u64;
+        if written > 0 && writer.is_behind_for_long() {
+            self.progress.fetch_add(1, Ordering::Relaxed);
+        }
+        self.tell_rest(writer);
+        if was_over_half && !self.is_over_half() {
+            self.has_room.notify_all();
+        }
+        result
+    }
+
+    /// Disconnects a peer that does not keep up, with its last words where the socket
+    /// takes them: they start after the line that it has the beginning of.
+    pub(super) fn give_up(&self, writer: &mut Writer) {
+        let rest = std::mem::take(&mut writer.rest);
+        self.count_rest(writer);
+        if let Some(farewell) = self.farewell {
+            let line_end = rest.iter().position(|byte| *byte == b'\n');
+            let mut last = rest[..line_end.map_or(0, |at| at + 1)].to_vec();
+            last.extend(farewell());
+            let _ = self.stream.write_now(&last);
+        }
+        self.end(SLOW);
+    }
+}
