@@ -3,27 +3,31 @@
 //! the program, and root.
 //!
 //! The path is walked from `/`, link by link. Each step is an entry of a folder that was
-//! found safe before it, so nobody untrusted can change what the next step finds: that is
+//! found safe before it, so no untrusted user can change what the next step finds: that is
 //! why plain paths do here, and why the file that is opened in the end is the one that
 //! the walk has found. The file itself is checked as it is open, and read from there.
 //!
 //! It looks at owners and modes alone. A POSIX access list that lets others write shows
 //! in the group's bits (`acl(5)`: they are its mask), and is refused with them; the lists
 //! of NFSv4 and macOS show nowhere in a mode, and are not looked at. Nor can a mode take
-//! back a descriptor that somebody opened for writing while they still could.
+//! back a descriptor that another user opened for writing before.
+//!
+//! The crate `fs-mistrust` does not replace it: that reads no file with a bound, gives no
+//! command that mends a mode, and brings half a dozen crates with it.
 
 use crate::terminal::escape::one_line;
 use rustix::fs::{Mode, OFlags};
 use std::ffi::OsString;
 use std::fs::{File, Metadata};
 use std::io::{self, Read};
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Component, Path, PathBuf};
 
 /// Links followed on the way to one file, as many as Linux itself follows.
 const MAX_LINKS: usize = 40;
 
-/// The superuser: who may write everything has a say in any case.
+/// The superuser, who may write everything.
 pub const ROOT: u32 = 0;
 
 const STICKY: u32 = 0o1000;
@@ -33,7 +37,7 @@ const OTHERS_WRITE: u32 = 0o002;
 /// Why a file is not trusted, or cannot be read.
 #[derive(Debug, thiserror::Error)]
 pub enum Distrust {
-    /// Somebody else could have written it, or put something else in its place.
+    /// Another user could have written it, or put something else in its place.
     #[error(
         "the {kind} {} belongs to uid {owner}; it must belong to {}",
         shown(.path),
@@ -72,7 +76,7 @@ pub enum Distrust {
         /// What belongs there.
         expected: Kind,
     },
-    /// There are more links than anybody needs.
+    /// There are more links than any path needs.
     #[error("it takes more than {MAX_LINKS} symbolic links to reach it; name the file itself")]
     Links,
     /// It is larger than any file of its kind.
@@ -83,7 +87,7 @@ pub enum Distrust {
         /// How many bytes it may have.
         most: usize,
     },
-    /// The system does not let us.
+    /// The system does not let this process read it.
     #[error("{} cannot be read: {error}", shown(.path))]
     Unreadable {
         /// Where it stopped.
@@ -126,18 +130,14 @@ pub fn user() -> u32 {
 /// bytes are in one place: nothing is copied on the way.
 ///
 /// # Errors
-/// Which other user has a say in it, or why it cannot be read.
+/// Which other user could have written it, or why it cannot be read.
 pub fn read(path: &Path, user: u32, most: usize) -> Result<Vec<u8>, Distrust> {
     let path = Walk::new(user).to(path)?;
-    let unreadable = |error| Distrust::Unreadable {
-        path: path.clone(),
-        error,
-    };
-    // Without NONBLOCK, a FIFO would hold us until somebody writes to it.
+    // Without NONBLOCK, a FIFO would hold the thread until another process writes to it.
     let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NOFOLLOW | OFlags::NONBLOCK;
     let file = rustix::fs::open(&path, flags | OFlags::NOCTTY, Mode::empty());
-    let file = File::from(file.map_err(|error| unreadable(error.into()))?);
-    let found = file.metadata().map_err(unreadable)?;
+    let file = File::from(file.map_err(|error| unreadable(&path, error.into()))?);
+    let found = file.metadata().map_err(|error| unreadable(&path, error))?;
     if !found.is_file() {
         let expected = Kind::File;
         return Err(Distrust::Kind { path, expected });
@@ -145,11 +145,12 @@ pub fn read(path: &Path, user: u32, most: usize) -> Result<Vec<u8>, Distrust> {
     check(Kind::File, &path, &found, user)?;
     let mut bytes = Vec::with_capacity(most + 1);
     let mut bounded = file.take(most as u64 + 1);
-    bounded.read_to_end(&mut bytes).map_err(unreadable)?;
-    if bytes.len() > most {
-        return Err(Distrust::TooLarge { path, most });
+    let read = bounded.read_to_end(&mut bytes);
+    read.map_err(|error| unreadable(&path, error))?;
+    match bytes.len() > most {
+        true => Err(Distrust::TooLarge { path, most }),
+        false => Ok(bytes),
     }
-    Ok(bytes)
 }
 
 /// What a path is used for.
@@ -158,79 +159,57 @@ pub enum Finds {
     /// What it leads to.
     ThePath,
     /// What is in the folder that it leads to, by names that others choose; or what may be put
-    /// there later. So no other user may add anything, and a sticky folder is none to search.
+    /// there later. So no other user may add anything, not even to a sticky folder.
     WhatIsIn,
 }
 
-/// Looks whether only `user` and root can change what a path leads to.
+/// Checks that only `user` and root can change what a path leads to.
 ///
 /// # Errors
 /// Which other user can, or why that cannot be told.
 pub fn look(path: &Path, user: u32, finds: Finds) -> Result<(), Distrust> {
-    let walk = Walk::new(user).to(path);
-    let (path, found) = match walk.map(|path| (path.metadata(), path)) {
-        Ok((Ok(found), path)) => (path, found),
-        Ok((Err(error), path)) => return Err(Distrust::Unreadable { path, error }),
-        Err(Distrust::Unreadable { path, error }) if error.kind() == io::ErrorKind::NotFound => {
-            return addition(path, user, error, finds);
+    let is_searched = finds == Finds::WhatIsIn;
+    let (found, path) = match Walk::new(user).to(path) {
+        Ok(path) => (path.metadata(), path),
+        // Nothing is there, and what is above it was found safe: the folder decides what may be.
+        Err(Distrust::Unreadable { path, error })
+            if is_searched && error.kind() == io::ErrorKind::NotFound =>
+        {
+            match path.parent().map(|parent| (parent, parent.metadata())) {
+                Some((parent, Ok(found))) => (Ok(found), parent.to_owned()),
+                _ => (Err(error), path),
+            }
         }
         Err(error) => return Err(error),
     };
-    match (found.is_dir(), found.is_file()) {
-        (true, _) if finds == Finds::WhatIsIn => check_searched(&path, &found, user),
-        (true, _) => check(Kind::Folder, &path, &found, user),
-        (_, true) => check(Kind::File, &path, &found, user),
-        _ => check(Kind::Special, &path, &found, user),
+    let found = found.map_err(|error| unreadable(&path, error))?;
+    let kind = match () {
+        () if found.is_dir() => Kind::Folder,
+        () if found.is_file() => Kind::File,
+        () => Kind::Special,
+    };
+    check(kind, &path, &found, user)?;
+    match kind == Kind::Folder && is_searched {
+        true => check_closed(kind, &path, &found),
+        false => Ok(()),
     }
 }
 
-/// Whether only `user` and root can put something where nothing is; what is above it was found
-/// safe.
-fn addition(path: PathBuf, user: u32, error: io::Error, finds: Finds) -> Result<(), Distrust> {
-    let parent = path.parent().map(|parent| (parent, parent.metadata()));
-    match parent {
-        Some((parent, Ok(found))) if finds == Finds::WhatIsIn => {
-            check_searched(parent, &found, user)
-        }
-        _ => Err(Distrust::Unreadable { path, error }),
-    }
-}
-
-/// [`check`] for a folder to which no other user may add anything.
-fn check_searched(path: &Path, found: &Metadata, user: u32) -> Result<(), Distrust> {
-    check(Kind::Folder, path, found, user)?;
-    let mode = found.mode() & 0o7777;
-    match mode & (GROUP_WRITES | OTHERS_WRITE) {
-        0 => Ok(()),
-        _ => Err(Distrust::Writable {
-            kind: Kind::Folder,
-            path: path.to_owned(),
-            mode,
-        }),
-    }
-}
-
-/// A way through the file system that no untrusted person can bend.
+/// A walk along a path that no untrusted user can redirect.
 struct Walk {
     user: u32,
     /// Where it is: absolute and free of links, so that `..` is the folder above.
     at: PathBuf,
     /// What is still to be walked, the next step last.
-    ahead: Vec<Step>,
+    ahead: Vec<OsString>,
     links: usize,
-}
-
-enum Step {
-    Root,
-    Up,
-    Into(OsString),
 }
 
 impl Walk {
     fn new(user: u32) -> Walk {
         Walk {
             user,
-            at: PathBuf::from("/"),
+            at: PathBuf::new(),
             ahead: Vec::new(),
             links: 0,
         }
@@ -238,16 +217,13 @@ impl Walk {
 
     /// Walks to a file; returns its path without links.
     fn to(mut self, path: &Path) -> Result<PathBuf, Distrust> {
-        let absolute = std::path::absolute(path).map_err(|error| Distrust::Unreadable {
-            path: path.to_owned(),
-            error,
-        })?;
+        let absolute = std::path::absolute(path).map_err(|error| unreadable(path, error))?;
         self.put_ahead(&absolute);
         while let Some(step) = self.ahead.pop() {
-            match step {
-                Step::Root => self.at = PathBuf::from("/"),
-                Step::Up => drop(self.at.pop()),
-                Step::Into(name) => self.at.push(name),
+            match step.as_bytes() {
+                b".." => drop(self.at.pop()),
+                // The root takes the place of all before it.
+                _ => self.at.push(step),
             }
             self.look()?;
         }
@@ -256,24 +232,21 @@ impl Walk {
 
     /// Looks at where it has come to, and follows it if it is a link.
     fn look(&mut self) -> Result<(), Distrust> {
-        let unreadable = |error| Distrust::Unreadable {
-            path: self.at.clone(),
-            error,
-        };
-        let found = self.at.symlink_metadata().map_err(unreadable)?;
+        let at = &self.at;
+        let found = at.symlink_metadata().map_err(|e| unreadable(at, e))?;
         if found.is_symlink() {
-            check(Kind::Link, &self.at, &found, self.user)?;
-            let target = std::fs::read_link(&self.at).map_err(unreadable)?;
+            check(Kind::Link, at, &found, self.user)?;
+            let target = std::fs::read_link(at).map_err(|e| unreadable(at, e))?;
             return self.follow(&target);
         }
         if found.is_dir() {
-            return check(Kind::Folder, &self.at, &found, self.user);
+            return check(Kind::Folder, at, &found, self.user);
         }
         match self.ahead.is_empty() {
             // The file: it is checked once it is open.
             true => Ok(()),
             false => Err(Distrust::Kind {
-                path: self.at.clone(),
+                path: at.clone(),
                 expected: Kind::Folder,
             }),
         }
@@ -290,49 +263,53 @@ impl Walk {
     }
 
     fn put_ahead(&mut self, path: &Path) {
-        let steps = path.components().rev().filter_map(|part| match part {
-            Component::RootDir => Some(Step::Root),
-            Component::ParentDir => Some(Step::Up),
-            Component::Normal(name) => Some(Step::Into(name.to_owned())),
-            Component::CurDir | Component::Prefix(_) => None,
-        });
-        self.ahead.extend(steps);
+        let steps = path.components().rev();
+        let steps = steps.filter(|step| *step != Component::CurDir);
+        self.ahead
+            .extend(steps.map(|step| step.as_os_str().to_owned()));
     }
 }
 
-/// Whether only `user` and root can change what stands at a path.
+/// Checks that only `user` and root can change what stands at a path.
 fn check(kind: Kind, path: &Path, found: &Metadata, user: u32) -> Result<(), Distrust> {
-    let path = || path.to_owned();
-    // Whose a thing is matters even where its mode is strict: its owner may change that.
-    // For a link, and for what lies in a sticky folder, it is all that matters.
+    // The owner counts even if the mode is strict, as it may be changed by its owner. For a link,
+    // and for what lies in a sticky folder, nothing else counts.
     let owner = found.uid();
     if owner != user && owner != ROOT {
         return Err(Distrust::Owner {
             kind,
-            path: path(),
+            path: path.to_owned(),
             owner,
             user,
         });
     }
-    let mode = found.mode() & 0o7777;
-    let open_to_others = mode & (GROUP_WRITES | OTHERS_WRITE) != 0;
-    let is_safe = match kind {
-        // Its mode says nothing; the folder it lies in decides. To write to a device is no change
+    match kind {
+        // Its mode says nothing: the folder it lies in decides. To write to a device is no change
         // of it.
-        Kind::Link | Kind::Special => true,
-        // In a sticky folder everybody may add what is new, but only its owner, the
-        // entry's own and root may take away or replace what is there.
-        Kind::Folder => !open_to_others || mode & STICKY != 0,
-        Kind::File => !open_to_others,
-    };
-    match is_safe {
-        true => Ok(()),
-        false => Err(Distrust::Writable {
+        Kind::Link | Kind::Special => Ok(()),
+        // In a sticky folder every user may add an entry, but only the folder's owner, the
+        // entry's own and root may remove or replace one.
+        Kind::Folder if found.mode() & STICKY != 0 => Ok(()),
+        Kind::Folder | Kind::File => check_closed(kind, path, found),
+    }
+}
+
+/// Checks that only the owner may write.
+fn check_closed(kind: Kind, path: &Path, found: &Metadata) -> Result<(), Distrust> {
+    let mode = found.mode() & 0o7777;
+    match mode & (GROUP_WRITES | OTHERS_WRITE) {
+        0 => Ok(()),
+        _ => Err(Distrust::Writable {
             kind,
-            path: path(),
+            path: path.to_owned(),
             mode,
         }),
     }
+}
+
+fn unreadable(path: &Path, error: io::Error) -> Distrust {
+    let path = path.to_owned();
+    Distrust::Unreadable { path, error }
 }
 
 /// Who besides the owner may write, and what takes that away.
