@@ -47,7 +47,7 @@ const MEMORY_PART: u64 = 4;
 /// A quarter of the memory that this process may have.
 pub(crate) fn default_max_memory() -> usize {
     let quarter =
-        usize::try_from(common::sys::machine::memory() / MEMORY_PART).unwrap_or(usize::MAX);
+        usize::try_from(common::sys::resources::memory() / MEMORY_PART).unwrap_or(usize::MAX);
     quarter.clamp(*MAX_MEMORY_RANGE.start(), *MAX_MEMORY_RANGE.end())
 }
 

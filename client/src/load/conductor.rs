@@ -11,7 +11,7 @@ use super::report::{Counts, End, Progress, Report};
 use super::sender::{Budget, Sender, Share};
 use super::wire::Prepared;
 use crate::config::Config;
-use common::sys::descriptors;
+use common::sys::resources;
 use common::sys::sync::Arc;
 use common::wire::message::request_line;
 use common::wire::{SendOut, method};
@@ -51,7 +51,7 @@ pub fn run(
 
 fn check_descriptors(plan: &Plan) -> Result<(), LoadError> {
     let wanted = plan.clients();
-    match descriptors::raise_limit() {
+    match resources::raise_descriptor_limit() {
         Some(limit) if limit < wanted + OTHER_DESCRIPTORS => {
             Err(LoadError::Descriptors { wanted, limit })
         }

@@ -1,7 +1,6 @@
-//! What the operating system and the standard library give: locks, threads, files, descriptors.
+//! What the operating system and the standard library give: locks, threads, files, resources.
 
-pub mod descriptors;
-pub mod machine;
+pub mod resources;
 pub mod sync;
 pub mod thread;
 pub mod trusted_file;

@@ -8,7 +8,7 @@ use anyhow::Context;
 use cli::Cli;
 use common::limits::MAX_STRANGERS;
 use common::logging::logger::start_logging;
-use common::sys::descriptors;
+use common::sys::resources;
 use common::sys::thread::on_main_thread;
 use common::terminal::args;
 use common::terminal::console::{Console, complain};
@@ -70,7 +70,7 @@ fn serve(cli: Cli, token: Option<Token>) -> anyhow::Result<Ended> {
     let stderr = Console::start("stderr", std::io::stderr()).context("cannot start a thread")?;
     start_logging(stderr.clone(), "info");
     log_panics();
-    let limit = descriptors::raise_limit();
+    let limit = resources::raise_descriptor_limit();
     let clients = cli.clients;
     let any_port = cli.listen.ends_with(":0");
     let (asks_for_token, is_open) = (token.is_some(), cli.open);
@@ -103,7 +103,7 @@ const OWN_DESCRIPTORS: u64 = 6;
 /// would look like the fault of the client that dials in then. The server has all open by now
 /// that it opens itself.
 fn warn_of_shortage(limit: u64, clients: u32) {
-    let open = descriptors::open().unwrap_or_else(|_| (0..OWN_DESCRIPTORS).collect());
+    let open = resources::open_descriptors().unwrap_or_else(|_| (0..OWN_DESCRIPTORS).collect());
     let taken = open.iter().filter(|number| **number < limit).count() as u64;
     let free = limit.saturating_sub(taken);
     let clients = u64::from(clients);

@@ -1,0 +1,79 @@
+//! What the system grants this process: files and sockets that it may have open, and memory.
+//! A connection takes one descriptor, and many systems allow a thousand unless a process asks for
+//! more.
+
+use rustix::process::{Resource, getrlimit, setrlimit};
+use std::io;
+
+/// Bytes of memory if the system does not say how many there are.
+const UNKNOWN: u64 = 4 << 30;
+
+/// Asks for as many descriptors as the system allows this process; returns how many it has then.
+/// `None`: no limit.
+pub fn raise_descriptor_limit() -> Option<u64> {
+    let mut limit = getrlimit(Resource::Nofile);
+    limit.current = limit.maximum;
+    // If it is refused, the limit stays as it was.
+    let _ = setrlimit(Resource::Nofile, limit);
+    getrlimit(Resource::Nofile).current
+}
+
+/// The numbers of the descriptors that this process has open. A new one is the lowest number that
+/// is free (POSIX), and the limit is for that number.
+///
+/// # Errors
+/// The system does not show them.
+pub fn open_descriptors() -> io::Result<Vec<u64>> {
+    const FOLDER: &str = "/dev/fd";
+    let entries = std::fs::read_dir(FOLDER)?;
+    let numbers = entries.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok());
+    let mut numbers: Vec<u64> = numbers.collect();
+    // One of them was that of the folder itself, which is closed by now.
+    numbers.retain(|number| std::fs::symlink_metadata(format!("{FOLDER}/{number}")).is_ok());
+    Ok(numbers)
+}
+
+/// Bytes of memory that this process may have: the machine's, or fewer in a container.
+pub fn memory() -> u64 {
+    let allowed = std::fs::read_to_string("/sys/fs/cgroup/memory.max").ok();
+    let allowed = allowed.and_then(|most| most.trim().parse().ok());
+    installed_memory().min(allowed.unwrap_or(u64::MAX))
+}
+
+fn installed_memory() -> u64 {
+    #[cfg(target_os = "linux")]
+    {
+        let machine = rustix::system::sysinfo();
+        let bytes = machine.totalram as u64 * u64::from(machine.mem_unit);
+        if bytes == 0 { UNKNOWN } else { bytes }
+    }
+    #[cfg(not(target_os = "linux"))]
+    UNKNOWN
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_open_file_is_among_the_open_descriptors() {
+        use std::os::fd::AsRawFd;
+        let file = std::fs::File::open("/dev/null").expect("it is everywhere");
+        let number = u64::try_from(file.as_raw_fd()).expect("no number is negative");
+        let open = open_descriptors().expect("the system shows them");
+        assert!(open.contains(&number), "{number} is not among {open:?}");
+    }
+
+    #[test]
+    fn the_raised_descriptor_limit_is_the_systems_maximum() {
+        assert_eq!(
+            raise_descriptor_limit(),
+            getrlimit(Resource::Nofile).maximum
+        );
+    }
+
+    #[test]
+    fn memory_is_within_the_sizes_that_machines_have() {
+        assert!((1 << 24..1 << 50).contains(&memory()), "{}", memory());
+    }
+}
