@@ -1,5 +1,4 @@
-//! The one way threads are started: with a name, and with an error where the system
-//! has no more of them.
+//! How threads are started: with a name, and with an error if the system has no more of them.
 
 #[cfg(shuttle)]
 use shuttle::thread::Builder;
@@ -17,7 +16,7 @@ pub use std::thread::JoinHandle;
 /// Starts a thread with a name, which debuggers and panics show.
 ///
 /// # Errors
-/// Where the system has no thread left.
+/// The system has no thread left.
 pub fn spawn<T: Send + 'static>(
     name: &str,
     body: impl FnOnce() -> T + Send + 'static,

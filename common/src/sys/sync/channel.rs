@@ -1,5 +1,5 @@
-//! The part of a channel that this project uses, where schedules are explored: each look at it
-//! is one at which another thread may come first.
+//! The part of a channel that this project uses, for a build that explores schedules: before
+//! each call another thread may be scheduled.
 
 use shuttle::sync::Mutex;
 use std::collections::VecDeque;
@@ -47,7 +47,7 @@ impl<T> Receiver<T> {
     /// Takes one out.
     ///
     /// # Errors
-    /// Where nothing is in.
+    /// Nothing is in.
     pub fn try_recv(&self) -> Result<T, Empty> {
         with(&self.0, VecDeque::pop_front).ok_or(Empty)
     }

@@ -1,5 +1,4 @@
-//! Locks that a panic cannot poison for everybody else, and of which a thread holds one at a
-//! time.
+//! Locks that a panic poisons for no other thread, and of which a thread holds one at a time.
 //!
 //! A thread that panics while it holds a lock leaves the data as they were between
 //! two statements. Each critical section of this project is written so that the
@@ -7,12 +6,12 @@
 //! others go on instead of panicking one after another.
 //!
 //! Threads that hold one lock at a time cannot wait for each other in a circle. A build with
-//! debug assertions, which is what tests are made with, panics where one takes a second.
+//! debug assertions, which is what tests are made with, panics when a thread takes a second.
 //!
 //! A build with `--cfg shuttle` takes its locks, atomics and channels from an explorer of
 //! schedules instead (`tests/schedules.sh`), and one with `--cfg thread_sanitizer` takes locks
 //! that ThreadSanitizer sees (`tests/thread-sanitizer.sh`). Neither is a feature of the package,
-//! which somebody else's dependency could switch on.
+//! as the dependency of another package could switch that on.
 
 #[cfg(shuttle)]
 pub mod channel;
@@ -31,7 +30,7 @@ pub use locks::{Arc, Condvar, Mutex, RwLock, Weak, atomic};
 use std::cell::Cell;
 use std::ops::{Deref, DerefMut};
 use std::sync::{PoisonError, TryLockError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// The part of a channel that is explored.
 #[cfg(not(shuttle))]
@@ -83,8 +82,8 @@ pub fn write<T>(lock: &RwLock<T>) -> RwLockWriteGuard<'_, T> {
     Held { guard, only }
 }
 
-/// Takes a mutex that stands for a role, if nobody has it, poisoned or not. Whoever has a role
-/// may take a lock: nobody waits for a role while he holds one.
+/// Takes a mutex that stands for a role, if no thread has it, poisoned or not. A thread with a
+/// role may take a lock: no thread waits for a role while it holds a lock.
 pub fn try_role<T>(mutex: &Mutex<T>) -> Option<Role<'_, T>> {
     match mutex.try_lock() {
         Ok(guard) => Some(guard),
@@ -93,15 +92,15 @@ pub fn try_role<T>(mutex: &Mutex<T>) -> Option<Role<'_, T>> {
     }
 }
 
-/// Takes a mutex that stands for a role, poisoned or not, once those who have it but for a
-/// moment are done with it.
+/// Takes a mutex that stands for a role, poisoned or not; waits for a thread that has it, which
+/// is a matter of a moment.
 #[track_caller]
 pub fn role<T>(mutex: &Mutex<T>) -> Role<'_, T> {
     drop(Only::new());
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Waits until somebody notifies, or for no reason; the lock is not held meanwhile.
+/// Waits until another thread notifies, or for no reason; the lock is not held meanwhile.
 pub fn wait<'a, T>(condvar: &Condvar, held: MutexGuard<'a, T>) -> MutexGuard<'a, T> {
     let Held { guard, only } = held;
     let guard = condvar.wait(guard).unwrap_or_else(PoisonError::into_inner);
@@ -123,14 +122,19 @@ pub fn wait_timeout<'a, T>(
 /// [`wait_timeout`], and goes on waiting as long as the condition holds.
 pub fn wait_timeout_while<'a, T>(
     condvar: &Condvar,
-    held: MutexGuard<'a, T>,
+    mut held: MutexGuard<'a, T>,
     timeout: Duration,
-    condition: impl FnMut(&mut T) -> bool,
+    mut condition: impl FnMut(&mut T) -> bool,
 ) -> MutexGuard<'a, T> {
-    let Held { guard, only } = held;
-    let waited = condvar.wait_timeout_while(guard, timeout, condition);
-    let guard = waited.unwrap_or_else(PoisonError::into_inner).0;
-    Held { guard, only }
+    let deadline = Instant::now() + timeout;
+    while condition(&mut held) {
+        let left = deadline.saturating_duration_since(Instant::now());
+        if left.is_zero() {
+            break;
+        }
+        held = wait_timeout(condvar, held, left);
+    }
+    held
 }
 
 impl<G: Deref> Deref for Held<G> {
@@ -185,17 +189,17 @@ mod tests {
 
     #[test]
     #[should_panic(expected = "a second lock at once")]
-    fn a_second_lock_is_noticed() {
+    fn a_second_lock_panics() {
         let (one, other) = (Mutex::new(1), RwLock::new(2));
         let _one = lock(&one);
         let _other = read(&other);
     }
 
     #[test]
-    fn one_after_the_other_and_beside_a_role_is_fine() {
+    fn a_lock_after_another_or_beside_a_role_is_taken() {
         let (one, other) = (Mutex::new(1), RwLock::new(2));
         let free = Mutex::new(3);
-        let mut role = try_role(&free).expect("nobody has it");
+        let mut role = try_role(&free).expect("it is free");
         *role += *lock(&one);
         *role += *read(&other);
         *write(&other) += 1;
@@ -207,7 +211,7 @@ mod tests {
     }
 
     #[test]
-    fn a_poisoned_lock_is_taken_all_the_same() {
+    fn a_poisoned_lock_is_taken() {
         let one = Mutex::new(1);
         let panicked = std::thread::scope(|scope| {
             let poisons = scope.spawn(|| {

@@ -77,14 +77,4 @@ impl Condvar {
         let result = self.0.wait_for(&mut guard, timeout);
         Ok((guard, result))
     }
-
-    pub fn wait_timeout_while<'a, T>(
-        &self,
-        mut guard: MutexGuard<'a, T>,
-        timeout: Duration,
-        condition: impl FnMut(&mut T) -> bool,
-    ) -> LockResult<(MutexGuard<'a, T>, WaitTimeoutResult)> {
-        let result = self.0.wait_while_for(&mut guard, condition, timeout);
-        Ok((guard, result))
-    }
 }
