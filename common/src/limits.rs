@@ -1,5 +1,5 @@
 //! Every bound of the protocol and of what both ends keep in memory, in one
-//! place, each with where its figure comes from. Bounds of one end alone stand
+//! place, each with the source of its figure. Bounds of one end alone stand
 //! beside the code that keeps them.
 
 use std::time::Duration;
@@ -15,8 +15,8 @@ pub const DEFAULT_ADDRESS: &str = "127.0.0.1:5555";
 /// send one such line at a time still fit into a gigabyte.
 pub const MAX_LINE: usize = 1 << 20;
 
-/// Bytes of one line before `join`: a stranger's `join` with the longest name and
-/// token fits, and thousands of strangers cost little.
+/// Bytes of one line before `join`: a `join` with the longest name and token fits, and
+/// thousands of connections that have not joined cost little.
 pub const MAX_LINE_BEFORE_JOIN: usize = 16 << 10;
 
 /// How much longer than what it received a line may be that the server writes:
@@ -82,7 +82,7 @@ pub const MAX_QUOTED: usize = 4 << 10;
 /// are thousands of honest ones a second, and too few threads to be felt.
 pub const MAX_STRANGERS: usize = 64;
 
-/// The same, of one address: a quarter, so that nobody holds all the places alone.
+/// The same, of one address: a quarter, so that no address holds all the places alone.
 pub const MAX_STRANGERS_PER_ADDRESS: usize = 16;
 
 /// Lines that may wait for one peer before it is a slow consumer.

@@ -1,8 +1,8 @@
-//! How many bytes a process keeps for its peers, over all that it keeps them in: each has bounds
-//! of its own, and thousands of peers within theirs are still too many for the machine.
+//! How many bytes a process keeps for all of its peers: each peer has bounds of its own, and
+//! thousands of peers within theirs are still too many for the machine.
 //!
-//! It is only counted here, with no lock. Whoever keeps something says so; what is done past the
-//! limit is others' to decide.
+//! This module only counts, without a lock. The code that keeps something says so, and what
+//! happens past the limit is decided elsewhere.
 
 use crate::sys::sync::Arc;
 use crate::sys::sync::atomic::{AtomicUsize, Ordering};
@@ -54,7 +54,7 @@ impl Memory {
         self.kept.load(Ordering::Relaxed)
     }
 
-    /// How many bytes that is more than may be kept.
+    /// By how many bytes the limit is exceeded.
     pub fn excess(&self) -> usize {
         self.kept().saturating_sub(self.limit)
     }
@@ -105,7 +105,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_kept_counts_in_the_whole_until_it_is_dropped() {
+    fn a_charge_counts_in_the_part_and_the_whole_until_it_is_dropped() {
         let whole = Memory::new(100);
         let part = Memory::part_of(&whole, 50);
         let mut charge = Charge::new(&part, 30);

@@ -1,5 +1,5 @@
 //! The credential that a server may ask for: a secret that no log shows, that is wiped from
-//! memory when it is dropped, and that is read from files which only their owner can write.
+//! memory when it is dropped, and that is read only from files that no other user can write.
 
 use crate::sys::trusted_file::{self, Distrust};
 use crate::terminal::escape::one_line;

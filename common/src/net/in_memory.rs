@@ -8,7 +8,7 @@ use std::io::{self, Read};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
-/// Who is at the other end of all of them.
+/// The address of both ends of all of them.
 const PEER: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 1);
 
 /// One end of a connection.
@@ -94,7 +94,7 @@ impl Stream {
     /// As for a socket.
     ///
     /// # Errors
-    /// Where it was shut down.
+    /// It was shut down.
     pub fn write_now(&self, bytes: &[u8]) -> io::Result<usize> {
         let room = self.to_peer.room;
         self.to_peer.change(|state| {

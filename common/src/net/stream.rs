@@ -11,8 +11,8 @@ use std::net::{Shutdown, SocketAddr, TcpStream, ToSocketAddrs};
 use std::os::fd::AsFd;
 use std::time::{Duration, Instant};
 
-/// One connection. Its descriptor goes with [`close`](Self::close), whoever still holds the
-/// stream.
+/// One connection. Its descriptor goes with [`close`](Self::close), even if other threads still
+/// hold the stream.
 #[derive(Debug)]
 pub struct Stream {
     socket: Mutex<Option<Arc<TcpStream>>>,
@@ -53,19 +53,18 @@ impl Stream {
     /// until this is dropped, too.
     ///
     /// # Errors
-    /// Where the stream was closed already.
+    /// The stream was closed already.
     pub fn input(&self) -> io::Result<Input> {
         self.socket().map(Input)
     }
 
-    /// Who is at the other end.
+    /// The address at the other end.
     pub fn peer(&self) -> SocketAddr {
         self.peer
     }
 
-    /// Ends the connection where bytes written are not acknowledged in this time
-    /// (`TCP_USER_TIMEOUT`, RFC 5482): a peer that is gone without a word, while
-    /// something is on its way to it.
+    /// Ends the connection if bytes written are not acknowledged in this time
+    /// (`TCP_USER_TIMEOUT`, RFC 5482): the peer has vanished while something was on its way to it.
     pub fn set_unacknowledged_timeout(&self, timeout: Duration) {
         #[cfg(target_os = "linux")]
         {
@@ -150,7 +149,7 @@ impl Stream {
     /// Waits until both directions have ended.
     pub fn wait_for_end(&self) {
         if let Ok(socket) = self.socket() {
-            // No event but that, and an error, which come unasked.
+            // That event, and an error, come unasked.
             let mut fds = [PollFd::new(&*socket, PollFlags::empty())];
             let _ = wait(&mut fds, None);
         }
@@ -170,8 +169,8 @@ impl Stream {
         }
     }
 
-    /// Ends the connection and gives its descriptor back, once those are through who are
-    /// reading or writing at this moment.
+    /// Ends the connection and gives its descriptor back, once the threads are done that read or
+    /// write at this moment.
     pub fn close(&self) {
         self.shutdown();
         let socket = lock(&self.socket).take();
@@ -278,7 +277,7 @@ mod tests {
     }
 
     #[test]
-    fn the_end_is_that_of_both_directions() {
+    fn a_wait_for_the_end_is_one_for_both_directions() {
         let (near, far) = pair();
         far.shutdown_write();
         assert_eq!((&near).read(&mut [0; 8]).ok(), Some(0));
@@ -292,7 +291,7 @@ mod tests {
     }
 
     #[test]
-    fn a_closed_stream_gives_its_descriptor_back_whoever_holds_it() {
+    fn a_closed_stream_that_is_still_held_gives_its_descriptor_back() {
         let (near, far) = pair();
         near.close();
         assert_eq!((&far).read(&mut [0; 8]).ok(), Some(0));

@@ -1,5 +1,5 @@
 //! Writing to a peer that is behind: by a thread of its own until it has caught up, or from
-//! time to time where the system has no thread for that.
+//! time to time if the system has no thread for that.
 
 use super::pace::Pace;
 use super::writer::{Progress, Writer};
@@ -13,31 +13,31 @@ use std::time::Duration;
 /// How often a thread that catches up looks whether it was called off.
 pub(super) const CATCH_UP_TICK: Duration = Duration::from_millis(500);
 
-/// How long the system's buffers may take to fill, and to grow while it asks a peer that is
-/// stopped whether it takes more: measured as up to 1.9 s.
+/// How long the system's buffers may take to fill, and to grow while the system asks a stopped
+/// peer whether it takes more: measured as up to 1.9 s.
 const BUFFERS_FILL: Duration = Duration::from_secs(2);
 
 impl Writer {
-    /// Hands the role over to a thread that catches up, or to nobody where there is none.
+    /// Hands the role over to a thread that catches up.
     pub(super) fn hand_over(&mut self) {
         self.handed_over = true;
         self.pace();
     }
 
-    /// How fast the peer takes what waits, which is behind from now on if it was not before.
+    /// The pace of the peer, which is behind from now on if it was not before.
     fn pace(&mut self) -> &mut Pace {
         let taken = self.taken;
         self.pace
             .get_or_insert_with(|| Box::new(Pace::start(taken)))
     }
 
-    /// Looks how fast that goes; says whether it is too slow.
+    /// Measures the pace; says whether it is too slow.
     fn is_too_slow(&mut self) -> bool {
         let taken = self.taken;
         self.pace().look(taken)
     }
 
-    /// Whether what the peer takes now is a sign of its life.
+    /// Whether what the peer takes now is a sign of life.
     pub(super) fn is_behind_for_long(&self) -> bool {
         let pace = self.pace.as_ref();
         pace.is_some_and(|pace| pace.behind() >= BUFFERS_FILL)
@@ -48,8 +48,8 @@ impl Outbox {
     /// Starts a thread for a peer that is behind. The caller has handed it the writer's role.
     pub(super) fn start_catching_up(self: &Arc<Self>) {
         let outbox = Arc::clone(self);
-        // The role is ours to hand over until there is a thread; from then on others may get
-        // here, and find the handles in the order of the threads.
+        // No other thread gets here before the new one runs; from then on others may, and find
+        // the handles in the order of the threads.
         let was_stuck = self.stuck.swap(false, Ordering::Relaxed);
         let mut catching_up = lock(&self.catching_up);
         let started = thread::spawn("catch-up", move || outbox.catch_up_guarded());
@@ -71,7 +71,8 @@ impl Outbox {
         }
     }
 
-    /// Gives the writer's role back, which there is no thread for, unless the peer is too slow.
+    /// Takes the writer's role back, as there is no thread for it, or gives the peer up if it is
+    /// too slow.
     pub(super) fn get_stuck(&self) {
         let mut writer = role(&self.writer);
         writer.handed_over = false;
@@ -89,8 +90,8 @@ impl Outbox {
         }
     }
 
-    /// Takes the writer's role for a thread that just gave it back and saw another line; not
-    /// where somebody else has it, who will see that line.
+    /// Takes the writer's role for a thread that just gave it back and saw another line, unless a
+    /// thread has the role that will see that line.
     fn take_role_again(&self) -> bool {
         let Some(mut writer) = try_role(&self.writer) else {
             return false;
@@ -102,7 +103,7 @@ impl Outbox {
         true
     }
 
-    /// Whoever pushed cannot tell that the thread that took its lines has panicked.
+    /// No other thread would notice a panic of the thread that catches up.
     fn catch_up_guarded(&self) {
         if catch_unwind(AssertUnwindSafe(|| self.catch_up())).is_err() {
             self.end(CLOSED);

@@ -1,4 +1,4 @@
-//! What is queued for a peer.
+//! A line that is queued for a peer, or several that are pushed together.
 
 use crate::memory::Charge;
 use crate::sys::sync::Arc;
@@ -54,7 +54,7 @@ impl Line {
         }
     }
 
-    /// The line, for one who only borrowed it; one for one peer is empty then.
+    /// The line, for a caller that only borrowed it; an own line is empty then.
     #[must_use]
     pub fn take(&mut self) -> Line {
         match self {

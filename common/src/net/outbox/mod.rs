@@ -1,11 +1,11 @@
-//! What a peer is to be told: a bounded queue in front of a socket, without a thread of
-//! its own as long as the peer keeps up.
+//! The lines that are to be written to a peer: a bounded queue in front of a socket, without a
+//! thread of its own as long as the peer keeps up.
 //!
-//! Whoever pushes also drains. [`Outbox::push`] only queues; [`Outbox::flush`] takes the
-//! writer's role if nobody has it, moves what is queued into one buffer and writes it with
-//! calls that never block, and looks again after letting go of the role, so that no line
-//! is left behind. A socket that takes no more gets a thread of its own until it has caught
-//! up. So a slow peer never delays the one who pushed, and a burst costs one system call.
+//! The thread that pushes also drains. [`Outbox::push`] only queues; [`Outbox::flush`] takes the
+//! writer's role if it is free, moves what is queued into one buffer, writes that with calls
+//! that never block, and looks again after it gave the role back, so that no line is left
+//! behind. A socket that takes no more gets a thread of its own until it has caught up. So a slow
+//! peer never delays the thread that pushes, and a burst costs one system call.
 //!
 //! A line for a peer rests in two places only: the queue, and what the writer has. If no thread
 //! has the role and nothing waits, a pushed line goes straight behind what the writer has; the
@@ -41,8 +41,8 @@ const SHORT_LINE: usize = 4 << 10;
 /// the allocator adds to it and to its line.
 const PIECE: usize = 96;
 
-/// What goes through the channel. It is small: a channel keeps room for 31 of its pieces, for
-/// every peer.
+/// An entry of the channel. It is small: a channel keeps room for 31 of its entries, for every
+/// peer.
 type Entry = Box<Piece>;
 
 struct Piece {
@@ -65,7 +65,7 @@ impl Piece {
 const OPEN: u8 = 0;
 /// It takes nothing more, and closes once the queue is written.
 const FINISHING: u8 = 1;
-/// More was pushed than its bounds allow: whoever writes next gives up.
+/// More was pushed than its bounds allow: the next thread that writes gives the peer up.
 const OVERFLOWN: u8 = 2;
 /// It gave up on a peer that did not keep up.
 const SLOW: u8 = 3;
@@ -91,20 +91,20 @@ pub struct Outbox {
     progress: AtomicU64,
     state: AtomicU8,
     writer: Apart<Mutex<Writer>>,
-    /// For those who wait until no more than half is waiting.
+    /// For threads that wait until no more than half is waiting.
     room: Mutex<()>,
     has_room: Condvar,
-    /// The last words for a peer that does not keep up, where it is told.
+    /// Makes the last words for a peer that does not keep up, if there are any.
     farewell: Option<fn() -> Vec<u8>>,
     catching_up: Mutex<Option<JoinHandle<()>>>,
     /// The socket takes no more, and the system had no thread to catch up with.
     stuck: AtomicBool,
-    /// Somebody is going to retry before long.
+    /// A thread is going to retry before long.
     retry_asked: AtomicBool,
 }
 
-/// On cache lines of its own: what is beside it is looked at for every line by the peer's own
-/// thread, and this is written for every line by others'.
+/// On cache lines of its own: the peer's own thread reads the fields beside it for every line,
+/// and the threads of other peers write to this one for every line.
 #[derive(Debug)]
 #[repr(align(64))]
 struct Apart<T>(T);
@@ -117,9 +117,9 @@ impl<T> Deref for Apart<T> {
 }
 
 impl Outbox {
-    /// An empty outbox in front of a socket. `farewell` makes the line that a peer is told,
-    /// where possible, that is disconnected because it does not keep up. What the outbox keeps is
-    /// counted in `memory`.
+    /// An empty outbox in front of a socket. `farewell` makes the last line for a peer
+    /// that is disconnected because it does not keep up. What the outbox keeps is counted in
+    /// `memory`.
     pub fn new(
         stream: Arc<Stream>,
         farewell: Option<fn() -> Vec<u8>>,
@@ -148,7 +148,7 @@ impl Outbox {
     }
 
     /// Queues a line; says whether it was taken. Nothing is written before a
-    /// [`flush`](Self::flush), so this may be called where nothing may block.
+    /// [`flush`](Self::flush), so the caller may be one that must not block.
     pub fn push(&self, line: impl Into<Line>) -> bool {
         self.push_from(&mut line.into())
     }
@@ -261,9 +261,9 @@ impl Outbox {
         }
     }
 
-    /// Changes when a peer that is behind takes something: a sign of life where its answers may
-    /// have to wait behind what it is sent. What is taken at first does not count: that is the
-    /// system's, whose buffers at both ends fill and grow, whoever reads.
+    /// Changes when a peer that is behind takes something: a sign of life, as its answers may
+    /// have to wait behind what it is sent. What is taken at first does not count: that fills the
+    /// system's buffers at both ends, whether the peer reads or not.
     pub fn progress(&self) -> u64 {
         self.progress.load(Ordering::Relaxed)
     }
@@ -304,8 +304,8 @@ impl Outbox {
         }
         let mut guard = lock(&self.room);
         while must_wait() {
-            // Who makes room does not take this lock on every line, so a wake-up may be
-            // missed; the tick bounds what that costs.
+            // The thread that makes room does not take this lock, so a wake-up may be missed;
+            // the tick bounds what that costs.
             guard = wait_timeout(&self.has_room, guard, CATCH_UP_TICK);
             if self.is_stuck() {
                 drop(guard);
@@ -319,8 +319,8 @@ impl Outbox {
     /// Writes what is queued, as far as the socket takes it without blocking.
     pub fn flush(self: &Arc<Self>) {
         while self.has_something() {
-            // Pairs with the fence below: either we see the role free, or its holder sees
-            // the line that we pushed before we looked.
+            // Pairs with the fence below: either this thread sees the role free, or the thread
+            // that has it sees the line that was pushed before this look.
             fence(Ordering::SeqCst);
             let Some(mut writer) = try_role(&self.writer) else {
                 return;
@@ -343,7 +343,7 @@ impl Outbox {
         }
     }
 
-    /// Whether something is to be written that nobody is writing yet, as far as that shows.
+    /// Whether something is to be written that no thread is writing yet, as far as that shows.
     fn has_something(&self) -> bool {
         let has_lines = !self.waiting.is_empty() || self.rest.load(Ordering::Relaxed) > 0;
         has_lines || self.is_stuck() || self.state.load(Ordering::Relaxed) == OVERFLOWN
@@ -353,13 +353,13 @@ impl Outbox {
         self.stuck.load(Ordering::Relaxed)
     }
 
-    /// Whether it is the caller's to see to it that it is [retried](Self::retry) before long:
-    /// something waits that there was no thread to catch up with.
+    /// Whether the caller has to [retry](Self::retry) before long: something waits, and there was
+    /// no thread to catch up with. Only one caller is told so.
     pub fn wants_retry(&self) -> bool {
         self.is_stuck() && !self.retry_asked.swap(true, Ordering::Relaxed)
     }
 
-    /// [`flush`](Self::flush), as somebody was asked to.
+    /// [`flush`](Self::flush), by the caller that was told to.
     pub fn retry(self: &Arc<Self>) {
         self.retry_asked.store(false, Ordering::Relaxed);
         self.flush();
@@ -376,7 +376,7 @@ impl Outbox {
         self.stream.close();
     }
 
-    /// Gives the peer up as one that does not keep up, whatever it was found by.
+    /// Gives the peer up as one that does not keep up, whatever the reason.
     pub fn give_up_now(&self) {
         if self.change(OPEN, OVERFLOWN) || self.change(FINISHING, OVERFLOWN) {
             let mut writer = role(&self.writer);
@@ -386,8 +386,8 @@ impl Outbox {
         }
     }
 
-    /// Waits until no thread is catching up any more: everything is written, or the peer was
-    /// given up, or the connection has ended.
+    /// Waits until no thread is catching up: everything is written, the peer was given up, or the
+    /// connection has ended.
     pub fn settle(&self) {
         let handle = lock(&self.catching_up).take();
         if let Some(handle) = handle {

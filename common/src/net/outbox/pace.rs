@@ -4,23 +4,22 @@ use crate::limits::{SLOW_PATIENCE, SLOW_PROGRESS};
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
-/// The most that counts of the time between two looks as the peer's delay: what is beyond that
-/// is our own, of a process that was stopped for a while.
+/// The most of the time between two looks that counts as the peer's delay: what is beyond that
+/// is the delay of this process, which was stopped for a while.
 const LONGEST_LOOK: Duration = Duration::from_secs(1);
 
 /// How far apart the moments are that are remembered: a peer that is too slow is found so much
 /// later at most.
 const MARK_EVERY: Duration = Duration::from_millis(250);
 
-/// How fast a peer that is behind takes what waits for it, over the last [`SLOW_PATIENCE`] at
-/// every moment.
+/// How fast a peer that is behind takes what waits for it, in the last [`SLOW_PATIENCE`].
 #[derive(Debug)]
 pub(super) struct Pace {
     looked: Instant,
     /// How long the peer has been behind.
     behind: Duration,
-    /// What it had taken when: first the latest mark that is [`SLOW_PATIENCE`] old, then those
-    /// since.
+    /// How much it had taken at which time: first the latest mark that is [`SLOW_PATIENCE`] old,
+    /// then those since.
     marks: VecDeque<Mark>,
 }
 
@@ -31,7 +30,7 @@ struct Mark {
 }
 
 impl Pace {
-    /// Of a peer that falls behind now, having taken so many bytes before.
+    /// The pace of a peer that falls behind now and has taken so many bytes before.
     pub(super) fn start(taken: u64) -> Pace {
         let behind = Duration::ZERO;
         Pace {
@@ -96,7 +95,7 @@ mod tests {
     }
 
     #[test]
-    fn whoever_takes_enough_in_any_ten_seconds_is_quick_enough() {
+    fn a_peer_that_takes_enough_in_any_ten_seconds_is_quick_enough() {
         let trickle = ENOUGH / 20 + 1;
         assert_eq!(too_slow_after([trickle; 500]), None);
         let by_the_piece = (0..50).flat_map(|_| nothing(9).chain([ENOUGH, 0]));
@@ -105,7 +104,7 @@ mod tests {
     }
 
     #[test]
-    fn whoever_takes_too_little_in_some_ten_seconds_is_too_slow_at_their_end() {
+    fn a_peer_that_takes_too_little_in_ten_seconds_is_too_slow_at_their_end() {
         let after = |seconds: u64| Some(Duration::from_secs(seconds));
         assert_eq!(too_slow_after(nothing(60)), after(10));
         let trickle = ENOUGH / 20 - 1;
@@ -122,7 +121,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_process_was_stopped_for_does_not_count() {
+    fn time_in_which_the_process_was_stopped_does_not_count() {
         let mut pace = Pace::start(0);
         for _ in 0..9 {
             assert!(!pace.look_after(Duration::from_secs(100), 0));
@@ -131,7 +130,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_remembered_is_bounded() {
+    fn the_number_of_marks_is_bounded() {
         let mut pace = Pace::start(0);
         for n in 1..100_000 {
             pace.look_after(Duration::from_millis(1), n * ENOUGH);

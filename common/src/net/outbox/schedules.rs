@@ -1,5 +1,5 @@
-//! The outbox under schedules that an explorer chooses: whoever pushes also drains, a thread
-//! catches up where the peer is slow, and no line is lost, whoever comes first.
+//! The outbox under schedules that an explorer chooses: the thread that pushes also drains, a
+//! thread catches up if the peer is slow, and no line is lost in any order of the threads.
 
 use super::*;
 use crate::memory::Charge;
@@ -12,7 +12,7 @@ const SCHEDULES: usize = 400;
 /// Room for less than two lines, so that a writer has to come back.
 const ROOM: usize = 6;
 
-/// What somebody writes who pushes: whose it is, and the how many-eth.
+/// The lines of each pusher: its letter, and their place.
 const LINES: [[&str; 2]; 2] = [["a0\n", "a1\n"], ["b0\n", "b1\n"]];
 
 fn explore(scene: impl Fn() + Send + Sync + 'static) {
@@ -56,8 +56,8 @@ fn read_to_end(mut far: &Stream) -> String {
     String::from_utf8(all).expect("lines are UTF-8")
 }
 
-/// Checks that lines are whole, in the order of whoever pushed them, and from the first on;
-/// returns how many came of each.
+/// Checks that the lines of each pusher are whole, in order, and from the first on; returns how
+/// many came of each.
 fn lines_of_each(text: &str) -> [usize; 2] {
     let mut count = [0; 2];
     for line in text.split_inclusive('\n') {
@@ -69,11 +69,11 @@ fn lines_of_each(text: &str) -> [usize; 2] {
 }
 
 #[test]
-fn whoever_pushes_no_line_is_lost() {
+fn lines_of_several_pushers_all_arrive_in_order() {
     explore(|| {
         let (outbox, far) = pair(None);
         let pushers = pushers(&outbox);
-        // Nobody finishes it: what was pushed has to come by itself.
+        // It is not finished: what was pushed has to come by itself.
         let mut all = [0; 12];
         (&far).read_exact(&mut all).expect("all lines come");
         assert_eq!(
@@ -90,7 +90,7 @@ fn whoever_pushes_no_line_is_lost() {
 }
 
 #[test]
-fn what_is_pushed_before_the_end_comes_before_it() {
+fn lines_pushed_before_the_end_arrive_before_it() {
     explore(|| {
         let (outbox, far) = pair(None);
         let pushers = pushers(&outbox);
@@ -118,7 +118,7 @@ fn what_is_pushed_before_the_end_comes_before_it() {
 }
 
 #[test]
-fn a_peer_that_does_not_keep_up_has_whole_lines_and_the_last_words_at_most() {
+fn a_peer_that_does_not_keep_up_gets_whole_lines_and_at_most_the_last_words() {
     explore(|| {
         let (outbox, far) = pair(Some(|| b"!\n".to_vec()));
         let pushers = pushers(&outbox);
@@ -148,7 +148,7 @@ fn a_peer_that_does_not_keep_up_has_whole_lines_and_the_last_words_at_most() {
 }
 
 #[test]
-fn closing_ends_whatever_is_under_way() {
+fn closing_ends_all_that_is_under_way() {
     explore(|| {
         let (outbox, far) = pair(None);
         let pushers = pushers(&outbox);

@@ -1,4 +1,5 @@
-//! Buffers that are used again: a flush needs a large one, and only for a moment.
+//! Buffers that are used again: a flush needs a large one, and only for a moment. They are not
+//! wiped.
 
 use super::writer::BATCH;
 use crossbeam_channel::bounded;

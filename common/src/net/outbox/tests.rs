@@ -25,11 +25,11 @@ fn streams() -> (Stream, Stream) {
 }
 
 #[test]
-fn what_is_pushed_while_nobody_writes_needs_no_queue_and_keeps_its_place() {
+fn a_line_pushed_while_the_role_is_free_skips_the_queue_and_keeps_its_place() {
     let (outbox, reader) = pair(None);
     assert!(outbox.push(b"1\n".to_vec()));
-    assert!(outbox.waiting.is_empty(), "nobody writes");
-    let writer = try_role(&outbox.writer).expect("nobody writes");
+    assert!(outbox.waiting.is_empty(), "no thread writes");
+    let writer = try_role(&outbox.writer).expect("no thread writes");
     assert!(outbox.push(b"2\n".to_vec()));
     drop(writer);
     assert!(outbox.push(b"3\n".to_vec()));
@@ -94,7 +94,7 @@ fn a_peer_that_reads_late_gets_everything_and_then_the_end() {
 }
 
 #[test]
-fn past_its_bound_a_peer_is_given_up_and_room_is_no_longer_waited_for() {
+fn a_peer_past_its_bound_is_given_up_and_ends_waits_for_room() {
     let (outbox, reader) = pair(Some(|| b"too slow\n".to_vec()));
     let line: Line = Line::shared(vec![b'x'; 1 << 20], Charge::default());
     std::thread::scope(|scope| {
@@ -114,12 +114,12 @@ fn past_its_bound_a_peer_is_given_up_and_room_is_no_longer_waited_for() {
 }
 
 #[test]
-fn past_either_bound_it_is_told_why_where_the_socket_takes_that() {
+fn a_peer_past_either_bound_is_told_why_if_the_socket_takes_that() {
     let of_bytes = vec![b'x'; OUTBOX_BYTES / 8];
     for (line, most) in [(of_bytes, 8), (b"\n".to_vec(), OUTBOX_LINES)] {
         let (outbox, reader) = pair(Some(|| b"too slow\n".to_vec()));
         let line: Line = Line::shared(line, Charge::default());
-        let writer = try_role(&outbox.writer).expect("nobody writes");
+        let writer = try_role(&outbox.writer).expect("no thread writes");
         let pushed = (0..).take_while(|_| outbox.push(line.clone())).count();
         assert_eq!(pushed, most, "nothing is written meanwhile");
         drop(writer);
@@ -133,7 +133,7 @@ fn past_either_bound_it_is_told_why_where_the_socket_takes_that() {
 }
 
 #[test]
-fn room_is_waited_for_while_the_peer_catches_up() {
+fn a_wait_for_room_ends_when_the_peer_catches_up() {
     let (outbox, reader) = pair(None);
     let line: Line = Line::shared(vec![b'x'; 1 << 20], Charge::default());
     while !outbox.is_over_half() {
@@ -153,7 +153,7 @@ fn room_is_waited_for_while_the_peer_catches_up() {
     outbox.close();
 }
 
-/// Of a peer that has been behind for so many seconds and took nothing meanwhile.
+/// The pace of a peer that has been behind for so many seconds and took nothing meanwhile.
 fn behind_for(seconds: u32) -> Option<Box<Pace>> {
     let mut pace = Pace::start(0);
     for _ in 0..seconds {
@@ -163,7 +163,7 @@ fn behind_for(seconds: u32) -> Option<Box<Pace>> {
 }
 
 #[test]
-fn who_is_too_slow_goes_where_there_is_no_thread_to_catch_up_with_either() {
+fn a_slow_peer_is_given_up_without_a_thread_to_catch_up() {
     let (outbox, reader) = pair(Some(|| b"too slow\n".to_vec()));
     for (seconds, is_over) in [(8, false), (11, true)] {
         lock(&outbox.writer).pace = behind_for(seconds);
@@ -178,7 +178,7 @@ fn who_is_too_slow_goes_where_there_is_no_thread_to_catch_up_with_either() {
 }
 
 #[test]
-fn whoever_waits_for_room_writes_where_there_was_no_thread_for_that() {
+fn a_thread_that_waits_for_room_writes_if_no_thread_catches_up() {
     let (outbox, reader) = pair(None);
     let line: Line = Line::shared(vec![b'x'; 1 << 20], Charge::default());
     while !outbox.is_over_half() {
@@ -194,18 +194,17 @@ fn whoever_waits_for_room_writes_where_there_was_no_thread_for_that() {
         }
         let has_room = !outbox.is_over_half();
         outbox.close();
-        assert!(has_room, "nobody has written anything");
+        assert!(has_room, "nothing was written");
     });
 }
 
 #[test]
-fn what_a_peer_takes_that_is_behind_for_long_is_a_sign_of_life() {
+fn bytes_taken_by_a_peer_long_behind_are_a_sign_of_life() {
     for (seconds, signs) in [(1, 0), (3, 1)] {
         let (outbox, reader) = pair(None);
         lock(&outbox.writer).pace = behind_for(seconds);
         assert!(outbox.push(b"1\n".to_vec()));
         assert_eq!(outbox.progress(), 0);
-        // Whoever writes it, with a thread or without.
         outbox.flush();
         assert_eq!(outbox.progress(), signs, "after {seconds} s");
         drop(reader);
@@ -214,7 +213,7 @@ fn what_a_peer_takes_that_is_behind_for_long_is_a_sign_of_life() {
 }
 
 #[test]
-fn a_panic_while_it_catches_up_ends_that_connection_only() {
+fn a_panic_while_catching_up_ends_that_connection_only() {
     const PEERS: usize = 8;
     let line: Line = Line::shared(vec![b'x'; 1 << 20], Charge::default());
     let stuck: Vec<_> = (0..PEERS)
@@ -244,14 +243,14 @@ fn a_panic_while_it_catches_up_ends_that_connection_only() {
 }
 
 #[test]
-fn what_is_kept_is_counted_until_it_is_written_or_let_go_of() {
+fn kept_memory_is_counted_until_it_is_written_or_dropped() {
     let memory = Memory::new(1 << 20);
     let (near, reader) = streams();
     let outbox = Outbox::new(Arc::new(near), None, Arc::clone(&memory));
     let outbox = Arc::new(outbox);
     let line = || Line::from(vec![b'x'; 100_000]);
     let shared = Line::shared(vec![b'x'; 100_000], Charge::new(&memory, 100_000));
-    let writer = try_role(&outbox.writer).expect("nobody writes");
+    let writer = try_role(&outbox.writer).expect("no thread writes");
     assert!(outbox.push(line()) && outbox.push(shared.clone()) && outbox.push(shared));
     drop(writer);
     let (kept, more) = (outbox.kept(), 3 * PIECE);

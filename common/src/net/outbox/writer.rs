@@ -1,4 +1,5 @@
-//! Writing to the socket: the bytes that the writer has, and what it does with the queue.
+//! Writing to the socket, by the thread that has the writer's role: it moves lines from the queue
+//! to one buffer and writes that. It never waits; `catch_up` does.
 
 use super::line::Line;
 use super::pace::Pace;
@@ -10,18 +11,18 @@ use std::io;
 /// which the system call's own cost no longer shows.
 pub(super) const BATCH: usize = 256 << 10;
 
-/// Batches that one flush writes before it hands the rest to a thread: whoever pushed has
-/// a client of its own to serve.
+/// Batches that one flush writes before it hands the rest to a thread: the thread that flushes
+/// has a client of its own to serve.
 const MAX_BATCHES: usize = 16;
 
-/// What belongs to the writer's role.
+/// The data of the writer's role.
 #[derive(Debug, Default)]
 pub(super) struct Writer {
     /// Taken from the queue and not yet by the socket.
     pub(super) rest: Vec<u8>,
     /// Bytes of memory that are counted for the rest.
     pub(super) rest_kept: usize,
-    /// Bytes of the rest that others know of.
+    /// Bytes of the rest that other threads know of.
     pub(super) rest_told: usize,
     /// The end was taken from the queue: nothing comes after the rest.
     pub(super) ending: bool,
@@ -78,9 +79,9 @@ impl Writer {
 }
 
 pub(super) enum Progress {
-    /// Everything that was queued is written.
+    /// All that was queued is written.
     Drained,
-    /// The socket takes no more for now, or it is somebody else's turn.
+    /// The socket takes no more for now, or a thread of its own has to go on.
     Behind,
     /// Nothing more will be written.
     Over,
@@ -176,8 +177,8 @@ impl Outbox {
         result
     }
 
-    /// Disconnects a peer that does not keep up, with its last words where the socket
-    /// takes them: they start after the line that it has the beginning of.
+    /// Disconnects a peer that does not keep up, with its last words if the socket takes them:
+    /// they start after the line that the peer has the beginning of.
     pub(super) fn give_up(&self, writer: &mut Writer) {
         let rest = std::mem::take(&mut writer.rest);
         self.count_rest(writer);
