@@ -451,14 +451,14 @@ fn a_token_file_that_others_can_write_is_refused_at_both_ends() {
     mknodat(CWD, path("fifo"), FileType::Fifo, 0o600.into(), 0).expect("a FIFO");
     let server = Server::start(&["--token-file", path("good").to_str().expect("text")]);
     for (name, why) in [
-        ("open", "has mode 0666, so that everybody may write it"),
+        ("open", "has mode 0666, so that every user may write it"),
         (
             "weak/token",
-            "has mode 0777, so that everybody may write it",
+            "has mode 0777, so that every user may write it",
         ),
         (
             "links/token",
-            "has mode 0777, so that everybody may write it",
+            "has mode 0777, so that every user may write it",
         ),
         ("4097", "has more than 4096 bytes"),
         ("huge", "has more than 4096 bytes"),

@@ -172,8 +172,8 @@ fn a_policy_that_others_could_have_written_is_refused() {
     .expect("a link");
     for (name, reason) in [
         ("group.toml", "its group may write"),
-        ("world.toml", "everybody may write"),
-        ("link.toml", "everybody may write"),
+        ("world.toml", "every user may write"),
+        ("link.toml", "every user may write"),
         ("open/policy.toml", "folder"),
         ("missing.toml", "No such file"),
     ] {

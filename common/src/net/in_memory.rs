@@ -166,7 +166,7 @@ impl Read for Stream {
 /// Connections that are here to be accepted, and whether more are.
 type Queue = (VecDeque<Stream>, bool);
 
-/// Where connections come in.
+/// Accepts connections.
 #[derive(Debug)]
 pub struct Listener(Arc<(Mutex<Queue>, Condvar)>);
 

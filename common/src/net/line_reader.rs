@@ -30,14 +30,14 @@ pub struct TooLong {
 #[derive(Debug)]
 pub struct LineReader {
     buffer: Vec<u8>,
-    /// Where the first line that was not yet handed out starts.
+    /// The start of the first line that was not yet handed out.
     start: usize,
-    /// Where the bytes that were read end.
+    /// The end of the bytes that were read.
     end: usize,
-    /// Up to where no `\n` was found.
+    /// Up to here no `\n` was found.
     scanned: usize,
     limit: usize,
-    /// Whether the last read filled the buffer: there may be more where it came from.
+    /// Whether the last read filled the buffer: more may be waiting.
     filled: bool,
     /// Reads in a row that a much smaller buffer would have held.
     small_reads: u32,
@@ -66,7 +66,7 @@ impl LineReader {
     ///
     /// # Errors
     /// A line, complete or not, that is longer than the bound. The stream is of no
-    /// use any more: where the next line starts is not known.
+    /// use any more: the start of the next line is not known.
     pub fn next_line(&mut self) -> Result<Option<&[u8]>, TooLong> {
         let too_long = TooLong { limit: self.limit };
         let Some(at) = memchr::memchr(b'\n', &self.buffer[self.scanned..self.end]) else {
@@ -97,8 +97,8 @@ impl LineReader {
         self.buffer.capacity()
     }
 
-    /// Makes the buffer small again if nothing is in it: where memory is short, what the next
-    /// burst costs more counts less.
+    /// Makes the buffer small again if nothing is in it, for a time when memory is short: what the
+    /// next burst costs more counts less then.
     pub fn give_back(&mut self) {
         if self.start == self.end && self.buffer.len() > FIRST_BUFFER {
             let limit = self.limit;
@@ -195,7 +195,7 @@ mod tests {
     }
 
     #[test]
-    fn the_bound_counts_the_newline() {
+    fn a_bound_includes_the_newline() {
         let exactly = [vec![b'x'; 99], vec![b'\n']].concat();
         assert_eq!(read_all(&exactly, vec![], 100).map(|l| l.len()), Ok(1));
         let over = [vec![b'x'; 100], vec![b'\n']].concat();
@@ -213,7 +213,7 @@ mod tests {
     }
 
     #[test]
-    fn the_buffer_grows_with_bursts_and_shrinks_again() {
+    fn a_buffer_grows_with_bursts_and_shrinks_with_small_reads() {
         let burst = b"{\"a\":1}\n".repeat(100_000);
         let mut stream = Pieces {
             bytes: &burst,

@@ -24,9 +24,9 @@ pub fn spawn<T: Send + 'static>(
     Builder::new().name(name.to_owned()).spawn(body)
 }
 
-/// Does what a program does on its main thread; elsewhere under ThreadSanitizer, which holds a
-/// signal back until its thread makes a call that is watched: to wait for a thread is one, to
-/// wait at a channel or at the end of a scope is none.
+/// Runs a program's work on its main thread. Under ThreadSanitizer another thread runs it: the
+/// sanitizer holds a signal back until the thread makes a call that it watches, and a wait for a
+/// thread is such a call, while a wait at a channel or at the end of a scope is not.
 pub fn on_main_thread<T: Send>(act: impl FnOnce() -> T + Send) -> T {
     #[cfg(thread_sanitizer)]
     return std::thread::scope(|scope| match scope.spawn(act).join() {

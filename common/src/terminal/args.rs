@@ -83,8 +83,8 @@ pub fn one_line_error(rendered: &str) -> String {
     )
 }
 
-/// Both ends of a message, as its middle may be a value of any length: what that is for stands
-/// before and behind it, and what would be right behind it.
+/// Both ends of a message, as its middle may be a value of any length: its purpose stands before
+/// and behind it, and the right form behind it.
 fn shortened(message: &str) -> Cow<'_, str> {
     /// Bytes of each end: every sentence of ours fits into it.
     const END: usize = 400;
@@ -101,7 +101,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn durations() {
+    fn durations_are_read() {
         assert_eq!(duration("5"), Ok(Duration::from_secs(5)));
         assert_eq!(duration("250ms"), Ok(Duration::from_millis(250)));
         assert_eq!(duration("0s"), Ok(Duration::ZERO));
@@ -112,7 +112,7 @@ mod tests {
     }
 
     #[test]
-    fn sizes() {
+    fn sizes_are_read_and_held_to_a_range() {
         assert_eq!(size("16KiB", 1..=1 << 20), Ok(16 << 10));
         assert_eq!(size("1 MiB", 1..=1 << 20), Ok(1 << 20));
         assert_eq!(size("4096", 1..=1 << 20), Ok(4096));
@@ -123,7 +123,7 @@ mod tests {
     }
 
     #[test]
-    fn addresses() {
+    fn addresses_have_a_host_and_a_port() {
         for right in ["127.0.0.1:0", "[::1]:5555", "relay.example:5555"] {
             assert!(address(right).is_ok(), "{right}");
         }
@@ -142,7 +142,7 @@ mod tests {
     }
 
     #[test]
-    fn errors_on_one_line() {
+    fn an_error_is_shortened_to_one_line() {
         let rendered = "error: required:\n  <WORDS>...\n\nUsage: x\n";
         assert_eq!(
             one_line_error(rendered),

@@ -2,8 +2,8 @@
 //! their own, so that an unread terminal or a full disk never stops service.
 //!
 //! A line that finds no room in the queue, or cannot be written, is dropped and counted; the
-//! count is told as soon as a line goes through again. It knows nothing of the log, whose
-//! records are made into lines here.
+//! count is told as soon as a line goes through again. The console knows nothing of
+//! the log; `logging` hands it functions that make lines of records.
 
 use crate::sys::thread;
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
@@ -34,13 +34,16 @@ enum Entry {
     Flush(Sender<()>),
 }
 
+/// Adds a line to a batch.
+type Make = Box<dyn FnOnce(&mut Vec<u8>) + Send>;
+
 /// A line that the console's thread makes when it is due, or when the console is closed before
 /// that: the threads that log, thousands of them, need neither the stack nor the time for it.
 struct Made {
     due: Option<Instant>,
     /// Bytes that wait with it.
     bytes: usize,
-    make: Box<dyn FnOnce(&mut Vec<u8>) + Send>,
+    make: Make,
 }
 
 /// A handle to the thread that writes; clones share it.

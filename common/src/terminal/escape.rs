@@ -1,4 +1,4 @@
-//! Text of a peer's, made safe for a terminal and for a log of one record a line.
+//! Text that came from a peer, made safe for a terminal and for a log of one record a line.
 
 use regex_syntax::hir::{Class, HirKind};
 use std::borrow::Cow;
@@ -137,7 +137,7 @@ mod tests {
     }
 
     #[test]
-    fn what_hides_becomes_visible() {
+    fn characters_that_hide_are_shown_as_escapes() {
         for (hidden, shown) in [
             // Of the category Cf.
             ("\u{ad}", "\\xad"),
@@ -168,7 +168,7 @@ mod tests {
     }
 
     #[test]
-    fn marks_pile_up_to_eight_and_no_further() {
+    fn marks_past_eight_in_a_row_are_shown_as_escapes() {
         let marks = |count: usize| "\u{301}".repeat(count);
         let eight = format!("e{}x{}", marks(8), marks(8));
         assert_eq!(one_line(&eight), eight);
@@ -184,7 +184,7 @@ mod tests {
     }
 
     #[test]
-    fn what_steers_a_terminal_becomes_visible() {
+    fn characters_that_steer_a_terminal_are_shown_as_escapes() {
         for (text, keep, shown) in [
             ("a\x1b[2Jb", Keep::Layout, "a\\x1b[2Jb"),
             ("a\r\nb\tc", Keep::Layout, "a\\r\nb\tc"),

@@ -27,7 +27,7 @@ use std::path::{Component, Path, PathBuf};
 /// Links followed on the way to one file, as many as Linux itself follows.
 const MAX_LINKS: usize = 40;
 
-/// The superuser, who may write everything.
+/// The superuser, which may write everything.
 pub const ROOT: u32 = 0;
 
 const STICKY: u32 = 0o1000;
@@ -41,16 +41,16 @@ pub enum Distrust {
     #[error(
         "the {kind} {} belongs to uid {owner}; it must belong to {}",
         shown(.path),
-        who(*.user)
+        owners(*.user)
     )]
     Owner {
         /// What it is.
         kind: Kind,
-        /// Where it is.
+        /// Its path.
         path: PathBuf,
-        /// Whose it is.
+        /// Its owner.
         owner: u32,
-        /// Whose it may be, besides root's.
+        /// The user that may own it, besides root.
         user: u32,
     },
     /// More than its owner may write it.
@@ -63,7 +63,7 @@ pub enum Distrust {
     Writable {
         /// What it is.
         kind: Kind,
-        /// Where it is.
+        /// Its path.
         path: PathBuf,
         /// Its mode, without the type.
         mode: u32,
@@ -71,7 +71,7 @@ pub enum Distrust {
     /// It is something else than what belongs there.
     #[error("{} is no {expected}", shown(.path))]
     Kind {
-        /// Where it is.
+        /// Its path.
         path: PathBuf,
         /// What belongs there.
         expected: Kind,
@@ -82,7 +82,7 @@ pub enum Distrust {
     /// It is larger than any file of its kind.
     #[error("{} has more than {most} bytes, the most that are read", shown(.path))]
     TooLarge {
-        /// Where it is.
+        /// Its path.
         path: PathBuf,
         /// How many bytes it may have.
         most: usize,
@@ -90,7 +90,7 @@ pub enum Distrust {
     /// The system does not let this process read it.
     #[error("{} cannot be read: {error}", shown(.path))]
     Unreadable {
-        /// Where it stopped.
+        /// The path that the walk had reached.
         path: PathBuf,
         /// What the system says; named in the sentence, so it is no source of its own.
         error: io::Error,
@@ -198,7 +198,7 @@ pub fn look(path: &Path, user: u32, finds: Finds) -> Result<(), Distrust> {
 /// A walk along a path that no untrusted user can redirect.
 struct Walk {
     user: u32,
-    /// Where it is: absolute and free of links, so that `..` is the folder above.
+    /// The place that it has reached: absolute and free of links, so that `..` is the folder above.
     at: PathBuf,
     /// What is still to be walked, the next step last.
     ahead: Vec<OsString>,
@@ -230,7 +230,7 @@ impl Walk {
         Ok(self.at)
     }
 
-    /// Looks at where it has come to, and follows it if it is a link.
+    /// Checks the place that it has reached, and follows it if it is a link.
     fn look(&mut self) -> Result<(), Distrust> {
         let at = &self.at;
         let found = at.symlink_metadata().map_err(|e| unreadable(at, e))?;
@@ -312,16 +312,16 @@ fn unreadable(path: &Path, error: io::Error) -> Distrust {
     Distrust::Unreadable { path, error }
 }
 
-/// Who besides the owner may write, and what takes that away.
+/// The users that may write besides the owner, and the change of mode that takes that away.
 fn writers(mode: u32) -> (&'static str, &'static str) {
     match (mode & GROUP_WRITES != 0, mode & OTHERS_WRITE != 0) {
         (true, false) => ("its group", "g-w"),
-        (false, _) => ("everybody", "o-w"),
-        (true, true) => ("everybody", "go-w"),
+        (false, _) => ("every user", "o-w"),
+        (true, true) => ("every user", "go-w"),
     }
 }
 
-fn who(user: u32) -> String {
+fn owners(user: u32) -> String {
     match user {
         ROOT => "root, which runs this program".into(),
         user => format!("uid {user}, which runs this program, or to root"),

@@ -11,7 +11,7 @@ use tempfile::TempDir;
 const MOST: usize = 4096;
 
 /// A user that is neither the user of these tests nor root.
-const SOMEBODY: u32 = 12345;
+const OTHER: u32 = 12345;
 
 /// A folder of the tests' user below `/tmp`, with a file `p` in a folder `d`.
 struct Place(TempDir);
@@ -53,13 +53,13 @@ impl Place {
 
 fn is_root() -> bool {
     if user() != ROOT {
-        skipped("only root can give a file to somebody else");
+        skipped("only root can give a file to another user");
     }
     user() == ROOT
 }
 
 #[test]
-fn a_file_of_ones_own_is_read() {
+fn an_own_file_that_only_its_owner_writes_is_read() {
     let place = Place::new();
     for mode in [0o644, 0o600, 0o400, 0o755, 0o1644] {
         place.file("d/q", mode);
@@ -70,7 +70,7 @@ fn a_file_of_ones_own_is_read() {
 }
 
 #[test]
-fn what_others_may_write_is_refused_with_the_cure() {
+fn what_others_may_write_is_refused_with_the_command_that_mends_it() {
     for (file, folder, reason) in [
         (
             0o664,
@@ -80,18 +80,18 @@ fn what_others_may_write_is_refused_with_the_cure() {
         (
             0o646,
             0o755,
-            "the regular file d/p has mode 0646, so that everybody may write it; only its owner may (chmod o-w d/p)",
+            "the regular file d/p has mode 0646, so that every user may write it; only its owner may (chmod o-w d/p)",
         ),
         (
             0o666,
             0o755,
-            "the regular file d/p has mode 0666, so that everybody may write it; only its owner may (chmod go-w d/p)",
+            "the regular file d/p has mode 0666, so that every user may write it; only its owner may (chmod go-w d/p)",
         ),
         // Sticky says nothing about a file.
         (
             0o1666,
             0o755,
-            "the regular file d/p has mode 1666, so that everybody may write it; only its owner may (chmod go-w d/p)",
+            "the regular file d/p has mode 1666, so that every user may write it; only its owner may (chmod go-w d/p)",
         ),
         (
             0o644,
@@ -101,12 +101,12 @@ fn what_others_may_write_is_refused_with_the_cure() {
         (
             0o644,
             0o757,
-            "the folder d has mode 0757, so that everybody may write it; only its owner may (chmod o-w d)",
+            "the folder d has mode 0757, so that every user may write it; only its owner may (chmod o-w d)",
         ),
         (
             0o644,
             0o2777,
-            "the folder d has mode 2777, so that everybody may write it; only its owner may (chmod go-w d)",
+            "the folder d has mode 2777, so that every user may write it; only its owner may (chmod go-w d)",
         ),
     ] {
         let place = Place::new();
@@ -117,22 +117,22 @@ fn what_others_may_write_is_refused_with_the_cure() {
 }
 
 #[test]
-fn a_sticky_folder_is_fine_for_a_file_of_ones_own() {
+fn an_own_file_in_a_sticky_folder_is_read() {
     let place = Place::new();
     for mode in [0o1777, 0o1775] {
         place.mode("d", mode);
         assert!(place.read("d/p").is_ok(), "{mode:o}");
     }
-    // But not for what somebody else put there.
+    // But not for what another user put there.
     if is_root() {
-        chown(place.path("d/p"), Some(SOMEBODY), None).expect("its owner");
+        chown(place.path("d/p"), Some(OTHER), None).expect("its owner");
         let reason = "the regular file d/p belongs to uid 12345; it must belong to root, which runs this program";
         assert_eq!(place.reason("d/p"), reason);
     }
 }
 
 #[test]
-fn any_folder_above_counts() {
+fn an_unsafe_folder_anywhere_above_is_refused() {
     let place = Place::new();
     fs::create_dir_all(place.path("a/b/c")).expect("folders");
     place.file("a/b/c/p", 0o644);
@@ -151,7 +151,7 @@ fn any_folder_above_counts() {
 }
 
 #[test]
-fn each_link_counts_and_what_it_points_to() {
+fn each_link_and_its_target_are_checked() {
     let place = Place::new();
     fs::create_dir(place.path("links")).expect("a folder");
     place.mode("links", 0o755);
@@ -190,7 +190,7 @@ fn each_link_counts_and_what_it_points_to() {
 }
 
 #[test]
-fn a_middle_link_in_a_weak_folder_is_found() {
+fn a_link_to_a_link_in_an_unsafe_folder_is_refused() {
     let place = Place::new();
     for folder in ["weak", "strict"] {
         fs::create_dir(place.path(folder)).expect("a folder");
@@ -208,7 +208,7 @@ fn a_middle_link_in_a_weak_folder_is_found() {
 }
 
 #[test]
-fn what_belongs_to_somebody_else_is_refused() {
+fn what_belongs_to_another_user_is_refused() {
     if !is_root() {
         return;
     }
@@ -221,19 +221,19 @@ fn what_belongs_to_somebody_else_is_refused() {
         (place.path("d/link"), "d/link", "symbolic link"),
         (whole, "d/p", "folder"),
     ] {
-        std::os::unix::fs::lchown(&path, Some(SOMEBODY), None).expect("its owner");
+        std::os::unix::fs::lchown(&path, Some(OTHER), None).expect("its owner");
         let reason = place.read(name).expect_err(name);
         let expected = format!("the {kind} {} belongs to uid 12345", path.display());
         assert!(reason.starts_with(&expected), "{reason}");
-        // For whom it belongs to, it is theirs; and what is root's is good for all.
-        assert!(read(&place.path(name), SOMEBODY, MOST).is_ok(), "{name}");
+        // Its owner trusts it, and what belongs to root every user trusts.
+        assert!(read(&place.path(name), OTHER, MOST).is_ok(), "{name}");
         std::os::unix::fs::lchown(&path, Some(ROOT), None).expect("its owner");
-        assert!(read(&place.path(name), SOMEBODY, MOST).is_ok(), "{name}");
+        assert!(read(&place.path(name), OTHER, MOST).is_ok(), "{name}");
     }
 }
 
 #[test]
-fn a_user_who_is_not_root_is_named() {
+fn a_user_that_is_not_root_is_named() {
     let reason = Distrust::Owner {
         kind: Kind::File,
         path: "/p".into(),
@@ -247,7 +247,7 @@ fn a_user_who_is_not_root_is_named() {
 }
 
 #[test]
-fn what_is_no_file() {
+fn what_is_no_regular_file_is_refused() {
     let place = Place::new();
     let fifo = place.path("d/fifo");
     rustix::fs::mknodat(
@@ -274,7 +274,7 @@ fn what_is_no_file() {
 }
 
 #[test]
-fn a_file_has_a_bound() {
+fn a_file_past_its_bound_is_refused() {
     let place = Place::new();
     fs::write(place.path("d/p"), vec![b'#'; MOST]).expect("a file");
     assert_eq!(place.read("d/p").map(|bytes| bytes.len()), Ok(MOST));
