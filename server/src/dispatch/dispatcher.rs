@@ -13,7 +13,7 @@ use crate::dispatch::command::{
 use crate::dispatch::flush_set::Flushes;
 use crate::dispatch::lines;
 use crate::dispatch::refusal_limiter;
-use crate::dispatch::selection::{Found, LastTarget};
+use crate::dispatch::selection::{Found, Selection, select};
 use crate::hub::Hub;
 use crate::member::Member;
 use crate::member::executor_queue::{Cancelled, Registered};
@@ -22,7 +22,8 @@ use common::memory::Charge;
 use common::net::outbox::Line;
 use common::sys::sync::Arc;
 use common::wire::message::{Code, Id, RpcError, notification_line};
-use common::wire::{Accepted, Send, Status, Text, method};
+use common::wire::selector::Selector;
+use common::wire::{Accepted, Send, Status, method};
 
 /// A `send` that was taken, and not begun.
 struct Taken {
@@ -46,12 +47,29 @@ pub(crate) fn send(
     id: Id,
     request: &Send<'_>,
     now: u64,
-    last_target: &mut LastTarget,
     flushes: &mut Flushes<'_>,
 ) -> Result<(), RpcError> {
-    let taken = take(hub, sender, id, request, last_target)?;
+    check_numbers(request)?;
+    let selection = find(hub, sender, request)?;
+    let taken = take(hub, sender, id, request, selection)?;
     begin(hub, &taken, request, now, flushes);
     Ok(())
+}
+
+/// Finds the targets of a `send`. It has a frame of its own, as [`take`] has.
+#[inline(never)]
+fn find(hub: &Hub, sender: &Member, request: &Send<'_>) -> Result<Selection, RpcError> {
+    let Some(to) = &request.to else {
+        return select(&hub.roster, sender, &hub.config.dispatch);
+    };
+    let text = to.decoded();
+    match Selector::parse(&text) {
+        Ok(selector) => select(&hub.roster, sender, &selector),
+        Err(error) => {
+            let message = format!("params.to: {error}");
+            Err(RpcError::new(Code::InvalidParams, message))
+        }
+    }
 }
 
 /// What it needs of the stack is not in the frame of [`send`], below which its targets are told:
@@ -62,11 +80,8 @@ fn take(
     sender: &Arc<Member>,
     id: Id,
     request: &Send<'_>,
-    last_target: &mut LastTarget,
+    selection: Selection,
 ) -> Result<Taken, RpcError> {
-    check_numbers(request)?;
-    let to = request.to.as_ref().map(Text::decoded);
-    let selection = last_target.select(&hub.roster, sender, to.as_deref(), &hub.config.dispatch)?;
     let is_single = matches!(selection.found, Found::One(_));
     let room = hub
         .keeping

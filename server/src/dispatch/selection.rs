@@ -40,53 +40,6 @@ pub(crate) enum Found {
     },
 }
 
-/// The last client that a session's sends went to: as long as nobody comes or goes, the same
-/// selector finds it again without a look at the list.
-#[derive(Default)]
-pub(crate) struct LastTarget {
-    /// The selector as it stood in the line; the server's default is none.
-    selector: Option<String>,
-    found: Option<(u64, u32, Target)>,
-}
-
-impl LastTarget {
-    /// [`select`] with a selector that is still to be read; `None` stands for `default`.
-    ///
-    /// # Errors
-    /// As [`select`], or that the text is no selector.
-    pub(crate) fn select(
-        &mut self,
-        roster: &Roster,
-        sender: &Member,
-        text: Option<&str>,
-        default: &Selector<'_>,
-    ) -> Result<Selection, RpcError> {
-        // Before the look-up: what changes meanwhile makes it a thing of the past.
-        let version = roster.version();
-        if let Some((then, sender_rank, target)) = &self.found
-            && *then == version
-            && self.selector.as_deref() == text
-        {
-            let (sender_rank, found) = (*sender_rank, Found::One(target.clone()));
-            return Ok(Selection { sender_rank, found });
-        }
-        let wrong = |e| RpcError::new(Code::InvalidParams, format!("params.to: {e}"));
-        let parsed = text.map(Selector::parse).transpose().map_err(wrong)?;
-        let selector = parsed.as_ref().unwrap_or(default);
-        let selection = select(roster, sender, selector)?;
-        self.found = match &selection.found {
-            Found::One(target) if !matches!(selector, Selector::LeastLoaded) => {
-                Some((version, selection.sender_rank, target.clone()))
-            }
-            _ => None,
-        };
-        if self.found.is_some() {
-            self.selector = text.map(str::to_owned);
-        }
-        Ok(selection)
-    }
-}
-
 /// How many are named in a message that says why nobody can execute.
 const NAMED: usize = 3;
 
@@ -502,40 +455,6 @@ mod tests {
         }
         let expected = "nobody below you executes: a (rank 1), b (rank 2), c (rank 3) and 2 more have no slots";
         assert_eq!(found(&roster, &boss, "next"), expected);
-    }
-
-    #[test]
-    fn the_last_target_is_found_again_until_somebody_comes_or_goes() {
-        let roster = roster(10);
-        let boss = join(&roster, "boss", 0);
-        let [first, second] = ["first", "second"].map(|name| join(&roster, name, 1));
-        let mut last = LastTarget::default();
-        let mut found = |text| match last.select(&roster, &boss, text, &Selector::Next) {
-            Ok(selection) => match selection.found {
-                Found::One(target) => format!("{} {}", target.member, target.rank),
-                Found::Many { .. } => "many".into(),
-            },
-            Err(error) => error.message,
-        };
-        for _ in 0..2 {
-            assert_eq!(found(None), "first 1");
-            assert_eq!(found(Some("second")), "second 2");
-            assert_eq!(found(Some("1")), "first 1");
-            assert_eq!(found(Some("below")), "many");
-        }
-        assert_eq!(found(Some("second")), "second 2");
-        roster.leave(&first);
-        assert_eq!(found(Some("second")), "second 1");
-        roster.leave(&second);
-        assert_eq!(
-            found(Some("second")),
-            "no client here has the name \"second\""
-        );
-        join(&roster, "second", 1);
-        assert_eq!(found(Some("second")), "second 1");
-        roster.drain();
-        let over = "the server is shutting down; it takes nothing new";
-        assert_eq!(found(Some("second")), over);
     }
 
     proptest! {

@@ -8,7 +8,7 @@
 use crate::member::Member;
 use crate::member::load::Loads;
 use crate::transcript::{Standings, Transcript, WHOLE_RANKING};
-use common::sys::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use common::sys::sync::atomic::{AtomicUsize, Ordering};
 use common::sys::sync::{Arc, RwLock, read, write};
 use common::wire;
 use common::wire::name::Name;
@@ -20,8 +20,6 @@ use std::collections::HashMap;
 #[derive(Clone)]
 pub(crate) struct Roster {
     ranking: Arc<RwLock<Ranking>>,
-    /// Grows with every change of the list; changed with its lock held.
-    version: Arc<AtomicU64>,
     /// What those in the list have to do.
     loads: Arc<Loads>,
 }
@@ -79,7 +77,6 @@ impl Roster {
         };
         Roster {
             ranking: Arc::new(RwLock::new(ranking)),
-            version: Arc::default(),
             loads: Arc::default(),
         }
     }
@@ -118,7 +115,6 @@ impl Roster {
         };
         member.told_rank.store(standing.rank, Ordering::Relaxed);
         welcome(&member, standing);
-        self.has_changed();
         let place = Place {
             id,
             member: Arc::clone(&member),
@@ -151,7 +147,6 @@ impl Roster {
             return false;
         };
         let place = ranking.ranked.remove(rank);
-        self.has_changed();
         if let Some(at) = position(&ranking.executors, member.id) {
             ranking.executors.remove(at);
         }
@@ -173,7 +168,6 @@ impl Roster {
     pub(crate) fn drain(&self) -> Vec<Place> {
         let mut ranking = write(&self.ranking);
         ranking.draining = true;
-        self.has_changed();
         ranking.ranked.clone()
     }
 
@@ -186,16 +180,6 @@ impl Roster {
     /// How many are ranked.
     pub(crate) fn len(&self) -> usize {
         read(&self.ranking).ranked.len()
-    }
-
-    /// A number that grows with every change of the list: what was looked up is still so as
-    /// long as this is what it was then.
-    pub(crate) fn version(&self) -> u64 {
-        self.version.load(Ordering::Acquire)
-    }
-
-    fn has_changed(&self) {
-        self.version.fetch_add(1, Ordering::Release);
     }
 
     /// Looks something up in the list, without a copy of it.

@@ -13,7 +13,6 @@ mod results;
 use crate::connection::{Connection, bye_line};
 use crate::dispatch::execution_result::Body;
 use crate::dispatch::flush_set::Flushes;
-use crate::dispatch::selection::LastTarget;
 use crate::hub::Hub;
 use crate::join::throttle::Presence;
 use crate::member::Member;
@@ -68,8 +67,6 @@ struct Session<'a> {
     /// While it is, where the server asks for a token.
     presence: Option<Presence<'a>>,
     flushes: Flushes<'a>,
-    /// Whom its last `send` was for.
-    last_target: LastTarget,
     errors: u32,
     strays: u32,
     /// When the batch of input came that is being handled.
@@ -93,7 +90,6 @@ impl<'a> Session<'a> {
             member: None,
             presence: None,
             flushes: Flushes::new(&hub.clock),
-            last_target: LastTarget::default(),
             errors: 0,
             strays: 0,
             now: hub.clock.now(),

@@ -60,7 +60,6 @@ impl Session<'_> {
             id.clone(),
             request,
             self.now,
-            &mut self.last_target,
             &mut self.flushes,
         );
         if let Err(error) = sent {
