@@ -53,10 +53,8 @@ pub(crate) fn select(
     selector: &Selector<'_>,
 ) -> Result<Selection, RpcError> {
     match selector {
-        Selector::Next => one(roster, sender, |view| {
-            view.executors_below(sender.id).first().cloned()
-        }),
-        Selector::LeastLoaded => least_loaded(roster, sender),
+        Selector::Next => one(roster, sender, |view| view.executors_below(sender).first()),
+        Selector::LeastLoaded => one(roster, sender, |view| view.least_loaded_below(sender)),
         Selector::Single(single) => roster.look(|view| named(&view, sender, single)),
         Selector::Below => many(roster, sender, None, |_, _, below| below),
         Selector::All => many(roster, sender, None, |_, _, _| true),
@@ -74,26 +72,11 @@ fn in_list(list: &List, rank: u32, member: &Member, below: bool) -> bool {
     included && !list.excludes(rank, &member.name)
 }
 
-/// The least loaded executor below the sender.
-fn least_loaded(roster: &Roster, sender: &Member) -> Result<Selection, RpcError> {
-    loop {
-        let least = roster.least_loaded_below(sender.id);
-        let has_left = |view: &View<'_>| least.is_some_and(|id| view.rank_of(id).is_none());
-        let selection = roster.look(|view| match has_left(&view) {
-            true => None,
-            false => Some(one_in(&view, sender, |view| view.place_of(least?))),
-        });
-        if let Some(selection) = selection {
-            return selection;
-        }
-    }
-}
-
 /// One executor below the sender, by its place.
 fn one(
     roster: &Roster,
     sender: &Member,
-    pick: impl FnOnce(&View<'_>) -> Option<Place>,
+    pick: impl for<'v> FnOnce(&'v View<'_>) -> Option<&'v Place>,
 ) -> Result<Selection, RpcError> {
     roster.look(|view| one_in(&view, sender, pick))
 }
@@ -101,17 +84,17 @@ fn one(
 fn one_in(
     view: &View<'_>,
     sender: &Member,
-    pick: impl FnOnce(&View<'_>) -> Option<Place>,
+    pick: impl for<'v> FnOnce(&'v View<'_>) -> Option<&'v Place>,
 ) -> Result<Selection, RpcError> {
-    let sender_rank = sender_rank(view, sender.id)?;
+    let sender_rank = sender_rank(view, sender)?;
     let Some(place) = pick(view) else {
         return Err(nobody_below(
             &view.ranked()[sender_rank as usize + 1..],
             sender_rank + 1,
         ));
     };
-    let rank = rank_of(view, place.id)?;
-    let member = place.member;
+    let rank = rank_of(view, &place.member)?;
+    let member = Arc::clone(&place.member);
     Ok(Selection {
         sender_rank,
         found: Found::One(Target { member, rank }),
@@ -120,7 +103,7 @@ fn one_in(
 
 /// One client, named alone.
 fn named(view: &View<'_>, sender: &Member, single: &Single<'_>) -> Result<Selection, RpcError> {
-    let sender_rank = sender_rank(view, sender.id)?;
+    let sender_rank = sender_rank(view, sender)?;
     let (rank, place) = find(view, single).map_err(no_target)?;
     let member = &place.member;
     if rank == sender_rank {
@@ -178,7 +161,7 @@ fn many(
 ) -> Result<Selection, RpcError> {
     // Items are held against everybody outside the lock, on a copy.
     let (everybody, sender_rank, unknown) = roster.look(|view| {
-        let rank = sender_rank(&view, sender.id)?;
+        let rank = sender_rank(&view, sender)?;
         let unknown = list.map_or_else(Vec::new, |list| unknown(list, &view));
         Ok((view.ranked().to_vec(), rank, unknown))
     })?;
@@ -243,16 +226,18 @@ fn unknown(list: &List, view: &View<'_>) -> Vec<Absent> {
 }
 
 /// The rank of a sender, as long as anything is taken at all.
-fn sender_rank(view: &View<'_>, id: u64) -> Result<u32, RpcError> {
+fn sender_rank(view: &View<'_>, sender: &Member) -> Result<u32, RpcError> {
     if view.is_draining() {
         let message = "the server is shutting down; it takes nothing new";
         return Err(RpcError::new(Code::ShuttingDown, message));
     }
-    rank_of(view, id)
+    rank_of(view, sender)
 }
 
-fn rank_of(view: &View<'_>, id: u64) -> Result<u32, RpcError> {
-    view.rank_of(id).map(|rank| rank as u32).ok_or_else(gone)
+fn rank_of(view: &View<'_>, member: &Member) -> Result<u32, RpcError> {
+    view.rank_of(member)
+        .map(|rank| rank as u32)
+        .ok_or_else(gone)
 }
 
 /// A sender is ranked as long as its session reads; this would be our own fault.

@@ -1,13 +1,11 @@
 //! One ranked client, as everybody at the server knows it.
 
 pub(crate) mod executor_queue;
-pub(crate) mod load;
 
 use crate::connection::Connection;
 use crate::dispatch::command::OpenSends;
 use crate::dispatch::refusal_limiter::Refusals;
 use crate::member::executor_queue::Workload;
-use crate::member::load::Load;
 use common::sys::sync::Arc;
 use common::sys::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use common::wire::Origin;
@@ -48,7 +46,6 @@ impl Member {
         slots: u32,
         joined: u64,
         connection: Arc<Connection>,
-        load: Arc<Load>,
     ) -> Arc<Member> {
         Arc::new(Member {
             id,
@@ -57,7 +54,7 @@ impl Member {
             slots,
             joined,
             connection,
-            workload: Workload::new(slots, load),
+            workload: Workload::new(slots),
             sends: OpenSends::default(),
             refusals: Refusals::default(),
             told_rank: AtomicU32::new(0),

@@ -5,7 +5,6 @@ use crate::config::Config;
 use crate::join::admission::{Wanted, check_token, not_admitted};
 use crate::join::throttle::ANSWER_DELAY_MS;
 use crate::member::Member;
-use crate::member::load::Loads;
 use crate::ranking::Standing;
 use crate::timers::timer_queue::millis;
 use common::sys::sync::Arc;
@@ -109,10 +108,9 @@ impl Session<'_> {
     #[inline(never)]
     fn admit(&mut self, id: &Id, wanted: &Wanted) -> Result<(), RpcError> {
         let (hub, connection) = (self.hub, self.connection);
-        let make = |id, name, loads: &Loads| {
+        let make = |id, name| {
             let (slots, joined) = (wanted.slots, hub.clock.now());
-            let load = loads.join(id, slots);
-            Member::new(id, name, slots, joined, Arc::clone(connection), load)
+            Member::new(id, name, slots, joined, Arc::clone(connection))
         };
         let kept = &mut self.member;
         let welcome = |member: &Arc<Member>, standing| {

@@ -131,14 +131,10 @@ impl Session<'_> {
         let Some(command) = member.sends.get(&consumed.send) else {
             return;
         };
-        // Targets stand in rank order, which is the order of their numbers.
-        let at = command
-            .targets
-            .binary_search_by_key(&consumed.member, |t| t.member.id);
-        let Ok(at) = at else {
+        let mut targets = command.targets.iter().map(|target| &target.member);
+        let Some(target) = targets.find(|target| target.id == consumed.member) else {
             return;
         };
-        let target = &command.targets[at].member;
         target
             .workload
             .consumed(command.id, consumed.bytes, &target.connection);

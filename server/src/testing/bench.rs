@@ -3,7 +3,6 @@
 
 use crate::dispatch::selection::{Found, select};
 use crate::member::Member;
-use crate::member::load::Load;
 use crate::ranking::Roster;
 use crate::testing;
 use common::sys::sync::Arc;
@@ -12,7 +11,7 @@ use common::wire::selector::Selector;
 /// A ranked list of members without clients.
 pub struct Ranking {
     roster: Roster,
-    members: Vec<(Arc<Member>, Arc<Load>)>,
+    members: Vec<Arc<Member>>,
 }
 
 /// A member of it.
@@ -23,14 +22,14 @@ impl Ranking {
     /// So many who have one slot each and are called `m0`, `m1` and so on; room for more.
     pub fn of(members: usize) -> Ranking {
         let roster = testing::roster(u32::MAX);
-        let join = |n| testing::join_with_load(&roster, &format!("m{n}"), 1);
+        let join = |n| testing::join(&roster, &format!("m{n}"), 1);
         let members = (0..members).map(join).collect();
         Ranking { roster, members }
     }
 
     /// How many a selector of the highest-ranked member finds.
     pub fn find(&self, selector: &Selector<'_>) -> usize {
-        match select(&self.roster, &self.members[0].0, selector) {
+        match select(&self.roster, &self.members[0], selector) {
             Ok(selection) => match selection.found {
                 Found::One(_) => 1,
                 Found::Many {
@@ -43,7 +42,7 @@ impl Ranking {
 
     /// Gives a member something to do, or takes it away, as a command does that starts or ends.
     pub fn load(&self, rank: usize, commands: usize) {
-        self.members[rank].1.set(commands, 0);
+        self.members[rank].workload.set_load(commands, 0);
     }
 
     /// Joins one more.
@@ -58,6 +57,6 @@ impl Ranking {
 
     /// Who has this rank.
     pub fn at(&self, rank: usize) -> Ranked {
-        Ranked(Arc::clone(&self.members[rank].0))
+        Ranked(Arc::clone(&self.members[rank]))
     }
 }

@@ -12,7 +12,6 @@ use crate::connection::Connection;
 #[cfg(test)]
 use crate::hub::Hub;
 use crate::member::Member;
-use crate::member::load::{Load, Loads};
 #[cfg(test)]
 use crate::ranking::Place;
 use crate::ranking::Roster;
@@ -45,14 +44,9 @@ fn unread() -> Arc<Stream> {
     Arc::new(Stream::pair(1 << 20).0)
 }
 
-#[cfg(test)]
 pub(crate) fn member(id: u64, name: impl Into<Box<str>>, slots: u32) -> Arc<Member> {
-    member_with(id, name.into(), slots, Loads::default().join(id, slots))
-}
-
-fn member_with(id: u64, name: Box<str>, slots: u32, load: Arc<Load>) -> Arc<Member> {
     let connection = Connection::new(unread(), &Memory::unlimited(), 1);
-    Member::new(id, name, slots, 1, Arc::new(connection), load)
+    Member::new(id, name.into(), slots, 1, Arc::new(connection))
 }
 
 pub(crate) fn roster(max: u32) -> Roster {
@@ -61,20 +55,9 @@ pub(crate) fn roster(max: u32) -> Roster {
 
 /// Joins as a client would.
 pub(crate) fn join(roster: &Roster, name: &str, slots: u32) -> Arc<Member> {
-    join_with_load(roster, name, slots).0
-}
-
-/// Joins, and gives what the member's load is set by.
-pub(crate) fn join_with_load(roster: &Roster, name: &str, slots: u32) -> (Arc<Member>, Arc<Load>) {
-    let mut its_load = None;
-    let make = |id, name, loads: &Loads| {
-        let load = loads.join(id, slots);
-        its_load = Some(Arc::clone(&load));
-        member_with(id, name, slots, load)
-    };
+    let make = |id, name| member(id, name, slots);
     let joined = roster.join(Some(name), make, |_, _| {});
-    let member = joined.unwrap_or_else(|e| panic!("{name}: {e:?}"));
-    (member, its_load.expect("a member was made"))
+    joined.unwrap_or_else(|e| panic!("{name}: {e:?}"))
 }
 
 /// Members in rank order.

@@ -12,11 +12,11 @@
 use crate::connection::Connection;
 use crate::dispatch::command::Assignment;
 use crate::dispatch::output_credit::Budget;
-use crate::member::load::Load;
 use crate::timers::timer_queue::millis;
 use common::limits::ANSWER_GRACE;
 use common::memory::{Charge, Memory};
 use common::net::outbox::Line;
+use common::sys::sync::atomic::{AtomicU32, Ordering};
 use common::sys::sync::{Arc, Mutex, lock};
 use common::wire::message::notification_line;
 use common::wire::{CancelExecution, ExecutionConsumed, Status, method};
@@ -40,8 +40,9 @@ pub(crate) struct Workload {
     slots: usize,
     /// By itself, so that a member can be made on a small stack.
     table: Box<Mutex<Table>>,
-    /// How much of it there is, for those who look from outside.
-    load: Arc<Load>,
+    /// How many run and how many wait, to be read without the lock.
+    running: AtomicU32,
+    waiting: AtomicU32,
 }
 
 #[derive(Default)]
@@ -142,27 +143,23 @@ pub(crate) struct Ended {
 }
 
 impl Workload {
-    pub(crate) fn new(slots: u32, load: Arc<Load>) -> Workload {
+    pub(crate) fn new(slots: u32) -> Workload {
         Workload {
             slots: slots as usize,
             table: Box::default(),
-            load,
+            running: AtomicU32::new(0),
+            waiting: AtomicU32::new(0),
         }
     }
 
     /// Commands that the client executes now.
     pub(crate) fn running(&self) -> u32 {
-        self.load.now().0
+        self.running.load(Ordering::Relaxed)
     }
 
     /// Commands that wait for it.
     pub(crate) fn queued(&self) -> u32 {
-        self.load.now().1
-    }
-
-    /// The client leaves: it is nobody's least loaded any more.
-    pub(crate) fn end_load(&self) {
-        self.load.end();
+        self.waiting.load(Ordering::Relaxed)
     }
 
     /// Gives the client a command, or has it wait. `watch` is when the clock is to look for
@@ -357,7 +354,12 @@ impl Workload {
     }
 
     fn count(&self, table: &Table) {
-        self.load.set(table.running.len(), table.waiting.len());
+        self.set_load(table.running.len(), table.waiting.len());
+    }
+
+    pub(crate) fn set_load(&self, running: usize, waiting: usize) {
+        self.running.store(running as u32, Ordering::Relaxed);
+        self.waiting.store(waiting as u32, Ordering::Relaxed);
     }
 }
 
