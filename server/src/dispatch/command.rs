@@ -144,6 +144,11 @@ pub(crate) struct Ending<'a> {
     pub(crate) started: Option<bool>,
 }
 
+#[inline(never)]
+fn tally_line(send: &Id, tally: &Tally) -> Line {
+    result_line(send.clone(), tally).into()
+}
+
 /// What an ending says, as far as a log shows it.
 fn said(ending: &Ending<'_>) -> impl fmt::Display {
     fmt::from_fn(|f| match &ending.message {
@@ -179,6 +184,25 @@ impl Command {
         ending: &Ending<'_>,
         flushes: &mut Flushes<'_>,
     ) {
+        self.log_outcome(target, status, ending);
+        self.make_outcome(target, status, ending, flushes);
+    }
+
+    #[inline(never)]
+    fn make_outcome(
+        &self,
+        target: &Target,
+        status: Status,
+        ending: &Ending<'_>,
+        flushes: &mut Flushes<'_>,
+    ) {
+        let line = lines::outcome(flushes.buffer(), self, target, status, ending);
+        self.tell_outcome(line, status, flushes);
+    }
+
+    /// With a frame of its own, as every outcome is told below that of its caller.
+    #[inline(never)]
+    fn log_outcome(&self, target: &Target, status: Status, ending: &Ending<'_>) {
         log::info!(
             "#{}: {} (rank {}) {status}{}",
             self.id,
@@ -186,11 +210,10 @@ impl Command {
             target.rank,
             said(ending),
         );
-        let line = lines::outcome(flushes.buffer(), self, target, status, ending);
-        self.tell_outcome(line, status, flushes);
     }
 
     /// [`conclude`](Self::conclude) for a client that is absent.
+    #[inline(never)]
     pub(crate) fn conclude_absent(&self, absent: &Absent, flushes: &mut Flushes<'_>) {
         let Absent { who, message } = absent;
         match who {
@@ -230,8 +253,7 @@ impl Command {
         self.sender.connection.outbox.push_from(line);
         match counts.count(status) {
             Left::Tally(tally) => {
-                let mut line = result_line(self.send.clone(), &tally).into();
-                self.answer(&mut line, flushes);
+                self.answer(&mut tally_line(&self.send, &tally), flushes);
             }
             Left::Many(left) if left % TOGETHER != 0 && counts.has_company(flushes.time()) => {
                 flushes.add_soon(&self.sender);

@@ -22,8 +22,9 @@ use common::memory::Charge;
 use common::net::outbox::Line;
 use common::sys::sync::Arc;
 use common::wire::message::{Code, Id, RpcError, notification_line};
-use common::wire::selector::Selector;
+use common::wire::selector::{Selector, SelectorError};
 use common::wire::{Accepted, Send, Status, method};
+use std::fmt;
 
 /// A `send` that was taken, and not begun.
 struct Taken {
@@ -39,82 +40,62 @@ struct Taken {
 
 /// Takes a `send` of a client's, whose answer then comes by itself.
 ///
+/// A session keeps the memory that its stack ever had, so each step has a frame of its own:
+/// what one needs is not in the frame below which the next one runs.
+///
 /// # Errors
 /// What the client is to be answered at once.
 pub(crate) fn send(
     hub: &Hub,
     sender: &Arc<Member>,
-    id: Id,
+    id: &Id,
     request: &Send<'_>,
     now: u64,
     flushes: &mut Flushes<'_>,
 ) -> Result<(), RpcError> {
-    check_numbers(request)?;
-    let selection = find(hub, sender, request)?;
-    let taken = take(hub, sender, id, request, selection)?;
+    let taken = find_and_take(hub, sender, id, request)?;
+    log_taken(&taken, request);
+    announce(&taken, request, now, flushes);
     begin(hub, &taken, request, now, flushes);
     Ok(())
 }
 
-/// Finds the targets of a `send`. It has a frame of its own, as [`take`] has.
 #[inline(never)]
-fn find(hub: &Hub, sender: &Member, request: &Send<'_>) -> Result<Selection, RpcError> {
-    let Some(to) = &request.to else {
-        return select(&hub.roster, sender, &hub.config.dispatch);
-    };
-    let text = to.decoded();
-    match Selector::parse(&text) {
-        Ok(selector) => select(&hub.roster, sender, &selector),
-        Err(error) => {
-            let message = format!("params.to: {error}");
-            Err(RpcError::new(Code::InvalidParams, message))
-        }
-    }
+fn find_and_take(
+    hub: &Hub,
+    sender: &Arc<Member>,
+    id: &Id,
+    request: &Send<'_>,
+) -> Result<Taken, RpcError> {
+    check_numbers(request)?;
+    let selection = find(hub, sender, request)?;
+    take(hub, sender, id, request, selection)
 }
 
-/// What it needs of the stack is not in the frame of [`send`], below which its targets are told:
-/// a session keeps the memory that its stack ever had.
 #[inline(never)]
 fn take(
     hub: &Hub,
     sender: &Arc<Member>,
-    id: Id,
+    id: &Id,
     request: &Send<'_>,
     selection: Selection,
 ) -> Result<Taken, RpcError> {
-    let is_single = matches!(selection.found, Found::One(_));
-    let room = hub
-        .keeping
-        .room_for(selection.found.executing(), request.command.as_json().len());
+    let Selection { sender_rank, found } = selection;
+    let is_single = matches!(found, Found::One(_));
+    let words = request.command.as_json().len();
+    let room = hub.keeping.room_for(found.executing(), words);
     if room.is_none() && is_single {
-        let message = "commands that wait have all the memory that they may; wait for an outcome";
-        return Err(RpcError::new(Code::Busy, message));
+        return Err(no_memory());
     }
     let has_memory = room.is_some();
     let charge = room.unwrap_or_default();
-    let (command, outranked, absent) = command(hub, sender, id, request, selection.found, charge);
+    let (command, outranked, absent) = command(hub, sender, id.clone(), request, found, charge);
     let has_room = match sender.sends.open(&command, hub.config.max_sends) {
         Opened::New => has_memory,
-        Opened::IsOpen => {
-            let message = format!("the request id {} is still open", command.send);
-            return Err(RpcError::new(Code::InvalidRequest, message));
-        }
-        Opened::Full if is_single => {
-            let message = format!(
-                "you have {} sends open, the most allowed; wait for an outcome",
-                hub.config.max_sends
-            );
-            return Err(RpcError::new(Code::Busy, message));
-        }
+        Opened::IsOpen => return Err(is_open(&command.send)),
+        Opened::Full if is_single => return Err(too_many_open(hub.config.max_sends)),
         Opened::Full => false,
     };
-    let sender_rank = selection.sender_rank;
-    log::info!(
-        "#{}: {sender} (rank {sender_rank}) sends {} to {}",
-        command.id,
-        request.command.logged(),
-        describe(&command.targets, outranked.len(), absent.len()),
-    );
     Ok(Taken {
         command,
         outranked,
@@ -124,9 +105,62 @@ fn take(
     })
 }
 
-/// Every target has exactly one outcome from here on.
 #[inline(never)]
-fn begin(hub: &Hub, taken: &Taken, request: &Send<'_>, now: u64, flushes: &mut Flushes<'_>) {
+fn find(hub: &Hub, sender: &Member, request: &Send<'_>) -> Result<Selection, RpcError> {
+    let Some(to) = &request.to else {
+        return select(&hub.roster, sender, &hub.config.dispatch);
+    };
+    let text = to.decoded();
+    match &Selector::parse(&text) {
+        Ok(selector) => select(&hub.roster, sender, selector),
+        Err(error) => Err(no_selector(error)),
+    }
+}
+
+#[cold]
+#[inline(never)]
+fn no_selector(error: &SelectorError) -> RpcError {
+    RpcError::new(Code::InvalidParams, format!("params.to: {error}"))
+}
+
+#[cold]
+#[inline(never)]
+fn no_memory() -> RpcError {
+    let message = "commands that wait have all the memory that they may; wait for an outcome";
+    RpcError::new(Code::Busy, message)
+}
+
+#[cold]
+#[inline(never)]
+fn is_open(id: &Id) -> RpcError {
+    let message = format!("the request id {id} is still open");
+    RpcError::new(Code::InvalidRequest, message)
+}
+
+#[cold]
+#[inline(never)]
+fn too_many_open(most: usize) -> RpcError {
+    let message = format!("you have {most} sends open, the most allowed; wait for an outcome");
+    RpcError::new(Code::Busy, message)
+}
+
+#[inline(never)]
+fn log_taken(taken: &Taken, request: &Send<'_>) {
+    let command = &taken.command;
+    log::info!(
+        "#{}: {} (rank {}) sends {} to {}",
+        command.id,
+        command.sender,
+        taken.sender_rank,
+        request.command.logged(),
+        Recipients(taken),
+    );
+}
+
+/// Tells the sender how many targets there are, and the outcomes of the targets that do not
+/// execute. Every target has exactly one outcome from here on.
+#[inline(never)]
+fn announce(taken: &Taken, request: &Send<'_>, now: u64, flushes: &mut Flushes<'_>) {
     let Taken {
         command,
         outranked,
@@ -134,11 +168,8 @@ fn begin(hub: &Hub, taken: &Taken, request: &Send<'_>, now: u64, flushes: &mut F
         ..
     } = taken;
     if command.tally.is_some() {
-        let accepted = Accepted {
-            send: command.send.clone(),
-            targets: (command.targets.len() + outranked.len() + absent.len()) as u32,
-        };
-        command.tell(notification_line(method::ACCEPTED, accepted), flushes);
+        let outcomes = command.targets.len() + outranked.len() + absent.len();
+        command.tell(accepted(&command.send, outcomes), flushes);
     }
     for target in outranked {
         command.conclude(target, Status::Outranked, &Ending::default(), flushes);
@@ -146,25 +177,40 @@ fn begin(hub: &Hub, taken: &Taken, request: &Send<'_>, now: u64, flushes: &mut F
     for absent in absent {
         command.conclude_absent(absent, flushes);
     }
-    let sender_rank = taken.sender_rank;
     refusal_limiter::tell(
         outranked,
         &command.sender,
-        sender_rank,
+        taken.sender_rank,
         request.command,
         now,
         flushes,
     );
+}
+
+#[inline(never)]
+fn accepted(send: &Id, outcomes: usize) -> Vec<u8> {
+    let accepted = Accepted {
+        send: send.clone(),
+        targets: outcomes as u32,
+    };
+    notification_line(method::ACCEPTED, accepted)
+}
+
+/// Has a command executed by the targets that can.
+#[inline(never)]
+fn begin(hub: &Hub, taken: &Taken, request: &Send<'_>, now: u64, flushes: &mut Flushes<'_>) {
+    let command = &taken.command;
     if taken.has_room {
-        let line = lines::execute(flushes.buffer(), command, sender_rank, request.command);
-        distribute(hub, command, line, now, flushes);
-    } else {
-        for target in command.targets.iter() {
-            command.conclude(target, Status::Busy, &Ending::default(), flushes);
-        }
+        let buffer = flushes.buffer();
+        let line = lines::execute(buffer, command, taken.sender_rank, request.command);
+        return distribute(hub, command, line, now, flushes);
+    }
+    for target in command.targets.iter() {
+        command.conclude(target, Status::Busy, &Ending::default(), flushes);
     }
 }
 
+#[inline(never)]
 fn check_numbers(request: &Send<'_>) -> Result<(), RpcError> {
     let wrong = |message: String| Err(RpcError::new(Code::InvalidParams, message));
     if request.timeout_ms == Some(0) {
@@ -213,17 +259,22 @@ fn command(
     (Arc::new(command), outranked, absent)
 }
 
-/// For the log: whom a command is for.
-fn describe(targets: &[Target], outranked: usize, absent: usize) -> String {
-    let mut whom = match (targets, outranked) {
-        ([only], 0) => format!("{} (rank {})", only.member, only.rank),
-        (_, 0) => format!("{} clients", targets.len()),
-        _ => format!("{} below and {outranked} above it", targets.len()),
-    };
-    if absent > 0 {
-        whom += &format!(", {absent} absent");
+/// For the log: the clients that a command is for.
+struct Recipients<'a>(&'a Taken);
+
+impl fmt::Display for Recipients<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (targets, outranked) = (&self.0.command.targets, self.0.outranked.len());
+        match (&targets[..], outranked) {
+            ([only], 0) => write!(f, "{} (rank {})", only.member, only.rank)?,
+            (_, 0) => write!(f, "{} clients", targets.len())?,
+            _ => write!(f, "{} below and {outranked} above it", targets.len())?,
+        }
+        match self.0.absent.len() {
+            0 => Ok(()),
+            absent => write!(f, ", {absent} absent"),
+        }
     }
-    whom
 }
 
 /// Registers a command with each of its targets.

@@ -49,6 +49,7 @@ fn refused(sender: &Member, sender_rank: u32, words: Words<'_>) -> Line {
 }
 
 /// Tells the clients that outrank a sender what it wanted.
+#[inline(never)]
 pub(crate) fn tell(
     targets: &[Target],
     sender: &Member,

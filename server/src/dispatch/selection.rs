@@ -47,6 +47,7 @@ const NAMED: usize = 3;
 ///
 /// # Errors
 /// `no_target` or `outranked`, with whom the selector found.
+#[inline(never)]
 pub(crate) fn select(
     roster: &Roster,
     sender: &Member,
@@ -153,6 +154,7 @@ fn find<'v>(view: &'v View<'_>, single: &Single<'_>) -> Result<(u32, &'v Place),
 
 /// All whom `chosen` wants, by rank, member and whether that ranks below the sender; and whom
 /// `list` names, and who cannot execute.
+#[inline(never)]
 fn many(
     roster: &Roster,
     sender: &Member,
@@ -203,6 +205,7 @@ fn many(
 
 /// Those whom a list names, and who cannot execute: of those who are here and were passed over
 /// one each, however it was named, and all who are not here.
+#[inline(never)]
 fn absent(list: &List, passed_over: &[Target], unknown: Vec<Absent>) -> Vec<Absent> {
     let is_named = |target: &&Target| {
         list.names(&Single::Rank(target.rank))
@@ -216,6 +219,7 @@ fn absent(list: &List, passed_over: &[Target], unknown: Vec<Absent>) -> Vec<Abse
 }
 
 /// Those whom a list names, and who are not here.
+#[inline(never)]
 fn unknown(list: &List, view: &View<'_>) -> Vec<Absent> {
     let missed = list.named().iter().filter_map(|one| {
         let message = find(view, one).err()?;
@@ -250,6 +254,7 @@ fn no_target(message: impl Into<String>) -> RpcError {
 }
 
 /// Nobody below the sender executes: there is nobody, or they have no slots.
+#[inline(never)]
 fn nobody_below(below: &[Place], first_rank: u32) -> RpcError {
     if below.is_empty() {
         return no_target("you rank lowest: nobody is below you to execute it");
@@ -265,6 +270,7 @@ fn nobody_below(below: &[Place], first_rank: u32) -> RpcError {
 }
 
 /// A selector of kind many found only those who never execute, or nobody.
+#[inline(never)]
 fn nobody_found(passed_over: &[Target]) -> RpcError {
     if passed_over.is_empty() {
         return no_target("the selector finds nobody here, or nobody but you");

@@ -232,7 +232,7 @@ impl<'a> Session<'a> {
             Ok(Message::Request { id, method, params }) => {
                 self.lives = true;
                 match member.sends.is_open(&id) {
-                    true => self.malformed(already_open(id)),
+                    true => self.id_in_use(id),
                     false => self.request(member, id, &method, params),
                 }
             }
@@ -247,13 +247,18 @@ impl<'a> Session<'a> {
         }
     }
 
+    #[inline(never)]
+    fn id_in_use(&mut self, id: Id) -> Flow {
+        self.malformed(already_open(id))
+    }
+
     /// Handles a line of the kinds and in the form that most have; everything else takes the
     /// long way.
     fn plain_line(&mut self, member: &Arc<Member>, plain: Plain<'_>) -> Flow {
         match plain {
             Plain::Send { id, request } => {
                 self.lives = true;
-                return self.send(member, Id::from(id), &request);
+                return self.send(member, &Id::from(id), &request);
             }
             Plain::Result { id, executed } => {
                 self.answer_of(member, id, Body::Executed(executed));

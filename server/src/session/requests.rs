@@ -14,6 +14,11 @@ use serde_json::value::RawValue;
 /// of which was asked for with a few bytes.
 const MEMBERS_ROOM: usize = 1 << 20;
 
+#[inline(never)]
+fn send_params(raw: Option<&RawValue>) -> Result<Send<'_>, RpcError> {
+    params(raw)
+}
+
 impl Session<'_> {
     #[inline(never)]
     pub(super) fn request(
@@ -23,11 +28,24 @@ impl Session<'_> {
         method: &str,
         raw: Option<&RawValue>,
     ) -> Flow {
+        if method == method::SEND {
+            return match &send_params(raw) {
+                Ok(request) => self.send(member, &id, request),
+                Err(error) => self.not_sent(member, &id, error),
+            };
+        }
+        self.other_request(member, id, method, raw)
+    }
+
+    #[inline(never)]
+    fn other_request(
+        &mut self,
+        member: &Arc<Member>,
+        id: Id,
+        method: &str,
+        raw: Option<&RawValue>,
+    ) -> Flow {
         let answer = match method {
-            method::SEND => match params(raw) {
-                Ok(request) => return self.send(member, id, &request),
-                Err(error) => Err(error),
-            },
             method::PING => Ok(result_line(id.clone(), Empty {})),
             method::MEMBERS => {
                 self.flush();
@@ -51,24 +69,23 @@ impl Session<'_> {
     }
 
     /// Takes a `send`, whose answer then comes by itself, or answers why not.
-    pub(super) fn send(&mut self, member: &Arc<Member>, id: Id, request: &Send<'_>) -> Flow {
+    pub(super) fn send(&mut self, member: &Arc<Member>, id: &Id, request: &Send<'_>) -> Flow {
         #[cfg(test)]
         crate::testing::trip(crate::testing::Trip::Sending, member);
-        let sent = dispatcher::send(
-            self.hub,
-            member,
-            id.clone(),
-            request,
-            self.now,
-            &mut self.flushes,
-        );
-        if let Err(error) = sent {
-            if member.sends.is_open(&id) {
-                return self.malformed(already_open(id));
-            }
-            log::info!("{member}: its send was not taken: {error}");
-            self.tell(error_line(Some(id), &error));
+        let sent = dispatcher::send(self.hub, member, id, request, self.now, &mut self.flushes);
+        match sent {
+            Ok(()) => Flow::Continue(()),
+            Err(error) => self.not_sent(member, id, &error),
         }
+    }
+
+    #[inline(never)]
+    fn not_sent(&mut self, member: &Member, id: &Id, error: &RpcError) -> Flow {
+        if member.sends.is_open(id) {
+            return self.malformed(already_open(id.clone()));
+        }
+        log::info!("{member}: its send was not taken: {error}");
+        self.tell(error_line(Some(id.clone()), error));
         Flow::Continue(())
     }
 
