@@ -1,7 +1,7 @@
 //! The end of a server: it takes nothing new, ends what waits, lets what runs end within
 //! the drain time, says `bye` to everybody, and stops.
 
-use crate::dispatch::flush_set::Flushes;
+use crate::dispatch::flush_set::FlushSet;
 use crate::hub::Hub;
 use crate::member::Member;
 use crate::timers::timer_queue::{Due, millis};
@@ -46,21 +46,21 @@ impl Drain {
             hub.stop_accepting();
             *self = Drain::Cutting;
         }
-        let mut flushes = Flushes::new(&hub.clock);
+        let mut flushes = FlushSet::new(&hub.clock);
         match self {
             Drain::NotBegun => self.begin_if_not_begun(hub, now),
             Drain::Waiting { members, until } => {
                 let is_over = now >= *until;
                 if is_over {
                     for member in members.iter() {
-                        hub.conclude_all(member.workload.give_up(), &mut flushes);
+                        hub.conclude_all(member.queue.give_up(), &mut flushes);
                     }
                     flushes.flush();
                 }
                 // What a session is concluding at this moment gets a moment more.
                 let must_go = now >= until.saturating_add(CONCLUDE_MS);
                 members.retain(|member| {
-                    let is_busy = member.sends.len() > 0 || member.workload.running() > 0;
+                    let is_busy = member.sends.len() > 0 || member.queue.running() > 0;
                     let stays = is_busy && !must_go;
                     if !stays {
                         member.connection.bye(ByeReason::ShuttingDown, MESSAGE, now);
@@ -98,9 +98,9 @@ impl Drain {
         }
         let members: Vec<Arc<Member>> = hub.roster.drain().into_iter().map(|p| p.member).collect();
         log::info!("shutting down; clients to be told: {}", members.len());
-        let mut flushes = Flushes::new(&hub.clock);
+        let mut flushes = FlushSet::new(&hub.clock);
         for member in &members {
-            hub.conclude_all(member.workload.drain(), &mut flushes);
+            hub.conclude_all(member.queue.drain(), &mut flushes);
         }
         // `now` may be nearly a millisecond ago, and nobody gets less than the whole time.
         let until = now

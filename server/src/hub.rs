@@ -3,7 +3,7 @@
 use crate::config::Config;
 use crate::connection::Connection;
 use crate::dispatch::command::Ending;
-use crate::dispatch::flush_set::Flushes;
+use crate::dispatch::flush_set::FlushSet;
 use crate::join::handshakes::Strangers;
 use crate::join::throttle::Throttle;
 use crate::member::Member;
@@ -142,7 +142,7 @@ impl Hub {
     }
 
     /// Tells the senders of commands that were taken out of somebody's table.
-    pub(crate) fn conclude_all(&self, ended: Vec<Ended>, flushes: &mut Flushes<'_>) {
+    pub(crate) fn conclude_all(&self, ended: Vec<Ended>, flushes: &mut FlushSet<'_>) {
         let now = self.clock.now();
         for ended in ended {
             let is_lost = ended.status == Status::Lost;

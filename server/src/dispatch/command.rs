@@ -1,9 +1,9 @@
 //! One `send` that the server took: its targets, and the one door through which every
 //! outcome leaves.
 
-use crate::dispatch::flush_set::Flushes;
+use crate::dispatch::flush_set::FlushSet;
 use crate::dispatch::lines;
-use crate::dispatch::output_credit::Budget;
+use crate::dispatch::output_credit::OutputCredit;
 use crate::member::Member;
 use common::limits::{MAX_OUTPUT, MAX_OUTPUT_SHARE, MIN_OUTPUT_SHARE, MIN_WINDOW_SHARE};
 use common::logging::logged;
@@ -159,11 +159,13 @@ fn said(ending: &Ending<'_>) -> impl fmt::Display {
 
 impl Command {
     /// How much output each target may send.
-    pub(crate) fn budget(&self) -> Budget {
+    pub(crate) fn credit(&self) -> OutputCredit {
         let targets = (self.targets.len() as u64).max(1);
         match self.window_share() {
-            Some(share) => Budget::window(share),
-            None => Budget::share((MAX_OUTPUT / targets).clamp(MIN_OUTPUT_SHARE, MAX_OUTPUT_SHARE)),
+            Some(share) => OutputCredit::window(share),
+            None => OutputCredit::share(
+                (MAX_OUTPUT / targets).clamp(MIN_OUTPUT_SHARE, MAX_OUTPUT_SHARE),
+            ),
         }
     }
 
@@ -182,7 +184,7 @@ impl Command {
         target: &Target,
         status: Status,
         ending: &Ending<'_>,
-        flushes: &mut Flushes<'_>,
+        flushes: &mut FlushSet<'_>,
     ) {
         self.log_outcome(target, status, ending);
         self.make_outcome(target, status, ending, flushes);
@@ -194,7 +196,7 @@ impl Command {
         target: &Target,
         status: Status,
         ending: &Ending<'_>,
-        flushes: &mut Flushes<'_>,
+        flushes: &mut FlushSet<'_>,
     ) {
         let line = lines::outcome(flushes.buffer(), self, target, status, ending);
         self.tell_outcome(line, status, flushes);
@@ -214,7 +216,7 @@ impl Command {
 
     /// [`conclude`](Self::conclude) for a client that is absent.
     #[inline(never)]
-    pub(crate) fn conclude_absent(&self, absent: &Absent, flushes: &mut Flushes<'_>) {
+    pub(crate) fn conclude_absent(&self, absent: &Absent, flushes: &mut FlushSet<'_>) {
         let Absent { who, message } = absent;
         match who {
             Missed::Here(target) => {
@@ -232,7 +234,7 @@ impl Command {
         }
     }
 
-    fn tell_outcome(&self, line: Vec<u8>, status: Status, flushes: &mut Flushes<'_>) {
+    fn tell_outcome(&self, line: Vec<u8>, status: Status, flushes: &mut FlushSet<'_>) {
         let mut line = line.into();
         match &self.tally {
             None => self.answer(&mut line, flushes),
@@ -247,7 +249,7 @@ impl Command {
         line: &mut Line,
         status: Status,
         counts: &Counts,
-        flushes: &mut Flushes<'_>,
+        flushes: &mut FlushSet<'_>,
     ) {
         // Before it is counted, so that the tally comes after all of them.
         self.sender.connection.outbox.push_from(line);
@@ -263,13 +265,13 @@ impl Command {
     }
 
     /// Ends a send to one target that was not taken after all.
-    pub(crate) fn refuse(&self, error: &RpcError, flushes: &mut Flushes<'_>) {
+    pub(crate) fn refuse(&self, error: &RpcError, flushes: &mut FlushSet<'_>) {
         let mut line = error_line(Some(self.send.clone()), error).into();
         self.answer(&mut line, flushes);
     }
 
     /// Tells the sender something.
-    pub(crate) fn tell(&self, line: Vec<u8>, flushes: &mut Flushes<'_>) {
+    pub(crate) fn tell(&self, line: Vec<u8>, flushes: &mut FlushSet<'_>) {
         self.sender.connection.outbox.push(line);
         flushes.add(&self.sender);
     }
@@ -277,7 +279,7 @@ impl Command {
     /// Answers the sender's request. Its id is free before the answer is out, so that it may
     /// be used again at once, and not before the answer is queued, so that a thread that sees
     /// that nothing is open can close the connection after it.
-    fn answer(&self, line: &mut Line, flushes: &mut Flushes<'_>) {
+    fn answer(&self, line: &mut Line, flushes: &mut FlushSet<'_>) {
         let outbox = &self.sender.connection.outbox;
         self.sender
             .sends
@@ -293,7 +295,7 @@ impl Assignment {
     }
 
     /// [`Command::conclude`] for this target.
-    pub(crate) fn conclude(&self, status: Status, ending: &Ending<'_>, flushes: &mut Flushes<'_>) {
+    pub(crate) fn conclude(&self, status: Status, ending: &Ending<'_>, flushes: &mut FlushSet<'_>) {
         self.command.conclude(self.to(), status, ending, flushes);
     }
 }

@@ -10,7 +10,7 @@
 use crate::dispatch::command::{
     Absent, Assignment, Command, Counts, Ending, Opened, Target, Targets,
 };
-use crate::dispatch::flush_set::Flushes;
+use crate::dispatch::flush_set::FlushSet;
 use crate::dispatch::lines;
 use crate::dispatch::refusal_limiter;
 use crate::dispatch::selection::{Found, Selection, select};
@@ -51,7 +51,7 @@ pub(crate) fn send(
     id: &Id,
     request: &Send<'_>,
     now: u64,
-    flushes: &mut Flushes<'_>,
+    flushes: &mut FlushSet<'_>,
 ) -> Result<(), RpcError> {
     let taken = find_and_take(hub, sender, id, request)?;
     log_taken(&taken, request);
@@ -160,7 +160,7 @@ fn log_taken(taken: &Taken, request: &Send<'_>) {
 /// Tells the sender how many targets there are, and the outcomes of the targets that do not
 /// execute. Every target has exactly one outcome from here on.
 #[inline(never)]
-fn announce(taken: &Taken, request: &Send<'_>, now: u64, flushes: &mut Flushes<'_>) {
+fn announce(taken: &Taken, request: &Send<'_>, now: u64, flushes: &mut FlushSet<'_>) {
     let Taken {
         command,
         outranked,
@@ -198,7 +198,7 @@ fn accepted(send: &Id, outcomes: usize) -> Vec<u8> {
 
 /// Has a command executed by the targets that can.
 #[inline(never)]
-fn begin(hub: &Hub, taken: &Taken, request: &Send<'_>, now: u64, flushes: &mut Flushes<'_>) {
+fn begin(hub: &Hub, taken: &Taken, request: &Send<'_>, now: u64, flushes: &mut FlushSet<'_>) {
     let command = &taken.command;
     if taken.has_room {
         let buffer = flushes.buffer();
@@ -283,7 +283,7 @@ fn distribute(
     command: &Arc<Command>,
     line: Vec<u8>,
     now: u64,
-    flushes: &mut Flushes<'_>,
+    flushes: &mut FlushSet<'_>,
 ) {
     // One line is made once, however many get it.
     let mut line = match command.targets.len() {
@@ -299,7 +299,7 @@ fn distribute(
             target: at,
         };
         let member = &target.member;
-        let (registered, watch) = member.workload.register(
+        let (registered, watch) = member.queue.register(
             &member.connection,
             assignment,
             &mut line,
@@ -316,7 +316,7 @@ fn registration_ended(
     command: &Command,
     target: &Target,
     registered: &Registered,
-    flushes: &mut Flushes<'_>,
+    flushes: &mut FlushSet<'_>,
 ) {
     let (status, ending) = match registered {
         Registered::Started => {
@@ -354,13 +354,13 @@ fn registration_ended(
 }
 
 /// Ends a command early, at each target that has not answered yet.
-pub(crate) fn cancel(hub: &Hub, command: &Arc<Command>, flushes: &mut Flushes<'_>) {
+pub(crate) fn cancel(hub: &Hub, command: &Arc<Command>, flushes: &mut FlushSet<'_>) {
     for target in command.targets.iter() {
         let connection = &target.member.connection;
         let (cancelled, watch) =
             target
                 .member
-                .workload
+                .queue
                 .cancel(command.id, connection, hub.clock.now());
         hub.watch(&target.member, watch);
         match cancelled {

@@ -1,24 +1,24 @@
 //! What an executor's answer to an `execute` makes of the command.
 
 use crate::dispatch::command::Ending;
-use crate::dispatch::output_credit::Budget;
+use crate::dispatch::output_credit::OutputCredit;
 use common::limits::MAX_QUOTED;
 use common::wire::message::{AnswerBody, Code, RpcError};
 use common::wire::{ExecutionResult, Leftovers, Status, Text};
 use serde_json::value::RawValue;
 
-/// How a command ended, by what its executor answered. Output counts against the budget, and
+/// How a command ended, by what its executor answered. Output counts against the credit, and
 /// is left out for a sender that is behind: output never makes it a slow consumer.
 pub(crate) fn read<'a>(
     body: Body<'a>,
-    budget: &mut Budget,
+    credit: &mut OutputCredit,
     is_behind: bool,
 ) -> (Status, Ending<'a>) {
     if is_behind {
-        *budget = budget.used_up();
+        *credit = credit.used_up();
     }
     let read = match body {
-        Body::Executed(read) => executed(read, budget),
+        Body::Executed(read) => executed(read, credit),
         Body::Error(raw) => error(raw),
         Body::Malformed(why) => Err(why),
     };
@@ -34,7 +34,7 @@ pub(crate) fn read<'a>(
             },
         )
     });
-    ending.executed.truncated |= budget.was_cut();
+    ending.executed.truncated |= credit.was_cut();
     (status, ending)
 }
 
@@ -65,7 +65,7 @@ impl<'a> From<&AnswerBody<'a>> for Body<'a> {
 
 fn executed<'a>(
     mut executed: ExecutionResult<'a>,
-    budget: &mut Budget,
+    credit: &mut OutputCredit,
 ) -> Result<(Status, Ending<'a>), String> {
     let status = match () {
         () if executed.timed_out => Status::TimedOut,
@@ -86,12 +86,12 @@ fn executed<'a>(
     for text in [&mut executed.stdout, &mut executed.stderr] {
         *text = text
             .take()
-            .map(|t| budget.take_text(t))
+            .map(|t| credit.take_text(t))
             .filter(|t| !t.is_empty());
     }
     for text in [&mut executed.stdout_base64, &mut executed.stderr_base64] {
         if let Some(encoded) = text.take() {
-            let taken = budget
+            let taken = credit
                 .take_base64(encoded)
                 .ok_or("it has output that is not base64")?;
             *text = Some(taken).filter(|t| !t.is_empty());
@@ -154,7 +154,7 @@ mod tests {
             true => AnswerBody::Error(raw),
             false => AnswerBody::Result(raw),
         };
-        let (status, ending) = read((&body).into(), &mut Budget::share(share), false);
+        let (status, ending) = read((&body).into(), &mut OutputCredit::share(share), false);
         let executed = serde_json::to_string(&ending.executed).expect("JSON");
         let message = ending
             .message
@@ -238,8 +238,8 @@ mod tests {
     #[test]
     fn a_sender_that_is_behind_gets_no_output() {
         let raw: &RawValue = serde_json::from_str(r#"{"exit_code":0,"stdout":"x"}"#).expect("JSON");
-        let mut budget = Budget::window(100);
-        let (status, ending) = read((&AnswerBody::Result(raw)).into(), &mut budget, true);
+        let mut credit = OutputCredit::window(100);
+        let (status, ending) = read((&AnswerBody::Result(raw)).into(), &mut credit, true);
         assert_eq!(status, Status::Done);
         assert!(ending.executed.stdout.is_none() && ending.executed.truncated);
     }

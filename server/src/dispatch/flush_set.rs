@@ -35,17 +35,17 @@ const KEPT_ROOM: usize = 16;
 const KEPT_BUFFER: usize = 1 << 10;
 
 /// Members to be flushed; dropping it flushes them.
-pub(crate) struct Flushes<'a> {
+pub(crate) struct FlushSet<'a> {
     clock: &'a Clock,
     now: Vec<Arc<Member>>,
     soon: Vec<Arc<Member>>,
     buffer: Vec<u8>,
 }
 
-impl<'a> Flushes<'a> {
+impl<'a> FlushSet<'a> {
     /// None yet.
-    pub(crate) fn new(clock: &'a Clock) -> Flushes<'a> {
-        Flushes {
+    pub(crate) fn new(clock: &'a Clock) -> FlushSet<'a> {
+        FlushSet {
             clock,
             now: Vec::new(),
             soon: Vec::new(),
@@ -138,7 +138,7 @@ fn drain(members: &mut Vec<Arc<Member>>) -> impl Iterator<Item = Arc<Member>> {
     all.into_iter().chain(few.into_iter().flatten())
 }
 
-impl Drop for Flushes<'_> {
+impl Drop for FlushSet<'_> {
     fn drop(&mut self) {
         self.flush();
     }
@@ -156,7 +156,7 @@ mod tests {
         let crowd = (2..).map(|id| testing::member(id, "one-of-many", 1));
         let crowd: Vec<_> = crowd.take(MOST_NOTED).collect();
         let is_waiting = |member: &Member| member.connection.outbox.is_behind();
-        let mut flushes = Flushes::new(&clock);
+        let mut flushes = FlushSet::new(&clock);
         sender.connection.outbox.push(b"accepted\n".to_vec());
         flushes.add(&sender);
         for (noted, member) in crowd.iter().enumerate() {

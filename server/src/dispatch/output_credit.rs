@@ -5,17 +5,17 @@ use common::wire::{Text, base64_len};
 
 /// The output that one target may still send for one command.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Budget {
+pub(crate) struct OutputCredit {
     left: u64,
     /// With a window: how much may be on its way.
     window: Option<u64>,
     cut: bool,
 }
 
-impl Budget {
+impl OutputCredit {
     /// Everything beyond this many bytes is cut.
-    pub(crate) fn share(bytes: u64) -> Budget {
-        Budget {
+    pub(crate) fn share(bytes: u64) -> OutputCredit {
+        OutputCredit {
             left: bytes,
             window: None,
             cut: false,
@@ -23,8 +23,8 @@ impl Budget {
     }
 
     /// This many bytes may be on their way at a time.
-    pub(crate) fn window(bytes: u64) -> Budget {
-        Budget {
+    pub(crate) fn window(bytes: u64) -> OutputCredit {
+        OutputCredit {
             left: bytes,
             window: Some(bytes),
             cut: false,
@@ -32,8 +32,8 @@ impl Budget {
     }
 
     /// The same, with nothing left.
-    pub(crate) fn used_up(&self) -> Budget {
-        Budget { left: 0, ..*self }
+    pub(crate) fn used_up(&self) -> OutputCredit {
+        OutputCredit { left: 0, ..*self }
     }
 
     /// Whether anything was cut.
@@ -103,45 +103,45 @@ mod tests {
 
     #[test]
     fn a_share_is_cut_at_a_character_and_stays_cut() {
-        let mut budget = Budget::share(5);
-        assert_eq!(budget.take_text("ää".into()).decoded(), "ää");
-        assert!(!budget.was_cut());
-        assert_eq!(budget.take_text("ä".into()).decoded(), "");
-        assert!(budget.was_cut());
+        let mut credit = OutputCredit::share(5);
+        assert_eq!(credit.take_text("ää".into()).decoded(), "ää");
+        assert!(!credit.was_cut());
+        assert_eq!(credit.take_text("ä".into()).decoded(), "");
+        assert!(credit.was_cut());
         assert_eq!(
-            budget.take_text("x".into()).decoded(),
+            credit.take_text("x".into()).decoded(),
             "",
             "nothing comes after a hole"
         );
-        assert_eq!(budget.consume(100), 0, "a share never comes back");
+        assert_eq!(credit.consume(100), 0, "a share never comes back");
     }
 
     #[test]
     fn a_window_comes_back_as_far_as_it_was_used() {
-        let mut budget = Budget::window(10);
+        let mut credit = OutputCredit::window(10);
         assert_eq!(
-            budget.take_text("0123456789abc".into()).decoded(),
+            credit.take_text("0123456789abc".into()).decoded(),
             "0123456789"
         );
-        assert_eq!(budget.consume(4), 4);
-        assert_eq!(budget.take_text("abcdefgh".into()).decoded(), "abcd");
-        assert_eq!(budget.consume(u64::MAX), 10);
-        assert_eq!(budget.consume(1), 0);
-        assert_eq!(budget.drop_output(4), Some(4), "it is not counted");
-        assert_eq!(budget.drop_output(40), Some(10));
-        assert_eq!(Budget::share(10).drop_output(4), None);
+        assert_eq!(credit.consume(4), 4);
+        assert_eq!(credit.take_text("abcdefgh".into()).decoded(), "abcd");
+        assert_eq!(credit.consume(u64::MAX), 10);
+        assert_eq!(credit.consume(1), 0);
+        assert_eq!(credit.drop_output(4), Some(4), "it is not counted");
+        assert_eq!(credit.drop_output(40), Some(10));
+        assert_eq!(OutputCredit::share(10).drop_output(4), None);
     }
 
     #[test]
     fn base64_is_cut_at_whole_groups() {
-        let mut budget = Budget::window(4);
-        let taken = budget.take_base64("QUJDREVG".into()).expect("base64");
+        let mut credit = OutputCredit::window(4);
+        let taken = credit.take_base64("QUJDREVG".into()).expect("base64");
         assert_eq!(taken.decoded(), "QUJD");
-        assert!(budget.was_cut());
+        assert!(credit.was_cut());
         assert_eq!(
-            budget.take_base64("QQ==".into()).expect("base64").decoded(),
+            credit.take_base64("QQ==".into()).expect("base64").decoded(),
             "QQ=="
         );
-        assert_eq!(budget.take_base64("Q".into()), None);
+        assert_eq!(credit.take_base64("Q".into()), None);
     }
 }

@@ -2,7 +2,7 @@
 //! that takes of memory is a few bytes for each client, however many senders there are.
 
 use crate::dispatch::command::Target;
-use crate::dispatch::flush_set::Flushes;
+use crate::dispatch::flush_set::FlushSet;
 use crate::member::Member;
 use common::limits::MAX_QUOTED;
 use common::memory::Charge;
@@ -26,7 +26,7 @@ const MOST_WAITING: usize = 64 << 10;
 /// The `refused` notifications to one receiver of late. More than are allowed are dropped: no
 /// client waits for them.
 #[derive(Default)]
-pub(crate) struct Refusals(Mutex<Period>);
+pub(crate) struct RefusalLimiter(Mutex<Period>);
 
 #[derive(Default)]
 struct Period {
@@ -56,12 +56,12 @@ pub(crate) fn tell(
     sender_rank: u32,
     words: Words<'_>,
     now: u64,
-    flushes: &mut Flushes<'_>,
+    flushes: &mut FlushSet<'_>,
 ) {
     let mut line = None;
     for target in targets {
         let outbox = &target.member.connection.outbox;
-        if outbox.waiting_bytes() > MOST_WAITING || !target.member.refusals.may_tell(now) {
+        if outbox.waiting_bytes() > MOST_WAITING || !target.member.refusal_limiter.may_tell(now) {
             continue;
         }
         let line = line.get_or_insert_with(|| refused(sender, sender_rank, words));
@@ -70,7 +70,7 @@ pub(crate) fn tell(
     }
 }
 
-impl Refusals {
+impl RefusalLimiter {
     /// Whether one more may be told now, which counts it.
     fn may_tell(&self, now: u64) -> bool {
         let mut period = lock(&self.0);
@@ -109,7 +109,7 @@ mod tests {
 
     #[test]
     fn a_receiver_is_told_ten_in_a_second() {
-        let refusals = Refusals::default();
+        let refusals = RefusalLimiter::default();
         let told = |now| (0..100).filter(|_| refusals.may_tell(now)).count() as u32;
         assert!(refusals.may_tell(5));
         assert_eq!(told(500), MOST - 1);

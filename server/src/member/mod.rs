@@ -4,8 +4,8 @@ pub(crate) mod executor_queue;
 
 use crate::connection::Connection;
 use crate::dispatch::command::OpenSends;
-use crate::dispatch::refusal_limiter::Refusals;
-use crate::member::executor_queue::Workload;
+use crate::dispatch::refusal_limiter::RefusalLimiter;
+use crate::member::executor_queue::ExecutorQueue;
 use common::sys::sync::Arc;
 use common::sys::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use common::wire::Origin;
@@ -27,11 +27,11 @@ pub(crate) struct Member {
     pub(crate) joined: u64,
     pub(crate) connection: Arc<Connection>,
     /// What it executes.
-    pub(crate) workload: Workload,
+    pub(crate) queue: ExecutorQueue,
     /// What it sent.
     pub(crate) sends: OpenSends,
     /// What it was told of those below it that wanted to command it.
-    pub(crate) refusals: Refusals,
+    pub(crate) refusal_limiter: RefusalLimiter,
     /// The rank it was told last.
     pub(crate) told_rank: AtomicU32,
     /// Somebody is going to flush it soon.
@@ -54,9 +54,9 @@ impl Member {
             slots,
             joined,
             connection,
-            workload: Workload::new(slots),
+            queue: ExecutorQueue::new(slots),
             sends: OpenSends::default(),
-            refusals: Refusals::default(),
+            refusal_limiter: RefusalLimiter::default(),
             told_rank: AtomicU32::new(0),
             flush_asked: AtomicBool::new(false),
         })

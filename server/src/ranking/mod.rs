@@ -189,8 +189,8 @@ impl Roster {
                 rank: (from + at) as u32,
                 address: member.connection.peer().to_string(),
                 slots: member.slots,
-                running: member.workload.running(),
-                queued: member.workload.queued(),
+                running: member.queue.running(),
+                queued: member.queue.queued(),
                 joined_ms: now.saturating_sub(member.joined),
             }
         };
@@ -288,9 +288,9 @@ struct Load {
 
 impl Load {
     fn of(place: &Place) -> Load {
-        let workload = &place.member.workload;
+        let queue = &place.member.queue;
         Load {
-            commands: u64::from(workload.running()) + u64::from(workload.queued()),
+            commands: u64::from(queue.running()) + u64::from(queue.queued()),
             slots: place.member.slots.into(),
         }
     }

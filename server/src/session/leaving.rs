@@ -45,7 +45,7 @@ impl Session<'_> {
     pub(super) fn end_work(&mut self) {
         if let Some(member) = &self.member {
             self.hub
-                .conclude_all(member.workload.close(), &mut self.flushes);
+                .conclude_all(member.queue.close(), &mut self.flushes);
         }
     }
 

@@ -12,7 +12,7 @@ mod results;
 
 use crate::connection::{Connection, bye_line};
 use crate::dispatch::execution_result::Body;
-use crate::dispatch::flush_set::Flushes;
+use crate::dispatch::flush_set::FlushSet;
 use crate::hub::Hub;
 use crate::join::throttle::Presence;
 use crate::member::Member;
@@ -66,7 +66,7 @@ struct Session<'a> {
     member: Option<Arc<Member>>,
     /// While it is, where the server asks for a token.
     presence: Option<Presence<'a>>,
-    flushes: Flushes<'a>,
+    flushes: FlushSet<'a>,
     errors: u32,
     strays: u32,
     /// When the batch of input came that is being handled.
@@ -89,7 +89,7 @@ impl<'a> Session<'a> {
             about,
             member: None,
             presence: None,
-            flushes: Flushes::new(&hub.clock),
+            flushes: FlushSet::new(&hub.clock),
             errors: 0,
             strays: 0,
             now: hub.clock.now(),

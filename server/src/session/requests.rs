@@ -153,7 +153,7 @@ impl Session<'_> {
             return;
         };
         target
-            .workload
+            .queue
             .consumed(command.id, consumed.bytes, &target.connection);
         self.flushes.add(target);
     }

@@ -34,7 +34,7 @@ impl Session<'_> {
             return;
         }
         let now = self.now;
-        let answered = member.workload.answered(id, self.connection, now);
+        let answered = member.queue.answered(id, self.connection, now);
         self.hub.watch(member, answered.watch);
         if answered.starts_others {
             self.flushes.add(member);
@@ -49,7 +49,7 @@ impl Session<'_> {
         };
         let sender = &assignment.command.sender.connection.outbox;
         let (status, mut ending) =
-            execution_result::read(body, &mut running.budget, sender.is_over_half());
+            execution_result::read(body, &mut running.credit, sender.is_over_half());
         ending.elapsed_ms = status
             .has_started()
             .then(|| now.saturating_sub(running.since));
@@ -74,14 +74,14 @@ impl Session<'_> {
     /// while the command is in its table, so no output comes after its outcome.
     pub(super) fn output(&mut self, member: &Arc<Member>, output: ExecutionOutput<'_>) {
         let connection = self.connection;
-        let told = member.workload.output(output.id, |budget, assignment| {
+        let told = member.queue.output(output.id, |credit, assignment| {
             #[cfg(test)]
             crate::testing::trip(crate::testing::Trip::Writing, member);
             let command = &assignment.command;
             let sender = &command.sender.connection.outbox;
             if sender.is_over_half() {
                 // The sender will never consume it, so the executor has its window back.
-                if let Some(bytes) = budget.drop_output(output_len(&output)) {
+                if let Some(bytes) = credit.drop_output(output_len(&output)) {
                     let id = command.id;
                     let line = notification_line(method::CONSUMED, ExecutionConsumed { id, bytes });
                     connection.outbox.push(line);
@@ -90,8 +90,8 @@ impl Session<'_> {
             }
             let is_base64 = output.base64.is_some();
             let taken = match (output.text, output.base64) {
-                (Some(text), None) => Some(budget.take_text(text)),
-                (None, Some(base64)) => budget.take_base64(base64),
+                (Some(text), None) => Some(credit.take_text(text)),
+                (None, Some(base64)) => credit.take_base64(base64),
                 _ => None,
             };
             if let Some(taken) = taken.filter(|taken| !taken.is_empty()) {

@@ -42,7 +42,7 @@ impl Ranking {
 
     /// Gives a member something to do, or takes it away, as a command does that starts or ends.
     pub fn load(&self, rank: usize, commands: usize) {
-        self.members[rank].workload.set_load(commands, 0);
+        self.members[rank].queue.set_load(commands, 0);
     }
 
     /// Joins one more.

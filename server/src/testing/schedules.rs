@@ -72,8 +72,8 @@ fn register(sender: &Arc<Member>, target: &Arc<Member>, id: u64) -> (Registered,
         memory: None,
     };
     let mut line = Line::Own(b"execute\n".to_vec());
-    let workload = &target.workload;
-    workload.register(&target.connection, assignment, &mut line, bounds, 1)
+    let queue = &target.queue;
+    queue.register(&target.connection, assignment, &mut line, bounds, 1)
 }
 
 /// One executor with one slot, and how many outcomes each command had.
@@ -127,8 +127,8 @@ impl Bench {
     }
 
     fn answer(&self, id: u64) {
-        let (workload, connection) = (&self.target.workload, &self.target.connection);
-        let answered = workload.answered(id, connection, 2);
+        let (queue, connection) = (&self.target.queue, &self.target.connection);
+        let answered = queue.answered(id, connection, 2);
         self.watch(answered.watch);
         if answered
             .running
@@ -139,8 +139,8 @@ impl Bench {
     }
 
     fn cancel(&self, id: u64) {
-        let (workload, connection) = (&self.target.workload, &self.target.connection);
-        let (cancelled, at) = workload.cancel(id, connection, 2);
+        let (queue, connection) = (&self.target.queue, &self.target.connection);
+        let (cancelled, at) = queue.cancel(id, connection, 2);
         self.watch(at);
         if matches!(cancelled, Cancelled::Waiting) {
             self.count(id);
@@ -151,8 +151,8 @@ impl Bench {
     fn look(&self) {
         let looks = std::mem::take(&mut *lock(&self.looks));
         for at in looks {
-            let (workload, connection) = (&self.target.workload, &self.target.connection);
-            let (ended, at) = workload.look(at, LATER, LATER, connection);
+            let (queue, connection) = (&self.target.queue, &self.target.connection);
+            let (ended, at) = queue.look(at, LATER, LATER, connection);
             self.watch(at);
             self.count_all(&ended);
         }
@@ -169,11 +169,11 @@ fn an_answer_a_cancel_a_time_out_and_a_leave_make_one_outcome() {
             bench.start(|bench| COMMANDS.chain(COMMANDS).for_each(|id| bench.answer(id))),
             bench.start(|bench| COMMANDS.rev().for_each(|id| bench.cancel(id))),
             bench.start(|bench| (0..2).for_each(|_| bench.look())),
-            bench.start(|bench| bench.count_all(&bench.target.workload.close())),
+            bench.start(|bench| bench.count_all(&bench.target.queue.close())),
         ]);
-        let workload = &bench.target.workload;
-        assert!(workload.close().is_empty(), "it was closed");
-        assert_eq!((workload.running(), workload.queued()), (0, 0));
+        let queue = &bench.target.queue;
+        assert!(queue.close().is_empty(), "it was closed");
+        assert_eq!((queue.running(), queue.queued()), (0, 0));
         let expected = COMMANDS.map(|id| (id, 1)).collect();
         assert_eq!(*lock(&bench.outcomes), expected, "outcomes by command");
     });

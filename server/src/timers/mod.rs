@@ -3,7 +3,7 @@
 pub(crate) mod timer_queue;
 
 use crate::connection::{Connection, Verdict, line_too_slow};
-use crate::dispatch::flush_set::Flushes;
+use crate::dispatch::flush_set::FlushSet;
 use crate::drain;
 use crate::hub::Hub;
 use crate::member::Member;
@@ -162,9 +162,9 @@ fn take_overdue(hub: &Hub, member: &Arc<Member>, at: u64, now: u64, stood_still:
         true => stood_still.from,
         false => now,
     };
-    let (ended, watch) = member.workload.look(at, judged, now, &member.connection);
+    let (ended, watch) = member.queue.look(at, judged, now, &member.connection);
     hub.watch(member, watch);
-    let mut flushes = Flushes::new(&hub.clock);
+    let mut flushes = FlushSet::new(&hub.clock);
     flushes.add(member);
     hub.conclude_all(ended, &mut flushes);
 }

@@ -11,7 +11,7 @@
 
 use crate::connection::Connection;
 use crate::dispatch::command::Assignment;
-use crate::dispatch::output_credit::Budget;
+use crate::dispatch::output_credit::OutputCredit;
 use crate::timers::timer_queue::millis;
 use common::limits::ANSWER_GRACE;
 use common::memory::{Charge, Memory};
@@ -36,7 +36,7 @@ pub(crate) struct QueueBounds<'a> {
 }
 
 /// What one client executes.
-pub(crate) struct Workload {
+pub(crate) struct ExecutorQueue {
     slots: usize,
     /// By itself, so that a member can be made on a small stack.
     table: Box<Mutex<Table>>,
@@ -92,7 +92,7 @@ pub(crate) struct Running {
     pub(crate) since: u64,
     /// Whether it was: a client that is about to be disconnected is not told any more.
     told: bool,
-    pub(crate) budget: Budget,
+    pub(crate) credit: OutputCredit,
     /// When the server takes the outcome itself, and which one.
     overdue: Option<(u64, Status)>,
     /// The client was told to end it.
@@ -142,9 +142,9 @@ pub(crate) struct Ended {
     pub(crate) truncated: bool,
 }
 
-impl Workload {
-    pub(crate) fn new(slots: u32) -> Workload {
-        Workload {
+impl ExecutorQueue {
+    pub(crate) fn new(slots: u32) -> ExecutorQueue {
+        ExecutorQueue {
             slots: slots as usize,
             table: Box::default(),
             running: AtomicU32::new(0),
@@ -239,17 +239,17 @@ impl Workload {
         (Cancelled::Waiting, None)
     }
 
-    /// Lets the budget of a running command judge some of its output, where that still has
+    /// Lets the credit of a running command judge some of its output, where that still has
     /// somebody to go to.
     pub(crate) fn output<T>(
         &self,
         id: u64,
-        judge: impl FnOnce(&mut Budget, &Assignment) -> T,
+        judge: impl FnOnce(&mut OutputCredit, &Assignment) -> T,
     ) -> Option<T> {
         let mut table = lock(&self.table);
         let running = table.running.get_mut(&id)?;
         let assignment = running.assignment.as_ref()?;
-        Some(judge(&mut running.budget, assignment))
+        Some(judge(&mut running.credit, assignment))
     }
 
     /// The sender got through with some of a command's output: its client may send more.
@@ -258,7 +258,7 @@ impl Workload {
         let Some(running) = table.running.get_mut(&id) else {
             return;
         };
-        let bytes = running.budget.consume(bytes);
+        let bytes = running.credit.consume(bytes);
         if bytes > 0 {
             let consumed = ExecutionConsumed { id, bytes };
             let line = notification_line(method::CONSUMED, consumed);
@@ -290,7 +290,7 @@ impl Workload {
                     assignment,
                     since: running.told.then_some(running.since),
                     status,
-                    truncated: running.budget.was_cut(),
+                    truncated: running.credit.was_cut(),
                 });
             }
         }
@@ -345,7 +345,7 @@ impl Workload {
                     assignment: running.assignment?,
                     since: running.told.then_some(running.since),
                     status,
-                    truncated: running.budget.was_cut(),
+                    truncated: running.credit.was_cut(),
                 })
             }));
         }
@@ -382,7 +382,7 @@ impl Table {
         let running = Running {
             told: connection.outbox.push_from(line),
             since: now,
-            budget: command.budget(),
+            credit: command.credit(),
             overdue,
             cancelled: false,
             assignment: Some(assignment),

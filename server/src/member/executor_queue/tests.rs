@@ -53,22 +53,19 @@ impl Bench {
         };
         let mut line = Line::Own(vec![b'x'; bytes]);
         self.target
-            .workload
+            .queue
             .register(&self.target.connection, assignment, &mut line, BOUNDS, 100)
     }
 
     fn answered(&self, id: u64) -> bool {
-        let workload = &self.target.workload;
-        let answered = workload.answered(id, &self.target.connection, 200);
+        let queue = &self.target.queue;
+        let answered = queue.answered(id, &self.target.connection, 200);
         let running = answered.running;
         running.is_some_and(|running| running.assignment.is_some())
     }
 
     fn load(&self) -> (u32, u32) {
-        (
-            self.target.workload.running(),
-            self.target.workload.queued(),
-        )
+        (self.target.queue.running(), self.target.queue.queued())
     }
 }
 
@@ -136,7 +133,7 @@ fn the_queue_is_bounded_and_one_sender_gets_half() {
 #[test]
 fn cancelled_ones_never_start_and_running_ones_are_overdue_in_the_end() {
     let bench = Bench::new();
-    let workload = &bench.target.workload;
+    let queue = &bench.target.queue;
     let connection = &bench.target.connection;
     let (_, watch) = bench.register(0, 1, Some(1000), 10);
     assert_eq!(watch, Some(100 + 8000), "it looks before that is due");
@@ -147,28 +144,28 @@ fn cancelled_ones_never_start_and_running_ones_are_overdue_in_the_end() {
     );
     bench.register(0, 3, None, 10);
     assert!(matches!(
-        workload.cancel(3, connection, 200),
+        queue.cancel(3, connection, 200),
         (Cancelled::Waiting, None)
     ));
     assert!(matches!(
-        workload.cancel(2, connection, 200),
+        queue.cancel(2, connection, 200),
         (Cancelled::Running, None)
     ));
     assert!(matches!(
-        workload.cancel(2, connection, 200),
+        queue.cancel(2, connection, 200),
         (Cancelled::Unknown, None)
     ));
     assert!(matches!(
-        workload.cancel(7, connection, 200),
+        queue.cancel(7, connection, 200),
         (Cancelled::Unknown, None)
     ));
     assert!(
-        workload.look(9100, 9100, 9100, connection).0.is_empty(),
+        queue.look(9100, 9100, 9100, connection).0.is_empty(),
         "not asked for"
     );
-    let (ended, watch) = workload.look(8100, 8100, 8100, connection);
+    let (ended, watch) = queue.look(8100, 8100, 8100, connection);
     assert_eq!((ended.len(), watch), (0, Some(8200)));
-    let (ended, watch) = workload.look(8200, 8200, 8200, connection);
+    let (ended, watch) = queue.look(8200, 8200, 8200, connection);
     assert_eq!(
         (ids(&ended), ended[0].status),
         (vec![(2, true)], Status::Cancelled)
@@ -177,7 +174,7 @@ fn cancelled_ones_never_start_and_running_ones_are_overdue_in_the_end() {
     assert_eq!(bench.load(), (2, 0), "the slot stays in use");
     assert!(!bench.answered(2), "its outcome was taken");
     assert_eq!(bench.load(), (1, 0), "now it is free");
-    let (ended, watch) = workload.look(9100, 9100, 9100, connection);
+    let (ended, watch) = queue.look(9100, 9100, 9100, connection);
     assert_eq!((ended[0].status, watch), (Status::TimedOut, None));
 }
 
@@ -187,7 +184,7 @@ fn who_leaves_loses_everything_and_gets_nothing_more() {
     for id in 1..=3 {
         bench.register(0, id, None, 10);
     }
-    let ended = bench.target.workload.close();
+    let ended = bench.target.queue.close();
     assert_eq!(ids(&ended), [(1, true), (2, true), (3, false)]);
     assert!(ended.iter().all(|e| e.status == Status::Lost));
     assert!(matches!(bench.register(0, 4, None, 10).0, Registered::Gone));
@@ -201,7 +198,7 @@ fn a_drain_ends_what_waits_and_then_what_runs() {
     for id in 1..=3 {
         bench.register(0, id, None, 10);
     }
-    let ended = bench.target.workload.drain();
+    let ended = bench.target.queue.drain();
     assert_eq!(
         (ids(&ended), ended[0].status),
         (vec![(3, false)], Status::Cancelled)
@@ -211,7 +208,7 @@ fn a_drain_ends_what_waits_and_then_what_runs() {
         Registered::Draining
     ));
     assert!(bench.answered(1), "what runs may end");
-    let ended = bench.target.workload.give_up();
+    let ended = bench.target.queue.give_up();
     assert_eq!(
         (ids(&ended), ended[0].status),
         (vec![(2, true)], Status::Lost)
