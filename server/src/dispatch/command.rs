@@ -9,14 +9,11 @@ use common::limits::{MAX_OUTPUT, MAX_OUTPUT_SHARE, MIN_OUTPUT_SHARE, MIN_WINDOW_
 use common::logging::logged;
 use common::memory::Charge;
 use common::net::outbox::Line;
+use common::sys::sync::Arc;
 use common::sys::sync::atomic::{AtomicU32, AtomicU64, Ordering};
-use common::sys::sync::{Arc, Mutex, lock};
 use common::wire::message::{Id, RpcError, error_line, result_line};
 use common::wire::selector::Single;
 use common::wire::{ExecutionResult, Status, Tally, Text};
-use foldhash::fast::RandomState;
-use std::collections::HashMap;
-use std::collections::hash_map::Entry;
 use std::fmt;
 use std::ops::Deref;
 
@@ -297,66 +294,6 @@ impl Assignment {
     /// [`Command::conclude`] for this target.
     pub(crate) fn conclude(&self, status: Status, ending: &Ending<'_>, flushes: &mut FlushSet<'_>) {
         self.command.conclude(self.to(), status, ending, flushes);
-    }
-}
-
-/// What became of opening a send.
-pub(crate) enum Opened {
-    New,
-    /// Its id is still in use.
-    IsOpen,
-    /// As many are open as may be.
-    Full,
-}
-
-/// The sends that one client has open, by the client's own ids.
-#[derive(Default)]
-pub(crate) struct OpenSends {
-    by_id: Mutex<HashMap<Id, Arc<Command>, RandomState>>,
-}
-
-impl OpenSends {
-    /// Opens a send, unless that many are open, or one with its id.
-    pub(crate) fn open(&self, command: &Arc<Command>, most: usize) -> Opened {
-        let mut by_id = lock(&self.by_id);
-        let is_full = by_id.len() >= most;
-        match by_id.entry(command.send.clone()) {
-            Entry::Occupied(_) => Opened::IsOpen,
-            Entry::Vacant(_) if is_full => Opened::Full,
-            Entry::Vacant(free) => {
-                free.insert(Arc::clone(command));
-                Opened::New
-            }
-        }
-    }
-
-    /// Closes a send in the act of pushing its answer.
-    pub(crate) fn close(&self, send: &Id, push_answer: impl FnOnce() -> bool) {
-        let mut by_id = lock(&self.by_id);
-        let closed = by_id.remove(send);
-        push_answer();
-        drop(by_id);
-        // It may be the last handle to other members: let go of it without the lock.
-        drop(closed);
-    }
-
-    pub(crate) fn get(&self, send: &Id) -> Option<Arc<Command>> {
-        lock(&self.by_id).get(send).cloned()
-    }
-
-    pub(crate) fn is_open(&self, send: &Id) -> bool {
-        lock(&self.by_id).contains_key(send)
-    }
-
-    pub(crate) fn len(&self) -> usize {
-        lock(&self.by_id).len()
-    }
-
-    pub(crate) fn take_all(&self) -> Vec<Arc<Command>> {
-        lock(&self.by_id)
-            .drain()
-            .map(|(_, command)| command)
-            .collect()
     }
 }
 

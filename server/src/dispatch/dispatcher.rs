@@ -7,9 +7,7 @@
 //! of registering. And taking a command out of that table is the single act that decides
 //! its outcome.
 
-use crate::dispatch::command::{
-    Absent, Assignment, Command, Counts, Ending, Opened, Target, Targets,
-};
+use crate::dispatch::command::{Absent, Assignment, Command, Counts, Ending, Target, Targets};
 use crate::dispatch::flush_set::FlushSet;
 use crate::dispatch::lines;
 use crate::dispatch::refusal_limiter;
@@ -17,6 +15,7 @@ use crate::dispatch::selection::{Found, Selection, select};
 use crate::hub::Hub;
 use crate::member::Member;
 use crate::member::executor_queue::{Cancelled, Registered};
+use crate::member::open_sends::Opened;
 use common::limits::MAX_OUTPUT;
 use common::memory::Charge;
 use common::net::outbox::Line;

@@ -1,11 +1,12 @@
 //! One ranked client, as everybody at the server knows it.
 
 pub(crate) mod executor_queue;
+pub(crate) mod open_sends;
 
 use crate::connection::Connection;
-use crate::dispatch::command::OpenSends;
 use crate::dispatch::refusal_limiter::RefusalLimiter;
 use crate::member::executor_queue::ExecutorQueue;
+use crate::member::open_sends::OpenSends;
 use common::sys::sync::Arc;
 use common::sys::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use common::wire::Origin;
