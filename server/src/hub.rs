@@ -7,7 +7,7 @@ use crate::dispatch::flush_set::FlushSet;
 use crate::join::handshakes::Strangers;
 use crate::join::throttle::Throttle;
 use crate::member::Member;
-use crate::member::executor_queue::{Ended, QueueBounds};
+use crate::member::executor_queue::{QueueBounds, TakenOut};
 use crate::ranking::Roster;
 use crate::relief::Keeping;
 use crate::throttled_log::ThrottledLog;
@@ -142,7 +142,7 @@ impl Hub {
     }
 
     /// Tells the senders of commands that were taken out of somebody's table.
-    pub(crate) fn conclude_all(&self, ended: Vec<Ended>, flushes: &mut FlushSet<'_>) {
+    pub(crate) fn conclude_all(&self, ended: Vec<TakenOut>, flushes: &mut FlushSet<'_>) {
         let now = self.clock.now();
         for ended in ended {
             let is_lost = ended.status == Status::Lost;

@@ -10,7 +10,7 @@ use serde_json::value::RawValue;
 /// How a command ended, by what its executor answered. Output counts against the credit, and
 /// is left out for a sender that is behind: output never makes it a slow consumer.
 pub(crate) fn read<'a>(
-    body: Body<'a>,
+    body: ExecutionResult<'a>,
     credit: &mut OutputCredit,
     is_behind: bool,
 ) -> (Status, Ending<'a>) {
@@ -18,9 +18,9 @@ pub(crate) fn read<'a>(
         *credit = credit.used_up();
     }
     let read = match body {
-        Body::Executed(read) => executed(read, credit),
-        Body::Error(raw) => error(raw),
-        Body::Malformed(why) => Err(why),
+        ExecutionResult::Executed(read) => executed(read, credit),
+        ExecutionResult::Error(raw) => error(raw),
+        ExecutionResult::Malformed(why) => Err(why),
     };
     let (status, mut ending) = read.unwrap_or_else(|why| {
         let message = Some(quoted(&format!(
@@ -45,20 +45,20 @@ pub(crate) enum Body<'a> {
     Malformed(String),
 }
 
-impl<'a> From<&AnswerBody<'a>> for Body<'a> {
-    fn from(body: &AnswerBody<'a>) -> Body<'a> {
+impl<'a> From<&AnswerBody<'a>> for ExecutionResult<'a> {
+    fn from(body: &AnswerBody<'a>) -> ExecutionResult<'a> {
         match body {
             AnswerBody::Result(raw) if !raw.get().starts_with('{') => {
-                Body::Malformed("its result is not an object".into())
+                ExecutionResult::Malformed("its result is not an object".into())
             }
             AnswerBody::Result(raw) => match serde_json::from_str(raw.get()) {
-                Ok(executed) => Body::Executed(executed),
-                Err(e) => Body::Malformed(e.to_string()),
+                Ok(executed) => ExecutionResult::Executed(executed),
+                Err(e) => ExecutionResult::Malformed(e.to_string()),
             },
-            AnswerBody::Error(raw) => Body::Error(raw),
-            AnswerBody::Malformed => {
-                Body::Malformed("it has a result and an error, or one of them twice".into())
-            }
+            AnswerBody::Error(raw) => ExecutionResult::Error(raw),
+            AnswerBody::Malformed => ExecutionResult::Malformed(
+                "it has a result and an error, or one of them twice".into(),
+            ),
         }
     }
 }

@@ -11,7 +11,7 @@ use crate::dispatch::command::{Assignment, Command, Target, Targets};
 use crate::dispatch::selection::{Found, select};
 use crate::hub::Hub;
 use crate::member::Member;
-use crate::member::executor_queue::{Cancelled, Ended, QueueBounds, Registered};
+use crate::member::executor_queue::{Cancelled, QueueBounds, Registered, TakenOut};
 use crate::ranking::{Roster, View};
 use crate::session;
 use crate::testing;
@@ -108,7 +108,7 @@ impl Bench {
         *lock(&self.outcomes).entry(command).or_default() += 1;
     }
 
-    fn count_all(&self, ended: &[Ended]) {
+    fn count_all(&self, ended: &[TakenOut]) {
         for ended in ended {
             self.count(ended.assignment.command.id);
         }

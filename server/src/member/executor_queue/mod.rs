@@ -134,7 +134,7 @@ pub(crate) enum Cancelled {
 }
 
 /// A command that was taken out because its client is gone, or does not answer.
-pub(crate) struct Ended {
+pub(crate) struct TakenOut {
     pub(crate) assignment: Assignment,
     /// When the client was given it, if it was.
     pub(crate) since: Option<u64>,
@@ -274,7 +274,7 @@ impl ExecutorQueue {
         judged: u64,
         now: u64,
         connection: &Connection,
-    ) -> (Vec<Ended>, Option<u64>) {
+    ) -> (Vec<TakenOut>, Option<u64>) {
         let mut table = lock(&self.table);
         if table.watched != Some(at) {
             // An earlier look was asked for after this one.
@@ -286,7 +286,7 @@ impl ExecutorQueue {
             if let Some((_, status)) = running.overdue.take_if(|(at, _)| *at <= judged)
                 && let Some(assignment) = running.assignment.take()
             {
-                ended.push(Ended {
+                ended.push(TakenOut {
                     assignment,
                     since: running.told.then_some(running.since),
                     status,
@@ -308,21 +308,21 @@ impl ExecutorQueue {
     }
 
     /// Starts nothing any more; what waits is taken out.
-    pub(crate) fn drain(&self) -> Vec<Ended> {
+    pub(crate) fn drain(&self) -> Vec<TakenOut> {
         self.shut(State::Draining, Status::Cancelled, false)
     }
 
     /// The client is gone: everything is taken out, and nothing is registered any more.
-    pub(crate) fn close(&self) -> Vec<Ended> {
+    pub(crate) fn close(&self) -> Vec<TakenOut> {
         self.shut(State::Gone, Status::Lost, true)
     }
 
     /// The drain is over: what runs is taken out, too.
-    pub(crate) fn give_up(&self) -> Vec<Ended> {
+    pub(crate) fn give_up(&self) -> Vec<TakenOut> {
         self.shut(State::Draining, Status::Lost, true)
     }
 
-    fn shut(&self, state: State, status: Status, running_too: bool) -> Vec<Ended> {
+    fn shut(&self, state: State, status: Status, running_too: bool) -> Vec<TakenOut> {
         let mut table = lock(&self.table);
         if table.state != State::Gone {
             table.state = state;
@@ -330,9 +330,9 @@ impl ExecutorQueue {
         let waiting = std::mem::take(&mut table.waiting);
         table.waiting_bytes = 0;
         table.shares.clear();
-        let mut ended: Vec<Ended> = waiting
+        let mut ended: Vec<TakenOut> = waiting
             .into_iter()
-            .map(|waiting| Ended {
+            .map(|waiting| TakenOut {
                 assignment: waiting.assignment,
                 since: None,
                 status,
@@ -341,7 +341,7 @@ impl ExecutorQueue {
             .collect();
         if running_too {
             ended.extend(table.running.drain().filter_map(|(_, running)| {
-                Some(Ended {
+                Some(TakenOut {
                     assignment: running.assignment?,
                     since: running.told.then_some(running.since),
                     status,

@@ -69,7 +69,7 @@ impl Bench {
     }
 }
 
-fn ids(ended: &[Ended]) -> Vec<(u64, bool)> {
+fn ids(ended: &[TakenOut]) -> Vec<(u64, bool)> {
     let mut ids: Vec<_> = ended
         .iter()
         .map(|e| (e.assignment.command.id, e.since.is_some()))
