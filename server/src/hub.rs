@@ -6,7 +6,6 @@ use crate::dispatch::command::Ending;
 use crate::dispatch::flush_set::FlushSet;
 use crate::join::handshakes::Strangers;
 use crate::join::throttle::Throttle;
-use crate::member::Member;
 use crate::member::executor_queue::{QueueBounds, TakenOut};
 use crate::ranking::Roster;
 use crate::relief::Keeping;
@@ -112,14 +111,6 @@ impl Hub {
         };
         self.clock
             .schedule(at, Due::Look(Arc::downgrade(connection)));
-    }
-
-    /// Has the clock look for overdue answers of a member.
-    pub(crate) fn watch(&self, member: &Arc<Member>, at: Option<u64>) {
-        if let Some(at) = at {
-            self.clock
-                .schedule(at, Due::Overdue(Arc::downgrade(member), at));
-        }
     }
 
     /// Has those told, soon, whose rank changed.

@@ -297,15 +297,10 @@ fn distribute(
             command: Arc::clone(command),
             target: at,
         };
-        let member = &target.member;
-        let (registered, watch) = member.queue.register(
-            &member.connection,
-            assignment,
-            &mut line,
-            hub.queue_bounds(),
-            now,
-        );
-        hub.watch(member, watch);
+        let bounds = hub.queue_bounds();
+        let registered = target
+            .member
+            .register(assignment, &mut line, bounds, &hub.clock, now);
         registration_ended(command, target, &registered, flushes);
     }
     flushes.give_back(line);
@@ -355,14 +350,7 @@ fn registration_ended(
 /// Ends a command early, at each target that has not answered yet.
 pub(crate) fn cancel(hub: &Hub, command: &Arc<Command>, flushes: &mut FlushSet<'_>) {
     for target in command.targets.iter() {
-        let connection = &target.member.connection;
-        let (cancelled, watch) =
-            target
-                .member
-                .queue
-                .cancel(command.id, connection, hub.clock.now());
-        hub.watch(&target.member, watch);
-        match cancelled {
+        match target.member.cancel(command.id, &hub.clock) {
             Cancelled::Waiting => {
                 command.conclude(target, Status::Cancelled, &Ending::default(), flushes);
             }

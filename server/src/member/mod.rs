@@ -4,9 +4,14 @@ pub(crate) mod executor_queue;
 pub(crate) mod open_sends;
 
 use crate::connection::Connection;
+use crate::dispatch::command::Assignment;
 use crate::dispatch::refusal_limiter::RefusalLimiter;
-use crate::member::executor_queue::ExecutorQueue;
+use crate::member::executor_queue::{
+    Answered, Cancelled, ExecutorQueue, QueueBounds, Registered, TakenOut,
+};
 use crate::member::open_sends::OpenSends;
+use crate::timers::timer_queue::{Clock, Due};
+use common::net::outbox::Line;
 use common::sys::sync::Arc;
 use common::sys::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use common::wire::Origin;
@@ -61,6 +66,63 @@ impl Member {
             told_rank: AtomicU32::new(0),
             flush_asked: AtomicBool::new(false),
         })
+    }
+
+    /// Gives the client a command, or has it wait.
+    pub(crate) fn register(
+        self: &Arc<Self>,
+        assignment: Assignment,
+        line: &mut Line,
+        bounds: QueueBounds<'_>,
+        clock: &Clock,
+        now: u64,
+    ) -> Registered {
+        let connection = &self.connection;
+        let (registered, watch) = self
+            .queue
+            .register(connection, assignment, line, bounds, now);
+        self.watch(watch, clock);
+        registered
+    }
+
+    /// Takes a command out that the client has answered, and gives it the next ones.
+    pub(crate) fn answered(self: &Arc<Self>, id: u64, clock: &Clock, now: u64) -> Answered {
+        let (answered, watch) = self.queue.answered(id, &self.connection, now);
+        self.watch(watch, clock);
+        answered
+    }
+
+    /// Ends a command whose sender no longer wants it.
+    pub(crate) fn cancel(self: &Arc<Self>, id: u64, clock: &Clock) -> Cancelled {
+        let (cancelled, watch) = self.queue.cancel(id, &self.connection, clock.now());
+        self.watch(watch, clock);
+        cancelled
+    }
+
+    /// Its client may send more of a command's output: the sender has consumed some.
+    pub(crate) fn consumed(&self, id: u64, bytes: u64) {
+        self.queue.consumed(id, bytes, &self.connection);
+    }
+
+    /// Looks at the time that the clock was asked for: takes out what should have been answered
+    /// by `judged`, and starts what waits if there is room for it.
+    pub(crate) fn take_overdue(
+        self: &Arc<Self>,
+        at: u64,
+        judged: u64,
+        now: u64,
+        clock: &Clock,
+    ) -> Vec<TakenOut> {
+        let (taken_out, watch) = self.queue.look(at, judged, now, &self.connection);
+        self.watch(watch, clock);
+        taken_out
+    }
+
+    /// Schedules the next look for overdue answers.
+    fn watch(self: &Arc<Self>, at: Option<u64>, clock: &Clock) {
+        if let Some(at) = at {
+            clock.schedule(at, Due::Overdue(Arc::downgrade(self), at));
+        }
     }
 
     /// Whether it is the caller's to see to it that [`flush_as_asked`](Self::flush_as_asked) is

@@ -152,9 +152,7 @@ impl Session<'_> {
         let Some(target) = targets.find(|target| target.id == consumed.member) else {
             return;
         };
-        target
-            .queue
-            .consumed(command.id, consumed.bytes, &target.connection);
+        target.consumed(command.id, consumed.bytes);
         self.flushes.add(target);
     }
 }

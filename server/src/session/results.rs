@@ -34,8 +34,7 @@ impl Session<'_> {
             return;
         }
         let now = self.now;
-        let answered = member.queue.answered(id, self.connection, now);
-        self.hub.watch(member, answered.watch);
+        let answered = member.answered(id, &self.hub.clock, now);
         if answered.starts_others {
             self.flushes.add(member);
         }

@@ -128,8 +128,8 @@ impl Bench {
 
     fn answer(&self, id: u64) {
         let (queue, connection) = (&self.target.queue, &self.target.connection);
-        let answered = queue.answered(id, connection, 2);
-        self.watch(answered.watch);
+        let (answered, at) = queue.answered(id, connection, 2);
+        self.watch(at);
         if answered
             .running
             .is_some_and(|running| running.assignment.is_some())

@@ -162,8 +162,7 @@ fn take_overdue(hub: &Hub, member: &Arc<Member>, at: u64, now: u64, stood_still:
         true => stood_still.from,
         false => now,
     };
-    let (ended, watch) = member.queue.look(at, judged, now, &member.connection);
-    hub.watch(member, watch);
+    let ended = member.take_overdue(at, judged, now, &hub.clock);
     let mut flushes = FlushSet::new(&hub.clock);
     flushes.add(member);
     hub.conclude_all(ended, &mut flushes);

@@ -117,8 +117,6 @@ pub(crate) enum Registered {
 pub(crate) struct Answered {
     /// The command, if the client was given it and had not answered yet.
     pub(crate) running: Option<Running>,
-    /// When the clock is to look for overdue answers, if it is to.
-    pub(crate) watch: Option<u64>,
     /// The client gets others, which waited for its slot.
     pub(crate) starts_others: bool,
 }
@@ -192,16 +190,21 @@ impl ExecutorQueue {
     }
 
     /// Takes a command out that the client has answered, and gives it the next ones.
-    pub(crate) fn answered(&self, id: u64, connection: &Connection, now: u64) -> Answered {
+    pub(crate) fn answered(
+        &self,
+        id: u64,
+        connection: &Connection,
+        now: u64,
+    ) -> (Answered, Option<u64>) {
         let mut table = lock(&self.table);
         let running = table.running.remove(&id);
         let started = table.start_waiting(self.slots, connection, now);
         self.count(&table);
-        Answered {
+        let answered = Answered {
             running,
-            watch: table.to_watch.take(),
             starts_others: started > 0,
-        }
+        };
+        (answered, table.to_watch.take())
     }
 
     /// Ends a command whose sender no longer wants it.

@@ -59,7 +59,7 @@ impl Bench {
 
     fn answered(&self, id: u64) -> bool {
         let queue = &self.target.queue;
-        let answered = queue.answered(id, &self.target.connection, 200);
+        let (answered, _) = queue.answered(id, &self.target.connection, 200);
         let running = answered.running;
         running.is_some_and(|running| running.assignment.is_some())
     }
