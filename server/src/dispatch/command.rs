@@ -62,7 +62,7 @@ pub(crate) struct Command {
     /// The sender's own id of the request.
     pub(crate) send: Id,
     pub(crate) sender: Arc<Member>,
-    /// Those who are to execute it, in rank order.
+    /// The clients that are to execute it, in rank order.
     pub(crate) targets: Targets,
     /// How long it may run, in milliseconds.
     pub(crate) timeout: Option<u64>,
@@ -174,7 +174,7 @@ impl Command {
     }
 
     /// The one door of every outcome: tells the sender what became of the command at one
-    /// target. Whoever calls it took the command out of the target's table, or never put it
+    /// target. The caller took the command out of the target's table, or never put it
     /// there, so it is called once for each.
     pub(crate) fn conclude(
         &self,
@@ -286,7 +286,7 @@ impl Command {
 }
 
 impl Assignment {
-    /// Whom it was given to.
+    /// The client that it was given to.
     pub(crate) fn to(&self) -> &Target {
         &self.command.targets[self.target]
     }

@@ -1,4 +1,4 @@
-//! Those whom one batch of input has something for: each is written to once, at the batch's
+//! The members that one batch of input has lines for: each is written to once, at the batch's
 //! end, and not once a line.
 //!
 //! What may wait for company is left to those who push next, and to the clock where nobody
@@ -19,8 +19,8 @@ const COMPANY_MS: u64 = 1;
 /// together, and to register one with so many takes a millisecond.
 const MOST_NOTED: usize = 1024;
 
-/// How many entries back it is looked whether somebody is noted already: to look at all of
-/// them would cost more than to flush somebody for whom there is nothing.
+/// How many entries back it is looked whether a member is noted already: to look at all of
+/// them would cost more than to flush a member for which nothing waits.
 const LOOKED_BACK: usize = 4;
 
 /// Bytes that are not kept for the batch's end: the system call for them costs a tenth of what it

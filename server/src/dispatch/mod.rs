@@ -1,4 +1,4 @@
-//! The way of a command: whom it reaches, to whom it is sent, and what comes back.
+//! The way of a command: which clients it reaches, how they get it, and what comes back.
 
 pub(crate) mod command;
 pub(crate) mod dispatcher;

@@ -12,7 +12,7 @@ use common::wire::message::notification_line;
 use common::wire::{Refused, Words, method};
 use std::borrow::Cow;
 
-/// `refused` notifications to one receiver in [`PERIOD_MS`], whoever causes them: more than a
+/// `refused` notifications to one receiver in [`PERIOD_MS`], whichever clients cause them: more than a
 /// person reads, and at the longest 400 kbit/s.
 const MOST: u32 = 10;
 
@@ -34,7 +34,7 @@ struct Period {
     told: u32,
 }
 
-/// The line for everybody who outranks a sender.
+/// The line for the clients that outrank a sender.
 fn refused(sender: &Member, sender_rank: u32, words: Words<'_>) -> Line {
     let (command, truncated) = clipped(words.to_vec());
     let refused = Refused {

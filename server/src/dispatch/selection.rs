@@ -1,5 +1,5 @@
-//! Whom a selector finds. This is the one place where rank authority is decided: who ranks
-//! below the sender executes, who ranks above it is never sent anything.
+//! The clients that a selector finds. This is the one place where rank authority is decided: a
+//! client below the sender executes, a client above it is never sent a command.
 
 use crate::dispatch::command::{Absent, Missed, Target};
 use crate::member::Member;
@@ -8,7 +8,7 @@ use common::sys::sync::Arc;
 use common::wire::message::{Code, RpcError};
 use common::wire::selector::{List, Selector, Single};
 
-/// Whom a command is for.
+/// The clients that a command is for.
 pub(crate) struct Selection {
     /// The sender's own rank.
     pub(crate) sender_rank: u32,
@@ -25,9 +25,9 @@ impl Found {
     }
 }
 
-/// Whom a selector finds.
+/// The clients that a selector finds.
 pub(crate) enum Found {
-    /// One, whose outcome is the answer.
+    /// One client; its outcome is the answer.
     One(Target),
     /// Several, each with an outcome of its own.
     Many {
@@ -40,13 +40,13 @@ pub(crate) enum Found {
     },
 }
 
-/// How many are named in a message that says why nobody can execute.
+/// How many are named in a message that says why no client can execute.
 const NAMED: usize = 3;
 
 /// Finds the targets of a sender's command.
 ///
 /// # Errors
-/// `no_target` or `outranked`, with whom the selector found.
+/// `no_target` or `outranked`, with the clients that the selector found.
 #[inline(never)]
 pub(crate) fn select(
     roster: &Roster,
@@ -152,8 +152,8 @@ fn find<'v>(view: &'v View<'_>, single: &Single<'_>) -> Result<(u32, &'v Place),
     }
 }
 
-/// All whom `chosen` wants, by rank, member and whether that ranks below the sender; and whom
-/// `list` names, and who cannot execute.
+/// All clients that `chosen` wants, by rank, member and whether that ranks below the sender; and
+/// the clients that `list` names and that cannot execute.
 #[inline(never)]
 fn many(
     roster: &Roster,
@@ -161,7 +161,7 @@ fn many(
     list: Option<&List>,
     chosen: impl Fn(u32, &Member, bool) -> bool,
 ) -> Result<Selection, RpcError> {
-    // Items are held against everybody outside the lock, on a copy.
+    // Items are held against all members outside the lock, on a copy.
     let (everybody, sender_rank, unknown) = roster.look(|view| {
         let rank = sender_rank(&view, sender)?;
         let unknown = list.map_or_else(Vec::new, |list| unknown(list, &view));
@@ -203,8 +203,8 @@ fn many(
     })
 }
 
-/// Those whom a list names, and who cannot execute: of those who are here and were passed over
-/// one each, however it was named, and all who are not here.
+/// The clients that a list names and that cannot execute: each client that is here and was
+/// passed over once, however often it was named, and all that are not here.
 #[inline(never)]
 fn absent(list: &List, passed_over: &[Target], unknown: Vec<Absent>) -> Vec<Absent> {
     let is_named = |target: &&Target| {
@@ -218,7 +218,7 @@ fn absent(list: &List, passed_over: &[Target], unknown: Vec<Absent>) -> Vec<Abse
     without_slots.chain(unknown).collect()
 }
 
-/// Those whom a list names, and who are not here.
+/// The clients that a list names and that are not here.
 #[inline(never)]
 fn unknown(list: &List, view: &View<'_>) -> Vec<Absent> {
     let missed = list.named().iter().filter_map(|one| {
@@ -253,7 +253,7 @@ fn no_target(message: impl Into<String>) -> RpcError {
     RpcError::new(Code::NoTarget, message)
 }
 
-/// Nobody below the sender executes: there is nobody, or they have no slots.
+/// No client below the sender executes: there is none, or none has slots.
 #[inline(never)]
 fn nobody_below(below: &[Place], first_rank: u32) -> RpcError {
     if below.is_empty() {
@@ -269,7 +269,7 @@ fn nobody_below(below: &[Place], first_rank: u32) -> RpcError {
     ))
 }
 
-/// A selector of kind many found only those who never execute, or nobody.
+/// A selector of kind many found only clients that never execute, or none.
 #[inline(never)]
 fn nobody_found(passed_over: &[Target]) -> RpcError {
     if passed_over.is_empty() {
@@ -449,8 +449,8 @@ mod tests {
     }
 
     proptest! {
-        /// Whatever the selector, nobody above the sender is ever given a command, nor is the
-        /// sender itself, nor anybody without slots.
+        /// No selector gives a command to a client above the sender, to the sender itself, or to
+        /// a client without slots.
         #[test]
         fn authority_holds_for_every_selector(
             slots in prop::collection::vec(0u32..3, 1..8),

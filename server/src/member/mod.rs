@@ -1,4 +1,6 @@
-//! One ranked client, as everybody at the server knows it.
+//! One ranked client, as the threads of the server share it: its connection, what it executes
+//! and what it sent. A caller asks the member, which hands its queue its own connection and
+//! schedules the looks that the queue wants.
 
 pub(crate) mod executor_queue;
 pub(crate) mod open_sends;
@@ -24,7 +26,7 @@ pub(crate) struct Member {
     /// order of ranks.
     pub(crate) id: u64,
     pub(crate) name: Box<str>,
-    /// Who it is, as the start of three members of an object: its rank comes after it. A name
+    /// Its identity, as the start of three members of an object: its rank comes after it. A name
     /// needs no escapes.
     pub(crate) label: Box<str>,
     /// How many commands it executes at once; 0: it only sends.
@@ -40,7 +42,7 @@ pub(crate) struct Member {
     pub(crate) refusal_limiter: RefusalLimiter,
     /// The rank it was told last.
     pub(crate) told_rank: AtomicU32,
-    /// Somebody is going to flush it soon.
+    /// A flush is scheduled.
     flush_asked: AtomicBool,
 }
 
@@ -126,20 +128,20 @@ impl Member {
     }
 
     /// Whether it is the caller's to see to it that [`flush_as_asked`](Self::flush_as_asked) is
-    /// called soon: something is for it, and nobody else is going to.
+    /// called soon: something waits for it, and no other thread is going to.
     pub(crate) fn ask_for_flush(&self) -> bool {
         self.connection.outbox.is_behind() && !self.flush_asked.swap(true, Ordering::AcqRel)
     }
 
     /// Writes what is for it, as the clock was asked to.
     pub(crate) fn flush_as_asked(&self) {
-        // Before: who adds something from now on asks again. A swap, so that what those added
-        // is seen who found it asked for already.
+        // Before the flush: a thread that adds something from now on asks again. A swap, so that
+        // this flush sees what the threads added that found it asked for already.
         self.flush_asked.swap(false, Ordering::AcqRel);
         self.connection.outbox.flush();
     }
 
-    /// Who it is, for those who are commanded by it.
+    /// Its identity, for the clients that it commands.
     pub(crate) fn origin(&self, rank: u32) -> Origin<'_> {
         Origin {
             member: self.id,

@@ -1,7 +1,7 @@
-//! The ranked list: who is here, in the order of joining. First come, first ranked.
+//! The ranked list: the members, in the order of joining. First come, first ranked.
 //!
 //! Members stand in the order of their numbers, which only grow, so a rank is a position,
-//! and 0..n-1 without gaps at every moment that anybody can observe. The list hides behind
+//! and 0..n-1 without gaps in every look-up. The list hides behind
 //! a handle that returns owned values: its lock is held for a look-up or a change of the
 //! list, and never while something is written, sent or waited for.
 
@@ -32,19 +32,19 @@ pub(crate) struct Place {
 
 struct Ranking {
     ranked: Vec<Place>,
-    /// Those of them who execute.
+    /// The members that execute.
     executors: Vec<Place>,
     /// By the names in lower case: two names that differ in nothing else are too much alike.
     names: HashMap<Box<str>, Arc<Member>, RandomState>,
     max: u32,
     next_id: u64,
     draining: bool,
-    /// The highest rank from which on somebody's rank changed untold.
+    /// The highest rank from which on a rank changed and its member was not told.
     changed_from: AtomicUsize,
     transcript: Transcript,
 }
 
-/// Why somebody cannot join, in the order in which it is looked at.
+/// Why a client cannot join, in the order of the checks.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum NotAdmitted {
     ShuttingDown,
@@ -132,7 +132,7 @@ impl Roster {
         Ok(member)
     }
 
-    /// Takes a member out; everybody below moves up. Says whether somebody did.
+    /// Takes a member out; all below it move up. Says whether there were any.
     pub(crate) fn leave(&self, member: &Member) -> bool {
         let mut ranking = write(&self.ranking);
         let Some(rank) = position(&ranking.ranked, member) else {
@@ -156,7 +156,7 @@ impl Roster {
         rank < ranking.ranked.len()
     }
 
-    /// Admits nobody any more; everybody who is here.
+    /// Admits no client any more; gives all members.
     pub(crate) fn drain(&self) -> Vec<Place> {
         let mut ranking = write(&self.ranking);
         ranking.draining = true;
@@ -174,7 +174,7 @@ impl Roster {
         look(View(&ranking))
     }
 
-    /// A part of the ranking, for those who ask.
+    /// A part of the ranking, as the answer to `members`.
     pub(crate) fn page(&self, from: usize, limit: usize, now: u64) -> wire::Members {
         let ranking = read(&self.ranking);
         let places = ranking.ranked.iter().skip(from).take(limit).cloned();
@@ -202,7 +202,7 @@ impl Roster {
         }
     }
 
-    /// Those whose rank is another than they were told last.
+    /// The members whose rank is not the one they were told last.
     pub(crate) fn untold(&self) -> Vec<(Arc<Member>, Standing)> {
         let ranking = read(&self.ranking);
         let from = ranking.changed_from.swap(usize::MAX, Relaxed);
@@ -215,7 +215,7 @@ impl Roster {
             .collect()
     }
 
-    /// Has everybody from this rank on looked at again for [`untold`](Self::untold).
+    /// Has all members from this rank on looked at again for [`untold`](Self::untold).
     pub(crate) fn set_untold(&self, rank: u32) {
         let ranking = read(&self.ranking);
         ranking.changed_from.fetch_min(rank as usize, Relaxed);
@@ -226,7 +226,7 @@ impl Roster {
 pub(crate) struct View<'a>(&'a Ranking);
 
 impl View<'_> {
-    /// Everybody, in rank order.
+    /// All members, in rank order.
     pub(crate) fn ranked(&self) -> &[Place] {
         &self.0.ranked
     }
@@ -249,7 +249,7 @@ impl View<'_> {
         Some((rank, &self.0.ranked[rank]))
     }
 
-    /// Those who execute and rank below a member, in rank order.
+    /// The executors below a member, in rank order.
     pub(crate) fn executors_below(&self, member: &Member) -> &[Place] {
         let executors = &self.0.executors;
         let first = executors.partition_point(|place| rank_order(place, member).is_le());

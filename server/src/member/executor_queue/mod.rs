@@ -2,7 +2,7 @@
 //! wait until it has a slot for them.
 //!
 //! This table is where a command's outcome is decided: taking it out is the single act that
-//! does. So the client that it was given to is the only one who can answer for it, and it is
+//! does. So the client that it was given to is the only one that can answer for it, and it is
 //! answered once. Whether the client is still here is looked at under the same lock, in the
 //! act of registering.
 //!
@@ -52,7 +52,7 @@ struct Table {
     running: HashMap<u64, Running, RandomState>,
     waiting: VecDeque<Waiting>,
     waiting_bytes: usize,
-    /// What of it is whose.
+    /// The part of each sender.
     shares: HashMap<u64, Share, RandomState>,
     /// The earliest time at which the clock was asked to look for overdue answers.
     watched: Option<u64>,
