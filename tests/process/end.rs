@@ -10,8 +10,9 @@ use rustix::process::{Pid, Signal, geteuid, getpgid, kill_process, setpgid};
 use serde_json::{Value, json};
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
+use std::os::unix::process::CommandExt;
 use std::path::Path;
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 /// Until a command whose time is over is ended for good.
@@ -430,12 +431,19 @@ fn run_says_what_a_command_left_behind_and_ends_with_its_exit_code() {
 }
 
 /// What runs as another user than the client, and is ended with the test.
-struct Stuck(u32);
+struct Stuck(Option<u32>);
 
 impl Stuck {
-    fn kill(&self) {
-        let pid = Pid::from_raw(self.0 as i32).expect("a number");
-        let _ = kill_process(pid, Signal::KILL);
+    fn new(pid: u32) -> Stuck {
+        Stuck(Some(pid))
+    }
+
+    /// Kills it once: after that its number may mean another process.
+    fn kill(&mut self) {
+        if let Some(pid) = self.0.take() {
+            let pid = Pid::from_raw(pid as i32).expect("a number");
+            let _ = kill_process(pid, Signal::KILL);
+        }
     }
 }
 
@@ -517,7 +525,8 @@ fn get_stuck(boss: &mut Boss, word: &str) -> Stuck {
     while !printed.contains("\n0\n") {
         printed += &String::from_utf8_lossy(&boss.output(&id).1);
     }
-    let stuck = Stuck(pids(&printed)[0]);
+    let pid = pids(&printed)[0];
+    let stuck = Stuck::new(pid);
     let ran = boss.finish(&id);
     assert_eq!(ran.status(), "timed_out", "{}", ran.outcome);
     assert_eq!(
@@ -527,7 +536,7 @@ fn get_stuck(boss: &mut Boss, word: &str) -> Stuck {
         ran.outcome
     );
     assert!(since.elapsed() < Duration::from_secs(1) + AT_MOST + JITTER);
-    assert!(!has_gone(stuck.0), "there is something that runs");
+    assert!(!has_gone(pid), "there is something that runs");
     stuck
 }
 
@@ -538,7 +547,7 @@ fn what_cannot_be_ended_keeps_its_slot() {
     let Some((_relay, mut boss, worker, _folder)) = unprivileged(&policy, 2) else {
         return;
     };
-    let first = get_stuck(&mut boss, "stuck");
+    let mut first = get_stuck(&mut boss, "stuck");
     worker.0.stderr.wait_for("cannot be ended", PATIENCE);
     // There is another slot.
     boss.run(&["echo"]).exited(0);
@@ -548,7 +557,7 @@ fn what_cannot_be_ended_keeps_its_slot() {
     while !printed.contains("\n0\n") {
         printed += &String::from_utf8_lossy(&boss.output(&busy).1);
     }
-    let second = Stuck(pids(&printed)[0]);
+    let mut second = Stuck::new(pids(&printed)[0]);
     let late = boss.send_with(&["echo"], &json!({"timeout_ms": 300}));
     let ran = boss.finish(&late);
     assert_eq!(ran.status(), "timed_out", "{}", ran.outcome);
@@ -991,13 +1000,18 @@ fn a_client_that_is_killed_takes_its_direct_children_along() {
 
 /// The process that is to end what a client leaves behind that is killed.
 fn watchdog_of(client: u32) -> Option<u32> {
+    watchdogs_of(client).first().copied()
+}
+
+fn watchdogs_of(client: u32) -> Vec<u32> {
     let name = format!("pecking-watch\0{client}-");
     let processes = fs::read_dir("/proc").expect("there is a /proc");
-    let mut pids = processes.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok());
-    pids.find(|pid: &u32| {
+    let pids = processes.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok());
+    pids.filter(|pid: &u32| {
         let line = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
         line.starts_with(name.as_bytes()) && !has_gone(*pid)
     })
+    .collect()
 }
 
 /// Waits until so many of these processes have become `sleep`.
@@ -1053,6 +1067,52 @@ fn nothing_outlives_a_client_that_is_killed() {
         assert_eq!(boss.finish(id).status(), "lost");
     }
     assert!(worker.0.wait(PATIENCE).is_some());
+}
+
+/// A parent may have the ends of all children ignored, and its children inherit that.
+#[test]
+fn nothing_outlives_a_killed_client_that_was_started_with_sigchld_ignored() {
+    let relay = Relay::start();
+    let mut boss = relay.boss();
+    let program = client_command();
+    let mut command = Command::new("/usr/bin/perl");
+    command
+        .args(["-e", "$SIG{CHLD} = \"IGNORE\"; exec @ARGV"])
+        .arg(program.get_program());
+    let worker = Worker::start_as(&relay, &mut command, &["--allow-any", "--allow-root"]);
+    let script = "setsid sleep 1000 >/dev/null 2>&1 & echo pid $!; exec sleep 1000";
+    let id = boss.script(script, &json!({}));
+    let left_behind = pids(&String::from_utf8_lossy(&boss.output(&id).1));
+    wait_until_asleep(&left_behind, 1);
+    worker.0.signal(Signal::KILL);
+    wait_until_gone(&left_behind, PATIENCE);
+}
+
+#[test]
+fn a_watchdog_that_its_client_has_not_accepted_ends_nothing() {
+    let (_relay, mut boss, worker) = anything(1);
+    let folder = Folder::new();
+    let script = format!(
+        "echo $PECKING_ID; until [ -e {} ]; do sleep 0.01; done; exit 3",
+        folder.word("go")
+    );
+    let id = boss.script(&script, &json!({}));
+    let printed = String::from_utf8_lossy(&boss.output(&id).1).into_owned();
+    let (client, _) = printed.rsplit_once('-').expect("the id of a run");
+    let of_client = watchdogs_of(worker.id());
+    assert_eq!(of_client.len(), 1);
+    // Its client's end of the pair is closed from the start, as if that had failed to start it.
+    let mut command = client_command();
+    command
+        .arg0("pecking-watch")
+        .arg(client)
+        .stdin(Stdio::null());
+    assert!(command.status().expect("it starts").success());
+    eventually("it has gone", PATIENCE, || {
+        watchdogs_of(worker.id()) == of_client
+    });
+    fs::write(folder.word("go"), "").expect("a file");
+    boss.finish(&id).exited(3);
 }
 
 #[test]

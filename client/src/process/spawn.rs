@@ -406,9 +406,9 @@ pub(crate) fn adopt_orphans() {
     }
 }
 
-/// Where whoever started this process had it ignore the ends of its children, the system
-/// would reap them by itself, and nobody could say how they ended.
-fn notice_ends() {
+/// Takes back a parent's setting that has this process ignore the ends of its children
+/// (SIGCHLD): the system would reap them by itself, and how they ended would be lost.
+pub(crate) fn notice_ends() {
     // SAFETY: `action` is filled by the call before it is read, and SIG_DFL is always valid.
     unsafe {
         let mut action = std::mem::MaybeUninit::<libc::sigaction>::zeroed();

@@ -2,8 +2,10 @@
 //! killed: `kill -9` gives a process no time to do that itself.
 //!
 //! It is this program started anew, so that it has nothing of this process: no thread, no
-//! socket, no lock, no secret. The two share a pair of connected sockets that carry nothing; the
-//! end of this process, however it comes, closes its end. The watchdog's parent is the system's
+//! socket, no lock, no secret. The two share a pair of connected sockets. Over it this process
+//! accepts the watchdog with one byte; from then on only its own end, however it comes, closes
+//! the pair. A watchdog that was not accepted ends nothing: the process that started it goes on
+//! without it, and lives. The watchdog's parent is the system's
 //! first process, or what adopts orphans above this one, and it stands in a session of its own: so
 //! this process never takes it for an orphan of its commands, and what is meant for this process's
 //! group or terminal does not reach it.
@@ -20,7 +22,7 @@ use super::spawn;
 use super::stamp::{self, Stamp};
 use common::sys::sync::{Mutex, lock};
 use rustix::process::{Pid, getpid};
-use std::io;
+use std::io::{self, Read, Write};
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::CommandExt;
@@ -46,6 +48,9 @@ const PAUSES: [Duration; 2] = [Duration::from_millis(1), Duration::from_millis(1
 /// be missed once.
 const EMPTY_LOOKS: u32 = 2;
 
+/// What this process sends to accept its watchdog.
+const ACCEPTED: u8 = b'+';
+
 /// Our end of what the watchdog waits at. It stays open as long as this process lives.
 static WATCHED: Mutex<Option<UnixStream>> = Mutex::new(None);
 
@@ -68,7 +73,8 @@ pub fn start() -> io::Result<()> {
         let why = "a watchdog has to be started before there is anything that starts programs";
         return Err(io::Error::other(why));
     }
-    let (here, there) = UnixStream::pair()?;
+    spawn::notice_ends();
+    let (mut here, there) = UnixStream::pair()?;
     let mut starting = Command::new(THIS_PROGRAM)
         .arg0(NAME)
         .arg(stamp::own().to_string())
@@ -78,6 +84,7 @@ pub fn start() -> io::Result<()> {
         .stderr(Stdio::null())
         .spawn()?;
     wait_for_start(&mut starting)?;
+    here.write_all(&[ACCEPTED])?;
     *lock(&WATCHED) = Some(here);
     Ok(())
 }
@@ -109,9 +116,12 @@ pub fn serve_if_asked() -> bool {
     }
     let watched = words.next().and_then(|word| Stamp::parse(&word));
     if let (Some(watched), Ok(())) = (watched, spawn::detach(NAME)) {
-        // Nothing is ever said; whatever the end looks like, it is the end.
-        let _ = io::copy(&mut io::stdin(), &mut io::sink());
-        end_all_of(watched);
+        let mut first = [0];
+        if io::stdin().read_exact(&mut first).is_ok() && first == [ACCEPTED] {
+            // No other byte follows; whatever the end looks like, it is the end.
+            let _ = io::copy(&mut io::stdin(), &mut io::sink());
+            end_all_of(watched);
+        }
     }
     true
 }
