@@ -312,8 +312,8 @@ pub(crate) fn policy(data: &[u8]) {
             let (_, command) = commands
                 .find(|(name, _)| *name == words[0])
                 .expect("it is named");
-            let (own, rest) = plan.argv.split_at(command.run().len());
-            assert_eq!((own, rest), (command.run(), &words[1..]));
+            let (own, rest) = plan.argv.split_at(command.run.len());
+            assert_eq!((own, rest), (&command.run[..], &words[1..]));
             assert!(own[0].starts_with('/') && rest.iter().all(|word| !word.contains('\0')));
         }
     }

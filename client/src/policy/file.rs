@@ -1,16 +1,16 @@
 //! The text of a policy, made into typed commands. It looks at nothing but the text; the
 //! machine is for `program` to look at.
 
-use super::command::{Command, Group, Limits};
+use super::command::{Command, Group, Limits, Settings};
 use super::error::Fault;
 use super::pattern::Pattern;
-use super::value::{
-    Folder, List, MemorySize, Number, OutputSize, Text, Timeout, Umask, VariableName, Word,
-};
+use super::value::{List, MIN_MEMORY, Number, Size, Text, Umask, VariableName};
 use common::limits::MAX_SLOTS;
 use common::wire::message::clip;
 use serde::Deserialize;
 use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::time::Duration;
 use toml::Spanned;
 use toml::de::{DeString, DeTable, DeValue, ValueDeserializer};
 
@@ -51,17 +51,17 @@ pub(super) struct Entry {
     expecting = "a table such as { run = [\"/usr/bin/uptime\"] }"
 )]
 struct Raw {
-    run: Spanned<List<Spanned<Text<Word>>>>,
+    run: Spanned<List<Spanned<Text<String>>>>,
     #[serde(default)]
     args: List<Text<Pattern>>,
     rest: Option<Text<Pattern>>,
-    timeout: Option<Text<Timeout>>,
-    max_output: Option<Text<OutputSize>>,
-    cwd: Option<Spanned<Text<Folder>>>,
+    timeout: Option<Text<Duration>>,
+    max_output: Option<Text<Size<0>>>,
+    cwd: Option<Spanned<Text<PathBuf>>>,
     #[serde(default)]
-    env: BTreeMap<Text<VariableName>, Spanned<Text<Word>>>,
+    env: BTreeMap<Text<VariableName>, Spanned<Text<String>>>,
     slots: Option<Number<1, { MAX_SLOTS as u64 }>>,
-    memory: Option<Text<MemorySize>>,
+    memory: Option<Text<Size<MIN_MEMORY>>>,
     cpu_seconds: Option<Number<1, MAX_CPU_SECONDS>>,
     open_files: Option<Number<MIN_OPEN_FILES, MAX_OPEN_FILES>>,
     #[serde(default)]
@@ -143,30 +143,32 @@ impl Raw {
             env_at: env_at.collect(),
             cwd_at: self.cwd.as_ref().map_or(0, |cwd| cwd.span().start),
             command: Command {
-                run: run.into_iter().map(|w| w.into_inner().0.0).collect(),
+                run: run.into_iter().map(|w| w.into_inner().0).collect(),
                 args: self.args.0.into_iter().map(|text| text.0).collect(),
                 rest: self.rest.map(|text| text.0),
-                timeout: self.timeout.map(|text| text.0.0),
-                max_output: self.max_output.map(|text| text.0.0),
-                cwd: self.cwd.map(|cwd| cwd.into_inner().0.0),
-                env: self
-                    .env
-                    .into_iter()
-                    .map(|(k, v)| (k.0.0, v.into_inner().0.0))
-                    .collect(),
-                // The bounds of `slots` are those of an u32.
-                slots: self.slots.and_then(|slots| slots.0.try_into().ok()),
-                limits: Limits {
-                    memory: self.memory.map(|text| text.0.0),
-                    cpu_seconds: self.cpu_seconds.map(|seconds| seconds.0),
-                    open_files: self.open_files.map(|files| files.0),
+                settings: Settings {
+                    timeout: self.timeout.map(|text| text.0),
+                    max_output: self.max_output.map(|text| text.0.0),
+                    cwd: self.cwd.map(|cwd| cwd.into_inner().0),
+                    env: self
+                        .env
+                        .into_iter()
+                        .map(|(name, value)| (name.0.0, value.into_inner().0))
+                        .collect(),
+                    // The bounds of `slots` are those of an u32.
+                    slots: self.slots.and_then(|slots| slots.0.try_into().ok()),
+                    limits: Limits {
+                        memory: self.memory.map(|text| text.0.0),
+                        cpu_seconds: self.cpu_seconds.map(|seconds| seconds.0),
+                        open_files: self.open_files.map(|files| files.0),
+                    },
+                    setuid: self.setuid,
+                    umask: self.umask.map(|text| text.0.0),
+                    groups: self.groups.map(|groups| {
+                        let groups = groups.into_inner().0.into_iter();
+                        groups.map(|text| text.0).collect()
+                    }),
                 },
-                setuid: self.setuid,
-                umask: self.umask.map(|text| text.0.0),
-                groups: self.groups.map(|groups| {
-                    let groups = groups.into_inner().0.into_iter();
-                    groups.map(|text| text.0).collect()
-                }),
             },
         })
     }

@@ -29,26 +29,26 @@ fn everything_that_an_entry_can_say() {
          setuid = true\n\
          umask = \"027\"\n\
          groups = [\"root\", \"4711\"]\n");
-    assert_eq!(command.run(), ["/usr/bin/journalctl", "-n", "50", "-u"]);
-    let args: Vec<_> = command.args().iter().map(Pattern::as_str).collect();
+    assert_eq!(command.run, ["/usr/bin/journalctl", "-n", "50", "-u"]);
+    let args: Vec<_> = command.args.iter().map(Pattern::as_str).collect();
     assert_eq!(args, ["[a-z][a-z0-9-]{0,31}"]);
-    assert_eq!(command.rest().map(Pattern::as_str), Some("\\d+"));
-    assert_eq!(command.timeout(), Some(Duration::from_secs(30)));
-    assert_eq!(command.max_output(), Some(256 << 10));
-    assert_eq!(command.cwd(), Some(Path::new("/var/tmp")));
-    let env: Vec<_> = command.env().iter().collect();
+    assert_eq!(command.rest.as_ref().map(Pattern::as_str), Some("\\d+"));
+    assert_eq!(command.settings.timeout, Some(Duration::from_secs(30)));
+    assert_eq!(command.settings.max_output, Some(256 << 10));
+    assert_eq!(command.settings.cwd.as_deref(), Some(Path::new("/var/tmp")));
+    let env: Vec<_> = command.settings.env.iter().collect();
     let (empty, lang) = (String::from("EMPTY"), String::from("LANG"));
     assert_eq!(env, [(&empty, &String::new()), (&lang, &"C.UTF-8".into())]);
-    assert_eq!(command.slots(), Some(1));
+    assert_eq!(command.settings.slots, Some(1));
     let limits = Limits {
         memory: Some(1 << 30),
         cpu_seconds: Some(60),
         open_files: Some(64),
     };
-    assert_eq!(command.limits(), limits);
-    assert!(command.setuid());
-    assert_eq!(command.umask(), Some(0o027));
-    let groups = command.groups().expect("groups");
+    assert_eq!(command.settings.limits, limits);
+    assert!(command.settings.setuid);
+    assert_eq!(command.settings.umask, Some(0o027));
+    let groups = command.settings.groups.expect("groups");
     let ids: Vec<_> = groups.iter().map(|group| group.id).collect();
     assert_eq!(ids, [0, 4711]);
 }
@@ -56,14 +56,20 @@ fn everything_that_an_entry_can_say() {
 #[test]
 fn what_is_not_said_is_not_set() {
     let command = one(&with(""));
-    assert_eq!(command.run(), ["/bin/true"]);
-    assert!(command.args().is_empty() && command.rest().is_none());
-    assert_eq!((command.timeout(), command.max_output()), (None, None));
-    assert_eq!((command.cwd(), command.slots()), (None, None));
-    assert_eq!(command.limits(), Limits::default());
-    assert!(command.env().is_empty() && !command.setuid());
-    assert!(!one(&with("setuid = false")).setuid());
-    assert!(command.umask().is_none() && command.groups().is_none());
+    assert_eq!(command.run, ["/bin/true"]);
+    assert!(command.args.is_empty() && command.rest.is_none());
+    assert_eq!(
+        (command.settings.timeout, command.settings.max_output),
+        (None, None)
+    );
+    assert_eq!(
+        (command.settings.cwd.as_deref(), command.settings.slots),
+        (None, None)
+    );
+    assert_eq!(command.settings.limits, Limits::default());
+    assert!(command.settings.env.is_empty() && !command.settings.setuid);
+    assert!(!one(&with("setuid = false")).settings.setuid);
+    assert!(command.settings.umask.is_none() && command.settings.groups.is_none());
 }
 
 #[test]
@@ -78,7 +84,7 @@ fn other_ways_to_write_a_policy() {
         "[commands.x]\nrun = ['/bin/true']\nslots = 1024\nopen_files = 4\nmemory = '1MiB'",
         "[commands.x]\nrun = ['/bin/true']\n[commands.x.env]\nA = 'b=c'",
     ] {
-        assert!(!one(text).run().is_empty());
+        assert!(!one(text).run.is_empty());
         Policy::from_bytes(text.as_bytes()).expect(text);
     }
 }

@@ -21,7 +21,7 @@ mod show;
 mod tests;
 mod value;
 
-pub use command::{Command, Group, Limits};
+pub use command::{Command, Group, Limits, Settings};
 pub use common::sys::trusted_file::{Distrust, Kind};
 pub use error::{PolicyError, Position};
 pub use pattern::Pattern;

@@ -67,11 +67,15 @@ fn weaknesses(entry: &Entry, user: u32) -> Vec<Weakness> {
             look(entry.program_at, what, word, Finds::ThePath, is_program);
         }
     }
-    if let Some(cwd) = &command.cwd {
+    if let Some(cwd) = &command.settings.cwd {
         let cwd = cwd.to_string_lossy();
         look(entry.cwd_at, "cwd is".into(), &cwd, Finds::ThePath, true);
     }
-    let start = command.cwd.clone().or_else(|| std::env::current_dir().ok());
+    let start = command
+        .settings
+        .cwd
+        .clone()
+        .or_else(|| std::env::current_dir().ok());
     let program = command.run.first().map(PathBuf::from).unwrap_or_default();
     let interpreters = std::iter::successors(Some(program), |script| {
         let interpreter = interpreter(script)?;
@@ -83,7 +87,7 @@ fn weaknesses(entry: &Entry, user: u32) -> Vec<Weakness> {
         let what = "run[0] is interpreted by".into();
         look(entry.program_at, what, &path, Finds::ThePath, true);
     }
-    for (name, value) in &command.env {
+    for (name, value) in &command.settings.env {
         let loads = loads_code(name);
         for path in relative_paths(name, value) {
             if let Some(path) = start.as_ref().map(|start| start.join(path)) {

@@ -2,14 +2,11 @@
 //! entry's own words and of words that one of its patterns matches, and of nothing else;
 //! there is no shell on the way, so a word is one argument whatever is in it.
 
-use super::command::{Command, Group, Limits};
+use super::command::{Command, Settings};
 use super::pattern::Pattern;
 use super::{Policy, show};
 use common::wire::message::clip;
-use std::collections::BTreeMap;
 use std::fmt;
-use std::path::PathBuf;
-use std::time::Duration;
 
 /// Names that one refusal lists.
 const LISTED_NAMES: usize = 16;
@@ -27,24 +24,8 @@ pub struct Plan {
     pub command: String,
     /// The program, by its absolute path, and its arguments; never empty.
     pub argv: Vec<String>,
-    /// Where it runs, if not where the client does.
-    pub cwd: Option<PathBuf>,
-    /// What its environment has besides what every run has.
-    pub env: BTreeMap<String, String>,
-    /// How long it may take, whatever the sender allows.
-    pub timeout: Option<Duration>,
-    /// How many bytes of its output leave this machine, whatever the sender asks for.
-    pub max_output: Option<u64>,
-    /// How many of this command may run at once, within the client's own slots.
-    pub slots: Option<u32>,
-    /// What it may use of the machine.
-    pub limits: Limits,
-    /// Whether what it executes may give it another user or capabilities.
-    pub setuid: bool,
-    /// The permissions that its new files do not get, if the entry says which.
-    pub umask: Option<u32>,
-    /// Its supplementary groups, if the entry says which.
-    pub groups: Option<Vec<Group>>,
+    /// How it starts, and its bounds.
+    pub settings: Settings,
 }
 
 /// Why nothing is started. The texts are short enough for a message and safe to show.
@@ -111,15 +92,7 @@ impl Policy {
         Ok(Plan {
             command: name.clone(),
             argv: [&command.run, words].concat(),
-            cwd: command.cwd.clone(),
-            env: command.env.clone(),
-            timeout: command.timeout,
-            max_output: command.max_output,
-            slots: command.slots,
-            limits: command.limits,
-            setuid: command.setuid,
-            umask: command.umask,
-            groups: command.groups.clone(),
+            settings: command.settings.clone(),
         })
     }
 
@@ -214,7 +187,7 @@ impl fmt::Display for Plan {
             .map(|word| show::shell_word(word))
             .collect();
         f.write_str(&words.join(" "))?;
-        match self.setuid {
+        match self.settings.setuid {
             true => f.write_str(" (setuid true)"),
             false => Ok(()),
         }

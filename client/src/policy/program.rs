@@ -22,12 +22,12 @@ pub(super) fn check(entry: &Entry) -> Result<(), Fault> {
         );
         return fault(entry.program_at, message);
     }
-    if entry.command.groups.is_some() && trusted_file::user() != ROOT {
+    if entry.command.settings.groups.is_some() && trusted_file::user() != ROOT {
         let message = "groups is set, which only root can do; expected an entry without it, \
                        which has the groups of the client's user";
         return fault(entry.groups_at, message.into());
     }
-    let Some(cwd) = &entry.command.cwd else {
+    let Some(cwd) = &entry.command.settings.cwd else {
         return Ok(());
     };
     let Some(reason) = unfit_folder(cwd) else {

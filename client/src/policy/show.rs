@@ -1,7 +1,7 @@
 //! A policy as its owner reads it: one line a command, and words as a shell takes them.
 
 use super::Policy;
-use super::command::Command;
+use super::command::{Command, Settings};
 use super::error::shown;
 use common::terminal::escape::{Escaper, Keep, one_line};
 use std::fmt::{self, Write};
@@ -25,7 +25,7 @@ impl fmt::Display for Command {
         if let Some(rest) = &self.rest {
             write!(f, " [<{}> ...]", line(rest.as_str()))?;
         }
-        let settings = self.settings();
+        let settings = self.settings.shown();
         match settings.is_empty() {
             true => Ok(()),
             false => write!(f, " ({})", settings.join(", ")),
@@ -33,9 +33,9 @@ impl fmt::Display for Command {
     }
 }
 
-impl Command {
+impl Settings {
     /// What the entry sets, each with its value.
-    fn settings(&self) -> Vec<String> {
+    fn shown(&self) -> Vec<String> {
         let size = |bytes| bytesize::ByteSize::b(bytes).display().iec().to_string();
         let variables = self.env.iter();
         let variables = variables.map(|(name, value)| (line(name), shell_word(value)));

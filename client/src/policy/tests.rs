@@ -117,24 +117,26 @@ fn a_plan_has_all_that_the_entry_says() {
         Plan {
             command: "logs".into(),
             argv: words(&["/bin/echo", "-n", "50", "-u", "nginx"]),
-            cwd: Some("/".into()),
-            env: BTreeMap::from([("LANG".into(), "C.UTF-8".into())]),
-            timeout: Some(Duration::from_secs(30)),
-            max_output: Some(256 << 10),
-            slots: Some(1),
-            limits: Limits {
-                memory: Some(64 << 20),
-                cpu_seconds: Some(5),
-                open_files: Some(64),
+            settings: Settings {
+                cwd: Some("/".into()),
+                env: BTreeMap::from([("LANG".into(), "C.UTF-8".into())]),
+                timeout: Some(Duration::from_secs(30)),
+                max_output: Some(256 << 10),
+                slots: Some(1),
+                limits: Limits {
+                    memory: Some(64 << 20),
+                    cpu_seconds: Some(5),
+                    open_files: Some(64),
+                },
+                setuid: true,
+                umask: Some(0o027),
+                groups: None,
             },
-            setuid: true,
-            umask: Some(0o027),
-            groups: None,
         }
     );
     assert_eq!(plan.to_string(), "/bin/echo -n 50 -u nginx (setuid true)");
     let plan = policy().plan(&words(&["uptime"])).expect("it is allowed");
-    assert!(!plan.setuid && plan.to_string() == "/bin/echo up");
+    assert!(!plan.settings.setuid && plan.to_string() == "/bin/echo up");
 }
 
 #[test]

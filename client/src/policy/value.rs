@@ -17,7 +17,7 @@ use std::time::Duration;
 const MAX_SIZE: usize = 1 << 50;
 
 /// The least address space: less does not even hold a program and its loader.
-const MIN_MEMORY: usize = 1 << 20;
+pub(super) const MIN_MEMORY: usize = 1 << 20;
 
 /// What begins the names of variables that the executor sets.
 const RESERVED: &str = "PECKING_";
@@ -127,69 +127,46 @@ impl FromText for Pattern {
     }
 }
 
-/// How long something may take.
-#[derive(Debug)]
-pub(super) struct Timeout(pub(super) Duration);
-
-impl FromText for Timeout {
+impl FromText for Duration {
     const EXPECTED: &'static str = "a duration such as \"500ms\", \"5s\" or \"2m\"";
 
-    fn from_text(text: &str) -> Result<Timeout, String> {
-        common::terminal::args::positive_duration(text).map(Timeout)
+    fn from_text(text: &str) -> Result<Duration, String> {
+        common::terminal::args::positive_duration(text)
     }
 }
 
-/// An amount of output; none at all is allowed.
+/// A number of bytes.
 #[derive(Debug)]
-pub(super) struct OutputSize(pub(super) u64);
+pub(super) struct Size<const MIN: usize>(pub(super) u64);
 
-impl FromText for OutputSize {
-    const EXPECTED: &'static str = "a size such as \"256 KiB\"";
+impl<const MIN: usize> FromText for Size<MIN> {
+    const EXPECTED: &'static str = "a size such as \"256 MiB\"";
 
-    fn from_text(text: &str) -> Result<OutputSize, String> {
-        let size = common::terminal::args::size(text, 0..=MAX_SIZE)?;
-        Ok(OutputSize(size as u64))
+    fn from_text(text: &str) -> Result<Size<MIN>, String> {
+        let size = common::terminal::args::size(text, MIN..=MAX_SIZE)?;
+        Ok(Size(size as u64))
     }
 }
 
-/// An amount of memory.
-#[derive(Debug)]
-pub(super) struct MemorySize(pub(super) u64);
-
-impl FromText for MemorySize {
-    const EXPECTED: &'static str = "a size such as \"512 MiB\"";
-
-    fn from_text(text: &str) -> Result<MemorySize, String> {
-        let size = common::terminal::args::size(text, MIN_MEMORY..=MAX_SIZE)?;
-        Ok(MemorySize(size as u64))
-    }
-}
-
-/// What the system can be given: no string of its own ends before its end.
-#[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct Word(pub(super) String);
-
-impl FromText for Word {
+/// A word of a command or the value of a variable: the system takes none with a NUL character.
+impl FromText for String {
     const EXPECTED: &'static str = "a string";
 
-    fn from_text(text: &str) -> Result<Word, String> {
+    fn from_text(text: &str) -> Result<String, String> {
         match text.contains('\0') {
             true => Err("expected a string without NUL characters".into()),
-            false => Ok(Word(text.to_owned())),
+            false => Ok(text.to_owned()),
         }
     }
 }
 
-/// A folder, wherever the client was started.
-#[derive(Debug)]
-pub(super) struct Folder(pub(super) PathBuf);
-
-impl FromText for Folder {
+/// The path of a folder, which is the same wherever the client was started.
+impl FromText for PathBuf {
     const EXPECTED: &'static str = "the absolute path of a folder";
 
-    fn from_text(text: &str) -> Result<Folder, String> {
+    fn from_text(text: &str) -> Result<PathBuf, String> {
         match text.starts_with('/') && !text.contains('\0') {
-            true => Ok(Folder(PathBuf::from(text))),
+            true => Ok(PathBuf::from(text)),
             false => Err("expected the absolute path of a folder, such as \"/var/tmp\"".into()),
         }
     }

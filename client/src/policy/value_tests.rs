@@ -27,7 +27,7 @@ fn what_is_wrong_is_told_with_its_place() {
         (
             "max_output = 1024",
             "3:14",
-            ["integer `1024`", "expected a size such as \"256 KiB\""],
+            ["integer `1024`", "expected a size such as \"256 MiB\""],
         ),
         ("cwd = true", "3:7", ["boolean `true`", "absolute path"]),
         ("env = []", "3:7", ["sequence", "expected a map"]),

@@ -15,16 +15,15 @@ pub mod watchdog;
 
 use crate::execute::executor::{Execution, ExecutionResult, Executor};
 use crate::execute::job::Job;
-use crate::policy::{self, Policy, Refusal};
+use crate::policy::{Command, Plan, Policy, Refusal, Settings};
 use census::Counted;
 use common::sys::sync::{Arc, Mutex, lock};
 use common::sys::trusted_file::{self, ROOT};
 use gate::{Gate, Pass, Turn};
 use orphans::Remains;
 use reaper::Reaper;
-use run::Bounds;
 use rustix::fs::{Access, access};
-use spawn::{Limits, Mark, Program};
+use spawn::{Mark, Program};
 use std::collections::{BTreeMap, HashMap};
 use std::ffi::{CString, NulError, OsString};
 use std::io;
@@ -47,6 +46,9 @@ const ROOTS_UMASK: u32 = 0o022;
 /// Why a command does not wait for a slot of its policy's entry.
 const ALL_HELD: &str =
     "what earlier runs of this command left behind cannot be ended, and holds all of its slots";
+
+/// Why a word cannot be passed on.
+const NUL_CHARACTER: &str = "a word has a NUL character, which no argument can have";
 
 /// Executes real programs. What a command starts ends with it; what it leaves behind does so even
 /// if this process is killed, provided that the program has started a [`watchdog`]. Without one,
@@ -109,24 +111,24 @@ impl Processes {
         })
     }
 
-    /// What to start for a job.
-    fn plan(&self, job: &Job) -> Result<Planned, ExecutionResult> {
+    /// The file to execute for a job, and how.
+    fn plan(&self, job: &Job) -> Result<(PathBuf, Plan), ExecutionResult> {
         match &self.allowed {
-            Allowed::Policy(policy) => {
-                policy
-                    .plan(job.words())
-                    .map(Planned::from)
-                    .map_err(|refusal| match refusal {
-                        Refusal::Unstartable { .. } => ExecutionResult::Failed(refusal.to_string()),
-                        _ => ExecutionResult::Refused(refusal.to_string()),
-                    })
+            Allowed::Policy(policy) => match policy.plan(job.words()) {
+                Ok(plan) => Ok((PathBuf::from(&plan.argv[0]), plan)),
+                Err(refusal @ Refusal::Unstartable { .. }) => {
+                    Err(ExecutionResult::Failed(refusal.to_string()))
+                }
+                Err(refusal) => Err(ExecutionResult::Refused(refusal.to_string())),
+            },
+            Allowed::Anything => {
+                let plan = Plan {
+                    command: job.words()[0].clone(),
+                    argv: job.words().to_vec(),
+                    settings: Settings::default(),
+                };
+                Ok((find_program(&plan.command)?, plan))
             }
-            Allowed::Anything => find_program(&job.words()[0]).map(|path| Planned {
-                command: job.words()[0].clone(),
-                path,
-                argv: job.words().to_vec(),
-                ..Planned::default()
-            }),
         }
     }
 
@@ -149,8 +151,8 @@ impl Processes {
 }
 
 impl Executor for Processes {
-    fn execute(&self, job: &Job) -> ExecutionResult {
-        let planned = match self.plan(job) {
+    fn execute(&self, job: &Job) -> Answer {
+        let (path, plan) = match self.plan(job) {
             Ok(planned) => planned,
             Err(answer) => {
                 self.discarded(job);
@@ -164,12 +166,11 @@ impl Executor for Processes {
             Some(Turn::AllHeld) => return ExecutionResult::Failed(ALL_HELD.into()),
         };
         let known_by = Processes::next_run();
-        let Ok(program) = planned.program(job, &known_by) else {
-            let why = "a word has a NUL character, which no argument can have";
-            return ExecutionResult::Failed(why.into());
+        let Ok(program) = program(&path, &plan, job, &known_by) else {
+            return ExecutionResult::Failed(NUL_CHARACTER.into());
         };
         let counted = census::count();
-        let (answer, remains) = run::run(&program, planned.bounds, known_by, &self.reaper, job);
+        let (answer, remains) = run::run(&program, &plan.settings, known_by, &self.reaper, job);
         if let Some(remains) = remains {
             if let Some(pass) = &mut pass {
                 pass.hold();
@@ -210,115 +211,60 @@ impl Executor for Processes {
 
 /// The gates of those commands whose number is bounded.
 fn gates(policy: &Policy) -> HashMap<String, Arc<Gate>> {
-    let bounded = |(name, command): (&str, &policy::Command)| {
-        let slots = command.slots()?;
+    let bounded = |(name, command): (&str, &Command)| {
+        let slots = command.settings.slots?;
         Some((name.to_owned(), Arc::new(Gate::new(slots))))
     };
     policy.commands().filter_map(bounded).collect()
 }
 
-/// What to start, whoever allowed it.
-#[derive(Default)]
-struct Planned {
-    command: String,
-    path: PathBuf,
-    argv: Vec<String>,
-    cwd: Option<PathBuf>,
-    env: BTreeMap<String, String>,
-    limits: Limits,
-    may_gain_privileges: bool,
-    bounds: Bounds,
-    umask: Option<u32>,
-    groups: Option<Vec<u32>>,
+/// The program of a plan, as the system wants it.
+fn program(path: &Path, plan: &Plan, job: &Job, run: &orphans::Run) -> Result<Program, NulError> {
+    let settings = &plan.settings;
+    let argv = plan.argv.iter().map(|word| CString::new(word.as_str()));
+    let path_of = |path: &Path| CString::new(path.as_os_str().as_bytes());
+    // Of root's own groups and mask a program gets nothing that its entry does not name.
+    let is_root = trusted_file::user() == ROOT;
+    let groups = settings.groups.iter().flatten().map(|group| group.id);
+    Ok(Program {
+        path: path_of(path)?,
+        argv: argv.collect::<Result<_, _>>()?,
+        env: environment(plan, job, &run.id)?,
+        cwd: settings.cwd.as_deref().map(path_of).transpose()?,
+        limits: settings.limits,
+        may_gain_privileges: settings.setuid,
+        umask: settings.umask.or(is_root.then_some(ROOTS_UMASK)),
+        groups: is_root.then(|| groups.collect()),
+        mark: run.mark,
+    })
 }
 
-impl From<policy::Plan> for Planned {
-    fn from(plan: policy::Plan) -> Planned {
-        let policy::Limits {
-            memory,
-            cpu_seconds,
-            open_files,
-        } = plan.limits;
-        Planned {
-            command: plan.command,
-            path: plan.argv.first().map(PathBuf::from).unwrap_or_default(),
-            argv: plan.argv,
-            cwd: plan.cwd,
-            env: plan.env,
-            limits: Limits {
-                memory,
-                cpu_seconds,
-                open_files,
-            },
-            may_gain_privileges: plan.setuid,
-            bounds: Bounds {
-                timeout: plan.timeout,
-                max_output: plan.max_output,
-            },
-            umask: plan.umask,
-            groups: plan
-                .groups
-                .map(|groups| groups.into_iter().map(|group| group.id).collect()),
-        }
-    }
-}
-
-impl Planned {
-    /// The program as the system wants it.
-    fn program(&self, job: &Job, run: &orphans::Run) -> Result<Program, NulError> {
-        let argv = self.argv.iter().map(|word| CString::new(word.as_str()));
-        // Of root's own groups and mask a program gets nothing that its entry does not name.
-        let is_root = trusted_file::user() == ROOT;
-        Ok(Program {
-            path: CString::new(self.path.as_os_str().as_bytes())?,
-            argv: argv.collect::<Result<_, _>>()?,
-            env: self.environment(job, &run.id)?,
-            cwd: self
-                .cwd
-                .as_ref()
-                .map(|cwd| CString::new(cwd.as_os_str().as_bytes()))
-                .transpose()?,
-            limits: self.limits,
-            may_gain_privileges: self.may_gain_privileges,
-            umask: self.umask.or(is_root.then_some(ROOTS_UMASK)),
-            groups: is_root.then(|| self.groups.clone().unwrap_or_default()),
-            mark: run.mark,
-        })
-    }
-
-    /// The whole environment: a few of the client's own, the policy's, and who sent it. What
-    /// tells about the sender comes last, so that no policy hides it by accident.
-    fn environment(&self, job: &Job, id: &str) -> Result<Vec<CString>, NulError> {
-        let mut variables: BTreeMap<OsString, OsString> = BTreeMap::new();
-        for name in INHERITED {
-            if let Some(value) = std::env::var_os(name) {
-                variables.insert(name.into(), value);
-            }
-        }
-        variables
-            .entry("PATH".into())
-            .or_insert_with(|| DEFAULT_PATH.into());
-        for (name, value) in &self.env {
-            variables.insert(name.into(), value.into());
-        }
-        let from = job.origin();
-        variables.insert("PECKING_FROM".into(), from.name.as_ref().into());
-        variables.insert("PECKING_FROM_RANK".into(), from.rank.to_string().into());
-        variables.insert("PECKING_COMMAND".into(), self.command.clone().into());
-        variables.insert(orphans::ID_VARIABLE.into(), id.into());
-        let join = |(name, value): (OsString, OsString)| {
-            CString::new([name.as_bytes(), b"=", value.as_bytes()].concat())
-        };
-        variables.into_iter().map(join).collect()
-    }
+/// The whole environment: a few of the client's own variables, the policy's, and the sender's.
+/// Those about the sender come last, so that no policy hides them by accident.
+fn environment(plan: &Plan, job: &Job, id: &str) -> Result<Vec<CString>, NulError> {
+    let mut variables: BTreeMap<OsString, OsString> = BTreeMap::new();
+    let inherited = INHERITED.map(|name| Some((name.into(), std::env::var_os(name)?)));
+    variables.extend(inherited.into_iter().flatten());
+    variables
+        .entry("PATH".into())
+        .or_insert_with(|| DEFAULT_PATH.into());
+    let own = plan.settings.env.iter();
+    variables.extend(own.map(|(name, value)| (name.into(), value.into())));
+    let from = job.origin();
+    variables.insert("PECKING_FROM".into(), from.name.as_ref().into());
+    variables.insert("PECKING_FROM_RANK".into(), from.rank.to_string().into());
+    variables.insert("PECKING_COMMAND".into(), plan.command.clone().into());
+    variables.insert(orphans::ID_VARIABLE.into(), id.into());
+    let join = |(name, value): (OsString, OsString)| {
+        CString::new([name.as_bytes(), b"=", value.as_bytes()].concat())
+    };
+    variables.into_iter().map(join).collect()
 }
 
 /// Finds a program as `execvp` would, without ever handing it to a shell.
 fn find_program(word: &str) -> Result<PathBuf, ExecutionResult> {
     if word.contains('\0') {
-        return Err(ExecutionResult::Failed(
-            "a word has a NUL character, which no argument can have".into(),
-        ));
+        return Err(ExecutionResult::Failed(NUL_CHARACTER.into()));
     }
     if word.contains('/') {
         return Ok(word.into());
@@ -329,9 +275,6 @@ fn find_program(word: &str) -> Result<PathBuf, ExecutionResult> {
         Path::new(&OsString::from_vec(folder.to_vec())).join(word)
     });
     let is_program = |path: &PathBuf| path.is_file() && access(path, Access::EXEC_OK).is_ok();
-    let found = candidates
-        .into_iter()
-        .find(is_program)
-        .filter(|_| !word.is_empty());
+    let found = candidates.filter(|_| !word.is_empty()).find(is_program);
     found.ok_or_else(|| ExecutionResult::NotFound(format!("there is no program {word:?} here")))
 }

@@ -8,8 +8,9 @@ use super::orphans::{self, Remains};
 use super::pipe::Pipe;
 use super::reaper::{self, Reaper};
 use super::spawn::{Program, SpawnError, Spawned, Step, spawn};
-use crate::execute::executor::{Execution, ExecutionResult};
-use crate::execute::job::{Job, StopReason};
+use crate::execute::executor::{ExecutionResult, Ended};
+use crate::execute::job::{Job, Stop};
+use crate::policy::Settings;
 use common::limits::MAX_OUTPUT_SHARE;
 use common::wire::Leftovers;
 use common::wire::OutputStream;
@@ -19,7 +20,6 @@ use rustix::io::Errno;
 use rustix::process::{
     Pid, Signal, WaitId, WaitIdOptions, WaitIdStatus, kill_process_group, waitid,
 };
-use std::cell::OnceCell;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -40,41 +40,16 @@ const REAP_AFTER: Duration = Duration::from_millis(500);
 /// How often one whose client has too much waiting for the server looks again.
 const HELD_UP_TICK: Duration = Duration::from_millis(20);
 
-/// What bounds one run, besides what its sender wants.
-#[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Bounds {
-    /// How long it may run.
-    pub(crate) timeout: Option<Duration>,
-    /// How much it may write before its output is cut.
-    pub(crate) max_output: Option<u64>,
-}
-
-thread_local! {
-    /// What wakes this thread while it waits for a program. A word too late for one program
-    /// wakes it for the next, which it finds as it was.
-    static WAKE: OnceCell<Arc<OwnedFd>> = const { OnceCell::new() };
-}
-
-fn wake() -> Result<Arc<OwnedFd>, Errno> {
-    WAKE.with(|wake| {
-        if let Some(wake) = wake.get() {
-            return Ok(Arc::clone(wake));
-        }
-        let made = Arc::new(eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?);
-        Ok(Arc::clone(wake.get_or_init(|| made)))
-    })
-}
-
 /// Runs a program to its end; what of it could not be ended, if there is anything.
 pub(crate) fn run(
     program: &Program,
-    bounds: Bounds,
+    settings: &Settings,
     known_by: orphans::Run,
     reaper: &Reaper,
     job: &Job,
 ) -> (ExecutionResult, Option<Remains>) {
-    let wake = match wake() {
-        Ok(wake) => wake,
+    let wake = match eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK) {
+        Ok(wake) => Arc::new(wake),
         Err(e) => {
             let why = format!("cannot watch a process: {e}");
             return (ExecutionResult::Failed(why), None);
@@ -84,7 +59,7 @@ pub(crate) fn run(
         Ok(spawned) => spawned,
         Err(error) => return (not_started(program, &error), None),
     };
-    let mut run = Run::new(spawned, wake, bounds, reaper, job);
+    let mut run = Run::new(spawned, wake, settings, reaper, job);
     run.supervise();
     run.finish(known_by)
 }
@@ -157,7 +132,7 @@ impl<'a> Run<'a> {
     fn new(
         spawned: Spawned,
         wake: Arc<OwnedFd>,
-        bounds: Bounds,
+        settings: &Settings,
         reaper: &'a Reaper,
         job: &'a Job,
     ) -> Run<'a> {
@@ -165,7 +140,7 @@ impl<'a> Run<'a> {
         job.set_waker(move || {
             let _ = rustix::io::write(&waker, &1u64.to_ne_bytes());
         });
-        let own = bounds
+        let own = settings
             .timeout
             .and_then(|timeout| Instant::now().checked_add(timeout));
         // Without a window the server keeps no more of it anyway.
@@ -191,7 +166,7 @@ impl<'a> Run<'a> {
             phase: Phase::Running,
             deadline: [own, job.deadline()].into_iter().flatten().min(),
             drain_left: DRAIN,
-            output_left: bounds.max_output.unwrap_or(u64::MAX).min(share),
+            output_left: settings.max_output.unwrap_or(u64::MAX).min(share),
             truncated: false,
         }
     }
@@ -449,16 +424,8 @@ impl<'a> Run<'a> {
 
 /// A signal's name, as `signal(7)` has it.
 fn signal_name(signal: i32) -> String {
-    const NAMES: [&str; 31] = [
-        "HUP", "INT", "QUIT", "ILL", "TRAP", "ABRT", "BUS", "FPE", "KILL", "USR1", "SEGV", "USR2",
-        "PIPE", "ALRM", "TERM", "STKFLT", "CHLD", "CONT", "STOP", "TSTP", "TTIN", "TTOU", "URG",
-        "XCPU", "XFSZ", "VTALRM", "PROF", "WINCH", "IO", "PWR", "SYS",
-    ];
-    let index = usize::try_from(signal)
-        .ok()
-        .and_then(|signal| signal.checked_sub(1));
-    match index.and_then(|index| NAMES.get(index)) {
-        Some(name) => format!("SIG{name}"),
-        None => format!("SIG{signal}"),
+    match nix::sys::signal::Signal::try_from(signal) {
+        Ok(named) => named.as_str().into(),
+        Err(_) => format!("SIG{signal}"),
     }
 }

@@ -15,6 +15,7 @@
 #![allow(unsafe_code)]
 
 use super::stamp::Stamp;
+use crate::policy::Limits;
 use libc::{c_char, c_int, c_void};
 use rustix::fd::{AsRawFd, FromRawFd, OwnedFd};
 use rustix::process::Pid;
@@ -34,17 +35,6 @@ const CHILD_STACK: usize = 32 << 10;
 const SETGROUPS: libc::c_long = libc::SYS_setgroups32;
 #[cfg(not(any(target_arch = "x86", target_arch = "arm")))]
 const SETGROUPS: libc::c_long = libc::SYS_setgroups;
-
-/// What a program may use, where that is bounded (`setrlimit(2)`).
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Limits {
-    /// Bytes of address space.
-    pub(crate) memory: Option<u64>,
-    /// Seconds of processor time.
-    pub(crate) cpu_seconds: Option<u64>,
-    /// Open files.
-    pub(crate) open_files: Option<u64>,
-}
 
 /// What is known of a process as long as it lives, whatever it becomes: its limit of processor
 /// time under real-time scheduling (`RLIMIT_RTTIME`), so high that it limits nothing.
