@@ -1,14 +1,14 @@
 //! Real programs: what a client executes that has a policy, or that runs anything.
 
-mod census;
-mod gate;
+mod identity;
 mod orphans;
 mod pipe;
 mod proc;
 mod reaper;
 mod run;
+mod run_count;
+mod slots;
 mod spawn;
-mod stamp;
 #[cfg(test)]
 mod tests;
 pub mod watchdog;
@@ -16,20 +16,20 @@ pub mod watchdog;
 use crate::execute::executor::{Execution, ExecutionResult, Executor};
 use crate::execute::job::Job;
 use crate::policy::{Command, Plan, Policy, Refusal, Settings};
-use census::Counted;
 use common::sys::sync::{Arc, Mutex, lock};
 use common::sys::trusted_file::{self, ROOT};
-use gate::{Gate, Pass, Turn};
-use orphans::Remains;
+use identity::{ID_VARIABLE, RunIdentity};
+use orphans::Survivors;
 use reaper::Reaper;
+use run_count::CountedRun;
 use rustix::fs::{Access, access};
-use spawn::{Mark, Program};
+use slots::{Admission, Slot, Slots};
+use spawn::Program;
 use std::collections::{BTreeMap, HashMap};
 use std::ffi::{CString, NulError, OsString};
 use std::io;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 /// What a program's environment has of the client's own; everything else is left out.
@@ -56,7 +56,7 @@ const NUL_CHARACTER: &str = "a word has a NUL character, which no argument can h
 pub struct Processes {
     allowed: Allowed,
     /// By command: those whose policy bounds how many run at once.
-    gates: HashMap<String, Arc<Gate>>,
+    slots: HashMap<String, Arc<Slots>>,
     reaper: Reaper,
     /// By job: what could not be ended. There are at most as many as its clients have slots.
     held: Mutex<HashMap<(Instant, usize), Held>>,
@@ -64,9 +64,9 @@ pub struct Processes {
 
 /// What still runs of a command that was answered, and what it keeps in use.
 struct Held {
-    remains: Remains,
-    _pass: Option<Pass>,
-    _counted: Counted,
+    survivors: Survivors,
+    _slot: Option<Slot>,
+    _counted: CountedRun,
 }
 
 /// What is executed.
@@ -99,13 +99,13 @@ impl Processes {
 
     fn new(allowed: Allowed) -> io::Result<Processes> {
         spawn::adopt_orphans();
-        let gates = match &allowed {
-            Allowed::Policy(policy) => gates(policy),
+        let slots = match &allowed {
+            Allowed::Policy(policy) => bounded_slots(policy),
             Allowed::Anything => HashMap::new(),
         };
         Ok(Processes {
             allowed,
-            gates,
+            slots,
             reaper: Reaper::start()?,
             held: Mutex::default(),
         })
@@ -133,20 +133,8 @@ impl Processes {
     }
 
     /// The gate that a job has to pass, if its command has one.
-    fn gate(&self, job: &Job) -> Option<&Arc<Gate>> {
-        job.words().first().and_then(|word| self.gates.get(word))
-    }
-
-    /// By what the next run's processes are known.
-    fn next_run() -> orphans::Run {
-        // One count for the process: it may have several of these.
-        static RUNS: AtomicU64 = AtomicU64::new(0);
-        let number = RUNS.fetch_add(1, Ordering::Relaxed);
-        let process = stamp::own();
-        orphans::Run {
-            id: format!("{process}-{number}"),
-            mark: Mark::of_run(process, number),
-        }
+    fn slots(&self, job: &Job) -> Option<&Arc<Slots>> {
+        job.words().first().and_then(|word| self.slots.get(word))
     }
 }
 
@@ -159,25 +147,25 @@ impl Executor for Processes {
                 return answer;
             }
         };
-        let mut pass = match self.gate(job).map(|gate| gate.enter(job)) {
+        let mut slot = match self.slots(job).map(|slots| slots.enter(job)) {
             None => None,
-            Some(Turn::Come(pass)) => Some(pass),
-            Some(Turn::NotWanted) => return ExecutionResult::Ended(Execution::default()),
-            Some(Turn::AllHeld) => return ExecutionResult::Failed(ALL_HELD.into()),
+            Some(Admission::Admitted(slot)) => Some(slot),
+            Some(Admission::NotWanted) => return ExecutionResult::Ended(Ended::default()),
+            Some(Admission::AllHeld) => return ExecutionResult::Failed(ALL_HELD.into()),
         };
-        let known_by = Processes::next_run();
+        let known_by = RunIdentity::next();
         let Ok(program) = program(&path, &plan, job, &known_by) else {
             return ExecutionResult::Failed(NUL_CHARACTER.into());
         };
-        let counted = census::count();
-        let (answer, remains) = run::run(&program, &plan.settings, known_by, &self.reaper, job);
-        if let Some(remains) = remains {
-            if let Some(pass) = &mut pass {
-                pass.hold();
+        let counted = run_count::add();
+        let (answer, survivors) = run::run(&program, &plan.settings, known_by, &self.reaper, job);
+        if let Some(survivors) = survivors {
+            if let Some(slot) = &mut slot {
+                slot.hold();
             }
             let held = Held {
-                remains,
-                _pass: pass,
+                survivors,
+                _slot: slot,
                 _counted: counted,
             };
             lock(&self.held).insert(job.place(), held);
@@ -189,37 +177,37 @@ impl Executor for Processes {
         let Some(mut held) = lock(&self.held).remove(&job.place()) else {
             return false;
         };
-        let still_runs = held.remains.are_running(wait);
+        let still_runs = held.survivors.are_running(wait);
         if still_runs {
             lock(&self.held).insert(job.place(), held);
         }
         still_runs
     }
 
-    fn enqueued(&self, job: &Job) {
-        if let Some(gate) = self.gate(job) {
-            gate.expect(job);
+    fn take_in(&self, job: &Job) {
+        if let Some(slots) = self.slots(job) {
+            slots.expect(job);
         }
     }
 
-    fn discarded(&self, job: &Job) {
-        if let Some(gate) = self.gate(job) {
-            gate.forget(job);
+    fn let_go(&self, job: &Job) {
+        if let Some(slots) = self.slots(job) {
+            slots.forget(job);
         }
     }
 }
 
 /// The gates of those commands whose number is bounded.
-fn gates(policy: &Policy) -> HashMap<String, Arc<Gate>> {
+fn bounded_slots(policy: &Policy) -> HashMap<String, Arc<Slots>> {
     let bounded = |(name, command): (&str, &Command)| {
-        let slots = command.settings.slots?;
-        Some((name.to_owned(), Arc::new(Gate::new(slots))))
+        let count = command.settings.slots?;
+        Some((name.to_owned(), Arc::new(Slots::new(count))))
     };
     policy.commands().filter_map(bounded).collect()
 }
 
 /// The program of a plan, as the system wants it.
-fn program(path: &Path, plan: &Plan, job: &Job, run: &orphans::Run) -> Result<Program, NulError> {
+fn program(path: &Path, plan: &Plan, job: &Job, run: &RunIdentity) -> Result<Program, NulError> {
     let settings = &plan.settings;
     let argv = plan.argv.iter().map(|word| CString::new(word.as_str()));
     let path_of = |path: &Path| CString::new(path.as_os_str().as_bytes());
@@ -254,7 +242,7 @@ fn environment(plan: &Plan, job: &Job, id: &str) -> Result<Vec<CString>, NulErro
     variables.insert("PECKING_FROM".into(), from.name.as_ref().into());
     variables.insert("PECKING_FROM_RANK".into(), from.rank.to_string().into());
     variables.insert("PECKING_COMMAND".into(), plan.command.clone().into());
-    variables.insert(orphans::ID_VARIABLE.into(), id.into());
+    variables.insert(ID_VARIABLE.into(), id.into());
     let join = |(name, value): (OsString, OsString)| {
         CString::new([name.as_bytes(), b"=", value.as_bytes()].concat())
     };

@@ -12,9 +12,9 @@
 //! that back, too, says nothing of whose it is. It belongs to the only command that runs, if
 //! there is but one; otherwise it lives until nothing runs.
 
-use super::census;
+use super::identity::{Mark, RunIdentity};
 use super::proc::{self, Process};
-use super::spawn::Mark;
+use super::run_count;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::io::Errno;
@@ -24,9 +24,6 @@ use rustix::process::{
 };
 use std::collections::HashSet;
 use std::time::{Duration, Instant};
-
-/// The variable by which an orphan is known to belong to one run of one command.
-pub(crate) const ID_VARIABLE: &str = "PECKING_ID";
 
 /// How long what was killed may take to be gone. A process that takes longer and is not ending is
 /// not ours to end; it is reaped when it ends.
@@ -54,19 +51,9 @@ const OUTSIDE: i32 = 0;
 /// Processes that the log names of those that cannot be ended.
 const NAMED: usize = 8;
 
-/// By what the processes of one run are known.
-#[derive(Debug)]
-pub(crate) struct Run {
-    /// The value of [`ID_VARIABLE`], which no other run has, on this machine or since it
-    /// started.
-    pub(crate) id: String,
-    /// The mark, which no other run has that this process knows of.
-    pub(crate) mark: Mark,
-}
-
 /// A command's own process, which leads its session and its first group.
 #[derive(Clone, Copy)]
-pub(crate) struct Leader<'a> {
+pub(crate) struct SessionLeader<'a> {
     pub(crate) pid: Pid,
     pub(crate) process: BorrowedFd<'a>,
     pub(crate) is_reaped: bool,
@@ -74,7 +61,7 @@ pub(crate) struct Leader<'a> {
 
 /// What became of all that was left of a run.
 #[derive(Debug, Default)]
-pub(crate) struct Left {
+pub(crate) struct SweepResult {
     /// How many processes were left behind and have been ended.
     pub(crate) ended: u32,
     /// Those that could not be ended, the command's own process included.
@@ -89,22 +76,22 @@ pub(crate) struct Left {
 
 /// Kills what is left of a command: its own process, should that still run, its group, and its
 /// orphans with all that descends from them.
-pub(crate) fn end(leader: Option<Leader<'_>>, run: &Run) -> Left {
+pub(crate) fn end(leader: Option<SessionLeader<'_>>, run: &RunIdentity) -> SweepResult {
     let start = Instant::now();
-    let mut hunt = Hunt::new(Whose::Of { leader, run });
+    let mut sweep = Sweep::new(leader, Some(run));
     let (mut blank_looks, mut were_some, mut is_clean) = (0, false, true);
     for looks in 1.. {
-        let round = hunt.round();
-        is_clean &= !round.others;
-        blank_looks += u32::from(round.blank);
+        let scan = sweep.scan();
+        is_clean &= !scan.others;
+        blank_looks += u32::from(scan.blank);
         // The system's list of children may leave one out while others end (proc(5)), so
         // where there were some it is looked once more.
-        if !round.found && !were_some && (!round.blank || blank_looks > BLANK_LOOKS) {
-            return hunt.left(is_clean);
+        if !scan.found && !were_some && (!scan.blank || blank_looks > BLANK_LOOKS) {
+            return sweep.finish(is_clean);
         }
         is_clean = false;
-        were_some = round.found;
-        let patience = if hunt.are_ending() {
+        were_some = scan.found;
+        let patience = if sweep.are_ending() {
             ENDING_PATIENCE
         } else {
             PATIENCE
@@ -114,13 +101,13 @@ pub(crate) fn end(leader: Option<Leader<'_>>, run: &Run) -> Left {
         }
         std::thread::sleep(PAUSE);
     }
-    hunt.left(false)
+    sweep.finish(false)
 }
 
 /// What of a run could not be ended when its command was answered.
 #[derive(Debug)]
-pub(crate) struct Remains {
-    run: Run,
+pub(crate) struct Survivors {
+    run: RunIdentity,
     /// The command's own process, if it is among them.
     leader: Option<(Pid, OwnedFd)>,
     running: Vec<OwnedFd>,
@@ -128,16 +115,20 @@ pub(crate) struct Remains {
     are_fleeing: bool,
 }
 
-impl Remains {
+impl Survivors {
     /// What is left of a run, if anything is.
-    pub(crate) fn new(run: Run, leader: Option<(Pid, OwnedFd)>, left: Left) -> Option<Remains> {
-        let remains = Remains {
+    pub(crate) fn new(
+        run: RunIdentity,
+        leader: Option<(Pid, OwnedFd)>,
+        left: SweepResult,
+    ) -> Option<Survivors> {
+        let survivors = Survivors {
             run,
             leader,
             running: left.running,
             are_fleeing: left.fleeing > 0,
         };
-        remains.are_there().then_some(remains)
+        survivors.are_there().then_some(survivors)
     }
 
     fn are_there(&self) -> bool {
@@ -167,7 +158,7 @@ impl Remains {
             return self.are_there();
         }
         self.leader.take_if(|(_, process)| reap(process));
-        let leader = self.leader.as_ref().map(|(pid, process)| Leader {
+        let leader = self.leader.as_ref().map(|(pid, process)| SessionLeader {
             pid: *pid,
             process: process.as_fd(),
             is_reaped: false,
@@ -200,27 +191,15 @@ pub(crate) fn reap_all() -> bool {
 /// meanwhile.
 pub(crate) fn end_all() {
     let deadline = Instant::now() + PATIENCE;
-    let mut hunt = Hunt::new(Whose::All);
-    while hunt.round().found && Instant::now() < deadline {
+    let mut sweep = Sweep::new(None, None);
+    while sweep.scan().found && Instant::now() < deadline {
         std::thread::sleep(PAUSE);
     }
 }
 
-/// Whose orphans to end.
-#[derive(Clone, Copy)]
-enum Whose<'a> {
-    /// Those of one run, which has not ended yet.
-    Of {
-        leader: Option<Leader<'a>>,
-        run: &'a Run,
-    },
-    /// Those of runs that have all ended.
-    All,
-}
-
 /// What one look has found.
 #[derive(Clone, Copy, Debug, Default)]
-struct Round {
+struct Scan {
     /// Some that were reaped or killed.
     found: bool,
     /// Some that do not say whose they are.
@@ -231,20 +210,23 @@ struct Round {
 
 /// Looking for processes and killing them, again and again: what those had started that were
 /// killed is orphaned in its turn.
-struct Hunt<'a> {
-    whose: Whose<'a>,
+struct Sweep<'a> {
+    leader: Option<SessionLeader<'a>>,
+    /// The run whose processes to end; without one, those of runs that have all ended.
+    run: Option<&'a RunIdentity>,
     /// Those that lived on, had they not been killed here.
     seen: HashSet<Process>,
-    /// Those that were killed in the last round.
+    /// Those that were killed in the last scan.
     last: HashSet<Process>,
     /// Those that were killed before it.
     before: HashSet<Process>,
 }
 
-impl<'a> Hunt<'a> {
-    fn new(whose: Whose<'a>) -> Hunt<'a> {
-        Hunt {
-            whose,
+impl<'a> Sweep<'a> {
+    fn new(leader: Option<SessionLeader<'a>>, run: Option<&'a RunIdentity>) -> Sweep<'a> {
+        Sweep {
+            leader,
+            run,
             seen: HashSet::new(),
             last: HashSet::new(),
             before: HashSet::new(),
@@ -253,18 +235,18 @@ impl<'a> Hunt<'a> {
 
     /// Kills and reaps orphans. Orphans of other commands that have ended by themselves are
     /// reaped on the way.
-    fn round(&mut self) -> Round {
-        let mut round = Round::default();
+    fn scan(&mut self) -> Scan {
+        let mut scan = Scan::default();
         let is_first = self.before.is_empty() && self.last.is_empty();
         self.before.extend(self.last.drain());
         let mut own: Vec<Process> = self.leader_alive().into_iter().collect();
         let mut strangers = Vec::new();
-        let before = census::now();
+        let before = run_count::now();
         for orphan in orphans() {
             match waitpid(Some(orphan), WaitOptions::NOHANG) {
                 Ok(None) => {}
                 Ok(Some(_)) => {
-                    round.found = true;
+                    scan.found = true;
                     continue;
                 }
                 Err(_) => continue,
@@ -280,32 +262,29 @@ impl<'a> Hunt<'a> {
                 false => proc::environment(orphan),
             };
             if !is_known && !self.is_named(&environment) {
-                round.blank |= mark.is_none() && environment.is_empty();
+                scan.blank |= mark.is_none() && environment.is_empty();
                 strangers.push(stat.process);
             } else if is_first {
                 own.push(stat.process);
             } else {
                 // At once: what forks and ends all the time is gone a moment later.
-                self.strike(stat.process.tree());
+                self.kill_all(stat.process.tree());
             }
         }
-        let expected = match self.whose {
-            Whose::Of { .. } => 1,
-            Whose::All => 0,
-        };
+        let expected = usize::from(self.run.is_some());
         // As many ran all the time as ought to, so no other command can have brought them here.
-        if before == census::now() && before.running == expected {
+        if before == run_count::now() && before.running == expected {
             own.append(&mut strangers);
         }
-        round.others = !strangers.is_empty();
-        self.strike(own.into_iter().flat_map(Process::tree).collect());
-        round.found |= self.kill_group() || !self.last.is_empty();
-        round
+        scan.others = !strangers.is_empty();
+        self.kill_all(own.into_iter().flat_map(Process::tree).collect());
+        scan.found |= self.kill_group() || !self.last.is_empty();
+        scan
     }
 
     /// Kills processes. All are looked at before the first is killed, whose end may be that of
     /// others.
-    fn strike(&mut self, processes: HashSet<Process>) {
+    fn kill_all(&mut self, processes: HashSet<Process>) {
         let lived = processes.iter().filter(|process| process.lives_on());
         self.seen.extend(lived);
         for process in &processes {
@@ -323,41 +302,32 @@ impl<'a> Hunt<'a> {
 
     /// The command's own process, if that has not ended.
     fn leader_alive(&self) -> Option<Process> {
-        let leader = self.leader().filter(|leader| !leader.is_reaped)?;
+        let leader = self.leader.filter(|leader| !leader.is_reaped)?;
         let stat = proc::stat(leader.pid)?;
         let options = WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
         let is_alive = matches!(waitid(WaitId::PidFd(leader.process), options), Ok(None));
         is_alive.then_some(stat.process)
     }
 
-    fn leader(&self) -> Option<Leader<'a>> {
-        match self.whose {
-            Whose::Of { leader, .. } => leader,
-            Whose::All => None,
-        }
-    }
-
     /// Whether an orphan is known to be of the run by its mark or its session.
     fn is_known(&self, stat: &proc::Stat, mark: Option<Mark>) -> bool {
-        let Whose::Of { run, .. } = self.whose else {
-            return false;
-        };
-        let is_in_session = |leader: Leader<'_>| {
+        let is_in_session = |leader: SessionLeader<'_>| {
             let number = leader.pid.as_raw_nonzero().get();
             stat.session == number && leader.has_its_number()
         };
-        mark == Some(run.mark) || self.leader().is_some_and(is_in_session)
+        let has_mark = self.run.is_some_and(|run| mark == Some(run.mark));
+        has_mark || self.leader.is_some_and(is_in_session)
     }
 
     /// Whether an orphan with this environment is of the run.
     fn is_named(&self, environment: &[u8]) -> bool {
-        matches!(self.whose, Whose::Of { run, .. } if names(environment, &run.id))
+        self.run.is_some_and(|run| run.is_in(environment))
     }
 
     /// Kills the command's first group, all of it in one act; says whether there was a process
     /// in it.
     fn kill_group(&self) -> bool {
-        let Some(leader) = self.leader() else {
+        let Some(leader) = self.leader else {
             return false;
         };
         if test_kill_process_group(leader.pid).is_err() || !leader.has_its_number() {
@@ -366,8 +336,8 @@ impl<'a> Hunt<'a> {
         kill_process_group(leader.pid, Signal::KILL).is_ok() && leader.is_reaped
     }
 
-    /// What became of them, after the last round.
-    fn left(self, is_clean: bool) -> Left {
+    /// What became of them, after the last scan.
+    fn finish(self, is_clean: bool) -> SweepResult {
         let (mut running, mut ended) = (Vec::new(), self.seen);
         let mut shown = Vec::new();
         let mut fleeing = self.last.difference(&self.before).count();
@@ -395,7 +365,7 @@ impl<'a> Hunt<'a> {
                 running.len()
             );
         }
-        Left {
+        SweepResult {
             ended: ended.len().try_into().unwrap_or(u32::MAX),
             running,
             fleeing,
@@ -404,7 +374,7 @@ impl<'a> Hunt<'a> {
     }
 }
 
-impl Leader<'_> {
+impl SessionLeader<'_> {
     /// Whether what has its number as a session or a group is still of its command. As long as
     /// anything is in either, the number is not given again; a process that has it once the
     /// leader was reaped is a stranger.
@@ -437,12 +407,4 @@ fn orphans() -> Vec<Pid> {
 fn session(of: Option<Pid>) -> Option<i32> {
     let of = of.map(|pid| nix::unistd::Pid::from_raw(pid.as_raw_nonzero().get()));
     nix::unistd::getsid(of).ok().map(nix::unistd::Pid::as_raw)
-}
-
-/// Whether an environment is that of something that a run has started.
-fn names(environment: &[u8], id: &str) -> bool {
-    let wanted = format!("{ID_VARIABLE}={id}");
-    environment
-        .split(|byte| *byte == 0)
-        .any(|variable| variable == wanted.as_bytes())
 }

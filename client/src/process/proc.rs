@@ -3,7 +3,7 @@
 //! A process is named by its number and the moment of its start, since a number alone may mean
 //! another process a moment later.
 
-use super::spawn::Mark;
+use super::identity::Mark;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fd::OwnedFd;
 use rustix::io::Errno;

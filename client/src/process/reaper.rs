@@ -1,7 +1,7 @@
 //! Reaps orphans that end by themselves while no command of theirs is being ended, so that
 //! no zombie becomes older than a second, and ends those that outlived all commands.
 
-use super::{census, orphans};
+use super::{orphans, run_count};
 use common::sys::thread;
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
 use std::io;
@@ -55,7 +55,7 @@ fn reap_until_idle(woken: &Receiver<()>) -> Result<(), RecvTimeoutError> {
             Ok(()) => {}
             Err(RecvTimeoutError::Timeout) => {
                 // In this order: a command that starts after the count wakes this thread itself.
-                let is_idle = census::now().running == 0;
+                let is_idle = run_count::now().running == 0;
                 if !orphans::reap_all() && is_idle {
                     return Ok(());
                 }

@@ -4,7 +4,8 @@
 //! One thread does it all, waiting for whatever comes first: output, the end of the process,
 //! a deadline, or a word from the sender (cancelled; more output wanted).
 
-use super::orphans::{self, Remains};
+use super::identity::RunIdentity;
+use super::orphans::{self, SessionLeader, Survivors};
 use super::pipe::Pipe;
 use super::reaper::{self, Reaper};
 use super::spawn::{Program, SpawnError, Spawned, Step, spawn};
@@ -44,10 +45,10 @@ const HELD_UP_TICK: Duration = Duration::from_millis(20);
 pub(crate) fn run(
     program: &Program,
     settings: &Settings,
-    known_by: orphans::Run,
+    known_by: RunIdentity,
     reaper: &Reaper,
     job: &Job,
-) -> (ExecutionResult, Option<Remains>) {
+) -> (ExecutionResult, Option<Survivors>) {
     let wake = match eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK) {
         Ok(wake) => Arc::new(wake),
         Err(e) => {
@@ -362,7 +363,7 @@ impl<'a> Run<'a> {
     }
 
     /// Ends what is left, and says how it went.
-    fn finish(mut self, known_by: orphans::Run) -> (ExecutionResult, Option<Remains>) {
+    fn finish(mut self, known_by: RunIdentity) -> (ExecutionResult, Option<Survivors>) {
         self.job.forget_waker();
         let is_wanted = self.phase == Phase::Running;
         for pipe in &mut self.pipes {
@@ -374,7 +375,7 @@ impl<'a> Run<'a> {
         if self.has_ended() && !self.reaped {
             self.reap();
         }
-        let leader = orphans::Leader {
+        let leader = SessionLeader {
             pid: self.group,
             process: self.process.as_fd(),
             is_reaped: self.reaped,
@@ -393,7 +394,7 @@ impl<'a> Run<'a> {
         };
         let answer = self.answer(leftovers, is_wanted);
         let leader = (!self.reaped).then_some((self.group, self.process));
-        (answer, Remains::new(known_by, leader, left))
+        (answer, Survivors::new(known_by, leader, left))
     }
 
     fn answer(&mut self, leftovers: Leftovers, is_wanted: bool) -> ExecutionResult {

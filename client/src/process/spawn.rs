@@ -14,7 +14,7 @@
 
 #![allow(unsafe_code)]
 
-use super::stamp::Stamp;
+use super::identity::Mark;
 use crate::policy::Limits;
 use libc::{c_char, c_int, c_void};
 use rustix::fd::{AsRawFd, FromRawFd, OwnedFd};
@@ -35,45 +35,6 @@ const CHILD_STACK: usize = 32 << 10;
 const SETGROUPS: libc::c_long = libc::SYS_setgroups32;
 #[cfg(not(any(target_arch = "x86", target_arch = "arm")))]
 const SETGROUPS: libc::c_long = libc::SYS_setgroups;
-
-/// What is known of a process as long as it lives, whatever it becomes: its limit of processor
-/// time under real-time scheduling (`RLIMIT_RTTIME`), so high that it limits nothing.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Mark(u64);
-
-impl Mark {
-    /// The least mark, in microseconds: thousands of years.
-    const LEAST: u64 = 1 << 62;
-
-    /// Bits of a mark in which runs of one process differ: more than ever run at a time.
-    const RUN_BITS: u32 = 24;
-
-    /// Bits of a mark in which processes differ that have the same number, after each other or in
-    /// containers.
-    const TIME_BITS: u32 = 16;
-
-    /// The mark of one of a process's runs. Other processes that mark theirs have other marks.
-    pub(crate) fn of_run(process: Stamp, number: u64) -> Mark {
-        Mark(Mark::of_process(process) | (number & ((1 << Mark::RUN_BITS) - 1)))
-    }
-
-    /// What the marks of a process's runs have in common.
-    fn of_process(Stamp { pid, time }: Stamp) -> u64 {
-        let time = time & ((1 << Mark::TIME_BITS) - 1);
-        let process = u64::from(pid) << Mark::TIME_BITS | time;
-        Mark::LEAST | process << Mark::RUN_BITS
-    }
-
-    /// Whether it is that of one of a process's runs.
-    pub(crate) fn is_of(self, process: Stamp) -> bool {
-        self.0 >> Mark::RUN_BITS == Mark::of_process(process) >> Mark::RUN_BITS
-    }
-
-    /// The mark in a limit, if it is one.
-    pub(crate) fn of_limit(limit: u64) -> Option<Mark> {
-        (limit >= Mark::LEAST && limit != libc::RLIM_INFINITY).then_some(Mark(limit))
-    }
-}
 
 /// A program to start.
 #[derive(Debug)]
@@ -193,7 +154,7 @@ pub(crate) fn spawn(program: &Program) -> Result<Spawned, SpawnError> {
             .as_ref()
             .map(|groups| (groups.len(), groups.as_ptr())),
         mark: libc::rlimit {
-            rlim_cur: program.mark.0,
+            rlim_cur: program.mark.limit(),
             rlim_max: libc::RLIM_INFINITY,
         },
         parent: rustix::process::getpid().as_raw_nonzero().get(),

@@ -14,7 +14,7 @@ fn processes() -> Processes {
     let text = "[commands.one]\nrun = ['/bin/true']\nslots = 1\n";
     let policy = Policy::read(text.as_bytes(), Path::new("p")).expect("a policy");
     Processes {
-        gates: gates(&policy),
+        slots: bounded_slots(&policy),
         allowed: Allowed::Policy(policy),
         reaper: Reaper::start().expect("a thread"),
         held: Mutex::default(),
@@ -33,11 +33,11 @@ fn whose_command_arrived_first_comes_first_whichever_thread_does() {
     let (early, order) = std::thread::scope(|scope| {
         let enter = |at: usize| {
             let (job, enters) = (&jobs[at], enters.clone());
-            let gate = processes.gate(job).expect("it has slots");
+            let slots = processes.slots(job).expect("it has slots");
             scope.spawn(move || {
-                let pass = gate.enter(job);
+                let slot = slots.enter(job);
                 enters.send(at).expect("the test waits");
-                drop(pass);
+                drop(slot);
             });
         };
         enter(2);

@@ -16,10 +16,9 @@
 //! these. It cannot know them as its children, so one that has shed both, and its parent, lives
 //! on.
 
-use super::orphans::ID_VARIABLE;
+use super::identity::ClientIdentity;
 use super::proc;
 use super::spawn;
-use super::stamp::{self, Stamp};
 use common::sys::sync::{Mutex, lock};
 use rustix::process::{Pid, getpid};
 use std::io::{self, Read, Write};
@@ -77,7 +76,7 @@ pub fn start() -> io::Result<()> {
     let (mut here, there) = UnixStream::pair()?;
     let mut starting = Command::new(THIS_PROGRAM)
         .arg0(NAME)
-        .arg(stamp::own().to_string())
+        .arg(ClientIdentity::own().to_string())
         .env_clear()
         .stdin(OwnedFd::from(there))
         .stdout(Stdio::null())
@@ -114,7 +113,7 @@ pub fn serve_if_asked() -> bool {
     if words.next().as_deref() != Some(NAME) {
         return false;
     }
-    let watched = words.next().and_then(|word| Stamp::parse(&word));
+    let watched = words.next().and_then(|word| ClientIdentity::parse(&word));
     if let (Some(watched), Ok(())) = (watched, spawn::detach(NAME)) {
         let mut first = [0];
         if io::stdin().read_exact(&mut first).is_ok() && first == [ACCEPTED] {
@@ -127,7 +126,7 @@ pub fn serve_if_asked() -> bool {
 }
 
 /// Ends what the commands of a process have started that is no more.
-fn end_all_of(watched: Stamp) {
+fn end_all_of(watched: ClientIdentity) {
     let deadline = Instant::now() + PATIENCE;
     let [mut pause, longest] = PAUSES;
     let mut empty_looks = 0;
@@ -143,14 +142,9 @@ fn end_all_of(watched: Stamp) {
 }
 
 /// Kills what is left of the commands of a process; says whether there was anything.
-fn end_some_of(watched: Stamp) -> bool {
+fn end_some_of(watched: ClientIdentity) -> bool {
     let is_marked = |pid| proc::mark(pid).is_some_and(|mark| mark.is_of(watched));
-    let start = format!("{ID_VARIABLE}={watched}-");
-    let is_named = |pid| {
-        let environment = proc::environment(pid);
-        let mut variables = environment.split(|byte| *byte == 0);
-        variables.any(|variable| variable.starts_with(start.as_bytes()))
-    };
+    let is_named = |pid| watched.is_in(&proc::environment(pid));
     let mut found = false;
     // The newest first, and each at once: what forks and ends all the time is gone a moment later.
     for pid in proc::all().into_iter().rev() {

@@ -21,32 +21,32 @@ struct State {
 }
 
 /// The slots of one command.
-pub(crate) struct Gate {
-    slots: u32,
+pub(crate) struct Slots {
+    count: u32,
     state: Mutex<State>,
     changed: Condvar,
 }
 
 /// A slot that is in use until this is dropped.
-pub(crate) struct Pass {
-    gate: Arc<Gate>,
+pub(crate) struct Slot {
+    slots: Arc<Slots>,
     is_held: bool,
 }
 
 /// What has become of waiting for a slot.
-pub(crate) enum Turn {
+pub(crate) enum Admission {
     /// There is one.
-    Come(Pass),
+    Admitted(Slot),
     /// The job is no longer wanted.
     NotWanted,
     /// All slots are held by what cannot be ended, for an unknown time.
     AllHeld,
 }
 
-impl Gate {
-    pub(crate) fn new(slots: u32) -> Gate {
-        Gate {
-            slots,
+impl Slots {
+    pub(crate) fn new(count: u32) -> Slots {
+        Slots {
+            count,
             state: Mutex::default(),
             changed: Condvar::new(),
         }
@@ -64,7 +64,7 @@ impl Gate {
     }
 
     /// Waits for a slot, as long as the job is wanted.
-    pub(crate) fn enter(self: &Arc<Self>, job: &Job) -> Turn {
+    pub(crate) fn enter(self: &Arc<Self>, job: &Job) -> Admission {
         self.expect(job);
         let waker = Arc::clone(self);
         job.set_waker(move || {
@@ -76,27 +76,27 @@ impl Gate {
         turn
     }
 
-    fn wait_for_turn(self: &Arc<Self>, job: &Job) -> Turn {
+    fn wait_for_turn(self: &Arc<Self>, job: &Job) -> Admission {
         let place = job.place();
         loop {
             let calls = lock(&self.state).calls;
             // Without the lock: a job that finds itself late calls its waker.
             let is_wanted = job.stop_reason().is_none();
             let mut state = lock(&self.state);
-            let is_next = state.waiting.first() == Some(&place) && state.running < self.slots;
-            let are_all_held = state.held >= self.slots;
+            let is_next = state.waiting.first() == Some(&place) && state.running < self.count;
+            let are_all_held = state.held >= self.count;
             if is_next || !is_wanted || are_all_held {
                 state.waiting.remove(&place);
                 state.running += u32::from(is_next && is_wanted);
                 // Whoever is next now may have a slot, too.
                 self.changed.notify_all();
                 return match is_wanted {
-                    false => Turn::NotWanted,
-                    true if is_next => Turn::Come(Pass {
-                        gate: Arc::clone(self),
+                    false => Admission::NotWanted,
+                    true if is_next => Admission::Admitted(Slot {
+                        slots: Arc::clone(self),
                         is_held: false,
                     }),
-                    true => Turn::AllHeld,
+                    true => Admission::AllHeld,
                 };
             }
             if state.calls != calls {
@@ -111,21 +111,21 @@ impl Gate {
     }
 }
 
-impl Pass {
+impl Slot {
     /// The command was answered, and something of it still runs.
     pub(crate) fn hold(&mut self) {
         self.is_held = true;
-        lock(&self.gate.state).held += 1;
-        self.gate.changed.notify_all();
+        lock(&self.slots.state).held += 1;
+        self.slots.changed.notify_all();
     }
 }
 
-impl Drop for Pass {
+impl Drop for Slot {
     fn drop(&mut self) {
-        let mut state = lock(&self.gate.state);
+        let mut state = lock(&self.slots.state);
         state.running -= 1;
         state.held -= u32::from(self.is_held);
         drop(state);
-        self.gate.changed.notify_all();
+        self.slots.changed.notify_all();
     }
 }
