@@ -8,18 +8,18 @@
 //! here counts how often one runs: the executor does.
 
 mod command;
+mod display;
 mod error;
-mod file;
+mod exposure;
+mod field_types;
 #[cfg(test)]
-mod hostile;
-mod named;
+mod injection_tests;
+mod parse;
 mod pattern;
 mod plan;
 mod program;
-mod show;
 #[cfg(test)]
 mod tests;
-mod value;
 
 pub use command::{Command, Group, Limits, Settings};
 pub use common::sys::trusted_file::{Distrust, Kind};
@@ -29,7 +29,7 @@ pub use plan::{Plan, Refusal};
 
 use common::sys::trusted_file;
 use error::Fault;
-use file::Entry;
+use parse::Entry;
 use std::collections::BTreeMap;
 use std::path::Path;
 
@@ -64,7 +64,7 @@ impl Policy {
         })?;
         let located = |fault: Fault| fault.within(path, &bytes);
         let entries = entries(&bytes).map_err(located)?;
-        let warnings = named::look(&entries, user).map_err(located)?;
+        let warnings = exposure::find(&entries, user).map_err(located)?;
         let warnings = warnings.into_iter().map(|fault| located(fault).to_string());
         Ok(Policy {
             warnings: warnings.collect(),
@@ -112,7 +112,7 @@ fn entries(bytes: &[u8]) -> Result<Vec<Entry>, Fault> {
         let message = "found bytes that are not UTF-8, expected a TOML file in UTF-8";
         Fault::at(error.valid_up_to(), message)
     })?;
-    let entries = file::parse(text)?;
+    let entries = parse::parse(text)?;
     entries.iter().try_for_each(program::check)?;
     Ok(entries)
 }

@@ -4,7 +4,7 @@
 
 use super::command::{Command, Settings};
 use super::pattern::Pattern;
-use super::{Policy, show};
+use super::{Policy, display};
 use common::wire::message::clip;
 use std::fmt;
 
@@ -167,14 +167,14 @@ impl Command {
 /// The start of a word of a peer's, in quotes and with nothing in it that steers a
 /// terminal.
 fn quoted(word: &str) -> String {
-    show::line(&format!("{:?}", clip(word)))
+    display::line(&format!("{:?}", clip(word)))
 }
 
 fn shown_pattern(pattern: &Pattern) -> String {
     let text = pattern.as_str();
     match text.char_indices().nth(SHOWN_PATTERN) {
-        None => show::line(text),
-        Some((at, _)) => show::line(&format!("{}…", &text[..at])),
+        None => display::line(text),
+        Some((at, _)) => display::line(&format!("{}…", &text[..at])),
     }
 }
 
@@ -184,7 +184,7 @@ impl fmt::Display for Plan {
         let words: Vec<_> = self
             .argv
             .iter()
-            .map(|word| show::shell_word(word))
+            .map(|word| display::shell_word(word))
             .collect();
         f.write_str(&words.join(" "))?;
         match self.settings.setuid {

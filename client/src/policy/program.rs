@@ -3,7 +3,7 @@
 //! gone or forbidden by the time of a run is that run's failure.
 
 use super::error::Fault;
-use super::file::Entry;
+use super::parse::Entry;
 use common::sys::trusted_file::{self, ROOT};
 use common::wire::message::clip;
 use rustix::fs::{Access, AtFlags, CWD};

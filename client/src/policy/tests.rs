@@ -1,6 +1,6 @@
 //! Words against policies: what senders may and may not have run.
 
-use super::hostile::NAMES;
+use super::injection_tests::NAMES;
 use super::*;
 use proptest::prelude::*;
 use std::collections::BTreeMap;
@@ -298,7 +298,7 @@ proptest! {
     #[test]
     fn a_shell_word_is_read_back(word in "[^\0]*") {
         let word = common::terminal::escape::one_line(&word).into_owned();
-        let shown = show::shell_word(&word);
+        let shown = display::shell_word(&word);
         prop_assert_eq!(shlex::split(&shown), Some(vec![word]));
     }
 }

@@ -6,7 +6,7 @@
 //! own matter.
 
 use super::error::Fault;
-use super::file::Entry;
+use super::parse::Entry;
 use common::sys::trusted_file::{self, Finds, ROOT};
 use common::wire::message::clip;
 use std::collections::BTreeSet;
@@ -35,7 +35,7 @@ struct Weakness {
 ///
 /// # Errors
 /// The first that root does not accept, if this is root.
-pub(super) fn look(entries: &[Entry], user: u32) -> Result<Vec<Fault>, Fault> {
+pub(super) fn find(entries: &[Entry], user: u32) -> Result<Vec<Fault>, Fault> {
     let accept = |weakness: Weakness| match weakness.is_grave && user == ROOT {
         true => Err(weakness.fault),
         false => Ok(weakness.fault),
@@ -170,7 +170,7 @@ fn paths(value: &str) -> BTreeSet<&str> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::policy::file;
+    use crate::policy::parse;
     use std::fs::{self, Permissions};
     use std::os::unix::fs::PermissionsExt;
 
@@ -212,7 +212,7 @@ mod tests {
         let [good, open, inside, weak, sticky] = ["good", "open", "d/in", "d", "s"].map(path);
         let found = |text: &str| {
             let text = format!("[commands.x]\n{text}\n");
-            let entries = file::parse(&text).expect("an entry");
+            let entries = parse::parse(&text).expect("an entry");
             let found = weaknesses(&entries[0], trusted_file::user());
             let found: Vec<_> = found.iter().map(|weakness| weakness.is_grave).collect();
             found

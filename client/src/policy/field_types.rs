@@ -231,5 +231,5 @@ impl FromText for VariableName {
 }
 
 #[cfg(test)]
-#[path = "value_tests.rs"]
+#[path = "field_types_tests.rs"]
 mod tests;

@@ -3,8 +3,8 @@
 
 use super::command::{Command, Group, Limits, Settings};
 use super::error::Fault;
+use super::field_types::{List, MIN_MEMORY, Number, Size, Text, Umask, VariableName};
 use super::pattern::Pattern;
-use super::value::{List, MIN_MEMORY, Number, Size, Text, Umask, VariableName};
 use common::limits::MAX_SLOTS;
 use common::wire::message::clip;
 use serde::Deserialize;
@@ -175,5 +175,5 @@ impl Raw {
 }
 
 #[cfg(test)]
-#[path = "file_tests.rs"]
+#[path = "parse_tests.rs"]
 mod tests;
