@@ -1,4 +1,5 @@
-//! Why there is no policy: one sentence, with the place in the file where there is one.
+//! Why there is no policy: one sentence, with the place in the file if there is one. Nothing in
+//! it steers a terminal, whatever the file says.
 
 use common::sys::trusted_file::Distrust;
 use common::terminal::escape::one_line;
@@ -8,7 +9,7 @@ use std::path::{Path, PathBuf};
 /// Why a policy could not be loaded.
 #[derive(Debug, thiserror::Error)]
 pub enum PolicyError {
-    /// The file could not be read, or somebody else could have written it.
+    /// The file could not be read, or another user could have written it.
     #[error("{}: {reason}", shown(.file))]
     Untrusted {
         /// The policy file, as it was named.

@@ -1,9 +1,10 @@
-//! Whether other users can change what an entry names: its program and the interpreter of that, its
-//! folder, and the files and folders that its environment has programs load code from. A user that can change
-//! those decides what this machine runs, as much as one that can write the policy.
+//! Whether other users can change what an entry names: its program, the interpreter of the
+//! program, its folder, and the files and folders that its environment has programs load code
+//! from. A user that can change those decides what this machine runs, as much as one that can
+//! write the policy.
 //!
-//! It looks at what the file names when it is loaded. What a program loads besides that is its
-//! own matter.
+//! The check is made when the policy is loaded. What a program loads besides that is its own
+//! matter.
 
 use super::error::Fault;
 use super::parse::Entry;
@@ -22,13 +23,16 @@ const SCRIPT_HEAD: u64 = 256;
 /// How many interpreters there may be one behind the other: the system follows fewer.
 const MAX_INTERPRETERS: usize = 8;
 
-/// Something that other users can change.
-#[derive(Debug)]
-struct Weakness {
-    /// What, where in the file, and why.
-    fault: Fault,
-    /// It is what is run, so that root does not run it.
-    is_grave: bool,
+/// A path that an entry names, and whether it must be safe.
+struct NamedPath {
+    /// Where in the file.
+    at: usize,
+    /// What it is, as the start of a sentence.
+    what: String,
+    path: String,
+    finds: Finds,
+    /// Its content is run, so root does not accept that others can change it.
+    is_run: bool,
 }
 
 /// What other users than this one and root can change of what the entries name, as warnings.
@@ -36,86 +40,104 @@ struct Weakness {
 /// # Errors
 /// The first that root does not accept, if this is root.
 pub(super) fn find(entries: &[Entry], user: u32) -> Result<Vec<Fault>, Fault> {
-    let accept = |weakness: Weakness| match weakness.is_grave && user == ROOT {
-        true => Err(weakness.fault),
-        false => Ok(weakness.fault),
+    let accept = |(is_run, fault)| match is_run && user == ROOT {
+        true => Err(fault),
+        false => Ok(fault),
     };
-    let found = entries.iter().flat_map(|entry| weaknesses(entry, user));
+    let found = entries.iter().flat_map(|entry| exposed(entry, user));
     found.map(accept).collect()
 }
 
-/// What other users than this one and root can change of what an entry names.
-fn weaknesses(entry: &Entry, user: u32) -> Vec<Weakness> {
-    let mut found = Vec::new();
-    let mut look = |at, what: String, path: &str, finds, is_grave| {
-        let Err(reason) = trusted_file::look(Path::new(path), user, finds) else {
-            return;
-        };
-        let message = format!("{what} {:?}, which others can change: {reason}", clip(path));
-        found.push(Weakness {
-            fault: Fault::at(at, message).in_entry(&entry.name),
-            is_grave,
-        });
+/// What other users than this one and root can change of what an entry names, and whether that
+/// is run.
+fn exposed(entry: &Entry, user: u32) -> Vec<(bool, Fault)> {
+    let check = |named: NamedPath| {
+        let reason = trusted_file::look(Path::new(&named.path), user, named.finds).err()?;
+        let (what, path) = (named.what, clip(&named.path));
+        let message = format!("{what} {path:?}, which others can change: {reason}");
+        let fault = Fault::at(named.at, message).in_entry(&entry.name);
+        Some((named.is_run, fault))
     };
-    let command = &entry.command;
-    for (at, word) in command.run.iter().enumerate() {
-        // Most often another word is a script for an interpreter; it may be anything, though.
-        let is_program = at == 0;
+    let start = entry.command.settings.cwd.clone();
+    let start = start.or_else(|| std::env::current_dir().ok());
+    let named = words(entry)
+        .chain(folder(entry))
+        .chain(interpreters(entry, start.as_deref()))
+        .chain(variables(entry, start.as_deref()));
+    named.filter_map(check).collect()
+}
+
+/// The program, and further words that are files: most often they are scripts for an
+/// interpreter, but they may be anything.
+fn words(entry: &Entry) -> impl Iterator<Item = NamedPath> {
+    let words = entry.command.run.iter().enumerate();
+    let is_named = |(at, word): &(usize, &String)| {
         let path = Path::new(word);
-        if is_program || (path.is_absolute() && path.is_file()) {
-            let what = format!("run[{at}] is");
-            look(entry.program_at, what, word, Finds::ThePath, is_program);
-        }
-    }
-    if let Some(cwd) = &command.settings.cwd {
-        let cwd = cwd.to_string_lossy();
-        look(entry.cwd_at, "cwd is".into(), &cwd, Finds::ThePath, true);
-    }
-    let start = command
+        *at == 0 || (path.is_absolute() && path.is_file())
+    };
+    words.filter(is_named).map(|(at, word)| NamedPath {
+        at: entry.program_at,
+        what: format!("run[{at}] is"),
+        path: word.clone(),
+        finds: Finds::ThePath,
+        is_run: at == 0,
+    })
+}
+
+fn folder(entry: &Entry) -> Option<NamedPath> {
+    let cwd = entry.command.settings.cwd.as_ref()?;
+    Some(NamedPath {
+        at: entry.cwd_at,
+        what: "cwd is".into(),
+        path: cwd.to_string_lossy().into_owned(),
+        finds: Finds::ThePath,
+        is_run: true,
+    })
+}
+
+/// The interpreter of the program, and the interpreter of that one. A relative one is looked for
+/// where the program starts.
+fn interpreters(entry: &Entry, start: Option<&Path>) -> impl Iterator<Item = NamedPath> {
+    let program = entry.command.run.first().map(PathBuf::from);
+    let next = move |script: &PathBuf| Some(start?.join(interpreter(script)?));
+    let scripts = std::iter::successors(program, next);
+    let interpreters = scripts.skip(1).take(MAX_INTERPRETERS);
+    interpreters.map(|interpreter| NamedPath {
+        at: entry.program_at,
+        what: "run[0] is interpreted by".into(),
+        path: interpreter.to_string_lossy().into_owned(),
+        finds: Finds::ThePath,
+        is_run: true,
+    })
+}
+
+/// The files and folders in the values of variables.
+fn variables(entry: &Entry, start: Option<&Path>) -> impl Iterator<Item = NamedPath> {
+    entry
+        .command
         .settings
-        .cwd
-        .clone()
-        .or_else(|| std::env::current_dir().ok());
-    let program = command.run.first().map(PathBuf::from).unwrap_or_default();
-    let interpreters = std::iter::successors(Some(program), |script| {
-        let interpreter = interpreter(script)?;
-        // A relative one is looked for where the program starts.
-        Some(start.as_ref()?.join(interpreter))
-    });
-    for interpreter in interpreters.skip(1).take(MAX_INTERPRETERS) {
-        let path = interpreter.to_string_lossy();
-        let what = "run[0] is interpreted by".into();
-        look(entry.program_at, what, &path, Finds::ThePath, true);
-    }
-    for (name, value) in &command.settings.env {
-        let loads = loads_code(name);
-        for path in relative_paths(name, value) {
-            if let Some(path) = start.as_ref().map(|start| start.join(path)) {
-                let at = entry.env_at.get(name).copied().unwrap_or_default();
-                let path = path.to_string_lossy();
-                look(
-                    at,
-                    format!("env.{name} names"),
-                    &path,
-                    Finds::WhatIsIn,
-                    true,
-                );
-            }
-        }
-        let finds = if loads {
-            Finds::WhatIsIn
-        } else {
-            Finds::ThePath
-        };
-        for path in paths(value) {
-            // What is not there yet counts where others could put it there, and it would be run.
-            if loads || Path::new(path).exists() {
-                let at = entry.env_at.get(name).copied().unwrap_or_default();
-                look(at, format!("env.{name} names"), path, finds, loads);
-            }
-        }
-    }
-    found
+        .env
+        .iter()
+        .flat_map(move |(name, value)| {
+            let loads = loads_code(name);
+            let relative = relative_paths(name, value).into_iter();
+            let relative = relative.filter_map(|path| Some(start?.join(path)));
+            let relative = relative.map(|path| path.to_string_lossy().into_owned());
+            // What is not there yet counts if others could put it there, and it would be run.
+            let absolute = paths(value).into_iter();
+            let absolute = absolute.filter(|path| loads || Path::new(path).exists());
+            let all: Vec<_> = relative.chain(absolute.map(str::to_owned)).collect();
+            all.into_iter().map(move |path| NamedPath {
+                at: entry.env_at.get(name).copied().unwrap_or_default(),
+                what: format!("env.{name} names"),
+                path,
+                finds: match loads {
+                    true => Finds::WhatIsIn,
+                    false => Finds::ThePath,
+                },
+                is_run: loads,
+            })
+        })
 }
 
 /// The interpreter that a script names in its first line; none if the file is no script, or cannot
@@ -213,9 +235,8 @@ mod tests {
         let found = |text: &str| {
             let text = format!("[commands.x]\n{text}\n");
             let entries = parse::parse(&text).expect("an entry");
-            let found = weaknesses(&entries[0], trusted_file::user());
-            let found: Vec<_> = found.iter().map(|weakness| weakness.is_grave).collect();
-            found
+            let found = exposed(&entries[0], trusted_file::user()).into_iter();
+            found.map(|(is_run, _)| is_run).collect::<Vec<_>>()
         };
         let program = |line: &str| found(&format!("run = [{good:?}]\n{line}"));
         for (line, expected) in [

@@ -1,6 +1,6 @@
-//! The values of an entry as the file writes them: each a type that can only be made of
-//! what is right. A wrong one is told with what was found and what was expected; TOML
-//! adds where.
+//! The values of an entry as the file writes them: each is a type that can only be made of
+//! a right value. The error for a wrong one says what was found and what was expected; TOML
+//! adds the place.
 
 use super::command::Group;
 use super::pattern::Pattern;

@@ -2,10 +2,11 @@
 //! that names each command, its program and what may follow. As with the forced commands
 //! of `sshd`, the sender chooses an entry and fills in words; it never chooses a program.
 //!
-//! The way of a file: `common::sys::trusted_file` finds out who could have written it, `file` makes typed
-//! commands of its text, `program` looks whether they could run here, and `plan` turns a
-//! sender's words into an argv or a refusal. Nothing here starts a program, and nothing
-//! here counts how often one runs: the executor does.
+//! The way of a file: `common::sys::trusted_file` finds out which users could have written it,
+//! `parse` makes typed commands of its text, `program` checks whether they could run here,
+//! `exposure` whether other users can change what they name, and `plan` turns a sender's words
+//! into an argv or a refusal. Nothing here starts a program or counts how often one runs: the
+//! executor does.
 
 mod command;
 mod display;
@@ -45,7 +46,7 @@ pub struct Policy {
 }
 
 impl Policy {
-    /// Reads a policy from its file, for the user who runs this process: checks who may
+    /// Reads a policy from its file, for the user of this process: checks which users may
     /// have written it, what it says, and that each program and folder it names is here.
     ///
     /// No other user should be able to change what it names, either. For root it is an error if
@@ -72,8 +73,8 @@ impl Policy {
         })
     }
 
-    /// Reads a policy from what its file says; who may have written that is for others to
-    /// know. What is wrong is told with this path.
+    /// Reads a policy from the text of its file, without a check of the file itself. An error
+    /// names this path.
     ///
     /// # Errors
     /// As for [`Policy::load`].
@@ -93,8 +94,8 @@ impl Policy {
         }
     }
 
-    /// What of that which it names other users than this process's own and root can change, each
-    /// as a sentence with its place in the file.
+    /// The files and folders that the policy names and that other users than this process's own
+    /// and root can change, each in a sentence with its place in the file.
     pub fn warnings(&self) -> &[String] {
         &self.warnings
     }

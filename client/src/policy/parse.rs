@@ -1,5 +1,5 @@
-//! The text of a policy, made into typed commands. It looks at nothing but the text; the
-//! machine is for `program` to look at.
+//! Turns the text of a policy into typed commands. It reads nothing but the text; `program`
+//! checks the machine.
 
 use super::command::{Command, Group, Limits, Settings};
 use super::error::Fault;
@@ -21,7 +21,7 @@ const MAX_NAME: usize = common::limits::MAX_NAME;
 /// loader, which opens each library of the program.
 const MIN_OPEN_FILES: u64 = 4;
 
-/// The most descriptors: as many as Linux allows (`fs.nr_open`) where nobody changed it.
+/// The most descriptors: as many as Linux allows (`fs.nr_open`) by default.
 const MAX_OPEN_FILES: u64 = 1 << 20;
 
 /// The most seconds of processor time, 136 years: it fits every system's `rlim_t`.
@@ -36,9 +36,9 @@ pub(super) struct Entry {
     pub(super) command: Command,
     /// The byte of the file where `run[0]` begins.
     pub(super) program_at: usize,
-    /// The byte where `cwd` begins, where it is set.
+    /// The byte where `cwd` begins, if it is set.
     pub(super) cwd_at: usize,
-    /// The byte where `groups` begins, where they are set.
+    /// The byte where `groups` begins, if they are set.
     pub(super) groups_at: usize,
     /// The bytes where the values of variables begin.
     pub(super) env_at: BTreeMap<String, usize>,
@@ -70,7 +70,7 @@ struct Raw {
     groups: Option<Spanned<List<Text<Group>>>>,
 }
 
-/// Reads the text of a policy. Of several faults, that of the first entry is told.
+/// Reads the text of a policy. Of several faults it reports that of the first entry.
 pub(super) fn parse(text: &str) -> Result<Vec<Entry>, Fault> {
     let mut entries: Vec<_> = commands(text)?.into_iter().collect();
     entries.sort_by_key(|(key, _)| key.span().start);

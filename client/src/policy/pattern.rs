@@ -1,8 +1,8 @@
-//! What a word of a sender's must look like: a regular expression that fits all of it.
+//! What a sender's word must look like: a regular expression that matches all of it.
 //!
 //! `regex-lite` rather than `regex`, because its `\d`, `\w`, `\s` and `(?i)` know ASCII
 //! only: with `regex`, `\d+` also takes `٣` and `(?i)k` takes the Kelvin sign, which is
-//! hardly what somebody meant who wrote down what a machine may run. Both match in time
+//! hardly what the author of a policy meant. Both match in time
 //! linear in the word. A class of other letters can be spelled out: `[ä-ü]`.
 //!
 //! What a pattern says is what it means: `.` takes no newline, but `[^/]` and `\s` do.

@@ -164,7 +164,7 @@ impl Command {
     }
 }
 
-/// The start of a word of a peer's, in quotes and with nothing in it that steers a
+/// The start of a peer's word, in quotes and with nothing in it that steers a
 /// terminal.
 fn quoted(word: &str) -> String {
     display::line(&format!("{:?}", clip(word)))

@@ -69,7 +69,7 @@ fn unfit_folder(path: &Path) -> Option<String> {
 
 /// Why the system would not let us execute, or enter, what is there.
 fn denied(path: &Path) -> Option<std::io::Error> {
-    // What counts is who we act as, not who started us, as for the run itself.
+    // The effective user counts, as for the run itself, and not the real one.
     let allowed = rustix::fs::accessat(CWD, path, Access::EXEC_OK, AtFlags::EACCESS);
     allowed.err().map(Into::into)
 }
