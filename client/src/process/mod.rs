@@ -1,4 +1,9 @@
-//! Real programs: what a client executes that has a policy, or that runs anything.
+//! Runs real programs for a client that has a policy, or that runs anything.
+//!
+//! The way of a job: `Processes` plans it, `slots` makes it wait for its turn, `spawn` starts the
+//! program, `run` supervises it, and `orphans` ends what it leaves behind; `reaper` and
+//! [`watchdog`] do so later, and after the client's death. Which commands there are is for
+//! [`policy`](crate::policy) to say.
 
 mod identity;
 mod orphans;
@@ -55,7 +60,7 @@ const NUL_CHARACTER: &str = "a word has a NUL character, which no argument can h
 /// only the programs themselves end then.
 pub struct Processes {
     allowed: Allowed,
-    /// By command: those whose policy bounds how many run at once.
+    /// By name: the commands whose runs the policy bounds.
     slots: HashMap<String, Arc<Slots>>,
     reaper: Reaper,
     /// By job: what could not be ended. There are at most as many as its clients have slots.
@@ -83,16 +88,16 @@ impl Processes {
     /// session, so children with sessions of their own are started from other threads.
     ///
     /// # Errors
-    /// Where the system has no thread left.
+    /// The system has no thread left.
     pub fn with_policy(policy: Policy) -> io::Result<Processes> {
         Processes::new(Allowed::Policy(policy))
     }
 
-    /// Executes any program that the search path has, with any arguments: whoever ranks
-    /// higher has this machine. For labs.
+    /// Executes any program that the search path has, with any arguments: every higher rank
+    /// has this machine. For labs.
     ///
     /// # Errors
-    /// Where the system has no thread left.
+    /// The system has no thread left.
     pub fn allow_any() -> io::Result<Processes> {
         Processes::new(Allowed::Anything)
     }
@@ -132,7 +137,7 @@ impl Processes {
         }
     }
 
-    /// The gate that a job has to pass, if its command has one.
+    /// The slots of a job's command, if the policy bounds them.
     fn slots(&self, job: &Job) -> Option<&Arc<Slots>> {
         job.words().first().and_then(|word| self.slots.get(word))
     }
@@ -197,7 +202,7 @@ impl Executor for Processes {
     }
 }
 
-/// The gates of those commands whose number is bounded.
+/// The slots of the commands whose runs the policy bounds.
 fn bounded_slots(policy: &Policy) -> HashMap<String, Arc<Slots>> {
     let bounded = |(name, command): (&str, &Command)| {
         let count = command.settings.slots?;

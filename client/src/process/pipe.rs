@@ -1,9 +1,9 @@
 //! One of a program's two streams, on its way to the sender: read when there is room, cut
 //! into chunks between characters, and handed on when a chunk is full or old.
 
+use super::proc;
 use common::wire::OutputStream;
 use common::wire::text::whole_characters;
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fd::OwnedFd;
 use rustix::io::Errno;
 use std::time::{Duration, Instant};
@@ -15,7 +15,7 @@ pub(crate) const CHUNK: usize = 32 << 10;
 /// Bytes that the first read takes at most: a page, which holds all that most programs write.
 const FIRST_READ: usize = 4 << 10;
 
-/// How much more the next read takes where one took as much as it could.
+/// How much more the next read takes after one that took as much as it could.
 const GROWTH: usize = 8;
 
 /// Bytes that one read takes of a program that fills its pipe faster than it is read, and the
@@ -61,23 +61,15 @@ impl Pipe {
 
     /// Whether there is something to read now.
     pub(crate) fn has_unread(&self) -> bool {
-        let Some(source) = &self.source else {
-            return false;
-        };
-        let mut fds = [PollFd::new(source, PollFlags::IN)];
-        let now = Timespec {
-            tv_sec: 0,
-            tv_nsec: 0,
-        };
-        poll(&mut fds, Some(&now)).is_ok() && fds[0].revents().contains(PollFlags::IN)
+        self.source.as_ref().is_some_and(proc::is_readable)
     }
 
-    /// Nobody wants to read the rest.
+    /// Gives up the rest of the stream.
     pub(crate) fn close(&mut self) {
         self.source = None;
     }
 
-    /// Reads once, at most `most` bytes; how many. It is called where there is something, and
+    /// Reads once, at most `most` bytes; how many. It is called when there is something to read, and
     /// [`keep`](Self::keep) says how much of it counts.
     pub(crate) fn read(&mut self, most: usize) -> usize {
         let Some(source) = &self.source else { return 0 };
@@ -94,7 +86,7 @@ impl Pipe {
                 if n == self.room && self.room < BURST {
                     self.room *= GROWTH;
                     if self.room == BURST {
-                        // Where the system has no more room for pipes, it stays as it is.
+                        // If the system has no more room for pipes, it stays as it is.
                         let _ = rustix::pipe::fcntl_setpipe_size(source, BURST);
                     }
                 }

@@ -113,12 +113,17 @@ pub(crate) fn kill(process: &OwnedFd) -> Result<(), Errno> {
 
 /// Whether a process has ended, by its descriptor; it may be unreaped.
 pub(crate) fn has_ended(process: &OwnedFd) -> bool {
-    let mut fds = [PollFd::new(process, PollFlags::IN)];
-    let now = Timespec {
+    is_readable(process)
+}
+
+/// Whether a descriptor can be read without waiting.
+pub(crate) fn is_readable(fd: &OwnedFd) -> bool {
+    let mut fds = [PollFd::new(fd, PollFlags::IN)];
+    let at_once = Timespec {
         tv_sec: 0,
         tv_nsec: 0,
     };
-    poll(&mut fds, Some(&now)).is_ok_and(|ready| ready > 0)
+    poll(&mut fds, Some(&at_once)).is_ok() && fds[0].revents().contains(PollFlags::IN)
 }
 
 /// Whether SIGKILL waits for a process, as it does from when any signal was sent that ends it.

@@ -13,8 +13,7 @@ use crate::execute::executor::{ExecutionResult, Ended};
 use crate::execute::job::{Job, Stop};
 use crate::policy::Settings;
 use common::limits::MAX_OUTPUT_SHARE;
-use common::wire::Leftovers;
-use common::wire::OutputStream;
+use common::wire::{Leftovers, OutputStream};
 use rustix::event::{EventfdFlags, PollFd, PollFlags, Timespec, eventfd, poll};
 use rustix::fd::{AsFd, OwnedFd};
 use rustix::io::Errno;
@@ -32,13 +31,13 @@ const TERM_TO_KILL: Duration = Duration::from_secs(5);
 /// that are about to end, too.
 const DRAIN: Duration = Duration::from_secs(2);
 
-/// How long what was killed may take to be gone before it is answered for all the same.
+/// How long a killed process may take to be gone before its command is answered all the same.
 const KILL_PATIENCE: Duration = Duration::from_millis(250);
 
 /// How long the process that has ended stays unreaped while its pipes are drained.
 const REAP_AFTER: Duration = Duration::from_millis(500);
 
-/// How often one whose client has too much waiting for the server looks again.
+/// How often a run that waits for the server to take output looks again.
 const HELD_UP_TICK: Duration = Duration::from_millis(20);
 
 /// Runs a program to its end; what of it could not be ended, if there is anything.
@@ -60,9 +59,9 @@ pub(crate) fn run(
         Ok(spawned) => spawned,
         Err(error) => return (not_started(program, &error), None),
     };
-    let mut run = Run::new(spawned, wake, settings, reaper, job);
-    run.supervise();
-    run.finish(known_by)
+    let mut supervisor = Supervisor::new(spawned, wake, settings, reaper, job);
+    supervisor.supervise();
+    supervisor.finish(known_by)
 }
 
 /// Why a program was not started, as its sender is told.
@@ -106,7 +105,7 @@ enum Phase {
     },
 }
 
-struct Run<'a> {
+struct Supervisor<'a> {
     job: &'a Job,
     reaper: &'a Reaper,
     /// When the reaper is to look after what this one leaves behind while it runs.
@@ -115,7 +114,7 @@ struct Run<'a> {
     process: OwnedFd,
     /// When it ended, once it has; it may be unreaped still.
     ended_at: Option<Instant>,
-    /// How it ended, once it has. Never known if somebody else has reaped it.
+    /// How it ended, once it has. Never known if other code of this process has reaped it.
     status: Option<WaitIdStatus>,
     reaped: bool,
     pipes: [Pipe; 2],
@@ -129,14 +128,14 @@ struct Run<'a> {
     truncated: bool,
 }
 
-impl<'a> Run<'a> {
+impl<'a> Supervisor<'a> {
     fn new(
         spawned: Spawned,
         wake: Arc<OwnedFd>,
         settings: &Settings,
         reaper: &'a Reaper,
         job: &'a Job,
-    ) -> Run<'a> {
+    ) -> Supervisor<'a> {
         let waker = Arc::clone(&wake);
         job.set_waker(move || {
             let _ = rustix::io::write(&waker, &1u64.to_ne_bytes());
@@ -150,7 +149,7 @@ impl<'a> Run<'a> {
         } else {
             u64::MAX
         };
-        Run {
+        Supervisor {
             job,
             reaper,
             reap_from: Some(Instant::now() + reaper::TICK),
@@ -172,7 +171,7 @@ impl<'a> Run<'a> {
         }
     }
 
-    /// Until the process and its output have ended, or nobody waits for them any longer.
+    /// Waits until the process and its output have ended, or are given up.
     fn supervise(&mut self) {
         loop {
             let now = Instant::now();
@@ -190,7 +189,7 @@ impl<'a> Run<'a> {
         }
     }
 
-    /// Goes on to the next phase where it is time for it.
+    /// Goes on to the next phase when it is time for it.
     fn advance(&mut self, now: Instant) {
         if self.reap_from.take_if(|at| now >= *at).is_some() {
             self.reaper.wake();
@@ -232,12 +231,12 @@ impl<'a> Run<'a> {
     fn is_over(&self, now: Instant) -> bool {
         let is_given_up = matches!(self.phase, Phase::Killed { give_up_at } if now >= give_up_at);
         let is_drained = self.pipes.iter().all(Pipe::has_ended) || self.drain_left.is_zero();
-        is_given_up || (self.has_ended() && (is_drained || self.nobody_reads()))
+        is_given_up || (self.has_ended() && (is_drained || self.is_unread()))
     }
 
     /// Whether what waits in the pipes will not be read, because its sender's window is full
     /// and it is to be ended.
-    fn nobody_reads(&self) -> bool {
+    fn is_unread(&self) -> bool {
         self.phase != Phase::Running && self.may_read() == 0
     }
 
@@ -333,7 +332,9 @@ impl<'a> Run<'a> {
                 self.ended_at = Some(Instant::now());
             }
             Err(Errno::CHILD) => {
-                log::warn!("a command was reaped by somebody else; how it ended is not known");
+                log::warn!(
+                    "other code of this process has reaped a command; how it ended is not known"
+                );
                 self.reaped = true;
                 self.ended_at = Some(Instant::now());
             }
@@ -367,8 +368,8 @@ impl<'a> Run<'a> {
         self.job.forget_waker();
         let is_wanted = self.phase == Phase::Running;
         for pipe in &mut self.pipes {
-            // Who still holds the pipe after the drain is killed. What it wrote and nobody read
-            // is lost.
+            // A process that still holds the pipe after the drain is killed. What it wrote and
+            // this one has not read is lost.
             self.truncated |= is_wanted && pipe.has_unread();
             pipe.close();
         }

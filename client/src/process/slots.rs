@@ -1,22 +1,23 @@
-//! How many of one command run at once: the policy's own slots, within the client's. Whose
-//! command arrived first starts first, whichever thread comes here first.
+//! Bounds how many runs of one command there are at once: the policy's own slots, within the
+//! client's. The job that arrived first starts first, whichever thread waits first.
 
 use crate::execute::job::Job;
 use common::sys::sync::{Arc, Condvar, Mutex, lock, wait_timeout};
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
-/// How often one who waits looks whether he is still wanted, should a wake-up be missed.
+/// How often a thread that waits checks whether its job is still wanted, should a wake-up be
+/// missed.
 const TICK: Duration = Duration::from_secs(1);
 
 #[derive(Default)]
 struct State {
     running: u32,
-    /// Of those, the ones of commands that were answered, though they cannot be ended.
+    /// How many of these were answered, although something of them still runs.
     held: u32,
-    /// Those who wait, in the order in which their commands arrived.
+    /// The jobs that wait, in the order in which they arrived.
     waiting: BTreeSet<(Instant, usize)>,
-    /// How often somebody who waits was told to look again.
+    /// How often a waiting job was told that it may no longer be wanted.
     calls: u64,
 }
 
@@ -33,7 +34,7 @@ pub(crate) struct Slot {
     is_held: bool,
 }
 
-/// What has become of waiting for a slot.
+/// How the wait for a slot ended.
 pub(crate) enum Admission {
     /// There is one.
     Admitted(Slot),
@@ -88,7 +89,7 @@ impl Slots {
             if is_next || !is_wanted || are_all_held {
                 state.waiting.remove(&place);
                 state.running += u32::from(is_next && is_wanted);
-                // Whoever is next now may have a slot, too.
+                // The next job may have a slot, too.
                 self.changed.notify_all();
                 return match is_wanted {
                     false => Admission::NotWanted,

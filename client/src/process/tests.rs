@@ -1,4 +1,4 @@
-//! Whose turn it is where a policy bounds how many run at once, before anything is started.
+//! The order of jobs for a command whose runs a policy bounds, before anything is started.
 
 use super::*;
 use crate::execute::job::StopReason;
@@ -9,7 +9,7 @@ fn job(id: i64) -> Job {
     Job::of_test(id, &["one"], None)
 }
 
-/// What executes one at a time.
+/// An executor that executes one at a time.
 fn processes() -> Processes {
     let text = "[commands.one]\nrun = ['/bin/true']\nslots = 1\n";
     let policy = Policy::read(text.as_bytes(), Path::new("p")).expect("a policy");
@@ -22,7 +22,7 @@ fn processes() -> Processes {
 }
 
 #[test]
-fn whose_command_arrived_first_comes_first_whichever_thread_does() {
+fn jobs_get_a_slot_in_the_order_of_arrival_whichever_thread_waits_first() {
     const PATIENCE: Duration = Duration::from_secs(10);
     let processes = processes();
     let jobs = [job(1), job(2), job(3)];
@@ -46,7 +46,7 @@ fn whose_command_arrived_first_comes_first_whichever_thread_does() {
         enter(1);
         processes.discarded(&jobs[0]);
         let order = [1, 2].map(|_| entered.recv_timeout(PATIENCE));
-        // Nobody waits any longer, whatever came.
+        // No job waits any longer, whatever came.
         for job in &jobs {
             job.stop_because(StopReason::Cancelled);
         }
