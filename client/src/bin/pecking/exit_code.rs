@@ -6,7 +6,7 @@ use client::{Code, Outcome, RequestError, Status};
 /// output was cut counts only where every command ended with 0, and that nobody reads what is
 /// printed counts more than how the commands ended, of which that one was not told all.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum Exit {
+pub(crate) enum ExitCode {
     /// All done with exit code 0.
     #[default]
     Done,
@@ -32,55 +32,55 @@ pub(crate) enum Exit {
     Interrupted,
 }
 
-impl Exit {
+impl ExitCode {
     /// The code that a shell sees.
     pub(crate) fn code(self) -> u8 {
         match self {
-            Exit::Done => 0,
-            Exit::Failed => 1,
-            Exit::Usage => 2,
-            Exit::Lost => 3,
-            Exit::NoTarget => 4,
-            Exit::Refused => 5,
-            Exit::Cut => 6,
-            Exit::TimedOut => 124,
-            Exit::Interrupted => 130,
+            ExitCode::Done => 0,
+            ExitCode::Failed => 1,
+            ExitCode::Usage => 2,
+            ExitCode::Lost => 3,
+            ExitCode::NoTarget => 4,
+            ExitCode::Refused => 5,
+            ExitCode::Cut => 6,
+            ExitCode::TimedOut => 124,
+            ExitCode::Interrupted => 130,
             // 128 and the number of SIGPIPE, as a shell has it.
-            Exit::Unread => 141,
-            Exit::NotConnected => 255,
+            ExitCode::Unread => 141,
+            ExitCode::NotConnected => 255,
         }
     }
 
     /// What an outcome counts as.
-    pub(crate) fn of_outcome(outcome: &Outcome) -> Exit {
+    pub(crate) fn of_outcome(outcome: &Outcome) -> ExitCode {
         match outcome.status {
-            Status::Done if outcome.exit_code != Some(0) => Exit::Failed,
-            Status::Done if outcome.truncated => Exit::Cut,
-            status => Exit::of_status(status),
+            Status::Done if outcome.exit_code != Some(0) => ExitCode::Failed,
+            Status::Done if outcome.truncated => ExitCode::Cut,
+            status => ExitCode::of_status(status),
         }
     }
 
     /// What an outcome counts as, by its status alone.
-    pub(crate) fn of_status(status: Status) -> Exit {
+    pub(crate) fn of_status(status: Status) -> ExitCode {
         match status {
-            Status::Done => Exit::Done,
-            Status::NotFound | Status::Failed => Exit::Failed,
-            Status::Absent => Exit::NoTarget,
-            Status::Refused | Status::Outranked | Status::Busy => Exit::Refused,
-            Status::TimedOut => Exit::TimedOut,
-            Status::Cancelled => Exit::Interrupted,
-            Status::Lost => Exit::Lost,
+            Status::Done => ExitCode::Done,
+            Status::NotFound | Status::Failed => ExitCode::Failed,
+            Status::Absent => ExitCode::NoTarget,
+            Status::Refused | Status::Outranked | Status::Busy => ExitCode::Refused,
+            Status::TimedOut => ExitCode::TimedOut,
+            Status::Cancelled => ExitCode::Interrupted,
+            Status::Lost => ExitCode::Lost,
         }
     }
 
     /// What an error counts as.
-    pub(crate) fn of_error(error: &RequestError) -> Exit {
+    pub(crate) fn of_error(error: &RequestError) -> ExitCode {
         match (error, error.code()) {
-            (_, Some(Code::NoTarget)) => Exit::NoTarget,
-            (_, Some(Code::Outranked | Code::Busy | Code::Refused)) => Exit::Refused,
-            (_, Some(Code::InvalidParams)) | (RequestError::TooLong { .. }, _) => Exit::Usage,
-            (RequestError::Lost | RequestError::TimedOut(_), _) => Exit::Lost,
-            _ => Exit::NotConnected,
+            (_, Some(Code::NoTarget)) => ExitCode::NoTarget,
+            (_, Some(Code::Outranked | Code::Busy | Code::Refused)) => ExitCode::Refused,
+            (_, Some(Code::InvalidParams)) | (RequestError::TooLong { .. }, _) => ExitCode::Usage,
+            (RequestError::Lost | RequestError::TimedOut(_), _) => ExitCode::Lost,
+            _ => ExitCode::NotConnected,
         }
     }
 }
@@ -93,34 +93,34 @@ mod tests {
     #[test]
     fn the_worst_of_several_counts() {
         let order = [
-            Exit::Interrupted,
-            Exit::Unread,
-            Exit::Lost,
-            Exit::TimedOut,
-            Exit::Refused,
-            Exit::NoTarget,
-            Exit::Failed,
-            Exit::Cut,
-            Exit::Done,
+            ExitCode::Interrupted,
+            ExitCode::Unread,
+            ExitCode::Lost,
+            ExitCode::TimedOut,
+            ExitCode::Refused,
+            ExitCode::NoTarget,
+            ExitCode::Failed,
+            ExitCode::Cut,
+            ExitCode::Done,
         ];
-        assert_eq!(order.map(Exit::code), [130, 141, 3, 124, 5, 4, 1, 6, 0]);
+        assert_eq!(order.map(ExitCode::code), [130, 141, 3, 124, 5, 4, 1, 6, 0]);
         assert!(order.is_sorted_by(|worse, better| worse > better));
     }
 
     #[test]
     fn the_readme_tells_all_codes_in_their_order() {
         let order = [
-            Exit::Interrupted,
-            Exit::Unread,
-            Exit::Lost,
-            Exit::NotConnected,
-            Exit::Usage,
-            Exit::TimedOut,
-            Exit::Refused,
-            Exit::NoTarget,
-            Exit::Failed,
-            Exit::Cut,
-            Exit::Done,
+            ExitCode::Interrupted,
+            ExitCode::Unread,
+            ExitCode::Lost,
+            ExitCode::NotConnected,
+            ExitCode::Usage,
+            ExitCode::TimedOut,
+            ExitCode::Refused,
+            ExitCode::NoTarget,
+            ExitCode::Failed,
+            ExitCode::Cut,
+            ExitCode::Done,
         ];
         assert!(order.is_sorted_by(|worse, better| worse > better));
         let [first, middle @ .., last] = order.map(|exit| exit.code().to_string());
@@ -142,9 +142,9 @@ mod tests {
             (Code::InvalidParams, 2),
         ] {
             let error = RequestError::from(RpcError::new(code, "x"));
-            assert_eq!(Exit::of_error(&error).code(), exit, "{code:?}");
+            assert_eq!(ExitCode::of_error(&error).code(), exit, "{code:?}");
         }
-        assert_eq!(Exit::of_error(&RequestError::Lost).code(), 3);
-        assert_eq!(Exit::of_error(&RequestError::NotConnected).code(), 255);
+        assert_eq!(ExitCode::of_error(&RequestError::Lost).code(), 3);
+        assert_eq!(ExitCode::of_error(&RequestError::NotConnected).code(), 255);
     }
 }

@@ -1,6 +1,6 @@
 //! Why the program ends without having done what it was asked for.
 
-use crate::exit_code::Exit;
+use crate::exit_code::ExitCode;
 use client::load::LoadError;
 use client::policy::{PolicyError, Refusal};
 use client::{Code, ConnectError, RequestError};
@@ -61,7 +61,7 @@ pub(crate) enum Failure {
 
 impl Failure {
     /// What it counts as.
-    pub(crate) fn exit(&self) -> Exit {
+    pub(crate) fn exit(&self) -> ExitCode {
         match self {
             Failure::Connect {
                 error: ConnectError::NoToken(_),
@@ -72,17 +72,17 @@ impl Failure {
             | Failure::Bench {
                 error: LoadError::TooLong { .. },
             }
-            | Failure::Request(RequestError::TooLong { .. }) => Exit::Usage,
+            | Failure::Request(RequestError::TooLong { .. }) => ExitCode::Usage,
             Failure::Bench {
                 error: LoadError::Join { error, .. },
-            } if matches!(**error, ConnectError::NoToken(_)) => Exit::Usage,
-            Failure::Refused(_) => Exit::Refused,
+            } if matches!(**error, ConnectError::NoToken(_)) => ExitCode::Usage,
+            Failure::Refused(_) => ExitCode::Refused,
             Failure::Interrupted
             | Failure::Bench {
                 error: LoadError::Interrupted,
-            } => Exit::Interrupted,
-            Failure::Output(_) => Exit::Failed,
-            _ => Exit::NotConnected,
+            } => ExitCode::Interrupted,
+            Failure::Output(_) => ExitCode::Failed,
+            _ => ExitCode::NotConnected,
         }
     }
 }

@@ -24,30 +24,29 @@ use common::terminal::args;
 use common::terminal::console::{Console, complain};
 use common::terminal::escape::one_line;
 use dial::{Signals, Wait};
-use exit_code::Exit;
+use exit_code::ExitCode;
 use failure::Failure;
-use prompt::repl::{End, Session};
+use prompt::repl::{Repl, ReplEnd};
 use prompt::screen::{Screen, ScreenWriter};
 use std::io::{self, IsTerminal, Write};
-use std::process::ExitCode;
 
-fn main() -> ExitCode {
+fn main() -> std::process::ExitCode {
     if client::watchdog::serve_if_asked() {
-        return ExitCode::SUCCESS;
+        return std::process::ExitCode::SUCCESS;
     }
     hide_memory();
     let exit = match Cli::read() {
         Ok(cli) => start(cli),
         Err(e) if e.exit_code() == 0 => {
             let _ = e.print();
-            Exit::Done
+            ExitCode::Done
         }
         Err(e) => {
             complain(&args::one_line_error(&e.to_string()));
-            Exit::Usage
+            ExitCode::Usage
         }
     };
-    ExitCode::from(exit.code())
+    exit.code().into()
 }
 
 /// Keeps what this process executes for others out of its memory, where a token is for a moment:
@@ -62,17 +61,17 @@ fn hide_memory() {
 }
 
 /// Does what the command line says, and says what went wrong, on one line.
-fn start(cli: Cli) -> Exit {
+fn start(cli: Cli) -> ExitCode {
     on_main_thread(|| act(cli)).unwrap_or_else(|e| {
         // A failure's message is whole; other errors say the rest in their causes.
         let failure = e.downcast_ref::<Failure>();
         let text = failure.map_or_else(|| format!("{e:#}"), ToString::to_string);
         complain(&format!("error: {}", one_line(&text)));
-        failure.map_or(Exit::NotConnected, Failure::exit)
+        failure.map_or(ExitCode::NotConnected, Failure::exit)
     })
 }
 
-fn act(cli: Cli) -> anyhow::Result<Exit> {
+fn act(cli: Cli) -> anyhow::Result<ExitCode> {
     let joining = cli.joining;
     let executing = cli.executing;
     output::render::set_raw(cli.raw);
@@ -97,7 +96,7 @@ fn act(cli: Cli) -> anyhow::Result<Exit> {
             match join(&config, wait, &executing, console) {
                 Ok((client, signals)) => Ok(work::work(client, &signals)),
                 // A service that is told to stop ends well, also where it waits for its server.
-                Err(Failure::Interrupted) if joining.wait => Ok(Exit::Done),
+                Err(Failure::Interrupted) if joining.wait => Ok(ExitCode::Done),
                 Err(e) => Err(e.into()),
             }
         }),
@@ -153,8 +152,8 @@ fn join(
 /// Logs to standard error while something is done that may say something there, too.
 fn with_log(
     default: &str,
-    act: impl FnOnce(&Console) -> anyhow::Result<Exit>,
-) -> anyhow::Result<Exit> {
+    act: impl FnOnce(&Console) -> anyhow::Result<ExitCode>,
+) -> anyhow::Result<ExitCode> {
     let console = Console::start("log", io::stderr()).context("cannot start a thread")?;
     start_logging(console.clone(), default);
     let result = act(&console);
@@ -162,7 +161,7 @@ fn with_log(
     result
 }
 
-fn at_terminal(joining: &Joining, executing: &Executing) -> anyhow::Result<Exit> {
+fn at_terminal(joining: &Joining, executing: &Executing) -> anyhow::Result<ExitCode> {
     let (screen, redraw) = Screen::new(io::stdout());
     // Where standard error is a file, the log belongs there; at the terminal it must not
     // get into the line that is being typed.
@@ -179,36 +178,40 @@ fn at_terminal(joining: &Joining, executing: &Executing) -> anyhow::Result<Exit>
     Ok(exit?)
 }
 
-fn run_lines(joining: &Joining, executing: &Executing, console: &Console) -> anyhow::Result<Exit> {
+fn run_lines(
+    joining: &Joining,
+    executing: &Executing,
+    console: &Console,
+) -> anyhow::Result<ExitCode> {
     // A client that comes back ranks below those that are here by then: the lines that are left
     // would reach others than meant, or none.
     let (client, signals) = join_once(joining, executing, 1, console)?;
-    let view = prompt::piped::Plain::new(console.clone());
+    let view = prompt::piped::PipedOutput::new(console.clone());
     let mut to = None;
-    let mut session = Session::new(&client, &view, &mut to);
-    session.greet();
-    let end = session.run(&prompt::piped::lines()?, &signals);
-    let worst = session.worst();
-    if let End::ServerGone(reason) = &end {
+    let mut repl = Repl::new(&client, &view, &mut to);
+    repl.greet();
+    let end = repl.run(&prompt::piped::lines()?, &signals);
+    let worst = repl.worst();
+    if let ReplEnd::ServerGone(reason) = &end {
         let reason = reason.to_string();
         console.say(&format!("the server is gone: {}", one_line(&reason)));
     }
     client.leave();
     Ok(match end {
-        End::ServerGone(_) => worst.max(Exit::NotConnected),
-        End::Interrupted => Exit::Interrupted,
-        End::Quit | End::NoMoreLines => worst,
-        End::ViewClosed => match view.into_closed() {
+        ReplEnd::ServerGone(_) => worst.max(ExitCode::NotConnected),
+        ReplEnd::Interrupted => ExitCode::Interrupted,
+        ReplEnd::Quit | ReplEnd::NoMoreLines => worst,
+        ReplEnd::OutputClosed => match view.into_closed() {
             Some(e) if e.kind() != io::ErrorKind::BrokenPipe => {
                 return Err(Failure::Output(e).into());
             }
-            _ => Exit::Unread,
+            _ => ExitCode::Unread,
         },
     })
 }
 
 /// Says what a policy allows, without running anything.
-fn look_at_policy(look: &LookAtPolicy) -> Result<Exit, Failure> {
+fn look_at_policy(look: &LookAtPolicy) -> Result<ExitCode, Failure> {
     match look {
         LookAtPolicy::Check { file } => {
             let policy = Policy::load(file)?;
@@ -225,10 +228,10 @@ fn look_at_policy(look: &LookAtPolicy) -> Result<Exit, Failure> {
 }
 
 /// Prints to standard output; that nobody reads it any more is no error.
-fn print(text: &[u8]) -> Result<Exit, Failure> {
+fn print(text: &[u8]) -> Result<ExitCode, Failure> {
     let mut out = io::stdout().lock();
     match out.write_all(text).and_then(|()| out.flush()) {
         Err(e) if e.kind() != io::ErrorKind::BrokenPipe => Err(Failure::Output(e)),
-        _ => Ok(Exit::Done),
+        _ => Ok(ExitCode::Done),
     }
 }

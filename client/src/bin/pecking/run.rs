@@ -4,10 +4,10 @@
 use crate::cli::Run;
 use crate::dial::{self, Signals};
 use crate::executors::Executors;
-use crate::exit_code::Exit;
+use crate::exit_code::ExitCode;
 use crate::failure::Failure;
 use crate::input;
-use crate::output::printer::{Blocks, Relay};
+use crate::output::printer::{Blocks, Printer};
 use crate::output::render;
 use crate::prompt::queued::Queued;
 use client::{Backoff, Client, Code, RequestError, SendEvent};
@@ -25,7 +25,7 @@ pub(crate) fn run(
     run: &Run,
     signals: &Signals,
     console: &Console,
-) -> Result<Exit, Failure> {
+) -> Result<ExitCode, Failure> {
     if let Some(wanted) = run.wait_for {
         wait_for_executors(&client, wanted, signals, console)?;
     }
@@ -47,13 +47,13 @@ pub(crate) fn run(
                 if !is_noted {
                     input::note_unread(console);
                 }
-                return Ok(if is_interrupted { Exit::Interrupted } else { exit });
+                return Ok(if is_interrupted { ExitCode::Interrupted } else { exit });
             }
             recv(signals) -> _ => {
                 if is_interrupted {
                     // Leaving waits for the server a moment; the end of the process does not.
                     std::mem::forget(client);
-                    return Ok(Exit::Interrupted);
+                    return Ok(ExitCode::Interrupted);
                 }
                 is_interrupted = true;
                 sent.cancel();
@@ -70,7 +70,7 @@ fn start_printing(
     client: Arc<Client>,
     events: Receiver<SendEvent>,
     queued: Queued,
-) -> io::Result<Receiver<io::Result<Exit>>> {
+) -> io::Result<Receiver<io::Result<ExitCode>>> {
     let (done, printed) = bounded(1);
     thread::spawn("output", move || {
         let exit = print(&client, &events, queued);
@@ -81,11 +81,15 @@ fn start_printing(
     Ok(printed)
 }
 
-fn print(client: &Client, events: &Receiver<SendEvent>, mut queued: Queued) -> io::Result<Exit> {
-    let mut relay = Relay::to_own_streams()?;
+fn print(
+    client: &Client,
+    events: &Receiver<SendEvent>,
+    mut queued: Queued,
+) -> io::Result<ExitCode> {
+    let mut printer = Printer::to_own_streams()?;
     loop {
         if let Some(note) = queued.look(client) {
-            relay.say(&note);
+            printer.say(&note);
         }
         let event = match queued.due() {
             Some(at) => events.recv_deadline(at),
@@ -96,25 +100,29 @@ fn print(client: &Client, events: &Receiver<SendEvent>, mut queued: Queued) -> i
             event => event.unwrap_or(SendEvent::End(Err(RequestError::Lost))),
         };
         queued.hear(&event);
-        let mut printed = relay.print(&event);
+        let mut printed = printer.print(&event);
         if events.is_empty() {
-            printed = printed.and_then(|()| relay.flush());
+            printed = printed.and_then(|()| printer.flush());
         }
         match printed {
-            Err(e) if e.kind() == ErrorKind::BrokenPipe => return Ok(Exit::Unread),
+            Err(e) if e.kind() == ErrorKind::BrokenPipe => return Ok(ExitCode::Unread),
             printed => printed?,
         }
         if let SendEvent::End(end) = event {
-            let exit = ended(client, &mut relay, &end.err());
-            relay.sum_up();
+            let exit = ended(client, &mut printer, &end.err());
+            printer.sum_up();
             return Ok(exit);
         }
     }
 }
 
-fn ended(client: &Client, relay: &mut Relay<Blocks, Stderr>, error: &Option<RequestError>) -> Exit {
+fn ended(
+    client: &Client,
+    printer: &mut Printer<Blocks, Stderr>,
+    error: &Option<RequestError>,
+) -> ExitCode {
     let Some(error) = error else {
-        return relay.exit();
+        return printer.exit();
     };
     let hint = match error.code() {
         // Without an answer there is nothing to add.
@@ -122,8 +130,8 @@ fn ended(client: &Client, relay: &mut Relay<Blocks, Stderr>, error: &Option<Requ
         _ => None,
     };
     let hint = hint.map_or(String::new(), |hint| format!(" ({hint})"));
-    relay.say(&format!("{}{hint}", render::refusal(error, client)));
-    relay.exit().max(Exit::of_error(error))
+    printer.say(&format!("{}{hint}", render::refusal(error, client)));
+    printer.exit().max(ExitCode::of_error(error))
 }
 
 /// Waits until so many clients that rank below have slots.

@@ -2,7 +2,7 @@
 //! its server, unless it is told otherwise.
 
 use crate::dial::Signals;
-use crate::exit_code::Exit;
+use crate::exit_code::ExitCode;
 use crate::output::render::{duration, leftovers, words};
 use client::{Client, ClientEvent, Disconnect, ExecutionResult, Job};
 use common::logging::log_limit;
@@ -17,7 +17,7 @@ pub(crate) fn logs_jobs() -> bool {
 }
 
 /// Logs what happens until the end.
-pub(crate) fn work(client: Client, signals: &Signals) -> Exit {
+pub(crate) fn work(client: Client, signals: &Signals) -> ExitCode {
     log::info!("joined as {}, rank {}", client.name(), client.rank());
     let mut not_yet = String::new();
     let end = loop {
@@ -42,15 +42,15 @@ pub(crate) fn work(client: Client, signals: &Signals) -> Exit {
         None => {
             log::info!("leaving");
             client.leave();
-            Exit::Done
+            ExitCode::Done
         }
         Some(Disconnect::NotAdmitted(why)) => {
             log::error!("not let in again: {why}");
-            Exit::NotConnected
+            ExitCode::NotConnected
         }
         Some(reason) => {
             log::error!("the server is gone: {reason}");
-            Exit::NotConnected
+            ExitCode::NotConnected
         }
     }
 }

@@ -7,7 +7,7 @@ mod show;
 pub(crate) use args::{Bench, EXAMPLES};
 
 use crate::dial::Signals;
-use crate::exit_code::Exit;
+use crate::exit_code::ExitCode;
 use crate::failure::Failure;
 use client::load::{self, Amount, End, Plan, Progress, Report};
 use client::{Config, Status};
@@ -22,7 +22,7 @@ pub(crate) fn bench(
     bench: &Bench,
     signals: &Signals,
     console: &Console,
-) -> Result<Exit, Failure> {
+) -> Result<ExitCode, Failure> {
     let plan = bench.plan()?;
     let mut line = ProgressLine::new(plan.amount, console);
     let measured = load::run(config, &plan, signals, &mut |progress| line.show(progress));
@@ -37,27 +37,29 @@ pub(crate) fn bench(
 }
 
 /// Of all that went wrong, the worst counts.
-fn exit(plan: &Plan, report: &Report) -> Exit {
+fn exit(plan: &Plan, report: &Report) -> ExitCode {
     let end = match report.end {
-        End::Whole => Exit::Done,
-        End::Interrupted => Exit::Interrupted,
-        End::Lost(_) => Exit::Lost,
+        End::Whole => ExitCode::Done,
+        End::Interrupted => ExitCode::Interrupted,
+        End::Lost(_) => ExitCode::Lost,
     };
     let outcomes = Status::ALL.into_iter().zip(report.outcomes);
     let outcomes = outcomes.filter(|(_, count)| *count > 0);
-    let outcomes = outcomes.map(|(status, _)| Exit::of_status(status));
+    let outcomes = outcomes.map(|(status, _)| ExitCode::of_status(status));
     let errors = report.errors.keys().map(|reason| match *reason {
-        "no_target" => Exit::NoTarget,
-        "outranked" | "busy" => Exit::Refused,
-        "missing" => Exit::Lost,
-        "exit_code" => Exit::Failed,
-        _ => Exit::NotConnected,
+        "no_target" => ExitCode::NoTarget,
+        "outranked" | "busy" => ExitCode::Refused,
+        "missing" => ExitCode::Lost,
+        "exit_code" => ExitCode::Failed,
+        _ => ExitCode::NotConnected,
     });
-    let worst = outcomes.chain(errors).fold(end, Exit::max);
+    let worst = outcomes.chain(errors).fold(end, ExitCode::max);
     // A server that stops refuses what comes then: that it went says enough.
     match report.end {
-        End::Lost(_) => Exit::Lost,
-        _ if report.sent == 0 && plan.amount != Amount::Sends(0) => worst.max(Exit::NotConnected),
+        End::Lost(_) => ExitCode::Lost,
+        _ if report.sent == 0 && plan.amount != Amount::Sends(0) => {
+            worst.max(ExitCode::NotConnected)
+        }
         _ => worst,
     }
 }

@@ -2,7 +2,7 @@
 //! error, byte by byte with one target, line by line and named with several. Everything
 //! else that is to be said goes to standard error.
 
-use crate::exit_code::Exit;
+use crate::exit_code::ExitCode;
 use crate::output::prefix::{LONGEST_LINE, NamedLines, Source};
 use crate::output::render;
 use crate::output::summary::Summary;
@@ -18,48 +18,48 @@ use std::os::fd::AsFd;
 const BLOCK: usize = 64 << 10;
 
 /// Prints what comes of one send.
-pub(crate) struct Relay<Out, Err> {
+pub(crate) struct Printer<Out, Err> {
     stdout: Sink<Out>,
     stderr: Sink<Err>,
     /// The lines of several targets, if there are several.
     lines: Option<NamedLines>,
     targets: u32,
     summary: Summary,
-    exit: Exit,
+    exit: ExitCode,
 }
 
 /// Standard output by blocks, whatever is in them: the standard library's own is written line
 /// by line, which costs a system call more for each piece of text.
 pub(crate) type Blocks = BufWriter<File>;
 
-impl Relay<Blocks, io::Stderr> {
+impl Printer<Blocks, io::Stderr> {
     /// To this process's own two streams. What goes to a terminal is made safe for it.
     pub(crate) fn to_own_streams() -> io::Result<Self> {
         let stdout = File::from(io::stdout().as_fd().try_clone_to_owned()?);
         let stderr = io::stderr();
         let is_terminal = (stdout.is_terminal(), stderr.is_terminal());
         let stdout = BufWriter::with_capacity(BLOCK, stdout);
-        Ok(Relay::new(
+        Ok(Printer::new(
             Sink::new(stdout, is_terminal.0 && !render::is_raw()),
             Sink::new(stderr, is_terminal.1 && !render::is_raw()),
         ))
     }
 }
 
-impl<Out: Write, Err: Write> Relay<Out, Err> {
+impl<Out: Write, Err: Write> Printer<Out, Err> {
     fn new(stdout: Sink<Out>, stderr: Sink<Err>) -> Self {
-        Relay {
+        Printer {
             stdout,
             stderr,
             lines: None,
             targets: 1,
             summary: Summary::default(),
-            exit: Exit::Done,
+            exit: ExitCode::Done,
         }
     }
 
     /// The worst of what has ended so far.
-    pub(crate) fn exit(&self) -> Exit {
+    pub(crate) fn exit(&self) -> ExitCode {
         self.exit
     }
 
@@ -92,10 +92,10 @@ impl<Out: Write, Err: Write> Relay<Out, Err> {
             self.rest(member, outcome)?;
         }
         self.summary.add(outcome);
-        let exit = Exit::of_outcome(outcome);
+        let exit = ExitCode::of_outcome(outcome);
         self.exit = self.exit.max(exit);
         let has_left = outcome.leftovers != Leftovers::default();
-        if exit != Exit::Done || outcome.truncated || has_left {
+        if exit != ExitCode::Done || outcome.truncated || has_left {
             self.stdout.flush()?;
             self.say(&render::outcome(outcome));
         }
@@ -229,10 +229,10 @@ mod tests {
     use super::*;
     use client::Status;
 
-    type TestRelay = Relay<Vec<u8>, Vec<u8>>;
+    type TestPrinter = Printer<Vec<u8>, Vec<u8>>;
 
-    fn relay(is_terminal: bool) -> TestRelay {
-        Relay::new(
+    fn printer(is_terminal: bool) -> TestPrinter {
+        Printer::new(
             Sink::new(Vec::new(), is_terminal),
             Sink::new(Vec::new(), is_terminal),
         )
@@ -258,27 +258,27 @@ mod tests {
 
     #[test]
     fn one_targets_bytes_pass_exactly() {
-        let mut relay = relay(false);
-        relay
+        let mut printer = printer(false);
+        printer
             .print(&outcome("a", b"\xff\x00 no newline", 0))
             .expect("memory");
-        assert_eq!(relay.stdout.out, b"\xff\x00 no newline");
-        assert_eq!(relay.stderr.out, b"e\n");
-        assert_eq!(relay.exit(), Exit::Done);
+        assert_eq!(printer.stdout.out, b"\xff\x00 no newline");
+        assert_eq!(printer.stderr.out, b"e\n");
+        assert_eq!(printer.exit(), ExitCode::Done);
     }
 
     #[test]
     fn several_targets_lines_are_named() {
-        let mut relay = relay(false);
-        relay
+        let mut printer = printer(false);
+        printer
             .print(&SendEvent::Accepted { targets: 2 })
             .expect("memory");
-        relay.print(&outcome("a", b"x\ny", 0)).expect("memory");
-        relay.print(&outcome("bb", b"z\n", 3)).expect("memory");
-        assert_eq!(relay.stdout.out, b"a: x\na: y\nbb: z\n");
-        let said = String::from_utf8(relay.stderr.out.clone()).expect("text");
+        printer.print(&outcome("a", b"x\ny", 0)).expect("memory");
+        printer.print(&outcome("bb", b"z\n", 3)).expect("memory");
+        assert_eq!(printer.stdout.out, b"a: x\na: y\nbb: z\n");
+        let said = String::from_utf8(printer.stderr.out.clone()).expect("text");
         assert_eq!(said, "a: e\nbb: e\n[bb, rank 1] done, exit code 3\n");
-        assert_eq!(relay.exit(), Exit::Failed);
+        assert_eq!(printer.exit(), ExitCode::Failed);
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! The lines that somebody types at the terminal, with editing and a history.
 
 use crate::failure::Failure;
-use crate::prompt::repl::Lines;
+use crate::prompt::repl::ReplInput;
 use crate::prompt::screen::{Hook, Screen, keep_drawing};
 use common::sys::thread;
 use crossbeam_channel::{Receiver, Sender, bounded};
@@ -16,7 +16,7 @@ use std::time::Duration;
 
 const PROMPT: &str = "Enter command: ";
 
-/// Lines that are kept: more than anybody goes back to.
+/// Lines that the history keeps: more than a user goes back to.
 const HISTORY: usize = 1000;
 
 /// How long the next prompt waits for what the line before shows at once, so that the two
@@ -25,12 +25,12 @@ const HANDLED_PATIENCE: Duration = Duration::from_millis(200);
 
 /// The thread that reads the terminal, and the one that has its prompt drawn. Neither can
 /// be joined: a read of a terminal cannot be ended. They end with the process.
-pub(crate) fn lines(screen: Screen, redraw: Receiver<()>) -> Result<Lines, Failure> {
+pub(crate) fn lines(screen: Screen, redraw: Receiver<()>) -> Result<ReplInput, Failure> {
     let system = |e: ReadlineError| Failure::System {
         what: "the terminal",
         why: e.to_string(),
     };
-    let mut typing = Typing::new(screen).map_err(system)?;
+    let mut typing = LineEditor::new(screen).map_err(system)?;
     // A terminal without editing shows what arrives at any time.
     if let Ok(printer) = typing.editor.create_external_printer() {
         let drawing = move || keep_drawing(&redraw, printer);
@@ -42,22 +42,22 @@ pub(crate) fn lines(screen: Screen, redraw: Receiver<()>) -> Result<Lines, Failu
     let (handled, is_handled) = bounded(1);
     let reading = move || typing.read(&into, &is_handled);
     thread::spawn("typing", reading).map_err(Failure::NoThread)?;
-    Ok(Lines {
+    Ok(ReplInput {
         lines,
         handled: Some(handled),
         one_by_one: false,
     })
 }
 
-struct Typing {
+struct LineEditor {
     editor: Editor<Hook, FileHistory>,
     screen: Screen,
     history: Option<PathBuf>,
     is_edited: bool,
 }
 
-impl Typing {
-    fn new(screen: Screen) -> Result<Typing, ReadlineError> {
+impl LineEditor {
+    fn new(screen: Screen) -> Result<LineEditor, ReadlineError> {
         // The prompt's hook is only asked where colours are on.
         let config = Config::builder()
             .max_history_size(HISTORY)?
@@ -72,7 +72,7 @@ impl Typing {
             // The first time there is none.
             let _ = editor.load_history(path);
         }
-        Ok(Typing {
+        Ok(LineEditor {
             editor,
             screen,
             history,

@@ -10,16 +10,16 @@ pub(crate) mod sent_command;
 pub(crate) mod terminal;
 
 use crate::dial::Signals;
-use crate::exit_code::Exit;
+use crate::exit_code::ExitCode;
 use crate::failure::Failure;
-use crate::prompt::repl::{End, Session, View};
+use crate::prompt::repl::{Repl, ReplEnd, ReplOutput};
 use crate::prompt::screen::Screen;
 use crate::prompt::terminal::Terminal;
 use client::{Client, Disconnect};
 use common::terminal::escape::one_line;
 use crossbeam_channel::Receiver;
 
-impl View for Screen {
+impl ReplOutput for Screen {
     fn show(&self, text: &str) {
         Screen::show(self, text);
     }
@@ -41,34 +41,34 @@ impl View for Screen {
     }
 }
 
-/// Runs a session at the terminal until it ends.
+/// Runs the REPL at the terminal until it ends.
 pub(crate) fn prompt(
     client: Client,
     screen: &Screen,
     redraw: Receiver<()>,
     signals: &Signals,
-) -> Result<Exit, Failure> {
+) -> Result<ExitCode, Failure> {
     let _terminal = Terminal::keep();
     let mut to = None;
-    let mut session = Session::new(&client, screen, &mut to);
-    session.greet();
+    let mut repl = Repl::new(&client, screen, &mut to);
+    repl.greet();
     let lines = editor::lines(screen.clone(), redraw)?;
-    let end = session.run(&lines, signals);
-    let had_open = session.lost_commands();
+    let end = repl.run(&lines, signals);
+    let had_open = repl.lost_commands();
     screen.close();
     let exit = match end {
-        End::Quit | End::NoMoreLines | End::ViewClosed => Exit::Done,
-        End::Interrupted => Exit::Interrupted,
-        End::ServerGone(Disconnect::NotAdmitted(why)) => {
+        ReplEnd::Quit | ReplEnd::NoMoreLines | ReplEnd::OutputClosed => ExitCode::Done,
+        ReplEnd::Interrupted => ExitCode::Interrupted,
+        ReplEnd::ServerGone(Disconnect::NotAdmitted(why)) => {
             screen.show(&format!("Not connected again: {}.\n", one_line(&why)));
-            Exit::NotConnected
+            ExitCode::NotConnected
         }
-        End::ServerGone(reason) => {
+        ReplEnd::ServerGone(reason) => {
             let reason = reason.to_string();
             screen.show(&format!("The server is gone: {}.\n", one_line(&reason)));
             match had_open {
-                true => Exit::Lost,
-                false => Exit::NotConnected,
+                true => ExitCode::Lost,
+                false => ExitCode::NotConnected,
             }
         }
     };

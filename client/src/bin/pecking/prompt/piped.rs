@@ -1,7 +1,7 @@
-//! Lines from standard input that is no terminal: run one after another, without a prompt.
+//! Lines from a pipe or a file: they run one after another, without a prompt.
 
 use crate::failure::Failure;
-use crate::prompt::repl::{Lines, View};
+use crate::prompt::repl::{ReplInput, ReplOutput};
 use crate::prompt::terminal;
 use common::limits::MAX_LINE;
 use common::net::line_reader::LineReader;
@@ -13,16 +13,16 @@ use std::sync::OnceLock;
 
 /// The transcript on standard output, what is wrong with a line on standard error.
 #[derive(Debug)]
-pub(crate) struct Plain {
+pub(crate) struct PipedOutput {
     console: Console,
     /// Why standard output takes nothing any more.
     closed: OnceLock<io::Error>,
 }
 
-impl Plain {
+impl PipedOutput {
     /// With the console of standard error.
-    pub(crate) fn new(console: Console) -> Plain {
-        Plain {
+    pub(crate) fn new(console: Console) -> PipedOutput {
+        PipedOutput {
             console,
             closed: OnceLock::new(),
         }
@@ -34,7 +34,7 @@ impl Plain {
     }
 }
 
-impl View for Plain {
+impl ReplOutput for PipedOutput {
     fn show(&self, text: &str) {
         let mut out = io::stdout().lock();
         let written = out.write_all(text.as_bytes()).and_then(|()| out.flush());
@@ -62,11 +62,11 @@ impl View for Plain {
 
 /// Reads standard input on a thread of its own, which is left behind where the program ends
 /// before its input does: a read that blocks cannot be ended.
-pub(crate) fn lines() -> Result<Lines, Failure> {
+pub(crate) fn lines() -> Result<ReplInput, Failure> {
     let (into, lines) = bounded(1);
     let reading = move || read_lines(io::stdin().lock(), &into);
     thread::spawn("stdin", reading).map_err(Failure::NoThread)?;
-    Ok(Lines {
+    Ok(ReplInput {
         lines,
         handled: None,
         one_by_one: true,

@@ -1,7 +1,7 @@
 //! A command that was sent from a line and has not ended everywhere: what has come of it
 //! so far, as text.
 
-use crate::exit_code::Exit;
+use crate::exit_code::ExitCode;
 use crate::output::prefix::{NamedLines, Source};
 use crate::output::render;
 use client::{Client, Outcome, Output, OutputStream, RequestError, SendEvent, SendHandle, Tally};
@@ -12,7 +12,7 @@ use std::fmt::Write;
 use std::time::Instant;
 
 /// A command that was sent.
-pub(crate) struct OpenCommand {
+pub(crate) struct SentCommand {
     sent: SendHandle,
     typed: String,
     to: Option<String>,
@@ -37,14 +37,14 @@ pub(crate) struct Step {
     /// What to show, if anything.
     pub(crate) shown: String,
     /// What it counts as.
-    pub(crate) exit: Exit,
+    pub(crate) exit: ExitCode,
     /// Whether the command has ended everywhere.
     pub(crate) is_last: bool,
 }
 
-impl OpenCommand {
-    pub(crate) fn new(sent: SendHandle, typed: String, to: Option<String>) -> OpenCommand {
-        OpenCommand {
+impl SentCommand {
+    pub(crate) fn new(sent: SendHandle, typed: String, to: Option<String>) -> SentCommand {
+        SentCommand {
             sent,
             typed,
             to,
@@ -88,7 +88,7 @@ impl OpenCommand {
             },
             Ok(SendEvent::Outcome(outcome)) => Step {
                 shown: self.outcome(&outcome, shown),
-                exit: Exit::of_outcome(&outcome),
+                exit: ExitCode::of_outcome(&outcome),
                 is_last: false,
             },
             Ok(SendEvent::End(Ok(tally))) => self.end(&tally),
@@ -160,7 +160,7 @@ impl OpenCommand {
                 true => format!("{}: {}\n", one_line(&self.typed), render::tally(tally)),
                 false => String::new(),
             },
-            exit: Exit::Done,
+            exit: ExitCode::Done,
             is_last: true,
         }
     }
@@ -169,7 +169,7 @@ impl OpenCommand {
         let why = render::refusal(error, client);
         Step {
             shown: format!("{}: {why}\n", one_line(&self.typed)),
-            exit: Exit::of_error(error),
+            exit: ExitCode::of_error(error),
             is_last: true,
         }
     }

@@ -1,15 +1,15 @@
 //! A client as somebody at a prompt, or a pipe, sees it: lines come in, commands go out, and
 //! what comes of them and from others is shown.
 //!
-//! A session lasts as long as its client: where that comes back after it lost its server, the
-//! line that is being typed is typed on meanwhile.
+//! The REPL lasts as long as its client: while the client reconnects after it lost its server,
+//! the user keeps typing.
 
 use crate::dial::Signals;
-use crate::exit_code::Exit;
+use crate::exit_code::ExitCode;
 use crate::output::prefix::{LONGEST_LINE, NamedLines};
 use crate::output::{render, table};
 use crate::prompt::line::{self, Line};
-use crate::prompt::sent_command::{OpenCommand, Shown};
+use crate::prompt::sent_command::{SentCommand, Shown};
 use client::{Client, ClientEvent, Code, Command, ConnectError, Disconnect};
 use common::terminal::escape::one_line;
 use crossbeam_channel::{Receiver, Select, Sender, TryRecvError};
@@ -19,7 +19,7 @@ use std::time::Duration;
 #[cfg(test)]
 mod tests;
 
-/// How long to wait for a view that has no room before looking again.
+/// How long to wait before it looks again whether the output has room.
 const ROOM_TICK: Duration = Duration::from_millis(20);
 
 /// How much of a command's output may be on its way here: enough to keep a link busy, and
@@ -30,8 +30,8 @@ const WINDOW: u64 = 256 << 10;
 /// among what may wait for it.
 const LONGEST_ROWS: usize = 64 << 10;
 
-/// Where a session shows what happens.
-pub(crate) trait View {
+/// Where the REPL shows what happens.
+pub(crate) trait ReplOutput {
     /// Shows text that ends with a newline.
     fn show(&self, text: &str);
     /// Shows that a line was wrong.
@@ -46,7 +46,7 @@ pub(crate) trait View {
 }
 
 /// Where lines come from. An error is a line that could not be read.
-pub(crate) struct Lines {
+pub(crate) struct ReplInput {
     pub(crate) lines: Receiver<Result<String, String>>,
     /// Told when a line was handled.
     pub(crate) handled: Option<Sender<()>>,
@@ -54,9 +54,9 @@ pub(crate) struct Lines {
     pub(crate) one_by_one: bool,
 }
 
-/// How a session ended.
+/// Why the REPL ended.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) enum End {
+pub(crate) enum ReplEnd {
     /// The user left.
     Quit,
     /// There are no more lines.
@@ -66,45 +66,45 @@ pub(crate) enum End {
     /// A signal came.
     Interrupted,
     /// Nobody can see what happens any more.
-    ViewClosed,
+    OutputClosed,
 }
 
-/// One client's session.
-pub(crate) struct Session<'a> {
+/// The REPL of one client.
+pub(crate) struct Repl<'a> {
     client: &'a Client,
-    view: &'a dyn View,
+    output: &'a dyn ReplOutput,
     /// The selector of plain lines; `None` is the server's.
     to: &'a mut Option<String>,
-    open: BTreeMap<u64, OpenCommand>,
+    open: BTreeMap<u64, SentCommand>,
     /// What targets wrote and did not end with a newline yet.
     lines: NamedLines,
-    worst: Exit,
+    worst: ExitCode,
     lost_commands: bool,
     /// Why the last try to come back failed.
     not_yet: String,
 }
 
-impl<'a> Session<'a> {
+impl<'a> Repl<'a> {
     pub(crate) fn new(
         client: &'a Client,
-        view: &'a dyn View,
+        output: &'a dyn ReplOutput,
         to: &'a mut Option<String>,
-    ) -> Session<'a> {
-        let longest = view.columns().map_or(LONGEST_LINE, |_| LONGEST_ROWS);
-        Session {
+    ) -> Repl<'a> {
+        let longest = output.columns().map_or(LONGEST_LINE, |_| LONGEST_ROWS);
+        Repl {
             client,
-            view,
+            output,
             to,
             open: BTreeMap::new(),
             lines: NamedLines::new(longest),
-            worst: Exit::Done,
+            worst: ExitCode::Done,
             lost_commands: false,
             not_yet: String::new(),
         }
     }
 
     /// The worst of what has ended so far.
-    pub(crate) fn worst(&self) -> Exit {
+    pub(crate) fn worst(&self) -> ExitCode {
         self.worst
     }
 
@@ -116,52 +116,52 @@ impl<'a> Session<'a> {
     /// Shows the rank that the server gave.
     pub(crate) fn greet(&self) {
         let rank = self.client.joined().rank;
-        self.view.show(&format!("Assigned rank: {rank}\n"));
+        self.output.show(&format!("Assigned rank: {rank}\n"));
     }
 
     /// Runs until the end, whatever ends it.
-    pub(crate) fn run(&mut self, lines: &Lines, signals: &Signals) -> End {
-        while !self.view.is_closed() {
+    pub(crate) fn run(&mut self, lines: &ReplInput, signals: &Signals) -> ReplEnd {
+        while !self.output.is_closed() {
             self.wait(lines, signals);
             if signals.try_recv().is_ok() {
-                return End::Interrupted;
+                return ReplEnd::Interrupted;
             }
             let gone = self.take_events();
             self.take_send_events(gone.is_some());
             if let Some(reason) = gone {
-                return End::ServerGone(reason);
+                return ReplEnd::ServerGone(reason);
             }
-            if self.takes_lines(lines) && !self.view.is_closed() {
+            if self.takes_lines(lines) && !self.output.is_closed() {
                 match lines.lines.try_recv() {
                     Ok(line) => {
                         if self.handle(line) {
-                            return End::Quit;
+                            return ReplEnd::Quit;
                         }
                         if let Some(handled) = &lines.handled {
                             let _ = handled.try_send(());
                         }
                     }
                     Err(TryRecvError::Empty) => {}
-                    Err(TryRecvError::Disconnected) => return End::NoMoreLines,
+                    Err(TryRecvError::Disconnected) => return ReplEnd::NoMoreLines,
                 }
             }
         }
-        End::ViewClosed
+        ReplEnd::OutputClosed
     }
 
-    fn takes_lines(&self, lines: &Lines) -> bool {
+    fn takes_lines(&self, lines: &ReplInput) -> bool {
         !lines.one_by_one || self.open.is_empty()
     }
 
     /// Waits until something may have happened.
-    fn wait(&self, lines: &Lines, signals: &Signals) {
+    fn wait(&self, lines: &ReplInput, signals: &Signals) {
         let mut select = Select::new();
         select.recv(signals);
         select.recv(self.client.events());
         if self.takes_lines(lines) {
             select.recv(&lines.lines);
         }
-        if self.view.has_room() {
+        if self.output.has_room() {
             for command in self.open.values() {
                 select.recv(command.receiver());
             }
@@ -186,24 +186,24 @@ impl<'a> Session<'a> {
                 ClientEvent::Lost(reason) => self.show_loss(&reason),
                 ClientEvent::NotYet { error, .. } => self.show_failed_try(&error),
                 ClientEvent::Rejoined { was, rank, .. } if was == rank => self
-                    .view
+                    .output
                     .show(&format!("Connected again. You are still rank {rank}.\n")),
-                ClientEvent::Rejoined { was, rank, .. } => self.view.show(&format!(
+                ClientEvent::Rejoined { was, rank, .. } => self.output.show(&format!(
                     "Connected again. You were rank {was}; you are now rank {rank}.\n"
                 )),
                 ClientEvent::Rank { rank, .. } => {
-                    self.view.show(&format!("My new rank is {rank}\n"));
+                    self.output.show(&format!("My new rank is {rank}\n"));
                 }
                 ClientEvent::Refused { .. } => {
                     let text = "Cannot execute command from a lower ranked client.\n";
-                    self.view.show(text);
+                    self.output.show(text);
                 }
-                ClientEvent::JobReceived(job) => self.view.show(&render::received(&job)),
+                ClientEvent::JobReceived(job) => self.output.show(&render::received(&job)),
                 ClientEvent::JobFinished { job, answer } => {
-                    self.view.show(&render::executed(&job, &answer));
+                    self.output.show(&render::executed(&job, &answer));
                 }
                 ClientEvent::Missed(count) => {
-                    self.view
+                    self.output
                         .show(&format!("({count} events were not shown)\n"));
                 }
                 _ => {}
@@ -217,7 +217,7 @@ impl<'a> Session<'a> {
         self.not_yet.clear();
         let reason = reason.to_string();
         let text = format!("Connection lost: {}. Trying again.\n", one_line(&reason));
-        self.view.show(&text);
+        self.output.show(&text);
     }
 
     /// Tries fail for the same reason many times: it is shown once. That the server stops has
@@ -227,7 +227,7 @@ impl<'a> Session<'a> {
         let why = error.to_string();
         if !stops && self.not_yet != why {
             let text = format!("Not connected yet: {}.\n", one_line(&why));
-            self.view.show(&text);
+            self.output.show(&text);
             self.not_yet = why;
         }
     }
@@ -235,21 +235,21 @@ impl<'a> Session<'a> {
     /// Shows what has come of the commands that are open, as long as there is room for it;
     /// all of it once the connection is over.
     fn take_send_events(&mut self, is_over: bool) {
-        let view = self.view;
+        let output = self.output;
         let mut shown = Shown {
-            columns: view.columns().filter(|_| !render::is_raw()),
+            columns: output.columns().filter(|_| !render::is_raw()),
             lines: &mut self.lines,
         };
         let mut ended = Vec::new();
         for (id, command) in &mut self.open {
-            while is_over || view.has_room() {
+            while is_over || output.has_room() {
                 let Some(step) = command.next_step(self.client, &mut shown) else {
                     break;
                 };
                 self.worst = self.worst.max(step.exit);
-                self.lost_commands |= is_over && step.exit == Exit::Lost;
+                self.lost_commands |= is_over && step.exit == ExitCode::Lost;
                 if !step.shown.is_empty() {
-                    view.show(&step.shown);
+                    output.show(&step.shown);
                 }
                 if step.is_last {
                     ended.push(*id);
@@ -268,20 +268,20 @@ impl<'a> Session<'a> {
             Ok(Line::Quit) => return true,
             Ok(Line::Empty) => {}
             Ok(Line::Send { to, words, typed }) => self.send(to, &words, typed),
-            Ok(Line::Help) => self.view.show(line::HELP),
+            Ok(Line::Help) => self.output.show(line::HELP),
             Ok(Line::Ranks) => self.show_ranks(),
             Ok(Line::WhoAmI) => self.show_self(),
             Ok(Line::To(to)) => self.set_default(to),
             Ok(Line::Jobs) => self.show_jobs(),
             Ok(Line::Cancel(id)) => self.cancel(id),
-            Err(wrong) => self.complain(Exit::Usage, &wrong),
+            Err(wrong) => self.complain(ExitCode::Usage, &wrong),
         }
         false
     }
 
-    fn complain(&mut self, exit: Exit, what: &str) {
+    fn complain(&mut self, exit: ExitCode, what: &str) {
         self.worst = self.worst.max(exit);
-        self.view.complain(&format!("{}\n", one_line(what)));
+        self.output.complain(&format!("{}\n", one_line(what)));
     }
 
     fn send(&mut self, to: Option<String>, words: &[String], typed: String) {
@@ -292,12 +292,12 @@ impl<'a> Session<'a> {
         }
         match self.client.send(command) {
             Ok(sent) => {
-                self.view
+                self.output
                     .show(&format!("{} command sent.\n", one_line(&typed)));
                 self.open
-                    .insert(sent.id(), OpenCommand::new(sent, typed, to));
+                    .insert(sent.id(), SentCommand::new(sent, typed, to));
             }
-            Err(e) => self.complain(Exit::of_error(&e), &format!("{typed}: not sent: {e}")),
+            Err(e) => self.complain(ExitCode::of_error(&e), &format!("{typed}: not sent: {e}")),
         }
     }
 
@@ -305,9 +305,9 @@ impl<'a> Session<'a> {
         match self.client.all_members() {
             Ok(ranking) => {
                 let own = Some(self.client.member());
-                self.view.show(&table::ranking(&ranking.members, own));
+                self.output.show(&table::ranking(&ranking.members, own));
             }
-            Err(e) => self.complain(Exit::of_error(&e), &e.to_string()),
+            Err(e) => self.complain(ExitCode::of_error(&e), &e.to_string()),
         }
     }
 
@@ -320,16 +320,16 @@ impl<'a> Session<'a> {
             true => format!("You are {name}, member {member}, rank {rank} of {of}.\n"),
             false => format!("You were {name}, rank {rank}; there is no connection now.\n"),
         };
-        self.view.show(&text);
+        self.output.show(&text);
     }
 
     fn set_default(&mut self, to: Option<String>) {
         let text = match &to {
-            Some(to) => format!("Plain lines go to {to}.\n"),
-            None => "Plain lines go to the server's default.\n".into(),
+            Some(to) => format!("PipedOutput lines go to {to}.\n"),
+            None => "PipedOutput lines go to the server's default.\n".into(),
         };
         *self.to = to;
-        self.view.show(&text);
+        self.output.show(&text);
     }
 
     fn show_jobs(&mut self) {
@@ -337,26 +337,26 @@ impl<'a> Session<'a> {
             true => "Nothing that you sent is open.\n".to_owned(),
             false => "Sent and still open (:cancel ID ends one):\n".to_owned(),
         };
-        text.extend(self.open.values().map(OpenCommand::describe));
+        text.extend(self.open.values().map(SentCommand::describe));
         let jobs = self.client.jobs();
         text += match jobs.is_empty() {
             true => "Nothing runs here.\n",
             false => "Running here:\n",
         };
         text.extend(jobs.iter().map(render::job));
-        self.view.show(&text);
+        self.output.show(&text);
     }
 
     fn cancel(&mut self, id: u64) {
         match self.open.get(&id) {
             Some(command) => {
                 command.cancel();
-                self.view.show(&format!("Cancelling {id}.\n"));
+                self.output.show(&format!("Cancelling {id}.\n"));
             }
             None => {
                 let what =
                     format!("nothing that you sent has the ID {id}; :jobs shows what is open");
-                self.complain(Exit::Usage, &what);
+                self.complain(ExitCode::Usage, &what);
             }
         }
     }

@@ -9,7 +9,7 @@ use crossbeam_channel::{never, unbounded};
 #[derive(Default)]
 struct Recorder(Mutex<String>);
 
-impl View for Recorder {
+impl ReplOutput for Recorder {
     fn show(&self, text: &str) {
         lock(&self.0).push_str(text);
     }
@@ -41,22 +41,22 @@ fn serve() -> (server::Running, Config) {
 }
 
 /// Runs lines one by one; gives what was shown, how it ended and what it counts as.
-fn run(client: &Client, lines: &[&str]) -> (String, End, Exit) {
+fn run(client: &Client, lines: &[&str]) -> (String, ReplEnd, ExitCode) {
     let (into, from) = unbounded();
     for line in lines {
-        into.send(Ok((*line).to_owned())).expect("the session");
+        into.send(Ok((*line).to_owned())).expect("the repl");
     }
     drop(into);
-    let lines = Lines {
+    let lines = ReplInput {
         lines: from,
         handled: None,
         one_by_one: true,
     };
-    let (view, mut to) = (Recorder::default(), None);
-    let mut session = Session::new(client, &view, &mut to);
-    let end = session.run(&lines, &never());
-    let worst = session.worst();
-    let shown = lock(&view.0).clone();
+    let (output, mut to) = (Recorder::default(), None);
+    let mut repl = Repl::new(client, &output, &mut to);
+    let end = repl.run(&lines, &never());
+    let worst = repl.worst();
+    let shown = lock(&output.0).clone();
     (shown, end, worst)
 }
 
@@ -80,7 +80,7 @@ fn lines_run_one_after_another() {
     let _one = Client::connect(&config, worker).expect("a place");
     let _two = Client::connect(&config, worker).expect("a place");
     let (shown, end, worst) = run(&boss, &["print", "", "@1-2 'x y'", ":to 2", "refuse"]);
-    assert_eq!((end, worst), (End::NoMoreLines, Exit::Refused));
+    assert_eq!((end, worst), (ReplEnd::NoMoreLines, ExitCode::Refused));
     let mut lines: Vec<String> = without_times(&shown).lines().map(Into::into).collect();
     // Which of the two answers first is open.
     lines[4..8].sort();
@@ -96,7 +96,7 @@ fn lines_run_one_after_another() {
             "did x y",
             "did x y",
             "'x y': 2 targets: 2 done",
-            "Plain lines go to 2.",
+            "PipedOutput lines go to 2.",
             "refuse command sent.",
             "[client-3, rank 2] refused: only print",
         ]
@@ -109,7 +109,7 @@ fn a_refusal_says_why_and_what_would_work() {
     let _boss = Client::connect(&config, Simulation).expect("a place");
     let low = Client::connect(&config, Simulation).expect("a place");
     let (shown, end, worst) = run(&low, &["print", ":nope", "exit", "never"]);
-    assert_eq!((end, worst), (End::Quit, Exit::Usage));
+    assert_eq!((end, worst), (ReplEnd::Quit, ExitCode::Usage));
     let expected = "print command sent.\n\
         print: no target: you rank lowest: nobody is below you to execute it\n\
         error: there is no :nope; :help shows what there is\n";
@@ -122,32 +122,32 @@ fn what_runs_here_is_shown_as_the_originals_did() {
     let boss = Client::connect(&config, Simulation).expect("a place");
     let worker = Client::connect(&config, Simulation).expect("a place");
     let (into, from) = unbounded();
-    let lines = Lines {
+    let lines = ReplInput {
         lines: from,
         handled: None,
         one_by_one: false,
     };
-    let (view, mut to) = (Recorder::default(), None);
+    let (output, mut to) = (Recorder::default(), None);
     std::thread::scope(|scope| {
         let running = scope.spawn(|| {
-            let mut session = Session::new(&worker, &view, &mut to);
-            session.run(&lines, &never())
+            let mut repl = Repl::new(&worker, &output, &mut to);
+            repl.run(&lines, &never())
         });
         let sent = boss.send(Command::new(["print"])).expect("a connection");
         assert!(sent.wait().expect("an outcome")[0].succeeded());
         boss.leave();
-        while worker.rank() != 0 || !lock(&view.0).contains("rank") {
+        while worker.rank() != 0 || !lock(&output.0).contains("rank") {
             std::thread::yield_now();
         }
         drop(into);
-        assert_eq!(running.join().expect("no panic"), End::NoMoreLines);
+        assert_eq!(running.join().expect("no panic"), ReplEnd::NoMoreLines);
     });
     let expected = "\n[Processing]......\n\
         [Received] received command print from server:\n\
         [Executing] i am printing watch me print\n\
         \nCommand Executed.\n\
         My new rank is 0\n";
-    assert_eq!(*lock(&view.0), expected);
+    assert_eq!(*lock(&output.0), expected);
 }
 
 #[test]
@@ -162,12 +162,12 @@ fn a_server_that_goes_loses_what_is_open() {
     };
     let _worker = Client::connect(&config, stuck).expect("a place");
     std::thread::scope(|scope| {
-        let session = scope.spawn(|| run(&boss, &["sleep", "never"]));
+        let repl = scope.spawn(|| run(&boss, &["sleep", "never"]));
         running.recv().expect("it starts");
         // Dropping a server ends it at once.
         drop(server);
-        let (shown, end, worst) = session.join().expect("no panic");
-        assert!(matches!(end, End::ServerGone(_)), "{end:?}");
-        assert_eq!(worst, Exit::Lost, "{shown}");
+        let (shown, end, worst) = repl.join().expect("no panic");
+        assert!(matches!(end, ReplEnd::ServerGone(_)), "{end:?}");
+        assert_eq!(worst, ExitCode::Lost, "{shown}");
     });
 }
