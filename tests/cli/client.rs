@@ -54,7 +54,9 @@ fn a_full_server_is_said_or_waited_for() {
     waiting.stderr.wait_for("is full; waiting for a place\n");
     somebody.leave();
     let ended = waiting.end();
-    ended.expect_code(0).expect_stdout("nobody else is there\n");
+    ended
+        .expect_code(0)
+        .expect_stdout("no other client is there\n");
     ended.expect_one_line(&[&server.address().to_string(), "waiting for a place"]);
 }
 
@@ -63,7 +65,7 @@ fn members_shows_everybody_else() {
     let server = Server::start(&["10"]);
     Ended::of(&mut server.client(&["members"]))
         .expect_code(0)
-        .expect_stdout("nobody else is there\n");
+        .expect_stdout("no other client is there\n");
     let mut boss = server.raw("boss", 0);
     let mut web1 = server.raw("web1", 1);
     boss.command("web1", &["x"]);

@@ -3,11 +3,9 @@
 use crate::bench::{self, Bench};
 use crate::dial::Wait;
 use crate::failure::Failure;
+use crate::settings::{Executes, Settings};
 use clap::{Args, CommandFactory, Parser, Subcommand};
-use client::policy::Policy;
-use client::{
-    CONNECT_TIMEOUT, Command, Config, Processes, SharedExecutor, Simulation, Token, watchdog,
-};
+use client::{CONNECT_TIMEOUT, Command, Config, Token};
 use common::limits::{DEFAULT_ADDRESS, MAX_SLOTS};
 use common::terminal::args;
 use common::wire::selector::{Selector, SelectorError, check_name};
@@ -23,14 +21,14 @@ use std::time::Duration;
 #[command(name = "pecking", version, after_help = EXAMPLES, disable_help_subcommand = true)]
 pub(crate) struct Cli {
     #[command(flatten)]
-    pub(crate) joining: Joining,
+    joining: Joining,
 
     #[command(flatten)]
-    pub(crate) executing: Executing,
+    executing: Executing,
 
     /// Show what comes from elsewhere as it is, control characters included
     #[arg(long, global = true)]
-    pub(crate) raw: bool,
+    raw: bool,
 
     #[command(subcommand)]
     pub(crate) command: Option<Action>,
@@ -67,7 +65,7 @@ const WINDOW: u64 = 4 << 20;
 
 /// How to join, whatever is done then.
 #[derive(Debug, Args)]
-pub(crate) struct Joining {
+struct Joining {
     /// The server
     #[arg(long, global = true, value_name = "HOST:PORT", env = "PECKING_SERVER",
           default_value = DEFAULT_ADDRESS, value_parser = args::address)]
@@ -89,7 +87,7 @@ pub(crate) struct Joining {
     /// If the server is full or has a client with this name, wait for it; with work also if
     /// there is no server yet
     #[arg(long, global = true)]
-    pub(crate) wait: bool,
+    wait: bool,
 
     /// End when the connection is lost; without this a prompt and work come back by
     /// themselves, ranked below all that are here by then
@@ -105,7 +103,7 @@ pub(crate) struct Joining {
 /// What to execute for others. Without any of this it is the originals' simulation, which
 /// starts nothing.
 #[derive(Debug, Args)]
-pub(crate) struct Executing {
+struct Executing {
     /// Run the real programs that this file names, and nothing else
     #[arg(long, global = true, value_name = "FILE", conflicts_with = "allow_any")]
     policy: Option<PathBuf>,
@@ -216,103 +214,63 @@ impl Cli {
     }
 
     /// The completion script for a shell.
-    pub(crate) fn completions(shell: clap_complete::Shell) -> Vec<u8> {
+    pub(crate) fn completions(shell: clap_complete::Shell) -> String {
         let mut script = Vec::new();
         clap_complete::generate(shell, &mut Cli::command(), "pecking", &mut script);
-        script
+        String::from_utf8_lossy(&script).into_owned()
     }
-}
 
-impl Joining {
-    /// An option that was given, and says something about one client that joins.
-    pub(crate) fn only_for_one(&self) -> Option<&'static str> {
-        let given = [
-            (self.name.is_some(), "--name"),
-            (self.slots.is_some(), "--slots"),
-            (self.wait, "--wait"),
+    /// What the options mean for the command that they stand with.
+    pub(crate) fn settings(&self, is_terminal: bool) -> Result<Settings, Failure> {
+        if matches!(self.command, Some(Action::Bench(_)))
+            && let Some(option) = self.wrong_for_bench()
+        {
+            return Err(Failure::Usage(format!(
+                "{option} is not for bench, which sets up its many clients itself; leave \
+                 it out"
+            )));
+        }
+        let (joining, executing) = (&self.joining, &self.executing);
+        // A client that reconnects ranks lower than before: the commands of `run` or of a pipe
+        // would then reach other clients than meant, or none.
+        let (slots, reconnects, waits) = match &self.command {
+            Some(Action::Work) => (1, true, Wait::ForServer),
+            None => (1, is_terminal, Wait::ForPlace),
+            Some(_) => (0, false, Wait::ForPlace),
+        };
+        Ok(Settings {
+            config: Config {
+                server: joining.server.clone(),
+                name: joining.name.clone(),
+                slots: joining.slots.unwrap_or(slots),
+                token: joining.token_file.clone().map(Token::File),
+                connect_timeout: joining.connect_timeout.unwrap_or(CONNECT_TIMEOUT),
+                reconnect: reconnects && !joining.no_reconnect,
+                job_events: true,
+            },
+            wait: if joining.wait { waits } else { Wait::No },
+            executes: match &executing.policy {
+                Some(path) => Executes::Policy(path.clone()),
+                None if executing.allow_any => Executes::Anything {
+                    even_as_root: executing.allow_root,
+                },
+                None => Executes::Simulation,
+            },
+            raw: self.raw,
+        })
+    }
+
+    /// The first option that is about one client.
+    fn wrong_for_bench(&self) -> Option<&'static str> {
+        let options = [
+            (self.joining.name.is_some(), "--name"),
+            (self.joining.slots.is_some(), "--slots"),
+            (self.joining.wait, "--wait"),
+            (self.executing.policy.is_some(), "--policy"),
+            (self.executing.allow_any, "--allow-any"),
         ];
-        first_given(&given)
-    }
-
-    /// What joining waits for.
-    pub(crate) fn wait_for(&self) -> Wait {
-        match self.wait {
-            true => Wait::ForPlace,
-            false => Wait::No,
-        }
-    }
-
-    /// What the client is told, with `slots` where the command line says nothing of them, and
-    /// whether it comes back unless the command line says that it does not.
-    pub(crate) fn config(&self, slots: u32, comes_back: bool) -> Config {
-        Config {
-            server: self.server.clone(),
-            name: self.name.clone(),
-            slots: self.slots.unwrap_or(slots),
-            token: self.token_file.clone().map(Token::File),
-            connect_timeout: self.connect_timeout.unwrap_or(CONNECT_TIMEOUT),
-            reconnect: comes_back && !self.no_reconnect,
-            job_events: true,
-        }
-    }
-}
-
-/// The first of these options that was given.
-fn first_given(options: &[(bool, &'static str)]) -> Option<&'static str> {
-    let given = options.iter().find(|(is_given, _)| *is_given);
-    given.map(|(_, option)| *option)
-}
-
-impl Executing {
-    /// An option that was given, and says something about what is executed.
-    pub(crate) fn given(&self) -> Option<&'static str> {
-        let given = [
-            (self.policy.is_some(), "--policy"),
-            (self.allow_any, "--allow-any"),
-        ];
-        first_given(&given)
-    }
-
-    /// What executes for others.
-    pub(crate) fn executor(&self) -> Result<SharedExecutor, Failure> {
-        if let Some(path) = &self.policy {
-            let policy = Policy::load(path)?;
-            for warning in policy.warnings() {
-                log::warn!("{warning}");
-            }
-            warn_root();
-            start_watchdog();
-            let processes = Processes::with_policy(policy).map_err(Failure::NoThread)?;
-            return Ok(SharedExecutor::new(processes));
-        }
-        if !self.allow_any {
-            return Ok(SharedExecutor::new(Simulation));
-        }
-        if rustix::process::geteuid().is_root() && !self.allow_root {
-            return Err(Failure::AnyAsRoot);
-        }
-        log::warn!("--allow-any: whoever ranks higher runs what it likes on this machine");
-        warn_root();
-        start_watchdog();
-        let processes = Processes::allow_any().map_err(Failure::NoThread)?;
-        Ok(SharedExecutor::new(processes))
-    }
-}
-
-/// Starts what ends the programs of a client that is killed. One that has none is of use, too.
-fn start_watchdog() {
-    if let Err(e) = watchdog::start() {
-        log::warn!("if this client is killed, what its commands leave behind lives on: {e}");
-    }
-}
-
-/// Says what it means that root runs this, and what to do about it.
-fn warn_root() {
-    if rustix::process::geteuid().is_root() {
-        log::warn!(
-            "what is executed here runs as root, with every right on this machine: run the client \
-             as a user of its own (useradd --system pecking, User=pecking in its unit)"
-        );
+        let given = options.iter().find(|(is_given, _)| *is_given);
+        given.map(|(_, option)| *option)
     }
 }
 
@@ -386,7 +344,7 @@ mod tests {
     fn options_may_stand_on_both_sides_of_the_command() {
         let words = ["client", "--slots", "3", "work", "--server", "h:1"];
         let cli = Cli::try_parse_from(words).expect("right");
-        let config = cli.joining.config(1, true);
+        let config = cli.settings(false).expect("right").config;
         assert_eq!((config.slots, config.server.as_str()), (3, "h:1"));
     }
 

@@ -68,7 +68,7 @@ pub(crate) fn dial(
     let mut turned_away = 0;
     loop {
         let error = match dial_once(config, executor, signals) {
-            Err(Failure::Connect { error }) => error,
+            Err(Failure::Connect(error)) => error,
             result => return result,
         };
         if matches!(error, ConnectError::TurnedAway { .. }) && turned_away < MOST_TURNED_AWAY {

@@ -10,12 +10,8 @@ use std::io;
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Failure {
     /// There is no connection.
-    #[error("{error}{}", hint(.error))]
-    Connect {
-        /// Why.
-        #[from]
-        error: ConnectError,
-    },
+    #[error("{error}{hint}", error = .0, hint = hint(.0))]
+    Connect(#[from] ConnectError),
     /// The server did not answer a question, or went before a command was sent.
     #[error("{0}")]
     Request(#[from] RequestError),
@@ -23,12 +19,8 @@ pub(crate) enum Failure {
     #[error("{0}")]
     Usage(String),
     /// A bench has measured nothing.
-    #[error("{error}{}", bench_hint(.error))]
-    Bench {
-        /// Why.
-        #[from]
-        error: LoadError,
-    },
+    #[error("{error}{hint}", error = .0, hint = bench_hint(.0))]
+    Bench(#[from] LoadError),
     /// The policy cannot be used.
     #[error("{0}")]
     Policy(#[from] PolicyError),
@@ -51,61 +43,45 @@ pub(crate) enum Failure {
     NoThread(io::Error),
     /// Signals or the terminal cannot be handled.
     #[error("cannot handle {what}: {why}")]
-    System {
-        /// What.
-        what: &'static str,
-        /// Why.
-        why: String,
-    },
+    System { what: &'static str, why: String },
 }
 
 impl Failure {
-    /// What it counts as.
-    pub(crate) fn exit(&self) -> ExitCode {
+    /// The exit code that it ends the program with.
+    pub(crate) fn exit_code(&self) -> ExitCode {
         match self {
-            Failure::Connect {
-                error: ConnectError::NoToken(_),
-            }
+            Failure::Bench(LoadError::Join { error, .. }) => match **error {
+                ConnectError::NoToken(_) => ExitCode::Usage,
+                _ => ExitCode::NotConnected,
+            },
+            Failure::Connect(ConnectError::NoToken(_))
             | Failure::Policy(_)
             | Failure::AnyAsRoot
             | Failure::Usage(_)
-            | Failure::Bench {
-                error: LoadError::TooLong { .. },
-            }
+            | Failure::Bench(LoadError::TooLong { .. })
             | Failure::Request(RequestError::TooLong { .. }) => ExitCode::Usage,
-            Failure::Bench {
-                error: LoadError::Join { error, .. },
-            } if matches!(**error, ConnectError::NoToken(_)) => ExitCode::Usage,
             Failure::Refused(_) => ExitCode::Refused,
-            Failure::Interrupted
-            | Failure::Bench {
-                error: LoadError::Interrupted,
-            } => ExitCode::Interrupted,
+            Failure::Interrupted | Failure::Bench(LoadError::Interrupted) => ExitCode::Interrupted,
             Failure::Output(_) => ExitCode::Failed,
             _ => ExitCode::NotConnected,
         }
     }
 }
 
-/// What would help against that, beyond what it says.
+/// What the user can do about a bench that did not start.
 fn bench_hint(error: &LoadError) -> String {
     match error {
-        LoadError::Join { error, wanted, .. } => {
-            let is_full = error.rpc().is_some_and(|rpc| rpc.is(Code::Full));
-            match is_full {
-                true => {
-                    format!(
-                        " (`pecking-server {wanted}` has a place for each, if nobody else is there)"
-                    )
-                }
-                false => hint(error).into(),
-            }
+        LoadError::Join { error, wanted, .. } if error.rpc().is_some_and(|e| e.is(Code::Full)) => {
+            format!(
+                " (`pecking-server {wanted}` has a place for each, if no other client is there)"
+            )
         }
+        LoadError::Join { error, .. } => hint(error).into(),
         _ => String::new(),
     }
 }
 
-/// What would help against a refusal, beyond what the server says.
+/// What the user can do about it, beyond what the server says.
 fn hint(error: &ConnectError) -> &'static str {
     let is = |code| error.rpc().is_some_and(|rpc| rpc.is(code));
     if is(Code::Full) {

@@ -1,24 +1,32 @@
-//! `pecking members`: shows who is there, without the client that looks.
+//! `pecking members`: shows the other clients, without the client that asks.
 
+use crate::exit_code::ExitCode;
 use crate::failure::Failure;
-use crate::output::table;
-use client::Client;
+use crate::output::{print, table};
+use crate::settings::Settings;
+use common::terminal::console::Console;
 
-/// The ranking as a table or as JSON.
-pub(crate) fn members(client: Client, as_json: bool) -> Result<String, Failure> {
+/// Prints the ranking as a table or as JSON.
+pub(crate) fn members(
+    settings: &Settings,
+    as_json: bool,
+    console: &Console,
+) -> Result<ExitCode, Failure> {
+    let (client, _signals) = settings.join(console)?;
     let mut ranking = client.all_members()?;
     let own = client.member();
     client.leave();
     let before = ranking.members.len();
     ranking.members.retain(|member| member.member != own);
-    let left_out = u32::try_from(before - ranking.members.len()).unwrap_or(0);
-    ranking.total = ranking.total.saturating_sub(left_out);
+    if ranking.members.len() < before {
+        ranking.total = ranking.total.saturating_sub(1);
+    }
     if as_json {
         let json = serde_json::to_string_pretty(&ranking);
-        return Ok(json.map_or_else(|e| e.to_string(), |json| json + "\n"));
+        return print(&(json.expect("numbers and names always become JSON") + "\n"));
     }
     match ranking.members.is_empty() {
-        true => Ok("nobody else is there\n".into()),
-        false => Ok(table::ranking(&ranking.members, None)),
+        true => print("no other client is there\n"),
+        false => print(&table::ranking(&ranking.members, None)),
     }
 }

@@ -6,34 +6,33 @@ use crate::dial::{self, Signals};
 use crate::executors::Executors;
 use crate::exit_code::ExitCode;
 use crate::failure::Failure;
-use crate::input;
-use crate::output::printer::{Blocks, Printer};
+use crate::output::printer::{OwnStreams, Printer};
 use crate::output::render;
 use crate::prompt::queued::Queued;
-use client::{Backoff, Client, Code, RequestError, SendEvent};
+use crate::settings::Settings;
+use crate::unread_input;
+use client::{Client, Code, RequestError, SendEvent};
 use common::sys::sync::Arc;
 use common::sys::thread;
 use common::terminal::console::Console;
 use crossbeam_channel::{Receiver, RecvTimeoutError, bounded, select};
-use std::io::{self, ErrorKind, Stderr};
+use std::io::{self, ErrorKind};
 use std::time::Duration;
 
-/// Waits for executors, sends, and prints until the command has ended everywhere. Output
-/// that nobody reads holds the printing up, but no signal.
-pub(crate) fn run(
-    client: Client,
-    run: &Run,
-    signals: &Signals,
-    console: &Console,
-) -> Result<ExitCode, Failure> {
+/// Waits for executors, sends, and prints until the command has ended everywhere. A reader that
+/// takes no output holds up the printing, and no signal.
+pub(crate) fn run(settings: &Settings, run: &Run, console: &Console) -> Result<ExitCode, Failure> {
+    let (client, signals) = settings.join(console)?;
     if let Some(wanted) = run.wait_for {
-        wait_for_executors(&client, wanted, signals, console)?;
+        wait_for_executors(&client, wanted, &signals, console)?;
     }
+    let printer = Printer::to_own_streams(settings.raw).map_err(Failure::Output)?;
     let sent = client.send(run.command())?;
     let queued = Queued::new(run.to());
-    let is_noted = input::note_unread(console);
+    let is_noted = unread_input::note_unread(console);
     let client = Arc::new(client);
-    let printed = start_printing(Arc::clone(&client), sent.receiver().clone(), queued);
+    let events = sent.receiver().clone();
+    let printed = start_printing(Arc::clone(&client), printer, events, queued);
     let printed = printed.map_err(Failure::NoThread)?;
     let mut is_interrupted = false;
     loop {
@@ -45,7 +44,7 @@ pub(crate) fn run(
                 let exit = exit.unwrap_or_else(panicked).map_err(Failure::Output)?;
                 // Whoever writes it may have been slower than the command was sent.
                 if !is_noted {
-                    input::note_unread(console);
+                    unread_input::note_unread(console);
                 }
                 return Ok(if is_interrupted { ExitCode::Interrupted } else { exit });
             }
@@ -64,17 +63,18 @@ pub(crate) fn run(
     }
 }
 
-/// Prints what comes of a command, on a thread of its own, and tells how that went. A pipe
-/// that nobody reads may keep the thread for ever, so it is not joined.
+/// Prints what comes of a command, on a thread of its own, and returns where the exit code
+/// arrives. A reader that takes no output may block the thread for ever, so it is not joined.
 fn start_printing(
     client: Arc<Client>,
+    printer: OwnStreams,
     events: Receiver<SendEvent>,
     queued: Queued,
 ) -> io::Result<Receiver<io::Result<ExitCode>>> {
     let (done, printed) = bounded(1);
     thread::spawn("output", move || {
-        let exit = print(&client, &events, queued);
-        // Before it is told: whoever hears it is the last to have the client, and leaves.
+        let exit = print(&client, printer, &events, queued);
+        // The other thread must hold the last handle, because dropping that leaves the server.
         drop(client);
         let _ = done.send(exit);
     })?;
@@ -83,10 +83,10 @@ fn start_printing(
 
 fn print(
     client: &Client,
+    mut printer: OwnStreams,
     events: &Receiver<SendEvent>,
     mut queued: Queued,
 ) -> io::Result<ExitCode> {
-    let mut printer = Printer::to_own_streams()?;
     loop {
         if let Some(note) = queued.look(client) {
             printer.say(&note);
@@ -116,11 +116,7 @@ fn print(
     }
 }
 
-fn ended(
-    client: &Client,
-    printer: &mut Printer<Blocks, Stderr>,
-    error: &Option<RequestError>,
-) -> ExitCode {
+fn ended(client: &Client, printer: &mut OwnStreams, error: &Option<RequestError>) -> ExitCode {
     let Some(error) = error else {
         return printer.exit();
     };

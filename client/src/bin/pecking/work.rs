@@ -1,23 +1,31 @@
 //! `pecking work`: only executes, as a service does, until a signal comes; through the loss of
 //! its server, unless it is told otherwise.
 
-use crate::dial::Signals;
+use crate::dial::{Signals, Wait};
 use crate::exit_code::ExitCode;
+use crate::failure::Failure;
 use crate::output::render::{duration, leftovers, words};
-use client::{Client, ClientEvent, Disconnect, ExecutionResult, Job};
+use crate::settings::Settings;
+use client::{ExecutionResult, Client, ClientEvent, Disconnect, Job};
 use common::logging::log_limit;
 use common::logging::logged::{self, details};
+use common::terminal::console::Console;
 use common::terminal::escape::one_line;
 use crossbeam_channel::select;
 use std::fmt;
 
-/// Whether what is executed here is logged.
-pub(crate) fn logs_jobs() -> bool {
-    log::log_enabled!(log::Level::Info)
+/// Joins, and logs what happens until the end.
+pub(crate) fn work(mut settings: Settings, console: &Console) -> Result<ExitCode, Failure> {
+    settings.config.job_events = log::log_enabled!(log::Level::Info);
+    match settings.join(console) {
+        Ok((client, signals)) => Ok(log_until_the_end(client, &signals)),
+        // A service that is told to stop ends well, also while it waits for its server.
+        Err(Failure::Interrupted) if settings.wait != Wait::No => Ok(ExitCode::Done),
+        Err(e) => Err(e),
+    }
 }
 
-/// Logs what happens until the end.
-pub(crate) fn work(client: Client, signals: &Signals) -> ExitCode {
+fn log_until_the_end(client: Client, signals: &Signals) -> ExitCode {
     log::info!("joined as {}, rank {}", client.name(), client.rank());
     let mut not_yet = String::new();
     let end = loop {

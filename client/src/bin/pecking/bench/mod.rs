@@ -6,9 +6,10 @@ mod show;
 
 pub(crate) use args::{Bench, EXAMPLES};
 
-use crate::dial::Signals;
+use crate::dial;
 use crate::exit_code::ExitCode;
 use crate::failure::Failure;
+use crate::output::print;
 use client::load::{self, Amount, End, Plan, Progress, Report};
 use client::{Config, Status};
 use common::terminal::console::Console;
@@ -20,15 +21,15 @@ use std::time::Duration;
 pub(crate) fn bench(
     config: &Config,
     bench: &Bench,
-    signals: &Signals,
     console: &Console,
 ) -> Result<ExitCode, Failure> {
+    let signals = dial::signals()?;
     let plan = bench.plan()?;
     let mut line = ProgressLine::new(plan.amount, console);
-    let measured = load::run(config, &plan, signals, &mut |progress| line.show(progress));
+    let measured = load::run(config, &plan, &signals, &mut |progress| line.show(progress));
     line.clear();
     let report = measured?;
-    crate::print(show::report(&plan, &report, bench.json).as_bytes())?;
+    print(&show::report(&plan, &report, bench.json))?;
     if let End::Lost(why) = &report.end {
         let why = one_line(why);
         console.say(&format!("error: the server went in the middle: {why}"));

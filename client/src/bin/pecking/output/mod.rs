@@ -1,4 +1,4 @@
-//! What the program prints about others: outcomes, outputs, tables, summaries.
+//! What the program prints: its log, and what it says about other clients.
 
 pub(crate) mod margin;
 pub(crate) mod node_set;
@@ -7,3 +7,31 @@ pub(crate) mod printer;
 pub(crate) mod render;
 pub(crate) mod summary;
 pub(crate) mod table;
+
+use crate::exit_code::ExitCode;
+use crate::failure::Failure;
+use common::terminal::console::{Console, start_logging};
+use std::io::{self, Write};
+
+/// Prints to standard output. A reader that has gone is no error.
+pub(crate) fn print(text: &str) -> Result<ExitCode, Failure> {
+    let mut out = io::stdout().lock();
+    let printed = out.write_all(text.as_bytes()).and_then(|()| out.flush());
+    match printed {
+        Err(e) if e.kind() != io::ErrorKind::BrokenPipe => Err(Failure::Output(e)),
+        _ => Ok(ExitCode::Done),
+    }
+}
+
+/// Acts while records of this level and above are logged to `out`.
+pub(crate) fn with_log(
+    level: &str,
+    out: impl Write + Send + 'static,
+    act: impl FnOnce(&Console) -> Result<ExitCode, Failure>,
+) -> Result<ExitCode, Failure> {
+    let console = Console::start("log", out).map_err(Failure::NoThread)?;
+    start_logging(console.clone(), level);
+    let result = act(&console);
+    console.close();
+    result
+}

@@ -1,20 +1,19 @@
-//! The output of several targets in one place: whole lines only, each with its target's name
-//! in front.
+//! The output of several targets in one place: whole lines only, each with the name of its
+//! target in front.
 //!
-//! What a line lacks its end is held here, and its target is told all the same that it was
-//! consumed: a target's share of the window may be smaller than its line. So what is held has
-//! bounds of its own, for each line and for all of them together.
+//! The start of a line waits here for its end. It counts as consumed all the same, as the
+//! target's share of the window may be smaller than its line. So what waits has bounds of its
+//! own, for each line and for all of them together.
 
 use common::terminal::escape::one_line;
 use common::wire::text::whole_characters;
 use memchr::memchr;
 use std::collections::BTreeMap;
-use std::io;
 
-/// A longer line of one of several targets is cut: as long as a line of the wire may be.
+/// Bytes after which a line of one of several targets is cut: as many as a line of the wire has.
 pub(crate) const LONGEST_LINE: usize = 1 << 20;
 
-/// Bytes of unfinished lines that are held, of all targets together: the longest line of 64 of
+/// Bytes of unfinished lines that are held for all targets together: the longest lines of 64 of
 /// them. Past it the longest one is cut. The memory that holds them is at most twice that.
 const MOST_HELD: usize = 64 << 20;
 
@@ -28,7 +27,7 @@ pub(crate) struct Source {
     pub(crate) send: u64,
     /// The number of the target.
     pub(crate) member: u64,
-    /// Whether the target wrote it as errors.
+    /// Whether the target wrote it to its standard error.
     pub(crate) is_stderr: bool,
 }
 
@@ -37,10 +36,15 @@ pub(crate) struct Source {
 pub(crate) struct NamedLines {
     /// The bytes after which a line is cut.
     longest: usize,
-    /// How much is held of all lines.
-    most: usize,
     held: usize,
     unfinished: BTreeMap<Source, Unfinished>,
+}
+
+/// Whole lines with their names, for each of the two streams.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(crate) struct WholeLines {
+    pub(crate) stdout: Vec<u8>,
+    pub(crate) stderr: Vec<u8>,
 }
 
 /// The line of a source that has not ended.
@@ -57,79 +61,63 @@ impl NamedLines {
     pub(crate) fn new(longest: usize) -> NamedLines {
         NamedLines {
             longest,
-            most: MOST_HELD,
             held: 0,
             unfinished: BTreeMap::new(),
         }
     }
 
-    /// Takes bytes of a source, and has the lines written that are whole now or too long. They
-    /// may be another source's: the longest line is cut when too much is held.
-    pub(crate) fn add(
-        &mut self,
-        source: Source,
-        name: &str,
-        bytes: &[u8],
-        mut write: impl FnMut(Source, &[u8]) -> io::Result<()>,
-    ) -> io::Result<()> {
+    /// Takes bytes of a source, and returns the lines that are now whole or too long. Lines of
+    /// other sources may be among them: if too much is held, the longest line is cut.
+    pub(crate) fn add(&mut self, source: Source, name: &str, bytes: &[u8]) -> WholeLines {
+        let mut whole = WholeLines::default();
         let line = self.unfinished.entry(source);
         let line = line.or_insert_with(|| Unfinished::new(name));
         let before = line.bytes.len();
-        let mut whole = Vec::new();
-        line.add(bytes, self.longest, &mut whole);
+        line.add(bytes, self.longest, whole.of(source));
         self.held = self.held + line.bytes.len() - before;
-        if !whole.is_empty() {
-            write(source, &whole)?;
+        while self.held > MOST_HELD {
+            let lines = self.unfinished.iter_mut();
+            let Some((source, line)) = lines.max_by_key(|(_, line)| line.bytes.len()) else {
+                break;
+            };
+            let before = line.bytes.len();
+            line.cut(whole.of(*source));
+            self.held = self.held + line.bytes.len() - before;
         }
-        while self.held > self.most {
-            self.cut_longest(&mut write)?;
-        }
-        Ok(())
+        whole
     }
 
-    fn cut_longest(
-        &mut self,
-        write: &mut impl FnMut(Source, &[u8]) -> io::Result<()>,
-    ) -> io::Result<()> {
-        let lines = self.unfinished.iter_mut();
-        let Some((source, line)) = lines.max_by_key(|(_, line)| line.bytes.len()) else {
-            self.held = 0;
-            return Ok(());
+    /// Ends the unfinished lines of a command, of one of its targets or of all.
+    pub(crate) fn finish(&mut self, send: u64, member: Option<u64>) -> WholeLines {
+        let source = |member, is_stderr| Source {
+            send,
+            member,
+            is_stderr,
         };
-        let before = line.bytes.len();
-        let mut cut = Vec::new();
-        line.cut(&mut cut);
-        self.held = self.held + line.bytes.len() - before;
-        write(*source, &cut)
-    }
-
-    /// Has what is left of a source written, as a line of its own.
-    pub(crate) fn finish(
-        &mut self,
-        source: Source,
-        mut write: impl FnMut(Source, &[u8]) -> io::Result<()>,
-    ) -> io::Result<()> {
-        match self.unfinished.remove(&source) {
-            Some(mut line) if !line.bytes.is_empty() => {
+        let (first, last) = member.map_or((0, u64::MAX), |member| (member, member));
+        let sources = self
+            .unfinished
+            .range(source(first, false)..=source(last, true));
+        let sources: Vec<Source> = sources.map(|(source, _)| *source).collect();
+        let mut whole = WholeLines::default();
+        for source in sources {
+            if let Some(mut line) = self.unfinished.remove(&source)
+                && !line.bytes.is_empty()
+            {
                 self.held -= line.bytes.len();
-                let mut rest = Vec::new();
-                line.end(&[], &mut rest);
-                write(source, &rest)
+                line.end(&[], whole.of(source));
             }
-            _ => Ok(()),
         }
+        whole
     }
+}
 
-    /// [`finish`](Self::finish) for every source of a command.
-    pub(crate) fn finish_all(
-        &mut self,
-        send: u64,
-        mut write: impl FnMut(Source, &[u8]) -> io::Result<()>,
-    ) -> io::Result<()> {
-        let sources = self.unfinished.keys().copied();
-        let sources: Vec<Source> = sources.filter(|source| source.send == send).collect();
-        let mut finish = |source| self.finish(source, &mut write);
-        sources.into_iter().try_for_each(&mut finish)
+impl WholeLines {
+    fn of(&mut self, source: Source) -> &mut Vec<u8> {
+        match source.is_stderr {
+            true => &mut self.stderr,
+            false => &mut self.stdout,
+        }
     }
 }
 
@@ -205,11 +193,8 @@ mod tests {
         let mut out = Vec::new();
         for (source, piece) in pieces {
             let name = char::from(b'a' + source.member as u8 - 1).to_string();
-            let added = lines.add(*source, &name, piece, |_, line| {
-                out.extend_from_slice(line);
-                Ok(())
-            });
-            added.expect("memory");
+            let whole = lines.add(*source, &name, piece);
+            out.extend([whole.stdout, whole.stderr].concat());
         }
         out
     }
@@ -218,11 +203,7 @@ mod tests {
         let mut lines = NamedLines::new(longest);
         let pieces: Vec<_> = pieces.iter().map(|piece| (A, *piece)).collect();
         let mut out = written(&mut lines, &pieces);
-        let finished = lines.finish_all(A.send, |_, line| {
-            out.extend_from_slice(line);
-            Ok(())
-        });
-        finished.expect("memory");
+        out.extend(lines.finish(A.send, None).stdout);
         assert_eq!(lines.held, 0);
         out
     }
@@ -268,14 +249,12 @@ mod tests {
         pieces.push((source(1), &other[..room]));
         assert_eq!(written(&mut lines, &pieces), b"");
         assert_eq!(lines.held, MOST_HELD);
-        let mut cut = Vec::new();
-        let added = lines.add(source(2), "b", b"z", |source, line| {
-            cut.push((source, line.to_vec()));
-            Ok(())
-        });
-        added.expect("memory");
-        let expected = [b"c: ", &long[..LONGEST_LINE - 4], b"\n"].concat();
-        assert!(cut == [(source(3), expected)]);
+        let cut = lines.add(source(2), "b", b"z");
+        let expected = WholeLines {
+            stdout: Vec::new(),
+            stderr: [b"c: ", &long[..LONGEST_LINE - 4], b"\n"].concat(),
+        };
+        assert!(cut == expected);
         let rest = written(
             &mut lines,
             &[(source(3), &long[LONGEST_LINE - 2..]), (source(3), b"\n")],

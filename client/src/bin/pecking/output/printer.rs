@@ -1,9 +1,9 @@
-//! Where the outputs of a command go that `run` sent: to standard output and standard
-//! error, byte by byte with one target, line by line and named with several. Everything
-//! else that is to be said goes to standard error.
+//! The output of the command that `run` sent: byte by byte for one target, and for several line
+//! by line with their names, to standard output and standard error. What this client says itself
+//! goes to standard error.
 
 use crate::exit_code::ExitCode;
-use crate::output::prefix::{LONGEST_LINE, NamedLines, Source};
+use crate::output::prefix::{LONGEST_LINE, NamedLines, Source, WholeLines};
 use crate::output::render;
 use crate::output::summary::Summary;
 use client::{Leftovers, Outcome, OutputStream, SendEvent};
@@ -13,9 +13,11 @@ use std::fs::File;
 use std::io::{self, BufWriter, IsTerminal, Write};
 use std::os::fd::AsFd;
 
-/// Bytes that are written to standard output at a time where there are so many: what a pipe
-/// takes.
+/// Bytes that one write to standard output takes: as many as a pipe holds.
 const BLOCK: usize = 64 << 10;
+
+/// The one command that there is.
+const SEND: u64 = 0;
 
 /// Prints what comes of one send.
 pub(crate) struct Printer<Out, Err> {
@@ -28,20 +30,20 @@ pub(crate) struct Printer<Out, Err> {
     exit: ExitCode,
 }
 
-/// Standard output by blocks, whatever is in them: the standard library's own is written line
-/// by line, which costs a system call more for each piece of text.
-pub(crate) type Blocks = BufWriter<File>;
+/// Prints to the streams of this process. Standard output is written in blocks: the standard
+/// library writes it line by line, which costs a system call for each piece of text.
+pub(crate) type OwnStreams = Printer<BufWriter<File>, io::Stderr>;
 
-impl Printer<Blocks, io::Stderr> {
-    /// To this process's own two streams. What goes to a terminal is made safe for it.
-    pub(crate) fn to_own_streams() -> io::Result<Self> {
+impl OwnStreams {
+    /// A terminal gets no control characters, unless `raw` is set.
+    pub(crate) fn to_own_streams(raw: bool) -> io::Result<Self> {
         let stdout = File::from(io::stdout().as_fd().try_clone_to_owned()?);
         let stderr = io::stderr();
-        let is_terminal = (stdout.is_terminal(), stderr.is_terminal());
+        let is_escaped = [stdout.is_terminal(), stderr.is_terminal()].map(|is| is && !raw);
         let stdout = BufWriter::with_capacity(BLOCK, stdout);
         Ok(Printer::new(
-            Sink::new(stdout, is_terminal.0 && !render::is_raw()),
-            Sink::new(stderr, is_terminal.1 && !render::is_raw()),
+            Sink::new(stdout, is_escaped[0]),
+            Sink::new(stderr, is_escaped[1]),
         ))
     }
 }
@@ -64,22 +66,22 @@ impl<Out: Write, Err: Write> Printer<Out, Err> {
     }
 
     /// Prints one event, or keeps it for [`flush`](Self::flush). An error is one of standard
-    /// output: nobody reads it any more.
+    /// output.
     pub(crate) fn print(&mut self, event: &SendEvent) -> io::Result<()> {
         match event {
             SendEvent::Accepted { targets } => {
                 self.targets = *targets;
                 self.lines = (*targets > 1).then(|| NamedLines::new(LONGEST_LINE));
+                Ok(())
             }
             SendEvent::Output(output) => {
-                self.write(output.member, &output.name, output.stream, &output.bytes)?;
+                self.write(output.member, &output.name, output.stream, &output.bytes)
             }
-            SendEvent::Outcome(outcome) => self.outcome(outcome)?,
-            // Where the server went, lines are left that no outcome has ended.
-            SendEvent::End(_) => self.end()?,
-            _ => {}
+            SendEvent::Outcome(outcome) => self.outcome(outcome),
+            // After the loss of the server, lines are left that no outcome has ended.
+            SendEvent::End(_) => self.finish(None),
+            _ => Ok(()),
         }
-        Ok(())
     }
 
     /// Writes what was kept.
@@ -87,9 +89,26 @@ impl<Out: Write, Err: Write> Printer<Out, Err> {
         self.stdout.flush()
     }
 
+    /// Says how it went at several targets, as the last line.
+    pub(crate) fn sum_up(&mut self) {
+        if self.targets > 1 {
+            self.say(&self.summary.line(self.targets));
+        }
+    }
+
+    /// Says something on standard error, on a line of its own. If standard error is closed, there
+    /// is no place to say so.
+    pub(crate) fn say(&mut self, line: &str) {
+        let _ = self.stderr.finish();
+        let _ = writeln!(self.stderr.out, "{line}");
+    }
+
     fn outcome(&mut self, outcome: &Outcome) -> io::Result<()> {
         if let Some(member) = outcome.member {
-            self.rest(member, outcome)?;
+            let name = &outcome.target();
+            self.write(member, name, OutputStream::Stdout, &outcome.stdout)?;
+            self.write(member, name, OutputStream::Stderr, &outcome.stderr)?;
+            self.finish(Some(member))?;
         }
         self.summary.add(outcome);
         let exit = ExitCode::of_outcome(outcome);
@@ -102,39 +121,13 @@ impl<Out: Write, Err: Write> Printer<Out, Err> {
         Ok(())
     }
 
-    /// Says how it went at several targets, as the last line.
-    pub(crate) fn sum_up(&mut self) {
-        if self.targets > 1 {
-            self.say(&self.summary.line(self.targets));
-        }
-    }
-
-    /// What a target wrote and was not told before.
-    fn rest(&mut self, member: u64, outcome: &Outcome) -> io::Result<()> {
-        let name = &outcome.target();
-        self.write(member, name, OutputStream::Stdout, &outcome.stdout)?;
-        self.write(member, name, OutputStream::Stderr, &outcome.stderr)?;
+    /// Ends the lines of one target or of all.
+    fn finish(&mut self, member: Option<u64>) -> io::Result<()> {
         if let Some(lines) = &mut self.lines {
-            for is_stderr in [false, true] {
-                let source = source(member, is_stderr);
-                lines.finish(source, writer(&mut self.stdout, &mut self.stderr))?;
-            }
+            let whole = lines.finish(SEND, member);
+            self.write_whole(&whole)?;
         }
         self.stdout.finish()
-    }
-
-    fn end(&mut self) -> io::Result<()> {
-        if let Some(lines) = &mut self.lines {
-            lines.finish_all(SEND, writer(&mut self.stdout, &mut self.stderr))?;
-        }
-        self.stdout.finish()
-    }
-
-    /// Says something on standard error, on a line of its own.
-    pub(crate) fn say(&mut self, line: &str) {
-        // Where standard error is closed there is nobody to tell.
-        let _ = self.stderr.finish();
-        let _ = writeln!(self.stderr.out, "{line}");
     }
 
     fn write(
@@ -144,38 +137,30 @@ impl<Out: Write, Err: Write> Printer<Out, Err> {
         stream: OutputStream,
         bytes: &[u8],
     ) -> io::Result<()> {
-        let source = source(member, stream == OutputStream::Stderr);
-        let mut write = writer(&mut self.stdout, &mut self.stderr);
-        match &mut self.lines {
-            Some(lines) => lines.add(source, name, bytes, write),
-            None => write(source, bytes),
-        }
+        let is_stderr = stream == OutputStream::Stderr;
+        let Some(lines) = &mut self.lines else {
+            return match is_stderr {
+                true => self.stderr.write_all(bytes).or(Ok(())),
+                false => self.stdout.write_all(bytes),
+            };
+        };
+        let source = Source {
+            send: SEND,
+            member,
+            is_stderr,
+        };
+        let whole = lines.add(source, name, bytes);
+        self.write_whole(&whole)
+    }
+
+    fn write_whole(&mut self, whole: &WholeLines) -> io::Result<()> {
+        // As in `say`.
+        let _ = self.stderr.write_all(&whole.stderr);
+        self.stdout.write_all(&whole.stdout)
     }
 }
 
-/// The one command that there is.
-const SEND: u64 = 0;
-
-fn source(member: u64, is_stderr: bool) -> Source {
-    Source {
-        send: SEND,
-        member,
-        is_stderr,
-    }
-}
-
-/// Writes to one stream or the other. Where standard error is closed there is nobody to tell.
-fn writer<Out: Write, Err: Write>(
-    stdout: &mut Sink<Out>,
-    stderr: &mut Sink<Err>,
-) -> impl FnMut(Source, &[u8]) -> io::Result<()> {
-    |source, bytes| match source.is_stderr {
-        true => stderr.write_all(bytes).or(Ok(())),
-        false => stdout.write_all(bytes),
-    }
-}
-
-/// One of the two streams. Bytes pass as they are, unless it is a terminal.
+/// One of the two streams. Bytes pass as they are, unless they are escaped for a terminal.
 pub(crate) struct Sink<Out> {
     out: Out,
     /// What makes it safe, if it is a terminal.
@@ -185,10 +170,10 @@ pub(crate) struct Sink<Out> {
 }
 
 impl<Out: Write> Sink<Out> {
-    fn new(out: Out, is_terminal: bool) -> Sink<Out> {
+    fn new(out: Out, is_escaped: bool) -> Sink<Out> {
         Sink {
             out,
-            escaper: is_terminal.then(|| Escaper::new(Keep::Layout)),
+            escaper: is_escaped.then(|| Escaper::new(Keep::Layout)),
             incomplete: Vec::new(),
         }
     }

@@ -1,13 +1,10 @@
-//! What is shown, as text: outcomes, refusals, commands that run here. Everything that
-//! came from elsewhere is escaped here, before anybody can see it.
+//! Outcomes, refusals and commands that run here, as text. Everything that comes from other
+//! clients is escaped here, before it reaches a terminal.
 
 use crate::output::margin;
-use client::{
-    Client, Code, ExecutionResult, Job, Leftovers, Outcome, RequestError, Status, StopReason, Tally,
-};
+use client::{ExecutionResult, Client, Code, Job, Leftovers, Outcome, RequestError, Status, Stop};
 use common::terminal::escape::{Keep, escape, one_line};
 use std::fmt::Write;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 /// How long something took, short enough for the end of a line.
@@ -117,70 +114,75 @@ fn status(outcome: &Outcome) -> String {
     }
 }
 
-/// Whether what programs wrote is shown as it is. The command line says so once.
-static RAW: AtomicBool = AtomicBool::new(false);
-
-/// Has what programs wrote shown as it is, or made safe for a terminal.
-pub(crate) fn set_raw(raw: bool) {
-    RAW.store(raw, Ordering::Relaxed);
+/// How the REPL shows what programs wrote.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Style {
+    /// Whether control characters are shown as they are.
+    pub(crate) raw: bool,
+    /// The width of the terminal, if a user looks at one: rows of other clients have a margin.
+    pub(crate) columns: Option<usize>,
 }
 
-/// Whether what programs wrote is shown as it is.
-pub(crate) fn is_raw() -> bool {
-    RAW.load(Ordering::Relaxed)
-}
-
-/// What a command wrote, made safe, and ended by a newline where there is anything.
-fn output(bytes: &[u8]) -> String {
-    let text = String::from_utf8_lossy(bytes);
-    let mut shown = match is_raw() {
-        true => text.into_owned(),
-        false => escape(&text, Keep::Layout).into_owned(),
-    };
-    if !shown.is_empty() && !shown.ends_with('\n') {
-        shown.push('\n');
+impl Style {
+    /// What a command wrote here: safe, and with a newline at its end.
+    fn output(self, bytes: &[u8]) -> String {
+        let text = String::from_utf8_lossy(bytes);
+        let mut shown = match self.raw {
+            true => text.into_owned(),
+            false => escape(&text, Keep::Layout).into_owned(),
+        };
+        if !shown.is_empty() && !shown.ends_with('\n') {
+            shown.push('\n');
+        }
+        shown
     }
-    shown
-}
 
-/// What a command wrote elsewhere: with a margin, if it is shown at a terminal of so many
-/// columns.
-pub(crate) fn output_of_others(bytes: &[u8], columns: Option<usize>) -> String {
-    match columns {
-        Some(columns) => margin::set_off(&output(bytes), columns),
-        None => output(bytes),
+    fn margin(self) -> Option<usize> {
+        self.columns.filter(|_| !self.raw)
+    }
+
+    /// What a command wrote at another client.
+    pub(crate) fn output_of_others(self, bytes: &[u8]) -> String {
+        let shown = self.output(bytes);
+        match self.margin() {
+            Some(columns) => margin::set_off(&shown, columns),
+            None => shown,
+        }
+    }
+
+    /// [`outcome`], folded like the output of other clients.
+    pub(crate) fn outcome(self, outcome: &Outcome) -> String {
+        let line = self::outcome(outcome);
+        match self.margin() {
+            Some(columns) => margin::set_off_rest(&line, columns),
+            None => line,
+        }
+    }
+
+    /// What is shown when a command has ended that another client sent.
+    pub(crate) fn executed(self, job: &Job, answer: &ExecutionResult) -> String {
+        let ended = match answer {
+            ExecutionResult::Ended(ended) => ended,
+            ExecutionResult::Refused(why) => return format!("[Refused] {}\n", one_line(why)),
+            ExecutionResult::NotFound(why) => return format!("[Not found] {}\n", one_line(why)),
+            ExecutionResult::Failed(why) => return format!("[Failed] {}\n", one_line(why)),
+        };
+        let shown = self.output(&ended.stdout) + &self.output(&ended.stderr);
+        let executing = if shown.is_empty() { "" } else { "[Executing] " };
+        let how = match (job.stop(), ended.exit_code, &ended.signal) {
+            (Some(Stop::TimedOut), ..) => "timed out".into(),
+            (Some(_), ..) => "cancelled".into(),
+            (None, None, Some(signal)) => format!("ended by {}", one_line(signal)),
+            (None, Some(code), _) if code != 0 => format!("Executed, exit code {code}"),
+            _ => "Executed".into(),
+        };
+        let left = leftovers(ended.leftovers);
+        format!("{executing}{shown}\nCommand {how}{left}.\n")
     }
 }
 
-/// [`outcome`] for a terminal of so many columns, if it is one.
-pub(crate) fn outcome_at(outcome: &Outcome, columns: Option<usize>) -> String {
-    let line = self::outcome(outcome);
-    match columns {
-        Some(columns) => margin::set_off_rest(&line, columns),
-        None => line,
-    }
-}
-
-/// One line that sums up a send to many.
-pub(crate) fn tally(tally: &Tally) -> String {
-    let counts: Vec<String> = Status::ALL
-        .into_iter()
-        .filter(|status| tally.of(*status) > 0)
-        .map(|status| format!("{} {}", tally.of(status), status.name().replace('_', " ")))
-        .collect();
-    format!("{}: {}", targets(tally.targets()), counts.join(", "))
-}
-
-/// `1 target`, `3 targets`.
-pub(crate) fn targets(count: u32) -> String {
-    match count {
-        1 => "1 target".into(),
-        _ => format!("{count} targets"),
-    }
-}
-
-/// Why a command was not sent to anybody, and what would work. Asks the server where one
-/// ranks, if that may be the reason.
+/// Why a command was sent to no target, and what would work. Asks the server whether this client
+/// ranks lowest, if that may be the reason.
 pub(crate) fn refusal(error: &RequestError, client: &Client) -> String {
     let said = error.to_string();
     let said = one_line(&said);
@@ -222,34 +224,6 @@ pub(crate) fn job(job: &Job) -> String {
         origin.rank,
         ago(job.received().elapsed())
     )
-}
-
-/// What is shown when it has ended.
-pub(crate) fn executed(job: &Job, answer: &ExecutionResult) -> String {
-    let ended = match answer {
-        ExecutionResult::Ended(ended) => ended,
-        ExecutionResult::Refused(why) => return format!("[Refused] {}\n", one_line(why)),
-        ExecutionResult::NotFound(why) => return format!("[Not found] {}\n", one_line(why)),
-        ExecutionResult::Failed(why) => return format!("[Failed] {}\n", one_line(why)),
-    };
-    let shown = output(&ended.stdout) + &output(&ended.stderr);
-    let executing = match shown.is_empty() {
-        true => String::new(),
-        false => format!("[Executing] {shown}"),
-    };
-    let how = match (job.stop_reason(), ended.exit_code, &ended.signal) {
-        (Some(StopReason::TimedOut), ..) => "Command timed out.".into(),
-        (Some(_), ..) => "Command cancelled.".into(),
-        (None, None, Some(signal)) => format!("Command ended by {}.", one_line(signal)),
-        (None, Some(code), _) if code != 0 => format!("Command Executed, exit code {code}."),
-        _ => "Command Executed.".into(),
-    };
-    let left = leftovers(ended.leftovers);
-    let how = match how.strip_suffix('.') {
-        Some(how) if !left.is_empty() => format!("{how}{left}."),
-        _ => how,
-    };
-    format!("{executing}\n{how}\n")
 }
 
 #[cfg(test)]
@@ -341,7 +315,7 @@ mod tests {
             outcome(&hostile),
             "[a\\x1b[2J, rank 1] refused: x\\r\\ny\\x1b]0;t\\x07"
         );
-        assert_eq!(output(b"a\x1b[2Jb\nc"), "a\\x1b[2Jb\nc\n");
+        assert_eq!(Style::default().output(b"a\x1b[2Jb\nc"), "a\\x1b[2Jb\nc\n");
         assert_eq!(words(&["a\nb".into(), "c".into()]), "a\\nb c");
     }
 
@@ -377,12 +351,5 @@ mod tests {
         ] {
             assert_eq!(duration(Duration::from_millis(ms)), shown);
         }
-    }
-
-    #[test]
-    fn a_tally_names_what_there_was() {
-        let counts = [(Status::Done, 2), (Status::NotFound, 1)];
-        let sum: Tally = counts.into_iter().collect();
-        assert_eq!(tally(&sum), "3 targets: 2 done, 1 not found");
     }
 }

@@ -1,20 +1,37 @@
-//! How a send to several targets went, on one line: how many ended in which way, and the names
-//! of those that did not end well.
+//! How a send to several targets went, on one line: how many targets ended in which way, and the
+//! names of those that failed.
 
 use crate::output::node_set::fold;
-use crate::output::render;
-use client::{Outcome, Status};
+use client::{Outcome, Status, Tally};
 use common::terminal::escape::one_line;
 use std::collections::BTreeMap;
 
-/// Bytes of the names that are told of one way to end: a few lines of a terminal.
+/// Bytes of the names for each way to end: a few lines of a terminal.
 const MOST_NAMES: usize = 1 << 10;
 
-/// What has ended so far.
+/// The server's count as one line, without names.
+pub(crate) fn tally(tally: &Tally) -> String {
+    let counts = Status::ALL.map(|status| (status, tally.of(status)));
+    let counts = counts.iter().filter(|(_, count)| *count > 0);
+    let parts = counts.map(|(status, count)| counted(*status, *count as usize));
+    line(tally.targets(), &parts.collect::<Vec<_>>())
+}
+
+/// `3 timed out`
+fn counted(status: Status, count: usize) -> String {
+    format!("{count} {}", status.name().replace('_', " "))
+}
+
+fn line(targets: u32, parts: &[String]) -> String {
+    let plural = if targets == 1 { "" } else { "s" };
+    format!("{targets} target{plural}: {}", parts.join(", "))
+}
+
+/// Counts outcomes as they come.
 #[derive(Default)]
 pub(crate) struct Summary {
     done: u32,
-    /// Whose command ended otherwise, by how it did.
+    /// The names of the other targets, by how the command ended there.
     others: BTreeMap<Status, Vec<String>>,
 }
 
@@ -38,37 +55,36 @@ impl Summary {
     }
 
     /// How many have ended.
-    pub(crate) fn ended(&self) -> u32 {
+    fn ended(&self) -> u32 {
         let others: usize = self.others.values().map(Vec::len).sum();
         self.done + others as u32
     }
 
-    /// The line, for this many targets: those whose outcome has not come, and will not come any
-    /// more, are lost.
+    /// The line for this many targets. Those without an outcome are lost, as none comes any more.
     pub(crate) fn line(&self, targets: u32) -> String {
-        let mut parts = Vec::new();
-        if self.done > 0 {
-            parts.push(format!("{} done", self.done));
-        }
         let missing = targets.saturating_sub(self.ended()) as usize;
         let mut others = self.others.clone();
         if missing > 0 {
             others.entry(Status::Lost).or_default();
         }
+        let mut parts = Vec::new();
+        if self.done > 0 {
+            parts.push(counted(Status::Done, self.done as usize));
+        }
         for (status, names) in others {
             let unknown = if status == Status::Lost { missing } else { 0 };
-            let mut folded = fold(names.iter().map(String::as_str), MOST_NAMES);
-            if unknown > 0 && !names.is_empty() {
-                folded += &format!(" and {unknown} more");
+            let mut part = counted(status, names.len() + unknown);
+            if !names.is_empty() {
+                let folded = fold(names.iter().map(String::as_str), MOST_NAMES);
+                let more = match unknown {
+                    0 => String::new(),
+                    _ => format!(" and {unknown} more"),
+                };
+                part += &format!(" ({folded}{more})");
             }
-            let count = names.len() + unknown;
-            let how = status.name().replace('_', " ");
-            parts.push(match folded.is_empty() {
-                true => format!("{count} {how}"),
-                false => format!("{count} {how} ({folded})"),
-            });
+            parts.push(part);
         }
-        format!("{}: {}", render::targets(targets), parts.join(", "))
+        line(targets, &parts)
     }
 }
 
@@ -143,5 +159,12 @@ mod tests {
         let line = summary.line(summary.ended());
         assert!(line.len() < 12 << 10, "{}", line.len());
         assert!(line.contains(" more)"), "{line}");
+    }
+
+    #[test]
+    fn a_tally_names_what_there_was() {
+        let counts = [(Status::Done, 2), (Status::NotFound, 1)];
+        let sum: Tally = counts.into_iter().collect();
+        assert_eq!(tally(&sum), "3 targets: 2 done, 1 not found");
     }
 }

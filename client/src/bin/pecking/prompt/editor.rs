@@ -1,7 +1,7 @@
 //! The lines that somebody types at the terminal, with editing and a history.
 
 use crate::failure::Failure;
-use crate::prompt::repl::ReplInput;
+use crate::prompt::repl::{ReplInput, ReplOutput};
 use crate::prompt::screen::{Hook, Screen, keep_drawing};
 use common::sys::thread;
 use crossbeam_channel::{Receiver, Sender, bounded};

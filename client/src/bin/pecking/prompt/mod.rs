@@ -1,4 +1,4 @@
-//! The client at a terminal.
+//! The client that takes commands line by line: at a terminal, or from a pipe.
 
 pub(crate) mod editor;
 pub(crate) mod line;
@@ -9,52 +9,45 @@ pub(crate) mod screen;
 pub(crate) mod sent_command;
 pub(crate) mod terminal;
 
-use crate::dial::Signals;
 use crate::exit_code::ExitCode;
 use crate::failure::Failure;
-use crate::prompt::repl::{Repl, ReplEnd, ReplOutput};
-use crate::prompt::screen::Screen;
-use crate::prompt::terminal::Terminal;
-use client::{Client, Disconnect};
+use crate::output::with_log;
+use crate::settings::Settings;
+use client::Disconnect;
+use common::terminal::console::Console;
 use common::terminal::escape::one_line;
 use crossbeam_channel::Receiver;
-
-impl ReplOutput for Screen {
-    fn show(&self, text: &str) {
-        Screen::show(self, text);
-    }
-
-    fn complain(&self, text: &str) {
-        Screen::show(self, text);
-    }
-
-    fn has_room(&self) -> bool {
-        Screen::has_room(self)
-    }
-
-    fn is_closed(&self) -> bool {
-        false
-    }
-
-    fn columns(&self) -> Option<usize> {
-        terminal::columns()
-    }
-}
+use repl::{Repl, ReplEnd, ReplOutput};
+use screen::{Screen, ScreenWriter};
+use std::io::{self, IsTerminal, Write};
+use terminal::Terminal;
 
 /// Runs the REPL at the terminal until it ends.
-pub(crate) fn prompt(
-    client: Client,
+pub(crate) fn at_terminal(settings: &Settings) -> Result<ExitCode, Failure> {
+    let (screen, redraw) = Screen::new(io::stdout());
+    // At the terminal, log records must not get into the line that the user types.
+    let log: Box<dyn Write + Send> = match io::stderr().is_terminal() {
+        true => Box::new(ScreenWriter(screen.clone())),
+        false => Box::new(io::stderr()),
+    };
+    with_log("warn", log, |console| {
+        run(settings, &screen, redraw, console)
+    })
+}
+
+fn run(
+    settings: &Settings,
     screen: &Screen,
     redraw: Receiver<()>,
-    signals: &Signals,
+    console: &Console,
 ) -> Result<ExitCode, Failure> {
+    let (client, signals) = settings.join(console)?;
     let _terminal = Terminal::keep();
-    let mut to = None;
-    let mut repl = Repl::new(&client, screen, &mut to);
+    let mut repl = Repl::new(&client, screen, settings.raw);
     repl.greet();
     let lines = editor::lines(screen.clone(), redraw)?;
-    let end = repl.run(&lines, signals);
-    let had_open = repl.lost_commands();
+    let end = repl.run(&lines, &signals);
+    let lost_commands = repl.lost_commands();
     screen.close();
     let exit = match end {
         ReplEnd::Quit | ReplEnd::NoMoreLines | ReplEnd::OutputClosed => ExitCode::Done,
@@ -66,7 +59,7 @@ pub(crate) fn prompt(
         ReplEnd::ServerGone(reason) => {
             let reason = reason.to_string();
             screen.show(&format!("The server is gone: {}.\n", one_line(&reason)));
-            match had_open {
+            match lost_commands {
                 true => ExitCode::Lost,
                 false => ExitCode::NotConnected,
             }

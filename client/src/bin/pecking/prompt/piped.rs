@@ -1,40 +1,53 @@
 //! Lines from a pipe or a file: they run one after another, without a prompt.
 
+use crate::exit_code::ExitCode;
 use crate::failure::Failure;
-use crate::prompt::repl::{ReplInput, ReplOutput};
-use crate::prompt::terminal;
+use crate::prompt::repl::{Repl, ReplEnd, ReplInput, ReplOutput};
+use crate::settings::Settings;
 use common::limits::MAX_LINE;
 use common::net::line_reader::LineReader;
 use common::sys::thread;
 use common::terminal::console::Console;
+use common::terminal::escape::one_line;
 use crossbeam_channel::{Sender, bounded};
 use std::io::{self, Read, Write};
 use std::sync::OnceLock;
 
+/// Runs the lines of standard input. Of all exit codes the worst counts.
+pub(crate) fn run(settings: &Settings, console: &Console) -> Result<ExitCode, Failure> {
+    let (client, signals) = settings.join(console)?;
+    let output = PipedOutput {
+        console,
+        closed: OnceLock::new(),
+    };
+    let mut repl = Repl::new(&client, &output, settings.raw);
+    repl.greet();
+    let end = repl.run(&lines()?, &signals);
+    let worst = repl.worst();
+    if let ReplEnd::ServerGone(reason) = &end {
+        let reason = reason.to_string();
+        console.say(&format!("the server is gone: {}", one_line(&reason)));
+    }
+    client.leave();
+    Ok(match end {
+        ReplEnd::ServerGone(_) => worst.max(ExitCode::NotConnected),
+        ReplEnd::Interrupted => ExitCode::Interrupted,
+        ReplEnd::Quit | ReplEnd::NoMoreLines => worst,
+        ReplEnd::OutputClosed => match output.closed.into_inner() {
+            Some(e) if e.kind() != io::ErrorKind::BrokenPipe => return Err(Failure::Output(e)),
+            _ => ExitCode::Unread,
+        },
+    })
+}
+
 /// The transcript on standard output, what is wrong with a line on standard error.
-#[derive(Debug)]
-pub(crate) struct PipedOutput {
-    console: Console,
+struct PipedOutput<'a> {
+    console: &'a Console,
     /// Why standard output takes nothing any more.
     closed: OnceLock<io::Error>,
 }
 
-impl PipedOutput {
-    /// With the console of standard error.
-    pub(crate) fn new(console: Console) -> PipedOutput {
-        PipedOutput {
-            console,
-            closed: OnceLock::new(),
-        }
-    }
-
-    /// Why standard output takes nothing any more, if that is so.
-    pub(crate) fn into_closed(self) -> Option<io::Error> {
-        self.closed.into_inner()
-    }
-}
-
-impl ReplOutput for PipedOutput {
+impl ReplOutput for PipedOutput<'_> {
     fn show(&self, text: &str) {
         let mut out = io::stdout().lock();
         let written = out.write_all(text.as_bytes()).and_then(|()| out.flush());
@@ -47,22 +60,14 @@ impl ReplOutput for PipedOutput {
         self.console.say(&format!("error: {text}"));
     }
 
-    fn has_room(&self) -> bool {
-        true
-    }
-
     fn is_closed(&self) -> bool {
         self.closed.get().is_some()
     }
-
-    fn columns(&self) -> Option<usize> {
-        terminal::columns()
-    }
 }
 
-/// Reads standard input on a thread of its own, which is left behind where the program ends
-/// before its input does: a read that blocks cannot be ended.
-pub(crate) fn lines() -> Result<ReplInput, Failure> {
+/// Reads standard input on a thread of its own. If the program ends first, it leaves the thread
+/// behind: no call ends a read that blocks.
+fn lines() -> Result<ReplInput, Failure> {
     let (into, lines) = bounded(1);
     let reading = move || read_lines(io::stdin().lock(), &into);
     thread::spawn("stdin", reading).map_err(Failure::NoThread)?;

@@ -9,6 +9,7 @@
 //! printer alone would not do: it writes by itself whenever the terminal is not in raw
 //! mode, which is also so for a moment before the prompt is drawn and after a line ends.
 
+use crate::prompt::repl::ReplOutput;
 use common::sys::sync::{Arc, Mutex, lock};
 use crossbeam_channel::{Receiver, Sender, bounded};
 use rustyline::completion::Completer;
@@ -72,31 +73,6 @@ impl Screen {
         (Screen { state, wake }, redraw)
     }
 
-    /// Shows text, on lines of its own. The lock is what keeps two from writing at the same
-    /// time; it is held while the terminal takes the text, and by nobody who may not wait.
-    pub(crate) fn show(&self, text: &str) {
-        let mut state = lock(&self.state);
-        if state.owner != Owner::Editor {
-            state.write(text);
-            return;
-        }
-        if state.waiting.len() + text.len() > MOST_WAITING {
-            state.dropped += text.lines().count();
-            return;
-        }
-        state.waiting.push_str(text);
-        if !text.ends_with('\n') {
-            state.waiting.push('\n');
-        }
-        drop(state);
-        let _ = self.wake.try_send(());
-    }
-
-    /// Whether little enough waits that more output can be taken.
-    pub(crate) fn has_room(&self) -> bool {
-        lock(&self.state).waiting.len() < ENOUGH_WAITING
-    }
-
     /// Gives the terminal to the editor; `false` where that is over.
     pub(crate) fn begin_editing(&self) -> bool {
         let mut state = lock(&self.state);
@@ -131,6 +107,33 @@ impl Screen {
     /// What the editor shows in front of its prompt.
     fn take_waiting(&self) -> String {
         lock(&self.state).take_waiting()
+    }
+}
+
+impl ReplOutput for Screen {
+    /// Shows text, on lines of its own. The lock is what keeps two from writing at the same
+    /// time; it is held while the terminal takes the text, and by nobody who may not wait.
+    fn show(&self, text: &str) {
+        let mut state = lock(&self.state);
+        if state.owner != Owner::Editor {
+            state.write(text);
+            return;
+        }
+        if state.waiting.len() + text.len() > MOST_WAITING {
+            state.dropped += text.lines().count();
+            return;
+        }
+        state.waiting.push_str(text);
+        if !text.ends_with('\n') {
+            state.waiting.push('\n');
+        }
+        drop(state);
+        let _ = self.wake.try_send(());
+    }
+
+    /// Whether little enough waits that more output can be taken.
+    fn has_room(&self) -> bool {
+        lock(&self.state).waiting.len() < ENOUGH_WAITING
     }
 }
 

@@ -1,9 +1,9 @@
-//! A command that was sent from a line and has not ended everywhere: what has come of it
-//! so far, as text.
+//! A command that was sent from a line and has not ended everywhere: turns its events into text.
 
 use crate::exit_code::ExitCode;
-use crate::output::prefix::{NamedLines, Source};
-use crate::output::render;
+use crate::output::prefix::{NamedLines, Source, WholeLines};
+use crate::output::render::{self, Style};
+use crate::output::summary;
 use client::{Client, Outcome, Output, OutputStream, RequestError, SendEvent, SendHandle, Tally};
 use common::terminal::escape::one_line;
 use common::wire::message::clip;
@@ -23,20 +23,11 @@ pub(crate) struct SentCommand {
     ended: u32,
 }
 
-/// Where the output of all commands goes.
-pub(crate) struct Shown<'a> {
-    /// Lines that have not ended yet.
-    pub(crate) lines: &'a mut NamedLines,
-    /// How wide the terminal is, if it is one.
-    pub(crate) columns: Option<usize>,
-}
-
 /// What one event changes.
 #[derive(Debug, Default)]
 pub(crate) struct Step {
     /// What to show, if anything.
     pub(crate) shown: String,
-    /// What it counts as.
     pub(crate) exit: ExitCode,
     /// Whether the command has ended everywhere.
     pub(crate) is_last: bool,
@@ -63,7 +54,7 @@ impl SentCommand {
         self.sent.cancel();
     }
 
-    /// One line that says what it is.
+    /// The command on one line.
     pub(crate) fn describe(&self) -> String {
         let mut line = format!("  {}  {}", self.sent.id(), one_line(&self.typed));
         if let Some(to) = &self.to {
@@ -75,89 +66,63 @@ impl SentCommand {
         line + &format!(", since {}\n", render::ago(self.since.elapsed()))
     }
 
-    /// Takes the next event, if one has come.
-    pub(crate) fn next_step(&mut self, client: &Client, shown: &mut Shown<'_>) -> Option<Step> {
-        let mut step = match self.sent.receiver().try_recv() {
-            Ok(SendEvent::Accepted { targets }) => {
-                self.targets = Some(targets);
-                Step::default()
+    /// Takes the next event, if one has come. Lines of output that have not ended wait in
+    /// `unfinished`.
+    pub(crate) fn next_step(
+        &mut self,
+        client: &Client,
+        unfinished: &mut NamedLines,
+        style: Style,
+    ) -> Option<Step> {
+        let mut step = Step::default();
+        match self.sent.receiver().try_recv() {
+            Ok(SendEvent::Accepted { targets }) => self.targets = Some(targets),
+            Ok(SendEvent::Output(output)) => {
+                step.shown = lines(&self.output(&output, unfinished), style);
             }
-            Ok(SendEvent::Output(output)) => Step {
-                shown: self.output(&output, shown),
-                ..Step::default()
-            },
-            Ok(SendEvent::Outcome(outcome)) => Step {
-                shown: self.outcome(&outcome, shown),
-                exit: ExitCode::of_outcome(&outcome),
-                is_last: false,
-            },
-            Ok(SendEvent::End(Ok(tally))) => self.end(&tally),
-            Ok(SendEvent::End(Err(error))) => self.failed(&error, client),
-            Ok(_) => Step::default(),
+            Ok(SendEvent::Outcome(outcome)) => {
+                step.shown = self.outcome(&outcome, unfinished, style);
+                step.exit = ExitCode::of_outcome(&outcome);
+            }
+            Ok(SendEvent::End(Ok(tally))) => step = self.end(&tally),
+            Ok(SendEvent::End(Err(error))) => step = self.failed(&error, client),
+            Ok(_) => {}
             Err(TryRecvError::Empty) => return None,
-            Err(TryRecvError::Disconnected) => self.failed(&RequestError::Lost, client),
-        };
+            Err(TryRecvError::Disconnected) => step = self.failed(&RequestError::Lost, client),
+        }
         if step.is_last {
-            // Where the server went, lines are left that no outcome has ended.
-            step.shown.insert_str(0, &self.rest(shown));
+            // After the loss of the server, lines are left that no outcome has ended.
+            let rest = unfinished.finish(self.sent.id(), None);
+            step.shown.insert_str(0, &lines(&rest, style));
         }
         Some(step)
     }
 
-    fn source(&self, member: u64, is_stderr: bool) -> Source {
-        Source {
+    /// The lines that are now whole of what a target writes while it runs.
+    fn output(&self, output: &Output, unfinished: &mut NamedLines) -> WholeLines {
+        let source = Source {
             send: self.sent.id(),
-            member,
-            is_stderr,
-        }
-    }
-
-    /// The lines that are whole now of what a target writes while it runs.
-    fn output(&self, output: &Output, shown: &mut Shown<'_>) -> String {
-        let source = self.source(output.member, output.stream == OutputStream::Stderr);
-        let mut lines = Vec::new();
-        let add = |_, line: &[u8]| {
-            lines.extend_from_slice(line);
-            Ok(())
+            member: output.member,
+            is_stderr: output.stream == OutputStream::Stderr,
         };
-        // Memory takes everything.
-        let _ = shown.lines.add(source, &output.name, &output.bytes, add);
-        render::output_of_others(&lines, shown.columns)
+        unfinished.add(source, &output.name, &output.bytes)
     }
 
-    fn outcome(&mut self, outcome: &Outcome, shown: &mut Shown<'_>) -> String {
+    fn outcome(&mut self, outcome: &Outcome, unfinished: &mut NamedLines, style: Style) -> String {
         self.ended += 1;
-        let mut rest = Vec::new();
-        let member = outcome.member.into_iter();
-        for (member, is_stderr) in member.flat_map(|id| [(id, false), (id, true)]) {
-            let source = self.source(member, is_stderr);
-            let _ = shown.lines.finish(source, |_, line| {
-                rest.extend_from_slice(line);
-                Ok(())
-            });
-        }
-        let columns = shown.columns;
-        let [rest, stdout, stderr] = [&rest, &outcome.stdout, &outcome.stderr]
-            .map(|bytes| render::output_of_others(bytes, columns));
-        let ended = render::outcome_at(outcome, columns);
+        let finish = |member| unfinished.finish(self.sent.id(), Some(member));
+        let rest = lines(&outcome.member.map(finish).unwrap_or_default(), style);
+        let ended = style.outcome(outcome);
+        let [stdout, stderr] =
+            [&outcome.stdout, &outcome.stderr].map(|bytes| style.output_of_others(bytes));
         format!("{rest}{ended}\n{stdout}{stderr}")
     }
 
-    /// What is left of lines that will not be finished.
-    fn rest(&self, shown: &mut Shown<'_>) -> String {
-        let mut rest = Vec::new();
-        let _ = shown.lines.finish_all(self.sent.id(), |_, line| {
-            rest.extend_from_slice(line);
-            Ok(())
-        });
-        render::output_of_others(&rest, shown.columns)
-    }
-
     fn end(&self, tally: &Tally) -> Step {
-        let is_worth_a_line = self.targets.is_some_and(|targets| targets > 1);
+        let has_several = self.targets.is_some_and(|targets| targets > 1);
         Step {
-            shown: match is_worth_a_line {
-                true => format!("{}: {}\n", one_line(&self.typed), render::tally(tally)),
+            shown: match has_several {
+                true => format!("{}: {}\n", one_line(&self.typed), summary::tally(tally)),
                 false => String::new(),
             },
             exit: ExitCode::Done,
@@ -173,4 +138,9 @@ impl SentCommand {
             is_last: true,
         }
     }
+}
+
+/// Lines of both streams, as the REPL shows them.
+fn lines(whole: &WholeLines, style: Style) -> String {
+    style.output_of_others(&whole.stdout) + &style.output_of_others(&whole.stderr)
 }

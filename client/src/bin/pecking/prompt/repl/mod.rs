@@ -7,9 +7,11 @@
 use crate::dial::Signals;
 use crate::exit_code::ExitCode;
 use crate::output::prefix::{LONGEST_LINE, NamedLines};
-use crate::output::{render, table};
+use crate::output::render::{self, Style};
+use crate::output::table;
 use crate::prompt::line::{self, Line};
-use crate::prompt::sent_command::{SentCommand, Shown};
+use crate::prompt::sent_command::SentCommand;
+use crate::prompt::terminal;
 use client::{Client, ClientEvent, Code, Command, ConnectError, Disconnect};
 use common::terminal::escape::one_line;
 use crossbeam_channel::{Receiver, Select, Sender, TryRecvError};
@@ -35,14 +37,21 @@ pub(crate) trait ReplOutput {
     /// Shows text that ends with a newline.
     fn show(&self, text: &str);
     /// Shows that a line was wrong.
-    fn complain(&self, text: &str);
+    fn complain(&self, text: &str) {
+        self.show(text);
+    }
     /// Whether more output can be shown without keeping it.
-    fn has_room(&self) -> bool;
-    /// Whether nobody can see it any more.
-    fn is_closed(&self) -> bool;
-    /// How wide the terminal is, if people look at it there: what others write has a margin
-    /// then.
-    fn columns(&self) -> Option<usize>;
+    fn has_room(&self) -> bool {
+        true
+    }
+    /// Whether its reader has gone.
+    fn is_closed(&self) -> bool {
+        false
+    }
+    /// The width of the terminal, if a user looks at one.
+    fn columns(&self) -> Option<usize> {
+        terminal::columns()
+    }
 }
 
 /// Where lines come from. An error is a line that could not be read.
@@ -65,7 +74,7 @@ pub(crate) enum ReplEnd {
     ServerGone(Disconnect),
     /// A signal came.
     Interrupted,
-    /// Nobody can see what happens any more.
+    /// The reader of the output has gone.
     OutputClosed,
 }
 
@@ -73,11 +82,12 @@ pub(crate) enum ReplEnd {
 pub(crate) struct Repl<'a> {
     client: &'a Client,
     output: &'a dyn ReplOutput,
+    raw: bool,
     /// The selector of plain lines; `None` is the server's.
-    to: &'a mut Option<String>,
+    to: Option<String>,
     open: BTreeMap<u64, SentCommand>,
     /// What targets wrote and did not end with a newline yet.
-    lines: NamedLines,
+    unfinished: NamedLines,
     worst: ExitCode,
     lost_commands: bool,
     /// Why the last try to come back failed.
@@ -85,18 +95,15 @@ pub(crate) struct Repl<'a> {
 }
 
 impl<'a> Repl<'a> {
-    pub(crate) fn new(
-        client: &'a Client,
-        output: &'a dyn ReplOutput,
-        to: &'a mut Option<String>,
-    ) -> Repl<'a> {
+    pub(crate) fn new(client: &'a Client, output: &'a dyn ReplOutput, raw: bool) -> Repl<'a> {
         let longest = output.columns().map_or(LONGEST_LINE, |_| LONGEST_ROWS);
         Repl {
             client,
             output,
-            to,
+            raw,
+            to: None,
             open: BTreeMap::new(),
-            lines: NamedLines::new(longest),
+            unfinished: NamedLines::new(longest),
             worst: ExitCode::Done,
             lost_commands: false,
             not_yet: String::new(),
@@ -200,7 +207,7 @@ impl<'a> Repl<'a> {
                 }
                 ClientEvent::JobReceived(job) => self.output.show(&render::received(&job)),
                 ClientEvent::JobFinished { job, answer } => {
-                    self.output.show(&render::executed(&job, &answer));
+                    self.output.show(&self.style().executed(&job, &answer));
                 }
                 ClientEvent::Missed(count) => {
                     self.output
@@ -236,14 +243,11 @@ impl<'a> Repl<'a> {
     /// all of it once the connection is over.
     fn take_send_events(&mut self, is_over: bool) {
         let output = self.output;
-        let mut shown = Shown {
-            columns: output.columns().filter(|_| !render::is_raw()),
-            lines: &mut self.lines,
-        };
+        let style = self.style();
         let mut ended = Vec::new();
         for (id, command) in &mut self.open {
             while is_over || output.has_room() {
-                let Some(step) = command.next_step(self.client, &mut shown) else {
+                let Some(step) = command.next_step(self.client, &mut self.unfinished, style) else {
                     break;
                 };
                 self.worst = self.worst.max(step.exit);
@@ -259,6 +263,13 @@ impl<'a> Repl<'a> {
         }
         for id in ended {
             self.open.remove(&id);
+        }
+    }
+
+    fn style(&self) -> Style {
+        Style {
+            raw: self.raw,
+            columns: self.output.columns(),
         }
     }
 
@@ -325,10 +336,10 @@ impl<'a> Repl<'a> {
 
     fn set_default(&mut self, to: Option<String>) {
         let text = match &to {
-            Some(to) => format!("PipedOutput lines go to {to}.\n"),
-            None => "PipedOutput lines go to the server's default.\n".into(),
+            Some(to) => format!("Plain lines go to {to}.\n"),
+            None => "Plain lines go to the server's default.\n".into(),
         };
-        *self.to = to;
+        self.to = to;
         self.output.show(&text);
     }
 

@@ -16,12 +16,6 @@ impl ReplOutput for Recorder {
     fn complain(&self, text: &str) {
         lock(&self.0).push_str(&format!("error: {text}"));
     }
-    fn has_room(&self) -> bool {
-        true
-    }
-    fn is_closed(&self) -> bool {
-        false
-    }
     fn columns(&self) -> Option<usize> {
         None
     }
@@ -52,8 +46,8 @@ fn run(client: &Client, lines: &[&str]) -> (String, ReplEnd, ExitCode) {
         handled: None,
         one_by_one: true,
     };
-    let (output, mut to) = (Recorder::default(), None);
-    let mut repl = Repl::new(client, &output, &mut to);
+    let output = Recorder::default();
+    let mut repl = Repl::new(client, &output, false);
     let end = repl.run(&lines, &never());
     let worst = repl.worst();
     let shown = lock(&output.0).clone();
@@ -127,10 +121,10 @@ fn what_runs_here_is_shown_as_the_originals_did() {
         handled: None,
         one_by_one: false,
     };
-    let (output, mut to) = (Recorder::default(), None);
+    let output = Recorder::default();
     std::thread::scope(|scope| {
         let running = scope.spawn(|| {
-            let mut repl = Repl::new(&worker, &output, &mut to);
+            let mut repl = Repl::new(&worker, &output, false);
             repl.run(&lines, &never())
         });
         let sent = boss.send(Command::new(["print"])).expect("a connection");

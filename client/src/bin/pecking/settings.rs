@@ -1,0 +1,83 @@
+//! What the command line says about this client, resolved: how it joins, what it executes for
+//! other clients, and how it shows what they write.
+//!
+//! The commands work with these settings and never see the argument parser.
+
+use crate::dial::{self, Signals, Wait};
+use crate::failure::Failure;
+use client::policy::Policy;
+use client::{Client, Config, Processes, SharedExecutor, Simulation, watchdog};
+use common::terminal::console::Console;
+use std::path::PathBuf;
+
+/// The settings of one run of the program.
+#[derive(Debug)]
+pub(crate) struct Settings {
+    pub(crate) config: Config,
+    /// What the first join waits for.
+    pub(crate) wait: Wait,
+    pub(crate) executes: Executes,
+    /// Whether control characters of other clients reach the terminal.
+    pub(crate) raw: bool,
+}
+
+/// What this client executes for others.
+#[derive(Debug)]
+pub(crate) enum Executes {
+    /// The originals' simulation, which starts no program.
+    Simulation,
+    /// What the policy in this file allows.
+    Policy(PathBuf),
+    /// Any program.
+    Anything { even_as_root: bool },
+}
+
+impl Settings {
+    /// Joins the server. From now on signals arrive at the channel.
+    pub(crate) fn join(&self, console: &Console) -> Result<(Client, Signals), Failure> {
+        let signals = dial::signals()?;
+        let executor = self.executes.executor()?;
+        let client = dial::dial(&self.config, self.wait, &executor, &signals, console)?;
+        Ok((client, signals))
+    }
+}
+
+impl Executes {
+    fn executor(&self) -> Result<SharedExecutor, Failure> {
+        let is_root = rustix::process::geteuid().is_root();
+        let processes = match self {
+            Executes::Simulation => return Ok(SharedExecutor::new(Simulation)),
+            Executes::Policy(path) => {
+                let policy = Policy::load(path)?;
+                for warning in policy.warnings() {
+                    log::warn!("{warning}");
+                }
+                warn_of_programs(is_root);
+                Processes::with_policy(policy)
+            }
+            Executes::Anything {
+                even_as_root: false,
+            } if is_root => return Err(Failure::AnyAsRoot),
+            Executes::Anything { .. } => {
+                log::warn!("--allow-any: a client that ranks higher can run any program here");
+                warn_of_programs(is_root);
+                Processes::allow_any()
+            }
+        };
+        Ok(SharedExecutor::new(processes.map_err(Failure::NoThread)?))
+    }
+}
+
+/// Warns about what programs may do here, and starts the watchdog that ends them when this
+/// client is killed. A client without a watchdog is useful as well.
+fn warn_of_programs(is_root: bool) {
+    if is_root {
+        log::warn!(
+            "commands run as root here, with every right on this machine: run the client as a \
+             user of its own (useradd --system pecking, User=pecking in its unit)"
+        );
+    }
+    if let Err(e) = watchdog::start() {
+        log::warn!("if this client is killed, processes of its commands keep running: {e}");
+    }
+}
