@@ -1,14 +1,13 @@
-//! Which clients execute what this one sends, and what to do if there are none: those that
-//! joined after it do, and a client that joins last is below them all.
+//! The clients that execute, seen from one that sends, and what to do if none of them ranks below
+//! it: a client that joins last ranks below all others.
 
 use crate::output::node_set::fold;
 use client::{Client, RequestError};
 use common::terminal::escape::one_line;
 
-/// Bytes of names in a hint, which is the end of a line.
+/// Bytes of names in a hint, which ends a line.
 const MOST_NAMES: usize = 200;
 
-/// The clients that execute, seen from one of them.
 #[derive(Debug, Default)]
 pub(crate) struct Executors {
     /// How many rank below.
@@ -18,7 +17,7 @@ pub(crate) struct Executors {
 }
 
 impl Executors {
-    /// Asks the server which there are.
+    /// Asks the server for them.
     pub(crate) fn of(client: &Client) -> Result<Executors, RequestError> {
         let ranking = client.all_members()?;
         let own = ranking.members.iter().find(|m| m.member == client.member());
@@ -34,7 +33,7 @@ impl Executors {
         Ok(executors)
     }
 
-    /// Those that execute and rank above, if there are any: no wait brings them below.
+    /// Describes the executors above, if there are any: no wait brings them below.
     pub(crate) fn those_above(&self) -> Option<String> {
         let names = fold(self.above.iter().map(String::as_str), MOST_NAMES);
         let above =
@@ -42,8 +41,8 @@ impl Executors {
         (!self.above.is_empty()).then(above)
     }
 
-    /// What to do about a command that found no target; nothing, if there are executors below
-    /// and it meant others.
+    /// What to do about a command that found no target: nothing, if executors rank below and the
+    /// selector names other clients.
     pub(crate) fn hint(&self) -> Option<String> {
         match self.those_above() {
             _ if self.below > 0 => None,

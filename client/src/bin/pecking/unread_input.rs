@@ -1,15 +1,14 @@
-//! Standard input that nobody reads here.
+//! Warns that `run` does not read its standard input.
 
 use common::terminal::console::Console;
 use rustix::fs::{FileType, fstat, tell};
 use rustix::io::ioctl_fionread;
 use std::io;
 
-/// What is said where there is input that the command will not get.
 const NOT_PASSED_ON: &str =
     "note: run does not pass its standard input on to the command (</dev/null ends this note)";
 
-/// Says so where standard input is a pipe or a file that has something to read; whether it did.
+/// Says so if standard input has something to read; returns whether it did.
 pub(crate) fn note_unread(console: &Console) -> bool {
     let is_there = has_something();
     if is_there {
@@ -18,8 +17,8 @@ pub(crate) fn note_unread(console: &Console) -> bool {
     is_there
 }
 
-/// Whether standard input is a pipe or a file that has something to read. It is left there, for
-/// whichever program reads it next, and not waited for.
+/// Whether standard input is a pipe or a file that has something to read. Neither waits for it
+/// nor takes it from the program that reads it next.
 fn has_something() -> bool {
     let stdin = io::stdin();
     let Ok(stat) = fstat(&stdin) else {

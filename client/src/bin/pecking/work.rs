@@ -1,5 +1,5 @@
-//! `pecking work`: only executes, as a service does, until a signal comes; through the loss of
-//! its server, unless it is told otherwise.
+//! `pecking work`: only executes, as a service does, until a signal comes. It reconnects when it
+//! loses its server, unless an option says otherwise.
 
 use crate::dial::{Signals, Wait};
 use crate::exit_code::ExitCode;
@@ -52,18 +52,17 @@ fn log_until_the_end(client: Client, signals: &Signals) -> ExitCode {
             client.leave();
             ExitCode::Done
         }
-        Some(Disconnect::NotAdmitted(why)) => {
-            log::error!("not let in again: {why}");
-            ExitCode::NotConnected
-        }
         Some(reason) => {
-            log::error!("the server is gone: {reason}");
+            match reason {
+                Disconnect::NotAdmitted(why) => log::error!("not let in again: {why}"),
+                reason => log::error!("the server is gone: {reason}"),
+            }
             ExitCode::NotConnected
         }
     }
 }
 
-/// Logs why a try failed, where that is not what the last one failed for too.
+/// Logs why a try failed, if the last try had another reason.
 fn log_failed_try(last: &mut String, why: String) {
     if *last != why {
         log::warn!("not connected yet: {why}");
@@ -107,7 +106,6 @@ fn log_event(event: &ClientEvent) {
     }
 }
 
-/// The words of a command as a log shows them.
 fn logged(all: &[String]) -> impl fmt::Display {
     logged::Command {
         first: words(&all[..all.len().min(1)]),

@@ -5,16 +5,19 @@ use clap::{Args, ValueEnum};
 use client::load::{Amount, MOST_AHEAD, Plan, Shape, To};
 use common::limits::{MAX_LINE, MAX_SLOTS};
 use common::terminal::args;
+use std::fmt::Display;
+use std::ops::RangeInclusive;
+use std::str::FromStr;
 use std::thread::available_parallelism;
 use std::time::Duration;
 
-/// The most clients of a kind: more than one machine has ports to dial from.
+/// The most clients of a kind: one machine has fewer ports to dial from.
 const MOST_CLIENTS: u32 = 100_000;
 
-/// Bytes of a command or result: what a server's longest line can be told to hold.
-const SIZES: std::ops::RangeInclusive<usize> = 0..=16 * MAX_LINE;
+/// Bytes of a command or result: as many as the longest line of a server can hold.
+const SIZES: RangeInclusive<usize> = 0..=16 * MAX_LINE;
 
-/// How long it sends unless it is told how much or how long.
+/// How long it sends by default.
 const DURATION: Duration = Duration::from_secs(5);
 
 pub(crate) const EXAMPLES: &str = "\
@@ -28,8 +31,9 @@ Examples:
 
 The server needs a place for each client (`pecking-server 5010`): two for a pair, one for each idle
 client. Rates count commands that were done; latencies are from a send to its answer, with a
-fan-out to the last outcome. Its clients are called bench-..., command nobody but each other,
-and refuse what others send them. `--to next` and `--to rank` want a server without others.
+fan-out to the last outcome. Its clients are called bench-..., command only each other, and
+refuse the commands of other clients. `--to next` and `--to rank` need a server without other
+clients.
 
 --json prints one object: pairs, fan_out, window, payload, result, to, idle, threads; sends,
 open (sent and not answered), commands (outcomes), seconds, sends_per_s, commands_per_s,
@@ -43,11 +47,11 @@ busy, 130 interrupted, 255 no connection or not admitted.";
 /// What `bench` takes.
 #[derive(Debug, Args)]
 pub(crate) struct Bench {
-    /// How many senders, each with an executor of its own [default: 1]
+    /// The number of senders, each with an executor of its own [default: 1]
     #[arg(long, value_name = "N", value_parser = some_clients, conflicts_with = "fan_out")]
     pairs: Option<u32>,
 
-    /// One sender, and so many executors that all execute each of its sends
+    /// One sender, and this many executors that each execute all that it sends
     #[arg(long, value_name = "N", value_parser = some_clients)]
     fan_out: Option<u32>,
 
@@ -79,7 +83,7 @@ pub(crate) struct Bench {
     #[arg(long, value_name = "DURATION", default_value = "500ms", value_parser = args::duration)]
     warm_up: Duration,
 
-    /// How many more clients join meanwhile, and do nothing
+    /// How many clients join besides, and do nothing
     #[arg(long, value_name = "N", default_value_t = 0, value_parser = clients)]
     idle: u32,
 
@@ -87,7 +91,7 @@ pub(crate) struct Bench {
     #[arg(long, value_name = "N", value_parser = threads)]
     threads: Option<usize>,
 
-    /// As JSON
+    /// Print JSON
     #[arg(long)]
     pub(crate) json: bool,
 }
@@ -105,18 +109,28 @@ enum How {
 }
 
 fn clients(text: &str) -> Result<u32, String> {
-    let number = text.parse().ok().filter(|n| *n <= MOST_CLIENTS);
-    number.ok_or_else(|| format!("expected a whole number from 0 to {MOST_CLIENTS}"))
+    number(text, 0..=MOST_CLIENTS)
 }
 
 fn some_clients(text: &str) -> Result<u32, String> {
-    let number = clients(text).ok().filter(|n| *n > 0);
-    number.ok_or_else(|| format!("expected a whole number from 1 to {MOST_CLIENTS}"))
+    number(text, 1..=MOST_CLIENTS)
 }
 
 fn window(text: &str) -> Result<u32, String> {
-    let number = text.parse().ok().filter(|n| (1..=MAX_SLOTS).contains(n));
-    number.ok_or_else(|| format!("expected a whole number from 1 to {MAX_SLOTS}"))
+    number(text, 1..=MAX_SLOTS)
+}
+
+fn threads(text: &str) -> Result<usize, String> {
+    number(text, 1..=256)
+}
+
+fn number<N: FromStr + PartialOrd + Display>(
+    text: &str,
+    range: RangeInclusive<N>,
+) -> Result<N, String> {
+    let number = text.parse().ok().filter(|n| range.contains(n));
+    let (first, last) = (range.start(), range.end());
+    number.ok_or_else(|| format!("expected a whole number from {first} to {last}"))
 }
 
 fn count(text: &str) -> Result<u64, String> {
@@ -124,18 +138,12 @@ fn count(text: &str) -> Result<u64, String> {
     number.ok_or_else(|| "expected a whole number above zero, such as 100000".into())
 }
 
-fn threads(text: &str) -> Result<usize, String> {
-    const MOST: usize = 256;
-    let number = text.parse().ok().filter(|n| (1..=MOST).contains(n));
-    number.ok_or_else(|| format!("expected a whole number from 1 to {MOST}"))
-}
-
 fn size(text: &str) -> Result<usize, String> {
     args::size(text, SIZES)
 }
 
 impl Bench {
-    /// The plan, where the options make sense together.
+    /// The plan, if the options make sense together.
     pub(crate) fn plan(&self) -> Result<Plan, Failure> {
         let shape = match self.fan_out {
             Some(executors) => Shape::FanOut(executors),
@@ -162,8 +170,8 @@ impl Bench {
         check(&plan).map(|()| plan)
     }
 
-    /// A bench's part of a command takes a fifth of the server's or less, and what it leaves
-    /// to the server makes the figures better, not worse.
+    /// For each command, the bench needs at most a fifth of the server's processor time, and the
+    /// cores that it leaves to the server improve the figures.
     fn threads(&self, shape: Shape) -> usize {
         let cores = available_parallelism().map_or(1, usize::from);
         let busy = shape.senders().max(shape.targets()) as usize;

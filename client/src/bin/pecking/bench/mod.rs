@@ -1,4 +1,4 @@
-//! `pecking bench`: has commands relayed by a running server as fast as that goes, and shows
+//! `pecking bench`: sends commands through a running server as fast as it relays them, and shows
 //! how fast that was.
 
 mod args;
@@ -17,7 +17,7 @@ use common::terminal::escape::one_line;
 use std::io::{self, IsTerminal};
 use std::time::Duration;
 
-/// Measures, prints, and says how it went. A signal ends it early.
+/// Measures and prints the report. A signal ends it early.
 pub(crate) fn bench(
     config: &Config,
     bench: &Bench,
@@ -55,7 +55,7 @@ fn exit(plan: &Plan, report: &Report) -> ExitCode {
         _ => ExitCode::NotConnected,
     });
     let worst = outcomes.chain(errors).fold(end, ExitCode::max);
-    // A server that stops refuses what comes then: that it went says enough.
+    // A server that stops refuses commands before it goes: these refusals do not count.
     match report.end {
         End::Lost(_) => ExitCode::Lost,
         _ if report.sent == 0 && plan.amount != Amount::Sends(0) => {
@@ -65,7 +65,7 @@ fn exit(plan: &Plan, report: &Report) -> ExitCode {
     }
 }
 
-/// A line at the terminal that says how far it has come; elsewhere nothing.
+/// A line that shows the progress, at a terminal only.
 struct ProgressLine<'a> {
     amount: Amount,
     console: &'a Console,

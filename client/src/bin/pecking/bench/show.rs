@@ -1,13 +1,11 @@
-//! What was measured, for people and for programs.
+//! The report of a bench, as text and as JSON.
 
 use client::Status;
 use client::load::{End, Plan, Report, Shape, To};
 use serde::Serialize;
 use serde_json::{Map, Value};
-use std::fmt::Write;
 use std::time::Duration;
 
-/// What was measured, as text or as JSON.
 pub(super) fn report(plan: &Plan, report: &Report, as_json: bool) -> String {
     match as_json {
         false => text(plan, report),
@@ -18,7 +16,7 @@ pub(super) fn report(plan: &Plan, report: &Report, as_json: bool) -> String {
     }
 }
 
-/// How often in a second; 0 where there was no time.
+/// How often in a second; 0 if no time passed.
 pub(super) fn per_second(count: u64, time: Duration) -> f64 {
     match time.is_zero() {
         true => 0.0,
@@ -28,52 +26,43 @@ pub(super) fn per_second(count: u64, time: Duration) -> f64 {
 
 fn text(plan: &Plan, report: &Report) -> String {
     let json = Json::new(plan, report);
-    let mut text = format!("{}, {} open, ", who(plan), plan.window);
-    let _ = writeln!(
-        text,
-        "{} bytes out and {} back, by {}",
-        plan.payload, plan.result, json.to
-    );
-    if plan.idle > 0 {
-        let seconds = report.idle_joining.as_secs_f64();
-        let rate = json.idle_joins_per_s.unwrap_or_default();
-        let _ = writeln!(
-            text,
-            "idle      {} joined in {seconds:.2} s: {rate:.0} joins/s",
-            plan.idle
-        );
+    let (payload, result, window) = (plan.payload, plan.result, plan.window);
+    let mut lines = vec![format!(
+        "{}, {window} open, {payload} bytes out and {result} back, by {}",
+        who(plan),
+        json.to
+    )];
+    if let Some(rate) = json.idle_joins_per_s {
+        let (idle, seconds) = (plan.idle, report.idle_joining.as_secs_f64());
+        lines.push(format!(
+            "idle      {idle} joined in {seconds:.2} s: {rate:.0} joins/s"
+        ));
     }
-    let _ = write!(text, "rate      {:.0} commands/s, ", json.commands_per_s);
-    if plan.shape.targets() > 1 {
-        let _ = write!(text, "{:.0} sends/s, ", json.sends_per_s);
-    }
-    let _ = writeln!(
-        text,
-        "{:.2} MB/s: {} in {:.3} s",
+    let sends = match plan.shape.targets() {
+        1 => String::new(),
+        _ => format!("{:.0} sends/s, ", json.sends_per_s),
+    };
+    lines.push(format!(
+        "rate      {:.0} commands/s, {sends}{:.2} MB/s: {} in {:.3} s",
+        json.commands_per_s,
         json.megabytes_per_s,
         report.done(),
         json.seconds
-    );
-    let quantile = |share| micros(report.quantile(share));
-    let _ = writeln!(
-        text,
-        "latency   p50 {}, p99 {}, p99.9 {}, max {}",
-        quantile(0.5),
-        quantile(0.99),
-        quantile(0.999),
-        quantile(1.0)
-    );
-    let _ = writeln!(text, "outcomes  {}", outcomes(report));
-    let _ = writeln!(
-        text,
+    ));
+    let [p50, p99, p999, max] = [0.5, 0.99, 0.999, 1.0].map(|share| micros(report.quantile(share)));
+    lines.push(format!(
+        "latency   p50 {p50}, p99 {p99}, p99.9 {p999}, max {max}"
+    ));
+    lines.push(format!("outcomes  {}", outcomes(report)));
+    lines.push(format!(
         "client    {:.0} % of a core, {:.2} µs a command",
         100.0 * json.client_cpu,
         json.client_cpu_us
-    );
+    ));
     if report.end == End::Interrupted {
-        text += "interrupted\n";
+        lines.push("interrupted".into());
     }
-    text
+    lines.join("\n") + "\n"
 }
 
 fn who(plan: &Plan) -> String {
@@ -96,13 +85,8 @@ fn micros(time: Duration) -> String {
 }
 
 fn outcomes(report: &Report) -> String {
-    let counts = Status::ALL.into_iter().zip(report.outcomes);
-    let counts = counts.map(|(status, count)| (status.name(), count));
-    let errors = report
-        .errors
-        .iter()
-        .map(|(reason, count)| (*reason, *count));
-    let all = counts.chain(errors).chain([("not answered", report.open)]);
+    let all = statuses(report).chain(errors(report));
+    let all = all.chain([("not answered", report.open)]);
     let named = all.filter(|(_, count)| *count > 0);
     let named: Vec<String> = named
         .map(|(name, count)| format!("{count} {name}"))
@@ -113,7 +97,17 @@ fn outcomes(report: &Report) -> String {
     }
 }
 
-/// The object that programs read. Its members stand in the command's help.
+fn statuses(report: &Report) -> impl Iterator<Item = (&'static str, u64)> {
+    let counts = Status::ALL.into_iter().zip(report.outcomes);
+    counts.map(|(status, count)| (status.name(), count))
+}
+
+fn errors(report: &Report) -> impl Iterator<Item = (&'static str, u64)> {
+    let counts = report.errors.iter();
+    counts.map(|(reason, count)| (*reason, *count))
+}
+
+/// The object that programs read. The help of the command lists its members.
 #[derive(Serialize)]
 struct Json {
     pairs: u32,
@@ -159,12 +153,6 @@ impl Json {
         };
         let commands_per_s = per_second(report.done(), report.elapsed);
         let bytes = (plan.payload + plan.result) as f64;
-        let outcomes = Status::ALL.into_iter().zip(report.outcomes);
-        let outcomes = outcomes.map(|(status, count)| (status.name(), count));
-        let errors = report
-            .errors
-            .iter()
-            .map(|(reason, count)| (*reason, *count));
         let cpu = report.cpu.as_secs_f64();
         Json {
             pairs,
@@ -187,14 +175,11 @@ impl Json {
             commands_per_s,
             megabytes_per_s: commands_per_s * bytes / 1e6,
             latency_us: Latency::new(report),
-            outcomes: named(outcomes),
-            errors: named(errors),
+            outcomes: named(statuses(report)),
+            errors: named(errors(report)),
             idle_joins_per_s: (plan.idle > 0)
                 .then(|| per_second(plan.idle.into(), report.idle_joining)),
-            client_cpu: match report.elapsed.is_zero() {
-                true => 0.0,
-                false => cpu / report.elapsed.as_secs_f64(),
-            },
+            client_cpu: per_second(1, report.elapsed) * cpu,
             client_cpu_us: match report.done() {
                 0 => 0.0,
                 done => 1e6 * cpu / done as f64,
@@ -208,7 +193,7 @@ impl Json {
     }
 }
 
-/// Those that are not zero.
+/// The counts above zero, by their names.
 fn named(counts: impl Iterator<Item = (&'static str, u64)>) -> Map<String, Value> {
     let counts = counts.filter(|(_, count)| *count > 0);
     counts

@@ -90,7 +90,7 @@ fn lines_run_one_after_another() {
             "did x y",
             "did x y",
             "'x y': 2 targets: 2 done",
-            "PipedOutput lines go to 2.",
+            "Plain lines go to 2.",
             "refuse command sent.",
             "[client-3, rank 2] refused: only print",
         ]
