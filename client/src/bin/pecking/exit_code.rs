@@ -1,10 +1,9 @@
-//! The exit codes, and which of several counts.
+//! The exit codes of the program: the one table, and which of several counts.
 
 use client::{Code, Outcome, RequestError, Status};
 
-/// How a run of the client ended, from best to worst: of several, the worst counts. So that
-/// output was cut counts only where every command ended with 0, and that nobody reads what is
-/// printed counts more than how the commands ended, of which that one was not told all.
+/// The exit codes from best to worst: of several, the worst counts. So `Cut` counts only if every
+/// command ended with 0, and `Unread` counts more than the outcomes that its reader missed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum ExitCode {
     /// All done with exit code 0.
@@ -18,7 +17,7 @@ pub(crate) enum ExitCode {
     NoTarget,
     /// A policy, a rank or a full queue stood against it.
     Refused,
-    /// Its time was over.
+    /// Its time-out was over.
     TimedOut,
     /// The command line, or a piped line, makes no sense.
     Usage,
@@ -26,7 +25,7 @@ pub(crate) enum ExitCode {
     NotConnected,
     /// The server or the target went while it was under way.
     Lost,
-    /// Nobody reads standard output any more.
+    /// The reader of standard output has gone.
     Unread,
     /// It was interrupted or cancelled.
     Interrupted,
@@ -51,7 +50,6 @@ impl ExitCode {
         }
     }
 
-    /// What an outcome counts as.
     pub(crate) fn of_outcome(outcome: &Outcome) -> ExitCode {
         match outcome.status {
             Status::Done if outcome.exit_code != Some(0) => ExitCode::Failed,
@@ -60,7 +58,6 @@ impl ExitCode {
         }
     }
 
-    /// What an outcome counts as, by its status alone.
     pub(crate) fn of_status(status: Status) -> ExitCode {
         match status {
             Status::Done => ExitCode::Done,
@@ -73,7 +70,6 @@ impl ExitCode {
         }
     }
 
-    /// What an error counts as.
     pub(crate) fn of_error(error: &RequestError) -> ExitCode {
         match (error, error.code()) {
             (_, Some(Code::NoTarget)) => ExitCode::NoTarget,

@@ -27,7 +27,7 @@ pub(crate) enum Failure {
     /// The policy does not run a command that was tried.
     #[error("refused: {0}")]
     Refused(#[from] Refusal),
-    /// Running anything, as root, without saying so twice.
+    /// `--allow-any` as root needs a second option.
     #[error(
         "--allow-any as root gives this machine away; add --allow-root if that is what you want"
     )]
@@ -35,7 +35,7 @@ pub(crate) enum Failure {
     /// A signal came before there was anything to wait for.
     #[error("interrupted")]
     Interrupted,
-    /// Standard output does not take what is to be shown.
+    /// Standard output takes nothing.
     #[error("cannot write to standard output: {0}")]
     Output(io::Error),
     /// The system has no thread for it.

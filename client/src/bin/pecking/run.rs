@@ -1,5 +1,4 @@
-//! `pecking run`: sends one command, prints what it writes, and ends with a code that says
-//! how it went.
+//! `pecking run`: sends one command, prints its output, and returns the exit code of its outcome.
 
 use crate::cli::Run;
 use crate::dial::{self, Signals};
@@ -38,11 +37,11 @@ pub(crate) fn run(settings: &Settings, run: &Run, console: &Console) -> Result<E
     loop {
         select! {
             recv(printed) -> exit => {
-                // Where nobody reads what comes, leaving takes the command along.
+                // If the reader has gone, the command goes on: leaving the server ends it.
                 drop(client);
                 let panicked = |_| Err(io::Error::other("printing panicked"));
                 let exit = exit.unwrap_or_else(panicked).map_err(Failure::Output)?;
-                // Whoever writes it may have been slower than the command was sent.
+                // The writer of standard input may have been slower than the send.
                 if !is_noted {
                     unread_input::note_unread(console);
                 }
@@ -50,13 +49,13 @@ pub(crate) fn run(settings: &Settings, run: &Run, console: &Console) -> Result<E
             }
             recv(signals) -> _ => {
                 if is_interrupted {
-                    // Leaving waits for the server a moment; the end of the process does not.
+                    // Dropping the client waits for the server a moment; exiting does not.
                     std::mem::forget(client);
                     return Ok(ExitCode::Interrupted);
                 }
                 is_interrupted = true;
                 sent.cancel();
-                // Without waiting for what is being printed there.
+                // `print` does not wait for a blocked console, as `say` does.
                 console.print(b"cancelling; interrupt again to leave at once\n".to_vec());
             }
         }

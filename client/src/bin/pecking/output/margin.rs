@@ -1,21 +1,21 @@
-//! The margin in front of what came from elsewhere, where people look at it among what this
-//! client says itself: what others write cannot pass for that.
+//! The margin in front of the text of other clients at a terminal: so their text cannot pass for
+//! what this client says itself.
 //!
-//! A terminal goes on in its first column where a row is full. So longer lines are folded here,
+//! A terminal goes on in its first column when a row is full. So longer lines are folded here,
 //! and each of their rows has the margin.
 
 use unicode_width::UnicodeWidthChar;
 
-/// What each row begins with that is not this client's own.
+/// The start of each row with text of other clients.
 const MARGIN: &str = "│ ";
 
-/// How many columns that takes.
+/// The columns of the margin.
 const WIDTH: usize = 2;
 
 /// Columns from one tab stop to the next.
 const TAB: usize = 8;
 
-/// Lines of others, each row of them with the margin, for a terminal so many columns wide.
+/// Lines of other clients, each row with the margin, for a terminal of this width.
 pub(crate) fn set_off(lines: &str, columns: usize) -> String {
     let mut out = String::with_capacity(lines.len() + lines.len() / 8);
     for line in lines.split_terminator('\n') {
@@ -26,15 +26,14 @@ pub(crate) fn set_off(lines: &str, columns: usize) -> String {
     out
 }
 
-/// A line that this client says and that repeats what others said: its first row is the
-/// client's, further ones have the margin.
+/// A line of this client that repeats text of others: only its further rows have the margin.
 pub(crate) fn set_off_rest(line: &str, columns: usize) -> String {
     let mut out = String::with_capacity(line.len());
     fold(line, 0, columns, &mut out);
     out
 }
 
-/// Adds a line that begins in a column, and a margin where a row is full. A character and what
+/// Adds a line that begins in this column, and a margin after each full row. A character and what
 /// is drawn on top of it stay together if a row has room for them.
 fn fold(line: &str, mut column: usize, columns: usize, out: &mut String) {
     for (at, c) in line.char_indices() {

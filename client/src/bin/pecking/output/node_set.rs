@@ -1,27 +1,26 @@
-//! Many names as one short text, in the form in which node sets are written: `web[1-3,7]`.
+//! Many names as one short text, in the notation of node sets: `web[1-3,7]`.
 //!
-//! Names that differ in nothing but one number are put together, by the number that most others
-//! share the rest with. The order of the names does not matter, so the same names give the same
-//! text always.
+//! Names that differ in one number only are folded. If a name has several numbers, the fold is at
+//! the one whose rest most names share. The same names give the same text in any order.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fmt::Write;
 
-/// Digits of a number that is looked at: those of longer ones are letters like others.
+/// Digits of a number that is folded: 64 bits hold it. Longer ones count as letters.
 const MOST_DIGITS: usize = 18;
 
 /// A name without one of its numbers: what comes before that, and after it.
 type Rest<'a> = (&'a str, &'a str);
 
-/// Folds names, as many as fit into about this many bytes, one at least; how many are left out
-/// follows then.
+/// Folds names: at least one, and as many as fit into about this many bytes; the count of the
+/// others follows.
 pub(crate) fn fold<'a>(names: impl IntoIterator<Item = &'a str>, most: usize) -> String {
     let names: BTreeSet<&str> = names.into_iter().collect();
     let mut alike: HashMap<Rest<'_>, usize> = HashMap::new();
     for (rest, _) in names.iter().flat_map(|name| numbers(name)) {
         *alike.entry(rest).or_default() += 1;
     }
-    // A name that is like no other has no end of its own.
+    // A name that shares its rest with no other has no end of its own.
     let mut groups: BTreeMap<(&str, Option<&str>), Vec<&str>> = BTreeMap::new();
     for name in &names {
         let best = numbers(name).max_by_key(|(rest, _)| alike[rest]);
@@ -47,8 +46,8 @@ pub(crate) fn fold<'a>(names: impl IntoIterator<Item = &'a str>, most: usize) ->
     folded.text
 }
 
-/// Each number in a name, with the rest of the name. What a name begins with is no number of it:
-/// it may be the whole of an address.
+/// Each number in a name, with the rest of the name. Digits at the start do not count: they may
+/// begin an address.
 fn numbers(name: &str) -> impl Iterator<Item = (Rest<'_>, &str)> {
     let mut at = 0;
     std::iter::from_fn(move || {
@@ -65,8 +64,8 @@ fn numbers(name: &str) -> impl Iterator<Item = (Rest<'_>, &str)> {
     })
 }
 
-/// Numbers as ranges, with how many are in each. Those with leading zeros stand apart from the
-/// others, by their width: `08-11` are `08`, `09`, `10` and `11`.
+/// Numbers as ranges, with the count of each. Numbers with leading zeros form ranges of their own,
+/// by width: `08-11` are `08`, `09`, `10` and `11`.
 fn ranges(numbers: &[&str]) -> Vec<(String, usize)> {
     let is_padded = |number: &&&str| number.len() > 1 && number.starts_with('0');
     let padded: BTreeSet<usize> = numbers.iter().filter(is_padded).map(|n| n.len()).collect();
@@ -91,7 +90,6 @@ fn ranges(numbers: &[&str]) -> Vec<(String, usize)> {
     values.chunk_by(follows).map(range).collect()
 }
 
-/// What is folded so far.
 struct Folded {
     text: String,
     most: usize,
@@ -99,7 +97,7 @@ struct Folded {
 }
 
 impl Folded {
-    /// Adds what stands for this many names, if there is room for it.
+    /// Adds text for this many names, if there is room.
     fn add(&mut self, text: &str, names: usize) -> bool {
         let comma = if self.text.is_empty() { "" } else { "," };
         let fits = self.shown == 0 || self.text.len() + comma.len() + text.len() <= self.most;

@@ -27,11 +27,11 @@ pub(crate) fn ago(duration: Duration) -> String {
     }
 }
 
-/// Bytes of a command's words that are shown: a few lines of a terminal. What else the line
-/// says must not be lost behind words as long as the wire allows.
+/// Bytes of a command's words that are shown: a few lines of a terminal. Longer words would hide
+/// the rest of the line.
 const LONGEST_WORDS: usize = 1 << 10;
 
-/// The words of a command on one line, with an ellipsis where there are more than are shown.
+/// The words of a command on one line, with an ellipsis if some are left out.
 pub(crate) fn words(words: &[String]) -> String {
     let mut joined = String::new();
     for (at, word) in words.iter().enumerate() {
@@ -64,7 +64,7 @@ pub(crate) fn outcome(outcome: &Outcome) -> String {
     line
 }
 
-/// What a command left behind, to be added to how it ended; nothing if it left nothing.
+/// What a command left behind, as the end of its outcome; empty if it left nothing.
 pub(crate) fn leftovers(leftovers: Leftovers) -> String {
     let processes = |count, one: &str, more: &str| match count {
         0 => String::new(),

@@ -1,4 +1,4 @@
-//! Rows of words in columns that line up.
+//! The ranking as a table.
 
 use client::Member;
 use common::terminal::escape::one_line;
@@ -8,10 +8,10 @@ const HEAD: [&str; 7] = [
     "RANK", "NAME", "ADDRESS", "SLOTS", "RUNNING", "QUEUED", "JOINED",
 ];
 
-/// The columns whose words stand at their right edge: numbers.
+/// Whether a column is aligned at its right edge: numbers are.
 const RIGHT: [bool; 7] = [true, false, false, true, true, true, true];
 
-/// The ranking, a line for each; `own` is marked as the one who looks.
+/// One line for each member; `own` is marked as this client.
 pub(crate) fn ranking(members: &[Member], own: Option<u64>) -> String {
     let mut rows = vec![HEAD.map(str::to_owned)];
     rows.extend(members.iter().map(|member| row(member, own)));

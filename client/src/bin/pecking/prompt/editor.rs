@@ -1,4 +1,4 @@
-//! The lines that somebody types at the terminal, with editing and a history.
+//! The lines that the user types at the terminal, with editing and a history.
 
 use crate::failure::Failure;
 use crate::prompt::repl::{ReplInput, ReplOutput};
@@ -19,12 +19,12 @@ const PROMPT: &str = "Enter command: ";
 /// Lines that the history keeps: more than a user goes back to.
 const HISTORY: usize = 1000;
 
-/// How long the next prompt waits for what the line before shows at once, so that the two
-/// stand in order in the usual case; nothing goes wrong where they do not.
+/// How long the next prompt waits for the first text of the line before. It keeps the usual order;
+/// nothing goes wrong without it.
 const HANDLED_PATIENCE: Duration = Duration::from_millis(200);
 
-/// The thread that reads the terminal, and the one that has its prompt drawn. Neither can
-/// be joined: a read of a terminal cannot be ended. They end with the process.
+/// Starts the thread that reads the terminal, and the thread that redraws its prompt. Both end
+/// with the process: no call ends a read of a terminal.
 pub(crate) fn lines(screen: Screen, redraw: Receiver<()>) -> Result<ReplInput, Failure> {
     let system = |e: ReadlineError| Failure::System {
         what: "the terminal",
@@ -58,10 +58,10 @@ struct LineEditor {
 
 impl LineEditor {
     fn new(screen: Screen) -> Result<LineEditor, ReadlineError> {
-        // The prompt's hook is only asked where colours are on.
+        // The editor asks the hook only if colours are on.
         let config = Config::builder()
             .max_history_size(HISTORY)?
-            // As shells have it: what begins with a space is not kept.
+            // As in shells: a line that begins with a space is not kept.
             .history_ignore_space(true)
             .color_mode(ColorMode::Forced)
             .build();
@@ -101,7 +101,7 @@ impl LineEditor {
                     return;
                 }
             };
-            // What was pasted may have several.
+            // Pasted text may have several lines.
             for line in typed.lines() {
                 self.remember(line);
                 while is_handled.try_recv().is_ok() {}
@@ -113,7 +113,7 @@ impl LineEditor {
         }
     }
 
-    /// A history that cannot be stored is no error: there is just none.
+    /// Keeps a line for the next sessions. A history that cannot be stored is no error.
     fn remember(&mut self, typed: &str) {
         if typed.trim().is_empty() || !self.editor.history_mut().add(typed).unwrap_or(false) {
             return;
@@ -129,7 +129,7 @@ impl LineEditor {
 
 fn store(editor: &mut Editor<Hook, FileHistory>, path: &Path) -> Result<(), ReadlineError> {
     if let Some(folder) = path.parent() {
-        // As the specification wants it for each folder that is not there yet.
+        // The specification asks for this mode for each new folder.
         DirBuilder::new()
             .recursive(true)
             .mode(0o700)

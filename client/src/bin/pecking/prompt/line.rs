@@ -1,22 +1,18 @@
-//! What a line means that somebody typed or piped in.
+//! The meaning of a line of the prompt or of a pipe.
 
 use common::wire::selector::Selector;
 
-/// A line that was understood.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Line {
-    /// Nothing was typed.
     Empty,
     /// A command for others.
     Send {
-        /// Whom it is for, where the line says so.
+        /// The selector, if the line has one.
         to: Option<String>,
-        /// Its words.
         words: Vec<String>,
-        /// The command as it was typed, without the selector.
+        /// The command as typed, without the selector.
         typed: String,
     },
-    /// Explain the lines.
     Help,
     /// Show the ranking.
     Ranks,
@@ -28,7 +24,6 @@ pub(crate) enum Line {
     Jobs,
     /// Cancel the send of this number.
     Cancel(u64),
-    /// Leave.
     Quit,
 }
 

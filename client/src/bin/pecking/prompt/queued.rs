@@ -1,10 +1,11 @@
-//! Says where a command waits that was sent and of which nothing is heard.
+//! Says in which queue a sent command waits while it neither writes nor ends.
 //!
-//! The server tells a sender nothing of its command until that writes something or ends. What it
-//! tells of each client is how many commands run there and how many wait. Commands wait in the
-//! order in which they came, so right behind the `send` all but this one are in front of it, and
-//! if none waits there this one does not. That is looked at again after a while: where nothing
-//! waits any more it has started, and the smaller number counts, as what came later is behind it.
+//! The server tells a sender nothing about its command until that writes or ends, but it tells of
+//! each client how many commands run there and how many wait. Commands wait in the order in which
+//! they came. So right after the `send` all others are in front of this one, and it does not wait
+//! at a client with an empty queue. A second look follows after a while: at a client whose queue
+//! is empty by then the command has started. The smaller number of the two looks counts, as later
+//! commands are behind this one.
 
 use client::{Client, Member, SendEvent};
 use common::limits::MAX_MEMBERS_PAGE;
@@ -25,7 +26,7 @@ pub(crate) struct Queued {
     selector: Option<Selector<'static>>,
     is_for_many: bool,
     sent: Instant,
-    /// Who has written something, or ended it.
+    /// The targets that have written something, or ended it.
     heard: HashSet<u64>,
     /// How many were in front of it at each target, at the first look.
     first: Option<HashMap<u64, u32>>,
@@ -33,7 +34,7 @@ pub(crate) struct Queued {
 }
 
 impl Queued {
-    /// For a command that was sent just now, and is to be looked at right away.
+    /// For a command that was sent just now. The first look is due at once.
     pub(crate) fn new(to: Option<&str>) -> Queued {
         let sent = Instant::now();
         Queued {
@@ -52,7 +53,6 @@ impl Queued {
         self.due
     }
 
-    /// Takes note of what was heard.
     pub(crate) fn hear(&mut self, event: &SendEvent) {
         if self.due.is_none() {
             return;
@@ -65,10 +65,10 @@ impl Queued {
         }
     }
 
-    /// Looks where the command waits, if it is time for that; gives what is to be said then.
+    /// Looks where the command waits, if it is time; returns what to say.
     pub(crate) fn look(&mut self, client: &Client) -> Option<String> {
         self.due.take_if(|at| *at <= Instant::now())?;
-        // One page from here on down: of thousands the nearest ones.
+        // One page from here on down: the nearest ones of thousands.
         let ranking = client
             .members(client.rank(), MAX_MEMBERS_PAGE)
             .ok()?
@@ -100,7 +100,7 @@ impl Queued {
         }
     }
 
-    /// Where it may wait, of those that rank below and execute.
+    /// The executors below at which it may wait.
     fn targets<'a>(&self, below: &[&'a Member]) -> Vec<&'a Member> {
         let those = |chosen: &dyn Fn(&Member) -> bool| {
             let chosen = below.iter().filter(|m| chosen(m));
@@ -110,7 +110,7 @@ impl Queued {
             // The server's default: `next`, or one for many.
             None if self.is_for_many => below.to_vec(),
             None | Some(Selector::Next) => below.iter().take(1).copied().collect(),
-            // It waits only where no other one has a slot.
+            // It waits only if no executor has a free slot.
             Some(Selector::LeastLoaded) if below.iter().any(|m| m.running < m.slots) => Vec::new(),
             Some(Selector::LeastLoaded | Selector::Below | Selector::All) => below.to_vec(),
             Some(Selector::Single(Single::Rank(rank))) => those(&|m| m.rank == *rank),
@@ -135,7 +135,7 @@ fn at_each_of(waits: &[(&str, u32)]) -> String {
     format!("queued at {}{more}", named.join(", "))
 }
 
-/// The same where it waits at one of them, and nobody says at which.
+/// The same for a command that waits at one of them, and it is not known at which.
 fn at_one_of(waits: &[(&str, u32)]) -> String {
     match waits {
         [_] => at_each_of(waits),

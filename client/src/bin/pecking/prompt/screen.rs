@@ -1,7 +1,7 @@
-//! A terminal on which somebody types while text arrives: the text appears above the line
-//! that is being typed, and that stays whole.
+//! A terminal on which a user types while text arrives: the text appears above the line that is
+//! being typed, and that line stays whole.
 //!
-//! Two threads write to the terminal, the line editor's and whoever has something to show.
+//! Two threads write to the terminal, the line editor's and the one with text to show.
 //! They never do so at the same time: while the editor has the terminal, text only waits
 //! here, and the editor takes it along the next time it draws the prompt, in front of it
 //! ([`Hook`]). A message through its external printer makes it draw the prompt; that message
@@ -20,11 +20,11 @@ use rustyline::{ExternalPrinter, Helper};
 use std::borrow::Cow;
 use std::io::{self, Write};
 
-/// Text that may wait for the editor; what comes beyond it is dropped and counted. Nothing
-/// but a terminal that nobody reads lets so much wait.
+/// Bytes of text that may wait for the editor; more is dropped and counted. Only a terminal that
+/// takes no output lets so much wait.
 const MOST_WAITING: usize = 1 << 20;
 
-/// Where output is no longer taken from those who send it, until some is shown.
+/// Waiting bytes above which no more output is taken from its senders, until some is shown.
 const ENOUGH_WAITING: usize = 64 << 10;
 
 /// Up one line and down again (ECMA-48 RI and LF): nothing to see, on any line.
@@ -50,11 +50,11 @@ struct State {
 /// Who writes to the terminal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Owner {
-    /// Whoever has something to show.
-    Anybody,
+    /// Any thread with text to show.
+    AnyThread,
     /// The editor.
     Editor,
-    /// Whoever has something to show, and never the editor again.
+    /// Any thread with text to show, and never the editor again.
     Closed,
 }
 
@@ -64,7 +64,7 @@ impl Screen {
         // One request is as good as many.
         let (wake, redraw) = bounded(1);
         let state = State {
-            owner: Owner::Anybody,
+            owner: Owner::AnyThread,
             waiting: String::new(),
             dropped: 0,
             out: Box::new(out),
@@ -73,7 +73,7 @@ impl Screen {
         (Screen { state, wake }, redraw)
     }
 
-    /// Gives the terminal to the editor; `false` where that is over.
+    /// Gives the terminal to the editor; `false` after the screen was closed.
     pub(crate) fn begin_editing(&self) -> bool {
         let mut state = lock(&self.state);
         if state.owner == Owner::Closed {
@@ -87,7 +87,7 @@ impl Screen {
     pub(crate) fn end_editing(&self) {
         let mut state = lock(&self.state);
         if state.owner == Owner::Editor {
-            state.owner = Owner::Anybody;
+            state.owner = Owner::AnyThread;
             let text = state.take_waiting();
             state.write(&text);
         }
@@ -111,8 +111,8 @@ impl Screen {
 }
 
 impl ReplOutput for Screen {
-    /// Shows text, on lines of its own. The lock is what keeps two from writing at the same
-    /// time; it is held while the terminal takes the text, and by nobody who may not wait.
+    /// Shows text, on lines of its own. The lock keeps two threads from writing at the same time;
+    /// it is held while the terminal takes the text, and only by threads that may wait.
     fn show(&self, text: &str) {
         let mut state = lock(&self.state);
         if state.owner != Owner::Editor {
@@ -168,7 +168,7 @@ impl Write for ScreenWriter {
     }
 }
 
-/// Has the prompt drawn again whenever that is asked for.
+/// Redraws the prompt for each request.
 pub(crate) fn keep_drawing(redraw: &Receiver<()>, mut printer: impl ExternalPrinter) {
     while redraw.recv().is_ok() {
         if printer.print(NOTHING.into()).is_err() {
@@ -177,14 +177,14 @@ pub(crate) fn keep_drawing(redraw: &Receiver<()>, mut printer: impl ExternalPrin
     }
 }
 
-/// What the editor asks each time that it draws its prompt.
+/// The editor asks this each time that it draws its prompt.
 pub(crate) struct Hook(pub(crate) Screen);
 
 impl Highlighter for Hook {
     fn highlight_prompt<'b, 's: 'b, 'p: 'b>(&'s self, prompt: &'p str, _: bool) -> Cow<'b, str> {
         if lock(&self.0.state).owner == Owner::Closed {
-            // The editor was asked to draw just before it lost the terminal. It must not draw
-            // any more, and its thread has nothing else to do: it ends with the process.
+            // The editor got the request to draw just before it lost the terminal. It must not
+            // draw any more, and its thread has nothing else to do until the process ends.
             loop {
                 std::thread::park();
             }
@@ -234,7 +234,7 @@ mod tests {
     }
 
     #[test]
-    fn text_waits_for_the_prompt_while_somebody_types() {
+    fn text_that_comes_while_the_user_types_waits_for_the_prompt() {
         let paper = Paper::default();
         let (screen, redraw) = Screen::new(paper.clone());
         screen.show("before\n");
@@ -253,7 +253,7 @@ mod tests {
     }
 
     #[test]
-    fn a_closed_screen_is_nobodys_to_edit() {
+    fn the_editor_gets_no_closed_screen() {
         let paper = Paper::default();
         let (screen, _redraw) = Screen::new(paper.clone());
         assert!(screen.begin_editing());
@@ -265,7 +265,7 @@ mod tests {
     }
 
     #[test]
-    fn a_terminal_that_nobody_reads_has_a_bound() {
+    fn text_for_a_blocked_terminal_has_a_bound() {
         let (screen, _redraw) = Screen::new(io::sink());
         assert!(screen.begin_editing() && screen.has_room());
         let line = "x".repeat(1023) + "\n";

@@ -1,11 +1,10 @@
-//! The terminal's size, and its own settings: kept as they were found, and put back on every
-//! way out.
+//! The size of the terminal, and its settings, which every way out of the program puts back.
 
 use client::WORKER_THREAD;
 use rustix::termios::{OptionalActions, Termios, tcgetattr, tcgetwinsize, tcsetattr};
 use std::io;
 
-/// The settings as they were found. Dropping this puts them back.
+/// The settings of the terminal at the start. Dropping this puts them back.
 pub(crate) struct Terminal {
     found: Option<Termios>,
 }
@@ -28,8 +27,8 @@ impl Terminal {
     }
 }
 
-/// How many columns standard output has, if it is a terminal; one that does not know them has
-/// as many as may be.
+/// The columns of standard output, if it is a terminal. A terminal that does not know them counts
+/// as endlessly wide.
 pub(crate) fn columns() -> Option<usize> {
     let size = tcgetwinsize(io::stdout()).ok()?;
     match size.ws_col {

@@ -1,5 +1,5 @@
-//! A client as somebody at a prompt, or a pipe, sees it: lines come in, commands go out, and
-//! what comes of them and from others is shown.
+//! The loop of the prompt and of piped lines: it reads lines, sends commands, and shows their
+//! outcomes and what happens to this client.
 //!
 //! The REPL lasts as long as its client: while the client reconnects after it lost its server,
 //! the user keeps typing.
@@ -28,8 +28,8 @@ const ROOM_TICK: Duration = Duration::from_millis(20);
 /// little beside what a terminal shows in a second.
 const WINDOW: u64 = 256 << 10;
 
-/// A longer line of a target is cut at a terminal: what fills several screens, and has room
-/// among what may wait for it.
+/// Bytes after which a line of a target is cut at a terminal: several screens, and little beside
+/// what may wait for the terminal.
 const LONGEST_ROWS: usize = 64 << 10;
 
 /// Where the REPL shows what happens.
@@ -57,7 +57,7 @@ pub(crate) trait ReplOutput {
 /// Where lines come from. An error is a line that could not be read.
 pub(crate) struct ReplInput {
     pub(crate) lines: Receiver<Result<String, String>>,
-    /// Told when a line was handled.
+    /// Where the end of a line's handling is signalled.
     pub(crate) handled: Option<Sender<()>>,
     /// Whether the next line is taken only once the one before has ended everywhere.
     pub(crate) one_by_one: bool,
@@ -86,11 +86,11 @@ pub(crate) struct Repl<'a> {
     /// The selector of plain lines; `None` is the server's.
     to: Option<String>,
     open: BTreeMap<u64, SentCommand>,
-    /// What targets wrote and did not end with a newline yet.
+    /// Output of targets that no newline has ended yet.
     unfinished: NamedLines,
     worst: ExitCode,
     lost_commands: bool,
-    /// Why the last try to come back failed.
+    /// Why the last try to reconnect failed.
     not_yet: String,
 }
 
@@ -120,13 +120,11 @@ impl<'a> Repl<'a> {
         self.lost_commands
     }
 
-    /// Shows the rank that the server gave.
     pub(crate) fn greet(&self) {
         let rank = self.client.joined().rank;
         self.output.show(&format!("Assigned rank: {rank}\n"));
     }
 
-    /// Runs until the end, whatever ends it.
     pub(crate) fn run(&mut self, lines: &ReplInput, signals: &Signals) -> ReplEnd {
         while !self.output.is_closed() {
             self.wait(lines, signals);
@@ -178,12 +176,12 @@ impl<'a> Repl<'a> {
         }
     }
 
-    /// Shows what happened to this client; returns why the connection is over, if it is.
+    /// Shows what happened to this client; returns why the connection ended, if it has.
     fn take_events(&mut self) -> Option<Disconnect> {
         let events = self.client.events();
         loop {
-            // Once the connection is over its last event is about to come, and only after
-            // that everything that was lost with it has been told.
+            // After the end of the connection, its last event is about to come. Only after
+            // that event, all that was lost with it has its outcome.
             let event = match self.client.disconnect() {
                 Some(_) => events.recv().ok()?,
                 None => events.try_recv().ok()?,
@@ -218,7 +216,7 @@ impl<'a> Repl<'a> {
         }
     }
 
-    /// Everything that was lost with the connection has been told by now, and comes first.
+    /// Shows the commands that were lost with the connection first.
     fn show_loss(&mut self, reason: &Disconnect) {
         self.take_send_events(true);
         self.not_yet.clear();
@@ -227,8 +225,8 @@ impl<'a> Repl<'a> {
         self.output.show(&text);
     }
 
-    /// Tries fail for the same reason many times: it is shown once. That the server stops has
-    /// been said already.
+    /// Many tries fail for the same reason: it is shown once. A server that stops has said so
+    /// already.
     fn show_failed_try(&mut self, error: &ConnectError) {
         let stops = error.rpc().is_some_and(|rpc| rpc.is(Code::ShuttingDown));
         let why = error.to_string();
@@ -239,8 +237,8 @@ impl<'a> Repl<'a> {
         }
     }
 
-    /// Shows what has come of the commands that are open, as long as there is room for it;
-    /// all of it once the connection is over.
+    /// Shows the events of open commands while there is room; all of them once the connection is
+    /// over.
     fn take_send_events(&mut self, is_over: bool) {
         let output = self.output;
         let style = self.style();
@@ -273,7 +271,7 @@ impl<'a> Repl<'a> {
         }
     }
 
-    /// Does what a line says; says whether it is the last one.
+    /// Does what a line says; returns whether it is the last one.
     fn handle(&mut self, line: Result<String, String>) -> bool {
         match line.and_then(|line| line::parse(&line)) {
             Ok(Line::Quit) => return true,
