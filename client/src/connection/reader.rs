@@ -337,7 +337,7 @@ fn answer(connection: &Connection, id: Option<Id>, body: &AnswerBody<'_>) {
     match own_id(&id).and_then(|id| connection.take(id)) {
         None => log_stray_answer(&id.to_string(), body),
         Some(PendingRequest::Call(waiting)) => {
-            drop(waiting.send(plain(body).map(ToOwned::to_owned)))
+            drop(waiting.send(plain(body).map(ToOwned::to_owned)));
         }
         Some(PendingRequest::Send(send)) => end_send(send, body),
     }

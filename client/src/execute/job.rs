@@ -295,7 +295,8 @@ impl fmt::Debug for Job {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use common::net::transport::Stream;
+    use common::memory::Memory;
+    use common::net::stream::Stream;
 
     impl Job {
         /// A job whose output and result nobody reads.
@@ -304,7 +305,7 @@ mod tests {
             let address = listener.local_addr().expect("an address").to_string();
             let stream = Stream::connect(&address, Duration::from_secs(5)).expect("a listener");
             let reply_to = ReplyTo {
-                outbox: Arc::new(Outbox::new(Arc::new(stream), None)),
+                outbox: Arc::new(Outbox::new(Arc::new(stream), None, Memory::unlimited())),
                 max_line: 1 << 20,
             };
             let origin = Origin {

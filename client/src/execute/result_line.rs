@@ -7,7 +7,7 @@ use base64_simd::STANDARD;
 use common::limits::MAX_QUOTED;
 use common::wire::message::{self, Code, Id, RpcError};
 use common::wire::text::whole_characters;
-use common::wire::{ExecutionResult, OutputStream, Text};
+use common::wire::{self, OutputStream, Text};
 use std::io::Write;
 
 /// Output bytes in one line: as much as is worth one, whatever the server takes.
@@ -53,7 +53,7 @@ pub(crate) fn line(job: &Job, answer: &ExecutionResult, stop: Option<StopReason>
 fn ended_line(id: &Id, ended: &Execution, stop: Option<StopReason>) -> Vec<u8> {
     let (stdout, stdout_base64) = encode(&ended.stdout);
     let (stderr, stderr_base64) = encode(&ended.stderr);
-    let result = ExecutionResult {
+    let result = wire::ExecutionResult {
         exit_code: ended.exit_code,
         signal: ended.signal.as_deref().map(Into::into),
         stdout,

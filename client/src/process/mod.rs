@@ -144,7 +144,7 @@ impl Processes {
 }
 
 impl Executor for Processes {
-    fn execute(&self, job: &Job) -> Answer {
+    fn execute(&self, job: &Job) -> ExecutionResult {
         let (path, plan) = match self.plan(job) {
             Ok(planned) => planned,
             Err(answer) => {
@@ -155,7 +155,7 @@ impl Executor for Processes {
         let mut slot = match self.slots(job).map(|slots| slots.enter(job)) {
             None => None,
             Some(Admission::Admitted(slot)) => Some(slot),
-            Some(Admission::NotWanted) => return ExecutionResult::Ended(Ended::default()),
+            Some(Admission::NotWanted) => return ExecutionResult::Ended(Execution::default()),
             Some(Admission::AllHeld) => return ExecutionResult::Failed(ALL_HELD.into()),
         };
         let known_by = RunIdentity::next();
@@ -189,13 +189,13 @@ impl Executor for Processes {
         still_runs
     }
 
-    fn take_in(&self, job: &Job) {
+    fn enqueued(&self, job: &Job) {
         if let Some(slots) = self.slots(job) {
             slots.expect(job);
         }
     }
 
-    fn let_go(&self, job: &Job) {
+    fn discarded(&self, job: &Job) {
         if let Some(slots) = self.slots(job) {
             slots.forget(job);
         }

@@ -10,7 +10,7 @@ use serde_json::value::RawValue;
 /// How a command ended, by what its executor answered. Output counts against the credit, and
 /// is left out for a sender that is behind: output never makes it a slow consumer.
 pub(crate) fn read<'a>(
-    body: ExecutionResult<'a>,
+    body: ReadAnswer<'a>,
     credit: &mut OutputCredit,
     is_behind: bool,
 ) -> (Status, Ending<'a>) {
@@ -18,9 +18,9 @@ pub(crate) fn read<'a>(
         *credit = credit.used_up();
     }
     let read = match body {
-        ExecutionResult::Executed(read) => executed(read, credit),
-        ExecutionResult::Error(raw) => error(raw),
-        ExecutionResult::Malformed(why) => Err(why),
+        ReadAnswer::Executed(read) => executed(read, credit),
+        ReadAnswer::Error(raw) => error(raw),
+        ReadAnswer::Malformed(why) => Err(why),
     };
     let (status, mut ending) = read.unwrap_or_else(|why| {
         let message = Some(quoted(&format!(
@@ -39,26 +39,26 @@ pub(crate) fn read<'a>(
 }
 
 /// An answer as far as it can be read.
-pub(crate) enum Body<'a> {
+pub(crate) enum ReadAnswer<'a> {
     Executed(ExecutionResult<'a>),
     Error(&'a RawValue),
     Malformed(String),
 }
 
-impl<'a> From<&AnswerBody<'a>> for ExecutionResult<'a> {
-    fn from(body: &AnswerBody<'a>) -> ExecutionResult<'a> {
+impl<'a> From<&AnswerBody<'a>> for ReadAnswer<'a> {
+    fn from(body: &AnswerBody<'a>) -> ReadAnswer<'a> {
         match body {
             AnswerBody::Result(raw) if !raw.get().starts_with('{') => {
-                ExecutionResult::Malformed("its result is not an object".into())
+                ReadAnswer::Malformed("its result is not an object".into())
             }
             AnswerBody::Result(raw) => match serde_json::from_str(raw.get()) {
-                Ok(executed) => ExecutionResult::Executed(executed),
-                Err(e) => ExecutionResult::Malformed(e.to_string()),
+                Ok(executed) => ReadAnswer::Executed(executed),
+                Err(e) => ReadAnswer::Malformed(e.to_string()),
             },
-            AnswerBody::Error(raw) => ExecutionResult::Error(raw),
-            AnswerBody::Malformed => ExecutionResult::Malformed(
-                "it has a result and an error, or one of them twice".into(),
-            ),
+            AnswerBody::Error(raw) => ReadAnswer::Error(raw),
+            AnswerBody::Malformed => {
+                ReadAnswer::Malformed("it has a result and an error, or one of them twice".into())
+            }
         }
     }
 }

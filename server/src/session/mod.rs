@@ -11,7 +11,7 @@ mod requests;
 mod results;
 
 use crate::connection::{Connection, bye_line};
-use crate::dispatch::execution_result::ExecutionResult;
+use crate::dispatch::execution_result::ReadAnswer;
 use crate::dispatch::flush_set::FlushSet;
 use crate::hub::Hub;
 use crate::join::throttle::Presence;
@@ -261,7 +261,7 @@ impl<'a> Session<'a> {
                 return self.send(member, &Id::from(id), &request);
             }
             Plain::Result { id, executed } => {
-                self.answer_of(member, id, ExecutionResult::Executed(executed));
+                self.answer_of(member, id, ReadAnswer::Executed(executed));
             }
             Plain::Output(output) => {
                 self.lives = true;

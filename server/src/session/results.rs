@@ -1,7 +1,7 @@
 //! What a client says of what it executes.
 
 use super::Session;
-use crate::dispatch::execution_result::{self, ExecutionResult};
+use crate::dispatch::execution_result::{self, ReadAnswer};
 use crate::dispatch::lines;
 use crate::member::Member;
 use common::sys::sync::Arc;
@@ -28,7 +28,7 @@ impl Session<'_> {
     }
 
     /// The answer to a request of the server's, if there was one with that id.
-    pub(super) fn answer_of(&mut self, member: &Arc<Member>, id: u64, body: ExecutionResult<'_>) {
+    pub(super) fn answer_of(&mut self, member: &Arc<Member>, id: u64, body: ReadAnswer<'_>) {
         if self.connection.is_ping(id) {
             self.lives = true;
             return;

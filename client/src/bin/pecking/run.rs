@@ -10,7 +10,7 @@ use crate::output::render;
 use crate::prompt::queued::Queued;
 use crate::settings::Settings;
 use crate::unread_input;
-use client::{Client, Code, RequestError, SendEvent};
+use client::{Backoff, Client, Code, RequestError, SendEvent};
 use common::sys::sync::Arc;
 use common::sys::thread;
 use common::terminal::console::Console;

@@ -6,7 +6,7 @@ use crate::exit_code::ExitCode;
 use crate::failure::Failure;
 use crate::output::render::{duration, leftovers, words};
 use crate::settings::Settings;
-use client::{ExecutionResult, Client, ClientEvent, Disconnect, Job};
+use client::{Client, ClientEvent, Disconnect, ExecutionResult, Job};
 use common::logging::log_limit;
 use common::logging::logged::{self, details};
 use common::terminal::console::Console;

@@ -10,7 +10,8 @@ pub(crate) mod table;
 
 use crate::exit_code::ExitCode;
 use crate::failure::Failure;
-use common::terminal::console::{Console, start_logging};
+use common::logging::logger::start_logging;
+use common::terminal::console::Console;
 use std::io::{self, Write};
 
 /// Prints to standard output. A reader that has gone is no error.

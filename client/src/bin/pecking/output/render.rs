@@ -2,7 +2,9 @@
 //! clients is escaped here, before it reaches a terminal.
 
 use crate::output::margin;
-use client::{ExecutionResult, Client, Code, Job, Leftovers, Outcome, RequestError, Status, Stop};
+use client::{
+    Client, Code, ExecutionResult, Job, Leftovers, Outcome, RequestError, Status, StopReason,
+};
 use common::terminal::escape::{Keep, escape, one_line};
 use std::fmt::Write;
 use std::time::Duration;
@@ -169,8 +171,8 @@ impl Style {
         };
         let shown = self.output(&ended.stdout) + &self.output(&ended.stderr);
         let executing = if shown.is_empty() { "" } else { "[Executing] " };
-        let how = match (job.stop(), ended.exit_code, &ended.signal) {
-            (Some(Stop::TimedOut), ..) => "timed out".into(),
+        let how = match (job.stop_reason(), ended.exit_code, &ended.signal) {
+            (Some(StopReason::TimedOut), ..) => "timed out".into(),
             (Some(_), ..) => "cancelled".into(),
             (None, None, Some(signal)) => format!("ended by {}", one_line(signal)),
             (None, Some(code), _) if code != 0 => format!("Executed, exit code {code}"),
