@@ -7,7 +7,7 @@ use std::net::TcpListener;
 use std::os::unix::ffi::OsStrExt;
 
 use crate::support::programs::{Ended, Process, Server, server};
-use crate::support::{PATIENCE, full_pipe, skipped};
+use crate::support::{PATIENCE, dial, full_pipe, skipped};
 use rustix::process::Signal;
 use serde_json::json;
 
@@ -140,7 +140,7 @@ fn as_many_clients_join_as_the_server_says_that_fit_and_the_hard_limit_that_it_n
         !server.process.stderr.text().contains("cannot accept"),
         "all of them fit"
     );
-    let _one_more = std::net::TcpStream::connect(server.address()).expect("the system accepts");
+    let _one_more = dial(server.address());
     server.process.stderr.wait_for("cannot accept");
     let enough = number_after(&said, "hard limit to ");
     let server = Server::spawn(&mut limited(&format!("-n {enough}"), &["500"]));

@@ -2,7 +2,7 @@
 
 use std::fs::{self, File};
 use std::io::{Seek, Write};
-use std::net::{Shutdown, TcpListener, TcpStream};
+use std::net::{Shutdown, TcpListener};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -274,7 +274,7 @@ fn expect_service_without_a_console(stderr: &dyn Fn() -> Stdio) {
         drop(accept(&listener));
     }
     let server = Server::start(&["3"]);
-    let to_server = TcpStream::connect(server.address()).expect("the server accepts");
+    let to_server = crate::support::dial(server.address());
     pass_on(&accept(&listener), &to_server);
     server.process.stderr.wait_for("joined as web1");
     // Whether it knows that already or not.

@@ -10,6 +10,7 @@
     reason = "each test file uses its own part of this"
 )]
 
+mod dial;
 pub(crate) mod dialled;
 mod full_pipe;
 pub(crate) mod programs;
@@ -25,6 +26,7 @@ mod vitals;
 use serde_json::{Value, json};
 use std::time::{Duration, Instant};
 
+pub(crate) use dial::{dial, dial_from, try_dial};
 pub(crate) use full_pipe::full_pipe;
 pub(crate) use programs::server_program;
 pub(crate) use raw::{Execute, Raw};

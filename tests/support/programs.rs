@@ -5,7 +5,7 @@
 //! printed until then.
 
 use std::io::{Read, Write};
-use std::net::{SocketAddr, TcpStream};
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Command, Stdio};
 use std::sync::{Arc, Condvar, Mutex, OnceLock, PoisonError};
@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 use escargot::CargoBuild;
 use rustix::process::{Pid, Signal, kill_process};
 
-use crate::support::{PATIENCE, Raw, left};
+use crate::support::{PATIENCE, Raw, dial, left};
 
 /// How long to wait before looking again at what nobody tells of: the end of a process.
 const TICK: Duration = Duration::from_millis(2);
@@ -134,7 +134,7 @@ impl Server {
     /// A client of bare lines that has not joined.
     #[track_caller]
     pub(crate) fn stranger(&self) -> Raw {
-        let stream = TcpStream::connect(self.address).expect("the server accepts");
+        let stream = dial(self.address);
         Raw::over(stream, true)
     }
 

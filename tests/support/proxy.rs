@@ -1,5 +1,6 @@
 //! A network between a client and its server that a test can cut.
 
+use crate::support::try_dial;
 use std::io::copy;
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -67,7 +68,7 @@ impl Shared {
             }
             let client = client.expect("loopback");
             // Without a server the client finds its connection closed.
-            let Ok(server) = TcpStream::connect(self.server) else {
+            let Ok(server) = try_dial(self.server) else {
                 continue;
             };
             let clone = |end: &TcpStream| end.try_clone().expect("a descriptor");
@@ -88,7 +89,7 @@ impl Drop for Proxy {
         self.shared.over.store(true, Ordering::SeqCst);
         self.cut();
         // Wakes it, so that it sees that it is over.
-        let _ = TcpStream::connect(self.address);
+        let _ = try_dial(self.address);
         if let Some(accepting) = self.accepting.take() {
             let _ = accepting.join();
         }

@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 
 use super::reader::{Arrival, Line, Reader};
-use super::{PATIENCE, Server, abbreviated, left};
+use super::{PATIENCE, Server, abbreviated, dial, left};
 
 /// Lines that a failed test shows of what had come.
 const SHOWN: usize = 12;
@@ -66,7 +66,7 @@ impl Raw {
 
     #[track_caller]
     fn connect_to(address: SocketAddr, answers_pings: bool) -> Self {
-        let stream = TcpStream::connect(address).expect("the server accepts");
+        let stream = dial(address);
         Self::over(stream, answers_pings)
     }
 

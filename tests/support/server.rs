@@ -2,7 +2,7 @@
 //! streams are read all the time, and it is killed and reaped when it is dropped.
 
 use std::io::{BufRead, BufReader, Read};
-use std::net::{SocketAddr, TcpStream};
+use std::net::SocketAddr;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread::JoinHandle;
@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use rustix::process::{Pid, Signal, kill_process};
 
 use super::programs::server_program;
-use super::{PATIENCE, left};
+use super::{PATIENCE, left, try_dial};
 
 /// What the server is told where a test says nothing else. A heartbeat beyond every
 /// test's end keeps pings out of those that are not about them.
@@ -49,7 +49,7 @@ impl Server {
         // It need not say that it listens where the port is known; that it takes a
         // connection says so.
         let deadline = Instant::now() + PATIENCE;
-        while TcpStream::connect(address).is_err() {
+        while try_dial(address).is_err() {
             let log = server.stderr.lines();
             let over = server.stdout.has_ended() || Instant::now() >= deadline;
             assert!(!over, "waited for a server at {address}; its log: {log:#?}");

@@ -7,7 +7,7 @@ use std::time::Instant;
 
 use serde_json::{Value, json};
 
-use super::{PATIENCE, Server, left};
+use super::{PATIENCE, Server, dial, left};
 
 /// A way to go, with what a failed test calls it.
 pub(crate) type Way = (&'static str, fn(Still));
@@ -23,7 +23,7 @@ impl Still {
     /// Connects and joins, and reads nothing more.
     #[track_caller]
     pub(crate) fn join(server: &Server, name: &str, slots: u32) -> Self {
-        let stream = TcpStream::connect(server.address()).expect("the server accepts");
+        let stream = dial(server.address());
         Self::join_over(stream, name, slots)
     }
 

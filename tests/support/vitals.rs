@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use super::{PATIENCE, skipped};
+use super::{PATIENCE, dial, skipped};
 
 /// Between two commands of a pair, so that all of them leave the machine idle.
 const PAUSE: Duration = Duration::from_millis(2);
@@ -157,7 +157,7 @@ impl Drop for Pairs {
 
 #[track_caller]
 fn join(address: SocketAddr, name: &str, slots: u32) -> TcpStream {
-    let stream = TcpStream::connect(address).expect("the server accepts");
+    let stream = dial(address);
     stream.set_nodelay(true).expect("an open socket");
     stream
         .set_read_timeout(Some(PATIENCE))

@@ -10,7 +10,9 @@ use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use crate::support::{IS_RELEASE, PATIENCE, Pairs, full_pipe, server_program, skipped};
+use crate::support::{
+    IS_RELEASE, PATIENCE, Pairs, dial, full_pipe, server_program, skipped, try_dial,
+};
 use rustix::process::{Pid, Signal, kill_process};
 
 /// Pairs of clients, so that far more is logged than a pipe and the console's queue hold.
@@ -52,7 +54,7 @@ impl Silent {
             .expect("the server's program starts");
         let silent = Silent { child, address };
         let deadline = Instant::now() + PATIENCE;
-        while TcpStream::connect(address).is_err() {
+        while try_dial(address).is_err() {
             assert!(Instant::now() < deadline, "no server at {address}");
             std::thread::sleep(Duration::from_millis(5));
         }
@@ -152,7 +154,7 @@ struct Plain {
 impl Plain {
     #[track_caller]
     fn join(address: SocketAddr, slots: usize) -> Plain {
-        let stream = TcpStream::connect(address).expect("the server accepts");
+        let stream = dial(address);
         stream.set_nodelay(true).expect("an open socket");
         stream
             .set_read_timeout(Some(PATIENCE))

@@ -7,7 +7,7 @@ use std::os::unix::process::CommandExt;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use crate::support::{PATIENCE, Raw, Server, Still, Vitals, server_program, skipped};
+use crate::support::{PATIENCE, Raw, Server, Still, Vitals, dial, server_program, skipped};
 use serde_json::{Value, json};
 
 /// Who dials in while there is no room for as many.
@@ -90,7 +90,7 @@ fn without_descriptors_those_here_are_served_and_the_others_wait() {
     let join = r#"{"jsonrpc":"2.0","id":1,"method":"join","params":{"protocol":1}}"#;
     let dialled: Vec<TcpStream> = (0..DIALLED)
         .map(|_| {
-            let mut stream = TcpStream::connect(server.address()).expect("the system accepts");
+            let mut stream = dial(server.address());
             stream
                 .write_all(format!("{join}\n").as_bytes())
                 .expect("it is taken");

@@ -2,15 +2,16 @@
 //! and keep out neither members nor newcomers.
 
 use std::io::{Read, Write};
-use std::net::{Ipv4Addr, SocketAddr, TcpStream};
+use std::net::{Ipv4Addr, TcpStream};
 use std::sync::Barrier;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use crate::support::{
-    IS_RELEASE, PATIENCE, Pairs, Raw, Server, Vitals, allow_many_sockets, loosely, skipped,
+    IS_RELEASE, PATIENCE, Pairs, Raw, Server, Vitals, allow_many_sockets, dial_from, loosely,
+    skipped,
 };
-use rustix::net::{AddressFamily, SocketType, bind, connect, socket};
+
 use serde_json::json;
 
 /// Places for those who have not joined: of one address, and in all.
@@ -31,15 +32,7 @@ const SLACK: Duration = Duration::from_millis(150);
 /// Dials from an address of the loopback network; 1 is the usual one.
 #[track_caller]
 fn dial(server: &Server, from: u8) -> TcpStream {
-    try_dial(server, from).expect("the server accepts")
-}
-
-fn try_dial(server: &Server, from: u8) -> std::io::Result<TcpStream> {
-    let own = SocketAddr::from((Ipv4Addr::new(127, 0, 0, from), 0));
-    let socket = socket(AddressFamily::INET, SocketType::STREAM, None)?;
-    bind(&socket, &own)?;
-    connect(&socket, &server.address())?;
-    Ok(TcpStream::from(socket))
+    dial_from(from, server.address()).expect("the server accepts")
 }
 
 /// Whether a system has a whole network for its loopback, as Linux has.
@@ -190,7 +183,7 @@ fn a_crowd_of_one_address_that_joins_at_once_gets_in() {
                 let join = format!("{join}\n");
                 start.wait();
                 // As a client does it: nothing comes between the two.
-                let mut stream = TcpStream::connect(server.address()).expect("it accepts");
+                let mut stream = crate::support::dial(server.address());
                 stream.write_all(join.as_bytes()).expect("it takes that");
                 let answer = Raw::over(stream, true).result_of(&json!(1));
                 assert_eq!(answer["name"], format!("one-{n}"));
@@ -227,7 +220,7 @@ fn flood(from: &'static [u8], stay: usize) -> Option<(usize, usize)> {
         });
         let flood = scope.spawn(move || {
             let from = from.iter().cycle().take(FLOOD);
-            from.map(|from| try_dial(server, *from))
+            from.map(|from| dial_from(*from, server.address()))
                 .collect::<std::io::Result<Vec<TcpStream>>>()
         });
         // The last visitor comes behind all the others.
@@ -308,7 +301,7 @@ fn guess(server: &Server, from: u8, until: Instant) -> (usize, usize) {
     let (mut answered, mut tried) = (0, 0);
     while Instant::now() < until {
         tried += 1;
-        let Ok(mut stream) = try_dial(server, from) else {
+        let Ok(mut stream) = dial_from(from, server.address()) else {
             continue;
         };
         let _ = stream.write_all(join.as_bytes());

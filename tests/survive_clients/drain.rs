@@ -2,12 +2,12 @@
 //! time, whether anybody reads what it prints or not, and no process is left.
 
 use std::fs;
-use std::net::{TcpListener, TcpStream};
+use std::net::TcpListener;
 use std::process::{Child, Stdio};
 use std::time::{Duration, Instant};
 
 use crate::support::programs::{Process, Server};
-use crate::support::{PATIENCE, Raw, full_pipe, skipped};
+use crate::support::{PATIENCE, Raw, full_pipe, skipped, try_dial};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::json;
 
@@ -126,7 +126,7 @@ fn a_drain_ends_in_time_where_nobody_reads_what_is_printed() {
     drop(command);
     let deadline = Instant::now() + PATIENCE;
     let connect = || loop {
-        match TcpStream::connect(address) {
+        match try_dial(address) {
             Ok(stream) => return Raw::over(stream, true),
             Err(e) => assert!(Instant::now() < deadline, "no server at {address}: {e}"),
         }

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-use crate::support::checked;
+use crate::support::{checked, try_dial};
 
 /// What a client that does not read takes before its server has to wait, besides what the
 /// server's own system takes: little, and more than the largest segment of loopback, below which
@@ -28,7 +28,7 @@ pub(crate) struct Wire {
 impl Wire {
     /// Connects. Whatever is waited for has this long to come.
     pub(crate) fn connect(address: SocketAddr, patience: Duration) -> std::io::Result<Wire> {
-        let stream = TcpStream::connect(address)?;
+        let stream = try_dial(address)?;
         stream.set_nodelay(true)?;
         stream.set_read_timeout(Some(patience))?;
         stream.set_write_timeout(Some(patience))?;

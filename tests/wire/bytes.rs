@@ -3,9 +3,9 @@
 
 use std::cell::RefCell;
 use std::io::{BufRead, BufReader, Write};
-use std::net::{Shutdown, TcpStream};
+use std::net::Shutdown;
 
-use crate::support::{PATIENCE, Server, checked, ranked, skipped};
+use crate::support::{PATIENCE, Server, checked, dial, ranked, skipped};
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
 
@@ -46,7 +46,7 @@ fn stream() -> impl Strategy<Value = Vec<Vec<u8>>> {
 
 /// Writes it all and reads until the end. Every line is one that a server may write.
 fn exchange(server: &Server, pieces: &[Vec<u8>]) -> Result<(), TestCaseError> {
-    let stream = TcpStream::connect(server.address()).expect("the server accepts");
+    let stream = dial(server.address());
     stream
         .set_read_timeout(Some(PATIENCE))
         .expect("an open socket");

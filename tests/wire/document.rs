@@ -8,7 +8,7 @@ use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::{self, Receiver};
 use std::time::{Duration, Instant};
 
-use crate::support::skipped;
+use crate::support::{dial, skipped};
 use common::limits;
 use common::wire::message::{Code, Message};
 use common::wire::{ByeReason, Status};
@@ -97,7 +97,7 @@ fn the_exchange_of_the_document_takes_place() {
     let exchange = exchange();
     let mut clients = BTreeMap::new();
     for (name, _, _) in &exchange {
-        let connect = || Client::on(TcpStream::connect(running.address()).expect("it accepts"));
+        let connect = || Client::on(dial(running.address()));
         clients.entry(name).or_insert_with(connect);
     }
     for (name, direction, line) in &exchange {

@@ -1,10 +1,9 @@
 //! How the server ends, by the letter of the protocol: nothing new is taken, what runs
 //! may end, everybody is told, and the port is free.
 
-use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
-use crate::support::{Execute, PATIENCE, Raw, Server, Still, ranked};
+use crate::support::{Execute, PATIENCE, Raw, Server, Still, ranked, try_dial};
 use rustix::process::Signal;
 use serde_json::{Value, json};
 
@@ -127,7 +126,7 @@ fn a_drain_admits_nobody() {
     // Whoever had connected before hears of it as the answer to `join`, or at once.
     expect_not_admitted(&mut scene.stranger);
     // Whether somebody can still connect is open; nobody is admitted.
-    if let Ok(stream) = TcpStream::connect(scene.server.address()) {
+    if let Ok(stream) = try_dial(scene.server.address()) {
         expect_not_admitted(&mut Raw::over(stream, true));
     }
     scene.worker.reply(&scene.execute, &json!({"exit_code": 0}));

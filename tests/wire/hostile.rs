@@ -2,11 +2,10 @@
 //! anything, and the server little.
 
 use std::io::{BufRead, BufReader, Read, Write};
-use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
 use crate::support::{
-    IS_RELEASE, PATIENCE, Raw, Server, Still, Vitals, allow_many_sockets, ranked, skipped,
+    IS_RELEASE, PATIENCE, Raw, Server, Still, Vitals, allow_many_sockets, dial, ranked, skipped,
 };
 use serde_json::{Value, json};
 
@@ -42,7 +41,7 @@ fn a_batch_of_requests_never_evicts_who_reads_the_answers() {
             )
         })
         .collect();
-    let asking = TcpStream::connect(server.address()).expect("loopback");
+    let asking = dial(server.address());
     asking
         .set_read_timeout(Some(PATIENCE))
         .expect("an open socket");
@@ -129,7 +128,7 @@ fn a_signal_of_a_megabyte_is_no_answer() {
 #[test]
 fn strangers_who_take_no_answers_are_closed() {
     let server = Server::start(5, &["--token-file", token_file().to_str().expect("text")]);
-    let stranger = TcpStream::connect(server.address()).expect("loopback");
+    let stranger = dial(server.address());
     // The system's buffers hold little, so that it soon shows that nothing is taken.
     rustix::net::sockopt::set_socket_recv_buffer_size(&stranger, 4096).expect("an open socket");
     let mut stranger_writes = &stranger;
@@ -158,7 +157,7 @@ const BODY: &str = "\r\n{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"join\",\"para
 /// Writes packets, each by itself, and reads until the server closes; the connection's own half
 /// stays open, as a browser keeps it for the next request.
 fn answer_to(server: &Server, packets: &[&[u8]]) -> String {
-    let stream = TcpStream::connect(server.address()).expect("loopback");
+    let stream = dial(server.address());
     stream.set_nodelay(true).expect("an open socket");
     stream
         .set_read_timeout(Some(PATIENCE))

@@ -14,9 +14,9 @@ mod captured;
 mod look;
 mod program;
 
-use crate::support::Raw;
+use crate::support::{Raw, dial};
 use server::Running;
-use std::net::{SocketAddr, TcpStream};
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -76,8 +76,7 @@ impl Relay {
     /// A client of bare lines.
     #[track_caller]
     pub(crate) fn raw(&self, name: &str, slots: u32) -> Raw {
-        let stream = TcpStream::connect(self.address()).expect("the server accepts");
-        let mut raw = Raw::over(stream, true);
+        let mut raw = Raw::over(dial(self.address()), true);
         raw.join_as(name, slots);
         raw
     }

@@ -1,0 +1,42 @@
+//! Connections to a server on this machine.
+
+use std::io;
+use std::net::{Ipv4Addr, SocketAddr, TcpStream};
+
+use rustix::net::{AddressFamily, SocketType, bind, connect, socket};
+
+/// The last byte of the loopback addresses from which a test dials when the usual one has no
+/// port left: sockets that tests have closed hold their ports for a minute.
+const OTHERS: std::ops::Range<u8> = 201..220;
+
+/// Dials a server, whatever ports other tests have used up.
+#[track_caller]
+pub(crate) fn dial(server: SocketAddr) -> TcpStream {
+    try_dial(server).expect("the server accepts")
+}
+
+/// [`dial`], when the server may be gone.
+pub(crate) fn try_dial(server: SocketAddr) -> io::Result<TcpStream> {
+    let mut dialled = TcpStream::connect(server);
+    for other in OTHERS {
+        match &dialled {
+            Err(error) if is_out_of_ports(error) => dialled = dial_from(other, server),
+            _ => break,
+        }
+    }
+    dialled
+}
+
+fn is_out_of_ports(error: &io::Error) -> bool {
+    use io::ErrorKind::{AddrInUse, AddrNotAvailable};
+    matches!(error.kind(), AddrInUse | AddrNotAvailable)
+}
+
+/// Dials from an address of the loopback network; 1 is the usual one.
+pub(crate) fn dial_from(own: u8, server: SocketAddr) -> io::Result<TcpStream> {
+    let own = SocketAddr::from((Ipv4Addr::new(127, 0, 0, own), 0));
+    let socket = socket(AddressFamily::INET, SocketType::STREAM, None)?;
+    bind(&socket, &own)?;
+    connect(&socket, &server)?;
+    Ok(TcpStream::from(socket))
+}
