@@ -4,6 +4,8 @@
 //! The direction of dependencies is downwards: `net` knows `wire`, and both know `sys`; nothing
 //! here knows `server` or `client`.
 
+#![forbid(unsafe_code)]
+
 pub mod limits;
 pub mod logging;
 pub mod memory;

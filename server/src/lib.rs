@@ -12,6 +12,8 @@
 //! # Ok::<(), server::ServerError>(())
 //! ```
 
+#![forbid(unsafe_code)]
+
 mod config;
 mod connection;
 mod dispatch;

@@ -1,6 +1,8 @@
 //! The client's program: the command line becomes settings, a command acts on them, and its
 //! result becomes the exit code. Only this file turns results into exit codes.
 
+#![forbid(unsafe_code)]
+
 mod bench;
 mod cli;
 mod dial;

@@ -1,6 +1,8 @@
 //! The server's program: reads the command line, serves until it is told to stop, and turns
 //! how that went into an exit code.
 
+#![forbid(unsafe_code)]
+
 mod cli;
 mod exposure;
 
