@@ -17,7 +17,7 @@ host=$(rustc -vV | sed -n 's/^host: //p')
 export CARGO_PROFILE_RELEASE_LTO=off CARGO_PROFILE_RELEASE_CODEGEN_UNITS=16
 targets=(line message plain selector policy)
 for target in "${targets[@]}"; do
-    cargo fuzz build --fuzz-dir client --features fuzz --target-dir target/fuzz "fuzz_$target"
+    cargo fuzz build --fuzz-dir tests/fuzz --target-dir target/fuzz "$target"
 done
 
 # One file for each line of standard input, under this folder and prefix.
@@ -33,7 +33,7 @@ for target in "${targets[@]}"; do
         sed -n 's/^[→←] //p' common/PROTOCOL.md | files "$corpus" document-
     fi
     echo "== $target"
-    "target/fuzz/$host/release/fuzz_$target" "$corpus" -dict=tests/fuzz/dictionary.txt \
+    "target/fuzz/$host/release/$target" "$corpus" -dict=tests/fuzz/dictionary.txt \
         -artifact_prefix="target/fuzz/found/$target-" -max_total_time="$seconds" \
         -timeout=60 -rss_limit_mb=1024 -print_final_stats=1
 done

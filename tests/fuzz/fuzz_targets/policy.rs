@@ -2,7 +2,7 @@
 #![no_main]
 #![allow(unsafe_code, reason = "the macro names its function for libFuzzer")]
 
-#[path = "entry.rs"]
+#[path = "../entry.rs"]
 #[allow(dead_code, reason = "each target has one entry")]
 mod entry;
 

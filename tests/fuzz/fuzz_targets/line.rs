@@ -1,9 +1,9 @@
-//! Fuzzes [`entry::plain`]; `tests/fuzz.sh` runs it.
+//! Fuzzes [`entry::line`]; `tests/fuzz.sh` runs it.
 #![no_main]
 #![allow(unsafe_code, reason = "the macro names its function for libFuzzer")]
 
-#[path = "entry.rs"]
+#[path = "../entry.rs"]
 #[allow(dead_code, reason = "each target has one entry")]
 mod entry;
 
-libfuzzer_sys::fuzz_target!(|data: &[u8]| entry::plain(data));
+libfuzzer_sys::fuzz_target!(|data: &[u8]| entry::line(data));
