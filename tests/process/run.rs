@@ -821,8 +821,7 @@ fn roots_programs_have_a_mask_and_groups_of_their_own() {
         run = ["/bin/sh", "-c", "umask; id -G"]
         umask = "077"
     "#;
-    let warning =
-        "runs as root, with every right on this machine: run the client as a user of its own";
+    let warning = "commands run as root here, with every right on this machine: run the client as a user of its own";
     let folder = Folder::new();
     if rustix::process::geteuid().is_root() {
         let relay = Relay::start();
@@ -852,7 +851,7 @@ fn roots_programs_have_a_mask_and_groups_of_their_own() {
     let own = boss.run(&["own"]).exited(0).text();
     assert!(own.starts_with("0077\n"), "{own}");
     boss.run(&["plain"]).exited(0);
-    assert!(!worker.log().join("\n").contains("runs as root"));
+    assert!(!worker.log().join("\n").contains("run as root"));
     // Nor can they set groups.
     let policy = format!("{RIGHTS}\ngroups = [\"4\"]\n");
     let policy = folder.file("groups.toml", &policy, 0o644);

@@ -119,8 +119,8 @@ mod tests {
             ExitCode::Done,
         ];
         assert!(order.is_sorted_by(|worse, better| worse > better));
-        let [first, middle @ .., last] = order.map(|exit| exit.code().to_string());
-        let told = format!("{first}, then {}, and {last} at last", middle.join(", "));
+        let codes = order.map(|exit| exit.code().to_string());
+        let told = format!("From the worst to the best: {}.", codes.join(", "));
         let readme = include_str!("../../../../README.md");
         assert!(readme.contains(&told), "{told}");
         for exit in order {
