@@ -24,7 +24,7 @@ const MOST_SHARE: usize = 1 << 20;
 /// The least share of a window.
 const LEAST_WINDOW: usize = 1 << 10;
 
-/// `refused` notifications from one sender to one receiver that surely come, however fast.
+/// `refused` notifications to one receiver that surely come, however fast.
 pub(crate) const SURE_REFUSALS: usize = 10;
 
 /// The server's bounds.
@@ -58,8 +58,8 @@ pub(crate) struct Client {
     pub(crate) running: Vec<Running>,
     pub(crate) waiting: Vec<u64>,
     errors: usize,
-    /// By receiver.
-    refusals: BTreeMap<Key, usize>,
+    /// How many `refused` it was told of, whichever clients caused them.
+    refusals: usize,
 }
 
 pub(crate) struct Running {
@@ -171,7 +171,7 @@ impl Model {
             running: Vec::new(),
             waiting: Vec::new(),
             errors: 0,
-            refusals: BTreeMap::new(),
+            refusals: 0,
         });
         Ok(joined)
     }
@@ -198,15 +198,9 @@ impl Model {
     /// Whether all those above a sender whom a selector finds will surely be told `refused`.
     pub(crate) fn refusals_are_sure(&self, sender: usize, to: &To) -> bool {
         let above = self.find(sender, to).map_or(vec![], |found| found.above);
-        let so_far = |rank: &usize| {
-            let receiver = self.ranked[*rank].key;
-            self.ranked[sender]
-                .refusals
-                .get(&receiver)
-                .copied()
-                .unwrap_or(0)
-        };
-        above.iter().all(|rank| so_far(rank) < SURE_REFUSALS)
+        above
+            .iter()
+            .all(|rank| self.ranked[*rank].refusals < SURE_REFUSALS)
     }
 
     /// The number of the next command, which is the id of the request and its first word, too.
@@ -278,7 +272,7 @@ impl Model {
             self.conclude(number, receiver, "outranked", json!({}));
             let refused = json!({"from": from, "command": number});
             self.tell(receiver, notification("refused", &refused));
-            *self.ranked[sender].refusals.entry(receiver).or_default() += 1;
+            self.ranked[rank].refusals += 1;
         }
         for known in absent {
             self.tell_outcome(number, known, "absent", json!({"message": true}));
