@@ -370,14 +370,11 @@ fn a_wrong_token_is_answered_after_a_second_and_the_right_one_at_once() {
     }
     let asked_after = began.elapsed();
     // Meanwhile the right one does not wait, from the same address.
-    // Each try is quick but on a busy machine; one that waited would take the whole delay.
-    let joins_at_once = (0..5).any(|_| {
-        let right = Instant::now();
-        let mut client = Raw::connect(&server);
-        client.result("join", &params(&json!({"token": "secret"})));
-        right.elapsed() <= DELAY / 2
-    });
-    assert!(joins_at_once, "the right token waits, too");
+    let right = Instant::now();
+    let mut client = Raw::connect(&server);
+    client.result("join", &params(&json!({"token": "secret"})));
+    let took = right.elapsed();
+    assert!(took <= DELAY / 2, "{took:?}");
     for (client, id, _) in &mut asked {
         let error = client.error_of(id);
         assert_eq!(error["code"], 2, "{error}");
