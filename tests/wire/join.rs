@@ -374,7 +374,7 @@ fn a_wrong_token_is_answered_after_a_second_and_the_right_one_at_once() {
     let mut client = Raw::connect(&server);
     client.result("join", &params(&json!({"token": "secret"})));
     let took = right.elapsed();
-    assert!(took <= DELAY / 2, "{took:?}");
+    assert!(took < DELAY, "{took:?}");
     for (client, id, _) in &mut asked {
         let error = client.error_of(id);
         assert_eq!(error["code"], 2, "{error}");
