@@ -369,12 +369,23 @@ fn a_wrong_token_is_answered_after_a_second_and_the_right_one_at_once() {
         }
     }
     let asked_after = began.elapsed();
-    // Meanwhile the right one does not wait, from the same address.
-    let right = Instant::now();
-    let mut client = Raw::connect(&server);
-    client.result("join", &params(&json!({"token": "secret"})));
-    let took = right.elapsed();
-    assert!(took < DELAY, "{took:?}");
+    // Meanwhile the right one does not wait, from the same address. A busy machine may hold up a
+    // try, so one of several has to be quick.
+    let retried = Instant::now();
+    let mut joined = Vec::new();
+    let mut names = vec!["boss".to_owned()];
+    let is_quick = (1..=5).any(|n| {
+        let name = format!("right-{n}");
+        let right = Instant::now();
+        let mut client = Raw::connect(&server);
+        client.result("join", &params(&json!({"name": name, "token": "secret"})));
+        let took = right.elapsed();
+        joined.push(client);
+        names.push(name);
+        took <= DELAY / 2
+    });
+    assert!(is_quick, "five took {:?}", retried.elapsed());
+    let retried = retried.elapsed();
     for (client, id, _) in &mut asked {
         let error = client.error_of(id);
         assert_eq!(error["code"], 2, "{error}");
@@ -385,10 +396,13 @@ fn a_wrong_token_is_answered_after_a_second_and_the_right_one_at_once() {
         );
         let took = began.elapsed();
         assert!(took >= DELAY, "{took:?}");
-        assert!(took <= DELAY + asked_after + DELAY * 2, "{took:?}");
+        assert!(
+            took <= DELAY + asked_after + retried + DELAY * 2,
+            "{took:?}"
+        );
         client.expect_eof("closed");
     }
-    assert_eq!(ranking(&mut boss), ["boss", "right"]);
+    assert_eq!(ranking(&mut boss), names);
 }
 
 #[test]
