@@ -24,9 +24,6 @@ const MOST_SHARE: usize = 1 << 20;
 /// The least share of a window.
 const LEAST_WINDOW: usize = 1 << 10;
 
-/// `refused` notifications to one receiver that surely come, however fast.
-pub(crate) const SURE_REFUSALS: usize = 10;
-
 /// The server's bounds.
 #[derive(Clone, Copy)]
 pub(crate) struct Bounds {
@@ -58,8 +55,6 @@ pub(crate) struct Client {
     pub(crate) running: Vec<Running>,
     pub(crate) waiting: Vec<u64>,
     errors: usize,
-    /// How many `refused` it was told of, whichever clients caused them.
-    refusals: usize,
 }
 
 pub(crate) struct Running {
@@ -171,7 +166,6 @@ impl Model {
             running: Vec::new(),
             waiting: Vec::new(),
             errors: 0,
-            refusals: 0,
         });
         Ok(joined)
     }
@@ -193,14 +187,6 @@ impl Model {
     pub(crate) fn identity(&self, rank: usize) -> Value {
         let client = &self.ranked[rank];
         json!({"member": client.member, "name": client.name, "rank": rank})
-    }
-
-    /// Whether all those above a sender whom a selector finds will surely be told `refused`.
-    pub(crate) fn refusals_are_sure(&self, sender: usize, to: &To) -> bool {
-        let above = self.find(sender, to).map_or(vec![], |found| found.above);
-        above
-            .iter()
-            .all(|rank| self.ranked[*rank].refusals < SURE_REFUSALS)
     }
 
     /// The number of the next command, which is the id of the request and its first word, too.
@@ -272,7 +258,6 @@ impl Model {
             self.conclude(number, receiver, "outranked", json!({}));
             let refused = json!({"from": from, "command": number});
             self.tell(receiver, notification("refused", &refused));
-            self.ranked[rank].refusals += 1;
         }
         for known in absent {
             self.tell_outcome(number, known, "absent", json!({"message": true}));

@@ -8,6 +8,9 @@ use super::model::Key;
 use super::wire::Wire;
 use super::{Walked, shown};
 
+/// `refused` notifications to one receiver that surely come, however fast: so many in a second.
+const SURE_REFUSALS: usize = 10;
+
 /// A client.
 pub(crate) struct Peer {
     pub(crate) wire: Wire,
@@ -16,9 +19,11 @@ pub(crate) struct Peer {
     pub(crate) given: BTreeMap<u64, u64>,
     /// What is to come, step by step.
     expected: VecDeque<Vec<Value>>,
-    /// What may come: while much waits for a client it is told of no refusals, and how much that
-    /// is where it does not read is its system's matter.
+    /// What may come: refusals past those that surely come, and all of them while the client does
+    /// not read, as its system decides then how much waits for it.
     possible: Vec<Value>,
+    /// How many refusals it was to be told of.
+    refusals: usize,
     /// Every rank that it had, and among how many.
     stood: Vec<(usize, usize)>,
     /// Which of them it was told last.
@@ -111,6 +116,7 @@ impl Peer {
             given: BTreeMap::new(),
             expected: VecDeque::new(),
             possible: Vec::new(),
+            refusals: 0,
             stood: Vec::new(),
             told: 0,
         }
@@ -120,10 +126,12 @@ impl Peer {
     pub(crate) fn expect_of(&mut self, key: Key, told: &mut Vec<(Key, Value)>) {
         let is_its = |(whom, _): &mut (Key, Value)| *whom == key;
         let mut lines: Vec<Value> = told.extract_if(.., is_its).map(|(_, line)| line).collect();
-        if !self.reads {
-            let refused = lines.extract_if(.., |line| line["method"] == "refused");
-            self.possible.extend(refused);
-        }
+        let is_unsure = |line: &mut Value| {
+            let is_refused = line["method"] == "refused";
+            self.refusals += usize::from(is_refused);
+            is_refused && (!self.reads || self.refusals > SURE_REFUSALS)
+        };
+        self.possible.extend(lines.extract_if(.., is_unsure));
         if !lines.is_empty() {
             self.expected.push_back(lines);
         }
