@@ -1,4 +1,4 @@
-//! `pecking bench` as its users meet it: what it measures, whom it commands, and how it ends.
+//! `pecking bench` as its users meet it: what it measures, which clients it commands, and how it ends.
 
 use std::fs;
 use std::time::Instant;

@@ -6,6 +6,7 @@ mod support;
 
 mod bench;
 mod client;
+mod documents;
 mod prompt;
 mod run;
 mod server;

@@ -10,7 +10,7 @@ use std::time::Duration;
 /// such thread stays until the client closes.
 pub trait Executor: Send + Sync + 'static {
     /// Executes one command and says what became of it. It should return soon after
-    /// [`Job::stop_reason`] has a reason; nobody else can end it.
+    /// [`Job::stop_reason`] has a reason; no other thread can end it.
     fn execute(&self, job: &Job) -> ExecutionResult;
 
     /// A command has arrived. Told of one command after another, in the order in which they

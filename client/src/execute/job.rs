@@ -299,7 +299,7 @@ mod tests {
     use common::net::stream::Stream;
 
     impl Job {
-        /// A job whose output and result nobody reads.
+        /// A job with a connection that no server reads.
         pub(crate) fn of_test(id: i64, words: &[&str], timeout: Option<Duration>) -> Job {
             let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("loopback");
             let address = listener.local_addr().expect("an address").to_string();

@@ -36,7 +36,7 @@ impl Command {
         }
     }
 
-    /// Whom it is for: `next`, `least-loaded`, `below`, `all`, or a list such as
+    /// The selector of its targets: `next`, `least-loaded`, `below`, `all`, or a list such as
     /// `2,4-6,web*,!web3`. Without this the server decides.
     #[must_use]
     pub fn to(mut self, selector: impl Into<String>) -> Command {
@@ -65,7 +65,7 @@ impl Command {
         &self.words
     }
 
-    /// Whom it is for, where that was said.
+    /// The selector of its targets, if it has one.
     pub fn selector(&self) -> Option<&str> {
         self.to.as_deref()
     }

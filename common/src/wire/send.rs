@@ -14,7 +14,7 @@ pub struct Send<'a> {
     /// The program or command word, then its arguments.
     #[serde(borrow)]
     pub command: Words<'a>,
-    /// Whom it is for.
+    /// The selector of its targets.
     #[serde(borrow, default)]
     pub to: Option<Text<'a>>,
     /// How long it may run, in milliseconds.
@@ -30,7 +30,7 @@ pub struct Send<'a> {
 pub struct SendOut<'a> {
     /// The program or command word, then its arguments.
     pub command: &'a [String],
-    /// Whom it is for.
+    /// The selector of its targets.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub to: Option<&'a str>,
     /// How long it may run, in milliseconds.
