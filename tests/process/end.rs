@@ -5,6 +5,7 @@ use crate::executing::{
     Boss, Folder, JITTER, PATIENCE, Ran, Relay, STUBBORN, Worker, anything, children,
     client_command, eventually, has_gone, pids, start_client, wait_until_gone,
 };
+use crate::support::is_mostly;
 use rustix::fs::{CWD, FileType, Mode, mknodat};
 use rustix::process::{Pid, Signal, geteuid, getpgid, kill_process, setpgid};
 use serde_json::{Value, json};
@@ -231,7 +232,6 @@ fn a_policys_timeout_is_one_too() {
 /// for.
 #[test]
 fn nothing_survives_a_command_that_has_ended() {
-    const TRIES: usize = 5;
     let (_relay, mut boss, _worker) = anything(1);
     let at_once = Duration::ZERO;
     let drained = Duration::from_secs(2);
@@ -289,8 +289,7 @@ fn nothing_survives_a_command_that_has_ended() {
             at_once,
         ),
     ] {
-        // A busy machine may be slow to run a script, but not again and again.
-        let is_quick = (0..TRIES).any(|_| {
+        let is_quick = is_mostly(|| {
             let since = Instant::now();
             let ran = boss.sh(script);
             let took = since.elapsed();
@@ -302,7 +301,7 @@ fn nothing_survives_a_command_that_has_ended() {
             }
             took < wait + JITTER
         });
-        assert!(is_quick, "{what}: no try took less than {wait:?}");
+        assert!(is_quick, "{what}: more than {wait:?}");
     }
 }
 
@@ -648,6 +647,7 @@ fn what_ends_slowly_is_waited_for_and_keeps_no_slot() {
         .args(["-t", &first.to_string(), "-p", "sleep", "1000"])
         .spawn()
         .expect("it is there");
+    let mut stuck = Stuck::new(entering.id());
     eventually("another process is in it", PATIENCE, || {
         !children(entering.id()).is_empty()
     });
@@ -665,6 +665,7 @@ fn what_ends_slowly_is_waited_for_and_keeps_no_slot() {
     // It goes on, and reaps the other one.
     kill_process(entered, Signal::CONT).expect("it is ours");
     entering.wait().expect("it is ours");
+    stuck.0 = None;
     assert!(is_there, "it waits for the other one");
     assert!(!early, "the outcome waits for it");
     let ran = boss.finish(&id);

@@ -3,7 +3,7 @@
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 
-use rustix::net::{AddressFamily, SocketType, bind, connect, socket};
+use rustix::net::{AddressFamily, SocketFlags, SocketType, bind, connect, socket_with};
 
 /// The last byte of the loopback addresses from which a test dials when the usual one has no
 /// port left: sockets that tests have closed hold their ports for a minute.
@@ -35,7 +35,12 @@ fn is_out_of_ports(error: &io::Error) -> bool {
 /// Dials from an address of the loopback network; 1 is the usual one.
 pub(crate) fn dial_from(own: u8, server: SocketAddr) -> io::Result<TcpStream> {
     let own = SocketAddr::from((Ipv4Addr::new(127, 0, 0, own), 0));
-    let socket = socket(AddressFamily::INET, SocketType::STREAM, None)?;
+    let socket = socket_with(
+        AddressFamily::INET,
+        SocketType::STREAM,
+        SocketFlags::CLOEXEC,
+        None,
+    )?;
     bind(&socket, &own)?;
     connect(&socket, &server)?;
     Ok(TcpStream::from(socket))

@@ -48,6 +48,16 @@ pub(crate) fn left(deadline: Instant) -> Duration {
         .max(Duration::from_millis(1))
 }
 
+/// Whether something is so at least two times of three. For figures of time: a busy machine may
+/// spoil one try, and what is slow for a reason of its own spoils more.
+pub(crate) fn is_mostly(mut is_so: impl FnMut() -> bool) -> bool {
+    let (first, second) = (is_so(), is_so());
+    match first == second {
+        true => first,
+        false => is_so(),
+    }
+}
+
 /// A text for a panic message, cut where it would drown the rest.
 pub(crate) fn abbreviated(text: &str) -> String {
     const MOST: usize = 300;

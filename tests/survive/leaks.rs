@@ -108,7 +108,7 @@ fn an_idle_client_costs_a_few_pages_of_memory() {
     let join = |n| Still::join(&server, &format!("idle-{n}"), 1);
     let idle: Vec<Still> = (0..IDLE).map(join).collect();
     settled(vitals);
-    let each = (vitals.resident() - before) / IDLE;
+    let each = (vitals.resident().saturating_sub(before)) / IDLE;
     println!("{each} bytes for each idle client");
     assert!(each <= IDLE_COSTS, "{each} bytes for each idle client");
     drop((first, idle));

@@ -2,7 +2,7 @@
 //! it is still wanted.
 
 use crate::execute::result_line;
-use common::net::outbox::{self, Outbox};
+use common::net::outbox::Outbox;
 use common::sys::sync::{Arc, Condvar, Mutex, lock, wait, wait_timeout};
 use common::wire::OutputStream;
 use common::wire::message::Id;
@@ -150,7 +150,10 @@ impl Job {
     /// Sends a piece whose credit was taken already, as lines that the server takes.
     pub(crate) fn send(&self, stream: OutputStream, bytes: &[u8]) {
         let reply_to = self.reply_to();
-        let mut lines = outbox::buffer();
+        if bytes.is_empty() {
+            return;
+        }
+        let mut lines = Vec::new();
         let mut left = bytes;
         while !left.is_empty() {
             let (piece, rest) =

@@ -157,7 +157,9 @@ mod tests {
     use common::wire::{ExecutionOutput, Leftovers};
 
     fn answer_line(answer: &ExecutionResult, stop: Option<StopReason>) -> String {
-        let line = line(&Job::of_test(7, &["x"], None), answer, stop);
+        let job = Job::of_test(7, &["x"], None);
+        let line = line(&job, answer, stop);
+        assert!(line.len() <= job.reply_to().max_line);
         String::from_utf8(line).expect("JSON")
     }
 

@@ -73,6 +73,8 @@ impl Logger {
     fn show(&self, record: &log::Record<'_>) {
         let mut message = record.args().to_string();
         message.truncate(message.floor_char_boundary(LONGEST_MESSAGE));
+        // The console counts the length of what waits for it.
+        message.shrink_to_fit();
         let (at, level, bytes) = (now(), record.level(), message.len());
         let make = move |out: &mut Vec<u8>| append(out, at, level, &message);
         if !self.console.print_made(None, bytes, make) {

@@ -42,7 +42,22 @@ pub(crate) enum Missed {
 /// The targets of a command; one needs no memory of its own.
 pub(crate) enum Targets {
     One(Target),
+    /// In the order of their numbers.
     Many(Vec<Target>),
+}
+
+impl Targets {
+    /// Several targets, in any order.
+    pub(crate) fn many(mut targets: Vec<Target>) -> Targets {
+        targets.sort_unstable_by_key(|target| target.member.id);
+        Targets::Many(targets)
+    }
+
+    /// The target with that number.
+    pub(crate) fn find(&self, number: u64) -> Option<&Target> {
+        let at = self.binary_search_by_key(&number, |target| target.member.id);
+        at.ok().map(|at| &self[at])
+    }
 }
 
 impl Deref for Targets {
@@ -62,7 +77,7 @@ pub(crate) struct Command {
     /// The sender's own id of the request.
     pub(crate) send: Id,
     pub(crate) sender: Arc<Member>,
-    /// The clients that are to execute it, in rank order.
+    /// The clients that are to execute it.
     pub(crate) targets: Targets,
     /// How long it may run, in milliseconds.
     pub(crate) timeout: Option<u64>,

@@ -242,7 +242,7 @@ fn command(
         } => {
             let outcomes = execute.len() + outranked.len() + absent.len();
             let counts = Counts::new(outcomes as u32);
-            (Targets::Many(execute), outranked, absent, Some(counts))
+            (Targets::many(execute), outranked, absent, Some(counts))
         }
     };
     let command = Command {

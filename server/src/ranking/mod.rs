@@ -249,6 +249,12 @@ impl View<'_> {
         Some((rank, &self.0.ranked[rank]))
     }
 
+    /// All executors, in rank order.
+    #[cfg(all(test, shuttle))]
+    pub(crate) fn executors(&self) -> &[Place] {
+        &self.0.executors
+    }
+
     /// The executors below a member, in rank order.
     pub(crate) fn executors_below(&self, member: &Member) -> &[Place] {
         let executors = &self.0.executors;
@@ -370,9 +376,16 @@ mod tests {
 
     #[derive(Clone, Debug)]
     enum Step {
-        Join { slots: u32 },
+        Join {
+            slots: u32,
+        },
         Leave(prop::sample::Index),
         Tell,
+        Load {
+            who: prop::sample::Index,
+            running: usize,
+            waiting: usize,
+        },
     }
 
     fn steps() -> impl Strategy<Value = Vec<Step>> {
@@ -380,6 +393,8 @@ mod tests {
             3 => (0u32..3).prop_map(|slots| Step::Join { slots }),
             2 => any::<prop::sample::Index>().prop_map(Step::Leave),
             1 => Just(Step::Tell),
+            2 => (any::<prop::sample::Index>(), 0usize..4, 0usize..4)
+                .prop_map(|(who, running, waiting)| Step::Load { who, running, waiting }),
         ];
         prop::collection::vec(step, 0..60)
     }
@@ -408,6 +423,11 @@ mod tests {
                         let gone = model.remove(at);
                         prop_assert_eq!(roster.leave(&gone), at < model.len());
                     }
+                    Step::Load { who, running, waiting } => {
+                        if !model.is_empty() {
+                            model[who.index(model.len())].queue.set_load(running, waiting);
+                        }
+                    }
                     Step::Tell => {
                         for (member, standing) in roster.untold() {
                             prop_assert_eq!(standing.members as usize, model.len());
@@ -431,6 +451,15 @@ mod tests {
                         let below = model[rank + 1..].iter().filter(|m| m.slots > 0).map(|m| m.id);
                         let executors = view.executors_below(member).iter().map(|p| p.id);
                         assert!(executors.eq(below));
+                        let share = |m: &&Arc<Member>| {
+                            let commands = m.queue.running() + m.queue.queued();
+                            // Slots are 1 or 2 here, so halves are whole.
+                            commands * 2 / m.slots
+                        };
+                        let below = model[rank + 1..].iter().filter(|m| m.slots > 0);
+                        let least = below.min_by_key(share).map(|m| m.id);
+                        let found = view.least_loaded_below(member).map(|place| place.id);
+                        assert_eq!(found, least, "the first of equals");
                     }
                 });
             }

@@ -148,11 +148,10 @@ impl Session<'_> {
         let Some(command) = member.sends.get(&consumed.send) else {
             return;
         };
-        let mut targets = command.targets.iter().map(|target| &target.member);
-        let Some(target) = targets.find(|target| target.id == consumed.member) else {
+        let Some(target) = command.targets.find(consumed.member) else {
             return;
         };
-        target.consumed(command.id, consumed.bytes);
-        self.flushes.add(target);
+        target.member.consumed(command.id, consumed.bytes);
+        self.flushes.add(&target.member);
     }
 }

@@ -191,16 +191,9 @@ fn check_ranks(view: &View<'_>) {
         let named = view.any_case(&place.member.name);
         assert!(named.is_some_and(|(at, named)| at == rank && named.id == place.id));
     }
-    if let Some((highest, below)) = ranked.split_first() {
-        let executors = view.executors_below(&highest.member);
-        let with_slots = below.iter().filter(|place| place.member.slots > 0);
-        assert!(
-            executors
-                .iter()
-                .map(|place| place.id)
-                .eq(with_slots.map(|place| place.id))
-        );
-    }
+    let executors = view.executors().iter().map(|place| place.id);
+    let with_slots = ranked.iter().filter(|place| place.member.slots > 0);
+    assert!(executors.eq(with_slots.map(|place| place.id)));
 }
 
 #[test]

@@ -2,7 +2,7 @@
 //! too long, time-outs taken over, rank news, the drain. A socket's own read time-out would
 //! wake every idle client's thread for nothing, and starts anew with every byte.
 //!
-//! The clock only says what is due; `keeper` does it. Times are milliseconds since the
+//! The clock only says what is due; the module above does it. Times are milliseconds since the
 //! server started, from the system's monotonic clock, so a wall clock that jumps changes
 //! nothing.
 

@@ -30,7 +30,6 @@ use std::ops::Deref;
 
 use catch_up::CATCH_UP_TICK;
 pub use line::{Line, SharedLine};
-pub use scratch::take as buffer;
 use writer::{Progress, Writer};
 
 /// Bytes of the longest line that is copied behind what the writer has: to copy more costs more
@@ -203,7 +202,7 @@ impl Outbox {
     }
 
     /// Notes how much the writer keeps. Short lines are not counted before a flush has tried to
-    /// write them: until then they are no more than [`BATCH`], and two counts for each flush would
+    /// write them: until then they are no more than [`writer::BATCH`], and two counts for each flush would
     /// be felt.
     fn count_rest(&self, writer: &mut Writer) {
         self.tell_rest(writer);

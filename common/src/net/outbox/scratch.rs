@@ -27,7 +27,7 @@ type Pool = (
 );
 
 /// An empty buffer, if possible one that was used before.
-pub fn take() -> Vec<u8> {
+pub(super) fn take() -> Vec<u8> {
     let used = SCRATCH.1.try_recv();
     used.unwrap_or_else(|_| Vec::with_capacity(NEW_BUFFER))
 }

@@ -114,6 +114,14 @@ fn a_peer_past_its_bound_is_given_up_and_ends_waits_for_room() {
 }
 
 #[test]
+fn a_single_line_past_the_bound_is_too_much() {
+    let (outbox, _reader) = pair(None);
+    assert!(!outbox.push(vec![b'x'; OUTBOX_BYTES + 1]));
+    assert!(outbox.was_too_slow());
+    outbox.close();
+}
+
+#[test]
 fn a_peer_past_either_bound_is_told_why_if_the_socket_takes_that() {
     let of_bytes = vec![b'x'; OUTBOX_BYTES / 8];
     for (line, most) in [(of_bytes, 8), (b"\n".to_vec(), OUTBOX_LINES)] {

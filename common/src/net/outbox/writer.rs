@@ -4,6 +4,7 @@
 use super::line::Line;
 use super::pace::Pace;
 use super::{CLOSED, FINISHING, OVERFLOWN, Outbox, Piece, SHORT_LINE, SLOW, scratch};
+use crate::limits::OUTBOX_BYTES;
 use crate::sys::sync::atomic::Ordering;
 use std::io;
 
@@ -55,7 +56,9 @@ impl Writer {
             return true;
         }
         match line {
-            Line::Own(bytes) if self.rest.is_empty() => self.take_over(std::mem::take(bytes)),
+            Line::Own(bytes) if self.rest.is_empty() && bytes.len() <= OUTBOX_BYTES => {
+                self.take_over(std::mem::take(bytes));
+            }
             _ => return false,
         }
         true

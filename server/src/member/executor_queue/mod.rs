@@ -360,6 +360,8 @@ impl ExecutorQueue {
         self.set_load(table.running.len(), table.waiting.len());
     }
 
+    /// Notes the load for others, which read the two figures without the lock: between these
+    /// stores they may be off by one command.
     pub(crate) fn set_load(&self, running: usize, waiting: usize) {
         self.running.store(running as u32, Ordering::Relaxed);
         self.waiting.store(waiting as u32, Ordering::Relaxed);
