@@ -117,6 +117,7 @@ fn a_peer_past_its_bound_is_given_up_and_ends_waits_for_room() {
 fn a_single_line_past_the_bound_is_too_much() {
     let (outbox, _reader) = pair(None);
     assert!(!outbox.push(vec![b'x'; OUTBOX_BYTES + 1]));
+    outbox.flush();
     assert!(outbox.was_too_slow());
     outbox.close();
 }
