@@ -12,11 +12,11 @@ use common::wire::selector::{Selector, SelectorError, check_name};
 use std::path::PathBuf;
 use std::time::Duration;
 
-/// Joins a server, commands the clients that rank below and executes for those above.
+/// Joins a server, commands the clients that rank below, and executes for the clients above.
 ///
-/// Whoever joins first has rank 0, the highest. Without a command, and at a terminal, this
-/// is a prompt: each line is a command for others, and what they send is executed here.
-/// Lines that are piped in are run one after another.
+/// The client that joins first has rank 0, the highest. Without a command, and at a terminal,
+/// this is a prompt: each line is a command for other clients, and their commands are executed
+/// here. Lines from a pipe are run one after another.
 #[derive(Debug, Parser)]
 #[command(name = "pecking", version, after_help = EXAMPLES, disable_help_subcommand = true)]
 pub(crate) struct Cli {
@@ -43,20 +43,20 @@ Examples:
                                            wait until three have, then send to all of them
   echo '@web* print' | pecking             run lines from a pipe
   pecking work --name web1 --slots 4       only execute, four commands at once
-  pecking members                          who is there
+  pecking members                          every client, by rank
   pecking bench --window 256               how fast the server is
 
 Only clients that joined after the sender execute what it sends: start run, or a prompt that
 stays, before the executors. Executors that are here already rank above it, and waiting
 changes that only once they were restarted.
 
-Whom a command is for (--to, or @ in front of a line): next, least-loaded, below, all, or
+The targets of a command (--to, or @ in front of a line): next, least-loaded, below, all, or
 a list of ranks (2), ranges (3-7), names (web1) and patterns (web*); !web3 leaves one out.
 
 Exit codes of run and of piped lines, of several the worst: 0 all done with 0 and no output
 cut, 1 a command ended with another code or could not be started, 2 usage, 3 lost, 4 no
 target or an absent one, 5 refused, outranked or busy, 6 all done with 0 but output was cut,
-124 timed out, 130 interrupted or cancelled, 141 nobody read what it wrote, 255 no connection
+124 timed out, 130 interrupted or cancelled, 141 no reader for its output, 255 no connection
 or not admitted.";
 
 /// How much of a command's output may be on its way to `run`: what a fast link holds in a few
@@ -108,7 +108,7 @@ struct Executing {
     #[arg(long, global = true, value_name = "FILE", conflicts_with = "allow_any")]
     policy: Option<PathBuf>,
 
-    /// Run any program with any arguments: whoever ranks higher has this machine
+    /// Run any program with any arguments: every higher-ranked client has this machine
     #[arg(long, global = true)]
     allow_any: bool,
 
@@ -130,7 +130,7 @@ pub(crate) enum Action {
     /// Measure how fast the server relays commands
     #[command(after_help = bench::EXAMPLES)]
     Bench(Bench),
-    /// Show who is there
+    /// Show every client, by rank
     Members {
         /// As JSON
         #[arg(long)]
@@ -169,7 +169,7 @@ pub(crate) enum LookAtPolicy {
 /// What `run` takes.
 #[derive(Debug, Args)]
 pub(crate) struct Run {
-    /// Whom the command is for; without this the server decides
+    /// The targets of the command; without this the server decides
     #[arg(long, value_name = "SELECTOR", value_parser = selector)]
     to: Option<String>,
 
@@ -275,7 +275,7 @@ impl Cli {
 }
 
 impl Run {
-    /// Whom the command is for, if the command line says so.
+    /// The targets of the command, if the command line has them.
     pub(crate) fn to(&self) -> Option<&str> {
         self.to.as_deref()
     }

@@ -11,7 +11,7 @@ use std::time::Duration;
 /// Tells of each SIGINT, SIGTERM and SIGHUP.
 pub(crate) type Signals = Receiver<()>;
 
-/// Signals that wait to be looked at: who sends more means the same.
+/// Signals that wait to be looked at: more of them mean the same.
 const MOST_SIGNALS: usize = 4;
 
 /// From now on signals are told here instead of ending the process.
@@ -47,8 +47,8 @@ pub(crate) enum Wait {
     ForServer,
 }
 
-/// How often somebody tries again whom the server turned away in favour of others: it is there,
-/// and newcomers do get in.
+/// How often a client tries again if the server turned it away in favour of others: the server
+/// is there, and newcomers do get in.
 const MOST_TURNED_AWAY: u32 = 5;
 
 /// Joins the server, for as long as there is something to wait for, and says on the console what
@@ -113,7 +113,7 @@ fn notice(console: &Console, last: &mut String, what: String) {
 }
 
 /// Connects on a thread of its own, so that a signal is heard meanwhile. After a signal
-/// that thread is left behind: nobody can end a look-up or a connect that is under way.
+/// that thread is left behind: a look-up or a connect that is under way cannot be ended.
 fn dial_once(
     config: &Config,
     executor: &SharedExecutor,

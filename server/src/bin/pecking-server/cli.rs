@@ -11,12 +11,12 @@ use server::{
 use std::path::PathBuf;
 use std::time::Duration;
 
-/// Ranks clients in the order in which they dial in, and relays their commands to those who
-/// rank lower.
+/// Ranks clients in the order in which they dial in, and relays their commands to lower-ranked
+/// clients.
 ///
-/// The first client has rank 0, the highest. What a client sends is executed by clients that
-/// rank below it, never by those above; what became of it comes back to the sender. When
-/// somebody leaves, everybody below moves up.
+/// The first client has rank 0, the highest. Lower-ranked clients execute what a client sends,
+/// higher-ranked clients never do; the outcome comes back to the sender. When a client leaves,
+/// every client below it moves up.
 #[derive(Debug, Parser)]
 #[command(name = "pecking-server", version, after_help = EXAMPLES)]
 pub(crate) struct Cli {
@@ -28,7 +28,7 @@ pub(crate) struct Cli {
     #[arg(long, value_name = "HOST:PORT", default_value = "127.0.0.1:5555", value_parser = args::address)]
     pub(crate) listen: String,
 
-    /// Whom a command is for that names nobody: next, least-loaded, below, all, or a list such
+    /// The targets of a command that names none: next, least-loaded, below, all, or a list such
     /// as 1-3,web*
     #[arg(long, value_name = "SELECTOR", default_value = "next", value_parser = selector)]
     pub(crate) dispatch: Selector<'static>,
@@ -74,7 +74,7 @@ pub(crate) struct Cli {
     #[arg(long)]
     pub(crate) open: bool,
 
-    /// Print no transcript of who comes and goes
+    /// Print no transcript of arrivals and departures
     #[arg(long)]
     pub(crate) quiet: bool,
 
@@ -93,11 +93,11 @@ Examples:
                                        spread commands instead of passing them down
   RUST_LOG=warn pecking-server --quiet say nothing but what is wrong
 
-Who comes and goes is printed to standard output; everything else is logged to standard
+Arrivals and departures are printed to standard output; everything else is logged to standard
 error (RUST_LOG: error, warn, info, debug): of a command the first word and a count, and at
 most 100 lines a second about one client, the rest counted; all of it with debug, where words
 may be passwords. Ctrl-C drains: nothing new is taken, running
-commands get --drain to end, everybody is told. A second Ctrl-C ends at once.";
+commands get --drain to end, and every client is told. A second Ctrl-C ends at once.";
 
 fn clients(text: &str) -> Result<u32, String> {
     let number = text.parse().ok().filter(|n| (1..=MOST_CLIENTS).contains(n));

@@ -81,7 +81,7 @@ fn serve(cli: Cli, token: Option<Token>) -> anyhow::Result<Ended> {
         log::warn!("{warning}");
     }
     if any_port {
-        // Whoever asked for any port has to learn which, whatever else is printed.
+        // The port is unknown until now, so it is printed even with --quiet.
         stdout.print(format!("Listening on {}\n", server.address()).into_bytes());
     }
     stop_on_signals(server.handle())?;
@@ -139,7 +139,7 @@ fn stop_on_signals(handle: Handle) -> anyhow::Result<()> {
     ctrlc::set_handler(stop).context("cannot handle signals")
 }
 
-/// A panic is logged like everything else: standard error may be what nobody reads.
+/// A panic is logged like everything else: standard error may have no reader.
 fn log_panics() {
     std::panic::set_hook(Box::new(|panic| {
         let thread = std::thread::current();

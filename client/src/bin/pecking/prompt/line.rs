@@ -34,7 +34,7 @@ WORDS…            send a command to the default selector
                   next, least-loaded, below, all, or a list of ranks (2), ranges (3-7),
                   names (web1) and patterns (web*), with commas; !web3 leaves one out
 :to [SELECTOR]    set the default selector; without one, the server's
-:ranks            who is here, from the highest rank to the lowest
+:ranks            every client, from the highest rank to the lowest
 :whoami           this client's name, number and rank
 :jobs             what you sent that is still open, and what runs here
 :cancel ID        cancel what you sent; :jobs shows the IDs
