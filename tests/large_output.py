@@ -53,13 +53,13 @@ def one(kind, size, programs):
         return process
 
     try:
-        server = start("server", "--listen", "127.0.0.1:0", "10", stdout=subprocess.DEVNULL, env={"RUST_LOG": "info"})
+        server = start("pecking-server", "--listen", "127.0.0.1:0", "10", stdout=subprocess.DEVNULL, env={"RUST_LOG": "info"})
         dial = ("--server", said(server, r"127\.0\.0\.1:[1-9]\d*"))
         read, write = os.pipe()
-        sender = start("client", "run", *dial, "--wait-for", "1", "--", "/bin/sh", "-c", script, stdout=write)
+        sender = start("pecking", "run", *dial, "--wait-for", "1", "--", "/bin/sh", "-c", script, stdout=write)
         os.close(write)
         said(sender, "waiting")
-        executor = start("client", "work", *dial, "--allow-any", "--allow-root")
+        executor = start("pecking", "work", *dial, "--allow-any", "--allow-root")
         said(executor, "joined as")
         before, peak = memory("VmRSS", started), 0
         expected = subprocess.Popen(["/bin/sh", "-c", script], stdout=subprocess.PIPE)

@@ -62,7 +62,7 @@ fi
 # What tests do in their own processes with locks of the standard library is of no concern: what
 # is of them carries their build's number, as the unit tests do and those of many clients.
 for report in "$reports"/of.*-*; do
-    case ${report##*/} in of.common-* | of.server-* | of.client-* | of.crowd-*) ;; *) rm -f "$report" ;; esac
+    case ${report##*/} in of.common-* | of.server-* | of.pecking-server.* | of.client-* | of.crowd-*) ;; *) rm -f "$report" ;; esac
 done
 if [ -n "$(ls "$reports")" ]; then
     cat "$reports"/*

@@ -306,7 +306,7 @@ fn version_help_and_completions() {
         assert_eq!(ended.stderr, "");
         let text = ended.text();
         assert!(
-            text.contains("max-queue-bytes") && text.contains("server"),
+            text.contains("max-queue-bytes") && text.contains("pecking-server"),
             "{shell}: {text}"
         );
     }

@@ -1,6 +1,7 @@
 //! Values as people type them on a command line: durations, sizes, addresses. Each
 //! error names the value and what would be right. It knows no argument parser.
 
+use crate::terminal::escape;
 use std::borrow::Cow;
 use std::time::Duration;
 
@@ -39,7 +40,7 @@ pub fn size(text: &str, range: std::ops::RangeInclusive<usize>) -> Result<usize,
     };
     let expected = || {
         format!(
-            "expected a size from {} to {}, such as 64KiB or 1MiB",
+            "expected a size with its unit, from {} to {}",
             show(*range.start()),
             show(*range.end())
         )
@@ -70,16 +71,25 @@ pub fn address(text: &str) -> Result<String, String> {
     }
 }
 
-/// What an argument parser prints about a wrong argument, on one line: its message without the
-/// usage and tips that follow, and with nothing in it that could steer a terminal.
+/// What an argument parser prints about a wrong argument, on one line: its message, and what is
+/// similar if that is all there is to say, without the usage and other tips that follow, and with
+/// nothing in it that could steer a terminal.
 pub fn one_line_error(rendered: &str) -> String {
     const AFTERWARDS: [&str; 3] = ["\n\nUsage:", "\n\n  tip:", "\n\nFor more information"];
     let ends = AFTERWARDS.iter().filter_map(|after| rendered.find(after));
-    let message = &rendered[..ends.min().unwrap_or(rendered.len())];
+    let (message, afterwards) = rendered.split_at(ends.min().unwrap_or(rendered.len()));
     let words: Vec<&str> = message.split_whitespace().collect();
+    let tip = afterwards.trim_start().lines().next();
+    let similar = tip
+        .and_then(|tip| tip.strip_prefix("tip: "))
+        .filter(|tip| tip.starts_with("a similar ") || tip.starts_with("some similar "));
     format!(
-        "{} (--help tells more)",
-        crate::terminal::escape::one_line(&shortened(&words.join(" ")))
+        "{}{} (--help tells more)",
+        escape::one_line(&shortened(&words.join(" "))),
+        similar.map_or(String::new(), |similar| format!(
+            "; {}",
+            escape::one_line(similar)
+        ))
     )
 }
 
@@ -152,6 +162,12 @@ mod tests {
         assert_eq!(
             one_line_error(steering),
             "error: 'a b\\x1b[2J' is wrong (--help tells more)"
+        );
+        let misspelt =
+            "error: unexpected '--nme'\n\n  tip: a similar argument exists: '--name'\n\nUsage: x";
+        assert_eq!(
+            one_line_error(misspelt),
+            "error: unexpected '--nme'; a similar argument exists: '--name' (--help tells more)"
         );
         let names = "€,".repeat(16_000);
         let error = one_line_error(&format!(

@@ -357,7 +357,7 @@ pub fn check_name(name: &str) -> Result<(), String> {
     let (start, end) = name.split_at(name.len().min(GIVEN.len()));
     if start.eq_ignore_ascii_case(GIVEN) && !end.is_empty() && is_digits(end) {
         return Err(format!(
-            "the name {name:?} is not allowed: the server gives names of that form"
+            "the name {name:?} is not allowed: the server gives names of that form; take another, such as web1"
         ));
     }
     Ok(())

@@ -137,6 +137,7 @@ pub(crate) enum Action {
         json: bool,
     },
     /// Look at a policy file without running anything
+    #[command(subcommand_required = true, arg_required_else_help = false)]
     Policy {
         #[command(subcommand)]
         look: LookAtPolicy,

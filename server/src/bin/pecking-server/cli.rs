@@ -96,8 +96,10 @@ Examples:
 Arrivals and departures are printed to standard output; everything else is logged to standard
 error (RUST_LOG: error, warn, info, debug): of a command the first word and a count, and at
 most 100 lines a second about one client, the rest counted; all of it with debug, where words
-may be passwords. Ctrl-C drains: nothing new is taken, running
-commands get --drain to end, and every client is told. A second Ctrl-C ends at once.";
+may be passwords. Ctrl-C drains: nothing new is taken, running commands get --drain to end,
+and every client is told. A second Ctrl-C ends at once.
+
+Exit codes: 0 drained, 1 it could not listen or serve, 2 usage, 130 ended at once.";
 
 fn clients(text: &str) -> Result<u32, String> {
     let number = text.parse().ok().filter(|n| (1..=MOST_CLIENTS).contains(n));
