@@ -40,7 +40,7 @@ pub fn size(text: &str, range: std::ops::RangeInclusive<usize>) -> Result<usize,
     };
     let expected = || {
         format!(
-            "expected a size with its unit, from {} to {}",
+            "expected a size from {} to {}, with its unit",
             show(*range.start()),
             show(*range.end())
         )
