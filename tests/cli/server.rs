@@ -41,7 +41,10 @@ const WRONG: [(&[&str], &[&str]); 36] = [
     (&["--drain", "1 parsec"], &["'1 parsec'", "500ms, 5s or 2m"]),
     (&["--max-line", "1KiB"], &["'1KiB'", "from 16.0 KiB to"]),
     (&["--max-line", "1GiB"], &["'1GiB'", "to 16.0 MiB"]),
-    (&["--max-line", "long"], &["'long'", "64KiB or 1MiB"]),
+    (
+        &["--max-line", "long"],
+        &["'long'", "from 16.0 KiB to 16.0 MiB, with its unit"],
+    ),
     (&["--max-queue", "0"], &["'0'", "from 1 to"]),
     (&["--max-queue-bytes", "2GiB"], &["'2GiB'", "to 1.0 GiB"]),
     (&["--max-sends", "many"], &["'many'", "from 1 to"]),
