@@ -24,6 +24,7 @@ mod output;
 pub mod selector;
 mod send;
 pub mod text;
+pub mod tier;
 mod wildcard;
 mod words;
 
