@@ -25,7 +25,7 @@ pub mod selector;
 mod send;
 pub mod text;
 pub mod tier;
-mod wildcard;
+pub mod wildcard;
 mod words;
 
 pub use bye::{Bye, ByeReason};
