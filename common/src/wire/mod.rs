@@ -21,6 +21,7 @@ pub mod method;
 pub mod name;
 mod outcome;
 mod output;
+mod right;
 pub mod selector;
 mod send;
 pub mod text;
@@ -36,6 +37,7 @@ pub use outcome::{Outcome, Status, Tally};
 pub use output::{
     ExecutionConsumed, ExecutionOutput, OutputStream, SendConsumed, SendOutput, base64_len,
 };
+pub use right::Right;
 pub use send::{Accepted, Cancel, Origin, Refused, Send, SendOut};
 pub use text::Text;
 pub use words::Words;

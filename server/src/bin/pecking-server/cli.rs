@@ -1,5 +1,6 @@
 //! The command line of the server.
 
+use crate::commands::Command;
 use clap::{CommandFactory, Parser};
 use common::terminal::args;
 use common::terminal::console::Console;
@@ -18,8 +19,11 @@ use std::time::Duration;
 /// higher-ranked clients never do; the outcome comes back to the sender. When a client leaves,
 /// every client below it moves up.
 #[derive(Debug, Parser)]
-#[command(name = "pecking-server", version, after_help = EXAMPLES)]
+#[command(name = "pecking-server", version, after_help = EXAMPLES, args_conflicts_with_subcommands = true)]
 pub(crate) struct Cli {
+    #[command(subcommand)]
+    pub(crate) command: Option<Command>,
+
     /// The most clients at a time, from 1 to 1000000
     #[arg(value_name = "N", default_value_t = 5, value_parser = clients, allow_negative_numbers = true)]
     pub(crate) clients: u32,

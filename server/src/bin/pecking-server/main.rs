@@ -4,6 +4,7 @@
 #![forbid(unsafe_code)]
 
 mod cli;
+mod commands;
 mod exposure;
 
 use anyhow::Context;
@@ -37,6 +38,9 @@ fn main() -> ExitCode {
             return ExitCode::from(USAGE);
         }
     };
+    if let Some(command) = cli.command {
+        return command.run();
+    }
     if let Some(shell) = cli.completions {
         let script = Cli::completions(shell);
         return match std::io::stdout().write_all(&script) {
