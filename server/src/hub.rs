@@ -10,7 +10,7 @@ use crate::member::executor_queue::{QueueBounds, TakenOut};
 use crate::ranking::Roster;
 use crate::relief::Keeping;
 use crate::throttled_log::ThrottledLog;
-use crate::timers::timer_queue::{Clock, Due};
+use crate::timers::timer_queue::{Timer, TimerQueue};
 use common::net::listener::Waker;
 use common::sys::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use common::sys::sync::{Arc, Mutex, lock};
@@ -25,7 +25,7 @@ const NEWS_DELAY_MS: u64 = 10;
 pub(crate) struct Hub {
     pub(crate) config: Config,
     pub(crate) roster: Roster,
-    pub(crate) clock: Clock,
+    pub(crate) timers: TimerQueue,
     pub(crate) strangers: Strangers,
     /// How often the token may be guessed.
     pub(crate) throttle: Throttle,
@@ -56,7 +56,7 @@ impl Hub {
             http_log: ThrottledLog::new(log::Level::Warn),
             keeping: Keeping::new(config.max_memory),
             config,
-            clock: Clock::new(),
+            timers: TimerQueue::new(),
             connections: Mutex::default(),
             next_id: AtomicU64::new(1),
             news_scheduled: AtomicBool::new(false),
@@ -80,7 +80,7 @@ impl Hub {
         }
     }
 
-    /// Notes a connection, and has the clock look at it; the number to forget it by.
+    /// Notes a connection, and has the timer thread look at it; the number to forget it by.
     pub(crate) fn connected(&self, connection: &Arc<Connection>) -> u64 {
         let number = self.next_id();
         lock(&self.connections).insert(number, Arc::clone(connection));
@@ -100,25 +100,25 @@ impl Hub {
         lock(&self.connections).values().cloned().collect()
     }
 
-    /// Has the clock look at a connection's deadlines, for the first time or after they
+    /// Has the timer thread look at a connection's deadlines, for the first time or after they
     /// became earlier.
     pub(crate) fn look_soon(&self, connection: &Arc<Connection>) {
         use crate::connection::Verdict;
-        let now = self.clock.now();
+        let now = self.timers.now();
         let at = match connection.verdict(now, self.config.heartbeat, 0) {
             Verdict::LookAt(at) => at,
             _ => now,
         };
-        self.clock
-            .schedule(at, Due::Look(Arc::downgrade(connection)));
+        self.timers
+            .schedule(at, Timer::Deadlines(Arc::downgrade(connection)));
     }
 
     /// Has those told, soon, whose rank changed.
     pub(crate) fn schedule_news(&self) {
         if !self.news_scheduled.swap(true, Ordering::AcqRel) {
-            let soon = self.clock.now() + NEWS_DELAY_MS;
+            let soon = self.timers.now() + NEWS_DELAY_MS;
             let at = soon.max(self.news_after.load(Ordering::Relaxed));
-            self.clock.schedule(at, Due::RankNews);
+            self.timers.schedule(at, Timer::RankNews);
         }
     }
 
@@ -134,7 +134,7 @@ impl Hub {
 
     /// Tells the senders of commands that were taken out of somebody's table.
     pub(crate) fn conclude_all(&self, ended: Vec<TakenOut>, flushes: &mut FlushSet<'_>) {
-        let now = self.clock.now();
+        let now = self.timers.now();
         for ended in ended {
             let is_lost = ended.status == Status::Lost;
             let ending = Ending {

@@ -8,7 +8,7 @@
 //! let running = Server::bind(config)?.spawn()?;
 //! println!("clients dial {}", running.address());
 //! // `stop` tells everybody, lets running commands end, and joins every thread.
-//! assert_eq!(running.stop()?, server::Ended::Drained);
+//! assert_eq!(running.stop()?, server::Shutdown::Drained);
 //! # Ok::<(), server::ServerError>(())
 //! ```
 
@@ -37,5 +37,5 @@ pub use testing::bench as bench_support;
 
 pub use config::{Config, HEARTBEAT_RANGE, MAX_LINE_RANGE, MAX_MEMORY_RANGE, MOST_CLIENTS};
 pub use join::token::Token;
-pub use server::{Ended, Handle, Running, Server, ServerError};
+pub use server::{Handle, Running, Server, ServerError, Shutdown};
 pub use transcript::Transcript;

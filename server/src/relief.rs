@@ -3,12 +3,12 @@
 //! It is kept in three kinds of places. Commands that wait have a share of their own, past which
 //! a `send` is `busy`; buffers of clients that say nothing are given back before they are a
 //! burden. So what is past the limit is in outboxes and in lines that have not ended, and the
-//! connection that keeps most of either goes, until the rest is within the limit. The clock's
+//! connection that keeps most of either goes, until the rest is within the limit. The timer thread's
 //! thread decides that; meanwhile sessions read nothing, so it does not get worse.
 
 use crate::connection::Connection;
 use crate::hub::Hub;
-use crate::timers::timer_queue::Due;
+use crate::timers::timer_queue::Timer;
 use common::memory::{Charge, Memory};
 use common::sys::sync::atomic::{AtomicBool, Ordering};
 use common::sys::sync::{Arc, Condvar, Mutex, lock, wait_timeout};
@@ -25,7 +25,7 @@ const BUFFERS_PART: usize = 4;
 /// scheduler's turn or two.
 const AGAIN_MS: u64 = 10;
 
-/// How long a session waits for room at most; the clock needs milliseconds.
+/// How long a session waits for room at most; the timer thread needs milliseconds.
 const PATIENCE: Duration = Duration::from_secs(1);
 
 /// Bytes that each target of a command costs: its place in the list of targets, and in the table
@@ -39,7 +39,7 @@ pub(crate) struct Keeping {
     /// Commands that wait.
     pub(crate) commands: Arc<Memory>,
     limit: usize,
-    /// The clock was asked to make room.
+    /// The timer thread was asked to make room.
     asked: AtomicBool,
     waiting: Mutex<()>,
     has_room: Condvar,
@@ -84,7 +84,7 @@ pub(crate) fn wait(hub: &Hub, connection: &Connection) {
     let is_over = || keeping.all.excess() > 0 && connection.outbox.is_open();
     while is_over() && Instant::now() < deadline {
         if !keeping.asked.swap(true, Ordering::AcqRel) {
-            hub.clock.schedule(hub.clock.now(), Due::Relief);
+            hub.timers.schedule(hub.timers.now(), Timer::Relief);
         }
         let guard = lock(&keeping.waiting);
         // There may be room since we looked, which nobody tells us; the time bounds what that costs.
@@ -107,10 +107,10 @@ pub(crate) fn relieve(hub: &Hub) {
             && let Some(connection) = connections.pop()
         {
             excess = excess.saturating_sub(keeps(&connection));
-            end(&connection, hub.clock.now());
+            end(&connection, hub.timers.now());
         }
-        let again = hub.clock.now() + AGAIN_MS;
-        return hub.clock.schedule(again, Due::Relief);
+        let again = hub.timers.now() + AGAIN_MS;
+        return hub.timers.schedule(again, Timer::Relief);
     }
     hub.keeping.asked.store(false, Ordering::Release);
     hub.keeping.has_room.notify_all();

@@ -35,7 +35,7 @@ const TURNED_AWAY: u8 = 4;
 const TURNED_AWAY_MESSAGE: &str =
     "others want to join, and you had not yet; join right after you connect";
 
-/// One socket and its outbox. Times are the [`Clock`](crate::timers::timer_queue::Clock)'s; 0 is "not".
+/// One socket and its outbox. Times are the [`TimerQueue`](crate::timers::timer_queue::TimerQueue)'s; 0 is "not".
 pub(crate) struct Connection {
     pub(crate) stream: Arc<Stream>,
     pub(crate) outbox: Arc<Outbox>,
@@ -247,7 +247,7 @@ impl Connection {
         self.outbox.flush();
     }
 
-    /// Has the clock tell it, at a time, that it may not join, and close it.
+    /// Has the timer thread tell it, at a time, that it may not join, and close it.
     pub(crate) fn refuse_at(&self, at: u64, line: Vec<u8>) {
         *lock(&self.refusal) = Some(line);
         self.refused_at.store(at, Ordering::Release);

@@ -300,7 +300,7 @@ fn distribute(
         let bounds = hub.queue_bounds();
         let registered = target
             .member
-            .register(assignment, &mut line, bounds, &hub.clock, now);
+            .register(assignment, &mut line, bounds, &hub.timers, now);
         registration_ended(command, target, &registered, flushes);
     }
     flushes.give_back(line);
@@ -350,7 +350,7 @@ fn registration_ended(
 /// Ends a command early, at each target that has not answered yet.
 pub(crate) fn cancel(hub: &Hub, command: &Arc<Command>, flushes: &mut FlushSet<'_>) {
     for target in command.targets.iter() {
-        match target.member.cancel(command.id, &hub.clock) {
+        match target.member.cancel(command.id, &hub.timers) {
             Cancelled::Waiting => {
                 command.conclude(target, Status::Cancelled, &Ending::default(), flushes);
             }

@@ -115,7 +115,7 @@ fn receive<'scope, 'env>(
         match back(&mut door) {
             Ok(()) => return Some(let_in(hub, stream)),
             Err(e) => {
-                let now = hub.clock.now();
+                let now = hub.timers.now();
                 door.trouble
                     .log(now, format_args!("{peer}: no thread for it: {e}"));
                 refuse(
@@ -132,7 +132,7 @@ fn next(door: &mut Door<'_>, hub: &Hub) -> Option<Stream> {
     loop {
         match door.listener.accept() {
             Ok(Some(stream)) => {
-                let (peer, now) = (stream.peer(), hub.clock.now());
+                let (peer, now) = (stream.peer(), hub.timers.now());
                 let strangers = &hub.strangers;
                 if guesses_in_vain(hub, peer.ip(), now) {
                     let what = format_args!("{peer} may not join: {GUESSED_TOO_OFTEN}");
@@ -156,7 +156,7 @@ fn next(door: &mut Door<'_>, hub: &Hub) -> Option<Stream> {
                 return None;
             }
             Err(e) => {
-                let now = hub.clock.now();
+                let now = hub.timers.now();
                 door.trouble
                     .log(now, format_args!("cannot accept a connection: {e}"));
                 if !hub.strangers.make_room_in_need(now) {
@@ -169,7 +169,7 @@ fn next(door: &mut Door<'_>, hub: &Hub) -> Option<Stream> {
 
 fn let_in(hub: &Hub, stream: Stream) -> (Arc<Connection>, u64) {
     stream.set_unacknowledged_timeout(unacknowledged(hub.config.heartbeat));
-    let connection = Connection::new(Arc::new(stream), &hub.keeping.all, hub.clock.now());
+    let connection = Connection::new(Arc::new(stream), &hub.keeping.all, hub.timers.now());
     let connection = Arc::new(connection);
     let number = hub.connected(&connection);
     (connection, number)

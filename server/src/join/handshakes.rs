@@ -15,7 +15,7 @@ use std::net::{IpAddr, Ipv6Addr};
 use std::time::{Duration, Instant};
 
 /// Threads that may be about to end besides, of those who were turned away: as one ends, the
-/// next can be started. With two at the door and the program's other five (main, clock, stdout,
+/// next can be started. With two at the door and the program's other five (main, timers, stdout,
 /// stderr, signals) they are fewer than ten, as whoever looks at the server may count one more
 /// that has all but ended.
 const MOST_ENDING: usize = 2;

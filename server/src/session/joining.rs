@@ -109,7 +109,7 @@ impl Session<'_> {
     fn admit(&mut self, id: &Id, wanted: &Wanted) -> Result<(), RpcError> {
         let (hub, connection) = (self.hub, self.connection);
         let make = |id, name| {
-            let (slots, joined) = (wanted.slots, hub.clock.now());
+            let (slots, joined) = (wanted.slots, hub.timers.now());
             Member::new(id, name, slots, joined, Arc::clone(connection))
         };
         let kept = &mut self.member;

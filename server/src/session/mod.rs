@@ -89,10 +89,10 @@ impl<'a> Session<'a> {
             about,
             member: None,
             presence: None,
-            flushes: FlushSet::new(&hub.clock),
+            flushes: FlushSet::new(&hub.timers),
             errors: 0,
             strays: 0,
-            now: hub.clock.now(),
+            now: hub.timers.now(),
             lives: false,
             line_ended: false,
             leaves: false,
@@ -123,7 +123,7 @@ impl<'a> Session<'a> {
             if !self.connection.outbox.is_open() {
                 return;
             }
-            self.now = self.hub.clock.now();
+            self.now = self.hub.timers.now();
             let flow = self.take_lines(&mut reader);
             let now = self.now;
             let partial = reader.has_partial_line();
@@ -167,7 +167,7 @@ impl<'a> Session<'a> {
         }
         if self.connection.outbox.wait_until_waiting(bytes) || is_short {
             // It was we who did not read.
-            self.now = self.hub.clock.now();
+            self.now = self.hub.timers.now();
             self.connection.resume(self.now);
         }
     }

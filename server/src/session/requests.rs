@@ -96,7 +96,7 @@ impl Session<'_> {
             .limit
             .map_or(MAX_MEMBERS_PAGE, number)
             .min(MAX_MEMBERS_PAGE);
-        result_line(id, self.hub.roster.page(from, limit, self.hub.clock.now()))
+        result_line(id, self.hub.roster.page(from, limit, self.hub.timers.now()))
     }
 
     /// Notifications are never answered; what is wrong with one is only logged.

@@ -34,7 +34,7 @@ impl Session<'_> {
             return;
         }
         let now = self.now;
-        let answered = member.answered(id, &self.hub.clock, now);
+        let answered = member.answered(id, &self.hub.timers, now);
         if answered.starts_others {
             self.flushes.add(member);
         }

@@ -15,7 +15,7 @@ use common::sys::thread::on_main_thread;
 use common::terminal::args;
 use common::terminal::console::{Console, complain};
 use common::terminal::escape::one_line;
-use server::{Ended, Handle, Server, Token};
+use server::{Handle, Server, Shutdown, Token};
 use std::io::Write;
 use std::process::ExitCode;
 
@@ -55,8 +55,8 @@ fn main() -> ExitCode {
         }
     };
     match serve(cli, token) {
-        Ok(Ended::Drained) => ExitCode::SUCCESS,
-        Ok(Ended::Aborted) => ExitCode::from(INTERRUPTED),
+        Ok(Shutdown::Drained) => ExitCode::SUCCESS,
+        Ok(Shutdown::Aborted) => ExitCode::from(INTERRUPTED),
         Err(e) => {
             complain(&format!("error: {}", one_line(&format!("{e:#}"))));
             match e.is::<exposure::Exposed>() {
@@ -67,7 +67,7 @@ fn main() -> ExitCode {
     }
 }
 
-fn serve(cli: Cli, token: Option<Token>) -> anyhow::Result<Ended> {
+fn serve(cli: Cli, token: Option<Token>) -> anyhow::Result<Shutdown> {
     let stdout = Console::start("stdout", std::io::stdout()).context("cannot start a thread")?;
     let stderr = Console::start("stderr", std::io::stderr()).context("cannot start a thread")?;
     start_logging(stderr.clone(), "info");
