@@ -14,6 +14,18 @@
 
 #![forbid(unsafe_code)]
 
+/// A place at which a test can make the server panic for one client; nothing in other builds.
+macro_rules! fault_point {
+    ($place:ident, $member:expr) => {
+        #[cfg(test)]
+        crate::testing::trip(crate::testing::Trip::$place, &$member);
+    };
+    ($timer:ident of $hub:expr) => {
+        #[cfg(test)]
+        crate::testing::trip_due($hub, $timer);
+    };
+}
+
 mod config;
 mod connection;
 mod dispatch;

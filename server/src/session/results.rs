@@ -74,8 +74,7 @@ impl Session<'_> {
     pub(super) fn output(&mut self, member: &Arc<Member>, output: ExecutionOutput<'_>) {
         let connection = self.connection;
         let told = member.queue.output(output.id, |credit, assignment| {
-            #[cfg(test)]
-            crate::testing::trip(crate::testing::Trip::Writing, member);
+            fault_point!(Writing, member);
             let command = &assignment.command;
             let sender = &command.sender.connection.outbox;
             if sender.is_over_half() {

@@ -54,8 +54,7 @@ fn act(hub: &Arc<Hub>, tick: &Tick, drain: &mut drain::Drain) {
         now,
         stood_still,
     } = tick;
-    #[cfg(test)]
-    crate::testing::trip_due(hub, due);
+    fault_point!(due of hub);
     match due {
         Timer::Deadlines(connection) => {
             if let Some(connection) = connection.upgrade() {
@@ -202,8 +201,7 @@ fn tell_ranks(hub: &Hub) {
 }
 
 fn tell_rank(member: &Member, standing: Standing) {
-    #[cfg(test)]
-    crate::testing::trip(crate::testing::Trip::Telling, member);
+    fault_point!(Telling, member);
     member.told_rank.store(standing.rank, Ordering::Relaxed);
     let rank = Rank {
         rank: standing.rank,
