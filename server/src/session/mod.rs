@@ -5,7 +5,6 @@
 //! another client; it waits for its own one only: for input, and, before that, until that
 //! client has taken enough of what waits for it.
 
-mod joining;
 mod leaving;
 mod requests;
 mod results;
@@ -54,25 +53,25 @@ pub(crate) fn serve(hub: &Arc<Hub>, connection: &Arc<Connection>) {
     connection.outbox.close();
 }
 
-type Flow = ControlFlow<()>;
+pub(crate) type Flow = ControlFlow<()>;
 
 /// What belongs to one client's thread alone.
-struct Session<'a> {
-    hub: &'a Arc<Hub>,
-    connection: &'a Arc<Connection>,
+pub(crate) struct Session<'a> {
+    pub(crate) hub: &'a Arc<Hub>,
+    pub(crate) connection: &'a Arc<Connection>,
     /// Says what this thread's lines of the log are about.
-    about: &'a About,
+    pub(crate) about: &'a About,
     /// Once it has joined.
-    member: Option<Arc<Member>>,
+    pub(crate) member: Option<Arc<Member>>,
     /// While it is, where the server asks for a token.
-    presence: Option<Presence<'a>>,
-    flushes: FlushSet<'a>,
+    pub(crate) presence: Option<Presence<'a>>,
+    pub(crate) flushes: FlushSet<'a>,
     errors: u32,
     strays: u32,
     /// When the batch of input came that is being handled.
-    now: u64,
+    pub(crate) now: u64,
     /// Whether the batch of input was a sign of life.
-    lives: bool,
+    pub(crate) lives: bool,
     /// Whether a line ended in it.
     line_ended: bool,
     /// Whether it goes by its own word.
@@ -271,7 +270,7 @@ impl<'a> Session<'a> {
         Flow::Continue(())
     }
 
-    fn tell(&mut self, line: Vec<u8>) {
+    pub(crate) fn tell(&mut self, line: Vec<u8>) {
         self.connection.outbox.push(line);
         if let Some(member) = &self.member {
             self.flushes.add(member);
@@ -280,7 +279,7 @@ impl<'a> Session<'a> {
 
     /// Answers a request with an error and closes.
     #[inline(never)]
-    fn close_with(&mut self, id: Option<Id>, error: &RpcError) -> Flow {
+    pub(crate) fn close_with(&mut self, id: Option<Id>, error: &RpcError) -> Flow {
         self.connection.blame(error.message.clone());
         self.last_line = Some(error_line(id, error));
         Flow::Break(())

@@ -55,7 +55,7 @@ impl Session<'_> {
         assignment.conclude(status, &ending, &mut self.flushes);
     }
 
-    pub(super) fn stray(&mut self, id: Option<&Id>) {
+    pub(crate) fn stray(&mut self, id: Option<&Id>) {
         self.strays += 1;
         let level = match self.strays {
             0..=STRAYS_LOGGED => log::Level::Warn,
