@@ -7,8 +7,8 @@ use crate::dispatch::flush_set::FlushSet;
 use crate::join::handshakes::Strangers;
 use crate::join::throttle::Throttle;
 use crate::member::executor_queue::{QueueBounds, TakenOut};
+use crate::memory_budget::MemoryBudget;
 use crate::ranking::Roster;
-use crate::relief::Keeping;
 use crate::throttled_log::ThrottledLog;
 use crate::timers::timer_queue::{Timer, TimerQueue};
 use common::net::listener::Waker;
@@ -33,7 +33,7 @@ pub(crate) struct Hub {
     pub(crate) token_log: ThrottledLog,
     /// Connections that speak HTTP.
     pub(crate) http_log: ThrottledLog,
-    pub(crate) keeping: Keeping,
+    pub(crate) budget: MemoryBudget,
     /// Everybody who is connected, joined or not.
     connections: Mutex<HashMap<u64, Arc<Connection>>>,
     /// For the ids of what the server asks of clients.
@@ -54,7 +54,7 @@ impl Hub {
             throttle: Throttle::default(),
             token_log: ThrottledLog::new(log::Level::Info),
             http_log: ThrottledLog::new(log::Level::Warn),
-            keeping: Keeping::new(config.max_memory),
+            budget: MemoryBudget::new(config.max_memory),
             config,
             timers: TimerQueue::new(),
             connections: Mutex::default(),
@@ -76,7 +76,7 @@ impl Hub {
         QueueBounds {
             commands: self.config.max_queue,
             bytes: self.config.max_queue_bytes,
-            memory: Some(&self.keeping.commands),
+            memory: Some(&self.budget.commands),
         }
     }
 

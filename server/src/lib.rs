@@ -33,8 +33,8 @@ mod drain;
 mod hub;
 mod join;
 mod member;
+mod memory_budget;
 mod ranking;
-mod relief;
 mod server;
 mod session;
 #[cfg(any(test, feature = "bench"))]

@@ -82,7 +82,7 @@ fn take(
     let Selection { sender_rank, found } = selection;
     let is_single = matches!(found, Found::One(_));
     let words = request.command.as_json().len();
-    let room = hub.keeping.room_for(found.executing(), words);
+    let room = hub.budget.room_for(found.executing(), words);
     if room.is_none() && is_single {
         return Err(no_memory());
     }
@@ -288,7 +288,7 @@ fn distribute(
     let mut line = match command.targets.len() {
         1 => Line::Own(line),
         _ => {
-            let charge = Charge::new(&hub.keeping.commands, line.capacity());
+            let charge = Charge::new(&hub.budget.commands, line.capacity());
             Line::shared(line, charge)
         }
     };

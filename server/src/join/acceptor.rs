@@ -169,7 +169,7 @@ fn next(door: &mut Door<'_>, hub: &Hub) -> Option<Stream> {
 
 fn let_in(hub: &Hub, stream: Stream) -> (Arc<Connection>, u64) {
     stream.set_unacknowledged_timeout(unacknowledged(hub.config.heartbeat));
-    let connection = Connection::new(Arc::new(stream), &hub.keeping.all, hub.timers.now());
+    let connection = Connection::new(Arc::new(stream), &hub.budget.all, hub.timers.now());
     let connection = Arc::new(connection);
     let number = hub.connected(&connection);
     (connection, number)

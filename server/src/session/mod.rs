@@ -15,7 +15,7 @@ use crate::dispatch::flush_set::FlushSet;
 use crate::hub::Hub;
 use crate::join::throttle::Presence;
 use crate::member::Member;
-use crate::relief;
+use crate::memory_budget;
 use common::limits::{MAX_LINE_BEFORE_JOIN, OUTBOX_BYTES};
 use common::logging::log_limit::{self, About};
 use common::memory::Charge;
@@ -105,9 +105,9 @@ impl<'a> Session<'a> {
         let Ok(mut input) = self.connection.stream.input() else {
             return;
         };
-        let mut charge = Charge::new(&self.hub.keeping.all, 0);
+        let mut charge = Charge::new(&self.hub.budget.all, 0);
         loop {
-            if self.hub.keeping.is_scarce() {
+            if self.hub.budget.is_scarce() {
                 reader.give_back();
             }
             // Counted before it is there, so that those who wait for memory do not take it at once.
@@ -160,9 +160,9 @@ impl<'a> Session<'a> {
 
     /// [`wait_for_room`](Self::wait_for_room), until no more than so many bytes wait.
     fn wait_until_waiting(&mut self, bytes: usize) {
-        let is_short = self.hub.keeping.all.excess() > 0;
+        let is_short = self.hub.budget.all.excess() > 0;
         if is_short {
-            relief::wait(self.hub, self.connection);
+            memory_budget::wait(self.hub, self.connection);
         }
         if self.connection.outbox.wait_until_waiting(bytes) || is_short {
             // It was we who did not read.
@@ -200,7 +200,7 @@ impl<'a> Session<'a> {
                 member = Some(Arc::clone(joined));
                 reader.set_limit(self.hub.config.max_line);
             }
-            if self.connection.outbox.is_over_half() || self.hub.keeping.all.excess() > 0 {
+            if self.connection.outbox.is_over_half() || self.hub.budget.all.excess() > 0 {
                 // What one batch of requests is answered with may be too much at once.
                 self.flush();
                 self.wait_for_room();

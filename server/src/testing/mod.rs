@@ -126,7 +126,7 @@ pub(crate) fn trip_due(hub: &Hub, due: &Timer) {
         Timer::Overdue(member, _) => (Trip::Overdue, member.as_ptr().cast()),
         Timer::Flush(member) => (Trip::Flushing, member.as_ptr().cast()),
         Timer::Retry(outbox) => (Trip::Retrying, outbox.as_ptr().cast()),
-        Timer::RankNews | Timer::Relief | Timer::Drain => return,
+        Timer::RankNews | Timer::MakeRoom | Timer::Drain => return,
     };
     let Some(member) = find(hub, &tripping(there)) else {
         return;

@@ -284,7 +284,7 @@ impl World {
         self.sessions.push(thread::spawn(move || {
             let connection = Arc::new(Connection::new(
                 Arc::new(near),
-                &hub.keeping.all,
+                &hub.budget.all,
                 hub.timers.now(),
             ));
             let number = hub.connected(&connection);

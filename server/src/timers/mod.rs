@@ -7,8 +7,8 @@ use crate::dispatch::flush_set::FlushSet;
 use crate::drain;
 use crate::hub::Hub;
 use crate::member::Member;
+use crate::memory_budget;
 use crate::ranking::Standing;
-use crate::relief;
 use crate::timers::timer_queue::{StoodStill, Tick, Timer, millis};
 use common::logging::log_limit;
 use common::sys::sync::Arc;
@@ -79,7 +79,7 @@ fn act(hub: &Arc<Hub>, tick: &Tick, drain: &mut drain::Drain) {
             }
         }
         Timer::RankNews => tell_ranks(hub),
-        Timer::Relief => relief::relieve(hub),
+        Timer::MakeRoom => memory_budget::make_room(hub),
         Timer::Drain => drain.step(hub),
     }
 }
@@ -103,9 +103,9 @@ fn give_up(hub: &Hub, due: Timer) {
             }
         }
         Timer::RankNews => {}
-        Timer::Relief => hub
+        Timer::MakeRoom => hub
             .timers
-            .schedule(hub.timers.now() + RETRY_MS, Timer::Relief),
+            .schedule(hub.timers.now() + RETRY_MS, Timer::MakeRoom),
         Timer::Drain => hub
             .timers
             .schedule(hub.timers.now() + RETRY_MS, Timer::Drain),

@@ -29,7 +29,7 @@ pub(crate) enum Timer {
     /// Ranks that changed.
     RankNews,
     /// More is kept than may be.
-    Relief,
+    MakeRoom,
     /// The next step of the drain.
     Drain,
 }
@@ -41,7 +41,7 @@ impl Timer {
             Timer::Deadlines(connection) => connection.strong_count() == 0,
             Timer::Overdue(member, _) | Timer::Flush(member) => member.strong_count() == 0,
             Timer::Retry(outbox) => outbox.strong_count() == 0,
-            Timer::RankNews | Timer::Relief | Timer::Drain => false,
+            Timer::RankNews | Timer::MakeRoom | Timer::Drain => false,
         }
     }
 }

@@ -33,7 +33,7 @@ const PATIENCE: Duration = Duration::from_secs(1);
 const TARGET: usize = 256;
 
 /// What the server keeps for its clients.
-pub(crate) struct Keeping {
+pub(crate) struct MemoryBudget {
     /// All of it.
     pub(crate) all: Arc<Memory>,
     /// Commands that wait.
@@ -45,11 +45,11 @@ pub(crate) struct Keeping {
     has_room: Condvar,
 }
 
-impl Keeping {
-    pub(crate) fn new(limit: usize) -> Keeping {
+impl MemoryBudget {
+    pub(crate) fn new(limit: usize) -> MemoryBudget {
         let all = Memory::new(limit);
         let commands = Memory::part_of(&all, limit / COMMANDS_PART);
-        Keeping {
+        MemoryBudget {
             all,
             commands,
             limit,
@@ -79,17 +79,17 @@ impl Keeping {
 
 /// Waits until what is kept is within the limit, or the connection is to end.
 pub(crate) fn wait(hub: &Hub, connection: &Connection) {
-    let keeping = &hub.keeping;
+    let budget = &hub.budget;
     let deadline = Instant::now() + PATIENCE;
-    let is_over = || keeping.all.excess() > 0 && connection.outbox.is_open();
+    let is_over = || budget.all.excess() > 0 && connection.outbox.is_open();
     while is_over() && Instant::now() < deadline {
-        if !keeping.asked.swap(true, Ordering::AcqRel) {
-            hub.timers.schedule(hub.timers.now(), Timer::Relief);
+        if !budget.asked.swap(true, Ordering::AcqRel) {
+            hub.timers.schedule(hub.timers.now(), Timer::MakeRoom);
         }
-        let guard = lock(&keeping.waiting);
+        let guard = lock(&budget.waiting);
         // There may be room since we looked, which nobody tells us; the time bounds what that costs.
         drop(wait_timeout(
-            &keeping.has_room,
+            &budget.has_room,
             guard,
             Duration::from_millis(AGAIN_MS),
         ));
@@ -97,8 +97,8 @@ pub(crate) fn wait(hub: &Hub, connection: &Connection) {
 }
 
 /// Ends the connections that keep most, until the others' is within the limit.
-pub(crate) fn relieve(hub: &Hub) {
-    let mut excess = hub.keeping.all.excess();
+pub(crate) fn make_room(hub: &Hub) {
+    let mut excess = hub.budget.all.excess();
     if excess > 0 {
         let mut connections = hub.connections();
         connections.retain(|connection| connection.outbox.is_open());
@@ -110,10 +110,10 @@ pub(crate) fn relieve(hub: &Hub) {
             end(&connection, hub.timers.now());
         }
         let again = hub.timers.now() + AGAIN_MS;
-        return hub.timers.schedule(again, Timer::Relief);
+        return hub.timers.schedule(again, Timer::MakeRoom);
     }
-    hub.keeping.asked.store(false, Ordering::Release);
-    hub.keeping.has_room.notify_all();
+    hub.budget.asked.store(false, Ordering::Release);
+    hub.budget.has_room.notify_all();
 }
 
 /// Bytes that a connection keeps, of which its end frees most.
