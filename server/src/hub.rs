@@ -4,7 +4,7 @@ use crate::config::Config;
 use crate::connection::Connection;
 use crate::dispatch::command::Ending;
 use crate::dispatch::flush_set::FlushSet;
-use crate::join::handshakes::Strangers;
+use crate::join::handshakes::Handshakes;
 use crate::join::throttle::Throttle;
 use crate::member::executor_queue::{QueueBounds, TakenOut};
 use crate::memory_budget::MemoryBudget;
@@ -26,7 +26,7 @@ pub(crate) struct Hub {
     pub(crate) config: Config,
     pub(crate) roster: Roster,
     pub(crate) timers: TimerQueue,
-    pub(crate) strangers: Strangers,
+    pub(crate) handshakes: Handshakes,
     /// How often the token may be guessed.
     pub(crate) throttle: Throttle,
     /// Wrong tokens.
@@ -50,7 +50,7 @@ impl Hub {
     pub(crate) fn new(config: Config, waker: Waker) -> Hub {
         Hub {
             roster: Roster::new(config.max_clients, config.transcript.clone()),
-            strangers: Strangers::new(config.max_clients),
+            handshakes: Handshakes::new(config.max_clients),
             throttle: Throttle::default(),
             token_log: ThrottledLog::new(log::Level::Info),
             http_log: ThrottledLog::new(log::Level::Warn),
@@ -84,7 +84,7 @@ impl Hub {
     pub(crate) fn connected(&self, connection: &Arc<Connection>) -> u64 {
         let number = self.next_id();
         lock(&self.connections).insert(number, Arc::clone(connection));
-        self.strangers.come(connection);
+        self.handshakes.come(connection);
         self.look_soon(connection);
         number
     }
@@ -92,7 +92,7 @@ impl Hub {
     pub(crate) fn disconnected(&self, number: u64) {
         let connection = lock(&self.connections).remove(&number);
         if let Some(connection) = connection {
-            self.strangers.go(&connection);
+            self.handshakes.go(&connection);
         }
     }
 

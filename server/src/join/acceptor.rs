@@ -133,7 +133,7 @@ fn next(door: &mut Door<'_>, hub: &Hub) -> Option<Stream> {
         match door.listener.accept() {
             Ok(Some(stream)) => {
                 let (peer, now) = (stream.peer(), hub.timers.now());
-                let strangers = &hub.strangers;
+                let handshakes = &hub.handshakes;
                 if guesses_in_vain(hub, peer.ip(), now) {
                     let what = format_args!("{peer} may not join: {GUESSED_TOO_OFTEN}");
                     hub.token_log.log(now, what);
@@ -141,7 +141,7 @@ fn next(door: &mut Door<'_>, hub: &Hub) -> Option<Stream> {
                     refuse(&stream, &line);
                     continue;
                 }
-                if strangers.make_room(peer.ip(), now, &mut door.courtesy) {
+                if handshakes.make_room(peer.ip(), now, &mut door.courtesy) {
                     return Some(stream);
                 }
                 door.trouble
@@ -159,7 +159,7 @@ fn next(door: &mut Door<'_>, hub: &Hub) -> Option<Stream> {
                 let now = hub.timers.now();
                 door.trouble
                     .log(now, format_args!("cannot accept a connection: {e}"));
-                if !hub.strangers.make_room_in_need(now) {
+                if !hub.handshakes.make_room_in_need(now) {
                     std::thread::sleep(ACCEPT_PAUSE);
                 }
             }
@@ -180,7 +180,7 @@ fn let_in(hub: &Hub, stream: Stream) -> (Arc<Connection>, u64) {
 /// the door a tenth of that: else a flood of wrong tokens is faster than the door, and the right
 /// one waits behind it.
 fn guesses_in_vain(hub: &Hub, address: IpAddr, now: u64) -> bool {
-    hub.throttle.refuses(address, now) && hub.strangers.has_all_places(address)
+    hub.throttle.refuses(address, now) && hub.handshakes.has_all_places(address)
 }
 
 const GUESSED_TOO_OFTEN: &str = "too many wrong tokens came from your address; try again later";

@@ -66,7 +66,7 @@ impl Session<'_> {
         self.connection.end_joining(joined.is_ok());
         match joined {
             Ok(()) => {
-                self.hub.strangers.go(self.connection);
+                self.hub.handshakes.go(self.connection);
                 Flow::Continue(())
             }
             Err(error) => self.not_joined(id, &error),

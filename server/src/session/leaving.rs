@@ -13,7 +13,7 @@ impl Session<'_> {
             return;
         };
         if self.connection.is_member() {
-            self.hub.strangers.leave(self.connection);
+            self.hub.handshakes.leave(self.connection);
         }
         self.hub.roster.leave(member);
         self.presence = None;

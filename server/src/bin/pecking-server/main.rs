@@ -8,7 +8,7 @@ mod exposure;
 
 use anyhow::Context;
 use cli::Cli;
-use common::limits::MAX_STRANGERS;
+use common::limits::MAX_UNJOINED;
 use common::logging::logger::start_logging;
 use common::sys::resources;
 use common::sys::thread::on_main_thread;
@@ -95,7 +95,7 @@ fn serve(cli: Cli, token: Option<Token>) -> anyhow::Result<Shutdown> {
 
 /// Descriptors besides one for each client: as many connections may be on their way in or out.
 /// So a server that is full still tells newcomers that it is.
-const OTHER_CONNECTIONS: u64 = MAX_STRANGERS as u64;
+const OTHER_CONNECTIONS: u64 = MAX_UNJOINED as u64;
 
 /// Descriptors that a server has open itself, for where the system does not show it: standard
 /// input, output and error, the listener, and the two ends of what wakes that.
