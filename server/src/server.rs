@@ -2,7 +2,7 @@
 
 use crate::config::Config;
 use crate::hub::Hub;
-use crate::join::acceptor::{self, Door};
+use crate::join::acceptor::{self, Acceptor};
 use crate::timers;
 use crate::timers::timer_queue::Timer;
 use common::net::listener::Listener;
@@ -105,11 +105,11 @@ impl Server {
         let timer_hub = Arc::clone(hub);
         let timer_thread = thread::spawn("timers", move || timers::run(&timer_hub))
             .map_err(ServerError::Thread)?;
-        let door = Mutex::new(Door::new(listener));
-        let opened = std::thread::scope(|threads| acceptor::open(&door, hub, threads));
+        let acceptor = Mutex::new(Acceptor::new(listener));
+        let started = std::thread::scope(|threads| acceptor::start(&acceptor, hub, threads));
         hub.timers.stop();
         let _ = timer_thread.join();
-        opened.map_err(ServerError::Thread)?;
+        started.map_err(ServerError::Thread)?;
         let aborted = hub.abort_requested.load(Ordering::Acquire);
         log::info!("stopped");
         Ok(if aborted {
