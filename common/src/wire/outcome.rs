@@ -25,6 +25,8 @@ pub enum Status {
     Outranked,
     /// The selector names it, and it is not here or has no slots.
     Absent,
+    /// The sender's role does not let it execute this command.
+    Forbidden,
     /// A queue was full.
     Busy,
     /// It was ended because its time was over.
@@ -37,13 +39,14 @@ pub enum Status {
 
 impl Status {
     /// Every status, in the order in which a tally names them.
-    pub const ALL: [Status; 10] = [
+    pub const ALL: [Status; 11] = [
         Status::Done,
         Status::Refused,
         Status::NotFound,
         Status::Failed,
         Status::Outranked,
         Status::Absent,
+        Status::Forbidden,
         Status::Busy,
         Status::TimedOut,
         Status::Cancelled,
@@ -64,6 +67,7 @@ impl Status {
             Status::Failed => "failed",
             Status::Outranked => "outranked",
             Status::Absent => "absent",
+            Status::Forbidden => "forbidden",
             Status::Busy => "busy",
             Status::TimedOut => "timed_out",
             Status::Cancelled => "cancelled",
@@ -85,7 +89,8 @@ pub struct Outcome<'a> {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub send: Option<Id>,
     /// The target's number. This and the next two are there unless it is
-    /// [absent](Status::Absent): then those are that are known of it.
+    /// [absent](Status::Absent) or [forbidden](Status::Forbidden): then those are that are known
+    /// of it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub member: Option<u64>,
     /// The target's name.

@@ -15,7 +15,7 @@ pub(crate) enum ExitCode {
     Failed,
     /// The selector finds no client that can execute, or names one that is absent.
     NoTarget,
-    /// A policy, a rank or a full queue stood against it.
+    /// A policy, a role, a rank or a full queue stood against it.
     Refused,
     /// Its time-out was over.
     TimedOut,
@@ -63,7 +63,9 @@ impl ExitCode {
             Status::Done => ExitCode::Done,
             Status::NotFound | Status::Failed => ExitCode::Failed,
             Status::Absent => ExitCode::NoTarget,
-            Status::Refused | Status::Outranked | Status::Busy => ExitCode::Refused,
+            Status::Refused | Status::Outranked | Status::Forbidden | Status::Busy => {
+                ExitCode::Refused
+            }
             Status::TimedOut => ExitCode::TimedOut,
             Status::Cancelled => ExitCode::Interrupted,
             Status::Lost => ExitCode::Lost,
