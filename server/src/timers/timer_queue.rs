@@ -26,6 +26,8 @@ pub(crate) enum Due {
     Flush(Weak<Member>),
     /// An outbox that there was no thread for to catch up with.
     Retry(Weak<Outbox>),
+    /// A member that joined above others, which are told now if it is still here.
+    Joined(Weak<Member>),
     /// Ranks that changed.
     RankNews,
     /// More is kept than may be.
@@ -39,7 +41,9 @@ impl Due {
     fn is_moot(&self) -> bool {
         match self {
             Due::Look(connection) => connection.strong_count() == 0,
-            Due::Overdue(member, _) | Due::Flush(member) => member.strong_count() == 0,
+            Due::Overdue(member, _) | Due::Flush(member) | Due::Joined(member) => {
+                member.strong_count() == 0
+            }
             Due::Retry(outbox) => outbox.strong_count() == 0,
             Due::RankNews | Due::Relief | Due::Drain => false,
         }
