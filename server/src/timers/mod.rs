@@ -175,6 +175,11 @@ fn take_overdue(hub: &Hub, member: &Arc<Member>, at: u64, now: u64, stood_still:
 
 /// Tells those whose rank changed the rank that they have now.
 fn tell_ranks(hub: &Hub) {
+    let after = hub.news_after.load(Ordering::Relaxed);
+    if hub.clock.now() < after {
+        // It was scheduled while the last ones were told.
+        return hub.clock.schedule(after, Due::RankNews);
+    }
     let started = Instant::now();
     hub.news_are_told();
     let mut behind = None;
