@@ -390,9 +390,7 @@ fn a_run_that_waits_below_its_executors_says_what_to_do_and_that_works() {
         .expect_code(0)
         .expect_stdout("i am printing watch me print\n");
     // An executor below that was not meant is no reason to wait.
-    let (run, [mut web2]) = server.run(&["--to", "web9", "--", "x"], [("web2", 1)]);
-    web2.sync();
-    let ended = run.end();
+    let ended = Ended::of(&mut server.client(&["run", "--to", "web9", "--", "x"]));
     ended.expect_code(4);
     let last = ended.stderr.lines().last().unwrap_or_default();
     assert!(
