@@ -40,6 +40,7 @@ pub use output::{
 pub use right::Right;
 pub use send::{Accepted, Cancel, Origin, Refused, Send, SendOut};
 pub use text::Text;
+pub use tier::Tier;
 pub use words::Words;
 
 use serde::{Deserialize, Serialize};
