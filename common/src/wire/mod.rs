@@ -14,6 +14,7 @@ pub mod error;
 mod execute;
 pub mod fast_decode;
 mod id;
+mod identity;
 mod join;
 mod members;
 pub mod message;
@@ -31,6 +32,7 @@ mod words;
 
 pub use bye::{Bye, ByeReason};
 pub use execute::{CancelExecution, Execute, ExecutionResult, Leftovers};
+pub use identity::Identity;
 pub use join::{Credential, Join, Joined};
 pub use members::{Member, Members, MembersQuery, Rank};
 pub use outcome::{Outcome, Status, Tally};

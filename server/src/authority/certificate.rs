@@ -2,10 +2,8 @@
 //! SPIFFE id, or `dns:NAME`. A `*` stands for one or more characters of one part: it crosses no
 //! `/`, and in a DNS name no dot.
 
+use common::limits::MAX_IDENTITY;
 use common::wire::message::clip;
-
-/// Bytes of an identity, and of a certificate's name: as the protocol has it.
-pub(super) const MAX_IDENTITY: usize = 256;
 
 /// The places of a name that a pattern may leave open: `{1}` to `{9}` name them.
 pub(super) const MAX_STARS: usize = 9;

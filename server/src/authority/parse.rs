@@ -5,14 +5,14 @@ use super::error::Fault;
 use super::names::{NamePattern, Unreservable};
 use super::rules::{Allow, Credential, ProofPattern, Reserve, Role, Rules};
 use super::token::TokenHash;
-use super::values::{check_identity, commands, moment, network, whole};
+use super::values::{commands, moment, network, whole};
 use crate::config::MOST_CLIENTS;
 use common::sys::sync::Arc;
-use common::wire::Right;
 use common::wire::message::clip;
 use common::wire::selector::{check_name, check_pattern};
 use common::wire::tier::Tier;
 use common::wire::wildcard::Wildcard;
+use common::wire::{Identity, Right};
 use serde::Deserialize;
 use std::collections::HashMap;
 use toml::Spanned;
@@ -261,7 +261,7 @@ impl Builder {
         let number = self.rules.credentials.len();
         let id = raw.id.get_ref().clone();
         let at_id = |message: String| Fault::at(raw.id.span().start, message);
-        check_identity(&id).map_err(|why| at_id(format!("id: {why}")))?;
+        Identity::new(id.as_str()).map_err(|why| at_id(format!("id: {why}")))?;
         if self.ids.insert(id.clone(), number).is_some() {
             return Err(at_id(
                 "there are two credentials with this id; each needs its own".into(),
@@ -444,7 +444,7 @@ fn entry_name(value: &Value<'_>, number: usize) -> String {
         _ => None,
     };
     match id {
-        Some(DeValue::String(id)) if check_identity(id).is_ok() => format!("credentials.{id}"),
+        Some(DeValue::String(id)) if Identity::new(&**id).is_ok() => format!("credentials.{id}"),
         _ => format!("credentials[{number}]"),
     }
 }

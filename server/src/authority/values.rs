@@ -1,7 +1,6 @@
 //! The values of an auth file that have no type of their own: networks, times, whole numbers,
 //! words of commands. Each error says what was found and what would be right.
 
-use super::certificate::MAX_IDENTITY;
 use super::error::Fault;
 use super::rules::Commands;
 use common::wire::message::clip;
@@ -81,19 +80,6 @@ pub(super) fn whole(
         );
         Fault::at(number.span().start, message)
     })
-}
-
-/// An identity: printable, so that it can be logged, and without what would need an escape.
-pub(super) fn check_identity(text: &str) -> Result<(), String> {
-    let is_printable = |byte: u8| (b' '..=b'~').contains(&byte) && !b"\"\\".contains(&byte);
-    match (1..=MAX_IDENTITY).contains(&text.len()) && text.bytes().all(is_printable) {
-        true => Ok(()),
-        false => Err(format!(
-            "found {:?}, expected 1 to {MAX_IDENTITY} printable ASCII characters without quotes \
-             and backslashes",
-            clip(text)
-        )),
-    }
 }
 
 /// The commands of one line of `allow`.
@@ -181,24 +167,6 @@ mod tests {
                 read(wrong).is_err_and(|e| e.contains("2027-06-30T00:00:00Z")),
                 "{wrong}"
             );
-        }
-    }
-
-    #[test]
-    fn identities() {
-        for right in ["alice", "spiffe://corp/a b", "~", &"x".repeat(256)] {
-            assert_eq!(check_identity(right), Ok(()));
-        }
-        for wrong in [
-            "",
-            "a\"b",
-            "a\\b",
-            "\u{e4}",
-            "a\nb",
-            "\x7f",
-            &"x".repeat(257),
-        ] {
-            assert!(check_identity(wrong).is_err(), "{wrong}");
         }
     }
 }

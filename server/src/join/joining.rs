@@ -172,6 +172,9 @@ fn welcome(config: &Config, id: &Id, member: &Member, standing: Standing) -> Vec
         members: standing.members,
         heartbeat_ms: millis(config.heartbeat),
         max_line: config.max_line,
+        identity: None,
+        role: None,
+        may: None,
     };
     result_line(id.clone(), joined)
 }

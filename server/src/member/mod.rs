@@ -162,6 +162,8 @@ impl Member {
             name: Name::known(&*self.name),
             rank,
             tier: Some(self.tier),
+            identity: None,
+            role: None,
         }
     }
 }
