@@ -315,6 +315,7 @@ mod tests {
                 member: 1,
                 name: common::wire::name::Name::known("boss"),
                 rank: 0,
+                tier: None,
             };
             let words = words.iter().map(ToString::to_string).collect();
             Job::new(Id::Integer(id), origin, words, timeout, None, reply_to)

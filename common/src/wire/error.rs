@@ -38,6 +38,8 @@ pub enum Code {
     Busy,
     /// The server drains.
     ShuttingDown,
+    /// The client's credential does not give what it asks for.
+    Forbidden,
     /// An executor's policy does not run this command.
     Refused,
     /// An executor has no such program.
@@ -48,7 +50,7 @@ pub enum Code {
 
 impl Code {
     /// Every code with its number and its stable name.
-    const TABLE: [(Code, i64, &'static str); 18] = [
+    const TABLE: [(Code, i64, &'static str); 19] = [
         (Code::ParseError, -32700, "parse_error"),
         (Code::InvalidRequest, -32600, "invalid_request"),
         (Code::MethodNotFound, -32601, "method_not_found"),
@@ -64,6 +66,7 @@ impl Code {
         (Code::Outranked, 8, "outranked"),
         (Code::Busy, 9, "busy"),
         (Code::ShuttingDown, 10, "shutting_down"),
+        (Code::Forbidden, 11, "forbidden"),
         (Code::Refused, 20, "refused"),
         (Code::NotFound, 21, "not_found"),
         (Code::Failed, 22, "failed"),
@@ -100,11 +103,13 @@ pub struct RpcError {
     /// A sentence for a person: what was wrong and what would be right.
     pub message: String,
     /// `data.id`: the request id that is already open.
-    pub open_id: Option<Id>,
+    pub open_id: Option<Box<Id>>,
     /// `data.supported`: the versions that the server speaks.
     pub supported: Option<Vec<u64>>,
     /// `data.retry_ms`: how long to wait before another try.
     pub retry_ms: Option<u64>,
+    /// `data.rule`: what of its credential the client lacks, if that is why.
+    pub rule: Option<Box<str>>,
 }
 
 impl RpcError {
@@ -116,6 +121,15 @@ impl RpcError {
             open_id: None,
             supported: None,
             retry_ms: None,
+            rule: None,
+        }
+    }
+
+    /// [`Code::Forbidden`], and the rule that it is by.
+    pub fn forbidden(rule: impl Into<Box<str>>, message: impl Into<String>) -> RpcError {
+        RpcError {
+            rule: Some(rule.into()),
+            ..RpcError::new(Code::Forbidden, message)
         }
     }
 
@@ -139,9 +153,10 @@ impl RpcError {
         /// What of `data` this protocol knows; anything else there is its peer's own.
         #[derive(Default, serde::Deserialize)]
         struct Data {
-            id: Option<Id>,
+            id: Option<Box<Id>>,
             supported: Option<Vec<u64>>,
             retry_ms: Option<u64>,
+            rule: Option<Box<str>>,
         }
         let wire: Wire<'_> = serde_json::from_str(raw.get())?;
         let data: Option<Data> = wire
@@ -154,6 +169,7 @@ impl RpcError {
             open_id: data.id,
             supported: data.supported,
             retry_ms: data.retry_ms,
+            rule: data.rule,
         })
     }
 }
@@ -176,15 +192,18 @@ impl Serialize for RpcError {
             supported: Option<&'a [u64]>,
             #[serde(skip_serializing_if = "Option::is_none")]
             retry_ms: Option<u64>,
+            #[serde(skip_serializing_if = "Option::is_none")]
+            rule: Option<&'a str>,
         }
         let wire = Wire {
             code: self.code,
             message: &self.message,
             data: Code::from_number(self.code).map(|code| Data {
                 reason: code.reason(),
-                id: self.open_id.as_ref(),
+                id: self.open_id.as_deref(),
                 supported: self.supported.as_deref(),
                 retry_ms: self.retry_ms,
+                rule: self.rule.as_deref(),
             }),
         };
         wire.serialize(serializer)

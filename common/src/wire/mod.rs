@@ -38,6 +38,7 @@ pub use output::{
 };
 pub use send::{Accepted, Cancel, Origin, Refused, Send, SendOut};
 pub use text::Text;
+pub use tier::Tier;
 pub use words::Words;
 
 use serde::{Deserialize, Serialize};

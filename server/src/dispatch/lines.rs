@@ -84,6 +84,7 @@ pub(crate) fn execute(
     line.add("{\"jsonrpc\":\"2.0\",\"id\":").number(command.id);
     line.add(",\"method\":\"execute\",\"params\":{\"from\":{")
         .who(&command.sender, sender_rank);
+    line.add(",\"tier\":").number(command.sender.tier.number());
     line.add("},\"command\":").words(words);
     if let Some(timeout) = command.timeout {
         line.add(",\"timeout_ms\":").number(timeout);

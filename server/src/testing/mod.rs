@@ -11,7 +11,7 @@ mod schedules;
 use crate::connection::Connection;
 #[cfg(test)]
 use crate::hub::Hub;
-use crate::member::Member;
+use crate::member::{Member, Terms};
 #[cfg(test)]
 use crate::ranking::Place;
 use crate::ranking::Roster;
@@ -21,6 +21,7 @@ use crate::transcript::Transcript;
 use common::memory::Memory;
 use common::net::stream::Stream;
 use common::sys::sync::Arc;
+use common::wire::tier::Tier;
 
 #[cfg(not(shuttle))]
 static PAIR: std::sync::LazyLock<(Stream, Arc<Stream>)> = std::sync::LazyLock::new(|| {
@@ -44,9 +45,20 @@ fn unread() -> Arc<Stream> {
     Arc::new(Stream::pair(1 << 20).0)
 }
 
+#[cfg(test)]
 pub(crate) fn member(id: u64, name: impl Into<Box<str>>, slots: u32) -> Arc<Member> {
+    member_in(Tier::DEFAULT, id, name, slots)
+}
+
+/// A member of a tier, which is told when its rank changes.
+pub(crate) fn member_in(tier: Tier, id: u64, name: impl Into<Box<str>>, slots: u32) -> Arc<Member> {
     let connection = Connection::new(unread(), &Memory::unlimited(), 1);
-    Member::new(id, name.into(), slots, 1, Arc::new(connection))
+    let terms = Terms {
+        tier,
+        slots,
+        rank_news: true,
+    };
+    Member::new(id, name.into(), terms, 1, Arc::new(connection))
 }
 
 pub(crate) fn roster(max: u32) -> Roster {
@@ -55,7 +67,12 @@ pub(crate) fn roster(max: u32) -> Roster {
 
 /// Joins as a client would.
 pub(crate) fn join(roster: &Roster, name: &str, slots: u32) -> Arc<Member> {
-    let make = |id, name| member(id, name, slots);
+    join_in(roster, Tier::DEFAULT, name, slots)
+}
+
+/// Joins as a client of a tier would.
+pub(crate) fn join_in(roster: &Roster, tier: Tier, name: &str, slots: u32) -> Arc<Member> {
+    let make = |id, name| member_in(tier, id, name, slots);
     let joined = roster.join(Some(name), make, |_, _| {});
     joined.unwrap_or_else(|e| panic!("{name}: {e:?}"))
 }
@@ -126,7 +143,7 @@ pub(crate) fn trip_due(hub: &Hub, due: &Timer) {
         Timer::Overdue(member, _) => (Trip::Overdue, member.as_ptr().cast()),
         Timer::Flush(member) => (Trip::Flushing, member.as_ptr().cast()),
         Timer::Retry(outbox) => (Trip::Retrying, outbox.as_ptr().cast()),
-        Timer::RankNews | Timer::MakeRoom | Timer::Drain => return,
+        Timer::Joined(_) | Timer::RankNews | Timer::MakeRoom | Timer::Drain => return,
     };
     let Some(member) = find(hub, &tripping(there)) else {
         return;

@@ -26,6 +26,8 @@ pub(crate) enum Timer {
     Flush(Weak<Member>),
     /// An outbox that there was no thread for to catch up with.
     Retry(Weak<Outbox>),
+    /// A member that joined above others, which are told now if it is still here.
+    Joined(Weak<Member>),
     /// Ranks that changed.
     RankNews,
     /// More is kept than may be.
@@ -39,7 +41,9 @@ impl Timer {
     fn is_moot(&self) -> bool {
         match self {
             Timer::Deadlines(connection) => connection.strong_count() == 0,
-            Timer::Overdue(member, _) | Timer::Flush(member) => member.strong_count() == 0,
+            Timer::Overdue(member, _) | Timer::Flush(member) | Timer::Joined(member) => {
+                member.strong_count() == 0
+            }
             Timer::Retry(outbox) => outbox.strong_count() == 0,
             Timer::RankNews | Timer::MakeRoom | Timer::Drain => false,
         }
