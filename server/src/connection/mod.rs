@@ -106,9 +106,13 @@ impl Connection {
         now.saturating_sub(self.accepted)
     }
 
-    /// Whether it said something before it joined that its thread did not get round to reading.
-    pub(crate) fn has_first_words(&self) -> bool {
-        self.phase.load(Ordering::Acquire) == NEW && self.stream.has_unread()
+    /// Whether it is not joining, and its session has read all that it sent: anything unread is most
+    /// likely a `join`.
+    pub(crate) fn may_be_turned_away(&self) -> bool {
+        match self.phase.load(Ordering::Acquire) {
+            NEW => !self.stream.has_unread(),
+            phase => phase == HEARD,
+        }
     }
 
     pub(crate) fn is_turned_away(&self) -> bool {
