@@ -15,9 +15,9 @@ use common::sys::sync::Arc;
 const COMPANY_MS: u64 = 1;
 
 /// Members that are noted before they are flushed all the same: what a send to thousands begins
-/// with is not to wait for its end. Some hundred commands to a few clients each still leave
-/// together, and to register one with so many takes a millisecond.
-const MOST_NOTED: usize = 1024;
+/// with is not to wait for its end, and what is made for each is memory that stays with the
+/// allocator. A hundred commands to a few clients each still leave together.
+const MOST_NOTED: usize = 256;
 
 /// How many entries back it is looked whether a member is noted already: to look at all of
 /// them would cost more than to flush a member for which nothing waits.
