@@ -4,7 +4,8 @@
 use crate::dispatch::flush_set::FlushSet;
 use crate::hub::Hub;
 use crate::member::Member;
-use crate::timers::timer_queue::{Timer, millis};
+use crate::millis;
+use crate::timers::timer_queue::Timer;
 use common::sys::sync::Arc;
 use common::sys::sync::atomic::Ordering;
 use common::wire::ByeReason;

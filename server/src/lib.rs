@@ -51,3 +51,8 @@ pub use config::{Config, HEARTBEAT_RANGE, MAX_LINE_RANGE, MAX_MEMORY_RANGE, MOST
 pub use join::token::Token;
 pub use server::{Handle, Running, Server, ServerError, Shutdown};
 pub use transcript::Transcript;
+
+/// A duration in whole milliseconds, as far as they can be counted.
+pub(crate) fn millis(duration: std::time::Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}

@@ -2,7 +2,7 @@
 //! clock nor acts.
 
 use super::Connection;
-use crate::timers::timer_queue::millis;
+use crate::millis;
 use common::limits::{LINE_DEADLINE, LINGER};
 use common::sys::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;

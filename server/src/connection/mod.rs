@@ -8,7 +8,7 @@ use common::limits::LINE_DEADLINE;
 use common::memory::Memory;
 use common::net::outbox::{Line, Outbox};
 use common::net::stream::Stream;
-use common::sys::sync::atomic::{AtomicU8, AtomicU64, AtomicUsize, Ordering};
+use common::sys::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, AtomicUsize, Ordering};
 use common::sys::sync::{Arc, Mutex, lock};
 use common::wire::message::{Code, RpcError, error_line, notification_line};
 use common::wire::{Bye, ByeReason, method};
@@ -54,6 +54,8 @@ pub(crate) struct Connection {
     refusal: Mutex<Option<Vec<u8>>>,
     /// Why it ends, where that is not its peer's own doing.
     why: Mutex<Option<Cow<'static, str>>>,
+    /// A flush is scheduled.
+    flush_asked: AtomicBool,
 }
 
 impl Connection {
@@ -75,6 +77,7 @@ impl Connection {
             refused_at: AtomicU64::new(0),
             refusal: Mutex::new(None),
             why: Mutex::new(None),
+            flush_asked: AtomicBool::new(false),
         }
     }
 
@@ -212,6 +215,20 @@ impl Connection {
             method::PING,
             common::wire::Empty {},
         ));
+        self.outbox.flush();
+    }
+
+    /// Whether the caller has to schedule [`flush_as_asked`](Self::flush_as_asked): something waits, and
+    /// no other thread is going to write it.
+    pub(crate) fn ask_for_flush(&self) -> bool {
+        self.outbox.is_behind() && !self.flush_asked.swap(true, Ordering::AcqRel)
+    }
+
+    /// Writes what waits, as [`ask_for_flush`](Self::ask_for_flush) wanted.
+    pub(crate) fn flush_as_asked(&self) {
+        // Before the flush: a thread that adds something from now on asks again. A swap, so that
+        // this flush sees what the threads added that found it asked for already.
+        self.flush_asked.swap(false, Ordering::AcqRel);
         self.outbox.flush();
     }
 

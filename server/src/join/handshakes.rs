@@ -8,7 +8,7 @@
 //! has ended.
 
 use crate::connection::Connection;
-use crate::timers::timer_queue::millis;
+use crate::millis;
 use common::limits::{MAX_UNJOINED, MAX_UNJOINED_PER_ADDRESS};
 use common::sys::sync::{Arc, Condvar, Mutex, lock, wait_timeout, wait_timeout_while};
 use std::collections::VecDeque;

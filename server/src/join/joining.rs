@@ -4,9 +4,9 @@ use crate::config::Config;
 use crate::join::admission::{Wanted, check_token, not_admitted};
 use crate::join::throttle::ANSWER_DELAY_MS;
 use crate::member::Member;
+use crate::millis;
 use crate::ranking::Standing;
 use crate::session::{Flow, Session};
-use crate::timers::timer_queue::millis;
 use common::sys::sync::Arc;
 use common::wire::message::{Code, Id, Message, RpcError, clip, error_line, result_line};
 use common::wire::name::Name;
@@ -125,7 +125,7 @@ impl Session<'_> {
             .join(wanted.name.as_deref(), make, welcome)
             .map_err(|refusal| not_admitted(&refusal, wanted.name.as_deref()))?;
         self.about.change(&member.name);
-        self.flushes.add(&member);
+        self.flushes.add(self.connection);
         Ok(())
     }
 

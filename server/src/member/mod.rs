@@ -12,13 +12,17 @@ use crate::member::executor_queue::{
     Answered, Cancelled, ExecutorQueue, QueueBounds, Registered, TakenOut,
 };
 use crate::member::open_sends::OpenSends;
-use crate::timers::timer_queue::{Timer, TimerQueue};
 use common::net::outbox::Line;
 use common::sys::sync::Arc;
-use common::sys::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use common::sys::sync::atomic::AtomicU32;
 use common::wire::Origin;
 use common::wire::name::Name;
 use std::fmt;
+
+/// What has a member look at its commands at a time: the server's timers.
+pub(crate) trait Watch {
+    fn watch(&self, member: &Arc<Member>, at: u64);
+}
 
 /// One ranked client. Its rank is not in here: the roster knows it, and it changes.
 pub(crate) struct Member {
@@ -42,8 +46,6 @@ pub(crate) struct Member {
     pub(crate) refusal_limiter: RefusalLimiter,
     /// The rank it was told last.
     pub(crate) told_rank: AtomicU32,
-    /// A flush is scheduled.
-    flush_asked: AtomicBool,
 }
 
 impl Member {
@@ -66,7 +68,6 @@ impl Member {
             sends: OpenSends::default(),
             refusal_limiter: RefusalLimiter::default(),
             told_rank: AtomicU32::new(0),
-            flush_asked: AtomicBool::new(false),
         })
     }
 
@@ -76,7 +77,7 @@ impl Member {
         assignment: Assignment,
         line: &mut Line,
         bounds: QueueBounds<'_>,
-        timers: &TimerQueue,
+        timers: &dyn Watch,
         now: u64,
     ) -> Registered {
         let connection = &self.connection;
@@ -88,15 +89,15 @@ impl Member {
     }
 
     /// Takes a command out that the client has answered, and gives it the next ones.
-    pub(crate) fn answered(self: &Arc<Self>, id: u64, timers: &TimerQueue, now: u64) -> Answered {
+    pub(crate) fn answered(self: &Arc<Self>, id: u64, timers: &dyn Watch, now: u64) -> Answered {
         let (answered, watch) = self.queue.answered(id, &self.connection, now);
         self.watch(watch, timers);
         answered
     }
 
     /// Ends a command whose sender no longer wants it.
-    pub(crate) fn cancel(self: &Arc<Self>, id: u64, timers: &TimerQueue) -> Cancelled {
-        let (cancelled, watch) = self.queue.cancel(id, &self.connection, timers.now());
+    pub(crate) fn cancel(self: &Arc<Self>, id: u64, timers: &dyn Watch, now: u64) -> Cancelled {
+        let (cancelled, watch) = self.queue.cancel(id, &self.connection, now);
         self.watch(watch, timers);
         cancelled
     }
@@ -113,7 +114,7 @@ impl Member {
         at: u64,
         judged: u64,
         now: u64,
-        timers: &TimerQueue,
+        timers: &dyn Watch,
     ) -> Vec<TakenOut> {
         let (taken_out, watch) = self.queue.look(at, judged, now, &self.connection);
         self.watch(watch, timers);
@@ -121,24 +122,10 @@ impl Member {
     }
 
     /// Schedules the next look for overdue answers.
-    fn watch(self: &Arc<Self>, at: Option<u64>, timers: &TimerQueue) {
+    fn watch(self: &Arc<Self>, at: Option<u64>, timers: &dyn Watch) {
         if let Some(at) = at {
-            timers.schedule(at, Timer::Overdue(Arc::downgrade(self), at));
+            timers.watch(self, at);
         }
-    }
-
-    /// Whether it is the caller's to see to it that [`flush_as_asked`](Self::flush_as_asked) is
-    /// called soon: something waits for it, and no other thread is going to.
-    pub(crate) fn ask_for_flush(&self) -> bool {
-        self.connection.outbox.is_behind() && !self.flush_asked.swap(true, Ordering::AcqRel)
-    }
-
-    /// Writes what is for it, as the timer thread was asked to.
-    pub(crate) fn flush_as_asked(&self) {
-        // Before the flush: a thread that adds something from now on asks again. A swap, so that
-        // this flush sees what the threads added that found it asked for already.
-        self.flush_asked.swap(false, Ordering::AcqRel);
-        self.connection.outbox.flush();
     }
 
     /// Its identity, for the clients that it commands.

@@ -57,7 +57,7 @@ impl Session<'_> {
             self.connection
                 .finish(self.last_line.take().map(Line::from), now);
         }
-        self.hub.timers.retry_stuck(&self.connection.outbox);
+        self.hub.timers.retry_stuck(self.connection);
         self.member = None;
         if !self.connection.is_turned_away() {
             self.hub.look_soon(self.connection);

@@ -272,8 +272,8 @@ impl<'a> Session<'a> {
 
     pub(crate) fn tell(&mut self, line: Vec<u8>) {
         self.connection.outbox.push(line);
-        if let Some(member) = &self.member {
-            self.flushes.add(member);
+        if self.member.is_some() {
+            self.flushes.add(self.connection);
         }
     }
 

@@ -151,6 +151,6 @@ impl Session<'_> {
             return;
         };
         target.member.consumed(command.id, consumed.bytes);
-        self.flushes.add(&target.member);
+        self.flushes.add(&target.member.connection);
     }
 }

@@ -36,7 +36,7 @@ impl Session<'_> {
         let now = self.now;
         let answered = member.answered(id, &self.hub.timers, now);
         if answered.starts_others {
-            self.flushes.add(member);
+            self.flushes.add(self.connection);
         }
         let Some(mut running) = answered.running else {
             return self.stray(Some(&id.into()));
@@ -99,7 +99,7 @@ impl Session<'_> {
             Arc::clone(&command.sender)
         });
         if let Some(member) = told {
-            self.flushes.add(&member);
+            self.flushes.add(&member.connection);
         }
     }
 }

@@ -308,7 +308,7 @@ impl World {
         thread::spawn(move || {
             while !is_over.load(Ordering::SeqCst) {
                 for place in testing::ranked(&hub.roster) {
-                    place.member.flush_as_asked();
+                    place.member.connection.flush_as_asked();
                 }
                 thread::yield_now();
             }

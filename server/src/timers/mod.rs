@@ -8,8 +8,9 @@ use crate::drain;
 use crate::hub::Hub;
 use crate::member::Member;
 use crate::memory_budget;
+use crate::millis;
 use crate::ranking::Standing;
-use crate::timers::timer_queue::{StoodStill, Tick, Timer, millis};
+use crate::timers::timer_queue::{StoodStill, Tick, Timer};
 use common::logging::log_limit;
 use common::sys::sync::Arc;
 use common::sys::sync::atomic::Ordering;
@@ -55,65 +56,46 @@ fn act(hub: &Arc<Hub>, tick: &Tick, drain: &mut drain::Drain) {
         stood_still,
     } = tick;
     fault_point!(due of hub);
-    match due {
-        Timer::Deadlines(connection) => {
-            if let Some(connection) = connection.upgrade() {
-                look(hub, &connection, *now, stood_still.until);
-            }
+    match (due, due.connection()) {
+        (Timer::RankNews, _) => tell_ranks(hub),
+        (Timer::MakeRoom, _) => memory_budget::make_room(hub),
+        (Timer::Drain, _) => drain.step(hub),
+        (_, None) => {}
+        (Timer::Deadlines(_), Some(connection)) => {
+            check_deadlines(hub, &connection, *now, stood_still.until);
         }
-        Timer::Overdue(member, at) => {
+        (Timer::Flush(_), Some(connection)) => {
+            connection.flush_as_asked();
+            hub.timers.retry_stuck(&connection);
+        }
+        (Timer::Retry(_), Some(connection)) => {
+            connection.outbox.retry();
+            hub.timers.retry_stuck(&connection);
+        }
+        (Timer::Overdue(member, at), Some(_)) => {
             if let Some(member) = member.upgrade() {
                 take_overdue(hub, &member, *at, *now, *stood_still);
             }
         }
-        Timer::Flush(member) => {
-            if let Some(member) = member.upgrade() {
-                member.flush_as_asked();
-                hub.timers.retry_stuck(&member.connection.outbox);
-            }
-        }
-        Timer::Retry(outbox) => {
-            if let Some(outbox) = outbox.upgrade() {
-                outbox.retry();
-                hub.timers.retry_stuck(&outbox);
-            }
-        }
-        Timer::RankNews => tell_ranks(hub),
-        Timer::MakeRoom => memory_budget::make_room(hub),
-        Timer::Drain => drain.step(hub),
     }
 }
 
-/// What could not be done is not looked at again, so whom it is about goes.
+/// Ends the connection that a timer which failed is about: no other one checks it. What is about
+/// all of them is tried again.
 fn give_up(hub: &Hub, due: Timer) {
     match due {
-        Timer::Deadlines(connection) => {
-            if let Some(connection) = connection.upgrade() {
+        Timer::RankNews => {}
+        Timer::MakeRoom | Timer::Drain => hub.timers.schedule(hub.timers.now() + RETRY_MS, due),
+        _ => {
+            if let Some(connection) = due.connection() {
                 connection.stream.shutdown();
             }
         }
-        Timer::Overdue(member, _) | Timer::Flush(member) => {
-            if let Some(member) = member.upgrade() {
-                member.connection.stream.shutdown();
-            }
-        }
-        Timer::Retry(outbox) => {
-            if let Some(outbox) = outbox.upgrade() {
-                outbox.close();
-            }
-        }
-        Timer::RankNews => {}
-        Timer::MakeRoom => hub
-            .timers
-            .schedule(hub.timers.now() + RETRY_MS, Timer::MakeRoom),
-        Timer::Drain => hub
-            .timers
-            .schedule(hub.timers.now() + RETRY_MS, Timer::Drain),
     }
 }
 
 /// Holds a connection to its deadlines.
-fn look(hub: &Hub, connection: &Arc<Connection>, now: u64, resumed: u64) {
+fn check_deadlines(hub: &Hub, connection: &Arc<Connection>, now: u64, resumed: u64) {
     let heartbeat = hub.config.heartbeat;
     connection.note_progress(now);
     match connection.verdict(now, heartbeat, resumed) {
@@ -148,7 +130,7 @@ fn look(hub: &Hub, connection: &Arc<Connection>, now: u64, resumed: u64) {
             return;
         }
     }
-    hub.timers.retry_stuck(&connection.outbox);
+    hub.timers.retry_stuck(connection);
     let next = match connection.verdict(now, heartbeat, resumed) {
         Verdict::LookAt(at) => at,
         _ => now,
@@ -167,7 +149,7 @@ fn take_overdue(hub: &Hub, member: &Arc<Member>, at: u64, now: u64, stood_still:
     };
     let ended = member.take_overdue(at, judged, now, &hub.timers);
     let mut flushes = FlushSet::new(&hub.timers);
-    flushes.add(member);
+    flushes.add(&member.connection);
     hub.conclude_all(ended, &mut flushes);
 }
 

@@ -12,7 +12,7 @@
 use crate::connection::Connection;
 use crate::dispatch::command::Assignment;
 use crate::dispatch::output_credit::OutputCredit;
-use crate::timers::timer_queue::millis;
+use crate::millis;
 use common::limits::ANSWER_GRACE;
 use common::memory::{Charge, Memory};
 use common::net::outbox::Line;
