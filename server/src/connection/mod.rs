@@ -109,13 +109,10 @@ impl Connection {
         now.saturating_sub(self.accepted)
     }
 
-    /// Whether it is not joining, and its session has read all that it sent: anything unread is most
-    /// likely a `join`.
-    pub(crate) fn may_be_turned_away(&self) -> bool {
-        match self.phase.load(Ordering::Acquire) {
-            NEW => !self.stream.has_unread(),
-            phase => phase == HEARD,
-        }
+    /// Whether it sent something before it joined that its session has not read yet: most likely a
+    /// `join`.
+    pub(crate) fn has_first_words(&self) -> bool {
+        self.phase.load(Ordering::Acquire) == NEW && self.stream.has_unread()
     }
 
     pub(crate) fn is_turned_away(&self) -> bool {

@@ -99,14 +99,17 @@ impl Handshakes {
                 return has_room;
             }
             let age = if spares { SPARED_MS } else { 0 };
-            if let Some(oldest) = overfull.and_then(|from| table.oldest_of(from, age, now)) {
+            if let Some(from) = overfull {
+                let old_enough = table.old_enough(from, age, now);
                 drop(table);
-                oldest.turn_away(now);
+                let one_goes = turn_one_away(&old_enough, now);
                 table = lock(&self.table);
-            } else {
-                // A connection's age changes without a notice.
-                table = wait_timeout(&self.changed, table, Duration::from_millis(1));
+                if one_goes {
+                    continue;
+                }
             }
+            // A connection's age changes without a notice.
+            table = wait_timeout(&self.changed, table, Duration::from_millis(1));
         }
     }
 
@@ -121,11 +124,11 @@ impl Handshakes {
         let table = lock(&self.table);
         let before = table.unjoined.len();
         let fullest = table.fullest();
-        let Some(oldest) = fullest.and_then(|from| table.oldest_of(from, SPARED_MS, now)) else {
-            return false;
-        };
+        let old_enough = fullest.map(|from| table.old_enough(from, SPARED_MS, now));
         drop(table);
-        oldest.turn_away(now);
+        if !turn_one_away(&old_enough.unwrap_or_default(), now) {
+            return false;
+        }
         let are_the_same = |table: &mut Table| table.unjoined.len() >= before;
         let table = lock(&self.table);
         let table = wait_timeout_while(&self.changed, table, ROOM_PATIENCE, are_the_same);
@@ -203,15 +206,21 @@ impl Table {
         self.here().filter(|one| one.from == address).count()
     }
 
-    /// The oldest connection of an address that has a certain age and may be turned away.
-    fn oldest_of(&self, address: IpAddr, age: u64, now: u64) -> Option<Arc<Connection>> {
-        let mut connections = self
-            .here()
-            .filter(|one| one.from == address)
-            .map(|one| &one.connection);
-        let oldest = connections.find(|one| one.age(now) >= age && one.may_be_turned_away());
-        oldest.cloned()
+    /// The connections of an address that have a certain age, the oldest first.
+    fn old_enough(&self, address: IpAddr, age: u64, now: u64) -> Vec<Arc<Connection>> {
+        let connections = self.here().filter(|one| one.from == address);
+        let connections = connections.map(|one| &one.connection);
+        connections
+            .filter(|one| one.age(now) >= age)
+            .cloned()
+            .collect()
     }
+}
+
+/// Turns the first away that may be; says whether there is one.
+fn turn_one_away(connections: &[Arc<Connection>], now: u64) -> bool {
+    let mut connections = connections.iter();
+    connections.any(|one| !one.has_first_words() && one.turn_away(now))
 }
 
 /// What counts as one address: of IPv6, the network that one household or machine has.
