@@ -289,12 +289,7 @@ impl ExecutorQueue {
             if let Some((_, status)) = running.overdue.take_if(|(at, _)| *at <= judged)
                 && let Some(assignment) = running.assignment.take()
             {
-                ended.push(TakenOut {
-                    assignment,
-                    since: running.told.then_some(running.since),
-                    status,
-                    truncated: running.credit.was_cut(),
-                });
+                ended.push(running.taken_out(assignment, status));
             }
         }
         let next = table
@@ -343,13 +338,9 @@ impl ExecutorQueue {
             })
             .collect();
         if running_too {
-            ended.extend(table.running.drain().filter_map(|(_, running)| {
-                Some(TakenOut {
-                    assignment: running.assignment?,
-                    since: running.told.then_some(running.since),
-                    status,
-                    truncated: running.credit.was_cut(),
-                })
+            ended.extend(table.running.drain().filter_map(|(_, mut running)| {
+                let assignment = running.assignment.take()?;
+                Some(running.taken_out(assignment, status))
             }));
         }
         self.count(&table);
@@ -479,6 +470,17 @@ impl Table {
         if self.watched.is_none_or(|watched| at < watched) {
             self.watched = Some(at);
             self.to_watch = Some(at);
+        }
+    }
+}
+
+impl Running {
+    fn taken_out(&self, assignment: Assignment, status: Status) -> TakenOut {
+        TakenOut {
+            assignment,
+            since: self.told.then_some(self.since),
+            status,
+            truncated: self.credit.was_cut(),
         }
     }
 }
