@@ -7,7 +7,7 @@ use common::wire::selector::Selector;
 use std::time::Duration;
 
 /// The most clients a server takes, unless it is told otherwise: as many as one tries it
-/// with, so that nobody opens a server to hundreds by accident.
+/// with, so that no server is open to hundreds by accident.
 pub(crate) const DEFAULT_MAX_CLIENTS: u32 = 5;
 
 /// The most clients a server can be told to take. Far more than threads one machine has;
@@ -59,7 +59,7 @@ pub struct Config {
     pub listen: String,
     /// The most clients at a time.
     pub max_clients: u32,
-    /// Whom a `send` without a selector is for.
+    /// The targets of a `send` without a selector.
     pub dispatch: Selector<'static>,
     /// After how long a silence a client is asked for a sign of life, and how long it has
     /// to give one.
@@ -78,7 +78,7 @@ pub struct Config {
     pub max_memory: usize,
     /// What a client must show to join, if anything.
     pub token: Option<Token>,
-    /// Where the originals' transcript goes.
+    /// The originals' transcript, and its console.
     pub transcript: Transcript,
 }
 

@@ -29,7 +29,7 @@ impl Session<'_> {
                 self.lives = true;
                 Flow::Continue(())
             }
-            // What follows is never looked at: a browser can be made to send HTTP to any port,
+            // The session reads nothing that follows: a browser can be made to send HTTP to any port,
             // with lines of this protocol as the body.
             Err(malformed) => {
                 log::debug!("{}: {}", self.connection.peer(), malformed.error);
@@ -92,7 +92,7 @@ impl Session<'_> {
         Flow::Continue(())
     }
 
-    /// Has it ranked last.
+    /// Checks what the client asks for, and ranks it last.
     fn join(&mut self, id: &Id, raw: Option<&RawValue>) -> Result<(), RpcError> {
         let (hub, address) = (self.hub, self.connection.peer().ip());
         let wanted = Wanted::read(raw, |shown| match &hub.config.token {
@@ -114,7 +114,7 @@ impl Session<'_> {
         };
         let kept = &mut self.member;
         let welcome = |member: &Arc<Member>, standing| {
-            // Before it is in the list, so that it leaves that whatever goes wrong from here.
+            // Before it is in the list, so that it leaves the list whatever goes wrong from here.
             *kept = Some(Arc::clone(member));
             connection
                 .outbox
@@ -129,8 +129,8 @@ impl Session<'_> {
         Ok(())
     }
 
-    /// Not where it joins: what a session's stack ever had stays in memory, and to log takes more
-    /// of it than everything else that an idle client's session does.
+    /// Not in [`join`](Self::join): a stack keeps the memory that it once used, and logging uses more
+    /// of it than all else that an idle client's session does.
     #[inline(never)]
     pub(crate) fn log_joined(&self, member: &Member) {
         log::info!(

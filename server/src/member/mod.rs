@@ -1,6 +1,6 @@
 //! One ranked client, as the threads of the server share it: its connection, what it executes
 //! and what it sent. A caller asks the member, which hands its queue its own connection and
-//! schedules the looks that the queue wants.
+//! schedules the timers that the queue asks for.
 
 pub(crate) mod executor_queue;
 pub(crate) mod open_sends;
@@ -19,7 +19,7 @@ use common::wire::Origin;
 use common::wire::name::Name;
 use std::fmt;
 
-/// What has a member look at its commands at a time: the server's timers.
+/// Schedules checks of members' queues: the server's timers do.
 pub(crate) trait Watch {
     fn watch(&self, member: &Arc<Member>, at: u64);
 }
@@ -107,8 +107,8 @@ impl Member {
         self.queue.consumed(id, bytes, &self.connection);
     }
 
-    /// Looks at the time that the timer thread was asked for: takes out what should have been answered
-    /// by `judged`, and starts what waits if there is room for it.
+    /// Checks the queue at a time that it asked for: takes out what should have been answered by
+    /// `judged`, and starts what waits if there is room for it.
     pub(crate) fn take_overdue(
         self: &Arc<Self>,
         at: u64,
@@ -121,7 +121,7 @@ impl Member {
         taken_out
     }
 
-    /// Schedules the next look for overdue answers.
+    /// Schedules the next check for overdue answers.
     fn watch(self: &Arc<Self>, at: Option<u64>, timers: &dyn Watch) {
         if let Some(at) = at {
             timers.watch(self, at);

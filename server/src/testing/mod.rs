@@ -1,5 +1,5 @@
-//! Members without clients, for unit tests and micro-benchmarks, which share one socket that
-//! nobody reads; and places at which a session panics if its client's name asks for it.
+//! Members without clients, for unit tests and micro-benchmarks: they share one socket without a
+//! reader. And places at which a session panics if its client's name asks for it.
 
 #[cfg(feature = "bench")]
 pub mod bench;
@@ -32,13 +32,13 @@ static PAIR: std::sync::LazyLock<(Stream, Arc<Stream>)> = std::sync::LazyLock::n
     (far, Arc::new(near))
 });
 
-/// A stream that nobody reads.
+/// A stream without a reader.
 #[cfg(not(shuttle))]
 fn unread() -> Arc<Stream> {
     Arc::clone(&PAIR.1)
 }
 
-/// A stream that nobody reads: one of its own, as nothing outlives a schedule.
+/// A stream without a reader: one of its own, as nothing outlives a schedule.
 #[cfg(shuttle)]
 fn unread() -> Arc<Stream> {
     Arc::new(Stream::pair(1 << 20).0)
@@ -67,26 +67,26 @@ pub(crate) fn ranked(roster: &Roster) -> Vec<Place> {
 }
 
 #[cfg(test)]
-/// Where a session can be made to panic.
+/// A place at which a test can make a session panic.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Trip {
-    /// In the list's write lock, once it is in it.
+    /// Under the list's write lock, once the member is in it.
     Joining,
-    /// In the list's write lock, once it is out of it.
+    /// Under the list's write lock, once the member is out of it.
     Leaving,
-    /// While it handles a request, without a lock.
+    /// In a request, without a lock.
     Sending,
-    /// In the lock of what it executes, for its output.
+    /// Under the lock of the member's queue, in its output.
     Writing,
-    /// In the timer thread, which looks at its deadlines.
+    /// In the timer thread, at its deadlines.
     Looking,
-    /// In the timer thread, which looks for answers that should have come.
+    /// In the timer thread, at overdue answers.
     Overdue,
-    /// In the timer thread, which writes what waits for company.
+    /// In the timer thread, at a flush.
     Flushing,
-    /// In the timer thread, which writes what there was no thread to catch up with.
+    /// In the timer thread, at another try to write.
     Retrying,
-    /// In the timer thread, which tells it its rank.
+    /// In the timer thread, at rank news.
     Telling,
 }
 
@@ -106,7 +106,7 @@ pub(crate) fn tripping(there: Trip) -> String {
 }
 
 #[cfg(test)]
-/// What is due for a client, in which the timer thread comes to one of these places.
+/// The timer with which the timer thread comes to one of these places.
 pub(crate) fn due(there: Trip, member: &Arc<Member>) -> Option<Timer> {
     let connection = &member.connection;
     match there {
@@ -119,7 +119,7 @@ pub(crate) fn due(there: Trip, member: &Arc<Member>) -> Option<Timer> {
 }
 
 #[cfg(test)]
-/// Panics where what is due is about a client whose name is [`tripping`] there.
+/// Panics if a timer is about a client whose name is [`tripping`] there.
 pub(crate) fn trip_due(hub: &Hub, due: &Timer) {
     let there = match due {
         Timer::Deadlines(_) => Trip::Looking,

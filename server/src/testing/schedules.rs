@@ -1,6 +1,5 @@
-//! The server's shared state under schedules that an explorer chooses: nobody waits for ever,
-//! each command has one outcome at each of its targets, whoever decides it first, and ranks
-//! are whole whenever somebody looks.
+//! The server's shared state under schedules that an explorer chooses: no thread waits for ever,
+//! each command has one outcome at each of its targets, and ranks are whole at any moment.
 //!
 //! What the explorer knows are locks, atomics, channels and the threads themselves
 //! (`common::sys::sync`); time does not pass for it, and sockets are in memory.
@@ -82,7 +81,7 @@ struct Bench {
     sender: Arc<Member>,
     target: Arc<Member>,
     outcomes: Arc<Mutex<BTreeMap<u64, u32>>>,
-    /// When the timer thread was asked to look for overdue answers.
+    /// The times for which timers for overdue answers were scheduled.
     looks: Arc<Mutex<Vec<u64>>>,
 }
 
@@ -147,7 +146,7 @@ impl Bench {
         }
     }
 
-    /// What the timer thread does with whatever it was asked to look at.
+    /// Does what the timer thread does at these times.
     fn look(&self) {
         let looks = std::mem::take(&mut *lock(&self.looks));
         for at in looks {
@@ -179,7 +178,7 @@ fn an_answer_a_cancel_a_time_out_and_a_leave_make_one_outcome() {
     });
 }
 
-/// What anybody sees of the list at any moment.
+/// Checks what a reader sees of the list at any moment.
 fn check_ranks(view: &View<'_>) {
     let ranked = view.ranked();
     assert!(
@@ -238,11 +237,11 @@ fn come_and_go(roster: &Roster, name: &str, slots: u32) {
     }
 }
 
-/// Whoever is found to execute ranks below the sender and has slots; others outrank it.
+/// The members found to execute rank below the sender and have slots; others outrank it.
 fn check_authority(roster: &Roster, sender: &Member, to: &str) {
     let selector = to.parse().expect("a selector");
     let selection = select(roster, sender, &selector).unwrap_or_else(|e| panic!("{to}: {e}"));
-    assert_eq!(selection.sender_rank, 1, "nobody above it came or went");
+    assert_eq!(selection.sender_rank, 1, "no member above it came or went");
     let (execute, outranked) = match selection.found {
         Found::One(target) => (vec![target], vec![]),
         Found::Many {
@@ -259,7 +258,7 @@ fn check_authority(roster: &Roster, sender: &Member, to: &str) {
     );
 }
 
-/// A server without a listener: whoever connects is served by a thread as always.
+/// A server without a listener: a thread serves each connection as always.
 struct World {
     hub: Arc<Hub>,
     sessions: Vec<JoinHandle<()>>,
@@ -277,7 +276,7 @@ impl World {
         }
     }
 
-    /// Somebody who has joined.
+    /// A client that has joined.
     fn join(&mut self, name: &str, slots: u32) -> Client {
         let (near, far) = Stream::pair(64 << 10);
         let hub = Arc::clone(&self.hub);
@@ -302,7 +301,7 @@ impl World {
         client
     }
 
-    /// Does what the timer thread does with what waits for company.
+    /// Flushes as the timer thread does.
     fn start_timers(&self) -> JoinHandle<()> {
         let (hub, is_over) = (Arc::clone(&self.hub), Arc::clone(&self.is_over));
         thread::spawn(move || {
@@ -325,7 +324,7 @@ struct Client {
 impl Client {
     fn say(&self, message: &Value) {
         let line = format!("{message}\n");
-        // Who has left says nothing more.
+        // A client that has left says nothing more.
         let _ = self.stream.write_now(line.as_bytes());
     }
 

@@ -1,4 +1,4 @@
-//! Does what the timer queue says is due.
+//! The timer thread: does what the timer queue says is due.
 
 pub(crate) mod timer_queue;
 
@@ -18,32 +18,33 @@ use common::wire::message::notification_line;
 use common::wire::{ByeReason, Rank, method};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-/// How long everything that came meanwhile may take to be read after that.
+/// How long sessions may take, once the server goes on after it stood still, to read what came
+/// meanwhile.
 const RESUME_MS: u64 = 1000;
 
 /// When to take the next step of a drain, or to make room, after a step that failed.
 const RETRY_MS: u64 = 100;
 
-/// When to look again at a connection that seems silent, but has something unread.
+/// When to check a connection again that seems silent, but has something unread.
 const UNREAD_RETRY_MS: u64 = 100;
 
 /// News take at most one part in this many of the time ...
 const NEWS_SHARE: u64 = 10;
 
-/// ... unless that would keep people waiting who can tell: to tell ten thousand takes a good
-/// part of a second, and everybody is to know within two.
+/// ... unless that takes longer than a user would like: to tell ten thousand members takes a good
+/// part of a second, and all have to know within two.
 const NEWS_LONGEST_PAUSE_MS: u64 = 300;
 
-/// How long somebody who is behind is spared rank news.
+/// How long a member that is behind is spared rank news.
 const NEWS_RETRY_MS: u64 = 100;
 
-/// Does what is due until the timer thread is stopped. A panic ends what it happens in, and nothing
-/// else: the timer thread is everybody's.
+/// Does what is due until the queue is stopped. A panic ends the one action that it happens in: all
+/// clients need this thread.
 pub(crate) fn run(hub: &Arc<Hub>) {
     let mut drain = drain::Drain::default();
     while let Some(tick) = hub.timers.next() {
         if catch_unwind(AssertUnwindSafe(|| act(hub, &tick, &mut drain))).is_err() {
-            log::error!("what was due panicked");
+            log::error!("a timer panicked");
             give_up(hub, tick.due);
         }
     }
@@ -94,14 +95,14 @@ fn give_up(hub: &Hub, due: Timer) {
     }
 }
 
-/// Holds a connection to its deadlines.
+/// Checks the deadlines of a connection, and acts on them.
 fn check_deadlines(hub: &Hub, connection: &Arc<Connection>, now: u64, resumed: u64) {
     let heartbeat = hub.config.heartbeat;
     connection.note_progress(now);
     match connection.verdict(now, heartbeat, resumed) {
         Verdict::LookAt(_) => {}
         Verdict::Silent | Verdict::LineTooSlow if connection.stream.has_unread() => {
-            // It gave one, or more of its line; it is we who have not got round to it.
+            // It gave a sign of life, or more of its line, which its session has not read yet.
             let soon = now + UNREAD_RETRY_MS;
             return hub
                 .timers
@@ -139,7 +140,7 @@ fn check_deadlines(hub: &Hub, connection: &Arc<Connection>, now: u64, resumed: u
         .schedule(next, Timer::Deadlines(Arc::downgrade(connection)));
 }
 
-/// Takes the outcomes of what should have been answered by now.
+/// Decides the outcomes of commands that should have been answered by now.
 fn take_overdue(hub: &Hub, member: &Arc<Member>, at: u64, now: u64, stood_still: StoodStill) {
     let _about = log_limit::about(&member.name);
     // Answers that came while the server stood still get time to be read.
@@ -153,20 +154,20 @@ fn take_overdue(hub: &Hub, member: &Arc<Member>, at: u64, now: u64, stood_still:
     hub.conclude_all(ended, &mut flushes);
 }
 
-/// Tells those whose rank changed the rank that they have now.
+/// Tells members their new ranks.
 fn tell_ranks(hub: &Hub) {
     let started = hub.timers.now();
     hub.news_are_told();
     let mut behind = None;
     for (member, standing) in hub.roster.untold() {
         if member.connection.outbox.is_behind() {
-            // It is told once it has caught up, and only its last rank.
+            // It is told its last rank once it has caught up.
             behind.get_or_insert(standing.rank);
             continue;
         }
-        // Those who come after it are told, whatever happens to this one.
+        // Those after it are told, whatever happens to this one.
         if catch_unwind(AssertUnwindSafe(|| tell_rank(&member, standing))).is_err() {
-            log::error!("to tell a rank panicked");
+            log::error!("telling a rank panicked");
             member.connection.stream.shutdown();
         }
     }

@@ -97,7 +97,7 @@ fn serve(cli: Cli, token: Option<Token>) -> anyhow::Result<Shutdown> {
 /// So a server that is full still tells newcomers that it is.
 const OTHER_CONNECTIONS: u64 = MAX_UNJOINED as u64;
 
-/// Descriptors that a server has open itself, for where the system does not show it: standard
+/// Descriptors that a server has open itself, if the system does not show them: standard
 /// input, output and error, the listener, and the two ends of what wakes that.
 const OWN_DESCRIPTORS: u64 = 6;
 

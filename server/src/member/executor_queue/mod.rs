@@ -1,9 +1,8 @@
 //! What one client executes: the commands it was given and has not answered, and those that
 //! wait until it has a slot for them.
 //!
-//! This table is where a command's outcome is decided: taking it out is the single act that
-//! does. So the client that it was given to is the only one that can answer for it, and it is
-//! answered once. Whether the client is still here is looked at under the same lock, in the
+//! This table decides a command's outcome: taking the command out is the single act that does. So the client that it was given to is the only one that can answer for it, and it is
+//! answered once. Whether the client is still here is checked under the same lock, in the
 //! act of registering.
 //!
 //! Lines for the client are pushed under the lock, so that commands arrive in the order in which
@@ -23,7 +22,7 @@ use common::wire::{CancelExecution, ExecutionConsumed, Status, method};
 use foldhash::fast::RandomState;
 use std::collections::{HashMap, VecDeque};
 
-/// How often a client that has a slot, but much to read first, is looked at again.
+/// How often a client is checked again that has a slot, but much to read first.
 const ROOM_TICK_MS: u64 = 20;
 
 /// How much may wait for one client; one sender gets at most half of either.
@@ -31,7 +30,7 @@ const ROOM_TICK_MS: u64 = 20;
 pub(crate) struct QueueBounds<'a> {
     pub(crate) commands: usize,
     pub(crate) bytes: usize,
-    /// Where lines are counted that wait.
+    /// Counts the lines that wait.
     pub(crate) memory: Option<&'a Arc<Memory>>,
 }
 
@@ -54,9 +53,9 @@ struct Table {
     waiting_bytes: usize,
     /// The part of each sender.
     shares: HashMap<u64, Share, RandomState>,
-    /// The earliest time at which the timer thread was asked to look for overdue answers.
+    /// The time of the earliest timer for overdue answers.
     watched: Option<u64>,
-    /// The same, where it is still to be asked.
+    /// The same, if it has still to be scheduled.
     to_watch: Option<u64>,
 }
 
@@ -160,8 +159,8 @@ impl ExecutorQueue {
         self.waiting.load(Ordering::Relaxed)
     }
 
-    /// Gives the client a command, or has it wait. `watch` is when the timer thread is to look for
-    /// overdue answers, if it is to.
+    /// Gives the client a command, or has it wait. The time, if there is one, is for a
+    /// timer for overdue answers.
     pub(crate) fn register(
         &self,
         connection: &Connection,
@@ -242,8 +241,7 @@ impl ExecutorQueue {
         (Cancelled::Waiting, None)
     }
 
-    /// Lets the credit of a running command judge some of its output, where that still has
-    /// somebody to go to.
+    /// Lets the credit of a running command judge some of its output, if its sender still wants it.
     pub(crate) fn output<T>(
         &self,
         id: u64,
@@ -255,7 +253,7 @@ impl ExecutorQueue {
         Some(judge(&mut running.credit, assignment))
     }
 
-    /// The sender got through with some of a command's output: its client may send more.
+    /// The sender consumed some of a command's output: the client may send more.
     pub(crate) fn consumed(&self, id: u64, bytes: u64, connection: &Connection) {
         let mut table = lock(&self.table);
         let Some(running) = table.running.get_mut(&id) else {
@@ -409,8 +407,8 @@ impl Table {
         self.running.len() < slots && !connection.outbox.is_over_half()
     }
 
-    /// Has what waits looked at soon, where it is not a slot that it waits for: no answer will
-    /// be the occasion to start it.
+    /// Has the queue checked soon if a command waits for something else than a slot: no answer will
+    /// start it then.
     fn watch_room(&mut self, slots: usize, now: u64) {
         if !self.waiting.is_empty() && self.running.len() < slots {
             self.watch(now + ROOM_TICK_MS, now);
@@ -463,8 +461,8 @@ impl Table {
         }
     }
 
-    /// Has the timer thread look at a time, if it was not asked to do so earlier. It looks before long
-    /// in any case, so that no time-out, however long, leaves it something to remember.
+    /// Asks for a timer, unless an earlier one is scheduled. It is never far away, so that a long
+    /// time-out of a client that has left keeps no memory for long.
     fn watch(&mut self, at: u64, now: u64) {
         let at = at.min(now.saturating_add(millis(ANSWER_GRACE)));
         if self.watched.is_none_or(|watched| at < watched) {
