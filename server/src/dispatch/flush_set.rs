@@ -93,20 +93,22 @@ impl<'a> FlushSet<'a> {
     /// Writes to them all, in the order in which there was something for them.
     pub(crate) fn flush(&mut self) {
         self.flush_now();
-        for connection in drain(&mut self.soon) {
+        for connection in self.soon.drain(..) {
             if connection.ask_for_flush() {
                 let at = self.timers.now() + COMPANY_MS;
                 self.timers
                     .schedule(at, Timer::Flush(Arc::downgrade(&connection)));
             }
         }
+        self.soon.shrink_to(KEPT_ROOM);
     }
 
     fn flush_now(&mut self) {
-        for connection in drain(&mut self.now) {
+        for connection in self.now.drain(..) {
             connection.outbox.flush();
             self.timers.retry_stuck(&connection);
         }
+        self.now.shrink_to(KEPT_ROOM);
     }
 }
 
@@ -127,16 +129,6 @@ fn add(flushes: &mut Vec<Arc<Connection>>, connection: &Arc<Connection>) {
     if !last.any(|last| Arc::ptr_eq(last, connection)) {
         flushes.push(Arc::clone(connection));
     }
-}
-
-/// All that are noted; what that took is given back if it was much.
-fn drain(connections: &mut Vec<Arc<Connection>>) -> impl Iterator<Item = Arc<Connection>> {
-    let kept = connections.capacity() <= KEPT_ROOM;
-    let (all, few) = match kept {
-        true => (Vec::new(), Some(connections.drain(..))),
-        false => (std::mem::take(connections), None),
-    };
-    all.into_iter().chain(few.into_iter().flatten())
 }
 
 impl Drop for FlushSet<'_> {

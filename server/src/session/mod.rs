@@ -112,7 +112,7 @@ impl<'a> Session<'a> {
             }
             // Counted before it is there, so that not all that wait for memory take it at once.
             charge.set(reader.wanted());
-            self.wait_for_room();
+            self.wait_for_room(OUTBOX_BYTES / 2);
             match reader.fill(&mut input) {
                 Ok(0) => return,
                 Ok(_) if self.member.is_none() => self.connection.set_heard(),
@@ -153,13 +153,8 @@ impl<'a> Session<'a> {
         }
     }
 
-    /// Waits until the client has taken enough of what waits for it, and there is memory for more.
-    fn wait_for_room(&mut self) {
-        self.wait_until_waiting(OUTBOX_BYTES / 2);
-    }
-
-    /// [`wait_for_room`](Self::wait_for_room), until no more than so many bytes wait.
-    fn wait_until_waiting(&mut self, bytes: usize) {
+    /// Waits until no more than so many bytes wait for the client, and there is memory for more.
+    fn wait_for_room(&mut self, bytes: usize) {
         let is_short = self.hub.budget.all.excess() > 0;
         if is_short {
             memory_budget::wait(self.hub, self.connection);
@@ -203,7 +198,7 @@ impl<'a> Session<'a> {
             if self.connection.outbox.is_over_half() || self.hub.budget.all.excess() > 0 {
                 // The answers to one batch of requests may be too much at once.
                 self.flush();
-                self.wait_for_room();
+                self.wait_for_room(OUTBOX_BYTES / 2);
             }
             if !self.connection.outbox.is_open() {
                 return Flow::Break(());

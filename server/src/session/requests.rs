@@ -49,7 +49,7 @@ impl Session<'_> {
             method::PING => Ok(result_line(id.clone(), Empty {})),
             method::MEMBERS => {
                 self.flush();
-                self.wait_until_waiting(MEMBERS_ROOM);
+                self.wait_for_room(MEMBERS_ROOM);
                 params(raw).map(|query| self.members(id.clone(), &query))
             }
             method::JOIN => Err(RpcError::new(
