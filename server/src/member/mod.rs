@@ -1,18 +1,13 @@
 //! One ranked client, as the threads of the server share it: its connection, what it executes
-//! and what it sent. A caller asks the member, which hands its queue its own connection and
-//! schedules the timers that the queue asks for.
+//! and what it sent.
 
 pub(crate) mod executor_queue;
 pub(crate) mod open_sends;
 
 use crate::connection::Connection;
-use crate::dispatch::command::Assignment;
 use crate::dispatch::refusal_limiter::RefusalLimiter;
-use crate::member::executor_queue::{
-    Answered, Cancelled, ExecutorQueue, QueueBounds, Registered, TakenOut,
-};
+use crate::member::executor_queue::ExecutorQueue;
 use crate::member::open_sends::OpenSends;
-use common::net::outbox::Line;
 use common::sys::sync::Arc;
 use common::sys::sync::atomic::AtomicU32;
 use common::wire::Origin;
@@ -69,63 +64,6 @@ impl Member {
             refusal_limiter: RefusalLimiter::default(),
             told_rank: AtomicU32::new(0),
         })
-    }
-
-    /// Gives the client a command, or has it wait.
-    pub(crate) fn register(
-        self: &Arc<Self>,
-        assignment: Assignment,
-        line: &mut Line,
-        bounds: QueueBounds<'_>,
-        timers: &dyn Watch,
-        now: u64,
-    ) -> Registered {
-        let connection = &self.connection;
-        let (registered, watch) = self
-            .queue
-            .register(connection, assignment, line, bounds, now);
-        self.watch(watch, timers);
-        registered
-    }
-
-    /// Takes a command out that the client has answered, and gives it the next ones.
-    pub(crate) fn answered(self: &Arc<Self>, id: u64, timers: &dyn Watch, now: u64) -> Answered {
-        let (answered, watch) = self.queue.answered(id, &self.connection, now);
-        self.watch(watch, timers);
-        answered
-    }
-
-    /// Ends a command whose sender no longer wants it.
-    pub(crate) fn cancel(self: &Arc<Self>, id: u64, timers: &dyn Watch, now: u64) -> Cancelled {
-        let (cancelled, watch) = self.queue.cancel(id, &self.connection, now);
-        self.watch(watch, timers);
-        cancelled
-    }
-
-    /// Its client may send more of a command's output: the sender has consumed some.
-    pub(crate) fn consumed(&self, id: u64, bytes: u64) {
-        self.queue.consumed(id, bytes, &self.connection);
-    }
-
-    /// Checks the queue at a time that it asked for: takes out what should have been answered by
-    /// `judged`, and starts what waits if there is room for it.
-    pub(crate) fn take_overdue(
-        self: &Arc<Self>,
-        at: u64,
-        judged: u64,
-        now: u64,
-        timers: &dyn Watch,
-    ) -> Vec<TakenOut> {
-        let (taken_out, watch) = self.queue.look(at, judged, now, &self.connection);
-        self.watch(watch, timers);
-        taken_out
-    }
-
-    /// Schedules the next check for overdue answers.
-    fn watch(self: &Arc<Self>, at: Option<u64>, timers: &dyn Watch) {
-        if let Some(at) = at {
-            timers.watch(self, at);
-        }
     }
 
     /// Its identity, for the clients that it commands.

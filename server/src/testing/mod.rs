@@ -13,6 +13,8 @@ use crate::connection::Connection;
 use crate::hub::Hub;
 use crate::member::Member;
 #[cfg(test)]
+use crate::member::Watch;
+#[cfg(test)]
 use crate::ranking::Place;
 use crate::ranking::Roster;
 #[cfg(test)]
@@ -21,6 +23,8 @@ use crate::transcript::Transcript;
 use common::memory::Memory;
 use common::net::stream::Stream;
 use common::sys::sync::Arc;
+#[cfg(test)]
+use common::sys::sync::{Mutex, lock};
 
 #[cfg(not(shuttle))]
 static PAIR: std::sync::LazyLock<(Stream, Arc<Stream>)> = std::sync::LazyLock::new(|| {
@@ -58,6 +62,25 @@ pub(crate) fn join(roster: &Roster, name: &str, slots: u32) -> Arc<Member> {
     let make = |id, name| member(id, name, slots);
     let joined = roster.join(Some(name), make, |_, _| {});
     joined.unwrap_or_else(|e| panic!("{name}: {e:?}"))
+}
+
+/// The times of the checks that members ask for.
+#[cfg(test)]
+#[derive(Default)]
+pub(crate) struct Watched(Mutex<Vec<u64>>);
+
+#[cfg(test)]
+impl Watched {
+    pub(crate) fn take(&self) -> Vec<u64> {
+        std::mem::take(&mut *lock(&self.0))
+    }
+}
+
+#[cfg(test)]
+impl Watch for Watched {
+    fn watch(&self, _: &Arc<Member>, at: u64) {
+        lock(&self.0).push(at);
+    }
 }
 
 /// Members in rank order.

@@ -13,7 +13,7 @@ use crate::member::Member;
 use crate::member::executor_queue::{Cancelled, QueueBounds, Registered, TakenOut};
 use crate::ranking::{Roster, View};
 use crate::session;
-use crate::testing;
+use crate::testing::{self, Watched};
 use common::memory::Charge;
 use common::net::listener::Listener;
 use common::net::outbox::Line;
@@ -47,7 +47,7 @@ fn join_all(threads: impl IntoIterator<Item = JoinHandle<()>>) {
 }
 
 /// Gives a target a command.
-fn register(sender: &Arc<Member>, target: &Arc<Member>, id: u64) -> (Registered, Option<u64>) {
+fn register(sender: &Arc<Member>, target: &Arc<Member>, id: u64, timers: &Watched) -> Registered {
     let command = Command {
         id,
         send: Id::from(id),
@@ -71,8 +71,7 @@ fn register(sender: &Arc<Member>, target: &Arc<Member>, id: u64) -> (Registered,
         memory: None,
     };
     let mut line = Line::Own(b"execute\n".to_vec());
-    let queue = &target.queue;
-    queue.register(&target.connection, assignment, &mut line, bounds, 1)
+    target.register(assignment, &mut line, bounds, timers, 1)
 }
 
 /// One executor with one slot, and how many outcomes each command had.
@@ -81,8 +80,7 @@ struct Bench {
     sender: Arc<Member>,
     target: Arc<Member>,
     outcomes: Arc<Mutex<BTreeMap<u64, u32>>>,
-    /// The times for which timers for overdue answers were scheduled.
-    looks: Arc<Mutex<Vec<u64>>>,
+    timers: Arc<Watched>,
 }
 
 /// Long after everything is due.
@@ -94,7 +92,7 @@ impl Bench {
             sender: testing::member(1, "sender", 0),
             target: testing::member(2, "target", 1),
             outcomes: Arc::default(),
-            looks: Arc::default(),
+            timers: Arc::default(),
         }
     }
 
@@ -113,22 +111,15 @@ impl Bench {
         }
     }
 
-    fn watch(&self, at: Option<u64>) {
-        lock(&self.looks).extend(at);
-    }
-
     fn register(&self, id: u64) {
-        let (registered, at) = register(&self.sender, &self.target, id);
-        self.watch(at);
+        let registered = register(&self.sender, &self.target, id, &self.timers);
         if !matches!(registered, Registered::Started | Registered::Waiting) {
             self.count(id);
         }
     }
 
     fn answer(&self, id: u64) {
-        let (queue, connection) = (&self.target.queue, &self.target.connection);
-        let (answered, at) = queue.answered(id, connection, 2);
-        self.watch(at);
+        let answered = self.target.answered(id, &*self.timers, 2);
         if answered
             .running
             .is_some_and(|running| running.assignment.is_some())
@@ -138,9 +129,7 @@ impl Bench {
     }
 
     fn cancel(&self, id: u64) {
-        let (queue, connection) = (&self.target.queue, &self.target.connection);
-        let (cancelled, at) = queue.cancel(id, connection, 2);
-        self.watch(at);
+        let cancelled = self.target.cancel(id, &*self.timers, 2);
         if matches!(cancelled, Cancelled::Waiting) {
             self.count(id);
         }
@@ -148,11 +137,8 @@ impl Bench {
 
     /// Does what the timer thread does at these times.
     fn look(&self) {
-        let looks = std::mem::take(&mut *lock(&self.looks));
-        for at in looks {
-            let (queue, connection) = (&self.target.queue, &self.target.connection);
-            let (ended, at) = queue.look(at, LATER, LATER, connection);
-            self.watch(at);
+        for at in self.timers.take() {
+            let ended = self.target.take_overdue(at, LATER, LATER, &*self.timers);
             self.count_all(&ended);
         }
     }
@@ -203,7 +189,7 @@ fn ranks_are_whole_and_authority_holds_whoever_comes_and_goes() {
         let sender = testing::join(&roster, "sender", 1);
         // It is always below the sender, and never the least loaded while another one is.
         let busy = testing::join(&roster, "busy", 1);
-        register(&sender, &busy, 1);
+        register(&sender, &busy, 1, &Watched::default());
         let start = |does: fn(&Roster, &Member)| {
             let (roster, sender) = (roster.clone(), Arc::clone(&sender));
             thread::spawn(move || does(&roster, &sender))
