@@ -278,9 +278,9 @@ impl Command {
                 self.answer(&mut tally_line(&self.send, &tally), flushes);
             }
             Left::Many(left) if left % TOGETHER != 0 && counts.has_company(flushes.time()) => {
-                flushes.add_soon(&self.sender);
+                flushes.add_soon(&self.sender.connection);
             }
-            Left::Many(_) => flushes.add(&self.sender),
+            Left::Many(_) => flushes.add(&self.sender.connection),
         }
     }
 
@@ -293,7 +293,7 @@ impl Command {
     /// Tells the sender something.
     pub(crate) fn tell(&self, line: Vec<u8>, flushes: &mut FlushSet<'_>) {
         self.sender.connection.outbox.push(line);
-        flushes.add(&self.sender);
+        flushes.add(&self.sender.connection);
     }
 
     /// Answers the sender's request. Its id is free before the answer is out, so that it may
@@ -304,7 +304,7 @@ impl Command {
         self.sender
             .sends
             .close(&self.send, || outbox.push_from(line));
-        flushes.add(&self.sender);
+        flushes.add(&self.sender.connection);
     }
 }
 

@@ -314,7 +314,7 @@ fn registration_ended(
 ) {
     let (status, ending) = match registered {
         Registered::Started => {
-            flushes.add(&target.member);
+            flushes.add(&target.member.connection);
             return;
         }
         Registered::Waiting => return,
@@ -350,11 +350,14 @@ fn registration_ended(
 /// Ends a command early, at each target that has not answered yet.
 pub(crate) fn cancel(hub: &Hub, command: &Arc<Command>, flushes: &mut FlushSet<'_>) {
     for target in command.targets.iter() {
-        match target.member.cancel(command.id, &hub.timers) {
+        match target
+            .member
+            .cancel(command.id, &hub.timers, hub.timers.now())
+        {
             Cancelled::Waiting => {
                 command.conclude(target, Status::Cancelled, &Ending::default(), flushes);
             }
-            Cancelled::Running => flushes.add(&target.member),
+            Cancelled::Running => flushes.add(&target.member.connection),
             Cancelled::Unknown => {}
         }
     }

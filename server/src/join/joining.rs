@@ -4,9 +4,9 @@ use crate::config::Config;
 use crate::join::admission::{Wanted, check_token, not_admitted};
 use crate::join::throttle::ANSWER_DELAY_MS;
 use crate::member::Member;
+use crate::millis;
 use crate::ranking::Standing;
 use crate::session::{Flow, Session};
-use crate::timers::timer_queue::millis;
 use common::sys::sync::Arc;
 use common::wire::message::{Code, Id, Message, RpcError, clip, error_line, result_line};
 use common::wire::name::Name;
@@ -29,7 +29,7 @@ impl Session<'_> {
                 self.lives = true;
                 Flow::Continue(())
             }
-            // What follows is never looked at: a browser can be made to send HTTP to any port,
+            // The session reads nothing that follows: a browser can be made to send HTTP to any port,
             // with lines of this protocol as the body.
             Err(malformed) => {
                 log::debug!("{}: {}", self.connection.peer(), malformed.error);
@@ -92,7 +92,7 @@ impl Session<'_> {
         Flow::Continue(())
     }
 
-    /// Has it ranked.
+    /// Checks what the client asks for, and ranks it.
     fn join(&mut self, id: &Id, raw: Option<&RawValue>) -> Result<(), RpcError> {
         let (hub, address) = (self.hub, self.connection.peer().ip());
         let wanted = Wanted::read(raw, |shown| match &hub.config.token {
@@ -116,7 +116,7 @@ impl Session<'_> {
         let mut stands = None;
         let welcome = |member: &Arc<Member>, standing| {
             stands = Some(standing);
-            // Before it is in the list, so that it leaves that whatever goes wrong from here.
+            // Before it is in the list, so that it leaves the list whatever goes wrong from here.
             *kept = Some(Arc::clone(member));
             connection
                 .outbox
@@ -130,12 +130,12 @@ impl Session<'_> {
             hub.schedule_join_news(&member, standing);
         }
         self.about.change(&member.name);
-        self.flushes.add(&member);
+        self.flushes.add(self.connection);
         Ok(())
     }
 
-    /// Not where it joins: what a session's stack ever had stays in memory, and to log takes more
-    /// of it than everything else that an idle client's session does.
+    /// Not in [`join`](Self::join): a stack keeps the memory that it once used, and logging uses more
+    /// of it than all else that an idle client's session does.
     #[inline(never)]
     pub(crate) fn log_joined(&self, member: &Member) {
         log::info!(

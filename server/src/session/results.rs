@@ -1,4 +1,4 @@
-//! What a client says of what it executes.
+//! What a member says of the commands that it executes.
 
 use super::Session;
 use crate::dispatch::execution_result::{self, ReadAnswer};
@@ -12,8 +12,8 @@ use common::wire::{ExecutionConsumed, ExecutionOutput, base64_len, method};
 const STRAYS_LOGGED: u32 = 10;
 
 impl Session<'_> {
-    /// An answer counts if it was asked for: of a ping, or of a command that this client,
-    /// and no other, was given.
+    /// Handles an answer. It counts if it is to a ping, or to a command that this client, and no
+    /// other, was given.
     #[inline(never)]
     pub(super) fn answer(&mut self, member: &Arc<Member>, id: Option<&Id>, body: &AnswerBody<'_>) {
         let number = match id {
@@ -36,7 +36,7 @@ impl Session<'_> {
         let now = self.now;
         let answered = member.answered(id, &self.hub.timers, now);
         if answered.starts_others {
-            self.flushes.add(member);
+            self.flushes.add(self.connection);
         }
         let Some(mut running) = answered.running else {
             return self.stray(Some(&id.into()));
@@ -69,8 +69,8 @@ impl Session<'_> {
         );
     }
 
-    /// Passes what a command wrote on to its sender, as far as that takes it. That is pushed
-    /// while the command is in its table, so no output comes after its outcome.
+    /// Passes a command's output on to its sender, as far as its credit goes. It is queued while the
+    /// command is in its table, so no output comes after its outcome.
     pub(super) fn output(&mut self, member: &Arc<Member>, output: ExecutionOutput<'_>) {
         let connection = self.connection;
         let told = member.queue.output(output.id, |credit, assignment| {
@@ -99,7 +99,7 @@ impl Session<'_> {
             Arc::clone(&command.sender)
         });
         if let Some(member) = told {
-            self.flushes.add(&member);
+            self.flushes.add(&member.connection);
         }
     }
 }
