@@ -26,12 +26,12 @@ macro_rules! fault_point {
     };
 }
 
-#[expect(dead_code, reason = "`join` asks once the server has `--auth`")]
 pub mod authority;
 mod config;
 mod connection;
 mod dispatch;
 mod drain;
+mod eviction;
 mod hub;
 mod join;
 mod member;

@@ -13,7 +13,7 @@ const DNS: &str = "dns:";
 
 /// The certificates of one credential.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct CertPattern {
+pub(crate) struct CertPattern {
     text: String,
     /// What stands between the stars, and around them.
     pieces: Vec<String>,

@@ -264,11 +264,11 @@ impl Rules {
 }
 
 /// For the log: what a client showed, without what only its owner knows.
-pub(crate) fn shown(token: Option<&str>, certificate: Option<&str>) -> String {
+pub(crate) fn showed(token: Option<&str>, certificate: Option<&str>) -> String {
     match (token, certificate) {
         (Some(token), _) => match key_id(token) {
             Some(key) => format!("the token with the key id {key}"),
-            None => "a token that no server of this kind made".into(),
+            None => "a token without a key id".into(),
         },
         (None, Some(name)) => format!("the certificate {:?}", clip(name)),
         (None, None) => "no credential".into(),

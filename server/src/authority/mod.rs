@@ -9,20 +9,23 @@
 //! ask. Arguments of commands are not looked at either: they are for the policy of the machine
 //! that executes them.
 
+pub(crate) mod bearer;
 mod certificate;
 mod edit;
 mod error;
-mod grant;
+pub(crate) mod grant;
+mod in_force;
 mod names;
 mod overlap;
 mod parse;
-mod rules;
+pub(crate) mod rules;
 mod token;
 mod values;
 
 pub use edit::{NewCredential, revoke};
 pub use error::AuthError;
 pub use grant::Decision;
+pub use in_force::Authority;
 pub use rules::Rules;
 
 use common::sys::trusted_file;

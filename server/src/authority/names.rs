@@ -18,7 +18,7 @@ const MAX_PATTERNS: usize = 1024;
 
 /// A name, a pattern of names, or one with places that a certificate's name fills.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) struct NamePattern {
+pub(crate) struct NamePattern {
     text: String,
     kind: Kind,
 }

@@ -36,14 +36,14 @@ pub(crate) struct Role {
 
 /// The commands that a role may send to some clients.
 #[derive(Debug, PartialEq)]
-pub(super) struct Allow {
+pub(crate) struct Allow {
     pub(super) to: Wildcard,
     pub(super) commands: Commands,
 }
 
 /// Commands, by their first word.
 #[derive(Debug, PartialEq)]
-pub(super) enum Commands {
+pub(crate) enum Commands {
     Any,
     These(Vec<String>),
 }
@@ -68,7 +68,7 @@ pub(crate) struct Credential {
 
 /// What proves a credential.
 #[derive(Debug, PartialEq)]
-pub(super) enum ProofPattern {
+pub(crate) enum ProofPattern {
     Token(TokenHash),
     Certificate(CertPattern),
 }

@@ -85,6 +85,9 @@ pub(crate) fn execute(
     line.add(",\"method\":\"execute\",\"params\":{\"from\":{")
         .who(&command.sender, sender_rank);
     line.add(",\"tier\":").number(command.sender.tier.number());
+    if let Some(bearer) = &command.sender.bearer {
+        line.add(&bearer.label);
+    }
     line.add("},\"command\":").words(words);
     if let Some(timeout) = command.timeout {
         line.add(",\"timeout_ms\":").number(timeout);
@@ -152,11 +155,13 @@ pub(crate) fn outcome(
     line.end("}}")
 }
 
-/// The outcome of a client that a selector names and that is not here.
+/// The outcome of a client that a selector names and that is not here, or that its sender is not to
+/// know of.
 pub(crate) fn absent(
     buffer: Vec<u8>,
     command: &Command,
     named: &Single<'_>,
+    status: Status,
     message: &str,
 ) -> Vec<u8> {
     let mut line = Pieces::new(buffer, message.len());
@@ -165,7 +170,7 @@ pub(crate) fn absent(
         Single::Name(name) => line.add(",\"name\":").string(name),
         Single::Rank(rank) => line.add(",\"rank\":").number(*rank),
     };
-    line.add(",\"status\":\"").add(Status::Absent.name());
+    line.add(",\"status\":\"").add(status.name());
     line.add("\",\"message\":").string(message);
     line.end("}}")
 }
@@ -298,7 +303,7 @@ mod tests {
             (Single::Name("nope".into()), Some("nope"), None),
             (Single::Rank(7), None, Some(7)),
         ] {
-            let line = absent(Vec::new(), &command, &named, "no \"nope\"");
+            let line = absent(Vec::new(), &command, &named, Status::Absent, "no \"nope\"");
             let Message::Notification {
                 method,
                 params: Some(params),

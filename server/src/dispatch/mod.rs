@@ -7,4 +7,5 @@ pub(crate) mod flush_set;
 pub(crate) mod lines;
 pub(crate) mod output_credit;
 pub(crate) mod refusal_limiter;
+pub(crate) mod scope;
 pub(crate) mod selection;
