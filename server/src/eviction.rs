@@ -43,12 +43,13 @@ pub(crate) fn evict(hub: &Hub, member: &Arc<Member>, reason: Reason, flushes: &m
     let (reason, message) = reason;
     hub.roster.leave(member);
     hub.schedule_news();
-    let now = hub.timers.now();
-    member.connection.bye(reason, message, now);
+    // Before the last line, so that the member hears of what it sent and what still waited.
     for command in member.sends.take_all() {
         dispatcher::cancel(hub, &command, flushes);
     }
     hub.conclude_all(member.queue.close(), flushes);
+    let now = hub.timers.now();
+    member.connection.bye(reason, message, now);
     hub.schedule_check(&member.connection);
     let _any = log_limit::unlimited();
     log::info!("{member} ends: {message}");

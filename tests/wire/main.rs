@@ -20,6 +20,7 @@ mod line;
 mod outcome;
 mod output;
 mod ranks;
+mod reload;
 mod scope;
 mod selectors;
 mod send;
