@@ -4,10 +4,12 @@
 //!
 //! [`Message::parse`]: crate::wire::message::Message::parse
 
+use crate::wire::fast_encode::HEAD;
 use crate::wire::name::Name;
 use crate::wire::text::Text;
 use crate::wire::words::Words;
 use crate::wire::{ExecutionOutput, ExecutionResult, Leftovers, OutputStream, Send, SendOutput};
+use memchr::memmem;
 
 /// A line that a client writes most.
 #[derive(Debug)]
@@ -41,7 +43,7 @@ impl<'a> Plain<'a> {
             rest.skip("\"id\":")?;
             let id = rest.natural()?;
             if rest.has(",\"result\":") {
-                let executed = rest.executed()?;
+                let executed = rest.execution_result()?;
                 Plain::Result { id, executed }
             } else {
                 rest.skip(",\"method\":\"send\",\"params\":")?;
@@ -134,22 +136,10 @@ impl<'a> Rest<'a> {
         first(member, words)
     }
 
-    /// An unsigned integer of at most 19 digits, which always fit.
     fn natural(&mut self) -> Option<u64> {
-        const MOST: usize = 19;
-        let all = self.0.as_bytes();
-        let (mut number, mut rest) = (0, all);
-        while let [digit @ b'0'..=b'9', more @ ..] = rest {
-            number = number * 10 + u64::from(digit - b'0');
-            rest = more;
-            if all.len() - rest.len() == MOST {
-                break;
-            }
-        }
-        let digits = &all[..all.len() - rest.len()];
-        self.0 = &self.0[digits.len()..];
-        let is_number = matches!(digits, [b'0'] | [b'1'..=b'9', ..]);
-        is_number.then_some(number)
+        let (number, rest) = natural(self.0.as_bytes())?;
+        self.0 = &self.0[self.0.len() - rest.len()..];
+        Some(number)
     }
 
     fn integer(&mut self) -> Option<i64> {
@@ -189,7 +179,7 @@ impl<'a> Rest<'a> {
         })
     }
 
-    fn executed(&mut self) -> Option<ExecutionResult<'a>> {
+    fn execution_result(&mut self) -> Option<ExecutionResult<'a>> {
         let mut executed = ExecutionResult::default();
         let (mut timed_out, mut cancelled, mut truncated) = (None, None, None);
         self.object(|rest| match () {
@@ -241,6 +231,52 @@ impl<'a> Rest<'a> {
             base64,
         })
     }
+}
+
+/// The id of the `send` whose result says `done` with exit code 0, if a line is such a result.
+pub fn done(line: &[u8]) -> Option<u64> {
+    let (id, rest) = numbered(line)?;
+    let rest = rest.strip_prefix(b",\"result\":{\"member\":")?;
+    // In a string its quotes would be escaped, so it stands nowhere else.
+    memmem::find(rest, b"\"status\":\"done\",\"exit_code\":0").map(|_| id)
+}
+
+/// The id of the `send` that an `outcome` notification belongs to, if a line is one.
+pub fn outcome_of_many(line: &[u8]) -> Option<u64> {
+    const START: &[u8] = b"{\"jsonrpc\":\"2.0\",\"method\":\"outcome\",\"params\":{\"send\":";
+    natural(line.strip_prefix(START)?).map(|(id, _)| id)
+}
+
+/// The id of an `execute` request from a client whose name begins like this, if a line is one.
+pub fn execute_from(line: &[u8], name: &[u8]) -> Option<u64> {
+    const FROM: &[u8] = b",\"method\":\"execute\",\"params\":{\"from\":{\"member\":";
+    let (id, rest) = numbered(line)?;
+    let (_, rest) = natural(rest.strip_prefix(FROM)?)?;
+    let from = rest.strip_prefix(b",\"name\":\"")?;
+    from.starts_with(name).then_some(id)
+}
+
+/// The id that a line begins with, and what comes after it.
+pub(super) fn numbered(line: &[u8]) -> Option<(u64, &[u8])> {
+    natural(line.strip_prefix(HEAD.as_bytes())?)
+}
+
+/// An unsigned integer of at most 19 digits, which always fit, and what comes after it; `None`
+/// for a longer one.
+fn natural(text: &[u8]) -> Option<(u64, &[u8])> {
+    const MOST: usize = 19;
+    let (mut number, mut rest) = (0, text);
+    while let [digit @ b'0'..=b'9', more @ ..] = rest {
+        number = number * 10 + u64::from(digit - b'0');
+        rest = more;
+        if text.len() - rest.len() == MOST {
+            break;
+        }
+    }
+    let digits = &text[..text.len() - rest.len()];
+    let is_number = matches!(digits, [b'0'] | [b'1'..=b'9', ..]);
+    let ends = !rest.first().is_some_and(u8::is_ascii_digit);
+    (is_number && ends).then_some((number, rest))
 }
 
 /// Sets a member; `None` where it stands there for the second time.

@@ -48,6 +48,17 @@ impl Id {
     }
 }
 
+impl Id {
+    /// The id as an unsigned integer, if it is one.
+    pub fn number(&self) -> Option<u64> {
+        match self {
+            Id::Integer(id) => u64::try_from(*id).ok(),
+            Id::Large(id) => Some(*id),
+            Id::Text(_) => None,
+        }
+    }
+}
+
 impl From<u64> for Id {
     fn from(value: u64) -> Id {
         i64::try_from(value).map_or(Id::Large(value), Id::Integer)

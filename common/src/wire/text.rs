@@ -74,6 +74,19 @@ impl<'a> Text<'a> {
         }
     }
 
+    /// How many bytes it takes in a line, escapes left out that are not written yet.
+    pub(crate) fn written(&self) -> usize {
+        self.as_json().map_or(self.len(), str::len)
+    }
+
+    /// The same text, borrowed.
+    pub fn borrowed(&self) -> Text<'_> {
+        match &self.0 {
+            Form::Json { .. } => self.clone(),
+            Form::Plain(text) => Text::from(&**text),
+        }
+    }
+
     /// Adds it to a line, in quotes: as it came, or with the escapes that JSON wants.
     pub fn append_to(&self, line: &mut Vec<u8>) {
         match &self.0 {
@@ -158,6 +171,8 @@ fn append_escaped(mut text: &[u8], line: &mut Vec<u8>) {
             b'\n' => b'n',
             b'\t' => b't',
             b'\r' => b'r',
+            b'\x08' => b'b',
+            b'\x0c' => b'f',
             b'"' | b'\\' => *special,
             control => {
                 let _ = write!(line, "\\u{control:04x}");

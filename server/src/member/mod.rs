@@ -26,9 +26,6 @@ pub(crate) struct Member {
     /// order of ranks.
     pub(crate) id: u64,
     pub(crate) name: Box<str>,
-    /// Its identity, as the start of three members of an object: its rank comes after it. A name
-    /// needs no escapes.
-    pub(crate) label: Box<str>,
     /// How many commands it executes at once; 0: it only sends.
     pub(crate) slots: u32,
     /// When it joined.
@@ -57,7 +54,6 @@ impl Member {
     ) -> Arc<Member> {
         Arc::new(Member {
             id,
-            label: label(id, &name),
             name,
             slots,
             joined,
@@ -149,16 +145,6 @@ impl Member {
             rank,
         }
     }
-}
-
-/// Made by hand: a formatter needs more of the stack than everything else that a session does
-/// until its client is ranked.
-fn label(id: u64, name: &str) -> Box<str> {
-    let mut digits = itoa::Buffer::new();
-    let id = digits.format(id);
-    ["\"member\":", id, ",\"name\":\"", name, "\",\"rank\":"]
-        .concat()
-        .into()
 }
 
 impl fmt::Display for Member {
