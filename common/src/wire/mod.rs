@@ -14,8 +14,6 @@ pub mod error;
 mod execute;
 pub mod fast_decode;
 pub mod fast_encode;
-#[cfg(test)]
-mod fast_tests;
 mod id;
 mod join;
 mod members;
@@ -26,6 +24,8 @@ mod outcome;
 mod output;
 pub mod selector;
 mod send;
+#[cfg(test)]
+mod tests;
 pub mod text;
 pub mod tier;
 mod wildcard;
