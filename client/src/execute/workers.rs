@@ -116,7 +116,7 @@ impl Workers {
                 Code::InvalidRequest,
                 format!("the id {} is still open; choose another one", job.id()),
             );
-            error.open_id = Some(job.id().clone());
+            error.data.id = Some(job.id().clone());
             return Err(message::error_line(None, &error));
         }
         if self.slots == 0 {

@@ -4,7 +4,7 @@
 //!
 //! [`Message::parse`]: crate::wire::message::Message::parse
 
-use crate::wire::fast_encode::HEAD;
+use crate::wire::encode::HEAD;
 use crate::wire::name::Name;
 use crate::wire::text::Text;
 use crate::wire::words::Words;

@@ -2,65 +2,57 @@
 //! every byte of an output several times. Each function writes the same bytes as the serde form
 //! of the same message; a property test holds that. What a peer wrote passes as it came.
 
+use crate::wire::encode::{HEAD, Line};
 use crate::wire::fast_decode::numbered;
 use crate::wire::message::Id;
 use crate::wire::name::Name;
 use crate::wire::output::as_text;
-use crate::wire::{Execute, Outcome, OutputStream, SendOutput, Text};
+use crate::wire::{Execute, Outcome, OutputStream, SendOutput, Text, method};
 use base64_simd::STANDARD;
 
 /// Bytes of a line besides what peers wrote into it.
 const AROUND: usize = 256;
 
-/// What comes before the id of a request or of its answer.
-pub(super) const HEAD: &str = r#"{"jsonrpc":"2.0","id":"#;
-
 /// The `execute` request of a command, in a buffer whose content goes.
 pub fn execute(buffer: Vec<u8>, id: u64, execute: &Execute<'_>) -> Vec<u8> {
-    let mut line = Line::new(buffer, execute.command.as_json().len());
-    line.add(HEAD).number(id);
-    line.add(r#","method":"execute","params":{"from":{"#);
-    line.optional(r#""member":"#, Some(execute.from.member));
-    line.name(&execute.from.name);
-    line.optional(r#""rank":"#, Some(execute.from.rank));
+    let mut line = cleared(buffer, execute.command.as_json().len());
+    line.request(&id.into(), method::EXECUTE);
+    line.add(r#"{"from":{"#);
+    line.target(execute.from.member, &execute.from.name, execute.from.rank);
     line.add(r#"},"command":"#);
     execute.command.append_to(&mut line.0);
     line.optional(r#""timeout_ms":"#, execute.timeout_ms);
     line.optional(r#""window":"#, execute.window);
+    line.add("}");
     line.end()
 }
 
 /// The result of a `send` that has one outcome, in a buffer whose content goes.
 pub fn result(buffer: Vec<u8>, id: &Id, outcome: &Outcome<'_>) -> Vec<u8> {
-    let mut line = Line::new(buffer, len_of_texts(outcome));
-    line.add(HEAD).id(id).add(r#","result":{"#);
-    line.outcome(outcome);
+    let mut line = cleared(buffer, outcome.len_of_texts());
+    line.result(id).outcome(outcome);
     line.end()
 }
 
 /// The `outcome` notification of a `send` that has several, in a buffer whose content goes.
 pub fn outcome(buffer: Vec<u8>, outcome: &Outcome<'_>) -> Vec<u8> {
-    let mut line = Line::new(buffer, len_of_texts(outcome));
-    line.add(r#"{"jsonrpc":"2.0","method":"outcome","params":{"#);
-    line.outcome(outcome);
+    let mut line = cleared(buffer, outcome.len_of_texts());
+    line.notification(method::OUTCOME).outcome(outcome);
     line.end()
 }
 
 /// The `output` notification for a sender.
 pub fn output(output: &SendOutput<'_>) -> Vec<u8> {
     let texts = [&output.text, &output.base64];
-    let mut line = Line::new(
-        Vec::new(),
-        texts.into_iter().flatten().map(Text::written).sum(),
-    );
-    line.add(r#"{"jsonrpc":"2.0","method":"output","params":{"send":"#);
+    let written = texts.into_iter().flatten().map(Text::written).sum();
+    let mut line = cleared(Vec::new(), written);
+    line.notification(method::OUTPUT).add(r#"{"send":"#);
     line.id(&output.send);
-    line.optional(r#""member":"#, Some(output.member));
-    line.name(&output.name);
-    line.optional(r#""rank":"#, Some(output.rank));
+    line.target(output.member, &output.name, output.rank);
     line.key(stream(output.stream));
     line.text(r#""text":"#, output.text.as_ref());
     line.text(r#""base64":"#, output.base64.as_ref());
+    line.add("}");
     line.end()
 }
 
@@ -68,7 +60,7 @@ pub fn output(output: &SendOutput<'_>) -> Vec<u8> {
 pub fn execution_output(buffer: &mut Vec<u8>, id: u64, from: OutputStream, bytes: &[u8]) {
     buffer.reserve(AROUND + bytes.len() + bytes.len() / 3);
     let mut line = Line(std::mem::take(buffer));
-    line.add(r#"{"jsonrpc":"2.0","method":"output","params":{"id":"#);
+    line.notification(method::OUTPUT).add(r#"{"id":"#);
     line.number(id).key(stream(from));
     match as_text(bytes) {
         Some(text) => line.text(r#""text":"#, Some(&text.into())),
@@ -78,6 +70,7 @@ pub fn execution_output(buffer: &mut Vec<u8>, id: u64, from: OutputStream, bytes
             line.add("\"");
         }
     }
+    line.add("}");
     *buffer = line.end();
 }
 
@@ -113,36 +106,13 @@ impl Prepared {
     }
 }
 
-/// A line in the making: an envelope whose `params` or `result` is open.
-struct Line(Vec<u8>);
+fn cleared(mut buffer: Vec<u8>, content: usize) -> Line {
+    buffer.clear();
+    buffer.reserve(AROUND + content);
+    Line(buffer)
+}
 
 impl Line {
-    fn new(mut buffer: Vec<u8>, content: usize) -> Line {
-        buffer.clear();
-        buffer.reserve(AROUND + content);
-        Line(buffer)
-    }
-
-    fn add(&mut self, piece: &str) -> &mut Line {
-        self.0.extend_from_slice(piece.as_bytes());
-        self
-    }
-
-    fn number(&mut self, number: impl itoa::Integer) -> &mut Line {
-        self.add(itoa::Buffer::new().format(number))
-    }
-
-    fn id(&mut self, id: &Id) -> &mut Line {
-        match id {
-            Id::Integer(number) => self.number(*number),
-            Id::Large(number) => self.number(*number),
-            Id::Text(text) => {
-                Text::from(&**text).append_to(&mut self.0);
-                self
-            }
-        }
-    }
-
     /// The start of a member; a comma first, unless it is the first of its object.
     fn key(&mut self, key: &str) -> &mut Line {
         if self.0.last() != Some(&b'{') {
@@ -164,12 +134,19 @@ impl Line {
         }
     }
 
+    fn target(&mut self, member: u64, name: &Name<'_>, rank: u32) {
+        self.optional(r#""member":"#, Some(member));
+        self.name(name);
+        self.optional(r#""rank":"#, Some(rank));
+    }
+
     /// A name needs no escapes.
     fn name(&mut self, name: &Name<'_>) {
         self.key(r#""name":""#).add(name).add("\"");
     }
 
     fn outcome(&mut self, outcome: &Outcome<'_>) {
+        self.add("{");
         if let Some(send) = &outcome.send {
             self.key(r#""send":"#).id(send);
         }
@@ -201,11 +178,7 @@ impl Line {
             self.key(r#""started":"#);
             self.add(if started { "true" } else { "false" });
         }
-    }
-
-    fn end(mut self) -> Vec<u8> {
-        self.add("}}\n");
-        self.0
+        self.add("}");
     }
 }
 
@@ -216,14 +189,16 @@ fn stream(stream: OutputStream) -> &'static str {
     }
 }
 
-/// Bytes that the texts of an outcome take, escapes left out that are not written yet.
-fn len_of_texts(outcome: &Outcome<'_>) -> usize {
-    let texts = [
-        &outcome.stdout,
-        &outcome.stdout_base64,
-        &outcome.stderr,
-        &outcome.stderr_base64,
-        &outcome.message,
-    ];
-    texts.into_iter().flatten().map(Text::written).sum()
+impl Outcome<'_> {
+    /// Bytes that its texts take, escapes left out that are not written yet.
+    fn len_of_texts(&self) -> usize {
+        let texts = [
+            &self.stdout,
+            &self.stdout_base64,
+            &self.stderr,
+            &self.stderr_base64,
+            &self.message,
+        ];
+        texts.into_iter().flatten().map(Text::written).sum()
+    }
 }

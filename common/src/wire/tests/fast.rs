@@ -2,7 +2,7 @@
 
 use crate::wire::fast_decode::{Plain, done, execute_from, outcome_of_many};
 use crate::wire::fast_encode::{self, Prepared};
-use crate::wire::message::{Id, notification_line, request_line, result_line};
+use crate::wire::message::{Id, request_line, result_line};
 use crate::wire::name::Name;
 use crate::wire::{
     Execute, ExecutionOutput, ExecutionResult, Leftovers, Origin, Outcome, OutputStream, SendOut,
@@ -11,6 +11,7 @@ use crate::wire::{
 use proptest::option;
 use proptest::prelude::*;
 use proptest::sample::select;
+use serde::Serialize;
 
 /// Ids that a fast decoder reads.
 const MOST: u64 = 10_u64.pow(19) - 1;
@@ -109,6 +110,47 @@ fn content(line: &[u8]) -> &[u8] {
     line.strip_suffix(b"\n").expect("a line")
 }
 
+/// An envelope as serde writes it.
+#[derive(serde::Serialize)]
+struct Envelope<'a, P, R> {
+    jsonrpc: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    id: Option<Id>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    method: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    params: Option<P>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    result: Option<R>,
+}
+
+/// The line of a request or a notification.
+fn plain_request(id: Option<Id>, method: &str, params: impl Serialize) -> Vec<u8> {
+    plain_line(Envelope {
+        jsonrpc: "2.0",
+        id,
+        method: Some(method),
+        params: Some(params),
+        result: None::<()>,
+    })
+}
+
+fn plain_result(id: Id, result: impl Serialize) -> Vec<u8> {
+    plain_line(Envelope {
+        jsonrpc: "2.0",
+        id: Some(id),
+        method: None,
+        params: None::<()>,
+        result: Some(result),
+    })
+}
+
+fn plain_line(envelope: impl Serialize) -> Vec<u8> {
+    let mut line = serde_json::to_vec(&envelope).expect("JSON");
+    line.push(b'\n');
+    line
+}
+
 fn same(fast: &[u8], plain: &[u8]) -> Result<(), TestCaseError> {
     prop_assert_eq!(str::from_utf8(fast), str::from_utf8(plain));
     Ok(())
@@ -125,7 +167,7 @@ proptest! {
         let from = Origin { member, name, rank };
         let execute = Execute { from, command, timeout_ms, window };
         let line = fast_encode::execute(b"old".to_vec(), id, &execute);
-        same(&line, &request_line(id.into(), method::EXECUTE, &execute))?;
+        same(&line, &plain_request(Some(id.into()), method::EXECUTE, &execute))?;
         let is_from = |name| execute_from(content(&line), name);
         prop_assert_eq!(is_from(b"web"), execute.from.name.starts_with("web").then_some(id));
     }
@@ -133,7 +175,7 @@ proptest! {
     #[test]
     fn an_outcome_is_encoded_and_recognized_as_serde_does(id in id(), outcome in any_outcome()) {
         let line = fast_encode::result(b"old".to_vec(), &id, &outcome);
-        same(&line, &result_line(id.clone(), &outcome))?;
+        same(&line, &plain_result(id.clone(), &outcome))?;
         let number = id.number().filter(|id| *id <= MOST);
         let is_done = outcome.status == Status::Done && outcome.exit_code == Some(0);
         let expected = number.filter(|_| is_done && outcome.member.is_some());
@@ -141,7 +183,7 @@ proptest! {
 
         let outcome = Outcome { send: Some(id), ..outcome };
         let line = fast_encode::outcome(Vec::new(), &outcome);
-        same(&line, &notification_line(method::OUTCOME, &outcome))?;
+        same(&line, &plain_request(None, method::OUTCOME, &outcome))?;
         prop_assert_eq!(outcome_of_many(content(&line)), number);
     }
 
@@ -153,7 +195,7 @@ proptest! {
         let (text, base64) = if is_base64 { (None, Some(text)) } else { (Some(text), None) };
         let output = SendOutput { send, member, name, rank, stream, text, base64 };
         let line = fast_encode::output(&output);
-        same(&line, &notification_line(method::OUTPUT, &output))?;
+        same(&line, &plain_request(None, method::OUTPUT, &output))?;
         let decoded = SendOutput::of_plain_line(content(&line));
         let is_read = output.send.number().is_some_and(|id| id <= MOST);
         prop_assert_eq!(decoded, is_read.then_some(output));
@@ -171,7 +213,7 @@ proptest! {
         let mut lines = b"before\n".to_vec();
         fast_encode::execution_output(&mut lines, id, stream, &bytes);
         let line = lines.strip_prefix(b"before\n").expect("it is added");
-        same(line, &notification_line(method::OUTPUT, &output))?;
+        same(line, &plain_request(None, method::OUTPUT, &output))?;
         let decoded = match Plain::read(content(line)) {
             Some(Plain::Output(decoded)) => decoded,
             other => return Err(TestCaseError::fail(format!("{other:?}"))),
@@ -181,7 +223,7 @@ proptest! {
 
     #[test]
     fn a_result_is_prepared_and_decoded_as_serde_does(number in 0..=MOST, result in result()) {
-        let line = result_line(number.into(), &result);
+        let line = plain_result(number.into(), &result);
         let mut prepared = Vec::new();
         Prepared::new(&result_line(0.into(), &result)).append(number, &mut prepared);
         same(&prepared, &line)?;
@@ -199,7 +241,7 @@ proptest! {
         window in option::of(0..=MOST),
     ) {
         let send = SendOut { command: &command, to: to.as_deref(), timeout_ms, window };
-        let line = request_line(number.into(), method::SEND, &send);
+        let line = plain_request(Some(number.into()), method::SEND, &send);
         let prepared = Prepared::new(&request_line(0.into(), method::SEND, &send));
         let mut fast = Vec::new();
         prepared.append(number, &mut fast);

@@ -159,7 +159,7 @@ fn deep_nesting_needs_no_stack() {
 #[test]
 fn an_error_survives_the_wire() {
     let mut error = RpcError::new(Code::InvalidRequest, "id 4 is open");
-    error.open_id = Some(Id::Integer(4));
+    error.data.id = Some(Id::Integer(4));
     let line = String::from_utf8(error_line(None, &error)).expect("UTF-8");
     assert_eq!(
         line,
