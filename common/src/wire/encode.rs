@@ -49,29 +49,35 @@ pub fn error_line(id: Option<Id>, error: &RpcError) -> Vec<u8> {
 pub(super) struct Line(pub(super) Vec<u8>);
 
 impl Line {
+    #[inline]
     pub(super) fn request(&mut self, id: &Id, method: &str) -> &mut Line {
         self.add(HEAD).id(id);
         self.add(r#","method":""#).add(method).add(r#"","params":"#)
     }
 
+    #[inline]
     pub(super) fn notification(&mut self, method: &str) -> &mut Line {
         self.add(r#"{"jsonrpc":"2.0","method":""#).add(method);
         self.add(r#"","params":"#)
     }
 
+    #[inline]
     pub(super) fn result(&mut self, id: &Id) -> &mut Line {
         self.add(HEAD).id(id).add(r#","result":"#)
     }
 
+    #[inline]
     pub(super) fn add(&mut self, piece: &str) -> &mut Line {
         self.0.extend_from_slice(piece.as_bytes());
         self
     }
 
+    #[inline]
     pub(super) fn number(&mut self, number: impl itoa::Integer) -> &mut Line {
         self.add(itoa::Buffer::new().format(number))
     }
 
+    #[inline]
     pub(super) fn id(&mut self, id: &Id) -> &mut Line {
         match id {
             Id::Integer(number) => self.number(*number),

@@ -61,33 +61,29 @@ impl<'a> SendOutput<'a> {
     ///
     /// [`Message::parse`]: crate::wire::message::Message::parse
     pub fn of_plain_line(line: &'a [u8]) -> Option<SendOutput<'a>> {
-        const START: &[u8] = b"{\"jsonrpc\":\"2.0\",\"method\":\"output\",\"params\":{\"send\":";
-        let rest = line.strip_prefix(START)?;
-        let mut rest = Rest(std::str::from_utf8(rest).ok()?);
+        let mut rest = Rest(str::from_utf8(line).ok()?);
+        let (mut text, mut base64) = (None, None);
+        rest.skip("{\"jsonrpc\":\"2.0\",\"method\":\"output\",\"params\":{\"send\":")?;
         let send = rest.natural()?.into();
         rest.skip(",\"member\":")?;
         let member = rest.natural()?;
         rest.skip(",\"name\":")?;
-        let mut name = None;
-        rest.text(&mut name)?;
+        let name = Name::told(rest.string()?.into_cow()).ok()?;
         rest.skip(",\"rank\":")?;
         let rank = rest.count()?;
-        rest.skip(",\"stream\":\"std")?;
-        let stream = match rest.has("out\"") {
-            true => OutputStream::Stdout,
-            false => rest.skip("err\"").map(|()| OutputStream::Stderr)?,
-        };
-        let (mut text, mut base64) = (None, None);
+        rest.skip(",")?;
+        let stream = rest.stream()?;
         match rest.has(",\"text\":") {
-            true => rest.text(&mut text)?,
-            false => rest
-                .skip(",\"base64\":")
-                .and_then(|()| rest.text(&mut base64))?,
+            true => text = Some(rest.string()?),
+            false => {
+                rest.skip(",\"base64\":")?;
+                base64 = Some(rest.string()?);
+            }
         }
         (rest.0 == "}}").then_some(SendOutput {
             send,
             member,
-            name: Name::told(name?.into_cow()).ok()?,
+            name,
             rank,
             stream,
             text,
@@ -125,9 +121,24 @@ impl<'a> Rest<'a> {
 
     /// A string, for a member that had none before.
     fn text(&mut self, member: &mut Option<Text<'a>>) -> Option<()> {
+        first(member, self.string()?)
+    }
+
+    fn string(&mut self) -> Option<Text<'a>> {
         let text;
         (text, self.0) = Text::prefix_of(self.0)?;
-        first(member, text)
+        Some(text)
+    }
+
+    /// Which of the streams a member says.
+    fn stream(&mut self) -> Option<OutputStream> {
+        let is_stdout = self.has("\"stream\":\"stdout\"");
+        match is_stdout {
+            true => Some(OutputStream::Stdout),
+            false => self
+                .skip("\"stream\":\"stderr\"")
+                .map(|()| OutputStream::Stderr),
+        }
     }
 
     fn words(&mut self, member: &mut Option<Words<'a>>) -> Option<()> {

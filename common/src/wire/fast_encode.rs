@@ -7,7 +7,7 @@ use crate::wire::fast_decode::numbered;
 use crate::wire::message::Id;
 use crate::wire::name::Name;
 use crate::wire::output::as_text;
-use crate::wire::{Execute, Outcome, OutputStream, SendOutput, Text, method};
+use crate::wire::{Execute, Origin, Outcome, OutputStream, SendOutput, Text, method};
 use base64_simd::STANDARD;
 
 /// Bytes of a line besides what peers wrote into it.
@@ -17,12 +17,12 @@ const AROUND: usize = 256;
 pub fn execute(buffer: Vec<u8>, id: u64, execute: &Execute<'_>) -> Vec<u8> {
     let mut line = cleared(buffer, execute.command.as_json().len());
     line.request(&id.into(), method::EXECUTE);
-    line.add(r#"{"from":{"#);
-    line.target(execute.from.member, &execute.from.name, execute.from.rank);
+    let Origin { member, name, rank } = &execute.from;
+    line.add(r#"{"from":{"#).client(*member, name, *rank);
     line.add(r#"},"command":"#);
     execute.command.append_to(&mut line.0);
-    line.optional(r#""timeout_ms":"#, execute.timeout_ms);
-    line.optional(r#""window":"#, execute.window);
+    line.optional(r#","timeout_ms":"#, execute.timeout_ms);
+    line.optional(r#","window":"#, execute.window);
     line.add("}");
     line.end()
 }
@@ -47,11 +47,11 @@ pub fn output(output: &SendOutput<'_>) -> Vec<u8> {
     let written = texts.into_iter().flatten().map(Text::written).sum();
     let mut line = cleared(Vec::new(), written);
     line.notification(method::OUTPUT).add(r#"{"send":"#);
-    line.id(&output.send);
-    line.target(output.member, &output.name, output.rank);
-    line.key(stream(output.stream));
-    line.text(r#""text":"#, output.text.as_ref());
-    line.text(r#""base64":"#, output.base64.as_ref());
+    line.id(&output.send).add(",");
+    line.client(output.member, &output.name, output.rank);
+    line.add(stream(output.stream));
+    line.text(r#","text":"#, output.text.as_ref());
+    line.text(r#","base64":"#, output.base64.as_ref());
     line.add("}");
     line.end()
 }
@@ -61,11 +61,11 @@ pub fn execution_output(buffer: &mut Vec<u8>, id: u64, from: OutputStream, bytes
     buffer.reserve(AROUND + bytes.len() + bytes.len() / 3);
     let mut line = Line(std::mem::take(buffer));
     line.notification(method::OUTPUT).add(r#"{"id":"#);
-    line.number(id).key(stream(from));
+    line.number(id).add(stream(from));
     match as_text(bytes) {
-        Some(text) => line.text(r#""text":"#, Some(&text.into())),
+        Some(text) => line.text(r#","text":"#, Some(&text.into())),
         None => {
-            line.key(r#""base64":""#);
+            line.add(r#","base64":""#);
             STANDARD.encode_append(bytes, &mut line.0);
             line.add("\"");
         }
@@ -113,79 +113,88 @@ fn cleared(mut buffer: Vec<u8>, content: usize) -> Line {
 }
 
 impl Line {
-    /// The start of a member; a comma first, unless it is the first of its object.
-    fn key(&mut self, key: &str) -> &mut Line {
-        if self.0.last() != Some(&b'{') {
-            self.0.push(b',');
-        }
-        self.add(key)
-    }
-
+    #[inline]
     fn optional(&mut self, key: &str, number: Option<impl itoa::Integer>) {
         if let Some(number) = number {
-            self.key(key).number(number);
+            self.add(key).number(number);
         }
     }
 
     fn text(&mut self, key: &str, text: Option<&Text<'_>>) {
         if let Some(text) = text {
-            self.key(key);
+            self.add(key);
             text.append_to(&mut self.0);
         }
     }
 
-    fn target(&mut self, member: u64, name: &Name<'_>, rank: u32) {
-        self.optional(r#""member":"#, Some(member));
-        self.name(name);
-        self.optional(r#""rank":"#, Some(rank));
-    }
-
-    /// A name needs no escapes.
-    fn name(&mut self, name: &Name<'_>) {
-        self.key(r#""name":""#).add(name).add("\"");
+    /// The members that say which client it is. A name needs no escapes.
+    #[inline]
+    fn client(&mut self, member: u64, name: &Name<'_>, rank: u32) -> &mut Line {
+        self.add(r#""member":"#).number(member);
+        self.add(r#","name":""#).add(name);
+        self.add(r#"","rank":"#).number(rank)
     }
 
     fn outcome(&mut self, outcome: &Outcome<'_>) {
         self.add("{");
         if let Some(send) = &outcome.send {
-            self.key(r#""send":"#).id(send);
+            self.add(r#""send":"#).id(send).add(",");
         }
-        self.optional(r#""member":"#, outcome.member);
-        if let Some(name) = &outcome.name {
-            self.name(name);
-        }
-        self.optional(r#""rank":"#, outcome.rank);
-        self.key(r#""status":""#)
-            .add(outcome.status.name())
-            .add("\"");
-        self.optional(r#""exit_code":"#, outcome.exit_code);
-        self.text(r#""signal":"#, outcome.signal.as_ref());
-        self.text(r#""stdout":"#, outcome.stdout.as_ref());
-        self.text(r#""stdout_base64":"#, outcome.stdout_base64.as_ref());
-        self.text(r#""stderr":"#, outcome.stderr.as_ref());
-        self.text(r#""stderr_base64":"#, outcome.stderr_base64.as_ref());
-        self.optional(r#""elapsed_ms":"#, outcome.elapsed_ms);
+        match (outcome.member, &outcome.name, outcome.rank) {
+            (Some(member), Some(name), Some(rank)) => self.client(member, name, rank).add(","),
+            (member, name, rank) => self.part_of_client(member, name.as_ref(), rank),
+        };
+        self.add(r#""status":""#).add(outcome.status.name());
+        self.add("\"");
+        self.optional(r#","exit_code":"#, outcome.exit_code);
+        self.text(r#","signal":"#, outcome.signal.as_ref());
+        self.text(r#","stdout":"#, outcome.stdout.as_ref());
+        self.text(r#","stdout_base64":"#, outcome.stdout_base64.as_ref());
+        self.text(r#","stderr":"#, outcome.stderr.as_ref());
+        self.text(r#","stderr_base64":"#, outcome.stderr_base64.as_ref());
+        self.optional(r#","elapsed_ms":"#, outcome.elapsed_ms);
         if outcome.truncated {
-            self.key(r#""truncated":true"#);
+            self.add(r#","truncated":true"#);
         }
         if let Some(leftovers) = outcome.leftovers {
-            self.key(r#""leftovers":{"ended":"#).number(leftovers.ended);
-            self.optional(r#""running":"#, Some(leftovers.running));
+            self.add(r#","leftovers":{"ended":"#)
+                .number(leftovers.ended);
+            self.add(r#","running":"#).number(leftovers.running);
             self.add("}");
         }
-        self.text(r#""message":"#, outcome.message.as_ref());
+        self.text(r#","message":"#, outcome.message.as_ref());
         if let Some(started) = outcome.started {
-            self.key(r#""started":"#);
+            self.add(r#","started":"#);
             self.add(if started { "true" } else { "false" });
         }
         self.add("}");
+    }
+
+    /// What is known of a client that is absent.
+    #[cold]
+    fn part_of_client(
+        &mut self,
+        member: Option<u64>,
+        name: Option<&Name<'_>>,
+        rank: Option<u32>,
+    ) -> &mut Line {
+        if let Some(member) = member {
+            self.add(r#""member":"#).number(member).add(",");
+        }
+        if let Some(name) = name {
+            self.add(r#""name":""#).add(name).add(r#"","#);
+        }
+        if let Some(rank) = rank {
+            self.add(r#""rank":"#).number(rank).add(",");
+        }
+        self
     }
 }
 
 fn stream(stream: OutputStream) -> &'static str {
     match stream {
-        OutputStream::Stdout => r#""stream":"stdout""#,
-        OutputStream::Stderr => r#""stream":"stderr""#,
+        OutputStream::Stdout => r#","stream":"stdout""#,
+        OutputStream::Stderr => r#","stream":"stderr""#,
     }
 }
 
