@@ -13,9 +13,6 @@
 //! that ThreadSanitizer sees (`tests/thread-sanitizer.sh`). Neither is a feature of the package,
 //! as the dependency of another package could switch that on.
 
-#[cfg(shuttle)]
-pub mod channel;
-
 #[cfg(thread_sanitizer)]
 mod visible;
 
@@ -68,8 +65,10 @@ mod poisoned {
 }
 
 /// The part of a channel that is explored.
-#[cfg(not(shuttle))]
 pub mod channel {
+    #[cfg(shuttle)]
+    pub use crate::testing::channel::{Receiver, Sender, unbounded};
+    #[cfg(not(shuttle))]
     pub use crossbeam_channel::{Receiver, Sender, unbounded};
 }
 
