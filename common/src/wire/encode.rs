@@ -51,7 +51,11 @@ pub(super) struct Line(pub(super) Vec<u8>);
 impl Line {
     #[inline]
     pub(super) fn request(&mut self, id: &Id, method: &str) -> &mut Line {
-        self.add(HEAD).id(id);
+        self.add(HEAD).id(id).method(method)
+    }
+
+    #[inline]
+    pub(super) fn method(&mut self, method: &str) -> &mut Line {
         self.add(r#","method":""#).add(method).add(r#"","params":"#)
     }
 

@@ -168,11 +168,6 @@ impl<'a> Rest<'a> {
         u32::try_from(self.natural()?).ok()
     }
 
-    fn boolean(&mut self) -> Option<bool> {
-        let is_true = self.has("true");
-        (is_true || self.has("false")).then_some(is_true)
-    }
-
     fn send(&mut self) -> Option<Send<'a>> {
         let (mut command, mut to, mut timeout_ms, mut window) = (None, None, None, None);
         self.object(|rest| match () {
@@ -192,7 +187,6 @@ impl<'a> Rest<'a> {
 
     fn execution_result(&mut self) -> Option<ExecutionResult<'a>> {
         let mut executed = ExecutionResult::default();
-        let (mut timed_out, mut cancelled, mut truncated) = (None, None, None);
         self.object(|rest| match () {
             () if rest.has("\"exit_code\":") => first(&mut executed.exit_code, rest.integer()?),
             () if rest.has("\"stdout\":") => rest.text(&mut executed.stdout),
@@ -200,29 +194,22 @@ impl<'a> Rest<'a> {
             () if rest.has("\"signal\":") => rest.text(&mut executed.signal),
             () if rest.has("\"stdout_base64\":") => rest.text(&mut executed.stdout_base64),
             () if rest.has("\"stderr_base64\":") => rest.text(&mut executed.stderr_base64),
-            () if rest.has("\"timed_out\":") => first(&mut timed_out, rest.boolean()?),
-            () if rest.has("\"cancelled\":") => first(&mut cancelled, rest.boolean()?),
-            () if rest.has("\"truncated\":") => first(&mut truncated, rest.boolean()?),
+            () if rest.has("\"timed_out\":true") => set(&mut executed.timed_out),
+            () if rest.has("\"cancelled\":true") => set(&mut executed.cancelled),
+            () if rest.has("\"truncated\":true") => set(&mut executed.truncated),
             () if rest.has("\"leftovers\":") => first(&mut executed.leftovers, rest.leftovers()?),
             () => None,
         })?;
-        executed.timed_out = timed_out == Some(true);
-        executed.cancelled = cancelled == Some(true);
-        executed.truncated = truncated == Some(true);
         Some(executed)
     }
 
     fn leftovers(&mut self) -> Option<Leftovers> {
-        let (mut ended, mut running) = (None, None);
-        self.object(|rest| match () {
-            () if rest.has("\"ended\":") => first(&mut ended, rest.count()?),
-            () if rest.has("\"running\":") => first(&mut running, rest.count()?),
-            () => None,
-        })?;
-        Some(Leftovers {
-            ended: ended.unwrap_or_default(),
-            running: running.unwrap_or_default(),
-        })
+        self.skip("{\"ended\":")?;
+        let ended = self.count()?;
+        self.skip(",\"running\":")?;
+        let running = self.count()?;
+        self.skip("}")?;
+        Some(Leftovers { ended, running })
     }
 
     fn output(&mut self) -> Option<ExecutionOutput<'a>> {
@@ -298,6 +285,11 @@ fn first<T>(member: &mut Option<T>, value: T) -> Option<()> {
     }
 }
 
+/// Sets a member; `None` where it is set already.
+fn set(member: &mut bool) -> Option<()> {
+    (!std::mem::replace(member, true)).then_some(())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -354,10 +346,9 @@ mod tests {
             r#"{"jsonrpc":"2.0","id":1234567890123456789,"method":"send","params":{"command":["ä"],"to":"next"}}"#,
             r#"{"jsonrpc":"2.0","id":1,"result":{}}"#,
             r#"{"jsonrpc":"2.0","id":1,"result":{"exit_code":-1,"stdout":"a\n","stderr":"","truncated":true}}"#,
-            r#"{"jsonrpc":"2.0","id":1,"result":{"signal":"SIGKILL","stdout_base64":"/w==","stderr_base64":"","timed_out":true,"cancelled":false}}"#,
+            r#"{"jsonrpc":"2.0","id":1,"result":{"signal":"SIGKILL","stdout_base64":"/w==","stderr_base64":"","timed_out":true,"cancelled":true}}"#,
             r#"{"jsonrpc":"2.0","id":1,"result":{"exit_code":0,"leftovers":{"ended":2,"running":4294967295}}}"#,
-            r#"{"jsonrpc":"2.0","id":1,"result":{"leftovers":{"running":0},"exit_code":0}}"#,
-            r#"{"jsonrpc":"2.0","id":1,"result":{"leftovers":{},"exit_code":0}}"#,
+            r#"{"jsonrpc":"2.0","id":1,"result":{"leftovers":{"ended":0,"running":0},"exit_code":0}}"#,
             r#"{"jsonrpc":"2.0","method":"output","params":{"id":3,"stream":"stdout","text":"x"}}"#,
             r#"{"jsonrpc":"2.0","method":"output","params":{"id":3,"stream":"stderr","base64":"/w=="}}"#,
         ] {

@@ -16,7 +16,7 @@ const AROUND: usize = 256;
 /// The `execute` request of a command, in a buffer whose content goes.
 pub fn execute(buffer: Vec<u8>, id: u64, execute: &Execute<'_>) -> Vec<u8> {
     let mut line = cleared(buffer, execute.command.as_json().len());
-    line.request(&id.into(), method::EXECUTE);
+    line.add(HEAD).number(id).method(method::EXECUTE);
     let Origin { member, name, rank } = &execute.from;
     line.add(r#"{"from":{"#).client(*member, name, *rank);
     line.add(r#"},"command":"#);

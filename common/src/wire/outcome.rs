@@ -11,10 +11,13 @@ use serde::{Deserialize, Serialize, Serializer};
 use std::fmt;
 
 /// How a command ended at one target.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Deserialize, Serialize)]
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Deserialize, Serialize,
+)]
 #[serde(rename_all = "snake_case")]
 pub enum Status {
     /// It ran and ended.
+    #[default]
     Done,
     /// The target's policy does not run it.
     Refused,
@@ -80,7 +83,7 @@ impl fmt::Display for Status {
 }
 
 /// What became of one command at one target.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
 pub struct Outcome<'a> {
     /// The request that it belongs to, where it is not the answer itself.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -139,39 +142,22 @@ impl<'a> Outcome<'a> {
             member: Some(member),
             name: Some(name),
             rank: Some(rank),
-            ..Outcome::bare(status)
+            status,
+            ..Outcome::default()
         }
     }
 
     /// The outcome of a client that a selector names and that is not connected.
     pub fn absent(named: &'a Single<'a>) -> Self {
-        let mut outcome = Outcome::bare(Status::Absent);
+        let mut outcome = Outcome {
+            status: Status::Absent,
+            ..Outcome::default()
+        };
         match named {
             Single::Name(name) => outcome.name = Some(Name::known(&**name)),
             Single::Rank(rank) => outcome.rank = Some(*rank),
         }
         outcome
-    }
-
-    fn bare(status: Status) -> Self {
-        Outcome {
-            send: None,
-            member: None,
-            name: None,
-            rank: None,
-            status,
-            exit_code: None,
-            signal: None,
-            stdout: None,
-            stdout_base64: None,
-            stderr: None,
-            stderr_base64: None,
-            elapsed_ms: None,
-            truncated: false,
-            leftovers: None,
-            message: None,
-            started: None,
-        }
     }
 
     /// Takes over what an executor says of how the command ended and what it wrote.
