@@ -38,7 +38,7 @@ pub use members::{Member, Members, MembersQuery, Rank};
 pub use outcome::{Outcome, Status, Tally};
 pub use output::{
     ExecutionConsumed, ExecutionOutput, OutputStream, SendConsumed, SendOutput, base64_len,
-    encode_output,
+    decode_output, encode_output,
 };
 pub use send::{Accepted, Cancel, Origin, Refused, Send, SendOut};
 pub use text::Text;

@@ -91,14 +91,17 @@ fn is_mostly_escapes(bytes: &[u8]) -> bool {
     let is_escaped = |byte: u8| byte < 0x20 && !matches!(byte, b'\n' | b'\r' | b'\t');
     // By blocks whose count fits into a byte, so that several bytes are looked at in one step.
     let count = |block: &[u8]| -> u8 { block.iter().map(|byte| u8::from(is_escaped(*byte))).sum() };
-    let mut left = bytes.len() / 4;
-    let exceeds = |block: &[u8]| {
-        let escapes = usize::from(count(block));
-        let exceeds = escapes > left;
-        left = left.saturating_sub(escapes);
-        exceeds
-    };
-    bytes.len() >= WORTH_A_LOOK && bytes.chunks(255).any(exceeds)
+    let escapes = || bytes.chunks(255).map(|block| usize::from(count(block)));
+    bytes.len() >= WORTH_A_LOOK && escapes().sum::<usize>() > bytes.len() / 4
+}
+
+/// The bytes of output that came as text or as base64; `None` if it is not base64.
+pub fn decode_output(text: Option<Text<'_>>, base64: Option<Text<'_>>) -> Option<Vec<u8>> {
+    match (text, base64) {
+        (Some(text), _) => Some(text.into_string().into_bytes()),
+        (None, Some(base64)) => STANDARD.decode_to_vec(base64.decoded().as_bytes()).ok(),
+        (None, None) => Some(Vec::new()),
+    }
 }
 
 /// `consumed`, from a sender.

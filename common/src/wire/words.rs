@@ -38,11 +38,11 @@ impl<'a> Words<'a> {
 
     /// The words as a log shows them.
     pub fn logged(self) -> impl fmt::Display {
-        logged::Command {
-            first: fmt::from_fn(move |f| write!(f, "[{}]", clip(self.first()))),
-            whole: fmt::from_fn(move |f| f.write_str(&clip(self.json))),
-            count: self.count,
-        }
+        logged::command(
+            fmt::from_fn(move |f| write!(f, "[{}]", clip(self.first()))),
+            fmt::from_fn(move |f| f.write_str(&clip(self.json))),
+            self.count,
+        )
     }
 
     /// The first word in quotes, as it stands in the line.
