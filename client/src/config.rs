@@ -144,7 +144,7 @@ impl ConnectError {
     /// How long the server asks to wait before another try; zero if it does not say. At most a
     /// minute is believed of it.
     pub fn retry_after(&self) -> Duration {
-        let ms = self.rpc().and_then(|rpc| rpc.retry_ms);
+        let ms = self.rpc().and_then(|rpc| rpc.data.retry_ms);
         Duration::from_millis(ms.unwrap_or(0)).min(LONGEST_RETRY)
     }
 

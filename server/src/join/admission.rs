@@ -113,7 +113,7 @@ pub(crate) fn check_token(
         (true, None) => "this server asks for a token".into(),
     };
     let mut error = RpcError::new(Code::Unauthorized, message);
-    error.retry_ms = Some(retry_ms);
+    error.data.retry_ms = Some(retry_ms);
     Err(error)
 }
 
@@ -140,7 +140,7 @@ fn check_protocol(raw: Option<&RawValue>) -> Result<(), RpcError> {
             clip(version)
         );
         let mut error = RpcError::new(Code::UnsupportedProtocol, message);
-        error.supported = Some(vec![PROTOCOL]);
+        error.data.supported = Some(vec![PROTOCOL]);
         return Err(error);
     }
     Ok(())

@@ -29,9 +29,6 @@ pub(crate) struct Member {
     /// Whether it is told when its rank changes.
     pub(crate) rank_news: bool,
     pub(crate) name: Box<str>,
-    /// Its identity, as the start of three members of an object: its rank comes after it. A name
-    /// needs no escapes.
-    pub(crate) label: Box<str>,
     /// How many commands it executes at once; 0: it only sends.
     pub(crate) slots: u32,
     /// When it joined.
@@ -66,7 +63,6 @@ impl Member {
     ) -> Arc<Member> {
         Arc::new(Member {
             id,
-            label: label(id, &name),
             name,
             tier: terms.tier,
             rank_news: terms.rank_news,
@@ -89,16 +85,6 @@ impl Member {
             tier: Some(self.tier),
         }
     }
-}
-
-/// Made by hand: a formatter needs more of the stack than everything else that a session does
-/// until its client is ranked.
-fn label(id: u64, name: &str) -> Box<str> {
-    let mut digits = itoa::Buffer::new();
-    let id = digits.format(id);
-    ["\"member\":", id, ",\"name\":\"", name, "\",\"rank\":"]
-        .concat()
-        .into()
 }
 
 impl fmt::Display for Member {
