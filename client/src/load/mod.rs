@@ -8,9 +8,6 @@
 
 mod conductor;
 mod driver;
-mod endpoint;
-mod executor;
-mod names;
 mod peer;
 mod plan;
 mod report;
@@ -19,7 +16,7 @@ mod wire;
 
 pub use conductor::run;
 pub use plan::{Amount, MOST_AHEAD, Plan, Shape, To};
-pub use report::{End, Progress, Report};
+pub use report::{Counts, End, Progress, Report};
 
 use crate::ConnectError;
 use std::io;

@@ -44,10 +44,10 @@ fn exit(plan: &Plan, report: &Report) -> ExitCode {
         End::Interrupted => ExitCode::Interrupted,
         End::Lost(_) => ExitCode::Lost,
     };
-    let outcomes = Status::ALL.into_iter().zip(report.outcomes);
+    let outcomes = Status::ALL.into_iter().zip(report.counts.outcomes);
     let outcomes = outcomes.filter(|(_, count)| *count > 0);
     let outcomes = outcomes.map(|(status, _)| ExitCode::of_status(status));
-    let errors = report.errors.keys().map(|reason| match *reason {
+    let errors = report.counts.errors.keys().map(|reason| match *reason {
         "no_target" => ExitCode::NoTarget,
         "outranked" | "busy" => ExitCode::Refused,
         "missing" => ExitCode::Lost,
@@ -58,7 +58,7 @@ fn exit(plan: &Plan, report: &Report) -> ExitCode {
     // A server that stops refuses commands before it goes: these refusals do not count.
     match report.end {
         End::Lost(_) => ExitCode::Lost,
-        _ if report.sent == 0 && plan.amount != Amount::Sends(0) => {
+        _ if report.counts.sent == 0 && plan.amount != Amount::Sends(0) => {
             worst.max(ExitCode::NotConnected)
         }
         _ => worst,

@@ -46,10 +46,11 @@ fn text(plan: &Plan, report: &Report) -> String {
         "rate      {:.0} commands/s, {sends}{:.2} MB/s: {} in {:.3} s",
         json.commands_per_s,
         json.megabytes_per_s,
-        report.done(),
+        report.counts.done(),
         json.seconds
     ));
-    let [p50, p99, p999, max] = [0.5, 0.99, 0.999, 1.0].map(|share| micros(report.quantile(share)));
+    let [p50, p99, p999, max] =
+        [0.5, 0.99, 0.999, 1.0].map(|share| micros(report.counts.quantile(share)));
     lines.push(format!(
         "latency   p50 {p50}, p99 {p99}, p99.9 {p999}, max {max}"
     ));
@@ -86,7 +87,7 @@ fn micros(time: Duration) -> String {
 
 fn outcomes(report: &Report) -> String {
     let all = statuses(report).chain(errors(report));
-    let all = all.chain([("not answered", report.open)]);
+    let all = all.chain([("not answered", report.counts.open)]);
     let named = all.filter(|(_, count)| *count > 0);
     let named: Vec<String> = named
         .map(|(name, count)| format!("{count} {name}"))
@@ -98,12 +99,12 @@ fn outcomes(report: &Report) -> String {
 }
 
 fn statuses(report: &Report) -> impl Iterator<Item = (&'static str, u64)> {
-    let counts = Status::ALL.into_iter().zip(report.outcomes);
+    let counts = Status::ALL.into_iter().zip(report.counts.outcomes);
     counts.map(|(status, count)| (status.name(), count))
 }
 
 fn errors(report: &Report) -> impl Iterator<Item = (&'static str, u64)> {
-    let counts = report.errors.iter();
+    let counts = report.counts.errors.iter();
     counts.map(|(reason, count)| (*reason, *count))
 }
 
@@ -151,7 +152,7 @@ impl Json {
             Shape::Pairs(pairs) => (pairs, 0),
             Shape::FanOut(executors) => (0, executors),
         };
-        let commands_per_s = per_second(report.done(), report.elapsed);
+        let commands_per_s = per_second(report.counts.done(), report.elapsed);
         let bytes = (plan.payload + plan.result) as f64;
         let cpu = report.cpu.as_secs_f64();
         Json {
@@ -167,11 +168,11 @@ impl Json {
             },
             idle: plan.idle,
             threads: plan.threads,
-            sends: report.sent,
-            open: report.open,
-            commands: report.outcomes.iter().sum(),
+            sends: report.counts.sent,
+            open: report.counts.open,
+            commands: report.counts.outcomes.iter().sum(),
             seconds: report.elapsed.as_secs_f64(),
-            sends_per_s: per_second(report.latency.len(), report.elapsed),
+            sends_per_s: per_second(report.counts.latency.len(), report.elapsed),
             commands_per_s,
             megabytes_per_s: commands_per_s * bytes / 1e6,
             latency_us: Latency::new(report),
@@ -180,7 +181,7 @@ impl Json {
             idle_joins_per_s: (plan.idle > 0)
                 .then(|| per_second(plan.idle.into(), report.idle_joining)),
             client_cpu: per_second(1, report.elapsed) * cpu,
-            client_cpu_us: match report.done() {
+            client_cpu_us: match report.counts.done() {
                 0 => 0.0,
                 done => 1e6 * cpu / done as f64,
             },
@@ -203,10 +204,10 @@ fn named(counts: impl Iterator<Item = (&'static str, u64)>) -> Map<String, Value
 
 impl Latency {
     fn new(report: &Report) -> Latency {
-        let us = |share| report.quantile(share).as_nanos() as f64 / 1000.0;
+        let us = |share| report.counts.quantile(share).as_nanos() as f64 / 1000.0;
         Latency {
-            min: report.latency.min() as f64 / 1000.0,
-            mean: report.latency.mean() / 1000.0,
+            min: report.counts.latency.min() as f64 / 1000.0,
+            mean: report.counts.latency.mean() / 1000.0,
             p50: us(0.5),
             p90: us(0.9),
             p99: us(0.99),
