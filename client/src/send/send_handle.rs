@@ -9,11 +9,11 @@ use common::net::outbox::Outbox;
 use common::sys::sync::Arc;
 use common::wire::message::{self, Id};
 use common::wire::{Cancel, OutputStream, SendOut, Tally, method};
-use crossbeam_channel::{Receiver, RecvTimeoutError, Sender};
+use crossbeam_channel::{Receiver, Sender};
 use std::collections::{HashMap, HashSet};
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// A command for others to execute.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -111,7 +111,6 @@ pub struct SendHandle {
     id: u64,
     events: Receiver<SendEvent>,
     connection: Arc<Connection>,
-    collected: Collected,
 }
 
 impl SendHandle {
@@ -124,7 +123,6 @@ impl SendHandle {
             id,
             events,
             connection,
-            collected: Collected::default(),
         }
     }
 
@@ -158,73 +156,37 @@ impl SendHandle {
     ///
     /// # Errors
     /// The server did not take it, or was lost before all outcomes came.
-    pub fn wait(mut self) -> Result<Vec<Outcome>, RequestError> {
-        loop {
-            match self.events.recv() {
-                Ok(event) => {
-                    if let Some(end) = self.collected.take_in(event) {
-                        return end;
+    pub fn wait(self) -> Result<Vec<Outcome>, RequestError> {
+        let mut outcomes = Vec::new();
+        // What was told as output, by member.
+        let mut written: HashMap<u64, (Vec<u8>, Vec<u8>)> = HashMap::new();
+        for event in self.events() {
+            match event {
+                SendEvent::Accepted { .. } => {}
+                SendEvent::Output(output) => {
+                    let (stdout, stderr) = written.entry(output.member).or_default();
+                    match output.stream {
+                        OutputStream::Stdout => stdout.extend_from_slice(&output.bytes),
+                        OutputStream::Stderr => stderr.extend_from_slice(&output.bytes),
                     }
                 }
-                Err(_) => return Err(RequestError::Lost),
-            }
-        }
-    }
-
-    /// [`wait`](Self::wait) until `deadline`: `None` where it has not ended by then. What
-    /// has come is kept, and another wait goes on from there.
-    pub fn wait_until(&mut self, deadline: Instant) -> Option<Result<Vec<Outcome>, RequestError>> {
-        loop {
-            match self.events.recv_deadline(deadline) {
-                Ok(event) => {
-                    if let Some(end) = self.collected.take_in(event) {
-                        return Some(end);
-                    }
+                SendEvent::Outcome(mut outcome) => {
+                    let written = outcome.member.and_then(|id| written.remove(&id));
+                    let (stdout, stderr) = written.unwrap_or_default();
+                    outcome.stdout.splice(0..0, stdout);
+                    outcome.stderr.splice(0..0, stderr);
+                    outcomes.push(*outcome);
                 }
-                Err(RecvTimeoutError::Timeout) => return None,
-                Err(RecvTimeoutError::Disconnected) => return Some(Err(RequestError::Lost)),
+                SendEvent::End(end) => return end.map(|_| outcomes),
             }
         }
+        Err(RequestError::Lost)
     }
 }
 
 impl fmt::Debug for SendHandle {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "SendHandle({})", self.id)
-    }
-}
-
-/// What was waited for so far.
-#[derive(Default)]
-struct Collected {
-    outcomes: Vec<Outcome>,
-    /// What was told as output, by member.
-    written: HashMap<u64, (Vec<u8>, Vec<u8>)>,
-}
-
-impl Collected {
-    fn take_in(&mut self, event: SendEvent) -> Option<Result<Vec<Outcome>, RequestError>> {
-        match event {
-            SendEvent::Accepted { .. } => {}
-            SendEvent::Output(output) => {
-                let (stdout, stderr) = self.written.entry(output.member).or_default();
-                match output.stream {
-                    OutputStream::Stdout => stdout.extend_from_slice(&output.bytes),
-                    OutputStream::Stderr => stderr.extend_from_slice(&output.bytes),
-                }
-            }
-            SendEvent::Outcome(mut outcome) => {
-                let written = outcome.member.and_then(|id| self.written.remove(&id));
-                if let Some((stdout, stderr)) = written {
-                    outcome.stdout.splice(0..0, stdout);
-                    outcome.stderr.splice(0..0, stderr);
-                }
-                self.outcomes.push(*outcome);
-            }
-            SendEvent::End(Ok(_)) => return Some(Ok(std::mem::take(&mut self.outcomes))),
-            SendEvent::End(Err(error)) => return Some(Err(error)),
-        }
-        None
     }
 }
 
