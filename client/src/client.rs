@@ -3,7 +3,7 @@
 
 use crate::config::{Config, ConnectError};
 use crate::connection::handshake;
-use crate::connection::reconnect::{Reconnector, Shared, Stage};
+use crate::connection::reconnect::{Reconnector, Shared};
 use crate::connection::{Connection, PendingRequest};
 use crate::error::RequestError;
 use crate::events::{ClientEvent, Disconnect, Events};
@@ -12,7 +12,7 @@ use crate::execute::job::Job;
 use crate::execute::workers::Workers;
 use crate::send::send_handle::{Command, PendingSend, SendHandle};
 use common::limits::{ANSWER_GRACE, LINGER, MAX_MEMBERS_PAGE};
-use common::sys::sync::{Arc, Mutex, lock};
+use common::sys::sync::Arc;
 use common::sys::thread;
 use common::wire::message;
 use common::wire::{Empty, Joined, Member, Members, MembersQuery, method};
@@ -71,9 +71,9 @@ const PAGE_ATTEMPTS: u32 = 3;
 /// ```
 pub struct Client {
     shared: Arc<Shared>,
-    reconnector: Mutex<Option<JoinHandle<()>>>,
+    reconnector: Option<JoinHandle<()>>,
     /// Dropped when this client leaves, which ends a pause.
-    stop: Mutex<Option<Sender<()>>>,
+    stop: Option<Sender<()>>,
     /// Disconnected once the thread that reads is about to end.
     reconnector_runs: Receiver<()>,
 }
@@ -105,8 +105,8 @@ impl Client {
         })?;
         Ok(Client {
             shared,
-            reconnector: Mutex::new(Some(handle)),
-            stop: Mutex::new(Some(stop)),
+            reconnector: Some(handle),
+            stop: Some(stop),
             reconnector_runs,
         })
     }
@@ -117,7 +117,7 @@ impl Client {
 
     /// Whether there is a connection, as far as is known.
     pub fn is_connected(&self) -> bool {
-        self.shared.stage() == Stage::Connected
+        self.shared.is_connected()
     }
 
     /// The number that the server gave this client, never used again while it runs.
@@ -262,20 +262,24 @@ impl Client {
     pub fn leave(self) {
         drop(self);
     }
+}
 
-    fn close(&self) {
-        let Some(reconnector) = lock(&self.reconnector).take() else {
+fn next_rank(members: &[Member]) -> Option<u32> {
+    members.last().and_then(|last| last.rank.checked_add(1))
+}
+
+impl Drop for Client {
+    fn drop(&mut self) {
+        let Some(reconnector) = self.reconnector.take() else {
             return;
         };
-        let (connection, stage) = self.shared.leave();
-        drop(lock(&self.stop).take());
+        let (connection, is_away) = self.shared.leave();
+        self.stop = None;
         let goodbye = message::notification_line(method::LEAVE, Empty {});
         connection.outbox.finish_with(goodbye);
         connection.outbox.flush();
         self.shared.workers.close();
-        // The server closes after what it has queued; a server that does not is not
-        // waited for any longer.
-        let is_away = stage == Stage::Reconnecting;
+        // The server closes after what it has queued.
         let patience = if is_away { DIAL_LINGER } else { LINGER };
         let has_ended = self.reconnector_runs.recv_timeout(patience) == Err(Disconnected);
         connection.outbox.close();
@@ -287,23 +291,8 @@ impl Client {
     }
 }
 
-fn next_rank(members: &[Member]) -> Option<u32> {
-    members.last().and_then(|last| last.rank.checked_add(1))
-}
-
-impl Drop for Client {
-    fn drop(&mut self) {
-        self.close();
-    }
-}
-
 impl fmt::Debug for Client {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Client")
-            .field("name", &self.name())
-            .field("member", &self.member())
-            .field("rank", &self.rank())
-            .field("server", &self.connection().stream.peer())
-            .finish()
+        write!(f, "Client({}, rank {})", self.name(), self.rank())
     }
 }

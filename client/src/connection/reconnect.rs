@@ -36,21 +36,10 @@ pub(crate) struct Shared {
 struct State {
     /// The connection; the last one where there is none.
     connection: Arc<Connection>,
-    stage: Stage,
+    is_connected: bool,
     /// From now on the end is what this client wants.
     is_leaving: bool,
     disconnect: Option<Disconnect>,
-}
-
-/// Whether there is a connection.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Stage {
-    /// There is one.
-    Connected,
-    /// There is none, and there will be another.
-    Reconnecting,
-    /// There will be none any more.
-    Closed,
 }
 
 impl Shared {
@@ -64,7 +53,7 @@ impl Shared {
         let (connection, lines) = Connection::new(handshake, &events, &workers, &next_id);
         let state = Mutex::new(State {
             connection: Arc::new(connection),
-            stage: Stage::Connected,
+            is_connected: true,
             is_leaving: false,
             disconnect: None,
         });
@@ -82,8 +71,8 @@ impl Shared {
         Arc::clone(&lock(&self.state).connection)
     }
 
-    pub(crate) fn stage(&self) -> Stage {
-        lock(&self.state).stage
+    pub(crate) fn is_connected(&self) -> bool {
+        lock(&self.state).is_connected
     }
 
     /// Why there will be no connection any more, once that is so.
@@ -92,11 +81,12 @@ impl Shared {
     }
 
     /// From now on the end is what this client wants: no other connection takes the place
-    /// of this one.
-    pub(crate) fn leave(&self) -> (Arc<Connection>, Stage) {
+    /// of this one. Says whether there is none, and another is to follow.
+    pub(crate) fn leave(&self) -> (Arc<Connection>, bool) {
         let mut state = lock(&self.state);
         state.is_leaving = true;
-        (Arc::clone(&state.connection), state.stage)
+        let is_away = !state.is_connected && state.disconnect.is_none();
+        (Arc::clone(&state.connection), is_away)
     }
 
     fn is_leaving(&self) -> bool {
@@ -111,7 +101,7 @@ impl Shared {
             if state.is_leaving {
                 return false;
             }
-            state.stage = Stage::Reconnecting;
+            state.is_connected = false;
             Arc::clone(&state.connection)
         };
         connection.end();
@@ -134,7 +124,7 @@ impl Shared {
                 connection.end();
                 return None;
             }
-            state.stage = Stage::Connected;
+            state.is_connected = true;
             std::mem::replace(&mut state.connection, connection)
         };
         let was = before.standing().0;
@@ -148,7 +138,7 @@ impl Shared {
     fn end(&self, reason: Disconnect) {
         let connection = {
             let mut state = lock(&self.state);
-            state.stage = Stage::Closed;
+            state.is_connected = false;
             state.disconnect = Some(reason.clone());
             Arc::clone(&state.connection)
         };
