@@ -40,13 +40,15 @@ pub enum Shape {
 }
 
 /// How a sender names its executor.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum, serde::Serialize)]
+#[serde(rename_all = "lowercase")]
 pub enum To {
-    /// By its name; many by a pattern of their names.
+    /// By its name; all of a fan-out by a pattern
+    #[default]
     Name,
-    /// As the next below.
+    /// As the next below
     Next,
-    /// By its rank.
+    /// By its rank
     Rank,
 }
 

@@ -94,11 +94,6 @@ impl Counts {
         self.outcomes[Status::Done as usize]
     }
 
-    /// A latency that this share of the sends did not exceed.
-    pub fn quantile(&self, share: f64) -> Duration {
-        Duration::from_nanos(self.latency.value_at_quantile(share))
-    }
-
     pub(super) fn outcome(&mut self, status: Status, times: u64) {
         self.outcomes[status as usize] += times;
     }

@@ -103,11 +103,26 @@ impl Fault {
     }
 }
 
+/// What `serde` expects of a type that it has a name for, and what an owner would write.
+const EXPECTED: [(&str, &str); 3] = [
+    (
+        "a sequence",
+        "an array of strings such as [\"/usr/bin/tail\", \"-n\"]",
+    ),
+    ("a boolean", "true or false, without quotes"),
+    ("a map", "a table such as { LANG = \"C.UTF-8\" }"),
+];
+
 impl From<toml::de::Error> for Fault {
     fn from(error: toml::de::Error) -> Fault {
+        let message = error.message();
+        let in_toml = EXPECTED.iter().find_map(|(name, in_toml)| {
+            let found = message.strip_suffix(name)?.strip_suffix("expected ")?;
+            Some(format!("{found}expected {in_toml}"))
+        });
         Fault {
             at: error.span().map(|span| span.start),
-            message: error.message().to_owned(),
+            message: in_toml.unwrap_or_else(|| message.to_owned()),
         }
     }
 }

@@ -15,7 +15,7 @@ fn what_is_wrong_is_told_with_its_place() {
         (
             "args = \"x\"",
             "3:8",
-            ["string \"x\"", "expected an array of strings"],
+            ["string \"x\"", "an array of strings such as ["],
         ),
         ("args = [1]", "3:9", ["integer `1`", "expected a pattern"]),
         ("rest = 1", "3:8", ["integer `1`", "expected a pattern"]),
@@ -30,7 +30,12 @@ fn what_is_wrong_is_told_with_its_place() {
             ["integer `1024`", "expected a size such as \"256 MiB\""],
         ),
         ("cwd = true", "3:7", ["boolean `true`", "absolute path"]),
-        ("env = []", "3:7", ["sequence", "expected a map"]),
+        ("env = []", "3:7", ["sequence", "a table such as { LANG"]),
+        (
+            "setuid = \"yes\"",
+            "3:10",
+            ["string \"yes\"", "expected true or false"],
+        ),
         (
             "env = { A = 1 }",
             "3:13",
