@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 #[derive(Debug, thiserror::Error)]
 pub enum PolicyError {
     /// The file could not be read, or another user could have written it.
-    #[error("{}: {reason}", shown(.file))]
+    #[error("{}", untrusted(.file, .reason))]
     Untrusted {
         /// The policy file, as it was named.
         file: PathBuf,
@@ -130,6 +130,15 @@ impl From<toml::de::Error> for Fault {
 /// A path on one line, whatever is in it.
 pub(super) fn shown(path: &Path) -> String {
     one_line(&path.to_string_lossy()).into_owned()
+}
+
+/// The reason, after the file unless the reason names it.
+fn untrusted(file: &Path, reason: &Distrust) -> String {
+    let (file, reason) = (shown(file), reason.to_string());
+    match reason.contains(&file) {
+        true => reason,
+        false => format!("{file}: {reason}"),
+    }
 }
 
 fn suffix(position: Option<&Position>) -> String {

@@ -26,8 +26,8 @@ pub(crate) struct Cli {
     #[command(flatten)]
     executing: Executing,
 
-    /// Show what comes from elsewhere as it is, control characters included
-    #[arg(long, global = true)]
+    /// Show the text of other clients as it is, with its control characters
+    #[arg(long, global = true, help_heading = "Joining")]
     raw: bool,
 
     #[command(subcommand)]
@@ -59,12 +59,20 @@ target or an absent one, 5 refused, outranked or busy, 6 all done with 0 but out
 124 timed out, 130 interrupted or cancelled, 141 no reader for its output, 255 no connection
 or not admitted.";
 
+/// The help of a command that joins no server.
+const WITHOUT_OPTIONS: &str = "\
+{about-with-newline}
+{usage-heading} {usage}
+
+{positionals}{subcommands}";
+
 /// How much of a command's output may be on its way to `run`: what a fast link holds in a few
 /// milliseconds, and little memory.
 const WINDOW: u64 = 4 << 20;
 
-/// How to join, whatever is done then.
+/// How to join, for every command.
 #[derive(Debug, Args)]
+#[command(next_help_heading = "Joining")]
 struct Joining {
     /// The server
     #[arg(long, global = true, value_name = "HOST:PORT", env = "PECKING_SERVER",
@@ -75,34 +83,32 @@ struct Joining {
     #[arg(long, global = true, value_parser = name)]
     name: Option<String>,
 
-    /// How many commands to execute at once, 0 to 1024; 0 only sends [default: 1; 0 for run
-    /// and members]
-    #[arg(long, global = true, value_name = "N", value_parser = slots)]
+    /// How many commands to execute at once, 0 to 1024 [default: 1; 0 for run and members]
+    #[arg(long, global = true, value_name = "N", value_parser = slots,
+          allow_negative_numbers = true)]
     slots: Option<u32>,
 
     /// How long connecting and joining may take [default: 5s]
     #[arg(long, global = true, value_name = "DURATION", value_parser = args::positive_duration)]
     connect_timeout: Option<Duration>,
 
-    /// If the server is full or has a client with this name, wait for it; with work also if
-    /// there is no server yet
+    /// Wait for a place and for the name; with work, also for the server
     #[arg(long, global = true)]
     wait: bool,
 
-    /// End when the connection is lost; without this a prompt and work come back by
-    /// themselves, ranked below all that are here by then
+    /// End when the connection is lost; without this, a prompt and work join again
     #[arg(long, global = true)]
     no_reconnect: bool,
 
-    /// The file whose first line is the token that the server wants; it is read again for each
-    /// connection, and only its owner may be able to write it
+    /// The file whose first line is the server's token; only its owner may be able to write it
     #[arg(long, global = true, value_name = "FILE")]
     token_file: Option<PathBuf>,
 }
 
-/// What to execute for others. Without any of this it is the originals' simulation, which
+/// What to execute for other clients. Without any of this it is the originals' simulation, which
 /// starts nothing.
 #[derive(Debug, Args)]
+#[command(next_help_heading = "Executing")]
 struct Executing {
     /// Run the real programs that this file names, and nothing else
     #[arg(long, global = true, value_name = "FILE", conflicts_with = "allow_any")]
@@ -137,12 +143,13 @@ pub(crate) enum Action {
         json: bool,
     },
     /// Look at a policy file without running anything
-    #[command(subcommand_required = true, arg_required_else_help = false)]
+    #[command(subcommand_required = true, help_template = WITHOUT_OPTIONS)]
     Policy {
         #[command(subcommand)]
         look: LookAtPolicy,
     },
     /// Print a completion script for a shell
+    #[command(help_template = WITHOUT_OPTIONS)]
     Completions {
         /// For which shell
         shell: clap_complete::Shell,
@@ -153,11 +160,13 @@ pub(crate) enum Action {
 #[derive(Debug, Subcommand)]
 pub(crate) enum LookAtPolicy {
     /// Say whether the file is right, and what it allows
+    #[command(help_template = WITHOUT_OPTIONS)]
     Check {
         /// The policy file
         file: PathBuf,
     },
     /// Print what would be run for a command, or why it is refused
+    #[command(help_template = WITHOUT_OPTIONS)]
     Try {
         /// The policy file
         file: PathBuf,
@@ -208,12 +217,6 @@ fn selector(text: &str) -> Result<String, String> {
 }
 
 impl Cli {
-    /// Reads the command line; the error is what is printed where it is wrong, or asks
-    /// for help.
-    pub(crate) fn read() -> Result<Cli, clap::Error> {
-        Cli::try_parse()
-    }
-
     /// The completion script for a shell.
     pub(crate) fn completions(shell: clap_complete::Shell) -> String {
         let mut script = Vec::new();
@@ -312,6 +315,7 @@ mod tests {
             ),
             (&["--name", "a b"], "\"a b\" is not allowed"),
             (&["--slots", "2000"], "from 0 to 1024"),
+            (&["--slots", "-1"], "from 0 to 1024"),
             (&["--connect-timeout", "soon"], "'soon'"),
             (&["--connect-timeout", "0"], "above zero"),
             (&["run"], "<WORDS>"),
