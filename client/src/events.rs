@@ -192,7 +192,7 @@ mod tests {
     }
 
     #[test]
-    fn what_nobody_takes_is_counted() {
+    fn events_beyond_the_bound_are_counted() {
         let events = Events::new();
         for n in 0..KEPT_UNASKED as u32 + 5 {
             events.tell(|| rank(n));
@@ -209,7 +209,7 @@ mod tests {
     }
 
     #[test]
-    fn who_asks_may_be_further_behind() {
+    fn a_reader_that_asked_for_events_may_be_further_behind() {
         let events = Events::new();
         let receiver = events.receiver().clone();
         for n in 0..1000 {

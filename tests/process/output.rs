@@ -111,7 +111,7 @@ fn a_character_in_two_late_writes_is_text() {
 }
 
 #[test]
-fn what_is_no_text_comes_as_base64() {
+fn bytes_that_are_no_text_come_as_base64() {
     let (_relay, mut boss, _worker) = anything(1);
     let ran = boss.sh("printf '\\377\\000\\200'; printf 'e\\375' >&2");
     ran.exited(0);
@@ -239,7 +239,7 @@ fn a_command_waits_for_its_reader() {
 }
 
 #[test]
-fn who_reads_nothing_is_waited_for_until_the_end_of_the_time() {
+fn a_sender_that_reads_nothing_is_waited_for_until_the_timeout() {
     let (_relay, mut boss, _worker) = anything(3);
     let script = "echo pid $$; seq 100000; exit 7";
     let id = boss.script(script, &json!({"window": 1024, "timeout_ms": 3500}));
@@ -280,7 +280,7 @@ fn who_reads_nothing_is_waited_for_until_the_end_of_the_time() {
 }
 
 #[test]
-fn credit_that_nobody_has_asked_for_is_none() {
+fn credit_beyond_the_window_does_not_count() {
     let (_relay, mut boss, _worker) = anything(1);
     let id = boss.script("seq 100000", &json!({"window": 1024}));
     let (mut came, mut member) = (0, json!(0));
@@ -469,7 +469,7 @@ fn start_blocked(relay: &Relay, stubborn: bool) -> (Program, impl Read, Worker, 
 }
 
 #[test]
-fn an_interrupt_cancels_while_nobody_reads() {
+fn an_interrupt_cancels_while_the_output_has_no_reader() {
     let relay = Relay::start();
     let (mut sender, mut stdout, _worker, pids) = start_blocked(&relay, false);
     sender.signal(Signal::INT);
@@ -484,7 +484,7 @@ fn an_interrupt_cancels_while_nobody_reads() {
 }
 
 #[test]
-fn the_second_interrupt_leaves_at_once_while_nobody_reads() {
+fn the_second_interrupt_leaves_at_once_while_the_output_has_no_reader() {
     let relay = Relay::start();
     let (mut sender, _stdout, _worker, pids) = start_blocked(&relay, true);
     sender.signal(Signal::INT);
@@ -498,7 +498,7 @@ fn the_second_interrupt_leaves_at_once_while_nobody_reads() {
 }
 
 #[test]
-fn what_a_client_that_executes_writes_is_its_own() {
+fn what_an_executor_prints_itself_stays_its_own() {
     // `members` and the like print nothing of what runs elsewhere.
     let (relay, mut boss, worker) = anything(1);
     boss.sh("echo secret").exited(0);

@@ -201,7 +201,7 @@ fn a_policy_that_others_could_have_written_is_refused() {
 }
 
 #[test]
-fn what_others_can_change_is_not_run_by_root_and_a_warning_for_others() {
+fn root_does_not_run_files_that_others_can_change_and_other_users_are_warned() {
     let relay = Relay::start();
     let server = relay.address().to_string();
     let folder = Folder::new();
@@ -420,7 +420,7 @@ fn a_terminal_is_not_steered_from_elsewhere() {
 }
 
 #[test]
-fn a_terminal_is_steered_by_who_asks_for_it() {
+fn a_terminal_gets_control_characters_only_if_asked_for() {
     let relay = Relay::start();
     let words = [
         "run",

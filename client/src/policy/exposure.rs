@@ -213,7 +213,7 @@ mod tests {
     }
 
     #[test]
-    fn what_others_can_change_is_found_whatever_names_it() {
+    fn paths_that_others_can_change_are_found_in_every_field() {
         let folder = tempfile::tempdir().expect("a folder");
         let path = |name: &str| folder.path().join(name).to_string_lossy().into_owned();
         for (name, mode) in [

@@ -3,7 +3,7 @@
 use crate::policy::tests::{refused, with};
 
 #[test]
-fn what_is_wrong_is_told_with_its_place() {
+fn wrong_values_are_told_with_their_place() {
     for (line, place, fragments) in [
         // Keys and types.
         (

@@ -114,7 +114,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_pattern() {
+    fn wrong_patterns_are_refused_with_a_reason() {
         let long = "a".repeat(MAX_PATTERN + 1);
         let deep = format!("{}a{}", "(".repeat(99), ")".repeat(99));
         for (pattern, reason) in [

@@ -81,7 +81,7 @@ mod tests {
     use std::os::unix::fs::PermissionsExt;
 
     #[test]
-    fn what_can_be_started() {
+    fn programs_that_cannot_be_started_are_found() {
         let folder = tempfile::tempdir().expect("a folder");
         let make = |name: &str, mode| {
             let path = folder.path().join(name);
@@ -122,7 +122,7 @@ mod tests {
     }
 
     #[test]
-    fn where_something_can_be_started() {
+    fn folders_that_cannot_be_entered_are_found() {
         assert_eq!(unfit_folder(Path::new("/")), None);
         let reason = unfit_folder(Path::new("/dev/null")).expect("no folder");
         assert_eq!(reason, "is no folder");

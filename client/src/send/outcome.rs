@@ -202,7 +202,7 @@ mod tests {
     }
 
     #[test]
-    fn an_outcome_says_whose_it_is() {
+    fn an_outcome_names_its_target() {
         let read = |json: &str| {
             let wire = serde_json::from_str(json).expect("an outcome");
             Outcome::from_wire(wire).map(|outcome| outcome.target())
@@ -228,7 +228,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_base64_is_output_that_was_cut() {
+    fn invalid_base64_counts_as_output_that_was_cut() {
         let mut wire =
             wire::Outcome::new(2, common::wire::name::Name::known("web1"), 1, Status::Done);
         wire.stdout_base64 = Some("?".into());

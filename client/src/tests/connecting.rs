@@ -3,7 +3,7 @@
 use super::*;
 
 #[test]
-fn joins_and_knows_who_it_is() {
+fn a_client_that_has_joined_knows_its_name_and_rank() {
     let (client, mut server) = pair();
     assert_eq!((client.member(), client.rank()), (7, 3));
     assert_eq!(client.name(), "client-7");
@@ -20,7 +20,7 @@ fn joins_and_knows_who_it_is() {
 }
 
 #[test]
-fn what_makes_no_sense_is_answered_as_json_rpc_has_it() {
+fn malformed_lines_are_answered_as_json_rpc_has_it() {
     let (client, mut server) = pair();
     for (line, id, code) in [
         ("nonsense", Value::Null, -32700),

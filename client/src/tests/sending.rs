@@ -170,7 +170,7 @@ fn more_output_than_was_agreed_is_not_kept() {
 }
 
 #[test]
-fn a_server_that_goes_loses_what_is_open_exactly_once() {
+fn a_server_that_goes_loses_open_requests_exactly_once() {
     let (client, mut server) = pair();
     let many = client
         .send(Command::new(["a"]).to("all"))

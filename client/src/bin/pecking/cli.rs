@@ -354,7 +354,7 @@ mod tests {
     }
 
     #[test]
-    fn what_follows_the_first_word_belongs_to_the_command() {
+    fn words_after_the_first_belong_to_the_command() {
         for words in [
             &["client", "run", "--to", "all", "--", "ls", "--to", "-x"][..],
             &["client", "run", "--to", "all", "ls", "--to", "-x"],

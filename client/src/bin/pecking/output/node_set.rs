@@ -169,7 +169,7 @@ mod tests {
     }
 
     #[test]
-    fn what_does_not_fit_is_counted() {
+    fn names_beyond_the_bound_are_counted() {
         let names: Vec<String> = (0..1000).map(|n| format!("web{}", n * 2)).collect();
         let text = fold(names.iter().map(String::as_str), 40);
         assert_eq!(

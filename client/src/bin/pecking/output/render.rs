@@ -307,7 +307,7 @@ mod tests {
     }
 
     #[test]
-    fn what_came_from_elsewhere_cannot_steer_the_terminal() {
+    fn text_of_other_clients_cannot_steer_the_terminal() {
         let hostile = Outcome {
             name: Some("a\x1b[2J".into()),
             message: Some("x\r\ny\x1b]0;t\x07".into()),

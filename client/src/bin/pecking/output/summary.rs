@@ -111,7 +111,7 @@ mod tests {
     }
 
     #[test]
-    fn what_did_not_end_well_is_named() {
+    fn targets_that_failed_are_named() {
         let mut summary = Summary::default();
         for rank in 1..=25 {
             let name = format!("web{rank}");

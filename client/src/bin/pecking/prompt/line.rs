@@ -178,7 +178,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_wrong_is_named() {
+    fn wrong_lines_are_named() {
         for (line, expected) in [
             (":nonsense", ":help"),
             (":ranks 5", "\"5\""),

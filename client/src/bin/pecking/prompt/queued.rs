@@ -155,7 +155,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn where_it_waits_is_one_short_line() {
+    fn the_queue_of_a_command_is_told_on_one_short_line() {
         let waits = [("a", 1), ("b", 2), ("c", 3), ("d", 4), ("e", 5)];
         for (count, shown) in [
             (1, "queued at a behind 1"),
