@@ -26,12 +26,12 @@ use std::fmt;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-/// How long a server that gives signs of life may take to answer a plain question: as
-/// long as one that gives none is believed to live, several times over.
+/// How long a server that gives signs of life may take to answer a plain question: several times
+/// as long as one that gives none is believed to live.
 const CALL_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// How long leaving waits for a thread that is not connected: one that pauses ends at once,
-/// one that looks up a name or dials cannot be ended, and does so by itself.
+/// How long leaving waits for a thread without a connection: one that pauses ends at once, and one
+/// that looks up a name or dials ends by itself.
 const DIAL_LINGER: Duration = Duration::from_millis(100);
 
 /// How often the pages of the ranking are asked for again because it changed meanwhile.
@@ -39,14 +39,12 @@ const PAGE_ATTEMPTS: u32 = 3;
 
 /// A client that has joined a server. All of it can be used from any thread.
 ///
-/// With [`Config::reconnect`] it outlives its connection. When that is lost, what it sent
-/// and is open ends as [`RequestError::Lost`], what it executes is stopped, and
-/// [`ClientEvent::Lost`] is told. It dials again after the pauses of
-/// [`Backoff`](crate::Backoff), until it is let in: it ranks below those that are here then, and
-/// [`ClientEvent::Rejoined`] says where. Nothing is ever sent a second time. Meanwhile,
-/// requests fail with [`RequestError::NotConnected`]. Only a refusal that
-/// [is final](ConnectError::is_final) is the end; the first connection is tried once in
-/// any case, so that what is wrong with it shows.
+/// With [`Config::reconnect`] it outlives its connection. When that is lost, open sends end as
+/// [`RequestError::Lost`], running jobs are stopped, and [`ClientEvent::Lost`] is told. It dials
+/// again after the pauses of [`Backoff`](crate::Backoff), until the server lets it in below all
+/// other clients ([`ClientEvent::Rejoined`]). Nothing is sent a second time. Meanwhile, requests
+/// fail with [`RequestError::NotConnected`]. Only a refusal that
+/// [is final](ConnectError::is_final) is the end. The first connection is tried once in any case.
 ///
 /// ```
 /// # use client::{Client, ClientEvent, Config, Simulation};
@@ -97,7 +95,7 @@ impl Client {
         let (stop, stopped) = bounded(0);
         let (running, reconnector_runs) = bounded(0);
         let reconnector = Reconnector::new(Arc::clone(&shared), config.clone(), stopped, running);
-        // Where there is no thread, dropping the reconnector closes the connection.
+        // If there is no thread, dropping the reconnector closes the connection.
         let handle = thread::spawn("reader", move || reconnector.run(lines));
         let handle = handle.map_err(|source| ConnectError::NoThread {
             server: config.server.clone(),
@@ -173,8 +171,8 @@ impl Client {
         self.call(method::MEMBERS, query)
     }
 
-    /// The whole ranking, page by page. Where it changes between two pages they are asked
-    /// for again, a few times; nobody is named twice in any case.
+    /// The whole ranking, page by page. If it changes between two pages, they are asked for again,
+    /// a few times; no client is named twice in any case.
     ///
     /// # Errors
     /// The server did not answer, or not with that.
@@ -239,9 +237,8 @@ impl Client {
         message::result(&raw).map_err(|e| RequestError::Malformed(e.to_string()))
     }
 
-    /// What happens to this client beside its own sends. Everybody who asks gets the same
-    /// queue. It costs nothing until something happens, keeps little until somebody asks
-    /// for it the first time, and is bounded after that.
+    /// What happens to this client beside its own sends. There is one queue, which costs nothing
+    /// until something happens, keeps little until the first call, and is bounded after that.
     pub fn events(&self) -> &Receiver<ClientEvent> {
         self.shared.events.receiver()
     }
@@ -257,8 +254,8 @@ impl Client {
     }
 
     /// Leaves the server: what this client sent is cancelled, what it executes is stopped.
-    /// Returns once its threads have ended, or after a few seconds where the server or an
-    /// executor does not come to an end. The same as dropping it.
+    /// Returns once its threads have ended, or after a few seconds if the server or an executor
+    /// does not end. The same as dropping it.
     pub fn leave(self) {
         drop(self);
     }

@@ -25,7 +25,7 @@ pub struct Config {
     pub name: Option<String>,
     /// How many commands it executes at once, 0 to 1024; with 0 it only sends.
     pub slots: u32,
-    /// Where the token comes from that the server wants, if it wants one.
+    /// The source of the token, if the server wants one.
     pub token: Option<Token>,
     /// How long connecting and joining may take together. Looking up a host's name is
     /// the system's own matter and comes on top.
@@ -33,8 +33,8 @@ pub struct Config {
     /// Whether it comes back by itself after it lost its server, for as long as that takes:
     /// see [`Client`](crate::Client).
     pub reconnect: bool,
-    /// Whether the [events](crate::ClientEvent) tell of the commands that it executes. Who
-    /// does not want to hear of each saves a wake-up for every one that comes and that ends.
+    /// Whether the [events](crate::ClientEvent) tell of the commands that it executes. Without
+    /// that, each command costs two wake-ups less.
     pub job_events: bool,
 }
 
@@ -56,7 +56,7 @@ impl Default for Config {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ConnectError {
-    /// Nobody answers at that address.
+    /// No server answers at that address.
     #[error("no server at {server}: {source}")]
     Unreachable {
         /// The address.
@@ -80,8 +80,8 @@ pub enum ConnectError {
         /// What it said last, if anything.
         message: String,
     },
-    /// The server had to make room for others who want to join, before this client had, or this
-    /// client did not join in time. The server is there, so another try soon is welcome.
+    /// The server made room for other clients before this client had joined, or this client did
+    /// not join in time. The server is there, so another try soon is welcome.
     #[error("the server at {server} turned this client away: {message}")]
     TurnedAway {
         /// The address.
@@ -119,7 +119,7 @@ pub enum ConnectError {
 }
 
 impl ConnectError {
-    /// The server's answer, where it gave one.
+    /// The server's answer, if it gave one.
     pub fn rpc(&self) -> Option<&RpcError> {
         match self {
             ConnectError::Refused { error, .. } => Some(error),
@@ -136,7 +136,7 @@ impl ConnectError {
 
     /// Whether the same try will fail again, however long one waits: the server wants another
     /// token, another version or other words. A server that is away, is full or stops, and a
-    /// name that somebody has, are a matter of time.
+    /// name that another client has, are a matter of time.
     pub fn is_final(&self) -> bool {
         const PASS: [Code; 4] = [
             Code::Full,

@@ -91,7 +91,7 @@ fn rates_and_latencies_are_printed() {
     let server = Server::start(&[]);
     let ended = Ended::of(&mut server.client(&words(&["--count", "200"])));
     ended.expect_code(0);
-    assert_eq!(ended.stderr, "", "no progress where nobody looks");
+    assert_eq!(ended.stderr, "", "no progress without a terminal");
     let text = String::from_utf8(ended.stdout).expect("UTF-8");
     for part in [
         "1 pair, 1 open, 32 bytes out and 16 back, by name\n",
@@ -207,9 +207,9 @@ fn the_next_and_a_rank_are_other_ways_to_name_an_executor() {
         ended
             .expect_code(255)
             .expect_stdout("")
-            .expect_one_line(&["somebody else's client is here", "--to name"]);
+            .expect_one_line(&["another client is here", "--to name"]);
     }
-    boss.expect_nothing("nobody sends upwards");
+    boss.expect_nothing("no client sends upwards");
 }
 
 #[test]

@@ -27,7 +27,7 @@ fn an_interrupt_ends_every_kind_of_waiting() {
     let address = mute.local_addr().expect("it is bound").to_string();
     let dialling = Process::start(&mut client(&["--server", &address, "work"]));
     let _connection = accept(&mute);
-    // First those who wait for a place, which the other makes.
+    // First the clients that wait for a place, until another one leaves.
     for process in [members, run, dialling] {
         process.signal(Signal::INT);
         let ended = process.end();
@@ -43,7 +43,7 @@ fn an_interrupt_ends_every_kind_of_waiting() {
 #[test]
 fn a_full_server_is_said_or_waited_for() {
     let server = Server::start(&["1"]);
-    let somebody = server.raw("somebody", 0);
+    let other = server.raw("other", 0);
     for words in [&["run", "--", "x"][..], &["members"], &["work"], &[]] {
         Ended::of(&mut server.client(words))
             .expect_code(255)
@@ -52,7 +52,7 @@ fn a_full_server_is_said_or_waited_for() {
     }
     let waiting = Process::start(&mut server.client(&["members", "--wait"]));
     waiting.stderr.wait_for("is full; waiting for a place\n");
-    somebody.leave();
+    other.leave();
     let ended = waiting.end();
     ended
         .expect_code(0)

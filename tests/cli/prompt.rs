@@ -1,4 +1,4 @@
-//! The client at a terminal: what somebody sees who types while things arrive, and how the
+//! The client at a terminal: what a user sees while text arrives, and how the
 //! terminal is left.
 
 use std::num::NonZero;
@@ -17,7 +17,7 @@ const LEFT: &str = "\x1b[D";
 const CTRL_C: &str = "\x03";
 const CTRL_D: &str = "\x04";
 
-/// A server, and a folder for the state of those who type.
+/// A server, and a folder for the state of its users.
 struct Scene {
     server: Server,
     state: TempDir,
@@ -31,13 +31,13 @@ impl Scene {
         }
     }
 
-    /// Somebody at a terminal.
+    /// A prompt at a terminal.
     #[track_caller]
     fn client(&self, name: &str) -> Terminal {
         self.client_with(&["--name", name])
     }
 
-    /// Somebody at a terminal who does not come back.
+    /// A prompt at a terminal that does not reconnect.
     #[track_caller]
     fn leaver(&self, name: &str) -> Terminal {
         self.client_with(&["--name", name, "--no-reconnect"])
@@ -490,7 +490,7 @@ fn a_command_that_goes_with_the_server_is_said_to_be_lost() {
     boss.wait_for("The server is gone: ");
 }
 
-/// What a prompt leaves, and ends with, whose server goes while a command is open.
+/// What a prompt leaves, and ends with, if its server goes while a command is open.
 fn lose_a_command(check: fn(&mut Terminal)) {
     // Whether it goes wrong depends on which of two threads is quicker.
     for _ in 0..20 {

@@ -471,7 +471,7 @@ fn the_first_interrupt_cancels_and_the_second_one_leaves() {
         ended.expect_code(130).expect_stdout("so far");
         web1.leave();
     }
-    // An executor that does not answer holds up nobody who insists.
+    // An executor that does not answer does not hold up a second interrupt.
     let (run, [mut web1]) = server.run(&["--", "x"], [("web1", 1)]);
     web1.execute();
     run.signal(Signal::INT);

@@ -1,4 +1,4 @@
-//! The server's program as whoever starts it meets it: its command line, its exit codes, the
+//! The server's program as its operator meets it: its command line, its exit codes, the
 //! signals it takes, and its log.
 
 use std::ffi::OsStr;
@@ -320,7 +320,7 @@ fn port_0_prints_the_port_that_it_got() {
     for words in [&[][..], &["--quiet"]] {
         let server = Server::start(words);
         assert_ne!(server.address().port(), 0);
-        let _somebody = server.raw("a", 0);
+        let _client = server.raw("a", 0);
     }
     let v6 = Process::start(&mut server(&["--listen", "[::1]:0"]));
     v6.stdout.wait_for("Listening on [::1]:");
@@ -430,8 +430,8 @@ fn the_port_can_be_bound_again_at_once() {
     for signal in [Signal::TERM, Signal::KILL] {
         let first = Server::start(&[]);
         let address = first.address().to_string();
-        // Who is connected when it ends keeps its half of the connection for a while.
-        let _somebody = first.raw("a", 0);
+        // A client that is connected at the end keeps its half of the connection for a while.
+        let _client = first.raw("a", 0);
         let _stranger = first.stranger();
         first.process.signal(signal);
         first.process.end();
@@ -468,10 +468,10 @@ fn the_log_is_as_long_as_it_is_asked_to_be() {
             command.env("RUST_LOG", level);
         }
         let server = Server::spawn(&mut command);
-        let mut somebody = server.raw("a", 0);
-        somebody.send_line("no json");
-        somebody.next("an error");
-        somebody.leave();
+        let mut client = server.raw("a", 0);
+        client.send_line("no json");
+        client.next("an error");
+        client.leave();
         server.process.signal(Signal::TERM);
         let ended = server.process.end();
         ended.expect_code(0);

@@ -262,7 +262,7 @@ fn expect_service_without_a_console(stderr: &dyn Fn() -> Stdio) {
     let address = listener.local_addr().expect("it is bound").to_string();
     let dial = ["--server", &address, "work", "--wait", "--name", "web1"];
     let given_up = start(&mut client(&dial));
-    // Whoever has dialled a second time has told of the first.
+    // A client that dials a second time has logged the first failure.
     for _ in 0..2 {
         drop(accept(&listener));
     }

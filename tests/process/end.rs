@@ -16,7 +16,7 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-/// Until a command whose time is over is ended for good.
+/// Until a command that is late is ended for good.
 const AT_MOST: Duration = STUBBORN;
 
 /// What a command does that is to be ended, and how that shows.
@@ -832,7 +832,7 @@ fn a_process_that_shed_mark_and_id_ends_although_the_last_two_commands_end_toget
     for _ in 0..16 {
         // One that has not looked after anything yet.
         let (_relay, mut boss, _worker) = anything(2);
-        // They end when nobody can write to it any more.
+        // They end when its last writer has gone.
         let mut options = std::fs::OpenOptions::new();
         let writer = options
             .read(true)
@@ -885,7 +885,7 @@ fn no_zombie_is_older_than_a_second() {
     let (_relay, mut boss, worker) = anything(3);
     // Orphans that end while their command runs, long after anything was started or has
     // ended; a program that
-    // has ended and whose pipes are drained; and one that nobody reads.
+    // has ended and with pipes that are drained; and one without a reader.
     let orphans = boss.script(
         "sleep 3; (setsid sleep 0.1 >/dev/null 2>&1 &); (env -i setsid sleep 0.1 &); sleep 1.8",
         &json!({}),
@@ -979,7 +979,7 @@ fn a_client_that_will_come_back_ends_its_commands_too() {
     relay.abort();
     wait_until_gone(&pids, AT_MOST + JITTER);
     worker.0.stderr.wait_for("trying again", PATIENCE);
-    let is_logged = "from boss: ended, and nobody is there any more to be told";
+    let is_logged = "from boss: ended, and the connection of its sender is gone";
     worker.0.stderr.wait_for(is_logged, PATIENCE);
     worker.0.signal(Signal::TERM);
     let status = worker.0.wait(JITTER * 2).expect("it goes at once");

@@ -120,7 +120,7 @@ fn bytes_that_are_no_text_come_as_base64() {
         (&b"\xff\0\x80"[..], &b"e\xfd"[..])
     );
     assert!(ran.outcome.get("stdout").is_none() && ran.outcome["stdout_base64"].is_string());
-    // Text, then something else, then text; the first of a character whose rest never comes.
+    // Text, then something else, then text; the first of a character that never ends.
     let script = "printf 'text'; sleep 0.2; printf '\\377'; sleep 0.2; printf 'text\\303'";
     let ran = boss.sh(script);
     assert_eq!(ran.exited(0).stdout, b"text\xfftext\xc3");
@@ -269,7 +269,7 @@ fn a_sender_that_reads_nothing_is_waited_for_until_the_timeout() {
     assert_eq!(answer["result"]["status"], "cancelled", "{answer}");
     assert!(
         since.elapsed() < JITTER,
-        "there is nobody to be asked to go"
+        "no process is left to be asked to go"
     );
     // This one starts to read only now, and gets everything.
     boss.consumed(&slow, &params["member"], bytes.len());
@@ -430,7 +430,7 @@ fn several_targets_lines_are_whole_and_named() {
             .iter()
             .any(|name| line.starts_with(&format!("{name}: ")))
     };
-    assert!(text.lines().all(known), "every line is somebody's");
+    assert!(text.lines().all(known), "every line names its target");
 }
 
 #[test]
@@ -451,7 +451,7 @@ fn a_reader_that_goes_takes_the_command_along() {
     assert!(has_gone(pids[0]));
 }
 
-/// A sender whose standard output is a full pipe that nobody reads: a pager that waits for a
+/// A sender with a full pipe without a reader as its standard output: a pager that waits for a
 /// key. Its command ignores being asked to go if it is `stubborn`.
 fn start_blocked(relay: &Relay, stubborn: bool) -> (Program, impl Read, Worker, Vec<u32>) {
     let trap = if stubborn { "trap '' TERM; " } else { "" };
@@ -475,7 +475,7 @@ fn an_interrupt_cancels_while_the_output_has_no_reader() {
     sender.signal(Signal::INT);
     wait_until_gone(&pids, PATIENCE);
     sender.stderr.wait_for("interrupt again", PATIENCE);
-    assert!(!sender.has_ended(), "what has come is for who reads it");
+    assert!(!sender.has_ended(), "what has come is for its reader");
     let mut rest = Vec::new();
     stdout.read_to_end(&mut rest).expect("a pipe");
     let status = sender.wait(PATIENCE).expect("it ends");

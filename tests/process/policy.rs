@@ -193,8 +193,8 @@ fn a_policy_that_others_could_have_written_is_refused() {
             );
         }
     }
-    assert_eq!(relay.clients(), 0, "nobody has joined");
-    // Where nobody may replace what another has put there, it is fine.
+    assert_eq!(relay.clients(), 0, "no client has joined");
+    // A folder is fine if no user may replace the files of another.
     mode(0o1777);
     let sticky = run(&["policy", "check", &folder.word("open/policy.toml")]);
     assert_eq!(sticky.code, Some(0), "{}", sticky.stderr);
@@ -393,7 +393,7 @@ impl Drop for Terminal {
     }
 }
 
-/// A script that tries to steer the terminal of who reads it.
+/// A script that tries to steer the terminal of its reader.
 const STEERING: &str = "printf 'a\\033[2J\\033]0;title\\007b\\r\\010\\177\\302\\233c\\342\\200\\256d\\te\\n'; \
                         printf 'err\\033[31m\\n' >&2";
 

@@ -12,7 +12,7 @@ use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
 use std::process::Command;
 
-/// Words that somebody's quoting has failed at.
+/// Words that break careless quoting.
 fn hostile_words(canary: &str) -> Vec<String> {
     let fixed = [
         "",

@@ -40,8 +40,7 @@ pub(crate) fn join(config: &Config) -> Result<Handshake, ConnectError> {
         timeout: config.connect_timeout,
         deadline: Instant::now() + config.connect_timeout,
     };
-    // Read each time: it may have changed since the last connection. Where there is none, no
-    // server need hear of it.
+    // Read each time: it may have changed since the last connection.
     let token = config.token.as_ref().map(Token::read).transpose();
     let token = token.map_err(ConnectError::NoToken)?;
     let stream = Stream::connect(&config.server, config.connect_timeout);
@@ -183,7 +182,7 @@ impl Attempt<'_> {
         }
     }
 
-    /// Writes a line past the outbox, whose buffers are used again and never wiped.
+    /// Writes a line past the outbox, because its buffers are used again and never wiped.
     fn write(&self, stream: &Stream, mut line: &[u8]) -> io::Result<()> {
         while !line.is_empty() {
             match stream.write_now(line)? {

@@ -1,5 +1,5 @@
-//! What the reader thread and the owner of a client share of one connection: where to write,
-//! what is open, and who this client is there.
+//! One connection, as the reader thread and the owner of a client share it: the outbox, the open
+//! requests, and the client's rank.
 //!
 //! Taking a request out of the table of open ones is the single act that decides its end.
 
@@ -141,13 +141,13 @@ impl Connection {
         if self.tell(line) {
             return Ok(id);
         }
-        // It was never written. Where the connection's end has taken it out already, its
-        // `lost` goes nowhere, since the handle was not given out.
+        // It was never written. If the end of the connection has taken it out already, its `lost`
+        // goes nowhere, since the handle was not given out.
         self.take(id);
         Err(RequestError::NotConnected)
     }
 
-    /// Takes a request out of the table: whoever gets it decides its end.
+    /// Takes a request out of the table: the caller that gets it decides its end.
     pub(crate) fn take(&self, id: u64) -> Option<PendingRequest> {
         lock(&self.table).open.remove(&id)
     }
@@ -179,7 +179,7 @@ impl Connection {
 }
 
 impl PendingRequest {
-    /// Ends a request that was not done. Where nobody waits any more, nobody is told.
+    /// Ends a request that was not done.
     pub(crate) fn fail(self, error: RequestError) {
         match self {
             PendingRequest::Send(send) => send.end(Err(error)),

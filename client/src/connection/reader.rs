@@ -22,7 +22,7 @@ use serde_json::value::RawValue;
 use std::io::ErrorKind;
 use std::time::{Duration, Instant};
 
-/// What a request for a sign of life has as its id; answers to it need nobody's attention.
+/// The start of the id of a request for a sign of life; the answer needs no attention.
 const HEARTBEAT_ID: &str = "heartbeat-";
 
 /// Reads until the connection is over.
@@ -141,8 +141,8 @@ fn handle(
         }
         Ok(Message::Notification { method, params }) => {
             if let Err(error) = notification(connection, &method, params, bye) {
-                // What it tells cannot be taken, and without it what is waited for may never
-                // come: so this is no server to go on with.
+                // Without this notification, an outcome may never come: the connection is of no
+                // use any more.
                 if let Some(why) = wrong_name(params) {
                     return Err(Disconnect::Protocol(format!("its {method:?}: {why}")));
                 }
@@ -195,7 +195,7 @@ fn request(
     Ok(())
 }
 
-/// A command from a client whose name is not allowed could not be started; other faults are what
+/// The error for a command from a client with a name that is not allowed; other errors stay as
 /// they are.
 fn not_started(params: Option<&RawValue>) -> impl FnOnce(RpcError) -> RpcError {
     move |error| match wrong_name(params) {
@@ -296,7 +296,7 @@ fn outcome(connection: &Connection, mut wire: wire::Outcome<'_>) {
         return;
     };
     let Some(outcome) = Outcome::from_wire(wire) else {
-        log::warn!("the server told an outcome of the send {id}, and not whose");
+        log::warn!("the server told an outcome of the send {id} without its target");
         return;
     };
     tell_send(connection, &id, |send| match send.is_for_many() {
@@ -380,7 +380,7 @@ fn end_send(mut send: PendingSend, body: &AnswerBody<'_>) {
             let mut tally = Tally::default();
             tally.count(wire.status);
             let Some(outcome) = Outcome::from_wire(wire) else {
-                let what = "the outcome does not say whose it is";
+                let what = "the outcome does not name its target";
                 return send.end(Err(RequestError::Malformed(what.into())));
             };
             if let Some((events, event)) = send.outcome(outcome) {

@@ -1,5 +1,5 @@
-//! A client over all its connections: the one that it has now, and the thread that
-//! reads each to its end and, where the client is to come back, dials the next.
+//! A client over all its connections: its present one, and the thread that reads each to its end
+//! and dials the next if the client is to reconnect.
 
 use crate::config::{Config, ConnectError};
 use crate::connection::Connection;
@@ -15,13 +15,12 @@ use crossbeam_channel::{Receiver, RecvTimeoutError, Sender};
 use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
-/// How long a connection must have held for its loss to be a new one, after which the backoff
-/// begins anew: so no server is dialled more often than twice a second for long. What comes
-/// sooner goes on with the backoff as it was, which may have become long.
+/// How long a connection must have held for the backoff to begin anew when it is lost: so no
+/// server is dialled more often than twice a second for long.
 const STEADY: Duration = Duration::from_millis(250);
 
-/// The same where the server has sent this client away for what it did: it is likely to do
-/// so again, so this is as long as the longest pause.
+/// The same if the server has sent this client away for its behaviour, which is likely to happen
+/// again: as long as the longest pause.
 const STEADY_AFTER_BLAME: Duration = Duration::from_secs(30);
 
 /// What outlives a connection.
@@ -34,7 +33,7 @@ pub(crate) struct Shared {
 }
 
 struct State {
-    /// The connection; the last one where there is none.
+    /// The connection; the last one if there is none.
     connection: Arc<Connection>,
     is_connected: bool,
     /// From now on the end is what this client wants.
@@ -66,7 +65,7 @@ impl Shared {
         (shared, lines)
     }
 
-    /// The connection; the last one where there is none.
+    /// The connection; the last one if there is none.
     pub(crate) fn connection(&self) -> Arc<Connection> {
         Arc::clone(&lock(&self.state).connection)
     }
@@ -94,7 +93,7 @@ impl Shared {
     }
 
     /// The connection is over and another one is to follow: what is open ends as lost, what
-    /// runs here is stopped. `false` where this client is leaving.
+    /// runs here is stopped. `false` if this client is leaving.
     fn lose(&self, reason: Disconnect) -> bool {
         let connection = {
             let mut state = lock(&self.state);
@@ -110,8 +109,7 @@ impl Shared {
         true
     }
 
-    /// Another connection takes the place of the one that was lost; `None` where this client
-    /// is leaving.
+    /// Another connection takes the place of the lost one; `None` if this client is leaving.
     fn come_back(&self, handshake: Handshake) -> Option<LineReader> {
         let (connection, lines) =
             Connection::new(handshake, &self.events, &self.workers, &self.next_id);
@@ -148,8 +146,8 @@ impl Shared {
     }
 }
 
-/// What the thread keeps that reads, and dials again. Dropping it, after a panic too, ends
-/// everything that hangs on the connection.
+/// The state of the thread that reads and dials again. Dropping it, after a panic too, ends
+/// everything that depends on the connection.
 pub(crate) struct Reconnector {
     shared: Arc<Shared>,
     config: Config,
@@ -209,7 +207,7 @@ impl Reconnector {
     /// Dials until there is a connection again, or never will be.
     fn dial(&mut self) -> Result<LineReader, Disconnect> {
         let mut pause = self.backoff.next_pause();
-        // Once: where it goes on like that, whoever is turned away should come less often.
+        // Once: a client that is turned away again should come less often.
         let mut may_reset = true;
         loop {
             match self.stop.recv_timeout(pause) {

@@ -1,5 +1,5 @@
-//! Who executes: a trait that any closure fulfils, what it answers, and the executor of
-//! the original programs, which only plays at it.
+//! The executor: a trait that any closure fulfils, its result, and the simulation of the original
+//! programs.
 
 use crate::execute::job::Job;
 use common::sys::sync::Arc;

@@ -124,7 +124,7 @@ fn as_text(bytes: &[u8]) -> Option<&str> {
     }
 }
 
-/// Text as text, anything else as base64; nothing where there is nothing.
+/// Text as text, other bytes as base64, and no bytes as nothing.
 fn encode(bytes: &[u8]) -> (Option<Text<'_>>, Option<Text<'_>>) {
     match as_text(bytes) {
         _ if bytes.is_empty() => (None, None),
@@ -138,7 +138,7 @@ fn encode(bytes: &[u8]) -> (Option<Text<'_>>, Option<Text<'_>>) {
 fn is_mostly_escapes(bytes: &[u8]) -> bool {
     const WORTH_A_LOOK: usize = 1 << 10;
     let is_escaped = |byte: u8| byte < 0x20 && !matches!(byte, b'\n' | b'\r' | b'\t');
-    // By blocks whose count fits into a byte, so that several bytes are looked at in one step.
+    // By blocks with a count that fits into a byte: several bytes are then compared in one step.
     let count = |block: &[u8]| -> u8 { block.iter().map(|byte| u8::from(is_escaped(*byte))).sum() };
     let mut left = bytes.len() / 4;
     let exceeds = |block: &[u8]| {

@@ -30,7 +30,7 @@ const TICK: Duration = Duration::from_millis(200);
 /// Descriptors that a process has open besides its connections, generously.
 const OTHER_DESCRIPTORS: u64 = 32;
 
-/// Runs a plan against the server of the configuration, whose name and slots are not used. A
+/// Runs a plan against the server of the configuration; its name and slots are not used. A
 /// message in `stop` ends it early.
 ///
 /// # Errors

@@ -10,7 +10,7 @@ pub const MOST_AHEAD: usize = 64 << 20;
 /// What is to be measured.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Plan {
-    /// Who sends to whom.
+    /// Which clients send, and to which.
     pub shape: Shape,
     /// How a sender names its executor.
     pub to: To,
@@ -30,7 +30,7 @@ pub struct Plan {
     pub threads: usize,
 }
 
-/// Who sends to whom.
+/// Which clients send, and to which.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Shape {
     /// So many senders, each with an executor of its own.

@@ -29,7 +29,7 @@ pub(super) enum Budget {
 /// What one client sends, and what it counts.
 pub(super) struct Sender {
     command: Prepared,
-    /// How many outcomes each send has, where it has more than its answer.
+    /// How many outcomes each send has, if it has more than its answer.
     targets: Option<u32>,
     number: u32,
     /// How many senders there are.
@@ -196,7 +196,7 @@ impl Sender {
             self.counts.outcome(status, tally.of(status).into());
         }
         let told = self.open.get(id as usize).map_or(0, |open| open.outcomes);
-        // Those who had left, and outcomes that were counted and not told.
+        // Targets that had left, and outcomes that were counted and not told.
         for _ in told.min(tally.targets())..targets {
             self.counts.error("missing");
         }

@@ -1,6 +1,5 @@
-//! The lines that a bench writes and reads most, without a parser: they are put together
-//! from prepared pieces, and known by what they begin with. A line that begins otherwise is
-//! for `common::wire::message` to read, the slower way.
+//! The usual lines of a bench, written from prepared pieces and recognized by their start. Each
+//! other line takes the slower way through `common::wire::message`.
 
 use memchr::memmem;
 
@@ -47,7 +46,7 @@ pub(super) fn outcome_of_many(line: &[u8]) -> Option<u64> {
     number(rest).map(|(id, _)| id)
 }
 
-/// The number of a command that is to be executed, if somebody sent it whose name begins so.
+/// The number of a command to execute, if the name of its sender begins like this.
 pub(super) fn command(line: &[u8], name: &[u8]) -> Option<u64> {
     let (id, rest) = numbered(line)?;
     let rest =

@@ -40,8 +40,7 @@ use std::time::{Duration, Instant};
 /// What a program's environment has of the client's own; everything else is left out.
 const INHERITED: [&str; 4] = ["PATH", "HOME", "LANG", "TZ"];
 
-/// Where programs are looked for if the client's own environment does not say: as a shell
-/// that is started without one.
+/// The search path if the client's own environment has none: that of a shell without one.
 const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
 /// The mask of a program that root runs: all users may read its new files, and only root may
@@ -60,7 +59,7 @@ const NUL_CHARACTER: &str = "a word has a NUL character, which no argument can h
 /// only the programs themselves end then.
 pub struct Processes {
     allowed: Allowed,
-    /// By name: the commands whose runs the policy bounds.
+    /// By name: the commands with a bound for their runs.
     slots: HashMap<String, Arc<Slots>>,
     reaper: Reaper,
     /// By job: what could not be ended. There are at most as many as its clients have slots.
@@ -202,7 +201,7 @@ impl Executor for Processes {
     }
 }
 
-/// The slots of the commands whose runs the policy bounds.
+/// The slots of the commands with a bound for their runs.
 fn bounded_slots(policy: &Policy) -> HashMap<String, Arc<Slots>> {
     let bounded = |(name, command): (&str, &Command)| {
         let count = command.settings.slots?;

@@ -225,7 +225,7 @@ fn clone_child(plan: &mut Plan<'_>) -> io::Result<(Pid, OwnedFd)> {
 /// What the child does: system calls only, no allocation, no lock, no panic. It never
 /// returns if it succeeds.
 extern "C" fn child(plan: *mut c_void) -> c_int {
-    // SAFETY: the pointer is that of `clone_child`, whose thread stands still, so no other
+    // SAFETY: the pointer is that of `clone_child`. Its thread stands still, so no other
     // code looks at the plan. Every pointer in it is to memory that the caller of `spawn` holds.
     unsafe {
         let plan = &mut *plan.cast::<Plan<'_>>();

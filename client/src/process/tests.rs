@@ -1,4 +1,4 @@
-//! The order of jobs for a command whose runs a policy bounds, before anything is started.
+//! The order of jobs for a command with slots of its own, before anything is started.
 
 use super::*;
 use crate::execute::job::StopReason;

@@ -86,8 +86,8 @@ impl Command {
     }
 }
 
-/// What happens to a command that was sent, in this order: `Accepted` where it is for
-/// many, `Output` and `Outcome` as they come, and `End`, exactly once.
+/// What happens to a command that was sent, in this order: `Accepted` if it is for several targets,
+/// `Output` and `Outcome` as they come, and `End`, exactly once.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum SendEvent {
@@ -198,9 +198,9 @@ pub(crate) struct PendingSend {
     targets: Option<u32>,
     /// How many outcomes have come.
     outcomes: u32,
-    /// Whose outcome has come.
+    /// The targets with an outcome.
     ended: HashSet<u64>,
-    /// Whose output was dropped here.
+    /// The targets with output that was dropped here.
     cut: HashSet<u64>,
     unconsumed: Arc<AtomicU64>,
     /// By member: what was consumed with a window, and not told yet.
@@ -254,8 +254,8 @@ impl PendingSend {
         Some((self.events.clone(), event))
     }
 
-    /// Reserves room for output that has come; `None` where more of it waits than was
-    /// agreed, which only a server does that breaks the protocol.
+    /// Reserves room for output that has come; `None` if more of it waits than was agreed, because
+    /// the server breaks the protocol.
     pub(crate) fn reserve(
         &mut self,
         id: u64,

@@ -2,7 +2,7 @@
 
 use super::*;
 
-/// A client that comes back, and where it dials.
+/// A client that reconnects, and the listener that it dials.
 fn lasting(slots: u32, executor: impl Executor) -> (TcpListener, Client, FakeServer) {
     let listener = TcpListener::bind("127.0.0.1:0").expect("loopback");
     let config = Config {
@@ -17,7 +17,7 @@ fn lasting(slots: u32, executor: impl Executor) -> (TcpListener, Client, FakeSer
     (listener, client, server)
 }
 
-/// What `join` is answered where this is the rank.
+/// The answer to `join` with this rank.
 fn joined_as(rank: u32) -> Value {
     let mut joined = joined(60_000);
     joined["rank"] = json!(rank);
@@ -123,7 +123,7 @@ fn a_running_job_is_stopped_and_not_answered_on_the_next_connection() {
     begun.recv_timeout(PATIENCE).expect("it runs");
     server.close();
     expect_lost(&client);
-    assert!(client.jobs().is_empty(), "nobody could be told of them");
+    assert!(client.jobs().is_empty(), "their results could not be told");
     let mut server = FakeServer::accept(&listener, &joined_as(0));
     assert!(matches!(next_event(&client), ClientEvent::Rejoined { .. }));
     // Numbers begin anew with a server; the one slot is in use until the old one has ended.

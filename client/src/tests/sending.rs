@@ -94,11 +94,11 @@ fn errors_come_back_as_they_are() {
     let (client, mut server) = pair();
     let sent = client.send(Command::new(["print"])).expect("a connection");
     let id = &server.read()["id"];
-    let error = json!({"code": 7, "message": "nobody", "data": {"reason": "no_target"}});
+    let error = json!({"code": 7, "message": "no client", "data": {"reason": "no_target"}});
     server.write(&json!({"jsonrpc": "2.0", "id": id, "error": error}));
     let error = sent.wait().expect_err("no target");
     assert_eq!(error.code(), Some(Code::NoTarget));
-    assert_eq!(error.to_string(), "nobody");
+    assert_eq!(error.to_string(), "no client");
 }
 
 #[test]

@@ -100,7 +100,7 @@ struct Joining {
     #[arg(long, global = true)]
     no_reconnect: bool,
 
-    /// The file whose first line is the server's token; only its owner may be able to write it
+    /// The file with the server's token in its first line; only its owner may be able to write it
     #[arg(long, global = true, value_name = "FILE")]
     token_file: Option<PathBuf>,
 }

@@ -40,8 +40,8 @@ pub(crate) fn wait(pause: Duration, signals: &Signals) -> Result<(), Failure> {
 pub(crate) enum Wait {
     /// For nothing: what goes wrong is an error at once.
     No,
-    /// For a place at a full server, and for a name that is taken: an own earlier connection,
-    /// say, whose end the server has not noticed yet.
+    /// For a place at a full server, and for a name that is taken, for instance by an earlier
+    /// connection of this client that the server still believes in.
     ForPlace,
     /// For these, and for a server that is not there yet.
     ForServer,

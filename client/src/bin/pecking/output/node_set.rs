@@ -1,7 +1,7 @@
 //! Many names as one short text, in the notation of node sets: `web[1-3,7]`.
 //!
 //! Names that differ in one number only are folded. If a name has several numbers, the fold is at
-//! the one whose rest most names share. The same names give the same text in any order.
+//! the number with the rest that most names share. The order of the names does not matter.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fmt::Write;

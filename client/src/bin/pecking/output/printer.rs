@@ -165,7 +165,7 @@ pub(crate) struct Sink<Out> {
     out: Out,
     /// What makes it safe, if it is a terminal.
     escaper: Option<Escaper>,
-    /// The start of a character whose end has not come yet.
+    /// The start of a character that is not complete yet.
     incomplete: Vec<u8>,
 }
 
