@@ -14,7 +14,6 @@ pub enum Token {
 }
 
 impl Token {
-    /// The token as it is now.
     pub(crate) fn read(&self) -> Result<Secret, TokenError> {
         match self {
             Token::File(file) => token::read(file),

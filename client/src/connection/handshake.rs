@@ -25,7 +25,6 @@ pub(crate) const JOIN_ID: u64 = 0;
 /// an outbox holds, so that no server makes a client keep more.
 const LONGEST_LINE: usize = OUTBOX_BYTES;
 
-/// A connection that has joined.
 pub(crate) struct Handshake {
     pub(crate) stream: Arc<Stream>,
     pub(crate) outbox: Arc<Outbox>,
@@ -33,7 +32,6 @@ pub(crate) struct Handshake {
     pub(crate) joined: Joined,
 }
 
-/// Dials and joins.
 pub(crate) fn join(config: &Config) -> Result<Handshake, ConnectError> {
     let attempt = Attempt {
         server: &config.server,

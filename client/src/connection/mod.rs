@@ -94,7 +94,6 @@ impl Connection {
         (connection, lines)
     }
 
-    /// How long it is since it joined.
     pub(crate) fn age(&self) -> Duration {
         self.since.elapsed()
     }
@@ -152,7 +151,6 @@ impl Connection {
         lock(&self.table).open.remove(&id)
     }
 
-    /// Looks at an open send.
     pub(crate) fn with_send<T>(
         &self,
         id: u64,
@@ -179,7 +177,6 @@ impl Connection {
 }
 
 impl PendingRequest {
-    /// Ends a request that was not done.
     pub(crate) fn fail(self, error: RequestError) {
         match self {
             PendingRequest::Send(send) => send.end(Err(error)),
@@ -189,7 +186,6 @@ impl PendingRequest {
 }
 
 impl PendingSend {
-    /// Tells the last event of a send.
     pub(crate) fn end(self, how: Result<Tally, RequestError>) {
         let _ = self.events.send(SendEvent::End(how));
     }

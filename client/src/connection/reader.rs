@@ -29,7 +29,6 @@ const HEARTBEAT_ID: &str = "heartbeat-";
 pub(crate) struct Reader {
     connection: Arc<Connection>,
     lines: LineReader,
-    /// Signs of life that were asked for.
     asked: u64,
     /// Why the server is about to close.
     bye: Option<Disconnect>,
@@ -45,7 +44,6 @@ impl Reader {
         }
     }
 
-    /// Reads to the end, and says what it was.
     pub(crate) fn run(mut self) -> Disconnect {
         let _about = log_limit::about("the server");
         let reason = self.read_to_the_end();
@@ -88,7 +86,6 @@ impl Reader {
             .tell(message::request_line(id, method::PING, Empty {}));
     }
 
-    /// Handles every line that is already here.
     fn handle_lines(&mut self) -> Result<(), Disconnect> {
         loop {
             match self.lines.next_line() {
@@ -351,7 +348,6 @@ fn log_stray_answer(id: &str, body: &AnswerBody<'_>) {
     log::warn!("the server answered {id}, which is not open {what}");
 }
 
-/// The result of an answer, or its error.
 fn plain<'a>(body: &AnswerBody<'a>) -> Result<&'a RawValue, RequestError> {
     let malformed = |what: &dyn std::fmt::Display| RequestError::Malformed(what.to_string());
     match body {

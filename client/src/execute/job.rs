@@ -228,7 +228,6 @@ impl Job {
         drop(waker);
     }
 
-    /// Wakes its executor.
     fn wake(&self) {
         let waker = lock(&self.0.stop).waker.clone();
         self.0.changed.notify_all();

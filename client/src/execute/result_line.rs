@@ -16,7 +16,6 @@ const PIECE: usize = 32 << 10;
 /// What JSON may make of one byte: `\u0000`.
 const LONGEST_ESCAPE: usize = 6;
 
-/// Room for everything else in the line.
 const AROUND: usize = 512;
 
 /// Sends what would make the line that answers a job too long, or does not fit into its
@@ -37,7 +36,6 @@ pub(crate) fn send_surplus(job: &Job, answer: ExecutionResult) -> ExecutionResul
     ExecutionResult::Ended(ended)
 }
 
-/// The line that answers a job.
 pub(crate) fn line(job: &Job, answer: &ExecutionResult, stop: Option<StopReason>) -> Vec<u8> {
     let (code, text) = match answer {
         ExecutionResult::Ended(ended) => return ended_line(job.id(), ended, stop),

@@ -39,24 +39,18 @@ pub(crate) struct Workers {
     executor: Box<dyn Executor>,
     events: Arc<Events>,
     slots: usize,
-    /// Whether the events tell of jobs.
     tells: bool,
     state: Mutex<State>,
-    /// There is a job, or the end.
     work: Condvar,
-    /// A worker has ended.
     ended: Condvar,
 }
 
 #[derive(Default)]
 struct State {
-    /// Received and not yet answered.
     open: HashMap<Id, Job>,
     /// Of those, not yet started.
     waiting: VecDeque<Job>,
-    /// Threads that wait for a job.
     idle: usize,
-    /// Threads that have not ended.
     alive: usize,
     /// Of those, threads that wait for the end of what their last command left running.
     held: usize,
@@ -190,7 +184,6 @@ impl Workers {
         );
     }
 
-    /// Answers waiting jobs that are late.
     fn discard_late(&self) {
         let waiting: Vec<Job> = lock(&self.state).waiting.iter().cloned().collect();
         for job in waiting {
@@ -267,7 +260,6 @@ impl Workers {
         }
     }
 
-    /// A worker's life.
     fn work(self: Arc<Self>) {
         while let Some(job) = self.next_job() {
             let answer = self.execute(&job);
@@ -294,7 +286,6 @@ impl Workers {
         self.finish(job, &answer, stop);
     }
 
-    /// One slot more is held; says whether all are.
     fn hold_slot(&self) -> bool {
         let mut state = lock(&self.state);
         state.held += 1;

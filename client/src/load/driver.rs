@@ -17,13 +17,11 @@ const TURN: Duration = Duration::from_millis(20);
 /// How often a driver checks whether a sender has waited for too long.
 const STALL_TICK: Duration = Duration::from_secs(1);
 
-/// What the drivers of one run share.
 #[derive(Debug, Default)]
 pub(super) struct Run {
     /// Drivers with senders that have not done all yet.
     pub(super) sending: AtomicUsize,
     pub(super) is_stopped: AtomicBool,
-    /// Commands that have ended.
     pub(super) commands: AtomicU64,
 }
 
@@ -98,7 +96,6 @@ impl Driver {
         self.peers.iter().filter_map(Peer::sender)
     }
 
-    /// Adds up what its senders have counted.
     pub(super) fn count(&self, counts: &mut Counts) {
         self.senders().for_each(|sender| sender.count(counts));
     }

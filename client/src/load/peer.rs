@@ -16,16 +16,13 @@ use std::io::{self, ErrorKind, Read};
 use std::os::fd::{AsFd, AsRawFd};
 use std::time::Instant;
 
-/// One client of a bench.
 pub(super) struct Peer {
     stream: Arc<Stream>,
     lines: LineReader,
-    /// What is to be written.
     out: Vec<u8>,
     role: Role,
 }
 
-/// What a client of a bench does.
 pub(super) enum Role {
     Send(Box<Sender>),
     Execute(Arc<Executor>),
@@ -110,7 +107,6 @@ impl Peer {
         }
     }
 
-    /// Writes as much as the system takes.
     fn flush(&mut self) -> io::Result<()> {
         let mut written = 0;
         while written < self.out.len() {
@@ -195,7 +191,6 @@ impl Role {
     }
 }
 
-/// Reads what has arrived.
 struct ReadNow<'a>(&'a Stream);
 
 impl Read for ReadNow<'_> {

@@ -18,7 +18,6 @@ const AHEAD: usize = 256 << 10;
 /// How long no outcome may come while some are open.
 const STALL: Duration = Duration::from_secs(30);
 
-/// How much is to be sent.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Budget {
     /// So many sends, of all senders together.
@@ -32,9 +31,7 @@ pub(super) struct Sender {
     /// How many outcomes each send has, if it has more than its answer.
     targets: Option<u32>,
     number: u32,
-    /// How many senders there are.
     senders: u32,
-    /// What is left to send.
     budget: Budget,
     /// By the number of a send, which is used again once it was answered.
     open: Vec<PendingSend>,
@@ -87,7 +84,6 @@ impl Sender {
         self.last_heard = Instant::now();
     }
 
-    /// Adds what it has counted since the start.
     pub(super) fn count(&self, counts: &mut Counts) {
         counts.add(&self.counts);
         counts.open += (self.open.len() - self.free.len()) as u64;
@@ -115,7 +111,6 @@ impl Sender {
         }
     }
 
-    /// Sends as many as may be open.
     pub(super) fn send(&mut self, out: &mut Vec<u8>, now: Instant) {
         while out.len() < AHEAD && self.may_send(now) {
             let Some(id) = self.free.pop() else { return };

@@ -17,12 +17,10 @@ impl Prepared {
         Prepared(tail.to_vec())
     }
 
-    /// Bytes of the longest line.
     pub(super) fn longest(&self) -> usize {
         HEAD.len() + itoa::Buffer::new().format(u64::MAX).len() + self.0.len()
     }
 
-    /// Writes it with a number.
     pub(super) fn write(&self, id: u64, out: &mut Vec<u8>) {
         out.extend_from_slice(HEAD);
         out.extend_from_slice(itoa::Buffer::new().format(id).as_bytes());

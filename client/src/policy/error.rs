@@ -67,7 +67,6 @@ pub(super) struct Fault {
 }
 
 impl Fault {
-    /// A fault at a byte of the text.
     pub(super) fn at(byte: usize, message: impl Into<String>) -> Fault {
         Fault {
             at: Some(byte),
@@ -75,7 +74,6 @@ impl Fault {
         }
     }
 
-    /// A fault of the text as a whole.
     pub(super) fn of_all(message: impl Into<String>) -> Fault {
         Fault {
             at: None,
@@ -83,7 +81,6 @@ impl Fault {
         }
     }
 
-    /// The same, with the entry that it belongs to.
     pub(super) fn in_entry(mut self, name: &str) -> Fault {
         self.message = format!(
             "commands.{}: {}",

@@ -25,7 +25,6 @@ const MAX_INTERPRETERS: usize = 8;
 
 /// A path that an entry names, and whether it must be safe.
 struct NamedPath {
-    /// Where in the file.
     at: usize,
     /// What it is, as the start of a sentence.
     what: String,

@@ -105,7 +105,6 @@ impl FromText for Duration {
     }
 }
 
-/// A number of bytes.
 #[derive(Debug)]
 pub(super) struct Size<const MIN: usize>(pub(super) u64);
 

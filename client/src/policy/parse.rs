@@ -30,9 +30,7 @@ const MAX_CPU_SECONDS: u64 = u32::MAX as u64;
 /// One command and where the file names what must be on this machine.
 #[derive(Debug)]
 pub(super) struct Entry {
-    /// What senders call it.
     pub(super) name: String,
-    /// What it is.
     pub(super) command: Command,
     /// The byte of the file where `run[0]` begins.
     pub(super) program_at: usize,
@@ -78,7 +76,6 @@ pub(super) fn parse(text: &str) -> Result<Vec<Entry>, Fault> {
     entries.into_iter().map(read).collect()
 }
 
-/// Reads one entry under its key.
 fn read(key: &Spanned<DeString<'_>>, value: Spanned<DeValue<'_>>) -> Result<Entry, Fault> {
     let name = key.get_ref();
     check_name(name).map_err(|message| Fault::at(key.span().start, message))?;

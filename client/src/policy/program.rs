@@ -10,7 +10,6 @@ use rustix::fs::{Access, AtFlags, CWD};
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
-/// Checks the program and the folder of an entry.
 pub(super) fn check(entry: &Entry) -> Result<(), Fault> {
     let fault = |at, message: String| Err(Fault::at(at, message).in_entry(&entry.name));
     let program = entry.command.run.first().map_or("", String::as_str);

@@ -7,7 +7,6 @@ use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-/// The variable that has the id of a run.
 pub(crate) const ID_VARIABLE: &str = "PECKING_ID";
 
 /// A process that runs commands, told apart from every other of this machine and from earlier
@@ -20,7 +19,6 @@ pub(crate) struct ClientIdentity {
 }
 
 impl ClientIdentity {
-    /// This process.
     pub(crate) fn own() -> ClientIdentity {
         static OWN: OnceLock<ClientIdentity> = OnceLock::new();
         #[expect(
@@ -58,7 +56,6 @@ impl fmt::Display for ClientIdentity {
     }
 }
 
-/// One run of one command.
 #[derive(Debug)]
 pub(crate) struct RunIdentity {
     /// The value of [`ID_VARIABLE`], which no other run has, on this machine or since it
@@ -69,7 +66,6 @@ pub(crate) struct RunIdentity {
 }
 
 impl RunIdentity {
-    /// The next run of this process.
     pub(crate) fn next() -> RunIdentity {
         static RUNS: AtomicU64 = AtomicU64::new(0);
         let number = RUNS.fetch_add(1, Ordering::Relaxed);
@@ -124,12 +120,10 @@ impl Mark {
         self.0 >> Mark::RUN_BITS == Mark::of_client(client) >> Mark::RUN_BITS
     }
 
-    /// The mark in a limit, if it is one.
     pub(crate) fn of_limit(limit: u64) -> Option<Mark> {
         (limit >= Mark::LEAST && limit != u64::MAX).then_some(Mark(limit))
     }
 
-    /// The limit that carries it.
     pub(crate) fn limit(self) -> u64 {
         self.0
     }

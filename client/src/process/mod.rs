@@ -73,11 +73,8 @@ struct Held {
     _counted: CountedRun,
 }
 
-/// What is executed.
 enum Allowed {
-    /// What a policy names.
     Policy(Policy),
-    /// Anything.
     Anything,
 }
 
@@ -201,7 +198,6 @@ impl Executor for Processes {
     }
 }
 
-/// The slots of the commands with a bound for their runs.
 fn bounded_slots(policy: &Policy) -> HashMap<String, Arc<Slots>> {
     let bounded = |(name, command): (&str, &Command)| {
         let count = command.settings.slots?;

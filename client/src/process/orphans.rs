@@ -32,7 +32,6 @@ const PATIENCE: Duration = Duration::from_millis(250);
 /// the 8 s after which a server gives up.
 const ENDING_PATIENCE: Duration = Duration::from_secs(2);
 
-/// The pause between two scans.
 const PAUSE: Duration = Duration::from_millis(1);
 
 /// The least number of scans: one finds all, one finds what had forked meanwhile, and one tells
@@ -194,7 +193,6 @@ pub(crate) fn end_all() {
     }
 }
 
-/// What one look has found.
 #[derive(Clone, Copy, Debug, Default)]
 struct Scan {
     /// Some were reaped or killed.
@@ -213,9 +211,7 @@ struct Sweep<'a> {
     run: Option<&'a RunIdentity>,
     /// Those that lived on, had they not been killed here.
     seen: HashSet<Process>,
-    /// Those that were killed in the last scan.
     last: HashSet<Process>,
-    /// Those that were killed before it.
     before: HashSet<Process>,
 }
 
@@ -316,7 +312,6 @@ impl<'a> Sweep<'a> {
         has_mark || self.leader.is_some_and(is_in_session)
     }
 
-    /// Whether an orphan with this environment is of the run.
     fn is_named(&self, environment: &[u8]) -> bool {
         self.run.is_some_and(|run| run.is_in(environment))
     }

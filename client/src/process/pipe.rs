@@ -30,7 +30,6 @@ pub(crate) struct Pipe {
     source: Option<OwnedFd>,
     /// What was read and not handed on, and room for more behind it.
     buffer: Vec<u8>,
-    /// How much of it was read.
     filled: usize,
     /// When the oldest of that was read.
     since: Option<Instant>,

@@ -33,7 +33,6 @@ pub(crate) struct Stat {
     pub(crate) session: i32,
     /// It has ended, and is not reaped yet.
     pub(crate) is_dead: bool,
-    /// It has ended, or is about to.
     is_ending: bool,
 }
 
@@ -83,7 +82,6 @@ impl Process {
         }
     }
 
-    /// It and all that descends from it.
     pub(crate) fn tree(self) -> HashSet<Process> {
         let mut tree = HashSet::from([self]);
         let mut unread = vec![self.pid];
@@ -106,7 +104,6 @@ impl Process {
     }
 }
 
-/// Kills a process by its descriptor.
 pub(crate) fn kill(process: &OwnedFd) -> Result<(), Errno> {
     pidfd_send_signal(process, Signal::KILL)
 }
@@ -134,7 +131,6 @@ fn is_killed(pid: Pid) -> bool {
     pending.is_some_and(|mask| mask & KILL != 0)
 }
 
-/// The children of all threads of a process.
 fn children(pid: Pid) -> Vec<Pid> {
     let threads = fs::read_dir(format!("/proc/{pid}/task"));
     let threads = threads.into_iter().flatten().flatten();

@@ -91,7 +91,6 @@ fn not_started(program: &Program, error: &SpawnError) -> ExecutionResult {
     }
 }
 
-/// How far a run is.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Phase {
     Running,
@@ -350,7 +349,6 @@ impl<'a> Supervisor<'a> {
         self.reaped = orphans::reap(&self.process);
     }
 
-    /// Sends the chunks that are due.
     fn hand_on(&mut self, now: Instant) {
         // With the window used up nothing can be added to a chunk.
         let is_last_room = self.job.credit() == 0;

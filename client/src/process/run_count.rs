@@ -9,7 +9,6 @@ use common::sys::sync::{Mutex, lock};
 pub(crate) struct RunCount {
     /// Commands that were started or are about to be, and have left something still.
     pub(crate) running: usize,
-    /// All that were ever started.
     started: u64,
 }
 
@@ -22,7 +21,6 @@ static COUNT: Mutex<RunCount> = Mutex::new(RunCount {
 #[derive(Debug)]
 pub(crate) struct CountedRun(());
 
-/// Counts a command that is about to be started.
 pub(crate) fn add() -> CountedRun {
     let mut count = lock(&COUNT);
     count.running += 1;

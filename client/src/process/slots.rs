@@ -21,7 +21,6 @@ struct State {
     calls: u64,
 }
 
-/// The slots of one command.
 pub(crate) struct Slots {
     count: u32,
     state: Mutex<State>,
@@ -34,9 +33,7 @@ pub(crate) struct Slot {
     is_held: bool,
 }
 
-/// How the wait for a slot ended.
 pub(crate) enum Admission {
-    /// There is one.
     Admitted(Slot),
     /// The job is no longer wanted.
     NotWanted,

@@ -36,7 +36,6 @@ const SETGROUPS: libc::c_long = libc::SYS_setgroups32;
 #[cfg(not(any(target_arch = "x86", target_arch = "arm")))]
 const SETGROUPS: libc::c_long = libc::SYS_setgroups;
 
-/// A program to start.
 #[derive(Debug)]
 pub(crate) struct Program {
     /// The file; it is not searched for.
@@ -47,7 +46,6 @@ pub(crate) struct Program {
     pub(crate) env: Vec<CString>,
     /// Where it starts; without one, the folder of this process.
     pub(crate) cwd: Option<CString>,
-    /// What it may use.
     pub(crate) limits: Limits,
     /// Whether what it executes may give it another user or capabilities. It may then get out of
     /// this process's reach.
@@ -56,11 +54,9 @@ pub(crate) struct Program {
     pub(crate) umask: Option<u32>,
     /// Its supplementary groups, which only root can set; those of this process, if none.
     pub(crate) groups: Option<Vec<libc::gid_t>>,
-    /// By what its descendants are known.
     pub(crate) mark: Mark,
 }
 
-/// A program that runs.
 #[derive(Debug)]
 pub(crate) struct Spawned {
     /// Its process, which leads a session and a group of the same number. Its owner alone
@@ -68,31 +64,22 @@ pub(crate) struct Spawned {
     pub(crate) pid: Pid,
     /// Becomes readable when it has ended.
     pub(crate) pidfd: OwnedFd,
-    /// What it writes.
     pub(crate) stdout: OwnedFd,
-    /// What it writes as errors.
     pub(crate) stderr: OwnedFd,
 }
 
 /// What the child was doing when it failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Step {
-    /// Preparing pipes, or getting a process.
     Prepare,
-    /// Setting a limit.
     Limit,
-    /// Going to its folder.
     Folder,
-    /// Becoming the program.
     Execute,
 }
 
-/// Why a program could not be started.
 #[derive(Debug)]
 pub(crate) struct SpawnError {
-    /// What failed.
     pub(crate) step: Step,
-    /// How.
     pub(crate) source: io::Error,
 }
 
@@ -328,7 +315,6 @@ unsafe fn become_program(plan: &Plan<'_>) -> Result<(), Step> {
     Err(Step::Execute)
 }
 
-/// Whether orphans of what this process starts are its own children.
 static ADOPTS_ORPHANS: AtomicBool = AtomicBool::new(false);
 
 /// Whether orphans of what this process starts are its own children from now on.

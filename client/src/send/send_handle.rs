@@ -196,7 +196,6 @@ pub(crate) struct PendingSend {
     window: Option<u64>,
     /// How many outcomes there will be, once that was told.
     targets: Option<u32>,
-    /// How many outcomes have come.
     outcomes: u32,
     /// The targets with an outcome.
     ended: HashSet<u64>,
@@ -225,12 +224,10 @@ impl PendingSend {
         }
     }
 
-    /// Whether it is for many.
     pub(crate) fn is_for_many(&self) -> bool {
         self.targets.is_some()
     }
 
-    /// Learns how many targets it has.
     pub(crate) fn accept(&mut self, targets: u32) -> Option<(Sender<SendEvent>, SendEvent)> {
         match self.targets.replace(targets) {
             None => Some((self.events.clone(), SendEvent::Accepted { targets })),

@@ -10,14 +10,11 @@ const MOST_NAMES: usize = 200;
 
 #[derive(Debug, Default)]
 pub(crate) struct Executors {
-    /// How many rank below.
     pub(crate) below: usize,
-    /// The names of those that rank above.
     above: Vec<String>,
 }
 
 impl Executors {
-    /// Asks the server for them.
     pub(crate) fn of(client: &Client) -> Result<Executors, RequestError> {
         let ranking = client.all_members()?;
         let own = ranking.members.iter().find(|m| m.member == client.member());

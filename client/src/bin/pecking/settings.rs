@@ -10,25 +10,20 @@ use client::{Client, Config, Processes, SharedExecutor, Simulation, watchdog};
 use common::terminal::console::Console;
 use std::path::PathBuf;
 
-/// The settings of one run of the program.
 #[derive(Debug)]
 pub(crate) struct Settings {
     pub(crate) config: Config,
-    /// What the first join waits for.
     pub(crate) wait: Wait,
     pub(crate) executes: Executes,
     /// Whether control characters of other clients reach the terminal.
     pub(crate) raw: bool,
 }
 
-/// What this client executes for others.
 #[derive(Debug)]
 pub(crate) enum Executes {
     /// The originals' simulation, which starts no program.
     Simulation,
-    /// What the policy in this file allows.
     Policy(PathBuf),
-    /// Any program.
     Anything { even_as_root: bool },
 }
 

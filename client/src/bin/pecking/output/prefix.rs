@@ -23,11 +23,8 @@ const CONTINUED: &str = " (continued)";
 /// Where output comes from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Source {
-    /// The command that was sent.
     pub(crate) send: u64,
-    /// The number of the target.
     pub(crate) member: u64,
-    /// Whether the target wrote it to its standard error.
     pub(crate) is_stderr: bool,
 }
 
@@ -151,7 +148,6 @@ impl Unfinished {
         }
     }
 
-    /// Ends the line with this as its last bytes.
     fn end(&mut self, last: &[u8], whole: &mut Vec<u8>) {
         let marked = if self.is_continued { CONTINUED } else { "" };
         whole.extend_from_slice(self.name.as_bytes());

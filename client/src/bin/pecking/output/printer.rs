@@ -121,7 +121,6 @@ impl<Out: Write, Err: Write> Printer<Out, Err> {
         Ok(())
     }
 
-    /// Ends the lines of one target or of all.
     fn finish(&mut self, member: Option<u64>) -> io::Result<()> {
         if let Some(lines) = &mut self.lines {
             let whole = lines.finish(SEND, member);

@@ -54,7 +54,6 @@ impl Summary {
         self.others.entry(status).or_default().push(name);
     }
 
-    /// How many have ended.
     fn ended(&self) -> u32 {
         let others: usize = self.others.values().map(Vec::len).sum();
         self.done + others as u32

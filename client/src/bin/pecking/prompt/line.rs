@@ -5,24 +5,19 @@ use common::wire::selector::Selector;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Line {
     Empty,
-    /// A command for others.
     Send {
-        /// The selector, if the line has one.
         to: Option<String>,
         words: Vec<String>,
         /// The command as typed, without the selector.
         typed: String,
     },
     Help,
-    /// Show the ranking.
     Ranks,
-    /// Show this client.
     WhoAmI,
     /// Set the selector of plain lines; `None` is the server's.
     To(Option<String>),
     /// Show what runs and what is open.
     Jobs,
-    /// Cancel the send of this number.
     Cancel(u64),
     Quit,
 }

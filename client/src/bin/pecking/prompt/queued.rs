@@ -16,7 +16,6 @@ use std::time::{Duration, Instant};
 /// When to look again, and to say what was found: a person begins to wonder.
 const AFTER_A_WHILE: Duration = Duration::from_secs(1);
 
-/// How many targets are named.
 const NAMED: usize = 3;
 
 /// Watches one command until its queue was told, or it does not wait.

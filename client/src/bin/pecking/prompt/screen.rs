@@ -46,12 +46,10 @@ struct State {
     out: Box<dyn Write + Send>,
 }
 
-/// The threads that write to the terminal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Owner {
     /// Any thread with text to show.
     AnyThread,
-    /// The editor.
     Editor,
     /// Any thread with text to show, and never the editor again.
     Closed,
