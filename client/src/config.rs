@@ -134,9 +134,8 @@ impl ConnectError {
         Duration::from_millis(ms.unwrap_or(0)).min(LONGEST_RETRY)
     }
 
-    /// Whether the same try will fail again, however long one waits: the server wants another
-    /// token, another version or other words. A server that is away, is full or stops, and a
-    /// name that another client has, are a matter of time.
+    /// Whether the same try will always fail again, for instance with a wrong token. A server that
+    /// is away, is full or stops, and a name that another client has, are a matter of time.
     pub fn is_final(&self) -> bool {
         const PASS: [Code; 4] = [
             Code::Full,

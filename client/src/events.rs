@@ -56,9 +56,8 @@ pub enum ClientEvent {
         message: String,
     },
     /// The connection is lost, and this client tries to come back
-    /// ([`Config::reconnect`](crate::Config::reconnect)). What it sent and was open has
-    /// ended as [`Lost`](crate::RequestError::Lost) before this; what it executed is being
-    /// stopped.
+    /// ([`Config::reconnect`](crate::Config::reconnect)). Its open sends have ended as
+    /// [`Lost`](crate::RequestError::Lost) before this, and its running jobs are being stopped.
     Lost(Disconnect),
     /// A try to come back has failed; there will be another one.
     NotYet {

@@ -1,6 +1,5 @@
-//! How long to wait before the next try to reach a server: a moment before the first, then in
-//! step with how long the server is away, and never as long as another client that lost the same
-//! server.
+//! The pauses between tries to reach a server: a moment before the first, then in step with how
+//! long the server is away, and random, so that clients do not come back at the same moment.
 
 use std::ops::Range;
 use std::time::Duration;

@@ -1,7 +1,5 @@
-//! From an address to a connection that has joined, within one deadline.
-//!
-//! The connection is read here by the thread that connects; what the server sent right
-//! after its answer stays in the line reader and goes on to the reader thread.
+//! From an address to a connection that has joined, within one deadline. Lines that the server
+//! sends right after its answer stay in the line reader, which goes on to the reader thread.
 
 use crate::config::{Config, ConnectError};
 use crate::token::Token;

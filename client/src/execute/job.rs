@@ -125,9 +125,8 @@ impl Job {
         self.0.window
     }
 
-    /// Writes some of the command's output to its sender, while it runs. With a window, waits
-    /// until there is room in it, or until the job is no longer wanted: what is left then goes
-    /// nowhere. Says whether all of it went.
+    /// Writes some of the command's output to its sender, while it runs. With a window, waits for
+    /// room in it; a job that is no longer wanted drops the rest. Returns whether all of it went.
     pub fn write(&self, stream: OutputStream, bytes: &[u8]) -> bool {
         let reply_to = self.reply_to();
         let mut left = bytes;

@@ -1,5 +1,5 @@
-//! An answer as the line that carries it, and output as the lines that carry that: what would
-//! make the answer too long goes ahead of it, in pieces.
+//! The lines of an answer and of output. Output that would make the answer too long goes ahead of
+//! it, in pieces.
 
 use crate::execute::executor::{Execution, ExecutionResult};
 use crate::execute::job::{Job, StopReason};
@@ -18,9 +18,8 @@ const LONGEST_ESCAPE: usize = 6;
 
 const AROUND: usize = 512;
 
-/// Sends what would make the line that answers a job too long, or does not fit into its
-/// window, ahead of it; the answer with what is left. Waits for room in the window, as long as
-/// the job is wanted.
+/// Sends output ahead of an answer that would be too long or would not fit into the window; returns
+/// the answer with the rest. Waits for room in the window, as long as the job is wanted.
 pub(crate) fn send_surplus(job: &Job, answer: ExecutionResult) -> ExecutionResult {
     let ExecutionResult::Ended(mut ended) = answer else {
         return answer;
@@ -81,9 +80,8 @@ pub(crate) fn piece_len(bytes: &[u8], most: usize, max_line: usize) -> usize {
     }
 }
 
-/// The line that carries some output of a job, put together from pieces: it is what an
-/// executor writes most, and a serializer would look at every byte several times. It is added
-/// to what is there.
+/// Appends the line with some output of a job. It is put together from pieces because an executor
+/// writes it most, and a serializer would look at every byte several times.
 pub(crate) fn output_line(line: &mut Vec<u8>, id: &Id, stream: OutputStream, bytes: &[u8]) {
     // The server's ids are never negative and fit; another kind is not its own.
     let id = match id {

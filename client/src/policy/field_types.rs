@@ -1,6 +1,5 @@
-//! The values of an entry as the file writes them: each is a type that can only be made of
-//! a right value. The error for a wrong one says what was found and what was expected; TOML
-//! adds the place.
+//! The values of an entry: each is a type that can only be made of a right value. The error for a
+//! wrong one says what was found and what was expected; TOML adds the place.
 
 use super::command::Group;
 use super::pattern::Pattern;

@@ -1,6 +1,5 @@
-//! Whether what an entry names is on this machine: asked when a policy is loaded, so that
-//! its owner learns of a slip of the pen before a sender does. It is no promise: what is
-//! gone or forbidden by the time of a run is that run's failure.
+//! Whether what an entry names is on this machine: checked when a policy is loaded, so that its
+//! owner learns of a mistake before a sender does. A program that is gone later fails its run.
 
 use super::error::Fault;
 use super::parse::Entry;

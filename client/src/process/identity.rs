@@ -1,6 +1,5 @@
-//! By what the processes of a command are known among all others: the `PECKING_ID` in their
-//! environment, and a mark for those that shed their environment, as daemons do. Both say which
-//! process ran the command, and which of its runs that was.
+//! Identifies the processes of a command: by the `PECKING_ID` in their environment, and by a mark
+//! if they shed their environment, as daemons do. Both name the client's process and its run.
 
 use std::fmt;
 use std::sync::OnceLock;
@@ -87,9 +86,8 @@ fn variables(environment: &[u8]) -> impl Iterator<Item = &[u8]> {
     environment.split(|byte| *byte == 0)
 }
 
-/// What is known of a process as long as it lives, whatever it becomes: its limit of processor
-/// time under real-time scheduling (`RLIMIT_RTTIME`), so high that it limits nothing. `fork` and
-/// `execve` pass it on like every limit.
+/// A mark that a process keeps through `fork` and `execve`: its limit of processor time under
+/// real-time scheduling (`RLIMIT_RTTIME`), so high that it limits nothing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Mark(u64);
 

@@ -1,9 +1,8 @@
 //! Runs real programs for a client that has a policy, or that runs anything.
 //!
 //! The way of a job: `Processes` plans it, `slots` makes it wait for its turn, `spawn` starts the
-//! program, `run` supervises it, and `orphans` ends what it leaves behind; `reaper` and
-//! [`watchdog`] do so later, and after the client's death. Which commands there are is for
-//! [`policy`](crate::policy) to say.
+//! program, `run` supervises it, and `orphans` ends the processes that it leaves behind; `reaper`
+//! and [`watchdog`] do so later. [`policy`](crate::policy) says which commands there are.
 
 mod identity;
 mod orphans;
@@ -54,11 +53,11 @@ const ALL_HELD: &str =
 /// Why a word cannot be passed on.
 const NUL_CHARACTER: &str = "a word has a NUL character, which no argument can have";
 
-/// Executes real programs. What a command starts ends with it; what it leaves behind does so even
-/// if this process is killed, provided that the program has started a [`watchdog`]. Without one,
-/// only the programs themselves end then.
+/// Executes real programs. All processes of a command end with it. If this process is killed, only
+/// the programs themselves end, unless a [`watchdog`] was started, which ends the others.
 pub struct Processes {
-    allowed: Allowed,
+    /// What is executed; anything if there is none.
+    policy: Option<Policy>,
     /// By name: the commands with a bound for their runs.
     slots: HashMap<String, Arc<Slots>>,
     reaper: Reaper,
@@ -73,20 +72,15 @@ struct Held {
     _counted: CountedRun,
 }
 
-enum Allowed {
-    Policy(Policy),
-    Anything,
-}
-
 impl Processes {
-    /// Executes what a policy names. From now on this process adopts what its commands leave
-    /// behind, to end it. A child of its first thread counts as that if it is in another
-    /// session, so children with sessions of their own are started from other threads.
+    /// Executes what a policy names. From now on this process adopts and ends the processes that
+    /// its commands leave behind. A child of its first thread counts as such if it is in another
+    /// session, so start children with sessions of their own from other threads.
     ///
     /// # Errors
     /// The system has no thread left.
     pub fn with_policy(policy: Policy) -> io::Result<Processes> {
-        Processes::new(Allowed::Policy(policy))
+        Processes::new(Some(policy))
     }
 
     /// Executes any program that the search path has, with any arguments: every higher rank
@@ -95,18 +89,14 @@ impl Processes {
     /// # Errors
     /// The system has no thread left.
     pub fn allow_any() -> io::Result<Processes> {
-        Processes::new(Allowed::Anything)
+        Processes::new(None)
     }
 
-    fn new(allowed: Allowed) -> io::Result<Processes> {
+    fn new(policy: Option<Policy>) -> io::Result<Processes> {
         spawn::adopt_orphans();
-        let slots = match &allowed {
-            Allowed::Policy(policy) => bounded_slots(policy),
-            Allowed::Anything => HashMap::new(),
-        };
         Ok(Processes {
-            allowed,
-            slots,
+            slots: policy.as_ref().map(bounded_slots).unwrap_or_default(),
+            policy,
             reaper: Reaper::start()?,
             held: Mutex::default(),
         })
@@ -114,15 +104,15 @@ impl Processes {
 
     /// The file to execute for a job, and how.
     fn plan(&self, job: &Job) -> Result<(PathBuf, Plan), ExecutionResult> {
-        match &self.allowed {
-            Allowed::Policy(policy) => match policy.plan(job.words()) {
+        match &self.policy {
+            Some(policy) => match policy.plan(job.words()) {
                 Ok(plan) => Ok((PathBuf::from(&plan.argv[0]), plan)),
                 Err(refusal @ Refusal::Unstartable { .. }) => {
                     Err(ExecutionResult::Failed(refusal.to_string()))
                 }
                 Err(refusal) => Err(ExecutionResult::Refused(refusal.to_string())),
             },
-            Allowed::Anything => {
+            None => {
                 let plan = Plan {
                     command: job.words()[0].clone(),
                     argv: job.words().to_vec(),

@@ -115,9 +115,8 @@ impl Pipe {
         (whole_characters(&self.buffer[..self.filled]) > 0).then(|| since + CHUNK_AGE)
     }
 
-    /// What is due: all of it if it is old or nothing can be added to it, up to its last whole
-    /// character; else as many whole chunks as there are. A character that is not complete goes
-    /// only when nothing can be added to it.
+    /// What is due: all of it if it is old or nothing can be added, else all whole chunks. It ends
+    /// with a whole character, unless nothing can be added.
     pub(crate) fn due_now(&self, now: Instant, is_last_room: bool) -> Option<&[u8]> {
         let is_old = self.due().is_some_and(|at| at <= now);
         let len = match is_last_room || is_old {

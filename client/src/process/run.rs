@@ -1,8 +1,6 @@
-//! One run of one program, from its start to its last trace: hands on what it writes, ends
-//! it when it is no longer wanted, and says how it ended.
-//!
-//! One thread does it all, waiting for whatever comes first: output, the end of the process,
-//! a deadline, or a word from the sender (cancelled; more output wanted).
+//! One run of one program: hands its output on, ends it when it is no longer wanted, and says how
+//! it ended. One thread waits for whatever comes first: output, the end of the process, a deadline,
+//! or a word from the sender (cancelled; more output wanted).
 
 use super::identity::RunIdentity;
 use super::orphans::{self, SessionLeader, Survivors};

@@ -1,16 +1,12 @@
-//! Starts a program the way a careful machine wants it started: exactly the arguments and
-//! the environment it was given, no shell whatever the file looks like, no descriptor of
-//! ours, a session of its own without a terminal, and an end with ours.
+//! Starts a program with exactly the given arguments and environment, without a shell, without
+//! descriptors of ours, in a session of its own without a terminal, and so that it ends with the
+//! *thread* that called [`spawn`] (`PR_SET_PDEATHSIG`).
 //!
-//! The standard library cannot do that in one step without copying the address space:
-//! anything between fork and exec makes it fork for real, which costs more than the program
-//! itself, and its exec hands a file without `#!` to a shell. So this module does what the C
-//! library's `posix_spawn` does inside: a child that borrows our memory while the calling
-//! thread stands still (`clone(2)` with `CLONE_VM | CLONE_VFORK`), on a stack of its own. It
-//! is the only module with `unsafe` in it, and holds nothing else.
-//!
-//! The child dies with the *thread* that called [`spawn`] (`PR_SET_PDEATHSIG`), so that has
-//! to be one that stays.
+//! The standard library would have to copy the address space: anything between fork and exec makes
+//! it fork for real, which costs more than the program itself, and its exec hands a file without
+//! `#!` to a shell. So this module does what the C library's `posix_spawn` does inside: the child
+//! borrows our memory while the calling thread stands still (`clone(2)` with
+//! `CLONE_VM | CLONE_VFORK`), on a stack of its own. It is the only module with `unsafe` in it.
 
 #![allow(unsafe_code)]
 
@@ -345,10 +341,9 @@ pub(crate) fn notice_ends() {
     }
 }
 
-/// Leaves everything behind that this process was started with, but for the standard three
-/// descriptors: goes on in a new process in a session of its own, under another name and without
-/// a mark, that ends by no signal that a terminal or a service manager sends. The process that
-/// called this ends with 0 once that is so.
+/// Goes on in a new process in a session of its own, with nothing of the old one but the standard
+/// three descriptors, under another name and without a mark. The new process ignores the signals of
+/// terminals and service managers; the old one ends with 0.
 ///
 /// To be called while this process has one thread.
 pub(crate) fn detach(name: &str) -> io::Result<()> {

@@ -15,7 +15,7 @@ fn processes() -> Processes {
     let policy = Policy::read(text.as_bytes(), Path::new("p")).expect("a policy");
     Processes {
         slots: bounded_slots(&policy),
-        allowed: Allowed::Policy(policy),
+        policy: Some(policy),
         reaper: Reaper::start().expect("a thread"),
         held: Mutex::default(),
     }

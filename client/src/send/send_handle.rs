@@ -150,9 +150,8 @@ impl SendHandle {
         self.connection.tell(line);
     }
 
-    /// Waits until it has ended everywhere and gives one outcome for each target, with all
-    /// that this wrote. For more output than fits into memory, take the
-    /// [events](Self::events).
+    /// Waits until it has ended everywhere and returns the outcome of each target, with all of its
+    /// output. For more output than fits into memory, take the [events](Self::events).
     ///
     /// # Errors
     /// The server did not take it, or was lost before all outcomes came.

@@ -1,7 +1,5 @@
-//! What the command line says about this client, resolved: how it joins, what it executes for
-//! other clients, and how it shows what they write.
-//!
-//! The commands work with these settings and never see the argument parser.
+//! The settings of the commands, which never see the argument parser: how this client joins, what
+//! it executes for other clients, and how it shows their output.
 
 use crate::dial::{self, Signals, Wait};
 use crate::failure::Failure;
@@ -24,7 +22,9 @@ pub(crate) enum Executes {
     /// The originals' simulation, which starts no program.
     Simulation,
     Policy(PathBuf),
-    Anything { even_as_root: bool },
+    Anything {
+        even_as_root: bool,
+    },
 }
 
 impl Settings {

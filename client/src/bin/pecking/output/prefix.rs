@@ -1,9 +1,7 @@
-//! The output of several targets in one place: whole lines only, each with the name of its
-//! target in front.
+//! The output of several targets in one place: whole lines only, each with the name of its target.
 //!
-//! The start of a line waits here for its end. It counts as consumed all the same, as the
-//! target's share of the window may be smaller than its line. So what waits has bounds of its
-//! own, for each line and for all of them together.
+//! The start of a line waits here for its end. It counts as consumed, as the target's share of the
+//! window may be smaller than its line. So there are bounds for each line and for all together.
 
 use common::terminal::escape::one_line;
 use common::wire::text::whole_characters;

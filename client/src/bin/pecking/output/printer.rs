@@ -1,6 +1,5 @@
-//! The output of the command that `run` sent: byte by byte for one target, and for several line
-//! by line with their names, to standard output and standard error. What this client says itself
-//! goes to standard error.
+//! The output of the command that `run` sent: the bytes of one target, or the lines of several with
+//! their names. What this client says itself goes to standard error.
 
 use crate::exit_code::ExitCode;
 use crate::output::prefix::{LONGEST_LINE, NamedLines, Source, WholeLines};
