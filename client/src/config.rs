@@ -7,12 +7,10 @@ use common::wire::message::{Code, RpcError};
 use std::io;
 use std::time::Duration;
 
-/// How long connecting and joining may take, unless a client is told otherwise: as long
-/// as a server waits for a `join`.
+/// How long connecting and joining may take by default: as long as a server waits for `join`.
 pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// The longest that a server may have a client wait before another try: the longest that this
-/// project's own asks for.
+/// The longest pause that a server may ask for: the longest that this project's server asks for.
 const LONGEST_RETRY: Duration = Duration::from_secs(60);
 
 /// What a client is told. The default executes one command at a time for the server that
@@ -127,8 +125,7 @@ impl ConnectError {
         }
     }
 
-    /// How long the server asks to wait before another try; zero if it does not say. At most a
-    /// minute is believed of it.
+    /// How long the server asks to wait before another try; zero without that, at most a minute.
     pub fn retry_after(&self) -> Duration {
         let ms = self.rpc().and_then(|rpc| rpc.retry_ms);
         Duration::from_millis(ms.unwrap_or(0)).min(LONGEST_RETRY)

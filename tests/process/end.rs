@@ -979,7 +979,7 @@ fn a_client_that_will_come_back_ends_its_commands_too() {
     relay.abort();
     wait_until_gone(&pids, AT_MOST + JITTER);
     worker.0.stderr.wait_for("trying again", PATIENCE);
-    let is_logged = "from boss: ended, and the connection of its sender is gone";
+    let is_logged = "from boss: ended, and its connection is gone";
     worker.0.stderr.wait_for(is_logged, PATIENCE);
     worker.0.signal(Signal::TERM);
     let status = worker.0.wait(JITTER * 2).expect("it goes at once");

@@ -127,8 +127,7 @@ impl Attempt<'_> {
         }
     }
 
-    /// Takes the answer to `join` out of what the server says; the rest is of no concern
-    /// yet.
+    /// Takes the answer to `join` out of the server's lines.
     fn look_at(
         &self,
         line: &[u8],

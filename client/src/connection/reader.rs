@@ -192,8 +192,7 @@ fn request(
     Ok(())
 }
 
-/// The error for a command from a client with a name that is not allowed; other errors stay as
-/// they are.
+/// Without an allowed name of the sender, a command has failed; other errors stay as they are.
 fn not_started(params: Option<&RawValue>) -> impl FnOnce(RpcError) -> RpcError {
     move |error| match wrong_name(params) {
         Some(why) => RpcError::new(Code::Failed, format!("params.from.name: {why}")),

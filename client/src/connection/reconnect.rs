@@ -131,8 +131,7 @@ impl Shared {
         Some(lines)
     }
 
-    /// There will be no connection any more. The thread that reads does this, once, as the
-    /// last thing.
+    /// There will be no connection any more. The thread that reads calls this last, once.
     fn end(&self, reason: Disconnect) {
         let connection = {
             let mut state = lock(&self.state);

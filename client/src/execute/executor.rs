@@ -1,5 +1,4 @@
-//! The executor: a trait that any closure fulfils, its result, and the simulation of the original
-//! programs.
+//! The executor: a trait that any closure fulfils, its result, and the originals' simulation.
 
 use crate::execute::job::Job;
 use common::sys::sync::Arc;

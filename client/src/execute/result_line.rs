@@ -1,5 +1,4 @@
-//! The lines of an answer and of output. Output that would make the answer too long goes ahead of
-//! it, in pieces.
+//! The lines of an answer and of output, which goes ahead of an answer that would be too long.
 
 use crate::execute::executor::{Execution, ExecutionResult};
 use crate::execute::job::{Job, StopReason};
@@ -69,8 +68,7 @@ fn piece_size(max_line: usize) -> usize {
     (max_line.saturating_sub(AROUND) / LONGEST_ESCAPE).clamp(64, PIECE)
 }
 
-/// How many of the bytes go into one line, at most so many: up to a whole character, if there
-/// is one.
+/// How many of the bytes, at most so many, go into one line: whole characters, if possible.
 pub(crate) fn piece_len(bytes: &[u8], most: usize, max_line: usize) -> usize {
     let len = bytes.len().min(most).min(piece_size(max_line));
     match whole_characters(&bytes[..len]) {

@@ -347,7 +347,7 @@ impl Workers {
             };
             let from = &job.origin().name;
             let _about = log_limit::about(from);
-            log::info!("{words} from {from}: ended, and the connection of its sender is gone");
+            log::info!("{words} from {from}: ended, and its connection is gone");
             return;
         }
         // Told first: once the server has the answer it may send the next command.

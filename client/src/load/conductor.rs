@@ -222,8 +222,7 @@ impl<'a> Bench<'a> {
         })
     }
 
-    /// Lets all senders send, each driver on a thread of its own, and waits for their end; tells
-    /// the progress since a start.
+    /// Runs each driver on a thread of its own, and tells the progress since a start.
     fn send(&mut self, budget: Budget, since: Option<Instant>) -> Result<End, LoadError> {
         self.run
             .sending
@@ -275,11 +274,12 @@ impl<'a> Bench<'a> {
 impl Drop for Bench<'_> {
     /// All clients leave at the same time: the departure of each is news for those that stay.
     fn drop(&mut self) {
-        self.drivers.iter_mut().for_each(Driver::say_leave);
+        let mut drivers = std::mem::take(&mut self.drivers);
+        let peers = drivers.iter_mut().flat_map(|driver| &mut driver.peers);
+        peers.for_each(Peer::say_leave);
         let deadline = Instant::now() + LINGER;
-        self.drivers
-            .iter()
-            .for_each(|driver| driver.wait_end(deadline));
+        let peers = drivers.iter().flat_map(|driver| &driver.peers);
+        peers.for_each(|peer| peer.wait_end(deadline));
     }
 }
 

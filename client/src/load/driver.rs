@@ -35,7 +35,7 @@ impl Run {
 pub(super) struct Driver {
     poll: Poll,
     events: Events,
-    peers: Vec<Peer>,
+    pub(super) peers: Vec<Peer>,
 }
 
 impl Driver {
@@ -98,13 +98,5 @@ impl Driver {
 
     pub(super) fn count(&self, counts: &mut Counts) {
         self.senders().for_each(|sender| sender.count(counts));
-    }
-
-    pub(super) fn say_leave(&mut self) {
-        self.peers.iter_mut().for_each(Peer::say_leave);
-    }
-
-    pub(super) fn wait_end(&self, deadline: Instant) {
-        self.peers.iter().for_each(|peer| peer.wait_end(deadline));
     }
 }

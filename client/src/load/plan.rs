@@ -3,8 +3,7 @@
 use common::limits::{MAX_OUTPUT, MAX_OUTPUT_SHARE, MIN_OUTPUT_SHARE};
 use std::time::Duration;
 
-/// Bytes of commands and results that one pair may have under way: enough for the largest
-/// lines by the dozen, and little memory.
+/// Bytes of commands and results that one pair may have under way: dozens of the largest lines.
 pub const MOST_AHEAD: usize = 64 << 20;
 
 /// What is to be measured.

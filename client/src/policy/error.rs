@@ -1,5 +1,4 @@
-//! Why there is no policy: one sentence, with the place in the file if there is one. Nothing in
-//! it steers a terminal, whatever the file says.
+//! Why there is no policy: one sentence, with the place in the file, safe for a terminal.
 
 use common::sys::trusted_file::Distrust;
 use common::terminal::escape::one_line;

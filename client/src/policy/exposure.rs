@@ -75,8 +75,7 @@ fn exposed(entry: &Entry, user: u32) -> Vec<(bool, Fault)> {
     named.filter_map(check).collect()
 }
 
-/// The program, and further words that are files: most often they are scripts for an
-/// interpreter, but they may be anything.
+/// The program, and further words that are files: most often scripts for an interpreter.
 fn words(entry: &Entry) -> impl Iterator<Item = NamedPath> {
     let words = entry.command.run.iter().enumerate();
     let is_named = |(at, word): &(usize, &String)| {
@@ -133,8 +132,7 @@ fn variables(entry: &Entry, start: Option<&Path>) -> impl Iterator<Item = NamedP
         })
 }
 
-/// The interpreter that a script names in its first line; none if the file is no script, or cannot
-/// be read.
+/// The interpreter in the first line of a script; none if the file is no script that we can read.
 fn interpreter(script: &Path) -> Option<PathBuf> {
     // To open something else, such as a FIFO, could take for ever.
     let file = script.is_file().then(|| File::open(script).ok())??;

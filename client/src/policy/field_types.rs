@@ -73,12 +73,6 @@ impl<'de, const MIN: u64, const MAX: u64> Deserialize<'de> for Number<MIN, MAX> 
                     false => Err(found(number, &self)),
                 }
             }
-            fn visit_i128<E: Error>(self, number: i128) -> Result<Self::Value, E> {
-                Err(found(number, &self))
-            }
-            fn visit_u128<E: Error>(self, number: u128) -> Result<Self::Value, E> {
-                Err(found(number, &self))
-            }
         }
         deserializer.deserialize_u64(NumberVisitor)
     }

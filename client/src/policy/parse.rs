@@ -1,5 +1,4 @@
-//! Turns the text of a policy into typed commands. It reads nothing but the text; `program`
-//! checks the machine.
+//! Turns the text of a policy into typed commands. `program` checks the machine.
 
 use super::command::{Command, Group, Limits, Settings};
 use super::error::Fault;

@@ -163,8 +163,7 @@ impl Command {
     }
 }
 
-/// The start of a peer's word, in quotes and with nothing in it that steers a
-/// terminal.
+/// The start of a peer's word, in quotes, safe for a terminal.
 fn quoted(word: &str) -> String {
     display::line(&format!("{:?}", clip(word)))
 }

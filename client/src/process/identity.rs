@@ -8,8 +8,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 pub(crate) const ID_VARIABLE: &str = "PECKING_ID";
 
-/// A process that runs commands, told apart from every other of this machine and from earlier
-/// ones of its number.
+/// A process that runs commands, told apart from all others, also earlier ones of its number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct ClientIdentity {
     pid: u32,
@@ -57,8 +56,7 @@ impl fmt::Display for ClientIdentity {
 
 #[derive(Debug)]
 pub(crate) struct RunIdentity {
-    /// The value of [`ID_VARIABLE`], which no other run has, on this machine or since it
-    /// started.
+    /// The value of [`ID_VARIABLE`], which no other run on this machine has.
     pub(crate) id: String,
     /// The mark, which no other run has that this process knows of.
     pub(crate) mark: Mark,
@@ -98,8 +96,7 @@ impl Mark {
     /// Bits of a mark in which runs of one process differ: more than ever run at a time.
     const RUN_BITS: u32 = 24;
 
-    /// Bits of a mark in which processes differ that have the same number, after each other or in
-    /// containers.
+    /// Bits of a mark in which processes of the same number differ.
     const TIME_BITS: u32 = 16;
 
     fn of_run(client: ClientIdentity, number: u64) -> Mark {

@@ -42,8 +42,7 @@ const INHERITED: [&str; 4] = ["PATH", "HOME", "LANG", "TZ"];
 /// The search path if the client's own environment has none: that of a shell without one.
 const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
-/// The mask of a program that root runs: all users may read its new files, and only root may
-/// write them.
+/// The mask of a program that root runs: only root may write its new files.
 const ROOTS_UMASK: u32 = 0o022;
 
 /// Why a command does not wait for a slot of its policy's entry.

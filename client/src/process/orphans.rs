@@ -131,8 +131,7 @@ impl Survivors {
         self.are_fleeing || !self.running.is_empty()
     }
 
-    /// Waits up to this long until one of them ends, and ends those that the system lets it end
-    /// by now; returns whether there are any still.
+    /// Waits up to this long until one ends, and ends all that it can; returns whether any is left.
     pub(crate) fn are_running(&mut self, wait: Duration) -> bool {
         let mut fds: Vec<_> = self
             .running
@@ -176,15 +175,13 @@ pub(crate) fn reap(process: &OwnedFd) -> bool {
     }
 }
 
-/// Reaps orphans that have ended, and ends those that outlived all commands; says whether
-/// there are others.
+/// Reaps orphans, and ends those that outlived all commands; returns whether there are others.
 pub(crate) fn reap_all() -> bool {
     end_all();
     !orphans().is_empty()
 }
 
-/// Ends those that outlived all commands, unless one still runs, and those that they have forked
-/// meanwhile.
+/// Ends orphans that outlived all commands, and their children, unless a command still runs.
 pub(crate) fn end_all() {
     let deadline = Instant::now() + PATIENCE;
     let mut sweep = Sweep::new(None, None);
@@ -203,8 +200,7 @@ struct Scan {
     others: bool,
 }
 
-/// Finds processes and kills them, again and again: the children of a killed process become
-/// orphans in their turn.
+/// Finds and kills processes, again and again: children of a killed process become orphans.
 struct Sweep<'a> {
     leader: Option<SessionLeader<'a>>,
     /// The run to end processes of; without one, the runs that have all ended.
@@ -226,8 +222,7 @@ impl<'a> Sweep<'a> {
         }
     }
 
-    /// Kills and reaps orphans. Orphans of other commands that have ended by themselves are
-    /// reaped on the way.
+    /// Kills and reaps orphans, and reaps those of other commands that have ended.
     fn scan(&mut self) -> Scan {
         let mut scan = Scan::default();
         let is_first = self.before.is_empty() && self.last.is_empty();
@@ -275,8 +270,7 @@ impl<'a> Sweep<'a> {
         scan
     }
 
-    /// Kills processes. All are looked at before the first is killed, because its end may end
-    /// others.
+    /// Kills processes. All are looked at first, because the end of one may end others.
     fn kill_all(&mut self, processes: HashSet<Process>) {
         let lived = processes.iter().filter(|process| process.lives_on());
         self.seen.extend(lived);
@@ -316,8 +310,7 @@ impl<'a> Sweep<'a> {
         self.run.is_some_and(|run| run.is_in(environment))
     }
 
-    /// Kills the command's first group, all of it in one act; says whether there was a process
-    /// in it.
+    /// Kills the command's first group at once; returns whether there was a process in it.
     fn kill_group(&self) -> bool {
         let Some(leader) = self.leader else {
             return false;

@@ -108,8 +108,7 @@ impl Pipe {
         }
     }
 
-    /// When the chunk is to be handed on at the latest. The start of a character alone waits
-    /// for the rest of it, however long that takes.
+    /// When the chunk has to be handed on. The start of a character alone waits for its rest.
     pub(crate) fn due(&self) -> Option<Instant> {
         let since = self.since?;
         (whole_characters(&self.buffer[..self.filled]) > 0).then(|| since + CHUNK_AGE)

@@ -167,8 +167,7 @@ pub(crate) fn mark(pid: Pid) -> Option<Mark> {
     Mark::of_limit(line.split_whitespace().next()?.parse().ok()?)
 }
 
-/// What a process's environment was when it became its program; nothing if that is not for us
-/// to see.
+/// The environment that a process began its program with; empty if we may not see it.
 pub(crate) fn environment(pid: Pid) -> Vec<u8> {
     fs::read(format!("/proc/{pid}/environ")).unwrap_or_default()
 }

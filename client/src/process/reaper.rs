@@ -31,8 +31,7 @@ impl Reaper {
         })
     }
 
-    /// There may be orphans that nothing else looks for: a command runs for longer than a
-    /// moment, or has left something behind.
+    /// There may be orphans: a command runs for longer than a moment, or has left something behind.
     pub(crate) fn wake(&self) {
         if let Some(wake) = &self.wake {
             let _ = wake.try_send(());

@@ -25,8 +25,7 @@ use std::time::{Duration, Instant};
 /// and service managers to clean up, and short of what a server waits for an answer.
 const TERM_TO_KILL: Duration = Duration::from_secs(5);
 
-/// How long the pipes are drained once the program itself has ended: for children of its
-/// that are about to end, too.
+/// How long the pipes are drained after the end of the program: its children may end, too.
 const DRAIN: Duration = Duration::from_secs(2);
 
 /// How long a killed process may take to be gone before its command is answered all the same.
@@ -231,8 +230,7 @@ impl<'a> Supervisor<'a> {
         is_given_up || (self.has_ended() && (is_drained || self.is_unread()))
     }
 
-    /// Whether what waits in the pipes will not be read, because its sender's window is full
-    /// and it is to be ended.
+    /// Whether the rest of the pipes stays unread: it is to end, and its sender's window is full.
     fn is_unread(&self) -> bool {
         self.phase != Phase::Running && self.may_read() == 0
     }

@@ -3,8 +3,7 @@
 
 use common::sys::sync::{Mutex, lock};
 
-/// The count at one moment. If two of them are equal, no command was started and none has
-/// ended in between.
+/// The count at one moment. If two are equal, no command has started or ended in between.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct RunCount {
     /// Commands that were started or are about to be, and have left something still.

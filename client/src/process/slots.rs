@@ -6,8 +6,7 @@ use common::sys::sync::{Arc, Condvar, Mutex, lock, wait_timeout};
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
-/// How often a thread that waits checks whether its job is still wanted, should a wake-up be
-/// missed.
+/// How often a waiting thread checks whether its job is wanted, should a wake-up be missed.
 const TICK: Duration = Duration::from_secs(1);
 
 #[derive(Default)]

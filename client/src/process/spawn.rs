@@ -19,11 +19,9 @@ use std::ffi::CString;
 use std::fs::File;
 use std::io;
 use std::ptr;
-use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-/// Bytes of the child's stack: the deepest call is `execve`'s wrapper, and the frames here
-/// hold a few words each.
+/// Bytes of the child's stack: `execve`'s wrapper, and frames of a few words each.
 const CHILD_STACK: usize = 32 << 10;
 
 /// The call that takes groups of 32 bits.
@@ -43,8 +41,7 @@ pub(crate) struct Program {
     /// Where it starts; without one, the folder of this process.
     pub(crate) cwd: Option<CString>,
     pub(crate) limits: Limits,
-    /// Whether what it executes may give it another user or capabilities. It may then get out of
-    /// this process's reach.
+    /// Whether it may gain another user or capabilities, and so get out of this process's reach.
     pub(crate) may_gain_privileges: bool,
     /// The permissions that its new files do not get; those of this process, if none.
     pub(crate) umask: Option<u32>,
@@ -55,8 +52,7 @@ pub(crate) struct Program {
 
 #[derive(Debug)]
 pub(crate) struct Spawned {
-    /// Its process, which leads a session and a group of the same number. Its owner alone
-    /// reaps it.
+    /// The leader of a session and a group of the same number. Only its owner reaps it.
     pub(crate) pid: Pid,
     /// Becomes readable when it has ended.
     pub(crate) pidfd: OwnedFd,
@@ -105,7 +101,7 @@ struct Plan<'a> {
 /// # Errors
 /// What failed, as the system said it. Nothing is left behind then.
 pub(crate) fn spawn(program: &Program) -> Result<Spawned, SpawnError> {
-    let null = null()?;
+    let null = above_standard(File::open("/dev/null")?.into())?;
     let (stdout, stdout_write) = pipe()?;
     let (stderr, stderr_write) = pipe()?;
     let write_ends = [&stdout_write, &stderr_write].map(AsRawFd::as_raw_fd);
@@ -139,16 +135,6 @@ pub(crate) fn spawn(program: &Program) -> Result<Spawned, SpawnError> {
 fn pipe() -> io::Result<(OwnedFd, OwnedFd)> {
     let (read, write) = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC)?;
     Ok((read, above_standard(write)?))
-}
-
-/// What every program reads: nothing. It is opened once, and stays.
-fn null() -> io::Result<&'static OwnedFd> {
-    static NULL: OnceLock<OwnedFd> = OnceLock::new();
-    if let Some(null) = NULL.get() {
-        return Ok(null);
-    }
-    let null = above_standard(File::open("/dev/null")?.into())?;
-    Ok(NULL.get_or_init(|| null))
 }
 
 /// Moves a descriptor away from the numbers of the standard three, if this process has

@@ -38,8 +38,7 @@ const PATIENCE: Duration = Duration::from_secs(5);
 /// How long to wait before looking again, at first and at most.
 const PAUSES: [Duration; 2] = [Duration::from_millis(1), Duration::from_millis(100)];
 
-/// How often nothing must be found for there to be nothing: what forks while it is looked for may
-/// be missed once.
+/// How many scans must find nothing: a process that forks may be missed once.
 const EMPTY_LOOKS: u32 = 2;
 
 /// What this process sends to accept its watchdog.

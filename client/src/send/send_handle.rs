@@ -1,5 +1,4 @@
-//! Sending: a command, the handle that its sender keeps, and what the reader thread keeps
-//! of it until it has ended.
+//! Sending: a command, the handle of its sender, and what the reader thread keeps of it.
 
 use crate::connection::Connection;
 use crate::error::RequestError;
@@ -25,8 +24,7 @@ pub struct Command {
 }
 
 impl Command {
-    /// A command of these words: the program or command word, then its arguments. They
-    /// are never read by a shell.
+    /// A command: the program or command word, then its arguments. No shell ever reads them.
     pub fn new(words: impl IntoIterator<Item = impl Into<String>>) -> Command {
         Command {
             words: words.into_iter().map(Into::into).collect(),
@@ -44,8 +42,7 @@ impl Command {
         self
     }
 
-    /// How long it may take at each target, from when that gets it; in whole
-    /// milliseconds, and at least one.
+    /// How long it may take at each target, in whole milliseconds, at least one.
     #[must_use]
     pub fn timeout(mut self, timeout: Duration) -> Command {
         self.timeout = Some(timeout);
@@ -105,8 +102,7 @@ pub enum SendEvent {
     End(Result<Tally, RequestError>),
 }
 
-/// A command that was sent. Dropping this does not cancel it; its outcomes are then let
-/// go of as they come.
+/// A command that was sent. Dropping this does not cancel it, and drops its outcomes.
 pub struct SendHandle {
     id: u64,
     events: Receiver<SendEvent>,
@@ -141,8 +137,7 @@ impl SendHandle {
         self.events.iter()
     }
 
-    /// No longer wants it: what has not started never starts, what runs is ended. The
-    /// outcomes still come.
+    /// Cancels it: a run is ended, or never starts. The outcomes still come.
     pub fn cancel(&self) {
         let send = Id::from(self.id);
         let params = Cancel { send };
@@ -234,8 +229,7 @@ impl PendingSend {
         }
     }
 
-    /// Passes an outcome on, unless its target had one already or there are more of them
-    /// than targets.
+    /// Passes an outcome on, unless its target had one already or there are too many.
     pub(crate) fn outcome(
         &mut self,
         mut outcome: Outcome,

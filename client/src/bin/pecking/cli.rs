@@ -3,12 +3,13 @@
 use crate::bench::{self, Bench};
 use crate::dial::Wait;
 use crate::failure::Failure;
+use crate::prompt::line::check_selector;
 use crate::settings::{Executes, Settings};
 use clap::{Args, CommandFactory, Parser, Subcommand};
 use client::{CONNECT_TIMEOUT, Command, Config, Token};
 use common::limits::{DEFAULT_ADDRESS, MAX_SLOTS};
 use common::terminal::args;
-use common::wire::selector::{Selector, SelectorError, check_name};
+use common::wire::selector::check_name;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -180,7 +181,7 @@ pub(crate) enum LookAtPolicy {
 #[derive(Debug, Args)]
 pub(crate) struct Run {
     /// The targets of the command; without this the server decides
-    #[arg(long, value_name = "SELECTOR", value_parser = selector)]
+    #[arg(long, value_name = "SELECTOR", value_parser = check_selector)]
     to: Option<String>,
 
     /// Wait until so many clients that can execute have joined below, after this one
@@ -209,11 +210,6 @@ fn slots(text: &str) -> Result<u32, String> {
 fn wait_for(text: &str) -> Result<u32, String> {
     text.parse()
         .map_err(|_| "expected a whole number, such as 3".into())
-}
-
-fn selector(text: &str) -> Result<String, String> {
-    let selector: Result<Selector<'_>, SelectorError> = Selector::parse(text);
-    selector.map(|_| text.to_owned()).map_err(|e| e.to_string())
 }
 
 impl Cli {

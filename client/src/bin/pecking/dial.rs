@@ -47,12 +47,10 @@ pub(crate) enum Wait {
     ForServer,
 }
 
-/// How often a client tries again if the server turned it away in favour of others: the server
-/// is there, and newcomers do get in.
+/// How often a client tries again if the server turned it away in favour of others.
 const MOST_TURNED_AWAY: u32 = 5;
 
-/// Joins the server, for as long as there is something to wait for, and says on the console what
-/// that is.
+/// Joins the server, as long as there is something to wait for, and names that on the console.
 pub(crate) fn dial(
     config: &Config,
     wait_for: Wait,

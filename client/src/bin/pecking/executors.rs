@@ -1,5 +1,4 @@
-//! The clients that execute, seen from one that sends, and what to do if none of them ranks below
-//! it: a client that joins last ranks below all others.
+//! The clients that execute, as a sender sees them, and what helps if none ranks below it.
 
 use crate::output::node_set::fold;
 use client::{Client, RequestError};
@@ -38,8 +37,7 @@ impl Executors {
         (!self.above.is_empty()).then(above)
     }
 
-    /// What to do about a command that found no target: nothing, if executors rank below and the
-    /// selector names other clients.
+    /// Advice for a command without a target; none if executors rank below.
     pub(crate) fn hint(&self) -> Option<String> {
         match self.those_above() {
             _ if self.below > 0 => None,

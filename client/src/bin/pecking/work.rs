@@ -1,5 +1,4 @@
-//! `pecking work`: only executes, as a service does, until a signal comes. It reconnects when it
-//! loses its server, unless an option says otherwise.
+//! `pecking work`: only executes, as a service does, until a signal comes.
 
 use crate::dial::{Signals, Wait};
 use crate::exit_code::ExitCode;

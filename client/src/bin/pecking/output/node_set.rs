@@ -12,8 +12,7 @@ const MOST_DIGITS: usize = 18;
 /// A name without one of its numbers: what comes before that, and after it.
 type Rest<'a> = (&'a str, &'a str);
 
-/// Folds names: at least one, and as many as fit into about this many bytes; the count of the
-/// others follows.
+/// Folds names: as many as fit into about this many bytes, and the count of the others.
 pub(crate) fn fold<'a>(names: impl IntoIterator<Item = &'a str>, most: usize) -> String {
     let names: BTreeSet<&str> = names.into_iter().collect();
     let mut alike: HashMap<Rest<'_>, usize> = HashMap::new();

@@ -64,8 +64,7 @@ impl<Out: Write, Err: Write> Printer<Out, Err> {
         self.exit
     }
 
-    /// Prints one event, or keeps it for [`flush`](Self::flush). An error is one of standard
-    /// output.
+    /// Prints one event, or keeps it for [`flush`](Self::flush). Only standard output has errors.
     pub(crate) fn print(&mut self, event: &SendEvent) -> io::Result<()> {
         match event {
             SendEvent::Accepted { targets } => {
@@ -95,8 +94,7 @@ impl<Out: Write, Err: Write> Printer<Out, Err> {
         }
     }
 
-    /// Says something on standard error, on a line of its own. If standard error is closed, there
-    /// is no place to say so.
+    /// Says something on standard error, on a line of its own.
     pub(crate) fn say(&mut self, line: &str) {
         let _ = self.stderr.finish();
         let _ = writeln!(self.stderr.out, "{line}");

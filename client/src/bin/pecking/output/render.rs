@@ -1,5 +1,4 @@
-//! Outcomes, refusals and commands that run here, as text. Everything that comes from other
-//! clients is escaped here, before it reaches a terminal.
+//! Outcomes, refusals and commands as text. Text of other clients is escaped here.
 
 use crate::output::margin;
 use client::{
@@ -29,8 +28,7 @@ pub(crate) fn ago(duration: Duration) -> String {
     }
 }
 
-/// Bytes of a command's words that are shown: a few lines of a terminal. Longer words would hide
-/// the rest of the line.
+/// Bytes of a command's words that are shown: a few lines of a terminal.
 const LONGEST_WORDS: usize = 1 << 10;
 
 /// The words of a command on one line, with an ellipsis if some are left out.

@@ -1,5 +1,4 @@
-//! How a send to several targets went, on one line: how many targets ended in which way, and the
-//! names of those that failed.
+//! One line about a send to several targets: their outcomes, and the names of those that failed.
 
 use crate::output::node_set::fold;
 use client::{Outcome, Status, Tally};

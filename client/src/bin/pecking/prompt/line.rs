@@ -103,7 +103,8 @@ fn parse_cancel(argument: &str) -> Result<Line, String> {
     })
 }
 
-fn check_selector(text: &str) -> Result<String, String> {
+/// The text, if it is a selector; else what is wrong with it.
+pub(crate) fn check_selector(text: &str) -> Result<String, String> {
     match Selector::parse(text) {
         Ok(_) => Ok(text.to_owned()),
         Err(e) => Err(e.to_string()),

@@ -61,8 +61,7 @@ impl SentCommand {
         line + &format!(", since {}\n", render::ago(self.since.elapsed()))
     }
 
-    /// Takes the next event, if one has come. Lines of output that have not ended wait in
-    /// `unfinished`.
+    /// Takes the next event, if any. Unfinished lines of output wait in `unfinished`.
     pub(crate) fn next_step(
         &mut self,
         client: &Client,

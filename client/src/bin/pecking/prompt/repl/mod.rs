@@ -214,8 +214,7 @@ impl<'a> Repl<'a> {
         self.output.show(&text);
     }
 
-    /// Many tries fail for the same reason: it is shown once. A server that stops has said so
-    /// already.
+    /// Shows a reason once. A server that stops has told its reason already.
     fn show_failed_try(&mut self, error: &ConnectError) {
         let stops = error.rpc().is_some_and(|rpc| rpc.is(Code::ShuttingDown));
         let why = error.to_string();
@@ -226,8 +225,7 @@ impl<'a> Repl<'a> {
         }
     }
 
-    /// Shows the events of open commands while there is room; all of them once the connection is
-    /// over.
+    /// Shows the events of open commands while there is room; all of them after the connection.
     fn take_send_events(&mut self, is_over: bool) {
         let output = self.output;
         let style = self.style();
