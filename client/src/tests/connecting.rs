@@ -3,7 +3,7 @@
 use super::*;
 
 #[test]
-fn joins_and_knows_who_it_is() {
+fn a_client_that_has_joined_knows_its_name_and_rank() {
     let (client, mut server) = pair();
     assert_eq!((client.member(), client.rank()), (7, 3));
     assert_eq!(client.name(), "client-7");
@@ -20,7 +20,7 @@ fn joins_and_knows_who_it_is() {
 }
 
 #[test]
-fn what_makes_no_sense_is_answered_as_json_rpc_has_it() {
+fn malformed_lines_are_answered_as_json_rpc_has_it() {
     let (client, mut server) = pair();
     for (line, id, code) in [
         ("nonsense", Value::Null, -32700),
@@ -190,7 +190,7 @@ fn connecting_fails_for_a_reason() {
         });
     }
     drop(listener);
-    let error = Client::connect(&config, Simulation).expect_err("nobody listens");
+    let error = Client::connect(&config, Simulation).expect_err("no server listens");
     assert!(
         matches!(&error, ConnectError::Unreachable { source, .. } if source.kind() == ErrorKind::ConnectionRefused),
         "{error}"
@@ -317,9 +317,9 @@ fn a_command_from_a_name_that_is_not_allowed_has_failed_and_starts_nothing() {
 #[test]
 fn a_message_with_a_name_that_is_not_allowed_ends_the_connection() {
     for name in FORBIDDEN {
-        let who = json!({"member": 1, "name": name, "rank": 0});
+        let origin = json!({"member": 1, "name": name, "rank": 0});
         let with = |more: Value| {
-            let mut params = who.clone();
+            let mut params = origin.clone();
             let members = params.as_object_mut().expect("an object");
             members.extend(more.as_object().cloned().expect("an object"));
             params
@@ -333,7 +333,7 @@ fn a_message_with_a_name_that_is_not_allowed_ends_the_connection() {
                 "output",
                 with(json!({"send": 1, "stream": "stdout", "text": "x"})),
             ),
-            ("refused", json!({"from": who, "command": ["print"]})),
+            ("refused", json!({"from": origin, "command": ["print"]})),
         ] {
             let (client, mut server) = pair();
             let sent = client.send(Command::new(["print"])).expect("a connection");
