@@ -91,9 +91,13 @@ fn stopped_clients_are_gone_within_two_heartbeats() {
     let deadline = silent + HEARTBEAT * 2 + crate::support::loosely(BESIDES);
     expect_members(&mut boss, 1, deadline);
     let gone = stopped.elapsed();
+    // A machine that takes longer to write all that sends the last of it to clients that are gone.
+    let may_be_gone = on_its_way - stopped >= HEARTBEAT;
     for (id, targets) in open {
-        let all_lost = json!({"targets": targets, "lost": targets});
-        assert_eq!(boss.result_of(&id), all_lost);
+        let tally = boss.result_of(&id);
+        let count = |status: &str| tally[status].as_u64().unwrap_or(0) as usize;
+        assert_eq!(count("lost") + count("absent"), targets, "{tally}");
+        assert!(may_be_gone || count("absent") == 0, "{tally}");
     }
     println!(
         "all on its way after {:?}, all gone after {gone:?}",

@@ -339,10 +339,6 @@ pub(crate) fn detach(name: &str) -> io::Result<()> {
     // outlives the call that reads it, and `limit` is plain data.
     unsafe {
         libc::syscall(libc::SYS_close_range, 3, c_int::MAX, 0);
-        let (to_root, keep_standard) = (0, 1);
-        if libc::daemon(to_root, keep_standard) < 0 {
-            return Err(io::Error::last_os_error());
-        }
         for signal in [libc::SIGHUP, libc::SIGINT, libc::SIGQUIT, libc::SIGTERM] {
             libc::signal(signal, libc::SIG_IGN);
         }
@@ -353,6 +349,11 @@ pub(crate) fn detach(name: &str) -> io::Result<()> {
         if libc::getrlimit(libc::RLIMIT_RTTIME, &raw mut limit) == 0 {
             limit.rlim_cur = limit.rlim_max;
             libc::setrlimit(libc::RLIMIT_RTTIME, &raw const limit);
+        }
+        // Last, as this process ends at once, and the new one has all of the above from it.
+        let (to_root, keep_standard) = (0, 1);
+        if libc::daemon(to_root, keep_standard) < 0 {
+            return Err(io::Error::last_os_error());
         }
     }
     Ok(())
