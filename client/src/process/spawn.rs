@@ -339,12 +339,13 @@ pub(crate) fn detach(name: &str) -> io::Result<()> {
     // outlives the call that reads it, and `limit` is plain data.
     unsafe {
         libc::syscall(libc::SYS_close_range, 3, c_int::MAX, 0);
+        // The new process inherits this, so that none of them ever ends it.
+        for signal in [libc::SIGHUP, libc::SIGINT, libc::SIGQUIT, libc::SIGTERM] {
+            libc::signal(signal, libc::SIG_IGN);
+        }
         let (to_root, keep_standard) = (0, 1);
         if libc::daemon(to_root, keep_standard) < 0 {
             return Err(io::Error::last_os_error());
-        }
-        for signal in [libc::SIGHUP, libc::SIGINT, libc::SIGQUIT, libc::SIGTERM] {
-            libc::signal(signal, libc::SIG_IGN);
         }
         libc::prctl(libc::PR_SET_NAME, name.as_ptr());
         // Another client may have executed this one's client, and then the mark is of that. What
