@@ -98,6 +98,19 @@ fn a_service_reads_nothing_logs_and_ends_with_a_signal() {
 }
 
 #[test]
+fn a_service_without_slots_warns_that_it_executes_nothing() {
+    let server = Server::start(&[]);
+    for (slots, warns) in [("0", true), ("1", false)] {
+        let worker = Process::start(&mut server.client(&["work", "--slots", slots]));
+        worker.stderr.wait_for("joined as ");
+        worker.signal(Signal::TERM);
+        let ended = worker.end();
+        let warning = "--slots 0: this client executes nothing";
+        assert_eq!(ended.stderr.contains(warning), warns, "{}", ended.stderr);
+    }
+}
+
+#[test]
 fn a_service_takes_the_name_of_any_host_that_is_no_rank() {
     let server = Server::start(&["9"]);
     let mut boss = server.raw("boss", 0);
