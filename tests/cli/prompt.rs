@@ -556,7 +556,7 @@ fn who_comes_back_to_its_old_rank_is_told_so() {
 }
 
 #[test]
-fn who_loses_its_connection_comes_back_as_the_last_one() {
+fn a_client_that_loses_its_connection_comes_back_as_the_last_one() {
     let scene = Scene::new();
     let network = Proxy::to(scene.server.address());
     let dialled = network.address().to_string();

@@ -322,7 +322,7 @@ fn a_console_that_is_full_changes_nothing() {
 }
 
 #[test]
-fn a_console_that_nobody_reads_changes_nothing() {
+fn a_console_without_a_reader_changes_nothing() {
     let (_reader, writer, _) = full_pipe();
     let unread = || writer.try_clone().expect("a pipe can be shared").into();
     expect_service_without_a_console(&unread);

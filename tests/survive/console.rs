@@ -382,7 +382,7 @@ fn expect_all_is_counted(mut server: Silent, log: Log) {
 }
 
 #[test]
-fn whoever_reads_at_last_is_told_how_much_is_missing() {
+fn a_console_that_is_read_at_last_says_how_much_is_missing() {
     let (mut stderr, to_stderr, filled) = full_pipe();
     let server = Silent::start(Stdio::null(), to_stderr);
     server.hurry(IN_A_ROW);
@@ -391,7 +391,7 @@ fn whoever_reads_at_last_is_told_how_much_is_missing() {
 }
 
 #[test]
-fn whoever_opens_a_closed_pipe_again_is_told_how_much_is_missing() {
+fn a_closed_pipe_that_is_opened_again_says_how_much_is_missing() {
     let (stderr, to_stderr) = pipe().expect("a pipe");
     drop(stderr);
     let kept = to_stderr.try_clone().expect("a descriptor can be cloned");
@@ -405,7 +405,7 @@ fn whoever_opens_a_closed_pipe_again_is_told_how_much_is_missing() {
 }
 
 #[test]
-fn a_transcript_that_nobody_takes_is_no_panic() {
+fn a_transcript_without_a_reader_is_no_panic() {
     let (_stdout, full, _) = full_pipe();
     let mut outputs = vec![Stdio::from(full), closed_pipe().into()];
     outputs.extend(full_disk().map(Stdio::from));

@@ -91,7 +91,7 @@ fn visit(server: &Server, from: u8) -> Duration {
 }
 
 #[test]
-fn whoever_comes_right_behind_many_of_one_address_comes_at_once() {
+fn a_newcomer_right_behind_many_of_one_address_joins_at_once() {
     let server = Server::start(5, &[]);
     let _many: Vec<TcpStream> = (0..OF_ALL).map(|_| dial(&server, 1)).collect();
     let took = visit(&server, 1);
@@ -100,7 +100,7 @@ fn whoever_comes_right_behind_many_of_one_address_comes_at_once() {
 }
 
 #[test]
-fn who_drips_goes_in_time_and_newcomers_come_at_once() {
+fn slow_handshakes_time_out_without_delaying_joins() {
     if !has_loopback_network() {
         return;
     }
@@ -143,7 +143,7 @@ fn who_drips_goes_in_time_and_newcomers_come_at_once() {
 }
 
 #[test]
-fn who_waited_longest_at_the_fullest_address_makes_room() {
+fn the_oldest_handshake_of_the_fullest_address_makes_room() {
     if !has_loopback_network() {
         return;
     }
@@ -280,7 +280,7 @@ fn a_flood_of_silent_connections_costs_members_little() {
 }
 
 #[test]
-fn a_flood_from_many_addresses_fills_the_places_and_keeps_nobody_out() {
+fn a_flood_from_many_addresses_fills_the_places_and_keeps_no_newcomer_out() {
     /// Fewer threads than this would be no flood.
     const FULL: usize = 40;
     if !has_loopback_network() {

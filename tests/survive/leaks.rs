@@ -59,7 +59,7 @@ fn settled(vitals: Vitals) -> (usize, usize) {
 }
 
 #[test]
-fn who_comes_and_goes_leaves_nothing_behind() {
+fn clients_that_come_and_go_leave_nothing_behind() {
     let server = Server::start(100, &[]);
     let Some(vitals) = Vitals::of(server.pid()) else {
         return;

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 const PAUSE: Duration = Duration::from_secs(20);
 
 #[test]
-fn a_server_that_was_stopped_blames_nobody_for_its_own_pause() {
+fn a_server_that_was_stopped_blames_no_client_for_its_own_pause() {
     let server = Server::start(10, &["--heartbeat", "5s"]);
     let mut boss = Raw::join(&server, "boss", 0);
     let mut worker = Raw::join(&server, "worker", 64);
@@ -83,7 +83,7 @@ fn answer_for(client: &mut Raw, heartbeats: u32) {
 }
 
 #[test]
-fn who_owes_an_answer_when_the_server_is_stopped_is_asked_again() {
+fn a_client_that_owes_an_answer_when_the_server_is_stopped_is_asked_again() {
     let heartbeat = format!("{}s", HEARTBEAT.as_secs());
     let server = Server::start(10, &["--heartbeat", &heartbeat]);
     let mut boss = Raw::join(&server, "boss", 0);

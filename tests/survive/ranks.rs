@@ -32,7 +32,7 @@ fn check(answer: &Value) {
 }
 
 #[test]
-fn those_who_join_at_once_are_told_a_rank_each() {
+fn clients_that_join_at_once_are_told_a_rank_each() {
     const EACH: usize = 15;
     let server = Server::start(COMING * EACH, &[]);
     let told = Mutex::new(Vec::new());

@@ -73,7 +73,7 @@ fn expect_calm(
 }
 
 #[test]
-fn without_descriptors_those_here_are_served_and_the_others_wait() {
+fn without_descriptors_members_are_served_and_newcomers_wait() {
     if !has("prlimit") {
         return;
     }
@@ -231,7 +231,7 @@ fn expect_no_thread(answer: &Value) {
 }
 
 #[test]
-fn without_threads_whoever_comes_is_told_so() {
+fn without_threads_newcomers_are_told_so() {
     /// Threads that the server has, and others of its user meanwhile.
     const THREADS: usize = 30;
     const OTHERS: usize = 10;
@@ -325,7 +325,7 @@ fn without_threads_whoever_comes_is_told_so() {
 }
 
 #[test]
-fn without_a_thread_to_catch_up_with_nobody_is_lost() {
+fn without_a_thread_to_catch_up_with_no_client_is_lost() {
     let Some(nobody) = Nobody::new(1) else {
         return;
     };

@@ -146,7 +146,7 @@ fn read_steadily(mut steady: Vec<Still>) -> Sender<()> {
 }
 
 #[test]
-fn those_who_take_a_trickle_go_in_time_and_delay_nobody() {
+fn clients_that_read_a_trickle_are_closed_in_time_and_delay_no_others() {
     let others = 2 * PAIRS + STEADY + 1;
     let server = Server::start(others + TRICKLING + 1, &[]);
     let mut boss = Raw::join(&server, "boss", 0);

@@ -241,7 +241,7 @@ fn kill_at_random(server: &Server, kills: u64, dice: &mut Rng) {
 }
 
 #[test]
-fn whoever_is_killed_nothing_runs_twice_and_every_send_has_its_outcomes() {
+fn any_process_killed_runs_nothing_twice_and_every_send_has_its_outcomes() {
     let kills = from_environment("SURVIVE_KILLS", 500);
     let mut dice = dice();
     let server = Server::start(&["64"]);
@@ -435,7 +435,7 @@ fn wait_for_all(server: &Server, since: Instant, looks: &mut u64) -> Duration {
 }
 
 #[test]
-fn whenever_the_server_dies_everybody_comes_back_and_every_send_ends_once() {
+fn after_each_death_of_the_server_all_clients_come_back_and_every_send_ends_once() {
     const ROOM: &[&str] = &["100"];
     let rounds = from_environment("SURVIVE_RESTARTS", 4);
     let mut dice = dice();

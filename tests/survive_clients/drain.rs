@@ -111,7 +111,7 @@ impl Drop for Killed {
 }
 
 #[test]
-fn a_drain_ends_in_time_where_nobody_reads_what_is_printed() {
+fn a_drain_ends_in_time_if_no_process_reads_the_output() {
     let (_out, stdout, _) = full_pipe();
     let (_err, stderr, _) = full_pipe();
     let mut command = crate::support::programs::server(&["5", "--drain", "1s"]);

@@ -40,7 +40,7 @@ const SHORTENING: Duration = Duration::from_secs(60);
 const IMPATIENCE: Duration = Duration::from_secs(1);
 
 #[test]
-fn whatever_clients_do_everybody_is_told_what_a_plain_model_says() {
+fn any_acts_of_clients_tell_each_client_what_a_plain_model_says() {
     let cases = variable("WALK_CASES").unwrap_or(CASES);
     let seed = variable("WALK_SEED").unwrap_or_else(|| RandomState::new().hash_one(0) >> 1);
     println!("walks from seed {seed} on: {cases}");

@@ -72,7 +72,7 @@ fn exchange(server: &Server, pieces: &[Vec<u8>]) -> Result<(), TestCaseError> {
 }
 
 #[test]
-fn any_bytes_give_json_rpc_or_the_end_and_cost_nobody_else_anything() {
+fn any_bytes_give_json_rpc_or_the_end_and_cost_no_other_client_anything() {
     let server = Server::start(5, &[]);
     let [boss, worker] = ranked(&server, [("boss", 0), ("worker", 1)]);
     let others = RefCell::new((boss, worker));

@@ -262,7 +262,7 @@ fn an_unknown_method_is_told_so_as_often_as_it_comes() {
 }
 
 #[test]
-fn deep_nesting_harms_nobody() {
+fn deep_nesting_harms_no_client() {
     let (_server, mut client) = one();
     let (open, close) = ("[".repeat(20_000), "]".repeat(20_000));
     let objects = format!("{}1{}", "{\"a\":".repeat(10_000), "}".repeat(10_000));

@@ -119,7 +119,7 @@ fn a_drain_ends_when_its_time_is_over() {
 }
 
 #[test]
-fn a_drain_admits_nobody() {
+fn a_drain_admits_no_client() {
     let mut scene = Scene::new("30s");
     scene.server.terminate();
     scene.expect_beginning();
@@ -195,7 +195,7 @@ fn with_nothing_running_a_server_ends_at_once() {
 }
 
 #[test]
-fn a_drain_does_not_wait_for_somebody_who_reads_nothing() {
+fn a_drain_does_not_wait_for_a_client_that_reads_nothing() {
     let mut server = Server::start(5, &["--drain", "1s"]);
     let mut boss = Raw::join(&server, "boss", 0);
     let slow = Still::join(&server, "slow", 1024);

@@ -27,7 +27,7 @@ fn a_wrong_value_of_a_megabyte_is_not_sent_back_whole() {
 }
 
 #[test]
-fn a_batch_of_requests_never_evicts_who_reads_the_answers() {
+fn a_batch_of_requests_never_evicts_a_client_that_reads_the_answers() {
     // Each answer has some 65 KiB, so that all of them are more than an outbox holds.
     const MEMBERS: usize = 300;
     const REQUESTS: usize = 3_000;
@@ -67,7 +67,7 @@ fn a_batch_of_requests_never_evicts_who_reads_the_answers() {
 }
 
 #[test]
-fn who_left_keeps_no_descriptor_while_its_commands_are_open() {
+fn a_client_that_left_keeps_no_descriptor_while_its_commands_are_open() {
     const CAME_AND_WENT: usize = 50;
     let server = Server::start(5, &[]);
     let [mut boss, mut mute] = ranked(&server, [("boss", 0), ("mute", 1024)]);
@@ -95,7 +95,7 @@ fn who_left_keeps_no_descriptor_while_its_commands_are_open() {
 }
 
 #[test]
-fn answers_that_nobody_asked_for_are_no_sign_of_life() {
+fn answers_to_no_request_are_no_sign_of_life() {
     let server = Server::start(5, &["--heartbeat", "500ms"]);
     let mut mute = Raw::mute(&server);
     mute.join_as("mute", 1);
@@ -126,7 +126,7 @@ fn a_signal_of_a_megabyte_is_no_answer() {
 }
 
 #[test]
-fn strangers_who_take_no_answers_are_closed() {
+fn unjoined_connections_that_read_no_answers_are_closed() {
     let server = Server::start(5, &["--token-file", token_file().to_str().expect("text")]);
     let stranger = dial(server.address());
     // The system's buffers hold little, so that it soon shows that nothing is taken.

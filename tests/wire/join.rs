@@ -45,7 +45,7 @@ fn join_answers_with_all_that_a_client_needs() {
 }
 
 #[test]
-fn whoever_asks_for_no_name_is_given_one() {
+fn a_client_that_asks_for_no_name_is_given_one() {
     let server = Server::start(5, &[]);
     let _first = Raw::join(&server, "first", 1);
     for over in [json!({"name": null}), json!({"name": null, "slots": null})] {
@@ -215,7 +215,7 @@ fn before_join_there_is_nothing_else() {
 }
 
 #[test]
-fn nobody_joins_twice() {
+fn a_member_cannot_join_again() {
     let server = Server::start(5, &[]);
     let mut client = Raw::join(&server, "once", 2);
     for name in ["once", "twice"] {

@@ -154,7 +154,7 @@ fn a_longer_line_ends_the_connection() {
 }
 
 #[test]
-fn whoever_was_closed_is_gone() {
+fn a_client_that_was_closed_is_gone() {
     let server = Server::start(5, &[]);
     let mut observer = Raw::join(&server, "observer", 1);
     let endless = vec![b'x'; DEFAULT_BOUND + 1];
@@ -178,7 +178,7 @@ fn whoever_was_closed_is_gone() {
 }
 
 #[test]
-fn whoever_goes_on_with_an_endless_line_is_still_told_why() {
+fn a_client_that_goes_on_with_an_endless_line_is_still_told_why() {
     let server = Server::start(5, &["--max-line", "65536"]);
     let mut client = Raw::join(&server, "long", 1);
     // Ten lines' worth; the server may close in the middle of it.

@@ -170,7 +170,7 @@ fn a_malformed_answer_is_a_failure() {
 }
 
 #[test]
-fn only_whoever_was_asked_can_answer_and_only_once() {
+fn only_the_target_can_answer_and_only_once() {
     let server = Server::start(9, &[]);
     let [mut boss, mut one, mut two, mut spy] =
         ranked(&server, [("boss", 0), ("one", 1), ("two", 1), ("spy", 1)]);

@@ -20,7 +20,7 @@ fn ranks_are_in_the_order_of_joining() {
 }
 
 #[test]
-fn whose_rank_changed_is_told() {
+fn a_client_whose_rank_changes_is_told() {
     let server = Server::start(5, &[]);
     let [mut a, b, mut c, d] = ranked(&server, [("a", 1), ("b", 1), ("c", 1), ("d", 1)]);
     b.leave();
@@ -36,7 +36,7 @@ fn whose_rank_changed_is_told() {
 }
 
 #[test]
-fn however_somebody_goes_the_others_move_up() {
+fn any_way_to_leave_moves_the_others_up() {
     let server = Server::start(5, &[]);
     let [_boss, mut last] = ranked(&server, [("boss", 0), ("early", 1)]);
     let ways: [Way; 3] = [

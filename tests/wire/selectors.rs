@@ -176,7 +176,7 @@ fn without_time(mut outcome: Value) -> Value {
 }
 
 #[test]
-fn whom_each_selector_finds() {
+fn each_selector_finds_its_targets() {
     const LOWER: &[&str] = &["web1", "web2", "db1"];
     let server = Server::start(10, &[]);
     let mut cast = ranked(&server, CAST);
@@ -269,7 +269,7 @@ fn whom_each_selector_finds() {
 }
 
 #[test]
-fn without_a_selector_the_dispatch_option_says_whom() {
+fn without_a_selector_the_dispatch_option_finds_the_targets() {
     for (options, finds) in [
         (&[][..], One("web1")),
         (&["--dispatch", "next"], One("web1")),
@@ -448,7 +448,7 @@ fn all_from_the_lowest_is_a_tally_of_outranked() {
 }
 
 #[test]
-fn alone_there_is_nobody_to_send_to() {
+fn a_client_alone_has_no_target() {
     let server = Server::start(5, &[]);
     let mut boss = Raw::join(&server, "boss", 4);
     for selector in [
@@ -547,7 +547,7 @@ fn a_superior_that_much_waits_for_is_told_of_no_refusal() {
 }
 
 #[test]
-fn whoever_has_moved_up_may_command_no_others_than_before() {
+fn a_client_that_moved_up_commands_no_others_than_before() {
     let server = Server::start(5, &[]);
     let [top, mut boss, mut worker] = ranked(&server, [("top", 1), ("boss", 1), ("worker", 1)]);
     let id = worker.command("all", &["x"]);
