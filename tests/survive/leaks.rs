@@ -1,11 +1,11 @@
-//! Who comes and goes leaves nothing behind at the server, however it goes.
+//! Clients that come and go leave nothing behind at the server, however they go.
 
 use std::time::{Duration, Instant};
 
 use crate::support::{IS_RELEASE, PATIENCE, Raw, Server, Still, Vitals, allow_many_sockets};
 use serde_json::json;
 
-/// Who comes and goes in one round.
+/// The clients that come and go in one round.
 const VISITORS: usize = 10_000;
 
 /// How long what they left may take to be gone.

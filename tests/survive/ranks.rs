@@ -1,5 +1,5 @@
-//! While some join and others leave, nobody ever sees ranks with a gap, twins, or two who
-//! changed places.
+//! While some join and others leave, no client ever sees ranks with a gap, a rank twice, or two
+//! members that changed places.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Barrier, Mutex};
@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use crate::support::{Raw, Server};
 use serde_json::{Value, json};
 
-/// Threads of clients that come and go, and of those who look.
+/// Threads of clients that come and go, and of those that look.
 const COMING: usize = 6;
 const LOOKING: usize = 2;
 

@@ -1,5 +1,5 @@
-//! Clients that stop reading, or read next to nothing: nobody else notices, they cost memory up
-//! to their bound, and they go. And a sender to thousands, which hears of its command at once.
+//! Clients that stop reading, or read next to nothing: no other client notices, they cost
+//! memory up to their bound, and they go. And a sender to thousands, which hears of its command at once.
 
 use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
 use std::time::{Duration, Instant};
@@ -36,7 +36,7 @@ fn one_of_fifty_that_stops_reading_costs_the_others_nothing() {
     let began = Instant::now();
     std::thread::sleep(5 * SECOND);
     let stopped = Instant::now();
-    // Whoever ranks below it is told of its end.
+    // A client that ranks below it is told of its end.
     let end = std::thread::spawn(move || {
         let is_rank = |message: &Value| message["method"] == "rank";
         last.wait_within(GONE_WITHIN * 5, "the end of the slow one", is_rank);
@@ -44,7 +44,7 @@ fn one_of_fifty_that_stops_reading_costs_the_others_nothing() {
     });
     let words = "x".repeat(COMMAND);
     // What it takes no more waits in the server; past the bound it is `busy`. All of it at once
-    // would fill both cores for half a second, which costs the others time, whoever it is for.
+    // would fill both cores for half a second, which costs the others time in any case.
     for n in 0..AIMED / COMMAND {
         let due = stopped + AIM_FOR * n as u32 / (AIMED / COMMAND) as u32;
         std::thread::sleep(due.saturating_duration_since(Instant::now()));
@@ -60,7 +60,7 @@ fn one_of_fifty_that_stops_reading_costs_the_others_nothing() {
         match answer["result"]["status"].as_str() {
             Some("lost") => lost += 1,
             None => {
-                // Full, or, from the moment at which it is gone, nobody.
+                // Its queue is full, or it is gone.
                 let reason = answer["error"]["data"]["reason"].as_str();
                 assert!(matches!(reason, Some("busy" | "no_target")), "{answer}");
             }
@@ -105,12 +105,12 @@ const STEADY: usize = 2;
 const STEADILY: usize = 20 << 10;
 const FOR_EACH_STEADY: usize = 4 * FOR_EACH;
 
-/// When such a client is not yet given up: it has ten seconds. And when it has to be gone, as
-/// somebody sees who looks once a second.
+/// When such a client is not yet given up: it has ten seconds. And when it has to be gone, as a test
+/// sees that looks once a second.
 const STAYS: Duration = Duration::from_secs(9);
 const TRICKLED_AWAY_WITHIN: Duration = Duration::from_secs(13);
 
-/// How long those who read steadily have to stay: twice as long as who does not.
+/// How long clients that read steadily have to stay: twice as long as those that do not.
 const STEADY_STAY: Duration = Duration::from_secs(25);
 
 /// What a newcomer may have to wait for meanwhile.
@@ -192,7 +192,7 @@ fn clients_that_read_a_trickle_are_closed_in_time_and_delay_no_others() {
     while waiting.elapsed() < STEADY_STAY {
         std::thread::sleep(SECOND);
         let members = boss.result("members", &json!({}));
-        assert_eq!(members["total"], others, "those who read steadily stay");
+        assert_eq!(members["total"], others, "clients that read steadily stay");
     }
     drop(reading);
     for id in &ids {

@@ -1,5 +1,5 @@
-//! Clients that mean no good, or just ask for a lot at once: what they do costs nobody else
-//! anything, and the server little.
+//! Clients that mean no good, or just ask for a lot at once: what they do costs no other
+//! client anything, and the server little.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::time::{Duration, Instant};
@@ -100,7 +100,7 @@ fn answers_to_no_request_are_no_sign_of_life() {
     let mut mute = Raw::mute(&server);
     mute.join_as("mute", 1);
     let ping = mute.next("a ping")["id"].clone();
-    // The right answer counts once; after that it is one that nobody asked for.
+    // The right answer counts once; after that it answers no request.
     let answer = format!("{}\n", json!({"jsonrpc": "2.0", "id": ping, "result": {}}));
     let never_asked = "{\"jsonrpc\":\"2.0\",\"id\":0,\"result\":{}}\n";
     let deadline = Instant::now() + PATIENCE;
@@ -128,17 +128,17 @@ fn a_signal_of_a_megabyte_is_no_answer() {
 #[test]
 fn unjoined_connections_that_read_no_answers_are_closed() {
     let server = Server::start(5, &["--token-file", token_file().to_str().expect("text")]);
-    let stranger = dial(server.address());
+    let unjoined = dial(server.address());
     // The system's buffers hold little, so that it soon shows that nothing is taken.
-    rustix::net::sockopt::set_socket_recv_buffer_size(&stranger, 4096).expect("an open socket");
-    let mut stranger_writes = &stranger;
+    rustix::net::sockopt::set_socket_recv_buffer_size(&unjoined, 4096).expect("an open socket");
+    let mut unjoined_writes = &unjoined;
     // Each answer repeats the id and the method.
     let (id, method) = ("i".repeat(128), "m".repeat(60));
     let line = format!("{{\"jsonrpc\":\"2.0\",\"id\":\"{id}\",\"method\":\"{method}\"}}\n");
     let line = line.repeat(200).into_bytes();
     // Five seconds to join, and then two to close, is what it would have otherwise.
     let deadline = Instant::now() + Duration::from_millis(6_500);
-    while stranger_writes.write_all(&line).is_ok() {
+    while unjoined_writes.write_all(&line).is_ok() {
         assert!(Instant::now() < deadline, "it is still here");
     }
 }
@@ -360,7 +360,7 @@ fn slow_readers_that_ask_for_members_all_the_time_keep_little() {
         first.read_line_quickly()
     });
     let here = here.expect("JSON")["result"]["total"].clone();
-    assert_eq!(here, CROWD + SLOW, "nobody had to go");
+    assert_eq!(here, CROWD + SLOW, "none had to go");
 }
 
 #[test]

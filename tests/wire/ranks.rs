@@ -14,7 +14,7 @@ fn ranks_are_in_the_order_of_joining() {
         assert_eq!(client.joined["members"], rank + 1);
     }
     for client in &mut clients {
-        client.expect_nothing("nobody's own rank changed");
+        client.expect_nothing("no client's own rank changed");
     }
     assert_eq!(ranking(&mut clients[0]), ["n0", "n1", "n2", "n3"]);
 }
@@ -30,7 +30,7 @@ fn a_client_whose_rank_changes_is_told() {
     c.expect_nothing("its rank is what it was");
     let e = Raw::join(&server, "e", 1);
     assert_eq!(e.joined["rank"], 2, "a newcomer ranks below all");
-    c.expect_nothing("somebody joined below it");
+    c.expect_nothing("a client joined below it");
     a.leave();
     assert_eq!(c.notification("rank"), json!({"rank": 0, "members": 2}));
 }
@@ -78,7 +78,7 @@ fn changes_of_rank_that_come_together_are_told_with_the_last_state() {
         let told = last.notification("rank");
         let now = told["rank"].as_u64().expect("a rank");
         assert!(now < rank, "told {told} after {rank}");
-        assert_eq!(told["members"], now + 1, "nobody is below: {told}");
+        assert_eq!(told["members"], now + 1, "none is below: {told}");
         rank = now;
     }
     last.expect_nothing("the last state was told once");
