@@ -135,8 +135,8 @@ impl Client {
         self.connection().standing().0
     }
 
-    /// How many clients are ranked, as the server told it last together with the rank:
-    /// newcomers rank below and change nothing for this client, so they are not counted.
+    /// How many clients are ranked, as the server told it last together with the rank: those
+    /// that came since and rank below change nothing for this client, and are not counted.
     pub fn ranked(&self) -> u32 {
         self.connection().standing().1
     }

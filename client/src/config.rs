@@ -3,6 +3,7 @@
 use crate::token::Token;
 use common::limits;
 use common::token::TokenError;
+use common::wire::Tier;
 use common::wire::message::{Code, RpcError};
 use std::io;
 use std::time::Duration;
@@ -25,6 +26,17 @@ pub struct Config {
     pub name: Option<String>,
     /// How many commands it executes at once, 0 to 1024; with 0 it only sends.
     pub slots: u32,
+    /// The tier to ask for: clients of a smaller number rank above all of a larger one. Without
+    /// one the server decides, by the credential if it asks for one, else 5. A client may always
+    /// ask for less than it would get, and never for more.
+    pub tier: Option<Tier>,
+    /// Whether the server tells this client when its rank changes. If not, [`Client::rank`] and
+    /// [`Client::ranked`] stay what they were at joining, and [`ClientEvent::Rank`] never comes.
+    ///
+    /// [`Client::rank`]: crate::Client::rank
+    /// [`Client::ranked`]: crate::Client::ranked
+    /// [`ClientEvent::Rank`]: crate::ClientEvent::Rank
+    pub rank_news: bool,
     /// Where the token comes from that the server wants, if it wants one.
     pub token: Option<Token>,
     /// How long connecting and joining may take together. Looking up a host's name is
@@ -44,6 +56,8 @@ impl Default for Config {
             server: limits::DEFAULT_ADDRESS.into(),
             name: None,
             slots: 1,
+            tier: None,
+            rank_news: true,
             token: None,
             connect_timeout: CONNECT_TIMEOUT,
             reconnect: false,
@@ -130,7 +144,7 @@ impl ConnectError {
     /// How long the server asks to wait before another try; zero if it does not say. At most a
     /// minute is believed of it.
     pub fn retry_after(&self) -> Duration {
-        let ms = self.rpc().and_then(|rpc| rpc.retry_ms);
+        let ms = self.rpc().and_then(|rpc| rpc.data.retry_ms);
         Duration::from_millis(ms.unwrap_or(0)).min(LONGEST_RETRY)
     }
 

@@ -6,9 +6,10 @@ use crate::dispatch::command::Ending;
 use crate::dispatch::flush_set::FlushSet;
 use crate::join::handshakes::Handshakes;
 use crate::join::throttle::Throttle;
+use crate::member::Member;
 use crate::member::executor_queue::{QueueBounds, TakenOut};
 use crate::memory_budget::MemoryBudget;
-use crate::ranking::Roster;
+use crate::ranking::{Roster, Standing};
 use crate::throttled_log::ThrottledLog;
 use crate::timers::timer_queue::{Timer, TimerQueue};
 use common::net::listener::Waker;
@@ -20,6 +21,10 @@ use std::collections::HashMap;
 /// How long rank news wait for more: no user notices it, and many departures at once are told as
 /// one.
 const NEWS_DELAY_MS: u64 = 10;
+
+/// How long a member that joined above others must be here before they are told: a short command
+/// of an operator is news to none of the thousands that rank below.
+const JOIN_NEWS_DELAY_MS: u64 = 1000;
 
 /// What all threads of one server share.
 pub(crate) struct Hub {
@@ -119,6 +124,16 @@ impl Hub {
             let soon = self.timers.now() + NEWS_DELAY_MS;
             let at = soon.max(self.news_after.load(Ordering::Relaxed));
             self.timers.schedule(at, Timer::RankNews);
+        }
+    }
+
+    /// Schedules news of a newcomer for the members that it ranks above, once it has been here for
+    /// a while.
+    pub(crate) fn schedule_join_news(&self, newcomer: &Arc<Member>, standing: Standing) {
+        if self.roster.is_news(standing) {
+            let at = newcomer.joined + JOIN_NEWS_DELAY_MS;
+            self.timers
+                .schedule(at, Timer::Joined(Arc::downgrade(newcomer)));
         }
     }
 

@@ -67,7 +67,9 @@ fn members_shows_everybody_else() {
         .expect_code(0)
         .expect_stdout("no other client is there\n");
     let mut boss = server.raw("boss", 0);
-    let mut web1 = server.raw("web1", 1);
+    let mut web1 = server.stranger();
+    let params = json!({"protocol": 1, "name": "web1", "tier": 9});
+    web1.joined = web1.result("join", &params);
     boss.command("web1", &["x"]);
     boss.command("web1", &["y"]);
     web1.execute();
@@ -84,11 +86,17 @@ fn members_shows_everybody_else() {
     assert_eq!(
         lines[0],
         [
-            "RANK", "NAME", "ADDRESS", "SLOTS", "RUNNING", "QUEUED", "JOINED"
+            "RANK", "TIER", "NAME", "ADDRESS", "SLOTS", "RUNNING", "QUEUED", "JOINED"
         ]
     );
-    assert_eq!(lines[1][..6], ["0", "boss", &addresses[0], "0", "0", "0"]);
-    assert_eq!(lines[2][..6], ["1", "web1", &addresses[1], "1", "1", "1"]);
+    assert_eq!(
+        lines[1][..7],
+        ["0", "5", "boss", &addresses[0], "0", "0", "0"]
+    );
+    assert_eq!(
+        lines[2][..7],
+        ["1", "9", "web1", &addresses[1], "1", "1", "1"]
+    );
     assert_eq!(lines.len(), 3);
 
     let ended = Ended::of(&mut server.client(&["members", "--json"]));
@@ -99,9 +107,9 @@ fn members_shows_everybody_else() {
     }
     let expected = json!({
         "members": [
-            {"member": boss.member(), "name": "boss", "rank": 0, "address": addresses[0],
+            {"member": boss.member(), "name": "boss", "rank": 0, "tier": 5, "address": addresses[0],
              "slots": 0, "running": 0, "queued": 0, "joined_ms": null},
-            {"member": web1.member(), "name": "web1", "rank": 1, "address": addresses[1],
+            {"member": web1.member(), "name": "web1", "rank": 1, "tier": 9, "address": addresses[1],
              "slots": 1, "running": 1, "queued": 1, "joined_ms": null},
         ],
         "total": 2,

@@ -301,9 +301,9 @@ fn selectors_and_the_words_with_a_colon() {
     boss.wait_for("You are boss, member 1, rank 0 of 3.\n");
 
     boss.line(":ranks");
-    boss.wait_for("RANK  NAME        ADDRESS");
-    boss.wait_for("\n   0  boss (you)  127.0.0.1:");
-    boss.wait_for("\n   2  web2        127.0.0.1:");
+    boss.wait_for("RANK  TIER  NAME        ADDRESS");
+    boss.wait_for("\n   0     5  boss (you)  127.0.0.1:");
+    boss.wait_for("\n   2     5  web2        127.0.0.1:");
 
     boss.line(":jobs");
     boss.wait_for("Nothing that you sent is open.\nNothing runs here.\n");

@@ -501,7 +501,7 @@ fn the_log_says_who_sent_what_to_whom_and_what_became_of_it() {
     web1.leave();
 
     let log = |part: &str| server.process.stderr.wait_for(part);
-    log(" joined as web1, slots 2\n");
+    log(" joined as web1, tier 5, slots 2\n");
     log("client-1 (rank 0) sends [\"print\"] and 1 more word to web1 (rank 1)\n");
     log("web1 (rank 1) refused\n");
     log(" left: client-1");

@@ -13,6 +13,46 @@ use rustix::process::Signal;
 use serde_json::json;
 
 #[test]
+fn ten_services_execute_what_an_operator_sends_that_comes_last() {
+    const SERVICES: usize = 10;
+    let server = Server::start(&[&(SERVICES + 3).to_string()]);
+    let names: Vec<String> = (1..=SERVICES).map(|n| format!("web{n}")).collect();
+    let services: Vec<Process> = names.iter().map(|name| server.worker(name)).collect();
+    let ended = Ended::of(&mut server.client(&["run", "--to", "below", "--", "print"]));
+    ended.expect_code(0);
+    let mut lines: Vec<&str> = ended.text().lines().collect();
+    lines.sort_unstable();
+    let mut expected: Vec<String> = names
+        .iter()
+        .map(|name| format!("{name}: i am printing watch me print"))
+        .collect();
+    expected.sort_unstable();
+    assert_eq!(lines, expected);
+    // A second operator ranks below the first, and above the services.
+    let first = server.raw("first", 0);
+    let mut second = server.raw("second", 0);
+    assert_eq!(
+        (&first.joined["rank"], &second.joined["rank"]),
+        (&json!(0), &json!(1))
+    );
+    let id = second.command("below", &["print"]);
+    assert_eq!(
+        second.result_of(&id),
+        json!({"targets": SERVICES, "done": SERVICES})
+    );
+    for service in services {
+        service.signal(Signal::TERM);
+        let ended = service.end();
+        ended.expect_code(0);
+        assert!(
+            !ended.stderr.contains("rank 1 of"),
+            "it is not told: {}",
+            ended.stderr
+        );
+    }
+}
+
+#[test]
 fn a_service_reads_nothing_logs_and_ends_with_a_signal() {
     let server = Server::start(&[]);
     let mut boss = server.raw("boss", 0);

@@ -328,7 +328,7 @@ fn an_outcome_says_how_many_processes_a_command_left_behind() {
         ),
         (
             "a child that ends by itself in time",
-            "sleep 0.3 & exit 7".to_owned(),
+            "(sleep 0.3; :) & exit 7".to_owned(),
             0,
         ),
         (
@@ -370,6 +370,19 @@ fn an_outcome_says_how_many_processes_a_command_left_behind() {
     eventually("all are reaped", PATIENCE, || {
         children(worker.id()).is_empty()
     });
+}
+
+/// As many programs do: they flush and close their output, and then end.
+#[test]
+fn a_child_that_closes_its_output_just_before_it_ends_is_not_left_behind() {
+    let (_relay, mut boss, _worker) = anything(1);
+    // A busy machine may keep the child from its end for longer than the client waits.
+    let none_is_left = (0..20).any(|_| {
+        let ran = boss.sh("(sleep 0.1; exec >&- 2>&-; sleep 0.01) & exit 7");
+        ran.exited(7);
+        ran.outcome["leftovers"].is_null()
+    });
+    assert!(none_is_left, "a child that was about to end was ended");
 }
 
 #[test]

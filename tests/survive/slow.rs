@@ -84,7 +84,7 @@ fn one_of_fifty_that_stops_reading_costs_the_others_nothing() {
 
 /// The figure itself is for a machine that does nothing else.
 #[track_caller]
-fn expect_as_quick(p99: Duration, quiet: Duration) {
+pub(crate) fn expect_as_quick(p99: Duration, quiet: Duration) {
     let allowed = if IS_RELEASE {
         quiet * 3 / 2
     } else {

@@ -86,6 +86,8 @@ fn join_line(config: &Config, token: Option<&Secret>) -> Zeroizing<Vec<u8>> {
         protocol: PROTOCOL,
         name: name.map(Into::into),
         slots: Some(config.slots.into()),
+        tier: config.tier.map(|tier| tier.number().into()),
+        rank_news: (!config.rank_news).then_some(false),
         token: token.map(Into::into),
     };
     message::append_request(&mut line, JOIN_ID.into(), method::JOIN, params);

@@ -209,6 +209,7 @@ fn own_origin(origin: wire::Origin<'_>) -> wire::Origin<'static> {
         member: origin.member,
         name: origin.name.into_owned(),
         rank: origin.rank,
+        tier: origin.tier,
     }
 }
 

@@ -5,6 +5,7 @@ use crate::execute::result_line;
 use common::net::outbox::Outbox;
 use common::sys::sync::{Arc, Condvar, Mutex, lock, wait, wait_timeout};
 use common::wire::OutputStream;
+use common::wire::fast_encode::execution_output;
 use common::wire::message::Id;
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -153,12 +154,14 @@ impl Job {
         if bytes.is_empty() {
             return;
         }
+        // The ids of a server are integers.
+        let id = self.id().number().unwrap_or_default();
         let mut lines = Vec::new();
         let mut left = bytes;
         while !left.is_empty() {
             let (piece, rest) =
                 left.split_at(result_line::piece_len(left, left.len(), reply_to.max_line));
-            result_line::output_line(&mut lines, self.id(), stream, piece);
+            execution_output(&mut lines, id, stream, piece);
             left = rest;
         }
         reply_to.outbox.push(lines);
@@ -315,6 +318,7 @@ mod tests {
                 member: 1,
                 name: common::wire::name::Name::known("boss"),
                 rank: 0,
+                tier: None,
             };
             let words = words.iter().map(ToString::to_string).collect();
             Job::new(Id::Integer(id), origin, words, timeout, None, reply_to)

@@ -116,7 +116,7 @@ impl Workers {
                 Code::InvalidRequest,
                 format!("the id {} is still open; choose another one", job.id()),
             );
-            error.open_id = Some(job.id().clone());
+            error.data.id = Some(Box::new(job.id().clone()));
             return Err(message::error_line(None, &error));
         }
         if self.slots == 0 {
@@ -352,11 +352,8 @@ impl Workers {
             // The connection is gone, and the table was emptied with it.
             let words = job.words();
             let whole = words.join(" ");
-            let words = logged::Command {
-                first: message::clip(words.first().map_or("", String::as_str)),
-                whole: message::clip(&whole),
-                count: words.len(),
-            };
+            let first = message::clip(words.first().map_or("", String::as_str));
+            let words = logged::command(first, message::clip(&whole), words.len());
             let from = &job.origin().name;
             let _about = log_limit::about(from);
             log::info!("{words} from {from}: ended, and nobody is there any more to be told");

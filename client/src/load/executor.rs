@@ -1,8 +1,9 @@
 //! What executes for the bench's own senders, at once, and for nobody else. Idle clients are
 //! executors that nobody sends to.
 
-use super::wire::{self, Prepared};
 use common::wire::ExecutionResult;
+use common::wire::fast_decode::execute_from;
+use common::wire::fast_encode::Prepared;
 use common::wire::message::{Code, Id, RpcError, error_line, result_line};
 
 /// What executors share.
@@ -34,9 +35,9 @@ impl Executor {
 
     /// Executes, if the line is a command of one of its senders; says whether it was.
     pub(super) fn take(&self, line: &[u8], out: &mut Vec<u8>) -> bool {
-        let id = wire::command(line, self.senders.as_bytes());
+        let id = execute_from(line, self.senders.as_bytes());
         if let Some(id) = id {
-            self.answer.write(id, out);
+            self.answer.append(id, out);
         }
         id.is_some()
     }

@@ -15,7 +15,6 @@ mod peer;
 mod plan;
 mod report;
 mod sender;
-mod wire;
 
 pub use conductor::run;
 pub use plan::{Amount, MOST_AHEAD, Plan, Shape, To};

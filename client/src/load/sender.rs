@@ -2,8 +2,9 @@
 
 use super::endpoint::ConnectionLost;
 use super::report::Counts;
-use super::wire::{self, Prepared};
 use common::sys::sync::Arc;
+use common::wire::fast_decode::{done, outcome_of_many};
+use common::wire::fast_encode::Prepared;
 use common::wire::message::{self, AnswerBody, Code, Id, RpcError};
 use common::wire::{Outcome, Status, Tally};
 use serde_json::value::RawValue;
@@ -138,20 +139,20 @@ impl Sender {
                 outcomes: 0,
             };
             self.counts.sent += 1;
-            self.command.write(id.into(), out);
+            self.command.append(id.into(), out);
         }
     }
 
     /// Counts, if the line is an outcome like most; says whether it is.
     pub(super) fn take(&mut self, line: &[u8], now: Instant) -> bool {
         if self.targets.is_none()
-            && let Some(id) = wire::done(line)
+            && let Some(id) = done(line)
         {
             self.counts.outcome(Status::Done, 1);
             self.answered(id, true, now);
             return true;
         }
-        let open = wire::outcome_of_many(line).and_then(|id| self.open.get_mut(id as usize));
+        let open = outcome_of_many(line).and_then(|id| self.open.get_mut(id as usize));
         if let Some(open) = open {
             open.outcomes += 1;
             self.last_heard = now;

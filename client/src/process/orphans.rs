@@ -25,6 +25,10 @@ use rustix::process::{
 use std::collections::HashSet;
 use std::time::{Duration, Instant};
 
+/// How long what is left may take to end by itself. Programs close their output just before they
+/// end, and on a busy machine do not come to their end at once.
+const GRACE: Duration = Duration::from_millis(50);
+
 /// How long what was killed may take to be gone. A process that takes longer and is not ending is
 /// not ours to end; it is reaped when it ends.
 const PATIENCE: Duration = Duration::from_millis(250);
@@ -239,7 +243,8 @@ impl<'a> Sweep<'a> {
         let mut scan = Scan::default();
         let is_first = self.before.is_empty() && self.last.is_empty();
         self.before.extend(self.last.drain());
-        let mut own: Vec<Process> = self.leader_alive().into_iter().collect();
+        let leader = self.leader_alive();
+        let mut own = Vec::new();
         let mut strangers = Vec::new();
         let before = run_count::now();
         for orphan in orphans() {
@@ -277,7 +282,11 @@ impl<'a> Sweep<'a> {
             own.append(&mut strangers);
         }
         scan.others = !strangers.is_empty();
-        self.kill_all(own.into_iter().flat_map(Process::tree).collect());
+        if is_first {
+            wait_for_ends(&own, Instant::now() + GRACE);
+        }
+        let all = leader.into_iter().chain(own);
+        self.kill_all(all.flat_map(Process::tree).collect());
         scan.found |= self.kill_group() || !self.last.is_empty();
         scan
     }
@@ -380,6 +389,19 @@ impl SessionLeader<'_> {
     /// leader was reaped is a stranger.
     fn has_its_number(self) -> bool {
         !self.is_reaped || pidfd_open(self.pid, PidfdFlags::empty()).is_err()
+    }
+}
+
+/// Waits until these have ended, or the time is over.
+fn wait_for_ends(processes: &[Process], deadline: Instant) {
+    for process in processes {
+        let Some(process) = process.open() else {
+            continue;
+        };
+        let left = deadline.saturating_duration_since(Instant::now());
+        if !proc::ends_within(&process, left) {
+            return;
+        }
     }
 }
 

@@ -10,6 +10,7 @@ use rustix::io::Errno;
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 use std::collections::HashSet;
 use std::fs;
+use std::time::Duration;
 
 /// The flag in a process's `stat` that says that it is ending (`PF_EXITING`).
 const EXITING: u64 = 1 << 2;
@@ -116,14 +117,20 @@ pub(crate) fn has_ended(process: &OwnedFd) -> bool {
     is_readable(process)
 }
 
+/// Waits for the end of a process for up to so long; says whether it has ended.
+pub(crate) fn ends_within(process: &OwnedFd, wait: Duration) -> bool {
+    is_readable_within(process, wait)
+}
+
 /// Whether a descriptor can be read without waiting.
 pub(crate) fn is_readable(fd: &OwnedFd) -> bool {
+    is_readable_within(fd, Duration::ZERO)
+}
+
+fn is_readable_within(fd: &OwnedFd, wait: Duration) -> bool {
     let mut fds = [PollFd::new(fd, PollFlags::IN)];
-    let at_once = Timespec {
-        tv_sec: 0,
-        tv_nsec: 0,
-    };
-    poll(&mut fds, Some(&at_once)).is_ok() && fds[0].revents().contains(PollFlags::IN)
+    let wait = Timespec::try_from(wait).unwrap_or_default();
+    poll(&mut fds, Some(&wait)).is_ok() && fds[0].revents().contains(PollFlags::IN)
 }
 
 /// Whether SIGKILL waits for a process, as it does from when any signal was sent that ends it.

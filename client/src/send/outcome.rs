@@ -1,12 +1,12 @@
-//! What became of a command, and what it wrote, as bytes: what a sender is given. The
-//! wire's texts and base64 are taken apart here and nowhere else.
+//! What became of a command, and what it wrote, as bytes: what a sender is given.
 
-use base64_simd::STANDARD;
 use common::net::outbox::Outbox;
 use common::sys::sync::Arc;
 use common::wire::message;
 use common::wire::name::Name;
-use common::wire::{self, Leftovers, OutputStream, SendConsumed, SendOutput, Status, Text, method};
+use common::wire::{
+    self, Leftovers, OutputStream, SendConsumed, SendOutput, Status, Text, decode_output, method,
+};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
@@ -58,8 +58,8 @@ impl Outcome {
         if !says_whose {
             return None;
         }
-        let stdout = decode(wire.stdout, wire.stdout_base64);
-        let stderr = decode(wire.stderr, wire.stderr_base64);
+        let stdout = decode_output(wire.stdout, wire.stdout_base64);
+        let stderr = decode_output(wire.stderr, wire.stderr_base64);
         Some(Outcome {
             member: wire.member,
             name: wire.name.map(Name::into_string),
@@ -100,18 +100,9 @@ impl Outcome {
     }
 }
 
-/// The bytes of a text or of base64; `None` where it is not base64.
-fn decode(text: Option<Text<'_>>, base64: Option<Text<'_>>) -> Option<Vec<u8>> {
-    match (text, base64) {
-        (Some(text), _) => Some(text.into_string().into_bytes()),
-        (None, Some(base64)) => STANDARD.decode_to_vec(base64.decoded().as_bytes()).ok(),
-        (None, None) => Some(Vec::new()),
-    }
-}
-
 /// The bytes of an `output`; `None` where it is not base64.
 pub(crate) fn output_bytes(wire: &mut SendOutput<'_>) -> Option<Vec<u8>> {
-    decode(wire.text.take(), wire.base64.take())
+    decode_output(wire.text.take(), wire.base64.take())
 }
 
 /// Something that a command wrote while it runs. Dropping it says that it was consumed:

@@ -9,7 +9,6 @@
 
 use crate::dispatch::command::{Absent, Assignment, Command, Counts, Ending, Target, Targets};
 use crate::dispatch::flush_set::FlushSet;
-use crate::dispatch::lines;
 use crate::dispatch::refusal_limiter;
 use crate::dispatch::selection::{Found, Selection, select};
 use crate::hub::Hub;
@@ -22,7 +21,7 @@ use common::net::outbox::Line;
 use common::sys::sync::Arc;
 use common::wire::message::{Code, Id, RpcError, notification_line};
 use common::wire::selector::{Selector, SelectorError};
-use common::wire::{Accepted, Send, Status, method};
+use common::wire::{Accepted, Execute, Send, Status, fast_encode, method};
 use std::fmt;
 
 /// A `send` that was taken, and not begun.
@@ -200,8 +199,13 @@ fn accepted(send: &Id, outcomes: usize) -> Vec<u8> {
 fn begin(hub: &Hub, taken: &Taken, request: &Send<'_>, now: u64, flushes: &mut FlushSet<'_>) {
     let command = &taken.command;
     if taken.has_room {
-        let buffer = flushes.buffer();
-        let line = lines::execute(buffer, command, taken.sender_rank, request.command);
+        let execute = Execute {
+            from: command.sender.origin(taken.sender_rank),
+            command: request.command,
+            timeout_ms: command.timeout,
+            window: command.window_share(),
+        };
+        let line = fast_encode::execute(flushes.buffer(), command.id, &execute);
         return distribute(hub, command, line, now, flushes);
     }
     for target in command.targets.iter() {

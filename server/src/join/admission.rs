@@ -3,10 +3,12 @@
 
 use crate::join::throttle::Throttle;
 use crate::join::token::Token;
+use crate::member::Terms;
 use crate::ranking::NotAdmitted;
 use common::limits::{MAX_SLOTS, PROTOCOL};
 use common::wire::message::{Code, RpcError, clip, params};
 use common::wire::name::Name;
+use common::wire::tier::Tier;
 use common::wire::{Credential, Join};
 use serde::Deserialize;
 use serde_json::value::RawValue;
@@ -37,7 +39,7 @@ pub(crate) fn not_admitted(refusal: &NotAdmitted, name: Option<&str>) -> RpcErro
 /// What a client asks for, once that was found right.
 pub(crate) struct Wanted {
     pub(crate) name: Option<Name<'static>>,
-    pub(crate) slots: u32,
+    pub(crate) terms: Terms,
 }
 
 impl Wanted {
@@ -62,8 +64,29 @@ impl Wanted {
                 ));
             }
         };
+        let tier = match join.tier.map(Tier::new) {
+            Some(Err(message)) => return wrong(format!("params.tier: {message}")),
+            tier => tier.and_then(Result::ok),
+        };
         check_token(join.token.as_ref().map(Credential::reveal).as_deref())?;
-        Ok(Wanted { name, slots })
+        let terms = Terms {
+            tier: granted(tier, Tier::DEFAULT)?,
+            slots,
+            rank_news: join.rank_news.unwrap_or(true),
+        };
+        Ok(Wanted { name, terms })
+    }
+}
+
+/// The tier of a client that may have `highest`: that one, or a lower one if it asks for that.
+/// To rank oneself lower takes no permission.
+fn granted(asked: Option<Tier>, highest: Tier) -> Result<Tier, RpcError> {
+    match asked {
+        Some(tier) if tier < highest => Err(RpcError::forbidden(
+            "tier",
+            format!("tier {tier} is higher than yours; you may ask for {highest} to 9"),
+        )),
+        asked => Ok(asked.unwrap_or(highest)),
     }
 }
 
@@ -90,7 +113,7 @@ pub(crate) fn check_token(
         (true, None) => "this server asks for a token".into(),
     };
     let mut error = RpcError::new(Code::Unauthorized, message);
-    error.retry_ms = Some(retry_ms);
+    error.data.retry_ms = Some(retry_ms);
     Err(error)
 }
 
@@ -117,7 +140,7 @@ fn check_protocol(raw: Option<&RawValue>) -> Result<(), RpcError> {
             clip(version)
         );
         let mut error = RpcError::new(Code::UnsupportedProtocol, message);
-        error.supported = Some(vec![PROTOCOL]);
+        error.data.supported = Some(vec![PROTOCOL]);
         return Err(error);
     }
     Ok(())

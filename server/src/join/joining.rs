@@ -92,7 +92,7 @@ impl Session<'_> {
         Flow::Continue(())
     }
 
-    /// Checks what the client asks for, and ranks it last.
+    /// Checks what the client asks for, and ranks it.
     fn join(&mut self, id: &Id, raw: Option<&RawValue>) -> Result<(), RpcError> {
         let (hub, address) = (self.hub, self.connection.peer().ip());
         let wanted = Wanted::read(raw, |shown| match &hub.config.token {
@@ -109,11 +109,13 @@ impl Session<'_> {
     fn admit(&mut self, id: &Id, wanted: &Wanted) -> Result<(), RpcError> {
         let (hub, connection) = (self.hub, self.connection);
         let make = |id, name| {
-            let (slots, joined) = (wanted.slots, hub.timers.now());
-            Member::new(id, name, slots, joined, Arc::clone(connection))
+            let joined = hub.timers.now();
+            Member::new(id, name, wanted.terms, joined, Arc::clone(connection))
         };
         let kept = &mut self.member;
+        let mut stands = None;
         let welcome = |member: &Arc<Member>, standing| {
+            stands = Some(standing);
             // Before it is in the list, so that it leaves the list whatever goes wrong from here.
             *kept = Some(Arc::clone(member));
             connection
@@ -124,6 +126,9 @@ impl Session<'_> {
             .roster
             .join(wanted.name.as_deref(), make, welcome)
             .map_err(|refusal| not_admitted(&refusal, wanted.name.as_deref()))?;
+        if let Some(standing) = stands {
+            hub.schedule_join_news(&member, standing);
+        }
         self.about.change(&member.name);
         self.flushes.add(self.connection);
         Ok(())
@@ -134,8 +139,9 @@ impl Session<'_> {
     #[inline(never)]
     pub(crate) fn log_joined(&self, member: &Member) {
         log::info!(
-            "{} joined as {member}, slots {}",
+            "{} joined as {member}, tier {}, slots {}",
             self.connection.peer(),
+            member.tier,
             member.slots
         );
     }
@@ -162,6 +168,7 @@ fn welcome(config: &Config, id: &Id, member: &Member, standing: Standing) -> Vec
         member: member.id,
         name: Name::known(member.name.to_string()),
         rank: standing.rank,
+        tier: member.tier,
         members: standing.members,
         heartbeat_ms: millis(config.heartbeat),
         max_line: config.max_line,

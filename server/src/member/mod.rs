@@ -12,6 +12,7 @@ use common::sys::sync::Arc;
 use common::sys::sync::atomic::AtomicU32;
 use common::wire::Origin;
 use common::wire::name::Name;
+use common::wire::tier::Tier;
 use std::fmt;
 
 /// Schedules checks of members' queues: the server's timers do.
@@ -21,13 +22,13 @@ pub(crate) trait Watch {
 
 /// One ranked client. Its rank is not in here: the roster knows it, and it changes.
 pub(crate) struct Member {
-    /// Never used again while the server runs; grows in the order of joining, which is the
-    /// order of ranks.
+    /// Never used again while the server runs; grows in the order of joining, which within a
+    /// tier is the order of ranks.
     pub(crate) id: u64,
+    pub(crate) tier: Tier,
+    /// Whether it is told when its rank changes.
+    pub(crate) rank_news: bool,
     pub(crate) name: Box<str>,
-    /// Its identity, as the start of three members of an object: its rank comes after it. A name
-    /// needs no escapes.
-    pub(crate) label: Box<str>,
     /// How many commands it executes at once; 0: it only sends.
     pub(crate) slots: u32,
     /// When it joined.
@@ -43,23 +44,32 @@ pub(crate) struct Member {
     pub(crate) told_rank: AtomicU32,
 }
 
+/// What a client joins as, besides its name.
+#[derive(Clone, Copy)]
+pub(crate) struct Terms {
+    pub(crate) tier: Tier,
+    pub(crate) slots: u32,
+    pub(crate) rank_news: bool,
+}
+
 impl Member {
     #[inline(never)]
     pub(crate) fn new(
         id: u64,
         name: Box<str>,
-        slots: u32,
+        terms: Terms,
         joined: u64,
         connection: Arc<Connection>,
     ) -> Arc<Member> {
         Arc::new(Member {
             id,
-            label: label(id, &name),
             name,
-            slots,
+            tier: terms.tier,
+            rank_news: terms.rank_news,
+            slots: terms.slots,
             joined,
             connection,
-            queue: ExecutorQueue::new(slots),
+            queue: ExecutorQueue::new(terms.slots),
             sends: OpenSends::default(),
             refusal_limiter: RefusalLimiter::default(),
             told_rank: AtomicU32::new(0),
@@ -72,18 +82,9 @@ impl Member {
             member: self.id,
             name: Name::known(&*self.name),
             rank,
+            tier: Some(self.tier),
         }
     }
-}
-
-/// Made by hand: a formatter needs more of the stack than everything else that a session does
-/// until its client is ranked.
-fn label(id: u64, name: &str) -> Box<str> {
-    let mut digits = itoa::Buffer::new();
-    let id = digits.format(id);
-    ["\"member\":", id, ",\"name\":\"", name, "\",\"rank\":"]
-        .concat()
-        .into()
 }
 
 impl fmt::Display for Member {

@@ -11,9 +11,9 @@ mod schedules;
 use crate::connection::Connection;
 #[cfg(test)]
 use crate::hub::Hub;
-use crate::member::Member;
 #[cfg(test)]
 use crate::member::Watch;
+use crate::member::{Member, Terms};
 #[cfg(test)]
 use crate::ranking::Place;
 use crate::ranking::Roster;
@@ -25,6 +25,7 @@ use common::net::stream::Stream;
 use common::sys::sync::Arc;
 #[cfg(test)]
 use common::sys::sync::{Mutex, lock};
+use common::wire::tier::Tier;
 
 #[cfg(not(shuttle))]
 static PAIR: std::sync::LazyLock<(Stream, Arc<Stream>)> = std::sync::LazyLock::new(|| {
@@ -48,9 +49,20 @@ fn unread() -> Arc<Stream> {
     Arc::new(Stream::pair(1 << 20).0)
 }
 
+#[cfg(test)]
 pub(crate) fn member(id: u64, name: impl Into<Box<str>>, slots: u32) -> Arc<Member> {
+    member_in(Tier::DEFAULT, id, name, slots)
+}
+
+/// A member of a tier, which is told when its rank changes.
+pub(crate) fn member_in(tier: Tier, id: u64, name: impl Into<Box<str>>, slots: u32) -> Arc<Member> {
     let connection = Connection::new(unread(), &Memory::unlimited(), 1);
-    Member::new(id, name.into(), slots, 1, Arc::new(connection))
+    let terms = Terms {
+        tier,
+        slots,
+        rank_news: true,
+    };
+    Member::new(id, name.into(), terms, 1, Arc::new(connection))
 }
 
 pub(crate) fn roster(max: u32) -> Roster {
@@ -59,7 +71,12 @@ pub(crate) fn roster(max: u32) -> Roster {
 
 /// Joins as a client would.
 pub(crate) fn join(roster: &Roster, name: &str, slots: u32) -> Arc<Member> {
-    let make = |id, name| member(id, name, slots);
+    join_in(roster, Tier::DEFAULT, name, slots)
+}
+
+/// Joins as a client of a tier would.
+pub(crate) fn join_in(roster: &Roster, tier: Tier, name: &str, slots: u32) -> Arc<Member> {
+    let make = |id, name| member_in(tier, id, name, slots);
     let joined = roster.join(Some(name), make, |_, _| {});
     joined.unwrap_or_else(|e| panic!("{name}: {e:?}"))
 }
@@ -149,7 +166,7 @@ pub(crate) fn trip_due(hub: &Hub, due: &Timer) {
         Timer::Overdue(..) => Trip::Overdue,
         Timer::Flush(_) => Trip::Flushing,
         Timer::Retry(_) => Trip::Retrying,
-        Timer::RankNews | Timer::MakeRoom | Timer::Drain => return,
+        Timer::Joined(_) | Timer::RankNews | Timer::MakeRoom | Timer::Drain => return,
     };
     let member = find(hub, &tripping(there));
     let is_its = |about: Arc<Connection>| {

@@ -17,6 +17,7 @@ use common::sys::sync::atomic::Ordering;
 use common::wire::message::notification_line;
 use common::wire::{ByeReason, Rank, method};
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::time::Instant;
 
 /// How long sessions may take, once the server goes on after it stood still, to read what came
 /// meanwhile.
@@ -28,12 +29,9 @@ const RETRY_MS: u64 = 100;
 /// When to check a connection again that seems silent, but has something unread.
 const UNREAD_RETRY_MS: u64 = 100;
 
-/// News take at most one part in this many of the time ...
-const NEWS_SHARE: u64 = 10;
-
-/// ... unless that takes longer than a user would like: to tell ten thousand members takes a good
-/// part of a second, and all have to know within two.
-const NEWS_LONGEST_PAUSE_MS: u64 = 300;
+/// After rank news, none are told for this many times as long as they took: so they take less than
+/// a tenth of the time, however many clients come and go.
+const NEWS_PAUSE: u32 = 10;
 
 /// How long a member that is behind is spared rank news.
 const NEWS_RETRY_MS: u64 = 100;
@@ -78,6 +76,13 @@ fn act(hub: &Arc<Hub>, tick: &Tick, drain: &mut drain::Drain) {
                 take_overdue(hub, &member, *at, *now, *stood_still);
             }
         }
+        (Timer::Joined(member), Some(_)) => {
+            if let Some(member) = member.upgrade()
+                && hub.roster.mark_joined(&member)
+            {
+                hub.schedule_news();
+            }
+        }
     }
 }
 
@@ -85,7 +90,7 @@ fn act(hub: &Arc<Hub>, tick: &Tick, drain: &mut drain::Drain) {
 /// all of them is tried again.
 fn give_up(hub: &Hub, due: Timer) {
     match due {
-        Timer::RankNews => {}
+        Timer::Joined(_) | Timer::RankNews => {}
         Timer::MakeRoom | Timer::Drain => hub.timers.schedule(hub.timers.now() + RETRY_MS, due),
         _ => {
             if let Some(connection) = due.connection() {
@@ -156,7 +161,12 @@ fn take_overdue(hub: &Hub, member: &Arc<Member>, at: u64, now: u64, stood_still:
 
 /// Tells members their new ranks.
 fn tell_ranks(hub: &Hub) {
-    let started = hub.timers.now();
+    let after = hub.news_after.load(Ordering::Relaxed);
+    if hub.timers.now() < after {
+        // It was scheduled while the last ones were told.
+        return hub.timers.schedule(after, Timer::RankNews);
+    }
+    let started = Instant::now();
     hub.news_are_told();
     let mut behind = None;
     for (member, standing) in hub.roster.untold() {
@@ -171,13 +181,13 @@ fn tell_ranks(hub: &Hub) {
             member.connection.stream.shutdown();
         }
     }
-    let now = hub.timers.now();
-    let mut pause = ((now - started) * NEWS_SHARE).min(NEWS_LONGEST_PAUSE_MS);
+    let mut pause = millis(started.elapsed() * NEWS_PAUSE);
     if let Some(rank) = behind {
         hub.roster.set_untold(rank);
         pause = pause.max(NEWS_RETRY_MS);
     }
-    hub.news_after.store(now + pause, Ordering::Relaxed);
+    hub.news_after
+        .store(hub.timers.now() + pause, Ordering::Relaxed);
     if behind.is_some() {
         hub.schedule_news();
     }

@@ -25,6 +25,8 @@ pub(crate) enum Timer {
     /// Check a member's commands, at the time at which this was asked for: some should have been
     /// answered by then, or can be started.
     Overdue(Weak<Member>, u64),
+    /// Tell the members below one that joined above them, if it is still here.
+    Joined(Weak<Member>),
     /// Tell members their new ranks.
     RankNews,
     /// Free memory.
@@ -40,7 +42,9 @@ impl Timer {
             Timer::Deadlines(connection) | Timer::Flush(connection) | Timer::Retry(connection) => {
                 connection.upgrade()
             }
-            Timer::Overdue(member, _) => Some(Arc::clone(&member.upgrade()?.connection)),
+            Timer::Overdue(member, _) | Timer::Joined(member) => {
+                Some(Arc::clone(&member.upgrade()?.connection))
+            }
             Timer::RankNews | Timer::MakeRoom | Timer::Drain => None,
         }
     }

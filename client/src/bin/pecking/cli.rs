@@ -8,13 +8,14 @@ use clap::{Args, CommandFactory, Parser, Subcommand};
 use client::{CONNECT_TIMEOUT, Command, Config, Token};
 use common::limits::{DEFAULT_ADDRESS, MAX_SLOTS};
 use common::terminal::args;
+use common::wire::Tier;
 use common::wire::selector::{Selector, SelectorError, check_name};
 use std::path::PathBuf;
 use std::time::Duration;
 
 /// Joins a server, commands the clients that rank below, and executes for the clients above.
 ///
-/// The client that joins first has rank 0, the highest. Without a command, and at a terminal,
+/// The client of the highest tier that joins first has rank 0, the highest. Without a command, and at a terminal,
 /// this is a prompt: each line is a command for other clients, and their commands are executed
 /// here. Lines from a pipe are run one after another.
 #[derive(Debug, Parser)]
@@ -37,8 +38,7 @@ pub(crate) struct Cli {
 const EXAMPLES: &str = "\
 Examples:
   pecking                                  a prompt; :help explains its lines
-  pecking run --wait-for 1 -- print        wait until a client has joined below, and let it
-                                           execute `print`
+  pecking run -- print                     let the nearest client below execute `print`
   pecking run --to below --wait-for 3 -- print
                                            wait until three have, then send to all of them
   echo '@web* print' | pecking             run lines from a pipe
@@ -46,9 +46,9 @@ Examples:
   pecking members                          every client, by rank
   pecking bench --window 256               how fast the server is
 
-Only clients that joined after the sender execute what it sends: start run, or a prompt that
-stays, before the executors. Executors that are here already rank above it, and waiting
-changes that only once they were restarted.
+Clients are ranked by tier (--tier), and within a tier the first to come ranks first. `work`
+takes the lowest tier, 9, so it executes what prompts and run (tier 5) send, whichever came
+first.
 
 The targets of a command (--to, or @ in front of a line): next, least-loaded, below, all, or
 a list of ranks (2), ranges (3-7), names (web1) and patterns (web*); !web3 leaves one out.
@@ -80,6 +80,12 @@ struct Joining {
     #[arg(long, global = true, value_name = "N", value_parser = slots)]
     slots: Option<u32>,
 
+    /// The tier to rank in, 0 (the highest) to 9: every client of a smaller number ranks above.
+    /// Without a credential for more, 5 to 9 [default: 9 for work, else what the server gives: 5
+    /// without a credential]
+    #[arg(long, global = true, value_name = "N", value_parser = tier)]
+    tier: Option<Tier>,
+
     /// How long connecting and joining may take [default: 5s]
     #[arg(long, global = true, value_name = "DURATION", value_parser = args::positive_duration)]
     connect_timeout: Option<Duration>,
@@ -90,7 +96,7 @@ struct Joining {
     wait: bool,
 
     /// End when the connection is lost; without this a prompt and work come back by
-    /// themselves, ranked below all that are here by then
+    /// themselves, ranked below all of their tier that are here by then
     #[arg(long, global = true)]
     no_reconnect: bool,
 
@@ -122,8 +128,8 @@ struct Executing {
 pub(crate) enum Action {
     /// Send one command, print what it writes, and end with a code that says how it went
     ///
-    /// Only clients that joined after this one execute it: start it before the executors, with
-    /// --wait-for. Executors that are here already rank above it until they are restarted.
+    /// Every `pecking work` ranks below and executes it, whichever came first. Of the clients of
+    /// its own tier only those that joined later do; --wait-for waits for them.
     Run(Run),
     /// Only execute, until a signal comes
     Work,
@@ -174,7 +180,7 @@ pub(crate) struct Run {
     #[arg(long, value_name = "SELECTOR", value_parser = selector)]
     to: Option<String>,
 
-    /// Wait until so many clients that can execute have joined below, after this one
+    /// Wait until so many clients that can execute rank below
     #[arg(long, value_name = "N", value_parser = wait_for)]
     pub(crate) wait_for: Option<u32>,
 
@@ -195,6 +201,11 @@ fn name(text: &str) -> Result<String, String> {
 fn slots(text: &str) -> Result<u32, String> {
     let number = text.parse().ok().filter(|n| *n <= MAX_SLOTS);
     number.ok_or_else(|| format!("expected a whole number from 0 to {MAX_SLOTS}"))
+}
+
+fn tier(text: &str) -> Result<Tier, String> {
+    text.parse()
+        .map_err(|_: String| "expected a whole number from 0 (the highest) to 9".into())
 }
 
 fn wait_for(text: &str) -> Result<u32, String> {
@@ -239,11 +250,17 @@ impl Cli {
             None => (1, is_terminal, Wait::ForPlace),
             Some(_) => (0, false, Wait::ForPlace),
         };
+        // Services rank below the people that command them, whichever came first.
+        let is_work = matches!(self.command, Some(Action::Work));
+        let lowest = is_work.then_some(Tier::LOWEST);
         Ok(Settings {
             config: Config {
                 server: joining.server.clone(),
                 name: joining.name.clone(),
                 slots: joining.slots.unwrap_or(slots),
+                tier: joining.tier.or(lowest),
+                // Only a prompt shows them.
+                rank_news: self.command.is_none(),
                 token: joining.token_file.clone().map(Token::File),
                 connect_timeout: joining.connect_timeout.unwrap_or(CONNECT_TIMEOUT),
                 reconnect: reconnects && !joining.no_reconnect,
@@ -312,6 +329,12 @@ mod tests {
             ),
             (&["--name", "a b"], "\"a b\" is not allowed"),
             (&["--slots", "2000"], "from 0 to 1024"),
+            (
+                &["--tier", "10"],
+                "'10' for '--tier <N>': expected a whole number from 0 (the highest) to 9",
+            ),
+            (&["work", "--tier", "-1"], "'-1'"),
+            (&["run", "--tier", "high", "--", "x"], "'high'"),
             (&["--connect-timeout", "soon"], "'soon'"),
             (&["--connect-timeout", "0"], "above zero"),
             (&["run"], "<WORDS>"),
@@ -347,6 +370,25 @@ mod tests {
         let cli = Cli::try_parse_from(words).expect("right");
         let config = cli.settings(false).expect("right").config;
         assert_eq!((config.slots, config.server.as_str()), (3, "h:1"));
+    }
+
+    #[test]
+    fn each_command_has_its_tier_and_only_a_prompt_is_told_its_rank() {
+        let tier = |number| Tier::new(number).ok();
+        for (words, expected) in [
+            (&[][..], (None, true)),
+            (&["--tier", "6"], (tier(6), true)),
+            (&["work"], (tier(9), false)),
+            (&["work", "--tier", "5"], (tier(5), false)),
+            (&["run", "--", "x"], (None, false)),
+            (&["--tier", "0", "run", "--", "x"], (tier(0), false)),
+            (&["members"], (None, false)),
+            (&["bench", "--tier", "7"], (tier(7), false)),
+        ] {
+            let cli = Cli::try_parse_from(["client"].iter().chain(words)).expect("right");
+            let config = cli.settings(true).expect("right").config;
+            assert_eq!((config.tier, config.rank_news), expected, "{words:?}");
+        }
     }
 
     #[test]

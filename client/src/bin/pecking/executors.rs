@@ -1,5 +1,5 @@
 //! The clients that execute, seen from one that sends, and what to do if none of them ranks below
-//! it: a client that joins last ranks below all others.
+//! it: a client that joins last ranks below all others of its tier.
 
 use crate::output::node_set::fold;
 use client::{Client, RequestError};
@@ -33,11 +33,16 @@ impl Executors {
         Ok(executors)
     }
 
-    /// Describes the executors above, if there are any: no wait brings them below.
+    /// Describes the executors above, if there are any: no wait brings them below. Says which
+    /// executors rank below.
     pub(crate) fn those_above(&self) -> Option<String> {
         let names = fold(self.above.iter().map(String::as_str), MOST_NAMES);
-        let above =
-            || format!("the executors here ({names}) joined before this client and rank above it");
+        let above = || {
+            format!(
+                "the executors here ({names}) rank above this client; those of a larger tier \
+                 (`pecking work` takes 9, --tier another one) rank below, whenever they join"
+            )
+        };
         (!self.above.is_empty()).then(above)
     }
 
@@ -46,10 +51,7 @@ impl Executors {
     pub(crate) fn hint(&self) -> Option<String> {
         match self.those_above() {
             _ if self.below > 0 => None,
-            Some(above) => Some(format!(
-                "{above}: start the sender first (run --wait-for N waits for executors), or \
-                 restart them while it waits"
-            )),
+            Some(above) => Some(above),
             None => {
                 Some("run --wait-for N waits until N that can execute have joined below".into())
             }
@@ -71,6 +73,6 @@ mod tests {
         assert_eq!(hint(1, &["web1"]), "");
         assert!(hint(0, &[]).contains("--wait-for N waits"));
         let above = hint(0, &["web1", "web2"]);
-        assert!(above.contains("(web[1-2]) joined before") && above.contains("restart them"));
+        assert!(above.contains("(web[1-2]) rank above") && above.contains("`pecking work`"));
     }
 }

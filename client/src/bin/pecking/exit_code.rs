@@ -73,7 +73,9 @@ impl ExitCode {
     pub(crate) fn of_error(error: &RequestError) -> ExitCode {
         match (error, error.code()) {
             (_, Some(Code::NoTarget)) => ExitCode::NoTarget,
-            (_, Some(Code::Outranked | Code::Busy | Code::Refused)) => ExitCode::Refused,
+            (_, Some(Code::Outranked | Code::Busy | Code::Refused | Code::Forbidden)) => {
+                ExitCode::Refused
+            }
             (_, Some(Code::InvalidParams)) | (RequestError::TooLong { .. }, _) => ExitCode::Usage,
             (RequestError::Lost | RequestError::TimedOut(_), _) => ExitCode::Lost,
             _ => ExitCode::NotConnected,
@@ -134,6 +136,7 @@ mod tests {
             (Code::NoTarget, 4),
             (Code::Outranked, 5),
             (Code::Busy, 5),
+            (Code::Forbidden, 5),
             (Code::ShuttingDown, 255),
             (Code::InvalidParams, 2),
         ] {

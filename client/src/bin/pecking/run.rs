@@ -148,7 +148,7 @@ fn wait_for_executors(
             let what = "waiting for clients below that execute";
             console.say(&format!("{what}: {there} of {wanted} are there"));
             if let Some(above) = executors.those_above() {
-                console.say(&format!("{above}: restart them, and they rank below"));
+                console.say(&above);
             }
             is_noticed = true;
         }

@@ -107,11 +107,7 @@ fn log_event(event: &ClientEvent) {
 }
 
 fn logged(all: &[String]) -> impl fmt::Display {
-    logged::Command {
-        first: words(&all[..all.len().min(1)]),
-        whole: words(all),
-        count: all.len(),
-    }
+    logged::command(words(&all[..all.len().min(1)]), words(all), all.len())
 }
 
 fn sender(job: &Job) -> String {

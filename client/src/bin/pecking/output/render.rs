@@ -204,8 +204,11 @@ pub(crate) fn refusal(error: &RequestError, client: &Client) -> String {
 }
 
 fn is_lowest(client: &Client) -> bool {
-    let page = client.members(0, 1);
-    page.is_ok_and(|page| u64::from(client.rank()) + 1 == u64::from(page.total))
+    // It may not be told its rank when that changes.
+    let lowest = client
+        .members(0, 1)
+        .and_then(|page| client.members(page.total.saturating_sub(1), 1));
+    lowest.is_ok_and(|page| page.members.iter().any(|m| m.member == client.member()))
 }
 
 /// What is shown when a command arrives to be executed here.

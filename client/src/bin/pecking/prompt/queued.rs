@@ -68,12 +68,7 @@ impl Queued {
     /// Looks where the command waits, if it is time; returns what to say.
     pub(crate) fn look(&mut self, client: &Client) -> Option<String> {
         self.due.take_if(|at| *at <= Instant::now())?;
-        // One page from here on down: the nearest ones of thousands.
-        let ranking = client
-            .members(client.rank(), MAX_MEMBERS_PAGE)
-            .ok()?
-            .members;
-        let own = ranking.iter().find(|m| m.member == client.member())?.rank;
+        let (own, ranking) = from_own_rank(client)?;
         let below: Vec<&Member> = ranking
             .iter()
             .filter(|m| m.rank > own && m.slots > 0)
@@ -121,6 +116,24 @@ impl Queued {
             }),
         }
     }
+}
+
+/// This client's rank, and the clients from there on down: one page, the nearest ones of
+/// thousands, unless its rank has changed and it was not told.
+fn from_own_rank(client: &Client) -> Option<(u32, Vec<Member>)> {
+    let own = |ranking: &[Member]| {
+        let own = ranking.iter().find(|m| m.member == client.member());
+        own.map(|m| m.rank)
+    };
+    let page = client
+        .members(client.rank(), MAX_MEMBERS_PAGE)
+        .ok()?
+        .members;
+    if let Some(rank) = own(&page) {
+        return Some((rank, page));
+    }
+    let all = client.all_members().ok()?.members;
+    own(&all).map(|rank| (rank, all))
 }
 
 /// `queued at web1 behind 2, web2 behind 1 and 7 more`.
