@@ -251,7 +251,7 @@ fn a_service_waits_for_its_name_until_the_client_that_has_it_is_gone() {
 }
 
 #[test]
-fn a_service_that_is_turned_away_all_the_time_comes_less_and_less() {
+fn a_service_that_is_always_turned_away_tries_less_and_less_often() {
     const LOOKED_AT: Duration = Duration::from_secs(5);
     const MOST: usize = 40;
     let bye = json!({"reason": "idle_handshake", "message": "others want to join"});
@@ -302,7 +302,7 @@ fn expect_service_without_a_console(stderr: &dyn Fn() -> Stdio) {
     let address = listener.local_addr().expect("it is bound").to_string();
     let dial = ["--server", &address, "work", "--wait", "--name", "web1"];
     let given_up = start(&mut client(&dial));
-    // Whoever has dialled a second time has told of the first.
+    // A client that dials a second time has logged the first failure.
     for _ in 0..2 {
         drop(accept(&listener));
     }
@@ -344,7 +344,7 @@ fn expect_service_without_a_console(stderr: &dyn Fn() -> Stdio) {
 }
 
 #[test]
-fn what_is_not_to_be_understood_of_what_is_to_be_logged_is_said() {
+fn a_wrong_log_filter_is_reported() {
     let server = Server::start(&[]);
     let mut members = server.client(&["members"]);
     Ended::of(members.env("RUST_LOG", "info,client=loud"))

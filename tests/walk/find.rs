@@ -96,7 +96,7 @@ impl Model {
         absent
     }
 
-    /// Whose rank or name it is, if anybody's; none where it is of kind many.
+    /// The client with that rank or name, if there is one; none if it names many.
     fn named_alone(&self, named: &Named) -> Option<Option<usize>> {
         match named {
             Named::Rank(rank) => Some(Some(*rank).filter(|rank| *rank < self.ranked.len())),

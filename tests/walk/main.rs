@@ -38,7 +38,7 @@ const BOUNDS: Bounds = Bounds {
 /// cancelled command itself, which the model does not. A walk takes a tenth of a second.
 const LONGEST: Duration = Duration::from_secs(6);
 
-/// One in so many walks waits at its end until those who joined are news.
+/// One in so many walks waits at its end until those that joined are news.
 const WALKS_FOR_A_WAIT: usize = 16;
 
 /// What a walk found wrong.

@@ -1,5 +1,4 @@
-//! An answer as the line that carries it, and output as the lines that carry that: what would
-//! make the answer too long goes ahead of it, in pieces.
+//! The lines of an answer and of output, which goes ahead of an answer that would be too long.
 
 use crate::execute::executor::{Execution, ExecutionResult};
 use crate::execute::job::{Job, StopReason};
@@ -14,12 +13,10 @@ const PIECE: usize = 32 << 10;
 /// What JSON may make of one byte: `\u0000`.
 const LONGEST_ESCAPE: usize = 6;
 
-/// Room for everything else in the line.
 const AROUND: usize = 512;
 
-/// Sends what would make the line that answers a job too long, or does not fit into its
-/// window, ahead of it; the answer with what is left. Waits for room in the window, as long as
-/// the job is wanted.
+/// Sends output ahead of an answer that would be too long or would not fit into the window; returns
+/// the answer with the rest. Waits for room in the window, as long as the job is wanted.
 pub(crate) fn send_surplus(job: &Job, answer: ExecutionResult) -> ExecutionResult {
     let ExecutionResult::Ended(mut ended) = answer else {
         return answer;
@@ -35,7 +32,6 @@ pub(crate) fn send_surplus(job: &Job, answer: ExecutionResult) -> ExecutionResul
     ExecutionResult::Ended(ended)
 }
 
-/// The line that answers a job.
 pub(crate) fn line(job: &Job, answer: &ExecutionResult, stop: Option<StopReason>) -> Vec<u8> {
     let (code, text) = match answer {
         ExecutionResult::Ended(ended) => return ended_line(job.id(), ended, stop),
@@ -70,8 +66,7 @@ fn piece_size(max_line: usize) -> usize {
     (max_line.saturating_sub(AROUND) / LONGEST_ESCAPE).clamp(64, PIECE)
 }
 
-/// How many of the bytes go into one line, at most so many: up to a whole character, if there
-/// is one.
+/// How many of the bytes, at most so many, go into one line: whole characters, if possible.
 pub(crate) fn piece_len(bytes: &[u8], most: usize, max_line: usize) -> usize {
     let len = bytes.len().min(most).min(piece_size(max_line));
     match whole_characters(&bytes[..len]) {
