@@ -147,9 +147,9 @@ impl Counts {
     }
 }
 
-/// How a command ended at one target.
+/// What an outcome says besides its target and its status.
 #[derive(Debug, Default)]
-pub(crate) struct Ending<'a> {
+pub(crate) struct OutcomeDetails<'a> {
     pub(crate) executed: ExecutionResult<'a>,
     pub(crate) message: Option<Text<'a>>,
     pub(crate) elapsed_ms: Option<u64>,
@@ -161,9 +161,9 @@ fn tally_line(send: &Id, tally: &Tally) -> Line {
     result_line(send.clone(), tally).into()
 }
 
-/// What an ending says, as far as a log shows it.
-fn said(ending: &Ending<'_>) -> impl fmt::Display {
-    fmt::from_fn(|f| match &ending.message {
+/// The message of an outcome, as far as a log shows it.
+fn said(details: &OutcomeDetails<'_>) -> impl fmt::Display {
+    fmt::from_fn(|f| match &details.message {
         Some(message) => write!(f, "{}", logged::details(message.decoded())),
         None => Ok(()),
     })
@@ -195,11 +195,11 @@ impl Command {
         &self,
         target: &Target,
         status: Status,
-        ending: &Ending<'_>,
+        details: &OutcomeDetails<'_>,
         flushes: &mut FlushSet<'_>,
     ) {
-        self.log_outcome(target, status, ending);
-        self.make_outcome(target, status, ending, flushes);
+        self.log_outcome(target, status, details);
+        self.make_outcome(target, status, details, flushes);
     }
 
     #[inline(never)]
@@ -207,10 +207,10 @@ impl Command {
         &self,
         target: &Target,
         status: Status,
-        ending: &Ending<'_>,
+        details: &OutcomeDetails<'_>,
         flushes: &mut FlushSet<'_>,
     ) {
-        let line = self.outcome_line(flushes.buffer(), target, status, ending);
+        let line = self.outcome_line(flushes.buffer(), target, status, details);
         self.tell_outcome(line, status, flushes);
     }
 
@@ -219,7 +219,7 @@ impl Command {
     /// At `info` only if the target might have executed the command: a sender far below can name
     /// thousands of superiors with a few bytes, and the line of the `send` counts them.
     #[inline(never)]
-    fn log_outcome(&self, target: &Target, status: Status, ending: &Ending<'_>) {
+    fn log_outcome(&self, target: &Target, status: Status, details: &OutcomeDetails<'_>) {
         let level = match status {
             Status::Outranked | Status::Absent => log::Level::Debug,
             _ => log::Level::Info,
@@ -230,7 +230,7 @@ impl Command {
             self.id,
             target.member,
             target.rank,
-            said(ending),
+            said(details),
         );
     }
 
@@ -240,11 +240,11 @@ impl Command {
         let Absent { who, message } = absent;
         match who {
             Missed::Here(target) => {
-                let ending = Ending {
+                let details = OutcomeDetails {
                     message: Some(message.as_str().to_owned().into()),
-                    ..Ending::default()
+                    ..OutcomeDetails::default()
                 };
-                self.conclude(target, Status::Absent, &ending, flushes);
+                self.conclude(target, Status::Absent, &details, flushes);
             }
             Missed::Named(one) => {
                 log::debug!("#{}: {one} absent: {message}", self.id);
@@ -266,16 +266,16 @@ impl Command {
         buffer: Vec<u8>,
         target: &Target,
         status: Status,
-        ending: &Ending<'_>,
+        details: &OutcomeDetails<'_>,
     ) -> Vec<u8> {
         let name = Name::known(&*target.member.name);
         let mut outcome = Outcome {
-            message: ending.message.as_ref().map(Text::borrowed),
-            elapsed_ms: ending.elapsed_ms,
-            started: ending.started,
+            message: details.message.as_ref().map(Text::borrowed),
+            elapsed_ms: details.elapsed_ms,
+            started: details.started,
             ..Outcome::new(target.member.id, name, target.rank, status)
         };
-        outcome.set_result(&ending.executed);
+        outcome.set_result(&details.executed);
         if self.tally.is_none() {
             return fast_encode::result(buffer, &self.send, &outcome);
         }
@@ -344,8 +344,13 @@ impl Assignment {
     }
 
     /// [`Command::conclude`] for this target.
-    pub(crate) fn conclude(&self, status: Status, ending: &Ending<'_>, flushes: &mut FlushSet<'_>) {
-        self.command.conclude(self.to(), status, ending, flushes);
+    pub(crate) fn conclude(
+        &self,
+        status: Status,
+        details: &OutcomeDetails<'_>,
+        flushes: &mut FlushSet<'_>,
+    ) {
+        self.command.conclude(self.to(), status, details, flushes);
     }
 }
 

@@ -7,7 +7,9 @@
 //! of registering. And taking a command out of that table is the single act that decides
 //! its outcome.
 
-use crate::dispatch::command::{Absent, Assignment, Command, Counts, Ending, Target, Targets};
+use crate::dispatch::command::{
+    Absent, Assignment, Command, Counts, OutcomeDetails, Target, Targets,
+};
 use crate::dispatch::flush_set::FlushSet;
 use crate::dispatch::refusal_limiter;
 use crate::dispatch::selection::{Found, Selection, select};
@@ -170,7 +172,12 @@ fn announce(taken: &Taken, request: &Send<'_>, now: u64, flushes: &mut FlushSet<
         command.tell(accepted(&command.send, outcomes), flushes);
     }
     for target in outranked {
-        command.conclude(target, Status::Outranked, &Ending::default(), flushes);
+        command.conclude(
+            target,
+            Status::Outranked,
+            &OutcomeDetails::default(),
+            flushes,
+        );
     }
     for absent in absent {
         command.conclude_absent(absent, flushes);
@@ -209,7 +216,7 @@ fn begin(hub: &Hub, taken: &Taken, request: &Send<'_>, now: u64, flushes: &mut F
         return distribute(hub, command, line, now, flushes);
     }
     for target in command.targets.iter() {
-        command.conclude(target, Status::Busy, &Ending::default(), flushes);
+        command.conclude(target, Status::Busy, &OutcomeDetails::default(), flushes);
     }
 }
 
@@ -316,7 +323,7 @@ fn registration_ended(
     registered: &Registered,
     flushes: &mut FlushSet<'_>,
 ) {
-    let (status, ending) = match registered {
+    let (status, details) = match registered {
         Registered::Started => {
             flushes.add(&target.member.connection);
             return;
@@ -326,13 +333,13 @@ fn registration_ended(
             let started = Some(false);
             (
                 Status::Lost,
-                Ending {
+                OutcomeDetails {
                     started,
-                    ..Ending::default()
+                    ..OutcomeDetails::default()
                 },
             )
         }
-        Registered::Draining => (Status::Cancelled, Ending::default()),
+        Registered::Draining => (Status::Cancelled, OutcomeDetails::default()),
         Registered::Busy if command.tally.is_none() => {
             let message = format!(
                 "the queue of {} (rank {}), or your share of it, is full; wait for an outcome",
@@ -346,9 +353,9 @@ fn registration_ended(
             );
             return command.refuse(&RpcError::new(Code::Busy, message), flushes);
         }
-        Registered::Busy => (Status::Busy, Ending::default()),
+        Registered::Busy => (Status::Busy, OutcomeDetails::default()),
     };
-    command.conclude(target, status, &ending, flushes);
+    command.conclude(target, status, &details, flushes);
 }
 
 /// Ends a command early, at each target that has not answered yet.
@@ -359,7 +366,12 @@ pub(crate) fn cancel(hub: &Hub, command: &Arc<Command>, flushes: &mut FlushSet<'
             .cancel(command.id, &hub.timers, hub.timers.now())
         {
             Cancelled::Waiting => {
-                command.conclude(target, Status::Cancelled, &Ending::default(), flushes);
+                command.conclude(
+                    target,
+                    Status::Cancelled,
+                    &OutcomeDetails::default(),
+                    flushes,
+                );
             }
             Cancelled::Running => flushes.add(&target.member.connection),
             Cancelled::Unknown => {}

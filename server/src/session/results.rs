@@ -49,12 +49,12 @@ impl Session<'_> {
             return;
         };
         let sender = &assignment.command.sender.connection.outbox;
-        let (status, mut ending) =
+        let (status, mut details) =
             execution_result::read(body, &mut running.credit, sender.is_over_half());
-        ending.elapsed_ms = status
+        details.elapsed_ms = status
             .has_started()
             .then(|| now.saturating_sub(running.since));
-        assignment.conclude(status, &ending, &mut self.flushes);
+        assignment.conclude(status, &details, &mut self.flushes);
     }
 
     pub(crate) fn stray(&mut self, id: Option<&Id>) {
