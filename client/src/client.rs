@@ -42,7 +42,7 @@ const PAGE_ATTEMPTS: u32 = 3;
 /// With [`Config::reconnect`] it outlives its connection. When that is lost, what it sent
 /// and is open ends as [`RequestError::Lost`], what it executes is stopped, and
 /// [`ClientEvent::Lost`] is told. It dials again after the pauses of
-/// [`Backoff`](crate::Backoff), until it is let in: it ranks below those that are here then, and
+/// [`Backoff`](crate::Backoff), until it is let in: it ranks below those of its tier that are here then, and
 /// [`ClientEvent::Rejoined`] says where. Nothing is ever sent a second time. Meanwhile,
 /// requests fail with [`RequestError::NotConnected`]. Only a refusal that
 /// [is final](ConnectError::is_final) is the end; the first connection is tried once in
