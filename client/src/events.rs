@@ -70,8 +70,8 @@ pub enum ClientEvent {
     Rejoined {
         /// Its last rank on the connection that was lost.
         was: u32,
-        /// Its rank now, below all that were here by then. After a restart of the server all
-        /// clients come back, in an order that is chance.
+        /// Its rank now, below all of its tier that were here by then. After a restart of the
+        /// server all clients come back, in an order that within a tier is chance.
         rank: u32,
         /// How many clients are ranked.
         members: u32,

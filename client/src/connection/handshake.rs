@@ -234,3 +234,32 @@ impl Attempt<'_> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use common::wire::Tier;
+    use serde_json::{Value, json};
+
+    #[test]
+    fn a_join_says_what_is_not_the_default() {
+        let tier = Tier::new(7).ok();
+        for (tier, rank_news, expected) in [
+            (None, true, json!({"protocol": 1, "slots": 1})),
+            (
+                tier,
+                false,
+                json!({"protocol": 1, "slots": 1, "tier": 7, "rank_news": false}),
+            ),
+        ] {
+            let config = Config {
+                tier,
+                rank_news,
+                ..Config::default()
+            };
+            let line = join_line(&config, None);
+            let join: Value = serde_json::from_slice(&line).expect("JSON");
+            assert_eq!(join["params"], expected);
+        }
+    }
+}

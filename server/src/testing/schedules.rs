@@ -180,11 +180,11 @@ fn check_ranks(view: &View<'_>) {
     for (rank, place) in ranked.iter().enumerate() {
         assert_eq!(view.rank_of(&place.member), Some(rank));
         let named = view.any_case(&place.member.name);
-        assert!(named.is_some_and(|(at, named)| at == rank && named.id == place.id));
+        assert!(named.is_some_and(|(at, named)| at == rank && named.member.id == place.member.id));
     }
-    let executors = view.executors().iter().map(|place| place.id);
+    let executors = view.executors().iter().map(|place| place.member.id);
     let with_slots = ranked.iter().filter(|place| place.member.slots > 0);
-    assert!(executors.eq(with_slots.map(|place| place.id)));
+    assert!(executors.eq(with_slots.map(|place| place.member.id)));
 }
 
 #[test]
