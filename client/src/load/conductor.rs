@@ -185,7 +185,7 @@ impl<'a> Bench<'a> {
             timeout_ms: None,
             window: None,
         };
-        let command = Prepared::new(&request_line(0.into(), method::SEND, send));
+        let command = Prepared::new(&request_line(&0.into(), method::SEND, send));
         self.check_line("command", command.longest(), &endpoint)?;
         let targets = match self.plan.shape {
             Shape::Pairs(_) => None,

@@ -24,7 +24,7 @@ impl Executor {
         };
         Executor {
             senders,
-            answer: Prepared::new(&result_line(0.into(), executed)),
+            answer: Prepared::new(&result_line(&0.into(), executed)),
         }
     }
 

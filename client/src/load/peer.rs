@@ -75,7 +75,7 @@ impl Role {
                 return sender.answer(id.as_ref(), &body, now);
             }
             (Message::Request { id, method, .. }, _) if method == method::PING => {
-                out.extend_from_slice(&result_line(id, Empty {}));
+                out.extend_from_slice(&result_line(&id, Empty {}));
             }
             (Message::Request { id, method, .. }, _) if method == method::EXECUTE => {
                 Executor::refuse(id, out);

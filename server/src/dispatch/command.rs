@@ -158,7 +158,7 @@ pub(crate) struct Ending<'a> {
 
 #[inline(never)]
 fn tally_line(send: &Id, tally: &Tally) -> Line {
-    result_line(send.clone(), tally).into()
+    result_line(send, tally).into()
 }
 
 /// What an ending says, as far as a log shows it.
