@@ -224,7 +224,7 @@ impl Client {
         params: impl Serialize,
     ) -> Result<T, RequestError> {
         let (answer, waiting) = bounded(1);
-        let line = |id: u64| message::request_line(id.into(), method, params);
+        let line = |id: u64| message::request_line(&id.into(), method, params);
         let connection = self.connection();
         let id = connection.request(PendingRequest::Call(answer), line)?;
         let raw = match waiting.recv_timeout(CALL_TIMEOUT) {

@@ -85,7 +85,7 @@ fn join_line(config: &Config, token: Option<&Secret>) -> Zeroizing<Vec<u8>> {
         rank_news: (!config.rank_news).then_some(false),
         token: token.map(Into::into),
     };
-    message::append_request(&mut line, JOIN_ID.into(), method::JOIN, params);
+    message::append_request(&mut line, &JOIN_ID.into(), method::JOIN, params);
     line
 }
 
@@ -163,7 +163,7 @@ impl Attempt<'_> {
                 Err(e) => Err(self.not_this_protocol(&format!("its error: {e}"))),
             },
             Message::Request { id, method, .. } if method == method::PING => {
-                outbox.push(message::result_line(id, Empty {}));
+                outbox.push(message::result_line(&id, Empty {}));
                 outbox.flush();
                 Ok(None)
             }

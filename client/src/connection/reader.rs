@@ -83,7 +83,7 @@ impl Reader {
         self.asked += 1;
         let id = Id::Text(format!("{HEARTBEAT_ID}{}", self.asked).into());
         self.connection
-            .tell(message::request_line(id, method::PING, Empty {}));
+            .tell(message::request_line(&id, method::PING, Empty {}));
     }
 
     fn handle_lines(&mut self) -> Result<(), Disconnect> {
@@ -165,9 +165,7 @@ fn request(
 ) -> Result<(), RpcError> {
     match method {
         method::PING => {
-            connection
-                .outbox
-                .push(message::result_line(id.clone(), Empty {}));
+            connection.outbox.push(message::result_line(id, Empty {}));
         }
         method::EXECUTE => {
             let execute: Execute<'_> = message::params(params).map_err(not_started(params))?;

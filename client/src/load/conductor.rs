@@ -181,7 +181,7 @@ impl<'a> Bench<'a> {
             timeout_ms: None,
             window: None,
         };
-        let command = Prepared::new(&request_line(0.into(), method::SEND, send));
+        let command = Prepared::new(&request_line(&0.into(), method::SEND, send));
         check_line("command", &command, joined)?;
         Ok(Sender::new(
             command,

@@ -46,7 +46,7 @@ impl Executor {
         };
         Executor {
             senders,
-            answer: Prepared::new(&result_line(0.into(), executed)),
+            answer: Prepared::new(&result_line(&0.into(), executed)),
         }
     }
 }
@@ -165,7 +165,7 @@ impl Role {
             }
             (Message::Request { id, method, .. }, _) => {
                 out.extend_from_slice(&match &*method {
-                    method::PING => result_line(id, Empty {}),
+                    method::PING => result_line(&id, Empty {}),
                     method::EXECUTE => {
                         let why = "this client belongs to a bench, and executes for it alone";
                         error_line(Some(id), &RpcError::new(Code::Refused, why))

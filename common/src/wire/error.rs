@@ -103,9 +103,9 @@ pub struct RpcError {
     pub code: i64,
     /// A sentence for a person: what was wrong and what would be right.
     pub message: String,
-    /// For programs.
+    /// For programs. Apart, as threads with small stacks hand errors on.
     #[serde(default, deserialize_with = "known_data")]
-    pub data: ErrorData,
+    pub data: Box<ErrorData>,
 }
 
 /// What of an error's `data` this protocol knows; anything else there is its peer's own.
@@ -128,7 +128,7 @@ pub struct ErrorData {
 }
 
 /// Data of another form says nothing.
-fn known_data<'de, D: Deserializer<'de>>(deserializer: D) -> Result<ErrorData, D::Error> {
+fn known_data<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Box<ErrorData>, D::Error> {
     let raw = <&RawValue>::deserialize(deserializer)?;
     Ok(serde_json::from_str(raw.get()).unwrap_or_default())
 }
@@ -139,10 +139,10 @@ impl RpcError {
         RpcError {
             code: code.number(),
             message: message.into(),
-            data: ErrorData {
+            data: Box::new(ErrorData {
                 reason: Some(code.reason().into()),
                 ..ErrorData::default()
-            },
+            }),
         }
     }
 

@@ -158,7 +158,7 @@ pub(crate) struct OutcomeDetails<'a> {
 
 #[inline(never)]
 fn tally_line(send: &Id, tally: &Tally) -> Line {
-    result_line(send.clone(), tally).into()
+    result_line(send, tally).into()
 }
 
 /// The message of an outcome, as far as a log shows it.

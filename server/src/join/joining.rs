@@ -173,5 +173,5 @@ fn welcome(config: &Config, id: &Id, member: &Member, standing: Standing) -> Vec
         heartbeat_ms: millis(config.heartbeat),
         max_line: config.max_line,
     };
-    result_line(id.clone(), joined)
+    result_line(id, joined)
 }

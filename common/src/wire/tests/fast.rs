@@ -228,7 +228,7 @@ proptest! {
     fn a_result_is_prepared_and_decoded_as_serde_does(number in 0..=MOST, result in result()) {
         let line = plain_result(number.into(), &result);
         let mut prepared = Vec::new();
-        Prepared::new(&result_line(0.into(), &result)).append(number, &mut prepared);
+        Prepared::new(&result_line(&0.into(), &result)).append(number, &mut prepared);
         same(&prepared, &line)?;
         let decoded = match Plain::read(content(&line)) {
             Some(Plain::Result { id, executed }) => (id, executed),
@@ -245,7 +245,7 @@ proptest! {
     ) {
         let send = SendOut { command: &command, to: to.as_deref(), timeout_ms, window };
         let line = plain_request(Some(number.into()), method::SEND, &send);
-        let prepared = Prepared::new(&request_line(0.into(), method::SEND, &send));
+        let prepared = Prepared::new(&request_line(&0.into(), method::SEND, &send));
         let mut fast = Vec::new();
         prepared.append(number, &mut fast);
         same(&fast, &line)?;
