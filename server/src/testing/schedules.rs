@@ -188,7 +188,7 @@ fn check_ranks(view: &View<'_>) {
 }
 
 #[test]
-fn ranks_are_whole_and_authority_holds_whoever_comes_and_goes() {
+fn ranks_are_whole_and_authority_holds_while_clients_come_and_go() {
     explore(|| {
         let roster = testing::roster(5);
         testing::join(&roster, "first", 1);
@@ -432,7 +432,7 @@ impl Heard {
 }
 
 #[test]
-fn a_send_to_many_has_its_outcomes_in_order_whoever_leaves() {
+fn a_send_to_many_has_its_outcomes_in_order_while_targets_leave() {
     explore(|| {
         let mut world = World::new();
         let mut boss = world.join("boss", 0);
@@ -461,7 +461,7 @@ fn a_send_to_many_has_its_outcomes_in_order_whoever_leaves() {
 }
 
 #[test]
-fn who_leaves_takes_its_commands_along_and_nobody_waits_for_ever() {
+fn a_client_that_leaves_takes_its_commands_along_and_no_thread_waits_for_ever() {
     explore(|| {
         let mut world = World::new();
         let boss = world.join("boss", 1);
