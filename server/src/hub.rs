@@ -2,7 +2,7 @@
 
 use crate::config::Config;
 use crate::connection::Connection;
-use crate::dispatch::command::Ending;
+use crate::dispatch::command::OutcomeDetails;
 use crate::dispatch::flush_set::FlushSet;
 use crate::join::handshakes::Handshakes;
 use crate::join::throttle::Throttle;
@@ -158,7 +158,7 @@ impl Hub {
         let now = self.timers.now();
         for ended in ended {
             let is_lost = ended.status == Status::Lost;
-            let ending = Ending {
+            let details = OutcomeDetails {
                 executed: ExecutionResult {
                     truncated: ended.truncated,
                     ..ExecutionResult::default()
@@ -167,7 +167,7 @@ impl Hub {
                 started: is_lost.then_some(ended.since.is_some()),
                 message: None,
             };
-            ended.assignment.conclude(ended.status, &ending, flushes);
+            ended.assignment.conclude(ended.status, &details, flushes);
         }
     }
 }

@@ -240,7 +240,7 @@ fn a_run_to_several_ends_with_how_many_failed_and_which() {
 }
 
 #[test]
-fn what_a_list_names_and_is_absent_is_said_and_has_an_exit_code() {
+fn an_absent_name_of_a_list_is_reported_and_has_an_exit_code() {
     let server = Server::start(&[]);
     for (code, exit, last) in [
         (0, 4, "4 targets: 1 done, 3 absent (9,idle,nope)"),
@@ -339,7 +339,7 @@ fn the_lines_of_several_targets_are_whole_and_named_and_the_worst_counts() {
 }
 
 #[test]
-fn run_says_why_nobody_executes_and_what_would_help() {
+fn run_says_why_no_client_executes_and_what_would_help() {
     let server = Server::start(&[]);
     let mut above = server.raw("above", 1);
     for (words, code, parts) in [
@@ -480,7 +480,7 @@ fn the_first_interrupt_cancels_and_the_second_one_leaves() {
         ended.expect_code(130).expect_stdout("so far");
         web1.leave();
     }
-    // An executor that does not answer holds up nobody who insists.
+    // An executor that does not answer does not hold up a second interrupt.
     let (run, [mut web1]) = server.run(&["--", "x"], [("web1", 1)]);
     web1.execute();
     run.signal(Signal::INT);
@@ -510,7 +510,7 @@ fn a_server_that_goes_is_told_apart_by_whether_the_command_was_sent() {
 }
 
 #[test]
-fn who_reads_no_more_ends_it_without_a_complaint() {
+fn a_reader_that_stops_ends_run_without_a_complaint() {
     let server = Server::start(&[]);
     let (reader, writer) = std::io::pipe().expect("the system has pipes");
     let mut command = server.client(&["run", "--wait-for", "1", "--", "yes"]);

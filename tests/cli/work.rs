@@ -98,6 +98,19 @@ fn a_service_reads_nothing_logs_and_ends_with_a_signal() {
 }
 
 #[test]
+fn a_service_without_slots_warns_that_it_executes_nothing() {
+    let server = Server::start(&[]);
+    for (slots, warns) in [("0", true), ("1", false)] {
+        let worker = Process::start(&mut server.client(&["work", "--slots", slots]));
+        worker.stderr.wait_for("joined as ");
+        worker.signal(Signal::TERM);
+        let ended = worker.end();
+        let warning = "--slots 0: this client executes nothing";
+        assert_eq!(ended.stderr.contains(warning), warns, "{}", ended.stderr);
+    }
+}
+
+#[test]
 fn a_service_takes_the_name_of_any_host_that_is_no_rank() {
     let server = Server::start(&["9"]);
     let mut boss = server.raw("boss", 0);
@@ -251,7 +264,7 @@ fn a_service_waits_for_its_name_until_the_client_that_has_it_is_gone() {
 }
 
 #[test]
-fn a_service_that_is_turned_away_all_the_time_comes_less_and_less() {
+fn a_service_that_is_always_turned_away_tries_less_and_less_often() {
     const LOOKED_AT: Duration = Duration::from_secs(5);
     const MOST: usize = 40;
     let bye = json!({"reason": "idle_handshake", "message": "others want to join"});
@@ -302,7 +315,7 @@ fn expect_service_without_a_console(stderr: &dyn Fn() -> Stdio) {
     let address = listener.local_addr().expect("it is bound").to_string();
     let dial = ["--server", &address, "work", "--wait", "--name", "web1"];
     let given_up = start(&mut client(&dial));
-    // Whoever has dialled a second time has told of the first.
+    // A client that dials a second time has logged the first failure.
     for _ in 0..2 {
         drop(accept(&listener));
     }
@@ -344,7 +357,7 @@ fn expect_service_without_a_console(stderr: &dyn Fn() -> Stdio) {
 }
 
 #[test]
-fn what_is_not_to_be_understood_of_what_is_to_be_logged_is_said() {
+fn a_wrong_log_filter_is_reported() {
     let server = Server::start(&[]);
     let mut members = server.client(&["members"]);
     Ended::of(members.env("RUST_LOG", "info,client=loud"))
@@ -362,7 +375,7 @@ fn a_console_that_is_full_changes_nothing() {
 }
 
 #[test]
-fn a_console_that_nobody_reads_changes_nothing() {
+fn a_console_without_a_reader_changes_nothing() {
     let (_reader, writer, _) = full_pipe();
     let unread = || writer.try_clone().expect("a pipe can be shared").into();
     expect_service_without_a_console(&unread);

@@ -128,6 +128,18 @@ impl Still {
         all
     }
 
+    /// Reads all that comes before a deadline.
+    #[track_caller]
+    pub(crate) fn read_until(&mut self, deadline: Instant) {
+        let mut buffer = vec![0; 256 << 10];
+        while Instant::now() < deadline {
+            self.wait_readable(deadline);
+            // An error says that nothing came in time.
+            let read = self.stream.read(&mut buffer);
+            assert!(!matches!(read, Ok(0)), "the connection ended");
+        }
+    }
+
     /// Reads of what there is at this moment so many bytes at most; says how many.
     #[track_caller]
     pub(crate) fn take(&mut self, most: usize) -> usize {

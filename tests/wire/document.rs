@@ -389,7 +389,7 @@ struct Script {
 }
 
 impl Script {
-    /// Starts the block of code whose first line is its name.
+    /// Starts the block of code that has its name in the first line.
     #[track_caller]
     fn start(name: &'static str, server: SocketAddr, words: &[&str]) -> Script {
         let head = format!("# {name}\n");

@@ -34,7 +34,6 @@ pub(crate) struct Stat {
     pub(crate) session: i32,
     /// It has ended, and is not reaped yet.
     pub(crate) is_dead: bool,
-    /// It has ended, or is about to.
     is_ending: bool,
 }
 
@@ -84,7 +83,6 @@ impl Process {
         }
     }
 
-    /// It and all that descends from it.
     pub(crate) fn tree(self) -> HashSet<Process> {
         let mut tree = HashSet::from([self]);
         let mut unread = vec![self.pid];
@@ -107,7 +105,6 @@ impl Process {
     }
 }
 
-/// Kills a process by its descriptor.
 pub(crate) fn kill(process: &OwnedFd) -> Result<(), Errno> {
     pidfd_send_signal(process, Signal::KILL)
 }
@@ -141,7 +138,6 @@ fn is_killed(pid: Pid) -> bool {
     pending.is_some_and(|mask| mask & KILL != 0)
 }
 
-/// The children of all threads of a process.
 fn children(pid: Pid) -> Vec<Pid> {
     let threads = fs::read_dir(format!("/proc/{pid}/task"));
     let threads = threads.into_iter().flatten().flatten();
@@ -178,8 +174,7 @@ pub(crate) fn mark(pid: Pid) -> Option<Mark> {
     Mark::of_limit(line.split_whitespace().next()?.parse().ok()?)
 }
 
-/// What a process's environment was when it became its program; nothing if that is not for us
-/// to see.
+/// The environment that a process began its program with; empty if we may not see it.
 pub(crate) fn environment(pid: Pid) -> Vec<u8> {
     fs::read(format!("/proc/{pid}/environ")).unwrap_or_default()
 }

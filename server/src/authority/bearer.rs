@@ -12,9 +12,6 @@ use std::time::{Duration, SystemTime};
 pub(crate) struct Bearer {
     identity: Box<str>,
     role: Box<str>,
-    /// Its identity and its role, as members of an object that follow others. Neither needs
-    /// escapes.
-    pub(crate) label: Box<str>,
     grant: Mutex<Arc<Grant>>,
     /// When its credential ends, in the time of the timer queue; 0: it does not.
     expires_at: AtomicU64,
@@ -26,9 +23,6 @@ impl Bearer {
         Bearer {
             identity: identity.into(),
             role: role.into(),
-            label: [",\"identity\":\"", identity, "\",\"role\":\"", role, "\""]
-                .concat()
-                .into(),
             grant: Mutex::new(Arc::new(grant)),
             expires_at: AtomicU64::new(0),
         }
@@ -70,7 +64,7 @@ impl Bearer {
             let left = expires.duration_since(wall_clock);
             left.unwrap_or(Duration::ZERO)
         });
-        let at = left.map(|left| now.saturating_add(crate::millis(left)).max(1));
+        let at = left.map(|left| now.saturating_add(crate::millis(left) + 1));
         self.expires_at.store(at.unwrap_or(0), Ordering::Relaxed);
         at
     }

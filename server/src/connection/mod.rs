@@ -218,7 +218,7 @@ impl Connection {
         self.ping.store(id, Ordering::Relaxed);
         self.pinged.store(now, Ordering::Relaxed);
         self.outbox.push(common::wire::message::request_line(
-            id.into(),
+            &id.into(),
             method::PING,
             common::wire::Empty {},
         ));

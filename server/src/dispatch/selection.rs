@@ -560,7 +560,7 @@ mod tests {
             for target in &execute {
                 prop_assert!(target.rank as usize > rank && target.member.slots > 0);
                 prop_assert!(order(&target.member) > own, "a higher tier, or an earlier one of its own");
-                prop_assert_eq!(places[target.rank as usize].id, target.member.id);
+                prop_assert_eq!(places[target.rank as usize].member.id, target.member.id);
             }
             prop_assert!(outranked.iter().all(|target| (target.rank as usize) < rank));
         }

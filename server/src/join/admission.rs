@@ -58,7 +58,7 @@ fn too_many(most: u32, identity: &str) -> RpcError {
     let message =
         format!("as many clients are here as may join with the credential {identity:?} ({most})");
     let mut error = RpcError::forbidden(format!("{identity}.connections"), message);
-    error.retry_ms = (most > 0).then_some(TOO_MANY_RETRY_MS);
+    error.data.retry_ms = (most > 0).then_some(TOO_MANY_RETRY_MS);
     error
 }
 
@@ -192,7 +192,7 @@ pub(crate) fn prove<T, E: std::fmt::Display>(
                 }
             };
             let mut error = RpcError::new(Code::Unauthorized, message);
-            error.retry_ms = Some(retry_ms);
+            error.data.retry_ms = Some(retry_ms);
             error
         })
 }
@@ -229,7 +229,7 @@ fn check_protocol(raw: Option<&RawValue>) -> Result<(), RpcError> {
             clip(version)
         );
         let mut error = RpcError::new(Code::UnsupportedProtocol, message);
-        error.supported = Some(vec![PROTOCOL]);
+        error.data.supported = Some(vec![PROTOCOL]);
         return Err(error);
     }
     Ok(())

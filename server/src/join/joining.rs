@@ -247,5 +247,5 @@ fn welcome(
         role: bearer.map(|bearer| bearer.role().into_owned()),
         may,
     };
-    result_line(id.clone(), joined)
+    result_line(id, joined)
 }

@@ -33,9 +33,6 @@ pub(crate) struct Member {
     pub(crate) name: Box<str>,
     /// What it has proven, at a server that knows identities.
     pub(crate) bearer: Option<Box<Bearer>>,
-    /// Its identity, as the start of three members of an object: its rank comes after it. A name
-    /// needs no escapes.
-    pub(crate) label: Box<str>,
     /// How many commands it executes at once; 0: it only sends.
     pub(crate) slots: u32,
     /// When it joined.
@@ -71,7 +68,6 @@ impl Member {
     ) -> Arc<Member> {
         Arc::new(Member {
             id,
-            label: label(id, &name),
             name,
             bearer,
             tier: terms.tier,
@@ -98,16 +94,6 @@ impl Member {
             role: bearer.map(|bearer| bearer.role()),
         }
     }
-}
-
-/// Made by hand: a formatter needs more of the stack than everything else that a session does
-/// until its client is ranked.
-fn label(id: u64, name: &str) -> Box<str> {
-    let mut digits = itoa::Buffer::new();
-    let id = digits.format(id);
-    ["\"member\":", id, ",\"name\":\"", name, "\",\"rank\":"]
-        .concat()
-        .into()
 }
 
 impl Member {

@@ -285,7 +285,7 @@ impl<'a> Session<'a> {
         let is_open = |id: &mut Id| self.member.as_ref().is_some_and(|m| m.sends.is_open(id));
         if let Some(id) = malformed.id.take_if(is_open) {
             // An error with that id would be taken for the answer to the open request.
-            malformed.error.open_id = Some(id.into());
+            malformed.error.data.id = Some(id.into());
         }
         log::debug!("{}: {}", self.connection.peer(), malformed.error);
         self.tell(error_line(malformed.id, &malformed.error));
@@ -305,6 +305,6 @@ fn already_open(id: Id) -> Malformed {
         Code::InvalidRequest,
         format!("the request id {id} is still open; use another one"),
     );
-    error.open_id = Some(id.into());
+    error.data.id = Some(id.into());
     Malformed { id: None, error }
 }

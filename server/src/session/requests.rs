@@ -60,11 +60,11 @@ impl Session<'_> {
         raw: Option<&RawValue>,
     ) -> Flow {
         let answer = match method {
-            method::PING => Ok(result_line(id.clone(), Empty {})),
+            method::PING => Ok(result_line(&id, Empty {})),
             method::MEMBERS => {
                 self.flush();
                 self.wait_for_room(MEMBERS_ROOM);
-                params(raw).map(|query| self.members(member, id.clone(), &query))
+                params(raw).map(|query| self.members(member, &id, &query))
             }
             method::JOIN => Err(RpcError::new(
                 Code::AlreadyJoined,
@@ -104,7 +104,7 @@ impl Session<'_> {
         Flow::Continue(())
     }
 
-    fn members(&self, member: &Member, id: Id, query: &MembersQuery) -> Vec<u8> {
+    fn members(&self, member: &Member, id: &Id, query: &MembersQuery) -> Vec<u8> {
         let number = |n: u64| usize::try_from(n).unwrap_or(usize::MAX);
         let from = number(query.from.unwrap_or(0));
         let limit = query

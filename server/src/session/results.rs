@@ -2,11 +2,13 @@
 
 use super::Session;
 use crate::dispatch::execution_result::{self, ReadAnswer};
-use crate::dispatch::lines;
 use crate::member::Member;
 use common::sys::sync::Arc;
 use common::wire::message::{AnswerBody, Id, notification_line};
-use common::wire::{ExecutionConsumed, ExecutionOutput, base64_len, method};
+use common::wire::name::Name;
+use common::wire::{
+    ExecutionConsumed, ExecutionOutput, SendOutput, Text, base64_len, fast_encode, method,
+};
 
 /// Stray answers of one client that are logged as warnings; the others are for debugging.
 const STRAYS_LOGGED: u32 = 10;
@@ -47,12 +49,12 @@ impl Session<'_> {
             return;
         };
         let sender = &assignment.command.sender.connection.outbox;
-        let (status, mut ending) =
+        let (status, mut details) =
             execution_result::read(body, &mut running.credit, sender.is_over_half());
-        ending.elapsed_ms = status
+        details.elapsed_ms = status
             .has_started()
             .then(|| now.saturating_sub(running.since));
-        assignment.conclude(status, &ending, &mut self.flushes);
+        assignment.conclude(status, &details, &mut self.flushes);
     }
 
     pub(crate) fn stray(&mut self, id: Option<&Id>) {
@@ -86,15 +88,23 @@ impl Session<'_> {
                 }
                 return Arc::clone(member);
             }
-            let is_base64 = output.base64.is_some();
-            let taken = match (output.text, output.base64) {
-                (Some(text), None) => Some(credit.take_text(text)),
-                (None, Some(base64)) => credit.take_base64(base64),
-                _ => None,
+            let has_bytes = |taken: &Text<'_>| !taken.is_empty();
+            let (text, base64) = match (output.text, output.base64) {
+                (Some(text), None) => (Some(credit.take_text(text)).filter(has_bytes), None),
+                (None, Some(base64)) => (None, credit.take_base64(base64).filter(has_bytes)),
+                _ => (None, None),
             };
-            if let Some(taken) = taken.filter(|taken| !taken.is_empty()) {
-                let to = assignment.to();
-                sender.push(lines::output(command, to, output.stream, is_base64, &taken));
+            if text.is_some() || base64.is_some() {
+                let target = assignment.to();
+                sender.push(fast_encode::output(&SendOutput {
+                    send: command.send.clone(),
+                    member: target.member.id,
+                    name: Name::known(&*target.member.name),
+                    rank: target.rank,
+                    stream: output.stream,
+                    text,
+                    base64,
+                }));
             }
             Arc::clone(&command.sender)
         });

@@ -8,6 +8,7 @@ use crate::ranking::Roster;
 use crate::testing;
 use common::sys::sync::Arc;
 use common::wire::selector::Selector;
+use common::wire::tier::Tier;
 
 /// A ranked list of members without clients.
 pub struct Ranking {
@@ -49,6 +50,11 @@ impl Ranking {
     /// Adds a member.
     pub fn join(&self, name: &str) -> Ranked {
         Ranked(testing::join(&self.roster, name, 1))
+    }
+
+    /// Joins one more, above all others.
+    pub fn join_above(&self, name: &str) -> Ranked {
+        Ranked(testing::join_in(&self.roster, Tier::HIGHEST, name, 1))
     }
 
     /// Removes a member.

@@ -34,6 +34,10 @@ const UNREAD_RETRY_MS: u64 = 100;
 /// a tenth of the time, however many clients come and go.
 const NEWS_PAUSE: u32 = 10;
 
+/// The longest such pause: that of ten thousand members, which take a good part of a second. A round
+/// that a panic or a stopped server made longer says nothing about its cost.
+const NEWS_LONGEST_PAUSE_MS: u64 = 3000;
+
 /// How long a member that is behind is spared rank news.
 const NEWS_RETRY_MS: u64 = 100;
 
@@ -186,7 +190,7 @@ fn tell_ranks(hub: &Hub) {
             member.connection.stream.shutdown();
         }
     }
-    let mut pause = millis(started.elapsed() * NEWS_PAUSE);
+    let mut pause = millis(started.elapsed() * NEWS_PAUSE).min(NEWS_LONGEST_PAUSE_MS);
     if let Some(rank) = behind {
         hub.roster.set_untold(rank);
         pause = pause.max(NEWS_RETRY_MS);

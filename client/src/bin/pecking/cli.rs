@@ -3,13 +3,14 @@
 use crate::bench::{self, Bench};
 use crate::dial::Wait;
 use crate::failure::Failure;
+use crate::prompt::line::check_selector;
 use crate::settings::{Executes, Settings};
 use clap::{Args, CommandFactory, Parser, Subcommand};
 use client::{CONNECT_TIMEOUT, Command, Config, Token};
 use common::limits::{DEFAULT_ADDRESS, MAX_SLOTS};
 use common::terminal::args;
 use common::wire::Tier;
-use common::wire::selector::{Selector, SelectorError, check_name};
+use common::wire::selector::check_name;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -27,8 +28,8 @@ pub(crate) struct Cli {
     #[command(flatten)]
     executing: Executing,
 
-    /// Show what comes from elsewhere as it is, control characters included
-    #[arg(long, global = true)]
+    /// Show the text of other clients as it is, with its control characters
+    #[arg(long, global = true, help_heading = "Joining")]
     raw: bool,
 
     #[command(subcommand)]
@@ -59,12 +60,20 @@ target or an absent one, 5 refused, outranked or busy, 6 all done with 0 but out
 124 timed out, 130 interrupted or cancelled, 141 no reader for its output, 255 no connection
 or not admitted.";
 
+/// The help of a command that joins no server.
+const WITHOUT_OPTIONS: &str = "\
+{about-with-newline}
+{usage-heading} {usage}
+
+{positionals}{subcommands}";
+
 /// How much of a command's output may be on its way to `run`: what a fast link holds in a few
 /// milliseconds, and little memory.
 const WINDOW: u64 = 4 << 20;
 
-/// How to join, whatever is done then.
+/// How to join, for every command.
 #[derive(Debug, Args)]
+#[command(next_help_heading = "Joining")]
 struct Joining {
     /// The server
     #[arg(long, global = true, value_name = "HOST:PORT", env = "PECKING_SERVER",
@@ -75,9 +84,9 @@ struct Joining {
     #[arg(long, global = true, value_parser = name)]
     name: Option<String>,
 
-    /// How many commands to execute at once, 0 to 1024; 0 only sends [default: 1; 0 for run
-    /// and members]
-    #[arg(long, global = true, value_name = "N", value_parser = slots)]
+    /// How many commands to execute at once, 0 to 1024 [default: 1; 0 for run and members]
+    #[arg(long, global = true, value_name = "N", value_parser = slots,
+          allow_negative_numbers = true)]
     slots: Option<u32>,
 
     /// The tier to rank in, 0 (the highest) to 9: every client of a smaller number ranks above.
@@ -90,25 +99,24 @@ struct Joining {
     #[arg(long, global = true, value_name = "DURATION", value_parser = args::positive_duration)]
     connect_timeout: Option<Duration>,
 
-    /// If the server is full or has a client with this name, wait for it; with work also if
-    /// there is no server yet
+    /// Wait for a place and for the name; with work, also for the server
     #[arg(long, global = true)]
     wait: bool,
 
-    /// End when the connection is lost; without this a prompt and work come back by
-    /// themselves, ranked below all of their tier that are here by then
+    /// End when the connection is lost; without this, a prompt and work join again, ranked below
+    /// all of their tier that are here by then
     #[arg(long, global = true)]
     no_reconnect: bool,
 
-    /// The file whose first line is the token that the server wants; it is read again for each
-    /// connection, and only its owner may be able to write it
+    /// The file with the server's token in its first line; only its owner may be able to write it
     #[arg(long, global = true, value_name = "FILE")]
     token_file: Option<PathBuf>,
 }
 
-/// What to execute for others. Without any of this it is the originals' simulation, which
+/// What to execute for other clients. Without any of this it is the originals' simulation, which
 /// starts nothing.
 #[derive(Debug, Args)]
+#[command(next_help_heading = "Executing")]
 struct Executing {
     /// Run the real programs that this file names, and nothing else
     #[arg(long, global = true, value_name = "FILE", conflicts_with = "allow_any")]
@@ -143,12 +151,13 @@ pub(crate) enum Action {
         json: bool,
     },
     /// Look at a policy file without running anything
-    #[command(subcommand_required = true, arg_required_else_help = false)]
+    #[command(subcommand_required = true, help_template = WITHOUT_OPTIONS)]
     Policy {
         #[command(subcommand)]
         look: LookAtPolicy,
     },
     /// Print a completion script for a shell
+    #[command(help_template = WITHOUT_OPTIONS)]
     Completions {
         /// For which shell
         shell: clap_complete::Shell,
@@ -159,11 +168,13 @@ pub(crate) enum Action {
 #[derive(Debug, Subcommand)]
 pub(crate) enum LookAtPolicy {
     /// Say whether the file is right, and what it allows
+    #[command(help_template = WITHOUT_OPTIONS)]
     Check {
         /// The policy file
         file: PathBuf,
     },
     /// Print what would be run for a command, or why it is refused
+    #[command(help_template = WITHOUT_OPTIONS)]
     Try {
         /// The policy file
         file: PathBuf,
@@ -177,7 +188,7 @@ pub(crate) enum LookAtPolicy {
 #[derive(Debug, Args)]
 pub(crate) struct Run {
     /// The targets of the command; without this the server decides
-    #[arg(long, value_name = "SELECTOR", value_parser = selector)]
+    #[arg(long, value_name = "SELECTOR", value_parser = check_selector)]
     to: Option<String>,
 
     /// Wait until so many clients that can execute rank below
@@ -213,18 +224,7 @@ fn wait_for(text: &str) -> Result<u32, String> {
         .map_err(|_| "expected a whole number, such as 3".into())
 }
 
-fn selector(text: &str) -> Result<String, String> {
-    let selector: Result<Selector<'_>, SelectorError> = Selector::parse(text);
-    selector.map(|_| text.to_owned()).map_err(|e| e.to_string())
-}
-
 impl Cli {
-    /// Reads the command line; the error is what is printed where it is wrong, or asks
-    /// for help.
-    pub(crate) fn read() -> Result<Cli, clap::Error> {
-        Cli::try_parse()
-    }
-
     /// The completion script for a shell.
     pub(crate) fn completions(shell: clap_complete::Shell) -> String {
         let mut script = Vec::new();
@@ -335,6 +335,7 @@ mod tests {
             ),
             (&["work", "--tier", "-1"], "'-1'"),
             (&["run", "--tier", "high", "--", "x"], "'high'"),
+            (&["--slots", "-1"], "from 0 to 1024"),
             (&["--connect-timeout", "soon"], "'soon'"),
             (&["--connect-timeout", "0"], "above zero"),
             (&["run"], "<WORDS>"),
@@ -392,7 +393,7 @@ mod tests {
     }
 
     #[test]
-    fn what_follows_the_first_word_belongs_to_the_command() {
+    fn words_after_the_first_belong_to_the_command() {
         for words in [
             &["client", "run", "--to", "all", "--", "ls", "--to", "-x"][..],
             &["client", "run", "--to", "all", "ls", "--to", "-x"],

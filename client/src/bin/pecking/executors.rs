@@ -1,5 +1,5 @@
-//! The clients that execute, seen from one that sends, and what to do if none of them ranks below
-//! it: a client that joins last ranks below all others of its tier.
+//! The clients that execute, as a sender sees them, and what helps if none ranks below it: a client
+//! that joins last ranks below all others of its tier.
 
 use crate::output::node_set::fold;
 use client::{Client, RequestError};
@@ -10,14 +10,11 @@ const MOST_NAMES: usize = 200;
 
 #[derive(Debug, Default)]
 pub(crate) struct Executors {
-    /// How many rank below.
     pub(crate) below: usize,
-    /// The names of those that rank above.
     above: Vec<String>,
 }
 
 impl Executors {
-    /// Asks the server for them.
     pub(crate) fn of(client: &Client) -> Result<Executors, RequestError> {
         let ranking = client.all_members()?;
         let own = ranking.members.iter().find(|m| m.member == client.member());
@@ -46,8 +43,7 @@ impl Executors {
         (!self.above.is_empty()).then(above)
     }
 
-    /// What to do about a command that found no target: nothing, if executors rank below and the
-    /// selector names other clients.
+    /// Advice for a command without a target; none if executors rank below.
     pub(crate) fn hint(&self) -> Option<String> {
         match self.those_above() {
             _ if self.below > 0 => None,

@@ -6,7 +6,6 @@ use client::{Code, Outcome, RequestError, Status};
 /// command ended with 0, and `Unread` counts more than the outcomes that its reader missed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum ExitCode {
-    /// All done with exit code 0.
     #[default]
     Done,
     /// All done with exit code 0, and output of some was cut.
@@ -17,7 +16,6 @@ pub(crate) enum ExitCode {
     NoTarget,
     /// A policy, a role, a rank or a full queue stood against it.
     Refused,
-    /// Its time-out was over.
     TimedOut,
     /// The command line, or a piped line, makes no sense.
     Usage,
@@ -27,7 +25,6 @@ pub(crate) enum ExitCode {
     Lost,
     /// The reader of standard output has gone.
     Unread,
-    /// It was interrupted or cancelled.
     Interrupted,
 }
 

@@ -18,8 +18,7 @@ use crossbeam_channel::{Receiver, RecvTimeoutError, bounded, select};
 use std::io::{self, ErrorKind};
 use std::time::Duration;
 
-/// Waits for executors, sends, and prints until the command has ended everywhere. A reader that
-/// takes no output holds up the printing, and no signal.
+/// Waits for executors, sends, and prints until the command has ended. Signals never wait.
 pub(crate) fn run(settings: &Settings, run: &Run, console: &Console) -> Result<ExitCode, Failure> {
     let (client, signals) = settings.join(console)?;
     if let Some(wanted) = run.wait_for {
