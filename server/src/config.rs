@@ -1,6 +1,7 @@
 //! What a server can be told.
 
 use crate::join::token::Token;
+use crate::tls::ServerTls;
 use crate::transcript::Transcript;
 use common::limits;
 use common::wire::selector::Selector;
@@ -78,6 +79,8 @@ pub struct Config {
     pub max_memory: usize,
     /// What a client must show to join, if anything.
     pub token: Option<Token>,
+    /// What it encrypts with; without this, everything goes in the clear.
+    pub tls: Option<ServerTls>,
     /// Where the originals' transcript goes.
     pub transcript: Transcript,
 }
@@ -96,6 +99,7 @@ impl Default for Config {
             max_sends: MAX_SENDS,
             max_memory: default_max_memory(),
             token: None,
+            tls: None,
             transcript: Transcript::default(),
         }
     }

@@ -11,6 +11,8 @@ use crate::ranking::Roster;
 use crate::relief::Keeping;
 use crate::throttled_log::ThrottledLog;
 use crate::timers::timer_queue::{Clock, Due};
+#[cfg(not(shuttle))]
+use crate::tls::Encryption;
 use common::net::listener::Waker;
 use common::sys::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use common::sys::sync::{Arc, Mutex, lock};
@@ -33,6 +35,11 @@ pub(crate) struct Hub {
     pub(crate) token_log: ThrottledLog,
     /// Connections that speak HTTP.
     pub(crate) http_log: ThrottledLog,
+    /// Handshakes that failed.
+    pub(crate) tls_log: ThrottledLog,
+    /// What it encrypts with, if it does.
+    #[cfg(not(shuttle))]
+    pub(crate) tls: Option<Encryption>,
     pub(crate) keeping: Keeping,
     /// Everybody who is connected, joined or not.
     connections: Mutex<HashMap<u64, Arc<Connection>>>,
@@ -54,6 +61,9 @@ impl Hub {
             throttle: Throttle::default(),
             token_log: ThrottledLog::new(log::Level::Info),
             http_log: ThrottledLog::new(log::Level::Warn),
+            tls_log: ThrottledLog::new(log::Level::Warn),
+            #[cfg(not(shuttle))]
+            tls: None,
             keeping: Keeping::new(config.max_memory),
             config,
             clock: Clock::new(),

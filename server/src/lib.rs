@@ -29,6 +29,7 @@ mod session;
 mod testing;
 mod throttled_log;
 mod timers;
+mod tls;
 mod transcript;
 
 #[cfg(feature = "bench")]
@@ -38,4 +39,5 @@ pub use testing::bench as bench_support;
 pub use config::{Config, HEARTBEAT_RANGE, MAX_LINE_RANGE, MAX_MEMORY_RANGE, MOST_CLIENTS};
 pub use join::token::Token;
 pub use server::{Ended, Handle, Running, Server, ServerError};
+pub use tls::{ClientCertificates, ServerTls};
 pub use transcript::Transcript;

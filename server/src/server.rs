@@ -5,7 +5,9 @@ use crate::hub::Hub;
 use crate::join::acceptor::{self, Door};
 use crate::timers;
 use crate::timers::timer_queue::Due;
+use crate::tls::{Calculating, Encryption, LOOK_MS};
 use common::net::listener::Listener;
+use common::net::tls::files::TlsFileError;
 use common::sys::sync::atomic::Ordering;
 use common::sys::sync::{Arc, Mutex};
 use common::sys::thread;
@@ -33,6 +35,9 @@ pub enum ServerError {
     /// The system has no thread for it.
     #[error("cannot start a thread: {0}")]
     Thread(io::Error),
+    /// It cannot encrypt with the files that it was told to use.
+    #[error("{0}")]
+    Tls(TlsFileError),
 }
 
 /// How a server ended.
@@ -67,6 +72,8 @@ impl Server {
     /// # Errors
     /// Where it cannot listen at the address.
     pub fn bind(config: Config) -> Result<Server, ServerError> {
+        let tls = config.tls.clone().map(Encryption::load).transpose();
+        let tls = tls.map_err(ServerError::Tls)?;
         let (listener, waker) = Listener::bind(&config.listen).map_err(|source| {
             let address = config.listen.clone();
             match source.kind() {
@@ -74,9 +81,11 @@ impl Server {
                 _ => ServerError::Listen { address, source },
             }
         })?;
+        let mut hub = Hub::new(config, waker);
+        hub.tls = tls;
         Ok(Server {
             listener,
-            hub: Arc::new(Hub::new(config, waker)),
+            hub: Arc::new(hub),
         })
     }
 
@@ -102,11 +111,13 @@ impl Server {
             hub.config.max_clients
         );
         hub.config.transcript.starting(hub.config.max_clients);
+        let calculators = self.start_encrypting().map_err(ServerError::Thread)?;
         let clock_hub = Arc::clone(hub);
         let clock =
             thread::spawn("clock", move || timers::run(&clock_hub)).map_err(ServerError::Thread)?;
         let door = Mutex::new(Door::new(listener));
         let opened = std::thread::scope(|threads| acceptor::open(&door, hub, threads));
+        drop(calculators);
         hub.clock.stop();
         let _ = clock.join();
         opened.map_err(ServerError::Thread)?;
@@ -117,6 +128,17 @@ impl Server {
         } else {
             Ended::Drained
         })
+    }
+
+    /// Starts what only an encrypted server needs, until what it returns is dropped.
+    fn start_encrypting(&self) -> io::Result<Option<Calculating<'_>>> {
+        let Some(tls) = &self.hub.tls else {
+            return Ok(None);
+        };
+        tls.certificates.look();
+        let clock = &self.hub.clock;
+        clock.schedule(clock.now() + LOOK_MS, Due::Certificates);
+        tls.calculators.start().map(Some)
     }
 
     /// Serves on a thread of its own.

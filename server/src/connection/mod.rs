@@ -11,6 +11,7 @@ use common::wire::message::{Code, RpcError, error_line, notification_line};
 use common::wire::{Bye, ByeReason, method};
 use std::borrow::Cow;
 use std::net::SocketAddr;
+use std::sync::OnceLock;
 use std::time::Duration;
 
 /// How long a connection may take to join, whatever trickles in.
@@ -58,6 +59,8 @@ pub(crate) struct Connection {
     refusal: Mutex<Option<Vec<u8>>>,
     /// Why it ends, where that is not its peer's own doing.
     why: Mutex<Option<Cow<'static, str>>>,
+    /// Of the client's certificate, if it has shown one.
+    identity: OnceLock<Box<str>>,
 }
 
 /// What a connection's deadlines ask for.
@@ -98,7 +101,19 @@ impl Connection {
             refused_at: AtomicU64::new(0),
             refusal: Mutex::new(None),
             why: Mutex::new(None),
+            identity: OnceLock::new(),
         }
+    }
+
+    /// Notes the identity that its client has proven in the handshake.
+    pub(crate) fn set_identity(&self, identity: Box<str>) {
+        let _ = self.identity.set(identity);
+    }
+
+    /// The identity of the certificate that its client has shown, if it has.
+    #[allow(dead_code)] // Who may join, and as what, is looked at elsewhere.
+    pub(crate) fn identity(&self) -> Option<&str> {
+        self.identity.get().map(|identity| &**identity)
     }
 
     pub(crate) fn peer(&self) -> SocketAddr {

@@ -119,6 +119,7 @@ fn receive<'scope, 'env>(
                 door.trouble
                     .log(now, format_args!("{peer}: no thread for it: {e}"));
                 refuse(
+                    hub,
                     &stream,
                     &no_means("the server has no thread for you; try again later"),
                 );
@@ -138,7 +139,7 @@ fn next(door: &mut Door<'_>, hub: &Hub) -> Option<Stream> {
                     let what = format_args!("{peer} may not join: {GUESSED_TOO_OFTEN}");
                     hub.token_log.log(now, what);
                     let line = bye_line(ByeReason::IdleHandshake, GUESSED_TOO_OFTEN);
-                    refuse(&stream, &line);
+                    refuse(hub, &stream, &line);
                     continue;
                 }
                 if strangers.make_room(peer.ip(), now, &mut door.courtesy) {
@@ -147,6 +148,7 @@ fn next(door: &mut Door<'_>, hub: &Hub) -> Option<Stream> {
                 door.trouble
                     .log(now, format_args!("{peer}: no room for it"));
                 refuse(
+                    hub,
                     &stream,
                     &no_means("the server has no room for you; try again later"),
                 );
@@ -169,6 +171,11 @@ fn next(door: &mut Door<'_>, hub: &Hub) -> Option<Stream> {
 
 fn let_in(hub: &Hub, stream: Stream) -> (Arc<Connection>, u64) {
     stream.set_unacknowledged_timeout(unacknowledged(hub.config.heartbeat));
+    #[cfg(not(shuttle))]
+    let stream = match hub.tls {
+        Some(_) => stream.undecided(),
+        None => stream,
+    };
     let connection = Connection::new(Arc::new(stream), &hub.keeping.all, hub.clock.now());
     let connection = Arc::new(connection);
     let number = hub.connected(&connection);
@@ -194,8 +201,11 @@ fn no_means(why: &str) -> Vec<u8> {
 /// into must not be in the frame of its caller: every session's thread has been there, and keeps
 /// the memory that its stack ever had.
 #[inline(never)]
-fn refuse(stream: &Stream, line: &[u8]) {
-    let _ = stream.write_now(line);
+fn refuse(hub: &Hub, stream: &Stream, line: &[u8]) {
+    // A client that expects TLS has no use for a line.
+    if hub.config.tls.is_none() {
+        let _ = stream.write_now(line);
+    }
     stream.shutdown_write();
     let mut said = [0; REFUSED_BYTES];
     if stream.has_unread() {

@@ -5,6 +5,8 @@
 //! another client; it waits for its own one only: for input, and, before that, until that
 //! client has taken enough of what waits for it.
 
+#[cfg(not(shuttle))]
+mod encrypting;
 mod joining;
 mod leaving;
 mod requests;
@@ -38,6 +40,8 @@ pub(crate) fn serve(hub: &Arc<Hub>, connection: &Arc<Connection>) {
     let about = log_limit::about(&connection.peer().ip().to_string());
     let mut session = Session::new(hub, connection, &about);
     for step in [
+        #[cfg(not(shuttle))]
+        Session::encrypt,
         Session::read_lines,
         Session::leave_ranking,
         Session::tell_ranks,
@@ -102,6 +106,9 @@ impl<'a> Session<'a> {
 
     /// Reads until the connection ends or is to be closed.
     fn read_lines(&mut self) {
+        if self.last_line.is_some() {
+            return;
+        }
         let mut reader = LineReader::new(MAX_LINE_BEFORE_JOIN.min(self.hub.config.max_line));
         let Ok(mut input) = self.connection.stream.input() else {
             return;

@@ -126,7 +126,7 @@ pub(crate) fn trip_due(hub: &Hub, due: &Due) {
         Due::Overdue(member, _) => (Trip::Overdue, member.as_ptr().cast()),
         Due::Flush(member) => (Trip::Flushing, member.as_ptr().cast()),
         Due::Retry(outbox) => (Trip::Retrying, outbox.as_ptr().cast()),
-        Due::RankNews | Due::Relief | Due::Drain => return,
+        Due::RankNews | Due::Relief | Due::Certificates | Due::Drain => return,
     };
     let Some(member) = find(hub, &tripping(there)) else {
         return;

@@ -10,6 +10,8 @@ use crate::member::Member;
 use crate::ranking::Standing;
 use crate::relief;
 use crate::timers::timer_queue::{Due, StoodStill, Tick, millis};
+#[cfg(not(shuttle))]
+use crate::tls::LOOK_MS;
 use common::logging::log_limit;
 use common::sys::sync::Arc;
 use common::sys::sync::atomic::Ordering;
@@ -81,6 +83,7 @@ fn act(hub: &Arc<Hub>, tick: &Tick, drain: &mut drain::Drain) {
         }
         Due::RankNews => tell_ranks(hub),
         Due::Relief => relief::relieve(hub),
+        Due::Certificates => look_at_certificates(hub),
         Due::Drain => drain.step(hub),
     }
 }
@@ -103,9 +106,20 @@ fn give_up(hub: &Hub, due: Due) {
                 outbox.close();
             }
         }
-        Due::RankNews => {}
+        Due::RankNews | Due::Certificates => {}
         Due::Relief => hub.clock.schedule(hub.clock.now() + RETRY_MS, Due::Relief),
         Due::Drain => hub.clock.schedule(hub.clock.now() + RETRY_MS, Due::Drain),
+    }
+}
+
+/// Certificates that have changed count from now on, or are about to end.
+fn look_at_certificates(hub: &Hub) {
+    #[cfg(not(shuttle))]
+    if let Some(tls) = &hub.tls {
+        // First, so that it is looked again whatever happens.
+        hub.clock
+            .schedule(hub.clock.now() + LOOK_MS, Due::Certificates);
+        tls.certificates.look();
     }
 }
 

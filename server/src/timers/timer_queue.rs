@@ -30,6 +30,8 @@ pub(crate) enum Due {
     RankNews,
     /// More is kept than may be.
     Relief,
+    /// Files with certificates that may have changed.
+    Certificates,
     /// The next step of the drain.
     Drain,
 }
@@ -41,7 +43,7 @@ impl Due {
             Due::Look(connection) => connection.strong_count() == 0,
             Due::Overdue(member, _) | Due::Flush(member) => member.strong_count() == 0,
             Due::Retry(outbox) => outbox.strong_count() == 0,
-            Due::RankNews | Due::Relief | Due::Drain => false,
+            Due::RankNews | Due::Relief | Due::Certificates | Due::Drain => false,
         }
     }
 }

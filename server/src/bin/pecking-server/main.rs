@@ -15,7 +15,7 @@ use common::sys::thread::on_main_thread;
 use common::terminal::args;
 use common::terminal::console::{Console, complain};
 use common::terminal::escape::one_line;
-use server::{Ended, Handle, Server, Token};
+use server::{Ended, Handle, Server, ServerError, Token};
 use std::io::Write;
 use std::process::ExitCode;
 
@@ -59,7 +59,9 @@ fn main() -> ExitCode {
         Ok(Ended::Aborted) => ExitCode::from(INTERRUPTED),
         Err(e) => {
             complain(&format!("error: {}", one_line(&format!("{e:#}"))));
-            match e.is::<exposure::Exposed>() {
+            let is_usage = e.is::<exposure::Exposed>()
+                || matches!(e.downcast_ref(), Some(ServerError::Tls(_)));
+            match is_usage {
                 true => ExitCode::from(USAGE),
                 false => ExitCode::FAILURE,
             }
@@ -75,9 +77,9 @@ fn serve(cli: Cli, token: Option<Token>) -> anyhow::Result<Ended> {
     let limit = resources::raise_descriptor_limit();
     let clients = cli.clients;
     let any_port = cli.listen.ends_with(":0");
-    let (asks_for_token, is_open) = (token.is_some(), cli.open);
+    let guard = cli.guard();
     let server = Server::bind(cli.into_config(token, &stdout))?;
-    if let Some(warning) = exposure::look(server.address(), asks_for_token, is_open)? {
+    for warning in exposure::look(server.address(), guard)? {
         log::warn!("{warning}");
     }
     if any_port {
