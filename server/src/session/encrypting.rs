@@ -29,7 +29,7 @@ impl Session<'_> {
 
     #[inline(never)]
     fn not_encrypted(&mut self, failed: &Failed) {
-        let now = self.hub.clock.now();
+        let now = self.hub.timers.now();
         let peer = self.connection.peer();
         let said = match failed {
             Failed::Handshake(HandshakeError::Io(_) | HandshakeError::Closed) => {

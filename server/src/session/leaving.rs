@@ -12,7 +12,7 @@ impl Session<'_> {
             return;
         };
         if self.connection.is_member() {
-            self.hub.strangers.leave(self.connection);
+            self.hub.handshakes.leave(self.connection);
         }
         self.hub.roster.leave(member);
         self.presence = None;
@@ -52,11 +52,11 @@ impl Session<'_> {
     pub(super) fn say_the_last(&mut self) {
         self.flushes.flush();
         if !self.connection.is_to_be_refused() {
-            let now = self.hub.clock.now();
+            let now = self.hub.timers.now();
             self.connection
                 .finish(self.last_line.take().map(Line::from), now);
         }
-        self.hub.clock.retry_stuck(&self.connection.outbox);
+        self.hub.timers.retry_stuck(&self.connection.outbox);
         self.member = None;
         if !self.connection.is_turned_away() {
             self.hub.look_soon(self.connection);
@@ -65,7 +65,7 @@ impl Session<'_> {
 
     /// Takes nothing more from the peer, and waits until it has taken what is queued for it.
     /// To close earlier, with something unread, would reset the connection and lose its last
-    /// lines (RFC 9293 §3.10.7.1). The clock cuts it off in the end.
+    /// lines (RFC 9293 §3.10.7.1). The timer thread cuts it off in the end.
     pub(super) fn linger(&mut self) {
         self.connection.stream.drop_input();
         if self.connection.is_to_be_refused() {
