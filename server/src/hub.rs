@@ -77,6 +77,13 @@ impl Hub {
         }
     }
 
+    /// The same, with what it encrypts with.
+    #[cfg(not(shuttle))]
+    pub(crate) fn encrypting(mut self, tls: Option<Encryption>) -> Hub {
+        self.tls = tls;
+        self
+    }
+
     /// An id for a request of the server's, never given before.
     pub(crate) fn next_id(&self) -> u64 {
         self.next_id.fetch_add(1, Ordering::Relaxed)

@@ -5,8 +5,10 @@ use crate::hub::Hub;
 use crate::join::acceptor::{self, Acceptor};
 use crate::timers;
 use crate::timers::timer_queue::Timer;
+#[cfg(not(shuttle))]
 use crate::tls::{Calculating, Encryption, LOOK_MS};
 use common::net::listener::Listener;
+#[cfg(not(shuttle))]
 use common::net::tls::files::TlsFileError;
 use common::sys::sync::atomic::Ordering;
 use common::sys::sync::{Arc, Mutex};
@@ -36,6 +38,7 @@ pub enum ServerError {
     #[error("cannot start a thread: {0}")]
     Thread(io::Error),
     /// It cannot encrypt with the files that it was told to use.
+    #[cfg(not(shuttle))]
     #[error("{0}")]
     Tls(TlsFileError),
 }
@@ -72,7 +75,9 @@ impl Server {
     /// # Errors
     /// Where it cannot listen at the address.
     pub fn bind(config: Config) -> Result<Server, ServerError> {
+        #[cfg(not(shuttle))]
         let tls = config.tls.clone().map(Encryption::load).transpose();
+        #[cfg(not(shuttle))]
         let tls = tls.map_err(ServerError::Tls)?;
         let (listener, waker) = Listener::bind(&config.listen).map_err(|source| {
             let address = config.listen.clone();
@@ -81,8 +86,9 @@ impl Server {
                 _ => ServerError::Listen { address, source },
             }
         })?;
-        let mut hub = Hub::new(config, waker);
-        hub.tls = tls;
+        let hub = Hub::new(config, waker);
+        #[cfg(not(shuttle))]
+        let hub = hub.encrypting(tls);
         Ok(Server {
             listener,
             hub: Arc::new(hub),
@@ -111,12 +117,14 @@ impl Server {
             hub.config.max_clients
         );
         hub.config.transcript.starting(hub.config.max_clients);
+        #[cfg(not(shuttle))]
         let calculators = self.start_encrypting().map_err(ServerError::Thread)?;
         let timer_hub = Arc::clone(hub);
         let timer_thread = thread::spawn("timers", move || timers::run(&timer_hub))
             .map_err(ServerError::Thread)?;
         let acceptor = Mutex::new(Acceptor::new(listener));
         let started = std::thread::scope(|threads| acceptor::start(&acceptor, hub, threads));
+        #[cfg(not(shuttle))]
         drop(calculators);
         hub.timers.stop();
         let _ = timer_thread.join();
@@ -131,6 +139,7 @@ impl Server {
     }
 
     /// Starts what only an encrypted server needs, until what it returns is dropped.
+    #[cfg(not(shuttle))]
     fn start_encrypting(&self) -> io::Result<Option<Calculating<'_>>> {
         let Some(tls) = &self.hub.tls else {
             return Ok(None);
