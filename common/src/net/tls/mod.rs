@@ -12,6 +12,7 @@
 pub mod certificate;
 pub mod files;
 pub mod handshake;
+pub mod pin;
 #[cfg(test)]
 pub(in crate::net) mod testing;
 #[cfg(test)]
