@@ -229,6 +229,6 @@ fn wrong_certificate(error: &CertificateError) -> String {
         }
         CertificateError::BadSignature => "its certificate's signature is wrong".into(),
         CertificateError::Other(other) => other.to_string(),
-        other => format!("its {other}"),
+        other => format!("its certificate is not right: {other}"),
     }
 }

@@ -5,13 +5,19 @@
 //! Whoever connects gets in. Where there is no room, the newcomer that has waited longest at
 //! the address that holds most goes: who floods the server pushes out itself before anybody
 //! else. Only the thread at the door waits here, until that of whoever goes has ended.
+//!
+//! A connection that has begun with a whole TLS handshake of this protocol has places of its own,
+//! which silent connections cannot take: it needs another round trip, and would be pushed out
+//! meanwhile by those that cost their sender nothing.
 
 use crate::connection::Connection;
 use crate::timers::timer_queue::millis;
-use common::limits::{MAX_UNJOINED, MAX_UNJOINED_PER_ADDRESS};
+use common::limits::{
+    MAX_GREETED, MAX_GREETED_PER_NETWORK, MAX_UNJOINED, MAX_UNJOINED_PER_ADDRESS,
+};
 use common::sys::sync::{Arc, Condvar, Mutex, lock, wait_timeout_while};
 use std::collections::VecDeque;
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::time::{Duration, Instant};
 
 /// Threads that may be about to end besides, of those who were turned away: as one ends, the
@@ -49,6 +55,9 @@ const PAUSE: Duration = Duration::from_micros(250);
 /// How often it is looked again whether somebody is to be spared no longer.
 const SPARED_TICK: Duration = Duration::from_millis(1);
 
+/// How long a connection keeps its place among the greeted: two round trips around the world.
+const GREETED_SPARED_MS: u64 = 1000;
+
 /// The connected who are not ranked.
 pub(crate) struct Handshakes {
     table: Mutex<Table>,
@@ -84,6 +93,8 @@ impl Courtesy {
 #[derive(Default)]
 struct Table {
     newcomers: VecDeque<Newcomer>,
+    /// Of the newcomers, those that have begun a TLS handshake of this protocol.
+    greeted: VecDeque<Greeted>,
     leavers: VecDeque<Arc<Connection>>,
     /// How many have gone.
     gone: u64,
@@ -92,6 +103,11 @@ struct Table {
 struct Newcomer {
     from: IpAddr,
     connection: Arc<Connection>,
+}
+
+struct Greeted {
+    at: u64,
+    newcomer: Newcomer,
 }
 
 impl Handshakes {
@@ -140,7 +156,9 @@ impl Handshakes {
 
     /// Whether an address has all the places that it may have.
     pub(crate) fn has_all_places(&self, address: IpAddr) -> bool {
-        lock(&self.table).count(origin(address)) >= MAX_UNJOINED_PER_ADDRESS
+        let (table, from) = (lock(&self.table), origin(address));
+        let greeted = table.greeted_here(|one| one.from == from).count();
+        table.count(from).max(greeted) >= MAX_UNJOINED_PER_ADDRESS
     }
 
     /// Makes room where the system has none for another connection, unless all may be about
@@ -170,6 +188,32 @@ impl Handshakes {
         lock(&self.table).newcomers.push_back(newcomer);
     }
 
+    /// A newcomer has begun a TLS handshake of this protocol. If there is room among those, or one
+    /// of them has had its time, it makes room for other newcomers.
+    pub(crate) fn greet(&self, connection: &Arc<Connection>, now: u64) {
+        let mut table = lock(&self.table);
+        let from = origin(connection.peer().ip());
+        let room = table.room_to_greet(from, now);
+        let its = |one: &Newcomer| Arc::ptr_eq(&one.connection, connection);
+        let Some(at) = table
+            .newcomers
+            .iter()
+            .position(its)
+            .filter(|_| room.is_ok())
+        else {
+            return;
+        };
+        if let Some(newcomer) = table.newcomers.remove(at) {
+            table.greeted.push_back(Greeted { at: now, newcomer });
+        }
+        table.gone += 1;
+        drop(table);
+        self.changed.notify_all();
+        if let Ok(Some(first)) = room {
+            first.turn_away(now);
+        }
+    }
+
     /// Somebody is a member now, or its thread ends.
     pub(crate) fn go(&self, connection: &Arc<Connection>) {
         let mut table = lock(&self.table);
@@ -182,6 +226,8 @@ impl Handshakes {
             drop(table);
             self.changed.notify_all();
         } else {
+            let its = |one: &Greeted| Arc::ptr_eq(&one.newcomer.connection, connection);
+            table.greeted.retain(|one| !its(one));
             table.leavers.retain(|one| !Arc::ptr_eq(one, connection));
         }
     }
@@ -252,6 +298,34 @@ impl Table {
         fullest.map(|(from, _)| self.of(*from)).unwrap_or_default()
     }
 
+    /// Those of the greeted that were not turned away and that are counted together.
+    fn greeted_here(&self, are: impl Fn(&Newcomer) -> bool) -> impl Iterator<Item = &Greeted> {
+        let here =
+            move |one: &&Greeted| are(&one.newcomer) && !one.newcomer.connection.is_turned_away();
+        self.greeted.iter().filter(here)
+    }
+
+    /// Whether there is room among the greeted for one from an address, and which of them has to
+    /// go for that, if any.
+    fn room_to_greet(&self, from: IpAddr, now: u64) -> Result<Option<Arc<Connection>>, NoRoom> {
+        let of_network = |one: &Newcomer| network(one.from) == network(from);
+        let bounds: [(usize, &dyn Fn(&Newcomer) -> bool); 3] = [
+            (MAX_UNJOINED_PER_ADDRESS, &|one| one.from == from),
+            (MAX_GREETED_PER_NETWORK, &of_network),
+            (MAX_GREETED, &|_| true),
+        ];
+        for (most, are) in bounds {
+            if self.greeted_here(are).count() >= most {
+                // One that goes makes room in the wider bounds as well.
+                let first = self.greeted_here(are).next();
+                let first = first.filter(|one| now.saturating_sub(one.at) >= GREETED_SPARED_MS);
+                let first = first.map(|one| Arc::clone(&one.newcomer.connection));
+                return first.map(Some).ok_or(NoRoom);
+            }
+        }
+        Ok(None)
+    }
+
     fn count(&self, address: IpAddr) -> usize {
         self.here().filter(|one| one.from == address).count()
     }
@@ -259,6 +333,17 @@ impl Table {
     fn of(&self, address: IpAddr) -> Vec<Arc<Connection>> {
         let of_address = self.here().filter(|one| one.from == address);
         of_address.map(|one| Arc::clone(&one.connection)).collect()
+    }
+}
+
+/// All places among the greeted are taken by those that are spared.
+struct NoRoom;
+
+/// What counts as one network: what one provider gives to one site, more or less.
+fn network(origin: IpAddr) -> IpAddr {
+    match origin {
+        IpAddr::V4(address) => Ipv4Addr::from_bits(address.to_bits() & !0 << 8).into(),
+        IpAddr::V6(address) => Ipv6Addr::from_bits(address.to_bits() & !0 << 80).into(),
     }
 }
 
@@ -282,6 +367,54 @@ mod tests {
         assert_ne!(parse("2001:db8::1"), parse("2001:db8:0:1::1"));
         assert_eq!(parse("::ffff:192.0.2.1"), parse("192.0.2.1"));
         assert_ne!(parse("192.0.2.1"), parse("192.0.2.2"));
+    }
+
+    #[test]
+    fn networks_are_of_one_site() {
+        let parse = |text: &str| network(origin(text.parse().expect("an address")));
+        assert_eq!(parse("192.0.2.1"), parse("192.0.2.255"));
+        assert_ne!(parse("192.0.2.1"), parse("192.0.3.1"));
+        assert_eq!(parse("2001:db8:1::1"), parse("2001:db8:1:2::1"));
+        assert_ne!(parse("2001:db8:1::1"), parse("2001:db8:2::1"));
+    }
+
+    fn greeted(table: &mut Table, count: u32, first: [u8; 4], at: u64) {
+        let first = Ipv4Addr::from(first).to_bits();
+        for n in 0..count {
+            let newcomer = Newcomer {
+                from: Ipv4Addr::from_bits(first + n).into(),
+                connection: Arc::clone(&crate::testing::member(1, "test", 0).connection),
+            };
+            table.greeted.push_back(Greeted { at, newcomer });
+        }
+    }
+
+    #[test]
+    fn the_greeted_are_bounded_and_spared_for_a_second() {
+        const SPARED: u64 = GREETED_SPARED_MS;
+        let here = Ipv4Addr::new(192, 0, 2, 1).into();
+        // How many there are, of which addresses, and which of them goes.
+        for (count, first, each, goes) in [
+            (15, [192, 0, 2, 1], 0, None),
+            (16, [192, 0, 2, 1], 0, Some(0)),
+            (63, [192, 0, 2, 10], 1, None),
+            (64, [192, 0, 2, 10], 1, Some(0)),
+            (255, [10, 0, 0, 0], 1, None),
+            (256, [10, 0, 0, 0], 1, Some(0)),
+        ] {
+            let mut table = Table::default();
+            for n in 0..count {
+                let mut from = first;
+                from[3] += (n * each) as u8;
+                greeted(&mut table, 1, from, 100 + u64::from(n));
+            }
+            let room = |now| table.room_to_greet(here, now);
+            let at = |n: usize| Arc::as_ptr(&table.greeted[n].newcomer.connection);
+            let early = room(100 + SPARED - 1);
+            assert_eq!(early.is_err(), goes.is_some(), "{count} of {first:?}");
+            let late = room(100 + SPARED).ok().flatten();
+            assert_eq!(late.map(|one| Arc::as_ptr(&one)), goes.map(at));
+        }
     }
 
     #[test]

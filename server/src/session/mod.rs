@@ -5,8 +5,6 @@
 //! another client; it waits for its own one only: for input, and, before that, until that
 //! client has taken enough of what waits for it.
 
-#[cfg(not(shuttle))]
-mod encrypting;
 mod leaving;
 mod requests;
 mod results;
@@ -21,6 +19,7 @@ use crate::memory_budget;
 use common::limits::{MAX_LINE_BEFORE_JOIN, OUTBOX_BYTES};
 use common::logging::log_limit::{self, About};
 use common::memory::Charge;
+use common::net::TLS_FIRST_BYTE;
 use common::net::line_reader::LineReader;
 use common::sys::sync::Arc;
 use common::wire::ByeReason;
@@ -81,7 +80,7 @@ pub(crate) struct Session<'a> {
     /// Whether it goes by its own word.
     leaves: bool,
     /// What it is told last, where it is closed.
-    last_line: Option<Vec<u8>>,
+    pub(crate) last_line: Option<Vec<u8>>,
 }
 
 impl<'a> Session<'a> {
@@ -181,6 +180,9 @@ impl<'a> Session<'a> {
     /// Handles every line that is here.
     fn take_lines(&mut self, reader: &mut LineReader) -> Flow {
         let mut member = self.member.clone();
+        if member.is_none() && reader.unread().first() == Some(&TLS_FIRST_BYTE) {
+            return self.refuse_tls();
+        }
         loop {
             match reader.next_line() {
                 Ok(None) => return Flow::Continue(()),

@@ -5,6 +5,7 @@
 //! stay with the connection's thread for as long as that lives.
 
 use super::{ALPN, Tls};
+use crate::net::TLS_FIRST_BYTE;
 use crate::net::stream::Stream;
 use rustls::client::ClientConnection;
 use rustls::pki_types::{CertificateDer, ServerName};
@@ -13,14 +14,6 @@ use rustls::{ClientConfig, Connection, ServerConfig};
 use std::io::{self, ErrorKind};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
-
-/// The first byte of every TLS connection: a record of the handshake (RFC 8446 §5.1). No line of
-/// this protocol begins with it.
-pub const FIRST_BYTE: u8 = 22;
-
-/// A fatal alert in the clear, for a client that begins with TLS where none is spoken:
-/// `protocol_version` (RFC 8446 §6), as every client knows it.
-pub const NO_TLS_ALERT: [u8; 7] = [21, 3, 3, 0, 2, 2, 70];
 
 /// Bytes that are received at a time in a handshake: a flight of most peers fits, and what comes
 /// behind it stays below what a session takes of plaintext that was not read.
@@ -161,7 +154,7 @@ impl Hello {
         loop {
             let mut flight = [0; FLIGHT];
             let received = receive(stream, &mut flight)?;
-            if total == 0 && flight[0] != FIRST_BYTE {
+            if total == 0 && flight[0] != TLS_FIRST_BYTE {
                 return Err(HandshakeError::NotTls);
             }
             total += received;

@@ -1,5 +1,6 @@
 //! Whether a server may listen where it does: what can reach it there, and what it asks for.
 
+use log::Level;
 use std::net::SocketAddr;
 
 /// How a server guards the address where it listens.
@@ -46,14 +47,15 @@ pub(crate) enum Exposed {
 ///
 /// # Errors
 /// It may not listen there.
-pub(crate) fn look(address: SocketAddr, guard: Guard) -> Result<Vec<String>, Exposed> {
+pub(crate) fn look(address: SocketAddr, guard: Guard) -> Result<Vec<(Level, String)>, Exposed> {
     if address.ip().to_canonical().is_loopback() {
         return Ok(match guard.asks {
             true => Vec::new(),
-            false => vec![
+            false => vec![(
+                Level::Info,
                 "any user of this machine can join, as no token is asked for (--token-file FILE)"
                     .into(),
-            ],
+            )],
         });
     }
     if !guard.encrypts && !guard.plain {
@@ -76,7 +78,8 @@ pub(crate) fn look(address: SocketAddr, guard: Guard) -> Result<Vec<String>, Exp
              below it"
         ));
     }
-    Ok(warnings)
+    let is_warning = |text| (Level::Warn, text);
+    Ok(warnings.into_iter().map(is_warning).collect())
 }
 
 #[cfg(test)]
@@ -103,7 +106,7 @@ mod tests {
         let outcome = |address: &&str| match look(address.parse().expect("an address"), guard) {
             Ok(said) => said
                 .iter()
-                .map(|said| said.split([':', ' ']).next().unwrap_or_default().to_owned())
+                .map(|(_, said)| said.split([':', ' ']).next().unwrap_or_default().to_owned())
                 .collect(),
             Err(Exposed::InTheClear(_)) => vec!["in the clear".to_owned()],
             Err(Exposed::ToAnyClient(_)) => vec!["to any client".to_owned()],

@@ -8,7 +8,7 @@ mod exposure;
 
 use anyhow::Context;
 use cli::Cli;
-use common::limits::MAX_UNJOINED;
+use common::limits::{MAX_GREETED, MAX_UNJOINED};
 use common::logging::logger::start_logging;
 use common::sys::resources;
 use common::sys::thread::on_main_thread;
@@ -79,8 +79,8 @@ fn serve(cli: Cli, token: Option<Token>) -> anyhow::Result<Shutdown> {
     let any_port = cli.listen.ends_with(":0");
     let guard = cli.guard();
     let server = Server::bind(cli.into_config(token, &stdout))?;
-    for warning in exposure::look(server.address(), guard)? {
-        log::warn!("{warning}");
+    for (level, said) in exposure::look(server.address(), guard)? {
+        log::log!(level, "{said}");
     }
     if any_port {
         // The port is unknown until now, so it is printed even with --quiet.
@@ -88,7 +88,7 @@ fn serve(cli: Cli, token: Option<Token>) -> anyhow::Result<Shutdown> {
     }
     stop_on_signals(server.handle())?;
     if let Some(limit) = limit {
-        warn_of_shortage(limit, clients);
+        warn_of_shortage(limit, clients, guard.encrypts);
     }
     let ended = on_main_thread(|| server.run());
     Console::close_all([&stdout, &stderr]);
@@ -97,7 +97,10 @@ fn serve(cli: Cli, token: Option<Token>) -> anyhow::Result<Shutdown> {
 
 /// Descriptors besides one for each client: as many connections may be on their way in or out.
 /// So a server that is full still tells newcomers that it is.
-const OTHER_CONNECTIONS: u64 = MAX_UNJOINED as u64;
+fn other_connections(encrypts: bool) -> u64 {
+    let greeted = if encrypts { MAX_GREETED } else { 0 };
+    (MAX_UNJOINED + greeted) as u64
+}
 
 /// Descriptors that a server has open itself, for where the system does not show it: standard
 /// input, output and error, the listener, and the two ends of what wakes that.
@@ -106,19 +109,20 @@ const OWN_DESCRIPTORS: u64 = 6;
 /// Says if the open files that the system allows do not do for so many clients: what fails later
 /// would look like the fault of the client that dials in then. The server has all open by now
 /// that it opens itself.
-fn warn_of_shortage(limit: u64, clients: u32) {
+fn warn_of_shortage(limit: u64, clients: u32, encrypts: bool) {
+    let others_wanted = other_connections(encrypts);
     let open = resources::open_descriptors().unwrap_or_else(|_| (0..OWN_DESCRIPTORS).collect());
     let taken = open.iter().filter(|number| **number < limit).count() as u64;
     let free = limit.saturating_sub(taken);
     let clients = u64::from(clients);
-    let wanted = clients + OTHER_CONNECTIONS;
+    let wanted = clients + others_wanted;
     if free >= wanted {
         return;
     }
     let what_fits = match free.checked_sub(clients) {
         None => format!("no more than {free} clients of {clients} fit"),
         Some(others) => format!(
-            "{clients} clients fit, and only {others} of {OTHER_CONNECTIONS} connections \
+            "{clients} clients fit, and only {others} of {others_wanted} connections \
              besides, which are told that it is full"
         ),
     };
