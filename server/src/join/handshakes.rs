@@ -378,15 +378,12 @@ mod tests {
         assert_ne!(parse("2001:db8:1::1"), parse("2001:db8:2::1"));
     }
 
-    fn greeted(table: &mut Table, count: u32, first: [u8; 4], at: u64) {
-        let first = Ipv4Addr::from(first).to_bits();
-        for n in 0..count {
-            let newcomer = Newcomer {
-                from: Ipv4Addr::from_bits(first + n).into(),
-                connection: Arc::clone(&crate::testing::member(1, "test", 0).connection),
-            };
-            table.greeted.push_back(Greeted { at, newcomer });
-        }
+    fn greeted(from: Ipv4Addr, at: u64) -> Greeted {
+        let newcomer = Newcomer {
+            from: from.into(),
+            connection: Arc::clone(&crate::testing::member(1, "test", 0).connection),
+        };
+        Greeted { at, newcomer }
     }
 
     #[test]
@@ -394,19 +391,18 @@ mod tests {
         const SPARED: u64 = GREETED_SPARED_MS;
         let here = Ipv4Addr::new(192, 0, 2, 1).into();
         // How many there are, of which addresses, and which of them goes.
-        for (count, first, each, goes) in [
+        for (count, first, step, goes) in [
             (15, [192, 0, 2, 1], 0, None),
             (16, [192, 0, 2, 1], 0, Some(0)),
             (63, [192, 0, 2, 10], 1, None),
             (64, [192, 0, 2, 10], 1, Some(0)),
-            (255, [10, 0, 0, 0], 1, None),
-            (256, [10, 0, 0, 0], 1, Some(0)),
+            (255, [10, 0, 0, 0], 1 << 8, None),
+            (256, [10, 0, 0, 0], 1 << 8, Some(0)),
         ] {
             let mut table = Table::default();
             for n in 0..count {
-                let mut from = first;
-                from[3] += (n * each) as u8;
-                greeted(&mut table, 1, from, 100 + u64::from(n));
+                let from = Ipv4Addr::from_bits(Ipv4Addr::from(first).to_bits() + n * step);
+                table.greeted.push_back(greeted(from, 100 + u64::from(n)));
             }
             let room = |now| table.room_to_greet(here, now);
             let at = |n: usize| Arc::as_ptr(&table.greeted[n].newcomer.connection);
