@@ -21,3 +21,4 @@ mod output;
 mod ranks;
 mod selectors;
 mod send;
+mod tls;
