@@ -157,8 +157,8 @@ pub enum ConnectError {
     },
     /// The connection would not be encrypted, and [`Config::plain`] does not allow that.
     #[error(
-        "{address} is another machine, and the connection would not be encrypted: anybody on \
-         the way could read or change what is said; encrypt it (tls://{server}), or say that \
+        "{address} is another machine, and the connection would not be encrypted: a \
+         machine on the way could read or change what is said; encrypt it (tls://{server}), or say that \
          something else does (--plain)"
     )]
     InTheClear {

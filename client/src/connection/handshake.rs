@@ -215,9 +215,9 @@ impl Attempt<'_> {
 
     /// Writes a line past the outbox, whose buffers are used again and never wiped.
     fn write(&self, stream: &Stream, mut line: &[u8]) -> io::Result<()> {
-        while !line.is_empty() {
+        while !line.is_empty() || stream.owes() {
             match stream.write_now(line)? {
-                0 => {
+                0 if !line.is_empty() || stream.owes() => {
                     let left = self.deadline.saturating_duration_since(Instant::now());
                     if left.is_zero() || !stream.wait_writable(left)? {
                         return Err(ErrorKind::TimedOut.into());

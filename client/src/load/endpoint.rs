@@ -93,7 +93,7 @@ impl Endpoint {
     /// Writes as much as the system takes.
     pub(super) fn flush(&mut self) -> Result<(), ConnectionLost> {
         let mut written = 0;
-        while written < self.out.len() {
+        while written < self.out.len() || self.stream.owes() {
             match self.stream.write_now(&self.out[written..]) {
                 Ok(0) => break,
                 Ok(n) => written += n,
@@ -138,7 +138,8 @@ struct ReadNow<'a> {
 impl Read for ReadNow<'_> {
     fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
         let n = self.stream.read_now(into)?;
-        self.filled = n == into.len();
+        // What is decrypted says nothing about what the system has left.
+        self.filled = n == into.len() || self.stream.is_encrypted();
         Ok(n)
     }
 }
