@@ -21,4 +21,5 @@ mod output;
 mod ranks;
 mod selectors;
 mod send;
+mod tiers;
 mod tls;

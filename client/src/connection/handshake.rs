@@ -1,7 +1,5 @@
-//! From an address to a connection that has joined, within one deadline.
-//!
-//! The connection is read here by the thread that connects; what the server sent right
-//! after its answer stays in the line reader and goes on to the reader thread.
+//! From an address to a connection that has joined, within one deadline. Lines that the server
+//! sends right after its answer stay in the line reader, which goes on to the reader thread.
 
 use crate::config::{Config, ConnectError};
 use crate::tls::{self, EncryptError, Prepared};
@@ -26,7 +24,6 @@ pub(crate) const JOIN_ID: u64 = 0;
 /// an outbox holds, so that no server makes a client keep more.
 const LONGEST_LINE: usize = OUTBOX_BYTES;
 
-/// A connection that has joined.
 pub(crate) struct Handshake {
     pub(crate) stream: Arc<Stream>,
     pub(crate) outbox: Arc<Outbox>,
@@ -34,15 +31,13 @@ pub(crate) struct Handshake {
     pub(crate) joined: Joined,
 }
 
-/// Dials and joins.
 pub(crate) fn join(config: &Config) -> Result<Handshake, ConnectError> {
     let attempt = Attempt {
         server: &config.server,
         timeout: config.connect_timeout,
         deadline: Instant::now() + config.connect_timeout,
     };
-    // Read each time: it may have changed since the last connection. Where there is none, no
-    // server need hear of it.
+    // Read each time: it may have changed since the last connection.
     let token = config.token.as_ref().map(Token::read).transpose();
     let token = token.map_err(ConnectError::NoToken)?;
     let tls = config.tls.as_ref().map(|tls| tls.prepare(&config.server));
@@ -88,9 +83,11 @@ fn join_line(config: &Config, token: Option<&Secret>) -> Zeroizing<Vec<u8>> {
         protocol: PROTOCOL,
         name: name.map(Into::into),
         slots: Some(config.slots.into()),
+        tier: config.tier.map(|tier| tier.number().into()),
+        rank_news: (!config.rank_news).then_some(false),
         token: token.map(Into::into),
     };
-    message::append_request(&mut line, JOIN_ID.into(), method::JOIN, params);
+    message::append_request(&mut line, &JOIN_ID.into(), method::JOIN, params);
     line
 }
 
@@ -162,8 +159,7 @@ impl Attempt<'_> {
         }
     }
 
-    /// Takes the answer to `join` out of what the server says; the rest is of no concern
-    /// yet.
+    /// Takes the answer to `join` out of the server's lines.
     fn look_at(
         &self,
         line: &[u8],
@@ -197,7 +193,7 @@ impl Attempt<'_> {
                 Err(e) => Err(self.not_this_protocol(&format!("its error: {e}"))),
             },
             Message::Request { id, method, .. } if method == method::PING => {
-                outbox.push(message::result_line(id, Empty {}));
+                outbox.push(message::result_line(&id, Empty {}));
                 outbox.flush();
                 Ok(None)
             }
@@ -213,7 +209,7 @@ impl Attempt<'_> {
         }
     }
 
-    /// Writes a line past the outbox, whose buffers are used again and never wiped.
+    /// Writes a line past the outbox, because its buffers are used again and never wiped.
     fn write(&self, stream: &Stream, mut line: &[u8]) -> io::Result<()> {
         while !line.is_empty() || stream.owes() {
             match stream.write_now(line)? {
@@ -265,6 +261,35 @@ impl Attempt<'_> {
         ConnectError::NotThisProtocol {
             server: self.server.into(),
             what: what.into(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use common::wire::Tier;
+    use serde_json::{Value, json};
+
+    #[test]
+    fn a_join_says_what_is_not_the_default() {
+        let tier = Tier::new(7).ok();
+        for (tier, rank_news, expected) in [
+            (None, true, json!({"protocol": 1, "slots": 1})),
+            (
+                tier,
+                false,
+                json!({"protocol": 1, "slots": 1, "tier": 7, "rank_news": false}),
+            ),
+        ] {
+            let config = Config {
+                tier,
+                rank_news,
+                ..Config::default()
+            };
+            let line = join_line(&config, None);
+            let join: Value = serde_json::from_slice(&line).expect("JSON");
+            assert_eq!(join["params"], expected);
         }
     }
 }

@@ -2,7 +2,6 @@
 //! outcome leaves.
 
 use crate::dispatch::flush_set::FlushSet;
-use crate::dispatch::lines;
 use crate::dispatch::output_credit::OutputCredit;
 use crate::member::Member;
 use common::limits::{MAX_OUTPUT, MAX_OUTPUT_SHARE, MIN_OUTPUT_SHARE, MIN_WINDOW_SHARE};
@@ -12,8 +11,9 @@ use common::net::outbox::Line;
 use common::sys::sync::Arc;
 use common::sys::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use common::wire::message::{Id, RpcError, error_line, result_line};
+use common::wire::name::Name;
 use common::wire::selector::Single;
-use common::wire::{ExecutionResult, Status, Tally, Text};
+use common::wire::{ExecutionResult, Outcome, Status, Tally, Text, fast_encode};
 use std::fmt;
 use std::ops::Deref;
 
@@ -147,9 +147,9 @@ impl Counts {
     }
 }
 
-/// How a command ended at one target.
+/// What an outcome says besides its target and its status.
 #[derive(Debug, Default)]
-pub(crate) struct Ending<'a> {
+pub(crate) struct OutcomeDetails<'a> {
     pub(crate) executed: ExecutionResult<'a>,
     pub(crate) message: Option<Text<'a>>,
     pub(crate) elapsed_ms: Option<u64>,
@@ -158,12 +158,12 @@ pub(crate) struct Ending<'a> {
 
 #[inline(never)]
 fn tally_line(send: &Id, tally: &Tally) -> Line {
-    result_line(send.clone(), tally).into()
+    result_line(send, tally).into()
 }
 
-/// What an ending says, as far as a log shows it.
-fn said(ending: &Ending<'_>) -> impl fmt::Display {
-    fmt::from_fn(|f| match &ending.message {
+/// The message of an outcome, as far as a log shows it.
+fn said(details: &OutcomeDetails<'_>) -> impl fmt::Display {
+    fmt::from_fn(|f| match &details.message {
         Some(message) => write!(f, "{}", logged::details(message.decoded())),
         None => Ok(()),
     })
@@ -195,11 +195,11 @@ impl Command {
         &self,
         target: &Target,
         status: Status,
-        ending: &Ending<'_>,
+        details: &OutcomeDetails<'_>,
         flushes: &mut FlushSet<'_>,
     ) {
-        self.log_outcome(target, status, ending);
-        self.make_outcome(target, status, ending, flushes);
+        self.log_outcome(target, status, details);
+        self.make_outcome(target, status, details, flushes);
     }
 
     #[inline(never)]
@@ -207,10 +207,10 @@ impl Command {
         &self,
         target: &Target,
         status: Status,
-        ending: &Ending<'_>,
+        details: &OutcomeDetails<'_>,
         flushes: &mut FlushSet<'_>,
     ) {
-        let line = lines::outcome(flushes.buffer(), self, target, status, ending);
+        let line = self.outcome_line(flushes.buffer(), target, status, details);
         self.tell_outcome(line, status, flushes);
     }
 
@@ -219,7 +219,7 @@ impl Command {
     /// At `info` only if the target might have executed the command: a sender far below can name
     /// thousands of superiors with a few bytes, and the line of the `send` counts them.
     #[inline(never)]
-    fn log_outcome(&self, target: &Target, status: Status, ending: &Ending<'_>) {
+    fn log_outcome(&self, target: &Target, status: Status, details: &OutcomeDetails<'_>) {
         let level = match status {
             Status::Outranked | Status::Absent => log::Level::Debug,
             _ => log::Level::Info,
@@ -230,7 +230,7 @@ impl Command {
             self.id,
             target.member,
             target.rank,
-            said(ending),
+            said(details),
         );
     }
 
@@ -240,18 +240,47 @@ impl Command {
         let Absent { who, message } = absent;
         match who {
             Missed::Here(target) => {
-                let ending = Ending {
+                let details = OutcomeDetails {
                     message: Some(message.as_str().to_owned().into()),
-                    ..Ending::default()
+                    ..OutcomeDetails::default()
                 };
-                self.conclude(target, Status::Absent, &ending, flushes);
+                self.conclude(target, Status::Absent, &details, flushes);
             }
             Missed::Named(one) => {
                 log::debug!("#{}: {one} absent: {message}", self.id);
-                let line = lines::absent(flushes.buffer(), self, one, message);
+                let outcome = Outcome {
+                    send: Some(self.send.clone()),
+                    message: Some(message.as_str().into()),
+                    ..Outcome::absent(one)
+                };
+                let line = fast_encode::outcome(flushes.buffer(), &outcome);
                 self.tell_outcome(line, Status::Absent, flushes);
             }
         }
+    }
+
+    /// The line of an outcome: the answer to the `send`, or a notification if it has several.
+    #[inline(never)]
+    fn outcome_line(
+        &self,
+        buffer: Vec<u8>,
+        target: &Target,
+        status: Status,
+        details: &OutcomeDetails<'_>,
+    ) -> Vec<u8> {
+        let name = Name::known(&*target.member.name);
+        let mut outcome = Outcome {
+            message: details.message.as_ref().map(Text::borrowed),
+            elapsed_ms: details.elapsed_ms,
+            started: details.started,
+            ..Outcome::new(target.member.id, name, target.rank, status)
+        };
+        outcome.set_result(&details.executed);
+        if self.tally.is_none() {
+            return fast_encode::result(buffer, &self.send, &outcome);
+        }
+        outcome.send = Some(self.send.clone());
+        fast_encode::outcome(buffer, &outcome)
     }
 
     fn tell_outcome(&self, line: Vec<u8>, status: Status, flushes: &mut FlushSet<'_>) {
@@ -278,9 +307,9 @@ impl Command {
                 self.answer(&mut tally_line(&self.send, &tally), flushes);
             }
             Left::Many(left) if left % TOGETHER != 0 && counts.has_company(flushes.time()) => {
-                flushes.add_soon(&self.sender);
+                flushes.add_soon(&self.sender.connection);
             }
-            Left::Many(_) => flushes.add(&self.sender),
+            Left::Many(_) => flushes.add(&self.sender.connection),
         }
     }
 
@@ -293,7 +322,7 @@ impl Command {
     /// Tells the sender something.
     pub(crate) fn tell(&self, line: Vec<u8>, flushes: &mut FlushSet<'_>) {
         self.sender.connection.outbox.push(line);
-        flushes.add(&self.sender);
+        flushes.add(&self.sender.connection);
     }
 
     /// Answers the sender's request. Its id is free before the answer is out, so that it may
@@ -304,7 +333,7 @@ impl Command {
         self.sender
             .sends
             .close(&self.send, || outbox.push_from(line));
-        flushes.add(&self.sender);
+        flushes.add(&self.sender.connection);
     }
 }
 
@@ -315,8 +344,13 @@ impl Assignment {
     }
 
     /// [`Command::conclude`] for this target.
-    pub(crate) fn conclude(&self, status: Status, ending: &Ending<'_>, flushes: &mut FlushSet<'_>) {
-        self.command.conclude(self.to(), status, ending, flushes);
+    pub(crate) fn conclude(
+        &self,
+        status: Status,
+        details: &OutcomeDetails<'_>,
+        flushes: &mut FlushSet<'_>,
+    ) {
+        self.command.conclude(self.to(), status, details, flushes);
     }
 }
 

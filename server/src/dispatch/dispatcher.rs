@@ -7,9 +7,10 @@
 //! of registering. And taking a command out of that table is the single act that decides
 //! its outcome.
 
-use crate::dispatch::command::{Absent, Assignment, Command, Counts, Ending, Target, Targets};
+use crate::dispatch::command::{
+    Absent, Assignment, Command, Counts, OutcomeDetails, Target, Targets,
+};
 use crate::dispatch::flush_set::FlushSet;
-use crate::dispatch::lines;
 use crate::dispatch::refusal_limiter;
 use crate::dispatch::selection::{Found, Selection, select};
 use crate::hub::Hub;
@@ -22,7 +23,7 @@ use common::net::outbox::Line;
 use common::sys::sync::Arc;
 use common::wire::message::{Code, Id, RpcError, notification_line};
 use common::wire::selector::{Selector, SelectorError};
-use common::wire::{Accepted, Send, Status, method};
+use common::wire::{Accepted, Execute, Send, Status, fast_encode, method};
 use std::fmt;
 
 /// A `send` that was taken, and not begun.
@@ -171,7 +172,12 @@ fn announce(taken: &Taken, request: &Send<'_>, now: u64, flushes: &mut FlushSet<
         command.tell(accepted(&command.send, outcomes), flushes);
     }
     for target in outranked {
-        command.conclude(target, Status::Outranked, &Ending::default(), flushes);
+        command.conclude(
+            target,
+            Status::Outranked,
+            &OutcomeDetails::default(),
+            flushes,
+        );
     }
     for absent in absent {
         command.conclude_absent(absent, flushes);
@@ -200,12 +206,17 @@ fn accepted(send: &Id, outcomes: usize) -> Vec<u8> {
 fn begin(hub: &Hub, taken: &Taken, request: &Send<'_>, now: u64, flushes: &mut FlushSet<'_>) {
     let command = &taken.command;
     if taken.has_room {
-        let buffer = flushes.buffer();
-        let line = lines::execute(buffer, command, taken.sender_rank, request.command);
+        let execute = Execute {
+            from: command.sender.origin(taken.sender_rank),
+            command: request.command,
+            timeout_ms: command.timeout,
+            window: command.window_share(),
+        };
+        let line = fast_encode::execute(flushes.buffer(), command.id, &execute);
         return distribute(hub, command, line, now, flushes);
     }
     for target in command.targets.iter() {
-        command.conclude(target, Status::Busy, &Ending::default(), flushes);
+        command.conclude(target, Status::Busy, &OutcomeDetails::default(), flushes);
     }
 }
 
@@ -312,9 +323,9 @@ fn registration_ended(
     registered: &Registered,
     flushes: &mut FlushSet<'_>,
 ) {
-    let (status, ending) = match registered {
+    let (status, details) = match registered {
         Registered::Started => {
-            flushes.add(&target.member);
+            flushes.add(&target.member.connection);
             return;
         }
         Registered::Waiting => return,
@@ -322,13 +333,13 @@ fn registration_ended(
             let started = Some(false);
             (
                 Status::Lost,
-                Ending {
+                OutcomeDetails {
                     started,
-                    ..Ending::default()
+                    ..OutcomeDetails::default()
                 },
             )
         }
-        Registered::Draining => (Status::Cancelled, Ending::default()),
+        Registered::Draining => (Status::Cancelled, OutcomeDetails::default()),
         Registered::Busy if command.tally.is_none() => {
             let message = format!(
                 "the queue of {} (rank {}), or your share of it, is full; wait for an outcome",
@@ -342,19 +353,27 @@ fn registration_ended(
             );
             return command.refuse(&RpcError::new(Code::Busy, message), flushes);
         }
-        Registered::Busy => (Status::Busy, Ending::default()),
+        Registered::Busy => (Status::Busy, OutcomeDetails::default()),
     };
-    command.conclude(target, status, &ending, flushes);
+    command.conclude(target, status, &details, flushes);
 }
 
 /// Ends a command early, at each target that has not answered yet.
 pub(crate) fn cancel(hub: &Hub, command: &Arc<Command>, flushes: &mut FlushSet<'_>) {
     for target in command.targets.iter() {
-        match target.member.cancel(command.id, &hub.timers) {
+        match target
+            .member
+            .cancel(command.id, &hub.timers, hub.timers.now())
+        {
             Cancelled::Waiting => {
-                command.conclude(target, Status::Cancelled, &Ending::default(), flushes);
+                command.conclude(
+                    target,
+                    Status::Cancelled,
+                    &OutcomeDetails::default(),
+                    flushes,
+                );
             }
-            Cancelled::Running => flushes.add(&target.member),
+            Cancelled::Running => flushes.add(&target.member.connection),
             Cancelled::Unknown => {}
         }
     }

@@ -1,113 +1,93 @@
-//! Those who are connected and not ranked: newcomers that have not joined yet, and those who
-//! left and are being closed. Each has a thread, so both have a bound of their own, apart from
-//! that of the members.
+//! Connections that are not ranked: those that have not joined yet, and those of members that left
+//! and are being closed. Each has a thread, so both have a bound of their own, apart from that of the
+//! members.
 //!
-//! Whoever connects gets in. Where there is no room, the newcomer that has waited longest at
-//! the address that holds most goes: who floods the server pushes out itself before anybody
-//! else. Only the thread at the door waits here, until that of whoever goes has ended.
+//! Every connection gets in. If there is no room, the unjoined connection that has waited longest at
+//! the address with the most of them is closed: a client that floods the server pushes out its own
+//! connections first. Only the thread that accepts waits here, until the session of the closed one
+//! has ended.
 //!
-//! A connection that has begun with a whole TLS handshake of this protocol has places of its own,
-//! which silent connections cannot take: it needs another round trip, and would be pushed out
-//! meanwhile by those that cost their sender nothing.
+//! A connection that has begun with a whole TLS handshake of this protocol has a place apart, which
+//! silent connections cannot take: it needs another round trip, and connections that cost their
+//! sender nothing would push it out meanwhile.
 
 use crate::connection::Connection;
-use crate::timers::timer_queue::millis;
+use crate::millis;
 use common::limits::{
     MAX_GREETED, MAX_GREETED_PER_NETWORK, MAX_UNJOINED, MAX_UNJOINED_PER_ADDRESS,
 };
-use common::sys::sync::{Arc, Condvar, Mutex, lock, wait_timeout_while};
+use common::sys::sync::{Arc, Condvar, Mutex, lock, wait_timeout, wait_timeout_while};
 use std::collections::VecDeque;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::time::{Duration, Instant};
 
-/// Threads that may be about to end besides, of those who were turned away: as one ends, the
-/// next can be started. With two at the door and the program's other five (main, timers, stdout,
-/// stderr, signals) they are fewer than ten, as whoever looks at the server may count one more
-/// that has all but ended.
-const MOST_ENDING: usize = 2;
-
-/// How long room is waited for. A thread that was told to end does so within a scheduler's
-/// turn; where that takes longer, another thread is the last thing that is needed.
+/// How long a new connection waits for room. A session that was told to end does so within a
+/// scheduler's turn; if that takes longer, the server has no use for another thread.
 const ROOM_PATIENCE: Duration = Duration::from_secs(1);
 
-/// How much of that is for those whose first words their threads did not get round to
-/// reading: that is our doing, and most likely it is a `join`.
-const UNREAD_PATIENCE: Duration = Duration::from_millis(100);
-
-/// How long a newcomer is spared that may be about to join, as long as there is courtesy left:
-/// enough for a client that the scheduler keeps waiting between its first two calls, and too
-/// short for the next one to mind. Who comes right behind 64 of one address, which fill its 16
-/// places four times over, waits three times as long: still less than a tenth of a second.
+/// How old a connection is before it has to make room, as long as there is courtesy left: time
+/// enough for a client that the scheduler keeps waiting between its first two calls, and too short
+/// for the next one to notice. A client behind 64 of one address, which fill its 16 places four
+/// times over, waits three times as long: still less than a tenth of a second.
 const SPARED_MS: u64 = 20;
 
-/// How much waiting there is for those who are spared: a crowd of hundreds that comes at once
-/// needs less. A flood has used it up soon, and then whoever comes gets in without delay.
-const COURTESY: Duration = Duration::from_secs(1);
+/// How long new connections wait in all for those that may be about to join: a crowd of hundreds
+/// that dials at once needs less. A flood has used it up soon, and delays no connection after that.
+/// It comes back after ten times as long.
+const COURTESY_MS: u64 = 1000;
 
-/// How long it takes to come back once it is used up.
-const COURTESY_RETURNS: Duration = Duration::from_secs(10);
-
-/// Making room is followed by a pause: it takes a tenth of a millisecond of two cores, so
-/// whoever floods the server has a good part of one at the most. It is no longer than that,
-/// since whoever waits behind a flood waits for each of its connections.
-const PAUSE: Duration = Duration::from_micros(250);
-
-/// How often it is looked again whether somebody is to be spared no longer.
-const SPARED_TICK: Duration = Duration::from_millis(1);
-
-/// How long a connection keeps its place among the greeted: two round trips around the world.
+/// How long a connection keeps its place in a TLS handshake: two round trips around the world.
 const GREETED_SPARED_MS: u64 = 1000;
 
-/// The connected who are not ranked.
+/// The connections that are not ranked.
 pub(crate) struct Handshakes {
     table: Mutex<Table>,
-    /// Somebody joined, or a thread ended.
+    /// A connection joined, or a session ended.
     changed: Condvar,
-    /// How many of those who left are waited for at a time: everybody can leave at once.
+    /// How many leavers may be open at a time: all members can leave at once.
     most_leavers: usize,
 }
 
-/// How much longer newcomers are waited for that may be about to join.
-#[derive(Default)]
-pub(crate) struct Courtesy {
-    spent: Duration,
-    /// When something was spent last.
-    at: Option<Instant>,
-}
-
-impl Courtesy {
-    fn is_left(&mut self) -> bool {
-        if self.at.is_some_and(|at| at.elapsed() >= COURTESY_RETURNS) {
-            *self = Courtesy::default();
-        }
-        self.spent < COURTESY
-    }
-
-    fn spend(&mut self, waited: Duration) {
-        self.spent += waited;
-        self.at = Some(Instant::now());
-    }
-}
-
-/// Both in the order in which they came here.
+/// Each in the order in which they came.
 #[derive(Default)]
 struct Table {
-    newcomers: VecDeque<Newcomer>,
-    /// Of the newcomers, those that have begun a TLS handshake of this protocol.
+    unjoined: VecDeque<Unjoined>,
+    /// Those that have begun a TLS handshake of this protocol.
     greeted: VecDeque<Greeted>,
     leavers: VecDeque<Arc<Connection>>,
-    /// How many have gone.
-    gone: u64,
+    courtesy: Courtesy,
 }
 
-struct Newcomer {
+struct Unjoined {
     from: IpAddr,
     connection: Arc<Connection>,
 }
 
 struct Greeted {
     at: u64,
-    newcomer: Newcomer,
+    unjoined: Unjoined,
+}
+
+#[derive(Default)]
+struct Courtesy {
+    spent_ms: u64,
+    spent_at: u64,
+}
+
+impl Courtesy {
+    fn is_left(&mut self, now: u64) -> bool {
+        if now >= self.spent_at.saturating_add(10 * COURTESY_MS) {
+            self.spent_ms = 0;
+        }
+        self.spent_ms < COURTESY_MS
+    }
+
+    fn spend(&mut self, ms: u64, now: u64) {
+        if ms > 0 {
+            self.spent_ms += ms;
+            self.spent_at = now;
+        }
+    }
 }
 
 impl Handshakes {
@@ -120,119 +100,106 @@ impl Handshakes {
         }
     }
 
-    /// Makes room for a newcomer from an address, and waits until there is some; says whether
-    /// there is.
-    pub(crate) fn make_room(&self, address: IpAddr, now: u64, courtesy: &mut Courtesy) -> bool {
-        let (began, mut one_went) = (Instant::now(), false);
+    /// Makes room for a connection from an address; says whether there is some.
+    pub(crate) fn make_room(&self, address: IpAddr, now: u64) -> bool {
+        let (address, began) = (origin(address), Instant::now());
+        let mut table = lock(&self.table);
+        let spares = table.courtesy.is_left(now);
         loop {
-            let crowd = lock(&self.table).in_the_way(origin(address));
-            let waited = began.elapsed();
-            if crowd.in_the_way.is_empty() && crowd.ending <= MOST_ENDING {
-                if one_went {
-                    std::thread::sleep(PAUSE);
+            let waited = millis(began.elapsed());
+            let now = now.saturating_add(waited);
+            let overfull = table.overfull_for(address);
+            let has_room = overfull.is_none() && !table.is_one_ending();
+            if has_room || waited >= millis(ROOM_PATIENCE) {
+                table.courtesy.spend(waited, now);
+                return has_room;
+            }
+            let age = if spares { SPARED_MS } else { 0 };
+            if let Some(from) = overfull {
+                let old_enough = table.old_enough(from, age, now);
+                drop(table);
+                let one_goes = turn_one_away(&old_enough, now);
+                table = lock(&self.table);
+                if one_goes {
+                    continue;
                 }
-                return true;
             }
-            if waited >= ROOM_PATIENCE {
-                return false;
-            }
-            let now = now.saturating_add(millis(waited));
-            let is_courteous = courtesy.is_left();
-            let may_go = |one: &Connection| {
-                (waited >= UNREAD_PATIENCE || !one.has_first_words())
-                    && (!is_courteous || one.age(now) >= SPARED_MS)
-            };
-            let mut in_the_way = crowd.in_the_way.iter();
-            if in_the_way.any(|one| may_go(one) && one.turn_away(now)) {
-                one_went = true;
-            } else if crowd.in_the_way.is_empty() {
-                self.wait_for_more_gone(crowd.gone, ROOM_PATIENCE - waited);
-            } else {
-                self.wait_for_more_gone(crowd.gone, SPARED_TICK);
-                courtesy.spend(began.elapsed() - waited);
-            }
+            // A connection's age changes without a notice.
+            table = wait_timeout(&self.changed, table, Duration::from_millis(1));
         }
     }
 
     /// Whether an address has all the places that it may have.
     pub(crate) fn has_all_places(&self, address: IpAddr) -> bool {
         let (table, from) = (lock(&self.table), origin(address));
-        let greeted = table.greeted_here(|one| one.from == from).count();
+        let greeted = table.greeted_here(&|one| one.from == from).count();
         table.count(from).max(greeted) >= MAX_UNJOINED_PER_ADDRESS
     }
 
-    /// Makes room where the system has none for another connection, unless all may be about
-    /// to join; says whether somebody went.
+    /// Closes a connection when the system has no descriptor for another one, unless all may be
+    /// about to join; says whether one has gone.
     pub(crate) fn make_room_in_need(&self, now: u64) -> bool {
-        let crowd = lock(&self.table).crowd(Table::of_the_fullest);
-        let may_go = |one: &Connection| one.age(now) >= SPARED_MS && !one.has_first_words();
-        let mut newcomers = crowd.in_the_way.iter();
-        let one_goes = crowd.ending > 0 || newcomers.any(|one| may_go(one) && one.turn_away(now));
-        one_goes && self.wait_for_more_gone(crowd.gone, ROOM_PATIENCE)
-    }
-
-    /// Says whether there are.
-    fn wait_for_more_gone(&self, seen: u64, at_most: Duration) -> bool {
         let table = lock(&self.table);
-        let are_the_same = |table: &mut Table| table.gone == seen;
-        let table = wait_timeout_while(&self.changed, table, at_most, are_the_same);
-        table.gone != seen
+        let before = table.unjoined.len();
+        let fullest = table.fullest();
+        let old_enough = fullest.map(|from| table.old_enough(from, SPARED_MS, now));
+        drop(table);
+        if !turn_one_away(&old_enough.unwrap_or_default(), now) {
+            return false;
+        }
+        let are_the_same = |table: &mut Table| table.unjoined.len() >= before;
+        let table = lock(&self.table);
+        let table = wait_timeout_while(&self.changed, table, ROOM_PATIENCE, are_the_same);
+        table.unjoined.len() < before
     }
 
-    /// Somebody has connected.
+    /// A client has connected.
     pub(crate) fn come(&self, connection: &Arc<Connection>) {
-        let newcomer = Newcomer {
+        let unjoined = Unjoined {
             from: origin(connection.peer().ip()),
             connection: Arc::clone(connection),
         };
-        lock(&self.table).newcomers.push_back(newcomer);
+        lock(&self.table).unjoined.push_back(unjoined);
     }
 
-    /// A newcomer has begun a TLS handshake of this protocol. If there is room among those, or one
-    /// of them has had its time, it makes room for other newcomers.
+    /// A connection has begun a TLS handshake of this protocol. If there is room among those, or
+    /// one of them has had its time, it makes room for other new connections.
     pub(crate) fn greet(&self, connection: &Arc<Connection>, now: u64) {
         let mut table = lock(&self.table);
         let from = origin(connection.peer().ip());
-        let room = table.room_to_greet(from, now);
-        let its = |one: &Newcomer| Arc::ptr_eq(&one.connection, connection);
-        let Some(at) = table
-            .newcomers
-            .iter()
-            .position(its)
-            .filter(|_| room.is_ok())
-        else {
+        let Ok(first) = table.room_to_greet(from, now) else {
             return;
         };
-        if let Some(newcomer) = table.newcomers.remove(at) {
-            table.greeted.push_back(Greeted { at: now, newcomer });
+        let its = |one: &Unjoined| Arc::ptr_eq(&one.connection, connection);
+        let at = table.unjoined.iter().position(its);
+        if let Some(unjoined) = at.and_then(|at| table.unjoined.remove(at)) {
+            table.greeted.push_back(Greeted { at: now, unjoined });
         }
-        table.gone += 1;
         drop(table);
         self.changed.notify_all();
-        if let Ok(Some(first)) = room {
+        if let Some(first) = first {
             first.turn_away(now);
         }
     }
 
-    /// Somebody is a member now, or its thread ends.
+    /// A connection is a member's now, or its session ends.
     pub(crate) fn go(&self, connection: &Arc<Connection>) {
         let mut table = lock(&self.table);
-        let before = table.newcomers.len();
+        let before = table.unjoined.len();
         table
-            .newcomers
+            .unjoined
             .retain(|one| !Arc::ptr_eq(&one.connection, connection));
-        if table.newcomers.len() < before {
-            table.gone += 1;
+        if table.unjoined.len() < before {
             drop(table);
             self.changed.notify_all();
         } else {
-            let its = |one: &Greeted| Arc::ptr_eq(&one.newcomer.connection, connection);
+            let its = |one: &Greeted| Arc::ptr_eq(&one.unjoined.connection, connection);
             table.greeted.retain(|one| !its(one));
             table.leavers.retain(|one| !Arc::ptr_eq(one, connection));
         }
     }
 
-    /// A member has left and is being closed; where too many are, who left first is cut.
+    /// A member has left and is being closed; if there are too many of these, the first is cut.
     pub(crate) fn leave(&self, member: &Arc<Connection>) {
         let mut table = lock(&self.table);
         table.leavers.push_back(Arc::clone(member));
@@ -245,71 +212,50 @@ impl Handshakes {
     }
 }
 
-/// Those who are not ranked, as somebody finds them who wants in.
-struct Crowd {
-    /// Of these one has to go, the first first.
-    in_the_way: Vec<Arc<Connection>>,
-    /// So many were turned away whose threads have not ended.
-    ending: usize,
-    /// [`Table::gone`] at that time.
-    gone: u64,
-}
-
 impl Table {
-    fn crowd(&self, in_the_way: impl FnOnce(&Table) -> Vec<Arc<Connection>>) -> Crowd {
-        let here = self.here().count();
-        Crowd {
-            in_the_way: in_the_way(self),
-            ending: self.newcomers.len() - here,
-            gone: self.gone,
+    /// The address of which a connection has to go before one from `address` has room.
+    fn overfull_for(&self, address: IpAddr) -> Option<IpAddr> {
+        if self.count(address) >= MAX_UNJOINED_PER_ADDRESS {
+            Some(address)
+        } else if self.here().count() >= MAX_UNJOINED {
+            self.fullest()
+        } else {
+            None
         }
     }
 
-    /// Those of whom one has to go before somebody from an address can come.
-    fn in_the_way(&self, address: IpAddr) -> Crowd {
-        self.crowd(|table| {
-            if table.count(address) >= MAX_UNJOINED_PER_ADDRESS {
-                table.of(address)
-            } else if table.here().count() >= MAX_UNJOINED {
-                table.of_the_fullest()
-            } else {
-                Vec::new()
-            }
-        })
+    /// Whether the session of a connection that was turned away has not ended yet.
+    fn is_one_ending(&self) -> bool {
+        self.unjoined.len() > self.here().count()
     }
 
-    /// Those who were not turned away.
-    fn here(&self) -> impl Iterator<Item = &Newcomer> {
-        let newcomers = self.newcomers.iter();
-        newcomers.filter(|one| !one.connection.is_turned_away())
+    /// Those that were not turned away.
+    fn here(&self) -> impl DoubleEndedIterator<Item = &Unjoined> {
+        let unjoined = self.unjoined.iter();
+        unjoined.filter(|one| !one.connection.is_turned_away())
     }
 
-    /// Those of the address that holds most; of equals, of the one that came here first.
-    fn of_the_fullest(&self) -> Vec<Arc<Connection>> {
-        let mut counts: Vec<(IpAddr, usize)> = Vec::new();
-        for one in self.here() {
-            match counts.iter_mut().find(|(from, _)| *from == one.from) {
-                Some((_, count)) => *count += 1,
-                None => counts.push((one.from, 1)),
-            }
-        }
+    /// The address that has most; of equals, the one that came first.
+    fn fullest(&self) -> Option<IpAddr> {
         // Of equals, the last is taken for the greatest.
-        let fullest = counts.iter().rev().max_by_key(|(_, count)| *count);
-        fullest.map(|(from, _)| self.of(*from)).unwrap_or_default()
+        let addresses = self.here().rev().map(|one| one.from);
+        addresses.max_by_key(|from| self.count(*from))
     }
 
-    /// Those of the greeted that were not turned away and that are counted together.
-    fn greeted_here(&self, are: impl Fn(&Newcomer) -> bool) -> impl Iterator<Item = &Greeted> {
-        let here =
-            move |one: &&Greeted| are(&one.newcomer) && !one.newcomer.connection.is_turned_away();
-        self.greeted.iter().filter(here)
+    /// Those in a TLS handshake that were not turned away and that are counted together.
+    fn greeted_here<'a>(
+        &'a self,
+        are: &'a dyn Fn(&Unjoined) -> bool,
+    ) -> impl Iterator<Item = &'a Greeted> {
+        let greeted = self.greeted.iter().filter(|one| are(&one.unjoined));
+        greeted.filter(|one| !one.unjoined.connection.is_turned_away())
     }
 
-    /// Whether there is room among the greeted for one from an address, and which of them has to
-    /// go for that, if any.
+    /// Whether one more from an address may be in a TLS handshake, and which of them has to go for
+    /// that, if any.
     fn room_to_greet(&self, from: IpAddr, now: u64) -> Result<Option<Arc<Connection>>, NoRoom> {
-        let of_network = |one: &Newcomer| network(one.from) == network(from);
-        let bounds: [(usize, &dyn Fn(&Newcomer) -> bool); 3] = [
+        let of_network = |one: &Unjoined| network(one.from) == network(from);
+        let bounds: [(usize, &dyn Fn(&Unjoined) -> bool); 3] = [
             (MAX_UNJOINED_PER_ADDRESS, &|one| one.from == from),
             (MAX_GREETED_PER_NETWORK, &of_network),
             (MAX_GREETED, &|_| true),
@@ -319,7 +265,7 @@ impl Table {
                 // One that goes makes room in the wider bounds as well.
                 let first = self.greeted_here(are).next();
                 let first = first.filter(|one| now.saturating_sub(one.at) >= GREETED_SPARED_MS);
-                let first = first.map(|one| Arc::clone(&one.newcomer.connection));
+                let first = first.map(|one| Arc::clone(&one.unjoined.connection));
                 return first.map(Some).ok_or(NoRoom);
             }
         }
@@ -330,13 +276,18 @@ impl Table {
         self.here().filter(|one| one.from == address).count()
     }
 
-    fn of(&self, address: IpAddr) -> Vec<Arc<Connection>> {
-        let of_address = self.here().filter(|one| one.from == address);
-        of_address.map(|one| Arc::clone(&one.connection)).collect()
+    /// The connections of an address that have a certain age, the oldest first.
+    fn old_enough(&self, address: IpAddr, age: u64, now: u64) -> Vec<Arc<Connection>> {
+        let connections = self.here().filter(|one| one.from == address);
+        let connections = connections.map(|one| &one.connection);
+        connections
+            .filter(|one| one.age(now) >= age)
+            .cloned()
+            .collect()
     }
 }
 
-/// All places among the greeted are taken by those that are spared.
+/// All places are taken by connections that keep them for now.
 struct NoRoom;
 
 /// What counts as one network: what one provider gives to one site, more or less.
@@ -345,6 +296,12 @@ fn network(origin: IpAddr) -> IpAddr {
         IpAddr::V4(address) => Ipv4Addr::from_bits(address.to_bits() & !0 << 8).into(),
         IpAddr::V6(address) => Ipv6Addr::from_bits(address.to_bits() & !0 << 80).into(),
     }
+}
+
+/// Turns the first away that may be; says whether there is one.
+fn turn_one_away(connections: &[Arc<Connection>], now: u64) -> bool {
+    let mut connections = connections.iter();
+    connections.any(|one| !one.has_first_words() && one.turn_away(now))
 }
 
 /// What counts as one address: of IPv6, the network that one household or machine has.
@@ -379,15 +336,15 @@ mod tests {
     }
 
     fn greeted(from: Ipv4Addr, at: u64) -> Greeted {
-        let newcomer = Newcomer {
+        let unjoined = Unjoined {
             from: from.into(),
             connection: Arc::clone(&crate::testing::member(1, "test", 0).connection),
         };
-        Greeted { at, newcomer }
+        Greeted { at, unjoined }
     }
 
     #[test]
-    fn the_greeted_are_bounded_and_spared_for_a_second() {
+    fn connections_in_a_tls_handshake_are_bounded_and_spared_for_a_second() {
         const SPARED: u64 = GREETED_SPARED_MS;
         let here = Ipv4Addr::new(192, 0, 2, 1).into();
         // How many there are, of which addresses, and which of them goes.
@@ -405,7 +362,7 @@ mod tests {
                 table.greeted.push_back(greeted(from, 100 + u64::from(n)));
             }
             let room = |now| table.room_to_greet(here, now);
-            let at = |n: usize| Arc::as_ptr(&table.greeted[n].newcomer.connection);
+            let at = |n: usize| Arc::as_ptr(&table.greeted[n].unjoined.connection);
             let early = room(100 + SPARED - 1);
             assert_eq!(early.is_err(), goes.is_some(), "{count} of {first:?}");
             let late = room(100 + SPARED).ok().flatten();
@@ -416,11 +373,8 @@ mod tests {
     #[test]
     fn courtesy_is_used_up_and_comes_back() {
         let mut courtesy = Courtesy::default();
-        courtesy.spend(COURTESY / 2);
-        assert!(courtesy.is_left());
-        courtesy.spend(COURTESY);
-        assert!(!courtesy.is_left());
-        courtesy.at = courtesy.at.and_then(|at| at.checked_sub(COURTESY_RETURNS));
-        assert!(courtesy.at.is_none() || courtesy.is_left());
+        courtesy.spend(COURTESY_MS, 10);
+        assert!(!courtesy.is_left(10) && !courtesy.is_left(10_009));
+        assert!(courtesy.is_left(10_010));
     }
 }

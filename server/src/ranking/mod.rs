@@ -1,7 +1,9 @@
-//! The ranked list: the members, in the order of joining. First come, first ranked.
+//! The ranked list: the members by tier, and within a tier first come, first ranked.
 //!
-//! Members stand in the order of their numbers, which only grow, so a rank is a position,
-//! and 0..n-1 without gaps in every look-up. The list hides behind
+//! Members stand in the order of their tiers and their numbers, neither of which changes while
+//! a member is here ([`RankKey`]). So a rank is a position, and 0..n-1 without gaps in every
+//! look-up, and two members never change places. A newcomer is the last of its tier, which need
+//! not be the end of the list. The list hides behind
 //! a handle that returns owned values: its lock is held for a look-up or a change of the
 //! list, and never while something is written, sent or waited for.
 
@@ -22,12 +24,33 @@ pub(crate) struct Roster {
     ranking: Arc<RwLock<Ranking>>,
 }
 
-/// One place in the list. The number stands here too, so that a search by it need not look
-/// at every member on its way.
+/// One place in the list. The key stands here too, so that a search by it need not look at
+/// every member on its way.
 #[derive(Clone)]
 pub(crate) struct Place {
-    pub(crate) id: u64,
+    key: RankKey,
     pub(crate) member: Arc<Member>,
+}
+
+/// The order of ranks: by tier, then by number, the smaller one first. All look-ups of a member
+/// in the list go by it. In one number, as a search compares nothing faster: 4 bits of tier, the
+/// member's number, and in the last bit, which decides nothing as no two have the same number,
+/// whether the member is told its rank. So news cost no look at members that want none.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct RankKey(u64);
+
+impl RankKey {
+    /// Bits of a member's number and the one behind it: no server takes that many joins.
+    const BELOW_TIER: u32 = 60;
+
+    pub(crate) fn of(member: &Member) -> RankKey {
+        let tier = u64::from(member.tier.number());
+        RankKey(tier << Self::BELOW_TIER | member.id << 1 | u64::from(member.rank_news))
+    }
+
+    fn wants_news(self) -> bool {
+        self.0 & 1 == 1
+    }
 }
 
 struct Ranking {
@@ -39,6 +62,8 @@ struct Ranking {
     max: u32,
     next_id: u64,
     draining: bool,
+    /// How many members are told when their rank changes.
+    listening: usize,
     /// The highest rank from which on a rank changed and its member was not told.
     changed_from: AtomicUsize,
     transcript: Transcript,
@@ -70,6 +95,7 @@ impl Roster {
             max,
             next_id: 1,
             draining: false,
+            listening: 0,
             changed_from: AtomicUsize::new(usize::MAX),
             transcript,
         };
@@ -78,7 +104,7 @@ impl Roster {
         }
     }
 
-    /// Ranks a newcomer last. `make` makes the member of its number and name; `welcome` tells it
+    /// Ranks a newcomer as the last of its tier. `make` makes the member of its number and name; `welcome` tells it
     /// while no look-up finds it yet, so that nothing overtakes the answer to `join`. Neither may
     /// block. If either panics, the list is as before, except for the number.
     pub(crate) fn join(
@@ -91,8 +117,8 @@ impl Roster {
         if ranking.draining {
             return Err(NotAdmitted::ShuttingDown);
         }
-        let rank = ranking.ranked.len();
-        if rank >= ranking.max as usize {
+        let members = ranking.ranked.len();
+        if members >= ranking.max as usize {
             return Err(NotAdmitted::Full(ranking.max));
         }
         let id = ranking.next_id;
@@ -105,20 +131,20 @@ impl Roster {
         };
         ranking.next_id += 1;
         let member = make(id, name);
+        let rank = above(&ranking.ranked, &member);
         let standing = Standing {
             rank: rank as u32,
-            members: rank as u32 + 1,
+            members: members as u32 + 1,
         };
         member.told_rank.store(standing.rank, Relaxed);
         welcome(&member, standing);
-        let place = Place {
-            id,
-            member: Arc::clone(&member),
-        };
+        let place = Place::of(&member);
         let key = place.member.name.to_ascii_lowercase().into();
-        ranking.ranked.push(place.clone());
+        ranking.listening += usize::from(place.key.wants_news());
+        ranking.ranked.insert(rank, place.clone());
         if member.slots > 0 {
-            ranking.executors.push(place);
+            let at = above(&ranking.executors, &member);
+            ranking.executors.insert(at, place);
         }
         ranking.names.insert(key, Arc::clone(&member));
         fault_point!(Joining, member);
@@ -138,12 +164,13 @@ impl Roster {
             return false;
         };
         let place = ranking.ranked.remove(rank);
+        ranking.listening -= usize::from(place.key.wants_news());
         if let Some(at) = position(&ranking.executors, member) {
             ranking.executors.remove(at);
         }
         let key = place.member.name.to_ascii_lowercase();
         ranking.names.remove(key.as_str());
-        ranking.changed_from.fetch_min(rank, Relaxed);
+        ranking.mark_changed(rank);
         if ranking.transcript.is_on() {
             let client = member.connection.peer();
             ranking
@@ -185,6 +212,7 @@ impl Roster {
                 member: member.id,
                 name: Name::known(member.name.to_string()),
                 rank: (from + at) as u32,
+                tier: member.tier,
                 address: member.connection.peer().to_string(),
                 slots: member.slots,
                 running: member.queue.running(),
@@ -200,7 +228,22 @@ impl Roster {
         }
     }
 
-    /// The members whose rank is not the one they were told last.
+    /// Whether a member is told its rank for whom a newcomer of this rank is news.
+    pub(crate) fn is_news(&self, newcomer: Standing) -> bool {
+        newcomer.rank + 1 < newcomer.members && read(&self.ranking).listening > 0
+    }
+
+    /// Has all members below one looked at for [`untold`](Self::untold), if it is still here.
+    pub(crate) fn mark_joined(&self, member: &Member) -> bool {
+        let ranking = read(&self.ranking);
+        let rank = position(&ranking.ranked, member);
+        if let Some(rank) = rank {
+            ranking.mark_changed(rank + 1);
+        }
+        rank.is_some()
+    }
+
+    /// The members whose rank is not the one they were told last, of those that are told.
     pub(crate) fn untold(&self) -> Vec<(Arc<Member>, Standing)> {
         let ranking = read(&self.ranking);
         let from = ranking.changed_from.swap(usize::MAX, Relaxed);
@@ -208,6 +251,7 @@ impl Roster {
         let changed = ranking.ranked.iter().enumerate().skip(from);
         changed
             .map(|(rank, place)| (place, rank as u32))
+            .filter(|(place, _)| place.key.wants_news())
             .filter(|(place, rank)| place.member.told_rank.load(Relaxed) != *rank)
             .map(|(place, rank)| (Arc::clone(&place.member), Standing { rank, members }))
             .collect()
@@ -215,8 +259,16 @@ impl Roster {
 
     /// Has all members from this rank on looked at again for [`untold`](Self::untold).
     pub(crate) fn set_untold(&self, rank: u32) {
-        let ranking = read(&self.ranking);
-        ranking.changed_from.fetch_min(rank as usize, Relaxed);
+        read(&self.ranking).mark_changed(rank as usize);
+    }
+}
+
+impl Place {
+    fn of(member: &Arc<Member>) -> Place {
+        Place {
+            key: RankKey::of(member),
+            member: Arc::clone(member),
+        }
     }
 }
 
@@ -256,7 +308,8 @@ impl View<'_> {
     /// The executors below a member, in rank order.
     pub(crate) fn executors_below(&self, member: &Member) -> &[Place] {
         let executors = &self.0.executors;
-        let first = executors.partition_point(|place| rank_order(place, member).is_le());
+        let key = RankKey::of(member);
+        let first = executors.partition_point(|place| place.key <= key);
         &executors[first..]
     }
 
@@ -272,6 +325,13 @@ impl View<'_> {
 }
 
 impl Ranking {
+    /// Ranks changed from this one on. If no member is told its rank, nothing is looked at later.
+    fn mark_changed(&self, from: usize) {
+        if self.listening > 0 {
+            self.changed_from.fetch_min(from, Relaxed);
+        }
+    }
+
     fn standings(&self) -> Standings {
         if self.ranked.len() > WHOLE_RANKING {
             return Standings::Count(self.ranked.len());
@@ -305,20 +365,22 @@ impl Load {
     }
 }
 
-/// The order of ranks. All look-ups of a member in the list go by it.
-fn rank_order(place: &Place, member: &Member) -> Ordering {
-    place.id.cmp(&member.id)
+/// How many of these rank above a member.
+fn above(places: &[Place], member: &Member) -> usize {
+    let key = RankKey::of(member);
+    places.partition_point(|place| place.key < key)
 }
 
 fn position(places: &[Place], member: &Member) -> Option<usize> {
-    let found = places.binary_search_by(|place| rank_order(place, member));
-    found.ok()
+    let key = RankKey::of(member);
+    places.binary_search_by_key(&key, |place| place.key).ok()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::testing::{join, member, roster};
+    use crate::testing::{join, member, member_in, roster};
+    use common::wire::tier::Tier;
     use proptest::prelude::*;
 
     #[test]
@@ -363,6 +425,7 @@ mod tests {
                 }
             );
             // The list is locked: a look-up from another thread has to wait.
+            #[cfg(not(thread_sanitizer))] // Its locks have another `try_read`.
             assert!(other.ranking.try_read().is_err());
         };
         assert!(
@@ -376,6 +439,7 @@ mod tests {
     enum Step {
         Join {
             slots: u32,
+            tier: Tier,
         },
         Leave(prop::sample::Index),
         Tell,
@@ -386,9 +450,13 @@ mod tests {
         },
     }
 
+    fn tier() -> impl Strategy<Value = Tier> {
+        prop::sample::select(vec![0, 4, 5, 5, 9]).prop_map(|n| Tier::new(n).expect("a tier"))
+    }
+
     fn steps() -> impl Strategy<Value = Vec<Step>> {
         let step = prop_oneof![
-            3 => (0u32..3).prop_map(|slots| Step::Join { slots }),
+            3 => (0u32..3, tier()).prop_map(|(slots, tier)| Step::Join { slots, tier }),
             2 => any::<prop::sample::Index>().prop_map(Step::Leave),
             1 => Just(Step::Tell),
             2 => (any::<prop::sample::Index>(), 0usize..4, 0usize..4)
@@ -407,12 +475,21 @@ mod tests {
             let mut told: HashMap<u64, u32> = HashMap::new();
             for step in steps {
                 match step {
-                    Step::Join { slots } => {
-                        let joined = roster.join(None, |id, name| member(id, name, slots), |_, _| {});
+                    Step::Join { slots, tier } => {
+                        let mut stands = None;
+                        let make = |id, name| member_in(tier, id, name, slots);
+                        let joined = roster.join(None, make, |_, standing| stands = Some(standing));
                         prop_assert_eq!(joined.is_ok(), model.len() < MAX as usize);
-                        if let Ok(member) = joined {
-                            told.insert(member.id, model.len() as u32);
-                            model.push(member);
+                        if let (Ok(member), Some(standing)) = (joined, stands) {
+                            let rank = model.iter().position(|other| other.tier > tier);
+                            let rank = rank.unwrap_or(model.len());
+                            model.insert(rank, Arc::clone(&member));
+                            let members = model.len() as u32;
+                            prop_assert_eq!(standing, Standing { rank: rank as u32, members });
+                            told.insert(member.id, rank as u32);
+                            let is_last = rank + 1 == model.len();
+                            prop_assert_eq!(roster.is_news(standing), !is_last);
+                            prop_assert!(roster.mark_joined(&member));
                         }
                     }
                     Step::Leave(_) if model.is_empty() => {}
@@ -445,9 +522,9 @@ mod tests {
                     for (rank, member) in model.iter().enumerate() {
                         assert_eq!(view.rank_of(member), Some(rank));
                         let found = view.any_case(&member.name.to_ascii_uppercase());
-                        assert!(found.is_some_and(|(at, place)| at == rank && place.id == member.id));
+                        assert!(found.is_some_and(|(at, place)| at == rank && place.member.id == member.id));
                         let below = model[rank + 1..].iter().filter(|m| m.slots > 0).map(|m| m.id);
-                        let executors = view.executors_below(member).iter().map(|p| p.id);
+                        let executors = view.executors_below(member).iter().map(|p| p.member.id);
                         assert!(executors.eq(below));
                         let share = |m: &&Arc<Member>| {
                             let commands = m.queue.running() + m.queue.queued();
@@ -456,7 +533,7 @@ mod tests {
                         };
                         let below = model[rank + 1..].iter().filter(|m| m.slots > 0);
                         let least = below.min_by_key(share).map(|m| m.id);
-                        let found = view.least_loaded_below(member).map(|place| place.id);
+                        let found = view.least_loaded_below(member).map(|place| place.member.id);
                         assert_eq!(found, least, "the first of equals");
                     }
                 });
