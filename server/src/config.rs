@@ -1,6 +1,7 @@
 //! The settings of a server.
 
 use crate::join::token::Token;
+use crate::tls::ServerTls;
 use crate::transcript::Transcript;
 use common::limits;
 use common::wire::selector::Selector;
@@ -60,6 +61,8 @@ pub struct Config {
     pub max_memory: usize,
     /// What a client must show to join, if anything.
     pub token: Option<Token>,
+    /// What it encrypts with; without this, everything goes in the clear.
+    pub tls: Option<ServerTls>,
     /// The originals' transcript, and its console.
     pub transcript: Transcript,
 }
@@ -78,6 +81,7 @@ impl Default for Config {
             max_sends: 4096,
             max_memory: default_max_memory(),
             token: None,
+            tls: None,
             transcript: Transcript::default(),
         }
     }

@@ -22,3 +22,4 @@ mod ranks;
 mod selectors;
 mod send;
 mod tiers;
+mod tls;

@@ -166,7 +166,11 @@ pub(crate) fn trip_due(hub: &Hub, due: &Timer) {
         Timer::Overdue(..) => Trip::Overdue,
         Timer::Flush(_) => Trip::Flushing,
         Timer::Retry(_) => Trip::Retrying,
-        Timer::Joined(_) | Timer::RankNews | Timer::MakeRoom | Timer::Drain => return,
+        Timer::Joined(_)
+        | Timer::RankNews
+        | Timer::MakeRoom
+        | Timer::Certificates
+        | Timer::Drain => return,
     };
     let member = find(hub, &tripping(there));
     let is_its = |about: Arc<Connection>| {

@@ -31,6 +31,8 @@ pub(crate) enum Timer {
     RankNews,
     /// Free memory.
     MakeRoom,
+    /// Read certificates again whose files have changed.
+    Certificates,
     /// Take the next step of the drain.
     Drain,
 }
@@ -45,7 +47,7 @@ impl Timer {
             Timer::Overdue(member, _) | Timer::Joined(member) => {
                 Some(Arc::clone(&member.upgrade()?.connection))
             }
-            Timer::RankNews | Timer::MakeRoom | Timer::Drain => None,
+            Timer::RankNews | Timer::MakeRoom | Timer::Certificates | Timer::Drain => None,
         }
     }
 }
