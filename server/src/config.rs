@@ -1,5 +1,6 @@
 //! The settings of a server.
 
+use crate::authority::Authority;
 use crate::join::token::Token;
 use crate::tls::ServerTls;
 use crate::transcript::Transcript;
@@ -63,6 +64,8 @@ pub struct Config {
     pub token: Option<Token>,
     /// What it encrypts with; without this, everything goes in the clear.
     pub tls: Option<ServerTls>,
+    /// Which identities may join, and what they may do; with this, `token` counts for nothing.
+    pub authority: Option<Authority>,
     /// The originals' transcript, and its console.
     pub transcript: Transcript,
 }
@@ -82,6 +85,7 @@ impl Default for Config {
             max_memory: default_max_memory(),
             token: None,
             tls: None,
+            authority: None,
             transcript: Transcript::default(),
         }
     }

@@ -11,7 +11,7 @@ use common::net::listener::Listener;
 #[cfg(not(shuttle))]
 use common::net::tls::files::TlsFileError;
 use common::sys::sync::atomic::Ordering;
-use common::sys::sync::{Arc, Mutex};
+use common::sys::sync::{Arc, Mutex, lock};
 use common::sys::thread;
 use common::sys::thread::JoinHandle;
 use std::io;
@@ -124,12 +124,18 @@ impl Server {
         let timer_hub = Arc::clone(hub);
         let timer_thread = thread::spawn("timers", move || timers::run(&timer_hub))
             .map_err(ServerError::Thread)?;
+        if hub.config.authority.is_some() {
+            hub.timers.schedule(hub.timers.now(), Timer::Authority);
+        }
         let acceptor = Mutex::new(Acceptor::new(listener));
         let started = std::thread::scope(|threads| acceptor::start(&acceptor, hub, threads));
         #[cfg(not(shuttle))]
         drop(calculators);
         hub.timers.stop();
         let _ = timer_thread.join();
+        // In a variable, so that the lock is not held while it is waited for.
+        let reloader = lock(&hub.reloader).take();
+        let _ = reloader.map(JoinHandle::join);
         started.map_err(ServerError::Thread)?;
         let aborted = hub.abort_requested.load(Ordering::Acquire);
         log::info!("stopped");

@@ -6,6 +6,7 @@ mod made;
 #[path = "../support/mod.rs"]
 mod support;
 
+mod authority;
 mod bytes;
 mod cancel;
 mod carrier;
@@ -19,6 +20,8 @@ mod line;
 mod outcome;
 mod output;
 mod ranks;
+mod reload;
+mod scope;
 mod selectors;
 mod send;
 mod tiers;
