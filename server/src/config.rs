@@ -2,6 +2,7 @@
 
 use crate::authority::Authority;
 use crate::join::token::Token;
+use crate::tls::ServerTls;
 use crate::transcript::Transcript;
 use common::limits;
 use common::wire::selector::Selector;
@@ -61,6 +62,8 @@ pub struct Config {
     pub max_memory: usize,
     /// What a client must show to join, if anything.
     pub token: Option<Token>,
+    /// What it encrypts with; without this, everything goes in the clear.
+    pub tls: Option<ServerTls>,
     /// Which identities may join, and what they may do; with this, `token` counts for nothing.
     pub authority: Option<Authority>,
     /// The originals' transcript, and its console.
@@ -81,6 +84,7 @@ impl Default for Config {
             max_sends: 4096,
             max_memory: default_max_memory(),
             token: None,
+            tls: None,
             authority: None,
             transcript: Transcript::default(),
         }

@@ -26,3 +26,4 @@ mod scope;
 mod selectors;
 mod send;
 mod tiers;
+mod tls;

@@ -11,6 +11,7 @@ use crate::member::Member;
 use crate::millis;
 use crate::ranking::{Admitted, NotAdmitted, Standing};
 use crate::session::{Flow, Session};
+use common::net::NO_TLS_ALERT;
 use common::sys::sync::Arc;
 use common::wire::message::{Code, Id, Message, RpcError, clip, error_line, result_line};
 use common::wire::method::ClientMethod;
@@ -42,6 +43,18 @@ impl Session<'_> {
                 self.close_with(malformed.id, &malformed.error)
             }
         }
+    }
+
+    /// Ends a connection that begins with TLS, with the word for it that a TLS client knows: this
+    /// server does not encrypt.
+    #[inline(never)]
+    pub(crate) fn refuse_tls(&mut self) -> Flow {
+        let peer = self.connection.peer();
+        let what = format_args!("{peer}: TLS, refused: this server has no certificate (--cert)");
+        self.hub.tls_log.log(self.now, what);
+        self.connection.blame("it began with TLS");
+        self.last_line = Some(NO_TLS_ALERT.to_vec());
+        Flow::Break(())
     }
 
     /// Logs that a connection that has not joined speaks HTTP, if its line looks like that.

@@ -6,6 +6,7 @@
 mod bench;
 mod cli;
 mod dial;
+mod encrypting;
 mod executors;
 mod exit_code;
 mod failure;

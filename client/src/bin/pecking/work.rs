@@ -34,10 +34,10 @@ fn log_until_the_end(client: Client, signals: &Signals) -> ExitCode {
         select! {
             recv(client.events()) -> event => match event {
                 Ok(ClientEvent::Disconnected(reason)) => break Some(reason),
-                Ok(ClientEvent::Rejoined { was, rank, .. }) => {
+                Ok(ClientEvent::Rejoined { rank, .. }) => {
                     not_yet.clear();
-                    let name = client.name();
-                    log::info!("joined again as {name}, rank {rank} (it was rank {was})");
+                    // It is not told its rank when that changes, so what that was is not known.
+                    log::info!("joined again as {}, rank {rank}", client.name());
                 }
                 Ok(ClientEvent::NotYet { error, .. }) => {
                     log_failed_try(&mut not_yet, error.to_string());
