@@ -80,10 +80,10 @@ pub const MAX_QUOTED: usize = 4 << 10;
 
 /// Connections at a time that have not joined. A client joins within a round trip, so these
 /// are thousands of honest ones a second, and too few threads to be felt.
-pub const MAX_STRANGERS: usize = 64;
+pub const MAX_UNJOINED: usize = 64;
 
 /// The same, of one address: a quarter, so that no address holds all the places alone.
-pub const MAX_STRANGERS_PER_ADDRESS: usize = 16;
+pub const MAX_UNJOINED_PER_ADDRESS: usize = 16;
 
 /// Lines that may wait for one peer before it is a slow consumer.
 pub const OUTBOX_LINES: usize = 65_536;

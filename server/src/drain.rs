@@ -4,7 +4,7 @@
 use crate::dispatch::flush_set::FlushSet;
 use crate::hub::Hub;
 use crate::member::Member;
-use crate::timers::timer_queue::{Due, millis};
+use crate::timers::timer_queue::{Timer, millis};
 use common::sys::sync::Arc;
 use common::sys::sync::atomic::Ordering;
 use common::wire::ByeReason;
@@ -39,14 +39,14 @@ pub(crate) enum Drain {
 impl Drain {
     /// Looks what can be done now, and comes back soon while there is more to do.
     pub(crate) fn step(&mut self, hub: &Arc<Hub>) {
-        let now = hub.clock.now();
+        let now = hub.timers.now();
         let must_end = hub.abort_requested.load(Ordering::Acquire);
         if must_end && !matches!(self, Drain::Cutting) {
             self.begin_if_not_begun(hub, now);
             hub.stop_accepting();
             *self = Drain::Cutting;
         }
-        let mut flushes = FlushSet::new(&hub.clock);
+        let mut flushes = FlushSet::new(&hub.timers);
         match self {
             Drain::NotBegun => self.begin_if_not_begun(hub, now),
             Drain::Waiting { members, until } => {
@@ -89,7 +89,7 @@ impl Drain {
             }
         }
         drop(flushes);
-        hub.clock.schedule(now + STEP_MS, Due::Drain);
+        hub.timers.schedule(now + STEP_MS, Timer::Drain);
     }
 
     fn begin_if_not_begun(&mut self, hub: &Hub, now: u64) {
@@ -98,7 +98,7 @@ impl Drain {
         }
         let members: Vec<Arc<Member>> = hub.roster.drain().into_iter().map(|p| p.member).collect();
         log::info!("shutting down; clients to be told: {}", members.len());
-        let mut flushes = FlushSet::new(&hub.clock);
+        let mut flushes = FlushSet::new(&hub.timers);
         for member in &members {
             hub.conclude_all(member.queue.drain(), &mut flushes);
         }

@@ -4,13 +4,13 @@ use crate::config::Config;
 use crate::connection::Connection;
 use crate::dispatch::command::Ending;
 use crate::dispatch::flush_set::FlushSet;
-use crate::join::handshakes::Strangers;
+use crate::join::handshakes::Handshakes;
 use crate::join::throttle::Throttle;
 use crate::member::executor_queue::{QueueBounds, TakenOut};
+use crate::memory_budget::MemoryBudget;
 use crate::ranking::Roster;
-use crate::relief::Keeping;
 use crate::throttled_log::ThrottledLog;
-use crate::timers::timer_queue::{Clock, Due};
+use crate::timers::timer_queue::{Timer, TimerQueue};
 use common::net::listener::Waker;
 use common::sys::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use common::sys::sync::{Arc, Mutex, lock};
@@ -25,15 +25,15 @@ const NEWS_DELAY_MS: u64 = 10;
 pub(crate) struct Hub {
     pub(crate) config: Config,
     pub(crate) roster: Roster,
-    pub(crate) clock: Clock,
-    pub(crate) strangers: Strangers,
+    pub(crate) timers: TimerQueue,
+    pub(crate) handshakes: Handshakes,
     /// How often the token may be guessed.
     pub(crate) throttle: Throttle,
     /// Wrong tokens.
     pub(crate) token_log: ThrottledLog,
     /// Connections that speak HTTP.
     pub(crate) http_log: ThrottledLog,
-    pub(crate) keeping: Keeping,
+    pub(crate) budget: MemoryBudget,
     /// Everybody who is connected, joined or not.
     connections: Mutex<HashMap<u64, Arc<Connection>>>,
     /// For the ids of what the server asks of clients.
@@ -50,13 +50,13 @@ impl Hub {
     pub(crate) fn new(config: Config, waker: Waker) -> Hub {
         Hub {
             roster: Roster::new(config.max_clients, config.transcript.clone()),
-            strangers: Strangers::new(config.max_clients),
+            handshakes: Handshakes::new(config.max_clients),
             throttle: Throttle::default(),
             token_log: ThrottledLog::new(log::Level::Info),
             http_log: ThrottledLog::new(log::Level::Warn),
-            keeping: Keeping::new(config.max_memory),
+            budget: MemoryBudget::new(config.max_memory),
             config,
-            clock: Clock::new(),
+            timers: TimerQueue::new(),
             connections: Mutex::default(),
             next_id: AtomicU64::new(1),
             news_scheduled: AtomicBool::new(false),
@@ -76,15 +76,15 @@ impl Hub {
         QueueBounds {
             commands: self.config.max_queue,
             bytes: self.config.max_queue_bytes,
-            memory: Some(&self.keeping.commands),
+            memory: Some(&self.budget.commands),
         }
     }
 
-    /// Notes a connection, and has the clock look at it; the number to forget it by.
+    /// Notes a connection, and has the timer thread look at it; the number to forget it by.
     pub(crate) fn connected(&self, connection: &Arc<Connection>) -> u64 {
         let number = self.next_id();
         lock(&self.connections).insert(number, Arc::clone(connection));
-        self.strangers.come(connection);
+        self.handshakes.come(connection);
         self.look_soon(connection);
         number
     }
@@ -92,7 +92,7 @@ impl Hub {
     pub(crate) fn disconnected(&self, number: u64) {
         let connection = lock(&self.connections).remove(&number);
         if let Some(connection) = connection {
-            self.strangers.go(&connection);
+            self.handshakes.go(&connection);
         }
     }
 
@@ -100,25 +100,25 @@ impl Hub {
         lock(&self.connections).values().cloned().collect()
     }
 
-    /// Has the clock look at a connection's deadlines, for the first time or after they
+    /// Has the timer thread look at a connection's deadlines, for the first time or after they
     /// became earlier.
     pub(crate) fn look_soon(&self, connection: &Arc<Connection>) {
         use crate::connection::Verdict;
-        let now = self.clock.now();
+        let now = self.timers.now();
         let at = match connection.verdict(now, self.config.heartbeat, 0) {
             Verdict::LookAt(at) => at,
             _ => now,
         };
-        self.clock
-            .schedule(at, Due::Look(Arc::downgrade(connection)));
+        self.timers
+            .schedule(at, Timer::Deadlines(Arc::downgrade(connection)));
     }
 
     /// Has those told, soon, whose rank changed.
     pub(crate) fn schedule_news(&self) {
         if !self.news_scheduled.swap(true, Ordering::AcqRel) {
-            let soon = self.clock.now() + NEWS_DELAY_MS;
+            let soon = self.timers.now() + NEWS_DELAY_MS;
             let at = soon.max(self.news_after.load(Ordering::Relaxed));
-            self.clock.schedule(at, Due::RankNews);
+            self.timers.schedule(at, Timer::RankNews);
         }
     }
 
@@ -134,7 +134,7 @@ impl Hub {
 
     /// Tells the senders of commands that were taken out of somebody's table.
     pub(crate) fn conclude_all(&self, ended: Vec<TakenOut>, flushes: &mut FlushSet<'_>) {
-        let now = self.clock.now();
+        let now = self.timers.now();
         for ended in ended {
             let is_lost = ended.status == Status::Lost;
             let ending = Ending {

@@ -8,11 +8,23 @@
 //! let running = Server::bind(config)?.spawn()?;
 //! println!("clients dial {}", running.address());
 //! // `stop` tells everybody, lets running commands end, and joins every thread.
-//! assert_eq!(running.stop()?, server::Ended::Drained);
+//! assert_eq!(running.stop()?, server::Shutdown::Drained);
 //! # Ok::<(), server::ServerError>(())
 //! ```
 
 #![forbid(unsafe_code)]
+
+/// A place at which a test can make the server panic for one client; nothing in other builds.
+macro_rules! fault_point {
+    ($place:ident, $member:expr) => {
+        #[cfg(test)]
+        crate::testing::trip(crate::testing::Trip::$place, &$member);
+    };
+    ($timer:ident of $hub:expr) => {
+        #[cfg(test)]
+        crate::testing::trip_due($hub, $timer);
+    };
+}
 
 mod config;
 mod connection;
@@ -21,8 +33,8 @@ mod drain;
 mod hub;
 mod join;
 mod member;
+mod memory_budget;
 mod ranking;
-mod relief;
 mod server;
 mod session;
 #[cfg(any(test, feature = "bench"))]
@@ -37,5 +49,5 @@ pub use testing::bench as bench_support;
 
 pub use config::{Config, HEARTBEAT_RANGE, MAX_LINE_RANGE, MAX_MEMORY_RANGE, MOST_CLIENTS};
 pub use join::token::Token;
-pub use server::{Ended, Handle, Running, Server, ServerError};
+pub use server::{Handle, Running, Server, ServerError, Shutdown};
 pub use transcript::Transcript;

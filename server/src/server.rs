@@ -2,9 +2,9 @@
 
 use crate::config::Config;
 use crate::hub::Hub;
-use crate::join::acceptor::{self, Door};
+use crate::join::acceptor::{self, Acceptor};
 use crate::timers;
-use crate::timers::timer_queue::Due;
+use crate::timers::timer_queue::Timer;
 use common::net::listener::Listener;
 use common::sys::sync::atomic::Ordering;
 use common::sys::sync::{Arc, Mutex};
@@ -37,7 +37,7 @@ pub enum ServerError {
 
 /// How a server ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Ended {
+pub enum Shutdown {
     /// Everybody was told, and had the drain time.
     Drained,
     /// It was told to end at once.
@@ -58,7 +58,7 @@ pub struct Handle(Arc<Hub>);
 pub struct Running {
     address: SocketAddr,
     handle: Handle,
-    thread: Option<JoinHandle<Result<Ended, ServerError>>>,
+    thread: Option<JoinHandle<Result<Shutdown, ServerError>>>,
 }
 
 impl Server {
@@ -93,8 +93,8 @@ impl Server {
     /// Serves until a [`Handle`] stops it; every thread that it started has ended then.
     ///
     /// # Errors
-    /// Where the system has no thread for the clock, or none to serve anybody with.
-    pub fn run(self) -> Result<Ended, ServerError> {
+    /// Where the system has no thread for the timers, or none to serve anybody with.
+    pub fn run(self) -> Result<Shutdown, ServerError> {
         let Server { listener, hub } = &self;
         log::info!(
             "listening on {} for {} clients",
@@ -102,20 +102,20 @@ impl Server {
             hub.config.max_clients
         );
         hub.config.transcript.starting(hub.config.max_clients);
-        let clock_hub = Arc::clone(hub);
-        let clock =
-            thread::spawn("clock", move || timers::run(&clock_hub)).map_err(ServerError::Thread)?;
-        let door = Mutex::new(Door::new(listener));
-        let opened = std::thread::scope(|threads| acceptor::open(&door, hub, threads));
-        hub.clock.stop();
-        let _ = clock.join();
-        opened.map_err(ServerError::Thread)?;
+        let timer_hub = Arc::clone(hub);
+        let timer_thread = thread::spawn("timers", move || timers::run(&timer_hub))
+            .map_err(ServerError::Thread)?;
+        let acceptor = Mutex::new(Acceptor::new(listener));
+        let started = std::thread::scope(|threads| acceptor::start(&acceptor, hub, threads));
+        hub.timers.stop();
+        let _ = timer_thread.join();
+        started.map_err(ServerError::Thread)?;
         let aborted = hub.abort_requested.load(Ordering::Acquire);
         log::info!("stopped");
         Ok(if aborted {
-            Ended::Aborted
+            Shutdown::Aborted
         } else {
-            Ended::Drained
+            Shutdown::Drained
         })
     }
 
@@ -140,7 +140,7 @@ impl Handle {
     /// to everybody, and ends.
     pub fn stop(&self) {
         if !self.0.drain_requested.swap(true, Ordering::AcqRel) {
-            self.0.clock.schedule(self.0.clock.now(), Due::Drain);
+            self.0.timers.schedule(self.0.timers.now(), Timer::Drain);
         }
     }
 
@@ -188,16 +188,16 @@ impl Running {
     ///
     /// # Errors
     /// What [`Server::run`] gave.
-    pub fn stop(mut self) -> Result<Ended, ServerError> {
+    pub fn stop(mut self) -> Result<Shutdown, ServerError> {
         self.handle.stop();
         self.join()
     }
 
-    fn join(&mut self) -> Result<Ended, ServerError> {
+    fn join(&mut self) -> Result<Shutdown, ServerError> {
         match self.thread.take().map(JoinHandle::join) {
             Some(Ok(ended)) => ended,
             Some(Err(panic)) => std::panic::resume_unwind(panic),
-            None => Ok(Ended::Aborted),
+            None => Ok(Shutdown::Aborted),
         }
     }
 }

@@ -29,7 +29,7 @@ impl ThrottledLog {
         }
     }
 
-    /// Logs what happens at a time of the clock, unless a line was logged just before.
+    /// Logs what happens at a time of the timer thread, unless a line was logged just before.
     pub(crate) fn log(&self, now: u64, what: fmt::Arguments<'_>) {
         match self.left_out_before(now) {
             None => {}

@@ -505,7 +505,7 @@ fn the_log_says_who_sent_what_to_whom_and_what_became_of_it() {
     log("client-1 (rank 0) sends [\"print\"] and 1 more word to web1 (rank 1)\n");
     log("web1 (rank 1) refused\n");
     log(" left: client-1");
-    log("web1 (rank 0) outranked\n");
+    log(": other (rank 1) sends [\"up\"] to 0 below and 1 above it\n");
     log("other: its send was not taken: ");
     log(" may not join: ");
     log(" left: web1");

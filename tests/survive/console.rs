@@ -129,7 +129,7 @@ impl Silent {
     fn end_read(&mut self, log: Log) -> Vec<String> {
         self.end();
         let lines = log.into_lines();
-        // Sessions, the clock and who stands at the door go on after a panic, and log it.
+        // The acceptor, sessions and the timer thread go on after a panic, and log it.
         let panic = lines.iter().find(|line| line.contains("panicked"));
         assert_eq!(panic, None);
         lines

@@ -5,9 +5,9 @@ mod support;
 
 mod clock;
 mod console;
+mod handshakes;
 mod leaks;
 mod pause;
 mod ranks;
 mod shortage;
 mod slow;
-mod strangers;

@@ -196,10 +196,10 @@ fn the_limits_of_the_document_are_those_of_the_code() {
         ("MAX_MEMBERS_PAGE", grouped(limits::MAX_MEMBERS_PAGE as u64)),
         ("HEARTBEAT", seconds(limits::HEARTBEAT)),
         ("ANSWER_GRACE", seconds(limits::ANSWER_GRACE)),
-        ("MAX_STRANGERS", grouped(limits::MAX_STRANGERS as u64)),
+        ("MAX_UNJOINED", grouped(limits::MAX_UNJOINED as u64)),
         (
-            "MAX_STRANGERS_PER_ADDRESS",
-            grouped(limits::MAX_STRANGERS_PER_ADDRESS as u64),
+            "MAX_UNJOINED_PER_ADDRESS",
+            grouped(limits::MAX_UNJOINED_PER_ADDRESS as u64),
         ),
         ("OUTBOX_LINES", grouped(limits::OUTBOX_LINES as u64)),
         ("OUTBOX_BYTES", bytes(limits::OUTBOX_BYTES as u64)),

@@ -215,9 +215,17 @@ impl Command {
     }
 
     /// With a frame of its own, as every outcome is told below that of its caller.
+    ///
+    /// At `info` only if the target might have executed the command: a sender far below can name
+    /// thousands of superiors with a few bytes, and the line of the `send` counts them.
     #[inline(never)]
     fn log_outcome(&self, target: &Target, status: Status, ending: &Ending<'_>) {
-        log::info!(
+        let level = match status {
+            Status::Outranked | Status::Absent => log::Level::Debug,
+            _ => log::Level::Info,
+        };
+        log::log!(
+            level,
             "#{}: {} (rank {}) {status}{}",
             self.id,
             target.member,
@@ -239,7 +247,7 @@ impl Command {
                 self.conclude(target, Status::Absent, &ending, flushes);
             }
             Missed::Named(one) => {
-                log::info!("#{}: {one} absent: {message}", self.id);
+                log::debug!("#{}: {one} absent: {message}", self.id);
                 let line = lines::absent(flushes.buffer(), self, one, message);
                 self.tell_outcome(line, Status::Absent, flushes);
             }

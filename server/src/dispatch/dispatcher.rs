@@ -82,7 +82,7 @@ fn take(
     let Selection { sender_rank, found } = selection;
     let is_single = matches!(found, Found::One(_));
     let words = request.command.as_json().len();
-    let room = hub.keeping.room_for(found.executing(), words);
+    let room = hub.budget.room_for(found.executing(), words);
     if room.is_none() && is_single {
         return Err(no_memory());
     }
@@ -288,7 +288,7 @@ fn distribute(
     let mut line = match command.targets.len() {
         1 => Line::Own(line),
         _ => {
-            let charge = Charge::new(&hub.keeping.commands, line.capacity());
+            let charge = Charge::new(&hub.budget.commands, line.capacity());
             Line::shared(line, charge)
         }
     };
@@ -300,7 +300,7 @@ fn distribute(
         let bounds = hub.queue_bounds();
         let registered = target
             .member
-            .register(assignment, &mut line, bounds, &hub.clock, now);
+            .register(assignment, &mut line, bounds, &hub.timers, now);
         registration_ended(command, target, &registered, flushes);
     }
     flushes.give_back(line);
@@ -350,7 +350,7 @@ fn registration_ended(
 /// Ends a command early, at each target that has not answered yet.
 pub(crate) fn cancel(hub: &Hub, command: &Arc<Command>, flushes: &mut FlushSet<'_>) {
     for target in command.targets.iter() {
-        match target.member.cancel(command.id, &hub.clock) {
+        match target.member.cancel(command.id, &hub.timers) {
             Cancelled::Waiting => {
                 command.conclude(target, Status::Cancelled, &Ending::default(), flushes);
             }

@@ -1,23 +1,23 @@
 //! The members that one batch of input has lines for: each is written to once, at the batch's
 //! end, and not once a line.
 //!
-//! What may wait for company is left to those who push next, and to the clock where nobody
+//! What may wait for company is left to those who push next, and to the timer thread where nobody
 //! does: to wake a client for each of many outcomes that come at once is what a send to many
 //! would cost most.
 
 use crate::member::Member;
-use crate::timers::timer_queue::{Clock, Due};
+use crate::timers::timer_queue::{Timer, TimerQueue};
 use common::net::outbox::Line;
 use common::sys::sync::Arc;
 
 /// How long something waits for company at most, in milliseconds: too short to be noticed,
-/// and what the clock can tell apart.
+/// and what the timer thread can tell apart.
 const COMPANY_MS: u64 = 1;
 
 /// Members that are noted before they are flushed all the same: what a send to thousands begins
-/// with is not to wait for its end. Some hundred commands to a few clients each still leave
-/// together, and to register one with so many takes a millisecond.
-const MOST_NOTED: usize = 1024;
+/// with is not to wait for its end, and what is made for each is memory that stays with the
+/// allocator. A hundred commands to a few clients each still leave together.
+const MOST_NOTED: usize = 256;
 
 /// How many entries back it is looked whether a member is noted already: to look at all of
 /// them would cost more than to flush a member for which nothing waits.
@@ -36,7 +36,7 @@ const KEPT_BUFFER: usize = 1 << 10;
 
 /// Members to be flushed; dropping it flushes them.
 pub(crate) struct FlushSet<'a> {
-    clock: &'a Clock,
+    timers: &'a TimerQueue,
     now: Vec<Arc<Member>>,
     soon: Vec<Arc<Member>>,
     buffer: Vec<u8>,
@@ -44,9 +44,9 @@ pub(crate) struct FlushSet<'a> {
 
 impl<'a> FlushSet<'a> {
     /// None yet.
-    pub(crate) fn new(clock: &'a Clock) -> FlushSet<'a> {
+    pub(crate) fn new(timers: &'a TimerQueue) -> FlushSet<'a> {
         FlushSet {
-            clock,
+            timers,
             now: Vec::new(),
             soon: Vec::new(),
             buffer: Vec::new(),
@@ -71,9 +71,9 @@ impl<'a> FlushSet<'a> {
         }
     }
 
-    /// The clock's time.
+    /// The timer thread's time.
     pub(crate) fn time(&self) -> u64 {
-        self.clock.now()
+        self.timers.now()
     }
 
     /// A buffer to make a line in, whatever is in it.
@@ -95,8 +95,9 @@ impl<'a> FlushSet<'a> {
         self.flush_now();
         for member in drain(&mut self.soon) {
             if member.ask_for_flush() {
-                let at = self.clock.now() + COMPANY_MS;
-                self.clock.schedule(at, Due::Flush(Arc::downgrade(&member)));
+                let at = self.timers.now() + COMPANY_MS;
+                self.timers
+                    .schedule(at, Timer::Flush(Arc::downgrade(&member)));
             }
         }
     }
@@ -104,7 +105,7 @@ impl<'a> FlushSet<'a> {
     fn flush_now(&mut self) {
         for member in drain(&mut self.now) {
             member.connection.outbox.flush();
-            self.clock.retry_stuck(&member.connection.outbox);
+            self.timers.retry_stuck(&member.connection.outbox);
         }
     }
 }
@@ -151,12 +152,12 @@ mod tests {
 
     #[test]
     fn what_a_send_to_thousands_begins_with_is_written_before_all_of_them_are_noted() {
-        let clock = Clock::new();
+        let timers = TimerQueue::new();
         let sender = testing::member(1, "sender", 0);
         let crowd = (2..).map(|id| testing::member(id, "one-of-many", 1));
         let crowd: Vec<_> = crowd.take(MOST_NOTED).collect();
         let is_waiting = |member: &Member| member.connection.outbox.is_behind();
-        let mut flushes = FlushSet::new(&clock);
+        let mut flushes = FlushSet::new(&timers);
         sender.connection.outbox.push(b"accepted\n".to_vec());
         flushes.add(&sender);
         for (noted, member) in crowd.iter().enumerate() {

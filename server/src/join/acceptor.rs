@@ -1,7 +1,6 @@
-//! Where connections come in. One thread at a time stands at the door; whoever comes is
-//! served by that thread, and the one behind it steps up. So a client that dials in waits for
-//! one thread to wake up, and not for another to be started: that is done behind its back, by
-//! who steps up.
+//! Accepts connections. One thread at a time waits in `accept`, and serves the connection that it
+//! gets; the thread behind it takes its place and starts another one to wait there. So a join waits
+//! until one thread wakes up, and for no thread to start.
 
 use crate::connection::{Connection, bye_line};
 use crate::hub::Hub;
@@ -24,46 +23,45 @@ use std::time::Duration;
 /// skipped without recursion, and what is parsed is flat.
 const SESSION_STACK: usize = 256 << 10;
 
-/// How long accepting pauses where the system has no descriptors left. Nobody tells when it
-/// has some again, and whoever waits meanwhile is served then.
+/// The pause after the system had no descriptor for a connection. Nothing tells the server when
+/// there is one again; the connections that wait meanwhile are accepted then.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
-/// Bytes that are taken from somebody who is refused without a thread: what it said before
-/// the refusal, which would be lost if something unread were left at the end.
+/// Bytes that are read from a connection that is refused: what it sent before the refusal. The
+/// system would discard the refusal if anything unread were left at the close.
 const REFUSED_BYTES: usize = MAX_LINE_BEFORE_JOIN;
 
-/// What belongs to the thread at the door.
-pub(crate) struct Door<'a> {
+/// What belongs to the thread that accepts.
+pub(crate) struct Acceptor<'a> {
     listener: &'a Listener,
-    /// What goes wrong with connections.
     trouble: ThrottledLog,
     courtesy: Courtesy,
-    /// Whether a thread stands behind it.
-    is_backed: bool,
-    /// Nobody is let in any more.
+    /// Whether a thread waits to accept next.
+    has_next: bool,
+    /// No connection is accepted any more.
     is_closed: bool,
 }
 
-impl<'a> Door<'a> {
-    pub(crate) fn new(listener: &'a Listener) -> Door<'a> {
-        Door {
+impl<'a> Acceptor<'a> {
+    pub(crate) fn new(listener: &'a Listener) -> Acceptor<'a> {
+        Acceptor {
             listener,
             trouble: ThrottledLog::new(log::Level::Warn),
             courtesy: Courtesy::default(),
-            is_backed: false,
+            has_next: false,
             is_closed: false,
         }
     }
 }
 
-/// Starts a thread that waits for its turn at the door and serves whoever comes then, and that
-/// sees to it that another one stands behind it meanwhile: so every connection has a thread of
-/// its own, until the hub has the listener woken. The scope joins them all.
+/// Starts a thread that waits for its turn to accept, starts the thread that accepts next, and serves
+/// the connection that it gets. That goes on until the hub wakes the listener. The scope joins all of
+/// these threads.
 ///
 /// # Errors
-/// Where the system has no thread.
-pub(crate) fn open<'scope, 'env>(
-    door: &'scope Mutex<Door<'env>>,
+/// The system has no thread.
+pub(crate) fn start<'scope, 'env>(
+    acceptor: &'scope Mutex<Acceptor<'env>>,
     hub: &'scope Arc<Hub>,
     threads: &'scope Scope<'scope, 'env>,
 ) -> io::Result<()> {
@@ -71,10 +69,10 @@ pub(crate) fn open<'scope, 'env>(
         .name("session".into())
         .stack_size(SESSION_STACK);
     builder.spawn_scoped(threads, move || {
-        let receive = AssertUnwindSafe(|| receive(door, hub, threads));
+        let receive = AssertUnwindSafe(|| receive(acceptor, hub, threads));
         let Ok(received) = catch_unwind(receive) else {
-            log::error!("who stood at the door panicked; another one takes its place");
-            let _ = open(door, hub, threads);
+            log::error!("accepting a connection panicked");
+            let _ = start(acceptor, hub, threads);
             return;
         };
         if let Some((connection, number)) = received {
@@ -85,55 +83,53 @@ pub(crate) fn open<'scope, 'env>(
     Ok(())
 }
 
-/// Waits for its turn at the door, and for somebody to come; the connection, and the number
-/// that it is known by. `None` once nobody is let in any more.
+/// Waits for its turn to accept, and for a connection that can be served. The number is the hub's
+/// for the connection; `None`: no connection is accepted any more.
 #[inline(never)]
 fn receive<'scope, 'env>(
-    door_of_all: &'scope Mutex<Door<'env>>,
+    shared: &'scope Mutex<Acceptor<'env>>,
     hub: &'scope Arc<Hub>,
     threads: &'scope Scope<'scope, 'env>,
 ) -> Option<(Arc<Connection>, u64)> {
-    let mut door = role(door_of_all);
-    door.is_backed = false;
-    if door.is_closed {
+    let mut acceptor = role(shared);
+    acceptor.has_next = false;
+    if acceptor.is_closed {
         return None;
     }
-    let back = |door: &mut Door<'_>| {
-        let backed = if door.is_backed {
+    let start_next = |acceptor: &mut Acceptor<'_>| {
+        let started = if acceptor.has_next {
             Ok(())
         } else {
-            open(door_of_all, hub, threads)
+            start(shared, hub, threads)
         };
-        door.is_backed = backed.is_ok();
-        backed
+        acceptor.has_next = started.is_ok();
+        started
     };
     loop {
-        let _ = back(&mut door);
-        let stream = next(&mut door, hub)?;
+        let _ = start_next(&mut acceptor);
+        let stream = next(&mut acceptor, hub)?;
         let peer = stream.peer();
-        // There may be threads again by now.
-        match back(&mut door) {
-            Ok(()) => return Some(let_in(hub, stream)),
+        // If the system had no thread before, it may have one by now.
+        match start_next(&mut acceptor) {
+            Ok(()) => return Some(admit(hub, stream)),
             Err(e) => {
-                let now = hub.clock.now();
-                door.trouble
+                let now = hub.timers.now();
+                acceptor
+                    .trouble
                     .log(now, format_args!("{peer}: no thread for it: {e}"));
-                refuse(
-                    &stream,
-                    &no_means("the server has no thread for you; try again later"),
-                );
+                refuse(&stream, &lacks("thread"));
             }
         }
     }
 }
 
 /// The next connection for which there is room.
-fn next(door: &mut Door<'_>, hub: &Hub) -> Option<Stream> {
+fn next(acceptor: &mut Acceptor<'_>, hub: &Hub) -> Option<Stream> {
     loop {
-        match door.listener.accept() {
+        match acceptor.listener.accept() {
             Ok(Some(stream)) => {
-                let (peer, now) = (stream.peer(), hub.clock.now());
-                let strangers = &hub.strangers;
+                let (peer, now) = (stream.peer(), hub.timers.now());
+                let handshakes = &hub.handshakes;
                 if guesses_in_vain(hub, peer.ip(), now) {
                     let what = format_args!("{peer} may not join: {GUESSED_TOO_OFTEN}");
                     hub.token_log.log(now, what);
@@ -141,25 +137,24 @@ fn next(door: &mut Door<'_>, hub: &Hub) -> Option<Stream> {
                     refuse(&stream, &line);
                     continue;
                 }
-                if strangers.make_room(peer.ip(), now, &mut door.courtesy) {
+                if handshakes.make_room(peer.ip(), now, &mut acceptor.courtesy) {
                     return Some(stream);
                 }
-                door.trouble
+                acceptor
+                    .trouble
                     .log(now, format_args!("{peer}: no room for it"));
-                refuse(
-                    &stream,
-                    &no_means("the server has no room for you; try again later"),
-                );
+                refuse(&stream, &lacks("room"));
             }
             Ok(None) => {
-                door.is_closed = true;
+                acceptor.is_closed = true;
                 return None;
             }
             Err(e) => {
-                let now = hub.clock.now();
-                door.trouble
+                let now = hub.timers.now();
+                acceptor
+                    .trouble
                     .log(now, format_args!("cannot accept a connection: {e}"));
-                if !hub.strangers.make_room_in_need(now) {
+                if !hub.handshakes.make_room_in_need(now) {
                     std::thread::sleep(ACCEPT_PAUSE);
                 }
             }
@@ -167,39 +162,40 @@ fn next(door: &mut Door<'_>, hub: &Hub) -> Option<Stream> {
     }
 }
 
-fn let_in(hub: &Hub, stream: Stream) -> (Arc<Connection>, u64) {
+fn admit(hub: &Hub, stream: Stream) -> (Arc<Connection>, u64) {
     stream.set_unacknowledged_timeout(unacknowledged(hub.config.heartbeat));
-    let connection = Connection::new(Arc::new(stream), &hub.keeping.all, hub.clock.now());
+    let connection = Connection::new(Arc::new(stream), &hub.budget.all, hub.timers.now());
     let connection = Arc::new(connection);
     let number = hub.connected(&connection);
     (connection, number)
 }
 
-/// Whether a newcomer's token would not be looked at, and it would push out another connection of
-/// its address for that. To take such a newcomer costs two threads a switch, and to refuse it at
-/// the door a tenth of that: else a flood of wrong tokens is faster than the door, and the right
-/// one waits behind it.
+/// Whether the server would not check a newcomer's token, and would close another connection of its
+/// address to make room. To refuse such a newcomer here costs a tenth of handing it to a session:
+/// otherwise a flood of wrong tokens is faster than the acceptor, and the right token waits behind
+/// it.
 fn guesses_in_vain(hub: &Hub, address: IpAddr, now: u64) -> bool {
-    hub.throttle.refuses(address, now) && hub.strangers.has_all_places(address)
+    hub.throttle.refuses(address, now) && hub.handshakes.has_all_places(address)
 }
 
 const GUESSED_TOO_OFTEN: &str = "too many wrong tokens came from your address; try again later";
 
 /// The error for a connection that the server has no means to serve.
-fn no_means(why: &str) -> Vec<u8> {
-    error_line(None, &RpcError::new(Code::Internal, why))
+fn lacks(means: &str) -> Vec<u8> {
+    let message = format!("the server has no {means} for you; try again later");
+    error_line(None, &RpcError::new(Code::Internal, message))
 }
 
-/// Tells a connection with a line why it is not served, without waiting for it. What it reads
-/// into must not be in the frame of its caller: every session's thread has been there, and keeps
-/// the memory that its stack ever had.
+/// Tells a connection why it is not served, and closes it without waiting. Its buffer is in a frame
+/// of its own: every session's thread passes through the caller, and a stack keeps the memory that it
+/// once used.
 #[inline(never)]
 fn refuse(stream: &Stream, line: &[u8]) {
     let _ = stream.write_now(line);
     stream.shutdown_write();
-    let mut said = [0; REFUSED_BYTES];
+    let mut sent = [0; REFUSED_BYTES];
     if stream.has_unread() {
-        let _ = (&*stream).read(&mut said);
+        let _ = (&*stream).read(&mut sent);
     }
     stream.close();
 }

@@ -8,14 +8,14 @@
 
 use crate::connection::Connection;
 use crate::timers::timer_queue::millis;
-use common::limits::{MAX_STRANGERS, MAX_STRANGERS_PER_ADDRESS};
+use common::limits::{MAX_UNJOINED, MAX_UNJOINED_PER_ADDRESS};
 use common::sys::sync::{Arc, Condvar, Mutex, lock, wait_timeout_while};
 use std::collections::VecDeque;
 use std::net::{IpAddr, Ipv6Addr};
 use std::time::{Duration, Instant};
 
 /// Threads that may be about to end besides, of those who were turned away: as one ends, the
-/// next can be started. With two at the door and the program's other five (main, clock, stdout,
+/// next can be started. With two at the door and the program's other five (main, timers, stdout,
 /// stderr, signals) they are fewer than ten, as whoever looks at the server may count one more
 /// that has all but ended.
 const MOST_ENDING: usize = 2;
@@ -50,7 +50,7 @@ const PAUSE: Duration = Duration::from_micros(250);
 const SPARED_TICK: Duration = Duration::from_millis(1);
 
 /// The connected who are not ranked.
-pub(crate) struct Strangers {
+pub(crate) struct Handshakes {
     table: Mutex<Table>,
     /// Somebody joined, or a thread ended.
     changed: Condvar,
@@ -94,10 +94,10 @@ struct Newcomer {
     connection: Arc<Connection>,
 }
 
-impl Strangers {
+impl Handshakes {
     /// For a server of so many clients.
-    pub(crate) fn new(max_clients: u32) -> Strangers {
-        Strangers {
+    pub(crate) fn new(max_clients: u32) -> Handshakes {
+        Handshakes {
             table: Mutex::default(),
             changed: Condvar::new(),
             most_leavers: max_clients as usize,
@@ -140,7 +140,7 @@ impl Strangers {
 
     /// Whether an address has all the places that it may have.
     pub(crate) fn has_all_places(&self, address: IpAddr) -> bool {
-        lock(&self.table).count(origin(address)) >= MAX_STRANGERS_PER_ADDRESS
+        lock(&self.table).count(origin(address)) >= MAX_UNJOINED_PER_ADDRESS
     }
 
     /// Makes room where the system has none for another connection, unless all may be about
@@ -222,9 +222,9 @@ impl Table {
     /// Those of whom one has to go before somebody from an address can come.
     fn in_the_way(&self, address: IpAddr) -> Crowd {
         self.crowd(|table| {
-            if table.count(address) >= MAX_STRANGERS_PER_ADDRESS {
+            if table.count(address) >= MAX_UNJOINED_PER_ADDRESS {
                 table.of(address)
-            } else if table.here().count() >= MAX_STRANGERS {
+            } else if table.here().count() >= MAX_UNJOINED {
                 table.of_the_fullest()
             } else {
                 Vec::new()

@@ -1,8 +1,15 @@
-//! How a connection becomes a member: from the acceptor, past the limits of unjoined connections
-//! and of wrong tokens, to what `join` asks for.
+//! How a connection becomes a member, in this order:
+//!
+//! 1. [`acceptor`] accepts a connection and serves its session.
+//! 2. [`handshakes`] bounds how many connections have not joined, and decides which one makes room.
+//! 3. The session reads the first lines ([`joining`]); HTTP and other protocols end here.
+//! 4. [`admission`] checks what `join` asks for; [`throttle`] bounds how often an address may guess
+//!    the [`token`].
+//! 5. The roster (`ranking/`) ranks the member last, and its answer is queued.
 
 pub(crate) mod acceptor;
 pub(crate) mod admission;
 pub(crate) mod handshakes;
+mod joining;
 pub(crate) mod throttle;
 pub(crate) mod token;

@@ -15,7 +15,7 @@ use std::net::IpAddr;
 pub(crate) const ANSWER_DELAY_MS: u64 = 1000;
 
 /// Tries of one address: as many as it has connections that have not joined.
-const PERMITS: usize = common::limits::MAX_STRANGERS_PER_ADDRESS;
+const PERMITS: usize = common::limits::MAX_UNJOINED_PER_ADDRESS;
 
 /// Wrong tries ...
 const MOST_WRONG: usize = 20;

@@ -12,7 +12,7 @@ use crate::member::executor_queue::{
     Answered, Cancelled, ExecutorQueue, QueueBounds, Registered, TakenOut,
 };
 use crate::member::open_sends::OpenSends;
-use crate::timers::timer_queue::{Clock, Due};
+use crate::timers::timer_queue::{Timer, TimerQueue};
 use common::net::outbox::Line;
 use common::sys::sync::Arc;
 use common::sys::sync::atomic::{AtomicBool, AtomicU32, Ordering};
@@ -76,28 +76,28 @@ impl Member {
         assignment: Assignment,
         line: &mut Line,
         bounds: QueueBounds<'_>,
-        clock: &Clock,
+        timers: &TimerQueue,
         now: u64,
     ) -> Registered {
         let connection = &self.connection;
         let (registered, watch) = self
             .queue
             .register(connection, assignment, line, bounds, now);
-        self.watch(watch, clock);
+        self.watch(watch, timers);
         registered
     }
 
     /// Takes a command out that the client has answered, and gives it the next ones.
-    pub(crate) fn answered(self: &Arc<Self>, id: u64, clock: &Clock, now: u64) -> Answered {
+    pub(crate) fn answered(self: &Arc<Self>, id: u64, timers: &TimerQueue, now: u64) -> Answered {
         let (answered, watch) = self.queue.answered(id, &self.connection, now);
-        self.watch(watch, clock);
+        self.watch(watch, timers);
         answered
     }
 
     /// Ends a command whose sender no longer wants it.
-    pub(crate) fn cancel(self: &Arc<Self>, id: u64, clock: &Clock) -> Cancelled {
-        let (cancelled, watch) = self.queue.cancel(id, &self.connection, clock.now());
-        self.watch(watch, clock);
+    pub(crate) fn cancel(self: &Arc<Self>, id: u64, timers: &TimerQueue) -> Cancelled {
+        let (cancelled, watch) = self.queue.cancel(id, &self.connection, timers.now());
+        self.watch(watch, timers);
         cancelled
     }
 
@@ -106,24 +106,24 @@ impl Member {
         self.queue.consumed(id, bytes, &self.connection);
     }
 
-    /// Looks at the time that the clock was asked for: takes out what should have been answered
+    /// Looks at the time that the timer thread was asked for: takes out what should have been answered
     /// by `judged`, and starts what waits if there is room for it.
     pub(crate) fn take_overdue(
         self: &Arc<Self>,
         at: u64,
         judged: u64,
         now: u64,
-        clock: &Clock,
+        timers: &TimerQueue,
     ) -> Vec<TakenOut> {
         let (taken_out, watch) = self.queue.look(at, judged, now, &self.connection);
-        self.watch(watch, clock);
+        self.watch(watch, timers);
         taken_out
     }
 
     /// Schedules the next look for overdue answers.
-    fn watch(self: &Arc<Self>, at: Option<u64>, clock: &Clock) {
+    fn watch(self: &Arc<Self>, at: Option<u64>, timers: &TimerQueue) {
         if let Some(at) = at {
-            clock.schedule(at, Due::Overdue(Arc::downgrade(self), at));
+            timers.schedule(at, Timer::Overdue(Arc::downgrade(self), at));
         }
     }
 
@@ -133,7 +133,7 @@ impl Member {
         self.connection.outbox.is_behind() && !self.flush_asked.swap(true, Ordering::AcqRel)
     }
 
-    /// Writes what is for it, as the clock was asked to.
+    /// Writes what is for it, as the timer thread was asked to.
     pub(crate) fn flush_as_asked(&self) {
         // Before the flush: a thread that adds something from now on asks again. A swap, so that
         // this flush sees what the threads added that found it asked for already.

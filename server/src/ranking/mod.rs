@@ -121,8 +121,7 @@ impl Roster {
             ranking.executors.push(place);
         }
         ranking.names.insert(key, Arc::clone(&member));
-        #[cfg(test)]
-        crate::testing::trip(crate::testing::Trip::Joining, &member);
+        fault_point!(Joining, member);
         if ranking.transcript.is_on() {
             let client = member.connection.peer();
             ranking
@@ -151,8 +150,7 @@ impl Roster {
                 .transcript
                 .disconnected(client, &ranking.standings());
         }
-        #[cfg(test)]
-        crate::testing::trip(crate::testing::Trip::Leaving, member);
+        fault_point!(Leaving, member);
         rank < ranking.ranked.len()
     }
 

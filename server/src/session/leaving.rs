@@ -13,7 +13,7 @@ impl Session<'_> {
             return;
         };
         if self.connection.is_member() {
-            self.hub.strangers.leave(self.connection);
+            self.hub.handshakes.leave(self.connection);
         }
         self.hub.roster.leave(member);
         self.presence = None;
@@ -53,11 +53,11 @@ impl Session<'_> {
     pub(super) fn say_the_last(&mut self) {
         self.flushes.flush();
         if !self.connection.is_to_be_refused() {
-            let now = self.hub.clock.now();
+            let now = self.hub.timers.now();
             self.connection
                 .finish(self.last_line.take().map(Line::from), now);
         }
-        self.hub.clock.retry_stuck(&self.connection.outbox);
+        self.hub.timers.retry_stuck(&self.connection.outbox);
         self.member = None;
         if !self.connection.is_turned_away() {
             self.hub.look_soon(self.connection);
@@ -66,7 +66,7 @@ impl Session<'_> {
 
     /// Takes nothing more from the peer, and waits until it has taken what is queued for it.
     /// To close earlier, with something unread, would reset the connection and lose its last
-    /// lines (RFC 9293 §3.10.7.1). The clock cuts it off in the end.
+    /// lines (RFC 9293 §3.10.7.1). The timer thread cuts it off in the end.
     pub(super) fn linger(&mut self) {
         let mut sink = [0; 512];
         while matches!((&*self.connection.stream).read(&mut sink), Ok(1..)) {}

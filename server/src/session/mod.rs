@@ -5,7 +5,6 @@
 //! another client; it waits for its own one only: for input, and, before that, until that
 //! client has taken enough of what waits for it.
 
-mod joining;
 mod leaving;
 mod requests;
 mod results;
@@ -16,7 +15,7 @@ use crate::dispatch::flush_set::FlushSet;
 use crate::hub::Hub;
 use crate::join::throttle::Presence;
 use crate::member::Member;
-use crate::relief;
+use crate::memory_budget;
 use common::limits::{MAX_LINE_BEFORE_JOIN, OUTBOX_BYTES};
 use common::logging::log_limit::{self, About};
 use common::memory::Charge;
@@ -54,25 +53,25 @@ pub(crate) fn serve(hub: &Arc<Hub>, connection: &Arc<Connection>) {
     connection.outbox.close();
 }
 
-type Flow = ControlFlow<()>;
+pub(crate) type Flow = ControlFlow<()>;
 
 /// What belongs to one client's thread alone.
-struct Session<'a> {
-    hub: &'a Arc<Hub>,
-    connection: &'a Arc<Connection>,
+pub(crate) struct Session<'a> {
+    pub(crate) hub: &'a Arc<Hub>,
+    pub(crate) connection: &'a Arc<Connection>,
     /// Says what this thread's lines of the log are about.
-    about: &'a About,
+    pub(crate) about: &'a About,
     /// Once it has joined.
-    member: Option<Arc<Member>>,
+    pub(crate) member: Option<Arc<Member>>,
     /// While it is, where the server asks for a token.
-    presence: Option<Presence<'a>>,
-    flushes: FlushSet<'a>,
+    pub(crate) presence: Option<Presence<'a>>,
+    pub(crate) flushes: FlushSet<'a>,
     errors: u32,
     strays: u32,
     /// When the batch of input came that is being handled.
-    now: u64,
+    pub(crate) now: u64,
     /// Whether the batch of input was a sign of life.
-    lives: bool,
+    pub(crate) lives: bool,
     /// Whether a line ended in it.
     line_ended: bool,
     /// Whether it goes by its own word.
@@ -89,10 +88,10 @@ impl<'a> Session<'a> {
             about,
             member: None,
             presence: None,
-            flushes: FlushSet::new(&hub.clock),
+            flushes: FlushSet::new(&hub.timers),
             errors: 0,
             strays: 0,
-            now: hub.clock.now(),
+            now: hub.timers.now(),
             lives: false,
             line_ended: false,
             leaves: false,
@@ -106,9 +105,9 @@ impl<'a> Session<'a> {
         let Ok(mut input) = self.connection.stream.input() else {
             return;
         };
-        let mut charge = Charge::new(&self.hub.keeping.all, 0);
+        let mut charge = Charge::new(&self.hub.budget.all, 0);
         loop {
-            if self.hub.keeping.is_scarce() {
+            if self.hub.budget.is_scarce() {
                 reader.give_back();
             }
             // Counted before it is there, so that those who wait for memory do not take it at once.
@@ -123,7 +122,7 @@ impl<'a> Session<'a> {
             if !self.connection.outbox.is_open() {
                 return;
             }
-            self.now = self.hub.clock.now();
+            self.now = self.hub.timers.now();
             let flow = self.take_lines(&mut reader);
             let now = self.now;
             let partial = reader.has_partial_line();
@@ -161,13 +160,13 @@ impl<'a> Session<'a> {
 
     /// [`wait_for_room`](Self::wait_for_room), until no more than so many bytes wait.
     fn wait_until_waiting(&mut self, bytes: usize) {
-        let is_short = self.hub.keeping.all.excess() > 0;
+        let is_short = self.hub.budget.all.excess() > 0;
         if is_short {
-            relief::wait(self.hub, self.connection);
+            memory_budget::wait(self.hub, self.connection);
         }
         if self.connection.outbox.wait_until_waiting(bytes) || is_short {
             // It was we who did not read.
-            self.now = self.hub.clock.now();
+            self.now = self.hub.timers.now();
             self.connection.resume(self.now);
         }
     }
@@ -201,7 +200,7 @@ impl<'a> Session<'a> {
                 member = Some(Arc::clone(joined));
                 reader.set_limit(self.hub.config.max_line);
             }
-            if self.connection.outbox.is_over_half() || self.hub.keeping.all.excess() > 0 {
+            if self.connection.outbox.is_over_half() || self.hub.budget.all.excess() > 0 {
                 // What one batch of requests is answered with may be too much at once.
                 self.flush();
                 self.wait_for_room();
@@ -271,7 +270,7 @@ impl<'a> Session<'a> {
         Flow::Continue(())
     }
 
-    fn tell(&mut self, line: Vec<u8>) {
+    pub(crate) fn tell(&mut self, line: Vec<u8>) {
         self.connection.outbox.push(line);
         if let Some(member) = &self.member {
             self.flushes.add(member);
@@ -280,7 +279,7 @@ impl<'a> Session<'a> {
 
     /// Answers a request with an error and closes.
     #[inline(never)]
-    fn close_with(&mut self, id: Option<Id>, error: &RpcError) -> Flow {
+    pub(crate) fn close_with(&mut self, id: Option<Id>, error: &RpcError) -> Flow {
         self.connection.blame(error.message.clone());
         self.last_line = Some(error_line(id, error));
         Flow::Break(())

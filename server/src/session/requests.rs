@@ -70,8 +70,7 @@ impl Session<'_> {
 
     /// Takes a `send`, whose answer then comes by itself, or answers why not.
     pub(super) fn send(&mut self, member: &Arc<Member>, id: &Id, request: &Send<'_>) -> Flow {
-        #[cfg(test)]
-        crate::testing::trip(crate::testing::Trip::Sending, member);
+        fault_point!(Sending, member);
         let sent = dispatcher::send(self.hub, member, id, request, self.now, &mut self.flushes);
         match sent {
             Ok(()) => Flow::Continue(()),
@@ -96,7 +95,7 @@ impl Session<'_> {
             .limit
             .map_or(MAX_MEMBERS_PAGE, number)
             .min(MAX_MEMBERS_PAGE);
-        result_line(id, self.hub.roster.page(from, limit, self.hub.clock.now()))
+        result_line(id, self.hub.roster.page(from, limit, self.hub.timers.now()))
     }
 
     /// Notifications are never answered; what is wrong with one is only logged.

@@ -34,7 +34,7 @@ impl Session<'_> {
             return;
         }
         let now = self.now;
-        let answered = member.answered(id, &self.hub.clock, now);
+        let answered = member.answered(id, &self.hub.timers, now);
         if answered.starts_others {
             self.flushes.add(member);
         }
@@ -55,7 +55,7 @@ impl Session<'_> {
         assignment.conclude(status, &ending, &mut self.flushes);
     }
 
-    pub(super) fn stray(&mut self, id: Option<&Id>) {
+    pub(crate) fn stray(&mut self, id: Option<&Id>) {
         self.strays += 1;
         let level = match self.strays {
             0..=STRAYS_LOGGED => log::Level::Warn,
@@ -74,8 +74,7 @@ impl Session<'_> {
     pub(super) fn output(&mut self, member: &Arc<Member>, output: ExecutionOutput<'_>) {
         let connection = self.connection;
         let told = member.queue.output(output.id, |credit, assignment| {
-            #[cfg(test)]
-            crate::testing::trip(crate::testing::Trip::Writing, member);
+            fault_point!(Writing, member);
             let command = &assignment.command;
             let sender = &command.sender.connection.outbox;
             if sender.is_over_half() {

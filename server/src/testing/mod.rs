@@ -16,7 +16,7 @@ use crate::member::Member;
 use crate::ranking::Place;
 use crate::ranking::Roster;
 #[cfg(test)]
-use crate::timers::timer_queue::Due;
+use crate::timers::timer_queue::Timer;
 use crate::transcript::Transcript;
 use common::memory::Memory;
 use common::net::stream::Stream;
@@ -78,15 +78,15 @@ pub(crate) enum Trip {
     Sending,
     /// In the lock of what it executes, for its output.
     Writing,
-    /// In the clock's thread, which looks at its deadlines.
+    /// In the timer thread, which looks at its deadlines.
     Looking,
-    /// In the clock's thread, which looks for answers that should have come.
+    /// In the timer thread, which looks for answers that should have come.
     Overdue,
-    /// In the clock's thread, which writes what waits for company.
+    /// In the timer thread, which writes what waits for company.
     Flushing,
-    /// In the clock's thread, which writes what there was no thread to catch up with.
+    /// In the timer thread, which writes what there was no thread to catch up with.
     Retrying,
-    /// In the clock's thread, which tells it its rank.
+    /// In the timer thread, which tells it its rank.
     Telling,
 }
 
@@ -106,27 +106,27 @@ pub(crate) fn tripping(there: Trip) -> String {
 }
 
 #[cfg(test)]
-/// What is due for a client, in which the clock's thread comes to one of these places.
-pub(crate) fn due(there: Trip, member: &Arc<Member>) -> Option<Due> {
+/// What is due for a client, in which the timer thread comes to one of these places.
+pub(crate) fn due(there: Trip, member: &Arc<Member>) -> Option<Timer> {
     let connection = &member.connection;
     match there {
-        Trip::Looking => Some(Due::Look(Arc::downgrade(connection))),
-        Trip::Overdue => Some(Due::Overdue(Arc::downgrade(member), 0)),
-        Trip::Flushing => Some(Due::Flush(Arc::downgrade(member))),
-        Trip::Retrying => Some(Due::Retry(Arc::downgrade(&connection.outbox))),
+        Trip::Looking => Some(Timer::Deadlines(Arc::downgrade(connection))),
+        Trip::Overdue => Some(Timer::Overdue(Arc::downgrade(member), 0)),
+        Trip::Flushing => Some(Timer::Flush(Arc::downgrade(member))),
+        Trip::Retrying => Some(Timer::Retry(Arc::downgrade(&connection.outbox))),
         _ => None,
     }
 }
 
 #[cfg(test)]
 /// Panics where what is due is about a client whose name is [`tripping`] there.
-pub(crate) fn trip_due(hub: &Hub, due: &Due) {
+pub(crate) fn trip_due(hub: &Hub, due: &Timer) {
     let (there, about) = match due {
-        Due::Look(connection) => (Trip::Looking, connection.as_ptr().cast::<()>()),
-        Due::Overdue(member, _) => (Trip::Overdue, member.as_ptr().cast()),
-        Due::Flush(member) => (Trip::Flushing, member.as_ptr().cast()),
-        Due::Retry(outbox) => (Trip::Retrying, outbox.as_ptr().cast()),
-        Due::RankNews | Due::Relief | Due::Drain => return,
+        Timer::Deadlines(connection) => (Trip::Looking, connection.as_ptr().cast::<()>()),
+        Timer::Overdue(member, _) => (Trip::Overdue, member.as_ptr().cast()),
+        Timer::Flush(member) => (Trip::Flushing, member.as_ptr().cast()),
+        Timer::Retry(outbox) => (Trip::Retrying, outbox.as_ptr().cast()),
+        Timer::RankNews | Timer::MakeRoom | Timer::Drain => return,
     };
     let Some(member) = find(hub, &tripping(there)) else {
         return;

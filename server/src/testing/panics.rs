@@ -1,4 +1,4 @@
-//! Promise 9, `survive_panic`: a panic in one session, or in what the clock's thread does for one,
+//! Promise 9, `survive_panic`: a panic in one session, or in what the timer thread does for one,
 //! removes that session only, wherever it happens. From inside, since no program that is built has a way to make it panic.
 
 use crate::config::Config;
@@ -98,13 +98,13 @@ fn expect_whole(server: &Running, asking: &mut Raw, members: &[&str]) {
     }
 }
 
-/// Has the clock's thread do now what it panics in for the client whose name asks for that.
+/// Has the timer thread do now what it panics in for the client whose name asks for that.
 fn have_looked_at(server: &Running, trip: Trip) {
     let handle = server.handle();
     let hub = handle.hub();
     let member = find(hub, &tripping(trip)).expect("it joined");
-    let due = due(trip, &member).expect("something that the clock does");
-    hub.clock.schedule(hub.clock.now(), due);
+    let due = due(trip, &member).expect("something that the timer thread does");
+    hub.timers.schedule(hub.timers.now(), due);
 }
 
 #[test]

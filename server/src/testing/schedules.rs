@@ -82,7 +82,7 @@ struct Bench {
     sender: Arc<Member>,
     target: Arc<Member>,
     outcomes: Arc<Mutex<BTreeMap<u64, u32>>>,
-    /// When the clock was asked to look for overdue answers.
+    /// When the timer thread was asked to look for overdue answers.
     looks: Arc<Mutex<Vec<u64>>>,
 }
 
@@ -147,7 +147,7 @@ impl Bench {
         }
     }
 
-    /// What the clock does with whatever it was asked to look at.
+    /// What the timer thread does with whatever it was asked to look at.
     fn look(&self) {
         let looks = std::mem::take(&mut *lock(&self.looks));
         for at in looks {
@@ -284,8 +284,8 @@ impl World {
         self.sessions.push(thread::spawn(move || {
             let connection = Arc::new(Connection::new(
                 Arc::new(near),
-                &hub.keeping.all,
-                hub.clock.now(),
+                &hub.budget.all,
+                hub.timers.now(),
             ));
             let number = hub.connected(&connection);
             session::serve(&hub, &connection);
@@ -302,8 +302,8 @@ impl World {
         client
     }
 
-    /// Does what the clock does with what waits for company.
-    fn start_clock(&self) -> JoinHandle<()> {
+    /// Does what the timer thread does with what waits for company.
+    fn start_timers(&self) -> JoinHandle<()> {
         let (hub, is_over) = (Arc::clone(&self.hub), Arc::clone(&self.is_over));
         thread::spawn(move || {
             while !is_over.load(Ordering::SeqCst) {
@@ -448,7 +448,7 @@ fn a_send_to_many_has_its_outcomes_in_order_whoever_leaves() {
             (world.join("c", 1), 0),
         ];
         let workers = workers.map(|(worker, most)| thread::spawn(move || worker.execute(most)));
-        let clock = world.start_clock();
+        let timers = world.start_timers();
         boss.send(1, "below");
         boss.send(2, "all");
         boss.say(&json!({"jsonrpc": "2.0", "method": "cancel", "params": {"send": 1}}));
@@ -461,7 +461,7 @@ fn a_send_to_many_has_its_outcomes_in_order_whoever_leaves() {
             place.member.connection.stream.shutdown();
         }
         world.is_over.store(true, Ordering::SeqCst);
-        join_all(workers.into_iter().chain(world.sessions).chain([clock]));
+        join_all(workers.into_iter().chain(world.sessions).chain([timers]));
         assert_eq!((hub.roster.len(), hub.connections().len()), (0, 0));
     });
 }
@@ -473,7 +473,7 @@ fn who_leaves_takes_its_commands_along_and_nobody_waits_for_ever() {
         let boss = world.join("boss", 1);
         let middle = world.join("middle", 1);
         let worker = world.join("worker", 1);
-        let clock = world.start_clock();
+        let timers = world.start_timers();
         let worker = thread::spawn(move || worker.execute(9));
         // The one in the middle commands, and is commanded, and goes at some moment.
         let middle = thread::spawn(move || {
@@ -498,7 +498,7 @@ fn who_leaves_takes_its_commands_along_and_nobody_waits_for_ever() {
             place.member.connection.stream.shutdown();
         }
         world.is_over.store(true, Ordering::SeqCst);
-        join_all([middle, worker, clock].into_iter().chain(world.sessions));
+        join_all([middle, worker, timers].into_iter().chain(world.sessions));
         assert_eq!(world.hub.roster.len(), 0);
     });
 }

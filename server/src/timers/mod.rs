@@ -1,4 +1,4 @@
-//! Does what the clock says is due.
+//! Does what the timer queue says is due.
 
 pub(crate) mod timer_queue;
 
@@ -7,9 +7,9 @@ use crate::dispatch::flush_set::FlushSet;
 use crate::drain;
 use crate::hub::Hub;
 use crate::member::Member;
+use crate::memory_budget;
 use crate::ranking::Standing;
-use crate::relief;
-use crate::timers::timer_queue::{Due, StoodStill, Tick, millis};
+use crate::timers::timer_queue::{StoodStill, Tick, Timer, millis};
 use common::logging::log_limit;
 use common::sys::sync::Arc;
 use common::sys::sync::atomic::Ordering;
@@ -36,11 +36,11 @@ const NEWS_LONGEST_PAUSE_MS: u64 = 300;
 /// How long somebody who is behind is spared rank news.
 const NEWS_RETRY_MS: u64 = 100;
 
-/// Does what is due until the clock is stopped. A panic ends what it happens in, and nothing
-/// else: the clock is everybody's.
+/// Does what is due until the timer thread is stopped. A panic ends what it happens in, and nothing
+/// else: the timer thread is everybody's.
 pub(crate) fn run(hub: &Arc<Hub>) {
     let mut drain = drain::Drain::default();
-    while let Some(tick) = hub.clock.next() {
+    while let Some(tick) = hub.timers.next() {
         if catch_unwind(AssertUnwindSafe(|| act(hub, &tick, &mut drain))).is_err() {
             log::error!("what was due panicked");
             give_up(hub, tick.due);
@@ -54,58 +54,61 @@ fn act(hub: &Arc<Hub>, tick: &Tick, drain: &mut drain::Drain) {
         now,
         stood_still,
     } = tick;
-    #[cfg(test)]
-    crate::testing::trip_due(hub, due);
+    fault_point!(due of hub);
     match due {
-        Due::Look(connection) => {
+        Timer::Deadlines(connection) => {
             if let Some(connection) = connection.upgrade() {
                 look(hub, &connection, *now, stood_still.until);
             }
         }
-        Due::Overdue(member, at) => {
+        Timer::Overdue(member, at) => {
             if let Some(member) = member.upgrade() {
                 take_overdue(hub, &member, *at, *now, *stood_still);
             }
         }
-        Due::Flush(member) => {
+        Timer::Flush(member) => {
             if let Some(member) = member.upgrade() {
                 member.flush_as_asked();
-                hub.clock.retry_stuck(&member.connection.outbox);
+                hub.timers.retry_stuck(&member.connection.outbox);
             }
         }
-        Due::Retry(outbox) => {
+        Timer::Retry(outbox) => {
             if let Some(outbox) = outbox.upgrade() {
                 outbox.retry();
-                hub.clock.retry_stuck(&outbox);
+                hub.timers.retry_stuck(&outbox);
             }
         }
-        Due::RankNews => tell_ranks(hub),
-        Due::Relief => relief::relieve(hub),
-        Due::Drain => drain.step(hub),
+        Timer::RankNews => tell_ranks(hub),
+        Timer::MakeRoom => memory_budget::make_room(hub),
+        Timer::Drain => drain.step(hub),
     }
 }
 
 /// What could not be done is not looked at again, so whom it is about goes.
-fn give_up(hub: &Hub, due: Due) {
+fn give_up(hub: &Hub, due: Timer) {
     match due {
-        Due::Look(connection) => {
+        Timer::Deadlines(connection) => {
             if let Some(connection) = connection.upgrade() {
                 connection.stream.shutdown();
             }
         }
-        Due::Overdue(member, _) | Due::Flush(member) => {
+        Timer::Overdue(member, _) | Timer::Flush(member) => {
             if let Some(member) = member.upgrade() {
                 member.connection.stream.shutdown();
             }
         }
-        Due::Retry(outbox) => {
+        Timer::Retry(outbox) => {
             if let Some(outbox) = outbox.upgrade() {
                 outbox.close();
             }
         }
-        Due::RankNews => {}
-        Due::Relief => hub.clock.schedule(hub.clock.now() + RETRY_MS, Due::Relief),
-        Due::Drain => hub.clock.schedule(hub.clock.now() + RETRY_MS, Due::Drain),
+        Timer::RankNews => {}
+        Timer::MakeRoom => hub
+            .timers
+            .schedule(hub.timers.now() + RETRY_MS, Timer::MakeRoom),
+        Timer::Drain => hub
+            .timers
+            .schedule(hub.timers.now() + RETRY_MS, Timer::Drain),
     }
 }
 
@@ -119,8 +122,8 @@ fn look(hub: &Hub, connection: &Arc<Connection>, now: u64, resumed: u64) {
             // It gave one, or more of its line; it is we who have not got round to it.
             let soon = now + UNREAD_RETRY_MS;
             return hub
-                .clock
-                .schedule(soon, Due::Look(Arc::downgrade(connection)));
+                .timers
+                .schedule(soon, Timer::Deadlines(Arc::downgrade(connection)));
         }
         Verdict::Ping => connection.ask_for_life(hub.next_id(), now),
         Verdict::Silent => {
@@ -145,13 +148,13 @@ fn look(hub: &Hub, connection: &Arc<Connection>, now: u64, resumed: u64) {
             return;
         }
     }
-    hub.clock.retry_stuck(&connection.outbox);
+    hub.timers.retry_stuck(&connection.outbox);
     let next = match connection.verdict(now, heartbeat, resumed) {
         Verdict::LookAt(at) => at,
         _ => now,
     };
-    hub.clock
-        .schedule(next, Due::Look(Arc::downgrade(connection)));
+    hub.timers
+        .schedule(next, Timer::Deadlines(Arc::downgrade(connection)));
 }
 
 /// Takes the outcomes of what should have been answered by now.
@@ -162,15 +165,15 @@ fn take_overdue(hub: &Hub, member: &Arc<Member>, at: u64, now: u64, stood_still:
         true => stood_still.from,
         false => now,
     };
-    let ended = member.take_overdue(at, judged, now, &hub.clock);
-    let mut flushes = FlushSet::new(&hub.clock);
+    let ended = member.take_overdue(at, judged, now, &hub.timers);
+    let mut flushes = FlushSet::new(&hub.timers);
     flushes.add(member);
     hub.conclude_all(ended, &mut flushes);
 }
 
 /// Tells those whose rank changed the rank that they have now.
 fn tell_ranks(hub: &Hub) {
-    let started = hub.clock.now();
+    let started = hub.timers.now();
     hub.news_are_told();
     let mut behind = None;
     for (member, standing) in hub.roster.untold() {
@@ -185,7 +188,7 @@ fn tell_ranks(hub: &Hub) {
             member.connection.stream.shutdown();
         }
     }
-    let now = hub.clock.now();
+    let now = hub.timers.now();
     let mut pause = ((now - started) * NEWS_SHARE).min(NEWS_LONGEST_PAUSE_MS);
     if let Some(rank) = behind {
         hub.roster.set_untold(rank);
@@ -198,8 +201,7 @@ fn tell_ranks(hub: &Hub) {
 }
 
 fn tell_rank(member: &Member, standing: Standing) {
-    #[cfg(test)]
-    crate::testing::trip(crate::testing::Trip::Telling, member);
+    fault_point!(Telling, member);
     member.told_rank.store(standing.rank, Ordering::Relaxed);
     let rank = Rank {
         rank: standing.rank,

@@ -1,8 +1,8 @@
-//! One clock for everything that is due at a time: heartbeats, handshakes, lines that take
+//! One queue for everything that is due at a time: heartbeats, handshakes, lines that take
 //! too long, time-outs taken over, rank news, the drain. A socket's own read time-out would
 //! wake every idle client's thread for nothing, and starts anew with every byte.
 //!
-//! The clock only says what is due; the module above does it. Times are milliseconds since the
+//! The queue only says what is due; [`run`](super::run) does it. Times are milliseconds since the
 //! server started, from the system's monotonic clock, so a wall clock that jumps changes
 //! nothing.
 
@@ -16,9 +16,9 @@ use std::time::{Duration, Instant};
 
 /// Something to look at.
 #[derive(Debug)]
-pub(crate) enum Due {
+pub(crate) enum Timer {
     /// A connection's deadlines.
-    Look(Weak<Connection>),
+    Deadlines(Weak<Connection>),
     /// A target's commands, at the time at which this was asked for: some should have been
     /// answered by then, or can be started.
     Overdue(Weak<Member>, u64),
@@ -29,19 +29,19 @@ pub(crate) enum Due {
     /// Ranks that changed.
     RankNews,
     /// More is kept than may be.
-    Relief,
+    MakeRoom,
     /// The next step of the drain.
     Drain,
 }
 
-impl Due {
+impl Timer {
     /// Whether those have gone whom this is about.
     fn is_moot(&self) -> bool {
         match self {
-            Due::Look(connection) => connection.strong_count() == 0,
-            Due::Overdue(member, _) | Due::Flush(member) => member.strong_count() == 0,
-            Due::Retry(outbox) => outbox.strong_count() == 0,
-            Due::RankNews | Due::Relief | Due::Drain => false,
+            Timer::Deadlines(connection) => connection.strong_count() == 0,
+            Timer::Overdue(member, _) | Timer::Flush(member) => member.strong_count() == 0,
+            Timer::Retry(outbox) => outbox.strong_count() == 0,
+            Timer::RankNews | Timer::MakeRoom | Timer::Drain => false,
         }
     }
 }
@@ -50,7 +50,7 @@ struct Entry {
     at: u64,
     /// Entries of the same time keep their order.
     order: u64,
-    due: Due,
+    due: Timer,
 }
 
 impl PartialEq for Entry {
@@ -80,19 +80,19 @@ struct Schedule {
     tidy_at: usize,
     scheduled: u64,
     stopped: bool,
-    /// When the clock's thread looked last, and when it meant to look again at the latest.
+    /// When the timer thread looked last, and when it meant to look again at the latest.
     looked: u64,
     wakes: u64,
     stood_still: StoodStill,
 }
 
-pub(crate) struct Clock {
+pub(crate) struct TimerQueue {
     start: Instant,
     schedule: Mutex<Schedule>,
     changed: Condvar,
 }
 
-/// The longest the clock sleeps at a time, so that it notices when the server stood still.
+/// The longest the timer thread sleeps at a time, so that it notices when the server stood still.
 const LONGEST_SLEEP: Duration = Duration::from_secs(1);
 
 /// When to try again to write what there was no thread to catch up with.
@@ -107,7 +107,7 @@ const TIDY_FROM: usize = 256;
 
 /// What is due.
 pub(crate) struct Tick {
-    pub(crate) due: Due,
+    pub(crate) due: Timer,
     /// The time by which it is judged: what passes between this and the judgement is noticed
     /// only by the next look.
     pub(crate) now: u64,
@@ -124,9 +124,9 @@ pub(crate) struct StoodStill {
     pub(crate) until: u64,
 }
 
-impl Clock {
-    pub(crate) fn new() -> Clock {
-        Clock {
+impl TimerQueue {
+    pub(crate) fn new() -> TimerQueue {
+        TimerQueue {
             start: Instant::now(),
             schedule: Mutex::default(),
             changed: Condvar::new(),
@@ -138,9 +138,9 @@ impl Clock {
         millis(self.start.elapsed()).saturating_add(1)
     }
 
-    /// Has something looked at, at a time. The clock's thread is only woken where this is
+    /// Has something looked at, at a time. The timer thread is only woken where this is
     /// earlier than all that it waits for.
-    pub(crate) fn schedule(&self, at: u64, due: Due) {
+    pub(crate) fn schedule(&self, at: u64, due: Timer) {
         let mut schedule = lock(&self.schedule);
         let is_first = schedule.entries.peek().is_none_or(|Reverse(e)| at < e.at);
         schedule.push(at, due);
@@ -154,11 +154,11 @@ impl Clock {
     pub(crate) fn retry_stuck(&self, outbox: &Arc<Outbox>) {
         if outbox.wants_retry() {
             let soon = self.now() + STUCK_RETRY_MS;
-            self.schedule(soon, Due::Retry(Arc::downgrade(outbox)));
+            self.schedule(soon, Timer::Retry(Arc::downgrade(outbox)));
         }
     }
 
-    /// Waits for the next that is due; `None` once the clock was stopped.
+    /// Waits for the next that is due; `None` once the timer thread was stopped.
     pub(crate) fn next(&self) -> Option<Tick> {
         let mut schedule = lock(&self.schedule);
         loop {
@@ -194,7 +194,7 @@ impl Clock {
 }
 
 impl Schedule {
-    fn push(&mut self, at: u64, due: Due) {
+    fn push(&mut self, at: u64, due: Timer) {
         if self.entries.len() >= self.tidy_at {
             self.tidy();
         }
@@ -211,7 +211,7 @@ impl Schedule {
         self.tidy_at = (2 * self.entries.len()).max(TIDY_FROM);
     }
 
-    /// Notes that the clock's thread looks, and whether it did not for too long: asleep, or
+    /// Notes that the timer thread looks, and whether it did not for too long: asleep, or
     /// busy with what was due.
     fn look(&mut self, now: u64) {
         if now > self.looked.max(self.wakes).saturating_add(STOOD_STILL_MS) {
@@ -236,30 +236,30 @@ mod tests {
 
     #[test]
     fn what_is_due_comes_in_the_order_of_its_time() {
-        let clock = Clock::new();
-        let now = clock.now();
-        clock.schedule(now + 20, Due::Drain);
-        clock.schedule(now, Due::RankNews);
-        clock.schedule(now + 20, Due::RankNews);
-        let order: Vec<Tick> = (0..3).filter_map(|_| clock.next()).collect();
-        assert!(matches!(order[0].due, Due::RankNews));
-        assert!(matches!(order[1].due, Due::Drain));
-        assert!(matches!(order[2].due, Due::RankNews));
-        assert!(clock.now() >= now + 20);
+        let timers = TimerQueue::new();
+        let now = timers.now();
+        timers.schedule(now + 20, Timer::Drain);
+        timers.schedule(now, Timer::RankNews);
+        timers.schedule(now + 20, Timer::RankNews);
+        let order: Vec<Tick> = (0..3).filter_map(|_| timers.next()).collect();
+        assert!(matches!(order[0].due, Timer::RankNews));
+        assert!(matches!(order[1].due, Timer::Drain));
+        assert!(matches!(order[2].due, Timer::RankNews));
+        assert!(timers.now() >= now + 20);
     }
 
     #[test]
     fn what_is_about_somebody_who_has_gone_is_dropped_long_before_it_is_due() {
-        let clock = Clock::new();
-        let far = clock.now() + 3_600_000;
-        let overdue = |member: &Arc<Member>| Due::Overdue(Arc::downgrade(member), far);
+        let timers = TimerQueue::new();
+        let far = timers.now() + 3_600_000;
+        let overdue = |member: &Arc<Member>| Timer::Overdue(Arc::downgrade(member), far);
         let here = crate::testing::member(0, "here", 1);
-        clock.schedule(far, overdue(&here));
-        clock.schedule(far, Due::Drain);
+        timers.schedule(far, overdue(&here));
+        timers.schedule(far, Timer::Drain);
         for n in 1..=4 * TIDY_FROM as u64 {
-            clock.schedule(far, overdue(&crate::testing::member(n, "gone", 1)));
+            timers.schedule(far, overdue(&crate::testing::member(n, "gone", 1)));
         }
-        let schedule = lock(&clock.schedule);
+        let schedule = lock(&timers.schedule);
         let entries = schedule.entries.iter();
         let kept = entries.filter(|Reverse(entry)| !entry.due.is_moot());
         assert_eq!(kept.count(), 2, "what is not about those who have gone");
@@ -287,15 +287,15 @@ mod tests {
 
     #[test]
     fn an_earlier_entry_and_a_stop_end_the_wait() {
-        let clock = Clock::new();
-        clock.schedule(clock.now() + 3_600_000, Due::Drain);
+        let timers = TimerQueue::new();
+        timers.schedule(timers.now() + 3_600_000, Timer::Drain);
         std::thread::scope(|scope| {
-            let first = scope.spawn(|| clock.next());
-            clock.schedule(clock.now(), Due::RankNews);
+            let first = scope.spawn(|| timers.next());
+            timers.schedule(timers.now(), Timer::RankNews);
             let tick = first.join().expect("no panic").expect("not stopped");
-            assert!(matches!(tick.due, Due::RankNews));
-            let second = scope.spawn(|| clock.next());
-            clock.stop();
+            assert!(matches!(tick.due, Timer::RankNews));
+            let second = scope.spawn(|| timers.next());
+            timers.stop();
             assert!(second.join().expect("no panic").is_none());
         });
     }

@@ -8,14 +8,14 @@ mod exposure;
 
 use anyhow::Context;
 use cli::Cli;
-use common::limits::MAX_STRANGERS;
+use common::limits::MAX_UNJOINED;
 use common::logging::logger::start_logging;
 use common::sys::resources;
 use common::sys::thread::on_main_thread;
 use common::terminal::args;
 use common::terminal::console::{Console, complain};
 use common::terminal::escape::one_line;
-use server::{Ended, Handle, Server, Token};
+use server::{Handle, Server, Shutdown, Token};
 use std::io::Write;
 use std::process::ExitCode;
 
@@ -55,8 +55,8 @@ fn main() -> ExitCode {
         }
     };
     match serve(cli, token) {
-        Ok(Ended::Drained) => ExitCode::SUCCESS,
-        Ok(Ended::Aborted) => ExitCode::from(INTERRUPTED),
+        Ok(Shutdown::Drained) => ExitCode::SUCCESS,
+        Ok(Shutdown::Aborted) => ExitCode::from(INTERRUPTED),
         Err(e) => {
             complain(&format!("error: {}", one_line(&format!("{e:#}"))));
             match e.is::<exposure::Exposed>() {
@@ -67,7 +67,7 @@ fn main() -> ExitCode {
     }
 }
 
-fn serve(cli: Cli, token: Option<Token>) -> anyhow::Result<Ended> {
+fn serve(cli: Cli, token: Option<Token>) -> anyhow::Result<Shutdown> {
     let stdout = Console::start("stdout", std::io::stdout()).context("cannot start a thread")?;
     let stderr = Console::start("stderr", std::io::stderr()).context("cannot start a thread")?;
     start_logging(stderr.clone(), "info");
@@ -95,7 +95,7 @@ fn serve(cli: Cli, token: Option<Token>) -> anyhow::Result<Ended> {
 
 /// Descriptors besides one for each client: as many connections may be on their way in or out.
 /// So a server that is full still tells newcomers that it is.
-const OTHER_CONNECTIONS: u64 = MAX_STRANGERS as u64;
+const OTHER_CONNECTIONS: u64 = MAX_UNJOINED as u64;
 
 /// Descriptors that a server has open itself, for where the system does not show it: standard
 /// input, output and error, the listener, and the two ends of what wakes that.

@@ -54,7 +54,7 @@ struct Table {
     waiting_bytes: usize,
     /// The part of each sender.
     shares: HashMap<u64, Share, RandomState>,
-    /// The earliest time at which the clock was asked to look for overdue answers.
+    /// The earliest time at which the timer thread was asked to look for overdue answers.
     watched: Option<u64>,
     /// The same, where it is still to be asked.
     to_watch: Option<u64>,
@@ -160,7 +160,7 @@ impl ExecutorQueue {
         self.waiting.load(Ordering::Relaxed)
     }
 
-    /// Gives the client a command, or has it wait. `watch` is when the clock is to look for
+    /// Gives the client a command, or has it wait. `watch` is when the timer thread is to look for
     /// overdue answers, if it is to.
     pub(crate) fn register(
         &self,
@@ -472,7 +472,7 @@ impl Table {
         }
     }
 
-    /// Has the clock look at a time, if it was not asked to do so earlier. It looks before long
+    /// Has the timer thread look at a time, if it was not asked to do so earlier. It looks before long
     /// in any case, so that no time-out, however long, leaves it something to remember.
     fn watch(&mut self, at: u64, now: u64) {
         let at = at.min(now.saturating_add(millis(ANSWER_GRACE)));

@@ -140,7 +140,7 @@ fn cancelled_ones_never_start_and_running_ones_are_overdue_in_the_end() {
     assert_eq!(
         bench.register(0, 2, Some(5000), 10).1,
         None,
-        "the clock looks earlier anyway"
+        "the timer thread looks earlier anyway"
     );
     bench.register(0, 3, None, 10);
     assert!(matches!(

@@ -1,11 +1,11 @@
-//! How a connection becomes a client that has a rank.
+//! The lines of a session before it has joined, and how `join` gives it a rank.
 
-use super::{Flow, Session};
 use crate::config::Config;
 use crate::join::admission::{Wanted, check_token, not_admitted};
 use crate::join::throttle::ANSWER_DELAY_MS;
 use crate::member::Member;
 use crate::ranking::Standing;
+use crate::session::{Flow, Session};
 use crate::timers::timer_queue::millis;
 use common::sys::sync::Arc;
 use common::wire::message::{Code, Id, Message, RpcError, clip, error_line, result_line};
@@ -15,7 +15,7 @@ use serde_json::value::RawValue;
 
 impl Session<'_> {
     #[inline(never)]
-    pub(super) fn line_before_join(&mut self, line: &[u8]) -> Flow {
+    pub(crate) fn line_before_join(&mut self, line: &[u8]) -> Flow {
         match Message::parse(line) {
             Ok(Message::Answer { id, .. }) => {
                 self.stray(id.as_ref());
@@ -41,7 +41,7 @@ impl Session<'_> {
 
     /// Logs that a connection that has not joined speaks HTTP, if its line looks like that.
     #[inline(never)]
-    pub(super) fn note_http(&self, line: &[u8]) {
+    pub(crate) fn note_http(&self, line: &[u8]) {
         if looks_like_http(line) {
             let peer = self.connection.peer();
             let what = format_args!("{peer}: an HTTP request, refused");
@@ -66,7 +66,7 @@ impl Session<'_> {
         self.connection.end_joining(joined.is_ok());
         match joined {
             Ok(()) => {
-                self.hub.strangers.go(self.connection);
+                self.hub.handshakes.go(self.connection);
                 Flow::Continue(())
             }
             Err(error) => self.not_joined(id, &error),
@@ -109,7 +109,7 @@ impl Session<'_> {
     fn admit(&mut self, id: &Id, wanted: &Wanted) -> Result<(), RpcError> {
         let (hub, connection) = (self.hub, self.connection);
         let make = |id, name| {
-            let (slots, joined) = (wanted.slots, hub.clock.now());
+            let (slots, joined) = (wanted.slots, hub.timers.now());
             Member::new(id, name, slots, joined, Arc::clone(connection))
         };
         let kept = &mut self.member;
@@ -132,7 +132,7 @@ impl Session<'_> {
     /// Not where it joins: what a session's stack ever had stays in memory, and to log takes more
     /// of it than everything else that an idle client's session does.
     #[inline(never)]
-    pub(super) fn log_joined(&self, member: &Member) {
+    pub(crate) fn log_joined(&self, member: &Member) {
         log::info!(
             "{} joined as {member}, slots {}",
             self.connection.peer(),

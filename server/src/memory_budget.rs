@@ -3,12 +3,12 @@
 //! It is kept in three kinds of places. Commands that wait have a share of their own, past which
 //! a `send` is `busy`; buffers of clients that say nothing are given back before they are a
 //! burden. So what is past the limit is in outboxes and in lines that have not ended, and the
-//! connection that keeps most of either goes, until the rest is within the limit. The clock's
+//! connection that keeps most of either goes, until the rest is within the limit. The timer thread's
 //! thread decides that; meanwhile sessions read nothing, so it does not get worse.
 
 use crate::connection::Connection;
 use crate::hub::Hub;
-use crate::timers::timer_queue::Due;
+use crate::timers::timer_queue::Timer;
 use common::memory::{Charge, Memory};
 use common::sys::sync::atomic::{AtomicBool, Ordering};
 use common::sys::sync::{Arc, Condvar, Mutex, lock, wait_timeout};
@@ -25,7 +25,7 @@ const BUFFERS_PART: usize = 4;
 /// scheduler's turn or two.
 const AGAIN_MS: u64 = 10;
 
-/// How long a session waits for room at most; the clock needs milliseconds.
+/// How long a session waits for room at most; the timer thread needs milliseconds.
 const PATIENCE: Duration = Duration::from_secs(1);
 
 /// Bytes that each target of a command costs: its place in the list of targets, and in the table
@@ -33,23 +33,23 @@ const PATIENCE: Duration = Duration::from_secs(1);
 const TARGET: usize = 256;
 
 /// What the server keeps for its clients.
-pub(crate) struct Keeping {
+pub(crate) struct MemoryBudget {
     /// All of it.
     pub(crate) all: Arc<Memory>,
     /// Commands that wait.
     pub(crate) commands: Arc<Memory>,
     limit: usize,
-    /// The clock was asked to make room.
+    /// The timer thread was asked to make room.
     asked: AtomicBool,
     waiting: Mutex<()>,
     has_room: Condvar,
 }
 
-impl Keeping {
-    pub(crate) fn new(limit: usize) -> Keeping {
+impl MemoryBudget {
+    pub(crate) fn new(limit: usize) -> MemoryBudget {
         let all = Memory::new(limit);
         let commands = Memory::part_of(&all, limit / COMMANDS_PART);
-        Keeping {
+        MemoryBudget {
             all,
             commands,
             limit,
@@ -79,17 +79,17 @@ impl Keeping {
 
 /// Waits until what is kept is within the limit, or the connection is to end.
 pub(crate) fn wait(hub: &Hub, connection: &Connection) {
-    let keeping = &hub.keeping;
+    let budget = &hub.budget;
     let deadline = Instant::now() + PATIENCE;
-    let is_over = || keeping.all.excess() > 0 && connection.outbox.is_open();
+    let is_over = || budget.all.excess() > 0 && connection.outbox.is_open();
     while is_over() && Instant::now() < deadline {
-        if !keeping.asked.swap(true, Ordering::AcqRel) {
-            hub.clock.schedule(hub.clock.now(), Due::Relief);
+        if !budget.asked.swap(true, Ordering::AcqRel) {
+            hub.timers.schedule(hub.timers.now(), Timer::MakeRoom);
         }
-        let guard = lock(&keeping.waiting);
+        let guard = lock(&budget.waiting);
         // There may be room since we looked, which nobody tells us; the time bounds what that costs.
         drop(wait_timeout(
-            &keeping.has_room,
+            &budget.has_room,
             guard,
             Duration::from_millis(AGAIN_MS),
         ));
@@ -97,8 +97,8 @@ pub(crate) fn wait(hub: &Hub, connection: &Connection) {
 }
 
 /// Ends the connections that keep most, until the others' is within the limit.
-pub(crate) fn relieve(hub: &Hub) {
-    let mut excess = hub.keeping.all.excess();
+pub(crate) fn make_room(hub: &Hub) {
+    let mut excess = hub.budget.all.excess();
     if excess > 0 {
         let mut connections = hub.connections();
         connections.retain(|connection| connection.outbox.is_open());
@@ -107,13 +107,13 @@ pub(crate) fn relieve(hub: &Hub) {
             && let Some(connection) = connections.pop()
         {
             excess = excess.saturating_sub(keeps(&connection));
-            end(&connection, hub.clock.now());
+            end(&connection, hub.timers.now());
         }
-        let again = hub.clock.now() + AGAIN_MS;
-        return hub.clock.schedule(again, Due::Relief);
+        let again = hub.timers.now() + AGAIN_MS;
+        return hub.timers.schedule(again, Timer::MakeRoom);
     }
-    hub.keeping.asked.store(false, Ordering::Release);
-    hub.keeping.has_room.notify_all();
+    hub.budget.asked.store(false, Ordering::Release);
+    hub.budget.has_room.notify_all();
 }
 
 /// Bytes that a connection keeps, of which its end frees most.
