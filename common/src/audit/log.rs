@@ -207,7 +207,7 @@ impl Audit {
         // A program opens and closes; a test may wait a few times.
         let (control, controls) = bounded(16);
         let counts = Arc::new(Counts::default());
-        let writer = Writer::new(file, tail, waiting, controls, Arc::clone(&counts));
+        let writer = Writer::new(file, &tail, waiting, controls, Arc::clone(&counts));
         thread::spawn("audit", move || writer.run()).map_err(|e| named(e.into()))?;
         Ok(Audit(Arc::new(Shared {
             records,
@@ -265,11 +265,9 @@ impl Audit {
 
     /// Queues a denial, or counts it if its address has many.
     pub fn deny(&self, denied: Denied<'_>) {
-        let has_record = lock(&self.0.counts.denials).count(denied.address.ip());
-        match has_record {
-            true => self.note(&Record::Denied(denied)),
-            // The writer tells how many these were; it has just been woken by the others.
-            false => {}
+        // The writer tells how many the others were: it has just been woken by the first ones.
+        if lock(&self.0.counts.denials).count(denied.address.ip()) {
+            self.note(&Record::Denied(denied));
         }
     }
 

@@ -71,7 +71,7 @@ enum Woken {
 impl Writer {
     pub(crate) fn new(
         file: LogFile,
-        tail: Tail,
+        tail: &Tail,
         records: Receiver<Entry>,
         controls: Receiver<Control>,
         counts: Arc<Counts>,
@@ -89,7 +89,7 @@ impl Writer {
             retry: None,
             said: None,
         };
-        writer.close_off(&tail);
+        writer.close_off(tail);
         writer
     }
 

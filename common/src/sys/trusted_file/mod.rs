@@ -167,7 +167,7 @@ pub fn read(path: &Path, user: u32, most: usize) -> Result<Vec<u8>, Distrust> {
 /// # Errors
 /// Which other user could write it, or why it cannot be opened.
 pub fn append(path: &Path, user: u32) -> Result<(File, PathBuf), Distrust> {
-    let path = Walk::new(user).to_a_place(path)?;
+    let path = Walk::new(user).walk(path, true)?;
     let unwritable = |error| {
         let path = path.clone();
         Distrust::Unwritable { path, error }
@@ -254,11 +254,7 @@ impl Walk {
         self.walk(path, false)
     }
 
-    /// Walks to a file, or to the place for one; returns its path without links.
-    fn to_a_place(self, path: &Path) -> Result<PathBuf, Distrust> {
-        self.walk(path, true)
-    }
-
+    /// [`to`](Self::to), or to the place for a file that may be missing.
     fn walk(mut self, path: &Path, may_be_missing: bool) -> Result<PathBuf, Distrust> {
         let absolute = std::path::absolute(path).map_err(|error| unreadable(path, error))?;
         self.put_ahead(&absolute);
