@@ -2,6 +2,7 @@
 
 use crate::join::token::Token;
 use crate::transcript::Transcript;
+use common::audit::Audit;
 use common::limits;
 use common::wire::selector::Selector;
 use std::time::Duration;
@@ -78,6 +79,8 @@ pub struct Config {
     pub max_memory: usize,
     /// What a client must show to join, if anything.
     pub token: Option<Token>,
+    /// Where what clients do is put on record; without it nothing is.
+    pub audit: Option<Audit>,
     /// Where the originals' transcript goes.
     pub transcript: Transcript,
 }
@@ -96,6 +99,7 @@ impl Default for Config {
             max_sends: MAX_SENDS,
             max_memory: default_max_memory(),
             token: None,
+            audit: None,
             transcript: Transcript::default(),
         }
     }

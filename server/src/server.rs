@@ -3,6 +3,7 @@
 use crate::config::Config;
 use crate::hub::Hub;
 use crate::join::acceptor::{self, Acceptor};
+use crate::record;
 use crate::timers;
 use crate::timers::timer_queue::Timer;
 use common::net::listener::Listener;
@@ -101,6 +102,7 @@ impl Server {
             self.address(),
             hub.config.max_clients
         );
+        record::start(hub, self.address());
         hub.config.transcript.starting(hub.config.max_clients);
         let timer_hub = Arc::clone(hub);
         let timer_thread = thread::spawn("timers", move || timers::run(&timer_hub))
@@ -111,6 +113,7 @@ impl Server {
         let _ = timer_thread.join();
         started.map_err(ServerError::Thread)?;
         let aborted = hub.abort_requested.load(Ordering::Acquire);
+        record::stop(hub, if aborted { "ended at once" } else { "drained" });
         log::info!("stopped");
         Ok(if aborted {
             Shutdown::Aborted

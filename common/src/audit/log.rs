@@ -11,6 +11,7 @@ use crate::sys::sync::{Arc, Mutex, lock};
 use crate::sys::thread;
 use crossbeam_channel::{Sender, bounded, unbounded};
 use std::fmt;
+use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::time::{Duration, SystemTime};
 
@@ -37,6 +38,10 @@ pub const CLOSE_PATIENCE: Duration = Duration::from_secs(1);
 
 /// Bytes that a message of a peer may have in a record.
 pub const MAX_MESSAGE: usize = 256;
+
+/// The range that the size of a file can be set to: more than one record has, and less than any
+/// file system takes.
+pub const ROTATE_RANGE: RangeInclusive<usize> = 64 << 10..=1 << 40;
 
 /// What a log is told. Sizes are in bytes.
 #[derive(Clone, Debug)]
@@ -177,13 +182,16 @@ impl Unavailable {
     }
 }
 
+/// There is no place for the first record, or it is used up.
+const NO_PLACE: usize = usize::MAX;
+
 /// The places that a command has in the queue; what is left of them is given back when it is
 /// dropped.
 #[derive(Debug)]
 pub struct Reservation {
     audit: Audit,
-    /// Bytes of the place for the first record, as long as there is one.
-    first: Option<usize>,
+    /// Bytes of the place for the first record, or [`NO_PLACE`].
+    first: AtomicUsize,
     later: AtomicUsize,
 }
 
@@ -248,7 +256,7 @@ impl Audit {
         }
         Ok(Reservation {
             audit: self.clone(),
-            first: has_places.then_some(texts),
+            first: AtomicUsize::new(if has_places { texts } else { NO_PLACE }),
             later: AtomicUsize::new(if has_places { later } else { 0 }),
         })
     }
@@ -313,10 +321,11 @@ impl Reservation {
     }
 
     /// Queues the first record.
-    pub fn begin(&mut self, record: &Record<'_>) {
-        let Some(texts) = self.first.take() else {
+    pub fn begin(&self, record: &Record<'_>) {
+        let texts = self.first.swap(NO_PLACE, Ordering::Relaxed);
+        if texts == NO_PLACE {
             return self.audit.drop_one();
-        };
+        }
         let body = encode(record, texts);
         let counts = &self.audit.0.counts;
         counts.bytes.fetch_add(body.len(), Ordering::Relaxed);
@@ -346,7 +355,8 @@ impl Drop for Reservation {
         let counts = &self.audit.0.counts;
         let later = self.later.load(Ordering::Relaxed);
         counts.later.fetch_sub(later, Ordering::Relaxed);
-        if let Some(texts) = self.first {
+        let texts = self.first.load(Ordering::Relaxed);
+        if texts != NO_PLACE {
             counts.written(1, texts);
         }
     }

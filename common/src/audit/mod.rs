@@ -20,7 +20,7 @@ mod writer;
 
 pub use self::log::{
     Audit, CLOSE_PATIENCE, Full, KeptOutcomes, LATER_RECORDS, MAX_MESSAGE, QUEUE_BYTES,
-    QUEUE_RECORDS, RETRY, Reservation, Settings, Unavailable, clipped,
+    QUEUE_RECORDS, RETRY, ROTATE_RANGE, Reservation, Settings, Unavailable, clipped,
 };
 pub use chain::Hash;
 pub use file::{AuditError, NoLog};

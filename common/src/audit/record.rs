@@ -164,8 +164,9 @@ pub struct Send<'a> {
     pub cmd: u64,
     /// Its sender.
     pub who: Who<'a>,
-    /// The selector, as the sender wrote it, or the server's own.
-    pub to: &'a str,
+    /// The selector, as the sender wrote it; left out: the server's own.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub to: Option<&'a str>,
     /// How many outcomes it will have.
     pub targets: usize,
     /// The clients that are to execute it.

@@ -208,10 +208,13 @@ impl Display for Entry {
                 .iter()
                 .try_for_each(|word| write!(f, " {}", quoted(word)))?;
         }
+        let has_begun = self.cmd.is_some() || self.who.is_some();
+        let mut begin = if has_begun { ", " } else { " " };
         for (key, value) in &self.rest {
             // The chain is for `verify`.
             if !["v", "seq", "prev", "whole"].contains(&&**key) {
-                write!(f, ", {}", Pair(key, value))?;
+                write!(f, "{begin}{}", Pair(key, value))?;
+                begin = ", ";
             }
         }
         if let Some(names) = &self.names {
@@ -275,7 +278,7 @@ impl Display for Pair<'_> {
 
 /// A text on one line, in quotes if its end would not show.
 fn quoted(text: &str) -> String {
-    let is_plain = !text.is_empty() && !text.contains([' ', ',', '"', '\'', '(', ')', ':']);
+    let is_plain = !text.is_empty() && !text.contains([' ', ',', '"', '\'', '(', ')']);
     match is_plain {
         true => one_line(text).into_owned(),
         false => format!("\"{}\"", one_line(&text.replace('"', "\\\""))),

@@ -206,7 +206,7 @@ fn a_full_disk_is_an_error_and_what_is_dropped_is_counted() {
     audit.note(&stop("x"));
     assert!(!audit.settle(PATIENCE));
     for n in 0..3 * QUEUE_RECORDS {
-        let mut places = audit.reserve(100, 1).expect("it runs all the same");
+        let places = audit.reserve(100, 1).expect("it runs all the same");
         places.begin(&outcome(n as u64));
         places.go_on(&outcome(n as u64));
     }
@@ -260,7 +260,7 @@ fn a_disk_that_stands_still_stops_new_commands_and_loses_none_under_way() {
     let begun = Instant::now();
     let refused = loop {
         match audit.reserve(100, 2) {
-            Ok(mut places) => {
+            Ok(places) => {
                 places.begin(&outcome(under_way.len() as u64));
                 under_way.push(places);
             }
@@ -299,7 +299,7 @@ fn records_that_find_no_place_are_counted_in_a_gap() {
     let (audit, reader) = fifo(&place, Full::Drop);
     let commands = 2 * QUEUE_RECORDS as u64;
     for n in 0..commands {
-        let mut places = audit.reserve(100, 1).expect("it runs all the same");
+        let places = audit.reserve(100, 1).expect("it runs all the same");
         places.begin(&outcome(n));
         places.go_on(&outcome(n));
     }

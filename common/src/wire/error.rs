@@ -38,6 +38,8 @@ pub enum Code {
     Busy,
     /// The server drains.
     ShuttingDown,
+    /// The audit log cannot be written.
+    AuditUnavailable,
     /// An executor's policy does not run this command.
     Refused,
     /// An executor has no such program.
@@ -48,7 +50,7 @@ pub enum Code {
 
 impl Code {
     /// Every code with its number and its stable name.
-    const TABLE: [(Code, i64, &'static str); 18] = [
+    const TABLE: [(Code, i64, &'static str); 19] = [
         (Code::ParseError, -32700, "parse_error"),
         (Code::InvalidRequest, -32600, "invalid_request"),
         (Code::MethodNotFound, -32601, "method_not_found"),
@@ -64,6 +66,7 @@ impl Code {
         (Code::Outranked, 8, "outranked"),
         (Code::Busy, 9, "busy"),
         (Code::ShuttingDown, 10, "shutting_down"),
+        (Code::AuditUnavailable, 12, "audit_unavailable"),
         (Code::Refused, 20, "refused"),
         (Code::NotFound, 21, "not_found"),
         (Code::Failed, 22, "failed"),

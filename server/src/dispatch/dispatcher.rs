@@ -16,6 +16,7 @@ use crate::hub::Hub;
 use crate::member::Member;
 use crate::member::executor_queue::{Cancelled, Registered};
 use crate::member::open_sends::Opened;
+use crate::record::{self, OnRecord};
 use common::limits::MAX_OUTPUT;
 use common::memory::Charge;
 use common::net::outbox::Line;
@@ -37,6 +38,13 @@ struct Taken {
     has_room: bool,
 }
 
+impl Taken {
+    /// How many outcomes it will have.
+    fn outcomes(&self) -> usize {
+        self.command.targets.len() + self.outranked.len() + self.absent.len()
+    }
+}
+
 /// Takes a `send` of a client's, whose answer then comes by itself.
 ///
 /// A session keeps the memory that its stack ever had, so each step has a frame of its own:
@@ -52,7 +60,11 @@ pub(crate) fn send(
     now: u64,
     flushes: &mut FlushSet<'_>,
 ) -> Result<(), RpcError> {
-    let taken = find_and_take(hub, sender, id, request)?;
+    let taken = find_and_take(hub, sender, id, request, now)?;
+    if let Some(on_record) = &taken.command.on_record {
+        let outcomes = taken.outcomes();
+        on_record.send(&taken.command, taken.sender_rank, request, outcomes);
+    }
     log_taken(&taken, request);
     announce(&taken, request, now, flushes);
     begin(hub, &taken, request, now, flushes);
@@ -65,10 +77,15 @@ fn find_and_take(
     sender: &Arc<Member>,
     id: &Id,
     request: &Send<'_>,
+    now: u64,
 ) -> Result<Taken, RpcError> {
     check_numbers(request)?;
     let selection = find(hub, sender, request)?;
-    take(hub, sender, id, request, selection)
+    let on_record = match &hub.config.audit {
+        None => None,
+        Some(audit) => Some(record::reserve(audit, &selection.found, request, now)?),
+    };
+    take(hub, sender, id, request, selection, on_record)
 }
 
 #[inline(never)]
@@ -78,6 +95,7 @@ fn take(
     id: &Id,
     request: &Send<'_>,
     selection: Selection,
+    on_record: Option<OnRecord>,
 ) -> Result<Taken, RpcError> {
     let Selection { sender_rank, found } = selection;
     let is_single = matches!(found, Found::One(_));
@@ -88,7 +106,8 @@ fn take(
     }
     let has_memory = room.is_some();
     let charge = room.unwrap_or_default();
-    let (command, outranked, absent) = command(hub, sender, id.clone(), request, found, charge);
+    let (command, outranked, absent) =
+        command(hub, sender, id.clone(), request, found, charge, on_record);
     let has_room = match sender.sends.open(&command, hub.config.max_sends) {
         Opened::New => has_memory,
         Opened::IsOpen => return Err(is_open(&command.send)),
@@ -167,8 +186,7 @@ fn announce(taken: &Taken, request: &Send<'_>, now: u64, flushes: &mut FlushSet<
         ..
     } = taken;
     if command.tally.is_some() {
-        let outcomes = command.targets.len() + outranked.len() + absent.len();
-        command.tell(accepted(&command.send, outcomes), flushes);
+        command.tell(accepted(&command.send, taken.outcomes()), flushes);
     }
     for target in outranked {
         command.conclude(target, Status::Outranked, &Ending::default(), flushes);
@@ -232,6 +250,7 @@ fn command(
     request: &Send<'_>,
     found: Found,
     charge: Charge,
+    on_record: Option<OnRecord>,
 ) -> (Arc<Command>, Vec<Target>, Vec<Absent>) {
     let (targets, outranked, absent, tally) = match found {
         Found::One(target) => (Targets::One(target), Vec::new(), Vec::new(), None),
@@ -254,6 +273,7 @@ fn command(
         window: request.window,
         tally,
         _charge: charge,
+        on_record,
     };
     (Arc::new(command), outranked, absent)
 }
@@ -340,6 +360,9 @@ fn registration_ended(
                 target.member,
                 target.rank
             );
+            if let Some(on_record) = &command.on_record {
+                on_record.outcome(command, target, Status::Busy, &Ending::default());
+            }
             return command.refuse(&RpcError::new(Code::Busy, message), flushes);
         }
         Registered::Busy => (Status::Busy, Ending::default()),

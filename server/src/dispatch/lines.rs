@@ -228,6 +228,7 @@ mod tests {
             window: Some(5000),
             tally,
             _charge: Charge::default(),
+            on_record: None,
         }
     }
 
@@ -331,6 +332,7 @@ mod tests {
             message: Some(String::from("\"no\"\n").into()),
             elapsed_ms: Some(12),
             started: Some(false),
+            output: None,
         };
         let text = Id::Text("a\"b".into());
         for (send, tally) in [

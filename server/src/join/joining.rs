@@ -5,6 +5,7 @@ use crate::join::admission::{Wanted, check_token, not_admitted};
 use crate::join::throttle::ANSWER_DELAY_MS;
 use crate::member::Member;
 use crate::ranking::Standing;
+use crate::record;
 use crate::session::{Flow, Session};
 use crate::timers::timer_queue::millis;
 use common::sys::sync::Arc;
@@ -76,6 +77,11 @@ impl Session<'_> {
     #[inline(never)]
     fn not_joined(&mut self, id: Id, error: &RpcError) -> Flow {
         let peer = self.connection.peer();
+        if let Some(audit) = &self.hub.config.audit
+            && record::is_denial(error)
+        {
+            record::join_denied(audit, self.connection, error);
+        }
         if error.is(Code::Unauthorized) {
             let what = format_args!("{peer} may not join: {error}");
             self.hub.token_log.log(self.now, what);
@@ -138,6 +144,9 @@ impl Session<'_> {
             self.connection.peer(),
             member.slots
         );
+        if let Some(audit) = &self.hub.config.audit {
+            record::join(audit, member);
+        }
     }
 }
 

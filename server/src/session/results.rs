@@ -52,6 +52,7 @@ impl Session<'_> {
         ending.elapsed_ms = status
             .has_started()
             .then(|| now.saturating_sub(running.since));
+        ending.output = Some(running.credit.taken());
         assignment.conclude(status, &ending, &mut self.flushes);
     }
 

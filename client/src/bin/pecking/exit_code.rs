@@ -15,7 +15,7 @@ pub(crate) enum ExitCode {
     Failed,
     /// The selector finds no client that can execute, or names one that is absent.
     NoTarget,
-    /// A policy, a rank or a full queue stood against it.
+    /// A policy, a rank, a full queue or an audit log stood against it.
     Refused,
     /// Its time-out was over.
     TimedOut,
@@ -73,7 +73,9 @@ impl ExitCode {
     pub(crate) fn of_error(error: &RequestError) -> ExitCode {
         match (error, error.code()) {
             (_, Some(Code::NoTarget)) => ExitCode::NoTarget,
-            (_, Some(Code::Outranked | Code::Busy | Code::Refused)) => ExitCode::Refused,
+            (_, Some(Code::Outranked | Code::Busy | Code::Refused | Code::AuditUnavailable)) => {
+                ExitCode::Refused
+            }
             (_, Some(Code::InvalidParams)) | (RequestError::TooLong { .. }, _) => ExitCode::Usage,
             (RequestError::Lost | RequestError::TimedOut(_), _) => ExitCode::Lost,
             _ => ExitCode::NotConnected,
@@ -134,6 +136,7 @@ mod tests {
             (Code::NoTarget, 4),
             (Code::Outranked, 5),
             (Code::Busy, 5),
+            (Code::AuditUnavailable, 5),
             (Code::ShuttingDown, 255),
             (Code::InvalidParams, 2),
         ] {

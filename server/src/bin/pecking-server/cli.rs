@@ -1,6 +1,9 @@
 //! The command line of the server.
 
+use crate::audit_options::AuditOptions;
+use crate::commands::Command;
 use clap::{CommandFactory, Parser};
+use common::audit::Audit;
 use common::terminal::args;
 use common::terminal::console::Console;
 use common::token::{self, TokenError};
@@ -18,8 +21,11 @@ use std::time::Duration;
 /// higher-ranked clients never do; the outcome comes back to the sender. When a client leaves,
 /// every client below it moves up.
 #[derive(Debug, Parser)]
-#[command(name = "pecking-server", version, after_help = EXAMPLES)]
+#[command(name = "pecking-server", version, after_help = EXAMPLES, args_conflicts_with_subcommands = true)]
 pub(crate) struct Cli {
+    #[command(subcommand)]
+    pub(crate) command: Option<Command>,
+
     /// The most clients at a time, from 1 to 1000000
     #[arg(value_name = "N", default_value_t = 5, value_parser = clients, allow_negative_numbers = true)]
     pub(crate) clients: u32,
@@ -74,6 +80,9 @@ pub(crate) struct Cli {
     #[arg(long)]
     pub(crate) open: bool,
 
+    #[command(flatten)]
+    pub(crate) audit: AuditOptions,
+
     /// Print no transcript of arrivals and departures
     #[arg(long)]
     pub(crate) quiet: bool,
@@ -91,6 +100,8 @@ Examples:
                                        so rather put it behind a tunnel (ssh -L, WireGuard)
   pecking-server --dispatch least-loaded
                                        spread commands instead of passing them down
+  pecking-server --audit /var/log/pecking-order/audit.log
+                                       put on record what clients do
   RUST_LOG=warn pecking-server --quiet say nothing but what is wrong
 
 Arrivals and departures are printed to standard output; everything else is logged to standard
@@ -157,7 +168,12 @@ impl Cli {
     }
 
     /// What the server is told; the transcript goes to a console unless `--quiet`.
-    pub(crate) fn into_config(self, token: Option<Token>, stdout: &Console) -> Config {
+    pub(crate) fn into_config(
+        self,
+        token: Option<Token>,
+        audit: Option<Audit>,
+        stdout: &Console,
+    ) -> Config {
         let transcript = match self.quiet {
             true => Transcript::default(),
             false => Transcript::to(stdout.clone()),
@@ -175,6 +191,7 @@ impl Cli {
             max_sends: self.max_sends,
             max_memory: self.max_memory.unwrap_or(default.max_memory),
             token,
+            audit,
             transcript,
         }
     }
@@ -206,6 +223,16 @@ mod tests {
             (&["--drain", "soon"], "expected a duration"),
             (&["--max-line", "1KiB"], "from 16.0 KiB to 16.0 MiB"),
             (&["--max-queue", "0"], "from 1 to"),
+            (&["--audit-keep", "3"], "--audit <FILE>"),
+            (&["--audit", "a", "--audit-rotate", "1"], "from 64.0 KiB to"),
+            (
+                &["--audit", "a", "--audit-words", "no"],
+                "possible values: full, first",
+            ),
+            (
+                &["audit", "show", "a", "--since", "soon"],
+                "expected a time such as",
+            ),
             (&["--max-memory", "1MiB"], "from 16.0 MiB to 1.0 PiB"),
         ] {
             let words = ["server"].iter().chain(words);
@@ -219,7 +246,7 @@ mod tests {
     fn the_defaults_are_those_of_the_library() {
         let cli = Cli::try_parse_from(["server"]).expect("no words are right");
         let console = Console::start("test", std::io::sink()).expect("a thread");
-        let (config, default) = (cli.into_config(None, &console), Config::default());
+        let (config, default) = (cli.into_config(None, None, &console), Config::default());
         let shown = |c: &Config| {
             let c = Config {
                 transcript: Transcript::default(),

@@ -3,11 +3,14 @@
 
 #![forbid(unsafe_code)]
 
+mod audit_options;
 mod cli;
+mod commands;
 mod exposure;
 
 use anyhow::Context;
 use cli::Cli;
+use common::audit::Audit;
 use common::limits::MAX_UNJOINED;
 use common::logging::logger::start_logging;
 use common::sys::resources;
@@ -37,6 +40,9 @@ fn main() -> ExitCode {
             return ExitCode::from(USAGE);
         }
     };
+    if let Some(command) = cli.command {
+        return command.run();
+    }
     if let Some(shell) = cli.completions {
         let script = Cli::completions(shell);
         return match std::io::stdout().write_all(&script) {
@@ -54,7 +60,14 @@ fn main() -> ExitCode {
             return ExitCode::from(USAGE);
         }
     };
-    match serve(cli, token) {
+    let audit = match cli.audit.open() {
+        Ok(audit) => audit,
+        Err(e) => {
+            complain(&format!("error: {e}"));
+            return ExitCode::from(USAGE);
+        }
+    };
+    match serve(cli, token, audit) {
         Ok(Shutdown::Drained) => ExitCode::SUCCESS,
         Ok(Shutdown::Aborted) => ExitCode::from(INTERRUPTED),
         Err(e) => {
@@ -67,7 +80,7 @@ fn main() -> ExitCode {
     }
 }
 
-fn serve(cli: Cli, token: Option<Token>) -> anyhow::Result<Shutdown> {
+fn serve(cli: Cli, token: Option<Token>, audit: Option<Audit>) -> anyhow::Result<Shutdown> {
     let stdout = Console::start("stdout", std::io::stdout()).context("cannot start a thread")?;
     let stderr = Console::start("stderr", std::io::stderr()).context("cannot start a thread")?;
     start_logging(stderr.clone(), "info");
@@ -76,7 +89,7 @@ fn serve(cli: Cli, token: Option<Token>) -> anyhow::Result<Shutdown> {
     let clients = cli.clients;
     let any_port = cli.listen.ends_with(":0");
     let (asks_for_token, is_open) = (token.is_some(), cli.open);
-    let server = Server::bind(cli.into_config(token, &stdout))?;
+    let server = Server::bind(cli.into_config(token, audit, &stdout))?;
     if let Some(warning) = exposure::look(server.address(), asks_for_token, is_open)? {
         log::warn!("{warning}");
     }
