@@ -184,23 +184,38 @@ impl LogFile {
         Ok(())
     }
 
-    /// Writes some of these bytes; says how many. The system ends a program that writes beyond
-    /// the size that it allows a file (`RLIMIT_FSIZE`), so that is looked at first.
-    pub(crate) fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        if self.identity.is_some() {
-            let limit = getrlimit(Resource::Fsize).current.unwrap_or(u64::MAX);
-            if self.size.saturating_add(bytes.len() as u64) > limit {
-                let message = format!("the system allows a file {limit} bytes (ulimit -f)");
-                return Err(io::Error::new(io::ErrorKind::FileTooLarge, message));
-            }
-        }
-        match self.file.write(bytes) {
+    /// Writes some of these lines; says how many bytes.
+    pub(crate) fn write(&mut self, lines: &[u8]) -> io::Result<usize> {
+        let lines = match self.identity {
+            Some(_) => self.those_that_fit(lines)?,
+            None => lines,
+        };
+        match self.file.write(lines) {
             Ok(0) => Err(io::ErrorKind::WriteZero.into()),
             Ok(written) => {
                 self.size += written as u64;
                 Ok(written)
             }
             Err(e) => Err(e),
+        }
+    }
+
+    /// The lines that the file may still take: the system ends a program that writes beyond the
+    /// size that it allows a file (`RLIMIT_FSIZE`).
+    fn those_that_fit<'a>(&self, lines: &'a [u8]) -> io::Result<&'a [u8]> {
+        let Some(limit) = getrlimit(Resource::Fsize).current else {
+            return Ok(lines);
+        };
+        let room = usize::try_from(limit.saturating_sub(self.size)).unwrap_or(usize::MAX);
+        if lines.len() <= room {
+            return Ok(lines);
+        }
+        match memchr::memrchr(b'\n', &lines[..room]) {
+            Some(end) => Ok(&lines[..=end]),
+            None => {
+                let message = format!("the system allows a file {limit} bytes (ulimit -f)");
+                Err(io::Error::new(io::ErrorKind::FileTooLarge, message))
+            }
         }
     }
 
