@@ -3,7 +3,7 @@
 
 use crate::config::{Config, ConnectError};
 use crate::connection::handshake;
-use crate::connection::reconnect::{Reconnector, Shared, Stage};
+use crate::connection::reconnect::{Reconnector, Shared};
 use crate::connection::{Connection, PendingRequest};
 use crate::error::RequestError;
 use crate::events::{ClientEvent, Disconnect, Events};
@@ -12,7 +12,7 @@ use crate::execute::job::Job;
 use crate::execute::workers::Workers;
 use crate::send::send_handle::{Command, PendingSend, SendHandle};
 use common::limits::{ANSWER_GRACE, LINGER, MAX_MEMBERS_PAGE};
-use common::sys::sync::{Arc, Mutex, lock};
+use common::sys::sync::Arc;
 use common::sys::thread;
 use common::wire::message;
 use common::wire::{Empty, Joined, Member, Members, MembersQuery, method};
@@ -26,12 +26,12 @@ use std::fmt;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-/// How long a server that gives signs of life may take to answer a plain question: as
-/// long as one that gives none is believed to live, several times over.
+/// How long a server that gives signs of life may take to answer a plain question: several times
+/// as long as one that gives none is believed to live.
 const CALL_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// How long leaving waits for a thread that is not connected: one that pauses ends at once,
-/// one that looks up a name or dials cannot be ended, and does so by itself.
+/// How long leaving waits for a thread without a connection: one that pauses ends at once, and one
+/// that looks up a name or dials ends by itself.
 const DIAL_LINGER: Duration = Duration::from_millis(100);
 
 /// How often the pages of the ranking are asked for again because it changed meanwhile.
@@ -39,14 +39,12 @@ const PAGE_ATTEMPTS: u32 = 3;
 
 /// A client that has joined a server. All of it can be used from any thread.
 ///
-/// With [`Config::reconnect`] it outlives its connection. When that is lost, what it sent
-/// and is open ends as [`RequestError::Lost`], what it executes is stopped, and
-/// [`ClientEvent::Lost`] is told. It dials again after the pauses of
-/// [`Backoff`](crate::Backoff), until it is let in: it ranks below those that are here then, and
-/// [`ClientEvent::Rejoined`] says where. Nothing is ever sent a second time. Meanwhile,
-/// requests fail with [`RequestError::NotConnected`]. Only a refusal that
-/// [is final](ConnectError::is_final) is the end; the first connection is tried once in
-/// any case, so that what is wrong with it shows.
+/// With [`Config::reconnect`] it outlives its connection. When that is lost, open sends end as
+/// [`RequestError::Lost`], running jobs are stopped, and [`ClientEvent::Lost`] is told. It dials
+/// again after the pauses of [`Backoff`](crate::Backoff), until the server lets it in below all
+/// other clients ([`ClientEvent::Rejoined`]). Nothing is sent a second time. Meanwhile, requests
+/// fail with [`RequestError::NotConnected`]. Only a refusal that
+/// [is final](ConnectError::is_final) is the end. The first connection is tried once in any case.
 ///
 /// ```
 /// # use client::{Client, ClientEvent, Config, Simulation};
@@ -71,9 +69,9 @@ const PAGE_ATTEMPTS: u32 = 3;
 /// ```
 pub struct Client {
     shared: Arc<Shared>,
-    reconnector: Mutex<Option<JoinHandle<()>>>,
+    reconnector: Option<JoinHandle<()>>,
     /// Dropped when this client leaves, which ends a pause.
-    stop: Mutex<Option<Sender<()>>>,
+    stop: Option<Sender<()>>,
     /// Disconnected once the thread that reads is about to end.
     reconnector_runs: Receiver<()>,
 }
@@ -97,7 +95,7 @@ impl Client {
         let (stop, stopped) = bounded(0);
         let (running, reconnector_runs) = bounded(0);
         let reconnector = Reconnector::new(Arc::clone(&shared), config.clone(), stopped, running);
-        // Where there is no thread, dropping the reconnector closes the connection.
+        // If there is no thread, dropping the reconnector closes the connection.
         let handle = thread::spawn("reader", move || reconnector.run(lines));
         let handle = handle.map_err(|source| ConnectError::NoThread {
             server: config.server.clone(),
@@ -105,8 +103,8 @@ impl Client {
         })?;
         Ok(Client {
             shared,
-            reconnector: Mutex::new(Some(handle)),
-            stop: Mutex::new(Some(stop)),
+            reconnector: Some(handle),
+            stop: Some(stop),
             reconnector_runs,
         })
     }
@@ -117,7 +115,7 @@ impl Client {
 
     /// Whether there is a connection, as far as is known.
     pub fn is_connected(&self) -> bool {
-        self.shared.stage() == Stage::Connected
+        self.shared.is_connected()
     }
 
     /// The number that the server gave this client, never used again while it runs.
@@ -135,8 +133,8 @@ impl Client {
         self.connection().standing().0
     }
 
-    /// How many clients are ranked, as the server told it last together with the rank:
-    /// newcomers rank below and change nothing for this client, so they are not counted.
+    /// How many clients are ranked, as the server told it last together with the rank: those
+    /// that came since and rank below change nothing for this client, and are not counted.
     pub fn ranked(&self) -> u32 {
         self.connection().standing().1
     }
@@ -173,8 +171,8 @@ impl Client {
         self.call(method::MEMBERS, query)
     }
 
-    /// The whole ranking, page by page. Where it changes between two pages they are asked
-    /// for again, a few times; nobody is named twice in any case.
+    /// The whole ranking, page by page. If it changes between two pages, they are asked for again,
+    /// a few times; no client is named twice in any case.
     ///
     /// # Errors
     /// The server did not answer, or not with that.
@@ -239,9 +237,8 @@ impl Client {
         message::result(&raw).map_err(|e| RequestError::Malformed(e.to_string()))
     }
 
-    /// What happens to this client beside its own sends. Everybody who asks gets the same
-    /// queue. It costs nothing until something happens, keeps little until somebody asks
-    /// for it the first time, and is bounded after that.
+    /// What happens to this client beside its own sends. There is one queue, which costs nothing
+    /// until something happens, keeps little until the first call, and is bounded after that.
     pub fn events(&self) -> &Receiver<ClientEvent> {
         self.shared.events.receiver()
     }
@@ -257,25 +254,29 @@ impl Client {
     }
 
     /// Leaves the server: what this client sent is cancelled, what it executes is stopped.
-    /// Returns once its threads have ended, or after a few seconds where the server or an
-    /// executor does not come to an end. The same as dropping it.
+    /// Returns once its threads have ended, or after a few seconds if the server or an executor
+    /// does not end. The same as dropping it.
     pub fn leave(self) {
         drop(self);
     }
+}
 
-    fn close(&self) {
-        let Some(reconnector) = lock(&self.reconnector).take() else {
+fn next_rank(members: &[Member]) -> Option<u32> {
+    members.last().and_then(|last| last.rank.checked_add(1))
+}
+
+impl Drop for Client {
+    fn drop(&mut self) {
+        let Some(reconnector) = self.reconnector.take() else {
             return;
         };
-        let (connection, stage) = self.shared.leave();
-        drop(lock(&self.stop).take());
+        let (connection, is_away) = self.shared.leave();
+        self.stop = None;
         let goodbye = message::notification_line(method::LEAVE, Empty {});
         connection.outbox.finish_with(goodbye);
         connection.outbox.flush();
         self.shared.workers.close();
-        // The server closes after what it has queued; a server that does not is not
-        // waited for any longer.
-        let is_away = stage == Stage::Reconnecting;
+        // The server closes after what it has queued.
         let patience = if is_away { DIAL_LINGER } else { LINGER };
         let has_ended = self.reconnector_runs.recv_timeout(patience) == Err(Disconnected);
         connection.outbox.close();
@@ -287,23 +288,8 @@ impl Client {
     }
 }
 
-fn next_rank(members: &[Member]) -> Option<u32> {
-    members.last().and_then(|last| last.rank.checked_add(1))
-}
-
-impl Drop for Client {
-    fn drop(&mut self) {
-        self.close();
-    }
-}
-
 impl fmt::Debug for Client {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Client")
-            .field("name", &self.name())
-            .field("member", &self.member())
-            .field("rank", &self.rank())
-            .field("server", &self.connection().stream.peer())
-            .finish()
+        write!(f, "Client({}, rank {})", self.name(), self.rank())
     }
 }

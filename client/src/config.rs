@@ -3,16 +3,15 @@
 use crate::token::Token;
 use common::limits;
 use common::token::TokenError;
+use common::wire::Tier;
 use common::wire::message::{Code, RpcError};
 use std::io;
 use std::time::Duration;
 
-/// How long connecting and joining may take, unless a client is told otherwise: as long
-/// as a server waits for a `join`.
+/// How long connecting and joining may take by default: as long as a server waits for `join`.
 pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// The longest that a server may have a client wait before another try: the longest that this
-/// project's own asks for.
+/// The longest pause that a server may ask for: the longest that this project's server asks for.
 const LONGEST_RETRY: Duration = Duration::from_secs(60);
 
 /// What a client is told. The default executes one command at a time for the server that
@@ -25,7 +24,18 @@ pub struct Config {
     pub name: Option<String>,
     /// How many commands it executes at once, 0 to 1024; with 0 it only sends.
     pub slots: u32,
-    /// Where the token comes from that the server wants, if it wants one.
+    /// The tier to ask for: clients of a smaller number rank above all of a larger one. Without
+    /// one the server decides, by the credential if it asks for one, else 5. A client may always
+    /// ask for less than it would get, and never for more.
+    pub tier: Option<Tier>,
+    /// Whether the server tells this client when its rank changes. If not, [`Client::rank`] and
+    /// [`Client::ranked`] stay what they were at joining, and [`ClientEvent::Rank`] never comes.
+    ///
+    /// [`Client::rank`]: crate::Client::rank
+    /// [`Client::ranked`]: crate::Client::ranked
+    /// [`ClientEvent::Rank`]: crate::ClientEvent::Rank
+    pub rank_news: bool,
+    /// The source of the token, if the server wants one.
     pub token: Option<Token>,
     /// How long connecting and joining may take together. Looking up a host's name is
     /// the system's own matter and comes on top.
@@ -33,8 +43,8 @@ pub struct Config {
     /// Whether it comes back by itself after it lost its server, for as long as that takes:
     /// see [`Client`](crate::Client).
     pub reconnect: bool,
-    /// Whether the [events](crate::ClientEvent) tell of the commands that it executes. Who
-    /// does not want to hear of each saves a wake-up for every one that comes and that ends.
+    /// Whether the [events](crate::ClientEvent) tell of the commands that it executes. Without
+    /// that, each command costs two wake-ups less.
     pub job_events: bool,
 }
 
@@ -44,6 +54,8 @@ impl Default for Config {
             server: limits::DEFAULT_ADDRESS.into(),
             name: None,
             slots: 1,
+            tier: None,
+            rank_news: true,
             token: None,
             connect_timeout: CONNECT_TIMEOUT,
             reconnect: false,
@@ -56,7 +68,7 @@ impl Default for Config {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ConnectError {
-    /// Nobody answers at that address.
+    /// No server answers at that address.
     #[error("no server at {server}: {source}")]
     Unreachable {
         /// The address.
@@ -80,8 +92,8 @@ pub enum ConnectError {
         /// What it said last, if anything.
         message: String,
     },
-    /// The server had to make room for others who want to join, before this client had, or this
-    /// client did not join in time. The server is there, so another try soon is welcome.
+    /// The server made room for other clients before this client had joined, or this client did
+    /// not join in time. The server is there, so another try soon is welcome.
     #[error("the server at {server} turned this client away: {message}")]
     TurnedAway {
         /// The address.
@@ -119,7 +131,7 @@ pub enum ConnectError {
 }
 
 impl ConnectError {
-    /// The server's answer, where it gave one.
+    /// The server's answer, if it gave one.
     pub fn rpc(&self) -> Option<&RpcError> {
         match self {
             ConnectError::Refused { error, .. } => Some(error),
@@ -127,16 +139,14 @@ impl ConnectError {
         }
     }
 
-    /// How long the server asks to wait before another try; zero if it does not say. At most a
-    /// minute is believed of it.
+    /// How long the server asks to wait before another try; zero without that, at most a minute.
     pub fn retry_after(&self) -> Duration {
-        let ms = self.rpc().and_then(|rpc| rpc.retry_ms);
+        let ms = self.rpc().and_then(|rpc| rpc.data.retry_ms);
         Duration::from_millis(ms.unwrap_or(0)).min(LONGEST_RETRY)
     }
 
-    /// Whether the same try will fail again, however long one waits: the server wants another
-    /// token, another version or other words. A server that is away, is full or stops, and a
-    /// name that somebody has, are a matter of time.
+    /// Whether the same try will always fail again, for instance with a wrong token. A server that
+    /// is away, is full or stops, and a name that another client has, are a matter of time.
     pub fn is_final(&self) -> bool {
         const PASS: [Code; 4] = [
             Code::Full,

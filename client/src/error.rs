@@ -33,7 +33,7 @@ pub enum RequestError {
 }
 
 impl RequestError {
-    /// The protocol's code, where the server answered with one that it has.
+    /// The protocol's code, if the server answered with one.
     pub fn code(&self) -> Option<Code> {
         match self {
             RequestError::Rpc(error) => Code::from_number(error.code),

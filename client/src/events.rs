@@ -1,8 +1,7 @@
-//! What happens to a client beside its own sends, for whoever wants to hear it.
+//! What happens to a client beside its own sends.
 //!
-//! The queue has no size of its own until something happens, and is bounded by its count:
-//! little is kept as long as nobody has asked for it. What finds no place is counted, and
-//! the count is told as soon as there is a place again.
+//! The queue is bounded by its count, and keeps little until the program asks for it. Events
+//! without a place are counted, and the count is told as soon as there is a place again.
 
 use crate::config::ConnectError;
 use crate::execute::executor::ExecutionResult;
@@ -14,7 +13,7 @@ use std::fmt;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
-/// Events kept before somebody asks for them: what happens between connecting and asking.
+/// Events kept before the program asks for them: what happens between connecting and asking.
 const KEPT_UNASKED: usize = 64;
 
 /// Events kept for a reader that is behind: several bursts of a thousand commands.
@@ -33,7 +32,7 @@ pub enum ClientEvent {
     },
     /// A lower-ranked client tried to command this one; nothing ran.
     Refused {
-        /// Who.
+        /// The client.
         from: Origin,
         /// What it wanted.
         words: Vec<String>,
@@ -57,9 +56,8 @@ pub enum ClientEvent {
         message: String,
     },
     /// The connection is lost, and this client tries to come back
-    /// ([`Config::reconnect`](crate::Config::reconnect)). What it sent and was open has
-    /// ended as [`Lost`](crate::RequestError::Lost) before this; what it executed is being
-    /// stopped.
+    /// ([`Config::reconnect`](crate::Config::reconnect)). Its open sends have ended as
+    /// [`Lost`](crate::RequestError::Lost) before this, and its running jobs are being stopped.
     Lost(Disconnect),
     /// A try to come back has failed; there will be another one.
     NotYet {
@@ -68,7 +66,7 @@ pub enum ClientEvent {
         /// How long the next try waits.
         pause: Duration,
     },
-    /// There is a connection again; its number, and where it chose none its name, are new.
+    /// There is a connection again; its number is new, and its name if it had chosen none.
     Rejoined {
         /// Its last rank on the connection that was lost.
         was: u32,
@@ -80,7 +78,7 @@ pub enum ClientEvent {
     },
     /// The connection is over and there will be no other; always the last event.
     Disconnected(Disconnect),
-    /// So many events found no place, because nobody took those before them.
+    /// So many events found no place, because those before them were not taken.
     Missed(u64),
 }
 
@@ -124,7 +122,7 @@ impl fmt::Display for Disconnect {
     }
 }
 
-/// Where events go in and come out.
+/// The queue of events.
 #[derive(Debug)]
 pub(crate) struct Events {
     into: Sender<ClientEvent>,
@@ -150,7 +148,7 @@ impl Events {
         &self.out
     }
 
-    /// Whether somebody may read what is told.
+    /// Whether the queue has a place for another event.
     pub(crate) fn has_room(&self) -> bool {
         let limit = match self.asked_for.load(Ordering::Relaxed) {
             true => KEPT,
@@ -159,7 +157,7 @@ impl Events {
         self.out.len() < limit
     }
 
-    /// Tells one event, or counts it where there is no place. It is made only if there is.
+    /// Tells one event, or counts it if there is no place. It is made only if there is.
     pub(crate) fn tell(&self, event: impl FnOnce() -> ClientEvent) {
         if !self.has_room() {
             self.missed.fetch_add(1, Ordering::Relaxed);
@@ -192,7 +190,7 @@ mod tests {
     }
 
     #[test]
-    fn what_nobody_takes_is_counted() {
+    fn events_beyond_the_bound_are_counted() {
         let events = Events::new();
         for n in 0..KEPT_UNASKED as u32 + 5 {
             events.tell(|| rank(n));
@@ -209,7 +207,7 @@ mod tests {
     }
 
     #[test]
-    fn who_asks_may_be_further_behind() {
+    fn a_reader_that_asked_for_events_may_be_further_behind() {
         let events = Events::new();
         let receiver = events.receiver().clone();
         for n in 0..1000 {

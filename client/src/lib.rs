@@ -1,5 +1,5 @@
-//! The client of Pecking Order as a library: join a server, command those who rank below,
-//! execute for those who rank above.
+//! The client of Pecking Order as a library: joins a server, commands the clients that rank below,
+//! and executes for the clients that rank above.
 //!
 //! ```
 //! use client::{ExecutionResult, Client, Command, Config, Job};
@@ -13,7 +13,7 @@
 //!     server: running.address().to_string(),
 //!     ..Config::default()
 //! };
-//! // Who comes first ranks highest.
+//! // The first client ranks highest.
 //! let boss = Client::connect(&config, client::Simulation)?;
 //! // Any closure executes.
 //! let worker = Client::connect(&config, |job: &Job| {
@@ -35,9 +35,9 @@
 //! generator behind its `bench`. A program that embeds the library does without it:
 //! `default-features = false`.
 //!
-//! A [`Client`] has one thread that reads, and dials again where it is to come back; up to as
-//! many threads as it has slots execute, once there is something to do. Whoever sends writes
-//! by himself. Dropping the client leaves the server and joins them all.
+//! A [`Client`] has one thread that reads, and dials again if it is to reconnect. Up to as many
+//! threads as it has slots execute, once there is something to do. A thread that sends writes by
+//! itself. Dropping the client leaves the server and joins them all.
 
 mod client;
 mod config;
@@ -75,5 +75,5 @@ pub use common::token::{NoToken, Secret, TokenError};
 pub use common::wire::message::{Code, Id, RpcError};
 pub use common::wire::name::Name;
 pub use common::wire::{
-    ByeReason, Joined, Leftovers, Member, Members, OutputStream, Status, Tally,
+    ByeReason, Joined, Leftovers, Member, Members, OutputStream, Status, Tally, Tier,
 };

@@ -1,11 +1,10 @@
-//! Where a client's token comes from.
+//! The source of a client's token.
 
 use common::token::{self, Secret, TokenError};
 use std::path::{Path, PathBuf};
 
-/// Where the token comes from that a client shows its server. A token in a file is read anew for
-/// each connection, and is in memory only until the client has joined: a token that changes
-/// while the client runs counts from the next connection on.
+/// The source of the token that a client shows its server. A token in a file is read anew for each
+/// connection, and is in memory only until the client has joined.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Token {
     /// The first line of a file, which only the user of this process and root can write.
@@ -15,7 +14,6 @@ pub enum Token {
 }
 
 impl Token {
-    /// The token as it is now.
     pub(crate) fn read(&self) -> Result<Secret, TokenError> {
         match self {
             Token::File(file) => token::read(file),

@@ -112,7 +112,7 @@ mod read_step_by_step {
     }
 }
 
-/// As the composer writes them; what a server writes most it puts together by itself.
+/// As serde writes them; the fast encoders write most of what a server sends.
 #[divan::bench_group]
 mod write {
     use super::*;

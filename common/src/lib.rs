@@ -16,5 +16,7 @@ pub mod net;
 mod skipped;
 pub mod sys;
 pub mod terminal;
+#[cfg(shuttle)]
+pub mod testing;
 pub mod token;
 pub mod wire;

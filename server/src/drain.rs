@@ -1,18 +1,19 @@
-//! The end of a server: it takes nothing new, ends what waits, lets what runs end within
-//! the drain time, says `bye` to everybody, and stops.
+//! The end of a server: it takes nothing new, ends the commands that wait, gives those that run the
+//! drain time, says `bye` to every client, and stops.
 
 use crate::dispatch::flush_set::FlushSet;
 use crate::hub::Hub;
 use crate::member::Member;
-use crate::timers::timer_queue::{Timer, millis};
+use crate::millis;
+use crate::timers::timer_queue::Timer;
 use common::sys::sync::Arc;
 use common::sys::sync::atomic::Ordering;
 use common::wire::ByeReason;
 
-/// How often the drain looks who is done. It is a matter of seconds, once in a server's life.
+/// How often the drain checks which clients are done. A drain takes seconds, once in a server's life.
 const STEP_MS: u64 = 10;
 
-/// How long everybody may take, once told, to close the connection.
+/// How long clients may take after `bye` to close the connection.
 const LAST_LINES_MS: u64 = 500;
 
 /// How long sessions may take to conclude what they took out at the end of the drain time.
@@ -25,19 +26,19 @@ const MESSAGE: &str = "the server is shutting down";
 pub(crate) enum Drain {
     #[default]
     NotBegun,
-    /// Those here who have not been told yet, until the drain time is over.
+    /// Members without a `bye` yet, until the drain time is over.
     Waiting {
         members: Vec<Arc<Member>>,
         until: u64,
     },
-    /// Everybody was told; connections are cut at this time.
+    /// Every client was told; connections are cut at this time.
     Leaving { until: u64 },
-    /// Nobody is accepted any more, and whoever is still connected is cut.
+    /// No connection is accepted any more, and those that are left are cut.
     Cutting,
 }
 
 impl Drain {
-    /// Looks what can be done now, and comes back soon while there is more to do.
+    /// Does what can be done now, and schedules the next step.
     pub(crate) fn step(&mut self, hub: &Arc<Hub>) {
         let now = hub.timers.now();
         let must_end = hub.abort_requested.load(Ordering::Acquire);
@@ -102,7 +103,7 @@ impl Drain {
         for member in &members {
             hub.conclude_all(member.queue.drain(), &mut flushes);
         }
-        // `now` may be nearly a millisecond ago, and nobody gets less than the whole time.
+        // `now` may be nearly a millisecond ago, and no client gets less than the whole time.
         let until = now
             .saturating_add(millis(hub.config.drain))
             .saturating_add(1);

@@ -6,9 +6,10 @@ use crate::dispatch::command::Ending;
 use crate::dispatch::flush_set::FlushSet;
 use crate::join::handshakes::Handshakes;
 use crate::join::throttle::Throttle;
+use crate::member::Member;
 use crate::member::executor_queue::{QueueBounds, TakenOut};
 use crate::memory_budget::MemoryBudget;
-use crate::ranking::Roster;
+use crate::ranking::{Roster, Standing};
 use crate::throttled_log::ThrottledLog;
 use crate::timers::timer_queue::{Timer, TimerQueue};
 use common::net::listener::Waker;
@@ -17,9 +18,13 @@ use common::sys::sync::{Arc, Mutex, lock};
 use common::wire::{ExecutionResult, Status};
 use std::collections::HashMap;
 
-/// How long rank news wait for more of their kind: nobody notices it, and many who leave
-/// at once are told as one.
+/// How long rank news wait for more: no user notices it, and many departures at once are told as
+/// one.
 const NEWS_DELAY_MS: u64 = 10;
+
+/// How long a member that joined above others must be here before they are told: a short command
+/// of an operator is news to none of the thousands that rank below.
+const JOIN_NEWS_DELAY_MS: u64 = 1000;
 
 /// What all threads of one server share.
 pub(crate) struct Hub {
@@ -34,7 +39,7 @@ pub(crate) struct Hub {
     /// Connections that speak HTTP.
     pub(crate) http_log: ThrottledLog,
     pub(crate) budget: MemoryBudget,
-    /// Everybody who is connected, joined or not.
+    /// All connections, joined or not.
     connections: Mutex<HashMap<u64, Arc<Connection>>>,
     /// For the ids of what the server asks of clients.
     next_id: AtomicU64,
@@ -80,12 +85,12 @@ impl Hub {
         }
     }
 
-    /// Notes a connection, and has the timer thread look at it; the number to forget it by.
+    /// Registers a connection and its first timer; the number is for [`disconnected`](Self::disconnected).
     pub(crate) fn connected(&self, connection: &Arc<Connection>) -> u64 {
         let number = self.next_id();
         lock(&self.connections).insert(number, Arc::clone(connection));
         self.handshakes.come(connection);
-        self.look_soon(connection);
+        self.schedule_check(connection);
         number
     }
 
@@ -100,9 +105,9 @@ impl Hub {
         lock(&self.connections).values().cloned().collect()
     }
 
-    /// Has the timer thread look at a connection's deadlines, for the first time or after they
-    /// became earlier.
-    pub(crate) fn look_soon(&self, connection: &Arc<Connection>) {
+    /// Schedules a check of a connection's deadlines, for the first time or after they became
+    /// earlier.
+    pub(crate) fn schedule_check(&self, connection: &Arc<Connection>) {
         use crate::connection::Verdict;
         let now = self.timers.now();
         let at = match connection.verdict(now, self.config.heartbeat, 0) {
@@ -113,7 +118,7 @@ impl Hub {
             .schedule(at, Timer::Deadlines(Arc::downgrade(connection)));
     }
 
-    /// Has those told, soon, whose rank changed.
+    /// Has members told their new ranks soon.
     pub(crate) fn schedule_news(&self) {
         if !self.news_scheduled.swap(true, Ordering::AcqRel) {
             let soon = self.timers.now() + NEWS_DELAY_MS;
@@ -122,17 +127,27 @@ impl Hub {
         }
     }
 
-    /// Rank news that come from now on need an appointment of their own.
+    /// Schedules news of a newcomer for the members that it ranks above, once it has been here for
+    /// a while.
+    pub(crate) fn schedule_join_news(&self, newcomer: &Arc<Member>, standing: Standing) {
+        if self.roster.is_news(standing) {
+            let at = newcomer.joined + JOIN_NEWS_DELAY_MS;
+            self.timers
+                .schedule(at, Timer::Joined(Arc::downgrade(newcomer)));
+        }
+    }
+
+    /// Rank news from now on need a timer of their own.
     pub(crate) fn news_are_told(&self) {
         self.news_scheduled.store(false, Ordering::Release);
     }
 
-    /// Ends the wait for connections; nobody is accepted any more.
+    /// Ends the wait for connections; none is accepted any more.
     pub(crate) fn stop_accepting(&self) {
         self.waker.wake();
     }
 
-    /// Tells the senders of commands that were taken out of somebody's table.
+    /// Tells the senders of commands that were taken out of a queue.
     pub(crate) fn conclude_all(&self, ended: Vec<TakenOut>, flushes: &mut FlushSet<'_>) {
         let now = self.timers.now();
         for ended in ended {

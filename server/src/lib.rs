@@ -1,5 +1,5 @@
 //! The server of Pecking Order: ranks clients in the order in which they dial in, and relays
-//! their commands to those who rank lower.
+//! their commands to lower-ranked clients.
 //!
 //! ```
 //! use server::{Config, Server};
@@ -7,7 +7,7 @@
 //! let config = Config { listen: "127.0.0.1:0".into(), max_clients: 10, ..Config::default() };
 //! let running = Server::bind(config)?.spawn()?;
 //! println!("clients dial {}", running.address());
-//! // `stop` tells everybody, lets running commands end, and joins every thread.
+//! // `stop` tells every client, lets running commands end, and joins every thread.
 //! assert_eq!(running.stop()?, server::Shutdown::Drained);
 //! # Ok::<(), server::ServerError>(())
 //! ```
@@ -52,3 +52,8 @@ pub use config::{Config, HEARTBEAT_RANGE, MAX_LINE_RANGE, MAX_MEMORY_RANGE, MOST
 pub use join::token::Token;
 pub use server::{Handle, Running, Server, ServerError, Shutdown};
 pub use transcript::Transcript;
+
+/// A duration in whole milliseconds, as far as they can be counted.
+pub(crate) fn millis(duration: std::time::Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}

@@ -1,31 +1,31 @@
 //! What the server does when all that it keeps for its clients is more than `--max-memory`.
 //!
-//! It is kept in three kinds of places. Commands that wait have a share of their own, past which
-//! a `send` is `busy`; buffers of clients that say nothing are given back before they are a
-//! burden. So what is past the limit is in outboxes and in lines that have not ended, and the
-//! connection that keeps most of either goes, until the rest is within the limit. The timer thread's
-//! thread decides that; meanwhile sessions read nothing, so it does not get worse.
+//! It keeps memory in three kinds of places. Commands that wait have a share of their own, past which
+//! a `send` is `busy`; buffers of clients that say nothing are given back early. So what is past the
+//! limit is in outboxes and in lines that have not ended. The timer thread ends the connection that
+//! keeps most of either, until the rest is within the limit; meanwhile sessions read nothing, so it
+//! does not get worse.
 
 use crate::connection::Connection;
 use crate::hub::Hub;
 use crate::timers::timer_queue::Timer;
 use common::memory::{Charge, Memory};
+use common::sys::sync::Arc;
 use common::sys::sync::atomic::{AtomicBool, Ordering};
-use common::sys::sync::{Arc, Condvar, Mutex, lock, wait_timeout};
 use std::time::{Duration, Instant};
 
-/// The part of the limit that commands may have which wait for their targets.
+/// The part of the limit that is for commands that wait for their targets.
 const COMMANDS_PART: usize = 2;
 
-/// With less than this part of the limit in use, buffers that were large once stay so: together
-/// with the commands that leaves a quarter of it for outboxes and lines.
+/// With less than this part of the limit in use, sessions keep large buffers: together with the
+/// commands that leaves a quarter of it for outboxes and lines.
 const BUFFERS_PART: usize = 4;
 
-/// When it is looked again whether there is room: a session that was told to end does so within a
+/// When to check again whether there is room: a session that was told to end does so within a
 /// scheduler's turn or two.
 const AGAIN_MS: u64 = 10;
 
-/// How long a session waits for room at most; the timer thread needs milliseconds.
+/// How long a session waits for room; the timer thread needs milliseconds.
 const PATIENCE: Duration = Duration::from_secs(1);
 
 /// Bytes that each target of a command costs: its place in the list of targets, and in the table
@@ -41,8 +41,6 @@ pub(crate) struct MemoryBudget {
     limit: usize,
     /// The timer thread was asked to make room.
     asked: AtomicBool,
-    waiting: Mutex<()>,
-    has_room: Condvar,
 }
 
 impl MemoryBudget {
@@ -54,13 +52,11 @@ impl MemoryBudget {
             commands,
             limit,
             asked: AtomicBool::new(false),
-            waiting: Mutex::new(()),
-            has_room: Condvar::new(),
         }
     }
 
     /// Room for a command with so many targets and bytes of words, if there is some: for what it
-    /// needs until it ends. Its line is counted where it waits. A single target is not counted: as
+    /// needs until it ends. Its line is counted in the queue. A single target is not counted: as
     /// many sends as a client may have open are a mebibyte.
     pub(crate) fn room_for(&self, targets: usize, words: usize) -> Option<Charge> {
         let bytes = targets.saturating_mul(TARGET);
@@ -71,7 +67,7 @@ impl MemoryBudget {
         })
     }
 
-    /// Whether a buffer is to be given back that was large once.
+    /// Whether sessions give large buffers back.
     pub(crate) fn is_scarce(&self) -> bool {
         self.all.kept() > self.limit / BUFFERS_PART
     }
@@ -86,17 +82,11 @@ pub(crate) fn wait(hub: &Hub, connection: &Connection) {
         if !budget.asked.swap(true, Ordering::AcqRel) {
             hub.timers.schedule(hub.timers.now(), Timer::MakeRoom);
         }
-        let guard = lock(&budget.waiting);
-        // There may be room since we looked, which nobody tells us; the time bounds what that costs.
-        drop(wait_timeout(
-            &budget.has_room,
-            guard,
-            Duration::from_millis(AGAIN_MS),
-        ));
+        std::thread::sleep(Duration::from_millis(AGAIN_MS));
     }
 }
 
-/// Ends the connections that keep most, until the others' is within the limit.
+/// Ends the connections that keep most, until the others are within the limit.
 pub(crate) fn make_room(hub: &Hub) {
     let mut excess = hub.budget.all.excess();
     if excess > 0 {
@@ -113,10 +103,9 @@ pub(crate) fn make_room(hub: &Hub) {
         return hub.timers.schedule(again, Timer::MakeRoom);
     }
     hub.budget.asked.store(false, Ordering::Release);
-    hub.budget.has_room.notify_all();
 }
 
-/// Bytes that a connection keeps, of which its end frees most.
+/// Bytes that the end of a connection frees, at the least.
 fn keeps(connection: &Connection) -> usize {
     connection.outbox.kept().max(connection.line_bytes())
 }

@@ -81,7 +81,7 @@ pub(crate) fn join_denied(audit: &Audit, connection: &Connection, error: &RpcErr
     audit.deny(Denied {
         method: wire::method::JOIN,
         reason: reason(error),
-        rule: None,
+        rule: error.data.rule.as_deref(),
         who: None,
         address: connection.peer(),
         to: None,
@@ -102,7 +102,7 @@ pub(crate) fn send_denied(
     audit.deny(Denied {
         method: wire::method::SEND,
         reason: reason(error),
-        rule: None,
+        rule: error.data.rule.as_deref(),
         who: Some(known(member)),
         address: member.connection.peer(),
         to: to.as_deref().map(clipped),
@@ -112,7 +112,8 @@ pub(crate) fn send_denied(
 
 /// Whether an error says that something is not allowed, and not that it does not work.
 pub(crate) fn is_denial(error: &RpcError) -> bool {
-    error.is(Code::Unauthorized) || error.is(Code::Outranked)
+    let denials = [Code::Unauthorized, Code::Forbidden, Code::Outranked];
+    denials.iter().any(|code| error.is(*code))
 }
 
 fn reason(error: &RpcError) -> &'static str {
@@ -160,7 +161,7 @@ fn text_len(target: &Target) -> usize {
 #[cold]
 fn unavailable(why: Unavailable) -> RpcError {
     let mut error = RpcError::new(Code::AuditUnavailable, why.to_string());
-    error.retry_ms = Some(why.retry_after().as_millis() as u64);
+    error.data.retry_ms = Some(why.retry_after().as_millis() as u64);
     error
 }
 
@@ -281,7 +282,7 @@ fn who(member: &Member, rank: u32) -> Who<'_> {
     Who {
         identity: None,
         role: None,
-        tier: None,
+        tier: Some(member.tier),
         member: member.id,
         name: &member.name,
         rank: Some(rank),

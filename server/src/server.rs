@@ -17,18 +17,20 @@ use std::net::SocketAddr;
 /// Why a server could not be started.
 #[derive(Debug, thiserror::Error)]
 pub enum ServerError {
-    /// Somebody else listens there.
-    #[error("{address} is in use; stop who listens there, or choose another address with --listen")]
+    /// Another program listens there.
+    #[error(
+        "{address} is in use; stop the program that listens there, or choose another address with --listen"
+    )]
     InUse {
-        /// Where.
+        /// The address.
         address: String,
     },
     /// It cannot listen there for another reason.
     #[error("cannot listen at {address}")]
     Listen {
-        /// Where.
+        /// The address.
         address: String,
-        /// Why.
+        /// The reason.
         source: io::Error,
     },
     /// The system has no thread for it.
@@ -36,16 +38,16 @@ pub enum ServerError {
     Thread(io::Error),
 }
 
-/// How a server ended.
+/// How a server shut down.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Shutdown {
-    /// Everybody was told, and had the drain time.
+    /// Every client was told, and had the drain time.
     Drained,
     /// It was told to end at once.
     Aborted,
 }
 
-/// A server that listens, and serves nobody yet.
+/// A server that listens, and serves no client yet.
 pub struct Server {
     listener: Listener,
     hub: Arc<Hub>,
@@ -66,7 +68,7 @@ impl Server {
     /// Listens. Clients can dial in from now on; they are served once it runs.
     ///
     /// # Errors
-    /// Where it cannot listen at the address.
+    /// It cannot listen at the address.
     pub fn bind(config: Config) -> Result<Server, ServerError> {
         let (listener, waker) = Listener::bind(&config.listen).map_err(|source| {
             let address = config.listen.clone();
@@ -81,7 +83,7 @@ impl Server {
         })
     }
 
-    /// Where it listens; with port 0 asked for, the port that it got.
+    /// The address that it listens at; with port 0 asked for, the port that it got.
     pub fn address(&self) -> SocketAddr {
         self.listener.address()
     }
@@ -94,7 +96,7 @@ impl Server {
     /// Serves until a [`Handle`] stops it; every thread that it started has ended then.
     ///
     /// # Errors
-    /// Where the system has no thread for the timers, or none to serve anybody with.
+    /// The system has no thread for the timers, or none for sessions.
     pub fn run(self) -> Result<Shutdown, ServerError> {
         let Server { listener, hub } = &self;
         log::info!(
@@ -125,7 +127,7 @@ impl Server {
     /// Serves on a thread of its own.
     ///
     /// # Errors
-    /// Where the system has no thread for it.
+    /// The system has no thread for it.
     pub fn spawn(self) -> Result<Running, ServerError> {
         let (address, handle) = (self.address(), self.handle());
         let thread = thread::spawn("server", move || self.run()).map_err(ServerError::Thread)?;
@@ -140,7 +142,7 @@ impl Server {
 
 impl Handle {
     /// Has the server drain: it takes nothing new, gives what runs the drain time, says `bye`
-    /// to everybody, and ends.
+    /// to every client, and ends.
     pub fn stop(&self) {
         if !self.0.drain_requested.swap(true, Ordering::AcqRel) {
             self.0.timers.schedule(self.0.timers.now(), Timer::Drain);
@@ -158,7 +160,7 @@ impl Handle {
         self.0.drain_requested.load(Ordering::Acquire)
     }
 
-    /// How many are connected, ranked or not.
+    /// How many clients are connected, ranked or not.
     #[cfg(test)]
     pub(crate) fn connections(&self) -> usize {
         self.0.connections().len()
@@ -177,7 +179,7 @@ impl Handle {
 }
 
 impl Running {
-    /// Where it listens.
+    /// The address that it listens at.
     pub fn address(&self) -> SocketAddr {
         self.address
     }

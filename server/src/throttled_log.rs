@@ -1,12 +1,11 @@
-//! A line of the log that strangers can cause as often as they like: it is written once a second
-//! at most, and the next one says how many were left out.
+//! Log lines that any peer can cause, as often as it likes: one a second is written, and the next
+//! one says how many were left out.
 
 use common::sys::sync::{Mutex, lock};
 use log::Level;
 use std::fmt;
 
-/// How long the log is quiet after a line: an operator reads that often what happens, and a
-/// disk does not fill.
+/// How long the log is quiet after a line: often enough for an operator, and a disk does not fill.
 const PAUSE_MS: u64 = 1000;
 
 /// One kind of line.
@@ -29,7 +28,7 @@ impl ThrottledLog {
         }
     }
 
-    /// Logs what happens at a time of the timer thread, unless a line was logged just before.
+    /// Logs a line, unless one was logged just before.
     pub(crate) fn log(&self, now: u64, what: fmt::Arguments<'_>) {
         match self.left_out_before(now) {
             None => {}

@@ -1,24 +1,24 @@
-//! The originals' console, to the letter: who was accepted, who has disconnected, and the
-//! ranking after each. It is made while the ranking is locked, so that its lines stand in
-//! the order of the changes, and is written by the console's own thread.
+//! The originals' console, to the letter: which clients were accepted and have disconnected, and the
+//! ranking after each. It is made while the ranking is locked, so that its lines stand in the order of
+//! the changes; the console's own thread writes it.
 
 use common::terminal::console::Console;
 use std::net::SocketAddr;
 
 /// The longest ranking that is printed whole: a terminal's height. Above it, a line for
-/// each client at every arrival would be of use to nobody.
+/// each client at every arrival would be of no use.
 pub(crate) const WHOLE_RANKING: usize = 20;
 
-/// Where the transcript goes; by default nowhere.
+/// The transcript and its console; by default there is none.
 #[derive(Clone, Debug, Default)]
 pub struct Transcript(Option<Console>);
 
 /// The ranking after a change, as far as it is printed.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Standings {
-    /// Everybody, in rank order.
+    /// All clients, in rank order.
     Whole(Vec<SocketAddr>),
-    /// How many there are.
+    /// The number of clients.
     Count(usize),
 }
 

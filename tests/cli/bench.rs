@@ -91,7 +91,7 @@ fn rates_and_latencies_are_printed() {
     let server = Server::start(&[]);
     let ended = Ended::of(&mut server.client(&words(&["--count", "200"])));
     ended.expect_code(0);
-    assert_eq!(ended.stderr, "", "no progress where nobody looks");
+    assert_eq!(ended.stderr, "", "no progress without a terminal");
     let text = String::from_utf8(ended.stdout).expect("UTF-8");
     for part in [
         "1 pair, 1 open, 32 bytes out and 16 back, by name\n",
@@ -207,13 +207,13 @@ fn the_next_and_a_rank_are_other_ways_to_name_an_executor() {
         ended
             .expect_code(255)
             .expect_stdout("")
-            .expect_one_line(&["somebody else's client is here", "--to name"]);
+            .expect_one_line(&["another client is here", "--to name"]);
     }
-    boss.expect_nothing("nobody sends upwards");
+    boss.expect_nothing("no client sends upwards");
 }
 
 #[test]
-fn nobody_commands_anybody_elses_clients() {
+fn a_bench_and_other_clients_do_not_command_each_other() {
     let server = Server::start(&["10"]);
     let mut boss = server.raw("boss", 0);
     let mut before = server.raw("before", 1);
@@ -283,7 +283,7 @@ fn interrupted_it_prints_what_was_measured_so_far() {
 }
 
 #[test]
-fn a_server_that_goes_in_the_middle_is_said() {
+fn a_server_that_goes_during_a_bench_is_reported() {
     for (signal, why) in [
         (Signal::KILL, "the server went in the middle: "),
         (Signal::TERM, "shutting down"),
@@ -305,7 +305,7 @@ fn a_server_that_goes_in_the_middle_is_said() {
 }
 
 #[test]
-fn a_server_without_places_for_all_is_said() {
+fn a_server_without_places_for_all_clients_is_reported() {
     let server = Server::start(&["5"]);
     let ended = Ended::of(&mut server.client(&words(&["--idle", "10", "--count", "1"])));
     ended.expect_code(255).expect_stdout("").expect_one_line(&[
@@ -337,7 +337,7 @@ fn a_token_is_shown_by_every_client() {
 }
 
 #[test]
-fn what_makes_no_sense_is_named() {
+fn contradictory_options_are_named() {
     let server = Server::start(&[]);
     for (options, parts) in [
         (&["--window", "0"][..], &["'0'", "from 1 to 1024"][..]),

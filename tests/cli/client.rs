@@ -27,7 +27,7 @@ fn an_interrupt_ends_every_kind_of_waiting() {
     let address = mute.local_addr().expect("it is bound").to_string();
     let dialling = Process::start(&mut client(&["--server", &address, "work"]));
     let _connection = accept(&mute);
-    // First those who wait for a place, which the other makes.
+    // First the clients that wait for a place, until another one leaves.
     for process in [members, run, dialling] {
         process.signal(Signal::INT);
         let ended = process.end();
@@ -43,7 +43,7 @@ fn an_interrupt_ends_every_kind_of_waiting() {
 #[test]
 fn a_full_server_is_said_or_waited_for() {
     let server = Server::start(&["1"]);
-    let somebody = server.raw("somebody", 0);
+    let other = server.raw("other", 0);
     for words in [&["run", "--", "x"][..], &["members"], &["work"], &[]] {
         Ended::of(&mut server.client(words))
             .expect_code(255)
@@ -52,7 +52,7 @@ fn a_full_server_is_said_or_waited_for() {
     }
     let waiting = Process::start(&mut server.client(&["members", "--wait"]));
     waiting.stderr.wait_for("is full; waiting for a place\n");
-    somebody.leave();
+    other.leave();
     let ended = waiting.end();
     ended
         .expect_code(0)
@@ -61,13 +61,15 @@ fn a_full_server_is_said_or_waited_for() {
 }
 
 #[test]
-fn members_shows_everybody_else() {
+fn members_shows_all_other_clients() {
     let server = Server::start(&["10"]);
     Ended::of(&mut server.client(&["members"]))
         .expect_code(0)
         .expect_stdout("no other client is there\n");
     let mut boss = server.raw("boss", 0);
-    let mut web1 = server.raw("web1", 1);
+    let mut web1 = server.stranger();
+    let params = json!({"protocol": 1, "name": "web1", "tier": 9});
+    web1.joined = web1.result("join", &params);
     boss.command("web1", &["x"]);
     boss.command("web1", &["y"]);
     web1.execute();
@@ -84,11 +86,17 @@ fn members_shows_everybody_else() {
     assert_eq!(
         lines[0],
         [
-            "RANK", "NAME", "ADDRESS", "SLOTS", "RUNNING", "QUEUED", "JOINED"
+            "RANK", "TIER", "NAME", "ADDRESS", "SLOTS", "RUNNING", "QUEUED", "JOINED"
         ]
     );
-    assert_eq!(lines[1][..6], ["0", "boss", &addresses[0], "0", "0", "0"]);
-    assert_eq!(lines[2][..6], ["1", "web1", &addresses[1], "1", "1", "1"]);
+    assert_eq!(
+        lines[1][..7],
+        ["0", "5", "boss", &addresses[0], "0", "0", "0"]
+    );
+    assert_eq!(
+        lines[2][..7],
+        ["1", "9", "web1", &addresses[1], "1", "1", "1"]
+    );
     assert_eq!(lines.len(), 3);
 
     let ended = Ended::of(&mut server.client(&["members", "--json"]));
@@ -99,9 +107,9 @@ fn members_shows_everybody_else() {
     }
     let expected = json!({
         "members": [
-            {"member": boss.member(), "name": "boss", "rank": 0, "address": addresses[0],
+            {"member": boss.member(), "name": "boss", "rank": 0, "tier": 5, "address": addresses[0],
              "slots": 0, "running": 0, "queued": 0, "joined_ms": null},
-            {"member": web1.member(), "name": "web1", "rank": 1, "address": addresses[1],
+            {"member": web1.member(), "name": "web1", "rank": 1, "tier": 9, "address": addresses[1],
              "slots": 1, "running": 1, "queued": 1, "joined_ms": null},
         ],
         "total": 2,
@@ -175,7 +183,7 @@ fn a_wrong_line_in_a_pipe_is_named_and_the_next_one_runs() {
 }
 
 #[test]
-fn a_pipe_whose_server_goes_says_so() {
+fn a_pipe_says_that_its_server_has_gone() {
     let server = Server::start(&[]);
     let mut idle = server.fed("idle");
     let mut busy = server.fed("busy");
@@ -197,7 +205,7 @@ fn a_pipe_whose_server_goes_says_so() {
 }
 
 #[test]
-fn a_pipe_that_nobody_reads_ends_as_other_programs_do() {
+fn a_pipe_without_a_reader_ends_as_other_programs_do() {
     let server = Server::start(&[]);
     let (reader, writer) = std::io::pipe().expect("the system has pipes");
     let mut command = server.client(&[]);
@@ -402,7 +410,7 @@ fn a_server_of_another_kind_is_one_line_with_its_address() {
 }
 
 #[test]
-fn who_makes_room_for_others_tries_again_a_few_times() {
+fn a_client_that_was_turned_away_tries_again_a_few_times() {
     let bye = json!({"reason": "idle_handshake", "message": "others want to join"});
     let bye = json!({"jsonrpc": "2.0", "method": "bye", "params": bye});
     let full = json!({"code": 1, "message": "full"});
@@ -484,7 +492,7 @@ fn a_token_file_that_others_can_write_is_refused_at_both_ends() {
 }
 
 #[test]
-fn a_token_is_shown_where_one_is_asked_for() {
+fn a_token_is_shown_to_a_server_that_asks_for_one() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let file = |name: &str, text: &str| {
         let path = folder.path().join(name);

@@ -1,4 +1,4 @@
-//! The client at a terminal: what somebody sees who types while things arrive, and how the
+//! The client at a terminal: what a user sees while text arrives, and how the
 //! terminal is left.
 
 use std::num::NonZero;
@@ -17,7 +17,7 @@ const LEFT: &str = "\x1b[D";
 const CTRL_C: &str = "\x03";
 const CTRL_D: &str = "\x04";
 
-/// A server, and a folder for the state of those who type.
+/// A server, and a folder for the state of its users.
 struct Scene {
     server: Server,
     state: TempDir,
@@ -31,13 +31,13 @@ impl Scene {
         }
     }
 
-    /// Somebody at a terminal.
+    /// A prompt at a terminal.
     #[track_caller]
     fn client(&self, name: &str) -> Terminal {
         self.client_with(&["--name", name])
     }
 
-    /// Somebody at a terminal who does not come back.
+    /// A prompt at a terminal that does not reconnect.
     #[track_caller]
     fn leaver(&self, name: &str) -> Terminal {
         self.client_with(&["--name", name, "--no-reconnect"])
@@ -104,7 +104,7 @@ fn a_program_that_runs_at_a_prompt_has_no_terminal() {
 }
 
 #[test]
-fn what_arrives_stays_above_the_line_that_is_typed() {
+fn text_that_arrives_stays_above_the_line_that_is_typed() {
     let scene = Scene::new();
     let mut boss = scene.server.raw("boss", 0);
     let mut middle = scene.client("middle");
@@ -301,9 +301,9 @@ fn selectors_and_the_words_with_a_colon() {
     boss.wait_for("You are boss, member 1, rank 0 of 3.\n");
 
     boss.line(":ranks");
-    boss.wait_for("RANK  NAME        ADDRESS");
-    boss.wait_for("\n   0  boss (you)  127.0.0.1:");
-    boss.wait_for("\n   2  web2        127.0.0.1:");
+    boss.wait_for("RANK  TIER  NAME        ADDRESS");
+    boss.wait_for("\n   0     5  boss (you)  127.0.0.1:");
+    boss.wait_for("\n   2     5  web2        127.0.0.1:");
 
     boss.line(":jobs");
     boss.wait_for("Nothing that you sent is open.\nNothing runs here.\n");
@@ -401,7 +401,7 @@ fn a_wrong_line_is_named_and_nothing_is_sent() {
 }
 
 #[test]
-fn who_ranks_lowest_is_told_why_nobody_executes() {
+fn the_lowest_client_is_told_why_no_client_executes() {
     let scene = Scene::new();
     let lowest = scene.client("lowest");
     lowest.line("print");
@@ -490,7 +490,7 @@ fn a_command_that_goes_with_the_server_is_said_to_be_lost() {
     boss.wait_for("The server is gone: ");
 }
 
-/// What a prompt leaves, and ends with, whose server goes while a command is open.
+/// What a prompt leaves, and ends with, if its server goes while a command is open.
 fn lose_a_command(check: fn(&mut Terminal)) {
     // Whether it goes wrong depends on which of two threads is quicker.
     for _ in 0..20 {
@@ -544,7 +544,7 @@ fn the_line_being_typed_outlives_the_server() {
 }
 
 #[test]
-fn who_comes_back_to_its_old_rank_is_told_so() {
+fn a_client_that_comes_back_to_its_old_rank_is_told_so() {
     let mut scene = Scene::new();
     let address = scene.server.address();
     let boss = scene.client("boss");
@@ -556,7 +556,7 @@ fn who_comes_back_to_its_old_rank_is_told_so() {
 }
 
 #[test]
-fn who_loses_its_connection_comes_back_as_the_last_one() {
+fn a_client_that_loses_its_connection_comes_back_last() {
     let scene = Scene::new();
     let network = Proxy::to(scene.server.address());
     let dialled = network.address().to_string();
@@ -609,7 +609,7 @@ fn a_line_without_a_connection_is_answered() {
 }
 
 #[test]
-fn who_is_not_let_in_again_is_told_why() {
+fn a_client_that_is_not_let_in_again_is_told_why() {
     let mut scene = Scene::new();
     let token = scene.state.path().join("token");
     std::fs::write(&token, "secret\n").expect("the folder can be written");
@@ -634,7 +634,7 @@ fn a_signal_ends_the_tries_at_once() {
 }
 
 #[test]
-fn what_is_typed_ahead_is_a_line_of_its_own_each() {
+fn each_line_typed_ahead_is_a_line_of_its_own() {
     let scene = Scene::new();
     let boss = scene.client("boss");
     let mut web1 = scene.server.raw("web1", 1);
@@ -651,7 +651,7 @@ fn what_is_typed_ahead_is_a_line_of_its_own_each() {
 }
 
 #[test]
-fn what_others_write_cannot_steer_the_terminal() {
+fn output_of_others_cannot_steer_the_terminal() {
     const NASTY: &str = "\u{1b}[2J\u{1b}]0;title\u{7}\r\u{9b}1m\u{202e}end";
     const SHOWN: &str = "\\x1b[2J\\x1b]0;title\\x07\\r\\x9b1m\\u{202e}end";
     let scene = Scene::new();
@@ -725,7 +725,7 @@ fn output_of_others_has_a_margin_and_cannot_pass_for_the_client() {
 }
 
 #[test]
-fn what_hides_or_piles_up_is_shown_as_escapes() {
+fn hidden_and_piled_up_characters_are_shown_as_escapes() {
     const HIDDEN: &str = "a\u{200b}b\u{200d}c\u{e0041}\u{ad}\u{feff}\u{3164}\u{fe0f}d";
     const SHOWN: &str = "a\\u{200b}b\\u{200d}c\\u{e0041}\\xad\\u{feff}\\u{3164}\\u{fe0f}d";
     let scene = Scene::new();

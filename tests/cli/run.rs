@@ -240,7 +240,7 @@ fn a_run_to_several_ends_with_how_many_failed_and_which() {
 }
 
 #[test]
-fn what_a_list_names_and_is_absent_is_said_and_has_an_exit_code() {
+fn an_absent_name_of_a_list_is_reported_and_has_an_exit_code() {
     let server = Server::start(&[]);
     for (code, exit, last) in [
         (0, 4, "4 targets: 1 done, 3 absent (9,idle,nope)"),
@@ -339,7 +339,7 @@ fn the_lines_of_several_targets_are_whole_and_named_and_the_worst_counts() {
 }
 
 #[test]
-fn run_says_why_nobody_executes_and_what_would_help() {
+fn run_says_why_no_client_executes_and_what_would_help() {
     let server = Server::start(&[]);
     let mut above = server.raw("above", 1);
     for (words, code, parts) in [
@@ -349,9 +349,8 @@ fn run_says_why_nobody_executes_and_what_would_help() {
             &[
                 "no target",
                 "you rank lowest",
-                "executors here (above) joined before this client and rank above it",
-                "start the sender first (run --wait-for N",
-                "restart them",
+                "executors here (above) rank above this client",
+                "`pecking work` takes 9",
             ][..],
         ),
         (&["--to", "web*", "--", "x"], 4, &["no target"]),
@@ -382,21 +381,16 @@ fn a_run_that_waits_below_its_executors_says_what_to_do_and_that_works() {
     Ended::of(&mut server.client(&["run", "--", "x"]))
         .expect_code(4)
         .expect_one_line(&["no target", "--wait-for N waits until N"]);
-    let web1 = server.worker("web1");
+    let _above = server.raw("above", 1);
     let run = Process::start(&mut server.client(&["run", "--wait-for", "1", "--", "print"]));
-    run.stderr.wait_for(
-        "executors here (web1) joined before this client and rank above it: restart them",
-    );
-    web1.signal(Signal::TERM);
-    web1.end().expect_code(0);
+    run.stderr
+        .wait_for("executors here (above) rank above this client; those of a larger tier");
     let _web1 = server.worker("web1");
     run.end()
         .expect_code(0)
         .expect_stdout("i am printing watch me print\n");
     // An executor below that was not meant is no reason to wait.
-    let (run, [mut web2]) = server.run(&["--to", "web9", "--", "x"], [("web2", 1)]);
-    web2.sync();
-    let ended = run.end();
+    let ended = Ended::of(&mut server.client(&["run", "--to", "web9", "--", "x"]));
     ended.expect_code(4);
     let last = ended.stderr.lines().last().unwrap_or_default();
     assert!(
@@ -406,22 +400,37 @@ fn a_run_that_waits_below_its_executors_says_what_to_do_and_that_works() {
 }
 
 #[test]
-fn the_first_example_of_run_works_if_an_executor_joins_afterwards() {
+fn the_first_example_of_run_works_with_a_service_that_was_there_before() {
     let help = Ended::of(&mut client(&["--help"]));
     let example = help.text().lines().find_map(|line| {
         let (words, _) = line.strip_prefix("  pecking run ")?.split_once("  ")?;
         Some(format!("run {words}"))
     });
     let example = example.expect("there is an example of run");
-    assert!(help.text().contains("rank above it"), "{}", help.text());
     let server = Server::start(&[]);
-    let words: Vec<&str> = example.split(' ').collect();
-    let run = Process::start(&mut server.client(&words));
-    run.stderr.wait_for("waiting for");
     let _web1 = server.worker("web1");
-    run.end()
+    let words: Vec<&str> = example.split(' ').collect();
+    Ended::of(&mut server.client(&words))
         .expect_code(0)
         .expect_stdout("i am printing watch me print\n");
+}
+
+#[test]
+fn a_tier_above_ones_own_is_forbidden_and_one_below_ranks_below() {
+    let server = Server::start(&[]);
+    Ended::of(&mut server.client(&["run", "--tier", "4", "--", "x"]))
+        .expect_code(255)
+        .expect_one_line(&["tier 4 is higher than yours", "5 to 9"]);
+    let mut low = server.client(&["--tier", "6", "--name", "low"]);
+    let mut low = Process::start_fed(&mut low);
+    low.stdout.wait_for("Assigned rank: 0");
+    // A prompt that comes later ranks above: its tier is the higher one.
+    let [mut boss] = [server.raw("boss", 0)];
+    assert_eq!(boss.joined["rank"], 0);
+    let id = boss.command("low", &["print"]);
+    assert_eq!(boss.result_of(&id)["status"], "done");
+    low.feed_no_more();
+    low.end().expect_code(0);
 }
 
 #[test]
@@ -471,7 +480,7 @@ fn the_first_interrupt_cancels_and_the_second_one_leaves() {
         ended.expect_code(130).expect_stdout("so far");
         web1.leave();
     }
-    // An executor that does not answer holds up nobody who insists.
+    // An executor that does not answer does not hold up a second interrupt.
     let (run, [mut web1]) = server.run(&["--", "x"], [("web1", 1)]);
     web1.execute();
     run.signal(Signal::INT);
@@ -501,7 +510,7 @@ fn a_server_that_goes_is_told_apart_by_whether_the_command_was_sent() {
 }
 
 #[test]
-fn who_reads_no_more_ends_it_without_a_complaint() {
+fn a_reader_that_stops_ends_run_without_a_complaint() {
     let server = Server::start(&[]);
     let (reader, writer) = std::io::pipe().expect("the system has pipes");
     let mut command = server.client(&["run", "--wait-for", "1", "--", "yes"]);

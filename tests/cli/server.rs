@@ -1,4 +1,4 @@
-//! The server's program as whoever starts it meets it: its command line, its exit codes, the
+//! The server's program as its operator meets it: its command line, its exit codes, the
 //! signals it takes, and its log.
 
 use std::ffi::OsStr;
@@ -176,7 +176,7 @@ fn a_wrong_command_line_is_one_line_that_names_the_value() {
 }
 
 #[test]
-fn an_address_where_it_cannot_listen_is_one_line_too() {
+fn an_address_that_cannot_be_bound_is_one_line_too() {
     let holder = TcpListener::bind("127.0.0.1:0").expect("loopback has a free port");
     let taken = holder.local_addr().expect("it is bound").to_string();
     refused(&["--listen", &taken])
@@ -239,13 +239,13 @@ fn an_address_that_others_can_reach_takes_a_token_or_a_word() {
 }
 
 #[test]
-fn why_it_cannot_listen_is_said_once() {
+fn the_reason_why_it_cannot_listen_is_said_once() {
     let ended = refused(&["--listen", "203.0.113.1:0"]);
     assert_eq!(ended.stderr.matches("os error").count(), 1);
 }
 
 #[test]
-fn who_cannot_say_what_is_wrong_ends_all_the_same() {
+fn a_server_that_cannot_print_its_error_still_ends() {
     let taken = TcpListener::bind("127.0.0.1:0").expect("loopback has a free port");
     let taken = taken.local_addr().expect("it is bound").to_string();
     let (_reader, unread, _) = full_pipe();
@@ -277,7 +277,7 @@ fn a_token_file_that_is_none_is_one_line() {
 }
 
 #[test]
-fn what_somebody_typed_never_steers_the_terminal() {
+fn a_wrong_argument_never_steers_the_terminal() {
     for (words, code) in [
         (&["--token-file", "/no\nsuch\x1b[2J"][..], 2),
         (&["--dispatch", "such\n\n\x1b[2J"], 2),
@@ -320,14 +320,14 @@ fn port_0_prints_the_port_that_it_got() {
     for words in [&[][..], &["--quiet"]] {
         let server = Server::start(words);
         assert_ne!(server.address().port(), 0);
-        let _somebody = server.raw("a", 0);
+        let _client = server.raw("a", 0);
     }
     let v6 = Process::start(&mut server(&["--listen", "[::1]:0"]));
     v6.stdout.wait_for("Listening on [::1]:");
 }
 
 #[test]
-fn who_cannot_print_serves_all_the_same() {
+fn a_server_that_cannot_print_still_serves() {
     let full = fs::File::options().write(true).open("/dev/full");
     let Ok(full) = full else {
         return skipped("there is no /dev/full here");
@@ -378,7 +378,7 @@ fn both_signals_let_what_runs_end_and_end_the_rest() {
 }
 
 #[test]
-fn what_waits_when_a_signal_comes_is_cancelled() {
+fn a_command_that_waits_when_a_signal_comes_is_cancelled() {
     let server = Server::start(&["--drain", "60s"]);
     let waiting = server.client(&["run", "--wait-for", "2", "--to", "web1", "--", "second"]);
     let waiting = Process::start(&mut { waiting });
@@ -402,7 +402,7 @@ fn what_waits_when_a_signal_comes_is_cancelled() {
 }
 
 #[test]
-fn what_outlasts_the_drain_is_lost() {
+fn a_command_that_outlasts_the_drain_is_lost() {
     let server = Server::start(&["--drain", "100ms"]);
     let (running, [mut web1]) = server.run(&["--", "slow"], [("web1", 1)]);
     web1.execute();
@@ -430,8 +430,8 @@ fn the_port_can_be_bound_again_at_once() {
     for signal in [Signal::TERM, Signal::KILL] {
         let first = Server::start(&[]);
         let address = first.address().to_string();
-        // Who is connected when it ends keeps its half of the connection for a while.
-        let _somebody = first.raw("a", 0);
+        // A client that is connected at the end keeps its half of the connection for a while.
+        let _client = first.raw("a", 0);
         let _stranger = first.stranger();
         first.process.signal(signal);
         first.process.end();
@@ -468,10 +468,10 @@ fn the_log_is_as_long_as_it_is_asked_to_be() {
             command.env("RUST_LOG", level);
         }
         let server = Server::spawn(&mut command);
-        let mut somebody = server.raw("a", 0);
-        somebody.send_line("no json");
-        somebody.next("an error");
-        somebody.leave();
+        let mut client = server.raw("a", 0);
+        client.send_line("no json");
+        client.next("an error");
+        client.leave();
         server.process.signal(Signal::TERM);
         let ended = server.process.end();
         ended.expect_code(0);
@@ -483,7 +483,7 @@ fn the_log_is_as_long_as_it_is_asked_to_be() {
 }
 
 #[test]
-fn the_log_says_who_sent_what_to_whom_and_what_became_of_it() {
+fn the_log_names_sender_command_target_and_outcome() {
     let server = Server::start(&["3"]);
     let (run, [mut web1]) = server.run(&["--", "print", "this"], [("web1", 2)]);
     let execute = web1.execute();
@@ -501,7 +501,7 @@ fn the_log_says_who_sent_what_to_whom_and_what_became_of_it() {
     web1.leave();
 
     let log = |part: &str| server.process.stderr.wait_for(part);
-    log(" joined as web1, slots 2\n");
+    log(" joined as web1, tier 5, slots 2\n");
     log("client-1 (rank 0) sends [\"print\"] and 1 more word to web1 (rank 1)\n");
     log("web1 (rank 1) refused\n");
     log(" left: client-1");

@@ -180,7 +180,7 @@ fn a_command_to_all_is_executed_below_and_refused_above_as_in_the_second_origina
     second.stdout.wait_for("print: 2 targets");
     first.stdout.wait_for("Cannot execute command");
     third.stdout.wait_for("Command Executed.\n");
-    // From the lowest to the highest, so that nobody's rank changes.
+    // From the lowest to the highest, so that no rank changes.
     expect_client(third, 0, include_str!("../transcripts/all-lower.txt"));
     expect_client(second, 5, include_str!("../transcripts/all-sender.txt"));
     expect_client(first, 0, include_str!("../transcripts/all-higher.txt"));

@@ -13,6 +13,46 @@ use rustix::process::Signal;
 use serde_json::json;
 
 #[test]
+fn ten_services_execute_what_an_operator_sends_that_comes_last() {
+    const SERVICES: usize = 10;
+    let server = Server::start(&[&(SERVICES + 3).to_string()]);
+    let names: Vec<String> = (1..=SERVICES).map(|n| format!("web{n}")).collect();
+    let services: Vec<Process> = names.iter().map(|name| server.worker(name)).collect();
+    let ended = Ended::of(&mut server.client(&["run", "--to", "below", "--", "print"]));
+    ended.expect_code(0);
+    let mut lines: Vec<&str> = ended.text().lines().collect();
+    lines.sort_unstable();
+    let mut expected: Vec<String> = names
+        .iter()
+        .map(|name| format!("{name}: i am printing watch me print"))
+        .collect();
+    expected.sort_unstable();
+    assert_eq!(lines, expected);
+    // A second operator ranks below the first, and above the services.
+    let first = server.raw("first", 0);
+    let mut second = server.raw("second", 0);
+    assert_eq!(
+        (&first.joined["rank"], &second.joined["rank"]),
+        (&json!(0), &json!(1))
+    );
+    let id = second.command("below", &["print"]);
+    assert_eq!(
+        second.result_of(&id),
+        json!({"targets": SERVICES, "done": SERVICES})
+    );
+    for service in services {
+        service.signal(Signal::TERM);
+        let ended = service.end();
+        ended.expect_code(0);
+        assert!(
+            !ended.stderr.contains("rank 1 of"),
+            "it is not told: {}",
+            ended.stderr
+        );
+    }
+}
+
+#[test]
 fn a_service_reads_nothing_logs_and_ends_with_a_signal() {
     let server = Server::start(&[]);
     let mut boss = server.raw("boss", 0);
@@ -211,7 +251,7 @@ fn a_service_waits_for_its_name_until_the_client_that_has_it_is_gone() {
 }
 
 #[test]
-fn a_service_that_is_turned_away_all_the_time_comes_less_and_less() {
+fn a_service_that_is_always_turned_away_tries_less_and_less_often() {
     const LOOKED_AT: Duration = Duration::from_secs(5);
     const MOST: usize = 40;
     let bye = json!({"reason": "idle_handshake", "message": "others want to join"});
@@ -262,7 +302,7 @@ fn expect_service_without_a_console(stderr: &dyn Fn() -> Stdio) {
     let address = listener.local_addr().expect("it is bound").to_string();
     let dial = ["--server", &address, "work", "--wait", "--name", "web1"];
     let given_up = start(&mut client(&dial));
-    // Whoever has dialled a second time has told of the first.
+    // A client that dials a second time has logged the first failure.
     for _ in 0..2 {
         drop(accept(&listener));
     }
@@ -304,7 +344,7 @@ fn expect_service_without_a_console(stderr: &dyn Fn() -> Stdio) {
 }
 
 #[test]
-fn what_is_not_to_be_understood_of_what_is_to_be_logged_is_said() {
+fn a_wrong_log_filter_is_reported() {
     let server = Server::start(&[]);
     let mut members = server.client(&["members"]);
     Ended::of(members.env("RUST_LOG", "info,client=loud"))
@@ -322,7 +362,7 @@ fn a_console_that_is_full_changes_nothing() {
 }
 
 #[test]
-fn a_console_that_nobody_reads_changes_nothing() {
+fn a_console_without_a_reader_changes_nothing() {
     let (_reader, writer, _) = full_pipe();
     let unread = || writer.try_clone().expect("a pipe can be shared").into();
     expect_service_without_a_console(&unread);

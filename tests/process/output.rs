@@ -111,7 +111,7 @@ fn a_character_in_two_late_writes_is_text() {
 }
 
 #[test]
-fn what_is_no_text_comes_as_base64() {
+fn bytes_that_are_no_text_come_as_base64() {
     let (_relay, mut boss, _worker) = anything(1);
     let ran = boss.sh("printf '\\377\\000\\200'; printf 'e\\375' >&2");
     ran.exited(0);
@@ -120,7 +120,7 @@ fn what_is_no_text_comes_as_base64() {
         (&b"\xff\0\x80"[..], &b"e\xfd"[..])
     );
     assert!(ran.outcome.get("stdout").is_none() && ran.outcome["stdout_base64"].is_string());
-    // Text, then something else, then text; the first of a character whose rest never comes.
+    // Text, then something else, then text; the first of a character that never ends.
     let script = "printf 'text'; sleep 0.2; printf '\\377'; sleep 0.2; printf 'text\\303'";
     let ran = boss.sh(script);
     assert_eq!(ran.exited(0).stdout, b"text\xfftext\xc3");
@@ -239,7 +239,7 @@ fn a_command_waits_for_its_reader() {
 }
 
 #[test]
-fn who_reads_nothing_is_waited_for_until_the_end_of_the_time() {
+fn a_sender_that_reads_nothing_is_waited_for_until_the_timeout() {
     let (_relay, mut boss, _worker) = anything(3);
     let script = "echo pid $$; seq 100000; exit 7";
     let id = boss.script(script, &json!({"window": 1024, "timeout_ms": 3500}));
@@ -269,7 +269,7 @@ fn who_reads_nothing_is_waited_for_until_the_end_of_the_time() {
     assert_eq!(answer["result"]["status"], "cancelled", "{answer}");
     assert!(
         since.elapsed() < JITTER,
-        "there is nobody to be asked to go"
+        "no process is left to be asked to go"
     );
     // This one starts to read only now, and gets everything.
     boss.consumed(&slow, &params["member"], bytes.len());
@@ -280,7 +280,7 @@ fn who_reads_nothing_is_waited_for_until_the_end_of_the_time() {
 }
 
 #[test]
-fn credit_that_nobody_has_asked_for_is_none() {
+fn credit_beyond_the_window_does_not_count() {
     let (_relay, mut boss, _worker) = anything(1);
     let id = boss.script("seq 100000", &json!({"window": 1024}));
     let (mut came, mut member) = (0, json!(0));
@@ -430,7 +430,7 @@ fn several_targets_lines_are_whole_and_named() {
             .iter()
             .any(|name| line.starts_with(&format!("{name}: ")))
     };
-    assert!(text.lines().all(known), "every line is somebody's");
+    assert!(text.lines().all(known), "every line names its target");
 }
 
 #[test]
@@ -451,7 +451,7 @@ fn a_reader_that_goes_takes_the_command_along() {
     assert!(has_gone(pids[0]));
 }
 
-/// A sender whose standard output is a full pipe that nobody reads: a pager that waits for a
+/// A sender with a full pipe without a reader as its standard output: a pager that waits for a
 /// key. Its command ignores being asked to go if it is `stubborn`.
 fn start_blocked(relay: &Relay, stubborn: bool) -> (Program, impl Read, Worker, Vec<u32>) {
     let trap = if stubborn { "trap '' TERM; " } else { "" };
@@ -469,13 +469,13 @@ fn start_blocked(relay: &Relay, stubborn: bool) -> (Program, impl Read, Worker, 
 }
 
 #[test]
-fn an_interrupt_cancels_while_nobody_reads() {
+fn an_interrupt_cancels_while_the_output_has_no_reader() {
     let relay = Relay::start();
     let (mut sender, mut stdout, _worker, pids) = start_blocked(&relay, false);
     sender.signal(Signal::INT);
     wait_until_gone(&pids, PATIENCE);
     sender.stderr.wait_for("interrupt again", PATIENCE);
-    assert!(!sender.has_ended(), "what has come is for who reads it");
+    assert!(!sender.has_ended(), "what has come is for its reader");
     let mut rest = Vec::new();
     stdout.read_to_end(&mut rest).expect("a pipe");
     let status = sender.wait(PATIENCE).expect("it ends");
@@ -484,7 +484,7 @@ fn an_interrupt_cancels_while_nobody_reads() {
 }
 
 #[test]
-fn the_second_interrupt_leaves_at_once_while_nobody_reads() {
+fn the_second_interrupt_leaves_at_once_while_the_output_has_no_reader() {
     let relay = Relay::start();
     let (mut sender, _stdout, _worker, pids) = start_blocked(&relay, true);
     sender.signal(Signal::INT);
@@ -498,7 +498,7 @@ fn the_second_interrupt_leaves_at_once_while_nobody_reads() {
 }
 
 #[test]
-fn what_a_client_that_executes_writes_is_its_own() {
+fn what_an_executor_prints_itself_stays_its_own() {
     // `members` and the like print nothing of what runs elsewhere.
     let (relay, mut boss, worker) = anything(1);
     boss.sh("echo secret").exited(0);

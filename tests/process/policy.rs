@@ -193,15 +193,15 @@ fn a_policy_that_others_could_have_written_is_refused() {
             );
         }
     }
-    assert_eq!(relay.clients(), 0, "nobody has joined");
-    // Where nobody may replace what another has put there, it is fine.
+    assert_eq!(relay.clients(), 0, "no client has joined");
+    // A folder is fine if no user may replace the files of another.
     mode(0o1777);
     let sticky = run(&["policy", "check", &folder.word("open/policy.toml")]);
     assert_eq!(sticky.code, Some(0), "{}", sticky.stderr);
 }
 
 #[test]
-fn what_others_can_change_is_not_run_by_root_and_a_warning_for_others() {
+fn root_does_not_run_files_that_others_can_change_and_other_users_are_warned() {
     let relay = Relay::start();
     let server = relay.address().to_string();
     let folder = Folder::new();
@@ -393,7 +393,7 @@ impl Drop for Terminal {
     }
 }
 
-/// A script that tries to steer the terminal of who reads it.
+/// A script that tries to steer the terminal of its reader.
 const STEERING: &str = "printf 'a\\033[2J\\033]0;title\\007b\\r\\010\\177\\302\\233c\\342\\200\\256d\\te\\n'; \
                         printf 'err\\033[31m\\n' >&2";
 
@@ -420,7 +420,7 @@ fn a_terminal_is_not_steered_from_elsewhere() {
 }
 
 #[test]
-fn a_terminal_is_steered_by_who_asks_for_it() {
+fn a_terminal_gets_control_characters_only_if_asked_for() {
     let relay = Relay::start();
     let words = [
         "run",

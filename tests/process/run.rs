@@ -12,7 +12,7 @@ use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
 use std::process::Command;
 
-/// Words that somebody's quoting has failed at.
+/// Words that break careless quoting.
 fn hostile_words(canary: &str) -> Vec<String> {
     let fixed = [
         "",
@@ -132,7 +132,7 @@ fn ten_thousand_words() {
 }
 
 #[test]
-fn what_cannot_be_started_says_why() {
+fn a_program_that_cannot_be_started_says_why() {
     let (_relay, mut boss, _worker) = anything(1);
     let folder = Folder::new();
     folder.file("plain", "#!/bin/true\n", 0o644);
@@ -186,7 +186,7 @@ fn what_cannot_be_started_says_why() {
 }
 
 #[test]
-fn what_was_there_when_the_policy_was_loaded_may_be_gone() {
+fn a_program_may_be_gone_after_the_policy_was_loaded() {
     let folder = Folder::new();
     for name in ["program", "script"] {
         folder.file(name, "#!/bin/sh\npwd\n", 0o755);

@@ -116,6 +116,23 @@ impl Raw {
         self.joined = self.result("join", &params);
     }
 
+    /// Connects and joins with these parameters, and the protocol's version.
+    #[track_caller]
+    pub(crate) fn join_with(server: &Server, mut params: Value) -> Self {
+        let mut client = Self::connect(server);
+        params["protocol"] = 1.into();
+        client.joined = client.result("join", &params);
+        client.label = client.joined["name"].to_string();
+        client
+    }
+
+    /// What those are told that it commands, with the rank it has now.
+    pub(crate) fn origin(&self, rank: u64) -> Value {
+        let mut origin = self.identity(rank);
+        origin["tier"] = self.joined["tier"].clone();
+        origin
+    }
+
     /// What others are told of it, with the rank it has now.
     pub(crate) fn identity(&self, rank: u64) -> Value {
         json!({"member": self.joined["member"], "name": self.joined["name"], "rank": rank})

@@ -24,11 +24,21 @@ impl Still {
     #[track_caller]
     pub(crate) fn join(server: &Server, name: &str, slots: u32) -> Self {
         let stream = dial(server.address());
-        Self::join_over(stream, name, slots)
+        Self::join_over(
+            stream,
+            &json!({"protocol": 1, "name": name, "slots": slots}),
+        )
+    }
+
+    /// Connects and joins with these parameters, and the protocol's version.
+    #[track_caller]
+    pub(crate) fn join_with(server: &Server, mut params: Value) -> Self {
+        params["protocol"] = 1.into();
+        Self::join_over(dial(server.address()), &params)
     }
 
     #[track_caller]
-    fn join_over(stream: TcpStream, name: &str, slots: u32) -> Self {
+    fn join_over(stream: TcpStream, params: &Value) -> Self {
         let mut still = Self {
             stream,
             joined: Value::Null,
@@ -37,7 +47,7 @@ impl Still {
             "jsonrpc": "2.0",
             "id": 1,
             "method": "join",
-            "params": {"protocol": 1, "name": name, "slots": slots},
+            "params": params,
         }));
         let answer: Value = serde_json::from_str(&still.read_line()).expect("an answer to join");
         still.joined = answer["result"].clone();
@@ -54,7 +64,8 @@ impl Still {
         // What is set later is not what the other end was told at first.
         sockopt::set_socket_recv_buffer_size(&socket, bytes).expect("a socket has a buffer");
         connect(&socket, &server.address()).expect("the server accepts");
-        Self::join_over(TcpStream::from(socket), name, slots)
+        let params = json!({"protocol": 1, "name": name, "slots": slots});
+        Self::join_over(TcpStream::from(socket), &params)
     }
 
     /// Writes one message.
@@ -115,6 +126,18 @@ impl Still {
         }
         self.stream.set_nonblocking(false).expect("an open socket");
         all
+    }
+
+    /// Reads all that comes before a deadline.
+    #[track_caller]
+    pub(crate) fn read_until(&mut self, deadline: Instant) {
+        let mut buffer = vec![0; 256 << 10];
+        while Instant::now() < deadline {
+            self.wait_readable(deadline);
+            // An error says that nothing came in time.
+            let read = self.stream.read(&mut buffer);
+            assert!(!matches!(read, Ok(0)), "the connection ended");
+        }
     }
 
     /// Reads of what there is at this moment so many bytes at most; says how many.

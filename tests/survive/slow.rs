@@ -10,10 +10,13 @@ use serde_json::{Value, json};
 /// Of some 50 clients these are in pairs; another one aims at the one that does not read.
 const PAIRS: usize = 24;
 
-/// What is aimed at it, in how long, and the commands of which each is a part.
+/// What is sent to it once it has stopped, in how long, and the size of each command.
 const AIMED: usize = if IS_RELEASE { 200 << 20 } else { 80 << 20 };
 const AIM_FOR: Duration = Duration::from_secs(8);
-const COMMAND: usize = 128 << 10;
+const COMMAND: usize = 256 << 10;
+
+/// For how long as much is sent to it in each second while it still reads.
+const READS_FOR: Duration = Duration::from_secs(if IS_RELEASE { 5 } else { 3 });
 
 /// What may wait for one client, and what the server may need besides.
 const BOUND: usize = 64 << 20;
@@ -30,32 +33,44 @@ fn one_of_fifty_that_stops_reading_costs_the_others_nothing() {
     };
     let mut boss = Raw::join(&server, "boss", 0);
     let pairs = Pairs::start(server.address(), PAIRS);
-    let _slow = Still::join(&server, "slow", 1024);
+    let mut slow = Still::join(&server, "slow", 1024);
     let mut last = Raw::join(&server, "last", 0);
     let before = vitals.resident();
-    let began = Instant::now();
-    std::thread::sleep(5 * SECOND);
-    let stopped = Instant::now();
-    // Whoever ranks below it is told of its end.
+    // To pass on so much costs the others time as well, whichever client it is for: so the slow
+    // client reads at first.
+    let aimed = Instant::now();
+    let stopped = aimed + READS_FOR;
+    let reading = std::thread::spawn(move || {
+        slow.read_until(stopped);
+        slow
+    });
+    // A client that ranks below it is told of its end.
     let end = std::thread::spawn(move || {
         let is_rank = |message: &Value| message["method"] == "rank";
-        last.wait_within(GONE_WITHIN * 5, "the end of the slow one", is_rank);
+        last.wait_within(
+            loosely(GONE_WITHIN) + READS_FOR,
+            "the end of the slow one",
+            is_rank,
+        );
         (Instant::now(), last)
     });
     let words = "x".repeat(COMMAND);
-    // What it takes no more waits in the server; past the bound it is `busy`. All of it at once
-    // would fill both cores for half a second, which costs the others time, whoever it is for.
-    for n in 0..AIMED / COMMAND {
-        let due = stopped + AIM_FOR * n as u32 / (AIMED / COMMAND) as u32;
+    let pause = AIM_FOR / (AIMED / COMMAND) as u32;
+    let commands = AIMED / COMMAND + READS_FOR.div_duration_f64(pause) as usize;
+    // What it no longer takes waits in the server; past the bound the client is `busy`.
+    for n in 0..commands {
+        let due = aimed + pause * n as u32;
         std::thread::sleep(due.saturating_duration_since(Instant::now()));
         boss.send_line(&format!(
             "{{\"jsonrpc\":\"2.0\",\"id\":\"s{n}\",\"method\":\"send\",\
              \"params\":{{\"to\":\"slow\",\"command\":[\"{words}\"]}}}}"
         ));
     }
+    let _slow = reading.join().expect("it has read");
     let (mut ended, mut lost) = (0, 0);
-    while ended < AIMED / COMMAND {
-        let answer = boss.wait_within(GONE_WITHIN * 5, "every send's end", |m| m["id"].is_string());
+    while ended < commands {
+        let within = loosely(GONE_WITHIN);
+        let answer = boss.wait_within(within, "every send's end", |m| m["id"].is_string());
         ended += 1;
         match answer["result"]["status"].as_str() {
             Some("lost") => lost += 1,
@@ -73,22 +88,24 @@ fn one_of_fifty_that_stops_reading_costs_the_others_nothing() {
     assert!(gone <= loosely(GONE_WITHIN), "gone after {gone:?}");
     let more = vitals.most_resident().saturating_sub(before);
     assert!(more <= BOUND + BESIDES, "{} MiB more", more >> 20);
-    let (quiet, with_it) = (pairs.p99(began, stopped), pairs.p99(stopped, end));
+    let (read, unread) = (pairs.p99(aimed, stopped), pairs.p99(stopped, end));
     println!(
-        "p99 {quiet:?}, with the slow one {with_it:?}; {} MiB more; gone after {gone:?}",
+        "p99 {read:?} while the slow client reads, {unread:?} once it has stopped; {} MiB more; \
+         gone after {gone:?}",
         more >> 20
     );
-    expect_as_quick(with_it, quiet);
+    expect_as_quick(unread, read);
     pairs.stop();
 }
 
-/// The figure itself is for a machine that does nothing else.
+/// The figure itself is for a machine that does nothing else. Elsewhere what the machine does may
+/// change at any moment; a client that is waited for costs the others ten seconds.
 #[track_caller]
-fn expect_as_quick(p99: Duration, quiet: Duration) {
+pub(crate) fn expect_as_quick(p99: Duration, quiet: Duration) {
     let allowed = if IS_RELEASE {
         quiet * 3 / 2
     } else {
-        quiet * 10 + Duration::from_millis(100)
+        quiet * 10 + SECOND
     };
     assert!(p99 <= allowed, "{p99:?} instead of {quiet:?}");
 }
@@ -110,8 +127,8 @@ const FOR_EACH_STEADY: usize = 4 * FOR_EACH;
 const STAYS: Duration = Duration::from_secs(9);
 const TRICKLED_AWAY_WITHIN: Duration = Duration::from_secs(13);
 
-/// How long those who read steadily have to stay: twice as long as who does not.
-const STEADY_STAY: Duration = Duration::from_secs(25);
+/// How long clients that read steadily have to stay: longer than those that do not.
+const STEADY_STAY: Duration = Duration::from_secs(if IS_RELEASE { 25 } else { 16 });
 
 /// What a newcomer may have to wait for meanwhile.
 const JOINS_WITHIN: Duration = Duration::from_millis(100);
@@ -154,7 +171,7 @@ fn those_who_take_a_trickle_go_in_time_and_delay_nobody() {
     let reading = read_steadily(slow(&server, "steady", STEADY, 2 * STEADILY));
     let mut trickling = slow(&server, "slow", TRICKLING, 2 * TRICKLE);
     let began = Instant::now();
-    std::thread::sleep(3 * SECOND);
+    std::thread::sleep(2 * SECOND);
     let aimed = Instant::now();
     aim(&mut boss, "steady", STEADY, FOR_EACH_STEADY);
     let ids = aim(&mut boss, "slow", TRICKLING, FOR_EACH);

@@ -127,7 +127,7 @@ impl Told {
             (Some("done"), _) => Told::Ran,
             (Some("lost"), Some(true)) => Told::MayHave,
             (Some("lost"), Some(false)) | (Some("busy"), _) => Told::HasNot,
-            _ => panic!("nobody asked for that: {outcome}"),
+            _ => panic!("no sender asked for that: {outcome}"),
         }
     }
 }
@@ -241,7 +241,7 @@ fn kill_at_random(server: &Server, kills: u64, dice: &mut Rng) {
 }
 
 #[test]
-fn whoever_is_killed_nothing_runs_twice_and_every_send_has_its_outcomes() {
+fn whichever_client_is_killed_nothing_runs_twice_and_every_send_has_its_outcomes() {
     let kills = from_environment("SURVIVE_KILLS", 500);
     let mut dice = dice();
     let server = Server::start(&["64"]);
@@ -309,7 +309,7 @@ fn check_log(log: &Path, senders: &[Sender<'_>]) {
             done += usize::from(*told == Told::Ran);
         }
     }
-    assert!(ran.is_empty(), "nobody sent these: {ran:?}");
+    assert!(ran.is_empty(), "no client sent these: {ran:?}");
     let ended: usize = senders.iter().map(|sender| sender.ended.len()).sum();
     eprintln!("{ended} sends ended, {done} outcomes done, {lost} lost in mid-command");
     assert!(lost > 0 && done > 0, "under load, and in mid-command");
@@ -321,7 +321,7 @@ const EMBEDDED: usize = 40;
 /// Programs among them.
 const PROGRAMS: usize = 10;
 
-/// What everybody has seen of one run.
+/// What all clients have seen of one run.
 #[derive(Default)]
 struct Witness {
     /// Which client executed which command.
@@ -395,13 +395,13 @@ fn expect_one_end(sent: &SendHandle, witness: &Witness) {
     match end {
         Ok(_) => {}
         Err(RequestError::Lost) => drop(witness.lost.fetch_add(1, Ordering::Relaxed)),
-        // Whoever comes back first has nobody below; and a queue may be full.
+        // The first client that comes back has no client below; and a queue may be full.
         Err(error) => assert!(error.code().is_some(), "{error}"),
     }
     witness.ended.fetch_add(1, Ordering::Relaxed);
 }
 
-/// Everybody's name and rank, in the order of ranks, as a newcomer sees it that leaves again.
+/// All names and ranks, in the order of ranks, as a client sees them that joins and leaves again.
 fn ranking(server: &Server, look: u64) -> Vec<(String, u64)> {
     let mut raw = server.raw(&format!("look{look}"), 0);
     let members = raw.result("members", &json!({}));
@@ -414,7 +414,7 @@ fn ranking(server: &Server, look: u64) -> Vec<(String, u64)> {
     members.iter().map(pair).collect()
 }
 
-/// Waits until everybody is back, with whole ranks; gives how long that took.
+/// Waits until all clients are back, with whole ranks; returns how long that took.
 fn wait_for_all(server: &Server, since: Instant, looks: &mut u64) -> Duration {
     const PROMISED: Duration = Duration::from_secs(5);
     loop {
@@ -435,7 +435,7 @@ fn wait_for_all(server: &Server, since: Instant, looks: &mut u64) -> Duration {
 }
 
 #[test]
-fn whenever_the_server_dies_everybody_comes_back_and_every_send_ends_once() {
+fn whenever_the_server_dies_all_clients_come_back_and_every_send_ends_once() {
     const ROOM: &[&str] = &["100"];
     let rounds = from_environment("SURVIVE_RESTARTS", 4);
     let mut dice = dice();

@@ -1,5 +1,5 @@
 //! A server that is told to stop while real commands run: each has its outcome, it ends in
-//! time, whether anybody reads what it prints or not, and no process is left.
+//! time, with a reader of its output or without, and no process is left.
 
 use std::fs;
 use std::net::TcpListener;
@@ -18,7 +18,7 @@ const RUNNING: usize = 50;
 const DRAIN: Duration = Duration::from_secs(3);
 const BESIDES: Duration = Duration::from_secs(1);
 
-/// The drain time of a server that prints where nobody reads.
+/// The drain time of a server without a reader of its output.
 const SHORT_DRAIN: Duration = Duration::from_secs(1);
 
 /// How many processes run with these words.
@@ -54,7 +54,7 @@ fn a_drain_gives_fifty_running_commands_their_outcomes_and_leaves_nothing() {
         assert!(Instant::now() < deadline, "they join");
         std::thread::sleep(Duration::from_millis(10));
     }
-    // Lengths that nobody else's sleep has.
+    // Lengths that no other sleep has.
     let own = f64::from(std::process::id()) / 1e8;
     let (short, long) = (format!("{:.8}", 2.0 + own), format!("{:.8}", 3600.0 + own));
     let ids: Vec<_> = (0..RUNNING)
@@ -111,7 +111,7 @@ impl Drop for Killed {
 }
 
 #[test]
-fn a_drain_ends_in_time_where_nobody_reads_what_is_printed() {
+fn a_drain_ends_in_time_without_a_reader_of_the_servers_output() {
     let (_out, stdout, _) = full_pipe();
     let (_err, stderr, _) = full_pipe();
     let mut command = crate::support::programs::server(&["5", "--drain", "1s"]);

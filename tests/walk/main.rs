@@ -38,6 +38,9 @@ const BOUNDS: Bounds = Bounds {
 /// cancelled command itself, which the model does not. A walk takes a tenth of a second.
 const LONGEST: Duration = Duration::from_secs(6);
 
+/// One in so many walks waits at its end until those who joined are news.
+const WALKS_FOR_A_WAIT: usize = 16;
+
 /// What a walk found wrong.
 pub(crate) type Walked<T> = Result<T, String>;
 
@@ -83,7 +86,12 @@ pub(crate) fn walk(steps: &[Step], patience: Duration) -> Walked<usize> {
 impl Walk {
     fn step(&mut self, step: &Step) -> Walked<()> {
         match step {
-            Step::Join { name, slots } => self.join(name.map(|n| NAMES[n]), *slots),
+            Step::Join {
+                name,
+                slots,
+                tier,
+                is_told_its_rank,
+            } => self.join(name.map(|n| NAMES[n]), *slots, *tier, *is_told_its_rank),
             Step::Go { who, how } => who
                 .of(&self.everybody())
                 .map_or(Ok(()), |k| self.go(k, *how)),
@@ -113,17 +121,26 @@ impl Walk {
         }
     }
 
-    fn join(&mut self, name: Option<&str>, slots: usize) -> Walked<()> {
+    fn join(
+        &mut self,
+        name: Option<&str>,
+        slots: usize,
+        tier: Option<u64>,
+        is_told_its_rank: bool,
+    ) -> Walked<()> {
         let key = self.next_key;
         self.next_key += 1;
         let connected = Wire::connect(self.server.address(), self.patience);
         let mut wire = connected.map_err(|e| format!("cannot connect: {e}"))?;
-        let params = json!({"protocol": 1, "name": name, "slots": slots});
+        let mut params = json!({"protocol": 1, "name": name, "slots": slots, "tier": tier});
+        if !is_told_its_rank {
+            params["rank_news"] = false.into();
+        }
         wire.write(&request(0, "join", &params))?;
         let answer = wire
             .next()?
             .ok_or("the connection ended before join was answered")?;
-        match self.model.join(key, name, slots) {
+        match self.model.join(key, name, slots, tier) {
             Err(code) if answer["error"]["code"] == code => return Ok(()),
             Err(code) => return Err(format!("join ought to be error {code}, not {answer}")),
             Ok(expected) => {
@@ -136,7 +153,7 @@ impl Walk {
                 }
             }
         }
-        self.peers.insert(key, Peer::new(wire));
+        self.peers.insert(key, Peer::new(wire, is_told_its_rank));
         self.settle(key)
     }
 
@@ -222,6 +239,12 @@ impl Walk {
     fn end(&mut self) -> Walked<()> {
         for key in self.everybody() {
             self.read_on(key)?;
+        }
+        // News of a join are a second late, and those of a leave come at once: not every walk
+        // waits for the former.
+        let waits = self.next_key.is_multiple_of(WALKS_FOR_A_WAIT);
+        if let Some(highest) = self.model.ranked.first().filter(|_| !waits) {
+            self.go(highest.key, Way::Leave)?;
         }
         for (key, peer) in &mut self.peers {
             while !peer.knows_its_rank() {

@@ -17,6 +17,10 @@ pub(crate) type Key = usize;
 /// Lines that are no messages after which a client is sent away.
 const MOST_ERRORS: usize = 16;
 
+/// The tier of a client that asks for none, and the largest number of one.
+const DEFAULT_TIER: u64 = 5;
+const LOWEST_TIER: u64 = 9;
+
 /// Output of one `send` without a window, over its targets; and one target's share at most.
 const MOST_OUTPUT: usize = 16 << 20;
 const MOST_SHARE: usize = 1 << 20;
@@ -51,6 +55,7 @@ pub(crate) struct Client {
     pub(crate) member: u64,
     pub(crate) name: String,
     pub(crate) slots: usize,
+    tier: u64,
     /// In the order in which it was given them.
     pub(crate) running: Vec<Running>,
     pub(crate) waiting: Vec<u64>,
@@ -144,9 +149,17 @@ impl Model {
         key: Key,
         name: Option<&str>,
         slots: usize,
+        tier: Option<u64>,
     ) -> Result<Value, i64> {
-        let rank = self.ranked.len();
-        if rank >= self.bounds.clients {
+        let members = self.ranked.len();
+        let tier = tier.unwrap_or(DEFAULT_TIER);
+        if tier > LOWEST_TIER {
+            return Err(-32602);
+        }
+        if tier < DEFAULT_TIER {
+            return Err(11);
+        }
+        if members >= self.bounds.clients {
             return Err(1);
         }
         let is_same = |name: &str, other: &str| name.to_lowercase() == other.to_lowercase();
@@ -157,16 +170,22 @@ impl Model {
         self.last_member += 1;
         let member = self.last_member;
         let name = name.map_or(format!("client-{member}"), str::to_owned);
-        let joined = json!({"member": member, "name": name, "rank": rank, "members": rank + 1});
-        self.ranked.push(Client {
+        let lower = self.ranked.iter().position(|client| client.tier > tier);
+        let rank = lower.unwrap_or(members);
+        let joined = json!({
+            "member": member, "name": name, "rank": rank, "tier": tier, "members": members + 1,
+        });
+        let client = Client {
             key,
             member,
             name,
             slots,
+            tier,
             running: Vec::new(),
             waiting: Vec::new(),
             errors: 0,
-        });
+        };
+        self.ranked.insert(rank, client);
         Ok(joined)
     }
 
@@ -174,7 +193,7 @@ impl Model {
     pub(crate) fn members(&self, address: impl Fn(Key) -> String) -> Value {
         let members = self.ranked.iter().enumerate().map(|(rank, client)| {
             json!({
-                "member": client.member, "name": client.name, "rank": rank,
+                "member": client.member, "name": client.name, "rank": rank, "tier": client.tier,
                 "address": address(client.key), "slots": client.slots,
                 "running": client.running.len(), "queued": client.waiting.len(),
             })
@@ -232,7 +251,8 @@ impl Model {
         if !has_room && !is_many {
             return self.tell(key, error(number, 9));
         }
-        let from = self.identity(sender);
+        let mut from = self.identity(sender);
+        from["tier"] = self.ranked[sender].tier.into();
         let targets = above.iter().chain(&below);
         let targets: Vec<_> = targets
             .map(|r| (self.ranked[*r].key, self.identity(*r)))

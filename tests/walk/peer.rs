@@ -24,6 +24,7 @@ pub(crate) struct Peer {
     possible: Vec<Value>,
     /// How many refusals it was to be told of.
     refusals: usize,
+    is_told_its_rank: bool,
     /// Every rank that it had, and among how many.
     stood: Vec<(usize, usize)>,
     /// Which of them it was told last.
@@ -109,7 +110,7 @@ fn number_in(words: &Value) -> Walked<u64> {
 
 impl Peer {
     /// One that has just joined, and reads.
-    pub(crate) fn new(wire: Wire) -> Peer {
+    pub(crate) fn new(wire: Wire, is_told_its_rank: bool) -> Peer {
         Peer {
             wire,
             reads: true,
@@ -117,6 +118,7 @@ impl Peer {
             expected: VecDeque::new(),
             possible: Vec::new(),
             refusals: 0,
+            is_told_its_rank,
             stood: Vec::new(),
             told: 0,
         }
@@ -161,7 +163,7 @@ impl Peer {
 
     pub(crate) fn knows_its_rank(&self) -> bool {
         let last = self.stood.last().map(|(rank, _)| rank);
-        self.stood.get(self.told).map(|(rank, _)| rank) == last
+        !self.is_told_its_rank || self.stood.get(self.told).map(|(rank, _)| rank) == last
     }
 
     /// Reads up to the answer with this id, and returns that.
@@ -217,6 +219,9 @@ impl Peer {
 
     /// A rank that it is told is one that it had, and later than the last.
     fn take_rank(&mut self, line: &Value) -> Walked<()> {
+        if !self.is_told_its_rank {
+            return Err(format!("it is not to be told its rank, and was: {line}"));
+        }
         let told = |at: usize| {
             let (rank, members) = self.stood[at];
             line["params"] == json!({"rank": rank, "members": members})

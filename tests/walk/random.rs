@@ -14,12 +14,12 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use crate::step::Step;
-use crate::support::PATIENCE;
+use crate::support::{IS_RELEASE, PATIENCE};
 use proptest::strategy::{Strategy, ValueTree};
 use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
 
 /// Walks, unless `WALK_CASES` says otherwise.
-const CASES: u64 = 1000;
+const CASES: u64 = if IS_RELEASE { 1000 } else { 400 };
 
 /// Steps of each.
 const STEPS: usize = 100;

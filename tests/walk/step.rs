@@ -28,7 +28,12 @@ impl Pick {
 #[derive(Clone, Debug)]
 pub(crate) enum Step {
     /// Somebody connects and wants to join.
-    Join { name: Option<usize>, slots: usize },
+    Join {
+        name: Option<usize>,
+        slots: usize,
+        tier: Option<u64>,
+        is_told_its_rank: bool,
+    },
     /// Somebody goes.
     Go { who: Pick, how: Way },
     /// Somebody sends a command, with a word of this many bytes.
@@ -155,11 +160,15 @@ pub(crate) fn walk(steps: usize) -> impl Strategy<Value = Vec<Step>> {
 fn step() -> impl Strategy<Value = Step> {
     let pick = || any::<u16>().prop_map(Pick);
     let name = prop::option::weighted(0.7, 0..NAMES.len());
+    let tiers = [5, 5, 6, 6, 7, 9, 9, 9, 4, 10];
+    let tier = prop::option::weighted(0.6, prop::sample::select(tiers.to_vec()));
     let bytes = prop::sample::select(vec![0, 0, 200, 5000]);
     let window =
         prop::option::weighted(0.3, prop::sample::select(vec![1, 5000, 16 << 20, 16 << 20]));
     prop_oneof![
-        12 => (name, 0usize..4).prop_map(|(name, slots)| Step::Join { name, slots }),
+        12 => (name, 0usize..4, tier, prop::bool::weighted(0.7)).prop_map(
+            |(name, slots, tier, is_told_its_rank)| Step::Join { name, slots, tier, is_told_its_rank }
+        ),
         6 => (pick(), way()).prop_map(|(who, how)| Step::Go { who, how }),
         28 => (pick(), to(), bytes, window)
             .prop_map(|(who, to, bytes, window)| Step::Send { who, to, bytes, window }),

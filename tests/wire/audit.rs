@@ -93,6 +93,7 @@ fn who(client: &Raw, rank: u64) -> Value {
     let mut who = client.identity(rank);
     who["address"] = json!(client.address().to_string());
     who["via"] = json!("plain");
+    who["tier"] = json!(5);
     who
 }
 

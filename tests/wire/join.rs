@@ -35,8 +35,8 @@ fn join_answers_with_all_that_a_client_needs() {
             let joined = client.result("join", &params(&json!({"name": format!("n{rank}")})));
             let member = joined["member"].as_u64().expect("a member number");
             let expected = json!({
-                "member": member, "name": format!("n{rank}"), "rank": 0, "members": 1,
-                "heartbeat_ms": heartbeat, "max_line": max_line,
+                "member": member, "name": format!("n{rank}"), "rank": 0, "tier": 5,
+                "members": 1, "heartbeat_ms": heartbeat, "max_line": max_line,
             });
             assert_eq!(joined, expected);
             client.leave();

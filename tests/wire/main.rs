@@ -22,3 +22,4 @@ mod output;
 mod ranks;
 mod selectors;
 mod send;
+mod tiers;

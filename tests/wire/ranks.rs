@@ -133,9 +133,9 @@ fn members_tells_what_each_is_and_does() {
     }
     let expected = json!({
         "members": [
-            {"member": boss.member(), "name": "boss", "rank": 0, "slots": 0, "running": 0,
+            {"member": boss.member(), "name": "boss", "rank": 0, "tier": 5, "slots": 0, "running": 0,
              "queued": 0, "address": boss.address().to_string(), "joined_ms": null},
-            {"member": worker.member(), "name": "worker", "rank": 1, "slots": 2, "running": 2,
+            {"member": worker.member(), "name": "worker", "rank": 1, "tier": 5, "slots": 2, "running": 2,
              "queued": 3, "address": worker.address().to_string(), "joined_ms": null},
         ],
         "total": 2,

@@ -104,7 +104,7 @@ fn check_many(
     for name in higher {
         let rank = index(name);
         let refused = cast[rank].notification("refused");
-        let from = cast[ME].identity(ME as u64);
+        let from = cast[ME].origin(ME as u64);
         assert_eq!(refused, json!({"from": from, "command": ["run", shown]}));
         let mut outranked = cast[rank].identity(rank as u64);
         outranked["status"] = json!("outranked");
@@ -442,7 +442,7 @@ fn all_from_the_lowest_is_a_tally_of_outranked() {
         assert_eq!(lowest.error_of(&id)["code"], 7, "{selector}");
     }
     for mut client in [a, b] {
-        assert_eq!(client.notification("refused")["from"], lowest.identity(2));
+        assert_eq!(client.notification("refused")["from"], lowest.origin(2));
         client.expect_nothing("it was told once");
     }
 }
@@ -476,7 +476,7 @@ fn long_words_are_left_out_of_refused() {
     let id = low.command("all", &["first", &long, &long, &long]);
     assert_eq!(low.result_of(&id), json!({"targets": 1, "outranked": 1}));
     let refused = top.notification("refused");
-    assert_eq!(refused["from"], low.identity(1), "{refused}");
+    assert_eq!(refused["from"], low.origin(1), "{refused}");
     assert_eq!(refused["truncated"], true, "{refused}");
     let words = refused["command"].as_array().expect("words");
     let bytes: usize = words.iter().filter_map(Value::as_str).map(str::len).sum();

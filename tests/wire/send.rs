@@ -61,7 +61,7 @@ fn execute_has_exactly_what_the_target_needs() {
         params["command"] = json!(words);
         boss.request("send", &params);
         let mut expected = extra;
-        expected["from"] = boss.identity(1);
+        expected["from"] = boss.origin(1);
         expected["command"] = json!(words);
         let execute = worker.next("an execute");
         let id = execute["id"].clone();

@@ -1,6 +1,5 @@
-//! How long to wait before the next try to reach a server: a moment before the first, then in
-//! step with how long the server is away, and never as long as another client that lost the same
-//! server.
+//! The pauses between tries to reach a server: a moment before the first, then in step with how
+//! long the server is away, and random, so that clients do not come back at the same moment.
 
 use std::ops::Range;
 use std::time::Duration;
@@ -21,8 +20,7 @@ const SHORT: Duration = Duration::from_secs(1);
 /// makes half as many tries again as with all of that time.
 const PART: u32 = 5;
 
-/// The longest pause: what a server that comes back after a night still finds its clients
-/// within, at two tries a minute.
+/// The longest pause: two tries a minute, after a night without a server.
 const LONGEST: Duration = Duration::from_secs(30);
 
 /// The pauses between tries, with full jitter. The first try is made after 0.6 s to 1 s.
@@ -85,8 +83,7 @@ impl Backoff {
         pause
     }
 
-    /// The server is there, after all: the next pause is 0.1 s at the most, and those after it
-    /// grow again.
+    /// The server is there: the next pause is 0.1 s at the most, and later ones grow again.
     pub fn reset(&mut self) {
         self.waited = Some(Duration::ZERO);
     }

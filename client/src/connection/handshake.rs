@@ -1,7 +1,5 @@
-//! From an address to a connection that has joined, within one deadline.
-//!
-//! The connection is read here by the thread that connects; what the server sent right
-//! after its answer stays in the line reader and goes on to the reader thread.
+//! From an address to a connection that has joined, within one deadline. Lines that the server
+//! sends right after its answer stay in the line reader, which goes on to the reader thread.
 
 use crate::config::{Config, ConnectError};
 use crate::token::Token;
@@ -25,7 +23,6 @@ pub(crate) const JOIN_ID: u64 = 0;
 /// an outbox holds, so that no server makes a client keep more.
 const LONGEST_LINE: usize = OUTBOX_BYTES;
 
-/// A connection that has joined.
 pub(crate) struct Handshake {
     pub(crate) stream: Arc<Stream>,
     pub(crate) outbox: Arc<Outbox>,
@@ -33,15 +30,13 @@ pub(crate) struct Handshake {
     pub(crate) joined: Joined,
 }
 
-/// Dials and joins.
 pub(crate) fn join(config: &Config) -> Result<Handshake, ConnectError> {
     let attempt = Attempt {
         server: &config.server,
         timeout: config.connect_timeout,
         deadline: Instant::now() + config.connect_timeout,
     };
-    // Read each time: it may have changed since the last connection. Where there is none, no
-    // server need hear of it.
+    // Read each time: it may have changed since the last connection.
     let token = config.token.as_ref().map(Token::read).transpose();
     let token = token.map_err(ConnectError::NoToken)?;
     let stream = Stream::connect(&config.server, config.connect_timeout);
@@ -86,6 +81,8 @@ fn join_line(config: &Config, token: Option<&Secret>) -> Zeroizing<Vec<u8>> {
         protocol: PROTOCOL,
         name: name.map(Into::into),
         slots: Some(config.slots.into()),
+        tier: config.tier.map(|tier| tier.number().into()),
+        rank_news: (!config.rank_news).then_some(false),
         token: token.map(Into::into),
     };
     message::append_request(&mut line, JOIN_ID.into(), method::JOIN, params);
@@ -132,8 +129,7 @@ impl Attempt<'_> {
         }
     }
 
-    /// Takes the answer to `join` out of what the server says; the rest is of no concern
-    /// yet.
+    /// Takes the answer to `join` out of the server's lines.
     fn look_at(
         &self,
         line: &[u8],
@@ -183,7 +179,7 @@ impl Attempt<'_> {
         }
     }
 
-    /// Writes a line past the outbox, whose buffers are used again and never wiped.
+    /// Writes a line past the outbox, because its buffers are used again and never wiped.
     fn write(&self, stream: &Stream, mut line: &[u8]) -> io::Result<()> {
         while !line.is_empty() {
             match stream.write_now(line)? {

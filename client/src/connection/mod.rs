@@ -1,5 +1,5 @@
-//! What the reader thread and the owner of a client share of one connection: where to write,
-//! what is open, and who this client is there.
+//! One connection, as the reader thread and the owner of a client share it: the outbox, the open
+//! requests, and the client's rank.
 //!
 //! Taking a request out of the table of open ones is the single act that decides its end.
 
@@ -94,7 +94,6 @@ impl Connection {
         (connection, lines)
     }
 
-    /// How long it is since it joined.
     pub(crate) fn age(&self) -> Duration {
         self.since.elapsed()
     }
@@ -141,18 +140,17 @@ impl Connection {
         if self.tell(line) {
             return Ok(id);
         }
-        // It was never written. Where the connection's end has taken it out already, its
-        // `lost` goes nowhere, since the handle was not given out.
+        // It was never written. If the end of the connection has taken it out already, its `lost`
+        // goes nowhere, since the handle was not given out.
         self.take(id);
         Err(RequestError::NotConnected)
     }
 
-    /// Takes a request out of the table: whoever gets it decides its end.
+    /// Takes a request out of the table: the caller that gets it decides its end.
     pub(crate) fn take(&self, id: u64) -> Option<PendingRequest> {
         lock(&self.table).open.remove(&id)
     }
 
-    /// Looks at an open send.
     pub(crate) fn with_send<T>(
         &self,
         id: u64,
@@ -179,7 +177,6 @@ impl Connection {
 }
 
 impl PendingRequest {
-    /// Ends a request that was not done. Where nobody waits any more, nobody is told.
     pub(crate) fn fail(self, error: RequestError) {
         match self {
             PendingRequest::Send(send) => send.end(Err(error)),
@@ -189,7 +186,6 @@ impl PendingRequest {
 }
 
 impl PendingSend {
-    /// Tells the last event of a send.
     pub(crate) fn end(self, how: Result<Tally, RequestError>) {
         let _ = self.events.send(SendEvent::End(how));
     }

@@ -22,14 +22,13 @@ use serde_json::value::RawValue;
 use std::io::ErrorKind;
 use std::time::{Duration, Instant};
 
-/// What a request for a sign of life has as its id; answers to it need nobody's attention.
+/// The start of the id of a request for a sign of life; the answer needs no attention.
 const HEARTBEAT_ID: &str = "heartbeat-";
 
 /// Reads until the connection is over.
 pub(crate) struct Reader {
     connection: Arc<Connection>,
     lines: LineReader,
-    /// Signs of life that were asked for.
     asked: u64,
     /// Why the server is about to close.
     bye: Option<Disconnect>,
@@ -45,7 +44,6 @@ impl Reader {
         }
     }
 
-    /// Reads to the end, and says what it was.
     pub(crate) fn run(mut self) -> Disconnect {
         let _about = log_limit::about("the server");
         let reason = self.read_to_the_end();
@@ -88,7 +86,6 @@ impl Reader {
             .tell(message::request_line(id, method::PING, Empty {}));
     }
 
-    /// Handles every line that is already here.
     fn handle_lines(&mut self) -> Result<(), Disconnect> {
         loop {
             match self.lines.next_line() {
@@ -141,8 +138,8 @@ fn handle(
         }
         Ok(Message::Notification { method, params }) => {
             if let Err(error) = notification(connection, &method, params, bye) {
-                // What it tells cannot be taken, and without it what is waited for may never
-                // come: so this is no server to go on with.
+                // Without this notification, an outcome may never come: the connection is of no
+                // use any more.
                 if let Some(why) = wrong_name(params) {
                     return Err(Disconnect::Protocol(format!("its {method:?}: {why}")));
                 }
@@ -195,8 +192,7 @@ fn request(
     Ok(())
 }
 
-/// A command from a client whose name is not allowed could not be started; other faults are what
-/// they are.
+/// Without an allowed name of the sender, a command has failed; other errors stay as they are.
 fn not_started(params: Option<&RawValue>) -> impl FnOnce(RpcError) -> RpcError {
     move |error| match wrong_name(params) {
         Some(why) => RpcError::new(Code::Failed, format!("params.from.name: {why}")),
@@ -209,6 +205,7 @@ fn own_origin(origin: wire::Origin<'_>) -> wire::Origin<'static> {
         member: origin.member,
         name: origin.name.into_owned(),
         rank: origin.rank,
+        tier: origin.tier,
     }
 }
 
@@ -296,7 +293,7 @@ fn outcome(connection: &Connection, mut wire: wire::Outcome<'_>) {
         return;
     };
     let Some(outcome) = Outcome::from_wire(wire) else {
-        log::warn!("the server told an outcome of the send {id}, and not whose");
+        log::warn!("the server told an outcome of the send {id} without its target");
         return;
     };
     tell_send(connection, &id, |send| match send.is_for_many() {
@@ -351,7 +348,6 @@ fn log_stray_answer(id: &str, body: &AnswerBody<'_>) {
     log::warn!("the server answered {id}, which is not open {what}");
 }
 
-/// The result of an answer, or its error.
 fn plain<'a>(body: &AnswerBody<'a>) -> Result<&'a RawValue, RequestError> {
     let malformed = |what: &dyn std::fmt::Display| RequestError::Malformed(what.to_string());
     match body {
@@ -380,7 +376,7 @@ fn end_send(mut send: PendingSend, body: &AnswerBody<'_>) {
             let mut tally = Tally::default();
             tally.count(wire.status);
             let Some(outcome) = Outcome::from_wire(wire) else {
-                let what = "the outcome does not say whose it is";
+                let what = "the outcome does not name its target";
                 return send.end(Err(RequestError::Malformed(what.into())));
             };
             if let Some((events, event)) = send.outcome(outcome) {

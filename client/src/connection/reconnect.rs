@@ -1,5 +1,5 @@
-//! A client over all its connections: the one that it has now, and the thread that
-//! reads each to its end and, where the client is to come back, dials the next.
+//! A client over all its connections: its present one, and the thread that reads each to its end
+//! and dials the next if the client is to reconnect.
 
 use crate::config::{Config, ConnectError};
 use crate::connection::Connection;
@@ -15,13 +15,12 @@ use crossbeam_channel::{Receiver, RecvTimeoutError, Sender};
 use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
-/// How long a connection must have held for its loss to be a new one, after which the backoff
-/// begins anew: so no server is dialled more often than twice a second for long. What comes
-/// sooner goes on with the backoff as it was, which may have become long.
+/// How long a connection must have held for the backoff to begin anew when it is lost: so no
+/// server is dialled more often than twice a second for long.
 const STEADY: Duration = Duration::from_millis(250);
 
-/// The same where the server has sent this client away for what it did: it is likely to do
-/// so again, so this is as long as the longest pause.
+/// The same if the server has sent this client away for its behaviour, which is likely to happen
+/// again: as long as the longest pause.
 const STEADY_AFTER_BLAME: Duration = Duration::from_secs(30);
 
 /// What outlives a connection.
@@ -34,23 +33,12 @@ pub(crate) struct Shared {
 }
 
 struct State {
-    /// The connection; the last one where there is none.
+    /// The connection; the last one if there is none.
     connection: Arc<Connection>,
-    stage: Stage,
+    is_connected: bool,
     /// From now on the end is what this client wants.
     is_leaving: bool,
     disconnect: Option<Disconnect>,
-}
-
-/// Whether there is a connection.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Stage {
-    /// There is one.
-    Connected,
-    /// There is none, and there will be another.
-    Reconnecting,
-    /// There will be none any more.
-    Closed,
 }
 
 impl Shared {
@@ -64,7 +52,7 @@ impl Shared {
         let (connection, lines) = Connection::new(handshake, &events, &workers, &next_id);
         let state = Mutex::new(State {
             connection: Arc::new(connection),
-            stage: Stage::Connected,
+            is_connected: true,
             is_leaving: false,
             disconnect: None,
         });
@@ -77,13 +65,13 @@ impl Shared {
         (shared, lines)
     }
 
-    /// The connection; the last one where there is none.
+    /// The connection; the last one if there is none.
     pub(crate) fn connection(&self) -> Arc<Connection> {
         Arc::clone(&lock(&self.state).connection)
     }
 
-    pub(crate) fn stage(&self) -> Stage {
-        lock(&self.state).stage
+    pub(crate) fn is_connected(&self) -> bool {
+        lock(&self.state).is_connected
     }
 
     /// Why there will be no connection any more, once that is so.
@@ -92,11 +80,12 @@ impl Shared {
     }
 
     /// From now on the end is what this client wants: no other connection takes the place
-    /// of this one.
-    pub(crate) fn leave(&self) -> (Arc<Connection>, Stage) {
+    /// of this one. Says whether there is none, and another is to follow.
+    pub(crate) fn leave(&self) -> (Arc<Connection>, bool) {
         let mut state = lock(&self.state);
         state.is_leaving = true;
-        (Arc::clone(&state.connection), state.stage)
+        let is_away = !state.is_connected && state.disconnect.is_none();
+        (Arc::clone(&state.connection), is_away)
     }
 
     fn is_leaving(&self) -> bool {
@@ -104,14 +93,14 @@ impl Shared {
     }
 
     /// The connection is over and another one is to follow: what is open ends as lost, what
-    /// runs here is stopped. `false` where this client is leaving.
+    /// runs here is stopped. `false` if this client is leaving.
     fn lose(&self, reason: Disconnect) -> bool {
         let connection = {
             let mut state = lock(&self.state);
             if state.is_leaving {
                 return false;
             }
-            state.stage = Stage::Reconnecting;
+            state.is_connected = false;
             Arc::clone(&state.connection)
         };
         connection.end();
@@ -120,8 +109,7 @@ impl Shared {
         true
     }
 
-    /// Another connection takes the place of the one that was lost; `None` where this client
-    /// is leaving.
+    /// Another connection takes the place of the lost one; `None` if this client is leaving.
     fn come_back(&self, handshake: Handshake) -> Option<LineReader> {
         let (connection, lines) =
             Connection::new(handshake, &self.events, &self.workers, &self.next_id);
@@ -134,7 +122,7 @@ impl Shared {
                 connection.end();
                 return None;
             }
-            state.stage = Stage::Connected;
+            state.is_connected = true;
             std::mem::replace(&mut state.connection, connection)
         };
         let was = before.standing().0;
@@ -143,12 +131,11 @@ impl Shared {
         Some(lines)
     }
 
-    /// There will be no connection any more. The thread that reads does this, once, as the
-    /// last thing.
+    /// There will be no connection any more. The thread that reads calls this last, once.
     fn end(&self, reason: Disconnect) {
         let connection = {
             let mut state = lock(&self.state);
-            state.stage = Stage::Closed;
+            state.is_connected = false;
             state.disconnect = Some(reason.clone());
             Arc::clone(&state.connection)
         };
@@ -158,8 +145,8 @@ impl Shared {
     }
 }
 
-/// What the thread keeps that reads, and dials again. Dropping it, after a panic too, ends
-/// everything that hangs on the connection.
+/// The state of the thread that reads and dials again. Dropping it, after a panic too, ends
+/// everything that depends on the connection.
 pub(crate) struct Reconnector {
     shared: Arc<Shared>,
     config: Config,
@@ -219,7 +206,7 @@ impl Reconnector {
     /// Dials until there is a connection again, or never will be.
     fn dial(&mut self) -> Result<LineReader, Disconnect> {
         let mut pause = self.backoff.next_pause();
-        // Once: where it goes on like that, whoever is turned away should come less often.
+        // Once: a client that is turned away again should come less often.
         let mut may_reset = true;
         loop {
             match self.stop.recv_timeout(pause) {

@@ -1,5 +1,4 @@
-//! Who executes: a trait that any closure fulfils, what it answers, and the executor of
-//! the original programs, which only plays at it.
+//! The executor: a trait that any closure fulfils, its result, and the originals' simulation.
 
 use crate::execute::job::Job;
 use common::sys::sync::Arc;
@@ -13,18 +12,16 @@ pub trait Executor: Send + Sync + 'static {
     /// [`Job::stop_reason`] has a reason; no other thread can end it.
     fn execute(&self, job: &Job) -> ExecutionResult;
 
-    /// A command has arrived. Told of one command after another, in the order in which they
-    /// did; it must return at once. [`Executor::execute`] follows once there is a slot for it,
-    /// or [`Executor::discarded`].
+    /// A command has arrived. Called in the order of arrival; it must return at once.
+    /// [`Executor::execute`] follows once there is a slot, or [`Executor::discarded`].
     fn enqueued(&self, _job: &Job) {}
 
     /// A command that was taken in is no longer wanted, and is not executed.
     fn discarded(&self, _job: &Job) {}
 
-    /// Whether something that a command has started still runs, though it was to end. It is
-    /// asked once [`Executor::execute`] has returned, by the thread that called that, and again as
-    /// long as it says so: for all that time the command's slot stays taken. It may wait for up to
-    /// so long for that to change.
+    /// Whether a process of a command still runs after [`Executor::execute`] has returned. The same
+    /// thread asks again and again, and the command's slot stays taken, until this is false. It may
+    /// wait up to this long for that.
     fn still_runs(&self, _job: &Job, _wait: Duration) -> bool {
         false
     }

@@ -1,19 +1,19 @@
-//! A command that this client was told to execute: who sent it, what it is, and whether
-//! it is still wanted.
+//! A command to execute here: its sender, its words, and whether it is still wanted.
 
 use crate::execute::result_line;
 use common::net::outbox::Outbox;
 use common::sys::sync::{Arc, Condvar, Mutex, lock, wait, wait_timeout};
 use common::wire::OutputStream;
+use common::wire::fast_encode::execution_output;
 use common::wire::message::Id;
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-/// Who sent a command: its number, its name, and its rank when the server took it.
+/// The sender of a command: its number, its name, and its rank when the server took it.
 pub type Origin = common::wire::Origin<'static>;
 
-/// How often one who waits for credit looks, should a wake-up be missed.
+/// How often a thread that waits for credit checks, should a wake-up be missed.
 const TICK: Duration = Duration::from_secs(1);
 
 /// Why a job is no longer wanted.
@@ -23,14 +23,14 @@ pub enum StopReason {
     Cancelled,
     /// Its time is over.
     TimedOut,
-    /// The connection is gone: nobody could be told what becomes of it.
+    /// The connection is gone, and the result could not be told.
     Disconnected,
 }
 
 /// What is called when something has changed that an executor may wait for.
 type Waker = Arc<dyn Fn() + Send + Sync>;
 
-/// Where a job's output and its result go.
+/// The connection for a job's output and its result.
 pub(crate) struct ReplyTo {
     pub(crate) outbox: Arc<Outbox>,
     pub(crate) max_line: usize,
@@ -89,7 +89,7 @@ impl Job {
         &self.0.id
     }
 
-    /// Who sent it.
+    /// The client that sent it.
     pub fn origin(&self) -> &Origin {
         &self.0.origin
     }
@@ -126,9 +126,8 @@ impl Job {
         self.0.window
     }
 
-    /// Writes some of the command's output to its sender, while it runs. With a window, waits
-    /// until there is room in it, or until the job is no longer wanted: what is left then goes
-    /// nowhere. Says whether all of it went.
+    /// Writes some of the command's output to its sender, while it runs. With a window, waits for
+    /// room in it; a job that is no longer wanted drops the rest. Returns whether all of it went.
     pub fn write(&self, stream: OutputStream, bytes: &[u8]) -> bool {
         let reply_to = self.reply_to();
         let mut left = bytes;
@@ -147,18 +146,20 @@ impl Job {
         true
     }
 
-    /// Sends a piece whose credit was taken already, as lines that the server takes.
+    /// Sends a piece as lines that the server takes. Its credit was taken already.
     pub(crate) fn send(&self, stream: OutputStream, bytes: &[u8]) {
         let reply_to = self.reply_to();
         if bytes.is_empty() {
             return;
         }
+        // The ids of a server are integers.
+        let id = self.id().number().unwrap_or_default();
         let mut lines = Vec::new();
         let mut left = bytes;
         while !left.is_empty() {
             let (piece, rest) =
                 left.split_at(result_line::piece_len(left, left.len(), reply_to.max_line));
-            result_line::output_line(&mut lines, self.id(), stream, piece);
+            execution_output(&mut lines, id, stream, piece);
             left = rest;
         }
         reply_to.outbox.push(lines);
@@ -190,7 +191,7 @@ impl Job {
             .0
             .credit
             .fetch_update(Ordering::Relaxed, Ordering::Relaxed, add);
-        // Nobody waits for credit who has some.
+        // A thread waits for credit only if there is none.
         if before == Ok(0) {
             self.wake();
         }
@@ -214,12 +215,12 @@ impl Job {
         }
     }
 
-    /// Where its output and its result go.
+    /// The connection for its output and its result.
     pub(crate) fn reply_to(&self) -> &ReplyTo {
         &self.0.reply_to
     }
 
-    /// Has a function called whenever it is stopped or has more credit.
+    /// Sets the function to call whenever it is stopped or has more credit.
     pub(crate) fn set_waker(&self, waker: impl Fn() + Send + Sync + 'static) {
         lock(&self.0.stop).waker = Some(Arc::new(waker));
     }
@@ -229,7 +230,6 @@ impl Job {
         drop(waker);
     }
 
-    /// Wakes whoever executes it.
     fn wake(&self) {
         let waker = lock(&self.0.stop).waker.clone();
         self.0.changed.notify_all();
@@ -284,14 +284,7 @@ impl Job {
 
 impl fmt::Debug for Job {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Job")
-            .field("id", &self.0.id)
-            .field("origin", &self.0.origin)
-            .field("words", &self.0.words)
-            .field("timeout", &self.0.timeout)
-            .field("window", &self.0.window)
-            .field("stop", &lock(&self.0.stop).reason)
-            .finish()
+        write!(f, "Job({}, {:?})", self.0.id, self.0.words)
     }
 }
 
@@ -315,6 +308,7 @@ mod tests {
                 member: 1,
                 name: common::wire::name::Name::known("boss"),
                 rank: 0,
+                tier: None,
             };
             let words = words.iter().map(ToString::to_string).collect();
             Job::new(Id::Integer(id), origin, words, timeout, None, reply_to)

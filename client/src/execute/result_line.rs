@@ -1,14 +1,11 @@
-//! An answer as the line that carries it, and output as the lines that carry that: what would
-//! make the answer too long goes ahead of it, in pieces.
+//! The lines of an answer and of output, which goes ahead of an answer that would be too long.
 
 use crate::execute::executor::{Execution, ExecutionResult};
 use crate::execute::job::{Job, StopReason};
-use base64_simd::STANDARD;
 use common::limits::MAX_QUOTED;
 use common::wire::message::{self, Code, Id, RpcError};
 use common::wire::text::whole_characters;
-use common::wire::{self, OutputStream, Text};
-use std::io::Write;
+use common::wire::{self, OutputStream, encode_output};
 
 /// Output bytes in one line: as much as is worth one, whatever the server takes.
 const PIECE: usize = 32 << 10;
@@ -16,12 +13,10 @@ const PIECE: usize = 32 << 10;
 /// What JSON may make of one byte: `\u0000`.
 const LONGEST_ESCAPE: usize = 6;
 
-/// Room for everything else in the line.
 const AROUND: usize = 512;
 
-/// Sends what would make the line that answers a job too long, or does not fit into its
-/// window, ahead of it; the answer with what is left. Waits for room in the window, as long as
-/// the job is wanted.
+/// Sends output ahead of an answer that would be too long or would not fit into the window; returns
+/// the answer with the rest. Waits for room in the window, as long as the job is wanted.
 pub(crate) fn send_surplus(job: &Job, answer: ExecutionResult) -> ExecutionResult {
     let ExecutionResult::Ended(mut ended) = answer else {
         return answer;
@@ -37,7 +32,6 @@ pub(crate) fn send_surplus(job: &Job, answer: ExecutionResult) -> ExecutionResul
     ExecutionResult::Ended(ended)
 }
 
-/// The line that answers a job.
 pub(crate) fn line(job: &Job, answer: &ExecutionResult, stop: Option<StopReason>) -> Vec<u8> {
     let (code, text) = match answer {
         ExecutionResult::Ended(ended) => return ended_line(job.id(), ended, stop),
@@ -51,8 +45,8 @@ pub(crate) fn line(job: &Job, answer: &ExecutionResult, stop: Option<StopReason>
 }
 
 fn ended_line(id: &Id, ended: &Execution, stop: Option<StopReason>) -> Vec<u8> {
-    let (stdout, stdout_base64) = encode(&ended.stdout);
-    let (stderr, stderr_base64) = encode(&ended.stderr);
+    let (stdout, stdout_base64) = encode_output(&ended.stdout);
+    let (stderr, stderr_base64) = encode_output(&ended.stderr);
     let result = wire::ExecutionResult {
         exit_code: ended.exit_code,
         signal: ended.signal.as_deref().map(Into::into),
@@ -72,8 +66,7 @@ fn piece_size(max_line: usize) -> usize {
     (max_line.saturating_sub(AROUND) / LONGEST_ESCAPE).clamp(64, PIECE)
 }
 
-/// How many of the bytes go into one line, at most so many: up to a whole character, if there
-/// is one.
+/// How many of the bytes, at most so many, go into one line: whole characters, if possible.
 pub(crate) fn piece_len(bytes: &[u8], most: usize, max_line: usize) -> usize {
     let len = bytes.len().min(most).min(piece_size(max_line));
     match whole_characters(&bytes[..len]) {
@@ -83,78 +76,11 @@ pub(crate) fn piece_len(bytes: &[u8], most: usize, max_line: usize) -> usize {
     }
 }
 
-/// The line that carries some output of a job, put together from pieces: it is what an
-/// executor writes most, and a serializer would look at every byte several times. It is added
-/// to what is there.
-pub(crate) fn output_line(line: &mut Vec<u8>, id: &Id, stream: OutputStream, bytes: &[u8]) {
-    // The server's ids are never negative and fit; another kind is not its own.
-    let id = match id {
-        Id::Integer(id) => u64::try_from(*id).unwrap_or_default(),
-        Id::Large(id) => *id,
-        Id::Text(_) => 0,
-    };
-    line.reserve(AROUND + bytes.len() + bytes.len() / 3);
-    let stream = match stream {
-        OutputStream::Stdout => "stdout",
-        OutputStream::Stderr => "stderr",
-    };
-    let _ = write!(
-        line,
-        r#"{{"jsonrpc":"2.0","method":"output","params":{{"id":{id},"stream":"{stream}","#
-    );
-    match as_text(bytes) {
-        Some(text) => {
-            line.extend_from_slice(b"\"text\":");
-            Text::from(text).append_to(line);
-        }
-        None => {
-            line.extend_from_slice(b"\"base64\":\"");
-            STANDARD.encode_append(bytes, line);
-            line.push(b'"');
-        }
-    }
-    line.extend_from_slice(b"}}\n");
-}
-
-/// What is written as text, if it is one.
-fn as_text(bytes: &[u8]) -> Option<&str> {
-    match is_mostly_escapes(bytes) {
-        true => None,
-        false => std::str::from_utf8(bytes).ok(),
-    }
-}
-
-/// Text as text, anything else as base64; nothing where there is nothing.
-fn encode(bytes: &[u8]) -> (Option<Text<'_>>, Option<Text<'_>>) {
-    match as_text(bytes) {
-        _ if bytes.is_empty() => (None, None),
-        Some(text) => (Some(text.into()), None),
-        None => (None, Some(STANDARD.encode_to_string(bytes).into())),
-    }
-}
-
-/// Whether JSON would make so much more of long bytes that they are better not written as text,
-/// though they may be one: `\u0000` for each byte of `/dev/zero`.
-fn is_mostly_escapes(bytes: &[u8]) -> bool {
-    const WORTH_A_LOOK: usize = 1 << 10;
-    let is_escaped = |byte: u8| byte < 0x20 && !matches!(byte, b'\n' | b'\r' | b'\t');
-    // By blocks whose count fits into a byte, so that several bytes are looked at in one step.
-    let count = |block: &[u8]| -> u8 { block.iter().map(|byte| u8::from(is_escaped(*byte))).sum() };
-    let mut left = bytes.len() / 4;
-    let exceeds = |block: &[u8]| {
-        let escapes = usize::from(count(block));
-        let exceeds = escapes > left;
-        left = left.saturating_sub(escapes);
-        exceeds
-    };
-    bytes.len() >= WORTH_A_LOOK && bytes.chunks(255).any(exceeds)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use common::wire::message::Message;
-    use common::wire::{ExecutionOutput, Leftovers};
+    use common::wire::Leftovers;
+    use common::wire::fast_encode::execution_output;
 
     fn answer_line(answer: &ExecutionResult, stop: Option<StopReason>) -> String {
         let job = Job::of_test(7, &["x"], None);
@@ -204,31 +130,6 @@ mod tests {
     }
 
     #[test]
-    fn an_output_is_what_the_protocol_says() {
-        let text = "a\n\"\\\u{1}\u{7f}\u{e4}".as_bytes();
-        for (stream, bytes) in [
-            (OutputStream::Stdout, text),
-            (OutputStream::Stderr, &b"\xff\0"[..]),
-        ] {
-            let mut line = Vec::new();
-            output_line(&mut line, &Id::Integer(7), stream, bytes);
-            let message = Message::parse(line.strip_suffix(b"\n").expect("a line"));
-            let Ok(Message::Notification { method, params }) = message else {
-                panic!("{message:?}");
-            };
-            assert_eq!(method, "output");
-            let output: ExecutionOutput<'_> = message::params(params).expect("an output");
-            assert_eq!((output.id, output.stream), (7, stream));
-            let text = output.text.map(|text| text.into_string().into_bytes());
-            let decode = |text: Text<'_>| STANDARD.decode_to_vec(text.decoded().as_bytes()).ok();
-            assert_eq!(
-                text.or(output.base64.and_then(decode)).as_deref(),
-                Some(bytes)
-            );
-        }
-    }
-
-    #[test]
     fn pieces_fit_into_lines_and_end_between_characters() {
         for text in [
             "\u{1}".repeat(100_000),
@@ -241,7 +142,7 @@ mod tests {
                 let (piece, rest) = left.split_at(piece_len(left, usize::MAX, 16 << 10));
                 assert!(std::str::from_utf8(piece).is_ok());
                 let mut line = Vec::new();
-                output_line(&mut line, &Id::Integer(7), OutputStream::Stdout, piece);
+                execution_output(&mut line, 7, OutputStream::Stdout, piece);
                 assert!(line.len() <= 16 << 10);
                 whole.extend_from_slice(piece);
                 left = rest;

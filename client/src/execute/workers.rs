@@ -1,10 +1,9 @@
-//! The threads that execute: at most as many as the client has slots, started when there
-//! is something to do and kept from then on, since a child process may be bound to the
-//! thread that started it. Jobs start in the order in which they arrived.
+//! The threads that execute: at most as many as the client has slots, started when there is
+//! something to do and kept from then on, since a child process may be bound to the thread that
+//! started it. Jobs start in the order of their arrival.
 //!
-//! The reader thread hands jobs in and never waits for them; a worker answers by itself.
-//! Workers outlive a connection: what was stopped with it and has not ended yet keeps its
-//! slot, so that never more runs at once than the client has slots.
+//! The reader thread hands jobs in and never waits for them; a worker answers by itself. Workers
+//! outlive a connection: a job that was stopped with it keeps its slot until it ends.
 
 use crate::config::Config;
 use crate::events::{ClientEvent, Events};
@@ -26,7 +25,7 @@ use std::time::{Duration, Instant};
 /// told that they failed, so that it cannot make a client keep them all.
 const MAX_WAITING: usize = 1024;
 
-/// How often a worker whose slot is held looks whether it is still to hold it.
+/// How often a worker with a held slot checks whether it still has to hold it.
 const HOLD_TICK: Duration = Duration::from_millis(250);
 
 /// Why a command is not executed while every slot is held.
@@ -40,24 +39,18 @@ pub(crate) struct Workers {
     executor: Box<dyn Executor>,
     events: Arc<Events>,
     slots: usize,
-    /// Whether the events tell of jobs.
     tells: bool,
     state: Mutex<State>,
-    /// There is a job, or the end.
     work: Condvar,
-    /// A worker has ended.
     ended: Condvar,
 }
 
 #[derive(Default)]
 struct State {
-    /// Received and not yet answered.
     open: HashMap<Id, Job>,
     /// Of those, not yet started.
     waiting: VecDeque<Job>,
-    /// Threads that wait for a job.
     idle: usize,
-    /// Threads that have not ended.
     alive: usize,
     /// Of those, threads that wait for the end of what their last command left running.
     held: usize,
@@ -116,7 +109,7 @@ impl Workers {
                 Code::InvalidRequest,
                 format!("the id {} is still open; choose another one", job.id()),
             );
-            error.open_id = Some(job.id().clone());
+            error.data.id = Some(Box::new(job.id().clone()));
             return Err(message::error_line(None, &error));
         }
         if self.slots == 0 {
@@ -135,12 +128,11 @@ impl Workers {
         Ok(())
     }
 
-    /// Sees to it that somebody takes the job that was put into the queue; says whether
-    /// somebody does.
+    /// Makes a worker take the job that was put into the queue; returns whether there is one.
     fn start_worker_if_needed(self: &Arc<Self>) -> bool {
         let mut state = lock(&self.state);
         if state.waiting.len() <= state.idle || state.alive >= self.slots {
-            // Who is woken finds the lock free.
+            // The woken thread finds the lock free.
             drop(state);
             self.work.notify_one();
             return true;
@@ -192,7 +184,6 @@ impl Workers {
         );
     }
 
-    /// Answers the jobs that wait and whose time is over.
     fn discard_late(&self) {
         let waiting: Vec<Job> = lock(&self.state).waiting.iter().cloned().collect();
         for job in waiting {
@@ -226,7 +217,7 @@ impl Workers {
         self.stop_all();
     }
 
-    /// Forgets the jobs that wait and stops those that run: nobody is there to be answered.
+    /// Forgets the jobs that wait and stops those that run: no server is there to be answered.
     pub(crate) fn stop_all(&self) {
         let (waiting, open) = {
             let mut state = lock(&self.state);
@@ -242,8 +233,8 @@ impl Workers {
         }
     }
 
-    /// Joins the threads, until `deadline`. One whose executor has not returned by then is
-    /// left behind: nobody can end somebody else's function.
+    /// Joins the threads, until `deadline`. If an executor has not returned by then, its thread is
+    /// left behind: nothing can end a function from outside.
     pub(crate) fn join(&self, deadline: Instant) {
         let mut state = lock(&self.state);
         let here = std::thread::current().id();
@@ -269,7 +260,6 @@ impl Workers {
         }
     }
 
-    /// A worker's life.
     fn work(self: Arc<Self>) {
         while let Some(job) = self.next_job() {
             let answer = self.execute(&job);
@@ -296,16 +286,14 @@ impl Workers {
         self.finish(job, &answer, stop);
     }
 
-    /// One slot more is held; says whether all are.
     fn hold_slot(&self) -> bool {
         let mut state = lock(&self.state);
         state.held += 1;
         state.held >= self.slots
     }
 
-    /// Waits until nothing of a job runs any more, or this client closes. The server knows
-    /// nothing of it and sends on, so meanwhile more may wait here than usual; this thread, which
-    /// has nothing else to do, sees to it that they do not wait for longer than they may.
+    /// Waits until nothing of a job runs any more, or this client closes. The server knows nothing
+    /// of it and sends on, so this thread also answers the jobs that wait for too long.
     fn wait_for_slot(&self, job: &Job) {
         while !lock(&self.state).closed && self.executor.still_runs(job, HOLD_TICK) {
             self.discard_late();
@@ -352,14 +340,11 @@ impl Workers {
             // The connection is gone, and the table was emptied with it.
             let words = job.words();
             let whole = words.join(" ");
-            let words = logged::Command {
-                first: message::clip(words.first().map_or("", String::as_str)),
-                whole: message::clip(&whole),
-                count: words.len(),
-            };
+            let first = message::clip(words.first().map_or("", String::as_str));
+            let words = logged::command(first, message::clip(&whole), words.len());
             let from = &job.origin().name;
             let _about = log_limit::about(from);
-            log::info!("{words} from {from}: ended, and nobody is there any more to be told");
+            log::info!("{words} from {from}: ended, and its connection is gone");
             return;
         }
         // Told first: once the server has the answer it may send the next command.

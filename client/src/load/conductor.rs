@@ -1,28 +1,28 @@
-//! The course of a bench: everybody joins, senders warm up, then it counts, then all leave.
+//! The course of a bench: its clients join, warm up, send while the results count, and leave.
 
 use super::LoadError;
-use super::driver::{DriverEvent, DriverHandle, DriverOrder};
-use super::endpoint::Endpoint;
-use super::executor::Executor;
-use super::names::Names;
-use super::peer::{Peer, Role};
+use super::driver::{Driver, Run};
+use super::peer::{Executor, Peer, Role};
 use super::plan::{Amount, Plan, Shape, To};
 use super::report::{Counts, End, Progress, Report};
-use super::sender::{Budget, Sender, Share};
-use super::wire::Prepared;
+use super::sender::{Budget, Sender};
 use crate::config::Config;
-use common::sys::resources;
+use crate::connection::handshake::{self, Handshake};
+use common::limits::LINGER;
 use common::sys::sync::Arc;
+use common::sys::{resources, thread};
+use common::wire::fast_encode::Prepared;
 use common::wire::message::request_line;
 use common::wire::{SendOut, method};
-use crossbeam_channel::{Receiver, select, unbounded};
+use crossbeam_channel::{Receiver, bounded, select};
 use rustix::time::{ClockId, clock_gettime};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::hash::{BuildHasher, Hasher, RandomState};
+use std::io;
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-/// Idle clients that are handed on at a time: handing on costs a wake-up, and who joined has
-/// to be served before it is asked for a sign of life.
-const HANDED_ON: usize = 64;
+/// How many clients join between two turns of the drivers, which answer the server's `ping`.
+const JOINS_PER_TURN: u64 = 64;
 
 /// How often progress is told.
 const TICK: Duration = Duration::from_millis(200);
@@ -30,11 +30,11 @@ const TICK: Duration = Duration::from_millis(200);
 /// Descriptors that a process has open besides its connections, generously.
 const OTHER_DESCRIPTORS: u64 = 32;
 
-/// Runs a plan against the server that the configuration names; its name and slots are not
-/// looked at. A message in `stop` ends it early.
+/// Runs a plan against the server of the configuration; its name and slots are not used. A
+/// message in `stop` ends it early.
 ///
 /// # Errors
-/// Nothing was measured, and why.
+/// Why nothing was measured.
 pub fn run(
     config: &Config,
     plan: &Plan,
@@ -46,7 +46,7 @@ pub fn run(
     bench.join_pairs()?;
     let idle_joining = bench.join_idle()?;
     bench.warm_up()?;
-    Ok(bench.measure(idle_joining))
+    bench.measure(idle_joining)
 }
 
 fn check_descriptors(plan: &Plan) -> Result<(), LoadError> {
@@ -64,16 +64,13 @@ struct Bench<'a> {
     plan: &'a Plan,
     stop: &'a Receiver<()>,
     watch: &'a mut dyn FnMut(Progress),
-    names: Names,
+    /// The start of the names of its clients, which those of no other bench have.
+    prefix: String,
     executor: Arc<Executor>,
-    /// Those who serve senders and executors; the senders are with the first ones.
-    drivers: Vec<DriverHandle>,
-    /// The one that serves who is idle.
-    idle_driver: Option<DriverHandle>,
-    told: Receiver<DriverEvent>,
-    tell: crossbeam_channel::Sender<DriverEvent>,
+    /// Those of the senders and executors, and after them that of the idle clients.
+    drivers: Vec<Driver>,
+    run: Arc<Run>,
     joined: u64,
-    commands: Arc<AtomicU64>,
 }
 
 impl<'a> Bench<'a> {
@@ -83,97 +80,96 @@ impl<'a> Bench<'a> {
         stop: &'a Receiver<()>,
         watch: &'a mut dyn FnMut(Progress),
     ) -> Result<Bench<'a>, LoadError> {
-        let names = Names::new();
-        let (tell, told) = unbounded();
-        let drivers = (0..plan.threads).map(|_| DriverHandle::start(tell.clone()));
+        // The system seeds this at random.
+        let random = RandomState::new().build_hasher().finish();
+        let prefix = format!("bench-{:08x}-", random as u32);
+        let drivers = plan.threads + usize::from(plan.idle > 0);
+        let drivers = (0..drivers).map(|_| Driver::new());
         Ok(Bench {
             config,
             plan,
             stop,
             watch,
-            executor: Arc::new(Executor::new(names.senders(), plan.result)),
-            names,
+            executor: Arc::new(Executor::new(format!("{prefix}s"), plan.result)),
+            prefix,
             drivers: drivers.collect::<Result<_, _>>()?,
-            idle_driver: None,
-            told,
-            tell,
+            run: Arc::default(),
             joined: 0,
-            commands: Arc::default(),
         })
     }
 
-    /// Each sender, then those who rank below it and execute what it sends.
+    /// Each sender, then the executors of its commands, which rank below it.
     fn join_pairs(&mut self) -> Result<(), LoadError> {
         let targets = self.plan.shape.targets();
         for number in 0..self.plan.shape.senders() {
-            let sender = self.join(self.names.sender(number), 0)?;
-            let rank = sender.joined.rank;
-            let sender = self.sender(sender, number, rank + 1)?;
-            self.hand_on(number, sender);
-            for target in 0..targets {
-                let number = number * targets + target;
-                let executor = self.join(self.names.executor(number), self.plan.window)?;
-                self.check_line("result", self.executor.longest_line(), &executor)?;
+            let joined = self.join(format!("s{number}"), 0)?;
+            let sender = self.sender(&joined, number)?;
+            self.add(number as usize, joined, Role::Send(Box::new(sender)))?;
+            // Each driver has its share of many executors; a pair stays together.
+            for number in number * targets..(number + 1) * targets {
+                let joined = self.join(format!("e{number}"), self.plan.window)?;
+                check_line("result", &self.executor.answer, &joined)?;
                 let role = Role::Execute(Arc::clone(&self.executor));
-                let peer = Peer {
-                    endpoint: executor,
-                    role,
-                };
-                // Of many executors each driver has its share; a pair stays together.
-                self.hand_on(number, peer);
+                self.add(number as usize, joined, role)?;
             }
         }
         Ok(())
     }
 
-    fn hand_on(&self, number: u32, peer: Peer) {
-        let driver = &self.drivers[number as usize % self.drivers.len()];
-        driver.order(DriverOrder::Add(vec![peer]));
+    /// The idle clients, one after another; returns how long that took.
+    fn join_idle(&mut self) -> Result<Duration, LoadError> {
+        let started = Instant::now();
+        for number in 0..self.plan.idle {
+            let joined = self.join(format!("i{number}"), 1)?;
+            let role = Role::Execute(Arc::clone(&self.executor));
+            let driver = &mut self.drivers[self.plan.threads];
+            driver.add(Peer::new(joined, role)).map_err(lost)?;
+        }
+        Ok(started.elapsed())
     }
 
-    fn join(&mut self, name: String, slots: u32) -> Result<Endpoint, LoadError> {
+    fn add(&mut self, number: usize, joined: Handshake, role: Role) -> Result<(), LoadError> {
+        let driver = &mut self.drivers[number % self.plan.threads];
+        driver.add(Peer::new(joined, role)).map_err(lost)
+    }
+
+    fn join(&mut self, name: String, slots: u32) -> Result<Handshake, LoadError> {
         if self.stop.try_recv().is_ok() {
             return Err(LoadError::Interrupted);
         }
-        if let Ok(DriverEvent::Lost(why)) = self.told.try_recv() {
-            return Err(LoadError::Lost(why));
-        }
-        let endpoint = Endpoint::join(self.config, name, slots);
         let wanted = self.plan.clients();
-        let endpoint = endpoint.map_err(|error| LoadError::Join {
+        let config = Config {
+            name: Some(self.prefix.clone() + &name),
+            slots,
+            ..self.config.clone()
+        };
+        let handshake = handshake::join(&config).map_err(|error| LoadError::Join {
             error: Box::new(error),
             joined: self.joined,
             wanted,
         })?;
-        // Ranks of its own that follow each other from 0 on stay what they are: nobody is
-        // above them who could leave, nor in between.
-        if self.plan.to != To::Name && u64::from(endpoint.joined.rank) != self.joined {
+        // The ranks of its own clients follow each other from 0 on. So they never change: no
+        // other client is above or between them that could leave.
+        if self.plan.to != To::Name && u64::from(handshake.joined.rank) != self.joined {
             return Err(LoadError::NotAlone);
         }
         self.joined += 1;
-        Ok(endpoint)
-    }
-
-    fn check_line(
-        &self,
-        what: &'static str,
-        bytes: usize,
-        endpoint: &Endpoint,
-    ) -> Result<(), LoadError> {
-        let max = endpoint.joined.max_line;
-        match bytes <= max {
-            true => Ok(()),
-            false => Err(LoadError::TooLong { what, bytes, max }),
+        if self.joined.is_multiple_of(JOINS_PER_TURN) || self.joined == wanted {
+            let turn = |driver: &mut Driver| driver.turn(Duration::ZERO);
+            self.drivers.iter_mut().try_for_each(turn).map_err(lost)?;
+            let joined = self.joined;
+            (self.watch)(Progress::Joining { joined, wanted });
         }
+        Ok(handshake)
     }
 
-    /// A sender to the executor of the same number, or, where there are many, to all of them.
-    fn sender(&self, endpoint: Endpoint, number: u32, below: u32) -> Result<Peer, LoadError> {
+    /// A sender to the executor of the same number or, in a fan-out, to all executors.
+    fn sender(&self, joined: &Handshake, number: u32) -> Result<Sender, LoadError> {
         let to = match (self.plan.shape, self.plan.to) {
-            (Shape::FanOut(_), _) => self.names.executors(),
-            (_, To::Name) => self.names.executor(number),
+            (Shape::FanOut(_), _) => format!("{}e*", self.prefix),
+            (_, To::Name) => format!("{}e{number}", self.prefix),
             (_, To::Next) => "next".into(),
-            (_, To::Rank) => below.to_string(),
+            (_, To::Rank) => (joined.joined.rank + 1).to_string(),
         };
         let mut words = vec!["bench".to_owned()];
         if self.plan.payload > 0 {
@@ -186,125 +182,121 @@ impl<'a> Bench<'a> {
             window: None,
         };
         let command = Prepared::new(&request_line(0.into(), method::SEND, send));
-        self.check_line("command", command.longest(), &endpoint)?;
-        let targets = match self.plan.shape {
-            Shape::Pairs(_) => None,
-            Shape::FanOut(executors) => Some(executors),
-        };
-        let commands = Arc::clone(&self.commands);
-        let share = Share {
+        check_line("command", &command, joined)?;
+        Ok(Sender::new(
+            command,
+            self.plan,
             number,
-            of: self.plan.shape.senders(),
-        };
-        let sender = Sender::new(command, targets, self.plan.window, share, commands);
-        Ok(Peer {
-            endpoint,
-            role: Role::Send(Box::new(sender)),
-        })
-    }
-
-    /// Has the idle clients join, one after another; how long that took.
-    fn join_idle(&mut self) -> Result<Duration, LoadError> {
-        if self.plan.idle == 0 {
-            return Ok(Duration::ZERO);
-        }
-        self.idle_driver = Some(DriverHandle::start(self.tell.clone())?);
-        let started = Instant::now();
-        let mut fresh = Vec::new();
-        for number in 0..self.plan.idle {
-            let endpoint = self.join(self.names.idle(number), 1)?;
-            let role = Role::Execute(Arc::clone(&self.executor));
-            fresh.push(Peer { endpoint, role });
-            if fresh.len() == HANDED_ON || number + 1 == self.plan.idle {
-                if let Some(idle_driver) = &self.idle_driver {
-                    idle_driver.order(DriverOrder::Add(std::mem::take(&mut fresh)));
-                }
-                let (joined, wanted) = (self.joined, self.plan.clients());
-                (self.watch)(Progress::Joining { joined, wanted });
-            }
-        }
-        Ok(started.elapsed())
+            Arc::clone(&self.run),
+        ))
     }
 
     fn warm_up(&mut self) -> Result<(), LoadError> {
         (self.watch)(Progress::WarmingUp);
         let until = Instant::now() + self.plan.warm_up;
-        match self.send(Budget::Until(until), None) {
+        match self.send(Budget::Until(until), None)? {
             End::Whole => Ok(()),
             End::Interrupted => Err(LoadError::Interrupted),
             End::Lost(why) => Err(LoadError::Lost(why)),
         }
     }
 
-    fn measure(mut self, idle_joining: Duration) -> Report {
+    fn measure(&mut self, idle_joining: Duration) -> Result<Report, LoadError> {
         let (started, cpu) = (Instant::now(), own_cpu());
         let budget = match self.plan.amount {
             Amount::Sends(all) => Budget::Sends(all),
             Amount::Time(time) => Budget::Until(started + time),
         };
-        self.commands.store(0, Ordering::Relaxed);
-        let end = self.send(budget, Some(started));
+        let end = self.send(budget, Some(started))?;
         let cpu = own_cpu().saturating_sub(cpu);
-        let counts = self.leave();
+        let mut counts = Counts::default();
+        let drivers = self.drivers.iter();
+        drivers.for_each(|driver| driver.count(&mut counts));
         let last = counts.last.unwrap_or(started);
-        Report {
-            sent: counts.sent,
-            open: counts.open,
-            outcomes: counts.outcomes,
-            errors: counts.errors,
-            latency: counts.latency,
+        Ok(Report {
+            counts,
             elapsed: last.saturating_duration_since(started),
             cpu,
             idle_joining,
             end,
-        }
+        })
     }
 
-    /// Has all senders send, and waits until they have; tells progress since a start.
-    fn send(&mut self, budget: Budget, since: Option<Instant>) -> End {
-        for driver in &self.drivers {
-            driver.order(DriverOrder::Start(budget));
-        }
-        let mut running = self.drivers.len();
+    /// Runs each driver on a thread of its own, and tells the progress since a start.
+    fn send(&mut self, budget: Budget, since: Option<Instant>) -> Result<End, LoadError> {
+        self.run
+            .sending
+            .store(self.drivers.len(), Ordering::Relaxed);
+        self.run.commands.store(0, Ordering::Relaxed);
+        let (running, ended) = bounded::<()>(0);
+        let start = |mut driver: Driver| {
+            let (run, running) = (Arc::clone(&self.run), running.clone());
+            thread::spawn("load", move || {
+                let result = driver.run(budget, &run);
+                if result.is_err() {
+                    run.is_stopped.store(true, Ordering::Relaxed);
+                }
+                drop(running);
+                (driver, result)
+            })
+        };
+        let threads: io::Result<Vec<_>> = self.drivers.drain(..).map(start).collect();
+        let threads = threads?;
+        drop(running);
         loop {
             select! {
-                recv(self.told) -> told => match told {
-                    Ok(DriverEvent::Lost(why)) => return End::Lost(why),
-                    _ if running > 1 => running -= 1,
-                    _ => return End::Whole,
-                },
-                recv(self.stop) -> _ => return End::Interrupted,
+                recv(ended) -> _ => break,
+                recv(self.stop) -> _ => self.run.is_stopped.store(true, Ordering::Relaxed),
                 default(TICK) => if let Some(since) = since {
-                    let commands = self.commands.load(Ordering::Relaxed);
+                    let commands = self.run.commands.load(Ordering::Relaxed);
                     let elapsed = since.elapsed();
                     (self.watch)(Progress::Measuring { commands, elapsed });
                 },
             }
         }
-    }
-
-    /// Has everybody leave; what the senders counted.
-    fn leave(&mut self) -> Counts {
-        let mut counts = Counts::default();
-        // All at once: who leaves one after another is news for those who stay.
-        let all = self.drivers.drain(..).chain(self.idle_driver.take());
-        let all: Vec<DriverHandle> = all
-            .inspect(|driver| driver.order(DriverOrder::Stop))
-            .collect();
-        for driver in all {
-            counts.add(driver.stop());
+        let mut end = match self.run.is_stopped.load(Ordering::Relaxed) {
+            true => End::Interrupted,
+            false => End::Whole,
+        };
+        for thread in threads {
+            let (driver, result) = thread
+                .join()
+                .unwrap_or_else(|p| std::panic::resume_unwind(p));
+            self.drivers.push(driver);
+            if let Err(why) = result {
+                end = End::Lost(why.to_string());
+            }
         }
-        counts
+        Ok(end)
     }
 }
 
 impl Drop for Bench<'_> {
+    /// All clients leave at the same time: the departure of each is news for those that stay.
     fn drop(&mut self) {
-        self.leave();
+        let mut drivers = std::mem::take(&mut self.drivers);
+        let peers = drivers.iter_mut().flat_map(|driver| &mut driver.peers);
+        peers.for_each(Peer::say_leave);
+        let deadline = Instant::now() + LINGER;
+        let peers = drivers.iter().flat_map(|driver| &driver.peers);
+        peers.for_each(|peer| peer.wait_end(deadline));
     }
 }
 
-/// Processor time of this process, all of its threads together.
+#[allow(clippy::needless_pass_by_value)] // as `map_err` has it
+fn lost(e: io::Error) -> LoadError {
+    LoadError::Lost(e.to_string())
+}
+
+fn check_line(what: &'static str, line: &Prepared, joined: &Handshake) -> Result<(), LoadError> {
+    let (bytes, max) = (line.longest(), joined.joined.max_line);
+    match bytes <= max {
+        true => Ok(()),
+        false => Err(LoadError::TooLong { what, bytes, max }),
+    }
+}
+
+/// Processor time of this process, of all its threads together.
 fn own_cpu() -> Duration {
     let time = clock_gettime(ClockId::ProcessCPUTime);
     Duration::try_from(time).unwrap_or_default()

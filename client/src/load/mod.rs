@@ -1,25 +1,20 @@
 //! A load generator: measures how many commands a running server relays in a second, and how
 //! long each takes, through connections of its own.
 //!
-//! It is made to leave the machine to the server: a few threads serve all connections as they
-//! become readable, idle ones too, and the lines that are written most are put together from
-//! prepared pieces and read by what they begin with. It sends to nobody but the executors that
-//! it has brought along, and those execute for nobody but it.
+//! It leaves the machine to the server: a few threads serve all connections as they become
+//! readable, and the usual lines are written from prepared pieces and recognized by their start. It
+//! sends only to executors of its own, and these execute only for it.
 
 mod conductor;
 mod driver;
-mod endpoint;
-mod executor;
-mod names;
 mod peer;
 mod plan;
 mod report;
 mod sender;
-mod wire;
 
 pub use conductor::run;
 pub use plan::{Amount, MOST_AHEAD, Plan, Shape, To};
-pub use report::{End, Progress, Report};
+pub use report::{Counts, End, Progress, Report};
 
 use crate::ConnectError;
 use std::io;
@@ -49,10 +44,10 @@ pub enum LoadError {
         /// How many files there may be.
         limit: u64,
     },
-    /// Somebody else is there where that must not be.
+    /// Another client is there, and the bench must be alone.
     #[error(
-        "somebody else's client is here; only by name does a bench command none but its own \
-         beside others, so use --to name, or a server that nobody else uses"
+        "another client is here; beside other clients a bench commands its own only by name, \
+         so use --to name, or a server without other clients"
     )]
     NotAlone,
     /// A line would be longer than the server takes.

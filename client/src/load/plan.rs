@@ -3,14 +3,13 @@
 use common::limits::{MAX_OUTPUT, MAX_OUTPUT_SHARE, MIN_OUTPUT_SHARE};
 use std::time::Duration;
 
-/// Bytes of commands and results that one pair may have under way: enough for the largest
-/// lines by the dozen, and little memory.
+/// Bytes of commands and results that one pair may have under way: dozens of the largest lines.
 pub const MOST_AHEAD: usize = 64 << 20;
 
 /// What is to be measured.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Plan {
-    /// Who sends to whom.
+    /// Which clients send, and to which.
     pub shape: Shape,
     /// How a sender names its executor.
     pub to: To,
@@ -30,7 +29,7 @@ pub struct Plan {
     pub threads: usize,
 }
 
-/// Who sends to whom.
+/// Which clients send, and to which.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Shape {
     /// So many senders, each with an executor of its own.
@@ -40,13 +39,15 @@ pub enum Shape {
 }
 
 /// How a sender names its executor.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum, serde::Serialize)]
+#[serde(rename_all = "lowercase")]
 pub enum To {
-    /// By its name; many by a pattern of their names.
+    /// By its name; all of a fan-out by a pattern
+    #[default]
     Name,
-    /// As the next below.
+    /// As the next below
     Next,
-    /// By its rank.
+    /// By its rank
     Rank,
 }
 

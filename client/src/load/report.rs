@@ -8,6 +8,8 @@ use std::time::{Duration, Instant};
 /// Digits that a latency is exact to.
 const DIGITS: u8 = 3;
 
+const GROWS: &str = "a histogram that grows takes every value";
+
 /// How far a bench has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Progress {
@@ -43,17 +45,8 @@ pub enum End {
 /// What was measured.
 #[derive(Clone, Debug)]
 pub struct Report {
-    /// Sends that were written.
-    pub sent: u64,
-    /// Of those, the ones that were not answered when it ended.
-    pub open: u64,
-    /// How many outcomes of each kind there were.
-    pub outcomes: [u64; Status::ALL.len()],
-    /// What else went wrong, by its reason: the errors of the protocol; `exit_code`, a command
-    /// that ended with another than 0; `missing`, an outcome that did not come.
-    pub errors: BTreeMap<&'static str, u64>,
-    /// From each send that was done to its answer, in nanoseconds.
-    pub latency: Histogram<u64>,
+    /// What all senders have counted.
+    pub counts: Counts,
     /// From the first send to the last answer.
     pub elapsed: Duration,
     /// Processor time that this process took meanwhile.
@@ -64,31 +57,20 @@ pub struct Report {
     pub end: End,
 }
 
-impl Report {
-    /// Commands that were done.
-    pub fn done(&self) -> u64 {
-        self.outcomes[Status::Done as usize]
-    }
-
-    /// Whether all commands were done and nothing else went wrong.
-    pub fn is_flawless(&self) -> bool {
-        let outcomes: u64 = self.outcomes.iter().sum();
-        self.errors.is_empty() && outcomes == self.done()
-    }
-
-    /// A latency that this share of the sends did not exceed.
-    pub fn quantile(&self, share: f64) -> Duration {
-        Duration::from_nanos(self.latency.value_at_quantile(share))
-    }
-}
-
 /// What senders count.
-pub(super) struct Counts {
-    pub(super) sent: u64,
-    pub(super) open: u64,
-    pub(super) outcomes: [u64; Status::ALL.len()],
-    pub(super) errors: BTreeMap<&'static str, u64>,
-    pub(super) latency: Histogram<u64>,
+#[derive(Clone, Debug)]
+pub struct Counts {
+    /// Sends that were written.
+    pub sent: u64,
+    /// Sends that were not answered when the bench ended.
+    pub open: u64,
+    /// How many outcomes of each kind there were.
+    pub outcomes: [u64; Status::ALL.len()],
+    /// What else went wrong, by its reason: the errors of the protocol; `exit_code`, a command
+    /// that ended with another code than 0; `missing`, an outcome that did not come.
+    pub errors: BTreeMap<&'static str, u64>,
+    /// From each send that was done to its answer, in nanoseconds.
+    pub latency: Histogram<u64>,
     /// When the last answer came.
     pub(super) last: Option<Instant>,
 }
@@ -107,6 +89,11 @@ impl Default for Counts {
 }
 
 impl Counts {
+    /// Commands that were done.
+    pub fn done(&self) -> u64 {
+        self.outcomes[Status::Done as usize]
+    }
+
     pub(super) fn outcome(&mut self, status: Status, times: u64) {
         self.outcomes[status as usize] += times;
     }
@@ -117,27 +104,19 @@ impl Counts {
 
     pub(super) fn latency(&mut self, latency: Duration) {
         let ns = u64::try_from(latency.as_nanos()).unwrap_or(u64::MAX);
-        self.latency
-            .record(ns)
-            .expect("a histogram that grows takes everything");
+        self.latency.record(ns).expect(GROWS);
     }
 
-    pub(super) fn answered(&mut self, now: Instant) {
-        self.last = Some(now);
-    }
-
-    pub(super) fn add(&mut self, other: Counts) {
+    pub(super) fn add(&mut self, other: &Counts) {
         self.sent += other.sent;
         self.open += other.open;
         for (sum, count) in self.outcomes.iter_mut().zip(other.outcomes) {
             *sum += count;
         }
-        for (reason, count) in other.errors {
+        for (reason, count) in &other.errors {
             *self.errors.entry(reason).or_default() += count;
         }
-        self.latency
-            .add(&other.latency)
-            .expect("a histogram that grows takes everything");
+        self.latency.add(&other.latency).expect(GROWS);
         self.last = self.last.max(other.last);
     }
 }

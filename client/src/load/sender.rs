@@ -1,13 +1,15 @@
-//! What sends, and counts what comes back.
+//! The sending client of a bench: it sends, and counts what comes back.
 
-use super::endpoint::ConnectionLost;
+use super::driver::Run;
+use super::plan::{Plan, Shape};
 use super::report::Counts;
-use super::wire::{self, Prepared};
 use common::sys::sync::Arc;
+use common::wire::fast_decode::{done, outcome_of_many};
+use common::wire::fast_encode::Prepared;
 use common::wire::message::{self, AnswerBody, Code, Id, RpcError};
 use common::wire::{Outcome, Status, Tally};
-use serde_json::value::RawValue;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::io;
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 /// Bytes that wait to be written from which on nothing more is sent: a socket that takes no
@@ -17,7 +19,6 @@ const AHEAD: usize = 256 << 10;
 /// How long no outcome may come while some are open.
 const STALL: Duration = Duration::from_secs(30);
 
-/// How much is to be sent.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Budget {
     /// So many sends, of all senders together.
@@ -25,35 +26,20 @@ pub(super) enum Budget {
     Until(Instant),
 }
 
-/// Which part of what all send is one sender's.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Share {
-    pub(super) number: u32,
-    pub(super) of: u32,
-}
-
-impl Share {
-    fn of(self, all: u64) -> u64 {
-        let (number, of) = (u64::from(self.number), u64::from(self.of));
-        all / of + u64::from(number < all % of)
-    }
-}
-
-/// One that sends.
+/// What one client sends, and what it counts.
 pub(super) struct Sender {
     command: Prepared,
-    /// How many outcomes each send has, where it has more than its answer.
+    /// How many outcomes each send has, if it has more than its answer.
     targets: Option<u32>,
-    share: Share,
-    /// What is left of it.
+    number: u32,
+    senders: u32,
     budget: Budget,
     /// By the number of a send, which is used again once it was answered.
     open: Vec<PendingSend>,
     free: Vec<u32>,
     last_heard: Instant,
     counts: Counts,
-    /// Outcomes of all senders together, for whoever watches.
-    progress: Arc<AtomicU64>,
+    run: Arc<Run>,
 }
 
 #[derive(Clone, Copy)]
@@ -63,13 +49,7 @@ struct PendingSend {
 }
 
 impl Sender {
-    pub(super) fn new(
-        command: Prepared,
-        targets: Option<u32>,
-        window: u32,
-        share: Share,
-        progress: Arc<AtomicU64>,
-    ) -> Sender {
+    pub(super) fn new(command: Prepared, plan: &Plan, number: u32, run: Arc<Run>) -> Sender {
         let now = Instant::now();
         let never = PendingSend {
             since: now,
@@ -77,14 +57,18 @@ impl Sender {
         };
         Sender {
             command,
-            targets,
-            share,
+            targets: match plan.shape {
+                Shape::Pairs(_) => None,
+                Shape::FanOut(executors) => Some(executors),
+            },
+            number,
+            senders: plan.shape.senders(),
             budget: Budget::Sends(0),
-            open: vec![never; window as usize],
-            free: (0..window).rev().collect(),
+            open: vec![never; plan.window as usize],
+            free: (0..plan.window).rev().collect(),
             last_heard: now,
             counts: Counts::default(),
-            progress,
+            run,
         }
     }
 
@@ -92,16 +76,18 @@ impl Sender {
     pub(super) fn start(&mut self, budget: Budget) {
         self.counts = Counts::default();
         self.budget = match budget {
-            Budget::Sends(all) => Budget::Sends(self.share.of(all)),
+            Budget::Sends(all) => {
+                let (number, senders) = (u64::from(self.number), u64::from(self.senders));
+                Budget::Sends(all / senders + u64::from(number < all % senders))
+            }
             until @ Budget::Until(_) => until,
         };
         self.last_heard = Instant::now();
     }
 
-    /// What was counted since the start.
-    pub(super) fn into_counts(mut self) -> Counts {
-        self.counts.open = (self.open.len() - self.free.len()) as u64;
-        self.counts
+    pub(super) fn count(&self, counts: &mut Counts) {
+        counts.add(&self.counts);
+        counts.open += (self.open.len() - self.free.len()) as u64;
     }
 
     /// Whether everything was sent and answered.
@@ -110,11 +96,11 @@ impl Sender {
     }
 
     /// Whether it has waited for too long.
-    pub(super) fn check(&self, now: Instant) -> Result<(), ConnectionLost> {
+    pub(super) fn check(&self, now: Instant) -> io::Result<()> {
         let is_waiting = self.free.len() < self.open.len();
         if is_waiting && now.saturating_duration_since(self.last_heard) > STALL {
             let stall = humantime::format_duration(STALL);
-            return Err(ConnectionLost(format!("no outcome came for {stall}")));
+            return Err(io::Error::other(format!("no outcome came for {stall}")));
         }
         Ok(())
     }
@@ -126,7 +112,6 @@ impl Sender {
         }
     }
 
-    /// Sends as many as may be open.
     pub(super) fn send(&mut self, out: &mut Vec<u8>, now: Instant) {
         while out.len() < AHEAD && self.may_send(now) {
             let Some(id) = self.free.pop() else { return };
@@ -138,20 +123,20 @@ impl Sender {
                 outcomes: 0,
             };
             self.counts.sent += 1;
-            self.command.write(id.into(), out);
+            self.command.append(id.into(), out);
         }
     }
 
     /// Counts, if the line is an outcome like most; says whether it is.
     pub(super) fn take(&mut self, line: &[u8], now: Instant) -> bool {
         if self.targets.is_none()
-            && let Some(id) = wire::done(line)
+            && let Some(id) = done(line)
         {
             self.counts.outcome(Status::Done, 1);
             self.answered(id, true, now);
             return true;
         }
-        let open = wire::outcome_of_many(line).and_then(|id| self.open.get_mut(id as usize));
+        let open = outcome_of_many(line).and_then(|id| self.open.get_mut(id as usize));
         if let Some(open) = open {
             open.outcomes += 1;
             self.last_heard = now;
@@ -166,14 +151,14 @@ impl Sender {
         id: Option<&Id>,
         body: &AnswerBody<'_>,
         now: Instant,
-    ) -> Result<(), ConnectionLost> {
+    ) -> io::Result<()> {
         let Some(Id::Integer(id)) = id else {
-            return Err(ConnectionLost("it answered what was not asked".into()));
+            return Err(io::Error::other("it answered what was not asked"));
         };
         let id = id.unsigned_abs();
         match (body, self.targets) {
             (AnswerBody::Result(raw), None) => {
-                let outcome: Outcome<'_> = read(raw)?;
+                let outcome: Outcome<'_> = serde_json::from_str(raw.get()).map_err(no_sense)?;
                 self.counts.outcome(outcome.status, 1);
                 if outcome.status == Status::Done && outcome.exit_code != Some(0) {
                     self.counts.error("exit_code");
@@ -191,11 +176,11 @@ impl Sender {
                 let code = Code::from_number(error.code);
                 self.counts.error(code.map_or("unknown", Code::reason));
                 if error.is(Code::ShuttingDown) {
-                    return Err(ConnectionLost(error.message));
+                    return Err(io::Error::other(error.message));
                 }
             }
             (AnswerBody::Malformed, _) => {
-                return Err(ConnectionLost("an answer says nothing".into()));
+                return Err(io::Error::other("an answer says nothing"));
             }
         }
         Ok(())
@@ -207,7 +192,7 @@ impl Sender {
             self.counts.outcome(status, tally.of(status).into());
         }
         let told = self.open.get(id as usize).map_or(0, |open| open.outcomes);
-        // Those who had left, and outcomes that were counted and not told.
+        // Targets that had left, and outcomes that were counted and not told.
         for _ in told.min(tally.targets())..targets {
             self.counts.error("missing");
         }
@@ -222,19 +207,16 @@ impl Sender {
             self.counts
                 .latency(now.saturating_duration_since(open.since));
         }
-        self.counts.answered(now);
+        self.counts.last = Some(now);
         self.last_heard = now;
         self.free.push(id as u32);
         let targets = self.targets.unwrap_or(1);
-        self.progress.fetch_add(targets.into(), Ordering::Relaxed);
+        self.run
+            .commands
+            .fetch_add(targets.into(), Ordering::Relaxed);
     }
 }
 
-fn read<'a, T: serde::Deserialize<'a>>(raw: &'a RawValue) -> Result<T, ConnectionLost> {
-    serde_json::from_str(raw.get()).map_err(no_sense)
-}
-
-#[allow(clippy::needless_pass_by_value)] // as `map_err` has it
-fn no_sense(e: serde_json::Error) -> ConnectionLost {
-    ConnectionLost(format!("its answer makes no sense: {e}"))
+fn no_sense(e: serde_json::Error) -> io::Error {
+    io::Error::other(format!("its answer makes no sense: {e}"))
 }

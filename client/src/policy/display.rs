@@ -76,7 +76,6 @@ impl Settings {
     }
 }
 
-/// A text on one line.
 pub(super) fn line(text: &str) -> String {
     one_line(text).into_owned()
 }

@@ -1,5 +1,4 @@
-//! Why there is no policy: one sentence, with the place in the file if there is one. Nothing in
-//! it steers a terminal, whatever the file says.
+//! Why there is no policy: one sentence, with the place in the file, safe for a terminal.
 
 use common::sys::trusted_file::Distrust;
 use common::terminal::escape::one_line;
@@ -10,7 +9,7 @@ use std::path::{Path, PathBuf};
 #[derive(Debug, thiserror::Error)]
 pub enum PolicyError {
     /// The file could not be read, or another user could have written it.
-    #[error("{}: {reason}", shown(.file))]
+    #[error("{}", untrusted(.file, .reason))]
     Untrusted {
         /// The policy file, as it was named.
         file: PathBuf,
@@ -67,7 +66,6 @@ pub(super) struct Fault {
 }
 
 impl Fault {
-    /// A fault at a byte of the text.
     pub(super) fn at(byte: usize, message: impl Into<String>) -> Fault {
         Fault {
             at: Some(byte),
@@ -75,7 +73,6 @@ impl Fault {
         }
     }
 
-    /// A fault of the text as a whole.
     pub(super) fn of_all(message: impl Into<String>) -> Fault {
         Fault {
             at: None,
@@ -83,7 +80,6 @@ impl Fault {
         }
     }
 
-    /// The same, with the entry that it belongs to.
     pub(super) fn in_entry(mut self, name: &str) -> Fault {
         self.message = format!(
             "commands.{}: {}",
@@ -103,11 +99,26 @@ impl Fault {
     }
 }
 
+/// What `serde` expects of a type that it has a name for, and what an owner would write.
+const EXPECTED: [(&str, &str); 3] = [
+    (
+        "a sequence",
+        "an array of strings such as [\"/usr/bin/tail\", \"-n\"]",
+    ),
+    ("a boolean", "true or false, without quotes"),
+    ("a map", "a table such as { LANG = \"C.UTF-8\" }"),
+];
+
 impl From<toml::de::Error> for Fault {
     fn from(error: toml::de::Error) -> Fault {
+        let message = error.message();
+        let in_toml = EXPECTED.iter().find_map(|(name, in_toml)| {
+            let found = message.strip_suffix(name)?.strip_suffix("expected ")?;
+            Some(format!("{found}expected {in_toml}"))
+        });
         Fault {
             at: error.span().map(|span| span.start),
-            message: error.message().to_owned(),
+            message: in_toml.unwrap_or_else(|| message.to_owned()),
         }
     }
 }
@@ -115,6 +126,15 @@ impl From<toml::de::Error> for Fault {
 /// A path on one line, whatever is in it.
 pub(super) fn shown(path: &Path) -> String {
     one_line(&path.to_string_lossy()).into_owned()
+}
+
+/// The reason, after the file unless the reason names it.
+fn untrusted(file: &Path, reason: &Distrust) -> String {
+    let (file, reason) = (shown(file), reason.to_string());
+    match reason.contains(&file) {
+        true => reason,
+        false => format!("{file}: {reason}"),
+    }
 }
 
 fn suffix(position: Option<&Position>) -> String {

@@ -1,10 +1,8 @@
-//! Whether other users can change what an entry names: its program, the interpreter of the
-//! program, its folder, and the files and folders that its environment has programs load code
-//! from. A user that can change those decides what this machine runs, as much as one that can
-//! write the policy.
+//! Whether other users can change what an entry names: its program, the interpreter of that, its
+//! folder, and the paths in its environment that programs load code from. A user that can change
+//! those decides what this machine runs, as much as one that can write the policy.
 //!
-//! The check is made when the policy is loaded. What a program loads besides that is its own
-//! matter.
+//! The check is made when the policy is loaded, and does not follow what a program loads besides.
 
 use super::error::Fault;
 use super::parse::Entry;
@@ -25,7 +23,6 @@ const MAX_INTERPRETERS: usize = 8;
 
 /// A path that an entry names, and whether it must be safe.
 struct NamedPath {
-    /// Where in the file.
     at: usize,
     /// What it is, as the start of a sentence.
     what: String,
@@ -35,7 +32,19 @@ struct NamedPath {
     is_run: bool,
 }
 
-/// What other users than this one and root can change of what the entries name, as warnings.
+impl NamedPath {
+    fn run(at: usize, what: &str, path: &Path) -> NamedPath {
+        NamedPath {
+            at,
+            what: what.into(),
+            path: path.to_string_lossy().into_owned(),
+            finds: Finds::ThePath,
+            is_run: true,
+        }
+    }
+}
+
+/// The named paths that other users than this one and root can change, as warnings.
 ///
 /// # Errors
 /// The first that root does not accept, if this is root.
@@ -48,8 +57,7 @@ pub(super) fn find(entries: &[Entry], user: u32) -> Result<Vec<Fault>, Fault> {
     found.map(accept).collect()
 }
 
-/// What other users than this one and root can change of what an entry names, and whether that
-/// is run.
+/// The same of one entry, each with whether its content is run.
 fn exposed(entry: &Entry, user: u32) -> Vec<(bool, Fault)> {
     let check = |named: NamedPath| {
         let reason = trusted_file::look(Path::new(&named.path), user, named.finds).err()?;
@@ -67,8 +75,7 @@ fn exposed(entry: &Entry, user: u32) -> Vec<(bool, Fault)> {
     named.filter_map(check).collect()
 }
 
-/// The program, and further words that are files: most often they are scripts for an
-/// interpreter, but they may be anything.
+/// The program, and further words that are files: most often scripts for an interpreter.
 fn words(entry: &Entry) -> impl Iterator<Item = NamedPath> {
     let words = entry.command.run.iter().enumerate();
     let is_named = |(at, word): &(usize, &String)| {
@@ -76,23 +83,14 @@ fn words(entry: &Entry) -> impl Iterator<Item = NamedPath> {
         *at == 0 || (path.is_absolute() && path.is_file())
     };
     words.filter(is_named).map(|(at, word)| NamedPath {
-        at: entry.program_at,
-        what: format!("run[{at}] is"),
-        path: word.clone(),
-        finds: Finds::ThePath,
         is_run: at == 0,
+        ..NamedPath::run(entry.program_at, &format!("run[{at}] is"), word.as_ref())
     })
 }
 
 fn folder(entry: &Entry) -> Option<NamedPath> {
     let cwd = entry.command.settings.cwd.as_ref()?;
-    Some(NamedPath {
-        at: entry.cwd_at,
-        what: "cwd is".into(),
-        path: cwd.to_string_lossy().into_owned(),
-        finds: Finds::ThePath,
-        is_run: true,
-    })
+    Some(NamedPath::run(entry.cwd_at, "cwd is", cwd))
 }
 
 /// The interpreter of the program, and the interpreter of that one. A relative one is looked for
@@ -102,13 +100,7 @@ fn interpreters(entry: &Entry, start: Option<&Path>) -> impl Iterator<Item = Nam
     let next = move |script: &PathBuf| Some(start?.join(interpreter(script)?));
     let scripts = std::iter::successors(program, next);
     let interpreters = scripts.skip(1).take(MAX_INTERPRETERS);
-    interpreters.map(|interpreter| NamedPath {
-        at: entry.program_at,
-        what: "run[0] is interpreted by".into(),
-        path: interpreter.to_string_lossy().into_owned(),
-        finds: Finds::ThePath,
-        is_run: true,
-    })
+    interpreters.map(|path| NamedPath::run(entry.program_at, "run[0] is interpreted by", &path))
 }
 
 /// The files and folders in the values of variables.
@@ -140,8 +132,7 @@ fn variables(entry: &Entry, start: Option<&Path>) -> impl Iterator<Item = NamedP
         })
 }
 
-/// The interpreter that a script names in its first line; none if the file is no script, or cannot
-/// be read.
+/// The interpreter in the first line of a script; none if the file is no script that we can read.
 fn interpreter(script: &Path) -> Option<PathBuf> {
     // To open something else, such as a FIFO, could take for ever.
     let file = script.is_file().then(|| File::open(script).ok())??;
@@ -213,7 +204,7 @@ mod tests {
     }
 
     #[test]
-    fn what_others_can_change_is_found_whatever_names_it() {
+    fn paths_that_others_can_change_are_found_in_every_field() {
         let folder = tempfile::tempdir().expect("a folder");
         let path = |name: &str| folder.path().join(name).to_string_lossy().into_owned();
         for (name, mode) in [

@@ -1,12 +1,11 @@
-//! The values of an entry as the file writes them: each is a type that can only be made of
-//! a right value. The error for a wrong one says what was found and what was expected; TOML
-//! adds the place.
+//! The values of an entry: each is a type that can only be made of a right value. The error for a
+//! wrong one says what was found and what was expected; TOML adds the place.
 
 use super::command::Group;
 use super::pattern::Pattern;
 use common::wire::message::clip;
 use serde::Deserialize;
-use serde::de::{Deserializer, Error, SeqAccess, Visitor};
+use serde::de::{Deserializer, Error, Visitor};
 use std::fmt;
 use std::marker::PhantomData;
 use std::path::PathBuf;
@@ -52,36 +51,6 @@ impl<'de, T: FromText> Deserialize<'de> for Text<T> {
     }
 }
 
-/// An array of the file.
-#[derive(Debug)]
-pub(super) struct List<T>(pub(super) Vec<T>);
-
-impl<T> Default for List<T> {
-    fn default() -> List<T> {
-        List(Vec::new())
-    }
-}
-
-impl<'de, T: Deserialize<'de>> Deserialize<'de> for List<T> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<List<T>, D::Error> {
-        struct ListVisitor<T>(PhantomData<T>);
-        impl<'de, T: Deserialize<'de>> Visitor<'de> for ListVisitor<T> {
-            type Value = List<T>;
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("an array of strings")
-            }
-            fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<List<T>, A::Error> {
-                let mut items = Vec::new();
-                while let Some(item) = seq.next_element()? {
-                    items.push(item);
-                }
-                Ok(List(items))
-            }
-        }
-        deserializer.deserialize_seq(ListVisitor(PhantomData))
-    }
-}
-
 /// A whole number within bounds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Number<const MIN: u64, const MAX: u64>(pub(super) u64);
@@ -103,12 +72,6 @@ impl<'de, const MIN: u64, const MAX: u64> Deserialize<'de> for Number<MIN, MAX> 
                     true => Ok(Number(number)),
                     false => Err(found(number, &self)),
                 }
-            }
-            fn visit_i128<E: Error>(self, number: i128) -> Result<Self::Value, E> {
-                Err(found(number, &self))
-            }
-            fn visit_u128<E: Error>(self, number: u128) -> Result<Self::Value, E> {
-                Err(found(number, &self))
             }
         }
         deserializer.deserialize_u64(NumberVisitor)
@@ -135,7 +98,6 @@ impl FromText for Duration {
     }
 }
 
-/// A number of bytes.
 #[derive(Debug)]
 pub(super) struct Size<const MIN: usize>(pub(super) u64);
 

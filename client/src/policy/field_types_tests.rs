@@ -3,7 +3,7 @@
 use crate::policy::tests::{refused, with};
 
 #[test]
-fn what_is_wrong_is_told_with_its_place() {
+fn wrong_values_are_told_with_their_place() {
     for (line, place, fragments) in [
         // Keys and types.
         (
@@ -15,7 +15,7 @@ fn what_is_wrong_is_told_with_its_place() {
         (
             "args = \"x\"",
             "3:8",
-            ["string \"x\"", "expected an array of strings"],
+            ["string \"x\"", "an array of strings such as ["],
         ),
         ("args = [1]", "3:9", ["integer `1`", "expected a pattern"]),
         ("rest = 1", "3:8", ["integer `1`", "expected a pattern"]),
@@ -30,7 +30,7 @@ fn what_is_wrong_is_told_with_its_place() {
             ["integer `1024`", "expected a size such as \"256 MiB\""],
         ),
         ("cwd = true", "3:7", ["boolean `true`", "absolute path"]),
-        ("env = []", "3:7", ["sequence", "expected a map"]),
+        ("env = []", "3:7", ["sequence", "a table such as { LANG"]),
         (
             "env = { A = 1 }",
             "3:13",
@@ -190,9 +190,9 @@ fn what_is_wrong_is_told_with_its_place() {
         (
             "setuid = 'true'",
             "3:10",
-            ["string \"true\"", "expected a boolean"],
+            ["string \"true\"", "expected true or false"],
         ),
-        ("setuid = 1", "3:10", ["integer", "expected a boolean"]),
+        ("setuid = 1", "3:10", ["integer", "expected true or false"]),
         // TOML itself.
         ("slots = 1\nslots = 2", "4:1", ["duplicate key", ""]),
         ("run = ['/bin/false']", "3:1", ["duplicate key", ""]),

@@ -5,8 +5,7 @@
 //! The way of a file: `common::sys::trusted_file` finds out which users could have written it,
 //! `parse` makes typed commands of its text, `program` checks whether they could run here,
 //! `exposure` whether other users can change what they name, and `plan` turns a sender's words
-//! into an argv or a refusal. Nothing here starts a program or counts how often one runs: the
-//! executor does.
+//! into an argv or a refusal. The executor, not this module, starts and counts programs.
 
 mod command;
 mod display;
@@ -46,16 +45,14 @@ pub struct Policy {
 }
 
 impl Policy {
-    /// Reads a policy from its file, for the user of this process: checks which users may
-    /// have written it, what it says, and that each program and folder it names is here.
+    /// Reads a policy from its file, for the user of this process: checks which users may have
+    /// written it, what it says, and that each program and folder it names is here.
     ///
-    /// No other user should be able to change what it names, either. For root it is an error if
-    /// others can change a program, the folder that it runs in, or what its environment has it
-    /// load; all else is told by [`Policy::warnings`].
+    /// If other users can change what it names, [`Policy::warnings`] say so. For root that is an
+    /// error if the path is run, is the folder of a run, or is where a program loads code from.
     ///
     /// # Errors
-    /// One sentence that names the file, the place in it, the value and what would be
-    /// right.
+    /// One sentence that names the file, the place in it, the value and what would be right.
     pub fn load(path: &Path) -> Result<Policy, PolicyError> {
         let user = trusted_file::user();
         let bytes = trusted_file::read(path, user, MAX_FILE);

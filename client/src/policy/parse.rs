@@ -1,9 +1,8 @@
-//! Turns the text of a policy into typed commands. It reads nothing but the text; `program`
-//! checks the machine.
+//! Turns the text of a policy into typed commands. `program` checks the machine.
 
 use super::command::{Command, Group, Limits, Settings};
 use super::error::Fault;
-use super::field_types::{List, MIN_MEMORY, Number, Size, Text, Umask, VariableName};
+use super::field_types::{MIN_MEMORY, Number, Size, Text, Umask, VariableName};
 use super::pattern::Pattern;
 use common::limits::MAX_SLOTS;
 use common::wire::message::clip;
@@ -30,9 +29,7 @@ const MAX_CPU_SECONDS: u64 = u32::MAX as u64;
 /// One command and where the file names what must be on this machine.
 #[derive(Debug)]
 pub(super) struct Entry {
-    /// What senders call it.
     pub(super) name: String,
-    /// What it is.
     pub(super) command: Command,
     /// The byte of the file where `run[0]` begins.
     pub(super) program_at: usize,
@@ -51,9 +48,9 @@ pub(super) struct Entry {
     expecting = "a table such as { run = [\"/usr/bin/uptime\"] }"
 )]
 struct Raw {
-    run: Spanned<List<Spanned<Text<String>>>>,
+    run: Spanned<Vec<Spanned<Text<String>>>>,
     #[serde(default)]
-    args: List<Text<Pattern>>,
+    args: Vec<Text<Pattern>>,
     rest: Option<Text<Pattern>>,
     timeout: Option<Text<Duration>>,
     max_output: Option<Text<Size<0>>>,
@@ -67,7 +64,7 @@ struct Raw {
     #[serde(default)]
     setuid: bool,
     umask: Option<Text<Umask>>,
-    groups: Option<Spanned<List<Text<Group>>>>,
+    groups: Option<Spanned<Vec<Text<Group>>>>,
 }
 
 /// Reads the text of a policy. Of several faults it reports that of the first entry.
@@ -78,7 +75,6 @@ pub(super) fn parse(text: &str) -> Result<Vec<Entry>, Fault> {
     entries.into_iter().map(read).collect()
 }
 
-/// Reads one entry under its key.
 fn read(key: &Spanned<DeString<'_>>, value: Spanned<DeValue<'_>>) -> Result<Entry, Fault> {
     let name = key.get_ref();
     check_name(name).map_err(|message| Fault::at(key.span().start, message))?;
@@ -128,7 +124,7 @@ fn check_name(name: &str) -> Result<(), String> {
 impl Raw {
     fn entry(self, name: &str) -> Result<Entry, Fault> {
         let run_at = self.run.span().start;
-        let run = self.run.into_inner().0;
+        let run = self.run.into_inner();
         let Some(program) = run.first() else {
             let message = "run is empty, expected a program such as [\"/usr/bin/uptime\"]";
             return Err(Fault::at(run_at, message));
@@ -144,7 +140,7 @@ impl Raw {
             cwd_at: self.cwd.as_ref().map_or(0, |cwd| cwd.span().start),
             command: Command {
                 run: run.into_iter().map(|w| w.into_inner().0).collect(),
-                args: self.args.0.into_iter().map(|text| text.0).collect(),
+                args: self.args.into_iter().map(|text| text.0).collect(),
                 rest: self.rest.map(|text| text.0),
                 settings: Settings {
                     timeout: self.timeout.map(|text| text.0),
@@ -165,7 +161,7 @@ impl Raw {
                     setuid: self.setuid,
                     umask: self.umask.map(|text| text.0.0),
                     groups: self.groups.map(|groups| {
-                        let groups = groups.into_inner().0.into_iter();
+                        let groups = groups.into_inner().into_iter();
                         groups.map(|text| text.0).collect()
                     }),
                 },

@@ -13,7 +13,7 @@ fn one(text: &str) -> Command {
 }
 
 #[test]
-fn everything_that_an_entry_can_say() {
+fn an_entry_sets_every_field() {
     let command = one("[commands.logs]\n\
          run = [\"/usr/bin/journalctl\", \"-n\", \"50\", \"-u\"]\n\
          args = [\"[a-z][a-z0-9-]{0,31}\"]\n\
@@ -54,7 +54,7 @@ fn everything_that_an_entry_can_say() {
 }
 
 #[test]
-fn what_is_not_said_is_not_set() {
+fn fields_that_are_left_out_are_not_set() {
     let command = one(&with(""));
     assert_eq!(command.run, ["/bin/true"]);
     assert!(command.args.is_empty() && command.rest.is_none());
@@ -90,7 +90,7 @@ fn other_ways_to_write_a_policy() {
 }
 
 #[test]
-fn whole_files_that_are_wrong() {
+fn wrong_files_are_told_with_their_place() {
     let long = "x".repeat(65);
     for (text, start, fragment) in [
         ("", "p: ", "names no command"),
@@ -231,7 +231,7 @@ fn bytes_that_are_no_text() {
 }
 
 #[test]
-fn depth_costs_no_stack() {
+fn deep_nesting_costs_no_stack() {
     let deep = with(&format!("args = {}", "[".repeat(100_000)));
     assert!(refused(&deep).starts_with("p:3:"));
 }

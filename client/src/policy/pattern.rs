@@ -1,11 +1,8 @@
 //! What a sender's word must look like: a regular expression that matches all of it.
 //!
-//! `regex-lite` rather than `regex`, because its `\d`, `\w`, `\s` and `(?i)` know ASCII
-//! only: with `regex`, `\d+` also takes `٣` and `(?i)k` takes the Kelvin sign, which is
-//! hardly what the author of a policy meant. Both match in time
-//! linear in the word. A class of other letters can be spelled out: `[ä-ü]`.
-//!
-//! What a pattern says is what it means: `.` takes no newline, but `[^/]` and `\s` do.
+//! `regex-lite` rather than `regex`, because its `\d`, `\w`, `\s` and `(?i)` know ASCII only: with
+//! `regex`, `\d+` also takes `٣` and `(?i)k` the Kelvin sign, which the author of a policy hardly
+//! means. Both match in time linear in the word. `.` takes no newline, but `[^/]` and `\s` do.
 
 use regex_lite::{Regex, RegexBuilder};
 use std::fmt;
@@ -13,9 +10,8 @@ use std::fmt;
 /// Bytes of a pattern: an alternation of two hundred host names fits.
 const MAX_PATTERN: usize = 4 << 10;
 
-/// Bytes of a compiled pattern: a pattern of [`MAX_PATTERN`] plain letters fits, and so
-/// does `[A-Za-z0-9.-]{1,253}`, the longest domain name, eight times. A character of a
-/// word costs at most one look at each state of its pattern.
+/// Bytes of a compiled pattern: a pattern of [`MAX_PATTERN`] plain letters fits, and so does
+/// `[A-Za-z0-9.-]{1,253}`, the longest domain name, eight times.
 const MAX_COMPILED: usize = 256 << 10;
 
 /// How deep groups may nest: deeper than people write, and far from the end of a stack.
@@ -114,7 +110,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_pattern() {
+    fn wrong_patterns_are_refused_with_a_reason() {
         let long = "a".repeat(MAX_PATTERN + 1);
         let deep = format!("{}a{}", "(".repeat(99), ")".repeat(99));
         for (pattern, reason) in [

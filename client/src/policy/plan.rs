@@ -1,6 +1,5 @@
-//! From a sender's words to what is run, or to why nothing is. The argv is made of the
-//! entry's own words and of words that one of its patterns matches, and of nothing else;
-//! there is no shell on the way, so a word is one argument whatever is in it.
+//! From a sender's words to an argv or a refusal. The argv is made of the entry's own words and of
+//! words that its patterns match. There is no shell on the way: a word is one argument.
 
 use super::command::{Command, Settings};
 use super::pattern::Pattern;
@@ -164,8 +163,7 @@ impl Command {
     }
 }
 
-/// The start of a peer's word, in quotes and with nothing in it that steers a
-/// terminal.
+/// The start of a peer's word, in quotes, safe for a terminal.
 fn quoted(word: &str) -> String {
     display::line(&format!("{:?}", clip(word)))
 }

@@ -1,6 +1,5 @@
-//! Whether what an entry names is on this machine: asked when a policy is loaded, so that
-//! its owner learns of a slip of the pen before a sender does. It is no promise: what is
-//! gone or forbidden by the time of a run is that run's failure.
+//! Whether what an entry names is on this machine: checked when a policy is loaded, so that its
+//! owner learns of a mistake before a sender does. A program that is gone later fails its run.
 
 use super::error::Fault;
 use super::parse::Entry;
@@ -10,7 +9,6 @@ use rustix::fs::{Access, AtFlags, CWD};
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
-/// Checks the program and the folder of an entry.
 pub(super) fn check(entry: &Entry) -> Result<(), Fault> {
     let fault = |at, message: String| Err(Fault::at(at, message).in_entry(&entry.name));
     let program = entry.command.run.first().map_or("", String::as_str);
@@ -81,7 +79,7 @@ mod tests {
     use std::os::unix::fs::PermissionsExt;
 
     #[test]
-    fn what_can_be_started() {
+    fn programs_that_cannot_be_started_are_found() {
         let folder = tempfile::tempdir().expect("a folder");
         let make = |name: &str, mode| {
             let path = folder.path().join(name);
@@ -122,7 +120,7 @@ mod tests {
     }
 
     #[test]
-    fn where_something_can_be_started() {
+    fn folders_that_cannot_be_entered_are_found() {
         assert_eq!(unfit_folder(Path::new("/")), None);
         let reason = unfit_folder(Path::new("/dev/null")).expect("no folder");
         assert_eq!(reason, "is no folder");

@@ -259,7 +259,7 @@ fn a_policy_is_loaded_from_its_file() {
         .to_string();
     let path = path.display();
     assert!(
-        error.starts_with(&format!("{path}: the regular file {path} has mode 0660")),
+        error.starts_with(&format!("the regular file {path} has mode 0660")),
         "{error}"
     );
     assert!(error.ends_with(&format!("(chmod g-w {path})")), "{error}");

@@ -1,17 +1,14 @@
-//! By what the processes of a command are known among all others: the `PECKING_ID` in their
-//! environment, and a mark for those that shed their environment, as daemons do. Both say which
-//! process ran the command, and which of its runs that was.
+//! Identifies the processes of a command: by the `PECKING_ID` in their environment, and by a mark
+//! if they shed their environment, as daemons do. Both name the client's process and its run.
 
 use std::fmt;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-/// The variable that has the id of a run.
 pub(crate) const ID_VARIABLE: &str = "PECKING_ID";
 
-/// A process that runs commands, told apart from every other of this machine and from earlier
-/// ones of its number.
+/// A process that runs commands, told apart from all others, also earlier ones of its number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct ClientIdentity {
     pid: u32,
@@ -20,7 +17,6 @@ pub(crate) struct ClientIdentity {
 }
 
 impl ClientIdentity {
-    /// This process.
     pub(crate) fn own() -> ClientIdentity {
         static OWN: OnceLock<ClientIdentity> = OnceLock::new();
         #[expect(
@@ -58,18 +54,15 @@ impl fmt::Display for ClientIdentity {
     }
 }
 
-/// One run of one command.
 #[derive(Debug)]
 pub(crate) struct RunIdentity {
-    /// The value of [`ID_VARIABLE`], which no other run has, on this machine or since it
-    /// started.
+    /// The value of [`ID_VARIABLE`], which no other run on this machine has.
     pub(crate) id: String,
     /// The mark, which no other run has that this process knows of.
     pub(crate) mark: Mark,
 }
 
 impl RunIdentity {
-    /// The next run of this process.
     pub(crate) fn next() -> RunIdentity {
         static RUNS: AtomicU64 = AtomicU64::new(0);
         let number = RUNS.fetch_add(1, Ordering::Relaxed);
@@ -91,9 +84,8 @@ fn variables(environment: &[u8]) -> impl Iterator<Item = &[u8]> {
     environment.split(|byte| *byte == 0)
 }
 
-/// What is known of a process as long as it lives, whatever it becomes: its limit of processor
-/// time under real-time scheduling (`RLIMIT_RTTIME`), so high that it limits nothing. `fork` and
-/// `execve` pass it on like every limit.
+/// A mark that a process keeps through `fork` and `execve`: its limit of processor time under
+/// real-time scheduling (`RLIMIT_RTTIME`), so high that it limits nothing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Mark(u64);
 
@@ -104,8 +96,7 @@ impl Mark {
     /// Bits of a mark in which runs of one process differ: more than ever run at a time.
     const RUN_BITS: u32 = 24;
 
-    /// Bits of a mark in which processes differ that have the same number, after each other or in
-    /// containers.
+    /// Bits of a mark in which processes of the same number differ.
     const TIME_BITS: u32 = 16;
 
     fn of_run(client: ClientIdentity, number: u64) -> Mark {
@@ -124,12 +115,10 @@ impl Mark {
         self.0 >> Mark::RUN_BITS == Mark::of_client(client) >> Mark::RUN_BITS
     }
 
-    /// The mark in a limit, if it is one.
     pub(crate) fn of_limit(limit: u64) -> Option<Mark> {
         (limit >= Mark::LEAST && limit != u64::MAX).then_some(Mark(limit))
     }
 
-    /// The limit that carries it.
     pub(crate) fn limit(self) -> u64 {
         self.0
     }

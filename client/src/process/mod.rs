@@ -1,9 +1,8 @@
 //! Runs real programs for a client that has a policy, or that runs anything.
 //!
 //! The way of a job: `Processes` plans it, `slots` makes it wait for its turn, `spawn` starts the
-//! program, `run` supervises it, and `orphans` ends what it leaves behind; `reaper` and
-//! [`watchdog`] do so later, and after the client's death. Which commands there are is for
-//! [`policy`](crate::policy) to say.
+//! program, `run` supervises it, and `orphans` ends the processes that it leaves behind; `reaper`
+//! and [`watchdog`] do so later. [`policy`](crate::policy) says which commands there are.
 
 mod identity;
 mod orphans;
@@ -40,12 +39,10 @@ use std::time::{Duration, Instant};
 /// What a program's environment has of the client's own; everything else is left out.
 const INHERITED: [&str; 4] = ["PATH", "HOME", "LANG", "TZ"];
 
-/// Where programs are looked for if the client's own environment does not say: as a shell
-/// that is started without one.
+/// The search path if the client's own environment has none: that of a shell without one.
 const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
-/// The mask of a program that root runs: all users may read its new files, and only root may
-/// write them.
+/// The mask of a program that root runs: only root may write its new files.
 const ROOTS_UMASK: u32 = 0o022;
 
 /// Why a command does not wait for a slot of its policy's entry.
@@ -55,12 +52,12 @@ const ALL_HELD: &str =
 /// Why a word cannot be passed on.
 const NUL_CHARACTER: &str = "a word has a NUL character, which no argument can have";
 
-/// Executes real programs. What a command starts ends with it; what it leaves behind does so even
-/// if this process is killed, provided that the program has started a [`watchdog`]. Without one,
-/// only the programs themselves end then.
+/// Executes real programs. All processes of a command end with it. If this process is killed, only
+/// the programs themselves end, unless a [`watchdog`] was started, which ends the others.
 pub struct Processes {
-    allowed: Allowed,
-    /// By name: the commands whose runs the policy bounds.
+    /// What is executed; anything if there is none.
+    policy: Option<Policy>,
+    /// By name: the commands with a bound for their runs.
     slots: HashMap<String, Arc<Slots>>,
     reaper: Reaper,
     /// By job: what could not be ended. There are at most as many as its clients have slots.
@@ -74,23 +71,15 @@ struct Held {
     _counted: CountedRun,
 }
 
-/// What is executed.
-enum Allowed {
-    /// What a policy names.
-    Policy(Policy),
-    /// Anything.
-    Anything,
-}
-
 impl Processes {
-    /// Executes what a policy names. From now on this process adopts what its commands leave
-    /// behind, to end it. A child of its first thread counts as that if it is in another
-    /// session, so children with sessions of their own are started from other threads.
+    /// Executes what a policy names. From now on this process adopts and ends the processes that
+    /// its commands leave behind. A child of its first thread counts as such if it is in another
+    /// session, so start children with sessions of their own from other threads.
     ///
     /// # Errors
     /// The system has no thread left.
     pub fn with_policy(policy: Policy) -> io::Result<Processes> {
-        Processes::new(Allowed::Policy(policy))
+        Processes::new(Some(policy))
     }
 
     /// Executes any program that the search path has, with any arguments: every higher rank
@@ -99,18 +88,14 @@ impl Processes {
     /// # Errors
     /// The system has no thread left.
     pub fn allow_any() -> io::Result<Processes> {
-        Processes::new(Allowed::Anything)
+        Processes::new(None)
     }
 
-    fn new(allowed: Allowed) -> io::Result<Processes> {
+    fn new(policy: Option<Policy>) -> io::Result<Processes> {
         spawn::adopt_orphans();
-        let slots = match &allowed {
-            Allowed::Policy(policy) => bounded_slots(policy),
-            Allowed::Anything => HashMap::new(),
-        };
         Ok(Processes {
-            allowed,
-            slots,
+            slots: policy.as_ref().map(bounded_slots).unwrap_or_default(),
+            policy,
             reaper: Reaper::start()?,
             held: Mutex::default(),
         })
@@ -118,15 +103,15 @@ impl Processes {
 
     /// The file to execute for a job, and how.
     fn plan(&self, job: &Job) -> Result<(PathBuf, Plan), ExecutionResult> {
-        match &self.allowed {
-            Allowed::Policy(policy) => match policy.plan(job.words()) {
+        match &self.policy {
+            Some(policy) => match policy.plan(job.words()) {
                 Ok(plan) => Ok((PathBuf::from(&plan.argv[0]), plan)),
                 Err(refusal @ Refusal::Unstartable { .. }) => {
                     Err(ExecutionResult::Failed(refusal.to_string()))
                 }
                 Err(refusal) => Err(ExecutionResult::Refused(refusal.to_string())),
             },
-            Allowed::Anything => {
+            None => {
                 let plan = Plan {
                     command: job.words()[0].clone(),
                     argv: job.words().to_vec(),
@@ -202,7 +187,6 @@ impl Executor for Processes {
     }
 }
 
-/// The slots of the commands whose runs the policy bounds.
 fn bounded_slots(policy: &Policy) -> HashMap<String, Arc<Slots>> {
     let bounded = |(name, command): (&str, &Command)| {
         let count = command.settings.slots?;

@@ -1,16 +1,14 @@
-//! What a command leaves behind: processes of its session, and those that left the session but
-//! are known by their mark or by the `PECKING_ID` in their environment, and all that descends
-//! from these. None of them survives the command that the system lets this process end.
+//! What a command leaves behind: the processes of its session, those that left the session but
+//! have its mark or its `PECKING_ID`, and all their descendants. Each of them ends with the
+//! command, if the system lets this process end it.
 //!
-//! This process is the subreaper of all that its commands start (`prctl(2)`,
-//! `PR_SET_CHILD_SUBREAPER`), so who loses his parent becomes a child of ours, namely of our
-//! first thread; commands themselves are children of the threads that started them. So an
-//! orphan is told from a command by where it stands in `/proc`.
+//! This process is the subreaper of its commands (`prctl(2)`, `PR_SET_CHILD_SUBREAPER`): a
+//! process that loses its parent becomes a child of our first thread, while commands are children
+//! of the threads that started them. So `/proc` tells orphans from commands.
 //!
-//! The mark is for those that shed their environment, as daemons do: a limit that limits
-//! nothing ([`Mark`]), which `fork` and `execve` pass on like every limit. One that has set
-//! that back, too, says nothing of whose it is. It belongs to the only command that runs, if
-//! there is but one; otherwise it lives until nothing runs.
+//! The mark is for processes that shed their environment, as daemons do: a limit that limits
+//! nothing ([`Mark`]). A process that has shed the mark as well belongs to the only command that
+//! runs, if there is but one; otherwise it lives until nothing runs.
 
 use super::identity::{Mark, RunIdentity};
 use super::proc::{self, Process};
@@ -25,30 +23,33 @@ use rustix::process::{
 use std::collections::HashSet;
 use std::time::{Duration, Instant};
 
-/// How long what was killed may take to be gone. A process that takes longer and is not ending is
-/// not ours to end; it is reaped when it ends.
+/// How long leftovers may take to end by themselves. Programs close their output just before they
+/// end, and on a busy machine do not come to their end at once.
+const GRACE: Duration = Duration::from_millis(50);
+
+/// How long a killed process may take to be gone. One that takes longer and is not ending cannot
+/// be ended from here; it is reaped when it ends.
 const PATIENCE: Duration = Duration::from_millis(250);
 
-/// How long what is ending may take: gigabytes of memory are given back, or the machine is busy.
-/// With what `run.rs` waits (5 s after SIGTERM, 0.25 s after SIGKILL) it is short of the 8 s after
-/// which a server gives up. A process that takes longer is in the hands of the kernel.
+/// How long an ending process may take: it gives gigabytes of memory back, or the machine is busy.
+/// Together with the waits of `run.rs` (5 s after SIGTERM, 0.25 s after SIGKILL) it is less than
+/// the 8 s after which a server gives up.
 const ENDING_PATIENCE: Duration = Duration::from_secs(2);
 
-/// How long to wait before looking again whether those are gone that were killed.
 const PAUSE: Duration = Duration::from_millis(1);
 
-/// How many looks there are at least, whatever they take: one that finds all, one that finds what
-/// had forked meanwhile, and one that tells whether that goes on.
+/// The least number of scans: one finds all, one finds what had forked meanwhile, and one tells
+/// whether that goes on.
 const LEAST_LOOKS: u32 = 3;
 
-/// How often one is looked at again that has no mark and an empty environment: a process that
-/// is just becoming another program has none for a moment.
+/// How often a process without mark and environment is looked at again: one that is just becoming
+/// another program has none for a moment.
 const BLANK_LOOKS: u32 = 5;
 
-/// What the system says where a session's number is none here (`pid_namespaces(7)`).
+/// The system's number for a session outside this namespace (`pid_namespaces(7)`).
 const OUTSIDE: i32 = 0;
 
-/// Processes that the log names of those that cannot be ended.
+/// How many processes that cannot be ended the log names.
 const NAMED: usize = 8;
 
 /// A command's own process, which leads its session and its first group.
@@ -66,11 +67,10 @@ pub(crate) struct SweepResult {
     pub(crate) ended: u32,
     /// Those that could not be ended, the command's own process included.
     pub(crate) running: Vec<OwnedFd>,
-    /// How many were killed at last that had come since the look before: what forks faster than it
-    /// is killed may have put others in their place.
+    /// How many killed processes had come since the scan before: processes that fork faster than
+    /// they are killed may have put others in their place.
     pub(crate) fleeing: usize,
-    /// There was nothing, as is usual, and there is nothing of other commands either, which might
-    /// outlive them all.
+    /// There was nothing, as is usual, and nothing of other commands either.
     pub(crate) is_clean: bool,
 }
 
@@ -84,8 +84,8 @@ pub(crate) fn end(leader: Option<SessionLeader<'_>>, run: &RunIdentity) -> Sweep
         let scan = sweep.scan();
         is_clean &= !scan.others;
         blank_looks += u32::from(scan.blank);
-        // The system's list of children may leave one out while others end (proc(5)), so
-        // where there were some it is looked once more.
+        // The system's list of children may leave one out while others end (proc(5)), so a scan
+        // that found some is followed by another one.
         if !scan.found && !were_some && (!scan.blank || blank_looks > BLANK_LOOKS) {
             return sweep.finish(is_clean);
         }
@@ -104,7 +104,7 @@ pub(crate) fn end(leader: Option<SessionLeader<'_>>, run: &RunIdentity) -> Sweep
     sweep.finish(false)
 }
 
-/// What of a run could not be ended when its command was answered.
+/// The processes of a run that could not be ended when its command was answered.
 #[derive(Debug)]
 pub(crate) struct Survivors {
     run: RunIdentity,
@@ -135,8 +135,7 @@ impl Survivors {
         self.are_fleeing || !self.running.is_empty()
     }
 
-    /// Waits for up to so long for the end of one of them, and ends what the system lets it end
-    /// by now; says whether there are any still.
+    /// Waits up to this long until one ends, and ends all that it can; returns whether any is left.
     pub(crate) fn are_running(&mut self, wait: Duration) -> bool {
         let mut fds: Vec<_> = self
             .running
@@ -180,15 +179,13 @@ pub(crate) fn reap(process: &OwnedFd) -> bool {
     }
 }
 
-/// Reaps orphans that have ended, and ends those that outlived all commands; says whether
-/// there are others.
+/// Reaps orphans, and ends those that outlived all commands; returns whether there are others.
 pub(crate) fn reap_all() -> bool {
     end_all();
     !orphans().is_empty()
 }
 
-/// Ends those that outlived all commands, unless one still runs, and those that they have forked
-/// meanwhile.
+/// Ends orphans that outlived all commands, and their children, unless a command still runs.
 pub(crate) fn end_all() {
     let deadline = Instant::now() + PATIENCE;
     let mut sweep = Sweep::new(None, None);
@@ -197,28 +194,24 @@ pub(crate) fn end_all() {
     }
 }
 
-/// What one look has found.
 #[derive(Clone, Copy, Debug, Default)]
 struct Scan {
-    /// Some that were reaped or killed.
+    /// Some were reaped or killed.
     found: bool,
-    /// Some that do not say whose they are.
+    /// Some have neither mark nor environment.
     blank: bool,
-    /// Some that are not known to be its own, and live.
+    /// Some live and are not known to be its own.
     others: bool,
 }
 
-/// Looking for processes and killing them, again and again: what those had started that were
-/// killed is orphaned in its turn.
+/// Finds and kills processes, again and again: children of a killed process become orphans.
 struct Sweep<'a> {
     leader: Option<SessionLeader<'a>>,
-    /// The run whose processes to end; without one, those of runs that have all ended.
+    /// The run to end processes of; without one, the runs that have all ended.
     run: Option<&'a RunIdentity>,
     /// Those that lived on, had they not been killed here.
     seen: HashSet<Process>,
-    /// Those that were killed in the last scan.
     last: HashSet<Process>,
-    /// Those that were killed before it.
     before: HashSet<Process>,
 }
 
@@ -233,13 +226,13 @@ impl<'a> Sweep<'a> {
         }
     }
 
-    /// Kills and reaps orphans. Orphans of other commands that have ended by themselves are
-    /// reaped on the way.
+    /// Kills and reaps orphans, and reaps those of other commands that have ended.
     fn scan(&mut self) -> Scan {
         let mut scan = Scan::default();
         let is_first = self.before.is_empty() && self.last.is_empty();
         self.before.extend(self.last.drain());
-        let mut own: Vec<Process> = self.leader_alive().into_iter().collect();
+        let leader = self.leader_alive();
+        let mut own = Vec::new();
         let mut strangers = Vec::new();
         let before = run_count::now();
         for orphan in orphans() {
@@ -277,13 +270,16 @@ impl<'a> Sweep<'a> {
             own.append(&mut strangers);
         }
         scan.others = !strangers.is_empty();
-        self.kill_all(own.into_iter().flat_map(Process::tree).collect());
+        if is_first {
+            wait_for_ends(&own, Instant::now() + GRACE);
+        }
+        let all = leader.into_iter().chain(own);
+        self.kill_all(all.flat_map(Process::tree).collect());
         scan.found |= self.kill_group() || !self.last.is_empty();
         scan
     }
 
-    /// Kills processes. All are looked at before the first is killed, whose end may be that of
-    /// others.
+    /// Kills processes. All are looked at first, because the end of one may end others.
     fn kill_all(&mut self, processes: HashSet<Process>) {
         let lived = processes.iter().filter(|process| process.lives_on());
         self.seen.extend(lived);
@@ -319,13 +315,11 @@ impl<'a> Sweep<'a> {
         has_mark || self.leader.is_some_and(is_in_session)
     }
 
-    /// Whether an orphan with this environment is of the run.
     fn is_named(&self, environment: &[u8]) -> bool {
         self.run.is_some_and(|run| run.is_in(environment))
     }
 
-    /// Kills the command's first group, all of it in one act; says whether there was a process
-    /// in it.
+    /// Kills the command's first group at once; returns whether there was a process in it.
     fn kill_group(&self) -> bool {
         let Some(leader) = self.leader else {
             return false;
@@ -375,22 +369,34 @@ impl<'a> Sweep<'a> {
 }
 
 impl SessionLeader<'_> {
-    /// Whether what has its number as a session or a group is still of its command. As long as
-    /// anything is in either, the number is not given again; a process that has it once the
-    /// leader was reaped is a stranger.
+    /// Whether its number still names the session and the group of its command. As long as a
+    /// process is in either, the system does not give the number again; a process that has it
+    /// after the leader was reaped is a stranger.
     fn has_its_number(self) -> bool {
         !self.is_reaped || pidfd_open(self.pid, PidfdFlags::empty()).is_err()
     }
 }
 
-/// The children of our first thread, but for those of our own session, and those of a session of
-/// outside the container that this process is the first of: these the program was started with, has
-/// started itself or was given by the system, and no command had anything to do with them. A command
-/// has a session of its own, and nothing that it starts gets back into ours.
+/// Waits until these have ended, or the time is over.
+fn wait_for_ends(processes: &[Process], deadline: Instant) {
+    for process in processes {
+        let Some(process) = process.open() else {
+            continue;
+        };
+        let left = deadline.saturating_duration_since(Instant::now());
+        if !proc::ends_within(&process, left) {
+            return;
+        }
+    }
+}
+
+/// The children of our first thread, without those of our own session, and those of a session
+/// outside the container that this process is the first of: no command started these. A command has
+/// a session of its own, and nothing that it starts gets back into ours.
 fn orphans() -> Vec<Pid> {
     let any = WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
     if matches!(waitid(WaitId::All, any), Err(Errno::CHILD)) {
-        // There are no children at all, which costs less to know than to read who they are.
+        // There are no children at all. To know that costs less than to read their list.
         return Vec::new();
     }
     let own = session(None);

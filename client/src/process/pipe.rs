@@ -30,7 +30,6 @@ pub(crate) struct Pipe {
     source: Option<OwnedFd>,
     /// What was read and not handed on, and room for more behind it.
     buffer: Vec<u8>,
-    /// How much of it was read.
     filled: usize,
     /// When the oldest of that was read.
     since: Option<Instant>,
@@ -109,16 +108,14 @@ impl Pipe {
         }
     }
 
-    /// When the chunk is to be handed on at the latest. The start of a character alone waits
-    /// for the rest of it, however long that takes.
+    /// When the chunk has to be handed on. The start of a character alone waits for its rest.
     pub(crate) fn due(&self) -> Option<Instant> {
         let since = self.since?;
         (whole_characters(&self.buffer[..self.filled]) > 0).then(|| since + CHUNK_AGE)
     }
 
-    /// What is due: all of it if it is old or nothing can be added to it, up to its last whole
-    /// character; else as many whole chunks as there are. A character that is not complete goes
-    /// only when nothing can be added to it.
+    /// What is due: all of it if it is old or nothing can be added, else all whole chunks. It ends
+    /// with a whole character, unless nothing can be added.
     pub(crate) fn due_now(&self, now: Instant, is_last_room: bool) -> Option<&[u8]> {
         let is_old = self.due().is_some_and(|at| at <= now);
         let len = match is_last_room || is_old {

@@ -10,6 +10,7 @@ use rustix::io::Errno;
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 use std::collections::HashSet;
 use std::fs;
+use std::time::Duration;
 
 /// The flag in a process's `stat` that says that it is ending (`PF_EXITING`).
 const EXITING: u64 = 1 << 2;
@@ -33,7 +34,6 @@ pub(crate) struct Stat {
     pub(crate) session: i32,
     /// It has ended, and is not reaped yet.
     pub(crate) is_dead: bool,
-    /// It has ended, or is about to.
     is_ending: bool,
 }
 
@@ -83,7 +83,6 @@ impl Process {
         }
     }
 
-    /// It and all that descends from it.
     pub(crate) fn tree(self) -> HashSet<Process> {
         let mut tree = HashSet::from([self]);
         let mut unread = vec![self.pid];
@@ -106,7 +105,6 @@ impl Process {
     }
 }
 
-/// Kills a process by its descriptor.
 pub(crate) fn kill(process: &OwnedFd) -> Result<(), Errno> {
     pidfd_send_signal(process, Signal::KILL)
 }
@@ -116,14 +114,20 @@ pub(crate) fn has_ended(process: &OwnedFd) -> bool {
     is_readable(process)
 }
 
+/// Waits for the end of a process for up to so long; says whether it has ended.
+pub(crate) fn ends_within(process: &OwnedFd, wait: Duration) -> bool {
+    is_readable_within(process, wait)
+}
+
 /// Whether a descriptor can be read without waiting.
 pub(crate) fn is_readable(fd: &OwnedFd) -> bool {
+    is_readable_within(fd, Duration::ZERO)
+}
+
+fn is_readable_within(fd: &OwnedFd, wait: Duration) -> bool {
     let mut fds = [PollFd::new(fd, PollFlags::IN)];
-    let at_once = Timespec {
-        tv_sec: 0,
-        tv_nsec: 0,
-    };
-    poll(&mut fds, Some(&at_once)).is_ok() && fds[0].revents().contains(PollFlags::IN)
+    let wait = Timespec::try_from(wait).unwrap_or_default();
+    poll(&mut fds, Some(&wait)).is_ok() && fds[0].revents().contains(PollFlags::IN)
 }
 
 /// Whether SIGKILL waits for a process, as it does from when any signal was sent that ends it.
@@ -134,7 +138,6 @@ fn is_killed(pid: Pid) -> bool {
     pending.is_some_and(|mask| mask & KILL != 0)
 }
 
-/// The children of all threads of a process.
 fn children(pid: Pid) -> Vec<Pid> {
     let threads = fs::read_dir(format!("/proc/{pid}/task"));
     let threads = threads.into_iter().flatten().flatten();
@@ -171,8 +174,7 @@ pub(crate) fn mark(pid: Pid) -> Option<Mark> {
     Mark::of_limit(line.split_whitespace().next()?.parse().ok()?)
 }
 
-/// What a process's environment was when it became its program; nothing if that is not for us
-/// to see.
+/// The environment that a process began its program with; empty if we may not see it.
 pub(crate) fn environment(pid: Pid) -> Vec<u8> {
     fs::read(format!("/proc/{pid}/environ")).unwrap_or_default()
 }

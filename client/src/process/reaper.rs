@@ -1,5 +1,5 @@
-//! Reaps orphans that end by themselves while no command of theirs is being ended, so that
-//! no zombie becomes older than a second, and ends those that outlived all commands.
+//! Reaps orphans that end by themselves, so that no zombie becomes older than a second, and ends
+//! those that outlived all commands.
 
 use super::{orphans, run_count};
 use common::sys::thread;
@@ -22,9 +22,7 @@ impl Reaper {
         let (wake, woken) = bounded(1);
         let thread = thread::spawn("reaper", move || {
             while woken.recv().is_ok() {
-                if reap_until_idle(&woken).is_err() {
-                    return;
-                }
+                reap_until_idle(&woken);
             }
         })?;
         Ok(Reaper {
@@ -33,8 +31,7 @@ impl Reaper {
         })
     }
 
-    /// There may be orphans that nothing else looks for: a command runs for longer than a
-    /// moment, or has left something behind.
+    /// There may be orphans: a command runs for longer than a moment, or has left something behind.
     pub(crate) fn wake(&self) {
         if let Some(wake) = &self.wake {
             let _ = wake.try_send(());
@@ -42,22 +39,19 @@ impl Reaper {
     }
 }
 
-/// Reaps at every tick until no command runs and no orphan is left.
-///
-/// # Errors
-/// The owner is gone.
-fn reap_until_idle(woken: &Receiver<()>) -> Result<(), RecvTimeoutError> {
+/// Reaps at every tick until no command runs and no orphan is left, or the owner is gone.
+fn reap_until_idle(woken: &Receiver<()>) {
     let mut next = Instant::now() + TICK;
     loop {
         match woken.recv_deadline(next) {
-            Err(RecvTimeoutError::Disconnected) => return Err(RecvTimeoutError::Disconnected),
+            Err(RecvTimeoutError::Disconnected) => return,
             // It is awake already.
             Ok(()) => {}
             Err(RecvTimeoutError::Timeout) => {
                 // In this order: a command that starts after the count wakes this thread itself.
                 let is_idle = run_count::now().running == 0;
                 if !orphans::reap_all() && is_idle {
-                    return Ok(());
+                    return;
                 }
                 next = Instant::now() + TICK;
             }

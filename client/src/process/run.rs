@@ -1,8 +1,6 @@
-//! One run of one program, from its start to its last trace: hands on what it writes, ends
-//! it when it is no longer wanted, and says how it ended.
-//!
-//! One thread does it all, waiting for whatever comes first: output, the end of the process,
-//! a deadline, or a word from the sender (cancelled; more output wanted).
+//! One run of one program: hands its output on, ends it when it is no longer wanted, and says how
+//! it ended. One thread waits for whatever comes first: output, the end of the process, a deadline,
+//! or a word from the sender (cancelled; more output wanted).
 
 use super::identity::RunIdentity;
 use super::orphans::{self, SessionLeader, Survivors};
@@ -27,8 +25,7 @@ use std::time::{Duration, Instant};
 /// and service managers to clean up, and short of what a server waits for an answer.
 const TERM_TO_KILL: Duration = Duration::from_secs(5);
 
-/// How long the pipes are drained once the program itself has ended: for children of its
-/// that are about to end, too.
+/// How long the pipes are drained after the end of the program: its children may end, too.
 const DRAIN: Duration = Duration::from_secs(2);
 
 /// How long a killed process may take to be gone before its command is answered all the same.
@@ -91,7 +88,6 @@ fn not_started(program: &Program, error: &SpawnError) -> ExecutionResult {
     }
 }
 
-/// How far a run is.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Phase {
     Running,
@@ -234,8 +230,7 @@ impl<'a> Supervisor<'a> {
         is_given_up || (self.has_ended() && (is_drained || self.is_unread()))
     }
 
-    /// Whether what waits in the pipes will not be read, because its sender's window is full
-    /// and it is to be ended.
+    /// Whether the rest of the pipes stays unread: it is to end, and its sender's window is full.
     fn is_unread(&self) -> bool {
         self.phase != Phase::Running && self.may_read() == 0
     }
@@ -350,7 +345,6 @@ impl<'a> Supervisor<'a> {
         self.reaped = orphans::reap(&self.process);
     }
 
-    /// Sends the chunks that are due.
     fn hand_on(&mut self, now: Instant) {
         // With the window used up nothing can be added to a chunk.
         let is_last_room = self.job.credit() == 0;

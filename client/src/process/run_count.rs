@@ -3,13 +3,11 @@
 
 use common::sys::sync::{Mutex, lock};
 
-/// The count at one moment. If two of them are equal, no command was started and none has
-/// ended in between.
+/// The count at one moment. If two are equal, no command has started or ended in between.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct RunCount {
     /// Commands that were started or are about to be, and have left something still.
     pub(crate) running: usize,
-    /// All that were ever started.
     started: u64,
 }
 
@@ -22,7 +20,6 @@ static COUNT: Mutex<RunCount> = Mutex::new(RunCount {
 #[derive(Debug)]
 pub(crate) struct CountedRun(());
 
-/// Counts a command that is about to be started.
 pub(crate) fn add() -> CountedRun {
     let mut count = lock(&COUNT);
     count.running += 1;

@@ -6,8 +6,7 @@ use common::sys::sync::{Arc, Condvar, Mutex, lock, wait_timeout};
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
-/// How often a thread that waits checks whether its job is still wanted, should a wake-up be
-/// missed.
+/// How often a waiting thread checks whether its job is wanted, should a wake-up be missed.
 const TICK: Duration = Duration::from_secs(1);
 
 #[derive(Default)]
@@ -21,7 +20,6 @@ struct State {
     calls: u64,
 }
 
-/// The slots of one command.
 pub(crate) struct Slots {
     count: u32,
     state: Mutex<State>,
@@ -34,9 +32,7 @@ pub(crate) struct Slot {
     is_held: bool,
 }
 
-/// How the wait for a slot ended.
 pub(crate) enum Admission {
-    /// There is one.
     Admitted(Slot),
     /// The job is no longer wanted.
     NotWanted,

@@ -1,16 +1,12 @@
-//! Starts a program the way a careful machine wants it started: exactly the arguments and
-//! the environment it was given, no shell whatever the file looks like, no descriptor of
-//! ours, a session of its own without a terminal, and an end with ours.
+//! Starts a program with exactly the given arguments and environment, without a shell, without
+//! descriptors of ours, in a session of its own without a terminal, and so that it ends with the
+//! *thread* that called [`spawn`] (`PR_SET_PDEATHSIG`).
 //!
-//! The standard library cannot do that in one step without copying the address space:
-//! anything between fork and exec makes it fork for real, which costs more than the program
-//! itself, and its exec hands a file without `#!` to a shell. So this module does what the C
-//! library's `posix_spawn` does inside: a child that borrows our memory while the calling
-//! thread stands still (`clone(2)` with `CLONE_VM | CLONE_VFORK`), on a stack of its own. It
-//! is the only module with `unsafe` in it, and holds nothing else.
-//!
-//! The child dies with the *thread* that called [`spawn`] (`PR_SET_PDEATHSIG`), so that has
-//! to be one that stays.
+//! The standard library would have to copy the address space: anything between fork and exec makes
+//! it fork for real, which costs more than the program itself, and its exec hands a file without
+//! `#!` to a shell. So this module does what the C library's `posix_spawn` does inside: the child
+//! borrows our memory while the calling thread stands still (`clone(2)` with
+//! `CLONE_VM | CLONE_VFORK`), on a stack of its own. It is the only module with `unsafe` in it.
 
 #![allow(unsafe_code)]
 
@@ -23,11 +19,9 @@ use std::ffi::CString;
 use std::fs::File;
 use std::io;
 use std::ptr;
-use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-/// Bytes of the child's stack: the deepest call is `execve`'s wrapper, and the frames here
-/// hold a few words each.
+/// Bytes of the child's stack: `execve`'s wrapper, and frames of a few words each.
 const CHILD_STACK: usize = 32 << 10;
 
 /// The call that takes groups of 32 bits.
@@ -36,7 +30,6 @@ const SETGROUPS: libc::c_long = libc::SYS_setgroups32;
 #[cfg(not(any(target_arch = "x86", target_arch = "arm")))]
 const SETGROUPS: libc::c_long = libc::SYS_setgroups;
 
-/// A program to start.
 #[derive(Debug)]
 pub(crate) struct Program {
     /// The file; it is not searched for.
@@ -45,70 +38,59 @@ pub(crate) struct Program {
     pub(crate) argv: Vec<CString>,
     /// Its whole environment, `NAME=value`.
     pub(crate) env: Vec<CString>,
-    /// Where it starts; where this process is, if nowhere.
+    /// Where it starts; without one, the folder of this process.
     pub(crate) cwd: Option<CString>,
-    /// What it may use.
     pub(crate) limits: Limits,
-    /// Whether what it executes may give it another user or capabilities. It may then get out of
-    /// this process's reach.
+    /// Whether it may gain another user or capabilities, and so get out of this process's reach.
     pub(crate) may_gain_privileges: bool,
     /// The permissions that its new files do not get; those of this process, if none.
     pub(crate) umask: Option<u32>,
     /// Its supplementary groups, which only root can set; those of this process, if none.
     pub(crate) groups: Option<Vec<libc::gid_t>>,
-    /// By what its descendants are known.
     pub(crate) mark: Mark,
 }
 
-/// A program that runs.
 #[derive(Debug)]
 pub(crate) struct Spawned {
-    /// Its process, which leads a session and a group of the same number. Its owner alone
-    /// reaps it.
+    /// The leader of a session and a group of the same number. Only its owner reaps it.
     pub(crate) pid: Pid,
     /// Becomes readable when it has ended.
     pub(crate) pidfd: OwnedFd,
-    /// What it writes.
     pub(crate) stdout: OwnedFd,
-    /// What it writes as errors.
     pub(crate) stderr: OwnedFd,
 }
 
 /// What the child was doing when it failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Step {
-    /// Preparing pipes, or getting a process.
     Prepare,
-    /// Setting a limit.
     Limit,
-    /// Going to its folder.
     Folder,
-    /// Becoming the program.
     Execute,
 }
 
-/// Why a program could not be started.
 #[derive(Debug)]
 pub(crate) struct SpawnError {
-    /// What failed.
     pub(crate) step: Step,
-    /// How.
     pub(crate) source: io::Error,
+}
+
+impl From<io::Error> for SpawnError {
+    fn from(source: io::Error) -> SpawnError {
+        SpawnError {
+            step: Step::Prepare,
+            source,
+        }
+    }
 }
 
 /// What the child reads, and where it says how it failed. It lives on the stack of the
 /// thread that stands still meanwhile.
-struct Plan {
-    path: *const c_char,
-    argv: *const *const c_char,
-    env: *const *const c_char,
-    cwd: *const c_char,
+struct Plan<'a> {
+    program: &'a Program,
+    argv: Vec<*const c_char>,
+    env: Vec<*const c_char>,
     stdio: [c_int; 3],
-    limits: [(libc::__rlimit_resource_t, Option<u64>); 3],
-    may_gain_privileges: bool,
-    umask: Option<libc::mode_t>,
-    groups: Option<(usize, *const libc::gid_t)>,
-    mark: libc::rlimit,
     parent: libc::pid_t,
     step: Step,
     errno: c_int,
@@ -119,49 +101,20 @@ struct Plan {
 /// # Errors
 /// What failed, as the system said it. Nothing is left behind then.
 pub(crate) fn spawn(program: &Program) -> Result<Spawned, SpawnError> {
-    let prepare = |source: io::Error| SpawnError {
-        step: Step::Prepare,
-        source,
-    };
-    let pipe =
-        || rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC).map_err(|e| prepare(e.into()));
-    let null = null().map_err(prepare)?;
+    let null = above_standard(File::open("/dev/null")?.into())?;
     let (stdout, stdout_write) = pipe()?;
-    let stdout_write = above_standard(stdout_write).map_err(prepare)?;
     let (stderr, stderr_write) = pipe()?;
-    let stderr_write = above_standard(stderr_write).map_err(prepare)?;
-    let argv = pointers(&program.argv);
-    let env = pointers(&program.env);
+    let write_ends = [&stdout_write, &stderr_write].map(AsRawFd::as_raw_fd);
     let mut plan = Plan {
-        path: program.path.as_ptr(),
-        argv: argv.as_ptr(),
-        env: env.as_ptr(),
-        cwd: program.cwd.as_ref().map_or(ptr::null(), |cwd| cwd.as_ptr()),
-        stdio: [
-            null.as_raw_fd(),
-            stdout_write.as_raw_fd(),
-            stderr_write.as_raw_fd(),
-        ],
-        limits: [
-            (libc::RLIMIT_AS, program.limits.memory),
-            (libc::RLIMIT_CPU, program.limits.cpu_seconds),
-            (libc::RLIMIT_NOFILE, program.limits.open_files),
-        ],
-        may_gain_privileges: program.may_gain_privileges,
-        umask: program.umask,
-        groups: program
-            .groups
-            .as_ref()
-            .map(|groups| (groups.len(), groups.as_ptr())),
-        mark: libc::rlimit {
-            rlim_cur: program.mark.limit(),
-            rlim_max: libc::RLIM_INFINITY,
-        },
+        program,
+        argv: pointers(&program.argv),
+        env: pointers(&program.env),
+        stdio: [null.as_raw_fd(), write_ends[0], write_ends[1]],
         parent: rustix::process::getpid().as_raw_nonzero().get(),
         step: Step::Prepare,
         errno: 0,
     };
-    let (pid, pidfd) = clone_child(&mut plan).map_err(prepare)?;
+    let (pid, pidfd) = clone_child(&mut plan)?;
     if plan.errno != 0 {
         let _ = rustix::process::waitpid(Some(pid), rustix::process::WaitOptions::empty());
         let source = io::Error::from_raw_os_error(plan.errno);
@@ -178,17 +131,13 @@ pub(crate) fn spawn(program: &Program) -> Result<Spawned, SpawnError> {
     })
 }
 
-/// What every program reads: nothing. It is opened once, and stays.
-fn null() -> io::Result<&'static OwnedFd> {
-    static NULL: OnceLock<OwnedFd> = OnceLock::new();
-    if let Some(null) = NULL.get() {
-        return Ok(null);
-    }
-    let null = above_standard(File::open("/dev/null")?.into())?;
-    Ok(NULL.get_or_init(|| null))
+/// A pipe for a stream of the program's: the end to read, and the program's end.
+fn pipe() -> io::Result<(OwnedFd, OwnedFd)> {
+    let (read, write) = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC)?;
+    Ok((read, above_standard(write)?))
 }
 
-/// Moves a descriptor away from the numbers of the standard three, where this process has
+/// Moves a descriptor away from the numbers of the standard three, if this process has
 /// them free: the child puts others there, and a descriptor put onto itself would be closed.
 fn above_standard(fd: OwnedFd) -> io::Result<OwnedFd> {
     const FIRST: c_int = libc::STDERR_FILENO + 1;
@@ -206,7 +155,7 @@ fn pointers(strings: &[CString]) -> Vec<*const c_char> {
 
 /// Runs [`child`] in a process that shares our memory, until it has become the program or
 /// has failed; its number, and a descriptor of it.
-fn clone_child(plan: &mut Plan) -> io::Result<(Pid, OwnedFd)> {
+fn clone_child(plan: &mut Plan<'_>) -> io::Result<(Pid, OwnedFd)> {
     let mut stack = Vec::<u128>::with_capacity(CHILD_STACK / size_of::<u128>());
     let mut everything = std::mem::MaybeUninit::<libc::sigset_t>::uninit();
     let mut before = std::mem::MaybeUninit::<libc::sigset_t>::uninit();
@@ -216,7 +165,7 @@ fn clone_child(plan: &mut Plan) -> io::Result<(Pid, OwnedFd)> {
     // its use of our memory: with CLONE_VFORK this thread stands still until the child has
     // become another program or has ended. No handler of ours can run in the child: all
     // signals are blocked here, and the child forgets the handlers before it unblocks them.
-    // `pidfd` is filled where the call succeeds, and then nobody else has that descriptor.
+    // `pidfd` is filled if the call succeeds, and then nothing else owns that descriptor.
     let (pid, pidfd) = unsafe {
         libc::sigfillset(everything.as_mut_ptr());
         libc::pthread_sigmask(libc::SIG_SETMASK, everything.as_ptr(), before.as_mut_ptr());
@@ -243,12 +192,12 @@ fn clone_child(plan: &mut Plan) -> io::Result<(Pid, OwnedFd)> {
 }
 
 /// What the child does: system calls only, no allocation, no lock, no panic. It never
-/// returns where it succeeds.
+/// returns if it succeeds.
 extern "C" fn child(plan: *mut c_void) -> c_int {
-    // SAFETY: the pointer is that of `clone_child`, whose thread stands still, so nobody else
-    // looks at the plan. Every pointer in it is to memory that the caller of `spawn` holds.
+    // SAFETY: the pointer is that of `clone_child`. Its thread stands still, so no other
+    // code looks at the plan. Every pointer in it is to memory that the caller of `spawn` holds.
     unsafe {
-        let plan = &mut *plan.cast::<Plan>();
+        let plan = &mut *plan.cast::<Plan<'_>>();
         if let Err(step) = become_program(plan) {
             plan.errno = *libc::__errno_location();
             plan.step = step;
@@ -259,14 +208,15 @@ extern "C" fn child(plan: *mut c_void) -> c_int {
 
 /// # Safety
 /// Only in a child made by [`clone_child`].
-unsafe fn become_program(plan: &Plan) -> Result<(), Step> {
+unsafe fn become_program(plan: &Plan<'_>) -> Result<(), Step> {
+    let program = plan.program;
     let check = |result: c_int, step: Step| if result < 0 { Err(step) } else { Ok(()) };
     // SAFETY: system calls with arguments that live as long as the plan. `action` and `none`
     // are plain data of which all zeroes is a valid value (SIG_DFL, the empty set).
     unsafe {
         let action: libc::sigaction = std::mem::zeroed();
         for signal in 1..=libc::SIGRTMAX() {
-            // The C library keeps two to itself; whoever started this process may still have
+            // The C library keeps two to itself; the parent of this process may still have
             // had them ignored. Of the other two that fail, the system allows no change.
             if libc::sigaction(signal, &raw const action, ptr::null_mut()) < 0 {
                 let default = [0u64; 8];
@@ -287,7 +237,7 @@ unsafe fn become_program(plan: &Plan) -> Result<(), Step> {
             libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL),
             Step::Prepare,
         )?;
-        if !plan.may_gain_privileges {
+        if !program.may_gain_privileges {
             let (yes, unused): (libc::c_ulong, libc::c_ulong) = (1, 0);
             let done = libc::prctl(libc::PR_SET_NO_NEW_PRIVS, yes, unused, unused, unused);
             check(done, Step::Prepare)?;
@@ -307,18 +257,22 @@ unsafe fn become_program(plan: &Plan) -> Result<(), Step> {
             c_int::MAX,
             libc::CLOSE_RANGE_CLOEXEC,
         );
-        if let Some(umask) = plan.umask {
+        if let Some(umask) = program.umask {
             libc::umask(umask);
         }
-        if let Some((number, groups)) = plan.groups {
+        if let Some(groups) = &program.groups {
             // The C library would have the parent's threads do the same.
-            let result = libc::syscall(SETGROUPS, number, groups);
+            let result = libc::syscall(SETGROUPS, groups.len(), groups.as_ptr());
             check(if result < 0 { -1 } else { 0 }, Step::Prepare)?;
         }
-        if !plan.cwd.is_null() {
-            check(libc::chdir(plan.cwd), Step::Folder)?;
+        if let Some(cwd) = &program.cwd {
+            check(libc::chdir(cwd.as_ptr()), Step::Folder)?;
         }
-        for (resource, limit) in plan.limits {
+        for (resource, limit) in [
+            (libc::RLIMIT_AS, program.limits.memory),
+            (libc::RLIMIT_CPU, program.limits.cpu_seconds),
+            (libc::RLIMIT_NOFILE, program.limits.open_files),
+        ] {
             if let Some(limit) = limit {
                 // With a second between the two, the program hears SIGXCPU before SIGKILL, and
                 // its end says what it died of.
@@ -330,16 +284,19 @@ unsafe fn become_program(plan: &Plan) -> Result<(), Step> {
                 check(libc::setrlimit(resource, &raw const limit), Step::Limit)?;
             }
         }
-        // Where whoever started this process has bounded it below that, there is no mark.
-        libc::setrlimit(libc::RLIMIT_RTTIME, &raw const plan.mark);
+        // If the parent of this process has bounded it below that, there is no mark.
+        let mark = libc::rlimit {
+            rlim_cur: program.mark.limit(),
+            rlim_max: libc::RLIM_INFINITY,
+        };
+        libc::setrlimit(libc::RLIMIT_RTTIME, &raw const mark);
         let none: libc::sigset_t = std::mem::zeroed();
         libc::sigprocmask(libc::SIG_SETMASK, &raw const none, ptr::null_mut());
-        libc::execve(plan.path, plan.argv, plan.env);
+        libc::execve(program.path.as_ptr(), plan.argv.as_ptr(), plan.env.as_ptr());
     }
     Err(Step::Execute)
 }
 
-/// Whether orphans of what this process starts are its own children.
 static ADOPTS_ORPHANS: AtomicBool = AtomicBool::new(false);
 
 /// Whether orphans of what this process starts are its own children from now on.
@@ -370,10 +327,9 @@ pub(crate) fn notice_ends() {
     }
 }
 
-/// Leaves everything behind that this process was started with, but for the standard three
-/// descriptors: goes on in a new process in a session of its own, under another name and without
-/// a mark, that ends by no signal that a terminal or a service manager sends. The process that
-/// called this ends with 0 once that is so.
+/// Goes on in a new process in a session of its own, with nothing of the old one but the standard
+/// three descriptors, under another name and without a mark. The new process ignores the signals of
+/// terminals and service managers; the old one ends with 0.
 ///
 /// To be called while this process has one thread.
 pub(crate) fn detach(name: &str) -> io::Result<()> {
@@ -383,10 +339,6 @@ pub(crate) fn detach(name: &str) -> io::Result<()> {
     // outlives the call that reads it, and `limit` is plain data.
     unsafe {
         libc::syscall(libc::SYS_close_range, 3, c_int::MAX, 0);
-        let (to_root, keep_standard) = (0, 1);
-        if libc::daemon(to_root, keep_standard) < 0 {
-            return Err(io::Error::last_os_error());
-        }
         for signal in [libc::SIGHUP, libc::SIGINT, libc::SIGQUIT, libc::SIGTERM] {
             libc::signal(signal, libc::SIG_IGN);
         }
@@ -397,6 +349,11 @@ pub(crate) fn detach(name: &str) -> io::Result<()> {
         if libc::getrlimit(libc::RLIMIT_RTTIME, &raw mut limit) == 0 {
             limit.rlim_cur = limit.rlim_max;
             libc::setrlimit(libc::RLIMIT_RTTIME, &raw const limit);
+        }
+        // Last, as this process ends at once, and the new one has all of the above from it.
+        let (to_root, keep_standard) = (0, 1);
+        if libc::daemon(to_root, keep_standard) < 0 {
+            return Err(io::Error::last_os_error());
         }
     }
     Ok(())

@@ -1,4 +1,4 @@
-//! The order of jobs for a command whose runs a policy bounds, before anything is started.
+//! The order of jobs for a command with slots of its own, before anything is started.
 
 use super::*;
 use crate::execute::job::StopReason;
@@ -15,7 +15,7 @@ fn processes() -> Processes {
     let policy = Policy::read(text.as_bytes(), Path::new("p")).expect("a policy");
     Processes {
         slots: bounded_slots(&policy),
-        allowed: Allowed::Policy(policy),
+        policy: Some(policy),
         reaper: Reaper::start().expect("a thread"),
         held: Mutex::default(),
     }

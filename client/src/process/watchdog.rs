@@ -1,20 +1,15 @@
-//! A process that outlives this one, and ends what its commands leave behind should it be
-//! killed: `kill -9` gives a process no time to do that itself.
+//! A process that outlives this one: if this one is killed, the watchdog ends what its commands
+//! leave behind.
 //!
-//! It is this program started anew, so that it has nothing of this process: no thread, no
-//! socket, no lock, no secret. The two share a pair of connected sockets. Over it this process
-//! accepts the watchdog with one byte; from then on only its own end, however it comes, closes
-//! the pair. A watchdog that was not accepted ends nothing: the process that started it goes on
-//! without it, and lives. The watchdog's parent is the system's
-//! first process, or what adopts orphans above this one, and it stands in a session of its own: so
-//! this process never takes it for an orphan of its commands, and what is meant for this process's
-//! group or terminal does not reach it.
+//! It is this program started anew, so it has no thread, socket, lock or secret of this process.
+//! The two share a pair of connected sockets: with one byte this process accepts the watchdog, and
+//! from then on only its end closes the pair. A watchdog that was not accepted ends nothing. It has
+//! a session of its own, and a parent above this process: so this process never takes it for an
+//! orphan of its commands, and signals for this process's group or terminal do not reach it.
 //!
 //! Programs themselves die with this process in any case (`PR_SET_PDEATHSIG`), unless they have
-//! become another user. The watchdog finds the others by what they are known by while this
-//! process lives: their mark or the `PECKING_ID` in their environment, and whatever descends from
-//! these. It cannot know them as its children, so one that has shed both, and its parent, lives
-//! on.
+//! become another user. The watchdog finds other processes by their mark or the `PECKING_ID` in
+//! their environment, and their descendants. A process that has shed both lives on.
 
 use super::identity::ClientIdentity;
 use super::proc;
@@ -43,8 +38,7 @@ const PATIENCE: Duration = Duration::from_secs(5);
 /// How long to wait before looking again, at first and at most.
 const PAUSES: [Duration; 2] = [Duration::from_millis(1), Duration::from_millis(100)];
 
-/// How often nothing must be found for there to be nothing: what forks while it is looked for may
-/// be missed once.
+/// How many scans must find nothing: a process that forks may be missed once.
 const EMPTY_LOOKS: u32 = 2;
 
 /// What this process sends to accept its watchdog.
@@ -53,9 +47,8 @@ const ACCEPTED: u8 = b'+';
 /// Our end of what the watchdog waits at. It stays open as long as this process lives.
 static WATCHED: Mutex<Option<UnixStream>> = Mutex::new(None);
 
-/// Starts a watchdog for this process: what its [`Processes`](crate::Processes) have started ends
-/// with it even if it is killed. It is started once, before the first of these, by a program with a
-/// `main` that begins with [`serve_if_asked`].
+/// Starts a watchdog for this process, once, before its first [`Processes`](crate::Processes). The
+/// program's `main` has to begin with [`serve_if_asked`].
 ///
 /// # Errors
 /// It could not be started, or [`Processes`](crate::Processes) were there before.

@@ -1,12 +1,12 @@
-//! What became of a command, and what it wrote, as bytes: what a sender is given. The
-//! wire's texts and base64 are taken apart here and nowhere else.
+//! What became of a command, and what it wrote, as bytes: what a sender is given.
 
-use base64_simd::STANDARD;
 use common::net::outbox::Outbox;
 use common::sys::sync::Arc;
 use common::wire::message;
 use common::wire::name::Name;
-use common::wire::{self, Leftovers, OutputStream, SendConsumed, SendOutput, Status, Text, method};
+use common::wire::{
+    self, Leftovers, OutputStream, SendConsumed, SendOutput, Status, Text, decode_output, method,
+};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
@@ -43,7 +43,7 @@ pub struct Outcome {
 }
 
 impl Outcome {
-    /// An outcome as it came; `None` where it does not say whose it is.
+    /// An outcome as it came; `None` if it does not name its target.
     pub(crate) fn from_wire(wire: wire::Outcome<'_>) -> Option<Outcome> {
         let own = Text::into_string;
         let known = [
@@ -51,15 +51,15 @@ impl Outcome {
             wire.name.is_some(),
             wire.rank.is_some(),
         ];
-        let says_whose = match wire.status {
+        let names_target = match wire.status {
             Status::Absent => known.contains(&true),
             _ => known == [true; 3],
         };
-        if !says_whose {
+        if !names_target {
             return None;
         }
-        let stdout = decode(wire.stdout, wire.stdout_base64);
-        let stderr = decode(wire.stderr, wire.stderr_base64);
+        let stdout = decode_output(wire.stdout, wire.stdout_base64);
+        let stderr = decode_output(wire.stderr, wire.stderr_base64);
         Some(Outcome {
             member: wire.member,
             name: wire.name.map(Name::into_string),
@@ -77,7 +77,7 @@ impl Outcome {
         })
     }
 
-    /// Whose outcome it is, for people: the target's name, or what the selector named it by.
+    /// The target, for people: its name, or what the selector named it by.
     pub fn target(&self) -> String {
         match (&self.name, self.rank, self.member) {
             (Some(name), ..) => name.clone(),
@@ -86,7 +86,7 @@ impl Outcome {
         }
     }
 
-    /// [`target`](Self::target) with its rank, where both are known: `web1, rank 3`.
+    /// [`target`](Self::target) with its rank, if both are known: `web1, rank 3`.
     pub fn label(&self) -> String {
         match (&self.name, self.rank) {
             (Some(name), Some(rank)) => format!("{name}, rank {rank}"),
@@ -100,22 +100,13 @@ impl Outcome {
     }
 }
 
-/// The bytes of a text or of base64; `None` where it is not base64.
-fn decode(text: Option<Text<'_>>, base64: Option<Text<'_>>) -> Option<Vec<u8>> {
-    match (text, base64) {
-        (Some(text), _) => Some(text.into_string().into_bytes()),
-        (None, Some(base64)) => STANDARD.decode_to_vec(base64.decoded().as_bytes()).ok(),
-        (None, None) => Some(Vec::new()),
-    }
-}
-
-/// The bytes of an `output`; `None` where it is not base64.
+/// The bytes of an `output`; `None` if it is not base64.
 pub(crate) fn output_bytes(wire: &mut SendOutput<'_>) -> Option<Vec<u8>> {
-    decode(wire.text.take(), wire.base64.take())
+    decode_output(wire.text.take(), wire.base64.take())
 }
 
-/// Something that a command wrote while it runs. Dropping it says that it was consumed:
-/// where the command was sent with a window, its target may write that much more.
+/// Output of a command that runs. Dropping it says that it was consumed: if the command was sent
+/// with a window, its target may write that much more.
 #[derive(Debug)]
 pub struct Output {
     /// The target's number.
@@ -124,7 +115,7 @@ pub struct Output {
     pub name: String,
     /// The target's rank as of when the server took the command.
     pub rank: u32,
-    /// Where it was written to.
+    /// The stream.
     pub stream: OutputStream,
     /// What was written.
     pub bytes: Vec<u8>,
@@ -135,16 +126,16 @@ pub struct Output {
 /// Room for output that is in use until this is dropped.
 #[derive(Debug)]
 pub(crate) struct Credit {
-    /// Bytes of the send's output that nobody has consumed.
+    /// Bytes of the send's output that are not consumed.
     pub(crate) unconsumed: Arc<AtomicU64>,
     /// How many of them are this one's.
     pub(crate) bytes: u64,
-    /// Whom to tell, where there is a window.
+    /// The target to tell, if there is a window.
     pub(crate) tell: Option<WindowUpdate>,
 }
 
-/// What a target is told of what was consumed: at once where nothing more has come, but not
-/// each piece by itself as long as there is more to consume and the target can go on.
+/// Tells a target what was consumed: at once if nothing more has come, but not each piece by itself
+/// as long as there is more to consume and the target can go on.
 #[derive(Debug)]
 pub(crate) struct WindowUpdate {
     pub(crate) outbox: Arc<Outbox>,
@@ -195,14 +186,14 @@ mod tests {
             wire::Outcome::new(2, common::wire::name::Name::known("web1"), 1, Status::Done);
         wire.stdout = Some("ä\n".into());
         wire.stderr_base64 = Some("/wA=".into());
-        let outcome = Outcome::from_wire(wire).expect("it says whose it is");
+        let outcome = Outcome::from_wire(wire).expect("it names its target");
         assert_eq!(outcome.stdout, "ä\n".as_bytes());
         assert_eq!(outcome.stderr, [0xff, 0]);
         assert!(!outcome.truncated);
     }
 
     #[test]
-    fn an_outcome_says_whose_it_is() {
+    fn an_outcome_names_its_target() {
         let read = |json: &str| {
             let wire = serde_json::from_str(json).expect("an outcome");
             Outcome::from_wire(wire).map(|outcome| outcome.target())
@@ -228,7 +219,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_base64_is_output_that_was_cut() {
+    fn invalid_base64_counts_as_output_that_was_cut() {
         let mut wire =
             wire::Outcome::new(2, common::wire::name::Name::known("web1"), 1, Status::Done);
         wire.stdout_base64 = Some("?".into());

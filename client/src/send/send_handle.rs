@@ -1,5 +1,4 @@
-//! Sending: a command, the handle that its sender keeps, and what the reader thread keeps
-//! of it until it has ended.
+//! Sending: a command, the handle of its sender, and what the reader thread keeps of it.
 
 use crate::connection::Connection;
 use crate::error::RequestError;
@@ -9,11 +8,11 @@ use common::net::outbox::Outbox;
 use common::sys::sync::Arc;
 use common::wire::message::{self, Id};
 use common::wire::{Cancel, OutputStream, SendOut, Tally, method};
-use crossbeam_channel::{Receiver, RecvTimeoutError, Sender};
+use crossbeam_channel::{Receiver, Sender};
 use std::collections::{HashMap, HashSet};
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// A command for others to execute.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -25,8 +24,7 @@ pub struct Command {
 }
 
 impl Command {
-    /// A command of these words: the program or command word, then its arguments. They
-    /// are never read by a shell.
+    /// A command: the program or command word, then its arguments. No shell ever reads them.
     pub fn new(words: impl IntoIterator<Item = impl Into<String>>) -> Command {
         Command {
             words: words.into_iter().map(Into::into).collect(),
@@ -44,8 +42,7 @@ impl Command {
         self
     }
 
-    /// How long it may take at each target, from when that gets it; in whole
-    /// milliseconds, and at least one.
+    /// How long it may take at each target, in whole milliseconds, at least one.
     #[must_use]
     pub fn timeout(mut self, timeout: Duration) -> Command {
         self.timeout = Some(timeout);
@@ -86,8 +83,8 @@ impl Command {
     }
 }
 
-/// What happens to a command that was sent, in this order: `Accepted` where it is for
-/// many, `Output` and `Outcome` as they come, and `End`, exactly once.
+/// What happens to a command that was sent, in this order: `Accepted` if it is for several targets,
+/// `Output` and `Outcome` as they come, and `End`, exactly once.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum SendEvent {
@@ -105,13 +102,11 @@ pub enum SendEvent {
     End(Result<Tally, RequestError>),
 }
 
-/// A command that was sent. Dropping this does not cancel it; its outcomes are then let
-/// go of as they come.
+/// A command that was sent. Dropping this does not cancel it, and drops its outcomes.
 pub struct SendHandle {
     id: u64,
     events: Receiver<SendEvent>,
     connection: Arc<Connection>,
-    collected: Collected,
 }
 
 impl SendHandle {
@@ -124,7 +119,6 @@ impl SendHandle {
             id,
             events,
             connection,
-            collected: Collected::default(),
         }
     }
 
@@ -143,8 +137,7 @@ impl SendHandle {
         self.events.iter()
     }
 
-    /// No longer wants it: what has not started never starts, what runs is ended. The
-    /// outcomes still come.
+    /// Cancels it: a run is ended, or never starts. The outcomes still come.
     pub fn cancel(&self) {
         let send = Id::from(self.id);
         let params = Cancel { send };
@@ -152,39 +145,36 @@ impl SendHandle {
         self.connection.tell(line);
     }
 
-    /// Waits until it has ended everywhere and gives one outcome for each target, with all
-    /// that this wrote. For more output than fits into memory, take the
-    /// [events](Self::events).
+    /// Waits until it has ended everywhere and returns the outcome of each target, with all of its
+    /// output. For more output than fits into memory, take the [events](Self::events).
     ///
     /// # Errors
     /// The server did not take it, or was lost before all outcomes came.
-    pub fn wait(mut self) -> Result<Vec<Outcome>, RequestError> {
-        loop {
-            match self.events.recv() {
-                Ok(event) => {
-                    if let Some(end) = self.collected.take_in(event) {
-                        return end;
+    pub fn wait(self) -> Result<Vec<Outcome>, RequestError> {
+        let mut outcomes = Vec::new();
+        // What was told as output, by member.
+        let mut written: HashMap<u64, (Vec<u8>, Vec<u8>)> = HashMap::new();
+        for event in self.events() {
+            match event {
+                SendEvent::Accepted { .. } => {}
+                SendEvent::Output(output) => {
+                    let (stdout, stderr) = written.entry(output.member).or_default();
+                    match output.stream {
+                        OutputStream::Stdout => stdout.extend_from_slice(&output.bytes),
+                        OutputStream::Stderr => stderr.extend_from_slice(&output.bytes),
                     }
                 }
-                Err(_) => return Err(RequestError::Lost),
-            }
-        }
-    }
-
-    /// [`wait`](Self::wait) until `deadline`: `None` where it has not ended by then. What
-    /// has come is kept, and another wait goes on from there.
-    pub fn wait_until(&mut self, deadline: Instant) -> Option<Result<Vec<Outcome>, RequestError>> {
-        loop {
-            match self.events.recv_deadline(deadline) {
-                Ok(event) => {
-                    if let Some(end) = self.collected.take_in(event) {
-                        return Some(end);
-                    }
+                SendEvent::Outcome(mut outcome) => {
+                    let written = outcome.member.and_then(|id| written.remove(&id));
+                    let (stdout, stderr) = written.unwrap_or_default();
+                    outcome.stdout.splice(0..0, stdout);
+                    outcome.stderr.splice(0..0, stderr);
+                    outcomes.push(*outcome);
                 }
-                Err(RecvTimeoutError::Timeout) => return None,
-                Err(RecvTimeoutError::Disconnected) => return Some(Err(RequestError::Lost)),
+                SendEvent::End(end) => return end.map(|_| outcomes),
             }
         }
+        Err(RequestError::Lost)
     }
 }
 
@@ -194,51 +184,16 @@ impl fmt::Debug for SendHandle {
     }
 }
 
-/// What was waited for so far.
-#[derive(Default)]
-struct Collected {
-    outcomes: Vec<Outcome>,
-    /// What was told as output, by member.
-    written: HashMap<u64, (Vec<u8>, Vec<u8>)>,
-}
-
-impl Collected {
-    fn take_in(&mut self, event: SendEvent) -> Option<Result<Vec<Outcome>, RequestError>> {
-        match event {
-            SendEvent::Accepted { .. } => {}
-            SendEvent::Output(output) => {
-                let (stdout, stderr) = self.written.entry(output.member).or_default();
-                match output.stream {
-                    OutputStream::Stdout => stdout.extend_from_slice(&output.bytes),
-                    OutputStream::Stderr => stderr.extend_from_slice(&output.bytes),
-                }
-            }
-            SendEvent::Outcome(mut outcome) => {
-                let written = outcome.member.and_then(|id| self.written.remove(&id));
-                if let Some((stdout, stderr)) = written {
-                    outcome.stdout.splice(0..0, stdout);
-                    outcome.stderr.splice(0..0, stderr);
-                }
-                self.outcomes.push(*outcome);
-            }
-            SendEvent::End(Ok(_)) => return Some(Ok(std::mem::take(&mut self.outcomes))),
-            SendEvent::End(Err(error)) => return Some(Err(error)),
-        }
-        None
-    }
-}
-
 /// What the reader thread keeps of a command until it has ended.
 pub(crate) struct PendingSend {
     pub(crate) events: Sender<SendEvent>,
     window: Option<u64>,
     /// How many outcomes there will be, once that was told.
     targets: Option<u32>,
-    /// How many outcomes have come.
     outcomes: u32,
-    /// Whose outcome has come.
+    /// The targets with an outcome.
     ended: HashSet<u64>,
-    /// Whose output was dropped here.
+    /// The targets with output that was dropped here.
     cut: HashSet<u64>,
     unconsumed: Arc<AtomicU64>,
     /// By member: what was consumed with a window, and not told yet.
@@ -263,12 +218,10 @@ impl PendingSend {
         }
     }
 
-    /// Whether it is for many.
     pub(crate) fn is_for_many(&self) -> bool {
         self.targets.is_some()
     }
 
-    /// Learns how many targets it has.
     pub(crate) fn accept(&mut self, targets: u32) -> Option<(Sender<SendEvent>, SendEvent)> {
         match self.targets.replace(targets) {
             None => Some((self.events.clone(), SendEvent::Accepted { targets })),
@@ -276,8 +229,7 @@ impl PendingSend {
         }
     }
 
-    /// Passes an outcome on, unless its target had one already or there are more of them
-    /// than targets.
+    /// Passes an outcome on, unless its target had one already or there are too many.
     pub(crate) fn outcome(
         &mut self,
         mut outcome: Outcome,
@@ -292,8 +244,8 @@ impl PendingSend {
         Some((self.events.clone(), event))
     }
 
-    /// Reserves room for output that has come; `None` where more of it waits than was
-    /// agreed, which only a server does that breaks the protocol.
+    /// Reserves room for output that has come; `None` if more of it waits than was agreed, because
+    /// the server breaks the protocol.
     pub(crate) fn reserve(
         &mut self,
         id: u64,

@@ -3,7 +3,7 @@
 use super::*;
 
 #[test]
-fn joins_and_knows_who_it_is() {
+fn a_client_that_has_joined_knows_its_name_and_rank() {
     let (client, mut server) = pair();
     assert_eq!((client.member(), client.rank()), (7, 3));
     assert_eq!(client.name(), "client-7");
@@ -20,7 +20,7 @@ fn joins_and_knows_who_it_is() {
 }
 
 #[test]
-fn what_makes_no_sense_is_answered_as_json_rpc_has_it() {
+fn malformed_lines_are_answered_as_json_rpc_has_it() {
     let (client, mut server) = pair();
     for (line, id, code) in [
         ("nonsense", Value::Null, -32700),
@@ -190,7 +190,7 @@ fn connecting_fails_for_a_reason() {
         });
     }
     drop(listener);
-    let error = Client::connect(&config, Simulation).expect_err("nobody listens");
+    let error = Client::connect(&config, Simulation).expect_err("no server listens");
     assert!(
         matches!(&error, ConnectError::Unreachable { source, .. } if source.kind() == ErrorKind::ConnectionRefused),
         "{error}"
@@ -317,9 +317,9 @@ fn a_command_from_a_name_that_is_not_allowed_has_failed_and_starts_nothing() {
 #[test]
 fn a_message_with_a_name_that_is_not_allowed_ends_the_connection() {
     for name in FORBIDDEN {
-        let who = json!({"member": 1, "name": name, "rank": 0});
+        let origin = json!({"member": 1, "name": name, "rank": 0});
         let with = |more: Value| {
-            let mut params = who.clone();
+            let mut params = origin.clone();
             let members = params.as_object_mut().expect("an object");
             members.extend(more.as_object().cloned().expect("an object"));
             params
@@ -333,7 +333,7 @@ fn a_message_with_a_name_that_is_not_allowed_ends_the_connection() {
                 "output",
                 with(json!({"send": 1, "stream": "stdout", "text": "x"})),
             ),
-            ("refused", json!({"from": who, "command": ["print"]})),
+            ("refused", json!({"from": origin, "command": ["print"]})),
         ] {
             let (client, mut server) = pair();
             let sent = client.send(Command::new(["print"])).expect("a connection");
@@ -352,42 +352,49 @@ fn a_message_with_a_name_that_is_not_allowed_ends_the_connection() {
 
 #[test]
 fn an_answer_with_a_name_that_is_not_allowed_is_none() {
-    for name in FORBIDDEN {
-        let (client, mut server) = pair();
-        let sent = client.send(Command::new(["print"])).expect("a connection");
-        let mut result = outcome(9, "hi\n");
-        result["name"] = json!(name);
-        let id = server.read()["id"].clone();
-        server.write(&json!({"jsonrpc": "2.0", "id": id, "result": result}));
-        let end = sent.wait();
-        assert!(
-            matches!(end, Err(RequestError::Malformed(_))),
-            "{name:?}: {end:?}"
-        );
+    // All at once: a client that leaves waits for its server, which does not close here.
+    std::thread::scope(|scope| {
+        for name in FORBIDDEN {
+            scope.spawn(move || expect_no_answer(name));
+        }
+    });
+}
 
-        let asking = std::thread::spawn(move || client.members(0, 9));
-        let member = json!({"member": 1, "name": name, "rank": 0, "address": "127.0.0.1:1",
+fn expect_no_answer(name: &str) {
+    let (client, mut server) = pair();
+    let sent = client.send(Command::new(["print"])).expect("a connection");
+    let mut result = outcome(9, "hi\n");
+    result["name"] = json!(name);
+    let id = server.read()["id"].clone();
+    server.write(&json!({"jsonrpc": "2.0", "id": id, "result": result}));
+    let end = sent.wait();
+    assert!(
+        matches!(end, Err(RequestError::Malformed(_))),
+        "{name:?}: {end:?}"
+    );
+
+    let asking = std::thread::spawn(move || client.members(0, 9));
+    let member = json!({"member": 1, "name": name, "rank": 0, "address": "127.0.0.1:1",
                             "slots": 1, "running": 0, "queued": 0, "joined_ms": 1});
-        let result = json!({"members": [member], "total": 1, "max": 1});
-        let id = server.read()["id"].clone();
-        server.write(&json!({"jsonrpc": "2.0", "id": id, "result": result}));
-        let members = asking.join().expect("no panic");
-        assert!(
-            matches!(members, Err(RequestError::Malformed(_))),
-            "{name:?}: {members:?}"
-        );
+    let result = json!({"members": [member], "total": 1, "max": 1});
+    let id = server.read()["id"].clone();
+    server.write(&json!({"jsonrpc": "2.0", "id": id, "result": result}));
+    let members = asking.join().expect("no panic");
+    assert!(
+        matches!(members, Err(RequestError::Malformed(_))),
+        "{name:?}: {members:?}"
+    );
 
-        let listener = TcpListener::bind("127.0.0.1:0").expect("loopback");
-        let mut answer = joined(60_000);
-        answer["name"] = json!(name);
-        let accepting = std::thread::scope(|scope| {
-            scope.spawn(|| FakeServer::accept(&listener, &answer));
-            Client::connect(config(&listener, 1), Simulation)
-        });
-        let error = accepting.expect_err("that is no name");
-        assert!(
-            matches!(error, ConnectError::NotThisProtocol { .. }),
-            "{name:?}: {error}"
-        );
-    }
+    let listener = TcpListener::bind("127.0.0.1:0").expect("loopback");
+    let mut answer = joined(60_000);
+    answer["name"] = json!(name);
+    let accepting = std::thread::scope(|scope| {
+        scope.spawn(|| FakeServer::accept(&listener, &answer));
+        Client::connect(config(&listener, 1), Simulation)
+    });
+    let error = accepting.expect_err("that is no name");
+    assert!(
+        matches!(error, ConnectError::NotThisProtocol { .. }),
+        "{name:?}: {error}"
+    );
 }

@@ -3,7 +3,7 @@
 use super::*;
 
 #[test]
-fn executes_and_answers() {
+fn a_job_is_executed_and_answered() {
     let (client, mut server) = pair();
     server.execute(5, &["print", "it"], &json!({}));
     let answer = server.read();
@@ -24,7 +24,7 @@ fn executes_and_answers() {
 }
 
 #[test]
-fn who_does_not_want_to_hear_of_jobs_does_not() {
+fn job_events_can_be_switched_off() {
     let listener = TcpListener::bind("127.0.0.1:0").expect("loopback");
     let config = Config {
         job_events: false,
@@ -111,7 +111,7 @@ fn a_panic_fails_one_command_and_nothing_else() {
 }
 
 #[test]
-fn a_cancel_reaches_what_runs_and_what_waits() {
+fn a_cancel_reaches_running_and_waiting_jobs() {
     let (started, running) = crossbeam_channel::unbounded();
     let (client, mut server) = pair_with(1, 60_000, move |job: &Job| {
         started.send(()).expect("the test");
@@ -179,7 +179,7 @@ fn an_id_that_is_open_is_refused_and_the_first_goes_on() {
 }
 
 #[test]
-fn who_has_no_slots_never_executes() {
+fn a_client_without_slots_never_executes() {
     let (_client, mut server) = pair_with(0, 60_000, |_: &Job| -> ExecutionResult {
         panic!("it has no slots");
     });
@@ -188,7 +188,7 @@ fn who_has_no_slots_never_executes() {
 }
 
 #[test]
-fn a_server_that_goes_stops_what_runs_here() {
+fn a_server_that_goes_stops_running_jobs() {
     let (told, stopped) = crossbeam_channel::unbounded();
     let (started, running) = crossbeam_channel::unbounded();
     let (_client, mut server) = pair_with(1, 60_000, move |job: &Job| {
@@ -235,7 +235,7 @@ impl Executor for Stuck {
 }
 
 #[test]
-fn what_still_runs_keeps_its_slot_after_its_answer() {
+fn a_process_that_still_runs_keeps_its_slot_after_the_answer() {
     let is_let_go = Arc::new(AtomicBool::new(false));
     let stuck = Stuck {
         is_let_go: Arc::clone(&is_let_go),

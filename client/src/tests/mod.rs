@@ -1,4 +1,4 @@
-//! The library against a server of the test's own: a listener whose lines the test writes
+//! The library against a server of the test's own: a listener with lines that the test writes
 //! itself, so that it can say what no real server would.
 
 mod connecting;

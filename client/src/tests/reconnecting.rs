@@ -2,7 +2,7 @@
 
 use super::*;
 
-/// A client that comes back, and where it dials.
+/// A client that reconnects, and the listener that it dials.
 fn lasting(slots: u32, executor: impl Executor) -> (TcpListener, Client, FakeServer) {
     let listener = TcpListener::bind("127.0.0.1:0").expect("loopback");
     let config = Config {
@@ -17,7 +17,7 @@ fn lasting(slots: u32, executor: impl Executor) -> (TcpListener, Client, FakeSer
     (listener, client, server)
 }
 
-/// What `join` is answered where this is the rank.
+/// The answer to `join` with this rank.
 fn joined_as(rank: u32) -> Value {
     let mut joined = joined(60_000);
     joined["rank"] = json!(rank);
@@ -60,7 +60,7 @@ fn expect_lost(client: &Client) -> Disconnect {
 }
 
 #[test]
-fn what_is_open_is_lost_and_the_next_connection_begins_anew() {
+fn open_sends_are_lost_and_the_next_connection_begins_anew() {
     let (listener, client, mut server) = lasting(1, Simulation);
     let sent = client.send(Command::new(["one"])).expect("a connection");
     server.read_method("send");
@@ -102,7 +102,7 @@ fn what_is_open_is_lost_and_the_next_connection_begins_anew() {
 }
 
 #[test]
-fn what_runs_is_stopped_and_answers_nobody_of_the_next_connection() {
+fn a_running_job_is_stopped_and_not_answered_on_the_next_connection() {
     let (stop_now, may_stop) = crossbeam_channel::bounded(1);
     let (begin, begun) = crossbeam_channel::bounded(1);
     let stubborn = move |job: &Job| {
@@ -123,7 +123,7 @@ fn what_runs_is_stopped_and_answers_nobody_of_the_next_connection() {
     begun.recv_timeout(PATIENCE).expect("it runs");
     server.close();
     expect_lost(&client);
-    assert!(client.jobs().is_empty(), "nobody could be told of them");
+    assert!(client.jobs().is_empty(), "their results could not be told");
     let mut server = FakeServer::accept(&listener, &joined_as(0));
     assert!(matches!(next_event(&client), ClientEvent::Rejoined { .. }));
     // Numbers begin anew with a server; the one slot is in use until the old one has ended.
@@ -187,7 +187,7 @@ fn the_loss_of_a_connection_that_held_is_a_new_one() {
 }
 
 #[test]
-fn whoever_makes_room_for_others_comes_again_soon_once() {
+fn a_client_that_was_turned_away_comes_again_soon_once() {
     let (listener, client) = lost_for_long();
     let bye = json!({"reason": "idle_handshake", "message": "others want to join"});
     // Each pause is drawn anew, so how soon one is longer again is chance.
@@ -286,7 +286,7 @@ fn leaving_while_there_is_no_server_ends_at_once() {
 }
 
 #[test]
-fn who_is_sent_away_again_and_again_comes_ever_later() {
+fn a_client_that_is_sent_away_repeatedly_comes_later_each_time() {
     let (listener, client, mut server) = lasting(1, Simulation);
     let mut pauses = Vec::new();
     for rank in 0..8 {

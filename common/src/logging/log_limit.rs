@@ -5,6 +5,7 @@
 //! names its client, a thread of a client names the sender of the command that it executes. Lines
 //! about no peer are all shown, and at `debug` so are all lines.
 
+use foldhash::fast::RandomState;
 use std::cell::RefCell;
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -76,7 +77,7 @@ pub(crate) struct LogLimit(Mutex<Counts>);
 
 #[derive(Debug, Default)]
 struct Counts {
-    of: HashMap<Arc<str>, Count>,
+    of: HashMap<Arc<str>, Count, RandomState>,
     /// How many peers there are when the silent ones are looked for again.
     look_at: usize,
 }
@@ -97,20 +98,12 @@ impl LogLimit {
     #[inline(never)]
     pub(crate) fn count(&self, subject: &Arc<str>, now: Instant) -> Verdict {
         let mut counts = self.counts();
-        if !counts.of.contains_key(subject) {
-            counts.make_room(now);
+        if let Some(count) = counts.of.get_mut(subject) {
+            return count.add(now);
         }
+        counts.make_room(now);
         let count = counts.of.entry(Arc::clone(subject)).or_default();
-        count.forget(now);
-        if count.shown.len() < MOST {
-            count.shown.push_back(now);
-            return Verdict::Show;
-        }
-        count.hidden += 1;
-        match count.hidden {
-            1 => Verdict::HideAndTell(now + WINDOW),
-            _ => Verdict::Hide,
-        }
+        count.add(now)
     }
 
     /// How many lines were hidden; they are counted anew from now on.
@@ -134,6 +127,19 @@ impl Counts {
 }
 
 impl Count {
+    fn add(&mut self, now: Instant) -> Verdict {
+        self.forget(now);
+        if self.shown.len() < MOST {
+            self.shown.push_back(now);
+            return Verdict::Show;
+        }
+        self.hidden += 1;
+        match self.hidden {
+            1 => Verdict::HideAndTell(now + WINDOW),
+            _ => Verdict::Hide,
+        }
+    }
+
     fn forget(&mut self, now: Instant) {
         let is_over = |at: &mut Instant| now.saturating_duration_since(*at) >= WINDOW;
         while self.shown.pop_front_if(is_over).is_some() {}

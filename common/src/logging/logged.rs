@@ -9,28 +9,22 @@ pub(crate) fn shows_all() -> bool {
 }
 
 /// The words of a command: `whole` at `debug`, else `first` and how many follow it.
-#[derive(Clone, Copy, Debug)]
-pub struct Command<F, W> {
-    /// The first word, as it is to be shown.
-    pub first: F,
-    /// All words, as they are to be shown.
-    pub whole: W,
-    /// How many there are.
-    pub count: usize,
-}
-
-impl<F: fmt::Display, W: fmt::Display> fmt::Display for Command<F, W> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+pub fn command(
+    first: impl fmt::Display,
+    whole: impl fmt::Display,
+    count: usize,
+) -> impl fmt::Display {
+    fmt::from_fn(move |f| {
         if shows_all() {
-            return self.whole.fmt(f);
+            return whole.fmt(f);
         }
-        self.first.fmt(f)?;
-        match self.count.saturating_sub(1) {
+        first.fmt(f)?;
+        match count.saturating_sub(1) {
             0 => Ok(()),
             1 => f.write_str(" and 1 more word"),
             more => write!(f, " and {more} more words"),
         }
-    }
+    })
 }
 
 /// What a peer says of a command, behind `": "`: at `debug` only, since it may repeat words of it.

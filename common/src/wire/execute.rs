@@ -3,10 +3,9 @@
 use super::{Origin, is_false};
 use crate::wire::text::Text;
 use crate::wire::words::Words;
-use serde::de::value::MapAccessDeserializer;
-use serde::de::{Deserializer, MapAccess, Visitor};
+use serde::de::{Deserializer, Error};
 use serde::{Deserialize, Serialize};
-use std::fmt;
+use serde_json::value::RawValue;
 
 /// What `execute` takes.
 #[derive(Debug, Deserialize, Serialize)]
@@ -81,26 +80,19 @@ impl<'de> Deserialize<'de> for Leftovers {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Leftovers, D::Error> {
         #[derive(Deserialize)]
         struct Counts {
-            #[serde(default)]
             ended: Option<u32>,
-            #[serde(default)]
             running: Option<u32>,
         }
-        struct Object;
-        impl<'de> Visitor<'de> for Object {
-            type Value = Leftovers;
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("an object such as {\"ended\": 2, \"running\": 0}")
-            }
-            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Leftovers, A::Error> {
-                let counts = Counts::deserialize(MapAccessDeserializer::new(map))?;
-                Ok(Leftovers {
-                    ended: counts.ended.unwrap_or_default(),
-                    running: counts.running.unwrap_or_default(),
-                })
-            }
+        let raw = <&RawValue>::deserialize(deserializer)?.get();
+        if !raw.starts_with('{') {
+            let expected = "expected an object such as {\"ended\": 2, \"running\": 0}";
+            return Err(D::Error::custom(expected));
         }
-        deserializer.deserialize_map(Object)
+        let counts: Counts = serde_json::from_str(raw).map_err(D::Error::custom)?;
+        Ok(Leftovers {
+            ended: counts.ended.unwrap_or_default(),
+            running: counts.running.unwrap_or_default(),
+        })
     }
 }
 

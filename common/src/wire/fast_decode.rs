@@ -4,10 +4,12 @@
 //!
 //! [`Message::parse`]: crate::wire::message::Message::parse
 
+use crate::wire::encode::HEAD;
 use crate::wire::name::Name;
 use crate::wire::text::Text;
 use crate::wire::words::Words;
 use crate::wire::{ExecutionOutput, ExecutionResult, Leftovers, OutputStream, Send, SendOutput};
+use memchr::memmem;
 
 /// A line that a client writes most.
 #[derive(Debug)]
@@ -41,7 +43,7 @@ impl<'a> Plain<'a> {
             rest.skip("\"id\":")?;
             let id = rest.natural()?;
             if rest.has(",\"result\":") {
-                let executed = rest.executed()?;
+                let executed = rest.execution_result()?;
                 Plain::Result { id, executed }
             } else {
                 rest.skip(",\"method\":\"send\",\"params\":")?;
@@ -59,33 +61,29 @@ impl<'a> SendOutput<'a> {
     ///
     /// [`Message::parse`]: crate::wire::message::Message::parse
     pub fn of_plain_line(line: &'a [u8]) -> Option<SendOutput<'a>> {
-        const START: &[u8] = b"{\"jsonrpc\":\"2.0\",\"method\":\"output\",\"params\":{\"send\":";
-        let rest = line.strip_prefix(START)?;
-        let mut rest = Rest(std::str::from_utf8(rest).ok()?);
+        let mut rest = Rest(str::from_utf8(line).ok()?);
+        let (mut text, mut base64) = (None, None);
+        rest.skip("{\"jsonrpc\":\"2.0\",\"method\":\"output\",\"params\":{\"send\":")?;
         let send = rest.natural()?.into();
         rest.skip(",\"member\":")?;
         let member = rest.natural()?;
         rest.skip(",\"name\":")?;
-        let mut name = None;
-        rest.text(&mut name)?;
+        let name = Name::told(rest.string()?.into_cow()).ok()?;
         rest.skip(",\"rank\":")?;
         let rank = rest.count()?;
-        rest.skip(",\"stream\":\"std")?;
-        let stream = match rest.has("out\"") {
-            true => OutputStream::Stdout,
-            false => rest.skip("err\"").map(|()| OutputStream::Stderr)?,
-        };
-        let (mut text, mut base64) = (None, None);
+        rest.skip(",")?;
+        let stream = rest.stream()?;
         match rest.has(",\"text\":") {
-            true => rest.text(&mut text)?,
-            false => rest
-                .skip(",\"base64\":")
-                .and_then(|()| rest.text(&mut base64))?,
+            true => text = Some(rest.string()?),
+            false => {
+                rest.skip(",\"base64\":")?;
+                base64 = Some(rest.string()?);
+            }
         }
         (rest.0 == "}}").then_some(SendOutput {
             send,
             member,
-            name: Name::told(name?.into_cow()).ok()?,
+            name,
             rank,
             stream,
             text,
@@ -123,9 +121,24 @@ impl<'a> Rest<'a> {
 
     /// A string, for a member that had none before.
     fn text(&mut self, member: &mut Option<Text<'a>>) -> Option<()> {
+        first(member, self.string()?)
+    }
+
+    fn string(&mut self) -> Option<Text<'a>> {
         let text;
         (text, self.0) = Text::prefix_of(self.0)?;
-        first(member, text)
+        Some(text)
+    }
+
+    /// Which of the streams a member says.
+    fn stream(&mut self) -> Option<OutputStream> {
+        let is_stdout = self.has("\"stream\":\"stdout\"");
+        match is_stdout {
+            true => Some(OutputStream::Stdout),
+            false => self
+                .skip("\"stream\":\"stderr\"")
+                .map(|()| OutputStream::Stderr),
+        }
     }
 
     fn words(&mut self, member: &mut Option<Words<'a>>) -> Option<()> {
@@ -134,22 +147,10 @@ impl<'a> Rest<'a> {
         first(member, words)
     }
 
-    /// An unsigned integer of at most 19 digits, which always fit.
     fn natural(&mut self) -> Option<u64> {
-        const MOST: usize = 19;
-        let all = self.0.as_bytes();
-        let (mut number, mut rest) = (0, all);
-        while let [digit @ b'0'..=b'9', more @ ..] = rest {
-            number = number * 10 + u64::from(digit - b'0');
-            rest = more;
-            if all.len() - rest.len() == MOST {
-                break;
-            }
-        }
-        let digits = &all[..all.len() - rest.len()];
-        self.0 = &self.0[digits.len()..];
-        let is_number = matches!(digits, [b'0'] | [b'1'..=b'9', ..]);
-        is_number.then_some(number)
+        let (number, rest) = natural(self.0.as_bytes())?;
+        self.0 = &self.0[self.0.len() - rest.len()..];
+        Some(number)
     }
 
     fn integer(&mut self) -> Option<i64> {
@@ -165,11 +166,6 @@ impl<'a> Rest<'a> {
 
     fn count(&mut self) -> Option<u32> {
         u32::try_from(self.natural()?).ok()
-    }
-
-    fn boolean(&mut self) -> Option<bool> {
-        let is_true = self.has("true");
-        (is_true || self.has("false")).then_some(is_true)
     }
 
     fn send(&mut self) -> Option<Send<'a>> {
@@ -189,9 +185,8 @@ impl<'a> Rest<'a> {
         })
     }
 
-    fn executed(&mut self) -> Option<ExecutionResult<'a>> {
+    fn execution_result(&mut self) -> Option<ExecutionResult<'a>> {
         let mut executed = ExecutionResult::default();
-        let (mut timed_out, mut cancelled, mut truncated) = (None, None, None);
         self.object(|rest| match () {
             () if rest.has("\"exit_code\":") => first(&mut executed.exit_code, rest.integer()?),
             () if rest.has("\"stdout\":") => rest.text(&mut executed.stdout),
@@ -199,29 +194,22 @@ impl<'a> Rest<'a> {
             () if rest.has("\"signal\":") => rest.text(&mut executed.signal),
             () if rest.has("\"stdout_base64\":") => rest.text(&mut executed.stdout_base64),
             () if rest.has("\"stderr_base64\":") => rest.text(&mut executed.stderr_base64),
-            () if rest.has("\"timed_out\":") => first(&mut timed_out, rest.boolean()?),
-            () if rest.has("\"cancelled\":") => first(&mut cancelled, rest.boolean()?),
-            () if rest.has("\"truncated\":") => first(&mut truncated, rest.boolean()?),
+            () if rest.has("\"timed_out\":true") => set(&mut executed.timed_out),
+            () if rest.has("\"cancelled\":true") => set(&mut executed.cancelled),
+            () if rest.has("\"truncated\":true") => set(&mut executed.truncated),
             () if rest.has("\"leftovers\":") => first(&mut executed.leftovers, rest.leftovers()?),
             () => None,
         })?;
-        executed.timed_out = timed_out == Some(true);
-        executed.cancelled = cancelled == Some(true);
-        executed.truncated = truncated == Some(true);
         Some(executed)
     }
 
     fn leftovers(&mut self) -> Option<Leftovers> {
-        let (mut ended, mut running) = (None, None);
-        self.object(|rest| match () {
-            () if rest.has("\"ended\":") => first(&mut ended, rest.count()?),
-            () if rest.has("\"running\":") => first(&mut running, rest.count()?),
-            () => None,
-        })?;
-        Some(Leftovers {
-            ended: ended.unwrap_or_default(),
-            running: running.unwrap_or_default(),
-        })
+        self.skip("{\"ended\":")?;
+        let ended = self.count()?;
+        self.skip(",\"running\":")?;
+        let running = self.count()?;
+        self.skip("}")?;
+        Some(Leftovers { ended, running })
     }
 
     fn output(&mut self) -> Option<ExecutionOutput<'a>> {
@@ -243,12 +231,63 @@ impl<'a> Rest<'a> {
     }
 }
 
+/// The id of the `send` whose result says `done` with exit code 0, if a line is such a result.
+pub fn done(line: &[u8]) -> Option<u64> {
+    let (id, rest) = numbered(line)?;
+    let rest = rest.strip_prefix(b",\"result\":{\"member\":")?;
+    // In a string its quotes would be escaped, so it stands nowhere else.
+    memmem::find(rest, b"\"status\":\"done\",\"exit_code\":0").map(|_| id)
+}
+
+/// The id of the `send` that an `outcome` notification belongs to, if a line is one.
+pub fn outcome_of_many(line: &[u8]) -> Option<u64> {
+    const START: &[u8] = b"{\"jsonrpc\":\"2.0\",\"method\":\"outcome\",\"params\":{\"send\":";
+    natural(line.strip_prefix(START)?).map(|(id, _)| id)
+}
+
+/// The id of an `execute` request from a client whose name begins like this, if a line is one.
+pub fn execute_from(line: &[u8], name: &[u8]) -> Option<u64> {
+    const FROM: &[u8] = b",\"method\":\"execute\",\"params\":{\"from\":{\"member\":";
+    let (id, rest) = numbered(line)?;
+    let (_, rest) = natural(rest.strip_prefix(FROM)?)?;
+    let from = rest.strip_prefix(b",\"name\":\"")?;
+    from.starts_with(name).then_some(id)
+}
+
+/// The id that a line begins with, and what comes after it.
+pub(super) fn numbered(line: &[u8]) -> Option<(u64, &[u8])> {
+    natural(line.strip_prefix(HEAD.as_bytes())?)
+}
+
+/// An unsigned integer of at most 19 digits, which always fit, and what comes after it; `None`
+/// for a longer one.
+fn natural(text: &[u8]) -> Option<(u64, &[u8])> {
+    const MOST: usize = 19;
+    let (mut number, mut rest) = (0, text);
+    while let [digit @ b'0'..=b'9', more @ ..] = rest {
+        number = number * 10 + u64::from(digit - b'0');
+        rest = more;
+        if text.len() - rest.len() == MOST {
+            break;
+        }
+    }
+    let digits = &text[..text.len() - rest.len()];
+    let is_number = matches!(digits, [b'0'] | [b'1'..=b'9', ..]);
+    let ends = !rest.first().is_some_and(u8::is_ascii_digit);
+    (is_number && ends).then_some((number, rest))
+}
+
 /// Sets a member; `None` where it stands there for the second time.
 fn first<T>(member: &mut Option<T>, value: T) -> Option<()> {
     match member.replace(value) {
         None => Some(()),
         Some(_) => None,
     }
+}
+
+/// Sets a member; `None` where it is set already.
+fn set(member: &mut bool) -> Option<()> {
+    (!std::mem::replace(member, true)).then_some(())
 }
 
 #[cfg(test)]
@@ -307,10 +346,9 @@ mod tests {
             r#"{"jsonrpc":"2.0","id":1234567890123456789,"method":"send","params":{"command":["ä"],"to":"next"}}"#,
             r#"{"jsonrpc":"2.0","id":1,"result":{}}"#,
             r#"{"jsonrpc":"2.0","id":1,"result":{"exit_code":-1,"stdout":"a\n","stderr":"","truncated":true}}"#,
-            r#"{"jsonrpc":"2.0","id":1,"result":{"signal":"SIGKILL","stdout_base64":"/w==","stderr_base64":"","timed_out":true,"cancelled":false}}"#,
+            r#"{"jsonrpc":"2.0","id":1,"result":{"signal":"SIGKILL","stdout_base64":"/w==","stderr_base64":"","timed_out":true,"cancelled":true}}"#,
             r#"{"jsonrpc":"2.0","id":1,"result":{"exit_code":0,"leftovers":{"ended":2,"running":4294967295}}}"#,
-            r#"{"jsonrpc":"2.0","id":1,"result":{"leftovers":{"running":0},"exit_code":0}}"#,
-            r#"{"jsonrpc":"2.0","id":1,"result":{"leftovers":{},"exit_code":0}}"#,
+            r#"{"jsonrpc":"2.0","id":1,"result":{"leftovers":{"ended":0,"running":0},"exit_code":0}}"#,
             r#"{"jsonrpc":"2.0","method":"output","params":{"id":3,"stream":"stdout","text":"x"}}"#,
             r#"{"jsonrpc":"2.0","method":"output","params":{"id":3,"stream":"stderr","base64":"/w=="}}"#,
         ] {

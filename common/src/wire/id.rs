@@ -2,14 +2,15 @@
 
 use crate::limits::MAX_ID;
 use crate::wire::message::clip;
+use serde::Serialize;
 use serde::de::{self, Deserialize, Deserializer};
-use serde::{Serialize, Serializer};
 use serde_json::value::RawValue;
 use std::fmt;
 
 /// A request id: an integer of 64 bits, signed or not, or a string of at most
 /// [`MAX_ID`] bytes. `1` and `"1"` are two ids.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize)]
+#[serde(untagged)]
 pub enum Id {
     /// An integer that fits an `i64`.
     Integer(i64),
@@ -46,6 +47,15 @@ impl Id {
             )
         })
     }
+
+    /// The id as an unsigned integer, if it is one.
+    pub fn number(&self) -> Option<u64> {
+        match self {
+            Id::Integer(id) => u64::try_from(*id).ok(),
+            Id::Large(id) => Some(*id),
+            Id::Text(_) => None,
+        }
+    }
 }
 
 impl From<u64> for Id {
@@ -60,16 +70,6 @@ impl fmt::Display for Id {
             Id::Integer(n) => n.fmt(f),
             Id::Large(n) => n.fmt(f),
             Id::Text(text) => write!(f, "{text:?}"),
-        }
-    }
-}
-
-impl Serialize for Id {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        match self {
-            Id::Integer(n) => serializer.serialize_i64(*n),
-            Id::Large(n) => serializer.serialize_u64(*n),
-            Id::Text(text) => serializer.serialize_str(text),
         }
     }
 }

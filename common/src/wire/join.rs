@@ -2,6 +2,7 @@
 
 use crate::wire::name::Name;
 use crate::wire::text::Text;
+use crate::wire::tier::Tier;
 use serde::de::{Deserializer, Error};
 use serde::{Deserialize, Serialize};
 use std::borrow::Cow;
@@ -18,6 +19,12 @@ pub struct Join<'a> {
     /// How many commands it executes at once.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub slots: Option<u64>,
+    /// The tier it asks for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tier: Option<u64>,
+    /// Whether it is told when its rank changes; it is, if this is left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rank_news: Option<bool>,
     /// The server's credential.
     #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
     pub token: Option<Credential<'a>>,
@@ -63,6 +70,9 @@ pub struct Joined {
     pub name: Name<'static>,
     /// Its rank; 0 is the highest.
     pub rank: u32,
+    /// Its tier; a server that does not say so has that one only.
+    #[serde(default)]
+    pub tier: Tier,
     /// How many are ranked, itself included.
     pub members: u32,
     /// After how long a silence a sign of life is asked for, in milliseconds.

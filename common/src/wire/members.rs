@@ -1,6 +1,7 @@
 //! `members` and `rank`: the ranked clients, and this client's place among them.
 
 use crate::wire::name::Name;
+use crate::wire::tier::Tier;
 use serde::{Deserialize, Serialize};
 
 /// What `members` takes.
@@ -23,6 +24,9 @@ pub struct Member {
     pub name: Name<'static>,
     /// Its rank.
     pub rank: u32,
+    /// Its tier; a server that does not say so has that one only.
+    #[serde(default)]
+    pub tier: Tier,
     /// Where it dialled in from, `ip:port`.
     pub address: String,
     /// How many commands it executes at once.

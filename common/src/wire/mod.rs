@@ -4,7 +4,7 @@
 //! - [`message`] decodes the JSON-RPC envelope of a line, `encode` writes it, [`error`] has the
 //!   table of error codes. They know no method.
 //! - A module for each method has its parameters and its result as types with serde forms.
-//! - [`fast_decode`] write and read the lines that travel most without a
+//! - [`fast_encode`] and [`fast_decode`] write and read the lines that travel most without a
 //!   general parser. A property test holds them equal to the serde forms.
 //! - [`selector`] reads the targets of a `send`; it does not decide which clients they are.
 
@@ -13,6 +13,7 @@ mod encode;
 pub mod error;
 mod execute;
 pub mod fast_decode;
+pub mod fast_encode;
 mod id;
 mod join;
 mod members;
@@ -23,6 +24,8 @@ mod outcome;
 mod output;
 pub mod selector;
 mod send;
+#[cfg(test)]
+mod tests;
 pub mod text;
 pub mod tier;
 mod wildcard;
@@ -35,9 +38,11 @@ pub use members::{Member, Members, MembersQuery, Rank};
 pub use outcome::{Outcome, Status, Tally};
 pub use output::{
     ExecutionConsumed, ExecutionOutput, OutputStream, SendConsumed, SendOutput, base64_len,
+    decode_output, encode_output,
 };
 pub use send::{Accepted, Cancel, Origin, Refused, Send, SendOut};
 pub use text::Text;
+pub use tier::Tier;
 pub use words::Words;
 
 use serde::{Deserialize, Serialize};

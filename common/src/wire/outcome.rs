@@ -1,8 +1,9 @@
 //! What became of a command.
 
-use super::{Leftovers, is_false};
+use super::{ExecutionResult, Leftovers, is_false};
 use crate::wire::message::Id;
 use crate::wire::name::Name;
+use crate::wire::selector::Single;
 use crate::wire::text::Text;
 use serde::de::Deserializer;
 use serde::ser::SerializeMap;
@@ -10,10 +11,13 @@ use serde::{Deserialize, Serialize, Serializer};
 use std::fmt;
 
 /// How a command ended at one target.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Deserialize, Serialize)]
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Deserialize, Serialize,
+)]
 #[serde(rename_all = "snake_case")]
 pub enum Status {
     /// It ran and ended.
+    #[default]
     Done,
     /// The target's policy does not run it.
     Refused,
@@ -79,7 +83,7 @@ impl fmt::Display for Status {
 }
 
 /// What became of one command at one target.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
 pub struct Outcome<'a> {
     /// The request that it belongs to, where it is not the answer itself.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -135,46 +139,38 @@ impl<'a> Outcome<'a> {
     /// An outcome that says nothing but how the command ended.
     pub fn new(member: u64, name: Name<'a>, rank: u32, status: Status) -> Self {
         Outcome {
-            send: None,
             member: Some(member),
             name: Some(name),
             rank: Some(rank),
             status,
-            exit_code: None,
-            signal: None,
-            stdout: None,
-            stdout_base64: None,
-            stderr: None,
-            stderr_base64: None,
-            elapsed_ms: None,
-            truncated: false,
-            leftovers: None,
-            message: None,
-            started: None,
+            ..Outcome::default()
         }
     }
 
-    /// The same, borrowing nothing.
-    pub fn into_owned(self) -> Outcome<'static> {
-        let own = |text: Option<Text<'_>>| text.map(|t| Text::from(t.into_string()));
-        Outcome {
-            send: self.send,
-            member: self.member,
-            name: self.name.map(Name::into_owned),
-            rank: self.rank,
-            status: self.status,
-            exit_code: self.exit_code,
-            signal: own(self.signal),
-            stdout: own(self.stdout),
-            stdout_base64: own(self.stdout_base64),
-            stderr: own(self.stderr),
-            stderr_base64: own(self.stderr_base64),
-            elapsed_ms: self.elapsed_ms,
-            truncated: self.truncated,
-            leftovers: self.leftovers,
-            message: own(self.message),
-            started: self.started,
+    /// The outcome of a client that a selector names and that is not connected.
+    pub fn absent(named: &'a Single<'a>) -> Self {
+        let mut outcome = Outcome {
+            status: Status::Absent,
+            ..Outcome::default()
+        };
+        match named {
+            Single::Name(name) => outcome.name = Some(Name::known(&**name)),
+            Single::Rank(rank) => outcome.rank = Some(*rank),
         }
+        outcome
+    }
+
+    /// Takes over what an executor says of how the command ended and what it wrote.
+    pub fn set_result(&mut self, result: &'a ExecutionResult<'_>) {
+        let borrowed = |text: &'a Option<Text<'_>>| text.as_ref().map(Text::borrowed);
+        self.exit_code = result.exit_code;
+        self.signal = borrowed(&result.signal);
+        self.stdout = borrowed(&result.stdout);
+        self.stdout_base64 = borrowed(&result.stdout_base64);
+        self.stderr = borrowed(&result.stderr);
+        self.stderr_base64 = borrowed(&result.stderr_base64);
+        self.truncated = result.truncated;
+        self.leftovers = result.leftovers;
     }
 }
 

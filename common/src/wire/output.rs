@@ -3,6 +3,7 @@
 use crate::wire::message::Id;
 use crate::wire::name::Name;
 use crate::wire::text::Text;
+use base64_simd::STANDARD;
 use serde::{Deserialize, Serialize};
 
 /// One of a program's two streams.
@@ -16,7 +17,7 @@ pub enum OutputStream {
 }
 
 /// `output`, from an executor.
-#[derive(Clone, Debug, Deserialize, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
 pub struct ExecutionOutput<'a> {
     /// The `execute` request.
     pub id: u64,
@@ -31,7 +32,7 @@ pub struct ExecutionOutput<'a> {
 }
 
 /// `output`, to a sender.
-#[derive(Clone, Debug, Deserialize, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
 pub struct SendOutput<'a> {
     /// The sender's request.
     pub send: Id,
@@ -64,6 +65,43 @@ pub fn base64_len(text: &str) -> Option<u64> {
     });
     let whole = text.len().is_multiple_of(4) && padding <= 2 && !has_others;
     whole.then_some((text.len() / 4 * 3 - padding) as u64)
+}
+
+/// The text that output is written as; `None` if it is written as base64.
+pub(super) fn as_text(bytes: &[u8]) -> Option<&str> {
+    match is_mostly_escapes(bytes) {
+        true => None,
+        false => std::str::from_utf8(bytes).ok(),
+    }
+}
+
+/// Output as it goes into a result: as text, or else as base64; neither if there is none.
+pub fn encode_output(bytes: &[u8]) -> (Option<Text<'_>>, Option<Text<'_>>) {
+    match as_text(bytes) {
+        _ if bytes.is_empty() => (None, None),
+        Some(text) => (Some(text.into()), None),
+        None => (None, Some(STANDARD.encode_to_string(bytes).into())),
+    }
+}
+
+/// Whether the escapes of long output would make it so much longer that base64 is shorter:
+/// `\u0000` for each byte of `/dev/zero`.
+fn is_mostly_escapes(bytes: &[u8]) -> bool {
+    const WORTH_A_LOOK: usize = 1 << 10;
+    let is_escaped = |byte: u8| byte < 0x20 && !matches!(byte, b'\n' | b'\r' | b'\t');
+    // By blocks whose count fits into a byte, so that several bytes are looked at in one step.
+    let count = |block: &[u8]| -> u8 { block.iter().map(|byte| u8::from(is_escaped(*byte))).sum() };
+    let escapes = || bytes.chunks(255).map(|block| usize::from(count(block)));
+    bytes.len() >= WORTH_A_LOOK && escapes().sum::<usize>() > bytes.len() / 4
+}
+
+/// The bytes of output that came as text or as base64; `None` if it is not base64.
+pub fn decode_output(text: Option<Text<'_>>, base64: Option<Text<'_>>) -> Option<Vec<u8>> {
+    match (text, base64) {
+        (Some(text), _) => Some(text.into_string().into_bytes()),
+        (None, Some(base64)) => STANDARD.decode_to_vec(base64.decoded().as_bytes()).ok(),
+        (None, None) => Some(Vec::new()),
+    }
 }
 
 /// `consumed`, from a sender.

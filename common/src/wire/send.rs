@@ -4,6 +4,7 @@ use super::is_false;
 use crate::wire::message::Id;
 use crate::wire::name::Name;
 use crate::wire::text::Text;
+use crate::wire::tier::Tier;
 use crate::wire::words::Words;
 use serde::{Deserialize, Serialize};
 use std::borrow::Cow;
@@ -50,6 +51,9 @@ pub struct Origin<'a> {
     pub name: Name<'a>,
     /// Its rank as of when the command was taken.
     pub rank: u32,
+    /// Its tier, if the server says so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tier: Option<Tier>,
 }
 
 /// `accepted`: a send to many was taken.

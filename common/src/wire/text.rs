@@ -74,6 +74,19 @@ impl<'a> Text<'a> {
         }
     }
 
+    /// How many bytes it takes in a line, escapes left out that are not written yet.
+    pub(crate) fn written(&self) -> usize {
+        self.as_json().map_or(self.len(), str::len)
+    }
+
+    /// The same text, borrowed.
+    pub fn borrowed(&self) -> Text<'_> {
+        match &self.0 {
+            Form::Json { .. } => self.clone(),
+            Form::Plain(text) => Text::from(&**text),
+        }
+    }
+
     /// Adds it to a line, in quotes: as it came, or with the escapes that JSON wants.
     pub fn append_to(&self, line: &mut Vec<u8>) {
         match &self.0 {
@@ -115,35 +128,12 @@ fn unescaped(mut inner: &str, len: usize) -> String {
     let mut text = String::with_capacity(len);
     while let Some(at) = memchr::memchr(b'\\', inner.as_bytes()) {
         text.push_str(&inner[..at]);
-        let escape = &inner[at..];
-        let (character, written) = escaped_char(escape.as_bytes());
+        let (character, written) = escape(&inner.as_bytes()[at..]).expect("it was checked");
         text.push(character);
-        inner = &escape[written..];
+        inner = &inner[at + written..];
     }
     text.push_str(inner);
     text
-}
-
-/// The character that an escape stands for, known to be right, and how many bytes it takes.
-fn escaped_char(escape: &[u8]) -> (char, usize) {
-    let short = match escape[1] {
-        b'b' => '\u{8}',
-        b'f' => '\u{c}',
-        b'n' => '\n',
-        b'r' => '\r',
-        b't' => '\t',
-        b'u' => return unicode_escape(escape),
-        same => char::from(same),
-    };
-    (short, 2)
-}
-
-fn unicode_escape(escape: &[u8]) -> (char, usize) {
-    let units = [unit(escape), escape.get(UNIT..).and_then(unit)];
-    let units = units.map(|unit| unit.unwrap_or_default() as u16);
-    let read = char::decode_utf16(units).next().and_then(Result::ok);
-    let character = read.unwrap_or(char::REPLACEMENT_CHARACTER);
-    (character, UNIT * character.len_utf16())
 }
 
 /// Adds text to a line with the escapes that JSON wants (RFC 8259 §7).
@@ -158,6 +148,8 @@ fn append_escaped(mut text: &[u8], line: &mut Vec<u8>) {
             b'\n' => b'n',
             b'\t' => b't',
             b'\r' => b'r',
+            b'\x08' => b'b',
+            b'\x0c' => b'f',
             b'"' | b'\\' => *special,
             control => {
                 let _ = write!(line, "\\u{control:04x}");
@@ -193,9 +185,9 @@ pub(crate) fn extent(json: &str) -> Option<Extent> {
                 return Some(Extent { end: at + 1, len });
             }
             b'\\' => {
-                let (written, stands_for) = escape(&json[at..])?;
+                let (character, written) = escape(&json[at..])?;
                 at += written;
-                saved += written - stands_for;
+                saved += written - character.len_utf8();
             }
             _control => return None,
         }
@@ -253,28 +245,34 @@ fn first_special(word: u64) -> Option<usize> {
 /// Bytes of `\u` and four digits.
 const UNIT: usize = 6;
 
-/// How many bytes the escape takes that bytes start with, and how many it stands for;
+/// The character that the escape stands for that bytes start with, and how many bytes it takes;
 /// `None` where it is none.
-fn escape(bytes: &[u8]) -> Option<(usize, usize)> {
-    match bytes.get(1)? {
-        b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't' => Some((2, 1)),
-        b'u' => match unit(bytes)? {
-            0xD800..=0xDBFF => {
-                let low = bytes.get(UNIT..).filter(|low| low.starts_with(b"\\u"))?;
-                let is_low = (0xDC00..=0xDFFF).contains(&unit(low)?);
-                is_low.then_some((2 * UNIT, 4))
-            }
-            unit => Some((UNIT, char::from_u32(unit)?.len_utf8())),
-        },
-        _ => None,
-    }
+fn escape(bytes: &[u8]) -> Option<(char, usize)> {
+    let short = match bytes.get(1)? {
+        b'n' => '\n',
+        b't' => '\t',
+        b'r' => '\r',
+        b'b' => '\u{8}',
+        b'f' => '\u{c}',
+        same @ (b'"' | b'\\' | b'/') => char::from(*same),
+        b'u' => {
+            let low = bytes.get(UNIT..).filter(|low| low.starts_with(b"\\u"));
+            let units = [Some(unit(bytes)?), low.and_then(unit)];
+            let character = char::decode_utf16(units.into_iter().flatten())
+                .next()?
+                .ok()?;
+            return Some((character, UNIT * character.len_utf16()));
+        }
+        _ => return None,
+    };
+    Some((short, 2))
 }
 
 /// The UTF-16 unit of a `\u` escape.
-fn unit(escape: &[u8]) -> Option<u32> {
-    let digits = escape.get(2..6)?;
+fn unit(escape: &[u8]) -> Option<u16> {
+    let digits = escape.get(2..UNIT)?;
     digits.iter().try_fold(0, |unit, digit| {
-        Some(unit << 4 | char::from(*digit).to_digit(16)?)
+        Some(unit << 4 | char::from(*digit).to_digit(16)? as u16)
     })
 }
 

@@ -2,7 +2,7 @@
 
 use crate::logging::logged;
 use crate::wire::message::clip;
-use crate::wire::text::{Extent, extent};
+use crate::wire::text::extent;
 use serde::de::{self, Deserialize, Deserializer};
 use serde::{Serialize, Serializer};
 use serde_json::value::RawValue;
@@ -11,63 +11,56 @@ use std::fmt;
 /// The words of a command, as the JSON text of a non-empty array of strings: checked, and
 /// passed on as it came, except for line ends between the words.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Words<'a>(&'a str);
+pub struct Words<'a> {
+    json: &'a str,
+    count: usize,
+}
 
 impl<'a> Words<'a> {
     /// The words that JSON starts with, and what comes after them; `None` where it does not
     /// start with any.
     pub fn prefix_of(json: &'a str) -> Option<(Words<'a>, &'a str)> {
         let mut rest = json.strip_prefix('[')?;
+        let mut count = 0;
         loop {
             rest = without_space(rest);
             rest = without_space(&rest[extent(rest)?.end..]);
+            count += 1;
             if let Some(more) = rest.strip_prefix(',') {
                 rest = more;
                 continue;
             }
             rest = rest.strip_prefix(']')?;
-            let (words, rest) = json.split_at(json.len() - rest.len());
-            return Some((Words(words), rest));
+            let (json, rest) = json.split_at(json.len() - rest.len());
+            return Some((Words { json, count }, rest));
         }
     }
 
     /// The words as a log shows them.
     pub fn logged(self) -> impl fmt::Display {
-        logged::Command {
-            first: fmt::from_fn(move |f| write!(f, "[{}]", clip(self.first()))),
-            whole: fmt::from_fn(move |f| f.write_str(&clip(self.0))),
-            count: self.count(),
-        }
+        logged::command(
+            fmt::from_fn(move |f| write!(f, "[{}]", clip(self.first()))),
+            fmt::from_fn(move |f| f.write_str(&clip(self.json))),
+            self.count,
+        )
     }
 
     /// The first word in quotes, as it stands in the line.
     fn first(self) -> &'a str {
-        let rest = without_space(&self.0[1..]);
+        let rest = without_space(&self.json[1..]);
         extent(rest).map_or("", |extent| &rest[..extent.end])
-    }
-
-    /// How many words there are.
-    fn count(self) -> usize {
-        let mut rest = &self.0[1..];
-        let mut count = 0;
-        while let Some(Extent { end, .. }) = extent(without_space(rest)) {
-            count += 1;
-            rest = without_space(&without_space(rest)[end..]);
-            rest = rest.strip_prefix(',').unwrap_or_default();
-        }
-        count
     }
 
     /// The array as it stands in the line that it came in.
     pub fn as_json(self) -> &'a str {
-        self.0
+        self.json
     }
 
     /// Adds the array to a line: as it came, without each `\r` and `\n`. JSON takes them for
     /// blanks, and a string cannot have them as they are, so the words stay the same; but a
     /// reader of the line may take them for its end.
     pub fn append_to(self, line: &mut Vec<u8>) {
-        let mut rest = self.0.as_bytes();
+        let mut rest = self.json.as_bytes();
         while let Some(at) = memchr::memchr2(b'\r', b'\n', rest) {
             line.extend_from_slice(&rest[..at]);
             rest = &rest[at + 1..];
@@ -77,7 +70,7 @@ impl<'a> Words<'a> {
 
     /// The words themselves.
     pub fn to_vec(self) -> Vec<String> {
-        serde_json::from_str(self.0).expect("it was checked when it came")
+        serde_json::from_str(self.json).expect("it was checked when it came")
     }
 }
 

@@ -2,7 +2,7 @@
 //! clock nor acts.
 
 use super::Connection;
-use crate::timers::timer_queue::millis;
+use crate::millis;
 use common::limits::{LINE_DEADLINE, LINGER};
 use common::sys::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -10,31 +10,31 @@ use std::time::Duration;
 /// How long a connection may take to join, whatever trickles in.
 const HANDSHAKE: Duration = Duration::from_secs(5);
 
-/// How often it is looked at whether a connection makes progress that is behind.
+/// How often a connection that is behind is checked for progress.
 const PROGRESS_TICK: Duration = Duration::from_millis(250);
 
 /// What a connection's deadlines ask for.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Verdict {
-    /// Nothing until then.
+    /// Nothing until this time.
     LookAt(u64),
-    /// A sign of life is to be asked for.
+    /// The client has to be asked for a sign of life.
     Ping,
-    /// It is time to tell it that it may not join.
+    /// It is time for the answer that the client may not join.
     Refuse,
-    /// It did not join in time.
+    /// The client did not join in time.
     IdleHandshake,
     /// A line took too long.
     LineTooSlow,
-    /// It did not give a sign of life.
+    /// The client gave no sign of life.
     Silent,
-    /// It had time enough to take its last lines.
+    /// The client had time enough to read its last lines.
     Cut,
 }
 
 impl Connection {
-    /// Looks at its deadlines. `resumed` is when the server itself last stood still: nobody
-    /// is blamed for silence before that.
+    /// Checks its deadlines. `resumed` is when the server itself last stood still: no client is
+    /// blamed for silence before that.
     pub(crate) fn verdict(&self, now: u64, heartbeat: Duration, resumed: u64) -> Verdict {
         let load = |time: &AtomicU64| time.load(Ordering::Relaxed);
         let after = |time: u64, wait: Duration| time.saturating_add(millis(wait));
@@ -106,7 +106,7 @@ mod tests {
     }
 
     #[test]
-    fn a_connection_must_join_in_time() {
+    fn a_connection_that_does_not_join_in_time_is_closed() {
         let connection = connection(100);
         assert_eq!(
             connection.verdict(5099, HEARTBEAT, 0),
@@ -128,7 +128,7 @@ mod tests {
     }
 
     #[test]
-    fn silence_is_asked_about_once_and_then_ends_it() {
+    fn a_silent_member_is_asked_once_and_then_ends() {
         let connection = connection(100);
         connection.set_heard();
         assert!(connection.begin_joining() && !connection.turn_away(200));
@@ -163,7 +163,7 @@ mod tests {
     }
 
     #[test]
-    fn a_line_that_never_ends_is_noticed_whatever_the_heartbeat() {
+    fn a_line_that_never_ends_is_too_slow_at_any_heartbeat() {
         let connection = connection(100);
         connection.set_heard();
         assert!(connection.begin_joining() && !connection.turn_away(200));

@@ -1,4 +1,5 @@
-//! One socket, joined or not: what all threads may know of it. `deadlines` says what is due.
+//! A connection, joined or not: its socket, its outbox and what all threads may know of it.
+//! [`deadlines`] says what is due.
 
 mod deadlines;
 
@@ -8,30 +9,30 @@ use common::limits::LINE_DEADLINE;
 use common::memory::Memory;
 use common::net::outbox::{Line, Outbox};
 use common::net::stream::Stream;
-use common::sys::sync::atomic::{AtomicU8, AtomicU64, AtomicUsize, Ordering};
+use common::sys::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, AtomicUsize, Ordering};
 use common::sys::sync::{Arc, Mutex, lock};
 use common::wire::message::{Code, RpcError, error_line, notification_line};
 use common::wire::{Bye, ByeReason, method};
 use std::borrow::Cow;
 use std::net::SocketAddr;
 
-// How far a connection is on its way to a rank.
+// The phases of a connection.
 
-/// Nothing of it was read yet.
+/// Its session has read nothing of it yet.
 const NEW: u8 = 0;
-/// Something was, and it has not joined.
+/// Its session has read something, and it has not joined.
 const HEARD: u8 = 1;
-/// It is about to, and cannot be turned away.
+/// It is joining, and cannot be turned away.
 const JOINING: u8 = 2;
 /// It joined.
 const MEMBER: u8 = 3;
-/// It ended in favour of a newcomer.
+/// It was closed to make room for a newcomer.
 const TURNED_AWAY: u8 = 4;
 
 const TURNED_AWAY_MESSAGE: &str =
     "others want to join, and you had not yet; join right after you connect";
 
-/// One socket and its outbox. Times are the [`TimerQueue`](crate::timers::timer_queue::TimerQueue)'s; 0 is "not".
+/// A socket and its outbox. Times are those of the timer queue; 0 is "not".
 pub(crate) struct Connection {
     pub(crate) stream: Arc<Stream>,
     pub(crate) outbox: Arc<Outbox>,
@@ -39,21 +40,23 @@ pub(crate) struct Connection {
     phase: AtomicU8,
     /// When it last gave a sign of life.
     heard: AtomicU64,
-    /// When it was asked for one and has not given it yet, and with which id.
+    /// When the client was asked for one and has not given it yet, and with which id.
     pinged: AtomicU64,
     ping: AtomicU64,
-    /// Its outbox's, when it was looked at last.
+    /// Its outbox's progress at the last check.
     progress: AtomicU64,
-    /// Since when a line is incomplete, and how much it keeps.
+    /// Since when a line is incomplete, and how many bytes are kept for it.
     line_since: AtomicU64,
     line_bytes: AtomicUsize,
-    /// Since when it is being closed.
+    /// Since when it is closing.
     closing: AtomicU64,
-    /// When it is to be told that it may not join, and with which line.
+    /// When the client has to be told that it may not join, and with which line.
     refused_at: AtomicU64,
     refusal: Mutex<Option<Vec<u8>>>,
-    /// Why it ends, where that is not its peer's own doing.
+    /// Why it ends, if that is not its peer's own doing.
     why: Mutex<Option<Cow<'static, str>>>,
+    /// A flush is scheduled.
+    flush_asked: AtomicBool,
 }
 
 impl Connection {
@@ -75,6 +78,7 @@ impl Connection {
             refused_at: AtomicU64::new(0),
             refusal: Mutex::new(None),
             why: Mutex::new(None),
+            flush_asked: AtomicBool::new(false),
         }
     }
 
@@ -82,7 +86,7 @@ impl Connection {
         self.stream.peer()
     }
 
-    /// Its thread read something of it before it joined.
+    /// Its session read something of it before it joined.
     pub(crate) fn set_heard(&self) {
         self.change(NEW, HEARD);
     }
@@ -106,7 +110,8 @@ impl Connection {
         now.saturating_sub(self.accepted)
     }
 
-    /// Whether it said something before it joined that its thread did not get round to reading.
+    /// Whether it sent something before it joined that its session has not read yet: most likely a
+    /// `join`.
     pub(crate) fn has_first_words(&self) -> bool {
         self.phase.load(Ordering::Acquire) == NEW && self.stream.has_unread()
     }
@@ -115,8 +120,8 @@ impl Connection {
         self.phase.load(Ordering::Acquire) == TURNED_AWAY
     }
 
-    /// Ends it in favour of a newcomer, with a word where that can be written at once; says
-    /// whether it does, which it does not where it joins or was turned away before.
+    /// Closes it to make room for a newcomer, and tells the client why if that can be written at
+    /// once. Says whether it did: not if the client joins or was turned away before.
     pub(crate) fn turn_away(&self, now: u64) -> bool {
         if !self.change(HEARD, TURNED_AWAY) && !self.change(NEW, TURNED_AWAY) {
             return false;
@@ -135,7 +140,7 @@ impl Connection {
         changed.is_ok()
     }
 
-    /// It gave a sign of life.
+    /// Notes a sign of life.
     pub(crate) fn hear(&self, now: u64) {
         self.heard.store(now, Ordering::Relaxed);
         self.pinged.store(0, Ordering::Relaxed);
@@ -165,7 +170,8 @@ impl Connection {
         self.line_bytes.load(Ordering::Relaxed)
     }
 
-    /// Ends it at once, as there is no memory for its line, with a word if that can be written.
+    /// Ends it at once, as there is no memory for its line, and tells the client if that can be
+    /// written.
     pub(crate) fn end_line(&self, now: u64) {
         self.blame("there was no memory for its line");
         let message = "the server has no memory left for a line this long; send shorter ones";
@@ -174,7 +180,7 @@ impl Connection {
         self.stream.shutdown();
     }
 
-    /// It was not read from for a while, which is nothing to blame it for.
+    /// Its session did not read for a while, which the client is not blamed for.
     pub(crate) fn resume(&self, now: u64) {
         self.hear(now);
         if self.line_since.load(Ordering::Relaxed) > 0 {
@@ -182,7 +188,7 @@ impl Connection {
         }
     }
 
-    /// Notes whether it took anything since this was asked last: who takes what it is sent is
+    /// Notes whether the client read anything since this was called last: a client that reads is
     /// alive, though its answer to a ping may have to wait behind all that.
     pub(crate) fn note_progress(&self, now: u64) {
         let progress = self.outbox.progress();
@@ -191,10 +197,9 @@ impl Connection {
         }
     }
 
-    /// Whether an answer is that of the ping it was last asked.
-    /// It counts once.
+    /// Whether an answer is that to its last ping. It counts once.
     pub(crate) fn is_ping(&self, id: u64) -> bool {
-        // A look first: most answers are none, and to write costs more.
+        // A look first: most answers are none, and a write costs more.
         let asked = self.ping.load(Ordering::Relaxed) == id;
         id != 0 && asked && self.ping.swap(0, Ordering::Relaxed) == id
     }
@@ -211,6 +216,20 @@ impl Connection {
         self.outbox.flush();
     }
 
+    /// Whether the caller has to schedule [`flush_as_asked`](Self::flush_as_asked): lines wait, and
+    /// no other thread is going to write it.
+    pub(crate) fn ask_for_flush(&self) -> bool {
+        self.outbox.is_behind() && !self.flush_asked.swap(true, Ordering::AcqRel)
+    }
+
+    /// Writes what waits, as [`ask_for_flush`](Self::ask_for_flush) wanted.
+    pub(crate) fn flush_as_asked(&self) {
+        // Before the flush: a thread that adds something from now on asks again. A swap, so that
+        // this flush sees what the threads added that found it asked for already.
+        self.flush_asked.swap(false, Ordering::AcqRel);
+        self.outbox.flush();
+    }
+
     /// Closes it once what is queued, and `last`, is written. Its session then waits for the
     /// peer to close its half, until the deadline.
     pub(crate) fn finish(&self, last: Option<Line>, now: u64) {
@@ -224,7 +243,7 @@ impl Connection {
         self.outbox.flush();
     }
 
-    /// Has the timer thread tell it, at a time, that it may not join, and close it.
+    /// Has the timer thread tell the client, at a time, that it may not join, and close.
     pub(crate) fn refuse_at(&self, at: u64, line: Vec<u8>) {
         *lock(&self.refusal) = Some(line);
         self.refused_at.store(at, Ordering::Release);
@@ -234,7 +253,7 @@ impl Connection {
         self.refused_at.load(Ordering::Acquire) > 0
     }
 
-    /// Tells it what it has waited for, and closes.
+    /// Sends the answer that it has waited for, and closes.
     pub(crate) fn refuse(&self, now: u64) {
         let line = lock(&self.refusal).take();
         self.finish(line.map(Line::from), now);
@@ -251,7 +270,7 @@ impl Connection {
         lock(&self.why).get_or_insert(why.into());
     }
 
-    /// Why it ended, where that was not its peer's own doing.
+    /// Why it ended, if that was not its peer's own doing.
     pub(crate) fn why(&self) -> Option<Cow<'static, str>> {
         if self.outbox.was_too_slow() {
             return Some("it did not take what was sent to it".into());
@@ -272,7 +291,7 @@ fn slow_consumer_line() -> Vec<u8> {
     )
 }
 
-/// The last line for a peer whose line took too long.
+/// The last line for a peer that took too long for a line.
 pub(crate) fn line_too_slow() -> Line {
     let message = format!(
         "the line was not complete {} s after its first byte",

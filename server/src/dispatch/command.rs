@@ -2,7 +2,6 @@
 //! outcome leaves.
 
 use crate::dispatch::flush_set::FlushSet;
-use crate::dispatch::lines;
 use crate::dispatch::output_credit::OutputCredit;
 use crate::member::Member;
 use crate::record::OnRecord;
@@ -13,8 +12,9 @@ use common::net::outbox::Line;
 use common::sys::sync::Arc;
 use common::sys::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use common::wire::message::{Id, RpcError, error_line, result_line};
+use common::wire::name::Name;
 use common::wire::selector::Single;
-use common::wire::{ExecutionResult, Status, Tally, Text};
+use common::wire::{ExecutionResult, Outcome, Status, Tally, Text, fast_encode};
 use std::fmt;
 use std::ops::Deref;
 
@@ -218,7 +218,7 @@ impl Command {
         ending: &Ending<'_>,
         flushes: &mut FlushSet<'_>,
     ) {
-        let line = lines::outcome(flushes.buffer(), self, target, status, ending);
+        let line = self.outcome_line(flushes.buffer(), target, status, ending);
         self.tell_outcome(line, status, flushes);
     }
 
@@ -259,10 +259,39 @@ impl Command {
             }
             Missed::Named(one) => {
                 log::debug!("#{}: {one} absent: {message}", self.id);
-                let line = lines::absent(flushes.buffer(), self, one, message);
+                let outcome = Outcome {
+                    send: Some(self.send.clone()),
+                    message: Some(message.as_str().into()),
+                    ..Outcome::absent(one)
+                };
+                let line = fast_encode::outcome(flushes.buffer(), &outcome);
                 self.tell_outcome(line, Status::Absent, flushes);
             }
         }
+    }
+
+    /// The line of an outcome: the answer to the `send`, or a notification if it has several.
+    #[inline(never)]
+    fn outcome_line(
+        &self,
+        buffer: Vec<u8>,
+        target: &Target,
+        status: Status,
+        ending: &Ending<'_>,
+    ) -> Vec<u8> {
+        let name = Name::known(&*target.member.name);
+        let mut outcome = Outcome {
+            message: ending.message.as_ref().map(Text::borrowed),
+            elapsed_ms: ending.elapsed_ms,
+            started: ending.started,
+            ..Outcome::new(target.member.id, name, target.rank, status)
+        };
+        outcome.set_result(&ending.executed);
+        if self.tally.is_none() {
+            return fast_encode::result(buffer, &self.send, &outcome);
+        }
+        outcome.send = Some(self.send.clone());
+        fast_encode::outcome(buffer, &outcome)
     }
 
     fn tell_outcome(&self, line: Vec<u8>, status: Status, flushes: &mut FlushSet<'_>) {
@@ -292,9 +321,9 @@ impl Command {
                 self.answer(&mut tally_line(&self.send, &tally), flushes);
             }
             Left::Many(left) if left % TOGETHER != 0 && counts.has_company(flushes.time()) => {
-                flushes.add_soon(&self.sender);
+                flushes.add_soon(&self.sender.connection);
             }
-            Left::Many(_) => flushes.add(&self.sender),
+            Left::Many(_) => flushes.add(&self.sender.connection),
         }
     }
 
@@ -307,7 +336,7 @@ impl Command {
     /// Tells the sender something.
     pub(crate) fn tell(&self, line: Vec<u8>, flushes: &mut FlushSet<'_>) {
         self.sender.connection.outbox.push(line);
-        flushes.add(&self.sender);
+        flushes.add(&self.sender.connection);
     }
 
     /// Answers the sender's request. Its id is free before the answer is out, so that it may
@@ -318,7 +347,7 @@ impl Command {
         self.sender
             .sends
             .close(&self.send, || outbox.push_from(line));
-        flushes.add(&self.sender);
+        flushes.add(&self.sender.connection);
     }
 }
 

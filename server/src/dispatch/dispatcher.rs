@@ -9,7 +9,6 @@
 
 use crate::dispatch::command::{Absent, Assignment, Command, Counts, Ending, Target, Targets};
 use crate::dispatch::flush_set::FlushSet;
-use crate::dispatch::lines;
 use crate::dispatch::refusal_limiter;
 use crate::dispatch::selection::{Found, Selection, select};
 use crate::hub::Hub;
@@ -23,7 +22,7 @@ use common::net::outbox::Line;
 use common::sys::sync::Arc;
 use common::wire::message::{Code, Id, RpcError, notification_line};
 use common::wire::selector::{Selector, SelectorError};
-use common::wire::{Accepted, Send, Status, method};
+use common::wire::{Accepted, Execute, Send, Status, fast_encode, method};
 use std::fmt;
 
 /// A `send` that was taken, and not begun.
@@ -218,8 +217,13 @@ fn accepted(send: &Id, outcomes: usize) -> Vec<u8> {
 fn begin(hub: &Hub, taken: &Taken, request: &Send<'_>, now: u64, flushes: &mut FlushSet<'_>) {
     let command = &taken.command;
     if taken.has_room {
-        let buffer = flushes.buffer();
-        let line = lines::execute(buffer, command, taken.sender_rank, request.command);
+        let execute = Execute {
+            from: command.sender.origin(taken.sender_rank),
+            command: request.command,
+            timeout_ms: command.timeout,
+            window: command.window_share(),
+        };
+        let line = fast_encode::execute(flushes.buffer(), command.id, &execute);
         return distribute(hub, command, line, now, flushes);
     }
     for target in command.targets.iter() {
@@ -334,7 +338,7 @@ fn registration_ended(
 ) {
     let (status, ending) = match registered {
         Registered::Started => {
-            flushes.add(&target.member);
+            flushes.add(&target.member.connection);
             return;
         }
         Registered::Waiting => return,
@@ -373,11 +377,14 @@ fn registration_ended(
 /// Ends a command early, at each target that has not answered yet.
 pub(crate) fn cancel(hub: &Hub, command: &Arc<Command>, flushes: &mut FlushSet<'_>) {
     for target in command.targets.iter() {
-        match target.member.cancel(command.id, &hub.timers) {
+        match target
+            .member
+            .cancel(command.id, &hub.timers, hub.timers.now())
+        {
             Cancelled::Waiting => {
                 command.conclude(target, Status::Cancelled, &Ending::default(), flushes);
             }
-            Cancelled::Running => flushes.add(&target.member),
+            Cancelled::Running => flushes.add(&target.member.connection),
             Cancelled::Unknown => {}
         }
     }

@@ -1,11 +1,11 @@
-//! The members that one batch of input has lines for: each is written to once, at the batch's
+//! The connections that one batch of input has lines for: each is written to once, at the batch's
 //! end, and not once a line.
 //!
 //! What may wait for company is left to those who push next, and to the timer thread where nobody
 //! does: to wake a client for each of many outcomes that come at once is what a send to many
 //! would cost most.
 
-use crate::member::Member;
+use crate::connection::Connection;
 use crate::timers::timer_queue::{Timer, TimerQueue};
 use common::net::outbox::Line;
 use common::sys::sync::Arc;
@@ -37,8 +37,8 @@ const KEPT_BUFFER: usize = 1 << 10;
 /// Members to be flushed; dropping it flushes them.
 pub(crate) struct FlushSet<'a> {
     timers: &'a TimerQueue,
-    now: Vec<Arc<Member>>,
-    soon: Vec<Arc<Member>>,
+    now: Vec<Arc<Connection>>,
+    soon: Vec<Arc<Connection>>,
     buffer: Vec<u8>,
 }
 
@@ -55,9 +55,9 @@ impl<'a> FlushSet<'a> {
 
     /// It is told something. The caller holds no lock: where many are noted, or much waits for
     /// this one, it is written.
-    pub(crate) fn add(&mut self, member: &Arc<Member>) {
-        if !write_if_much(member) {
-            add(&mut self.now, member);
+    pub(crate) fn add(&mut self, connection: &Arc<Connection>) {
+        if !write_if_much(connection) {
+            add(&mut self.now, connection);
         }
         if self.now.len() >= MOST_NOTED {
             self.flush_now();
@@ -65,9 +65,9 @@ impl<'a> FlushSet<'a> {
     }
 
     /// It is told something that may wait for company.
-    pub(crate) fn add_soon(&mut self, member: &Arc<Member>) {
-        if !write_if_much(member) {
-            add(&mut self.soon, member);
+    pub(crate) fn add_soon(&mut self, connection: &Arc<Connection>) {
+        if !write_if_much(connection) {
+            add(&mut self.soon, connection);
         }
     }
 
@@ -93,27 +93,29 @@ impl<'a> FlushSet<'a> {
     /// Writes to them all, in the order in which there was something for them.
     pub(crate) fn flush(&mut self) {
         self.flush_now();
-        for member in drain(&mut self.soon) {
-            if member.ask_for_flush() {
+        for connection in self.soon.drain(..) {
+            if connection.ask_for_flush() {
                 let at = self.timers.now() + COMPANY_MS;
                 self.timers
-                    .schedule(at, Timer::Flush(Arc::downgrade(&member)));
+                    .schedule(at, Timer::Flush(Arc::downgrade(&connection)));
             }
         }
+        self.soon.shrink_to(KEPT_ROOM);
     }
 
     fn flush_now(&mut self) {
-        for member in drain(&mut self.now) {
-            member.connection.outbox.flush();
-            self.timers.retry_stuck(&member.connection.outbox);
+        for connection in self.now.drain(..) {
+            connection.outbox.flush();
+            self.timers.retry_stuck(&connection);
         }
+        self.now.shrink_to(KEPT_ROOM);
     }
 }
 
 /// Writes what waits for a member if that is as much as is worth a system call; says whether
 /// nothing is left to write.
-fn write_if_much(member: &Member) -> bool {
-    let outbox = &member.connection.outbox;
+fn write_if_much(connection: &Connection) -> bool {
+    let outbox = &connection.outbox;
     let is_much = outbox.waiting_bytes() >= WORTH_WRITING;
     if is_much {
         outbox.flush();
@@ -121,22 +123,12 @@ fn write_if_much(member: &Member) -> bool {
     is_much && !outbox.is_behind()
 }
 
-fn add(flushes: &mut Vec<Arc<Member>>, member: &Arc<Member>) {
+fn add(flushes: &mut Vec<Arc<Connection>>, connection: &Arc<Connection>) {
     // A session has something for the same few again and again: itself, and one or two others.
     let mut last = flushes.iter().rev().take(LOOKED_BACK);
-    if !last.any(|last| Arc::ptr_eq(last, member)) {
-        flushes.push(Arc::clone(member));
+    if !last.any(|last| Arc::ptr_eq(last, connection)) {
+        flushes.push(Arc::clone(connection));
     }
-}
-
-/// All that are noted; what that took is given back if it was much.
-fn drain(members: &mut Vec<Arc<Member>>) -> impl Iterator<Item = Arc<Member>> {
-    let kept = members.capacity() <= KEPT_ROOM;
-    let (all, few) = match kept {
-        true => (Vec::new(), Some(members.drain(..))),
-        false => (std::mem::take(members), None),
-    };
-    all.into_iter().chain(few.into_iter().flatten())
 }
 
 impl Drop for FlushSet<'_> {
@@ -148,6 +140,7 @@ impl Drop for FlushSet<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::member::Member;
     use crate::testing;
 
     #[test]
@@ -159,11 +152,11 @@ mod tests {
         let is_waiting = |member: &Member| member.connection.outbox.is_behind();
         let mut flushes = FlushSet::new(&timers);
         sender.connection.outbox.push(b"accepted\n".to_vec());
-        flushes.add(&sender);
+        flushes.add(&sender.connection);
         for (noted, member) in crowd.iter().enumerate() {
             assert_eq!(is_waiting(&sender), noted + 1 < MOST_NOTED, "{noted} noted");
             member.connection.outbox.push(b"execute\n".to_vec());
-            flushes.add(member);
+            flushes.add(&member.connection);
         }
         assert!(is_waiting(&crowd[MOST_NOTED - 1]), "few are noted by now");
         drop(flushes);

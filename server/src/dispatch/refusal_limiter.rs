@@ -66,7 +66,7 @@ pub(crate) fn tell(
         }
         let line = line.get_or_insert_with(|| refused(sender, sender_rank, words));
         outbox.push_from(line);
-        flushes.add(&target.member);
+        flushes.add(&target.member.connection);
     }
 }
 

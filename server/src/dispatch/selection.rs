@@ -302,7 +302,8 @@ fn have<'a>(members: impl Iterator<Item = (&'a Member, u32)>, count: usize) -> S
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::testing::{join, ranked, roster};
+    use crate::testing::{join, join_in, ranked, roster};
+    use common::wire::tier::Tier;
     use proptest::prelude::*;
 
     /// What the selector finds, in short: `1!` is an outranked one, `one 3` a single one.
@@ -453,13 +454,14 @@ mod tests {
         /// a client without slots.
         #[test]
         fn authority_holds_for_every_selector(
-            slots in prop::collection::vec(0u32..3, 1..8),
+            cast in prop::collection::vec((0u32..3, 0u64..3), 1..8),
             sender in any::<prop::sample::Index>(),
             selector in "next|below|all|least-loaded|[0-9]|m[0-9]|[0-4]-[4-9]|m\\*(,!m[0-9])?|![0-9]|\\*,[0-9]|[0-9],m[0-9],(m[0-9]|x|!0)",
         ) {
             let roster = roster(10);
-            for (at, slots) in slots.iter().enumerate() {
-                join(&roster, &format!("m{at}"), *slots);
+            for (at, (slots, tier)) in cast.iter().enumerate() {
+                let tier = Tier::new(*tier).expect("a tier");
+                join_in(&roster, tier, &format!("m{at}"), *slots);
             }
             let places = ranked(&roster);
             let rank = sender.index(places.len());
@@ -468,6 +470,8 @@ mod tests {
                 return Ok(());
             };
             prop_assert_eq!(selection.sender_rank as usize, rank);
+            let order = |member: &Member| (member.tier, member.id);
+            let own = order(&places[rank].member);
             let (execute, outranked) = match selection.found {
                 Found::One(target) => (vec![target], vec![]),
                 Found::Many { execute, outranked, absent } => {
@@ -483,6 +487,7 @@ mod tests {
             };
             for target in &execute {
                 prop_assert!(target.rank as usize > rank && target.member.slots > 0);
+                prop_assert!(order(&target.member) > own, "a higher tier, or an earlier one of its own");
                 prop_assert_eq!(places[target.rank as usize].id, target.member.id);
             }
             prop_assert!(outranked.iter().all(|target| (target.rank as usize) < rank));

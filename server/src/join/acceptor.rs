@@ -4,7 +4,6 @@
 
 use crate::connection::{Connection, bye_line};
 use crate::hub::Hub;
-use crate::join::handshakes::Courtesy;
 use crate::session;
 use crate::throttled_log::ThrottledLog;
 use common::limits::{MAX_LINE_BEFORE_JOIN, unacknowledged};
@@ -35,7 +34,6 @@ const REFUSED_BYTES: usize = MAX_LINE_BEFORE_JOIN;
 pub(crate) struct Acceptor<'a> {
     listener: &'a Listener,
     trouble: ThrottledLog,
-    courtesy: Courtesy,
     /// Whether a thread waits to accept next.
     has_next: bool,
     /// No connection is accepted any more.
@@ -47,7 +45,6 @@ impl<'a> Acceptor<'a> {
         Acceptor {
             listener,
             trouble: ThrottledLog::new(log::Level::Warn),
-            courtesy: Courtesy::default(),
             has_next: false,
             is_closed: false,
         }
@@ -137,7 +134,7 @@ fn next(acceptor: &mut Acceptor<'_>, hub: &Hub) -> Option<Stream> {
                     refuse(&stream, &line);
                     continue;
                 }
-                if handshakes.make_room(peer.ip(), now, &mut acceptor.courtesy) {
+                if handshakes.make_room(peer.ip(), now) {
                     return Some(stream);
                 }
                 acceptor

@@ -1,23 +1,25 @@
-//! Who may join, and as what: looked at in the order in which the protocol says what is
-//! wrong first.
+//! Which clients may join: the checks of what `join` asks for, in the order that the protocol gives
+//! for their errors.
 
 use crate::join::throttle::Throttle;
 use crate::join::token::Token;
+use crate::member::Terms;
 use crate::ranking::NotAdmitted;
 use common::limits::{MAX_SLOTS, PROTOCOL};
 use common::wire::message::{Code, RpcError, clip, params};
 use common::wire::name::Name;
+use common::wire::tier::Tier;
 use common::wire::{Credential, Join};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use std::net::IpAddr;
 
-/// What somebody is told whom the roster does not take.
+/// The error for a client that the roster does not admit.
 pub(crate) fn not_admitted(refusal: &NotAdmitted, name: Option<&str>) -> RpcError {
     match refusal {
         NotAdmitted::ShuttingDown => RpcError::new(
             Code::ShuttingDown,
-            "the server is shutting down; it admits nobody",
+            "the server is shutting down; it admits no client",
         ),
         NotAdmitted::Full(max) => RpcError::new(
             Code::Full,
@@ -34,15 +36,14 @@ pub(crate) fn not_admitted(refusal: &NotAdmitted, name: Option<&str>) -> RpcErro
     }
 }
 
-/// What a newcomer asks for, once it was found right.
+/// What a client asks for, once that was found right.
 pub(crate) struct Wanted {
     pub(crate) name: Option<Name<'static>>,
-    pub(crate) slots: u32,
+    pub(crate) terms: Terms,
 }
 
 impl Wanted {
-    /// Looks at the version first, whatever else is wrong; then at the parameters; then has
-    /// the credential looked at.
+    /// Checks the version first, then the parameters, then the credential.
     #[inline(never)]
     pub(crate) fn read(
         raw: Option<&RawValue>,
@@ -63,12 +64,33 @@ impl Wanted {
                 ));
             }
         };
+        let tier = match join.tier.map(Tier::new) {
+            Some(Err(message)) => return wrong(format!("params.tier: {message}")),
+            tier => tier.and_then(Result::ok),
+        };
         check_token(join.token.as_ref().map(Credential::reveal).as_deref())?;
-        Ok(Wanted { name, slots })
+        let terms = Terms {
+            tier: granted(tier, Tier::DEFAULT)?,
+            slots,
+            rank_news: join.rank_news.unwrap_or(true),
+        };
+        Ok(Wanted { name, terms })
     }
 }
 
-/// Looks at the token that a newcomer shows, as often as its address may guess.
+/// The tier of a client that may have `highest`: that one, or a lower one if it asks for that.
+/// To rank oneself lower takes no permission.
+fn granted(asked: Option<Tier>, highest: Tier) -> Result<Tier, RpcError> {
+    match asked {
+        Some(tier) if tier < highest => Err(RpcError::forbidden(
+            "tier",
+            format!("tier {tier} is higher than yours; you may ask for {highest} to 9"),
+        )),
+        asked => Ok(asked.unwrap_or(highest)),
+    }
+}
+
+/// Checks the token that a client shows, as often as its address may guess.
 #[inline(never)]
 pub(crate) fn check_token(
     throttle: &Throttle,
@@ -91,19 +113,19 @@ pub(crate) fn check_token(
         (true, None) => "this server asks for a token".into(),
     };
     let mut error = RpcError::new(Code::Unauthorized, message);
-    error.retry_ms = Some(retry_ms);
+    error.data.retry_ms = Some(retry_ms);
     Err(error)
 }
 
-/// A version that is not ours is told before anything else is looked at: the rest of a later
-/// version's parameters may well look wrong to us.
+/// A version that the server does not speak is the first error: the rest of a later version's
+/// parameters may well look wrong here.
 fn check_protocol(raw: Option<&RawValue>) -> Result<(), RpcError> {
     #[derive(Deserialize)]
     struct Version<'a> {
         #[serde(borrow)]
         protocol: &'a RawValue,
     }
-    // Not from an array, whose first element serde would take for it.
+    // Only from an object: serde would take the first element of an array for it.
     let object = raw.filter(|raw| raw.get().starts_with('{'));
     let read = object.map(|raw| serde_json::from_str::<Version<'_>>(raw.get()));
     let Some(Ok(Version { protocol })) = read else {
@@ -118,7 +140,7 @@ fn check_protocol(raw: Option<&RawValue>) -> Result<(), RpcError> {
             clip(version)
         );
         let mut error = RpcError::new(Code::UnsupportedProtocol, message);
-        error.supported = Some(vec![PROTOCOL]);
+        error.data.supported = Some(vec![PROTOCOL]);
         return Err(error);
     }
     Ok(())

@@ -1,97 +1,77 @@
-//! Those who are connected and not ranked: newcomers that have not joined yet, and those who
-//! left and are being closed. Each has a thread, so both have a bound of their own, apart from
-//! that of the members.
+//! Connections that are not ranked: those that have not joined yet, and those of members that left
+//! and are being closed. Each has a thread, so both have a bound of their own, apart from that of the
+//! members.
 //!
-//! Whoever connects gets in. Where there is no room, the newcomer that has waited longest at
-//! the address that holds most goes: who floods the server pushes out itself before anybody
-//! else. Only the thread at the door waits here, until that of whoever goes has ended.
+//! Every connection gets in. If there is no room, the unjoined connection that has waited longest at
+//! the address with the most of them is closed: a client that floods the server pushes out its own
+//! connections first. Only the thread that accepts waits here, until the session of the closed one
+//! has ended.
 
 use crate::connection::Connection;
-use crate::timers::timer_queue::millis;
+use crate::millis;
 use common::limits::{MAX_UNJOINED, MAX_UNJOINED_PER_ADDRESS};
-use common::sys::sync::{Arc, Condvar, Mutex, lock, wait_timeout_while};
+use common::sys::sync::{Arc, Condvar, Mutex, lock, wait_timeout, wait_timeout_while};
 use std::collections::VecDeque;
 use std::net::{IpAddr, Ipv6Addr};
 use std::time::{Duration, Instant};
 
-/// Threads that may be about to end besides, of those who were turned away: as one ends, the
-/// next can be started. With two at the door and the program's other five (main, timers, stdout,
-/// stderr, signals) they are fewer than ten, as whoever looks at the server may count one more
-/// that has all but ended.
-const MOST_ENDING: usize = 2;
-
-/// How long room is waited for. A thread that was told to end does so within a scheduler's
-/// turn; where that takes longer, another thread is the last thing that is needed.
+/// How long a new connection waits for room. A session that was told to end does so within a
+/// scheduler's turn; if that takes longer, the server has no use for another thread.
 const ROOM_PATIENCE: Duration = Duration::from_secs(1);
 
-/// How much of that is for those whose first words their threads did not get round to
-/// reading: that is our doing, and most likely it is a `join`.
-const UNREAD_PATIENCE: Duration = Duration::from_millis(100);
-
-/// How long a newcomer is spared that may be about to join, as long as there is courtesy left:
-/// enough for a client that the scheduler keeps waiting between its first two calls, and too
-/// short for the next one to mind. Who comes right behind 64 of one address, which fill its 16
-/// places four times over, waits three times as long: still less than a tenth of a second.
+/// How old a connection is before it has to make room, as long as there is courtesy left: time
+/// enough for a client that the scheduler keeps waiting between its first two calls, and too short
+/// for the next one to notice. A client behind 64 of one address, which fill its 16 places four
+/// times over, waits three times as long: still less than a tenth of a second.
 const SPARED_MS: u64 = 20;
 
-/// How much waiting there is for those who are spared: a crowd of hundreds that comes at once
-/// needs less. A flood has used it up soon, and then whoever comes gets in without delay.
-const COURTESY: Duration = Duration::from_secs(1);
+/// How long new connections wait in all for those that may be about to join: a crowd of hundreds
+/// that dials at once needs less. A flood has used it up soon, and delays no connection after that.
+/// It comes back after ten times as long.
+const COURTESY_MS: u64 = 1000;
 
-/// How long it takes to come back once it is used up.
-const COURTESY_RETURNS: Duration = Duration::from_secs(10);
-
-/// Making room is followed by a pause: it takes a tenth of a millisecond of two cores, so
-/// whoever floods the server has a good part of one at the most. It is no longer than that,
-/// since whoever waits behind a flood waits for each of its connections.
-const PAUSE: Duration = Duration::from_micros(250);
-
-/// How often it is looked again whether somebody is to be spared no longer.
-const SPARED_TICK: Duration = Duration::from_millis(1);
-
-/// The connected who are not ranked.
+/// The connections that are not ranked.
 pub(crate) struct Handshakes {
     table: Mutex<Table>,
-    /// Somebody joined, or a thread ended.
+    /// A connection joined, or a session ended.
     changed: Condvar,
-    /// How many of those who left are waited for at a time: everybody can leave at once.
+    /// How many leavers may be open at a time: all members can leave at once.
     most_leavers: usize,
 }
 
-/// How much longer newcomers are waited for that may be about to join.
+/// Both in the order in which they came.
 #[derive(Default)]
-pub(crate) struct Courtesy {
-    spent: Duration,
-    /// When something was spent last.
-    at: Option<Instant>,
+struct Table {
+    unjoined: VecDeque<Unjoined>,
+    leavers: VecDeque<Arc<Connection>>,
+    courtesy: Courtesy,
+}
+
+struct Unjoined {
+    from: IpAddr,
+    connection: Arc<Connection>,
+}
+
+#[derive(Default)]
+struct Courtesy {
+    spent_ms: u64,
+    spent_at: u64,
 }
 
 impl Courtesy {
-    fn is_left(&mut self) -> bool {
-        if self.at.is_some_and(|at| at.elapsed() >= COURTESY_RETURNS) {
-            *self = Courtesy::default();
+    fn is_left(&mut self, now: u64) -> bool {
+        if now >= self.spent_at.saturating_add(10 * COURTESY_MS) {
+            self.spent_ms = 0;
         }
-        self.spent < COURTESY
+        self.spent_ms < COURTESY_MS
     }
 
-    fn spend(&mut self, waited: Duration) {
-        self.spent += waited;
-        self.at = Some(Instant::now());
+    fn spend(&mut self, ms: u64, now: u64) {
+        if ms > 0 {
+            self.spent_ms += ms;
+            self.spent_at = now;
+        }
     }
-}
-
-/// Both in the order in which they came here.
-#[derive(Default)]
-struct Table {
-    newcomers: VecDeque<Newcomer>,
-    leavers: VecDeque<Arc<Connection>>,
-    /// How many have gone.
-    gone: u64,
-}
-
-struct Newcomer {
-    from: IpAddr,
-    connection: Arc<Connection>,
 }
 
 impl Handshakes {
@@ -104,37 +84,32 @@ impl Handshakes {
         }
     }
 
-    /// Makes room for a newcomer from an address, and waits until there is some; says whether
-    /// there is.
-    pub(crate) fn make_room(&self, address: IpAddr, now: u64, courtesy: &mut Courtesy) -> bool {
-        let (began, mut one_went) = (Instant::now(), false);
+    /// Makes room for a connection from an address; says whether there is some.
+    pub(crate) fn make_room(&self, address: IpAddr, now: u64) -> bool {
+        let (address, began) = (origin(address), Instant::now());
+        let mut table = lock(&self.table);
+        let spares = table.courtesy.is_left(now);
         loop {
-            let crowd = lock(&self.table).in_the_way(origin(address));
-            let waited = began.elapsed();
-            if crowd.in_the_way.is_empty() && crowd.ending <= MOST_ENDING {
-                if one_went {
-                    std::thread::sleep(PAUSE);
+            let waited = millis(began.elapsed());
+            let now = now.saturating_add(waited);
+            let overfull = table.overfull_for(address);
+            let has_room = overfull.is_none() && !table.is_one_ending();
+            if has_room || waited >= millis(ROOM_PATIENCE) {
+                table.courtesy.spend(waited, now);
+                return has_room;
+            }
+            let age = if spares { SPARED_MS } else { 0 };
+            if let Some(from) = overfull {
+                let old_enough = table.old_enough(from, age, now);
+                drop(table);
+                let one_goes = turn_one_away(&old_enough, now);
+                table = lock(&self.table);
+                if one_goes {
+                    continue;
                 }
-                return true;
             }
-            if waited >= ROOM_PATIENCE {
-                return false;
-            }
-            let now = now.saturating_add(millis(waited));
-            let is_courteous = courtesy.is_left();
-            let may_go = |one: &Connection| {
-                (waited >= UNREAD_PATIENCE || !one.has_first_words())
-                    && (!is_courteous || one.age(now) >= SPARED_MS)
-            };
-            let mut in_the_way = crowd.in_the_way.iter();
-            if in_the_way.any(|one| may_go(one) && one.turn_away(now)) {
-                one_went = true;
-            } else if crowd.in_the_way.is_empty() {
-                self.wait_for_more_gone(crowd.gone, ROOM_PATIENCE - waited);
-            } else {
-                self.wait_for_more_gone(crowd.gone, SPARED_TICK);
-                courtesy.spend(began.elapsed() - waited);
-            }
+            // A connection's age changes without a notice.
+            table = wait_timeout(&self.changed, table, Duration::from_millis(1));
         }
     }
 
@@ -143,42 +118,40 @@ impl Handshakes {
         lock(&self.table).count(origin(address)) >= MAX_UNJOINED_PER_ADDRESS
     }
 
-    /// Makes room where the system has none for another connection, unless all may be about
-    /// to join; says whether somebody went.
+    /// Closes a connection when the system has no descriptor for another one, unless all may be
+    /// about to join; says whether one has gone.
     pub(crate) fn make_room_in_need(&self, now: u64) -> bool {
-        let crowd = lock(&self.table).crowd(Table::of_the_fullest);
-        let may_go = |one: &Connection| one.age(now) >= SPARED_MS && !one.has_first_words();
-        let mut newcomers = crowd.in_the_way.iter();
-        let one_goes = crowd.ending > 0 || newcomers.any(|one| may_go(one) && one.turn_away(now));
-        one_goes && self.wait_for_more_gone(crowd.gone, ROOM_PATIENCE)
-    }
-
-    /// Says whether there are.
-    fn wait_for_more_gone(&self, seen: u64, at_most: Duration) -> bool {
         let table = lock(&self.table);
-        let are_the_same = |table: &mut Table| table.gone == seen;
-        let table = wait_timeout_while(&self.changed, table, at_most, are_the_same);
-        table.gone != seen
+        let before = table.unjoined.len();
+        let fullest = table.fullest();
+        let old_enough = fullest.map(|from| table.old_enough(from, SPARED_MS, now));
+        drop(table);
+        if !turn_one_away(&old_enough.unwrap_or_default(), now) {
+            return false;
+        }
+        let are_the_same = |table: &mut Table| table.unjoined.len() >= before;
+        let table = lock(&self.table);
+        let table = wait_timeout_while(&self.changed, table, ROOM_PATIENCE, are_the_same);
+        table.unjoined.len() < before
     }
 
-    /// Somebody has connected.
+    /// A client has connected.
     pub(crate) fn come(&self, connection: &Arc<Connection>) {
-        let newcomer = Newcomer {
+        let unjoined = Unjoined {
             from: origin(connection.peer().ip()),
             connection: Arc::clone(connection),
         };
-        lock(&self.table).newcomers.push_back(newcomer);
+        lock(&self.table).unjoined.push_back(unjoined);
     }
 
-    /// Somebody is a member now, or its thread ends.
+    /// A connection is a member's now, or its session ends.
     pub(crate) fn go(&self, connection: &Arc<Connection>) {
         let mut table = lock(&self.table);
-        let before = table.newcomers.len();
+        let before = table.unjoined.len();
         table
-            .newcomers
+            .unjoined
             .retain(|one| !Arc::ptr_eq(&one.connection, connection));
-        if table.newcomers.len() < before {
-            table.gone += 1;
+        if table.unjoined.len() < before {
             drop(table);
             self.changed.notify_all();
         } else {
@@ -186,7 +159,7 @@ impl Handshakes {
         }
     }
 
-    /// A member has left and is being closed; where too many are, who left first is cut.
+    /// A member has left and is being closed; if there are too many of these, the first is cut.
     pub(crate) fn leave(&self, member: &Arc<Connection>) {
         let mut table = lock(&self.table);
         table.leavers.push_back(Arc::clone(member));
@@ -199,67 +172,55 @@ impl Handshakes {
     }
 }
 
-/// Those who are not ranked, as somebody finds them who wants in.
-struct Crowd {
-    /// Of these one has to go, the first first.
-    in_the_way: Vec<Arc<Connection>>,
-    /// So many were turned away whose threads have not ended.
-    ending: usize,
-    /// [`Table::gone`] at that time.
-    gone: u64,
-}
-
 impl Table {
-    fn crowd(&self, in_the_way: impl FnOnce(&Table) -> Vec<Arc<Connection>>) -> Crowd {
-        let here = self.here().count();
-        Crowd {
-            in_the_way: in_the_way(self),
-            ending: self.newcomers.len() - here,
-            gone: self.gone,
+    /// The address of which a connection has to go before one from `address` has room.
+    fn overfull_for(&self, address: IpAddr) -> Option<IpAddr> {
+        if self.count(address) >= MAX_UNJOINED_PER_ADDRESS {
+            Some(address)
+        } else if self.here().count() >= MAX_UNJOINED {
+            self.fullest()
+        } else {
+            None
         }
     }
 
-    /// Those of whom one has to go before somebody from an address can come.
-    fn in_the_way(&self, address: IpAddr) -> Crowd {
-        self.crowd(|table| {
-            if table.count(address) >= MAX_UNJOINED_PER_ADDRESS {
-                table.of(address)
-            } else if table.here().count() >= MAX_UNJOINED {
-                table.of_the_fullest()
-            } else {
-                Vec::new()
-            }
-        })
+    /// Whether the session of a connection that was turned away has not ended yet.
+    fn is_one_ending(&self) -> bool {
+        self.unjoined.len() > self.here().count()
     }
 
-    /// Those who were not turned away.
-    fn here(&self) -> impl Iterator<Item = &Newcomer> {
-        let newcomers = self.newcomers.iter();
-        newcomers.filter(|one| !one.connection.is_turned_away())
+    /// Those that were not turned away.
+    fn here(&self) -> impl DoubleEndedIterator<Item = &Unjoined> {
+        let unjoined = self.unjoined.iter();
+        unjoined.filter(|one| !one.connection.is_turned_away())
     }
 
-    /// Those of the address that holds most; of equals, of the one that came here first.
-    fn of_the_fullest(&self) -> Vec<Arc<Connection>> {
-        let mut counts: Vec<(IpAddr, usize)> = Vec::new();
-        for one in self.here() {
-            match counts.iter_mut().find(|(from, _)| *from == one.from) {
-                Some((_, count)) => *count += 1,
-                None => counts.push((one.from, 1)),
-            }
-        }
+    /// The address that has most; of equals, the one that came first.
+    fn fullest(&self) -> Option<IpAddr> {
         // Of equals, the last is taken for the greatest.
-        let fullest = counts.iter().rev().max_by_key(|(_, count)| *count);
-        fullest.map(|(from, _)| self.of(*from)).unwrap_or_default()
+        let addresses = self.here().rev().map(|one| one.from);
+        addresses.max_by_key(|from| self.count(*from))
     }
 
     fn count(&self, address: IpAddr) -> usize {
         self.here().filter(|one| one.from == address).count()
     }
 
-    fn of(&self, address: IpAddr) -> Vec<Arc<Connection>> {
-        let of_address = self.here().filter(|one| one.from == address);
-        of_address.map(|one| Arc::clone(&one.connection)).collect()
+    /// The connections of an address that have a certain age, the oldest first.
+    fn old_enough(&self, address: IpAddr, age: u64, now: u64) -> Vec<Arc<Connection>> {
+        let connections = self.here().filter(|one| one.from == address);
+        let connections = connections.map(|one| &one.connection);
+        connections
+            .filter(|one| one.age(now) >= age)
+            .cloned()
+            .collect()
     }
+}
+
+/// Turns the first away that may be; says whether there is one.
+fn turn_one_away(connections: &[Arc<Connection>], now: u64) -> bool {
+    let mut connections = connections.iter();
+    connections.any(|one| !one.has_first_words() && one.turn_away(now))
 }
 
 /// What counts as one address: of IPv6, the network that one household or machine has.
@@ -287,11 +248,8 @@ mod tests {
     #[test]
     fn courtesy_is_used_up_and_comes_back() {
         let mut courtesy = Courtesy::default();
-        courtesy.spend(COURTESY / 2);
-        assert!(courtesy.is_left());
-        courtesy.spend(COURTESY);
-        assert!(!courtesy.is_left());
-        courtesy.at = courtesy.at.and_then(|at| at.checked_sub(COURTESY_RETURNS));
-        assert!(courtesy.at.is_none() || courtesy.is_left());
+        courtesy.spend(COURTESY_MS, 10);
+        assert!(!courtesy.is_left(10) && !courtesy.is_left(10_009));
+        assert!(courtesy.is_left(10_010));
     }
 }

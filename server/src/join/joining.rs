@@ -4,10 +4,10 @@ use crate::config::Config;
 use crate::join::admission::{Wanted, check_token, not_admitted};
 use crate::join::throttle::ANSWER_DELAY_MS;
 use crate::member::Member;
+use crate::millis;
 use crate::ranking::Standing;
 use crate::record;
 use crate::session::{Flow, Session};
-use crate::timers::timer_queue::millis;
 use common::sys::sync::Arc;
 use common::wire::message::{Code, Id, Message, RpcError, clip, error_line, result_line};
 use common::wire::name::Name;
@@ -30,7 +30,7 @@ impl Session<'_> {
                 self.lives = true;
                 Flow::Continue(())
             }
-            // What follows is never looked at: a browser can be made to send HTTP to any port,
+            // The session reads nothing that follows: a browser can be made to send HTTP to any port,
             // with lines of this protocol as the body.
             Err(malformed) => {
                 log::debug!("{}: {}", self.connection.peer(), malformed.error);
@@ -98,7 +98,7 @@ impl Session<'_> {
         Flow::Continue(())
     }
 
-    /// Has it ranked last.
+    /// Checks what the client asks for, and ranks it.
     fn join(&mut self, id: &Id, raw: Option<&RawValue>) -> Result<(), RpcError> {
         let (hub, address) = (self.hub, self.connection.peer().ip());
         let wanted = Wanted::read(raw, |shown| match &hub.config.token {
@@ -115,12 +115,14 @@ impl Session<'_> {
     fn admit(&mut self, id: &Id, wanted: &Wanted) -> Result<(), RpcError> {
         let (hub, connection) = (self.hub, self.connection);
         let make = |id, name| {
-            let (slots, joined) = (wanted.slots, hub.timers.now());
-            Member::new(id, name, slots, joined, Arc::clone(connection))
+            let joined = hub.timers.now();
+            Member::new(id, name, wanted.terms, joined, Arc::clone(connection))
         };
         let kept = &mut self.member;
+        let mut stands = None;
         let welcome = |member: &Arc<Member>, standing| {
-            // Before it is in the list, so that it leaves that whatever goes wrong from here.
+            stands = Some(standing);
+            // Before it is in the list, so that it leaves the list whatever goes wrong from here.
             *kept = Some(Arc::clone(member));
             connection
                 .outbox
@@ -130,18 +132,22 @@ impl Session<'_> {
             .roster
             .join(wanted.name.as_deref(), make, welcome)
             .map_err(|refusal| not_admitted(&refusal, wanted.name.as_deref()))?;
+        if let Some(standing) = stands {
+            hub.schedule_join_news(&member, standing);
+        }
         self.about.change(&member.name);
-        self.flushes.add(&member);
+        self.flushes.add(self.connection);
         Ok(())
     }
 
-    /// Not where it joins: what a session's stack ever had stays in memory, and to log takes more
-    /// of it than everything else that an idle client's session does.
+    /// Not in [`join`](Self::join): a stack keeps the memory that it once used, and logging uses more
+    /// of it than all else that an idle client's session does.
     #[inline(never)]
     pub(crate) fn log_joined(&self, member: &Member) {
         log::info!(
-            "{} joined as {member}, slots {}",
+            "{} joined as {member}, tier {}, slots {}",
             self.connection.peer(),
+            member.tier,
             member.slots
         );
         if let Some(audit) = &self.hub.config.audit {
@@ -171,6 +177,7 @@ fn welcome(config: &Config, id: &Id, member: &Member, standing: Standing) -> Vec
         member: member.id,
         name: Name::known(member.name.to_string()),
         rank: standing.rank,
+        tier: member.tier,
         members: standing.members,
         heartbeat_ms: millis(config.heartbeat),
         max_line: config.max_line,

@@ -1,9 +1,9 @@
 //! How often an address may guess the token. An address has 16 tries, of which a wrong one is
-//! back after a second, so no more than 16 wrong ones are looked at in a second; after 20 in a
-//! minute none is for a while. The right token costs none: thousands of clients behind one
+//! back after a second, so the server checks no more than 16 wrong ones in a second; after 20 in a
+//! minute it checks none for a while. The right token costs none: thousands of clients behind one
 //! address come back unhindered.
 //!
-//! Every token from an address that a member comes from is looked at: else a machine that guesses
+//! The server checks every token from the address of a member: otherwise a machine that guesses
 //! there would keep the others of that address out. Wrong ones are answered no sooner.
 
 use crate::join::handshakes::origin;
@@ -34,13 +34,13 @@ const LONGEST_REFUSAL_MS: u64 = 60_000;
 /// more addresses has so many permits that it gains nothing from being forgotten.
 const MOST_ADDRESSES: usize = 4096;
 
-/// How often it is looked, when there are so many, which are of long ago.
+/// How often old entries are dropped when there are so many.
 const TIDY_MS: u64 = 1000;
 
 /// What became of a try that is not right.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Refused {
-    /// Whether the token was looked at.
+    /// Whether the token was checked.
     pub(crate) was_heard: bool,
     /// How long after the answer the next try is worth while.
     pub(crate) retry_ms: u64,
@@ -54,7 +54,7 @@ pub(crate) struct Throttle {
 #[derive(Default)]
 struct Table {
     wrong: HashMap<IpAddr, Wrong>,
-    /// When those of long ago were forgotten.
+    /// When old entries were dropped last.
     tidied: u64,
     /// How many members come from an address.
     members: HashMap<IpAddr, u32>,
@@ -70,7 +70,7 @@ struct Wrong {
 }
 
 impl Throttle {
-    /// Looks at a token, if the address may have one looked at now.
+    /// Checks a token, if the address may try one now.
     pub(crate) fn look(
         &self,
         address: IpAddr,
@@ -90,7 +90,7 @@ impl Throttle {
         Err(wrong.answer(now, true))
     }
 
-    /// Whether no token from an address is looked at now.
+    /// Whether no token from an address is checked now.
     pub(crate) fn refuses(&self, address: IpAddr, now: u64) -> bool {
         lock(&self.table).refusing(origin(address), now).is_some()
     }
@@ -125,13 +125,13 @@ impl Drop for Presence<'_> {
 }
 
 impl Table {
-    /// The wrong tries of an address, if no token from it is looked at now.
+    /// The wrong tries of an address, if no token from it is checked now.
     fn refusing(&self, address: IpAddr, now: u64) -> Option<&Wrong> {
         let wrong = self.wrong.get(&address).filter(|wrong| wrong.refuses(now));
         wrong.filter(|_| !self.members.contains_key(&address))
     }
 
-    /// Where the wrong tries of an address are kept.
+    /// The entry for the wrong tries of an address.
     fn of(&mut self, address: IpAddr, now: u64) -> &mut Wrong {
         let is_new = !self.wrong.contains_key(&address);
         let is_full = is_new && self.wrong.len() >= MOST_ADDRESSES;
@@ -201,7 +201,7 @@ mod tests {
     }
 
     #[test]
-    fn an_address_has_16_tries_a_second_and_the_right_token_costs_none() {
+    fn an_address_has_16_tries_a_second_and_the_right_token_uses_none() {
         let throttle = Throttle::default();
         for _ in 0..100 {
             assert_eq!(throttle.look(HERE, 10, || true), Ok(()));
@@ -221,7 +221,7 @@ mod tests {
     }
 
     #[test]
-    fn after_20_wrong_ones_in_a_minute_an_address_is_refused_ever_longer_and_forgotten_at_last() {
+    fn after_20_wrong_tokens_in_a_minute_an_address_is_refused_ever_longer_and_forgotten_at_last() {
         let throttle = Throttle::default();
         let (mut now, mut refusals, mut tries) = (1, Vec::new(), Vec::new());
         while refusals.len() < 8 {
@@ -250,7 +250,7 @@ mod tests {
     }
 
     #[test]
-    fn an_address_that_a_member_comes_from_is_never_refused_unheard() {
+    fn every_token_from_the_address_of_a_member_is_checked() {
         let throttle = Throttle::default();
         let first = throttle.member(HERE);
         let second = throttle.member(HERE);
@@ -267,7 +267,7 @@ mod tests {
     }
 
     #[test]
-    fn however_many_addresses_guess_a_bounded_number_is_remembered() {
+    fn guesses_of_many_addresses_are_remembered_of_a_bounded_number() {
         let throttle = Throttle::default();
         for n in 0..3 * MOST_ADDRESSES as u32 {
             assert!(heard(&throttle, other(n), 10));

@@ -1,4 +1,4 @@
-//! The token that a server asks for, of which it keeps no more than it needs to know it again.
+//! The token that a server asks for. The server keeps its hash only.
 
 use sha2::{Digest, Sha256};
 use std::fmt;
@@ -35,7 +35,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_token_is_known_again_and_never_shown() {
+    fn a_token_equals_itself_alone_and_is_never_shown() {
         let token = Token::from("s3cret");
         assert!(token.is("s3cret"));
         for other in ["", "s3cre", "s3cret ", "S3cret"] {

@@ -1,7 +1,9 @@
-//! The ranked list: the members, in the order of joining. First come, first ranked.
+//! The ranked list: the members by tier, and within a tier first come, first ranked.
 //!
-//! Members stand in the order of their numbers, which only grow, so a rank is a position,
-//! and 0..n-1 without gaps in every look-up. The list hides behind
+//! Members stand in the order of their tiers and their numbers, neither of which changes while
+//! a member is here ([`rank_order`]). So a rank is a position, and 0..n-1 without gaps in every
+//! look-up, and two members never change places. A newcomer is the last of its tier, which need
+//! not be the end of the list. The list hides behind
 //! a handle that returns owned values: its lock is held for a look-up or a change of the
 //! list, and never while something is written, sent or waited for.
 
@@ -12,6 +14,7 @@ use common::sys::sync::{Arc, RwLock, read, write};
 use common::wire;
 use common::wire::name::Name;
 use common::wire::selector::GIVEN;
+use common::wire::tier::Tier;
 use foldhash::fast::RandomState;
 use std::cmp::Ordering;
 use std::collections::HashMap;
@@ -22,11 +25,14 @@ pub(crate) struct Roster {
     ranking: Arc<RwLock<Ranking>>,
 }
 
-/// One place in the list. The number stands here too, so that a search by it need not look
-/// at every member on its way.
+/// One place in the list. What decides its order stands here too, so that a search need not
+/// look at every member on its way; and so does whether the member is told its rank, so that
+/// news cost no look at members that want none.
 #[derive(Clone)]
 pub(crate) struct Place {
     pub(crate) id: u64,
+    tier: Tier,
+    rank_news: bool,
     pub(crate) member: Arc<Member>,
 }
 
@@ -39,6 +45,8 @@ struct Ranking {
     max: u32,
     next_id: u64,
     draining: bool,
+    /// How many members are told when their rank changes.
+    listening: usize,
     /// The highest rank from which on a rank changed and its member was not told.
     changed_from: AtomicUsize,
     transcript: Transcript,
@@ -70,6 +78,7 @@ impl Roster {
             max,
             next_id: 1,
             draining: false,
+            listening: 0,
             changed_from: AtomicUsize::new(usize::MAX),
             transcript,
         };
@@ -78,7 +87,7 @@ impl Roster {
         }
     }
 
-    /// Ranks a newcomer last. `make` makes the member of its number and name; `welcome` tells it
+    /// Ranks a newcomer as the last of its tier. `make` makes the member of its number and name; `welcome` tells it
     /// while no look-up finds it yet, so that nothing overtakes the answer to `join`. Neither may
     /// block. If either panics, the list is as before, except for the number.
     pub(crate) fn join(
@@ -91,8 +100,8 @@ impl Roster {
         if ranking.draining {
             return Err(NotAdmitted::ShuttingDown);
         }
-        let rank = ranking.ranked.len();
-        if rank >= ranking.max as usize {
+        let members = ranking.ranked.len();
+        if members >= ranking.max as usize {
             return Err(NotAdmitted::Full(ranking.max));
         }
         let id = ranking.next_id;
@@ -105,20 +114,20 @@ impl Roster {
         };
         ranking.next_id += 1;
         let member = make(id, name);
+        let rank = above(&ranking.ranked, &member);
         let standing = Standing {
             rank: rank as u32,
-            members: rank as u32 + 1,
+            members: members as u32 + 1,
         };
         member.told_rank.store(standing.rank, Relaxed);
         welcome(&member, standing);
-        let place = Place {
-            id,
-            member: Arc::clone(&member),
-        };
+        let place = Place::of(&member);
         let key = place.member.name.to_ascii_lowercase().into();
-        ranking.ranked.push(place.clone());
+        ranking.listening += usize::from(place.rank_news);
+        ranking.ranked.insert(rank, place.clone());
         if member.slots > 0 {
-            ranking.executors.push(place);
+            let at = above(&ranking.executors, &member);
+            ranking.executors.insert(at, place);
         }
         ranking.names.insert(key, Arc::clone(&member));
         fault_point!(Joining, member);
@@ -138,12 +147,13 @@ impl Roster {
             return false;
         };
         let place = ranking.ranked.remove(rank);
+        ranking.listening -= usize::from(place.rank_news);
         if let Some(at) = position(&ranking.executors, member) {
             ranking.executors.remove(at);
         }
         let key = place.member.name.to_ascii_lowercase();
         ranking.names.remove(key.as_str());
-        ranking.changed_from.fetch_min(rank, Relaxed);
+        ranking.mark_changed(rank);
         if ranking.transcript.is_on() {
             let client = member.connection.peer();
             ranking
@@ -185,6 +195,7 @@ impl Roster {
                 member: member.id,
                 name: Name::known(member.name.to_string()),
                 rank: (from + at) as u32,
+                tier: member.tier,
                 address: member.connection.peer().to_string(),
                 slots: member.slots,
                 running: member.queue.running(),
@@ -200,7 +211,22 @@ impl Roster {
         }
     }
 
-    /// The members whose rank is not the one they were told last.
+    /// Whether a member is told its rank for whom a newcomer of this rank is news.
+    pub(crate) fn is_news(&self, newcomer: Standing) -> bool {
+        newcomer.rank + 1 < newcomer.members && read(&self.ranking).listening > 0
+    }
+
+    /// Has all members below one looked at for [`untold`](Self::untold), if it is still here.
+    pub(crate) fn mark_joined(&self, member: &Member) -> bool {
+        let ranking = read(&self.ranking);
+        let rank = position(&ranking.ranked, member);
+        if let Some(rank) = rank {
+            ranking.mark_changed(rank + 1);
+        }
+        rank.is_some()
+    }
+
+    /// The members whose rank is not the one they were told last, of those that are told.
     pub(crate) fn untold(&self) -> Vec<(Arc<Member>, Standing)> {
         let ranking = read(&self.ranking);
         let from = ranking.changed_from.swap(usize::MAX, Relaxed);
@@ -208,6 +234,7 @@ impl Roster {
         let changed = ranking.ranked.iter().enumerate().skip(from);
         changed
             .map(|(rank, place)| (place, rank as u32))
+            .filter(|(place, _)| place.rank_news)
             .filter(|(place, rank)| place.member.told_rank.load(Relaxed) != *rank)
             .map(|(place, rank)| (Arc::clone(&place.member), Standing { rank, members }))
             .collect()
@@ -215,8 +242,18 @@ impl Roster {
 
     /// Has all members from this rank on looked at again for [`untold`](Self::untold).
     pub(crate) fn set_untold(&self, rank: u32) {
-        let ranking = read(&self.ranking);
-        ranking.changed_from.fetch_min(rank as usize, Relaxed);
+        read(&self.ranking).mark_changed(rank as usize);
+    }
+}
+
+impl Place {
+    fn of(member: &Arc<Member>) -> Place {
+        Place {
+            id: member.id,
+            tier: member.tier,
+            rank_news: member.rank_news,
+            member: Arc::clone(member),
+        }
     }
 }
 
@@ -272,6 +309,13 @@ impl View<'_> {
 }
 
 impl Ranking {
+    /// Ranks changed from this one on. If no member is told its rank, nothing is looked at later.
+    fn mark_changed(&self, from: usize) {
+        if self.listening > 0 {
+            self.changed_from.fetch_min(from, Relaxed);
+        }
+    }
+
     fn standings(&self) -> Standings {
         if self.ranked.len() > WHOLE_RANKING {
             return Standings::Count(self.ranked.len());
@@ -305,9 +349,14 @@ impl Load {
     }
 }
 
-/// The order of ranks. All look-ups of a member in the list go by it.
+/// The order of ranks: by tier, then by number. All look-ups of a member in the list go by it.
 fn rank_order(place: &Place, member: &Member) -> Ordering {
-    place.id.cmp(&member.id)
+    (place.tier, place.id).cmp(&(member.tier, member.id))
+}
+
+/// How many of these rank above a member.
+fn above(places: &[Place], member: &Member) -> usize {
+    places.partition_point(|place| rank_order(place, member).is_lt())
 }
 
 fn position(places: &[Place], member: &Member) -> Option<usize> {
@@ -318,7 +367,7 @@ fn position(places: &[Place], member: &Member) -> Option<usize> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::testing::{join, member, roster};
+    use crate::testing::{join, member, member_in, roster};
     use proptest::prelude::*;
 
     #[test]
@@ -363,6 +412,7 @@ mod tests {
                 }
             );
             // The list is locked: a look-up from another thread has to wait.
+            #[cfg(not(thread_sanitizer))] // Its locks have another `try_read`.
             assert!(other.ranking.try_read().is_err());
         };
         assert!(
@@ -376,6 +426,7 @@ mod tests {
     enum Step {
         Join {
             slots: u32,
+            tier: Tier,
         },
         Leave(prop::sample::Index),
         Tell,
@@ -386,9 +437,13 @@ mod tests {
         },
     }
 
+    fn tier() -> impl Strategy<Value = Tier> {
+        prop::sample::select(vec![0, 4, 5, 5, 9]).prop_map(|n| Tier::new(n).expect("a tier"))
+    }
+
     fn steps() -> impl Strategy<Value = Vec<Step>> {
         let step = prop_oneof![
-            3 => (0u32..3).prop_map(|slots| Step::Join { slots }),
+            3 => (0u32..3, tier()).prop_map(|(slots, tier)| Step::Join { slots, tier }),
             2 => any::<prop::sample::Index>().prop_map(Step::Leave),
             1 => Just(Step::Tell),
             2 => (any::<prop::sample::Index>(), 0usize..4, 0usize..4)
@@ -407,12 +462,21 @@ mod tests {
             let mut told: HashMap<u64, u32> = HashMap::new();
             for step in steps {
                 match step {
-                    Step::Join { slots } => {
-                        let joined = roster.join(None, |id, name| member(id, name, slots), |_, _| {});
+                    Step::Join { slots, tier } => {
+                        let mut stands = None;
+                        let make = |id, name| member_in(tier, id, name, slots);
+                        let joined = roster.join(None, make, |_, standing| stands = Some(standing));
                         prop_assert_eq!(joined.is_ok(), model.len() < MAX as usize);
-                        if let Ok(member) = joined {
-                            told.insert(member.id, model.len() as u32);
-                            model.push(member);
+                        if let (Ok(member), Some(standing)) = (joined, stands) {
+                            let rank = model.iter().position(|other| other.tier > tier);
+                            let rank = rank.unwrap_or(model.len());
+                            model.insert(rank, Arc::clone(&member));
+                            let members = model.len() as u32;
+                            prop_assert_eq!(standing, Standing { rank: rank as u32, members });
+                            told.insert(member.id, rank as u32);
+                            let is_last = rank + 1 == model.len();
+                            prop_assert_eq!(roster.is_news(standing), !is_last);
+                            prop_assert!(roster.mark_joined(&member));
                         }
                     }
                     Step::Leave(_) if model.is_empty() => {}

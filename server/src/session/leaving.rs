@@ -1,4 +1,4 @@
-//! What is done when a connection ends, step by step.
+//! The steps at the end of a session.
 
 use super::Session;
 use crate::dispatch::dispatcher;
@@ -8,7 +8,7 @@ use common::net::outbox::Line;
 use std::io::Read;
 
 impl Session<'_> {
-    /// Those below it move up.
+    /// Takes the member out of the ranking: those below it move up.
     pub(super) fn leave_ranking(&mut self) {
         let Some(member) = &self.member else {
             return;
@@ -36,14 +36,14 @@ impl Session<'_> {
         log::info!("{} left: {member}{why}", self.connection.peer());
     }
 
-    /// Those who moved up are told, whatever went wrong with leaving.
+    /// Has the members that moved up told, whatever went wrong with leaving.
     pub(super) fn tell_ranks(&mut self) {
         if self.member.is_some() {
             self.hub.schedule_news();
         }
     }
 
-    /// Those who execute what it sent need not go on.
+    /// Cancels what the member sent.
     pub(super) fn end_sends(&mut self) {
         let sends = self.member.as_ref().map(|member| member.sends.take_all());
         for command in sends.unwrap_or_default() {
@@ -54,7 +54,7 @@ impl Session<'_> {
         }
     }
 
-    /// Those who wait for what it executes are told that it is lost.
+    /// Tells the senders of what the member executes that it is lost.
     pub(super) fn end_work(&mut self) {
         if let Some(member) = &self.member {
             self.hub
@@ -62,7 +62,7 @@ impl Session<'_> {
         }
     }
 
-    /// Only now: who reads its last line, or the end, is gone for everybody else, too.
+    /// Sends the last line. Only now: a client that reads it, or the end, is gone for all others too.
     pub(super) fn say_the_last(&mut self) {
         self.flushes.flush();
         if !self.connection.is_to_be_refused() {
@@ -70,16 +70,16 @@ impl Session<'_> {
             self.connection
                 .finish(self.last_line.take().map(Line::from), now);
         }
-        self.hub.timers.retry_stuck(&self.connection.outbox);
+        self.hub.timers.retry_stuck(self.connection);
         self.member = None;
         if !self.connection.is_turned_away() {
-            self.hub.look_soon(self.connection);
+            self.hub.schedule_check(self.connection);
         }
     }
 
-    /// Takes nothing more from the peer, and waits until it has taken what is queued for it.
-    /// To close earlier, with something unread, would reset the connection and lose its last
-    /// lines (RFC 9293 §3.10.7.1). The timer thread cuts it off in the end.
+    /// Discards what the peer sends, and waits until it has taken what is queued for it. An earlier
+    /// close, with something unread, would reset the connection and lose its last lines (RFC 9293
+    /// §3.10.7.1). The timer thread cuts the connection in the end.
     pub(super) fn linger(&mut self) {
         let mut sink = [0; 512];
         while matches!((&*self.connection.stream).read(&mut sink), Ok(1..)) {}

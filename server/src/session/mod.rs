@@ -1,9 +1,9 @@
-//! One client's thread: reads its lines, has each handled by what it is about, and cleans up
-//! after it.
+//! A session: the thread of one connection. It reads the client's lines, handles each, and cleans
+//! up at the end.
 //!
-//! What a batch of input causes is flushed once at its end. A session never waits for
-//! another client; it waits for its own one only: for input, and, before that, until that
-//! client has taken enough of what waits for it.
+//! The session flushes what a batch of input causes once, at its end. It never waits for another
+//! client. For its own it waits for input, and before that until the client has taken enough of what
+//! waits for it.
 
 mod leaving;
 mod requests;
@@ -27,12 +27,12 @@ use common::wire::message::{Code, Id, Malformed, Message, RpcError, error_line};
 use std::ops::ControlFlow;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-/// Malformed lines after which a client that has joined is sent away: it does not speak the
+/// Malformed lines after which the connection of a member is closed: it does not speak the
 /// protocol well. Before `join` the first one is enough.
 const MOST_ERRORS: u32 = 16;
 
-/// Serves one connection until it ends. A panic ends the step that it happens in, and none
-/// of the steps that clean up after it.
+/// Serves one connection until it ends. A panic ends the step that it happens in; the steps that
+/// clean up follow all the same.
 pub(crate) fn serve(hub: &Arc<Hub>, connection: &Arc<Connection>) {
     let about = log_limit::about(&connection.peer().ip().to_string());
     let mut session = Session::new(hub, connection, &about);
@@ -55,7 +55,7 @@ pub(crate) fn serve(hub: &Arc<Hub>, connection: &Arc<Connection>) {
 
 pub(crate) type Flow = ControlFlow<()>;
 
-/// What belongs to one client's thread alone.
+/// What belongs to the thread of one connection alone.
 pub(crate) struct Session<'a> {
     pub(crate) hub: &'a Arc<Hub>,
     pub(crate) connection: &'a Arc<Connection>,
@@ -63,20 +63,20 @@ pub(crate) struct Session<'a> {
     pub(crate) about: &'a About,
     /// Once it has joined.
     pub(crate) member: Option<Arc<Member>>,
-    /// While it is, where the server asks for a token.
+    /// While it is a member, if the server asks for a token.
     pub(crate) presence: Option<Presence<'a>>,
     pub(crate) flushes: FlushSet<'a>,
     errors: u32,
     strays: u32,
-    /// When the batch of input came that is being handled.
+    /// When the current batch of input came.
     pub(crate) now: u64,
-    /// Whether the batch of input was a sign of life.
+    /// Whether that was a sign of life.
     pub(crate) lives: bool,
     /// Whether a line ended in it.
     line_ended: bool,
-    /// Whether it goes by its own word.
+    /// Whether the client said `leave`.
     leaves: bool,
-    /// What it is told last, where it is closed.
+    /// The last line, if the server closes the connection.
     last_line: Option<Vec<u8>>,
 }
 
@@ -110,9 +110,9 @@ impl<'a> Session<'a> {
             if self.hub.budget.is_scarce() {
                 reader.give_back();
             }
-            // Counted before it is there, so that those who wait for memory do not take it at once.
+            // Counted before it is there, so that not all that wait for memory take it at once.
             charge.set(reader.wanted());
-            self.wait_for_room();
+            self.wait_for_room(OUTBOX_BYTES / 2);
             match reader.fill(&mut input) {
                 Ok(0) => return,
                 Ok(_) if self.member.is_none() => self.connection.set_heard(),
@@ -145,7 +145,7 @@ impl<'a> Session<'a> {
         }
     }
 
-    /// Writes what this client and others were told.
+    /// Writes what is queued for this client and others.
     fn flush(&mut self) {
         self.flushes.flush();
         if self.member.is_none() {
@@ -153,19 +153,14 @@ impl<'a> Session<'a> {
         }
     }
 
-    /// Waits until the client has taken enough of what waits for it, and there is memory for more.
-    fn wait_for_room(&mut self) {
-        self.wait_until_waiting(OUTBOX_BYTES / 2);
-    }
-
-    /// [`wait_for_room`](Self::wait_for_room), until no more than so many bytes wait.
-    fn wait_until_waiting(&mut self, bytes: usize) {
+    /// Waits until no more than so many bytes wait for the client, and there is memory for more.
+    fn wait_for_room(&mut self, bytes: usize) {
         let is_short = self.hub.budget.all.excess() > 0;
         if is_short {
             memory_budget::wait(self.hub, self.connection);
         }
         if self.connection.outbox.wait_until_waiting(bytes) || is_short {
-            // It was we who did not read.
+            // The session did not read meanwhile.
             self.now = self.hub.timers.now();
             self.connection.resume(self.now);
         }
@@ -201,9 +196,9 @@ impl<'a> Session<'a> {
                 reader.set_limit(self.hub.config.max_line);
             }
             if self.connection.outbox.is_over_half() || self.hub.budget.all.excess() > 0 {
-                // What one batch of requests is answered with may be too much at once.
+                // The answers to one batch of requests may be too much at once.
                 self.flush();
-                self.wait_for_room();
+                self.wait_for_room(OUTBOX_BYTES / 2);
             }
             if !self.connection.outbox.is_open() {
                 return Flow::Break(());
@@ -211,8 +206,8 @@ impl<'a> Session<'a> {
         }
     }
 
-    /// What it needs of the stack is not in the frame of [`read_lines`](Self::read_lines),
-    /// which every idle session keeps; so it is for all that have this attribute.
+    /// Never inline, like others here: what it needs of the stack stays out of the frame of
+    /// [`read_lines`](Self::read_lines), which every idle session keeps.
     #[inline(never)]
     fn line(&mut self, member: &Arc<Member>, line: &[u8]) -> Flow {
         match Plain::read(line) {
@@ -272,8 +267,8 @@ impl<'a> Session<'a> {
 
     pub(crate) fn tell(&mut self, line: Vec<u8>) {
         self.connection.outbox.push(line);
-        if let Some(member) = &self.member {
-            self.flushes.add(member);
+        if self.member.is_some() {
+            self.flushes.add(self.connection);
         }
     }
 
@@ -289,8 +284,8 @@ impl<'a> Session<'a> {
     fn malformed(&mut self, mut malformed: Malformed) -> Flow {
         let is_open = |id: &mut Id| self.member.as_ref().is_some_and(|m| m.sends.is_open(id));
         if let Some(id) = malformed.id.take_if(is_open) {
-            // Under that id it would be taken for the answer of the open request.
-            malformed.error.open_id = Some(id);
+            // An error with that id would be taken for the answer to the open request.
+            malformed.error.data.id = Some(id.into());
         }
         log::debug!("{}: {}", self.connection.peer(), malformed.error);
         self.tell(error_line(malformed.id, &malformed.error));
@@ -310,6 +305,6 @@ fn already_open(id: Id) -> Malformed {
         Code::InvalidRequest,
         format!("the request id {id} is still open; use another one"),
     );
-    error.open_id = Some(id);
+    error.data.id = Some(id.into());
     Malformed { id: None, error }
 }

@@ -1,4 +1,4 @@
-//! What a client asks for, or tells as a sender.
+//! What a member asks for, or tells as a sender.
 
 use super::{Flow, Session, already_open};
 use crate::dispatch::dispatcher;
@@ -11,8 +11,8 @@ use common::wire::{Cancel, Empty, ExecutionOutput, MembersQuery, Send, SendConsu
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-/// Bytes that may wait for a client that is answered who is here: some of the largest answers, each
-/// of which was asked for with a few bytes.
+/// Bytes that may wait for a client before it gets another answer to `members`: some of the largest
+/// of these, each of which costs the client a few bytes.
 const MEMBERS_ROOM: usize = 1 << 20;
 
 #[inline(never)]
@@ -50,7 +50,7 @@ impl Session<'_> {
             method::PING => Ok(result_line(id.clone(), Empty {})),
             method::MEMBERS => {
                 self.flush();
-                self.wait_until_waiting(MEMBERS_ROOM);
+                self.wait_for_room(MEMBERS_ROOM);
                 params(raw).map(|query| self.members(id.clone(), &query))
             }
             method::JOIN => Err(RpcError::new(
@@ -69,7 +69,7 @@ impl Session<'_> {
         Flow::Continue(())
     }
 
-    /// Takes a `send`, whose answer then comes by itself, or answers why not.
+    /// Handles a `send`: its answer comes later, unless the server does not take it.
     pub(super) fn send(&mut self, member: &Arc<Member>, id: &Id, request: &Send<'_>) -> Flow {
         fault_point!(Sending, member);
         let sent = dispatcher::send(self.hub, member, id, request, self.now, &mut self.flushes);
@@ -153,7 +153,7 @@ impl Session<'_> {
         .ok()
     }
 
-    /// Lets an executor send more, as its sender got through with some.
+    /// Lets an executor send more output, as its sender consumed some.
     fn consumed(&mut self, member: &Member, consumed: &SendConsumed) {
         let Some(command) = member.sends.get(&consumed.send) else {
             return;
@@ -162,6 +162,6 @@ impl Session<'_> {
             return;
         };
         target.member.consumed(command.id, consumed.bytes);
-        self.flushes.add(&target.member);
+        self.flushes.add(&target.member.connection);
     }
 }

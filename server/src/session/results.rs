@@ -1,19 +1,21 @@
-//! What a client says of what it executes.
+//! What a member says of the commands that it executes.
 
 use super::Session;
 use crate::dispatch::execution_result::{self, ReadAnswer};
-use crate::dispatch::lines;
 use crate::member::Member;
 use common::sys::sync::Arc;
 use common::wire::message::{AnswerBody, Id, notification_line};
-use common::wire::{ExecutionConsumed, ExecutionOutput, base64_len, method};
+use common::wire::name::Name;
+use common::wire::{
+    ExecutionConsumed, ExecutionOutput, SendOutput, Text, base64_len, fast_encode, method,
+};
 
 /// Stray answers of one client that are logged as warnings; the others are for debugging.
 const STRAYS_LOGGED: u32 = 10;
 
 impl Session<'_> {
-    /// An answer counts if it was asked for: of a ping, or of a command that this client,
-    /// and no other, was given.
+    /// Handles an answer. It counts if it is to a ping, or to a command that this client, and no
+    /// other, was given.
     #[inline(never)]
     pub(super) fn answer(&mut self, member: &Arc<Member>, id: Option<&Id>, body: &AnswerBody<'_>) {
         let number = match id {
@@ -36,7 +38,7 @@ impl Session<'_> {
         let now = self.now;
         let answered = member.answered(id, &self.hub.timers, now);
         if answered.starts_others {
-            self.flushes.add(member);
+            self.flushes.add(self.connection);
         }
         let Some(mut running) = answered.running else {
             return self.stray(Some(&id.into()));
@@ -70,8 +72,8 @@ impl Session<'_> {
         );
     }
 
-    /// Passes what a command wrote on to its sender, as far as that takes it. That is pushed
-    /// while the command is in its table, so no output comes after its outcome.
+    /// Passes a command's output on to its sender, as far as its credit goes. It is queued while the
+    /// command is in its table, so no output comes after its outcome.
     pub(super) fn output(&mut self, member: &Arc<Member>, output: ExecutionOutput<'_>) {
         let connection = self.connection;
         let told = member.queue.output(output.id, |credit, assignment| {
@@ -87,20 +89,28 @@ impl Session<'_> {
                 }
                 return Arc::clone(member);
             }
-            let is_base64 = output.base64.is_some();
-            let taken = match (output.text, output.base64) {
-                (Some(text), None) => Some(credit.take_text(text)),
-                (None, Some(base64)) => credit.take_base64(base64),
-                _ => None,
+            let has_bytes = |taken: &Text<'_>| !taken.is_empty();
+            let (text, base64) = match (output.text, output.base64) {
+                (Some(text), None) => (Some(credit.take_text(text)).filter(has_bytes), None),
+                (None, Some(base64)) => (None, credit.take_base64(base64).filter(has_bytes)),
+                _ => (None, None),
             };
-            if let Some(taken) = taken.filter(|taken| !taken.is_empty()) {
-                let to = assignment.to();
-                sender.push(lines::output(command, to, output.stream, is_base64, &taken));
+            if text.is_some() || base64.is_some() {
+                let target = assignment.to();
+                sender.push(fast_encode::output(&SendOutput {
+                    send: command.send.clone(),
+                    member: target.member.id,
+                    name: Name::known(&*target.member.name),
+                    rank: target.rank,
+                    stream: output.stream,
+                    text,
+                    base64,
+                }));
             }
             Arc::clone(&command.sender)
         });
         if let Some(member) = told {
-            self.flushes.add(&member);
+            self.flushes.add(&member.connection);
         }
     }
 }

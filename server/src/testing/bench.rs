@@ -1,5 +1,5 @@
-//! What the micro-benchmarks see of the ranked list, which is nobody else's business: it is
-//! there with the feature `bench` only, which this package's own benchmarks switch on.
+//! The ranked list for the micro-benchmarks. It exists with the feature `bench` only, which this
+//! package's own benchmarks switch on.
 
 use crate::dispatch::selection::{Found, select};
 use crate::member::Member;
@@ -19,7 +19,7 @@ pub struct Ranking {
 pub struct Ranked(Arc<Member>);
 
 impl Ranking {
-    /// So many who have one slot each and are called `m0`, `m1` and so on; room for more.
+    /// A list of so many members with one slot each, named `m0`, `m1` and so on, with room for more.
     pub fn of(members: usize) -> Ranking {
         let roster = testing::roster(u32::MAX);
         let join = |n| testing::join(&roster, &format!("m{n}"), 1);
@@ -27,7 +27,7 @@ impl Ranking {
         Ranking { roster, members }
     }
 
-    /// How many a selector of the highest-ranked member finds.
+    /// How many members a selector of the highest-ranked member finds.
     pub fn find(&self, selector: &Selector<'_>) -> usize {
         match select(&self.roster, &self.members[0], selector) {
             Ok(selection) => match selection.found {
@@ -45,17 +45,17 @@ impl Ranking {
         self.members[rank].queue.set_load(commands, 0);
     }
 
-    /// Joins one more.
+    /// Adds a member.
     pub fn join(&self, name: &str) -> Ranked {
         Ranked(testing::join(&self.roster, name, 1))
     }
 
-    /// Has one leave.
+    /// Removes a member.
     pub fn leave(&self, ranked: &Ranked) -> bool {
         self.roster.leave(&ranked.0)
     }
 
-    /// Who has this rank.
+    /// The member with a rank.
     pub fn at(&self, rank: usize) -> Ranked {
         Ranked(Arc::clone(&self.members[rank]))
     }

@@ -1,5 +1,5 @@
-//! Members without clients, for unit tests and micro-benchmarks, which share one socket that
-//! nobody reads; and places at which a session panics if its client's name asks for it.
+//! Members without clients, for unit tests and micro-benchmarks: they share one socket without a
+//! reader. And places at which a session panics if its client's name asks for it.
 
 #[cfg(feature = "bench")]
 pub mod bench;
@@ -11,7 +11,9 @@ mod schedules;
 use crate::connection::Connection;
 #[cfg(test)]
 use crate::hub::Hub;
-use crate::member::Member;
+#[cfg(test)]
+use crate::member::Watch;
+use crate::member::{Member, Terms};
 #[cfg(test)]
 use crate::ranking::Place;
 use crate::ranking::Roster;
@@ -21,6 +23,9 @@ use crate::transcript::Transcript;
 use common::memory::Memory;
 use common::net::stream::Stream;
 use common::sys::sync::Arc;
+#[cfg(test)]
+use common::sys::sync::{Mutex, lock};
+use common::wire::tier::Tier;
 
 #[cfg(not(shuttle))]
 static PAIR: std::sync::LazyLock<(Stream, Arc<Stream>)> = std::sync::LazyLock::new(|| {
@@ -32,21 +37,32 @@ static PAIR: std::sync::LazyLock<(Stream, Arc<Stream>)> = std::sync::LazyLock::n
     (far, Arc::new(near))
 });
 
-/// A stream that nobody reads.
+/// A stream without a reader.
 #[cfg(not(shuttle))]
 fn unread() -> Arc<Stream> {
     Arc::clone(&PAIR.1)
 }
 
-/// A stream that nobody reads: one of its own, as nothing outlives a schedule.
+/// A stream without a reader: one of its own, as nothing outlives a schedule.
 #[cfg(shuttle)]
 fn unread() -> Arc<Stream> {
     Arc::new(Stream::pair(1 << 20).0)
 }
 
+#[cfg(test)]
 pub(crate) fn member(id: u64, name: impl Into<Box<str>>, slots: u32) -> Arc<Member> {
+    member_in(Tier::DEFAULT, id, name, slots)
+}
+
+/// A member of a tier, which is told when its rank changes.
+pub(crate) fn member_in(tier: Tier, id: u64, name: impl Into<Box<str>>, slots: u32) -> Arc<Member> {
     let connection = Connection::new(unread(), &Memory::unlimited(), 1);
-    Member::new(id, name.into(), slots, 1, Arc::new(connection))
+    let terms = Terms {
+        tier,
+        slots,
+        rank_news: true,
+    };
+    Member::new(id, name.into(), terms, 1, Arc::new(connection))
 }
 
 pub(crate) fn roster(max: u32) -> Roster {
@@ -55,9 +71,33 @@ pub(crate) fn roster(max: u32) -> Roster {
 
 /// Joins as a client would.
 pub(crate) fn join(roster: &Roster, name: &str, slots: u32) -> Arc<Member> {
-    let make = |id, name| member(id, name, slots);
+    join_in(roster, Tier::DEFAULT, name, slots)
+}
+
+/// Joins as a client of a tier would.
+pub(crate) fn join_in(roster: &Roster, tier: Tier, name: &str, slots: u32) -> Arc<Member> {
+    let make = |id, name| member_in(tier, id, name, slots);
     let joined = roster.join(Some(name), make, |_, _| {});
     joined.unwrap_or_else(|e| panic!("{name}: {e:?}"))
+}
+
+/// The times of the checks that members ask for.
+#[cfg(test)]
+#[derive(Default)]
+pub(crate) struct Watched(Mutex<Vec<u64>>);
+
+#[cfg(test)]
+impl Watched {
+    pub(crate) fn take(&self) -> Vec<u64> {
+        std::mem::take(&mut *lock(&self.0))
+    }
+}
+
+#[cfg(test)]
+impl Watch for Watched {
+    fn watch(&self, _: &Arc<Member>, at: u64) {
+        lock(&self.0).push(at);
+    }
 }
 
 /// Members in rank order.
@@ -67,26 +107,26 @@ pub(crate) fn ranked(roster: &Roster) -> Vec<Place> {
 }
 
 #[cfg(test)]
-/// Where a session can be made to panic.
+/// A place at which a test can make a session panic.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Trip {
-    /// In the list's write lock, once it is in it.
+    /// Under the list's write lock, once the member is in it.
     Joining,
-    /// In the list's write lock, once it is out of it.
+    /// Under the list's write lock, once the member is out of it.
     Leaving,
-    /// While it handles a request, without a lock.
+    /// In a request, without a lock.
     Sending,
-    /// In the lock of what it executes, for its output.
+    /// Under the lock of the member's queue, in its output.
     Writing,
-    /// In the timer thread, which looks at its deadlines.
+    /// In the timer thread, at its deadlines.
     Looking,
-    /// In the timer thread, which looks for answers that should have come.
+    /// In the timer thread, at overdue answers.
     Overdue,
-    /// In the timer thread, which writes what waits for company.
+    /// In the timer thread, at a flush.
     Flushing,
-    /// In the timer thread, which writes what there was no thread to catch up with.
+    /// In the timer thread, at another try to write.
     Retrying,
-    /// In the timer thread, which tells it its rank.
+    /// In the timer thread, at rank news.
     Telling,
 }
 
@@ -106,37 +146,36 @@ pub(crate) fn tripping(there: Trip) -> String {
 }
 
 #[cfg(test)]
-/// What is due for a client, in which the timer thread comes to one of these places.
+/// The timer with which the timer thread comes to one of these places.
 pub(crate) fn due(there: Trip, member: &Arc<Member>) -> Option<Timer> {
     let connection = &member.connection;
     match there {
         Trip::Looking => Some(Timer::Deadlines(Arc::downgrade(connection))),
         Trip::Overdue => Some(Timer::Overdue(Arc::downgrade(member), 0)),
-        Trip::Flushing => Some(Timer::Flush(Arc::downgrade(member))),
-        Trip::Retrying => Some(Timer::Retry(Arc::downgrade(&connection.outbox))),
+        Trip::Flushing => Some(Timer::Flush(Arc::downgrade(connection))),
+        Trip::Retrying => Some(Timer::Retry(Arc::downgrade(connection))),
         _ => None,
     }
 }
 
 #[cfg(test)]
-/// Panics where what is due is about a client whose name is [`tripping`] there.
+/// Panics if a timer is about a client whose name is [`tripping`] there.
 pub(crate) fn trip_due(hub: &Hub, due: &Timer) {
-    let (there, about) = match due {
-        Timer::Deadlines(connection) => (Trip::Looking, connection.as_ptr().cast::<()>()),
-        Timer::Overdue(member, _) => (Trip::Overdue, member.as_ptr().cast()),
-        Timer::Flush(member) => (Trip::Flushing, member.as_ptr().cast()),
-        Timer::Retry(outbox) => (Trip::Retrying, outbox.as_ptr().cast()),
-        Timer::RankNews | Timer::MakeRoom | Timer::Drain => return,
+    let there = match due {
+        Timer::Deadlines(_) => Trip::Looking,
+        Timer::Overdue(..) => Trip::Overdue,
+        Timer::Flush(_) => Trip::Flushing,
+        Timer::Retry(_) => Trip::Retrying,
+        Timer::Joined(_) | Timer::RankNews | Timer::MakeRoom | Timer::Drain => return,
     };
-    let Some(member) = find(hub, &tripping(there)) else {
-        return;
+    let member = find(hub, &tripping(there));
+    let is_its = |about: Arc<Connection>| {
+        member.is_some_and(|member| Arc::ptr_eq(&member.connection, &about))
     };
-    let its = [
-        Arc::as_ptr(&member).cast::<()>(),
-        Arc::as_ptr(&member.connection).cast(),
-        Arc::as_ptr(&member.connection.outbox).cast(),
-    ];
-    assert!(!its.contains(&about), "a test asked for this panic");
+    assert!(
+        !due.connection().is_some_and(is_its),
+        "a test asked for this panic"
+    );
 }
 
 #[cfg(test)]

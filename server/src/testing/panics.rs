@@ -1,5 +1,6 @@
-//! Promise 9, `survive_panic`: a panic in one session, or in what the timer thread does for one,
-//! removes that session only, wherever it happens. From inside, since no program that is built has a way to make it panic.
+//! Promise 9: a panic in one session, or in what the timer thread does for one,
+//! removes that session only, wherever it happens. From inside, since no other build has a way to
+//! make it panic.
 
 use crate::config::Config;
 use crate::server::{Running, Server};
@@ -15,7 +16,7 @@ const TIMES: usize = 100;
 /// How long anything may take that takes no time.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// A client of bare lines.
+/// A client that speaks in bare lines.
 struct Raw {
     stream: TcpStream,
     lines: std::io::Lines<BufReader<TcpStream>>,
@@ -50,7 +51,7 @@ impl Raw {
         self.stream.write_all(line.as_bytes()).expect("it is taken");
     }
 
-    /// The first message that is the one.
+    /// The first message that fulfils a condition.
     fn until(&mut self, is_it: impl Fn(&Value) -> bool) -> Value {
         let lines = self.lines.by_ref().map(|line| line.expect("it comes"));
         let mut messages = lines.map(|line| serde_json::from_str(&line).expect("JSON"));
@@ -73,8 +74,8 @@ fn server() -> Running {
         .expect("loopback")
 }
 
-/// What of a server is left when only `members` are here: ranks without gaps, no connection
-/// and no stranger more than that.
+/// Waits until a server has `members` and nothing else: ranks without gaps, and no other
+/// connection.
 fn expect_whole(server: &Running, asking: &mut Raw, members: &[&str]) {
     let deadline = Instant::now() + PATIENCE;
     loop {
@@ -98,7 +99,7 @@ fn expect_whole(server: &Running, asking: &mut Raw, members: &[&str]) {
     }
 }
 
-/// Has the timer thread do now what it panics in for the client whose name asks for that.
+/// Schedules the timer at which the timer thread panics for the client whose name asks for that.
 fn have_looked_at(server: &Running, trip: Trip) {
     let handle = server.handle();
     let hub = handle.hub();
@@ -108,7 +109,7 @@ fn have_looked_at(server: &Running, trip: Trip) {
 }
 
 #[test]
-fn survive_panic_a_hundred_times_at_every_place() {
+fn a_panic_at_any_place_ends_one_session_a_hundred_times() {
     const PLACES: [Trip; 8] = [
         Trip::Joining,
         Trip::Leaving,
@@ -130,7 +131,7 @@ fn survive_panic_a_hundred_times_at_every_place() {
             let mut last = None;
             if !matches!(trip, Trip::Joining) {
                 victim.until(|m| m["id"] == 0);
-                // Who comes last is told that somebody above it left.
+                // The last member is told that one above it left.
                 last = Some(Raw::join(&server, "last"));
                 boss.ask(1, "send", &json!({"to": name, "command": ["x"]}));
                 let execute = victim.until(|m| m["method"] == "execute");
@@ -172,7 +173,7 @@ fn survive_panic_a_hundred_times_at_every_place() {
 }
 
 #[test]
-fn survive_panic_while_ranks_are_told() {
+fn a_panic_while_ranks_are_told_ends_one_session() {
     let server = server();
     let mut boss = Raw::join(&server, "boss");
     for _ in 0..TIMES {
@@ -181,7 +182,7 @@ fn survive_panic_while_ranks_are_told() {
         let mut last = Raw::join(&server, "last");
         drop(first);
         victim.ended();
-        // Of both who left, whether in one piece of news or in two.
+        // Both departures are told, in one piece of news or in two.
         let is_last = |m: &Value| m["params"] == json!({"rank": 1, "members": 2});
         last.until(is_last);
         expect_whole(&server, &mut boss, &["boss", "last"]);

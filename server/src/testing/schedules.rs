@@ -1,6 +1,5 @@
-//! The server's shared state under schedules that an explorer chooses: nobody waits for ever,
-//! each command has one outcome at each of its targets, whoever decides it first, and ranks
-//! are whole whenever somebody looks.
+//! The server's shared state under schedules that an explorer chooses: no thread waits for ever,
+//! each command has one outcome at each of its targets, and ranks are whole at any moment.
 //!
 //! What the explorer knows are locks, atomics, channels and the threads themselves
 //! (`common::sys::sync`); time does not pass for it, and sockets are in memory.
@@ -14,7 +13,7 @@ use crate::member::Member;
 use crate::member::executor_queue::{Cancelled, QueueBounds, Registered, TakenOut};
 use crate::ranking::{Roster, View};
 use crate::session;
-use crate::testing;
+use crate::testing::{self, Watched};
 use common::memory::Charge;
 use common::net::listener::Listener;
 use common::net::outbox::Line;
@@ -22,6 +21,7 @@ use common::net::stream::Stream;
 use common::sys::sync::atomic::{AtomicBool, Ordering};
 use common::sys::sync::{Arc, Mutex, lock};
 use common::wire::message::Id;
+use common::wire::tier::Tier;
 use serde_json::{Value, json};
 use shuttle::thread::{self, JoinHandle};
 use std::collections::{BTreeMap, VecDeque};
@@ -48,7 +48,7 @@ fn join_all(threads: impl IntoIterator<Item = JoinHandle<()>>) {
 }
 
 /// Gives a target a command.
-fn register(sender: &Arc<Member>, target: &Arc<Member>, id: u64) -> (Registered, Option<u64>) {
+fn register(sender: &Arc<Member>, target: &Arc<Member>, id: u64, timers: &Watched) -> Registered {
     let command = Command {
         id,
         send: Id::from(id),
@@ -73,8 +73,7 @@ fn register(sender: &Arc<Member>, target: &Arc<Member>, id: u64) -> (Registered,
         memory: None,
     };
     let mut line = Line::Own(b"execute\n".to_vec());
-    let queue = &target.queue;
-    queue.register(&target.connection, assignment, &mut line, bounds, 1)
+    target.register(assignment, &mut line, bounds, timers, 1)
 }
 
 /// One executor with one slot, and how many outcomes each command had.
@@ -83,8 +82,7 @@ struct Bench {
     sender: Arc<Member>,
     target: Arc<Member>,
     outcomes: Arc<Mutex<BTreeMap<u64, u32>>>,
-    /// When the timer thread was asked to look for overdue answers.
-    looks: Arc<Mutex<Vec<u64>>>,
+    timers: Arc<Watched>,
 }
 
 /// Long after everything is due.
@@ -96,7 +94,7 @@ impl Bench {
             sender: testing::member(1, "sender", 0),
             target: testing::member(2, "target", 1),
             outcomes: Arc::default(),
-            looks: Arc::default(),
+            timers: Arc::default(),
         }
     }
 
@@ -115,22 +113,15 @@ impl Bench {
         }
     }
 
-    fn watch(&self, at: Option<u64>) {
-        lock(&self.looks).extend(at);
-    }
-
     fn register(&self, id: u64) {
-        let (registered, at) = register(&self.sender, &self.target, id);
-        self.watch(at);
+        let registered = register(&self.sender, &self.target, id, &self.timers);
         if !matches!(registered, Registered::Started | Registered::Waiting) {
             self.count(id);
         }
     }
 
     fn answer(&self, id: u64) {
-        let (queue, connection) = (&self.target.queue, &self.target.connection);
-        let (answered, at) = queue.answered(id, connection, 2);
-        self.watch(at);
+        let answered = self.target.answered(id, &*self.timers, 2);
         if answered
             .running
             .is_some_and(|running| running.assignment.is_some())
@@ -140,21 +131,16 @@ impl Bench {
     }
 
     fn cancel(&self, id: u64) {
-        let (queue, connection) = (&self.target.queue, &self.target.connection);
-        let (cancelled, at) = queue.cancel(id, connection, 2);
-        self.watch(at);
+        let cancelled = self.target.cancel(id, &*self.timers, 2);
         if matches!(cancelled, Cancelled::Waiting) {
             self.count(id);
         }
     }
 
-    /// What the timer thread does with whatever it was asked to look at.
+    /// Does what the timer thread does at these times.
     fn look(&self) {
-        let looks = std::mem::take(&mut *lock(&self.looks));
-        for at in looks {
-            let (queue, connection) = (&self.target.queue, &self.target.connection);
-            let (ended, at) = queue.look(at, LATER, LATER, connection);
-            self.watch(at);
+        for at in self.timers.take() {
+            let ended = self.target.take_overdue(at, LATER, LATER, &*self.timers);
             self.count_all(&ended);
         }
     }
@@ -180,12 +166,17 @@ fn an_answer_a_cancel_a_time_out_and_a_leave_make_one_outcome() {
     });
 }
 
-/// What anybody sees of the list at any moment.
+/// What ranks are decided by.
+fn order(member: &Member) -> (Tier, u64) {
+    (member.tier, member.id)
+}
+
+/// Checks what a reader sees of the list at any moment.
 fn check_ranks(view: &View<'_>) {
     let ranked = view.ranked();
     assert!(
-        ranked.is_sorted_by(|a, b| a.id < b.id),
-        "in the order of joining"
+        ranked.is_sorted_by(|a, b| order(&a.member) < order(&b.member)),
+        "by tier, and then in the order of joining"
     );
     for (rank, place) in ranked.iter().enumerate() {
         assert_eq!(view.rank_of(&place.member), Some(rank));
@@ -205,14 +196,14 @@ fn ranks_are_whole_and_authority_holds_whoever_comes_and_goes() {
         let sender = testing::join(&roster, "sender", 1);
         // It is always below the sender, and never the least loaded while another one is.
         let busy = testing::join(&roster, "busy", 1);
-        register(&sender, &busy, 1);
+        register(&sender, &busy, 1, &Watched::default());
         let start = |does: fn(&Roster, &Member)| {
             let (roster, sender) = (roster.clone(), Arc::clone(&sender));
             thread::spawn(move || does(&roster, &sender))
         };
         join_all([
-            start(|roster, _| come_and_go(roster, "a", 2)),
-            start(|roster, _| come_and_go(roster, "b", 0)),
+            start(|roster, _| come_and_go(roster, Tier::HIGHEST, "a", 2)),
+            start(|roster, _| come_and_go(roster, Tier::DEFAULT, "b", 0)),
             start(|roster, sender| {
                 for to in ["least-loaded", "all", "below", "next"] {
                     roster.look(|view| check_ranks(&view));
@@ -232,18 +223,20 @@ fn ranks_are_whole_and_authority_holds_whoever_comes_and_goes() {
     });
 }
 
-fn come_and_go(roster: &Roster, name: &str, slots: u32) {
+fn come_and_go(roster: &Roster, tier: Tier, name: &str, slots: u32) {
     for _ in 0..2 {
-        let member = testing::join(roster, name, slots);
+        let member = testing::join_in(roster, tier, name, slots);
+        roster.mark_joined(&member);
         roster.leave(&member);
     }
 }
 
-/// Whoever is found to execute ranks below the sender and has slots; others outrank it.
+/// The members found to execute rank below the sender and have slots; others outrank it.
 fn check_authority(roster: &Roster, sender: &Member, to: &str) {
     let selector = to.parse().expect("a selector");
     let selection = select(roster, sender, &selector).unwrap_or_else(|e| panic!("{to}: {e}"));
-    assert_eq!(selection.sender_rank, 1, "nobody above it came or went");
+    let own = selection.sender_rank;
+    assert!((1..=2).contains(&own), "one above it came and went");
     let (execute, outranked) = match selection.found {
         Found::One(target) => (vec![target], vec![]),
         Found::Many {
@@ -251,16 +244,17 @@ fn check_authority(roster: &Roster, sender: &Member, to: &str) {
         } => (execute, outranked),
     };
     for target in execute {
-        assert!(target.member.id > sender.id && target.member.slots > 0 && target.rank > 1);
+        let member = &target.member;
+        assert!(order(member) > order(sender) && member.slots > 0 && target.rank > own);
     }
     assert!(
         outranked
             .iter()
-            .all(|target| target.member.id < sender.id && target.rank == 0)
+            .all(|target| order(&target.member) < order(sender) && target.rank < own)
     );
 }
 
-/// A server without a listener: whoever connects is served by a thread as always.
+/// A server without a listener: a thread serves each connection as always.
 struct World {
     hub: Arc<Hub>,
     sessions: Vec<JoinHandle<()>>,
@@ -278,7 +272,7 @@ impl World {
         }
     }
 
-    /// Somebody who has joined.
+    /// A client that has joined.
     fn join(&mut self, name: &str, slots: u32) -> Client {
         let (near, far) = Stream::pair(64 << 10);
         let hub = Arc::clone(&self.hub);
@@ -303,13 +297,13 @@ impl World {
         client
     }
 
-    /// Does what the timer thread does with what waits for company.
+    /// Flushes as the timer thread does.
     fn start_timers(&self) -> JoinHandle<()> {
         let (hub, is_over) = (Arc::clone(&self.hub), Arc::clone(&self.is_over));
         thread::spawn(move || {
             while !is_over.load(Ordering::SeqCst) {
                 for place in testing::ranked(&hub.roster) {
-                    place.member.flush_as_asked();
+                    place.member.connection.flush_as_asked();
                 }
                 thread::yield_now();
             }
@@ -326,7 +320,7 @@ struct Client {
 impl Client {
     fn say(&self, message: &Value) {
         let line = format!("{message}\n");
-        // Who has left says nothing more.
+        // A client that has left says nothing more.
         let _ = self.stream.write_now(line.as_bytes());
     }
 

@@ -1,4 +1,4 @@
-//! Does what the timer queue says is due.
+//! The timer thread: does what the timer queue says is due.
 
 pub(crate) mod timer_queue;
 
@@ -8,41 +8,41 @@ use crate::drain;
 use crate::hub::Hub;
 use crate::member::Member;
 use crate::memory_budget;
+use crate::millis;
 use crate::ranking::Standing;
-use crate::timers::timer_queue::{StoodStill, Tick, Timer, millis};
+use crate::timers::timer_queue::{StoodStill, Tick, Timer};
 use common::logging::log_limit;
 use common::sys::sync::Arc;
 use common::sys::sync::atomic::Ordering;
 use common::wire::message::notification_line;
 use common::wire::{ByeReason, Rank, method};
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::time::Instant;
 
-/// How long everything that came meanwhile may take to be read after that.
+/// How long sessions may take, once the server goes on after it stood still, to read what came
+/// meanwhile.
 const RESUME_MS: u64 = 1000;
 
 /// When to take the next step of a drain, or to make room, after a step that failed.
 const RETRY_MS: u64 = 100;
 
-/// When to look again at a connection that seems silent, but has something unread.
+/// When to check a connection again that seems silent, but has something unread.
 const UNREAD_RETRY_MS: u64 = 100;
 
-/// News take at most one part in this many of the time ...
-const NEWS_SHARE: u64 = 10;
+/// After rank news, none are told for this many times as long as they took: so they take less than
+/// a tenth of the time, however many clients come and go.
+const NEWS_PAUSE: u32 = 10;
 
-/// ... unless that would keep people waiting who can tell: to tell ten thousand takes a good
-/// part of a second, and everybody is to know within two.
-const NEWS_LONGEST_PAUSE_MS: u64 = 300;
-
-/// How long somebody who is behind is spared rank news.
+/// How long a member that is behind is spared rank news.
 const NEWS_RETRY_MS: u64 = 100;
 
-/// Does what is due until the timer thread is stopped. A panic ends what it happens in, and nothing
-/// else: the timer thread is everybody's.
+/// Does what is due until the queue is stopped. A panic ends the one action that it happens in: all
+/// clients need this thread.
 pub(crate) fn run(hub: &Arc<Hub>) {
     let mut drain = drain::Drain::default();
     while let Some(tick) = hub.timers.next() {
         if catch_unwind(AssertUnwindSafe(|| act(hub, &tick, &mut drain))).is_err() {
-            log::error!("what was due panicked");
+            log::error!("a timer panicked");
             give_up(hub, tick.due);
         }
     }
@@ -55,71 +55,59 @@ fn act(hub: &Arc<Hub>, tick: &Tick, drain: &mut drain::Drain) {
         stood_still,
     } = tick;
     fault_point!(due of hub);
-    match due {
-        Timer::Deadlines(connection) => {
-            if let Some(connection) = connection.upgrade() {
-                look(hub, &connection, *now, stood_still.until);
-            }
+    match (due, due.connection()) {
+        (Timer::RankNews, _) => tell_ranks(hub),
+        (Timer::MakeRoom, _) => memory_budget::make_room(hub),
+        (Timer::Drain, _) => drain.step(hub),
+        (_, None) => {}
+        (Timer::Deadlines(_), Some(connection)) => {
+            check_deadlines(hub, &connection, *now, stood_still.until);
         }
-        Timer::Overdue(member, at) => {
+        (Timer::Flush(_), Some(connection)) => {
+            connection.flush_as_asked();
+            hub.timers.retry_stuck(&connection);
+        }
+        (Timer::Retry(_), Some(connection)) => {
+            connection.outbox.retry();
+            hub.timers.retry_stuck(&connection);
+        }
+        (Timer::Overdue(member, at), Some(_)) => {
             if let Some(member) = member.upgrade() {
                 take_overdue(hub, &member, *at, *now, *stood_still);
             }
         }
-        Timer::Flush(member) => {
-            if let Some(member) = member.upgrade() {
-                member.flush_as_asked();
-                hub.timers.retry_stuck(&member.connection.outbox);
+        (Timer::Joined(member), Some(_)) => {
+            if let Some(member) = member.upgrade()
+                && hub.roster.mark_joined(&member)
+            {
+                hub.schedule_news();
             }
         }
-        Timer::Retry(outbox) => {
-            if let Some(outbox) = outbox.upgrade() {
-                outbox.retry();
-                hub.timers.retry_stuck(&outbox);
-            }
-        }
-        Timer::RankNews => tell_ranks(hub),
-        Timer::MakeRoom => memory_budget::make_room(hub),
-        Timer::Drain => drain.step(hub),
     }
 }
 
-/// What could not be done is not looked at again, so whom it is about goes.
+/// Ends the connection that a timer which failed is about: no other one checks it. What is about
+/// all of them is tried again.
 fn give_up(hub: &Hub, due: Timer) {
     match due {
-        Timer::Deadlines(connection) => {
-            if let Some(connection) = connection.upgrade() {
+        Timer::Joined(_) | Timer::RankNews => {}
+        Timer::MakeRoom | Timer::Drain => hub.timers.schedule(hub.timers.now() + RETRY_MS, due),
+        _ => {
+            if let Some(connection) = due.connection() {
                 connection.stream.shutdown();
             }
         }
-        Timer::Overdue(member, _) | Timer::Flush(member) => {
-            if let Some(member) = member.upgrade() {
-                member.connection.stream.shutdown();
-            }
-        }
-        Timer::Retry(outbox) => {
-            if let Some(outbox) = outbox.upgrade() {
-                outbox.close();
-            }
-        }
-        Timer::RankNews => {}
-        Timer::MakeRoom => hub
-            .timers
-            .schedule(hub.timers.now() + RETRY_MS, Timer::MakeRoom),
-        Timer::Drain => hub
-            .timers
-            .schedule(hub.timers.now() + RETRY_MS, Timer::Drain),
     }
 }
 
-/// Holds a connection to its deadlines.
-fn look(hub: &Hub, connection: &Arc<Connection>, now: u64, resumed: u64) {
+/// Checks the deadlines of a connection, and acts on them.
+fn check_deadlines(hub: &Hub, connection: &Arc<Connection>, now: u64, resumed: u64) {
     let heartbeat = hub.config.heartbeat;
     connection.note_progress(now);
     match connection.verdict(now, heartbeat, resumed) {
         Verdict::LookAt(_) => {}
         Verdict::Silent | Verdict::LineTooSlow if connection.stream.has_unread() => {
-            // It gave one, or more of its line; it is we who have not got round to it.
+            // It gave a sign of life, or more of its line, which its session has not read yet.
             let soon = now + UNREAD_RETRY_MS;
             return hub
                 .timers
@@ -148,7 +136,7 @@ fn look(hub: &Hub, connection: &Arc<Connection>, now: u64, resumed: u64) {
             return;
         }
     }
-    hub.timers.retry_stuck(&connection.outbox);
+    hub.timers.retry_stuck(connection);
     let next = match connection.verdict(now, heartbeat, resumed) {
         Verdict::LookAt(at) => at,
         _ => now,
@@ -157,7 +145,7 @@ fn look(hub: &Hub, connection: &Arc<Connection>, now: u64, resumed: u64) {
         .schedule(next, Timer::Deadlines(Arc::downgrade(connection)));
 }
 
-/// Takes the outcomes of what should have been answered by now.
+/// Decides the outcomes of commands that should have been answered by now.
 fn take_overdue(hub: &Hub, member: &Arc<Member>, at: u64, now: u64, stood_still: StoodStill) {
     let _about = log_limit::about(&member.name);
     // Answers that came while the server stood still get time to be read.
@@ -167,34 +155,39 @@ fn take_overdue(hub: &Hub, member: &Arc<Member>, at: u64, now: u64, stood_still:
     };
     let ended = member.take_overdue(at, judged, now, &hub.timers);
     let mut flushes = FlushSet::new(&hub.timers);
-    flushes.add(member);
+    flushes.add(&member.connection);
     hub.conclude_all(ended, &mut flushes);
 }
 
-/// Tells those whose rank changed the rank that they have now.
+/// Tells members their new ranks.
 fn tell_ranks(hub: &Hub) {
-    let started = hub.timers.now();
+    let after = hub.news_after.load(Ordering::Relaxed);
+    if hub.timers.now() < after {
+        // It was scheduled while the last ones were told.
+        return hub.timers.schedule(after, Timer::RankNews);
+    }
+    let started = Instant::now();
     hub.news_are_told();
     let mut behind = None;
     for (member, standing) in hub.roster.untold() {
         if member.connection.outbox.is_behind() {
-            // It is told once it has caught up, and only its last rank.
+            // It is told its last rank once it has caught up.
             behind.get_or_insert(standing.rank);
             continue;
         }
-        // Those who come after it are told, whatever happens to this one.
+        // Those after it are told, whatever happens to this one.
         if catch_unwind(AssertUnwindSafe(|| tell_rank(&member, standing))).is_err() {
-            log::error!("to tell a rank panicked");
+            log::error!("telling a rank panicked");
             member.connection.stream.shutdown();
         }
     }
-    let now = hub.timers.now();
-    let mut pause = ((now - started) * NEWS_SHARE).min(NEWS_LONGEST_PAUSE_MS);
+    let mut pause = millis(started.elapsed() * NEWS_PAUSE);
     if let Some(rank) = behind {
         hub.roster.set_untold(rank);
         pause = pause.max(NEWS_RETRY_MS);
     }
-    hub.news_after.store(now + pause, Ordering::Relaxed);
+    hub.news_after
+        .store(hub.timers.now() + pause, Ordering::Relaxed);
     if behind.is_some() {
         hub.schedule_news();
     }

@@ -74,7 +74,7 @@ impl Boss {
         self.send_with(&["/bin/sh", "-c", script], more)
     }
 
-    /// Sends a script whose outcome is waited for later.
+    /// Sends a script without waiting for its outcome.
     #[track_caller]
     pub(crate) fn run_later(&mut self, script: &str) -> Value {
         self.script(script, &json!({}))

@@ -26,7 +26,7 @@ impl Captured {
             let (lock, changed) = &*shared;
             let mut buffer = vec![0; 64 << 10];
             loop {
-                // A terminal whose other end is closed reads as an error.
+                // A terminal with its other end closed reads as an error.
                 let read = stream.read(&mut buffer).unwrap_or(0);
                 let mut state = lock.lock().unwrap_or_else(PoisonError::into_inner);
                 state.bytes.extend_from_slice(&buffer[..read]);
@@ -92,7 +92,7 @@ impl Captured {
         }
     }
 
-    /// Waits for the thread, whose stream has ended or is about to.
+    /// Waits for the thread; its stream has ended or is about to.
     pub(crate) fn join(&mut self) {
         if let Some(reader) = self.reader.take() {
             let _ = reader.join();

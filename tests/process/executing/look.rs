@@ -3,7 +3,7 @@
 use std::fs;
 use std::time::{Duration, Instant};
 
-/// Waits until a condition holds that somebody else brings about.
+/// Waits until a condition holds that another process brings about.
 #[track_caller]
 pub(crate) fn eventually(what: &str, within: Duration, holds: impl Fn() -> bool) {
     let deadline = Instant::now() + within;
@@ -38,7 +38,7 @@ pub(crate) fn has_gone(pid: u32) -> bool {
 
 #[track_caller]
 pub(crate) fn wait_until_gone(pids: &[u32], within: Duration) {
-    assert!(!pids.is_empty(), "there is somebody to wait for");
+    assert!(!pids.is_empty(), "there is a process to wait for");
     for pid in pids {
         eventually(&format!("the end of {pid}"), within, || has_gone(*pid));
     }

@@ -117,7 +117,7 @@ pub(crate) fn by_policy(slots: u32, policy: &str) -> (Relay, Boss, Worker, Folde
 
 /// Held while a file is written that will be executed, and while a program is started: a
 /// child that has not yet become its program holds what we have open, and the system
-/// executes no file that somebody has open for writing.
+/// executes no file that is open for writing.
 static NO_BUSY_TEXT: Mutex<()> = Mutex::new(());
 
 pub(crate) fn no_busy_text() -> MutexGuard<'static, ()> {

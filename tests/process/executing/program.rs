@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 /// How long a client has to end its commands and go before it is killed.
 const TO_GO: Duration = Duration::from_secs(8);
 
-/// A process whose streams are read; ended and reaped on drop.
+/// A process with streams that are read; ended and reaped on drop.
 pub(crate) struct Program {
     child: Child,
     status: Option<ExitStatus>,
@@ -32,7 +32,7 @@ impl Program {
         program
     }
 
-    /// Starts one whose standard output nobody reads but the test itself.
+    /// Starts one with a standard output that the test itself reads.
     #[track_caller]
     pub(crate) fn start_unread(command: &mut Command) -> (Program, ChildStdout) {
         let guard = no_busy_text();
@@ -86,8 +86,14 @@ impl Program {
             let said = self.stderr.text();
             panic!("it did not end within {within:?}; it said {said:?}");
         };
-        assert!(self.stdout.wait_end(PATIENCE), "nobody holds its output");
-        assert!(self.stderr.wait_end(PATIENCE), "nobody holds its errors");
+        assert!(
+            self.stdout.wait_end(PATIENCE),
+            "no process holds its output"
+        );
+        assert!(
+            self.stderr.wait_end(PATIENCE),
+            "no process holds its errors"
+        );
         Finished {
             code: status.code(),
             stdout: self.stdout.bytes(),

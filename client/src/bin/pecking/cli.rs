@@ -3,18 +3,20 @@
 use crate::bench::{self, Bench};
 use crate::dial::Wait;
 use crate::failure::Failure;
+use crate::prompt::line::check_selector;
 use crate::settings::{Executes, Settings};
 use clap::{Args, CommandFactory, Parser, Subcommand};
 use client::{CONNECT_TIMEOUT, Command, Config, Token};
 use common::limits::{DEFAULT_ADDRESS, MAX_SLOTS};
 use common::terminal::args;
-use common::wire::selector::{Selector, SelectorError, check_name};
+use common::wire::Tier;
+use common::wire::selector::check_name;
 use std::path::PathBuf;
 use std::time::Duration;
 
 /// Joins a server, commands the clients that rank below, and executes for the clients above.
 ///
-/// The client that joins first has rank 0, the highest. Without a command, and at a terminal,
+/// The client of the highest tier that joins first has rank 0, the highest. Without a command, and at a terminal,
 /// this is a prompt: each line is a command for other clients, and their commands are executed
 /// here. Lines from a pipe are run one after another.
 #[derive(Debug, Parser)]
@@ -26,8 +28,8 @@ pub(crate) struct Cli {
     #[command(flatten)]
     executing: Executing,
 
-    /// Show what comes from elsewhere as it is, control characters included
-    #[arg(long, global = true)]
+    /// Show the text of other clients as it is, with its control characters
+    #[arg(long, global = true, help_heading = "Joining")]
     raw: bool,
 
     #[command(subcommand)]
@@ -37,8 +39,7 @@ pub(crate) struct Cli {
 const EXAMPLES: &str = "\
 Examples:
   pecking                                  a prompt; :help explains its lines
-  pecking run --wait-for 1 -- print        wait until a client has joined below, and let it
-                                           execute `print`
+  pecking run -- print                     let the nearest client below execute `print`
   pecking run --to below --wait-for 3 -- print
                                            wait until three have, then send to all of them
   echo '@web* print' | pecking             run lines from a pipe
@@ -46,9 +47,9 @@ Examples:
   pecking members                          every client, by rank
   pecking bench --window 256               how fast the server is
 
-Only clients that joined after the sender execute what it sends: start run, or a prompt that
-stays, before the executors. Executors that are here already rank above it, and waiting
-changes that only once they were restarted.
+Clients are ranked by tier (--tier), and within a tier the first to come ranks first. `work`
+takes the lowest tier, 9, so it executes what prompts and run (tier 5) send, whichever came
+first.
 
 The targets of a command (--to, or @ in front of a line): next, least-loaded, below, all, or
 a list of ranks (2), ranges (3-7), names (web1) and patterns (web*); !web3 leaves one out.
@@ -59,12 +60,20 @@ target or an absent one, 5 refused, outranked or busy, 6 all done with 0 but out
 124 timed out, 130 interrupted or cancelled, 141 no reader for its output, 255 no connection
 or not admitted.";
 
+/// The help of a command that joins no server.
+const WITHOUT_OPTIONS: &str = "\
+{about-with-newline}
+{usage-heading} {usage}
+
+{positionals}{subcommands}";
+
 /// How much of a command's output may be on its way to `run`: what a fast link holds in a few
 /// milliseconds, and little memory.
 const WINDOW: u64 = 4 << 20;
 
-/// How to join, whatever is done then.
+/// How to join, for every command.
 #[derive(Debug, Args)]
+#[command(next_help_heading = "Joining")]
 struct Joining {
     /// The server
     #[arg(long, global = true, value_name = "HOST:PORT", env = "PECKING_SERVER",
@@ -75,34 +84,39 @@ struct Joining {
     #[arg(long, global = true, value_parser = name)]
     name: Option<String>,
 
-    /// How many commands to execute at once, 0 to 1024; 0 only sends [default: 1; 0 for run
-    /// and members]
-    #[arg(long, global = true, value_name = "N", value_parser = slots)]
+    /// How many commands to execute at once, 0 to 1024 [default: 1; 0 for run and members]
+    #[arg(long, global = true, value_name = "N", value_parser = slots,
+          allow_negative_numbers = true)]
     slots: Option<u32>,
+
+    /// The tier to rank in, 0 (the highest) to 9: every client of a smaller number ranks above.
+    /// Without a credential for more, 5 to 9 [default: 9 for work, else what the server gives: 5
+    /// without a credential]
+    #[arg(long, global = true, value_name = "N", value_parser = tier)]
+    tier: Option<Tier>,
 
     /// How long connecting and joining may take [default: 5s]
     #[arg(long, global = true, value_name = "DURATION", value_parser = args::positive_duration)]
     connect_timeout: Option<Duration>,
 
-    /// If the server is full or has a client with this name, wait for it; with work also if
-    /// there is no server yet
+    /// Wait for a place and for the name; with work, also for the server
     #[arg(long, global = true)]
     wait: bool,
 
-    /// End when the connection is lost; without this a prompt and work come back by
-    /// themselves, ranked below all that are here by then
+    /// End when the connection is lost; without this, a prompt and work join again, ranked below
+    /// all of their tier that are here by then
     #[arg(long, global = true)]
     no_reconnect: bool,
 
-    /// The file whose first line is the token that the server wants; it is read again for each
-    /// connection, and only its owner may be able to write it
+    /// The file with the server's token in its first line; only its owner may be able to write it
     #[arg(long, global = true, value_name = "FILE")]
     token_file: Option<PathBuf>,
 }
 
-/// What to execute for others. Without any of this it is the originals' simulation, which
+/// What to execute for other clients. Without any of this it is the originals' simulation, which
 /// starts nothing.
 #[derive(Debug, Args)]
+#[command(next_help_heading = "Executing")]
 struct Executing {
     /// Run the real programs that this file names, and nothing else
     #[arg(long, global = true, value_name = "FILE", conflicts_with = "allow_any")]
@@ -122,8 +136,8 @@ struct Executing {
 pub(crate) enum Action {
     /// Send one command, print what it writes, and end with a code that says how it went
     ///
-    /// Only clients that joined after this one execute it: start it before the executors, with
-    /// --wait-for. Executors that are here already rank above it until they are restarted.
+    /// Every `pecking work` ranks below and executes it, whichever came first. Of the clients of
+    /// its own tier only those that joined later do; --wait-for waits for them.
     Run(Run),
     /// Only execute, until a signal comes
     Work,
@@ -137,12 +151,13 @@ pub(crate) enum Action {
         json: bool,
     },
     /// Look at a policy file without running anything
-    #[command(subcommand_required = true, arg_required_else_help = false)]
+    #[command(subcommand_required = true, help_template = WITHOUT_OPTIONS)]
     Policy {
         #[command(subcommand)]
         look: LookAtPolicy,
     },
     /// Print a completion script for a shell
+    #[command(help_template = WITHOUT_OPTIONS)]
     Completions {
         /// For which shell
         shell: clap_complete::Shell,
@@ -153,11 +168,13 @@ pub(crate) enum Action {
 #[derive(Debug, Subcommand)]
 pub(crate) enum LookAtPolicy {
     /// Say whether the file is right, and what it allows
+    #[command(help_template = WITHOUT_OPTIONS)]
     Check {
         /// The policy file
         file: PathBuf,
     },
     /// Print what would be run for a command, or why it is refused
+    #[command(help_template = WITHOUT_OPTIONS)]
     Try {
         /// The policy file
         file: PathBuf,
@@ -171,10 +188,10 @@ pub(crate) enum LookAtPolicy {
 #[derive(Debug, Args)]
 pub(crate) struct Run {
     /// The targets of the command; without this the server decides
-    #[arg(long, value_name = "SELECTOR", value_parser = selector)]
+    #[arg(long, value_name = "SELECTOR", value_parser = check_selector)]
     to: Option<String>,
 
-    /// Wait until so many clients that can execute have joined below, after this one
+    /// Wait until so many clients that can execute rank below
     #[arg(long, value_name = "N", value_parser = wait_for)]
     pub(crate) wait_for: Option<u32>,
 
@@ -197,23 +214,17 @@ fn slots(text: &str) -> Result<u32, String> {
     number.ok_or_else(|| format!("expected a whole number from 0 to {MAX_SLOTS}"))
 }
 
+fn tier(text: &str) -> Result<Tier, String> {
+    text.parse()
+        .map_err(|_: String| "expected a whole number from 0 (the highest) to 9".into())
+}
+
 fn wait_for(text: &str) -> Result<u32, String> {
     text.parse()
         .map_err(|_| "expected a whole number, such as 3".into())
 }
 
-fn selector(text: &str) -> Result<String, String> {
-    let selector: Result<Selector<'_>, SelectorError> = Selector::parse(text);
-    selector.map(|_| text.to_owned()).map_err(|e| e.to_string())
-}
-
 impl Cli {
-    /// Reads the command line; the error is what is printed where it is wrong, or asks
-    /// for help.
-    pub(crate) fn read() -> Result<Cli, clap::Error> {
-        Cli::try_parse()
-    }
-
     /// The completion script for a shell.
     pub(crate) fn completions(shell: clap_complete::Shell) -> String {
         let mut script = Vec::new();
@@ -239,11 +250,17 @@ impl Cli {
             None => (1, is_terminal, Wait::ForPlace),
             Some(_) => (0, false, Wait::ForPlace),
         };
+        // Services rank below the people that command them, whichever came first.
+        let is_work = matches!(self.command, Some(Action::Work));
+        let lowest = is_work.then_some(Tier::LOWEST);
         Ok(Settings {
             config: Config {
                 server: joining.server.clone(),
                 name: joining.name.clone(),
                 slots: joining.slots.unwrap_or(slots),
+                tier: joining.tier.or(lowest),
+                // Only a prompt shows them.
+                rank_news: self.command.is_none(),
                 token: joining.token_file.clone().map(Token::File),
                 connect_timeout: joining.connect_timeout.unwrap_or(CONNECT_TIMEOUT),
                 reconnect: reconnects && !joining.no_reconnect,
@@ -312,6 +329,13 @@ mod tests {
             ),
             (&["--name", "a b"], "\"a b\" is not allowed"),
             (&["--slots", "2000"], "from 0 to 1024"),
+            (
+                &["--tier", "10"],
+                "'10' for '--tier <N>': expected a whole number from 0 (the highest) to 9",
+            ),
+            (&["work", "--tier", "-1"], "'-1'"),
+            (&["run", "--tier", "high", "--", "x"], "'high'"),
+            (&["--slots", "-1"], "from 0 to 1024"),
             (&["--connect-timeout", "soon"], "'soon'"),
             (&["--connect-timeout", "0"], "above zero"),
             (&["run"], "<WORDS>"),
@@ -350,7 +374,26 @@ mod tests {
     }
 
     #[test]
-    fn what_follows_the_first_word_belongs_to_the_command() {
+    fn each_command_has_its_tier_and_only_a_prompt_is_told_its_rank() {
+        let tier = |number| Tier::new(number).ok();
+        for (words, expected) in [
+            (&[][..], (None, true)),
+            (&["--tier", "6"], (tier(6), true)),
+            (&["work"], (tier(9), false)),
+            (&["work", "--tier", "5"], (tier(5), false)),
+            (&["run", "--", "x"], (None, false)),
+            (&["--tier", "0", "run", "--", "x"], (tier(0), false)),
+            (&["members"], (None, false)),
+            (&["bench", "--tier", "7"], (tier(7), false)),
+        ] {
+            let cli = Cli::try_parse_from(["client"].iter().chain(words)).expect("right");
+            let config = cli.settings(true).expect("right").config;
+            assert_eq!((config.tier, config.rank_news), expected, "{words:?}");
+        }
+    }
+
+    #[test]
+    fn words_after_the_first_belong_to_the_command() {
         for words in [
             &["client", "run", "--to", "all", "--", "ls", "--to", "-x"][..],
             &["client", "run", "--to", "all", "ls", "--to", "-x"],

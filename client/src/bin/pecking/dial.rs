@@ -40,19 +40,17 @@ pub(crate) fn wait(pause: Duration, signals: &Signals) -> Result<(), Failure> {
 pub(crate) enum Wait {
     /// For nothing: what goes wrong is an error at once.
     No,
-    /// For a place at a full server, and for a name that is taken: an own earlier connection,
-    /// say, whose end the server has not noticed yet.
+    /// For a place at a full server, and for a name that is taken, for instance by an earlier
+    /// connection of this client that the server still believes in.
     ForPlace,
     /// For these, and for a server that is not there yet.
     ForServer,
 }
 
-/// How often a client tries again if the server turned it away in favour of others: the server
-/// is there, and newcomers do get in.
+/// How often a client tries again if the server turned it away in favour of others.
 const MOST_TURNED_AWAY: u32 = 5;
 
-/// Joins the server, for as long as there is something to wait for, and says on the console what
-/// that is.
+/// Joins the server, as long as there is something to wait for, and names that on the console.
 pub(crate) fn dial(
     config: &Config,
     wait_for: Wait,

@@ -1,5 +1,5 @@
-//! The clients that execute, seen from one that sends, and what to do if none of them ranks below
-//! it: a client that joins last ranks below all others.
+//! The clients that execute, as a sender sees them, and what helps if none ranks below it: a client
+//! that joins last ranks below all others of its tier.
 
 use crate::output::node_set::fold;
 use client::{Client, RequestError};
@@ -10,14 +10,11 @@ const MOST_NAMES: usize = 200;
 
 #[derive(Debug, Default)]
 pub(crate) struct Executors {
-    /// How many rank below.
     pub(crate) below: usize,
-    /// The names of those that rank above.
     above: Vec<String>,
 }
 
 impl Executors {
-    /// Asks the server for them.
     pub(crate) fn of(client: &Client) -> Result<Executors, RequestError> {
         let ranking = client.all_members()?;
         let own = ranking.members.iter().find(|m| m.member == client.member());
@@ -33,23 +30,24 @@ impl Executors {
         Ok(executors)
     }
 
-    /// Describes the executors above, if there are any: no wait brings them below.
+    /// Describes the executors above, if there are any: no wait brings them below. Says which
+    /// executors rank below.
     pub(crate) fn those_above(&self) -> Option<String> {
         let names = fold(self.above.iter().map(String::as_str), MOST_NAMES);
-        let above =
-            || format!("the executors here ({names}) joined before this client and rank above it");
+        let above = || {
+            format!(
+                "the executors here ({names}) rank above this client; those of a larger tier \
+                 (`pecking work` takes 9, --tier another one) rank below, whenever they join"
+            )
+        };
         (!self.above.is_empty()).then(above)
     }
 
-    /// What to do about a command that found no target: nothing, if executors rank below and the
-    /// selector names other clients.
+    /// Advice for a command without a target; none if executors rank below.
     pub(crate) fn hint(&self) -> Option<String> {
         match self.those_above() {
             _ if self.below > 0 => None,
-            Some(above) => Some(format!(
-                "{above}: start the sender first (run --wait-for N waits for executors), or \
-                 restart them while it waits"
-            )),
+            Some(above) => Some(above),
             None => {
                 Some("run --wait-for N waits until N that can execute have joined below".into())
             }
@@ -71,6 +69,6 @@ mod tests {
         assert_eq!(hint(1, &["web1"]), "");
         assert!(hint(0, &[]).contains("--wait-for N waits"));
         let above = hint(0, &["web1", "web2"]);
-        assert!(above.contains("(web[1-2]) joined before") && above.contains("restart them"));
+        assert!(above.contains("(web[1-2]) rank above") && above.contains("`pecking work`"));
     }
 }

@@ -6,7 +6,6 @@ use client::{Code, Outcome, RequestError, Status};
 /// command ended with 0, and `Unread` counts more than the outcomes that its reader missed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum ExitCode {
-    /// All done with exit code 0.
     #[default]
     Done,
     /// All done with exit code 0, and output of some was cut.
@@ -17,7 +16,6 @@ pub(crate) enum ExitCode {
     NoTarget,
     /// A policy, a rank, a full queue or an audit log stood against it.
     Refused,
-    /// Its time-out was over.
     TimedOut,
     /// The command line, or a piped line, makes no sense.
     Usage,
@@ -27,7 +25,6 @@ pub(crate) enum ExitCode {
     Lost,
     /// The reader of standard output has gone.
     Unread,
-    /// It was interrupted or cancelled.
     Interrupted,
 }
 
@@ -73,9 +70,8 @@ impl ExitCode {
     pub(crate) fn of_error(error: &RequestError) -> ExitCode {
         match (error, error.code()) {
             (_, Some(Code::NoTarget)) => ExitCode::NoTarget,
-            (_, Some(Code::Outranked | Code::Busy | Code::Refused | Code::AuditUnavailable)) => {
-                ExitCode::Refused
-            }
+            (_, Some(Code::Outranked | Code::Busy | Code::Refused)) => ExitCode::Refused,
+            (_, Some(Code::Forbidden | Code::AuditUnavailable)) => ExitCode::Refused,
             (_, Some(Code::InvalidParams)) | (RequestError::TooLong { .. }, _) => ExitCode::Usage,
             (RequestError::Lost | RequestError::TimedOut(_), _) => ExitCode::Lost,
             _ => ExitCode::NotConnected,
@@ -136,6 +132,7 @@ mod tests {
             (Code::NoTarget, 4),
             (Code::Outranked, 5),
             (Code::Busy, 5),
+            (Code::Forbidden, 5),
             (Code::AuditUnavailable, 5),
             (Code::ShuttingDown, 255),
             (Code::InvalidParams, 2),

@@ -9,45 +9,34 @@ use std::io;
 /// Why the program ends early.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Failure {
-    /// There is no connection.
     #[error("{error}{hint}", error = .0, hint = hint(.0))]
     Connect(#[from] ConnectError),
     /// The server did not answer a question, or went before a command was sent.
     #[error("{0}")]
     Request(#[from] RequestError),
-    /// Options that are right by themselves make no sense together.
     #[error("{0}")]
     Usage(String),
-    /// A bench has measured nothing.
     #[error("{error}{hint}", error = .0, hint = bench_hint(.0))]
     Bench(#[from] LoadError),
-    /// The policy cannot be used.
     #[error("{0}")]
     Policy(#[from] PolicyError),
-    /// The policy does not run a command that was tried.
     #[error("refused: {0}")]
     Refused(#[from] Refusal),
-    /// `--allow-any` as root needs a second option.
     #[error(
         "--allow-any as root gives this machine away; add --allow-root if that is what you want"
     )]
     AnyAsRoot,
-    /// A signal came before there was anything to wait for.
     #[error("interrupted")]
     Interrupted,
-    /// Standard output takes nothing.
     #[error("cannot write to standard output: {0}")]
     Output(io::Error),
-    /// The system has no thread for it.
     #[error("cannot start a thread: {0}")]
     NoThread(io::Error),
-    /// Signals or the terminal cannot be handled.
     #[error("cannot handle {what}: {why}")]
     System { what: &'static str, why: String },
 }
 
 impl Failure {
-    /// The exit code that it ends the program with.
     pub(crate) fn exit_code(&self) -> ExitCode {
         match self {
             Failure::Bench(LoadError::Join { error, .. }) => match **error {

@@ -18,6 +18,7 @@ mod settings;
 mod unread_input;
 mod work;
 
+use clap::Parser;
 use cli::{Action, Cli};
 use common::sys::thread::on_main_thread;
 use common::terminal::args;
@@ -33,7 +34,7 @@ fn main() -> std::process::ExitCode {
         return std::process::ExitCode::SUCCESS;
     }
     hide_memory();
-    let exit = match Cli::read() {
+    let exit = match Cli::try_parse() {
         Ok(cli) => on_main_thread(|| act(cli)).unwrap_or_else(|failure| {
             complain(&format!("error: {}", one_line(&failure.to_string())));
             failure.exit_code()

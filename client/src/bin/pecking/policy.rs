@@ -4,9 +4,12 @@ use crate::cli::LookAtPolicy;
 use crate::exit_code::ExitCode;
 use crate::failure::Failure;
 use crate::output::print;
-use client::policy::Policy;
+use client::policy::{Command, Pattern, Policy};
 use common::terminal::console::complain;
 use common::terminal::escape::one_line;
+
+/// Words that no careful pattern takes together: an option, and what a shell would run.
+const ANY_WORDS: [&str; 2] = ["-x", "../a b;$(c)"];
 
 /// Prints the whole policy, or what it makes of one command.
 pub(crate) fn look(look: &LookAtPolicy) -> Result<ExitCode, Failure> {
@@ -16,11 +19,23 @@ pub(crate) fn look(look: &LookAtPolicy) -> Result<ExitCode, Failure> {
             for warning in policy.warnings() {
                 complain(&format!("warning: {}", one_line(warning)));
             }
+            policy.commands().for_each(warn_of_any_words);
             print(&policy.to_string())
         }
         LookAtPolicy::Try { file, words } => {
             let plan = Policy::load(file)?.plan(words)?;
             print(&format!("{plan}\n"))
         }
+    }
+}
+
+/// Warns if a sender can add any words to a command.
+fn warn_of_any_words((name, command): (&str, &Command)) {
+    let takes_all = |rest: &&Pattern| ANY_WORDS.iter().all(|word| rest.matches(word));
+    if let Some(rest) = command.rest.as_ref().filter(takes_all) {
+        let rest = one_line(rest.as_str());
+        complain(&format!(
+            "warning: commands.{name}: rest takes any words, options of the program too: {rest}"
+        ));
     }
 }

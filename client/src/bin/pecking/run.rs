@@ -18,8 +18,7 @@ use crossbeam_channel::{Receiver, RecvTimeoutError, bounded, select};
 use std::io::{self, ErrorKind};
 use std::time::Duration;
 
-/// Waits for executors, sends, and prints until the command has ended everywhere. A reader that
-/// takes no output holds up the printing, and no signal.
+/// Waits for executors, sends, and prints until the command has ended. Signals never wait.
 pub(crate) fn run(settings: &Settings, run: &Run, console: &Console) -> Result<ExitCode, Failure> {
     let (client, signals) = settings.join(console)?;
     if let Some(wanted) = run.wait_for {
@@ -148,7 +147,7 @@ fn wait_for_executors(
             let what = "waiting for clients below that execute";
             console.say(&format!("{what}: {there} of {wanted} are there"));
             if let Some(above) = executors.those_above() {
-                console.say(&format!("{above}: restart them, and they rank below"));
+                console.say(&above);
             }
             is_noticed = true;
         }

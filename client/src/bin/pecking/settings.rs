@@ -1,7 +1,5 @@
-//! What the command line says about this client, resolved: how it joins, what it executes for
-//! other clients, and how it shows what they write.
-//!
-//! The commands work with these settings and never see the argument parser.
+//! The settings of the commands, which never see the argument parser: how this client joins, what
+//! it executes for other clients, and how it shows their output.
 
 use crate::dial::{self, Signals, Wait};
 use crate::failure::Failure;
@@ -10,26 +8,23 @@ use client::{Client, Config, Processes, SharedExecutor, Simulation, watchdog};
 use common::terminal::console::Console;
 use std::path::PathBuf;
 
-/// The settings of one run of the program.
 #[derive(Debug)]
 pub(crate) struct Settings {
     pub(crate) config: Config,
-    /// What the first join waits for.
     pub(crate) wait: Wait,
     pub(crate) executes: Executes,
     /// Whether control characters of other clients reach the terminal.
     pub(crate) raw: bool,
 }
 
-/// What this client executes for others.
 #[derive(Debug)]
 pub(crate) enum Executes {
     /// The originals' simulation, which starts no program.
     Simulation,
-    /// What the policy in this file allows.
     Policy(PathBuf),
-    /// Any program.
-    Anything { even_as_root: bool },
+    Anything {
+        even_as_root: bool,
+    },
 }
 
 impl Settings {

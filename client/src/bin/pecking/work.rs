@@ -1,5 +1,4 @@
-//! `pecking work`: only executes, as a service does, until a signal comes. It reconnects when it
-//! loses its server, unless an option says otherwise.
+//! `pecking work`: only executes, as a service does, until a signal comes.
 
 use crate::dial::{Signals, Wait};
 use crate::exit_code::ExitCode;
@@ -16,6 +15,9 @@ use std::fmt;
 
 /// Joins, and logs what happens until the end.
 pub(crate) fn work(mut settings: Settings, console: &Console) -> Result<ExitCode, Failure> {
+    if settings.config.slots == 0 {
+        log::warn!("--slots 0: this client executes nothing");
+    }
     settings.config.job_events = log::log_enabled!(log::Level::Info);
     match settings.join(console) {
         Ok((client, signals)) => Ok(log_until_the_end(client, &signals)),
@@ -107,11 +109,7 @@ fn log_event(event: &ClientEvent) {
 }
 
 fn logged(all: &[String]) -> impl fmt::Display {
-    logged::Command {
-        first: words(&all[..all.len().min(1)]),
-        whole: words(all),
-        count: all.len(),
-    }
+    logged::command(words(&all[..all.len().min(1)]), words(all), all.len())
 }
 
 fn sender(job: &Job) -> String {

@@ -13,28 +13,62 @@
 //! that ThreadSanitizer sees (`tests/thread-sanitizer.sh`). Neither is a feature of the package,
 //! as the dependency of another package could switch that on.
 
-#[cfg(shuttle)]
-pub mod channel;
-
 #[cfg(thread_sanitizer)]
 mod visible;
 
-#[cfg(shuttle)]
-use shuttle::sync as locks;
-#[cfg(not(any(shuttle, thread_sanitizer)))]
-use std::sync as locks;
+#[cfg(not(thread_sanitizer))]
+use poisoned as locks;
 #[cfg(thread_sanitizer)]
 use visible as locks;
 
 pub use locks::{Arc, Condvar, Mutex, RwLock, Weak, atomic};
 use std::cell::Cell;
 use std::ops::{Deref, DerefMut};
-use std::sync::{PoisonError, TryLockError};
 use std::time::{Duration, Instant};
 
+/// Locks that a panic poisons, which does not count here.
+#[cfg(not(thread_sanitizer))]
+mod poisoned {
+    #[cfg(shuttle)]
+    use shuttle::sync as source;
+    #[cfg(not(shuttle))]
+    use std::sync as source;
+
+    pub use source::{Arc, Condvar, Mutex, RwLock, Weak, atomic};
+    pub(super) use source::{MutexGuard, RwLockReadGuard, RwLockWriteGuard};
+    use std::sync::{LockResult, PoisonError, TryLockError};
+    use std::time::Duration;
+
+    pub(super) fn whole<G>(guard: LockResult<G>) -> G {
+        guard.unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn try_lock<T>(mutex: &Mutex<T>) -> Option<MutexGuard<'_, T>> {
+        match mutex.try_lock() {
+            Err(TryLockError::WouldBlock) => None,
+            Err(TryLockError::Poisoned(poisoned)) => Some(poisoned.into_inner()),
+            Ok(guard) => Some(guard),
+        }
+    }
+
+    pub(super) fn wait<'a, T>(condvar: &Condvar, guard: MutexGuard<'a, T>) -> MutexGuard<'a, T> {
+        whole(condvar.wait(guard))
+    }
+
+    pub(super) fn wait_timeout<'a, T>(
+        condvar: &Condvar,
+        guard: MutexGuard<'a, T>,
+        timeout: Duration,
+    ) -> MutexGuard<'a, T> {
+        whole(condvar.wait_timeout(guard, timeout)).0
+    }
+}
+
 /// The part of a channel that is explored.
-#[cfg(not(shuttle))]
 pub mod channel {
+    #[cfg(shuttle)]
+    pub use crate::testing::channel::{Receiver, Sender, unbounded};
+    #[cfg(not(shuttle))]
     pub use crossbeam_channel::{Receiver, Sender, unbounded};
 }
 
@@ -62,7 +96,7 @@ pub type Role<'a, T> = locks::MutexGuard<'a, T>;
 #[track_caller]
 pub fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     let only = Only::new();
-    let guard = mutex.lock().unwrap_or_else(PoisonError::into_inner);
+    let guard = locks::whole(mutex.lock());
     Held { guard, only }
 }
 
@@ -70,7 +104,7 @@ pub fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 #[track_caller]
 pub fn read<T>(lock: &RwLock<T>) -> RwLockReadGuard<'_, T> {
     let only = Only::new();
-    let guard = lock.read().unwrap_or_else(PoisonError::into_inner);
+    let guard = locks::whole(lock.read());
     Held { guard, only }
 }
 
@@ -78,18 +112,14 @@ pub fn read<T>(lock: &RwLock<T>) -> RwLockReadGuard<'_, T> {
 #[track_caller]
 pub fn write<T>(lock: &RwLock<T>) -> RwLockWriteGuard<'_, T> {
     let only = Only::new();
-    let guard = lock.write().unwrap_or_else(PoisonError::into_inner);
+    let guard = locks::whole(lock.write());
     Held { guard, only }
 }
 
 /// Takes a mutex that stands for a role, if no thread has it, poisoned or not. A thread with a
 /// role may take a lock: no thread waits for a role while it holds a lock.
 pub fn try_role<T>(mutex: &Mutex<T>) -> Option<Role<'_, T>> {
-    match mutex.try_lock() {
-        Ok(guard) => Some(guard),
-        Err(TryLockError::Poisoned(poisoned)) => Some(poisoned.into_inner()),
-        Err(TryLockError::WouldBlock) => None,
-    }
+    locks::try_lock(mutex)
 }
 
 /// Takes a mutex that stands for a role, poisoned or not; waits for a thread that has it, which
@@ -97,13 +127,13 @@ pub fn try_role<T>(mutex: &Mutex<T>) -> Option<Role<'_, T>> {
 #[track_caller]
 pub fn role<T>(mutex: &Mutex<T>) -> Role<'_, T> {
     drop(Only::new());
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+    locks::whole(mutex.lock())
 }
 
 /// Waits until another thread notifies, or for no reason; the lock is not held meanwhile.
 pub fn wait<'a, T>(condvar: &Condvar, held: MutexGuard<'a, T>) -> MutexGuard<'a, T> {
     let Held { guard, only } = held;
-    let guard = condvar.wait(guard).unwrap_or_else(PoisonError::into_inner);
+    let guard = locks::wait(condvar, guard);
     Held { guard, only }
 }
 
@@ -114,8 +144,7 @@ pub fn wait_timeout<'a, T>(
     timeout: Duration,
 ) -> MutexGuard<'a, T> {
     let Held { guard, only } = held;
-    let waited = condvar.wait_timeout(guard, timeout);
-    let guard = waited.unwrap_or_else(PoisonError::into_inner).0;
+    let guard = locks::wait_timeout(condvar, guard, timeout);
     Held { guard, only }
 }
 

@@ -149,7 +149,7 @@ fn queue_size(text: &str) -> Result<usize, String> {
 }
 
 impl Cli {
-    /// Reads the command line; what is printed where it is wrong, or asks for help.
+    /// Reads the command line. The error says what is wrong, or is the help that was asked for.
     pub(crate) fn read() -> Result<Cli, clap::Error> {
         Cli::try_parse()
     }

@@ -1,4 +1,4 @@
-//! Whether a server may listen where it does: what can reach it there, and what it asks for.
+//! Whether a server may listen at an address: what can reach it there, and what it asks for.
 
 use std::net::SocketAddr;
 

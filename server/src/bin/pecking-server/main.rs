@@ -110,15 +110,10 @@ fn serve(cli: Cli, token: Option<Token>, audit: Option<Audit>) -> anyhow::Result
 /// So a server that is full still tells newcomers that it is.
 const OTHER_CONNECTIONS: u64 = MAX_UNJOINED as u64;
 
-/// Descriptors that a server has open itself, for where the system does not show it: standard
-/// input, output and error, the listener, and the two ends of what wakes that.
-const OWN_DESCRIPTORS: u64 = 6;
-
-/// Says if the open files that the system allows do not do for so many clients: what fails later
-/// would look like the fault of the client that dials in then. The server has all open by now
-/// that it opens itself.
+/// Warns if the system allows too few open files for so many clients: a failure later would look like
+/// the fault of the client that dials in then. The server has opened all of its own by now.
 fn warn_of_shortage(limit: u64, clients: u32) {
-    let open = resources::open_descriptors().unwrap_or_else(|_| (0..OWN_DESCRIPTORS).collect());
+    let open = resources::open_descriptors().unwrap_or_default();
     let taken = open.iter().filter(|number| **number < limit).count() as u64;
     let free = limit.saturating_sub(taken);
     let clients = u64::from(clients);

@@ -1,9 +1,8 @@
 //! What one client executes: the commands it was given and has not answered, and those that
 //! wait until it has a slot for them.
 //!
-//! This table is where a command's outcome is decided: taking it out is the single act that
-//! does. So the client that it was given to is the only one that can answer for it, and it is
-//! answered once. Whether the client is still here is looked at under the same lock, in the
+//! This table decides a command's outcome: taking the command out is the single act that does. So the client that it was given to is the only one that can answer for it, and it is
+//! answered once. Whether the client is still here is checked under the same lock, in the
 //! act of registering.
 //!
 //! Lines for the client are pushed under the lock, so that commands arrive in the order in which
@@ -12,18 +11,19 @@
 use crate::connection::Connection;
 use crate::dispatch::command::Assignment;
 use crate::dispatch::output_credit::OutputCredit;
-use crate::timers::timer_queue::millis;
+use crate::member::{Member, Watch};
+use crate::millis;
 use common::limits::ANSWER_GRACE;
 use common::memory::{Charge, Memory};
 use common::net::outbox::Line;
 use common::sys::sync::atomic::{AtomicU32, Ordering};
-use common::sys::sync::{Arc, Mutex, lock};
+use common::sys::sync::{Arc, Mutex, MutexGuard, lock};
 use common::wire::message::notification_line;
 use common::wire::{CancelExecution, ExecutionConsumed, Status, method};
 use foldhash::fast::RandomState;
 use std::collections::{HashMap, VecDeque};
 
-/// How often a client that has a slot, but much to read first, is looked at again.
+/// How often a client is checked again that has a slot, but much to read first.
 const ROOM_TICK_MS: u64 = 20;
 
 /// How much may wait for one client; one sender gets at most half of either.
@@ -31,7 +31,7 @@ const ROOM_TICK_MS: u64 = 20;
 pub(crate) struct QueueBounds<'a> {
     pub(crate) commands: usize,
     pub(crate) bytes: usize,
-    /// Where lines are counted that wait.
+    /// Counts the lines that wait.
     pub(crate) memory: Option<&'a Arc<Memory>>,
 }
 
@@ -54,9 +54,9 @@ struct Table {
     waiting_bytes: usize,
     /// The part of each sender.
     shares: HashMap<u64, Share, RandomState>,
-    /// The earliest time at which the timer thread was asked to look for overdue answers.
+    /// The time of the earliest timer for overdue answers.
     watched: Option<u64>,
-    /// The same, where it is still to be asked.
+    /// The same, if it has still to be scheduled.
     to_watch: Option<u64>,
 }
 
@@ -160,90 +160,7 @@ impl ExecutorQueue {
         self.waiting.load(Ordering::Relaxed)
     }
 
-    /// Gives the client a command, or has it wait. `watch` is when the timer thread is to look for
-    /// overdue answers, if it is to.
-    pub(crate) fn register(
-        &self,
-        connection: &Connection,
-        assignment: Assignment,
-        line: &mut Line,
-        bounds: QueueBounds<'_>,
-        now: u64,
-    ) -> (Registered, Option<u64>) {
-        let mut table = lock(&self.table);
-        match table.state {
-            State::Open => {}
-            State::Draining => return (Registered::Draining, None),
-            State::Gone => return (Registered::Gone, None),
-        }
-        let registered = if table.has_slot(self.slots, connection) && table.waiting.is_empty() {
-            table.start(assignment, line, connection, now);
-            Registered::Started
-        } else if table.wait(assignment, line, bounds) {
-            table.watch_room(self.slots, now);
-            Registered::Waiting
-        } else {
-            Registered::Busy
-        };
-        self.count(&table);
-        (registered, table.to_watch.take())
-    }
-
-    /// Takes a command out that the client has answered, and gives it the next ones.
-    pub(crate) fn answered(
-        &self,
-        id: u64,
-        connection: &Connection,
-        now: u64,
-    ) -> (Answered, Option<u64>) {
-        let mut table = lock(&self.table);
-        let running = table.running.remove(&id);
-        let started = table.start_waiting(self.slots, connection, now);
-        self.count(&table);
-        let answered = Answered {
-            running,
-            starts_others: started > 0,
-        };
-        (answered, table.to_watch.take())
-    }
-
-    /// Ends a command whose sender no longer wants it.
-    pub(crate) fn cancel(
-        &self,
-        id: u64,
-        connection: &Connection,
-        now: u64,
-    ) -> (Cancelled, Option<u64>) {
-        let mut table = lock(&self.table);
-        if let Some(running) = table.running.get_mut(&id) {
-            if running.assignment.is_none() || running.cancelled {
-                return (Cancelled::Unknown, None);
-            }
-            running.cancelled = true;
-            let at = now.saturating_add(millis(ANSWER_GRACE));
-            if running.overdue.is_none_or(|(earlier, _)| at < earlier) {
-                running.overdue = Some((at, Status::Cancelled));
-                table.watch(at, now);
-            }
-            let line = notification_line(method::CANCEL, CancelExecution { id });
-            connection.outbox.push(line);
-            return (Cancelled::Running, table.to_watch.take());
-        }
-        let at = table
-            .waiting
-            .iter()
-            .position(|w| w.assignment.command.id == id);
-        let cancelled = at.and_then(|at| table.waiting.remove(at));
-        let Some(cancelled) = cancelled else {
-            return (Cancelled::Unknown, None);
-        };
-        table.account(&cancelled, false);
-        self.count(&table);
-        (Cancelled::Waiting, None)
-    }
-
-    /// Lets the credit of a running command judge some of its output, where that still has
-    /// somebody to go to.
+    /// Lets the credit of a running command judge some of its output, if its sender still wants it.
     pub(crate) fn output<T>(
         &self,
         id: u64,
@@ -253,61 +170,6 @@ impl ExecutorQueue {
         let running = table.running.get_mut(&id)?;
         let assignment = running.assignment.as_ref()?;
         Some(judge(&mut running.credit, assignment))
-    }
-
-    /// The sender got through with some of a command's output: its client may send more.
-    pub(crate) fn consumed(&self, id: u64, bytes: u64, connection: &Connection) {
-        let mut table = lock(&self.table);
-        let Some(running) = table.running.get_mut(&id) else {
-            return;
-        };
-        let bytes = running.credit.consume(bytes);
-        if bytes > 0 {
-            let consumed = ExecutionConsumed { id, bytes };
-            let line = notification_line(method::CONSUMED, consumed);
-            connection.outbox.push(line);
-        }
-    }
-
-    /// Looks at the time that was asked for: takes out what should have been answered by
-    /// `judged`, whose slots stay in use, and starts what waits, if there is room for it.
-    pub(crate) fn look(
-        &self,
-        at: u64,
-        judged: u64,
-        now: u64,
-        connection: &Connection,
-    ) -> (Vec<TakenOut>, Option<u64>) {
-        let mut table = lock(&self.table);
-        if table.watched != Some(at) {
-            // An earlier look was asked for after this one.
-            return (Vec::new(), None);
-        }
-        table.watched = None;
-        let mut ended = Vec::new();
-        for running in table.running.values_mut() {
-            if let Some((_, status)) = running.overdue.take_if(|(at, _)| *at <= judged)
-                && let Some(assignment) = running.assignment.take()
-            {
-                ended.push(TakenOut {
-                    assignment,
-                    since: running.told.then_some(running.since),
-                    status,
-                    truncated: running.credit.was_cut(),
-                });
-            }
-        }
-        let next = table
-            .running
-            .values()
-            .filter_map(|r| r.overdue.map(|(at, _)| at))
-            .min();
-        if let Some(next) = next {
-            table.watch(next.max(now + 1), now);
-        }
-        table.start_waiting(self.slots, connection, now);
-        self.count(&table);
-        (ended, table.to_watch.take())
     }
 
     /// Starts nothing any more; what waits is taken out.
@@ -343,13 +205,9 @@ impl ExecutorQueue {
             })
             .collect();
         if running_too {
-            ended.extend(table.running.drain().filter_map(|(_, running)| {
-                Some(TakenOut {
-                    assignment: running.assignment?,
-                    since: running.told.then_some(running.since),
-                    status,
-                    truncated: running.credit.was_cut(),
-                })
+            ended.extend(table.running.drain().filter_map(|(_, mut running)| {
+                let assignment = running.assignment.take()?;
+                Some(running.taken_out(assignment, status))
             }));
         }
         self.count(&table);
@@ -365,6 +223,118 @@ impl ExecutorQueue {
     pub(crate) fn set_load(&self, running: usize, waiting: usize) {
         self.running.store(running as u32, Ordering::Relaxed);
         self.waiting.store(waiting as u32, Ordering::Relaxed);
+    }
+}
+
+/// How a member's queue changes.
+impl Member {
+    /// Gives the client a command, or has it wait.
+    pub(crate) fn register(
+        self: &Arc<Self>,
+        assignment: Assignment,
+        line: &mut Line,
+        bounds: QueueBounds<'_>,
+        timers: &dyn Watch,
+        now: u64,
+    ) -> Registered {
+        let (slots, connection) = (self.queue.slots, &self.connection);
+        let mut table = lock(&self.queue.table);
+        match table.state {
+            State::Open => {}
+            State::Draining => return Registered::Draining,
+            State::Gone => return Registered::Gone,
+        }
+        let registered = if table.has_slot(slots, connection) && table.waiting.is_empty() {
+            table.start(assignment, line, connection, now);
+            Registered::Started
+        } else if table.wait(assignment, line, bounds) {
+            table.watch_room(slots, now);
+            Registered::Waiting
+        } else {
+            Registered::Busy
+        };
+        self.changed(table, timers);
+        registered
+    }
+
+    /// Takes a command out that the client has answered, and gives it the next ones.
+    pub(crate) fn answered(self: &Arc<Self>, id: u64, timers: &dyn Watch, now: u64) -> Answered {
+        let mut table = lock(&self.queue.table);
+        let running = table.running.remove(&id);
+        let started = table.start_waiting(self.queue.slots, &self.connection, now);
+        self.changed(table, timers);
+        Answered {
+            running,
+            starts_others: started > 0,
+        }
+    }
+
+    /// Ends a command whose sender no longer wants it.
+    pub(crate) fn cancel(self: &Arc<Self>, id: u64, timers: &dyn Watch, now: u64) -> Cancelled {
+        let mut table = lock(&self.queue.table);
+        let cancelled = if table.running.contains_key(&id) {
+            table.cancel_running(id, &self.connection, now)
+        } else {
+            table.cancel_waiting(id)
+        };
+        self.changed(table, timers);
+        cancelled
+    }
+
+    /// The sender consumed some of a command's output: the client may send more.
+    pub(crate) fn consumed(&self, id: u64, bytes: u64) {
+        let mut table = lock(&self.queue.table);
+        let Some(running) = table.running.get_mut(&id) else {
+            return;
+        };
+        let bytes = running.credit.consume(bytes);
+        if bytes > 0 {
+            let consumed = ExecutionConsumed { id, bytes };
+            let line = notification_line(method::CONSUMED, consumed);
+            self.connection.outbox.push(line);
+        }
+    }
+
+    /// Checks the queue at a time that it asked for: takes out what should have been answered by
+    /// `judged`, whose slots stay in use, and starts what waits, if there is room for it.
+    pub(crate) fn take_overdue(
+        self: &Arc<Self>,
+        at: u64,
+        judged: u64,
+        now: u64,
+        timers: &dyn Watch,
+    ) -> Vec<TakenOut> {
+        let mut table = lock(&self.queue.table);
+        if table.watched != Some(at) {
+            // The queue asked for an earlier check after this one.
+            return Vec::new();
+        }
+        table.watched = None;
+        let mut ended = Vec::new();
+        for running in table.running.values_mut() {
+            if let Some((_, status)) = running.overdue.take_if(|(at, _)| *at <= judged)
+                && let Some(assignment) = running.assignment.take()
+            {
+                ended.push(running.taken_out(assignment, status));
+            }
+        }
+        let overdue = table.running.values().filter_map(|running| running.overdue);
+        if let Some(next) = overdue.map(|(at, _)| at).min() {
+            table.watch(next.max(now + 1), now);
+        }
+        table.start_waiting(self.queue.slots, &self.connection, now);
+        self.changed(table, timers);
+        ended
+    }
+
+    /// Ends a change: notes the load, and schedules the check that the queue asks for.
+    fn changed(self: &Arc<Self>, mut table: MutexGuard<'_, Table>, timers: &dyn Watch) {
+        self.queue.count(&table);
+        let watch = table.to_watch.take();
+        drop(table);
+        if let Some(at) = watch {
+            timers.watch(self, at);
+        }
     }
 }
 
@@ -412,14 +382,43 @@ impl Table {
         started
     }
 
+    fn cancel_running(&mut self, id: u64, connection: &Connection, now: u64) -> Cancelled {
+        match self.running.get_mut(&id) {
+            Some(running) if running.assignment.is_some() && !running.cancelled => {
+                running.cancelled = true;
+                let at = now.saturating_add(millis(ANSWER_GRACE));
+                if running.overdue.is_none_or(|(earlier, _)| at < earlier) {
+                    running.overdue = Some((at, Status::Cancelled));
+                    self.watch(at, now);
+                }
+                let line = notification_line(method::CANCEL, CancelExecution { id });
+                connection.outbox.push(line);
+                Cancelled::Running
+            }
+            _ => Cancelled::Unknown,
+        }
+    }
+
+    fn cancel_waiting(&mut self, id: u64) -> Cancelled {
+        let mut waiting = self.waiting.iter();
+        let at = waiting.position(|waiting| waiting.assignment.command.id == id);
+        match at.and_then(|at| self.waiting.remove(at)) {
+            Some(cancelled) => {
+                self.account(&cancelled, false);
+                Cancelled::Waiting
+            }
+            None => Cancelled::Unknown,
+        }
+    }
+
     /// Whether the client can be given a command: it has a slot, and has taken most of what it
     /// was given. A client that reads slowly has commands wait here, where they have a bound.
     fn has_slot(&self, slots: usize, connection: &Connection) -> bool {
         self.running.len() < slots && !connection.outbox.is_over_half()
     }
 
-    /// Has what waits looked at soon, where it is not a slot that it waits for: no answer will
-    /// be the occasion to start it.
+    /// Has the queue checked soon if a command waits for something else than a slot: no answer will
+    /// start it then.
     fn watch_room(&mut self, slots: usize, now: u64) {
         if !self.waiting.is_empty() && self.running.len() < slots {
             self.watch(now + ROOM_TICK_MS, now);
@@ -472,13 +471,24 @@ impl Table {
         }
     }
 
-    /// Has the timer thread look at a time, if it was not asked to do so earlier. It looks before long
-    /// in any case, so that no time-out, however long, leaves it something to remember.
+    /// Asks for a timer, unless an earlier one is scheduled. It is never far away, so that a long
+    /// time-out of a client that has left keeps no memory for long.
     fn watch(&mut self, at: u64, now: u64) {
         let at = at.min(now.saturating_add(millis(ANSWER_GRACE)));
         if self.watched.is_none_or(|watched| at < watched) {
             self.watched = Some(at);
             self.to_watch = Some(at);
+        }
+    }
+}
+
+impl Running {
+    fn taken_out(&self, assignment: Assignment, status: Status) -> TakenOut {
+        TakenOut {
+            assignment,
+            since: self.told.then_some(self.since),
+            status,
+            truncated: self.credit.was_cut(),
         }
     }
 }

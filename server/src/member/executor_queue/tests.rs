@@ -2,8 +2,7 @@
 
 use super::*;
 use crate::dispatch::command::Command;
-use crate::member::Member;
-use crate::testing::member;
+use crate::testing::{Watched, member};
 use common::wire::message::Id;
 
 const BOUNDS: QueueBounds<'static> = QueueBounds {
@@ -16,6 +15,7 @@ const BOUNDS: QueueBounds<'static> = QueueBounds {
 struct Bench {
     target: Arc<Member>,
     senders: Vec<Arc<Member>>,
+    timers: Watched,
 }
 
 impl Bench {
@@ -24,16 +24,11 @@ impl Bench {
         Bench {
             target: member(9, "target", 2),
             senders: vec![sender(1), sender(2)],
+            timers: Watched::default(),
         }
     }
 
-    fn register(
-        &self,
-        sender: usize,
-        id: u64,
-        timeout: Option<u64>,
-        bytes: usize,
-    ) -> (Registered, Option<u64>) {
+    fn register(&self, sender: usize, id: u64, timeout: Option<u64>, bytes: usize) -> Registered {
         let command = Command {
             id,
             send: Id::from(id),
@@ -54,14 +49,11 @@ impl Bench {
         };
         let mut line = Line::Own(vec![b'x'; bytes]);
         self.target
-            .queue
-            .register(&self.target.connection, assignment, &mut line, BOUNDS, 100)
+            .register(assignment, &mut line, BOUNDS, &self.timers, 100)
     }
 
     fn answered(&self, id: u64) -> bool {
-        let queue = &self.target.queue;
-        let (answered, _) = queue.answered(id, &self.target.connection, 200);
-        let running = answered.running;
+        let running = self.target.answered(id, &self.timers, 200).running;
         running.is_some_and(|running| running.assignment.is_some())
     }
 
@@ -80,18 +72,18 @@ fn ids(ended: &[TakenOut]) -> Vec<(u64, bool)> {
 }
 
 #[test]
-fn slots_are_filled_in_order_and_an_answer_counts_once() {
+fn slots_fill_in_order_and_an_answer_counts_once() {
     let bench = Bench::new();
     assert!(matches!(
-        bench.register(0, 1, None, 10).0,
+        bench.register(0, 1, None, 10),
         Registered::Started
     ));
     assert!(matches!(
-        bench.register(0, 2, None, 10).0,
+        bench.register(0, 2, None, 10),
         Registered::Started
     ));
     assert!(matches!(
-        bench.register(0, 3, None, 10).0,
+        bench.register(0, 3, None, 10),
         Registered::Waiting
     ));
     assert_eq!(bench.load(), (2, 1));
@@ -102,85 +94,75 @@ fn slots_are_filled_in_order_and_an_answer_counts_once() {
 }
 
 #[test]
-fn the_queue_is_bounded_and_one_sender_gets_half() {
+fn a_full_queue_is_busy_and_one_sender_gets_half_of_it() {
     let bench = Bench::new();
     for id in 1..=4 {
         bench.register(0, id, None, 10);
     }
     assert!(
-        matches!(bench.register(0, 5, None, 10).0, Registered::Busy),
+        matches!(bench.register(0, 5, None, 10), Registered::Busy),
         "its half is full"
     );
     assert!(
-        matches!(bench.register(1, 6, None, 501).0, Registered::Busy),
+        matches!(bench.register(1, 6, None, 501), Registered::Busy),
         "too many bytes"
     );
     assert!(matches!(
-        bench.register(1, 7, None, 10).0,
+        bench.register(1, 7, None, 10),
         Registered::Waiting
     ));
     assert!(matches!(
-        bench.register(1, 8, None, 10).0,
+        bench.register(1, 8, None, 10),
         Registered::Waiting
     ));
     assert_eq!(bench.load(), (2, 4));
     assert!(bench.answered(1));
     assert!(
-        matches!(bench.register(0, 9, None, 10).0, Registered::Waiting),
+        matches!(bench.register(0, 9, None, 10), Registered::Waiting),
         "room again"
     );
 }
 
 #[test]
-fn cancelled_ones_never_start_and_running_ones_are_overdue_in_the_end() {
+fn cancelled_commands_never_start_and_running_ones_are_overdue_in_the_end() {
     let bench = Bench::new();
-    let queue = &bench.target.queue;
-    let connection = &bench.target.connection;
-    let (_, watch) = bench.register(0, 1, Some(1000), 10);
-    assert_eq!(watch, Some(100 + 8000), "it looks before that is due");
+    let cancel = |id| bench.target.cancel(id, &bench.timers, 200);
+    let look = |at| bench.target.take_overdue(at, at, at, &bench.timers);
+    bench.register(0, 1, Some(1000), 10);
     assert_eq!(
-        bench.register(0, 2, Some(5000), 10).1,
-        None,
-        "the timer thread looks earlier anyway"
+        bench.timers.take(),
+        [100 + 8000],
+        "a check before that is due"
+    );
+    bench.register(0, 2, Some(5000), 10);
+    assert!(
+        bench.timers.take().is_empty(),
+        "the check is earlier anyway"
     );
     bench.register(0, 3, None, 10);
-    assert!(matches!(
-        queue.cancel(3, connection, 200),
-        (Cancelled::Waiting, None)
-    ));
-    assert!(matches!(
-        queue.cancel(2, connection, 200),
-        (Cancelled::Running, None)
-    ));
-    assert!(matches!(
-        queue.cancel(2, connection, 200),
-        (Cancelled::Unknown, None)
-    ));
-    assert!(matches!(
-        queue.cancel(7, connection, 200),
-        (Cancelled::Unknown, None)
-    ));
-    assert!(
-        queue.look(9100, 9100, 9100, connection).0.is_empty(),
-        "not asked for"
-    );
-    let (ended, watch) = queue.look(8100, 8100, 8100, connection);
-    assert_eq!((ended.len(), watch), (0, Some(8200)));
-    let (ended, watch) = queue.look(8200, 8200, 8200, connection);
+    assert!(matches!(cancel(3), Cancelled::Waiting));
+    assert!(matches!(cancel(2), Cancelled::Running));
+    assert!(matches!(cancel(2), Cancelled::Unknown));
+    assert!(matches!(cancel(7), Cancelled::Unknown));
+    assert!(bench.timers.take().is_empty());
+    assert!(look(9100).is_empty(), "not asked for");
+    assert!(look(8100).is_empty());
+    assert_eq!(bench.timers.take(), [8200]);
+    let ended = look(8200);
     assert_eq!(
         (ids(&ended), ended[0].status),
         (vec![(2, true)], Status::Cancelled)
     );
-    assert_eq!(watch, Some(9100));
+    assert_eq!(bench.timers.take(), [9100]);
     assert_eq!(bench.load(), (2, 0), "the slot stays in use");
     assert!(!bench.answered(2), "its outcome was taken");
     assert_eq!(bench.load(), (1, 0), "now it is free");
-    let (ended, watch) = queue.look(9100, 9100, 9100, connection);
-    assert_eq!((ended[0].status, watch), (Status::TimedOut, None));
+    assert_eq!(look(9100)[0].status, Status::TimedOut);
+    assert!(bench.timers.take().is_empty());
 }
 
 #[test]
-fn who_leaves_loses_everything_and_gets_nothing_more() {
+fn a_client_that_leaves_loses_its_commands_and_gets_no_more() {
     let bench = Bench::new();
     for id in 1..=3 {
         bench.register(0, id, None, 10);
@@ -188,13 +170,13 @@ fn who_leaves_loses_everything_and_gets_nothing_more() {
     let ended = bench.target.queue.close();
     assert_eq!(ids(&ended), [(1, true), (2, true), (3, false)]);
     assert!(ended.iter().all(|e| e.status == Status::Lost));
-    assert!(matches!(bench.register(0, 4, None, 10).0, Registered::Gone));
+    assert!(matches!(bench.register(0, 4, None, 10), Registered::Gone));
     assert!(!bench.answered(1));
     assert_eq!(bench.load(), (0, 0));
 }
 
 #[test]
-fn a_drain_ends_what_waits_and_then_what_runs() {
+fn a_drain_ends_waiting_commands_and_then_running_ones() {
     let bench = Bench::new();
     for id in 1..=3 {
         bench.register(0, id, None, 10);
@@ -205,7 +187,7 @@ fn a_drain_ends_what_waits_and_then_what_runs() {
         (vec![(3, false)], Status::Cancelled)
     );
     assert!(matches!(
-        bench.register(0, 4, None, 10).0,
+        bench.register(0, 4, None, 10),
         Registered::Draining
     ));
     assert!(bench.answered(1), "what runs may end");

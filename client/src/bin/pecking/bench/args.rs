@@ -1,7 +1,7 @@
 //! The options of `pecking bench`, and the plan that they become.
 
 use crate::failure::Failure;
-use clap::{Args, ValueEnum};
+use clap::Args;
 use client::load::{Amount, MOST_AHEAD, Plan, Shape, To};
 use common::limits::{MAX_LINE, MAX_SLOTS};
 use common::terminal::args;
@@ -61,7 +61,7 @@ pub(crate) struct Bench {
 
     /// How a sender names its executor
     #[arg(long, value_name = "HOW", value_enum, default_value_t)]
-    to: How,
+    to: To,
 
     /// Bytes of each command
     #[arg(long, value_name = "SIZE", default_value = "32", value_parser = size)]
@@ -94,18 +94,6 @@ pub(crate) struct Bench {
     /// Print JSON
     #[arg(long)]
     pub(crate) json: bool,
-}
-
-/// How a sender names its executor.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
-enum How {
-    /// By its name; all of a fan-out by a pattern
-    #[default]
-    Name,
-    /// As the next below
-    Next,
-    /// By its rank
-    Rank,
 }
 
 fn clients(text: &str) -> Result<u32, String> {
@@ -151,11 +139,7 @@ impl Bench {
         };
         let plan = Plan {
             shape,
-            to: match self.to {
-                How::Name => To::Name,
-                How::Next => To::Next,
-                How::Rank => To::Rank,
-            },
+            to: self.to,
             window: self.window,
             payload: self.payload,
             result: self.result,

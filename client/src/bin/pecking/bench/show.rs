@@ -1,22 +1,24 @@
 //! The report of a bench, as text and as JSON.
 
+use clap::ValueEnum;
 use client::Status;
-use client::load::{End, Plan, Report, Shape, To};
+use client::load::{Counts, End, Plan, Report, Shape, To};
 use serde::Serialize;
-use serde_json::{Map, Value};
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 pub(super) fn report(plan: &Plan, report: &Report, as_json: bool) -> String {
+    let figures = Figures::new(plan, report);
     match as_json {
-        false => text(plan, report),
+        false => text(plan, report, &figures),
         true => {
-            let json = serde_json::to_string_pretty(&Json::new(plan, report));
+            let json = serde_json::to_string_pretty(&figures);
             json.expect("numbers and names always become JSON") + "\n"
         }
     }
 }
 
-/// How often in a second; 0 if no time passed.
+/// The rate in a second; 0 if no time passed.
 pub(super) fn per_second(count: u64, time: Duration) -> f64 {
     match time.is_zero() {
         true => 0.0,
@@ -24,15 +26,21 @@ pub(super) fn per_second(count: u64, time: Duration) -> f64 {
     }
 }
 
-fn text(plan: &Plan, report: &Report) -> String {
-    let json = Json::new(plan, report);
-    let (payload, result, window) = (plan.payload, plan.result, plan.window);
+fn text(plan: &Plan, report: &Report, figures: &Figures<'_>) -> String {
+    let clients = match plan.shape {
+        Shape::Pairs(1) => "1 pair".into(),
+        Shape::Pairs(pairs) => format!("{pairs} pairs"),
+        Shape::FanOut(executors) => format!("1 sender to {executors} executors"),
+    };
+    let to = plan.to.to_possible_value();
     let mut lines = vec![format!(
-        "{}, {window} open, {payload} bytes out and {result} back, by {}",
-        who(plan),
-        json.to
+        "{clients}, {} open, {} bytes out and {} back, by {}",
+        plan.window,
+        plan.payload,
+        plan.result,
+        to.as_ref().map_or("", |to| to.get_name())
     )];
-    if let Some(rate) = json.idle_joins_per_s {
+    if let Some(rate) = figures.idle_joins_per_s {
         let (idle, seconds) = (plan.idle, report.idle_joining.as_secs_f64());
         lines.push(format!(
             "idle      {idle} joined in {seconds:.2} s: {rate:.0} joins/s"
@@ -40,24 +48,26 @@ fn text(plan: &Plan, report: &Report) -> String {
     }
     let sends = match plan.shape.targets() {
         1 => String::new(),
-        _ => format!("{:.0} sends/s, ", json.sends_per_s),
+        _ => format!("{:.0} sends/s, ", figures.sends_per_s),
     };
     lines.push(format!(
         "rate      {:.0} commands/s, {sends}{:.2} MB/s: {} in {:.3} s",
-        json.commands_per_s,
-        json.megabytes_per_s,
-        report.done(),
-        json.seconds
+        figures.commands_per_s,
+        figures.megabytes_per_s,
+        report.counts.done(),
+        figures.seconds
     ));
-    let [p50, p99, p999, max] = [0.5, 0.99, 0.999, 1.0].map(|share| micros(report.quantile(share)));
+    let latency = &figures.latency_us;
+    let [p50, p99, p999, max] =
+        [latency.p50, latency.p99, latency.p999, latency.max].map(three_digits);
     lines.push(format!(
         "latency   p50 {p50}, p99 {p99}, p99.9 {p999}, max {max}"
     ));
-    lines.push(format!("outcomes  {}", outcomes(report)));
+    lines.push(format!("outcomes  {}", outcomes(&report.counts)));
     lines.push(format!(
         "client    {:.0} % of a core, {:.2} µs a command",
-        100.0 * json.client_cpu,
-        json.client_cpu_us
+        100.0 * figures.client_cpu,
+        figures.client_cpu_us
     ));
     if report.end == End::Interrupted {
         lines.push("interrupted".into());
@@ -65,17 +75,8 @@ fn text(plan: &Plan, report: &Report) -> String {
     lines.join("\n") + "\n"
 }
 
-fn who(plan: &Plan) -> String {
-    match plan.shape {
-        Shape::Pairs(1) => "1 pair".into(),
-        Shape::Pairs(pairs) => format!("{pairs} pairs"),
-        Shape::FanOut(executors) => format!("1 sender to {executors} executors"),
-    }
-}
-
-/// A time in a unit that shows three digits of it.
-fn micros(time: Duration) -> String {
-    let us = time.as_nanos() as f64 / 1000.0;
+/// Microseconds in a unit that shows three digits of them.
+fn three_digits(us: f64) -> String {
     match us {
         ..100.0 => format!("{us:.1} µs"),
         ..1000.0 => format!("{us:.0} µs"),
@@ -84,11 +85,14 @@ fn micros(time: Duration) -> String {
     }
 }
 
-fn outcomes(report: &Report) -> String {
-    let all = statuses(report).chain(errors(report));
-    let all = all.chain([("not answered", report.open)]);
-    let named = all.filter(|(_, count)| *count > 0);
-    let named: Vec<String> = named
+fn outcomes(counts: &Counts) -> String {
+    let errors = counts
+        .errors
+        .iter()
+        .map(|(reason, count)| (*reason, *count));
+    let open = (counts.open > 0).then_some(("not answered", counts.open));
+    let named = statuses(counts).chain(errors).chain(open);
+    let named: Vec<_> = named
         .map(|(name, count)| format!("{count} {name}"))
         .collect();
     match named.is_empty() {
@@ -97,25 +101,22 @@ fn outcomes(report: &Report) -> String {
     }
 }
 
-fn statuses(report: &Report) -> impl Iterator<Item = (&'static str, u64)> {
-    let counts = Status::ALL.into_iter().zip(report.outcomes);
+/// How many outcomes of each kind there were, if any.
+fn statuses(counts: &Counts) -> impl Iterator<Item = (&'static str, u64)> {
+    let counts = Status::ALL.into_iter().zip(counts.outcomes);
+    let counts = counts.filter(|(_, count)| *count > 0);
     counts.map(|(status, count)| (status.name(), count))
-}
-
-fn errors(report: &Report) -> impl Iterator<Item = (&'static str, u64)> {
-    let counts = report.errors.iter();
-    counts.map(|(reason, count)| (*reason, *count))
 }
 
 /// The object that programs read. The help of the command lists its members.
 #[derive(Serialize)]
-struct Json {
+struct Figures<'a> {
     pairs: u32,
     fan_out: u32,
     window: u32,
     payload: usize,
     result: usize,
-    to: &'static str,
+    to: To,
     idle: u32,
     threads: usize,
     sends: u64,
@@ -126,8 +127,8 @@ struct Json {
     commands_per_s: f64,
     megabytes_per_s: f64,
     latency_us: Latency,
-    outcomes: Map<String, Value>,
-    errors: Map<String, Value>,
+    outcomes: BTreeMap<&'static str, u64>,
+    errors: &'a BTreeMap<&'static str, u64>,
     idle_joins_per_s: Option<f64>,
     client_cpu: f64,
     client_cpu_us: f64,
@@ -145,42 +146,39 @@ struct Latency {
     max: f64,
 }
 
-impl Json {
-    fn new(plan: &Plan, report: &Report) -> Json {
+impl<'a> Figures<'a> {
+    fn new(plan: &Plan, report: &'a Report) -> Figures<'a> {
         let (pairs, fan_out) = match plan.shape {
             Shape::Pairs(pairs) => (pairs, 0),
             Shape::FanOut(executors) => (0, executors),
         };
-        let commands_per_s = per_second(report.done(), report.elapsed);
+        let counts = &report.counts;
+        let commands_per_s = per_second(counts.done(), report.elapsed);
         let bytes = (plan.payload + plan.result) as f64;
         let cpu = report.cpu.as_secs_f64();
-        Json {
+        let idle_joins = || per_second(plan.idle.into(), report.idle_joining);
+        Figures {
             pairs,
             fan_out,
             window: plan.window,
             payload: plan.payload,
             result: plan.result,
-            to: match plan.to {
-                To::Name => "name",
-                To::Next => "next",
-                To::Rank => "rank",
-            },
+            to: plan.to,
             idle: plan.idle,
             threads: plan.threads,
-            sends: report.sent,
-            open: report.open,
-            commands: report.outcomes.iter().sum(),
+            sends: counts.sent,
+            open: counts.open,
+            commands: counts.outcomes.iter().sum(),
             seconds: report.elapsed.as_secs_f64(),
-            sends_per_s: per_second(report.latency.len(), report.elapsed),
+            sends_per_s: per_second(counts.latency.len(), report.elapsed),
             commands_per_s,
             megabytes_per_s: commands_per_s * bytes / 1e6,
-            latency_us: Latency::new(report),
-            outcomes: named(statuses(report)),
-            errors: named(errors(report)),
-            idle_joins_per_s: (plan.idle > 0)
-                .then(|| per_second(plan.idle.into(), report.idle_joining)),
+            latency_us: Latency::new(counts),
+            outcomes: statuses(counts).collect(),
+            errors: &counts.errors,
+            idle_joins_per_s: (plan.idle > 0).then(idle_joins),
             client_cpu: per_second(1, report.elapsed) * cpu,
-            client_cpu_us: match report.done() {
+            client_cpu_us: match counts.done() {
                 0 => 0.0,
                 done => 1e6 * cpu / done as f64,
             },
@@ -193,20 +191,13 @@ impl Json {
     }
 }
 
-/// The counts above zero, by their names.
-fn named(counts: impl Iterator<Item = (&'static str, u64)>) -> Map<String, Value> {
-    let counts = counts.filter(|(_, count)| *count > 0);
-    counts
-        .map(|(name, count)| (name.to_owned(), count.into()))
-        .collect()
-}
-
 impl Latency {
-    fn new(report: &Report) -> Latency {
-        let us = |share| report.quantile(share).as_nanos() as f64 / 1000.0;
+    fn new(counts: &Counts) -> Latency {
+        let latency = &counts.latency;
+        let us = |share| latency.value_at_quantile(share) as f64 / 1000.0;
         Latency {
-            min: report.latency.min() as f64 / 1000.0,
-            mean: report.latency.mean() / 1000.0,
+            min: latency.min() as f64 / 1000.0,
+            mean: latency.mean() / 1000.0,
             p50: us(0.5),
             p90: us(0.9),
             p99: us(0.99),

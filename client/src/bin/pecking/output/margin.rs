@@ -1,8 +1,5 @@
 //! The margin in front of the text of other clients at a terminal: so their text cannot pass for
-//! what this client says itself.
-//!
-//! A terminal goes on in its first column when a row is full. So longer lines are folded here,
-//! and each of their rows has the margin.
+//! text of this client. Longer lines are folded here, and each of their rows has the margin.
 
 use unicode_width::UnicodeWidthChar;
 
@@ -65,9 +62,8 @@ fn has_no_width(c: char) -> bool {
     c != '\t' && c.width().unwrap_or(0) == 0
 }
 
-/// The columns that a character takes at most. Terminals do not agree on which have no width:
-/// spacing vowel signs and the letters of Hangul that join others take a column on some, and a
-/// row that is longer than it was counted goes on without a margin.
+/// The columns that a character takes at most. Terminals do not agree on which have no width, such
+/// as joining letters of Hangul, and a row that is longer than counted goes on without a margin.
 fn columns_of(c: char) -> usize {
     c.width().unwrap_or(0).max(1)
 }

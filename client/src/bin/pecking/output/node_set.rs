@@ -1,7 +1,7 @@
 //! Many names as one short text, in the notation of node sets: `web[1-3,7]`.
 //!
 //! Names that differ in one number only are folded. If a name has several numbers, the fold is at
-//! the one whose rest most names share. The same names give the same text in any order.
+//! the number with the rest that most names share. The order of the names does not matter.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fmt::Write;
@@ -12,8 +12,7 @@ const MOST_DIGITS: usize = 18;
 /// A name without one of its numbers: what comes before that, and after it.
 type Rest<'a> = (&'a str, &'a str);
 
-/// Folds names: at least one, and as many as fit into about this many bytes; the count of the
-/// others follows.
+/// Folds names: as many as fit into about this many bytes, and the count of the others.
 pub(crate) fn fold<'a>(names: impl IntoIterator<Item = &'a str>, most: usize) -> String {
     let names: BTreeSet<&str> = names.into_iter().collect();
     let mut alike: HashMap<Rest<'_>, usize> = HashMap::new();
@@ -169,7 +168,7 @@ mod tests {
     }
 
     #[test]
-    fn what_does_not_fit_is_counted() {
+    fn names_beyond_the_bound_are_counted() {
         let names: Vec<String> = (0..1000).map(|n| format!("web{}", n * 2)).collect();
         let text = fold(names.iter().map(String::as_str), 40);
         assert_eq!(

@@ -1,9 +1,7 @@
-//! The output of several targets in one place: whole lines only, each with the name of its
-//! target in front.
+//! The output of several targets in one place: whole lines only, each with the name of its target.
 //!
-//! The start of a line waits here for its end. It counts as consumed all the same, as the
-//! target's share of the window may be smaller than its line. So what waits has bounds of its
-//! own, for each line and for all of them together.
+//! The start of a line waits here for its end. It counts as consumed, as the target's share of the
+//! window may be smaller than its line. So there are bounds for each line and for all together.
 
 use common::terminal::escape::one_line;
 use common::wire::text::whole_characters;
@@ -23,11 +21,8 @@ const CONTINUED: &str = " (continued)";
 /// Where output comes from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Source {
-    /// The command that was sent.
     pub(crate) send: u64,
-    /// The number of the target.
     pub(crate) member: u64,
-    /// Whether the target wrote it to its standard error.
     pub(crate) is_stderr: bool,
 }
 
@@ -151,7 +146,6 @@ impl Unfinished {
         }
     }
 
-    /// Ends the line with this as its last bytes.
     fn end(&mut self, last: &[u8], whole: &mut Vec<u8>) {
         let marked = if self.is_continued { CONTINUED } else { "" };
         whole.extend_from_slice(self.name.as_bytes());

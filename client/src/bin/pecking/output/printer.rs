@@ -1,6 +1,5 @@
-//! The output of the command that `run` sent: byte by byte for one target, and for several line
-//! by line with their names, to standard output and standard error. What this client says itself
-//! goes to standard error.
+//! The output of the command that `run` sent: the bytes of one target, or the lines of several with
+//! their names. What this client says itself goes to standard error.
 
 use crate::exit_code::ExitCode;
 use crate::output::prefix::{LONGEST_LINE, NamedLines, Source, WholeLines};
@@ -65,8 +64,7 @@ impl<Out: Write, Err: Write> Printer<Out, Err> {
         self.exit
     }
 
-    /// Prints one event, or keeps it for [`flush`](Self::flush). An error is one of standard
-    /// output.
+    /// Prints one event, or keeps it for [`flush`](Self::flush). Only standard output has errors.
     pub(crate) fn print(&mut self, event: &SendEvent) -> io::Result<()> {
         match event {
             SendEvent::Accepted { targets } => {
@@ -96,8 +94,7 @@ impl<Out: Write, Err: Write> Printer<Out, Err> {
         }
     }
 
-    /// Says something on standard error, on a line of its own. If standard error is closed, there
-    /// is no place to say so.
+    /// Says something on standard error, on a line of its own.
     pub(crate) fn say(&mut self, line: &str) {
         let _ = self.stderr.finish();
         let _ = writeln!(self.stderr.out, "{line}");
@@ -121,7 +118,6 @@ impl<Out: Write, Err: Write> Printer<Out, Err> {
         Ok(())
     }
 
-    /// Ends the lines of one target or of all.
     fn finish(&mut self, member: Option<u64>) -> io::Result<()> {
         if let Some(lines) = &mut self.lines {
             let whole = lines.finish(SEND, member);
@@ -165,7 +161,7 @@ pub(crate) struct Sink<Out> {
     out: Out,
     /// What makes it safe, if it is a terminal.
     escaper: Option<Escaper>,
-    /// The start of a character whose end has not come yet.
+    /// The start of a character that is not complete yet.
     incomplete: Vec<u8>,
 }
 

@@ -1,5 +1,4 @@
-//! Outcomes, refusals and commands that run here, as text. Everything that comes from other
-//! clients is escaped here, before it reaches a terminal.
+//! Outcomes, refusals and commands as text. Text of other clients is escaped here.
 
 use crate::output::margin;
 use client::{
@@ -29,8 +28,7 @@ pub(crate) fn ago(duration: Duration) -> String {
     }
 }
 
-/// Bytes of a command's words that are shown: a few lines of a terminal. Longer words would hide
-/// the rest of the line.
+/// Bytes of a command's words that are shown: a few lines of a terminal.
 const LONGEST_WORDS: usize = 1 << 10;
 
 /// The words of a command on one line, with an ellipsis if some are left out.
@@ -205,8 +203,11 @@ pub(crate) fn refusal(error: &RequestError, client: &Client) -> String {
 }
 
 fn is_lowest(client: &Client) -> bool {
-    let page = client.members(0, 1);
-    page.is_ok_and(|page| u64::from(client.rank()) + 1 == u64::from(page.total))
+    // It may not be told its rank when that changes.
+    let lowest = client
+        .members(0, 1)
+        .and_then(|page| client.members(page.total.saturating_sub(1), 1));
+    lowest.is_ok_and(|page| page.members.iter().any(|m| m.member == client.member()))
 }
 
 /// What is shown when a command arrives to be executed here.
@@ -308,7 +309,7 @@ mod tests {
     }
 
     #[test]
-    fn what_came_from_elsewhere_cannot_steer_the_terminal() {
+    fn text_of_other_clients_cannot_steer_the_terminal() {
         let hostile = Outcome {
             name: Some("a\x1b[2J".into()),
             message: Some("x\r\ny\x1b]0;t\x07".into()),

@@ -1,5 +1,4 @@
-//! How a send to several targets went, on one line: how many targets ended in which way, and the
-//! names of those that failed.
+//! One line about a send to several targets: their outcomes, and the names of those that failed.
 
 use crate::output::node_set::fold;
 use client::{Outcome, Status, Tally};
@@ -54,7 +53,6 @@ impl Summary {
         self.others.entry(status).or_default().push(name);
     }
 
-    /// How many have ended.
     fn ended(&self) -> u32 {
         let others: usize = self.others.values().map(Vec::len).sum();
         self.done + others as u32
@@ -111,7 +109,7 @@ mod tests {
     }
 
     #[test]
-    fn what_did_not_end_well_is_named() {
+    fn targets_that_failed_are_named() {
         let mut summary = Summary::default();
         for rank in 1..=25 {
             let name = format!("web{rank}");

@@ -4,23 +4,23 @@ use client::Member;
 use common::terminal::escape::one_line;
 use std::time::Duration;
 
-const HEAD: [&str; 7] = [
-    "RANK", "NAME", "ADDRESS", "SLOTS", "RUNNING", "QUEUED", "JOINED",
+const HEAD: [&str; 8] = [
+    "RANK", "TIER", "NAME", "ADDRESS", "SLOTS", "RUNNING", "QUEUED", "JOINED",
 ];
 
 /// Whether a column is aligned at its right edge: numbers are.
-const RIGHT: [bool; 7] = [true, false, false, true, true, true, true];
+const RIGHT: [bool; 8] = [true, true, false, false, true, true, true, true];
 
 /// One line for each member; `own` is marked as this client.
 pub(crate) fn ranking(members: &[Member], own: Option<u64>) -> String {
     let mut rows = vec![HEAD.map(str::to_owned)];
     rows.extend(members.iter().map(|member| row(member, own)));
     let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max();
-    let widths: [usize; 7] = std::array::from_fn(|column| width(column).unwrap_or_default());
+    let widths: [usize; 8] = std::array::from_fn(|column| width(column).unwrap_or_default());
     rows.iter().map(|row| line(row, &widths)).collect()
 }
 
-fn row(member: &Member, own: Option<u64>) -> [String; 7] {
+fn row(member: &Member, own: Option<u64>) -> [String; 8] {
     let you = if own == Some(member.member) {
         " (you)"
     } else {
@@ -28,6 +28,7 @@ fn row(member: &Member, own: Option<u64>) -> [String; 7] {
     };
     [
         member.rank.to_string(),
+        member.tier.to_string(),
         format!("{}{you}", one_line(&member.name)),
         one_line(&member.address).into_owned(),
         member.slots.to_string(),
@@ -37,7 +38,7 @@ fn row(member: &Member, own: Option<u64>) -> [String; 7] {
     ]
 }
 
-fn line(row: &[String; 7], widths: &[usize; 7]) -> String {
+fn line(row: &[String; 8], widths: &[usize; 8]) -> String {
     let cells = row.iter().zip(widths).zip(RIGHT);
     let padded = cells.map(|((cell, width), right)| match right {
         true => format!("{cell:>width$}"),
@@ -57,6 +58,7 @@ mod tests {
             member: rank.into(),
             name: common::wire::name::Name::known(name.to_owned()),
             rank,
+            tier: client::Tier::default(),
             address: format!("127.0.0.1:{}", 50_000 + rank),
             slots: 1,
             running: 0,
@@ -66,9 +68,9 @@ mod tests {
         let table = ranking(&[member(0, "boss"), member(10, "client-100")], Some(0));
         assert_eq!(
             table,
-            "RANK  NAME        ADDRESS          SLOTS  RUNNING  QUEUED   JOINED\n\
-             \x20  0  boss (you)  127.0.0.1:50000      1        0      12  3 s ago\n\
-             \x20 10  client-100  127.0.0.1:50010      1        0      12  3 s ago\n"
+            "RANK  TIER  NAME        ADDRESS          SLOTS  RUNNING  QUEUED   JOINED\n\
+             \x20  0     5  boss (you)  127.0.0.1:50000      1        0      12  3 s ago\n\
+             \x20 10     5  client-100  127.0.0.1:50010      1        0      12  3 s ago\n"
         );
     }
 }

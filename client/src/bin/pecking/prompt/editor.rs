@@ -19,8 +19,7 @@ const PROMPT: &str = "Enter command: ";
 /// Lines that the history keeps: more than a user goes back to.
 const HISTORY: usize = 1000;
 
-/// How long the next prompt waits for the first text of the line before. It keeps the usual order;
-/// nothing goes wrong without it.
+/// How long the next prompt waits for the first text of the line before, for the usual order.
 const HANDLED_PATIENCE: Duration = Duration::from_millis(200);
 
 /// Starts the thread that reads the terminal, and the thread that redraws its prompt. Both end

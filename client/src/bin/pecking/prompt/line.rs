@@ -5,24 +5,19 @@ use common::wire::selector::Selector;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Line {
     Empty,
-    /// A command for others.
     Send {
-        /// The selector, if the line has one.
         to: Option<String>,
         words: Vec<String>,
         /// The command as typed, without the selector.
         typed: String,
     },
     Help,
-    /// Show the ranking.
     Ranks,
-    /// Show this client.
     WhoAmI,
     /// Set the selector of plain lines; `None` is the server's.
     To(Option<String>),
     /// Show what runs and what is open.
     Jobs,
-    /// Cancel the send of this number.
     Cancel(u64),
     Quit,
 }
@@ -108,7 +103,8 @@ fn parse_cancel(argument: &str) -> Result<Line, String> {
     })
 }
 
-fn check_selector(text: &str) -> Result<String, String> {
+/// The text, if it is a selector; else what is wrong with it.
+pub(crate) fn check_selector(text: &str) -> Result<String, String> {
     match Selector::parse(text) {
         Ok(_) => Ok(text.to_owned()),
         Err(e) => Err(e.to_string()),
@@ -178,7 +174,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_wrong_is_named() {
+    fn wrong_lines_are_named() {
         for (line, expected) in [
             (":nonsense", ":help"),
             (":ranks 5", "\"5\""),

@@ -127,7 +127,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_line_is_an_error() {
+    fn input_that_is_no_line_is_an_error() {
         let lines = read(b"\xff\nok\n");
         assert!(lines[0].is_err() && lines[1].is_ok());
         let endless = vec![b'x'; MAX_LINE + 1];

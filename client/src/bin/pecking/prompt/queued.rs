@@ -1,11 +1,10 @@
 //! Says in which queue a sent command waits while it neither writes nor ends.
 //!
-//! The server tells a sender nothing about its command until that writes or ends, but it tells of
-//! each client how many commands run there and how many wait. Commands wait in the order in which
-//! they came. So right after the `send` all others are in front of this one, and it does not wait
-//! at a client with an empty queue. A second look follows after a while: at a client whose queue
-//! is empty by then the command has started. The smaller number of the two looks counts, as later
-//! commands are behind this one.
+//! The server tells nothing about a command until that writes or ends, but it tells how many
+//! commands run and wait at each client, in the order of their arrival. So right after the `send`
+//! all others are in front of this one, and it does not wait at a client with an empty queue. After
+//! a while comes a second look: if the queue is empty by then, the command has started. The smaller
+//! number of the two looks counts, as later commands are behind this one.
 
 use client::{Client, Member, SendEvent};
 use common::limits::MAX_MEMBERS_PAGE;
@@ -17,10 +16,9 @@ use std::time::{Duration, Instant};
 /// When to look again, and to say what was found: a person begins to wonder.
 const AFTER_A_WHILE: Duration = Duration::from_secs(1);
 
-/// How many targets are named.
 const NAMED: usize = 3;
 
-/// Watches one command until it has been said where it waits, or it waits nowhere.
+/// Watches one command until its queue was told, or it does not wait.
 #[derive(Debug)]
 pub(crate) struct Queued {
     selector: Option<Selector<'static>>,
@@ -68,12 +66,7 @@ impl Queued {
     /// Looks where the command waits, if it is time; returns what to say.
     pub(crate) fn look(&mut self, client: &Client) -> Option<String> {
         self.due.take_if(|at| *at <= Instant::now())?;
-        // One page from here on down: the nearest ones of thousands.
-        let ranking = client
-            .members(client.rank(), MAX_MEMBERS_PAGE)
-            .ok()?
-            .members;
-        let own = ranking.iter().find(|m| m.member == client.member())?.rank;
+        let (own, ranking) = from_own_rank(client)?;
         let below: Vec<&Member> = ranking
             .iter()
             .filter(|m| m.rank > own && m.slots > 0)
@@ -123,6 +116,24 @@ impl Queued {
     }
 }
 
+/// This client's rank, and the clients from there on down: one page, the nearest ones of
+/// thousands, unless its rank has changed and it was not told.
+fn from_own_rank(client: &Client) -> Option<(u32, Vec<Member>)> {
+    let own = |ranking: &[Member]| {
+        let own = ranking.iter().find(|m| m.member == client.member());
+        own.map(|m| m.rank)
+    };
+    let page = client
+        .members(client.rank(), MAX_MEMBERS_PAGE)
+        .ok()?
+        .members;
+    if let Some(rank) = own(&page) {
+        return Some((rank, page));
+    }
+    let all = client.all_members().ok()?.members;
+    own(&all).map(|rank| (rank, all))
+}
+
 /// `queued at web1 behind 2, web2 behind 1 and 7 more`.
 fn at_each_of(waits: &[(&str, u32)]) -> String {
     let named = waits.iter().take(NAMED);
@@ -155,7 +166,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn where_it_waits_is_one_short_line() {
+    fn the_queue_of_a_command_is_told_on_one_short_line() {
         let waits = [("a", 1), ("b", 2), ("c", 3), ("d", 4), ("e", 5)];
         for (count, shown) in [
             (1, "queued at a behind 1"),

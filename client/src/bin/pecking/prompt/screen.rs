@@ -2,12 +2,11 @@
 //! being typed, and that line stays whole.
 //!
 //! Two threads write to the terminal, the line editor's and the one with text to show.
-//! They never do so at the same time: while the editor has the terminal, text only waits
-//! here, and the editor takes it along the next time it draws the prompt, in front of it
-//! ([`Hook`]). A message through its external printer makes it draw the prompt; that message
-//! itself moves the cursor up and down again, so it shows nothing whenever it arrives. The
-//! printer alone would not do: it writes by itself whenever the terminal is not in raw
-//! mode, which is also so for a moment before the prompt is drawn and after a line ends.
+//! They never do so at the same time: while the editor has the terminal, text waits here, and the
+//! editor shows it in front of its next prompt ([`Hook`]). A message through its external printer
+//! makes it draw the prompt; the message itself shows nothing. The printer alone would not do: it
+//! writes by itself while the terminal is not in raw mode, which is also so for a moment before the
+//! prompt is drawn and after a line ends.
 
 use crate::prompt::repl::ReplOutput;
 use common::sys::sync::{Arc, Mutex, lock};
@@ -47,12 +46,10 @@ struct State {
     out: Box<dyn Write + Send>,
 }
 
-/// Who writes to the terminal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Owner {
     /// Any thread with text to show.
     AnyThread,
-    /// The editor.
     Editor,
     /// Any thread with text to show, and never the editor again.
     Closed,

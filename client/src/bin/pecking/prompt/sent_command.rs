@@ -11,7 +11,6 @@ use crossbeam_channel::{Receiver, TryRecvError};
 use std::fmt::Write;
 use std::time::Instant;
 
-/// A command that was sent.
 pub(crate) struct SentCommand {
     sent: SendHandle,
     typed: String,
@@ -19,17 +18,14 @@ pub(crate) struct SentCommand {
     since: Instant,
     /// How many targets it has, once that is known.
     targets: Option<u32>,
-    /// At how many of them it has ended.
     ended: u32,
 }
 
 /// What one event changes.
 #[derive(Debug, Default)]
 pub(crate) struct Step {
-    /// What to show, if anything.
     pub(crate) shown: String,
     pub(crate) exit: ExitCode,
-    /// Whether the command has ended everywhere.
     pub(crate) is_last: bool,
 }
 
@@ -45,7 +41,6 @@ impl SentCommand {
         }
     }
 
-    /// Where its events come from.
     pub(crate) fn receiver(&self) -> &Receiver<SendEvent> {
         self.sent.receiver()
     }
@@ -66,8 +61,7 @@ impl SentCommand {
         line + &format!(", since {}\n", render::ago(self.since.elapsed()))
     }
 
-    /// Takes the next event, if one has come. Lines of output that have not ended wait in
-    /// `unfinished`.
+    /// Takes the next event, if any. Unfinished lines of output wait in `unfinished`.
     pub(crate) fn next_step(
         &mut self,
         client: &Client,

@@ -36,7 +36,6 @@ const LONGEST_ROWS: usize = 64 << 10;
 pub(crate) trait ReplOutput {
     /// Shows text that ends with a newline.
     fn show(&self, text: &str);
-    /// Shows that a line was wrong.
     fn complain(&self, text: &str) {
         self.show(text);
     }
@@ -63,22 +62,15 @@ pub(crate) struct ReplInput {
     pub(crate) one_by_one: bool,
 }
 
-/// Why the REPL ended.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum ReplEnd {
-    /// The user left.
     Quit,
-    /// There are no more lines.
     NoMoreLines,
-    /// The server is gone.
     ServerGone(Disconnect),
-    /// A signal came.
     Interrupted,
-    /// The reader of the output has gone.
     OutputClosed,
 }
 
-/// The REPL of one client.
 pub(crate) struct Repl<'a> {
     client: &'a Client,
     output: &'a dyn ReplOutput,
@@ -110,12 +102,10 @@ impl<'a> Repl<'a> {
         }
     }
 
-    /// The worst of what has ended so far.
     pub(crate) fn worst(&self) -> ExitCode {
         self.worst
     }
 
-    /// Whether commands were lost with the connection.
     pub(crate) fn lost_commands(&self) -> bool {
         self.lost_commands
     }
@@ -158,7 +148,6 @@ impl<'a> Repl<'a> {
         !lines.one_by_one || self.open.is_empty()
     }
 
-    /// Waits until something may have happened.
     fn wait(&self, lines: &ReplInput, signals: &Signals) {
         let mut select = Select::new();
         select.recv(signals);
@@ -225,8 +214,7 @@ impl<'a> Repl<'a> {
         self.output.show(&text);
     }
 
-    /// Many tries fail for the same reason: it is shown once. A server that stops has said so
-    /// already.
+    /// Shows a reason once. A server that stops has told its reason already.
     fn show_failed_try(&mut self, error: &ConnectError) {
         let stops = error.rpc().is_some_and(|rpc| rpc.is(Code::ShuttingDown));
         let why = error.to_string();
@@ -237,8 +225,7 @@ impl<'a> Repl<'a> {
         }
     }
 
-    /// Shows the events of open commands while there is room; all of them once the connection is
-    /// over.
+    /// Shows the events of open commands while there is room; all of them after the connection.
     fn take_send_events(&mut self, is_over: bool) {
         let output = self.output;
         let style = self.style();

@@ -111,7 +111,7 @@ fn a_refusal_says_why_and_what_would_work() {
 }
 
 #[test]
-fn what_runs_here_is_shown_as_the_originals_did() {
+fn a_command_that_runs_here_is_shown_as_in_the_originals() {
     let (_server, config) = serve();
     let boss = Client::connect(&config, Simulation).expect("a place");
     let worker = Client::connect(&config, Simulation).expect("a place");
@@ -145,7 +145,7 @@ fn what_runs_here_is_shown_as_the_originals_did() {
 }
 
 #[test]
-fn a_server_that_goes_loses_what_is_open() {
+fn a_server_that_goes_loses_open_commands() {
     let (server, config) = serve();
     let boss = Client::connect(&config, Simulation).expect("a place");
     let (started, running) = unbounded();
