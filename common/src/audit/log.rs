@@ -13,6 +13,7 @@ use crossbeam_channel::{Sender, bounded, unbounded};
 use std::fmt;
 use std::ops::RangeInclusive;
 use std::path::PathBuf;
+use std::str::FromStr;
 use std::time::{Duration, SystemTime};
 
 /// Records that may wait to be written before no command is taken any more: a disk that stands
@@ -83,6 +84,17 @@ pub enum Full {
     Drop,
 }
 
+impl FromStr for Full {
+    type Err = &'static str;
+    fn from_str(text: &str) -> Result<Full, Self::Err> {
+        match text {
+            "refuse" => Ok(Full::Refuse),
+            "drop" => Ok(Full::Drop),
+            _ => Err("expected refuse or drop"),
+        }
+    }
+}
+
 /// Which outcomes of a command to several targets are kept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum KeptOutcomes {
@@ -90,6 +102,17 @@ pub enum KeptOutcomes {
     Notable,
     /// All.
     All,
+}
+
+impl FromStr for KeptOutcomes {
+    type Err = &'static str;
+    fn from_str(text: &str) -> Result<KeptOutcomes, Self::Err> {
+        match text {
+            "notable" => Ok(KeptOutcomes::Notable),
+            "all" => Ok(KeptOutcomes::All),
+            _ => Err("expected notable or all"),
+        }
+    }
 }
 
 /// A handle to a log; clones share it.

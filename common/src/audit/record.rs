@@ -30,6 +30,8 @@ pub enum Record<'a> {
     Send(Send<'a>),
     /// A command reached this executor, with what it runs for it.
     Run(Run<'a>),
+    /// A command reached this executor, which does not run it.
+    Refused(Refused<'a>),
     /// How a command ended at one target.
     Outcome(Outcome<'a>),
     /// How a command to several targets ended.
@@ -199,11 +201,29 @@ pub struct Run<'a> {
     /// What the sender wrote.
     #[serde(flatten)]
     pub words: AuditedWords<'a>,
-    /// The file that is executed.
-    pub path: &'a str,
+    /// The file that is executed; an executor that starts no program has none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub path: Option<&'a str>,
     /// What it is executed with; only if all words are kept.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub argv: Option<&'a [String]>,
+}
+
+/// A command that an executor does not run.
+#[derive(Clone, Debug, Serialize)]
+pub struct Refused<'a> {
+    /// Its number at the server.
+    pub cmd: &'a Id,
+    /// Its sender, as the server says.
+    pub who: Who<'a>,
+    /// What the sender wrote.
+    #[serde(flatten)]
+    pub words: AuditedWords<'a>,
+    /// What its sender is told.
+    pub status: Status,
+    /// Why it does not run.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub message: Option<&'a str>,
 }
 
 /// How a command ended at one target.

@@ -170,7 +170,7 @@ impl Entry {
 
     fn has_failed(&self) -> bool {
         match &*self.kind {
-            "denied" | "gap" => true,
+            "denied" | "refused" | "gap" => true,
             "reload" => self.error.is_some(),
             "outcome" => self.status != Some(Status::Done) || self.exit_code != Some(0),
             "end" => Status::ALL

@@ -6,6 +6,7 @@ use serde::Serialize;
 use serde::ser::{SerializeMap, Serializer};
 use sha2::Sha256;
 use std::fmt::Write;
+use std::str::FromStr;
 
 /// Bytes of the key: as many as the hash has (RFC 2104 §3).
 const KEY: usize = 32;
@@ -26,6 +27,20 @@ impl std::fmt::Debug for KeptWords {
             KeptWords::Full => "Full",
             KeptWords::First(_) => "First",
         })
+    }
+}
+
+impl FromStr for KeptWords {
+    type Err = String;
+    fn from_str(text: &str) -> Result<KeptWords, String> {
+        match text {
+            "full" => Ok(KeptWords::Full),
+            "first" => match WordsKey::random() {
+                Ok(key) => Ok(KeptWords::First(key)),
+                Err(error) => Err(format!("no key for the hash of the words: {error}")),
+            },
+            _ => Err("expected full or first".into()),
+        }
     }
 }
 

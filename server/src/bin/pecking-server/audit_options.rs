@@ -1,41 +1,42 @@
 //! The options of the audit log, as a group of the command line.
 
-use clap::{Args, ValueEnum};
-use common::audit::{
-    Audit, AuditError, Full, KeptOutcomes, KeptWords, NoLog, ROTATE_RANGE, Settings, WordsKey,
-};
+use clap::Args;
+use common::audit::{Audit, AuditError, Full, KeptOutcomes, KeptWords, ROTATE_RANGE, Settings};
 use common::terminal::args;
 use std::path::PathBuf;
 
 /// The options of the audit log.
-#[derive(Debug, Args)]
+#[derive(Clone, Debug, Args)]
 pub(crate) struct AuditOptions {
     /// Put on record what clients do, as JSON lines at the end of this file; a command that
     /// cannot be on record does not run
     #[arg(long, value_name = "FILE")]
     audit: Option<PathBuf>,
 
-    /// Which words of a command are on record
+    /// Which words of a command are on record: full, or first (the first word, how many there
+    /// are, and a keyed hash of all)
     #[arg(long, value_name = "WORDS", default_value = "full", requires = "audit")]
-    audit_words: WordsOption,
+    audit_words: KeptWords,
 
-    /// Which outcomes of a command to several clients are on record; the tally always is
+    /// Which outcomes of a command to several clients are on record: notable (those that are not
+    /// done with exit code 0), or all; the tally always is
     #[arg(
         long,
         value_name = "OUTCOMES",
         default_value = "notable",
         requires = "audit"
     )]
-    audit_outcomes: OutcomesOption,
+    audit_outcomes: KeptOutcomes,
 
-    /// What happens to a command if the audit log cannot be written
+    /// What happens to a command if the audit log cannot be written: refuse (it does not run), or
+    /// drop (it runs, and the log counts the records that are missing)
     #[arg(
         long,
         value_name = "ACTION",
         default_value = "refuse",
         requires = "audit"
     )]
-    audit_full: FullOption,
+    audit_full: Full,
 
     /// The size from which on the audit log goes on in a new file
     #[arg(long, value_name = "SIZE", default_value = "256MiB", value_parser = rotate_size, requires = "audit")]
@@ -44,30 +45,6 @@ pub(crate) struct AuditOptions {
     /// How many earlier files of the audit log are kept
     #[arg(long, value_name = "FILES", default_value_t = 32, value_parser = keep, requires = "audit")]
     audit_keep: usize,
-}
-
-#[derive(Clone, Copy, Debug, ValueEnum)]
-enum WordsOption {
-    /// All of them
-    Full,
-    /// The first, how many there are, and a keyed hash of all
-    First,
-}
-
-#[derive(Clone, Copy, Debug, ValueEnum)]
-enum OutcomesOption {
-    /// Those that are not done with exit code 0
-    Notable,
-    /// All of them
-    All,
-}
-
-#[derive(Clone, Copy, Debug, ValueEnum)]
-enum FullOption {
-    /// It does not run, and its sender is told so
-    Refuse,
-    /// It runs, and the log counts the records that are missing
-    Drop,
 }
 
 fn rotate_size(text: &str) -> Result<usize, String> {
@@ -86,32 +63,16 @@ impl AuditOptions {
     /// # Errors
     /// The file cannot be a log.
     pub(crate) fn open(&self) -> Result<Option<Audit>, AuditError> {
-        let Some(file) = self.audit.clone() else {
+        let Some(file) = &self.audit else {
             return Ok(None);
         };
-        let words = match self.audit_words {
-            WordsOption::Full => KeptWords::Full,
-            WordsOption::First => match WordsKey::random() {
-                Ok(key) => KeptWords::First(key),
-                Err(error) => {
-                    let reason = NoLog::System(error);
-                    return Err(AuditError { file, reason });
-                }
-            },
-        };
         let settings = Settings {
-            file,
             rotate: self.audit_rotate as u64,
             keep: self.audit_keep,
-            full: match self.audit_full {
-                FullOption::Refuse => Full::Refuse,
-                FullOption::Drop => Full::Drop,
-            },
-            words,
-            outcomes: match self.audit_outcomes {
-                OutcomesOption::Notable => KeptOutcomes::Notable,
-                OutcomesOption::All => KeptOutcomes::All,
-            },
+            full: self.audit_full,
+            words: self.audit_words.clone(),
+            outcomes: self.audit_outcomes,
+            ..Settings::new(file)
         };
         Audit::open(settings).map(Some)
     }
