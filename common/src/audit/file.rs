@@ -10,6 +10,7 @@ use std::fs::{self, File, Metadata};
 use std::io::{self, Seek, SeekFrom, Write};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 /// Digits of the number of a rotated file: with leading zeroes, so that a shell's `FILE.*` has
@@ -59,7 +60,7 @@ pub(crate) struct LogFile {
     named: PathBuf,
     /// The same without links.
     path: PathBuf,
-    file: File,
+    file: Arc<File>,
     /// Which file that is; `None` for a device or a FIFO, which stay what they are.
     identity: Option<(u64, u64)>,
     size: u64,
@@ -80,7 +81,7 @@ impl LogFile {
             size: 0,
             rotation,
             no_rotation_until: None,
-            file,
+            file: Arc::new(file),
         };
         log.take()?;
         let tail = match log.identity {
@@ -108,7 +109,7 @@ impl LogFile {
         self.identity = found.is_file().then(|| identity(&found));
         self.size = found.len();
         if self.identity.is_some() {
-            let locked = flock(&self.file, FlockOperation::NonBlockingLockExclusive);
+            let locked = flock(&*self.file, FlockOperation::NonBlockingLockExclusive);
             locked.map_err(|error| match error {
                 rustix::io::Errno::WOULDBLOCK => NoLog::InUse,
                 error => NoLog::System(error.into()),
@@ -142,7 +143,7 @@ impl LogFile {
     fn reopen(&mut self) -> io::Result<()> {
         let (file, path) =
             trusted_file::append(&self.named, trusted_file::user()).map_err(io::Error::other)?;
-        (self.file, self.path) = (file, path);
+        (self.file, self.path) = (Arc::new(file), path);
         self.take().map_err(io::Error::other)?;
         log::info!(
             "the audit log goes on in a new file at {}",
@@ -172,7 +173,6 @@ impl LogFile {
     }
 
     fn try_to_move_away(&mut self) -> io::Result<()> {
-        self.file.sync_data()?;
         let earlier = numbered(&self.path)?;
         let number = earlier.last().map_or(1, |(number, _)| number + 1);
         fs::rename(&self.path, with_number(&self.path, number))?;
@@ -190,7 +190,7 @@ impl LogFile {
             Some(_) => self.those_that_fit(lines)?,
             None => lines,
         };
-        match self.file.write(lines) {
+        match (&*self.file).write(lines) {
             Ok(0) => Err(io::ErrorKind::WriteZero.into()),
             Ok(written) => {
                 self.size += written as u64;
@@ -219,13 +219,9 @@ impl LogFile {
         }
     }
 
-    /// Has the system write it to its disk.
-    pub(crate) fn sync(&self) -> io::Result<()> {
-        match self.identity {
-            Some(_) => self.file.sync_data(),
-            // A device or a FIFO has none.
-            None => Ok(()),
-        }
+    /// What is to be written to a disk; a device or a FIFO has none.
+    pub(crate) fn on_disk(&self) -> Option<&Arc<File>> {
+        self.identity.map(|_| &self.file)
     }
 
     /// Its path, as it was named, for people.

@@ -4,6 +4,7 @@
 use super::denied::Denials;
 use super::file::{AuditError, LogFile, Rotation};
 use super::record::{Denied, Record, encode};
+use super::sync::Syncer;
 use super::words::KeptWords;
 use super::writer::{Control, Writer};
 use crate::sys::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
@@ -11,10 +12,12 @@ use crate::sys::sync::{Arc, Mutex, lock};
 use crate::sys::thread;
 use crossbeam_channel::{Sender, bounded, unbounded};
 use std::fmt;
+use std::fs::File;
+use std::io;
 use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::str::FromStr;
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 /// Records that may wait to be written before no command is taken any more: a disk that stands
 /// still for a tenth of a second at 40,000 commands a second.
@@ -33,6 +36,13 @@ pub const RETRY: Duration = Duration::from_secs(1);
 
 /// When a sender is told to try again if the queue is full: it is written in less.
 const RETRY_FULL: Duration = Duration::from_millis(100);
+
+/// How long a command waits for room in the queue: as long as a busy machine may keep the thread
+/// that writes from running.
+const ROOM_PATIENCE: Duration = Duration::from_millis(100);
+
+/// How often it looks.
+const ROOM_TICK: Duration = Duration::from_millis(1);
 
 /// How long a program that ends waits for its log: it ends within a second.
 pub const CLOSE_PATIENCE: Duration = Duration::from_secs(1);
@@ -144,6 +154,8 @@ pub(crate) struct Counts {
     later: AtomicUsize,
     /// Records that found no place.
     pub(crate) dropped: AtomicU64,
+    /// A wait for room was in vain, and nothing was written since.
+    is_stuck: AtomicBool,
     /// The last write failed.
     pub(crate) is_failing: AtomicBool,
     pub(crate) denials: Mutex<Denials>,
@@ -154,6 +166,27 @@ impl Counts {
     pub(crate) fn written(&self, records: usize, bytes: usize) {
         self.records.fetch_sub(records, Ordering::Relaxed);
         self.bytes.fetch_sub(bytes, Ordering::Relaxed);
+        self.is_stuck.store(false, Ordering::Relaxed);
+    }
+
+    fn give_back(&self, bytes: usize) {
+        self.records.fetch_sub(1, Ordering::Relaxed);
+        self.bytes.fetch_sub(bytes, Ordering::Relaxed);
+    }
+
+    /// Waits until there is room for a record of so many bytes and so many later ones.
+    fn wait_for_places(&self, bytes: usize, later: usize) -> bool {
+        let until = Instant::now() + ROOM_PATIENCE;
+        while !self.is_stuck.load(Ordering::Relaxed) && !self.is_failing.load(Ordering::Relaxed) {
+            std::thread::sleep(ROOM_TICK);
+            if self.take_places(bytes, later) {
+                return true;
+            }
+            if Instant::now() >= until {
+                self.is_stuck.store(true, Ordering::Relaxed);
+            }
+        }
+        false
     }
 
     fn add(&self, bytes: usize) {
@@ -171,7 +204,7 @@ impl Counts {
             && (kept == 0 || kept.saturating_add(bytes) <= QUEUE_BYTES)
             && (later_ones == 0 || later_ones.saturating_add(later) <= LATER_RECORDS);
         if !has_room {
-            self.written(1, bytes);
+            self.give_back(bytes);
             self.later.fetch_sub(later, Ordering::Relaxed);
         }
         has_room
@@ -225,6 +258,14 @@ impl Audit {
     /// # Errors
     /// The file cannot be a log, or the system has no thread left.
     pub fn open(settings: Settings) -> Result<Audit, AuditError> {
+        Audit::open_synced_by(settings, File::sync_data)
+    }
+
+    /// The same, with another way to have a file written to its disk.
+    pub(super) fn open_synced_by(
+        settings: Settings,
+        sync: impl Fn(&File) -> io::Result<()> + Send + 'static,
+    ) -> Result<Audit, AuditError> {
         let rotation = Rotation {
             size: settings.rotate,
             keep: settings.keep,
@@ -238,7 +279,8 @@ impl Audit {
         // A program opens and closes; a test may wait a few times.
         let (control, controls) = bounded(16);
         let counts = Arc::new(Counts::default());
-        let writer = Writer::new(file, &tail, waiting, controls, Arc::clone(&counts));
+        let syncer = Syncer::start(sync).map_err(|e| named(e.into()))?;
+        let writer = Writer::new(file, &tail, waiting, controls, Arc::clone(&counts), syncer);
         thread::spawn("audit", move || writer.run()).map_err(|e| named(e.into()))?;
         Ok(Audit(Arc::new(Shared {
             records,
@@ -260,8 +302,16 @@ impl Audit {
         self.0.outcomes
     }
 
+    /// Whether [`reserve`](Self::reserve) may wait, as more happens than can be written at once.
+    pub fn is_crowded(&self) -> bool {
+        let counts = &self.0.counts;
+        counts.records.load(Ordering::Relaxed) >= QUEUE_RECORDS
+            || counts.bytes.load(Ordering::Relaxed) >= QUEUE_BYTES
+    }
+
     /// Takes places for a command: for its first record, which has so many bytes of text, and for
-    /// so many later ones.
+    /// so many later ones. If there is no room, it waits a moment for the thread that writes, but
+    /// not for one that stands still.
     ///
     /// # Errors
     /// There is no room, or the log cannot be written.
@@ -272,7 +322,8 @@ impl Audit {
         if is_failing && refuses {
             return Err(Unavailable { is_failing });
         }
-        let has_places = counts.take_places(texts, later);
+        let has_places =
+            counts.take_places(texts, later) || refuses && counts.wait_for_places(texts, later);
         if !has_places && refuses {
             let is_failing = false;
             return Err(Unavailable { is_failing });
@@ -380,7 +431,7 @@ impl Drop for Reservation {
         counts.later.fetch_sub(later, Ordering::Relaxed);
         let texts = self.first.load(Ordering::Relaxed);
         if texts != NO_PLACE {
-            counts.written(1, texts);
+            counts.give_back(texts);
         }
     }
 }

@@ -12,6 +12,7 @@ mod file;
 mod log;
 pub mod record;
 pub mod show;
+mod sync;
 #[cfg(all(test, not(shuttle)))]
 mod tests;
 pub mod verify;

@@ -528,3 +528,29 @@ fn a_file_that_others_may_write_is_no_log() {
         );
     }
 }
+
+#[test]
+fn a_disk_that_syncs_slowly_holds_nothing_up_and_one_that_fails_to_stops_commands() {
+    let place = Place::new();
+    let (tell, told) = crossbeam_channel::bounded::<bool>(0);
+    let sync = move |_: &File| match told.recv() {
+        Ok(false) => Err(std::io::Error::other("a bad block")),
+        _ => Ok(()),
+    };
+    let audit = Audit::open_synced_by(place.settings(), sync).expect("a log");
+    for n in 0..3 * QUEUE_RECORDS as u64 {
+        audit
+            .reserve(100, 0)
+            .expect("it is written")
+            .begin(&outcome(n));
+    }
+    assert!(audit.settle(PATIENCE), "while the first sync is under way");
+    tell.send(false).expect("the sync waits");
+    until("commands are refused", || audit.reserve(1, 0).is_err());
+    tell.send_timeout(true, PATIENCE)
+        .expect("it is tried again");
+    until("commands are taken", || audit.reserve(1, 0).is_ok());
+    drop(tell);
+    assert!(audit.close(PATIENCE));
+    assert_eq!(place.verified().records, 3 * QUEUE_RECORDS as u64);
+}

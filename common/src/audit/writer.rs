@@ -5,6 +5,7 @@ use super::chain::{Head, Tail};
 use super::file::LogFile;
 use super::log::{Counts, Entry, RETRY, now};
 use super::record::{Gap, GapReason, MoreDenied, Record, encode};
+use super::sync::Syncer;
 use crate::sys::sync::atomic::Ordering;
 use crate::sys::sync::{Arc, lock};
 use crossbeam_channel::{Receiver, Sender, select};
@@ -41,9 +42,7 @@ pub(crate) struct Writer {
     batch: Batch,
     /// When the file is to be synchronized and denials are told; `None` if there is nothing.
     tick: Option<Instant>,
-    is_synced: bool,
-    /// The last try to synchronize it failed.
-    sync_fails: bool,
+    syncer: Syncer,
     /// When a failed write is tried again, and when the log last said that it fails.
     retry: Option<Instant>,
     said: Option<Instant>,
@@ -63,6 +62,7 @@ struct Batch {
 enum Woken {
     Record(Entry),
     Control(Control),
+    Synced(io::Result<()>),
     Time,
     /// The last handle is gone.
     End,
@@ -75,6 +75,7 @@ impl Writer {
         records: Receiver<Entry>,
         controls: Receiver<Control>,
         counts: Arc<Counts>,
+        syncer: Syncer,
     ) -> Writer {
         let mut writer = Writer {
             file,
@@ -84,8 +85,7 @@ impl Writer {
             counts,
             batch: Batch::default(),
             tick: None,
-            is_synced: true,
-            sync_fails: false,
+            syncer,
             retry: None,
             said: None,
         };
@@ -131,6 +131,7 @@ impl Writer {
                     self.end();
                     return;
                 }
+                Woken::Synced(synced) => self.synced(&synced),
                 Woken::Time => {}
             }
             self.write_all();
@@ -153,6 +154,7 @@ impl Writer {
         select! {
             recv(records) -> entry => entry.map_or(Woken::End, Woken::Record),
             recv(self.controls) -> control => control.map_or(Woken::End, Woken::Control),
+            recv(self.syncer.done) -> synced => synced.map_or(Woken::End, Woken::Synced),
             recv(time) -> _ => Woken::Time,
         }
     }
@@ -248,15 +250,18 @@ impl Writer {
         self.batch.lines.clear();
         self.batch.lines.shrink_to(2 * BATCH);
         (self.batch.written, self.batch.records, self.batch.bytes) = (0, 0, 0);
-        self.is_synced = false;
-        self.tick.get_or_insert_with(|| Instant::now() + TICK);
-        match self.sync_fails {
-            true => self.sync(),
-            false => self.works_again(),
+        if let Some(file) = self.file.on_disk() {
+            self.syncer.note(file);
         }
+        self.tick.get_or_insert_with(|| Instant::now() + TICK);
+        self.works_again();
     }
 
+    /// Notes that nothing fails any more, if that is so.
     fn works_again(&mut self) {
+        if !self.batch.lines.is_empty() || self.syncer.trouble().is_some() {
+            return;
+        }
         self.retry = None;
         if self.said.take().is_some() {
             log::warn!("the audit log {} is written again", self.file.shown());
@@ -269,29 +274,22 @@ impl Writer {
         if self.tick.is_none_or(|at| at > Instant::now()) {
             return;
         }
-        self.tick = None;
         let more = lock(&self.counts.denials).end_second();
         for (from, more) in more {
             self.add_own(&MoreDenied { from, more });
         }
-        self.sync();
+        self.syncer.begin();
+        if let Some(trouble) = self.syncer.trouble() {
+            self.failed(&io::Error::other(trouble));
+        }
+        self.tick = self.syncer.is_owed().then(|| Instant::now() + TICK);
     }
 
-    fn sync(&mut self) {
-        if self.is_synced {
-            return;
-        }
-        let synced = self.file.sync();
-        self.sync_fails = synced.is_err();
+    fn synced(&mut self, synced: &io::Result<()>) {
+        self.syncer.ended(synced);
         match synced {
-            Ok(()) => {
-                self.is_synced = true;
-                self.works_again();
-            }
-            Err(e) => {
-                self.tick = Some(Instant::now() + TICK);
-                self.failed(&e);
-            }
+            Ok(()) => self.works_again(),
+            Err(error) => self.failed(error),
         }
     }
 
@@ -301,7 +299,7 @@ impl Writer {
         self.write_all();
         // The denials that have just been counted.
         self.write_all();
-        self.sync();
-        self.retry.is_none() && self.batch.lines.is_empty()
+        let is_synced = self.syncer.finish();
+        self.batch.lines.is_empty() && is_synced
     }
 }

@@ -59,7 +59,7 @@ pub(crate) fn send(
     now: u64,
     flushes: &mut FlushSet<'_>,
 ) -> Result<(), RpcError> {
-    let taken = find_and_take(hub, sender, id, request, now)?;
+    let taken = find_and_take(hub, sender, id, request, now, flushes)?;
     if let Some(on_record) = &taken.command.on_record {
         let outcomes = taken.outcomes();
         on_record.send(&taken.command, taken.sender_rank, request, outcomes);
@@ -77,12 +77,19 @@ fn find_and_take(
     id: &Id,
     request: &Send<'_>,
     now: u64,
+    flushes: &mut FlushSet<'_>,
 ) -> Result<Taken, RpcError> {
     check_numbers(request)?;
     let selection = find(hub, sender, request)?;
     let on_record = match &hub.config.audit {
         None => None,
-        Some(audit) => Some(record::reserve(audit, &selection.found, request, now)?),
+        Some(audit) => {
+            if audit.is_crowded() {
+                // What others are told does not wait for the log.
+                flushes.flush();
+            }
+            Some(record::reserve(audit, &selection.found, request, now)?)
+        }
     };
     take(hub, sender, id, request, selection, on_record)
 }
