@@ -26,8 +26,8 @@ pub(crate) struct Syncer {
 }
 
 impl Syncer {
-    /// Starts the thread, which has one file after another written to its disk in this way. It ends with this handle, and is not joined: its disk may take for
-    /// ever.
+    /// Starts the thread, which has a file written to its disk in this way. It ends with this
+    /// handle, and is not joined: the disk may take for ever.
     pub(crate) fn start(
         sync: impl Fn(&File) -> io::Result<()> + Send + 'static,
     ) -> io::Result<Syncer> {
