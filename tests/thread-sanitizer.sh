@@ -44,8 +44,8 @@ run() {
         -- --test-threads 1 "${skip[@]/#/--skip=}" || failed=1
 }
 skip=(the_slowest_of_many_delays_only_the_tally
-    a_batch_of_requests_never_evicts_who_reads_the_answers
-    without_descriptors_those_here_are_served_and_the_others_wait
+    a_batch_of_requests_never_evicts_a_client_that_reads_the_answers
+    without_descriptors_members_are_served_and_newcomers_wait
     a_target_that_is_killed_in_mid_command_is_lost_within_a_second
     whichever_client_is_killed_nothing_runs_twice_and_every_send_has_its_outcomes)
 if [ $# -gt 0 ]; then

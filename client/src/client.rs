@@ -41,9 +41,9 @@ const PAGE_ATTEMPTS: u32 = 3;
 ///
 /// With [`Config::reconnect`] it outlives its connection. When that is lost, open sends end as
 /// [`RequestError::Lost`], running jobs are stopped, and [`ClientEvent::Lost`] is told. It dials
-/// again after the pauses of [`Backoff`](crate::Backoff), until the server lets it in below all
-/// other clients ([`ClientEvent::Rejoined`]). Nothing is sent a second time. Meanwhile, requests
-/// fail with [`RequestError::NotConnected`]. Only a refusal that
+/// again after the pauses of [`Backoff`](crate::Backoff), until the server lets it in below those of
+/// its tier that are here then ([`ClientEvent::Rejoined`]). Nothing is sent a second time. Meanwhile,
+/// requests fail with [`RequestError::NotConnected`]. Only a refusal that
 /// [is final](ConnectError::is_final) is the end. The first connection is tried once in any case.
 ///
 /// ```
@@ -224,7 +224,7 @@ impl Client {
         params: impl Serialize,
     ) -> Result<T, RequestError> {
         let (answer, waiting) = bounded(1);
-        let line = |id: u64| message::request_line(id.into(), method, params);
+        let line = |id: u64| message::request_line(&id.into(), method, params);
         let connection = self.connection();
         let id = connection.request(PendingRequest::Call(answer), line)?;
         let raw = match waiting.recv_timeout(CALL_TIMEOUT) {

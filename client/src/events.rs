@@ -68,10 +68,10 @@ pub enum ClientEvent {
     },
     /// There is a connection again; its number is new, and its name if it had chosen none.
     Rejoined {
-        /// Its last rank on the connection that was lost.
+        /// The last rank that it was told on the connection that was lost.
         was: u32,
-        /// Its rank now, below all that were here by then. After a restart of the server all
-        /// clients come back, in an order that is chance.
+        /// Its rank now, below all of its tier that were here by then. After a restart of the
+        /// server all clients come back, in an order that within a tier is chance.
         rank: u32,
         /// How many clients are ranked.
         members: u32,
@@ -106,6 +106,13 @@ pub enum Disconnect {
     /// The connection was lost, and the server does not let this client in again, for a
     /// reason that waiting does not change.
     NotAdmitted(String),
+}
+
+impl Disconnect {
+    /// Whether the server has said that this client is not to come back.
+    pub fn is_final(&self) -> bool {
+        matches!(self, Disconnect::Bye { reason, .. } if reason.is_final())
+    }
 }
 
 impl fmt::Display for Disconnect {

@@ -128,7 +128,7 @@ mod write {
             timeout_ms: None,
             window: None,
         };
-        bencher.bench_local(|| request_line(ID, method::SEND, black_box(&send)));
+        bencher.bench_local(|| request_line(&ID, method::SEND, black_box(&send)));
     }
 
     #[divan::bench]
@@ -138,7 +138,7 @@ mod write {
             panic!("it is a request");
         };
         let execute: Execute<'_> = params(raw).expect("params");
-        bencher.bench_local(|| request_line(ID, method::EXECUTE, black_box(&execute)));
+        bencher.bench_local(|| request_line(&ID, method::EXECUTE, black_box(&execute)));
     }
 
     #[divan::bench]
@@ -148,7 +148,7 @@ mod write {
             stdout: Some("0123456789abcdef".into()),
             ..ExecutionResult::default()
         };
-        bencher.bench_local(|| result_line(ID, black_box(&executed)));
+        bencher.bench_local(|| result_line(&ID, black_box(&executed)));
     }
 
     #[divan::bench]
@@ -159,7 +159,7 @@ mod write {
             elapsed_ms: Some(0),
             ..Outcome::new(2, Name::known("web1"), 1, Status::Done)
         };
-        bencher.bench_local(|| result_line(ID, black_box(&outcome)));
+        bencher.bench_local(|| result_line(&ID, black_box(&outcome)));
     }
 
     #[divan::bench]
@@ -186,6 +186,6 @@ mod write {
         let tally: Tally = [(Status::Done, 99), (Status::Lost, 1)]
             .into_iter()
             .collect();
-        bencher.bench_local(|| result_line(ID, black_box(&tally)));
+        bencher.bench_local(|| result_line(&ID, black_box(&tally)));
     }
 }

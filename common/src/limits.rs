@@ -33,6 +33,9 @@ pub const MAX_ID: usize = 128;
 /// Bytes of a client's name: as a label of a host name has it (RFC 1035 §2.3.4).
 pub const MAX_NAME: usize = 64;
 
+/// Bytes of a proven identity: a SPIFFE id of a usual length, and one label of a log line.
+pub const MAX_IDENTITY: usize = 256;
+
 /// The most commands one client executes at once.
 pub const MAX_SLOTS: u32 = 1024;
 
@@ -84,6 +87,14 @@ pub const MAX_UNJOINED: usize = 64;
 
 /// The same, of one address: a quarter, so that no address holds all the places alone.
 pub const MAX_UNJOINED_PER_ADDRESS: usize = 16;
+
+/// Connections at a time that have begun a TLS handshake of this protocol and have not joined. A
+/// handshake takes a fraction of a millisecond and a round trip, so these are a thousand clients a
+/// second from the other end of the world.
+pub const MAX_GREETED: usize = 256;
+
+/// The same, of one network (a /24, or a /48 of IPv6): a quarter, as for addresses.
+pub const MAX_GREETED_PER_NETWORK: usize = 64;
 
 /// Lines that may wait for one peer before it is a slow consumer.
 pub const OUTBOX_LINES: usize = 65_536;

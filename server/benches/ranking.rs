@@ -68,6 +68,16 @@ fn join_and_leave(bencher: Bencher<'_, '_>, members: usize) {
     });
 }
 
+/// One of a higher tier than all others joins and leaves.
+#[divan::bench(args = SIZES)]
+fn join_above_and_leave(bencher: Bencher<'_, '_>, members: usize) {
+    let ranking = Ranking::of(members);
+    bencher.bench_local(|| {
+        let newcomer = ranking.join_above("newcomer");
+        ranking.leave(black_box(&newcomer))
+    });
+}
+
 /// Somebody leaves for whom all others move up. Each time in a list of its own, which takes a
 /// while to make.
 #[divan::bench(args = SIZES, sample_count = 20, sample_size = 1)]

@@ -2,7 +2,7 @@
 
 use crate::config::Config;
 use crate::connection::Connection;
-use crate::dispatch::command::Ending;
+use crate::dispatch::command::OutcomeDetails;
 use crate::dispatch::flush_set::FlushSet;
 use crate::join::handshakes::Handshakes;
 use crate::join::throttle::Throttle;
@@ -12,9 +12,12 @@ use crate::memory_budget::MemoryBudget;
 use crate::ranking::{Roster, Standing};
 use crate::throttled_log::ThrottledLog;
 use crate::timers::timer_queue::{Timer, TimerQueue};
+#[cfg(not(shuttle))]
+use crate::tls::Encryption;
 use common::net::listener::Waker;
 use common::sys::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use common::sys::sync::{Arc, Mutex, lock};
+use common::sys::thread::JoinHandle;
 use common::wire::{ExecutionResult, Status};
 use std::collections::HashMap;
 
@@ -38,6 +41,11 @@ pub(crate) struct Hub {
     pub(crate) token_log: ThrottledLog,
     /// Connections that speak HTTP.
     pub(crate) http_log: ThrottledLog,
+    /// Handshakes that failed.
+    pub(crate) tls_log: ThrottledLog,
+    /// What it encrypts with, if it does.
+    #[cfg(not(shuttle))]
+    pub(crate) tls: Option<Encryption>,
     pub(crate) budget: MemoryBudget,
     /// All connections, joined or not.
     connections: Mutex<HashMap<u64, Arc<Connection>>>,
@@ -48,6 +56,9 @@ pub(crate) struct Hub {
     pub(crate) news_after: AtomicU64,
     pub(crate) drain_requested: AtomicBool,
     pub(crate) abort_requested: AtomicBool,
+    /// The auth file is being read again, by this thread.
+    pub(crate) is_reloading: AtomicBool,
+    pub(crate) reloader: Mutex<Option<JoinHandle<()>>>,
     waker: Waker,
 }
 
@@ -59,6 +70,9 @@ impl Hub {
             throttle: Throttle::default(),
             token_log: ThrottledLog::new(log::Level::Info),
             http_log: ThrottledLog::new(log::Level::Warn),
+            tls_log: ThrottledLog::new(log::Level::Warn),
+            #[cfg(not(shuttle))]
+            tls: None,
             budget: MemoryBudget::new(config.max_memory),
             config,
             timers: TimerQueue::new(),
@@ -68,8 +82,17 @@ impl Hub {
             news_after: AtomicU64::new(0),
             drain_requested: AtomicBool::new(false),
             abort_requested: AtomicBool::new(false),
+            is_reloading: AtomicBool::new(false),
+            reloader: Mutex::new(None),
             waker,
         }
+    }
+
+    /// The same, with what it encrypts with.
+    #[cfg(not(shuttle))]
+    pub(crate) fn encrypting(mut self, tls: Option<Encryption>) -> Hub {
+        self.tls = tls;
+        self
     }
 
     /// An id for a request of the server's, never given before.
@@ -152,7 +175,7 @@ impl Hub {
         let now = self.timers.now();
         for ended in ended {
             let is_lost = ended.status == Status::Lost;
-            let ending = Ending {
+            let details = OutcomeDetails {
                 executed: ExecutionResult {
                     truncated: ended.truncated,
                     ..ExecutionResult::default()
@@ -162,7 +185,7 @@ impl Hub {
                 message: None,
                 output: None,
             };
-            ended.assignment.conclude(ended.status, &ending, flushes);
+            ended.assignment.conclude(ended.status, &details, flushes);
         }
     }
 }

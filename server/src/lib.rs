@@ -26,10 +26,12 @@ macro_rules! fault_point {
     };
 }
 
+pub mod authority;
 mod config;
 mod connection;
 mod dispatch;
 mod drain;
+mod eviction;
 mod hub;
 mod join;
 mod member;
@@ -42,6 +44,7 @@ mod session;
 mod testing;
 mod throttled_log;
 mod timers;
+mod tls;
 mod transcript;
 
 #[cfg(feature = "bench")]
@@ -51,6 +54,7 @@ pub use testing::bench as bench_support;
 pub use config::{Config, HEARTBEAT_RANGE, MAX_LINE_RANGE, MAX_MEMORY_RANGE, MOST_CLIENTS};
 pub use join::token::Token;
 pub use server::{Handle, Running, Server, ServerError, Shutdown};
+pub use tls::{ClientCertificates, ServerTls};
 pub use transcript::Transcript;
 
 /// A duration in whole milliseconds, as far as they can be counted.

@@ -3,20 +3,23 @@
 //! A server without an audit log pays one look at an `Option`. Each record is made in a frame of
 //! its own: it takes more of a session's stack than the command does.
 
+use crate::authority::AuthError;
 use crate::connection::Connection;
-use crate::dispatch::command::{Absent, Command, Ending, Missed, Target};
+use crate::dispatch::command::{Absent, Command, Missed, OutcomeDetails, Target};
 use crate::dispatch::selection::Found;
 use crate::hub::Hub;
 use crate::member::Member;
 use common::audit::record::{
-    Cancel, Denied, End, Join, Leave, Names, Outcome, Record, Send, Start, Stop, Via, Who,
+    Cancel, Denied, End, Join, Leave, Names, Outcome, Record, Reload, Send, Start, Stop, Via, Who,
 };
 use common::audit::{self, Audit, KeptOutcomes, Reservation, Unavailable, clipped};
 use common::sys::sync::atomic::{AtomicBool, Ordering};
 use common::wire::message::{Code, RpcError};
 use common::wire::selector::Single;
 use common::wire::{self, Status, Tally};
+use std::collections::BTreeSet;
 use std::net::SocketAddr;
+use std::path::Path;
 use std::time::Duration;
 
 /// The program, as the log calls it.
@@ -53,6 +56,18 @@ pub(crate) fn stop(hub: &Hub, why: &str) {
     if let Some(audit) = &hub.config.audit {
         audit.note(&Record::Stop(Stop { why }));
         audit.close(audit::CLOSE_PATIENCE);
+    }
+}
+
+/// The auth file was read anew, or could not be.
+pub(crate) fn reload(hub: &Hub, file: Option<&Path>, error: Option<&AuthError>) {
+    if let Some(audit) = &hub.config.audit {
+        let file = file.map(Path::to_string_lossy).unwrap_or_default();
+        let error = error.map(ToString::to_string);
+        audit.note(&Record::Reload(Reload {
+            file: &file,
+            error: error.as_deref(),
+        }));
     }
 }
 
@@ -186,7 +201,7 @@ impl OnRecord {
             to: to.as_deref(),
             targets: outcomes,
             names,
-            rule: None,
+            rule: rule(command, request).as_deref(),
             words: self.places.audit().words().of_line(request.command),
         }));
     }
@@ -198,7 +213,7 @@ impl OnRecord {
         command: &Command,
         target: &Target,
         status: Status,
-        ending: &Ending<'_>,
+        ending: &OutcomeDetails<'_>,
     ) {
         let executed = &ending.executed;
         let is_fine = status == Status::Done && executed.exit_code == Some(0);
@@ -238,7 +253,7 @@ impl OnRecord {
             member: None,
             name,
             rank,
-            status: Status::Absent,
+            status: absent.status,
             exit_code: None,
             signal: None,
             ms: None,
@@ -272,6 +287,16 @@ impl OnRecord {
     }
 }
 
+/// The lines of its role's `allow` that let the sender have the targets execute this.
+fn rule(command: &Command, request: &wire::Send<'_>) -> Option<String> {
+    let grant = command.sender.bearer.as_ref()?.grant();
+    let (role, word) = (grant.role(), request.command.first_word());
+    let of_target = |target: &Target| role.allows(&target.member.name, Some(&word));
+    let lines: BTreeSet<usize> = command.targets.iter().filter_map(of_target).collect();
+    let rules: Vec<String> = lines.into_iter().map(|line| role.rule(line)).collect();
+    (!rules.is_empty()).then(|| rules.join(","))
+}
+
 /// A client, with the rank that it was told last.
 fn known(member: &Member) -> Who<'_> {
     who(member, member.told_rank.load(Ordering::Relaxed))
@@ -280,13 +305,16 @@ fn known(member: &Member) -> Who<'_> {
 /// A client, by what its connection proved.
 fn who(member: &Member, rank: u32) -> Who<'_> {
     Who {
-        identity: None,
-        role: None,
+        identity: member.bearer.as_ref().map(|bearer| bearer.identity()),
+        role: member.bearer.as_ref().map(|bearer| bearer.role()),
         tier: Some(member.tier),
         member: member.id,
         name: &member.name,
         rank: Some(rank),
         address: Some(member.connection.peer()),
-        via: Some(Via::Plain),
+        via: Some(match member.connection.stream.is_encrypted() {
+            true => Via::Tls,
+            false => Via::Plain,
+        }),
     }
 }

@@ -342,6 +342,11 @@ fn version_help_and_completions() {
             assert!(ended.text().contains(part), "{words:?} lacks {part}");
         }
     }
+    for words in [&["policy"][..], &["policy", "check"], &["completions"]] {
+        let ended = Ended::of(&mut client(&[words, &["--help"]].concat()));
+        ended.expect_code(0);
+        assert!(!ended.text().contains("--server"), "{words:?} joins none");
+    }
     for shell in ["bash", "elvish", "fish", "powershell", "zsh"] {
         let ended = Ended::of(&mut client(&["completions", shell]));
         ended.expect_code(0);

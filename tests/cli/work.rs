@@ -98,6 +98,19 @@ fn a_service_reads_nothing_logs_and_ends_with_a_signal() {
 }
 
 #[test]
+fn a_service_without_slots_warns_that_it_executes_nothing() {
+    let server = Server::start(&[]);
+    for (slots, warns) in [("0", true), ("1", false)] {
+        let worker = Process::start(&mut server.client(&["work", "--slots", slots]));
+        worker.stderr.wait_for("joined as ");
+        worker.signal(Signal::TERM);
+        let ended = worker.end();
+        let warning = "--slots 0: this client executes nothing";
+        assert_eq!(ended.stderr.contains(warning), warns, "{}", ended.stderr);
+    }
+}
+
+#[test]
 fn a_service_takes_the_name_of_any_host_that_is_no_rank() {
     let server = Server::start(&["9"]);
     let mut boss = server.raw("boss", 0);
@@ -128,7 +141,7 @@ fn a_service_outlives_its_server() {
                 .wait(part, |text| again(text, part).then_some(()));
         }
         server = Server::start_at(address, &[]);
-        let part = "joined again as web1, rank 0 (it was rank 0)\n";
+        let part = "joined again as web1, rank 0\n";
         worker
             .stderr
             .wait(part, |text| again(text, part).then_some(()));

@@ -64,6 +64,14 @@ fn a_policy_is_checked_without_a_server() {
             "{name}"
         );
     }
+    for (rest, warns) in [(".*", true), ("[^/]*", false), ("[a-z]+", false)] {
+        let policy = format!("[commands.x]\nrun = [\"/bin/true\"]\nrest = \"{rest}\"\n");
+        folder.file("rest.toml", &policy, 0o600);
+        let checked = run(&["policy", "check", &folder.word("rest.toml")]);
+        assert_eq!(checked.code, Some(0), "{}", checked.stderr);
+        let warned = checked.stderr.contains("rest takes any words");
+        assert_eq!(warned, warns, "{rest}: {}", checked.stderr);
+    }
     for (policy, place, what) in [
         (
             "[commands.x]\nrun = [\"/bin/true\"]\nargz = []\n",

@@ -1,5 +1,5 @@
-//! A wall clock that jumps a day, forth and back, changes nothing: whoever is here stays, and
-//! whatever is due is due when it would have been.
+//! A wall clock that jumps a day, forth and back, changes nothing: members stay, and
+//! timers are due when they would have been.
 
 use std::path::Path;
 use std::process::Command;
@@ -21,10 +21,10 @@ const ROUNDED: Duration = Duration::from_millis(1);
 const TIMEOUT: Duration = Duration::from_millis(500);
 const GRACE: Duration = Duration::from_secs(8);
 
-/// The time that a drain takes where something runs on.
+/// The time that a drain takes if something runs on.
 const DRAIN: Duration = Duration::from_secs(1);
 
-/// Compiles what stands before the system's clock; says so where that is not possible.
+/// Compiles what stands before the system's clock; says so if that is not possible.
 fn shim(folder: &Path) -> Option<std::path::PathBuf> {
     let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/survive/clock.c");
     let shim = folder.join("clock.so");
@@ -38,7 +38,7 @@ fn shim(folder: &Path) -> Option<std::path::PathBuf> {
     is_there.then_some(shim)
 }
 
-/// A server whose wall clock is a day ahead as long as this file is there.
+/// A server with a wall clock that is a day ahead as long as this file is there.
 #[track_caller]
 fn start(shim: &Path, jump: &Path) -> Server {
     let mut command = Command::new(server_program());
@@ -77,7 +77,7 @@ fn a_wall_clock_that_jumps_a_day_changes_nothing() {
         let began = Instant::now();
         let mut mute = Raw::mute(&server);
         mute.join_as(&format!("mute-{n}"), 1);
-        let stranger = Raw::connect(&server);
+        let unjoined = Raw::connect(&server);
         let id = boss.command("worker", &["x"]);
         let execute = worker.execute();
         if n < 2 {
@@ -90,15 +90,15 @@ fn a_wall_clock_that_jumps_a_day_changes_nothing() {
             (HEARTBEAT * 2 - SLACK..HEARTBEAT * 5).contains(&gone),
             "gone after {gone:?}"
         );
-        // Whoever has five seconds to join still has some.
-        let mut stranger = stranger;
-        stranger.join_as(&format!("late-{n}"), 1);
+        // A client with five seconds to join still has some.
+        let mut unjoined = unjoined;
+        unjoined.join_as(&format!("late-{n}"), 1);
         worker.reply(&execute, &json!({"exit_code": 0}));
         let outcome = boss.result_of(&id);
         assert_eq!(outcome["status"], "done");
         let elapsed = outcome["elapsed_ms"].as_u64().map(Duration::from_millis);
         assert!(elapsed.is_some_and(|it| it < gone + PATIENCE), "{outcome}");
-        stranger.leave();
+        unjoined.leave();
     }
     for (given, id) in unanswered {
         let most = GRACE + TIMEOUT + loosely(Duration::from_secs(1));
@@ -119,7 +119,7 @@ fn a_wall_clock_that_jumps_a_day_changes_nothing() {
     assert!(days.len() >= 4, "{days:?}");
 }
 
-/// Has a command executed that is given little time, and that nobody answers.
+/// Has a command executed that is given little time, and gets no answer.
 #[track_caller]
 fn give_little_time(boss: &mut Raw, worker: &mut Raw) -> Value {
     let timeout = TIMEOUT.as_millis() as u64;

@@ -1,5 +1,4 @@
-//! The log and the console never stop service, wherever they go and whoever does not read
-//! them.
+//! The log and the console never stop service, wherever they go and whether they are read or not.
 
 use std::fs::{File, OpenOptions};
 use std::io::{BufRead, BufReader, PipeReader, PipeWriter, Read, Write, pipe};
@@ -25,12 +24,11 @@ const ROUNDS: usize = if IS_RELEASE { 9 } else { 4 };
 const MOST_ROUNDS: usize = 30;
 const ENDS_WITHIN: Duration = Duration::from_secs(2);
 
-/// Commands in a row, so many of them under way at a time, whose time says how fast a server
-/// is. Each is logged twice, so that far more is logged than the console's queue holds.
+/// Commands in a row, so many of them under way at a time: their time says how fast a server is. Each is logged twice, so that far more is logged than the console's queue holds.
 const IN_A_ROW: usize = if IS_RELEASE { 20_000 } else { 4_000 };
 const AT_A_TIME: usize = 50;
 
-/// A server whose two outputs go somewhere, killed and reaped when it is dropped.
+/// A server with both outputs redirected, killed and reaped when it is dropped.
 struct Silent {
     child: Child,
     address: SocketAddr,
@@ -124,7 +122,7 @@ impl Silent {
         }
     }
 
-    /// Ends it while somebody reads what it logs; all that came.
+    /// Ends it while a thread reads what it logs; all that came.
     #[track_caller]
     fn end_read(&mut self, log: Log) -> Vec<String> {
         self.end();
@@ -180,7 +178,7 @@ impl Plain {
         self.stream.write_all(text.as_bytes()).expect("it is taken");
     }
 
-    /// The next line, but for news of ranks: those who worked before may still be leaving.
+    /// The next line, but for news of ranks: clients that worked before may still be leaving.
     #[track_caller]
     fn read(&mut self) -> String {
         let mut line = String::new();
@@ -276,14 +274,11 @@ fn a_console_that_takes_nothing_changes_nothing() {
     servers.push(("closed pipes", closed));
     let (_unread, terminal) = pty_process::blocking::open().expect("the system has terminals");
     let onto = || terminal.as_fd().try_clone_to_owned().expect("a descriptor");
-    servers.push((
-        "a terminal that nobody reads",
-        Silent::start(onto(), onto()),
-    ));
+    servers.push(("a terminal without a reader", Silent::start(onto(), onto())));
     let (_stdout, to_stdout, _) = full_pipe();
     let (mut stderr, to_stderr, filled) = full_pipe();
     let unread = Silent::start(to_stdout, to_stderr);
-    servers.push(("pipes that nobody reads", unread));
+    servers.push(("pipes without a reader", unread));
     for (_, server) in &servers {
         server.hurry(IN_A_ROW);
     }
@@ -314,7 +309,7 @@ fn a_console_that_takes_nothing_changes_nothing() {
         );
     }
     for (where_to, server) in &mut servers {
-        if *where_to != "pipes that nobody reads" {
+        if *where_to != "pipes without a reader" {
             server.end();
         }
     }
@@ -350,13 +345,13 @@ fn dropped(log: &[String]) -> usize {
     notes.map(|n| n.parse::<usize>().expect("a number")).sum()
 }
 
-/// Ends a server whose log is read at last, and checks that each line that it has logged is
+/// Reads a server's log at last, ends the server, and checks that each line that it has logged is
 /// there or among those that it says were dropped, and that there are no others: one for a
 /// panic would be one too many.
 #[track_caller]
 fn expect_all_is_counted(mut server: Silent, log: Log) {
     // A server that ends waits only so long for what is still to be written, so that is let
-    // through first. Of the first visits there may be nothing to read, where there was no room.
+    // through first. Of the first visits there may be nothing to read, if there was no room.
     let mut visits = 0;
     loop {
         let visitor = Plain::join(server.address, 1);
@@ -366,7 +361,7 @@ fn expect_all_is_counted(mut server: Silent, log: Log) {
         if log.has(&left, PATIENCE / 10) {
             break;
         }
-        assert!(visits < 20, "whoever reads gets to read something");
+        assert!(visits < 20, "a reader gets something to read");
     }
     let log = server.end_read(log);
     let notes = log.iter().filter(|line| line.starts_with('(')).count();
@@ -375,15 +370,15 @@ fn expect_all_is_counted(mut server: Silent, log: Log) {
         "{} lines, {dropped} dropped, {notes} notes of that",
         log.len()
     );
-    // Where it listens; who came, and left; what each command is, and how it ended; that it
-    // is told to stop, and has stopped.
+    // The address; arrivals and departures; what each command is, and its outcome; the request to
+    // stop, and the end.
     let logged = 1 + 2 * (2 + visits) + 2 * IN_A_ROW + 2;
     assert_eq!(log.len() - notes + dropped, logged, "{:#?}", log.last());
     assert!(dropped > 0, "more was logged than anything holds");
 }
 
 #[test]
-fn whoever_reads_at_last_is_told_how_much_is_missing() {
+fn a_console_that_is_read_at_last_says_how_much_is_missing() {
     let (mut stderr, to_stderr, filled) = full_pipe();
     let server = Silent::start(Stdio::null(), to_stderr);
     server.hurry(IN_A_ROW);
@@ -392,7 +387,7 @@ fn whoever_reads_at_last_is_told_how_much_is_missing() {
 }
 
 #[test]
-fn whoever_opens_a_closed_pipe_again_is_told_how_much_is_missing() {
+fn a_closed_pipe_that_is_opened_again_says_how_much_is_missing() {
     let (stderr, to_stderr) = pipe().expect("a pipe");
     drop(stderr);
     let kept = to_stderr.try_clone().expect("a descriptor can be cloned");
@@ -406,7 +401,7 @@ fn whoever_opens_a_closed_pipe_again_is_told_how_much_is_missing() {
 }
 
 #[test]
-fn a_transcript_that_nobody_takes_is_no_panic() {
+fn a_transcript_without_a_reader_is_no_panic() {
     let (_stdout, full, _) = full_pipe();
     let mut outputs = vec![Stdio::from(full), closed_pipe().into()];
     outputs.extend(full_disk().map(Stdio::from));
@@ -438,7 +433,7 @@ fn what_to_log_that_makes_no_sense_is_no_panic_where_it_cannot_be_told() {
     let Ok(full) = OpenOptions::new().write(true).open("/dev/full") else {
         return skipped("there is no /dev/full here");
     };
-    // Where somebody listens already, so that it ends.
+    // The address is taken, so that the server ends.
     let taken = TcpListener::bind("127.0.0.1:0").expect("loopback");
     let address = taken.local_addr().expect("it is bound");
     let mut server = Command::new(server_program());

@@ -1,5 +1,5 @@
-//! Those who connect and do not join: they have a bound of their own and a time of their own,
-//! and keep out neither members nor newcomers.
+//! Connections that do not join: they have a bound of their own and a time of their own, and keep out
+//! neither members nor newcomers.
 
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, TcpStream};
@@ -14,15 +14,14 @@ use crate::support::{
 
 use serde_json::json;
 
-/// Places for those who have not joined: of one address, and in all.
+/// Places for unjoined connections: of one address, and in all.
 const OF_ONE: usize = 16;
 const OF_ALL: usize = 64;
 
-/// What a newcomer may have to wait for, whoever is in its way.
+/// How long a newcomer may have to wait.
 const JOINS_WITHIN: Duration = Duration::from_millis(100);
 
-/// What a newcomer may have to wait for behind a flood, which is before it in the queue for
-/// the door.
+/// How long a newcomer may have to wait behind a flood, which is before it in the accept queue.
 const JOINS_BEHIND_A_FLOOD: Duration = Duration::from_secs(5);
 
 /// The time to join, and what a loaded machine may take from it.
@@ -44,7 +43,7 @@ fn has_loopback_network() -> bool {
     has
 }
 
-/// What the server has said to somebody so far, and whether that was the end.
+/// What the server has said to a client so far, and whether that was the end.
 fn said(stream: &TcpStream) -> (String, bool) {
     stream.set_nonblocking(true).expect("an open socket");
     let (mut text, mut buffer) = (String::new(), [0; 4096]);
@@ -59,7 +58,7 @@ fn said(stream: &TcpStream) -> (String, bool) {
     (text, ended)
 }
 
-/// Waits until the server has turned somebody away, and told it why.
+/// Waits until the server has turned a client away, and told it why.
 #[track_caller]
 fn expect_turned_away(stream: &TcpStream) {
     let deadline = Instant::now() + PATIENCE;
@@ -91,7 +90,7 @@ fn visit(server: &Server, from: u8) -> Duration {
 }
 
 #[test]
-fn whoever_comes_right_behind_many_of_one_address_comes_at_once() {
+fn a_newcomer_right_behind_many_of_one_address_joins_at_once() {
     let server = Server::start(5, &[]);
     let _many: Vec<TcpStream> = (0..OF_ALL).map(|_| dial(&server, 1)).collect();
     let took = visit(&server, 1);
@@ -100,7 +99,7 @@ fn whoever_comes_right_behind_many_of_one_address_comes_at_once() {
 }
 
 #[test]
-fn who_drips_goes_in_time_and_newcomers_come_at_once() {
+fn slow_handshakes_time_out_without_delaying_joins() {
     if !has_loopback_network() {
         return;
     }
@@ -143,7 +142,7 @@ fn who_drips_goes_in_time_and_newcomers_come_at_once() {
 }
 
 #[test]
-fn who_waited_longest_at_the_fullest_address_makes_room() {
+fn the_oldest_handshake_of_the_fullest_address_makes_room() {
     if !has_loopback_network() {
         return;
     }
@@ -166,7 +165,7 @@ fn who_waited_longest_at_the_fullest_address_makes_room() {
         assert!(!said(one).1, "others had waited longer");
     }
     Raw::over(last, true).join_as("last", 1);
-    member.expect_nothing("who is a member does not notice");
+    member.expect_nothing("a member does not notice");
 }
 
 #[test]
@@ -195,9 +194,9 @@ fn a_crowd_of_one_address_that_joins_at_once_gets_in() {
 /// How many silent connections a flood has.
 const FLOOD: usize = if IS_RELEASE { 5_000 } else { 2_000 };
 
-/// Has so many connections made that say nothing, from these addresses in turn, while pairs of
-/// members work and newcomers come and go; checks what that costs them, and how many stay.
-/// The server's most threads, and how many its members were.
+/// Makes many connections that say nothing, from these addresses in turn, while pairs of members
+/// work and newcomers come and go; checks what that costs them, and how many stay. Returns the
+/// server's most threads, and the number of its members.
 fn flood(from: &'static [u8], stay: usize) -> Option<(usize, usize)> {
     const PAIRS: usize = 5;
     let _turn = alone();
@@ -282,7 +281,7 @@ fn a_flood_of_silent_connections_costs_members_little() {
 }
 
 #[test]
-fn a_flood_from_many_addresses_fills_the_places_and_keeps_nobody_out() {
+fn a_flood_from_many_addresses_fills_the_places_and_keeps_no_newcomer_out() {
     /// Fewer threads than this would be no flood.
     const FULL: usize = 40;
     if !has_loopback_network() {
@@ -358,7 +357,7 @@ fn a_flood_of_wrong_tokens_is_answered_16_times_a_second_and_the_right_one_joins
             }
             std::thread::sleep(Duration::from_millis(100));
         }
-        // Where no member comes from, and so many were wrong, no token is looked at.
+        // From an address without a member, after so many wrong ones, no token is checked.
         let (_, took, answer) = show(server, GUESSING[1], "secret");
         let is_refused = answer["error"]["data"]["reason"] == "unauthorized";
         let made_room = answer["method"] == "bye";

@@ -1,4 +1,4 @@
-//! Who comes and goes leaves nothing behind at the server, however it goes.
+//! Clients that come and go leave nothing behind at the server, however they go.
 
 use std::time::{Duration, Instant};
 
@@ -61,7 +61,7 @@ fn settled(vitals: Vitals) -> (usize, usize) {
 }
 
 #[test]
-fn who_comes_and_goes_leaves_nothing_behind() {
+fn clients_that_come_and_go_leave_nothing_behind() {
     let _turn = alone();
     let server = Server::start(100, &[]);
     let Some(vitals) = Vitals::of(server.pid()) else {

@@ -1,4 +1,4 @@
-//! A server that was stopped for a while, and goes on, blames nobody for its own pause.
+//! A server that was stopped for a while, and goes on, blames no client for its own pause.
 
 use std::time::{Duration, Instant};
 
@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 const PAUSE: Duration = Duration::from_secs(20);
 
 #[test]
-fn a_server_that_was_stopped_blames_nobody_for_its_own_pause() {
+fn a_server_that_was_stopped_blames_no_client_for_its_own_pause() {
     let server = Server::start(10, &["--heartbeat", "5s"]);
     let mut boss = Raw::join(&server, "boss", 0);
     let mut worker = Raw::join(&server, "worker", 64);
@@ -24,7 +24,7 @@ fn a_server_that_was_stopped_blames_nobody_for_its_own_pause() {
     let timed = boss.request("send", &send);
     let timed_execute = worker.execute();
     boss.sync();
-    let mut stranger = Raw::connect(&server);
+    let mut unjoined = Raw::connect(&server);
     server.signal(Signal::STOP);
     // It takes what comes, so it is only the server that does not go on.
     let paused = Instant::now();
@@ -33,12 +33,12 @@ fn a_server_that_was_stopped_blames_nobody_for_its_own_pause() {
         taken.extend(late.read_there());
         std::thread::sleep(Duration::from_millis(50));
     }
-    // What comes while nobody looks counts.
+    // What comes during the pause counts.
     worker.reply(&timed_execute, &json!({"exit_code": 3}));
     let lines = |taken: &[u8]| taken.iter().filter(|byte| **byte == b'\n').count();
     assert!(lines(&taken) < for_late.len(), "the server still has some");
     server.signal(Signal::CONT);
-    stranger.join_as("stranger", 1);
+    unjoined.join_as("unjoined", 1);
     let deadline = Instant::now() + PATIENCE;
     while lines(&taken) < for_late.len() {
         assert!(Instant::now() < deadline, "the rest comes");
@@ -57,7 +57,7 @@ fn a_server_that_was_stopped_blames_nobody_for_its_own_pause() {
     worker.reply(&execute, &json!({"exit_code": 0}));
     assert_eq!(boss.result_of(&running)["status"], "done");
     let ranking = boss.result("members", &json!({}));
-    assert_eq!(ranking["total"], 4, "everybody is still here");
+    assert_eq!(ranking["total"], 4, "all are still here");
 }
 
 /// The heartbeat of a server that is stopped while pings are under way, how long it is
@@ -66,7 +66,7 @@ const HEARTBEAT: Duration = Duration::from_secs(3);
 const LONGER: Duration = Duration::from_secs(7);
 const BESIDES: Duration = Duration::from_secs(1);
 
-/// Waits for the server's next ping, which nobody has answered.
+/// Waits for the server's next ping that has no answer.
 #[track_caller]
 fn ping(client: &mut Raw) -> Value {
     client.wait_for("a ping", |message| message["method"] == "ping")
@@ -83,7 +83,7 @@ fn answer_for(client: &mut Raw, heartbeats: u32) {
 }
 
 #[test]
-fn who_owes_an_answer_when_the_server_is_stopped_is_asked_again() {
+fn a_client_that_owes_an_answer_when_the_server_is_stopped_is_asked_again() {
     let heartbeat = format!("{}s", HEARTBEAT.as_secs());
     let server = Server::start(10, &["--heartbeat", &heartbeat]);
     let mut boss = Raw::join(&server, "boss", 0);
@@ -107,7 +107,7 @@ fn who_owes_an_answer_when_the_server_is_stopped_is_asked_again() {
     let pings = [boss.pings(), worker.pings()];
     let continued = Instant::now();
     server.signal(Signal::CONT);
-    // Whoever would be gone by now gets none.
+    // A client that were gone by now would get none.
     for one in &mut mute {
         ping(one);
     }
@@ -123,17 +123,21 @@ fn who_owes_an_answer_when_the_server_is_stopped_is_asked_again() {
         });
         while boss.pings() == pings[0] || worker.pings() == pings[1] {
             let most = HEARTBEAT + loosely(BESIDES);
-            assert!(continued.elapsed() < most, "everybody is asked");
+            assert!(continued.elapsed() < most, "all are asked");
             std::thread::sleep(Duration::from_millis(2));
         }
-        assert_eq!(ranking(&mut boss), all, "everybody was asked first");
+        assert_eq!(ranking(&mut boss), all, "all were asked first");
         for gone in silent {
             let gone = gone.join().expect("it ends");
             let most = HEARTBEAT * 2 + loosely(BESIDES);
             assert!((HEARTBEAT..=most).contains(&gone), "gone after {gone:?}");
         }
     });
-    // Two heartbeats after everybody was asked.
+    // Two heartbeats after all were asked.
     assert!(continued.elapsed() >= HEARTBEAT * 3);
-    assert_eq!(ranking(&mut boss), all[..5], "who answered is still here");
+    assert_eq!(
+        ranking(&mut boss),
+        all[..5],
+        "those that answered are still here"
+    );
 }

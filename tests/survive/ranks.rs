@@ -1,5 +1,5 @@
-//! While some join and others leave, nobody ever sees ranks with a gap, twins, or two who
-//! changed places; and that costs the others little.
+//! While some join and others leave, no client ever sees ranks with a gap, a rank twice, or two
+//! members that changed places; and that costs the others little.
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -10,7 +10,7 @@ use crate::slow::expect_as_quick;
 use crate::support::{IS_RELEASE, Pairs, Raw, Server, Still, Vitals, allow_many_sockets};
 use serde_json::{Value, json};
 
-/// Threads of clients that come and go, and of those who look.
+/// Threads of clients that come and go, and of those that look.
 const COMING: usize = 6;
 const LOOKING: usize = 2;
 
@@ -35,7 +35,7 @@ fn check(answer: &Value) {
 }
 
 #[test]
-fn those_who_join_at_once_are_told_a_rank_each() {
+fn clients_that_join_at_once_are_told_a_rank_each() {
     const EACH: usize = 15;
     let server = Server::start(COMING * EACH, &[]);
     let told = Mutex::new(Vec::new());

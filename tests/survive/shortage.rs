@@ -1,5 +1,5 @@
-//! What happens where the system has no descriptors or no threads left: those who are here
-//! are served, who comes is told or waits, and all is as before once there is something.
+//! What happens if the system has no descriptors or no threads left: members are served, newcomers
+//! are told or wait, and all is as before once there are some again.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
@@ -10,13 +10,13 @@ use std::time::{Duration, Instant};
 use crate::support::{PATIENCE, Raw, Server, Still, Vitals, dial, server_program, skipped};
 use serde_json::{Value, json};
 
-/// Who dials in while there is no room for as many.
+/// The clients that dial in while there is no room for as many.
 const DIALLED: usize = 200;
 
-/// How long it is looked at what a shortage costs.
+/// How long a shortage is watched.
 const LOOKED_AT: Duration = Duration::from_secs(3);
 
-/// How soon somebody is served once there is room again.
+/// How soon a newcomer is served once there is room again.
 const RECOVERY: Duration = Duration::from_secs(1);
 
 /// A server for many, as another command makes it.
@@ -39,8 +39,8 @@ fn has(program: &str) -> bool {
     has
 }
 
-/// While something is short: those here are served, it costs next to no time of a processor,
-/// and the log tells of it about once a second, whoever comes `meanwhile`.
+/// During a shortage: members are served, it costs next to no time of a processor, and the log tells
+/// of it about once a second, whichever clients come `meanwhile`.
 #[track_caller]
 fn expect_calm(
     server: &Server,
@@ -73,7 +73,7 @@ fn expect_calm(
 }
 
 #[test]
-fn without_descriptors_those_here_are_served_and_the_others_wait() {
+fn without_descriptors_members_are_served_and_newcomers_wait() {
     if !has("prlimit") {
         return;
     }
@@ -107,7 +107,7 @@ fn without_descriptors_those_here_are_served_and_the_others_wait() {
         "{total:?}"
     );
 
-    // Whoever goes makes room, for those who have waited longest.
+    // A client that goes makes room, for those that have waited longest.
     let mut waiting = dialled.into_iter().enumerate();
     let gone: Vec<_> = waiting.by_ref().take(20).collect();
     drop(gone);
@@ -126,31 +126,31 @@ fn without_descriptors_those_here_are_served_and_the_others_wait() {
     assert!(took <= RECOVERY, "{took:?} until the next was served");
 }
 
-/// A user whom nobody else is, so that the threads it has are those that a test gives it.
-struct Nobody {
+/// A user of the system that runs nothing else, so that it has the threads of one test alone.
+struct LoneUser {
     id: String,
     /// Where it finds the server's program.
     folder: tempfile::TempDir,
     others: Vec<Child>,
 }
 
-impl Nobody {
-    /// One for each number; none, and says why, where nobody can be another user.
-    fn new(number: u32) -> Option<Nobody> {
+impl LoneUser {
+    /// One for each number; none, and says why, if the test cannot become another user.
+    fn new(number: u32) -> Option<LoneUser> {
         if !has("prlimit") || !has("setpriv") {
             return None;
         }
         if !rustix::process::geteuid().is_root() {
-            skipped("only root can be another user, who has a limit of its own");
+            skipped("only root can be another user, which has a limit of its own");
             return None;
         }
         let folder = tempfile::tempdir().expect("a temporary folder");
         std::fs::copy(server_program(), folder.path().join("server")).expect("it can be copied");
         let mode = std::os::unix::fs::PermissionsExt::from_mode(0o755);
         std::fs::set_permissions(folder.path(), mode).expect("it is ours");
-        // Those who run the same test at the same time are others, too.
+        // Tests that run at the same time are other users, too.
         let id = 20_000 + std::process::id() % 10_000 * 4 + number;
-        Some(Nobody {
+        Some(LoneUser {
             id: id.to_string(),
             folder,
             others: Vec::new(),
@@ -203,13 +203,13 @@ impl Nobody {
     }
 }
 
-impl Drop for Nobody {
+impl Drop for LoneUser {
     fn drop(&mut self) {
         self.end_others();
     }
 }
 
-/// Dials in to join; says who dialled, what it was answered, and whether it joined.
+/// Dials in to join: the client, the answer, and whether it joined.
 #[track_caller]
 fn try_join(server: &Server, name: &str) -> (Raw, Value, bool) {
     let mut client = Raw::connect(server);
@@ -222,7 +222,7 @@ fn try_join(server: &Server, name: &str) -> (Raw, Value, bool) {
     (client, answer, has_joined)
 }
 
-/// Checks that somebody was told that there is no thread for it.
+/// Checks that an answer says that there is no thread.
 #[track_caller]
 fn expect_no_thread(answer: &Value) {
     assert_eq!(answer["error"]["data"]["reason"], "internal", "{answer}");
@@ -231,17 +231,17 @@ fn expect_no_thread(answer: &Value) {
 }
 
 #[test]
-fn without_threads_whoever_comes_is_told_so() {
+fn without_threads_newcomers_are_told_so() {
     /// Threads that the server has, and others of its user meanwhile.
     const THREADS: usize = 30;
     const OTHERS: usize = 10;
-    /// Who dials in while it is looked at what that costs, at a time.
+    /// The clients that dial in at a time while that is watched.
     const MORE: usize = 5;
-    let Some(mut nobody) = Nobody::new(0) else {
+    let Some(mut user) = LoneUser::new(0) else {
         return;
     };
-    nobody.run_others(OTHERS);
-    let server = nobody.start(THREADS + OTHERS);
+    user.run_others(OTHERS);
+    let server = user.start(THREADS + OTHERS);
     let Some(vitals) = Vitals::of(server.pid()) else {
         return;
     };
@@ -249,7 +249,7 @@ fn without_threads_whoever_comes_is_told_so() {
     let mut boss = Raw::join(&server, "boss", 0);
     let mut worker = Raw::join(&server, "worker", 1);
     let mut joined = Vec::new();
-    // Who is refused does not close its end.
+    // A refused client does not close its end.
     let mut refused = Vec::new();
     for n in 0..DIALLED {
         let (client, answer, has_joined) = try_join(&server, &format!("n{n}"));
@@ -283,8 +283,8 @@ fn without_threads_whoever_comes_is_told_so() {
         "{members}"
     );
 
-    // And there is room again as soon as somebody goes.
-    joined.pop().expect("somebody joined").leave();
+    // And there is room again as soon as a client goes.
+    joined.pop().expect("one joined").leave();
     let deadline = Instant::now() + PATIENCE;
     while vitals.descriptors() > descriptors + 2 + joined.len() {
         assert!(Instant::now() < deadline, "a descriptor leaks");
@@ -306,7 +306,7 @@ fn without_threads_whoever_comes_is_told_so() {
     expect_no_thread(&answer);
 
     // Or as soon as others leave their threads to it.
-    nobody.end_others();
+    user.end_others();
     let freed = Instant::now();
     let mut newcomers = 0;
     while newcomers < OTHERS {
@@ -325,14 +325,14 @@ fn without_threads_whoever_comes_is_told_so() {
 }
 
 #[test]
-fn without_a_thread_to_catch_up_with_nobody_is_lost() {
-    let Some(nobody) = Nobody::new(1) else {
+fn without_a_thread_to_catch_up_with_no_client_is_lost() {
+    let Some(user) = LoneUser::new(1) else {
         return;
     };
-    let server = nobody.start(20);
+    let server = user.start(20);
     let mut boss = Raw::join(&server, "boss", 0);
     let mut slow = Still::join(&server, "slow", 64);
-    // Whoever else comes takes the threads that are left.
+    // Other clients take the threads that are left.
     let mut others = Vec::new();
     loop {
         let (client, _, has_joined) = try_join(&server, &format!("n{}", others.len()));

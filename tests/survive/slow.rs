@@ -1,5 +1,5 @@
-//! Clients that stop reading, or read next to nothing: nobody else notices, they cost memory up
-//! to their bound, and they go. And a sender to thousands, which hears of its command at once.
+//! Clients that stop reading, or read next to nothing: no other client notices, they cost
+//! memory up to their bound, and they go. And a sender to thousands, which hears of its command at once.
 
 use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
 use std::time::{Duration, Instant};
@@ -75,7 +75,7 @@ fn one_of_fifty_that_stops_reading_costs_the_others_nothing() {
         match answer["result"]["status"].as_str() {
             Some("lost") => lost += 1,
             None => {
-                // Full, or, from the moment at which it is gone, nobody.
+                // Its queue is full, or it is gone.
                 let reason = answer["error"]["data"]["reason"].as_str();
                 assert!(matches!(reason, Some("busy" | "no_target")), "{answer}");
             }
@@ -122,8 +122,8 @@ const STEADY: usize = 2;
 const STEADILY: usize = 20 << 10;
 const FOR_EACH_STEADY: usize = 4 * FOR_EACH;
 
-/// When such a client is not yet given up: it has ten seconds. And when it has to be gone, as
-/// somebody sees who looks once a second.
+/// When such a client is not yet given up: it has ten seconds. And when it has to be gone, as a test
+/// sees that looks once a second.
 const STAYS: Duration = Duration::from_secs(9);
 const TRICKLED_AWAY_WITHIN: Duration = Duration::from_secs(13);
 
@@ -163,7 +163,7 @@ fn read_steadily(mut steady: Vec<Still>) -> Sender<()> {
 }
 
 #[test]
-fn those_who_take_a_trickle_go_in_time_and_delay_nobody() {
+fn clients_that_read_a_trickle_are_closed_in_time_and_delay_no_others() {
     let others = 2 * PAIRS + STEADY + 1;
     let server = Server::start(others + TRICKLING + 1, &[]);
     let mut boss = Raw::join(&server, "boss", 0);
@@ -209,7 +209,7 @@ fn those_who_take_a_trickle_go_in_time_and_delay_nobody() {
     while waiting.elapsed() < STEADY_STAY {
         std::thread::sleep(SECOND);
         let members = boss.result("members", &json!({}));
-        assert_eq!(members["total"], others, "those who read steadily stay");
+        assert_eq!(members["total"], others, "clients that read steadily stay");
     }
     drop(reading);
     for id in &ids {

@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 
 use super::step::{Answer, To};
 
-/// Whom a connection belongs to: counted by the walk.
+/// The client of a connection: counted by the walk.
 pub(crate) type Key = usize;
 
 /// Lines that are no messages after which a client is sent away.
@@ -69,7 +69,7 @@ pub(crate) struct Running {
     pub(crate) output: usize,
 }
 
-/// Whom a selector finds: the ranks of those above the sender and of those that execute, and
+/// The clients that a selector finds: the ranks of those above the sender and of those that execute, and
 /// what is known of those that are absent.
 #[derive(Default)]
 pub(crate) struct Found {
@@ -85,7 +85,7 @@ pub(crate) struct Command {
     words: Vec<String>,
     /// Its sender's identity as of then.
     from: Value,
-    /// Whom it found, with their identities as of then.
+    /// The clients that it found, with their identities as of then.
     pub(crate) targets: Vec<(Key, Value)>,
     window: Option<usize>,
     /// Outcomes by status, for a command of kind many.
@@ -136,10 +136,10 @@ impl Model {
         self.ranked.iter_mut().find(|client| client.key == key)
     }
 
-    fn tell(&mut self, whom: Key, line: Value) {
-        // Who has left is told nothing.
-        if self.rank_of(whom).is_some() {
-            self.told.push((whom, line));
+    fn tell(&mut self, to: Key, line: Value) {
+        // A client that has left is told nothing.
+        if self.rank_of(to).is_some() {
+            self.told.push((to, line));
         }
     }
 
@@ -202,7 +202,7 @@ impl Model {
         json!({"members": members, "total": self.ranked.len(), "max": self.bounds.clients})
     }
 
-    /// Who a client is, with its rank as of now.
+    /// A client's identity, with its rank as of now.
     pub(crate) fn identity(&self, rank: usize) -> Value {
         let client = &self.ranked[rank];
         json!({"member": client.member, "name": client.name, "rank": rank})
@@ -427,7 +427,7 @@ impl Model {
         }
     }
 
-    /// Somebody is not here any more, whatever the way.
+    /// A client has left, in any way.
     pub(crate) fn leave(&mut self, key: Key) {
         let Some(rank) = self.rank_of(key) else {
             return;
@@ -440,7 +440,7 @@ impl Model {
         }
         // It may still hear what became of those, or have stopped listening.
         let since = self.told.split_off(told_before);
-        let (its_own, others) = since.into_iter().partition(|(whom, _)| *whom == key);
+        let (its_own, others) = since.into_iter().partition(|(to, _)| *to == key);
         self.perhaps = its_own;
         self.told.extend(others);
         let client = self.ranked.remove(rank);

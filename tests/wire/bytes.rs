@@ -1,4 +1,4 @@
-//! Any bytes at all, from strangers and from clients that have joined: what they get back is
+//! Any bytes at all, from unjoined connections and from clients that have joined: what they get back is
 //! JSON-RPC or the end, the server's memory has a bound, and the others notice nothing.
 
 use std::cell::RefCell;
@@ -22,7 +22,7 @@ const TOO_LONG: usize = (1 << 20) + 1000;
 const JOIN: &[u8] =
     b"{\"jsonrpc\":\"2.0\",\"id\":0,\"method\":\"join\",\"params\":{\"protocol\":1}}\n";
 
-/// What somebody writes, piece by piece.
+/// What a client writes, piece by piece.
 fn stream() -> impl Strategy<Value = Vec<Vec<u8>>> {
     let seeds = [crate::made::seeds("message"), crate::made::seeds("plain")].concat();
     let line = || crate::made::input(seeds.clone());
@@ -72,7 +72,7 @@ fn exchange(server: &Server, pieces: &[Vec<u8>]) -> Result<(), TestCaseError> {
 }
 
 #[test]
-fn any_bytes_give_json_rpc_or_the_end_and_cost_nobody_else_anything() {
+fn any_bytes_give_json_rpc_or_the_end_and_cost_no_other_client_anything() {
     let server = Server::start(5, &[]);
     let [boss, worker] = ranked(&server, [("boss", 0), ("worker", 1)]);
     let others = RefCell::new((boss, worker));

@@ -1,5 +1,5 @@
 //! `cancel` and time-outs, by the letter of the protocol: what waits never starts, what
-//! runs is told, and whoever does not listen loses the outcome.
+//! runs is told, and a client that does not listen loses the outcome.
 
 use std::time::{Duration, Instant};
 
@@ -104,7 +104,7 @@ fn only_its_sender_cancels_a_command() {
         }
     }
     for client in [&mut boss, &mut vice, &mut worker] {
-        client.expect_nothing("ids that nobody knows are ignored");
+        client.expect_nothing("unknown ids are ignored");
     }
     worker.reply(&execute, &json!({"exit_code": 0}));
     assert_eq!(boss.result_of(&id)["status"], "done");

@@ -262,7 +262,7 @@ fn an_unknown_method_is_told_so_as_often_as_it_comes() {
 }
 
 #[test]
-fn deep_nesting_harms_nobody() {
+fn deep_nesting_harms_no_client() {
     let (_server, mut client) = one();
     let (open, close) = ("[".repeat(20_000), "]".repeat(20_000));
     let objects = format!("{}1{}", "{\"a\":".repeat(10_000), "}".repeat(10_000));
@@ -389,7 +389,7 @@ fn ids_of_the_two_ends_do_not_clash() {
 fn notifications_and_stray_answers_are_never_answered() {
     let server = Server::start(5, &[]);
     let mut joined = Raw::join(&server, "one", 1);
-    let mut stranger = Raw::connect(&server);
+    let mut unjoined = Raw::connect(&server);
     let long_id = "i".repeat(500);
     for message in [
         json!({"jsonrpc": "2.0", "method": "no_such_thing"}),
@@ -418,11 +418,11 @@ fn notifications_and_stray_answers_are_never_answered() {
         // More than once: nor do they count as wrong lines.
         for _ in 0..3 {
             joined.send(&message);
-            stranger.send(&message);
+            unjoined.send(&message);
         }
         joined.expect_nothing(&message.to_string());
-        let id = stranger.request("ping", &json!({}));
-        let next = stranger.next("the answer to ping");
+        let id = unjoined.request("ping", &json!({}));
+        let next = unjoined.next("the answer to ping");
         assert_eq!(next["id"], id, "{message}: {next}");
     }
 }

@@ -176,6 +176,7 @@ fn the_limits_of_the_document_are_those_of_the_code() {
         ("LINE_DEADLINE", seconds(limits::LINE_DEADLINE)),
         ("MAX_ID", bytes(limits::MAX_ID as u64)),
         ("MAX_NAME", bytes(limits::MAX_NAME as u64)),
+        ("MAX_IDENTITY", bytes(limits::MAX_IDENTITY as u64)),
         ("MAX_SLOTS", grouped(limits::MAX_SLOTS.into())),
         ("MAX_SELECTOR", bytes(limits::MAX_SELECTOR as u64)),
         (
@@ -199,6 +200,11 @@ fn the_limits_of_the_document_are_those_of_the_code() {
         (
             "MAX_UNJOINED_PER_ADDRESS",
             grouped(limits::MAX_UNJOINED_PER_ADDRESS as u64),
+        ),
+        ("MAX_GREETED", grouped(limits::MAX_GREETED as u64)),
+        (
+            "MAX_GREETED_PER_NETWORK",
+            grouped(limits::MAX_GREETED_PER_NETWORK as u64),
         ),
         ("OUTBOX_LINES", grouped(limits::OUTBOX_LINES as u64)),
         ("OUTBOX_BYTES", bytes(limits::OUTBOX_BYTES as u64)),
@@ -389,7 +395,7 @@ struct Script {
 }
 
 impl Script {
-    /// Starts the block of code whose first line is its name.
+    /// Starts the block of code that has its name in the first line.
     #[track_caller]
     fn start(name: &'static str, server: SocketAddr, words: &[&str]) -> Script {
         let head = format!("# {name}\n");

@@ -1,5 +1,5 @@
 //! How the server ends, by the letter of the protocol: nothing new is taken, what runs
-//! may end, everybody is told, and the port is free.
+//! may end, every client is told, and the port is free.
 
 use std::time::{Duration, Instant};
 
@@ -17,13 +17,13 @@ const BESIDES: Duration = Duration::from_secs(1);
 const SIGNALS: [Signal; 2] = [Signal::TERM, Signal::INT];
 
 /// A server that is about to drain: the boss has a command running and one waiting at the
-/// worker, another client is idle, and a stranger has connected without joining.
+/// worker, another client is idle, and a connection has come without joining.
 struct Scene {
     server: Server,
     boss: Raw,
     worker: Raw,
     idle: Raw,
-    stranger: Raw,
+    unjoined: Raw,
     running: Value,
     waiting: Value,
     execute: Execute,
@@ -35,7 +35,7 @@ impl Scene {
         let server = Server::start(3, &["--drain", drain]);
         let [mut boss, mut worker, idle] =
             ranked(&server, [("boss", 0), ("worker", 1), ("idle", 1)]);
-        let stranger = Raw::connect(&server);
+        let unjoined = Raw::connect(&server);
         let running = boss.command("worker", &["running"]);
         let waiting = boss.command("worker", &["waiting"]);
         boss.sync();
@@ -45,14 +45,14 @@ impl Scene {
             boss,
             worker,
             idle,
-            stranger,
+            unjoined,
             running,
             waiting,
             execute,
         }
     }
 
-    /// What everybody is told as soon as the drain begins.
+    /// Checks what every client is told as soon as the drain begins.
     #[track_caller]
     fn expect_beginning(&mut self) {
         self.idle.expect_bye("shutting_down");
@@ -72,7 +72,7 @@ fn a_drain_lets_what_is_running_end() {
         let started = Instant::now();
         scene.server.signal(signal);
         scene.expect_beginning();
-        // Those who are still here are served, but nothing new is taken.
+        // Those that are still here are served, but nothing new is taken.
         scene.boss.sync();
         for to in ["worker", "next", "all", "nobody"] {
             let id = scene.boss.command(to, &["new"]);
@@ -119,13 +119,13 @@ fn a_drain_ends_when_its_time_is_over() {
 }
 
 #[test]
-fn a_drain_admits_nobody() {
+fn a_drain_admits_no_client() {
     let mut scene = Scene::new("30s");
     scene.server.terminate();
     scene.expect_beginning();
-    // Whoever had connected before hears of it as the answer to `join`, or at once.
-    expect_not_admitted(&mut scene.stranger);
-    // Whether somebody can still connect is open; nobody is admitted.
+    // A client that had connected before hears of it as the answer to `join`, or at once.
+    expect_not_admitted(&mut scene.unjoined);
+    // A client may or may not still connect; none is admitted.
     if let Ok(stream) = try_dial(scene.server.address()) {
         expect_not_admitted(&mut Raw::over(stream, true));
     }
@@ -141,7 +141,7 @@ fn expect_not_admitted(client: &mut Raw) {
                       "params": {"protocol": 1, "name": "worker"}});
     // The server may have closed before.
     let _ = client.try_send(format!("{join}\n").as_bytes());
-    for message in client.wait_end("the end of somebody who is not admitted") {
+    for message in client.wait_end("the end of a client that is not admitted") {
         let bye = message["method"] == "bye" && message["params"]["reason"] == "shutting_down";
         assert!(bye || message["error"]["code"] == 10, "{message}");
     }
@@ -189,13 +189,13 @@ fn with_nothing_running_a_server_ends_at_once() {
         }
         assert_eq!(server.wait_exit(PATIENCE).code(), Some(0));
     }
-    let mut nobody = Server::start(5, &["--drain", "60s"]);
-    nobody.terminate();
-    assert_eq!(nobody.wait_exit(PATIENCE).code(), Some(0));
+    let mut empty = Server::start(5, &["--drain", "60s"]);
+    empty.terminate();
+    assert_eq!(empty.wait_exit(PATIENCE).code(), Some(0));
 }
 
 #[test]
-fn a_drain_does_not_wait_for_somebody_who_reads_nothing() {
+fn a_drain_does_not_wait_for_a_client_that_reads_nothing() {
     let mut server = Server::start(5, &["--drain", "1s"]);
     let mut boss = Raw::join(&server, "boss", 0);
     let slow = Still::join(&server, "slow", 1024);
@@ -215,7 +215,7 @@ fn a_drain_does_not_wait_for_somebody_who_reads_nothing() {
     let took = told.elapsed();
     let most = Duration::from_secs(1) + crate::support::loosely(BESIDES);
     assert!(took <= most, "it ended after {took:?}");
-    println!("it ended after {took:?}, with somebody who reads nothing");
+    println!("it ended after {took:?}, with a client that reads nothing");
     slow.close();
 }
 

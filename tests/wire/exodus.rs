@@ -1,19 +1,19 @@
 //! Half of a crowd leaves at once: the others learn their new ranks soon, and are not told
-//! once for each who left.
+//! once for each departure.
 
 use std::time::{Duration, Instant};
 
 use crate::support::{Raw, Server, Still};
 use serde_json::{Value, json};
 
-/// Rank lines that a survivor may be told. Those who leave are noticed one after another, and
+/// Rank lines that a survivor may be told. Departures are noticed one after another, and
 /// news are told meanwhile, but not for more than a small part of the time.
 const A_FEW: usize = 10;
 
 /// What an exodus was like.
 #[derive(Debug)]
 struct Exodus {
-    /// From the first who left until everybody who stays has been told its last rank.
+    /// From the first departure until all that stay have been told their last ranks.
     settled: Duration,
     /// The most rank lines that one of them was told.
     most_told: usize,
@@ -40,7 +40,7 @@ fn exodus(crowd: usize) -> Exodus {
             "they have left"
         );
     }
-    // Whoever went now would be news for the others.
+    // A departure now would be news for the others.
     let told = survivors.iter_mut().zip(1..);
     let told = told.map(|(survivor, rank)| lines_until(survivor, rank));
     let most_told = told.max().unwrap_or(0);

@@ -1,5 +1,5 @@
-//! Clients that mean no good, or just ask for a lot at once: what they do costs nobody else
-//! anything, and the server little.
+//! Clients that mean no good, or just ask for a lot at once: what they do costs no other
+//! client anything, and the server little.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::time::{Duration, Instant};
@@ -27,7 +27,7 @@ fn a_wrong_value_of_a_megabyte_is_not_sent_back_whole() {
 }
 
 #[test]
-fn a_batch_of_requests_never_evicts_who_reads_the_answers() {
+fn a_batch_of_requests_never_evicts_a_client_that_reads_the_answers() {
     // Each answer has some 65 KiB, so that all of them are more than the 64 MiB that an outbox holds.
     const MEMBERS: usize = 300;
     const REQUESTS: usize = if IS_RELEASE { 3_000 } else { 1_300 };
@@ -67,7 +67,7 @@ fn a_batch_of_requests_never_evicts_who_reads_the_answers() {
 }
 
 #[test]
-fn who_left_keeps_no_descriptor_while_its_commands_are_open() {
+fn a_client_that_left_keeps_no_descriptor_while_its_commands_are_open() {
     const CAME_AND_WENT: usize = 50;
     let server = Server::start(5, &[]);
     let [mut boss, mut mute] = ranked(&server, [("boss", 0), ("mute", 1024)]);
@@ -95,12 +95,12 @@ fn who_left_keeps_no_descriptor_while_its_commands_are_open() {
 }
 
 #[test]
-fn answers_that_nobody_asked_for_are_no_sign_of_life() {
+fn answers_to_no_request_are_no_sign_of_life() {
     let server = Server::start(5, &["--heartbeat", "500ms"]);
     let mut mute = Raw::mute(&server);
     mute.join_as("mute", 1);
     let ping = mute.next("a ping")["id"].clone();
-    // The right answer counts once; after that it is one that nobody asked for.
+    // The right answer counts once; after that it answers no request.
     let answer = format!("{}\n", json!({"jsonrpc": "2.0", "id": ping, "result": {}}));
     let never_asked = "{\"jsonrpc\":\"2.0\",\"id\":0,\"result\":{}}\n";
     let deadline = Instant::now() + PATIENCE;
@@ -126,19 +126,19 @@ fn a_signal_of_a_megabyte_is_no_answer() {
 }
 
 #[test]
-fn strangers_who_take_no_answers_are_closed() {
+fn unjoined_connections_that_read_no_answers_are_closed() {
     let server = Server::start(5, &["--token-file", token_file().to_str().expect("text")]);
-    let stranger = dial(server.address());
+    let unjoined = dial(server.address());
     // The system's buffers hold little, so that it soon shows that nothing is taken.
-    rustix::net::sockopt::set_socket_recv_buffer_size(&stranger, 4096).expect("an open socket");
-    let mut stranger_writes = &stranger;
+    rustix::net::sockopt::set_socket_recv_buffer_size(&unjoined, 4096).expect("an open socket");
+    let mut unjoined_writes = &unjoined;
     // Each answer repeats the id and the method.
     let (id, method) = ("i".repeat(128), "m".repeat(60));
     let line = format!("{{\"jsonrpc\":\"2.0\",\"id\":\"{id}\",\"method\":\"{method}\"}}\n");
     let line = line.repeat(200).into_bytes();
     // Five seconds to join, and then two to close, is what it would have otherwise.
     let deadline = Instant::now() + Duration::from_millis(6_500);
-    while stranger_writes.write_all(&line).is_ok() {
+    while unjoined_writes.write_all(&line).is_ok() {
         assert!(Instant::now() < deadline, "it is still here");
     }
 }
@@ -360,7 +360,7 @@ fn slow_readers_that_ask_for_members_all_the_time_keep_little() {
         first.read_line_quickly()
     });
     let here = here.expect("JSON")["result"]["total"].clone();
-    assert_eq!(here, CROWD + SLOW, "nobody had to go");
+    assert_eq!(here, CROWD + SLOW, "none had to go");
 }
 
 #[test]

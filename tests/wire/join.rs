@@ -45,7 +45,7 @@ fn join_answers_with_all_that_a_client_needs() {
 }
 
 #[test]
-fn whoever_asks_for_no_name_is_given_one() {
+fn a_client_that_asks_for_no_name_is_given_one() {
     let server = Server::start(5, &[]);
     let _first = Raw::join(&server, "first", 1);
     for over in [json!({"name": null}), json!({"name": null, "slots": null})] {
@@ -76,7 +76,7 @@ fn what_join_accepts() {
         json!({"slots": 0}),
         json!({"slots": 1024}),
         json!({"slots": null}),
-        json!({"token": "a token that nobody asked for"}),
+        json!({"token": "a token that is not asked for"}),
         json!({"future": [1, 2, 3]}),
     ] {
         let mut client = Raw::connect(&server);
@@ -215,7 +215,7 @@ fn before_join_there_is_nothing_else() {
 }
 
 #[test]
-fn nobody_joins_twice() {
+fn a_member_cannot_join_again() {
     let server = Server::start(5, &[]);
     let mut client = Raw::join(&server, "once", 2);
     for name in ["once", "twice"] {
@@ -269,7 +269,7 @@ fn names_that_differ_in_case_only_are_one_name_for_join_and_two_for_selectors() 
 fn a_full_server_says_so_and_closes() {
     let server = Server::start(2, &[]);
     // A connection that has not joined is no client.
-    let _stranger = Raw::connect(&server);
+    let _unjoined = Raw::connect(&server);
     let [mut boss, second] = ranked(&server, [("boss", 0), ("second", 1)]);
     for _ in 0..3 {
         let mut client = Raw::connect(&server);
@@ -277,7 +277,7 @@ fn a_full_server_says_so_and_closes() {
         assert_eq!(error["code"], 1, "{error}");
         client.expect_eof("closed");
     }
-    boss.expect_nothing("nobody here notices");
+    boss.expect_nothing("no member notices");
     second.leave();
     let third = Raw::join(&server, "third", 1);
     assert_eq!(third.joined["rank"], 1);
@@ -333,7 +333,7 @@ fn a_connection_that_does_not_join_in_time_is_closed() {
     let bye = asks.notification("bye");
     assert_eq!(bye["reason"], "idle_handshake");
     asks.wait_end("closed");
-    joined.expect_nothing("whoever has joined may be as idle as it likes");
+    joined.expect_nothing("a member may be as idle as it likes");
 }
 
 /// A server that asks for the token "secret"; the file goes with the folder.

@@ -18,7 +18,7 @@ fn is_ping(message: &Value) -> bool {
 }
 
 #[test]
-fn whoever_is_silent_is_asked_and_then_gone() {
+fn a_silent_client_is_asked_and_then_gone() {
     let server = Server::start(5, &["--heartbeat", "1s"]);
     let mut boss = Raw::join(&server, "boss", 0);
     let started = Instant::now();
@@ -55,7 +55,7 @@ fn whoever_is_silent_is_asked_and_then_gone() {
 }
 
 #[test]
-fn whoever_answers_pings_stays() {
+fn a_client_that_answers_pings_stays() {
     let server = Server::start(5, &["--heartbeat", "1s"]);
     let mut client = Raw::join(&server, "idle", 1);
     let deadline = Instant::now() + PATIENCE;
@@ -157,7 +157,7 @@ fn what_follows_leave_is_not_read() {
 }
 
 #[test]
-fn a_slow_client_delays_nobody_else() {
+fn a_slow_client_delays_no_other() {
     const ROUNDS: usize = 30;
     let server = Server::start(5, &[]);
     let mut boss = Raw::join(&server, "boss", 0);

@@ -90,17 +90,17 @@ fn sixteen_wrong_lines_after_join_are_enough() {
     client.expect_bye("too_many_errors");
     // Before `join` one is enough, and its error is the last line.
     for line in wrong {
-        let mut stranger = Raw::connect(&server);
-        let id = stranger.request("ping", &json!({}));
-        assert_eq!(stranger.error_of(&id)["code"], 3);
-        stranger.send_bytes(b"\n\r\n");
-        stranger.send_line(line);
-        let answer = stranger.next("an error");
+        let mut unjoined = Raw::connect(&server);
+        let id = unjoined.request("ping", &json!({}));
+        assert_eq!(unjoined.error_of(&id)["code"], 3);
+        unjoined.send_bytes(b"\n\r\n");
+        unjoined.send_line(line);
+        let answer = unjoined.next("an error");
         let code = answer["error"]["code"].as_i64();
         assert!(matches!(code, Some(-32700 | -32600)), "{line}: {answer}");
-        stranger.expect_eof("closed");
+        unjoined.expect_eof("closed");
     }
-    others.expect_nothing("nobody else notices");
+    others.expect_nothing("no other client notices");
 }
 
 #[test]
@@ -114,9 +114,9 @@ fn a_line_of_exactly_the_bound_is_taken() {
             client.send_bytes(&ping_of_length(bound, end));
             assert_eq!(client.result_of(&json!("long")), json!({}));
         }
-        let mut stranger = Raw::connect(server);
-        stranger.send_bytes(&ping_of_length(BOUND_BEFORE_JOIN, "\n"));
-        assert_eq!(stranger.error_of(&json!("long"))["code"], 3);
+        let mut unjoined = Raw::connect(server);
+        unjoined.send_bytes(&ping_of_length(BOUND_BEFORE_JOIN, "\n"));
+        assert_eq!(unjoined.error_of(&json!("long"))["code"], 3);
     }
 }
 
@@ -150,11 +150,11 @@ fn a_longer_line_ends_the_connection() {
             client.expect_eof(&format!("closed ({what}, {kind})"));
         }
     }
-    other.expect_nothing("nobody else notices");
+    other.expect_nothing("no other client notices");
 }
 
 #[test]
-fn whoever_was_closed_is_gone() {
+fn a_client_that_was_closed_is_gone() {
     let server = Server::start(5, &[]);
     let mut observer = Raw::join(&server, "observer", 1);
     let endless = vec![b'x'; DEFAULT_BOUND + 1];
@@ -178,7 +178,7 @@ fn whoever_was_closed_is_gone() {
 }
 
 #[test]
-fn whoever_goes_on_with_an_endless_line_is_still_told_why() {
+fn a_client_that_goes_on_with_an_endless_line_is_still_told_why() {
     let server = Server::start(5, &["--max-line", "65536"]);
     let mut client = Raw::join(&server, "long", 1);
     // Ten lines' worth; the server may close in the middle of it.

@@ -7,6 +7,7 @@ mod made;
 mod support;
 
 mod audit;
+mod authority;
 mod bytes;
 mod cancel;
 mod carrier;
@@ -20,6 +21,9 @@ mod line;
 mod outcome;
 mod output;
 mod ranks;
+mod reload;
+mod scope;
 mod selectors;
 mod send;
 mod tiers;
+mod tls;

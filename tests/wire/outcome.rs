@@ -1,5 +1,5 @@
 //! What becomes of a command, by the letter of the protocol: exactly one outcome per
-//! target, whatever the executor answers, and whoever goes.
+//! target, whatever the executor answers, and whichever client goes.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -72,7 +72,7 @@ fn what_an_executor_answers_is_what_the_sender_gets() {
             json!({"exit_code": 0, "leftovers": null}),
             json!({"exit_code": 0}),
         ),
-        // What an answer says of itself is never who answered, or how it ended.
+        // An answer never says which client it is from, or what its outcome is.
         (
             json!({"exit_code": 0, "status": "lost", "member": 77, "name": "x", "rank": 0, "send": 5}),
             json!({"exit_code": 0}),
@@ -170,7 +170,7 @@ fn a_malformed_answer_is_a_failure() {
 }
 
 #[test]
-fn only_whoever_was_asked_can_answer_and_only_once() {
+fn only_the_target_can_answer_and_only_once() {
     let server = Server::start(9, &[]);
     let [mut boss, mut one, mut two, mut spy] =
         ranked(&server, [("boss", 0), ("one", 1), ("two", 1), ("spy", 1)]);
@@ -221,9 +221,9 @@ fn only_whoever_was_asked_can_answer_and_only_once() {
     two.reply(&of_two, &json!({"exit_code": 2}));
     assert_eq!(boss.notification("outcome")["exit_code"], 2);
     assert_eq!(boss.result_of(&id), json!({"targets": 2, "done": 2}));
-    // All of them stay until the last was asked: whoever leaves changes ranks.
+    // All of them stay until the last was asked: a client that leaves changes ranks.
     for client in &mut [boss, one, two, spy] {
-        client.expect_nothing("nothing of it reached anybody");
+        client.expect_nothing("nothing of it reached a client");
     }
 }
 
@@ -412,7 +412,7 @@ fn every_command_ends_in_exactly_one_outcome() {
         }
         reached += targets;
     }
-    assert!(reached > 0, "somebody was there at some time");
+    assert!(reached > 0, "a target was there at some time");
     boss.expect_nothing("one outcome for each target");
 }
 

@@ -14,13 +14,13 @@ fn ranks_are_in_the_order_of_joining() {
         assert_eq!(client.joined["members"], rank + 1);
     }
     for client in &mut clients {
-        client.expect_nothing("nobody's own rank changed");
+        client.expect_nothing("no client's own rank changed");
     }
     assert_eq!(ranking(&mut clients[0]), ["n0", "n1", "n2", "n3"]);
 }
 
 #[test]
-fn whose_rank_changed_is_told() {
+fn a_client_whose_rank_changes_is_told() {
     let server = Server::start(5, &[]);
     let [mut a, b, mut c, d] = ranked(&server, [("a", 1), ("b", 1), ("c", 1), ("d", 1)]);
     b.leave();
@@ -30,13 +30,13 @@ fn whose_rank_changed_is_told() {
     c.expect_nothing("its rank is what it was");
     let e = Raw::join(&server, "e", 1);
     assert_eq!(e.joined["rank"], 2, "a newcomer ranks below all");
-    c.expect_nothing("somebody joined below it");
+    c.expect_nothing("a client joined below it");
     a.leave();
     assert_eq!(c.notification("rank"), json!({"rank": 0, "members": 2}));
 }
 
 #[test]
-fn however_somebody_goes_the_others_move_up() {
+fn any_way_to_leave_moves_the_others_up() {
     let server = Server::start(5, &[]);
     let [_boss, mut last] = ranked(&server, [("boss", 0), ("early", 1)]);
     let ways: [Way; 3] = [
@@ -78,7 +78,7 @@ fn changes_of_rank_that_come_together_are_told_with_the_last_state() {
         let told = last.notification("rank");
         let now = told["rank"].as_u64().expect("a rank");
         assert!(now < rank, "told {told} after {rank}");
-        assert_eq!(told["members"], now + 1, "nobody is below: {told}");
+        assert_eq!(told["members"], now + 1, "none is below: {told}");
         rank = now;
     }
     last.expect_nothing("the last state was told once");

@@ -1,5 +1,5 @@
-//! Whom each selector finds, and what those are told who rank above, by the letter of
-//! the protocol.
+//! The targets that each selector finds, and what members above are told, by the letter of the
+//! protocol.
 
 use std::time::{Duration, Instant};
 
@@ -10,7 +10,7 @@ use Finds::{Error, Many, Missing, One};
 
 /// What a selector comes to.
 enum Finds {
-    /// One target, whose outcome is the answer.
+    /// One target: its outcome is the answer.
     One(&'static str),
     /// Many: those that execute, and those that rank above.
     Many(&'static [&'static str], &'static [&'static str]),
@@ -37,16 +37,16 @@ const CAST: [(&str, u32); 7] = [
 ];
 const ME: usize = 1;
 
-/// How many `refused` a second one client is told, whoever causes them.
+/// How many `refused` a second one client is told, whichever clients cause them.
 const REFUSED_A_SECOND: u64 = 10;
 
 fn index(name: &str) -> usize {
     let found = CAST.iter().position(|(known, _)| *known == name);
-    found.expect("somebody of the cast")
+    found.expect("one of the cast")
 }
 
-/// Sends to one selector, has its targets execute, and checks that everybody is told what
-/// they should be, and nobody anything else.
+/// Sends to one selector, has its targets execute, and checks that each client is told what
+/// it should be, and nothing else.
 #[track_caller]
 fn check(cast: &mut [Raw; 7], selector: Option<&str>, finds: &Finds) {
     let shown = selector.unwrap_or("(none)");
@@ -69,7 +69,7 @@ fn check(cast: &mut [Raw; 7], selector: Option<&str>, finds: &Finds) {
         Many(lower, higher) => check_many(cast, shown, &id, lower, higher, &[]),
         Missing(lower, higher, absent) => check_many(cast, shown, &id, lower, higher, absent),
     }
-    // Whoever is named alone may be told of it or not: the table of errors leaves it open.
+    // A client that is named alone may be told of it or not: the table of errors leaves it open.
     if matches!(finds, Error(8)) {
         let told = cast[0].fence();
         assert!(
@@ -176,7 +176,7 @@ fn without_time(mut outcome: Value) -> Value {
 }
 
 #[test]
-fn whom_each_selector_finds() {
+fn each_selector_finds_its_targets() {
     const LOWER: &[&str] = &["web1", "web2", "db1"];
     let server = Server::start(10, &[]);
     let mut cast = ranked(&server, CAST);
@@ -208,20 +208,20 @@ fn whom_each_selector_finds() {
         ("nope,7", Missing(&[], &[], &["nope", "7"])),
         ("me,nope", Missing(&[], &[], &["nope"])),
         ("top,nope", Missing(&[], &["top"], &["nope"])),
-        // Once each, however it is named; what nobody has once for each text.
+        // Once each, however it is named; a name that no client has once for each text.
         ("idle,6,06,1-6", Missing(LOWER, &[], &["idle"])),
         (
             "nope,nope,Nope,9,09",
             Missing(&[], &[], &["nope", "Nope", "9"]),
         ),
-        // An exclusion beats it, and names nobody that is missed.
+        // An exclusion beats it, and what it names is not missed.
         ("web1,nope,!nope", Many(&["web1"], &[])),
         ("web1,nope,9,idle,!n*,!8-10,!6", Many(&["web1"], &[])),
         ("web1,idle,!nope", Missing(&["web1"], &[], &["idle"])),
         ("5-4294967295", Many(&["db1"], &[])),
         // Each is selected once.
         ("3,web1,3-4,web*", Many(&["web1", "web2"], &[])),
-        // Those who rank above have an outcome of their own.
+        // Members above have an outcome of their own.
         ("0-9", Many(LOWER, &["top"])),
         ("*", Many(LOWER, &["top"])),
         ("0-0", Many(&[], &["top"])),
@@ -237,7 +237,7 @@ fn whom_each_selector_finds() {
         ("!db1,!web1", Many(&["web2"], &[])),
         ("!nobody", Many(LOWER, &[])),
         ("!top", Many(LOWER, &[])),
-        // Nobody at all.
+        // No target at all.
         ("me", Error(7)),
         ("1", Error(7)),
         ("zero", Error(7)),
@@ -269,7 +269,7 @@ fn whom_each_selector_finds() {
 }
 
 #[test]
-fn without_a_selector_the_dispatch_option_says_whom() {
+fn without_a_selector_the_dispatch_option_finds_the_targets() {
     for (options, finds) in [
         (&[][..], One("web1")),
         (&["--dispatch", "next"], One("web1")),
@@ -431,11 +431,7 @@ fn all_from_the_lowest_is_a_tally_of_outranked() {
     ]
     .map(|outcome| outcome["name"].as_str().expect("a name").to_owned());
     names.sort();
-    assert_eq!(
-        names,
-        ["a", "b"],
-        "whoever ranks above, with slots or without"
-    );
+    assert_eq!(names, ["a", "b"], "members above, with slots or without");
     assert_eq!(lowest.result_of(&id), json!({"targets": 2, "outranked": 2}));
     for selector in ["next", "below", "least-loaded"] {
         let id = lowest.command(selector, &["x"]);
@@ -448,7 +444,7 @@ fn all_from_the_lowest_is_a_tally_of_outranked() {
 }
 
 #[test]
-fn alone_there_is_nobody_to_send_to() {
+fn a_client_alone_has_no_target() {
     let server = Server::start(5, &[]);
     let mut boss = Raw::join(&server, "boss", 4);
     for selector in [
@@ -547,7 +543,7 @@ fn a_superior_that_much_waits_for_is_told_of_no_refusal() {
 }
 
 #[test]
-fn whoever_has_moved_up_may_command_no_others_than_before() {
+fn a_client_that_moved_up_commands_no_others_than_before() {
     let server = Server::start(5, &[]);
     let [top, mut boss, mut worker] = ranked(&server, [("top", 1), ("boss", 1), ("worker", 1)]);
     let id = worker.command("all", &["x"]);

@@ -226,7 +226,7 @@ fn a_full_queue_is_told_at_once() {
     let too_many = a.command("worker", &["too many"]);
     assert_eq!(a.error_of(&too_many)["code"], 9);
     a.expect_nothing("the rest waits");
-    // The other half is there for another one, and then it is full for everybody.
+    // The other half is there for another one, and then it is full for all.
     let of_b = send_many(&mut b, "worker", 8);
     b.expect_nothing("they wait");
     for client in [&mut b, &mut c] {
@@ -287,7 +287,7 @@ fn a_queue_is_bounded_in_bytes_too() {
         assert!(half.contains(&size), "{size} bytes were taken");
         taken.push(ids);
     }
-    // The whole is used up but for less than one of them, whoever comes.
+    // The whole is used up but for less than one of them, for any sender.
     let left = c.command("worker", &[&long]);
     assert_eq!(
         c.error_of(&left)["code"],

@@ -12,10 +12,10 @@ use common::logging::log_limit;
 use common::net::line_reader::LineReader;
 use common::sys::sync::Arc;
 use common::wire::message::{self, AnswerBody, Code, Id, Message, RpcError, clip};
-use common::wire::name::wrong_name;
+use common::wire::name::{Name, wrong_name};
 use common::wire::{
-    self, Accepted, Bye, CancelExecution, Empty, Execute, ExecutionConsumed, Rank, Refused,
-    SendOutput, Tally, method,
+    self, Accepted, Bye, CancelExecution, Empty, Execute, ExecutionConsumed, Identity, Rank,
+    Refused, SendOutput, Tally, method,
 };
 use crossbeam_channel::Sender;
 use serde_json::value::RawValue;
@@ -83,7 +83,7 @@ impl Reader {
         self.asked += 1;
         let id = Id::Text(format!("{HEARTBEAT_ID}{}", self.asked).into());
         self.connection
-            .tell(message::request_line(id, method::PING, Empty {}));
+            .tell(message::request_line(&id, method::PING, Empty {}));
     }
 
     fn handle_lines(&mut self) -> Result<(), Disconnect> {
@@ -165,9 +165,7 @@ fn request(
 ) -> Result<(), RpcError> {
     match method {
         method::PING => {
-            connection
-                .outbox
-                .push(message::result_line(id.clone(), Empty {}));
+            connection.outbox.push(message::result_line(id, Empty {}));
         }
         method::EXECUTE => {
             let execute: Execute<'_> = message::params(params).map_err(not_started(params))?;
@@ -206,6 +204,8 @@ fn own_origin(origin: wire::Origin<'_>) -> wire::Origin<'static> {
         name: origin.name.into_owned(),
         rank: origin.rank,
         tier: origin.tier,
+        identity: origin.identity.map(Identity::into_owned),
+        role: origin.role.map(Name::into_owned),
     }
 }
 

@@ -59,7 +59,7 @@ fn ended_line(id: &Id, ended: &Execution, stop: Option<StopReason>) -> Vec<u8> {
         truncated: ended.truncated,
         leftovers: ended.leftovers.if_any(),
     };
-    message::result_line(id.clone(), result)
+    message::result_line(id, result)
 }
 
 fn piece_size(max_line: usize) -> usize {

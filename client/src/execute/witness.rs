@@ -115,8 +115,8 @@ fn read<'a>(job: &Job, answer: &'a ExecutionResult) -> (Status, Option<&'a str>)
 fn sender(job: &Job) -> Who<'_> {
     let from = job.origin();
     Who {
-        identity: None,
-        role: None,
+        identity: from.identity.as_deref(),
+        role: from.role.clone(),
         tier: from.tier,
         member: from.member,
         name: &from.name,

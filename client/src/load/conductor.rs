@@ -102,12 +102,12 @@ impl<'a> Bench<'a> {
     fn join_pairs(&mut self) -> Result<(), LoadError> {
         let targets = self.plan.shape.targets();
         for number in 0..self.plan.shape.senders() {
-            let joined = self.join(format!("s{number}"), 0)?;
+            let joined = self.join(&format!("s{number}"), 0)?;
             let sender = self.sender(&joined, number)?;
             self.add(number as usize, joined, Role::Send(Box::new(sender)))?;
             // Each driver has its share of many executors; a pair stays together.
             for number in number * targets..(number + 1) * targets {
-                let joined = self.join(format!("e{number}"), self.plan.window)?;
+                let joined = self.join(&format!("e{number}"), self.plan.window)?;
                 check_line("result", &self.executor.answer, &joined)?;
                 let role = Role::Execute(Arc::clone(&self.executor));
                 self.add(number as usize, joined, role)?;
@@ -120,7 +120,7 @@ impl<'a> Bench<'a> {
     fn join_idle(&mut self) -> Result<Duration, LoadError> {
         let started = Instant::now();
         for number in 0..self.plan.idle {
-            let joined = self.join(format!("i{number}"), 1)?;
+            let joined = self.join(&format!("i{number}"), 1)?;
             let role = Role::Execute(Arc::clone(&self.executor));
             let driver = &mut self.drivers[self.plan.threads];
             driver.add(Peer::new(joined, role)).map_err(lost)?;
@@ -133,13 +133,13 @@ impl<'a> Bench<'a> {
         driver.add(Peer::new(joined, role)).map_err(lost)
     }
 
-    fn join(&mut self, name: String, slots: u32) -> Result<Handshake, LoadError> {
+    fn join(&mut self, name: &str, slots: u32) -> Result<Handshake, LoadError> {
         if self.stop.try_recv().is_ok() {
             return Err(LoadError::Interrupted);
         }
         let wanted = self.plan.clients();
         let config = Config {
-            name: Some(self.prefix.clone() + &name),
+            name: Some(self.prefix.clone() + name),
             slots,
             ..self.config.clone()
         };
@@ -181,7 +181,7 @@ impl<'a> Bench<'a> {
             timeout_ms: None,
             window: None,
         };
-        let command = Prepared::new(&request_line(0.into(), method::SEND, send));
+        let command = Prepared::new(&request_line(&0.into(), method::SEND, send));
         check_line("command", &command, joined)?;
         Ok(Sender::new(
             command,

@@ -217,6 +217,7 @@ impl Sender {
     }
 }
 
+#[allow(clippy::needless_pass_by_value)] // as `map_err` has it
 fn no_sense(e: serde_json::Error) -> io::Error {
     io::Error::other(format!("its answer makes no sense: {e}"))
 }

@@ -67,6 +67,9 @@ impl<'de, const MIN: u64, const MAX: u64> Deserialize<'de> for Number<MIN, MAX> 
                 let number = u64::try_from(number).map_err(|_| found(number, &self))?;
                 self.visit_u64(number)
             }
+            fn visit_i128<E: Error>(self, number: i128) -> Result<Self::Value, E> {
+                Err(found(number, &self))
+            }
             fn visit_u64<E: Error>(self, number: u64) -> Result<Self::Value, E> {
                 match (MIN..=MAX).contains(&number) {
                     true => Ok(Number(number)),

@@ -79,7 +79,7 @@ impl Command {
             timeout_ms: self.timeout.map(|timeout| ms(timeout).max(1)),
             window: self.window,
         };
-        message::request_line(id.into(), method::SEND, params)
+        message::request_line(&id.into(), method::SEND, params)
     }
 }
 

@@ -24,6 +24,29 @@ fn a_job_is_executed_and_answered() {
 }
 
 #[test]
+fn a_job_has_the_tier_of_its_sender_if_the_server_says_it() {
+    let (client, mut server) = pair();
+    for (id, tier) in [(1, json!(0)), (2, json!(9)), (3, Value::Null)] {
+        let from = json!({"member": 1, "name": "boss", "rank": 0, "tier": tier});
+        server.execute(id, &["print"], &json!({"from": from}));
+        assert_eq!(server.read()["result"]["exit_code"], 0);
+        let job = loop {
+            if let ClientEvent::JobReceived(job) = next_event(&client) {
+                break job;
+            }
+        };
+        let own = job.origin().tier.map(|tier| tier.number().into());
+        assert_eq!(own, tier.as_u64(), "{tier}");
+    }
+    let from = json!({"member": 1, "name": "boss", "rank": 0, "tier": 10});
+    server.execute(4, &["print"], &json!({"from": from}));
+    assert!(
+        server.read()["error"].is_object(),
+        "nothing runs for a tier that is none"
+    );
+}
+
+#[test]
 fn job_events_can_be_switched_off() {
     let listener = TcpListener::bind("127.0.0.1:0").expect("loopback");
     let config = Config {

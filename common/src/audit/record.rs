@@ -5,6 +5,7 @@
 
 use super::words::AuditedWords;
 use crate::wire::message::Id;
+use crate::wire::name::Name;
 use crate::wire::tier::Tier;
 use crate::wire::{Status, Tally};
 use serde::{Serialize, Serializer};
@@ -71,14 +72,14 @@ pub struct Reload<'a> {
 }
 
 /// A client, by what its connection proved.
-#[derive(Clone, Copy, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize)]
 pub struct Who<'a> {
     /// The credential that it showed.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub identity: Option<&'a str>,
     /// The role of that.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub role: Option<&'a str>,
+    pub role: Option<Name<'a>>,
     /// Its tier.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub tier: Option<Tier>,

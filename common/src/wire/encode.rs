@@ -10,7 +10,7 @@ use serde::Serialize;
 pub(super) const HEAD: &str = r#"{"jsonrpc":"2.0","id":"#;
 
 /// A request's line, its `\n` included.
-pub fn request_line(id: Id, method: &str, params: impl Serialize) -> Vec<u8> {
+pub fn request_line(id: &Id, method: &str, params: impl Serialize) -> Vec<u8> {
     let mut line = Vec::with_capacity(128);
     append_request(&mut line, id, method, params);
     line
@@ -18,9 +18,9 @@ pub fn request_line(id: Id, method: &str, params: impl Serialize) -> Vec<u8> {
 
 /// Adds a request's line to a buffer. If the buffer has room for it, no other memory holds any
 /// of the line.
-pub fn append_request(buffer: &mut Vec<u8>, id: Id, method: &str, params: impl Serialize) {
+pub fn append_request(buffer: &mut Vec<u8>, id: &Id, method: &str, params: impl Serialize) {
     let mut line = Line(std::mem::take(buffer));
-    line.request(&id, method).json(params);
+    line.request(id, method).json(params);
     *buffer = line.end();
 }
 
@@ -32,9 +32,9 @@ pub fn notification_line(method: &str, params: impl Serialize) -> Vec<u8> {
 }
 
 /// The line of a request's result, its `\n` included.
-pub fn result_line(id: Id, result: impl Serialize) -> Vec<u8> {
+pub fn result_line(id: &Id, result: impl Serialize) -> Vec<u8> {
     let mut line = Line(Vec::with_capacity(128));
-    line.result(&id).json(result);
+    line.result(id).json(result);
     line.end()
 }
 

@@ -43,6 +43,8 @@ pub enum Code {
     Forbidden,
     /// The audit log cannot be written.
     AuditUnavailable,
+    /// The server takes encrypted connections only.
+    TlsRequired,
     /// An executor's policy does not run this command.
     Refused,
     /// An executor has no such program.
@@ -53,7 +55,7 @@ pub enum Code {
 
 impl Code {
     /// Every code with its number and its stable name.
-    const TABLE: [(Code, i64, &'static str); 20] = [
+    const TABLE: [(Code, i64, &'static str); 21] = [
         (Code::ParseError, -32700, "parse_error"),
         (Code::InvalidRequest, -32600, "invalid_request"),
         (Code::MethodNotFound, -32601, "method_not_found"),
@@ -71,6 +73,7 @@ impl Code {
         (Code::ShuttingDown, 10, "shutting_down"),
         (Code::Forbidden, 11, "forbidden"),
         (Code::AuditUnavailable, 12, "audit_unavailable"),
+        (Code::TlsRequired, 13, "tls_required"),
         (Code::Refused, 20, "refused"),
         (Code::NotFound, 21, "not_found"),
         (Code::Failed, 22, "failed"),
@@ -106,9 +109,9 @@ pub struct RpcError {
     pub code: i64,
     /// A sentence for a person: what was wrong and what would be right.
     pub message: String,
-    /// For programs.
+    /// For programs. Apart, as threads with small stacks hand errors on.
     #[serde(default, deserialize_with = "known_data")]
-    pub data: ErrorData,
+    pub data: Box<ErrorData>,
 }
 
 /// What of an error's `data` this protocol knows; anything else there is its peer's own.
@@ -131,7 +134,7 @@ pub struct ErrorData {
 }
 
 /// Data of another form says nothing.
-fn known_data<'de, D: Deserializer<'de>>(deserializer: D) -> Result<ErrorData, D::Error> {
+fn known_data<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Box<ErrorData>, D::Error> {
     let raw = <&RawValue>::deserialize(deserializer)?;
     Ok(serde_json::from_str(raw.get()).unwrap_or_default())
 }
@@ -142,10 +145,10 @@ impl RpcError {
         RpcError {
             code: code.number(),
             message: message.into(),
-            data: ErrorData {
+            data: Box::new(ErrorData {
                 reason: Some(code.reason().into()),
                 ..ErrorData::default()
-            },
+            }),
         }
     }
 

@@ -15,6 +15,7 @@ mod execute;
 pub mod fast_decode;
 pub mod fast_encode;
 mod id;
+mod identity;
 mod join;
 mod members;
 pub mod message;
@@ -22,17 +23,19 @@ pub mod method;
 pub mod name;
 mod outcome;
 mod output;
+mod right;
 pub mod selector;
 mod send;
 #[cfg(test)]
 mod tests;
 pub mod text;
 pub mod tier;
-mod wildcard;
+pub mod wildcard;
 mod words;
 
 pub use bye::{Bye, ByeReason};
 pub use execute::{CancelExecution, Execute, ExecutionResult, Leftovers};
+pub use identity::Identity;
 pub use join::{Credential, Join, Joined};
 pub use members::{Member, Members, MembersQuery, Rank};
 pub use outcome::{Outcome, Status, Tally};
@@ -40,6 +43,7 @@ pub use output::{
     ExecutionConsumed, ExecutionOutput, OutputStream, SendConsumed, SendOutput, base64_len,
     decode_output, encode_output,
 };
+pub use right::Right;
 pub use send::{Accepted, Cancel, Origin, Refused, Send, SendOut};
 pub use text::Text;
 pub use tier::Tier;

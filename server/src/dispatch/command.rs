@@ -25,14 +25,15 @@ pub(crate) struct Target {
     pub(crate) rank: u32,
 }
 
-/// A client that a selector names, and that cannot execute.
+/// A client that a selector finds or names, and that does not execute: it is absent, or forbidden.
 pub(crate) struct Absent {
     pub(crate) who: Missed,
+    pub(crate) status: Status,
     /// Why not.
     pub(crate) message: String,
 }
 
-/// What is known of an absent client.
+/// What is known of such a client.
 pub(crate) enum Missed {
     /// It is here.
     Here(Target),
@@ -150,9 +151,9 @@ impl Counts {
     }
 }
 
-/// How a command ended at one target.
+/// What an outcome says besides its target and its status.
 #[derive(Debug, Default)]
-pub(crate) struct Ending<'a> {
+pub(crate) struct OutcomeDetails<'a> {
     pub(crate) executed: ExecutionResult<'a>,
     pub(crate) message: Option<Text<'a>>,
     pub(crate) elapsed_ms: Option<u64>,
@@ -163,12 +164,12 @@ pub(crate) struct Ending<'a> {
 
 #[inline(never)]
 fn tally_line(send: &Id, tally: &Tally) -> Line {
-    result_line(send.clone(), tally).into()
+    result_line(send, tally).into()
 }
 
-/// What an ending says, as far as a log shows it.
-fn said(ending: &Ending<'_>) -> impl fmt::Display {
-    fmt::from_fn(|f| match &ending.message {
+/// The message of an outcome, as far as a log shows it.
+fn said(details: &OutcomeDetails<'_>) -> impl fmt::Display {
+    fmt::from_fn(|f| match &details.message {
         Some(message) => write!(f, "{}", logged::details(message.decoded())),
         None => Ok(()),
     })
@@ -200,14 +201,14 @@ impl Command {
         &self,
         target: &Target,
         status: Status,
-        ending: &Ending<'_>,
+        details: &OutcomeDetails<'_>,
         flushes: &mut FlushSet<'_>,
     ) {
-        self.log_outcome(target, status, ending);
+        self.log_outcome(target, status, details);
         if let Some(on_record) = &self.on_record {
-            on_record.outcome(self, target, status, ending);
+            on_record.outcome(self, target, status, details);
         }
-        self.make_outcome(target, status, ending, flushes);
+        self.make_outcome(target, status, details, flushes);
     }
 
     #[inline(never)]
@@ -215,10 +216,10 @@ impl Command {
         &self,
         target: &Target,
         status: Status,
-        ending: &Ending<'_>,
+        details: &OutcomeDetails<'_>,
         flushes: &mut FlushSet<'_>,
     ) {
-        let line = self.outcome_line(flushes.buffer(), target, status, ending);
+        let line = self.outcome_line(flushes.buffer(), target, status, details);
         self.tell_outcome(line, status, flushes);
     }
 
@@ -227,9 +228,9 @@ impl Command {
     /// At `info` only if the target might have executed the command: a sender far below can name
     /// thousands of superiors with a few bytes, and the line of the `send` counts them.
     #[inline(never)]
-    fn log_outcome(&self, target: &Target, status: Status, ending: &Ending<'_>) {
+    fn log_outcome(&self, target: &Target, status: Status, details: &OutcomeDetails<'_>) {
         let level = match status {
-            Status::Outranked | Status::Absent => log::Level::Debug,
+            Status::Outranked | Status::Absent | Status::Forbidden => log::Level::Debug,
             _ => log::Level::Info,
         };
         log::log!(
@@ -238,7 +239,7 @@ impl Command {
             self.id,
             target.member,
             target.rank,
-            said(ending),
+            said(details),
         );
     }
 
@@ -248,24 +249,28 @@ impl Command {
         if let Some(on_record) = &self.on_record {
             on_record.absent(self, absent);
         }
-        let Absent { who, message } = absent;
+        let Absent {
+            who,
+            status,
+            message,
+        } = absent;
         match who {
             Missed::Here(target) => {
-                let ending = Ending {
+                let details = OutcomeDetails {
                     message: Some(message.as_str().to_owned().into()),
-                    ..Ending::default()
+                    ..OutcomeDetails::default()
                 };
-                self.conclude(target, Status::Absent, &ending, flushes);
+                self.conclude(target, *status, &details, flushes);
             }
             Missed::Named(one) => {
-                log::debug!("#{}: {one} absent: {message}", self.id);
+                log::debug!("#{}: {one} {status}: {message}", self.id);
                 let outcome = Outcome {
                     send: Some(self.send.clone()),
                     message: Some(message.as_str().into()),
-                    ..Outcome::absent(one)
+                    ..Outcome::missed(one, *status)
                 };
                 let line = fast_encode::outcome(flushes.buffer(), &outcome);
-                self.tell_outcome(line, Status::Absent, flushes);
+                self.tell_outcome(line, *status, flushes);
             }
         }
     }
@@ -277,16 +282,16 @@ impl Command {
         buffer: Vec<u8>,
         target: &Target,
         status: Status,
-        ending: &Ending<'_>,
+        details: &OutcomeDetails<'_>,
     ) -> Vec<u8> {
         let name = Name::known(&*target.member.name);
         let mut outcome = Outcome {
-            message: ending.message.as_ref().map(Text::borrowed),
-            elapsed_ms: ending.elapsed_ms,
-            started: ending.started,
+            message: details.message.as_ref().map(Text::borrowed),
+            elapsed_ms: details.elapsed_ms,
+            started: details.started,
             ..Outcome::new(target.member.id, name, target.rank, status)
         };
-        outcome.set_result(&ending.executed);
+        outcome.set_result(&details.executed);
         if self.tally.is_none() {
             return fast_encode::result(buffer, &self.send, &outcome);
         }
@@ -358,8 +363,13 @@ impl Assignment {
     }
 
     /// [`Command::conclude`] for this target.
-    pub(crate) fn conclude(&self, status: Status, ending: &Ending<'_>, flushes: &mut FlushSet<'_>) {
-        self.command.conclude(self.to(), status, ending, flushes);
+    pub(crate) fn conclude(
+        &self,
+        status: Status,
+        details: &OutcomeDetails<'_>,
+        flushes: &mut FlushSet<'_>,
+    ) {
+        self.command.conclude(self.to(), status, details, flushes);
     }
 }
 

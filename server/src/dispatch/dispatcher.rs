@@ -7,9 +7,13 @@
 //! of registering. And taking a command out of that table is the single act that decides
 //! its outcome.
 
-use crate::dispatch::command::{Absent, Assignment, Command, Counts, Ending, Target, Targets};
+use crate::authority::bearer::Bearer;
+use crate::dispatch::command::{
+    Absent, Assignment, Command, Counts, OutcomeDetails, Target, Targets,
+};
 use crate::dispatch::flush_set::FlushSet;
 use crate::dispatch::refusal_limiter;
+use crate::dispatch::scope::Scope;
 use crate::dispatch::selection::{Found, Selection, select};
 use crate::hub::Hub;
 use crate::member::Member;
@@ -114,10 +118,11 @@ fn take(
     let charge = room.unwrap_or_default();
     let (command, outranked, absent) =
         command(hub, sender, id.clone(), request, found, charge, on_record);
-    let has_room = match sender.sends.open(&command, hub.config.max_sends) {
+    let most = most_sends(hub, sender);
+    let has_room = match sender.sends.open(&command, most) {
         Opened::New => has_memory,
         Opened::IsOpen => return Err(is_open(&command.send)),
-        Opened::Full if is_single => return Err(too_many_open(hub.config.max_sends)),
+        Opened::Full if is_single => return Err(too_many_open(most)),
         Opened::Full => false,
     };
     Ok(Taken {
@@ -131,14 +136,37 @@ fn take(
 
 #[inline(never)]
 fn find(hub: &Hub, sender: &Member, request: &Send<'_>) -> Result<Selection, RpcError> {
+    match &sender.bearer {
+        None => find_in(hub, sender, request, Scope::ALL),
+        Some(bearer) => {
+            let (grant, word) = (bearer.grant(), request.command.first_word());
+            find_in(hub, sender, request, Scope::of(grant.role(), &word))
+        }
+    }
+}
+
+#[inline(never)]
+fn find_in(
+    hub: &Hub,
+    sender: &Member,
+    request: &Send<'_>,
+    scope: Scope<'_>,
+) -> Result<Selection, RpcError> {
     let Some(to) = &request.to else {
-        return select(&hub.roster, sender, &hub.config.dispatch);
+        return select(&hub.roster, sender, &hub.config.dispatch, scope);
     };
     let text = to.decoded();
     match &Selector::parse(&text) {
-        Ok(selector) => select(&hub.roster, sender, selector),
+        Ok(selector) => select(&hub.roster, sender, selector, scope),
         Err(error) => Err(no_selector(error)),
     }
+}
+
+/// Sends that a client may have open.
+fn most_sends(hub: &Hub, sender: &Member) -> usize {
+    let of_role = |bearer: &Bearer| bearer.grant().role().max_sends;
+    let most = sender.bearer.as_deref().and_then(of_role);
+    most.unwrap_or(hub.config.max_sends)
 }
 
 #[cold]
@@ -195,7 +223,12 @@ fn announce(taken: &Taken, request: &Send<'_>, now: u64, flushes: &mut FlushSet<
         command.tell(accepted(&command.send, taken.outcomes()), flushes);
     }
     for target in outranked {
-        command.conclude(target, Status::Outranked, &Ending::default(), flushes);
+        command.conclude(
+            target,
+            Status::Outranked,
+            &OutcomeDetails::default(),
+            flushes,
+        );
     }
     for absent in absent {
         command.conclude_absent(absent, flushes);
@@ -234,7 +267,7 @@ fn begin(hub: &Hub, taken: &Taken, request: &Send<'_>, now: u64, flushes: &mut F
         return distribute(hub, command, line, now, flushes);
     }
     for target in command.targets.iter() {
-        command.conclude(target, Status::Busy, &Ending::default(), flushes);
+        command.conclude(target, Status::Busy, &OutcomeDetails::default(), flushes);
     }
 }
 
@@ -343,7 +376,7 @@ fn registration_ended(
     registered: &Registered,
     flushes: &mut FlushSet<'_>,
 ) {
-    let (status, ending) = match registered {
+    let (status, details) = match registered {
         Registered::Started => {
             flushes.add(&target.member.connection);
             return;
@@ -353,13 +386,13 @@ fn registration_ended(
             let started = Some(false);
             (
                 Status::Lost,
-                Ending {
+                OutcomeDetails {
                     started,
-                    ..Ending::default()
+                    ..OutcomeDetails::default()
                 },
             )
         }
-        Registered::Draining => (Status::Cancelled, Ending::default()),
+        Registered::Draining => (Status::Cancelled, OutcomeDetails::default()),
         Registered::Busy if command.tally.is_none() => {
             let message = format!(
                 "the queue of {} (rank {}), or your share of it, is full; wait for an outcome",
@@ -372,13 +405,13 @@ fn registration_ended(
                 target.rank
             );
             if let Some(on_record) = &command.on_record {
-                on_record.outcome(command, target, Status::Busy, &Ending::default());
+                on_record.outcome(command, target, Status::Busy, &OutcomeDetails::default());
             }
             return command.refuse(&RpcError::new(Code::Busy, message), flushes);
         }
-        Registered::Busy => (Status::Busy, Ending::default()),
+        Registered::Busy => (Status::Busy, OutcomeDetails::default()),
     };
-    command.conclude(target, status, &ending, flushes);
+    command.conclude(target, status, &details, flushes);
 }
 
 /// Ends a command early, at each target that has not answered yet.
@@ -389,7 +422,12 @@ pub(crate) fn cancel(hub: &Hub, command: &Arc<Command>, flushes: &mut FlushSet<'
             .cancel(command.id, &hub.timers, hub.timers.now())
         {
             Cancelled::Waiting => {
-                command.conclude(target, Status::Cancelled, &Ending::default(), flushes);
+                command.conclude(
+                    target,
+                    Status::Cancelled,
+                    &OutcomeDetails::default(),
+                    flushes,
+                );
             }
             Cancelled::Running => flushes.add(&target.member.connection),
             Cancelled::Unknown => {}

@@ -1,6 +1,6 @@
 //! What an executor's answer to an `execute` makes of the command.
 
-use crate::dispatch::command::Ending;
+use crate::dispatch::command::OutcomeDetails;
 use crate::dispatch::output_credit::OutputCredit;
 use common::limits::MAX_QUOTED;
 use common::wire::message::{AnswerBody, Code, RpcError};
@@ -13,7 +13,7 @@ pub(crate) fn read<'a>(
     body: ReadAnswer<'a>,
     credit: &mut OutputCredit,
     is_behind: bool,
-) -> (Status, Ending<'a>) {
+) -> (Status, OutcomeDetails<'a>) {
     if is_behind {
         *credit = credit.used_up();
     }
@@ -22,20 +22,20 @@ pub(crate) fn read<'a>(
         ReadAnswer::Error(raw) => error(raw),
         ReadAnswer::Malformed(why) => Err(why),
     };
-    let (status, mut ending) = read.unwrap_or_else(|why| {
+    let (status, mut details) = read.unwrap_or_else(|why| {
         let message = Some(quoted(&format!(
             "the executor's answer is malformed: {why}"
         )));
         (
             Status::Failed,
-            Ending {
+            OutcomeDetails {
                 message,
-                ..Ending::default()
+                ..OutcomeDetails::default()
             },
         )
     });
-    ending.executed.truncated |= credit.was_cut();
-    (status, ending)
+    details.executed.truncated |= credit.was_cut();
+    (status, details)
 }
 
 /// An answer as far as it can be read.
@@ -66,7 +66,7 @@ impl<'a> From<&AnswerBody<'a>> for ReadAnswer<'a> {
 fn executed<'a>(
     mut executed: ExecutionResult<'a>,
     credit: &mut OutputCredit,
-) -> Result<(Status, Ending<'a>), String> {
+) -> Result<(Status, OutcomeDetails<'a>), String> {
     let status = match () {
         () if executed.timed_out => Status::TimedOut,
         () if executed.cancelled => Status::Cancelled,
@@ -99,9 +99,9 @@ fn executed<'a>(
     }
     Ok((
         status,
-        Ending {
+        OutcomeDetails {
             executed,
-            ..Ending::default()
+            ..OutcomeDetails::default()
         },
     ))
 }
@@ -113,7 +113,7 @@ fn is_signal_name(text: &str) -> bool {
     (1..=LONGEST).contains(&text.len()) && text.bytes().all(is_right)
 }
 
-fn error(raw: &RawValue) -> Result<(Status, Ending<'static>), String> {
+fn error(raw: &RawValue) -> Result<(Status, OutcomeDetails<'static>), String> {
     let error = RpcError::parse(raw).map_err(|e| e.to_string())?;
     let (status, message) = match Code::from_number(error.code) {
         Some(Code::Refused) => (Status::Refused, error.message),
@@ -130,9 +130,9 @@ fn error(raw: &RawValue) -> Result<(Status, Ending<'static>), String> {
     let message = Some(quoted(&message));
     Ok((
         status,
-        Ending {
+        OutcomeDetails {
             message,
-            ..Ending::default()
+            ..OutcomeDetails::default()
         },
     ))
 }
@@ -154,9 +154,9 @@ mod tests {
             true => AnswerBody::Error(raw),
             false => AnswerBody::Result(raw),
         };
-        let (status, ending) = read((&body).into(), &mut OutputCredit::share(share), false);
-        let executed = serde_json::to_string(&ending.executed).expect("JSON");
-        let message = ending
+        let (status, details) = read((&body).into(), &mut OutputCredit::share(share), false);
+        let executed = serde_json::to_string(&details.executed).expect("JSON");
+        let message = details
             .message
             .map_or(String::new(), |m| format!(" {}", m.decoded()));
         format!("{status} {executed}{message}")
@@ -239,9 +239,9 @@ mod tests {
     fn a_sender_that_is_behind_gets_no_output() {
         let raw: &RawValue = serde_json::from_str(r#"{"exit_code":0,"stdout":"x"}"#).expect("JSON");
         let mut credit = OutputCredit::window(100);
-        let (status, ending) = read((&AnswerBody::Result(raw)).into(), &mut credit, true);
+        let (status, details) = read((&AnswerBody::Result(raw)).into(), &mut credit, true);
         assert_eq!(status, Status::Done);
-        assert!(ending.executed.stdout.is_none() && ending.executed.truncated);
+        assert!(details.executed.stdout.is_none() && details.executed.truncated);
     }
 
     #[test]

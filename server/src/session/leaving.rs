@@ -5,7 +5,6 @@ use crate::dispatch::dispatcher;
 use crate::record;
 use common::logging::log_limit;
 use common::net::outbox::Line;
-use std::io::Read;
 
 impl Session<'_> {
     /// Takes the member out of the ranking: those below it move up.
@@ -81,8 +80,7 @@ impl Session<'_> {
     /// close, with something unread, would reset the connection and lose its last lines (RFC 9293
     /// §3.10.7.1). The timer thread cuts the connection in the end.
     pub(super) fn linger(&mut self) {
-        let mut sink = [0; 512];
-        while matches!((&*self.connection.stream).read(&mut sink), Ok(1..)) {}
+        self.connection.stream.drop_input();
         if self.connection.is_to_be_refused() {
             // Half a close does not bring the answer any sooner, nor does a whole one make room
             // for another try.

@@ -7,7 +7,9 @@ use crate::record;
 use common::limits::MAX_MEMBERS_PAGE;
 use common::sys::sync::Arc;
 use common::wire::message::{Code, Id, RpcError, clip, error_line, params, result_line};
-use common::wire::{Cancel, Empty, ExecutionOutput, MembersQuery, Send, SendConsumed, method};
+use common::wire::{
+    Cancel, Empty, ExecutionOutput, MembersQuery, Right, Send, SendConsumed, method,
+};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
@@ -18,6 +20,14 @@ const MEMBERS_ROOM: usize = 1 << 20;
 #[inline(never)]
 fn send_params(raw: Option<&RawValue>) -> Result<Send<'_>, RpcError> {
     params(raw)
+}
+
+/// Whether a client has the right to send.
+fn may_send(member: &Member) -> Result<(), RpcError> {
+    match &member.bearer {
+        None => Ok(()),
+        Some(bearer) => bearer.may(Right::Send).map_err(RpcError::from),
+    }
 }
 
 impl Session<'_> {
@@ -32,7 +42,11 @@ impl Session<'_> {
         if method == method::SEND {
             return match &send_params(raw) {
                 Ok(request) => self.send(member, &id, request),
-                Err(error) => self.not_sent(member, &id, error),
+                // The missing right is told first, whatever else is wrong.
+                Err(error) => {
+                    let error = may_send(member).err().unwrap_or_else(|| error.clone());
+                    self.not_sent(member, &id, &error)
+                }
             };
         }
         self.other_request(member, id, method, raw)
@@ -47,11 +61,11 @@ impl Session<'_> {
         raw: Option<&RawValue>,
     ) -> Flow {
         let answer = match method {
-            method::PING => Ok(result_line(id.clone(), Empty {})),
+            method::PING => Ok(result_line(&id, Empty {})),
             method::MEMBERS => {
                 self.flush();
                 self.wait_for_room(MEMBERS_ROOM);
-                params(raw).map(|query| self.members(id.clone(), &query))
+                params(raw).map(|query| self.members(member, &id, &query))
             }
             method::JOIN => Err(RpcError::new(
                 Code::AlreadyJoined,
@@ -72,7 +86,9 @@ impl Session<'_> {
     /// Handles a `send`: its answer comes later, unless the server does not take it.
     pub(super) fn send(&mut self, member: &Arc<Member>, id: &Id, request: &Send<'_>) -> Flow {
         fault_point!(Sending, member);
-        let sent = dispatcher::send(self.hub, member, id, request, self.now, &mut self.flushes);
+        let sent = may_send(member).and_then(|()| {
+            dispatcher::send(self.hub, member, id, request, self.now, &mut self.flushes)
+        });
         match sent {
             Ok(()) => Flow::Continue(()),
             Err(error) => {
@@ -96,14 +112,28 @@ impl Session<'_> {
         Flow::Continue(())
     }
 
-    fn members(&self, id: Id, query: &MembersQuery) -> Vec<u8> {
+    fn members(&self, member: &Member, id: &Id, query: &MembersQuery) -> Vec<u8> {
         let number = |n: u64| usize::try_from(n).unwrap_or(usize::MAX);
         let from = number(query.from.unwrap_or(0));
         let limit = query
             .limit
             .map_or(MAX_MEMBERS_PAGE, number)
             .min(MAX_MEMBERS_PAGE);
-        result_line(id, self.hub.roster.page(from, limit, self.hub.timers.now()))
+        let now = self.hub.timers.now();
+        let page = match &member.bearer {
+            None => self.hub.roster.page(from, limit, now),
+            Some(bearer) => {
+                let grant = bearer.grant();
+                let role = grant.role();
+                match role.may(Right::List) {
+                    Ok(()) => self.hub.roster.page(from, limit, now),
+                    Err(_) => self.hub.roster.page_of(from, limit, now, |other| {
+                        other.id == member.id || role.allows(&other.name, None).is_some()
+                    }),
+                }
+            }
+        };
+        result_line(id, page)
     }
 
     /// Notifications are never answered; what is wrong with one is only logged.

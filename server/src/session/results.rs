@@ -49,13 +49,13 @@ impl Session<'_> {
             return;
         };
         let sender = &assignment.command.sender.connection.outbox;
-        let (status, mut ending) =
+        let (status, mut details) =
             execution_result::read(body, &mut running.credit, sender.is_over_half());
-        ending.elapsed_ms = status
+        details.elapsed_ms = status
             .has_started()
             .then(|| now.saturating_sub(running.since));
-        ending.output = Some(running.credit.taken());
-        assignment.conclude(status, &ending, &mut self.flushes);
+        details.output = Some(running.credit.taken());
+        assignment.conclude(status, &details, &mut self.flushes);
     }
 
     pub(crate) fn stray(&mut self, id: Option<&Id>) {

@@ -1,12 +1,14 @@
 //! The ranked list for the micro-benchmarks. It exists with the feature `bench` only, which this
 //! package's own benchmarks switch on.
 
+use crate::dispatch::scope::Scope;
 use crate::dispatch::selection::{Found, select};
 use crate::member::Member;
 use crate::ranking::Roster;
 use crate::testing;
 use common::sys::sync::Arc;
 use common::wire::selector::Selector;
+use common::wire::tier::Tier;
 
 /// A ranked list of members without clients.
 pub struct Ranking {
@@ -29,7 +31,7 @@ impl Ranking {
 
     /// How many members a selector of the highest-ranked member finds.
     pub fn find(&self, selector: &Selector<'_>) -> usize {
-        match select(&self.roster, &self.members[0], selector) {
+        match select(&self.roster, &self.members[0], selector, Scope::ALL) {
             Ok(selection) => match selection.found {
                 Found::One(_) => 1,
                 Found::Many {
@@ -48,6 +50,11 @@ impl Ranking {
     /// Adds a member.
     pub fn join(&self, name: &str) -> Ranked {
         Ranked(testing::join(&self.roster, name, 1))
+    }
+
+    /// Joins one more, above all others.
+    pub fn join_above(&self, name: &str) -> Ranked {
+        Ranked(testing::join_in(&self.roster, Tier::HIGHEST, name, 1))
     }
 
     /// Removes a member.

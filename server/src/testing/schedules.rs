@@ -181,15 +181,15 @@ fn check_ranks(view: &View<'_>) {
     for (rank, place) in ranked.iter().enumerate() {
         assert_eq!(view.rank_of(&place.member), Some(rank));
         let named = view.any_case(&place.member.name);
-        assert!(named.is_some_and(|(at, named)| at == rank && named.id == place.id));
+        assert!(named.is_some_and(|(at, named)| at == rank && named.member.id == place.member.id));
     }
-    let executors = view.executors().iter().map(|place| place.id);
+    let executors = view.executors().iter().map(|place| place.member.id);
     let with_slots = ranked.iter().filter(|place| place.member.slots > 0);
-    assert!(executors.eq(with_slots.map(|place| place.id)));
+    assert!(executors.eq(with_slots.map(|place| place.member.id)));
 }
 
 #[test]
-fn ranks_are_whole_and_authority_holds_whoever_comes_and_goes() {
+fn ranks_are_whole_and_authority_holds_while_clients_come_and_go() {
     explore(|| {
         let roster = testing::roster(5);
         testing::join(&roster, "first", 1);
@@ -433,7 +433,7 @@ impl Heard {
 }
 
 #[test]
-fn a_send_to_many_has_its_outcomes_in_order_whoever_leaves() {
+fn a_send_to_many_has_its_outcomes_in_order_while_targets_leave() {
     explore(|| {
         let mut world = World::new();
         let mut boss = world.join("boss", 0);
@@ -462,7 +462,7 @@ fn a_send_to_many_has_its_outcomes_in_order_whoever_leaves() {
 }
 
 #[test]
-fn who_leaves_takes_its_commands_along_and_nobody_waits_for_ever() {
+fn a_client_that_leaves_takes_its_commands_along_and_no_thread_waits_for_ever() {
     explore(|| {
         let mut world = World::new();
         let boss = world.join("boss", 1);

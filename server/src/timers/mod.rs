@@ -5,12 +5,15 @@ pub(crate) mod timer_queue;
 use crate::connection::{Connection, Verdict, line_too_slow};
 use crate::dispatch::flush_set::FlushSet;
 use crate::drain;
+use crate::eviction;
 use crate::hub::Hub;
 use crate::member::Member;
 use crate::memory_budget;
 use crate::millis;
 use crate::ranking::Standing;
 use crate::timers::timer_queue::{StoodStill, Tick, Timer};
+#[cfg(not(shuttle))]
+use crate::tls::LOOK_MS;
 use common::logging::log_limit;
 use common::sys::sync::Arc;
 use common::sys::sync::atomic::Ordering;
@@ -32,6 +35,10 @@ const UNREAD_RETRY_MS: u64 = 100;
 /// After rank news, none are told for this many times as long as they took: so they take less than
 /// a tenth of the time, however many clients come and go.
 const NEWS_PAUSE: u32 = 10;
+
+/// The longest such pause: that of ten thousand members, which take a good part of a second. A round
+/// that a panic or a stopped server made longer says nothing about its cost.
+const NEWS_LONGEST_PAUSE_MS: u64 = 3000;
 
 /// How long a member that is behind is spared rank news.
 const NEWS_RETRY_MS: u64 = 100;
@@ -57,7 +64,10 @@ fn act(hub: &Arc<Hub>, tick: &Tick, drain: &mut drain::Drain) {
     fault_point!(due of hub);
     match (due, due.connection()) {
         (Timer::RankNews, _) => tell_ranks(hub),
+        (Timer::Authority, _) => eviction::look(hub),
+        (Timer::Expiry, _) => eviction::end_expired(hub),
         (Timer::MakeRoom, _) => memory_budget::make_room(hub),
+        (Timer::Certificates, _) => look_at_certificates(hub),
         (Timer::Drain, _) => drain.step(hub),
         (_, None) => {}
         (Timer::Deadlines(_), Some(connection)) => {
@@ -90,13 +100,26 @@ fn act(hub: &Arc<Hub>, tick: &Tick, drain: &mut drain::Drain) {
 /// all of them is tried again.
 fn give_up(hub: &Hub, due: Timer) {
     match due {
-        Timer::Joined(_) | Timer::RankNews => {}
-        Timer::MakeRoom | Timer::Drain => hub.timers.schedule(hub.timers.now() + RETRY_MS, due),
+        Timer::Joined(_) | Timer::RankNews | Timer::Certificates => {}
+        Timer::Authority | Timer::Expiry | Timer::MakeRoom | Timer::Drain => {
+            hub.timers.schedule(hub.timers.now() + RETRY_MS, due);
+        }
         _ => {
             if let Some(connection) = due.connection() {
                 connection.stream.shutdown();
             }
         }
+    }
+}
+
+/// Certificates that have changed count from now on, or are about to end.
+fn look_at_certificates(hub: &Hub) {
+    #[cfg(not(shuttle))]
+    if let Some(tls) = &hub.tls {
+        // First, so that it is looked again whatever happens.
+        hub.timers
+            .schedule(hub.timers.now() + LOOK_MS, Timer::Certificates);
+        tls.certificates.look();
     }
 }
 
@@ -181,7 +204,7 @@ fn tell_ranks(hub: &Hub) {
             member.connection.stream.shutdown();
         }
     }
-    let mut pause = millis(started.elapsed() * NEWS_PAUSE);
+    let mut pause = millis(started.elapsed() * NEWS_PAUSE).min(NEWS_LONGEST_PAUSE_MS);
     if let Some(rank) = behind {
         hub.roster.set_untold(rank);
         pause = pause.max(NEWS_RETRY_MS);

@@ -3,6 +3,7 @@
 use crate::audit_options::AuditOptions;
 use crate::bench::{self, Bench};
 use crate::dial::Wait;
+use crate::encrypting::{Encrypting, ServerAddress};
 use crate::failure::Failure;
 use crate::prompt::line::check_selector;
 use crate::settings::{Executes, Settings};
@@ -76,10 +77,10 @@ const WINDOW: u64 = 4 << 20;
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Joining")]
 struct Joining {
-    /// The server
-    #[arg(long, global = true, value_name = "HOST:PORT", env = "PECKING_SERVER",
-          default_value = DEFAULT_ADDRESS, value_parser = args::address)]
-    server: String,
+    /// The server: HOST:PORT, or tls://HOST:PORT, with #sha256:HEX behind it to pin a key
+    #[arg(long, global = true, value_name = "ADDRESS", env = "PECKING_SERVER",
+          default_value = DEFAULT_ADDRESS)]
+    server: ServerAddress,
 
     /// The name to join with; without one the server gives one
     #[arg(long, global = true, value_parser = name)]
@@ -112,6 +113,9 @@ struct Joining {
     /// The file with the server's token in its first line; only its owner may be able to write it
     #[arg(long, global = true, value_name = "FILE")]
     token_file: Option<PathBuf>,
+
+    #[command(flatten)]
+    encrypting: Encrypting,
 }
 
 /// What to execute for other clients. Without any of this it is the originals' simulation, which
@@ -254,30 +258,34 @@ impl Cli {
             None => (1, is_terminal, Wait::ForPlace),
             Some(_) => (0, false, Wait::ForPlace),
         };
+        let executes = match &executing.policy {
+            Some(path) => Executes::Policy(path.clone()),
+            None if executing.allow_any => Executes::Anything {
+                even_as_root: executing.allow_root,
+            },
+            None => Executes::Simulation,
+        };
+        let encrypting = &joining.encrypting;
         // Services rank below the people that command them, whichever came first.
         let is_work = matches!(self.command, Some(Action::Work { .. }));
         let lowest = is_work.then_some(Tier::LOWEST);
         Ok(Settings {
             config: Config {
-                server: joining.server.clone(),
+                server: joining.server.host_and_port.clone(),
                 name: joining.name.clone(),
                 slots: joining.slots.unwrap_or(slots),
                 tier: joining.tier.or(lowest),
                 // Only a prompt shows them.
                 rank_news: self.command.is_none(),
                 token: joining.token_file.clone().map(Token::File),
+                tls: encrypting.tls(&joining.server).map_err(Failure::Usage)?,
+                plain: encrypting.plain(&executes),
                 connect_timeout: joining.connect_timeout.unwrap_or(CONNECT_TIMEOUT),
                 reconnect: reconnects && !joining.no_reconnect,
                 job_events: true,
             },
             wait: if joining.wait { waits } else { Wait::No },
-            executes: match &executing.policy {
-                Some(path) => Executes::Policy(path.clone()),
-                None if executing.allow_any => Executes::Anything {
-                    even_as_root: executing.allow_root,
-                },
-                None => Executes::Simulation,
-            },
+            executes,
             raw: self.raw,
             audit: None,
         })
@@ -330,7 +338,7 @@ mod tests {
         for (words, expected) in [
             (
                 &["--server", "5555"][..],
-                "'5555' for '--server <HOST:PORT>': expected HOST:PORT",
+                "'5555' for '--server <ADDRESS>': expected HOST:PORT",
             ),
             (&["--name", "a b"], "\"a b\" is not allowed"),
             (&["--slots", "2000"], "from 0 to 1024"),

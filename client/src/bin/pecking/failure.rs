@@ -43,10 +43,14 @@ impl Failure {
     pub(crate) fn exit_code(&self) -> ExitCode {
         match self {
             Failure::Bench(LoadError::Join { error, .. }) => match **error {
-                ConnectError::NoToken(_) => ExitCode::Usage,
+                ConnectError::NoToken(_)
+                | ConnectError::NoTls(_)
+                | ConnectError::InTheClear { .. } => ExitCode::Usage,
                 _ => ExitCode::NotConnected,
             },
-            Failure::Connect(ConnectError::NoToken(_))
+            Failure::Connect(
+                ConnectError::NoToken(_) | ConnectError::NoTls(_) | ConnectError::InTheClear { .. },
+            )
             | Failure::Policy(_)
             | Failure::Audit(_)
             | Failure::AnyAsRoot

@@ -81,11 +81,11 @@ fn log_until_the_end(
         select! {
             recv(client.events()) -> event => match event {
                 Ok(ClientEvent::Disconnected(reason)) => break Some(reason),
-                Ok(ClientEvent::Rejoined { was, rank, .. }) => {
+                Ok(ClientEvent::Rejoined { rank, .. }) => {
                     not_yet.clear();
                     put_on_record(&client, audit, slots);
-                    let name = client.name();
-                    log::info!("joined again as {name}, rank {rank} (it was rank {was})");
+                    // It is not told its rank when that changes, so what that was is not known.
+                    log::info!("joined again as {}, rank {rank}", client.name());
                 }
                 Ok(ClientEvent::NotYet { error, .. }) => {
                     log_failed_try(&mut not_yet, error.to_string());
@@ -182,7 +182,13 @@ fn logged(all: &[String]) -> impl fmt::Display {
 
 fn sender(job: &Job) -> String {
     let origin = job.origin();
-    format!("{} (rank {})", one_line(&origin.name), origin.rank)
+    let identity = origin.identity.as_deref();
+    let identity = identity.map_or(String::new(), |identity| format!(", identity {identity}"));
+    format!(
+        "{} (rank {}{identity})",
+        one_line(&origin.name),
+        origin.rank
+    )
 }
 
 fn how(job: &Job, answer: &ExecutionResult) -> String {

@@ -33,6 +33,7 @@ pub const ROOT: u32 = 0;
 const STICKY: u32 = 0o1000;
 const GROUP_WRITES: u32 = 0o020;
 const OTHERS_WRITE: u32 = 0o002;
+const OTHERS_READ: u32 = 0o004;
 
 /// Why a file is not trusted, or cannot be read.
 #[derive(Debug, thiserror::Error)]
@@ -63,6 +64,18 @@ pub enum Distrust {
     Writable {
         /// What it is.
         kind: Kind,
+        /// Its path.
+        path: PathBuf,
+        /// Its mode, without the type.
+        mode: u32,
+    },
+    /// It has a secret, and every user of this machine can read it.
+    #[error(
+        "the file {0} has mode {mode:04o}, so that every user can read it; what is in it is a \
+         secret (chmod o-r {0})",
+        shown(.path)
+    )]
+    Readable {
         /// Its path.
         path: PathBuf,
         /// Its mode, without the type.
@@ -140,6 +153,32 @@ pub fn user() -> u32 {
 /// # Errors
 /// Which other user could have written it, or why it cannot be read.
 pub fn read(path: &Path, user: u32, most: usize) -> Result<Vec<u8>, Distrust> {
+    read_checked(path, user, most, |_, _| Ok(()))
+}
+
+/// [`read`], of a file that not every user of this machine may read either.
+///
+/// # Errors
+/// As for `read`, and that every user can read it.
+pub fn read_secret(path: &Path, user: u32, most: usize) -> Result<Vec<u8>, Distrust> {
+    read_checked(path, user, most, |path, found| {
+        let mode = found.mode() & 0o7777;
+        match mode & OTHERS_READ {
+            0 => Ok(()),
+            _ => Err(Distrust::Readable {
+                path: path.to_owned(),
+                mode,
+            }),
+        }
+    })
+}
+
+fn read_checked(
+    path: &Path,
+    user: u32,
+    most: usize,
+    check_too: impl FnOnce(&Path, &Metadata) -> Result<(), Distrust>,
+) -> Result<Vec<u8>, Distrust> {
     let path = Walk::new(user).to(path)?;
     // Without NONBLOCK, a FIFO would hold the thread until another process writes to it.
     let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NOFOLLOW | OFlags::NONBLOCK;
@@ -151,6 +190,7 @@ pub fn read(path: &Path, user: u32, most: usize) -> Result<Vec<u8>, Distrust> {
         return Err(Distrust::Kind { path, expected });
     }
     check(Kind::File, &path, &found, user)?;
+    check_too(&path, &found)?;
     let mut bytes = Vec::with_capacity(most + 1);
     let mut bounded = file.take(most as u64 + 1);
     let read = bounded.read_to_end(&mut bytes);
