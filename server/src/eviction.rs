@@ -47,7 +47,7 @@ pub(crate) fn evict(hub: &Hub, member: &Arc<Member>, reason: Reason, flushes: &m
     // Before the last line, so that the member hears of what it sent and what still waited.
     for command in member.sends.take_all() {
         if let Some(on_record) = &command.on_record {
-            on_record.cancel(&command, message);
+            on_record.cancel(&command, "the server ended its sender");
         }
         dispatcher::cancel(hub, &command, flushes);
     }

@@ -1,6 +1,7 @@
 //! The audit log from outside: what is on record, what happens if it cannot be, and whether its
 //! lines hold together, by a check that shares no code with the project.
 
+use crate::support::auth::{Auth, ROLES, token};
 use crate::support::{Execute, PATIENCE, Raw, Server, ranked, server_program};
 use rustix::fs::{CWD, FileType, mknodat};
 use rustix::process::Signal;
@@ -485,4 +486,69 @@ fn a_file_that_cannot_be_a_log_is_a_wrong_command_line() {
     }
     let missing = audit(&["show"], Path::new("/nowhere/log"));
     assert_eq!(missing.status.code(), Some(2));
+}
+
+#[test]
+fn what_is_on_record_has_identities_roles_and_rules_and_no_token() {
+    let auth = Auth::new(ROLES)
+        .with("dan", "deployer", "names = [\"dan\"]")
+        .with("web1", "agent", "names = [\"web1\"]");
+    let log = Log::new();
+    let path = log.path();
+    let server = auth.server(9, &["--audit", path.to_str().expect("text")]);
+    let mut dan = Raw::connect(&server);
+    let join = |name: &str| json!({"protocol": 1, "name": name, "token": token("dan")});
+    let forbidden = dan.error("join", &join("web1"));
+    assert_eq!(forbidden["code"], 11);
+    dan.joined = dan.result("join", &join("dan"));
+    let mut web1 = auth.join(&server, "web1", json!({"name": "web1"}));
+    let id = dan.command("web1", &["deploy", "v7"]);
+    web1.serve(1);
+    dan.result_of(&id);
+    let error = dan.error("send", &json!({"to": "web1", "command": ["rm"]}));
+    assert_eq!(error["code"], 11);
+    let open = dan.command("web1", &["status"]);
+    web1.execute();
+    let text = auth.text().to_owned();
+    auth.replace(&(text.clone() + "x = 1\n"));
+    log.records(|last| last["type"] == "reload");
+    auth.replace(&text);
+    log.records(|last| last["type"] == "reload" && last.get("error").is_none());
+    auth.without("dan");
+    dan.wait_end("it is revoked");
+    assert!(open.is_number());
+    let records = log.records(|last| last["type"] == "leave");
+
+    let who = json!({
+        "identity": "dan", "role": "deployer", "tier": 3, "member": dan.joined["member"],
+        "name": "dan", "rank": 0, "address": dan.address().to_string(), "via": "plain",
+    });
+    let (denied, sends) = (of_type(&records, "denied"), of_type(&records, "send"));
+    assert_eq!(
+        (&denied[0]["method"], &denied[0]["rule"]),
+        (&json!("join"), &json!("dan.names"))
+    );
+    assert_eq!(
+        (&denied[1]["who"], &denied[1]["rule"]),
+        (&who, &json!("deployer.allow"))
+    );
+    assert_eq!(
+        (&sends[0]["who"], &sends[0]["rule"]),
+        (&who, &json!("deployer.allow[0]"))
+    );
+    let errors = of_type(&records, "reload")
+        .into_iter()
+        .map(|r| r["error"].is_string());
+    assert_eq!(errors.collect::<Vec<_>>(), [true, false, false]);
+    assert_eq!(of_type(&records, "cancel")[0]["cmd"], sends[1]["cmd"]);
+    assert_eq!(records.last().expect("a leave")["who"], who);
+    let text = fs::read_to_string(log.path()).expect("text");
+    assert!(!text.contains("canary"), "{text}");
+    let shown = audit(&["show", "--identity", "dan"], &log.path()).stdout;
+    let shown = String::from_utf8(shown).expect("text");
+    assert!(
+        shown.contains("dan (dan, role deployer, tier 3,"),
+        "{shown}"
+    );
+    assert!(!shown.contains("join    web1"), "{shown}");
 }
