@@ -42,6 +42,11 @@ impl Authority {
         Arc::clone(&read(&self.0.rules))
     }
 
+    /// The file, if the rules came from one.
+    pub(crate) fn file(&self) -> Option<&Path> {
+        self.0.file.as_deref()
+    }
+
     /// Whether the file is not what it was when it was last read.
     pub(crate) fn has_changed(&self) -> bool {
         let file = self.0.file.as_deref();

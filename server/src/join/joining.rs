@@ -10,6 +10,7 @@ use crate::join::throttle::ANSWER_DELAY_MS;
 use crate::member::Member;
 use crate::millis;
 use crate::ranking::{Admitted, NotAdmitted, Standing};
+use crate::record;
 use crate::session::{Flow, Session};
 use common::net::NO_TLS_ALERT;
 use common::sys::sync::Arc;
@@ -94,6 +95,11 @@ impl Session<'_> {
     #[inline(never)]
     fn not_joined(&mut self, id: Id, error: &RpcError) -> Flow {
         let peer = self.connection.peer();
+        if let Some(audit) = &self.hub.config.audit
+            && record::is_denial(error)
+        {
+            record::join_denied(audit, self.connection, error);
+        }
         if error.is(Code::Unauthorized) {
             let at = self.now.saturating_add(ANSWER_DELAY_MS);
             self.connection.refuse_at(at, error_line(Some(id), error));
@@ -212,6 +218,9 @@ impl Session<'_> {
             member.tier,
             member.slots
         );
+        if let Some(audit) = &self.hub.config.audit {
+            record::join(audit, member);
+        }
     }
 }
 
