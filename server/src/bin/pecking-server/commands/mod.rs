@@ -1,6 +1,8 @@
 //! What the program does besides serving.
 
 mod auth;
+mod init;
+mod tls;
 
 use clap::Subcommand;
 use common::terminal::console::complain;
@@ -14,6 +16,13 @@ pub(crate) enum Command {
     /// Say who may do what: change, check and try a file for --auth
     #[command(subcommand)]
     Auth(auth::Auth),
+    /// Make certificates, tokens and an auth file for a server that other machines reach
+    ///
+    /// Prints the lines that start the server and its first clients.
+    Init(init::Init),
+    /// Make, renew and show certificates of clients
+    #[command(subcommand)]
+    Tls(tls::Tls),
 }
 
 /// How a subcommand ended.
@@ -24,6 +33,8 @@ impl Command {
     pub(crate) fn run(self) -> ExitCode {
         let ended = match self {
             Command::Auth(auth) => auth.run(),
+            Command::Init(init) => init.run(),
+            Command::Tls(tls) => tls.run(),
         };
         ended.unwrap_or_else(|error| {
             complain(&format!("error: {}", one_line(&format!("{error:#}"))));
