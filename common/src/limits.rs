@@ -33,6 +33,9 @@ pub const MAX_ID: usize = 128;
 /// Bytes of a client's name: as a label of a host name has it (RFC 1035 §2.3.4).
 pub const MAX_NAME: usize = 64;
 
+/// Bytes of a proven identity: a SPIFFE id of a usual length, and one label of a log line.
+pub const MAX_IDENTITY: usize = 256;
+
 /// The most commands one client executes at once.
 pub const MAX_SLOTS: u32 = 1024;
 

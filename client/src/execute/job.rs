@@ -309,6 +309,8 @@ mod tests {
                 name: common::wire::name::Name::known("boss"),
                 rank: 0,
                 tier: None,
+                identity: None,
+                role: None,
             };
             let words = words.iter().map(ToString::to_string).collect();
             Job::new(Id::Integer(id), origin, words, timeout, None, reply_to)

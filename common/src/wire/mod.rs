@@ -15,6 +15,7 @@ mod execute;
 pub mod fast_decode;
 pub mod fast_encode;
 mod id;
+mod identity;
 mod join;
 mod members;
 pub mod message;
@@ -33,6 +34,7 @@ mod words;
 
 pub use bye::{Bye, ByeReason};
 pub use execute::{CancelExecution, Execute, ExecutionResult, Leftovers};
+pub use identity::Identity;
 pub use join::{Credential, Join, Joined};
 pub use members::{Member, Members, MembersQuery, Rank};
 pub use outcome::{Outcome, Status, Tally};

@@ -1,6 +1,7 @@
 //! `send` and what belongs to it on the sender's side: `accepted`, `cancel` and `refused`.
 
 use super::is_false;
+use crate::wire::identity::Identity;
 use crate::wire::message::Id;
 use crate::wire::name::Name;
 use crate::wire::text::Text;
@@ -54,6 +55,12 @@ pub struct Origin<'a> {
     /// Its tier, if the server says so.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tier: Option<Tier>,
+    /// The identity that it has proven, at a server that knows identities.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub identity: Option<Identity<'a>>,
+    /// Its role there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub role: Option<Name<'a>>,
 }
 
 /// `accepted`: a send to many was taken.

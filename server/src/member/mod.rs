@@ -83,6 +83,8 @@ impl Member {
             name: Name::known(&*self.name),
             rank,
             tier: Some(self.tier),
+            identity: None,
+            role: None,
         }
     }
 }
