@@ -108,6 +108,13 @@ pub enum Disconnect {
     NotAdmitted(String),
 }
 
+impl Disconnect {
+    /// Whether the server has said that this client is not to come back.
+    pub fn is_final(&self) -> bool {
+        matches!(self, Disconnect::Bye { reason, .. } if reason.is_final())
+    }
+}
+
 impl fmt::Display for Disconnect {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

@@ -1,5 +1,6 @@
 //! The settings of a server.
 
+use crate::authority::Authority;
 use crate::join::token::Token;
 use crate::transcript::Transcript;
 use common::limits;
@@ -60,6 +61,8 @@ pub struct Config {
     pub max_memory: usize,
     /// What a client must show to join, if anything.
     pub token: Option<Token>,
+    /// Which identities may join, and what they may do; with this, `token` counts for nothing.
+    pub authority: Option<Authority>,
     /// The originals' transcript, and its console.
     pub transcript: Transcript,
 }
@@ -78,6 +81,7 @@ impl Default for Config {
             max_sends: 4096,
             max_memory: default_max_memory(),
             token: None,
+            authority: None,
             transcript: Transcript::default(),
         }
     }

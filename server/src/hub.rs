@@ -15,6 +15,7 @@ use crate::timers::timer_queue::{Timer, TimerQueue};
 use common::net::listener::Waker;
 use common::sys::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use common::sys::sync::{Arc, Mutex, lock};
+use common::sys::thread::JoinHandle;
 use common::wire::{ExecutionResult, Status};
 use std::collections::HashMap;
 
@@ -48,6 +49,9 @@ pub(crate) struct Hub {
     pub(crate) news_after: AtomicU64,
     pub(crate) drain_requested: AtomicBool,
     pub(crate) abort_requested: AtomicBool,
+    /// The auth file is being read again, by this thread.
+    pub(crate) is_reloading: AtomicBool,
+    pub(crate) reloader: Mutex<Option<JoinHandle<()>>>,
     waker: Waker,
 }
 
@@ -68,6 +72,8 @@ impl Hub {
             news_after: AtomicU64::new(0),
             drain_requested: AtomicBool::new(false),
             abort_requested: AtomicBool::new(false),
+            is_reloading: AtomicBool::new(false),
+            reloader: Mutex::new(None),
             waker,
         }
     }

@@ -26,10 +26,12 @@ macro_rules! fault_point {
     };
 }
 
+pub mod authority;
 mod config;
 mod connection;
 mod dispatch;
 mod drain;
+mod eviction;
 mod hub;
 mod join;
 mod member;

@@ -7,7 +7,7 @@ use crate::timers;
 use crate::timers::timer_queue::Timer;
 use common::net::listener::Listener;
 use common::sys::sync::atomic::Ordering;
-use common::sys::sync::{Arc, Mutex};
+use common::sys::sync::{Arc, Mutex, lock};
 use common::sys::thread;
 use common::sys::thread::JoinHandle;
 use std::io;
@@ -107,10 +107,16 @@ impl Server {
         let timer_hub = Arc::clone(hub);
         let timer_thread = thread::spawn("timers", move || timers::run(&timer_hub))
             .map_err(ServerError::Thread)?;
+        if hub.config.authority.is_some() {
+            hub.timers.schedule(hub.timers.now(), Timer::Authority);
+        }
         let acceptor = Mutex::new(Acceptor::new(listener));
         let started = std::thread::scope(|threads| acceptor::start(&acceptor, hub, threads));
         hub.timers.stop();
         let _ = timer_thread.join();
+        // In a variable, so that the lock is not held while it is waited for.
+        let reloader = lock(&hub.reloader).take();
+        let _ = reloader.map(JoinHandle::join);
         started.map_err(ServerError::Thread)?;
         let aborted = hub.abort_requested.load(Ordering::Acquire);
         log::info!("stopped");

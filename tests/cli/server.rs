@@ -55,7 +55,8 @@ const WRONG: [(&[&str], &[&str]); 36] = [
 ];
 
 /// Every option that there is.
-const OPTIONS: [&str; 14] = [
+const OPTIONS: [&str; 15] = [
+    "--auth",
     "--listen",
     "--dispatch",
     "--heartbeat",

@@ -1,6 +1,8 @@
 //! `join`: how a client asks to be ranked, and what the server answers.
 
+use crate::wire::identity::Identity;
 use crate::wire::name::Name;
+use crate::wire::right::Right;
 use crate::wire::text::Text;
 use crate::wire::tier::Tier;
 use serde::de::{Deserializer, Error};
@@ -79,4 +81,14 @@ pub struct Joined {
     pub heartbeat_ms: u64,
     /// The longest line that the server takes, in bytes, its `\n` included.
     pub max_line: usize,
+    /// The identity that it has proven, at a server that knows identities. So it is with the next
+    /// two.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub identity: Option<Identity<'static>>,
+    /// Its role.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub role: Option<Name<'static>>,
+    /// What that lets it do.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub may: Option<Vec<Right>>,
 }

@@ -1,5 +1,6 @@
 //! `members` and `rank`: the ranked clients, and this client's place among them.
 
+use crate::wire::identity::Identity;
 use crate::wire::name::Name;
 use crate::wire::tier::Tier;
 use serde::{Deserialize, Serialize};
@@ -27,8 +28,16 @@ pub struct Member {
     /// Its tier; a server that does not say so has that one only.
     #[serde(default)]
     pub tier: Tier,
-    /// Where it dialled in from, `ip:port`.
-    pub address: String,
+    /// Where it dialled in from, `ip:port`; left out for a client without the right to list.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub address: Option<String>,
+    /// The identity that it has proven, at a server that knows identities, for a client with the
+    /// right to list. So it is with its role.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub identity: Option<Identity<'static>>,
+    /// Its role.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub role: Option<Name<'static>>,
     /// How many commands it executes at once.
     pub slots: u32,
     /// How many it executes now.

@@ -23,13 +23,14 @@ pub mod method;
 pub mod name;
 mod outcome;
 mod output;
+mod right;
 pub mod selector;
 mod send;
 #[cfg(test)]
 mod tests;
 pub mod text;
 pub mod tier;
-mod wildcard;
+pub mod wildcard;
 mod words;
 
 pub use bye::{Bye, ByeReason};
@@ -42,6 +43,7 @@ pub use output::{
     ExecutionConsumed, ExecutionOutput, OutputStream, SendConsumed, SendOutput, base64_len,
     decode_output, encode_output,
 };
+pub use right::Right;
 pub use send::{Accepted, Cancel, Origin, Refused, Send, SendOut};
 pub use text::Text;
 pub use tier::Tier;

@@ -29,6 +29,8 @@ pub enum Status {
     Outranked,
     /// The selector names it, and it is not here or has no slots.
     Absent,
+    /// The sender's role does not let it execute this command.
+    Forbidden,
     /// A queue was full.
     Busy,
     /// It was ended because its time was over.
@@ -41,13 +43,14 @@ pub enum Status {
 
 impl Status {
     /// Every status, in the order in which a tally names them.
-    pub const ALL: [Status; 10] = [
+    pub const ALL: [Status; 11] = [
         Status::Done,
         Status::Refused,
         Status::NotFound,
         Status::Failed,
         Status::Outranked,
         Status::Absent,
+        Status::Forbidden,
         Status::Busy,
         Status::TimedOut,
         Status::Cancelled,
@@ -68,6 +71,7 @@ impl Status {
             Status::Failed => "failed",
             Status::Outranked => "outranked",
             Status::Absent => "absent",
+            Status::Forbidden => "forbidden",
             Status::Busy => "busy",
             Status::TimedOut => "timed_out",
             Status::Cancelled => "cancelled",
@@ -89,7 +93,8 @@ pub struct Outcome<'a> {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub send: Option<Id>,
     /// The target's number. This and the next two are there unless it is
-    /// [absent](Status::Absent): then those are that are known of it.
+    /// [absent](Status::Absent) or [forbidden](Status::Forbidden): then those are that are known
+    /// of it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub member: Option<u64>,
     /// The target's name.
@@ -147,10 +152,11 @@ impl<'a> Outcome<'a> {
         }
     }
 
-    /// The outcome of a client that a selector names and that is not connected.
-    pub fn absent(named: &'a Single<'a>) -> Self {
+    /// The outcome of a client that a selector names and that is not connected, or that the sender
+    /// is not to know of.
+    pub fn missed(named: &'a Single<'a>, status: Status) -> Self {
         let mut outcome = Outcome {
-            status: Status::Absent,
+            status,
             ..Outcome::default()
         };
         match named {

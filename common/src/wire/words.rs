@@ -45,6 +45,11 @@ impl<'a> Words<'a> {
         )
     }
 
+    /// The first word.
+    pub fn first_word(self) -> String {
+        serde_json::from_str(self.first()).expect("it was checked when it came")
+    }
+
     /// The first word in quotes, as it stands in the line.
     fn first(self) -> &'a str {
         let rest = without_space(&self.json[1..]);

@@ -15,6 +15,7 @@ use common::wire::message::{Code, RpcError, error_line, notification_line};
 use common::wire::{Bye, ByeReason, method};
 use std::borrow::Cow;
 use std::net::SocketAddr;
+use std::sync::OnceLock;
 
 // The phases of a connection.
 
@@ -57,6 +58,8 @@ pub(crate) struct Connection {
     why: Mutex<Option<Cow<'static, str>>>,
     /// A flush is scheduled.
     flush_asked: AtomicBool,
+    /// Of the client's certificate, if it has shown one.
+    identity: OnceLock<Box<str>>,
 }
 
 impl Connection {
@@ -79,7 +82,13 @@ impl Connection {
             refusal: Mutex::new(None),
             why: Mutex::new(None),
             flush_asked: AtomicBool::new(false),
+            identity: OnceLock::new(),
         }
+    }
+
+    /// The identity of the certificate that its client has shown, if it has.
+    pub(crate) fn identity(&self) -> Option<&str> {
+        self.identity.get().map(|identity| &**identity)
     }
 
     pub(crate) fn peer(&self) -> SocketAddr {

@@ -24,14 +24,15 @@ pub(crate) struct Target {
     pub(crate) rank: u32,
 }
 
-/// A client that a selector names, and that cannot execute.
+/// A client that a selector finds or names, and that does not execute: it is absent, or forbidden.
 pub(crate) struct Absent {
     pub(crate) who: Missed,
+    pub(crate) status: Status,
     /// Why not.
     pub(crate) message: String,
 }
 
-/// What is known of an absent client.
+/// What is known of such a client.
 pub(crate) enum Missed {
     /// It is here.
     Here(Target),
@@ -221,7 +222,7 @@ impl Command {
     #[inline(never)]
     fn log_outcome(&self, target: &Target, status: Status, details: &OutcomeDetails<'_>) {
         let level = match status {
-            Status::Outranked | Status::Absent => log::Level::Debug,
+            Status::Outranked | Status::Absent | Status::Forbidden => log::Level::Debug,
             _ => log::Level::Info,
         };
         log::log!(
@@ -237,24 +238,28 @@ impl Command {
     /// [`conclude`](Self::conclude) for a client that is absent.
     #[inline(never)]
     pub(crate) fn conclude_absent(&self, absent: &Absent, flushes: &mut FlushSet<'_>) {
-        let Absent { who, message } = absent;
+        let Absent {
+            who,
+            status,
+            message,
+        } = absent;
         match who {
             Missed::Here(target) => {
                 let details = OutcomeDetails {
                     message: Some(message.as_str().to_owned().into()),
                     ..OutcomeDetails::default()
                 };
-                self.conclude(target, Status::Absent, &details, flushes);
+                self.conclude(target, *status, &details, flushes);
             }
             Missed::Named(one) => {
-                log::debug!("#{}: {one} absent: {message}", self.id);
+                log::debug!("#{}: {one} {status}: {message}", self.id);
                 let outcome = Outcome {
                     send: Some(self.send.clone()),
                     message: Some(message.as_str().into()),
-                    ..Outcome::absent(one)
+                    ..Outcome::missed(one, *status)
                 };
                 let line = fast_encode::outcome(flushes.buffer(), &outcome);
-                self.tell_outcome(line, Status::Absent, flushes);
+                self.tell_outcome(line, *status, flushes);
             }
         }
     }

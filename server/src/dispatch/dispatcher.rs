@@ -7,11 +7,13 @@
 //! of registering. And taking a command out of that table is the single act that decides
 //! its outcome.
 
+use crate::authority::bearer::Bearer;
 use crate::dispatch::command::{
     Absent, Assignment, Command, Counts, OutcomeDetails, Target, Targets,
 };
 use crate::dispatch::flush_set::FlushSet;
 use crate::dispatch::refusal_limiter;
+use crate::dispatch::scope::Scope;
 use crate::dispatch::selection::{Found, Selection, select};
 use crate::hub::Hub;
 use crate::member::Member;
@@ -90,10 +92,11 @@ fn take(
     let has_memory = room.is_some();
     let charge = room.unwrap_or_default();
     let (command, outranked, absent) = command(hub, sender, id.clone(), request, found, charge);
-    let has_room = match sender.sends.open(&command, hub.config.max_sends) {
+    let most = most_sends(hub, sender);
+    let has_room = match sender.sends.open(&command, most) {
         Opened::New => has_memory,
         Opened::IsOpen => return Err(is_open(&command.send)),
-        Opened::Full if is_single => return Err(too_many_open(hub.config.max_sends)),
+        Opened::Full if is_single => return Err(too_many_open(most)),
         Opened::Full => false,
     };
     Ok(Taken {
@@ -107,14 +110,37 @@ fn take(
 
 #[inline(never)]
 fn find(hub: &Hub, sender: &Member, request: &Send<'_>) -> Result<Selection, RpcError> {
+    match &sender.bearer {
+        None => find_in(hub, sender, request, Scope::ALL),
+        Some(bearer) => {
+            let (grant, word) = (bearer.grant(), request.command.first_word());
+            find_in(hub, sender, request, Scope::of(grant.role(), &word))
+        }
+    }
+}
+
+#[inline(never)]
+fn find_in(
+    hub: &Hub,
+    sender: &Member,
+    request: &Send<'_>,
+    scope: Scope<'_>,
+) -> Result<Selection, RpcError> {
     let Some(to) = &request.to else {
-        return select(&hub.roster, sender, &hub.config.dispatch);
+        return select(&hub.roster, sender, &hub.config.dispatch, scope);
     };
     let text = to.decoded();
     match &Selector::parse(&text) {
-        Ok(selector) => select(&hub.roster, sender, selector),
+        Ok(selector) => select(&hub.roster, sender, selector, scope),
         Err(error) => Err(no_selector(error)),
     }
+}
+
+/// Sends that a client may have open.
+fn most_sends(hub: &Hub, sender: &Member) -> usize {
+    let of_role = |bearer: &Bearer| bearer.grant().role().max_sends;
+    let most = sender.bearer.as_deref().and_then(of_role);
+    most.unwrap_or(hub.config.max_sends)
 }
 
 #[cold]

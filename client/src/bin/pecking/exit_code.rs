@@ -14,7 +14,7 @@ pub(crate) enum ExitCode {
     Failed,
     /// The selector finds no client that can execute, or names one that is absent.
     NoTarget,
-    /// A policy, a rank or a full queue stood against it.
+    /// A policy, a role, a rank or a full queue stood against it.
     Refused,
     TimedOut,
     /// The command line, or a piped line, makes no sense.
@@ -60,7 +60,9 @@ impl ExitCode {
             Status::Done => ExitCode::Done,
             Status::NotFound | Status::Failed => ExitCode::Failed,
             Status::Absent => ExitCode::NoTarget,
-            Status::Refused | Status::Outranked | Status::Busy => ExitCode::Refused,
+            Status::Refused | Status::Outranked | Status::Forbidden | Status::Busy => {
+                ExitCode::Refused
+            }
             Status::TimedOut => ExitCode::TimedOut,
             Status::Cancelled => ExitCode::Interrupted,
             Status::Lost => ExitCode::Lost,

@@ -114,7 +114,13 @@ fn logged(all: &[String]) -> impl fmt::Display {
 
 fn sender(job: &Job) -> String {
     let origin = job.origin();
-    format!("{} (rank {})", one_line(&origin.name), origin.rank)
+    let identity = origin.identity.as_deref();
+    let identity = identity.map_or(String::new(), |identity| format!(", identity {identity}"));
+    format!(
+        "{} (rank {}{identity})",
+        one_line(&origin.name),
+        origin.rank
+    )
 }
 
 fn how(job: &Job, answer: &ExecutionResult) -> String {

@@ -1,10 +1,12 @@
 //! The command line of the server.
 
+use crate::commands::Command;
 use clap::{CommandFactory, Parser};
 use common::terminal::args;
 use common::terminal::console::Console;
 use common::token::{self, TokenError};
 use common::wire::selector::Selector;
+use server::authority::{AuthError, Authority};
 use server::{
     Config, HEARTBEAT_RANGE, MAX_LINE_RANGE, MAX_MEMORY_RANGE, MOST_CLIENTS, Token, Transcript,
 };
@@ -18,8 +20,11 @@ use std::time::Duration;
 /// higher-ranked clients never do; the outcome comes back to the sender. When a client leaves,
 /// every client below it moves up.
 #[derive(Debug, Parser)]
-#[command(name = "pecking-server", version, after_help = EXAMPLES)]
+#[command(name = "pecking-server", version, after_help = EXAMPLES, args_conflicts_with_subcommands = true)]
 pub(crate) struct Cli {
+    #[command(subcommand)]
+    pub(crate) command: Option<Command>,
+
     /// The most clients at a time, from 1 to 1000000
     #[arg(value_name = "N", default_value_t = 5, value_parser = clients, allow_negative_numbers = true)]
     pub(crate) clients: u32,
@@ -68,6 +73,11 @@ pub(crate) struct Cli {
     /// its owner may be able to write
     #[arg(long, value_name = "FILE")]
     pub(crate) token_file: Option<PathBuf>,
+
+    /// Admit only clients with a credential of this file, and let each do what its role may; it is
+    /// read again when it changes (see `pecking-server auth`)
+    #[arg(long, value_name = "FILE", conflicts_with = "token_file")]
+    pub(crate) auth: Option<PathBuf>,
 
     /// Admit any client that can connect, also from other machines; without this, and without a
     /// token, the server listens on loopback only
@@ -150,6 +160,11 @@ impl Cli {
         script
     }
 
+    /// The rules of the auth file.
+    pub(crate) fn authority(&self) -> Result<Option<Authority>, AuthError> {
+        self.auth.as_deref().map(Authority::load).transpose()
+    }
+
     /// The token on the first line of the file.
     pub(crate) fn token(&self) -> Result<Option<Token>, TokenError> {
         let token = self.token_file.as_deref().map(token::read).transpose()?;
@@ -157,7 +172,12 @@ impl Cli {
     }
 
     /// What the server is told; the transcript goes to a console unless `--quiet`.
-    pub(crate) fn into_config(self, token: Option<Token>, stdout: &Console) -> Config {
+    pub(crate) fn into_config(
+        self,
+        token: Option<Token>,
+        authority: Option<Authority>,
+        stdout: &Console,
+    ) -> Config {
         let transcript = match self.quiet {
             true => Transcript::default(),
             false => Transcript::to(stdout.clone()),
@@ -175,6 +195,7 @@ impl Cli {
             max_sends: self.max_sends,
             max_memory: self.max_memory.unwrap_or(default.max_memory),
             token,
+            authority,
             transcript,
         }
     }
@@ -219,7 +240,7 @@ mod tests {
     fn the_defaults_are_those_of_the_library() {
         let cli = Cli::try_parse_from(["server"]).expect("no words are right");
         let console = Console::start("test", std::io::sink()).expect("a thread");
-        let (config, default) = (cli.into_config(None, &console), Config::default());
+        let (config, default) = (cli.into_config(None, None, &console), Config::default());
         let shown = |c: &Config| {
             let c = Config {
                 transcript: Transcript::default(),

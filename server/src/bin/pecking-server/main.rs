@@ -4,6 +4,7 @@
 #![forbid(unsafe_code)]
 
 mod cli;
+mod commands;
 mod exposure;
 
 use anyhow::Context;
@@ -15,6 +16,7 @@ use common::sys::thread::on_main_thread;
 use common::terminal::args;
 use common::terminal::console::{Console, complain};
 use common::terminal::escape::one_line;
+use server::authority::{Authority, wall_clock};
 use server::{Handle, Server, Shutdown, Token};
 use std::io::Write;
 use std::process::ExitCode;
@@ -37,6 +39,9 @@ fn main() -> ExitCode {
             return ExitCode::from(USAGE);
         }
     };
+    if let Some(command) = cli.command {
+        return command.run();
+    }
     if let Some(shell) = cli.completions {
         let script = Cli::completions(shell);
         return match std::io::stdout().write_all(&script) {
@@ -54,7 +59,14 @@ fn main() -> ExitCode {
             return ExitCode::from(USAGE);
         }
     };
-    match serve(cli, token) {
+    let authority = match cli.authority() {
+        Ok(authority) => authority,
+        Err(e) => {
+            complain(&format!("error: {e}"));
+            return ExitCode::from(USAGE);
+        }
+    };
+    match serve(cli, token, authority) {
         Ok(Shutdown::Drained) => ExitCode::SUCCESS,
         Ok(Shutdown::Aborted) => ExitCode::from(INTERRUPTED),
         Err(e) => {
@@ -67,7 +79,7 @@ fn main() -> ExitCode {
     }
 }
 
-fn serve(cli: Cli, token: Option<Token>) -> anyhow::Result<Shutdown> {
+fn serve(cli: Cli, token: Option<Token>, authority: Option<Authority>) -> anyhow::Result<Shutdown> {
     let stdout = Console::start("stdout", std::io::stdout()).context("cannot start a thread")?;
     let stderr = Console::start("stderr", std::io::stderr()).context("cannot start a thread")?;
     start_logging(stderr.clone(), "info");
@@ -75,8 +87,15 @@ fn serve(cli: Cli, token: Option<Token>) -> anyhow::Result<Shutdown> {
     let limit = resources::raise_descriptor_limit();
     let clients = cli.clients;
     let any_port = cli.listen.ends_with(":0");
-    let (asks_for_token, is_open) = (token.is_some(), cli.open);
-    let server = Server::bind(cli.into_config(token, &stdout))?;
+    let asks_for_token = token.is_some() || authority.is_some();
+    let is_open = cli.open;
+    for warning in authority
+        .iter()
+        .flat_map(|authority| authority.rules().warnings(wall_clock()))
+    {
+        log::warn!("{}", one_line(&warning));
+    }
+    let server = Server::bind(cli.into_config(token, authority, &stdout))?;
     if let Some(warning) = exposure::look(server.address(), asks_for_token, is_open)? {
         log::warn!("{warning}");
     }

@@ -1,0 +1,41 @@
+//! What the program does besides serving.
+
+mod auth;
+
+use clap::Subcommand;
+use common::terminal::console::complain;
+use common::terminal::escape::one_line;
+use std::io::{self, ErrorKind, Write};
+use std::process::ExitCode;
+
+/// A subcommand.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Say who may do what: change, check and try a file for --auth
+    #[command(subcommand)]
+    Auth(auth::Auth),
+}
+
+/// How a subcommand ended.
+pub(crate) type Ended = anyhow::Result<ExitCode>;
+
+impl Command {
+    /// Does it, and says what went wrong.
+    pub(crate) fn run(self) -> ExitCode {
+        let ended = match self {
+            Command::Auth(auth) => auth.run(),
+        };
+        ended.unwrap_or_else(|error| {
+            complain(&format!("error: {}", one_line(&format!("{error:#}"))));
+            ExitCode::from(crate::USAGE)
+        })
+    }
+}
+
+/// Prints lines to standard output; a reader that has seen enough of them is no error.
+pub(crate) fn print(lines: &str) -> io::Result<()> {
+    match io::stdout().write_all(lines.as_bytes()) {
+        Err(error) if error.kind() != ErrorKind::BrokenPipe => Err(error),
+        _ => Ok(()),
+    }
+}
