@@ -8,13 +8,27 @@ use crate::wire::text::Text;
 use serde::de::Deserializer;
 use serde::ser::SerializeMap;
 use serde::{Deserialize, Serialize, Serializer};
-use std::fmt;
+use strum::VariantArray;
 
 /// How a command ended at one target.
 #[derive(
-    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Deserialize, Serialize,
+    Clone,
+    Copy,
+    Debug,
+    Default,
+    PartialEq,
+    Eq,
+    PartialOrd,
+    Ord,
+    Hash,
+    Deserialize,
+    Serialize,
+    strum::Display,
+    strum::IntoStaticStr,
+    strum::VariantArray,
 )]
 #[serde(rename_all = "snake_case")]
+#[strum(serialize_all = "snake_case")]
 pub enum Status {
     /// It ran and ended.
     #[default]
@@ -41,18 +55,9 @@ pub enum Status {
 
 impl Status {
     /// Every status, in the order in which a tally names them.
-    pub const ALL: [Status; 10] = [
-        Status::Done,
-        Status::Refused,
-        Status::NotFound,
-        Status::Failed,
-        Status::Outranked,
-        Status::Absent,
-        Status::Busy,
-        Status::TimedOut,
-        Status::Cancelled,
-        Status::Lost,
-    ];
+    pub const ALL: [Status; Status::VARIANTS.len()] = *Status::VARIANTS
+        .first_chunk()
+        .expect("as many as there are");
 
     /// Whether the command had been started, as far as the status tells.
     pub fn has_started(self) -> bool {
@@ -61,24 +66,7 @@ impl Status {
 
     /// The word on the wire.
     pub fn name(self) -> &'static str {
-        match self {
-            Status::Done => "done",
-            Status::Refused => "refused",
-            Status::NotFound => "not_found",
-            Status::Failed => "failed",
-            Status::Outranked => "outranked",
-            Status::Absent => "absent",
-            Status::Busy => "busy",
-            Status::TimedOut => "timed_out",
-            Status::Cancelled => "cancelled",
-            Status::Lost => "lost",
-        }
-    }
-}
-
-impl fmt::Display for Status {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.name())
+        self.into()
     }
 }
 
