@@ -13,7 +13,7 @@ mod report;
 mod sender;
 
 pub use conductor::run;
-pub use plan::{Amount, MOST_AHEAD, Plan, Shape, To};
+pub use plan::{Plan, To};
 pub use report::{Counts, End, Progress, Report};
 
 use crate::ConnectError;

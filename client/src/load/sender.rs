@@ -1,7 +1,7 @@
 //! The sending client of a bench: it sends, and counts what comes back.
 
 use super::driver::Run;
-use super::plan::{Plan, Shape};
+use super::plan::Plan;
 use super::report::Counts;
 use common::sys::sync::Arc;
 use common::wire::fast_decode::{done, outcome_of_many};
@@ -57,12 +57,9 @@ impl Sender {
         };
         Sender {
             command,
-            targets: match plan.shape {
-                Shape::Pairs(_) => None,
-                Shape::FanOut(executors) => Some(executors),
-            },
+            targets: plan.fan_out,
             number,
-            senders: plan.shape.senders(),
+            senders: plan.senders(),
             budget: Budget::Sends(0),
             open: vec![never; plan.window as usize],
             free: (0..plan.window).rev().collect(),

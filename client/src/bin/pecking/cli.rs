@@ -85,7 +85,7 @@ struct Joining {
     name: Option<String>,
 
     /// How many commands to execute at once, 0 to 1024 [default: 1; 0 for run and members]
-    #[arg(long, global = true, value_name = "N", value_parser = slots,
+    #[arg(long, global = true, value_name = "N", value_parser = args::number(0..=MAX_SLOTS),
           allow_negative_numbers = true)]
     slots: Option<u32>,
 
@@ -207,11 +207,6 @@ pub(crate) struct Run {
 
 fn name(text: &str) -> Result<String, String> {
     check_name(text).map(|()| text.to_owned())
-}
-
-fn slots(text: &str) -> Result<u32, String> {
-    let number = text.parse().ok().filter(|n| *n <= MAX_SLOTS);
-    number.ok_or_else(|| format!("expected a whole number from 0 to {MAX_SLOTS}"))
 }
 
 fn tier(text: &str) -> Result<Tier, String> {
