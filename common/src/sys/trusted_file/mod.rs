@@ -98,27 +98,20 @@ pub enum Distrust {
 }
 
 /// What stands at a path.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, strum::Display)]
 pub enum Kind {
     /// A folder on the way.
+    #[strum(to_string = "folder")]
     Folder,
     /// A symbolic link on the way.
+    #[strum(to_string = "symbolic link")]
     Link,
     /// The file.
+    #[strum(to_string = "regular file")]
     File,
     /// A device, a FIFO or a socket.
+    #[strum(to_string = "special file")]
     Special,
-}
-
-impl std::fmt::Display for Kind {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(match self {
-            Kind::Folder => "folder",
-            Kind::Link => "symbolic link",
-            Kind::File => "regular file",
-            Kind::Special => "special file",
-        })
-    }
 }
 
 /// The user that this process acts as.
