@@ -14,21 +14,11 @@ const GROWS: &str = "a histogram that grows takes every value";
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Progress {
     /// So many of its clients have joined.
-    Joining {
-        /// So many.
-        joined: u64,
-        /// Of so many.
-        wanted: u64,
-    },
+    Joining { joined: u64, wanted: u64 },
     /// It sends, and nothing counts yet.
     WarmingUp,
     /// So many commands have ended in this time.
-    Measuring {
-        /// So many.
-        commands: u64,
-        /// Since the start.
-        elapsed: Duration,
-    },
+    Measuring { commands: u64, elapsed: Duration },
 }
 
 /// How a measurement has ended.

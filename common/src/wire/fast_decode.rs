@@ -15,17 +15,10 @@ use memchr::memmem;
 #[derive(Debug)]
 pub enum Plain<'a> {
     /// `{"jsonrpc":"2.0","id":1,"method":"send","params":{...}}`
-    Send {
-        /// The id.
-        id: u64,
-        /// Its `params`.
-        request: Send<'a>,
-    },
+    Send { id: u64, request: Send<'a> },
     /// `{"jsonrpc":"2.0","id":1,"result":{...}}`
     Result {
-        /// The id.
         id: u64,
-        /// What was executed.
         executed: ExecutionResult<'a>,
     },
     /// `{"jsonrpc":"2.0","method":"output","params":{...}}`

@@ -22,25 +22,19 @@ use std::fmt;
 pub enum Message<'a> {
     /// `method` and `id`: to be answered.
     Request {
-        /// Whose answer it will be.
         id: Id,
-        /// What is asked.
         method: Cow<'a, str>,
-        /// With what, as it stands in the line.
         params: Option<&'a RawValue>,
     },
     /// `method` without `id`: never answered.
     Notification {
-        /// What is told.
         method: Cow<'a, str>,
-        /// With what, as it stands in the line.
         params: Option<&'a RawValue>,
     },
     /// `result` or `error` without `method`: never answered either.
     Answer {
         /// The request it answers; `None` where the id is missing or no id.
         id: Option<Id>,
-        /// What the answer is.
         body: AnswerBody<'a>,
     },
 }

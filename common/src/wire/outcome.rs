@@ -80,42 +80,32 @@ pub struct Outcome<'a> {
     /// [absent](Status::Absent): then those are that are known of it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub member: Option<u64>,
-    /// The target's name.
     #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
     pub name: Option<Name<'a>>,
     /// The target's rank as of when the command was taken.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rank: Option<u32>,
-    /// How it ended.
     pub status: Status,
-    /// How it exited by itself.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub exit_code: Option<i64>,
-    /// The signal that ended it.
     #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
     pub signal: Option<Text<'a>>,
     /// What it wrote, and was not streamed before.
     #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
     pub stdout: Option<Text<'a>>,
-    /// The same, where it is not UTF-8.
     #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
     pub stdout_base64: Option<Text<'a>>,
-    /// What it wrote as errors, and was not streamed before.
     #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
     pub stderr: Option<Text<'a>>,
-    /// The same, where it is not UTF-8.
     #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
     pub stderr_base64: Option<Text<'a>>,
     /// How long it ran, in milliseconds, as the server saw it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub elapsed_ms: Option<u64>,
-    /// Output was cut at a bound.
     #[serde(default, skip_serializing_if = "is_false")]
     pub truncated: bool,
-    /// What it left behind, if it left anything.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub leftovers: Option<Leftovers>,
-    /// Why it did not run.
     #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
     pub message: Option<Text<'a>>,
     /// Whether it had been sent to the target before that was lost.
