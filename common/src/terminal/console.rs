@@ -28,8 +28,7 @@ const BATCH: usize = 64 << 10;
 const CLOSE_PATIENCE: Duration = Duration::from_millis(250);
 
 enum Entry {
-    Line(Vec<u8>),
-    Made(Made),
+    Line(Line),
     /// Everything before it is written: say so.
     Flush(Sender<()>),
 }
@@ -39,7 +38,7 @@ type Make = Box<dyn FnOnce(&mut Vec<u8>) + Send>;
 
 /// A line that the console's thread makes when it is due, or when the console is closed before
 /// that: the threads that log, thousands of them, need neither the stack nor the time for it.
-struct Made {
+struct Line {
     due: Option<Instant>,
     /// Bytes that wait with it.
     bytes: usize,
@@ -80,7 +79,9 @@ impl Console {
     /// Queues text, or drops it if the queue is full. It ends with a newline, or begins with a
     /// carriage return, as a line does that is drawn again and again.
     pub fn print(&self, text: Vec<u8>) {
-        if !self.push(text.len(), Entry::Line(text)) {
+        let bytes = text.len();
+        let make = move |batch: &mut Vec<u8>| batch.extend_from_slice(&text);
+        if !self.print_made(None, bytes, make) {
             self.count_dropped(1);
         }
     }
@@ -94,21 +95,18 @@ impl Console {
         make: impl FnOnce(&mut Vec<u8>) + Send + 'static,
     ) -> bool {
         let make = Box::new(make);
-        self.push(bytes, Entry::Made(Made { due, bytes, make }))
-    }
-
-    /// Counts lines that are not printed.
-    pub(crate) fn count_dropped(&self, lines: u64) {
-        self.counts.dropped.fetch_add(lines, Ordering::Relaxed);
-    }
-
-    fn push(&self, bytes: usize, entry: Entry) -> bool {
+        let entry = Entry::Line(Line { due, bytes, make });
         let waiting = self.counts.waiting.fetch_add(bytes, Ordering::Relaxed) + bytes;
         let has_room = waiting <= QUEUE_BYTES && self.queue.try_send(entry).is_ok();
         if !has_room {
             self.counts.waiting.fetch_sub(bytes, Ordering::Relaxed);
         }
         has_room
+    }
+
+    /// Counts lines that are not printed.
+    pub(crate) fn count_dropped(&self, lines: u64) {
+        self.counts.dropped.fetch_add(lines, Ordering::Relaxed);
     }
 
     /// Says something before anything else is done. A console that takes nothing is waited for
@@ -166,7 +164,7 @@ struct Printer<W> {
     unwritten: u64,
     /// What is to be made later. Each is due as long after it came as the others, so the first is
     /// due first.
-    later: VecDeque<Made>,
+    later: VecDeque<Line>,
 }
 
 impl<W: Write> Printer<W> {
@@ -209,19 +207,14 @@ impl<W: Write> Printer<W> {
     /// Takes an entry into the batch; returns what wants to hear when it is written.
     fn take(&mut self, entry: Entry) -> Option<Sender<()>> {
         match entry {
-            Entry::Line(line) => {
-                self.counts.waiting.fetch_sub(line.len(), Ordering::Relaxed);
-                self.batch.extend_from_slice(&line);
-                self.count += 1;
-            }
-            Entry::Made(line) if line.due.is_some() => self.later.push_back(line),
-            Entry::Made(line) => self.make(line),
+            Entry::Line(line) if line.due.is_some() => self.later.push_back(line),
+            Entry::Line(line) => self.make(line),
             Entry::Flush(done) => return Some(done),
         }
         None
     }
 
-    fn make(&mut self, line: Made) {
+    fn make(&mut self, line: Line) {
         self.counts.waiting.fetch_sub(line.bytes, Ordering::Relaxed);
         (line.make)(&mut self.batch);
         self.count += 1;
