@@ -1,6 +1,6 @@
 //! Serves many clients of a bench on one thread, each as soon as there is something to do for it.
 
-use super::peer::Peer;
+use super::peer::{Peer, Role};
 use super::report::Counts;
 use super::sender::{Budget, Sender};
 use mio::{Events, Poll, Token};
@@ -71,7 +71,7 @@ impl Driver {
     /// Makes its senders send this much, and serves all clients until the run is over.
     pub(super) fn run(&mut self, budget: Budget, run: &Run) -> io::Result<()> {
         for peer in &mut self.peers {
-            if let Some(sender) = peer.sender_mut() {
+            if let Role::Send(sender) = &mut peer.role {
                 sender.start(budget);
                 peer.serve(false)?;
             }

@@ -84,10 +84,6 @@ impl Counts {
         self.outcomes[Status::Done as usize]
     }
 
-    pub(super) fn outcome(&mut self, status: Status, times: u64) {
-        self.outcomes[status as usize] += times;
-    }
-
     pub(super) fn error(&mut self, reason: &'static str) {
         *self.errors.entry(reason).or_default() += 1;
     }

@@ -129,7 +129,7 @@ impl Sender {
         if self.targets.is_none()
             && let Some(id) = done(line)
         {
-            self.counts.outcome(Status::Done, 1);
+            self.counts.outcomes[Status::Done as usize] += 1;
             self.answered(id, true, now);
             return true;
         }
@@ -156,7 +156,7 @@ impl Sender {
         match (body, self.targets) {
             (AnswerBody::Result(raw), None) => {
                 let outcome: Outcome<'_> = serde_json::from_str(raw.get()).map_err(no_sense)?;
-                self.counts.outcome(outcome.status, 1);
+                self.counts.outcomes[outcome.status as usize] += 1;
                 if outcome.status == Status::Done && outcome.exit_code != Some(0) {
                     self.counts.error("exit_code");
                 }
@@ -186,7 +186,7 @@ impl Sender {
     /// Counts the outcomes of a send to many; says whether all were done.
     fn tally(&mut self, id: u64, tally: &Tally, targets: u32) -> bool {
         for status in Status::ALL {
-            self.counts.outcome(status, tally.of(status).into());
+            self.counts.outcomes[status as usize] += u64::from(tally.of(status));
         }
         let told = self.open.get(id as usize).map_or(0, |open| open.outcomes);
         // Targets that had left, and outcomes that were counted and not told.

@@ -78,7 +78,11 @@ pub(crate) struct SweepResult {
 /// orphans with all that descends from them.
 pub(crate) fn end(leader: Option<SessionLeader<'_>>, run: &RunIdentity) -> SweepResult {
     let start = Instant::now();
-    let mut sweep = Sweep::new(leader, Some(run));
+    let mut sweep = Sweep {
+        leader,
+        run: Some(run),
+        ..Sweep::default()
+    };
     let (mut blank_looks, mut were_some, mut is_clean) = (0, false, true);
     for looks in 1.. {
         let scan = sweep.scan();
@@ -188,7 +192,7 @@ pub(crate) fn reap_all() -> bool {
 /// Ends orphans that outlived all commands, and their children, unless a command still runs.
 pub(crate) fn end_all() {
     let deadline = Instant::now() + PATIENCE;
-    let mut sweep = Sweep::new(None, None);
+    let mut sweep = Sweep::default();
     while sweep.scan().found && Instant::now() < deadline {
         std::thread::sleep(PAUSE);
     }
@@ -205,6 +209,7 @@ struct Scan {
 }
 
 /// Finds and kills processes, again and again: children of a killed process become orphans.
+#[derive(Default)]
 struct Sweep<'a> {
     leader: Option<SessionLeader<'a>>,
     /// The run to end processes of; without one, the runs that have all ended.
@@ -215,17 +220,7 @@ struct Sweep<'a> {
     before: HashSet<Process>,
 }
 
-impl<'a> Sweep<'a> {
-    fn new(leader: Option<SessionLeader<'a>>, run: Option<&'a RunIdentity>) -> Sweep<'a> {
-        Sweep {
-            leader,
-            run,
-            seen: HashSet::new(),
-            last: HashSet::new(),
-            before: HashSet::new(),
-        }
-    }
-
+impl Sweep<'_> {
     /// Kills and reaps orphans, and reaps those of other commands that have ended.
     fn scan(&mut self) -> Scan {
         let mut scan = Scan::default();

@@ -71,7 +71,14 @@ impl Console {
     pub fn start(name: &str, out: impl Write + Send + 'static) -> io::Result<Console> {
         let (queue, entries) = bounded(QUEUE);
         let counts = Arc::new(Counts::default());
-        let printer = Printer::new(out, Arc::clone(&counts));
+        let printer = Printer {
+            out,
+            counts: Arc::clone(&counts),
+            batch: Vec::new(),
+            count: 0,
+            unwritten: 0,
+            later: VecDeque::new(),
+        };
         thread::spawn(name, move || printer.run(&entries))?;
         Ok(Console { queue, counts })
     }
@@ -168,17 +175,6 @@ struct Printer<W> {
 }
 
 impl<W: Write> Printer<W> {
-    fn new(out: W, counts: Arc<Counts>) -> Printer<W> {
-        Printer {
-            out,
-            counts,
-            batch: Vec::new(),
-            count: 0,
-            unwritten: 0,
-            later: VecDeque::new(),
-        }
-    }
-
     /// Writes until the last handle is gone.
     fn run(mut self, entries: &Receiver<Entry>) {
         loop {

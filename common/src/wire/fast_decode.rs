@@ -125,13 +125,11 @@ impl<'a> Rest<'a> {
 
     /// Which of the streams a member says.
     fn stream(&mut self) -> Option<OutputStream> {
-        let is_stdout = self.has("\"stream\":\"stdout\"");
-        match is_stdout {
-            true => Some(OutputStream::Stdout),
-            false => self
-                .skip("\"stream\":\"stderr\"")
-                .map(|()| OutputStream::Stderr),
+        if self.has("\"stream\":\"stdout\"") {
+            return Some(OutputStream::Stdout);
         }
+        self.skip("\"stream\":\"stderr\"")?;
+        Some(OutputStream::Stderr)
     }
 
     fn words(&mut self, member: &mut Option<Words<'a>>) -> Option<()> {

@@ -189,6 +189,7 @@ pub fn look(path: &Path, user: u32, finds: Finds) -> Result<(), Distrust> {
 }
 
 /// A walk along a path that no untrusted user can redirect.
+#[derive(Default)]
 struct Walk {
     user: u32,
     /// The place that it has reached: absolute and free of links, so that `..` is the folder above.
@@ -202,9 +203,7 @@ impl Walk {
     fn new(user: u32) -> Walk {
         Walk {
             user,
-            at: PathBuf::new(),
-            ahead: Vec::new(),
-            links: 0,
+            ..Walk::default()
         }
     }
 

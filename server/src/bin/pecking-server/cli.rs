@@ -30,7 +30,7 @@ pub(crate) struct Cli {
 
     /// The targets of a command that names none: next, least-loaded, below, all, or a list such
     /// as 1-3,web*
-    #[arg(long, value_name = "SELECTOR", default_value = "next", value_parser = selector)]
+    #[arg(long, value_name = "SELECTOR", default_value = "next")]
     pub(crate) dispatch: Selector<'static>,
 
     /// After how long a silence a client is asked for a sign of life, and how long it then has
@@ -112,17 +112,7 @@ fn heartbeat(text: &str) -> Result<Duration, String> {
     }
 }
 
-fn selector(text: &str) -> Result<Selector<'static>, String> {
-    text.parse()
-        .map_err(|e: common::wire::selector::SelectorError| e.to_string())
-}
-
 impl Cli {
-    /// Reads the command line. The error says what is wrong, or is the help that was asked for.
-    pub(crate) fn read() -> Result<Cli, clap::Error> {
-        Cli::try_parse()
-    }
-
     /// The completion script for a shell.
     pub(crate) fn completions(shell: clap_complete::Shell) -> Vec<u8> {
         let mut script = Vec::new();

@@ -7,6 +7,7 @@ mod cli;
 mod exposure;
 
 use anyhow::Context;
+use clap::Parser;
 use cli::Cli;
 use common::limits::MAX_UNJOINED;
 use common::logging::logger::start_logging;
@@ -26,7 +27,7 @@ const USAGE: u8 = 2;
 const INTERRUPTED: u8 = 130;
 
 fn main() -> ExitCode {
-    let cli = match Cli::read() {
+    let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(e) if e.exit_code() == 0 => {
             let _ = e.print();
