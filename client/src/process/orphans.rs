@@ -38,12 +38,10 @@ const ENDING_PATIENCE: Duration = Duration::from_secs(2);
 
 const PAUSE: Duration = Duration::from_millis(1);
 
-/// The least number of scans: one finds all, one finds what had forked meanwhile, and one tells
-/// whether that goes on.
+/// The least number of scans: the second finds new forks, the third says whether that goes on.
 const LEAST_LOOKS: u32 = 3;
 
-/// How often a process without mark and environment is looked at again: one that is just becoming
-/// another program has none for a moment.
+/// How often a process without both is scanned again: one that becomes another program has none.
 const BLANK_LOOKS: u32 = 5;
 
 /// The system's number for a session outside this namespace (`pid_namespaces(7)`).

@@ -42,8 +42,7 @@ pub fn number<N: Clone + FromStr + PartialOrd + Display>(
     }
 }
 
-/// Reads a size of a range, such as `64KiB`, `1 MiB` or `65536`. The error is a sentence for a
-/// person.
+/// Reads a size of a range, such as `64KiB`. The error is a sentence for a person.
 pub fn size(range: RangeInclusive<usize>) -> impl Fn(&str) -> Result<usize, String> + Clone {
     move |text| {
         let size = text.parse().ok().map(|size: ByteSize| size.as_u64());

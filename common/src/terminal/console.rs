@@ -13,8 +13,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-/// Lines that may wait for a console: some seconds of a busy server's log, and less than
-/// a megabyte of memory.
+/// Lines that may wait for a console: some seconds of a busy server's log.
 const QUEUE: usize = 4096;
 
 /// Bytes that may wait for a console, however few lines they are.
@@ -116,8 +115,7 @@ impl Console {
         self.counts.dropped.fetch_add(lines, Ordering::Relaxed);
     }
 
-    /// Says something before anything else is done. A console that takes nothing is waited for
-    /// once, and not long.
+    /// Prints a line and waits for it for a moment; for a console that takes nothing only once.
     pub fn say(&self, what: &str) {
         let end = if what.ends_with('\n') { "" } else { "\n" };
         self.print(format!("{what}{end}").into_bytes());
@@ -169,8 +167,7 @@ struct Printer<W> {
     count: u64,
     /// Lines that were dropped, or could not be written, and not told yet.
     unwritten: u64,
-    /// What is to be made later. Each is due as long after it came as the others, so the first is
-    /// due first.
+    /// What is to be made later. Each line waits equally long, so the first is due first.
     later: VecDeque<Line>,
 }
 

@@ -250,8 +250,7 @@ pub(super) fn numbered(line: &[u8]) -> Option<(u64, &[u8])> {
     natural(line.strip_prefix(HEAD.as_bytes())?)
 }
 
-/// An unsigned integer of at most 19 digits, which always fit, and what comes after it; `None`
-/// for a longer one.
+/// An unsigned integer of at most 19 digits, which always fit, and what comes after it.
 fn natural(text: &[u8]) -> Option<(u64, &[u8])> {
     const MOST: usize = 19;
     let (mut number, mut rest) = (0, text);

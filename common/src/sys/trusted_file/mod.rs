@@ -276,8 +276,7 @@ fn check(kind: Kind, path: &Path, found: &Metadata, user: u32) -> Result<(), Dis
         });
     }
     match kind {
-        // Its mode says nothing: the folder it lies in decides. To write to a device is no change
-        // of it.
+        // Its mode says nothing: the folder decides. To write to a device is no change of it.
         Kind::Link | Kind::Special => Ok(()),
         // In a sticky folder every user may add an entry, but only the folder's owner, the
         // entry's own and root may remove or replace one.
