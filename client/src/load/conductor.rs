@@ -42,7 +42,23 @@ pub fn run(
     watch: &mut dyn FnMut(Progress),
 ) -> Result<Report, LoadError> {
     check_descriptors(plan)?;
-    let mut bench = Bench::new(config, plan, stop, watch)?;
+    // The system seeds this at random.
+    let random = RandomState::new().build_hasher().finish();
+    let prefix = format!("bench-{:08x}-", random as u32);
+    let threads = plan.threads();
+    let drivers = (0..threads + usize::from(plan.idle > 0)).map(|_| Driver::new());
+    let mut bench = Bench {
+        config,
+        plan,
+        stop,
+        watch,
+        executor: Arc::new(Executor::new(format!("{prefix}s"), plan.result)),
+        prefix,
+        threads,
+        drivers: drivers.collect::<Result<_, _>>()?,
+        run: Arc::default(),
+        joined: 0,
+    };
     bench.join_pairs()?;
     let idle_joining = bench.join_idle()?;
     bench.warm_up()?;
@@ -74,32 +90,7 @@ struct Bench<'a> {
     joined: u64,
 }
 
-impl<'a> Bench<'a> {
-    fn new(
-        config: &'a Config,
-        plan: &'a Plan,
-        stop: &'a Receiver<()>,
-        watch: &'a mut dyn FnMut(Progress),
-    ) -> Result<Bench<'a>, LoadError> {
-        // The system seeds this at random.
-        let random = RandomState::new().build_hasher().finish();
-        let prefix = format!("bench-{:08x}-", random as u32);
-        let threads = plan.threads();
-        let drivers = (0..threads + usize::from(plan.idle > 0)).map(|_| Driver::new());
-        Ok(Bench {
-            config,
-            plan,
-            stop,
-            watch,
-            executor: Arc::new(Executor::new(format!("{prefix}s"), plan.result)),
-            prefix,
-            threads,
-            drivers: drivers.collect::<Result<_, _>>()?,
-            run: Arc::default(),
-            joined: 0,
-        })
-    }
-
+impl Bench<'_> {
     /// Each sender, then the executors of its commands, which rank below it.
     fn join_pairs(&mut self) -> Result<(), LoadError> {
         let targets = self.plan.targets();

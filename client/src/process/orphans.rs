@@ -329,7 +329,7 @@ impl Sweep<'_> {
         let mut shown = Vec::new();
         let mut fleeing = self.last.difference(&self.before).count();
         for process in self.last {
-            let Some(descriptor) = process.open().filter(|d| !proc::has_ended(d)) else {
+            let Some(descriptor) = process.open().filter(|d| !proc::is_readable(d)) else {
                 continue;
             };
             ended.remove(&process);
@@ -377,7 +377,7 @@ fn wait_for_ends(processes: &[Process], deadline: Instant) {
             continue;
         };
         let left = deadline.saturating_duration_since(Instant::now());
-        if !proc::ends_within(&process, left) {
+        if !proc::is_readable_within(&process, left) {
             return;
         }
     }
