@@ -8,7 +8,6 @@ use std::io;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-/// Connections that one poll reports.
 const EVENTS: usize = 256;
 
 /// How long a driver without events waits until it checks whether the run is over.

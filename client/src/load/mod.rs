@@ -47,7 +47,6 @@ pub enum LoadError {
     /// A line would be longer than the server takes.
     #[error("a {what} would have {bytes} bytes; this server takes lines of at most {max}")]
     TooLong {
-        /// The command or its result.
         what: &'static str,
         bytes: usize,
         max: usize,

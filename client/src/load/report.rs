@@ -24,9 +24,7 @@ pub enum Progress {
 /// How a measurement has ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum End {
-    /// As planned.
     Whole,
-    /// It was told to stop.
     Interrupted,
     /// The server went, and what it said.
     Lost(String),
@@ -61,7 +59,6 @@ pub struct Counts {
     pub errors: BTreeMap<&'static str, u64>,
     /// From each send that was done to its answer, in nanoseconds.
     pub latency: Histogram<u64>,
-    /// When the last answer came.
     pub(super) last: Option<Instant>,
 }
 

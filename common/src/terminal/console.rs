@@ -19,7 +19,6 @@ const QUEUE: usize = 4096;
 /// Bytes that may wait for a console, however few lines they are.
 const QUEUE_BYTES: usize = 4 << 20;
 
-/// Bytes that one write takes along.
 const BATCH: usize = 64 << 10;
 
 /// How long a program that ends waits for what its consoles have queued, for all of them
@@ -39,7 +38,6 @@ type Make = Box<dyn FnOnce(&mut Vec<u8>) + Send>;
 /// that: the threads that log, thousands of them, need neither the stack nor the time for it.
 struct Line {
     due: Option<Instant>,
-    /// Bytes that wait with it.
     bytes: usize,
     make: Make,
 }
@@ -163,7 +161,6 @@ struct Printer<W> {
     out: W,
     counts: Arc<Counts>,
     batch: Vec<u8>,
-    /// Lines of the batch.
     count: u64,
     /// Lines that were dropped, or could not be written, and not told yet.
     unwritten: u64,

@@ -15,7 +15,7 @@ pub enum Code {
     ParseError = -32700,
     /// The line is JSON and no message.
     InvalidRequest = -32600,
-    /// Nobody knows this method.
+    /// There is no such method.
     MethodNotFound = -32601,
     /// The method does not take these parameters.
     InvalidParams = -32602,
@@ -29,15 +29,14 @@ pub enum Code {
     NotJoined = 3,
     /// A second `join`.
     AlreadyJoined = 4,
-    /// Somebody here has that name.
+    /// Another client has that name.
     NameTaken = 5,
     /// The server does not speak that version.
     UnsupportedProtocol = 6,
-    /// The selector finds nobody at all.
+    /// The selector finds no client.
     NoTarget = 7,
     /// The single target ranks above the sender.
     Outranked = 8,
-    /// A queue is full.
     Busy = 9,
     /// The server drains.
     ShuttingDown = 10,
@@ -84,7 +83,6 @@ pub struct RpcError {
 /// What of an error's `data` this protocol knows; anything else there is its peer's own.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
 pub struct ErrorData {
-    /// [`Code::reason`].
     reason: Option<Cow<'static, str>>,
     /// The request id that is already open.
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -1,9 +1,7 @@
-//! The JSON-RPC 2.0 envelope: what kind of message a line is, whom an answer is for,
-//! and what an error looks like. It knows no method; `protocol` does.
+//! The JSON-RPC 2.0 envelope: what kind of message a line is. It knows no method.
 //!
-//! A line is read once. Its members are kept as the raw text they stand in, so that a
-//! layer above parses just what it needs, and what only passes through is never taken
-//! apart.
+//! A line is read once. Its members stay raw text, so that a layer above parses only what it
+//! needs.
 
 use crate::wire::Text;
 pub use crate::wire::encode::{
@@ -42,9 +40,7 @@ pub enum Message<'a> {
 /// What an answer says.
 #[derive(Debug)]
 pub enum AnswerBody<'a> {
-    /// The request was done.
     Result(&'a RawValue),
-    /// The request was not done.
     Error(&'a RawValue),
     /// Both members or one of them twice: an answer that says nothing.
     Malformed,

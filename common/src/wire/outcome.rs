@@ -43,7 +43,6 @@ pub enum Status {
     Outranked,
     /// The selector names it, and it is not here or has no slots.
     Absent,
-    /// A queue was full.
     Busy,
     /// It was ended because its time was over.
     TimedOut,

@@ -1,5 +1,4 @@
-//! Strings of a line's that pass as they came: checked, measured, and decoded only by who
-//! wants to read them.
+//! Strings of a line that pass as they came: checked, measured, and decoded only on demand.
 
 use crate::wire::message::clip;
 use serde::de::{self, Deserialize, Deserializer};

@@ -220,7 +220,6 @@ fn wait_for(text: &str) -> Result<u32, String> {
 }
 
 impl Cli {
-    /// The completion script for a shell.
     pub(crate) fn completions(shell: clap_complete::Shell) -> String {
         let mut script = Vec::new();
         clap_complete::generate(shell, &mut Cli::command(), "pecking", &mut script);
@@ -293,7 +292,6 @@ impl Run {
         self.to.as_deref()
     }
 
-    /// The command to send.
     pub(crate) fn command(&self) -> Command {
         let mut command = Command::new(&self.words).window(WINDOW);
         if let Some(to) = &self.to {

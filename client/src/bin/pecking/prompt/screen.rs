@@ -162,7 +162,6 @@ impl Write for ScreenWriter {
     }
 }
 
-/// Redraws the prompt for each request.
 pub(crate) fn keep_drawing(redraw: &Receiver<()>, mut printer: impl ExternalPrinter) {
     while redraw.recv().is_ok() {
         if printer.print(NOTHING.into()).is_err() {
