@@ -140,7 +140,7 @@ impl<const MIN: usize> FromText for Size<MIN> {
     const EXPECTED: &'static str = "a size such as \"256 MiB\"";
 
     fn from_text(text: &str) -> Result<Size<MIN>, String> {
-        let size = common::terminal::args::size(text, MIN..=MAX_SIZE)?;
+        let size = common::terminal::args::size(MIN..=MAX_SIZE)(text)?;
         Ok(Size(size as u64))
     }
 }

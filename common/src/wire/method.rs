@@ -1,6 +1,5 @@
 //! The names of the methods.
 
-#![allow(missing_docs)] // Each constant says its own name.
 pub const JOIN: &str = "join";
 pub const SEND: &str = "send";
 pub const CANCEL: &str = "cancel";

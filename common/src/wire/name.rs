@@ -1,6 +1,5 @@
-//! The name of a client, as a type that holds none that the protocol does not allow. A name goes
-//! into environments, logs and terminals, so each end checks what the other one says: the server
-//! what a client asks for, a client what its server tells of others.
+//! The name of a client, as a type that holds only names that the protocol allows. A name goes
+//! into environments, logs and terminals, so each end checks the names that the other end tells.
 
 use crate::wire::identity::Identity;
 use crate::wire::selector::check_name;

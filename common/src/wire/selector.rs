@@ -21,7 +21,7 @@ pub enum Selector<'a> {
     LeastLoaded,
     /// Every lower-ranked client that executes.
     Below,
-    /// Everybody else.
+    /// Every other client.
     All,
     /// One client, by rank or by name.
     Single(Single<'a>),
@@ -32,9 +32,7 @@ pub enum Selector<'a> {
 /// One client, by what names it.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Single<'a> {
-    /// By its rank.
     Rank(u32),
-    /// By its name.
     Name(Cow<'a, str>),
 }
 

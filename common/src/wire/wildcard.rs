@@ -12,8 +12,7 @@ use std::fmt;
 #[derive(Clone, PartialEq)]
 pub struct Wildcard {
     text: Box<str>,
-    /// By character, which of the pattern's it may be: bit `n` for the one at place `n`, `*` not
-    /// counted.
+    /// By character, its places in the pattern: bit `n` for place `n`, without each `*`.
     places: Box<[Bits; ASCII]>,
     /// Before which of them a `*` stands.
     stars: Bits,

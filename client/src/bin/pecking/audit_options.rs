@@ -5,6 +5,9 @@ use common::audit::{Audit, AuditError, Full, KeptWords, ROTATE_RANGE, Settings};
 use common::terminal::args;
 use std::path::PathBuf;
 
+/// The most earlier files that can be kept.
+const MOST_KEPT: usize = 1_000_000;
+
 /// The options of the audit log.
 #[derive(Clone, Debug, Args)]
 pub(crate) struct AuditOptions {
@@ -29,22 +32,12 @@ pub(crate) struct AuditOptions {
     audit_full: Full,
 
     /// The size from which on the audit log goes on in a new file
-    #[arg(long, value_name = "SIZE", default_value = "256MiB", value_parser = rotate_size, requires = "audit")]
+    #[arg(long, value_name = "SIZE", default_value = "256MiB", value_parser = args::size(ROTATE_RANGE), requires = "audit")]
     audit_rotate: usize,
 
     /// How many earlier files of the audit log are kept
-    #[arg(long, value_name = "FILES", default_value_t = 32, value_parser = keep, requires = "audit")]
+    #[arg(long, value_name = "FILES", default_value_t = 32, value_parser = args::number(1..=MOST_KEPT), requires = "audit")]
     audit_keep: usize,
-}
-
-fn rotate_size(text: &str) -> Result<usize, String> {
-    args::size(text, ROTATE_RANGE)
-}
-
-fn keep(text: &str) -> Result<usize, String> {
-    const MOST: usize = 1_000_000;
-    let number = text.parse().ok().filter(|n| (1..=MOST).contains(n));
-    number.ok_or_else(|| format!("expected a whole number from 1 to {MOST}"))
 }
 
 impl AuditOptions {

@@ -99,7 +99,7 @@ struct Joining {
     name: Option<String>,
 
     /// How many commands to execute at once, 0 to 1024 [default: 1; 0 for run and members]
-    #[arg(long, global = true, value_name = "N", value_parser = slots,
+    #[arg(long, global = true, value_name = "N", value_parser = args::number(0..=MAX_SLOTS),
           allow_negative_numbers = true)]
     slots: Option<u32>,
 
@@ -246,11 +246,6 @@ fn role(text: &str) -> Result<Name<'static>, String> {
     Name::told(text.to_owned())
 }
 
-fn slots(text: &str) -> Result<u32, String> {
-    let number = text.parse().ok().filter(|n| *n <= MAX_SLOTS);
-    number.ok_or_else(|| format!("expected a whole number from 0 to {MAX_SLOTS}"))
-}
-
 fn tier(text: &str) -> Result<Tier, String> {
     text.parse()
         .map_err(|_: String| "expected a whole number from 0 (the highest) to 9".into())
@@ -262,7 +257,6 @@ fn wait_for(text: &str) -> Result<u32, String> {
 }
 
 impl Cli {
-    /// The completion script for a shell.
     pub(crate) fn completions(shell: clap_complete::Shell) -> String {
         let mut script = Vec::new();
         clap_complete::generate(shell, &mut Cli::command(), "pecking", &mut script);
@@ -340,7 +334,6 @@ impl Run {
         self.to.as_deref()
     }
 
-    /// The command to send.
     pub(crate) fn command(&self) -> Command {
         let mut command = Command::new(&self.words).window(WINDOW);
         if let Some(to) = &self.to {

@@ -119,27 +119,20 @@ pub enum Distrust {
 }
 
 /// What stands at a path.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, strum::Display)]
 pub enum Kind {
     /// A folder on the way.
+    #[strum(to_string = "folder")]
     Folder,
     /// A symbolic link on the way.
+    #[strum(to_string = "symbolic link")]
     Link,
     /// The file.
+    #[strum(to_string = "regular file")]
     File,
     /// A device, a FIFO or a socket.
+    #[strum(to_string = "special file")]
     Special,
-}
-
-impl std::fmt::Display for Kind {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(match self {
-            Kind::Folder => "folder",
-            Kind::Link => "symbolic link",
-            Kind::File => "regular file",
-            Kind::Special => "special file",
-        })
-    }
 }
 
 /// The user that this process acts as.
@@ -270,6 +263,7 @@ pub fn look(path: &Path, user: u32, finds: Finds) -> Result<(), Distrust> {
 }
 
 /// A walk along a path that no untrusted user can redirect.
+#[derive(Default)]
 struct Walk {
     user: u32,
     /// The place that it has reached: absolute and free of links, so that `..` is the folder above.
@@ -283,9 +277,7 @@ impl Walk {
     fn new(user: u32) -> Walk {
         Walk {
             user,
-            at: PathBuf::new(),
-            ahead: Vec::new(),
-            links: 0,
+            ..Walk::default()
         }
     }
 
@@ -372,8 +364,7 @@ fn check(kind: Kind, path: &Path, found: &Metadata, user: u32) -> Result<(), Dis
         });
     }
     match kind {
-        // Its mode says nothing: the folder it lies in decides. To write to a device is no change
-        // of it.
+        // Its mode says nothing: the folder decides. To write to a device is no change of it.
         Kind::Link | Kind::Special => Ok(()),
         // In a sticky folder every user may add an entry, but only the folder's owner, the
         // entry's own and root may remove or replace one.

@@ -31,7 +31,7 @@ pub(crate) struct Cli {
     pub(crate) command: Option<Command>,
 
     /// The most clients at a time, from 1 to 1000000
-    #[arg(value_name = "N", default_value_t = 5, value_parser = clients, allow_negative_numbers = true)]
+    #[arg(value_name = "N", default_value_t = 5, value_parser = args::number(1..=MOST_CLIENTS), allow_negative_numbers = true)]
     pub(crate) clients: u32,
 
     /// Where to listen; port 0 takes a free one and prints it
@@ -40,7 +40,7 @@ pub(crate) struct Cli {
 
     /// The targets of a command that names none: next, least-loaded, below, all, or a list such
     /// as 1-3,web*
-    #[arg(long, value_name = "SELECTOR", default_value = "next", value_parser = selector)]
+    #[arg(long, value_name = "SELECTOR", default_value = "next")]
     pub(crate) dispatch: Selector<'static>,
 
     /// After how long a silence a client is asked for a sign of life, and how long it then has
@@ -53,25 +53,25 @@ pub(crate) struct Cli {
     pub(crate) drain: Duration,
 
     /// The longest line a client may send once it has joined
-    #[arg(long, value_name = "SIZE", default_value = "1MiB", value_parser = line_size)]
+    #[arg(long, value_name = "SIZE", default_value = "1MiB", value_parser = args::size(MAX_LINE_RANGE))]
     pub(crate) max_line: usize,
 
     /// The most commands that wait for one client; at most half of them from one sender
-    #[arg(long, value_name = "COMMANDS", default_value_t = 1024, value_parser = count)]
+    #[arg(long, value_name = "COMMANDS", default_value_t = 1024, value_parser = args::number(1..=MOST_COMMANDS))]
     pub(crate) max_queue: usize,
 
     /// The most bytes of commands that wait for one client; at most half of them from one
     /// sender
-    #[arg(long, value_name = "SIZE", default_value = "16MiB", value_parser = queue_size)]
+    #[arg(long, value_name = "SIZE", default_value = "16MiB", value_parser = args::size(1..=1 << 30))]
     pub(crate) max_queue_bytes: usize,
 
     /// The most commands that one client may have open
-    #[arg(long, value_name = "COMMANDS", default_value_t = 4096, value_parser = count)]
+    #[arg(long, value_name = "COMMANDS", default_value_t = 4096, value_parser = args::number(1..=MOST_COMMANDS))]
     pub(crate) max_sends: usize,
 
     /// The most memory that is kept for all clients together: past it commands are refused as
     /// busy, and the clients go that keep most; a quarter of the machine's if left out
-    #[arg(long, value_name = "SIZE", value_parser = memory_size)]
+    #[arg(long, value_name = "SIZE", value_parser = args::size(MAX_MEMORY_RANGE))]
     pub(crate) max_memory: Option<usize>,
 
     /// Admit only clients that show the token on the first line of this file, which only
@@ -148,6 +148,8 @@ pub(crate) enum ClientCert {
     /// A client without one is taken for what its token says.
     Optional,
 }
+/// The most commands that an option lets wait or be open.
+const MOST_COMMANDS: usize = 1 << 20;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -170,40 +172,12 @@ and every client is told. A second Ctrl-C ends at once.
 
 Exit codes: 0 drained, 1 it could not listen or serve, 2 usage, 130 ended at once.";
 
-fn clients(text: &str) -> Result<u32, String> {
-    let number = text.parse().ok().filter(|n| (1..=MOST_CLIENTS).contains(n));
-    number.ok_or_else(|| format!("expected a whole number from 1 to {MOST_CLIENTS}"))
-}
-
-fn count(text: &str) -> Result<usize, String> {
-    const MOST: usize = 1 << 20;
-    let number = text.parse().ok().filter(|n| (1..=MOST).contains(n));
-    number.ok_or_else(|| format!("expected a whole number from 1 to {MOST}"))
-}
-
 fn heartbeat(text: &str) -> Result<Duration, String> {
     let range = HEARTBEAT_RANGE;
     match args::duration(text)? {
         duration if range.contains(&duration) => Ok(duration),
         _ => Err("expected a duration from 10ms to 1day".into()),
     }
-}
-
-fn selector(text: &str) -> Result<Selector<'static>, String> {
-    text.parse()
-        .map_err(|e: common::wire::selector::SelectorError| e.to_string())
-}
-
-fn line_size(text: &str) -> Result<usize, String> {
-    args::size(text, MAX_LINE_RANGE)
-}
-
-fn memory_size(text: &str) -> Result<usize, String> {
-    args::size(text, MAX_MEMORY_RANGE)
-}
-
-fn queue_size(text: &str) -> Result<usize, String> {
-    args::size(text, 1..=1 << 30)
 }
 
 impl Cli {
