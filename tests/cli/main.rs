@@ -7,6 +7,7 @@ mod support;
 mod bench;
 mod client;
 mod documents;
+mod pki;
 mod prompt;
 mod run;
 mod server;

@@ -118,7 +118,7 @@ Copy these to the machine {name}; the key is a secret:
     {}
     {}
 
-Let it in, as an agent or in another role of the file:
+Let it in, as an agent or in another role of the file (a running server knows it two seconds later):
     pecking-server auth add {auth} --id {name} --role agent --cert {identity} --name {name} --connections 1 --replace
 
 On the machine, where the two files are:
