@@ -39,6 +39,7 @@ mod memory_budget;
 #[cfg(not(shuttle))]
 pub mod pki;
 mod ranking;
+mod record;
 mod server;
 mod session;
 #[cfg(any(test, feature = "bench"))]
