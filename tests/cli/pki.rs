@@ -210,7 +210,8 @@ fn the_two_minutes_of_the_readme_give_a_fleet_from_which_one_agent_is_revoked() 
                     running.take().expect("it runs").end().expect_code(3);
                     let gone = agents.pop().expect("the second machine").end();
                     gone.expect_code(255);
-                    assert!(gone.stderr.contains("revoked"), "{}", gone.stderr);
+                    let why = "your credential is gone";
+                    assert!(gone.stderr.contains(why), "{}", gone.stderr);
                 }
                 on_record = printed;
             }
@@ -224,7 +225,13 @@ fn the_two_minutes_of_the_readme_give_a_fleet_from_which_one_agent_is_revoked() 
             .expect("a file")
             .contains(role)
     );
-    for part in ["alice", "bob", "deploy", "web2", "revoked"] {
+    for part in [
+        "alice",
+        "bob",
+        "deploy",
+        "web2 (#2) lost",
+        "your credential is gone",
+    ] {
         assert!(on_record.contains(part), "{part}: {on_record}");
     }
     // A deployer runs nothing else, and nowhere else.

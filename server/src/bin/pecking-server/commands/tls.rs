@@ -114,7 +114,7 @@ impl Issue {
         let server = server.unwrap_or_else(|| format!("tls://HOST:PORT#{}", issuer.pin()));
         Ok(format!(
             "\
-Copy these to the machine {name}; the key is a secret:
+Copy these to the machine {name}, and delete the key here: it is a secret, and nothing else needs it:
     {}
     {}
 
