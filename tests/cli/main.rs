@@ -8,6 +8,7 @@ mod auth;
 mod bench;
 mod client;
 mod documents;
+mod pki;
 mod prompt;
 mod run;
 mod server;

@@ -4,7 +4,7 @@
 use super::PkiError;
 use std::fs::{DirBuilder, File, OpenOptions};
 use std::io::{self, ErrorKind, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt, fchown};
 use std::path::{Path, PathBuf};
 
 /// What only the folder's owner may read.
@@ -72,7 +72,7 @@ pub(super) fn exists(file: &Path) -> bool {
     file.symlink_metadata().is_ok()
 }
 
-/// Puts a certificate in the place of another one.
+/// Puts a certificate in the place of another one, with the owner and the mode that it had.
 pub(super) fn replace(file: &Path, text: &str) -> Result<(), PkiError> {
     let replaced = || -> io::Result<()> {
         let folder = file.parent().unwrap_or(Path::new("/"));
@@ -80,9 +80,12 @@ pub(super) fn replace(file: &Path, text: &str) -> Result<(), PkiError> {
             .prefix(".cert-")
             .tempfile_in(folder)?;
         new.write_all(text.as_bytes())?;
-        let mode = file.metadata()?.permissions().mode() & 0o777;
-        new.as_file()
-            .set_permissions(PermissionsExt::from_mode(mode))?;
+        let (old, made) = (file.metadata()?, new.as_file().metadata()?);
+        if (made.uid(), made.gid()) != (old.uid(), old.gid()) {
+            fchown(new.as_file(), Some(old.uid()), Some(old.gid()))?;
+        }
+        let mode = PermissionsExt::from_mode(old.mode() & 0o777);
+        new.as_file().set_permissions(mode)?;
         new.as_file().sync_all()?;
         new.persist(file)?;
         File::open(folder)?.sync_all()

@@ -87,7 +87,7 @@ fn an_authority_is_complete_and_only_its_owner_reads_its_secrets() {
     ];
     for (name, mode) in modes {
         let found = relay.path(name).metadata().expect(name).mode() & 0o777;
-        assert_eq!(found & !0o022, mode & !0o022, "{name}: {found:o}");
+        assert_eq!(found & !mode, 0, "{name}: {found:o}");
     }
     assert_eq!(relay.all().len(), modes.len() - 1);
     let rules = crate::authority::Rules::load(&relay.path(AUTH)).expect("an auth file");

@@ -114,11 +114,11 @@ impl Issue {
         let server = server.unwrap_or_else(|| format!("tls://HOST:PORT#{}", issuer.pin()));
         Ok(format!(
             "\
-Copy these to the machine {name}; the key is a secret:
+Copy these to the machine {name}, and delete the key here: it is a secret, and nothing else needs it:
     {}
     {}
 
-Let it in, as an agent or in another role of the file:
+Let it in, as an agent or in another role of the file (a running server knows it two seconds later):
     pecking-server auth add {auth} --id {name} --role agent --cert {identity} --name {name} --connections 1 --replace
 
 On the machine, where the two files are:
