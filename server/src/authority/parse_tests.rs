@@ -517,7 +517,7 @@ fn whole() -> String {
         'a',
         "names = [\"alice-*\", \"bob\"]\nfrom = [\"10.0.0.0/8\"]\nexpires = 2027-06-30T00:00:00Z",
     );
-    let fleet = "[[credentials]]\nid = \"fleet\"\nrole = \"agent\"\ncert = \"spiffe://corp/*/*\"\nnames = [\"{1}-{2}\"]\nconnections = 3\nreplace = true\n";
+    let fleet = "[[credentials]]\nid = \"fleet\"\nrole = \"agent\"\ncert = \"spiffe://corp/*/*\"\nnames = [\"{1}\", \"x-{2}\"]\nconnections = 3\nreplace = true\n";
     format!("{ROLES}[limits]\nreserve = {{ tier = 2, seats = 4 }}\n{alice}{fleet}")
 }
 
