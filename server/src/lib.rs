@@ -36,6 +36,8 @@ mod hub;
 mod join;
 mod member;
 mod memory_budget;
+#[cfg(not(shuttle))]
+pub mod pki;
 mod ranking;
 mod record;
 mod server;

@@ -83,6 +83,9 @@ fn not_started(program: &Program, error: &SpawnError) -> ExecutionResult {
                 .unwrap_or_default();
             ExecutionResult::Failed(format!("cannot start in {cwd}: {why}"))
         }
+        (Step::User, _) => {
+            ExecutionResult::Failed(format!("cannot take its user and groups: {why}"))
+        }
         (Step::Limit, _) => ExecutionResult::Failed(format!("cannot set its limits: {why}")),
         (Step::Prepare, _) => ExecutionResult::Failed(format!("cannot start a process: {why}")),
     }

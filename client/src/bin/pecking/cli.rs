@@ -8,7 +8,7 @@ use crate::failure::Failure;
 use crate::prompt::line::check_selector;
 use crate::settings::{Executes, Settings};
 use clap::{Args, CommandFactory, Parser, Subcommand};
-use client::{CONNECT_TIMEOUT, Command, Config, Token};
+use client::{CONNECT_TIMEOUT, Command, Config, Identity, Name, Token};
 use common::limits::{DEFAULT_ADDRESS, MAX_SLOTS};
 use common::terminal::args;
 use common::wire::Tier;
@@ -68,6 +68,18 @@ const WITHOUT_OPTIONS: &str = "\
 {usage-heading} {usage}
 
 {positionals}{subcommands}";
+
+/// The help of `policy try`, with the options that are its own.
+const HELP_OF_TRY: &str = "\
+{about-with-newline}
+{usage-heading} {usage}
+
+{positionals}
+
+The sender, as the server would tell it; what is left out, the server does not tell:
+      --as <IDENTITY>  The identity that it has proven
+      --role <ROLE>    Its role
+      --tier <N>       Its tier, 0 (the highest) to 9";
 
 /// How much of a command's output may be on its way to `run`: what a fast link holds in a few
 /// milliseconds, and little memory.
@@ -181,11 +193,20 @@ pub(crate) enum LookAtPolicy {
         /// The policy file
         file: PathBuf,
     },
-    /// Print what would be run for a command, or why it is refused
-    #[command(help_template = WITHOUT_OPTIONS)]
+    /// Print what would be run for a command, as which user and by which rule, or why it is refused
+    #[command(help_template = HELP_OF_TRY)]
     Try {
         /// The policy file
         file: PathBuf,
+        /// The identity that the sender has proven
+        #[arg(long = "as", value_name = "IDENTITY", value_parser = identity)]
+        identity: Option<Identity<'static>>,
+        /// The sender's role
+        #[arg(long, value_parser = role)]
+        role: Option<Name<'static>>,
+        /// The sender's tier, and not this client's, which joins no server here
+        #[arg(long, value_name = "N", value_parser = tier)]
+        tier: Option<Tier>,
         /// The command word, then its arguments
         #[arg(required = true, trailing_var_arg = true, value_name = "WORDS")]
         words: Vec<String>,
@@ -215,6 +236,14 @@ pub(crate) struct Run {
 
 fn name(text: &str) -> Result<String, String> {
     check_name(text).map(|()| text.to_owned())
+}
+
+fn identity(text: &str) -> Result<Identity<'static>, String> {
+    Identity::new(text.to_owned())
+}
+
+fn role(text: &str) -> Result<Name<'static>, String> {
+    Name::told(text.to_owned())
 }
 
 fn slots(text: &str) -> Result<u32, String> {
@@ -357,6 +386,18 @@ mod tests {
             (&["run", "--wait-for", "-1", "--", "x"], "'-1'"),
             (&["nonsense"], "'nonsense'"),
             (&["members", "--yaml"], "'--yaml'"),
+            (
+                &["policy", "try", "p", "--tier", "10", "--", "x"],
+                "'10' for '--tier <N>': expected a whole number from 0 (the highest) to 9",
+            ),
+            (
+                &["policy", "try", "p", "--as", "a\"b", "--", "x"],
+                "without quotes and backslashes",
+            ),
+            (
+                &["policy", "try", "p", "--role", "a b", "--", "x"],
+                "\"a b\"",
+            ),
             (&["bench", "--pairs", "0"], "from 1 to 100000"),
             (&["bench", "--window", "1025"], "from 1 to 1024"),
             (&["bench", "--count", "0"], "above zero"),

@@ -3,9 +3,10 @@
 
 use crate::dial::{self, Signals, Wait};
 use crate::failure::Failure;
-use client::policy::Policy;
+use client::policy::{Command, Policy};
 use client::{Audited, Client, Config, Processes, SharedExecutor, Simulation, watchdog};
 use common::audit::Audit;
+use common::sys::trusted_file::ROOT;
 use common::terminal::console::Console;
 use std::path::PathBuf;
 
@@ -55,7 +56,11 @@ impl Executes {
                 for warning in policy.warnings() {
                     log::warn!("{warning}");
                 }
-                warn_of_programs(is_root);
+                let own_user = rustix::process::geteuid().as_raw();
+                let is_for_root = |(_, command): (_, &Command)| {
+                    command.settings.rights(own_user).user_id() == ROOT
+                };
+                warn_of_programs(policy.commands().any(is_for_root));
                 Processes::with_policy(policy)
             }
             Executes::Anything {
@@ -77,8 +82,8 @@ impl Executes {
 
 /// Warns about what programs may do here, and starts the watchdog that ends them when this
 /// client is killed. A client without a watchdog is useful as well.
-fn warn_of_programs(is_root: bool) {
-    if is_root {
+fn warn_of_programs(run_as_root: bool) {
+    if run_as_root {
         log::warn!(
             "commands run as root here, with every right on this machine: run the client as a \
              user of its own (useradd --system pecking, User=pecking in its unit)"

@@ -10,6 +10,7 @@ use common::terminal::console::Console;
 use common::token::{self, TokenError};
 use common::wire::selector::Selector;
 use server::authority::{AuthError, Authority};
+use server::pki;
 use server::{
     ClientCertificates, Config, HEARTBEAT_RANGE, MAX_LINE_RANGE, MAX_MEMORY_RANGE, MOST_CLIENTS,
     ServerTls, Token, Transcript,
@@ -78,6 +79,16 @@ pub(crate) struct Cli {
     #[arg(long, value_name = "FILE")]
     pub(crate) token_file: Option<PathBuf>,
 
+    /// Take certificate, key, auth file and the authority of clients from this folder, as
+    /// `pecking-server init` makes it
+    #[arg(
+        long,
+        value_name = "DIR",
+        group = "authority_of_clients",
+        conflicts_with_all = ["cert", "key", "auth", "token_file", "plain"]
+    )]
+    pub(crate) dir: Option<PathBuf>,
+
     /// Encrypt, with this certificate (PEM; those between it and its authority behind it)
     #[arg(long, value_name = "FILE", requires = "key")]
     pub(crate) cert: Option<PathBuf>,
@@ -87,14 +98,19 @@ pub(crate) struct Cli {
     pub(crate) key: Option<PathBuf>,
 
     /// Take certificates of clients that these authorities have signed (PEM)
-    #[arg(long, value_name = "FILE", requires = "cert")]
+    #[arg(
+        long,
+        value_name = "FILE",
+        requires = "cert",
+        group = "authority_of_clients"
+    )]
     pub(crate) client_ca: Option<PathBuf>,
 
     /// Whether a client must show such a certificate
     #[arg(
         long,
         value_name = "WHEN",
-        requires = "client_ca",
+        requires = "authority_of_clients",
         default_value = "optional"
     )]
     pub(crate) client_cert: ClientCert,
@@ -136,8 +152,9 @@ pub(crate) enum ClientCert {
 const EXAMPLES: &str = "\
 Examples:
   pecking-server 10                    ten clients, on this machine only
-  pecking-server 500 --listen 0.0.0.0:5555 --token-file /etc/pecking-order/token \
-      --cert server.pem --key server.key
+  pecking-server init /etc/pecking-order/relay --name relay.example
+                                       make certificates, tokens and an auth file, once
+  pecking-server 500 --listen 0.0.0.0:5555 --dir /etc/pecking-order/relay
                                        reachable from other machines, encrypted
   pecking-server --dispatch least-loaded
                                        spread commands instead of passing them down
@@ -192,7 +209,17 @@ fn queue_size(text: &str) -> Result<usize, String> {
 impl Cli {
     /// Reads the command line. The error says what is wrong, or is the help that was asked for.
     pub(crate) fn read() -> Result<Cli, clap::Error> {
-        Cli::try_parse()
+        Cli::try_parse().map(Cli::with_files_of_dir)
+    }
+
+    /// The same, with the files of `--dir` as if they had been named.
+    fn with_files_of_dir(mut self) -> Cli {
+        if let Some(dir) = &self.dir {
+            let file = |name| Some(dir.join(name));
+            (self.cert, self.key) = (file(pki::SERVER_CERT), file(pki::SERVER_KEY));
+            (self.auth, self.client_ca) = (file(pki::AUTH), file(pki::CA_CERT));
+        }
+        self
     }
 
     /// The completion script for a shell.
@@ -308,6 +335,8 @@ mod tests {
             (&["--client-ca", "c"], "--cert <FILE>"),
             (&["--client-cert", "optional"], "--client-ca <FILE>"),
             (&["--plain", "--cert", "c", "--key", "k"], "'--cert"),
+            (&["--dir", "d", "--auth", "f"], "'--dir"),
+            (&["--dir", "d", "--client-ca", "f"], "'--dir"),
             (&["--max-memory", "1MiB"], "from 16.0 MiB to 1.0 PiB"),
         ] {
             let words = ["server"].iter().chain(words);

@@ -2,6 +2,8 @@
 
 mod audit;
 mod auth;
+mod init;
+mod tls;
 
 use clap::Subcommand;
 use common::terminal::console::complain;
@@ -18,6 +20,13 @@ pub(crate) enum Command {
     /// Read what was put on record: check that nothing was changed, or show it
     #[command(subcommand)]
     Audit(audit::Audit),
+    /// Make certificates, tokens and an auth file for a server that other machines reach
+    ///
+    /// Prints the lines that start the server and its first clients.
+    Init(init::Init),
+    /// Make, renew and show certificates of clients
+    #[command(subcommand)]
+    Tls(tls::Tls),
 }
 
 /// How a subcommand ended.
@@ -29,6 +38,8 @@ impl Command {
         let ended = match self {
             Command::Auth(auth) => auth.run(),
             Command::Audit(audit) => audit.run(),
+            Command::Init(init) => init.run(),
+            Command::Tls(tls) => tls.run(),
         };
         ended.unwrap_or_else(|error| {
             complain(&format!("error: {}", one_line(&format!("{error:#}"))));
