@@ -1,5 +1,5 @@
-//! Ends members whose credential no longer gives what they joined with: the auth file has changed,
-//! the credential's time is over, or another client has taken their place.
+//! Ends members that their credential no longer gives what they joined with: the auth file has
+//! changed, the credential's time is over, or another client has taken their place.
 //!
 //! Such a member is out of the ranking, and all that it sent or executes has ended, before it is
 //! told; its session then ends by itself. The auth file is read on a thread of its own, as a
@@ -78,7 +78,7 @@ pub(crate) fn look(hub: &Arc<Hub>) {
     }
 }
 
-/// Ends the members whose credentials have ended.
+/// Ends the members that have had a credential until now.
 pub(crate) fn end_expired(hub: &Hub) {
     let now = hub.timers.now();
     let mut flushes = FlushSet::new(&hub.timers);

@@ -103,11 +103,11 @@ fn serve(
     let limit = resources::raise_descriptor_limit();
     let clients = cli.clients;
     let any_port = cli.listen.ends_with(":0");
-    for warning in authority
-        .iter()
-        .flat_map(|authority| authority.rules().warnings(wall_clock()))
-    {
-        log::warn!("{}", one_line(&warning));
+    if let Some(rules) = authority.as_ref().map(Authority::rules) {
+        let warnings = rules.warnings(wall_clock()).into_iter();
+        for warning in warnings.chain(rules.keeps_all_seats(clients)) {
+            log::warn!("{}", one_line(&warning));
+        }
     }
     let guard = cli.guard();
     let server = Server::bind(cli.into_config(token, authority, audit, &stdout))?;

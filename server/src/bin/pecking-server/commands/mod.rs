@@ -14,7 +14,7 @@ use std::process::ExitCode;
 /// A subcommand.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
-    /// Say who may do what: change, check and try a file for --auth
+    /// Change, check and try the file of --auth: which clients may join, and what they may do
     #[command(subcommand)]
     Auth(auth::Auth),
     /// Read what was put on record: check that nothing was changed, or show it
