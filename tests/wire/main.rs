@@ -18,6 +18,7 @@ mod hostile;
 mod join;
 mod life;
 mod line;
+mod methods;
 mod outcome;
 mod output;
 mod ranks;

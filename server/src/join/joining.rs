@@ -15,8 +15,9 @@ use crate::session::{Flow, Session};
 use common::net::NO_TLS_ALERT;
 use common::sys::sync::Arc;
 use common::wire::message::{Code, Id, Message, RpcError, clip, error_line, result_line};
+use common::wire::method::ClientMethod;
 use common::wire::name::Name;
-use common::wire::{Joined, Right, method};
+use common::wire::{Joined, Right};
 use serde_json::value::RawValue;
 
 impl Session<'_> {
@@ -69,7 +70,7 @@ impl Session<'_> {
 
     #[inline(never)]
     fn request_before_join(&mut self, id: Id, method: &str, raw: Option<&RawValue>) -> Flow {
-        if method != method::JOIN {
+        if ClientMethod::from_name(method) != Some(ClientMethod::Join) {
             let message = format!("{:?} before \"join\"; join first", clip(method));
             self.tell(error_line(
                 Some(id),
