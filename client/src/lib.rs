@@ -74,6 +74,7 @@ pub use crate::send::outcome::{Outcome, Output};
 pub use crate::send::send_handle::{Command, SendEvent, SendHandle};
 pub use crate::tls::{Authorities, ClientCertificate, ClientTls, TlsError};
 pub use crate::token::Token;
+pub use common::audit;
 pub use common::net::tls::pin::{NoPin, Pin};
 pub use common::token::{NoToken, Secret, TokenError};
 pub use common::wire::message::{Code, Id, RpcError};

@@ -53,6 +53,7 @@ mod transcript;
 #[doc(hidden)]
 pub use testing::bench as bench_support;
 
+pub use common::audit;
 pub use config::{Config, HEARTBEAT_RANGE, MAX_LINE_RANGE, MAX_MEMORY_RANGE, MOST_CLIENTS};
 pub use join::token::Token;
 pub use server::{Handle, Running, Server, ServerError, Shutdown};
