@@ -5,7 +5,9 @@ mod executing;
 #[path = "../support/mod.rs"]
 mod support;
 
+mod as_user;
 mod end;
 mod output;
 mod policy;
 mod run;
+mod senders;
