@@ -112,9 +112,9 @@ impl Tunnel {
     fn pass(&mut self) -> io::Result<()> {
         while !(self.near_ended && self.server_ended) {
             self.wait()?;
-            self.from_near()?;
+            self.read_near()?;
             self.write_tls()?;
-            self.from_server()?;
+            self.read_server()?;
             self.write_near()?;
         }
         Ok(())
@@ -151,12 +151,12 @@ impl Tunnel {
         Ok(())
     }
 
-    fn from_near(&mut self) -> io::Result<()> {
+    fn read_near(&mut self) -> io::Result<()> {
         // What was said before the end of the handshake waits for that, the end of it as well.
         if self.session.is_handshaking() {
             return Ok(());
         }
-        self.to_session()?;
+        self.seal()?;
         let Some(far) = &mut self.far else {
             return Ok(());
         };
@@ -172,10 +172,10 @@ impl Tunnel {
                 Err(e) => return Err(e),
             }
         }
-        self.to_session()
+        self.seal()
     }
 
-    fn to_session(&mut self) -> io::Result<()> {
+    fn seal(&mut self) -> io::Result<()> {
         let taken = self.session.writer().write(&self.to_session)?;
         self.to_session.drain(..taken);
         Ok(())
@@ -195,7 +195,7 @@ impl Tunnel {
         Ok(())
     }
 
-    fn from_server(&mut self) -> io::Result<()> {
+    fn read_server(&mut self) -> io::Result<()> {
         if self.server_ended || self.to_near.len() >= REST {
             return Ok(());
         }

@@ -335,7 +335,7 @@ fn a_flood_of_wrong_tokens_is_answered_16_times_a_second_and_the_right_one_joins
     }
     let folder = tempfile::tempdir().expect("a temporary folder");
     let file = folder.path().join("token");
-    std::fs::write(&file, "secret\n").expect("the folder is ours");
+    crate::support::write_secret(&file, "secret\n");
     let server = Server::start(50, &["--token-file", file.to_str().expect("a plain path")]);
     // A member comes from one of the two.
     let (_member, _, answer) = show(&server, GUESSING[0], "secret");
@@ -412,7 +412,7 @@ fn an_address_that_guesses_in_vain_pushes_out_no_connection_of_its_own() {
     }
     let folder = tempfile::tempdir().expect("a temporary folder");
     let file = folder.path().join("token");
-    std::fs::write(&file, "secret\n").expect("the folder is ours");
+    crate::support::write_secret(&file, "secret\n");
     let server = Server::start(50, &["--token-file", file.to_str().expect("a plain path")]);
     let mut rounds = (0..ROUNDS).map(|_| {
         let first: Vec<_> = (0..OF_ONE).map(|_| guess_blindly(&server, 2)).collect();

@@ -78,11 +78,11 @@ pub fn connect(
         let mut flight = [0; FLIGHT];
         let received = receive(stream, &mut flight)?;
         let taken = take(&mut session, &flight[..received]);
-        unread = taken.map_err(|e| {
-            // It may be told why; that it is not trusted matters more than whether it hears that.
+        if taken.is_err() {
+            // It is told why, if it listens.
             let _ = send(stream, &mut session, deadline);
-            e
-        })?;
+        }
+        unread = taken?;
     }
     finish(stream, session, unread)
 }

@@ -51,7 +51,7 @@ pub(in crate::net) fn accept(
     let mut handshake = Handshake::default();
     let mut is_first = true;
     while handshake.goes_on() {
-        handshake.take(&receive_records(stream, is_first)?, &config)?;
+        handshake.take(&receive_records(stream, is_first)?, config)?;
         handshake.send(stream)?;
         is_first = false;
     }
