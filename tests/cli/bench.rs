@@ -325,7 +325,7 @@ fn a_server_without_places_for_all_clients_is_reported() {
 fn a_token_is_shown_by_every_client() {
     let folder = tempfile::tempdir().expect("a folder for a file");
     let token = folder.path().join("token");
-    fs::write(&token, "secret\n").expect("a file can be written");
+    crate::support::write_secret(&token, "secret\n");
     let token = token.to_str().expect("its name is UTF-8");
     let server = Server::start(&["--token-file", token]);
     let options = words(&["--count", "1", "--idle", "1"]);

@@ -612,7 +612,7 @@ fn a_line_without_a_connection_is_answered() {
 fn a_client_that_is_not_let_in_again_is_told_why() {
     let mut scene = Scene::new();
     let token = scene.state.path().join("token");
-    std::fs::write(&token, "secret\n").expect("the folder can be written");
+    crate::support::write_secret(&token, "secret\n");
     let token = token.to_str().expect("a plain path");
     let mut boss = scene.client("boss");
     boss.keys("half a li");

@@ -557,7 +557,7 @@ fn words_are_in_the_log_for_debugging_only_and_a_token_never() {
     const WORD: &str = "-phunter2";
     let folder = tempfile::tempdir().expect("a temporary folder");
     let token = folder.path().join("token");
-    fs::write(&token, "47114711\n").expect("the folder can be written");
+    crate::support::write_secret(&token, "47114711\n");
     let token = ["--token-file", token.to_str().expect("its name is text")];
     let policy = folder.path().join("policy.toml");
     fs::write(

@@ -162,7 +162,7 @@ fn a_service_outlives_its_server() {
 fn a_service_that_is_not_let_in_again_says_why_and_ends() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let token = folder.path().join("token");
-    fs::write(&token, "s3cret\n").expect("the folder can be written");
+    crate::support::write_secret(&token, "s3cret\n");
     let mut server = Server::start(&[]);
     let worker = server.worker("web1");
     server.replace(&["--token-file", token.to_str().expect("a plain path")]);

@@ -330,7 +330,7 @@ fn show(server: &Server, from: u8, token: &str) -> (Raw, Duration, serde_json::V
 fn a_flood_of_wrong_tokens_is_answered_16_times_a_second_and_the_right_one_joins_meanwhile() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let file = folder.path().join("token");
-    std::fs::write(&file, "secret\n").expect("the folder is ours");
+    crate::support::write_secret(&file, "secret\n");
     flood_with_wrong_tokens("--token-file", &file, "secret");
 }
 
@@ -424,7 +424,7 @@ fn an_address_that_guesses_in_vain_pushes_out_no_connection_of_its_own() {
     }
     let folder = tempfile::tempdir().expect("a temporary folder");
     let file = folder.path().join("token");
-    std::fs::write(&file, "secret\n").expect("the folder is ours");
+    crate::support::write_secret(&file, "secret\n");
     let server = Server::start(50, &["--token-file", file.to_str().expect("a plain path")]);
     let mut rounds = (0..ROUNDS).map(|_| {
         let first: Vec<_> = (0..OF_ONE).map(|_| guess_blindly(&server, 2)).collect();

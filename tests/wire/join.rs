@@ -340,7 +340,7 @@ fn a_connection_that_does_not_join_in_time_is_closed() {
 fn with_token(options: &[&str]) -> (Server, tempfile::TempDir) {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let file = folder.path().join("token");
-    std::fs::write(&file, "secret\n").expect("the folder is ours");
+    crate::support::write_secret(&file, "secret\n");
     let file = file.to_str().expect("a plain path");
     let options = [&["--token-file", file], options].concat();
     (Server::start(9, &options), folder)

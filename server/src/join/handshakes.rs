@@ -255,10 +255,14 @@ impl Table {
     /// that, if any.
     fn room_to_greet(&self, from: IpAddr, now: u64) -> Result<Option<Arc<Connection>>, NoRoom> {
         let of_network = |one: &Unjoined| network(one.from) == network(from);
-        let bounds: [(usize, &dyn Fn(&Unjoined) -> bool); 3] = [
-            (MAX_UNJOINED_PER_ADDRESS, &|one| one.from == from),
+        let of_address = |one: &Unjoined| one.from == from;
+        let bounds = [
+            (
+                MAX_UNJOINED_PER_ADDRESS,
+                &of_address as &dyn Fn(&Unjoined) -> bool,
+            ),
             (MAX_GREETED_PER_NETWORK, &of_network),
-            (MAX_GREETED, &|_| true),
+            (MAX_GREETED, &|_: &Unjoined| true),
         ];
         for (most, are) in bounds {
             if self.greeted_here(are).count() >= most {
