@@ -5,7 +5,11 @@ mod executing;
 #[path = "../support/mod.rs"]
 mod support;
 
+mod client_end;
+mod detached;
 mod end;
+mod leftovers;
 mod output;
 mod policy;
 mod run;
+mod stuck;
