@@ -133,7 +133,7 @@ fn as_many_clients_join_as_the_server_says_that_fit_and_the_hard_limit_that_it_n
         let digits = rest.split(|c: char| !c.is_ascii_digit()).next();
         digits.and_then(|n| n.parse::<usize>().ok()).expect(before)
     };
-    let server = Server::spawn(&mut limited("-n 40", &["500", "--heartbeat", "60s"]));
+    let server = Server::spawn(&mut limited("-n 40", &["500", "--heartbeat", "10m"]));
     server.process.stderr.wait_for("clients of 500 fit");
     let said = server.process.stderr.text();
     let fit = number_after(&said, "no more than ");
@@ -154,7 +154,7 @@ fn as_many_clients_join_as_the_server_says_that_fit_and_the_hard_limit_that_it_n
 #[test]
 fn it_asks_for_as_many_descriptors_as_it_may_have() {
     const CLIENTS: usize = 100;
-    let server = Server::spawn(&mut limited("-Sn 64", &["100", "--heartbeat", "60s"]));
+    let server = Server::spawn(&mut limited("-Sn 64", &["100", "--heartbeat", "10m"]));
     let crowd = (0..CLIENTS).map(|n| server.raw(&format!("n{n}"), 1));
     assert_eq!(crowd.collect::<Vec<_>>().len(), CLIENTS);
 }

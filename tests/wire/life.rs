@@ -3,7 +3,7 @@
 
 use std::time::{Duration, Instant};
 
-use crate::support::{PATIENCE, Raw, Server, Still, ranked};
+use crate::support::{PATIENCE, Raw, Server, Still, loosely, ranked};
 use serde_json::{Value, json};
 
 /// The heartbeat of the tests that are about it.
@@ -33,13 +33,13 @@ fn whoever_is_silent_is_asked_and_then_gone() {
     assert!(is_ping(&ping), "{ping}");
     let asked = started.elapsed();
     assert!(
-        (HEARTBEAT - SLACK..HEARTBEAT * 3).contains(&asked),
+        (HEARTBEAT - SLACK..HEARTBEAT + loosely(HEARTBEAT)).contains(&asked),
         "asked after {asked:?}"
     );
     let rest = mute.wait_end("the end of the silent one");
     let gone = started.elapsed();
     assert!(
-        (HEARTBEAT * 2 - SLACK..HEARTBEAT * 5).contains(&gone),
+        (HEARTBEAT * 2 - SLACK..HEARTBEAT * 2 + loosely(HEARTBEAT)).contains(&gone),
         "gone after {gone:?}"
     );
     assert!(
@@ -156,6 +156,9 @@ fn what_follows_leave_is_not_read() {
     worker.expect_nothing("nothing was sent after leave");
 }
 
+/// When a client goes that reads nothing of what waits for it.
+const EVICTED_AFTER: Duration = Duration::from_secs(10);
+
 #[test]
 fn a_slow_client_delays_nobody_else() {
     const ROUNDS: usize = 30;
@@ -163,22 +166,27 @@ fn a_slow_client_delays_nobody_else() {
     let mut boss = Raw::join(&server, "boss", 0);
     let slow = Still::join(&server, "slow", 1024);
     let mut quick = Raw::join(&server, "quick", 1);
+    let began = Instant::now();
     // Many times what the sockets between them hold; it reads none of it.
     let long = "x".repeat(900 << 10);
     let to_slow: Vec<Value> = (0..20).map(|_| boss.command("slow", &[&long])).collect();
-    let started = Instant::now();
     for n in 0..ROUNDS {
+        let started = Instant::now();
         let selector = ["quick", "quick,nobody"][n % 2];
         let id = boss.command(selector, &["x"]);
         quick.serve(1);
         boss.result_of(&id);
+        let took = started.elapsed();
+        assert!(took < EVICTED_AFTER * 3 / 4, "a command took {took:?}");
     }
-    let took = started.elapsed();
-    assert!(took < PATIENCE / 4, "{ROUNDS} commands took {took:?}");
-    // That one goes; what it was given is lost, each once, started or not.
+    // The slow client goes; what it was given is lost, each once, started or not.
     slow.reset();
     for id in to_slow {
-        assert_eq!(boss.result_of(&id)["status"], "lost");
+        let answer = boss.answer(&id);
+        // A busy machine may have taken so long for all that, that it was gone before.
+        let is_gone = answer["error"]["code"] == 7 && began.elapsed() >= EVICTED_AFTER;
+        let is_lost = answer["result"]["status"] == "lost";
+        assert!(is_lost || is_gone, "{answer}");
     }
     assert_eq!(quick.notification("rank")["rank"], 1);
 }
@@ -213,10 +221,15 @@ fn the_slowest_of_many_delays_only_the_tally() {
     let mut quick = Raw::join(&server, "quick", 1024);
     let long = "x".repeat(900 << 10);
     for _ in 0..20 {
+        let started = Instant::now();
         let id = boss.command("below", &[&long]);
         quick.serve(1);
-        let outcome = boss.notification("outcome");
-        assert_eq!([&outcome["send"], &outcome["name"]], [&id, &json!("quick")]);
+        boss.wait_for("the outcome at the quick one", |message| {
+            let outcome = &message["params"];
+            [&outcome["send"], &outcome["name"]] == [&id, &json!("quick")]
+        });
+        let took = started.elapsed();
+        assert!(took < EVICTED_AFTER * 3 / 4, "an outcome took {took:?}");
     }
     slow.close();
 }
