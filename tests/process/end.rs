@@ -132,13 +132,14 @@ fn check(case: &Case, ran: &Ran, printed: &str, status: &str, took: Duration) {
         "exit_code"
     };
     assert_eq!(ran.outcome[key], case.end, "{what}: {}", ran.outcome);
-    // A second is for a machine that runs all of this at once.
+    // A second is for a machine that runs all of this at once. All of it is less than the 5 s after
+    // which SIGKILL comes.
     let most = if case.is_stubborn {
         STUBBORN
     } else {
         Duration::from_secs(1)
     };
-    assert!(took < most + JITTER, "{what}: {took:?}");
+    assert!(took < most + JITTER * 2, "{what}: {took:?}");
     let all = format!("{printed}{}", ran.text());
     let pids = pids(&all);
     assert!(!pids.is_empty(), "{what}: {all:?}");
@@ -162,36 +163,42 @@ fn a_cancel_ends_the_most_stubborn_in_time() {
         let ran = boss.finish(&started[n].0);
         check(&cases[n], &ran, &started[n].1, "cancelled", since.elapsed());
     }
-    eventually("all are reaped", Duration::from_secs(2), || {
+    eventually("all are reaped", PATIENCE, || {
         children(worker.id()).is_empty()
     });
 }
 
 #[test]
 fn the_end_of_its_time_ends_the_most_stubborn_in_time() {
-    const TIME: u64 = 3000;
+    // The next time is for a machine that is too slow for the one before.
+    let is_quick_enough = [3_000, 10_000, 30_000].into_iter().any(time_out);
+    assert!(is_quick_enough, "a machine that is too slow");
+}
+
+/// Gives all cases so many milliseconds; says whether all were ready by then, and checks their ends.
+fn time_out(time: u64) -> bool {
     let cases = cases();
     let (_relay, mut boss, worker) = anything(32);
     let since = Instant::now();
-    let started = start_all(&mut boss, &cases, &json!({"timeout_ms": TIME}));
-    assert!(
-        since.elapsed() < Duration::from_millis(TIME),
-        "a machine that is too slow"
-    );
+    let started = start_all(&mut boss, &cases, &json!({"timeout_ms": time}));
+    if since.elapsed() >= Duration::from_millis(time) {
+        return false;
+    }
     let mut order: Vec<usize> = (0..cases.len()).collect();
     order.sort_by_key(|n| cases[*n].is_stubborn);
     for n in order {
         let ran = boss.finish(&started[n].0);
-        let took = since.elapsed().saturating_sub(Duration::from_millis(TIME));
+        let took = since.elapsed().saturating_sub(Duration::from_millis(time));
         check(&cases[n], &ran, &started[n].1, "timed_out", took);
     }
     assert!(
-        since.elapsed() >= Duration::from_millis(TIME + 5000),
+        since.elapsed() >= Duration::from_millis(time + 5000),
         "SIGKILL comes 5 s later"
     );
-    eventually("all are reaped", Duration::from_secs(2), || {
+    eventually("all are reaped", PATIENCE, || {
         children(worker.id()).is_empty()
     });
+    true
 }
 
 #[test]

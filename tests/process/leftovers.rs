@@ -89,7 +89,11 @@ fn nothing_survives_a_command_that_has_ended() {
 #[track_caller]
 fn since_it_ended(printed: &str) -> Duration {
     let (_, ended) = printed.rsplit_once("ended ").expect("it says when");
-    let ended = ended.trim().parse().expect("a number");
+    let ended = ended
+        .split_whitespace()
+        .next()
+        .and_then(|word| word.parse().ok());
+    let ended = ended.expect("a number");
     let now = UNIX_EPOCH.elapsed().expect("the clock is right");
     now.saturating_sub(Duration::from_secs_f64(ended))
 }
