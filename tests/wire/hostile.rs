@@ -256,14 +256,9 @@ fn what_superiors_were_told_of_refusals_is_remembered_for_no_pair() {
     for (rank, member) in members.iter_mut().enumerate().skip(1) {
         let params = json!({"to": "all", "command": ["x"]});
         member.send(&json!({"jsonrpc": "2.0", "id": "all", "method": "send", "params": params}));
-        let mut lines = 0;
-        let tally = loop {
-            let line = member.read_line_quickly();
-            lines += usize::from(line.contains("outranked"));
-            if line.contains("\"id\":\"all\"") {
-                break line;
-            }
-        };
+        let mut lines = member.read_lines(|line| line.contains("\"id\":\"all\""));
+        lines.retain(|line| line.contains("outranked"));
+        let (lines, tally) = (lines.len(), lines.last().expect("a tally"));
         let all = format!("\"outranked\":{rank}");
         assert!(
             tally.contains(&all) && lines == rank + 1,

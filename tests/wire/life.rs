@@ -159,6 +159,15 @@ fn what_follows_leave_is_not_read() {
 /// When a client goes that reads nothing of what waits for it.
 const EVICTED_AFTER: Duration = Duration::from_secs(10);
 
+/// Checks what a sender is told of a command to a client that reads nothing, if it took so long to
+/// send all of them: on a busy machine that client is gone before the last.
+#[track_caller]
+fn expect_lost(answer: &Value, sent: Duration) {
+    let is_gone = answer["error"]["code"] == 7 && sent >= EVICTED_AFTER * 3 / 4;
+    let is_lost = answer["result"]["status"] == "lost";
+    assert!(is_lost || is_gone, "{answer}");
+}
+
 #[test]
 fn a_slow_client_delays_nobody_else() {
     const ROUNDS: usize = 30;
@@ -170,6 +179,8 @@ fn a_slow_client_delays_nobody_else() {
     // Many times what the sockets between them hold; it reads none of it.
     let long = "x".repeat(900 << 10);
     let to_slow: Vec<Value> = (0..20).map(|_| boss.command("slow", &[&long])).collect();
+    boss.sync();
+    let sent = began.elapsed();
     for n in 0..ROUNDS {
         let started = Instant::now();
         let selector = ["quick", "quick,nobody"][n % 2];
@@ -183,10 +194,7 @@ fn a_slow_client_delays_nobody_else() {
     slow.reset();
     for id in to_slow {
         let answer = boss.answer(&id);
-        // A busy machine may have taken so long for all that, that it was gone before.
-        let is_gone = answer["error"]["code"] == 7 && began.elapsed() >= EVICTED_AFTER;
-        let is_lost = answer["result"]["status"] == "lost";
-        assert!(is_lost || is_gone, "{answer}");
+        expect_lost(&answer, sent);
     }
     assert_eq!(quick.notification("rank")["rank"], 1);
 }
@@ -200,15 +208,18 @@ fn a_client_that_takes_nothing_is_gone_after_a_while() {
     let _slow = Still::join(&server, "slow", 1024);
     let mut last = Raw::join(&server, "last", 1);
     let long = "x".repeat(900 << 10);
+    let began = Instant::now();
     for _ in 0..20 {
         boss.command("slow", &[&long]);
     }
+    boss.sync();
+    let sent = began.elapsed();
     last.wait_within(AT_LAST, "the end of the slow one", |message| {
         message["method"] == "rank" && message["params"]["rank"] == 1
     });
     for _ in 0..20 {
-        let outcome = boss.next("an outcome");
-        assert_eq!(outcome["result"]["status"], "lost", "{outcome}");
+        let answer = boss.next("an outcome");
+        expect_lost(&answer, sent);
     }
     boss.expect_nothing("one outcome each");
 }
