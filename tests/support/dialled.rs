@@ -29,7 +29,7 @@ pub(crate) fn accept(listener: &TcpListener) -> TcpStream {
             stream.set_nonblocking(false).expect("an open socket");
             return stream;
         }
-        assert!(Instant::now() < deadline, "nobody dials in");
+        assert!(Instant::now() < deadline, "no client dials in");
         std::thread::sleep(Duration::from_millis(5));
     }
 }

@@ -168,7 +168,7 @@ fn join(address: SocketAddr, name: &str, slots: u32) -> TcpStream {
     );
     (&stream).write_all(join.as_bytes()).expect("it is taken");
     let mut answer = Vec::new();
-    // Nothing else comes before somebody commands it.
+    // Nothing else comes before a client commands it.
     let _ = BufReader::with_capacity(1, &stream).read_until(b'\n', &mut answer);
     let answer = String::from_utf8_lossy(&answer);
     assert!(answer.contains("\"result\""), "{name}: {answer:?}");

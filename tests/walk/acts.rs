@@ -1,4 +1,4 @@
-//! What somebody who reads does: each act tells the server and the model.
+//! What a client that reads does: each act tells the server and the model.
 
 use serde_json::{Value, json};
 
@@ -30,7 +30,7 @@ impl Walk {
                 ..
             } => {
                 if let Some(number) = which.of(&self.sent(key)) {
-                    let target = target.of(&self.everybody()).unwrap_or(key);
+                    let target = target.of(&self.all_clients()).unwrap_or(key);
                     self.consume(key, number, target, *bytes)?;
                 }
             }
@@ -86,7 +86,7 @@ impl Walk {
         self.answer_with(key, id.ok_or("it was never given it")?, result)
     }
 
-    /// Answers what others were given, or what it has answered itself; nobody notices.
+    /// Answers what others were given, or what it has answered itself; no client notices.
     fn meddle(&mut self, key: Key, which: Pick) -> Walked<()> {
         let given = self.model.given(key);
         let strange = self.ids.all().filter(|(number, _)| !given.contains(number));

@@ -1,12 +1,12 @@
-//! Whom a selector finds, client by client.
+//! The clients that a selector finds, one by one.
 
 use serde_json::{Value, json};
 
 use super::model::{Found, Model};
-use super::step::{Item, To, Whom};
+use super::step::{Item, Single, To};
 
 impl Model {
-    /// Whom a selector finds; or an error's code.
+    /// The clients that a selector finds; or an error's code.
     pub(crate) fn find(&self, sender: usize, to: &To) -> Result<Found, i64> {
         let executes = |rank: &usize| *rank > sender && self.ranked[*rank].slots > 0;
         let all = 0..self.ranked.len();
@@ -36,10 +36,10 @@ impl Model {
                 if let [
                     Item {
                         is_excluded: false,
-                        whom,
+                        single,
                     },
                 ] = items.as_slice()
-                    && let Some(found) = self.named_alone(whom)
+                    && let Some(found) = self.named_alone(single)
                 {
                     return match found {
                         Some(rank) if rank < sender => Err(8),
@@ -71,22 +71,22 @@ impl Model {
         }
     }
 
-    /// Those whom items name one by one, and who have no slots or are not here, with what is
+    /// Clients that items name one by one, and that have no slots or are not here, with what is
     /// known of them.
     fn absent(&self, items: &[Item], sender: usize) -> Vec<Value> {
         let mut absent = Vec::new();
         for item in items.iter().filter(|item| !item.is_excluded) {
             let is_out = |rank: usize| !self.is_in(items, rank, sender);
-            let known = match self.named_alone(&item.whom) {
+            let known = match self.named_alone(&item.single) {
                 None => continue,
                 Some(Some(rank)) if rank <= sender || self.ranked[rank].slots > 0 => continue,
                 Some(Some(rank)) if is_out(rank) => continue,
                 Some(Some(rank)) => self.identity(rank),
-                Some(None) if items.iter().any(|other| leaves_out(other, &item.whom)) => continue,
-                Some(None) => match &item.whom {
-                    Whom::Rank(rank) => json!({"rank": rank}),
-                    Whom::Name(name) => json!({"name": name}),
-                    Whom::Ranks(..) | Whom::Pattern(_) => continue,
+                Some(None) if items.iter().any(|other| leaves_out(other, &item.single)) => continue,
+                Some(None) => match &item.single {
+                    Single::Rank(rank) => json!({"rank": rank}),
+                    Single::Name(name) => json!({"name": name}),
+                    Single::Ranks(..) | Single::Pattern(_) => continue,
                 },
             };
             if !absent.contains(&known) {
@@ -96,21 +96,21 @@ impl Model {
         absent
     }
 
-    /// Whose rank or name it is, if anybody's; none where it is of kind many.
-    fn named_alone(&self, whom: &Whom) -> Option<Option<usize>> {
-        match whom {
-            Whom::Rank(rank) => Some(Some(*rank).filter(|rank| *rank < self.ranked.len())),
-            Whom::Name(name) => Some(self.ranked.iter().position(|client| client.name == *name)),
-            Whom::Ranks(..) | Whom::Pattern(_) => None,
+    /// The place of the client whose rank or name it is, if there is one; none if it stands for many.
+    fn named_alone(&self, single: &Single) -> Option<Option<usize>> {
+        match single {
+            Single::Rank(rank) => Some(Some(*rank).filter(|rank| *rank < self.ranked.len())),
+            Single::Name(name) => Some(self.ranked.iter().position(|client| client.name == *name)),
+            Single::Ranks(..) | Single::Pattern(_) => None,
         }
     }
 
     fn is_in(&self, items: &[Item], rank: usize, sender: usize) -> bool {
-        let is_found = |item: &Item| match &item.whom {
-            Whom::Rank(wanted) => rank == *wanted,
-            Whom::Ranks(first, last) => (*first..=*last).contains(&rank),
-            Whom::Name(name) => self.ranked[rank].name == *name,
-            Whom::Pattern(pattern) => {
+        let is_found = |item: &Item| match &item.single {
+            Single::Rank(wanted) => rank == *wanted,
+            Single::Ranks(first, last) => (*first..=*last).contains(&rank),
+            Single::Name(name) => self.ranked[rank].name == *name,
+            Single::Pattern(pattern) => {
                 matches_pattern(pattern.as_bytes(), self.ranked[rank].name.as_bytes())
             }
         };
@@ -124,13 +124,13 @@ impl Model {
 }
 
 /// Whether an item leaves out what another one names, though no client has that.
-fn leaves_out(item: &Item, named: &Whom) -> bool {
+fn leaves_out(item: &Item, named: &Single) -> bool {
     item.is_excluded
-        && match (&item.whom, named) {
-            (Whom::Rank(rank), Whom::Rank(named)) => rank == named,
-            (Whom::Ranks(first, last), Whom::Rank(named)) => (*first..=*last).contains(named),
-            (Whom::Name(name), Whom::Name(named)) => name == named,
-            (Whom::Pattern(pattern), Whom::Name(named)) => {
+        && match (&item.single, named) {
+            (Single::Rank(rank), Single::Rank(named)) => rank == named,
+            (Single::Ranks(first, last), Single::Rank(named)) => (*first..=*last).contains(named),
+            (Single::Name(name), Single::Name(named)) => name == named,
+            (Single::Pattern(pattern), Single::Name(named)) => {
                 matches_pattern(pattern.as_bytes(), named.as_bytes())
             }
             _ => false,

@@ -1,5 +1,5 @@
 //! A walk: clients do one thing after the other at a real server, and after each of them
-//! everybody's lines and the ranking are what a plain model says.
+//! each client's lines and the ranking are what a plain model says.
 //!
 //! Nothing here waits for a time. The answer to a ping says that the server has dealt with
 //! all that its client wrote before, and the answer to a second one that all that this caused
@@ -84,31 +84,33 @@ impl Walk {
     fn step(&mut self, step: &Step) -> Walked<()> {
         match step {
             Step::Join { name, slots } => self.join(name.map(|n| NAMES[n]), *slots),
-            Step::Go { who, how } => who
-                .of(&self.everybody())
+            Step::Go { actor, how } => actor
+                .of(&self.all_clients())
                 .map_or(Ok(()), |k| self.go(k, *how)),
-            Step::ReadOn { who } => who.of(&self.who(false)).map_or(Ok(()), |k| self.read_on(k)),
-            _ => match Self::actor(step).of(&self.who(true)) {
+            Step::ReadOn { actor } => actor
+                .of(&self.clients_that_read(false))
+                .map_or(Ok(()), |k| self.read_on(k)),
+            _ => match Self::actor(step).of(&self.clients_that_read(true)) {
                 Some(key) => self.act(key, step),
                 None => Ok(()),
             },
         }
     }
 
-    /// Who does it, of those who read.
+    /// The client that acts, of those that read.
     fn actor(step: &Step) -> Pick {
         match step {
-            Step::Send { who, .. }
-            | Step::SendAgain { who, .. }
-            | Step::Answer { who, .. }
-            | Step::Meddle { who, .. }
-            | Step::Output { who, .. }
-            | Step::Consume { who, .. }
-            | Step::Cancel { who, .. }
-            | Step::Rubbish { who, .. }
-            | Step::StopReading { who }
-            | Step::ReadOn { who }
-            | Step::Go { who, .. } => *who,
+            Step::Send { actor, .. }
+            | Step::SendAgain { actor, .. }
+            | Step::Answer { actor, .. }
+            | Step::Meddle { actor, .. }
+            | Step::Output { actor, .. }
+            | Step::Consume { actor, .. }
+            | Step::Cancel { actor, .. }
+            | Step::Rubbish { actor, .. }
+            | Step::StopReading { actor }
+            | Step::ReadOn { actor }
+            | Step::Go { actor, .. } => *actor,
             Step::Join { .. } => Pick(0),
         }
     }
@@ -141,13 +143,17 @@ impl Walk {
     }
 
     fn go(&mut self, key: Key, how: Way) -> Walked<()> {
-        let others: Vec<Key> = self.everybody().into_iter().filter(|k| *k != key).collect();
+        let others: Vec<Key> = self
+            .all_clients()
+            .into_iter()
+            .filter(|k| *k != key)
+            .collect();
         let Some(mut peer) = self.peers.remove(&key) else {
             return Ok(());
         };
         match how {
             Way::Close | Way::Reset if !others.is_empty() => {
-                // When others who do not read are told of it cannot be known.
+                // When clients that do not read are told of it cannot be known.
                 for other in &others {
                     self.peer(*other)?.reads = true;
                 }
@@ -173,7 +179,7 @@ impl Walk {
         }
     }
 
-    /// Reads what somebody is told last, and its end: then it is gone for everybody.
+    /// Reads what a client is told last, and its end: then it is gone for all others.
     fn read_to_end(&mut self, key: Key, mut peer: Peer) -> Walked<()> {
         peer.expect_of(key, &mut self.model.told);
         while let Some(line) = peer
@@ -195,7 +201,7 @@ impl Walk {
             .map_err(|why| format!("{key}, at its end: {why}"))
     }
 
-    /// Waits until somebody who broke off is gone for the others, who all read.
+    /// Waits until a client that broke off is gone for the others, which all read.
     fn wait_until_gone(&mut self, others: &[Key]) -> Walked<()> {
         let deadline = Instant::now() + self.patience;
         while let Err(why) = self.look(others[0]) {
@@ -220,7 +226,7 @@ impl Walk {
 
     /// Everybody reads on, and has been told its rank.
     fn end(&mut self) -> Walked<()> {
-        for key in self.everybody() {
+        for key in self.all_clients() {
             self.read_on(key)?;
         }
         for (key, peer) in &mut self.peers {
@@ -239,11 +245,11 @@ impl Walk {
 
 /// What holds after each step.
 impl Walk {
-    /// Everybody who reads has what the model says, and the ranking is the model's. `actor`
+    /// Each client that reads has what the model says, and the ranking is the model's. `actor`
     /// did something, and may have left.
     fn settle(&mut self, actor: Key) -> Walked<()> {
         self.distribute();
-        let readers = self.who(true);
+        let readers = self.clients_that_read(true);
         let (first, others): (Vec<Key>, Vec<Key>) = readers.iter().partition(|k| **k == actor);
         self.fence(&first)?;
         self.fence(&first)?;
@@ -285,7 +291,7 @@ impl Walk {
         Ok(())
     }
 
-    /// Asks somebody for the ranking.
+    /// Asks a client for the ranking.
     fn look(&mut self, observer: Key) -> Walked<()> {
         let id = json!("members");
         let ask = "{\"jsonrpc\":\"2.0\",\"id\":\"members\",\"method\":\"members\"}\n";
@@ -318,12 +324,12 @@ impl Walk {
 
 /// Look-ups.
 impl Walk {
-    fn everybody(&self) -> Vec<Key> {
+    fn all_clients(&self) -> Vec<Key> {
         self.peers.keys().copied().collect()
     }
 
-    /// Those who read, or who do not.
-    fn who(&self, reads: bool) -> Vec<Key> {
+    /// The clients that read, or those that do not.
+    fn clients_that_read(&self, reads: bool) -> Vec<Key> {
         let peers = self.peers.iter().filter(|(_, peer)| peer.reads == reads);
         peers.map(|(key, _)| *key).collect()
     }
@@ -332,7 +338,7 @@ impl Walk {
         self.peers.get_mut(&key).ok_or(format!("{key} is gone"))
     }
 
-    /// The commands that somebody sent and that have outcomes to come.
+    /// The commands that a client sent and that have outcomes to come.
     fn open(&self, key: Key) -> Vec<u64> {
         let own = self.model.commands.iter().filter(|(_, c)| c.sender == key);
         own.map(|(number, _)| *number).collect()

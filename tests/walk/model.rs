@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 
 use super::step::{Answer, To};
 
-/// Whom a connection belongs to: counted by the walk.
+/// The client of a connection: counted by the walk.
 pub(crate) type Key = usize;
 
 /// Lines that are no messages after which a client is sent away.
@@ -64,7 +64,7 @@ pub(crate) struct Running {
     pub(crate) output: usize,
 }
 
-/// Whom a selector finds: the ranks of those above the sender and of those that execute, and
+/// The clients that a selector finds: the ranks of those above the sender and of those that execute, and
 /// what is known of those that are absent.
 #[derive(Default)]
 pub(crate) struct Found {
@@ -80,7 +80,7 @@ pub(crate) struct Command {
     words: Vec<String>,
     /// Its sender's identity as of then.
     from: Value,
-    /// Whom it found, with their identities as of then.
+    /// The clients that it found, with their identities as of then.
     pub(crate) targets: Vec<(Key, Value)>,
     window: Option<usize>,
     /// Outcomes by status, for a command of kind many.
@@ -131,10 +131,10 @@ impl Model {
         self.ranked.iter_mut().find(|client| client.key == key)
     }
 
-    fn tell(&mut self, whom: Key, line: Value) {
+    fn tell(&mut self, client: Key, line: Value) {
         // Who has left is told nothing.
-        if self.rank_of(whom).is_some() {
-            self.told.push((whom, line));
+        if self.rank_of(client).is_some() {
+            self.told.push((client, line));
         }
     }
 
@@ -420,7 +420,7 @@ impl Model {
         }
         // It may still hear what became of those, or have stopped listening.
         let since = self.told.split_off(told_before);
-        let (its_own, others) = since.into_iter().partition(|(whom, _)| *whom == key);
+        let (its_own, others) = since.into_iter().partition(|(client, _)| *client == key);
         self.perhaps = its_own;
         self.told.extend(others);
         let client = self.ranked.remove(rank);

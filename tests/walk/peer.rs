@@ -47,7 +47,7 @@ impl Ids {
         })
     }
 
-    /// A line as the model has it: without what nobody can foresee. Notes what the client that
+    /// A line as the model has it: without what cannot be foreseen. Notes what the client that
     /// reads it was given.
     pub(crate) fn normal(
         &mut self,
@@ -104,7 +104,7 @@ impl Ids {
 /// The number of a command, which is its first word.
 fn number_in(words: &Value) -> Walked<u64> {
     let number = words[0].as_str().and_then(|word| word.parse().ok());
-    number.ok_or_else(|| format!("words that nobody sent: {}", shown(words)))
+    number.ok_or_else(|| format!("words that no client sent: {}", shown(words)))
 }
 
 impl Peer {
@@ -124,7 +124,7 @@ impl Peer {
 
     /// Takes what is for it, as what is to come.
     pub(crate) fn expect_of(&mut self, key: Key, told: &mut Vec<(Key, Value)>) {
-        let is_its = |(whom, _): &mut (Key, Value)| *whom == key;
+        let is_its = |(client, _): &mut (Key, Value)| *client == key;
         let mut lines: Vec<Value> = told.extract_if(.., is_its).map(|(_, line)| line).collect();
         let is_unsure = |line: &mut Value| {
             let is_refused = line["method"] == "refused";

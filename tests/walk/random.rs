@@ -1,11 +1,11 @@
 //! The random walk: clients join, send by every selector, answer, meddle, cancel, stop
-//! reading and go in every way, at a real server, and after each step everybody's lines and
+//! reading and go in every way, at a real server, and after each step each client's lines and
 //! the ranking are what a plain model says.
 //!
 //!     tests/walk.sh                                                   a longer run
 //!     WALK_SEED=17 WALK_CASES=1 cargo test -p server --test walk    one walk again
 //!
-//! Who stops reading reads on or goes before it is evicted for that. When it would be, no model
+//! A client that stops reading reads on or goes before it is evicted for that. When it would be, no model
 //! can say: that depends on what the system takes for it, and a walk would have to aim 64 MiB
 //! at it, or wait ten seconds. `tests/survive/slow.rs` is about that.
 
@@ -40,7 +40,7 @@ const SHORTENING: Duration = Duration::from_secs(60);
 const IMPATIENCE: Duration = Duration::from_secs(1);
 
 #[test]
-fn whatever_clients_do_everybody_is_told_what_a_plain_model_says() {
+fn each_client_is_told_what_a_plain_model_says_whatever_clients_do() {
     let cases = variable("WALK_CASES").unwrap_or(CASES);
     let seed = variable("WALK_SEED").unwrap_or_else(|| RandomState::new().hash_one(0) >> 1);
     println!("walks from seed {seed} on: {cases}");
@@ -87,7 +87,7 @@ fn variable(name: &str) -> Option<u64> {
 fn take(seed: u64, next: &AtomicU64) -> usize {
     let steps = steps_of(seed);
     crate::walk(&steps, PATIENCE).unwrap_or_else(|why| {
-        // Nobody begins another one.
+        // No walker begins another walk.
         next.store(u64::MAX / 2, Ordering::Relaxed);
         let (steps, why) = shortened(steps, why);
         let listed: Vec<String> = steps.iter().map(|step| format!("  {step:?}")).collect();

@@ -1,5 +1,5 @@
-//! What can be done in a walk. A step names whom it concerns by a number that is taken
-//! modulo those for whom it makes sense, and does nothing where there is nobody: so every
+//! What can be done in a walk. A step names the clients that it concerns by a number that is taken
+//! modulo the count of those for which it makes sense, and does nothing if there are none: so every
 //! part of a walk is a walk, and a failing one can be shortened by leaving steps out.
 
 use std::fmt::Write;
@@ -12,7 +12,7 @@ pub(crate) const NAMES: [&str; 8] = ["a", "b", "ab", "AB", "b-2", "a.xb", "long-
 /// Patterns that selectors have.
 const PATTERNS: [&str; 9] = ["*", "a*", "?", "*b", "client-*", "b?2", "*-*", "a?x*", "2*"];
 
-/// One of those for whom a step makes sense.
+/// One of the clients for which a step makes sense.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Pick(pub(crate) u16);
 
@@ -27,44 +27,48 @@ impl Pick {
 /// One step of a walk.
 #[derive(Clone, Debug)]
 pub(crate) enum Step {
-    /// Somebody connects and wants to join.
+    /// A client connects and wants to join.
     Join { name: Option<usize>, slots: usize },
-    /// Somebody goes.
-    Go { who: Pick, how: Way },
-    /// Somebody sends a command, with a word of this many bytes.
+    /// A client goes.
+    Go { actor: Pick, how: Way },
+    /// A client sends a command, with a word of this many bytes.
     Send {
-        who: Pick,
+        actor: Pick,
         to: To,
         bytes: usize,
         window: Option<u64>,
     },
-    /// Somebody sends under an id that is still open.
-    SendAgain { who: Pick, which: Pick },
-    /// Somebody answers what it was given.
-    Answer { who: Pick, which: Pick, how: Answer },
-    /// Somebody answers what it was never given, or has answered.
-    Meddle { who: Pick, which: Pick },
+    /// A client sends under an id that is still open.
+    SendAgain { actor: Pick, which: Pick },
+    /// A client answers what it was given.
+    Answer {
+        actor: Pick,
+        which: Pick,
+        how: Answer,
+    },
+    /// A client answers what it was never given, or has answered.
+    Meddle { actor: Pick, which: Pick },
     /// A command writes something.
     Output {
-        who: Pick,
+        actor: Pick,
         which: Pick,
         is_much: bool,
     },
     /// A sender got through with some output.
     Consume {
-        who: Pick,
+        actor: Pick,
         which: Pick,
         target: Pick,
         bytes: u64,
     },
     /// A sender cancels what is open, or was.
-    Cancel { who: Pick, which: Pick },
-    /// Somebody writes lines that are no messages.
-    Rubbish { who: Pick, lines: usize },
-    /// Somebody stops reading.
-    StopReading { who: Pick },
-    /// Somebody reads what has come meanwhile, and goes on reading.
-    ReadOn { who: Pick },
+    Cancel { actor: Pick, which: Pick },
+    /// A client writes lines that are no messages.
+    Rubbish { actor: Pick, lines: usize },
+    /// A client stops reading.
+    StopReading { actor: Pick },
+    /// A client reads what has come meanwhile, and goes on reading.
+    ReadOn { actor: Pick },
 }
 
 /// A way to go.
@@ -105,12 +109,12 @@ pub(crate) enum To {
 #[derive(Clone, Debug)]
 pub(crate) struct Item {
     pub(crate) is_excluded: bool,
-    pub(crate) whom: Whom,
+    pub(crate) single: Single,
 }
 
-/// Whom an item finds.
+/// The clients that an item finds.
 #[derive(Clone, Debug)]
-pub(crate) enum Whom {
+pub(crate) enum Single {
     Rank(usize),
     Ranks(usize, usize),
     Name(&'static str),
@@ -137,10 +141,10 @@ fn list(items: &[Item]) -> String {
     for (at, item) in items.iter().enumerate() {
         text += if at > 0 { "," } else { "" };
         text += if item.is_excluded { "!" } else { "" };
-        let written = match &item.whom {
-            Whom::Rank(rank) => write!(text, "{rank}"),
-            Whom::Ranks(first, last) => write!(text, "{first}-{last}"),
-            Whom::Name(word) | Whom::Pattern(word) => write!(text, "{word}"),
+        let written = match &item.single {
+            Single::Rank(rank) => write!(text, "{rank}"),
+            Single::Ranks(first, last) => write!(text, "{first}-{last}"),
+            Single::Name(word) | Single::Pattern(word) => write!(text, "{word}"),
         };
         written.expect("a string takes everything");
     }
@@ -160,20 +164,20 @@ fn step() -> impl Strategy<Value = Step> {
         prop::option::weighted(0.3, prop::sample::select(vec![1, 5000, 16 << 20, 16 << 20]));
     prop_oneof![
         12 => (name, 0usize..4).prop_map(|(name, slots)| Step::Join { name, slots }),
-        6 => (pick(), way()).prop_map(|(who, how)| Step::Go { who, how }),
+        6 => (pick(), way()).prop_map(|(actor, how)| Step::Go { actor, how }),
         28 => (pick(), to(), bytes, window)
-            .prop_map(|(who, to, bytes, window)| Step::Send { who, to, bytes, window }),
-        2 => (pick(), pick()).prop_map(|(who, which)| Step::SendAgain { who, which }),
+            .prop_map(|(actor, to, bytes, window)| Step::Send { actor, to, bytes, window }),
+        2 => (pick(), pick()).prop_map(|(actor, which)| Step::SendAgain { actor, which }),
         26 => (pick(), pick(), answer())
-            .prop_map(|(who, which, how)| Step::Answer { who, which, how }),
-        4 => (pick(), pick()).prop_map(|(who, which)| Step::Meddle { who, which }),
-        6 => (pick(), pick(), any::<bool>()).prop_map(|(who, which, is_much)| Step::Output { who, which, is_much }),
+            .prop_map(|(actor, which, how)| Step::Answer { actor, which, how }),
+        4 => (pick(), pick()).prop_map(|(actor, which)| Step::Meddle { actor, which }),
+        6 => (pick(), pick(), any::<bool>()).prop_map(|(actor, which, is_much)| Step::Output { actor, which, is_much }),
         4 => (pick(), pick(), pick(), prop_oneof![Just(1), 0..200u64])
-            .prop_map(|(who, which, target, bytes)| Step::Consume { who, which, target, bytes }),
-        6 => (pick(), pick()).prop_map(|(who, which)| Step::Cancel { who, which }),
-        1 => (pick(), 1usize..12).prop_map(|(who, lines)| Step::Rubbish { who, lines }),
-        3 => pick().prop_map(|who| Step::StopReading { who }),
-        3 => pick().prop_map(|who| Step::ReadOn { who }),
+            .prop_map(|(actor, which, target, bytes)| Step::Consume { actor, which, target, bytes }),
+        6 => (pick(), pick()).prop_map(|(actor, which)| Step::Cancel { actor, which }),
+        1 => (pick(), 1usize..12).prop_map(|(actor, lines)| Step::Rubbish { actor, lines }),
+        3 => pick().prop_map(|actor| Step::StopReading { actor }),
+        3 => pick().prop_map(|actor| Step::ReadOn { actor }),
     ]
 }
 
@@ -203,20 +207,23 @@ fn to() -> impl Strategy<Value = To> {
         6 => Just(To::LeastLoaded),
         4 => Just(To::Below),
         4 => Just(To::All),
-        3 => whom().prop_map(|whom| To::List(vec![Item { is_excluded: false, whom }])),
+        3 => single().prop_map(|single| To::List(vec![Item { is_excluded: false, single }])),
         4 => prop::collection::vec(item(), 1..5).prop_map(To::List),
     ]
 }
 
 fn item() -> impl Strategy<Value = Item> {
-    (prop::bool::weighted(0.3), whom()).prop_map(|(is_excluded, whom)| Item { is_excluded, whom })
+    (prop::bool::weighted(0.3), single()).prop_map(|(is_excluded, single)| Item {
+        is_excluded,
+        single,
+    })
 }
 
-fn whom() -> impl Strategy<Value = Whom> {
+fn single() -> impl Strategy<Value = Single> {
     prop_oneof![
-        3 => (0usize..7).prop_map(Whom::Rank),
-        1 => (0usize..7, 0usize..4).prop_map(|(first, more)| Whom::Ranks(first, first + more)),
-        2 => prop::sample::select(NAMES.to_vec()).prop_map(Whom::Name),
-        2 => prop::sample::select(PATTERNS.to_vec()).prop_map(Whom::Pattern),
+        3 => (0usize..7).prop_map(Single::Rank),
+        1 => (0usize..7, 0usize..4).prop_map(|(first, more)| Single::Ranks(first, first + more)),
+        2 => prop::sample::select(NAMES.to_vec()).prop_map(Single::Name),
+        2 => prop::sample::select(PATTERNS.to_vec()).prop_map(Single::Pattern),
     ]
 }
