@@ -1,4 +1,4 @@
-//! What a process costs, as the system counts it, and how quick a server is for those who use
+//! What a process costs, as the system counts it, and how quick a server is for clients that use
 //! it: pairs of clients of which one commands the other all the time.
 
 use std::fs;

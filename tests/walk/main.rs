@@ -224,7 +224,7 @@ impl Walk {
         self.settle(key)
     }
 
-    /// Everybody reads on, and has been told its rank.
+    /// All clients read on, and each has been told its rank.
     fn end(&mut self) -> Walked<()> {
         for key in self.all_clients() {
             self.read_on(key)?;
@@ -269,7 +269,7 @@ impl Walk {
                 peer.stands_at(rank, members);
             }
         }
-        // Who has left hears nothing any more.
+        // A client that has left is told nothing any more.
         self.model.told.clear();
     }
 

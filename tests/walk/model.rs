@@ -132,7 +132,7 @@ impl Model {
     }
 
     fn tell(&mut self, client: Key, line: Value) {
-        // Who has left is told nothing.
+        // A client that has left is told nothing.
         if self.rank_of(client).is_some() {
             self.told.push((client, line));
         }
@@ -183,7 +183,7 @@ impl Model {
         json!({"members": members, "total": self.ranked.len(), "max": self.bounds.clients})
     }
 
-    /// Who a client is, with its rank as of now.
+    /// A client's identity, with its rank as of now.
     pub(crate) fn identity(&self, rank: usize) -> Value {
         let client = &self.ranked[rank];
         json!({"member": client.member, "name": client.name, "rank": rank})
@@ -407,7 +407,7 @@ impl Model {
         }
     }
 
-    /// Somebody is not here any more, whatever the way.
+    /// A client is gone, whatever the way.
     pub(crate) fn leave(&mut self, key: Key) {
         let Some(rank) = self.rank_of(key) else {
             return;
