@@ -44,7 +44,7 @@ fn what_joins_another_group_ends_with_its_command() {
     }
     boss.cancel(&other);
     assert_eq!(boss.finish(&other).status(), "cancelled");
-    eventually("all are reaped", Duration::from_secs(2), || {
+    eventually("all are reaped", PATIENCE, || {
         children(worker.id()).is_empty()
     });
 }
@@ -83,7 +83,7 @@ fn what_forks_and_ends_all_the_time_ends_with_its_command() {
             "it was ended, and did not end"
         );
     }
-    eventually("all are reaped", Duration::from_secs(2), || {
+    eventually("all are reaped", PATIENCE, || {
         children(worker.id()).is_empty()
     });
 }

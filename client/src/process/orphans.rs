@@ -41,9 +41,10 @@ const ENDING_PATIENCE: Duration = Duration::from_secs(2);
 /// How long to wait before looking again whether those are gone that were killed.
 const PAUSE: Duration = Duration::from_millis(1);
 
-/// How many looks there are at least, whatever they take: one that finds all, one that finds what
-/// had forked meanwhile, and one that tells whether that goes on.
-const LEAST_LOOKS: u32 = 3;
+/// How many looks there are at least, whatever they take: one that finds all and gives it its
+/// [`GRACE`], one that finds all that is left, one that finds what had forked meanwhile, and one that
+/// tells whether that goes on.
+const LEAST_LOOKS: u32 = 4;
 
 /// How often one is looked at again that has no mark and an empty environment: a process that
 /// is just becoming another program has none for a moment.
@@ -100,7 +101,7 @@ pub(crate) fn end(leader: Option<SessionLeader<'_>>, run: &RunIdentity) -> Sweep
         } else {
             PATIENCE
         };
-        if looks >= LEAST_LOOKS && start.elapsed() >= patience {
+        if looks >= LEAST_LOOKS && start.elapsed() >= GRACE + patience {
             break;
         }
         std::thread::sleep(PAUSE);
