@@ -403,6 +403,7 @@ fn words_that_are_no_text_start_nothing() {
         .collect();
     assert_eq!(there, ["policy.toml".into(), "text".into()].into());
     let received = |line: &&String| line.contains(" received from ");
+    worker.0.stderr.wait_for(" received from ", PATIENCE);
     assert_eq!(worker.log().iter().filter(received).count(), 1);
 }
 

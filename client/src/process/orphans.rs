@@ -25,7 +25,8 @@ use rustix::process::{
 use std::collections::HashSet;
 use std::time::{Duration, Instant};
 
-/// How long what is left may take to end by itself. Programs close their output just before they
+/// How long a single process that is left may take to end by itself; of several, some may flee from
+/// being killed, and time helps them. Programs close their output just before they
 /// end, and on a busy machine do not come to their end at once.
 const GRACE: Duration = Duration::from_millis(50);
 
@@ -283,8 +284,8 @@ impl<'a> Sweep<'a> {
             own.append(&mut strangers);
         }
         scan.others = !strangers.is_empty();
-        if is_first {
-            wait_for_ends(&own, Instant::now() + GRACE);
+        if is_first && let [only] = own[..] {
+            wait_for_end(only);
         }
         let all = leader.into_iter().chain(own);
         self.kill_all(all.flat_map(Process::tree).collect());
@@ -393,16 +394,10 @@ impl SessionLeader<'_> {
     }
 }
 
-/// Waits until these have ended, or the time is over.
-fn wait_for_ends(processes: &[Process], deadline: Instant) {
-    for process in processes {
-        let Some(process) = process.open() else {
-            continue;
-        };
-        let left = deadline.saturating_duration_since(Instant::now());
-        if !proc::ends_within(&process, left) {
-            return;
-        }
+/// Waits until a process has ended, or its grace is over.
+fn wait_for_end(process: Process) {
+    if let Some(process) = process.open() {
+        proc::ends_within(&process, GRACE);
     }
 }
 
