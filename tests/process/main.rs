@@ -5,7 +5,13 @@ mod executing;
 #[path = "../support/mod.rs"]
 mod support;
 
+mod client_end;
+mod detached;
 mod end;
+mod isolation;
+mod leftovers;
 mod output;
 mod policy;
 mod run;
+mod stuck;
+mod words;

@@ -257,7 +257,7 @@ fn a_sender_that_reads_nothing_is_waited_for_until_the_timeout() {
     let took = since.elapsed();
     assert_eq!(answer["result"]["status"], "timed_out", "{answer}");
     assert!(
-        took > Duration::from_millis(3300) && took < Duration::from_secs(5),
+        took > Duration::from_millis(3300) && took < Duration::from_secs(8),
         "{took:?}"
     );
     wait_until_gone(&pids(&String::from_utf8_lossy(&first)), JITTER);
