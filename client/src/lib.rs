@@ -67,6 +67,7 @@ pub use crate::execute::executor::{
     Execution, ExecutionResult, Executor, SharedExecutor, Simulation,
 };
 pub use crate::execute::job::{Job, Origin, StopReason};
+pub use crate::execute::witness::Audited;
 pub use crate::execute::workers::WORKER_THREAD;
 pub use crate::process::{Processes, watchdog};
 pub use crate::send::outcome::{Outcome, Output};

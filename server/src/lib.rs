@@ -37,6 +37,7 @@ mod join;
 mod member;
 mod memory_budget;
 mod ranking;
+mod record;
 mod server;
 mod session;
 #[cfg(any(test, feature = "bench"))]

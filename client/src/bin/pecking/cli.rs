@@ -1,5 +1,6 @@
 //! The command line of the client: raw arguments, and what they become.
 
+use crate::audit_options::AuditOptions;
 use crate::bench::{self, Bench};
 use crate::dial::Wait;
 use crate::encrypting::{Encrypting, ServerAddress};
@@ -144,7 +145,10 @@ pub(crate) enum Action {
     /// its own tier only those that joined later do; --wait-for waits for them.
     Run(Run),
     /// Only execute, until a signal comes
-    Work,
+    Work {
+        #[command(flatten)]
+        audit: AuditOptions,
+    },
     /// Measure how fast the server relays commands
     #[command(after_help = bench::EXAMPLES)]
     Bench(Bench),
@@ -250,7 +254,7 @@ impl Cli {
         // A client that reconnects ranks lower than before: the commands of `run` or of a pipe
         // would then reach other clients than meant, or none.
         let (slots, reconnects, waits) = match &self.command {
-            Some(Action::Work) => (1, true, Wait::ForServer),
+            Some(Action::Work { .. }) => (1, true, Wait::ForServer),
             None => (1, is_terminal, Wait::ForPlace),
             Some(_) => (0, false, Wait::ForPlace),
         };
@@ -263,7 +267,7 @@ impl Cli {
         };
         let encrypting = &joining.encrypting;
         // Services rank below the people that command them, whichever came first.
-        let is_work = matches!(self.command, Some(Action::Work));
+        let is_work = matches!(self.command, Some(Action::Work { .. }));
         let lowest = is_work.then_some(Tier::LOWEST);
         Ok(Settings {
             config: Config {
@@ -283,6 +287,7 @@ impl Cli {
             wait: if joining.wait { waits } else { Wait::No },
             executes,
             raw: self.raw,
+            audit: None,
         })
     }
 

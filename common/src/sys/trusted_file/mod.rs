@@ -100,6 +100,14 @@ pub enum Distrust {
         /// How many bytes it may have.
         most: usize,
     },
+    /// The system does not let this process append to it.
+    #[error("{} cannot be written: {error}", shown(.path))]
+    Unwritable {
+        /// The path that the walk had reached.
+        path: PathBuf,
+        /// What the system says; named in the sentence, so it is no source of its own.
+        error: io::Error,
+    },
     /// The system does not let this process read it.
     #[error("{} cannot be read: {error}", shown(.path))]
     Unreadable {
@@ -193,6 +201,32 @@ fn read_checked(
     }
 }
 
+/// Opens a file to append to that only `user` and root can write, and creates it, for its owner
+/// alone, if it is missing. Returns its path without links as well. A FIFO needs a reader.
+///
+/// # Errors
+/// Which other user could write it, or why it cannot be opened.
+pub fn append(path: &Path, user: u32) -> Result<(File, PathBuf), Distrust> {
+    let path = Walk::new(user).walk(path, true)?;
+    let unwritable = |error| {
+        let path = path.clone();
+        Distrust::Unwritable { path, error }
+    };
+    // Without NONBLOCK, a FIFO without a reader would hold the thread.
+    let flags = OFlags::WRONLY | OFlags::APPEND | OFlags::CREATE | OFlags::NONBLOCK;
+    let flags = flags | OFlags::CLOEXEC | OFlags::NOFOLLOW | OFlags::NOCTTY;
+    let file = rustix::fs::open(&path, flags, Mode::RUSR | Mode::WUSR);
+    let file = File::from(file.map_err(|error| unwritable(error.into()))?);
+    let found = file.metadata().map_err(unwritable)?;
+    let kind = match found.is_file() {
+        true => Kind::File,
+        false => Kind::Special,
+    };
+    check(kind, &path, &found, user)?;
+    rustix::fs::fcntl_setfl(&file, OFlags::APPEND).map_err(|e| unwritable(e.into()))?;
+    Ok((file, path))
+}
+
 /// What a path is used for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Finds {
@@ -256,7 +290,12 @@ impl Walk {
     }
 
     /// Walks to a file; returns its path without links.
-    fn to(mut self, path: &Path) -> Result<PathBuf, Distrust> {
+    fn to(self, path: &Path) -> Result<PathBuf, Distrust> {
+        self.walk(path, false)
+    }
+
+    /// [`to`](Self::to), or to the place for a file that may be missing.
+    fn walk(mut self, path: &Path, may_be_missing: bool) -> Result<PathBuf, Distrust> {
         let absolute = std::path::absolute(path).map_err(|error| unreadable(path, error))?;
         self.put_ahead(&absolute);
         while let Some(step) = self.ahead.pop() {
@@ -265,7 +304,16 @@ impl Walk {
                 // The root takes the place of all before it.
                 _ => self.at.push(step),
             }
-            self.look()?;
+            match self.look() {
+                Err(Distrust::Unreadable { error, .. })
+                    if may_be_missing
+                        && self.ahead.is_empty()
+                        && error.kind() == io::ErrorKind::NotFound =>
+                {
+                    return Ok(self.at);
+                }
+                looked => looked?,
+            }
         }
         Ok(self.at)
     }

@@ -1,8 +1,10 @@
 //! The command line of the server.
 
+use crate::audit_options::AuditOptions;
 use crate::commands::Command;
 use crate::exposure::Guard;
 use clap::{CommandFactory, Parser};
+use common::audit::Audit;
 use common::terminal::args;
 use common::terminal::console::Console;
 use common::token::{self, TokenError};
@@ -110,6 +112,9 @@ pub(crate) struct Cli {
     #[arg(long)]
     pub(crate) open: bool,
 
+    #[command(flatten)]
+    pub(crate) audit: AuditOptions,
+
     /// Print no transcript of arrivals and departures
     #[arg(long)]
     pub(crate) quiet: bool,
@@ -136,6 +141,8 @@ Examples:
                                        reachable from other machines, encrypted
   pecking-server --dispatch least-loaded
                                        spread commands instead of passing them down
+  pecking-server --audit /var/log/pecking-order/audit.log
+                                       put on record what clients do
   RUST_LOG=warn pecking-server --quiet say nothing but what is wrong
 
 Arrivals and departures are printed to standard output; everything else is logged to standard
@@ -233,6 +240,7 @@ impl Cli {
         self,
         token: Option<Token>,
         authority: Option<Authority>,
+        audit: Option<Audit>,
         stdout: &Console,
     ) -> Config {
         let transcript = match self.quiet {
@@ -254,6 +262,7 @@ impl Cli {
             token,
             tls,
             authority,
+            audit,
             transcript,
         }
     }
@@ -285,6 +294,16 @@ mod tests {
             (&["--drain", "soon"], "expected a duration"),
             (&["--max-line", "1KiB"], "from 16.0 KiB to 16.0 MiB"),
             (&["--max-queue", "0"], "from 1 to"),
+            (&["--audit-keep", "3"], "--audit <FILE>"),
+            (&["--audit", "a", "--audit-rotate", "1"], "from 64.0 KiB to"),
+            (
+                &["--audit", "a", "--audit-words", "no"],
+                "expected full or first",
+            ),
+            (
+                &["audit", "show", "a", "--since", "soon"],
+                "expected a time such as",
+            ),
             (&["--cert", "c"], "--key <FILE>"),
             (&["--client-ca", "c"], "--cert <FILE>"),
             (&["--client-cert", "optional"], "--client-ca <FILE>"),
@@ -302,7 +321,10 @@ mod tests {
     fn the_defaults_are_those_of_the_library() {
         let cli = Cli::try_parse_from(["server"]).expect("no words are right");
         let console = Console::start("test", std::io::sink()).expect("a thread");
-        let (config, default) = (cli.into_config(None, None, &console), Config::default());
+        let (config, default) = (
+            cli.into_config(None, None, None, &console),
+            Config::default(),
+        );
         let shown = |c: &Config| {
             let c = Config {
                 transcript: Transcript::default(),

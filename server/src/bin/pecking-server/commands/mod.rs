@@ -1,5 +1,6 @@
 //! What the program does besides serving.
 
+mod audit;
 mod auth;
 
 use clap::Subcommand;
@@ -14,6 +15,9 @@ pub(crate) enum Command {
     /// Say who may do what: change, check and try a file for --auth
     #[command(subcommand)]
     Auth(auth::Auth),
+    /// Read what was put on record: check that nothing was changed, or show it
+    #[command(subcommand)]
+    Audit(audit::Audit),
 }
 
 /// How a subcommand ended.
@@ -24,6 +28,7 @@ impl Command {
     pub(crate) fn run(self) -> ExitCode {
         let ended = match self {
             Command::Auth(auth) => auth.run(),
+            Command::Audit(audit) => audit.run(),
         };
         ended.unwrap_or_else(|error| {
             complain(&format!("error: {}", one_line(&format!("{error:#}"))));
