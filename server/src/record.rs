@@ -158,7 +158,7 @@ pub(crate) fn reserve(
         }
     };
     let texts =
-        texts + request.command.as_json().len() + request.to.as_ref().map_or(0, |t| t.len());
+        texts + request.command.as_json().len() + request.to.as_ref().map_or(0, wire::Text::len);
     // Of a command to several there is the end as well.
     let places = audit.reserve(texts, outcomes + 1).map_err(unavailable)?;
     Ok(OnRecord {

@@ -99,9 +99,9 @@ impl Tunnel {
     fn pass(&mut self) -> io::Result<()> {
         while !(self.near_ended && self.server_ended) {
             self.wait()?;
-            self.from_near()?;
+            self.read_near()?;
             self.write_tls()?;
-            self.from_server()?;
+            self.read_tls()?;
             self.write_near()?;
         }
         Ok(())
@@ -137,9 +137,9 @@ impl Tunnel {
         Ok(())
     }
 
-    fn from_near(&mut self) -> io::Result<()> {
+    fn read_near(&mut self) -> io::Result<()> {
         if self.near_ended || !self.to_session.is_empty() || self.session.is_handshaking() {
-            self.to_session()?;
+            self.feed_session()?;
         }
         let Some(far) = &mut self.far else {
             return Ok(());
@@ -156,10 +156,10 @@ impl Tunnel {
                 Err(e) => return Err(e),
             }
         }
-        self.to_session()
+        self.feed_session()
     }
 
-    fn to_session(&mut self) -> io::Result<()> {
+    fn feed_session(&mut self) -> io::Result<()> {
         let taken = self.session.writer().write(&self.to_session)?;
         self.to_session.drain(..taken);
         Ok(())
@@ -179,7 +179,7 @@ impl Tunnel {
         Ok(())
     }
 
-    fn from_server(&mut self) -> io::Result<()> {
+    fn read_tls(&mut self) -> io::Result<()> {
         if self.server_ended || self.to_near.len() >= REST {
             return Ok(());
         }

@@ -75,10 +75,9 @@ pub fn connect(
         let mut flight = [0; FLIGHT];
         let received = receive(stream, &mut flight)?;
         let taken = take(&mut session, &flight[..received]);
-        unread = taken.map_err(|e| {
+        unread = taken.inspect_err(|_| {
             // It may be told why; that it is not trusted matters more than whether it hears that.
             let _ = send(stream, &mut session, deadline);
-            e
         })?;
     }
     finish(stream, session, unread)
