@@ -6,8 +6,14 @@ mod executing;
 mod support;
 
 mod as_user;
+mod client_end;
+mod detached;
 mod end;
+mod isolation;
+mod leftovers;
 mod output;
 mod policy;
 mod run;
 mod senders;
+mod stuck;
+mod words;
