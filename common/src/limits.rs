@@ -15,16 +15,14 @@ pub const DEFAULT_ADDRESS: &str = "127.0.0.1:5555";
 /// send one such line at a time still fit into a gigabyte.
 pub const MAX_LINE: usize = 1 << 20;
 
-/// Bytes of one line before `join`: a `join` with the longest name and token fits, and
-/// thousands of connections that have not joined cost little.
+/// Bytes of one line before `join`: the longest name and token fit, and thousands cost little.
 pub const MAX_LINE_BEFORE_JOIN: usize = 16 << 10;
 
 /// How much longer than what it received a line may be that the server writes:
 /// two names, an id, ranks and the fixed words around them.
 pub const LINE_HEADROOM: usize = 4 << 10;
 
-/// How long a line may take from its first byte to its last. A megabyte in that
-/// time is 140 kbit/s, less than any link that is of use.
+/// How long a line may take: 140 kbit/s for a megabyte, less than any link that is of use.
 pub const LINE_DEADLINE: Duration = Duration::from_secs(60);
 
 /// Bytes of a request id that is a string: room for a UUID or a trace id.
@@ -32,6 +30,9 @@ pub const MAX_ID: usize = 128;
 
 /// Bytes of a client's name: as a label of a host name has it (RFC 1035 §2.3.4).
 pub const MAX_NAME: usize = 64;
+
+/// Bytes of a proven identity: a SPIFFE id of a usual length, and one label of a log line.
+pub const MAX_IDENTITY: usize = 256;
 
 /// The most commands one client executes at once.
 pub const MAX_SLOTS: u32 = 1024;
@@ -42,8 +43,7 @@ pub const MAX_SELECTOR: usize = 64 << 10;
 /// Items of a selector: one for each machine of a large fleet.
 pub const MAX_SELECTOR_ITEMS: usize = 10_000;
 
-/// Items of a selector that are patterns. Each costs a pass over the name of every client, and
-/// people need a few.
+/// Items of a selector that are patterns: each costs a pass over the name of every client.
 pub const MAX_SELECTOR_PATTERNS: usize = 16;
 
 /// Characters of a pattern: twice as many as a name has.

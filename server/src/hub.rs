@@ -17,6 +17,7 @@ use crate::tls::Encryption;
 use common::net::listener::Waker;
 use common::sys::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use common::sys::sync::{Arc, Mutex, lock};
+use common::sys::thread::JoinHandle;
 use common::wire::{ExecutionResult, Status};
 use std::collections::HashMap;
 
@@ -55,6 +56,9 @@ pub(crate) struct Hub {
     pub(crate) news_after: AtomicU64,
     pub(crate) drain_requested: AtomicBool,
     pub(crate) abort_requested: AtomicBool,
+    /// The auth file is being read again, by this thread.
+    pub(crate) is_reloading: AtomicBool,
+    pub(crate) reloader: Mutex<Option<JoinHandle<()>>>,
     waker: Waker,
 }
 
@@ -78,6 +82,8 @@ impl Hub {
             news_after: AtomicU64::new(0),
             drain_requested: AtomicBool::new(false),
             abort_requested: AtomicBool::new(false),
+            is_reloading: AtomicBool::new(false),
+            reloader: Mutex::new(None),
             waker,
         }
     }
@@ -177,6 +183,7 @@ impl Hub {
                 elapsed_ms: ended.since.filter(|_| !is_lost).map(|since| now - since),
                 started: is_lost.then_some(ended.since.is_some()),
                 message: None,
+                output: None,
             };
             ended.assignment.conclude(ended.status, &details, flushes);
         }

@@ -3,6 +3,7 @@
 use crate::config::Config;
 use crate::hub::Hub;
 use crate::join::acceptor::{self, Acceptor};
+use crate::record;
 use crate::timers;
 use crate::timers::timer_queue::Timer;
 #[cfg(not(shuttle))]
@@ -11,7 +12,7 @@ use common::net::listener::Listener;
 #[cfg(not(shuttle))]
 use common::net::tls::files::TlsFileError;
 use common::sys::sync::atomic::Ordering;
-use common::sys::sync::{Arc, Mutex};
+use common::sys::sync::{Arc, Mutex, lock};
 use common::sys::thread;
 use common::sys::thread::JoinHandle;
 use std::io;
@@ -118,20 +119,28 @@ impl Server {
             self.address(),
             hub.config.max_clients
         );
+        record::start(hub, self.address());
         hub.config.transcript.starting(hub.config.max_clients);
         #[cfg(not(shuttle))]
         let calculators = self.start_encrypting().map_err(ServerError::Thread)?;
         let timer_hub = Arc::clone(hub);
         let timer_thread = thread::spawn("timers", move || timers::run(&timer_hub))
             .map_err(ServerError::Thread)?;
+        if hub.config.authority.is_some() {
+            hub.timers.schedule(hub.timers.now(), Timer::Authority);
+        }
         let acceptor = Mutex::new(Acceptor::new(listener));
         let started = std::thread::scope(|threads| acceptor::start(&acceptor, hub, threads));
         #[cfg(not(shuttle))]
         drop(calculators);
         hub.timers.stop();
         let _ = timer_thread.join();
+        // In a variable, so that the lock is not held while it is waited for.
+        let reloader = lock(&hub.reloader).take();
+        let _ = reloader.map(JoinHandle::join);
         started.map_err(ServerError::Thread)?;
         let aborted = hub.abort_requested.load(Ordering::Acquire);
+        record::stop(hub, if aborted { "ended at once" } else { "drained" });
         log::info!("stopped");
         Ok(if aborted {
             Shutdown::Aborted

@@ -4,9 +4,11 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod auth;
 mod bench;
 mod client;
 mod documents;
+mod pki;
 mod prompt;
 mod run;
 mod server;

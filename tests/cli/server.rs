@@ -56,7 +56,8 @@ const WRONG: [(&[&str], &[&str]); 36] = [
 ];
 
 /// Every option that there is.
-const OPTIONS: [&str; 19] = [
+const OPTIONS: [&str; 20] = [
+    "--auth",
     "--listen",
     "--dispatch",
     "--heartbeat",

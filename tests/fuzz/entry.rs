@@ -7,7 +7,7 @@
 use std::io::{self, Read};
 use std::path::Path;
 
-use client::policy::Policy;
+use client::policy::{Policy, Sender};
 use common::net::line_reader::LineReader;
 use common::wire::fast_decode::Plain;
 use common::wire::message::{AnswerBody, Id, Malformed, Message, RpcError, error_line, params};
@@ -305,7 +305,7 @@ pub(crate) fn policy(data: &[u8]) {
     assert_eq!(policy.to_string().lines().count(), policy.commands().len());
     let words = String::from_utf8_lossy(words);
     let words: Vec<String> = words.split('\n').map(String::from).collect();
-    match policy.plan(&words) {
+    match policy.plan(&Sender::default(), &words) {
         Err(refusal) => check_sentence(&refusal.to_string()),
         Ok(plan) => {
             let mut commands = policy.commands();

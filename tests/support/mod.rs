@@ -10,6 +10,7 @@
     reason = "each test file uses its own part of this"
 )]
 
+pub(crate) mod auth;
 mod dial;
 pub(crate) mod dialled;
 mod full_pipe;

@@ -335,6 +335,11 @@ impl Ended {
         Process::start(command).end()
     }
 
+    /// Its exit code, if no signal ended it.
+    pub(crate) fn code(&self) -> Option<i32> {
+        self.code
+    }
+
     /// Checks its exit code.
     #[track_caller]
     pub(crate) fn expect_code(&self, code: i32) -> &Self {

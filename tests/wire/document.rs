@@ -176,6 +176,7 @@ fn the_limits_of_the_document_are_those_of_the_code() {
         ("LINE_DEADLINE", seconds(limits::LINE_DEADLINE)),
         ("MAX_ID", bytes(limits::MAX_ID as u64)),
         ("MAX_NAME", bytes(limits::MAX_NAME as u64)),
+        ("MAX_IDENTITY", bytes(limits::MAX_IDENTITY as u64)),
         ("MAX_SLOTS", grouped(limits::MAX_SLOTS.into())),
         ("MAX_SELECTOR", bytes(limits::MAX_SELECTOR as u64)),
         (

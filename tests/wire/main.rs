@@ -6,6 +6,8 @@ mod made;
 #[path = "../support/mod.rs"]
 mod support;
 
+mod audit;
+mod authority;
 mod bytes;
 mod cancel;
 mod carrier;
@@ -16,9 +18,12 @@ mod hostile;
 mod join;
 mod life;
 mod line;
+mod methods;
 mod outcome;
 mod output;
 mod ranks;
+mod reload;
+mod scope;
 mod selectors;
 mod send;
 mod tiers;

@@ -37,7 +37,7 @@ fn encrypted(server: &Server, config: ClientConfig) -> Encrypted {
 }
 
 /// A client's configuration that shows a certificate.
-fn showing(pki: &Pki, pair: &Pair) -> ClientConfig {
+pub(crate) fn showing(pki: &Pki, pair: &Pair) -> ClientConfig {
     let mut config = config(&pki.ca(), &[ALPN]);
     let chain = CertificateDer::pem_file_iter(&pair.cert).expect("a file");
     let chain: Vec<_> = chain.map(|one| one.expect("a certificate")).collect();

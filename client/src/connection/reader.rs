@@ -12,10 +12,10 @@ use common::logging::log_limit;
 use common::net::line_reader::LineReader;
 use common::sys::sync::Arc;
 use common::wire::message::{self, AnswerBody, Code, Id, Message, RpcError, clip};
-use common::wire::name::wrong_name;
+use common::wire::name::{Name, wrong_name};
 use common::wire::{
-    self, Accepted, Bye, CancelExecution, Empty, Execute, ExecutionConsumed, Rank, Refused,
-    SendOutput, Tally, method,
+    self, Accepted, Bye, CancelExecution, Empty, Execute, ExecutionConsumed, Identity, Rank,
+    Refused, SendOutput, Tally, method,
 };
 use crossbeam_channel::Sender;
 use serde_json::value::RawValue;
@@ -190,10 +190,11 @@ fn request(
     Ok(())
 }
 
-/// Without an allowed name of the sender, a command has failed; other errors stay as they are.
+/// Without an allowed name, identity and role of the sender, a command has failed; other errors
+/// stay as they are.
 fn not_started(params: Option<&RawValue>) -> impl FnOnce(RpcError) -> RpcError {
     move |error| match wrong_name(params) {
-        Some(why) => RpcError::new(Code::Failed, format!("params.from.name: {why}")),
+        Some(why) => RpcError::new(Code::Failed, why),
         None => error,
     }
 }
@@ -204,6 +205,8 @@ fn own_origin(origin: wire::Origin<'_>) -> wire::Origin<'static> {
         name: origin.name.into_owned(),
         rank: origin.rank,
         tier: origin.tier,
+        identity: origin.identity.map(Identity::into_owned),
+        role: origin.role.map(Name::into_owned),
     }
 }
 

@@ -183,7 +183,7 @@ impl Reconnector {
             if self.shared.is_leaving() {
                 return self.end(Disconnect::Left);
             }
-            if !self.config.reconnect {
+            if !self.config.reconnect || reason.is_final() {
                 return self.end(reason);
             }
             if connection.age() >= enough(&reason) {

@@ -1,8 +1,8 @@
 //! Why there is no policy: one sentence, with the place in the file, safe for a terminal.
 
+pub use common::sys::position::Position;
 use common::sys::trusted_file::Distrust;
 use common::terminal::escape::one_line;
-use std::fmt;
 use std::path::{Path, PathBuf};
 
 /// Why a policy could not be loaded.
@@ -28,36 +28,6 @@ pub enum PolicyError {
     },
 }
 
-/// A place in a file, as editors count: both from 1, columns in characters.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Position {
-    /// The line.
-    pub line: usize,
-    /// The character of the line.
-    pub column: usize,
-}
-
-impl Position {
-    /// The place of a byte; one beyond the text is its end.
-    fn of(text: &[u8], byte: usize) -> Position {
-        let before = &text[..byte.min(text.len())];
-        let start = before
-            .iter()
-            .rposition(|b| *b == b'\n')
-            .map_or(0, |n| n + 1);
-        Position {
-            line: 1 + before.iter().filter(|b| **b == b'\n').count(),
-            column: 1 + String::from_utf8_lossy(&before[start..]).chars().count(),
-        }
-    }
-}
-
-impl fmt::Display for Position {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}:{}", self.line, self.column)
-    }
-}
-
 /// What is wrong with the text of a policy, before it is known where the text is from.
 #[derive(Debug)]
 pub(super) struct Fault {
@@ -80,12 +50,12 @@ impl Fault {
         }
     }
 
-    pub(super) fn in_entry(mut self, name: &str) -> Fault {
-        self.message = format!(
-            "commands.{}: {}",
-            common::wire::message::clip(name),
-            self.message
-        );
+    pub(super) fn in_entry(self, name: &str) -> Fault {
+        self.within_table(&format!("commands.{}", common::wire::message::clip(name)))
+    }
+
+    pub(super) fn within_table(mut self, table: &str) -> Fault {
+        self.message = format!("{table}: {}", self.message);
         self
     }
 
@@ -144,27 +114,6 @@ fn suffix(position: Option<&Position>) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn positions_count_as_editors_do() {
-        let text = "a = 1\n\u{e4}\u{1f986}b\n".as_bytes();
-        for (byte, line, column) in [
-            (0, 1, 1),
-            (4, 1, 5),
-            (5, 1, 6),
-            (6, 2, 1),
-            (8, 2, 2),
-            (12, 2, 3),
-            (14, 3, 1),
-            (99, 3, 1),
-        ] {
-            assert_eq!(
-                Position::of(text, byte),
-                Position { line, column },
-                "{byte}"
-            );
-        }
-    }
 
     #[test]
     fn an_error_is_one_line_whatever_it_repeats() {

@@ -38,12 +38,10 @@ const ENDING_PATIENCE: Duration = Duration::from_secs(2);
 
 const PAUSE: Duration = Duration::from_millis(1);
 
-/// The least number of scans: one finds all, one finds what had forked meanwhile, and one tells
-/// whether that goes on.
+/// The least number of scans: the second finds new forks, the third says whether that goes on.
 const LEAST_LOOKS: u32 = 3;
 
-/// How often a process without mark and environment is looked at again: one that is just becoming
-/// another program has none for a moment.
+/// How often a process without both is scanned again: one that becomes another program has none.
 const BLANK_LOOKS: u32 = 5;
 
 /// The system's number for a session outside this namespace (`pid_namespaces(7)`).
@@ -78,7 +76,11 @@ pub(crate) struct SweepResult {
 /// orphans with all that descends from them.
 pub(crate) fn end(leader: Option<SessionLeader<'_>>, run: &RunIdentity) -> SweepResult {
     let start = Instant::now();
-    let mut sweep = Sweep::new(leader, Some(run));
+    let mut sweep = Sweep {
+        leader,
+        run: Some(run),
+        ..Sweep::default()
+    };
     let (mut blank_looks, mut were_some, mut is_clean) = (0, false, true);
     for looks in 1.. {
         let scan = sweep.scan();
@@ -188,7 +190,7 @@ pub(crate) fn reap_all() -> bool {
 /// Ends orphans that outlived all commands, and their children, unless a command still runs.
 pub(crate) fn end_all() {
     let deadline = Instant::now() + PATIENCE;
-    let mut sweep = Sweep::new(None, None);
+    let mut sweep = Sweep::default();
     while sweep.scan().found && Instant::now() < deadline {
         std::thread::sleep(PAUSE);
     }
@@ -205,6 +207,7 @@ struct Scan {
 }
 
 /// Finds and kills processes, again and again: children of a killed process become orphans.
+#[derive(Default)]
 struct Sweep<'a> {
     leader: Option<SessionLeader<'a>>,
     /// The run to end processes of; without one, the runs that have all ended.
@@ -215,17 +218,7 @@ struct Sweep<'a> {
     before: HashSet<Process>,
 }
 
-impl<'a> Sweep<'a> {
-    fn new(leader: Option<SessionLeader<'a>>, run: Option<&'a RunIdentity>) -> Sweep<'a> {
-        Sweep {
-            leader,
-            run,
-            seen: HashSet::new(),
-            last: HashSet::new(),
-            before: HashSet::new(),
-        }
-    }
-
+impl Sweep<'_> {
     /// Kills and reaps orphans, and reaps those of other commands that have ended.
     fn scan(&mut self) -> Scan {
         let mut scan = Scan::default();
@@ -336,7 +329,7 @@ impl<'a> Sweep<'a> {
         let mut shown = Vec::new();
         let mut fleeing = self.last.difference(&self.before).count();
         for process in self.last {
-            let Some(descriptor) = process.open().filter(|d| !proc::has_ended(d)) else {
+            let Some(descriptor) = process.open().filter(|d| !proc::is_readable(d)) else {
                 continue;
             };
             ended.remove(&process);
@@ -384,7 +377,7 @@ fn wait_for_ends(processes: &[Process], deadline: Instant) {
             continue;
         };
         let left = deadline.saturating_duration_since(Instant::now());
-        if !proc::ends_within(&process, left) {
+        if !proc::is_readable_within(&process, left) {
             return;
         }
     }

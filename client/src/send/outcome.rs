@@ -13,8 +13,9 @@ use std::time::Duration;
 /// What became of one command at one target.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Outcome {
-    /// The target's number. Only what is [absent](Status::Absent) may have none, nor a name or
-    /// a rank: then it has what the selector named it by.
+    /// The target's number. Only what is [absent](Status::Absent) or
+    /// [forbidden](Status::Forbidden) may have none, nor a name or a rank: then it has what the
+    /// selector named it by.
     pub member: Option<u64>,
     /// The target's name.
     pub name: Option<String>,
@@ -52,7 +53,7 @@ impl Outcome {
             wire.rank.is_some(),
         ];
         let names_target = match wire.status {
-            Status::Absent => known.contains(&true),
+            Status::Absent | Status::Forbidden => known.contains(&true),
             _ => known == [true; 3],
         };
         if !names_target {

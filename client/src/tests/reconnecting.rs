@@ -286,6 +286,26 @@ fn leaving_while_there_is_no_server_ends_at_once() {
 }
 
 #[test]
+fn a_client_that_is_not_to_come_back_does_not() {
+    for reason in ["revoked", "expired", "replaced"] {
+        let (listener, client, mut server) = lasting(1, Simulation);
+        server.tell("bye", json!({"reason": reason, "message": "that is all"}));
+        server.close();
+        let last = loop {
+            match next_event(&client) {
+                ClientEvent::Bye { .. } => {}
+                event => break event,
+            }
+        };
+        let ClientEvent::Disconnected(Disconnect::Bye { message, .. }) = &last else {
+            panic!("{reason}: {last:?}");
+        };
+        assert_eq!(message, "that is all");
+        drop(listener);
+    }
+}
+
+#[test]
 fn a_client_that_is_sent_away_repeatedly_comes_later_each_time() {
     let (listener, client, mut server) = lasting(1, Simulation);
     let mut pauses = Vec::new();

@@ -1,6 +1,7 @@
 //! What the operating system and the standard library give: locks, threads, files, resources.
 
 pub mod file_stamp;
+pub mod position;
 pub mod resources;
 pub mod sync;
 pub mod thread;

@@ -7,7 +7,6 @@ use std::borrow::Cow;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ByeReason {
-    /// It stops.
     ShuttingDown,
     /// This client did not take what was sent to it.
     SlowConsumer,
@@ -15,17 +14,32 @@ pub enum ByeReason {
     TooManyErrors,
     /// This connection did not join in time.
     IdleHandshake,
+    /// The credential of this client no longer gives what it joined with.
+    Revoked,
+    /// The time of the credential of this client is over.
+    Expired,
+    /// Another client with the same credential has taken its place.
+    Replaced,
     /// A reason of a later version.
     #[serde(other)]
     Other,
 }
 
+impl ByeReason {
+    /// Whether the client is not to come back: the server would send it away again, or it would
+    /// push out the client that has taken its place.
+    pub fn is_final(self) -> bool {
+        matches!(
+            self,
+            ByeReason::Revoked | ByeReason::Expired | ByeReason::Replaced
+        )
+    }
+}
+
 /// `bye`: the last line before the server closes.
 #[derive(Clone, Debug, Deserialize, Serialize)]
 pub struct Bye<'a> {
-    /// For programs.
     pub reason: ByeReason,
-    /// For people.
     #[serde(borrow)]
     pub message: Cow<'a, str>,
 }

@@ -1,6 +1,8 @@
 //! `join`: how a client asks to be ranked, and what the server answers.
 
+use crate::wire::identity::Identity;
 use crate::wire::name::Name;
+use crate::wire::right::Right;
 use crate::wire::text::Text;
 use crate::wire::tier::Tier;
 use serde::de::{Deserializer, Error};
@@ -11,21 +13,16 @@ use std::fmt;
 /// What `join` takes; the numbers are held to their ranges by the server.
 #[derive(Debug, Deserialize, Serialize)]
 pub struct Join<'a> {
-    /// The version of the protocol.
     pub protocol: u64,
-    /// The name it asks for.
     #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
     pub name: Option<Text<'a>>,
-    /// How many commands it executes at once.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub slots: Option<u64>,
-    /// The tier it asks for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tier: Option<u64>,
     /// Whether it is told when its rank changes; it is, if this is left out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rank_news: Option<bool>,
-    /// The server's credential.
     #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
     pub token: Option<Credential<'a>>,
 }
@@ -35,7 +32,6 @@ pub struct Join<'a> {
 pub struct Credential<'a>(Text<'a>);
 
 impl Credential<'_> {
-    /// The token.
     pub fn reveal(&self) -> Cow<'_, str> {
         self.0.decoded()
     }
@@ -66,7 +62,6 @@ impl fmt::Debug for Credential<'_> {
 pub struct Joined {
     /// The number of this client, never used again while the server runs.
     pub member: u64,
-    /// Its name.
     pub name: Name<'static>,
     /// Its rank; 0 is the highest.
     pub rank: u32,
@@ -79,4 +74,14 @@ pub struct Joined {
     pub heartbeat_ms: u64,
     /// The longest line that the server takes, in bytes, its `\n` included.
     pub max_line: usize,
+    /// The identity that it has proven, at a server that knows identities. So it is with the next
+    /// two.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub identity: Option<Identity<'static>>,
+    /// Its role.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub role: Option<Name<'static>>,
+    /// What that lets it do.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub may: Option<Vec<Right>>,
 }

@@ -1,5 +1,6 @@
 //! `members` and `rank`: the ranked clients, and this client's place among them.
 
+use crate::wire::identity::Identity;
 use crate::wire::name::Name;
 use crate::wire::tier::Tier;
 use serde::{Deserialize, Serialize};
@@ -7,10 +8,8 @@ use serde::{Deserialize, Serialize};
 /// What `members` takes.
 #[derive(Clone, Debug, Default, Deserialize, Serialize)]
 pub struct MembersQuery {
-    /// The rank to start from.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub from: Option<u64>,
-    /// How many to name.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub limit: Option<u64>,
 }
@@ -18,22 +17,25 @@ pub struct MembersQuery {
 /// One line of the ranking.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
 pub struct Member {
-    /// Its number.
     pub member: u64,
-    /// Its name.
     pub name: Name<'static>,
-    /// Its rank.
     pub rank: u32,
     /// Its tier; a server that does not say so has that one only.
     #[serde(default)]
     pub tier: Tier,
-    /// Where it dialled in from, `ip:port`.
-    pub address: String,
+    /// Where it dialled in from, `ip:port`; left out for a client without the right to list.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub address: Option<String>,
+    /// The identity that it has proven, at a server that knows identities, for a client with the
+    /// right to list. So it is with its role.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub identity: Option<Identity<'static>>,
+    /// Its role.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub role: Option<Name<'static>>,
     /// How many commands it executes at once.
     pub slots: u32,
-    /// How many it executes now.
     pub running: u32,
-    /// How many wait for it.
     pub queued: u32,
     /// How long ago it joined, in milliseconds.
     pub joined_ms: u64,
@@ -42,9 +44,7 @@ pub struct Member {
 /// What `members` gives.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
 pub struct Members {
-    /// In rank order.
     pub members: Vec<Member>,
-    /// How many are ranked.
     pub total: u32,
     /// How many the server accepts.
     pub max: u32,
@@ -53,8 +53,6 @@ pub struct Members {
 /// `rank`: this client's own rank changed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
 pub struct Rank {
-    /// Its new rank.
     pub rank: u32,
-    /// How many are ranked.
     pub members: u32,
 }

@@ -8,6 +8,8 @@
 //!   general parser. A property test holds them equal to the serde forms.
 //! - [`selector`] reads the targets of a `send`; it does not decide which clients they are.
 
+#![allow(missing_docs)] // PROTOCOL.md describes the members of each message.
+
 mod bye;
 mod encode;
 pub mod error;
@@ -15,6 +17,7 @@ mod execute;
 pub mod fast_decode;
 pub mod fast_encode;
 mod id;
+mod identity;
 mod join;
 mod members;
 pub mod message;
@@ -22,17 +25,19 @@ pub mod method;
 pub mod name;
 mod outcome;
 mod output;
+mod right;
 pub mod selector;
 mod send;
 #[cfg(test)]
 mod tests;
 pub mod text;
 pub mod tier;
-mod wildcard;
+pub mod wildcard;
 mod words;
 
 pub use bye::{Bye, ByeReason};
 pub use execute::{CancelExecution, Execute, ExecutionResult, Leftovers};
+pub use identity::Identity;
 pub use join::{Credential, Join, Joined};
 pub use members::{Member, Members, MembersQuery, Rank};
 pub use outcome::{Outcome, Status, Tally};
@@ -40,6 +45,7 @@ pub use output::{
     ExecutionConsumed, ExecutionOutput, OutputStream, SendConsumed, SendOutput, base64_len,
     decode_output, encode_output,
 };
+pub use right::Right;
 pub use send::{Accepted, Cancel, Origin, Refused, Send, SendOut};
 pub use text::Text;
 pub use tier::Tier;

@@ -8,13 +8,27 @@ use crate::wire::text::Text;
 use serde::de::Deserializer;
 use serde::ser::SerializeMap;
 use serde::{Deserialize, Serialize, Serializer};
-use std::fmt;
+use strum::VariantArray;
 
 /// How a command ended at one target.
 #[derive(
-    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Deserialize, Serialize,
+    Clone,
+    Copy,
+    Debug,
+    Default,
+    PartialEq,
+    Eq,
+    PartialOrd,
+    Ord,
+    Hash,
+    Deserialize,
+    Serialize,
+    strum::Display,
+    strum::IntoStaticStr,
+    strum::VariantArray,
 )]
 #[serde(rename_all = "snake_case")]
+#[strum(serialize_all = "snake_case")]
 pub enum Status {
     /// It ran and ended.
     #[default]
@@ -29,6 +43,8 @@ pub enum Status {
     Outranked,
     /// The selector names it, and it is not here or has no slots.
     Absent,
+    /// The sender's role does not let it execute this command.
+    Forbidden,
     /// A queue was full.
     Busy,
     /// It was ended because its time was over.
@@ -41,18 +57,9 @@ pub enum Status {
 
 impl Status {
     /// Every status, in the order in which a tally names them.
-    pub const ALL: [Status; 10] = [
-        Status::Done,
-        Status::Refused,
-        Status::NotFound,
-        Status::Failed,
-        Status::Outranked,
-        Status::Absent,
-        Status::Busy,
-        Status::TimedOut,
-        Status::Cancelled,
-        Status::Lost,
-    ];
+    pub const ALL: [Status; Status::VARIANTS.len()] = *Status::VARIANTS
+        .first_chunk()
+        .expect("as many as there are");
 
     /// Whether the command had been started, as far as the status tells.
     pub fn has_started(self) -> bool {
@@ -61,24 +68,7 @@ impl Status {
 
     /// The word on the wire.
     pub fn name(self) -> &'static str {
-        match self {
-            Status::Done => "done",
-            Status::Refused => "refused",
-            Status::NotFound => "not_found",
-            Status::Failed => "failed",
-            Status::Outranked => "outranked",
-            Status::Absent => "absent",
-            Status::Busy => "busy",
-            Status::TimedOut => "timed_out",
-            Status::Cancelled => "cancelled",
-            Status::Lost => "lost",
-        }
-    }
-}
-
-impl fmt::Display for Status {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.name())
+        self.into()
     }
 }
 
@@ -89,45 +79,36 @@ pub struct Outcome<'a> {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub send: Option<Id>,
     /// The target's number. This and the next two are there unless it is
-    /// [absent](Status::Absent): then those are that are known of it.
+    /// [absent](Status::Absent) or [forbidden](Status::Forbidden): then those are that are known
+    /// of it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub member: Option<u64>,
-    /// The target's name.
     #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
     pub name: Option<Name<'a>>,
     /// The target's rank as of when the command was taken.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rank: Option<u32>,
-    /// How it ended.
     pub status: Status,
-    /// How it exited by itself.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub exit_code: Option<i64>,
-    /// The signal that ended it.
     #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
     pub signal: Option<Text<'a>>,
     /// What it wrote, and was not streamed before.
     #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
     pub stdout: Option<Text<'a>>,
-    /// The same, where it is not UTF-8.
     #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
     pub stdout_base64: Option<Text<'a>>,
-    /// What it wrote as errors, and was not streamed before.
     #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
     pub stderr: Option<Text<'a>>,
-    /// The same, where it is not UTF-8.
     #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
     pub stderr_base64: Option<Text<'a>>,
     /// How long it ran, in milliseconds, as the server saw it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub elapsed_ms: Option<u64>,
-    /// Output was cut at a bound.
     #[serde(default, skip_serializing_if = "is_false")]
     pub truncated: bool,
-    /// What it left behind, if it left anything.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub leftovers: Option<Leftovers>,
-    /// Why it did not run.
     #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
     pub message: Option<Text<'a>>,
     /// Whether it had been sent to the target before that was lost.
@@ -147,10 +128,11 @@ impl<'a> Outcome<'a> {
         }
     }
 
-    /// The outcome of a client that a selector names and that is not connected.
-    pub fn absent(named: &'a Single<'a>) -> Self {
+    /// The outcome of a client that a selector names and that is not connected, or that the sender
+    /// is not to know of.
+    pub fn missed(named: &'a Single<'a>, status: Status) -> Self {
         let mut outcome = Outcome {
-            status: Status::Absent,
+            status,
             ..Outcome::default()
         };
         match named {

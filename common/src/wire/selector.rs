@@ -21,7 +21,7 @@ pub enum Selector<'a> {
     LeastLoaded,
     /// Every lower-ranked client that executes.
     Below,
-    /// Everybody else.
+    /// Every other client.
     All,
     /// One client, by rank or by name.
     Single(Single<'a>),
@@ -32,9 +32,7 @@ pub enum Selector<'a> {
 /// One client, by what names it.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Single<'a> {
-    /// By its rank.
     Rank(u32),
-    /// By its name.
     Name(Cow<'a, str>),
 }
 
@@ -270,14 +268,7 @@ fn item<'a>(part: &'a str, whole: &str) -> Result<Item<'a>, SelectorError> {
         return Err(SelectorError::EmptyItem(clip(whole).into()));
     }
     if is_pattern(part) {
-        let starts_right =
-            part.starts_with(|c: char| c.is_ascii_alphanumeric() || "*?".contains(c));
-        let rest_is_right = part.bytes().all(|b| is_name_byte(b) || b"*?".contains(&b));
-        return match starts_right && rest_is_right {
-            true if part.len() > MAX_PATTERN => Err(SelectorError::PatternTooLong(part.len())),
-            true => Ok(Item::Pattern(part)),
-            false => Err(SelectorError::NoItem(quoted())),
-        };
+        return check_pattern(part).map(|()| Item::Pattern(part));
     }
     match part.split_once('-') {
         None if is_digits(part) => return Ok(Item::One(Single::Rank(rank(part)?))),
@@ -302,7 +293,23 @@ fn item<'a>(part: &'a str, whole: &str) -> Result<Item<'a>, SelectorError> {
     }
 }
 
-fn is_pattern(part: &str) -> bool {
+/// Checks a pattern of names: it starts like a name or with `*` or `?`, and goes on with these and
+/// the characters of names.
+///
+/// # Errors
+/// It is no pattern, or has more than [`MAX_PATTERN`] characters.
+pub fn check_pattern(text: &str) -> Result<(), SelectorError> {
+    let starts_right = text.starts_with(|c: char| c.is_ascii_alphanumeric() || "*?".contains(c));
+    let rest_is_right = text.bytes().all(|b| is_name_byte(b) || b"*?".contains(&b));
+    match starts_right && rest_is_right {
+        true if text.len() > MAX_PATTERN => Err(SelectorError::PatternTooLong(text.len())),
+        true => Ok(()),
+        false => Err(SelectorError::NoItem(clip(text).into())),
+    }
+}
+
+/// Whether an item is a pattern rather than a name or a rank.
+pub fn is_pattern(part: &str) -> bool {
     part.contains(['*', '?'])
 }
 

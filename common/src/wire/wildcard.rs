@@ -10,10 +10,9 @@ use std::fmt;
 
 /// A pattern that was understood.
 #[derive(Clone, PartialEq)]
-pub(crate) struct Wildcard {
+pub struct Wildcard {
     text: Box<str>,
-    /// By character, which of the pattern's it may be: bit `n` for the one at place `n`, `*` not
-    /// counted.
+    /// By character, its places in the pattern: bit `n` for place `n`, without each `*`.
     places: Box<[Bits; ASCII]>,
     /// Before which of them a `*` stands.
     stars: Bits,
@@ -29,7 +28,8 @@ const _: () = assert!(MAX_NAME < Bits::BITS as usize);
 const ASCII: usize = 128;
 
 impl Wildcard {
-    pub(crate) fn new(text: &str) -> Wildcard {
+    /// Reads a pattern; any text is one.
+    pub fn new(text: &str) -> Wildcard {
         let mut places = Box::new([0; ASCII]);
         let (mut stars, mut here): (Bits, Bits) = (0, 1);
         for c in text.bytes() {
@@ -53,7 +53,7 @@ impl Wildcard {
     }
 
     /// Whether it matches the whole name.
-    pub(crate) fn matches(&self, name: &str) -> bool {
+    pub fn matches(&self, name: &str) -> bool {
         let mut reached: Bits = 1;
         for c in name.bytes() {
             let goes_on = reached & self.places[usize::from(c) % ASCII];

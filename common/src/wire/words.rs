@@ -17,8 +17,7 @@ pub struct Words<'a> {
 }
 
 impl<'a> Words<'a> {
-    /// The words that JSON starts with, and what comes after them; `None` where it does not
-    /// start with any.
+    /// The words that JSON starts with, if it starts with any, and what comes after them.
     pub fn prefix_of(json: &'a str) -> Option<(Words<'a>, &'a str)> {
         let mut rest = json.strip_prefix('[')?;
         let mut count = 0;
@@ -43,6 +42,11 @@ impl<'a> Words<'a> {
             fmt::from_fn(move |f| f.write_str(&clip(self.json))),
             self.count,
         )
+    }
+
+    /// The first word.
+    pub fn first_word(self) -> String {
+        serde_json::from_str(self.first()).expect("it was checked when it came")
     }
 
     /// The first word in quotes, as it stands in the line.

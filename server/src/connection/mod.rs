@@ -92,7 +92,6 @@ impl Connection {
     }
 
     /// The identity of the certificate that its client has shown, if it has.
-    #[allow(dead_code)] // Who may join, and as what, is looked at elsewhere.
     pub(crate) fn identity(&self) -> Option<&str> {
         self.identity.get().map(|identity| &**identity)
     }

@@ -4,6 +4,7 @@
 use crate::dispatch::flush_set::FlushSet;
 use crate::dispatch::output_credit::OutputCredit;
 use crate::member::Member;
+use crate::record::OnRecord;
 use common::limits::{MAX_OUTPUT, MAX_OUTPUT_SHARE, MIN_OUTPUT_SHARE, MIN_WINDOW_SHARE};
 use common::logging::logged;
 use common::memory::Charge;
@@ -24,14 +25,15 @@ pub(crate) struct Target {
     pub(crate) rank: u32,
 }
 
-/// A client that a selector names, and that cannot execute.
+/// A client that a selector finds or names, and that does not execute: it is absent, or forbidden.
 pub(crate) struct Absent {
     pub(crate) who: Missed,
+    pub(crate) status: Status,
     /// Why not.
     pub(crate) message: String,
 }
 
-/// What is known of an absent client.
+/// What is known of such a client.
 pub(crate) enum Missed {
     /// It is here.
     Here(Target),
@@ -87,6 +89,8 @@ pub(crate) struct Command {
     pub(crate) tally: Option<Counts>,
     /// For what is kept of it until its last outcome.
     pub(crate) _charge: Charge,
+    /// If what clients do is put on record.
+    pub(crate) on_record: Option<OnRecord>,
 }
 
 /// One command at one of its targets.
@@ -154,6 +158,8 @@ pub(crate) struct OutcomeDetails<'a> {
     pub(crate) message: Option<Text<'a>>,
     pub(crate) elapsed_ms: Option<u64>,
     pub(crate) started: Option<bool>,
+    /// Bytes of output that went to the sender, if that is known.
+    pub(crate) output: Option<u64>,
 }
 
 #[inline(never)]
@@ -199,6 +205,9 @@ impl Command {
         flushes: &mut FlushSet<'_>,
     ) {
         self.log_outcome(target, status, details);
+        if let Some(on_record) = &self.on_record {
+            on_record.outcome(self, target, status, details);
+        }
         self.make_outcome(target, status, details, flushes);
     }
 
@@ -221,7 +230,7 @@ impl Command {
     #[inline(never)]
     fn log_outcome(&self, target: &Target, status: Status, details: &OutcomeDetails<'_>) {
         let level = match status {
-            Status::Outranked | Status::Absent => log::Level::Debug,
+            Status::Outranked | Status::Absent | Status::Forbidden => log::Level::Debug,
             _ => log::Level::Info,
         };
         log::log!(
@@ -237,24 +246,31 @@ impl Command {
     /// [`conclude`](Self::conclude) for a client that is absent.
     #[inline(never)]
     pub(crate) fn conclude_absent(&self, absent: &Absent, flushes: &mut FlushSet<'_>) {
-        let Absent { who, message } = absent;
+        if let Some(on_record) = &self.on_record {
+            on_record.absent(self, absent);
+        }
+        let Absent {
+            who,
+            status,
+            message,
+        } = absent;
         match who {
             Missed::Here(target) => {
                 let details = OutcomeDetails {
                     message: Some(message.as_str().to_owned().into()),
                     ..OutcomeDetails::default()
                 };
-                self.conclude(target, Status::Absent, &details, flushes);
+                self.conclude(target, *status, &details, flushes);
             }
             Missed::Named(one) => {
-                log::debug!("#{}: {one} absent: {message}", self.id);
+                log::debug!("#{}: {one} {status}: {message}", self.id);
                 let outcome = Outcome {
                     send: Some(self.send.clone()),
                     message: Some(message.as_str().into()),
-                    ..Outcome::absent(one)
+                    ..Outcome::missed(one, *status)
                 };
                 let line = fast_encode::outcome(flushes.buffer(), &outcome);
-                self.tell_outcome(line, Status::Absent, flushes);
+                self.tell_outcome(line, *status, flushes);
             }
         }
     }
@@ -304,6 +320,9 @@ impl Command {
         self.sender.connection.outbox.push_from(line);
         match counts.count(status) {
             Left::Tally(tally) => {
+                if let Some(on_record) = &self.on_record {
+                    on_record.end(self, &tally, flushes.time());
+                }
                 self.answer(&mut tally_line(&self.send, &tally), flushes);
             }
             Left::Many(left) if left % TOGETHER != 0 && counts.has_company(flushes.time()) => {

@@ -1,10 +1,13 @@
-//! The clients that a selector finds. This is the one place where rank authority is decided: a
-//! client below the sender executes, a client above it is never sent a command.
+//! The clients that a selector finds. This is the one place where authority is decided: a client
+//! below the sender executes if the sender's role covers it, a client above it is never sent a
+//! command.
 
 use crate::dispatch::command::{Absent, Missed, Target};
+use crate::dispatch::scope::Scope;
 use crate::member::Member;
 use crate::ranking::{Place, Roster, View};
 use common::sys::sync::Arc;
+use common::wire::Status;
 use common::wire::message::{Code, RpcError};
 use common::wire::selector::{List, Selector, Single};
 
@@ -35,7 +38,8 @@ pub(crate) enum Found {
         execute: Vec<Target>,
         /// Those above it, in rank order.
         outranked: Vec<Target>,
-        /// Those that an item names one by one, and that cannot execute.
+        /// Those that an item names one by one and that cannot execute, and those that the
+        /// sender's role does not cover.
         absent: Vec<Absent>,
     },
 }
@@ -43,23 +47,30 @@ pub(crate) enum Found {
 /// How many are named in a message that says why no client can execute.
 const NAMED: usize = 3;
 
-/// Finds the targets of a sender's command.
+/// Finds the targets of a sender's command, of those that its scope covers.
 ///
 /// # Errors
-/// `no_target` or `outranked`, with the clients that the selector found.
+/// `no_target`, `outranked` or `forbidden`, with the clients that the selector found.
 #[inline(never)]
 pub(crate) fn select(
     roster: &Roster,
     sender: &Member,
     selector: &Selector<'_>,
+    scope: Scope<'_>,
 ) -> Result<Selection, RpcError> {
+    let is_covered = |place: &Place| scope.covers(&place.member.name);
     match selector {
-        Selector::Next => one(roster, sender, |view| view.executors_below(sender).first()),
-        Selector::LeastLoaded => one(roster, sender, |view| view.least_loaded_below(sender)),
-        Selector::Single(single) => roster.look(|view| named(&view, sender, single)),
-        Selector::Below => many(roster, sender, None, |_, _, below| below),
-        Selector::All => many(roster, sender, None, |_, _, _| true),
-        Selector::List(list) => many(roster, sender, Some(list), |rank, member, below| {
+        Selector::Next => one(roster, sender, scope, |view| {
+            let mut executors = view.executors_below(sender).iter();
+            executors.find(|place| is_covered(place))
+        }),
+        Selector::LeastLoaded => one(roster, sender, scope, |view| {
+            view.least_loaded_below(sender, is_covered)
+        }),
+        Selector::Single(single) => roster.look(|view| named(&view, sender, single, scope)),
+        Selector::Below => many(roster, sender, None, scope, |_, _, below| below),
+        Selector::All => many(roster, sender, None, scope, |_, _, _| true),
+        Selector::List(list) => many(roster, sender, Some(list), scope, |rank, member, below| {
             in_list(list, rank, member, below)
         }),
     }
@@ -77,18 +88,25 @@ fn in_list(list: &List, rank: u32, member: &Member, below: bool) -> bool {
 fn one(
     roster: &Roster,
     sender: &Member,
+    scope: Scope<'_>,
     pick: impl for<'v> FnOnce(&'v View<'_>) -> Option<&'v Place>,
 ) -> Result<Selection, RpcError> {
-    roster.look(|view| one_in(&view, sender, pick))
+    roster.look(|view| one_in(&view, sender, scope, pick))
 }
 
 fn one_in(
     view: &View<'_>,
     sender: &Member,
+    scope: Scope<'_>,
     pick: impl for<'v> FnOnce(&'v View<'_>) -> Option<&'v Place>,
 ) -> Result<Selection, RpcError> {
     let sender_rank = sender_rank(view, sender)?;
     let Some(place) = pick(view) else {
+        if scope.is_limited() {
+            return Err(no_target(
+                "no client below you executes this, of those that your role lets execute it",
+            ));
+        }
         return Err(nobody_below(
             &view.ranked()[sender_rank as usize + 1..],
             sender_rank + 1,
@@ -103,9 +121,17 @@ fn one_in(
 }
 
 /// One client, named alone.
-fn named(view: &View<'_>, sender: &Member, single: &Single<'_>) -> Result<Selection, RpcError> {
+fn named(
+    view: &View<'_>,
+    sender: &Member,
+    single: &Single<'_>,
+    scope: Scope<'_>,
+) -> Result<Selection, RpcError> {
     let sender_rank = sender_rank(view, sender)?;
-    let (rank, place) = find(view, single).map_err(no_target)?;
+    if is_hidden(view, sender, single, scope) {
+        return Err(scope.error(&single.to_string()));
+    }
+    let (rank, place) = find(view, single, scope).map_err(no_target)?;
     let member = &place.member;
     if rank == sender_rank {
         return Err(no_target(format!(
@@ -123,6 +149,9 @@ fn named(view: &View<'_>, sender: &Member, single: &Single<'_>) -> Result<Select
             "{member} (rank {rank}) has no slots: it never executes"
         )));
     }
+    if !scope.covers(&member.name) {
+        return Err(scope.error(&format!("{member} (rank {rank})")));
+    }
     let member = Arc::clone(member);
     Ok(Selection {
         sender_rank,
@@ -130,8 +159,25 @@ fn named(view: &View<'_>, sender: &Member, single: &Single<'_>) -> Result<Select
     })
 }
 
+/// Whether something names a client that the sender is not to know of, whether it is here or not.
+fn is_hidden(view: &View<'_>, sender: &Member, single: &Single<'_>, scope: Scope<'_>) -> bool {
+    let shows = |name: &str| *name == *sender.name || scope.covers(name);
+    scope.hides()
+        && match single {
+            Single::Name(name) => !shows(name),
+            Single::Rank(rank) => {
+                let place = view.ranked().get(*rank as usize);
+                place.is_none_or(|place| !shows(&place.member.name))
+            }
+        }
+}
+
 /// The client that something names; or why there is none.
-fn find<'v>(view: &'v View<'_>, single: &Single<'_>) -> Result<(u32, &'v Place), String> {
+fn find<'v>(
+    view: &'v View<'_>,
+    single: &Single<'_>,
+    scope: Scope<'_>,
+) -> Result<(u32, &'v Place), String> {
     match single {
         Single::Rank(rank) => {
             let ranked = view.ranked();
@@ -144,6 +190,7 @@ fn find<'v>(view: &'v View<'_>, single: &Single<'_>) -> Result<(u32, &'v Place),
         Single::Name(name) => match view.any_case(name) {
             Some((rank, place)) if *place.member.name == **name => Ok((rank as u32, place)),
             other => {
+                let other = other.filter(|(_, place)| scope.shows(&place.member.name));
                 let spelled = other.map(|(_, place)| format!("; there is {:?}", place.member.name));
                 let spelled = spelled.unwrap_or_default();
                 Err(format!("no client here has the name {name:?}{spelled}"))
@@ -159,34 +206,40 @@ fn many(
     roster: &Roster,
     sender: &Member,
     list: Option<&List>,
+    scope: Scope<'_>,
     chosen: impl Fn(u32, &Member, bool) -> bool,
 ) -> Result<Selection, RpcError> {
     // Items are held against all members outside the lock, on a copy.
     let (everybody, sender_rank, unknown) = roster.look(|view| {
         let rank = sender_rank(&view, sender)?;
-        let unknown = list.map_or_else(Vec::new, |list| unknown(list, &view));
-        Ok((view.ranked().to_vec(), rank, unknown))
+        let unknown = list.map_or_else(Vec::new, |list| unknown(list, &view, sender, scope));
+        Ok::<_, RpcError>((view.ranked().to_vec(), rank, unknown))
     })?;
     let is_lowest = sender_rank as usize + 1 == everybody.len();
     let (mut execute, mut outranked, mut passed_over) = (Vec::new(), Vec::new(), Vec::new());
+    let mut forbidden = Vec::new();
     for (rank, Place { member, .. }) in everybody.into_iter().enumerate() {
         let rank = rank as u32;
-        if rank == sender_rank || !chosen(rank, &member, rank > sender_rank) {
+        let is_chosen = rank != sender_rank && chosen(rank, &member, rank > sender_rank);
+        if !is_chosen || !scope.shows(&member.name) {
             continue;
         }
         let target = Target { member, rank };
         if rank < sender_rank {
             outranked.push(target);
-        } else if target.member.slots > 0 {
+        } else if target.member.slots == 0 {
+            passed_over.push(target);
+        } else if scope.covers(&target.member.name) {
             execute.push(target);
         } else {
-            passed_over.push(target);
+            forbidden.push(forbidden_here(target, scope));
         }
     }
-    let absent = match list {
+    let mut absent = match list {
         Some(list) => absent(list, &passed_over, unknown),
         None => Vec::new(),
     };
+    absent.append(&mut forbidden);
     if execute.is_empty() && outranked.is_empty() && absent.is_empty() {
         return Err(match is_lowest && passed_over.is_empty() {
             true => nobody_below(&[], 0),
@@ -213,20 +266,39 @@ fn absent(list: &List, passed_over: &[Target], unknown: Vec<Absent>) -> Vec<Abse
     };
     let without_slots = passed_over.iter().filter(is_named).map(|target| Absent {
         who: Missed::Here(target.clone()),
+        status: Status::Absent,
         message: "it has no slots: it never executes".into(),
     });
     without_slots.chain(unknown).collect()
 }
 
-/// The clients that a list names and that are not here.
+/// The clients that a list names and that are not here, or that the sender is not to know of.
 #[inline(never)]
-fn unknown(list: &List, view: &View<'_>) -> Vec<Absent> {
+fn unknown(list: &List, view: &View<'_>, sender: &Member, scope: Scope<'_>) -> Vec<Absent> {
     let missed = list.named().iter().filter_map(|one| {
-        let message = find(view, one).err()?;
+        let (status, message) = match is_hidden(view, sender, one, scope) {
+            true => (Status::Forbidden, scope.forbidden(&one.to_string()).message),
+            false => (Status::Absent, find(view, one, scope).err()?),
+        };
         let who = Missed::Named(one.clone());
-        Some(Absent { who, message })
+        Some(Absent {
+            who,
+            status,
+            message,
+        })
     });
     missed.collect()
+}
+
+/// A client below the sender that its role does not cover.
+#[inline(never)]
+fn forbidden_here(target: Target, scope: Scope<'_>) -> Absent {
+    let message = scope.forbidden(&target.member.name).message;
+    Absent {
+        who: Missed::Here(target),
+        status: Status::Forbidden,
+        message,
+    }
 }
 
 /// The rank of a sender, as long as anything is taken at all.
@@ -302,6 +374,8 @@ fn have<'a>(members: impl Iterator<Item = (&'a Member, u32)>, count: usize) -> S
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::authority::Rules;
+    use crate::authority::rules::Role;
     use crate::testing::{join, join_in, ranked, roster};
     use common::wire::tier::Tier;
     use proptest::prelude::*;
@@ -311,7 +385,7 @@ mod tests {
         let selector = selector
             .parse()
             .unwrap_or_else(|e| panic!("{selector}: {e}"));
-        match select(roster, sender, &selector) {
+        match select(roster, sender, &selector, Scope::ALL) {
             Err(error) => error.message,
             Ok(Selection {
                 found: Found::One(target),
@@ -466,7 +540,7 @@ mod tests {
             let places = ranked(&roster);
             let rank = sender.index(places.len());
             let selector = selector.parse().expect("the patterns above are selectors");
-            let Ok(selection) = select(&roster, &places[rank].member, &selector) else {
+            let Ok(selection) = select(&roster, &places[rank].member, &selector, Scope::ALL) else {
                 return Ok(());
             };
             prop_assert_eq!(selection.sender_rank as usize, rank);
@@ -492,5 +566,71 @@ mod tests {
             }
             prop_assert!(outranked.iter().all(|target| (target.rank as usize) < rank));
         }
+    }
+
+    proptest! {
+        /// Those that execute are those that rank alone would have execute, as far as the role
+        /// covers them; no other client is told of if the role is not to see it.
+        #[test]
+        fn what_executes_is_what_rank_and_role_both_allow(
+            slots in prop::collection::vec(0u32..3, 2..8),
+            sender in any::<prop::sample::Index>(),
+            covered in "m\\*|m[0-7]|m\\?|x\\*|\\*",
+            sees_all: bool,
+            selector in "next|below|all|least-loaded|[0-9]|m[0-9]|[0-4]-[4-9]|m\\*(,!m[0-9])?|![0-9]|\\*,[0-9]|[0-9],m[0-9],(m[0-9]|x|!0)",
+        ) {
+            let roster = roster(10);
+            for (at, slots) in slots.iter().enumerate() {
+                join(&roster, &format!("m{at}"), *slots);
+            }
+            let places = ranked(&roster);
+            let rank = sender.index(places.len());
+            let sender = &places[rank].member;
+            let role = role(&covered, sees_all);
+            let scope = Scope::of(&role, "x");
+            let selector = selector.parse().expect("the patterns above are selectors");
+            let executing = |found: &Result<Selection, RpcError>| match found {
+                Ok(Selection { found: Found::One(target), .. }) => vec![target.rank],
+                Ok(Selection { found: Found::Many { execute, .. }, .. }) => {
+                    execute.iter().map(|target| target.rank).collect()
+                }
+                Err(_) => Vec::new(),
+            };
+            let is_covered = |rank: &u32| scope.covers(&places[*rank as usize].member.name);
+            let plain = select(&roster, sender, &selector, Scope::ALL);
+            let scoped = select(&roster, sender, &selector, scope);
+            if matches!(selector, Selector::Next | Selector::LeastLoaded) {
+                // They pick among those that are covered, of all below.
+                let below = (rank as u32 + 1..places.len() as u32)
+                    .filter(|at| places[*at as usize].member.slots > 0 && is_covered(at));
+                let picked = executing(&scoped);
+                prop_assert_eq!(picked.len(), usize::from(below.clone().next().is_some()));
+                prop_assert!(picked.iter().all(|picked| below.clone().any(|at| at == *picked)));
+            } else {
+                let expected: Vec<u32> = executing(&plain).into_iter().filter(is_covered).collect();
+                prop_assert_eq!(executing(&scoped), expected);
+            }
+            if sees_all {
+                return Ok(());
+            }
+            if let Ok(Selection { found: Found::Many { outranked, absent, .. }, .. }) = &scoped {
+                prop_assert!(outranked.iter().all(|target| is_covered(&target.rank)));
+                let tells_no_other = |absent: &Absent| match &absent.who {
+                    Missed::Here(target) => is_covered(&target.rank),
+                    Missed::Named(_) => true,
+                };
+                prop_assert!(absent.iter().all(tells_no_other));
+            }
+        }
+    }
+
+    fn role(covered: &str, sees_all: bool) -> Arc<Role> {
+        let list = if sees_all { ", \"list\"" } else { "" };
+        let text = format!(
+            "version = 1\n[roles.r]\nmay = [\"send\"{list}]\n\
+             allow = [{{ to = \"{covered}\", commands = [\"x\"] }}]\n"
+        );
+        let rules = Rules::read(text.as_bytes(), "auth.toml".as_ref());
+        rules.expect("it is right").first_role()
     }
 }

@@ -1,11 +1,14 @@
 //! Which clients may join: the checks of what `join` asks for, in the order that the protocol gives
 //! for their errors.
 
+use crate::authority::Rules;
+use crate::authority::grant::{Forbidden, Grant};
 use crate::join::throttle::Throttle;
 use crate::join::token::Token;
 use crate::member::Terms;
-use crate::ranking::NotAdmitted;
+use crate::ranking::{Newcomer, NotAdmitted};
 use common::limits::{MAX_SLOTS, PROTOCOL};
+use common::sys::sync::Arc;
 use common::wire::message::{Code, RpcError, clip, params};
 use common::wire::name::Name;
 use common::wire::tier::Tier;
@@ -15,8 +18,19 @@ use serde_json::value::RawValue;
 use std::net::IpAddr;
 
 /// The error for a client that the roster does not admit.
-pub(crate) fn not_admitted(refusal: &NotAdmitted, name: Option<&str>) -> RpcError {
+pub(crate) fn not_admitted(
+    refusal: &NotAdmitted,
+    name: Option<&str>,
+    identity: Option<&str>,
+) -> RpcError {
     match refusal {
+        NotAdmitted::TooMany(most) => too_many(*most, identity.unwrap_or_default()),
+        NotAdmitted::Reserved(seats) => RpcError::new(
+            Code::Full,
+            format!(
+                "the seats that are free ({seats}) are for clients of higher tiers; try again later"
+            ),
+        ),
         NotAdmitted::ShuttingDown => RpcError::new(
             Code::ShuttingDown,
             "the server is shutting down; it admits no client",
@@ -36,18 +50,38 @@ pub(crate) fn not_admitted(refusal: &NotAdmitted, name: Option<&str>) -> RpcErro
     }
 }
 
+/// How soon another try may be worth while of a client that is one too many: its server may not
+/// have noticed yet that the earlier one is gone.
+const TOO_MANY_RETRY_MS: u64 = 1000;
+
+fn too_many(most: u32, identity: &str) -> RpcError {
+    let message =
+        format!("as many clients are here as may join with the credential {identity:?} ({most})");
+    let mut error = RpcError::forbidden(format!("{identity}.connections"), message);
+    error.data.retry_ms = (most > 0).then_some(TOO_MANY_RETRY_MS);
+    error
+}
+
 /// What a client asks for, once that was found right.
 pub(crate) struct Wanted {
     pub(crate) name: Option<Name<'static>>,
     pub(crate) terms: Terms,
+    /// What it has proven, at a server that knows identities.
+    pub(crate) proven: Option<Proven>,
+}
+
+/// What a client has proven, by these rules.
+pub(crate) struct Proven {
+    pub(crate) rules: Arc<Rules>,
+    pub(crate) grant: Grant,
 }
 
 impl Wanted {
-    /// Checks the version first, then the parameters, then the credential.
+    /// Checks the version first, then the parameters, then the credential, then what that gives.
     #[inline(never)]
     pub(crate) fn read(
         raw: Option<&RawValue>,
-        check_token: impl FnOnce(Option<&str>) -> Result<(), RpcError>,
+        prove: impl FnOnce(Option<&str>) -> Result<Option<Proven>, RpcError>,
     ) -> Result<Wanted, RpcError> {
         check_protocol(raw)?;
         let join: Join<'_> = params(raw)?;
@@ -56,25 +90,71 @@ impl Wanted {
             Some(Err(message)) => return wrong(format!("params.name: {message}")),
             name => name.and_then(Result::ok),
         };
-        let slots = match join.slots.unwrap_or(1) {
-            slots if slots <= u64::from(MAX_SLOTS) => slots as u32,
-            slots => {
+        let slots = match join.slots {
+            Some(slots) if slots > u64::from(MAX_SLOTS) => {
                 return wrong(format!(
                     "params.slots is {slots}; it must be from 0 to {MAX_SLOTS}"
                 ));
             }
+            slots => slots.map(|slots| slots as u32),
         };
         let tier = match join.tier.map(Tier::new) {
             Some(Err(message)) => return wrong(format!("params.tier: {message}")),
             tier => tier.and_then(Result::ok),
         };
-        check_token(join.token.as_ref().map(Credential::reveal).as_deref())?;
-        let terms = Terms {
-            tier: granted(tier, Tier::DEFAULT)?,
-            slots,
-            rank_news: join.rank_news.unwrap_or(true),
+        let proven = prove(join.token.as_ref().map(Credential::reveal).as_deref())?;
+        let (tier, slots) = match &proven {
+            None => (granted(tier, Tier::DEFAULT)?, slots.unwrap_or(1)),
+            Some(proven) => proven.give(name.as_deref(), tier, slots)?,
         };
-        Ok(Wanted { name, terms })
+        let rank_news = join.rank_news.unwrap_or(true);
+        let terms = Terms {
+            tier,
+            slots,
+            rank_news,
+        };
+        Ok(Wanted {
+            name,
+            terms,
+            proven,
+        })
+    }
+
+    /// What the roster looks at.
+    pub(crate) fn newcomer(&self) -> Newcomer<'_> {
+        Newcomer {
+            name: self.name.as_deref(),
+            tier: self.terms.tier,
+            credential: self.proven.as_ref().map(|proven| &*proven.grant.credential),
+            reserve: self
+                .proven
+                .as_ref()
+                .and_then(|proven| proven.rules.reserve()),
+        }
+    }
+}
+
+impl Proven {
+    /// The tier and the slots of a client that asks for these, if it may have them and its name.
+    #[inline(never)]
+    fn give(
+        &self,
+        name: Option<&str>,
+        tier: Option<Tier>,
+        slots: Option<u32>,
+    ) -> Result<(Tier, u32), RpcError> {
+        let tier = self.grant.tier(tier)?;
+        let slots = self.grant.slots(slots)?;
+        if let Some(name) = name {
+            self.rules.may_take(&self.grant, name)?;
+        }
+        Ok((tier, slots))
+    }
+}
+
+impl From<Forbidden> for RpcError {
+    fn from(Forbidden { rule, message }: Forbidden) -> RpcError {
+        RpcError::forbidden(rule, message)
     }
 }
 
@@ -90,31 +170,40 @@ fn granted(asked: Option<Tier>, highest: Tier) -> Result<Tier, RpcError> {
     }
 }
 
-/// Checks the token that a client shows, as often as its address may guess.
+/// Checks what a client shows, as often as its address may guess.
 #[inline(never)]
-pub(crate) fn check_token(
+pub(crate) fn prove<T, E: std::fmt::Display>(
     throttle: &Throttle,
-    token: &Token,
-    shown: Option<&str>,
     address: IpAddr,
     now: u64,
-) -> Result<(), RpcError> {
-    let is_right = || shown.is_some_and(|shown| token.is(shown));
-    let Err(refused) = throttle.look(address, now, is_right) else {
-        return Ok(());
-    };
-    let retry_ms = refused.retry_ms;
-    let message = match (refused.was_heard, shown) {
-        (false, _) => {
-            let seconds = retry_ms.div_ceil(1000);
-            format!("too many wrong tokens came from your address; try again in {seconds} s")
-        }
-        (true, Some(_)) => "the token is not this server's".into(),
-        (true, None) => "this server asks for a token".into(),
-    };
-    let mut error = RpcError::new(Code::Unauthorized, message);
-    error.data.retry_ms = Some(retry_ms);
-    Err(error)
+    check: impl FnOnce() -> Result<T, E>,
+) -> Result<T, RpcError> {
+    throttle
+        .look(address, now, check)
+        .map_err(|(refused, why)| {
+            let retry_ms = refused.retry_ms;
+            let message = match why {
+                Some(why) => why.to_string(),
+                None => {
+                    let seconds = retry_ms.div_ceil(1000);
+                    format!(
+                        "too many wrong tokens came from your address; try again in {seconds} s"
+                    )
+                }
+            };
+            let mut error = RpcError::new(Code::Unauthorized, message);
+            error.data.retry_ms = Some(retry_ms);
+            error
+        })
+}
+
+/// Checks the one token of a server that knows no identities.
+pub(crate) fn check_token(token: &Token, shown: Option<&str>) -> Result<(), &'static str> {
+    match shown {
+        Some(shown) if token.is(shown) => Ok(()),
+        Some(_) => Err("the token is not this server's"),
+        None => Err("this server asks for a token"),
+    }
 }
 
 /// A version that the server does not speak is the first error: the rest of a later version's

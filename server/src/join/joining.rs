@@ -1,17 +1,23 @@
 //! The lines of a session before it has joined, and how `join` gives it a rank.
 
+use crate::authority::bearer::Bearer;
+use crate::authority::grant::{Proof, showed};
+use crate::authority::wall_clock;
 use crate::config::Config;
-use crate::join::admission::{Wanted, check_token, not_admitted};
+use crate::eviction;
+use crate::join::admission::{Proven, Wanted, check_token, not_admitted, prove};
 use crate::join::throttle::ANSWER_DELAY_MS;
 use crate::member::Member;
 use crate::millis;
-use crate::ranking::Standing;
+use crate::ranking::{Admitted, NotAdmitted, Standing};
+use crate::record;
 use crate::session::{Flow, Session};
 use common::net::NO_TLS_ALERT;
 use common::sys::sync::Arc;
 use common::wire::message::{Code, Id, Message, RpcError, clip, error_line, result_line};
+use common::wire::method::ClientMethod;
 use common::wire::name::Name;
-use common::wire::{Joined, method};
+use common::wire::{Joined, Right};
 use serde_json::value::RawValue;
 
 impl Session<'_> {
@@ -64,7 +70,7 @@ impl Session<'_> {
 
     #[inline(never)]
     fn request_before_join(&mut self, id: Id, method: &str, raw: Option<&RawValue>) -> Flow {
-        if method != method::JOIN {
+        if ClientMethod::from_name(method) != Some(ClientMethod::Join) {
             let message = format!("{:?} before \"join\"; join first", clip(method));
             self.tell(error_line(
                 Some(id),
@@ -89,9 +95,12 @@ impl Session<'_> {
     #[inline(never)]
     fn not_joined(&mut self, id: Id, error: &RpcError) -> Flow {
         let peer = self.connection.peer();
+        if let Some(audit) = &self.hub.config.audit
+            && record::is_denial(error)
+        {
+            record::join_denied(audit, self.connection, error);
+        }
         if error.is(Code::Unauthorized) {
-            let what = format_args!("{peer} may not join: {error}");
-            self.hub.token_log.log(self.now, what);
             let at = self.now.saturating_add(ANSWER_DELAY_MS);
             self.connection.refuse_at(at, error_line(Some(id), error));
             return Flow::Break(());
@@ -107,44 +116,96 @@ impl Session<'_> {
 
     /// Checks what the client asks for, and ranks it.
     fn join(&mut self, id: &Id, raw: Option<&RawValue>) -> Result<(), RpcError> {
-        let (hub, address) = (self.hub, self.connection.peer().ip());
-        let wanted = Wanted::read(raw, |shown| match &hub.config.token {
-            None => Ok(()),
-            Some(token) => check_token(&hub.throttle, token, shown, address, self.now),
-        })?;
-        self.admit(id, &wanted)?;
-        let asks_for_token = hub.config.token.is_some();
-        self.presence = asks_for_token.then(|| hub.throttle.member(address));
+        let wanted = Wanted::read(raw, |shown| self.prove(shown))?;
+        self.admit(id, wanted)?;
+        let config = &self.hub.config;
+        if config.token.is_some() || config.authority.is_some() {
+            let address = self.connection.peer().ip();
+            self.presence = Some(self.hub.throttle.member(address));
+        }
         Ok(())
     }
 
+    /// Checks what the client shows; `None` at a server that knows no identities.
     #[inline(never)]
-    fn admit(&mut self, id: &Id, wanted: &Wanted) -> Result<(), RpcError> {
+    fn prove(&self, shown: Option<&str>) -> Result<Option<Proven>, RpcError> {
+        self.proven(shown).inspect_err(|error| {
+            let peer = self.connection.peer();
+            let showed = showed(shown, self.connection.identity());
+            let what = format_args!("{peer} may not join: {error} (it showed {showed})");
+            self.hub.token_log.log(self.now, what);
+        })
+    }
+
+    fn proven(&self, shown: Option<&str>) -> Result<Option<Proven>, RpcError> {
+        let (hub, address) = (self.hub, self.connection.peer().ip());
+        match (&hub.config.authority, &hub.config.token) {
+            (Some(authority), _) => {
+                let rules = authority.rules();
+                let proof = Proof::of(shown, self.connection.identity());
+                let check = || rules.authenticate(proof, address, wall_clock());
+                let grant = prove(&hub.throttle, address, self.now, check)?;
+                Ok(Some(Proven { rules, grant }))
+            }
+            (None, Some(token)) => {
+                let check = || check_token(token, shown);
+                prove(&hub.throttle, address, self.now, check).map(|()| None)
+            }
+            (None, None) => Ok(None),
+        }
+    }
+
+    #[inline(never)]
+    fn admit(&mut self, id: &Id, mut wanted: Wanted) -> Result<(), RpcError> {
         let (hub, connection) = (self.hub, self.connection);
+        let terms = wanted.terms;
+        let grant = wanted.proven.as_ref().map(|proven| proven.grant.clone());
         let make = |id, name| {
             let joined = hub.timers.now();
-            Member::new(id, name, wanted.terms, joined, Arc::clone(connection))
+            let bearer = grant.map(|grant| Box::new(Bearer::new(grant)));
+            Member::new(id, name, terms, bearer, joined, Arc::clone(connection))
         };
         let kept = &mut self.member;
         let mut stands = None;
+        let may = wanted
+            .proven
+            .as_ref()
+            .map(|proven| proven.grant.role().may.clone());
         let welcome = |member: &Arc<Member>, standing| {
             stands = Some(standing);
             // Before it is in the list, so that it leaves the list whatever goes wrong from here.
             *kept = Some(Arc::clone(member));
             connection
                 .outbox
-                .push(welcome(&hub.config, id, member, standing));
+                .push(welcome(&hub.config, id, member, standing, may));
         };
-        let member = hub
+        let Admitted { member, replaced } = hub
             .roster
-            .join(wanted.name.as_deref(), make, welcome)
-            .map_err(|refusal| not_admitted(&refusal, wanted.name.as_deref()))?;
+            .join(wanted.newcomer(), make, welcome)
+            .map_err(|refusal| refused(&refusal, &wanted))?;
         if let Some(standing) = stands {
             hub.schedule_join_news(&member, standing);
         }
         self.about.change(&member.name);
         self.flushes.add(self.connection);
+        if let Some(proven) = wanted.proven.take() {
+            self.begin_to_hold(&member, &proven, &replaced);
+        }
         Ok(())
+    }
+
+    /// What is done of a client that has joined with a credential: those in whose place it is end,
+    /// and it is held to the rules, which may have changed meanwhile.
+    #[inline(never)]
+    fn begin_to_hold(&mut self, member: &Arc<Member>, proven: &Proven, replaced: &[Arc<Member>]) {
+        for other in replaced {
+            eviction::evict(self.hub, other, eviction::REPLACED, &mut self.flushes);
+        }
+        eviction::watch_expiry(self.hub, member);
+        let authority = self.hub.config.authority.as_ref();
+        if authority.is_some_and(|authority| !Arc::ptr_eq(&authority.rules(), &proven.rules)) {
+            eviction::hold(self.hub, member, &mut self.flushes);
+        }
     }
 
     /// Not in [`join`](Self::join): a stack keeps the memory that it once used, and logging uses more
@@ -157,6 +218,9 @@ impl Session<'_> {
             member.tier,
             member.slots
         );
+        if let Some(audit) = &self.hub.config.audit {
+            record::join(audit, member);
+        }
     }
 }
 
@@ -174,9 +238,26 @@ fn looks_like_http(line: &[u8]) -> bool {
     })
 }
 
+/// The error for a client that the roster does not admit.
+#[inline(never)]
+fn refused(refusal: &NotAdmitted, wanted: &Wanted) -> RpcError {
+    let identity = wanted
+        .proven
+        .as_ref()
+        .map(|proven| proven.grant.credential.id.as_str());
+    not_admitted(refusal, wanted.name.as_deref(), identity)
+}
+
 /// The answer to a `join`.
 #[inline(never)]
-fn welcome(config: &Config, id: &Id, member: &Member, standing: Standing) -> Vec<u8> {
+fn welcome(
+    config: &Config,
+    id: &Id,
+    member: &Member,
+    standing: Standing,
+    may: Option<Vec<Right>>,
+) -> Vec<u8> {
+    let bearer = member.bearer.as_ref();
     let joined = Joined {
         member: member.id,
         name: Name::known(member.name.to_string()),
@@ -185,6 +266,9 @@ fn welcome(config: &Config, id: &Id, member: &Member, standing: Standing) -> Vec
         members: standing.members,
         heartbeat_ms: millis(config.heartbeat),
         max_line: config.max_line,
+        identity: bearer.and_then(|bearer| Some(bearer.wire_identity()?.into_owned())),
+        role: bearer.map(|bearer| bearer.role().into_owned()),
+        may,
     };
     result_line(id, joined)
 }

@@ -71,23 +71,24 @@ struct Wrong {
 
 impl Throttle {
     /// Checks a token, if the address may try one now.
-    pub(crate) fn look(
+    pub(crate) fn look<T, E>(
         &self,
         address: IpAddr,
         now: u64,
-        is_right: impl FnOnce() -> bool,
-    ) -> Result<(), Refused> {
+        prove: impl FnOnce() -> Result<T, E>,
+    ) -> Result<T, (Refused, Option<E>)> {
         let address = origin(address);
         let mut table = lock(&self.table);
         if let Some(wrong) = table.refusing(address, now) {
-            return Err(wrong.answer(now, false));
+            return Err((wrong.answer(now, false), None));
         }
-        if is_right() {
-            return Ok(());
-        }
+        let error = match prove() {
+            Ok(proven) => return Ok(proven),
+            Err(error) => error,
+        };
         let wrong = table.of(address, now);
         wrong.note(now);
-        Err(wrong.answer(now, true))
+        Err((wrong.answer(now, true), Some(error)))
     }
 
     /// Whether no token from an address is checked now.
@@ -195,20 +196,29 @@ mod tests {
         Ipv4Addr::from_bits(0x0a00_0000 + n).into()
     }
 
+    fn wrong(throttle: &Throttle, from: IpAddr, now: u64) -> Refused {
+        let tried = throttle.look(from, now, || Err::<(), ()>(()));
+        tried.expect_err("it is wrong").0
+    }
+
+    fn right(throttle: &Throttle, now: u64) -> bool {
+        throttle.look(HERE, now, || Ok::<(), ()>(())).is_ok()
+    }
+
     fn heard(throttle: &Throttle, from: IpAddr, now: u64) -> bool {
-        let tried = throttle.look(from, now, || false);
-        tried.expect_err("it is wrong").was_heard
+        wrong(throttle, from, now).was_heard
     }
 
     #[test]
     fn an_address_has_16_tries_a_second_and_the_right_token_uses_none() {
         let throttle = Throttle::default();
         for _ in 0..100 {
-            assert_eq!(throttle.look(HERE, 10, || true), Ok(()));
+            assert!(right(&throttle, 10));
         }
         let looked_at = (0..100).filter(|_| heard(&throttle, HERE, 10)).count();
         assert_eq!(looked_at, PERMITS);
-        let unheard = throttle.look(HERE, 1009, || unreachable!("it is not looked at"));
+        let unheard: Result<(), (Refused, Option<()>)> =
+            throttle.look(HERE, 1009, || unreachable!("it is not looked at"));
         assert!(unheard.is_err());
         assert!(throttle.refuses(HERE, 1009) && !throttle.refuses(HERE, 1010));
         assert!(!throttle.refuses(other(1), 10));
@@ -216,7 +226,7 @@ mod tests {
             heard(&throttle, other(1), 10),
             "another address has its own"
         );
-        assert_eq!(throttle.look(HERE, 1010, || true), Ok(()));
+        assert!(right(&throttle, 1010));
         assert!(heard(&throttle, HERE, 1010));
     }
 
@@ -227,7 +237,7 @@ mod tests {
         while refusals.len() < 8 {
             let mut tried = 0;
             let refused_until = loop {
-                let refused = throttle.look(HERE, now, || false).expect_err("it is wrong");
+                let refused = wrong(&throttle, HERE, now);
                 assert!(refused.was_heard);
                 tried += 1;
                 let until = lock(&throttle.table).wrong[&HERE].refused_until;
@@ -256,7 +266,7 @@ mod tests {
         let second = throttle.member(HERE);
         for now in 1..100 {
             assert!(heard(&throttle, HERE, now));
-            assert_eq!(throttle.look(HERE, now, || true), Ok(()));
+            assert!(right(&throttle, now));
             assert!(!throttle.refuses(HERE, now));
         }
         drop(first);

@@ -4,6 +4,7 @@
 pub(crate) mod executor_queue;
 pub(crate) mod open_sends;
 
+use crate::authority::bearer::Bearer;
 use crate::connection::Connection;
 use crate::dispatch::refusal_limiter::RefusalLimiter;
 use crate::member::executor_queue::ExecutorQueue;
@@ -12,6 +13,7 @@ use common::sys::sync::Arc;
 use common::sys::sync::atomic::AtomicU32;
 use common::wire::Origin;
 use common::wire::name::Name;
+use common::wire::selector::GIVEN;
 use common::wire::tier::Tier;
 use std::fmt;
 
@@ -29,6 +31,8 @@ pub(crate) struct Member {
     /// Whether it is told when its rank changes.
     pub(crate) rank_news: bool,
     pub(crate) name: Box<str>,
+    /// What it has proven, at a server that knows identities.
+    pub(crate) bearer: Option<Box<Bearer>>,
     /// How many commands it executes at once; 0: it only sends.
     pub(crate) slots: u32,
     /// When it joined.
@@ -58,12 +62,14 @@ impl Member {
         id: u64,
         name: Box<str>,
         terms: Terms,
+        bearer: Option<Box<Bearer>>,
         joined: u64,
         connection: Arc<Connection>,
     ) -> Arc<Member> {
         Arc::new(Member {
             id,
             name,
+            bearer,
             tier: terms.tier,
             rank_news: terms.rank_news,
             slots: terms.slots,
@@ -78,12 +84,23 @@ impl Member {
 
     /// Its identity, for the clients that it commands.
     pub(crate) fn origin(&self, rank: u32) -> Origin<'_> {
+        let bearer = self.bearer.as_ref();
         Origin {
             member: self.id,
             name: Name::known(&*self.name),
             rank,
             tier: Some(self.tier),
+            identity: bearer.and_then(|bearer| bearer.wire_identity()),
+            role: bearer.map(|bearer| bearer.role()),
         }
+    }
+}
+
+impl Member {
+    /// Whether it has asked for its name, rather than being given one.
+    pub(crate) fn has_own_name(&self) -> bool {
+        let number = self.name.strip_prefix(GIVEN);
+        number.is_none_or(|number| number.parse() != Ok(self.id))
     }
 }
 

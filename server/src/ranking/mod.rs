@@ -7,6 +7,7 @@
 //! a handle that returns owned values: its lock is held for a look-up or a change of the
 //! list, and never while something is written, sent or waited for.
 
+use crate::authority::rules::{Credential, Reserve};
 use crate::member::Member;
 use crate::transcript::{Standings, Transcript, WHOLE_RANKING};
 use common::sys::sync::atomic::{AtomicUsize, Ordering::Relaxed};
@@ -14,6 +15,7 @@ use common::sys::sync::{Arc, RwLock, read, write};
 use common::wire;
 use common::wire::name::Name;
 use common::wire::selector::GIVEN;
+use common::wire::tier::Tier;
 use foldhash::fast::RandomState;
 use std::cmp::Ordering;
 use std::collections::HashMap;
@@ -59,6 +61,8 @@ struct Ranking {
     executors: Vec<Place>,
     /// By the names in lower case: two names that differ in nothing else are too much alike.
     names: HashMap<Box<str>, Arc<Member>, RandomState>,
+    /// By what they have proven, in the order of joining.
+    identities: HashMap<Box<str>, Vec<Arc<Member>>, RandomState>,
     max: u32,
     next_id: u64,
     draining: bool,
@@ -72,8 +76,12 @@ struct Ranking {
 /// Why a client cannot join, in the order of the checks.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum NotAdmitted {
+    /// As many clients as may join with its identity have.
+    TooMany(u32),
     ShuttingDown,
     Full(u32),
+    /// Only these seats are free, which are for clients of higher tiers.
+    Reserved(u32),
     /// With the name as it is spelled by the client that has it.
     NameTaken(Box<str>),
 }
@@ -92,6 +100,7 @@ impl Roster {
             ranked: Vec::new(),
             executors: Vec::new(),
             names: HashMap::default(),
+            identities: HashMap::default(),
             max,
             next_id: 1,
             draining: false,
@@ -106,27 +115,23 @@ impl Roster {
 
     /// Ranks a newcomer as the last of its tier. `make` makes the member of its number and name; `welcome` tells it
     /// while no look-up finds it yet, so that nothing overtakes the answer to `join`. Neither may
-    /// block. If either panics, the list is as before, except for the number.
-    pub(crate) fn join(
+    /// block. If either panics, the list is as before, except for the number, and for the members
+    /// whose place it was to take.
+    pub(crate) fn join<'n>(
         &self,
-        name: Option<&str>,
+        newcomer: impl Into<Newcomer<'n>>,
         make: impl FnOnce(u64, Box<str>) -> Arc<Member>,
         welcome: impl FnOnce(&Arc<Member>, Standing),
-    ) -> Result<Arc<Member>, NotAdmitted> {
+    ) -> Result<Admitted, NotAdmitted> {
         let mut ranking = write(&self.ranking);
-        if ranking.draining {
-            return Err(NotAdmitted::ShuttingDown);
-        }
-        let members = ranking.ranked.len();
-        if members >= ranking.max as usize {
-            return Err(NotAdmitted::Full(ranking.max));
+        let newcomer = newcomer.into();
+        let replaced = ranking.check(&newcomer)?;
+        for member in &replaced {
+            ranking.take_out(member);
         }
         let id = ranking.next_id;
-        let name: Box<str> = match name {
-            Some(name) => match View(&ranking).any_case(name) {
-                Some((_, taken)) => return Err(NotAdmitted::NameTaken(taken.member.name.clone())),
-                None => name.into(),
-            },
+        let name: Box<str> = match newcomer.name {
+            Some(name) => name.into(),
             None => [GIVEN, itoa::Buffer::new().format(id)].concat().into(),
         };
         ranking.next_id += 1;
@@ -134,19 +139,11 @@ impl Roster {
         let rank = above(&ranking.ranked, &member);
         let standing = Standing {
             rank: rank as u32,
-            members: members as u32 + 1,
+            members: ranking.ranked.len() as u32 + 1,
         };
         member.told_rank.store(standing.rank, Relaxed);
         welcome(&member, standing);
-        let place = Place::of(&member);
-        let key = place.member.name.to_ascii_lowercase().into();
-        ranking.listening += usize::from(place.key.wants_news());
-        ranking.ranked.insert(rank, place.clone());
-        if member.slots > 0 {
-            let at = above(&ranking.executors, &member);
-            ranking.executors.insert(at, place);
-        }
-        ranking.names.insert(key, Arc::clone(&member));
+        ranking.put_in(rank, &member);
         fault_point!(Joining, member);
         if ranking.transcript.is_on() {
             let client = member.connection.peer();
@@ -154,31 +151,17 @@ impl Roster {
                 .transcript
                 .accepted(client, rank, &ranking.standings());
         }
-        Ok(member)
+        Ok(Admitted { member, replaced })
     }
 
     /// Takes a member out; all below it move up. Says whether there were any.
     pub(crate) fn leave(&self, member: &Member) -> bool {
         let mut ranking = write(&self.ranking);
-        let Some(rank) = position(&ranking.ranked, member) else {
+        let Some(moves_others) = ranking.take_out(member) else {
             return false;
         };
-        let place = ranking.ranked.remove(rank);
-        ranking.listening -= usize::from(place.key.wants_news());
-        if let Some(at) = position(&ranking.executors, member) {
-            ranking.executors.remove(at);
-        }
-        let key = place.member.name.to_ascii_lowercase();
-        ranking.names.remove(key.as_str());
-        ranking.mark_changed(rank);
-        if ranking.transcript.is_on() {
-            let client = member.connection.peer();
-            ranking
-                .transcript
-                .disconnected(client, &ranking.standings());
-        }
         fault_point!(Leaving, member);
-        rank < ranking.ranked.len()
+        moves_others
     }
 
     /// Admits no client any more; gives all members.
@@ -206,24 +189,40 @@ impl Roster {
         let places: Vec<Place> = places.collect();
         let (total, max) = (ranking.ranked.len() as u32, ranking.max);
         drop(ranking);
-        let line = |(at, place): (usize, Place)| {
-            let member = &place.member;
-            wire::Member {
-                member: member.id,
-                name: Name::known(member.name.to_string()),
-                rank: (from + at) as u32,
-                tier: member.tier,
-                address: member.connection.peer().to_string(),
-                slots: member.slots,
-                running: member.queue.running(),
-                queued: member.queue.queued(),
-                joined_ms: now.saturating_sub(member.joined),
-            }
-        };
+        let line = |(at, place): (usize, Place)| line(&place.member, from + at, now);
         let members = places.into_iter().enumerate().map(line).collect();
         wire::Members {
             members,
             total,
+            max,
+        }
+    }
+
+    /// A part of the members that a client without the right to list is shown: without what tells
+    /// where they come from and what they have proven. `from` counts those that are shown.
+    pub(crate) fn page_of(
+        &self,
+        from: usize,
+        limit: usize,
+        now: u64,
+        is_shown: impl Fn(&Member) -> bool,
+    ) -> wire::Members {
+        let (places, max) = self.look(|view| (view.ranked().to_vec(), view.0.max));
+        let shown = places.iter().enumerate();
+        let shown: Vec<_> = shown.filter(|(_, place)| is_shown(&place.member)).collect();
+        let lines = shown
+            .iter()
+            .skip(from)
+            .take(limit)
+            .map(|(rank, place)| wire::Member {
+                address: None,
+                identity: None,
+                role: None,
+                ..line(&place.member, *rank, now)
+            });
+        wire::Members {
+            members: lines.collect(),
+            total: shown.len() as u32,
             max,
         }
     }
@@ -313,18 +312,170 @@ impl View<'_> {
         &executors[first..]
     }
 
-    /// The executor below a member of whose slots the smallest share is in use; of equals, the
+    /// The executor below a member, of those that are wanted, of whose slots the smallest share is in use; of equals, the
     /// highest-ranked. A scan of ten thousand costs some ten microseconds, and needs nothing
     /// that every command would have to keep up to date.
-    pub(crate) fn least_loaded_below(&self, member: &Member) -> Option<&Place> {
+    pub(crate) fn least_loaded_below(
+        &self,
+        member: &Member,
+        is_wanted: impl Fn(&Place) -> bool,
+    ) -> Option<&Place> {
         let load = |place| (place, Load::of(place));
-        let loads = self.executors_below(member).iter().map(load);
+        let executors = self.executors_below(member).iter();
+        let loads = executors.filter(|place| is_wanted(place)).map(load);
         let least = loads.min_by(|(_, a), (_, b)| a.compare(b));
         least.map(|(place, _)| place)
     }
 }
 
+/// What is looked at of a newcomer.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct Newcomer<'a> {
+    /// The name that it asks for.
+    pub(crate) name: Option<&'a str>,
+    pub(crate) tier: Tier,
+    /// The credential that it has proven.
+    pub(crate) credential: Option<&'a Credential>,
+    /// Seats that only some tiers may take.
+    pub(crate) reserve: Option<Reserve>,
+}
+
+impl<'a> From<Option<&'a str>> for Newcomer<'a> {
+    fn from(name: Option<&'a str>) -> Newcomer<'a> {
+        Newcomer {
+            name,
+            ..Newcomer::default()
+        }
+    }
+}
+
+/// A newcomer that has joined.
+pub(crate) struct Admitted {
+    pub(crate) member: Arc<Member>,
+    /// Those in whose place it is: they are out of the list, and not told yet.
+    pub(crate) replaced: Vec<Arc<Member>>,
+}
+
 impl Ranking {
+    /// Finds the members in whose place a newcomer would be, if it may join.
+    fn check(&self, newcomer: &Newcomer<'_>) -> Result<Vec<Arc<Member>>, NotAdmitted> {
+        let view = View(self);
+        let taken = newcomer.name.and_then(|name| view.any_case(name));
+        let taken = taken.map(|(_, place)| &place.member);
+        let replaced = match newcomer.credential {
+            Some(credential) => self.replaced(credential, taken)?,
+            None => Vec::new(),
+        };
+        if self.draining {
+            return Err(NotAdmitted::ShuttingDown);
+        }
+        self.check_seats(newcomer, &replaced)?;
+        match taken {
+            Some(member) if !is_among(&replaced, member) => {
+                Err(NotAdmitted::NameTaken(member.name.clone()))
+            }
+            _ => Ok(replaced),
+        }
+    }
+
+    /// The members that a newcomer with a credential would replace: the one that has the name that
+    /// it asks for, and the oldest ones beyond the number that may be here with it.
+    #[inline(never)]
+    fn replaced(
+        &self,
+        credential: &Credential,
+        taken: Option<&Arc<Member>>,
+    ) -> Result<Vec<Arc<Member>>, NotAdmitted> {
+        let here = self.identities.get(credential.id.as_str());
+        let here = here.map_or(&[][..], Vec::as_slice);
+        let mut replaced: Vec<Arc<Member>> = Vec::new();
+        if credential.replace {
+            replaced.extend(taken.filter(|member| is_among(here, member)).cloned());
+        }
+        let Some(most) = credential.connections else {
+            return Ok(replaced);
+        };
+        let beyond = (here.len() + 1).saturating_sub(most as usize + replaced.len());
+        if beyond > 0 && (!credential.replace || most == 0) {
+            return Err(NotAdmitted::TooMany(most));
+        }
+        let others = here
+            .iter()
+            .filter(|member| taken.is_none_or(|taken| !Arc::ptr_eq(taken, member)));
+        replaced.extend(others.take(beyond).cloned());
+        Ok(replaced)
+    }
+
+    fn check_seats(
+        &self,
+        newcomer: &Newcomer<'_>,
+        replaced: &[Arc<Member>],
+    ) -> Result<(), NotAdmitted> {
+        let members = self.ranked.len() - replaced.len();
+        let free = (self.max as usize).saturating_sub(members);
+        if free == 0 {
+            return Err(NotAdmitted::Full(self.max));
+        }
+        let Some(reserve) = newcomer
+            .reserve
+            .filter(|reserve| newcomer.tier > reserve.tier)
+        else {
+            return Ok(());
+        };
+        // Those of the tiers that it is kept for have a part of it already.
+        let high = self
+            .ranked
+            .partition_point(|place| place.member.tier <= reserve.tier);
+        let kept = (reserve.seats as usize).saturating_sub(high);
+        match free > kept {
+            true => Ok(()),
+            false => Err(NotAdmitted::Reserved(free as u32)),
+        }
+    }
+
+    fn put_in(&mut self, rank: usize, member: &Arc<Member>) {
+        let place = Place::of(member);
+        let key = member.name.to_ascii_lowercase().into();
+        self.listening += usize::from(place.key.wants_news());
+        self.ranked.insert(rank, place.clone());
+        if member.slots > 0 {
+            let at = above(&self.executors, member);
+            self.executors.insert(at, place);
+        }
+        self.names.insert(key, Arc::clone(member));
+        if let Some(bearer) = &member.bearer {
+            let here = self.identities.entry(bearer.identity().into());
+            here.or_default().push(Arc::clone(member));
+        }
+    }
+
+    /// Takes a member out, if it is in the list; says whether any below it move up.
+    fn take_out(&mut self, member: &Member) -> Option<bool> {
+        let rank = position(&self.ranked, member)?;
+        let place = self.ranked.remove(rank);
+        self.listening -= usize::from(place.key.wants_news());
+        if let Some(at) = position(&self.executors, member) {
+            self.executors.remove(at);
+        }
+        let key = place.member.name.to_ascii_lowercase();
+        self.names.remove(key.as_str());
+        if let Some(bearer) = &member.bearer {
+            let identity = bearer.identity();
+            if let Some(here) = self.identities.get_mut(identity) {
+                here.retain(|other| other.id != member.id);
+                if here.is_empty() {
+                    self.identities.remove(identity);
+                }
+            }
+        }
+        self.mark_changed(rank);
+        if self.transcript.is_on() {
+            let client = member.connection.peer();
+            self.transcript.disconnected(client, &self.standings());
+        }
+        Some(rank < self.ranked.len())
+    }
+
     /// Ranks changed from this one on. If no member is told its rank, nothing is looked at later.
     fn mark_changed(&self, from: usize) {
         if self.listening > 0 {
@@ -365,6 +516,28 @@ impl Load {
     }
 }
 
+/// A member of a rank, as the answer to `members` shows it.
+fn line(member: &Member, rank: usize, now: u64) -> wire::Member {
+    let bearer = member.bearer.as_ref();
+    wire::Member {
+        member: member.id,
+        name: Name::known(member.name.to_string()),
+        rank: rank as u32,
+        tier: member.tier,
+        address: Some(member.connection.peer().to_string()),
+        identity: bearer.and_then(|bearer| Some(bearer.wire_identity()?.into_owned())),
+        role: bearer.map(|bearer| bearer.role().into_owned()),
+        slots: member.slots,
+        running: member.queue.running(),
+        queued: member.queue.queued(),
+        joined_ms: now.saturating_sub(member.joined),
+    }
+}
+
+fn is_among(members: &[Arc<Member>], member: &Arc<Member>) -> bool {
+    members.iter().any(|other| Arc::ptr_eq(other, member))
+}
+
 /// How many of these rank above a member.
 fn above(places: &[Place], member: &Member) -> usize {
     let key = RankKey::of(member);
@@ -397,7 +570,7 @@ mod tests {
         assert_eq!(
             roster
                 .join(None, make, |_, _| {})
-                .map(|m| m.name.to_string()),
+                .map(|joined| joined.member.name.to_string()),
             Ok("client-2".into())
         );
         assert_eq!(
@@ -480,7 +653,7 @@ mod tests {
                         let make = |id, name| member_in(tier, id, name, slots);
                         let joined = roster.join(None, make, |_, standing| stands = Some(standing));
                         prop_assert_eq!(joined.is_ok(), model.len() < MAX as usize);
-                        if let (Ok(member), Some(standing)) = (joined, stands) {
+                        if let (Ok(Admitted { member, .. }), Some(standing)) = (joined, stands) {
                             let rank = model.iter().position(|other| other.tier > tier);
                             let rank = rank.unwrap_or(model.len());
                             model.insert(rank, Arc::clone(&member));
@@ -533,7 +706,7 @@ mod tests {
                         };
                         let below = model[rank + 1..].iter().filter(|m| m.slots > 0);
                         let least = below.min_by_key(share).map(|m| m.id);
-                        let found = view.least_loaded_below(member).map(|place| place.member.id);
+                        let found = view.least_loaded_below(member, |_| true).map(|place| place.member.id);
                         assert_eq!(found, least, "the first of equals");
                     }
                 });

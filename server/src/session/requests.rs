@@ -1,12 +1,15 @@
 //! What a member asks for, or tells as a sender.
 
 use super::{Flow, Session, already_open};
+use crate::authority::bearer::Bearer;
 use crate::dispatch::dispatcher;
 use crate::member::Member;
+use crate::record;
 use common::limits::MAX_MEMBERS_PAGE;
 use common::sys::sync::Arc;
 use common::wire::message::{Code, Id, RpcError, clip, error_line, params, result_line};
-use common::wire::{Cancel, Empty, ExecutionOutput, MembersQuery, Send, SendConsumed, method};
+use common::wire::method::ClientMethod;
+use common::wire::{Cancel, Empty, ExecutionOutput, MembersQuery, Right, Send, SendConsumed};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
@@ -19,6 +22,20 @@ fn send_params(raw: Option<&RawValue>) -> Result<Send<'_>, RpcError> {
     params(raw)
 }
 
+/// Whether a client has the right to send.
+fn may_send(member: &Member) -> Result<(), RpcError> {
+    match &member.bearer {
+        None => Ok(()),
+        Some(bearer) => may(bearer, Right::Send),
+    }
+}
+
+/// With a frame of its own, as a server without identities never needs it.
+#[inline(never)]
+fn may(bearer: &Bearer, right: Right) -> Result<(), RpcError> {
+    bearer.may(right).map_err(RpcError::from)
+}
+
 impl Session<'_> {
     #[inline(never)]
     pub(super) fn request(
@@ -28,13 +45,18 @@ impl Session<'_> {
         method: &str,
         raw: Option<&RawValue>,
     ) -> Flow {
-        if method == method::SEND {
+        let method_of = ClientMethod::from_name(method);
+        if method_of == Some(ClientMethod::Send) {
             return match &send_params(raw) {
                 Ok(request) => self.send(member, &id, request),
-                Err(error) => self.not_sent(member, &id, error),
+                // The missing right is told first, whatever else is wrong.
+                Err(error) => {
+                    let error = may_send(member).err().unwrap_or_else(|| error.clone());
+                    self.not_sent(member, &id, &error)
+                }
             };
         }
-        self.other_request(member, id, method, raw)
+        self.other_request(member, id, method_of, method, raw)
     }
 
     #[inline(never)]
@@ -42,25 +64,34 @@ impl Session<'_> {
         &mut self,
         member: &Arc<Member>,
         id: Id,
-        method: &str,
+        method: Option<ClientMethod>,
+        name: &str,
         raw: Option<&RawValue>,
     ) -> Flow {
         let answer = match method {
-            method::PING => Ok(result_line(&id, Empty {})),
-            method::MEMBERS => {
+            Some(ClientMethod::Ping) => Ok(result_line(&id, Empty {})),
+            Some(ClientMethod::Members) => {
                 self.flush();
                 self.wait_for_room(MEMBERS_ROOM);
-                params(raw).map(|query| self.members(&id, &query))
+                params(raw).map(|query| self.members(member, &id, &query))
             }
-            method::JOIN => Err(RpcError::new(
+            Some(ClientMethod::Join) => Err(RpcError::new(
                 Code::AlreadyJoined,
                 format!("you have joined already, as {member}"),
             )),
-            _ => Err(RpcError::new(
+            // A `send` does not come here, and notifications are no requests.
+            Some(
+                ClientMethod::Send
+                | ClientMethod::Cancel
+                | ClientMethod::Output
+                | ClientMethod::Consumed
+                | ClientMethod::Leave,
+            )
+            | None => Err(RpcError::new(
                 Code::MethodNotFound,
                 format!(
                     "there is no method {:?}; a client asks for send, members or ping",
-                    clip(method)
+                    clip(name)
                 ),
             )),
         };
@@ -71,10 +102,19 @@ impl Session<'_> {
     /// Handles a `send`: its answer comes later, unless the server does not take it.
     pub(super) fn send(&mut self, member: &Arc<Member>, id: &Id, request: &Send<'_>) -> Flow {
         fault_point!(Sending, member);
-        let sent = dispatcher::send(self.hub, member, id, request, self.now, &mut self.flushes);
+        let sent = may_send(member).and_then(|()| {
+            dispatcher::send(self.hub, member, id, request, self.now, &mut self.flushes)
+        });
         match sent {
             Ok(()) => Flow::Continue(()),
-            Err(error) => self.not_sent(member, id, &error),
+            Err(error) => {
+                if let Some(audit) = &self.hub.config.audit
+                    && record::is_denial(&error)
+                {
+                    record::send_denied(audit, member, request, &error);
+                }
+                self.not_sent(member, id, &error)
+            }
         }
     }
 
@@ -88,14 +128,28 @@ impl Session<'_> {
         Flow::Continue(())
     }
 
-    fn members(&self, id: &Id, query: &MembersQuery) -> Vec<u8> {
+    fn members(&self, member: &Member, id: &Id, query: &MembersQuery) -> Vec<u8> {
         let number = |n: u64| usize::try_from(n).unwrap_or(usize::MAX);
         let from = number(query.from.unwrap_or(0));
         let limit = query
             .limit
             .map_or(MAX_MEMBERS_PAGE, number)
             .min(MAX_MEMBERS_PAGE);
-        result_line(id, self.hub.roster.page(from, limit, self.hub.timers.now()))
+        let now = self.hub.timers.now();
+        let page = match &member.bearer {
+            None => self.hub.roster.page(from, limit, now),
+            Some(bearer) => {
+                let grant = bearer.grant();
+                let role = grant.role();
+                match role.may(Right::List) {
+                    Ok(()) => self.hub.roster.page(from, limit, now),
+                    Err(_) => self.hub.roster.page_of(from, limit, now, |other| {
+                        other.id == member.id || role.allows(&other.name, None).is_some()
+                    }),
+                }
+            }
+        };
+        result_line(id, page)
     }
 
     /// Notifications are never answered; what is wrong with one is only logged.
@@ -106,29 +160,39 @@ impl Session<'_> {
         method: &str,
         raw: Option<&RawValue>,
     ) -> Flow {
-        match method {
-            method::LEAVE => {
+        match ClientMethod::from_name(method) {
+            Some(ClientMethod::Leave) => {
                 self.leaves = true;
                 return Flow::Break(());
             }
-            method::CANCEL => {
+            Some(ClientMethod::Cancel) => {
                 if let Some(cancel) = self.told::<Cancel>(method, raw)
                     && let Some(command) = member.sends.get(&cancel.send)
                 {
+                    if let Some(on_record) = &command.on_record {
+                        on_record.cancel(&command, "its sender asked");
+                    }
                     dispatcher::cancel(self.hub, &command, &mut self.flushes);
                 }
             }
-            method::OUTPUT => {
+            Some(ClientMethod::Output) => {
                 if let Some(output) = self.told::<ExecutionOutput<'_>>(method, raw) {
                     self.output(member, output);
                 }
             }
-            method::CONSUMED => {
+            Some(ClientMethod::Consumed) => {
                 if let Some(consumed) = self.told::<SendConsumed>(method, raw) {
                     self.consumed(member, &consumed);
                 }
             }
-            _ => log::debug!("{member}: ignored the notification {:?}", clip(method)),
+            // Requests without an id have no answer.
+            Some(
+                ClientMethod::Join
+                | ClientMethod::Send
+                | ClientMethod::Members
+                | ClientMethod::Ping,
+            )
+            | None => log::debug!("{member}: ignored the notification {:?}", clip(method)),
         }
         Flow::Continue(())
     }

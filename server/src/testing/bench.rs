@@ -1,6 +1,7 @@
 //! The ranked list for the micro-benchmarks. It exists with the feature `bench` only, which this
 //! package's own benchmarks switch on.
 
+use crate::dispatch::scope::Scope;
 use crate::dispatch::selection::{Found, select};
 use crate::member::Member;
 use crate::ranking::Roster;
@@ -30,7 +31,7 @@ impl Ranking {
 
     /// How many members a selector of the highest-ranked member finds.
     pub fn find(&self, selector: &Selector<'_>) -> usize {
-        match select(&self.roster, &self.members[0], selector) {
+        match select(&self.roster, &self.members[0], selector, Scope::ALL) {
             Ok(selection) => match selection.found {
                 Found::One(_) => 1,
                 Found::Many {

@@ -62,7 +62,7 @@ pub(crate) fn member_in(tier: Tier, id: u64, name: impl Into<Box<str>>, slots: u
         slots,
         rank_news: true,
     };
-    Member::new(id, name.into(), terms, 1, Arc::new(connection))
+    Member::new(id, name.into(), terms, None, 1, Arc::new(connection))
 }
 
 pub(crate) fn roster(max: u32) -> Roster {
@@ -78,7 +78,7 @@ pub(crate) fn join(roster: &Roster, name: &str, slots: u32) -> Arc<Member> {
 pub(crate) fn join_in(roster: &Roster, tier: Tier, name: &str, slots: u32) -> Arc<Member> {
     let make = |id, name| member_in(tier, id, name, slots);
     let joined = roster.join(Some(name), make, |_, _| {});
-    joined.unwrap_or_else(|e| panic!("{name}: {e:?}"))
+    joined.unwrap_or_else(|e| panic!("{name}: {e:?}")).member
 }
 
 /// The times of the checks that members ask for.
@@ -166,11 +166,7 @@ pub(crate) fn trip_due(hub: &Hub, due: &Timer) {
         Timer::Overdue(..) => Trip::Overdue,
         Timer::Flush(_) => Trip::Flushing,
         Timer::Retry(_) => Trip::Retrying,
-        Timer::Joined(_)
-        | Timer::RankNews
-        | Timer::MakeRoom
-        | Timer::Certificates
-        | Timer::Drain => return,
+        _ => return,
     };
     let member = find(hub, &tripping(there));
     let is_its = |about: Arc<Connection>| {

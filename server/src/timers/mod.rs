@@ -5,6 +5,7 @@ pub(crate) mod timer_queue;
 use crate::connection::{Connection, Verdict, line_too_slow};
 use crate::dispatch::flush_set::FlushSet;
 use crate::drain;
+use crate::eviction;
 use crate::hub::Hub;
 use crate::member::Member;
 use crate::memory_budget;
@@ -63,6 +64,8 @@ fn act(hub: &Arc<Hub>, tick: &Tick, drain: &mut drain::Drain) {
     fault_point!(due of hub);
     match (due, due.connection()) {
         (Timer::RankNews, _) => tell_ranks(hub),
+        (Timer::Authority, _) => eviction::look(hub),
+        (Timer::Expiry, _) => eviction::end_expired(hub),
         (Timer::MakeRoom, _) => memory_budget::make_room(hub),
         (Timer::Certificates, _) => look_at_certificates(hub),
         (Timer::Drain, _) => drain.step(hub),
@@ -98,7 +101,9 @@ fn act(hub: &Arc<Hub>, tick: &Tick, drain: &mut drain::Drain) {
 fn give_up(hub: &Hub, due: Timer) {
     match due {
         Timer::Joined(_) | Timer::RankNews | Timer::Certificates => {}
-        Timer::MakeRoom | Timer::Drain => hub.timers.schedule(hub.timers.now() + RETRY_MS, due),
+        Timer::Authority | Timer::Expiry | Timer::MakeRoom | Timer::Drain => {
+            hub.timers.schedule(hub.timers.now() + RETRY_MS, due);
+        }
         _ => {
             if let Some(connection) = due.connection() {
                 connection.stream.shutdown();

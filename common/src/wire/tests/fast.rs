@@ -6,8 +6,8 @@ use crate::wire::message::{Id, request_line, result_line};
 use crate::wire::name::Name;
 use crate::wire::tier::Tier;
 use crate::wire::{
-    Execute, ExecutionOutput, ExecutionResult, Leftovers, Origin, Outcome, OutputStream, SendOut,
-    SendOutput, Status, Text, Words, encode_output, method,
+    Execute, ExecutionOutput, ExecutionResult, Identity, Leftovers, Origin, Outcome, OutputStream,
+    SendOut, SendOutput, Status, Text, Words, encode_output, method,
 };
 use proptest::option;
 use proptest::prelude::*;
@@ -163,11 +163,13 @@ proptest! {
     #[test]
     fn an_execute_is_encoded_and_recognized_as_serde_does(
         id in 0..=MOST, member in 0..=MOST, rank: u32, name in name(), command in words(),
-        tier in option::of(0..10u64),
+        tier in option::of(0..10u64), proven in option::of(("[ !#-Z^-~]{1,20}", name())),
         timeout_ms in option::of(any::<u64>()), window in option::of(any::<u64>()),
     ) {
         let tier = tier.and_then(|number| Tier::new(number).ok());
-        let from = Origin { member, name, rank, tier };
+        let (identity, role) = proven.unzip();
+        let identity = identity.and_then(|text| Identity::new(text).ok());
+        let from = Origin { member, name, rank, tier, identity, role };
         let execute = Execute { from, command, timeout_ms, window };
         let line = fast_encode::execute(b"old".to_vec(), id, &execute);
         same(&line, &plain_request(Some(id.into()), method::EXECUTE, &execute))?;

@@ -101,6 +101,7 @@ fn status(outcome: &Outcome) -> String {
         Status::Failed => format!("failed: {}", why("it could not be started")),
         Status::Outranked => "outranked: it ranks above you, and takes no commands of yours".into(),
         Status::Absent => format!("absent: {}", why("it is not here, or has no slots")),
+        Status::Forbidden => format!("forbidden: {}", why("your role does not let it run this")),
         Status::Busy => format!("busy: {}; try again later", why("its queue is full")),
         Status::TimedOut => format!("timed out{how}"),
         Status::Cancelled => format!("cancelled{how}"),
@@ -192,7 +193,9 @@ pub(crate) fn refusal(error: &RequestError, client: &Client) -> String {
         }
         Some(Code::NoTarget) => format!("no target: {said}"),
         Some(Code::Outranked) => format!("outranked: {said}"),
+        Some(Code::Forbidden) => format!("forbidden: {said}"),
         Some(Code::Busy) => format!("busy: {said}; try again later"),
+        Some(Code::AuditUnavailable) => format!("not taken: {said}; try again later"),
         Some(Code::ShuttingDown) => format!("not taken: {said}"),
         _ if matches!(error, RequestError::Lost) => {
             "lost: the server went before it answered; the command may have run".into()

@@ -1,0 +1,126 @@
+//! The rules in force, and the file that they are read from again when it has changed.
+//!
+//! A file that cannot be read or is not right changes nothing: the rules that are in force stay.
+//! A rename puts a whole file in the place of another one, so half of one is read only if an
+//! editor writes in place; then it is not right, or read again, as its time of change is newer.
+
+use super::{AuthError, Rules};
+use common::sys::file_stamp::FileStamp;
+use common::sys::sync::{Arc, Mutex, RwLock, lock, read, write};
+use std::fmt;
+use std::path::{Path, PathBuf};
+
+/// The rules that a server goes by. Clones share them.
+#[derive(Clone)]
+pub struct Authority(Arc<Shared>);
+
+struct Shared {
+    rules: RwLock<Arc<Rules>>,
+    file: Option<PathBuf>,
+    /// What the file was when it was last read.
+    seen: Mutex<Option<FileStamp>>,
+}
+
+impl Authority {
+    /// Takes the rules from an auth file. A server reads it again when it changes.
+    ///
+    /// # Errors
+    /// As for [`Rules::load`].
+    pub fn load(file: &Path) -> Result<Authority, AuthError> {
+        // Before it is read: what changes meanwhile is a change.
+        let seen = FileStamp::of(file);
+        let rules = Rules::load(file)?;
+        Ok(Authority(Arc::new(Shared {
+            rules: RwLock::new(Arc::new(rules)),
+            file: Some(file.to_owned()),
+            seen: Mutex::new(Some(seen)),
+        })))
+    }
+
+    /// The rules in force.
+    pub fn rules(&self) -> Arc<Rules> {
+        Arc::clone(&read(&self.0.rules))
+    }
+
+    /// The file, if the rules came from one.
+    pub(crate) fn file(&self) -> Option<&Path> {
+        self.0.file.as_deref()
+    }
+
+    /// Whether the file is not what it was when it was last read.
+    pub(crate) fn has_changed(&self) -> bool {
+        let file = self.0.file.as_deref();
+        file.is_some_and(|file| Some(FileStamp::of(file)) != *lock(&self.0.seen))
+    }
+
+    /// Reads the file again, and has its rules in force if they are right.
+    ///
+    /// # Errors
+    /// As for [`Rules::load`]; the rules are as before, and the file is not read again until it
+    /// changes.
+    pub(crate) fn reload(&self) -> Result<(), AuthError> {
+        let Some(file) = &self.0.file else {
+            return Ok(());
+        };
+        let seen = FileStamp::of(file);
+        *lock(&self.0.seen) = Some(seen);
+        let rules = Arc::new(Rules::load(file)?);
+        let before = std::mem::replace(&mut *write(&self.0.rules), rules);
+        drop(before);
+        Ok(())
+    }
+}
+
+/// Rules that no file changes.
+impl From<Rules> for Authority {
+    fn from(rules: Rules) -> Authority {
+        Authority(Arc::new(Shared {
+            rules: RwLock::new(Arc::new(rules)),
+            file: None,
+            seen: Mutex::new(None),
+        }))
+    }
+}
+
+/// Shows where they are from, as they may be long.
+impl fmt::Debug for Authority {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Authority").field(&self.0.file).finish()
+    }
+}
+
+#[cfg(all(test, not(shuttle)))]
+mod tests {
+    use super::*;
+
+    const RIGHT: &str = "version = 1\n[roles.a]\n";
+
+    #[test]
+    fn a_file_is_read_again_once_for_each_change_and_a_wrong_one_changes_nothing() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let file = folder.path().join("auth.toml");
+        let replace = |text: &str| {
+            let new = folder.path().join("new");
+            std::fs::write(&new, text).expect("a file");
+            std::fs::rename(&new, &file).expect("a rename");
+        };
+        replace(RIGHT);
+        let authority = Authority::load(&file).expect("it is right");
+        assert!(!authority.has_changed());
+        replace("version = 1\n[roles.b]\n");
+        assert!(authority.has_changed());
+        authority.reload().expect("it is right");
+        assert_eq!(authority.rules().role_names(), "b");
+        assert!(!authority.has_changed());
+        replace("version = 1\n[roles.");
+        assert!(authority.has_changed() && authority.reload().is_err());
+        assert!(!authority.has_changed(), "it is not read over and over");
+        std::fs::remove_file(&file).expect("it is there");
+        assert!(authority.has_changed() && authority.reload().is_err());
+        assert!(!authority.has_changed());
+        assert_eq!(authority.rules().role_names(), "b");
+        replace(RIGHT);
+        assert!(authority.has_changed() && authority.reload().is_ok());
+        assert_eq!(authority.rules().role_names(), "a");
+    }
+}

@@ -1,0 +1,187 @@
+//! `pecking-server auth`: changes, checks and tries an auth file.
+
+use super::{Ended, print};
+use anyhow::Context;
+use clap::{ArgGroup, Args, Subcommand};
+use common::terminal::args;
+use common::terminal::escape::one_line;
+use server::authority::{self, NewCredential, Rules};
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Duration;
+
+/// What is done with an auth file.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Auth {
+    /// Add a credential with a new token, or with a certificate
+    ///
+    /// A server that runs with the file takes the change within seconds.
+    Add(Add),
+    /// Print the credentials
+    List(List),
+    /// Take a credential away; a running server ends its clients within seconds
+    Revoke(Revoke),
+    /// Check a file as the server does at its start, and print what may not be meant
+    Check(List),
+    /// Say whether a credential may have a client execute a command, and by which rule
+    ///
+    /// Rank, and the policy of the machine that executes it, are looked at elsewhere.
+    /// Exit codes: 0 it may, 1 it may not, 2 usage.
+    Try(Try),
+}
+
+#[derive(Debug, Args)]
+#[command(group(ArgGroup::new("proof").required(true).args(["out", "cert"])))]
+pub(crate) struct Add {
+    /// The auth file
+    #[arg(value_name = "FILE")]
+    file: PathBuf,
+    /// The identity: what logs and executors show
+    #[arg(long, value_name = "ID")]
+    id: String,
+    /// One of the roles of the file
+    #[arg(long, value_name = "ROLE")]
+    role: String,
+    /// A name that its clients may take, or a pattern such as alice-*; may be repeated
+    #[arg(long = "name", value_name = "NAME")]
+    names: Vec<String>,
+    /// The one URI of its certificate, or dns: and its DNS name, instead of a token
+    #[arg(long, value_name = "NAME")]
+    cert: Option<String>,
+    /// A network that it may be used from, such as 10.0.0.0/8; may be repeated
+    #[arg(long, value_name = "NETWORK")]
+    from: Vec<String>,
+    /// For how long it counts, such as 90d
+    #[arg(long, value_name = "DURATION", value_parser = args::positive_duration)]
+    expires: Option<Duration>,
+    /// The most clients at a time that join with it
+    #[arg(long, value_name = "N")]
+    connections: Option<u32>,
+    /// A new client ends the old one, rather than being refused
+    #[arg(long)]
+    replace: bool,
+    /// The file that its token is written to; it must not exist, and only its owner can read it
+    #[arg(long, value_name = "FILE")]
+    out: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct List {
+    /// The auth file
+    #[arg(value_name = "FILE")]
+    file: PathBuf,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Revoke {
+    /// The auth file
+    #[arg(value_name = "FILE")]
+    file: PathBuf,
+    /// The identity
+    #[arg(value_name = "ID")]
+    id: String,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Try {
+    /// The auth file
+    #[arg(value_name = "FILE")]
+    file: PathBuf,
+    /// The identity that sends
+    #[arg(long, value_name = "ID")]
+    id: String,
+    /// The name of the client that is to execute it
+    #[arg(long, value_name = "NAME")]
+    to: String,
+    /// The command and its arguments, of which no rule looks at the arguments
+    #[arg(value_name = "WORDS", required = true, last = true)]
+    words: Vec<String>,
+}
+
+impl Auth {
+    pub(crate) fn run(self) -> Ended {
+        match self {
+            Auth::Add(add) => add.run(),
+            Auth::List(List { file }) => {
+                let rules = Rules::load(&file)?;
+                print(&table(&rules.list())).context("cannot write to standard output")?;
+                Ok(ExitCode::SUCCESS)
+            }
+            Auth::Revoke(Revoke { file, id }) => {
+                authority::revoke(&file, &id)?;
+                Ok(ExitCode::SUCCESS)
+            }
+            Auth::Check(List { file }) => {
+                let rules = Rules::load(&file)?;
+                let warnings = rules.warnings(authority::wall_clock());
+                let lines = warnings
+                    .iter()
+                    .map(|warning| format!("warning: {warning}\n"));
+                print(&lines.collect::<String>()).context("cannot write to standard output")?;
+                Ok(ExitCode::SUCCESS)
+            }
+            Auth::Try(tried) => tried.run(),
+        }
+    }
+}
+
+impl Add {
+    fn run(self) -> Ended {
+        let new = NewCredential {
+            id: self.id,
+            role: self.role,
+            names: self.names,
+            certificate: self.cert,
+            from: self.from,
+            expires_in: self.expires,
+            connections: self.connections,
+            replace: self.replace,
+        };
+        new.add_to(&self.file, self.out.as_deref())?;
+        Ok(ExitCode::SUCCESS)
+    }
+}
+
+impl Try {
+    fn run(self) -> Ended {
+        let word = self.words.first().map_or("", String::as_str);
+        let decision =
+            Rules::load(&self.file)?.decide(&self.id, &self.to, word, authority::wall_clock())?;
+        let answer = if decision.is_allowed {
+            "allowed"
+        } else {
+            "forbidden"
+        };
+        let line = format!("{answer}: {} ({})", decision.message, decision.rule);
+        print(&format!("{}\n", one_line(&line))).context("cannot write to standard output")?;
+        Ok(match decision.is_allowed {
+            true => ExitCode::SUCCESS,
+            false => ExitCode::FAILURE,
+        })
+    }
+}
+
+/// Lines in columns, under a heading.
+fn table(lines: &[[String; 6]]) -> String {
+    let heading = ["ID", "ROLE", "PROOF", "NAMES", "FROM", "EXPIRES"].map(str::to_owned);
+    let lines: Vec<&[String; 6]> = std::iter::once(&heading).chain(lines).collect();
+    let width = |column: usize| {
+        lines
+            .iter()
+            .map(|line| line[column].len())
+            .max()
+            .unwrap_or(0)
+    };
+    let widths: Vec<usize> = (0..heading.len()).map(width).collect();
+    let mut text = String::new();
+    for line in &lines {
+        let cells = line
+            .iter()
+            .zip(&widths)
+            .map(|(cell, width)| format!("{cell:width$}"));
+        let cells: Vec<String> = cells.collect();
+        text.push_str(one_line(cells.join("  ").trim_end()).as_ref());
+        text.push('\n');
+    }
+    text
+}

@@ -1,0 +1,57 @@
+//! What the program does besides serving.
+
+mod audit;
+mod auth;
+mod init;
+mod tls;
+
+use clap::Subcommand;
+use common::terminal::console::complain;
+use common::terminal::escape::one_line;
+use std::io::{self, ErrorKind, Write};
+use std::process::ExitCode;
+
+/// A subcommand.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Change, check and try the file of --auth: which clients may join, and what they may do
+    #[command(subcommand)]
+    Auth(auth::Auth),
+    /// Read what was put on record: check that nothing was changed, or show it
+    #[command(subcommand)]
+    Audit(audit::Audit),
+    /// Make certificates, tokens and an auth file for a server that other machines reach
+    ///
+    /// Prints the lines that start the server and its first clients.
+    Init(init::Init),
+    /// Make, renew and show certificates of clients
+    #[command(subcommand)]
+    Tls(tls::Tls),
+}
+
+/// How a subcommand ended.
+pub(crate) type Ended = anyhow::Result<ExitCode>;
+
+impl Command {
+    /// Does it, and says what went wrong.
+    pub(crate) fn run(self) -> ExitCode {
+        let ended = match self {
+            Command::Auth(auth) => auth.run(),
+            Command::Audit(audit) => audit.run(),
+            Command::Init(init) => init.run(),
+            Command::Tls(tls) => tls.run(),
+        };
+        ended.unwrap_or_else(|error| {
+            complain(&format!("error: {}", one_line(&format!("{error:#}"))));
+            ExitCode::from(crate::USAGE)
+        })
+    }
+}
+
+/// Prints lines to standard output; a reader that has seen enough of them is no error.
+pub(crate) fn print(lines: &str) -> io::Result<()> {
+    match io::stdout().write_all(lines.as_bytes()) {
+        Err(error) if error.kind() != ErrorKind::BrokenPipe => Err(error),
+        _ => Ok(()),
+    }
+}
