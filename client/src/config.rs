@@ -1,11 +1,13 @@
 //! What a client is told before it connects, and why connecting may fail.
 
+use crate::tls::{ClientTls, TlsError};
 use crate::token::Token;
 use common::limits;
 use common::token::TokenError;
 use common::wire::Tier;
 use common::wire::message::{Code, RpcError};
 use std::io;
+use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 /// How long connecting and joining may take by default: as long as a server waits for `join`.
@@ -37,6 +39,10 @@ pub struct Config {
     pub rank_news: bool,
     /// The source of the token, if the server wants one.
     pub token: Option<Token>,
+    /// How the connection is encrypted; without this it is not.
+    pub tls: Option<ClientTls>,
+    /// Where a connection may lead that is not encrypted.
+    pub plain: PlainTo,
     /// How long connecting and joining may take together. Looking up a host's name is
     /// the system's own matter and comes on top.
     pub connect_timeout: Duration,
@@ -48,6 +54,31 @@ pub struct Config {
     pub job_events: bool,
 }
 
+/// Where a connection may lead that is not encrypted. What counts is the address that was dialled,
+/// not what was written for it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum PlainTo {
+    /// To this machine only.
+    ThisMachine,
+    /// To any, but with a token to this machine only: who sees a token can use it.
+    #[default]
+    AnyWithoutToken,
+    /// To any: something else encrypts, a tunnel or the network.
+    Any,
+}
+
+impl PlainTo {
+    /// Whether a connection to an address may carry what this client has to say.
+    pub(crate) fn allows(self, address: IpAddr, has_token: bool) -> bool {
+        let is_here = address.to_canonical().is_loopback();
+        match self {
+            PlainTo::ThisMachine => is_here,
+            PlainTo::AnyWithoutToken => is_here || !has_token,
+            PlainTo::Any => true,
+        }
+    }
+}
+
 impl Default for Config {
     fn default() -> Config {
         Config {
@@ -57,6 +88,8 @@ impl Default for Config {
             tier: None,
             rank_news: true,
             token: None,
+            tls: None,
+            plain: PlainTo::default(),
             connect_timeout: CONNECT_TIMEOUT,
             reconnect: false,
             job_events: true,
@@ -117,6 +150,38 @@ pub enum ConnectError {
         /// How long it was waited for.
         after: Duration,
     },
+    /// The server is not the one that is meant, as far as this client can tell: nothing was said
+    /// to it.
+    #[error("the server at {server} is not trusted: {why}")]
+    Untrusted {
+        /// The address.
+        server: String,
+        /// What is wrong with what it shows.
+        why: String,
+    },
+    /// The two could not agree on how to encrypt.
+    #[error("no encrypted connection to {server}: {why}")]
+    NotEncrypted {
+        /// The address.
+        server: String,
+        /// Why.
+        why: String,
+    },
+    /// The connection would not be encrypted, and [`Config::plain`] does not allow that.
+    #[error(
+        "{address} is another machine, and the connection would not be encrypted: a \
+         machine on the way could read or change what is said; encrypt it (tls://{server}), or say that \
+         something else does (--plain)"
+    )]
+    InTheClear {
+        /// The address, as it was named.
+        server: String,
+        /// The address that was dialled.
+        address: SocketAddr,
+    },
+    /// This client cannot encrypt with what it was told.
+    #[error("{0}")]
+    NoTls(TlsError),
     /// There is no token to show.
     #[error("{0}")]
     NoToken(TokenError),
@@ -145,9 +210,21 @@ impl ConnectError {
         Duration::from_millis(ms.unwrap_or(0)).min(LONGEST_RETRY)
     }
 
+    /// Whether the two do not trust each other. For a client that was connected before, that is a
+    /// matter of time: certificates are renewed at one end first.
+    pub fn is_about_trust(&self) -> bool {
+        matches!(
+            self,
+            ConnectError::Untrusted { .. } | ConnectError::NotEncrypted { .. }
+        )
+    }
+
     /// Whether the same try will always fail again, for instance with a wrong token. A server that
     /// is away, is full or stops, and a name that another client has, are a matter of time.
     pub fn is_final(&self) -> bool {
+        if self.is_about_trust() || matches!(self, ConnectError::InTheClear { .. }) {
+            return true;
+        }
         const PASS: [Code; 4] = [
             Code::Full,
             Code::NameTaken,
@@ -166,6 +243,28 @@ impl ConnectError {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_not_encrypted_stays_on_this_machine_unless_that_was_said() {
+        let here = ["127.0.0.1", "127.9.9.9", "::1", "::ffff:127.0.0.1"];
+        let elsewhere = ["10.0.0.1", "0.0.0.0", "::", "::ffff:10.0.0.1", "fe80::1"];
+        let allows = |plain: PlainTo, address: &str, has_token| {
+            plain.allows(address.parse().expect("an address"), has_token)
+        };
+        for (plain, with_token, without) in [
+            (PlainTo::ThisMachine, false, false),
+            (PlainTo::AnyWithoutToken, false, true),
+            (PlainTo::Any, true, true),
+        ] {
+            for address in here {
+                assert!(allows(plain, address, true) && allows(plain, address, false));
+            }
+            for address in elsewhere {
+                assert_eq!(allows(plain, address, true), with_token, "{address}");
+                assert_eq!(allows(plain, address, false), without, "{address}");
+            }
+        }
+    }
 
     #[test]
     fn a_token_is_never_shown() {

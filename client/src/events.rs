@@ -68,7 +68,7 @@ pub enum ClientEvent {
     },
     /// There is a connection again; its number is new, and its name if it had chosen none.
     Rejoined {
-        /// Its last rank on the connection that was lost.
+        /// The last rank that it was told on the connection that was lost.
         was: u32,
         /// Its rank now, below all of its tier that were here by then. After a restart of the
         /// server all clients come back, in an order that within a tier is chance.

@@ -88,6 +88,14 @@ pub const MAX_UNJOINED: usize = 64;
 /// The same, of one address: a quarter, so that no address holds all the places alone.
 pub const MAX_UNJOINED_PER_ADDRESS: usize = 16;
 
+/// Connections at a time that have begun a TLS handshake of this protocol and have not joined. A
+/// handshake takes a fraction of a millisecond and a round trip, so these are a thousand clients a
+/// second from the other end of the world.
+pub const MAX_GREETED: usize = 256;
+
+/// The same, of one network (a /24, or a /48 of IPv6): a quarter, as for addresses.
+pub const MAX_GREETED_PER_NETWORK: usize = 64;
+
 /// Lines that may wait for one peer before it is a slow consumer.
 pub const OUTBOX_LINES: usize = 65_536;
 

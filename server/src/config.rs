@@ -2,7 +2,9 @@
 
 use crate::authority::Authority;
 use crate::join::token::Token;
+use crate::tls::ServerTls;
 use crate::transcript::Transcript;
+use common::audit::Audit;
 use common::limits;
 use common::wire::selector::Selector;
 use std::time::Duration;
@@ -61,8 +63,12 @@ pub struct Config {
     pub max_memory: usize,
     /// What a client must show to join, if anything.
     pub token: Option<Token>,
+    /// What it encrypts with; without this, everything goes in the clear.
+    pub tls: Option<ServerTls>,
     /// Which identities may join, and what they may do; with this, `token` counts for nothing.
     pub authority: Option<Authority>,
+    /// Where what clients do is put on record; without it nothing is.
+    pub audit: Option<Audit>,
     /// The originals' transcript, and its console.
     pub transcript: Transcript,
 }
@@ -81,7 +87,9 @@ impl Default for Config {
             max_sends: 4096,
             max_memory: default_max_memory(),
             token: None,
+            tls: None,
             authority: None,
+            audit: None,
             transcript: Transcript::default(),
         }
     }

@@ -12,6 +12,8 @@ use crate::memory_budget::MemoryBudget;
 use crate::ranking::{Roster, Standing};
 use crate::throttled_log::ThrottledLog;
 use crate::timers::timer_queue::{Timer, TimerQueue};
+#[cfg(not(shuttle))]
+use crate::tls::Encryption;
 use common::net::listener::Waker;
 use common::sys::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use common::sys::sync::{Arc, Mutex, lock};
@@ -39,6 +41,11 @@ pub(crate) struct Hub {
     pub(crate) token_log: ThrottledLog,
     /// Connections that speak HTTP.
     pub(crate) http_log: ThrottledLog,
+    /// Handshakes that failed.
+    pub(crate) tls_log: ThrottledLog,
+    /// What it encrypts with, if it does.
+    #[cfg(not(shuttle))]
+    pub(crate) tls: Option<Encryption>,
     pub(crate) budget: MemoryBudget,
     /// All connections, joined or not.
     connections: Mutex<HashMap<u64, Arc<Connection>>>,
@@ -63,6 +70,9 @@ impl Hub {
             throttle: Throttle::default(),
             token_log: ThrottledLog::new(log::Level::Info),
             http_log: ThrottledLog::new(log::Level::Warn),
+            tls_log: ThrottledLog::new(log::Level::Warn),
+            #[cfg(not(shuttle))]
+            tls: None,
             budget: MemoryBudget::new(config.max_memory),
             config,
             timers: TimerQueue::new(),
@@ -76,6 +86,13 @@ impl Hub {
             reloader: Mutex::new(None),
             waker,
         }
+    }
+
+    /// The same, with what it encrypts with.
+    #[cfg(not(shuttle))]
+    pub(crate) fn encrypting(mut self, tls: Option<Encryption>) -> Hub {
+        self.tls = tls;
+        self
     }
 
     /// An id for a request of the server's, never given before.
@@ -166,6 +183,7 @@ impl Hub {
                 elapsed_ms: ended.since.filter(|_| !is_lost).map(|since| now - since),
                 started: is_lost.then_some(ended.since.is_some()),
                 message: None,
+                output: None,
             };
             ended.assignment.conclude(ended.status, &details, flushes);
         }

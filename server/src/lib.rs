@@ -36,13 +36,17 @@ mod hub;
 mod join;
 mod member;
 mod memory_budget;
+#[cfg(not(shuttle))]
+pub mod pki;
 mod ranking;
+mod record;
 mod server;
 mod session;
 #[cfg(any(test, feature = "bench"))]
 mod testing;
 mod throttled_log;
 mod timers;
+mod tls;
 mod transcript;
 
 #[cfg(feature = "bench")]
@@ -52,6 +56,7 @@ pub use testing::bench as bench_support;
 pub use config::{Config, HEARTBEAT_RANGE, MAX_LINE_RANGE, MAX_MEMORY_RANGE, MOST_CLIENTS};
 pub use join::token::Token;
 pub use server::{Handle, Running, Server, ServerError, Shutdown};
+pub use tls::{ClientCertificates, ServerTls};
 pub use transcript::Transcript;
 
 /// A duration in whole milliseconds, as far as they can be counted.

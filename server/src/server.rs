@@ -3,9 +3,14 @@
 use crate::config::Config;
 use crate::hub::Hub;
 use crate::join::acceptor::{self, Acceptor};
+use crate::record;
 use crate::timers;
 use crate::timers::timer_queue::Timer;
+#[cfg(not(shuttle))]
+use crate::tls::{Calculating, Encryption, LOOK_MS};
 use common::net::listener::Listener;
+#[cfg(not(shuttle))]
+use common::net::tls::files::TlsFileError;
 use common::sys::sync::atomic::Ordering;
 use common::sys::sync::{Arc, Mutex, lock};
 use common::sys::thread;
@@ -35,6 +40,10 @@ pub enum ServerError {
     /// The system has no thread for it.
     #[error("cannot start a thread: {0}")]
     Thread(io::Error),
+    /// It cannot encrypt with the files that it was told to use.
+    #[cfg(not(shuttle))]
+    #[error("{0}")]
+    Tls(TlsFileError),
 }
 
 /// How a server shut down.
@@ -69,6 +78,10 @@ impl Server {
     /// # Errors
     /// It cannot listen at the address.
     pub fn bind(config: Config) -> Result<Server, ServerError> {
+        #[cfg(not(shuttle))]
+        let tls = config.tls.clone().map(Encryption::load).transpose();
+        #[cfg(not(shuttle))]
+        let tls = tls.map_err(ServerError::Tls)?;
         let (listener, waker) = Listener::bind(&config.listen).map_err(|source| {
             let address = config.listen.clone();
             match source.kind() {
@@ -76,9 +89,12 @@ impl Server {
                 _ => ServerError::Listen { address, source },
             }
         })?;
+        let hub = Hub::new(config, waker);
+        #[cfg(not(shuttle))]
+        let hub = hub.encrypting(tls);
         Ok(Server {
             listener,
-            hub: Arc::new(Hub::new(config, waker)),
+            hub: Arc::new(hub),
         })
     }
 
@@ -103,7 +119,10 @@ impl Server {
             self.address(),
             hub.config.max_clients
         );
+        record::start(hub, self.address());
         hub.config.transcript.starting(hub.config.max_clients);
+        #[cfg(not(shuttle))]
+        let calculators = self.start_encrypting().map_err(ServerError::Thread)?;
         let timer_hub = Arc::clone(hub);
         let timer_thread = thread::spawn("timers", move || timers::run(&timer_hub))
             .map_err(ServerError::Thread)?;
@@ -112,6 +131,8 @@ impl Server {
         }
         let acceptor = Mutex::new(Acceptor::new(listener));
         let started = std::thread::scope(|threads| acceptor::start(&acceptor, hub, threads));
+        #[cfg(not(shuttle))]
+        drop(calculators);
         hub.timers.stop();
         let _ = timer_thread.join();
         // In a variable, so that the lock is not held while it is waited for.
@@ -119,12 +140,25 @@ impl Server {
         let _ = reloader.map(JoinHandle::join);
         started.map_err(ServerError::Thread)?;
         let aborted = hub.abort_requested.load(Ordering::Acquire);
+        record::stop(hub, if aborted { "ended at once" } else { "drained" });
         log::info!("stopped");
         Ok(if aborted {
             Shutdown::Aborted
         } else {
             Shutdown::Drained
         })
+    }
+
+    /// Starts what only an encrypted server needs, until what it returns is dropped.
+    #[cfg(not(shuttle))]
+    fn start_encrypting(&self) -> io::Result<Option<Calculating<'_>>> {
+        let Some(tls) = &self.hub.tls else {
+            return Ok(None);
+        };
+        tls.certificates.look();
+        let timers = &self.hub.timers;
+        timers.schedule(timers.now() + LOOK_MS, Timer::Certificates);
+        tls.calculators.start().map(Some)
     }
 
     /// Serves on a thread of its own.

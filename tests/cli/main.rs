@@ -11,5 +11,6 @@ mod documents;
 mod prompt;
 mod run;
 mod server;
+mod tls;
 mod transcripts;
 mod work;

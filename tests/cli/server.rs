@@ -6,6 +6,7 @@ use std::fs;
 use std::net::TcpListener;
 use std::os::unix::ffi::OsStrExt;
 
+use crate::support::pki::Pki;
 use crate::support::programs::{Ended, Process, Server, server};
 use crate::support::{PATIENCE, dial, full_pipe, skipped};
 use rustix::process::Signal;
@@ -55,7 +56,7 @@ const WRONG: [(&[&str], &[&str]); 36] = [
 ];
 
 /// Every option that there is.
-const OPTIONS: [&str; 15] = [
+const OPTIONS: [&str; 20] = [
     "--auth",
     "--listen",
     "--dispatch",
@@ -66,6 +67,11 @@ const OPTIONS: [&str; 15] = [
     "--max-queue-bytes",
     "--max-sends",
     "--token-file",
+    "--cert",
+    "--key",
+    "--client-ca",
+    "--client-cert",
+    "--plain",
     "--open",
     "--quiet",
     "--completions",
@@ -196,37 +202,68 @@ fn an_address_that_cannot_be_bound_is_one_line_too() {
 }
 
 #[test]
-fn an_address_that_others_can_reach_takes_a_token_or_a_word() {
-    let folder = tempfile::tempdir().expect("a temporary folder");
-    let token = folder.path().join("token");
-    fs::write(&token, "s3cret\n").expect("the folder can be written");
-    let token = token.to_str().expect("its name is text");
+fn an_address_that_others_can_reach_takes_tls_and_a_token_or_a_word() {
+    let pki = Pki::new();
+    let (pair, token) = (pki.server("server"), pki.write("token", "s3cret\n"));
+    let tls = ["--cert", &pair.cert, "--key", &pair.key];
+    let asks = ["--token-file", &token];
+    let words = |parts: &[&[&'static str]]| parts.concat();
+    let (clear, open) = (
+        &["nothing would be encrypted"][..],
+        &["any client there could join"][..],
+    );
+    let cases: [(bool, bool, Vec<&str>, Result<&[&str], &[&str]>); 10] = [
+        (false, false, words(&[]), Err(clear)),
+        (false, true, words(&[]), Err(clear)),
+        (false, true, words(&[&["--open"]]), Err(clear)),
+        (false, false, words(&[&["--plain"]]), Err(open)),
+        (true, false, words(&[]), Err(open)),
+        (true, true, words(&[]), Ok(&[])),
+        (
+            true,
+            false,
+            words(&[&["--open"]]),
+            Ok(&["--open: any client"]),
+        ),
+        (true, true, words(&[&["--open"]]), Ok(&[])),
+        (false, true, words(&[&["--plain"]]), Ok(&["--plain: "])),
+        (
+            false,
+            false,
+            words(&[&["--plain", "--open"]]),
+            Ok(&["--plain: ", "--open: any client"]),
+        ),
+    ];
     for listen in ["0.0.0.0:0", "[::]:0", "[::ffff:0.0.0.0]:0"] {
-        let ended = refused(&["--listen", listen]);
-        if ended.stderr.contains("cannot listen at [") {
-            skipped("this system has no IPv6");
-            continue;
-        }
-        ended.expect_code(2).expect_stdout("").expect_one_line(&[
-            "other machines",
-            "--token-file",
-            "--open",
-        ]);
-        for (words, risk) in [
-            (&["--open"][..], "any client may join"),
-            (
-                &["--token-file", token],
-                "tokens, commands and output are not encrypted",
-            ),
-        ] {
-            let words = [&["--listen", listen][..], words].concat();
+        for (encrypts, has_token, options, expected) in &cases {
+            let mut words = [&["--listen", listen][..], options].concat();
+            words.extend(encrypts.then_some(tls).iter().flatten());
+            words.extend(has_token.then_some(asks).iter().flatten());
             let process = Process::start(&mut server(&words));
+            let warnings = match expected {
+                Ok(warnings) => warnings,
+                Err(why) => {
+                    let ended = process.end();
+                    if ended.stderr.contains("cannot listen at [") {
+                        skipped("this system has no IPv6");
+                        break;
+                    }
+                    ended.expect_code(2).expect_stdout("");
+                    ended.expect_one_line(why);
+                    ended.expect_one_line(&["other machines", "`pecking-server init`"]);
+                    continue;
+                }
+            };
             process.stdout.wait_for("Listening on ");
-            process.stderr.wait("a warning", |log| {
-                let is_it = |line: &&str| line.contains(" WARN ") && line.contains("tunnel");
-                let line = log.lines().find(is_it)?;
-                line.contains(risk).then_some(())
-            });
+            process.signal(Signal::TERM);
+            let ended = process.end();
+            ended.expect_code(0);
+            let said = ended.stderr.lines().filter(|line| line.contains(" WARN "));
+            let said: Vec<&str> = said.collect();
+            assert_eq!(said.len(), warnings.len(), "{words:?}: {said:?}");
+            for (said, warning) in said.iter().zip(*warnings) {
+                assert!(said.contains(warning), "{words:?}: {said}");
+            }
         }
     }
     // What was written does not count, but where it listens.
@@ -236,6 +273,8 @@ fn an_address_that_others_can_reach_takes_a_token_or_a_word() {
         process.signal(Signal::TERM);
         let ended = process.end();
         assert!(!ended.stderr.contains("WARN"), "{}", ended.stderr);
+        let said = ended.stderr.matches("any user of this machine can join");
+        assert_eq!(said.count(), 1, "{}", ended.stderr);
     }
 }
 

@@ -14,6 +14,7 @@ pub(crate) mod auth;
 mod dial;
 pub(crate) mod dialled;
 mod full_pipe;
+pub(crate) mod pki;
 pub(crate) mod programs;
 pub(crate) mod proxy;
 mod raw;
@@ -22,13 +23,14 @@ mod server;
 mod skipped;
 mod still;
 pub(crate) mod terminal;
+pub(crate) mod tunnel;
 mod vitals;
 
 use serde_json::{Value, json};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-pub(crate) use dial::{dial, dial_from, try_dial};
+pub(crate) use dial::{dial, dial_from, dial_plain, try_dial};
 pub(crate) use full_pipe::full_pipe;
 pub(crate) use programs::server_program;
 pub(crate) use raw::{Execute, Raw};

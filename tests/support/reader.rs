@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use super::abbreviated;
 
 /// What stands in `error.data.reason` for each code.
-const REASONS: [(i64, &str); 16] = [
+const REASONS: [(i64, &str); 18] = [
     (-32700, "parse_error"),
     (-32600, "invalid_request"),
     (-32601, "method_not_found"),
@@ -29,6 +29,8 @@ const REASONS: [(i64, &str); 16] = [
     (9, "busy"),
     (10, "shutting_down"),
     (11, "forbidden"),
+    (12, "audit_unavailable"),
+    (13, "tls_required"),
 ];
 
 /// One line that came.

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use rustix::process::{Pid, Signal, kill_process};
 
 use super::programs::server_program;
-use super::{PATIENCE, left, try_dial};
+use super::{PATIENCE, left, try_dial, tunnel};
 
 /// What the server is told where a test says nothing else. A heartbeat beyond every
 /// test's end keeps pings out of those that are not about them.
@@ -187,6 +187,10 @@ fn command(clients: usize, options: &[&str]) -> Command {
         if !options.contains(&option) {
             command.args([option, value]);
         }
+    }
+    let is_told = |option: &&str| ["--cert", "--plain"].contains(option);
+    if tunnel::is_carrier() && !options.iter().any(is_told) {
+        command.args(tunnel::server_options());
     }
     command.args(options);
     command

@@ -201,6 +201,11 @@ fn the_limits_of_the_document_are_those_of_the_code() {
             "MAX_UNJOINED_PER_ADDRESS",
             grouped(limits::MAX_UNJOINED_PER_ADDRESS as u64),
         ),
+        ("MAX_GREETED", grouped(limits::MAX_GREETED as u64)),
+        (
+            "MAX_GREETED_PER_NETWORK",
+            grouped(limits::MAX_GREETED_PER_NETWORK as u64),
+        ),
         ("OUTBOX_LINES", grouped(limits::OUTBOX_LINES as u64)),
         ("OUTBOX_BYTES", bytes(limits::OUTBOX_BYTES as u64)),
         ("SLOW_PROGRESS", bytes(limits::SLOW_PROGRESS as u64)),

@@ -6,6 +6,7 @@ mod made;
 #[path = "../support/mod.rs"]
 mod support;
 
+mod audit;
 mod authority;
 mod bytes;
 mod cancel;
@@ -26,3 +27,4 @@ mod scope;
 mod selectors;
 mod send;
 mod tiers;
+mod tls;

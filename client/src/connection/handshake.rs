@@ -2,6 +2,7 @@
 //! sends right after its answer stay in the line reader, which goes on to the reader thread.
 
 use crate::config::{Config, ConnectError};
+use crate::tls::{self, EncryptError, Prepared};
 use crate::token::Token;
 use common::limits::{LINE_HEADROOM, MAX_LINE, MAX_LINE_BEFORE_JOIN, OUTBOX_BYTES, PROTOCOL};
 use common::memory::Memory;
@@ -39,8 +40,9 @@ pub(crate) fn join(config: &Config) -> Result<Handshake, ConnectError> {
     // Read each time: it may have changed since the last connection.
     let token = config.token.as_ref().map(Token::read).transpose();
     let token = token.map_err(ConnectError::NoToken)?;
-    let stream = Stream::connect(&config.server, config.connect_timeout);
-    let stream = Arc::new(stream.map_err(|e| attempt.failed(e))?);
+    let tls = config.tls.as_ref().map(|tls| tls.prepare(&config.server));
+    let tls = tls.transpose().map_err(ConnectError::NoTls)?;
+    let stream = attempt.connect(config, tls, token.is_some())?;
     let line = join_line(config, token.as_ref());
     drop(token);
     attempt
@@ -96,6 +98,34 @@ struct Attempt<'a> {
 }
 
 impl Attempt<'_> {
+    /// Dials, and encrypts the connection, unless it may be in the clear. The server is known
+    /// when this returns, and has heard nothing of this client.
+    fn connect(
+        &self,
+        config: &Config,
+        tls: Option<Prepared>,
+        has_token: bool,
+    ) -> Result<Arc<Stream>, ConnectError> {
+        let stream = Stream::connect(&config.server, config.connect_timeout);
+        let stream = stream.map_err(|e| self.failed(e))?;
+        let Some(tls) = tls else {
+            let address = stream.peer();
+            return match config.plain.allows(address.ip(), has_token) {
+                true => Ok(Arc::new(stream)),
+                false => Err(ConnectError::InTheClear {
+                    server: self.server.into(),
+                    address,
+                }),
+            };
+        };
+        let stream = stream.undecided();
+        match tls.encrypt(&stream, self.server, self.deadline) {
+            Ok(()) => Ok(Arc::new(stream)),
+            Err(EncryptError::Io(e)) => Err(self.failed(e)),
+            Err(EncryptError::Tls(error)) => Err(*error),
+        }
+    }
+
     fn read_answer(
         &self,
         stream: &Stream,
@@ -181,9 +211,9 @@ impl Attempt<'_> {
 
     /// Writes a line past the outbox, because its buffers are used again and never wiped.
     fn write(&self, stream: &Stream, mut line: &[u8]) -> io::Result<()> {
-        while !line.is_empty() {
+        while !line.is_empty() || stream.owes() {
             match stream.write_now(line)? {
-                0 => {
+                0 if !line.is_empty() || stream.owes() => {
                     let left = self.deadline.saturating_duration_since(Instant::now());
                     if left.is_zero() || !stream.wait_writable(left)? {
                         return Err(ErrorKind::TimedOut.into());
@@ -198,10 +228,10 @@ impl Attempt<'_> {
     fn failed(&self, source: io::Error) -> ConnectError {
         match source.kind() {
             ErrorKind::TimedOut | ErrorKind::WouldBlock => self.timed_out(),
-            _ => ConnectError::Unreachable {
+            _ => tls::of_tls(self.server, &source).unwrap_or_else(|| ConnectError::Unreachable {
                 server: self.server.into(),
                 source,
-            },
+            }),
         }
     }
 

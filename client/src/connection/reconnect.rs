@@ -215,7 +215,7 @@ impl Reconnector {
             }
             let error = match handshake::join(&self.config) {
                 Ok(handshake) => return self.shared.come_back(handshake).ok_or(Disconnect::Left),
-                Err(error) if error.is_final() => {
+                Err(error) if error.is_final() && !error.is_about_trust() => {
                     return Err(Disconnect::NotAdmitted(error.to_string()));
                 }
                 Err(error) => Arc::new(error),

@@ -84,8 +84,10 @@ impl Peer {
     }
 
     /// Does all that is possible without waiting. `to_the_end`: the server has closed, so a
-    /// read that does not fill the buffer need not be the last.
+    /// read that does not fill the buffer need not be the last. If the connection is encrypted, it
+    /// never is: what was decrypted says nothing about what the system still has.
     pub(super) fn serve(&mut self, to_the_end: bool) -> io::Result<()> {
+        let to_the_end = to_the_end || self.stream.is_encrypted();
         let mut may_read = true;
         loop {
             let now = Instant::now();
@@ -110,7 +112,7 @@ impl Peer {
 
     fn flush(&mut self) -> io::Result<()> {
         let mut written = 0;
-        while written < self.out.len() {
+        while written < self.out.len() || self.stream.owes() {
             match self.stream.write_now(&self.out[written..])? {
                 0 => break,
                 n => written += n,

@@ -19,7 +19,9 @@ pub mod watchdog;
 
 use crate::execute::executor::{Execution, ExecutionResult, Executor};
 use crate::execute::job::Job;
+use crate::execute::witness::Witness;
 use crate::policy::{Command, Plan, Policy, Refusal, Sender, Settings};
+use common::audit::Audit;
 use common::sys::sync::{Arc, Mutex, lock};
 use common::sys::trusted_file;
 use common::wire::Identity;
@@ -59,6 +61,7 @@ pub struct Processes {
     /// By name: the commands with a bound for their runs.
     slots: HashMap<String, Arc<Slots>>,
     reaper: Reaper,
+    witness: Witness,
     /// By job: what could not be ended. There are at most as many as its clients have slots.
     held: Mutex<HashMap<(Instant, usize), Held>>,
 }
@@ -90,12 +93,20 @@ impl Processes {
         Processes::new(None)
     }
 
+    /// From now on puts on record what it runs, with which arguments, for which client; a command
+    /// that cannot be on record does not run.
+    pub fn with_audit(mut self, audit: Audit) -> Processes {
+        self.witness = Witness::new(audit);
+        self
+    }
+
     fn new(policy: Option<Policy>) -> io::Result<Processes> {
         spawn::adopt_orphans();
         Ok(Processes {
             slots: policy.as_ref().map(bounded_slots).unwrap_or_default(),
             policy,
             reaper: Reaper::start()?,
+            witness: Witness::default(),
             held: Mutex::default(),
         })
     }
@@ -133,6 +144,7 @@ impl Executor for Processes {
             Ok(planned) => planned,
             Err(answer) => {
                 self.discarded(job);
+                self.witness.refused(job, &answer);
                 return answer;
             }
         };
@@ -146,8 +158,13 @@ impl Executor for Processes {
         let Ok(program) = program(&path, &plan, job, &known_by) else {
             return ExecutionResult::Failed(NUL_CHARACTER.into());
         };
+        let witnessed = match self.witness.begin(job, Some((&path, &plan.argv))) {
+            Ok(witnessed) => witnessed,
+            Err(answer) => return answer,
+        };
         let counted = run_count::add();
         let (answer, survivors) = run::run(&program, &plan.settings, known_by, &self.reaper, job);
+        witnessed.end(job, &answer);
         if let Some(survivors) = survivors {
             if let Some(slot) = &mut slot {
                 slot.hold();

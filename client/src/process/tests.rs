@@ -16,6 +16,7 @@ fn processes() -> Processes {
     Processes {
         slots: bounded_slots(&policy),
         policy: Some(policy),
+        witness: Witness::default(),
         reaper: Reaper::start().expect("a thread"),
         held: Mutex::default(),
     }

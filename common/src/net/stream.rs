@@ -1,7 +1,11 @@
-//! One connection, the only module that names `TcpStream`. Reads block; writes never do, so that
-//! no thread waits for the peer of another one. A second kind of carrier would stand beside this
-//! one and give the same few operations.
+//! One connection, plain or encrypted, the only module that names `TcpStream`. Reads block; writes
+//! never do, so that no thread waits for the peer of another one.
+//!
+//! A stream that is to be encrypted carries nothing before its handshake: whatever is written to
+//! it then is an error, so that no line goes out in the clear by mistake.
 
+use crate::net::Written;
+use crate::net::tls::Tls;
 use crate::sys::sync::{Arc, Mutex, lock};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
@@ -9,6 +13,7 @@ use rustix::net::{RecvFlags, SendFlags, recv, send, sockopt};
 use std::io::{self, Read};
 use std::net::{Shutdown, SocketAddr, TcpStream, ToSocketAddrs};
 use std::os::fd::AsFd;
+use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
 /// One connection. Its descriptor goes with [`close`](Self::close), even if other threads still
@@ -17,6 +22,14 @@ use std::time::{Duration, Instant};
 pub struct Stream {
     socket: Mutex<Option<Arc<TcpStream>>>,
     peer: SocketAddr,
+    /// How it carries bytes, once that is decided.
+    carrier: OnceLock<Carrier>,
+}
+
+#[derive(Clone, Debug)]
+enum Carrier {
+    Plain,
+    Tls(Arc<Tls>),
 }
 
 impl Stream {
@@ -41,7 +54,53 @@ impl Stream {
         // Lines are written whole; waiting for more (Nagle, RFC 896) only delays them.
         socket.set_nodelay(true)?;
         let socket = Mutex::new(Some(Arc::new(socket)));
-        Ok(Stream { socket, peer })
+        let carrier = Carrier::Plain.into();
+        Ok(Stream {
+            socket,
+            peer,
+            carrier,
+        })
+    }
+
+    /// The same connection, which carries nothing until [`encrypt`](Self::encrypt) or
+    /// [`stay_plain`](Self::stay_plain).
+    pub fn undecided(mut self) -> Stream {
+        self.carrier = OnceLock::new();
+        self
+    }
+
+    /// From now on it carries what a session encrypts, if that was not decided before.
+    pub(super) fn encrypt(&self, tls: Tls) {
+        let _ = self.carrier.set(Carrier::Tls(Arc::new(tls)));
+    }
+
+    /// It carries everything in the clear, if that was not decided before.
+    pub fn stay_plain(&self) {
+        let _ = self.carrier.set(Carrier::Plain);
+    }
+
+    /// Whether what it carries is encrypted.
+    pub fn is_encrypted(&self) -> bool {
+        matches!(self.carrier.get(), Some(Carrier::Tls(_)))
+    }
+
+    /// Changes its keys.
+    #[cfg(test)]
+    pub(super) fn refresh_keys(&self) {
+        match self.carrier.get() {
+            Some(Carrier::Tls(tls)) => tls.refresh_keys(),
+            _ => panic!("it is not encrypted"),
+        }
+    }
+
+    fn carrier(&self) -> io::Result<&Carrier> {
+        let not_yet = || io::Error::new(io::ErrorKind::NotConnected, "before the TLS handshake");
+        self.carrier.get().ok_or_else(not_yet)
+    }
+
+    /// The socket itself, for the handshake.
+    pub(super) fn raw(&self) -> io::Result<Raw> {
+        self.socket().map(Raw)
     }
 
     fn socket(&self) -> io::Result<Arc<TcpStream>> {
@@ -55,7 +114,9 @@ impl Stream {
     /// # Errors
     /// The stream was closed already.
     pub fn input(&self) -> io::Result<Input> {
-        self.socket().map(Input)
+        let carrier = self.carrier()?.clone();
+        let socket = Raw(self.socket()?);
+        Ok(Input { socket, carrier })
     }
 
     /// The address at the other end.
@@ -95,35 +156,49 @@ impl Stream {
         self.socket()
     }
 
-    /// Reads what is here already. An error of the kind `WouldBlock`: nothing now.
+    /// Reads what is here already. An error of the kind `WouldBlock`: nothing now. If it is
+    /// encrypted, more may be here even if that does not fill the buffer.
     ///
     /// # Errors
     /// The connection's own; it is of no use any more.
     pub fn read_now(&self, into: &mut [u8]) -> io::Result<usize> {
-        let socket = self.socket()?;
-        loop {
-            match recv(&*socket, &mut *into, RecvFlags::DONTWAIT) {
-                Ok((n, _)) => return Ok(n),
-                Err(Errno::INTR) => {}
-                Err(e) => return Err(e.into()),
-            }
+        let carrier = self.carrier()?;
+        let socket = Raw(self.socket()?);
+        match carrier {
+            Carrier::Plain => socket.receive_now(into),
+            Carrier::Tls(tls) => tls.read(into, |into| socket.receive_now(into)),
         }
     }
 
-    /// Writes what the system takes at once. `Ok(0)` for non-empty bytes: nothing now.
+    /// Writes what the system takes at once; how much that was. `Ok(0)` for non-empty bytes:
+    /// nothing now.
     ///
     /// # Errors
     /// The connection's own; it is of no use any more.
     pub fn write_now(&self, bytes: &[u8]) -> io::Result<usize> {
-        let socket = self.socket()?;
-        loop {
-            match send(&*socket, bytes, SendFlags::DONTWAIT | SendFlags::NOSIGNAL) {
-                Ok(n) => return Ok(n),
-                Err(Errno::INTR) => {}
-                Err(Errno::AGAIN) => return Ok(0),
-                Err(e) => return Err(e.into()),
+        self.write(bytes).map(|written| written.taken)
+    }
+
+    /// [`write_now`](Self::write_now), which also says how much the system took: of an encrypted
+    /// connection something that was taken before may come first.
+    ///
+    /// # Errors
+    /// The connection's own; it is of no use any more.
+    pub fn write(&self, bytes: &[u8]) -> io::Result<Written> {
+        let carrier = self.carrier()?;
+        let socket = Raw(self.socket()?);
+        match carrier {
+            Carrier::Plain => {
+                let taken = socket.send_now(bytes)?;
+                Ok(Written { taken, sent: taken })
             }
+            Carrier::Tls(tls) => tls.write(bytes, |bytes| socket.send_now(bytes)),
         }
+    }
+
+    /// Whether something waits here that was taken and not sent. A write of nothing sends it.
+    pub fn owes(&self) -> bool {
+        matches!(self.carrier.get(), Some(Carrier::Tls(tls)) if tls.owes())
     }
 
     /// Waits until the system takes bytes again, at most this long; says whether it does.
@@ -139,11 +214,22 @@ impl Stream {
 
     /// Whether something has come that is not read yet; the end of the stream counts.
     pub fn has_unread(&self) -> bool {
+        if matches!(self.carrier.get(), Some(Carrier::Tls(tls)) if tls.has_plaintext()) {
+            return true;
+        }
         self.socket().is_ok_and(|socket| {
             // A peek would take an error away from the thread that reads.
             let mut fds = [PollFd::new(&*socket, PollFlags::IN)];
             wait(&mut fds, Some(Duration::ZERO)).is_ok_and(|ready| ready > 0)
         })
+    }
+
+    /// Drops what still comes until the peer says that nothing more does, whatever it carries.
+    pub fn drop_input(&self) {
+        let mut sink = [0; 512];
+        if let Ok(socket) = self.raw() {
+            while matches!(socket.receive(&mut sink), Ok(1..)) {}
+        }
     }
 
     /// Waits until both directions have ended.
@@ -155,11 +241,20 @@ impl Stream {
         }
     }
 
-    /// Sends FIN after what is already written; reads go on.
-    pub fn shutdown_write(&self) {
-        if let Ok(socket) = self.socket() {
-            let _ = socket.shutdown(Shutdown::Write);
+    /// Sends FIN after what is already written; reads go on. Of an encrypted connection the peer
+    /// is told first that nothing more follows. Says whether that is done: if not, the system
+    /// takes no more now.
+    pub fn shutdown_write(&self) -> bool {
+        let Ok(socket) = self.socket().map(Raw) else {
+            return true;
+        };
+        if let Some(Carrier::Tls(tls)) = self.carrier.get()
+            && let Ok(false) = tls.write_end(|bytes| socket.send_now(bytes))
+        {
+            return false;
         }
+        let _ = socket.0.shutdown(Shutdown::Write);
+        true
     }
 
     /// Ends the connection for both directions; a blocked read returns.
@@ -186,14 +281,53 @@ impl Read for &Stream {
 
 /// The reading end of a [`Stream`].
 #[derive(Debug)]
-pub struct Input(Arc<TcpStream>);
+pub struct Input {
+    socket: Raw,
+    carrier: Carrier,
+}
 
 impl Read for Input {
     fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        match &self.carrier {
+            Carrier::Plain => self.socket.receive(into),
+            Carrier::Tls(tls) => tls.read(into, |into| self.socket.receive(into)),
+        }
+    }
+}
+
+/// A socket, whatever it carries.
+#[derive(Debug)]
+pub(super) struct Raw(Arc<TcpStream>);
+
+impl Raw {
+    /// Reads what comes, and waits for it.
+    pub(super) fn receive(&self, into: &mut [u8]) -> io::Result<usize> {
         loop {
             match (&*self.0).read(into) {
                 Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
                 result => return result,
+            }
+        }
+    }
+
+    fn receive_now(&self, into: &mut [u8]) -> io::Result<usize> {
+        loop {
+            match recv(&*self.0, &mut *into, RecvFlags::DONTWAIT) {
+                Ok((n, _)) => return Ok(n),
+                Err(Errno::INTR) => {}
+                Err(e) => return Err(e.into()),
+            }
+        }
+    }
+
+    /// Sends what the system takes at once; `Ok(0)` for non-empty bytes: nothing now.
+    pub(super) fn send_now(&self, bytes: &[u8]) -> io::Result<usize> {
+        loop {
+            match send(&*self.0, bytes, SendFlags::DONTWAIT | SendFlags::NOSIGNAL) {
+                Ok(n) => return Ok(n),
+                Err(Errno::INTR) => {}
+                Err(Errno::AGAIN) => return Ok(0),
+                Err(e) => return Err(e.into()),
             }
         }
     }
@@ -220,81 +354,102 @@ pub(super) fn wait(fds: &mut [PollFd<'_>], timeout: Option<Duration>) -> io::Res
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::net::listener::Listener;
-
-    fn pair() -> (Stream, Stream) {
-        let (listener, _waker) = Listener::bind("127.0.0.1:0").expect("loopback");
-        let address = listener.address().to_string();
-        let dialled = Stream::connect(&address, Duration::from_secs(5)).expect("loopback");
-        let accepted = listener.accept().expect("loopback").expect("not woken");
-        (dialled, accepted)
-    }
+    use crate::net::tls::testing::{both, pair};
 
     #[test]
     fn a_full_socket_takes_nothing_and_says_so() {
-        let (near, far) = pair();
-        let chunk = vec![b'x'; 1 << 20];
-        let mut written = 0;
-        while let Ok(n @ 1..) = near.write_now(&chunk) {
-            written += n;
-        }
-        assert_eq!(near.write_now(&chunk).ok(), Some(0));
-        assert_eq!(near.wait_writable(Duration::ZERO).ok(), Some(false));
-        let mut sink = vec![0; 1 << 16];
-        while written > 0 {
-            written -= (&far).read(&mut sink).expect("what was written");
-        }
-        assert_eq!(near.wait_writable(Duration::from_secs(5)).ok(), Some(true));
+        both(|near, far| {
+            let chunk = vec![b'x'; 1 << 20];
+            let mut written = 0;
+            while let Ok(n @ 1..) = near.write_now(&chunk) {
+                written += n;
+            }
+            assert_eq!(near.write_now(&chunk).ok(), Some(0));
+            assert_eq!(near.owes(), near.is_encrypted());
+            assert_eq!(near.wait_writable(Duration::ZERO).ok(), Some(false));
+            let mut sink = vec![0; 1 << 16];
+            while written > 0 {
+                match far.read_now(&mut sink) {
+                    Ok(n) => written -= n,
+                    // The last of it is still here, encrypted.
+                    Err(e) => assert_eq!(e.kind(), io::ErrorKind::WouldBlock),
+                }
+                near.write_now(&[]).expect("a connection");
+            }
+            let writable = near.wait_writable(Duration::from_secs(5));
+            assert_eq!((writable.ok(), near.owes()), (Some(true), false));
+        });
     }
 
     #[test]
     fn a_read_of_what_is_here_never_waits() {
-        let (near, far) = pair();
-        let kind = |result: io::Result<usize>| result.map_err(|e| e.kind());
-        let nothing_now = Err(io::ErrorKind::WouldBlock);
-        assert_eq!(kind(near.read_now(&mut [0; 8])), nothing_now);
-        assert_eq!(far.write_now(b"abc").ok(), Some(3));
-        while !near.has_unread() {}
-        let mut into = [0; 8];
-        assert_eq!(
-            (kind(near.read_now(&mut into)), &into[..3]),
-            (Ok(3), &b"abc"[..])
-        );
-        assert_eq!(kind(near.read_now(&mut into)), nothing_now);
-        far.close();
-        while !near.has_unread() {}
-        assert_eq!(kind(near.read_now(&mut into)), Ok(0));
+        both(|near, far| {
+            let kind = |result: io::Result<usize>| result.map_err(|e| e.kind());
+            let nothing_now = Err(io::ErrorKind::WouldBlock);
+            assert_eq!(kind(near.read_now(&mut [0; 8])), nothing_now);
+            assert_eq!(far.write_now(b"abc").ok(), Some(3));
+            while !near.has_unread() {}
+            let mut into = [0; 2];
+            let mut text: Vec<u8> = Vec::new();
+            while text.len() < 3 {
+                if let Ok(read) = kind(near.read_now(&mut into)) {
+                    assert_eq!(near.has_unread(), text.is_empty(), "the third byte");
+                    text.extend(&into[..read]);
+                }
+            }
+            assert_eq!(text, b"abc");
+            assert_eq!(kind(near.read_now(&mut into)), nothing_now);
+            far.close();
+            while !near.has_unread() {}
+            assert_eq!(kind(near.read_now(&mut into)), Ok(0));
+        });
     }
 
     #[test]
     fn shutdown_ends_a_blocked_read() {
-        let (near, _far) = pair();
-        std::thread::scope(|scope| {
-            let reading = scope.spawn(|| (&near).read(&mut [0; 8]));
-            near.shutdown();
-            assert_eq!(reading.join().expect("no panic").ok(), Some(0));
+        both(|near, _far| {
+            std::thread::scope(|scope| {
+                let reading = scope.spawn(|| (&*near).read(&mut [0; 8]));
+                near.shutdown();
+                assert_eq!(reading.join().expect("no panic").ok(), Some(0));
+            });
         });
     }
 
     #[test]
     fn a_wait_for_the_end_is_one_for_both_directions() {
-        let (near, far) = pair();
-        far.shutdown_write();
-        assert_eq!((&near).read(&mut [0; 8]).ok(), Some(0));
-        std::thread::scope(|scope| {
-            let waiting = scope.spawn(|| near.wait_for_end());
-            std::thread::sleep(Duration::from_millis(20));
-            assert!(!waiting.is_finished(), "its own half is open");
-            near.shutdown_write();
+        both(|near, far| {
+            assert!(far.shutdown_write());
+            assert_eq!((&*near).read(&mut [0; 8]).ok(), Some(0));
+            std::thread::scope(|scope| {
+                let waiting = scope.spawn(|| near.wait_for_end());
+                std::thread::sleep(Duration::from_millis(20));
+                assert!(!waiting.is_finished(), "its own half is open");
+                assert!(near.shutdown_write());
+            });
+            near.wait_for_end();
         });
-        near.wait_for_end();
     }
 
     #[test]
     fn a_closed_stream_that_is_still_held_gives_its_descriptor_back() {
+        both(|near, far| {
+            near.close();
+            assert_eq!((&*far).read(&mut [0; 8]).ok(), Some(0));
+            assert!(near.input().is_err() && near.write_now(b"x").is_err());
+        });
+    }
+
+    #[test]
+    fn an_undecided_stream_carries_nothing() {
         let (near, far) = pair();
-        near.close();
-        assert_eq!((&far).read(&mut [0; 8]).ok(), Some(0));
-        assert!(near.input().is_err() && near.write_now(b"x").is_err());
+        let near = near.undecided();
+        let kind = near.write_now(b"x").map_err(|e| e.kind());
+        assert_eq!(kind, Err(io::ErrorKind::NotConnected));
+        assert!(near.input().is_err() && near.read_now(&mut [0; 8]).is_err());
+        near.stay_plain();
+        assert_eq!(near.write_now(b"x").ok(), Some(1));
+        assert_eq!((&far).read(&mut [0; 8]).ok(), Some(1));
+        assert!(!near.is_encrypted() && !far.is_encrypted());
     }
 }

@@ -2,6 +2,7 @@
 //! room as a schedule needs to fill them. It takes the place of `stream.rs` and `listener.rs`
 //! there, so that the explorer knows of every wait.
 
+use crate::net::Written;
 use crate::sys::sync::{Arc, Condvar, Mutex, lock, wait};
 use std::collections::VecDeque;
 use std::io::{self, Read};
@@ -107,6 +108,20 @@ impl Stream {
         })
     }
 
+    /// As for a socket.
+    ///
+    /// # Errors
+    /// It was shut down.
+    pub fn write(&self, bytes: &[u8]) -> io::Result<Written> {
+        let taken = self.write_now(bytes)?;
+        Ok(Written { taken, sent: taken })
+    }
+
+    /// Nothing is encrypted here.
+    pub fn owes(&self) -> bool {
+        false
+    }
+
     /// Waits until something can be written or the connection has ended, however long.
     ///
     /// # Errors
@@ -130,8 +145,14 @@ impl Stream {
     }
 
     /// As for a socket.
-    pub fn shutdown_write(&self) {
+    pub fn shutdown_write(&self) -> bool {
         self.to_peer.change(|state| state.ended = true);
+        true
+    }
+
+    /// As for a socket.
+    pub fn drop_input(&self) {
+        while matches!((&mut &*self).read(&mut [0; 512]), Ok(1..)) {}
     }
 
     /// As for a socket.

@@ -41,6 +41,10 @@ pub enum Code {
     ShuttingDown,
     /// The client's credential does not give what it asks for.
     Forbidden,
+    /// The audit log cannot be written.
+    AuditUnavailable,
+    /// The server takes encrypted connections only.
+    TlsRequired,
     /// An executor's policy does not run this command.
     Refused,
     /// An executor has no such program.
@@ -51,7 +55,7 @@ pub enum Code {
 
 impl Code {
     /// Every code with its number and its stable name.
-    const TABLE: [(Code, i64, &'static str); 19] = [
+    const TABLE: [(Code, i64, &'static str); 21] = [
         (Code::ParseError, -32700, "parse_error"),
         (Code::InvalidRequest, -32600, "invalid_request"),
         (Code::MethodNotFound, -32601, "method_not_found"),
@@ -68,6 +72,8 @@ impl Code {
         (Code::Busy, 9, "busy"),
         (Code::ShuttingDown, 10, "shutting_down"),
         (Code::Forbidden, 11, "forbidden"),
+        (Code::AuditUnavailable, 12, "audit_unavailable"),
+        (Code::TlsRequired, 13, "tls_required"),
         (Code::Refused, 20, "refused"),
         (Code::NotFound, 21, "not_found"),
         (Code::Failed, 22, "failed"),

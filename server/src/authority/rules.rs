@@ -166,6 +166,12 @@ impl Rules {
         names.join(", ")
     }
 
+    /// The role that the file begins with.
+    #[cfg(test)]
+    pub(crate) fn first_role(&self) -> Arc<Role> {
+        Arc::clone(&self.roles[0])
+    }
+
     /// The credential with an id.
     pub(super) fn find(&self, id: &str) -> Option<&Arc<Credential>> {
         self.credentials

@@ -58,7 +58,7 @@ pub(crate) struct Connection {
     why: Mutex<Option<Cow<'static, str>>>,
     /// A flush is scheduled.
     flush_asked: AtomicBool,
-    /// Of the client's certificate, if it has shown one.
+    /// The identity of the client's certificate, if it has shown one.
     identity: OnceLock<Box<str>>,
 }
 
@@ -84,6 +84,11 @@ impl Connection {
             flush_asked: AtomicBool::new(false),
             identity: OnceLock::new(),
         }
+    }
+
+    /// Notes the identity that its client has proven in the handshake.
+    pub(crate) fn set_identity(&self, identity: Box<str>) {
+        let _ = self.identity.set(identity);
     }
 
     /// The identity of the certificate that its client has shown, if it has.

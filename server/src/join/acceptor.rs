@@ -114,7 +114,7 @@ fn receive<'scope, 'env>(
                 acceptor
                     .trouble
                     .log(now, format_args!("{peer}: no thread for it: {e}"));
-                refuse(&stream, &lacks("thread"));
+                refuse(hub, &stream, &lacks("thread"));
             }
         }
     }
@@ -131,7 +131,7 @@ fn next(acceptor: &mut Acceptor<'_>, hub: &Hub) -> Option<Stream> {
                     let what = format_args!("{peer} may not join: {GUESSED_TOO_OFTEN}");
                     hub.token_log.log(now, what);
                     let line = bye_line(ByeReason::IdleHandshake, GUESSED_TOO_OFTEN);
-                    refuse(&stream, &line);
+                    refuse(hub, &stream, &line);
                     continue;
                 }
                 if handshakes.make_room(peer.ip(), now) {
@@ -140,7 +140,7 @@ fn next(acceptor: &mut Acceptor<'_>, hub: &Hub) -> Option<Stream> {
                 acceptor
                     .trouble
                     .log(now, format_args!("{peer}: no room for it"));
-                refuse(&stream, &lacks("room"));
+                refuse(hub, &stream, &lacks("room"));
             }
             Ok(None) => {
                 acceptor.is_closed = true;
@@ -161,6 +161,11 @@ fn next(acceptor: &mut Acceptor<'_>, hub: &Hub) -> Option<Stream> {
 
 fn admit(hub: &Hub, stream: Stream) -> (Arc<Connection>, u64) {
     stream.set_unacknowledged_timeout(unacknowledged(hub.config.heartbeat));
+    #[cfg(not(shuttle))]
+    let stream = match hub.tls {
+        Some(_) => stream.undecided(),
+        None => stream,
+    };
     let connection = Connection::new(Arc::new(stream), &hub.budget.all, hub.timers.now());
     let connection = Arc::new(connection);
     let number = hub.connected(&connection);
@@ -187,8 +192,11 @@ fn lacks(means: &str) -> Vec<u8> {
 /// of its own: every session's thread passes through the caller, and a stack keeps the memory that it
 /// once used.
 #[inline(never)]
-fn refuse(stream: &Stream, line: &[u8]) {
-    let _ = stream.write_now(line);
+fn refuse(hub: &Hub, stream: &Stream, line: &[u8]) {
+    // A client that expects TLS has no use for a line.
+    if hub.config.tls.is_none() {
+        let _ = stream.write_now(line);
+    }
     stream.shutdown_write();
     let mut sent = [0; REFUSED_BYTES];
     if stream.has_unread() {

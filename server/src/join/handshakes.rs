@@ -6,13 +6,19 @@
 //! the address with the most of them is closed: a client that floods the server pushes out its own
 //! connections first. Only the thread that accepts waits here, until the session of the closed one
 //! has ended.
+//!
+//! A connection that has begun with a whole TLS handshake of this protocol has a place apart, which
+//! silent connections cannot take: it needs another round trip, and connections that cost their
+//! sender nothing would push it out meanwhile.
 
 use crate::connection::Connection;
 use crate::millis;
-use common::limits::{MAX_UNJOINED, MAX_UNJOINED_PER_ADDRESS};
+use common::limits::{
+    MAX_GREETED, MAX_GREETED_PER_NETWORK, MAX_UNJOINED, MAX_UNJOINED_PER_ADDRESS,
+};
 use common::sys::sync::{Arc, Condvar, Mutex, lock, wait_timeout, wait_timeout_while};
 use std::collections::VecDeque;
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::time::{Duration, Instant};
 
 /// How long a new connection waits for room. A session that was told to end does so within a
@@ -30,6 +36,9 @@ const SPARED_MS: u64 = 20;
 /// It comes back after ten times as long.
 const COURTESY_MS: u64 = 1000;
 
+/// How long a connection keeps its place in a TLS handshake: two round trips around the world.
+const GREETED_SPARED_MS: u64 = 1000;
+
 /// The connections that are not ranked.
 pub(crate) struct Handshakes {
     table: Mutex<Table>,
@@ -39,10 +48,12 @@ pub(crate) struct Handshakes {
     most_leavers: usize,
 }
 
-/// Both in the order in which they came.
+/// Each in the order in which they came.
 #[derive(Default)]
 struct Table {
     unjoined: VecDeque<Unjoined>,
+    /// Those that have begun a TLS handshake of this protocol.
+    greeted: VecDeque<Greeted>,
     leavers: VecDeque<Arc<Connection>>,
     courtesy: Courtesy,
 }
@@ -50,6 +61,11 @@ struct Table {
 struct Unjoined {
     from: IpAddr,
     connection: Arc<Connection>,
+}
+
+struct Greeted {
+    at: u64,
+    unjoined: Unjoined,
 }
 
 #[derive(Default)]
@@ -115,7 +131,9 @@ impl Handshakes {
 
     /// Whether an address has all the places that it may have.
     pub(crate) fn has_all_places(&self, address: IpAddr) -> bool {
-        lock(&self.table).count(origin(address)) >= MAX_UNJOINED_PER_ADDRESS
+        let (table, from) = (lock(&self.table), origin(address));
+        let greeted = table.greeted_here(&|one| one.from == from).count();
+        table.count(from).max(greeted) >= MAX_UNJOINED_PER_ADDRESS
     }
 
     /// Closes a connection when the system has no descriptor for another one, unless all may be
@@ -144,6 +162,26 @@ impl Handshakes {
         lock(&self.table).unjoined.push_back(unjoined);
     }
 
+    /// A connection has begun a TLS handshake of this protocol. If there is room among those, or
+    /// one of them has had its time, it makes room for other new connections.
+    pub(crate) fn greet(&self, connection: &Arc<Connection>, now: u64) {
+        let mut table = lock(&self.table);
+        let from = origin(connection.peer().ip());
+        let Ok(first) = table.room_to_greet(from, now) else {
+            return;
+        };
+        let its = |one: &Unjoined| Arc::ptr_eq(&one.connection, connection);
+        let at = table.unjoined.iter().position(its);
+        if let Some(unjoined) = at.and_then(|at| table.unjoined.remove(at)) {
+            table.greeted.push_back(Greeted { at: now, unjoined });
+        }
+        drop(table);
+        self.changed.notify_all();
+        if let Some(first) = first {
+            first.turn_away(now);
+        }
+    }
+
     /// A connection is a member's now, or its session ends.
     pub(crate) fn go(&self, connection: &Arc<Connection>) {
         let mut table = lock(&self.table);
@@ -155,6 +193,8 @@ impl Handshakes {
             drop(table);
             self.changed.notify_all();
         } else {
+            let its = |one: &Greeted| Arc::ptr_eq(&one.unjoined.connection, connection);
+            table.greeted.retain(|one| !its(one));
             table.leavers.retain(|one| !Arc::ptr_eq(one, connection));
         }
     }
@@ -202,6 +242,36 @@ impl Table {
         addresses.max_by_key(|from| self.count(*from))
     }
 
+    /// Those in a TLS handshake that were not turned away and that are counted together.
+    fn greeted_here<'a>(
+        &'a self,
+        are: &'a dyn Fn(&Unjoined) -> bool,
+    ) -> impl Iterator<Item = &'a Greeted> {
+        let greeted = self.greeted.iter().filter(|one| are(&one.unjoined));
+        greeted.filter(|one| !one.unjoined.connection.is_turned_away())
+    }
+
+    /// Whether one more from an address may be in a TLS handshake, and which of them has to go for
+    /// that, if any.
+    fn room_to_greet(&self, from: IpAddr, now: u64) -> Result<Option<Arc<Connection>>, NoRoom> {
+        let of_network = |one: &Unjoined| network(one.from) == network(from);
+        let bounds: [(usize, &dyn Fn(&Unjoined) -> bool); 3] = [
+            (MAX_UNJOINED_PER_ADDRESS, &|one| one.from == from),
+            (MAX_GREETED_PER_NETWORK, &of_network),
+            (MAX_GREETED, &|_| true),
+        ];
+        for (most, are) in bounds {
+            if self.greeted_here(are).count() >= most {
+                // One that goes makes room in the wider bounds as well.
+                let first = self.greeted_here(are).next();
+                let first = first.filter(|one| now.saturating_sub(one.at) >= GREETED_SPARED_MS);
+                let first = first.map(|one| Arc::clone(&one.unjoined.connection));
+                return first.map(Some).ok_or(NoRoom);
+            }
+        }
+        Ok(None)
+    }
+
     fn count(&self, address: IpAddr) -> usize {
         self.here().filter(|one| one.from == address).count()
     }
@@ -214,6 +284,17 @@ impl Table {
             .filter(|one| one.age(now) >= age)
             .cloned()
             .collect()
+    }
+}
+
+/// All places are taken by connections that keep them for now.
+struct NoRoom;
+
+/// What counts as one network: what one provider gives to one site, more or less.
+fn network(origin: IpAddr) -> IpAddr {
+    match origin {
+        IpAddr::V4(address) => Ipv4Addr::from_bits(address.to_bits() & !0 << 8).into(),
+        IpAddr::V6(address) => Ipv6Addr::from_bits(address.to_bits() & !0 << 80).into(),
     }
 }
 
@@ -243,6 +324,50 @@ mod tests {
         assert_ne!(parse("2001:db8::1"), parse("2001:db8:0:1::1"));
         assert_eq!(parse("::ffff:192.0.2.1"), parse("192.0.2.1"));
         assert_ne!(parse("192.0.2.1"), parse("192.0.2.2"));
+    }
+
+    #[test]
+    fn networks_are_of_one_site() {
+        let parse = |text: &str| network(origin(text.parse().expect("an address")));
+        assert_eq!(parse("192.0.2.1"), parse("192.0.2.255"));
+        assert_ne!(parse("192.0.2.1"), parse("192.0.3.1"));
+        assert_eq!(parse("2001:db8:1::1"), parse("2001:db8:1:2::1"));
+        assert_ne!(parse("2001:db8:1::1"), parse("2001:db8:2::1"));
+    }
+
+    fn greeted(from: Ipv4Addr, at: u64) -> Greeted {
+        let unjoined = Unjoined {
+            from: from.into(),
+            connection: Arc::clone(&crate::testing::member(1, "test", 0).connection),
+        };
+        Greeted { at, unjoined }
+    }
+
+    #[test]
+    fn connections_in_a_tls_handshake_are_bounded_and_spared_for_a_second() {
+        const SPARED: u64 = GREETED_SPARED_MS;
+        let here = Ipv4Addr::new(192, 0, 2, 1).into();
+        // How many there are, of which addresses, and which of them goes.
+        for (count, first, step, goes) in [
+            (15, [192, 0, 2, 1], 0, None),
+            (16, [192, 0, 2, 1], 0, Some(0)),
+            (63, [192, 0, 2, 10], 1, None),
+            (64, [192, 0, 2, 10], 1, Some(0)),
+            (255, [10, 0, 0, 0], 1 << 8, None),
+            (256, [10, 0, 0, 0], 1 << 8, Some(0)),
+        ] {
+            let mut table = Table::default();
+            for n in 0..count {
+                let from = Ipv4Addr::from_bits(Ipv4Addr::from(first).to_bits() + n * step);
+                table.greeted.push_back(greeted(from, 100 + u64::from(n)));
+            }
+            let room = |now| table.room_to_greet(here, now);
+            let at = |n: usize| Arc::as_ptr(&table.greeted[n].unjoined.connection);
+            let early = room(100 + SPARED - 1);
+            assert_eq!(early.is_err(), goes.is_some(), "{count} of {first:?}");
+            let late = room(100 + SPARED).ok().flatten();
+            assert_eq!(late.map(|one| Arc::as_ptr(&one)), goes.map(at));
+        }
     }
 
     #[test]

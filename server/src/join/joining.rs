@@ -10,7 +10,9 @@ use crate::join::throttle::ANSWER_DELAY_MS;
 use crate::member::Member;
 use crate::millis;
 use crate::ranking::{Admitted, NotAdmitted, Standing};
+use crate::record;
 use crate::session::{Flow, Session};
+use common::net::NO_TLS_ALERT;
 use common::sys::sync::Arc;
 use common::wire::message::{Code, Id, Message, RpcError, clip, error_line, result_line};
 use common::wire::method::ClientMethod;
@@ -42,6 +44,18 @@ impl Session<'_> {
                 self.close_with(malformed.id, &malformed.error)
             }
         }
+    }
+
+    /// Ends a connection that begins with TLS, with the word for it that a TLS client knows: this
+    /// server does not encrypt.
+    #[inline(never)]
+    pub(crate) fn refuse_tls(&mut self) -> Flow {
+        let peer = self.connection.peer();
+        let what = format_args!("{peer}: TLS, refused: this server has no certificate (--cert)");
+        self.hub.tls_log.log(self.now, what);
+        self.connection.blame("it began with TLS");
+        self.last_line = Some(NO_TLS_ALERT.to_vec());
+        Flow::Break(())
     }
 
     /// Logs that a connection that has not joined speaks HTTP, if its line looks like that.
@@ -81,6 +95,11 @@ impl Session<'_> {
     #[inline(never)]
     fn not_joined(&mut self, id: Id, error: &RpcError) -> Flow {
         let peer = self.connection.peer();
+        if let Some(audit) = &self.hub.config.audit
+            && record::is_denial(error)
+        {
+            record::join_denied(audit, self.connection, error);
+        }
         if error.is(Code::Unauthorized) {
             let at = self.now.saturating_add(ANSWER_DELAY_MS);
             self.connection.refuse_at(at, error_line(Some(id), error));
@@ -199,6 +218,9 @@ impl Session<'_> {
             member.tier,
             member.slots
         );
+        if let Some(audit) = &self.hub.config.audit {
+            record::join(audit, member);
+        }
     }
 }
 

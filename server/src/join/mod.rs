@@ -2,13 +2,17 @@
 //!
 //! 1. [`acceptor`] accepts a connection and serves its session.
 //! 2. [`handshakes`] bounds how many connections have not joined, and decides which one makes room.
-//! 3. The session reads the first lines ([`joining`]); HTTP and other protocols end here.
-//! 4. [`admission`] checks what `join` asks for; [`throttle`] bounds how often an address may guess
+//! 3. If the server encrypts, the session does the handshake ([`encrypting`], and `tls/` for the
+//!    calculations).
+//! 4. The session reads the first lines ([`joining`]); HTTP and other protocols end here.
+//! 5. [`admission`] checks what `join` asks for; [`throttle`] bounds how often an address may guess
 //!    the [`token`].
-//! 5. The roster (`ranking/`) ranks the member last, and its answer is queued.
+//! 6. The roster (`ranking/`) ranks the member last, and its answer is queued.
 
 pub(crate) mod acceptor;
 pub(crate) mod admission;
+#[cfg(not(shuttle))]
+mod encrypting;
 pub(crate) mod handshakes;
 mod joining;
 pub(crate) mod throttle;

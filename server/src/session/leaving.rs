@@ -2,9 +2,9 @@
 
 use super::Session;
 use crate::dispatch::dispatcher;
+use crate::record;
 use common::logging::log_limit;
 use common::net::outbox::Line;
-use std::io::Read;
 
 impl Session<'_> {
     /// Takes the member out of the ranking: those below it move up.
@@ -17,11 +17,20 @@ impl Session<'_> {
         }
         self.hub.roster.leave(member);
         self.presence = None;
-        let why = match self.connection.why() {
+        let reason = self.connection.why();
+        let why = match &reason {
             Some(why) => format!(": {why}"),
             None if self.leaves => " on purpose".into(),
             None => String::new(),
         };
+        if let Some(audit) = &self.hub.config.audit {
+            let by_itself = if self.leaves {
+                "on purpose"
+            } else {
+                "it closed the connection"
+            };
+            record::leave(audit, member, reason.as_deref().unwrap_or(by_itself));
+        }
         let _any = log_limit::unlimited();
         log::info!("{} left: {member}{why}", self.connection.peer());
     }
@@ -37,6 +46,9 @@ impl Session<'_> {
     pub(super) fn end_sends(&mut self) {
         let sends = self.member.as_ref().map(|member| member.sends.take_all());
         for command in sends.unwrap_or_default() {
+            if let Some(on_record) = &command.on_record {
+                on_record.cancel(&command, "its sender left");
+            }
             dispatcher::cancel(self.hub, &command, &mut self.flushes);
         }
     }
@@ -68,8 +80,7 @@ impl Session<'_> {
     /// close, with something unread, would reset the connection and lose its last lines (RFC 9293
     /// §3.10.7.1). The timer thread cuts the connection in the end.
     pub(super) fn linger(&mut self) {
-        let mut sink = [0; 512];
-        while matches!((&*self.connection.stream).read(&mut sink), Ok(1..)) {}
+        self.connection.stream.drop_input();
         if self.connection.is_to_be_refused() {
             // Half a close does not bring the answer any sooner, nor does a whole one make room
             // for another try.

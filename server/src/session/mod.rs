@@ -19,6 +19,7 @@ use crate::memory_budget;
 use common::limits::{MAX_LINE_BEFORE_JOIN, OUTBOX_BYTES};
 use common::logging::log_limit::{self, About};
 use common::memory::Charge;
+use common::net::TLS_FIRST_BYTE;
 use common::net::line_reader::LineReader;
 use common::sys::sync::Arc;
 use common::wire::ByeReason;
@@ -37,6 +38,8 @@ pub(crate) fn serve(hub: &Arc<Hub>, connection: &Arc<Connection>) {
     let about = log_limit::about(&connection.peer().ip().to_string());
     let mut session = Session::new(hub, connection, &about);
     for step in [
+        #[cfg(not(shuttle))]
+        Session::encrypt,
         Session::read_lines,
         Session::leave_ranking,
         Session::tell_ranks,
@@ -77,7 +80,7 @@ pub(crate) struct Session<'a> {
     /// Whether the client said `leave`.
     leaves: bool,
     /// The last line, if the server closes the connection.
-    last_line: Option<Vec<u8>>,
+    pub(crate) last_line: Option<Vec<u8>>,
 }
 
 impl<'a> Session<'a> {
@@ -101,6 +104,9 @@ impl<'a> Session<'a> {
 
     /// Reads until the connection ends or is to be closed.
     fn read_lines(&mut self) {
+        if self.last_line.is_some() {
+            return;
+        }
         let mut reader = LineReader::new(MAX_LINE_BEFORE_JOIN.min(self.hub.config.max_line));
         let Ok(mut input) = self.connection.stream.input() else {
             return;
@@ -169,6 +175,9 @@ impl<'a> Session<'a> {
     /// Handles every line that is here.
     fn take_lines(&mut self, reader: &mut LineReader) -> Flow {
         let mut member = self.member.clone();
+        if member.is_none() && reader.unread().first() == Some(&TLS_FIRST_BYTE) {
+            return self.refuse_tls();
+        }
         loop {
             match reader.next_line() {
                 Ok(None) => return Flow::Continue(()),

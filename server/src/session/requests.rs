@@ -4,6 +4,7 @@ use super::{Flow, Session, already_open};
 use crate::authority::bearer::Bearer;
 use crate::dispatch::dispatcher;
 use crate::member::Member;
+use crate::record;
 use common::limits::MAX_MEMBERS_PAGE;
 use common::sys::sync::Arc;
 use common::wire::message::{Code, Id, RpcError, clip, error_line, params, result_line};
@@ -106,7 +107,14 @@ impl Session<'_> {
         });
         match sent {
             Ok(()) => Flow::Continue(()),
-            Err(error) => self.not_sent(member, id, &error),
+            Err(error) => {
+                if let Some(audit) = &self.hub.config.audit
+                    && record::is_denial(&error)
+                {
+                    record::send_denied(audit, member, request, &error);
+                }
+                self.not_sent(member, id, &error)
+            }
         }
     }
 
@@ -161,6 +169,9 @@ impl Session<'_> {
                 if let Some(cancel) = self.told::<Cancel>(method, raw)
                     && let Some(command) = member.sends.get(&cancel.send)
                 {
+                    if let Some(on_record) = &command.on_record {
+                        on_record.cancel(&command, "its sender asked");
+                    }
                     dispatcher::cancel(self.hub, &command, &mut self.flushes);
                 }
             }

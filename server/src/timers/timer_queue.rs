@@ -35,6 +35,8 @@ pub(crate) enum Timer {
     Expiry,
     /// Free memory.
     MakeRoom,
+    /// Read certificates again whose files have changed.
+    Certificates,
     /// Take the next step of the drain.
     Drain,
 }
@@ -49,9 +51,12 @@ impl Timer {
             Timer::Overdue(member, _) | Timer::Joined(member) => {
                 Some(Arc::clone(&member.upgrade()?.connection))
             }
-            Timer::RankNews | Timer::Authority | Timer::Expiry | Timer::MakeRoom | Timer::Drain => {
-                None
-            }
+            Timer::RankNews
+            | Timer::Authority
+            | Timer::Expiry
+            | Timer::MakeRoom
+            | Timer::Certificates
+            | Timer::Drain => None,
         }
     }
 }

@@ -1,7 +1,9 @@
 //! The command line of the client: raw arguments, and what they become.
 
+use crate::audit_options::AuditOptions;
 use crate::bench::{self, Bench};
 use crate::dial::Wait;
+use crate::encrypting::{Encrypting, ServerAddress};
 use crate::failure::Failure;
 use crate::prompt::line::check_selector;
 use crate::settings::{Executes, Settings};
@@ -87,10 +89,10 @@ const WINDOW: u64 = 4 << 20;
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Joining")]
 struct Joining {
-    /// The server
-    #[arg(long, global = true, value_name = "HOST:PORT", env = "PECKING_SERVER",
-          default_value = DEFAULT_ADDRESS, value_parser = args::address)]
-    server: String,
+    /// The server: HOST:PORT, or tls://HOST:PORT, with #sha256:HEX behind it to pin a key
+    #[arg(long, global = true, value_name = "ADDRESS", env = "PECKING_SERVER",
+          default_value = DEFAULT_ADDRESS)]
+    server: ServerAddress,
 
     /// The name to join with; without one the server gives one
     #[arg(long, global = true, value_parser = name)]
@@ -123,6 +125,9 @@ struct Joining {
     /// The file with the server's token in its first line; only its owner may be able to write it
     #[arg(long, global = true, value_name = "FILE")]
     token_file: Option<PathBuf>,
+
+    #[command(flatten)]
+    encrypting: Encrypting,
 }
 
 /// What to execute for other clients. Without any of this it is the originals' simulation, which
@@ -152,7 +157,10 @@ pub(crate) enum Action {
     /// its own tier only those that joined later do; --wait-for waits for them.
     Run(Run),
     /// Only execute, until a signal comes
-    Work,
+    Work {
+        #[command(flatten)]
+        audit: AuditOptions,
+    },
     /// Measure how fast the server relays commands
     #[command(after_help = bench::EXAMPLES)]
     Bench(Bench),
@@ -275,35 +283,40 @@ impl Cli {
         // A client that reconnects ranks lower than before: the commands of `run` or of a pipe
         // would then reach other clients than meant, or none.
         let (slots, reconnects, waits) = match &self.command {
-            Some(Action::Work) => (1, true, Wait::ForServer),
+            Some(Action::Work { .. }) => (1, true, Wait::ForServer),
             None => (1, is_terminal, Wait::ForPlace),
             Some(_) => (0, false, Wait::ForPlace),
         };
+        let executes = match &executing.policy {
+            Some(path) => Executes::Policy(path.clone()),
+            None if executing.allow_any => Executes::Anything {
+                even_as_root: executing.allow_root,
+            },
+            None => Executes::Simulation,
+        };
+        let encrypting = &joining.encrypting;
         // Services rank below the people that command them, whichever came first.
-        let is_work = matches!(self.command, Some(Action::Work));
+        let is_work = matches!(self.command, Some(Action::Work { .. }));
         let lowest = is_work.then_some(Tier::LOWEST);
         Ok(Settings {
             config: Config {
-                server: joining.server.clone(),
+                server: joining.server.host_and_port.clone(),
                 name: joining.name.clone(),
                 slots: joining.slots.unwrap_or(slots),
                 tier: joining.tier.or(lowest),
                 // Only a prompt shows them.
                 rank_news: self.command.is_none(),
                 token: joining.token_file.clone().map(Token::File),
+                tls: encrypting.tls(&joining.server).map_err(Failure::Usage)?,
+                plain: encrypting.plain(&executes),
                 connect_timeout: joining.connect_timeout.unwrap_or(CONNECT_TIMEOUT),
                 reconnect: reconnects && !joining.no_reconnect,
                 job_events: true,
             },
             wait: if joining.wait { waits } else { Wait::No },
-            executes: match &executing.policy {
-                Some(path) => Executes::Policy(path.clone()),
-                None if executing.allow_any => Executes::Anything {
-                    even_as_root: executing.allow_root,
-                },
-                None => Executes::Simulation,
-            },
+            executes,
             raw: self.raw,
+            audit: None,
         })
     }
 
@@ -354,7 +367,7 @@ mod tests {
         for (words, expected) in [
             (
                 &["--server", "5555"][..],
-                "'5555' for '--server <HOST:PORT>': expected HOST:PORT",
+                "'5555' for '--server <ADDRESS>': expected HOST:PORT",
             ),
             (&["--name", "a b"], "\"a b\" is not allowed"),
             (&["--slots", "2000"], "from 0 to 1024"),

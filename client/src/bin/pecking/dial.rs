@@ -78,7 +78,9 @@ pub(crate) fn dial(
             continue;
         }
         // Without a token there is nothing to wait for: a file that is wrong is told at once.
-        if wait_for == Wait::No || matches!(error, ConnectError::NoToken(_)) {
+        if wait_for == Wait::No
+            || matches!(error, ConnectError::NoToken(_) | ConnectError::NoTls(_))
+        {
             return Err(error.into());
         }
         let is = |code| error.rpc().is_some_and(|rpc| rpc.is(code));

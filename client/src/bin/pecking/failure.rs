@@ -4,6 +4,7 @@ use crate::exit_code::ExitCode;
 use client::load::LoadError;
 use client::policy::{PolicyError, Refusal};
 use client::{Code, ConnectError, RequestError};
+use common::audit::AuditError;
 use std::io;
 
 /// Why the program ends early.
@@ -26,6 +27,8 @@ pub(crate) enum Failure {
         "--allow-any as root gives this machine away; add --allow-root if that is what you want"
     )]
     AnyAsRoot,
+    #[error("{0}")]
+    Audit(#[from] AuditError),
     #[error("interrupted")]
     Interrupted,
     #[error("cannot write to standard output: {0}")]
@@ -40,11 +43,16 @@ impl Failure {
     pub(crate) fn exit_code(&self) -> ExitCode {
         match self {
             Failure::Bench(LoadError::Join { error, .. }) => match **error {
-                ConnectError::NoToken(_) => ExitCode::Usage,
+                ConnectError::NoToken(_)
+                | ConnectError::NoTls(_)
+                | ConnectError::InTheClear { .. } => ExitCode::Usage,
                 _ => ExitCode::NotConnected,
             },
-            Failure::Connect(ConnectError::NoToken(_))
+            Failure::Connect(
+                ConnectError::NoToken(_) | ConnectError::NoTls(_) | ConnectError::InTheClear { .. },
+            )
             | Failure::Policy(_)
+            | Failure::Audit(_)
             | Failure::AnyAsRoot
             | Failure::Usage(_)
             | Failure::Bench(LoadError::TooLong { .. })

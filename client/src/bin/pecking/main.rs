@@ -3,9 +3,11 @@
 
 #![forbid(unsafe_code)]
 
+mod audit_options;
 mod bench;
 mod cli;
 mod dial;
+mod encrypting;
 mod executors;
 mod exit_code;
 mod failure;
@@ -74,7 +76,9 @@ fn act(cli: Cli) -> Result<ExitCode, Failure> {
         Some(Action::Run(run)) => {
             with_log("warn", log, |console| run::run(&settings, &run, console))
         }
-        Some(Action::Work) => with_log("info", log, |console| work::work(settings, console)),
+        Some(Action::Work { audit }) => {
+            with_log("info", log, |console| work::work(settings, &audit, console))
+        }
         Some(Action::Members { json }) => with_log("warn", log, |console| {
             members::members(&settings, json, console)
         }),

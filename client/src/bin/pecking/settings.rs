@@ -4,7 +4,8 @@
 use crate::dial::{self, Signals, Wait};
 use crate::failure::Failure;
 use client::policy::{Command, Policy};
-use client::{Client, Config, Processes, SharedExecutor, Simulation, watchdog};
+use client::{Audited, Client, Config, Processes, SharedExecutor, Simulation, watchdog};
+use common::audit::Audit;
 use common::sys::trusted_file::ROOT;
 use common::terminal::console::Console;
 use std::path::PathBuf;
@@ -16,6 +17,8 @@ pub(crate) struct Settings {
     pub(crate) executes: Executes,
     /// Whether control characters of other clients reach the terminal.
     pub(crate) raw: bool,
+    /// Where what runs here is put on record.
+    pub(crate) audit: Option<Audit>,
 }
 
 #[derive(Debug)]
@@ -32,17 +35,22 @@ impl Settings {
     /// Joins the server. From now on signals arrive at the channel.
     pub(crate) fn join(&self, console: &Console) -> Result<(Client, Signals), Failure> {
         let signals = dial::signals()?;
-        let executor = self.executes.executor()?;
+        let executor = self.executes.executor(self.audit.as_ref())?;
         let client = dial::dial(&self.config, self.wait, &executor, &signals, console)?;
         Ok((client, signals))
     }
 }
 
 impl Executes {
-    fn executor(&self) -> Result<SharedExecutor, Failure> {
+    fn executor(&self, audit: Option<&Audit>) -> Result<SharedExecutor, Failure> {
         let is_root = rustix::process::geteuid().is_root();
         let processes = match self {
-            Executes::Simulation => return Ok(SharedExecutor::new(Simulation)),
+            Executes::Simulation => {
+                return Ok(match audit {
+                    None => SharedExecutor::new(Simulation),
+                    Some(audit) => SharedExecutor::new(Audited::new(Simulation, audit.clone())),
+                });
+            }
             Executes::Policy(path) => {
                 let policy = Policy::load(path)?;
                 for warning in policy.warnings() {
@@ -64,7 +72,11 @@ impl Executes {
                 Processes::allow_any()
             }
         };
-        Ok(SharedExecutor::new(processes.map_err(Failure::NoThread)?))
+        let processes = processes.map_err(Failure::NoThread)?;
+        Ok(SharedExecutor::new(match audit {
+            None => processes,
+            Some(audit) => processes.with_audit(audit.clone()),
+        }))
     }
 }
 

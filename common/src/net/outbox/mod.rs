@@ -16,7 +16,7 @@
 mod catch_up;
 mod line;
 mod pace;
-mod scratch;
+pub(super) mod scratch;
 mod writer;
 
 use crate::limits::{OUTBOX_BYTES, OUTBOX_LINES};
@@ -280,7 +280,7 @@ impl Outbox {
     /// Whether something is waiting that the socket did not take at once.
     pub fn is_behind(&self) -> bool {
         let is_writing = self.state.load(Ordering::Acquire) <= FINISHING;
-        is_writing && self.waiting_bytes() > 0
+        is_writing && (self.waiting_bytes() > 0 || self.stream.owes())
     }
 
     /// Whether more than half of what the outbox holds is waiting.
@@ -345,7 +345,13 @@ impl Outbox {
     /// Whether something is to be written that no thread is writing yet, as far as that shows.
     fn has_something(&self) -> bool {
         let has_lines = !self.waiting.is_empty() || self.rest.load(Ordering::Relaxed) > 0;
-        has_lines || self.is_stuck() || self.state.load(Ordering::Relaxed) == OVERFLOWN
+        let is_overflown = self.state.load(Ordering::Relaxed) == OVERFLOWN;
+        has_lines || self.is_stuck() || is_overflown || self.owes()
+    }
+
+    /// Whether the stream has something to send that is not among the lines any more.
+    fn owes(&self) -> bool {
+        self.stream.owes() && self.state.load(Ordering::Relaxed) < SLOW
     }
 
     fn is_stuck(&self) -> bool {

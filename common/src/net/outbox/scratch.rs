@@ -27,13 +27,13 @@ type Pool = (
 );
 
 /// An empty buffer, if possible one that was used before.
-pub(super) fn take() -> Vec<u8> {
+pub(in crate::net) fn take() -> Vec<u8> {
     let used = SCRATCH.1.try_recv();
     used.unwrap_or_else(|_| Vec::with_capacity(NEW_BUFFER))
 }
 
 /// Keeps a buffer for the next one, unless it is larger than most need.
-pub(super) fn give(mut buffer: Vec<u8>) {
+pub(in crate::net) fn give(mut buffer: Vec<u8>) {
     if (1..=2 * BATCH).contains(&buffer.capacity()) {
         buffer.clear();
         let _ = SCRATCH.0.try_send(buffer);

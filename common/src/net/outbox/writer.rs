@@ -116,10 +116,14 @@ impl Outbox {
                     self.end(CLOSED);
                     return Progress::Over;
                 }
-                Ok(()) if !writer.rest.is_empty() => return Progress::Behind,
+                Ok(()) if !writer.rest.is_empty() || self.stream.owes() => {
+                    return Progress::Behind;
+                }
+                Ok(()) if writer.ending && !self.stream.shutdown_write() => {
+                    return Progress::Behind;
+                }
                 Ok(()) if writer.ending => {
                     self.change(FINISHING, CLOSED);
-                    self.stream.shutdown_write();
                     return Progress::Over;
                 }
                 Ok(()) if self.waiting.is_empty() => return Progress::Drained,
@@ -153,12 +157,17 @@ impl Outbox {
     /// Writes the rest, or as much of it as the socket takes now.
     fn write(&self, writer: &mut Writer) -> io::Result<()> {
         let was_over_half = self.is_over_half();
-        let mut written = 0;
+        let (mut written, mut sent) = (0, 0);
         let mut result = Ok(());
-        while written < writer.rest.len() {
-            match self.stream.write_now(&writer.rest[written..]) {
-                Ok(0) => break,
-                Ok(n) => written += n,
+        while written < writer.rest.len() || self.stream.owes() {
+            match self.stream.write(&writer.rest[written..]) {
+                Ok(now) => {
+                    written += now.taken;
+                    sent += now.sent;
+                    if now.taken == 0 {
+                        break;
+                    }
+                }
                 Err(e) => {
                     result = Err(e);
                     break;
@@ -169,8 +178,8 @@ impl Outbox {
         if writer.rest.capacity() > 2 * BATCH.max(writer.rest.len()) {
             writer.rest.shrink_to(BATCH);
         }
-        writer.taken += written as u64;
-        if written > 0 && writer.is_behind_for_long() {
+        writer.taken += sent as u64;
+        if sent > 0 && writer.is_behind_for_long() {
             self.progress.fetch_add(1, Ordering::Relaxed);
         }
         self.tell_rest(writer);

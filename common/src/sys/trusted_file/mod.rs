@@ -33,6 +33,7 @@ pub const ROOT: u32 = 0;
 const STICKY: u32 = 0o1000;
 const GROUP_WRITES: u32 = 0o020;
 const OTHERS_WRITE: u32 = 0o002;
+const OTHERS_READ: u32 = 0o004;
 
 /// Why a file is not trusted, or cannot be read.
 #[derive(Debug, thiserror::Error)]
@@ -68,6 +69,18 @@ pub enum Distrust {
         /// Its mode, without the type.
         mode: u32,
     },
+    /// It has a secret, and every user of this machine can read it.
+    #[error(
+        "the file {0} has mode {mode:04o}, so that every user can read it; what is in it is a \
+         secret (chmod o-r {0})",
+        shown(.path)
+    )]
+    Readable {
+        /// Its path.
+        path: PathBuf,
+        /// Its mode, without the type.
+        mode: u32,
+    },
     /// It is something else than what belongs there.
     #[error("{} is no {expected}", shown(.path))]
     Kind {
@@ -86,6 +99,14 @@ pub enum Distrust {
         path: PathBuf,
         /// How many bytes it may have.
         most: usize,
+    },
+    /// The system does not let this process append to it.
+    #[error("{} cannot be written: {error}", shown(.path))]
+    Unwritable {
+        /// The path that the walk had reached.
+        path: PathBuf,
+        /// What the system says; named in the sentence, so it is no source of its own.
+        error: io::Error,
     },
     /// The system does not let this process read it.
     #[error("{} cannot be read: {error}", shown(.path))]
@@ -132,6 +153,32 @@ pub fn user() -> u32 {
 /// # Errors
 /// Which other user could have written it, or why it cannot be read.
 pub fn read(path: &Path, user: u32, most: usize) -> Result<Vec<u8>, Distrust> {
+    read_checked(path, user, most, |_, _| Ok(()))
+}
+
+/// [`read`], of a file that not every user of this machine may read either.
+///
+/// # Errors
+/// As for `read`, and that every user can read it.
+pub fn read_secret(path: &Path, user: u32, most: usize) -> Result<Vec<u8>, Distrust> {
+    read_checked(path, user, most, |path, found| {
+        let mode = found.mode() & 0o7777;
+        match mode & OTHERS_READ {
+            0 => Ok(()),
+            _ => Err(Distrust::Readable {
+                path: path.to_owned(),
+                mode,
+            }),
+        }
+    })
+}
+
+fn read_checked(
+    path: &Path,
+    user: u32,
+    most: usize,
+    check_too: impl FnOnce(&Path, &Metadata) -> Result<(), Distrust>,
+) -> Result<Vec<u8>, Distrust> {
     let path = Walk::new(user).to(path)?;
     // Without NONBLOCK, a FIFO would hold the thread until another process writes to it.
     let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NOFOLLOW | OFlags::NONBLOCK;
@@ -143,6 +190,7 @@ pub fn read(path: &Path, user: u32, most: usize) -> Result<Vec<u8>, Distrust> {
         return Err(Distrust::Kind { path, expected });
     }
     check(Kind::File, &path, &found, user)?;
+    check_too(&path, &found)?;
     let mut bytes = Vec::with_capacity(most + 1);
     let mut bounded = file.take(most as u64 + 1);
     let read = bounded.read_to_end(&mut bytes);
@@ -151,6 +199,32 @@ pub fn read(path: &Path, user: u32, most: usize) -> Result<Vec<u8>, Distrust> {
         true => Err(Distrust::TooLarge { path, most }),
         false => Ok(bytes),
     }
+}
+
+/// Opens a file to append to that only `user` and root can write, and creates it, for its owner
+/// alone, if it is missing. Returns its path without links as well. A FIFO needs a reader.
+///
+/// # Errors
+/// Which other user could write it, or why it cannot be opened.
+pub fn append(path: &Path, user: u32) -> Result<(File, PathBuf), Distrust> {
+    let path = Walk::new(user).walk(path, true)?;
+    let unwritable = |error| {
+        let path = path.clone();
+        Distrust::Unwritable { path, error }
+    };
+    // Without NONBLOCK, a FIFO without a reader would hold the thread.
+    let flags = OFlags::WRONLY | OFlags::APPEND | OFlags::CREATE | OFlags::NONBLOCK;
+    let flags = flags | OFlags::CLOEXEC | OFlags::NOFOLLOW | OFlags::NOCTTY;
+    let file = rustix::fs::open(&path, flags, Mode::RUSR | Mode::WUSR);
+    let file = File::from(file.map_err(|error| unwritable(error.into()))?);
+    let found = file.metadata().map_err(unwritable)?;
+    let kind = match found.is_file() {
+        true => Kind::File,
+        false => Kind::Special,
+    };
+    check(kind, &path, &found, user)?;
+    rustix::fs::fcntl_setfl(&file, OFlags::APPEND).map_err(|e| unwritable(e.into()))?;
+    Ok((file, path))
 }
 
 /// What a path is used for.
@@ -216,7 +290,12 @@ impl Walk {
     }
 
     /// Walks to a file; returns its path without links.
-    fn to(mut self, path: &Path) -> Result<PathBuf, Distrust> {
+    fn to(self, path: &Path) -> Result<PathBuf, Distrust> {
+        self.walk(path, false)
+    }
+
+    /// [`to`](Self::to), or to the place for a file that may be missing.
+    fn walk(mut self, path: &Path, may_be_missing: bool) -> Result<PathBuf, Distrust> {
         let absolute = std::path::absolute(path).map_err(|error| unreadable(path, error))?;
         self.put_ahead(&absolute);
         while let Some(step) = self.ahead.pop() {
@@ -225,7 +304,16 @@ impl Walk {
                 // The root takes the place of all before it.
                 _ => self.at.push(step),
             }
-            self.look()?;
+            match self.look() {
+                Err(Distrust::Unreadable { error, .. })
+                    if may_be_missing
+                        && self.ahead.is_empty()
+                        && error.kind() == io::ErrorKind::NotFound =>
+                {
+                    return Ok(self.at);
+                }
+                looked => looked?,
+            }
         }
         Ok(self.at)
     }

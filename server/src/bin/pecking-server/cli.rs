@@ -1,14 +1,19 @@
 //! The command line of the server.
 
+use crate::audit_options::AuditOptions;
 use crate::commands::Command;
+use crate::exposure::Guard;
 use clap::{CommandFactory, Parser};
+use common::audit::Audit;
 use common::terminal::args;
 use common::terminal::console::Console;
 use common::token::{self, TokenError};
 use common::wire::selector::Selector;
 use server::authority::{AuthError, Authority};
+use server::pki;
 use server::{
-    Config, HEARTBEAT_RANGE, MAX_LINE_RANGE, MAX_MEMORY_RANGE, MOST_CLIENTS, Token, Transcript,
+    ClientCertificates, Config, HEARTBEAT_RANGE, MAX_LINE_RANGE, MAX_MEMORY_RANGE, MOST_CLIENTS,
+    ServerTls, Token, Transcript,
 };
 use std::path::PathBuf;
 use std::time::Duration;
@@ -74,15 +79,57 @@ pub(crate) struct Cli {
     #[arg(long, value_name = "FILE")]
     pub(crate) token_file: Option<PathBuf>,
 
+    /// Take certificate, key, auth file and the authority of clients from this folder, as
+    /// `pecking-server init` makes it
+    #[arg(
+        long,
+        value_name = "DIR",
+        group = "authority_of_clients",
+        conflicts_with_all = ["cert", "key", "auth", "token_file", "plain"]
+    )]
+    pub(crate) dir: Option<PathBuf>,
+
+    /// Encrypt, with this certificate (PEM; those between it and its authority behind it)
+    #[arg(long, value_name = "FILE", requires = "key")]
+    pub(crate) cert: Option<PathBuf>,
+
+    /// The private key of the certificate (PEM), which only its owner may be able to read
+    #[arg(long, value_name = "FILE", requires = "cert")]
+    pub(crate) key: Option<PathBuf>,
+
+    /// Take certificates of clients that these authorities have signed (PEM)
+    #[arg(
+        long,
+        value_name = "FILE",
+        requires = "cert",
+        group = "authority_of_clients"
+    )]
+    pub(crate) client_ca: Option<PathBuf>,
+
+    /// Whether a client must show such a certificate
+    #[arg(
+        long,
+        value_name = "WHEN",
+        requires = "authority_of_clients",
+        default_value = "optional"
+    )]
+    pub(crate) client_cert: ClientCert,
+
+    /// Do not encrypt, also where other machines can reach the server: a tunnel does
+    #[arg(long, conflicts_with = "cert")]
+    pub(crate) plain: bool,
+
     /// Admit only clients with a credential of this file, and let each do what its role may; it is
     /// read again when it changes (see `pecking-server auth`)
     #[arg(long, value_name = "FILE", conflicts_with = "token_file")]
     pub(crate) auth: Option<PathBuf>,
 
-    /// Admit any client that can connect, also from other machines; without this, and without a
-    /// token, the server listens on loopback only
+    /// Admit any client that can connect, also from other machines
     #[arg(long)]
     pub(crate) open: bool,
+
+    #[command(flatten)]
+    pub(crate) audit: AuditOptions,
 
     /// Print no transcript of arrivals and departures
     #[arg(long)]
@@ -93,14 +140,26 @@ pub(crate) struct Cli {
     pub(crate) completions: Option<clap_complete::Shell>,
 }
 
+/// Whether clients must show a certificate.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum ClientCert {
+    /// A client without one is turned away.
+    Required,
+    /// A client without one is taken for what its token says.
+    Optional,
+}
+
 const EXAMPLES: &str = "\
 Examples:
   pecking-server 10                    ten clients, on this machine only
-  pecking-server 500 --listen 0.0.0.0:5555 --token-file /etc/pecking-order/token
-                                       reachable from other machines; nothing is encrypted,
-                                       so rather put it behind a tunnel (ssh -L, WireGuard)
+  pecking-server init /etc/pecking-order/relay --name relay.example
+                                       make certificates, tokens and an auth file, once
+  pecking-server 500 --listen 0.0.0.0:5555 --dir /etc/pecking-order/relay
+                                       reachable from other machines, encrypted
   pecking-server --dispatch least-loaded
                                        spread commands instead of passing them down
+  pecking-server --audit /var/log/pecking-order/audit.log
+                                       put on record what clients do
   RUST_LOG=warn pecking-server --quiet say nothing but what is wrong
 
 Arrivals and departures are printed to standard output; everything else is logged to standard
@@ -150,7 +209,17 @@ fn queue_size(text: &str) -> Result<usize, String> {
 impl Cli {
     /// Reads the command line. The error says what is wrong, or is the help that was asked for.
     pub(crate) fn read() -> Result<Cli, clap::Error> {
-        Cli::try_parse()
+        Cli::try_parse().map(Cli::with_files_of_dir)
+    }
+
+    /// The same, with the files of `--dir` as if they had been named.
+    fn with_files_of_dir(mut self) -> Cli {
+        if let Some(dir) = &self.dir {
+            let file = |name| Some(dir.join(name));
+            (self.cert, self.key) = (file(pki::SERVER_CERT), file(pki::SERVER_KEY));
+            (self.auth, self.client_ca) = (file(pki::AUTH), file(pki::CA_CERT));
+        }
+        self
     }
 
     /// The completion script for a shell.
@@ -171,18 +240,41 @@ impl Cli {
         Ok(token.map(|token| token.reveal().into()))
     }
 
+    /// How the server guards the address where it listens.
+    pub(crate) fn guard(&self) -> Guard {
+        let asks_for_certificate =
+            self.client_ca.is_some() && self.client_cert == ClientCert::Required;
+        Guard {
+            encrypts: self.cert.is_some(),
+            asks: self.token_file.is_some() || self.auth.is_some() || asks_for_certificate,
+            plain: self.plain,
+            open: self.open,
+        }
+    }
+
+    /// What it encrypts with, if it does.
+    fn tls(&self) -> Option<ServerTls> {
+        let (cert, key) = (self.cert.clone()?, self.key.clone()?);
+        let clients = self.client_ca.clone().map(|ca| ClientCertificates {
+            ca,
+            required: self.client_cert == ClientCert::Required,
+        });
+        Some(ServerTls { cert, key, clients })
+    }
+
     /// What the server is told; the transcript goes to a console unless `--quiet`.
     pub(crate) fn into_config(
         self,
         token: Option<Token>,
         authority: Option<Authority>,
+        audit: Option<Audit>,
         stdout: &Console,
     ) -> Config {
         let transcript = match self.quiet {
             true => Transcript::default(),
             false => Transcript::to(stdout.clone()),
         };
-        let default = Config::default();
+        let (default, tls) = (Config::default(), self.tls());
         Config {
             listen: self.listen,
             max_clients: self.clients,
@@ -195,7 +287,9 @@ impl Cli {
             max_sends: self.max_sends,
             max_memory: self.max_memory.unwrap_or(default.max_memory),
             token,
+            tls,
             authority,
+            audit,
             transcript,
         }
     }
@@ -227,6 +321,22 @@ mod tests {
             (&["--drain", "soon"], "expected a duration"),
             (&["--max-line", "1KiB"], "from 16.0 KiB to 16.0 MiB"),
             (&["--max-queue", "0"], "from 1 to"),
+            (&["--audit-keep", "3"], "--audit <FILE>"),
+            (&["--audit", "a", "--audit-rotate", "1"], "from 64.0 KiB to"),
+            (
+                &["--audit", "a", "--audit-words", "no"],
+                "expected full or first",
+            ),
+            (
+                &["audit", "show", "a", "--since", "soon"],
+                "expected a time such as",
+            ),
+            (&["--cert", "c"], "--key <FILE>"),
+            (&["--client-ca", "c"], "--cert <FILE>"),
+            (&["--client-cert", "optional"], "--client-ca <FILE>"),
+            (&["--plain", "--cert", "c", "--key", "k"], "'--cert"),
+            (&["--dir", "d", "--auth", "f"], "'--dir"),
+            (&["--dir", "d", "--client-ca", "f"], "'--dir"),
             (&["--max-memory", "1MiB"], "from 16.0 MiB to 1.0 PiB"),
         ] {
             let words = ["server"].iter().chain(words);
@@ -240,7 +350,10 @@ mod tests {
     fn the_defaults_are_those_of_the_library() {
         let cli = Cli::try_parse_from(["server"]).expect("no words are right");
         let console = Console::start("test", std::io::sink()).expect("a thread");
-        let (config, default) = (cli.into_config(None, None, &console), Config::default());
+        let (config, default) = (
+            cli.into_config(None, None, None, &console),
+            Config::default(),
+        );
         let shown = |c: &Config| {
             let c = Config {
                 transcript: Transcript::default(),

@@ -1,79 +1,174 @@
 //! Whether a server may listen at an address: what can reach it there, and what it asks for.
 
+use log::Level;
 use std::net::SocketAddr;
 
-/// The address is no address of this machine alone, and nothing was said of which clients may join.
+/// How a server guards the address where it listens.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Guard {
+    /// It encrypts.
+    pub(crate) encrypts: bool,
+    /// It asks each client for a token or a certificate.
+    pub(crate) asks: bool,
+    /// The operator says that it need not encrypt (`--plain`).
+    pub(crate) plain: bool,
+    /// The operator says that any client may join (`--open`).
+    pub(crate) open: bool,
+}
+
+/// The address is no address of this machine alone, and the server is not guarded there.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
-#[error(
-    "{0} can be reached from other machines, and any client there could join and command others; \
-     ask for a token (--token-file FILE), or say that any client may join (--open)"
-)]
-pub(crate) struct Exposed(SocketAddr);
+pub(crate) enum Exposed {
+    /// Nothing is encrypted, and the operator has not said that this is meant.
+    #[error(
+        "{0} can be reached from other machines, and nothing would be encrypted: make \
+         certificates with `pecking-server init` (or give --cert and --key); if a tunnel \
+         encrypts, add --plain"
+    )]
+    InTheClear(SocketAddr),
+    /// Any client may join, and the operator has not said that this is meant.
+    #[error(
+        "{0} can be reached from other machines, and any client there could join and command \
+         others: ask for a token or a certificate (`pecking-server init` makes both), or add \
+         --open if any client may join"
+    )]
+    ToAnyClient(SocketAddr),
+}
 
 /// What is to be said of a server that listens at the address that was bound, whatever was
-/// written for it: `None` if nothing.
+/// written for it.
 ///
-/// | listens on | asks for a token | `--open` | |
+/// | listens on | encrypts | asks | |
 /// |---|---|---|---|
-/// | loopback | any | any | starts |
-/// | other | no | no | refused |
-/// | other | yes | any | starts with a warning: nothing is encrypted |
-/// | other | no | yes | the same, and that any client may join |
+/// | loopback | any | yes | starts |
+/// | loopback | any | no | starts, and says that any user of this machine can join |
+/// | other | no | any | refused without `--plain`, which says what it gives up |
+/// | other | any | no | refused without `--open`, which says what it gives up |
 ///
 /// # Errors
 /// It may not listen there.
-pub(crate) fn look(
-    address: SocketAddr,
-    asks_for_token: bool,
-    is_open: bool,
-) -> Result<Option<String>, Exposed> {
+pub(crate) fn look(address: SocketAddr, guard: Guard) -> Result<Vec<(Level, String)>, Exposed> {
     if address.ip().to_canonical().is_loopback() {
-        return Ok(None);
+        return Ok(match guard.asks {
+            true => Vec::new(),
+            false => vec![(
+                Level::Info,
+                "any user of this machine can join, as no token is asked for (--token-file FILE)"
+                    .into(),
+            )],
+        });
     }
-    let risk = match (asks_for_token, is_open) {
-        (false, false) => return Err(Exposed(address)),
-        (true, _) => "tokens, commands and output",
-        (false, true) => "any client may join (--open), and commands and output",
-    };
-    Ok(Some(format!(
-        "{address} can be reached from other machines: {risk} are not encrypted on the way; let \
-         the server listen on loopback, and clients come through a tunnel (ssh -L, WireGuard)"
-    )))
+    if !guard.encrypts && !guard.plain {
+        return Err(Exposed::InTheClear(address));
+    }
+    if !guard.asks && !guard.open {
+        return Err(Exposed::ToAnyClient(address));
+    }
+    let mut warnings = Vec::new();
+    if !guard.encrypts {
+        warnings.push(format!(
+            "--plain: {address} can be reached from other machines, and tokens, commands and \
+             output are not encrypted on the way; let clients come through a tunnel (ssh -L, \
+             WireGuard)"
+        ));
+    }
+    if !guard.asks {
+        warnings.push(format!(
+            "--open: any client that reaches {address} may join, and command those that rank \
+             below it"
+        ));
+    }
+    let is_warning = |text| (Level::Warn, text);
+    Ok(warnings.into_iter().map(is_warning).collect())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    const HERE: [&str; 4] = [
+        "127.0.0.1:1",
+        "127.9.9.9:1",
+        "[::1]:1",
+        "[::ffff:127.0.0.1]:1",
+    ];
+
+    const ELSEWHERE: [&str; 5] = [
+        "0.0.0.0:1",
+        "[::]:1",
+        "10.0.0.1:1",
+        "[::ffff:10.0.0.1]:1",
+        "[fe80::1]:1",
+    ];
+
+    /// What is said at each of the addresses: its beginnings, or that it is refused.
+    fn outcomes(addresses: &[&str], guard: Guard) -> Vec<Vec<String>> {
+        let outcome = |address: &&str| match look(address.parse().expect("an address"), guard) {
+            Ok(said) => said
+                .iter()
+                .map(|(_, said)| said.split([':', ' ']).next().unwrap_or_default().to_owned())
+                .collect(),
+            Err(Exposed::InTheClear(_)) => vec!["in the clear".to_owned()],
+            Err(Exposed::ToAnyClient(_)) => vec!["to any client".to_owned()],
+        };
+        let mut outcomes: Vec<_> = addresses.iter().map(outcome).collect();
+        outcomes.dedup();
+        outcomes
+    }
+
     #[test]
-    fn a_server_is_reachable_from_elsewhere_only_if_that_was_said() {
-        for address in [
-            "127.0.0.1:1",
-            "127.9.9.9:1",
-            "[::1]:1",
-            "[::ffff:127.0.0.1]:1",
-        ] {
-            let address = address.parse().expect("an address");
-            for (token, open) in [(false, false), (true, false), (false, true), (true, true)] {
-                assert_eq!(look(address, token, open), Ok(None), "{address}");
-            }
+    fn a_server_is_reachable_from_elsewhere_only_if_it_is_guarded_or_the_operator_says_so() {
+        let all = |n: u8| Guard {
+            encrypts: n & 8 > 0,
+            asks: n & 4 > 0,
+            plain: n & 2 > 0,
+            open: n & 1 > 0,
+        };
+        for guard in (0..16).map(all) {
+            let said: &[&str] = if guard.asks { &[] } else { &["any"] };
+            assert_eq!(outcomes(&HERE, guard), [said], "{guard:?}");
+            let said: &[&str] = match guard {
+                Guard {
+                    encrypts: false,
+                    plain: false,
+                    ..
+                } => &["in the clear"],
+                Guard {
+                    asks: false,
+                    open: false,
+                    ..
+                } => &["to any client"],
+                Guard {
+                    encrypts: true,
+                    asks: true,
+                    ..
+                } => &[],
+                Guard {
+                    encrypts: true,
+                    asks: false,
+                    ..
+                } => &["--open"],
+                Guard {
+                    encrypts: false,
+                    asks: true,
+                    ..
+                } => &["--plain"],
+                Guard {
+                    encrypts: false,
+                    asks: false,
+                    ..
+                } => &["--plain", "--open"],
+            };
+            assert_eq!(outcomes(&ELSEWHERE, guard), [said], "{guard:?}");
         }
-        for address in [
-            "0.0.0.0:1",
-            "[::]:1",
-            "10.0.0.1:1",
-            "[::ffff:10.0.0.1]:1",
-            "[fe80::1]:1",
-        ] {
-            let address = address.parse().expect("an address");
-            assert_eq!(look(address, false, false), Err(Exposed(address)));
-            for (token, open) in [(true, false), (false, true), (true, true)] {
-                let warning = look(address, token, open)
-                    .expect("it may")
-                    .expect("a warning");
-                assert!(warning.contains("not encrypted") && warning.contains("tunnel"));
-                assert_eq!(warning.contains("any client may join"), !token, "{warning}");
-            }
+    }
+
+    #[test]
+    fn a_refusal_names_what_makes_it_right() {
+        let address = "0.0.0.0:1".parse().expect("an address");
+        for exposed in [Exposed::InTheClear(address), Exposed::ToAnyClient(address)] {
+            let text = exposed.to_string();
+            assert!(text.contains("`pecking-server init`"), "{text}");
         }
     }
 }

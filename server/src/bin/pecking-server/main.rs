@@ -3,13 +3,15 @@
 
 #![forbid(unsafe_code)]
 
+mod audit_options;
 mod cli;
 mod commands;
 mod exposure;
 
 use anyhow::Context;
 use cli::Cli;
-use common::limits::MAX_UNJOINED;
+use common::audit::Audit;
+use common::limits::{MAX_GREETED, MAX_UNJOINED};
 use common::logging::logger::start_logging;
 use common::sys::resources;
 use common::sys::thread::on_main_thread;
@@ -17,7 +19,7 @@ use common::terminal::args;
 use common::terminal::console::{Console, complain};
 use common::terminal::escape::one_line;
 use server::authority::{Authority, wall_clock};
-use server::{Handle, Server, Shutdown, Token};
+use server::{Handle, Server, ServerError, Shutdown, Token};
 use std::io::Write;
 use std::process::ExitCode;
 
@@ -66,12 +68,21 @@ fn main() -> ExitCode {
             return ExitCode::from(USAGE);
         }
     };
-    match serve(cli, token, authority) {
+    let audit = match cli.audit.open() {
+        Ok(audit) => audit,
+        Err(e) => {
+            complain(&format!("error: {e}"));
+            return ExitCode::from(USAGE);
+        }
+    };
+    match serve(cli, token, authority, audit) {
         Ok(Shutdown::Drained) => ExitCode::SUCCESS,
         Ok(Shutdown::Aborted) => ExitCode::from(INTERRUPTED),
         Err(e) => {
             complain(&format!("error: {}", one_line(&format!("{e:#}"))));
-            match e.is::<exposure::Exposed>() {
+            let is_usage = e.is::<exposure::Exposed>()
+                || matches!(e.downcast_ref(), Some(ServerError::Tls(_)));
+            match is_usage {
                 true => ExitCode::from(USAGE),
                 false => ExitCode::FAILURE,
             }
@@ -79,7 +90,12 @@ fn main() -> ExitCode {
     }
 }
 
-fn serve(cli: Cli, token: Option<Token>, authority: Option<Authority>) -> anyhow::Result<Shutdown> {
+fn serve(
+    cli: Cli,
+    token: Option<Token>,
+    authority: Option<Authority>,
+    audit: Option<Audit>,
+) -> anyhow::Result<Shutdown> {
     let stdout = Console::start("stdout", std::io::stdout()).context("cannot start a thread")?;
     let stderr = Console::start("stderr", std::io::stderr()).context("cannot start a thread")?;
     start_logging(stderr.clone(), "info");
@@ -87,17 +103,16 @@ fn serve(cli: Cli, token: Option<Token>, authority: Option<Authority>) -> anyhow
     let limit = resources::raise_descriptor_limit();
     let clients = cli.clients;
     let any_port = cli.listen.ends_with(":0");
-    let asks_for_token = token.is_some() || authority.is_some();
-    let is_open = cli.open;
     for warning in authority
         .iter()
         .flat_map(|authority| authority.rules().warnings(wall_clock()))
     {
         log::warn!("{}", one_line(&warning));
     }
-    let server = Server::bind(cli.into_config(token, authority, &stdout))?;
-    if let Some(warning) = exposure::look(server.address(), asks_for_token, is_open)? {
-        log::warn!("{warning}");
+    let guard = cli.guard();
+    let server = Server::bind(cli.into_config(token, authority, audit, &stdout))?;
+    for (level, said) in exposure::look(server.address(), guard)? {
+        log::log!(level, "{said}");
     }
     if any_port {
         // The port is unknown until now, so it is printed even with --quiet.
@@ -105,7 +120,7 @@ fn serve(cli: Cli, token: Option<Token>, authority: Option<Authority>) -> anyhow
     }
     stop_on_signals(server.handle())?;
     if let Some(limit) = limit {
-        warn_of_shortage(limit, clients);
+        warn_of_shortage(limit, clients, guard.encrypts);
     }
     let ended = on_main_thread(|| server.run());
     Console::close_all([&stdout, &stderr]);
@@ -114,23 +129,27 @@ fn serve(cli: Cli, token: Option<Token>, authority: Option<Authority>) -> anyhow
 
 /// Descriptors besides one for each client: as many connections may be on their way in or out.
 /// So a server that is full still tells newcomers that it is.
-const OTHER_CONNECTIONS: u64 = MAX_UNJOINED as u64;
+fn other_connections(encrypts: bool) -> u64 {
+    let greeted = if encrypts { MAX_GREETED } else { 0 };
+    (MAX_UNJOINED + greeted) as u64
+}
 
 /// Warns if the system allows too few open files for so many clients: a failure later would look like
 /// the fault of the client that dials in then. The server has opened all of its own by now.
-fn warn_of_shortage(limit: u64, clients: u32) {
+fn warn_of_shortage(limit: u64, clients: u32, encrypts: bool) {
+    let others_wanted = other_connections(encrypts);
     let open = resources::open_descriptors().unwrap_or_default();
     let taken = open.iter().filter(|number| **number < limit).count() as u64;
     let free = limit.saturating_sub(taken);
     let clients = u64::from(clients);
-    let wanted = clients + OTHER_CONNECTIONS;
+    let wanted = clients + others_wanted;
     if free >= wanted {
         return;
     }
     let what_fits = match free.checked_sub(clients) {
         None => format!("no more than {free} clients of {clients} fit"),
         Some(others) => format!(
-            "{clients} clients fit, and only {others} of {OTHER_CONNECTIONS} connections \
+            "{clients} clients fit, and only {others} of {others_wanted} connections \
              besides, which are told that it is full"
         ),
     };

@@ -1,0 +1,90 @@
+//! Certificates and keys as files: PEM, held to the same rules as every file that decides which
+//! clients may join.
+
+use crate::sys::trusted_file::{self, Distrust};
+use crate::terminal::escape::one_line;
+use rustls::pki_types::pem::{self, PemObject};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use std::path::{Path, PathBuf};
+use zeroize::Zeroizing;
+
+/// Bytes of a file of certificates: the bundle of a whole system's authorities is a quarter of it.
+pub const MAX_CERTIFICATES_FILE: usize = 1 << 20;
+
+/// Bytes of a key's file: an RSA key of 16,384 bits fits.
+pub const MAX_KEY_FILE: usize = 16 << 10;
+
+/// Why a file gives no certificate or key.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot take {what} from {}: {reason}", one_line(&.file.to_string_lossy()))]
+pub struct TlsFileError {
+    /// What it should have.
+    pub what: &'static str,
+    /// The file, as it was named.
+    pub file: PathBuf,
+    /// What is wrong with it; named in the sentence, so it is no source of its own.
+    pub reason: WrongFile,
+}
+
+/// What is wrong with a file of certificates or a key.
+#[derive(Debug, thiserror::Error)]
+pub enum WrongFile {
+    /// Another user could have written it, or can read a key, or it cannot be read.
+    #[error("{0}")]
+    Untrusted(Distrust),
+    /// It has nothing of that kind.
+    #[error("it has no {0} in PEM form (-----BEGIN …-----)")]
+    None(&'static str),
+    /// Its PEM is broken.
+    #[error("its PEM form is broken: {0}")]
+    Pem(pem::Error),
+    /// What it has is not usable, alone or with another file.
+    #[error("{0}")]
+    Unusable(String),
+}
+
+/// Reads the certificates of a file, in their order: at least one.
+///
+/// # Errors
+/// It has none, cannot be read, or another user could have written it.
+pub fn certificates(file: &Path) -> Result<Vec<CertificateDer<'static>>, TlsFileError> {
+    const WHAT: &str = "certificates";
+    let wrong = |reason| error(WHAT, file, reason);
+    let bytes = trusted_file::read(file, trusted_file::user(), MAX_CERTIFICATES_FILE);
+    let bytes = bytes.map_err(|e| wrong(WrongFile::Untrusted(e)))?;
+    let all: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&bytes).collect();
+    match all.map_err(|e| wrong(WrongFile::Pem(e)))? {
+        all if all.is_empty() => Err(wrong(WrongFile::None("CERTIFICATE"))),
+        all => Ok(all),
+    }
+}
+
+/// Reads the private key of a file.
+///
+/// # Errors
+/// It has none, cannot be read, or users besides its owner and its group can read or write it.
+pub fn key(file: &Path) -> Result<PrivateKeyDer<'static>, TlsFileError> {
+    const WHAT: &str = "a private key";
+    let wrong = |reason| error(WHAT, file, reason);
+    let bytes = trusted_file::read_secret(file, trusted_file::user(), MAX_KEY_FILE);
+    let bytes = Zeroizing::new(bytes.map_err(|e| wrong(WrongFile::Untrusted(e)))?);
+    PrivateKeyDer::from_pem_slice(&bytes).map_err(|e| {
+        wrong(match e {
+            pem::Error::NoItemsFound => WrongFile::None("PRIVATE KEY"),
+            e => WrongFile::Pem(e),
+        })
+    })
+}
+
+/// The error for a file that was read, and whose contents cannot be used.
+pub fn unusable(what: &'static str, file: &Path, why: impl Into<String>) -> TlsFileError {
+    error(what, file, WrongFile::Unusable(why.into()))
+}
+
+fn error(what: &'static str, file: &Path, reason: WrongFile) -> TlsFileError {
+    TlsFileError {
+        what,
+        file: file.to_owned(),
+        reason,
+    }
+}
