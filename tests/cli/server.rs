@@ -212,7 +212,14 @@ fn an_address_that_others_can_reach_takes_tls_and_a_token_or_a_word() {
         &["nothing would be encrypted"][..],
         &["any client there could join"][..],
     );
-    let cases: [(bool, bool, Vec<&str>, Result<&[&str], &[&str]>); 10] = [
+    /// Whether it encrypts, whether it asks for a token, its options, and its warnings or the error.
+    type Case<'a> = (
+        bool,
+        bool,
+        Vec<&'a str>,
+        Result<&'a [&'a str], &'a [&'a str]>,
+    );
+    let cases: [Case<'_>; 10] = [
         (false, false, words(&[]), Err(clear)),
         (false, true, words(&[]), Err(clear)),
         (false, true, words(&[&["--open"]]), Err(clear)),

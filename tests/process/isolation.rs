@@ -67,6 +67,7 @@ fn a_program_starts_with_nothing_of_the_clients() {
         ("PATH", "/usr/bin:/bin"),
         ("PECKING_FROM", "boss"),
         ("PECKING_FROM_RANK", "1"),
+        ("PECKING_FROM_TIER", "5"),
         ("TZ", "UTC"),
     ];
     let expected = |own: &[(&str, &str)]| -> BTreeMap<String, String> {
@@ -137,6 +138,7 @@ fn without_a_path_of_its_own_a_client_still_gives_one() {
         "PECKING_COMMAND",
         "PECKING_FROM",
         "PECKING_FROM_RANK",
+        "PECKING_FROM_TIER",
         "PECKING_ID",
     ];
     assert_eq!(names, expected.into(), "{text}");
