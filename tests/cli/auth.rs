@@ -132,7 +132,7 @@ fn a_command_that_a_role_forbids_has_exit_code_5() {
     let server = Server::start(&["--auth", text(&auth.path())]);
     let of = |id: &str| {
         let path = auth.path().with_file_name(format!("{id}.token"));
-        fs::write(&path, token(id)).expect("a file");
+        crate::support::write_secret(&path, token(id));
         path
     };
     let (bob, fleet) = (of("bob"), of("fleet"));
@@ -272,7 +272,7 @@ fn no_log_no_error_and_no_message_shows_a_token() {
         assert!(!error.to_string().contains(CANARY), "{error}");
     }
     let path = file.path().with_file_name("web1.token");
-    fs::write(&path, token("web1")).expect("a file");
+    crate::support::write_secret(&path, token("web1"));
     let mut work = server.client(&["work", "--name", "web1", "--token-file", text(&path)]);
     let work = Process::start(work.env("RUST_LOG", "trace"));
     work.stderr.wait_for("joined as web1");
@@ -314,7 +314,7 @@ fn a_service_that_is_one_too_many_waits_for_its_place() {
     let file = Auth::new(ROLES).with("web1", "agent", "connections = 1");
     let server = Server::start(&["--auth", text(&file.path())]);
     let path = file.path().with_file_name("web1.token");
-    fs::write(&path, token("web1")).expect("a file");
+    crate::support::write_secret(&path, token("web1"));
     let mut first: Raw = server.stranger();
     let joined: Value = first.result("join", &json!({"protocol": 1, "token": token("web1")}));
     assert_eq!(joined["identity"], "web1");

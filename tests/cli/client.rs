@@ -505,7 +505,7 @@ fn a_token_is_shown_to_a_server_that_asks_for_one() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let file = |name: &str, text: &str| {
         let path = folder.path().join(name);
-        fs::write(&path, text).expect("the folder can be written");
+        crate::support::write_secret(&path, text);
         path.to_str().expect("its name is text").to_owned()
     };
     let right = file("right", "s3cret \nsecond line\n");

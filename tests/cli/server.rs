@@ -313,7 +313,7 @@ fn a_token_file_that_is_none_is_one_line() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let missing = folder.path().join("missing");
     let empty = folder.path().join("empty");
-    fs::write(&empty, "\nsecret\n").expect("the folder can be written");
+    crate::support::write_secret(&empty, "\nsecret\n");
     for (path, why) in [(&missing, "No such file"), (&empty, "empty first line")] {
         let path = path.to_str().expect("its name is text");
         refused(&["--token-file", path])

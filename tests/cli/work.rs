@@ -180,7 +180,7 @@ fn a_token_file_that_changes_counts_from_the_next_connection() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let token = |name: &str, text: &str| {
         let path = folder.path().join(name);
-        fs::write(&path, text).expect("the folder can be written");
+        crate::support::write_secret(&path, text);
         path.to_str().expect("a plain path").to_owned()
     };
     let servers = token("servers", "first\n");
