@@ -161,7 +161,8 @@ fn a_client_is_known_by_the_one_name_of_its_certificate() {
         for_servers: true,
         ..Says::default()
     };
-    let required = start(&pki.server("server"), &["--client-ca", &pki.ca()]);
+    let required = ["--client-ca", &pki.ca(), "--client-cert", "required"];
+    let required = start(&pki.server("server"), &required);
     let cases = [
         ("uri", pki.client("uri", uri), Ok(())),
         ("dns", pki.client("dns", &["web1.example"]), Ok(())),
