@@ -201,6 +201,15 @@ fn an_address_that_cannot_be_bound_is_one_line_too() {
         .expect_one_line(&["cannot listen at no-such-host.invalid:0"]);
 }
 
+/// Whether it encrypts, whether it asks for a token, what the operator says, and what the server
+/// says to that: its warnings, or why it does not start.
+type Exposure<'a> = (
+    bool,
+    bool,
+    Vec<&'a str>,
+    Result<&'a [&'a str], &'a [&'a str]>,
+);
+
 #[test]
 fn an_address_that_others_can_reach_takes_tls_and_a_token_or_a_word() {
     let pki = Pki::new();
@@ -212,7 +221,7 @@ fn an_address_that_others_can_reach_takes_tls_and_a_token_or_a_word() {
         &["nothing would be encrypted"][..],
         &["any client there could join"][..],
     );
-    let cases: [(bool, bool, Vec<&str>, Result<&[&str], &[&str]>); 10] = [
+    let cases: [Exposure<'_>; 10] = [
         (false, false, words(&[]), Err(clear)),
         (false, true, words(&[]), Err(clear)),
         (false, true, words(&[&["--open"]]), Err(clear)),
