@@ -392,7 +392,7 @@ fn a_server_that_does_not_answer_costs_no_more_than_it_may() {
         .expect_stdout("")
         .expect_one_line(&[&address, "300ms"]);
     let took = before.elapsed();
-    assert!(took >= MAY && took < MAY * 10, "it took {took:?}");
+    assert!(took >= MAY && took < MAY * 20, "it took {took:?}");
 }
 
 #[test]

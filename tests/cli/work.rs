@@ -362,7 +362,7 @@ fn a_wrong_log_filter_is_reported() {
     let mut members = server.client(&["members"]);
     Ended::of(members.env("RUST_LOG", "info,client=loud"))
         .expect_code(0)
-        .expect_one_line(&["warning: ", "'client=loud'"]);
+        .expect_one_line(&["warning: RUST_LOG is ignored: ", "'loud'"]);
 }
 
 #[test]

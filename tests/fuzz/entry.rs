@@ -13,7 +13,7 @@ use common::wire::fast_decode::Plain;
 use common::wire::message::{AnswerBody, Id, Malformed, Message, RpcError, error_line, params};
 use common::wire::selector::{Selector, Single, check_name};
 use common::wire::{
-    Cancel, ExecutionOutput, ExecutionResult, Join, MembersQuery, Send, SendConsumed, method,
+    Cancel, ExecutionOutput, ExecutionResult, Join, MembersQuery, Send, SendConsumed, Tier, method,
 };
 use serde_json::Value;
 use serde_json::value::RawValue;
@@ -305,7 +305,11 @@ pub(crate) fn policy(data: &[u8]) {
     assert_eq!(policy.to_string().lines().count(), policy.commands().len());
     let words = String::from_utf8_lossy(words);
     let words: Vec<String> = words.split('\n').map(String::from).collect();
-    match policy.plan(&Sender::default(), &words) {
+    let sender = Sender {
+        tier: Some(Tier::HIGHEST),
+        ..Sender::default()
+    };
+    match policy.plan(&sender, &words) {
         Err(refusal) => check_sentence(&refusal.to_string()),
         Ok(plan) => {
             let mut commands = policy.commands();

@@ -46,7 +46,6 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Held by a test that floods the machine, or whose figures of time or memory mean little beside such
 /// a test: these run one after another. Other tests run beside them.
-#[must_use]
 pub(crate) fn alone() -> MutexGuard<'static, ()> {
     static TURN: Mutex<()> = Mutex::new(());
     TURN.lock().unwrap_or_else(PoisonError::into_inner)

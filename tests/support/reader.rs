@@ -72,7 +72,7 @@ impl Reader {
             };
             let over = matches!(arrival, Some(Arrival::End | Arrival::Wrong(_)));
             if let Some(arrival) = arrival {
-                // Nobody may be there any more to hear it.
+                // The client may be gone.
                 let _ = self.sender.send(arrival);
             }
             if over {

@@ -343,7 +343,7 @@ fn while_the_server_drains_nothing_new_is_taken() {
             let answer = caller.answer(&id);
             match expected(method, State::Draining, to) {
                 Answer::Error(code) => {
-                    assert_eq!(answer["error"]["code"], code, "{what}: {answer}")
+                    assert_eq!(answer["error"]["code"], code, "{what}: {answer}");
                 }
                 _ => assert!(answer.get("result").is_some(), "{what}: {answer}"),
             }

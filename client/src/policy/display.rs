@@ -57,11 +57,8 @@ impl Senders {
         }
         named([
             ("tier", self.tier.map(|tier| tier.to_string())),
-            ("roles", self.roles.as_deref().map(|roles| list(roles))),
-            (
-                "identities",
-                self.identities.as_deref().map(|ids| list(ids)),
-            ),
+            ("roles", self.roles.as_deref().map(list)),
+            ("identities", self.identities.as_deref().map(list)),
         ])
     }
 }

@@ -23,8 +23,9 @@ use rustix::process::{
 use std::collections::HashSet;
 use std::time::{Duration, Instant};
 
-/// How long leftovers may take to end by themselves. Programs close their output just before they
-/// end, and on a busy machine do not come to their end at once.
+/// How long a single leftover may take to end by itself: programs close their output just before
+/// they end, and on a busy machine do not come to their end at once. Several have no grace: some may
+/// flee from being killed, and time helps them.
 const GRACE: Duration = Duration::from_millis(50);
 
 /// How long a killed process may take to be gone. One that takes longer and is not ending cannot
@@ -38,8 +39,9 @@ const ENDING_PATIENCE: Duration = Duration::from_secs(2);
 
 const PAUSE: Duration = Duration::from_millis(1);
 
-/// The least number of scans: the second finds new forks, the third says whether that goes on.
-const LEAST_LOOKS: u32 = 3;
+/// The least number of scans: one finds all and gives a single leftover its [`GRACE`], one finds all
+/// that is left, one finds what had forked meanwhile, and one tells whether that goes on.
+const LEAST_LOOKS: u32 = 4;
 
 /// How often a process without both is scanned again: one that becomes another program has none.
 const BLANK_LOOKS: u32 = 5;
@@ -98,7 +100,7 @@ pub(crate) fn end(leader: Option<SessionLeader<'_>>, run: &RunIdentity) -> Sweep
         } else {
             PATIENCE
         };
-        if looks >= LEAST_LOOKS && start.elapsed() >= patience {
+        if looks >= LEAST_LOOKS && start.elapsed() >= GRACE + patience {
             break;
         }
         std::thread::sleep(PAUSE);
@@ -263,8 +265,8 @@ impl Sweep<'_> {
             own.append(&mut strangers);
         }
         scan.others = !strangers.is_empty();
-        if is_first {
-            wait_for_ends(&own, Instant::now() + GRACE);
+        if is_first && let [only] = own[..] {
+            wait_for_end(only);
         }
         let all = leader.into_iter().chain(own);
         self.kill_all(all.flat_map(Process::tree).collect());
@@ -370,16 +372,10 @@ impl SessionLeader<'_> {
     }
 }
 
-/// Waits until these have ended, or the time is over.
-fn wait_for_ends(processes: &[Process], deadline: Instant) {
-    for process in processes {
-        let Some(process) = process.open() else {
-            continue;
-        };
-        let left = deadline.saturating_duration_since(Instant::now());
-        if !proc::is_readable_within(&process, left) {
-            return;
-        }
+/// Waits until a process has ended, or its grace is over.
+fn wait_for_end(process: Process) {
+    if let Some(process) = process.open() {
+        proc::is_readable_within(&process, GRACE);
     }
 }
 

@@ -194,19 +194,13 @@ impl Display for Entry {
             write!(f, " {}", one_line(name))?;
         }
         if let Some(member) = self.member {
-            write!(f, " (#{member})")?;
+            write!(f, " (member {member})")?;
         }
         if let Some(status) = self.status {
             write!(f, " {status}")?;
         }
         if let Some(code) = self.exit_code {
             write!(f, ", exit code {code}")?;
-        }
-        if let Some(words) = &self.words {
-            write!(f, ":")?;
-            words
-                .iter()
-                .try_for_each(|word| write!(f, " {}", quoted(word)))?;
         }
         let has_begun = self.cmd.is_some() || self.who.is_some();
         let mut begin = if has_begun { ", " } else { " " };
@@ -226,10 +220,16 @@ impl Display for Entry {
                 write!(f, " and {} more", names.len() - NAMES)?;
             }
         }
-        match &self.error {
-            Some(error) => write!(f, ", error {}", one_line(error)),
-            None => Ok(()),
+        if let Some(error) = &self.error {
+            write!(f, ", error {}", quoted(error))?;
         }
+        if let Some(words) = &self.words {
+            write!(f, ":")?;
+            words
+                .iter()
+                .try_for_each(|word| write!(f, " {}", quoted(word)))?;
+        }
+        Ok(())
     }
 }
 

@@ -36,6 +36,7 @@ impl Syncer {
         thread::spawn("audit-sync", move || {
             for files in asked {
                 let synced = files.iter().try_for_each(|file| sync(file));
+                drop(files);
                 if tell.send(synced).is_err() {
                     return;
                 }

@@ -124,6 +124,8 @@ impl Writer {
                 }
                 Woken::Control(Control::Close(done)) => {
                     let is_written = self.end();
+                    // Another program may have the file from now on.
+                    drop(self);
                     let _ = done.send(is_written);
                     return;
                 }

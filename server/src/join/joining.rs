@@ -212,8 +212,10 @@ impl Session<'_> {
     /// of it than all else that an idle client's session does.
     #[inline(never)]
     pub(crate) fn log_joined(&self, member: &Member) {
+        let identity = member.bearer.as_ref().map(|bearer| bearer.identity());
+        let identity = identity.map_or(String::new(), |id| format!(", identity {id}"));
         log::info!(
-            "{} joined as {member}, tier {}, slots {}",
+            "{} joined as {member}{identity}, tier {}, slots {}",
             self.connection.peer(),
             member.tier,
             member.slots
