@@ -147,7 +147,7 @@ fn unjoined_connections_that_read_no_answers_are_closed() {
 
 fn token_file() -> std::path::PathBuf {
     let path = std::env::temp_dir().join(format!("pecking-token-{}", std::process::id()));
-    std::fs::write(&path, "secret\n").expect("a temporary file");
+    crate::support::write_secret(&path, "secret\n");
     path
 }
 
