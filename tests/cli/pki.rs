@@ -229,7 +229,7 @@ fn the_two_minutes_of_the_readme_give_a_fleet_from_which_one_agent_is_revoked() 
         "alice",
         "bob",
         "deploy",
-        "web2 (#2) lost",
+        "web2 (member 2) lost",
         "your credential is gone",
     ] {
         assert!(on_record.contains(part), "{part}: {on_record}");

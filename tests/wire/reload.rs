@@ -44,9 +44,12 @@ fn a_revoked_client_is_gone_soon_and_no_other_one_notices() {
     let mut web1 = auth.join(&server, "web1", json!({"name": "web1"}));
     let mut web2 = auth.join(&server, "web2", json!({"name": "web2"}));
     let kept = alice.command("web2", &["kept"]);
-    let at_bob_s = bob.command("web2", &["deploy"]);
     let at_web1 = alice.command("web1", &["lost"]);
     let (kept_execute, _lost) = (web2.execute(), web1.execute());
+    let at_bob_s = bob.command("web2", &["deploy"]);
+    // It waits behind the other one by the time that this is answered.
+    let ping = bob.request("ping", &json!({}));
+    bob.answer(&ping);
 
     auth.without("bob");
     let began = Instant::now();

@@ -29,9 +29,11 @@ pub fn execute(buffer: Vec<u8>, id: u64, execute: &Execute<'_>) -> Vec<u8> {
     line.add(r#"{"from":{"#).client(*member, name, *rank);
     line.optional(r#","tier":"#, tier.map(Tier::number));
     // Neither needs escapes.
-    if let (Some(identity), Some(role)) = (identity, role) {
-        line.add(r#","identity":""#).add(identity);
-        line.add(r#"","role":""#).add(role).add("\"");
+    if let Some(identity) = identity {
+        line.add(r#","identity":""#).add(identity).add("\"");
+    }
+    if let Some(role) = role {
+        line.add(r#","role":""#).add(role).add("\"");
     }
     line.add(r#"},"command":"#);
     execute.command.append_to(&mut line.0);
