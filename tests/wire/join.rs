@@ -19,6 +19,12 @@ fn params(over: &Value) -> Value {
     params
 }
 
+/// So many tags.
+fn many_tags(count: usize) -> Value {
+    let pairs = (0..count).map(|n| (format!("k{n}"), json!("v")));
+    Value::Object(pairs.collect())
+}
+
 #[test]
 fn join_answers_with_all_that_a_client_needs() {
     let by_default = Server::spawn(
@@ -78,6 +84,11 @@ fn what_join_accepts() {
         json!({"slots": null}),
         json!({"token": "a token that is not asked for"}),
         json!({"future": [1, 2, 3]}),
+        json!({"tags": {}}),
+        json!({"tags": null}),
+        json!({"tags": {"role": "web", "dc.1_x-y": "fra/1:a@b+c-d.e_F"}}),
+        json!({"tags": many_tags(16)}),
+        json!({"tags": {"k".repeat(32): "v".repeat(64)}}),
     ] {
         let mut client = Raw::connect(&server);
         let joined = client.result("join", &params(&over));
@@ -85,6 +96,9 @@ fn what_join_accepts() {
         let members = client.result("members", &json!({}));
         let slots = over["slots"].as_u64().unwrap_or(1);
         assert_eq!(members["members"][0]["slots"], slots, "{over}");
+        let tags = over["tags"].as_object().filter(|tags| !tags.is_empty());
+        let shown = members["members"][0]["tags"].as_object();
+        assert_eq!(shown, tags, "{over}");
         client.leave();
     }
 }
@@ -130,6 +144,20 @@ fn what_join_refuses_and_then_another_try_is_welcome() {
         json!({"slots": "1"}),
         json!({"slots": u64::MAX}),
         json!({"token": 5}),
+        json!({"tags": many_tags(17)}),
+        json!({"tags": {"k".repeat(33): "v"}}),
+        json!({"tags": {"k": "v".repeat(65)}}),
+        json!({"tags": {"": "v"}}),
+        json!({"tags": {"k": ""}}),
+        json!({"tags": {"Role": "web"}}),
+        json!({"tags": {"1k": "web"}}),
+        json!({"tags": {"k": "a b"}}),
+        json!({"tags": {"k": "a=b"}}),
+        json!({"tags": {"k": "zoë"}}),
+        json!({"tags": {"k": 1}}),
+        json!({"tags": {"k": null}}),
+        json!({"tags": ["role=web"]}),
+        json!({"tags": "role=web"}),
     ] {
         let mut client = Raw::connect(&server);
         let error = client.error("join", &params(&over));
@@ -142,6 +170,7 @@ fn what_join_refuses_and_then_another_try_is_welcome() {
         r#"{"jsonrpc":"2.0","id":1,"method":"join","params":{"protocol":1,"protocol":1}}"#,
         r#"{"jsonrpc":"2.0","id":1,"method":"join","params":{"protocol":1,"name":"a","name":"a"}}"#,
         r#"{"jsonrpc":"2.0","id":1,"method":"join","params":{"protocol":1,"slots":1,"slots":1}}"#,
+        r#"{"jsonrpc":"2.0","id":1,"method":"join","params":{"protocol":1,"tags":{"a":"b","a":"b"}}}"#,
     ] {
         let mut client = Raw::connect(&server);
         client.send_line(line);

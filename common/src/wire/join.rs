@@ -3,6 +3,7 @@
 use crate::wire::identity::Identity;
 use crate::wire::name::Name;
 use crate::wire::right::Right;
+use crate::wire::tags::Tags;
 use crate::wire::text::Text;
 use crate::wire::tier::Tier;
 use serde::de::{Deserializer, Error};
@@ -27,6 +28,9 @@ pub struct Join<'a> {
     /// Whether it is told when its rank changes; it is, if this is left out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rank_news: Option<bool>,
+    /// What it says of itself, for selectors.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tags: Option<Tags>,
     /// The server's credential.
     #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
     pub token: Option<Credential<'a>>,

@@ -26,6 +26,7 @@ mod output;
 mod right;
 pub mod selector;
 mod send;
+pub mod tags;
 #[cfg(test)]
 mod tests;
 pub mod text;
@@ -45,6 +46,7 @@ pub use output::{
 };
 pub use right::Right;
 pub use send::{Accepted, Cancel, Origin, Refused, Send, SendOut};
+pub use tags::Tags;
 pub use text::Text;
 pub use tier::Tier;
 pub use words::Words;

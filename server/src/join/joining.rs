@@ -151,7 +151,7 @@ impl Session<'_> {
     #[inline(never)]
     fn admit(&mut self, id: &Id, mut wanted: Wanted) -> Result<(), RpcError> {
         let (hub, connection) = (self.hub, self.connection);
-        let terms = wanted.terms;
+        let terms = wanted.terms.clone();
         let grant = wanted.proven.as_ref().map(|proven| proven.grant.clone());
         let make = |id, name| {
             let joined = hub.timers.now();

@@ -65,6 +65,7 @@ mod tests {
             slots: 1,
             running: 0,
             queued: 12,
+            tags: client::Tags::default(),
             joined_ms: 3000,
         };
         let table = ranking(&[member(0, "boss"), member(10, "client-100")], Some(0));

@@ -9,7 +9,7 @@
 use client::{Client, Member, SendEvent};
 use common::limits::MAX_MEMBERS_PAGE;
 use common::terminal::escape::one_line;
-use common::wire::selector::{Selector, Single};
+use common::wire::selector::{List, Selector, Single, Subject};
 use std::collections::{HashMap, HashSet};
 use std::time::{Duration, Instant};
 
@@ -88,7 +88,9 @@ impl Queued {
         let waits: Vec<(&str, u32)> = waits.collect();
         match (waits.is_empty(), &self.selector) {
             (true, _) => None,
-            (_, Some(Selector::LeastLoaded)) => Some(at_one_of(&waits)),
+            (_, Some(Selector::LeastLoaded | Selector::LeastLoadedOf(_))) => {
+                Some(at_one_of(&waits))
+            }
             _ => Some(at_each_of(&waits)),
         }
     }
@@ -108,12 +110,32 @@ impl Queued {
             Some(Selector::LeastLoaded | Selector::Below | Selector::All) => below.to_vec(),
             Some(Selector::Single(Single::Rank(rank))) => those(&|m| m.rank == *rank),
             Some(Selector::Single(Single::Name(name))) => those(&|m| *m.name == **name),
-            Some(Selector::List(list)) => those(&|m| {
-                let is_included = list.only_excludes() || list.includes(m.rank, &m.name);
-                is_included && !list.excludes(m.rank, &m.name)
-            }),
+            Some(Selector::Single(Single::Member(number))) => those(&|m| m.member == *number),
+            Some(Selector::List(list)) => those(&|m| finds(list, m)),
+            Some(Selector::NextOf(list)) => {
+                let found = below.iter().copied().find(|m| finds(list, m));
+                found.into_iter().collect()
+            }
+            Some(Selector::LeastLoadedOf(list)) => {
+                let found = those(&|m| finds(list, m));
+                match found.iter().any(|m| m.running < m.slots) {
+                    true => Vec::new(),
+                    false => found,
+                }
+            }
         }
     }
+}
+
+/// Whether a list finds a client that ranks below.
+fn finds(list: &List, member: &Member) -> bool {
+    let client = Subject {
+        rank: Some(member.rank),
+        member: Some(member.member),
+        name: Some(&member.name),
+        tags: Some(&member.tags),
+    };
+    (list.only_excludes() || list.includes(&client)) && !list.excludes(&client)
 }
 
 /// This client's rank, and the clients from there on down: one page, the nearest ones of
