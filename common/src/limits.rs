@@ -90,6 +90,9 @@ pub const ANSWER_GRACE: Duration = Duration::from_secs(8);
 /// Members in one answer to `members`: some 200 bytes each, a fifth of a line.
 pub const MAX_MEMBERS_PAGE: usize = 1000;
 
+/// Bytes of an answer that is a page of a list: half of a line. It names one entry in any case.
+pub const MAX_PAGE: usize = 512 << 10;
+
 /// Bytes of the words of a command that a `refused` notification repeats, and of an
 /// executor's message that an outcome carries.
 pub const MAX_QUOTED: usize = 4 << 10;

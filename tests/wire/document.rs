@@ -198,6 +198,7 @@ fn the_limits_of_the_document_are_those_of_the_code() {
         ("MIN_WINDOW_SHARE", bytes(limits::MIN_WINDOW_SHARE)),
         ("MAX_QUOTED", bytes(limits::MAX_QUOTED as u64)),
         ("MAX_MEMBERS_PAGE", grouped(limits::MAX_MEMBERS_PAGE as u64)),
+        ("MAX_PAGE", bytes(limits::MAX_PAGE as u64)),
         ("HEARTBEAT", seconds(limits::HEARTBEAT)),
         ("ANSWER_GRACE", seconds(limits::ANSWER_GRACE)),
         ("MAX_UNJOINED", grouped(limits::MAX_UNJOINED as u64)),

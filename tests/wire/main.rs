@@ -22,6 +22,7 @@ mod output;
 mod ranks;
 mod reload;
 mod scope;
+mod select;
 mod selectors;
 mod send;
 mod tiers;

@@ -7,7 +7,7 @@ use common::limits::{MAX_OUTPUT, MIN_OUTPUT_SHARE, MIN_WINDOW_SHARE};
 use common::net::outbox::Outbox;
 use common::sys::sync::Arc;
 use common::wire::message::{self, Id};
-use common::wire::{Cancel, OutputStream, SendOut, Tally, method};
+use common::wire::{Cancel, OutputStream, SelectQueryOut, SendOut, Tally, method};
 use crossbeam_channel::{Receiver, Sender};
 use std::collections::{HashMap, HashSet};
 use std::fmt;
@@ -69,6 +69,15 @@ impl Command {
 
     pub(crate) fn bytes_ahead(&self) -> Option<u64> {
         self.window
+    }
+
+    /// The question what it would reach, from a place in the list of targets on.
+    pub(crate) fn query(&self, from: usize) -> SelectQueryOut<'_> {
+        SelectQueryOut {
+            to: self.to.as_deref(),
+            command: &self.words,
+            from: from as u64,
+        }
     }
 
     pub(crate) fn request_line(&self, id: u64) -> Vec<u8> {

@@ -3,6 +3,7 @@
 #![allow(missing_docs)] // Each constant says its own name.
 pub const JOIN: &str = "join";
 pub const SEND: &str = "send";
+pub const SELECT: &str = "select";
 pub const CANCEL: &str = "cancel";
 pub const MEMBERS: &str = "members";
 pub const LEAVE: &str = "leave";

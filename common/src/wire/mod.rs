@@ -24,6 +24,7 @@ pub mod name;
 mod outcome;
 mod output;
 mod right;
+mod select;
 pub mod selector;
 mod send;
 pub mod tags;
@@ -45,6 +46,7 @@ pub use output::{
     decode_output, encode_output,
 };
 pub use right::Right;
+pub use select::{Kind, Reach, SelectQuery, SelectQueryOut, Selected, SelectedTarget};
 pub use send::{Accepted, Cancel, Origin, Refused, Send, SendOut};
 pub use tags::Tags;
 pub use text::Text;

@@ -25,7 +25,7 @@ use common::net::outbox::Line;
 use common::sys::sync::Arc;
 use common::wire::message::{Code, Id, RpcError, notification_line};
 use common::wire::selector::{Selector, SelectorError};
-use common::wire::{Accepted, Execute, Send, Status, fast_encode, method};
+use common::wire::{Accepted, Execute, Send, Status, Text, Words, fast_encode, method};
 use std::fmt;
 
 /// A `send` that was taken, and not begun.
@@ -70,7 +70,7 @@ fn find_and_take(
     request: &Send<'_>,
 ) -> Result<Taken, RpcError> {
     check_numbers(request)?;
-    let selection = find(hub, sender, request)?;
+    let selection = find(hub, sender, request.to.as_ref(), Some(&request.command))?;
     take(hub, sender, id, request, selection)
 }
 
@@ -108,13 +108,19 @@ fn take(
     })
 }
 
+/// Finds the targets of a command; without one, those that could be given any.
 #[inline(never)]
-fn find(hub: &Hub, sender: &Member, request: &Send<'_>) -> Result<Selection, RpcError> {
+pub(crate) fn find(
+    hub: &Hub,
+    sender: &Member,
+    to: Option<&Text<'_>>,
+    command: Option<&Words<'_>>,
+) -> Result<Selection, RpcError> {
     match &sender.bearer {
-        None => find_in(hub, sender, request, Scope::ALL),
+        None => find_in(hub, sender, to, Scope::ALL),
         Some(bearer) => {
-            let (grant, word) = (bearer.grant(), request.command.first_word());
-            find_in(hub, sender, request, Scope::of(grant.role(), &word))
+            let (grant, word) = (bearer.grant(), command.map(|words| words.first_word()));
+            find_in(hub, sender, to, Scope::of(grant.role(), word.as_deref()))
         }
     }
 }
@@ -123,10 +129,10 @@ fn find(hub: &Hub, sender: &Member, request: &Send<'_>) -> Result<Selection, Rpc
 fn find_in(
     hub: &Hub,
     sender: &Member,
-    request: &Send<'_>,
+    to: Option<&Text<'_>>,
     scope: Scope<'_>,
 ) -> Result<Selection, RpcError> {
-    let Some(to) = &request.to else {
+    let Some(to) = to else {
         return select(&hub.roster, sender, &hub.config.dispatch, scope);
     };
     let text = to.decoded();

@@ -205,6 +205,10 @@ pub(crate) struct Run {
     #[arg(long, value_name = "N", value_parser = wait_for)]
     pub(crate) wait_for: Option<u32>,
 
+    /// Print the clients that it would reach, and run nothing
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+
     /// How long the command may run at each target; how long it waits there until it runs does
     /// not count
     #[arg(long, value_name = "DURATION", value_parser = args::positive_duration)]

@@ -6,6 +6,7 @@
 mod bench;
 mod cli;
 mod dial;
+mod dry_run;
 mod encrypting;
 mod executors;
 mod exit_code;
