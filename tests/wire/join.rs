@@ -38,7 +38,8 @@ fn join_answers_with_all_that_a_client_needs() {
     for (server, heartbeat, max_line) in [(&by_default, 5000, 1 << 20), (&told, 1000, 65_536)] {
         for rank in 0..3_u64 {
             let mut client = Raw::connect(server);
-            let joined = client.result("join", &params(&json!({"name": format!("n{rank}")})));
+            let mut joined = client.result("join", &params(&json!({"name": format!("n{rank}")})));
+            joined.as_object_mut().expect("an object").remove("run");
             let member = joined["member"].as_u64().expect("a member number");
             let expected = json!({
                 "member": member, "name": format!("n{rank}"), "rank": 0, "tier": 5,
@@ -48,6 +49,41 @@ fn join_answers_with_all_that_a_client_needs() {
             client.leave();
         }
     }
+}
+
+#[test]
+fn each_start_of_a_server_is_a_run_of_its_own_and_send_may_ask_for_one() {
+    let [one, other] = [(); 2].map(|()| Server::start(5, &[]));
+    let mut boss = Raw::join(&one, "boss", 0);
+    let mut worker = Raw::join(&one, "worker", 1);
+    let mut elsewhere = Raw::join(&other, "boss", 0);
+    let run = |client: &Raw| client.joined["run"].as_str().unwrap_or_default().to_owned();
+    let (own, others) = (run(&boss), run(&elsewhere));
+    let is_run = |run: &str| {
+        run.len() == 32
+            && run
+                .bytes()
+                .all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b))
+    };
+    assert!(is_run(&own) && is_run(&others), "{own} {others}");
+    assert_eq!(own, run(&worker));
+    assert_ne!(own, others);
+    for wrong in [
+        json!(others),
+        json!(""),
+        json!(own[1..]),
+        json!(7),
+        json!([]),
+    ] {
+        let params = json!({"to": "#2", "command": ["x"], "run": wrong});
+        assert_eq!(boss.error("send", &params)["code"], -32602, "{wrong}");
+    }
+    for right in [json!(own), json!(null)] {
+        let id = boss.request("send", &json!({"to": "#2", "command": ["x"], "run": right}));
+        worker.serve(1);
+        assert_eq!(boss.result_of(&id)["status"], "done", "{right}");
+    }
+    elsewhere.expect_nothing("its server was asked nothing");
 }
 
 #[test]

@@ -170,11 +170,13 @@ impl<'a> Rest<'a> {
 
     fn send(&mut self) -> Option<Send<'a>> {
         let (mut command, mut to, mut timeout_ms, mut window) = (None, None, None, None);
+        let mut run = None;
         self.object(|rest| match () {
             () if rest.has("\"to\":") => rest.text(&mut to),
             () if rest.has("\"command\":") => rest.words(&mut command),
             () if rest.has("\"timeout_ms\":") => first(&mut timeout_ms, rest.natural()?),
             () if rest.has("\"window\":") => first(&mut window, rest.natural()?),
+            () if rest.has("\"run\":") => rest.text(&mut run),
             () => None,
         })?;
         Some(Send {
@@ -182,6 +184,7 @@ impl<'a> Rest<'a> {
             to,
             timeout_ms,
             window,
+            run,
         })
     }
 

@@ -85,6 +85,10 @@ pub struct Joined {
     pub heartbeat_ms: u64,
     /// The longest line that the server takes, in bytes, its `\n` included.
     pub max_line: usize,
+    /// The run of the server, 32 hex digits, new with each start: numbers of members are those of
+    /// one run.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub run: Option<String>,
     /// The identity that it has proven, at a server that knows identities. So it is with the next
     /// two.
     #[serde(default, skip_serializing_if = "Option::is_none")]

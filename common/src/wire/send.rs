@@ -25,6 +25,9 @@ pub struct Send<'a> {
     /// How many bytes of output the sender takes ahead.
     #[serde(default)]
     pub window: Option<u64>,
+    /// The run of the server that the selector was made for.
+    #[serde(borrow, default)]
+    pub run: Option<Text<'a>>,
 }
 
 /// What `send` takes, as a client writes it.

@@ -70,6 +70,7 @@ fn find_and_take(
     request: &Send<'_>,
 ) -> Result<Taken, RpcError> {
     check_numbers(request)?;
+    check_run(hub, request)?;
     let selection = find(hub, sender, request.to.as_ref(), Some(&request.command))?;
     take(hub, sender, id, request, selection)
 }
@@ -264,6 +265,22 @@ fn check_numbers(request: &Send<'_>) -> Result<(), RpcError> {
         )),
         _ => Ok(()),
     }
+}
+
+/// Holds a `send` that was made for one run of a server to that: the numbers of members in its
+/// selector are those of that run.
+fn check_run(hub: &Hub, request: &Send<'_>) -> Result<(), RpcError> {
+    match &request.run {
+        Some(run) if *run.decoded() != *hub.run => Err(another_run()),
+        _ => Ok(()),
+    }
+}
+
+#[cold]
+#[inline(never)]
+fn another_run() -> RpcError {
+    let message = "params.run is that of another run of this server, whose members were others";
+    RpcError::new(Code::InvalidParams, message)
 }
 
 /// The command of a `send`, and the clients that it found and that cannot execute it: those

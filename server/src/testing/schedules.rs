@@ -263,7 +263,7 @@ struct World {
 impl World {
     fn new() -> World {
         let (_, waker) = Listener::bind("").expect("memory never fails");
-        let hub = Hub::new(Config::default(), waker);
+        let hub = Hub::new(Config::default(), 1, waker);
         World {
             hub: Arc::new(hub),
             sessions: Vec::new(),
