@@ -153,7 +153,7 @@ impl Client {
     pub fn send(&self, command: impl Borrow<Command>) -> Result<SendHandle, RequestError> {
         let command = command.borrow();
         let (into, events) = unbounded();
-        let open = PendingRequest::Send(PendingSend::new(into, command.bytes_ahead()));
+        let open = PendingRequest::Send(PendingSend::new(into, command));
         let connection = self.connection();
         let id = connection.request(open, |id| command.request_line(id))?;
         Ok(SendHandle::new(id, events, connection))

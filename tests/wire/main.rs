@@ -26,4 +26,5 @@ mod select;
 mod selectors;
 mod send;
 mod tiers;
+mod time;
 mod tls;

@@ -180,6 +180,8 @@ impl<'a> Bench<'a> {
             to: Some(&to),
             timeout_ms: None,
             window: None,
+            deadline_ms: None,
+            progress: false,
         };
         let command = Prepared::new(&request_line(&0.into(), method::SEND, send));
         check_line("command", &command, joined)?;

@@ -20,6 +20,8 @@ pub struct Command {
     words: Vec<String>,
     to: Option<String>,
     timeout: Option<Duration>,
+    deadline: Option<Duration>,
+    progress: bool,
     window: Option<u64>,
 }
 
@@ -30,6 +32,8 @@ impl Command {
             words: words.into_iter().map(Into::into).collect(),
             to: None,
             timeout: None,
+            deadline: None,
+            progress: false,
             window: None,
         }
     }
@@ -46,6 +50,21 @@ impl Command {
     #[must_use]
     pub fn timeout(mut self, timeout: Duration) -> Command {
         self.timeout = Some(timeout);
+        self
+    }
+
+    /// How long it may take from when the server takes it, waiting included, in whole
+    /// milliseconds, at least one.
+    #[must_use]
+    pub fn deadline(mut self, deadline: Duration) -> Command {
+        self.deadline = Some(deadline);
+        self
+    }
+
+    /// Asks to be told when each target is given it: [`SendEvent::Started`].
+    #[must_use]
+    pub fn progress(mut self) -> Command {
+        self.progress = true;
         self
     }
 
@@ -67,10 +86,6 @@ impl Command {
         self.to.as_deref()
     }
 
-    pub(crate) fn bytes_ahead(&self) -> Option<u64> {
-        self.window
-    }
-
     /// The question what it would reach, from a place in the list of targets on.
     pub(crate) fn query(&self, from: usize) -> SelectQueryOut<'_> {
         SelectQueryOut {
@@ -87,13 +102,16 @@ impl Command {
             to: self.to.as_deref(),
             timeout_ms: self.timeout.map(|timeout| ms(timeout).max(1)),
             window: self.window,
+            deadline_ms: self.deadline.map(|deadline| ms(deadline).max(1)),
+            progress: self.progress,
         };
         message::request_line(&id.into(), method::SEND, params)
     }
 }
 
 /// What happens to a command that was sent, in this order: `Accepted` if it is for several targets,
-/// `Output` and `Outcome` as they come, and `End`, exactly once.
+/// for each target `Started` (if it was [asked for](Command::progress)), `Output` and `Outcome` as they
+/// come, and `End`, exactly once.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum SendEvent {
@@ -101,6 +119,12 @@ pub enum SendEvent {
     Accepted {
         /// How many.
         targets: u32,
+    },
+    /// A target was given it, and has a slot for it. Not told while this client is behind with
+    /// what it is told.
+    Started {
+        /// The target's number.
+        member: u64,
     },
     /// A target wrote something.
     Output(Box<Output>),
@@ -165,7 +189,7 @@ impl SendHandle {
         let mut written: HashMap<u64, (Vec<u8>, Vec<u8>)> = HashMap::new();
         for event in self.events() {
             match event {
-                SendEvent::Accepted { .. } => {}
+                SendEvent::Accepted { .. } | SendEvent::Started { .. } => {}
                 SendEvent::Output(output) => {
                     let (stdout, stderr) = written.entry(output.member).or_default();
                     match output.stream {
@@ -200,6 +224,9 @@ pub(crate) struct PendingSend {
     /// How many outcomes there will be, once that was told.
     targets: Option<u32>,
     outcomes: u32,
+    /// Whether it is told which targets have started, and which these are.
+    progress: bool,
+    started: HashSet<u64>,
     /// The targets with an outcome.
     ended: HashSet<u64>,
     /// The targets with output that was dropped here.
@@ -214,10 +241,12 @@ pub(crate) struct PendingSend {
 const TOLD_PARTS: u64 = 8;
 
 impl PendingSend {
-    pub(crate) fn new(events: Sender<SendEvent>, window: Option<u64>) -> PendingSend {
+    pub(crate) fn new(events: Sender<SendEvent>, command: &Command) -> PendingSend {
         PendingSend {
             events,
-            window,
+            window: command.window,
+            progress: command.progress,
+            started: HashSet::new(),
             targets: None,
             outcomes: 0,
             ended: HashSet::new(),
@@ -236,6 +265,16 @@ impl PendingSend {
             None => Some((self.events.clone(), SendEvent::Accepted { targets })),
             Some(_) => None,
         }
+    }
+
+    /// Passes on that a target was given it, unless that was told before, or for more targets than
+    /// there are.
+    pub(crate) fn start(&mut self, member: u64) -> Option<(Sender<SendEvent>, SendEvent)> {
+        let is_expected = self.progress
+            && self.started.len() < self.targets.unwrap_or(1) as usize
+            && !self.ended.contains(&member);
+        (is_expected && self.started.insert(member))
+            .then(|| (self.events.clone(), SendEvent::Started { member }))
     }
 
     /// Passes an outcome on, unless its target had one already or there are too many.

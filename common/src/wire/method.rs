@@ -12,6 +12,7 @@ pub const EXECUTE: &str = "execute";
 pub const OUTPUT: &str = "output";
 pub const CONSUMED: &str = "consumed";
 pub const ACCEPTED: &str = "accepted";
+pub const STARTED: &str = "started";
 pub const OUTCOME: &str = "outcome";
 pub const RANK: &str = "rank";
 pub const REFUSED: &str = "refused";

@@ -47,7 +47,7 @@ pub use output::{
 };
 pub use right::Right;
 pub use select::{Kind, Reach, SelectQuery, SelectQueryOut, Selected, SelectedTarget};
-pub use send::{Accepted, Cancel, Origin, Refused, Send, SendOut};
+pub use send::{Accepted, Cancel, Origin, Refused, Send, SendOut, Started};
 pub use tags::Tags;
 pub use text::Text;
 pub use tier::Tier;

@@ -242,7 +242,7 @@ fn begin(hub: &Hub, taken: &Taken, request: &Send<'_>, now: u64, flushes: &mut F
         let execute = Execute {
             from: command.sender.origin(taken.sender_rank),
             command: request.command,
-            timeout_ms: command.timeout,
+            timeout_ms: first_end(request),
             window: command.window_share(),
         };
         let line = fast_encode::execute(flushes.buffer(), command.id, &execute);
@@ -253,11 +253,22 @@ fn begin(hub: &Hub, taken: &Taken, request: &Send<'_>, now: u64, flushes: &mut F
     }
 }
 
+/// How long a command may run that a target is given at once.
+fn first_end(request: &Send<'_>) -> Option<u64> {
+    let ends = [request.timeout_ms, request.deadline_ms];
+    ends.into_iter().flatten().min()
+}
+
 #[inline(never)]
 fn check_numbers(request: &Send<'_>) -> Result<(), RpcError> {
     let wrong = |message: String| Err(RpcError::new(Code::InvalidParams, message));
-    if request.timeout_ms == Some(0) {
-        return wrong("params.timeout_ms is 0; it must be at least 1".into());
+    for (name, value) in [
+        ("timeout_ms", request.timeout_ms),
+        ("deadline_ms", request.deadline_ms),
+    ] {
+        if value == Some(0) {
+            return wrong(format!("params.{name} is 0; it must be at least 1"));
+        }
     }
     match request.window {
         Some(window) if !(1..=MAX_OUTPUT).contains(&window) => wrong(format!(
@@ -311,6 +322,10 @@ fn command(
         sender: Arc::clone(sender),
         targets,
         timeout: request.timeout_ms,
+        deadline: request
+            .deadline_ms
+            .map(|ms| hub.timers.now().saturating_add(ms)),
+        progress: request.progress == Some(true),
         window: request.window,
         tally,
         _charge: charge,
@@ -374,6 +389,9 @@ fn registration_ended(
 ) {
     let (status, details) = match registered {
         Registered::Started => {
+            if command.progress {
+                flushes.add_soon(&command.sender.connection);
+            }
             flushes.add(&target.member.connection);
             return;
         }

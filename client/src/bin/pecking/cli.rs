@@ -214,6 +214,10 @@ pub(crate) struct Run {
     #[arg(long, value_name = "DURATION", value_parser = args::positive_duration)]
     timeout: Option<Duration>,
 
+    /// How long the command may take in all, waiting included
+    #[arg(long, value_name = "DURATION", value_parser = args::positive_duration)]
+    deadline: Option<Duration>,
+
     /// The program or command word, then its arguments
     #[arg(required = true, trailing_var_arg = true, value_name = "WORDS")]
     words: Vec<String>,
@@ -339,12 +343,15 @@ impl Run {
 
     /// The command to send.
     pub(crate) fn command(&self) -> Command {
-        let mut command = Command::new(&self.words).window(WINDOW);
+        let mut command = Command::new(&self.words).window(WINDOW).progress();
         if let Some(to) = &self.to {
             command = command.to(to);
         }
         if let Some(timeout) = self.timeout {
             command = command.timeout(timeout);
+        }
+        if let Some(deadline) = self.deadline {
+            command = command.deadline(deadline);
         }
         command
     }
@@ -383,6 +390,7 @@ mod tests {
             (&["run"], "<WORDS>"),
             (&["run", "--to", "7-3", "--", "x"], "reversed"),
             (&["run", "--timeout", "x", "--", "x"], "expected a duration"),
+            (&["run", "--deadline", "0", "--", "x"], "above zero"),
             (&["run", "--wait-for", "-1", "--", "x"], "'-1'"),
             (&["nonsense"], "'nonsense'"),
             (&["members", "--yaml"], "'--yaml'"),

@@ -1,6 +1,6 @@
 //! Says in which queue a sent command waits while it neither writes nor ends.
 //!
-//! The server tells nothing about a command until that writes or ends, but it tells how many
+//! Unless it is asked to, the server tells nothing about a command until that writes or ends, but it tells how many
 //! commands run and wait at each client, in the order of their arrival. So right after the `send`
 //! all others are in front of this one, and it does not wait at a client with an empty queue. After
 //! a while comes a second look: if the queue is empty by then, the command has started. The smaller
@@ -24,7 +24,7 @@ pub(crate) struct Queued {
     selector: Option<Selector<'static>>,
     is_for_many: bool,
     sent: Instant,
-    /// The targets that have written something, or ended it.
+    /// The targets that were given it, have written something, or ended it.
     heard: HashSet<u64>,
     /// How many were in front of it at each target, at the first look.
     first: Option<HashMap<u64, u32>>,
@@ -57,6 +57,7 @@ impl Queued {
         }
         match event {
             SendEvent::Accepted { .. } => self.is_for_many = true,
+            SendEvent::Started { member } => drop(self.heard.insert(*member)),
             SendEvent::Output(output) => drop(self.heard.insert(output.member)),
             SendEvent::Outcome(outcome) => self.heard.extend(outcome.member),
             _ => self.due = None,
