@@ -150,11 +150,8 @@ fn a_sender_that_wants_to_know_is_told_of_each_start_in_order() {
         serve(worker);
     }
     let told_of = told(&mut boss, &id);
-    assert_eq!(
-        (told_of[0].as_str(), told_of[7].as_str()),
-        ("accepted", "answer"),
-        "{told_of:?}"
-    );
+    let ends = [told_of.first(), told_of.last()].map(|told| told.map(String::as_str));
+    assert_eq!(ends, [Some("accepted"), Some("answer")], "{told_of:?}");
     for member in [2, 3] {
         let of = |what: &str| {
             told_of
