@@ -58,6 +58,8 @@ fn register(sender: &Arc<Member>, target: &Arc<Member>, id: u64, timers: &Watche
             rank: 1,
         }),
         timeout: Some(1000),
+        deadline: None,
+        progress: false,
         window: None,
         tally: None,
         _charge: Charge::default(),
