@@ -53,7 +53,7 @@ impl Server {
     fn start(listen: SocketAddr, clients: usize) -> Result<(Server, SocketAddr), Box<dyn Error>> {
         let mut command = Command::new(program()?);
         command.args([&(clients + 1).to_string(), "--listen", &listen.to_string()]);
-        command.args(["--quiet", "--heartbeat", "60s"]);
+        command.args(["--quiet", "--heartbeat", "10m"]);
         command.env("RUST_LOG", "error").stdout(Stdio::piped());
         let mut server = Server(command.spawn()?);
         if listen.port() > 0 {

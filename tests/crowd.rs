@@ -68,7 +68,7 @@ fn ranks_stay_whole_while_hundreds_join_and_leave() {
         }
     });
     for (rank, client) in stay.iter().enumerate() {
-        eventually("everybody learns its new rank", || {
+        eventually("each client learns its new rank", || {
             client.rank() as usize == rank
         });
     }
@@ -82,7 +82,7 @@ fn ranks_stay_whole_while_hundreds_join_and_leave() {
     assert_eq!(listed, expected, "the order of joining, without gaps");
     let handle = server.handle();
     drop(stay);
-    eventually("everybody is gone", || handle.clients() == 0);
+    eventually("all clients are gone", || handle.clients() == 0);
 }
 
 #[test]

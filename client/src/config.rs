@@ -234,8 +234,12 @@ impl ConnectError {
             Code::ShuttingDown,
             Code::Internal,
         ];
+        // One client more than may join with a credential: that the earlier one is gone may not
+        // have been noticed yet.
+        let is_one_too_many =
+            |rpc: &RpcError| rpc.is(Code::Forbidden) && rpc.data.retry_ms.is_some();
         self.rpc()
-            .is_some_and(|rpc| !PASS.into_iter().any(|code| rpc.is(code)))
+            .is_some_and(|rpc| !PASS.into_iter().any(|code| rpc.is(code)) && !is_one_too_many(rpc))
     }
 }
 

@@ -9,7 +9,6 @@ use crate::execute::job::{Job, Origin};
 use common::sys::sync::Arc;
 use common::wire::ByeReason;
 use crossbeam_channel::{Receiver, Sender, unbounded};
-use std::fmt;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
@@ -83,14 +82,17 @@ pub enum ClientEvent {
 }
 
 /// Why a connection is over.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum Disconnect {
     /// This client left.
+    #[error("this client left")]
     Left,
     /// The server closed the connection.
+    #[error("the server closed the connection")]
     Closed,
     /// The server closed the connection and said why.
+    #[error("the server said bye: {message}")]
     Bye {
         /// For programs.
         reason: ByeReason,
@@ -98,13 +100,17 @@ pub enum Disconnect {
         message: String,
     },
     /// The server gave no sign of life.
+    #[error("the server gave no sign of life")]
     Silent,
     /// The system ended the connection, and why.
+    #[error("the connection failed: {0}")]
     Failed(String),
     /// The server broke the protocol so that the connection was of no use any more.
+    #[error("the server broke the protocol: {0}")]
     Protocol(String),
     /// The connection was lost, and the server does not let this client in again, for a
     /// reason that waiting does not change.
+    #[error("{0}")]
     NotAdmitted(String),
 }
 
@@ -112,20 +118,6 @@ impl Disconnect {
     /// Whether the server has said that this client is not to come back.
     pub fn is_final(&self) -> bool {
         matches!(self, Disconnect::Bye { reason, .. } if reason.is_final())
-    }
-}
-
-impl fmt::Display for Disconnect {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Disconnect::Left => f.write_str("this client left"),
-            Disconnect::Closed => f.write_str("the server closed the connection"),
-            Disconnect::Bye { message, .. } => write!(f, "the server said bye: {message}"),
-            Disconnect::Silent => f.write_str("the server gave no sign of life"),
-            Disconnect::Failed(why) => write!(f, "the connection failed: {why}"),
-            Disconnect::Protocol(what) => write!(f, "the server broke the protocol: {what}"),
-            Disconnect::NotAdmitted(why) => f.write_str(why),
-        }
     }
 }
 

@@ -67,12 +67,14 @@ pub use crate::execute::executor::{
     Execution, ExecutionResult, Executor, SharedExecutor, Simulation,
 };
 pub use crate::execute::job::{Job, Origin, StopReason};
+pub use crate::execute::witness::Audited;
 pub use crate::execute::workers::WORKER_THREAD;
 pub use crate::process::{Processes, watchdog};
 pub use crate::send::outcome::{Outcome, Output};
 pub use crate::send::send_handle::{Command, SendEvent, SendHandle};
 pub use crate::tls::{Authorities, ClientCertificate, ClientTls, TlsError};
 pub use crate::token::Token;
+pub use common::audit;
 pub use common::net::tls::pin::{NoPin, Pin};
 pub use common::token::{NoToken, Secret, TokenError};
 pub use common::wire::message::{Code, Id, RpcError};

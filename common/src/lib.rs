@@ -6,6 +6,7 @@
 
 #![forbid(unsafe_code)]
 
+pub mod audit;
 pub mod limits;
 pub mod logging;
 pub mod memory;

@@ -15,16 +15,14 @@ pub const DEFAULT_ADDRESS: &str = "127.0.0.1:5555";
 /// send one such line at a time still fit into a gigabyte.
 pub const MAX_LINE: usize = 1 << 20;
 
-/// Bytes of one line before `join`: a `join` with the longest name and token fits, and
-/// thousands of connections that have not joined cost little.
+/// Bytes of one line before `join`: the longest name and token fit, and thousands cost little.
 pub const MAX_LINE_BEFORE_JOIN: usize = 16 << 10;
 
 /// How much longer than what it received a line may be that the server writes:
 /// two names, an id, ranks and the fixed words around them.
 pub const LINE_HEADROOM: usize = 4 << 10;
 
-/// How long a line may take from its first byte to its last. A megabyte in that
-/// time is 140 kbit/s, less than any link that is of use.
+/// How long a line may take: 140 kbit/s for a megabyte, less than any link that is of use.
 pub const LINE_DEADLINE: Duration = Duration::from_secs(60);
 
 /// Bytes of a request id that is a string: room for a UUID or a trace id.

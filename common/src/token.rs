@@ -85,7 +85,7 @@ pub fn read(file: &Path) -> Result<Secret, TokenError> {
 }
 
 fn first_line(file: &Path) -> Result<Secret, NoToken> {
-    let bytes = trusted_file::read(file, trusted_file::user(), MAX_TOKEN_FILE);
+    let bytes = trusted_file::read_secret(file, trusted_file::user(), MAX_TOKEN_FILE);
     let bytes = Zeroizing::new(bytes.map_err(NoToken::Untrusted)?);
     let line = bytes.split(|byte| *byte == b'\n').next();
     let line = std::str::from_utf8(line.unwrap_or_default()).map_err(|_| NoToken::NoText)?;
@@ -107,6 +107,23 @@ mod tests {
         assert_ne!(secret, Secret::from("hunter3"));
     }
 
+    fn write(file: &Path, text: &[u8]) {
+        let mode = std::os::unix::fs::PermissionsExt::from_mode(0o600);
+        std::fs::write(file, text).expect("a file");
+        std::fs::set_permissions(file, mode).expect("its mode can be changed");
+    }
+
+    #[test]
+    fn a_token_that_every_user_can_read_is_none() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let file = folder.path().join("token");
+        write(&file, b"s3cret\n");
+        let mode = std::os::unix::fs::PermissionsExt::from_mode(0o644);
+        std::fs::set_permissions(&file, mode).expect("its mode can be changed");
+        let error = read(&file).expect_err("every user can read it").to_string();
+        assert!(error.contains("(chmod o-r "), "{error}");
+    }
+
     #[test]
     fn the_token_is_the_first_line() {
         let folder = tempfile::tempdir().expect("a folder");
@@ -117,7 +134,7 @@ mod tests {
             (b"s3cret", "s3cret"),
             (b"s3cret\n\xff", "s3cret"),
         ] {
-            std::fs::write(&file, text).expect("a file");
+            write(&file, text);
             assert_eq!(read(&file).expect("a token").reveal(), token);
         }
         for (text, why) in [
@@ -126,7 +143,7 @@ mod tests {
             (b" \t\n", "empty first line"),
             (b"\xff\n", "not UTF-8"),
         ] {
-            std::fs::write(&file, text).expect("a file");
+            write(&file, text);
             let error = read(&file).expect_err(why).to_string();
             let name = file.to_string_lossy();
             assert!(error.contains(why) && error.contains(&*name), "{error}");

@@ -4,6 +4,7 @@ use crate::authority::Authority;
 use crate::join::token::Token;
 use crate::tls::ServerTls;
 use crate::transcript::Transcript;
+use common::audit::Audit;
 use common::limits;
 use common::wire::selector::Selector;
 use std::time::Duration;
@@ -66,6 +67,8 @@ pub struct Config {
     pub tls: Option<ServerTls>,
     /// Which identities may join, and what they may do; with this, `token` counts for nothing.
     pub authority: Option<Authority>,
+    /// Where what clients do is put on record; without it nothing is.
+    pub audit: Option<Audit>,
     /// The originals' transcript, and its console.
     pub transcript: Transcript,
 }
@@ -86,6 +89,7 @@ impl Default for Config {
             token: None,
             tls: None,
             authority: None,
+            audit: None,
             transcript: Transcript::default(),
         }
     }

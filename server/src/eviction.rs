@@ -1,5 +1,5 @@
-//! Ends members whose credential no longer gives what they joined with: the auth file has changed,
-//! the credential's time is over, or another client has taken their place.
+//! Ends members that their credential no longer gives what they joined with: the auth file has
+//! changed, the credential's time is over, or another client has taken their place.
 //!
 //! Such a member is out of the ranking, and all that it sent or executes has ended, before it is
 //! told; its session then ends by itself. The auth file is read on a thread of its own, as a
@@ -11,6 +11,7 @@ use crate::dispatch::dispatcher;
 use crate::dispatch::flush_set::FlushSet;
 use crate::hub::Hub;
 use crate::member::Member;
+use crate::record;
 use crate::timers::timer_queue::Timer;
 use common::logging::log_limit;
 use common::sys::sync::atomic::Ordering;
@@ -45,6 +46,9 @@ pub(crate) fn evict(hub: &Hub, member: &Arc<Member>, reason: Reason, flushes: &m
     hub.schedule_news();
     // Before the last line, so that the member hears of what it sent and what still waited.
     for command in member.sends.take_all() {
+        if let Some(on_record) = &command.on_record {
+            on_record.cancel(&command, "the server ended its sender");
+        }
         dispatcher::cancel(hub, &command, flushes);
     }
     hub.conclude_all(member.queue.close(), flushes);
@@ -74,7 +78,7 @@ pub(crate) fn look(hub: &Arc<Hub>) {
     }
 }
 
-/// Ends the members whose credentials have ended.
+/// Ends the members that have had a credential until now.
 pub(crate) fn end_expired(hub: &Hub) {
     let now = hub.timers.now();
     let mut flushes = FlushSet::new(&hub.timers);
@@ -116,9 +120,13 @@ fn bearers(hub: &Hub) -> Vec<Arc<Member>> {
 fn reload(hub: &Arc<Hub>, authority: &Authority) {
     let (shared, authority) = (Arc::clone(hub), authority.clone());
     let reload = move || {
-        let applied = catch_unwind(AssertUnwindSafe(|| match authority.reload() {
-            Ok(()) => apply(&shared),
-            Err(error) => log::error!("the auth file stays as it was: {error}"),
+        let applied = catch_unwind(AssertUnwindSafe(|| {
+            let reloaded = authority.reload();
+            record::reload(&shared, authority.file(), reloaded.as_ref().err());
+            match reloaded {
+                Ok(()) => apply(&shared),
+                Err(error) => log::error!("the auth file stays as it was: {error}"),
+            }
         }));
         if applied.is_err() {
             log::error!("to read the auth file panicked");

@@ -186,6 +186,7 @@ impl Hub {
                 elapsed_ms: ended.since.filter(|_| !is_lost).map(|since| now - since),
                 started: is_lost.then_some(ended.since.is_some()),
                 message: None,
+                output: None,
             };
             ended.assignment.conclude(ended.status, &details, flushes);
         }

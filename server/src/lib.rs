@@ -36,7 +36,10 @@ mod hub;
 mod join;
 mod member;
 mod memory_budget;
+#[cfg(not(shuttle))]
+pub mod pki;
 mod ranking;
+mod record;
 mod server;
 mod session;
 #[cfg(any(test, feature = "bench"))]
@@ -50,6 +53,7 @@ mod transcript;
 #[doc(hidden)]
 pub use testing::bench as bench_support;
 
+pub use common::audit;
 pub use config::{Config, HEARTBEAT_RANGE, MAX_LINE_RANGE, MAX_MEMORY_RANGE, MOST_CLIENTS};
 pub use join::token::Token;
 pub use server::{Handle, Running, Server, ServerError, Shutdown};

@@ -3,6 +3,7 @@
 use crate::config::Config;
 use crate::hub::Hub;
 use crate::join::acceptor::{self, Acceptor};
+use crate::record;
 use crate::timers;
 use crate::timers::timer_queue::Timer;
 #[cfg(not(shuttle))]
@@ -123,6 +124,7 @@ impl Server {
             self.address(),
             hub.config.max_clients
         );
+        record::start(hub, self.address());
         hub.config.transcript.starting(hub.config.max_clients);
         #[cfg(not(shuttle))]
         let calculators = self.start_encrypting().map_err(ServerError::Thread)?;
@@ -143,6 +145,7 @@ impl Server {
         let _ = reloader.map(JoinHandle::join);
         started.map_err(ServerError::Thread)?;
         let aborted = hub.abort_requested.load(Ordering::Acquire);
+        record::stop(hub, if aborted { "ended at once" } else { "drained" });
         log::info!("stopped");
         Ok(if aborted {
             Shutdown::Aborted

@@ -325,7 +325,7 @@ fn a_server_without_places_for_all_clients_is_reported() {
 fn a_token_is_shown_by_every_client() {
     let folder = tempfile::tempdir().expect("a folder for a file");
     let token = folder.path().join("token");
-    fs::write(&token, "secret\n").expect("a file can be written");
+    crate::support::write_secret(&token, "secret\n");
     let token = token.to_str().expect("its name is UTF-8");
     let server = Server::start(&["--token-file", token]);
     let options = words(&["--count", "1", "--idle", "1"]);
@@ -383,4 +383,33 @@ fn at_a_terminal_a_line_shows_how_far_it_is() {
         shown.contains(" done"),
         "what was measured so far is there: {shown}"
     );
+}
+
+#[test]
+fn at_full_speed_every_command_is_on_record_or_was_not_taken() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let log = folder.path().join("audit.log");
+    let server = Server::start(&["20", "--audit", log.to_str().expect("text")]);
+    let options = ["--json", "--window", "256", "--duration", "1s"];
+    let ended = Ended::of(&mut server.client(&words(&options)));
+    let figures = object(ended.expect_code(0));
+    server.process.signal(Signal::TERM);
+    server.process.end().expect_code(0);
+    let text = fs::read_to_string(&log).expect("a log");
+    let records = |kind: &str| text.lines().filter(|l| l.contains(kind)).count() as u64;
+    let count = |of: &Value| {
+        of.as_object()
+            .expect("an object")
+            .values()
+            .filter_map(Value::as_u64)
+            .sum::<u64>()
+    };
+    let answered = count(&figures["outcomes"]);
+    assert_eq!(
+        answered + count(&figures["errors"]),
+        figures["sends"].as_u64().expect("a count")
+    );
+    assert!(records(r#""type":"send""#) >= answered && answered > 0);
+    assert!(records(r#""type":"outcome""#) >= answered);
+    assert_eq!(records(r#""type":"gap""#), 0);
 }

@@ -4,12 +4,19 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod auth;
 mod bench;
 mod client;
 mod documents;
+mod pki;
 mod prompt;
+mod prompt_loss;
+mod prompt_safety;
 mod run;
+mod run_output;
+mod run_waiting;
 mod server;
+mod server_log;
 mod tls;
 mod transcripts;
 mod work;

@@ -5,26 +5,28 @@ use std::num::NonZero;
 use std::os::unix::fs::PermissionsExt;
 
 use crate::support::Raw;
-use crate::support::programs::{Server, client};
-use crate::support::proxy::Proxy;
+use crate::support::programs::Server;
 use crate::support::terminal::{PROMPT, Terminal};
 use rustix::process::Signal;
 use serde_json::json;
 use tempfile::TempDir;
 
-const UP: &str = "\x1b[A";
-const LEFT: &str = "\x1b[D";
-const CTRL_C: &str = "\x03";
-const CTRL_D: &str = "\x04";
+pub(crate) const UP: &str = "\x1b[A";
+
+pub(crate) const LEFT: &str = "\x1b[D";
+
+pub(crate) const CTRL_C: &str = "\x03";
+
+pub(crate) const CTRL_D: &str = "\x04";
 
 /// A server, and a folder for the state of its users.
-struct Scene {
-    server: Server,
-    state: TempDir,
+pub(crate) struct Scene {
+    pub(crate) server: Server,
+    pub(crate) state: TempDir,
 }
 
 impl Scene {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self {
             server: Server::start(&["10"]),
             state: tempfile::tempdir().expect("a temporary folder"),
@@ -33,23 +35,23 @@ impl Scene {
 
     /// A prompt at a terminal.
     #[track_caller]
-    fn client(&self, name: &str) -> Terminal {
+    pub(crate) fn client(&self, name: &str) -> Terminal {
         self.client_with(&["--name", name])
     }
 
     /// A prompt at a terminal that does not reconnect.
     #[track_caller]
-    fn leaver(&self, name: &str) -> Terminal {
+    pub(crate) fn leaver(&self, name: &str) -> Terminal {
         self.client_with(&["--name", name, "--no-reconnect"])
     }
 
     #[track_caller]
-    fn client_with(&self, words: &[&str]) -> Terminal {
+    pub(crate) fn client_with(&self, words: &[&str]) -> Terminal {
         self.start(self.server.client(words))
     }
 
     #[track_caller]
-    fn start(&self, mut command: std::process::Command) -> Terminal {
+    pub(crate) fn start(&self, mut command: std::process::Command) -> Terminal {
         command.env("XDG_STATE_HOME", self.state.path());
         let terminal = Terminal::start(command);
         terminal.wait_prompt("");
@@ -58,7 +60,7 @@ impl Scene {
 }
 
 /// The screen with one word in place of what something took.
-fn without_times(shown: &str) -> String {
+pub(crate) fn without_times(shown: &str) -> String {
     let lines = shown.lines().map(|line| match line.rsplit_once(" (") {
         Some((before, time)) if time.ends_with("s)") => format!("{before} (TIME)"),
         _ => line.to_owned(),
@@ -68,7 +70,7 @@ fn without_times(shown: &str) -> String {
 
 /// Executes what comes next with exit code 0, and checks its words.
 #[track_caller]
-fn expect_command(executor: &mut Raw, words: &[&str]) {
+pub(crate) fn expect_command(executor: &mut Raw, words: &[&str]) {
     let execute = executor.execute();
     assert_eq!(execute.command, words);
     executor.reply(&execute, &json!({"exit_code": 0}));
@@ -463,177 +465,6 @@ fn ctrl_d_in_a_line_does_not_leave() {
 }
 
 #[test]
-fn a_server_that_goes_ends_the_line_and_leaves_a_sane_terminal() {
-    for (signal, why) in [
-        (Signal::KILL, "The server is gone: "),
-        (Signal::TERM, "The server is gone: the server said bye: "),
-    ] {
-        let scene = Scene::new();
-        let mut client = scene.leaver("a");
-        client.keys("half a li");
-        client.wait_prompt("half a li");
-        scene.server.process.signal(signal);
-        client.wait_for(&format!("{PROMPT}half a li\n{why}"));
-        client.expect_end(255);
-    }
-}
-
-#[test]
-fn a_command_that_goes_with_the_server_is_said_to_be_lost() {
-    let scene = Scene::new();
-    let boss = scene.leaver("boss");
-    let mut web1 = scene.server.raw("web1", 1);
-    boss.line("print");
-    web1.execute();
-    scene.server.process.signal(Signal::KILL);
-    boss.wait_for("print: lost: ");
-    boss.wait_for("The server is gone: ");
-}
-
-/// What a prompt leaves, and ends with, if its server goes while a command is open.
-fn lose_a_command(check: fn(&mut Terminal)) {
-    // Whether it goes wrong depends on which of two threads is quicker.
-    for _ in 0..20 {
-        let scene = Scene::new();
-        let mut boss = scene.leaver("boss");
-        let mut web1 = scene.server.raw("web1", 1);
-        boss.line("print");
-        web1.execute();
-        boss.wait_prompt("");
-        scene.server.process.signal(Signal::KILL);
-        boss.wait_for("The server is gone: ");
-        check(&mut boss);
-    }
-}
-
-#[test]
-fn the_exit_code_says_that_a_command_was_lost() {
-    lose_a_command(|boss| boss.expect_code(3));
-}
-
-#[test]
-fn no_prompt_is_drawn_behind_the_last_line() {
-    lose_a_command(Terminal::expect_start_of_line);
-}
-
-#[test]
-fn the_line_being_typed_outlives_the_server() {
-    let mut scene = Scene::new();
-    let address = scene.server.address();
-    let first = scene.server.raw("first", 0);
-    let second = scene.server.raw("second", 0);
-    let boss = scene.client("boss");
-    boss.keys("half a li");
-    boss.wait_prompt("half a li");
-    scene.server.kill();
-    drop((first, second));
-    boss.wait_for("Connection lost: ");
-    boss.wait_for("Trying again.\n");
-    boss.wait_for(&format!("Not connected yet: no server at {address}"));
-    boss.wait_prompt("half a li");
-    boss.keys("ne");
-    boss.wait_prompt("half a line");
-
-    scene.server = Server::start_at(address, &["10"]);
-    boss.wait_for("\nConnected again. You were rank 2; you are now rank 0.\n");
-    boss.wait_prompt("half a line");
-    let mut web1 = scene.server.raw("web1", 1);
-    boss.keys("\r");
-    expect_command(&mut web1, &["half", "a", "line"]);
-    boss.wait_for("[web1, rank 1] done, exit code 0");
-}
-
-#[test]
-fn a_client_that_comes_back_to_its_old_rank_is_told_so() {
-    let mut scene = Scene::new();
-    let address = scene.server.address();
-    let boss = scene.client("boss");
-    boss.wait_prompt("");
-    scene.server.kill();
-    boss.wait_for("Connection lost: ");
-    scene.server = Server::start_at(address, &["10"]);
-    boss.wait_for("\nConnected again. You are still rank 0.\n");
-}
-
-#[test]
-fn a_client_that_loses_its_connection_comes_back_last() {
-    let scene = Scene::new();
-    let network = Proxy::to(scene.server.address());
-    let dialled = network.address().to_string();
-    let boss = scene.start(client(&["--server", &dialled, "--name", "boss"]));
-    boss.wait_prompt("");
-    let mut below = ["a", "b", "c"].map(|name| scene.server.raw(name, 1));
-    boss.line("@a print");
-    below[0].execute();
-    boss.wait_prompt("");
-    network.cut();
-    boss.wait_for("print: lost: ");
-    boss.wait_for("Connected again. You were rank 0; you are now rank 3.\n");
-    boss.wait_prompt("");
-    // What was lost is not sent again, and the rank is what it says.
-    boss.line(":whoami");
-    boss.wait_for("You are boss, member 5, rank 3 of 4.\n");
-    let id = below[0].command("boss", &["print"]);
-    assert_eq!(below[0].result_of(&id)["rank"], 3);
-    let cancelled = below[0].notification("cancel");
-    assert!(cancelled["id"].is_i64(), "{cancelled}");
-    let shown = boss.shown();
-    let order = ["print: lost: ", "Connection lost: ", "Connected again. "];
-    let places = order.map(|part| shown.find(part));
-    assert!(places.is_sorted(), "{shown}");
-}
-
-#[test]
-fn a_line_without_a_connection_is_answered() {
-    let mut scene = Scene::new();
-    let mut boss = scene.client("boss");
-    scene.server.kill();
-    boss.wait_for("Connection lost: ");
-    for (line, answer) in [
-        ("print 'it'", "print 'it': not sent: there is no connection"),
-        (":ranks", "there is no connection to the server\n"),
-        (
-            ":whoami",
-            "You were boss, rank 0; there is no connection now.\n",
-        ),
-        (
-            ":jobs",
-            "Nothing that you sent is open.\nNothing runs here.\n",
-        ),
-    ] {
-        boss.line(line);
-        boss.wait_for(answer);
-    }
-    boss.line("exit");
-    boss.expect_end(0);
-}
-
-#[test]
-fn a_client_that_is_not_let_in_again_is_told_why() {
-    let mut scene = Scene::new();
-    let token = scene.state.path().join("token");
-    std::fs::write(&token, "secret\n").expect("the folder can be written");
-    let token = token.to_str().expect("a plain path");
-    let mut boss = scene.client("boss");
-    boss.keys("half a li");
-    boss.wait_prompt("half a li");
-    scene.server.replace(&["--token-file", token]);
-    boss.wait_for("\nNot connected again: ");
-    boss.wait_for("did not let this client in");
-    boss.expect_end(255);
-}
-
-#[test]
-fn a_signal_ends_the_tries_at_once() {
-    let mut scene = Scene::new();
-    let mut boss = scene.client("boss");
-    scene.server.kill();
-    boss.wait_for("Not connected yet: ");
-    boss.signal(Signal::TERM);
-    boss.expect_end(130);
-}
-
-#[test]
 fn each_line_typed_ahead_is_a_line_of_its_own() {
     let scene = Scene::new();
     let boss = scene.client("boss");
@@ -648,137 +479,4 @@ fn each_line_typed_ahead_is_a_line_of_its_own() {
     for word in ["four", "five"] {
         expect_command(&mut web1, &[word]);
     }
-}
-
-#[test]
-fn output_of_others_cannot_steer_the_terminal() {
-    const NASTY: &str = "\u{1b}[2J\u{1b}]0;title\u{7}\r\u{9b}1m\u{202e}end";
-    const SHOWN: &str = "\\x1b[2J\\x1b]0;title\\x07\\r\\x9b1m\\u{202e}end";
-    let scene = Scene::new();
-    let mut high = scene.server.raw("high", 0);
-    let boss = scene.client("boss");
-    let mut web1 = scene.server.raw("web1", 1);
-    boss.line("print");
-    let execute = web1.execute();
-    web1.output(&execute, "stdout", &format!("{NASTY}\n"));
-    web1.reply(&execute, &json!({"exit_code": 0, "stderr": NASTY}));
-    boss.wait_for(&format!("│ web1: {SHOWN}\n"));
-    boss.wait_for(&format!("\n│ {SHOWN}\n"));
-    boss.line("again");
-    let execute = web1.execute();
-    web1.reply_error(&execute, 20, &format!("{NASTY}\nno"));
-    boss.wait_for(&format!("refused: {SHOWN}\\nno\n"));
-    high.command("boss", &[NASTY, "\n"]);
-    boss.wait_for(&format!(
-        "[Received] received command {SHOWN} \\n from server:\n"
-    ));
-    boss.wait_prompt("");
-}
-
-/// A line of what an executor writes that looks as if the client said it.
-const FORGED: &str = "[web9, rank 9] done, exit code 0";
-
-/// The rows on the screen, each as wide as the terminal shows it, that have this in them.
-#[track_caller]
-fn rows_with(terminal: &Terminal, part: &str) -> Vec<String> {
-    let rows = terminal.rows().into_iter();
-    rows.filter(|row| row.contains(part)).collect()
-}
-
-#[test]
-fn output_of_others_has_a_margin_and_cannot_pass_for_the_client() {
-    let scene = Scene::new();
-    let boss = scene.client("boss");
-    let mut web1 = scene.server.raw("web1", 1);
-    boss.line("print");
-    let execute = web1.execute();
-    let streamed = format!("{FORGED}\n{PROMPT}exit\n\nhalf");
-    web1.output(&execute, "stdout", &streamed);
-    boss.wait_for(&format!(
-        "\n│ web1: {FORGED}\n│ web1: {PROMPT}exit\n│ web1:\n"
-    ));
-    // As long as a row is wide, so that the next one would begin with what looks forged.
-    let (blanks, letters) = (" ".repeat(78), "日".repeat(39));
-    let last = json!({
-        "exit_code": 0,
-        "stdout": format!("{FORGED}\n\n{blanks}{FORGED}\n{letters}{FORGED}\na\t{FORGED}\n"),
-        "stderr": format!("{FORGED}"),
-    });
-    web1.reply(&execute, &last);
-    boss.wait_for("│ web1: half\n[web1, rank 1] done, exit code 0 (");
-    boss.wait_prompt("");
-    let rows = rows_with(&boss, "web9");
-    assert_eq!(rows.len(), 6, "{rows:#?}");
-    for row in &rows {
-        assert!(row.starts_with("│ "), "{rows:#?}");
-    }
-
-    // The same for a sentence of an executor's.
-    boss.line("again");
-    let execute = web1.execute();
-    // The name, the rank and the status are in front of it: 24 columns.
-    web1.reply_error(&execute, 20, &format!("{}{FORGED}", " ".repeat(56)));
-    boss.wait_for("[web1, rank 1] refused:");
-    boss.wait_prompt("");
-    let rows = rows_with(&boss, "web9");
-    assert!(rows[6].starts_with(&format!("│ {FORGED}")), "{rows:#?}");
-}
-
-#[test]
-fn hidden_and_piled_up_characters_are_shown_as_escapes() {
-    const HIDDEN: &str = "a\u{200b}b\u{200d}c\u{e0041}\u{ad}\u{feff}\u{3164}\u{fe0f}d";
-    const SHOWN: &str = "a\\u{200b}b\\u{200d}c\\u{e0041}\\xad\\u{feff}\\u{3164}\\u{fe0f}d";
-    let scene = Scene::new();
-    let boss = scene.client("boss");
-    let mut web1 = scene.server.raw("web1", 1);
-    boss.line("print");
-    let execute = web1.execute();
-    let piled = format!("e{}", "\u{301}".repeat(10));
-    web1.reply(
-        &execute,
-        &json!({"exit_code": 0, "stdout": HIDDEN, "stderr": piled}),
-    );
-    boss.wait_for(&format!("\n│ {SHOWN}\n"));
-    boss.wait_for(&format!(
-        "\n│ e{}\\u{{301}}\\u{{301}}\n",
-        "\u{301}".repeat(8)
-    ));
-    boss.line("again");
-    let execute = web1.execute();
-    web1.reply_error(&execute, 20, HIDDEN);
-    // What does not fit into the row is on the next one.
-    boss.wait_for(&format!("refused: {}\n│ d\n", &SHOWN[..SHOWN.len() - 1]));
-}
-
-#[test]
-fn raw_output_has_no_margin() {
-    let scene = Scene::new();
-    let boss = scene.client_with(&["--name", "boss", "--raw"]);
-    let mut web1 = scene.server.raw("web1", 1);
-    boss.line("print");
-    let execute = web1.execute();
-    web1.reply(
-        &execute,
-        &json!({"exit_code": 0, "stdout": "a\u{1b}[1Cb\n"}),
-    );
-    boss.wait_for("\na b\n");
-}
-
-#[test]
-fn run_at_a_terminal_is_safe_too() {
-    let scene = Scene::new();
-    let run = scene.server.client(&["run", "--wait-for", "1", "--", "x"]);
-    let mut run = Terminal::start(run);
-    run.wait_for("waiting for");
-    let mut web1 = scene.server.raw("web1", 1);
-    let execute = web1.execute();
-    web1.output(&execute, "stdout", &format!("e{}", "\u{301}".repeat(8)));
-    web1.output(&execute, "stdout", "\u{301}\n");
-    web1.reply(
-        &execute,
-        &json!({"exit_code": 0, "stdout": "a\u{1b}[2Jb\u{200b}\n"}),
-    );
-    run.wait_for("\u{301}\\u{301}\n");
-    run.wait_for("\na\\x1b[2Jb\\u{200b}");
-    run.expect_end(0);
 }

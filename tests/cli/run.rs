@@ -1,10 +1,5 @@
 //! `pecking run` in scripts: what it prints where, and its exit codes.
 
-use std::fs::File;
-use std::io::{PipeReader, Read, Seek, SeekFrom, Write};
-use std::process::Stdio;
-use std::time::Duration;
-
 use crate::support::programs::{Ended, Process, Server, client, without_times};
 use crate::support::{Execute, PATIENCE, Raw};
 use rustix::process::Signal;
@@ -160,12 +155,12 @@ const CASES: [Case; 18] = [
 ];
 
 /// What `run --wait-for` says first.
-fn waiting(wanted: usize) -> String {
+pub(crate) fn waiting(wanted: usize) -> String {
     format!("waiting for clients below that execute: 0 of {wanted} are there\n")
 }
 
 #[track_caller]
-fn expect_stderr(ended: &Ended, expected: &str) {
+pub(crate) fn expect_stderr(ended: &Ended, expected: &str) {
     assert_eq!(without_times(&ended.stderr), expected, "its standard error");
 }
 
@@ -301,41 +296,6 @@ fn a_run_to_several_that_loses_its_server_says_how_many_are_lost() {
     ended.expect_code(3);
     let last = ended.stderr.lines().last();
     assert_eq!(last, Some("3 targets: 1 done, 2 lost"));
-}
-
-#[test]
-fn the_lines_of_several_targets_are_whole_and_named_and_the_worst_counts() {
-    let server = Server::start(&[]);
-    let (run, mut webs) = server.run(
-        &["--to", "below", "--", "x"],
-        [("web1", 1), ("web2", 1), ("web3", 1)],
-    );
-    let executes = webs.each_mut().map(Raw::execute);
-    // Pieces of lines, in turns; each target's lines come whole and in order all the same.
-    webs[0].output(&executes[0], "stdout", "a");
-    webs[1].output(&executes[1], "stdout", "b1\nb");
-    run.stdout.wait_for("web2: b1\n");
-    webs[0].output(&executes[0], "stdout", "1\n\na");
-    webs[0].output(&executes[0], "stderr", "e");
-    run.stdout.wait_for("web1: a1\nweb1: \n");
-    webs[1].reply(&executes[1], &json!({"exit_code": 4, "stdout": "2"}));
-    run.stdout.wait_for("web2: b2\n");
-    webs[0].reply(
-        &executes[0],
-        &json!({"exit_code": 0, "stdout": "2\n", "stderr": "1\n"}),
-    );
-    run.stdout.wait_for("web1: a2\n");
-    webs[2].reply_error(&executes[2], 20, "no");
-    let ended = run.end();
-    ended
-        .expect_code(5)
-        .expect_stdout("web2: b1\nweb1: a1\nweb1: \nweb2: b2\nweb1: a2\n");
-    expect_stderr(
-        &ended,
-        &(waiting(3)
-            + "[web2, rank 2] done, exit code 4 (TIME)\nweb1: e1\n[web3, rank 3] refused: no\n\
-               3 targets: 1 done, 1 refused (web3), 1 failed (web2)\n"),
-    );
 }
 
 #[test]
@@ -526,204 +486,6 @@ fn a_reader_that_stops_ends_run_without_a_complaint() {
     let ended = run.end();
     ended.expect_code(141);
     assert_eq!(ended.stderr, waiting(1));
-}
-
-#[test]
-fn long_lines_of_several_targets_come_whole_and_in_turns() {
-    let server = Server::start(&[]);
-    let (run, mut webs) = server.run(&["--to", "below", "--", "x"], [("web1", 1), ("web2", 1)]);
-    let executes = webs.each_mut().map(Raw::execute);
-    let lines = ["x".repeat(70_000), "\u{20ac}".repeat(30_000)];
-    for part in 0..10 {
-        for (n, line) in lines.iter().enumerate() {
-            let length = line.len() / 10;
-            let piece = &line[part * length..][..length];
-            webs[n].output(&executes[n], "stdout", piece);
-        }
-    }
-    webs[0].reply(&executes[0], &json!({"exit_code": 0, "stdout": "\n"}));
-    run.stdout.wait_for("x\n");
-    webs[1].reply(&executes[1], &json!({"exit_code": 0}));
-    let ended = run.end();
-    let expected = format!("web1: {}\nweb2: {}\n", lines[0], lines[1]);
-    assert!(ended.expect_code(0).text() == expected);
-}
-
-#[test]
-fn a_line_of_more_than_a_mebibyte_is_cut_between_characters_and_marked() {
-    let server = Server::start(&[]);
-    let (run, mut webs) = server.run(&["--to", "below", "--", "x"], [("web1", 1), ("web2", 1)]);
-    let [first, second] = webs.each_mut().map(Raw::execute);
-    // A mebibyte is no multiple of three.
-    let line = "\u{20ac}".repeat(360_000);
-    for at in (0..line.len()).step_by(90_000) {
-        webs[0].output(&first, "stdout", &line[at..][..90_000]);
-    }
-    webs[0].reply(&first, &json!({"exit_code": 0, "stdout": "\nnext\n"}));
-    webs[1].reply(&second, &json!({"exit_code": 0}));
-    let ended = run.end();
-    let (cut, rest) = line.split_at((1 << 20) / 3 * 3);
-    let expected = format!("web1: {cut}\nweb1 (continued): {rest}\nweb1: next\n");
-    assert!(ended.expect_code(0).text() == expected);
-}
-
-#[test]
-fn a_line_that_the_server_leaves_unfinished_is_printed() {
-    let server = Server::start(&[]);
-    let (run, mut webs) = server.run(&["--to", "below", "--", "x"], [("web1", 1), ("web2", 1)]);
-    let executes = webs.each_mut().map(Raw::execute);
-    webs[0].output(&executes[0], "stdout", "so far");
-    webs[1].output(&executes[1], "stdout", "a line\n");
-    run.stdout.wait_for("web2: a line\n");
-    server.process.signal(Signal::KILL);
-    let ended = run.end();
-    ended
-        .expect_code(3)
-        .expect_stdout("web2: a line\nweb1: so far\n");
-}
-
-/// What `run` says of standard input that it does not read.
-const NOT_READ: &str =
-    "note: run does not pass its standard input on to the command (</dev/null ends this note)\n";
-
-#[test]
-fn input_that_run_does_not_read_is_said_and_left_where_it_is() {
-    let server = Server::start(&[]);
-    let _boss = server.raw("boss", 0);
-    let folder = tempfile::tempdir().expect("a folder");
-    let path = folder.path().join("input");
-    std::fs::write(&path, "one\ntwo\n").expect("a file");
-    let open = || File::open(&path).expect("the file is there");
-    let run = |stdin: Stdio| {
-        let mut command = server.client(&["run", "--to", "web1", "--", "cat"]);
-        Process::start_reading(&mut command, stdin).end().stderr
-    };
-    let pipe = |content: &str| {
-        let (reader, mut writer) = std::io::pipe().expect("the system has pipes");
-        writer.write_all(content.as_bytes()).expect("it has room");
-        (reader, writer)
-    };
-    let clone = |file: &PipeReader| file.try_clone().expect("a descriptor");
-
-    let (mut reader, writer) = pipe("hi\n");
-    let said = run(clone(&reader).into());
-    assert_eq!(said.matches(NOT_READ).count(), 1, "a pipe: {said}");
-    drop(writer);
-    let said = run(clone(&reader).into());
-    assert!(said.contains(NOT_READ), "a pipe that was closed: {said}");
-    let mut left = String::new();
-    reader.read_to_string(&mut left).expect("a pipe");
-    assert_eq!(left, "hi\n");
-
-    let mut file = open();
-    let said = run(file.try_clone().expect("a descriptor").into());
-    assert!(said.contains(NOT_READ), "a file: {said}");
-    assert_eq!(file.stream_position().expect("a place"), 0);
-    file.seek(SeekFrom::End(0)).expect("an end");
-    let said = run(file.into());
-    assert!(!said.contains("note"), "a file at its end: {said}");
-
-    let (reader, writer) = pipe("");
-    let said = run(clone(&reader).into());
-    assert!(!said.contains("note"), "an empty pipe: {said}");
-    drop(writer);
-    let said = run(reader.into());
-    assert!(!said.contains("note"), "an empty pipe at its end: {said}");
-    let said = run(Stdio::null());
-    assert!(!said.contains("note"), "nothing: {said}");
-}
-
-#[test]
-fn input_that_comes_late_is_said_at_the_end() {
-    let server = Server::start(&[]);
-    let mut command = server.client(&["run", "--wait-for", "1", "--", "cat"]);
-    let mut run = Process::start_fed(&mut command);
-    run.stderr.wait_for("waiting for");
-    let mut web1 = server.raw("web1", 1);
-    let execute = web1.execute();
-    run.feed("hi\n");
-    web1.reply(&execute, &json!({"exit_code": 0}));
-    let ended = run.end();
-    assert_eq!(ended.expect_code(0).stderr, waiting(1) + NOT_READ);
-}
-
-#[test]
-fn a_command_that_waits_for_a_slot_says_where_and_behind_how_many() {
-    let server = Server::start(&[]);
-    let mut boss = server.raw("boss", 0);
-    for (to, timeout) in [("web1", "2s"), ("next", "1m"), ("2", "1m"), ("", "1m")] {
-        let mut command = server.client(&["run", "--wait-for", "2", "--timeout", timeout]);
-        if !to.is_empty() {
-            command.args(["--to", to]);
-        }
-        let run = Process::start(command.args(["--", "x"]));
-        run.stderr.wait_for("waiting for");
-        let mut web1 = server.raw("web1", 1);
-        let fills = [boss.command("web1", &["a"]), boss.command("web1", &["b"])];
-        boss.sync();
-        let first = web1.execute();
-        let web2 = server.raw("web2", 1);
-        run.stderr.wait_for("queued at web1 behind 2\n");
-        web1.reply(&first, &json!({"exit_code": 0}));
-        for _ in ["b", "x"] {
-            let execute = web1.execute();
-            web1.reply(&execute, &json!({"exit_code": 0}));
-        }
-        for fill in fills {
-            boss.result_of(&fill);
-        }
-        let ended = run.end();
-        ended.expect_code(0);
-        assert_eq!(
-            ended.stderr,
-            waiting(2) + "queued at web1 behind 2\n",
-            "{to}"
-        );
-        web1.leave();
-        web2.leave();
-    }
-}
-
-#[test]
-fn the_queues_of_several_targets_are_said_on_one_line() {
-    let server = Server::start(&["9"]);
-    let mut boss = server.raw("boss", 0);
-    let words = ["run", "--wait-for", "6", "--to", "web*,!web6", "--", "x"];
-    let run = Process::start(&mut server.client(&words));
-    run.stderr.wait_for("waiting for");
-    let mut webs = ["web1", "web2", "web3", "web4", "web5"].map(|name| server.raw(name, 1));
-    for name in ["web1", "web2", "web2", "web3", "web4"] {
-        boss.command(name, &["fills"]);
-    }
-    boss.sync();
-    let _web6 = server.raw("web6", 1);
-    let free = webs[4].execute();
-    run.stderr
-        .wait_for("queued at web1 behind 1, web2 behind 2, web3 behind 1 and 1 more\n");
-    webs[4].reply(&free, &json!({"exit_code": 0}));
-    run.signal(Signal::INT);
-    for web in &mut webs[..4] {
-        web.execute();
-    }
-    run.end().expect_code(130);
-}
-
-#[test]
-fn a_command_that_runs_in_silence_is_not_said_to_be_queued() {
-    let server = Server::start(&[]);
-    let mut boss = server.raw("boss", 0);
-    let (run, [mut web1]) = server.run(&["--to", "web1", "--", "x"], [("web1", 1)]);
-    let execute = web1.execute();
-    // What comes behind it is nothing to wait for; the first of it comes late enough that the
-    // sender has seen its own command run.
-    assert!(!web1.comes_within(Duration::from_millis(600)));
-    let behind = boss.command("web1", &["behind"]);
-    assert!(!web1.comes_within(Duration::from_millis(900)));
-    web1.reply(&execute, &json!({"exit_code": 0}));
-    let execute = web1.execute();
-    web1.reply(&execute, &json!({"exit_code": 0}));
-    boss.result_of(&behind);
-    assert_eq!(run.end().expect_code(0).stderr, waiting(1));
 }
 
 #[test]

@@ -197,7 +197,7 @@ fn everything_works_encrypted() {
     let pki = Pki::new();
     let server_pair = pki.server("server");
     let tls = ["--cert", &server_pair.cert, "--key", &server_pair.key];
-    let clients = ["--client-ca", &pki.ca()];
+    let clients = ["--client-ca", &pki.ca(), "--client-cert", "required"];
     let server = Server::start(&[&tls[..], &clients, &["20"]].concat());
     let own = |name: &str| {
         let pair = pki.client(name, &[&format!("pecking:{name}")]);

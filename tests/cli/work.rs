@@ -162,7 +162,7 @@ fn a_service_outlives_its_server() {
 fn a_service_that_is_not_let_in_again_says_why_and_ends() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let token = folder.path().join("token");
-    fs::write(&token, "s3cret\n").expect("the folder can be written");
+    crate::support::write_secret(&token, "s3cret\n");
     let mut server = Server::start(&[]);
     let worker = server.worker("web1");
     server.replace(&["--token-file", token.to_str().expect("a plain path")]);
@@ -180,7 +180,7 @@ fn a_token_file_that_changes_counts_from_the_next_connection() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let token = |name: &str, text: &str| {
         let path = folder.path().join(name);
-        fs::write(&path, text).expect("the folder can be written");
+        crate::support::write_secret(&path, text);
         path.to_str().expect("a plain path").to_owned()
     };
     let servers = token("servers", "first\n");
@@ -362,7 +362,7 @@ fn a_wrong_log_filter_is_reported() {
     let mut members = server.client(&["members"]);
     Ended::of(members.env("RUST_LOG", "info,client=loud"))
         .expect_code(0)
-        .expect_one_line(&["warning: ", "'client=loud'"]);
+        .expect_one_line(&["warning: RUST_LOG is ignored: ", "'loud'"]);
 }
 
 #[test]
@@ -379,4 +379,68 @@ fn a_console_without_a_reader_changes_nothing() {
     let (_reader, writer, _) = full_pipe();
     let unread = || writer.try_clone().expect("a pipe can be shared").into();
     expect_service_without_a_console(&unread);
+}
+
+#[test]
+fn what_a_service_runs_is_on_record_with_its_arguments_and_its_sender() {
+    const POLICY: &str = "[commands.logs]\nrun = [\"/bin/echo\", \"-n\"]\nargs = [\"[a-z]+\"]\n";
+    let server = Server::start(&[]);
+    let mut boss = server.raw("boss", 0);
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = |name: &str| folder.path().join(name).display().to_string();
+    fs::write(path("policy"), POLICY).expect("a policy");
+    let (log, policy) = (path("audit.log"), path("policy"));
+    let options = [
+        "work", "--name", "web1", "--audit", &log, "--policy", &policy,
+    ];
+    let worker = Process::start(&mut server.client(&options));
+    worker.stderr.wait_for("joined as web1, rank 1\n");
+    let id = boss.command("next", &["logs", "secret"]);
+    assert_eq!(boss.result_of(&id)["stdout"], "secret");
+    let id = boss.command("next", &["logs", "no!"]);
+    assert_eq!(boss.result_of(&id)["status"], "refused");
+    worker.signal(Signal::TERM);
+    worker.end().expect_code(0);
+
+    let text = fs::read_to_string(&log).expect("a log");
+    let records: Vec<serde_json::Value> = text
+        .lines()
+        .map(|line| serde_json::from_str(line).expect("a record"))
+        .collect();
+    let kinds: Vec<_> = records.iter().map(|record| &record["type"]).collect();
+    let expected = ["start", "join", "run", "outcome", "refused", "stop"];
+    assert_eq!(kinds, expected, "{text}");
+    let sender = json!({"tier": 5, "member": boss.joined["member"], "name": "boss", "rank": 0});
+    let (ran, outcome, refused) = (&records[2], &records[3], &records[4]);
+    assert_eq!(ran["who"], sender);
+    assert_eq!(ran["words"], json!(["logs", "secret"]));
+    assert_eq!(ran["path"], "/bin/echo");
+    assert_eq!(ran["argv"], json!(["/bin/echo", "-n", "secret"]));
+    assert_eq!(outcome["cmd"], ran["cmd"]);
+    assert_eq!(
+        (&outcome["status"], &outcome["exit_code"]),
+        (&json!("done"), &json!(0))
+    );
+    assert_eq!(outcome["bytes"], 6);
+    assert_eq!(
+        (&refused["who"], &refused["status"]),
+        (&sender, &json!("refused"))
+    );
+
+    // Nothing runs that cannot be on record; the simulation is no exception.
+    let options = ["work", "--name", "web1", "--audit", "/dev/full"];
+    let worker = Process::start(&mut server.client(&options));
+    worker
+        .stderr
+        .wait_for("the audit log /dev/full cannot be written");
+    worker.stderr.wait_for("joined as web1, rank 1\n");
+    let id = boss.command("next", &["print"]);
+    let outcome = boss.result_of(&id);
+    assert_eq!(outcome["status"], "failed", "{outcome}");
+    assert!(
+        outcome["message"].to_string().contains("audit log"),
+        "{outcome}"
+    );
+    let open = ["work", "--audit", "/nowhere/log"];
+    Ended::of(&mut server.client(&open)).expect_code(2);
 }

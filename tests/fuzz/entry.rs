@@ -7,14 +7,14 @@
 use std::io::{self, Read};
 use std::path::Path;
 
-use client::policy::Policy;
+use client::policy::{Policy, Sender};
 use common::net::line_reader::LineReader;
 use common::wire::Tags;
 use common::wire::fast_decode::Plain;
 use common::wire::message::{AnswerBody, Id, Malformed, Message, RpcError, error_line, params};
 use common::wire::selector::{Selector, Single, Subject, check_name};
 use common::wire::{
-    Cancel, ExecutionOutput, ExecutionResult, Join, MembersQuery, Send, SendConsumed, method,
+    Cancel, ExecutionOutput, ExecutionResult, Join, MembersQuery, Send, SendConsumed, Tier, method,
 };
 use serde_json::Value;
 use serde_json::value::RawValue;
@@ -371,7 +371,11 @@ pub(crate) fn policy(data: &[u8]) {
     assert_eq!(policy.to_string().lines().count(), policy.commands().len());
     let words = String::from_utf8_lossy(words);
     let words: Vec<String> = words.split('\n').map(String::from).collect();
-    match policy.plan(&words) {
+    let sender = Sender {
+        tier: Some(Tier::HIGHEST),
+        ..Sender::default()
+    };
+    match policy.plan(&sender, &words) {
         Err(refusal) => check_sentence(&refusal.to_string()),
         Ok(plan) => {
             let mut commands = policy.commands();

@@ -5,7 +5,15 @@ mod executing;
 #[path = "../support/mod.rs"]
 mod support;
 
+mod as_user;
+mod client_end;
+mod detached;
 mod end;
+mod isolation;
+mod leftovers;
 mod output;
 mod policy;
 mod run;
+mod senders;
+mod stuck;
+mod words;

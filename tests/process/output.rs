@@ -5,7 +5,7 @@ use crate::executing::{
     Folder, JITTER, PATIENCE, Program, Relay, Worker, anything, by_policy, client, client_for,
     eventually, has_gone, pids, start_client, wait_until_gone,
 };
-use crate::support::Vitals;
+use crate::support::{Vitals, is_mostly};
 use rustix::process::Signal;
 use serde_json::json;
 use std::io::Read;
@@ -122,9 +122,13 @@ fn bytes_that_are_no_text_come_as_base64() {
     assert!(ran.outcome.get("stdout").is_none() && ran.outcome["stdout_base64"].is_string());
     // Text, then something else, then text; the first of a character that never ends.
     let script = "printf 'text'; sleep 0.2; printf '\\377'; sleep 0.2; printf 'text\\303'";
-    let ran = boss.sh(script);
-    assert_eq!(ran.exited(0).stdout, b"text\xfftext\xc3");
-    assert!(ran.chunks[0].1 && !ran.chunks[1].1, "{:?}", ran.chunks);
+    // On a busy machine the client may be late, and find two of them at once.
+    let are_apart = is_mostly(|| {
+        let ran = boss.sh(script);
+        assert_eq!(ran.exited(0).stdout, b"text\xfftext\xc3");
+        matches!(ran.chunks[..], [(_, true), (_, false), ..])
+    });
+    assert!(are_apart, "text is text, and the rest is base64");
     // Text that JSON would make six times as long.
     let ran = boss.sh("head -c 100000 /dev/zero");
     assert!(ran.exited(0).stdout == vec![0; 100_000]);
@@ -257,7 +261,7 @@ fn a_sender_that_reads_nothing_is_waited_for_until_the_timeout() {
     let took = since.elapsed();
     assert_eq!(answer["result"]["status"], "timed_out", "{answer}");
     assert!(
-        took > Duration::from_millis(3300) && took < Duration::from_secs(5),
+        took > Duration::from_millis(3300) && took < Duration::from_secs(8),
         "{took:?}"
     );
     wait_until_gone(&pids(&String::from_utf8_lossy(&first)), JITTER);

@@ -1,15 +1,22 @@
 //! What clients dial that is no server, or not yet.
 
-use std::net::{Shutdown, TcpListener, TcpStream};
+use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::time::{Duration, Instant};
 
 use crate::support::PATIENCE;
 
-/// An address where nobody listens.
+/// An address at which no program listens.
 pub(crate) fn nowhere() -> String {
-    let listener = TcpListener::bind("127.0.0.1:0").expect("loopback has a free port");
-    let address = listener.local_addr().expect("it is bound");
-    address.to_string()
+    free_address().to_string()
+}
+
+/// An address that is free, and stays so until the test has a server listen there: it is of a
+/// loopback address that no other test uses, if the system has more than one.
+pub(crate) fn free_address() -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.200:0");
+    let listener = listener.or_else(|_| TcpListener::bind("127.0.0.1:0"));
+    let listener = listener.expect("loopback has a free port");
+    listener.local_addr().expect("it is bound")
 }
 
 /// Takes a connection, for which it does not wait for ever.
@@ -22,7 +29,7 @@ pub(crate) fn accept(listener: &TcpListener) -> TcpStream {
             stream.set_nonblocking(false).expect("an open socket");
             return stream;
         }
-        assert!(Instant::now() < deadline, "nobody dials in");
+        assert!(Instant::now() < deadline, "no client dials in");
         std::thread::sleep(Duration::from_millis(5));
     }
 }

@@ -1,4 +1,4 @@
-//! What nobody reads from.
+//! A pipe that is full and that no process reads.
 
 use rustix::io::ioctl_fionbio;
 use std::io::{PipeReader, PipeWriter, Write, pipe};

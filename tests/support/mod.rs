@@ -46,7 +46,6 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Held by a test that floods the machine, or whose figures of time or memory mean little beside such
 /// a test: these run one after another. Other tests run beside them.
-#[must_use]
 pub(crate) fn alone() -> MutexGuard<'static, ()> {
     static TURN: Mutex<()> = Mutex::new(());
     TURN.lock().unwrap_or_else(PoisonError::into_inner)
@@ -144,4 +143,12 @@ pub(crate) fn allow_many_sockets() {
     };
     // Where even that is refused, the test that needs them says what it could not open.
     let _ = setrlimit(Resource::Nofile, most);
+}
+
+/// Writes a file that only its owner can read.
+#[track_caller]
+pub(crate) fn write_secret(file: impl AsRef<std::path::Path>, text: impl AsRef<[u8]>) {
+    let mode = std::os::unix::fs::PermissionsExt::from_mode(0o600);
+    std::fs::write(&file, text).expect("the folder can be written");
+    std::fs::set_permissions(&file, mode).expect("its mode can be changed");
 }

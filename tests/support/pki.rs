@@ -1,4 +1,4 @@
-//! Certificates for tests, made with a library that the programs have no part in.
+//! Certificates for tests, made without the programs' own code.
 
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};

@@ -17,7 +17,7 @@ use rustix::process::{Pid, Signal, kill_process};
 
 use crate::support::{PATIENCE, Raw, dial, left};
 
-/// How long to wait before looking again at what nobody tells of: the end of a process.
+/// How long to wait before the next look whether a process has ended: no event tells of that.
 const TICK: Duration = Duration::from_millis(2);
 
 /// The client's program.
@@ -49,8 +49,7 @@ fn build_server() -> PathBuf {
     built.path().to_owned()
 }
 
-/// A command line, without what the environment of whoever runs the tests says to the two
-/// programs.
+/// A command line, without the variables of the tests' own environment that the two programs read.
 fn command(program: &Path, words: &[&str]) -> Command {
     let mut command = Command::new(program);
     command.args(words);
@@ -180,7 +179,7 @@ impl Server {
 
 /// One of the programs while it runs.
 pub(crate) struct Process {
-    /// Its command line, for whoever reads that a test failed.
+    /// Its command line, for the message of a failed test.
     line: String,
     child: Child,
     stdin: Option<ChildStdin>,
@@ -333,6 +332,11 @@ impl Ended {
     #[track_caller]
     pub(crate) fn of(command: &mut Command) -> Self {
         Process::start(command).end()
+    }
+
+    /// Its exit code, if no signal ended it.
+    pub(crate) fn code(&self) -> Option<i32> {
+        self.code
     }
 
     /// Checks its exit code.

@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 
 use super::reader::{Arrival, Line, Reader};
-use super::{PATIENCE, Server, abbreviated, dial, left};
+use super::{PATIENCE, Server, abbreviated, dial, left, tunnel};
 
 /// Lines that a failed test shows of what had come.
 const SHOWN: usize = 12;
@@ -145,7 +145,8 @@ impl Raw {
 
     /// The address that the server sees.
     pub(crate) fn address(&self) -> SocketAddr {
-        self.stream.local_addr().expect("a socket has an address")
+        let own = self.stream.local_addr();
+        tunnel::address_at_server(own.expect("a socket has an address"))
     }
 
     /// How many pings of the server came so far.

@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use super::abbreviated;
 
 /// What stands in `error.data.reason` for each code.
-const REASONS: [(i64, &str); 17] = [
+const REASONS: [(i64, &str); 18] = [
     (-32700, "parse_error"),
     (-32600, "invalid_request"),
     (-32601, "method_not_found"),
@@ -29,6 +29,7 @@ const REASONS: [(i64, &str); 17] = [
     (9, "busy"),
     (10, "shutting_down"),
     (11, "forbidden"),
+    (12, "audit_unavailable"),
     (13, "tls_required"),
 ];
 
@@ -71,7 +72,7 @@ impl Reader {
             };
             let over = matches!(arrival, Some(Arrival::End | Arrival::Wrong(_)));
             if let Some(arrival) = arrival {
-                // Nobody may be there any more to hear it.
+                // The client may be gone.
                 let _ = self.sender.send(arrival);
             }
             if over {

@@ -17,7 +17,7 @@ use super::{PATIENCE, left, try_dial, tunnel};
 /// test's end keeps pings out of those that are not about them.
 const DEFAULTS: [(&str, &str); 3] = [
     ("--listen", "127.0.0.1:0"),
-    ("--heartbeat", "60s"),
+    ("--heartbeat", "10m"),
     ("--drain", "1s"),
 ];
 

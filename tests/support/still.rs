@@ -1,7 +1,7 @@
 //! A client that reads nothing by itself and has no thread: for tests of what happens to
 //! one that does not keep up, does not answer, or goes without a word.
 
-use std::io::{Read, Write};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{Shutdown, TcpStream};
 use std::time::Instant;
 
@@ -113,6 +113,26 @@ impl Still {
             line.extend_from_slice(&buffer[..read]);
         }
         String::from_utf8(line).expect("the server writes UTF-8")
+    }
+
+    /// Reads lines up to the one that is the last, which is part of what this gives. What came
+    /// right behind it is read as well, and dropped.
+    #[track_caller]
+    pub(crate) fn read_lines(&mut self, is_last: impl Fn(&str) -> bool) -> Vec<String> {
+        let deadline = Instant::now() + PATIENCE;
+        let mut stream = BufReader::with_capacity(64 << 10, &self.stream);
+        let mut lines = Vec::new();
+        loop {
+            self.wait_readable(deadline);
+            let mut line = String::new();
+            let read = stream.read_line(&mut line).expect("it comes in time");
+            assert!(read > 0, "the connection ended after {:?}", lines.last());
+            let is_over = is_last(&line);
+            lines.push(line);
+            if is_over {
+                return lines;
+            }
+        }
     }
 
     /// Reads whatever there is at this moment.

@@ -1,5 +1,5 @@
 //! A program at a terminal: what it writes goes through a terminal's emulation, so that a
-//! test looks at what somebody in front of it would see.
+//! test looks at what a user in front of it sees.
 
 use std::io::{Read, Write};
 use std::num::NonZero;
@@ -22,7 +22,7 @@ pub(crate) const PROMPT: &str = "Enter command: ";
 const ROWS: NonZero<u16> = NonZero::new(50).expect("more than none");
 const COLUMNS: NonZero<u16> = NonZero::new(80).expect("more than none");
 
-/// How long to wait before looking again at what nobody tells of: the end of a process.
+/// How long to wait before the next look whether a process has ended: no event tells of that.
 const TICK: Duration = Duration::from_millis(2);
 
 /// A terminal with a program in it, killed and reaped when this is dropped.
@@ -221,7 +221,7 @@ impl Drop for Terminal {
         // It may have ended already; there is nothing to do about it then.
         let _ = self.child.kill();
         let _ = self.child.wait();
-        // Once nobody has the other end, reading this one ends.
+        // Once the other end is closed everywhere, reading this one ends.
         self.pts = None;
         if let Some(reader) = self.reader.take() {
             let _ = reader.join();

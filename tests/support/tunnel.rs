@@ -3,10 +3,11 @@
 //!
 //! `PECKING_TEST_CARRIER=tls` has servers encrypt and connections go through here.
 
+use std::collections::HashMap;
 use std::io::{self, Read, Write};
-use std::net::{Shutdown, TcpListener, TcpStream};
+use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::os::fd::AsFd;
-use std::sync::{Arc, LazyLock};
+use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 
 use rustix::event::{PollFd, PollFlags, poll};
 use rustls::{ClientConfig, ClientConnection, RootCertStore};
@@ -55,6 +56,7 @@ pub(crate) fn through_with(server: TcpStream, config: Arc<ClientConfig>) -> io::
     let near = TcpStream::connect(listener.local_addr()?)?;
     let (far, _) = listener.accept()?;
     near.set_nodelay(true)?;
+    addresses().insert(near.local_addr()?, server.local_addr()?);
     for end in [&far, &server] {
         end.set_nodelay(true)?;
         end.set_nonblocking(true)?;
@@ -71,6 +73,17 @@ pub(crate) fn through_with(server: TcpStream, config: Arc<ClientConfig>) -> io::
     // It ends with either of its sockets, at the latest with this process.
     std::thread::spawn(move || tunnel.run());
     Ok(near)
+}
+
+/// The address that the server sees, of a connection with this address at the test's end.
+pub(crate) fn address_at_server(own: SocketAddr) -> SocketAddr {
+    addresses().get(&own).copied().unwrap_or(own)
+}
+
+fn addresses() -> std::sync::MutexGuard<'static, HashMap<SocketAddr, SocketAddr>> {
+    static ADDRESSES: LazyLock<Mutex<HashMap<SocketAddr, SocketAddr>>> =
+        LazyLock::new(Mutex::default);
+    ADDRESSES.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 struct Tunnel {
@@ -99,9 +112,9 @@ impl Tunnel {
     fn pass(&mut self) -> io::Result<()> {
         while !(self.near_ended && self.server_ended) {
             self.wait()?;
-            self.from_near()?;
+            self.read_near()?;
             self.write_tls()?;
-            self.from_server()?;
+            self.read_server()?;
             self.write_near()?;
         }
         Ok(())
@@ -120,7 +133,8 @@ impl Tunnel {
                 PollFlags::empty()
             }
         };
-        let reads_near = !self.near_ended && self.to_session.is_empty();
+        let may_read = !self.near_ended && !self.session.is_handshaking();
+        let reads_near = may_read && self.to_session.is_empty();
         let writes_near = !self.to_near.is_empty();
         let reads_server = !self.server_ended && self.to_near.len() < REST;
         let mut fds = vec![PollFd::from_borrowed_fd(
@@ -137,10 +151,12 @@ impl Tunnel {
         Ok(())
     }
 
-    fn from_near(&mut self) -> io::Result<()> {
-        if self.near_ended || !self.to_session.is_empty() || self.session.is_handshaking() {
-            self.to_session()?;
+    fn read_near(&mut self) -> io::Result<()> {
+        // What was said before the end of the handshake waits for that, the end of it as well.
+        if self.session.is_handshaking() {
+            return Ok(());
         }
+        self.seal()?;
         let Some(far) = &mut self.far else {
             return Ok(());
         };
@@ -156,10 +172,10 @@ impl Tunnel {
                 Err(e) => return Err(e),
             }
         }
-        self.to_session()
+        self.seal()
     }
 
-    fn to_session(&mut self) -> io::Result<()> {
+    fn seal(&mut self) -> io::Result<()> {
         let taken = self.session.writer().write(&self.to_session)?;
         self.to_session.drain(..taken);
         Ok(())
@@ -179,7 +195,7 @@ impl Tunnel {
         Ok(())
     }
 
-    fn from_server(&mut self) -> io::Result<()> {
+    fn read_server(&mut self) -> io::Result<()> {
         if self.server_ended || self.to_near.len() >= REST {
             return Ok(());
         }

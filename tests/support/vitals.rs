@@ -1,4 +1,4 @@
-//! What a process costs, as the system counts it, and how quick a server is for those who use
+//! What a process costs, as the system counts it, and how quick a server is for clients that use
 //! it: pairs of clients of which one commands the other all the time.
 
 use std::fs;
@@ -168,7 +168,7 @@ fn join(address: SocketAddr, name: &str, slots: u32) -> TcpStream {
     );
     (&stream).write_all(join.as_bytes()).expect("it is taken");
     let mut answer = Vec::new();
-    // Nothing else comes before somebody commands it.
+    // Nothing else comes before a client commands it.
     let _ = BufReader::with_capacity(1, &stream).read_until(b'\n', &mut answer);
     let answer = String::from_utf8_lossy(&answer);
     assert!(answer.contains("\"result\""), "{name}: {answer:?}");

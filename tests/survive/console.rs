@@ -9,6 +9,7 @@ use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
+use crate::support::dialled::free_address;
 use crate::support::{
     IS_RELEASE, PATIENCE, Pairs, alone, dial, full_pipe, server_program, skipped, try_dial,
 };
@@ -37,12 +38,10 @@ struct Silent {
 impl Silent {
     #[track_caller]
     fn start(stdout: impl Into<Stdio>, stderr: impl Into<Stdio>) -> Silent {
-        // It cannot say which port it got, so it is given one that was free just now.
-        let free = TcpListener::bind("127.0.0.1:0").expect("loopback");
-        let address = free.local_addr().expect("it is bound");
-        drop(free);
+        // It cannot say which port it got.
+        let address = free_address();
         let child = Command::new(server_program())
-            .args(["50", "--heartbeat", "60s", "--drain", "1s", "--listen"])
+            .args(["50", "--heartbeat", "10m", "--drain", "1s", "--listen"])
             .arg(address.to_string())
             .env("RUST_LOG", "debug")
             .stdin(Stdio::null())

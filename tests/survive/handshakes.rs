@@ -3,10 +3,12 @@
 
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, TcpStream};
+use std::path::Path;
 use std::sync::Barrier;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
+use crate::support::auth::{Auth, ROLES, token};
 use crate::support::{
     IS_RELEASE, PATIENCE, Pairs, Raw, Server, Vitals, allow_many_sockets, alone, dial_from,
     loosely, skipped,
@@ -326,6 +328,19 @@ fn show(server: &Server, from: u8, token: &str) -> (Raw, Duration, serde_json::V
 
 #[test]
 fn a_flood_of_wrong_tokens_is_answered_16_times_a_second_and_the_right_one_joins_meanwhile() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let file = folder.path().join("token");
+    crate::support::write_secret(&file, "secret\n");
+    flood_with_wrong_tokens("--token-file", &file, "secret");
+}
+
+#[test]
+fn a_flood_of_wrong_tokens_is_no_worse_at_a_server_with_an_auth_file() {
+    let auth = Auth::new(ROLES).with("web1", "agent", "");
+    flood_with_wrong_tokens("--auth", &auth.path(), &token("web1"));
+}
+
+fn flood_with_wrong_tokens(option: &str, file: &Path, right: &str) {
     const LASTS: Duration = Duration::from_secs(4);
     /// Addresses that guess, and how many at a time.
     const GUESSING: [u8; 2] = [2, 3];
@@ -333,12 +348,9 @@ fn a_flood_of_wrong_tokens_is_answered_16_times_a_second_and_the_right_one_joins
     if !has_loopback_network() {
         return;
     }
-    let folder = tempfile::tempdir().expect("a temporary folder");
-    let file = folder.path().join("token");
-    std::fs::write(&file, "secret\n").expect("the folder is ours");
-    let server = Server::start(50, &["--token-file", file.to_str().expect("a plain path")]);
+    let server = Server::start(50, &[option, file.to_str().expect("a plain path")]);
     // A member comes from one of the two.
-    let (_member, _, answer) = show(&server, GUESSING[0], "secret");
+    let (_member, _, answer) = show(&server, GUESSING[0], right);
     assert!(answer["result"].is_object(), "{answer}");
     let (logged, began) = (server.stderr_lines().len(), Instant::now());
     let (guessed, joins) = std::thread::scope(|scope| {
@@ -350,7 +362,7 @@ fn a_flood_of_wrong_tokens_is_answered_16_times_a_second_and_the_right_one_joins
         let mut joins = Vec::new();
         while began.elapsed() < LASTS * 3 / 4 {
             for from in [1, GUESSING[0]] {
-                let (client, took, answer) = show(server, from, "secret");
+                let (client, took, answer) = show(server, from, right);
                 assert!(answer["result"].is_object(), "from {from}: {answer}");
                 client.leave();
                 joins.push(took);
@@ -358,7 +370,7 @@ fn a_flood_of_wrong_tokens_is_answered_16_times_a_second_and_the_right_one_joins
             std::thread::sleep(Duration::from_millis(100));
         }
         // From an address without a member, after so many wrong ones, no token is checked.
-        let (_, took, answer) = show(server, GUESSING[1], "secret");
+        let (_, took, answer) = show(server, GUESSING[1], right);
         let is_refused = answer["error"]["data"]["reason"] == "unauthorized";
         let made_room = answer["method"] == "bye";
         assert!(is_refused || made_room, "{answer} after {took:?}");
@@ -412,7 +424,7 @@ fn an_address_that_guesses_in_vain_pushes_out_no_connection_of_its_own() {
     }
     let folder = tempfile::tempdir().expect("a temporary folder");
     let file = folder.path().join("token");
-    std::fs::write(&file, "secret\n").expect("the folder is ours");
+    crate::support::write_secret(&file, "secret\n");
     let server = Server::start(50, &["--token-file", file.to_str().expect("a plain path")]);
     let mut rounds = (0..ROUNDS).map(|_| {
         let first: Vec<_> = (0..OF_ONE).map(|_| guess_blindly(&server, 2)).collect();

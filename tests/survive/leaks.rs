@@ -101,7 +101,7 @@ const IDLE_COSTS: usize = if IS_RELEASE { 14 << 10 } else { 27 << 10 };
 #[test]
 fn an_idle_client_costs_a_few_pages_of_memory() {
     allow_many_sockets();
-    let server = Server::start(IDLE + 1, &["--heartbeat", "60s"]);
+    let server = Server::start(IDLE + 1, &["--heartbeat", "10m"]);
     let Some(vitals) = Vitals::of(server.pid()) else {
         return;
     };

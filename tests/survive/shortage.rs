@@ -7,7 +7,9 @@ use std::os::unix::process::CommandExt;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use crate::support::{PATIENCE, Raw, Server, Still, Vitals, dial, server_program, skipped};
+use crate::support::{
+    PATIENCE, Raw, Server, Still, Vitals, dial, loosely, server_program, skipped,
+};
 use serde_json::{Value, json};
 
 /// The clients that dial in while there is no room for as many.
@@ -24,7 +26,7 @@ fn start(wrapper: &[&str], program: &str) -> Server {
     let mut command = Command::new(wrapper[0]);
     command.args(&wrapper[1..]);
     command.args([program, "500", "--quiet", "--listen", "127.0.0.1:0"]);
-    command.args(["--heartbeat", "60s", "--drain", "1s"]);
+    command.args(["--heartbeat", "10m", "--drain", "1s"]);
     // So that what a test starts ends with it, whatever ends the test.
     command.process_group(0);
     Server::spawn(&mut command)
@@ -123,7 +125,10 @@ fn without_descriptors_members_are_served_and_newcomers_wait() {
         .expect("an answer");
     assert!(answer.contains("\"result\""), "{answer}");
     let took = freed.elapsed();
-    assert!(took <= RECOVERY, "{took:?} until the next was served");
+    assert!(
+        took <= loosely(RECOVERY),
+        "{took:?} until the next was served"
+    );
 }
 
 /// A user of the system that runs nothing else, so that it has the threads of one test alone.
@@ -298,7 +303,7 @@ fn without_threads_newcomers_are_told_so() {
             break client;
         }
         expect_no_thread(&answer);
-        assert!(freed.elapsed() <= RECOVERY, "a thread leaks");
+        assert!(freed.elapsed() <= loosely(RECOVERY), "a thread leaks");
         std::thread::sleep(Duration::from_millis(1));
     };
     joined.push(late);
@@ -318,7 +323,10 @@ fn without_threads_newcomers_are_told_so() {
             expect_no_thread(&answer);
         }
         let took = freed.elapsed();
-        assert!(took <= RECOVERY, "{newcomers} newcomers after {took:?}");
+        assert!(
+            took <= loosely(RECOVERY),
+            "{newcomers} newcomers after {took:?}"
+        );
     }
     let log = server.stderr_lines();
     assert!(log.iter().all(|line| !line.contains("panic")), "{log:?}");

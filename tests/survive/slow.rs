@@ -236,7 +236,7 @@ const TRIES: usize = 8;
 #[test]
 fn a_sender_to_thousands_has_the_first_word_at_once() {
     allow_many_sockets();
-    let server = Server::start(THOUSANDS + 1, &["--heartbeat", "60s"]);
+    let server = Server::start(THOUSANDS + 1, &["--heartbeat", "10m"]);
     let mut boss = Raw::join(&server, "boss", 0);
     let crowd = (0..THOUSANDS).map(|n| Still::join(&server, &format!("n{n}"), 1024));
     let _crowd: Vec<Still> = crowd.collect();

@@ -2,10 +2,10 @@
 //! time, with a reader of its output or without, and no process is left.
 
 use std::fs;
-use std::net::TcpListener;
 use std::process::{Child, Stdio};
 use std::time::{Duration, Instant};
 
+use crate::support::dialled::free_address;
 use crate::support::programs::{Process, Server};
 use crate::support::{PATIENCE, Raw, full_pipe, skipped, try_dial};
 use rustix::process::{Pid, Signal, kill_process};
@@ -115,10 +115,8 @@ fn a_drain_ends_in_time_without_a_reader_of_the_servers_output() {
     let (_out, stdout, _) = full_pipe();
     let (_err, stderr, _) = full_pipe();
     let mut command = crate::support::programs::server(&["5", "--drain", "1s"]);
-    // It cannot say which port it got, so it is given one that was free just now.
-    let free = TcpListener::bind("127.0.0.1:0").expect("loopback");
-    let address = free.local_addr().expect("it is bound");
-    drop(free);
+    // It cannot say which port it got.
+    let address = free_address();
     command.args(["--listen", &address.to_string()]);
     command.stdin(Stdio::null()).stdout(stdout).stderr(stderr);
     let mut server = Killed(command.spawn().expect("the server's program starts"));

@@ -1,9 +1,12 @@
 //! Identities, roles and rights, by the letter of the protocol.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::support::auth::{Auth, ROLES, token};
-use crate::support::{Raw, Server, ranking};
+use crate::support::pki::Pki;
+use crate::support::{Raw, Server, dial_plain, ranking, tunnel};
+use crate::tls::showing;
 use serde_json::{Value, json};
 
 /// A server of an operator, two agents, and what a test adds.
@@ -362,4 +365,71 @@ fn a_role_bounds_the_sends_of_each_of_its_clients() {
             .is_some_and(|m| m.contains("2 sends")),
         "{error}"
     );
+}
+
+#[test]
+fn a_certificate_proves_the_credential_that_has_its_name() {
+    let pki = Pki::new();
+    let text = format!(
+        "{ROLES}[[credentials]]\nid = \"db1\"\nrole = \"agent\"\ncert = \"pecking:db1\"\nnames = [\"db1\"]\n\
+         [[credentials]]\nid = \"fleet\"\nrole = \"agent\"\ncert = \"spiffe://corp/agent/*\"\nnames = [\"{{1}}\"]\n\
+         [[credentials]]\nid = \"out\"\nrole = \"agent\"\ncert = \"spiffe://corp/agent/web7\"\nconnections = 0\n\
+         [[credentials]]\nid = \"hosts\"\nrole = \"agent\"\ncert = \"dns:*.corp.example\"\nnames = [\"{{1}}\"]\n"
+    );
+    let auth = Auth::new(&text).with("alice", "operator", "");
+    let server_pair = pki.server("server");
+    let server = auth.server(
+        9,
+        &[
+            "--cert",
+            &server_pair.cert,
+            "--key",
+            &server_pair.key,
+            "--client-ca",
+            &pki.ca(),
+        ],
+    );
+    for (number, (certificate, params, expected)) in [
+        ("pecking:db1", json!({"name": "db1"}), Ok("db1")),
+        ("pecking:db2", json!({}), Err(2)),
+        (
+            "spiffe://corp/agent/web1",
+            json!({"name": "web1"}),
+            Ok("fleet"),
+        ),
+        ("spiffe://corp/agent/web2", json!({"name": "web1"}), Err(11)),
+        (
+            "spiffe://corp/agent/web2",
+            json!({"name": "web2"}),
+            Ok("fleet"),
+        ),
+        ("spiffe://corp/agent/db1", json!({"name": "db1"}), Err(11)),
+        ("spiffe://corp/agent/web7", json!({"name": "web7"}), Err(11)),
+        ("spiffe://corp/other/web1", json!({}), Err(2)),
+        ("web3.CORP.example", json!({"name": "web3"}), Ok("hosts")),
+        ("web4.corp.example", json!({"name": "web3"}), Err(11)),
+        // A token counts before the certificate, and is not made good by it.
+        ("pecking:db1", json!({"token": token("alice")}), Ok("alice")),
+        ("pecking:db1", json!({"token": "wrong"}), Err(2)),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let pair = pki.client(&format!("client{number}"), &[certificate]);
+        let socket = dial_plain(server.address()).expect("the server accepts");
+        let near = tunnel::through_with(socket, Arc::new(showing(&pki, &pair)));
+        let mut client = Raw::over(near.expect("a tunnel"), true);
+        let mut params = params;
+        params["protocol"] = json!(1);
+        let id = client.request("join", &params);
+        let answer = client.answer(&id);
+        let found = match answer["error"]["code"].as_i64() {
+            Some(code) => Err(code),
+            None => Ok(answer["result"]["identity"].as_str().unwrap_or_default()),
+        };
+        assert_eq!(found, expected, "{certificate} {params}: {answer}");
+        if expected.is_ok() {
+            client.leave();
+        }
+    }
 }

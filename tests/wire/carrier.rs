@@ -44,7 +44,7 @@ fn expect_error(client: &mut Raw, what: &str, line: &[u8], codes: &[i64], id: &I
 
 #[test]
 fn what_is_no_message_is_told_so_and_the_line_goes_on() {
-    let (server, _) = one();
+    let (server, _first) = one();
     let nested_open = "[".repeat(30_000);
     let not_json: &[(&str, &[u8])] = &[
         ("words", b"not json"),
@@ -111,7 +111,7 @@ fn what_is_no_message_is_told_so_and_the_line_goes_on() {
 
 #[test]
 fn what_is_json_and_no_request_is_told_so_and_the_line_goes_on() {
-    let (server, _) = one();
+    let (server, _first) = one();
     let long = "i".repeat(129);
     let long_in_bytes = "é".repeat(65);
     let with_id = |id: &str| format!(r#"{{"jsonrpc":"2.0","id":{id},"method":"ping"}}"#);

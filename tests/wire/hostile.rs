@@ -5,7 +5,8 @@ use std::io::{BufRead, BufReader, Read, Write};
 use std::time::{Duration, Instant};
 
 use crate::support::{
-    IS_RELEASE, PATIENCE, Raw, Server, Still, Vitals, allow_many_sockets, dial, ranked, skipped,
+    IS_RELEASE, PATIENCE, Raw, Server, Still, Vitals, allow_many_sockets, alone, dial, ranked,
+    skipped,
 };
 use serde_json::{Value, json};
 
@@ -31,7 +32,8 @@ fn a_batch_of_requests_never_evicts_a_client_that_reads_the_answers() {
     // Each answer has some 65 KiB, so that all of them are more than the 64 MiB that an outbox holds.
     const MEMBERS: usize = 300;
     const REQUESTS: usize = if IS_RELEASE { 3_000 } else { 1_300 };
-    let server = Server::start(MEMBERS + 1, &["--heartbeat", "60s"]);
+    let _turn = alone();
+    let server = Server::start(MEMBERS + 1, &["--heartbeat", "10m"]);
     let crowd: Vec<Raw> = (0..MEMBERS)
         .map(|n| {
             Raw::join(
@@ -242,8 +244,9 @@ fn what_superiors_were_told_of_refusals_is_remembered_for_no_pair() {
     const MEMBERS: usize = 1_000;
     // What each session's stack has needed stays with it, and that is more in a debug build.
     const MORE: usize = if IS_RELEASE { 10 << 20 } else { 32 << 20 };
+    let _turn = alone();
     allow_many_sockets();
-    let server = Server::start(MEMBERS, &["--heartbeat", "60s"]);
+    let server = Server::start(MEMBERS, &["--heartbeat", "10m"]);
     let Some(vitals) = Vitals::of(server.pid()) else {
         return;
     };
@@ -253,14 +256,9 @@ fn what_superiors_were_told_of_refusals_is_remembered_for_no_pair() {
     for (rank, member) in members.iter_mut().enumerate().skip(1) {
         let params = json!({"to": "all", "command": ["x"]});
         member.send(&json!({"jsonrpc": "2.0", "id": "all", "method": "send", "params": params}));
-        let mut lines = 0;
-        let tally = loop {
-            let line = member.read_line_quickly();
-            lines += usize::from(line.contains("outranked"));
-            if line.contains("\"id\":\"all\"") {
-                break line;
-            }
-        };
+        let mut lines = member.read_lines(|line| line.contains("\"id\":\"all\""));
+        lines.retain(|line| line.contains("outranked"));
+        let (lines, tally) = (lines.len(), lines.last().expect("a tally"));
         let all = format!("\"outranked\":{rank}");
         assert!(
             tally.contains(&all) && lines == rank + 1,
@@ -279,7 +277,7 @@ const BESIDES: usize = 16 << 20;
 /// A server that keeps little, for so many clients.
 fn frugal(clients: usize) -> Option<(Server, Vitals)> {
     allow_many_sockets();
-    let options = ["--max-memory", MAX_MEMORY, "--heartbeat", "60s"];
+    let options = ["--max-memory", MAX_MEMORY, "--heartbeat", "10m"];
     let server = Server::start(clients, &options);
     let vitals = Vitals::of(server.pid())?;
     Some((server, vitals))
@@ -296,6 +294,7 @@ fn expect_little(vitals: Vitals, before: usize, most: usize) {
 fn commands_that_wait_are_busy_past_half_of_the_memory() {
     const TARGETS: usize = 12;
     const SENDS: usize = 60;
+    let _turn = alone();
     let Some((server, vitals)) = frugal(TARGETS + 2) else {
         return;
     };
@@ -333,6 +332,7 @@ fn slow_readers_that_ask_for_members_all_the_time_keep_little() {
     const CROWD: usize = 300;
     const SLOW: usize = 20;
     const REQUESTS: usize = 200;
+    let _turn = alone();
     let Some((server, vitals)) = frugal(CROWD + SLOW) else {
         return;
     };
@@ -366,6 +366,7 @@ fn slow_readers_that_ask_for_members_all_the_time_keep_little() {
 #[test]
 fn the_longest_lines_end_their_connections_past_the_limit_of_memory() {
     const CLIENTS: usize = 100;
+    let _turn = alone();
     let Some((server, vitals)) = frugal(CLIENTS + 3) else {
         return;
     };
@@ -422,6 +423,8 @@ fn the_fullest_outboxes_go_past_the_limit_of_memory_and_the_others_are_served() 
     const SLOW: usize = 4;
     const OUTPUTS: usize = 16;
     const QUIET: Duration = Duration::from_secs(2);
+    const EVICTED_AFTER: Duration = Duration::from_secs(10);
+    let _turn = alone();
     let Some((server, vitals)) = frugal(SLOW + 3) else {
         return;
     };
@@ -429,6 +432,7 @@ fn the_fullest_outboxes_go_past_the_limit_of_memory_and_the_others_are_served() 
     let mut slow: Vec<Still> = (0..SLOW).map(slow).collect();
     let [mut boss, mut worker] = ranked(&server, [("boss", 0), ("worker", 1024)]);
     let before = vitals.resident();
+    let began = Instant::now();
     let send = |id: usize| {
         let params = json!({"to": "worker", "command": ["x"]});
         json!({"jsonrpc": "2.0", "id": id, "method": "send", "params": params})
@@ -452,7 +456,9 @@ fn the_fullest_outboxes_go_past_the_limit_of_memory_and_the_others_are_served() 
     let members = boss.result("members", &json!({"limit": 1}));
     let here = members["total"].as_u64().expect("a number") as usize - 2;
     assert!(here < SLOW, "the fullest had to go");
-    assert!(here >= 1, "not all of them had to");
+    // On a machine that is too slow for this they have read nothing for too long.
+    let is_in_time = began.elapsed() < EVICTED_AFTER;
+    assert!(here >= 1 || !is_in_time, "not all of them had to");
     // As above.
     expect_little(vitals, before, KEPT + 2 * BESIDES);
 }

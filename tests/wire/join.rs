@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use crate::support::{PATIENCE, Raw, Server, is_mostly, ranked, ranking};
+use crate::support::{PATIENCE, Raw, Server, is_mostly, loosely, ranked, ranking};
 use serde_json::{Value, json};
 
 /// How long a connection may take to join.
@@ -259,8 +259,7 @@ fn another_version_of_the_protocol_is_told_which_would_be_right() {
 
 #[test]
 fn before_join_there_is_nothing_else() {
-    let server = Server::start(5, &[]);
-    let mut client = Raw::connect(&server);
+    let server = Server::start(7, &[]);
     for method in [
         "ping",
         "members",
@@ -270,13 +269,15 @@ fn before_join_there_is_nothing_else() {
         "leave",
         "",
     ] {
+        let mut client = Raw::connect(&server);
         for params in [json!({}), json!({"to": 5}), json!([1])] {
             let error = client.error(method, &params);
             assert_eq!(error["code"], 3, "{method} {params}: {error}");
         }
+        client.join_as("late", 1);
+        assert_eq!(client.fence().len(), 0);
+        client.leave();
     }
-    client.join_as("late", 1);
-    assert_eq!(client.fence().len(), 0);
 }
 
 #[test]
@@ -405,7 +406,7 @@ fn a_connection_that_does_not_join_in_time_is_closed() {
 fn with_token(options: &[&str]) -> (Server, tempfile::TempDir) {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let file = folder.path().join("token");
-    std::fs::write(&file, "secret\n").expect("the folder is ours");
+    crate::support::write_secret(&file, "secret\n");
     let file = file.to_str().expect("a plain path");
     let options = [&["--token-file", file], options].concat();
     (Server::start(9, &options), folder)
@@ -461,7 +462,7 @@ fn a_wrong_token_is_answered_after_a_second_and_the_right_one_at_once() {
         let took = began.elapsed();
         assert!(took >= DELAY, "{took:?}");
         assert!(
-            took <= DELAY + asked_after + retried + DELAY * 2,
+            took <= DELAY + asked_after + retried + loosely(DELAY * 2),
             "{took:?}"
         );
         client.expect_eof("closed");
@@ -473,11 +474,13 @@ fn a_wrong_token_is_answered_after_a_second_and_the_right_one_at_once() {
 fn other_errors_are_answered_at_once_whatever_the_token() {
     let (server, _folder) = with_token(&[]);
     let mut client = Raw::connect(&server);
-    let began = Instant::now();
-    let wrong = json!({"name": "-", "token": "wrong"});
-    assert_eq!(client.error("join", &params(&wrong))["code"], -32602);
-    let took = began.elapsed();
-    assert!(took < Duration::from_millis(900), "{took:?}");
+    let is_quick = is_mostly(|| {
+        let began = Instant::now();
+        let wrong = json!({"name": "-", "token": "wrong"});
+        assert_eq!(client.error("join", &params(&wrong))["code"], -32602);
+        began.elapsed() < Duration::from_millis(900)
+    });
+    assert!(is_quick, "it is delayed as a wrong token is");
     let version = json!({"protocol": 2, "token": "wrong"});
     assert_eq!(client.error("join", &params(&version))["code"], 6);
 }

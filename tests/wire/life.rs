@@ -3,7 +3,7 @@
 
 use std::time::{Duration, Instant};
 
-use crate::support::{PATIENCE, Raw, Server, Still, ranked};
+use crate::support::{PATIENCE, Raw, Server, Still, loosely, ranked};
 use serde_json::{Value, json};
 
 /// The heartbeat of the tests that are about it.
@@ -33,13 +33,13 @@ fn a_silent_client_is_asked_and_then_gone() {
     assert!(is_ping(&ping), "{ping}");
     let asked = started.elapsed();
     assert!(
-        (HEARTBEAT - SLACK..HEARTBEAT * 3).contains(&asked),
+        (HEARTBEAT - SLACK..HEARTBEAT + loosely(HEARTBEAT)).contains(&asked),
         "asked after {asked:?}"
     );
     let rest = mute.wait_end("the end of the silent one");
     let gone = started.elapsed();
     assert!(
-        (HEARTBEAT * 2 - SLACK..HEARTBEAT * 5).contains(&gone),
+        (HEARTBEAT * 2 - SLACK..HEARTBEAT * 2 + loosely(HEARTBEAT)).contains(&gone),
         "gone after {gone:?}"
     );
     assert!(
@@ -156,6 +156,18 @@ fn what_follows_leave_is_not_read() {
     worker.expect_nothing("nothing was sent after leave");
 }
 
+/// When a client goes that reads nothing of what waits for it.
+const EVICTED_AFTER: Duration = Duration::from_secs(10);
+
+/// Checks what a sender is told of a command to a client that reads nothing, if it took so long to
+/// send all of them: on a busy machine that client is gone before the last.
+#[track_caller]
+fn expect_lost(answer: &Value, sent: Duration) {
+    let is_gone = answer["error"]["code"] == 7 && sent >= EVICTED_AFTER * 3 / 4;
+    let is_lost = answer["result"]["status"] == "lost";
+    assert!(is_lost || is_gone, "{answer}");
+}
+
 #[test]
 fn a_slow_client_delays_no_other() {
     const ROUNDS: usize = 30;
@@ -163,22 +175,26 @@ fn a_slow_client_delays_no_other() {
     let mut boss = Raw::join(&server, "boss", 0);
     let slow = Still::join(&server, "slow", 1024);
     let mut quick = Raw::join(&server, "quick", 1);
+    let began = Instant::now();
     // Many times what the sockets between them hold; it reads none of it.
     let long = "x".repeat(900 << 10);
     let to_slow: Vec<Value> = (0..20).map(|_| boss.command("slow", &[&long])).collect();
-    let started = Instant::now();
+    boss.sync();
+    let sent = began.elapsed();
     for n in 0..ROUNDS {
+        let started = Instant::now();
         let selector = ["quick", "quick,nobody"][n % 2];
         let id = boss.command(selector, &["x"]);
         quick.serve(1);
         boss.result_of(&id);
+        let took = started.elapsed();
+        assert!(took < EVICTED_AFTER * 3 / 4, "a command took {took:?}");
     }
-    let took = started.elapsed();
-    assert!(took < PATIENCE / 4, "{ROUNDS} commands took {took:?}");
-    // That one goes; what it was given is lost, each once, started or not.
+    // The slow client goes; what it was given is lost, each once, started or not.
     slow.reset();
     for id in to_slow {
-        assert_eq!(boss.result_of(&id)["status"], "lost");
+        let answer = boss.answer(&id);
+        expect_lost(&answer, sent);
     }
     assert_eq!(quick.notification("rank")["rank"], 1);
 }
@@ -192,15 +208,18 @@ fn a_client_that_takes_nothing_is_gone_after_a_while() {
     let _slow = Still::join(&server, "slow", 1024);
     let mut last = Raw::join(&server, "last", 1);
     let long = "x".repeat(900 << 10);
+    let began = Instant::now();
     for _ in 0..20 {
         boss.command("slow", &[&long]);
     }
+    boss.sync();
+    let sent = began.elapsed();
     last.wait_within(AT_LAST, "the end of the slow one", |message| {
         message["method"] == "rank" && message["params"]["rank"] == 1
     });
     for _ in 0..20 {
-        let outcome = boss.next("an outcome");
-        assert_eq!(outcome["result"]["status"], "lost", "{outcome}");
+        let answer = boss.next("an outcome");
+        expect_lost(&answer, sent);
     }
     boss.expect_nothing("one outcome each");
 }
@@ -213,10 +232,15 @@ fn the_slowest_of_many_delays_only_the_tally() {
     let mut quick = Raw::join(&server, "quick", 1024);
     let long = "x".repeat(900 << 10);
     for _ in 0..20 {
+        let started = Instant::now();
         let id = boss.command("below", &[&long]);
         quick.serve(1);
-        let outcome = boss.notification("outcome");
-        assert_eq!([&outcome["send"], &outcome["name"]], [&id, &json!("quick")]);
+        boss.wait_for("the outcome at the quick one", |message| {
+            let outcome = &message["params"];
+            [&outcome["send"], &outcome["name"]] == [&id, &json!("quick")]
+        });
+        let took = started.elapsed();
+        assert!(took < EVICTED_AFTER * 3 / 4, "an outcome took {took:?}");
     }
     slow.close();
 }

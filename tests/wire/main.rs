@@ -6,6 +6,7 @@ mod made;
 #[path = "../support/mod.rs"]
 mod support;
 
+mod audit;
 mod authority;
 mod bytes;
 mod cancel;
@@ -17,6 +18,7 @@ mod hostile;
 mod join;
 mod life;
 mod line;
+mod methods;
 mod outcome;
 mod output;
 mod ranks;

@@ -204,12 +204,16 @@ fn a_wrong_file_changes_nothing_and_is_told() {
     assert_eq!(ranking(&mut alice), ["client-1", "web1"]);
 }
 
+/// The time by the clock on the wall, which the end of a credential is held against.
+#[allow(clippy::disallowed_methods)]
+fn since_1970() -> Duration {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH);
+    now.expect("after 1970")
+}
+
 #[test]
 fn a_client_ends_with_the_time_of_its_credential() {
-    let end = SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .expect("after 1970")
-        + Duration::from_secs(3);
+    let end = since_1970() + Duration::from_secs(3);
     let seconds = end.as_secs();
     let date = humantime::format_rfc3339_seconds(UNIX_EPOCH + Duration::from_secs(seconds));
     let auth = auth().with("short", "agent", &format!("expires = {date}"));
@@ -219,9 +223,7 @@ fn a_client_ends_with_the_time_of_its_credential() {
     let open = alice.command("next", &["x"]);
     short.execute();
     assert_eq!(bye_within(&mut short, Duration::from_secs(6)), "expired");
-    let ended = SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .expect("after 1970");
+    let ended = since_1970();
     assert!(
         ended >= Duration::from_secs(seconds) && ended < Duration::from_secs(seconds + 2),
         "{ended:?}"

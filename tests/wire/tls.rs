@@ -37,7 +37,7 @@ fn encrypted(server: &Server, config: ClientConfig) -> Encrypted {
 }
 
 /// A client's configuration that shows a certificate.
-fn showing(pki: &Pki, pair: &Pair) -> ClientConfig {
+pub(crate) fn showing(pki: &Pki, pair: &Pair) -> ClientConfig {
     let mut config = config(&pki.ca(), &[ALPN]);
     let chain = CertificateDer::pem_file_iter(&pair.cert).expect("a file");
     let chain: Vec<_> = chain.map(|one| one.expect("a certificate")).collect();
@@ -161,7 +161,8 @@ fn a_client_is_known_by_the_one_name_of_its_certificate() {
         for_servers: true,
         ..Says::default()
     };
-    let required = start(&pki.server("server"), &["--client-ca", &pki.ca()]);
+    let required = ["--client-ca", &pki.ca(), "--client-cert", "required"];
+    let required = start(&pki.server("server"), &required);
     let cases = [
         ("uri", pki.client("uri", uri), Ok(())),
         ("dns", pki.client("dns", &["web1.example"]), Ok(())),

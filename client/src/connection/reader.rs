@@ -190,10 +190,11 @@ fn request(
     Ok(())
 }
 
-/// Without an allowed name of the sender, a command has failed; other errors stay as they are.
+/// Without an allowed name, identity and role of the sender, a command has failed; other errors
+/// stay as they are.
 fn not_started(params: Option<&RawValue>) -> impl FnOnce(RpcError) -> RpcError {
     move |error| match wrong_name(params) {
-        Some(why) => RpcError::new(Code::Failed, format!("params.from.name: {why}")),
+        Some(why) => RpcError::new(Code::Failed, why),
         None => error,
     }
 }

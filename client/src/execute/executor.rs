@@ -95,8 +95,7 @@ pub struct Execution {
     pub stderr: Vec<u8>,
     /// Output was cut at a bound.
     pub truncated: bool,
-    /// How many processes it left behind: those that the executor ended, and those that it could
-    /// not end.
+    /// How many processes it left behind, and how many of them were ended.
     pub leftovers: Leftovers,
 }
 

@@ -47,6 +47,8 @@ struct Inner {
     received: Instant,
     timeout: Option<Duration>,
     window: Option<u64>,
+    /// Bytes of output that were sent so far.
+    sent: AtomicU64,
     /// How much of the window is not in use.
     credit: AtomicU64,
     reply_to: ReplyTo,
@@ -77,6 +79,7 @@ impl Job {
             received: Instant::now(),
             timeout,
             window,
+            sent: AtomicU64::new(0),
             credit: AtomicU64::new(window.unwrap_or(u64::MAX)),
             reply_to,
             stop: Mutex::default(),
@@ -152,6 +155,7 @@ impl Job {
         if bytes.is_empty() {
             return;
         }
+        self.0.sent.fetch_add(bytes.len() as u64, Ordering::Relaxed);
         // The ids of a server are integers.
         let id = self.id().number().unwrap_or_default();
         let mut lines = Vec::new();
@@ -164,6 +168,11 @@ impl Job {
         }
         reply_to.outbox.push(lines);
         reply_to.outbox.flush();
+    }
+
+    /// How many bytes of output were sent so far.
+    pub(crate) fn sent(&self) -> u64 {
+        self.0.sent.load(Ordering::Relaxed)
     }
 
     /// Whether so much waits for the server that nothing more should be sent to it.

@@ -4,4 +4,5 @@
 pub(crate) mod executor;
 pub(crate) mod job;
 pub(crate) mod result_line;
+pub(crate) mod witness;
 pub(crate) mod workers;

@@ -3,7 +3,7 @@
 use super::LoadError;
 use super::driver::{Driver, Run};
 use super::peer::{Executor, Peer, Role};
-use super::plan::{Amount, Plan, Shape, To};
+use super::plan::{Plan, To};
 use super::report::{Counts, End, Progress, Report};
 use super::sender::{Budget, Sender};
 use crate::config::Config;
@@ -42,7 +42,23 @@ pub fn run(
     watch: &mut dyn FnMut(Progress),
 ) -> Result<Report, LoadError> {
     check_descriptors(plan)?;
-    let mut bench = Bench::new(config, plan, stop, watch)?;
+    // The system seeds this at random.
+    let random = RandomState::new().build_hasher().finish();
+    let prefix = format!("bench-{:08x}-", random as u32);
+    let threads = plan.threads();
+    let drivers = (0..threads + usize::from(plan.idle > 0)).map(|_| Driver::new());
+    let mut bench = Bench {
+        config,
+        plan,
+        stop,
+        watch,
+        executor: Arc::new(Executor::new(format!("{prefix}s"), plan.result)),
+        prefix,
+        threads,
+        drivers: drivers.collect::<Result<_, _>>()?,
+        run: Arc::default(),
+        joined: 0,
+    };
     bench.join_pairs()?;
     let idle_joining = bench.join_idle()?;
     bench.warm_up()?;
@@ -69,39 +85,16 @@ struct Bench<'a> {
     executor: Arc<Executor>,
     /// Those of the senders and executors, and after them that of the idle clients.
     drivers: Vec<Driver>,
+    threads: usize,
     run: Arc<Run>,
     joined: u64,
 }
 
-impl<'a> Bench<'a> {
-    fn new(
-        config: &'a Config,
-        plan: &'a Plan,
-        stop: &'a Receiver<()>,
-        watch: &'a mut dyn FnMut(Progress),
-    ) -> Result<Bench<'a>, LoadError> {
-        // The system seeds this at random.
-        let random = RandomState::new().build_hasher().finish();
-        let prefix = format!("bench-{:08x}-", random as u32);
-        let drivers = plan.threads + usize::from(plan.idle > 0);
-        let drivers = (0..drivers).map(|_| Driver::new());
-        Ok(Bench {
-            config,
-            plan,
-            stop,
-            watch,
-            executor: Arc::new(Executor::new(format!("{prefix}s"), plan.result)),
-            prefix,
-            drivers: drivers.collect::<Result<_, _>>()?,
-            run: Arc::default(),
-            joined: 0,
-        })
-    }
-
+impl Bench<'_> {
     /// Each sender, then the executors of its commands, which rank below it.
     fn join_pairs(&mut self) -> Result<(), LoadError> {
-        let targets = self.plan.shape.targets();
-        for number in 0..self.plan.shape.senders() {
+        let targets = self.plan.targets();
+        for number in 0..self.plan.senders() {
             let joined = self.join(&format!("s{number}"), 0)?;
             let sender = self.sender(&joined, number)?;
             self.add(number as usize, joined, Role::Send(Box::new(sender)))?;
@@ -122,14 +115,14 @@ impl<'a> Bench<'a> {
         for number in 0..self.plan.idle {
             let joined = self.join(&format!("i{number}"), 1)?;
             let role = Role::Execute(Arc::clone(&self.executor));
-            let driver = &mut self.drivers[self.plan.threads];
+            let driver = &mut self.drivers[self.threads];
             driver.add(Peer::new(joined, role)).map_err(lost)?;
         }
         Ok(started.elapsed())
     }
 
     fn add(&mut self, number: usize, joined: Handshake, role: Role) -> Result<(), LoadError> {
-        let driver = &mut self.drivers[number % self.plan.threads];
+        let driver = &mut self.drivers[number % self.threads];
         driver.add(Peer::new(joined, role)).map_err(lost)
     }
 
@@ -165,11 +158,11 @@ impl<'a> Bench<'a> {
 
     /// A sender to the executor of the same number or, in a fan-out, to all executors.
     fn sender(&self, joined: &Handshake, number: u32) -> Result<Sender, LoadError> {
-        let to = match (self.plan.shape, self.plan.to) {
-            (Shape::FanOut(_), _) => format!("{}e*", self.prefix),
-            (_, To::Name) => format!("{}e{number}", self.prefix),
-            (_, To::Next) => "next".into(),
-            (_, To::Rank) => (joined.joined.rank + 1).to_string(),
+        let to = match self.plan.to {
+            _ if self.plan.fan_out.is_some() => format!("{}e*", self.prefix),
+            To::Name => format!("{}e{number}", self.prefix),
+            To::Next => "next".into(),
+            To::Rank => (joined.joined.rank + 1).to_string(),
         };
         let mut words = vec!["bench".to_owned()];
         if self.plan.payload > 0 {
@@ -205,9 +198,9 @@ impl<'a> Bench<'a> {
 
     fn measure(&mut self, idle_joining: Duration) -> Result<Report, LoadError> {
         let (started, cpu) = (Instant::now(), own_cpu());
-        let budget = match self.plan.amount {
-            Amount::Sends(all) => Budget::Sends(all),
-            Amount::Time(time) => Budget::Until(started + time),
+        let budget = match self.plan.count {
+            Some(all) => Budget::Sends(all),
+            None => Budget::Until(started + self.plan.duration),
         };
         let end = self.send(budget, Some(started))?;
         let cpu = own_cpu().saturating_sub(cpu);

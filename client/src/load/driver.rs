@@ -1,6 +1,6 @@
 //! Serves many clients of a bench on one thread, each as soon as there is something to do for it.
 
-use super::peer::Peer;
+use super::peer::{Peer, Role};
 use super::report::Counts;
 use super::sender::{Budget, Sender};
 use mio::{Events, Poll, Token};
@@ -8,7 +8,6 @@ use std::io;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-/// Connections that one poll reports.
 const EVENTS: usize = 256;
 
 /// How long a driver without events waits until it checks whether the run is over.
@@ -71,7 +70,7 @@ impl Driver {
     /// Makes its senders send this much, and serves all clients until the run is over.
     pub(super) fn run(&mut self, budget: Budget, run: &Run) -> io::Result<()> {
         for peer in &mut self.peers {
-            if let Some(sender) = peer.sender_mut() {
+            if let Role::Send(sender) = &mut peer.role {
                 sender.start(budget);
                 peer.serve(false)?;
             }

@@ -5,6 +5,8 @@
 //! readable, and the usual lines are written from prepared pieces and recognized by their start. It
 //! sends only to executors of its own, and these execute only for it.
 
+#![allow(missing_docs)] // Only `pecking bench` uses it, and most names say enough.
+
 mod conductor;
 mod driver;
 mod peer;
@@ -13,7 +15,7 @@ mod report;
 mod sender;
 
 pub use conductor::run;
-pub use plan::{Amount, MOST_AHEAD, Plan, Shape, To};
+pub use plan::{Plan, To};
 pub use report::{Counts, End, Progress, Report};
 
 use crate::ConnectError;
@@ -26,11 +28,8 @@ pub enum LoadError {
     /// One of its clients could not join.
     #[error("{error}; {joined} of the {wanted} clients of this bench had joined")]
     Join {
-        /// Why.
         error: Box<ConnectError>,
-        /// How many had.
         joined: u64,
-        /// How many it needs.
         wanted: u64,
     },
     /// The system does not allow so many connections.
@@ -38,12 +37,7 @@ pub enum LoadError {
         "{wanted} connections are more than the {limit} open files that the system allows; \
          raise that limit (ulimit -n) or ask for fewer"
     )]
-    Descriptors {
-        /// How many it needs.
-        wanted: u64,
-        /// How many files there may be.
-        limit: u64,
-    },
+    Descriptors { wanted: u64, limit: u64 },
     /// Another client is there, and the bench must be alone.
     #[error(
         "another client is here; beside other clients a bench commands its own only by name, \
@@ -53,11 +47,8 @@ pub enum LoadError {
     /// A line would be longer than the server takes.
     #[error("a {what} would have {bytes} bytes; this server takes lines of at most {max}")]
     TooLong {
-        /// The command or its result.
         what: &'static str,
-        /// How long its line would be.
         bytes: usize,
-        /// How long it may be.
         max: usize,
     },
     /// The server went before anything was measured.

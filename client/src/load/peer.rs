@@ -21,7 +21,7 @@ pub(super) struct Peer {
     stream: Arc<Stream>,
     lines: LineReader,
     out: Vec<u8>,
-    role: Role,
+    pub(super) role: Role,
 }
 
 pub(super) enum Role {
@@ -71,13 +71,6 @@ impl Peer {
 
     pub(super) fn sender(&self) -> Option<&Sender> {
         match &self.role {
-            Role::Send(sender) => Some(sender),
-            Role::Execute(_) => None,
-        }
-    }
-
-    pub(super) fn sender_mut(&mut self) -> Option<&mut Sender> {
-        match &mut self.role {
             Role::Send(sender) => Some(sender),
             Role::Execute(_) => None,
         }

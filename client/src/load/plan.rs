@@ -1,41 +1,76 @@
-//! What is to be measured.
+//! What is to be measured: the options of `pecking bench`.
 
-use common::limits::{MAX_OUTPUT, MAX_OUTPUT_SHARE, MIN_OUTPUT_SHARE};
+use common::limits::{MAX_LINE, MAX_OUTPUT, MAX_OUTPUT_SHARE, MAX_SLOTS, MIN_OUTPUT_SHARE};
+use common::terminal::args;
+use std::ops::RangeInclusive;
+use std::thread::available_parallelism;
 use std::time::Duration;
 
 /// Bytes of commands and results that one pair may have under way: dozens of the largest lines.
-pub const MOST_AHEAD: usize = 64 << 20;
+const MOST_AHEAD: usize = 64 << 20;
+
+/// The most clients of a kind: one machine has fewer ports to dial from.
+const MOST_CLIENTS: u32 = 100_000;
+
+/// Bytes of a command or result: as many as the longest line of a server can hold.
+const SIZES: RangeInclusive<usize> = 0..=16 * MAX_LINE;
 
 /// What is to be measured.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, clap::Args, serde::Serialize)]
 pub struct Plan {
-    /// Which clients send, and to which.
-    pub shape: Shape,
-    /// How a sender names its executor.
-    pub to: To,
-    /// How many sends each sender has open, 1 to 1024.
-    pub window: u32,
-    /// Bytes of each command, besides its first word.
-    pub payload: usize,
-    /// Bytes of each result.
-    pub result: usize,
-    /// How much is sent.
-    pub amount: Amount,
-    /// How long to send before anything counts.
-    pub warm_up: Duration,
-    /// Clients that only join, and stay until the end.
-    pub idle: u32,
-    /// Threads that senders and executors share.
-    pub threads: usize,
-}
+    /// The number of senders, each with an executor of its own
+    #[arg(long, value_name = "N", default_value_t = 1, conflicts_with = "fan_out",
+          value_parser = args::number(1..=MOST_CLIENTS))]
+    #[serde(skip)]
+    pub pairs: u32,
 
-/// Which clients send, and to which.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Shape {
-    /// So many senders, each with an executor of its own.
-    Pairs(u32),
-    /// One sender, and so many executors that execute each of its sends.
-    FanOut(u32),
+    /// One sender, and this many executors that each execute all that it sends
+    #[arg(long, value_name = "N", value_parser = args::number(1..=MOST_CLIENTS))]
+    #[serde(skip)]
+    pub fan_out: Option<u32>,
+
+    /// How many sends each sender has open, 1 to 1024
+    #[arg(long, value_name = "W", default_value_t = 1,
+          value_parser = args::number(1..=MAX_SLOTS))]
+    pub window: u32,
+
+    /// How a sender names its executor
+    #[arg(long, value_name = "HOW", value_enum, default_value_t)]
+    pub to: To,
+
+    /// Bytes of each command
+    #[arg(long, value_name = "SIZE", default_value = "32", value_parser = args::size(SIZES))]
+    pub payload: usize,
+
+    /// Bytes of each result
+    #[arg(long, value_name = "SIZE", default_value = "16", value_parser = args::size(SIZES))]
+    pub result: usize,
+
+    /// How many sends, of all senders together
+    #[arg(long, value_name = "N", value_parser = count, conflicts_with = "duration")]
+    #[serde(skip)]
+    pub count: Option<u64>,
+
+    /// How long to send
+    #[arg(long, value_name = "DURATION", default_value = "5s",
+          value_parser = args::positive_duration)]
+    #[serde(skip)]
+    pub duration: Duration,
+
+    /// How long to send before anything counts
+    #[arg(long, value_name = "DURATION", default_value = "500ms", value_parser = args::duration)]
+    #[serde(skip)]
+    pub warm_up: Duration,
+
+    /// How many clients join besides, and do nothing
+    #[arg(long, value_name = "N", default_value_t = 0,
+          value_parser = args::number(0..=MOST_CLIENTS))]
+    pub idle: u32,
+
+    /// Threads for the senders and executors [default: one for every four cores]
+    #[arg(long, value_name = "N", value_parser = args::number(1..=256))]
+    #[serde(skip)]
+    pub threads: Option<usize>,
 }
 
 /// How a sender names its executor.
@@ -51,43 +86,59 @@ pub enum To {
     Rank,
 }
 
-/// How much is sent.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Amount {
-    /// So many sends, of all senders together.
-    Sends(u64),
-    /// For so long.
-    Time(Duration),
-}
-
-impl Shape {
-    /// How many send.
-    pub fn senders(self) -> u32 {
-        match self {
-            Shape::Pairs(pairs) => pairs,
-            Shape::FanOut(_) => 1,
-        }
-    }
-
-    /// How many execute each send.
-    pub fn targets(self) -> u32 {
-        match self {
-            Shape::Pairs(_) => 1,
-            Shape::FanOut(executors) => executors,
-        }
-    }
+fn count(text: &str) -> Result<u64, String> {
+    let number = text.parse().ok().filter(|n| *n > 0);
+    number.ok_or_else(|| "expected a whole number above zero, such as 100000".into())
 }
 
 impl Plan {
-    /// How many clients it needs a place for.
-    pub fn clients(&self) -> u64 {
-        let senders = u64::from(self.shape.senders());
-        senders + senders * u64::from(self.shape.targets()) + u64::from(self.idle)
+    /// How many clients send.
+    pub fn senders(&self) -> u32 {
+        self.fan_out.map_or(self.pairs, |_| 1)
     }
 
-    /// The most bytes that a result may have, for the server not to cut it.
-    pub fn longest_result(&self) -> u64 {
-        let share = MAX_OUTPUT / u64::from(self.shape.targets().max(1));
-        share.clamp(MIN_OUTPUT_SHARE, MAX_OUTPUT_SHARE)
+    /// How many clients execute each send.
+    pub fn targets(&self) -> u32 {
+        self.fan_out.unwrap_or(1)
+    }
+
+    /// How many clients it needs a place for.
+    pub fn clients(&self) -> u64 {
+        let senders = u64::from(self.senders());
+        senders + senders * u64::from(self.targets()) + u64::from(self.idle)
+    }
+
+    /// For each command, the bench needs at most a fifth of the server's processor time, and the
+    /// cores that it leaves to the server improve the figures.
+    pub fn threads(&self) -> usize {
+        let cores = available_parallelism().map_or(1, usize::from);
+        let busy = self.senders().max(self.targets()) as usize;
+        self.threads.unwrap_or((cores / 4).clamp(1, busy))
+    }
+
+    /// Checks that the options make sense together.
+    ///
+    /// # Errors
+    /// A sentence that names the option.
+    pub fn check(&self) -> Result<(), String> {
+        if self.fan_out.is_some() && self.to != To::Name {
+            return Err("--fan-out sends to all of its executors by name: leave --to out".into());
+        }
+        let (window, result, targets) = (self.window, self.result, self.targets());
+        let ahead = window as usize * (self.payload + result);
+        if ahead > MOST_AHEAD {
+            return Err(format!(
+                "--window {window} has {ahead} bytes of commands and results under way; at most \
+                 {MOST_AHEAD} are possible"
+            ));
+        }
+        let share = MAX_OUTPUT / u64::from(targets);
+        let longest = share.clamp(MIN_OUTPUT_SHARE, MAX_OUTPUT_SHARE);
+        if result as u64 > longest {
+            return Err(format!(
+                "--result {result}: a server cuts results of {targets} targets after {longest} bytes"
+            ));
+        }
+        Ok(())
     }
 }

@@ -14,29 +14,17 @@ const GROWS: &str = "a histogram that grows takes every value";
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Progress {
     /// So many of its clients have joined.
-    Joining {
-        /// So many.
-        joined: u64,
-        /// Of so many.
-        wanted: u64,
-    },
+    Joining { joined: u64, wanted: u64 },
     /// It sends, and nothing counts yet.
     WarmingUp,
     /// So many commands have ended in this time.
-    Measuring {
-        /// So many.
-        commands: u64,
-        /// Since the start.
-        elapsed: Duration,
-    },
+    Measuring { commands: u64, elapsed: Duration },
 }
 
 /// How a measurement has ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum End {
-    /// As planned.
     Whole,
-    /// It was told to stop.
     Interrupted,
     /// The server went, and what it said.
     Lost(String),
@@ -71,7 +59,6 @@ pub struct Counts {
     pub errors: BTreeMap<&'static str, u64>,
     /// From each send that was done to its answer, in nanoseconds.
     pub latency: Histogram<u64>,
-    /// When the last answer came.
     pub(super) last: Option<Instant>,
 }
 
@@ -92,10 +79,6 @@ impl Counts {
     /// Commands that were done.
     pub fn done(&self) -> u64 {
         self.outcomes[Status::Done as usize]
-    }
-
-    pub(super) fn outcome(&mut self, status: Status, times: u64) {
-        self.outcomes[status as usize] += times;
     }
 
     pub(super) fn error(&mut self, reason: &'static str) {

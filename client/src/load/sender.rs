@@ -1,7 +1,7 @@
 //! The sending client of a bench: it sends, and counts what comes back.
 
 use super::driver::Run;
-use super::plan::{Plan, Shape};
+use super::plan::Plan;
 use super::report::Counts;
 use common::sys::sync::Arc;
 use common::wire::fast_decode::{done, outcome_of_many};
@@ -57,12 +57,9 @@ impl Sender {
         };
         Sender {
             command,
-            targets: match plan.shape {
-                Shape::Pairs(_) => None,
-                Shape::FanOut(executors) => Some(executors),
-            },
+            targets: plan.fan_out,
             number,
-            senders: plan.shape.senders(),
+            senders: plan.senders(),
             budget: Budget::Sends(0),
             open: vec![never; plan.window as usize],
             free: (0..plan.window).rev().collect(),
@@ -132,7 +129,7 @@ impl Sender {
         if self.targets.is_none()
             && let Some(id) = done(line)
         {
-            self.counts.outcome(Status::Done, 1);
+            self.counts.outcomes[Status::Done as usize] += 1;
             self.answered(id, true, now);
             return true;
         }
@@ -159,7 +156,7 @@ impl Sender {
         match (body, self.targets) {
             (AnswerBody::Result(raw), None) => {
                 let outcome: Outcome<'_> = serde_json::from_str(raw.get()).map_err(no_sense)?;
-                self.counts.outcome(outcome.status, 1);
+                self.counts.outcomes[outcome.status as usize] += 1;
                 if outcome.status == Status::Done && outcome.exit_code != Some(0) {
                     self.counts.error("exit_code");
                 }
@@ -189,7 +186,7 @@ impl Sender {
     /// Counts the outcomes of a send to many; says whether all were done.
     fn tally(&mut self, id: u64, tally: &Tally, targets: u32) -> bool {
         for status in Status::ALL {
-            self.counts.outcome(status, tally.of(status).into());
+            self.counts.outcomes[status as usize] += u64::from(tally.of(status));
         }
         let told = self.open.get(id as usize).map_or(0, |open| open.outcomes);
         // Targets that had left, and outcomes that were counted and not told.

@@ -1,6 +1,7 @@
 //! One command of a policy: what its entry of the file has become.
 
 use super::pattern::Pattern;
+use super::senders::Senders;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -14,6 +15,8 @@ pub struct Command {
     pub args: Vec<Pattern>,
     /// What each word after `args` must match; without it there is none.
     pub rest: Option<Pattern>,
+    /// The senders that may run it; without this, every sender that ranks above the client.
+    pub from: Option<Senders>,
     /// How a run starts, and its bounds.
     pub settings: Settings,
 }
@@ -36,10 +39,27 @@ pub struct Settings {
     /// Whether it may become another user or gain capabilities by what it executes, as `sudo`
     /// does: programs with the set-user-ID bit, the set-group-ID bit or capabilities of their own.
     pub setuid: bool,
+    /// The user that it runs as, if that is not the client's own.
+    pub user: Option<User>,
     /// The permissions that its new files do not get.
     pub umask: Option<u32>,
-    /// Its supplementary groups.
+    /// Its supplementary groups, if they are not those of its user.
     pub groups: Option<Vec<Group>>,
+}
+
+/// A user of this machine, as the system knew it when the policy was read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct User {
+    /// Its name.
+    pub name: String,
+    /// Its number.
+    pub id: u32,
+    /// The number of its primary group.
+    pub group: u32,
+    /// The numbers of all groups that it is in.
+    pub groups: Vec<u32>,
+    /// Its home folder.
+    pub home: PathBuf,
 }
 
 /// A group of this machine.

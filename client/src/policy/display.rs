@@ -3,8 +3,10 @@
 use super::Policy;
 use super::command::{Command, Settings};
 use super::error::shown;
+use super::senders::Senders;
 use common::terminal::escape::{Escaper, Keep, one_line};
 use std::fmt::{self, Write};
+use std::ops::Deref;
 
 /// Every command on a line of its own, in the order of their names.
 impl fmt::Display for Policy {
@@ -14,7 +16,8 @@ impl fmt::Display for Policy {
     }
 }
 
-/// What is run, what may follow as `<pattern>`, and the bounds that are set.
+/// What is run, what may follow as `<pattern>`, which senders may run it, as what, and the bounds
+/// that are set.
 impl fmt::Display for Command {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let run: Vec<_> = self.run.iter().map(|word| shell_word(word)).collect();
@@ -25,7 +28,12 @@ impl fmt::Display for Command {
         if let Some(rest) = &self.rest {
             write!(f, " [<{}> ...]", line(rest.as_str()))?;
         }
-        let settings = self.settings.shown();
+        let from = self.from.iter().flat_map(Senders::shown);
+        let settings: Vec<_> = from
+            .map(|part| format!("from.{part}"))
+            .chain(self.settings.rights_shown())
+            .chain(self.settings.shown())
+            .collect();
         match settings.is_empty() {
             true => Ok(()),
             false => write!(f, " ({})", settings.join(", ")),
@@ -33,9 +41,56 @@ impl fmt::Display for Command {
     }
 }
 
-impl Settings {
-    /// What the entry sets, each with its value.
+/// What a sender must be, as the policy has it.
+impl fmt::Display for Senders {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.shown().join(", "))
+    }
+}
+
+impl Senders {
+    /// What it names, each with what satisfies it.
     fn shown(&self) -> Vec<String> {
+        fn list(texts: &[impl Deref<Target = str>]) -> String {
+            let texts: Vec<_> = texts.iter().map(|text| shell_word(text)).collect();
+            texts.join(",")
+        }
+        named([
+            ("tier", self.tier.map(|tier| tier.to_string())),
+            ("roles", self.roles.as_deref().map(list)),
+            ("identities", self.identities.as_deref().map(list)),
+        ])
+    }
+}
+
+/// The settings that have a value, each with it.
+fn named<const N: usize>(settings: [(&str, Option<String>); N]) -> Vec<String> {
+    let set = settings.into_iter();
+    let set = set.filter_map(|(key, value)| Some(format!("{key} {}", value?)));
+    set.collect()
+}
+
+impl Settings {
+    /// As what the entry lets a run start, each setting with its value.
+    fn rights_shown(&self) -> Vec<String> {
+        let groups = self.groups.as_deref().map(|groups| match groups {
+            [] => "none".into(),
+            groups => {
+                let names: Vec<_> = groups.iter().map(|group| shell_word(&group.name)).collect();
+                names.join(",")
+            }
+        });
+        let user = self.user.as_ref();
+        named([
+            ("user", user.map(|user| shell_word(&user.name))),
+            ("groups", groups),
+            ("umask", self.umask.map(|mask| format!("{mask:03o}"))),
+            ("setuid", self.setuid.then(|| "true".to_owned())),
+        ])
+    }
+
+    /// What else the entry sets, each with its value: where a run starts, and its bounds.
+    pub fn shown(&self) -> Vec<String> {
         let size = |bytes| bytesize::ByteSize::b(bytes).display().iec().to_string();
         let variables = self.env.iter();
         let variables = variables.map(|(name, value)| (line(name), shell_word(value)));
@@ -43,13 +98,7 @@ impl Settings {
             .map(|(name, value)| format!("{name}={value}"))
             .collect();
         let env = (!variables.is_empty()).then(|| variables.join(" "));
-        let groups = self.groups.iter().flatten();
-        let groups: Vec<_> = groups.map(|group| shell_word(&group.name)).collect();
-        let groups = self.groups.is_some().then(|| match groups.as_slice() {
-            [] => "none".into(),
-            groups => groups.join(","),
-        });
-        let settings = [
+        named([
             (
                 "timeout",
                 self.timeout
@@ -65,14 +114,7 @@ impl Settings {
                 self.limits.cpu_seconds.map(|n| n.to_string()),
             ),
             ("open_files", self.limits.open_files.map(|n| n.to_string())),
-            ("setuid", self.setuid.then(|| "true".to_owned())),
-            ("umask", self.umask.map(|mask| format!("{mask:03o}"))),
-            ("groups", groups),
-        ];
-        let set = settings
-            .into_iter()
-            .filter_map(|(key, value)| Some((key, value?)));
-        set.map(|(key, value)| format!("{key} {value}")).collect()
+        ])
     }
 }
 

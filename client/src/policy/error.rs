@@ -50,12 +50,12 @@ impl Fault {
         }
     }
 
-    pub(super) fn in_entry(mut self, name: &str) -> Fault {
-        self.message = format!(
-            "commands.{}: {}",
-            common::wire::message::clip(name),
-            self.message
-        );
+    pub(super) fn in_entry(self, name: &str) -> Fault {
+        self.within_table(&format!("commands.{}", common::wire::message::clip(name)))
+    }
+
+    pub(super) fn within_table(mut self, table: &str) -> Fault {
+        self.message = format!("{table}: {}", self.message);
         self
     }
 

@@ -44,17 +44,22 @@ impl NamedPath {
     }
 }
 
-/// The named paths that other users than this one and root can change, as warnings.
+/// The named paths that other users can change than root and the user that the entry runs as: its
+/// own, or this one. They are warnings.
 ///
 /// # Errors
-/// The first that root does not accept, if this is root.
+/// The first of an entry that runs as root, and that root does not accept.
 pub(super) fn find(entries: &[Entry], user: u32) -> Result<Vec<Fault>, Fault> {
-    let accept = |(is_run, fault)| match is_run && user == ROOT {
-        true => Err(fault),
-        false => Ok(fault),
-    };
-    let found = entries.iter().flat_map(|entry| exposed(entry, user));
-    found.map(accept).collect()
+    let found = entries.iter().flat_map(|entry| {
+        let own = entry.command.settings.user.as_ref();
+        let user = own.map_or(user, |own| own.id);
+        let accept = move |(is_run, fault)| match is_run && user == ROOT {
+            true => Err(fault),
+            false => Ok(fault),
+        };
+        exposed(entry, user).into_iter().map(accept)
+    });
+    found.collect()
 }
 
 /// The same of one entry, each with whether its content is run.

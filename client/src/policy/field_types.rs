@@ -1,11 +1,16 @@
 //! The values of an entry: each is a type that can only be made of a right value. The error for a
 //! wrong one says what was found and what was expected; TOML adds the place.
 
-use super::command::Group;
+use super::command::{Group, User};
 use super::pattern::Pattern;
+use common::limits::{MAX_IDENTITY, MAX_NAME};
+use common::wire::Identity;
 use common::wire::message::clip;
+use common::wire::name::Name;
 use serde::Deserialize;
-use serde::de::{Deserializer, Error, Visitor};
+use serde::de::value::MapAccessDeserializer;
+use serde::de::{Deserializer, Error, MapAccess, Visitor};
+use std::ffi::CString;
 use std::fmt;
 use std::marker::PhantomData;
 use std::path::PathBuf;
@@ -48,6 +53,33 @@ impl<'de, T: FromText> Deserialize<'de> for Text<T> {
             }
         }
         deserializer.deserialize_str(TextVisitor(PhantomData))
+    }
+}
+
+/// What stands in a table of the file.
+pub(super) trait InTable {
+    /// What such a table looks like: "a table such as ...".
+    const EXPECTED: &'static str;
+}
+
+/// A table of the file. What serde derives for its content would take an array as well, whose
+/// values have no keys.
+#[derive(Debug)]
+pub(super) struct Table<T>(pub(super) T);
+
+impl<'de, T: Deserialize<'de> + InTable> Deserialize<'de> for Table<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Table<T>, D::Error> {
+        struct TableVisitor<T>(PhantomData<T>);
+        impl<'de, T: Deserialize<'de> + InTable> Visitor<'de> for TableVisitor<T> {
+            type Value = Table<T>;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(T::EXPECTED)
+            }
+            fn visit_map<A: MapAccess<'de>>(self, table: A) -> Result<Table<T>, A::Error> {
+                T::deserialize(MapAccessDeserializer::new(table)).map(Table)
+            }
+        }
+        deserializer.deserialize_map(TableVisitor(PhantomData))
     }
 }
 
@@ -108,7 +140,7 @@ impl<const MIN: usize> FromText for Size<MIN> {
     const EXPECTED: &'static str = "a size such as \"256 MiB\"";
 
     fn from_text(text: &str) -> Result<Size<MIN>, String> {
-        let size = common::terminal::args::size(text, MIN..=MAX_SIZE)?;
+        let size = common::terminal::args::size(MIN..=MAX_SIZE)(text)?;
         Ok(Size(size as u64))
     }
 }
@@ -172,6 +204,49 @@ impl FromText for Group {
             Ok(None) => Err("expected a group of this machine (getent group)".into()),
             Err(error) => Err(format!("which cannot be looked up: {error}")),
         }
+    }
+}
+
+impl FromText for User {
+    const EXPECTED: &'static str = "a user's name in quotes such as \"deploy\"";
+
+    fn from_text(text: &str) -> Result<User, String> {
+        let unknown = |error| format!("which cannot be looked up: {error}");
+        let Some(found) = nix::unistd::User::from_name(text).map_err(unknown)? else {
+            return Err("expected a user of this machine (getent passwd)".into());
+        };
+        let name = CString::new(text).expect("the system knows no name with a NUL character");
+        let groups = nix::unistd::getgrouplist(&name, found.gid).map_err(unknown)?;
+        Ok(User {
+            name: found.name,
+            id: found.uid.as_raw(),
+            group: found.gid.as_raw(),
+            groups: groups.into_iter().map(nix::unistd::Gid::as_raw).collect(),
+            home: found.dir,
+        })
+    }
+}
+
+/// The role of a sender.
+impl FromText for Name<'static> {
+    const EXPECTED: &'static str = "a role such as \"operator\"";
+
+    fn from_text(text: &str) -> Result<Name<'static>, String> {
+        let role = Name::told(text.to_owned());
+        role.map_err(|_| {
+            format!("expected a role, which has the form of a name: 1 to {MAX_NAME} letters, digits, \".\", \"_\" and \"-\"")
+        })
+    }
+}
+
+impl FromText for Identity<'static> {
+    const EXPECTED: &'static str = "an identity such as \"alice\"";
+
+    fn from_text(text: &str) -> Result<Identity<'static>, String> {
+        let identity = Identity::new(text.to_owned());
+        identity.map_err(|_| {
+            format!("expected 1 to {MAX_IDENTITY} printable ASCII characters without quotes and backslashes")
+        })
     }
 }
 

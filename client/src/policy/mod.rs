@@ -18,14 +18,19 @@ mod parse;
 mod pattern;
 mod plan;
 mod program;
+mod rights;
+mod senders;
+mod shared;
 #[cfg(test)]
 mod tests;
 
-pub use command::{Command, Group, Limits, Settings};
+pub use command::{Command, Group, Limits, Settings, User};
 pub use common::sys::trusted_file::{Distrust, Kind};
 pub use error::{PolicyError, Position};
 pub use pattern::Pattern;
 pub use plan::{Plan, Refusal};
+pub use rights::Rights;
+pub use senders::{Sender, Senders};
 
 use common::sys::trusted_file;
 use error::Fault;
@@ -48,8 +53,9 @@ impl Policy {
     /// Reads a policy from its file, for the user of this process: checks which users may have
     /// written it, what it says, and that each program and folder it names is here.
     ///
-    /// If other users can change what it names, [`Policy::warnings`] say so. For root that is an
-    /// error if the path is run, is the folder of a run, or is where a program loads code from.
+    /// If other users can change what it names, [`Policy::warnings`] say so. For what runs as root
+    /// that is an error if the path is run, is the folder of a run, or is where a program loads
+    /// code from.
     ///
     /// # Errors
     /// One sentence that names the file, the place in it, the value and what would be right.
@@ -91,10 +97,15 @@ impl Policy {
         }
     }
 
-    /// The files and folders that the policy names and that other users than this process's own
-    /// and root can change, each in a sentence with its place in the file.
+    /// The files and folders that the policy names and that other users can change than root and
+    /// the one that the entry runs as, each in a sentence with its place in the file.
     pub fn warnings(&self) -> &[String] {
         &self.warnings
+    }
+
+    /// What the policy says about the command of a name.
+    pub fn command(&self, name: &str) -> Option<&Command> {
+        self.commands.get(name)
     }
 
     /// The commands with their names, in the names' order.

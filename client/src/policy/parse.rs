@@ -1,9 +1,10 @@
 //! Turns the text of a policy into typed commands. `program` checks the machine.
 
-use super::command::{Command, Group, Limits, Settings};
+use super::command::{Command, Group, Limits, Settings, User};
 use super::error::Fault;
-use super::field_types::{MIN_MEMORY, Number, Size, Text, Umask, VariableName};
+use super::field_types::{InTable, MIN_MEMORY, Number, Size, Table, Text, Umask, VariableName};
 use super::pattern::Pattern;
+use super::shared::{self, RawSenders, Shared};
 use common::limits::MAX_SLOTS;
 use common::wire::message::clip;
 use serde::Deserialize;
@@ -35,18 +36,17 @@ pub(super) struct Entry {
     pub(super) program_at: usize,
     /// The byte where `cwd` begins, if it is set.
     pub(super) cwd_at: usize,
-    /// The byte where `groups` begins, if they are set.
-    pub(super) groups_at: usize,
+    /// The byte where `user` begins, in the entry or in `[defaults]`, if it is set.
+    pub(super) user_at: Option<usize>,
+    /// The same of `groups`.
+    pub(super) groups_at: Option<usize>,
     /// The bytes where the values of variables begin.
     pub(super) env_at: BTreeMap<String, usize>,
 }
 
 /// An entry as it stands in the file.
 #[derive(Deserialize)]
-#[serde(
-    deny_unknown_fields,
-    expecting = "a table such as { run = [\"/usr/bin/uptime\"] }"
-)]
+#[serde(deny_unknown_fields)]
 struct Raw {
     run: Spanned<Vec<Spanned<Text<String>>>>,
     #[serde(default)]
@@ -61,38 +61,54 @@ struct Raw {
     memory: Option<Text<Size<MIN_MEMORY>>>,
     cpu_seconds: Option<Number<1, MAX_CPU_SECONDS>>,
     open_files: Option<Number<MIN_OPEN_FILES, MAX_OPEN_FILES>>,
-    #[serde(default)]
-    setuid: bool,
-    umask: Option<Text<Umask>>,
+    from: Option<Spanned<Table<RawSenders>>>,
+    user: Option<Spanned<Text<User>>>,
     groups: Option<Spanned<Vec<Text<Group>>>>,
+    umask: Option<Text<Umask>>,
+    setuid: Option<bool>,
 }
 
-/// Reads the text of a policy. Of several faults it reports that of the first entry.
+/// Reads the text of a policy. Of several faults it reports that of the defaults, or else that of
+/// the first entry.
 pub(super) fn parse(text: &str) -> Result<Vec<Entry>, Fault> {
-    let mut entries: Vec<_> = commands(text)?.into_iter().collect();
+    let (defaults, commands) = tables(text)?;
+    let defaults = defaults.map_or_else(|| Ok(Shared::default()), shared::defaults)?;
+    let mut entries: Vec<_> = commands.into_iter().collect();
     entries.sort_by_key(|(key, _)| key.span().start);
-    let read = |(key, value)| read(&key, value);
+    let read = |(key, value)| read(&key, value, &defaults);
     entries.into_iter().map(read).collect()
 }
 
-fn read(key: &Spanned<DeString<'_>>, value: Spanned<DeValue<'_>>) -> Result<Entry, Fault> {
+fn read(
+    key: &Spanned<DeString<'_>>,
+    value: Spanned<DeValue<'_>>,
+    defaults: &Shared,
+) -> Result<Entry, Fault> {
     let name = key.get_ref();
     check_name(name).map_err(|message| Fault::at(key.span().start, message))?;
-    let raw = Raw::deserialize(ValueDeserializer::from(value)).map_err(Fault::from);
-    let entry = raw.and_then(|raw| raw.entry(name));
+    let raw = Table::<Raw>::deserialize(ValueDeserializer::from(value));
+    let entry = raw.map_err(Fault::from);
+    let entry = entry.and_then(|Table(raw)| raw.entry(name, defaults));
     entry.map_err(|fault| fault.in_entry(name))
 }
 
-/// The table `commands`, which is all that a policy has.
-fn commands(text: &str) -> Result<DeTable<'_>, Fault> {
-    let mut commands = None;
+/// The tables `defaults` and `commands`, which are all that a policy has.
+fn tables(text: &str) -> Result<(Option<Spanned<DeValue<'_>>>, DeTable<'_>), Fault> {
+    let (mut defaults, mut commands) = (None, None);
     let mut keys: Vec<_> = DeTable::parse(text)?.into_inner().into_iter().collect();
     keys.sort_by_key(|(key, _)| key.span().start);
     for (key, value) in keys {
         let at = key.span().start;
         let key = key.get_ref();
+        if key == "defaults" {
+            defaults = Some(value);
+            continue;
+        }
         if key != "commands" {
-            let message = format!("found the key {:?}, expected [commands.NAME]", clip(key));
+            let message = format!(
+                "found the key {:?}, expected [commands.NAME] or [defaults]",
+                clip(key)
+            );
             return Err(Fault::at(at, message));
         }
         let DeValue::Table(table) = value.into_inner() else {
@@ -101,7 +117,7 @@ fn commands(text: &str) -> Result<DeTable<'_>, Fault> {
         commands = Some(table);
     }
     match commands {
-        Some(commands) if !commands.is_empty() => Ok(commands),
+        Some(commands) if !commands.is_empty() => Ok((defaults, commands)),
         _ => Err(Fault::of_all(
             "it names no command, expected at least one [commands.NAME]",
         )),
@@ -121,8 +137,12 @@ fn check_name(name: &str) -> Result<(), String> {
     }
 }
 
+impl InTable for Raw {
+    const EXPECTED: &'static str = "a table such as { run = [\"/usr/bin/uptime\"] }";
+}
+
 impl Raw {
-    fn entry(self, name: &str) -> Result<Entry, Fault> {
+    fn entry(self, name: &str, defaults: &Shared) -> Result<Entry, Fault> {
         let run_at = self.run.span().start;
         let run = self.run.into_inner();
         let Some(program) = run.first() else {
@@ -132,16 +152,21 @@ impl Raw {
         let program_at = program.span().start;
         let env_at = self.env.iter();
         let env_at = env_at.map(|(name, value)| (name.0.0.clone(), value.span().start));
+        let from = shared::senders(self.from, &format!("commands.{name}.from"))?;
+        let shared = Shared::new(from, self.user, self.groups, self.umask, self.setuid);
+        let shared = shared.or(defaults);
         Ok(Entry {
             name: name.to_owned(),
             program_at,
-            groups_at: self.groups.as_ref().map_or(0, |groups| groups.span().start),
+            user_at: shared.user.as_ref().map(|user| user.at),
+            groups_at: shared.groups.as_ref().map(|groups| groups.at),
             env_at: env_at.collect(),
             cwd_at: self.cwd.as_ref().map_or(0, |cwd| cwd.span().start),
             command: Command {
                 run: run.into_iter().map(|w| w.into_inner().0).collect(),
                 args: self.args.into_iter().map(|text| text.0).collect(),
                 rest: self.rest.map(|text| text.0),
+                from: shared.from,
                 settings: Settings {
                     timeout: self.timeout.map(|text| text.0),
                     max_output: self.max_output.map(|text| text.0.0),
@@ -158,12 +183,10 @@ impl Raw {
                         cpu_seconds: self.cpu_seconds.map(|seconds| seconds.0),
                         open_files: self.open_files.map(|files| files.0),
                     },
-                    setuid: self.setuid,
-                    umask: self.umask.map(|text| text.0.0),
-                    groups: self.groups.map(|groups| {
-                        let groups = groups.into_inner().into_iter();
-                        groups.map(|text| text.0).collect()
-                    }),
+                    setuid: shared.setuid.unwrap_or_default(),
+                    user: shared.user.map(|user| user.value),
+                    umask: shared.umask,
+                    groups: shared.groups.map(|groups| groups.value),
                 },
             },
         })

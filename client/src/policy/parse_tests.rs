@@ -122,6 +122,11 @@ fn wrong_files_are_told_with_their_place() {
             "commands.x: invalid type: integer `1`, expected a table",
         ),
         (
+            "[commands]\nx = [['/bin/true']]\n",
+            "p:2:5: ",
+            "commands.x: invalid type: sequence, expected a table",
+        ),
+        (
             "[commands.x]\n",
             "p:1:1: ",
             "commands.x: missing field `run`",

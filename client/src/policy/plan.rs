@@ -3,6 +3,7 @@
 
 use super::command::{Command, Settings};
 use super::pattern::Pattern;
+use super::senders::Sender;
 use super::{Policy, display};
 use common::wire::message::clip;
 use std::fmt;
@@ -35,8 +36,16 @@ pub enum Refusal {
     Unknown {
         /// The sender's first word, quoted.
         word: String,
-        /// The names that the policy has, as a list.
+        /// The names of the commands that the sender may run, as a list.
         accepted: String,
+    },
+    /// The command is for other senders.
+    #[error("{command} is not for this sender, by {reason}")]
+    Sender {
+        /// The command's name.
+        command: String,
+        /// The part of the rule that is not satisfied, and what the sender is.
+        reason: String,
     },
     /// There are more or fewer words than the command takes.
     #[error("{command} takes {accepted}; it got {got}")]
@@ -71,11 +80,11 @@ pub enum Refusal {
 }
 
 impl Policy {
-    /// What to start for these words.
+    /// What to start for these words of a sender's.
     ///
     /// # Errors
-    /// Why nothing, and what would be accepted.
-    pub fn plan(&self, words: &[String]) -> Result<Plan, Refusal> {
+    /// Why nothing, and what would be accepted. Of the senders that would be, it says nothing.
+    pub fn plan(&self, sender: &Sender<'_>, words: &[String]) -> Result<Plan, Refusal> {
         let (name, words) = match words {
             [name, words @ ..] => (name.as_str(), words),
             [] => ("", words),
@@ -85,8 +94,12 @@ impl Policy {
                 .get_key_value(name)
                 .ok_or_else(|| Refusal::Unknown {
                     word: quoted(name),
-                    accepted: self.names(),
+                    accepted: self.names(sender),
                 })?;
+        command.admits(sender).map_err(|reason| Refusal::Sender {
+            command: name.clone(),
+            reason,
+        })?;
         command.check(name, words)?;
         Ok(Plan {
             command: name.clone(),
@@ -95,18 +108,28 @@ impl Policy {
         })
     }
 
-    /// The names of the commands, as part of a sentence.
-    fn names(&self) -> String {
-        let names: Vec<_> = self.commands.keys().take(LISTED_NAMES).cloned().collect();
+    /// The names of the commands that a sender may run, as part of a sentence.
+    fn names(&self, sender: &Sender<'_>) -> String {
+        let for_sender = self.commands.iter();
+        let for_sender = for_sender.filter(|(_, command)| command.admits(sender).is_ok());
+        let mut names: Vec<_> = for_sender.map(|(name, _)| name.as_str()).collect();
+        let more = names.len().saturating_sub(LISTED_NAMES);
+        names.truncate(LISTED_NAMES);
         let list = names.join(", ");
-        match self.commands.len() - names.len() {
-            0 => list,
-            more => format!("{list} and {more} more"),
+        match (names.len(), more) {
+            (0, _) => "none for this sender".into(),
+            (_, 0) => list,
+            (_, more) => format!("{list} and {more} more"),
         }
     }
 }
 
 impl Command {
+    /// Whether a sender may run it; the error is why not.
+    fn admits(&self, sender: &Sender<'_>) -> Result<(), String> {
+        self.from.as_ref().map_or(Ok(()), |from| from.check(sender))
+    }
+
     /// Whether these are words that may follow the command's own.
     fn check(&self, name: &str, words: &[String]) -> Result<(), Refusal> {
         let command = || name.to_owned();
@@ -184,10 +207,6 @@ impl fmt::Display for Plan {
             .iter()
             .map(|word| display::shell_word(word))
             .collect();
-        f.write_str(&words.join(" "))?;
-        match self.settings.setuid {
-            true => f.write_str(" (setuid true)"),
-            false => Ok(()),
-        }
+        f.write_str(&words.join(" "))
     }
 }

@@ -20,10 +20,17 @@ pub(super) fn check(entry: &Entry) -> Result<(), Fault> {
         );
         return fault(entry.program_at, message);
     }
-    if entry.command.settings.groups.is_some() && trusted_file::user() != ROOT {
-        let message = "groups is set, which only root can do; expected an entry without it, \
-                       which has the groups of the client's user";
-        return fault(entry.groups_at, message.into());
+    let for_root = [("user", entry.user_at), ("groups", entry.groups_at)];
+    let set = for_root.into_iter().find_map(|(key, at)| Some((key, at?)));
+    if let Some((key, at)) = set.filter(|_| trusted_file::user() != ROOT) {
+        let instead = match key {
+            "user" => "runs as the client's user",
+            _ => "has the groups of the client's user",
+        };
+        let message = format!(
+            "{key} is set, which only root can do; expected an entry without it, which {instead}"
+        );
+        return fault(at, message);
     }
     let Some(cwd) = &entry.command.settings.cwd else {
         return Ok(());

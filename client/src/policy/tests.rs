@@ -82,7 +82,7 @@ fn meant(name: &str, rest: &[String]) -> Option<&'static [&'static str]> {
 
 /// Holds a plan to what was meant, and a refusal to what may be shown.
 pub(super) fn hold(policy: &Policy, words: &[String]) -> Result<Plan, Refusal> {
-    let found = policy.plan(words);
+    let found = policy.plan(&Sender::default(), words);
     let (name, rest) = words
         .split_first()
         .map_or(("", words), |(n, r)| (n.as_str(), r));
@@ -110,7 +110,7 @@ pub(super) fn hold(policy: &Policy, words: &[String]) -> Result<Plan, Refusal> {
 #[test]
 fn a_plan_has_all_that_the_entry_says() {
     let plan = policy()
-        .plan(&words(&["logs", "nginx"]))
+        .plan(&Sender::default(), &words(&["logs", "nginx"]))
         .expect("it is allowed");
     assert_eq!(
         plan,
@@ -129,13 +129,16 @@ fn a_plan_has_all_that_the_entry_says() {
                     open_files: Some(64),
                 },
                 setuid: true,
+                user: None,
                 umask: Some(0o027),
                 groups: None,
             },
         }
     );
-    assert_eq!(plan.to_string(), "/bin/echo -n 50 -u nginx (setuid true)");
-    let plan = policy().plan(&words(&["uptime"])).expect("it is allowed");
+    assert_eq!(plan.to_string(), "/bin/echo -n 50 -u nginx");
+    let plan = policy()
+        .plan(&Sender::default(), &words(&["uptime"]))
+        .expect("it is allowed");
     assert!(!plan.settings.setuid && plan.to_string() == "/bin/echo up");
 }
 
@@ -199,7 +202,7 @@ fn a_list_of_names_has_an_end() {
     let many: String = (0..40).map(entry).collect();
     let policy = Policy::from_bytes(many.as_bytes()).expect("a policy");
     let message = policy
-        .plan(&words(&["x"]))
+        .plan(&Sender::default(), &words(&["x"]))
         .expect_err("unknown")
         .to_string();
     assert!(message.ends_with("c14, c15 and 24 more"), "{message}");
@@ -210,7 +213,7 @@ fn a_list_of_names_has_an_end() {
     );
     let policy = Policy::from_bytes(many.as_bytes()).expect("a policy");
     let message = policy
-        .plan(&words(&["x"]))
+        .plan(&Sender::default(), &words(&["x"]))
         .expect_err("too few")
         .to_string();
     assert!(
@@ -232,8 +235,8 @@ fn a_summary_has_one_line_a_command() {
     assert_eq!(
         policy().to_string(),
         "copy: /bin/echo <[a-z]+> <[0-9]{2}> [<[a-z./]+> ...]\n\
-         logs: /bin/echo -n 50 -u <[a-z][a-z0-9-]{0,31}> (timeout 30s, max_output 256.0 KiB, cwd /, \
-         env LANG=C.UTF-8, slots 1, memory 64.0 MiB, cpu_seconds 5, open_files 64, setuid true, umask 027)\n\
+         logs: /bin/echo -n 50 -u <[a-z][a-z0-9-]{0,31}> (umask 027, setuid true, timeout 30s, max_output 256.0 KiB, cwd /, \
+         env LANG=C.UTF-8, slots 1, memory 64.0 MiB, cpu_seconds 5, open_files 64)\n\
          say: /bin/echo -- [<(?s).*> ...]\n\
          uptime: /bin/echo up\n"
     );

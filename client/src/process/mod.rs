@@ -19,9 +19,13 @@ pub mod watchdog;
 
 use crate::execute::executor::{Execution, ExecutionResult, Executor};
 use crate::execute::job::Job;
-use crate::policy::{Command, Plan, Policy, Refusal, Settings};
+use crate::execute::witness::Witness;
+use crate::policy::{Command, Plan, Policy, Refusal, Sender, Settings};
+use common::audit::Audit;
 use common::sys::sync::{Arc, Mutex, lock};
-use common::sys::trusted_file::{self, ROOT};
+use common::sys::trusted_file;
+use common::wire::Identity;
+use common::wire::name::Name;
 use identity::{ID_VARIABLE, RunIdentity};
 use orphans::Survivors;
 use reaper::Reaper;
@@ -42,9 +46,6 @@ const INHERITED: [&str; 4] = ["PATH", "HOME", "LANG", "TZ"];
 /// The search path if the client's own environment has none: that of a shell without one.
 const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
-/// The mask of a program that root runs: only root may write its new files.
-const ROOTS_UMASK: u32 = 0o022;
-
 /// Why a command does not wait for a slot of its policy's entry.
 const ALL_HELD: &str =
     "what earlier runs of this command left behind cannot be ended, and holds all of its slots";
@@ -60,6 +61,7 @@ pub struct Processes {
     /// By name: the commands with a bound for their runs.
     slots: HashMap<String, Arc<Slots>>,
     reaper: Reaper,
+    witness: Witness,
     /// By job: what could not be ended. There are at most as many as its clients have slots.
     held: Mutex<HashMap<(Instant, usize), Held>>,
 }
@@ -91,12 +93,20 @@ impl Processes {
         Processes::new(None)
     }
 
+    /// From now on puts on record what it runs, with which arguments, for which client; a command
+    /// that cannot be on record does not run.
+    pub fn with_audit(mut self, audit: Audit) -> Processes {
+        self.witness = Witness::new(audit);
+        self
+    }
+
     fn new(policy: Option<Policy>) -> io::Result<Processes> {
         spawn::adopt_orphans();
         Ok(Processes {
             slots: policy.as_ref().map(bounded_slots).unwrap_or_default(),
             policy,
             reaper: Reaper::start()?,
+            witness: Witness::default(),
             held: Mutex::default(),
         })
     }
@@ -104,7 +114,7 @@ impl Processes {
     /// The file to execute for a job, and how.
     fn plan(&self, job: &Job) -> Result<(PathBuf, Plan), ExecutionResult> {
         match &self.policy {
-            Some(policy) => match policy.plan(job.words()) {
+            Some(policy) => match policy.plan(&Sender::from(job.origin()), job.words()) {
                 Ok(plan) => Ok((PathBuf::from(&plan.argv[0]), plan)),
                 Err(refusal @ Refusal::Unstartable { .. }) => {
                     Err(ExecutionResult::Failed(refusal.to_string()))
@@ -134,6 +144,7 @@ impl Executor for Processes {
             Ok(planned) => planned,
             Err(answer) => {
                 self.discarded(job);
+                self.witness.refused(job, &answer);
                 return answer;
             }
         };
@@ -147,8 +158,13 @@ impl Executor for Processes {
         let Ok(program) = program(&path, &plan, job, &known_by) else {
             return ExecutionResult::Failed(NUL_CHARACTER.into());
         };
+        let witnessed = match self.witness.begin(job, Some((&path, &plan.argv))) {
+            Ok(witnessed) => witnessed,
+            Err(answer) => return answer,
+        };
         let counted = run_count::add();
         let (answer, survivors) = run::run(&program, &plan.settings, known_by, &self.reaper, job);
+        witnessed.end(job, &answer);
         if let Some(survivors) = survivors {
             if let Some(slot) = &mut slot {
                 slot.hold();
@@ -200,18 +216,17 @@ fn program(path: &Path, plan: &Plan, job: &Job, run: &RunIdentity) -> Result<Pro
     let settings = &plan.settings;
     let argv = plan.argv.iter().map(|word| CString::new(word.as_str()));
     let path_of = |path: &Path| CString::new(path.as_os_str().as_bytes());
-    // Of root's own groups and mask a program gets nothing that its entry does not name.
-    let is_root = trusted_file::user() == ROOT;
-    let groups = settings.groups.iter().flatten().map(|group| group.id);
+    let rights = settings.rights(trusted_file::user());
     Ok(Program {
         path: path_of(path)?,
         argv: argv.collect::<Result<_, _>>()?,
         env: environment(plan, job, &run.id)?,
         cwd: settings.cwd.as_deref().map(path_of).transpose()?,
         limits: settings.limits,
-        may_gain_privileges: settings.setuid,
-        umask: settings.umask.or(is_root.then_some(ROOTS_UMASK)),
-        groups: is_root.then(|| groups.collect()),
+        may_gain_privileges: rights.setuid,
+        umask: rights.umask,
+        groups: rights.groups,
+        user: rights.user.map(|user| (user.id, user.group)),
         mark: run.mark,
     })
 }
@@ -225,11 +240,26 @@ fn environment(plan: &Plan, job: &Job, id: &str) -> Result<Vec<CString>, NulErro
     variables
         .entry("PATH".into())
         .or_insert_with(|| DEFAULT_PATH.into());
+    if let Some(user) = &plan.settings.user {
+        variables.insert("HOME".into(), user.home.clone().into());
+    }
     let own = plan.settings.env.iter();
     variables.extend(own.map(|(name, value)| (name.into(), value.into())));
     let from = job.origin();
     variables.insert("PECKING_FROM".into(), from.name.as_ref().into());
     variables.insert("PECKING_FROM_RANK".into(), from.rank.to_string().into());
+    let said = [
+        ("PECKING_FROM_TIER", from.tier.map(|tier| tier.to_string())),
+        ("PECKING_FROM_ROLE", from.role.as_ref().map(Name::to_string)),
+        (
+            "PECKING_FROM_IDENTITY",
+            from.identity.as_ref().map(Identity::to_string),
+        ),
+    ];
+    variables.extend(
+        said.into_iter()
+            .filter_map(|(name, value)| Some((name.into(), value?.into()))),
+    );
     variables.insert("PECKING_COMMAND".into(), plan.command.clone().into());
     variables.insert(ID_VARIABLE.into(), id.into());
     let join = |(name, value): (OsString, OsString)| {

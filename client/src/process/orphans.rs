@@ -23,8 +23,9 @@ use rustix::process::{
 use std::collections::HashSet;
 use std::time::{Duration, Instant};
 
-/// How long leftovers may take to end by themselves. Programs close their output just before they
-/// end, and on a busy machine do not come to their end at once.
+/// How long a single leftover may take to end by itself: programs close their output just before
+/// they end, and on a busy machine do not come to their end at once. Several have no grace: some may
+/// flee from being killed, and time helps them.
 const GRACE: Duration = Duration::from_millis(50);
 
 /// How long a killed process may take to be gone. One that takes longer and is not ending cannot
@@ -38,12 +39,11 @@ const ENDING_PATIENCE: Duration = Duration::from_secs(2);
 
 const PAUSE: Duration = Duration::from_millis(1);
 
-/// The least number of scans: one finds all, one finds what had forked meanwhile, and one tells
-/// whether that goes on.
-const LEAST_LOOKS: u32 = 3;
+/// The least number of scans: one finds all and gives a single leftover its [`GRACE`], one finds all
+/// that is left, one finds what had forked meanwhile, and one tells whether that goes on.
+const LEAST_LOOKS: u32 = 4;
 
-/// How often a process without mark and environment is looked at again: one that is just becoming
-/// another program has none for a moment.
+/// How often a process without both is scanned again: one that becomes another program has none.
 const BLANK_LOOKS: u32 = 5;
 
 /// The system's number for a session outside this namespace (`pid_namespaces(7)`).
@@ -78,7 +78,11 @@ pub(crate) struct SweepResult {
 /// orphans with all that descends from them.
 pub(crate) fn end(leader: Option<SessionLeader<'_>>, run: &RunIdentity) -> SweepResult {
     let start = Instant::now();
-    let mut sweep = Sweep::new(leader, Some(run));
+    let mut sweep = Sweep {
+        leader,
+        run: Some(run),
+        ..Sweep::default()
+    };
     let (mut blank_looks, mut were_some, mut is_clean) = (0, false, true);
     for looks in 1.. {
         let scan = sweep.scan();
@@ -96,7 +100,7 @@ pub(crate) fn end(leader: Option<SessionLeader<'_>>, run: &RunIdentity) -> Sweep
         } else {
             PATIENCE
         };
-        if looks >= LEAST_LOOKS && start.elapsed() >= patience {
+        if looks >= LEAST_LOOKS && start.elapsed() >= GRACE + patience {
             break;
         }
         std::thread::sleep(PAUSE);
@@ -188,7 +192,7 @@ pub(crate) fn reap_all() -> bool {
 /// Ends orphans that outlived all commands, and their children, unless a command still runs.
 pub(crate) fn end_all() {
     let deadline = Instant::now() + PATIENCE;
-    let mut sweep = Sweep::new(None, None);
+    let mut sweep = Sweep::default();
     while sweep.scan().found && Instant::now() < deadline {
         std::thread::sleep(PAUSE);
     }
@@ -205,6 +209,7 @@ struct Scan {
 }
 
 /// Finds and kills processes, again and again: children of a killed process become orphans.
+#[derive(Default)]
 struct Sweep<'a> {
     leader: Option<SessionLeader<'a>>,
     /// The run to end processes of; without one, the runs that have all ended.
@@ -215,17 +220,7 @@ struct Sweep<'a> {
     before: HashSet<Process>,
 }
 
-impl<'a> Sweep<'a> {
-    fn new(leader: Option<SessionLeader<'a>>, run: Option<&'a RunIdentity>) -> Sweep<'a> {
-        Sweep {
-            leader,
-            run,
-            seen: HashSet::new(),
-            last: HashSet::new(),
-            before: HashSet::new(),
-        }
-    }
-
+impl Sweep<'_> {
     /// Kills and reaps orphans, and reaps those of other commands that have ended.
     fn scan(&mut self) -> Scan {
         let mut scan = Scan::default();
@@ -270,8 +265,8 @@ impl<'a> Sweep<'a> {
             own.append(&mut strangers);
         }
         scan.others = !strangers.is_empty();
-        if is_first {
-            wait_for_ends(&own, Instant::now() + GRACE);
+        if is_first && let [only] = own[..] {
+            wait_for_end(only);
         }
         let all = leader.into_iter().chain(own);
         self.kill_all(all.flat_map(Process::tree).collect());
@@ -336,7 +331,7 @@ impl<'a> Sweep<'a> {
         let mut shown = Vec::new();
         let mut fleeing = self.last.difference(&self.before).count();
         for process in self.last {
-            let Some(descriptor) = process.open().filter(|d| !proc::has_ended(d)) else {
+            let Some(descriptor) = process.open().filter(|d| !proc::is_readable(d)) else {
                 continue;
             };
             ended.remove(&process);
@@ -377,16 +372,10 @@ impl SessionLeader<'_> {
     }
 }
 
-/// Waits until these have ended, or the time is over.
-fn wait_for_ends(processes: &[Process], deadline: Instant) {
-    for process in processes {
-        let Some(process) = process.open() else {
-            continue;
-        };
-        let left = deadline.saturating_duration_since(Instant::now());
-        if !proc::ends_within(&process, left) {
-            return;
-        }
+/// Waits until a process has ended, or its grace is over.
+fn wait_for_end(process: Process) {
+    if let Some(process) = process.open() {
+        proc::is_readable_within(&process, GRACE);
     }
 }
 

@@ -109,22 +109,13 @@ pub(crate) fn kill(process: &OwnedFd) -> Result<(), Errno> {
     pidfd_send_signal(process, Signal::KILL)
 }
 
-/// Whether a process has ended, by its descriptor; it may be unreaped.
-pub(crate) fn has_ended(process: &OwnedFd) -> bool {
-    is_readable(process)
-}
-
-/// Waits for the end of a process for up to so long; says whether it has ended.
-pub(crate) fn ends_within(process: &OwnedFd, wait: Duration) -> bool {
-    is_readable_within(process, wait)
-}
-
-/// Whether a descriptor can be read without waiting.
+/// Whether a descriptor can be read without waiting: that of a process once it has ended.
 pub(crate) fn is_readable(fd: &OwnedFd) -> bool {
     is_readable_within(fd, Duration::ZERO)
 }
 
-fn is_readable_within(fd: &OwnedFd, wait: Duration) -> bool {
+/// Whether a descriptor can be read now or after a wait of up to so long.
+pub(crate) fn is_readable_within(fd: &OwnedFd, wait: Duration) -> bool {
     let mut fds = [PollFd::new(fd, PollFlags::IN)];
     let wait = Timespec::try_from(wait).unwrap_or_default();
     poll(&mut fds, Some(&wait)).is_ok() && fds[0].revents().contains(PollFlags::IN)

@@ -83,6 +83,9 @@ fn not_started(program: &Program, error: &SpawnError) -> ExecutionResult {
                 .unwrap_or_default();
             ExecutionResult::Failed(format!("cannot start in {cwd}: {why}"))
         }
+        (Step::User, _) => {
+            ExecutionResult::Failed(format!("cannot take its user and groups: {why}"))
+        }
         (Step::Limit, _) => ExecutionResult::Failed(format!("cannot set its limits: {why}")),
         (Step::Prepare, _) => ExecutionResult::Failed(format!("cannot start a process: {why}")),
     }
@@ -362,8 +365,7 @@ impl<'a> Supervisor<'a> {
         self.job.forget_waker();
         let is_wanted = self.phase == Phase::Running;
         for pipe in &mut self.pipes {
-            // A process that still holds the pipe after the drain is killed. What it wrote and
-            // this one has not read is lost.
+            // A process that still holds the pipe is killed, and unread output is lost.
             self.truncated |= is_wanted && pipe.has_unread();
             pipe.close();
         }

@@ -34,7 +34,6 @@ pub(crate) struct Slot {
 
 pub(crate) enum Admission {
     Admitted(Slot),
-    /// The job is no longer wanted.
     NotWanted,
     /// All slots are held by what cannot be ended, for an unknown time.
     AllHeld,

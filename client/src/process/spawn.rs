@@ -14,6 +14,7 @@ use super::identity::Mark;
 use crate::policy::Limits;
 use libc::{c_char, c_int, c_void};
 use rustix::fd::{AsRawFd, FromRawFd, OwnedFd};
+use rustix::fs::{Gid, Uid};
 use rustix::process::Pid;
 use std::ffi::CString;
 use std::fs::File;
@@ -29,6 +30,12 @@ const CHILD_STACK: usize = 32 << 10;
 const SETGROUPS: libc::c_long = libc::SYS_setgroups32;
 #[cfg(not(any(target_arch = "x86", target_arch = "arm")))]
 const SETGROUPS: libc::c_long = libc::SYS_setgroups;
+
+/// The calls that take a user and a group of 32 bits.
+#[cfg(any(target_arch = "x86", target_arch = "arm"))]
+const SETRESID: [libc::c_long; 2] = [libc::SYS_setresgid32, libc::SYS_setresuid32];
+#[cfg(not(any(target_arch = "x86", target_arch = "arm")))]
+const SETRESID: [libc::c_long; 2] = [libc::SYS_setresgid, libc::SYS_setresuid];
 
 #[derive(Debug)]
 pub(crate) struct Program {
@@ -47,6 +54,9 @@ pub(crate) struct Program {
     pub(crate) umask: Option<u32>,
     /// Its supplementary groups, which only root can set; those of this process, if none.
     pub(crate) groups: Option<Vec<libc::gid_t>>,
+    /// The user and the primary group that it runs as, which only root can set; those of this
+    /// process, if none.
+    pub(crate) user: Option<(libc::uid_t, libc::gid_t)>,
     pub(crate) mark: Mark,
 }
 
@@ -65,6 +75,7 @@ pub(crate) struct Spawned {
 pub(crate) enum Step {
     Prepare,
     Limit,
+    User,
     Folder,
     Execute,
 }
@@ -104,6 +115,13 @@ pub(crate) fn spawn(program: &Program) -> Result<Spawned, SpawnError> {
     let null = above_standard(File::open("/dev/null")?.into())?;
     let (stdout, stdout_write) = pipe()?;
     let (stderr, stderr_write) = pipe()?;
+    if let Some((user, group)) = program.user {
+        // It may open its own streams anew, as `/dev/stdout`.
+        for end in [&stdout_write, &stderr_write] {
+            let (user, group) = (Uid::from_raw(user), Gid::from_raw(group));
+            rustix::fs::fchown(end, Some(user), Some(group)).map_err(io::Error::from)?;
+        }
+    }
     let write_ends = [&stdout_write, &stderr_write].map(AsRawFd::as_raw_fd);
     let mut plan = Plan {
         program,
@@ -233,18 +251,10 @@ unsafe fn become_program(plan: &Plan<'_>) -> Result<(), Step> {
         // A session has no terminal until its leader opens one that no other session has. And a
         // process can join no group of another session: so neither ours nor another command's.
         check(libc::setsid(), Step::Prepare)?;
-        check(
-            libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL),
-            Step::Prepare,
-        )?;
         if !program.may_gain_privileges {
             let (yes, unused): (libc::c_ulong, libc::c_ulong) = (1, 0);
             let done = libc::prctl(libc::PR_SET_NO_NEW_PRIVS, yes, unused, unused, unused);
             check(done, Step::Prepare)?;
-        }
-        if libc::getppid() != plan.parent {
-            // Our parent ended before it could be asked for.
-            libc::_exit(127);
         }
         for (target, source) in plan.stdio.iter().enumerate() {
             check(libc::dup2(*source, target as c_int), Step::Prepare)?;
@@ -259,14 +269,6 @@ unsafe fn become_program(plan: &Plan<'_>) -> Result<(), Step> {
         );
         if let Some(umask) = program.umask {
             libc::umask(umask);
-        }
-        if let Some(groups) = &program.groups {
-            // The C library would have the parent's threads do the same.
-            let result = libc::syscall(SETGROUPS, groups.len(), groups.as_ptr());
-            check(if result < 0 { -1 } else { 0 }, Step::Prepare)?;
-        }
-        if let Some(cwd) = &program.cwd {
-            check(libc::chdir(cwd.as_ptr()), Step::Folder)?;
         }
         for (resource, limit) in [
             (libc::RLIMIT_AS, program.limits.memory),
@@ -290,11 +292,46 @@ unsafe fn become_program(plan: &Plan<'_>) -> Result<(), Step> {
             rlim_max: libc::RLIM_INFINITY,
         };
         libc::setrlimit(libc::RLIMIT_RTTIME, &raw const mark);
+        become_user(program)?;
+        // After the change of the user, which takes that back.
+        check(
+            libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL),
+            Step::Prepare,
+        )?;
+        if libc::getppid() != plan.parent {
+            // Our parent ended before it could be asked for.
+            libc::_exit(127);
+        }
+        if let Some(cwd) = &program.cwd {
+            check(libc::chdir(cwd.as_ptr()), Step::Folder)?;
+        }
         let none: libc::sigset_t = std::mem::zeroed();
         libc::sigprocmask(libc::SIG_SETMASK, &raw const none, ptr::null_mut());
         libc::execve(program.path.as_ptr(), plan.argv.as_ptr(), plan.env.as_ptr());
     }
     Err(Step::Execute)
+}
+
+/// Takes the groups and the user of the program, for good: the saved user as well. That comes late,
+/// since from then on processes of that user may stop this one, and with it the thread that waits.
+///
+/// # Safety
+/// Only in a child made by [`clone_child`].
+unsafe fn become_user(program: &Program) -> Result<(), Step> {
+    let check = |result: libc::c_long| if result < 0 { Err(Step::User) } else { Ok(()) };
+    // SAFETY: system calls with numbers, and an array that lives as long as the program. The C
+    // library's own calls would have the parent's threads do the same.
+    unsafe {
+        if let Some(groups) = &program.groups {
+            check(libc::syscall(SETGROUPS, groups.len(), groups.as_ptr()))?;
+        }
+        if let Some((user, group)) = program.user {
+            let [setresgid, setresuid] = SETRESID;
+            check(libc::syscall(setresgid, group, group, group))?;
+            check(libc::syscall(setresuid, user, user, user))?;
+        }
+    }
+    Ok(())
 }
 
 static ADOPTS_ORPHANS: AtomicBool = AtomicBool::new(false);

@@ -16,6 +16,7 @@ fn processes() -> Processes {
     Processes {
         slots: bounded_slots(&policy),
         policy: Some(policy),
+        witness: Witness::default(),
         reaper: Reaper::start().expect("a thread"),
         held: Mutex::default(),
     }
@@ -23,7 +24,7 @@ fn processes() -> Processes {
 
 #[test]
 fn jobs_get_a_slot_in_the_order_of_arrival_whichever_thread_waits_first() {
-    const PATIENCE: Duration = Duration::from_secs(10);
+    const PATIENCE: Duration = Duration::from_secs(30);
     let processes = processes();
     let jobs = [job(1), job(2), job(3)];
     for job in &jobs {

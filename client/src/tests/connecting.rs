@@ -314,6 +314,61 @@ fn a_command_from_a_name_that_is_not_allowed_has_failed_and_starts_nothing() {
     assert_eq!((ran.load(Ordering::SeqCst), client.disconnect()), (1, None));
 }
 
+/// Senders whose identity or role no server may tell, and what is said of that.
+fn forbidden_senders() -> [(Value, &'static str); 8] {
+    let of = |member: &str, value: &str| {
+        let mut from = json!({"member": 1, "name": "boss", "rank": 0, "identity": "alice",
+                              "role": "operator"});
+        from[member] = value.into();
+        from
+    };
+    [
+        (of("identity", ""), "params.from.identity"),
+        (of("identity", "a\"b"), "params.from.identity"),
+        (of("identity", "a\\b"), "params.from.identity"),
+        (of("identity", "a\nPATH=/tmp"), "params.from.identity"),
+        (of("identity", "\u{e4}"), "params.from.identity"),
+        (of("identity", &"x".repeat(257)), "params.from.identity"),
+        (of("role", "a b"), "params.from.role"),
+        (of("role", ""), "params.from.role"),
+    ]
+}
+
+#[test]
+fn a_sender_with_a_malformed_identity_or_role_starts_nothing_and_cannot_be_refused() {
+    let ran = Arc::new(AtomicUsize::new(0));
+    let counted = Arc::clone(&ran);
+    let (client, mut server) = pair_with(1, 60_000, move |job: &Job| {
+        let origin = job.origin();
+        assert_eq!(origin.identity.as_deref(), Some("a b"));
+        assert_eq!(origin.role.as_deref(), Some("operator"));
+        counted.fetch_add(1, Ordering::SeqCst);
+        ExecutionResult::exited(0, "")
+    });
+    for (id, (from, place)) in (1..).zip(forbidden_senders()) {
+        server.execute(id, &["print"], &json!({"from": from}));
+        let answer = server.read();
+        let error = &answer["error"];
+        assert_eq!((&answer["id"], &error["code"]), (&json!(id), &json!(22)));
+        let why = error["message"].as_str().expect("a sentence");
+        assert!(why.starts_with(&format!("{place}: ")), "{why}");
+    }
+    let from =
+        json!({"member": 1, "name": "boss", "rank": 0, "identity": "a b", "role": "operator"});
+    server.execute(100, &["print"], &json!({"from": from}));
+    assert_eq!(server.read()["result"]["exit_code"], 0);
+    assert_eq!((ran.load(Ordering::SeqCst), client.disconnect()), (1, None));
+    for (from, place) in forbidden_senders() {
+        let (client, mut server) = pair();
+        server.tell("refused", json!({"from": from, "command": ["print"]}));
+        let event = next_event(&client);
+        let ClientEvent::Disconnected(Disconnect::Protocol(why)) = event else {
+            panic!("{event:?}");
+        };
+        assert!(why.contains(place), "{why}");
+    }
+}
+
 #[test]
 fn a_message_with_a_name_that_is_not_allowed_ends_the_connection() {
     for name in FORBIDDEN {

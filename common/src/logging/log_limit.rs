@@ -18,8 +18,7 @@ const MOST: usize = 99;
 /// The time for which lines are counted.
 const WINDOW: Duration = Duration::from_secs(1);
 
-/// Peers after which the silent ones are forgotten: each takes some hundred bytes, and as many
-/// again may come in between.
+/// Peers after which the silent ones are forgotten: each takes some hundred bytes.
 const MANY: usize = 1024;
 
 thread_local! {
@@ -36,8 +35,7 @@ pub fn about(subject: &str) -> About {
     About(SUBJECT.replace(Some(subject.into())))
 }
 
-/// All lines of this thread are shown from now on, until the value is dropped: for lines of which
-/// each peer has one.
+/// All lines of this thread are shown until the value is dropped: each peer has one of these.
 #[must_use]
 pub fn unlimited() -> About {
     About(SUBJECT.take())

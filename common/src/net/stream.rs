@@ -62,7 +62,7 @@ impl Stream {
         })
     }
 
-    /// The same connection, which carries nothing until [`encrypt`](Self::encrypt) or
+    /// The same connection, which carries nothing before a TLS handshake or
     /// [`stay_plain`](Self::stay_plain).
     pub fn undecided(mut self) -> Stream {
         self.carrier = OnceLock::new();

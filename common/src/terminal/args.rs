@@ -2,7 +2,11 @@
 //! error names the value and what would be right. It knows no argument parser.
 
 use crate::terminal::escape;
+use bytesize::ByteSize;
 use std::borrow::Cow;
+use std::fmt::Display;
+use std::ops::RangeInclusive;
+use std::str::FromStr;
 use std::time::Duration;
 
 /// Reads a duration such as `500ms`, `5s` or `1m 30s`; a number alone is seconds.
@@ -27,29 +31,28 @@ pub fn positive_duration(text: &str) -> Result<Duration, String> {
     }
 }
 
-/// Reads a size such as `64KiB`, `1 MiB` or `65536` and holds it to a range.
-///
-/// # Errors
-/// A sentence for a person.
-pub fn size(text: &str, range: std::ops::RangeInclusive<usize>) -> Result<usize, String> {
-    let show = |bytes: usize| {
-        bytesize::ByteSize::b(bytes as u64)
-            .display()
-            .iec()
-            .to_string()
-    };
-    let expected = || {
-        format!(
-            "expected a size from {} to {}, with its unit",
-            show(*range.start()),
-            show(*range.end())
-        )
-    };
-    let size: bytesize::ByteSize = text.parse().map_err(|_| expected())?;
-    usize::try_from(size.as_u64())
-        .ok()
-        .filter(|size| range.contains(size))
-        .ok_or_else(expected)
+/// Reads a whole number of a range. The error is a sentence for a person.
+pub fn number<N: Clone + FromStr + PartialOrd + Display>(
+    range: RangeInclusive<N>,
+) -> impl Fn(&str) -> Result<N, String> + Clone {
+    move |text| {
+        let number = text.parse().ok().filter(|n| range.contains(n));
+        let (first, last) = (range.start(), range.end());
+        number.ok_or_else(|| format!("expected a whole number from {first} to {last}"))
+    }
+}
+
+/// Reads a size of a range, such as `64KiB`. The error is a sentence for a person.
+pub fn size(range: RangeInclusive<usize>) -> impl Fn(&str) -> Result<usize, String> + Clone {
+    move |text| {
+        let size = text.parse().ok().map(|size: ByteSize| size.as_u64());
+        let size = size.and_then(|size| size.try_into().ok());
+        size.filter(|size| range.contains(size)).ok_or_else(|| {
+            let [first, last] = [range.start(), range.end()]
+                .map(|bytes| ByteSize::b(*bytes as u64).display().iec().to_string());
+            format!("expected a size from {first} to {last}, with its unit")
+        })
+    }
 }
 
 /// Checks that an address has the form `HOST:PORT`; whether the host exists shows
@@ -123,11 +126,11 @@ mod tests {
 
     #[test]
     fn sizes_are_read_and_held_to_a_range() {
-        assert_eq!(size("16KiB", 1..=1 << 20), Ok(16 << 10));
-        assert_eq!(size("1 MiB", 1..=1 << 20), Ok(1 << 20));
-        assert_eq!(size("4096", 1..=1 << 20), Ok(4096));
+        assert_eq!(size(1..=1 << 20)("16KiB"), Ok(16 << 10));
+        assert_eq!(size(1..=1 << 20)("1 MiB"), Ok(1 << 20));
+        assert_eq!(size(1..=1 << 20)("4096"), Ok(4096));
         for wrong in ["", "x", "-1", "2MiB", "0"] {
-            let error = size(wrong, 1..=1 << 20).expect_err(wrong);
+            let error = size(1..=1 << 20)(wrong).expect_err(wrong);
             assert!(error.contains("1.0 MiB"), "{error}");
         }
     }

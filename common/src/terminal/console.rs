@@ -13,14 +13,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-/// Lines that may wait for a console: some seconds of a busy server's log, and less than
-/// a megabyte of memory.
+/// Lines that may wait for a console: some seconds of a busy server's log.
 const QUEUE: usize = 4096;
 
 /// Bytes that may wait for a console, however few lines they are.
 const QUEUE_BYTES: usize = 4 << 20;
 
-/// Bytes that one write takes along.
 const BATCH: usize = 64 << 10;
 
 /// How long a program that ends waits for what its consoles have queued, for all of them
@@ -28,8 +26,7 @@ const BATCH: usize = 64 << 10;
 const CLOSE_PATIENCE: Duration = Duration::from_millis(250);
 
 enum Entry {
-    Line(Vec<u8>),
-    Made(Made),
+    Line(Line),
     /// Everything before it is written: say so.
     Flush(Sender<()>),
 }
@@ -39,9 +36,8 @@ type Make = Box<dyn FnOnce(&mut Vec<u8>) + Send>;
 
 /// A line that the console's thread makes when it is due, or when the console is closed before
 /// that: the threads that log, thousands of them, need neither the stack nor the time for it.
-struct Made {
+struct Line {
     due: Option<Instant>,
-    /// Bytes that wait with it.
     bytes: usize,
     make: Make,
 }
@@ -72,7 +68,14 @@ impl Console {
     pub fn start(name: &str, out: impl Write + Send + 'static) -> io::Result<Console> {
         let (queue, entries) = bounded(QUEUE);
         let counts = Arc::new(Counts::default());
-        let printer = Printer::new(out, Arc::clone(&counts));
+        let printer = Printer {
+            out,
+            counts: Arc::clone(&counts),
+            batch: Vec::new(),
+            count: 0,
+            unwritten: 0,
+            later: VecDeque::new(),
+        };
         thread::spawn(name, move || printer.run(&entries))?;
         Ok(Console { queue, counts })
     }
@@ -80,7 +83,9 @@ impl Console {
     /// Queues text, or drops it if the queue is full. It ends with a newline, or begins with a
     /// carriage return, as a line does that is drawn again and again.
     pub fn print(&self, text: Vec<u8>) {
-        if !self.push(text.len(), Entry::Line(text)) {
+        let bytes = text.len();
+        let make = move |batch: &mut Vec<u8>| batch.extend_from_slice(&text);
+        if !self.print_made(None, bytes, make) {
             self.count_dropped(1);
         }
     }
@@ -94,15 +99,7 @@ impl Console {
         make: impl FnOnce(&mut Vec<u8>) + Send + 'static,
     ) -> bool {
         let make = Box::new(make);
-        self.push(bytes, Entry::Made(Made { due, bytes, make }))
-    }
-
-    /// Counts lines that are not printed.
-    pub(crate) fn count_dropped(&self, lines: u64) {
-        self.counts.dropped.fetch_add(lines, Ordering::Relaxed);
-    }
-
-    fn push(&self, bytes: usize, entry: Entry) -> bool {
+        let entry = Entry::Line(Line { due, bytes, make });
         let waiting = self.counts.waiting.fetch_add(bytes, Ordering::Relaxed) + bytes;
         let has_room = waiting <= QUEUE_BYTES && self.queue.try_send(entry).is_ok();
         if !has_room {
@@ -111,8 +108,12 @@ impl Console {
         has_room
     }
 
-    /// Says something before anything else is done. A console that takes nothing is waited for
-    /// once, and not long.
+    /// Counts lines that are not printed.
+    pub(crate) fn count_dropped(&self, lines: u64) {
+        self.counts.dropped.fetch_add(lines, Ordering::Relaxed);
+    }
+
+    /// Prints a line and waits for it for a moment; for a console that takes nothing only once.
     pub fn say(&self, what: &str) {
         let end = if what.ends_with('\n') { "" } else { "\n" };
         self.print(format!("{what}{end}").into_bytes());
@@ -160,27 +161,14 @@ struct Printer<W> {
     out: W,
     counts: Arc<Counts>,
     batch: Vec<u8>,
-    /// Lines of the batch.
     count: u64,
     /// Lines that were dropped, or could not be written, and not told yet.
     unwritten: u64,
-    /// What is to be made later. Each is due as long after it came as the others, so the first is
-    /// due first.
-    later: VecDeque<Made>,
+    /// What is to be made later. Each line waits equally long, so the first is due first.
+    later: VecDeque<Line>,
 }
 
 impl<W: Write> Printer<W> {
-    fn new(out: W, counts: Arc<Counts>) -> Printer<W> {
-        Printer {
-            out,
-            counts,
-            batch: Vec::new(),
-            count: 0,
-            unwritten: 0,
-            later: VecDeque::new(),
-        }
-    }
-
     /// Writes until the last handle is gone.
     fn run(mut self, entries: &Receiver<Entry>) {
         loop {
@@ -209,19 +197,14 @@ impl<W: Write> Printer<W> {
     /// Takes an entry into the batch; returns what wants to hear when it is written.
     fn take(&mut self, entry: Entry) -> Option<Sender<()>> {
         match entry {
-            Entry::Line(line) => {
-                self.counts.waiting.fetch_sub(line.len(), Ordering::Relaxed);
-                self.batch.extend_from_slice(&line);
-                self.count += 1;
-            }
-            Entry::Made(line) if line.due.is_some() => self.later.push_back(line),
-            Entry::Made(line) => self.make(line),
+            Entry::Line(line) if line.due.is_some() => self.later.push_back(line),
+            Entry::Line(line) => self.make(line),
             Entry::Flush(done) => return Some(done),
         }
         None
     }
 
-    fn make(&mut self, line: Made) {
+    fn make(&mut self, line: Line) {
         self.counts.waiting.fetch_sub(line.bytes, Ordering::Relaxed);
         (line.make)(&mut self.batch);
         self.count += 1;

@@ -3,7 +3,7 @@
 use regex_syntax::hir::{Class, HirKind};
 use std::borrow::Cow;
 use std::fmt::Write;
-use std::sync::OnceLock;
+use std::sync::LazyLock;
 
 /// What may stay as it is besides printable text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -67,12 +67,11 @@ impl Escaper {
             self.marks = 0;
             return !c.is_ascii_control() || (self.keep == Keep::Layout && "\n\t".contains(c));
         }
-        let characters = characters();
-        self.marks = match characters.marks.has(c) {
+        self.marks = match MARKS.has(c) {
             true => self.marks.saturating_add(1),
             false => 0,
         };
-        self.marks <= MOST_MARKS && !characters.hidden.has(c)
+        self.marks <= MOST_MARKS && !HIDDEN.has(c)
     }
 }
 
@@ -86,19 +85,9 @@ fn push_escape(c: char, out: &mut String) {
     };
 }
 
-/// What is looked up for each character that is not ASCII.
-struct Characters {
-    hidden: Ranges,
-    marks: Ranges,
-}
-
-fn characters() -> &'static Characters {
-    static CHARACTERS: OnceLock<Characters> = OnceLock::new();
-    CHARACTERS.get_or_init(|| Characters {
-        hidden: Ranges::of(r"[\p{Cc}\p{Cf}\p{Zl}\p{Zp}\p{Default_Ignorable_Code_Point}]"),
-        marks: Ranges::of(r"[\p{M}]"),
-    })
-}
+static HIDDEN: LazyLock<Ranges> =
+    LazyLock::new(|| Ranges::of(r"[\p{Cc}\p{Cf}\p{Zl}\p{Zp}\p{Default_Ignorable_Code_Point}]"));
+static MARKS: LazyLock<Ranges> = LazyLock::new(|| Ranges::of(r"[\p{M}]"));
 
 /// A set of characters: ranges in order, both ends included.
 struct Ranges(Vec<(char, char)>);
@@ -108,17 +97,16 @@ impl Ranges {
     #[cold]
     #[inline(never)]
     fn of(class: &str) -> Ranges {
-        let hir =
-            regex_syntax::parse(class).expect("the class is right, and the tables are built in");
-        match hir.kind() {
-            HirKind::Class(Class::Unicode(class)) => Ranges(
-                class
-                    .iter()
-                    .map(|range| (range.start(), range.end()))
-                    .collect(),
-            ),
-            _ => Ranges(Vec::new()),
-        }
+        let hir = regex_syntax::parse(class).expect("the tables are built in");
+        let HirKind::Class(Class::Unicode(class)) = hir.kind() else {
+            return Ranges(Vec::new());
+        };
+        Ranges(
+            class
+                .iter()
+                .map(|range| (range.start(), range.end()))
+                .collect(),
+        )
     }
 
     fn has(&self, c: char) -> bool {

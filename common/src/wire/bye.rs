@@ -7,7 +7,6 @@ use std::borrow::Cow;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ByeReason {
-    /// It stops.
     ShuttingDown,
     /// This client did not take what was sent to it.
     SlowConsumer,
@@ -40,9 +39,7 @@ impl ByeReason {
 /// `bye`: the last line before the server closes.
 #[derive(Clone, Debug, Deserialize, Serialize)]
 pub struct Bye<'a> {
-    /// For programs.
     pub reason: ByeReason,
-    /// For people.
     #[serde(borrow)]
     pub message: Cow<'a, str>,
 }

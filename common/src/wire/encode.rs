@@ -16,8 +16,7 @@ pub fn request_line(id: &Id, method: &str, params: impl Serialize) -> Vec<u8> {
     line
 }
 
-/// Adds a request's line to a buffer. If the buffer has room for it, no other memory holds any
-/// of the line.
+/// Adds a request's line to a buffer. With room for it, no other memory holds any of the line.
 pub fn append_request(buffer: &mut Vec<u8>, id: &Id, method: &str, params: impl Serialize) {
     let mut line = Line(std::mem::take(buffer));
     line.request(id, method).json(params);

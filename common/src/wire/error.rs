@@ -6,95 +6,68 @@ use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::value::RawValue;
 use std::borrow::Cow;
 
-/// The errors of the protocol: the one table of codes and reasons.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// The errors of the protocol, each with its number; its name is its reason.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, strum::FromRepr, strum::IntoStaticStr)]
+#[repr(i64)]
+#[strum(serialize_all = "snake_case")]
 pub enum Code {
     /// The line is not JSON or not UTF-8.
-    ParseError,
+    ParseError = -32700,
     /// The line is JSON and no message.
-    InvalidRequest,
-    /// Nobody knows this method.
-    MethodNotFound,
+    InvalidRequest = -32600,
+    /// There is no such method.
+    MethodNotFound = -32601,
     /// The method does not take these parameters.
-    InvalidParams,
+    InvalidParams = -32602,
     /// The server's own fault.
-    Internal,
+    Internal = -32603,
     /// The server already has all the clients it accepts.
-    Full,
+    Full = 1,
     /// No or a wrong credential.
-    Unauthorized,
+    Unauthorized = 2,
     /// A request before `join`.
-    NotJoined,
+    NotJoined = 3,
     /// A second `join`.
-    AlreadyJoined,
-    /// Somebody here has that name.
-    NameTaken,
+    AlreadyJoined = 4,
+    /// Another client has that name.
+    NameTaken = 5,
     /// The server does not speak that version.
-    UnsupportedProtocol,
-    /// The selector finds nobody at all.
-    NoTarget,
+    UnsupportedProtocol = 6,
+    /// The selector finds no client.
+    NoTarget = 7,
     /// The single target ranks above the sender.
-    Outranked,
-    /// A queue is full.
-    Busy,
+    Outranked = 8,
+    Busy = 9,
     /// The server drains.
-    ShuttingDown,
+    ShuttingDown = 10,
     /// The client's credential does not give what it asks for.
-    Forbidden,
+    Forbidden = 11,
+    /// The audit log cannot be written.
+    AuditUnavailable = 12,
     /// The server takes encrypted connections only.
-    TlsRequired,
+    TlsRequired = 13,
     /// An executor's policy does not run this command.
-    Refused,
+    Refused = 20,
     /// An executor has no such program.
-    NotFound,
+    NotFound = 21,
     /// An executor could not start the program.
-    Failed,
+    Failed = 22,
 }
 
 impl Code {
-    /// Every code with its number and its stable name.
-    const TABLE: [(Code, i64, &'static str); 20] = [
-        (Code::ParseError, -32700, "parse_error"),
-        (Code::InvalidRequest, -32600, "invalid_request"),
-        (Code::MethodNotFound, -32601, "method_not_found"),
-        (Code::InvalidParams, -32602, "invalid_params"),
-        (Code::Internal, -32603, "internal"),
-        (Code::Full, 1, "full"),
-        (Code::Unauthorized, 2, "unauthorized"),
-        (Code::NotJoined, 3, "not_joined"),
-        (Code::AlreadyJoined, 4, "already_joined"),
-        (Code::NameTaken, 5, "name_taken"),
-        (Code::UnsupportedProtocol, 6, "unsupported_protocol"),
-        (Code::NoTarget, 7, "no_target"),
-        (Code::Outranked, 8, "outranked"),
-        (Code::Busy, 9, "busy"),
-        (Code::ShuttingDown, 10, "shutting_down"),
-        (Code::Forbidden, 11, "forbidden"),
-        (Code::TlsRequired, 13, "tls_required"),
-        (Code::Refused, 20, "refused"),
-        (Code::NotFound, 21, "not_found"),
-        (Code::Failed, 22, "failed"),
-    ];
-
-    fn row(self) -> (Code, i64, &'static str) {
-        let row = Self::TABLE.iter().find(|(code, ..)| *code == self);
-        *row.expect("the table holds every code; a unit test looks")
-    }
-
     /// The number on the wire.
     pub fn number(self) -> i64 {
-        self.row().1
+        self as i64
     }
 
     /// The machine-readable name, `error.data.reason`.
     pub fn reason(self) -> &'static str {
-        self.row().2
+        self.into()
     }
 
     /// The code of a number, if the protocol has it.
     pub fn from_number(number: i64) -> Option<Code> {
-        let row = Self::TABLE.iter().find(|(_, n, _)| *n == number);
-        row.map(|(code, ..)| *code)
+        Code::from_repr(number)
     }
 }
 
@@ -114,7 +87,6 @@ pub struct RpcError {
 /// What of an error's `data` this protocol knows; anything else there is its peer's own.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
 pub struct ErrorData {
-    /// [`Code::reason`].
     reason: Option<Cow<'static, str>>,
     /// The request id that is already open.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -167,18 +139,5 @@ impl RpcError {
     /// Where it has no integer `code` or no string `message`.
     pub fn parse(raw: &RawValue) -> Result<RpcError, serde_json::Error> {
         serde_json::from_str(raw.get())
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn every_code_has_its_row() {
-        for (code, number, reason) in Code::TABLE {
-            assert_eq!(Code::from_number(number), Some(code));
-            assert_eq!((code.number(), code.reason()), (number, reason));
-        }
     }
 }

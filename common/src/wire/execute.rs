@@ -10,10 +10,8 @@ use serde_json::value::RawValue;
 /// What `execute` takes.
 #[derive(Debug, Deserialize, Serialize)]
 pub struct Execute<'a> {
-    /// Who commands.
     #[serde(borrow)]
     pub from: Origin<'a>,
-    /// What.
     #[serde(borrow)]
     pub command: Words<'a>,
     /// How long it may run, in milliseconds.
@@ -27,7 +25,6 @@ pub struct Execute<'a> {
 /// What an executor answers where the command ran or was ended.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
 pub struct ExecutionResult<'a> {
-    /// How it exited by itself.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub exit_code: Option<i64>,
     /// The signal that ended it, by name: `SIGKILL`.
@@ -36,13 +33,10 @@ pub struct ExecutionResult<'a> {
     /// What it wrote, and was not streamed before.
     #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
     pub stdout: Option<Text<'a>>,
-    /// The same, where it is not UTF-8.
     #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
     pub stdout_base64: Option<Text<'a>>,
-    /// What it wrote as errors, and was not streamed before.
     #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
     pub stderr: Option<Text<'a>>,
-    /// The same, where it is not UTF-8.
     #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
     pub stderr_base64: Option<Text<'a>>,
     /// It was ended because its time was over.
@@ -51,10 +45,8 @@ pub struct ExecutionResult<'a> {
     /// It was ended because its sender no longer wants it.
     #[serde(default, skip_serializing_if = "is_false")]
     pub cancelled: bool,
-    /// Output was cut at a bound.
     #[serde(default, skip_serializing_if = "is_false")]
     pub truncated: bool,
-    /// What it left behind, if it left anything.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub leftovers: Option<Leftovers>,
 }
@@ -99,6 +91,5 @@ impl<'de> Deserialize<'de> for Leftovers {
 /// `cancel`, to an executor.
 #[derive(Clone, Debug, Deserialize, Serialize)]
 pub struct CancelExecution {
-    /// The `execute` request.
     pub id: u64,
 }

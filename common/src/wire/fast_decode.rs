@@ -15,17 +15,10 @@ use memchr::memmem;
 #[derive(Debug)]
 pub enum Plain<'a> {
     /// `{"jsonrpc":"2.0","id":1,"method":"send","params":{...}}`
-    Send {
-        /// The id.
-        id: u64,
-        /// Its `params`.
-        request: Send<'a>,
-    },
+    Send { id: u64, request: Send<'a> },
     /// `{"jsonrpc":"2.0","id":1,"result":{...}}`
     Result {
-        /// The id.
         id: u64,
-        /// What was executed.
         executed: ExecutionResult<'a>,
     },
     /// `{"jsonrpc":"2.0","method":"output","params":{...}}`
@@ -132,13 +125,11 @@ impl<'a> Rest<'a> {
 
     /// Which of the streams a member says.
     fn stream(&mut self) -> Option<OutputStream> {
-        let is_stdout = self.has("\"stream\":\"stdout\"");
-        match is_stdout {
-            true => Some(OutputStream::Stdout),
-            false => self
-                .skip("\"stream\":\"stderr\"")
-                .map(|()| OutputStream::Stderr),
+        if self.has("\"stream\":\"stdout\"") {
+            return Some(OutputStream::Stdout);
         }
+        self.skip("\"stream\":\"stderr\"")?;
+        Some(OutputStream::Stderr)
     }
 
     fn words(&mut self, member: &mut Option<Words<'a>>) -> Option<()> {
@@ -266,8 +257,7 @@ pub(super) fn numbered(line: &[u8]) -> Option<(u64, &[u8])> {
     natural(line.strip_prefix(HEAD.as_bytes())?)
 }
 
-/// An unsigned integer of at most 19 digits, which always fit, and what comes after it; `None`
-/// for a longer one.
+/// An unsigned integer of at most 19 digits, which always fit, and what comes after it.
 fn natural(text: &[u8]) -> Option<(u64, &[u8])> {
     const MOST: usize = 19;
     let (mut number, mut rest) = (0, text);

@@ -16,7 +16,6 @@ pub enum Id {
     Integer(i64),
     /// An integer above `i64::MAX`.
     Large(u64),
-    /// A string.
     Text(Box<str>),
 }
 

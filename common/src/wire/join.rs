@@ -14,15 +14,11 @@ use std::fmt;
 /// What `join` takes; the numbers are held to their ranges by the server.
 #[derive(Debug, Deserialize, Serialize)]
 pub struct Join<'a> {
-    /// The version of the protocol.
     pub protocol: u64,
-    /// The name it asks for.
     #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
     pub name: Option<Text<'a>>,
-    /// How many commands it executes at once.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub slots: Option<u64>,
-    /// The tier it asks for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tier: Option<u64>,
     /// Whether it is told when its rank changes; it is, if this is left out.
@@ -31,7 +27,6 @@ pub struct Join<'a> {
     /// What it says of itself, for selectors.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tags: Option<Tags>,
-    /// The server's credential.
     #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
     pub token: Option<Credential<'a>>,
 }
@@ -41,7 +36,6 @@ pub struct Join<'a> {
 pub struct Credential<'a>(Text<'a>);
 
 impl Credential<'_> {
-    /// The token.
     pub fn reveal(&self) -> Cow<'_, str> {
         self.0.decoded()
     }
@@ -72,7 +66,6 @@ impl fmt::Debug for Credential<'_> {
 pub struct Joined {
     /// The number of this client, never used again while the server runs.
     pub member: u64,
-    /// Its name.
     pub name: Name<'static>,
     /// Its rank; 0 is the highest.
     pub rank: u32,

@@ -9,10 +9,8 @@ use serde::{Deserialize, Serialize};
 /// What `members` takes.
 #[derive(Clone, Debug, Default, Deserialize, Serialize)]
 pub struct MembersQuery {
-    /// The rank to start from.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub from: Option<u64>,
-    /// How many to name.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub limit: Option<u64>,
 }
@@ -20,11 +18,8 @@ pub struct MembersQuery {
 /// One line of the ranking.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
 pub struct Member {
-    /// Its number.
     pub member: u64,
-    /// Its name.
     pub name: Name<'static>,
-    /// Its rank.
     pub rank: u32,
     /// Its tier; a server that does not say so has that one only.
     #[serde(default)]
@@ -44,9 +39,7 @@ pub struct Member {
     pub tags: Tags,
     /// How many commands it executes at once.
     pub slots: u32,
-    /// How many it executes now.
     pub running: u32,
-    /// How many wait for it.
     pub queued: u32,
     /// How long ago it joined, in milliseconds.
     pub joined_ms: u64,
@@ -55,9 +48,7 @@ pub struct Member {
 /// What `members` gives.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
 pub struct Members {
-    /// In rank order.
     pub members: Vec<Member>,
-    /// How many are ranked.
     pub total: u32,
     /// How many the server accepts.
     pub max: u32,
@@ -66,8 +57,6 @@ pub struct Members {
 /// `rank`: this client's own rank changed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
 pub struct Rank {
-    /// Its new rank.
     pub rank: u32,
-    /// How many are ranked.
     pub members: u32,
 }

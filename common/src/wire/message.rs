@@ -1,9 +1,7 @@
-//! The JSON-RPC 2.0 envelope: what kind of message a line is, whom an answer is for,
-//! and what an error looks like. It knows no method; `protocol` does.
+//! The JSON-RPC 2.0 envelope: what kind of message a line is. It knows no method.
 //!
-//! A line is read once. Its members are kept as the raw text they stand in, so that a
-//! layer above parses just what it needs, and what only passes through is never taken
-//! apart.
+//! A line is read once. Its members stay raw text, so that a layer above parses only what it
+//! needs.
 
 use crate::wire::Text;
 pub use crate::wire::encode::{
@@ -22,25 +20,19 @@ use std::fmt;
 pub enum Message<'a> {
     /// `method` and `id`: to be answered.
     Request {
-        /// Whose answer it will be.
         id: Id,
-        /// What is asked.
         method: Cow<'a, str>,
-        /// With what, as it stands in the line.
         params: Option<&'a RawValue>,
     },
     /// `method` without `id`: never answered.
     Notification {
-        /// What is told.
         method: Cow<'a, str>,
-        /// With what, as it stands in the line.
         params: Option<&'a RawValue>,
     },
     /// `result` or `error` without `method`: never answered either.
     Answer {
         /// The request it answers; `None` where the id is missing or no id.
         id: Option<Id>,
-        /// What the answer is.
         body: AnswerBody<'a>,
     },
 }
@@ -48,9 +40,7 @@ pub enum Message<'a> {
 /// What an answer says.
 #[derive(Debug)]
 pub enum AnswerBody<'a> {
-    /// The request was done.
     Result(&'a RawValue),
-    /// The request was not done.
     Error(&'a RawValue),
     /// Both members or one of them twice: an answer that says nothing.
     Malformed,

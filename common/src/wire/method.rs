@@ -1,6 +1,5 @@
 //! The names of the methods.
 
-#![allow(missing_docs)] // Each constant says its own name.
 pub const JOIN: &str = "join";
 pub const SEND: &str = "send";
 pub const SELECT: &str = "select";
@@ -17,3 +16,78 @@ pub const OUTCOME: &str = "outcome";
 pub const RANK: &str = "rank";
 pub const REFUSED: &str = "refused";
 pub const BYE: &str = "bye";
+
+/// What a client asks of a server, or tells it: the server dispatches by this, so a method that is
+/// added here is one that it has to handle, and to say which clients may use it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ClientMethod {
+    /// A request.
+    Join,
+    /// A request.
+    Send,
+    /// A request.
+    Select,
+    /// A request.
+    Members,
+    /// A request.
+    Ping,
+    /// A notification.
+    Cancel,
+    /// A notification.
+    Output,
+    /// A notification.
+    Consumed,
+    /// A notification.
+    Leave,
+}
+
+impl ClientMethod {
+    /// Every one of them.
+    pub const ALL: [ClientMethod; 9] = [
+        ClientMethod::Join,
+        ClientMethod::Send,
+        ClientMethod::Select,
+        ClientMethod::Members,
+        ClientMethod::Ping,
+        ClientMethod::Cancel,
+        ClientMethod::Output,
+        ClientMethod::Consumed,
+        ClientMethod::Leave,
+    ];
+
+    /// The name on the wire.
+    pub fn name(self) -> &'static str {
+        match self {
+            ClientMethod::Join => JOIN,
+            ClientMethod::Send => SEND,
+            ClientMethod::Select => SELECT,
+            ClientMethod::Members => MEMBERS,
+            ClientMethod::Ping => PING,
+            ClientMethod::Cancel => CANCEL,
+            ClientMethod::Output => OUTPUT,
+            ClientMethod::Consumed => CONSUMED,
+            ClientMethod::Leave => LEAVE,
+        }
+    }
+
+    /// The method of a name.
+    pub fn from_name(name: &str) -> Option<ClientMethod> {
+        let mut all = ClientMethod::ALL.into_iter();
+        all.find(|method| method.name() == name)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_method_is_found_by_its_name() {
+        for (at, method) in ClientMethod::ALL.into_iter().enumerate() {
+            assert_eq!(method as usize, at, "ALL has every method once, in order");
+            assert_eq!(ClientMethod::from_name(method.name()), Some(method));
+        }
+        assert_eq!(ClientMethod::ALL.len() - 1, ClientMethod::Leave as usize);
+        assert_eq!(ClientMethod::from_name("execute"), None);
+    }
+}

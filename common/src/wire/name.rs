@@ -1,7 +1,7 @@
-//! The name of a client, as a type that holds none that the protocol does not allow. A name goes
-//! into environments, logs and terminals, so each end checks what the other one says: the server
-//! what a client asks for, a client what its server tells of others.
+//! The name of a client, as a type that holds only names that the protocol allows. A name goes
+//! into environments, logs and terminals, so each end checks the names that the other end tells.
 
+use crate::wire::identity::Identity;
 use crate::wire::selector::check_name;
 use crate::wire::text::Text;
 use serde::de::{Deserializer, Error};
@@ -60,8 +60,9 @@ fn is_given(text: &str) -> bool {
     is_plain && number.parse::<u64>().is_ok()
 }
 
-/// What is wrong with a name in the parameters of a message, if that is what is wrong with them:
-/// with their own, or with that of the client that they are from.
+/// What is wrong with how a client is named in the parameters of a message, if that is what is
+/// wrong with them: their own name, or the name, identity or role of the client that they are
+/// from. Says which of these it is.
 pub fn wrong_name(params: Option<&RawValue>) -> Option<String> {
     #[derive(Default, Deserialize)]
     #[serde(default)]
@@ -69,16 +70,28 @@ pub fn wrong_name(params: Option<&RawValue>) -> Option<String> {
         #[serde(borrow)]
         name: Option<&'a RawValue>,
         #[serde(borrow)]
+        identity: Option<&'a RawValue>,
+        #[serde(borrow)]
+        role: Option<&'a RawValue>,
+        #[serde(borrow)]
         from: Option<&'a RawValue>,
     }
-    let check = |raw: &RawValue| {
-        let name: Text<'_> = serde_json::from_str(raw.get()).ok()?;
-        Name::told(name.into_cow()).err()
-    };
-    let Named { name, from } = serde_json::from_str(params?.get()).ok()?;
+    fn wrong<T>(
+        place: &str,
+        raw: Option<&RawValue>,
+        read: impl Fn(String) -> Result<T, String>,
+    ) -> Option<String> {
+        let text: Text<'_> = serde_json::from_str(raw?.get()).ok()?;
+        let why = read(text.into_cow().into_owned()).err()?;
+        Some(format!("params.{place}: {why}"))
+    }
+    let Named { name, from, .. } = serde_json::from_str(params?.get()).ok()?;
     let from = from.and_then(|raw| serde_json::from_str::<Named<'_>>(raw.get()).ok());
-    let names = [name, from.and_then(|from| from.name)];
-    names.into_iter().flatten().find_map(check)
+    let from = from.unwrap_or_default();
+    wrong("name", name, Name::told)
+        .or_else(|| wrong("from.name", from.name, Name::told))
+        .or_else(|| wrong("from.identity", from.identity, Identity::new))
+        .or_else(|| wrong("from.role", from.role, Name::told))
 }
 
 impl Deref for Name<'_> {
@@ -141,6 +154,17 @@ mod tests {
             (r#"{"name":"a b"}"#, true),
             (r#"{"name":"a\u001bb","member":"x"}"#, true),
             (r#"{"from":{"name":"x$(id)"}}"#, true),
+            (r#"{"from":{"name":"web1","identity":"a\nb"}}"#, true),
+            (
+                r#"{"from":{"name":"web1","identity":"alice","role":"a b"}}"#,
+                true,
+            ),
+            (
+                r#"{"from":{"name":"web1","identity":"a b","role":"ops"}}"#,
+                false,
+            ),
+            (r#"{"from":{"name":"web1","identity":5,"role":5}}"#, false),
+            (r#"{"name":"web1","identity":"\u0000"}"#, false),
             (r#"{"from":{"name":"web1"},"name":"web1"}"#, false),
             (r#"{"from":{"member":1}}"#, false),
             (r#"{"name":5}"#, false),

@@ -8,13 +8,27 @@ use crate::wire::text::Text;
 use serde::de::Deserializer;
 use serde::ser::SerializeMap;
 use serde::{Deserialize, Serialize, Serializer};
-use std::fmt;
+use strum::VariantArray;
 
 /// How a command ended at one target.
 #[derive(
-    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Deserialize, Serialize,
+    Clone,
+    Copy,
+    Debug,
+    Default,
+    PartialEq,
+    Eq,
+    PartialOrd,
+    Ord,
+    Hash,
+    Deserialize,
+    Serialize,
+    strum::Display,
+    strum::IntoStaticStr,
+    strum::VariantArray,
 )]
 #[serde(rename_all = "snake_case")]
+#[strum(serialize_all = "snake_case")]
 pub enum Status {
     /// It ran and ended.
     #[default]
@@ -43,19 +57,9 @@ pub enum Status {
 
 impl Status {
     /// Every status, in the order in which a tally names them.
-    pub const ALL: [Status; 11] = [
-        Status::Done,
-        Status::Refused,
-        Status::NotFound,
-        Status::Failed,
-        Status::Outranked,
-        Status::Absent,
-        Status::Forbidden,
-        Status::Busy,
-        Status::TimedOut,
-        Status::Cancelled,
-        Status::Lost,
-    ];
+    pub const ALL: [Status; Status::VARIANTS.len()] = *Status::VARIANTS
+        .first_chunk()
+        .expect("as many as there are");
 
     /// Whether the command had been started, as far as the status tells.
     pub fn has_started(self) -> bool {
@@ -64,25 +68,7 @@ impl Status {
 
     /// The word on the wire.
     pub fn name(self) -> &'static str {
-        match self {
-            Status::Done => "done",
-            Status::Refused => "refused",
-            Status::NotFound => "not_found",
-            Status::Failed => "failed",
-            Status::Outranked => "outranked",
-            Status::Absent => "absent",
-            Status::Forbidden => "forbidden",
-            Status::Busy => "busy",
-            Status::TimedOut => "timed_out",
-            Status::Cancelled => "cancelled",
-            Status::Lost => "lost",
-        }
-    }
-}
-
-impl fmt::Display for Status {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.name())
+        self.into()
     }
 }
 
@@ -97,42 +83,32 @@ pub struct Outcome<'a> {
     /// of it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub member: Option<u64>,
-    /// The target's name.
     #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
     pub name: Option<Name<'a>>,
     /// The target's rank as of when the command was taken.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rank: Option<u32>,
-    /// How it ended.
     pub status: Status,
-    /// How it exited by itself.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub exit_code: Option<i64>,
-    /// The signal that ended it.
     #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
     pub signal: Option<Text<'a>>,
     /// What it wrote, and was not streamed before.
     #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
     pub stdout: Option<Text<'a>>,
-    /// The same, where it is not UTF-8.
     #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
     pub stdout_base64: Option<Text<'a>>,
-    /// What it wrote as errors, and was not streamed before.
     #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
     pub stderr: Option<Text<'a>>,
-    /// The same, where it is not UTF-8.
     #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
     pub stderr_base64: Option<Text<'a>>,
     /// How long it ran, in milliseconds, as the server saw it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub elapsed_ms: Option<u64>,
-    /// Output was cut at a bound.
     #[serde(default, skip_serializing_if = "is_false")]
     pub truncated: bool,
-    /// What it left behind, if it left anything.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub leftovers: Option<Leftovers>,
-    /// Why it did not run.
     #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
     pub message: Option<Text<'a>>,
     /// Whether it had been sent to the target before that was lost.

@@ -10,20 +10,15 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum OutputStream {
-    /// Standard output.
     Stdout,
-    /// Standard error.
     Stderr,
 }
 
 /// `output`, from an executor.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
 pub struct ExecutionOutput<'a> {
-    /// The `execute` request.
     pub id: u64,
-    /// Where it was written to.
     pub stream: OutputStream,
-    /// What was written.
     #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
     pub text: Option<Text<'a>>,
     /// The same, where it is not UTF-8.
@@ -34,17 +29,12 @@ pub struct ExecutionOutput<'a> {
 /// `output`, to a sender.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
 pub struct SendOutput<'a> {
-    /// The sender's request.
     pub send: Id,
-    /// The target's number.
     pub member: u64,
-    /// The target's name.
     pub name: Name<'a>,
     /// The target's rank as of when the command was taken.
     pub rank: u32,
-    /// Where it was written to.
     pub stream: OutputStream,
-    /// What was written.
     #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
     pub text: Option<Text<'a>>,
     /// The same, where it is not UTF-8.
@@ -107,20 +97,15 @@ pub fn decode_output(text: Option<Text<'_>>, base64: Option<Text<'_>>) -> Option
 /// `consumed`, from a sender.
 #[derive(Clone, Debug, Deserialize, Serialize)]
 pub struct SendConsumed {
-    /// The sender's request.
     pub send: Id,
-    /// Whose output.
     pub member: u64,
-    /// How much of it.
     pub bytes: u64,
 }
 
 /// `consumed`, to an executor.
 #[derive(Clone, Debug, Deserialize, Serialize)]
 pub struct ExecutionConsumed {
-    /// The `execute` request.
     pub id: u64,
-    /// How much of its output.
     pub bytes: u64,
 }
 

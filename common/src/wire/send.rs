@@ -16,7 +16,6 @@ pub struct Send<'a> {
     /// The program or command word, then its arguments.
     #[serde(borrow)]
     pub command: Words<'a>,
-    /// The selector of its targets.
     #[serde(borrow, default)]
     pub to: Option<Text<'a>>,
     /// How long it may run, in milliseconds.
@@ -41,7 +40,6 @@ pub struct Send<'a> {
 pub struct SendOut<'a> {
     /// The program or command word, then its arguments.
     pub command: &'a [String],
-    /// The selector of its targets.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub to: Option<&'a str>,
     /// How long it may run, in milliseconds.
@@ -61,13 +59,10 @@ pub struct SendOut<'a> {
 /// Who sent a command.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
 pub struct Origin<'a> {
-    /// Its number.
     pub member: u64,
-    /// Its name.
     pub name: Name<'a>,
     /// Its rank as of when the command was taken.
     pub rank: u32,
-    /// Its tier, if the server says so.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tier: Option<Tier>,
     /// The identity that it has proven, at a server that knows identities.
@@ -81,7 +76,6 @@ pub struct Origin<'a> {
 /// `accepted`: a send to many was taken.
 #[derive(Clone, Debug, Deserialize, Serialize)]
 pub struct Accepted {
-    /// The request.
     pub send: Id,
     /// How many outcomes it will have.
     pub targets: u32,
@@ -106,7 +100,6 @@ pub struct Cancel {
 /// `refused`: a lower-ranked client tried to command this one.
 #[derive(Debug, Deserialize, Serialize)]
 pub struct Refused<'a> {
-    /// Who.
     #[serde(borrow)]
     pub from: Origin<'a>,
     /// What it wanted.

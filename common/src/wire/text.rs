@@ -1,5 +1,4 @@
-//! Strings of a line's that pass as they came: checked, measured, and decoded only by who
-//! wants to read them.
+//! Strings of a line that pass as they came: checked, measured, and decoded only on demand.
 
 use crate::wire::message::clip;
 use serde::de::{self, Deserialize, Deserializer};
@@ -8,8 +7,7 @@ use serde_json::value::RawValue;
 use std::borrow::Cow;
 use std::io::Write;
 
-/// A string of a line's. It is written as it came: what only passes through is neither
-/// decoded nor escaped again.
+/// A string of a line, written as it came: a string that passes through is not decoded.
 #[derive(Clone, Debug)]
 pub struct Text<'a>(Form<'a>);
 
@@ -24,8 +22,8 @@ enum Form<'a> {
 }
 
 impl<'a> Text<'a> {
-    /// The string that JSON starts with, and what comes after it; `None` where it starts with
-    /// none that is right (RFC 8259 §7; half of a surrogate pair is no text).
+    /// The string that JSON starts with, and what comes after it; `None` if it is not right (RFC
+    /// 8259 §7; half of a surrogate pair is no text).
     pub fn prefix_of(json: &'a str) -> Option<(Text<'a>, &'a str)> {
         let Extent { end, len } = extent(json)?;
         let (json, rest) = json.split_at(end);
@@ -228,9 +226,8 @@ fn plain_blocks(words: &[[u8; 8]]) -> usize {
     blocks.iter().take_while(is_plain).count()
 }
 
-/// Which of eight bytes is the first that a string cannot have as it is: looked at together,
-/// by the well-known test whether a word has a zero byte. What that says of bytes after the
-/// first one may be wrong.
+/// The first of eight bytes that a string cannot have as it is, by the well-known test whether a
+/// word has a zero byte. What that says of later bytes may be wrong.
 fn first_special(word: u64) -> Option<usize> {
     const ONES: u64 = u64::MAX / 0xFF;
     const HIGH: u64 = ONES << 7;

@@ -27,7 +27,7 @@ impl Tier {
     }
 
     /// Its number.
-    pub fn number(self) -> u8 {
+    pub const fn number(self) -> u8 {
         self.0
     }
 }

@@ -12,8 +12,7 @@ use std::fmt;
 #[derive(Clone, PartialEq)]
 pub struct Wildcard {
     text: Box<str>,
-    /// By character, which of the pattern's it may be: bit `n` for the one at place `n`, `*` not
-    /// counted.
+    /// By character, its places in the pattern: bit `n` for place `n`, without each `*`.
     places: Box<[Bits; ASCII]>,
     /// Before which of them a `*` stands.
     stars: Bits,
@@ -123,11 +122,15 @@ mod tests {
             format!("{}b", "*?a".repeat(20)),
         ];
         let patterns: Vec<Wildcard> = patterns.iter().map(|p| Wildcard::new(p)).collect();
-        let began = Instant::now();
-        for pattern in patterns.iter().cycle().take(16) {
-            assert!(!names.iter().any(|name| pattern.matches(name)));
-        }
-        let took = began.elapsed();
+        // The best of a few tries: other programs use the machine as well.
+        let took = (0..3).map(|_| {
+            let began = Instant::now();
+            for pattern in patterns.iter().cycle().take(16) {
+                assert!(!names.iter().any(|name| pattern.matches(name)));
+            }
+            began.elapsed()
+        });
+        let took = took.min().expect("three");
         println!("{took:?}");
         // Far more than a debug build on a busy machine needs.
         assert!(took <= Duration::from_millis(400), "{took:?}");

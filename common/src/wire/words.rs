@@ -17,8 +17,7 @@ pub struct Words<'a> {
 }
 
 impl<'a> Words<'a> {
-    /// The words that JSON starts with, and what comes after them; `None` where it does not
-    /// start with any.
+    /// The words that JSON starts with, if it starts with any, and what comes after them.
     pub fn prefix_of(json: &'a str) -> Option<(Words<'a>, &'a str)> {
         let mut rest = json.strip_prefix('[')?;
         let mut count = 0;

@@ -236,10 +236,24 @@ impl Rules {
     ///
     /// # Errors
     /// There is no credential with this id.
-    pub fn decide(&self, id: &str, target: &str, word: &str) -> Result<Decision, AuthError> {
+    pub fn decide(
+        &self,
+        id: &str,
+        target: &str,
+        word: &str,
+        now: SystemTime,
+    ) -> Result<Decision, AuthError> {
         let credential = self.find(id).ok_or_else(|| no_credential(id, self))?;
         let role = &credential.role;
-        let decided = role.may(Right::Send).and_then(|()| {
+        let counts = match credential.expires.filter(|expires| *expires <= now) {
+            None => Ok(()),
+            Some(_) => Err(Forbidden {
+                rule: format!("{id}.expires"),
+                message: format!("the credential {id:?} has expired"),
+            }),
+        };
+        let sends = counts.and_then(|()| role.may(Right::Send));
+        let decided = sends.and_then(|()| {
             let number = role.allows(target, Some(word));
             number.ok_or_else(|| role.not_allowed(Some(word), target))
         });

@@ -5,10 +5,9 @@
 //! editor writes in place; then it is not right, or read again, as its time of change is newer.
 
 use super::{AuthError, Rules};
+use common::sys::file_stamp::FileStamp;
 use common::sys::sync::{Arc, Mutex, RwLock, lock, read, write};
 use std::fmt;
-use std::fs::Metadata;
-use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 /// The rules that a server goes by. Clones share them.
@@ -18,31 +17,8 @@ pub struct Authority(Arc<Shared>);
 struct Shared {
     rules: RwLock<Arc<Rules>>,
     file: Option<PathBuf>,
-    seen: Mutex<Option<Seen>>,
-}
-
-/// What tells one state of a file from another, without a look at its text.
-#[derive(Clone, Copy, PartialEq, Eq)]
-struct Seen {
-    device: u64,
-    inode: u64,
-    size: u64,
-    modified: (i64, i64),
-    changed: (i64, i64),
-}
-
-impl Seen {
-    /// The state of a file; `None` if there is none.
-    fn of(file: &Path) -> Option<Seen> {
-        let seen = |found: Metadata| Seen {
-            device: found.dev(),
-            inode: found.ino(),
-            size: found.size(),
-            modified: (found.mtime(), found.mtime_nsec()),
-            changed: (found.ctime(), found.ctime_nsec()),
-        };
-        file.metadata().ok().map(seen)
-    }
+    /// What the file was when it was last read.
+    seen: Mutex<Option<FileStamp>>,
 }
 
 impl Authority {
@@ -52,12 +28,12 @@ impl Authority {
     /// As for [`Rules::load`].
     pub fn load(file: &Path) -> Result<Authority, AuthError> {
         // Before it is read: what changes meanwhile is a change.
-        let seen = Seen::of(file);
+        let seen = FileStamp::of(file);
         let rules = Rules::load(file)?;
         Ok(Authority(Arc::new(Shared {
             rules: RwLock::new(Arc::new(rules)),
             file: Some(file.to_owned()),
-            seen: Mutex::new(seen),
+            seen: Mutex::new(Some(seen)),
         })))
     }
 
@@ -66,10 +42,15 @@ impl Authority {
         Arc::clone(&read(&self.0.rules))
     }
 
+    /// The file, if the rules came from one.
+    pub(crate) fn file(&self) -> Option<&Path> {
+        self.0.file.as_deref()
+    }
+
     /// Whether the file is not what it was when it was last read.
     pub(crate) fn has_changed(&self) -> bool {
         let file = self.0.file.as_deref();
-        file.is_some_and(|file| Seen::of(file) != *lock(&self.0.seen))
+        file.is_some_and(|file| Some(FileStamp::of(file)) != *lock(&self.0.seen))
     }
 
     /// Reads the file again, and has its rules in force if they are right.
@@ -81,8 +62,8 @@ impl Authority {
         let Some(file) = &self.0.file else {
             return Ok(());
         };
-        let seen = Seen::of(file);
-        *lock(&self.0.seen) = seen;
+        let seen = FileStamp::of(file);
+        *lock(&self.0.seen) = Some(seen);
         let rules = Arc::new(Rules::load(file)?);
         let before = std::mem::replace(&mut *write(&self.0.rules), rules);
         drop(before);

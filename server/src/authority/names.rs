@@ -32,7 +32,7 @@ enum Kind {
 }
 
 impl NamePattern {
-    /// Reads a pattern of a credential whose certificates leave so many places open.
+    /// Reads a pattern of a credential that takes certificates with so many open places.
     pub(super) fn parse(text: &str, stars: usize) -> Result<NamePattern, String> {
         let kind = match text.contains(['{', '}']) {
             true => {

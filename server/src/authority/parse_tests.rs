@@ -1,6 +1,7 @@
 use super::super::grant::{Grant, Proof, Unproven};
 use super::super::{token, wall_clock};
 use super::*;
+use proptest::prelude::*;
 use std::path::Path;
 use std::time::{Duration, SystemTime};
 
@@ -467,7 +468,8 @@ fn a_command_is_allowed_by_the_first_line_that_has_its_word_and_its_target() {
         ("bob", "db2", "deploy", false, "deployer.allow"),
         ("web1", "web2", "deploy", false, "agent.may.send"),
     ] {
-        let decision = rules.decide(id, target, word).expect("a credential");
+        let decision = rules.decide(id, target, word, wall_clock());
+        let decision = decision.expect("a credential");
         assert_eq!(
             (decision.is_allowed, decision.rule.as_str()),
             (allowed, rule),
@@ -478,7 +480,7 @@ fn a_command_is_allowed_by_the_first_line_that_has_its_word_and_its_target() {
     assert_eq!(bob.role().allows("web9", None), Some(0));
     assert_eq!(bob.role().allows("mail", None), None);
     let error = rules
-        .decide("carol", "web1", "x")
+        .decide("carol", "web1", "x", wall_clock())
         .expect_err("no such credential");
     assert_eq!(
         error.to_string(),
@@ -505,6 +507,51 @@ fn what_may_not_be_meant_is_a_warning() {
             "limits.reserve: no role has tier 0 or a higher one",
         ]
     );
+}
+
+/// A right file, of which a test changes a part.
+fn whole() -> String {
+    let alice = credential(
+        "alice",
+        "operator",
+        'a',
+        "names = [\"alice-*\", \"bob\"]\nfrom = [\"10.0.0.0/8\"]\nexpires = 2027-06-30T00:00:00Z",
+    );
+    let fleet = "[[credentials]]\nid = \"fleet\"\nrole = \"agent\"\ncert = \"spiffe://corp/*/*\"\nnames = [\"{1}\", \"x-{2}\"]\nconnections = 3\nreplace = true\n";
+    format!("{ROLES}[limits]\nreserve = {{ tier = 2, seats = 4 }}\n{alice}{fleet}")
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(256))]
+
+    #[test]
+    fn whatever_the_file_says_it_is_rules_or_one_line_of_error(
+        at in any::<prop::sample::Index>(), length in 0usize..12,
+        put in "[\\[\\]{}=\",*?a1.:/ \n-]{0,8}",
+    ) {
+        let whole = whole();
+        let at = at.index(whole.len());
+        let text = [&whole[..at], &put, &whole[(at + length).min(whole.len())..]].concat();
+        match Rules::read(text.as_bytes(), Path::new("auth.toml")) {
+            Ok(rules) => {
+                // What is taken can be asked for anything.
+                for credential in &rules.credentials {
+                    let decided = rules.decide(&credential.id, "web1", "deploy", wall_clock());
+                    prop_assert!(decided.is_ok());
+                }
+                drop(rules.list());
+            }
+            Err(error) => prop_assert!(!error.to_string().contains('\n'), "{error}"),
+        }
+    }
+}
+
+#[test]
+fn seats_that_are_all_kept_are_told() {
+    let rules = Rules::read(whole().as_bytes(), Path::new("auth.toml")).expect("it is right");
+    assert!(rules.keeps_all_seats(5).is_none());
+    let told = rules.keeps_all_seats(4).expect("none is left");
+    assert!(told.contains("4 seats of 4 for tiers 0 to 2"), "{told}");
 }
 
 #[test]

@@ -62,7 +62,7 @@ pub(crate) struct Credential {
     pub(crate) expires: Option<SystemTime>,
     /// How many clients may have joined with it at a time.
     pub(crate) connections: Option<u32>,
-    /// A new client ends an old one in whose place it would be.
+    /// A new client ends the old one that it would take the place of.
     pub(crate) replace: bool,
 }
 
@@ -133,6 +133,16 @@ impl Rules {
         roles.chain(expired).chain(reserve).collect()
     }
 
+    /// Why no client of a low tier can join a server for so many clients, if that is so.
+    pub fn keeps_all_seats(&self, clients: u32) -> Option<String> {
+        let reserve = self.reserve.filter(|reserve| reserve.seats >= clients)?;
+        Some(format!(
+            "limits.reserve: it keeps {} seats of {clients} for tiers 0 to {}, so no client of \
+             another tier can join",
+            reserve.seats, reserve.tier
+        ))
+    }
+
     /// The credentials as lines for people: id, role, what proves it, names, networks and end.
     pub fn list(&self) -> Vec<[String; 6]> {
         let lines = self.credentials.iter().map(|credential| {
@@ -164,6 +174,12 @@ impl Rules {
     pub(super) fn role_names(&self) -> String {
         let names: Vec<&str> = self.roles.iter().map(|role| role.name.as_str()).collect();
         names.join(", ")
+    }
+
+    /// The role that the file begins with.
+    #[cfg(test)]
+    pub(crate) fn first_role(&self) -> Arc<Role> {
+        Arc::clone(&self.roles[0])
     }
 
     /// The credential with an id.

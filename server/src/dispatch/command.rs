@@ -4,6 +4,7 @@
 use crate::dispatch::flush_set::FlushSet;
 use crate::dispatch::output_credit::OutputCredit;
 use crate::member::Member;
+use crate::record::OnRecord;
 use common::limits::{MAX_OUTPUT, MAX_OUTPUT_SHARE, MIN_OUTPUT_SHARE, MIN_WINDOW_SHARE};
 use common::logging::logged;
 use common::memory::Charge;
@@ -92,6 +93,8 @@ pub(crate) struct Command {
     pub(crate) tally: Option<Counts>,
     /// For what is kept of it until its last outcome.
     pub(crate) _charge: Charge,
+    /// If what clients do is put on record.
+    pub(crate) on_record: Option<OnRecord>,
 }
 
 /// One command at one of its targets.
@@ -159,6 +162,8 @@ pub(crate) struct OutcomeDetails<'a> {
     pub(crate) message: Option<Text<'a>>,
     pub(crate) elapsed_ms: Option<u64>,
     pub(crate) started: Option<bool>,
+    /// Bytes of output that went to the sender, if that is known.
+    pub(crate) output: Option<u64>,
 }
 
 #[inline(never)]
@@ -224,6 +229,9 @@ impl Command {
         flushes: &mut FlushSet<'_>,
     ) {
         self.log_outcome(target, status, details);
+        if let Some(on_record) = &self.on_record {
+            on_record.outcome(self, target, status, details);
+        }
         self.make_outcome(target, status, details, flushes);
     }
 
@@ -262,6 +270,9 @@ impl Command {
     /// [`conclude`](Self::conclude) for a client that is absent.
     #[inline(never)]
     pub(crate) fn conclude_absent(&self, absent: &Absent, flushes: &mut FlushSet<'_>) {
+        if let Some(on_record) = &self.on_record {
+            on_record.absent(self, absent);
+        }
         let Absent {
             who,
             status,
@@ -333,6 +344,9 @@ impl Command {
         self.sender.connection.outbox.push_from(line);
         match counts.count(status) {
             Left::Tally(tally) => {
+                if let Some(on_record) = &self.on_record {
+                    on_record.end(self, &tally, flushes.time());
+                }
                 self.answer(&mut tally_line(&self.send, &tally), flushes);
             }
             Left::Many(left) if left % TOGETHER != 0 && counts.has_company(flushes.time()) => {

@@ -19,6 +19,7 @@ use crate::hub::Hub;
 use crate::member::Member;
 use crate::member::executor_queue::{Cancelled, Registered};
 use crate::member::open_sends::Opened;
+use crate::record::{self, OnRecord};
 use common::limits::MAX_OUTPUT;
 use common::memory::Charge;
 use common::net::outbox::Line;
@@ -40,6 +41,13 @@ struct Taken {
     has_room: bool,
 }
 
+impl Taken {
+    /// How many outcomes it will have.
+    fn outcomes(&self) -> usize {
+        self.command.targets.len() + self.outranked.len() + self.absent.len()
+    }
+}
+
 /// Takes a `send` of a client's, whose answer then comes by itself.
 ///
 /// A session keeps the memory that its stack ever had, so each step has a frame of its own:
@@ -55,7 +63,11 @@ pub(crate) fn send(
     now: u64,
     flushes: &mut FlushSet<'_>,
 ) -> Result<(), RpcError> {
-    let taken = find_and_take(hub, sender, id, request)?;
+    let taken = find_and_take(hub, sender, id, request, now, flushes)?;
+    if let Some(on_record) = &taken.command.on_record {
+        let outcomes = taken.outcomes();
+        on_record.send(&taken.command, taken.sender_rank, request, outcomes);
+    }
     log_taken(&taken, request);
     announce(&taken, request, now, flushes);
     begin(hub, &taken, request, now, flushes);
@@ -68,11 +80,23 @@ fn find_and_take(
     sender: &Arc<Member>,
     id: &Id,
     request: &Send<'_>,
+    now: u64,
+    flushes: &mut FlushSet<'_>,
 ) -> Result<Taken, RpcError> {
     check_numbers(request)?;
     check_run(hub, request)?;
     let selection = find(hub, sender, request.to.as_ref(), Some(&request.command))?;
-    take(hub, sender, id, request, selection)
+    let on_record = match &hub.config.audit {
+        None => None,
+        Some(audit) => {
+            if audit.is_crowded() {
+                // What others are told does not wait for the log.
+                flushes.flush();
+            }
+            Some(record::reserve(audit, &selection.found, request, now)?)
+        }
+    };
+    take(hub, sender, id, request, selection, on_record)
 }
 
 #[inline(never)]
@@ -82,6 +106,7 @@ fn take(
     id: &Id,
     request: &Send<'_>,
     selection: Selection,
+    on_record: Option<OnRecord>,
 ) -> Result<Taken, RpcError> {
     let Selection { sender_rank, found } = selection;
     let is_single = matches!(found, Found::One(_));
@@ -92,7 +117,8 @@ fn take(
     }
     let has_memory = room.is_some();
     let charge = room.unwrap_or_default();
-    let (command, outranked, absent) = command(hub, sender, id.clone(), request, found, charge);
+    let (command, outranked, absent) =
+        command(hub, sender, id.clone(), request, found, charge, on_record);
     let most = most_sends(hub, sender);
     let has_room = match sender.sends.open(&command, most) {
         Opened::New => has_memory,
@@ -201,8 +227,7 @@ fn announce(taken: &Taken, request: &Send<'_>, now: u64, flushes: &mut FlushSet<
         ..
     } = taken;
     if command.tally.is_some() {
-        let outcomes = command.targets.len() + outranked.len() + absent.len();
-        command.tell(accepted(&command.send, outcomes), flushes);
+        command.tell(accepted(&command.send, taken.outcomes()), flushes);
     }
     for target in outranked {
         command.conclude(
@@ -303,6 +328,7 @@ fn command(
     request: &Send<'_>,
     found: Found,
     charge: Charge,
+    on_record: Option<OnRecord>,
 ) -> (Arc<Command>, Vec<Target>, Vec<Absent>) {
     let (targets, outranked, absent, tally) = match found {
         Found::One(target) => (Targets::One(target), Vec::new(), Vec::new(), None),
@@ -329,6 +355,7 @@ fn command(
         window: request.window,
         tally,
         _charge: charge,
+        on_record,
     };
     (Arc::new(command), outranked, absent)
 }
@@ -418,6 +445,9 @@ fn registration_ended(
                 target.member,
                 target.rank
             );
+            if let Some(on_record) = &command.on_record {
+                on_record.outcome(command, target, Status::Busy, &OutcomeDetails::default());
+            }
             return command.refuse(&RpcError::new(Code::Busy, message), flushes);
         }
         Registered::Busy => (Status::Busy, OutcomeDetails::default()),

@@ -7,6 +7,8 @@ use common::wire::{Text, base64_len};
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct OutputCredit {
     left: u64,
+    /// How much went to the sender.
+    taken: u64,
     /// With a window: how much may be on its way.
     window: Option<u64>,
     cut: bool,
@@ -17,6 +19,7 @@ impl OutputCredit {
     pub(crate) fn share(bytes: u64) -> OutputCredit {
         OutputCredit {
             left: bytes,
+            taken: 0,
             window: None,
             cut: false,
         }
@@ -26,6 +29,7 @@ impl OutputCredit {
     pub(crate) fn window(bytes: u64) -> OutputCredit {
         OutputCredit {
             left: bytes,
+            taken: 0,
             window: Some(bytes),
             cut: false,
         }
@@ -34,6 +38,11 @@ impl OutputCredit {
     /// The same, with nothing left.
     pub(crate) fn used_up(&self) -> OutputCredit {
         OutputCredit { left: 0, ..*self }
+    }
+
+    /// How many bytes of output went to the sender.
+    pub(crate) fn taken(&self) -> u64 {
+        self.taken
     }
 
     /// Whether anything was cut.
@@ -84,6 +93,7 @@ impl OutputCredit {
     /// What could not be used of a window is free again. A share that was cut stays cut: what
     /// came later would pass for what is missing.
     fn give_back(&mut self, bytes: u64) {
+        self.taken -= bytes;
         if self.window.is_some() {
             self.left += bytes;
         }
@@ -92,6 +102,7 @@ impl OutputCredit {
     fn take(&mut self, bytes: u64) -> usize {
         let allowed = bytes.min(self.left);
         self.left -= allowed;
+        self.taken += allowed;
         self.cut |= allowed < bytes;
         allowed as usize
     }

@@ -428,6 +428,8 @@ fn have<'a>(members: impl Iterator<Item = (&'a Member, u32)>, count: usize) -> S
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::authority::Rules;
+    use crate::authority::rules::Role;
     use crate::testing::{join, join_in, join_tagged, ranked, roster};
     use common::wire::tier::Tier;
     use proptest::prelude::*;
@@ -663,5 +665,71 @@ mod tests {
             }
             prop_assert!(outranked.iter().all(|target| (target.rank as usize) < rank));
         }
+    }
+
+    proptest! {
+        /// Those that execute are those that rank alone would have execute, as far as the role
+        /// covers them; no other client is told of if the role is not to see it.
+        #[test]
+        fn what_executes_is_what_rank_and_role_both_allow(
+            slots in prop::collection::vec(0u32..3, 2..8),
+            sender in any::<prop::sample::Index>(),
+            covered in "m\\*|m[0-7]|m\\?|x\\*|\\*",
+            sees_all: bool,
+            selector in "next|below|all|least-loaded|[0-9]|m[0-9]|[0-4]-[4-9]|m\\*(,!m[0-9])?|![0-9]|\\*,[0-9]|[0-9],m[0-9],(m[0-9]|x|!0)|#[1-9]|#[1-9],m\\[0-9\\](,!#[1-9])?|m\\*&[0-4]",
+        ) {
+            let roster = roster(10);
+            for (at, slots) in slots.iter().enumerate() {
+                join(&roster, &format!("m{at}"), *slots);
+            }
+            let places = ranked(&roster);
+            let rank = sender.index(places.len());
+            let sender = &places[rank].member;
+            let role = role(&covered, sees_all);
+            let scope = Scope::of(&role, Some("x"));
+            let selector = selector.parse().expect("the patterns above are selectors");
+            let executing = |found: &Result<Selection, RpcError>| match found {
+                Ok(Selection { found: Found::One(target), .. }) => vec![target.rank],
+                Ok(Selection { found: Found::Many { execute, .. }, .. }) => {
+                    execute.iter().map(|target| target.rank).collect()
+                }
+                Err(_) => Vec::new(),
+            };
+            let is_covered = |rank: &u32| scope.covers(&places[*rank as usize].member.name);
+            let plain = select(&roster, sender, &selector, Scope::ALL);
+            let scoped = select(&roster, sender, &selector, scope);
+            if matches!(selector, Selector::Next | Selector::LeastLoaded) {
+                // They pick among those that are covered, of all below.
+                let below = (rank as u32 + 1..places.len() as u32)
+                    .filter(|at| places[*at as usize].member.slots > 0 && is_covered(at));
+                let picked = executing(&scoped);
+                prop_assert_eq!(picked.len(), usize::from(below.clone().next().is_some()));
+                prop_assert!(picked.iter().all(|picked| below.clone().any(|at| at == *picked)));
+            } else {
+                let expected: Vec<u32> = executing(&plain).into_iter().filter(is_covered).collect();
+                prop_assert_eq!(executing(&scoped), expected);
+            }
+            if sees_all {
+                return Ok(());
+            }
+            if let Ok(Selection { found: Found::Many { outranked, absent, .. }, .. }) = &scoped {
+                prop_assert!(outranked.iter().all(|target| is_covered(&target.rank)));
+                let tells_no_other = |absent: &Absent| match &absent.who {
+                    Missed::Here(target) => is_covered(&target.rank),
+                    Missed::Named(_) => true,
+                };
+                prop_assert!(absent.iter().all(tells_no_other));
+            }
+        }
+    }
+
+    fn role(covered: &str, sees_all: bool) -> Arc<Role> {
+        let list = if sees_all { ", \"list\"" } else { "" };
+        let text = format!(
+            "version = 1\n[roles.r]\nmay = [\"send\"{list}]\n\
+             allow = [{{ to = \"{covered}\", commands = [\"x\"] }}]\n"
+        );
+        let rules = Rules::read(text.as_bytes(), "auth.toml".as_ref());
+        rules.expect("it is right").first_role()
     }
 }

@@ -63,6 +63,9 @@ struct Unjoined {
     connection: Arc<Connection>,
 }
 
+/// Which connections are counted together.
+type Counted<'a> = dyn Fn(&Unjoined) -> bool + 'a;
+
 struct Greeted {
     at: u64,
     unjoined: Unjoined,
@@ -243,10 +246,7 @@ impl Table {
     }
 
     /// Those in a TLS handshake that were not turned away and that are counted together.
-    fn greeted_here<'a>(
-        &'a self,
-        are: &'a dyn Fn(&Unjoined) -> bool,
-    ) -> impl Iterator<Item = &'a Greeted> {
+    fn greeted_here<'a>(&'a self, are: &'a Counted<'_>) -> impl Iterator<Item = &'a Greeted> {
         let greeted = self.greeted.iter().filter(|one| are(&one.unjoined));
         greeted.filter(|one| !one.unjoined.connection.is_turned_away())
     }
@@ -255,10 +255,10 @@ impl Table {
     /// that, if any.
     fn room_to_greet(&self, from: IpAddr, now: u64) -> Result<Option<Arc<Connection>>, NoRoom> {
         let of_network = |one: &Unjoined| network(one.from) == network(from);
-        let bounds: [(usize, &dyn Fn(&Unjoined) -> bool); 3] = [
+        let bounds: [(usize, &Counted<'_>); 3] = [
             (MAX_UNJOINED_PER_ADDRESS, &|one| one.from == from),
             (MAX_GREETED_PER_NETWORK, &of_network),
-            (MAX_GREETED, &|_| true),
+            (MAX_GREETED, &|_: &Unjoined| true),
         ];
         for (most, are) in bounds {
             if self.greeted_here(are).count() >= most {

@@ -10,12 +10,14 @@ use crate::join::throttle::ANSWER_DELAY_MS;
 use crate::member::Member;
 use crate::millis;
 use crate::ranking::{Admitted, NotAdmitted, Standing};
+use crate::record;
 use crate::session::{Flow, Session};
 use common::net::NO_TLS_ALERT;
 use common::sys::sync::Arc;
 use common::wire::message::{Code, Id, Message, RpcError, clip, error_line, result_line};
+use common::wire::method::ClientMethod;
 use common::wire::name::Name;
-use common::wire::{Joined, Right, method};
+use common::wire::{Joined, Right};
 use serde_json::value::RawValue;
 
 impl Session<'_> {
@@ -68,7 +70,7 @@ impl Session<'_> {
 
     #[inline(never)]
     fn request_before_join(&mut self, id: Id, method: &str, raw: Option<&RawValue>) -> Flow {
-        if method != method::JOIN {
+        if ClientMethod::from_name(method) != Some(ClientMethod::Join) {
             let message = format!("{:?} before \"join\"; join first", clip(method));
             self.tell(error_line(
                 Some(id),
@@ -93,6 +95,11 @@ impl Session<'_> {
     #[inline(never)]
     fn not_joined(&mut self, id: Id, error: &RpcError) -> Flow {
         let peer = self.connection.peer();
+        if let Some(audit) = &self.hub.config.audit
+            && record::is_denial(error)
+        {
+            record::join_denied(audit, self.connection, error);
+        }
         if error.is(Code::Unauthorized) {
             let at = self.now.saturating_add(ANSWER_DELAY_MS);
             self.connection.refuse_at(at, error_line(Some(id), error));
@@ -205,12 +212,17 @@ impl Session<'_> {
     /// of it than all else that an idle client's session does.
     #[inline(never)]
     pub(crate) fn log_joined(&self, member: &Member) {
+        let identity = member.bearer.as_ref().map(|bearer| bearer.identity());
+        let identity = identity.map_or(String::new(), |id| format!(", identity {id}"));
         log::info!(
-            "{} joined as {member}, tier {}, slots {}",
+            "{} joined as {member}{identity}, tier {}, slots {}",
             self.connection.peer(),
             member.tier,
             member.slots
         );
+        if let Some(audit) = &self.hub.config.audit {
+            record::join(audit, member);
+        }
     }
 }
 

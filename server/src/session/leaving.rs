@@ -2,6 +2,7 @@
 
 use super::Session;
 use crate::dispatch::dispatcher;
+use crate::record;
 use common::logging::log_limit;
 use common::net::outbox::Line;
 
@@ -16,11 +17,20 @@ impl Session<'_> {
         }
         self.hub.roster.leave(member);
         self.presence = None;
-        let why = match self.connection.why() {
+        let reason = self.connection.why();
+        let why = match &reason {
             Some(why) => format!(": {why}"),
             None if self.leaves => " on purpose".into(),
             None => String::new(),
         };
+        if let Some(audit) = &self.hub.config.audit {
+            let by_itself = if self.leaves {
+                "on purpose"
+            } else {
+                "it closed the connection"
+            };
+            record::leave(audit, member, reason.as_deref().unwrap_or(by_itself));
+        }
         let _any = log_limit::unlimited();
         log::info!("{} left: {member}{why}", self.connection.peer());
     }
@@ -36,6 +46,9 @@ impl Session<'_> {
     pub(super) fn end_sends(&mut self) {
         let sends = self.member.as_ref().map(|member| member.sends.take_all());
         for command in sends.unwrap_or_default() {
+            if let Some(on_record) = &command.on_record {
+                on_record.cancel(&command, "its sender left");
+            }
             dispatcher::cancel(self.hub, &command, &mut self.flushes);
         }
     }

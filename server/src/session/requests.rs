@@ -2,13 +2,16 @@
 
 use super::page::fit;
 use super::{Flow, Session, already_open};
+use crate::authority::bearer::Bearer;
 use crate::dispatch::{dispatcher, preview};
 use crate::member::Member;
+use crate::record;
 use common::limits::MAX_MEMBERS_PAGE;
 use common::sys::sync::Arc;
 use common::wire::message::{Code, Id, RpcError, clip, error_line, params, result_line};
+use common::wire::method::ClientMethod;
 use common::wire::{
-    Cancel, Empty, ExecutionOutput, MembersQuery, Right, SelectQuery, Send, SendConsumed, method,
+    Cancel, Empty, ExecutionOutput, MembersQuery, Right, SelectQuery, Send, SendConsumed,
 };
 use serde::Deserialize;
 use serde_json::value::RawValue;
@@ -33,8 +36,14 @@ fn send_params(raw: Option<&RawValue>) -> Result<Send<'_>, RpcError> {
 fn may_send(member: &Member) -> Result<(), RpcError> {
     match &member.bearer {
         None => Ok(()),
-        Some(bearer) => bearer.may(Right::Send).map_err(RpcError::from),
+        Some(bearer) => may(bearer, Right::Send),
     }
+}
+
+/// With a frame of its own, as a server without identities never needs it.
+#[inline(never)]
+fn may(bearer: &Bearer, right: Right) -> Result<(), RpcError> {
+    bearer.may(right).map_err(RpcError::from)
 }
 
 impl Session<'_> {
@@ -46,7 +55,8 @@ impl Session<'_> {
         method: &str,
         raw: Option<&RawValue>,
     ) -> Flow {
-        if method == method::SEND {
+        let method_of = ClientMethod::from_name(method);
+        if method_of == Some(ClientMethod::Send) {
             return match &send_params(raw) {
                 Ok(request) => self.send(member, &id, request),
                 // The missing right is told first, whatever else is wrong.
@@ -56,7 +66,7 @@ impl Session<'_> {
                 }
             };
         }
-        self.other_request(member, id, method, raw)
+        self.other_request(member, id, method_of, method, raw)
     }
 
     #[inline(never)]
@@ -64,30 +74,39 @@ impl Session<'_> {
         &mut self,
         member: &Arc<Member>,
         id: Id,
-        method: &str,
+        method: Option<ClientMethod>,
+        name: &str,
         raw: Option<&RawValue>,
     ) -> Flow {
         let answer = match method {
-            method::PING => Ok(result_line(&id, Empty {})),
-            method::MEMBERS => {
+            Some(ClientMethod::Ping) => Ok(result_line(&id, Empty {})),
+            Some(ClientMethod::Members) => {
                 self.flush();
                 self.wait_for_room(PAGE_ROOM);
                 params(raw).map(|query| self.members(member, &id, &query))
             }
-            method::SELECT => {
+            Some(ClientMethod::Select) => {
                 self.flush();
                 self.wait_for_room(PAGE_ROOM);
                 self.select(member, &id, raw)
             }
-            method::JOIN => Err(RpcError::new(
+            Some(ClientMethod::Join) => Err(RpcError::new(
                 Code::AlreadyJoined,
                 format!("you have joined already, as {member}"),
             )),
-            _ => Err(RpcError::new(
+            // A `send` does not come here, and notifications are no requests.
+            Some(
+                ClientMethod::Send
+                | ClientMethod::Cancel
+                | ClientMethod::Output
+                | ClientMethod::Consumed
+                | ClientMethod::Leave,
+            )
+            | None => Err(RpcError::new(
                 Code::MethodNotFound,
                 format!(
                     "there is no method {:?}; a client asks for send, select, members or ping",
-                    clip(method)
+                    clip(name)
                 ),
             )),
         };
@@ -103,7 +122,14 @@ impl Session<'_> {
         });
         match sent {
             Ok(()) => Flow::Continue(()),
-            Err(error) => self.not_sent(member, id, &error),
+            Err(error) => {
+                if let Some(audit) = &self.hub.config.audit
+                    && record::is_denial(&error)
+                {
+                    record::send_denied(audit, member, request, &error);
+                }
+                self.not_sent(member, id, &error)
+            }
         }
     }
 
@@ -163,29 +189,40 @@ impl Session<'_> {
         method: &str,
         raw: Option<&RawValue>,
     ) -> Flow {
-        match method {
-            method::LEAVE => {
+        match ClientMethod::from_name(method) {
+            Some(ClientMethod::Leave) => {
                 self.leaves = true;
                 return Flow::Break(());
             }
-            method::CANCEL => {
+            Some(ClientMethod::Cancel) => {
                 if let Some(cancel) = self.told::<Cancel>(method, raw)
                     && let Some(command) = member.sends.get(&cancel.send)
                 {
+                    if let Some(on_record) = &command.on_record {
+                        on_record.cancel(&command, "its sender asked");
+                    }
                     dispatcher::cancel(self.hub, &command, &mut self.flushes);
                 }
             }
-            method::OUTPUT => {
+            Some(ClientMethod::Output) => {
                 if let Some(output) = self.told::<ExecutionOutput<'_>>(method, raw) {
                     self.output(member, output);
                 }
             }
-            method::CONSUMED => {
+            Some(ClientMethod::Consumed) => {
                 if let Some(consumed) = self.told::<SendConsumed>(method, raw) {
                     self.consumed(member, &consumed);
                 }
             }
-            _ => log::debug!("{member}: ignored the notification {:?}", clip(method)),
+            // Requests without an id have no answer.
+            Some(
+                ClientMethod::Join
+                | ClientMethod::Send
+                | ClientMethod::Select
+                | ClientMethod::Members
+                | ClientMethod::Ping,
+            )
+            | None => log::debug!("{member}: ignored the notification {:?}", clip(method)),
         }
         Flow::Continue(())
     }

@@ -57,6 +57,7 @@ impl Session<'_> {
         details.elapsed_ms = status
             .has_started()
             .then(|| now.saturating_sub(running.since));
+        details.output = Some(running.credit.taken());
         assignment.conclude(status, &details, &mut self.flushes);
     }
 

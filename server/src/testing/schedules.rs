@@ -63,6 +63,7 @@ fn register(sender: &Arc<Member>, target: &Arc<Member>, id: u64, timers: &Watche
         window: None,
         tally: None,
         _charge: Charge::default(),
+        on_record: None,
     };
     let assignment = Assignment {
         command: Arc::new(command),

@@ -2,6 +2,7 @@
 //! wrong file keeps what was there before, so a half-written pair costs nothing.
 
 use super::ServerTls;
+use crate::authority::wall_clock;
 use common::net::tls::files::{TlsFileError, certificates, key, unusable};
 use common::net::tls::{ALPN, certificate, provider};
 use common::sys::file_stamp::FileStamp;
@@ -77,7 +78,7 @@ impl Certificates {
         if lock(&self.seen).stamps != stamps {
             self.reload(stamps);
         }
-        self.warn_of_end(SystemTime::now());
+        self.warn_of_end(wall_clock());
     }
 
     fn reload(&self, stamps: Vec<FileStamp>) {

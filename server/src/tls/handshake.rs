@@ -5,15 +5,19 @@
 use super::certificates::Certificates;
 use crate::connection::Connection;
 use common::net::tls::certificate::{self, NoIdentity};
-use common::net::tls::handshake::{Answered, HandshakeError, Hello, Told};
-use common::sys::sync::Arc;
+use common::net::tls::handshake::{Handshake, HandshakeError, is_hello, receive_records};
+use common::sys::sync::atomic::{AtomicBool, Ordering};
+use common::sys::sync::{Arc, Condvar, Mutex, lock, wait};
 use common::sys::thread::{self, JoinHandle};
-use crossbeam_channel::{Receiver, Sender, bounded, unbounded};
-use rustls::ServerConfig;
+use crossbeam_channel::{Receiver, Sender, unbounded};
 use std::io;
 use std::num::NonZero;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::thread::available_parallelism;
+
+/// Pieces in which a client may say what it has to say in a handshake: two flights, and as many
+/// packets of each as the longest certificates take.
+const MOST_FLIGHTS: usize = 32;
 
 /// A step to calculate; `None` ends the thread that receives it.
 type Step = Option<Box<dyn FnOnce() + Send>>;
@@ -41,6 +45,9 @@ pub(crate) enum Failed {
     Identity(#[from] NoIdentity),
 }
 
+/// What a step comes to. A handshake that failed may have something to tell its client.
+type Stepped = (Box<Handshake>, Result<(), HandshakeError>);
+
 impl Calculators {
     pub(crate) fn new() -> Calculators {
         let (steps, received) = unbounded();
@@ -48,7 +55,7 @@ impl Calculators {
     }
 
     /// Starts the threads: half as many as there are processors, so that the other half is left
-    /// to members whatever strangers ask for.
+    /// to members whatever unjoined clients ask for.
     ///
     /// # Errors
     /// The system has no thread for it.
@@ -66,17 +73,6 @@ impl Calculators {
         Ok(running)
     }
 
-    /// Has another thread calculate something, and waits for it.
-    fn run<T: Send + 'static>(&self, step: impl FnOnce() -> T + Send + 'static) -> io::Result<T> {
-        let (done, result) = bounded(1);
-        // This end holds a receiver, so the channel is never closed.
-        let _ = self
-            .steps
-            .send(Some(Box::new(move || drop(done.send(step())))));
-        let ended = |_| io::Error::other("the thread that calculates has ended");
-        result.recv().map_err(ended)
-    }
-
     /// Does the handshake of a connection, whose deadline is the caller's matter; the identity of
     /// the client's certificate, if it shows one. `greeted` hears of a client that has said all
     /// that a client of this protocol says first.
@@ -90,29 +86,43 @@ impl Calculators {
         greeted: impl FnOnce(),
     ) -> Result<Option<Box<str>>, Failed> {
         let stream = &connection.stream;
-        let hello = Hello::receive(stream)?;
-        if hello.names_protocol() {
-            greeted();
+        let mut handshake: Box<Handshake> = Box::default();
+        let mut greeted = Some(greeted);
+        for _ in 0..MOST_FLIGHTS {
+            if !handshake.goes_on() {
+                break;
+            }
+            let bytes = receive_records(stream, greeted.is_some())?;
+            if let Some(greeted) = greeted.take()
+                && is_hello(&bytes)
+            {
+                greeted();
+            }
+            let stepped;
+            (handshake, stepped) = self.step(handshake, bytes, certificates);
+            // An alert, if it failed.
+            let sent = handshake.send(stream);
+            stepped.and(sent)?;
         }
-        let config = certificates.current();
-        let tell = |told: Told| told.tell(stream);
-        let mut answered = self.answer(hello, config)?.map_err(tell)?;
-        while let Some(bytes) = answered.exchange(stream)? {
-            let next = self.run(move || answered.take(&bytes));
-            answered = next.map_err(HandshakeError::Io)?.map_err(tell)?;
-        }
-        let identity = answered.certificate().map(certificate::identity);
-        answered.finish(stream)?;
+        let identity = handshake.certificate().map(certificate::identity);
+        handshake.finish(stream)?;
         Ok(identity.transpose()?)
     }
 
-    fn answer(
-        &self,
-        hello: Hello,
-        config: Arc<ServerConfig>,
-    ) -> Result<Result<Answered, Told>, HandshakeError> {
-        let answered = self.run(move || hello.answer(config));
-        answered.map_err(HandshakeError::Io)
+    /// Has another thread go on with a handshake, and waits for it.
+    fn step(&self, mut handshake: Box<Handshake>, bytes: Vec<u8>, by: &Certificates) -> Stepped {
+        let config = by.current();
+        let slot = Arc::new(Slot::default());
+        let done = Done(Arc::clone(&slot));
+        // This end holds a receiver, so the channel is never closed.
+        let _ = self.steps.send(Some(Box::new(move || {
+            let result = handshake.take(&bytes, &config);
+            *lock(&done.0.stepped) = Some((handshake, result));
+        })));
+        slot.wait().unwrap_or_else(|| {
+            let panicked = io::Error::other("the handshake panicked");
+            (Box::default(), Err(panicked.into()))
+        })
     }
 }
 
@@ -129,9 +139,62 @@ impl Drop for Running<'_> {
 
 fn calculate(steps: &Receiver<Step>) {
     while let Ok(Some(step)) = steps.recv() {
-        // The connection that waits for it hears of it, as its result is dropped.
+        // The connection that waits for it hears of it, as its end of the slot is dropped.
         if catch_unwind(AssertUnwindSafe(step)).is_err() {
             log::error!("a TLS handshake panicked");
         }
+    }
+}
+
+/// Where the result of a step comes. It is small: what a channel takes from the allocator would
+/// stay with the thread of the connection.
+#[derive(Default)]
+struct Slot {
+    stepped: Mutex<Option<Stepped>>,
+    is_done: AtomicBool,
+    changed: Condvar,
+}
+
+/// The other end of it, which says that it is done however that ends.
+struct Done(Arc<Slot>);
+
+impl Slot {
+    fn wait(&self) -> Option<Stepped> {
+        let mut stepped = lock(&self.stepped);
+        while !self.is_done.load(Ordering::Acquire) {
+            stepped = wait(&self.changed, stepped);
+        }
+        stepped.take()
+    }
+}
+
+impl Drop for Done {
+    fn drop(&mut self) {
+        let stepped = lock(&self.0.stepped);
+        self.0.is_done.store(true, Ordering::Release);
+        drop(stepped);
+        self.0.changed.notify_one();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_step_that_panics_is_told_to_the_connection_that_waits_for_it() {
+        let slot = Arc::new(Slot::default());
+        let done = Done(Arc::clone(&slot));
+        let panics = move || {
+            let _done = done;
+            panic!("on purpose");
+        };
+        let (steps, received) = unbounded::<Step>();
+        steps.send(Some(Box::new(panics))).expect("it is open");
+        steps.send(None).expect("it is open");
+        std::thread::scope(|scope| {
+            scope.spawn(|| calculate(&received));
+            assert!(slot.wait().is_none());
+        });
     }
 }

@@ -29,13 +29,14 @@ pub(crate) use look::{children, eventually, has_gone, pids, wait_until_gone};
 pub(crate) use program::{Finished, Program, Worker, client, client_for, start_client};
 
 /// How long a test waits for what ought to come at once, on a machine that is busy.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
 /// From the end of a command's time to its outcome, however stubborn it is.
 pub(crate) const STUBBORN: Duration = Duration::from_secs(6);
 
-/// What a busy machine may add to a time that is promised.
-pub(crate) const JITTER: Duration = Duration::from_millis(900);
+/// What a busy machine may add to a time that is promised: less than the 2 s for which output is
+/// drained, and less than half of the 5 s between SIGTERM and SIGKILL.
+pub(crate) const JITTER: Duration = Duration::from_millis(1900);
 
 /// A server in this process.
 pub(crate) struct Relay {

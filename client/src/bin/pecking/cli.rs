@@ -1,5 +1,6 @@
 //! The command line of the client: raw arguments, and what they become.
 
+use crate::audit_options::AuditOptions;
 use crate::bench::{self, Bench};
 use crate::dial::Wait;
 use crate::encrypting::{Encrypting, ServerAddress};
@@ -7,7 +8,7 @@ use crate::failure::Failure;
 use crate::prompt::line::check_selector;
 use crate::settings::{Executes, Settings};
 use clap::{Args, CommandFactory, Parser, Subcommand};
-use client::{CONNECT_TIMEOUT, Command, Config, Token};
+use client::{CONNECT_TIMEOUT, Command, Config, Identity, Name, Token};
 use common::limits::{DEFAULT_ADDRESS, MAX_SLOTS};
 use common::terminal::args;
 use common::wire::selector::check_name;
@@ -70,6 +71,18 @@ const WITHOUT_OPTIONS: &str = "\
 
 {positionals}{subcommands}";
 
+/// The help of `policy try`, with the options that are its own.
+const HELP_OF_TRY: &str = "\
+{about-with-newline}
+{usage-heading} {usage}
+
+{positionals}
+
+The sender, as the server would tell it; what is left out, the server does not tell:
+      --as <IDENTITY>  The identity that it has proven
+      --role <ROLE>    Its role
+      --tier <N>       Its tier, 0 (the highest) to 9";
+
 /// How much of a command's output may be on its way to `run`: what a fast link holds in a few
 /// milliseconds, and little memory.
 const WINDOW: u64 = 4 << 20;
@@ -88,7 +101,7 @@ struct Joining {
     name: Option<String>,
 
     /// How many commands to execute at once, 0 to 1024 [default: 1; 0 for run and members]
-    #[arg(long, global = true, value_name = "N", value_parser = slots,
+    #[arg(long, global = true, value_name = "N", value_parser = args::number(0..=MAX_SLOTS),
           allow_negative_numbers = true)]
     slots: Option<u32>,
 
@@ -150,7 +163,10 @@ pub(crate) enum Action {
     /// its own tier only those that joined later do; --wait-for waits for them.
     Run(Run),
     /// Only execute, until a signal comes
-    Work,
+    Work {
+        #[command(flatten)]
+        audit: AuditOptions,
+    },
     /// Measure how fast the server relays commands
     #[command(after_help = bench::EXAMPLES)]
     Bench(Bench),
@@ -183,11 +199,20 @@ pub(crate) enum LookAtPolicy {
         /// The policy file
         file: PathBuf,
     },
-    /// Print what would be run for a command, or why it is refused
-    #[command(help_template = WITHOUT_OPTIONS)]
+    /// Print what would be run for a command, as which user and by which rule, or why it is refused
+    #[command(help_template = HELP_OF_TRY)]
     Try {
         /// The policy file
         file: PathBuf,
+        /// The identity that the sender has proven
+        #[arg(long = "as", value_name = "IDENTITY", value_parser = identity)]
+        identity: Option<Identity<'static>>,
+        /// The sender's role
+        #[arg(long, value_parser = role)]
+        role: Option<Name<'static>>,
+        /// The sender's tier, and not this client's, which joins no server here
+        #[arg(long, value_name = "N", value_parser = tier)]
+        tier: Option<Tier>,
         /// The command word, then its arguments
         #[arg(required = true, trailing_var_arg = true, value_name = "WORDS")]
         words: Vec<String>,
@@ -227,9 +252,12 @@ fn name(text: &str) -> Result<String, String> {
     check_name(text).map(|()| text.to_owned())
 }
 
-fn slots(text: &str) -> Result<u32, String> {
-    let number = text.parse().ok().filter(|n| *n <= MAX_SLOTS);
-    number.ok_or_else(|| format!("expected a whole number from 0 to {MAX_SLOTS}"))
+fn identity(text: &str) -> Result<Identity<'static>, String> {
+    Identity::new(text.to_owned())
+}
+
+fn role(text: &str) -> Result<Name<'static>, String> {
+    Name::told(text.to_owned())
 }
 
 fn tier(text: &str) -> Result<Tier, String> {
@@ -251,7 +279,6 @@ fn wait_for(text: &str) -> Result<u32, String> {
 }
 
 impl Cli {
-    /// The completion script for a shell.
     pub(crate) fn completions(shell: clap_complete::Shell) -> String {
         let mut script = Vec::new();
         clap_complete::generate(shell, &mut Cli::command(), "pecking", &mut script);
@@ -272,7 +299,7 @@ impl Cli {
         // A client that reconnects ranks lower than before: the commands of `run` or of a pipe
         // would then reach other clients than meant, or none.
         let (slots, reconnects, waits) = match &self.command {
-            Some(Action::Work) => (1, true, Wait::ForServer),
+            Some(Action::Work { .. }) => (1, true, Wait::ForServer),
             None => (1, is_terminal, Wait::ForPlace),
             Some(_) => (0, false, Wait::ForPlace),
         };
@@ -285,7 +312,7 @@ impl Cli {
         };
         let encrypting = &joining.encrypting;
         // Services rank below the people that command them, whichever came first.
-        let is_work = matches!(self.command, Some(Action::Work));
+        let is_work = matches!(self.command, Some(Action::Work { .. }));
         let lowest = is_work.then_some(Tier::LOWEST);
         Ok(Settings {
             config: Config {
@@ -306,6 +333,7 @@ impl Cli {
             wait: if joining.wait { waits } else { Wait::No },
             executes,
             raw: self.raw,
+            audit: None,
         })
     }
 
@@ -341,7 +369,6 @@ impl Run {
         self.to.as_deref()
     }
 
-    /// The command to send.
     pub(crate) fn command(&self) -> Command {
         let mut command = Command::new(&self.words).window(WINDOW).progress();
         if let Some(to) = &self.to {
@@ -394,6 +421,18 @@ mod tests {
             (&["run", "--wait-for", "-1", "--", "x"], "'-1'"),
             (&["nonsense"], "'nonsense'"),
             (&["members", "--yaml"], "'--yaml'"),
+            (
+                &["policy", "try", "p", "--tier", "10", "--", "x"],
+                "'10' for '--tier <N>': expected a whole number from 0 (the highest) to 9",
+            ),
+            (
+                &["policy", "try", "p", "--as", "a\"b", "--", "x"],
+                "without quotes and backslashes",
+            ),
+            (
+                &["policy", "try", "p", "--role", "a b", "--", "x"],
+                "\"a b\"",
+            ),
             (&["bench", "--pairs", "0"], "from 1 to 100000"),
             (&["bench", "--window", "1025"], "from 1 to 1024"),
             (&["bench", "--count", "0"], "above zero"),

@@ -14,7 +14,7 @@ pub(crate) enum ExitCode {
     Failed,
     /// The selector finds no client that can execute, or names one that is absent.
     NoTarget,
-    /// A policy, a role, a rank or a full queue stood against it.
+    /// A policy, a role, a rank, a full queue or an audit log stood against it.
     Refused,
     TimedOut,
     /// The command line, or a piped line, makes no sense.
@@ -72,9 +72,8 @@ impl ExitCode {
     pub(crate) fn of_error(error: &RequestError) -> ExitCode {
         match (error, error.code()) {
             (_, Some(Code::NoTarget)) => ExitCode::NoTarget,
-            (_, Some(Code::Outranked | Code::Busy | Code::Refused | Code::Forbidden)) => {
-                ExitCode::Refused
-            }
+            (_, Some(Code::Outranked | Code::Busy | Code::Refused)) => ExitCode::Refused,
+            (_, Some(Code::Forbidden | Code::AuditUnavailable)) => ExitCode::Refused,
             (_, Some(Code::InvalidParams)) | (RequestError::TooLong { .. }, _) => ExitCode::Usage,
             (RequestError::Lost | RequestError::TimedOut(_), _) => ExitCode::Lost,
             _ => ExitCode::NotConnected,
@@ -136,6 +135,7 @@ mod tests {
             (Code::Outranked, 5),
             (Code::Busy, 5),
             (Code::Forbidden, 5),
+            (Code::AuditUnavailable, 5),
             (Code::ShuttingDown, 255),
             (Code::InvalidParams, 2),
         ] {

@@ -4,6 +4,7 @@ use crate::exit_code::ExitCode;
 use client::load::LoadError;
 use client::policy::{PolicyError, Refusal};
 use client::{Code, ConnectError, RequestError};
+use common::audit::AuditError;
 use std::io;
 
 /// Why the program ends early.
@@ -26,6 +27,8 @@ pub(crate) enum Failure {
         "--allow-any as root gives this machine away; add --allow-root if that is what you want"
     )]
     AnyAsRoot,
+    #[error("{0}")]
+    Audit(#[from] AuditError),
     #[error("interrupted")]
     Interrupted,
     #[error("cannot write to standard output: {0}")]
@@ -49,6 +52,7 @@ impl Failure {
                 ConnectError::NoToken(_) | ConnectError::NoTls(_) | ConnectError::InTheClear { .. },
             )
             | Failure::Policy(_)
+            | Failure::Audit(_)
             | Failure::AnyAsRoot
             | Failure::Usage(_)
             | Failure::Bench(LoadError::TooLong { .. })

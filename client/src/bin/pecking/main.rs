@@ -3,6 +3,7 @@
 
 #![forbid(unsafe_code)]
 
+mod audit_options;
 mod bench;
 mod cli;
 mod dial;
@@ -76,7 +77,9 @@ fn act(cli: Cli) -> Result<ExitCode, Failure> {
         Some(Action::Run(run)) => {
             with_log("warn", log, |console| run::run(&settings, &run, console))
         }
-        Some(Action::Work) => with_log("info", log, |console| work::work(settings, console)),
+        Some(Action::Work { audit }) => {
+            with_log("info", log, |console| work::work(settings, &audit, console))
+        }
         Some(Action::Members { json }) => with_log("warn", log, |console| {
             members::members(&settings, json, console)
         }),

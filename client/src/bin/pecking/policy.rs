@@ -4,7 +4,7 @@ use crate::cli::LookAtPolicy;
 use crate::exit_code::ExitCode;
 use crate::failure::Failure;
 use crate::output::print;
-use client::policy::{Command, Pattern, Policy};
+use client::policy::{Command, Pattern, Plan, Policy, Sender};
 use common::terminal::console::complain;
 use common::terminal::escape::one_line;
 
@@ -22,11 +22,40 @@ pub(crate) fn look(look: &LookAtPolicy) -> Result<ExitCode, Failure> {
             policy.commands().for_each(warn_of_any_words);
             print(&policy.to_string())
         }
-        LookAtPolicy::Try { file, words } => {
-            let plan = Policy::load(file)?.plan(words)?;
-            print(&format!("{plan}\n"))
+        LookAtPolicy::Try {
+            file,
+            identity,
+            role,
+            tier,
+            words,
+        } => {
+            let sender = Sender {
+                tier: *tier,
+                role: role.clone(),
+                identity: identity.clone(),
+            };
+            let policy = Policy::load(file)?;
+            let plan = policy.plan(&sender, words)?;
+            print(&tried(&policy, &plan))
         }
     }
+}
+
+/// What would be run, as a shell would take it: as what, within which bounds and by which rule
+/// stand in comments.
+fn tried(policy: &Policy, plan: &Plan) -> String {
+    let own_user = rustix::process::geteuid().as_raw();
+    let mut lines = format!("{plan}\n# as {}\n", plan.settings.rights(own_user));
+    let settings = plan.settings.shown();
+    if !settings.is_empty() {
+        lines += &format!("# with {}\n", settings.join(", "));
+    }
+    let from = policy.command(&plan.command);
+    lines += &match from.and_then(|command| command.from.as_ref()) {
+        Some(from) => format!("# by {}: {from}\n", from.rule),
+        None => format!("# by commands.{}, for every sender\n", plan.command),
+    };
+    lines
 }
 
 /// Warns if a sender can add any words to a command.

@@ -3,8 +3,10 @@
 
 use crate::dial::{self, Signals, Wait};
 use crate::failure::Failure;
-use client::policy::Policy;
-use client::{Client, Config, Processes, SharedExecutor, Simulation, watchdog};
+use client::policy::{Command, Policy};
+use client::{Audited, Client, Config, Processes, SharedExecutor, Simulation, watchdog};
+use common::audit::Audit;
+use common::sys::trusted_file::ROOT;
 use common::terminal::console::Console;
 use std::path::PathBuf;
 
@@ -15,6 +17,8 @@ pub(crate) struct Settings {
     pub(crate) executes: Executes,
     /// Whether control characters of other clients reach the terminal.
     pub(crate) raw: bool,
+    /// Where what runs here is put on record.
+    pub(crate) audit: Option<Audit>,
 }
 
 #[derive(Debug)]
@@ -31,23 +35,32 @@ impl Settings {
     /// Joins the server. From now on signals arrive at the channel.
     pub(crate) fn join(&self, console: &Console) -> Result<(Client, Signals), Failure> {
         let signals = dial::signals()?;
-        let executor = self.executes.executor()?;
+        let executor = self.executes.executor(self.audit.as_ref())?;
         let client = dial::dial(&self.config, self.wait, &executor, &signals, console)?;
         Ok((client, signals))
     }
 }
 
 impl Executes {
-    fn executor(&self) -> Result<SharedExecutor, Failure> {
+    fn executor(&self, audit: Option<&Audit>) -> Result<SharedExecutor, Failure> {
         let is_root = rustix::process::geteuid().is_root();
         let processes = match self {
-            Executes::Simulation => return Ok(SharedExecutor::new(Simulation)),
+            Executes::Simulation => {
+                return Ok(match audit {
+                    None => SharedExecutor::new(Simulation),
+                    Some(audit) => SharedExecutor::new(Audited::new(Simulation, audit.clone())),
+                });
+            }
             Executes::Policy(path) => {
                 let policy = Policy::load(path)?;
                 for warning in policy.warnings() {
                     log::warn!("{warning}");
                 }
-                warn_of_programs(is_root);
+                let own_user = rustix::process::geteuid().as_raw();
+                let is_for_root = |(_, command): (_, &Command)| {
+                    command.settings.rights(own_user).user_id() == ROOT
+                };
+                warn_of_programs(policy.commands().any(is_for_root));
                 Processes::with_policy(policy)
             }
             Executes::Anything {
@@ -59,14 +72,18 @@ impl Executes {
                 Processes::allow_any()
             }
         };
-        Ok(SharedExecutor::new(processes.map_err(Failure::NoThread)?))
+        let processes = processes.map_err(Failure::NoThread)?;
+        Ok(SharedExecutor::new(match audit {
+            None => processes,
+            Some(audit) => processes.with_audit(audit.clone()),
+        }))
     }
 }
 
 /// Warns about what programs may do here, and starts the watchdog that ends them when this
 /// client is killed. A client without a watchdog is useful as well.
-fn warn_of_programs(is_root: bool) {
-    if is_root {
+fn warn_of_programs(run_as_root: bool) {
+    if run_as_root {
         log::warn!(
             "commands run as root here, with every right on this machine: run the client as a \
              user of its own (useradd --system pecking, User=pecking in its unit)"

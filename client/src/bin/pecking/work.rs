@@ -1,11 +1,14 @@
 //! `pecking work`: only executes, as a service does, until a signal comes.
 
+use crate::audit_options::AuditOptions;
 use crate::dial::{Signals, Wait};
 use crate::exit_code::ExitCode;
 use crate::failure::Failure;
 use crate::output::render::{duration, leftovers, words};
 use crate::settings::Settings;
 use client::{Client, ClientEvent, Disconnect, ExecutionResult, Job};
+use common::audit::record::{Join, Record, Start, Stop, Who};
+use common::audit::{Audit, CLOSE_PATIENCE, clipped};
 use common::logging::log_limit;
 use common::logging::logged::{self, details};
 use common::terminal::console::Console;
@@ -13,21 +16,65 @@ use common::terminal::escape::one_line;
 use crossbeam_channel::select;
 use std::fmt;
 
+/// The program, as its audit log calls it.
+const PROGRAM: &str = "pecking work";
+
 /// Joins, and logs what happens until the end.
-pub(crate) fn work(mut settings: Settings, console: &Console) -> Result<ExitCode, Failure> {
+pub(crate) fn work(
+    mut settings: Settings,
+    audit: &AuditOptions,
+    console: &Console,
+) -> Result<ExitCode, Failure> {
+    settings.audit = audit.open()?;
+    let audit = settings.audit.clone();
+    if let Some(audit) = &audit {
+        audit.note(&Record::Start(Start {
+            program: PROGRAM,
+            version: env!("CARGO_PKG_VERSION"),
+            address: &settings.config.server,
+        }));
+    }
+    let ended = join_and_log(settings, console);
+    if let Some(audit) = audit {
+        let why = match &ended {
+            Ok(ExitCode::Done) => "told to stop".into(),
+            Ok(_) => "disconnected".into(),
+            Err(failure) => failure.to_string(),
+        };
+        audit.note(&Record::Stop(Stop { why: clipped(&why) }));
+        audit.close(CLOSE_PATIENCE);
+    }
+    ended
+}
+
+fn join_and_log(mut settings: Settings, console: &Console) -> Result<ExitCode, Failure> {
     if settings.config.slots == 0 {
         log::warn!("--slots 0: this client executes nothing");
     }
     settings.config.job_events = log::log_enabled!(log::Level::Info);
     match settings.join(console) {
-        Ok((client, signals)) => Ok(log_until_the_end(client, &signals)),
+        Ok((client, signals)) => {
+            let slots = settings.config.slots;
+            Ok(log_until_the_end(
+                client,
+                &signals,
+                settings.audit.as_ref(),
+                slots,
+            ))
+        }
         // A service that is told to stop ends well, also while it waits for its server.
         Err(Failure::Interrupted) if settings.wait != Wait::No => Ok(ExitCode::Done),
         Err(e) => Err(e),
     }
 }
 
-fn log_until_the_end(client: Client, signals: &Signals) -> ExitCode {
+fn log_until_the_end(
+    client: Client,
+    signals: &Signals,
+    audit: Option<&Audit>,
+    slots: u32,
+) -> ExitCode {
+    put_on_record(&client, audit, slots);
     log::info!("joined as {}, rank {}", client.name(), client.rank());
     let mut not_yet = String::new();
     let end = loop {
@@ -36,6 +83,7 @@ fn log_until_the_end(client: Client, signals: &Signals) -> ExitCode {
                 Ok(ClientEvent::Disconnected(reason)) => break Some(reason),
                 Ok(ClientEvent::Rejoined { rank, .. }) => {
                     not_yet.clear();
+                    put_on_record(&client, audit, slots);
                     // It is not told its rank when that changes, so what that was is not known.
                     log::info!("joined again as {}, rank {rank}", client.name());
                 }
@@ -62,6 +110,26 @@ fn log_until_the_end(client: Client, signals: &Signals) -> ExitCode {
             ExitCode::NotConnected
         }
     }
+}
+
+/// Puts on record under which number and name this client runs commands from now on.
+fn put_on_record(client: &Client, audit: Option<&Audit>, slots: u32) {
+    let Some(audit) = audit else {
+        return;
+    };
+    audit.note(&Record::Join(Join {
+        who: Who {
+            identity: None,
+            role: None,
+            tier: None,
+            member: client.member(),
+            name: &client.name(),
+            rank: Some(client.rank()),
+            address: None,
+            via: None,
+        },
+        slots,
+    }));
 }
 
 /// Logs why a try failed, if the last try had another reason.

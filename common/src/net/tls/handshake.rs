@@ -9,7 +9,7 @@ use crate::net::TLS_FIRST_BYTE;
 use crate::net::stream::Stream;
 use rustls::client::ClientConnection;
 use rustls::pki_types::{CertificateDer, ServerName};
-use rustls::server::{Accepted, Acceptor};
+use rustls::server::Acceptor;
 use rustls::{ClientConfig, Connection, ServerConfig};
 use std::io::{self, ErrorKind};
 use std::sync::Arc;
@@ -17,7 +17,10 @@ use std::time::{Duration, Instant};
 
 /// Bytes that are received at a time in a handshake: a flight of most peers fits, and what comes
 /// behind it stays below what a session takes of plaintext that was not read.
-const FLIGHT: usize = 4 << 10;
+const FLIGHT: usize = 2 << 10;
+
+/// Bytes before the contents of a record.
+const HEADER: usize = 5;
 
 /// Bytes of a ClientHello, with its records around it: the longest that this protocol knows of
 /// before `join`.
@@ -75,11 +78,11 @@ pub fn connect(
         let mut flight = [0; FLIGHT];
         let received = receive(stream, &mut flight)?;
         let taken = take(&mut session, &flight[..received]);
-        unread = taken.map_err(|e| {
-            // It may be told why; that it is not trusted matters more than whether it hears that.
+        if taken.is_err() {
+            // It is told why, if it listens.
             let _ = send(stream, &mut session, deadline);
-            e
-        })?;
+        }
+        unread = taken?;
     }
     finish(stream, session, unread)
 }
@@ -140,148 +143,186 @@ fn take(session: &mut Connection, mut bytes: &[u8]) -> Result<usize, HandshakeEr
     Ok(unread)
 }
 
-/// What a server has heard of a client before it calculates anything.
-pub struct Hello(Accepted);
-
-impl Hello {
-    /// Receives a client's whole ClientHello.
-    ///
-    /// # Errors
-    /// What came is none; the client was told so.
-    pub fn receive(stream: &Stream) -> Result<Hello, HandshakeError> {
-        let mut acceptor = Acceptor::default();
-        let mut total = 0;
-        loop {
-            let mut flight = [0; FLIGHT];
-            let received = receive(stream, &mut flight)?;
-            if total == 0 && flight[0] != TLS_FIRST_BYTE {
-                return Err(HandshakeError::NotTls);
-            }
-            total += received;
-            let mut bytes = &flight[..received];
-            while !bytes.is_empty() {
-                acceptor.read_tls(&mut bytes)?;
-            }
-            match acceptor.accept() {
-                Ok(Some(accepted)) => return Ok(Hello(accepted)),
-                Ok(None) if total < MAX_HELLO => {}
-                Ok(None) => return Err(too_long()),
-                Err((error, mut alert)) => {
-                    let mut bytes = Vec::new();
-                    alert.write_all(&mut bytes)?;
-                    let _ = stream.raw()?.send_now(&bytes);
-                    return Err(HandshakeError::Tls(error));
-                }
-            }
+/// The records that a client of a server says next, whole ones only: whoever calculates with them
+/// is not called for each byte of a client that lets them drip.
+///
+/// # Errors
+/// The connection ended, or does not begin with TLS.
+pub fn receive_records(stream: &Stream, is_first: bool) -> Result<Vec<u8>, HandshakeError> {
+    let raw = stream.raw()?;
+    let mut bytes = vec![0; FLIGHT];
+    let mut end = 0;
+    loop {
+        match raw.receive(&mut bytes[end..])? {
+            0 => return Err(HandshakeError::Closed),
+            received => end += received,
         }
-    }
-
-    /// Whether the client names this protocol.
-    pub fn names_protocol(&self) -> bool {
-        let hello = self.0.client_hello();
-        hello
-            .alpn()
-            .is_some_and(|mut all| all.any(|one| one == ALPN))
-    }
-
-    /// Calculates the server's answer, which is the most expensive step.
-    ///
-    /// # Errors
-    /// The two have no version, cipher or protocol in common. What is to be told is in the error.
-    pub fn answer(self, config: Arc<ServerConfig>) -> Result<Answered, Told> {
-        match self.0.into_connection(config) {
-            Ok(session) => Ok(Answered::new(session.into())),
-            Err((error, mut alert)) => {
-                let mut bytes = Vec::new();
-                let _ = alert.write_all(&mut bytes);
-                Err(Told { error, bytes })
-            }
+        if is_first && bytes[0] != TLS_FIRST_BYTE {
+            return Err(HandshakeError::NotTls);
         }
+        let missing = missing(&bytes[..end]);
+        if missing == 0 {
+            bytes.truncate(end);
+            return Ok(bytes);
+        }
+        bytes.resize(bytes.len().max(end + missing), 0);
     }
 }
 
-/// Why a handshake failed, and what the peer is to be told.
-#[derive(Debug)]
-pub struct Told {
-    error: rustls::Error,
-    bytes: Vec<u8>,
-}
-
-impl Told {
-    /// Tells the peer as far as the socket takes it at once.
-    pub fn tell(self, stream: &Stream) -> HandshakeError {
-        if let Ok(raw) = stream.raw() {
-            let _ = raw.send_now(&self.bytes);
+/// How many bytes are missing to the end of a record.
+fn missing(mut bytes: &[u8]) -> usize {
+    while let [_, _, _, high, low, rest @ ..] = bytes {
+        let length = usize::from(u16::from_be_bytes([*high, *low]));
+        match rest.get(length..) {
+            Some(next) => bytes = next,
+            None => return length - rest.len(),
         }
-        HandshakeError::Tls(self.error)
+    }
+    match bytes {
+        [] => 0,
+        part => HEADER - part.len(),
     }
 }
 
-/// A server's side of a handshake from its answer on.
-pub struct Answered {
-    session: Box<Connection>,
+/// Whether the first records that a client says are a whole ClientHello that names this protocol,
+/// as far as that shows without a look at everything in it.
+pub fn is_hello(records: &[u8]) -> bool {
+    // A record of the handshake (RFC 8446 §5.1), and a message in it (§4): type and length.
+    const CLIENT_HELLO: u8 = 1;
+    let [
+        TLS_FIRST_BYTE,
+        _,
+        _,
+        _,
+        _,
+        CLIENT_HELLO,
+        a,
+        b,
+        c,
+        hello @ ..,
+    ] = records
+    else {
+        return false;
+    };
+    let length = u32::from_be_bytes([0, *a, *b, *c]) as usize;
+    let names = |hello: &[u8]| hello.windows(ALPN.len()).any(|part| part == ALPN);
+    hello.get(..length).is_some_and(names)
+}
+
+/// A server's side of a handshake: what it calculates, apart from the socket.
+pub struct Handshake {
+    stage: Stage,
+    /// What is to be sent.
     out: Vec<u8>,
+    received: usize,
     unread: usize,
 }
 
-impl Answered {
-    fn new(session: Connection) -> Answered {
-        let mut answered = Answered {
-            session: Box::new(session),
+/// The thread of a connection holds one as well, so it is small.
+enum Stage {
+    New,
+    Hello(Box<Acceptor>),
+    Session(Box<Connection>),
+    /// It has failed.
+    Over,
+}
+
+impl Default for Handshake {
+    fn default() -> Handshake {
+        Handshake {
+            stage: Stage::New,
             out: Vec::new(),
+            received: 0,
             unread: 0,
+        }
+    }
+}
+
+impl Handshake {
+    /// Takes what the client says next, and calculates the answer.
+    ///
+    /// # Errors
+    /// The client's hello, its certificate or anything else of that is wrong; what the client is
+    /// to be told is in [`send`](Self::send).
+    pub fn take(&mut self, bytes: &[u8], config: &Arc<ServerConfig>) -> Result<(), HandshakeError> {
+        self.out = Vec::new();
+        self.stage = match std::mem::replace(&mut self.stage, Stage::Over) {
+            Stage::New => self.hear(Box::default(), bytes, config)?,
+            Stage::Hello(acceptor) => self.hear(acceptor, bytes, config)?,
+            Stage::Session(mut session) => {
+                let taken = take(&mut session, bytes);
+                self.collect(&mut session);
+                self.unread = taken?;
+                Stage::Session(session)
+            }
+            Stage::Over => return Err(HandshakeError::Closed),
         };
-        answered.collect();
-        answered
+        Ok(())
     }
 
-    fn collect(&mut self) {
-        while self.session.wants_write() {
-            // Memory takes everything.
-            let _ = self.session.write_tls(&mut self.out);
+    /// Takes more of a ClientHello. The answer to it is the most expensive step.
+    fn hear(
+        &mut self,
+        mut acceptor: Box<Acceptor>,
+        mut bytes: &[u8],
+        config: &Arc<ServerConfig>,
+    ) -> Result<Stage, HandshakeError> {
+        self.received += bytes.len();
+        while !bytes.is_empty() {
+            acceptor.read_tls(&mut bytes)?;
+        }
+        let answered = match acceptor.accept() {
+            Ok(Some(accepted)) => accepted.into_connection(Arc::clone(config)),
+            Ok(None) if self.received < MAX_HELLO => return Ok(Stage::Hello(acceptor)),
+            Ok(None) => return Err(too_long()),
+            Err(wrong) => Err(wrong),
+        };
+        match answered {
+            Ok(session) => {
+                let mut session = Box::new(Connection::from(session));
+                self.collect(&mut session);
+                Ok(Stage::Session(session))
+            }
+            Err((error, mut alert)) => {
+                alert.write_all(&mut self.out)?;
+                Err(HandshakeError::Tls(error))
+            }
         }
     }
 
-    /// Sends what is calculated, and receives the client's next words, if any are due.
+    fn collect(&mut self, session: &mut Connection) {
+        while session.wants_write() {
+            // Memory takes everything.
+            let _ = session.write_tls(&mut self.out);
+        }
+    }
+
+    /// Sends what was calculated.
     ///
     /// # Errors
     /// The connection ended.
-    pub fn exchange(&mut self, stream: &Stream) -> Result<Option<Vec<u8>>, HandshakeError> {
-        let out = std::mem::take(&mut self.out);
-        send_all(stream, &out, Instant::now() + WRITE_PATIENCE)?;
-        if !self.session.is_handshaking() {
-            return Ok(None);
-        }
-        let mut flight = vec![0; FLIGHT];
-        let received = receive(stream, &mut flight)?;
-        flight.truncate(received);
-        Ok(Some(flight))
+    pub fn send(&mut self, stream: &Stream) -> Result<(), HandshakeError> {
+        send_all(stream, &self.out, Instant::now() + WRITE_PATIENCE)?;
+        // Its memory goes back where it was taken: another thread would keep it for itself.
+        self.out.clear();
+        Ok(())
     }
 
-    /// Calculates the next step from what the client said.
-    ///
-    /// # Errors
-    /// The client's certificate or anything else of what it said is wrong.
-    pub fn take(mut self, bytes: &[u8]) -> Result<Answered, Told> {
-        match take(&mut self.session, bytes) {
-            Ok(unread) => self.unread = unread,
-            Err(error) => {
-                self.collect();
-                let error = match error {
-                    HandshakeError::Tls(error) => error,
-                    other => rustls::Error::General(other.to_string()),
-                };
-                let bytes = self.out;
-                return Err(Told { error, bytes });
-            }
+    /// Whether the client has to say more.
+    pub fn goes_on(&self) -> bool {
+        match &self.stage {
+            Stage::New | Stage::Hello(_) => true,
+            Stage::Session(session) => session.is_handshaking(),
+            Stage::Over => false,
         }
-        self.collect();
-        Ok(self)
     }
 
     /// The certificate that the client has shown, if it has.
     pub fn certificate(&self) -> Option<&CertificateDer<'static>> {
-        self.session.peer_certificates()?.first()
+        match &self.stage {
+            Stage::Session(session) => session.peer_certificates()?.first(),
+            _ => None,
+        }
     }
 
     /// Encrypts the stream from now on.
@@ -289,11 +330,67 @@ impl Answered {
     /// # Errors
     /// The client did not name this protocol.
     pub fn finish(self, stream: &Stream) -> Result<(), HandshakeError> {
-        finish(stream, self.session, self.unread)
+        match self.stage {
+            Stage::Session(session) => finish(stream, session, self.unread),
+            _ => Err(HandshakeError::Closed),
+        }
     }
 }
 
 fn too_long() -> HandshakeError {
     let why = format!("a ClientHello of more than {MAX_HELLO} bytes");
     HandshakeError::Tls(rustls::Error::General(why))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_whole_hello_that_names_the_protocol_is_known() {
+        let length = ALPN.len() as u8;
+        let hello = [&[22, 3, 1, 0, 4 + length, 1, 0, 0, length][..], ALPN].concat();
+        assert!(is_hello(&hello));
+        let changed = |at: usize, to: u8| {
+            let mut changed = hello.clone();
+            changed[at] = to;
+            changed
+        };
+        for wrong in [
+            hello[..hello.len() - 1].to_vec(),
+            changed(0, 23),
+            changed(5, 2),
+            changed(6, 1),
+            changed(8, length + 1),
+            changed(8, length - 1),
+            changed(9, b'P'),
+            Vec::new(),
+        ] {
+            assert!(!is_hello(&wrong), "{wrong:?}");
+        }
+    }
+
+    #[test]
+    fn what_is_missing_to_whole_records_is_known() {
+        let records = [
+            &[22, 3, 1, 0, 2, 1, 2][..],
+            &[23, 3, 3, 0, 0],
+            &[21, 3, 3, 1, 0],
+        ]
+        .concat();
+        for (length, expected) in [
+            (0, 0),
+            (1, 4),
+            (4, 1),
+            (5, 2),
+            (6, 1),
+            (7, 0),
+            (8, 4),
+            (12, 0),
+            (16, 1),
+            (17, 256),
+        ] {
+            assert_eq!(missing(&records[..length]), expected, "{length}");
+        }
+    }
 }

@@ -1,6 +1,6 @@
 //! Both ends of a connection, encrypted or not, for tests.
 
-use super::handshake::{Hello, connect};
+use super::handshake::{Handshake, HandshakeError, connect, receive_records};
 use super::{ALPN, provider};
 use crate::net::listener::Listener;
 use crate::net::stream::Stream;
@@ -28,9 +28,10 @@ pub(in crate::net) fn encrypted_pair() -> (Stream, Stream) {
     let deadline = Instant::now() + Duration::from_secs(10);
     let name = "localhost".try_into().expect("a name");
     std::thread::scope(|scope| {
-        let accepting = scope.spawn(|| accept(&accepted, server));
+        let accepting = scope.spawn(|| accept(&accepted, &server));
         connect(&dialled, client, name, deadline).expect("a handshake");
-        accepting.join().expect("no panic");
+        let accepted = accepting.join().expect("no panic");
+        accepted.expect("a handshake");
     });
     (dialled, accepted)
 }
@@ -42,14 +43,19 @@ pub(in crate::net) fn both(act: impl Fn(&Stream, &Stream)) {
     }
 }
 
-fn accept(stream: &Stream, config: Arc<ServerConfig>) {
-    let hello = Hello::receive(stream).expect("a hello");
-    assert!(hello.names_protocol());
-    let mut answered = hello.answer(config).expect("an answer");
-    while let Some(bytes) = answered.exchange(stream).expect("a connection") {
-        answered = answered.take(&bytes).expect("a handshake");
+/// Does a server's side of a handshake.
+pub(in crate::net) fn accept(
+    stream: &Stream,
+    config: &Arc<ServerConfig>,
+) -> Result<(), HandshakeError> {
+    let mut handshake = Handshake::default();
+    let mut is_first = true;
+    while handshake.goes_on() {
+        handshake.take(&receive_records(stream, is_first)?, config)?;
+        handshake.send(stream)?;
+        is_first = false;
     }
-    answered.finish(stream).expect("this protocol");
+    handshake.finish(stream)
 }
 
 /// What a client and a server need that trust each other.

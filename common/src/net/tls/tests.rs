@@ -1,12 +1,12 @@
 //! Both directions of an encrypted connection at once.
 
-use super::testing::{configs, encrypted_pair, pair};
+use super::testing::{accept, configs, encrypted_pair, pair};
 use super::*;
 use crate::memory::Memory;
 use crate::net::outbox::Outbox;
 use crate::net::stream::Stream;
 use crate::sys::sync::Arc;
-use handshake::{HandshakeError, Hello, connect};
+use handshake::{HandshakeError, connect};
 use std::io::{BufRead, BufReader};
 use std::sync::Barrier;
 use std::time::{Duration, Instant};
@@ -141,15 +141,7 @@ fn a_peer_without_this_protocol_is_no_peer() {
     let deadline = Instant::now() + Duration::from_secs(10);
     let name = "localhost".try_into().expect("a name");
     let (at_client, at_server) = std::thread::scope(|scope| {
-        let accepting = scope.spawn(|| {
-            let answered = Hello::receive(&accepted)?.answer(server);
-            let mut answered = answered.map_err(|told| told.tell(&accepted))?;
-            while let Some(bytes) = answered.exchange(&accepted)? {
-                let next = answered.take(&bytes);
-                answered = next.map_err(|told| told.tell(&accepted))?;
-            }
-            answered.finish(&accepted)
-        });
+        let accepting = scope.spawn(|| accept(&accepted, &server));
         let connected = connect(&dialled, client, name, deadline);
         (connected, accepting.join().expect("no panic"))
     });

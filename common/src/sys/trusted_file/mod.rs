@@ -100,6 +100,14 @@ pub enum Distrust {
         /// How many bytes it may have.
         most: usize,
     },
+    /// The system does not let this process append to it.
+    #[error("{} cannot be written: {error}", shown(.path))]
+    Unwritable {
+        /// The path that the walk had reached.
+        path: PathBuf,
+        /// What the system says; named in the sentence, so it is no source of its own.
+        error: io::Error,
+    },
     /// The system does not let this process read it.
     #[error("{} cannot be read: {error}", shown(.path))]
     Unreadable {
@@ -111,27 +119,20 @@ pub enum Distrust {
 }
 
 /// What stands at a path.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, strum::Display)]
 pub enum Kind {
     /// A folder on the way.
+    #[strum(to_string = "folder")]
     Folder,
     /// A symbolic link on the way.
+    #[strum(to_string = "symbolic link")]
     Link,
     /// The file.
+    #[strum(to_string = "regular file")]
     File,
     /// A device, a FIFO or a socket.
+    #[strum(to_string = "special file")]
     Special,
-}
-
-impl std::fmt::Display for Kind {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(match self {
-            Kind::Folder => "folder",
-            Kind::Link => "symbolic link",
-            Kind::File => "regular file",
-            Kind::Special => "special file",
-        })
-    }
 }
 
 /// The user that this process acts as.
@@ -193,6 +194,32 @@ fn read_checked(
     }
 }
 
+/// Opens a file to append to that only `user` and root can write, and creates it, for its owner
+/// alone, if it is missing. Returns its path without links as well. A FIFO needs a reader.
+///
+/// # Errors
+/// Which other user could write it, or why it cannot be opened.
+pub fn append(path: &Path, user: u32) -> Result<(File, PathBuf), Distrust> {
+    let path = Walk::new(user).walk(path, true)?;
+    let unwritable = |error| {
+        let path = path.clone();
+        Distrust::Unwritable { path, error }
+    };
+    // Without NONBLOCK, a FIFO without a reader would hold the thread.
+    let flags = OFlags::WRONLY | OFlags::APPEND | OFlags::CREATE | OFlags::NONBLOCK;
+    let flags = flags | OFlags::CLOEXEC | OFlags::NOFOLLOW | OFlags::NOCTTY;
+    let file = rustix::fs::open(&path, flags, Mode::RUSR | Mode::WUSR);
+    let file = File::from(file.map_err(|error| unwritable(error.into()))?);
+    let found = file.metadata().map_err(unwritable)?;
+    let kind = match found.is_file() {
+        true => Kind::File,
+        false => Kind::Special,
+    };
+    check(kind, &path, &found, user)?;
+    rustix::fs::fcntl_setfl(&file, OFlags::APPEND).map_err(|e| unwritable(e.into()))?;
+    Ok((file, path))
+}
+
 /// What a path is used for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Finds {
@@ -236,6 +263,7 @@ pub fn look(path: &Path, user: u32, finds: Finds) -> Result<(), Distrust> {
 }
 
 /// A walk along a path that no untrusted user can redirect.
+#[derive(Default)]
 struct Walk {
     user: u32,
     /// The place that it has reached: absolute and free of links, so that `..` is the folder above.
@@ -249,14 +277,17 @@ impl Walk {
     fn new(user: u32) -> Walk {
         Walk {
             user,
-            at: PathBuf::new(),
-            ahead: Vec::new(),
-            links: 0,
+            ..Walk::default()
         }
     }
 
     /// Walks to a file; returns its path without links.
-    fn to(mut self, path: &Path) -> Result<PathBuf, Distrust> {
+    fn to(self, path: &Path) -> Result<PathBuf, Distrust> {
+        self.walk(path, false)
+    }
+
+    /// [`to`](Self::to), or to the place for a file that may be missing.
+    fn walk(mut self, path: &Path, may_be_missing: bool) -> Result<PathBuf, Distrust> {
         let absolute = std::path::absolute(path).map_err(|error| unreadable(path, error))?;
         self.put_ahead(&absolute);
         while let Some(step) = self.ahead.pop() {
@@ -265,7 +296,16 @@ impl Walk {
                 // The root takes the place of all before it.
                 _ => self.at.push(step),
             }
-            self.look()?;
+            match self.look() {
+                Err(Distrust::Unreadable { error, .. })
+                    if may_be_missing
+                        && self.ahead.is_empty()
+                        && error.kind() == io::ErrorKind::NotFound =>
+                {
+                    return Ok(self.at);
+                }
+                looked => looked?,
+            }
         }
         Ok(self.at)
     }
@@ -324,8 +364,7 @@ fn check(kind: Kind, path: &Path, found: &Metadata, user: u32) -> Result<(), Dis
         });
     }
     match kind {
-        // Its mode says nothing: the folder it lies in decides. To write to a device is no change
-        // of it.
+        // Its mode says nothing: the folder decides. To write to a device is no change of it.
         Kind::Link | Kind::Special => Ok(()),
         // In a sticky folder every user may add an entry, but only the folder's owner, the
         // entry's own and root may remove or replace one.

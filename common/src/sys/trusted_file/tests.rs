@@ -296,3 +296,43 @@ fn a_path_is_shown_on_one_line() {
         "{reason}"
     );
 }
+
+#[test]
+fn a_file_to_append_to_is_made_for_its_owner_alone_or_held_to_the_same_rules() {
+    let place = Place::new();
+    symlink(place.path("d/new"), place.path("link")).expect("a link");
+    let (_, real) = append(&place.path("link"), user()).expect("a new file");
+    assert_eq!(real.file_name(), Some("new".as_ref()));
+    let mode = real.metadata().expect("a file").permissions().mode();
+    assert_eq!(mode & 0o7777, 0o600);
+    for (name, file, folder, reason) in [
+        ("d/p", 0o644, 0o755, None),
+        ("d/p", 0o620, 0o755, Some("its group may write it")),
+        ("d/p", 0o644, 0o775, Some("the folder d has mode 0775")),
+        ("d/n", 0o644, 0o777, Some("the folder d has mode 0777")),
+        (
+            "d/no/n",
+            0o644,
+            0o755,
+            Some("d/no cannot be read: No such file"),
+        ),
+        (
+            "d",
+            0o644,
+            0o755,
+            Some("d cannot be written: Is a directory"),
+        ),
+    ] {
+        place.mode("d/p", file);
+        place.mode("d", folder);
+        let opened = append(&place.path(name), user()).map_err(|e| e.to_string());
+        let prefix = format!("{}/", place.0.path().display());
+        match (opened, reason) {
+            (Ok(_), None) => {}
+            (Err(why), Some(part)) => assert!(why.replace(&prefix, "").contains(part), "{why}"),
+            (opened, _) => panic!("{name} {reason:?}: {opened:?}"),
+        }
+    }
+    let error = append(Path::new("/dev/full"), user()).map(drop);
+    error.expect("a device of root's can be written");
+}

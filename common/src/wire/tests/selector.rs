@@ -360,21 +360,25 @@ fn tags_and_joined_items_find_clients_by_all_that_is_known_of_them() {
 fn ten_thousand_names_are_held_against_ten_thousand_clients_in_one_pass() {
     let names: Vec<String> = (0..10_000).map(|n| format!("w{n}")).collect();
     let text = names.join(",");
-    let started = Instant::now();
-    let Selector::List(list) = read(&text) else {
-        panic!("it is a list");
-    };
     let others: Vec<String> = (0..10_000).map(|n| format!("x{n}")).collect();
-    let found = |names: &[String]| {
-        let clients = (0..).zip(names);
-        clients
-            .filter(|(rank, name)| list.includes(&client(*rank, name)))
-            .count()
+    let took = || {
+        let started = Instant::now();
+        let Selector::List(list) = read(&text) else {
+            panic!("it is a list");
+        };
+        let found = |names: &[String]| {
+            let clients = (0..).zip(names);
+            clients
+                .filter(|(rank, name)| list.includes(&client(*rank, name)))
+                .count()
+        };
+        assert_eq!((found(&names), found(&others)), (10_000, 0));
+        assert_eq!(list.named().len(), 10_000);
+        started.elapsed()
     };
-    assert_eq!((found(&names), found(&others)), (10_000, 0));
-    assert_eq!(list.named().len(), 10_000);
-    // Item by item this is 10^8 comparisons and more: seconds in a build for tests.
-    let took = started.elapsed();
+    // Item by item this is 10^8 comparisons and more: seconds in a build for tests. The best of
+    // a few tries, as other programs use the machine as well.
+    let took = (0..3).map(|_| took()).min().expect("three");
     assert!(took < Duration::from_secs(1), "{took:?}");
 }
 

@@ -1,13 +1,16 @@
 //! The command line of the server.
 
+use crate::audit_options::AuditOptions;
 use crate::commands::Command;
 use crate::exposure::Guard;
 use clap::{CommandFactory, Parser};
+use common::audit::Audit;
 use common::terminal::args;
 use common::terminal::console::Console;
 use common::token::{self, TokenError};
 use common::wire::selector::Selector;
 use server::authority::{AuthError, Authority};
+use server::pki;
 use server::{
     ClientCertificates, Config, HEARTBEAT_RANGE, MAX_LINE_RANGE, MAX_MEMORY_RANGE, MOST_CLIENTS,
     ServerTls, Token, Transcript,
@@ -28,7 +31,7 @@ pub(crate) struct Cli {
     pub(crate) command: Option<Command>,
 
     /// The most clients at a time, from 1 to 1000000
-    #[arg(value_name = "N", default_value_t = 5, value_parser = clients, allow_negative_numbers = true)]
+    #[arg(value_name = "N", default_value_t = 5, value_parser = args::number(1..=MOST_CLIENTS), allow_negative_numbers = true)]
     pub(crate) clients: u32,
 
     /// Where to listen; port 0 takes a free one and prints it
@@ -37,7 +40,7 @@ pub(crate) struct Cli {
 
     /// The targets of a command that names none: next, least-loaded, below, all, or a list such
     /// as 1-3,web*
-    #[arg(long, value_name = "SELECTOR", default_value = "next", value_parser = selector)]
+    #[arg(long, value_name = "SELECTOR", default_value = "next")]
     pub(crate) dispatch: Selector<'static>,
 
     /// After how long a silence a client is asked for a sign of life, and how long it then has
@@ -50,31 +53,41 @@ pub(crate) struct Cli {
     pub(crate) drain: Duration,
 
     /// The longest line a client may send once it has joined
-    #[arg(long, value_name = "SIZE", default_value = "1MiB", value_parser = line_size)]
+    #[arg(long, value_name = "SIZE", default_value = "1MiB", value_parser = args::size(MAX_LINE_RANGE))]
     pub(crate) max_line: usize,
 
     /// The most commands that wait for one client; at most half of them from one sender
-    #[arg(long, value_name = "COMMANDS", default_value_t = 1024, value_parser = count)]
+    #[arg(long, value_name = "COMMANDS", default_value_t = 1024, value_parser = args::number(1..=MOST_COMMANDS))]
     pub(crate) max_queue: usize,
 
     /// The most bytes of commands that wait for one client; at most half of them from one
     /// sender
-    #[arg(long, value_name = "SIZE", default_value = "16MiB", value_parser = queue_size)]
+    #[arg(long, value_name = "SIZE", default_value = "16MiB", value_parser = args::size(1..=1 << 30))]
     pub(crate) max_queue_bytes: usize,
 
     /// The most commands that one client may have open
-    #[arg(long, value_name = "COMMANDS", default_value_t = 4096, value_parser = count)]
+    #[arg(long, value_name = "COMMANDS", default_value_t = 4096, value_parser = args::number(1..=MOST_COMMANDS))]
     pub(crate) max_sends: usize,
 
     /// The most memory that is kept for all clients together: past it commands are refused as
     /// busy, and the clients go that keep most; a quarter of the machine's if left out
-    #[arg(long, value_name = "SIZE", value_parser = memory_size)]
+    #[arg(long, value_name = "SIZE", value_parser = args::size(MAX_MEMORY_RANGE))]
     pub(crate) max_memory: Option<usize>,
 
     /// Admit only clients that show the token on the first line of this file, which only
     /// its owner may be able to write
     #[arg(long, value_name = "FILE")]
     pub(crate) token_file: Option<PathBuf>,
+
+    /// Take certificate, key, auth file and the authority of clients from this folder, as
+    /// `pecking-server init` makes it
+    #[arg(
+        long,
+        value_name = "DIR",
+        group = "authority_of_clients",
+        conflicts_with_all = ["cert", "key", "auth", "token_file", "plain"]
+    )]
+    pub(crate) dir: Option<PathBuf>,
 
     /// Encrypt, with this certificate (PEM; those between it and its authority behind it)
     #[arg(long, value_name = "FILE", requires = "key")]
@@ -85,14 +98,19 @@ pub(crate) struct Cli {
     pub(crate) key: Option<PathBuf>,
 
     /// Take certificates of clients that these authorities have signed (PEM)
-    #[arg(long, value_name = "FILE", requires = "cert")]
+    #[arg(
+        long,
+        value_name = "FILE",
+        requires = "cert",
+        group = "authority_of_clients"
+    )]
     pub(crate) client_ca: Option<PathBuf>,
 
     /// Whether a client must show such a certificate
     #[arg(
         long,
         value_name = "WHEN",
-        requires = "client_ca",
+        requires = "authority_of_clients",
         default_value = "optional"
     )]
     pub(crate) client_cert: ClientCert,
@@ -109,6 +127,9 @@ pub(crate) struct Cli {
     /// Admit any client that can connect, also from other machines
     #[arg(long)]
     pub(crate) open: bool,
+
+    #[command(flatten)]
+    pub(crate) audit: AuditOptions,
 
     /// Print no transcript of arrivals and departures
     #[arg(long)]
@@ -127,15 +148,20 @@ pub(crate) enum ClientCert {
     /// A client without one is taken for what its token says.
     Optional,
 }
+/// The most commands that an option lets wait or be open.
+const MOST_COMMANDS: usize = 1 << 20;
 
 const EXAMPLES: &str = "\
 Examples:
   pecking-server 10                    ten clients, on this machine only
-  pecking-server 500 --listen 0.0.0.0:5555 --token-file /etc/pecking-order/token \
-      --cert server.pem --key server.key
+  pecking-server init /etc/pecking-order/relay --name relay.example
+                                       make certificates, tokens and an auth file, once
+  pecking-server 500 --listen 0.0.0.0:5555 --dir /etc/pecking-order/relay
                                        reachable from other machines, encrypted
   pecking-server --dispatch least-loaded
                                        spread commands instead of passing them down
+  pecking-server --audit /var/log/pecking-order/audit.log
+                                       put on record what clients do
   RUST_LOG=warn pecking-server --quiet say nothing but what is wrong
 
 Arrivals and departures are printed to standard output; everything else is logged to standard
@@ -146,17 +172,6 @@ and every client is told. A second Ctrl-C ends at once.
 
 Exit codes: 0 drained, 1 it could not listen or serve, 2 usage, 130 ended at once.";
 
-fn clients(text: &str) -> Result<u32, String> {
-    let number = text.parse().ok().filter(|n| (1..=MOST_CLIENTS).contains(n));
-    number.ok_or_else(|| format!("expected a whole number from 1 to {MOST_CLIENTS}"))
-}
-
-fn count(text: &str) -> Result<usize, String> {
-    const MOST: usize = 1 << 20;
-    let number = text.parse().ok().filter(|n| (1..=MOST).contains(n));
-    number.ok_or_else(|| format!("expected a whole number from 1 to {MOST}"))
-}
-
 fn heartbeat(text: &str) -> Result<Duration, String> {
     let range = HEARTBEAT_RANGE;
     match args::duration(text)? {
@@ -165,27 +180,20 @@ fn heartbeat(text: &str) -> Result<Duration, String> {
     }
 }
 
-fn selector(text: &str) -> Result<Selector<'static>, String> {
-    text.parse()
-        .map_err(|e: common::wire::selector::SelectorError| e.to_string())
-}
-
-fn line_size(text: &str) -> Result<usize, String> {
-    args::size(text, MAX_LINE_RANGE)
-}
-
-fn memory_size(text: &str) -> Result<usize, String> {
-    args::size(text, MAX_MEMORY_RANGE)
-}
-
-fn queue_size(text: &str) -> Result<usize, String> {
-    args::size(text, 1..=1 << 30)
-}
-
 impl Cli {
     /// Reads the command line. The error says what is wrong, or is the help that was asked for.
     pub(crate) fn read() -> Result<Cli, clap::Error> {
-        Cli::try_parse()
+        Cli::try_parse().map(Cli::with_files_of_dir)
+    }
+
+    /// The same, with the files of `--dir` as if they had been named.
+    fn with_files_of_dir(mut self) -> Cli {
+        if let Some(dir) = &self.dir {
+            let file = |name| Some(dir.join(name));
+            (self.cert, self.key) = (file(pki::SERVER_CERT), file(pki::SERVER_KEY));
+            (self.auth, self.client_ca) = (file(pki::AUTH), file(pki::CA_CERT));
+        }
+        self
     }
 
     /// The completion script for a shell.
@@ -233,6 +241,7 @@ impl Cli {
         self,
         token: Option<Token>,
         authority: Option<Authority>,
+        audit: Option<Audit>,
         stdout: &Console,
     ) -> Config {
         let transcript = match self.quiet {
@@ -254,6 +263,7 @@ impl Cli {
             token,
             tls,
             authority,
+            audit,
             transcript,
         }
     }
@@ -285,10 +295,22 @@ mod tests {
             (&["--drain", "soon"], "expected a duration"),
             (&["--max-line", "1KiB"], "from 16.0 KiB to 16.0 MiB"),
             (&["--max-queue", "0"], "from 1 to"),
+            (&["--audit-keep", "3"], "--audit <FILE>"),
+            (&["--audit", "a", "--audit-rotate", "1"], "from 64.0 KiB to"),
+            (
+                &["--audit", "a", "--audit-words", "no"],
+                "expected full or first",
+            ),
+            (
+                &["audit", "show", "a", "--since", "soon"],
+                "expected a time such as",
+            ),
             (&["--cert", "c"], "--key <FILE>"),
             (&["--client-ca", "c"], "--cert <FILE>"),
             (&["--client-cert", "optional"], "--client-ca <FILE>"),
             (&["--plain", "--cert", "c", "--key", "k"], "'--cert"),
+            (&["--dir", "d", "--auth", "f"], "'--dir"),
+            (&["--dir", "d", "--client-ca", "f"], "'--dir"),
             (&["--max-memory", "1MiB"], "from 16.0 MiB to 1.0 PiB"),
         ] {
             let words = ["server"].iter().chain(words);
@@ -302,7 +324,10 @@ mod tests {
     fn the_defaults_are_those_of_the_library() {
         let cli = Cli::try_parse_from(["server"]).expect("no words are right");
         let console = Console::start("test", std::io::sink()).expect("a thread");
-        let (config, default) = (cli.into_config(None, None, &console), Config::default());
+        let (config, default) = (
+            cli.into_config(None, None, None, &console),
+            Config::default(),
+        );
         let shown = |c: &Config| {
             let c = Config {
                 transcript: Transcript::default(),

@@ -3,12 +3,14 @@
 
 #![forbid(unsafe_code)]
 
+mod audit_options;
 mod cli;
 mod commands;
 mod exposure;
 
 use anyhow::Context;
 use cli::Cli;
+use common::audit::Audit;
 use common::limits::{MAX_GREETED, MAX_UNJOINED};
 use common::logging::logger::start_logging;
 use common::sys::resources;
@@ -66,7 +68,14 @@ fn main() -> ExitCode {
             return ExitCode::from(USAGE);
         }
     };
-    match serve(cli, token, authority) {
+    let audit = match cli.audit.open() {
+        Ok(audit) => audit,
+        Err(e) => {
+            complain(&format!("error: {e}"));
+            return ExitCode::from(USAGE);
+        }
+    };
+    match serve(cli, token, authority, audit) {
         Ok(Shutdown::Drained) => ExitCode::SUCCESS,
         Ok(Shutdown::Aborted) => ExitCode::from(INTERRUPTED),
         Err(e) => {
@@ -81,7 +90,12 @@ fn main() -> ExitCode {
     }
 }
 
-fn serve(cli: Cli, token: Option<Token>, authority: Option<Authority>) -> anyhow::Result<Shutdown> {
+fn serve(
+    cli: Cli,
+    token: Option<Token>,
+    authority: Option<Authority>,
+    audit: Option<Audit>,
+) -> anyhow::Result<Shutdown> {
     let stdout = Console::start("stdout", std::io::stdout()).context("cannot start a thread")?;
     let stderr = Console::start("stderr", std::io::stderr()).context("cannot start a thread")?;
     start_logging(stderr.clone(), "info");
@@ -89,14 +103,14 @@ fn serve(cli: Cli, token: Option<Token>, authority: Option<Authority>) -> anyhow
     let limit = resources::raise_descriptor_limit();
     let clients = cli.clients;
     let any_port = cli.listen.ends_with(":0");
-    for warning in authority
-        .iter()
-        .flat_map(|authority| authority.rules().warnings(wall_clock()))
-    {
-        log::warn!("{}", one_line(&warning));
+    if let Some(rules) = authority.as_ref().map(Authority::rules) {
+        let warnings = rules.warnings(wall_clock()).into_iter();
+        for warning in warnings.chain(rules.keeps_all_seats(clients)) {
+            log::warn!("{}", one_line(&warning));
+        }
     }
     let guard = cli.guard();
-    let server = Server::bind(cli.into_config(token, authority, &stdout))?;
+    let server = Server::bind(cli.into_config(token, authority, audit, &stdout))?;
     for (level, said) in exposure::look(server.address(), guard)? {
         log::log!(level, "{said}");
     }

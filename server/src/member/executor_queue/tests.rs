@@ -43,6 +43,7 @@ impl Bench {
             window: None,
             tally: None,
             _charge: Default::default(),
+            on_record: None,
         };
         let assignment = Assignment {
             command: Arc::new(command),

@@ -9,7 +9,7 @@ use crate::dial;
 use crate::exit_code::ExitCode;
 use crate::failure::Failure;
 use crate::output::print;
-use client::load::{self, Amount, End, Plan, Progress, Report};
+use client::load::{self, End, Plan, Progress, Report};
 use client::{Config, Status};
 use common::terminal::console::Console;
 use common::terminal::escape::one_line;
@@ -22,29 +22,30 @@ pub(crate) fn bench(
     console: &Console,
 ) -> Result<ExitCode, Failure> {
     let signals = dial::signals()?;
-    let plan = bench.plan()?;
+    let plan = &bench.plan;
+    plan.check().map_err(Failure::Usage)?;
     let is_terminal = io::stderr().is_terminal();
     let show_line = |text: &str| {
         if is_terminal {
             console.print(format!("\r\x1b[K{text}").into_bytes());
         }
     };
-    let mut watch = |progress| show_line(&progress_text(plan.amount, progress));
-    let measured = load::run(config, &plan, &signals, &mut watch);
+    let mut watch = |progress| show_line(&progress_text(plan, progress));
+    let measured = load::run(config, plan, &signals, &mut watch);
     show_line("");
     // Before the report, which goes to standard output.
     console.close();
     let report = measured?;
-    print(&show::report(&plan, &report, bench.json))?;
+    print(&show::report(plan, &report, bench.json))?;
     if let End::Lost(why) = &report.end {
         let why = one_line(why);
         console.say(&format!("error: the server went in the middle: {why}"));
     }
-    Ok(exit(&plan, &report))
+    Ok(exit(&report))
 }
 
 /// Of all that went wrong, the worst counts.
-fn exit(plan: &Plan, report: &Report) -> ExitCode {
+fn exit(report: &Report) -> ExitCode {
     let end = match report.end {
         End::Whole => ExitCode::Done,
         End::Interrupted => ExitCode::Interrupted,
@@ -64,23 +65,21 @@ fn exit(plan: &Plan, report: &Report) -> ExitCode {
     // A server that stops refuses commands before it goes: these refusals do not count.
     match report.end {
         End::Lost(_) => ExitCode::Lost,
-        _ if report.counts.sent == 0 && plan.amount != Amount::Sends(0) => {
-            worst.max(ExitCode::NotConnected)
-        }
+        _ if report.counts.sent == 0 => worst.max(ExitCode::NotConnected),
         _ => worst,
     }
 }
 
-fn progress_text(amount: Amount, progress: Progress) -> String {
+fn progress_text(plan: &Plan, progress: Progress) -> String {
     match progress {
         Progress::Joining { joined, wanted } => format!("{joined} of {wanted} joined"),
         Progress::WarmingUp => "warming up".into(),
         Progress::Measuring { commands, elapsed } => {
             let rate = show::per_second(commands, elapsed);
             let elapsed = elapsed.as_secs_f64();
-            let of = match amount {
-                Amount::Sends(_) => String::new(),
-                Amount::Time(all) => format!(" of {:.0}", all.as_secs_f64()),
+            let of = match plan.count {
+                Some(_) => String::new(),
+                None => format!(" of {:.0}", plan.duration.as_secs_f64()),
             };
             format!("{commands} commands, {rate:.0}/s, {elapsed:.0}{of} s")
         }

@@ -2,7 +2,7 @@
 
 use clap::ValueEnum;
 use client::Status;
-use client::load::{Counts, End, Plan, Report, Shape, To};
+use client::load::{Counts, End, Plan, Report};
 use serde::Serialize;
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -27,10 +27,10 @@ pub(super) fn per_second(count: u64, time: Duration) -> f64 {
 }
 
 fn text(plan: &Plan, report: &Report, figures: &Figures<'_>) -> String {
-    let clients = match plan.shape {
-        Shape::Pairs(1) => "1 pair".into(),
-        Shape::Pairs(pairs) => format!("{pairs} pairs"),
-        Shape::FanOut(executors) => format!("1 sender to {executors} executors"),
+    let clients = match (plan.fan_out, plan.pairs) {
+        (Some(executors), _) => format!("1 sender to {executors} executors"),
+        (None, 1) => "1 pair".into(),
+        (None, pairs) => format!("{pairs} pairs"),
     };
     let to = plan.to.to_possible_value();
     let mut lines = vec![format!(
@@ -46,7 +46,7 @@ fn text(plan: &Plan, report: &Report, figures: &Figures<'_>) -> String {
             "idle      {idle} joined in {seconds:.2} s: {rate:.0} joins/s"
         ));
     }
-    let sends = match plan.shape.targets() {
+    let sends = match plan.targets() {
         1 => String::new(),
         _ => format!("{:.0} sends/s, ", figures.sends_per_s),
     };
@@ -113,11 +113,8 @@ fn statuses(counts: &Counts) -> impl Iterator<Item = (&'static str, u64)> {
 struct Figures<'a> {
     pairs: u32,
     fan_out: u32,
-    window: u32,
-    payload: usize,
-    result: usize,
-    to: To,
-    idle: u32,
+    #[serde(flatten)]
+    plan: &'a Plan,
     threads: usize,
     sends: u64,
     open: u64,
@@ -147,11 +144,10 @@ struct Latency {
 }
 
 impl<'a> Figures<'a> {
-    fn new(plan: &Plan, report: &'a Report) -> Figures<'a> {
-        let (pairs, fan_out) = match plan.shape {
-            Shape::Pairs(pairs) => (pairs, 0),
-            Shape::FanOut(executors) => (0, executors),
-        };
+    fn new(plan: &'a Plan, report: &'a Report) -> Figures<'a> {
+        let (pairs, fan_out) = plan
+            .fan_out
+            .map_or((plan.pairs, 0), |executors| (0, executors));
         let counts = &report.counts;
         let commands_per_s = per_second(counts.done(), report.elapsed);
         let bytes = (plan.payload + plan.result) as f64;
@@ -160,12 +156,8 @@ impl<'a> Figures<'a> {
         Figures {
             pairs,
             fan_out,
-            window: plan.window,
-            payload: plan.payload,
-            result: plan.result,
-            to: plan.to,
-            idle: plan.idle,
-            threads: plan.threads,
+            plan,
+            threads: plan.threads(),
             sends: counts.sent,
             open: counts.open,
             commands: counts.outcomes.iter().sum(),

@@ -6,7 +6,6 @@ use unicode_width::UnicodeWidthChar;
 /// The start of each row with text of other clients.
 const MARGIN: &str = "│ ";
 
-/// The columns of the margin.
 const WIDTH: usize = 2;
 
 /// Columns from one tab stop to the next.

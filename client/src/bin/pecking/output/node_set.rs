@@ -45,8 +45,7 @@ pub(crate) fn fold<'a>(names: impl IntoIterator<Item = &'a str>, most: usize) ->
     folded.text
 }
 
-/// Each number in a name, with the rest of the name. Digits at the start do not count: they may
-/// begin an address.
+/// Each number in a name, with the rest. Digits at the start do not count: an address has them.
 fn numbers(name: &str) -> impl Iterator<Item = (Rest<'_>, &str)> {
     let mut at = 0;
     std::iter::from_fn(move || {

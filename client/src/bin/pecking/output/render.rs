@@ -193,7 +193,9 @@ pub(crate) fn refusal(error: &RequestError, client: &Client) -> String {
         }
         Some(Code::NoTarget) => format!("no target: {said}"),
         Some(Code::Outranked) => format!("outranked: {said}"),
+        Some(Code::Forbidden) => format!("forbidden: {said}"),
         Some(Code::Busy) => format!("busy: {said}; try again later"),
+        Some(Code::AuditUnavailable) => format!("not taken: {said}; try again later"),
         Some(Code::ShuttingDown) => format!("not taken: {said}"),
         _ if matches!(error, RequestError::Lost) => {
             "lost: the server went before it answered; the command may have run".into()

@@ -11,11 +11,8 @@
 use crate::prompt::repl::ReplOutput;
 use common::sys::sync::{Arc, Mutex, lock};
 use crossbeam_channel::{Receiver, Sender, bounded};
-use rustyline::completion::Completer;
 use rustyline::highlight::Highlighter;
-use rustyline::hint::Hinter;
-use rustyline::validate::Validator;
-use rustyline::{ExternalPrinter, Helper};
+use rustyline::{Completer, ExternalPrinter, Helper, Hinter, Validator};
 use std::borrow::Cow;
 use std::io::{self, Write};
 
@@ -165,7 +162,6 @@ impl Write for ScreenWriter {
     }
 }
 
-/// Redraws the prompt for each request.
 pub(crate) fn keep_drawing(redraw: &Receiver<()>, mut printer: impl ExternalPrinter) {
     while redraw.recv().is_ok() {
         if printer.print(NOTHING.into()).is_err() {
@@ -175,6 +171,7 @@ pub(crate) fn keep_drawing(redraw: &Receiver<()>, mut printer: impl ExternalPrin
 }
 
 /// The editor asks this each time that it draws its prompt.
+#[derive(Completer, Helper, Hinter, Validator)]
 pub(crate) struct Hook(pub(crate) Screen);
 
 impl Highlighter for Hook {
@@ -192,18 +189,6 @@ impl Highlighter for Hook {
         }
     }
 }
-
-impl Completer for Hook {
-    type Candidate = String;
-}
-
-impl Hinter for Hook {
-    type Hint = String;
-}
-
-impl Validator for Hook {}
-
-impl Helper for Hook {}
 
 #[cfg(test)]
 mod tests {

@@ -27,8 +27,7 @@ impl Terminal {
     }
 }
 
-/// The columns of standard output, if it is a terminal. A terminal that does not know them counts
-/// as endlessly wide.
+/// The columns of standard output, if it is a terminal; without end if it does not know them.
 pub(crate) fn columns() -> Option<usize> {
     let size = tcgetwinsize(io::stdout()).ok()?;
     match size.ws_col {

@@ -1,6 +1,9 @@
 //! What the program does besides serving.
 
+mod audit;
 mod auth;
+mod init;
+mod tls;
 
 use clap::Subcommand;
 use common::terminal::console::complain;
@@ -11,9 +14,19 @@ use std::process::ExitCode;
 /// A subcommand.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
-    /// Say who may do what: change, check and try a file for --auth
+    /// Change, check and try the file of --auth: which clients may join, and what they may do
     #[command(subcommand)]
     Auth(auth::Auth),
+    /// Read what was put on record: check that nothing was changed, or show it
+    #[command(subcommand)]
+    Audit(audit::Audit),
+    /// Make certificates, tokens and an auth file for a server that other machines reach
+    ///
+    /// Prints the lines that start the server and its first clients.
+    Init(init::Init),
+    /// Make, renew and show certificates of clients
+    #[command(subcommand)]
+    Tls(tls::Tls),
 }
 
 /// How a subcommand ended.
@@ -24,6 +37,9 @@ impl Command {
     pub(crate) fn run(self) -> ExitCode {
         let ended = match self {
             Command::Auth(auth) => auth.run(),
+            Command::Audit(audit) => audit.run(),
+            Command::Init(init) => init.run(),
+            Command::Tls(tls) => tls.run(),
         };
         ended.unwrap_or_else(|error| {
             complain(&format!("error: {}", one_line(&format!("{error:#}"))));

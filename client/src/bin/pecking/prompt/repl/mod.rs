@@ -43,7 +43,6 @@ pub(crate) trait ReplOutput {
     fn has_room(&self) -> bool {
         true
     }
-    /// Whether its reader has gone.
     fn is_closed(&self) -> bool {
         false
     }

@@ -1,0 +1,61 @@
+//! The options of the audit log, as a group of the command line.
+
+use clap::Args;
+use common::audit::{Audit, AuditError, Full, KeptWords, ROTATE_RANGE, Settings};
+use common::terminal::args;
+use std::path::PathBuf;
+
+/// The most earlier files that can be kept.
+const MOST_KEPT: usize = 1_000_000;
+
+/// The options of the audit log.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct AuditOptions {
+    /// Put on record what this client runs, for which client, as JSON lines at the end of this
+    /// file; a command that cannot be on record does not run
+    #[arg(long, value_name = "FILE")]
+    audit: Option<PathBuf>,
+
+    /// Which words of a command are on record: full, or first (the first word, how many there
+    /// are, and a keyed hash of all)
+    #[arg(long, value_name = "WORDS", default_value = "full", requires = "audit")]
+    audit_words: KeptWords,
+
+    /// What happens to a command if the audit log cannot be written: refuse (it does not run), or
+    /// drop (it runs, and the log counts the records that are missing)
+    #[arg(
+        long,
+        value_name = "ACTION",
+        default_value = "refuse",
+        requires = "audit"
+    )]
+    audit_full: Full,
+
+    /// The size from which on the audit log goes on in a new file
+    #[arg(long, value_name = "SIZE", default_value = "256MiB", value_parser = args::size(ROTATE_RANGE), requires = "audit")]
+    audit_rotate: usize,
+
+    /// How many earlier files of the audit log are kept
+    #[arg(long, value_name = "FILES", default_value_t = 32, value_parser = args::number(1..=MOST_KEPT), requires = "audit")]
+    audit_keep: usize,
+}
+
+impl AuditOptions {
+    /// Opens the log, if there is to be one.
+    ///
+    /// # Errors
+    /// The file cannot be a log.
+    pub(crate) fn open(&self) -> Result<Option<Audit>, AuditError> {
+        let Some(file) = &self.audit else {
+            return Ok(None);
+        };
+        let settings = Settings {
+            rotate: self.audit_rotate as u64,
+            keep: self.audit_keep,
+            full: self.audit_full,
+            words: self.audit_words.clone(),
+            ..Settings::new(file)
+        };
+        Audit::open(settings).map(Some)
+    }
+}

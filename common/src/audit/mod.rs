@@ -1,0 +1,28 @@
+//! The audit log: what clients did, as JSON lines that are linked by hashes.
+//!
+//! A command is on record before it runs, or it does not run: it [reserves](Audit::reserve) its
+//! places first. One thread writes, so a disk that is full or stands still stops commands, by an
+//! error that says so, and never a thread of the program.
+//!
+//! A log proves who changed it to nobody who may write the file; see [`verify`](mod@verify).
+
+mod chain;
+mod denied;
+mod file;
+mod log;
+pub mod record;
+pub mod show;
+mod sync;
+#[cfg(all(test, not(shuttle)))]
+mod tests;
+pub mod verify;
+mod words;
+mod writer;
+
+pub use self::log::{
+    Audit, CLOSE_PATIENCE, Full, KeptOutcomes, LATER_RECORDS, MAX_MESSAGE, QUEUE_BYTES,
+    QUEUE_RECORDS, RETRY, ROTATE_RANGE, Reservation, Settings, Unavailable, clipped,
+};
+pub use chain::Hash;
+pub use file::{AuditError, NoLog};
+pub use words::{AuditedWords, KeptWords, WordsKey};

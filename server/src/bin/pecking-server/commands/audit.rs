@@ -1,0 +1,120 @@
+//! `pecking-server audit`: reads the files of an audit log, of the server or of an executor.
+
+use super::Ended;
+use clap::{Args, Subcommand};
+use common::audit::show::{Filter, ShowError, show, since};
+use common::audit::verify::{Verified, VerifyError, verify};
+use common::terminal::console::complain;
+use std::io::{self, BufWriter, ErrorKind, Write};
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::SystemTime;
+
+/// What to do with a log.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Audit {
+    /// Check that no record was changed, left out or moved, and name the first line that does
+    /// not fit
+    #[command(after_help = VERIFY)]
+    Verify(Files),
+    /// Print the records for people, the oldest first
+    Show(Show),
+}
+
+const VERIFY: &str = "\
+Each line has the SHA-256 of the line before it. What is printed last is the SHA-256 of the last
+line: note it elsewhere, as a user that can write the files can make the whole chain anew.
+
+Exit codes: 0 the lines hold together, 1 they do not, 2 usage, or a file cannot be read.";
+
+/// The files of one log.
+#[derive(Debug, Args)]
+pub(crate) struct Files {
+    /// The files of one log, in any order: FILE and the rotated FILE.*
+    #[arg(value_name = "FILE", required = true)]
+    files: Vec<PathBuf>,
+}
+
+/// Which records are printed.
+#[derive(Debug, Args)]
+pub(crate) struct Show {
+    #[command(flatten)]
+    files: Files,
+
+    /// Only what this identity did, and what became of it
+    #[arg(long, value_name = "ID")]
+    identity: Option<String>,
+
+    /// Only what the client with this name did or was to execute, and what became of it
+    #[arg(long, value_name = "NAME")]
+    name: Option<String>,
+
+    /// Only what happened from then on: a time (2026-11-28T22:40:00Z), a date, or how long ago (2h)
+    #[arg(long, value_name = "TIME", value_parser = since)]
+    since: Option<SystemTime>,
+
+    /// Only what failed, was not allowed or is missing
+    #[arg(long)]
+    failed: bool,
+}
+
+impl Audit {
+    pub(super) fn run(self) -> Ended {
+        match self {
+            Audit::Verify(files) => report(verify(&files.files)),
+            Audit::Show(wanted) => print(wanted),
+        }
+    }
+}
+
+fn report(verified: Result<Verified, VerifyError>) -> Ended {
+    let found = match verified {
+        Ok(found) => found,
+        Err(broken @ VerifyError::Broken { .. }) => {
+            complain(&format!("error: {broken}"));
+            return Ok(ExitCode::FAILURE);
+        }
+        Err(unreadable) => return Err(unreadable.into()),
+    };
+    let mut report = String::new();
+    for place in &found.unfinished {
+        report += &format!(
+            "{place}: unfinished; the program was killed while it wrote this line, or writes it now\n"
+        );
+    }
+    report += &match found.records {
+        0 => "no records\n".to_owned(),
+        records => format!(
+            "{records} records hold together, from seq {} to {}; SHA-256 of the last: {}\n",
+            found.first, found.last, found.hash
+        ),
+    };
+    written(io::stdout().write_all(report.as_bytes()))
+}
+
+fn print(wanted: Show) -> Ended {
+    let filter = Filter {
+        identity: wanted.identity,
+        name: wanted.name,
+        since: wanted.since,
+        failed: wanted.failed,
+    };
+    let mut out = BufWriter::new(io::stdout().lock());
+    let shown = show(&wanted.files.files, &filter, &mut out);
+    match shown {
+        Ok(()) => written(out.flush()),
+        Err(ShowError::Unwritable(error)) => written(Err(error)),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// A reader that has seen enough is no error.
+fn written(result: io::Result<()>) -> Ended {
+    match result {
+        Err(error) if error.kind() != ErrorKind::BrokenPipe => {
+            complain(&format!("error: cannot write to standard output: {error}"));
+            Ok(ExitCode::FAILURE)
+        }
+        _ => Ok(ExitCode::SUCCESS),
+    }
+}

@@ -1,0 +1,321 @@
+//! What a server puts on record: what each client did, by what its connection proved.
+//!
+//! A server without an audit log pays one look at an `Option`. Each record is made in a frame of
+//! its own: it takes more of a session's stack than the command does.
+
+use crate::authority::AuthError;
+use crate::connection::Connection;
+use crate::dispatch::command::{Absent, Command, Missed, OutcomeDetails, Target};
+use crate::dispatch::selection::Found;
+use crate::hub::Hub;
+use crate::member::Member;
+use common::audit::record::{
+    Cancel, Denied, End, Join, Leave, Names, Outcome, Record, Reload, Send, Start, Stop, Via, Who,
+};
+use common::audit::{self, Audit, KeptOutcomes, Reservation, Unavailable, clipped};
+use common::sys::sync::atomic::{AtomicBool, Ordering};
+use common::wire::message::{Code, RpcError};
+use common::wire::selector::Single;
+use common::wire::{self, Status, Tally};
+use std::collections::BTreeSet;
+use std::net::SocketAddr;
+use std::path::Path;
+use std::time::Duration;
+
+/// The program, as the log calls it.
+const PROGRAM: &str = "pecking-server";
+
+/// How long a server waits for its first record before it serves: a disk that stands still keeps
+/// commands from running, and not the server.
+const START_PATIENCE: Duration = Duration::from_secs(1);
+
+/// A command that is on record, and has the places for the rest of it.
+pub(crate) struct OnRecord {
+    places: Reservation,
+    /// When it was taken.
+    since: u64,
+    /// Its first cancel is on record.
+    is_cancelled: AtomicBool,
+}
+
+/// The server begins; it waits for that record, and not long.
+pub(crate) fn start(hub: &Hub, address: SocketAddr) {
+    let Some(audit) = &hub.config.audit else {
+        return;
+    };
+    audit.note(&Record::Start(Start {
+        program: PROGRAM,
+        version: env!("CARGO_PKG_VERSION"),
+        address: &address.to_string(),
+    }));
+    audit.settle(START_PATIENCE);
+}
+
+/// The server has ended.
+pub(crate) fn stop(hub: &Hub, why: &str) {
+    if let Some(audit) = &hub.config.audit {
+        audit.note(&Record::Stop(Stop { why }));
+        audit.close(audit::CLOSE_PATIENCE);
+    }
+}
+
+/// The auth file was read anew, or could not be.
+pub(crate) fn reload(hub: &Hub, file: Option<&Path>, error: Option<&AuthError>) {
+    if let Some(audit) = &hub.config.audit {
+        let file = file.map(Path::to_string_lossy).unwrap_or_default();
+        let error = error.map(ToString::to_string);
+        audit.note(&Record::Reload(Reload {
+            file: &file,
+            error: error.as_deref(),
+        }));
+    }
+}
+
+/// A client has joined.
+#[inline(never)]
+pub(crate) fn join(audit: &Audit, member: &Member) {
+    audit.note(&Record::Join(Join {
+        who: known(member),
+        slots: member.slots,
+    }));
+}
+
+/// A client has left.
+#[inline(never)]
+pub(crate) fn leave(audit: &Audit, member: &Member, why: &str) {
+    let who = known(member);
+    audit.note(&Record::Leave(Leave {
+        who,
+        why: clipped(why),
+    }));
+}
+
+/// A connection was not let in.
+#[inline(never)]
+pub(crate) fn join_denied(audit: &Audit, connection: &Connection, error: &RpcError) {
+    audit.deny(Denied {
+        method: wire::method::JOIN,
+        reason: reason(error),
+        rule: error.data.rule.as_deref(),
+        who: None,
+        address: connection.peer(),
+        to: None,
+        words: None,
+    });
+}
+
+/// A client may not send this.
+#[cold]
+#[inline(never)]
+pub(crate) fn send_denied(
+    audit: &Audit,
+    member: &Member,
+    request: &wire::Send<'_>,
+    error: &RpcError,
+) {
+    let to = request.to.as_ref().map(|to| to.decoded());
+    audit.deny(Denied {
+        method: wire::method::SEND,
+        reason: reason(error),
+        rule: error.data.rule.as_deref(),
+        who: Some(known(member)),
+        address: member.connection.peer(),
+        to: to.as_deref().map(clipped),
+        words: Some(audit.words().of_line(request.command)),
+    });
+}
+
+/// Whether an error says that something is not allowed, and not that it does not work.
+pub(crate) fn is_denial(error: &RpcError) -> bool {
+    let denials = [Code::Unauthorized, Code::Forbidden, Code::Outranked];
+    denials.iter().any(|code| error.is(*code))
+}
+
+fn reason(error: &RpcError) -> &'static str {
+    Code::from_number(error.code).map_or("internal", Code::reason)
+}
+
+/// Takes the places for a command's records.
+///
+/// # Errors
+/// `audit_unavailable`: there is no room for them, or the log cannot be written.
+#[inline(never)]
+pub(crate) fn reserve(
+    audit: &Audit,
+    found: &Found,
+    request: &wire::Send<'_>,
+    now: u64,
+) -> Result<OnRecord, RpcError> {
+    let (texts, outcomes) = match found {
+        Found::One(target) => (text_len(target), 0),
+        Found::Many {
+            execute,
+            outranked,
+            absent,
+        } => {
+            let names: usize = execute.iter().map(text_len).sum();
+            (names, execute.len() + outranked.len() + absent.len())
+        }
+    };
+    let texts =
+        texts + request.command.as_json().len() + request.to.as_ref().map_or(0, wire::Text::len);
+    // Of a command to several there is the end as well.
+    let places = audit.reserve(texts, outcomes + 1).map_err(unavailable)?;
+    Ok(OnRecord {
+        places,
+        since: now,
+        is_cancelled: AtomicBool::new(false),
+    })
+}
+
+/// Bytes of a target in a record: its name, quotes and a comma.
+fn text_len(target: &Target) -> usize {
+    target.member.name.len() + 3
+}
+
+#[cold]
+fn unavailable(why: Unavailable) -> RpcError {
+    let mut error = RpcError::new(Code::AuditUnavailable, why.to_string());
+    error.data.retry_ms = Some(why.retry_after().as_millis() as u64);
+    error
+}
+
+impl OnRecord {
+    /// The command is taken.
+    #[inline(never)]
+    pub(crate) fn send(
+        &self,
+        command: &Command,
+        sender_rank: u32,
+        request: &wire::Send<'_>,
+        outcomes: usize,
+    ) {
+        let names = match &command.targets[..] {
+            [only] => Names::One([&only.member.name]),
+            several => Names::Many(several.iter().map(|target| &*target.member.name).collect()),
+        };
+        let to = request.to.as_ref().map(|to| to.decoded());
+        self.places.begin(&Record::Send(Send {
+            cmd: command.id,
+            who: who(&command.sender, sender_rank),
+            to: to.as_deref(),
+            targets: outcomes,
+            names,
+            rule: rule(command, request).as_deref(),
+            words: self.places.audit().words().of_line(request.command),
+        }));
+    }
+
+    /// It has ended at one target.
+    #[inline(never)]
+    pub(crate) fn outcome(
+        &self,
+        command: &Command,
+        target: &Target,
+        status: Status,
+        ending: &OutcomeDetails<'_>,
+    ) {
+        let executed = &ending.executed;
+        let is_fine = status == Status::Done && executed.exit_code == Some(0);
+        let keeps_all = self.places.audit().outcomes() == KeptOutcomes::All;
+        if is_fine && command.tally.is_some() && !keeps_all {
+            return;
+        }
+        let signal = executed.signal.as_ref().map(|signal| signal.decoded());
+        let message = ending.message.as_ref().map(|message| message.decoded());
+        self.places.go_on(&Record::Outcome(Outcome {
+            cmd: command.id.into(),
+            member: Some(target.member.id),
+            name: Some(&target.member.name),
+            rank: None,
+            status,
+            exit_code: executed.exit_code,
+            signal: signal.as_deref(),
+            ms: ending.elapsed_ms,
+            bytes: ending.output,
+            message: message.as_deref().map(clipped),
+        }));
+    }
+
+    /// A client that its selector names is not there.
+    #[inline(never)]
+    pub(crate) fn absent(&self, command: &Command, absent: &Absent) {
+        let Missed::Named(named) = &absent.who else {
+            // It has an outcome like the others.
+            return;
+        };
+        let (member, name, rank) = match named {
+            Single::Member(member) => (Some(*member), None, None),
+            Single::Name(name) => (None, Some(&**name), None),
+            Single::Rank(rank) => (None, None, Some(*rank)),
+        };
+        self.places.go_on(&Record::Outcome(Outcome {
+            cmd: command.id.into(),
+            member,
+            name,
+            rank,
+            status: absent.status,
+            exit_code: None,
+            signal: None,
+            ms: None,
+            bytes: None,
+            message: None,
+        }));
+    }
+
+    /// It has ended at all of them.
+    #[inline(never)]
+    pub(crate) fn end(&self, command: &Command, tally: &Tally, now: u64) {
+        let of_all = Status::ALL.iter().map(|status| tally.of(*status));
+        self.places.go_on(&Record::End(End {
+            cmd: command.id,
+            targets: of_all.sum(),
+            tally,
+            ms: now.saturating_sub(self.since),
+        }));
+    }
+
+    /// Its sender no longer wants it.
+    #[inline(never)]
+    pub(crate) fn cancel(&self, command: &Command, why: &str) {
+        if !self.is_cancelled.swap(true, Ordering::Relaxed) {
+            self.places.audit().note(&Record::Cancel(Cancel {
+                cmd: command.id,
+                who: known(&command.sender),
+                why,
+            }));
+        }
+    }
+}
+
+/// The lines of its role's `allow` that let the sender have the targets execute this.
+fn rule(command: &Command, request: &wire::Send<'_>) -> Option<String> {
+    let grant = command.sender.bearer.as_ref()?.grant();
+    let (role, word) = (grant.role(), request.command.first_word());
+    let of_target = |target: &Target| role.allows(&target.member.name, Some(&word));
+    let lines: BTreeSet<usize> = command.targets.iter().filter_map(of_target).collect();
+    let rules: Vec<String> = lines.into_iter().map(|line| role.rule(line)).collect();
+    (!rules.is_empty()).then(|| rules.join(","))
+}
+
+/// A client, with the rank that it was told last.
+fn known(member: &Member) -> Who<'_> {
+    who(member, member.told_rank.load(Ordering::Relaxed))
+}
+
+/// A client, by what its connection proved.
+fn who(member: &Member, rank: u32) -> Who<'_> {
+    Who {
+        identity: member.bearer.as_ref().map(|bearer| bearer.identity()),
+        role: member.bearer.as_ref().map(|bearer| bearer.role()),
+        tier: Some(member.tier),
+        member: member.id,
+        name: &member.name,
+        rank: Some(rank),
+        address: Some(member.connection.peer()),
+        via: Some(match member.connection.stream.is_encrypted() {
+            true => Via::Tls,
+            false => Via::Plain,
+        }),
+    }
+}

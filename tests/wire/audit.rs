@@ -1,0 +1,554 @@
+//! The audit log from outside: what is on record, what happens if it cannot be, and whether its
+//! lines hold together, by a check that shares no code with the project.
+
+use crate::support::auth::{Auth, ROLES, token};
+use crate::support::{Execute, PATIENCE, Raw, Server, ranked, server_program};
+use rustix::fs::{CWD, FileType, mknodat};
+use rustix::process::Signal;
+use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
+use std::fs::{self, File, OpenOptions};
+use std::io::{Read, Write};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+use std::time::{Duration, Instant};
+use tempfile::TempDir;
+
+/// No record, and no file beside the log, may have it.
+const CANARY: &str = "canary-5f3e9b";
+
+struct Log(TempDir);
+
+impl Log {
+    fn new() -> Log {
+        Log(tempfile::tempdir().expect("a folder"))
+    }
+
+    fn path(&self) -> PathBuf {
+        self.0.path().join("audit.log")
+    }
+
+    fn server(&self, options: &[&str]) -> Server {
+        let path = self.path();
+        let audit = ["--audit", path.to_str().expect("text")];
+        Server::start(20, &[&audit[..], options].concat())
+    }
+
+    /// The records, once there is one that is the last.
+    fn records(&self, is_last: impl Fn(&Value) -> bool) -> Vec<Value> {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let records = records(&self.path());
+            if records.last().is_some_and(&is_last) {
+                return records;
+            }
+            assert!(Instant::now() < deadline, "too late: {records:#?}");
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    }
+}
+
+/// The records of a file; each has the hash of the line before it.
+fn records(path: &Path) -> Vec<Value> {
+    let text = fs::read_to_string(path).expect("text");
+    let lines: Vec<&str> = text.lines().collect();
+    let whole = if text.ends_with('\n') {
+        lines.len()
+    } else {
+        lines.len().saturating_sub(1)
+    };
+    let records: Vec<Value> = lines[..whole]
+        .iter()
+        .map(|line| serde_json::from_str(line).unwrap_or_else(|e| panic!("{line:?}: {e}")))
+        .collect();
+    let mut prev = "0".repeat(64);
+    for (at, record) in records.iter().enumerate() {
+        assert_eq!(record["prev"], prev, "{record}");
+        assert_eq!((&record["v"], &record["seq"]), (&json!(1), &json!(at + 1)));
+        prev = Sha256::digest(lines[at])
+            .iter()
+            .map(|byte| format!("{byte:02x}"))
+            .collect();
+    }
+    records
+}
+
+fn of_type<'a>(records: &'a [Value], kind: &str) -> Vec<&'a Value> {
+    records
+        .iter()
+        .filter(|record| record["type"] == kind)
+        .collect()
+}
+
+/// A record without what differs from run to run.
+fn plain(record: &Value) -> Value {
+    let mut record = record.clone();
+    let members = record.as_object_mut().expect("an object");
+    for member in ["v", "seq", "ts", "prev", "ms"] {
+        members.remove(member);
+    }
+    record
+}
+
+fn who(client: &Raw, rank: u64) -> Value {
+    let mut who = client.identity(rank);
+    who["address"] = json!(client.address().to_string());
+    who["via"] = json!("plain");
+    who["tier"] = json!(5);
+    who
+}
+
+fn audit(arguments: &[&str], file: &Path) -> Output {
+    let mut command = Command::new(server_program());
+    let output = command.arg("audit").args(arguments).arg(file).output();
+    output.expect("the program starts")
+}
+
+#[test]
+fn what_clients_do_is_on_record_by_what_their_connections_proved() {
+    let log = Log::new();
+    let token = log.0.path().join("token");
+    fs::write(&token, CANARY).expect("a token");
+    let mode = std::os::unix::fs::PermissionsExt::from_mode(0o600);
+    fs::set_permissions(&token, mode).expect("its mode");
+    let mut server = log.server(&["--token-file", token.to_str().expect("text")]);
+    let mut stranger = Raw::connect(&server);
+    let from = stranger.address().to_string();
+    let join = |name: &str, slots: u32, token: &str| json!({"protocol": 1, "name": name, "slots": slots, "token": token, "identity": "root"});
+    let wrong = format!("{CANARY}x");
+    let error = stranger.error("join", &join("boss", 0, &wrong));
+    assert_eq!(error["code"], 2);
+    let member = |name, slots| {
+        let mut client = Raw::connect(&server);
+        client.joined = client.result("join", &join(name, slots, CANARY));
+        client
+    };
+    let (mut boss, mut web1) = (member("boss", 0), member("web1", 1));
+
+    let id = boss.command("web1", &["deploy", "v7 \"é"]);
+    let execute = web1.execute();
+    web1.output(&execute, "stdout", "four");
+    web1.reply(&execute, &json!({"exit_code": 3, "stderr": "bytes"}));
+    assert_eq!(boss.result_of(&id)["exit_code"], 3);
+    let all = boss.command("web1,gone", &["status"]);
+    web1.serve(1);
+    boss.result_of(&all);
+    let denied = web1.error("send", &json!({"to": "boss", "command": ["x"]}));
+    assert_eq!(denied["code"], 8);
+    let cancelled = boss.command("web1", &["sleep"]);
+    let execute = web1.execute();
+    for _ in 0..3 {
+        boss.notify("cancel", &json!({"send": cancelled}));
+    }
+    web1.notification("cancel");
+    boss.sync();
+    web1.reply(&execute, &json!({"cancelled": true}));
+    boss.result_of(&cancelled);
+    let (boss_who, web1_who) = (who(&boss, 0), who(&web1, 1));
+    let web1_member = web1.member();
+    web1.leave();
+    boss.sync();
+    drop(boss);
+    server.terminate();
+    assert!(server.wait_exit(PATIENCE).success());
+
+    let records = log.records(|last| last["type"] == "stop");
+    let kinds: Vec<_> = records
+        .iter()
+        .map(|r| r["type"].as_str().expect("text"))
+        .collect();
+    let cmd = |at: usize| of_type(&records, "send")[at]["cmd"].clone();
+    assert_eq!(
+        plain(&records[1]),
+        json!({
+            "type": "denied", "method": "join", "reason": "unauthorized", "address": from,
+        })
+    );
+    assert_eq!(
+        plain(&records[2]),
+        json!({"type": "join", "who": boss_who, "slots": 0})
+    );
+    assert_eq!(
+        plain(of_type(&records, "send")[0]),
+        json!({
+            "type": "send", "cmd": cmd(0), "who": boss_who, "to": "web1", "targets": 1,
+            "names": ["web1"], "words": ["deploy", "v7 \"é"],
+        })
+    );
+    let outcomes = of_type(&records, "outcome");
+    assert_eq!(
+        plain(outcomes[0]),
+        json!({
+            "type": "outcome", "cmd": cmd(0), "member": web1_member, "name": "web1",
+            "status": "done", "exit_code": 3, "bytes": 9,
+        })
+    );
+    // Of the two outcomes of the send to several, the one that is not done with 0.
+    assert_eq!(
+        plain(outcomes[1]),
+        json!({
+            "type": "outcome", "cmd": cmd(1), "name": "gone", "status": "absent",
+        })
+    );
+    assert_eq!(
+        plain(of_type(&records, "end")[0]),
+        json!({
+            "type": "end", "cmd": cmd(1), "targets": 2, "done": 1, "absent": 1,
+        })
+    );
+    assert_eq!(
+        plain(of_type(&records, "denied")[1]),
+        json!({
+            "type": "denied", "method": "send", "reason": "outranked", "who": web1_who,
+            "address": web1_who["address"], "to": "boss", "words": ["x"],
+        })
+    );
+    let cancels = of_type(&records, "cancel");
+    assert_eq!((cancels.len(), &cancels[0]["cmd"]), (1, &cmd(2)));
+    assert_eq!(outcomes[2]["status"], "cancelled");
+    assert_eq!(
+        plain(of_type(&records, "leave")[0]),
+        json!({
+            "type": "leave", "who": web1_who, "why": "on purpose",
+        })
+    );
+    assert_eq!(kinds.last(), Some(&"stop"));
+    assert!(
+        !fs::read_to_string(log.path())
+            .expect("text")
+            .contains(CANARY)
+    );
+    let mode = std::os::unix::fs::PermissionsExt::mode(
+        &fs::metadata(log.path()).expect("a file").permissions(),
+    );
+    assert_eq!(mode & 0o777, 0o600);
+
+    let verified = audit(&["verify"], &log.path());
+    assert!(verified.status.success(), "{verified:?}");
+    let shown = String::from_utf8(audit(&["show", "--failed"], &log.path()).stdout).expect("text");
+    assert!(
+        shown.contains("exit code 3") && !shown.contains(" stop "),
+        "{shown}"
+    );
+}
+
+#[test]
+fn the_first_word_and_all_outcomes_can_be_kept() {
+    let log = Log::new();
+    let server = log.server(&["--audit-words", "first", "--audit-outcomes", "all"]);
+    let [mut boss, mut one, mut two] = ranked(&server, [("boss", 0), ("one", 1), ("two", 1)]);
+    for _ in 0..2 {
+        let id = boss.command("below", &["deploy", CANARY]);
+        one.serve(1);
+        two.serve(1);
+        boss.result_of(&id);
+    }
+    let ends = |last: &Value| last["type"] == "end" && last["seq"] == 12;
+    let records = log.records(ends);
+    let sends = of_type(&records, "send");
+    assert_eq!(sends[0]["words"], json!(["deploy"]));
+    assert_eq!(sends[0]["words_count"], 2);
+    assert_eq!(sends[0]["words_hmac"].as_str().map(str::len), Some(64));
+    assert_eq!(sends[0]["words_hmac"], sends[1]["words_hmac"]);
+    assert_eq!(of_type(&records, "outcome").len(), 4);
+    assert!(
+        !fs::read_to_string(log.path())
+            .expect("text")
+            .contains(CANARY)
+    );
+}
+
+#[test]
+fn a_log_that_cannot_be_written_stops_commands_and_nothing_else() {
+    let server = Server::start(5, &["--audit", "/dev/full"]);
+    let [mut boss, mut worker] = ranked(&server, [("boss", 0), ("worker", 1)]);
+    for to in ["worker", "below"] {
+        let error = boss.error("send", &json!({"to": to, "command": ["x"]}));
+        assert_eq!(error["code"], 12, "{error}");
+        assert_eq!(
+            error["data"],
+            json!({"reason": "audit_unavailable", "retry_ms": 1000})
+        );
+    }
+    // What is wrong with the targets is told first, and what is wrong with the server after it.
+    assert_eq!(
+        boss.error("send", &json!({"to": "nope", "command": ["x"]}))["code"],
+        7
+    );
+    assert_eq!(
+        worker.error("send", &json!({"to": "boss", "command": ["x"]}))["code"],
+        8
+    );
+    worker.expect_nothing("nothing runs");
+    assert_eq!(boss.result("members", &json!({}))["total"], 2);
+
+    let server = Server::start(5, &["--audit", "/dev/full", "--audit-full", "drop"]);
+    let [mut boss, mut worker] = ranked(&server, [("boss", 0), ("worker", 1)]);
+    let id = boss.command("worker", &["x"]);
+    worker.serve(1);
+    assert_eq!(boss.result_of(&id)["status"], "done");
+}
+
+/// Sends until a command is refused; how many were not.
+fn send_until_refused(boss: &mut Raw, worker: &mut Raw, most: usize) -> usize {
+    for sent in 0..most {
+        let id = boss.command("worker", &["x"]);
+        let answer = loop {
+            if let Some(execute) = worker.execute_within(Duration::from_millis(50)) {
+                worker.reply(&execute, &json!({"exit_code": 0}));
+                break boss.answer(&id);
+            }
+            if boss.comes_within(Duration::from_millis(1)) {
+                break boss.answer(&id);
+            }
+        };
+        if answer.get("error").is_some() {
+            assert_eq!(answer["error"]["code"], 12, "{answer}");
+            return sent;
+        }
+    }
+    panic!("{most} commands were taken");
+}
+
+#[test]
+fn a_file_at_its_largest_size_stops_commands_until_there_is_another() {
+    let log = Log::new();
+    let mut command = Command::new("sh");
+    command
+        .args(["-c", "ulimit -f 8; exec \"$0\" \"$@\""])
+        .arg(server_program());
+    command.args([
+        "5",
+        "--listen",
+        "127.0.0.1:0",
+        "--heartbeat",
+        "60s",
+        "--audit",
+    ]);
+    let server = Server::spawn(command.arg(log.path()));
+    let [mut boss, mut worker] = ranked(&server, [("boss", 0), ("worker", 1)]);
+    let taken = send_until_refused(&mut boss, &mut worker, 100);
+    assert!(taken > 0);
+    fs::rename(log.path(), log.0.path().join("full")).expect("it is moved");
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        // It needs no executor.
+        let id = boss.request("send", &json!({"to": "nope,none", "command": ["x"]}));
+        if boss.answer(&id).get("result").is_some() {
+            break;
+        }
+        assert!(
+            Instant::now() < deadline,
+            "it is written again within a second"
+        );
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    let read = |path: &Path| fs::read_to_string(path).expect("text");
+    let whole = read(&log.0.path().join("full")) + &read(&log.path());
+    let copy = log.0.path().join("copy");
+    fs::write(&copy, whole).expect("a copy");
+    let records = records(&copy);
+    let sends = of_type(&records, "send").into_iter();
+    assert_eq!(sends.filter(|send| send["to"] == "worker").count(), taken);
+}
+
+#[test]
+fn a_disk_that_stands_still_stops_commands_at_a_bound_and_what_ran_is_on_record() {
+    let log = Log::new();
+    mknodat(CWD, log.path(), FileType::Fifo, 0o600.into(), 0).expect("a FIFO");
+    let mut reader = OpenOptions::new()
+        .read(true)
+        .write(true)
+        .open(log.path())
+        .expect("it");
+    let server = log.server(&["--max-queue", "100000", "--max-sends", "100000"]);
+    let [mut boss, mut worker] = ranked(&server, [("boss", 0), ("worker", 1024)]);
+    // They are refused past the bound of records, and none of them is kept waiting.
+    const SENT: usize = 12_000;
+    for _ in 0..SENT {
+        boss.command("worker", &["x"]);
+    }
+    boss.sync();
+    let mut refused = 0;
+    while boss.comes_within(Duration::from_millis(1)) {
+        let message = boss.next("an answer");
+        assert_eq!(message["error"]["code"], 12, "{message}");
+        assert!(message["error"]["data"]["retry_ms"].as_u64() < Some(1000));
+        refused += 1;
+    }
+    let taken = SENT - refused;
+    assert!(
+        (1000..=8600).contains(&taken),
+        "{taken} of {SENT} were taken"
+    );
+    let copy = std::thread::spawn(move || {
+        let mut text = Vec::new();
+        let mut piece = [0; 1 << 16];
+        let is_last = |text: &[u8]| {
+            let last = &text[text.len().saturating_sub(400)..];
+            String::from_utf8_lossy(last).contains("\"type\":\"stop\"")
+        };
+        while !(is_last(&text) && text.ends_with(b"\n")) {
+            let read = reader.read(&mut piece).expect("it reads");
+            text.extend_from_slice(&piece[..read]);
+        }
+        text
+    });
+    for _ in 0..taken {
+        let execute: Execute = worker.execute();
+        worker.reply(&execute, &json!({"exit_code": 0}));
+    }
+    boss.sync();
+    worker.sync();
+    let mut server = server;
+    server.terminate();
+    assert!(server.wait_exit(PATIENCE).success());
+    let text = copy.join().expect("no panic");
+    let read = log.0.path().join("copy");
+    fs::write(&read, text).expect("a copy");
+    let records = records(&read);
+    assert_eq!(of_type(&records, "send").len(), taken);
+    assert_eq!(of_type(&records, "outcome").len(), taken);
+}
+
+#[test]
+fn a_server_that_is_killed_while_it_writes_leaves_a_log_that_holds_together() {
+    let log = Log::new();
+    for round in 0..5 {
+        let mut server = log.server(&[]);
+        let [mut boss, mut worker] = ranked(&server, [("boss", 0), ("worker", 1024)]);
+        for _ in 0..500 + 100 * round {
+            boss.command("worker", &["x", "y"]);
+        }
+        boss.sync();
+        worker.execute();
+        server.signal(Signal::KILL);
+        server.wait_exit(PATIENCE);
+        // The most that a kill in mid-write can leave.
+        let mut file = OpenOptions::new()
+            .append(true)
+            .open(log.path())
+            .expect("the log");
+        file.write_all(br#"{"v":1,"seq":"#).expect("half a line");
+    }
+    drop(log.server(&[]));
+    let verified = audit(&["verify"], &log.path());
+    let report = String::from_utf8_lossy(&verified.stdout).into_owned();
+    assert!(verified.status.success(), "{verified:?}");
+    assert!(report.matches("unfinished").count() >= 5, "{report}");
+
+    // Whatever is changed afterwards is named.
+    let lines = fs::read_to_string(log.path()).expect("text");
+    let lines: Vec<&str> = lines.split_inclusive('\n').collect();
+    let (mut flipped, mut swapped) = (lines.clone(), lines.clone());
+    let other = lines[10].replace("\"boss\"", "\"bosr\"");
+    flipped[10] = &other;
+    swapped.swap(10, 11);
+    assert_ne!(lines[10], other);
+    for (changed, line) in [(flipped, 12), (swapped, 11)] {
+        let copy = log.0.path().join("copy");
+        let mut file = File::create(&copy).expect("a copy");
+        file.write_all(changed.concat().as_bytes())
+            .expect("its content");
+        let verified = audit(&["verify"], &copy);
+        assert_eq!(verified.status.code(), Some(1));
+        let error = String::from_utf8_lossy(&verified.stderr).into_owned();
+        assert!(error.contains(&format!("copy:{line}: its prev")), "{error}");
+    }
+}
+
+#[test]
+fn a_file_that_cannot_be_a_log_is_a_wrong_command_line() {
+    let log = Log::new();
+    let _server = log.server(&[]);
+    let path = log.path();
+    let open = log.0.path().join("open");
+    File::create(&open).expect("a file");
+    let mode = std::os::unix::fs::PermissionsExt::from_mode(0o666);
+    fs::set_permissions(&open, mode).expect("its mode");
+    for (file, part) in [
+        (path.as_path(), "another program writes its log there"),
+        (&open, "every user may write it"),
+        (log.0.path(), "Is a directory"),
+        (Path::new("/nowhere/log"), "/nowhere cannot be read"),
+    ] {
+        let mut command = Command::new(server_program());
+        command
+            .args(["--listen", "127.0.0.1:0", "--audit"])
+            .arg(file);
+        let output = command.output().expect("the program starts");
+        assert_eq!(output.status.code(), Some(2), "{output:?}");
+        let error = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(
+            error.contains(part) && error.lines().count() == 1,
+            "{error}"
+        );
+    }
+    let missing = audit(&["show"], Path::new("/nowhere/log"));
+    assert_eq!(missing.status.code(), Some(2));
+}
+
+#[test]
+fn what_is_on_record_has_identities_roles_and_rules_and_no_token() {
+    let auth = Auth::new(ROLES)
+        .with("dan", "deployer", "names = [\"dan\"]")
+        .with("web1", "agent", "names = [\"web1\"]");
+    let log = Log::new();
+    let path = log.path();
+    let server = auth.server(9, &["--audit", path.to_str().expect("text")]);
+    let mut dan = Raw::connect(&server);
+    let join = |name: &str| json!({"protocol": 1, "name": name, "token": token("dan")});
+    let forbidden = dan.error("join", &join("web1"));
+    assert_eq!(forbidden["code"], 11);
+    dan.joined = dan.result("join", &join("dan"));
+    let mut web1 = auth.join(&server, "web1", json!({"name": "web1"}));
+    let id = dan.command("web1", &["deploy", "v7"]);
+    web1.serve(1);
+    dan.result_of(&id);
+    let error = dan.error("send", &json!({"to": "web1", "command": ["rm"]}));
+    assert_eq!(error["code"], 11);
+    let open = dan.command("web1", &["status"]);
+    web1.execute();
+    let text = auth.text().to_owned();
+    auth.replace(&(text.clone() + "x = 1\n"));
+    log.records(|last| last["type"] == "reload");
+    auth.replace(&text);
+    log.records(|last| last["type"] == "reload" && last.get("error").is_none());
+    auth.without("dan");
+    dan.wait_end("it is revoked");
+    assert!(open.is_number());
+    let records = log.records(|last| last["type"] == "leave");
+
+    let who = json!({
+        "identity": "dan", "role": "deployer", "tier": 3, "member": dan.joined["member"],
+        "name": "dan", "rank": 0, "address": dan.address().to_string(), "via": "plain",
+    });
+    let (denied, sends) = (of_type(&records, "denied"), of_type(&records, "send"));
+    assert_eq!(
+        (&denied[0]["method"], &denied[0]["rule"]),
+        (&json!("join"), &json!("dan.names"))
+    );
+    assert_eq!(
+        (&denied[1]["who"], &denied[1]["rule"]),
+        (&who, &json!("deployer.allow"))
+    );
+    assert_eq!(
+        (&sends[0]["who"], &sends[0]["rule"]),
+        (&who, &json!("deployer.allow[0]"))
+    );
+    let errors = of_type(&records, "reload")
+        .into_iter()
+        .map(|r| r["error"].is_string());
+    assert_eq!(errors.collect::<Vec<_>>(), [true, false, false]);
+    assert_eq!(of_type(&records, "cancel")[0]["cmd"], sends[1]["cmd"]);
+    assert_eq!(records.last().expect("a leave")["who"], who);
+    let text = fs::read_to_string(log.path()).expect("text");
+    assert!(!text.contains("canary"), "{text}");
+    let shown = audit(&["show", "--identity", "dan"], &log.path()).stdout;
+    let shown = String::from_utf8(shown).expect("text");
+    assert!(
+        shown.contains("dan (dan, role deployer, tier 3,"),
+        "{shown}"
+    );
+    assert!(!shown.contains("join    web1"), "{shown}");
+}
