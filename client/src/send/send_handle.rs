@@ -224,9 +224,8 @@ pub(crate) struct PendingSend {
     /// How many outcomes there will be, once that was told.
     targets: Option<u32>,
     outcomes: u32,
-    /// Whether it is told which targets have started, and which these are.
-    progress: bool,
-    started: HashSet<u64>,
+    /// The targets that have started, if the server is to tell that.
+    started: Option<Box<StartedTargets>>,
     /// The targets with an outcome.
     ended: HashSet<u64>,
     /// The targets with output that was dropped here.
@@ -235,6 +234,10 @@ pub(crate) struct PendingSend {
     /// By member: what was consumed with a window, and not told yet.
     untold: HashMap<u64, Arc<AtomicU64>>,
 }
+
+/// The targets that have started, apart from what is kept of every send: few ask for them.
+#[derive(Default)]
+struct StartedTargets(HashSet<u64>);
 
 /// In how many parts a target is told that its window was consumed: so many that it need
 /// not wait for the next, so few that they cost little.
@@ -245,8 +248,7 @@ impl PendingSend {
         PendingSend {
             events,
             window: command.window,
-            progress: command.progress,
-            started: HashSet::new(),
+            started: command.progress.then(Box::default),
             targets: None,
             outcomes: 0,
             ended: HashSet::new(),
@@ -270,11 +272,11 @@ impl PendingSend {
     /// Passes on that a target was given it, unless that was told before, or for more targets than
     /// there are.
     pub(crate) fn start(&mut self, member: u64) -> Option<(Sender<SendEvent>, SendEvent)> {
-        let is_expected = self.progress
-            && self.started.len() < self.targets.unwrap_or(1) as usize
-            && !self.ended.contains(&member);
-        (is_expected && self.started.insert(member))
-            .then(|| (self.events.clone(), SendEvent::Started { member }))
+        let started = self.started.as_mut()?;
+        let is_expected = started.0.len() < self.targets.unwrap_or(1) as usize
+            && !self.ended.contains(&member)
+            && started.0.insert(member);
+        is_expected.then(|| (self.events.clone(), SendEvent::Started { member }))
     }
 
     /// Passes an outcome on, unless its target had one already or there are too many.

@@ -67,7 +67,7 @@ pub(crate) fn select(
         Selector::LeastLoaded => one(roster, sender, scope, |view| {
             view.least_loaded_below(sender, is_covered)
         }),
-        Selector::NextOf(list) => one_of(roster, sender, scope, list, |found| found.first()),
+        Selector::NextOf(list) => one_of(roster, sender, scope, list, <[Target]>::first),
         Selector::LeastLoadedOf(list) => one_of(roster, sender, scope, list, least_loaded),
         Selector::Single(single) => roster.look(|view| named(&view, sender, single, scope)),
         Selector::Below => many(roster, sender, None, scope, |_, _, below| below),
