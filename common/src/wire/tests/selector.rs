@@ -487,6 +487,34 @@ proptest! {
         prop_assert_eq!(is_name(&text), has_form || WORDS.contains(&text.as_str()));
     }
 
+    /// A node set is the same list as its names, written out by hand.
+    #[test]
+    fn a_node_set_is_the_list_of_its_names(
+        parts in prop::collection::vec(("[a-z]{1,3}", 0u64..30, 0u64..5, 1usize..4), 1..3),
+        is_excluded: bool,
+    ) {
+        let (mut set, mut names) = (String::new(), vec![String::new()]);
+        for (before, first, more, width) in &parts {
+            let last = first + more;
+            let width = match format!("{last}").len() <= *width {
+                true => *width,
+                false => 1,
+            };
+            set += &format!("{before}[{first:0width$}-{last:0width$}]");
+            names = names
+                .iter()
+                .flat_map(|name| {
+                    (*first..=last).map(move |n| format!("{name}{before}{n:0width$}"))
+                })
+                .collect();
+        }
+        let mark = if is_excluded { "!" } else { "" };
+        let names: Vec<String> = names.iter().map(|name| format!("{mark}{name}")).collect();
+        // Two of a kind, as a name alone is no list.
+        let (set, names) = (format!("{mark}{set},!x"), format!("{},!x", names.join(",")));
+        prop_assert_eq!(Selector::parse(&set), Selector::parse(&names), "{}", set);
+    }
+
     /// A list is right if each of its items is, and finds what they find one by one.
     #[test]
     fn a_list_finds_what_its_items_find(
