@@ -129,6 +129,7 @@ mod write {
             window: None,
             deadline_ms: None,
             progress: false,
+            run: None,
         };
         bencher.bench_local(|| request_line(&ID, method::SEND, black_box(&send)));
     }

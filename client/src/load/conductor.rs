@@ -175,6 +175,7 @@ impl Bench<'_> {
             window: None,
             deadline_ms: None,
             progress: false,
+            run: None,
         };
         let command = Prepared::new(&request_line(&0.into(), method::SEND, send));
         check_line("command", &command, joined)?;

@@ -22,6 +22,7 @@ pub struct Command {
     timeout: Option<Duration>,
     deadline: Option<Duration>,
     progress: bool,
+    run: Option<String>,
     window: Option<u64>,
 }
 
@@ -34,6 +35,7 @@ impl Command {
             timeout: None,
             deadline: None,
             progress: false,
+            run: None,
             window: None,
         }
     }
@@ -65,6 +67,15 @@ impl Command {
     #[must_use]
     pub fn progress(mut self) -> Command {
         self.progress = true;
+        self
+    }
+
+    /// Has the server take it only if this is the `run` that the server told in
+    /// [`Joined`](common::wire::Joined): a member
+    /// number in the selector means another client in another one.
+    #[must_use]
+    pub fn run(mut self, run: impl Into<String>) -> Command {
+        self.run = Some(run.into());
         self
     }
 
@@ -104,6 +115,7 @@ impl Command {
             window: self.window,
             deadline_ms: self.deadline.map(|deadline| ms(deadline).max(1)),
             progress: self.progress,
+            run: self.run.as_deref(),
         };
         message::request_line(&id.into(), method::SEND, params)
     }

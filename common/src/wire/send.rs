@@ -54,6 +54,9 @@ pub struct SendOut<'a> {
     /// Whether the sender is told when each target is given it.
     #[serde(skip_serializing_if = "is_false")]
     pub progress: bool,
+    /// The run of the server that the selector was made for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub run: Option<&'a str>,
 }
 
 /// Who sent a command.

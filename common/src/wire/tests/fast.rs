@@ -248,9 +248,11 @@ proptest! {
         number in 0..=MOST, command in proptest::collection::vec(string(), 1..4),
         to in option::of(string()), timeout_ms in option::of(0..=MOST),
         window in option::of(0..=MOST), deadline_ms in option::of(0..=MOST), progress: bool,
+        run in option::of(string()),
     ) {
         let to_text = to.as_deref();
-        let send = SendOut { command: &command, to: to_text, timeout_ms, window, deadline_ms, progress };
+        let run_text = run.as_deref();
+        let send = SendOut { command: &command, to: to_text, timeout_ms, window, deadline_ms, progress, run: run_text };
         let line = plain_request(Some(number.into()), method::SEND, &send);
         let prepared = Prepared::new(&request_line(&0.into(), method::SEND, &send));
         let mut fast = Vec::new();
@@ -264,6 +266,7 @@ proptest! {
         prop_assert_eq!((id, decoded.command.to_vec()), (number, command));
         prop_assert_eq!(decoded.to, to.map(Text::from));
         prop_assert_eq!((decoded.timeout_ms, decoded.window), (timeout_ms, window));
+        prop_assert_eq!(decoded.run, run.map(Text::from));
         let asks = decoded.progress == Some(true);
         prop_assert_eq!((decoded.deadline_ms, asks), (deadline_ms, progress));
     }
