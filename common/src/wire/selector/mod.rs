@@ -17,17 +17,18 @@ use std::borrow::Cow;
 use std::fmt;
 use std::str::FromStr;
 
-/// A selector that was understood.
+/// A selector that was understood. Lists have memory of their own, as threads with small stacks read
+/// selectors.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Selector<'a> {
     /// The nearest lower-ranked client that executes.
     Next,
     /// The same, of those that a list finds.
-    NextOf(List),
+    NextOf(Box<List>),
     /// The lower-ranked client with the smallest share of its slots in use.
     LeastLoaded,
     /// The same, of those that a list finds.
-    LeastLoadedOf(List),
+    LeastLoadedOf(Box<List>),
     /// Every lower-ranked client that executes.
     Below,
     /// Every other client.
@@ -35,7 +36,7 @@ pub enum Selector<'a> {
     /// One client, by rank, by number or by name.
     Single(Single<'a>),
     /// Several, each once.
-    List(List),
+    List(Box<List>),
 }
 
 /// One client, by what names it.

@@ -113,8 +113,8 @@ fn parts(text: &str) -> impl Iterator<Item = &str> {
 }
 
 impl ReadItems<'_> {
-    fn into_list(self) -> Result<List, SelectorError> {
-        let mut list = List::default();
+    fn into_list(self) -> Result<Box<List>, SelectorError> {
+        let mut list = Box::<List>::default();
         for item in self.excluded {
             item.add_to(&mut list.exclude, &mut |_| {})?;
         }
