@@ -2,9 +2,10 @@
 
 use crate::exit_code::ExitCode;
 use crate::failure::Failure;
-use crate::output::print;
 use crate::output::table::{Align, columns};
-use client::{Reach, Selected, SelectedTarget};
+use crate::output::{print, render};
+use client::{Client, Command, Reach, Selected, SelectedTarget};
+use common::terminal::console::Console;
 use common::terminal::escape::one_line;
 
 const HEAD: [(&str, Align); 4] = [
@@ -14,8 +15,23 @@ const HEAD: [(&str, Align); 4] = [
     ("STATUS", Align::Left),
 ];
 
-/// Prints the targets as a table. The exit code is that of a run of which every command ends well.
-pub(crate) fn show(selected: &Selected) -> Result<ExitCode, Failure> {
+/// Asks what the command would reach, and prints that. The exit code is that of a run of which every
+/// command ends well.
+pub(crate) fn run(
+    client: &Client,
+    command: &Command,
+    console: &Console,
+) -> Result<ExitCode, Failure> {
+    match client.select(command) {
+        Ok(selected) => show(&selected),
+        Err(error) => {
+            console.say(&render::refusal(&error, client));
+            Ok(ExitCode::of_error(&error))
+        }
+    }
+}
+
+fn show(selected: &Selected) -> Result<ExitCode, Failure> {
     print(&columns(HEAD, selected.targets.iter().map(row)))?;
     let exits = selected.targets.iter().map(|target| match target.status {
         Reach::Execute => ExitCode::Done,

@@ -26,9 +26,7 @@ pub(crate) fn run(settings: &Settings, run: &Run, console: &Console) -> Result<E
         wait_for_executors(&client, wanted, &signals, console)?;
     }
     if run.dry_run {
-        let selected = client.select(run.command())?;
-        client.leave();
-        return dry_run::show(&selected);
+        return dry_run::run(&client, &run.command(), console);
     }
     let printer = Printer::to_own_streams(settings.raw).map_err(Failure::Output)?;
     let sent = client.send(run.command())?;
