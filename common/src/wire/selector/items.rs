@@ -60,15 +60,18 @@ pub(super) struct Items {
     tag_patterns: Vec<(Box<str>, Wildcard)>,
     /// Items joined by `&`: each of them is to find the client.
     joined: Vec<Vec<Items>>,
+    /// Whether there is any: most lists leave no client out.
+    are_some: bool,
 }
 
 impl Items {
     pub(super) fn is_empty(&self) -> bool {
-        *self == Items::default()
+        !self.are_some
     }
 
     /// Adds one that names a client; says whether it is new.
     pub(super) fn add_one(&mut self, one: &Single<'_>) -> bool {
+        self.are_some = true;
         match one {
             Single::Rank(rank) => self.ranks.insert(*rank),
             Single::Member(member) => self.members.insert(*member),
@@ -77,23 +80,28 @@ impl Items {
     }
 
     pub(super) fn add_range(&mut self, first: u32, last: u32) {
+        self.are_some = true;
         self.ranges.push((first, last));
     }
 
     pub(super) fn add_pattern(&mut self, pattern: &str) {
+        self.are_some = true;
         self.patterns.push(Wildcard::new(pattern));
     }
 
     pub(super) fn add_tag(&mut self, key: &str, value: &str) {
+        self.are_some = true;
         let values = self.tags.entry(key.into()).or_default();
         values.insert(value.into());
     }
 
     pub(super) fn add_tag_pattern(&mut self, key: &str, pattern: &str) {
+        self.are_some = true;
         self.tag_patterns.push((key.into(), Wildcard::new(pattern)));
     }
 
     pub(super) fn add_joined(&mut self, operands: Vec<Items>) {
+        self.are_some = true;
         self.joined.push(operands);
     }
 
@@ -111,6 +119,10 @@ impl Items {
 
     /// Whether an item finds this client.
     pub(super) fn find(&self, client: &Subject<'_>) -> bool {
+        self.are_some && self.find_among(client)
+    }
+
+    fn find_among(&self, client: &Subject<'_>) -> bool {
         self.name_one(client)
             || client.rank.is_some_and(|rank| self.have_in_range(rank))
             || client
