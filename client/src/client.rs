@@ -15,7 +15,7 @@ use common::limits::{ANSWER_GRACE, LINGER, MAX_MEMBERS_PAGE};
 use common::sys::sync::Arc;
 use common::sys::thread;
 use common::wire::message;
-use common::wire::{Empty, Joined, Member, Members, MembersQuery, method};
+use common::wire::{Empty, Joined, Members, MembersQuery, Selected, method};
 use crossbeam_channel::RecvTimeoutError::Disconnected;
 use crossbeam_channel::{Receiver, Sender, bounded, unbounded};
 use serde::Serialize;
@@ -153,7 +153,7 @@ impl Client {
     pub fn send(&self, command: impl Borrow<Command>) -> Result<SendHandle, RequestError> {
         let command = command.borrow();
         let (into, events) = unbounded();
-        let open = PendingRequest::Send(PendingSend::new(into, command.bytes_ahead()));
+        let open = PendingRequest::Send(PendingSend::new(into, command));
         let connection = self.connection();
         let id = connection.request(open, |id| command.request_line(id))?;
         Ok(SendHandle::new(id, events, connection))
@@ -169,6 +169,28 @@ impl Client {
             limit: Some(limit as u64),
         };
         self.call(method::MEMBERS, query)
+    }
+
+    /// What a command would reach now, and what would become of it there: all of its targets, page
+    /// by page. Nothing is sent to any of them, and when it is sent they may be others.
+    ///
+    /// # Errors
+    /// The server did not answer, or would not take the command: the errors are those of sending it.
+    pub fn select(&self, command: impl Borrow<Command>) -> Result<Selected, RequestError> {
+        let command = command.borrow();
+        let page = |from: usize| -> Result<Selected, RequestError> {
+            self.call(method::SELECT, command.query(from))
+        };
+        let mut selected = page(0)?;
+        while selected.targets.len() < selected.total as usize {
+            let next = page(selected.targets.len())?;
+            if next.targets.is_empty() {
+                break;
+            }
+            selected.total = next.total;
+            selected.targets.extend(next.targets);
+        }
+        Ok(selected)
     }
 
     /// The whole ranking, page by page. If it changes between two pages, they are asked for again,
@@ -192,17 +214,19 @@ impl Client {
         let mut ranking = self.members(0, MAX_MEMBERS_PAGE)?;
         let total = ranking.total;
         let mut seen: HashSet<u64> = ranking.members.iter().map(|m| m.member).collect();
-        let mut is_whole = true;
-        while let Some(next) = next_rank(&ranking.members).filter(|rank| *rank < ranking.total) {
-            let page = self.members(next, MAX_MEMBERS_PAGE)?;
+        let (mut is_whole, mut from) = (true, ranking.members.len());
+        // A page may have fewer than were asked for.
+        while from < ranking.total as usize {
+            let from_now = u32::try_from(from).unwrap_or(u32::MAX);
+            let page = self.members(from_now, MAX_MEMBERS_PAGE)?;
             is_whole &= page.total == total;
             ranking.total = page.total;
-            let before = ranking.members.len();
-            let new = page.members.into_iter().filter(|m| seen.insert(m.member));
-            ranking.members.extend(new);
-            if ranking.members.len() == before {
+            if page.members.is_empty() {
                 break;
             }
+            from += page.members.len();
+            let new = page.members.into_iter().filter(|m| seen.insert(m.member));
+            ranking.members.extend(new);
         }
         Ok((ranking, is_whole))
     }
@@ -259,10 +283,6 @@ impl Client {
     pub fn leave(self) {
         drop(self);
     }
-}
-
-fn next_rank(members: &[Member]) -> Option<u32> {
-    members.last().and_then(|last| last.rank.checked_add(1))
 }
 
 impl Drop for Client {

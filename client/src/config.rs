@@ -4,8 +4,8 @@ use crate::tls::{ClientTls, TlsError};
 use crate::token::Token;
 use common::limits;
 use common::token::TokenError;
-use common::wire::Tier;
 use common::wire::message::{Code, RpcError};
+use common::wire::{Tags, Tier};
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
@@ -30,6 +30,8 @@ pub struct Config {
     /// one the server decides, by the credential if it asks for one, else 5. A client may always
     /// ask for less than it would get, and never for more.
     pub tier: Option<Tier>,
+    /// What it says of itself, for selectors such as `role=web` to find it by: at most 16.
+    pub tags: Tags,
     /// Whether the server tells this client when its rank changes. If not, [`Client::rank`] and
     /// [`Client::ranked`] stay what they were at joining, and [`ClientEvent::Rank`] never comes.
     ///
@@ -86,6 +88,7 @@ impl Default for Config {
             name: None,
             slots: 1,
             tier: None,
+            tags: Tags::default(),
             rank_news: true,
             token: None,
             tls: None,

@@ -127,6 +127,9 @@ mod write {
             to: Some("web1"),
             timeout_ms: None,
             window: None,
+            deadline_ms: None,
+            progress: false,
+            run: None,
         };
         bencher.bench_local(|| request_line(&ID, method::SEND, black_box(&send)));
     }

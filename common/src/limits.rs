@@ -43,11 +43,25 @@ pub const MAX_SELECTOR: usize = 64 << 10;
 /// Items of a selector: one for each machine of a large fleet.
 pub const MAX_SELECTOR_ITEMS: usize = 10_000;
 
-/// Items of a selector that are patterns: each costs a pass over the name of every client.
+/// Items of a selector that have `*`, `?` or `&`. Each costs a pass over every client, and people
+/// need a few.
 pub const MAX_SELECTOR_PATTERNS: usize = 16;
 
-/// Characters of a pattern: twice as many as a name has.
+/// Characters of such an item: twice as many as a name has.
 pub const MAX_PATTERN: usize = 128;
+
+/// Names that the node sets of a selector stand for: one for each machine of a large fleet, as with
+/// items.
+pub const MAX_SELECTOR_NAMES: u64 = 10_000;
+
+/// Tags of a client: enough to say what it is and where it stands.
+pub const MAX_TAGS: usize = 16;
+
+/// Characters of a tag's key.
+pub const MAX_TAG_KEY: usize = 32;
+
+/// Characters of a tag's value: as many as a name has.
+pub const MAX_TAG_VALUE: usize = 64;
 
 /// The largest window a sender may ask for, and the output of one `send` without
 /// a window, over all its targets.
@@ -73,6 +87,9 @@ pub const ANSWER_GRACE: Duration = Duration::from_secs(8);
 
 /// Members in one answer to `members`: some 200 bytes each, a fifth of a line.
 pub const MAX_MEMBERS_PAGE: usize = 1000;
+
+/// Bytes of an answer that is a page of a list: half of a line. It names one entry in any case.
+pub const MAX_PAGE: usize = 512 << 10;
 
 /// Bytes of the words of a command that a `refused` notification repeats, and of an
 /// executor's message that an outcome carries.

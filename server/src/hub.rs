@@ -49,6 +49,8 @@ pub(crate) struct Hub {
     pub(crate) budget: MemoryBudget,
     /// All connections, joined or not.
     connections: Mutex<HashMap<u64, Arc<Connection>>>,
+    /// What tells this start of the server from others: 32 hex digits.
+    pub(crate) run: Box<str>,
     /// For the ids of what the server asks of clients.
     next_id: AtomicU64,
     news_scheduled: AtomicBool,
@@ -63,8 +65,9 @@ pub(crate) struct Hub {
 }
 
 impl Hub {
-    pub(crate) fn new(config: Config, waker: Waker) -> Hub {
+    pub(crate) fn new(config: Config, run: u128, waker: Waker) -> Hub {
         Hub {
+            run: format!("{run:032x}").into(),
             roster: Roster::new(config.max_clients, config.transcript.clone()),
             handshakes: Handshakes::new(config.max_clients),
             throttle: Throttle::default(),

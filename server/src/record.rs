@@ -244,13 +244,14 @@ impl OnRecord {
             // It has an outcome like the others.
             return;
         };
-        let (name, rank) = match named {
-            Single::Name(name) => (Some(&**name), None),
-            Single::Rank(rank) => (None, Some(*rank)),
+        let (member, name, rank) = match named {
+            Single::Member(member) => (Some(*member), None, None),
+            Single::Name(name) => (None, Some(&**name), None),
+            Single::Rank(rank) => (None, None, Some(*rank)),
         };
         self.places.go_on(&Record::Outcome(Outcome {
             cmd: command.id.into(),
-            member: None,
+            member,
             name,
             rank,
             status: absent.status,

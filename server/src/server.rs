@@ -40,6 +40,9 @@ pub enum ServerError {
     /// The system has no thread for it.
     #[error("cannot start a thread: {0}")]
     Thread(io::Error),
+    /// The system has no random bytes to name its run by.
+    #[error("the system gives no random bytes: {0}")]
+    Random(getrandom::Error),
     /// It cannot encrypt with the files that it was told to use.
     #[cfg(not(shuttle))]
     #[error("{0}")]
@@ -89,7 +92,9 @@ impl Server {
                 _ => ServerError::Listen { address, source },
             }
         })?;
-        let hub = Hub::new(config, waker);
+        let mut run = [0; 16];
+        getrandom::fill(&mut run).map_err(ServerError::Random)?;
+        let hub = Hub::new(config, u128::from_ne_bytes(run), waker);
         #[cfg(not(shuttle))]
         let hub = hub.encrypting(tls);
         Ok(Server {

@@ -487,3 +487,78 @@ fn a_reader_that_stops_ends_run_without_a_complaint() {
     ended.expect_code(141);
     assert_eq!(ended.stderr, waiting(1));
 }
+
+#[test]
+fn a_dry_run_prints_what_a_command_would_reach_and_runs_nothing() {
+    let server = Server::start(&["9"]);
+    let mut top = server.raw("top", 1);
+    let tagged = |name: &str, slots: u32| {
+        let mut client = server.stranger();
+        let params = json!({
+            "protocol": 1, "name": name, "slots": slots, "tier": 9, "rank_news": false,
+            "tags": {"role": "web"},
+        });
+        client.result("join", &params);
+        client
+    };
+    let mut below = [tagged("web1", 1), tagged("web2", 1), tagged("idle", 0)];
+    for (to, code, expected) in [
+        (
+            "role=web",
+            0,
+            "RANK  TIER  NAME  STATUS\n   2     9  web1  execute\n   3     9  web2  execute\n",
+        ),
+        (
+            "web[2-3],#1,#99,idle",
+            5,
+            "RANK  TIER  NAME  STATUS\n   0     5  top   outranked\n   3     9  web2  execute\n   \
+             4     9  idle  absent\n   -     -  web3  absent\n   -     -  #99   absent\n",
+        ),
+        ("role=web&!web2", 2, ""),
+        (
+            "next:role=web&*2",
+            0,
+            "RANK  TIER  NAME  STATUS\n   3     9  web2  execute\n",
+        ),
+        ("role=db", 4, ""),
+        ("top", 5, ""),
+    ] {
+        let words = ["run", "--dry-run", "--to", to, "--", "x"];
+        let ended = Ended::of(&mut server.client(&words));
+        ended.expect_code(code).expect_stdout(expected);
+        assert_eq!(
+            ended.stderr.lines().count(),
+            usize::from(expected.is_empty()),
+            "{to}"
+        );
+    }
+    top.expect_nothing("a dry run tells no other client");
+    for client in &mut below {
+        client.expect_nothing("a dry run tells no other client");
+    }
+}
+
+#[test]
+fn a_deadline_counts_the_time_that_a_command_waits() {
+    let server = Server::start(&[]);
+    let mut boss = server.raw("boss", 0);
+    let mut low = server.stranger();
+    low.result(
+        "join",
+        &json!({"protocol": 1, "name": "low", "slots": 1, "tier": 9, "rank_news": false}),
+    );
+    let hold = boss.command("low", &["holds"]);
+    let held = low.execute();
+    let words = ["run", "--to", "low", "--deadline", "200ms", "--", "x"];
+    let ended = Ended::of(&mut server.client(&words));
+    ended.expect_code(124);
+    low.reply(&held, &json!({"exit_code": 0}));
+    boss.result_of(&hold);
+    low.expect_nothing("what has waited too long never starts");
+    let run = Process::start(&mut server.client(&words));
+    let execute = low.execute();
+    let left = execute.params["timeout_ms"].as_u64();
+    assert!(left.is_some_and(|ms| (1..=200).contains(&ms)), "{left:?}");
+    low.reply(&execute, &json!({"exit_code": 0}));
+    run.end().expect_code(0);
+}

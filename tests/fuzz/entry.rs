@@ -9,9 +9,10 @@ use std::path::Path;
 
 use client::policy::{Policy, Sender};
 use common::net::line_reader::LineReader;
+use common::wire::Tags;
 use common::wire::fast_decode::Plain;
 use common::wire::message::{AnswerBody, Id, Malformed, Message, RpcError, error_line, params};
-use common::wire::selector::{Selector, Single, check_name};
+use common::wire::selector::{Selector, Single, Subject, check_name};
 use common::wire::{
     Cancel, ExecutionOutput, ExecutionResult, Join, MembersQuery, Send, SendConsumed, Tier, method,
 };
@@ -220,7 +221,7 @@ pub(crate) fn plain(line: &[u8]) {
     }
 }
 
-/// Reads a selector, and finds with it whom its items name, looked at one by one.
+/// Reads a selector, and finds with it the clients that its items name, looked at one by one.
 pub(crate) fn selector(data: &[u8]) {
     let Ok(text) = std::str::from_utf8(data) else {
         return;
@@ -228,39 +229,104 @@ pub(crate) fn selector(data: &[u8]) {
     let _ = check_name(text).inspect_err(|message| assert!(message.len() <= LONGEST_MESSAGE));
     let list = match Selector::parse(text) {
         Ok(Selector::List(list)) => list,
+        Ok(Selector::NextOf(list) | Selector::LeastLoadedOf(list)) => {
+            let (_, text) = text.split_once(':').expect("a list behind a colon");
+            assert_eq!(
+                list.only_excludes(),
+                !items(text).any(|(is_out, _)| !is_out)
+            );
+            return;
+        }
         Ok(selector) => {
-            assert!(!text.contains([',', '!', '*', '?']), "it is a list");
+            assert!(
+                !text.contains([',', '!', '*', '?', '&', '=', '[']),
+                "it is a list"
+            );
             let is_name = selector == Selector::Single(Single::Name(text.into()));
             assert!(is_name || check_name(text).is_err(), "a name is no rank");
             return;
         }
         Err(error) => return assert!(error.to_string().len() <= LONGEST_MESSAGE),
     };
-    let (out, of): (Vec<&str>, Vec<&str>) = text.split(',').partition(|item| item.starts_with('!'));
     assert!(check_name(text).is_err(), "a name is no list");
+    let (out, of): (Vec<_>, Vec<_>) = items(text).partition(|(is_out, _)| *is_out);
     assert_eq!(list.only_excludes(), of.is_empty());
+    let bare: Vec<&str> = of.iter().map(|(_, item)| *item).collect();
     for one in list.named() {
         let names_it = |item: &&str| match one {
             Single::Rank(rank) => item.parse() == Ok(*rank),
-            Single::Name(name) => item == name,
+            Single::Member(number) => item.strip_prefix('#').map(str::parse) == Some(Ok(*number)),
+            Single::Name(name) => item == name || is_in_node_set(item, name),
         };
-        assert!(of.iter().any(names_it), "{one}");
+        assert!(bare.iter().any(names_it), "{one}");
     }
     let names = [
         "web1", "web2", "a", "client-3", "a-1", "x.y_z", "B", "10.0.0.7", "1-2-3",
     ];
     for (rank, name) in (0..).zip(names) {
-        let is_found = |item: &&str| finds(item.trim_start_matches('!'), rank, name);
-        assert_eq!(list.includes(rank, name), of.iter().any(is_found), "{name}");
-        assert_eq!(
-            list.excludes(rank, name),
-            out.iter().any(is_found),
-            "{name}"
-        );
+        let mut tags = Tags::default();
+        tags.add("role", name).expect("a name is a value");
+        let client = Subject {
+            rank: Some(rank),
+            member: Some(u64::from(rank) + 1),
+            name: Some(name),
+            tags: Some(&tags),
+        };
+        let finds = |(_, item): &(bool, &str)| item.split('&').all(|item| finds(item, rank, name));
+        assert_eq!(list.includes(&client), of.iter().any(finds), "{name}");
+        assert_eq!(list.excludes(&client), out.iter().any(finds), "{name}");
     }
 }
 
+/// The items of a list, and whether each leaves clients out.
+fn items(text: &str) -> impl Iterator<Item = (bool, &str)> {
+    let mut depth = 0;
+    let items = text.split(move |c| {
+        depth += i32::from(c == '[') - i32::from(c == ']');
+        c == ',' && depth == 0
+    });
+    items.map(|item| (item.starts_with('!'), item.trim_start_matches('!')))
+}
+
+/// Whether a node set has a name, found by reading both from the left.
+fn is_in_node_set(set: &str, name: &str) -> bool {
+    let Some((before, rest)) = set.split_once('[') else {
+        return set == name;
+    };
+    let (Some(name), Some((numbers, set))) = (name.strip_prefix(before), rest.split_once(']'))
+    else {
+        return false;
+    };
+    let has = |digits: &str| {
+        numbers.split(',').any(|part| match part.split_once('-') {
+            None => part == digits,
+            Some((first, last)) => {
+                let number = |text: &str| text.parse::<u64>().expect("a number of a node set");
+                let is_right_width = match digits.starts_with('0') && digits.len() > 1 {
+                    true => digits.len() == first.len(),
+                    false => digits.len() >= first.len(),
+                };
+                is_right_width
+                    && digits
+                        .parse::<u64>()
+                        .is_ok_and(|n| number(first) <= n && n <= number(last))
+            }
+        })
+    };
+    let most = name.bytes().take_while(u8::is_ascii_digit).count();
+    (1..=most).any(|end| has(&name[..end]) && is_in_node_set(set, &name[end..]))
+}
+
 fn finds(item: &str, rank: u32, name: &str) -> bool {
+    if let Some(number) = item.strip_prefix('#') {
+        return number.parse() == Ok(u64::from(rank) + 1);
+    }
+    if let Some((key, value)) = item.split_once('=') {
+        return key == "role" && matches_pattern(value.as_bytes(), name.as_bytes());
+    }
+    if item.contains('[') {
+        return is_in_node_set(item, name);
+    }
     let ends = item.split_once('-').unwrap_or((item, item));
     if let (Ok(first), Ok(last)) = (ends.0.parse::<u32>(), ends.1.parse::<u32>()) {
         return (first..=last).contains(&rank);

@@ -50,7 +50,7 @@ impl Change {
 
 fn change() -> impl Strategy<Value = Change> {
     let bytes = prop::collection::vec(any::<u8>(), 1..5);
-    let json = "[\\[\\]{}\",:\\\\0-9a-z *?!-]{1,4}".prop_map(String::into_bytes);
+    let json = "[\\[\\]{}\",:\\\\0-9a-z *?!#&=-]{1,4}".prop_map(String::into_bytes);
     prop_oneof![
         2 => (any::<u16>(), bytes).prop_map(|(at, bytes)| Change::Put(at, bytes)),
         3 => (any::<u16>(), json).prop_map(|(at, bytes)| Change::Put(at, bytes)),

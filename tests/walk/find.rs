@@ -75,6 +75,7 @@ impl Model {
     /// known of them.
     fn absent(&self, items: &[Item], sender: usize) -> Vec<Value> {
         let mut absent = Vec::new();
+        let items = &expanded(items);
         for item in items.iter().filter(|item| !item.is_excluded) {
             let is_out = |rank: usize| !self.is_in(items, rank, sender);
             let known = match self.named_alone(&item.named) {
@@ -86,7 +87,8 @@ impl Model {
                 Some(None) => match &item.named {
                     Named::Rank(rank) => json!({"rank": rank}),
                     Named::Name(name) => json!({"name": name}),
-                    Named::Ranks(..) | Named::Pattern(_) => continue,
+                    Named::Number(number) => json!({"member": number}),
+                    _ => continue,
                 },
             };
             if !absent.contains(&known) {
@@ -101,7 +103,11 @@ impl Model {
         match named {
             Named::Rank(rank) => Some(Some(*rank).filter(|rank| *rank < self.ranked.len())),
             Named::Name(name) => Some(self.ranked.iter().position(|client| client.name == *name)),
-            Named::Ranks(..) | Named::Pattern(_) => None,
+            Named::Number(number) => {
+                let mut ranked = self.ranked.iter();
+                Some(ranked.position(|client| client.member == *number))
+            }
+            _ => None,
         }
     }
 
@@ -113,6 +119,14 @@ impl Model {
             Named::Pattern(pattern) => {
                 matches_pattern(pattern.as_bytes(), self.ranked[rank].name.as_bytes())
             }
+            Named::Number(number) => self.ranked[rank].member == *number,
+            Named::Given(first, last) => given(*first, *last).any(|n| n == self.ranked[rank].name),
+            Named::Tagged(slots) => self.ranked[rank].slots == *slots,
+            Named::Both(pattern, first, last) => {
+                let name = &self.ranked[rank].name;
+                (*first..=*last).contains(&rank)
+                    && matches_pattern(pattern.as_bytes(), name.as_bytes())
+            }
         };
         let (out, of): (Vec<&Item>, Vec<&Item>) = items.iter().partition(|item| item.is_excluded);
         let is_in = match of.is_empty() {
@@ -123,6 +137,25 @@ impl Model {
     }
 }
 
+/// Items with a name for each that a node set stands for.
+fn expanded(items: &[Item]) -> Vec<Item> {
+    let of = |item: &Item| match item.named {
+        Named::Given(first, last) => given(first, last)
+            .map(|name| Item {
+                named: Named::Name(name),
+                ..*item
+            })
+            .collect(),
+        _ => vec![item.clone()],
+    };
+    items.iter().flat_map(of).collect()
+}
+
+/// The names that the server gives to members of these numbers.
+fn given(first: u64, last: u64) -> impl Iterator<Item = String> {
+    (first..=last).map(|number| format!("client-{number}"))
+}
+
 /// Whether an item leaves out what another one names, though no client has that.
 fn leaves_out(item: &Item, named: &Named) -> bool {
     item.is_excluded
@@ -130,6 +163,7 @@ fn leaves_out(item: &Item, named: &Named) -> bool {
             (Named::Rank(rank), Named::Rank(named)) => rank == named,
             (Named::Ranks(first, last), Named::Rank(named)) => (*first..=*last).contains(named),
             (Named::Name(name), Named::Name(named)) => name == named,
+            (Named::Number(number), Named::Number(named)) => number == named,
             (Named::Pattern(pattern), Named::Name(named)) => {
                 matches_pattern(pattern.as_bytes(), named.as_bytes())
             }

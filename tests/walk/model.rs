@@ -194,6 +194,7 @@ impl Model {
         let members = self.ranked.iter().enumerate().map(|(rank, client)| {
             json!({
                 "member": client.member, "name": client.name, "rank": rank, "tier": client.tier,
+                "tags": {"slots": client.slots.to_string()},
                 "address": address(client.key), "slots": client.slots,
                 "running": client.running.len(), "queued": client.waiting.len(),
             })

@@ -122,8 +122,16 @@ pub(crate) struct Item {
 pub(crate) enum Named {
     Rank(usize),
     Ranks(usize, usize),
-    Name(&'static str),
+    Name(String),
     Pattern(&'static str),
+    /// The member with that number.
+    Number(u64),
+    /// Names that the server gives, from one number to another: a node set.
+    Given(u64, u64),
+    /// Those that joined with so many slots, which is their tag.
+    Tagged(usize),
+    /// Those of a pattern and of ranks, joined by `&`.
+    Both(&'static str, usize, usize),
 }
 
 impl To {
@@ -149,7 +157,12 @@ fn list(items: &[Item]) -> String {
         let written = match &item.named {
             Named::Rank(rank) => write!(text, "{rank}"),
             Named::Ranks(first, last) => write!(text, "{first}-{last}"),
-            Named::Name(word) | Named::Pattern(word) => write!(text, "{word}"),
+            Named::Name(name) => write!(text, "{name}"),
+            Named::Pattern(word) => write!(text, "{word}"),
+            Named::Number(number) => write!(text, "#{number}"),
+            Named::Given(first, last) => write!(text, "client-[{first}-{last}]"),
+            Named::Tagged(slots) => write!(text, "slots={slots}"),
+            Named::Both(word, first, last) => write!(text, "{word}&{first}-{last}"),
         };
         written.expect("a string takes everything");
     }
@@ -230,7 +243,12 @@ fn named() -> impl Strategy<Value = Named> {
     prop_oneof![
         3 => (0usize..7).prop_map(Named::Rank),
         1 => (0usize..7, 0usize..4).prop_map(|(first, more)| Named::Ranks(first, first + more)),
-        2 => prop::sample::select(NAMES.to_vec()).prop_map(Named::Name),
+        2 => prop::sample::select(NAMES.to_vec()).prop_map(|name| Named::Name(name.into())),
+        2 => (1u64..9).prop_map(Named::Number),
+        1 => (1u64..9, 0u64..3).prop_map(|(first, more)| Named::Given(first, first + more)),
+        1 => (0usize..5).prop_map(Named::Tagged),
+        1 => (prop::sample::select(PATTERNS.to_vec()), 0usize..7, 0usize..4)
+            .prop_map(|(pattern, first, more)| Named::Both(pattern, first, first + more)),
         2 => prop::sample::select(PATTERNS.to_vec()).prop_map(Named::Pattern),
     ]
 }

@@ -19,6 +19,12 @@ fn params(over: &Value) -> Value {
     params
 }
 
+/// So many tags.
+fn many_tags(count: usize) -> Value {
+    let pairs = (0..count).map(|n| (format!("k{n}"), json!("v")));
+    Value::Object(pairs.collect())
+}
+
 #[test]
 fn join_answers_with_all_that_a_client_needs() {
     let by_default = Server::spawn(
@@ -32,7 +38,8 @@ fn join_answers_with_all_that_a_client_needs() {
     for (server, heartbeat, max_line) in [(&by_default, 5000, 1 << 20), (&told, 1000, 65_536)] {
         for rank in 0..3_u64 {
             let mut client = Raw::connect(server);
-            let joined = client.result("join", &params(&json!({"name": format!("n{rank}")})));
+            let mut joined = client.result("join", &params(&json!({"name": format!("n{rank}")})));
+            joined.as_object_mut().expect("an object").remove("run");
             let member = joined["member"].as_u64().expect("a member number");
             let expected = json!({
                 "member": member, "name": format!("n{rank}"), "rank": 0, "tier": 5,
@@ -42,6 +49,41 @@ fn join_answers_with_all_that_a_client_needs() {
             client.leave();
         }
     }
+}
+
+#[test]
+fn each_start_of_a_server_is_a_run_of_its_own_and_send_may_ask_for_one() {
+    let [one, other] = [(); 2].map(|()| Server::start(5, &[]));
+    let mut boss = Raw::join(&one, "boss", 0);
+    let mut worker = Raw::join(&one, "worker", 1);
+    let mut elsewhere = Raw::join(&other, "boss", 0);
+    let run = |client: &Raw| client.joined["run"].as_str().unwrap_or_default().to_owned();
+    let (own, others) = (run(&boss), run(&elsewhere));
+    let is_run = |run: &str| {
+        run.len() == 32
+            && run
+                .bytes()
+                .all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b))
+    };
+    assert!(is_run(&own) && is_run(&others), "{own} {others}");
+    assert_eq!(own, run(&worker));
+    assert_ne!(own, others);
+    for wrong in [
+        json!(others),
+        json!(""),
+        json!(own[1..]),
+        json!(7),
+        json!([]),
+    ] {
+        let params = json!({"to": "#2", "command": ["x"], "run": wrong});
+        assert_eq!(boss.error("send", &params)["code"], -32602, "{wrong}");
+    }
+    for right in [json!(own), json!(null)] {
+        let id = boss.request("send", &json!({"to": "#2", "command": ["x"], "run": right}));
+        worker.serve(1);
+        assert_eq!(boss.result_of(&id)["status"], "done", "{right}");
+    }
+    elsewhere.expect_nothing("its server was asked nothing");
 }
 
 #[test]
@@ -78,6 +120,11 @@ fn what_join_accepts() {
         json!({"slots": null}),
         json!({"token": "a token that is not asked for"}),
         json!({"future": [1, 2, 3]}),
+        json!({"tags": {}}),
+        json!({"tags": null}),
+        json!({"tags": {"role": "web", "dc.1_x-y": "fra/1:a@b+c-d.e_F"}}),
+        json!({"tags": many_tags(16)}),
+        json!({"tags": {"k".repeat(32): "v".repeat(64)}}),
     ] {
         let mut client = Raw::connect(&server);
         let joined = client.result("join", &params(&over));
@@ -85,6 +132,9 @@ fn what_join_accepts() {
         let members = client.result("members", &json!({}));
         let slots = over["slots"].as_u64().unwrap_or(1);
         assert_eq!(members["members"][0]["slots"], slots, "{over}");
+        let tags = over["tags"].as_object().filter(|tags| !tags.is_empty());
+        let shown = members["members"][0]["tags"].as_object();
+        assert_eq!(shown, tags, "{over}");
         client.leave();
     }
 }
@@ -130,6 +180,20 @@ fn what_join_refuses_and_then_another_try_is_welcome() {
         json!({"slots": "1"}),
         json!({"slots": u64::MAX}),
         json!({"token": 5}),
+        json!({"tags": many_tags(17)}),
+        json!({"tags": {"k".repeat(33): "v"}}),
+        json!({"tags": {"k": "v".repeat(65)}}),
+        json!({"tags": {"": "v"}}),
+        json!({"tags": {"k": ""}}),
+        json!({"tags": {"Role": "web"}}),
+        json!({"tags": {"1k": "web"}}),
+        json!({"tags": {"k": "a b"}}),
+        json!({"tags": {"k": "a=b"}}),
+        json!({"tags": {"k": "zoë"}}),
+        json!({"tags": {"k": 1}}),
+        json!({"tags": {"k": null}}),
+        json!({"tags": ["role=web"]}),
+        json!({"tags": "role=web"}),
     ] {
         let mut client = Raw::connect(&server);
         let error = client.error("join", &params(&over));
@@ -142,6 +206,7 @@ fn what_join_refuses_and_then_another_try_is_welcome() {
         r#"{"jsonrpc":"2.0","id":1,"method":"join","params":{"protocol":1,"protocol":1}}"#,
         r#"{"jsonrpc":"2.0","id":1,"method":"join","params":{"protocol":1,"name":"a","name":"a"}}"#,
         r#"{"jsonrpc":"2.0","id":1,"method":"join","params":{"protocol":1,"slots":1,"slots":1}}"#,
+        r#"{"jsonrpc":"2.0","id":1,"method":"join","params":{"protocol":1,"tags":{"a":"b","a":"b"}}}"#,
     ] {
         let mut client = Raw::connect(&server);
         client.send_line(line);

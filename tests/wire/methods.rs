@@ -72,11 +72,20 @@ fn expected(method: ClientMethod, state: State, to: To) -> Answer {
     match method {
         ClientMethod::Join if is_new => Answer::Nothing,
         ClientMethod::Join => Answer::Error(ALREADY_JOINED),
-        ClientMethod::Send | ClientMethod::Members | ClientMethod::Ping if is_new => {
+        ClientMethod::Send | ClientMethod::Select | ClientMethod::Members | ClientMethod::Ping
+            if is_new =>
+        {
             Answer::Error(NOT_JOINED)
         }
-        ClientMethod::Send if !rights.send => Answer::Error(FORBIDDEN),
-        ClientMethod::Send if state == State::Draining => Answer::Error(SHUTTING_DOWN),
+        ClientMethod::Send | ClientMethod::Select if !rights.send => Answer::Error(FORBIDDEN),
+        ClientMethod::Send | ClientMethod::Select if state == State::Draining => {
+            Answer::Error(SHUTTING_DOWN)
+        }
+        ClientMethod::Select => match (to, rights.list) {
+            (To::One, _) => Answer::Error(FORBIDDEN),
+            (To::Many, true) => Answer::Names(&["web1", "db1"]),
+            (To::Many, false) => Answer::Names(&["web1"]),
+        },
         ClientMethod::Send => match (to, rights.list) {
             (To::One, _) => Answer::Error(FORBIDDEN),
             (To::Many, true) => Answer::Outcomes(&[("db1", "forbidden"), ("web1", "done")]),
@@ -96,7 +105,7 @@ fn expected(method: ClientMethod, state: State, to: To) -> Answer {
 fn params(method: ClientMethod, to: To, sent: &Value, executed: &Value) -> Value {
     match method {
         ClientMethod::Join => json!({"protocol": 1, "token": token("other")}),
-        ClientMethod::Send => match to {
+        ClientMethod::Send | ClientMethod::Select => match to {
             To::One => json!({"to": "db1", "command": ["x"]}),
             To::Many => json!({"to": "below", "command": ["x"]}),
         },
@@ -109,9 +118,11 @@ fn params(method: ClientMethod, to: To, sent: &Value, executed: &Value) -> Value
 
 fn is_request(method: ClientMethod) -> bool {
     match method {
-        ClientMethod::Join | ClientMethod::Send | ClientMethod::Members | ClientMethod::Ping => {
-            true
-        }
+        ClientMethod::Join
+        | ClientMethod::Send
+        | ClientMethod::Select
+        | ClientMethod::Members
+        | ClientMethod::Ping => true,
         ClientMethod::Cancel
         | ClientMethod::Output
         | ClientMethod::Consumed
@@ -218,7 +229,10 @@ impl Lab {
             }
             Answer::Names(names) => {
                 let result = caller.result_of(&id.expect("a request"));
-                let members = result["members"].as_array().cloned().unwrap_or_default();
+                let named = ["members", "targets"]
+                    .iter()
+                    .find_map(|of| result[*of].as_array());
+                let members = named.cloned().unwrap_or_default();
                 let told: Vec<String> =
                     members.iter().map(|member| text(&member["name"])).collect();
                 assert_eq!(told, names, "{what}");

@@ -87,6 +87,7 @@ fn outcome(params: &Value) -> String {
         (Some(name), Some(rank), Some(_)) => format!("{name}@{rank} {status}"),
         (Some(name), None, None) => format!("({name}) {status}"),
         (None, Some(rank), None) => format!("(rank {rank}) {status}"),
+        (None, None, Some(member)) => format!("(#{member}) {status}"),
         _ => panic!("{params}"),
     }
 }
@@ -124,6 +125,17 @@ fn with_the_right_to_list_every_client_is_found_and_those_beyond_allow_are_forbi
             "webidle@6 absent, (nope) absent, db1@4 forbidden, 1 open",
         ),
         ("db1,!db*", "deploy", "7"),
+        ("#4", "deploy", "1 open"),
+        ("#5", "deploy", "11 viewer.allow"),
+        ("#1", "deploy", "8"),
+        ("#99", "deploy", "7"),
+        (
+            "#5,#4,#99,web[2-3]",
+            "deploy",
+            "(#99) absent, (web3) absent, db1@4 forbidden, 2 open",
+        ),
+        ("next:db1,web2", "deploy", "1 open"),
+        ("next:db1", "deploy", "7"),
         ("next", "deploy", "1 open"),
         ("next", "rm", "7"),
         ("least-loaded", "deploy", "1 open"),
@@ -168,6 +180,28 @@ fn without_the_right_to_list_no_client_beyond_allow_is_found_or_told() {
             "(rank 0) forbidden, (rank 4) forbidden, (rank 99) forbidden, 1 open",
         ),
         ("alice-1,web1,!alice-1", "deploy", "1 open"),
+        // `#1` to `#7` are members in the order of their ranks.
+        ("#4", "deploy", "1 open"),
+        ("#4", "rm", "11 deployer.allow"),
+        ("#1", "deploy", "11 deployer.allow"),
+        ("#5", "deploy", "11 deployer.allow"),
+        ("#99", "deploy", "11 deployer.allow"),
+        ("#2", "deploy", "8"),
+        ("#3", "deploy", "7"),
+        ("#7", "deploy", "7"),
+        (
+            "#1,#5,#99,#4",
+            "deploy",
+            "(#1) forbidden, (#5) forbidden, (#99) forbidden, 1 open",
+        ),
+        (
+            "db[1-2],web[2-3]",
+            "deploy",
+            "(db1) forbidden, (db2) forbidden, (web3) absent, 1 open",
+        ),
+        ("db[1-2],!db*", "deploy", "7"),
+        ("next:db1,web2", "deploy", "1 open"),
+        ("least-loaded:db1,alice-1", "deploy", "7"),
         ("db1,!db*", "deploy", "7"),
         ("!web1", "deploy", "1 open"),
         ("next", "deploy", "1 open"),
@@ -182,8 +216,23 @@ fn without_the_right_to_list_no_client_beyond_allow_is_found_or_told() {
 fn without_the_right_to_list_no_message_names_another_client() {
     let mut lab = lab("deployer");
     for to in [
-        "alice-1", "db1", "nope", "DB1", "ALICE-1", "4", "0-3,db1", "Web1,db1", "next", "all",
-        "!web*", "99",
+        "alice-1",
+        "db1",
+        "nope",
+        "DB1",
+        "ALICE-1",
+        "4",
+        "0-3,db1",
+        "Web1,db1",
+        "next",
+        "all",
+        "!web*",
+        "99",
+        "#1",
+        "#5",
+        "#1,#5,web1",
+        "next:db*",
+        "*&0-4",
     ] {
         for word in ["deploy", "rm"] {
             let id = lab.sender.command(to, &[word]);

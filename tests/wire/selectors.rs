@@ -112,10 +112,12 @@ fn check_many(
     }
     for name in absent {
         let here = CAST.iter().position(|(known, _)| known == name);
-        let mut outcome = match (here, name.parse::<u32>()) {
-            (Some(rank), _) => cast[rank].identity(rank as u64),
-            (None, Ok(rank)) => json!({"rank": rank}),
-            (None, Err(_)) => json!({"name": name}),
+        let number = name.strip_prefix('#').map(str::parse::<u64>);
+        let mut outcome = match (here, number, name.parse::<u32>()) {
+            (Some(rank), ..) => cast[rank].identity(rank as u64),
+            (None, Some(number), _) => json!({"member": number.expect("a number")}),
+            (None, None, Ok(rank)) => json!({"rank": rank}),
+            (None, None, Err(_)) => json!({"name": name}),
         };
         outcome["status"] = json!("absent");
         expected.push(outcome);
@@ -129,10 +131,11 @@ fn check_many(
         if outcome["status"] == "absent" {
             let message = outcome.as_object_mut().and_then(|o| o.remove("message"));
             let message = message.as_ref().and_then(Value::as_str).unwrap_or_default();
-            let why = match outcome.get("member") {
-                Some(_) => "has no slots",
-                None if outcome.get("rank").is_some() => "there is no rank",
-                None => "no client here has the name",
+            let why = match ["member", "name", "rank"].map(|of| outcome.get(of).is_some()) {
+                [true, true, true] => "has no slots",
+                [true, ..] => "no client here has the member number",
+                [_, true, _] => "no client here has the name",
+                _ => "there is no rank",
             };
             assert!(message.contains(why), "{shown}: {message}");
         }
@@ -179,7 +182,18 @@ fn without_time(mut outcome: Value) -> Value {
 fn each_selector_finds_its_targets() {
     const LOWER: &[&str] = &["web1", "web2", "db1"];
     let server = Server::start(10, &[]);
-    let mut cast = ranked(&server, CAST);
+    let mut cast = CAST.map(|(name, slots)| {
+        let (role, dc) = match name {
+            "top" => ("boss", "fra9"),
+            "web1" => ("web", "fra1"),
+            "web2" => ("web", "ams2"),
+            "db1" => ("db", "fra2"),
+            name => ("none", name),
+        };
+        let tags = json!({"role": role, "dc": dc});
+        let params = json!({"name": name, "slots": slots, "tags": tags, "rank_news": false});
+        Raw::join_with(&server, params)
+    });
     for (selector, finds) in [
         ("next", One("web1")),
         ("least-loaded", One("web1")),
@@ -237,6 +251,52 @@ fn each_selector_finds_its_targets() {
         ("!db1,!web1", Many(&["web2"], &[])),
         ("!nobody", Many(LOWER, &[])),
         ("!top", Many(LOWER, &[])),
+        // Members have the numbers 1 to 7, in rank order.
+        ("#4", One("web1")),
+        ("#04", One("web1")),
+        ("#1", Error(8)),
+        ("#2", Error(7)),
+        ("#3", Error(7)),
+        ("#8", Error(7)),
+        ("#4,#4,web1", Many(&["web1"], &[])),
+        ("#1,#4,#2", Many(&["web1"], &["top"])),
+        ("#4,#3,#99,#099", Missing(&["web1"], &[], &["zero", "#99"])),
+        ("idle,6,#7", Missing(&[], &[], &["idle"])),
+        ("#99,!#99", Error(7)),
+        ("0-9,!#1,!#4", Many(&["web2", "db1"], &[])),
+        ("!#4", Many(&["web2", "db1"], &[])),
+        // A node set is a list of the names that it expands to.
+        ("web[1]", Many(&["web1"], &[])),
+        ("web[1-2]", Many(&["web1", "web2"], &[])),
+        ("web[1-3,2]", Missing(&["web1", "web2"], &[], &["web3"])),
+        ("web[01-02]", Missing(&[], &[], &["web01", "web02"])),
+        ("web[1-3],!web[3],db[1]", Many(LOWER, &[])),
+        ("!web[1-9]", Many(&["db1"], &[])),
+        // Tags find what they find.
+        ("role=web", Many(&["web1", "web2"], &[])),
+        ("role=w*", Many(&["web1", "web2"], &[])),
+        ("dc=fra*", Many(&["web1", "db1"], &["top"])),
+        ("role=web&dc=fra1", Many(&["web1"], &[])),
+        ("role=web&dc=fra1,db1", Many(&["web1", "db1"], &[])),
+        ("web[1-9]&dc=*2", Many(&["web2"], &[])),
+        ("3-5&!4", Error(-32602)),
+        ("3-5&web*", Many(&["web1", "web2"], &[])),
+        ("!role=web", Many(&["db1"], &[])),
+        ("1-9,!role=web&dc=fra1", Many(&["web2", "db1"], &[])),
+        ("role=mail", Error(7)),
+        ("dc=idle", Error(7)),
+        ("nope&nope2", Error(7)),
+        // One of those that a list finds below.
+        ("next:web2,db1", One("web2")),
+        ("next:#6", One("db1")),
+        ("next:role=web&dc=ams2", One("web2")),
+        ("next:!web1", One("web2")),
+        ("next:0-9", One("web1")),
+        ("least-loaded:db*,web2", One("web2")),
+        ("least-loaded:top,nope,db1", One("db1")),
+        ("next:top", Error(7)),
+        ("next:nope", Error(7)),
+        ("least-loaded:idle,me", Error(7)),
         // No target at all.
         ("me", Error(7)),
         ("1", Error(7)),
@@ -280,6 +340,8 @@ fn without_a_selector_the_dispatch_option_finds_the_targets() {
         ),
         (&["--dispatch", "1-9,!web*"], Many(&["db1"], &[])),
         (&["--dispatch", "db1"], One("db1")),
+        (&["--dispatch", "#6"], One("db1")),
+        (&["--dispatch", "next:!web[1-2]"], One("db1")),
     ] {
         let server = Server::start(10, options);
         let mut cast = ranked(&server, CAST);
@@ -296,7 +358,37 @@ fn a_malformed_selector_is_told_so() {
     let too_many = vec!["1"; 10_001].join(",");
     let too_many_patterns = ["worker", &vec!["!x*"; 17].join(",")].join(",");
     let too_long_a_pattern = format!("worker,!*{}", "x".repeat(128));
+    let too_long_together = format!("worker,{}1", "1&".repeat(64));
+    let too_many_together = vec!["1&2"; 17].join(",");
+    let too_many_operands = format!("{},1&2", vec!["1"; 9_999].join(","));
     for selector in [
+        &too_long_together,
+        &too_many_together,
+        &too_many_operands,
+        "#17-#20",
+        "#x",
+        "#",
+        "web[20-1]",
+        "web[]",
+        "web[1-]",
+        "web[1[2]]",
+        "web[01-100]",
+        "web[1-3]*",
+        "[1-3]",
+        "web[1-10001]",
+        "web[1-9999],!w[1-2]",
+        "web[1-99999999999]x[1-99999999999]",
+        "web[1",
+        "role=",
+        "Role=web",
+        "a&",
+        "a&!b",
+        "a&all",
+        "next:",
+        "next:below",
+        "next:next:web1",
+        "least-loaded:all,web1",
+        "web1,next:web1",
         "",
         ",",
         "worker,",

@@ -78,13 +78,19 @@ fn join_line(config: &Config, token: Option<&Secret>) -> Zeroizing<Vec<u8>> {
     let token = token.map(Secret::reveal);
     let texts = [name, token].into_iter().flatten();
     let bytes: usize = texts.map(|text| ESCAPED * text.len()).sum();
-    let mut line = Zeroizing::new(Vec::with_capacity(AROUND + bytes));
+    // Their characters need no escapes.
+    let tags = config
+        .tags
+        .iter()
+        .map(|(k, v)| r#""":"","#.len() + k.len() + v.len());
+    let mut line = Zeroizing::new(Vec::with_capacity(AROUND + bytes + tags.sum::<usize>()));
     let params = Join {
         protocol: PROTOCOL,
         name: name.map(Into::into),
         slots: Some(config.slots.into()),
         tier: config.tier.map(|tier| tier.number().into()),
         rank_news: (!config.rank_news).then_some(false),
+        tags: (!config.tags.is_empty()).then(|| config.tags.clone()),
         token: token.map(Into::into),
     };
     message::append_request(&mut line, &JOIN_ID.into(), method::JOIN, params);

@@ -15,7 +15,7 @@ use common::wire::message::{self, AnswerBody, Code, Id, Message, RpcError, clip}
 use common::wire::name::{Name, wrong_name};
 use common::wire::{
     self, Accepted, Bye, CancelExecution, Empty, Execute, ExecutionConsumed, Identity, Rank,
-    Refused, SendOutput, Tally, method,
+    Refused, SendOutput, Started, Tally, method,
 };
 use crossbeam_channel::Sender;
 use serde_json::value::RawValue;
@@ -231,6 +231,10 @@ fn notification(
             let accepted: Accepted = message::params(params)?;
             let targets = accepted.targets;
             tell_send(connection, &accepted.send, |send| send.accept(targets));
+        }
+        method::STARTED => {
+            let Started { send, member } = message::params(params)?;
+            tell_send(connection, &send, |send| send.start(member));
         }
         method::OUTCOME => outcome(connection, message::params(params)?),
         method::OUTPUT => output(connection, message::params(params)?),

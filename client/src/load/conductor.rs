@@ -173,6 +173,9 @@ impl Bench<'_> {
             to: Some(&to),
             timeout_ms: None,
             window: None,
+            deadline_ms: None,
+            progress: false,
+            run: None,
         };
         let command = Prepared::new(&request_line(&0.into(), method::SEND, send));
         check_line("command", &command, joined)?;

@@ -7,7 +7,7 @@ use common::limits::{MAX_OUTPUT, MIN_OUTPUT_SHARE, MIN_WINDOW_SHARE};
 use common::net::outbox::Outbox;
 use common::sys::sync::Arc;
 use common::wire::message::{self, Id};
-use common::wire::{Cancel, OutputStream, SendOut, Tally, method};
+use common::wire::{Cancel, OutputStream, SelectQueryOut, SendOut, Tally, method};
 use crossbeam_channel::{Receiver, Sender};
 use std::collections::{HashMap, HashSet};
 use std::fmt;
@@ -20,6 +20,9 @@ pub struct Command {
     words: Vec<String>,
     to: Option<String>,
     timeout: Option<Duration>,
+    deadline: Option<Duration>,
+    progress: bool,
+    run: Option<String>,
     window: Option<u64>,
 }
 
@@ -30,6 +33,9 @@ impl Command {
             words: words.into_iter().map(Into::into).collect(),
             to: None,
             timeout: None,
+            deadline: None,
+            progress: false,
+            run: None,
             window: None,
         }
     }
@@ -46,6 +52,30 @@ impl Command {
     #[must_use]
     pub fn timeout(mut self, timeout: Duration) -> Command {
         self.timeout = Some(timeout);
+        self
+    }
+
+    /// How long it may take from when the server takes it, waiting included, in whole
+    /// milliseconds, at least one.
+    #[must_use]
+    pub fn deadline(mut self, deadline: Duration) -> Command {
+        self.deadline = Some(deadline);
+        self
+    }
+
+    /// Asks to be told when each target is given it: [`SendEvent::Started`].
+    #[must_use]
+    pub fn progress(mut self) -> Command {
+        self.progress = true;
+        self
+    }
+
+    /// Has the server take it only if this is the `run` that the server told in
+    /// [`Joined`](common::wire::Joined): a member
+    /// number in the selector means another client in another one.
+    #[must_use]
+    pub fn run(mut self, run: impl Into<String>) -> Command {
+        self.run = Some(run.into());
         self
     }
 
@@ -67,8 +97,13 @@ impl Command {
         self.to.as_deref()
     }
 
-    pub(crate) fn bytes_ahead(&self) -> Option<u64> {
-        self.window
+    /// The question what it would reach, from a place in the list of targets on.
+    pub(crate) fn query(&self, from: usize) -> SelectQueryOut<'_> {
+        SelectQueryOut {
+            to: self.to.as_deref(),
+            command: &self.words,
+            from: from as u64,
+        }
     }
 
     pub(crate) fn request_line(&self, id: u64) -> Vec<u8> {
@@ -78,13 +113,17 @@ impl Command {
             to: self.to.as_deref(),
             timeout_ms: self.timeout.map(|timeout| ms(timeout).max(1)),
             window: self.window,
+            deadline_ms: self.deadline.map(|deadline| ms(deadline).max(1)),
+            progress: self.progress,
+            run: self.run.as_deref(),
         };
         message::request_line(&id.into(), method::SEND, params)
     }
 }
 
 /// What happens to a command that was sent, in this order: `Accepted` if it is for several targets,
-/// `Output` and `Outcome` as they come, and `End`, exactly once.
+/// for each target `Started` (if it was [asked for](Command::progress)), `Output` and `Outcome` as they
+/// come, and `End`, exactly once.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum SendEvent {
@@ -92,6 +131,12 @@ pub enum SendEvent {
     Accepted {
         /// How many.
         targets: u32,
+    },
+    /// A target was given it, and has a slot for it. Not told while this client is behind with
+    /// what it is told.
+    Started {
+        /// The target's number.
+        member: u64,
     },
     /// A target wrote something.
     Output(Box<Output>),
@@ -156,7 +201,7 @@ impl SendHandle {
         let mut written: HashMap<u64, (Vec<u8>, Vec<u8>)> = HashMap::new();
         for event in self.events() {
             match event {
-                SendEvent::Accepted { .. } => {}
+                SendEvent::Accepted { .. } | SendEvent::Started { .. } => {}
                 SendEvent::Output(output) => {
                     let (stdout, stderr) = written.entry(output.member).or_default();
                     match output.stream {
@@ -191,6 +236,8 @@ pub(crate) struct PendingSend {
     /// How many outcomes there will be, once that was told.
     targets: Option<u32>,
     outcomes: u32,
+    /// The targets that have started, if the server is to tell that.
+    started: Option<Box<StartedTargets>>,
     /// The targets with an outcome.
     ended: HashSet<u64>,
     /// The targets with output that was dropped here.
@@ -200,15 +247,20 @@ pub(crate) struct PendingSend {
     untold: HashMap<u64, Arc<AtomicU64>>,
 }
 
+/// The targets that have started, apart from what is kept of every send: few ask for them.
+#[derive(Default)]
+struct StartedTargets(HashSet<u64>);
+
 /// In how many parts a target is told that its window was consumed: so many that it need
 /// not wait for the next, so few that they cost little.
 const TOLD_PARTS: u64 = 8;
 
 impl PendingSend {
-    pub(crate) fn new(events: Sender<SendEvent>, window: Option<u64>) -> PendingSend {
+    pub(crate) fn new(events: Sender<SendEvent>, command: &Command) -> PendingSend {
         PendingSend {
             events,
-            window,
+            window: command.window,
+            started: command.progress.then(Box::default),
             targets: None,
             outcomes: 0,
             ended: HashSet::new(),
@@ -227,6 +279,16 @@ impl PendingSend {
             None => Some((self.events.clone(), SendEvent::Accepted { targets })),
             Some(_) => None,
         }
+    }
+
+    /// Passes on that a target was given it, unless that was told before, or for more targets than
+    /// there are.
+    pub(crate) fn start(&mut self, member: u64) -> Option<(Sender<SendEvent>, SendEvent)> {
+        let started = self.started.as_mut()?;
+        let is_expected = started.0.len() < self.targets.unwrap_or(1) as usize
+            && !self.ended.contains(&member)
+            && started.0.insert(member);
+        is_expected.then(|| (self.events.clone(), SendEvent::Started { member }))
     }
 
     /// Passes an outcome on, unless its target had one already or there are too many.

@@ -161,11 +161,15 @@ impl<'a> Rest<'a> {
 
     fn send(&mut self) -> Option<Send<'a>> {
         let (mut command, mut to, mut timeout_ms, mut window) = (None, None, None, None);
+        let (mut run, mut deadline_ms, mut progress) = (None, None, None);
         self.object(|rest| match () {
             () if rest.has("\"to\":") => rest.text(&mut to),
             () if rest.has("\"command\":") => rest.words(&mut command),
             () if rest.has("\"timeout_ms\":") => first(&mut timeout_ms, rest.natural()?),
             () if rest.has("\"window\":") => first(&mut window, rest.natural()?),
+            () if rest.has("\"run\":") => rest.text(&mut run),
+            () if rest.has("\"deadline_ms\":") => first(&mut deadline_ms, rest.natural()?),
+            () if rest.has("\"progress\":true") => first(&mut progress, true),
             () => None,
         })?;
         Some(Send {
@@ -173,6 +177,9 @@ impl<'a> Rest<'a> {
             to,
             timeout_ms,
             window,
+            run,
+            deadline_ms,
+            progress,
         })
     }
 

@@ -43,6 +43,21 @@ pub fn execute(buffer: Vec<u8>, id: u64, execute: &Execute<'_>) -> Vec<u8> {
     line.end()
 }
 
+/// The line of an `execute` request with another time-out. Behind the command stand only numbers, so
+/// the last member of that name is it.
+#[inline(never)]
+pub fn with_timeout(execute: &[u8], timeout_ms: u64) -> Option<Vec<u8>> {
+    const KEY: &[u8] = br#","timeout_ms":"#;
+    let start = memchr::memmem::rfind(execute, KEY)? + KEY.len();
+    let digits = execute[start..].iter().take_while(|b| b.is_ascii_digit());
+    let rest = &execute[start + digits.count()..];
+    let mut line = Vec::with_capacity(execute.len());
+    line.extend_from_slice(&execute[..start]);
+    line.extend_from_slice(itoa::Buffer::new().format(timeout_ms).as_bytes());
+    line.extend_from_slice(rest);
+    Some(line)
+}
+
 /// The result of a `send` that has one outcome, in a buffer whose content goes.
 pub fn result(buffer: Vec<u8>, id: &Id, outcome: &Outcome<'_>) -> Vec<u8> {
     let mut line = cleared(buffer, outcome.len_of_texts());

@@ -3,6 +3,7 @@
 use crate::wire::identity::Identity;
 use crate::wire::name::Name;
 use crate::wire::right::Right;
+use crate::wire::tags::Tags;
 use crate::wire::text::Text;
 use crate::wire::tier::Tier;
 use serde::de::{Deserializer, Error};
@@ -23,6 +24,9 @@ pub struct Join<'a> {
     /// Whether it is told when its rank changes; it is, if this is left out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rank_news: Option<bool>,
+    /// What it says of itself, for selectors.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tags: Option<Tags>,
     #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
     pub token: Option<Credential<'a>>,
 }
@@ -74,6 +78,10 @@ pub struct Joined {
     pub heartbeat_ms: u64,
     /// The longest line that the server takes, in bytes, its `\n` included.
     pub max_line: usize,
+    /// The run of the server, 32 hex digits, new with each start: numbers of members are those of
+    /// one run.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub run: Option<String>,
     /// The identity that it has proven, at a server that knows identities. So it is with the next
     /// two.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -2,6 +2,7 @@
 
 use crate::wire::identity::Identity;
 use crate::wire::name::Name;
+use crate::wire::tags::Tags;
 use crate::wire::tier::Tier;
 use serde::{Deserialize, Serialize};
 
@@ -33,6 +34,9 @@ pub struct Member {
     /// Its role.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub role: Option<Name<'static>>,
+    /// What it says of itself, for selectors.
+    #[serde(default, skip_serializing_if = "Tags::is_empty")]
+    pub tags: Tags,
     /// How many commands it executes at once.
     pub slots: u32,
     pub running: u32,

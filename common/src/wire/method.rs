@@ -2,6 +2,7 @@
 
 pub const JOIN: &str = "join";
 pub const SEND: &str = "send";
+pub const SELECT: &str = "select";
 pub const CANCEL: &str = "cancel";
 pub const MEMBERS: &str = "members";
 pub const LEAVE: &str = "leave";
@@ -10,6 +11,7 @@ pub const EXECUTE: &str = "execute";
 pub const OUTPUT: &str = "output";
 pub const CONSUMED: &str = "consumed";
 pub const ACCEPTED: &str = "accepted";
+pub const STARTED: &str = "started";
 pub const OUTCOME: &str = "outcome";
 pub const RANK: &str = "rank";
 pub const REFUSED: &str = "refused";
@@ -23,6 +25,8 @@ pub enum ClientMethod {
     Join,
     /// A request.
     Send,
+    /// A request.
+    Select,
     /// A request.
     Members,
     /// A request.
@@ -39,9 +43,10 @@ pub enum ClientMethod {
 
 impl ClientMethod {
     /// Every one of them.
-    pub const ALL: [ClientMethod; 8] = [
+    pub const ALL: [ClientMethod; 9] = [
         ClientMethod::Join,
         ClientMethod::Send,
+        ClientMethod::Select,
         ClientMethod::Members,
         ClientMethod::Ping,
         ClientMethod::Cancel,
@@ -55,6 +60,7 @@ impl ClientMethod {
         match self {
             ClientMethod::Join => JOIN,
             ClientMethod::Send => SEND,
+            ClientMethod::Select => SELECT,
             ClientMethod::Members => MEMBERS,
             ClientMethod::Ping => PING,
             ClientMethod::Cancel => CANCEL,

@@ -26,8 +26,10 @@ pub mod name;
 mod outcome;
 mod output;
 mod right;
+mod select;
 pub mod selector;
 mod send;
+pub mod tags;
 #[cfg(test)]
 mod tests;
 pub mod text;
@@ -46,7 +48,9 @@ pub use output::{
     decode_output, encode_output,
 };
 pub use right::Right;
-pub use send::{Accepted, Cancel, Origin, Refused, Send, SendOut};
+pub use select::{Kind, Reach, SelectQuery, SelectQueryOut, Selected, SelectedTarget};
+pub use send::{Accepted, Cancel, Origin, Refused, Send, SendOut, Started};
+pub use tags::Tags;
 pub use text::Text;
 pub use tier::Tier;
 pub use words::Words;

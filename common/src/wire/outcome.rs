@@ -138,6 +138,7 @@ impl<'a> Outcome<'a> {
         match named {
             Single::Name(name) => outcome.name = Some(Name::known(&**name)),
             Single::Rank(rank) => outcome.rank = Some(*rank),
+            Single::Member(member) => outcome.member = Some(*member),
         }
         outcome
     }

@@ -24,6 +24,15 @@ pub struct Send<'a> {
     /// How many bytes of output the sender takes ahead.
     #[serde(default)]
     pub window: Option<u64>,
+    /// The run of the server that the selector was made for.
+    #[serde(borrow, default)]
+    pub run: Option<Text<'a>>,
+    /// How long it may take, waiting included, in milliseconds.
+    #[serde(default)]
+    pub deadline_ms: Option<u64>,
+    /// Whether the sender is told when each target is given it.
+    #[serde(default)]
+    pub progress: Option<bool>,
 }
 
 /// What `send` takes, as a client writes it.
@@ -39,6 +48,15 @@ pub struct SendOut<'a> {
     /// How many bytes of output the sender takes ahead.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub window: Option<u64>,
+    /// How long it may take, waiting included, in milliseconds.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub deadline_ms: Option<u64>,
+    /// Whether the sender is told when each target is given it.
+    #[serde(skip_serializing_if = "is_false")]
+    pub progress: bool,
+    /// The run of the server that the selector was made for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub run: Option<&'a str>,
 }
 
 /// Who sent a command.
@@ -64,6 +82,15 @@ pub struct Accepted {
     pub send: Id,
     /// How many outcomes it will have.
     pub targets: u32,
+}
+
+/// `started`: a target was given the command of a send.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+pub struct Started {
+    /// The request.
+    pub send: Id,
+    /// The target's number.
+    pub member: u64,
 }
 
 /// `cancel`, from a sender.

@@ -207,13 +207,13 @@ impl Role {
     }
 
     /// No line of `allow` covers a command for a target, as the sender named it.
-    pub(crate) fn not_allowed(&self, word: &str, target: &str) -> Forbidden {
+    pub(crate) fn not_allowed(&self, word: Option<&str>, target: &str) -> Forbidden {
+        let what = word.map_or("anything".into(), |word| format!("{:?}", clip(word)));
         Forbidden {
             rule: format!("{}.allow", self.name),
             message: format!(
-                "the role {:?} may not have {target} execute {:?}",
-                self.name,
-                clip(word)
+                "the role {:?} may not have {target} execute {what}",
+                self.name
             ),
         }
     }
@@ -255,7 +255,7 @@ impl Rules {
         let sends = counts.and_then(|()| role.may(Right::Send));
         let decided = sends.and_then(|()| {
             let number = role.allows(target, Some(word));
-            number.ok_or_else(|| role.not_allowed(word, target))
+            number.ok_or_else(|| role.not_allowed(Some(word), target))
         });
         Ok(match decided {
             Ok(number) => Decision {

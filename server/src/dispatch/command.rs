@@ -11,10 +11,10 @@ use common::memory::Charge;
 use common::net::outbox::Line;
 use common::sys::sync::Arc;
 use common::sys::sync::atomic::{AtomicU32, AtomicU64, Ordering};
-use common::wire::message::{Id, RpcError, error_line, result_line};
+use common::wire::message::{Id, RpcError, error_line, notification_line, result_line};
 use common::wire::name::Name;
 use common::wire::selector::Single;
-use common::wire::{ExecutionResult, Outcome, Status, Tally, Text, fast_encode};
+use common::wire::{ExecutionResult, Outcome, Started, Status, Tally, Text, fast_encode, method};
 use std::fmt;
 use std::ops::Deref;
 
@@ -83,6 +83,10 @@ pub(crate) struct Command {
     pub(crate) targets: Targets,
     /// How long it may run, in milliseconds.
     pub(crate) timeout: Option<u64>,
+    /// When it is to have ended, waiting included.
+    pub(crate) deadline: Option<u64>,
+    /// Whether the sender is told when a target is given it.
+    pub(crate) progress: bool,
     /// How much output the sender takes ahead, over all targets.
     pub(crate) window: Option<u64>,
     /// How many outcomes of each kind there were; `None` where the one outcome is the answer.
@@ -184,6 +188,26 @@ impl Command {
             None => OutputCredit::share(
                 (MAX_OUTPUT / targets).clamp(MIN_OUTPUT_SHARE, MAX_OUTPUT_SHARE),
             ),
+        }
+    }
+
+    /// How long it may run if it is given to a target now.
+    pub(crate) fn time_left(&self, now: u64) -> Option<u64> {
+        let left = self.deadline.map(|at| at.saturating_sub(now).max(1));
+        match (self.timeout, left) {
+            (Some(timeout), Some(left)) => Some(timeout.min(left)),
+            (timeout, left) => timeout.or(left),
+        }
+    }
+
+    /// Tells the sender that a target is given it, if the sender takes what it is told. The caller
+    /// flushes.
+    #[inline(never)]
+    pub(crate) fn tell_started(&self, member: u64) {
+        let outbox = &self.sender.connection.outbox;
+        if !outbox.is_over_half() {
+            let send = self.send.clone();
+            outbox.push(notification_line(method::STARTED, Started { send, member }));
         }
     }
 

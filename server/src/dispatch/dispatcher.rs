@@ -26,7 +26,7 @@ use common::net::outbox::Line;
 use common::sys::sync::Arc;
 use common::wire::message::{Code, Id, RpcError, notification_line};
 use common::wire::selector::{Selector, SelectorError};
-use common::wire::{Accepted, Execute, Send, Status, fast_encode, method};
+use common::wire::{Accepted, Execute, Send, Status, Text, Words, fast_encode, method};
 use std::fmt;
 
 /// A `send` that was taken, and not begun.
@@ -84,7 +84,8 @@ fn find_and_take(
     flushes: &mut FlushSet<'_>,
 ) -> Result<Taken, RpcError> {
     check_numbers(request)?;
-    let selection = find(hub, sender, request)?;
+    check_run(hub, request)?;
+    let selection = find(hub, sender, request.to.as_ref(), Some(&request.command))?;
     let on_record = match &hub.config.audit {
         None => None,
         Some(audit) => {
@@ -134,13 +135,19 @@ fn take(
     })
 }
 
+/// Finds the targets of a command; without one, those that could be given any.
 #[inline(never)]
-fn find(hub: &Hub, sender: &Member, request: &Send<'_>) -> Result<Selection, RpcError> {
+pub(crate) fn find(
+    hub: &Hub,
+    sender: &Member,
+    to: Option<&Text<'_>>,
+    command: Option<&Words<'_>>,
+) -> Result<Selection, RpcError> {
     match &sender.bearer {
-        None => find_in(hub, sender, request, Scope::ALL),
+        None => find_in(hub, sender, to, Scope::ALL),
         Some(bearer) => {
-            let (grant, word) = (bearer.grant(), request.command.first_word());
-            find_in(hub, sender, request, Scope::of(grant.role(), &word))
+            let (grant, word) = (bearer.grant(), command.map(|words| words.first_word()));
+            find_in(hub, sender, to, Scope::of(grant.role(), word.as_deref()))
         }
     }
 }
@@ -149,10 +156,10 @@ fn find(hub: &Hub, sender: &Member, request: &Send<'_>) -> Result<Selection, Rpc
 fn find_in(
     hub: &Hub,
     sender: &Member,
-    request: &Send<'_>,
+    to: Option<&Text<'_>>,
     scope: Scope<'_>,
 ) -> Result<Selection, RpcError> {
-    let Some(to) = &request.to else {
+    let Some(to) = to else {
         return select(&hub.roster, sender, &hub.config.dispatch, scope);
     };
     let text = to.decoded();
@@ -260,7 +267,7 @@ fn begin(hub: &Hub, taken: &Taken, request: &Send<'_>, now: u64, flushes: &mut F
         let execute = Execute {
             from: command.sender.origin(taken.sender_rank),
             command: request.command,
-            timeout_ms: command.timeout,
+            timeout_ms: first_end(request),
             window: command.window_share(),
         };
         let line = fast_encode::execute(flushes.buffer(), command.id, &execute);
@@ -271,11 +278,22 @@ fn begin(hub: &Hub, taken: &Taken, request: &Send<'_>, now: u64, flushes: &mut F
     }
 }
 
+/// How long a command may run that a target is given at once.
+fn first_end(request: &Send<'_>) -> Option<u64> {
+    let ends = [request.timeout_ms, request.deadline_ms];
+    ends.into_iter().flatten().min()
+}
+
 #[inline(never)]
 fn check_numbers(request: &Send<'_>) -> Result<(), RpcError> {
     let wrong = |message: String| Err(RpcError::new(Code::InvalidParams, message));
-    if request.timeout_ms == Some(0) {
-        return wrong("params.timeout_ms is 0; it must be at least 1".into());
+    for (name, value) in [
+        ("timeout_ms", request.timeout_ms),
+        ("deadline_ms", request.deadline_ms),
+    ] {
+        if value == Some(0) {
+            return wrong(format!("params.{name} is 0; it must be at least 1"));
+        }
     }
     match request.window {
         Some(window) if !(1..=MAX_OUTPUT).contains(&window) => wrong(format!(
@@ -283,6 +301,22 @@ fn check_numbers(request: &Send<'_>) -> Result<(), RpcError> {
         )),
         _ => Ok(()),
     }
+}
+
+/// Holds a `send` that was made for one run of a server to that: the numbers of members in its
+/// selector are those of that run.
+fn check_run(hub: &Hub, request: &Send<'_>) -> Result<(), RpcError> {
+    match &request.run {
+        Some(run) if *run.decoded() != *hub.run => Err(another_run()),
+        _ => Ok(()),
+    }
+}
+
+#[cold]
+#[inline(never)]
+fn another_run() -> RpcError {
+    let message = "params.run is that of another run of this server, whose members were others";
+    RpcError::new(Code::InvalidParams, message)
 }
 
 /// The command of a `send`, and the clients that it found and that cannot execute it: those
@@ -314,6 +348,10 @@ fn command(
         sender: Arc::clone(sender),
         targets,
         timeout: request.timeout_ms,
+        deadline: request
+            .deadline_ms
+            .map(|ms| hub.timers.now().saturating_add(ms)),
+        progress: request.progress == Some(true),
         window: request.window,
         tally,
         _charge: charge,
@@ -378,6 +416,9 @@ fn registration_ended(
 ) {
     let (status, details) = match registered {
         Registered::Started => {
+            if command.progress {
+                flushes.add_soon(&command.sender.connection);
+            }
             flushes.add(&target.member.connection);
             return;
         }

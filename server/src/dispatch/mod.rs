@@ -5,6 +5,7 @@ pub(crate) mod dispatcher;
 pub(crate) mod execution_result;
 pub(crate) mod flush_set;
 pub(crate) mod output_credit;
+pub(crate) mod preview;
 pub(crate) mod refusal_limiter;
 pub(crate) mod scope;
 pub(crate) mod selection;

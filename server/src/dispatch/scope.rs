@@ -14,8 +14,8 @@ pub(crate) struct Scope<'a>(Option<Covered<'a>>);
 #[derive(Clone, Copy)]
 struct Covered<'a> {
     role: &'a Role,
-    /// The first word of the command.
-    word: &'a str,
+    /// The first word of the command; without one it is about any.
+    word: Option<&'a str>,
     sees_all: bool,
 }
 
@@ -24,7 +24,7 @@ impl<'a> Scope<'a> {
     pub(crate) const ALL: Scope<'static> = Scope(None);
 
     /// What a role covers for a command.
-    pub(crate) fn of(role: &'a Role, word: &'a str) -> Scope<'a> {
+    pub(crate) fn of(role: &'a Role, word: Option<&'a str>) -> Scope<'a> {
         let sees_all = role.may(Right::List).is_ok();
         Scope(Some(Covered {
             role,
@@ -48,7 +48,7 @@ impl<'a> Scope<'a> {
         let Some(Covered { role, word, .. }) = &self.0 else {
             return true;
         };
-        role.allows(name, Some(word)).is_some()
+        role.allows(name, *word).is_some()
     }
 
     /// Whether the sender may know of a client of this name.
@@ -59,7 +59,7 @@ impl<'a> Scope<'a> {
     /// Why a target, as the sender named it, may not execute the command.
     pub(crate) fn forbidden(&self, target: &str) -> Forbidden {
         match &self.0 {
-            Some(Covered { role, word, .. }) => role.not_allowed(word, target),
+            Some(Covered { role, word, .. }) => role.not_allowed(*word, target),
             None => Forbidden {
                 rule: String::new(),
                 message: format!("{target} may not execute it"),

@@ -5,11 +5,11 @@
 use crate::dispatch::command::{Absent, Missed, Target};
 use crate::dispatch::scope::Scope;
 use crate::member::Member;
-use crate::ranking::{Place, Roster, View};
+use crate::ranking::{Place, Roster, View, least_loaded};
 use common::sys::sync::Arc;
 use common::wire::Status;
 use common::wire::message::{Code, RpcError};
-use common::wire::selector::{List, Selector, Single};
+use common::wire::selector::{List, Selector, Single, Subject};
 
 /// The clients that a command is for.
 pub(crate) struct Selection {
@@ -67,6 +67,8 @@ pub(crate) fn select(
         Selector::LeastLoaded => one(roster, sender, scope, |view| {
             view.least_loaded_below(sender, is_covered)
         }),
+        Selector::NextOf(list) => one_of(roster, sender, scope, list, <[Target]>::first),
+        Selector::LeastLoadedOf(list) => one_of(roster, sender, scope, list, least_loaded),
         Selector::Single(single) => roster.look(|view| named(&view, sender, single, scope)),
         Selector::Below => many(roster, sender, None, scope, |_, _, below| below),
         Selector::All => many(roster, sender, None, scope, |_, _, _| true),
@@ -77,11 +79,22 @@ pub(crate) fn select(
 }
 
 fn in_list(list: &List, rank: u32, member: &Member, below: bool) -> bool {
+    let client = subject(rank, member);
     let included = match list.only_excludes() {
         true => below,
-        false => list.includes(rank, &member.name),
+        false => list.includes(&client),
     };
-    included && !list.excludes(rank, &member.name)
+    included && !list.excludes(&client)
+}
+
+/// A member, as a list looks at it.
+fn subject(rank: u32, member: &Member) -> Subject<'_> {
+    Subject {
+        rank: Some(rank),
+        member: Some(member.id),
+        name: Some(&member.name),
+        tags: Some(&member.tags),
+    }
 }
 
 /// One executor below the sender, by its place.
@@ -103,9 +116,7 @@ fn one_in(
     let sender_rank = sender_rank(view, sender)?;
     let Some(place) = pick(view) else {
         if scope.is_limited() {
-            return Err(no_target(
-                "no client below you executes this, of those that your role lets execute it",
-            ));
+            return Err(no_target(NONE_COVERED));
         }
         return Err(nobody_below(
             &view.ranked()[sender_rank as usize + 1..],
@@ -119,6 +130,44 @@ fn one_in(
         found: Found::One(Target { member, rank }),
     })
 }
+
+/// One executor below the sender, of those that a list finds. Its items are held against all
+/// members outside the lock, on a copy.
+#[inline(never)]
+fn one_of(
+    roster: &Roster,
+    sender: &Member,
+    scope: Scope<'_>,
+    list: &List,
+    pick: impl FnOnce(&[Target]) -> Option<&Target>,
+) -> Result<Selection, RpcError> {
+    let (everybody, sender_rank) = roster.look(|view| {
+        let rank = sender_rank(&view, sender)?;
+        Ok::<_, RpcError>((view.ranked().to_vec(), rank))
+    })?;
+    let below = (0..).zip(everybody).skip(sender_rank as usize + 1);
+    let found = below.map(|(rank, Place { member, .. })| Target { member, rank });
+    let found: Vec<Target> = found
+        .filter(|Target { member, rank }| {
+            member.slots > 0 && scope.covers(&member.name) && in_list(list, *rank, member, true)
+        })
+        .collect();
+    let target = pick(&found).cloned();
+    let target = target.ok_or_else(|| {
+        no_target(match scope.is_limited() {
+            true => NONE_COVERED,
+            false => "the list finds no client below you that executes",
+        })
+    })?;
+    Ok(Selection {
+        sender_rank,
+        found: Found::One(target),
+    })
+}
+
+/// Why a client finds no executor whose role lets it command some of them.
+const NONE_COVERED: &str =
+    "no client below you executes this, of those that your role lets execute it";
 
 /// One client, named alone.
 fn named(
@@ -169,6 +218,10 @@ fn is_hidden(view: &View<'_>, sender: &Member, single: &Single<'_>, scope: Scope
                 let place = view.ranked().get(*rank as usize);
                 place.is_none_or(|place| !shows(&place.member.name))
             }
+            Single::Member(number) => {
+                let found = view.by_number(*number);
+                found.is_none_or(|(_, place)| !shows(&place.member.name))
+            }
         }
 }
 
@@ -187,6 +240,10 @@ fn find<'v>(
                 format!("there is no {single}; the lowest is {lowest}")
             })
         }
+        Single::Member(number) => match view.by_number(*number) {
+            Some((rank, place)) => Ok((rank as u32, place)),
+            None => Err(format!("no client here has the member number {number}")),
+        },
         Single::Name(name) => match view.any_case(name) {
             Some((rank, place)) if *place.member.name == **name => Ok((rank as u32, place)),
             other => {
@@ -260,10 +317,7 @@ fn many(
 /// passed over once, however often it was named, and all that are not here.
 #[inline(never)]
 fn absent(list: &List, passed_over: &[Target], unknown: Vec<Absent>) -> Vec<Absent> {
-    let is_named = |target: &&Target| {
-        list.names(&Single::Rank(target.rank))
-            || list.names(&Single::Name((&*target.member.name).into()))
-    };
+    let is_named = |target: &&Target| list.names(&subject(target.rank, &target.member));
     let without_slots = passed_over.iter().filter(is_named).map(|target| Absent {
         who: Missed::Here(target.clone()),
         status: Status::Absent,
@@ -376,7 +430,7 @@ mod tests {
     use super::*;
     use crate::authority::Rules;
     use crate::authority::rules::Role;
-    use crate::testing::{join, join_in, ranked, roster};
+    use crate::testing::{join, join_in, join_tagged, ranked, roster};
     use common::wire::tier::Tier;
     use proptest::prelude::*;
 
@@ -424,9 +478,13 @@ mod tests {
             ("db", 3),
         ]
         .into_iter()
-        .map(|(name, slots)| join(&roster, name, slots))
+        .map(|(name, slots)| {
+            let role = name.starts_with("web").then_some(("role", "web"));
+            join_tagged(&roster, name, slots, role.as_slice())
+        })
         .collect();
         let (boss, idle, web1, db) = (&everybody[0], &everybody[1], &everybody[2], &everybody[5]);
+        let web2 = &everybody[4];
         for (sender, selector, expected) in [
             (boss, "next", "one 2"),
             (web1, "next", "one 4"),
@@ -479,6 +537,47 @@ mod tests {
                 "the selector finds nobody who executes: idle (rank 1), quiet (rank 3) have no slots",
             ),
             (boss, "1,3", "1? 3?"),
+            // Members have the numbers 1 to 6.
+            (boss, "#3", "one 2"),
+            (boss, "#1", "#1 is you; nobody commands itself"),
+            (boss, "#7", "no client here has the member number 7"),
+            (
+                web1,
+                "#2",
+                "idle (rank 1) ranks above you (rank 2); only lower ranks execute what you send",
+            ),
+            (boss, "#4", "quiet (rank 3) has no slots: it never executes"),
+            (boss, "quiet,3,#4,#9,#09,#3", "2 3? (#9)"),
+            (boss, "#3,#9,!#9", "2"),
+            (web1, "#1,#2,#5", "0! 1! 4"),
+            (boss, "web[1-3]", "2 4 (web3)"),
+            (boss, "web[1-3],!web[2-9]", "2"),
+            (web2, "web[1-3]", "2! (web3)"),
+            (boss, "web[1]", "2"),
+            (boss, "role=web", "2 4"),
+            (boss, "role=web&#5", "4"),
+            (boss, "!role=web", "5"),
+            (boss, "0-9,!role=*&2-3", "4 5"),
+            (
+                boss,
+                "role=none",
+                "the selector finds nobody here, or nobody but you",
+            ),
+            (boss, "next:web2,db", "one 4"),
+            (boss, "next:!web1", "one 4"),
+            (web1, "next:web*", "one 4"),
+            (boss, "least-loaded:role=web", "one 2"),
+            (boss, "least-loaded:db", "one 5"),
+            (
+                boss,
+                "next:quiet,nope",
+                "the list finds no client below you that executes",
+            ),
+            (
+                web2,
+                "next:web1",
+                "the list finds no client below you that executes",
+            ),
             (
                 boss,
                 "web1,nope,quiet,9,Web1",
@@ -530,7 +629,7 @@ mod tests {
         fn authority_holds_for_every_selector(
             cast in prop::collection::vec((0u32..3, 0u64..3), 1..8),
             sender in any::<prop::sample::Index>(),
-            selector in "next|below|all|least-loaded|[0-9]|m[0-9]|[0-4]-[4-9]|m\\*(,!m[0-9])?|![0-9]|\\*,[0-9]|[0-9],m[0-9],(m[0-9]|x|!0)",
+            selector in "next|below|all|least-loaded|[0-9]|m[0-9]|[0-4]-[4-9]|m\\*(,!m[0-9])?|![0-9]|\\*,[0-9]|[0-9],m[0-9],(m[0-9]|x|!0)|#[1-9]|(next:|least-loaded:)?(#[1-9],m[0-9]|m\\[0-9\\](,!#[1-9]|,!m\\*&[0-4])?)",
         ) {
             let roster = roster(10);
             for (at, (slots, tier)) in cast.iter().enumerate() {
@@ -577,7 +676,7 @@ mod tests {
             sender in any::<prop::sample::Index>(),
             covered in "m\\*|m[0-7]|m\\?|x\\*|\\*",
             sees_all: bool,
-            selector in "next|below|all|least-loaded|[0-9]|m[0-9]|[0-4]-[4-9]|m\\*(,!m[0-9])?|![0-9]|\\*,[0-9]|[0-9],m[0-9],(m[0-9]|x|!0)",
+            selector in "next|below|all|least-loaded|[0-9]|m[0-9]|[0-4]-[4-9]|m\\*(,!m[0-9])?|![0-9]|\\*,[0-9]|[0-9],m[0-9],(m[0-9]|x|!0)|#[1-9]|#[1-9],m\\[0-9\\](,!#[1-9])?|m\\*&[0-4]",
         ) {
             let roster = roster(10);
             for (at, slots) in slots.iter().enumerate() {
@@ -587,7 +686,7 @@ mod tests {
             let rank = sender.index(places.len());
             let sender = &places[rank].member;
             let role = role(&covered, sees_all);
-            let scope = Scope::of(&role, "x");
+            let scope = Scope::of(&role, Some("x"));
             let selector = selector.parse().expect("the patterns above are selectors");
             let executing = |found: &Result<Selection, RpcError>| match found {
                 Ok(Selection { found: Found::One(target), .. }) => vec![target.rank],

@@ -112,6 +112,7 @@ impl Wanted {
             tier,
             slots,
             rank_news,
+            tags: join.tags.unwrap_or_default(),
         };
         Ok(Wanted {
             name,

@@ -3,8 +3,8 @@
 use crate::authority::bearer::Bearer;
 use crate::authority::grant::{Proof, showed};
 use crate::authority::wall_clock;
-use crate::config::Config;
 use crate::eviction;
+use crate::hub::Hub;
 use crate::join::admission::{Proven, Wanted, check_token, not_admitted, prove};
 use crate::join::throttle::ANSWER_DELAY_MS;
 use crate::member::Member;
@@ -158,7 +158,7 @@ impl Session<'_> {
     #[inline(never)]
     fn admit(&mut self, id: &Id, mut wanted: Wanted) -> Result<(), RpcError> {
         let (hub, connection) = (self.hub, self.connection);
-        let terms = wanted.terms;
+        let terms = wanted.terms.clone();
         let grant = wanted.proven.as_ref().map(|proven| proven.grant.clone());
         let make = |id, name| {
             let joined = hub.timers.now();
@@ -177,7 +177,7 @@ impl Session<'_> {
             *kept = Some(Arc::clone(member));
             connection
                 .outbox
-                .push(welcome(&hub.config, id, member, standing, may));
+                .push(welcome(hub, id, member, standing, may));
         };
         let Admitted { member, replaced } = hub
             .roster
@@ -253,7 +253,7 @@ fn refused(refusal: &NotAdmitted, wanted: &Wanted) -> RpcError {
 /// The answer to a `join`.
 #[inline(never)]
 fn welcome(
-    config: &Config,
+    hub: &Hub,
     id: &Id,
     member: &Member,
     standing: Standing,
@@ -266,8 +266,9 @@ fn welcome(
         rank: standing.rank,
         tier: member.tier,
         members: standing.members,
-        heartbeat_ms: millis(config.heartbeat),
-        max_line: config.max_line,
+        heartbeat_ms: millis(hub.config.heartbeat),
+        max_line: hub.config.max_line,
+        run: Some(hub.run.to_string()),
         identity: bearer.and_then(|bearer| Some(bearer.wire_identity()?.into_owned())),
         role: bearer.map(|bearer| bearer.role().into_owned()),
         may,

@@ -14,6 +14,7 @@ use common::sys::sync::atomic::AtomicU32;
 use common::wire::Origin;
 use common::wire::name::Name;
 use common::wire::selector::GIVEN;
+use common::wire::tags::Tags;
 use common::wire::tier::Tier;
 use std::fmt;
 
@@ -31,6 +32,8 @@ pub(crate) struct Member {
     /// Whether it is told when its rank changes.
     pub(crate) rank_news: bool,
     pub(crate) name: Box<str>,
+    /// What it says of itself, for selectors.
+    pub(crate) tags: Tags,
     /// What it has proven, at a server that knows identities.
     pub(crate) bearer: Option<Box<Bearer>>,
     /// How many commands it executes at once; 0: it only sends.
@@ -49,11 +52,12 @@ pub(crate) struct Member {
 }
 
 /// What a client joins as, besides its name.
-#[derive(Clone, Copy)]
+#[derive(Clone)]
 pub(crate) struct Terms {
     pub(crate) tier: Tier,
     pub(crate) slots: u32,
     pub(crate) rank_news: bool,
+    pub(crate) tags: Tags,
 }
 
 impl Member {
@@ -73,6 +77,7 @@ impl Member {
             tier: terms.tier,
             rank_news: terms.rank_news,
             slots: terms.slots,
+            tags: terms.tags,
             joined,
             connection,
             queue: ExecutorQueue::new(terms.slots),

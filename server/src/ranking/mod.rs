@@ -8,6 +8,7 @@
 //! list, and never while something is written, sent or waited for.
 
 use crate::authority::rules::{Credential, Reserve};
+use crate::dispatch::command::Target;
 use crate::member::Member;
 use crate::transcript::{Standings, Transcript, WHOLE_RANKING};
 use common::sys::sync::atomic::{AtomicUsize, Ordering::Relaxed};
@@ -298,6 +299,23 @@ impl View<'_> {
         Some((rank, &self.0.ranked[rank]))
     }
 
+    /// The rank and the place of the member with that number. In each tier members stand in the
+    /// order of their numbers.
+    pub(crate) fn by_number(&self, number: u64) -> Option<(usize, &Place)> {
+        let ranked = &self.0.ranked;
+        let mut first = 0;
+        while let Some(place) = ranked.get(first) {
+            let tier = place.member.tier;
+            let end = first + ranked[first..].partition_point(|place| place.member.tier == tier);
+            let found = ranked[first..end].binary_search_by_key(&number, |place| place.member.id);
+            if let Ok(at) = found {
+                return Some((first + at, &ranked[first + at]));
+            }
+            first = end;
+        }
+        None
+    }
+
     /// All executors, in rank order.
     #[cfg(all(test, shuttle))]
     pub(crate) fn executors(&self) -> &[Place] {
@@ -326,6 +344,15 @@ impl View<'_> {
         let least = loads.min_by(|(_, a), (_, b)| a.compare(b));
         least.map(|(place, _)| place)
     }
+}
+
+/// The same, of targets that are in rank order.
+pub(crate) fn least_loaded(targets: &[Target]) -> Option<&Target> {
+    let loads = targets
+        .iter()
+        .map(|target| (target, Load::of_member(&target.member)));
+    let least = loads.min_by(|(_, a), (_, b)| a.compare(b));
+    least.map(|(target, _)| target)
 }
 
 /// What is looked at of a newcomer.
@@ -503,10 +530,14 @@ struct Load {
 
 impl Load {
     fn of(place: &Place) -> Load {
-        let queue = &place.member.queue;
+        Load::of_member(&place.member)
+    }
+
+    fn of_member(member: &Member) -> Load {
+        let queue = &member.queue;
         Load {
             commands: u64::from(queue.running()) + u64::from(queue.queued()),
-            slots: place.member.slots.into(),
+            slots: member.slots.into(),
         }
     }
 
@@ -527,6 +558,7 @@ fn line(member: &Member, rank: usize, now: u64) -> wire::Member {
         address: Some(member.connection.peer().to_string()),
         identity: bearer.and_then(|bearer| Some(bearer.wire_identity()?.into_owned())),
         role: bearer.map(|bearer| bearer.role().into_owned()),
+        tags: member.tags.clone(),
         slots: member.slots,
         running: member.queue.running(),
         queued: member.queue.queued(),

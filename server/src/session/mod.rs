@@ -6,6 +6,7 @@
 //! waits for it.
 
 mod leaving;
+mod page;
 mod requests;
 mod results;
 

@@ -1,21 +1,31 @@
 //! What a member asks for, or tells as a sender.
 
+use super::page::fit;
 use super::{Flow, Session, already_open};
 use crate::authority::bearer::Bearer;
-use crate::dispatch::dispatcher;
+use crate::dispatch::{dispatcher, preview};
 use crate::member::Member;
 use crate::record;
 use common::limits::MAX_MEMBERS_PAGE;
 use common::sys::sync::Arc;
 use common::wire::message::{Code, Id, RpcError, clip, error_line, params, result_line};
 use common::wire::method::ClientMethod;
-use common::wire::{Cancel, Empty, ExecutionOutput, MembersQuery, Right, Send, SendConsumed};
+use common::wire::{
+    Cancel, Empty, ExecutionOutput, MembersQuery, Right, SelectQuery, Send, SendConsumed,
+};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-/// Bytes that may wait for a client before it gets another answer to `members`: some of the largest
-/// of these, each of which costs the client a few bytes.
-const MEMBERS_ROOM: usize = 1 << 20;
+/// Bytes that may wait for a client before it gets another answer to `members` or `select`: some of
+/// the largest of these, each of which costs the client a few bytes.
+const PAGE_ROOM: usize = 1 << 20;
+
+/// The part of a list that a client asks for: where it begins, and how many entries it has at most.
+fn part(from: Option<u64>, limit: Option<u64>) -> (usize, usize) {
+    let number = |n: u64| usize::try_from(n).unwrap_or(usize::MAX);
+    let limit = limit.map_or(MAX_MEMBERS_PAGE, number);
+    (number(from.unwrap_or(0)), limit.min(MAX_MEMBERS_PAGE))
+}
 
 #[inline(never)]
 fn send_params(raw: Option<&RawValue>) -> Result<Send<'_>, RpcError> {
@@ -72,8 +82,13 @@ impl Session<'_> {
             Some(ClientMethod::Ping) => Ok(result_line(&id, Empty {})),
             Some(ClientMethod::Members) => {
                 self.flush();
-                self.wait_for_room(MEMBERS_ROOM);
+                self.wait_for_room(PAGE_ROOM);
                 params(raw).map(|query| self.members(member, &id, &query))
+            }
+            Some(ClientMethod::Select) => {
+                self.flush();
+                self.wait_for_room(PAGE_ROOM);
+                self.select(member, &id, raw)
             }
             Some(ClientMethod::Join) => Err(RpcError::new(
                 Code::AlreadyJoined,
@@ -90,7 +105,7 @@ impl Session<'_> {
             | None => Err(RpcError::new(
                 Code::MethodNotFound,
                 format!(
-                    "there is no method {:?}; a client asks for send, members or ping",
+                    "there is no method {:?}; a client asks for send, select, members or ping",
                     clip(name)
                 ),
             )),
@@ -129,14 +144,9 @@ impl Session<'_> {
     }
 
     fn members(&self, member: &Member, id: &Id, query: &MembersQuery) -> Vec<u8> {
-        let number = |n: u64| usize::try_from(n).unwrap_or(usize::MAX);
-        let from = number(query.from.unwrap_or(0));
-        let limit = query
-            .limit
-            .map_or(MAX_MEMBERS_PAGE, number)
-            .min(MAX_MEMBERS_PAGE);
+        let (from, limit) = part(query.from, query.limit);
         let now = self.hub.timers.now();
-        let page = match &member.bearer {
+        let mut page = match &member.bearer {
             None => self.hub.roster.page(from, limit, now),
             Some(bearer) => {
                 let grant = bearer.grant();
@@ -149,7 +159,26 @@ impl Session<'_> {
                 }
             }
         };
+        fit(&mut page.members);
         result_line(id, page)
+    }
+
+    /// Says what a `send` would reach; its errors are those of `send`, in the same order.
+    #[inline(never)]
+    fn select(
+        &self,
+        member: &Member,
+        id: &Id,
+        raw: Option<&RawValue>,
+    ) -> Result<Vec<u8>, RpcError> {
+        may_send(member)?;
+        let query: SelectQuery<'_> = params(raw)?;
+        let selection =
+            dispatcher::find(self.hub, member, query.to.as_ref(), query.command.as_ref())?;
+        let (from, limit) = part(query.from, query.limit);
+        let mut page = preview::page(selection, from, limit);
+        fit(&mut page.targets);
+        Ok(result_line(id, page))
     }
 
     /// Notifications are never answered; what is wrong with one is only logged.
@@ -189,6 +218,7 @@ impl Session<'_> {
             Some(
                 ClientMethod::Join
                 | ClientMethod::Send
+                | ClientMethod::Select
                 | ClientMethod::Members
                 | ClientMethod::Ping,
             )

@@ -40,6 +40,9 @@ impl Session<'_> {
         if answered.starts_others {
             self.flushes.add(self.connection);
         }
+        for sender in &answered.told {
+            self.flushes.add(&sender.connection);
+        }
         let Some(mut running) = answered.running else {
             return self.stray(Some(&id.into()));
         };

@@ -25,6 +25,7 @@ use common::net::stream::Stream;
 use common::sys::sync::Arc;
 #[cfg(test)]
 use common::sys::sync::{Mutex, lock};
+use common::wire::tags::Tags;
 use common::wire::tier::Tier;
 
 #[cfg(not(shuttle))]
@@ -56,11 +57,16 @@ pub(crate) fn member(id: u64, name: impl Into<Box<str>>, slots: u32) -> Arc<Memb
 
 /// A member of a tier, which is told when its rank changes.
 pub(crate) fn member_in(tier: Tier, id: u64, name: impl Into<Box<str>>, slots: u32) -> Arc<Member> {
+    tagged(tier, id, name, slots, Tags::default())
+}
+
+fn tagged(tier: Tier, id: u64, name: impl Into<Box<str>>, slots: u32, tags: Tags) -> Arc<Member> {
     let connection = Connection::new(unread(), &Memory::unlimited(), 1);
     let terms = Terms {
         tier,
         slots,
         rank_news: true,
+        tags,
     };
     Member::new(id, name.into(), terms, None, 1, Arc::new(connection))
 }
@@ -77,6 +83,23 @@ pub(crate) fn join(roster: &Roster, name: &str, slots: u32) -> Arc<Member> {
 /// Joins as a client of a tier would.
 pub(crate) fn join_in(roster: &Roster, tier: Tier, name: &str, slots: u32) -> Arc<Member> {
     let make = |id, name| member_in(tier, id, name, slots);
+    let joined = roster.join(Some(name), make, |_, _| {});
+    joined.unwrap_or_else(|e| panic!("{name}: {e:?}")).member
+}
+
+/// Joins as a client with tags would.
+#[cfg(test)]
+pub(crate) fn join_tagged(
+    roster: &Roster,
+    name: &str,
+    slots: u32,
+    pairs: &[(&str, &str)],
+) -> Arc<Member> {
+    let mut tags = Tags::default();
+    for (key, value) in pairs {
+        tags.add(key, value).expect("a tag");
+    }
+    let make = |id, name| tagged(Tier::DEFAULT, id, name, slots, tags);
     let joined = roster.join(Some(name), make, |_, _| {});
     joined.unwrap_or_else(|e| panic!("{name}: {e:?}")).member
 }

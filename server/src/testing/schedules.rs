@@ -58,6 +58,8 @@ fn register(sender: &Arc<Member>, target: &Arc<Member>, id: u64, timers: &Watche
             rank: 1,
         }),
         timeout: Some(1000),
+        deadline: None,
+        progress: false,
         window: None,
         tally: None,
         _charge: Charge::default(),
@@ -140,7 +142,7 @@ impl Bench {
     /// Does what the timer thread does at these times.
     fn look(&self) {
         for at in self.timers.take() {
-            let ended = self.target.take_overdue(at, LATER, LATER, &*self.timers);
+            let (ended, _) = self.target.take_overdue(at, LATER, LATER, &*self.timers);
             self.count_all(&ended);
         }
     }
@@ -264,7 +266,7 @@ struct World {
 impl World {
     fn new() -> World {
         let (_, waker) = Listener::bind("").expect("memory never fails");
-        let hub = Hub::new(Config::default(), waker);
+        let hub = Hub::new(Config::default(), 1, waker);
         World {
             hub: Arc::new(hub),
             sessions: Vec::new(),

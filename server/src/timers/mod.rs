@@ -176,9 +176,12 @@ fn take_overdue(hub: &Hub, member: &Arc<Member>, at: u64, now: u64, stood_still:
         true => stood_still.from,
         false => now,
     };
-    let ended = member.take_overdue(at, judged, now, &hub.timers);
+    let (ended, told) = member.take_overdue(at, judged, now, &hub.timers);
     let mut flushes = FlushSet::new(&hub.timers);
     flushes.add(&member.connection);
+    for sender in &told {
+        flushes.add(&sender.connection);
+    }
     hub.conclude_all(ended, &mut flushes);
 }
 

@@ -11,8 +11,8 @@ use clap::{Args, CommandFactory, Parser, Subcommand};
 use client::{CONNECT_TIMEOUT, Command, Config, Identity, Name, Token};
 use common::limits::{DEFAULT_ADDRESS, MAX_SLOTS};
 use common::terminal::args;
-use common::wire::Tier;
 use common::wire::selector::check_name;
+use common::wire::{Tags, Tier};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -54,7 +54,9 @@ takes the lowest tier, 9, so it executes what prompts and run (tier 5) send, whi
 first.
 
 The targets of a command (--to, or @ in front of a line): next, least-loaded, below, all, or
-a list of ranks (2), ranges (3-7), names (web1) and patterns (web*); !web3 leaves one out.
+a list of ranks (2), ranges (3-7), member numbers ('#17'), names (web1), node sets
+('web[1-20]'), patterns ('web*') and tags ('role=web'); & joins items that must all hold
+('role=web&dc=fra'), !web3 leaves one out. next:LIST and least-loaded:LIST take one of a list.
 
 Exit codes of run and of piped lines, of several the worst: 0 all done with 0 and no output
 cut, 1 a command ended with another code or could not be started, 2 usage, 3 lost, 4 no
@@ -108,6 +110,10 @@ struct Joining {
     /// without a credential]
     #[arg(long, global = true, value_name = "N", value_parser = tier)]
     tier: Option<Tier>,
+
+    /// What selectors such as role=web find this client by; up to 16 times
+    #[arg(long = "tag", global = true, value_name = "KEY=VALUE", value_parser = tag)]
+    tags: Vec<(String, String)>,
 
     /// How long connecting and joining may take [default: 5s]
     #[arg(long, global = true, value_name = "DURATION", value_parser = args::positive_duration)]
@@ -224,10 +230,18 @@ pub(crate) struct Run {
     #[arg(long, value_name = "N", value_parser = wait_for)]
     pub(crate) wait_for: Option<u32>,
 
+    /// Print the clients that it would reach, and run nothing
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+
     /// How long the command may run at each target; how long it waits there until it runs does
     /// not count
     #[arg(long, value_name = "DURATION", value_parser = args::positive_duration)]
     timeout: Option<Duration>,
+
+    /// How long the command may take in all, waiting included
+    #[arg(long, value_name = "DURATION", value_parser = args::positive_duration)]
+    deadline: Option<Duration>,
 
     /// The program or command word, then its arguments
     #[arg(required = true, trailing_var_arg = true, value_name = "WORDS")]
@@ -249,6 +263,14 @@ fn role(text: &str) -> Result<Name<'static>, String> {
 fn tier(text: &str) -> Result<Tier, String> {
     text.parse()
         .map_err(|_: String| "expected a whole number from 0 (the highest) to 9".into())
+}
+
+fn tag(text: &str) -> Result<(String, String), String> {
+    let (key, value) = text
+        .split_once('=')
+        .ok_or("expected KEY=VALUE, such as role=web")?;
+    Tags::default().add(key, value)?;
+    Ok((key.to_owned(), value.to_owned()))
 }
 
 fn wait_for(text: &str) -> Result<u32, String> {
@@ -298,6 +320,7 @@ impl Cli {
                 name: joining.name.clone(),
                 slots: joining.slots.unwrap_or(slots),
                 tier: joining.tier.or(lowest),
+                tags: joining.tags().map_err(Failure::Usage)?,
                 // Only a prompt shows them.
                 rank_news: self.command.is_none(),
                 token: joining.token_file.clone().map(Token::File),
@@ -319,12 +342,24 @@ impl Cli {
         let options = [
             (self.joining.name.is_some(), "--name"),
             (self.joining.slots.is_some(), "--slots"),
+            (!self.joining.tags.is_empty(), "--tag"),
             (self.joining.wait, "--wait"),
             (self.executing.policy.is_some(), "--policy"),
             (self.executing.allow_any, "--allow-any"),
         ];
         let given = options.iter().find(|(is_given, _)| *is_given);
         given.map(|(_, option)| *option)
+    }
+}
+
+impl Joining {
+    fn tags(&self) -> Result<Tags, String> {
+        let mut tags = Tags::default();
+        for (key, value) in &self.tags {
+            tags.add(key, value)
+                .map_err(|why| format!("--tag: {why}"))?;
+        }
+        Ok(tags)
     }
 }
 
@@ -335,12 +370,15 @@ impl Run {
     }
 
     pub(crate) fn command(&self) -> Command {
-        let mut command = Command::new(&self.words).window(WINDOW);
+        let mut command = Command::new(&self.words).window(WINDOW).progress();
         if let Some(to) = &self.to {
             command = command.to(to);
         }
         if let Some(timeout) = self.timeout {
             command = command.timeout(timeout);
+        }
+        if let Some(deadline) = self.deadline {
+            command = command.deadline(deadline);
         }
         command
     }
@@ -371,11 +409,15 @@ mod tests {
             (&["work", "--tier", "-1"], "'-1'"),
             (&["run", "--tier", "high", "--", "x"], "'high'"),
             (&["--slots", "-1"], "from 0 to 1024"),
+            (&["work", "--tag", "role"], "expected KEY=VALUE"),
+            (&["work", "--tag", "Role=web"], "\"Role\" is not allowed"),
+            (&["work", "--tag", "role=a b"], "may not be \"a b\""),
             (&["--connect-timeout", "soon"], "'soon'"),
             (&["--connect-timeout", "0"], "above zero"),
             (&["run"], "<WORDS>"),
             (&["run", "--to", "7-3", "--", "x"], "reversed"),
             (&["run", "--timeout", "x", "--", "x"], "expected a duration"),
+            (&["run", "--deadline", "0", "--", "x"], "above zero"),
             (&["run", "--wait-for", "-1", "--", "x"], "'-1'"),
             (&["nonsense"], "'nonsense'"),
             (&["members", "--yaml"], "'--yaml'"),
@@ -410,6 +452,18 @@ mod tests {
             let line = args::one_line_error(&error.to_string());
             assert!(line.contains(expected) && !line.contains('\n'), "{line}");
         }
+    }
+
+    #[test]
+    fn tags_may_stand_several_times_and_once_for_each_key() {
+        let settings = |words: &[&str]| {
+            let cli = Cli::try_parse_from(["client"].iter().chain(words)).expect("right");
+            cli.settings(false).map(|settings| settings.config.tags)
+        };
+        let tags = settings(&["work", "--tag", "role=web", "--tag", "dc=fra"]).expect("right");
+        assert_eq!(tags.to_string(), "dc=fra,role=web");
+        let twice = settings(&["work", "--tag", "a=1", "--tag", "a=2"]);
+        assert!(matches!(twice, Err(Failure::Usage(why)) if why.contains("stands twice")));
     }
 
     #[test]

@@ -7,6 +7,7 @@ mod audit_options;
 mod bench;
 mod cli;
 mod dial;
+mod dry_run;
 mod encrypting;
 mod executors;
 mod exit_code;

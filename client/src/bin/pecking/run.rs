@@ -2,6 +2,7 @@
 
 use crate::cli::Run;
 use crate::dial::{self, Signals};
+use crate::dry_run;
 use crate::executors::Executors;
 use crate::exit_code::ExitCode;
 use crate::failure::Failure;
@@ -23,6 +24,9 @@ pub(crate) fn run(settings: &Settings, run: &Run, console: &Console) -> Result<E
     let (client, signals) = settings.join(console)?;
     if let Some(wanted) = run.wait_for {
         wait_for_executors(&client, wanted, &signals, console)?;
+    }
+    if run.dry_run {
+        return dry_run::run(&client, &run.command(), console);
     }
     let printer = Printer::to_own_streams(settings.raw).map_err(Failure::Output)?;
     let sent = client.send(run.command())?;

@@ -173,6 +173,10 @@ proptest! {
         let execute = Execute { from, command, timeout_ms, window };
         let line = fast_encode::execute(b"old".to_vec(), id, &execute);
         same(&line, &plain_request(Some(id.into()), method::EXECUTE, &execute))?;
+        let shorter = Execute { timeout_ms: Some(7), ..execute };
+        let expected = execute.timeout_ms.map(|_| fast_encode::execute(Vec::new(), id, &shorter));
+        prop_assert_eq!(fast_encode::with_timeout(&line, 7), expected);
+        let execute = shorter;
         let is_from = |name| execute_from(content(&line), name);
         prop_assert_eq!(is_from(b"web"), execute.from.name.starts_with("web").then_some(id));
     }
@@ -243,9 +247,12 @@ proptest! {
     fn a_send_is_prepared_and_decoded_as_serde_does(
         number in 0..=MOST, command in proptest::collection::vec(string(), 1..4),
         to in option::of(string()), timeout_ms in option::of(0..=MOST),
-        window in option::of(0..=MOST),
+        window in option::of(0..=MOST), deadline_ms in option::of(0..=MOST), progress: bool,
+        run in option::of(string()),
     ) {
-        let send = SendOut { command: &command, to: to.as_deref(), timeout_ms, window };
+        let to_text = to.as_deref();
+        let run_text = run.as_deref();
+        let send = SendOut { command: &command, to: to_text, timeout_ms, window, deadline_ms, progress, run: run_text };
         let line = plain_request(Some(number.into()), method::SEND, &send);
         let prepared = Prepared::new(&request_line(&0.into(), method::SEND, &send));
         let mut fast = Vec::new();
@@ -259,5 +266,8 @@ proptest! {
         prop_assert_eq!((id, decoded.command.to_vec()), (number, command));
         prop_assert_eq!(decoded.to, to.map(Text::from));
         prop_assert_eq!((decoded.timeout_ms, decoded.window), (timeout_ms, window));
+        prop_assert_eq!(decoded.run, run.map(Text::from));
+        let asks = decoded.progress == Some(true);
+        prop_assert_eq!((decoded.deadline_ms, asks), (deadline_ms, progress));
     }
 }

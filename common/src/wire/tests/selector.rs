@@ -2,6 +2,7 @@
 
 use crate::limits::MAX_SELECTOR_ITEMS;
 use crate::wire::selector::*;
+use crate::wire::tags::Tags;
 use proptest::prelude::*;
 use regex_lite::Regex;
 use std::time::{Duration, Instant};
@@ -10,14 +11,44 @@ fn read(text: &str) -> Selector<'_> {
     Selector::parse(text).unwrap_or_else(|e| panic!("{text}: {e}"))
 }
 
+/// A client of a rank and a name.
+fn client(rank: u32, name: &str) -> Subject<'_> {
+    Subject {
+        rank: Some(rank),
+        name: Some(name),
+        ..Subject::default()
+    }
+}
+
+fn tags(pairs: &[(&str, &str)]) -> Tags {
+    let mut tags = Tags::default();
+    for (key, value) in pairs {
+        tags.add(key, value).expect("a tag");
+    }
+    tags
+}
+
 #[test]
 fn words_and_single_clients() {
     assert_eq!(read("next"), Selector::Next);
     assert_eq!(read("least-loaded"), Selector::LeastLoaded);
     assert_eq!(read("2"), Selector::Single(Single::Rank(2)));
     assert_eq!(read("web1"), Selector::Single(Single::Name("web1".into())));
+    assert_eq!(read("#017"), Selector::Single(Single::Member(17)));
     for list in [
-        "2-2", "web*", "!2", "2,2", "a,!b", "a-1,b", "2*", "3-*", "10.0.0.?",
+        "2-2",
+        "web*",
+        "!2",
+        "2,2",
+        "a,!b",
+        "a-1,b",
+        "2*",
+        "3-*",
+        "10.0.0.?",
+        "!#2",
+        "web[3]",
+        "role=web",
+        "web1&web1",
     ] {
         assert!(matches!(read(list), Selector::List(_)), "{list}");
     }
@@ -46,7 +77,8 @@ fn lists_match_each_client_once_whatever_the_order() {
         let Selector::List(list) = read(text) else {
             panic!("{text} is a list");
         };
-        let chosen = |rank, name| list.includes(rank, name) && !list.excludes(rank, name);
+        let chosen =
+            |rank, name| list.includes(&client(rank, name)) && !list.excludes(&client(rank, name));
         assert!(chosen(1, "x") && chosen(4, "x") && chosen(9, "web1"));
         assert!(!chosen(2, "x") && !chosen(3, "web3") && !chosen(5, "x"));
     }
@@ -89,6 +121,72 @@ fn malformed_selectors_are_named() {
         "-a",
         "--",
         "a/b",
+        "#",
+        "#x",
+        "#-1",
+        "#1-2",
+        "#17-#20",
+        "##1",
+        "#18446744073709551616",
+        "#1*",
+        "web[]",
+        "web[1-]",
+        "web[-1]",
+        "web[1,]",
+        "web[20-1]",
+        "web[1",
+        "web1]",
+        "web[1]]",
+        "web[[1]]",
+        "web[1[2]]",
+        "web[1,[2]]",
+        "web[a-c]",
+        "web[ 1]",
+        "web[1-2-3]",
+        "web[01-100]",
+        "web[1-02]",
+        "web[0-00]",
+        "web[1-18446744073709551616]",
+        "web[1]*",
+        "web?[1]",
+        "[1-3]",
+        "1-[2-3]",
+        "_[1]",
+        "web[1]/",
+        "web[1-3]=x",
+        "web[1-10001]",
+        "web[1-101]x[1-100]",
+        "web[1-5000],!w[1-5001]",
+        "web[1-5000]&w[1-5001]",
+        "web[0-18446744073709551615]",
+        "a[0-18446744073709551615]b[0-18446744073709551615]",
+        "role=",
+        "=web",
+        "Role=web",
+        "role=web=x",
+        "role=web[1-3]",
+        "role=a b",
+        "r*=web",
+        "!=",
+        "a&",
+        "&a",
+        "a&&b",
+        "a&!b",
+        "!a&!b",
+        "a&all",
+        "next&a",
+        "next:",
+        "next:below",
+        "next:a,all",
+        "next:next",
+        "next:next:a",
+        "next:a,",
+        "next:!",
+        "least-loaded:least-loaded",
+        "below:a",
+        "all:a",
+        "!next:a",
+        "a,next:b",
         long_name.as_str(),
     ] {
         assert!(Selector::parse(text).is_err(), "{text}");
@@ -112,6 +210,33 @@ fn malformed_selectors_are_named() {
         Selector::parse(&pattern(129)),
         Err(SelectorError::PatternTooLong(129))
     );
+    // Each item with `&` is one of the 16, as is each pattern behind a `&`.
+    for (item, most) in [("a&b", 16), ("a*&b", 16), ("a*&b?", 8), ("!r=a*&b", 16)] {
+        let items = |n: usize| vec![item; n].join(",");
+        assert!(Selector::parse(&items(most)).is_ok(), "{item}");
+        assert!(matches!(
+            Selector::parse(&items(most + 1)),
+            Err(SelectorError::TooManyPatterns(_))
+        ));
+    }
+    let joined = |n: usize| format!("!{}", &"1&".repeat(n)[..n]);
+    assert!(Selector::parse(&joined(127)).is_ok());
+    assert_eq!(
+        Selector::parse(&joined(129)),
+        Err(SelectorError::PatternTooLong(129))
+    );
+    // Operands count as items.
+    let operands = format!("{},1&2", many(MAX_SELECTOR_ITEMS - 1));
+    assert_eq!(
+        Selector::parse(&operands),
+        Err(SelectorError::TooManyItems(10_001))
+    );
+    let set = |n: usize| format!("w[1-{n}],!a[1]b[1-{}]", 10_000 - n);
+    assert!(Selector::parse(&set(9_999)).is_ok());
+    assert_eq!(
+        Selector::parse("w[1-9999],!a[1]b[1-2]"),
+        Err(SelectorError::TooManyNames(10_001))
+    );
     let long = "a234567,".repeat(8 << 10);
     assert!(Selector::parse(&long[..long.len() - 1]).is_ok());
     let too_long = long + "a";
@@ -130,14 +255,105 @@ fn items_that_name_one_client_are_told_once_each_and_in_order() {
         ("!1-3,2,7,0", "rank 7,rank 0"),
         ("a,A,!nope", "a,A"),
         ("!x", ""),
+        ("#3,w[2,1-2],#03", "#3,w2,w1"),
+        ("w[01-03],!w02,!#1", "w01,w03"),
+        ("w[1-3],!w*&1-9,!w[2-3]", "w1"),
+        ("role=web,a&b,c", "c"),
     ] {
         let Selector::List(list) = read(text) else {
             panic!("{text} is a list");
         };
         let named: Vec<String> = list.named().iter().map(Single::to_string).collect();
         assert_eq!(named.join(","), expected, "{text}");
-        assert!(list.named().iter().all(|one| list.names(one)), "{text}");
+        assert!(
+            list.named().iter().all(|one| list.names(&one.into())),
+            "{text}"
+        );
     }
+}
+
+#[test]
+fn node_sets_stand_for_the_names_that_they_expand_to() {
+    for (text, expected) in [
+        ("web[1-3]", "web1,web2,web3"),
+        ("web[3]", "web3"),
+        ("web[9-11,25]", "web9,web10,web11,web25"),
+        ("web[08-11]", "web08,web09,web10,web11"),
+        ("web[000]", "web000"),
+        ("web[0-1]", "web0,web1"),
+        ("web[1,01,1]", "web1,web01"),
+        ("r[1-2]n[01-02]", "r1n01,r1n02,r2n01,r2n02"),
+        ("[1-2]x", "1x,2x"),
+        ("10.0.0.[7-8]", "10.0.0.7,10.0.0.8"),
+        ("a[1][2]-b,c", "a12-b,c"),
+        (
+            "w[18446744073709551615-18446744073709551615]",
+            "w18446744073709551615",
+        ),
+        ("w[99999999999999999999]", "w99999999999999999999"),
+    ] {
+        let Selector::List(list) = read(text) else {
+            panic!("{text} is a list");
+        };
+        let named: Vec<String> = list.named().iter().map(Single::to_string).collect();
+        assert_eq!(named.join(","), expected, "{text}");
+    }
+    // What is too long for a name takes no memory for others of its kind.
+    let long = format!("{}[1-9999]", "a".repeat(60_000));
+    assert!(matches!(
+        Selector::parse(&long),
+        Err(SelectorError::NoNames(..))
+    ));
+}
+
+#[test]
+fn tags_and_joined_items_find_clients_by_all_that_is_known_of_them() {
+    let here = [
+        ("web1", tags(&[("role", "web"), ("dc", "fra1")])),
+        ("web2", tags(&[("role", "web"), ("dc", "ams1")])),
+        ("db1", tags(&[("role", "db"), ("dc", "fra1")])),
+        ("x", Tags::default()),
+    ];
+    for (text, expected) in [
+        ("role=web", "web1 web2"),
+        ("role=web,role=db", "web1 web2 db1"),
+        ("role=w", ""),
+        ("role=w*", "web1 web2"),
+        ("role=?b", "db1"),
+        ("role=*", "web1 web2 db1"),
+        ("dc=fra*,x", "web1 db1 x"),
+        ("role=web&dc=fra1", "web1"),
+        ("role=web&role=db", ""),
+        ("dc=fra*&0-1", "web1"),
+        ("web[1-2]&dc=ams1", "web2"),
+        ("#13&role=db", "db1"),
+        ("#13&role=web", ""),
+        ("web*&2", ""),
+        ("web*&1", "web2"),
+        ("0-9,!role=web&dc=fra*", "web2 db1 x"),
+        ("0-9,!role=web,!#14", "db1"),
+        ("#11,#14", "web1 x"),
+    ] {
+        let Selector::List(list) = read(text) else {
+            panic!("{text} is a list");
+        };
+        let found = (0..).zip(&here).filter(|(rank, (name, tags))| {
+            let client = Subject {
+                rank: Some(*rank),
+                member: Some(u64::from(*rank) + 11),
+                name: Some(name),
+                tags: Some(tags),
+            };
+            list.includes(&client) && !list.excludes(&client)
+        });
+        let found: Vec<&str> = found.map(|(_, (name, _))| *name).collect();
+        assert_eq!(found.join(" "), expected, "{text}");
+    }
+    assert!(matches!(read("next:web1"), Selector::NextOf(_)));
+    assert!(matches!(
+        read("least-loaded:!role=a:b/c"),
+        Selector::LeastLoadedOf(_)
+    ));
 }
 
 #[test]
@@ -153,7 +369,7 @@ fn ten_thousand_names_are_held_against_ten_thousand_clients_in_one_pass() {
         let found = |names: &[String]| {
             let clients = (0..).zip(names);
             clients
-                .filter(|(rank, name)| list.includes(*rank, name))
+                .filter(|(rank, name)| list.includes(&client(*rank, name)))
                 .count()
         };
         assert_eq!((found(&names), found(&others)), (10_000, 0));
@@ -234,6 +450,14 @@ fn forms(text: &str) -> Vec<&'static str> {
             "pattern",
             is("^[A-Za-z0-9*?][A-Za-z0-9._*?-]*$") && text.contains(['*', '?']),
         ),
+        (
+            "member",
+            is("^#[0-9]+$") && text[1..].parse::<u64>().is_ok(),
+        ),
+        (
+            "tag",
+            is("^[a-z][a-z0-9_.-]{0,31}=[A-Za-z0-9._:/@+*?-]+$") && text.len() < 64,
+        ),
     ]
     .into_iter()
     .filter_map(|(form, is_it)| is_it.then_some(form))
@@ -243,9 +467,9 @@ fn forms(text: &str) -> Vec<&'static str> {
 proptest! {
     #[test]
     fn every_text_has_one_form_at_most_and_is_read_as_that(
-        text in "[0-9]{0,3}[0-9aZ._*?-]{0,6}|[0-9]{1,12}-?[0-9]{0,12}|\\PC{0,8}|next|a{60,66}",
+        text in "[0-9]{0,3}[0-9aZ._*?-]{0,6}|[#a][#=a0*/]{0,4}|[0-9]{1,12}-?[0-9]{0,12}|\\PC{0,8}|next|a{60,66}",
     ) {
-        let text = text.replace([',', '!'], "x");
+        let text = text.replace([',', '!', '&', '[', ']'], "x");
         let forms = forms(&text);
         prop_assert!(forms.len() <= 1, "{:?}: {:?}", text, forms);
         let read = Selector::parse(&text);
@@ -253,6 +477,7 @@ proptest! {
             None => prop_assert!(read.is_err()),
             Some(&"word") => prop_assert!(!matches!(read, Ok(Selector::Single(_) | Selector::List(_)) | Err(_))),
             Some(&"rank") => prop_assert!(matches!(read, Ok(Selector::Single(Single::Rank(_))))),
+            Some(&"member") => prop_assert!(matches!(read, Ok(Selector::Single(Single::Member(_))))),
             Some(&"name") => prop_assert_eq!(read, Ok(Selector::Single(Single::Name(text.as_str().into())))),
             Some(_) => prop_assert!(matches!(read, Ok(Selector::List(_)))),
         }
@@ -260,6 +485,34 @@ proptest! {
         let has_form = forms == ["name"];
         prop_assert!(check_name(&text).is_err() || has_form);
         prop_assert_eq!(is_name(&text), has_form || WORDS.contains(&text.as_str()));
+    }
+
+    /// A node set is the same list as its names, written out by hand.
+    #[test]
+    fn a_node_set_is_the_list_of_its_names(
+        parts in prop::collection::vec(("[a-z]{1,3}", 0u64..30, 0u64..5, 1usize..4), 1..3),
+        is_excluded: bool,
+    ) {
+        let (mut set, mut names) = (String::new(), vec![String::new()]);
+        for (before, first, more, width) in &parts {
+            let last = first + more;
+            let width = match format!("{last}").len() <= *width {
+                true => *width,
+                false => 1,
+            };
+            set += &format!("{before}[{first:0width$}-{last:0width$}]");
+            names = names
+                .iter()
+                .flat_map(|name| {
+                    (*first..=last).map(move |n| format!("{name}{before}{n:0width$}"))
+                })
+                .collect();
+        }
+        let mark = if is_excluded { "!" } else { "" };
+        let names: Vec<String> = names.iter().map(|name| format!("{mark}{name}")).collect();
+        // Two of a kind, as a name alone is no list.
+        let (set, names) = (format!("{mark}{set},!x"), format!("{},!x", names.join(",")));
+        prop_assert_eq!(Selector::parse(&set), Selector::parse(&names), "{}", set);
     }
 
     /// A list is right if each of its items is, and finds what they find one by one.
@@ -292,8 +545,8 @@ proptest! {
                 let mut items = items.iter().filter(|item| item.starts_with('!') == excluded);
                 items.any(|item| finds(item, rank, name))
             };
-            prop_assert_eq!(list.includes(rank, name), by_items(false), "{} {} {}", text, rank, name);
-            prop_assert_eq!(list.excludes(rank, name), by_items(true), "{} {} {}", text, rank, name);
+            prop_assert_eq!(list.includes(&client(rank, name)), by_items(false), "{} {} {}", text, rank, name);
+            prop_assert_eq!(list.excludes(&client(rank, name)), by_items(true), "{} {} {}", text, rank, name);
         }
     }
 }

@@ -19,7 +19,7 @@ use common::net::outbox::Line;
 use common::sys::sync::atomic::{AtomicU32, Ordering};
 use common::sys::sync::{Arc, Mutex, MutexGuard, lock};
 use common::wire::message::notification_line;
-use common::wire::{CancelExecution, ExecutionConsumed, Status, method};
+use common::wire::{CancelExecution, ExecutionConsumed, Status, fast_encode, method};
 use foldhash::fast::RandomState;
 use std::collections::{HashMap, VecDeque};
 
@@ -58,6 +58,9 @@ struct Table {
     watched: Option<u64>,
     /// The same, if it has still to be scheduled.
     to_watch: Option<u64>,
+    /// The senders that were told that their commands were started, and whose connections are to be
+    /// flushed.
+    told: Vec<Arc<Member>>,
 }
 
 #[derive(Clone, Copy, Default, PartialEq, Eq)]
@@ -119,6 +122,8 @@ pub(crate) struct Answered {
     pub(crate) running: Option<Running>,
     /// The client gets others, which waited for its slot.
     pub(crate) starts_others: bool,
+    /// The senders of those that were told so.
+    pub(crate) told: Vec<Arc<Member>>,
 }
 
 /// What a cancellation found.
@@ -244,11 +249,17 @@ impl Member {
             State::Draining => return Registered::Draining,
             State::Gone => return Registered::Gone,
         }
+        let deadline = assignment.command.deadline;
         let registered = if table.has_slot(slots, connection) && table.waiting.is_empty() {
-            table.start(assignment, line, connection, now);
+            table.start(assignment, line, self, now);
+            // The caller flushes the one sender that it may be.
+            table.told.clear();
             Registered::Started
         } else if table.wait(assignment, line, bounds) {
             table.watch_room(slots, now);
+            if let Some(at) = deadline {
+                table.watch(at.max(now + 1), now);
+            }
             Registered::Waiting
         } else {
             Registered::Busy
@@ -261,11 +272,13 @@ impl Member {
     pub(crate) fn answered(self: &Arc<Self>, id: u64, timers: &dyn Watch, now: u64) -> Answered {
         let mut table = lock(&self.queue.table);
         let running = table.running.remove(&id);
-        let started = table.start_waiting(self.queue.slots, &self.connection, now);
+        let started = table.start_waiting(self.queue.slots, self, now);
+        let told = std::mem::take(&mut table.told);
         self.changed(table, timers);
         Answered {
             running,
             starts_others: started > 0,
+            told,
         }
     }
 
@@ -296,21 +309,23 @@ impl Member {
     }
 
     /// Checks the queue at a time that it asked for: takes out what should have been answered by
-    /// `judged`, whose slots stay in use, and starts what waits, if there is room for it.
+    /// `judged`, whose slots stay in use, and what has waited until its deadline, and starts what
+    /// waits, if there is room for it. Returns the senders, too, that were told that something
+    /// starts.
     pub(crate) fn take_overdue(
         self: &Arc<Self>,
         at: u64,
         judged: u64,
         now: u64,
         timers: &dyn Watch,
-    ) -> Vec<TakenOut> {
+    ) -> (Vec<TakenOut>, Vec<Arc<Member>>) {
         let mut table = lock(&self.queue.table);
         if table.watched != Some(at) {
             // The queue asked for an earlier check after this one.
-            return Vec::new();
+            return (Vec::new(), Vec::new());
         }
         table.watched = None;
-        let mut ended = Vec::new();
+        let mut ended = table.take_expired(now);
         for running in table.running.values_mut() {
             if let Some((_, status)) = running.overdue.take_if(|(at, _)| *at <= judged)
                 && let Some(assignment) = running.assignment.take()
@@ -319,12 +334,14 @@ impl Member {
             }
         }
         let overdue = table.running.values().filter_map(|running| running.overdue);
-        if let Some(next) = overdue.map(|(at, _)| at).min() {
+        let deadlines = table.waiting.iter().filter_map(Waiting::deadline);
+        if let Some(next) = overdue.map(|(at, _)| at).chain(deadlines).min() {
             table.watch(next.max(now + 1), now);
         }
-        table.start_waiting(self.queue.slots, &self.connection, now);
+        table.start_waiting(self.queue.slots, self, now);
+        let told = std::mem::take(&mut table.told);
         self.changed(table, timers);
-        ended
+        (ended, told)
     }
 
     /// Ends a change: notes the load, and schedules the check that the queue asks for.
@@ -339,23 +356,22 @@ impl Member {
 }
 
 impl Table {
-    fn start(
-        &mut self,
-        assignment: Assignment,
-        line: &mut Line,
-        connection: &Connection,
-        now: u64,
-    ) {
+    fn start(&mut self, assignment: Assignment, line: &mut Line, target: &Member, now: u64) {
         let command = &assignment.command;
         let id = command.id;
-        let overdue = command.timeout.map(|timeout| {
+        let told = target.connection.outbox.push_from(line);
+        if told && command.progress {
+            command.tell_started(target.id);
+            self.told.push(Arc::clone(&command.sender));
+        }
+        let overdue = command.time_left(now).map(|timeout| {
             let at = now
                 .saturating_add(timeout)
                 .saturating_add(millis(ANSWER_GRACE));
             (at, Status::TimedOut)
         });
         let running = Running {
-            told: connection.outbox.push_from(line),
+            told,
             since: now,
             credit: command.credit(),
             overdue,
@@ -369,13 +385,20 @@ impl Table {
     }
 
     /// Gives the client what waits, as far as it has slots; says how many that were.
-    fn start_waiting(&mut self, slots: usize, connection: &Connection, now: u64) -> usize {
+    fn start_waiting(&mut self, slots: usize, target: &Member, now: u64) -> usize {
         let mut started = 0;
-        while self.has_slot(slots, connection)
+        while self.has_slot(slots, &target.connection)
             && let Some(mut next) = self.waiting.pop_front()
         {
+            if next.deadline().is_some_and(|at| at <= now) {
+                // The check that is due takes it out, and starts what waits behind it.
+                self.waiting.push_front(next);
+                self.watch(now, now);
+                return started;
+            }
             self.account(&next, false);
-            self.start(next.assignment, &mut next.line, connection, now);
+            next.shorten(now);
+            self.start(next.assignment, &mut next.line, target, now);
             started += 1;
         }
         self.watch_room(slots, now);
@@ -415,6 +438,27 @@ impl Table {
     /// was given. A client that reads slowly has commands wait here, where they have a bound.
     fn has_slot(&self, slots: usize, connection: &Connection) -> bool {
         self.running.len() < slots && !connection.outbox.is_over_half()
+    }
+
+    /// Takes out what has waited until its deadline.
+    fn take_expired(&mut self, now: u64) -> Vec<TakenOut> {
+        let is_over = |waiting: &Waiting| waiting.deadline().is_some_and(|at| at <= now);
+        let mut expired = Vec::new();
+        let mut at = 0;
+        while at < self.waiting.len() {
+            if !is_over(&self.waiting[at]) {
+                at += 1;
+            } else if let Some(waiting) = self.waiting.remove(at) {
+                self.account(&waiting, false);
+                expired.push(TakenOut {
+                    assignment: waiting.assignment,
+                    since: None,
+                    status: Status::TimedOut,
+                    truncated: false,
+                });
+            }
+        }
+        expired
     }
 
     /// Has the queue checked soon if a command waits for something else than a slot: no answer will
@@ -494,6 +538,21 @@ impl Running {
 }
 
 impl Waiting {
+    fn deadline(&self) -> Option<u64> {
+        self.assignment.command.deadline
+    }
+
+    /// Has the target end it at its deadline, which has come closer while it waited.
+    fn shorten(&mut self, now: u64) {
+        let command = &self.assignment.command;
+        if command.deadline.is_some()
+            && let Some(left) = command.time_left(now)
+            && let Some(line) = fast_encode::with_timeout(&self.line, left)
+        {
+            self.line = line.into();
+        }
+    }
+
     fn sender(&self) -> u64 {
         self.assignment.command.sender.id
     }

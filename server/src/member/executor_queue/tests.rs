@@ -38,6 +38,8 @@ impl Bench {
                 rank: 1,
             }),
             timeout,
+            deadline: None,
+            progress: false,
             window: None,
             tally: None,
             _charge: Default::default(),
@@ -127,7 +129,7 @@ fn a_full_queue_is_busy_and_one_sender_gets_half_of_it() {
 fn cancelled_commands_never_start_and_running_ones_are_overdue_in_the_end() {
     let bench = Bench::new();
     let cancel = |id| bench.target.cancel(id, &bench.timers, 200);
-    let look = |at| bench.target.take_overdue(at, at, at, &bench.timers);
+    let look = |at| bench.target.take_overdue(at, at, at, &bench.timers).0;
     bench.register(0, 1, Some(1000), 10);
     assert_eq!(
         bench.timers.take(),

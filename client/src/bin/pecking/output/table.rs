@@ -4,20 +4,40 @@ use client::Member;
 use common::terminal::escape::one_line;
 use std::time::Duration;
 
-const HEAD: [&str; 8] = [
-    "RANK", "TIER", "NAME", "ADDRESS", "SLOTS", "RUNNING", "QUEUED", "JOINED",
-];
+/// At which edge a column is aligned: numbers at the right one.
+#[derive(Clone, Copy)]
+pub(crate) enum Align {
+    Left,
+    Right,
+}
 
-/// Whether a column is aligned at its right edge: numbers are.
-const RIGHT: [bool; 8] = [true, true, false, false, true, true, true, true];
+const HEAD: [(&str, Align); 8] = [
+    ("RANK", Align::Right),
+    ("TIER", Align::Right),
+    ("NAME", Align::Left),
+    ("ADDRESS", Align::Left),
+    ("SLOTS", Align::Right),
+    ("RUNNING", Align::Right),
+    ("QUEUED", Align::Right),
+    ("JOINED", Align::Right),
+];
 
 /// One line for each member; `own` is marked as this client.
 pub(crate) fn ranking(members: &[Member], own: Option<u64>) -> String {
-    let mut rows = vec![HEAD.map(str::to_owned)];
-    rows.extend(members.iter().map(|member| row(member, own)));
-    let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max();
-    let widths: [usize; 8] = std::array::from_fn(|column| width(column).unwrap_or_default());
-    rows.iter().map(|row| line(row, &widths)).collect()
+    columns(HEAD, members.iter().map(|member| row(member, own)))
+}
+
+/// Rows under a head, each column as wide as its widest cell.
+pub(crate) fn columns<const N: usize>(
+    head: [(&str, Align); N],
+    rows: impl Iterator<Item = [String; N]>,
+) -> String {
+    let mut all = vec![head.map(|(title, _)| title.to_owned())];
+    all.extend(rows);
+    let width = |column: usize| all.iter().map(|row| row[column].chars().count()).max();
+    let widths: [usize; N] = std::array::from_fn(|column| width(column).unwrap_or_default());
+    let line = |row: &[String; N]| line(row, &widths, head.map(|(_, align)| align));
+    all.iter().map(line).collect()
 }
 
 fn row(member: &Member, own: Option<u64>) -> [String; 8] {
@@ -38,11 +58,11 @@ fn row(member: &Member, own: Option<u64>) -> [String; 8] {
     ]
 }
 
-fn line(row: &[String; 8], widths: &[usize; 8]) -> String {
-    let cells = row.iter().zip(widths).zip(RIGHT);
-    let padded = cells.map(|((cell, width), right)| match right {
-        true => format!("{cell:>width$}"),
-        false => format!("{cell:<width$}"),
+fn line<const N: usize>(row: &[String; N], widths: &[usize; N], aligned: [Align; N]) -> String {
+    let cells = row.iter().zip(widths).zip(aligned);
+    let padded = cells.map(|((cell, width), align)| match align {
+        Align::Right => format!("{cell:>width$}"),
+        Align::Left => format!("{cell:<width$}"),
     });
     let line = padded.collect::<Vec<_>>().join("  ");
     format!("{}\n", line.trim_end())
@@ -65,6 +85,7 @@ mod tests {
             slots: 1,
             running: 0,
             queued: 12,
+            tags: client::Tags::default(),
             joined_ms: 3000,
         };
         let table = ranking(&[member(0, "boss"), member(10, "client-100")], Some(0));

@@ -26,8 +26,11 @@ pub(crate) enum Line {
 pub(crate) const HELP: &str = "\
 WORDS…            send a command to the default selector
 @SELECTOR WORDS…  send it to that one: @all print, @2-4 uptime, @web* \"two words\"
-                  next, least-loaded, below, all, or a list of ranks (2), ranges (3-7),
-                  names (web1) and patterns (web*), with commas; !web3 leaves one out
+                  next, least-loaded, below, all, or a list with commas: ranks (2),
+                  ranges (3-7), member numbers (#17), names (web1), node sets
+                  (web[1-20]), patterns (web*), tags (role=web), and these joined
+                  by & (role=web&dc=fra); !web3 leaves one out; next:LIST and
+                  least-loaded:LIST take one of a list
 :to [SELECTOR]    set the default selector; without one, the server's
 :ranks            every client, from the highest rank to the lowest
 :whoami           this client's name, number and rank
@@ -141,6 +144,14 @@ mod tests {
                 "\"two words\"",
             ),
             ("@1,!web3 a ''", Some("1,!web3"), &["a", ""], "a ''"),
+            ("@#17 print", Some("#17"), &["print"], "print"),
+            (
+                "@web[1-3,7],role=web&dc=fra print",
+                Some("web[1-3,7],role=web&dc=fra"),
+                &["print"],
+                "print",
+            ),
+            ("@next:web*,!#3 a", Some("next:web*,!#3"), &["a"], "a"),
             ("exit now", None, &["exit", "now"], "exit now"),
             ("say 'it'\\''s'", None, &["say", "it's"], "say 'it'\\''s'"),
         ] {
@@ -166,6 +177,7 @@ mod tests {
             (":whoami", Line::WhoAmI),
             (":jobs", Line::Jobs),
             (":to", Line::To(None)),
+            (":to #17", Line::To(Some("#17".into()))),
             (":to web*,!web3", Line::To(Some("web*,!web3".into()))),
             (":cancel 12", Line::Cancel(12)),
         ] {
@@ -185,6 +197,9 @@ mod tests {
             ("@all", "@all WORDS"),
             ("@3- print", "open"),
             ("@a/b print", "neither"),
+            ("@#x print", "member number"),
+            ("@web[1-3 print", "lacks its"),
+            (":to next:all", "stands alone"),
             ("print \"this", "quote is not closed"),
             ("print \\", "backslash"),
         ] {

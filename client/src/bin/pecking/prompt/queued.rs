@@ -1,6 +1,6 @@
 //! Says in which queue a sent command waits while it neither writes nor ends.
 //!
-//! The server tells nothing about a command until that writes or ends, but it tells how many
+//! Unless it is asked to, the server tells nothing about a command until that writes or ends, but it tells how many
 //! commands run and wait at each client, in the order of their arrival. So right after the `send`
 //! all others are in front of this one, and it does not wait at a client with an empty queue. After
 //! a while comes a second look: if the queue is empty by then, the command has started. The smaller
@@ -9,7 +9,7 @@
 use client::{Client, Member, SendEvent};
 use common::limits::MAX_MEMBERS_PAGE;
 use common::terminal::escape::one_line;
-use common::wire::selector::{Selector, Single};
+use common::wire::selector::{List, Selector, Single, Subject};
 use std::collections::{HashMap, HashSet};
 use std::time::{Duration, Instant};
 
@@ -24,7 +24,7 @@ pub(crate) struct Queued {
     selector: Option<Selector<'static>>,
     is_for_many: bool,
     sent: Instant,
-    /// The targets that have written something, or ended it.
+    /// The targets that were given it, have written something, or ended it.
     heard: HashSet<u64>,
     /// How many were in front of it at each target, at the first look.
     first: Option<HashMap<u64, u32>>,
@@ -57,6 +57,7 @@ impl Queued {
         }
         match event {
             SendEvent::Accepted { .. } => self.is_for_many = true,
+            SendEvent::Started { member } => drop(self.heard.insert(*member)),
             SendEvent::Output(output) => drop(self.heard.insert(output.member)),
             SendEvent::Outcome(outcome) => self.heard.extend(outcome.member),
             _ => self.due = None,
@@ -88,7 +89,9 @@ impl Queued {
         let waits: Vec<(&str, u32)> = waits.collect();
         match (waits.is_empty(), &self.selector) {
             (true, _) => None,
-            (_, Some(Selector::LeastLoaded)) => Some(at_one_of(&waits)),
+            (_, Some(Selector::LeastLoaded | Selector::LeastLoadedOf(_))) => {
+                Some(at_one_of(&waits))
+            }
             _ => Some(at_each_of(&waits)),
         }
     }
@@ -108,12 +111,32 @@ impl Queued {
             Some(Selector::LeastLoaded | Selector::Below | Selector::All) => below.to_vec(),
             Some(Selector::Single(Single::Rank(rank))) => those(&|m| m.rank == *rank),
             Some(Selector::Single(Single::Name(name))) => those(&|m| *m.name == **name),
-            Some(Selector::List(list)) => those(&|m| {
-                let is_included = list.only_excludes() || list.includes(m.rank, &m.name);
-                is_included && !list.excludes(m.rank, &m.name)
-            }),
+            Some(Selector::Single(Single::Member(number))) => those(&|m| m.member == *number),
+            Some(Selector::List(list)) => those(&|m| finds(list, m)),
+            Some(Selector::NextOf(list)) => {
+                let found = below.iter().copied().find(|m| finds(list, m));
+                found.into_iter().collect()
+            }
+            Some(Selector::LeastLoadedOf(list)) => {
+                let found = those(&|m| finds(list, m));
+                match found.iter().any(|m| m.running < m.slots) {
+                    true => Vec::new(),
+                    false => found,
+                }
+            }
         }
     }
+}
+
+/// Whether a list finds a client that ranks below.
+fn finds(list: &List, member: &Member) -> bool {
+    let client = Subject {
+        rank: Some(member.rank),
+        member: Some(member.member),
+        name: Some(&member.name),
+        tags: Some(&member.tags),
+    };
+    (list.only_excludes() || list.includes(&client)) && !list.excludes(&client)
 }
 
 /// This client's rank, and the clients from there on down: one page, the nearest ones of

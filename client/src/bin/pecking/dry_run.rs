@@ -1,0 +1,57 @@
+//! `pecking run --dry-run`: prints the clients that a command would reach.
+
+use crate::exit_code::ExitCode;
+use crate::failure::Failure;
+use crate::output::table::{Align, columns};
+use crate::output::{print, render};
+use client::{Client, Command, Reach, Selected, SelectedTarget};
+use common::terminal::console::Console;
+use common::terminal::escape::one_line;
+
+const HEAD: [(&str, Align); 4] = [
+    ("RANK", Align::Right),
+    ("TIER", Align::Right),
+    ("NAME", Align::Left),
+    ("STATUS", Align::Left),
+];
+
+/// Asks what the command would reach, and prints that. The exit code is that of a run of which every
+/// command ends well.
+pub(crate) fn run(
+    client: &Client,
+    command: &Command,
+    console: &Console,
+) -> Result<ExitCode, Failure> {
+    match client.select(command) {
+        Ok(selected) => show(&selected),
+        Err(error) => {
+            console.say(&render::refusal(&error, client));
+            Ok(ExitCode::of_error(&error))
+        }
+    }
+}
+
+fn show(selected: &Selected) -> Result<ExitCode, Failure> {
+    print(&columns(HEAD, selected.targets.iter().map(row)))?;
+    let exits = selected.targets.iter().map(|target| match target.status {
+        Reach::Execute => ExitCode::Done,
+        Reach::Outranked | Reach::Forbidden => ExitCode::Refused,
+        Reach::Absent => ExitCode::NoTarget,
+    });
+    Ok(exits.max().unwrap_or_default())
+}
+
+fn row(target: &SelectedTarget) -> [String; 4] {
+    let number = |number: Option<u64>| number.map_or("-".into(), |number| number.to_string());
+    let name = match (&target.name, target.member, target.rank) {
+        (Some(name), ..) => one_line(name).into_owned(),
+        (None, Some(member), None) => format!("#{member}"),
+        _ => "-".into(),
+    };
+    [
+        number(target.rank.map(u64::from)),
+        number(target.tier.map(|tier| u64::from(tier.number()))),
+        name,
+        target.status.name().into(),
+    ]
+}

@@ -1,0 +1,103 @@
+//! `select`: the clients that a `send` would reach.
+
+use crate::wire::name::Name;
+use crate::wire::text::Text;
+use crate::wire::tier::Tier;
+use crate::wire::words::Words;
+use serde::{Deserialize, Serialize};
+
+/// What `select` takes.
+#[derive(Debug, Deserialize)]
+pub struct SelectQuery<'a> {
+    /// The selector; left out, that of the server.
+    #[serde(borrow, default)]
+    pub to: Option<Text<'a>>,
+    /// The command that would be sent.
+    #[serde(borrow, default)]
+    pub command: Option<Words<'a>>,
+    /// The place in the list of targets to start from.
+    #[serde(default)]
+    pub from: Option<u64>,
+    /// How many targets to name.
+    #[serde(default)]
+    pub limit: Option<u64>,
+}
+
+/// What `select` takes, as a client writes it.
+#[derive(Debug, Serialize)]
+pub struct SelectQueryOut<'a> {
+    /// The selector; left out, that of the server.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub to: Option<&'a str>,
+    /// The command that would be sent.
+    pub command: &'a [String],
+    /// The place in the list of targets to start from.
+    pub from: u64,
+}
+
+/// What `select` gives.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
+pub struct Selected {
+    /// How many outcomes a `send` would have.
+    pub kind: Kind,
+    /// Some of the targets, in the order of their ranks; those without one are last.
+    pub targets: Vec<SelectedTarget>,
+    /// How many targets there are.
+    pub total: u32,
+}
+
+/// How many outcomes a selector leads to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Kind {
+    /// One, which is the answer.
+    One,
+    /// One for each target.
+    Many,
+}
+
+/// A client that a `send` would reach, or say that it does not.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
+pub struct SelectedTarget {
+    /// Its number. This and the next three are there unless it is [absent](Reach::Absent) or
+    /// [forbidden](Reach::Forbidden): then those are that are known of it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub member: Option<u64>,
+    /// Its name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<Name<'static>>,
+    /// Its rank.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rank: Option<u32>,
+    /// Its tier.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tier: Option<Tier>,
+    /// What would become of the command there.
+    pub status: Reach,
+}
+
+/// What would become of a command at a target.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Deserialize, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Reach {
+    /// It would be executed.
+    Execute,
+    /// The target ranks above the sender.
+    Outranked,
+    /// The sender's role does not let it execute that.
+    Forbidden,
+    /// It is not here, or has no slots.
+    Absent,
+}
+
+impl Reach {
+    /// The word on the wire.
+    pub fn name(self) -> &'static str {
+        match self {
+            Reach::Execute => "execute",
+            Reach::Outranked => "outranked",
+            Reach::Forbidden => "forbidden",
+            Reach::Absent => "absent",
+        }
+    }
+}

@@ -1,0 +1,163 @@
+//! Items of a list in a form that finds a client without a look at each of them: a list may have
+//! thousands, and as many clients are held against it.
+
+use super::Single;
+use super::node_set::NodeSet;
+use crate::wire::tags::Tags;
+use crate::wire::wildcard::Wildcard;
+use std::collections::{HashMap, HashSet};
+
+/// A client as a list looks at it: what is known of it.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Subject<'a> {
+    /// Its rank.
+    pub rank: Option<u32>,
+    /// Its number.
+    pub member: Option<u64>,
+    /// Its name.
+    pub name: Option<&'a str>,
+    /// Its tags.
+    pub tags: Option<&'a Tags>,
+}
+
+impl<'a> From<&'a Single<'_>> for Subject<'a> {
+    fn from(single: &'a Single<'_>) -> Subject<'a> {
+        let mut subject = Subject::default();
+        match single {
+            Single::Rank(rank) => subject.rank = Some(*rank),
+            Single::Member(member) => subject.member = Some(*member),
+            Single::Name(name) => subject.name = Some(name),
+        }
+        subject
+    }
+}
+
+/// One item as it stands in the text.
+pub(super) enum Item<'a> {
+    One(Single<'a>),
+    Range(u32, u32),
+    Pattern(&'a str),
+    NodeSet(NodeSet<'a>),
+    /// A key and a value.
+    Tag(&'a str, &'a str),
+    /// A key and a pattern of values.
+    TagPattern(&'a str, &'a str),
+    /// Joined by `&`.
+    Each(Vec<Item<'a>>),
+}
+
+/// Items, as they are looked for.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(super) struct Items {
+    ranks: HashSet<u32>,
+    members: HashSet<u64>,
+    names: HashSet<Box<str>>,
+    /// Ranges of ranks, in order and apart from each other.
+    ranges: Vec<(u32, u32)>,
+    patterns: Vec<Wildcard>,
+    /// The values of each key.
+    tags: HashMap<Box<str>, HashSet<Box<str>>>,
+    tag_patterns: Vec<(Box<str>, Wildcard)>,
+    /// Items joined by `&`: each of them is to find the client.
+    joined: Vec<Vec<Items>>,
+    /// Whether there is any: most lists leave no client out.
+    are_some: bool,
+}
+
+impl Items {
+    pub(super) fn is_empty(&self) -> bool {
+        !self.are_some
+    }
+
+    /// Adds one that names a client; says whether it is new.
+    pub(super) fn add_one(&mut self, one: &Single<'_>) -> bool {
+        self.are_some = true;
+        match one {
+            Single::Rank(rank) => self.ranks.insert(*rank),
+            Single::Member(member) => self.members.insert(*member),
+            Single::Name(name) => self.names.insert((&**name).into()),
+        }
+    }
+
+    pub(super) fn add_range(&mut self, first: u32, last: u32) {
+        self.are_some = true;
+        self.ranges.push((first, last));
+    }
+
+    pub(super) fn add_pattern(&mut self, pattern: &str) {
+        self.are_some = true;
+        self.patterns.push(Wildcard::new(pattern));
+    }
+
+    pub(super) fn add_tag(&mut self, key: &str, value: &str) {
+        self.are_some = true;
+        let values = self.tags.entry(key.into()).or_default();
+        values.insert(value.into());
+    }
+
+    pub(super) fn add_tag_pattern(&mut self, key: &str, pattern: &str) {
+        self.are_some = true;
+        self.tag_patterns.push((key.into(), Wildcard::new(pattern)));
+    }
+
+    pub(super) fn add_joined(&mut self, operands: Vec<Items>) {
+        self.are_some = true;
+        self.joined.push(operands);
+    }
+
+    /// Puts the ranges in order, and those together that overlap.
+    pub(super) fn tidy(&mut self) {
+        self.ranges.sort_unstable();
+        self.ranges.dedup_by(|next, range| {
+            let overlaps = next.0 <= range.1;
+            if overlaps {
+                range.1 = range.1.max(next.1);
+            }
+            overlaps
+        });
+    }
+
+    /// Whether an item finds this client.
+    pub(super) fn find(&self, client: &Subject<'_>) -> bool {
+        self.are_some && self.find_among(client)
+    }
+
+    fn find_among(&self, client: &Subject<'_>) -> bool {
+        self.name_one(client)
+            || client.rank.is_some_and(|rank| self.have_in_range(rank))
+            || client
+                .name
+                .is_some_and(|name| self.patterns.iter().any(|pattern| pattern.matches(name)))
+            || client.tags.is_some_and(|tags| self.have_tag_of(tags))
+            || self
+                .joined
+                .iter()
+                .any(|operands| operands.iter().all(|items| items.find(client)))
+    }
+
+    /// Whether an item names this client alone.
+    pub(super) fn name_one(&self, client: &Subject<'_>) -> bool {
+        client.rank.is_some_and(|rank| self.ranks.contains(&rank))
+            || client
+                .member
+                .is_some_and(|member| self.members.contains(&member))
+            || client.name.is_some_and(|name| self.names.contains(name))
+    }
+
+    fn have_in_range(&self, rank: u32) -> bool {
+        let at = self.ranges.partition_point(|(_, last)| *last < rank);
+        self.ranges.get(at).is_some_and(|(first, _)| *first <= rank)
+    }
+
+    fn have_tag_of(&self, tags: &Tags) -> bool {
+        let has = |key: &str, value: &str| {
+            let values = self.tags.get(key);
+            values.is_some_and(|values| values.contains(value))
+        };
+        let matches = |(key, pattern): &(Box<str>, Wildcard)| {
+            tags.get(key).is_some_and(|value| pattern.matches(value))
+        };
+        (!self.tags.is_empty() && tags.iter().any(|(key, value)| has(key, value)))
+            || self.tag_patterns.iter().any(matches)
+    }
+}

@@ -1,0 +1,62 @@
+//! The bound on an answer that is a page of a list.
+
+use common::limits::{LINE_HEADROOM, MAX_PAGE};
+use serde::Serialize;
+use std::io::{self, Write};
+
+/// Leaves out the entries behind those that fit into one answer; the first one always stays.
+#[inline(never)]
+pub(super) fn fit<T: Serialize>(entries: &mut Vec<T>) {
+    // What stands around the entries has room in what is left out of this.
+    let mut room = MAX_PAGE - LINE_HEADROOM;
+    let fits = entries.iter().take_while(|entry| {
+        let left = room.checked_sub(len(entry) + ",".len());
+        room = left.unwrap_or_default();
+        left.is_some()
+    });
+    let fits = fits.count().max(1);
+    entries.truncate(fits);
+}
+
+/// Bytes of an entry.
+fn len(entry: &impl Serialize) -> usize {
+    let mut count = Count(0);
+    let written = serde_json::to_writer(&mut count, entry);
+    written.map_or(usize::MAX / 2, |()| count.0)
+}
+
+/// Counts what is written.
+struct Count(usize);
+
+impl Write for Count {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0 += bytes.len();
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_page_has_as_many_entries_as_fit_and_at_least_one() {
+        // A string has two quotes, and a comma follows it.
+        let room = MAX_PAGE - LINE_HEADROOM;
+        for (bytes, count, left) in [
+            (room, 2, 1),
+            (room - 3, 2, 1),
+            (room / 2 - 3, 3, 2),
+            (100, 9, 9),
+            (0, 0, 0),
+        ] {
+            let mut entries = vec!["x".repeat(bytes); count];
+            fit(&mut entries);
+            assert_eq!(entries.len(), left, "{count} of {bytes} bytes");
+        }
+    }
+}
