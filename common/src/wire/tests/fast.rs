@@ -163,11 +163,10 @@ proptest! {
     #[test]
     fn an_execute_is_encoded_and_recognized_as_serde_does(
         id in 0..=MOST, member in 0..=MOST, rank: u32, name in name(), command in words(),
-        tier in option::of(0..10u64), proven in option::of(("[ !#-Z^-~]{1,20}", name())),
+        tier in option::of(0..10u64), identity in option::of("[ !#-Z^-~]{1,20}"), role in option::of(name()),
         timeout_ms in option::of(any::<u64>()), window in option::of(any::<u64>()),
     ) {
         let tier = tier.and_then(|number| Tier::new(number).ok());
-        let (identity, role) = proven.unzip();
         let identity = identity.and_then(|text| Identity::new(text).ok());
         let from = Origin { member, name, rank, tier, identity, role };
         let execute = Execute { from, command, timeout_ms, window };
