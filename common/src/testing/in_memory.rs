@@ -89,6 +89,11 @@ impl Stream {
         PEER
     }
 
+    /// Nothing is encrypted in memory.
+    pub fn is_encrypted(&self) -> bool {
+        false
+    }
+
     /// Memory acknowledges at once.
     pub fn set_unacknowledged_timeout(&self, _timeout: Duration) {}
 

@@ -7,6 +7,7 @@
 use crate::config::Config;
 use crate::connection::Connection;
 use crate::dispatch::command::{Assignment, Command, Target, Targets};
+use crate::dispatch::scope::Scope;
 use crate::dispatch::selection::{Found, select};
 use crate::hub::Hub;
 use crate::member::Member;
@@ -236,7 +237,8 @@ fn come_and_go(roster: &Roster, tier: Tier, name: &str, slots: u32) {
 /// The members found to execute rank below the sender and have slots; others outrank it.
 fn check_authority(roster: &Roster, sender: &Member, to: &str) {
     let selector = to.parse().expect("a selector");
-    let selection = select(roster, sender, &selector).unwrap_or_else(|e| panic!("{to}: {e}"));
+    let selection =
+        select(roster, sender, &selector, Scope::ALL).unwrap_or_else(|e| panic!("{to}: {e}"));
     let own = selection.sender_rank;
     assert!((1..=2).contains(&own), "one above it came and went");
     let (execute, outranked) = match selection.found {
