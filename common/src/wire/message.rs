@@ -229,27 +229,36 @@ pub fn params<'a, T: Deserialize<'a>>(raw: Option<&'a RawValue>) -> Result<T, Rp
     let text = match raw.map(RawValue::get) {
         None | Some("null") => "{}",
         Some(text) if text.starts_with('{') => text,
-        Some(text) => {
-            // Its kind only: by position there may be a token in it.
-            let kind = match text.as_bytes().first() {
-                Some(b'[') => "an array",
-                Some(b'"') => "a string",
-                Some(b't' | b'f') => "true or false",
-                _ => "a number",
-            };
-            let message = format!("params must be an object, not {kind}");
-            return Err(RpcError::new(Code::InvalidParams, message));
-        }
+        Some(text) => return Err(no_object(text)),
     };
-    serde_json::from_str(text).map_err(|plain| {
-        // Read again for the path: only what is wrong pays for it.
-        let mut json = serde_json::Deserializer::from_str(text);
-        let message = match serde_path_to_error::deserialize::<_, T>(&mut json) {
-            Err(e) if e.path().iter().len() > 0 => format!("params.{}: {}", e.path(), e.inner()),
-            _ => format!("params: {plain}"),
-        };
-        RpcError::new(Code::InvalidParams, short(&without_position(message)))
-    })
+    serde_json::from_str(text).map_err(|plain| invalid_params::<T>(text, &plain))
+}
+
+/// Apart, as all that errors take of the stack would stay resident for each client that joins.
+#[cold]
+#[inline(never)]
+fn no_object(text: &str) -> RpcError {
+    // Its kind only: by position there may be a token in it.
+    let kind = match text.as_bytes().first() {
+        Some(b'[') => "an array",
+        Some(b'"') => "a string",
+        Some(b't' | b'f') => "true or false",
+        _ => "a number",
+    };
+    let message = format!("params must be an object, not {kind}");
+    RpcError::new(Code::InvalidParams, message)
+}
+
+/// Reads the object again for the path: only what is wrong pays for it.
+#[cold]
+#[inline(never)]
+fn invalid_params<'a, T: Deserialize<'a>>(text: &'a str, plain: &serde_json::Error) -> RpcError {
+    let mut json = serde_json::Deserializer::from_str(text);
+    let message = match serde_path_to_error::deserialize::<_, T>(&mut json) {
+        Err(e) if e.path().iter().len() > 0 => format!("params.{}: {}", e.path(), e.inner()),
+        _ => format!("params: {plain}"),
+    };
+    RpcError::new(Code::InvalidParams, short(&without_position(message)))
 }
 
 /// A message that repeats what a peer sent, short enough to be sent back and logged.

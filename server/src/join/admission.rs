@@ -9,6 +9,7 @@ use crate::member::Terms;
 use crate::ranking::{Newcomer, NotAdmitted};
 use common::limits::{MAX_SLOTS, PROTOCOL};
 use common::sys::sync::Arc;
+use common::wire::Text;
 use common::wire::message::{Code, RpcError, clip, params};
 use common::wire::name::Name;
 use common::wire::tier::Tier;
@@ -76,30 +77,44 @@ pub(crate) struct Proven {
     pub(crate) grant: Grant,
 }
 
+/// The parameters of a `join`; apart and on the heap, so that what comes next shares the stack.
+#[inline(never)]
+fn join_params(raw: Option<&RawValue>) -> Result<Box<Join<'_>>, RpcError> {
+    check_protocol(raw)?;
+    params(raw).map(Box::new)
+}
+
+#[inline(never)]
+fn asked_name(name: Text<'_>) -> Result<Name<'static>, RpcError> {
+    let name = Name::asked_for(name.into_string());
+    name.map_err(|message| wrong(format!("params.name: {message}")))
+}
+
+#[cold]
+#[inline(never)]
+fn wrong(message: String) -> RpcError {
+    RpcError::new(Code::InvalidParams, message)
+}
+
 impl Wanted {
     /// Checks the version first, then the parameters, then the credential, then what that gives.
     #[inline(never)]
     pub(crate) fn read(
         raw: Option<&RawValue>,
         prove: impl FnOnce(Option<&str>) -> Result<Option<Proven>, RpcError>,
-    ) -> Result<Wanted, RpcError> {
-        check_protocol(raw)?;
-        let join: Join<'_> = params(raw)?;
-        let wrong = |message: String| Err(RpcError::new(Code::InvalidParams, message));
-        let name = match join.name.map(|name| Name::asked_for(name.into_string())) {
-            Some(Err(message)) => return wrong(format!("params.name: {message}")),
-            name => name.and_then(Result::ok),
-        };
+    ) -> Result<Box<Wanted>, RpcError> {
+        let mut join = join_params(raw)?;
+        let name = join.name.take().map(asked_name).transpose()?;
         let slots = match join.slots {
             Some(slots) if slots > u64::from(MAX_SLOTS) => {
-                return wrong(format!(
+                return Err(wrong(format!(
                     "params.slots is {slots}; it must be from 0 to {MAX_SLOTS}"
-                ));
+                )));
             }
             slots => slots.map(|slots| slots as u32),
         };
         let tier = match join.tier.map(Tier::new) {
-            Some(Err(message)) => return wrong(format!("params.tier: {message}")),
+            Some(Err(message)) => return Err(wrong(format!("params.tier: {message}"))),
             tier => tier.and_then(Result::ok),
         };
         let proven = prove(join.token.as_ref().map(Credential::reveal).as_deref())?;
@@ -107,18 +122,17 @@ impl Wanted {
             None => (granted(tier, Tier::DEFAULT)?, slots.unwrap_or(1)),
             Some(proven) => proven.give(name.as_deref(), tier, slots)?,
         };
-        let rank_news = join.rank_news.unwrap_or(true);
         let terms = Terms {
             tier,
             slots,
-            rank_news,
+            rank_news: join.rank_news.unwrap_or(true),
             tags: join.tags.unwrap_or_default(),
         };
-        Ok(Wanted {
+        Ok(Box::new(Wanted {
             name,
             terms,
             proven,
-        })
+        }))
     }
 
     /// What the roster looks at.

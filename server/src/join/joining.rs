@@ -14,7 +14,9 @@ use crate::record;
 use crate::session::{Flow, Session};
 use common::net::NO_TLS_ALERT;
 use common::sys::sync::Arc;
-use common::wire::message::{Code, Id, Message, RpcError, clip, error_line, result_line};
+use common::wire::message::{
+    Code, Id, Malformed, Message, RpcError, clip, error_line, result_line,
+};
 use common::wire::method::ClientMethod;
 use common::wire::name::Name;
 use common::wire::{Joined, Right};
@@ -38,11 +40,7 @@ impl Session<'_> {
             }
             // The session reads nothing that follows: a browser can be made to send HTTP to any port,
             // with lines of this protocol as the body.
-            Err(malformed) => {
-                log::debug!("{}: {}", self.connection.peer(), malformed.error);
-                self.note_http(line);
-                self.close_with(malformed.id, &malformed.error)
-            }
+            Err(malformed) => self.malformed_before_join(line, malformed),
         }
     }
 
@@ -58,6 +56,14 @@ impl Session<'_> {
         Flow::Break(())
     }
 
+    #[cold]
+    #[inline(never)]
+    fn malformed_before_join(&mut self, line: &[u8], malformed: Malformed) -> Flow {
+        log::debug!("{}: {}", self.connection.peer(), malformed.error);
+        self.note_http(line);
+        self.close_with(malformed.id, &malformed.error)
+    }
+
     /// Logs that a connection that has not joined speaks HTTP, if its line looks like that.
     #[inline(never)]
     pub(crate) fn note_http(&self, line: &[u8]) {
@@ -68,14 +74,18 @@ impl Session<'_> {
         }
     }
 
+    #[cold]
+    #[inline(never)]
+    fn ask_to_join(&mut self, id: Id, method: &str) {
+        let message = format!("{:?} before \"join\"; join first", clip(method));
+        let error = RpcError::new(Code::NotJoined, message);
+        self.tell(error_line(Some(id), &error));
+    }
+
     #[inline(never)]
     fn request_before_join(&mut self, id: Id, method: &str, raw: Option<&RawValue>) -> Flow {
         if ClientMethod::from_name(method) != Some(ClientMethod::Join) {
-            let message = format!("{:?} before \"join\"; join first", clip(method));
-            self.tell(error_line(
-                Some(id),
-                &RpcError::new(Code::NotJoined, message),
-            ));
+            self.ask_to_join(id, method);
             return Flow::Continue(());
         }
         if !self.connection.begin_joining() {
@@ -156,13 +166,12 @@ impl Session<'_> {
     }
 
     #[inline(never)]
-    fn admit(&mut self, id: &Id, mut wanted: Wanted) -> Result<(), RpcError> {
+    fn admit(&mut self, id: &Id, mut wanted: Box<Wanted>) -> Result<(), RpcError> {
         let (hub, connection) = (self.hub, self.connection);
         let terms = wanted.terms.clone();
-        let grant = wanted.proven.as_ref().map(|proven| proven.grant.clone());
+        let bearer = bearer(&wanted);
         let make = |id, name| {
             let joined = hub.timers.now();
-            let bearer = grant.map(|grant| Box::new(Bearer::new(grant)));
             Member::new(id, name, terms, bearer, joined, Arc::clone(connection))
         };
         let kept = &mut self.member;
@@ -224,6 +233,13 @@ impl Session<'_> {
             record::join(audit, member);
         }
     }
+}
+
+/// What stays with the member of what it has proven.
+#[inline(never)]
+fn bearer(wanted: &Wanted) -> Option<Box<Bearer>> {
+    let proven = wanted.proven.as_ref()?;
+    Some(Box::new(Bearer::new(proven.grant.clone())))
 }
 
 /// Whether a line, or the start of one, looks like that of an HTTP request: a method and what it

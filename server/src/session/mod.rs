@@ -37,7 +37,8 @@ const MOST_ERRORS: u32 = 16;
 /// clean up follow all the same.
 pub(crate) fn serve(hub: &Arc<Hub>, connection: &Arc<Connection>) {
     let about = log_limit::about(&connection.peer().ip().to_string());
-    let mut session = Session::new(hub, connection, &about);
+    // Not on the stack, which every idle session keeps by whole pages.
+    let mut session = Box::new(Session::new(hub, connection, &about));
     for step in [
         #[cfg(not(shuttle))]
         Session::encrypt,
