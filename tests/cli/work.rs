@@ -72,6 +72,10 @@ fn a_service_reads_nothing_logs_and_ends_with_a_signal() {
         let id = boss.request("members", &json!({}));
         let members = boss.result_of(&id)["members"].clone();
         assert_eq!(members[1]["slots"].to_string(), slots);
+        // It is logged after it was answered.
+        worker
+            .stderr
+            .wait_for("print and 1 more word from boss (rank 0): exit code 0 (");
         worker.signal(signal);
         let ended = worker.end();
         ended.expect_code(0).expect_stdout("");
