@@ -1,5 +1,5 @@
 //! What a command that writes without end costs those in between while its reader takes its
-//! time: no memory, and nobody else's latency. By itself, since the server's memory is this
+//! time: no memory, and no other client's latency. By itself, since the server's memory is this
 //! process's own.
 
 #[path = "process/executing/mod.rs"]
@@ -20,7 +20,7 @@ const MOST: usize = 64 << 20;
 /// How long the reader sleeps over it.
 const PAUSE: Duration = Duration::from_secs(2);
 
-/// What most commands take that start, end and wait for nobody else, on a machine that is busy.
+/// What most commands take that start, end and wait for no other client, on a machine that is busy.
 const MOMENT: Duration = Duration::from_millis(100);
 
 /// How much is read at least.

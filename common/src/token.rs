@@ -2,7 +2,7 @@
 //! memory when it is dropped, and that is read only from files that no other user can write.
 
 use crate::sys::trusted_file::{self, Distrust};
-use crate::terminal::escape::one_line;
+use crate::terminal::escape::path_line;
 use std::fmt;
 use std::path::{Path, PathBuf};
 use subtle::ConstantTimeEq;
@@ -51,7 +51,7 @@ impl fmt::Debug for Secret {
 
 /// Why a file gives no token.
 #[derive(Debug, thiserror::Error)]
-#[error("cannot take a token from {}: {reason}", one_line(&.file.to_string_lossy()))]
+#[error("cannot take a token from {}: {reason}", path_line(.file))]
 pub struct TokenError {
     /// The file, as it was named.
     pub file: PathBuf,

@@ -78,7 +78,7 @@ fn join_above_and_leave(bencher: Bencher<'_, '_>, members: usize) {
     });
 }
 
-/// Somebody leaves for whom all others move up. Each time in a list of its own, which takes a
+/// A member leaves, and all others move up. Each time in a list of its own, which takes a
 /// while to make.
 #[divan::bench(args = SIZES, sample_count = 20, sample_size = 1)]
 fn leave_from_the_top(bencher: Bencher<'_, '_>, members: usize) {

@@ -123,7 +123,7 @@ impl Pki {
         }
     }
 
-    /// Writes a file of this folder that nobody else can read, in place of one that was there.
+    /// Writes a file of this folder that no other user can read, in place of one that was there.
     pub(crate) fn write(&self, name: &str, text: &str) -> String {
         let (path, new) = (self.path(name), self.path("new"));
         let mut options = std::fs::OpenOptions::new();

@@ -8,6 +8,6 @@ use std::io::Write;
 pub(crate) fn skipped(why: &str) {
     let thread = std::thread::current();
     let line = format!("skipped: {}: {why}\n", thread.name().unwrap_or("a test"));
-    // In one write, whatever other tests print. If that fails, the test is skipped all the same.
+    // In one write, as other tests print at the same time. If that fails, the test is skipped all the same.
     let _ = std::io::stderr().write_all(line.as_bytes());
 }

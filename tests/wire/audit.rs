@@ -437,7 +437,7 @@ fn a_server_that_is_killed_while_it_writes_leaves_a_log_that_holds_together() {
     assert!(verified.status.success(), "{verified:?}");
     assert!(report.matches("unfinished").count() >= 5, "{report}");
 
-    // Whatever is changed afterwards is named.
+    // A later change is named, at any place.
     let lines = fs::read_to_string(log.path()).expect("text");
     let lines: Vec<&str> = lines.split_inclusive('\n').collect();
     let (mut flipped, mut swapped) = (lines.clone(), lines.clone());

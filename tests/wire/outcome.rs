@@ -1,5 +1,5 @@
 //! What becomes of a command, by the letter of the protocol: exactly one outcome per
-//! target, whatever the executor answers, and whichever client goes.
+//! target, with any answer of the executor, and if either client goes.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};

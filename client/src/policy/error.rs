@@ -1,8 +1,11 @@
 //! Why there is no policy: one sentence, with the place in the file, safe for a terminal.
 
+pub(super) use common::sys::fault::Fault;
 pub use common::sys::position::Position;
 use common::sys::trusted_file::Distrust;
 use common::terminal::escape::one_line;
+pub(super) use common::terminal::escape::path_line as shown;
+use common::wire::message::clip;
 use std::path::{Path, PathBuf};
 
 /// Why a policy could not be loaded.
@@ -28,45 +31,21 @@ pub enum PolicyError {
     },
 }
 
-/// What is wrong with the text of a policy, before it is known where the text is from.
-#[derive(Debug)]
-pub(super) struct Fault {
-    at: Option<usize>,
-    message: String,
-}
-
-impl Fault {
-    pub(super) fn at(byte: usize, message: impl Into<String>) -> Fault {
-        Fault {
-            at: Some(byte),
-            message: message.into(),
-        }
-    }
-
-    pub(super) fn of_all(message: impl Into<String>) -> Fault {
-        Fault {
-            at: None,
-            message: message.into(),
-        }
-    }
-
-    pub(super) fn in_entry(self, name: &str) -> Fault {
-        self.within_table(&format!("commands.{}", common::wire::message::clip(name)))
-    }
-
-    pub(super) fn within_table(mut self, table: &str) -> Fault {
-        self.message = format!("{table}: {}", self.message);
-        self
-    }
-
+impl PolicyError {
     /// The error to show for a file that has this text.
-    pub(super) fn within(self, file: &Path, text: &[u8]) -> PolicyError {
+    pub(super) fn of(fault: Fault, file: &Path, text: &[u8]) -> PolicyError {
+        let (position, message) = fault.located(text);
         PolicyError::Invalid {
             file: file.to_owned(),
-            position: self.at.map(|byte| Position::of(text, byte)),
-            message: one_line(&self.message).into_owned(),
+            position,
+            message: one_line(&message).into_owned(),
         }
     }
+}
+
+/// The same fault, in a command of the policy.
+pub(super) fn in_entry(fault: Fault, name: &str) -> Fault {
+    fault.within(&format!("commands.{}", clip(name)))
 }
 
 /// What `serde` expects of a type that it has a name for, and what an owner would write.
@@ -79,23 +58,9 @@ const EXPECTED: [(&str, &str); 3] = [
     ("a map", "a table such as { LANG = \"C.UTF-8\" }"),
 ];
 
-impl From<toml::de::Error> for Fault {
-    fn from(error: toml::de::Error) -> Fault {
-        let message = error.message();
-        let in_toml = EXPECTED.iter().find_map(|(name, in_toml)| {
-            let found = message.strip_suffix(name)?.strip_suffix("expected ")?;
-            Some(format!("{found}expected {in_toml}"))
-        });
-        Fault {
-            at: error.span().map(|span| span.start),
-            message: in_toml.unwrap_or_else(|| message.to_owned()),
-        }
-    }
-}
-
-/// A path on one line, whatever is in it.
-pub(super) fn shown(path: &Path) -> String {
-    one_line(&path.to_string_lossy()).into_owned()
+/// The fault that the TOML library found.
+pub(super) fn of_toml(error: toml::de::Error) -> Fault {
+    Fault::of_toml(&error, &EXPECTED)
 }
 
 /// The reason, after the file unless the reason names it.
@@ -118,14 +83,14 @@ mod tests {
     #[test]
     fn an_error_is_one_line_whatever_it_repeats() {
         let fault = Fault::at(2, "found \u{202e}\n\x1b[2J");
-        let error = fault.within(Path::new("/tmp/a\nb.toml"), b"x\ny");
+        let error = PolicyError::of(fault, Path::new("/tmp/a\nb.toml"), b"x\ny");
         assert_eq!(
             error.to_string(),
             "/tmp/a\\nb.toml:2:1: found \\u{202e}\\n\\x1b[2J"
         );
-        let whole = Fault::of_all("no").in_entry("logs");
+        let whole = in_entry(Fault::of_all("no"), "logs");
         assert_eq!(
-            whole.within(Path::new("p"), b"").to_string(),
+            PolicyError::of(whole, Path::new("p"), b"").to_string(),
             "p: commands.logs: no"
         );
     }

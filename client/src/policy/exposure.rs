@@ -4,7 +4,7 @@
 //!
 //! The check is made when the policy is loaded, and does not follow what a program loads besides.
 
-use super::error::Fault;
+use super::error::{Fault, in_entry};
 use super::parse::Entry;
 use common::sys::trusted_file::{self, Finds, ROOT};
 use common::wire::message::clip;
@@ -68,7 +68,7 @@ fn exposed(entry: &Entry, user: u32) -> Vec<(bool, Fault)> {
         let reason = trusted_file::look(Path::new(&named.path), user, named.finds).err()?;
         let (what, path) = (named.what, clip(&named.path));
         let message = format!("{what} {path:?}, which others can change: {reason}");
-        let fault = Fault::at(named.at, message).in_entry(&entry.name);
+        let fault = in_entry(Fault::at(named.at, message), &entry.name);
         Some((named.is_run, fault))
     };
     let start = entry.command.settings.cwd.clone();

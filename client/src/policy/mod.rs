@@ -66,7 +66,7 @@ impl Policy {
             file: path.to_owned(),
             reason,
         })?;
-        let located = |fault: Fault| fault.within(path, &bytes);
+        let located = |fault| PolicyError::of(fault, path, &bytes);
         let entries = entries(&bytes).map_err(located)?;
         let warnings = exposure::find(&entries, user).map_err(located)?;
         let warnings = warnings.into_iter().map(|fault| located(fault).to_string());
@@ -82,7 +82,7 @@ impl Policy {
     /// # Errors
     /// As for [`Policy::load`].
     pub fn read(text: &[u8], path: &Path) -> Result<Policy, PolicyError> {
-        Policy::from_bytes(text).map_err(|fault| fault.within(path, text))
+        Policy::from_bytes(text).map_err(|fault| PolicyError::of(fault, path, text))
     }
 
     fn from_bytes(bytes: &[u8]) -> Result<Policy, Fault> {

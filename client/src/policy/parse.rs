@@ -1,7 +1,7 @@
 //! Turns the text of a policy into typed commands. `program` checks the machine.
 
 use super::command::{Command, Group, Limits, Settings, User};
-use super::error::Fault;
+use super::error::{Fault, in_entry, of_toml};
 use super::field_types::{InTable, MIN_MEMORY, Number, Size, Table, Text, Umask, VariableName};
 use super::pattern::Pattern;
 use super::shared::{self, RawSenders, Shared};
@@ -87,15 +87,19 @@ fn read(
     let name = key.get_ref();
     check_name(name).map_err(|message| Fault::at(key.span().start, message))?;
     let raw = Table::<Raw>::deserialize(ValueDeserializer::from(value));
-    let entry = raw.map_err(Fault::from);
+    let entry = raw.map_err(of_toml);
     let entry = entry.and_then(|Table(raw)| raw.entry(name, defaults));
-    entry.map_err(|fault| fault.in_entry(name))
+    entry.map_err(|fault| in_entry(fault, name))
 }
 
 /// The tables `defaults` and `commands`, which are all that a policy has.
 fn tables(text: &str) -> Result<(Option<Spanned<DeValue<'_>>>, DeTable<'_>), Fault> {
     let (mut defaults, mut commands) = (None, None);
-    let mut keys: Vec<_> = DeTable::parse(text)?.into_inner().into_iter().collect();
+    let mut keys: Vec<_> = DeTable::parse(text)
+        .map_err(of_toml)?
+        .into_inner()
+        .into_iter()
+        .collect();
     keys.sort_by_key(|(key, _)| key.span().start);
     for (key, value) in keys {
         let at = key.span().start;

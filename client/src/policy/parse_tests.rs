@@ -1,8 +1,8 @@
 //! Texts of policies, right and wrong, as tables.
 
 use super::*;
-use crate::policy::Policy;
 use crate::policy::tests::{refused, with};
+use crate::policy::{Policy, PolicyError};
 use std::path::Path;
 use std::time::Duration;
 
@@ -230,7 +230,7 @@ fn wrong_files_are_told_with_their_place() {
 fn bytes_that_are_no_text() {
     let bytes = b"[commands.x]\nrun = ['\xff']\n";
     let error = Policy::from_bytes(bytes).expect_err("not UTF-8");
-    let shown = error.within(Path::new("p"), bytes).to_string();
+    let shown = PolicyError::of(error, Path::new("p"), bytes).to_string();
     assert!(shown.starts_with("p:2:9: "), "{shown}");
     assert!(shown.contains("not UTF-8"), "{shown}");
 }

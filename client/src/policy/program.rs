@@ -1,7 +1,7 @@
 //! Whether what an entry names is on this machine: checked when a policy is loaded, so that its
 //! owner learns of a mistake before a sender does. A program that is gone later fails its run.
 
-use super::error::Fault;
+use super::error::{Fault, in_entry};
 use super::parse::Entry;
 use common::sys::trusted_file::{self, ROOT};
 use common::wire::message::clip;
@@ -10,7 +10,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 pub(super) fn check(entry: &Entry) -> Result<(), Fault> {
-    let fault = |at, message: String| Err(Fault::at(at, message).in_entry(&entry.name));
+    let fault = |at, message: String| Err(in_entry(Fault::at(at, message), &entry.name));
     let program = entry.command.run.first().map_or("", String::as_str);
     if let Some(reason) = unfit_program(program) {
         let message = format!(

@@ -2,7 +2,7 @@
 //! What an entry says takes the place of the default, key by key; `from` is one key.
 
 use super::command::{Group, User};
-use super::error::Fault;
+use super::error::{Fault, of_toml};
 use super::field_types::{InTable, Number, Table, Text, Umask};
 use super::senders::Senders;
 use common::wire::name::Name;
@@ -59,13 +59,13 @@ impl InTable for RawSenders {
 /// Reads the table `[defaults]`.
 pub(super) fn defaults(value: Spanned<DeValue<'_>>) -> Result<Shared, Fault> {
     let raw = Table::<RawDefaults>::deserialize(ValueDeserializer::from(value));
-    let shared = raw.map_err(Fault::from).and_then(|Table(raw)| {
+    let shared = raw.map_err(of_toml).and_then(|Table(raw)| {
         let from = senders(raw.from, "defaults.from")?;
         Ok(Shared::new(
             from, raw.user, raw.groups, raw.umask, raw.setuid,
         ))
     });
-    shared.map_err(|fault| fault.within_table("defaults"))
+    shared.map_err(|fault| fault.within("defaults"))
 }
 
 /// Reads `from`, which stands in this place of the policy.

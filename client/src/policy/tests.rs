@@ -49,7 +49,7 @@ pub(super) fn with(line: &str) -> String {
 /// What a text is refused with, as a file of the name `p` would be.
 pub(super) fn refused(text: &str) -> String {
     let error = Policy::from_bytes(text.as_bytes()).expect_err(text);
-    error.within(Path::new("p"), text.as_bytes()).to_string()
+    PolicyError::of(error, Path::new("p"), text.as_bytes()).to_string()
 }
 
 /// What the policy above means, said without a regular expression: what comes before
@@ -293,7 +293,7 @@ proptest! {
         let _ = Policy::from_bytes(&bytes);
         let broken = [&POLICY.as_bytes()[..cut], &bytes[..bytes.len().min(4)], &POLICY.as_bytes()[cut..]].concat();
         if let Err(fault) = Policy::from_bytes(&broken) {
-            let shown = fault.within(Path::new("p"), &broken).to_string();
+            let shown = PolicyError::of(fault, Path::new("p"), &broken).to_string();
             prop_assert!(common::terminal::escape::one_line(&shown) == shown, "{shown:?}");
         }
     }

@@ -1,5 +1,5 @@
 //! One run of one program: hands its output on, ends it when it is no longer wanted, and says how
-//! it ended. One thread waits for whatever comes first: output, the end of the process, a deadline,
+//! it ended. One thread waits for the first of these: output, the end of the process, a deadline,
 //! or a word from the sender (cancelled; more output wanted).
 
 use super::identity::RunIdentity;
@@ -270,7 +270,7 @@ impl<'a> Supervisor<'a> {
             .min()
     }
 
-    /// Waits for whatever comes first, and takes it in.
+    /// Waits for the next event, and takes it in.
     fn wait(&mut self, until: Option<Instant>, can_read: bool) {
         let mut fds = vec![PollFd::from_borrowed_fd(self.wake.as_fd(), PollFlags::IN)];
         let watches_process = !self.has_ended();

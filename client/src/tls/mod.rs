@@ -23,8 +23,8 @@ use verifier::Verifier;
 /// so that a renewed certificate counts from the next one on.
 ///
 /// With authorities, the server's certificate must be signed by one of them, be valid now, and
-/// have the server's name. With pins, the server's own key must be pinned, whatever its
-/// certificate says, or one of the authorities that signed it. With both, both must hold. The
+/// have the server's name. With pins, the server's own key must be pinned (then nothing else in its
+/// certificate counts), or that of an authority that signed it. With both, both must hold. The
 /// default trusts what the system trusts.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ClientTls {

@@ -3,7 +3,7 @@
 
 use super::chain::{self, Tail};
 use crate::sys::trusted_file::{self, Distrust};
-use crate::terminal::escape::one_line;
+use crate::terminal::escape::path_line;
 use rustix::fs::{FlockOperation, flock};
 use rustix::process::{Resource, getrlimit};
 use std::fs::{self, File, Metadata};
@@ -22,7 +22,7 @@ const ROTATION_PAUSE: Duration = Duration::from_secs(60);
 
 /// Why a file cannot be a log.
 #[derive(Debug, thiserror::Error)]
-#[error("cannot keep an audit log in {}: {reason}", one_line(&.file.to_string_lossy()))]
+#[error("cannot keep an audit log in {}: {reason}", path_line(.file))]
 pub struct AuditError {
     /// The file, as it was named.
     pub file: PathBuf,
@@ -147,7 +147,7 @@ impl LogFile {
         self.take().map_err(io::Error::other)?;
         log::info!(
             "the audit log goes on in a new file at {}",
-            shown(&self.named)
+            path_line(&self.named)
         );
         let is_cut = self.size > 0 && !ends_with_line_end(&self.path)?;
         if is_cut {
@@ -165,7 +165,7 @@ impl LogFile {
                 self.no_rotation_until = Some(Instant::now() + ROTATION_PAUSE);
                 log::warn!(
                     "the audit log {} cannot be rotated: {e}",
-                    shown(&self.named)
+                    path_line(&self.named)
                 );
                 false
             }
@@ -226,12 +226,8 @@ impl LogFile {
 
     /// Its path, as it was named, for people.
     pub(crate) fn shown(&self) -> String {
-        shown(&self.named)
+        path_line(&self.named)
     }
-}
-
-fn shown(path: &Path) -> String {
-    one_line(&path.to_string_lossy()).into_owned()
 }
 
 fn identity(found: &Metadata) -> (u64, u64) {

@@ -4,12 +4,14 @@
 //! places first. One thread writes, so a disk that is full or stands still stops commands, by an
 //! error that says so, and never a thread of the program.
 //!
-//! A log proves who changed it to nobody who may write the file; see [`verify`](mod@verify).
+//! A log proves nothing to a user that may write the file; see [`verify`](mod@verify).
 
 mod chain;
 mod denied;
 mod file;
 mod log;
+#[cfg(feature = "cli")]
+mod options;
 pub mod record;
 pub mod show;
 mod sync;
@@ -25,4 +27,6 @@ pub use self::log::{
 };
 pub use chain::Hash;
 pub use file::{AuditError, NoLog};
+#[cfg(feature = "cli")]
+pub use options::AuditOptions;
 pub use words::{AuditedWords, KeptWords, WordsKey};

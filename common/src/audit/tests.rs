@@ -215,8 +215,11 @@ fn a_full_disk_is_an_error_and_what_is_dropped_is_counted() {
 /// A log in a FIFO, with a reader that has read nothing so far.
 fn fifo(place: &Place, full: Full) -> (Audit, File) {
     mknodat(CWD, place.file(), FileType::Fifo, 0o600.into(), 0).expect("a FIFO");
-    let nobody = Audit::open(place.settings()).expect_err("it has no reader");
-    assert!(nobody.to_string().contains("cannot be written"), "{nobody}");
+    let refused = Audit::open(place.settings()).expect_err("it has no reader");
+    assert!(
+        refused.to_string().contains("cannot be written"),
+        "{refused}"
+    );
     let reader = OpenOptions::new().read(true).write(true).open(place.file());
     let reader = reader.expect("a reader");
     let settings = Settings {

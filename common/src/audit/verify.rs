@@ -1,7 +1,7 @@
 //! Whether the lines of a log are those that were written: each links to the one before.
 
 use super::chain::{Hash, Head, Link};
-use crate::terminal::escape::one_line;
+use crate::terminal::escape::{one_line, path_line};
 use std::fmt;
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read};
@@ -54,7 +54,7 @@ pub enum VerifyError {
         what: Misfit,
     },
     /// A file cannot be read.
-    #[error("{} cannot be read: {error}", one_line(&.file.to_string_lossy()))]
+    #[error("{} cannot be read: {error}", path_line(.file))]
     Unreadable {
         /// The file.
         file: PathBuf,

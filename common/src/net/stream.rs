@@ -1,7 +1,7 @@
 //! One connection, plain or encrypted, the only module that names `TcpStream`. Reads block; writes
 //! never do, so that no thread waits for the peer of another one.
 //!
-//! A stream that is to be encrypted carries nothing before its handshake: whatever is written to
+//! A stream that is to be encrypted carries nothing before its handshake: all that is written to
 //! it then is an error, so that no line goes out in the clear by mistake.
 
 use crate::net::Written;
@@ -224,7 +224,7 @@ impl Stream {
         })
     }
 
-    /// Drops what still comes until the peer says that nothing more does, whatever it carries.
+    /// Drops what still comes until the peer says that nothing more does, plain or encrypted.
     pub fn drop_input(&self) {
         let mut sink = [0; 512];
         if let Ok(socket) = self.raw() {
@@ -295,7 +295,7 @@ impl Read for Input {
     }
 }
 
-/// A socket, whatever it carries.
+/// A socket, with either carrier.
 #[derive(Debug)]
 pub(super) struct Raw(Arc<TcpStream>);
 

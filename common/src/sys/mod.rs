@@ -1,5 +1,6 @@
 //! What the operating system and the standard library give: locks, threads, files, resources.
 
+pub mod fault;
 pub mod file_stamp;
 pub mod position;
 pub mod resources;

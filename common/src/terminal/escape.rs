@@ -3,6 +3,7 @@
 use regex_syntax::hir::{Class, HirKind};
 use std::borrow::Cow;
 use std::fmt::Write;
+use std::path::Path;
 use std::sync::LazyLock;
 
 /// What may stay as it is besides printable text.
@@ -29,6 +30,11 @@ pub fn escape(text: &str, keep: Keep) -> Cow<'_, str> {
 /// [`escape`] with [`Keep::OneLine`].
 pub fn one_line(text: &str) -> Cow<'_, str> {
     escape(text, Keep::OneLine)
+}
+
+/// A path on one line, with any bytes that it has.
+pub fn path_line(path: &Path) -> String {
+    one_line(&path.to_string_lossy()).into_owned()
 }
 
 /// [`escape`] for a text that comes in pieces.

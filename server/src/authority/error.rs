@@ -1,10 +1,11 @@
 //! Why there are no rules: one sentence, with the place in the file if there is one. Nothing in it
-//! steers a terminal or shows a token, whatever the file says.
+//! steers a terminal or shows a token, with any text of the file.
 
 use crate::authority::token;
+pub(super) use common::sys::fault::Fault;
 use common::sys::position::Position;
 use common::sys::trusted_file::Distrust;
-use common::terminal::escape::one_line;
+use common::terminal::escape::{one_line, path_line as shown};
 use std::path::{Path, PathBuf};
 
 /// Why an auth file was not taken, or not changed.
@@ -41,64 +42,28 @@ pub enum AuthError {
     Change(String),
 }
 
-/// What is wrong with the text of an auth file, before it is known which file the text is from.
-#[derive(Debug)]
-pub(super) struct Fault {
-    at: Option<usize>,
-    message: String,
-}
-
-impl Fault {
-    /// A fault at a byte of the text.
-    pub(super) fn at(byte: usize, message: impl Into<String>) -> Fault {
-        Fault {
-            at: Some(byte),
-            message: message.into(),
-        }
-    }
-
-    /// A fault of the text as a whole.
-    pub(super) fn of_all(message: impl Into<String>) -> Fault {
-        Fault {
-            at: None,
-            message: message.into(),
-        }
-    }
-
-    /// The same, with the entry that it belongs to.
-    pub(super) fn in_entry(mut self, entry: &str) -> Fault {
-        self.message = format!("{entry}: {}", self.message);
-        self
-    }
-
-    /// The same, at a byte of the text if it has no place of its own.
-    pub(super) fn or_at(mut self, byte: usize) -> Fault {
-        self.at.get_or_insert(byte);
-        self
-    }
-
+impl AuthError {
     /// The error to show for a file that has this text.
-    pub(super) fn within(self, file: &Path, text: &[u8]) -> AuthError {
+    pub(super) fn of(fault: Fault, file: &Path, text: &[u8]) -> AuthError {
+        let (position, message) = fault.located(text);
         AuthError::Invalid {
             file: file.to_owned(),
-            position: self.at.map(|byte| Position::of(text, byte)),
-            message: one_line(&token::redact(&self.message)).into_owned(),
+            position,
+            message: one_line(&token::redact(&message)).into_owned(),
         }
     }
 }
 
-impl From<toml::de::Error> for Fault {
-    fn from(error: toml::de::Error) -> Fault {
-        Fault {
-            at: error.span().map(|span| span.start),
-            message: error.message().to_owned(),
-        }
-    }
-}
+/// What `serde` expects of a type that it has a name for, and what an owner would write.
+const EXPECTED: [(&str, &str); 3] = [
+    ("a sequence", "an array such as [\"a\", \"b\"]"),
+    ("a boolean", "true or false, without quotes"),
+    ("a map", "a table such as { key = \"value\" }"),
+];
 
-/// A path on one line, whatever is in it.
-pub(super) fn shown(path: &Path) -> String {
-    one_line(&path.to_string_lossy()).into_owned()
+/// The fault that the TOML library found.
+pub(super) fn of_toml(error: toml::de::Error) -> Fault {
+    Fault::of_toml(&error, &EXPECTED)
 }
 
 fn suffix(position: Option<&Position>) -> String {

@@ -57,7 +57,7 @@ impl Rules {
             Fault::at(error.valid_up_to(), message)
         });
         let rules = read.and_then(parse::parse);
-        rules.map_err(|fault| fault.within(path, text))
+        rules.map_err(|fault| AuthError::of(fault, path, text))
     }
 }
 

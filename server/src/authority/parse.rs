@@ -1,7 +1,7 @@
 //! Turns the text of an auth file into rules. It reads nothing but the text.
 
 use super::certificate::CertPattern;
-use super::error::Fault;
+use super::error::{Fault, of_toml};
 use super::names::{NamePattern, Unreservable};
 use super::rules::{Allow, Credential, ProofPattern, Reserve, Role, Rules};
 use super::token::TokenHash;
@@ -87,14 +87,14 @@ pub(super) fn parse(text: &str) -> Result<Rules, Fault> {
     let (mut roles, mut credentials) = (Vec::new(), Vec::new());
     let mut rules = Rules::default();
     let mut version = None;
-    for (key, value) in in_order(DeTable::parse(text)?.into_inner()) {
+    for (key, value) in in_order(DeTable::parse(text).map_err(of_toml)?.into_inner()) {
         let at = key.span().start;
         match (&**key.get_ref(), value.get_ref()) {
             ("version", _) => {
-                version = Some(read::<i64>(value).map_err(|f| f.in_entry("version"))?);
+                version = Some(read::<i64>(value).map_err(|f| f.within("version"))?);
             }
             ("limits", _) => {
-                rules.reserve = read_limits(value).map_err(|f| f.in_entry("limits"))?;
+                rules.reserve = read_limits(value).map_err(|f| f.within("limits"))?;
             }
             ("roles", DeValue::Table(_)) => roles = entries_of_table(value),
             ("credentials", DeValue::Array(_)) => credentials = entries_of_array(value),
@@ -159,7 +159,7 @@ fn entries_of_array<'a>(value: Value<'a>) -> Vec<Value<'a>> {
 
 fn read<'a, T: Deserialize<'a>>(value: Value<'a>) -> Result<T, Fault> {
     let at = value.span().start;
-    T::deserialize(ValueDeserializer::from(value)).map_err(|error| Fault::from(error).or_at(at))
+    T::deserialize(ValueDeserializer::from(value)).map_err(|error| of_toml(error).or_at(at))
 }
 
 fn read_limits(value: Value<'_>) -> Result<Option<Reserve>, Fault> {
@@ -185,7 +185,7 @@ fn read_role(key: &Key<'_>, value: Value<'_>) -> Result<Role, Fault> {
     check_name(name).map_err(|why| Fault::at(at, format!("the role {:?}: {why}", clip(name))))?;
     let raw = read::<RawRole>(value).map_err(|fault| fault.or_at(at));
     raw.and_then(|raw| raw.role(name))
-        .map_err(|fault| fault.in_entry(&format!("roles.{name}")))
+        .map_err(|fault| fault.within(&format!("roles.{name}")))
 }
 
 impl RawRole {
@@ -252,7 +252,7 @@ impl Builder {
             let at = value.span().start;
             let raw = read::<RawCredential>(value);
             let added = raw.and_then(|raw| self.add(raw));
-            added.map_err(|fault| fault.or_at(at).in_entry(&entry))?;
+            added.map_err(|fault| fault.or_at(at).within(&entry))?;
         }
         Ok(self.rules)
     }

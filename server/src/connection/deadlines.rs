@@ -7,7 +7,7 @@ use common::limits::{LINE_DEADLINE, LINGER};
 use common::sys::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-/// How long a connection may take to join, whatever trickles in.
+/// How long a connection may take to join, also if bytes trickle in.
 const HANDSHAKE: Duration = Duration::from_secs(5);
 
 /// How often a connection that is behind is checked for progress.

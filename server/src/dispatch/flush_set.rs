@@ -1,7 +1,7 @@
 //! The connections that one batch of input has lines for: each is written to once, at the batch's
 //! end, and not once a line.
 //!
-//! What may wait for company is left to those who push next, and to the timer thread where nobody
+//! What may wait for company is left to the thread that pushes next, and to the timer thread if none
 //! does: to wake a client for each of many outcomes that come at once is what a send to many
 //! would cost most.
 
@@ -76,7 +76,7 @@ impl<'a> FlushSet<'a> {
         self.timers.now()
     }
 
-    /// A buffer to make a line in, whatever is in it.
+    /// A buffer to make a line in; its content counts for nothing.
     pub(crate) fn buffer(&mut self) -> Vec<u8> {
         std::mem::take(&mut self.buffer)
     }

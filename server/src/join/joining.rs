@@ -182,7 +182,7 @@ impl Session<'_> {
             .map(|proven| proven.grant.role().may.clone());
         let welcome = |member: &Arc<Member>, standing| {
             stands = Some(standing);
-            // Before it is in the list, so that it leaves the list whatever goes wrong from here.
+            // Before it is in the list, so that it leaves the list if anything goes wrong from here.
             *kept = Some(Arc::clone(member));
             connection
                 .outbox

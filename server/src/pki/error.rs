@@ -4,8 +4,8 @@ use super::CA_CERT;
 use crate::authority::AuthError;
 use common::net::tls::files::TlsFileError;
 use common::sys::trusted_file::Distrust;
-use common::terminal::escape::one_line;
-use std::path::{Path, PathBuf};
+use common::terminal::escape::path_line as shown;
+use std::path::PathBuf;
 
 /// Why nothing was made.
 #[derive(Debug, thiserror::Error)]
@@ -98,9 +98,4 @@ impl From<rcgen::Error> for PkiError {
     fn from(error: rcgen::Error) -> PkiError {
         PkiError::Making(error.to_string())
     }
-}
-
-/// A path on one line, whatever is in it.
-fn shown(path: &Path) -> String {
-    one_line(&path.to_string_lossy()).into_owned()
 }

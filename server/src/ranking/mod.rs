@@ -228,7 +228,7 @@ impl Roster {
         }
     }
 
-    /// Whether a member is told its rank for whom a newcomer of this rank is news.
+    /// Whether a newcomer of this rank is news for a member that is told its rank.
     pub(crate) fn is_news(&self, newcomer: Standing) -> bool {
         newcomer.rank + 1 < newcomer.members && read(&self.ranking).listening > 0
     }
@@ -611,7 +611,7 @@ mod tests {
             "before the name is looked at"
         );
         assert!(roster.leave(&first), "somebody moved up");
-        assert!(!roster.leave(&first), "nobody leaves twice");
+        assert!(!roster.leave(&first), "no member leaves twice");
         assert_eq!(join(&roster, "a", 1).id, 3, "numbers are never used again");
         roster.drain();
         assert_eq!(refused(None), Some(NotAdmitted::ShuttingDown));

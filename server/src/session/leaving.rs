@@ -35,7 +35,7 @@ impl Session<'_> {
         log::info!("{} left: {member}{why}", self.connection.peer());
     }
 
-    /// Has the members that moved up told, whatever went wrong with leaving.
+    /// Schedules news for the members that moved up, also if leaving went wrong.
     pub(super) fn tell_ranks(&mut self) {
         if self.member.is_some() {
             self.hub.schedule_news();

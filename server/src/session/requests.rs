@@ -59,7 +59,7 @@ impl Session<'_> {
         if method_of == Some(ClientMethod::Send) {
             return match &send_params(raw) {
                 Ok(request) => self.send(member, &id, request),
-                // The missing right is told first, whatever else is wrong.
+                // The missing right is told first, before all else that is wrong.
                 Err(error) => {
                     let error = may_send(member).err().unwrap_or_else(|| error.clone());
                     self.not_sent(member, &id, &error)

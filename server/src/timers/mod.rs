@@ -116,7 +116,7 @@ fn give_up(hub: &Hub, due: Timer) {
 fn look_at_certificates(hub: &Hub) {
     #[cfg(not(shuttle))]
     if let Some(tls) = &hub.tls {
-        // First, so that it is looked again whatever happens.
+        // First, so that the next check is certain.
         hub.timers
             .schedule(hub.timers.now() + LOOK_MS, Timer::Certificates);
         tls.certificates.look();
@@ -201,7 +201,7 @@ fn tell_ranks(hub: &Hub) {
             behind.get_or_insert(standing.rank);
             continue;
         }
-        // Those after it are told, whatever happens to this one.
+        // The members after it are told, also if telling this one fails.
         if catch_unwind(AssertUnwindSafe(|| tell_rank(&member, standing))).is_err() {
             log::error!("telling a rank panicked");
             member.connection.stream.shutdown();

@@ -55,7 +55,7 @@ impl Calculators {
     }
 
     /// Starts the threads: half as many as there are processors, so that the other half is left
-    /// to members whatever unjoined clients ask for.
+    /// to members, with any number of unjoined clients.
     ///
     /// # Errors
     /// The system has no thread for it.

@@ -1,6 +1,5 @@
 //! The command line of the client: raw arguments, and what they become.
 
-use crate::audit_options::AuditOptions;
 use crate::bench::{self, Bench};
 use crate::dial::Wait;
 use crate::encrypting::{Encrypting, ServerAddress};
@@ -9,6 +8,7 @@ use crate::prompt::line::check_selector;
 use crate::settings::{Executes, Settings};
 use clap::{Args, CommandFactory, Parser, Subcommand};
 use client::{CONNECT_TIMEOUT, Command, Config, Identity, Name, Token};
+use common::audit::AuditOptions;
 use common::limits::{DEFAULT_ADDRESS, MAX_SLOTS};
 use common::terminal::args;
 use common::wire::selector::check_name;

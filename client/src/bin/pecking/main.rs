@@ -3,7 +3,6 @@
 
 #![forbid(unsafe_code)]
 
-mod audit_options;
 mod bench;
 mod cli;
 mod dial;

@@ -1,6 +1,5 @@
 //! `pecking work`: only executes, as a service does, until a signal comes.
 
-use crate::audit_options::AuditOptions;
 use crate::dial::{Signals, Wait};
 use crate::exit_code::ExitCode;
 use crate::failure::Failure;
@@ -9,6 +8,7 @@ use crate::settings::Settings;
 use client::{Client, ClientEvent, Disconnect, ExecutionResult, Job};
 use common::audit::record::{Join, Record, Start, Stop, Who};
 use common::audit::{Audit, CLOSE_PATIENCE, clipped};
+use common::audit::{AuditOptions, KeptOutcomes};
 use common::logging::log_limit;
 use common::logging::logged::{self, details};
 use common::terminal::console::Console;
@@ -25,7 +25,7 @@ pub(crate) fn work(
     audit: &AuditOptions,
     console: &Console,
 ) -> Result<ExitCode, Failure> {
-    settings.audit = audit.open()?;
+    settings.audit = audit.open(KeptOutcomes::Notable)?;
     let audit = settings.audit.clone();
     if let Some(audit) = &audit {
         audit.note(&Record::Start(Start {

@@ -2,7 +2,7 @@
 //! clients may join.
 
 use crate::sys::trusted_file::{self, Distrust};
-use crate::terminal::escape::one_line;
+use crate::terminal::escape::path_line;
 use rustls::pki_types::pem::{self, PemObject};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use std::path::{Path, PathBuf};
@@ -16,7 +16,7 @@ pub const MAX_KEY_FILE: usize = 16 << 10;
 
 /// Why a file gives no certificate or key.
 #[derive(Debug, thiserror::Error)]
-#[error("cannot take {what} from {}: {reason}", one_line(&.file.to_string_lossy()))]
+#[error("cannot take {what} from {}: {reason}", path_line(.file))]
 pub struct TlsFileError {
     /// What it should have.
     pub what: &'static str,

@@ -143,7 +143,7 @@ fn take(session: &mut Connection, mut bytes: &[u8]) -> Result<usize, HandshakeEr
     Ok(unread)
 }
 
-/// The records that a client of a server says next, whole ones only: whoever calculates with them
+/// The records that a client of a server says next, whole ones only: the thread that calculates with them
 /// is not called for each byte of a client that lets them drip.
 ///
 /// # Errors

@@ -1,5 +1,5 @@
 //! Locks that ThreadSanitizer can see. Those that came with the toolchain wait in code that is not
-//! instrumented, so whatever they guard would look like a race; these are built together with the
+//! instrumented, so all that they guard would look like a race; these are built together with the
 //! project. They are never poisoned.
 
 pub use parking_lot::{Condvar, Mutex, RwLock};

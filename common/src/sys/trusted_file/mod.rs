@@ -15,7 +15,7 @@
 //! The crate `fs-mistrust` does not replace it: that reads no file with a bound, gives no
 //! command that mends a mode, and brings half a dozen crates with it.
 
-use crate::terminal::escape::one_line;
+use crate::terminal::escape::path_line as shown;
 use rustix::fs::{Mode, OFlags};
 use std::ffi::OsString;
 use std::fs::{File, Metadata};
@@ -405,11 +405,6 @@ fn owners(user: u32) -> String {
         ROOT => "root, which runs this program".into(),
         user => format!("uid {user}, which runs this program, or to root"),
     }
-}
-
-/// A path on one line, whatever is in it.
-fn shown(path: &Path) -> String {
-    one_line(&path.to_string_lossy()).into_owned()
 }
 
 #[cfg(all(test, not(shuttle)))]

@@ -17,7 +17,7 @@ use serde::Serialize;
 /// Ids that a fast decoder reads.
 const MOST: u64 = 10_u64.pow(19) - 1;
 
-/// Texts with whatever JSON escapes, and much that it does not.
+/// Texts with characters that JSON escapes, and many that it does not.
 fn string() -> impl Strategy<Value = String> {
     prop_oneof!["\\PC{0,8}", "[\\x00-\\x22\\\\/\\x7fä😀]{0,24}"]
 }

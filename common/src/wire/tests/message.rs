@@ -53,7 +53,7 @@ fn tells_the_kinds_of_messages_apart() {
             })
         ));
     }
-    // An answer is never answered, whatever its id looks like.
+    // An answer is never answered, with any form of id.
     let escaped = Message::parse(br#"{"jsonrpc":"2\u002e0","id":1,"method":"ping"}"#);
     assert!(matches!(escaped, Ok(Message::Request { .. })));
     let stray = Message::parse(br#"{"id":null,"result":1}"#);

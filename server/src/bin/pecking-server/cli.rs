@@ -1,10 +1,10 @@
 //! The command line of the server.
 
-use crate::audit_options::AuditOptions;
 use crate::commands::Command;
 use crate::exposure::Guard;
 use clap::{CommandFactory, Parser};
 use common::audit::Audit;
+use common::audit::{AuditOptions, KeptOutcomes};
 use common::terminal::args;
 use common::terminal::console::Console;
 use common::token::{self, TokenError};
@@ -130,6 +130,16 @@ pub(crate) struct Cli {
 
     #[command(flatten)]
     pub(crate) audit: AuditOptions,
+
+    /// Which outcomes of a command to several clients are on record: notable (those that are not
+    /// done with exit code 0), or all; the tally always is
+    #[arg(
+        long,
+        value_name = "OUTCOMES",
+        default_value = "notable",
+        requires = "audit"
+    )]
+    pub(crate) audit_outcomes: KeptOutcomes,
 
     /// Print no transcript of arrivals and departures
     #[arg(long)]

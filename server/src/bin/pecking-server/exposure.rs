@@ -35,7 +35,7 @@ pub(crate) enum Exposed {
     ToAnyClient(SocketAddr),
 }
 
-/// What is to be said of a server that listens at the address that was bound, whatever was
+/// What is to be said of a server that listens at the address that was bound, not at the one that was
 /// written for it.
 ///
 /// | listens on | encrypts | asks | |

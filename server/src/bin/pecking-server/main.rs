@@ -3,7 +3,6 @@
 
 #![forbid(unsafe_code)]
 
-mod audit_options;
 mod cli;
 mod commands;
 mod exposure;
@@ -68,7 +67,7 @@ fn main() -> ExitCode {
             return ExitCode::from(USAGE);
         }
     };
-    let audit = match cli.audit.open() {
+    let audit = match cli.audit.open(cli.audit_outcomes) {
         Ok(audit) => audit,
         Err(e) => {
             complain(&format!("error: {e}"));

@@ -104,7 +104,7 @@ pub(super) fn address(names: &ServerNames, pin: &Pin) -> String {
     format!("tls://{}:{PORT}#{pin}", names.first())
 }
 
-/// A path that is right in whatever folder the line is pasted.
+/// A path that is right in any folder where the line is pasted.
 pub(super) fn absolute(folder: &Path) -> anyhow::Result<PathBuf> {
     let absolute = folder.canonicalize();
     absolute.with_context(|| format!("cannot find {}", folder.display()))

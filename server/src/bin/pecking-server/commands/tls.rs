@@ -148,7 +148,7 @@ impl Renew {
     }
 }
 
-/// A certificate in lines, whatever is in it.
+/// A certificate in lines, each safe for a terminal.
 fn description(shown: &Description) -> String {
     let date = |moment| humantime::format_rfc3339_seconds(moment).to_string();
     let or_none = |text: String| if text.is_empty() { "none".into() } else { text };

@@ -1,8 +1,8 @@
-//! The options of the audit log, as a group of the command line.
+//! The options of the audit log, as a group of both programs' command lines.
 
+use super::{Audit, AuditError, Full, KeptOutcomes, KeptWords, ROTATE_RANGE, Settings};
+use crate::terminal::args;
 use clap::Args;
-use common::audit::{Audit, AuditError, Full, KeptWords, ROTATE_RANGE, Settings};
-use common::terminal::args;
 use std::path::PathBuf;
 
 /// The most earlier files that can be kept.
@@ -10,9 +10,9 @@ const MOST_KEPT: usize = 1_000_000;
 
 /// The options of the audit log.
 #[derive(Clone, Debug, Args)]
-pub(crate) struct AuditOptions {
-    /// Put on record what this client runs, for which client, as JSON lines at the end of this
-    /// file; a command that cannot be on record does not run
+pub struct AuditOptions {
+    /// Put commands on record, as JSON lines at the end of this file; a command that cannot be on
+    /// record does not run
     #[arg(long, value_name = "FILE")]
     audit: Option<PathBuf>,
 
@@ -41,11 +41,11 @@ pub(crate) struct AuditOptions {
 }
 
 impl AuditOptions {
-    /// Opens the log, if there is to be one.
+    /// Opens the log, if there is to be one, which keeps these outcomes of commands to several.
     ///
     /// # Errors
     /// The file cannot be a log.
-    pub(crate) fn open(&self) -> Result<Option<Audit>, AuditError> {
+    pub fn open(&self, outcomes: KeptOutcomes) -> Result<Option<Audit>, AuditError> {
         let Some(file) = &self.audit else {
             return Ok(None);
         };
@@ -54,6 +54,7 @@ impl AuditOptions {
             keep: self.audit_keep,
             full: self.audit_full,
             words: self.audit_words.clone(),
+            outcomes,
             ..Settings::new(file)
         };
         Audit::open(settings).map(Some)
