@@ -252,11 +252,16 @@ fn what_is_no_auth_file() {
             "from: found \"10.0.0.0/99\"",
         ),
         (with("from = []"), ":18:8", "from: found no network"),
+        (
+            with("from = \"10.0.0.1\""),
+            ":18:8",
+            "invalid type: string \"10.0.0.1\", expected an array such as [\"a\", \"b\"]",
+        ),
         (with("connections = -1"), ":18:15", "connections: found -1"),
         (
             with("replace = 1"),
             ":18:11",
-            "invalid type: integer `1`, expected a boolean",
+            "invalid type: integer `1`, expected true or false, without quotes",
         ),
         (
             ending("[[credentials]]\nid = \"x\"\nrole = \"agent\"\n"),

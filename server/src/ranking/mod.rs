@@ -7,8 +7,11 @@
 //! a handle that returns owned values: its lock is held for a look-up or a change of the
 //! list, and never while something is written, sent or waited for.
 
+#[cfg(test)]
+mod tests;
+mod view;
+
 use crate::authority::rules::{Credential, Reserve};
-use crate::dispatch::command::Target;
 use crate::member::Member;
 use crate::transcript::{Standings, Transcript, WHOLE_RANKING};
 use common::sys::sync::atomic::{AtomicUsize, Ordering::Relaxed};
@@ -18,8 +21,9 @@ use common::wire::name::Name;
 use common::wire::selector::GIVEN;
 use common::wire::tier::Tier;
 use foldhash::fast::RandomState;
-use std::cmp::Ordering;
 use std::collections::HashMap;
+
+pub(crate) use view::{View, least_loaded};
 
 /// A handle to the ranked list.
 #[derive(Clone)]
@@ -272,89 +276,6 @@ impl Place {
     }
 }
 
-/// The list as a look-up sees it.
-pub(crate) struct View<'a>(&'a Ranking);
-
-impl View<'_> {
-    /// All members, in rank order.
-    pub(crate) fn ranked(&self) -> &[Place] {
-        &self.0.ranked
-    }
-
-    /// Whether the server is about to stop.
-    pub(crate) fn is_draining(&self) -> bool {
-        self.0.draining
-    }
-
-    /// The rank of a member.
-    pub(crate) fn rank_of(&self, member: &Member) -> Option<usize> {
-        position(&self.0.ranked, member)
-    }
-
-    /// The rank and the place of the member of that name, however that is spelled in upper and
-    /// lower case.
-    pub(crate) fn any_case(&self, name: &str) -> Option<(usize, &Place)> {
-        let member = self.0.names.get(name.to_ascii_lowercase().as_str())?;
-        let rank = self.rank_of(member)?;
-        Some((rank, &self.0.ranked[rank]))
-    }
-
-    /// The rank and the place of the member with that number. In each tier members stand in the
-    /// order of their numbers.
-    pub(crate) fn by_number(&self, number: u64) -> Option<(usize, &Place)> {
-        let ranked = &self.0.ranked;
-        let mut first = 0;
-        while let Some(place) = ranked.get(first) {
-            let tier = place.member.tier;
-            let end = first + ranked[first..].partition_point(|place| place.member.tier == tier);
-            let found = ranked[first..end].binary_search_by_key(&number, |place| place.member.id);
-            if let Ok(at) = found {
-                return Some((first + at, &ranked[first + at]));
-            }
-            first = end;
-        }
-        None
-    }
-
-    /// All executors, in rank order.
-    #[cfg(all(test, shuttle))]
-    pub(crate) fn executors(&self) -> &[Place] {
-        &self.0.executors
-    }
-
-    /// The executors below a member, in rank order.
-    pub(crate) fn executors_below(&self, member: &Member) -> &[Place] {
-        let executors = &self.0.executors;
-        let key = RankKey::of(member);
-        let first = executors.partition_point(|place| place.key <= key);
-        &executors[first..]
-    }
-
-    /// The executor below a member, of those that are wanted, of whose slots the smallest share is in use; of equals, the
-    /// highest-ranked. A scan of ten thousand costs some ten microseconds, and needs nothing
-    /// that every command would have to keep up to date.
-    pub(crate) fn least_loaded_below(
-        &self,
-        member: &Member,
-        is_wanted: impl Fn(&Place) -> bool,
-    ) -> Option<&Place> {
-        let load = |place| (place, Load::of(place));
-        let executors = self.executors_below(member).iter();
-        let loads = executors.filter(|place| is_wanted(place)).map(load);
-        let least = loads.min_by(|(_, a), (_, b)| a.compare(b));
-        least.map(|(place, _)| place)
-    }
-}
-
-/// The same, of targets that are in rank order.
-pub(crate) fn least_loaded(targets: &[Target]) -> Option<&Target> {
-    let loads = targets
-        .iter()
-        .map(|target| (target, Load::of_member(&target.member)));
-    let least = loads.min_by(|(_, a), (_, b)| a.compare(b));
-    least.map(|(target, _)| target)
-}
-
 /// What is looked at of a newcomer.
 #[derive(Clone, Copy, Default)]
 pub(crate) struct Newcomer<'a> {
@@ -522,31 +443,6 @@ impl Ranking {
     }
 }
 
-/// The commands of an executor, and its slots.
-struct Load {
-    commands: u64,
-    slots: u64,
-}
-
-impl Load {
-    fn of(place: &Place) -> Load {
-        Load::of_member(&place.member)
-    }
-
-    fn of_member(member: &Member) -> Load {
-        let queue = &member.queue;
-        Load {
-            commands: u64::from(queue.running()) + u64::from(queue.queued()),
-            slots: member.slots.into(),
-        }
-    }
-
-    /// Compares shares as fractions, without rounding: a/b < c/d if a*d < c*b.
-    fn compare(&self, other: &Load) -> Ordering {
-        (self.commands * other.slots).cmp(&(other.commands * self.slots))
-    }
-}
-
 /// A member of a rank, as the answer to `members` shows it.
 fn line(member: &Member, rank: usize, now: u64) -> wire::Member {
     let bearer = member.bearer.as_ref();
@@ -579,170 +475,4 @@ fn above(places: &[Place], member: &Member) -> usize {
 fn position(places: &[Place], member: &Member) -> Option<usize> {
     let key = RankKey::of(member);
     places.binary_search_by_key(&key, |place| place.key).ok()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::testing::{join, member, member_in, roster};
-    use common::wire::tier::Tier;
-    use proptest::prelude::*;
-
-    #[test]
-    fn who_is_refused_and_why() {
-        let roster = roster(2);
-        let make = |id, name| member(id, name, 1);
-        let refused = |name| roster.join(name, make, |_, _| {}).err();
-        let first = join(&roster, "a", 1);
-        let taken = Some(NotAdmitted::NameTaken("a".into()));
-        assert_eq!(
-            [refused(Some("a")), refused(Some("A"))],
-            [taken.clone(), taken]
-        );
-        assert_eq!(
-            roster
-                .join(None, make, |_, _| {})
-                .map(|joined| joined.member.name.to_string()),
-            Ok("client-2".into())
-        );
-        assert_eq!(
-            refused(Some("a")),
-            Some(NotAdmitted::Full(2)),
-            "before the name is looked at"
-        );
-        assert!(roster.leave(&first), "somebody moved up");
-        assert!(!roster.leave(&first), "no member leaves twice");
-        assert_eq!(join(&roster, "a", 1).id, 3, "numbers are never used again");
-        roster.drain();
-        assert_eq!(refused(None), Some(NotAdmitted::ShuttingDown));
-    }
-
-    #[test]
-    fn a_newcomer_is_welcomed_before_anybody_sees_it() {
-        let roster = roster(2);
-        let other = roster.clone();
-        let welcome = |_: &Arc<Member>, standing: Standing| {
-            assert_eq!(
-                standing,
-                Standing {
-                    rank: 0,
-                    members: 1
-                }
-            );
-            // The list is locked: a look-up from another thread has to wait.
-            #[cfg(not(thread_sanitizer))] // Its locks have another `try_read`.
-            assert!(other.ranking.try_read().is_err());
-        };
-        assert!(
-            roster
-                .join(None, |id, name| member(id, name, 1), welcome)
-                .is_ok()
-        );
-    }
-
-    #[derive(Clone, Debug)]
-    enum Step {
-        Join {
-            slots: u32,
-            tier: Tier,
-        },
-        Leave(prop::sample::Index),
-        Tell,
-        Load {
-            who: prop::sample::Index,
-            running: usize,
-            waiting: usize,
-        },
-    }
-
-    fn tier() -> impl Strategy<Value = Tier> {
-        prop::sample::select(vec![0, 4, 5, 5, 9]).prop_map(|n| Tier::new(n).expect("a tier"))
-    }
-
-    fn steps() -> impl Strategy<Value = Vec<Step>> {
-        let step = prop_oneof![
-            3 => (0u32..3, tier()).prop_map(|(slots, tier)| Step::Join { slots, tier }),
-            2 => any::<prop::sample::Index>().prop_map(Step::Leave),
-            1 => Just(Step::Tell),
-            2 => (any::<prop::sample::Index>(), 0usize..4, 0usize..4)
-                .prop_map(|(who, running, waiting)| Step::Load { who, running, waiting }),
-        ];
-        prop::collection::vec(step, 0..60)
-    }
-
-    proptest! {
-        /// Against the simplest list that there is, after every step.
-        #[test]
-        fn the_roster_is_a_plain_list(steps in steps()) {
-            const MAX: u32 = 12;
-            let roster = roster(MAX);
-            let mut model: Vec<Arc<Member>> = Vec::new();
-            let mut told: HashMap<u64, u32> = HashMap::new();
-            for step in steps {
-                match step {
-                    Step::Join { slots, tier } => {
-                        let mut stands = None;
-                        let make = |id, name| member_in(tier, id, name, slots);
-                        let joined = roster.join(None, make, |_, standing| stands = Some(standing));
-                        prop_assert_eq!(joined.is_ok(), model.len() < MAX as usize);
-                        if let (Ok(Admitted { member, .. }), Some(standing)) = (joined, stands) {
-                            let rank = model.iter().position(|other| other.tier > tier);
-                            let rank = rank.unwrap_or(model.len());
-                            model.insert(rank, Arc::clone(&member));
-                            let members = model.len() as u32;
-                            prop_assert_eq!(standing, Standing { rank: rank as u32, members });
-                            told.insert(member.id, rank as u32);
-                            let is_last = rank + 1 == model.len();
-                            prop_assert_eq!(roster.is_news(standing), !is_last);
-                            prop_assert!(roster.mark_joined(&member));
-                        }
-                    }
-                    Step::Leave(_) if model.is_empty() => {}
-                    Step::Leave(index) => {
-                        let at = index.index(model.len());
-                        let gone = model.remove(at);
-                        prop_assert_eq!(roster.leave(&gone), at < model.len());
-                    }
-                    Step::Load { who, running, waiting } => {
-                        if !model.is_empty() {
-                            model[who.index(model.len())].queue.set_load(running, waiting);
-                        }
-                    }
-                    Step::Tell => {
-                        for (member, standing) in roster.untold() {
-                            prop_assert_eq!(standing.members as usize, model.len());
-                            member.told_rank.store(standing.rank, Relaxed);
-                            told.insert(member.id, standing.rank);
-                        }
-                        for (rank, member) in model.iter().enumerate() {
-                            prop_assert_eq!(told[&member.id], rank as u32, "everybody knows its rank");
-                        }
-                    }
-                }
-                let page = roster.page(0, 100, 1).members;
-                let listed: Vec<(u64, u32)> = page.iter().map(|m| (m.member, m.rank)).collect();
-                let expected = model.iter().zip(0u32..).map(|(m, rank)| (m.id, rank));
-                prop_assert_eq!(listed, expected.collect::<Vec<_>>());
-                roster.look(|view| {
-                    for (rank, member) in model.iter().enumerate() {
-                        assert_eq!(view.rank_of(member), Some(rank));
-                        let found = view.any_case(&member.name.to_ascii_uppercase());
-                        assert!(found.is_some_and(|(at, place)| at == rank && place.member.id == member.id));
-                        let below = model[rank + 1..].iter().filter(|m| m.slots > 0).map(|m| m.id);
-                        let executors = view.executors_below(member).iter().map(|p| p.member.id);
-                        assert!(executors.eq(below));
-                        let share = |m: &&Arc<Member>| {
-                            let commands = m.queue.running() + m.queue.queued();
-                            // Slots are 1 or 2 here, so halves are whole.
-                            commands * 2 / m.slots
-                        };
-                        let below = model[rank + 1..].iter().filter(|m| m.slots > 0);
-                        let least = below.min_by_key(share).map(|m| m.id);
-                        let found = view.least_loaded_below(member, |_| true).map(|place| place.member.id);
-                        assert_eq!(found, least, "the first of equals");
-                    }
-                });
-            }
-        }
-    }
 }
