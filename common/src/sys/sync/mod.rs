@@ -130,6 +130,12 @@ pub fn role<T>(mutex: &Mutex<T>) -> Role<'_, T> {
     locks::whole(mutex.lock())
 }
 
+/// Takes a mutex that is held for a look at what is in it or an exchange of that, poisoned or not.
+/// Nothing waits and nothing is called meanwhile, so a thread may take it that holds a lock.
+pub fn leaf<T>(mutex: &Mutex<T>) -> Role<'_, T> {
+    locks::whole(mutex.lock())
+}
+
 /// Waits until another thread notifies, or for no reason; the lock is not held meanwhile.
 pub fn wait<'a, T>(condvar: &Condvar, held: MutexGuard<'a, T>) -> MutexGuard<'a, T> {
     let Held { guard, only } = held;
