@@ -16,6 +16,7 @@ pub const OUTCOME: &str = "outcome";
 pub const RANK: &str = "rank";
 pub const REFUSED: &str = "refused";
 pub const BYE: &str = "bye";
+pub const ACK: &str = "ack";
 
 /// What a client asks of a server, or tells it: the server dispatches by this, so a method that is
 /// added here is one that it has to handle, and to say which clients may use it.
@@ -39,11 +40,13 @@ pub enum ClientMethod {
     Consumed,
     /// A notification.
     Leave,
+    /// A notification.
+    Ack,
 }
 
 impl ClientMethod {
     /// Every one of them.
-    pub const ALL: [ClientMethod; 9] = [
+    pub const ALL: [ClientMethod; 10] = [
         ClientMethod::Join,
         ClientMethod::Send,
         ClientMethod::Select,
@@ -53,6 +56,7 @@ impl ClientMethod {
         ClientMethod::Output,
         ClientMethod::Consumed,
         ClientMethod::Leave,
+        ClientMethod::Ack,
     ];
 
     /// The name on the wire.
@@ -67,6 +71,7 @@ impl ClientMethod {
             ClientMethod::Output => OUTPUT,
             ClientMethod::Consumed => CONSUMED,
             ClientMethod::Leave => LEAVE,
+            ClientMethod::Ack => ACK,
         }
     }
 
@@ -87,7 +92,7 @@ mod tests {
             assert_eq!(method as usize, at, "ALL has every method once, in order");
             assert_eq!(ClientMethod::from_name(method.name()), Some(method));
         }
-        assert_eq!(ClientMethod::ALL.len() - 1, ClientMethod::Leave as usize);
+        assert_eq!(ClientMethod::ALL.len() - 1, ClientMethod::Ack as usize);
         assert_eq!(ClientMethod::from_name("execute"), None);
     }
 }

@@ -40,7 +40,7 @@ mod words;
 pub use bye::{Bye, ByeReason};
 pub use execute::{CancelExecution, Execute, ExecutionResult, Leftovers};
 pub use identity::Identity;
-pub use join::{Credential, Join, Joined};
+pub use join::{Ack, Credential, Join, Joined, Resumable, Resume, ResumeToken, Resumed};
 pub use members::{Member, Members, MembersQuery, Rank};
 pub use outcome::{Outcome, Status, Tally};
 pub use output::{
