@@ -7,8 +7,10 @@
 
 use crate::authority::grant::Grant;
 use crate::authority::{Authority, wall_clock};
+use crate::connection::hold::Stage;
 use crate::dispatch::dispatcher;
 use crate::dispatch::flush_set::FlushSet;
+use crate::holds;
 use crate::hub::Hub;
 use crate::member::Member;
 use crate::record;
@@ -53,8 +55,13 @@ pub(crate) fn evict(hub: &Hub, member: &Arc<Member>, reason: Reason, flushes: &m
     }
     hub.conclude_all(member.queue.close(), flushes);
     let now = hub.timers.now();
+    let stage = member.connection.hold().map(|hold| hub.holds.end(hold));
     member.connection.bye(reason, message, now);
-    hub.schedule_check(&member.connection);
+    match stage {
+        // No session serves it that would end by itself.
+        Some(Stage::Away) => holds::close(hub, member),
+        _ => hub.schedule_check(&member.connection),
+    }
     let _any = log_limit::unlimited();
     log::info!("{member} ends: {message}");
 }

@@ -34,6 +34,7 @@ mod connection;
 mod dispatch;
 mod drain;
 mod eviction;
+mod holds;
 mod hub;
 mod join;
 mod member;

@@ -14,6 +14,7 @@ pub(crate) mod auth;
 mod dial;
 pub(crate) mod dialled;
 mod full_pipe;
+pub(crate) mod held;
 pub(crate) mod pki;
 pub(crate) mod programs;
 pub(crate) mod proxy;

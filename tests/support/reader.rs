@@ -31,6 +31,7 @@ const REASONS: [(i64, &str); 18] = [
     (11, "forbidden"),
     (12, "audit_unavailable"),
     (13, "tls_required"),
+    (15, "not_resumable"),
 ];
 
 /// One line that came.

@@ -23,6 +23,7 @@ mod outcome;
 mod output;
 mod ranks;
 mod reload;
+mod resume;
 mod scope;
 mod select;
 mod selectors;

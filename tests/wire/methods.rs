@@ -95,7 +95,10 @@ fn expected(method: ClientMethod, state: State, to: To) -> Answer {
         ClientMethod::Members => Answer::Names(&["caller", "web1"]),
         ClientMethod::Ping => Answer::Empty,
         // They are about what a client executes or has sent: of others' commands it can say nothing.
-        ClientMethod::Cancel | ClientMethod::Output | ClientMethod::Consumed => Answer::Nothing,
+        ClientMethod::Cancel
+        | ClientMethod::Output
+        | ClientMethod::Consumed
+        | ClientMethod::Ack => Answer::Nothing,
         ClientMethod::Leave if is_new => Answer::Nothing,
         ClientMethod::Leave => Answer::End,
     }
@@ -113,6 +116,7 @@ fn params(method: ClientMethod, to: To, sent: &Value, executed: &Value) -> Value
         ClientMethod::Cancel => json!({"send": sent}),
         ClientMethod::Output => json!({"id": executed, "stream": "stdout", "text": "forged"}),
         ClientMethod::Consumed => json!({"send": sent, "member": 3, "bytes": 1}),
+        ClientMethod::Ack => json!({"received": 1}),
     }
 }
 
@@ -126,7 +130,8 @@ fn is_request(method: ClientMethod) -> bool {
         ClientMethod::Cancel
         | ClientMethod::Output
         | ClientMethod::Consumed
-        | ClientMethod::Leave => false,
+        | ClientMethod::Leave
+        | ClientMethod::Ack => false,
     }
 }
 

@@ -19,7 +19,7 @@ mod names;
 mod overlap;
 mod parse;
 pub(crate) mod rules;
-mod token;
+pub(crate) mod token;
 mod values;
 
 pub use edit::{NewCredential, revoke};

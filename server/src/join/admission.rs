@@ -3,6 +3,8 @@
 
 use crate::authority::Rules;
 use crate::authority::grant::{Forbidden, Grant};
+use crate::authority::token::TokenHash;
+use crate::join::resuming::ComesBack;
 use crate::join::throttle::Throttle;
 use crate::join::token::Token;
 use crate::member::Terms;
@@ -13,7 +15,7 @@ use common::wire::Text;
 use common::wire::message::{Code, RpcError, clip, params};
 use common::wire::name::Name;
 use common::wire::tier::Tier;
-use common::wire::{Credential, Join};
+use common::wire::{Credential, Join, Resume};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use std::net::IpAddr;
@@ -69,6 +71,10 @@ pub(crate) struct Wanted {
     pub(crate) terms: Terms,
     /// What it has proven, at a server that knows identities.
     pub(crate) proven: Option<Proven>,
+    /// Whether its place is to be held if its connection breaks.
+    pub(crate) hold: bool,
+    /// The place that it comes back to; nothing else counts then.
+    pub(crate) resume: Option<ComesBack>,
 }
 
 /// What a client has proven, by these rules.
@@ -88,6 +94,22 @@ fn join_params(raw: Option<&RawValue>) -> Result<Box<Join<'_>>, RpcError> {
 fn asked_name(name: Text<'_>) -> Result<Name<'static>, RpcError> {
     let name = Name::asked_for(name.into_string());
     name.map_err(|message| wrong(format!("params.name: {message}")))
+}
+
+/// Digits of a token that brings a client back.
+const RESUME_TOKEN: usize = 32;
+
+#[inline(never)]
+fn comes_back(resume: Resume<'_>) -> Result<ComesBack, RpcError> {
+    let token = resume.token.reveal();
+    if token.len() != RESUME_TOKEN || !token.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+        let message = format!("params.resume.token must be {RESUME_TOKEN} hexadecimal digits");
+        return Err(wrong(message));
+    }
+    Ok(ComesBack {
+        token: TokenHash::of(&token),
+        received: resume.received,
+    })
 }
 
 #[cold]
@@ -117,8 +139,10 @@ impl Wanted {
             Some(Err(message)) => return Err(wrong(format!("params.tier: {message}"))),
             tier => tier.and_then(Result::ok),
         };
+        let resume = join.resume.take().map(comes_back).transpose()?;
         let proven = prove(join.token.as_ref().map(Credential::reveal).as_deref())?;
         let (tier, slots) = match &proven {
+            _ if resume.is_some() => (Tier::DEFAULT, 0),
             None => (granted(tier, Tier::DEFAULT)?, slots.unwrap_or(1)),
             Some(proven) => proven.give(name.as_deref(), tier, slots)?,
         };
@@ -132,6 +156,8 @@ impl Wanted {
             name,
             terms,
             proven,
+            hold: join.hold == Some(true),
+            resume,
         }))
     }
 

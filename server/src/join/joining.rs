@@ -3,7 +3,9 @@
 use crate::authority::bearer::Bearer;
 use crate::authority::grant::{Proof, showed};
 use crate::authority::wall_clock;
+use crate::connection::hold::{Hold, new_token};
 use crate::eviction;
+use crate::holds;
 use crate::hub::Hub;
 use crate::join::admission::{Proven, Wanted, check_token, not_admitted, prove};
 use crate::join::throttle::ANSWER_DELAY_MS;
@@ -19,7 +21,7 @@ use common::wire::message::{
 };
 use common::wire::method::ClientMethod;
 use common::wire::name::Name;
-use common::wire::{Joined, Right};
+use common::wire::{Joined, Resumable, Resumed, Right};
 use serde_json::value::RawValue;
 
 impl Session<'_> {
@@ -96,7 +98,11 @@ impl Session<'_> {
         match joined {
             Ok(()) => {
                 self.hub.handshakes.go(self.connection);
-                Flow::Continue(())
+                match self.resumed {
+                    None => Flow::Continue(()),
+                    // The rest is for the session of its place.
+                    Some(_) => Flow::Break(()),
+                }
             }
             Err(error) => self.not_joined(id, &error),
         }
@@ -127,7 +133,10 @@ impl Session<'_> {
     /// Checks what the client asks for, and ranks it.
     fn join(&mut self, id: &Id, raw: Option<&RawValue>) -> Result<(), RpcError> {
         let wanted = Wanted::read(raw, |shown| self.prove(shown))?;
-        self.admit(id, wanted)?;
+        match &wanted.resume {
+            None => self.admit(id, wanted)?,
+            Some(back) => self.resume(id, &wanted, back)?,
+        }
         let config = &self.hub.config;
         if config.token.is_some() || config.authority.is_some() {
             let address = self.connection.peer().ip();
@@ -180,18 +189,31 @@ impl Session<'_> {
             .proven
             .as_ref()
             .map(|proven| proven.grant.role().may.clone());
+        let (resume, hold) = place(hub, wanted.hold, self.now);
+        let token = hold.as_ref().and_then(|hold| hold.tokens()[0]);
+        let answer = Welcome {
+            may,
+            resume,
+            resumed: None,
+        };
         let welcome = |member: &Arc<Member>, standing| {
             stands = Some(standing);
             // Before it is in the list, so that it leaves the list if anything goes wrong from here.
             *kept = Some(Arc::clone(member));
             connection
                 .outbox
-                .push(welcome(hub, id, member, standing, may));
+                .push(welcome(hub, id, member, standing, answer));
+            if let Some(hold) = hold {
+                connection.set_hold(hold);
+            }
         };
         let Admitted { member, replaced } = hub
             .roster
             .join(wanted.newcomer(), make, welcome)
             .map_err(|refusal| refused(&refusal, &wanted))?;
+        if let Some(token) = token {
+            hub.holds.add(&token, &member);
+        }
         if let Some(standing) = stands {
             hub.schedule_join_news(&member, standing);
         }
@@ -237,7 +259,7 @@ impl Session<'_> {
 
 /// What stays with the member of what it has proven.
 #[inline(never)]
-fn bearer(wanted: &Wanted) -> Option<Box<Bearer>> {
+pub(super) fn bearer(wanted: &Wanted) -> Option<Box<Bearer>> {
     let proven = wanted.proven.as_ref()?;
     Some(Box::new(Bearer::new(proven.grant.clone())))
 }
@@ -266,14 +288,33 @@ fn refused(refusal: &NotAdmitted, wanted: &Wanted) -> RpcError {
     not_admitted(refusal, wanted.name.as_deref(), identity)
 }
 
+/// The place of a client that asks for one to be held, and what brings it back there.
+#[inline(never)]
+fn place(hub: &Hub, is_wanted: bool, now: u64) -> (Option<Resumable>, Option<Box<Hold>>) {
+    let hold_ms = holds::hold_ms(hub).filter(|_| is_wanted);
+    let Some((hold_ms, Ok((token, hash)))) = hold_ms.map(|ms| (ms, new_token())) else {
+        return (None, None);
+    };
+    let hold = Box::new(Hold::new(hash, now));
+    (Some(Resumable { token, hold_ms }), Some(hold))
+}
+
+/// What the answer to a `join` says besides what is known of the member.
+#[derive(Clone)]
+pub(super) struct Welcome {
+    pub(super) may: Option<Vec<Right>>,
+    pub(super) resume: Option<Resumable>,
+    pub(super) resumed: Option<(Resumed, Option<u64>)>,
+}
+
 /// The answer to a `join`.
 #[inline(never)]
-fn welcome(
+pub(super) fn welcome(
     hub: &Hub,
     id: &Id,
     member: &Member,
     standing: Standing,
-    may: Option<Vec<Right>>,
+    answer: Welcome,
 ) -> Vec<u8> {
     let bearer = member.bearer.as_ref();
     let joined = Joined {
@@ -287,7 +328,10 @@ fn welcome(
         run: Some(hub.run.to_string()),
         identity: bearer.and_then(|bearer| Some(bearer.wire_identity()?.into_owned())),
         role: bearer.map(|bearer| bearer.role().into_owned()),
-        may,
+        may: answer.may,
+        resume: answer.resume,
+        resumed: answer.resumed.map(|(what, _)| what),
+        received: answer.resumed.and_then(|(_, received)| received),
     };
     result_line(id, joined)
 }

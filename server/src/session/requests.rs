@@ -11,7 +11,7 @@ use common::sys::sync::Arc;
 use common::wire::message::{Code, Id, RpcError, clip, error_line, params, result_line};
 use common::wire::method::ClientMethod;
 use common::wire::{
-    Cancel, Empty, ExecutionOutput, MembersQuery, Right, SelectQuery, Send, SendConsumed,
+    Ack, Cancel, Empty, ExecutionOutput, MembersQuery, Right, SelectQuery, Send, SendConsumed,
 };
 use serde::Deserialize;
 use serde_json::value::RawValue;
@@ -100,7 +100,8 @@ impl Session<'_> {
                 | ClientMethod::Cancel
                 | ClientMethod::Output
                 | ClientMethod::Consumed
-                | ClientMethod::Leave,
+                | ClientMethod::Leave
+                | ClientMethod::Ack,
             )
             | None => Err(RpcError::new(
                 Code::MethodNotFound,
@@ -193,6 +194,13 @@ impl Session<'_> {
             Some(ClientMethod::Leave) => {
                 self.leaves = true;
                 return Flow::Break(());
+            }
+            Some(ClientMethod::Ack) => {
+                // It is the one line that is not counted.
+                self.received -= 1;
+                if let Some(Ack { received }) = self.told(method, raw) {
+                    member.connection.outbox.acknowledge(received);
+                }
             }
             Some(ClientMethod::Cancel) => {
                 if let Some(cancel) = self.told::<Cancel>(method, raw)

@@ -30,7 +30,7 @@ use crate::memory::Memory;
 use crate::net::stream::Stream;
 use crate::sys::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, AtomicUsize, Ordering, fence};
 use crate::sys::sync::channel::{Receiver, Sender, unbounded};
-use crate::sys::sync::{Arc, Condvar, Mutex, lock, role, try_role, wait_timeout};
+use crate::sys::sync::{Arc, Condvar, Mutex, leaf, lock, role, try_role, wait_timeout};
 use crate::sys::thread::JoinHandle;
 use std::io;
 use std::ops::Deref;
@@ -196,9 +196,10 @@ impl Outbox {
 
     /// From now on, what is written is kept until the peer acknowledges it, except what was pushed
     /// before. `ack` makes the line that tells the peer how many lines were received. No other
-    /// thread uses the outbox yet.
+    /// thread pushes yet.
     pub fn keep(&self, ack: fn(u64) -> Vec<u8>) {
-        let mut writer = role(&self.writer);
+        // The caller may hold a lock, which a thread that has the role does not wait for.
+        let mut writer = leaf(&self.writer);
         self.fill(&mut writer);
         self.count_rest(&mut writer);
         writer.kept = Some(Box::new(Kept::new(ack, writer.rest.len())));
@@ -253,6 +254,15 @@ impl Outbox {
             Err(met) if met == Cut::Ended as u8 => Cut::Ended,
             Err(_) => Cut::Broken,
             Ok(_) => cut,
+        }
+    }
+
+    /// How its connection has ended, if a write or another thread knows that already.
+    pub fn cut(&self) -> Option<Cut> {
+        match self.cut.load(Ordering::Acquire) {
+            PLUGGED => None,
+            cut if cut == Cut::Ended as u8 => Some(Cut::Ended),
+            _ => Some(Cut::Broken),
         }
     }
 

@@ -87,6 +87,14 @@ fn in_list(list: &List, rank: u32, member: &Member, below: bool) -> bool {
     included && !list.excludes(&client)
 }
 
+/// Why a member that has slots is passed over.
+const AWAY: &str = "it is away: its connection broke, and it may come back";
+
+/// Whether a member executes what it is sent now.
+fn executes(member: &Member) -> bool {
+    member.slots > 0 && !member.connection.is_away()
+}
+
 /// A member, as a list looks at it.
 fn subject(rank: u32, member: &Member) -> Subject<'_> {
     Subject {
@@ -149,7 +157,7 @@ fn one_of(
     let found = below.map(|(rank, Place { member, .. })| Target { member, rank });
     let found: Vec<Target> = found
         .filter(|Target { member, rank }| {
-            member.slots > 0 && scope.covers(&member.name) && in_list(list, *rank, member, true)
+            executes(member) && scope.covers(&member.name) && in_list(list, *rank, member, true)
         })
         .collect();
     let target = pick(&found).cloned();
@@ -200,6 +208,9 @@ fn named(
     }
     if !scope.covers(&member.name) {
         return Err(scope.error(&format!("{member} (rank {rank})")));
+    }
+    if member.connection.is_away() {
+        return Err(no_target(format!("{member} (rank {rank}): {AWAY}")));
     }
     let member = Arc::clone(member);
     Ok(Selection {
@@ -284,7 +295,7 @@ fn many(
         let target = Target { member, rank };
         if rank < sender_rank {
             outranked.push(target);
-        } else if target.member.slots == 0 {
+        } else if !executes(&target.member) {
             passed_over.push(target);
         } else if scope.covers(&target.member.name) {
             execute.push(target);
@@ -321,7 +332,10 @@ fn absent(list: &List, passed_over: &[Target], unknown: Vec<Absent>) -> Vec<Abse
     let without_slots = passed_over.iter().filter(is_named).map(|target| Absent {
         who: Missed::Here(target.clone()),
         status: Status::Absent,
-        message: "it has no slots: it never executes".into(),
+        message: match target.member.slots {
+            0 => "it has no slots: it never executes".into(),
+            _ => AWAY.into(),
+        },
     });
     without_slots.chain(unknown).collect()
 }
@@ -387,8 +401,8 @@ fn nobody_below(below: &[Place], first_rank: u32) -> RpcError {
     }
     let places = below.iter().zip(first_rank..);
     no_target(format!(
-        "nobody below you executes: {} no slots",
-        have(
+        "nobody below you executes: {}",
+        do_not(
             places.map(|(place, rank)| (&*place.member, rank)),
             below.len()
         )
@@ -403,26 +417,36 @@ fn nobody_found(passed_over: &[Target]) -> RpcError {
     }
     let targets = passed_over.iter();
     no_target(format!(
-        "the selector finds nobody who executes: {} no slots",
-        have(targets.map(|t| (&*t.member, t.rank)), passed_over.len())
+        "the selector finds nobody who executes: {}",
+        do_not(targets.map(|t| (&*t.member, t.rank)), passed_over.len())
     ))
 }
 
-/// `a (rank 1), b (rank 2) and 7 more have`.
-fn have<'a>(members: impl Iterator<Item = (&'a Member, u32)>, count: usize) -> String {
-    let named: Vec<String> = members
-        .take(NAMED)
-        .map(|(member, rank)| format!("{member} (rank {rank})"))
-        .collect();
+/// `a (rank 1), b (rank 2) and 7 more have no slots`, or `are away`.
+fn do_not<'a>(members: impl Iterator<Item = (&'a Member, u32)>, count: usize) -> String {
+    let mut named = Vec::new();
+    let (mut without_slots, mut away) = (false, false);
+    for (member, rank) in members {
+        match member.slots {
+            0 => without_slots = true,
+            _ => away = true,
+        }
+        if named.len() < NAMED {
+            named.push(format!("{member} (rank {rank})"));
+        }
+    }
+    let why = match (without_slots, away, count) {
+        (true, true, _) => "have no slots or are away",
+        (_, true, 1) => "is away",
+        (_, true, _) => "are away",
+        (_, _, 1) => "has no slots",
+        _ => "have no slots",
+    };
     let more = match count.saturating_sub(NAMED) {
         0 => String::new(),
         more => format!(" and {more} more"),
     };
-    format!(
-        "{}{more} {}",
-        named.join(", "),
-        if count == 1 { "has" } else { "have" }
-    )
+    format!("{}{more} {why}", named.join(", "))
 }
 
 #[cfg(test)]

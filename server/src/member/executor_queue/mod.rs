@@ -256,7 +256,7 @@ impl Member {
             table.told.clear();
             Registered::Started
         } else if table.wait(assignment, line, bounds) {
-            table.watch_room(slots, now);
+            table.watch_room(slots, connection, now);
             if let Some(at) = deadline {
                 table.watch(at.max(now + 1), now);
             }
@@ -326,6 +326,15 @@ impl Member {
         }
         table.watched = None;
         let mut ended = table.take_expired(now);
+        let deadlines = table.waiting.iter().filter_map(Waiting::deadline);
+        if let Some(next) = deadlines.min() {
+            table.watch(next.max(now + 1), now);
+        }
+        if self.connection.is_away() {
+            // What it was given stays open until it is back.
+            self.changed(table, timers);
+            return (ended, Vec::new());
+        }
         for running in table.running.values_mut() {
             if let Some((_, status)) = running.overdue.take_if(|(at, _)| *at <= judged)
                 && let Some(assignment) = running.assignment.take()
@@ -333,15 +342,33 @@ impl Member {
                 ended.push(running.taken_out(assignment, status));
             }
         }
-        let overdue = table.running.values().filter_map(|running| running.overdue);
-        let deadlines = table.waiting.iter().filter_map(Waiting::deadline);
-        if let Some(next) = overdue.map(|(at, _)| at).chain(deadlines).min() {
-            table.watch(next.max(now + 1), now);
-        }
+        table.watch_overdue(now);
         table.start_waiting(self.queue.slots, self, now);
         let told = std::mem::take(&mut table.told);
         self.changed(table, timers);
         (ended, told)
+    }
+
+    /// The client is back after so long: what it was to have ended meanwhile has that much longer,
+    /// and it is given what waits. Returns the senders that were told so.
+    pub(crate) fn came_back(
+        self: &Arc<Self>,
+        away: u64,
+        timers: &dyn Watch,
+        now: u64,
+    ) -> Vec<Arc<Member>> {
+        let mut table = lock(&self.queue.table);
+        for running in table.running.values_mut() {
+            if let Some((at, _)) = &mut running.overdue {
+                let grace_began = at.saturating_sub(millis(ANSWER_GRACE));
+                *at += now.saturating_sub(grace_began).min(away);
+            }
+        }
+        table.watch_overdue(now);
+        table.start_waiting(self.queue.slots, self, now);
+        let told = std::mem::take(&mut table.told);
+        self.changed(table, timers);
+        told
     }
 
     /// Ends a change: notes the load, and schedules the check that the queue asks for.
@@ -401,7 +428,7 @@ impl Table {
             self.start(next.assignment, &mut next.line, target, now);
             started += 1;
         }
-        self.watch_room(slots, now);
+        self.watch_room(slots, &target.connection, now);
         started
     }
 
@@ -437,7 +464,15 @@ impl Table {
     /// Whether the client can be given a command: it has a slot, and has taken most of what it
     /// was given. A client that reads slowly has commands wait here, where they have a bound.
     fn has_slot(&self, slots: usize, connection: &Connection) -> bool {
-        self.running.len() < slots && !connection.outbox.is_over_half()
+        self.running.len() < slots && !connection.outbox.is_over_half() && !connection.is_away()
+    }
+
+    /// Has the queue checked when the next answer is overdue.
+    fn watch_overdue(&mut self, now: u64) {
+        let overdue = self.running.values().filter_map(|running| running.overdue);
+        if let Some(next) = overdue.map(|(at, _)| at).min() {
+            self.watch(next.max(now + 1), now);
+        }
     }
 
     /// Takes out what has waited until its deadline.
@@ -462,9 +497,9 @@ impl Table {
     }
 
     /// Has the queue checked soon if a command waits for something else than a slot: no answer will
-    /// start it then.
-    fn watch_room(&mut self, slots: usize, now: u64) {
-        if !self.waiting.is_empty() && self.running.len() < slots {
+    /// start it then. What waits for a client that is away is started when it comes back.
+    fn watch_room(&mut self, slots: usize, connection: &Connection, now: u64) {
+        if !self.waiting.is_empty() && self.running.len() < slots && !connection.is_away() {
             self.watch(now + ROOM_TICK_MS, now);
         }
     }
