@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use super::abbreviated;
 
 /// What stands in `error.data.reason` for each code.
-const REASONS: [(i64, &str); 18] = [
+const REASONS: [(i64, &str); 19] = [
     (-32700, "parse_error"),
     (-32600, "invalid_request"),
     (-32601, "method_not_found"),
