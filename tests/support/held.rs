@@ -187,16 +187,17 @@ impl Held {
         (execute["id"].clone(), execute["params"]["command"].clone())
     }
 
-    /// Waits until the server has acknowledged all.
+    /// Waits until the server has acknowledged all that was sent before.
     #[track_caller]
     pub(crate) fn wait_for_ack(&mut self) {
+        let sent = self.sent;
         let deadline = Instant::now() + PATIENCE;
-        while self.acknowledged < self.sent {
+        while self.acknowledged < sent {
             assert!(
                 Instant::now() < deadline,
                 "{} of {}",
                 self.acknowledged,
-                self.sent
+                sent
             );
             if let Some(line) = self.read(Duration::from_millis(50)) {
                 self.unread.push_back(line);
