@@ -15,7 +15,7 @@ use std::borrow::Cow;
 use std::fmt;
 
 /// What `join` takes; the numbers are held to their ranges by the server.
-#[derive(Debug, Deserialize, Serialize)]
+#[derive(Debug, Default, Deserialize, Serialize)]
 pub struct Join<'a> {
     pub protocol: u64,
     #[serde(borrow, default, skip_serializing_if = "Option::is_none")]

@@ -133,7 +133,7 @@ impl Connection {
     /// Ends the connection, as its client gives no sign of life.
     pub(crate) fn lose(&self) {
         match self.hold() {
-            Some(_) => drop(self.outbox.unplug(Cut::Broken)),
+            Some(_) => self.outbox.break_off(Cut::Broken),
             None => self.stream.shutdown(),
         }
     }

@@ -52,9 +52,7 @@ impl Session<'_> {
         let member = member.filter(|member| is_of(member, wanted));
         let member = member.ok_or_else(not_resumable)?;
         let hold = member.connection.hold().ok_or_else(not_resumable)?;
-        let cut = || {
-            member.connection.outbox.unplug(Cut::Broken);
-        };
+        let cut = || member.connection.outbox.break_off(Cut::Broken);
         let claim = hold.claim(&back.token, cut).ok_or_else(not_resumable)?;
         // It may have waited.
         self.now = hub.timers.now();

@@ -11,7 +11,7 @@ use crate::output::render;
 use crate::prompt::queued::Queued;
 use crate::settings::Settings;
 use crate::unread_input;
-use client::{Backoff, Client, Code, RequestError, SendEvent};
+use client::{Backoff, Client, ClientEvent, Code, RequestError, SendEvent};
 use common::sys::sync::Arc;
 use common::sys::thread;
 use common::terminal::console::Console;
@@ -50,6 +50,7 @@ pub(crate) fn run(settings: &Settings, run: &Run, console: &Console) -> Result<E
                 }
                 return Ok(if is_interrupted { ExitCode::Interrupted } else { exit });
             }
+            recv(client.events()) -> event => tell(console, event.as_ref().ok()),
             recv(signals) -> _ => {
                 if is_interrupted {
                     // Dropping the client waits for the server a moment; exiting does not.
@@ -63,6 +64,17 @@ pub(crate) fn run(settings: &Settings, run: &Run, console: &Console) -> Result<E
             }
         }
     }
+}
+
+/// Says that the connection broke, and that it is back.
+fn tell(console: &Console, event: Option<&ClientEvent>) {
+    let what = match event {
+        Some(ClientEvent::Away { reason, rank, left }) => render::away(reason, *rank, *left),
+        Some(ClientEvent::Resumed { kept, rank, after }) => render::resumed(*kept, *rank, *after),
+        _ => return,
+    };
+    // `print` does not wait for a blocked console, as `say` does.
+    console.print(format!("{what}\n").into_bytes());
 }
 
 /// Prints what comes of a command, on a thread of its own, and returns where the exit code

@@ -241,13 +241,12 @@ impl Outbox {
         self.ack.load(Ordering::Relaxed) > 0
     }
 
-    /// The connection has ended: lines only wait from now on. Says how it ended, which is what was
-    /// met first.
+    /// The connection has ended: lines only wait from now on. Its stream stays as it is. Says how it
+    /// ended, which is what was met first.
     pub fn unplug(&self, cut: Cut) -> Cut {
         let first =
             self.cut
                 .compare_exchange(PLUGGED, cut as u8, Ordering::AcqRel, Ordering::Acquire);
-        self.stream.shutdown();
         self.stuck.store(false, Ordering::Relaxed);
         self.has_room.notify_all();
         match first {
@@ -255,6 +254,12 @@ impl Outbox {
             Err(_) => Cut::Broken,
             Ok(_) => cut,
         }
+    }
+
+    /// [`unplug`](Self::unplug), and ends the stream: the thread that reads it goes on.
+    pub fn break_off(&self, cut: Cut) {
+        self.unplug(cut);
+        self.stream.shutdown();
     }
 
     /// How its connection has ended, if a write or another thread knows that already.

@@ -125,7 +125,7 @@ impl Outbox {
             self.fill(writer);
             match self.write(writer) {
                 Err(e) if writer.kept.is_some() => {
-                    self.unplug(Cut::of(&e));
+                    self.break_off(Cut::of(&e));
                     return self.write_nothing(state);
                 }
                 Err(_) => {

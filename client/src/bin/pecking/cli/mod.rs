@@ -124,8 +124,8 @@ struct Joining {
     #[arg(long, global = true)]
     wait: bool,
 
-    /// End when the connection is lost; without this, a prompt and work join again, ranked below
-    /// all of their tier that are here by then
+    /// End when the connection is lost; without this, a prompt and work come back to their rank, or
+    /// join again, ranked below all of their tier that are here by then
     #[arg(long, global = true)]
     no_reconnect: bool,
 
@@ -236,6 +236,11 @@ pub(crate) struct Run {
     #[arg(long)]
     pub(crate) dry_run: bool,
 
+    /// Come back if the connection breaks and go on, as a prompt and work do, for as long as the
+    /// server holds the place
+    #[arg(long)]
+    hold: bool,
+
     /// How long the command may run at each target; how long it waits there until it runs does
     /// not count
     #[arg(long, value_name = "DURATION", value_parser = args::positive_duration)]
@@ -305,6 +310,8 @@ impl Cli {
             None => (None, is_terminal, Wait::ForPlace),
             Some(_) => (Some(0), false, Wait::ForPlace),
         };
+        let reconnects = reconnects && !joining.no_reconnect;
+        let holds = matches!(&self.command, Some(Action::Run(run)) if run.hold);
         let executes = match &executing.policy {
             Some(path) => Executes::Policy(path.clone()),
             None if executing.allow_any => Executes::Anything {
@@ -329,7 +336,8 @@ impl Cli {
                 tls: encrypting.tls(&joining.server).map_err(Failure::Usage)?,
                 plain: encrypting.plain(&executes),
                 connect_timeout: joining.connect_timeout.unwrap_or(CONNECT_TIMEOUT),
-                reconnect: reconnects && !joining.no_reconnect,
+                reconnect: reconnects,
+                hold: reconnects || holds,
                 job_events: true,
             },
             wait: if joining.wait { waits } else { Wait::No },
