@@ -138,16 +138,24 @@ impl Shared {
             Way::ToClient => (&link.server, &link.client),
         };
         let mut bytes = [0; 16 << 10];
-        while let Ok(read @ 1..) = from.read(&mut bytes) {
+        let end = loop {
+            let read = match from.read(&mut bytes) {
+                Ok(read @ 1..) => read,
+                end => break end,
+            };
             let stalled = lock(&self.stalled_until).saturating_duration_since(Instant::now());
             std::thread::sleep(stalled);
             let is_lost = link.swallows[way as usize].load(Ordering::SeqCst);
-            if !is_lost && to.write_all(&bytes[..read]).is_err() {
-                break;
+            if !is_lost && let Err(error) = to.write_all(&bytes[..read]) {
+                break Err(error);
             }
-        }
-        if !link.swallows[way as usize].load(Ordering::SeqCst) {
-            let _ = to.shutdown(Shutdown::Write);
+        };
+        let is_lost = link.swallows[way as usize].load(Ordering::SeqCst);
+        match end {
+            _ if is_lost => {}
+            Ok(_) => drop(to.shutdown(Shutdown::Write)),
+            // As a network does: an end that broke is broken at the other end, too.
+            Err(_) => super::held::reset(to),
         }
         lock(&self.open).retain(|open| !Arc::ptr_eq(open, link));
     }

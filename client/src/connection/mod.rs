@@ -15,6 +15,7 @@ use crate::connection::hold::Hold;
 use crate::error::RequestError;
 use crate::events::Events;
 use crate::execute::workers::Workers;
+use crate::process::watchdog;
 use crate::send::send_handle::{PendingSend, SendEvent};
 use common::limits::unacknowledged;
 use common::net::line_reader::LineReader;
@@ -102,12 +103,18 @@ impl Connection {
             next_id: Arc::clone(next_id),
             table: Mutex::default(),
         };
-        connection.set_patience();
+        connection.prepare_for_the_end();
         (connection, lines)
     }
 
-    /// What is on its way to a server that is gone must not hide that it is gone.
-    fn set_patience(&self) {
+    /// What is on its way to a server that is gone must not hide that it is gone, and a client that
+    /// is killed must not look like one that may come back.
+    fn prepare_for_the_end(&self) {
+        if self.hold.is_some()
+            && let Ok(socket) = self.stream.descriptor()
+        {
+            watchdog::watch_socket(&*socket);
+        }
         self.stream
             .set_unacknowledged_timeout(unacknowledged(self.heartbeat));
     }

@@ -159,7 +159,7 @@ impl<'a> Absence<'a> {
             stream.abort();
             return Return::Gone;
         }
-        connection.set_patience();
+        connection.prepare_for_the_end();
         connection.set_standing(joined.rank, joined.members);
         // At once: until something arrives, the server takes the token before, too.
         connection.outbox.say_received(self.hold.received());
