@@ -114,7 +114,7 @@ impl Drain {
 }
 
 /// Tells a member that the server stops; one that is away has had its time to come back.
-fn end(hub: &Hub, member: &Member, now: u64) {
+pub(crate) fn end(hub: &Hub, member: &Member, now: u64) {
     let stage = member.connection.hold().map(|hold| hub.holds.end(hold));
     member.connection.bye(ByeReason::ShuttingDown, MESSAGE, now);
     if stage == Some(Stage::Away) {

@@ -83,6 +83,7 @@ impl Connection {
         let hold = joined.resume.take().map(Hold::new).map(Box::new);
         if hold.is_some() {
             outbox.keep(Ack::line);
+            outbox.note_times();
             // At once: until something arrives, the server takes every end for a leave.
             outbox.say_received(0);
             outbox.flush();

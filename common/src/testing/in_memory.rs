@@ -45,6 +45,8 @@ struct State {
     bytes: VecDeque<u8>,
     /// Nothing more is written.
     ended: bool,
+    /// Nothing more is read either.
+    broken: bool,
 }
 
 impl Pipe {
@@ -117,7 +119,17 @@ impl Stream {
 
     /// As for a socket.
     pub fn abort(&self) {
-        self.shutdown();
+        self.reset();
+    }
+
+    /// The connection breaks: both ends find that it was reset.
+    pub fn reset(&self) {
+        for pipe in [self.to_peer(), self.from_peer()] {
+            pipe.change(|state| {
+                state.bytes.clear();
+                (state.ended, state.broken) = (true, true);
+            });
+        }
     }
 
     /// As for a socket.
@@ -148,6 +160,9 @@ impl Stream {
     pub fn write_now(&self, bytes: &[u8]) -> io::Result<usize> {
         let room = self.to_peer().room;
         self.to_peer().change(|state| {
+            if state.broken {
+                return Err(io::ErrorKind::ConnectionReset.into());
+            }
             if state.ended {
                 return Err(io::ErrorKind::BrokenPipe.into());
             }
@@ -218,12 +233,17 @@ impl Stream {
 
 impl Read for &Stream {
     fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
-        Ok(self.from_peer().wait_until(|state| {
+        let from_peer = self.from_peer();
+        let read = from_peer.wait_until(|state| {
             let read = into.len().min(state.bytes.len());
             let bytes = state.bytes.drain(..read);
             into.iter_mut().zip(bytes).for_each(|(to, byte)| *to = byte);
             (read > 0 || state.ended).then_some(read)
-        }))
+        });
+        match read == 0 && from_peer.change(|state| state.broken) {
+            true => Err(io::ErrorKind::ConnectionReset.into()),
+            false => Ok(read),
+        }
     }
 }
 

@@ -178,6 +178,13 @@ impl Hold {
         }
     }
 
+    /// When it is over, if no session has it.
+    #[cfg(all(test, shuttle))]
+    pub(crate) fn due(&self) -> Option<u64> {
+        let state = lock(&self.state);
+        (state.stage == Stage::Away).then_some(state.due)
+    }
+
     /// Whether it is to be over at this time.
     pub(crate) fn is_due(&self, at: u64) -> bool {
         let state = lock(&self.state);

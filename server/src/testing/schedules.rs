@@ -4,6 +4,8 @@
 //! What the explorer knows are locks, atomics, channels and the threads themselves
 //! (`common::sys::sync`); time does not pass for it, and sockets are in memory.
 
+mod resuming;
+
 use crate::config::Config;
 use crate::connection::Connection;
 use crate::dispatch::command::{Assignment, Command, Target, Targets};
@@ -278,22 +280,8 @@ impl World {
 
     /// A client that has joined.
     fn join(&mut self, name: &str, slots: u32) -> Client {
-        let (near, far) = Stream::pair(64 << 10);
-        let hub = Arc::clone(&self.hub);
-        self.sessions.push(thread::spawn(move || {
-            let connection = Arc::new(Connection::new(
-                Arc::new(near),
-                &hub.budget.all,
-                hub.timers.now(),
-            ));
-            let number = hub.connected(&connection);
-            session::serve(&hub, &connection);
-            hub.disconnected(number);
-        }));
-        let mut client = Client {
-            stream: far,
-            bytes: VecDeque::new(),
-        };
+        let (mut client, session) = dial(&self.hub);
+        self.sessions.push(session);
         let params = json!({"protocol": 1, "name": name, "slots": slots});
         client.say(&json!({"jsonrpc": "2.0", "id": 0, "method": "join", "params": params}));
         let answer = client.hear().expect("an answer to join");
@@ -313,6 +301,26 @@ impl World {
             }
         })
     }
+}
+
+/// A connection to the server, and its session.
+fn dial(hub: &Arc<Hub>) -> (Client, JoinHandle<()>) {
+    let (near, far) = Stream::pair(64 << 10);
+    let hub = Arc::clone(hub);
+    let session = thread::spawn(move || {
+        let connection = Arc::new(Connection::new(
+            Arc::new(near),
+            &hub.budget.all,
+            hub.timers.now(),
+        ));
+        hub.connected(&connection);
+        session::serve(&hub, connection);
+    });
+    let client = Client {
+        stream: far,
+        bytes: VecDeque::new(),
+    };
+    (client, session)
 }
 
 /// A client of bare lines.
@@ -335,9 +343,9 @@ impl Client {
                 return Some(serde_json::from_slice(&line).expect("a line is JSON"));
             }
             let mut piece = [0; 1024];
-            match (&self.stream).read(&mut piece).expect("memory never fails") {
-                0 => return None,
-                n => self.bytes.extend(&piece[..n]),
+            match (&self.stream).read(&mut piece) {
+                Ok(0) | Err(_) => return None,
+                Ok(n) => self.bytes.extend(&piece[..n]),
             }
         }
     }

@@ -44,7 +44,7 @@ impl KeptPiece {
     }
 
     /// Bytes of memory that it needs.
-    pub(super) fn memory(&self) -> usize {
+    fn memory(&self) -> usize {
         self.bytes.capacity()
     }
 
@@ -74,7 +74,7 @@ fn count_lines(bytes: &[u8]) -> usize {
     memchr::memchr_iter(b'\n', bytes).count()
 }
 
-/// What the peer may not have.
+/// What the peer may not have. An idle peer's is small.
 #[derive(Debug)]
 pub(super) struct Kept {
     /// Makes an `ack` of so many lines.
@@ -82,7 +82,7 @@ pub(super) struct Kept {
     /// Written, from the start of a line on.
     written: VecDeque<KeptPiece>,
     /// Written over an earlier connection, and to be written again before all else.
-    pub(super) again: VecDeque<KeptPiece>,
+    again: Option<Box<VecDeque<KeptPiece>>>,
     /// Of what was written.
     pub(super) bytes: usize,
     pub(super) lines: usize,
@@ -92,10 +92,42 @@ pub(super) struct Kept {
     pub(super) acknowledged: u64,
     /// The part of the writer's rest that is not kept.
     pub(super) uncounted: Range<usize>,
+    /// When lines were written, if that is to be known.
+    times: Option<Box<Times>>,
+}
+
+#[derive(Debug)]
+struct Times {
     /// How many lines in all were written at most [`MARK_EVERY`] after a moment.
     marks: VecDeque<(u64, Instant)>,
     /// When the newest line was written that the peer has acknowledged, or a moment before.
-    pub(super) acknowledged_at: Instant,
+    acknowledged: Instant,
+}
+
+impl Times {
+    fn mark(&mut self, sent: u64) {
+        let now = Instant::now();
+        match self.marks.back_mut() {
+            Some((lines, at)) if now.duration_since(*at) < MARK_EVERY => *lines = sent,
+            _ => self.marks.push_back((sent, now)),
+        }
+    }
+
+    /// The newest line that was acknowledged is among the first that were written after a mark.
+    fn acknowledge(&mut self, received: u64) {
+        while let Some((lines, at)) = self.marks.front().copied() {
+            self.acknowledged = at;
+            if lines <= received {
+                self.marks.pop_front();
+            }
+            if lines >= received {
+                break;
+            }
+        }
+        if self.marks.is_empty() {
+            self.marks = VecDeque::new();
+        }
+    }
 }
 
 impl Kept {
@@ -104,15 +136,43 @@ impl Kept {
         Kept {
             ack,
             written: VecDeque::new(),
-            again: VecDeque::new(),
+            again: None,
             bytes: 0,
             lines: 0,
             memory: 0,
             acknowledged: 0,
             uncounted: 0..uncounted,
-            marks: VecDeque::new(),
-            acknowledged_at: Instant::now(),
+            times: None,
         }
+    }
+
+    /// From now on it is known when lines were written.
+    pub(super) fn note_times(&mut self) {
+        let times = Times {
+            marks: VecDeque::new(),
+            acknowledged: Instant::now(),
+        };
+        self.times = Some(Box::new(times));
+    }
+
+    /// When the newest line was written that the peer has acknowledged, or a moment before.
+    pub(super) fn acknowledged_at(&self) -> Option<Instant> {
+        self.times.as_ref().map(|times| times.acknowledged)
+    }
+
+    /// What is to be written again before all else.
+    pub(super) fn next_again(&mut self) -> Option<KeptPiece> {
+        let again = self.again.as_mut()?;
+        let piece = again.pop_front();
+        if again.is_empty() {
+            self.again = None;
+        }
+        self.memory -= piece.as_ref().map_or(0, KeptPiece::memory);
+        piece
+    }
+
+    pub(super) fn has_again(&self) -> bool {
+        self.again.is_some()
     }
 
     /// Lines that were written in all.
@@ -135,16 +195,11 @@ impl Kept {
         if self.uncounted.is_empty() {
             self.uncounted = 0..0;
         }
-        if self.lines > before {
-            self.mark();
-        }
-    }
-
-    fn mark(&mut self) {
-        let (sent, now) = (self.sent(), Instant::now());
-        match self.marks.back_mut() {
-            Some((lines, at)) if now.duration_since(*at) < MARK_EVERY => *lines = sent,
-            _ => self.marks.push_back((sent, now)),
+        let sent = self.sent();
+        if self.lines > before
+            && let Some(times) = &mut self.times
+        {
+            times.mark(sent);
         }
     }
 
@@ -198,31 +253,18 @@ impl Kept {
         if self.written.is_empty() {
             self.written = VecDeque::new();
         }
-        if new > 0 {
-            self.note_time(received);
+        if new > 0
+            && let Some(times) = &mut self.times
+        {
+            times.acknowledge(received);
         }
         true
     }
 
-    /// The newest line that was acknowledged is among the first that were written after a mark.
-    fn note_time(&mut self, received: u64) {
-        while let Some((lines, at)) = self.marks.front().copied() {
-            self.acknowledged_at = at;
-            if lines <= received {
-                self.marks.pop_front();
-            }
-            if lines >= received {
-                break;
-            }
-        }
-        if self.marks.is_empty() {
-            self.marks = VecDeque::new();
-        }
-    }
-
     /// Has all that the peer may not have written again, what the writer has of it included.
     /// Returns the lines and the bytes of it that the outbox has to count as waiting now.
-    pub(super) fn begin_again(&mut self, mut rest: Vec<u8>) -> (usize, usize) {
+    /// The peer was there last at a time.
+    pub(super) fn begin_again(&mut self, mut rest: Vec<u8>, there: Instant) -> (usize, usize) {
         rest.drain(std::mem::take(&mut self.uncounted));
         let mut again = std::mem::take(&mut self.written);
         if !rest.is_empty() {
@@ -230,11 +272,16 @@ impl Kept {
         }
         let counted = again.iter().map(KeptPiece::waiting);
         let counted = counted.fold((0, 0), |(a, b), (lines, bytes)| (a + lines, b + bytes));
-        again.append(&mut self.again);
-        self.again = again;
+        if let Some(mut earlier) = self.again.take() {
+            again.append(&mut earlier);
+        }
         (self.bytes, self.lines) = (0, 0);
-        self.memory = self.again.iter().map(KeptPiece::memory).sum();
-        self.marks = VecDeque::new();
+        self.memory = again.iter().map(KeptPiece::memory).sum();
+        self.again = (!again.is_empty()).then(|| Box::new(again));
+        if let Some(times) = &mut self.times {
+            times.marks = VecDeque::new();
+            times.acknowledged = there;
+        }
         counted
     }
 }

@@ -205,6 +205,13 @@ impl Outbox {
         writer.kept = Some(Box::new(Kept::new(ack, writer.rest.len())));
     }
 
+    /// From now on it is known when lines were written that it keeps.
+    pub fn note_times(&self) {
+        if let Some(kept) = &mut role(&self.writer).kept {
+            kept.note_times();
+        }
+    }
+
     /// The peer has received so many lines; what it says is ignored if that cannot be.
     pub fn acknowledge(&self, received: u64) {
         let mut writer = role(&self.writer);
@@ -226,10 +233,11 @@ impl Outbox {
         self.kept_bytes.load(Ordering::Relaxed) > 0
     }
 
-    /// When the newest line was written that the peer has acknowledged, or a moment before that.
+    /// When the newest line was written that the peer has acknowledged, or a moment before that, if
+    /// [that is noted](Self::note_times).
     pub fn acknowledged_at(&self) -> Option<Instant> {
         let writer = role(&self.writer);
-        writer.kept.as_ref().map(|kept| kept.acknowledged_at)
+        writer.kept.as_ref()?.acknowledged_at()
     }
 
     /// Has the peer told, at the next flush, that so many of its lines were received.
@@ -280,8 +288,8 @@ impl Outbox {
     /// received so many lines: `answer` is written first, then what the peer has not received. The
     /// caller flushes. `false`: the peer cannot have received that many, or lines were lost.
     ///
-    /// `written` is when the peer is known to have been there last.
-    pub fn resume(&self, stream: &Stream, received: u64, answer: &[u8], written: Instant) -> bool {
+    /// `there` is when the peer is known to have been there last.
+    pub fn resume(&self, stream: &Stream, received: u64, answer: &[u8], there: Instant) -> bool {
         // The connection has ended, so a thread that catches up soon does, too.
         self.settle();
         let mut writer = role(&self.writer);
@@ -293,8 +301,7 @@ impl Outbox {
             writer.rest = rest;
             return false;
         }
-        let (lines, bytes) = kept.begin_again(rest);
-        kept.acknowledged_at = written;
+        let (lines, bytes) = kept.begin_again(rest, there);
         kept.uncounted = 0..answer.len();
         writer.rest = answer.to_vec();
         // The end of what waited counts before the rest no longer does.

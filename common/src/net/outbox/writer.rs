@@ -155,7 +155,7 @@ impl Outbox {
             && writer
                 .kept
                 .as_ref()
-                .is_none_or(|kept| kept.again.is_empty() && !self.owes_ack())
+                .is_none_or(|kept| !kept.has_again() && !self.owes_ack())
     }
 
     /// What becomes of the connection while nothing can be written to it.
@@ -176,10 +176,9 @@ impl Outbox {
             return;
         };
         while writer.rest.len() < BATCH
-            && let Some(piece) = kept.again.pop_front()
+            && let Some(piece) = kept.next_again()
         {
             let (lines, bytes) = piece.waiting();
-            kept.memory -= piece.memory();
             match writer.rest.is_empty() {
                 true => writer.take_over(piece.into_bytes()),
                 false => writer.rest.extend(piece.into_bytes()),
