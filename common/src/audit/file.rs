@@ -60,7 +60,9 @@ pub(crate) struct LogFile {
     named: PathBuf,
     /// The same without links.
     path: PathBuf,
-    file: Arc<File>,
+    /// `None` from when another file stands at the path until that one is open: a file that is
+    /// deleted to make room takes its room until it is closed.
+    file: Option<Arc<File>>,
     /// Which file that is; `None` for a device or a FIFO, which stay what they are.
     identity: Option<(u64, u64)>,
     size: u64,
@@ -81,9 +83,9 @@ impl LogFile {
             size: 0,
             rotation,
             no_rotation_until: None,
-            file: Arc::new(file),
+            file: None,
         };
-        log.take()?;
+        log.take(file)?;
         let tail = match log.identity {
             None => Tail::default(),
             Some(_) if log.size == 0 => match numbered(&log.path)?.last() {
@@ -103,18 +105,19 @@ impl LogFile {
         ))
     }
 
-    /// Notes which file is open, and locks it.
-    fn take(&mut self) -> Result<(), NoLog> {
-        let found = self.file.metadata()?;
-        self.identity = found.is_file().then(|| identity(&found));
-        self.size = found.len();
-        if self.identity.is_some() {
-            let locked = flock(&*self.file, FlockOperation::NonBlockingLockExclusive);
+    /// Locks a file, and notes that it is the one.
+    fn take(&mut self, file: File) -> Result<(), NoLog> {
+        let found = file.metadata()?;
+        let identity = found.is_file().then(|| identity(&found));
+        if identity.is_some() {
+            let locked = flock(&file, FlockOperation::NonBlockingLockExclusive);
             locked.map_err(|error| match error {
                 rustix::io::Errno::WOULDBLOCK => NoLog::InUse,
                 error => NoLog::System(error.into()),
             })?;
         }
+        (self.identity, self.size) = (identity, found.len());
+        self.file = Some(Arc::new(file));
         Ok(())
     }
 
@@ -124,6 +127,9 @@ impl LogFile {
         let Some(identity_before) = self.identity else {
             return Ok(false);
         };
+        if self.file.is_none() {
+            return self.reopen().map(|()| true);
+        }
         match fs::symlink_metadata(&self.path) {
             Ok(found) if identity(&found) == identity_before => self.size = found.len(),
             Ok(_) => return self.reopen().map(|()| true),
@@ -139,12 +145,13 @@ impl LogFile {
         Ok(false)
     }
 
-    /// Opens what stands at the path now, or makes it.
+    /// Closes the file, and opens what stands at the path now, or makes it.
     fn reopen(&mut self) -> io::Result<()> {
+        self.file = None;
         let (file, path) =
             trusted_file::append(&self.named, trusted_file::user()).map_err(io::Error::other)?;
-        (self.file, self.path) = (Arc::new(file), path);
-        self.take().map_err(io::Error::other)?;
+        self.path = path;
+        self.take(file).map_err(io::Error::other)?;
         log::info!(
             "the audit log goes on in a new file at {}",
             path_line(&self.named)
@@ -190,7 +197,10 @@ impl LogFile {
             Some(_) => self.those_that_fit(lines)?,
             None => lines,
         };
-        match (&*self.file).write(lines) {
+        let Some(file) = &self.file else {
+            return Err(io::ErrorKind::NotFound.into());
+        };
+        match (&**file).write(lines) {
             Ok(0) => Err(io::ErrorKind::WriteZero.into()),
             Ok(written) => {
                 self.size += written as u64;
@@ -221,7 +231,7 @@ impl LogFile {
 
     /// What is to be written to a disk; a device or a FIFO has none.
     pub(crate) fn on_disk(&self) -> Option<&Arc<File>> {
-        self.identity.map(|_| &self.file)
+        self.file.as_ref().filter(|_| self.identity.is_some())
     }
 
     /// Its path, as it was named, for people.
