@@ -10,6 +10,7 @@ use sha2::{Digest, Sha256};
 use std::fmt;
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom};
+use std::os::unix::fs::FileExt;
 use std::time::SystemTime;
 
 /// The version of the lines.
@@ -136,6 +137,26 @@ pub(crate) struct Tail {
     pub(crate) lacks_line_end: bool,
 }
 
+impl Tail {
+    /// Whether there is nothing, or a record.
+    pub(crate) fn is_of_log(&self) -> bool {
+        self.head.seq > 0 || self.unfinished.is_none()
+    }
+}
+
+/// How each line begins.
+const BEGIN: &[u8] = br#"{"v":1,"seq":"#;
+
+/// Whether a file begins as a log does: a system that went down at its first record leaves it so.
+///
+/// # Errors
+/// What the system says.
+pub(crate) fn begins_a_log(file: &File) -> io::Result<bool> {
+    let mut begin = [0; BEGIN.len()];
+    let read = file.read_at(&mut begin, 0)?;
+    Ok(begin[..read] == *BEGIN)
+}
+
 /// Reads the end of a file.
 ///
 /// # Errors
@@ -234,7 +255,13 @@ mod tests {
             let found = tail_of(&[&file, behind.as_bytes()].concat());
             assert_eq!(found, expected, "{behind:?}");
         }
+        for (begin, is_log) in [(&file[..40], true), (b"hello", false), (b"", false)] {
+            let path = tempfile::NamedTempFile::new().expect("a file");
+            std::fs::write(path.path(), begin).expect("its content");
+            assert_eq!(begins_a_log(path.as_file()).ok(), Some(is_log), "{begin:?}");
+        }
         let no_record = tail_of(b"hello");
+        assert!(!no_record.is_of_log() && tail_of(&file).is_of_log());
         assert_eq!(no_record.head, Head::default());
         assert!(no_record.lacks_line_end);
     }

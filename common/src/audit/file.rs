@@ -36,6 +36,12 @@ pub enum NoLog {
     /// Another user could have written it, or it cannot be opened.
     #[error("{0}")]
     Untrusted(#[from] Distrust),
+    /// It has other lines, which nothing is appended to.
+    #[error("it is no audit log; give a new file")]
+    Other,
+    /// It keeps nothing.
+    #[error("it is no regular file; give a new file")]
+    Special,
     /// Two writers would break the chain.
     #[error("another program writes its log there; give each a file of its own")]
     InUse,
@@ -92,7 +98,7 @@ impl LogFile {
                 Some((_, last)) => chain::tail(&mut File::open(last)?)?,
                 None => Tail::default(),
             },
-            Some(_) => chain::tail(&mut File::open(&log.path)?)?,
+            Some(_) => end_of_log(&log.path)?,
         };
         // What another file ends with needs no line end here.
         let lacks_line_end = tail.lacks_line_end && log.size > 0;
@@ -242,6 +248,16 @@ impl LogFile {
 
 fn identity(found: &Metadata) -> (u64, u64) {
     (found.dev(), found.ino())
+}
+
+/// The end of a log that is not empty.
+fn end_of_log(path: &Path) -> Result<Tail, NoLog> {
+    let mut file = File::open(path)?;
+    let tail = chain::tail(&mut file)?;
+    match tail.is_of_log() || chain::begins_a_log(&file)? {
+        true => Ok(tail),
+        false => Err(NoLog::Other),
+    }
 }
 
 fn ends_with_line_end(path: &Path) -> io::Result<bool> {

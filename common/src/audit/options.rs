@@ -1,8 +1,9 @@
 //! The options of the audit log, as a group of both programs' command lines.
 
-use super::{Audit, AuditError, Full, KeptOutcomes, KeptWords, ROTATE_RANGE, Settings};
+use super::{Audit, AuditError, Full, KeptOutcomes, KeptWords, NoLog, ROTATE_RANGE, Settings};
 use crate::terminal::args;
 use clap::Args;
+use std::fs::Metadata;
 use std::path::PathBuf;
 
 /// The most earlier files that can be kept.
@@ -44,11 +45,17 @@ impl AuditOptions {
     /// Opens the log, if there is to be one, which keeps these outcomes of commands to several.
     ///
     /// # Errors
-    /// The file cannot be a log.
+    /// The file cannot be a log. In a device or a FIFO, which [`Audit::open`] takes, an operator
+    /// finds no record.
     pub fn open(&self, outcomes: KeptOutcomes) -> Result<Option<Audit>, AuditError> {
         let Some(file) = &self.audit else {
             return Ok(None);
         };
+        let is_special = |found: Metadata| !found.is_file() && !found.is_dir();
+        if file.metadata().is_ok_and(is_special) {
+            let (file, reason) = (file.clone(), NoLog::Special);
+            return Err(AuditError { file, reason });
+        }
         let settings = Settings {
             rotate: self.audit_rotate as u64,
             keep: self.audit_keep,

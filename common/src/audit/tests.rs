@@ -537,6 +537,24 @@ fn a_log_is_shown_by_who_what_and_when_with_nothing_that_steers_a_terminal() {
 }
 
 #[test]
+fn nothing_is_appended_to_what_is_no_log() {
+    let place = Place::new();
+    for text in ["buy milk\n", "buy milk", "{\"v\":1}\n", "\n"] {
+        fs::write(place.file(), text).expect("a file");
+        let error = Audit::open(place.settings()).expect_err(text).to_string();
+        assert!(
+            error.ends_with("it is no audit log; give a new file"),
+            "{error}"
+        );
+        assert_eq!(place.content(), text);
+    }
+    // A system that went down may leave nothing but the beginning of the first line.
+    fs::write(place.file(), "{\"v\":1,\"seq\":1,\"ts\"").expect("a file");
+    note(&place.open(), 1);
+    assert_eq!(place.verified().unfinished.len(), 1);
+}
+
+#[test]
 fn a_file_that_others_may_write_is_no_log() {
     let place = Place::new();
     File::create(place.file()).expect("a file");
