@@ -8,7 +8,7 @@ use rustix::fs::{FlockOperation, flock};
 use rustix::process::{Resource, getrlimit};
 use std::fs::{self, File, Metadata};
 use std::io::{self, Seek, SeekFrom, Write};
-use std::os::unix::fs::MetadataExt;
+use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -254,7 +254,9 @@ fn identity(found: &Metadata) -> (u64, u64) {
 fn end_of_log(path: &Path) -> Result<Tail, NoLog> {
     let mut file = File::open(path)?;
     let tail = chain::tail(&mut file)?;
-    match tail.is_of_log() || chain::begins_a_log(&file)? {
+    let mut begin = [0; 64];
+    let read = file.read_at(&mut begin, 0)?;
+    match tail.is_of_log() || chain::begins_a_log(&begin[..read]) {
         true => Ok(tail),
         false => Err(NoLog::Other),
     }

@@ -19,7 +19,13 @@ pub struct AuditOptions {
 
     /// Which words of a command are on record: full, or first (the first word, how many there
     /// are, and a keyed hash of all)
-    #[arg(long, value_name = "WORDS", default_value = "full", requires = "audit")]
+    #[arg(
+        long,
+        value_name = "WORDS",
+        default_value = "full",
+        requires = "audit",
+        allow_hyphen_values = true
+    )]
     audit_words: KeptWords,
 
     /// What happens to a command if the audit log cannot be written: refuse (it does not run), or
@@ -28,16 +34,17 @@ pub struct AuditOptions {
         long,
         value_name = "ACTION",
         default_value = "refuse",
-        requires = "audit"
+        requires = "audit",
+        allow_hyphen_values = true
     )]
     audit_full: Full,
 
     /// The size from which on the audit log goes on in a new file
-    #[arg(long, value_name = "SIZE", default_value = "256MiB", value_parser = args::size(ROTATE_RANGE), requires = "audit")]
+    #[arg(long, value_name = "SIZE", default_value = "256MiB", value_parser = args::size(ROTATE_RANGE), requires = "audit", allow_hyphen_values = true)]
     audit_rotate: usize,
 
     /// How many earlier files of the audit log are kept
-    #[arg(long, value_name = "FILES", default_value_t = 32, value_parser = args::number(1..=MOST_KEPT), requires = "audit")]
+    #[arg(long, value_name = "FILES", default_value_t = 32, value_parser = args::number(1..=MOST_KEPT), requires = "audit", allow_hyphen_values = true)]
     audit_keep: usize,
 }
 

@@ -9,15 +9,27 @@ use std::ops::RangeInclusive;
 use std::str::FromStr;
 use std::time::Duration;
 
-/// Reads a duration such as `500ms`, `5s` or `1m 30s`; a number alone is seconds.
+/// The longest duration that is read: longer than any program runs, and so short that no clock and
+/// no date overflows when it is added.
+pub const LONGEST: Duration = Duration::from_hours(100 * 365 * 24);
+
+/// Reads a duration such as `500ms`, `5s` or `1m 30s`, of at most [`LONGEST`]; a number alone is
+/// seconds.
 ///
 /// # Errors
 /// A sentence for a person.
 pub fn duration(text: &str) -> Result<Duration, String> {
     let seconds = text.parse::<u32>().map(|s| Duration::from_secs(s.into()));
-    seconds
+    let duration = seconds
         .or_else(|_| humantime::parse_duration(text))
-        .map_err(|_| "expected a duration such as 500ms, 5s or 2m".into())
+        .map_err(|_| "expected a duration such as 500ms, 5s or 2m")?;
+    match duration > LONGEST {
+        true => {
+            let days = LONGEST.as_secs() / (24 * 60 * 60);
+            Err(format!("expected a duration of at most {days} days"))
+        }
+        false => Ok(duration),
+    }
 }
 
 /// [`duration`], but not zero.
@@ -122,6 +134,11 @@ mod tests {
             assert!(duration(wrong).is_err(), "{wrong}");
         }
         assert!(positive_duration("0").is_err());
+        assert_eq!(duration("36500d"), Ok(LONGEST));
+        for too_long in ["36501d", "499999999999y"] {
+            let error = duration(too_long).expect_err(too_long);
+            assert!(error.contains("at most 36500 days"), "{error}");
+        }
     }
 
     #[test]

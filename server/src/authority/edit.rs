@@ -12,7 +12,7 @@ use std::io::{self, Write};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt, fchown};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
-use toml_edit::{Array, ArrayOfTables, DocumentMut, Item, Table, value};
+use toml_edit::{Array, ArrayOfTables, Datetime, DocumentMut, Item, Table, value};
 
 /// A credential to be added.
 #[derive(Clone, Debug, Default)]
@@ -48,16 +48,20 @@ impl NewCredential {
                 AuthError::Change(format!("the system gives no random bytes: {error}"))
             })?),
         };
+        let expires = self.expires()?;
         let change = Change::begin(file)?;
         let changed = change.with(|credentials| {
-            credentials.push(self.table(token.as_ref()));
+            credentials.push(self.table(token.as_ref(), expires));
             Ok(())
         })?;
         let Some((token, out)) = token.zip(out) else {
             return change.commit(&changed);
         };
         // First, as without its file a credential cannot be used by any client.
-        write_secret(out, &token).map_err(|error| unwritable(out, error))?;
+        write_secret(out, &token).map_err(|error| match error.kind() {
+            io::ErrorKind::AlreadyExists => AuthError::Exists(out.to_owned()),
+            _ => unwritable(out, error),
+        })?;
         let committed = change.commit(&changed);
         if committed.is_err() {
             let _ = std::fs::remove_file(out);
@@ -65,7 +69,19 @@ impl NewCredential {
         committed
     }
 
-    fn table(&self, token: Option<&Secret>) -> Table {
+    /// The date from which on it does not count.
+    fn expires(&self) -> Result<Option<Datetime>, AuthError> {
+        let Some(left) = self.expires_in else {
+            return Ok(None);
+        };
+        let date = wall_clock().checked_add(left).and_then(values::date);
+        date.map(Some).ok_or_else(|| {
+            let days = left.as_secs() / (24 * 60 * 60);
+            AuthError::Change(format!("no date is {days} days from now"))
+        })
+    }
+
+    fn table(&self, token: Option<&Secret>, expires: Option<Datetime>) -> Table {
         let texts = |texts: &[String]| value(texts.iter().collect::<Array>());
         let mut table = Table::new();
         table.decor_mut().set_prefix("\n");
@@ -87,10 +103,7 @@ impl NewCredential {
         if !self.from.is_empty() {
             table["from"] = texts(&self.from);
         }
-        if let Some(date) = self
-            .expires_in
-            .and_then(|left| values::date(wall_clock() + left))
-        {
+        if let Some(date) = expires {
             table["expires"] = value(date);
         }
         if let Some(connections) = self.connections {
@@ -186,7 +199,11 @@ struct Change {
 impl Change {
     fn begin(named: &Path) -> Result<Change, AuthError> {
         // A file that is reached by a link is replaced where it is.
-        let path = std::fs::canonicalize(named).unwrap_or_else(|_| named.to_owned());
+        let path = match std::fs::canonicalize(named) {
+            Ok(path) => path,
+            // A file that is missing is told as every other command tells it.
+            Err(_) => read_file(named).map(|_| named.to_owned())?,
+        };
         let lock = lock_folder(&path).map_err(|error| unwritable(named, error))?;
         let bytes = read_file(named)?;
         let rules = Rules::read(&bytes, named)?;
@@ -218,8 +235,14 @@ impl Change {
         };
         change(credentials)?;
         let text = document.to_string();
-        Rules::read(text.as_bytes(), &self.named)?;
-        Ok(text)
+        // The file is right, so what is wrong stands in lines that are not written yet.
+        match Rules::read(text.as_bytes(), &self.named) {
+            Ok(_) => Ok(text),
+            Err(AuthError::Invalid { file, message, .. }) => {
+                Err(AuthError::Unfit { file, message })
+            }
+            Err(other) => Err(other),
+        }
     }
 
     /// Puts a text in the place of the file, with the owner and the mode that it had.

@@ -104,7 +104,7 @@ fn what_cannot_be_added_changes_nothing() {
         new
     };
     for (new, out, why) in [
-        (web3(), &there, "File exists"),
+        (web3(), &there, "there exists already"),
         (web3(), &nowhere, "No such file"),
         (
             with(|new| new.role = "boss".into()),
@@ -124,13 +124,31 @@ fn what_cannot_be_added_changes_nothing() {
         (
             with(|new| new.from = vec!["x".into()]),
             &free,
-            "from: found \"x\"",
+            "auth.toml stays as it was: credentials.web3: from: found \"x\"",
+        ),
+        (
+            with(|new| new.expires_in = Some(Duration::MAX)),
+            &free,
+            "no date is",
+        ),
+        (
+            with(|new| new.expires_in = Some(Duration::from_hours(24 * 366 * 10_000))),
+            &free,
+            "no date is 3660000 days from now",
         ),
     ] {
         let error = new.add_to(&file, Some(out)).expect_err(why).to_string();
         assert!(error.contains(why), "{error}");
         assert_eq!(text(&file), FILE);
         assert!(!free.exists() && text(&there).is_empty());
+    }
+    let missing = folder.path().join("none.toml");
+    for error in [
+        web3().add_to(&missing, Some(&free)),
+        revoke(&missing, "web1"),
+    ] {
+        let error = error.expect_err("it is missing").to_string();
+        assert!(error.contains("cannot be read: No such file"), "{error}");
     }
 }
 

@@ -37,6 +37,17 @@ pub enum AuthError {
         /// What the system says; named in the sentence, so it is no source of its own.
         error: std::io::Error,
     },
+    /// A file for a token would have been overwritten.
+    #[error("{} exists already, and is not overwritten; name a new file for the token", shown(.0))]
+    Exists(PathBuf),
+    /// The file, which is right, would not be right with a change.
+    #[error("{} stays as it was: {message}", shown(.file))]
+    Unfit {
+        /// The auth file, as it was named.
+        file: PathBuf,
+        /// What of the change is wrong and what would be right. It has no place in the file.
+        message: String,
+    },
     /// A change that the file's rules do not allow.
     #[error("{0}")]
     Change(String),

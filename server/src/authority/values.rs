@@ -57,8 +57,14 @@ pub(super) fn moment(date: &Datetime) -> Result<SystemTime, String> {
     moment.ok_or_else(expected)
 }
 
-/// A moment as the file has it, in whole seconds.
+/// A moment as the file has it, in whole seconds, if a date has room for it.
 pub(super) fn date(moment: SystemTime) -> Option<Datetime> {
+    /// Seconds from 1970 to the end of the year 9999, the last that is written with four digits.
+    const LAST: u64 = 253_402_300_799;
+    let since = moment.duration_since(SystemTime::UNIX_EPOCH).ok()?;
+    if since.as_secs() > LAST {
+        return None;
+    }
     let text = humantime::format_rfc3339_seconds(moment).to_string();
     text.parse().ok()
 }
@@ -157,6 +163,11 @@ mod tests {
             date(utc).map(|date| date.to_string()).as_deref(),
             Some("2027-06-30T00:00:00Z")
         );
+        let year_10000 = Duration::from_secs(253_402_300_800);
+        let [last, beyond] = [year_10000 - Duration::from_secs(1), year_10000]
+            .map(|since| date(SystemTime::UNIX_EPOCH + since));
+        assert!(last.is_some_and(|date| date.to_string() == "9999-12-31T23:59:59Z"));
+        assert_eq!(beyond, None);
         for wrong in [
             "2027-06-30",
             "2027-06-30T00:00:00",

@@ -35,12 +35,17 @@ pub(crate) struct Cli {
     pub(crate) clients: u32,
 
     /// Where to listen; port 0 takes a free one and prints it
-    #[arg(long, value_name = "HOST:PORT", default_value = "127.0.0.1:5555", value_parser = args::address)]
+    #[arg(long, value_name = "HOST:PORT", default_value = "127.0.0.1:5555", value_parser = args::address, allow_hyphen_values = true)]
     pub(crate) listen: String,
 
     /// The targets of a command that names none: next, least-loaded, below, all, or a list such
     /// as 1-3,web*
-    #[arg(long, value_name = "SELECTOR", default_value = "next")]
+    #[arg(
+        long,
+        value_name = "SELECTOR",
+        default_value = "next",
+        allow_hyphen_values = true
+    )]
     pub(crate) dispatch: Selector<'static>,
 
     /// After how long a silence a client is asked for a sign of life, and how long it then has
@@ -53,25 +58,25 @@ pub(crate) struct Cli {
     pub(crate) drain: Duration,
 
     /// The longest line a client may send once it has joined
-    #[arg(long, value_name = "SIZE", default_value = "1MiB", value_parser = args::size(MAX_LINE_RANGE))]
+    #[arg(long, value_name = "SIZE", default_value = "1MiB", value_parser = args::size(MAX_LINE_RANGE), allow_hyphen_values = true)]
     pub(crate) max_line: usize,
 
     /// The most commands that wait for one client; at most half of them from one sender
-    #[arg(long, value_name = "COMMANDS", default_value_t = 1024, value_parser = args::number(1..=MOST_COMMANDS))]
+    #[arg(long, value_name = "COMMANDS", default_value_t = 1024, value_parser = args::number(1..=MOST_COMMANDS), allow_hyphen_values = true)]
     pub(crate) max_queue: usize,
 
     /// The most bytes of commands that wait for one client; at most half of them from one
     /// sender
-    #[arg(long, value_name = "SIZE", default_value = "16MiB", value_parser = args::size(1..=1 << 30))]
+    #[arg(long, value_name = "SIZE", default_value = "16MiB", value_parser = args::size(1..=1 << 30), allow_hyphen_values = true)]
     pub(crate) max_queue_bytes: usize,
 
     /// The most commands that one client may have open
-    #[arg(long, value_name = "COMMANDS", default_value_t = 4096, value_parser = args::number(1..=MOST_COMMANDS))]
+    #[arg(long, value_name = "COMMANDS", default_value_t = 4096, value_parser = args::number(1..=MOST_COMMANDS), allow_hyphen_values = true)]
     pub(crate) max_sends: usize,
 
     /// The most memory that is kept for all clients together: past it commands are refused as
     /// busy, and the clients go that keep most; a quarter of the machine's if left out
-    #[arg(long, value_name = "SIZE", value_parser = args::size(MAX_MEMORY_RANGE))]
+    #[arg(long, value_name = "SIZE", value_parser = args::size(MAX_MEMORY_RANGE), allow_hyphen_values = true)]
     pub(crate) max_memory: Option<usize>,
 
     /// Admit only clients that show the token on the first line of this file, which only
@@ -111,7 +116,8 @@ pub(crate) struct Cli {
         long,
         value_name = "WHEN",
         requires = "authority_of_clients",
-        default_value = "optional"
+        default_value = "optional",
+        allow_hyphen_values = true
     )]
     pub(crate) client_cert: ClientCert,
 
@@ -125,7 +131,7 @@ pub(crate) struct Cli {
     pub(crate) auth: Option<PathBuf>,
 
     /// Admit any client that can connect, also from other machines
-    #[arg(long)]
+    #[arg(long, conflicts_with_all = ["auth", "dir", "token_file"])]
     pub(crate) open: bool,
 
     #[command(flatten)]
@@ -137,7 +143,8 @@ pub(crate) struct Cli {
         long,
         value_name = "OUTCOMES",
         default_value = "notable",
-        requires = "audit"
+        requires = "audit",
+        allow_hyphen_values = true
     )]
     pub(crate) audit_outcomes: KeptOutcomes,
 
@@ -146,7 +153,7 @@ pub(crate) struct Cli {
     pub(crate) quiet: bool,
 
     /// Print a completion script for a shell, and end
-    #[arg(long, value_name = "SHELL")]
+    #[arg(long, value_name = "SHELL", allow_hyphen_values = true)]
     pub(crate) completions: Option<clap_complete::Shell>,
 }
 

@@ -37,7 +37,7 @@ pub(crate) struct Issue {
     #[arg(value_name = "NAME")]
     name: ClientName,
     /// For how many days it is valid; a year if left out
-    #[arg(long, value_name = "DAYS", value_parser = days, allow_negative_numbers = true)]
+    #[arg(long, value_name = "DAYS", value_parser = days, allow_hyphen_values = true)]
     days: Option<Days>,
 }
 
@@ -50,7 +50,7 @@ pub(crate) struct Renew {
     #[arg(value_name = "NAME")]
     name: Renewed,
     /// For how many days it is valid; for as many as the old one if left out
-    #[arg(long, value_name = "DAYS", value_parser = days, allow_negative_numbers = true)]
+    #[arg(long, value_name = "DAYS", value_parser = days, allow_hyphen_values = true)]
     days: Option<Days>,
 }
 
