@@ -2,6 +2,7 @@
 
 use super::chain::{Hash, Head, Link, begins_a_log};
 use crate::terminal::escape::{one_line, path_line};
+use rustix::fs::{Mode, OFlags};
 use std::collections::HashSet;
 use std::fmt;
 use std::fs::File;
@@ -63,6 +64,9 @@ pub enum VerifyError {
         /// What the system says.
         error: io::Error,
     },
+    /// A folder, a device or a FIFO.
+    #[error("{} is no regular file", path_line(.0))]
+    NoFile(PathBuf),
     /// A file has lines, and none of them is a record or the beginning of one.
     #[error("{} is no audit log: it has no record", path_line(.0))]
     NoLog(PathBuf),
@@ -110,9 +114,7 @@ pub(super) fn in_order(files: &[PathBuf]) -> Result<Vec<PathBuf>, VerifyError> {
     let mut known = HashSet::new();
     let with_number = |file: &PathBuf| {
         let mut lines = Lines::of(file)?;
-        let found = lines.reader.get_ref().metadata();
-        let found = found.map_err(|error| unreadable(file, error))?;
-        if !known.insert((found.dev(), found.ino())) {
+        if !known.insert(lines.identity) {
             return Err(VerifyError::Twice(file.clone()));
         }
         let number = lines.first_number()?;
@@ -133,14 +135,25 @@ fn without_line_end(line: &[u8]) -> &[u8] {
 /// The lines of a file.
 pub(super) struct Lines {
     file: PathBuf,
+    /// Which file that is.
+    identity: (u64, u64),
     reader: BufReader<File>,
 }
 
 impl Lines {
     pub(super) fn of(file: &Path) -> Result<Lines, VerifyError> {
-        let opened = File::open(file).map_err(|error| unreadable(file, error))?;
+        // Without NONBLOCK, a FIFO would hold the thread until another process writes to it; and
+        // each file is read twice.
+        let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK | OFlags::NOCTTY;
+        let opened = rustix::fs::open(file, flags, Mode::empty());
+        let opened = File::from(opened.map_err(|error| unreadable(file, error.into()))?);
+        let found = opened.metadata().map_err(|error| unreadable(file, error))?;
+        if !found.is_file() {
+            return Err(VerifyError::NoFile(file.to_owned()));
+        }
         Ok(Lines {
             file: file.to_owned(),
+            identity: (found.dev(), found.ino()),
             reader: BufReader::with_capacity(1 << 20, opened),
         })
     }

@@ -35,7 +35,7 @@ impl FromStr for ServerAddress {
         };
         Ok(ServerAddress {
             host_and_port: args::address(address)
-                .map_err(|e| format!("{e}, with {TLS} before it if the server encrypts"))?,
+                .map_err(|e| format!("{e}, with {TLS} before it if the server encrypts (if --server is left out, the variable PECKING_SERVER counts)"))?,
             encrypts,
             pin: pin.transpose().map_err(|e| format!("the pin: {e}"))?,
         })

@@ -2,7 +2,7 @@
 
 use crate::commands::Command;
 use crate::exposure::Guard;
-use clap::{CommandFactory, Parser};
+use clap::{CommandFactory, Parser, Subcommand};
 use common::audit::Audit;
 use common::audit::{AuditOptions, KeptOutcomes};
 use common::terminal::args;
@@ -31,7 +31,7 @@ pub(crate) struct Cli {
     pub(crate) command: Option<Command>,
 
     /// The most clients at a time, from 1 to 1000000
-    #[arg(value_name = "N", default_value_t = 5, value_parser = args::number(1..=MOST_CLIENTS), allow_negative_numbers = true)]
+    #[arg(value_name = "N", default_value_t = 5, value_parser = clients, allow_negative_numbers = true)]
     pub(crate) clients: u32,
 
     /// Where to listen; port 0 takes a free one and prints it
@@ -189,6 +189,18 @@ and every client is told. A second Ctrl-C ends at once.
 
 Exit codes: 0 drained, 1 it could not listen or serve, 2 usage, 130 ended at once.";
 
+/// A word there may be a subcommand that is misspelt.
+fn clients(text: &str) -> Result<u32, String> {
+    args::number(1..=MOST_CLIENTS)(text).map_err(|why| {
+        let commands = Command::augment_subcommands(clap::Command::new("pecking-server"));
+        let names: Vec<&str> = commands
+            .get_subcommands()
+            .map(clap::Command::get_name)
+            .collect();
+        format!("{why}, or a subcommand ({})", names.join(", "))
+    })
+}
+
 fn heartbeat(text: &str) -> Result<Duration, String> {
     let range = HEARTBEAT_RANGE;
     match args::duration(text)? {
@@ -327,6 +339,18 @@ mod tests {
             (&["--client-cert", "optional"], "--client-ca <FILE>"),
             (&["--plain", "--cert", "c", "--key", "k"], "'--cert"),
             (&["--dir", "d", "--auth", "f"], "'--dir"),
+            (
+                &["--open", "--auth", "f"],
+                "'--open' cannot be used with '--auth <FILE>'",
+            ),
+            (
+                &["--open", "--dir", "d"],
+                "'--open' cannot be used with '--dir <DIR>'",
+            ),
+            (
+                &["--open", "--token-file", "f"],
+                "'--open' cannot be used with '--token-file <FILE>'",
+            ),
             (&["--dir", "d", "--client-ca", "f"], "'--dir"),
             (&["--max-memory", "1MiB"], "from 16.0 MiB to 1.0 PiB"),
         ] {

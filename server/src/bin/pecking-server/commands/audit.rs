@@ -1,13 +1,13 @@
 //! `pecking-server audit`: reads the files of an audit log, of the server or of an executor.
 
-use super::{Ended, identity, name};
+use super::{Ended, identity, name, print, written};
 use clap::{Args, Subcommand};
 use common::audit::show::{Filter, ShowError, show, since};
 use common::audit::verify::{Verified, VerifyError, verify};
 use common::terminal::console::complain;
 use common::wire::Identity;
 use common::wire::name::Name;
-use std::io::{self, BufWriter, ErrorKind, Write};
+use std::io::{self, BufWriter, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::SystemTime;
@@ -65,7 +65,7 @@ impl Audit {
     pub(super) fn run(self) -> Ended {
         match self {
             Audit::Verify(files) => report(verify(&files.files)),
-            Audit::Show(wanted) => print(wanted),
+            Audit::Show(wanted) => show_those(wanted),
         }
     }
 }
@@ -92,10 +92,11 @@ fn report(verified: Result<Verified, VerifyError>) -> Ended {
             found.first, found.last, found.hash
         ),
     };
-    written(io::stdout().write_all(report.as_bytes()))
+    print(&report)?;
+    Ok(ExitCode::SUCCESS)
 }
 
-fn print(wanted: Show) -> Ended {
+fn show_those(wanted: Show) -> Ended {
     let filter = Filter {
         identity: wanted.identity.map(|identity| identity.to_string()),
         name: wanted.name.map(Name::into_string),
@@ -105,19 +106,9 @@ fn print(wanted: Show) -> Ended {
     let mut out = BufWriter::new(io::stdout().lock());
     let shown = show(&wanted.files.files, &filter, &mut out);
     match shown {
-        Ok(()) => written(out.flush()),
-        Err(ShowError::Unwritable(error)) => written(Err(error)),
-        Err(error) => Err(error.into()),
+        Ok(()) => written(out.flush())?,
+        Err(ShowError::Unwritable(error)) => written(Err(error))?,
+        Err(error) => return Err(error.into()),
     }
-}
-
-/// A reader that has seen enough is no error.
-fn written(result: io::Result<()>) -> Ended {
-    match result {
-        Err(error) if error.kind() != ErrorKind::BrokenPipe => {
-            complain(&format!("error: cannot write to standard output: {error}"));
-            Ok(ExitCode::FAILURE)
-        }
-        _ => Ok(ExitCode::SUCCESS),
-    }
+    Ok(ExitCode::SUCCESS)
 }

@@ -1,7 +1,6 @@
 //! `pecking-server auth`: changes, checks and tries an auth file.
 
 use super::{Ended, identity, name, print};
-use anyhow::Context;
 use clap::{ArgGroup, Args, Subcommand};
 use common::terminal::args;
 use common::terminal::escape::one_line;
@@ -114,7 +113,7 @@ impl Auth {
             Auth::Add(add) => add.run(),
             Auth::List(List { file }) => {
                 let rules = Rules::load(&file)?;
-                print(&table(&rules.list())).context("cannot write to standard output")?;
+                print(&table(&rules.list()))?;
                 Ok(ExitCode::SUCCESS)
             }
             Auth::Revoke(Revoke { file, id }) => {
@@ -127,7 +126,7 @@ impl Auth {
                 let lines = warnings
                     .iter()
                     .map(|warning| format!("warning: {warning}\n"));
-                print(&lines.collect::<String>()).context("cannot write to standard output")?;
+                print(&lines.collect::<String>())?;
                 Ok(ExitCode::SUCCESS)
             }
             Auth::Try(tried) => tried.run(),
@@ -163,7 +162,7 @@ impl Try {
             "forbidden"
         };
         let line = format!("{answer}: {} ({})", decision.message, decision.rule);
-        print(&format!("{}\n", one_line(&line))).context("cannot write to standard output")?;
+        print(&format!("{}\n", one_line(&line)))?;
         Ok(match decision.is_allowed {
             true => ExitCode::SUCCESS,
             false => ExitCode::FAILURE,

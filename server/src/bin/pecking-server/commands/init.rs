@@ -31,7 +31,7 @@ impl Init {
             names: &self.name,
             server: address(&self.name, &pin),
         };
-        print(&lines.text()?).context("cannot write to standard output")?;
+        print(&lines.text()?)?;
         Ok(ExitCode::SUCCESS)
     }
 }

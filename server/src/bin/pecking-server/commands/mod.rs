@@ -45,7 +45,10 @@ impl Command {
         };
         ended.unwrap_or_else(|error| {
             complain(&format!("error: {}", one_line(&format!("{error:#}"))));
-            ExitCode::from(crate::USAGE)
+            match error.is::<Unwritten>() {
+                true => ExitCode::FAILURE,
+                false => ExitCode::from(crate::USAGE),
+            }
         })
     }
 }
@@ -61,9 +64,18 @@ fn name(text: &str) -> Result<Name<'static>, String> {
 }
 
 /// Prints lines to standard output; a reader that has seen enough of them is no error.
-pub(crate) fn print(lines: &str) -> io::Result<()> {
-    match io::stdout().write_all(lines.as_bytes()) {
-        Err(error) if error.kind() != ErrorKind::BrokenPipe => Err(error),
+pub(crate) fn print(lines: &str) -> Result<(), Unwritten> {
+    written(io::stdout().write_all(lines.as_bytes()))
+}
+
+fn written(result: io::Result<()>) -> Result<(), Unwritten> {
+    match result {
+        Err(error) if error.kind() != ErrorKind::BrokenPipe => Err(Unwritten(error)),
         _ => Ok(()),
     }
 }
+
+/// Standard output takes no more, which is no fault of the command line.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot write to standard output: {0}")]
+pub(crate) struct Unwritten(io::Error);

@@ -2,7 +2,6 @@
 
 use super::init::{absolute, address, word};
 use super::{Ended, print};
-use anyhow::Context;
 use clap::{Args, Subcommand};
 use common::terminal::escape::one_line;
 use server::authority::wall_clock;
@@ -96,7 +95,7 @@ impl Tls {
                 shown.join("\n")
             }
         };
-        print(&text).context("cannot write to standard output")?;
+        print(&text)?;
         Ok(ExitCode::SUCCESS)
     }
 }
