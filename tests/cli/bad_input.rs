@@ -1,7 +1,9 @@
 //! Wrong command lines of both programs as their users meet them, one table for each program:
 //! each is told in one line that names the value and what would be right, and ends with code 2.
 
+use std::ffi::OsStr;
 use std::fs::{self, File};
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -24,6 +26,40 @@ type Program = fn(&[&str]) -> Command;
 
 /// The server and its subcommands.
 const SERVER: &str = r##"
+0 => '0' | from 1 to 1000000
+ten => 'ten' | from 1 to 1000000
+1000001 => '1000001' | from 1 to 1000000
+1.5 => '1.5' | from 1 to 1000000
+99999999999999999999 => from 1 to 1000000
+'' => '' | from 1 to 1000000
+' 5' => ' 5' | from 1 to 1000000
+-1 => '-1
+5 6 => '6'
+--listen 5555 => '5555' | HOST:PORT
+--listen 127.0.0.1 => '127.0.0.1' | HOST:PORT
+--listen 127.0.0.1:65536 => 65536 | HOST:PORT
+--listen ::1:5555 => '::1:5555' | [::1]:5555
+--listen tcp://h:1 => 'tcp://h:1' | HOST:PORT
+--listen :5555 => ':5555' | HOST:PORT
+--listen '' => '' | HOST:PORT
+--dispatch '' => '' | next, below, all
+--dispatch 7-3 => '7-3' | smaller rank first
+--dispatch 3- => '3-' | both ends
+--dispatch all,1 => 'all,1' | stands alone
+--dispatch 'a b' => 'a b' | (web*)
+--heartbeat 0s => '0s' | from 10ms to 1day
+--heartbeat soon => 'soon' | 500ms, 5s or 2m
+--drain '1 parsec' => '1 parsec' | 500ms, 5s or 2m
+--max-line 1KiB => '1KiB' | from 16.0 KiB to
+--max-line 1GiB => '1GiB' | to 16.0 MiB
+--max-line long => 'long' | from 16.0 KiB to 16.0 MiB, with its unit
+--max-queue 0 => '0' | from 1 to
+--max-queue-bytes 2GiB => '2GiB' | to 1.0 GiB
+--max-sends many => 'many' | from 1 to
+--completions klingon => 'klingon' | bash
+--frobnicate => '--frobnicate'
+--heartbeat => --heartbeat | value
+--quiet --quiet => --quiet
 --audit notes => cannot keep an audit log in notes | is no audit log
 --audit auth.toml => auth.toml: it is no audit log; give a new file
 --audit fifo => fifo: it is no regular file; give a new file
@@ -127,6 +163,23 @@ const ADDED: &str = r##"
 
 /// The client and its subcommands.
 const CLIENT: &str = r##"
+--server 5555 => '5555' | HOST:PORT
+--server '' => '' | HOST:PORT
+--slots 1025 work => '1025' | 0 to 1024
+--slots many work => 'many' | 0 to 1024
+--connect-timeout 0 => '0' | above zero
+--connect-timeout soon => 'soon' | 500ms
+run => WORDS
+run --to 7-3 -- x => '7-3' | smaller
+run --timeout 0s -- x => '0s' | above
+run --timeout x -- x => 'x' | 500ms
+run --wait-for all x => 'all' | such as 3
+run --frobnicate x => '--frobnicate'
+members --yaml => '--yaml'
+members web1 => 'web1'
+work hard => 'hard'
+print => 'print'
+completions => SHELL
 --tier -1 => '-1' for '--tier <N>' | 0 (the highest) to 9
 work --slots -1s => '-1s' for '--slots <N>' | from 0 to 1024
 members --connect-timeout -1s => '-1s' for '--connect-timeout <DURATION>'
@@ -250,7 +303,9 @@ fn a_wrong_command_line_of_the_server_is_named_and_changes_nothing() {
     for (words, parts) in wrong(SERVER) {
         let mut command = server(&[]);
         command.args(&words);
-        if words[0].starts_with("--") {
+        let has_no_address = !words.iter().any(|word| word == "--listen");
+        if has_no_address && !["audit", "auth", "init", "tls"].contains(&&*words[0]) {
+            // One that is free, if it starts all the same.
             command.args(["--listen", "127.0.0.1:0"]);
         }
         place.expect_wrong(command, &parts);
@@ -260,6 +315,10 @@ fn a_wrong_command_line_of_the_server_is_named_and_changes_nothing() {
         command.args(words);
         place.expect_wrong(command, &parts);
     }
+    let mut command = server(&["--listen", "127.0.0.1:0"]);
+    command.arg(OsStr::from_bytes(b"\xff"));
+    place.expect_wrong(command, &[r"'\xff' is no UTF-8"]);
+    place.expect_wrong(server(&["1\n2"]), &["'1 2'", "from 1 to 1000000"]);
     assert_eq!(text(&place.path("auth.toml")), auth);
     assert_eq!(text(&place.path("notes")), "buy milk\n");
     assert_eq!(place.names(), names);
@@ -274,6 +333,9 @@ fn a_wrong_command_line_of_the_client_is_named() {
         command.args(words);
         place.expect_wrong(command, &parts);
     }
+    let mut command = client(&["members", "--server"]);
+    command.arg(OsStr::from_bytes(b"\xff:1"));
+    place.expect_wrong(command, &[r"'\xff:1' is no UTF-8"]);
     let mut command = client(&["members"]);
     command.env("PECKING_SERVER", "");
     place.expect_wrong(command, &["HOST:PORT", "PECKING_SERVER"]);

@@ -1,5 +1,6 @@
 //! The options that say how the connection is encrypted, and by what the server is known.
 
+use crate::cli::SERVER_VARIABLE;
 use crate::settings::Executes;
 use clap::Args;
 use client::{Authorities, ClientCertificate, ClientTls, Pin, PlainTo};
@@ -35,7 +36,7 @@ impl FromStr for ServerAddress {
         };
         Ok(ServerAddress {
             host_and_port: args::address(address)
-                .map_err(|e| format!("{e}, with {TLS} before it if the server encrypts (if --server is left out, the variable PECKING_SERVER counts)"))?,
+                .map_err(|e| format!("{e}, with {TLS} before it if the server encrypts (if --server is left out, the variable {SERVER_VARIABLE} counts)"))?,
             encrypts,
             pin: pin.transpose().map_err(|e| format!("the pin: {e}"))?,
         })

@@ -38,6 +38,9 @@ pub(crate) struct Cli {
     pub(crate) command: Option<Action>,
 }
 
+/// The variable of the environment that counts if `--server` is left out.
+pub(crate) const SERVER_VARIABLE: &str = "PECKING_SERVER";
+
 const EXAMPLES: &str = "\
 Examples:
   pecking                                  a prompt; :help explains its lines
@@ -92,7 +95,7 @@ const WINDOW: u64 = 4 << 20;
 #[command(next_help_heading = "Joining")]
 struct Joining {
     /// The server: HOST:PORT, or tls://HOST:PORT, with #sha256:HEX behind it to pin a key
-    #[arg(long, global = true, value_name = "ADDRESS", env = "PECKING_SERVER",
+    #[arg(long, global = true, value_name = "ADDRESS", env = SERVER_VARIABLE,
           default_value = DEFAULT_ADDRESS, allow_hyphen_values = true)]
     server: ServerAddress,
 
