@@ -154,7 +154,8 @@ pub(crate) fn reserve(
             absent,
         } => {
             let names: usize = execute.iter().map(text_len).sum();
-            (names, execute.len() + outranked.len() + absent.len())
+            let absent = absent.iter().filter(|one| has_record(audit, one)).count();
+            (names, execute.len() + outranked.len() + absent)
         }
     };
     let texts =
@@ -166,6 +167,16 @@ pub(crate) fn reserve(
         since: now,
         is_cancelled: AtomicBool::new(false),
     })
+}
+
+/// Whether a client that does not execute has an outcome of its own on record. What is only named
+/// costs a sender a few bytes, so it is in the selector and in the counts: else one line could
+/// push all earlier records out of the files that are kept.
+fn has_record(audit: &Audit, absent: &Absent) -> bool {
+    match absent.who {
+        Missed::Here(_) => true,
+        Missed::Named(_) => audit.outcomes() == KeptOutcomes::All,
+    }
 }
 
 /// Bytes of a target in a record: its name, quotes and a comma.
@@ -244,6 +255,9 @@ impl OnRecord {
             // It has an outcome like the others.
             return;
         };
+        if !has_record(self.places.audit(), absent) {
+            return;
+        }
         let (member, name, rank) = match named {
             Single::Member(member) => (Some(*member), None, None),
             Single::Name(name) => (None, Some(&**name), None),

@@ -183,13 +183,7 @@ fn what_clients_do_is_on_record_by_what_their_connections_proved() {
             "status": "done", "exit_code": 3, "bytes": 9,
         })
     );
-    // Of the two outcomes of the send to several, the one that is not done with 0.
-    assert_eq!(
-        plain(outcomes[1]),
-        json!({
-            "type": "outcome", "cmd": cmd(1), "name": "gone", "status": "absent",
-        })
-    );
+    // The send to several has none: one is done with 0, the other was only named.
     assert_eq!(
         plain(of_type(&records, "end")[0]),
         json!({
@@ -205,7 +199,10 @@ fn what_clients_do_is_on_record_by_what_their_connections_proved() {
     );
     let cancels = of_type(&records, "cancel");
     assert_eq!((cancels.len(), &cancels[0]["cmd"]), (1, &cmd(2)));
-    assert_eq!(outcomes[2]["status"], "cancelled");
+    assert_eq!(
+        (outcomes.len(), &outcomes[1]["status"]),
+        (2, &json!("cancelled"))
+    );
     assert_eq!(
         plain(of_type(&records, "leave")[0]),
         json!({
@@ -287,6 +284,32 @@ fn a_log_that_cannot_be_written_stops_commands_and_nothing_else() {
     let id = boss.command("worker", &["x"]);
     worker.serve(1);
     assert_eq!(boss.result_of(&id)["status"], "done");
+}
+
+#[test]
+fn clients_that_are_only_named_are_in_the_counts_and_not_singly_on_record() {
+    let auth = Auth::new(ROLES)
+        .with("dan", "deployer", "names = [\"dan\"]")
+        .with("web1", "agent", "names = [\"web1\"]");
+    for (options, outcomes) in [(&[][..], 0), (&["--audit-outcomes", "all"], 11)] {
+        let log = Log::new();
+        let path = log.path();
+        let audit = ["--audit", path.to_str().expect("text")];
+        let server = auth.server(9, &[&audit, options].concat());
+        let mut dan = auth.join(&server, "dan", json!({"name": "dan"}));
+        // Nine that its role does not cover, and two that are not here.
+        let id = dan.command("n[1-9],web[8-9]", &["deploy"]);
+        assert_eq!(dan.result_of(&id)["forbidden"], 9);
+        let records = log.records(|last| last["type"] == "end");
+        assert_eq!(of_type(&records, "outcome").len(), outcomes);
+        assert_eq!(of_type(&records, "send")[0]["to"], "n[1-9],web[8-9]");
+        let mut end = plain(of_type(&records, "end")[0]);
+        end["cmd"].take();
+        assert_eq!(
+            end,
+            json!({"type": "end", "cmd": null, "targets": 11, "forbidden": 9, "absent": 2})
+        );
+    }
 }
 
 /// Sends until a command is refused; how many were not.
