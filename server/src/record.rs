@@ -104,24 +104,27 @@ pub(crate) fn join_denied(audit: &Audit, connection: &Connection, error: &RpcErr
     });
 }
 
-/// A client may not send this.
+/// What a client asked for, as much of it as was read.
+#[derive(Clone, Copy)]
+pub(crate) struct Asked<'a> {
+    pub(crate) method: &'static str,
+    pub(crate) to: Option<&'a wire::Text<'a>>,
+    pub(crate) command: Option<wire::Words<'a>>,
+}
+
+/// A client is told that it may not do this.
 #[cold]
 #[inline(never)]
-pub(crate) fn send_denied(
-    audit: &Audit,
-    member: &Member,
-    request: &wire::Send<'_>,
-    error: &RpcError,
-) {
-    let to = request.to.as_ref().map(|to| to.decoded());
+pub(crate) fn denied(audit: &Audit, member: &Member, asked: &Asked<'_>, error: &RpcError) {
+    let to = asked.to.map(|to| to.decoded());
     audit.deny(Denied {
-        method: wire::method::SEND,
+        method: asked.method,
         reason: reason(error),
         rule: error.data.rule.as_deref(),
         who: Some(known(member)),
         address: member.connection.peer(),
         to: to.as_deref().map(clipped),
-        words: Some(audit.words().of_line(request.command)),
+        words: asked.command.map(|command| audit.words().of_line(command)),
     });
 }
 

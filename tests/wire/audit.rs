@@ -2,7 +2,9 @@
 //! lines hold together, by a check that shares no code with the project.
 
 use crate::support::auth::{Auth, ROLES, token};
-use crate::support::{Execute, PATIENCE, Raw, Server, ranked, server_program};
+use crate::support::pki::Pki;
+use crate::support::{Execute, PATIENCE, Raw, Server, dial_plain, ranked, server_program, tunnel};
+use crate::tls::showing;
 use rustix::fs::{CWD, FileType, mknodat};
 use rustix::process::Signal;
 use serde_json::{Value, json};
@@ -11,6 +13,7 @@ use std::fs::{self, File, OpenOptions};
 use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
@@ -574,4 +577,109 @@ fn what_is_on_record_has_identities_roles_and_rules_and_no_token() {
         "{shown}"
     );
     assert!(!shown.contains("join    web1"), "{shown}");
+}
+
+#[test]
+fn whatever_is_answered_forbidden_or_unauthorized_is_on_record() {
+    let pki = Pki::new();
+    let auth = Auth::new(ROLES)
+        .with("dan", "deployer", "names = [\"dan\"]")
+        .with("web1", "agent", "names = [\"web1\"]");
+    let log = Log::new();
+    let (path, pair) = (log.path(), pki.server("server"));
+    let server = auth.server(
+        9,
+        &[
+            "--audit",
+            path.to_str().expect("text"),
+            "--cert",
+            &pair.cert,
+            "--key",
+            &pair.key,
+            "--client-ca",
+            &pki.ca(),
+        ],
+    );
+    let dial = |names: &[&str]| {
+        let socket = dial_plain(server.address()).expect("the server accepts");
+        let shown = showing(&pki, &pki.client("client", names));
+        Raw::over(
+            tunnel::through_with(socket, Arc::new(shown)).expect("a tunnel"),
+            true,
+        )
+    };
+    for names in [&[][..], &["pecking:a", "pecking:b"]] {
+        assert_eq!(
+            dial(names).next("an error")["error"]["code"],
+            2,
+            "{names:?}"
+        );
+    }
+    let join = |name: &str| {
+        let mut client = dial(&["pecking:x"]);
+        let params = json!({"protocol": 1, "name": name, "token": token(name)});
+        client.joined = client.result("join", &params);
+        client
+    };
+    let (mut dan, mut web1) = (join("dan"), join("web1"));
+    for (name, method, params) in [
+        ("web1", "send", json!({"to": 5})),
+        ("web1", "select", json!({"to": 5})),
+        ("web1", "select", json!({"to": "dan"})),
+        (
+            "dan",
+            "select",
+            json!({"to": "web1", "command": ["rm", "x"]}),
+        ),
+        ("dan", "send", json!({"to": "web1", "command": ["rm", "x"]})),
+    ] {
+        let client = if name == "dan" { &mut dan } else { &mut web1 };
+        assert_eq!(
+            client.error(method, &params)["code"],
+            11,
+            "{method} {params}"
+        );
+    }
+    let records = log.records(|last| {
+        last["type"] == "denied" && last["method"] == "send" && last["to"] == "web1"
+    });
+    let denied = |record: &&Value| {
+        let (who, to) = (&record["who"]["name"], &record["to"]);
+        json!([
+            record["method"],
+            record["reason"],
+            who,
+            to,
+            record["words"],
+            record["rule"]
+        ])
+    };
+    let denied: Vec<Value> = of_type(&records, "denied").iter().map(denied).collect();
+    let none = Value::Null;
+    assert_eq!(
+        denied,
+        [
+            json!(["join", "unauthorized", none, none, none, none]),
+            json!(["join", "unauthorized", none, none, none, none]),
+            json!(["send", "forbidden", "web1", none, none, "agent.may.send"]),
+            json!(["select", "forbidden", "web1", none, none, "agent.may.send"]),
+            json!(["select", "forbidden", "web1", "dan", none, "agent.may.send"]),
+            json!([
+                "select",
+                "forbidden",
+                "dan",
+                "web1",
+                ["rm", "x"],
+                "deployer.allow"
+            ]),
+            json!([
+                "send",
+                "forbidden",
+                "dan",
+                "web1",
+                ["rm", "x"],
+                "deployer.allow"
+            ]),
+        ]
+    );
 }

@@ -141,10 +141,10 @@ pub struct Denied<'a> {
     pub who: Option<Who<'a>>,
     /// Where it dialled from.
     pub address: SocketAddr,
-    /// The selector of a `send`.
+    /// The selector of a `send` or `select`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub to: Option<&'a str>,
-    /// The words of a `send`.
+    /// The words of a `send` or `select`.
     #[serde(flatten, skip_serializing_if = "Option::is_none")]
     pub words: Option<AuditedWords<'a>>,
 }

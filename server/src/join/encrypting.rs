@@ -1,5 +1,6 @@
 //! The handshake of an encrypted connection, before anything else of it.
 
+use crate::record;
 use crate::session::Session;
 use crate::tls::Failed;
 use common::net::tls::handshake::HandshakeError;
@@ -48,8 +49,13 @@ impl Session<'_> {
         let what = format_args!("{peer} may not join: {why}");
         self.hub.tls_log.log(now, what);
         self.connection.blame(why);
-        let line = said.map(|(code, what)| error_line(None, &RpcError::new(code, what)));
-        self.last_line = line;
+        let error = said.map(|(code, what)| RpcError::new(code, what));
+        if let (Some(error), Some(audit)) = (&error, &self.hub.config.audit)
+            && record::is_denial(error)
+        {
+            record::join_denied(audit, self.connection, error);
+        }
+        self.last_line = error.map(|error| error_line(None, &error));
     }
 }
 
