@@ -12,7 +12,7 @@ use std::io::{self, Write};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt, fchown};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
-use toml_edit::{Array, ArrayOfTables, DocumentMut, Item, Table, value};
+use toml_edit::{Array, ArrayOfTables, Datetime, DocumentMut, Item, Table, value};
 
 /// A credential to be added.
 #[derive(Clone, Debug, Default)]
@@ -42,6 +42,7 @@ impl NewCredential {
     /// # Errors
     /// The auth file would not be right with it, or a file cannot be written; then neither is.
     pub fn add_to(&self, file: &Path, out: Option<&Path>) -> Result<(), AuthError> {
+        let expires = self.expires()?;
         let token = match self.certificate {
             Some(_) => None,
             None => Some(token::generate().map_err(|error| {
@@ -50,7 +51,7 @@ impl NewCredential {
         };
         let change = Change::begin(file)?;
         let changed = change.with(|credentials| {
-            credentials.push(self.table(token.as_ref()));
+            credentials.push(self.table(token.as_ref(), expires));
             Ok(())
         })?;
         let Some((token, out)) = token.zip(out) else {
@@ -65,7 +66,21 @@ impl NewCredential {
         committed
     }
 
-    fn table(&self, token: Option<&Secret>) -> Table {
+    /// When it ends that is added now.
+    fn expires(&self) -> Result<Option<Datetime>, AuthError> {
+        let Some(left) = self.expires_in else {
+            return Ok(None);
+        };
+        let date = wall_clock().checked_add(left).and_then(values::date);
+        date.map(Some).ok_or_else(|| {
+            let (left, range) = (humantime::format_duration(left), values::MOMENTS_TEXT);
+            AuthError::Change(format!(
+                "it would expire in {left}; expected an end {range}"
+            ))
+        })
+    }
+
+    fn table(&self, token: Option<&Secret>, expires: Option<Datetime>) -> Table {
         let texts = |texts: &[String]| value(texts.iter().collect::<Array>());
         let mut table = Table::new();
         table.decor_mut().set_prefix("\n");
@@ -87,11 +102,8 @@ impl NewCredential {
         if !self.from.is_empty() {
             table["from"] = texts(&self.from);
         }
-        if let Some(date) = self
-            .expires_in
-            .and_then(|left| values::date(wall_clock() + left))
-        {
-            table["expires"] = value(date);
+        if let Some(expires) = expires {
+            table["expires"] = value(expires);
         }
         if let Some(connections) = self.connections {
             table["connections"] = value(i64::from(connections));
