@@ -153,7 +153,7 @@ pub struct Denied<'a> {
 #[derive(Clone, Debug, Serialize)]
 #[serde(tag = "type", rename = "denied")]
 pub struct MoreDenied {
-    /// Where they came from; left out for those of all other addresses.
+    /// Where they came from, of IPv6 the network (/64); left out for those of all other addresses.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub from: Option<IpAddr>,
     /// How many.
