@@ -3,6 +3,7 @@
 
 use crate::authority::grant::Forbidden;
 use crate::authority::rules::Role;
+use common::sys::sync;
 use common::wire::Right;
 use common::wire::message::RpcError;
 
@@ -58,6 +59,7 @@ impl<'a> Scope<'a> {
 
     /// Why a target, as the sender named it, may not execute the command.
     pub(crate) fn forbidden(&self, target: &str) -> Forbidden {
+        sync::assert_unlocked();
         match &self.0 {
             Some(Covered { role, word, .. }) => role.not_allowed(*word, target),
             None => Forbidden {
