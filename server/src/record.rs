@@ -4,6 +4,7 @@
 //! its own: it takes more of a session's stack than the command does.
 
 use crate::authority::AuthError;
+use crate::authority::grant::AllowLine;
 use crate::connection::Connection;
 use crate::dispatch::command::{Absent, Command, Missed, OutcomeDetails, Target};
 use crate::dispatch::selection::Found;
@@ -215,7 +216,7 @@ impl OnRecord {
             to: to.as_deref(),
             targets: outcomes,
             names,
-            rule: rule(command, request).as_deref(),
+            rule: rule(&command.sender, &command.targets).as_deref(),
             words: self.places.audit().words().of_line(request.command),
         }));
     }
@@ -305,13 +306,12 @@ impl OnRecord {
     }
 }
 
-/// The lines of its role's `allow` that let the sender have the targets execute this.
-fn rule(command: &Command, request: &wire::Send<'_>) -> Option<String> {
-    let grant = command.sender.bearer.as_ref()?.grant();
-    let (role, word) = (grant.role(), request.command.first_word());
-    let of_target = |target: &Target| role.allows(&target.member.name, Some(&word));
-    let lines: BTreeSet<usize> = command.targets.iter().filter_map(of_target).collect();
-    let rules: Vec<String> = lines.into_iter().map(|line| role.rule(line)).collect();
+/// The lines of its role's `allow` that let the sender have the targets execute this, as they were
+/// when the targets were found: the rules may have changed since.
+fn rule(sender: &Member, targets: &[Target]) -> Option<String> {
+    let role = sender.bearer.as_ref()?.role();
+    let lines: BTreeSet<AllowLine> = targets.iter().filter_map(|target| target.allow).collect();
+    let rules: Vec<String> = lines.into_iter().map(|line| line.rule(&role)).collect();
     (!rules.is_empty()).then(|| rules.join(","))
 }
 
@@ -334,5 +334,67 @@ fn who(member: &Member, rank: u32) -> Who<'_> {
             true => Via::Tls,
             false => Via::Plain,
         }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::authority::Rules;
+    use crate::authority::bearer::Bearer;
+    use crate::authority::grant::{Grant, Proof};
+    use crate::dispatch::scope::Scope;
+    use crate::dispatch::selection::select;
+    use crate::testing;
+    use common::sys::sync::Arc;
+    use std::time::SystemTime;
+
+    /// What a certificate is granted by a role with these lines of `allow`.
+    fn grant(allow: &str) -> Grant {
+        let text = format!(
+            "version = 1\n[roles.r]\nmay = [\"send\"]\nallow = [{allow}]\n\
+             [[credentials]]\nid = \"boss\"\nrole = \"r\"\ncert = \"pecking:boss\"\n"
+        );
+        let rules = Rules::read(text.as_bytes(), "auth.toml".as_ref()).expect("it is right");
+        let proof = Proof::of(None, Some("pecking:boss"));
+        let address = [127, 0, 0, 1].into();
+        let grant = rules.authenticate(proof, address, SystemTime::UNIX_EPOCH);
+        grant.expect("it is its own")
+    }
+
+    #[test]
+    fn the_rule_on_record_is_the_one_that_decided_though_the_rules_have_changed() {
+        let roster = testing::roster(9);
+        let before = grant(
+            "{ to = \"w*\", commands = [\"x\"] }, { to = \"no\", commands = [\"*\"] }, { to = \"d*\", commands = [\"*\"] }",
+        );
+        let make = |id, name| {
+            let mut member = testing::member(id, name, 0);
+            let bearer = Some(Box::new(Bearer::new(before.clone())));
+            Arc::get_mut(&mut member).expect("it is new").bearer = bearer;
+            member
+        };
+        let joined = roster.join(Some("boss"), make, |_, _| {});
+        let boss = joined.ok().expect("there is room").member;
+        for name in ["web1", "db", "web2"] {
+            testing::join(&roster, name, 1);
+        }
+        for (to, expected) in [
+            ("below", "r.allow[0],r.allow[2]"),
+            ("db", "r.allow[2]"),
+            ("next:db,web2", "r.allow[2]"),
+            ("least-loaded", "r.allow[0]"),
+        ] {
+            let selector = to.parse().expect("a selector");
+            let scope = Scope::of(before.role(), Some("x"));
+            let selection = select(&roster, &boss, &selector, scope).expect("targets");
+            let bearer = boss.bearer.as_ref().expect("it has one");
+            bearer.set_grant(grant("{ to = \"none\", commands = [\"y\"] }"));
+            let targets = match selection.found {
+                Found::One(target) => vec![target],
+                Found::Many { execute, .. } => execute,
+            };
+            assert_eq!(rule(&boss, &targets).as_deref(), Some(expected), "{to}");
+        }
     }
 }

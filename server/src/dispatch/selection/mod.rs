@@ -123,11 +123,14 @@ fn one_in(
             sender_rank + 1,
         ));
     };
-    let rank = rank_of(view, &place.member)?;
-    let member = Arc::clone(&place.member);
+    let target = Target {
+        member: Arc::clone(&place.member),
+        rank: rank_of(view, &place.member)?,
+        allow: scope.decide(&place.member.name).flatten(),
+    };
     Ok(Selection {
         sender_rank,
-        found: Found::One(Target { member, rank }),
+        found: Found::One(target),
     })
 }
 
@@ -146,12 +149,16 @@ fn one_of(
         Ok::<_, RpcError>((view.ranked().to_vec(), rank))
     })?;
     let below = (0..).zip(everybody).skip(sender_rank as usize + 1);
-    let found = below.map(|(rank, Place { member, .. })| Target { member, rank });
-    let found: Vec<Target> = found
-        .filter(|Target { member, rank }| {
-            member.slots > 0 && scope.covers(&member.name) && in_list(list, *rank, member, true)
+    let taken = below.filter_map(|(rank, Place { member, .. })| {
+        let is_found = member.slots > 0 && in_list(list, rank, &member, true);
+        let allow = is_found.then(|| scope.decide(&member.name))??;
+        Some(Target {
+            member,
+            rank,
+            allow,
         })
-        .collect();
+    });
+    let found: Vec<Target> = taken.collect();
     let target = pick(&found).cloned();
     let target = target.ok_or_else(|| {
         no_target(match scope.is_limited() {
@@ -184,8 +191,8 @@ fn named(
     if is_hidden(single, found.as_ref(), sender, scope) {
         return Err(scope.error(&single.to_string()));
     }
-    let target = here(single, found, members, scope).map_err(no_target)?;
-    let Target { member, rank } = &target;
+    let mut target = here(single, found, members, scope).map_err(no_target)?;
+    let Target { member, rank, .. } = &target;
     if *rank == sender_rank {
         return Err(no_target(format!(
             "{single} is you; nobody commands itself"
@@ -202,8 +209,9 @@ fn named(
             "{member} (rank {rank}) has no slots: it never executes"
         )));
     }
-    if !scope.covers(&member.name) {
-        return Err(scope.error(&format!("{member} (rank {rank})")));
+    match scope.decide(&member.name) {
+        Some(allow) => target.allow = allow,
+        None => return Err(scope.error(&format!("{member} (rank {rank})"))),
     }
     Ok(Selection {
         sender_rank,
@@ -219,8 +227,11 @@ fn find(view: &View<'_>, single: &Single<'_>) -> Option<Target> {
         Single::Member(number) => view.by_number(*number)?,
         Single::Name(name) => view.any_case(name)?,
     };
-    let (member, rank) = (Arc::clone(&place.member), rank as u32);
-    Some(Target { member, rank })
+    Some(Target {
+        member: Arc::clone(&place.member),
+        rank: rank as u32,
+        allow: None,
+    })
 }
 
 /// Whether something names a client that the sender is not to know of, whether it is here or not.
@@ -294,12 +305,17 @@ fn many(
         if !is_chosen || !scope.shows(&member.name) {
             continue;
         }
-        let target = Target { member, rank };
+        let mut target = Target {
+            member,
+            rank,
+            allow: None,
+        };
         if rank < sender_rank {
             outranked.push(target);
         } else if target.member.slots == 0 {
             passed_over.push(target);
-        } else if scope.covers(&target.member.name) {
+        } else if let Some(allow) = scope.decide(&target.member.name) {
+            target.allow = allow;
             execute.push(target);
         } else {
             forbidden.push(forbidden_here(target, scope));
