@@ -6,10 +6,11 @@ use super::error::AuthError;
 use super::rules::Rules;
 use super::token::{self, TokenHash, key_id};
 use super::{read_file, values, wall_clock};
+use common::sys::replace_file::replace_file;
 use common::token::Secret;
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt, fchown};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 use toml_edit::{Array, ArrayOfTables, Datetime, DocumentMut, Item, Table, value};
@@ -236,24 +237,7 @@ impl Change {
 
     /// Puts a text in the place of the file, with the owner and the mode that it had.
     fn commit(&self, text: &str) -> Result<(), AuthError> {
-        let replaced = || -> io::Result<()> {
-            let folder = self.path.parent().unwrap_or(Path::new("/"));
-            let old = self.path.metadata()?;
-            let mut new = tempfile::Builder::new()
-                .prefix(".auth-")
-                .tempfile_in(folder)?;
-            new.write_all(text.as_bytes())?;
-            let file = new.as_file();
-            let made = file.metadata()?;
-            if (made.uid(), made.gid()) != (old.uid(), old.gid()) {
-                fchown(file, Some(old.uid()), Some(old.gid()))?;
-            }
-            file.set_permissions(PermissionsExt::from_mode(old.mode() & 0o777))?;
-            file.sync_all()?;
-            new.persist(&self.path)?;
-            File::open(folder)?.sync_all()
-        };
-        replaced().map_err(|error| unwritable(&self.named, error))
+        replace_file(&self.path, text.as_bytes()).map_err(|error| unwritable(&self.named, error))
     }
 }
 
