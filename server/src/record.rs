@@ -4,7 +4,7 @@
 //! its own: it takes more of a session's stack than the command does.
 
 use crate::authority::AuthError;
-use crate::authority::grant::AllowLine;
+use crate::authority::grant::{self, AllowLine};
 use crate::connection::Connection;
 use crate::dispatch::command::{Absent, Command, Missed, OutcomeDetails, Target};
 use crate::dispatch::selection::Found;
@@ -15,9 +15,10 @@ use common::audit::record::{
 };
 use common::audit::{self, Audit, KeptOutcomes, Reservation, Unavailable, clipped};
 use common::sys::sync::atomic::{AtomicBool, Ordering};
-use common::wire::message::{Code, RpcError};
+use common::wire::message::{Code, RpcError, params};
 use common::wire::selector::Single;
-use common::wire::{self, Status, Tally};
+use common::wire::{self, Credential, Status, Tally};
+use serde_json::value::RawValue;
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::path::Path;
@@ -91,18 +92,36 @@ pub(crate) fn leave(audit: &Audit, member: &Member, why: &str) {
     }));
 }
 
-/// A connection was not let in.
+/// A connection was not let in, after it asked for this or before it came to that.
+#[cold]
 #[inline(never)]
-pub(crate) fn join_denied(audit: &Audit, connection: &Connection, error: &RpcError) {
+pub(crate) fn join_denied(
+    audit: &Audit,
+    connection: &Connection,
+    asked: Option<&RawValue>,
+    error: &RpcError,
+) {
+    let showed = showed(asked, connection.identity());
     audit.deny(Denied {
         method: wire::method::JOIN,
         reason: reason(error),
         rule: error.data.rule.as_deref(),
+        message: Some(clipped(&error.message)),
+        showed: showed.as_deref(),
         who: None,
         address: connection.peer(),
         to: None,
         words: None,
     });
+}
+
+/// What a client showed with its `join`, or before that; if it showed anything.
+fn showed(asked: Option<&RawValue>, certificate: Option<&str>) -> Option<String> {
+    let join = params::<wire::Join<'_>>(asked).ok();
+    let token = join.as_ref().and_then(|join| join.token.as_ref());
+    let token = token.map(Credential::reveal);
+    let shows = token.is_some() || certificate.is_some();
+    shows.then(|| grant::showed(token.as_deref(), certificate))
 }
 
 /// What a client asked for, as much of it as was read.
@@ -122,6 +141,8 @@ pub(crate) fn denied(audit: &Audit, member: &Member, asked: &Asked<'_>, error: &
         method: asked.method,
         reason: reason(error),
         rule: error.data.rule.as_deref(),
+        message: None,
+        showed: None,
         who: Some(known(member)),
         address: member.connection.peer(),
         to: to.as_deref().map(clipped),

@@ -2,9 +2,9 @@
 //! lines hold together, by a check that shares no code with the project.
 
 use crate::support::auth::{Auth, ROLES, token};
-use crate::support::pki::Pki;
+use crate::support::pki::{Pki, Says};
 use crate::support::{Execute, PATIENCE, Raw, Server, dial_plain, ranked, server_program, tunnel};
-use crate::tls::showing;
+use crate::tls::{ALPN, encrypted, said_after, showing};
 use rustix::fs::{CWD, FileType, mknodat};
 use rustix::process::Signal;
 use serde_json::{Value, json};
@@ -165,6 +165,7 @@ fn what_clients_do_is_on_record_by_what_their_connections_proved() {
         plain(&records[1]),
         json!({
             "type": "denied", "method": "join", "reason": "unauthorized", "address": from,
+            "message": "the token is not this server's", "showed": "a token without a key id",
         })
     );
     assert_eq!(
@@ -579,6 +580,15 @@ fn what_is_on_record_has_identities_roles_and_rules_and_no_token() {
     assert!(!shown.contains("join    web1"), "{shown}");
 }
 
+/// A server with identities that takes encrypted connections of clients with certificates only.
+fn server_for_certificates(log: &Log, pki: &Pki, auth: &Auth) -> Server {
+    let (path, pair) = (log.path(), pki.server("server"));
+    let options = ["--client-cert", "required", "--client-ca", &pki.ca()];
+    let files = ["--cert", &pair.cert, "--key", &pair.key];
+    let audit = ["--audit", path.to_str().expect("text")];
+    auth.server(9, &[&options[..], &files, &audit].concat())
+}
+
 #[test]
 fn whatever_is_answered_forbidden_or_unauthorized_is_on_record() {
     let pki = Pki::new();
@@ -586,20 +596,7 @@ fn whatever_is_answered_forbidden_or_unauthorized_is_on_record() {
         .with("dan", "deployer", "names = [\"dan\"]")
         .with("web1", "agent", "names = [\"web1\"]");
     let log = Log::new();
-    let (path, pair) = (log.path(), pki.server("server"));
-    let server = auth.server(
-        9,
-        &[
-            "--audit",
-            path.to_str().expect("text"),
-            "--cert",
-            &pair.cert,
-            "--key",
-            &pair.key,
-            "--client-ca",
-            &pki.ca(),
-        ],
-    );
+    let server = server_for_certificates(&log, &pki, &auth);
     let dial = |names: &[&str]| {
         let socket = dial_plain(server.address()).expect("the server accepts");
         let shown = showing(&pki, &pki.client("client", names));
@@ -682,4 +679,75 @@ fn whatever_is_answered_forbidden_or_unauthorized_is_on_record() {
             ]),
         ]
     );
+}
+
+#[test]
+fn a_client_that_proves_no_identity_is_on_record_with_what_it_showed() {
+    let (pki, others) = (Pki::new(), Pki::new());
+    let auth = Auth::new(ROLES).with("dan", "deployer", "names = [\"dan\"]");
+    let log = Log::new();
+    let server = server_for_certificates(&log, &pki, &auth);
+    let names: &[&str] = &["pecking:x"];
+    let known = pki.client("known", names);
+    let expired = Says {
+        names,
+        for_clients: true,
+        from: -9,
+        until: -1,
+        ..Says::default()
+    };
+    let expired = pki.issue("expired", &expired);
+    let of_others = others.client("of-others", names);
+    let join = |token: Value| {
+        json!({"jsonrpc": "2.0", "id": 1, "method": "join", "params": {"protocol": 1, "token": token}}).to_string()
+    };
+    let guess = token("guess");
+    for (config, line) in [
+        (tunnel::config(&pki.ca(), &[ALPN]), join(Value::Null)),
+        (showing(&pki, &expired), join(Value::Null)),
+        (showing(&pki, &of_others), join(Value::Null)),
+        (showing(&pki, &known), join(Value::Null)),
+        (showing(&pki, &known), join(json!(guess))),
+    ] {
+        said_after(encrypted(&server, config), &line);
+    }
+    let unknown = "the token is not one of this server's";
+    let records = log.records(|last| last["message"] == unknown);
+    let denied = of_type(&records, "denied");
+    let denied = denied.iter().map(|record| {
+        assert_eq!(
+            (&record["method"], &record["reason"]),
+            (&json!("join"), &json!("unauthorized"))
+        );
+        assert!(
+            record["address"].is_string() && record.get("who").is_none(),
+            "{record}"
+        );
+        let text = |member: &str| record[member].as_str().unwrap_or_default().to_owned();
+        (text("message"), text("showed"))
+    });
+    let denied: Vec<_> = denied.collect();
+    let certificate = "the certificate \"pecking:x\"";
+    for (at, (message, showed)) in [
+        ("it shows no certificate", ""),
+        ("its certificate: ", ""),
+        (
+            "its certificate is signed by no authority of --client-ca",
+            "",
+        ),
+        (
+            "no credential of this server has your certificate",
+            certificate,
+        ),
+        (unknown, "the token with the key id testkey1"),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        assert!(denied[at].0.starts_with(message), "{at}: {denied:?}");
+        assert!(denied[at].1.starts_with(showed), "{at}: {denied:?}");
+    }
+    assert_eq!(denied.len(), 5);
+    let text = fs::read_to_string(log.path()).expect("text");
+    assert!(!text.contains(&guess) && !text.contains("canary"), "{text}");
 }

@@ -133,9 +133,16 @@ pub struct Denied<'a> {
     pub method: &'a str,
     /// The machine-readable name of the error.
     pub reason: &'a str,
-    /// What the rules say; for a `join` the part of it that is fit to be kept.
+    /// What the rules say.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub rule: Option<&'a str>,
+    /// Why a client was not let in.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub message: Option<&'a str>,
+    /// What a client showed that was not let in: the key id of its token, never the token, or the
+    /// name in its certificate.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub showed: Option<&'a str>,
     /// The client, if it had joined.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub who: Option<Who<'a>>,

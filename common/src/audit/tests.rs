@@ -393,6 +393,8 @@ fn denials_of_one_address_are_counted_past_ten_a_second() {
             method: "join",
             reason: "unauthorized",
             rule: None,
+            message: None,
+            showed: None,
             who: None,
             address: "10.0.0.1:5".parse().expect("an address"),
             to: None,

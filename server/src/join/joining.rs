@@ -98,17 +98,17 @@ impl Session<'_> {
                 self.hub.handshakes.go(self.connection);
                 Flow::Continue(())
             }
-            Err(error) => self.not_joined(id, &error),
+            Err(error) => self.not_joined(id, raw, &error),
         }
     }
 
     #[inline(never)]
-    fn not_joined(&mut self, id: Id, error: &RpcError) -> Flow {
+    fn not_joined(&mut self, id: Id, raw: Option<&RawValue>, error: &RpcError) -> Flow {
         let peer = self.connection.peer();
         if let Some(audit) = &self.hub.config.audit
             && record::is_denial(error)
         {
-            record::join_denied(audit, self.connection, error);
+            record::join_denied(audit, self.connection, raw, error);
         }
         if error.is(Code::Unauthorized) {
             let at = self.now.saturating_add(ANSWER_DELAY_MS);
