@@ -295,3 +295,7 @@ pub(crate) fn showed(token: Option<&str>, certificate: Option<&str>) -> String {
         (None, None) => "no credential".into(),
     }
 }
+
+#[cfg(test)]
+#[path = "grant_tests.rs"]
+mod tests;
