@@ -396,7 +396,7 @@ mod tests {
             member
         };
         let joined = roster.join(Some("boss"), make, |_, _| {});
-        let boss = joined.ok().expect("there is room").member;
+        let boss = joined.expect("there is room").member;
         for name in ["web1", "db", "web2"] {
             testing::join(&roster, name, 1);
         }
