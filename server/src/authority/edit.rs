@@ -67,16 +67,16 @@ impl NewCredential {
         committed
     }
 
-    /// When it ends that is added now.
+    /// The date from which on it does not count.
     fn expires(&self) -> Result<Option<Datetime>, AuthError> {
         let Some(left) = self.expires_in else {
             return Ok(None);
         };
         let date = wall_clock().checked_add(left).and_then(values::date);
         date.map(Some).ok_or_else(|| {
-            let (left, range) = (humantime::format_duration(left), values::MOMENTS_TEXT);
+            let (days, range) = (left.as_secs() / (24 * 60 * 60), values::MOMENTS_TEXT);
             AuthError::Change(format!(
-                "it would expire in {left}; expected an end {range}"
+                "no date is {days} days from now; expected an end {range}"
             ))
         })
     }

@@ -107,7 +107,7 @@ fn what_cannot_be_added_changes_nothing() {
         (
             with(|new| new.expires_in = Some(Duration::from_secs(4_000_000 * 86_400))),
             &free,
-            "expected an end from 1970-01-01T00:00:00Z to 9999-12-31T23:59:59Z",
+            "no date is 4000000 days from now; expected an end from 1970-01-01T00:00:00Z to 9999-12-31T23:59:59Z",
         ),
         (
             with(|new| new.expires_in = Some(Duration::from_secs(u64::MAX))),
