@@ -39,9 +39,12 @@ pub(crate) const REPLACED: Reason = (
     "another client with your credential has taken your place",
 );
 
-/// Ends a member.
+/// Ends a member. Its session may be in the middle of a `send` of its: that is not taken any more,
+/// or the session cancels it ([`dispatcher::send`]).
 pub(crate) fn evict(hub: &Hub, member: &Arc<Member>, reason: Reason, flushes: &mut FlushSet<'_>) {
     let (reason, message) = reason;
+    // First, so that its session can tell why it is not ranked.
+    member.sends.end();
     hub.roster.leave(member);
     hub.schedule_news();
     // Before the last line, so that the member hears of what it sent and what still waited.

@@ -1,9 +1,10 @@
 //! The sends that one client has open, by the client's own request ids.
 //!
 //! A send is open from when the server takes it until its answer is queued; no other request of
-//! the client may have its id meanwhile.
+//! the client may have its id meanwhile. Once the server ends the client, no other send opens.
 
 use crate::dispatch::command::Command;
+use common::sys::sync::atomic::{AtomicBool, Ordering};
 use common::sys::sync::{Arc, Mutex, lock};
 use common::wire::message::Id;
 use foldhash::fast::RandomState;
@@ -17,18 +18,25 @@ pub(crate) enum Opened {
     IsOpen,
     /// As many are open as may be.
     Full,
+    /// The server ends the client.
+    Gone,
 }
 
 /// The sends that one client has open, by the client's own ids.
 #[derive(Default)]
 pub(crate) struct OpenSends {
     by_id: Mutex<HashMap<Id, Arc<Command>, RandomState>>,
+    /// Set under the lock, and read without it.
+    have_ended: AtomicBool,
 }
 
 impl OpenSends {
-    /// Opens a send, unless that many are open, or one with its id.
+    /// Opens a send, unless that many are open, or one with its id, or the client ends.
     pub(crate) fn open(&self, command: &Arc<Command>, most: usize) -> Opened {
         let mut by_id = lock(&self.by_id);
+        if self.have_ended() {
+            return Opened::Gone;
+        }
         let is_full = by_id.len() >= most;
         match by_id.entry(command.send.clone()) {
             Entry::Occupied(_) => Opened::IsOpen,
@@ -60,6 +68,18 @@ impl OpenSends {
 
     pub(crate) fn len(&self) -> usize {
         lock(&self.by_id).len()
+    }
+
+    /// No other one opens from now on: those that are open are all that there will be.
+    pub(crate) fn end(&self) {
+        let by_id = lock(&self.by_id);
+        self.have_ended.store(true, Ordering::Release);
+        drop(by_id);
+    }
+
+    /// Whether the server ends the client.
+    pub(crate) fn have_ended(&self) -> bool {
+        self.have_ended.load(Ordering::Acquire)
     }
 
     pub(crate) fn take_all(&self) -> Vec<Arc<Command>> {
