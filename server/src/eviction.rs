@@ -2,27 +2,20 @@
 //! changed, the credential's time is over, or another client has taken their place.
 //!
 //! Such a member is out of the ranking, and all that it sent or executes has ended, before it is
-//! told; its session then ends by itself. The auth file is read on a thread of its own, as a
-//! folder on a network may keep it waiting; nothing else waits for that.
+//! told; its session then ends by itself. The auth file is read by the thread for files
+//! (`files.rs`); the ends of credentials are a matter of the timers.
 
 use crate::authority::grant::Grant;
-use crate::authority::{Authority, wall_clock};
+use crate::authority::wall_clock;
 use crate::dispatch::dispatcher;
 use crate::dispatch::flush_set::FlushSet;
 use crate::hub::Hub;
 use crate::member::Member;
 use crate::record;
-use crate::timers::timer_queue::Timer;
 use common::logging::log_limit;
+use common::sys::sync::Arc;
 use common::sys::sync::atomic::Ordering;
-use common::sys::sync::{Arc, lock};
-use common::sys::thread;
 use common::wire::ByeReason;
-use std::panic::{AssertUnwindSafe, catch_unwind};
-
-/// How often the auth file is looked at: a revoked client is gone a moment later, and a look is
-/// one system call.
-const LOOK_MS: u64 = 2000;
 
 /// Why a member ends, for programs and for people.
 type Reason = (ByeReason, &'static str);
@@ -62,43 +55,35 @@ pub(crate) fn evict(hub: &Hub, member: &Arc<Member>, reason: Reason, flushes: &m
     log::info!("{member} ends: {message}");
 }
 
-/// Looks whether the auth file has changed, and whether credentials end soon; then again later.
-pub(crate) fn look(hub: &Arc<Hub>) {
-    let Some(authority) = &hub.config.authority else {
-        return;
-    };
-    let now = hub.timers.now();
-    let next = now + LOOK_MS;
-    hub.timers.schedule(next, Timer::Authority);
-    let expiries = bearers(hub)
-        .into_iter()
-        .filter_map(|member| expiry(&member));
-    if let Some(at) = expiries.min().filter(|at| *at < next) {
-        hub.timers.schedule(at.max(now), Timer::Expiry);
-    }
-    if authority.has_changed() && !hub.is_reloading.swap(true, Ordering::AcqRel) {
-        reload(hub, authority);
-    }
-}
-
-/// Ends the members that have had a credential until now.
+/// Ends the members that have had a credential until now, and has the next end noticed.
 pub(crate) fn end_expired(hub: &Hub) {
     let now = hub.timers.now();
+    if now < hub.next_expiry.load(Ordering::Acquire) {
+        // An earlier look has scheduled a later one.
+        return;
+    }
     let mut flushes = FlushSet::new(&hub.timers);
     for member in bearers(hub) {
         if expiry(&member).is_some_and(|at| at <= now) {
             evict(hub, &member, EXPIRED, &mut flushes);
         }
     }
+    // Before the look at the others: a newcomer is among them, or schedules its end itself.
+    hub.next_expiry.store(u64::MAX, Ordering::Release);
+    let members = bearers(hub);
+    let next = members.iter().filter_map(|member| expiry(member)).min();
+    if let Some(at) = next {
+        hub.schedule_expiry(at);
+    }
 }
 
-/// Has the end of a newcomer's credential noticed, if that is soon.
+/// Has the end of a member's credential noticed.
 pub(crate) fn watch_expiry(hub: &Hub, member: &Member) {
     let now = hub.timers.now();
     let bearer = member.bearer.as_ref();
     let at = bearer.and_then(|bearer| bearer.set_expiry(now, wall_clock()));
-    if let Some(at) = at.filter(|at| *at <= now + LOOK_MS) {
-        hub.timers.schedule(at, Timer::Expiry);
+    if let Some(at) = at {
+        hub.schedule_expiry(at);
     }
 }
 
@@ -119,28 +104,24 @@ fn bearers(hub: &Hub) -> Vec<Arc<Member>> {
     })
 }
 
-/// Reads the file again on a thread of its own.
-fn reload(hub: &Arc<Hub>, authority: &Authority) {
-    let (shared, authority) = (Arc::clone(hub), authority.clone());
-    let reload = move || {
-        let applied = catch_unwind(AssertUnwindSafe(|| {
-            let reloaded = authority.reload();
-            record::reload(&shared, authority.file(), reloaded.as_ref().err());
-            match reloaded {
-                Ok(()) => apply(&shared),
-                Err(error) => log::error!("the auth file stays as it was: {error}"),
-            }
-        }));
-        if applied.is_err() {
-            log::error!("to read the auth file panicked");
+/// Reads the auth file again when it has changed.
+#[derive(Default)]
+pub(crate) struct Reader {}
+
+impl Reader {
+    /// Holds every member to the rules of the file, if it has changed and is right.
+    pub(crate) fn look(&mut self, hub: &Hub) {
+        let Some(authority) = &hub.config.authority else {
+            return;
+        };
+        if !authority.has_changed() {
+            return;
         }
-        shared.is_reloading.store(false, Ordering::Release);
-    };
-    match thread::spawn("auth", reload) {
-        Ok(thread) => drop(lock(&hub.reloader).replace(thread)),
-        Err(error) => {
-            log::warn!("there is no thread to read the auth file with: {error}");
-            hub.is_reloading.store(false, Ordering::Release);
+        let reloaded = authority.reload();
+        record::reload(hub, authority.file(), reloaded.as_ref().err());
+        match reloaded {
+            Ok(()) => apply(hub),
+            Err(error) => log::error!("the auth file stays as it was: {error}"),
         }
     }
 }

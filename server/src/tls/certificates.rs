@@ -14,10 +14,6 @@ use rustls::{RootCertStore, ServerConfig};
 use std::path::Path;
 use std::time::{Duration, SystemTime};
 
-/// How often the files are looked at: an operator who replaces a certificate sees in the log that
-/// it counts before the next command is typed.
-pub(crate) const LOOK_MS: u64 = 2000;
-
 /// How long before its end a certificate is warned about: a month of mornings to renew it.
 const WARN_BEFORE: Duration = Duration::from_secs(30 * DAY);
 
