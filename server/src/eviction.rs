@@ -5,8 +5,8 @@
 //! told; its session then ends by itself. The auth file is read by the thread for files
 //! (`files.rs`); the ends of credentials are a matter of the timers.
 
-use crate::authority::grant::Grant;
-use crate::authority::wall_clock;
+use crate::authority::grant::{Grant, Unproven};
+use crate::authority::{Authority, Rules, wall_clock};
 use crate::dispatch::dispatcher;
 use crate::dispatch::flush_set::FlushSet;
 use crate::hub::Hub;
@@ -16,6 +16,7 @@ use common::logging::log_limit;
 use common::sys::sync::Arc;
 use common::sys::sync::atomic::Ordering;
 use common::wire::ByeReason;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 
 /// Why a member ends, for programs and for people.
 type Reason = (ByeReason, &'static str);
@@ -32,9 +33,16 @@ pub(crate) const REPLACED: Reason = (
     "another client with your credential has taken your place",
 );
 
-/// Ends a member. Its session may be in the middle of a `send` of its: that is not taken any more,
-/// or the session cancels it ([`dispatcher::send`]).
+/// Ends a member; a panic does not go beyond that. Its session may be in the middle of a `send` of
+/// its: that is not taken any more, or the session cancels it ([`dispatcher::send`]).
 pub(crate) fn evict(hub: &Hub, member: &Arc<Member>, reason: Reason, flushes: &mut FlushSet<'_>) {
+    guarded(member, || {
+        end(hub, member, reason, flushes);
+        false
+    });
+}
+
+fn end(hub: &Hub, member: &Arc<Member>, reason: Reason, flushes: &mut FlushSet<'_>) {
     let (reason, message) = reason;
     // First, so that its session can tell why it is not ranked.
     member.sends.end();
@@ -69,10 +77,10 @@ pub(crate) fn end_expired(hub: &Hub) {
         }
     }
     // Before the look at the others: a newcomer is among them, or schedules its end itself.
-    hub.next_expiry.store(u64::MAX, Ordering::Release);
+    hub.next_expiry.swap(u64::MAX, Ordering::AcqRel);
     let members = bearers(hub);
-    let next = members.iter().filter_map(|member| expiry(member)).min();
-    if let Some(at) = next {
+    let ends = members.iter().filter_map(|member| expiry(member));
+    if let Some(at) = ends.filter(|at| *at > now).min() {
         hub.schedule_expiry(at);
     }
 }
@@ -106,7 +114,12 @@ fn bearers(hub: &Hub) -> Vec<Arc<Member>> {
 
 /// Reads the auth file again when it has changed.
 #[derive(Default)]
-pub(crate) struct Reader {}
+pub(crate) struct Reader {
+    /// Why the file could not be read, if that was so the last time.
+    error: Option<String>,
+    /// The members are not all held to the rules in force yet.
+    owes: bool,
+}
 
 impl Reader {
     /// Holds every member to the rules of the file, if it has changed and is right.
@@ -114,14 +127,29 @@ impl Reader {
         let Some(authority) = &hub.config.authority else {
             return;
         };
-        if !authority.has_changed() {
+        if authority.has_changed() {
+            self.read(hub, authority);
+        }
+        if self.owes {
+            apply(hub);
+            // Not after a panic: the next look holds them.
+            self.owes = false;
+        }
+    }
+
+    fn read(&mut self, hub: &Hub, authority: &Authority) {
+        let reloaded = authority.reload();
+        self.owes |= reloaded.is_ok();
+        let error = reloaded.as_ref().err().map(ToString::to_string);
+        let is_told = error.is_some() && error == self.error;
+        self.error = error;
+        if is_told && authority.has_changed() {
+            // It is tried at each look.
             return;
         }
-        let reloaded = authority.reload();
         record::reload(hub, authority.file(), reloaded.as_ref().err());
-        match reloaded {
-            Ok(()) => apply(hub),
-            Err(error) => log::error!("the auth file stays as it was: {error}"),
+        if let Err(error) = reloaded {
+            log::error!("the auth file stays as it was: {error}");
         }
     }
 }
@@ -132,7 +160,7 @@ fn apply(hub: &Hub) {
     let members = bearers(hub);
     let mut ended = 0;
     for member in &members {
-        ended += usize::from(!hold(hub, member, &mut flushes));
+        ended += usize::from(!guarded(member, || hold(hub, member, &mut flushes)));
     }
     drop(flushes);
     let _any = log_limit::unlimited();
@@ -142,35 +170,51 @@ fn apply(hub: &Hub) {
     );
 }
 
+/// Does something for a member that may end it; says whether it stays. Those behind it have their
+/// turn, also if that fails.
+fn guarded(member: &Member, act: impl FnOnce() -> bool) -> bool {
+    catch_unwind(AssertUnwindSafe(act)).unwrap_or_else(|_| {
+        log::error!("{member}: to hold it to its credential panicked; it ends");
+        member.connection.stream.shutdown();
+        false
+    })
+}
+
 /// Holds a member to the rules in force; says whether it stays.
 pub(crate) fn hold(hub: &Hub, member: &Arc<Member>, flushes: &mut FlushSet<'_>) -> bool {
     let (Some(bearer), Some(authority)) = (&member.bearer, &hub.config.authority) else {
         return true;
     };
-    let before = bearer.grant();
-    let rules = authority.rules();
+    loop {
+        let rules = authority.rules();
+        match given(&rules, &bearer.grant(), member) {
+            Ok(grant) => bearer.set_grant(grant),
+            Err(reason) => {
+                evict(hub, member, reason, flushes);
+                return false;
+            }
+        }
+        watch_expiry(hub, member);
+        // Else another thread may have held it to newer rules before this one did to older ones.
+        if Arc::ptr_eq(&rules, &authority.rules()) {
+            return true;
+        }
+    }
+}
+
+/// What rules give a member now, or why it ends.
+fn given(rules: &Rules, before: &Grant, member: &Member) -> Result<Grant, Reason> {
     let proof = Some(before.proof.clone());
-    let now = wall_clock();
-    // An end that has come is told as such, by the timer.
-    let proven = rules.authenticate(proof, member.connection.peer().ip(), now);
-    let is_expired = matches!(proven, Err(crate::authority::grant::Unproven::Expired));
-    let stays = proven.ok().filter(|grant| {
-        let named = member
-            .has_own_name()
-            .then(|| rules.may_take(grant, &member.name));
-        gives_no_less(grant, &before, member) && named.is_none_or(|named| named.is_ok())
-    });
-    match stays {
-        Some(grant) => {
-            bearer.set_grant(grant);
-            watch_expiry(hub, member);
-            true
-        }
-        None => {
-            let reason = if is_expired { EXPIRED } else { REVOKED };
-            evict(hub, member, reason, flushes);
-            false
-        }
+    let address = member.connection.peer().ip();
+    let grant = match rules.authenticate(proof, address, wall_clock()) {
+        Ok(grant) => grant,
+        Err(Unproven::Expired) => return Err(EXPIRED),
+        Err(_) => return Err(REVOKED),
+    };
+    let has_name = !member.has_own_name() || rules.may_take(&grant, &member.name).is_ok();
+    match has_name && gives_no_less(&grant, before, member) {
+        true => Ok(grant),
+        false => Err(REVOKED),
     }
 }
 

@@ -43,6 +43,12 @@ pub enum AuthError {
 }
 
 impl AuthError {
+    /// Whether the same file may be taken a moment later: the system had no descriptor for it, its disk
+    /// did not answer, or a folder on the way to it was not safe.
+    pub(super) fn is_passing(&self) -> bool {
+        matches!(self, AuthError::Untrusted { .. })
+    }
+
     /// The error to show for a file that has this text.
     pub(super) fn of(fault: Fault, file: &Path, text: &[u8]) -> AuthError {
         let (position, message) = fault.located(text);

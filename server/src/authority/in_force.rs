@@ -1,6 +1,7 @@
 //! The rules in force, and the file that they are read from again when it has changed.
 //!
-//! A file that cannot be read or is not right changes nothing: the rules that are in force stay.
+//! A file that cannot be read or is not right changes nothing: the rules that are in force stay. One that
+//! could not be read counts as changed, as what was revoked in it must not be lost.
 //! A rename puts a whole file in the place of another one, so half of one is read only if an
 //! editor writes in place; then it is not right, or read again, as its time of change is newer.
 
@@ -56,18 +57,33 @@ impl Authority {
     /// Reads the file again, and has its rules in force if they are right.
     ///
     /// # Errors
-    /// As for [`Rules::load`]; the rules are as before, and the file is not read again until it
-    /// changes.
+    /// As for [`Rules::load`]; the rules are as before. If the file was read and is wrong, that lasts
+    /// until it changes; if it was not read, or after a panic, it counts as changed.
     pub(crate) fn reload(&self) -> Result<(), AuthError> {
+        self.reload_by(Rules::load)
+    }
+
+    fn reload_by(
+        &self,
+        load: impl FnOnce(&Path) -> Result<Rules, AuthError>,
+    ) -> Result<(), AuthError> {
         let Some(file) = &self.0.file else {
             return Ok(());
         };
         let seen = FileStamp::of(file);
-        *lock(&self.0.seen) = Some(seen);
-        let rules = Arc::new(Rules::load(file)?);
-        let before = std::mem::replace(&mut *write(&self.0.rules), rules);
-        drop(before);
+        *lock(&self.0.seen) = None;
+        let loaded = load(file);
+        if !loaded.as_ref().is_err_and(AuthError::is_passing) {
+            *lock(&self.0.seen) = Some(seen);
+        }
+        self.put(loaded?);
         Ok(())
+    }
+
+    /// Has these rules in force.
+    pub(crate) fn put(&self, rules: Rules) {
+        let before = std::mem::replace(&mut *write(&self.0.rules), Arc::new(rules));
+        drop(before);
     }
 }
 
@@ -92,6 +108,9 @@ impl fmt::Debug for Authority {
 #[cfg(all(test, not(shuttle)))]
 mod tests {
     use super::*;
+    use common::sys::trusted_file::Distrust;
+    use std::io;
+    use std::panic::{AssertUnwindSafe, catch_unwind};
 
     const RIGHT: &str = "version = 1\n[roles.a]\n";
 
@@ -117,10 +136,42 @@ mod tests {
         assert!(!authority.has_changed(), "it is not read over and over");
         std::fs::remove_file(&file).expect("it is there");
         assert!(authority.has_changed() && authority.reload().is_err());
-        assert!(!authority.has_changed());
         assert_eq!(authority.rules().role_names(), "b");
         replace(RIGHT);
         assert!(authority.has_changed() && authority.reload().is_ok());
         assert_eq!(authority.rules().role_names(), "a");
+    }
+
+    #[test]
+    fn a_file_that_could_not_be_read_for_a_moment_is_read_again() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let file = folder.path().join("auth.toml");
+        std::fs::write(&file, "version = 1\n[roles.old]\n").expect("a file");
+        let authority = Authority::load(&file).expect("it is right");
+        std::fs::write(&file, RIGHT).expect("a file");
+        let unread = |number: i32| {
+            authority.reload_by(|file| {
+                let reason = Distrust::Unreadable {
+                    path: file.to_owned(),
+                    error: io::Error::from_raw_os_error(number),
+                };
+                let file = file.to_owned();
+                Err(AuthError::Untrusted { file, reason })
+            })
+        };
+        // EMFILE, EIO and ESTALE of Linux.
+        for number in [24, 5, 116] {
+            assert!(
+                unread(number).is_err() && authority.has_changed(),
+                "{number}"
+            );
+        }
+        let panics = || authority.reload_by(|_| panic!("a test asked for this panic"));
+        assert!(catch_unwind(AssertUnwindSafe(panics)).is_err());
+        assert!(authority.has_changed());
+        assert_eq!(authority.rules().role_names(), "old");
+        authority.reload().expect("it is right");
+        assert_eq!(authority.rules().role_names(), "a");
+        assert!(!authority.has_changed());
     }
 }

@@ -26,7 +26,7 @@ pub(crate) enum Opened {
 #[derive(Default)]
 pub(crate) struct OpenSends {
     by_id: Mutex<HashMap<Id, Arc<Command>, RandomState>>,
-    /// Set under the lock, and read without it.
+    /// Set before all are taken, so that those that open later find it set.
     have_ended: AtomicBool,
 }
 
@@ -70,11 +70,10 @@ impl OpenSends {
         lock(&self.by_id).len()
     }
 
-    /// No other one opens from now on: those that are open are all that there will be.
+    /// The server ends the client: once [all are taken](Self::take_all), no other one opens. Takes no
+    /// lock.
     pub(crate) fn end(&self) {
-        let by_id = lock(&self.by_id);
         self.have_ended.store(true, Ordering::Release);
-        drop(by_id);
     }
 
     /// Whether the server ends the client.

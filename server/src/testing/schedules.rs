@@ -4,13 +4,13 @@
 //! What the explorer knows are locks, atomics, channels and the threads themselves
 //! (`common::sys::sync`); time does not pass for it, and sockets are in memory.
 
+mod eviction;
+
 use crate::config::Config;
 use crate::connection::Connection;
 use crate::dispatch::command::{Assignment, Command, Target, Targets};
-use crate::dispatch::flush_set::FlushSet;
 use crate::dispatch::scope::Scope;
 use crate::dispatch::selection::{Found, select};
-use crate::eviction;
 use crate::hub::Hub;
 use crate::member::Member;
 use crate::member::executor_queue::{Cancelled, QueueBounds, Registered, TakenOut};
@@ -269,8 +269,12 @@ struct World {
 
 impl World {
     fn new() -> World {
+        World::of(Config::default())
+    }
+
+    fn of(config: Config) -> World {
         let (_, waker) = Listener::bind("").expect("memory never fails");
-        let hub = Hub::new(Config::default(), 1, waker);
+        let hub = Hub::new(config, 1, waker);
         World {
             hub: Arc::new(hub),
             sessions: Vec::new(),
@@ -280,6 +284,10 @@ impl World {
 
     /// A client that has joined.
     fn join(&mut self, name: &str, slots: u32) -> Client {
+        self.join_as(&json!({"protocol": 1, "name": name, "slots": slots}))
+    }
+
+    fn join_as(&mut self, params: &Value) -> Client {
         let (near, far) = Stream::pair(64 << 10);
         let hub = Arc::clone(&self.hub);
         self.sessions.push(thread::spawn(move || {
@@ -296,7 +304,6 @@ impl World {
             stream: far,
             bytes: VecDeque::new(),
         };
-        let params = json!({"protocol": 1, "name": name, "slots": slots});
         client.say(&json!({"jsonrpc": "2.0", "id": 0, "method": "join", "params": params}));
         let answer = client.hear().expect("an answer to join");
         assert!(answer["result"]["rank"].is_u64(), "{answer}");
@@ -532,53 +539,4 @@ fn a_send_to_many_is_accepted_before_its_output_while_another_sender_writes_to_i
         }
         join_all([worker].into_iter().chain(world.sessions));
     });
-}
-
-#[test]
-fn what_a_client_sends_while_the_server_ends_it_is_cancelled_or_not_taken() {
-    explore(|| {
-        let mut world = World::new();
-        let mut boss = world.join("boss", 0);
-        let workers = [world.join("a", 1), world.join("b", 1)];
-        let timers = world.start_timers();
-        let hub = Arc::clone(&world.hub);
-        let evicting = thread::spawn(move || {
-            let boss = testing::find(&hub, "boss").expect("it joined");
-            let mut flushes = FlushSet::new(&hub.timers);
-            eviction::evict(&hub, &boss, eviction::REPLACED, &mut flushes);
-        });
-        boss.send(1, "all");
-        boss.send(2, "a");
-        let mut last = None;
-        while let Some(message) = boss.hear() {
-            assert_ne!(message["error"]["code"], json!(-32603), "{message}");
-            last = Some(message);
-        }
-        let last = last.expect("a bye");
-        assert_eq!(last["method"], "bye", "{last}");
-        boss.stream.shutdown();
-        let session = world.sessions.remove(0);
-        join_all([evicting, session]);
-        world.is_over.store(true, Ordering::SeqCst);
-        join_all([timers]);
-        for place in testing::ranked(&world.hub.roster) {
-            place.member.connection.outbox.flush();
-            place.member.connection.stream.shutdown();
-        }
-        workers.into_iter().for_each(expect_cancelled);
-        join_all(world.sessions);
-    });
-}
-
-/// All that a client was to execute was cancelled.
-fn expect_cancelled(mut client: Client) {
-    let mut running = Vec::new();
-    while let Some(message) = client.hear() {
-        match message["method"].as_str() {
-            Some("execute") => running.push(message["id"].clone()),
-            Some("cancel") => running.retain(|id| *id != message["params"]["id"]),
-            _ => {}
-        }
-    }
-    assert!(running.is_empty(), "these run on: {running:?}");
 }

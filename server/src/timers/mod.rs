@@ -97,7 +97,12 @@ fn act(hub: &Arc<Hub>, tick: &Tick, drain: &mut drain::Drain) {
 fn give_up(hub: &Hub, due: Timer) {
     match due {
         Timer::Joined(_) | Timer::RankNews => {}
-        Timer::Expiry | Timer::MakeRoom | Timer::Drain => {
+        Timer::Expiry => {
+            let soon = hub.timers.now() + RETRY_MS;
+            hub.next_expiry.store(soon, Ordering::Release);
+            hub.timers.schedule(soon, due);
+        }
+        Timer::MakeRoom | Timer::Drain => {
             hub.timers.schedule(hub.timers.now() + RETRY_MS, due);
         }
         _ => {
