@@ -115,6 +115,23 @@ mod tests {
     }
 
     #[test]
+    fn a_look_that_panics_is_followed_by_the_next_one() {
+        let (looks, looked) = bounded(1);
+        let look = move || {
+            guarded("a test", || {
+                let _ = looks.send_timeout((), LONG);
+                panic!("a test asked for this panic");
+            });
+        };
+        let files = Files::start(Duration::from_millis(1), look).expect("a thread");
+        for _ in 0..3 {
+            looked.recv_timeout(LONG).expect("a look");
+        }
+        drop(looked);
+        drop(files);
+    }
+
+    #[test]
     fn its_end_does_not_wait_for_a_file_that_never_comes() {
         let (comes, never) = bounded::<Infallible>(0);
         let (looks, looked) = bounded(1);

@@ -1,5 +1,7 @@
 //! The auth file changes while the server runs.
 
+use std::fs::Permissions;
+use std::os::unix::fs::PermissionsExt;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use crate::support::auth::{Auth, ROLES, token};
@@ -205,6 +207,27 @@ fn a_wrong_file_changes_nothing_and_is_told() {
     auth.replace(auth.text());
     wait_reloads(&server, 4);
     assert_eq!(ranking(&mut alice), ["client-1", "web1"]);
+}
+
+#[test]
+fn what_a_file_revokes_counts_once_the_file_can_be_read() {
+    let auth = auth();
+    let server = auth.server(9, &[]);
+    let mut bob = auth.join(&server, "bob", json!({}));
+    let path = auth.path();
+    let folder = path.parent().expect("a folder");
+    let set_mode = |mode| {
+        std::fs::set_permissions(folder, Permissions::from_mode(mode)).expect("its owner may");
+    };
+    set_mode(0o770);
+    auth.without("bob");
+    server.wait_stderr("the folder", |line| {
+        line.contains("stays as it was") && line.contains("0770")
+    });
+    bob.sync();
+    // The file itself stays as it is.
+    set_mode(0o700);
+    assert_eq!(bye_within(&mut bob, SOON), "revoked");
 }
 
 /// The time by the clock on the wall, which the end of a credential is held against.

@@ -45,7 +45,7 @@ pub enum AuthError {
 impl AuthError {
     /// Whether the same file may be taken a moment later: the system had no descriptor for it, its disk
     /// did not answer, or a folder on the way to it was not safe.
-    pub(super) fn is_passing(&self) -> bool {
+    pub(crate) fn is_passing(&self) -> bool {
         matches!(self, AuthError::Untrusted { .. })
     }
 

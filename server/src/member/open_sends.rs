@@ -88,3 +88,23 @@ impl OpenSends {
             .collect()
     }
 }
+
+#[cfg(all(test, not(shuttle)))]
+mod tests {
+    use super::*;
+    use crate::testing::{command, member};
+
+    #[test]
+    fn a_send_opens_once_while_there_is_room_and_its_client_is_here() {
+        let (sender, target) = (member(1, "sender", 0), member(2, "target", 1));
+        let sends = OpenSends::default();
+        let open = |id| sends.open(&command(id, &sender, &target, None), 2);
+        assert!(matches!(open(1), Opened::New));
+        assert!(matches!(open(1), Opened::IsOpen));
+        assert!(matches!(open(2), Opened::New));
+        assert!(matches!(open(3), Opened::Full));
+        sends.end();
+        assert_eq!(sends.take_all().len(), 2);
+        assert!(matches!(open(4), Opened::Gone));
+    }
+}

@@ -8,7 +8,7 @@ mod eviction;
 
 use crate::config::Config;
 use crate::connection::Connection;
-use crate::dispatch::command::{Assignment, Command, Target, Targets};
+use crate::dispatch::command::Assignment;
 use crate::dispatch::scope::Scope;
 use crate::dispatch::selection::{Found, select};
 use crate::hub::Hub;
@@ -17,13 +17,11 @@ use crate::member::executor_queue::{Cancelled, QueueBounds, Registered, TakenOut
 use crate::ranking::{Roster, View};
 use crate::session;
 use crate::testing::{self, Watched};
-use common::memory::Charge;
 use common::net::listener::Listener;
 use common::net::outbox::Line;
 use common::net::stream::Stream;
 use common::sys::sync::atomic::{AtomicBool, Ordering};
 use common::sys::sync::{Arc, Mutex, lock};
-use common::wire::message::Id;
 use common::wire::tier::Tier;
 use serde_json::{Value, json};
 use shuttle::thread::{self, JoinHandle};
@@ -52,24 +50,8 @@ fn join_all(threads: impl IntoIterator<Item = JoinHandle<()>>) {
 
 /// Gives a target a command.
 fn register(sender: &Arc<Member>, target: &Arc<Member>, id: u64, timers: &Watched) -> Registered {
-    let command = Command {
-        id,
-        send: Id::from(id),
-        sender: Arc::clone(sender),
-        targets: Targets::One(Target {
-            member: Arc::clone(target),
-            rank: 1,
-        }),
-        timeout: Some(1000),
-        deadline: None,
-        progress: false,
-        window: None,
-        tally: None,
-        _charge: Charge::default(),
-        on_record: None,
-    };
     let assignment = Assignment {
-        command: Arc::new(command),
+        command: testing::command(id, sender, target, Some(1000)),
         target: 0,
     };
     let bounds = QueueBounds {

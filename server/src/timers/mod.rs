@@ -220,3 +220,24 @@ fn tell_rank(member: &Member, standing: Standing) {
     outbox.push(notification_line(method::RANK, rank));
     outbox.flush();
 }
+
+#[cfg(all(test, not(shuttle)))]
+mod tests {
+    use super::*;
+    use crate::config::Config;
+    use common::net::listener::Listener;
+
+    #[test]
+    fn ends_of_credentials_are_looked_at_again_wherever_a_look_panicked() {
+        let (_listener, waker) = Listener::bind("127.0.0.1:0").expect("loopback");
+        let hub = Hub::new(Config::default(), 1, waker);
+        // Before it noted that it looks, and after that.
+        for next in [1, u64::MAX] {
+            hub.next_expiry.store(next, Ordering::Release);
+            give_up(&hub, Timer::Expiry);
+            let tick = hub.timers.next().expect("a timer");
+            assert!(matches!(tick.due, Timer::Expiry));
+            assert!(hub.next_expiry.load(Ordering::Acquire) <= tick.now);
+        }
+    }
+}
