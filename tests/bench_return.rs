@@ -144,7 +144,7 @@ fn round(clients: usize, away: Duration) -> Result<(), Box<dyn Error>> {
 fn join(address: SocketAddr, clients: usize) -> Result<Vec<Client>, ConnectError> {
     let config = Config {
         server: address.to_string(),
-        slots: 0,
+        slots: Some(0),
         reconnect: true,
         ..Config::default()
     };

@@ -67,11 +67,11 @@ impl Bench {
             slots,
             ..Config::default()
         };
-        let boss = Client::connect(config(0), client::Simulation)?;
+        let boss = Client::connect(config(Some(0)), client::Simulation)?;
         let processes = Processes::allow_any()?;
         let executing = Arc::new(AtomicU64::new(0));
         let last = Arc::clone(&executing);
-        let worker = Client::connect(config(1), move |job: &Job| {
+        let worker = Client::connect(config(Some(1)), move |job: &Job| {
             let since = Instant::now();
             let answer = processes.execute(job);
             let took = u64::try_from(since.elapsed().as_nanos()).unwrap_or_default();

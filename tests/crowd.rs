@@ -23,7 +23,7 @@ fn server(max_clients: u32) -> Running {
 fn config(server: &Running, slots: u32) -> Config {
     Config {
         server: server.address().to_string(),
-        slots,
+        slots: Some(slots),
         connect_timeout: PATIENCE,
         ..Config::default()
     }

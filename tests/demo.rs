@@ -20,11 +20,11 @@ fn main() -> Result<(), Box<dyn Error>> {
         "A server listens on {}. Four clients dial in, one after another.",
         server.address()
     ));
-    let join = |name: &str, slots| {
+    let join = |name: &str, slots: u32| {
         let config = Config {
             server: server.address().to_string(),
             name: Some(name.into()),
-            slots,
+            slots: Some(slots),
             ..Config::default()
         };
         let executes = name.to_owned();

@@ -24,8 +24,9 @@ pub struct Config {
     pub server: String,
     /// The name to ask for; without one the server gives `client-<member>`.
     pub name: Option<String>,
-    /// How many commands it executes at once, 0 to 1024; with 0 it only sends.
-    pub slots: u32,
+    /// How many commands it executes at once, 0 to 1024; with 0 it only sends. Without a number the
+    /// server decides: 1, or 0 for a client whose credential does not let it execute.
+    pub slots: Option<u32>,
     /// The tier to ask for: clients of a smaller number rank above all of a larger one. Without
     /// one the server decides, by the credential if it asks for one, else 5. A client may always
     /// ask for less than it would get, and never for more.
@@ -86,7 +87,7 @@ impl Default for Config {
         Config {
             server: limits::DEFAULT_ADDRESS.into(),
             name: None,
-            slots: 1,
+            slots: None,
             tier: None,
             tags: Tags::default(),
             rank_news: true,

@@ -179,6 +179,22 @@ fn a_command_that_a_role_forbids_has_exit_code_5() {
 }
 
 #[test]
+fn a_prompt_of_a_role_that_may_not_execute_joins_without_slots() {
+    let auth = Auth::new(ROLES).with("bob", "deployer", "");
+    let server = Server::start(&["--auth", text(&auth.path())]);
+    let path = auth.path().with_file_name("bob.token");
+    crate::support::write_secret(&path, token("bob"));
+    let input = auth.path().with_file_name("input");
+    fs::write(&input, "exit\n").expect("the folder can be written");
+    for (slots, code) in [(&[][..], 0), (&["--slots", "1"], 255)] {
+        let mut command = server.client(&["--token-file", text(&path)]);
+        let stdin = fs::File::open(&input).expect("it was written");
+        let ended = Process::start_reading(command.args(slots), stdin.into()).end();
+        ended.expect_code(code);
+    }
+}
+
+#[test]
 fn a_file_that_is_no_auth_file_is_told_in_one_line() {
     let (folder, file) = of_readme();
     let right = fs::read_to_string(&file).expect("a text");

@@ -95,7 +95,7 @@ fn members_shows_all_other_clients() {
     );
     assert_eq!(
         lines[2][..7],
-        ["1", "9", "web1", &addresses[1], "1", "1", "1"]
+        ["2", "9", "web1", &addresses[1], "1", "1", "1"]
     );
     assert_eq!(lines.len(), 3);
 
@@ -109,7 +109,7 @@ fn members_shows_all_other_clients() {
         "members": [
             {"member": boss.member(), "name": "boss", "rank": 0, "tier": 5, "address": addresses[0],
              "slots": 0, "running": 0, "queued": 0, "joined_ms": null},
-            {"member": web1.member(), "name": "web1", "rank": 1, "tier": 9, "address": addresses[1],
+            {"member": web1.member(), "name": "web1", "rank": 2, "tier": 9, "address": addresses[1],
              "slots": 1, "running": 1, "queued": 1, "joined_ms": null},
         ],
         "total": 2,
@@ -117,6 +117,11 @@ fn members_shows_all_other_clients() {
     });
     assert_eq!(json, expected);
     assert_eq!(ended.stderr, "");
+
+    // These are the ranks that a `run` finds.
+    let found = Ended::of(&mut server.client(&["run", "--dry-run", "--to", "2", "--", "x"]));
+    found.expect_code(0);
+    assert!(found.text().contains("web1"), "{}", found.text());
 }
 
 #[test]

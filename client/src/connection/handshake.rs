@@ -87,7 +87,7 @@ fn join_line(config: &Config, token: Option<&Secret>) -> Zeroizing<Vec<u8>> {
     let params = Join {
         protocol: PROTOCOL,
         name: name.map(Into::into),
-        slots: Some(config.slots.into()),
+        slots: config.slots.map(u64::from),
         tier: config.tier.map(|tier| tier.number().into()),
         rank_news: (!config.rank_news).then_some(false),
         tags: (!config.tags.is_empty()).then(|| config.tags.clone()),
@@ -281,11 +281,11 @@ mod tests {
     fn a_join_says_what_is_not_the_default() {
         let tier = Tier::new(7).ok();
         for (tier, rank_news, expected) in [
-            (None, true, json!({"protocol": 1, "slots": 1})),
+            (None, true, json!({"protocol": 1})),
             (
                 tier,
                 false,
-                json!({"protocol": 1, "slots": 1, "tier": 7, "rank_news": false}),
+                json!({"protocol": 1, "tier": 7, "rank_news": false}),
             ),
         ] {
             let config = Config {

@@ -71,7 +71,7 @@ impl Workers {
         Workers {
             executor: Box::new(executor),
             events,
-            slots: config.slots as usize,
+            slots: config.slots.unwrap_or(1) as usize,
             tells: config.job_events,
             state: Mutex::default(),
             work: Condvar::new(),

@@ -133,7 +133,7 @@ impl Bench<'_> {
         let wanted = self.plan.clients();
         let config = Config {
             name: Some(self.prefix.clone() + name),
-            slots,
+            slots: Some(slots),
             ..self.config.clone()
         };
         let handshake = handshake::join(&config).map_err(|error| LoadError::Join {

@@ -59,8 +59,8 @@ const EXPECTED: [(&str, &str); 3] = [
 ];
 
 /// The fault that the TOML library found.
-pub(super) fn of_toml(error: toml::de::Error) -> Fault {
-    Fault::of_toml(&error, &EXPECTED)
+pub(super) fn of_toml(error: &toml::de::Error) -> Fault {
+    Fault::of_toml(error, &EXPECTED)
 }
 
 /// The reason, after the file unless the reason names it.

@@ -185,6 +185,12 @@ impl FromText for Umask {
     }
 }
 
+/// The system's "no change" of a user or group (setresuid(2)), which setgroups(2) refuses: with it a
+/// program would go on as root.
+const NO_ID: u32 = u32::MAX;
+
+const NO_ID_SAID: &str = "which has the number 4294967295, and that changes nothing";
+
 impl FromText for Group {
     const EXPECTED: &'static str = "a group's name or number in quotes such as \"adm\"";
 
@@ -194,12 +200,12 @@ impl FromText for Group {
             id,
         };
         if text.bytes().all(|byte| byte.is_ascii_digit()) {
-            // The highest number is the system's "no group" (setgroups(2) refuses it).
-            let id = text.parse().ok().filter(|id| *id < u32::MAX);
-            let expected = format!("expected a group's number from 0 to {}", u32::MAX - 1);
+            let id = text.parse().ok().filter(|id| *id < NO_ID);
+            let expected = format!("expected a group's number from 0 to {}", NO_ID - 1);
             return id.map(group).ok_or(expected);
         }
         match nix::unistd::Group::from_name(text) {
+            Ok(Some(found)) if found.gid.as_raw() == NO_ID => Err(NO_ID_SAID.into()),
             Ok(Some(found)) => Ok(group(found.gid.as_raw())),
             Ok(None) => Err("expected a group of this machine (getent group)".into()),
             Err(error) => Err(format!("which cannot be looked up: {error}")),
@@ -215,6 +221,9 @@ impl FromText for User {
         let Some(found) = nix::unistd::User::from_name(text).map_err(unknown)? else {
             return Err("expected a user of this machine (getent passwd)".into());
         };
+        if [found.uid.as_raw(), found.gid.as_raw()].contains(&NO_ID) {
+            return Err(NO_ID_SAID.into());
+        }
         let name = CString::new(text).expect("the system knows no name with a NUL character");
         let groups = nix::unistd::getgrouplist(&name, found.gid).map_err(unknown)?;
         Ok(User {

@@ -87,7 +87,7 @@ fn read(
     let name = key.get_ref();
     check_name(name).map_err(|message| Fault::at(key.span().start, message))?;
     let raw = Table::<Raw>::deserialize(ValueDeserializer::from(value));
-    let entry = raw.map_err(of_toml);
+    let entry = raw.map_err(|error| of_toml(&error));
     let entry = entry.and_then(|Table(raw)| raw.entry(name, defaults));
     entry.map_err(|fault| in_entry(fault, name))
 }
@@ -96,7 +96,7 @@ fn read(
 fn tables(text: &str) -> Result<(Option<Spanned<DeValue<'_>>>, DeTable<'_>), Fault> {
     let (mut defaults, mut commands) = (None, None);
     let mut keys: Vec<_> = DeTable::parse(text)
-        .map_err(of_toml)?
+        .map_err(|error| of_toml(&error))?
         .into_inner()
         .into_iter()
         .collect();

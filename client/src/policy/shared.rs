@@ -59,7 +59,7 @@ impl InTable for RawSenders {
 /// Reads the table `[defaults]`.
 pub(super) fn defaults(value: Spanned<DeValue<'_>>) -> Result<Shared, Fault> {
     let raw = Table::<RawDefaults>::deserialize(ValueDeserializer::from(value));
-    let shared = raw.map_err(of_toml).and_then(|Table(raw)| {
+    let shared = raw.map_err(|error| of_toml(&error)).and_then(|Table(raw)| {
         let from = senders(raw.from, "defaults.from")?;
         Ok(Shared::new(
             from, raw.user, raw.groups, raw.umask, raw.setuid,

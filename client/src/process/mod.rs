@@ -225,9 +225,22 @@ fn program(path: &Path, plan: &Plan, job: &Job, run: &RunIdentity) -> Result<Pro
         limits: settings.limits,
         may_gain_privileges: rights.setuid,
         umask: rights.umask,
-        groups: rights.groups,
+        // A client that may not set groups still runs what needs no others.
+        groups: rights.groups.filter(|groups| !are_own(groups)),
         user: rights.user.map(|user| (user.id, user.group)),
         mark: run.mark,
+    })
+}
+
+/// Whether these are the supplementary groups of this process.
+fn are_own(groups: &[u32]) -> bool {
+    let sorted = |mut groups: Vec<u32>| {
+        groups.sort_unstable();
+        groups
+    };
+    rustix::process::getgroups().is_ok_and(|own| {
+        let own = own.into_iter().map(rustix::process::Gid::as_raw).collect();
+        sorted(own) == sorted(groups.to_vec())
     })
 }
 

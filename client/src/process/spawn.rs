@@ -12,15 +12,17 @@
 
 use super::identity::Mark;
 use crate::policy::Limits;
+use crossbeam_channel::{Receiver, RecvTimeoutError, bounded};
 use libc::{c_char, c_int, c_void};
-use rustix::fd::{AsRawFd, FromRawFd, OwnedFd};
+use rustix::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 use rustix::fs::{Gid, Uid};
 use rustix::process::Pid;
 use std::ffi::CString;
 use std::fs::File;
 use std::io;
 use std::ptr;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI32, Ordering};
+use std::time::Duration;
 
 /// Bytes of the child's stack: `execve`'s wrapper, and frames of a few words each.
 const CHILD_STACK: usize = 32 << 10;
@@ -171,9 +173,56 @@ fn pointers(strings: &[CString]) -> Vec<*const c_char> {
     pointers.chain(std::iter::once(ptr::null())).collect()
 }
 
-/// Runs [`child`] in a process that shares our memory, until it has become the program or
-/// has failed; its number, and a descriptor of it.
+/// How long a child may take to become the program of another user: it makes system calls only. A
+/// file system that keeps it waiting for longer may be lost.
+const BEGINS_WITHIN: Duration = Duration::from_secs(5);
+
+/// Starts a child. Once it has another user, processes of that user may stop it before it is the
+/// program, and with it the thread that waits here: then it is killed.
 fn clone_child(plan: &mut Plan<'_>) -> io::Result<(Pid, OwnedFd)> {
+    let pidfd = AtomicI32::new(NO_PIDFD);
+    if plan.program.user.is_none() {
+        return clone_process(plan, &pidfd);
+    }
+    let (begun, has_begun) = bounded(0);
+    let (cloned, was_killed) = std::thread::scope(|scope| {
+        let watch = || kill_if_late(&pidfd, &has_begun, BEGINS_WITHIN);
+        let watch = std::thread::Builder::new()
+            .name("spawn".into())
+            .spawn_scoped(scope, watch)?;
+        let cloned = clone_process(plan, &pidfd);
+        drop(begun);
+        Ok::<_, io::Error>((cloned, watch.join().unwrap_or_default()))
+    })?;
+    let (pid, pidfd) = cloned?;
+    if was_killed {
+        let _ = rustix::process::waitpid(Some(pid), rustix::process::WaitOptions::empty());
+        let why = "it was stopped before it had begun; processes of its user can do that";
+        return Err(io::Error::other(why));
+    }
+    Ok((pid, pidfd))
+}
+
+const NO_PIDFD: c_int = -1;
+
+/// Kills the process of a descriptor if nothing is dropped at the other end within a time; says
+/// whether it did.
+fn kill_if_late(pidfd: &AtomicI32, has_begun: &Receiver<()>, within: Duration) -> bool {
+    if has_begun.recv_timeout(within) != Err(RecvTimeoutError::Timeout) {
+        return false;
+    }
+    let pidfd = pidfd.load(Ordering::Acquire);
+    if pidfd == NO_PIDFD {
+        return false;
+    }
+    // SAFETY: the thread that waits for this one has the descriptor open until then.
+    let pidfd = unsafe { BorrowedFd::borrow_raw(pidfd) };
+    rustix::process::pidfd_send_signal(pidfd, rustix::process::Signal::KILL).is_ok()
+}
+
+/// Runs [`child`] in a process that shares our memory, until it has become the program or
+/// has failed; its number, and a descriptor of it, which `pidfd` has as soon as there is a process.
+fn clone_process(plan: &mut Plan<'_>, pidfd: &AtomicI32) -> io::Result<(Pid, OwnedFd)> {
     let mut stack = Vec::<u128>::with_capacity(CHILD_STACK / size_of::<u128>());
     let mut everything = std::mem::MaybeUninit::<libc::sigset_t>::uninit();
     let mut before = std::mem::MaybeUninit::<libc::sigset_t>::uninit();
@@ -189,13 +238,14 @@ fn clone_child(plan: &mut Plan<'_>) -> io::Result<(Pid, OwnedFd)> {
         libc::pthread_sigmask(libc::SIG_SETMASK, everything.as_ptr(), before.as_mut_ptr());
         let top = stack.as_mut_ptr().add(stack.capacity()).cast::<c_void>();
         let flags = libc::CLONE_VM | libc::CLONE_VFORK | libc::CLONE_PIDFD | libc::SIGCHLD;
-        let (plan, mut pidfd) = (ptr::from_mut(plan).cast(), -1);
-        let pid = libc::clone(child, top, flags, plan, &raw mut pidfd);
+        let plan = ptr::from_mut(plan).cast();
+        let pid = libc::clone(child, top, flags, plan, pidfd.as_ptr());
         let error = io::Error::last_os_error();
         libc::pthread_sigmask(libc::SIG_SETMASK, before.as_ptr(), ptr::null_mut());
         if pid < 0 {
             return Err(error);
         }
+        let pidfd = pidfd.load(Ordering::Acquire);
         (pid, (pidfd >= 0).then(|| OwnedFd::from_raw_fd(pidfd)))
     };
     let pid = Pid::from_raw(pid);
@@ -327,6 +377,15 @@ unsafe fn become_user(program: &Program) -> Result<(), Step> {
         }
         if let Some((user, group)) = program.user {
             let [setresgid, setresuid] = SETRESID;
+            // With the secure bit `no-setuid-fixup` they would outlive the change of the user
+            // (capabilities(7)). A system without them says so, and has none.
+            libc::prctl(
+                libc::PR_CAP_AMBIENT,
+                libc::PR_CAP_AMBIENT_CLEAR_ALL,
+                0,
+                0,
+                0,
+            );
             check(libc::syscall(setresgid, group, group, group))?;
             check(libc::syscall(setresuid, user, user, user))?;
         }
@@ -394,4 +453,28 @@ pub(crate) fn detach(name: &str) -> io::Result<()> {
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rustix::process::{PidfdFlags, Signal};
+
+    #[test]
+    fn a_stopped_child_that_does_not_begin_is_killed() {
+        let mut sleep = std::process::Command::new("/bin/sleep");
+        let mut child = sleep.arg("1000").spawn().expect("a program");
+        let pid = Pid::from_child(&child);
+        let pidfd = rustix::process::pidfd_open(pid, PidfdFlags::empty()).expect("a process");
+        rustix::process::kill_process(pid, Signal::STOP).expect("it is ours");
+        let (begun, has_begun) = bounded::<()>(0);
+        let number = AtomicI32::new(pidfd.as_raw_fd());
+        assert!(kill_if_late(&number, &has_begun, Duration::from_millis(10)));
+        assert!(!child.wait().expect("it ends").success());
+        drop(begun);
+        assert!(
+            !kill_if_late(&number, &has_begun, Duration::from_secs(60)),
+            "it had begun"
+        );
+    }
 }

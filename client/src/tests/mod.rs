@@ -87,7 +87,7 @@ fn joined(heartbeat_ms: u64) -> Value {
 fn config(listener: &TcpListener, slots: u32) -> Config {
     Config {
         server: listener.local_addr().expect("an address").to_string(),
-        slots,
+        slots: Some(slots),
         connect_timeout: PATIENCE,
         ..Config::default()
     }

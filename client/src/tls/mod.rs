@@ -5,7 +5,7 @@ mod verifier;
 
 use crate::config::ConnectError;
 use common::net::stream::Stream;
-use common::net::tls::files::{TlsFileError, certificates, key, unusable};
+use common::net::tls::files::{TlsFileError, certificates, key, not_a_pair};
 use common::net::tls::handshake::{self, HandshakeError};
 use common::net::tls::pin::Pin;
 use common::net::tls::{ALPN, provider};
@@ -123,20 +123,6 @@ impl ClientTls {
     }
 }
 
-fn not_a_pair(
-    cert: &std::path::Path,
-    key: &std::path::Path,
-    error: &rustls::Error,
-) -> TlsFileError {
-    let why = match error {
-        rustls::Error::InconsistentKeys(_) => {
-            format!("it is not the key of the certificate in {}", cert.display())
-        }
-        other => other.to_string(),
-    };
-    unusable("a private key", key, why)
-}
-
 impl Prepared {
     /// Encrypts a connection to a server, until a time. Nothing but the handshake was sent when
     /// this fails.
@@ -149,9 +135,11 @@ impl Prepared {
         handshake::connect(stream, self.config, self.name, deadline).map_err(|e| match e {
             HandshakeError::Io(e) => EncryptError::Io(e),
             HandshakeError::Tls(e) => EncryptError::Tls(Box::new(explained(server, &e))),
-            HandshakeError::Closed => EncryptError::Tls(Box::new(ConnectError::NotEncrypted {
+            // A server that makes room closes without a word here, and so does a proxy without one.
+            HandshakeError::Closed => EncryptError::Tls(Box::new(ConnectError::TurnedAway {
                 server: server.into(),
-                why: "it closed the connection within the TLS handshake; does it take TLS?".into(),
+                message: "it closed the connection within the TLS handshake; does it take TLS?"
+                    .into(),
             })),
             e @ (HandshakeError::NoAlpn | HandshakeError::NotTls) => {
                 EncryptError::Tls(Box::new(ConnectError::NotThisProtocol {

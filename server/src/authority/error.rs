@@ -68,8 +68,8 @@ const EXPECTED: [(&str, &str); 3] = [
 ];
 
 /// The fault that the TOML library found.
-pub(super) fn of_toml(error: toml::de::Error) -> Fault {
-    Fault::of_toml(&error, &EXPECTED)
+pub(super) fn of_toml(error: &toml::de::Error) -> Fault {
+    Fault::of_toml(error, &EXPECTED)
 }
 
 fn suffix(position: Option<&Position>) -> String {

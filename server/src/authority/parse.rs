@@ -87,7 +87,11 @@ pub(super) fn parse(text: &str) -> Result<Rules, Fault> {
     let (mut roles, mut credentials) = (Vec::new(), Vec::new());
     let mut rules = Rules::default();
     let mut version = None;
-    for (key, value) in in_order(DeTable::parse(text).map_err(of_toml)?.into_inner()) {
+    for (key, value) in in_order(
+        DeTable::parse(text)
+            .map_err(|error| of_toml(&error))?
+            .into_inner(),
+    ) {
         let at = key.span().start;
         match (&**key.get_ref(), value.get_ref()) {
             ("version", _) => {
@@ -159,7 +163,7 @@ fn entries_of_array<'a>(value: Value<'a>) -> Vec<Value<'a>> {
 
 fn read<'a, T: Deserialize<'a>>(value: Value<'a>) -> Result<T, Fault> {
     let at = value.span().start;
-    T::deserialize(ValueDeserializer::from(value)).map_err(|error| of_toml(error).or_at(at))
+    T::deserialize(ValueDeserializer::from(value)).map_err(|error| of_toml(&error).or_at(at))
 }
 
 fn read_limits(value: Value<'_>) -> Result<Option<Reserve>, Fault> {

@@ -3,7 +3,7 @@
 
 use super::ServerTls;
 use crate::authority::wall_clock;
-use common::net::tls::files::{TlsFileError, certificates, key, unusable};
+use common::net::tls::files::{TlsFileError, certificates, key, not_a_pair, unusable};
 use common::net::tls::{ALPN, certificate, provider};
 use common::sys::file_stamp::FileStamp;
 use common::sys::sync::{Arc, Mutex, RwLock, lock, read, write};
@@ -148,7 +148,7 @@ fn load(files: &ServerTls) -> Result<Loaded, TlsFileError> {
     let valid_until = chain.first().and_then(certificate::valid_until);
     let mut config = builder
         .with_single_cert(chain, key(&files.key)?)
-        .map_err(|e| not_a_pair(files, &e))?;
+        .map_err(|e| not_a_pair(&files.cert, &files.key, &e))?;
     config.alpn_protocols = vec![ALPN.to_vec()];
     // No session is resumed, so nothing can be replayed, and every client is looked at anew.
     config.send_tls13_tickets = 0;
@@ -159,17 +159,6 @@ fn load(files: &ServerTls) -> Result<Loaded, TlsFileError> {
         config,
         valid_until,
     })
-}
-
-fn not_a_pair(files: &ServerTls, error: &rustls::Error) -> TlsFileError {
-    let why = match error {
-        rustls::Error::InconsistentKeys(_) => format!(
-            "it is not the key of the certificate in {}",
-            files.cert.display()
-        ),
-        other => other.to_string(),
-    };
-    unusable("a private key", &files.key, why)
 }
 
 /// The authorities in a file.

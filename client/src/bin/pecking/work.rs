@@ -48,20 +48,18 @@ pub(crate) fn work(
 }
 
 fn join_and_log(mut settings: Settings, console: &Console) -> Result<ExitCode, Failure> {
-    if settings.config.slots == 0 {
+    let slots = settings.config.slots.unwrap_or_default();
+    if slots == 0 {
         log::warn!("--slots 0: this client executes nothing");
     }
     settings.config.job_events = log::log_enabled!(log::Level::Info);
     match settings.join(console) {
-        Ok((client, signals)) => {
-            let slots = settings.config.slots;
-            Ok(log_until_the_end(
-                client,
-                &signals,
-                settings.audit.as_ref(),
-                slots,
-            ))
-        }
+        Ok((client, signals)) => Ok(log_until_the_end(
+            client,
+            &signals,
+            settings.audit.as_ref(),
+            slots,
+        )),
         // A service that is told to stop ends well, also while it waits for its server.
         Err(Failure::Interrupted) if settings.wait != Wait::No => Ok(ExitCode::Done),
         Err(e) => Err(e),

@@ -61,6 +61,8 @@ pub fn identity(certificate: &CertificateDer<'_>) -> Result<Box<str>, NoIdentity
     }
     let several = |kind, count| Err(NoIdentity::Several { kind, count });
     let identity = match (&uris[..], &hosts[..]) {
+        // It would pass for a DNS name, which an authority checks in another way.
+        ([uri], _) if has_dns_scheme(uri) => return Err(NoIdentity::Unusable),
         ([uri], _) => (*uri).to_owned(),
         ([], [host]) => format!("dns:{host}"),
         ([], []) => return Err(NoIdentity::None),
@@ -72,6 +74,12 @@ pub fn identity(certificate: &CertificateDer<'_>) -> Result<Box<str>, NoIdentity
         true => Ok(identity.into()),
         false => Err(NoIdentity::Unusable),
     }
+}
+
+/// Schemes are the same in upper and lower case (RFC 3986, section 3.1).
+fn has_dns_scheme(uri: &str) -> bool {
+    uri.get(..4)
+        .is_some_and(|start| start.eq_ignore_ascii_case("dns:"))
 }
 
 /// The part of a certificate that is its public key (`SubjectPublicKeyInfo`), which pins hash; and
@@ -135,6 +143,11 @@ mod tests {
             (vec![uri("a:\"1")], Err(NoIdentity::Unusable)),
             (vec![uri("a:\n")], Err(NoIdentity::Unusable)),
             (vec![uri("")], Err(NoIdentity::Unusable)),
+            (vec![uri("dns:web1.example")], Err(NoIdentity::Unusable)),
+            (
+                vec![uri("DNS:web1"), dns("web1")],
+                Err(NoIdentity::Unusable),
+            ),
             (vec![uri(&long)], Err(NoIdentity::Unusable)),
         ] {
             let found = identity(&certificate(&names));

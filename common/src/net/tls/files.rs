@@ -81,6 +81,20 @@ pub fn unusable(what: &'static str, file: &Path, why: impl Into<String>) -> TlsF
     error(what, file, WrongFile::Unusable(why.into()))
 }
 
+/// The error for a key that does not fit its certificate, or is none that can be used.
+pub fn not_a_pair(cert: &Path, key: &Path, error: &rustls::Error) -> TlsFileError {
+    let why = match error {
+        rustls::Error::InconsistentKeys(_) => {
+            format!(
+                "it is not the key of the certificate in {}",
+                path_line(cert)
+            )
+        }
+        other => other.to_string(),
+    };
+    unusable("a private key", key, why)
+}
+
 fn error(what: &'static str, file: &Path, reason: WrongFile) -> TlsFileError {
     TlsFileError {
         what,

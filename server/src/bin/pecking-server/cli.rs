@@ -18,12 +18,12 @@ use server::{
 use std::path::PathBuf;
 use std::time::Duration;
 
-/// Ranks clients in the order in which they dial in, and relays their commands to lower-ranked
-/// clients.
+/// Ranks clients by tier, then in the order in which they dial in, and relays their commands to
+/// lower-ranked clients.
 ///
-/// The first client has rank 0, the highest. Lower-ranked clients execute what a client sends,
-/// higher-ranked clients never do; the outcome comes back to the sender. When a client leaves,
-/// every client below it moves up.
+/// The first client of the highest tier has rank 0, the highest. Lower-ranked clients execute what
+/// a client sends, higher-ranked clients never do; the outcome comes back to the sender. When a
+/// client leaves, every client below it moves up.
 #[derive(Debug, Parser)]
 #[command(name = "pecking-server", version, after_help = EXAMPLES, args_conflicts_with_subcommands = true)]
 pub(crate) struct Cli {

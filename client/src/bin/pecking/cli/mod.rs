@@ -100,7 +100,8 @@ struct Joining {
     #[arg(long, global = true, value_parser = name)]
     name: Option<String>,
 
-    /// How many commands to execute at once, 0 to 1024 [default: 1; 0 for run and members]
+    /// How many commands to execute at once, 0 to 1024 [default: 1, at a prompt 0 if the credential
+    /// does not let it execute; 0 for run and members]
     #[arg(long, global = true, value_name = "N", value_parser = args::number(0..=MAX_SLOTS),
           allow_negative_numbers = true)]
     slots: Option<u32>,
@@ -128,7 +129,8 @@ struct Joining {
     #[arg(long, global = true)]
     no_reconnect: bool,
 
-    /// The file with the server's token in its first line; only its owner may be able to write it
+    /// The file with the server's token in its first line; only its owner may be able to
+    /// read or write it
     #[arg(long, global = true, value_name = "FILE")]
     token_file: Option<PathBuf>,
 
@@ -299,9 +301,9 @@ impl Cli {
         // A client that reconnects ranks lower than before: the commands of `run` or of a pipe
         // would then reach other clients than meant, or none.
         let (slots, reconnects, waits) = match &self.command {
-            Some(Action::Work { .. }) => (1, true, Wait::ForServer),
-            None => (1, is_terminal, Wait::ForPlace),
-            Some(_) => (0, false, Wait::ForPlace),
+            Some(Action::Work { .. }) => (Some(1), true, Wait::ForServer),
+            None => (None, is_terminal, Wait::ForPlace),
+            Some(_) => (Some(0), false, Wait::ForPlace),
         };
         let executes = match &executing.policy {
             Some(path) => Executes::Policy(path.clone()),
@@ -318,7 +320,7 @@ impl Cli {
             config: Config {
                 server: joining.server.host_and_port.clone(),
                 name: joining.name.clone(),
-                slots: joining.slots.unwrap_or(slots),
+                slots: joining.slots.or(slots),
                 tier: joining.tier.or(lowest),
                 tags: joining.tags().map_err(Failure::Usage)?,
                 // Only a prompt shows them.

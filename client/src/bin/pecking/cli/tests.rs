@@ -85,7 +85,7 @@ fn options_may_stand_on_both_sides_of_the_command() {
     let words = ["client", "--slots", "3", "work", "--server", "h:1"];
     let cli = Cli::try_parse_from(words).expect("right");
     let config = cli.settings(false).expect("right").config;
-    assert_eq!((config.slots, config.server.as_str()), (3, "h:1"));
+    assert_eq!((config.slots, config.server.as_str()), (Some(3), "h:1"));
 }
 
 #[test]

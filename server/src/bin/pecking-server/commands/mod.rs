@@ -24,7 +24,7 @@ pub(crate) enum Command {
     ///
     /// Prints the lines that start the server and its first clients.
     Init(init::Init),
-    /// Make, renew and show certificates of clients
+    /// Make, renew and show certificates of clients and of the server
     #[command(subcommand)]
     Tls(tls::Tls),
 }
