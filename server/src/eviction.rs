@@ -6,12 +6,11 @@
 //! (`files.rs`); the ends of credentials are a matter of the timers.
 
 use crate::authority::grant::{Grant, Unproven};
-use crate::authority::{AuthError, Authority, Rules, wall_clock};
+use crate::authority::{Rules, wall_clock};
 use crate::dispatch::dispatcher;
 use crate::dispatch::flush_set::FlushSet;
 use crate::hub::Hub;
 use crate::member::Member;
-use crate::record;
 use common::logging::log_limit;
 use common::sys::sync::Arc;
 use common::sys::sync::atomic::Ordering;
@@ -112,56 +111,9 @@ fn bearers(hub: &Hub) -> Vec<Arc<Member>> {
     })
 }
 
-/// Reads the auth file again when it has changed.
-#[derive(Default)]
-pub(crate) struct Reader {
-    /// Why the file could not be read, if it could not the last time.
-    error: Option<String>,
-    /// The members are not all held to the rules in force yet.
-    owes: bool,
-}
-
-impl Reader {
-    /// Holds every member to the rules of the file, if it has changed and is right.
-    pub(crate) fn look(&mut self, hub: &Hub) {
-        let Some(authority) = &hub.config.authority else {
-            return;
-        };
-        if authority.has_changed() {
-            self.read(hub, authority);
-        }
-        if self.owes {
-            apply(hub);
-            // Not after a panic: the next look holds them.
-            self.owes = false;
-        }
-    }
-
-    fn read(&mut self, hub: &Hub, authority: &Authority) {
-        let reloaded = authority.reload();
-        self.owes |= reloaded.is_ok();
-        if !self.is_news(reloaded.as_ref().err()) {
-            return;
-        }
-        record::reload(hub, authority.file(), reloaded.as_ref().err());
-        if let Err(error) = reloaded {
-            log::error!("the auth file stays as it was: {error}");
-        }
-    }
-
-    /// Whether a result is to be told: not if the file still cannot be read, as that is tried at each
-    /// look.
-    fn is_news(&mut self, error: Option<&AuthError>) -> bool {
-        let error = error.filter(|error| error.is_passing());
-        let error = error.map(ToString::to_string);
-        let is_told = error.is_some() && error == self.error;
-        self.error = error;
-        !is_told
-    }
-}
-
 /// Holds every member to the rules in force.
-fn apply(hub: &Hub) {
+#[cfg(not(shuttle))]
+pub(crate) fn hold_all(hub: &Hub) {
     let mut flushes = FlushSet::new(&hub.timers);
     let members = bearers(hub);
     let mut ended = 0;
@@ -232,37 +184,4 @@ fn gives_no_less(grant: &Grant, before: &Grant, member: &Member) -> bool {
         && role.name == was.name
         && was.may.iter().all(|right| role.may.contains(right))
         && role.tier <= member.tier
-}
-
-#[cfg(all(test, not(shuttle)))]
-mod tests {
-    use super::*;
-    use std::path::PathBuf;
-
-    fn unread(name: &str) -> AuthError {
-        let reason = common::sys::trusted_file::read(name.as_ref(), 0, 1).expect_err("no file");
-        let file = PathBuf::from(name);
-        AuthError::Untrusted { file, reason }
-    }
-
-    #[test]
-    fn a_file_that_still_cannot_be_read_is_no_news() {
-        let wrong = AuthError::Change("wrong".to_owned());
-        let (no_file, other) = (unread("/no/file"), unread("/no/other"));
-        let mut reader = Reader::default();
-        for (error, is_news) in [
-            (Some(&no_file), true),
-            (Some(&no_file), false),
-            (Some(&no_file), false),
-            (Some(&other), true),
-            (None, true),
-            (Some(&other), true),
-            (Some(&wrong), true),
-            (Some(&wrong), true),
-            (None, true),
-            (None, true),
-        ] {
-            assert_eq!(reader.is_news(error), is_news, "{error:?}");
-        }
-    }
 }

@@ -6,10 +6,12 @@
 
 use crate::eviction;
 use crate::hub::Hub;
+use crate::record;
 use common::sys::sync::Arc;
 use common::sys::thread::{self, JoinHandle};
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
 use std::convert::Infallible;
+use std::fmt::Display;
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
@@ -40,9 +42,9 @@ pub(crate) fn start(hub: &Arc<Hub>) -> io::Result<Option<Files>> {
         return Ok(None);
     }
     let hub = Arc::clone(hub);
-    let mut auth = eviction::Reader::default();
+    let mut unread = Unread::default();
     let look = move || {
-        guarded("the auth file", || auth.look(&hub));
+        guarded("the auth file", || look_at_auth_file(&hub, &mut unread));
         guarded("the certificates", || {
             if let Some(tls) = &hub.tls {
                 tls.certificates.look();
@@ -57,6 +59,39 @@ fn guarded(what: &str, look: impl FnOnce()) {
     if catch_unwind(AssertUnwindSafe(look)).is_err() {
         log::error!("a look at {what} panicked");
     }
+}
+
+/// What was wrong with a file that could not be read the last time, so that it is told once.
+#[derive(Default)]
+pub(crate) struct Unread(Option<String>);
+
+impl Unread {
+    /// Whether a result is to be told: not if the file still cannot be read, for this reason, as that
+    /// is tried at each look.
+    pub(crate) fn is_news(&mut self, unread: Option<&impl Display>) -> bool {
+        let unread = unread.map(ToString::to_string);
+        let is_told = unread.is_some() && unread == self.0;
+        self.0 = unread;
+        !is_told
+    }
+}
+
+/// Holds every member to the rules of the auth file, if it has changed and is right.
+fn look_at_auth_file(hub: &Hub, unread: &mut Unread) {
+    let authority = hub.config.authority.as_ref();
+    let Some(authority) = authority.filter(|authority| authority.has_changed()) else {
+        return;
+    };
+    authority.reload(|error| {
+        if !unread.is_news(error.filter(|error| error.is_unread())) {
+            return;
+        }
+        record::reload(hub, authority.file(), error);
+        match error {
+            None => eviction::hold_all(hub),
+            Some(error) => log::error!("the auth file stays as it was: {error}"),
+        }
+    });
 }
 
 impl Files {
@@ -97,6 +132,22 @@ mod tests {
 
     /// Far longer than anything here takes.
     const LONG: Duration = Duration::from_secs(60);
+
+    #[test]
+    fn a_file_that_still_cannot_be_read_is_no_news() {
+        let mut unread = Unread::default();
+        for (why, is_news) in [
+            (Some("no descriptor"), true),
+            (Some("no descriptor"), false),
+            (Some("no descriptor"), false),
+            (Some("no disk"), true),
+            (None, true),
+            (None, true),
+            (Some("no disk"), true),
+        ] {
+            assert_eq!(unread.is_news(why.as_ref()), is_news, "{why:?}");
+        }
+    }
 
     #[test]
     fn it_looks_again_and_again_and_ends_at_once() {

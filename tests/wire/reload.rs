@@ -1,11 +1,9 @@
 //! The auth file changes while the server runs.
 
-use std::fs::Permissions;
-use std::os::unix::fs::PermissionsExt;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use crate::support::auth::{Auth, ROLES, token};
-use crate::support::{Raw, Server, ranking};
+use crate::support::{Raw, Server, ranking, set_mode};
 use serde_json::json;
 
 /// How soon a revoked client is gone.
@@ -216,17 +214,14 @@ fn what_a_file_revokes_counts_once_the_file_can_be_read() {
     let mut bob = auth.join(&server, "bob", json!({}));
     let path = auth.path();
     let folder = path.parent().expect("a folder");
-    let set_mode = |mode| {
-        std::fs::set_permissions(folder, Permissions::from_mode(mode)).expect("its owner may");
-    };
-    set_mode(0o770);
+    set_mode(folder, 0o770);
     auth.without("bob");
     server.wait_stderr("the folder", |line| {
         line.contains("stays as it was") && line.contains("0770")
     });
     bob.sync();
     // The file itself stays as it is.
-    set_mode(0o700);
+    set_mode(folder, 0o700);
     assert_eq!(bye_within(&mut bob, SOON), "revoked");
 }
 

@@ -43,9 +43,9 @@ pub enum AuthError {
 }
 
 impl AuthError {
-    /// Whether the same file may be taken a moment later: the system had no descriptor for it, its disk
-    /// did not answer, or a folder on the way to it was not safe.
-    pub(crate) fn is_passing(&self) -> bool {
+    /// Whether the file was not read, so that the same one may be taken a moment later: the system had
+    /// no descriptor for it, its disk did not answer, or a folder on the way to it was not safe.
+    pub(crate) fn is_unread(&self) -> bool {
         matches!(self, AuthError::Untrusted { .. })
     }
 

@@ -54,30 +54,28 @@ impl Authority {
         file.is_some_and(|file| Some(FileStamp::of(file)) != *lock(&self.0.seen))
     }
 
-    /// Reads the file again, and has its rules in force if they are right.
-    ///
-    /// # Errors
-    /// As for [`Rules::load`]; the rules are as before. If the file was read and is wrong, that lasts
-    /// until it changes; if it was not read, or after a panic, it counts as changed.
-    pub(crate) fn reload(&self) -> Result<(), AuthError> {
-        self.reload_by(Rules::load)
+    /// Reads the file again, and has its rules in force if they are right. Then calls `apply` with
+    /// what was wrong with it. The file counts as changed until that has returned; if it was not even
+    /// read, until it is.
+    pub(crate) fn reload(&self, apply: impl FnOnce(Option<&AuthError>)) {
+        self.reload_by(Rules::load, apply);
     }
 
     fn reload_by(
         &self,
         load: impl FnOnce(&Path) -> Result<Rules, AuthError>,
-    ) -> Result<(), AuthError> {
+        apply: impl FnOnce(Option<&AuthError>),
+    ) {
         let Some(file) = &self.0.file else {
-            return Ok(());
+            return;
         };
         let seen = FileStamp::of(file);
         *lock(&self.0.seen) = None;
-        let loaded = load(file);
-        if !loaded.as_ref().is_err_and(AuthError::is_passing) {
+        let error = load(file).map(|rules| self.put(rules)).err();
+        apply(error.as_ref());
+        if !error.as_ref().is_some_and(AuthError::is_unread) {
             *lock(&self.0.seen) = Some(seen);
         }
-        self.put(loaded?);
-        Ok(())
     }
 
     /// Has these rules in force.
@@ -114,6 +112,13 @@ mod tests {
 
     const RIGHT: &str = "version = 1\n[roles.a]\n";
 
+    /// What was wrong with the file.
+    fn reload(authority: &Authority) -> Option<String> {
+        let mut wrong = None;
+        authority.reload(|error| wrong = error.map(ToString::to_string));
+        wrong
+    }
+
     #[test]
     fn a_file_is_read_again_once_for_each_change_and_a_wrong_one_changes_nothing() {
         let folder = tempfile::tempdir().expect("a folder");
@@ -128,49 +133,49 @@ mod tests {
         assert!(!authority.has_changed());
         replace("version = 1\n[roles.b]\n");
         assert!(authority.has_changed());
-        authority.reload().expect("it is right");
+        assert_eq!(reload(&authority), None);
         assert_eq!(authority.rules().role_names(), "b");
         assert!(!authority.has_changed());
         replace("version = 1\n[roles.");
-        assert!(authority.has_changed() && authority.reload().is_err());
+        assert!(authority.has_changed() && reload(&authority).is_some());
         assert!(!authority.has_changed(), "it is not read over and over");
         std::fs::remove_file(&file).expect("it is there");
-        assert!(authority.has_changed() && authority.reload().is_err());
+        assert!(authority.has_changed() && reload(&authority).is_some());
         assert_eq!(authority.rules().role_names(), "b");
         replace(RIGHT);
-        assert!(authority.has_changed() && authority.reload().is_ok());
+        assert!(authority.has_changed() && reload(&authority).is_none());
         assert_eq!(authority.rules().role_names(), "a");
     }
 
+    fn unread(file: &Path, number: i32) -> AuthError {
+        let reason = Distrust::Unreadable {
+            path: file.to_owned(),
+            error: io::Error::from_raw_os_error(number),
+        };
+        let file = file.to_owned();
+        AuthError::Untrusted { file, reason }
+    }
+
     #[test]
-    fn a_file_that_could_not_be_read_for_a_moment_is_read_again() {
+    fn a_file_that_could_not_be_read_or_applied_counts_as_changed() {
         let folder = tempfile::tempdir().expect("a folder");
         let file = folder.path().join("auth.toml");
         std::fs::write(&file, "version = 1\n[roles.old]\n").expect("a file");
         let authority = Authority::load(&file).expect("it is right");
         std::fs::write(&file, RIGHT).expect("a file");
-        let unread = |number: i32| {
-            authority.reload_by(|file| {
-                let reason = Distrust::Unreadable {
-                    path: file.to_owned(),
-                    error: io::Error::from_raw_os_error(number),
-                };
-                let file = file.to_owned();
-                Err(AuthError::Untrusted { file, reason })
-            })
-        };
         // EMFILE, EIO and ESTALE of Linux.
         for number in [24, 5, 116] {
-            assert!(
-                unread(number).is_err() && authority.has_changed(),
-                "{number}"
-            );
+            authority.reload_by(|file| Err(unread(file, number)), |_| {});
+            assert!(authority.has_changed(), "{number}");
         }
-        let panics = || authority.reload_by(|_| panic!("a test asked for this panic"));
-        assert!(catch_unwind(AssertUnwindSafe(panics)).is_err());
-        assert!(authority.has_changed());
+        let panics = |reload: &dyn Fn()| {
+            assert!(catch_unwind(AssertUnwindSafe(reload)).is_err());
+            assert!(authority.has_changed());
+        };
+        panics(&|| authority.reload_by(|_| panic!("a test asked for this panic"), |_| {}));
         assert_eq!(authority.rules().role_names(), "old");
-        authority.reload().expect("it is right");
+        panics(&|| authority.reload(|_| panic!("a test asked for this panic")));
+        assert_eq!(reload(&authority), None);
         assert_eq!(authority.rules().role_names(), "a");
         assert!(!authority.has_changed());
     }
