@@ -20,7 +20,7 @@ mod tests;
 
 use crate::net::Written;
 use crate::net::outbox::scratch;
-use crate::sys::sync::atomic::{AtomicBool, Ordering};
+use crate::sys::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use crate::sys::sync::{Mutex, lock, role};
 use rustls::Connection;
 use rustls::crypto::{CryptoProvider, ring};
@@ -34,6 +34,10 @@ pub const ALPN: &[u8] = b"pecking-order/1";
 /// Bytes that are encrypted at a time: four records of the largest size, and little enough that a
 /// reader of the same connection does not wait for long.
 const SEAL_BATCH: usize = 64 << 10;
+
+/// Bytes that encryption adds to those: 22 for each record (RFC 8446 §5.2), and a word of the
+/// session's own.
+const SEAL_MORE: usize = 256;
 
 /// The cryptography that both ends use.
 pub fn provider() -> Arc<CryptoProvider> {
@@ -50,6 +54,8 @@ pub(super) struct Tls {
     has_plaintext: AtomicBool,
     /// The thread that writes has it as its role.
     sealed: Mutex<Sealed>,
+    /// Bytes of memory that it keeps.
+    kept: AtomicUsize,
 }
 
 /// What is encrypted and was not sent.
@@ -73,6 +79,9 @@ impl Sealed {
         if self.is_empty() {
             self.sent = 0;
             scratch::give(std::mem::take(&mut self.bytes));
+        } else if self.bytes.capacity() > 2 * self.bytes.len() {
+            // It may be kept for long.
+            self.bytes.shrink_to_fit();
         }
         Ok(sent)
     }
@@ -80,6 +89,14 @@ impl Sealed {
     fn is_empty(&self) -> bool {
         self.sent == self.bytes.len()
     }
+}
+
+/// Takes what a session has to say.
+fn take_said(session: &mut Connection, into: &mut Vec<u8>) -> io::Result<()> {
+    while session.wants_write() {
+        session.write_tls(into)?;
+    }
+    Ok(())
 }
 
 impl Tls {
@@ -90,6 +107,7 @@ impl Tls {
             has_plaintext: AtomicBool::new(has_plaintext),
             session: Mutex::new(session),
             sealed: Mutex::default(),
+            kept: AtomicUsize::new(0),
         }
     }
 
@@ -103,23 +121,48 @@ impl Tls {
         self.has_plaintext.load(Ordering::Acquire)
     }
 
+    /// Bytes of memory in which something waits that is encrypted and was not sent.
+    pub(super) fn kept(&self) -> usize {
+        self.kept.load(Ordering::Relaxed)
+    }
+
+    /// Lets go of that: nothing is sent any more.
+    pub(super) fn discard(&self) {
+        let mut sealed = role(&self.sealed);
+        *sealed = Sealed::default();
+        self.count(&sealed);
+    }
+
+    fn count(&self, sealed: &Sealed) {
+        self.kept.store(sealed.bytes.capacity(), Ordering::Relaxed);
+    }
+
     /// Encrypts and sends what the socket takes at once, what was encrypted before first.
     pub(super) fn write(
         &self,
         bytes: &[u8],
-        mut send: impl FnMut(&[u8]) -> io::Result<usize>,
+        send: impl FnMut(&[u8]) -> io::Result<usize>,
     ) -> io::Result<Written> {
         let mut sealed = role(&self.sealed);
+        let written = self.seal_and_send(&mut sealed, bytes, send);
+        self.count(&sealed);
+        written
+    }
+
+    fn seal_and_send(
+        &self,
+        sealed: &mut Sealed,
+        bytes: &[u8],
+        mut send: impl FnMut(&[u8]) -> io::Result<usize>,
+    ) -> io::Result<Written> {
         let mut written = Written {
             taken: 0,
             sent: sealed.send(&mut send)?,
         };
         if sealed.is_empty() {
-            let taken = self.seal(&mut sealed, |session| {
-                let piece = &bytes[..bytes.len().min(SEAL_BATCH)];
-                session.writer().write(piece)
-            });
-            written.sent += self.send(&mut sealed, &mut send)?;
+            let piece = &bytes[..bytes.len().min(SEAL_BATCH)];
+            let taken = self.seal(sealed, piece.len(), |session| session.writer().write(piece));
+            written.sent += self.send(sealed, &mut send)?;
             // Only now: if the peer has broken the connection, it was told so.
             written.taken = taken?;
         }
@@ -130,18 +173,28 @@ impl Tls {
     /// went.
     pub(super) fn write_end(
         &self,
-        mut send: impl FnMut(&[u8]) -> io::Result<usize>,
+        send: impl FnMut(&[u8]) -> io::Result<usize>,
     ) -> io::Result<bool> {
         let mut sealed = role(&self.sealed);
+        let ended = self.end_and_send(&mut sealed, send);
+        self.count(&sealed);
+        ended
+    }
+
+    fn end_and_send(
+        &self,
+        sealed: &mut Sealed,
+        mut send: impl FnMut(&[u8]) -> io::Result<usize>,
+    ) -> io::Result<bool> {
         sealed.send(&mut send)?;
         if sealed.is_empty() {
-            self.seal(&mut sealed, |session| {
+            self.seal(sealed, 0, |session| {
                 // An answer to a key update goes before any other record.
                 let _ = session.writer().write(&[]);
                 session.send_close_notify();
                 Ok(())
             })?;
-            self.send(&mut sealed, &mut send)?;
+            self.send(sealed, &mut send)?;
         }
         Ok(sealed.is_empty())
     }
@@ -159,20 +212,21 @@ impl Tls {
         Ok(sent)
     }
 
-    /// Has the session encrypt something, and takes along what else it has to say.
+    /// Has the session encrypt so many bytes, and takes along what else it has to say.
     fn seal<T>(
         &self,
         sealed: &mut Sealed,
+        length: usize,
         encrypt: impl FnOnce(&mut Connection) -> io::Result<T>,
     ) -> io::Result<T> {
         if sealed.bytes.capacity() == 0 {
             sealed.bytes = scratch::take();
         }
+        // A buffer that doubles may be half empty.
+        sealed.bytes.reserve_exact(length + SEAL_MORE);
         let mut session = lock(&self.session);
         let done = encrypt(&mut session);
-        while session.wants_write() {
-            session.write_tls(&mut sealed.bytes)?;
-        }
+        take_said(&mut session, &mut sealed.bytes)?;
         // With the lock, so that a reader that finds more to say afterwards is not overlooked.
         self.owes.store(false, Ordering::Release);
         done
