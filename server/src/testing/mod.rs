@@ -90,6 +90,7 @@ pub(crate) fn command(
         targets: Targets::One(Target {
             member: Arc::clone(target),
             rank: 1,
+            allow: None,
         }),
         timeout,
         deadline: None,

@@ -307,8 +307,8 @@ fn what_is_encrypted_and_waits_is_counted_until_it_is_written_or_dropped() {
         let sealed = stream.kept();
         let queued = outbox.waiting.len() * PIECE;
         assert_eq!(outbox.kept(), writer.rest.capacity() + sealed + queued);
-        // A piece that is encrypted at once is half of that.
-        assert!((1..=128 << 10).contains(&sealed), "{sealed}");
+        // What is encrypted at once is a batch of lines.
+        assert!((1..=2 * BATCH).contains(&sealed), "{sealed}");
         assert_eq!(outbox.kept(), memory.kept());
         drop(writer);
         end(&outbox);

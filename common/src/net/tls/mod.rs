@@ -19,7 +19,7 @@ pub(in crate::net) mod testing;
 mod tests;
 
 use crate::net::Written;
-use crate::net::outbox::scratch;
+use crate::net::outbox::{BATCH, scratch};
 use crate::sys::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use crate::sys::sync::{Mutex, lock, role};
 use rustls::Connection;
@@ -31,13 +31,13 @@ use std::sync::Arc;
 /// server is ever taken for one of this.
 pub const ALPN: &[u8] = b"pecking-order/1";
 
-/// Bytes that are encrypted at a time: four records of the largest size, and little enough that a
-/// reader of the same connection does not wait for long.
+/// Bytes that are encrypted at a time: four records of the largest size, as many as a session
+/// takes, and few enough that a reader of the same connection does not wait for long.
 const SEAL_BATCH: usize = 64 << 10;
 
-/// Bytes that encryption adds to those: 22 for each record (RFC 8446 §5.2), and a word of the
-/// session's own.
-const SEAL_MORE: usize = 256;
+/// Bytes that encryption adds to a batch of lines: 22 for each record (RFC 8446 §5.2), and words of
+/// the session's own.
+const SEAL_MORE: usize = 512;
 
 /// The cryptography that both ends use.
 pub fn provider() -> Arc<CryptoProvider> {
@@ -84,6 +84,14 @@ impl Sealed {
             self.bytes.shrink_to_fit();
         }
         Ok(sent)
+    }
+
+    /// Has a buffer for so many bytes once they are encrypted. One that doubles may be half empty.
+    fn reserve(&mut self, length: usize) {
+        if self.bytes.capacity() == 0 {
+            self.bytes = scratch::take();
+        }
+        self.bytes.reserve_exact(length + SEAL_MORE);
     }
 
     fn is_empty(&self) -> bool {
@@ -160,13 +168,27 @@ impl Tls {
             sent: sealed.send(&mut send)?,
         };
         if sealed.is_empty() {
-            let piece = &bytes[..bytes.len().min(SEAL_BATCH)];
-            let taken = self.seal(sealed, piece.len(), |session| session.writer().write(piece));
+            let taken = self.seal_all(sealed, bytes);
             written.sent += self.send(sealed, &mut send)?;
             // Only now: if the peer has broken the connection, it was told so.
             written.taken = taken?;
         }
         Ok(written)
+    }
+
+    /// Encrypts what goes with one system call; how much of the bytes that is.
+    fn seal_all(&self, sealed: &mut Sealed, bytes: &[u8]) -> io::Result<usize> {
+        let bytes = &bytes[..bytes.len().min(BATCH)];
+        sealed.reserve(bytes.len());
+        let mut taken = 0;
+        loop {
+            let piece = &bytes[taken..bytes.len().min(taken + SEAL_BATCH)];
+            let step = self.seal(sealed, |session| session.writer().write(piece))?;
+            taken += step;
+            if step == 0 || taken == bytes.len() {
+                return Ok(taken);
+            }
+        }
     }
 
     /// Sends what is encrypted, and after it that nothing more follows; says whether all of it
@@ -188,7 +210,8 @@ impl Tls {
     ) -> io::Result<bool> {
         sealed.send(&mut send)?;
         if sealed.is_empty() {
-            self.seal(sealed, 0, |session| {
+            sealed.reserve(0);
+            self.seal(sealed, |session| {
                 // An answer to a key update goes before any other record.
                 let _ = session.writer().write(&[]);
                 session.send_close_notify();
@@ -212,18 +235,12 @@ impl Tls {
         Ok(sent)
     }
 
-    /// Has the session encrypt so many bytes, and takes along what else it has to say.
+    /// Has the session encrypt something, and takes along what else it has to say.
     fn seal<T>(
         &self,
         sealed: &mut Sealed,
-        length: usize,
         encrypt: impl FnOnce(&mut Connection) -> io::Result<T>,
     ) -> io::Result<T> {
-        if sealed.bytes.capacity() == 0 {
-            sealed.bytes = scratch::take();
-        }
-        // A buffer that doubles may be half empty.
-        sealed.bytes.reserve_exact(length + SEAL_MORE);
         let mut session = lock(&self.session);
         let done = encrypt(&mut session);
         take_said(&mut session, &mut sealed.bytes)?;
