@@ -30,6 +30,7 @@ use std::ops::Deref;
 
 use catch_up::CATCH_UP_TICK;
 pub use line::{Line, SharedLine};
+#[cfg(not(shuttle))]
 pub(in crate::net) use writer::BATCH;
 use writer::{Progress, Writer};
 
