@@ -54,6 +54,12 @@ pub enum AuthError {
 }
 
 impl AuthError {
+    /// Whether the file was not read, so that the same one may be taken a moment later: the system had
+    /// no descriptor for it, its disk did not answer, or a folder on the way to it was not safe.
+    pub(crate) fn is_unread(&self) -> bool {
+        matches!(self, AuthError::Untrusted { .. })
+    }
+
     /// The error to show for a file that has this text.
     pub(super) fn of(fault: Fault, file: &Path, text: &[u8]) -> AuthError {
         let (position, message) = fault.located(text);
