@@ -34,7 +34,12 @@ mod connection;
 mod dispatch;
 mod drain;
 mod eviction;
+<<<<<<< HEAD
 mod holds;
+=======
+#[cfg(not(shuttle))]
+mod files;
+>>>>>>> main
 mod hub;
 mod join;
 mod member;

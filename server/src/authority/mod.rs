@@ -19,7 +19,13 @@ mod names;
 mod overlap;
 mod parse;
 pub(crate) mod rules;
+<<<<<<< HEAD
 pub(crate) mod token;
+=======
+#[cfg(test)]
+mod testing;
+mod token;
+>>>>>>> main
 mod values;
 
 pub use edit::{NewCredential, revoke};

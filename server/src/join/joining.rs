@@ -11,7 +11,7 @@ use crate::join::admission::{Proven, Wanted, check_token, not_admitted, prove};
 use crate::join::throttle::ANSWER_DELAY_MS;
 use crate::member::Member;
 use crate::millis;
-use crate::ranking::{Admitted, NotAdmitted, Standing};
+use crate::ranking::{Admitted, Standing};
 use crate::record;
 use crate::session::{Flow, Session};
 use common::net::NO_TLS_ALERT;
@@ -104,17 +104,17 @@ impl Session<'_> {
                     Some(_) => Flow::Break(()),
                 }
             }
-            Err(error) => self.not_joined(id, &error),
+            Err(error) => self.not_joined(id, raw, &error),
         }
     }
 
     #[inline(never)]
-    fn not_joined(&mut self, id: Id, error: &RpcError) -> Flow {
+    fn not_joined(&mut self, id: Id, raw: Option<&RawValue>, error: &RpcError) -> Flow {
         let peer = self.connection.peer();
         if let Some(audit) = &self.hub.config.audit
             && record::is_denial(error)
         {
-            record::join_denied(audit, self.connection, error);
+            record::join_denied(audit, self.connection, raw, error);
         }
         if error.is(Code::Unauthorized) {
             let at = self.now.saturating_add(ANSWER_DELAY_MS);
@@ -210,10 +210,14 @@ impl Session<'_> {
         let Admitted { member, replaced } = hub
             .roster
             .join(wanted.newcomer(), make, welcome)
+<<<<<<< HEAD
             .map_err(|refusal| refused(&refusal, &wanted))?;
         if let Some(token) = token {
             hub.holds.add(&token, &member);
         }
+=======
+            .map_err(|refusal| not_admitted(&refusal, &wanted))?;
+>>>>>>> main
         if let Some(standing) = stands {
             hub.schedule_join_news(&member, standing);
         }
@@ -278,6 +282,7 @@ fn looks_like_http(line: &[u8]) -> bool {
     })
 }
 
+<<<<<<< HEAD
 /// The error for a client that the roster does not admit.
 #[inline(never)]
 fn refused(refusal: &NotAdmitted, wanted: &Wanted) -> RpcError {
@@ -307,6 +312,8 @@ pub(super) struct Welcome {
     pub(super) resumed: Option<(Resumed, Option<u64>)>,
 }
 
+=======
+>>>>>>> main
 /// The answer to a `join`.
 #[inline(never)]
 pub(super) fn welcome(

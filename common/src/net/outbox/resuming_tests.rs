@@ -88,7 +88,7 @@ fn cut(outbox: &Arc<Outbox>, far: &mut Stream, peer: &mut Peer, bytes: usize) {
     std::thread::scope(|scope| {
         // What is written beyond that is lost with the connection.
         let reading = scope.spawn(|| peer.read(far, bytes));
-        outbox.unplug(Cut::Broken);
+        outbox.break_off(Cut::Broken);
         reading.join().expect("no panic");
     });
     peer.cut();

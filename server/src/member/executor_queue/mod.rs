@@ -8,23 +8,18 @@
 //! Lines for the client are pushed under the lock, so that commands arrive in the order in which
 //! they were registered, and leave at the next flush. Nothing is written here.
 
-use crate::connection::Connection;
+mod table;
+
 use crate::dispatch::command::Assignment;
 use crate::dispatch::output_credit::OutputCredit;
 use crate::member::{Member, Watch};
-use crate::millis;
-use common::limits::ANSWER_GRACE;
-use common::memory::{Charge, Memory};
+use common::memory::Memory;
 use common::net::outbox::Line;
 use common::sys::sync::atomic::{AtomicU32, Ordering};
 use common::sys::sync::{Arc, Mutex, MutexGuard, lock};
 use common::wire::message::notification_line;
-use common::wire::{CancelExecution, ExecutionConsumed, Status, fast_encode, method};
-use foldhash::fast::RandomState;
-use std::collections::{HashMap, VecDeque};
-
-/// How often a client is checked again that has a slot, but much to read first.
-const ROOM_TICK_MS: u64 = 20;
+use common::wire::{ExecutionConsumed, Status, method};
+use table::{State, Table, Waiting};
 
 /// How much may wait for one client; one sender gets at most half of either.
 #[derive(Clone, Copy, Debug)]
@@ -43,47 +38,6 @@ pub(crate) struct ExecutorQueue {
     /// How many run and how many wait, to be read without the lock.
     running: AtomicU32,
     waiting: AtomicU32,
-}
-
-#[derive(Default)]
-struct Table {
-    state: State,
-    /// By the id of the `execute`.
-    running: HashMap<u64, Running, RandomState>,
-    waiting: VecDeque<Waiting>,
-    waiting_bytes: usize,
-    /// The part of each sender.
-    shares: HashMap<u64, Share, RandomState>,
-    /// The time of the earliest timer for overdue answers.
-    watched: Option<u64>,
-    /// The same, if it has still to be scheduled.
-    to_watch: Option<u64>,
-    /// The senders that were told that their commands were started, and whose connections are to be
-    /// flushed.
-    told: Vec<Arc<Member>>,
-}
-
-#[derive(Clone, Copy, Default, PartialEq, Eq)]
-enum State {
-    #[default]
-    Open,
-    /// The server stops: nothing new is started.
-    Draining,
-    /// The client has left.
-    Gone,
-}
-
-#[derive(Clone, Copy, Default)]
-struct Share {
-    commands: usize,
-    bytes: usize,
-}
-
-struct Waiting {
-    assignment: Assignment,
-    line: Line,
-    /// For the line, if it is no one else's.
-    _charge: Charge,
 }
 
 /// A command that a client was given.
@@ -382,6 +336,7 @@ impl Member {
     }
 }
 
+<<<<<<< HEAD
 impl Table {
     fn start(&mut self, assignment: Assignment, line: &mut Line, target: &Member, now: u64) {
         let command = &assignment.command;
@@ -561,6 +516,8 @@ impl Table {
     }
 }
 
+=======
+>>>>>>> main
 impl Running {
     fn taken_out(&self, assignment: Assignment, status: Status) -> TakenOut {
         TakenOut {
@@ -569,27 +526,6 @@ impl Running {
             status,
             truncated: self.credit.was_cut(),
         }
-    }
-}
-
-impl Waiting {
-    fn deadline(&self) -> Option<u64> {
-        self.assignment.command.deadline
-    }
-
-    /// Has the target end it at its deadline, which has come closer while it waited.
-    fn shorten(&mut self, now: u64) {
-        let command = &self.assignment.command;
-        if command.deadline.is_some()
-            && let Some(left) = command.time_left(now)
-            && let Some(line) = fast_encode::with_timeout(&self.line, left)
-        {
-            self.line = line.into();
-        }
-    }
-
-    fn sender(&self) -> u64 {
-        self.assignment.command.sender.id
     }
 }
 
