@@ -5,14 +5,9 @@
 //! told; its session then ends by itself. The auth file is read by the thread for files
 //! (`files.rs`); the ends of credentials are a matter of the timers.
 
-<<<<<<< HEAD
-use crate::authority::grant::Grant;
-use crate::authority::{Authority, wall_clock};
-use crate::connection::hold::Stage;
-=======
 use crate::authority::grant::{Grant, Unproven};
 use crate::authority::{Rules, wall_clock};
->>>>>>> main
+use crate::connection::hold::Stage;
 use crate::dispatch::dispatcher;
 use crate::dispatch::flush_set::FlushSet;
 use crate::holds;

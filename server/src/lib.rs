@@ -34,12 +34,9 @@ mod connection;
 mod dispatch;
 mod drain;
 mod eviction;
-<<<<<<< HEAD
-mod holds;
-=======
 #[cfg(not(shuttle))]
 mod files;
->>>>>>> main
+mod holds;
 mod hub;
 mod join;
 mod member;

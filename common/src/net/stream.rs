@@ -236,15 +236,12 @@ impl Stream {
 
     /// Bytes of memory in which that waits.
     pub fn kept(&self) -> usize {
-        match self.carrier.get() {
-            Some(Carrier::Tls(tls)) => tls.kept(),
-            _ => 0,
-        }
+        self.tls().map_or(0, |tls| tls.kept())
     }
 
     /// Lets go of that, as nothing is sent any more; by the thread that writes.
     pub fn discard(&self) {
-        if let Some(Carrier::Tls(tls)) = self.carrier.get() {
+        if let Some(tls) = self.tls() {
             tls.discard();
         }
     }

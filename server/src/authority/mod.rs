@@ -19,13 +19,9 @@ mod names;
 mod overlap;
 mod parse;
 pub(crate) mod rules;
-<<<<<<< HEAD
-pub(crate) mod token;
-=======
 #[cfg(test)]
 mod testing;
-mod token;
->>>>>>> main
+pub(crate) mod token;
 mod values;
 
 pub use edit::{NewCredential, revoke};

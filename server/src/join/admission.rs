@@ -15,11 +15,7 @@ use common::wire::Text;
 use common::wire::message::{Code, RpcError, clip, params};
 use common::wire::name::Name;
 use common::wire::tier::Tier;
-<<<<<<< HEAD
-use common::wire::{Credential, Join, Resume};
-=======
-use common::wire::{Credential, Join, Right};
->>>>>>> main
+use common::wire::{Credential, Join, Resume, Right};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use std::net::IpAddr;

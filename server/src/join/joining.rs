@@ -210,14 +210,10 @@ impl Session<'_> {
         let Admitted { member, replaced } = hub
             .roster
             .join(wanted.newcomer(), make, welcome)
-<<<<<<< HEAD
-            .map_err(|refusal| refused(&refusal, &wanted))?;
+            .map_err(|refusal| not_admitted(&refusal, &wanted))?;
         if let Some(token) = token {
             hub.holds.add(&token, &member);
         }
-=======
-            .map_err(|refusal| not_admitted(&refusal, &wanted))?;
->>>>>>> main
         if let Some(standing) = stands {
             hub.schedule_join_news(&member, standing);
         }
@@ -282,17 +278,6 @@ fn looks_like_http(line: &[u8]) -> bool {
     })
 }
 
-<<<<<<< HEAD
-/// The error for a client that the roster does not admit.
-#[inline(never)]
-fn refused(refusal: &NotAdmitted, wanted: &Wanted) -> RpcError {
-    let identity = wanted
-        .proven
-        .as_ref()
-        .map(|proven| proven.grant.credential.id.as_str());
-    not_admitted(refusal, wanted.name.as_deref(), identity)
-}
-
 /// The place of a client that asks for one to be held, and what brings it back there.
 #[inline(never)]
 fn place(hub: &Hub, is_wanted: bool, now: u64) -> (Option<Resumable>, Option<Box<Hold>>) {
@@ -312,8 +297,6 @@ pub(super) struct Welcome {
     pub(super) resumed: Option<(Resumed, Option<u64>)>,
 }
 
-=======
->>>>>>> main
 /// The answer to a `join`.
 #[inline(never)]
 pub(super) fn welcome(

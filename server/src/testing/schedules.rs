@@ -4,11 +4,8 @@
 //! What the explorer knows are locks, atomics, channels and the threads themselves
 //! (`common::sys::sync`); time does not pass for it, and sockets are in memory.
 
-<<<<<<< HEAD
-mod resuming;
-=======
 mod eviction;
->>>>>>> main
+mod resuming;
 
 use crate::config::Config;
 use crate::connection::Connection;
@@ -270,32 +267,12 @@ impl World {
 
     /// A client that has joined.
     fn join(&mut self, name: &str, slots: u32) -> Client {
-<<<<<<< HEAD
-        let (mut client, session) = dial(&self.hub);
-        self.sessions.push(session);
-        let params = json!({"protocol": 1, "name": name, "slots": slots});
-=======
         self.join_as(&json!({"protocol": 1, "name": name, "slots": slots}))
     }
 
     fn join_as(&mut self, params: &Value) -> Client {
-        let (near, far) = Stream::pair(64 << 10);
-        let hub = Arc::clone(&self.hub);
-        self.sessions.push(thread::spawn(move || {
-            let connection = Arc::new(Connection::new(
-                Arc::new(near),
-                &hub.budget.all,
-                hub.timers.now(),
-            ));
-            let number = hub.connected(&connection);
-            session::serve(&hub, &connection);
-            hub.disconnected(number);
-        }));
-        let mut client = Client {
-            stream: far,
-            bytes: VecDeque::new(),
-        };
->>>>>>> main
+        let (mut client, session) = dial(&self.hub);
+        self.sessions.push(session);
         client.say(&json!({"jsonrpc": "2.0", "id": 0, "method": "join", "params": params}));
         let answer = client.hear().expect("an answer to join");
         assert!(answer["result"]["rank"].is_u64(), "{answer}");

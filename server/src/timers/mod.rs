@@ -102,18 +102,13 @@ fn act(hub: &Arc<Hub>, tick: &Tick, drain: &mut drain::Drain) {
 /// all of them is tried again.
 fn give_up(hub: &Hub, due: Timer) {
     match due {
-<<<<<<< HEAD
-        Timer::Joined(_) | Timer::RankNews | Timer::Certificates => {}
-        Timer::Authority | Timer::Expiry | Timer::MakeRoom | Timer::HoldOver(..) | Timer::Drain => {
-=======
         Timer::Joined(_) | Timer::RankNews => {}
         Timer::Expiry => {
             let soon = hub.timers.now() + RETRY_MS;
             hub.next_expiry.store(soon, Ordering::Release);
             hub.timers.schedule(soon, due);
         }
-        Timer::MakeRoom | Timer::Drain => {
->>>>>>> main
+        Timer::MakeRoom | Timer::HoldOver(..) | Timer::Drain => {
             hub.timers.schedule(hub.timers.now() + RETRY_MS, due);
         }
         _ => {

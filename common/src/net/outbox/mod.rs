@@ -555,13 +555,7 @@ impl Outbox {
         self.end(CLOSED);
         self.settle();
         if let Some(mut writer) = try_role(&self.writer) {
-<<<<<<< HEAD
-            writer.rest = Vec::new();
-            self.count_rest(&mut writer);
-            self.forget_kept(&mut writer);
-=======
             self.let_go(&mut writer);
->>>>>>> main
         }
         self.stream.close();
     }

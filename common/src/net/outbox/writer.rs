@@ -99,20 +99,13 @@ impl Outbox {
     /// Writes the rest and the queue, batch by batch. The caller has the writer's role.
     pub(super) fn write_queued(&self, writer: &mut Writer) -> Progress {
         let progress = self.write_batches(writer);
-<<<<<<< HEAD
-        let is_waiting = matches!(progress, Progress::Behind | Progress::Unplugged);
-        if !is_waiting || writer.rest.is_empty() {
-=======
         if matches!(progress, Progress::Over) {
             self.let_go(writer);
             return progress;
         }
-        if !matches!(progress, Progress::Behind) || writer.rest.is_empty() {
->>>>>>> main
+        let is_waiting = matches!(progress, Progress::Behind | Progress::Unplugged);
+        if !is_waiting || writer.rest.is_empty() {
             scratch::give(std::mem::take(&mut writer.rest));
-        }
-        if matches!(progress, Progress::Over) && writer.kept.is_some() {
-            self.forget_kept(writer);
         }
         self.count_rest(writer);
         progress
@@ -322,5 +315,6 @@ impl Outbox {
         scratch::give(std::mem::take(&mut writer.rest));
         self.stream.discard();
         self.count_rest(writer);
+        self.forget_kept(writer);
     }
 }

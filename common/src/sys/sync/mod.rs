@@ -130,12 +130,12 @@ pub fn role<T>(mutex: &Mutex<T>) -> Role<'_, T> {
     locks::whole(mutex.lock())
 }
 
-<<<<<<< HEAD
 /// Takes a mutex that is held for a look at what is in it or an exchange of that, poisoned or not.
 /// Nothing waits and nothing is called meanwhile, so a thread may take it that holds a lock.
 pub fn leaf<T>(mutex: &Mutex<T>) -> Role<'_, T> {
     locks::whole(mutex.lock())
-=======
+}
+
 /// Panics in a build with debug assertions if this thread holds a lock: for what takes too long
 /// to be done under one.
 #[track_caller]
@@ -144,7 +144,6 @@ pub fn assert_unlocked() {
         let held = HOLDS_ONE.with(Cell::get);
         assert!(!held || std::thread::panicking(), "under a lock");
     }
->>>>>>> main
 }
 
 /// Waits until another thread notifies, or for no reason; the lock is not held meanwhile.

@@ -157,20 +157,13 @@ fn one_of(
         Ok::<_, RpcError>((view.ranked().to_vec(), rank))
     })?;
     let below = (0..).zip(everybody).skip(sender_rank as usize + 1);
-<<<<<<< HEAD
-    let found = below.map(|(rank, Place { member, .. })| Target { member, rank });
-    let found: Vec<Target> = found
-        .filter(|Target { member, rank }| {
-            executes(member) && scope.covers(&member.name) && in_list(list, *rank, member, true)
-=======
     let taken = below.filter_map(|(rank, Place { member, .. })| {
-        let is_found = member.slots > 0 && in_list(list, rank, &member, true);
+        let is_found = executes(&member) && in_list(list, rank, &member, true);
         let allow = is_found.then(|| scope.decide(&member.name))??;
         Some(Target {
             member,
             rank,
             allow,
->>>>>>> main
         })
     });
     let found: Vec<Target> = taken.collect();
@@ -224,17 +217,13 @@ fn named(
             "{member} (rank {rank}) has no slots: it never executes"
         )));
     }
-    match scope.decide(&member.name) {
-        Some(allow) => target.allow = allow,
-        None => return Err(scope.error(&format!("{member} (rank {rank})"))),
-    }
-<<<<<<< HEAD
+    let Some(allow) = scope.decide(&member.name) else {
+        return Err(scope.error(&format!("{member} (rank {rank})")));
+    };
     if member.connection.is_away() {
         return Err(no_target(format!("{member} (rank {rank}): {AWAY}")));
     }
-    let member = Arc::clone(member);
-=======
->>>>>>> main
+    target.allow = allow;
     Ok(Selection {
         sender_rank,
         found: Found::One(target),
