@@ -1,8 +1,10 @@
 //! A connection that breaks and comes back, by the letter of the protocol.
 
-use crate::support::held::{Held, ask, resume};
-use crate::support::{PATIENCE, Raw, Server, ranked, ranking, tunnel};
+use crate::support::held::{Held, ask, reset, resume};
+use crate::support::{PATIENCE, Raw, Server, dial_plain, ranked, ranking, tunnel};
 use serde_json::{Value, json};
+use std::io::{BufRead, BufReader, Write};
+use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
 const NOT_RESUMABLE: i64 = 15;
@@ -444,4 +446,62 @@ fn a_server_that_holds_nothing_says_so() {
         assert!(Instant::now() < deadline);
     }
     let [_a] = ranked(&server, [("a", 1)]);
+}
+
+/// The example of the document: what the client reads differs in nothing but tokens and `run`.
+#[test]
+fn the_example_of_the_document_takes_place() {
+    let Some(server) = server(10, &["--heartbeat", "5s"]) else {
+        return;
+    };
+    let document = include_str!("../../common/PROTOCOL.md");
+    let section = document.split("### A connection that breaks").nth(1);
+    let example = section.and_then(|section| section.split("```").nth(1));
+    let example = example.expect("an example");
+    let mut boss = Raw::join(&server, "boss", 0);
+    let mut known: Vec<(String, String)> = Vec::new();
+    let mut line = String::new();
+    let mut connection: Option<BufReader<TcpStream>> = None;
+    for told in example.lines() {
+        if told.starts_with("The connection breaks") {
+            let broken = connection.take().expect("it is connected");
+            reset(broken.get_ref());
+        } else if let Some(said) = told.strip_prefix("C: ") {
+            let known = known.iter();
+            let said = known.fold(said.to_owned(), |said, (of, is)| said.replace(of, is));
+            let connect = || BufReader::new(dial_plain(server.address()).expect("a server"));
+            let mut to = connection.get_or_insert_with(connect).get_ref();
+            to.write_all(format!("{said}\n").as_bytes())
+                .expect("it is there");
+        } else if let Some(expected) = told.strip_prefix("S: ") {
+            let from = connection.as_mut().expect("it is connected");
+            if expected.contains("execute") {
+                boss.command("web1", &["make"]);
+            }
+            line.clear();
+            from.read_line(&mut line).expect("a line");
+            let mut expected: Value = serde_json::from_str(expected).expect("JSON");
+            let mut came: Value = serde_json::from_str(&line).expect("JSON");
+            for (of, is) in tokens(&expected).into_iter().zip(tokens(&came)) {
+                known.push((of, is));
+            }
+            for message in [&mut expected, &mut came] {
+                let result = &mut message["result"];
+                if result.is_object() {
+                    result["run"] = Value::Null;
+                    result["resume"]["token"] = Value::Null;
+                }
+                if message["method"] == "execute" {
+                    message["id"] = Value::Null;
+                }
+            }
+            assert_eq!(came, expected);
+        }
+    }
+}
+
+/// The token that a message gives, if it does.
+fn tokens(message: &Value) -> Option<String> {
+    let token = message["result"]["resume"]["token"].as_str();
+    token.map(str::to_owned)
 }

@@ -39,9 +39,9 @@ pub enum ClientMethod {
     /// A notification.
     Consumed,
     /// A notification.
-    Leave,
-    /// A notification.
     Ack,
+    /// A notification.
+    Leave,
 }
 
 impl ClientMethod {
@@ -55,8 +55,8 @@ impl ClientMethod {
         ClientMethod::Cancel,
         ClientMethod::Output,
         ClientMethod::Consumed,
-        ClientMethod::Leave,
         ClientMethod::Ack,
+        ClientMethod::Leave,
     ];
 
     /// The name on the wire.
@@ -92,7 +92,7 @@ mod tests {
             assert_eq!(method as usize, at, "ALL has every method once, in order");
             assert_eq!(ClientMethod::from_name(method.name()), Some(method));
         }
-        assert_eq!(ClientMethod::ALL.len() - 1, ClientMethod::Ack as usize);
+        assert_eq!(ClientMethod::ALL.len() - 1, ClientMethod::Leave as usize);
         assert_eq!(ClientMethod::from_name("execute"), None);
     }
 }
