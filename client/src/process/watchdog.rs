@@ -143,17 +143,17 @@ pub fn serve_if_asked() -> bool {
         return false;
     }
     let watched = words.next().and_then(|word| ClientIdentity::parse(&word));
-    if let (Some(watched), Ok(())) = (watched, spawn::detach(NAME)) {
-        if is_accepted() {
-            let socket = wait_for_end();
-            if let Some(socket) = &socket {
-                let _ = shutdown(socket, Shutdown::Write);
-            }
-            let ended = Instant::now();
-            end_all_of(watched);
-            if socket.is_some() {
-                std::thread::sleep(LINGER.saturating_sub(ended.elapsed()));
-            }
+    if let (Some(watched), Ok(())) = (watched, spawn::detach(NAME))
+        && is_accepted()
+    {
+        let socket = wait_for_end();
+        if let Some(socket) = &socket {
+            let _ = shutdown(socket, Shutdown::Write);
+        }
+        let ended = Instant::now();
+        end_all_of(watched);
+        if socket.is_some() {
+            std::thread::sleep(LINGER.saturating_sub(ended.elapsed()));
         }
     }
     true

@@ -244,7 +244,7 @@ impl Claim<'_> {
         let old = std::mem::replace(&mut state.token, token);
         let before = state.before.replace(Box::new(*shown)).map(|before| *before);
         let unused = [Some(old), before].into_iter().flatten();
-        let unused = unused.filter(|hash| !hash.is(shown)).last();
+        let unused = unused.filter(|hash| !hash.is(shown)).next_back();
         drop(state);
         Ok(unused)
     }

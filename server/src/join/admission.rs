@@ -109,7 +109,7 @@ fn asked_name(name: Text<'_>) -> Result<Name<'static>, RpcError> {
 const RESUME_TOKEN: usize = 32;
 
 #[inline(never)]
-fn comes_back(resume: Resume<'_>) -> Result<ComesBack, RpcError> {
+fn comes_back(resume: &Resume<'_>) -> Result<ComesBack, RpcError> {
     let token = resume.token.reveal();
     if token.len() != RESUME_TOKEN || !token.bytes().all(|byte| byte.is_ascii_hexdigit()) {
         let message = format!("params.resume.token must be {RESUME_TOKEN} hexadecimal digits");
@@ -148,7 +148,7 @@ impl Wanted {
             Some(Err(message)) => return Err(wrong(format!("params.tier: {message}"))),
             tier => tier.and_then(Result::ok),
         };
-        let resume = join.resume.take().map(comes_back).transpose()?;
+        let resume = join.resume.as_ref().map(comes_back).transpose()?;
         let proven = prove(join.token.as_ref().map(Credential::reveal).as_deref())?;
         let (tier, slots) = match &proven {
             _ if resume.is_some() => (Tier::DEFAULT, 0),

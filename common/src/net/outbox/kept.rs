@@ -82,7 +82,7 @@ pub(super) struct Kept {
     /// Written, from the start of a line on.
     written: VecDeque<KeptPiece>,
     /// Written over an earlier connection, and to be written again before all else.
-    again: Option<Box<VecDeque<KeptPiece>>>,
+    again: Option<Box<Again>>,
     /// Of what was written.
     pub(super) bytes: usize,
     pub(super) lines: usize,
@@ -94,6 +94,12 @@ pub(super) struct Kept {
     pub(super) uncounted: Range<usize>,
     /// When lines were written, if that is to be known.
     times: Option<Box<Times>>,
+}
+
+/// Apart, as most peers never have anything in it.
+#[derive(Debug)]
+struct Again {
+    pieces: VecDeque<KeptPiece>,
 }
 
 #[derive(Debug)]
@@ -163,8 +169,8 @@ impl Kept {
     /// What is to be written again before all else.
     pub(super) fn next_again(&mut self) -> Option<KeptPiece> {
         let again = self.again.as_mut()?;
-        let piece = again.pop_front();
-        if again.is_empty() {
+        let piece = again.pieces.pop_front();
+        if again.pieces.is_empty() {
             self.again = None;
         }
         self.memory -= piece.as_ref().map_or(0, KeptPiece::memory);
@@ -273,11 +279,11 @@ impl Kept {
         let counted = again.iter().map(KeptPiece::waiting);
         let counted = counted.fold((0, 0), |(a, b), (lines, bytes)| (a + lines, b + bytes));
         if let Some(mut earlier) = self.again.take() {
-            again.append(&mut earlier);
+            again.append(&mut earlier.pieces);
         }
         (self.bytes, self.lines) = (0, 0);
         self.memory = again.iter().map(KeptPiece::memory).sum();
-        self.again = (!again.is_empty()).then(|| Box::new(again));
+        self.again = (!again.is_empty()).then(|| Box::new(Again { pieces: again }));
         if let Some(times) = &mut self.times {
             times.marks = VecDeque::new();
             times.acknowledged = there;
