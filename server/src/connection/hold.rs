@@ -243,8 +243,8 @@ impl Claim<'_> {
         hold.away_since.store(0, Ordering::Relaxed);
         let old = std::mem::replace(&mut state.token, token);
         let before = state.before.replace(Box::new(*shown)).map(|before| *before);
-        let unused = [Some(old), before].into_iter().flatten();
-        let unused = unused.filter(|hash| !hash.is(shown)).next_back();
+        let mut unused = [Some(old), before].into_iter().flatten();
+        let unused = unused.rfind(|hash| !hash.is(shown));
         drop(state);
         Ok(unused)
     }
