@@ -284,7 +284,7 @@ fn the_first_process_of_a_container_executes_and_ends_what_is_left_behind() {
 }
 
 #[test]
-fn a_watchdog_has_nothing_of_its_client_and_ends_with_it() {
+fn a_watchdog_has_its_clients_socket_alone_and_ends_with_it() {
     let (relay, mut boss, mut worker) = anything(1);
     let watchdog = watchdog_of(worker.id()).expect("there is one");
     let folder = format!("/proc/{watchdog}/fd");
@@ -293,8 +293,15 @@ fn a_watchdog_has_nothing_of_its_client_and_ends_with_it() {
         .map(|entry| entry.expect("it can be read").file_name())
         .collect();
     descriptors.sort();
-    assert_eq!(descriptors, ["0", "1", "2"]);
+    assert_eq!(descriptors, ["0", "1", "2", "3"]);
     let inode = |path: String| fs::read_link(path).expect("it is open");
+    let its_own = inode(format!("{folder}/3"));
+    let of_client = fs::read_dir(format!("/proc/{}/fd", worker.id())).expect("it is ours");
+    let mut of_client = of_client.filter_map(|entry| fs::read_link(entry.ok()?.path()).ok());
+    assert!(
+        of_client.any(|of_client| of_client == its_own),
+        "the socket of its connection"
+    );
     let of_client = fs::read_dir(format!("/proc/{}/fd", worker.id())).expect("it is ours");
     let end = inode(format!("{folder}/0"));
     for entry in of_client {

@@ -282,17 +282,13 @@ pub(crate) fn ask(server: SocketAddr, params: &Value) -> Option<(BufReader<TcpSt
 
 fn read_line(stream: &mut BufReader<TcpStream>, deadline: Instant) -> Option<String> {
     let mut line = Vec::new();
-    loop {
-        let patience = left(deadline).max(Duration::from_millis(1));
-        stream.get_ref().set_read_timeout(Some(patience)).ok()?;
-        match stream.read_until(b'\n', &mut line) {
-            Ok(_) if line.ends_with(b"\n") => return String::from_utf8(line).ok(),
-            Ok(_) => return None,
-            Err(e) if matches!(e.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => {
-                assert!(line.is_empty(), "half a line");
-                return None;
-            }
-            Err(_) => return None,
-        }
-    }
+    let patience = left(deadline).max(Duration::from_millis(1));
+    stream.get_ref().set_read_timeout(Some(patience)).ok()?;
+    let read = stream.read_until(b'\n', &mut line);
+    let is_late =
+        |e: &std::io::Error| matches!(e.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut);
+    let is_half = read.as_ref().is_err_and(is_late) && !line.is_empty();
+    assert!(!is_half, "half a line");
+    line.ends_with(b"\n")
+        .then(|| String::from_utf8(line).ok())?
 }

@@ -1,7 +1,7 @@
 //! A process that outlives this one: if this one is killed, the watchdog ends what its commands
 //! leave behind.
 //!
-//! It is this program started anew, so it has no thread, socket, lock or secret of this process.
+//! It is this program started anew, so it has no thread, lock or secret of this process.
 //! The two share a pair of connected sockets: with one byte this process accepts the watchdog, and
 //! from then on only its end closes the pair. A watchdog that was not accepted ends nothing. It has
 //! a session of its own, and a parent above this process: so this process never takes it for an
