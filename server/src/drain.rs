@@ -114,10 +114,10 @@ impl Drain {
 }
 
 /// Tells a member that the server stops; one that is away has had its time to come back.
-pub(crate) fn end(hub: &Hub, member: &Member, now: u64) {
+pub(crate) fn end(hub: &Hub, member: &Arc<Member>, now: u64) {
     let stage = member.connection.hold().map(|hold| hub.holds.end(hold));
     member.connection.bye(ByeReason::ShuttingDown, MESSAGE, now);
     if stage == Some(Stage::Away) {
-        holds::close(hub, member);
+        holds::give_up(hub, member, MESSAGE);
     }
 }

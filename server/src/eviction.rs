@@ -62,7 +62,10 @@ fn end(hub: &Hub, member: &Arc<Member>, reason: Reason, flushes: &mut FlushSet<'
     member.connection.bye(reason, message, now);
     match stage {
         // No session serves it that would end by itself.
-        Some(Stage::Away) => holds::close(hub, member),
+        Some(Stage::Away) => {
+            holds::close(hub, member);
+            holds::on_record(hub, member, message);
+        }
         _ => hub.schedule_check(&member.connection),
     }
     let _any = log_limit::unlimited();

@@ -83,11 +83,16 @@ pub(crate) fn give_up(hub: &Hub, member: &Arc<Member>, why: &str) {
     hub.schedule_news();
     end_work(hub, member, &mut flushes);
     close(hub, member);
+    on_record(hub, member, why);
+    let _any = log_limit::unlimited();
+    log::info!("{} left: {member}: {why}", member.connection.peer());
+}
+
+/// Puts on record that a member has left which no session serves.
+pub(crate) fn on_record(hub: &Hub, member: &Member, why: &str) {
     if let Some(audit) = &hub.config.audit {
         record::leave(audit, member, why);
     }
-    let _any = log_limit::unlimited();
-    log::info!("{} left: {member}: {why}", member.connection.peer());
 }
 
 /// Cancels what a member sent, and tells the senders of what it executes that it is lost.

@@ -215,7 +215,7 @@ impl Outbox {
     }
 
     /// The peer has received so many lines; what it says is ignored if that cannot be.
-    pub fn acknowledge(&self, received: u64) {
+    pub fn acknowledge(self: &Arc<Self>, received: u64) {
         let mut writer = role(&self.writer);
         if let Some(kept) = &mut writer.kept
             && kept.acknowledge(received)
@@ -223,6 +223,10 @@ impl Outbox {
             self.acknowledged.store(received, Ordering::Relaxed);
             self.count_kept(&writer);
         }
+        drop(writer);
+        // A thread that found the role taken meanwhile has left its line to this one.
+        fence(Ordering::SeqCst);
+        self.flush();
     }
 
     /// Lines that the peer has acknowledged in all.
