@@ -35,8 +35,16 @@ impl Held {
         let params = json!({"name": name, "slots": slots});
         let mut held = Self::join_with(server, params);
         assert_eq!(held.token().len(), 32, "{}", held.joined);
-        held.acknowledge();
+        held.confirm();
         held
+    }
+
+    /// Acknowledges the answer, and waits until that has arrived: a reset would discard it.
+    #[track_caller]
+    pub(crate) fn confirm(&mut self) {
+        self.acknowledge();
+        let id = self.request("ping", &json!({}));
+        self.answer(&id);
     }
 
     /// Joins with these parameters, and says nothing more.

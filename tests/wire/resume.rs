@@ -1,5 +1,6 @@
 //! A connection that breaks and comes back, by the letter of the protocol.
 
+use crate::support::auth;
 use crate::support::held::{Held, ask, reset, resume};
 use crate::support::{PATIENCE, Raw, Server, dial_plain, ranked, ranking, tunnel};
 use serde_json::{Value, json};
@@ -350,7 +351,7 @@ fn counts_that_cannot_be_keep_the_rank_alone() {
 fn acknowledgements_that_lie_are_ignored() {
     let Some(server) = server(5, &[]) else { return };
     let mut held = Held::join(server.address(), "held", 1);
-    for lie in [1, 1000, u64::MAX, 0] {
+    for lie in [2, 1000, u64::MAX, 0] {
         held.say_received(lie);
     }
     for malformed in [r#"{"received":-1}"#, r#"{"received":"1"}"#, "{}", "[]"] {
@@ -504,4 +505,64 @@ fn the_example_of_the_document_takes_place() {
 fn tokens(message: &Value) -> Option<String> {
     let token = message["result"]["resume"]["token"].as_str();
     token.map(str::to_owned)
+}
+
+/// Shows a token to come back, with a credential.
+fn come_back_as(server: &Server, id: &str, token: &str) -> Value {
+    let mut params = resume(token, 0);
+    params["token"] = auth::token(id).into();
+    let (stream, answer) = ask(server.address(), &params).expect("an answer");
+    // Not by a FIN, which is a leave.
+    reset(stream.get_ref());
+    answer
+}
+
+#[test]
+fn a_place_is_its_credentials_own() {
+    if tunnel::is_carrier() {
+        return;
+    }
+    let auth = auth::Auth::new(auth::ROLES)
+        .with("alice", "operator", "")
+        .with("web1", "agent", "names = [\"web1\"]")
+        .with("web2", "agent", "names = [\"web2\"]");
+    let server = auth.server(9, &[]);
+    let mut alice = auth.join(&server, "alice", json!({}));
+    let join = |id: &str, name: &str| {
+        let params = json!({"name": name, "token": auth::token(id)});
+        let mut held = Held::join_with(server.address(), params);
+        held.confirm();
+        held
+    };
+    let web1 = join("web1", "web1");
+    web1.reset();
+    wait_until_away(&mut alice, "web1", true);
+    for other in ["web2", "alice"] {
+        let answer = come_back_as(&server, other, &web1.token());
+        assert_eq!(answer["error"]["code"], NOT_RESUMABLE, "{other}");
+    }
+    // Nothing is used up.
+    let answer = come_back_as(&server, "web1", &web1.token());
+    assert_eq!(answer["result"]["resumed"], "lines", "{answer}");
+    wait_until_away(&mut alice, "web1", true);
+    // Another connection of the credential may have the name of the one that is away.
+    let again = join("web1", "web1");
+    assert_ne!(again.member(), web1.member());
+    let token = answer["result"]["resume"]["token"]
+        .as_str()
+        .expect("a token");
+    let answer = come_back_as(&server, "web1", token);
+    assert_eq!(answer["error"]["code"], NOT_RESUMABLE, "{answer}");
+    // A revoked credential's tokens are dead.
+    let web2 = join("web2", "web2");
+    web2.reset();
+    wait_until_away(&mut alice, "web2", true);
+    auth.without("web2");
+    let deadline = Instant::now() + PATIENCE;
+    while ranking(&mut alice).contains(&"web2".to_owned()) {
+        assert!(Instant::now() < deadline, "it is gone");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    let answer = come_back_as(&server, "web2", &web2.token());
+    assert_eq!(answer["error"]["code"], 2, "{answer}");
 }

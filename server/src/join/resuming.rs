@@ -103,8 +103,12 @@ impl Session<'_> {
         member.connection.come_back(now);
         match claim.have(&back.token, token) {
             Ok(unused) => hub.holds.remove(unused),
-            // Its last line is in the outbox, or nothing is written any more.
-            Err(()) => return hub.holds.remove([token]),
+            Err(()) => {
+                // It was given up while this session took it, so nothing is written any more, and
+                // the thread that gave it up may not have known of this stream.
+                member.connection.stream.close();
+                return hub.holds.remove([token]);
+            }
         }
         hub.roster.set_back(member);
         hub.schedule_news();
