@@ -8,7 +8,7 @@
 //! orphan of its commands, and signals for this process's group or terminal do not reach it.
 //!
 //! It also has a handle to the socket of this process's connection, if the server holds its place
-//! ([`watch_socket`]). The system resets the connections of a process that is killed with something
+//! (`watch_socket`). The system resets the connections of a process that is killed with something
 //! unread, which looks to the server like a network that broke, and it would wait for this client
 //! to come back. So the watchdog ends the connection in its place.
 //!
