@@ -137,7 +137,7 @@ pub(crate) struct Session<'a> {
     /// The member to whose place the client has come back.
     pub(crate) resumed: Option<Arc<Member>>,
     /// What was read and not handled, between two connections.
-    reader: Option<LineReader>,
+    reader: Option<Box<LineReader>>,
 }
 
 impl<'a> Session<'a> {
@@ -188,7 +188,7 @@ impl<'a> Session<'a> {
             let address = self.connection.peer().ip();
             self.presence = Some(self.hub.throttle.member(address));
         }
-        self.reader = Some(reader);
+        self.reader = Some(Box::new(reader));
         self.member = Some(member);
     }
 
@@ -196,7 +196,7 @@ impl<'a> Session<'a> {
     fn resumption(&mut self) -> Option<Resumption> {
         let member = self.resumed.take()?;
         self.presence = None;
-        let reader = self.reader.take();
+        let reader = self.reader.take().map(|reader| *reader);
         let reader = reader.unwrap_or_else(|| LineReader::new(self.hub.config.max_line));
         Some(Resumption { member, reader })
     }
@@ -207,10 +207,11 @@ impl<'a> Session<'a> {
             return;
         }
         let is_resumed = self.reader.is_some();
-        let mut reader = self
-            .reader
-            .take()
-            .unwrap_or_else(|| LineReader::new(MAX_LINE_BEFORE_JOIN.min(self.hub.config.max_line)));
+        let mut reader = self.reader.take().unwrap_or_else(|| {
+            Box::new(LineReader::new(
+                MAX_LINE_BEFORE_JOIN.min(self.hub.config.max_line),
+            ))
+        });
         let Ok(mut input) = self.connection.stream.input() else {
             return;
         };
