@@ -2,6 +2,7 @@
 
 use crate::authority::bearer::Bearer;
 use crate::authority::grant::{Proof, showed};
+use crate::authority::token::TokenHash;
 use crate::authority::wall_clock;
 use crate::connection::hold::{Hold, new_token};
 use crate::eviction;
@@ -189,21 +190,16 @@ impl Session<'_> {
             .proven
             .as_ref()
             .map(|proven| proven.grant.role().may.clone());
-        let (resume, hold) = place(hub, wanted.hold, self.now);
-        let token = hold.as_ref().and_then(|hold| hold.tokens()[0]);
-        let answer = Welcome {
-            may,
-            resume,
-            resumed: None,
-        };
+        let mut place = wanted.hold.then(|| place(hub, self.now)).flatten();
         let welcome = |member: &Arc<Member>, standing| {
             stands = Some(standing);
             // Before it is in the list, so that it leaves the list if anything goes wrong from here.
             *kept = Some(Arc::clone(member));
+            let resume = place.as_mut().and_then(|place| place.resume.take());
             connection
                 .outbox
-                .push(welcome(hub, id, member, standing, answer));
-            if let Some(hold) = hold {
+                .push(first_welcome(hub, id, member, standing, may, resume));
+            if let Some(hold) = place.as_mut().and_then(|place| place.hold.take()) {
                 connection.set_hold(hold);
             }
         };
@@ -211,8 +207,8 @@ impl Session<'_> {
             .roster
             .join(wanted.newcomer(), make, welcome)
             .map_err(|refusal| not_admitted(&refusal, &wanted))?;
-        if let Some(token) = token {
-            hub.holds.add(&token, &member);
+        if let Some(place) = place {
+            hub.holds.add(&place.token, &member);
         }
         if let Some(standing) = stands {
             hub.schedule_join_news(&member, standing);
@@ -280,13 +276,39 @@ fn looks_like_http(line: &[u8]) -> bool {
 
 /// The place of a client that asks for one to be held, and what brings it back there.
 #[inline(never)]
-fn place(hub: &Hub, is_wanted: bool, now: u64) -> (Option<Resumable>, Option<Box<Hold>>) {
-    let hold_ms = holds::hold_ms(hub).filter(|_| is_wanted);
-    let Some((hold_ms, Ok((token, hash)))) = hold_ms.map(|ms| (ms, new_token())) else {
-        return (None, None);
+fn place(hub: &Hub, now: u64) -> Option<Box<Place>> {
+    let hold_ms = holds::hold_ms(hub)?;
+    let (token, hash) = new_token().ok()?;
+    Some(Box::new(Place {
+        token: hash,
+        hold: Some(Box::new(Hold::new(hash, now))),
+        resume: Some(Resumable { token, hold_ms }),
+    }))
+}
+
+/// A place that is to be held; by itself, as joining takes little of the stack.
+struct Place {
+    token: TokenHash,
+    hold: Option<Box<Hold>>,
+    resume: Option<Resumable>,
+}
+
+/// The answer to a first `join`.
+#[inline(never)]
+fn first_welcome(
+    hub: &Hub,
+    id: &Id,
+    member: &Member,
+    standing: Standing,
+    may: Option<Vec<Right>>,
+    resume: Option<Resumable>,
+) -> Vec<u8> {
+    let answer = Welcome {
+        may,
+        resume,
+        resumed: None,
     };
-    let hold = Box::new(Hold::new(hash, now));
-    (Some(Resumable { token, hold_ms }), Some(hold))
+    welcome(hub, id, member, standing, answer)
 }
 
 /// What the answer to a `join` says besides what is known of the member.
