@@ -17,6 +17,7 @@ mod run_output;
 mod run_waiting;
 mod server;
 mod server_log;
+mod targets;
 mod tls;
 mod transcripts;
 mod work;

@@ -56,6 +56,8 @@ fn command(program: &Path, words: &[&str]) -> Command {
     for variable in ["RUST_LOG", "RUST_LOG_STYLE", "PECKING_SERVER"] {
         command.env_remove(variable);
     }
+    // Nor with the settings of the user that runs them.
+    command.env("XDG_CONFIG_HOME", "/nonexistent");
     command
 }
 

@@ -13,10 +13,12 @@ mod exit_code;
 mod failure;
 mod members;
 mod output;
+mod own_files;
 mod policy;
 mod prompt;
 mod run;
 mod settings;
+mod targets;
 mod unread_input;
 mod work;
 
@@ -73,7 +75,8 @@ fn act(cli: Cli) -> Result<ExitCode, Failure> {
         None => with_log("warn", log, |console| {
             prompt::piped::run(&settings, console)
         }),
-        Some(Action::Run(run)) => {
+        Some(Action::Run(mut run)) => {
+            run.read_targets()?;
             with_log("warn", log, |console| run::run(&settings, &run, console))
         }
         Some(Action::Work { audit }) => {
@@ -85,6 +88,7 @@ fn act(cli: Cli) -> Result<ExitCode, Failure> {
         Some(Action::Bench(bench)) => with_log("warn", log, |console| {
             bench::bench(&settings.config, &bench, console)
         }),
+        Some(Action::Groups { name }) => targets::show(name.as_deref()),
         Some(Action::Policy { look }) => policy::look(&look),
         Some(Action::Completions { shell }) => print(&Cli::completions(shell)),
     }

@@ -59,7 +59,8 @@ first.
 The targets of a command (--to, or @ in front of a line): next, least-loaded, below, all, or
 a list of ranks (2), ranges (3-7), member numbers ('#17'), names (web1), node sets
 ('web[1-20]'), patterns ('web*') and tags ('role=web'); & joins items that must all hold
-('role=web&dc=fra'), !web3 leaves one out. next:LIST and least-loaded:LIST take one of a list.
+('role=web&dc=fra'), !web3 leaves one out, @prod is a group (`pecking groups`). next:LIST and
+least-loaded:LIST take one of a list.
 
 Exit codes of run and of piped lines, of several the worst: 0 all done with 0 and no output
 cut, 1 a command ended with another code or could not be started, 2 usage, 3 lost, 4 no
@@ -176,6 +177,12 @@ pub(crate) enum Action {
         /// As JSON
         #[arg(long)]
         json: bool,
+    },
+    /// List your groups of clients (~/.config/pecking/groups.toml), or the items of one
+    #[command(help_template = WITHOUT_OPTIONS)]
+    Groups {
+        /// The group; without one, all of them
+        name: Option<String>,
     },
     /// Look at a policy file without running anything
     #[command(subcommand_required = true, help_template = WITHOUT_OPTIONS)]

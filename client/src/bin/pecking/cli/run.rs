@@ -1,6 +1,7 @@
 //! The options of `pecking run`, and the command that they make.
 
-use crate::prompt::line::check_selector;
+use crate::failure::Failure;
+use crate::targets::{self, ListFile, read_list};
 use clap::Args;
 use client::Command;
 use common::terminal::args;
@@ -14,8 +15,12 @@ const WINDOW: u64 = 4 << 20;
 #[derive(Debug, Args)]
 pub(crate) struct Run {
     /// The targets of the command; without this the server decides
-    #[arg(long, value_name = "SELECTOR", value_parser = check_selector)]
+    #[arg(long, value_name = "SELECTOR", value_parser = targets::selector)]
     to: Option<String>,
+
+    /// The same from a file with an item a line (- for standard input); # and a blank begin a comment
+    #[arg(long, value_name = "FILE", conflicts_with = "to")]
+    to_file: Option<ListFile>,
 
     /// Wait until so many clients that can execute rank below
     #[arg(long, value_name = "N", value_parser = wait_for)]
@@ -40,6 +45,14 @@ pub(crate) struct Run {
 }
 
 impl Run {
+    /// Reads the targets from the file that is to have them.
+    pub(crate) fn read_targets(&mut self) -> Result<(), Failure> {
+        if let Some(file) = &self.to_file {
+            self.to = Some(read_list(file)?);
+        }
+        Ok(())
+    }
+
     /// The targets of the command, if the command line has them.
     pub(crate) fn to(&self) -> Option<&str> {
         self.to.as_deref()

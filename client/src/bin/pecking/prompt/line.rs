@@ -1,6 +1,6 @@
 //! The meaning of a line of the prompt or of a pipe.
 
-use common::wire::selector::Selector;
+use crate::targets::selector as check_selector;
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Line {
@@ -30,7 +30,7 @@ WORDS…            send a command to the default selector
                   ranges (3-7), member numbers (#17), names (web1), node sets
                   (web[1-20]), patterns (web*), tags (role=web), and these joined
                   by & (role=web&dc=fra); !web3 leaves one out; next:LIST and
-                  least-loaded:LIST take one of a list
+                  least-loaded:LIST take one of a list; @@prod is your group prod
 :to [SELECTOR]    set the default selector; without one, the server's
 :ranks            every client, from the highest rank to the lowest
 :whoami           this client's name, number and rank
@@ -104,14 +104,6 @@ fn parse_cancel(argument: &str) -> Result<Line, String> {
     argument.parse().map(Line::Cancel).map_err(|_| {
         format!("expected a number that :jobs shows, such as :cancel 3, not {argument:?}")
     })
-}
-
-/// The text, if it is a selector; else what is wrong with it.
-pub(crate) fn check_selector(text: &str) -> Result<String, String> {
-    match Selector::parse(text) {
-        Ok(_) => Ok(text.to_owned()),
-        Err(e) => Err(e.to_string()),
-    }
 }
 
 #[cfg(test)]

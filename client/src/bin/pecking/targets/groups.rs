@@ -1,0 +1,419 @@
+//! Named groups of clients: `prod = "web[1-3],!web2"` in a file of the user, `@prod` in a selector.
+//!
+//! A group stands for the clients of its list, so that `@prod,web2` is all three: what a group of
+//! names leaves out is taken from it, and the rest is folded again. If only the server can tell what is
+//! left (`web*,!web3`), the exclusion stays, and counts for the whole selector like any other.
+//!
+//! The server knows no groups.
+
+use crate::exit_code::ExitCode;
+use crate::failure::Failure;
+use crate::output::node_set::fold;
+use crate::output::print;
+use crate::output::table::{Align, columns};
+use crate::own_files;
+use common::limits::{MAX_SELECTOR, MAX_SELECTOR_ITEMS};
+use common::terminal::escape::{one_line, path_line};
+use common::wire::message::clip;
+use common::wire::selector::{Selector, is_name, is_pattern, parts};
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+/// The name of the file in the user's folder for settings.
+const FILE: &str = "groups.toml";
+
+/// Groups within groups: more than a user keeps in mind, and little of the stack.
+const MOST_NESTED: usize = 64;
+
+/// The groups of the user, each as it is written.
+#[derive(Debug, Default)]
+pub(crate) struct Groups {
+    path: Option<PathBuf>,
+    lists: BTreeMap<String, String>,
+}
+
+/// What a list means once its groups are resolved.
+#[derive(Debug, Default)]
+struct Resolved {
+    include: Vec<String>,
+    /// What only the server can leave out.
+    exclude: Vec<String>,
+    bytes: usize,
+}
+
+/// Whether a selector has an item that may be a group.
+pub(super) fn has_group(selector: &str) -> bool {
+    let (_, list) = split_word(selector);
+    parts(list).any(|part| operands(part.strip_prefix('!').unwrap_or(part)).any(is_group))
+}
+
+/// Prints the groups, or the items of one, a line each.
+pub(crate) fn show(name: Option<&str>) -> Result<ExitCode, Failure> {
+    let groups = Groups::load().map_err(Failure::Usage)?;
+    let Some(name) = name else {
+        return groups.show_all();
+    };
+    let name = name.strip_prefix('@').unwrap_or(name);
+    let resolved = groups.group(name, &mut Vec::new());
+    let text = resolved.map_err(Failure::Usage)?.items().join("\n");
+    print(&(text + "\n"))
+}
+
+impl Groups {
+    /// Reads the user's file. Without one there are no groups.
+    pub(crate) fn load() -> Result<Groups, String> {
+        let path = own_files::path(FILE);
+        let lists = path.as_deref().map(own_files::read).transpose()?;
+        let lists: BTreeMap<String, String> = lists.flatten().unwrap_or_default();
+        match lists.keys().find(|name| !is_name(name)) {
+            None => Ok(Groups { path, lists }),
+            Some(name) => Err(format!(
+                "{}: {:?} is no name of a group: it starts with a letter, and goes on with letters, \
+                 digits, '.', '_' or '-'",
+                path.map_or_else(String::new, |path| path_line(&path)),
+                clip(name)
+            )),
+        }
+    }
+
+    /// The selector with its groups resolved.
+    pub(crate) fn resolve(&self, selector: &str) -> Result<String, String> {
+        let (word, list) = split_word(selector);
+        let items = self.list(list, &mut Vec::new())?.items();
+        Ok(format!("{word}{}", items.join(",")))
+    }
+
+    fn show_all(&self) -> Result<ExitCode, Failure> {
+        if self.lists.is_empty() {
+            return print(&(self.without_any() + "\n"));
+        }
+        let mut wrong = None;
+        let rows = self.lists.iter().map(|(name, list)| {
+            let resolved = match self.group(name, &mut Vec::new()) {
+                Ok(resolved) => resolved.items().join(","),
+                Err(why) => {
+                    wrong.get_or_insert(why);
+                    "-".into()
+                }
+            };
+            [format!("@{name}"), one_line(list).into_owned(), resolved]
+        });
+        let head = ["GROUP", "LIST", "MEANS"].map(|title| (title, Align::Left));
+        print(&columns(head, rows))?;
+        wrong.map_or(Ok(ExitCode::Done), |why| Err(Failure::Usage(why)))
+    }
+
+    fn without_any(&self) -> String {
+        match &self.path {
+            Some(path) => format!(
+                "there are no groups; write one into {}, such as prod = \"web[1-3],!web2\"",
+                path_line(path)
+            ),
+            None => "there are no groups: neither XDG_CONFIG_HOME nor HOME names a folder".into(),
+        }
+    }
+
+    /// What a list means. `way` has the groups that it was found by.
+    fn list(&self, list: &str, way: &mut Vec<String>) -> Result<Resolved, String> {
+        let mut resolved = Resolved::default();
+        for part in parts(list) {
+            let (is_left_out, item) = match part.strip_prefix('!') {
+                Some(item) => (true, item),
+                None => (false, part),
+            };
+            if let (false, Some(name)) = (item.contains('&'), group_name(item)) {
+                let group = self.group(name, way)?;
+                resolved.add_group(group, is_left_out, name)?;
+                continue;
+            }
+            for item in self.joined(item, way)? {
+                resolved.add(item, is_left_out)?;
+            }
+        }
+        Ok(resolved)
+    }
+
+    fn group(&self, name: &str, way: &mut Vec<String>) -> Result<Resolved, String> {
+        let is_circle = way.iter().any(|passed| passed == name);
+        way.push(name.to_owned());
+        let by = |way: &[String]| clip(&way.join(" → ")).to_string();
+        if is_circle {
+            return Err(format!("the groups go in a circle: {}", by(way)));
+        }
+        if way.len() > MOST_NESTED {
+            return Err(format!(
+                "the groups are nested more than {MOST_NESTED} deep: {}",
+                by(way)
+            ));
+        }
+        let list = self.lists.get(name).ok_or_else(|| self.unknown(name, way));
+        let resolved = list.and_then(|list| {
+            let wrong = |why| format!("the group {}: {why}", by(way));
+            check(list).map_err(wrong)?;
+            let resolved = self.list(list, way)?;
+            resolved
+                .settled()
+                .map_err(|why| format!("the group {name}: {why}"))
+        })?;
+        way.pop();
+        Ok(resolved)
+    }
+
+    fn unknown(&self, name: &str, way: &[String]) -> String {
+        let by = match way {
+            [_] => String::new(),
+            way => format!(" ({})", clip(&way.join(" → "))),
+        };
+        match &self.path {
+            Some(path) if !self.lists.is_empty() => {
+                let path = path_line(path);
+                format!(
+                    "{path} has no group {:?}{by}; `pecking groups` lists them",
+                    clip(name)
+                )
+            }
+            _ => format!("there is no group {:?}: {}", clip(name), self.without_any()),
+        }
+    }
+
+    /// An item whose operands are joined by `&`: one item for each that its groups stand for.
+    fn joined(&self, item: &str, way: &mut Vec<String>) -> Result<Vec<String>, String> {
+        let mut items = vec![String::new()];
+        for operand in operands(item) {
+            let choices = match group_name(operand) {
+                None => vec![operand.to_owned()],
+                Some(name) => self.group(name, way)?.without_exclusions(name)?,
+            };
+            if items.len() * choices.len() > MAX_SELECTOR_ITEMS {
+                return Err(too_many(items.len() * choices.len()));
+            }
+            let longer = items.iter().flat_map(|item| {
+                let joint = if item.is_empty() { "" } else { "&" };
+                choices
+                    .iter()
+                    .map(move |choice| format!("{item}{joint}{choice}"))
+            });
+            items = longer.collect();
+        }
+        Ok(items)
+    }
+}
+
+impl Resolved {
+    fn add(&mut self, item: String, is_left_out: bool) -> Result<(), String> {
+        self.bytes += item.len() + 1;
+        let items = match is_left_out {
+            true => &mut self.exclude,
+            false => &mut self.include,
+        };
+        items.push(item);
+        let count = self.include.len() + self.exclude.len();
+        match count {
+            _ if self.bytes > MAX_SELECTOR => Err(format!(
+                "the groups stand for more than the {MAX_SELECTOR} bytes that a selector may have"
+            )),
+            ..=MAX_SELECTOR_ITEMS => Ok(()),
+            _ => Err(too_many(count)),
+        }
+    }
+
+    fn add_group(&mut self, group: Resolved, is_left_out: bool, name: &str) -> Result<(), String> {
+        if is_left_out {
+            let items = group.without_exclusions(name)?.into_iter();
+            return items.map(|item| self.add(item, true)).collect();
+        }
+        for item in group.include {
+            self.add(item, false)?;
+        }
+        let mut exclude = group.exclude.into_iter();
+        exclude.try_for_each(|item| self.add(item, true))
+    }
+
+    fn without_exclusions(self, name: &str) -> Result<Vec<String>, String> {
+        match self.exclude.first() {
+            None => Ok(self.include),
+            Some(item) => Err(format!(
+                "the group {name:?} leaves out {:?}, which only the server can tell, so it cannot be \
+                 left out itself or be joined by \"&\"",
+                clip(item)
+            )),
+        }
+    }
+
+    /// Takes out what is left out, if names alone tell that.
+    fn settled(self) -> Result<Resolved, String> {
+        if self.include.is_empty() {
+            return Err("it only leaves clients out; write those first that it has".into());
+        }
+        let is_told = self.include.iter().all(|item| has_names(item))
+            && self
+                .exclude
+                .iter()
+                .all(|item| has_names(item) || is_pattern(item) && !item.contains(['&', '=']));
+        if self.exclude.is_empty() || !is_told {
+            return Ok(self);
+        }
+        let text = self.items().join(",");
+        let Selector::List(list) = Selector::parse(&text).map_err(|e| e.to_string())? else {
+            return Ok(self);
+        };
+        let left: Vec<String> = list.named().iter().map(ToString::to_string).collect();
+        let folded = fold(left.iter().map(String::as_str), usize::MAX);
+        if folded.is_empty() {
+            return Err("it leaves out all that it has".into());
+        }
+        let mut settled = Resolved::default();
+        let mut items = parts(&folded).map(str::to_owned);
+        items.try_for_each(|item| settled.add(item, false))?;
+        Ok(settled)
+    }
+
+    /// The items of a list.
+    fn items(&self) -> Vec<String> {
+        let excluded = self.exclude.iter().map(|item| format!("!{item}"));
+        self.include.iter().cloned().chain(excluded).collect()
+    }
+}
+
+/// Checks what stands in a group, apart from its groups.
+fn check(list: &str) -> Result<(), String> {
+    for part in parts(list) {
+        let item = part.strip_prefix('!').unwrap_or(part);
+        let without_groups = operands(item).map(|operand| match group_name(operand) {
+            // Any name does.
+            Some(_) => "x",
+            None => operand,
+        });
+        let item = without_groups.collect::<Vec<_>>().join("&");
+        match Selector::parse(&item).map_err(|e| e.to_string())? {
+            Selector::Single(_) | Selector::List(_) => {}
+            _ => {
+                return Err(format!(
+                    "{:?} stands alone; a group has ranks, ranges, names, patterns and tags",
+                    clip(&item)
+                ));
+            }
+        }
+    }
+    Ok(())
+}
+
+/// A name or a node set.
+fn has_names(item: &str) -> bool {
+    is_name(item) || item.contains('[') && !item.contains(['&', '='])
+}
+
+fn is_group(operand: &str) -> bool {
+    operand.starts_with('@')
+}
+
+fn group_name(operand: &str) -> Option<&str> {
+    operand.strip_prefix('@')
+}
+
+fn operands(item: &str) -> impl Iterator<Item = &str> {
+    item.split('&')
+}
+
+/// The word in front of a list, with its colon. The values of tags may have colons too.
+fn split_word(selector: &str) -> (&str, &str) {
+    let words = ["next:", "least-loaded:"];
+    let word = words.iter().find(|word| selector.starts_with(**word));
+    selector.split_at(word.map_or(0, |word| word.len()))
+}
+
+fn too_many(count: usize) -> String {
+    format!("the groups stand for {count} items; a selector has at most {MAX_SELECTOR_ITEMS}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn groups() -> Groups {
+        let lists = [
+            ("prod", "web[1-3],!web2"),
+            ("all-prod", "@prod,db1"),
+            ("rest", "@all-prod,!@prod"),
+            ("same", "web1,!web1"),
+            ("open", "web*,!web3"),
+            ("a", "@b"),
+            ("b", "x,@a"),
+            ("gone", "@nope"),
+            ("word", "web1,below"),
+            ("none", "!web1"),
+            ("empty", ""),
+            ("many", "@prod,@prod,@prod"),
+        ];
+        let lists = lists.map(|(name, list)| (name.to_owned(), list.to_owned()));
+        let path = Some("/g.toml".into());
+        Groups {
+            path,
+            lists: lists.into(),
+        }
+    }
+
+    #[test]
+    fn groups_stand_for_the_clients_of_their_lists() {
+        for (selector, means) in [
+            ("@prod", "web[1,3]"),
+            ("@prod,web2", "web[1,3],web2"),
+            ("@prod,!web3", "web[1,3],!web3"),
+            ("@all-prod", "web[1,3],db1"),
+            ("@rest", "db1"),
+            ("web[1-4],!@prod", "web[1-4],!web[1,3]"),
+            ("@all-prod&role=web", "web[1,3]&role=web,db1&role=web"),
+            ("next:@prod", "next:web[1,3]"),
+            (
+                "least-loaded:role=a@b,@open",
+                "least-loaded:role=a@b,web*,!web3",
+            ),
+        ] {
+            assert_eq!(
+                groups().resolve(selector).as_deref(),
+                Ok(means),
+                "{selector}"
+            );
+            assert!(has_group(selector) && Selector::parse(means).is_ok());
+        }
+        assert!(!has_group("role=a@b,web1") && !has_group("next:web1"));
+    }
+
+    #[test]
+    fn wrong_groups_are_named_with_the_way_to_them() {
+        for (selector, expected) in [
+            ("@a", "in a circle: a → b → a"),
+            ("@gone", "no group \"nope\" (gone → nope)"),
+            ("@missing", "/g.toml has no group \"missing\";"),
+            ("@word", "the group word: \"below\" stands alone"),
+            ("@same", "leaves out all"),
+            ("@none", "only leaves clients out"),
+            ("@empty", "empty item"),
+            ("web1,!@open", "leaves out \"web3\""),
+            ("@open&role=web", "leaves out \"web3\""),
+            ("@", "no group \"\""),
+        ] {
+            let error = groups().resolve(selector).expect_err(selector);
+            assert!(error.contains(expected), "{selector}: {error}");
+        }
+    }
+
+    #[test]
+    fn groups_that_stand_for_ever_more_end_at_a_bound() {
+        let name = |n: usize| format!("g{n}");
+        let doubled = |n: usize| format!("@{0},@{0}", name(n + 1));
+        let mut lists: BTreeMap<_, _> = (0..40).map(|n| (name(n), doubled(n))).collect();
+        lists.insert(name(40), "w*".into());
+        let error = Groups { path: None, lists }
+            .resolve("@g0")
+            .expect_err("too many");
+        assert!(error.contains("at most 10000"), "{error}");
+        let lists = (0..1000)
+            .map(|n| (name(n), format!("@{}", name(n + 1))))
+            .collect();
+        let error = Groups { path: None, lists }
+            .resolve("@g0")
+            .expect_err("too deep");
+        assert!(error.contains("nested more than 64 deep"), "{error}");
+    }
+}

@@ -1,0 +1,22 @@
+//! The targets as a user writes them: a selector with names of groups in it, or a file of items.
+//! What comes out is a selector of the wire, which knows neither.
+
+mod groups;
+mod list_file;
+
+pub(crate) use groups::{Groups, show};
+pub(crate) use list_file::{ListFile, read_list};
+
+use common::wire::selector::Selector;
+
+/// The selector that a text means, its groups resolved; else what is wrong with the text.
+pub(crate) fn selector(text: &str) -> Result<String, String> {
+    let selector = match groups::has_group(text) {
+        true => Groups::load()?.resolve(text)?,
+        false => text.to_owned(),
+    };
+    match Selector::parse(&selector) {
+        Ok(_) => Ok(selector),
+        Err(e) => Err(e.to_string()),
+    }
+}
