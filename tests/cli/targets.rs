@@ -1,4 +1,4 @@
-//! Targets from files of the user: named groups and `--to-file`.
+//! What a user keeps in files: named groups, lists of targets (`--to-file`), and expected machines.
 
 use crate::support::programs::{Ended, Process, Server, client};
 use std::process::Command;
@@ -103,4 +103,64 @@ fn targets_that_make_no_sense_are_one_line_and_exit_code_2() {
     ] {
         run(&words).expect_code(2).expect_one_line(parts);
     }
+}
+
+#[test]
+fn expected_machines_that_are_not_here_are_listed_and_said() {
+    let server = Server::start(&[]);
+    let _workers = ["web1", "db1"].map(|name| server.worker(name));
+    let user = settings("expected.toml", "names = [\"web[1-3]\", \"db1\"]\n");
+    let ended = |words: &[&str]| Ended::of(of_user(&mut server.client(words), &user));
+    let missing = ended(&["members", "--missing"]);
+    missing.expect_code(4).expect_stdout("web2\nweb3\n");
+    missing.expect_one_line(&["2 of 4 expected machines are missing"]);
+    let json = ended(&["members", "--missing", "--json"]);
+    let json: serde_json::Value = serde_json::from_slice(&json.stdout).expect("JSON");
+    assert_eq!(
+        json,
+        serde_json::json!({"expected": 4, "missing": ["web2", "web3"]})
+    );
+    for (to, note) in [
+        (
+            "below",
+            "2 of 4 expected machines were not reached: web[2-3]",
+        ),
+        (
+            "web*,!web3",
+            "1 of 2 expected machines was not reached: web2",
+        ),
+    ] {
+        for words in [&["--", "print"][..], &["--dry-run", "--", "print"]] {
+            let run = ended(&[&["run", "--to", to], words].concat());
+            run.expect_code(0);
+            assert!(run.stderr.contains(note), "{to}: {}", run.stderr);
+        }
+    }
+    let _others = ["web2", "web3"].map(|name| server.worker(name));
+    ended(&["members", "--missing"])
+        .expect_code(0)
+        .expect_stdout("");
+    let run = ended(&["run", "--to", "all", "--", "print"]);
+    assert!(!run.stderr.contains("expected"), "{}", run.stderr);
+}
+
+#[test]
+fn a_file_of_expected_machines_that_makes_no_sense_is_named() {
+    let server = Server::start(&[]);
+    let _worker = server.worker("web1");
+    let user = settings("expected.toml", "names = [\"web*\"]\n");
+    let ended = |words: &[&str]| Ended::of(of_user(&mut server.client(words), &user));
+    let missing = ended(&["members", "--missing"]);
+    missing
+        .expect_code(2)
+        .expect_one_line(&["expected.toml: \"web*\" is neither"]);
+    // It stops no command.
+    let run = ended(&["run", "--to", "below", "--", "print"]);
+    run.expect_code(0)
+        .expect_stdout("i am printing watch me print\n");
+    assert!(run.stderr.contains("\"web*\" is neither"), "{}", run.stderr);
+    let without = Ended::of(&mut server.client(&["members", "--missing"]));
+    without
+        .expect_code(2)
+        .expect_one_line(&["no machines are expected", "names = "]);
 }

@@ -1,6 +1,7 @@
 //! `pecking run --dry-run`: prints the clients that a command would reach.
 
 use crate::exit_code::ExitCode;
+use crate::expected::Unreached;
 use crate::failure::Failure;
 use crate::output::table::{Align, columns};
 use crate::output::{print, render};
@@ -20,10 +21,24 @@ const HEAD: [(&str, Align); 4] = [
 pub(crate) fn run(
     client: &Client,
     command: &Command,
+    mut unreached: Unreached,
     console: &Console,
 ) -> Result<ExitCode, Failure> {
     match client.select(command) {
-        Ok(selected) => show(&selected),
+        Ok(selected) => {
+            let exit = show(&selected)?;
+            let names = selected
+                .targets
+                .iter()
+                .filter(|t| t.status != Reach::Absent);
+            names
+                .flat_map(|target| &target.name)
+                .for_each(|name| unreached.reached(name));
+            if let Some(note) = unreached.note() {
+                console.say(&note);
+            }
+            Ok(exit)
+        }
         Err(error) => {
             console.say(&render::refusal(&error, client));
             Ok(ExitCode::of_error(&error))
@@ -31,8 +46,13 @@ pub(crate) fn run(
     }
 }
 
+/// The clients that a command would reach, as a table.
+pub(crate) fn table(selected: &Selected) -> String {
+    columns(HEAD, selected.targets.iter().map(row))
+}
+
 fn show(selected: &Selected) -> Result<ExitCode, Failure> {
-    print(&columns(HEAD, selected.targets.iter().map(row)))?;
+    print(&table(selected))?;
     let exits = selected.targets.iter().map(|target| match target.status {
         Reach::Execute => ExitCode::Done,
         Reach::Outranked | Reach::Forbidden => ExitCode::Refused,

@@ -10,6 +10,7 @@ mod dry_run;
 mod encrypting;
 mod executors;
 mod exit_code;
+mod expected;
 mod failure;
 mod members;
 mod output;
@@ -82,8 +83,9 @@ fn act(cli: Cli) -> Result<ExitCode, Failure> {
         Some(Action::Work { audit }) => {
             with_log("info", log, |console| work::work(settings, &audit, console))
         }
-        Some(Action::Members { json }) => with_log("warn", log, |console| {
-            members::members(&settings, json, console)
+        Some(Action::Members { json, missing }) => with_log("warn", log, |console| match missing {
+            true => members::missing(&settings, json, console),
+            false => members::members(&settings, json, console),
         }),
         Some(Action::Bench(bench)) => with_log("warn", log, |console| {
             bench::bench(&settings.config, &bench, console)

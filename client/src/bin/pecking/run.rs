@@ -5,6 +5,7 @@ use crate::dial::{self, Signals};
 use crate::dry_run;
 use crate::executors::Executors;
 use crate::exit_code::ExitCode;
+use crate::expected::Unreached;
 use crate::failure::Failure;
 use crate::output::printer::{OwnStreams, Printer};
 use crate::output::render;
@@ -26,15 +27,16 @@ pub(crate) fn run(settings: &Settings, run: &Run, console: &Console) -> Result<E
         wait_for_executors(&client, wanted, &signals, console)?;
     }
     if run.dry_run {
-        return dry_run::run(&client, &run.command(), console);
+        return dry_run::run(&client, &run.command(), Unreached::of(run.to()), console);
     }
     let printer = Printer::to_own_streams(settings.raw).map_err(Failure::Output)?;
     let sent = client.send(run.command())?;
     let queued = Queued::new(run.to());
+    let unreached = Unreached::of(run.to());
     let is_noted = unread_input::note_unread(console);
     let client = Arc::new(client);
     let events = sent.receiver().clone();
-    let printed = start_printing(Arc::clone(&client), printer, events, queued);
+    let printed = start_printing(Arc::clone(&client), printer, events, queued, unreached);
     let printed = printed.map_err(Failure::NoThread)?;
     let mut is_interrupted = false;
     loop {
@@ -72,10 +74,11 @@ fn start_printing(
     printer: OwnStreams,
     events: Receiver<SendEvent>,
     queued: Queued,
+    unreached: Unreached,
 ) -> io::Result<Receiver<io::Result<ExitCode>>> {
     let (done, printed) = bounded(1);
     thread::spawn("output", move || {
-        let exit = print(&client, printer, &events, queued);
+        let exit = print(&client, printer, &events, queued, unreached);
         // The other thread must hold the last handle, because dropping that leaves the server.
         drop(client);
         let _ = done.send(exit);
@@ -88,6 +91,7 @@ fn print(
     mut printer: OwnStreams,
     events: &Receiver<SendEvent>,
     mut queued: Queued,
+    mut unreached: Unreached,
 ) -> io::Result<ExitCode> {
     loop {
         if let Some(note) = queued.look(client) {
@@ -102,6 +106,11 @@ fn print(
             event => event.unwrap_or(SendEvent::End(Err(RequestError::Lost))),
         };
         queued.hear(&event);
+        match &event {
+            SendEvent::Accepted { .. } => unreached.is_for_many(),
+            SendEvent::Outcome(outcome) => unreached.hear(outcome),
+            _ => {}
+        }
         let mut printed = printer.print(&event);
         if events.is_empty() {
             printed = printed.and_then(|()| printer.flush());
@@ -113,6 +122,11 @@ fn print(
         if let SendEvent::End(end) = event {
             let exit = ended(client, &mut printer, &end.err());
             printer.sum_up();
+            // After a loss nothing tells which clients it had reached.
+            let is_told = exit != ExitCode::Lost;
+            if let Some(note) = unreached.note().filter(|_| is_told) {
+                printer.say(&note);
+            }
             return Ok(exit);
         }
     }

@@ -177,6 +177,10 @@ pub(crate) enum Action {
         /// As JSON
         #[arg(long)]
         json: bool,
+        /// Only the machines of ~/.config/pecking/expected.toml that are not here; exit code 4 if
+        /// there are any
+        #[arg(long)]
+        missing: bool,
     },
     /// List your groups of clients (~/.config/pecking/groups.toml), or the items of one
     #[command(help_template = WITHOUT_OPTIONS)]

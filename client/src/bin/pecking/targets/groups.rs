@@ -219,8 +219,8 @@ impl Resolved {
 
     fn add_group(&mut self, group: Resolved, is_left_out: bool, name: &str) -> Result<(), String> {
         if is_left_out {
-            let items = group.without_exclusions(name)?.into_iter();
-            return items.map(|item| self.add(item, true)).collect();
+            let mut items = group.without_exclusions(name)?.into_iter();
+            return items.try_for_each(|item| self.add(item, true));
         }
         for item in group.include {
             self.add(item, false)?;
