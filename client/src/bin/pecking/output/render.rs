@@ -152,8 +152,9 @@ impl Style {
     }
 
     /// [`outcome`], folded like the output of other clients.
-    pub(crate) fn outcome(self, outcome: &Outcome) -> String {
-        let line = self::outcome(outcome);
+    /// `command` stands in front, if it is to be named.
+    pub(crate) fn outcome(self, command: &str, outcome: &Outcome) -> String {
+        let line = format!("{command}{}", self::outcome(outcome));
         match self.margin() {
             Some(columns) => margin::set_off_rest(&line, columns),
             None => line,

@@ -11,7 +11,7 @@ pub(crate) enum Align {
     Right,
 }
 
-const HEAD: [(&str, Align); 8] = [
+const HEAD: [(&str, Align); 9] = [
     ("RANK", Align::Right),
     ("TIER", Align::Right),
     ("NAME", Align::Left),
@@ -20,11 +20,21 @@ const HEAD: [(&str, Align); 8] = [
     ("RUNNING", Align::Right),
     ("QUEUED", Align::Right),
     ("JOINED", Align::Right),
+    ("TAGS", Align::Left),
 ];
 
-/// One line for each member; `own` is marked as this client.
-pub(crate) fn ranking(members: &[Member], own: Option<u64>) -> String {
-    columns(HEAD, members.iter().map(|member| row(member, own)))
+/// One line for each member; `own` is marked as this client. Tags have a column if there are any.
+pub(crate) fn ranking<'a>(
+    members: impl IntoIterator<Item = &'a Member, IntoIter: Clone>,
+    own: Option<u64>,
+) -> String {
+    let members = members.into_iter();
+    let rows = members.clone().map(|member| row(member, own));
+    if members.clone().any(|member| !member.tags.is_empty()) {
+        return columns(HEAD, rows);
+    }
+    let [head @ .., _] = HEAD;
+    columns(head, rows.map(|[row @ .., _]| row))
 }
 
 /// Rows under a head, each column as wide as its widest cell.
@@ -40,12 +50,17 @@ pub(crate) fn columns<const N: usize>(
     all.iter().map(line).collect()
 }
 
-fn row(member: &Member, own: Option<u64>) -> [String; 8] {
+fn row(member: &Member, own: Option<u64>) -> [String; 9] {
     let you = if own == Some(member.member) {
         " (you)"
     } else {
         ""
     };
+    let tags: Vec<String> = member
+        .tags
+        .iter()
+        .map(|(key, value)| format!("{key}={value}"))
+        .collect();
     [
         member.rank.to_string(),
         member.tier.to_string(),
@@ -55,6 +70,7 @@ fn row(member: &Member, own: Option<u64>) -> [String; 8] {
         member.running.to_string(),
         member.queued.to_string(),
         crate::output::render::ago(Duration::from_millis(member.joined_ms)) + " ago",
+        one_line(&tags.join(" ")).into_owned(),
     ]
 }
 
@@ -88,12 +104,18 @@ mod tests {
             tags: client::Tags::default(),
             joined_ms: 3000,
         };
-        let table = ranking(&[member(0, "boss"), member(10, "client-100")], Some(0));
+        let mut members = [member(0, "boss"), member(10, "client-100")];
+        let table = ranking(&members, Some(0));
         assert_eq!(
             table,
             "RANK  TIER  NAME        ADDRESS          SLOTS  RUNNING  QUEUED   JOINED\n\
              \x20  0     5  boss (you)  127.0.0.1:50000      1        0      12  3 s ago\n\
              \x20 10     5  client-100  127.0.0.1:50010      1        0      12  3 s ago\n"
         );
+        members[1].tags.add("role", "web").expect("a tag");
+        members[1].tags.add("dc", "fra").expect("a tag");
+        let table = ranking(&members, None);
+        let last = table.lines().next_back().expect("a row");
+        assert!(last.ends_with("3 s ago  dc=fra role=web"), "{table}");
     }
 }

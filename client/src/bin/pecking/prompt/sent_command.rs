@@ -8,6 +8,8 @@ use client::{Client, Outcome, Output, OutputStream, RequestError, SendEvent, Sen
 use common::terminal::escape::one_line;
 use common::wire::message::clip;
 use crossbeam_channel::{Receiver, TryRecvError};
+use std::borrow::Cow;
+use std::cell::Cell;
 use std::fmt::Write;
 use std::time::Instant;
 
@@ -19,6 +21,7 @@ pub(crate) struct SentCommand {
     /// How many targets it has, once that is known.
     targets: Option<u32>,
     ended: u32,
+    is_cancelled: Cell<bool>,
 }
 
 /// What one event changes.
@@ -38,6 +41,7 @@ impl SentCommand {
             since: Instant::now(),
             targets: None,
             ended: 0,
+            is_cancelled: Cell::new(false),
         }
     }
 
@@ -46,7 +50,17 @@ impl SentCommand {
     }
 
     pub(crate) fn cancel(&self) {
+        self.is_cancelled.set(true);
         self.sent.cancel();
+    }
+
+    pub(crate) fn is_cancelled(&self) -> bool {
+        self.is_cancelled.get()
+    }
+
+    /// What the user typed, on one line.
+    pub(crate) fn typed(&self) -> Cow<'_, str> {
+        one_line(&self.typed)
     }
 
     /// The command on one line.
@@ -61,12 +75,14 @@ impl SentCommand {
         line + &format!(", since {}\n", render::ago(self.since.elapsed()))
     }
 
-    /// Takes the next event, if any. Unfinished lines of output wait in `unfinished`.
+    /// Takes the next event, if any. Unfinished lines of output wait in `unfinished`. An outcome
+    /// names its command if the command is one of several that are open.
     pub(crate) fn next_step(
         &mut self,
         client: &Client,
         unfinished: &mut NamedLines,
         style: Style,
+        is_one_of_several: bool,
     ) -> Option<Step> {
         let mut step = Step::default();
         match self.sent.receiver().try_recv() {
@@ -75,7 +91,7 @@ impl SentCommand {
                 step.shown = lines(&self.output(&output, unfinished), style);
             }
             Ok(SendEvent::Outcome(outcome)) => {
-                step.shown = self.outcome(&outcome, unfinished, style);
+                step.shown = self.outcome(&outcome, unfinished, style, is_one_of_several);
                 step.exit = ExitCode::of_outcome(&outcome);
             }
             Ok(SendEvent::End(Ok(tally))) => step = self.end(&tally),
@@ -102,11 +118,21 @@ impl SentCommand {
         unfinished.add(source, &output.name, &output.bytes)
     }
 
-    fn outcome(&mut self, outcome: &Outcome, unfinished: &mut NamedLines, style: Style) -> String {
+    fn outcome(
+        &mut self,
+        outcome: &Outcome,
+        unfinished: &mut NamedLines,
+        style: Style,
+        is_one_of_several: bool,
+    ) -> String {
         self.ended += 1;
         let finish = |member| unfinished.finish(self.sent.id(), Some(member));
         let rest = lines(&outcome.member.map(finish).unwrap_or_default(), style);
-        let ended = style.outcome(outcome);
+        let named = match is_one_of_several {
+            true => format!("{} (ID {}): ", one_line(&clip(&self.typed)), self.sent.id()),
+            false => String::new(),
+        };
+        let ended = style.outcome(&named, outcome);
         let [stdout, stderr] =
             [&outcome.stdout, &outcome.stderr].map(|bytes| style.output_of_others(bytes));
         format!("{rest}{ended}\n{stdout}{stderr}")

@@ -76,6 +76,10 @@ impl Groups {
         }
     }
 
+    pub(crate) fn names(&self) -> impl Iterator<Item = &str> {
+        self.lists.keys().map(String::as_str)
+    }
+
     /// The selector with its groups resolved.
     pub(crate) fn resolve(&self, selector: &str) -> Result<String, String> {
         let (word, list) = split_word(selector);
