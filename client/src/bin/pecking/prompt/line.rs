@@ -51,8 +51,8 @@ WORDS…            send a command to the default selector
 :cancel [ID]      cancel what you sent, or what you sent last; :jobs shows the IDs
 :help             this
 exit, :quit       leave (Ctrl-D too)
-Tab completes names, tags, groups and lines; Ctrl-R searches what you sent. Ctrl-C clears the
-line; on an empty one it cancels what you sent last. Several pasted lines are asked about once.
+Tab completes names, tags, groups and lines; the right arrow takes the dim hint, Ctrl-R searches
+what you sent. Ctrl-C clears the line; on an empty one it cancels what you sent last.
 A command is no shell line: there are no pipes, globs or variables, only words and quotes.
 ";
 
