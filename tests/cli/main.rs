@@ -7,6 +7,7 @@ mod support;
 mod auth;
 mod bench;
 mod client;
+mod demo;
 mod documents;
 mod pki;
 mod prompt;
