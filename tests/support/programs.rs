@@ -64,7 +64,7 @@ fn as_a_user(build: CargoBuild) -> CargoBuild {
     let names = std::env::vars_os().map(|(name, _)| name.to_string_lossy().into_owned());
     let of_package =
         names.filter(|name| name.starts_with("CARGO_PKG_") || name.starts_with("CARGO_MANIFEST_"));
-    of_package.fold(build, |build, name| build.env_remove(name))
+    of_package.fold(build, CargoBuild::env_remove)
 }
 
 /// A command line, without the variables of the tests' own environment that the two programs read.
