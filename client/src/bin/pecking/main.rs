@@ -37,9 +37,9 @@ fn main() -> std::process::ExitCode {
     }
     hide_memory();
     let exit = match Cli::try_parse() {
-        Ok(cli) => on_main_thread(|| act(cli)).unwrap_or_else(|failure| {
+        Ok(cli) => on_main_thread(|| act(&cli)).unwrap_or_else(|failure| {
             complain(&format!("error: {}", one_line(&failure.to_string())));
-            failure.exit_code()
+            cli.exit_of(&failure)
         }),
         Err(e) if e.exit_code() == 0 => {
             let _ = e.print();
@@ -64,28 +64,28 @@ fn hide_memory() {
     }
 }
 
-fn act(cli: Cli) -> Result<ExitCode, Failure> {
+fn act(cli: &Cli) -> Result<ExitCode, Failure> {
     let is_terminal = io::stdin().is_terminal() && io::stdout().is_terminal();
     let settings = cli.settings(is_terminal)?;
     let log = io::stderr();
-    match cli.command {
+    match &cli.command {
         None if is_terminal => prompt::at_terminal(&settings),
         None => with_log("warn", log, |console| {
             prompt::piped::run(&settings, console)
         }),
         Some(Action::Run(run)) => {
-            with_log("warn", log, |console| run::run(&settings, &run, console))
+            with_log("warn", log, |console| run::run(&settings, run, console))
         }
         Some(Action::Work { audit }) => {
-            with_log("info", log, |console| work::work(settings, &audit, console))
+            with_log("info", log, |console| work::work(settings, audit, console))
         }
         Some(Action::Members { json }) => with_log("warn", log, |console| {
-            members::members(&settings, json, console)
+            members::members(&settings, *json, console)
         }),
         Some(Action::Bench(bench)) => with_log("warn", log, |console| {
-            bench::bench(&settings.config, &bench, console)
+            bench::bench(&settings.config, bench, console)
         }),
-        Some(Action::Policy { look }) => policy::look(&look),
-        Some(Action::Completions { shell }) => print(&Cli::completions(shell)),
+        Some(Action::Policy { look }) => policy::look(look),
+        Some(Action::Completions { shell }) => print(&Cli::completions(*shell)),
     }
 }

@@ -7,6 +7,7 @@ pub(crate) use run::Run;
 use crate::bench::{self, Bench};
 use crate::dial::Wait;
 use crate::encrypting::{Encrypting, ServerAddress};
+use crate::exit_code::ExitCode;
 use crate::failure::Failure;
 use crate::settings::{Executes, Settings};
 use clap::{Args, CommandFactory, Parser, Subcommand};
@@ -302,6 +303,14 @@ impl Cli {
             raw: self.raw,
             audit: None,
         })
+    }
+
+    /// The exit code of a failure of the command.
+    pub(crate) fn exit_of(&self, failure: &Failure) -> ExitCode {
+        match &self.command {
+            Some(Action::Run(run)) => run.exit_of(failure.exit_code()),
+            _ => failure.exit_code(),
+        }
     }
 
     /// The first option that is about one client.

@@ -1,7 +1,9 @@
 //! The options of `pecking run`, and the command that they make.
 
+use crate::exit_code::ExitCode;
+use crate::output::screen::Style;
 use crate::prompt::line::check_selector;
-use clap::Args;
+use clap::{Args, ColorChoice};
 use client::Command;
 use common::terminal::args;
 use std::time::Duration;
@@ -34,12 +36,50 @@ pub(crate) struct Run {
     #[arg(long, value_name = "DURATION", value_parser = args::positive_duration)]
     deadline: Option<Duration>,
 
+    /// End with the highest exit code of the commands themselves (with one target: its code), and
+    /// with 255 for everything else
+    #[arg(long)]
+    pub(crate) exit_code: bool,
+
+    /// Say only what went wrong: no notes and no summary
+    #[arg(long, short)]
+    pub(crate) quiet: bool,
+
+    /// Colours for the names of targets: at a terminal unless NO_COLOR is set, always, or never
+    #[arg(long, value_name = "WHEN", default_value = "auto")]
+    color: ColorChoice,
+
     /// The program or command word, then its arguments
     #[arg(required = true, trailing_var_arg = true, value_name = "WORDS")]
     pub(super) words: Vec<String>,
 }
 
 impl Run {
+    /// How the output looks.
+    pub(crate) fn style(&self, raw: bool) -> Style {
+        let has_colours = || {
+            let is_set = |name| std::env::var_os(name).is_some_and(|value| !value.is_empty());
+            !is_set("NO_COLOR") && std::env::var_os("TERM").is_none_or(|term| term != "dumb")
+        };
+        Style {
+            raw,
+            colours: match self.color {
+                ColorChoice::Auto if has_colours() => None,
+                ColorChoice::Always => Some(true),
+                _ => Some(false),
+            },
+            is_quiet: self.quiet,
+        }
+    }
+
+    /// The exit code of the program when there are no commands that it could be of.
+    pub(crate) fn exit_of(&self, exit: ExitCode) -> ExitCode {
+        match self.exit_code {
+            true => ExitCode::ours(),
+            false => exit,
+        }
+    }
+
     /// The targets of the command, if the command line has them.
     pub(crate) fn to(&self) -> Option<&str> {
         self.to.as_deref()
