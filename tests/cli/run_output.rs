@@ -37,7 +37,7 @@ fn the_lines_of_several_targets_are_whole_and_named_and_the_worst_counts() {
         &ended,
         &(waiting(3)
             + "[web2, rank 2] done, exit code 4 (TIME)\nweb1: e1\n[web3, rank 3] refused: no\n\
-               3 targets: 1 done, 1 refused (web3), 1 failed (web2)\n"),
+               3 targets: 1 done, 1 refused, 1 failed\n  exit 4: web2\n  refused: web3\n"),
     );
 }
 
