@@ -13,6 +13,7 @@ mod prompt;
 mod prompt_loss;
 mod prompt_safety;
 mod run;
+mod run_json;
 mod run_output;
 mod run_waiting;
 mod server;

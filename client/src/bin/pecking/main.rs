@@ -39,7 +39,12 @@ fn main() -> std::process::ExitCode {
     let exit = match Cli::try_parse() {
         Ok(cli) => on_main_thread(|| act(&cli)).unwrap_or_else(|failure| {
             complain(&format!("error: {}", one_line(&failure.to_string())));
-            cli.exit_of(&failure)
+            let exit = cli.exit_of(&failure);
+            if cli.wants_json_lines() {
+                // A reader that has gone is told by the exit code.
+                let _ = print(&output::json::failure_line(&failure, exit));
+            }
+            exit
         }),
         Err(e) if e.exit_code() == 0 => {
             let _ = e.print();
@@ -79,8 +84,8 @@ fn act(cli: &Cli) -> Result<ExitCode, Failure> {
         Some(Action::Work { audit }) => {
             with_log("info", log, |console| work::work(settings, audit, console))
         }
-        Some(Action::Members { json }) => with_log("warn", log, |console| {
-            members::members(&settings, *json, console)
+        Some(Action::Members(shown)) => with_log("warn", log, |console| {
+            members::members(&settings, shown.form(), console)
         }),
         Some(Action::Bench(bench)) => with_log("warn", log, |console| {
             bench::bench(&settings.config, bench, console)

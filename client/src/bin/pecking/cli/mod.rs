@@ -10,7 +10,7 @@ use crate::encrypting::{Encrypting, ServerAddress};
 use crate::exit_code::ExitCode;
 use crate::failure::Failure;
 use crate::settings::{Executes, Settings};
-use clap::{Args, CommandFactory, Parser, Subcommand};
+use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
 use client::{CONNECT_TIMEOUT, Config, Identity, Name, Token};
 use common::audit::AuditOptions;
 use common::limits::{DEFAULT_ADDRESS, MAX_SLOTS};
@@ -173,11 +173,7 @@ pub(crate) enum Action {
     #[command(after_help = bench::EXAMPLES)]
     Bench(Bench),
     /// Show every client, by rank
-    Members {
-        /// As JSON
-        #[arg(long)]
-        json: bool,
-    },
+    Members(Shown),
     /// Look at a policy file without running anything
     #[command(subcommand_required = true, help_template = WITHOUT_OPTIONS)]
     Policy {
@@ -190,6 +186,41 @@ pub(crate) enum Action {
         /// For which shell
         shell: clap_complete::Shell,
     },
+}
+
+/// How `members` shows them.
+#[derive(Debug, Args)]
+pub(crate) struct Shown {
+    /// wide: with number, tags, identity and role; json; name: one name a line
+    #[arg(long = "output", short, value_name = "FORM")]
+    output: Option<Form>,
+
+    /// The same as -o json
+    #[arg(long, conflicts_with = "output")]
+    json: bool,
+}
+
+/// The forms in which `members` shows clients.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Form {
+    /// A table with the columns that most people want
+    #[value(skip)]
+    Narrow,
+    /// A table with every column
+    Wide,
+    /// JSON, as the server tells it
+    Json,
+    /// One name a line
+    Name,
+}
+
+impl Shown {
+    pub(crate) fn form(&self) -> Form {
+        match self.json {
+            true => Form::Json,
+            false => self.output.unwrap_or(Form::Narrow),
+        }
+    }
 }
 
 /// What to look at in a policy file.
@@ -303,6 +334,11 @@ impl Cli {
             raw: self.raw,
             audit: None,
         })
+    }
+
+    /// Whether everything is told as JSON lines.
+    pub(crate) fn wants_json_lines(&self) -> bool {
+        matches!(&self.command, Some(Action::Run(run)) if run.json)
     }
 
     /// The exit code of a failure of the command.

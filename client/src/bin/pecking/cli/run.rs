@@ -1,11 +1,17 @@
 //! The options of `pecking run`, and the command that they make.
 
 use crate::exit_code::ExitCode;
+use crate::failure::Failure;
+use crate::output::folder::OutputFolder;
+use crate::output::json::JsonLines;
+use crate::output::live::Live;
+use crate::output::report::Sink;
 use crate::output::screen::Style;
 use crate::prompt::line::check_selector;
 use clap::{Args, ColorChoice};
 use client::Command;
 use common::terminal::args;
+use std::path::PathBuf;
 use std::time::Duration;
 
 /// How much of a command's output may be on its way to `run`: what a fast link holds in a few
@@ -45,6 +51,15 @@ pub(crate) struct Run {
     #[arg(long, short)]
     pub(crate) quiet: bool,
 
+    /// Print everything as JSON lines, errors and the summary too, with its kind in `type`
+    #[arg(long)]
+    pub(crate) json: bool,
+
+    /// Write what each target prints to files of its own as well: DIR/NAME.stdout and
+    /// DIR/NAME.stderr
+    #[arg(long, value_name = "DIR")]
+    output_dir: Option<PathBuf>,
+
     /// Colours for the names of targets: at a terminal unless NO_COLOR is set, always, or never
     #[arg(long, value_name = "WHEN", default_value = "auto")]
     color: ColorChoice,
@@ -55,6 +70,22 @@ pub(crate) struct Run {
 }
 
 impl Run {
+    /// What shows and keeps the output.
+    ///
+    /// # Errors
+    /// What the command line names for that cannot be used.
+    pub(crate) fn sinks(&self) -> Result<Vec<Box<dyn Sink>>, Failure> {
+        let mut sinks: Vec<Box<dyn Sink>> = Vec::new();
+        if let Some(folder) = &self.output_dir {
+            sinks.push(Box::new(OutputFolder::create(folder)?));
+        }
+        sinks.push(match self.json {
+            true => Box::new(JsonLines),
+            false => Box::new(Live::default()),
+        });
+        Ok(sinks)
+    }
+
     /// How the output looks.
     pub(crate) fn style(&self, raw: bool) -> Style {
         let has_colours = || {

@@ -1,6 +1,8 @@
 //! What the program prints: its log, and what it says about other clients.
 
 pub(crate) mod colour;
+pub(crate) mod folder;
+pub(crate) mod json;
 pub(crate) mod live;
 pub(crate) mod margin;
 pub(crate) mod node_set;

@@ -12,13 +12,11 @@ use crate::cli::Run;
 use crate::dry_run;
 use crate::exit_code::ExitCode;
 use crate::failure::Failure;
-use crate::output::live::Live;
-use crate::output::report::Sink;
 use crate::output::screen::Screen;
 use crate::prompt::queued::Queued;
 use crate::settings::Settings;
 use crate::unread_input;
-use client::{Client, SendEvent, SendHandle};
+use client::{SendEvent, SendHandle};
 use common::sys::sync::Arc;
 use common::sys::thread;
 use common::terminal::console::Console;
@@ -29,12 +27,17 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 /// Waits for executors, sends, and prints until the command has ended. Signals never wait.
 pub(crate) fn run(settings: &Settings, run: &Run, console: &Console) -> Result<ExitCode, Failure> {
+    // What is wrong on the command line is said before anything runs.
+    let sinks = match run.dry_run {
+        true => Vec::new(),
+        false => run.sinks()?,
+    };
     let (client, signals) = settings.join(console)?;
     if let Some(wanted) = run.wait_for {
         wait::wait_for_executors(&client, wanted, &signals, console)?;
     }
     if run.dry_run {
-        return dry_run::run(&client, &run.command(), console);
+        return dry_run::run(&client, &run.command(), run.json, console);
     }
     let screen = Screen::own(run.style(settings.raw)).map_err(Failure::Output)?;
     let command = run.command();
@@ -47,7 +50,7 @@ pub(crate) fn run(settings: &Settings, run: &Run, console: &Console) -> Result<E
         client: Arc::clone(&client),
         command,
         screen,
-        sinks: sinks(),
+        sinks,
         queued: (!run.quiet).then_some(queued),
         is_of_commands: run.exit_code,
         is_interrupted: Arc::clone(&is_interrupted),
@@ -82,11 +85,6 @@ fn cancel(sent: &SendHandle, console: &Console) {
     sent.cancel();
     // `print` does not wait for a blocked console, as `say` does.
     console.print(b"cancelling; interrupt again to leave at once\n".to_vec());
-}
-
-/// What shows and keeps the reports.
-fn sinks() -> Vec<Box<dyn Sink>> {
-    vec![Box::new(Live::default())]
 }
 
 /// Reports what comes of a command, on a thread of its own, and returns where the exit code
