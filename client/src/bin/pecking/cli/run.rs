@@ -3,6 +3,7 @@
 use crate::exit_code::ExitCode;
 use crate::failure::Failure;
 use crate::output::folder::OutputFolder;
+use crate::output::grouped::Grouped;
 use crate::output::json::JsonLines;
 use crate::output::live::Live;
 use crate::output::report::Sink;
@@ -51,6 +52,15 @@ pub(crate) struct Run {
     #[arg(long, short)]
     pub(crate) quiet: bool,
 
+    /// Print equal outputs once, under the names of their targets, when all have ended; past 256
+    /// MiB of output, the longest of what still runs comes at once, line by line with its name
+    #[arg(long, short = 'b', conflicts_with = "json")]
+    gather: bool,
+
+    /// With -b: print of each output how it differs from the most frequent one
+    #[arg(long, requires = "gather")]
+    diff: bool,
+
     /// Print everything as JSON lines, errors and the summary too, with its kind in `type`
     #[arg(long)]
     pub(crate) json: bool,
@@ -79,9 +89,10 @@ impl Run {
         if let Some(folder) = &self.output_dir {
             sinks.push(Box::new(OutputFolder::create(folder)?));
         }
-        sinks.push(match self.json {
-            true => Box::new(JsonLines),
-            false => Box::new(Live::default()),
+        sinks.push(match (self.json, self.gather) {
+            (true, _) => Box::new(JsonLines),
+            (_, true) => Box::new(Grouped::new(self.diff)),
+            _ => Box::new(Live::default()),
         });
         Ok(sinks)
     }

@@ -1,7 +1,9 @@
 //! What the program prints: its log, and what it says about other clients.
 
 pub(crate) mod colour;
+mod diff;
 pub(crate) mod folder;
+pub(crate) mod grouped;
 pub(crate) mod json;
 pub(crate) mod live;
 pub(crate) mod margin;

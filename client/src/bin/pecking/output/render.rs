@@ -64,6 +64,15 @@ pub(crate) fn outcome(outcome: &Outcome) -> String {
     line
 }
 
+/// How a command ended, without at which target and how long it took.
+pub(crate) fn ending(outcome: &Outcome) -> String {
+    let cut = match outcome.truncated {
+        true => ", its output was cut",
+        false => "",
+    };
+    status(outcome) + &leftovers(outcome.leftovers) + cut
+}
+
 /// What a command left behind, as the end of its outcome; empty if it left nothing.
 pub(crate) fn leftovers(leftovers: Leftovers) -> String {
     let processes = |count, one: &str, more: &str| match count {

@@ -66,6 +66,18 @@ impl Screen {
         }
     }
 
+    /// Ends the line of a stream, if it has none ended.
+    pub(crate) fn end_line(&mut self, stream: OutputStream) -> io::Result<()> {
+        match stream {
+            OutputStream::Stdout => self.stdout.end_line(),
+            OutputStream::Stderr => self.stderr.end_line().or(Ok(())),
+        }
+    }
+
+    pub(crate) fn is_quiet(&self) -> bool {
+        self.is_quiet
+    }
+
     /// Nothing comes that could complete a character on standard output.
     pub(crate) fn finish(&mut self) -> io::Result<()> {
         self.stdout.finish()

@@ -84,6 +84,15 @@ impl Stream {
         }
     }
 
+    /// Ends the line, if what was written last did not.
+    pub(crate) fn end_line(&mut self) -> io::Result<()> {
+        self.finish()?;
+        match self.is_at_line_start {
+            true => Ok(()),
+            false => self.write_own(b"\n"),
+        }
+    }
+
     pub(crate) fn flush(&mut self) -> io::Result<()> {
         self.out.flush()
     }
