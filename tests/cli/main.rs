@@ -15,6 +15,7 @@ mod prompt_safety;
 mod run;
 mod run_json;
 mod run_output;
+mod run_terminal;
 mod run_waiting;
 mod server;
 mod server_log;

@@ -28,6 +28,7 @@ use common::terminal::console::complain;
 use common::terminal::escape::one_line;
 use exit_code::ExitCode;
 use failure::Failure;
+use output::progress::Progress;
 use output::{print, with_log};
 use std::io::{self, IsTerminal};
 
@@ -79,7 +80,11 @@ fn act(cli: &Cli) -> Result<ExitCode, Failure> {
             prompt::piped::run(&settings, console)
         }),
         Some(Action::Run(run)) => {
-            with_log("warn", log, |console| run::run(&settings, run, console))
+            let progress = Progress::new(run.wants_progress());
+            let log = progress.shown().beside(log);
+            with_log("warn", log, |console| {
+                run::run(&settings, run, progress, console)
+            })
         }
         Some(Action::Work { audit }) => {
             with_log("info", log, |console| work::work(settings, audit, console))

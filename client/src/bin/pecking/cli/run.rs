@@ -27,12 +27,16 @@ pub(crate) struct Run {
     to: Option<String>,
 
     /// Wait until so many clients that can execute rank below
-    #[arg(long, value_name = "N", value_parser = wait_for)]
+    #[arg(long, value_name = "N", value_parser = whole_number)]
     pub(crate) wait_for: Option<u32>,
 
     /// Print the clients that it would reach, and run nothing
     #[arg(long)]
     pub(crate) dry_run: bool,
+
+    /// At a terminal, ask before a command goes to more targets than this
+    #[arg(long, value_name = "N", value_parser = whole_number)]
+    pub(crate) confirm_over: Option<u32>,
 
     /// How long the command may run at each target; how long it waits there until it runs does
     /// not count
@@ -48,7 +52,7 @@ pub(crate) struct Run {
     #[arg(long)]
     pub(crate) exit_code: bool,
 
-    /// Say only what went wrong: no notes and no summary
+    /// Say only what went wrong: no progress, no notes and no summary
     #[arg(long, short)]
     pub(crate) quiet: bool,
 
@@ -69,6 +73,10 @@ pub(crate) struct Run {
     /// DIR/NAME.stderr
     #[arg(long, value_name = "DIR")]
     output_dir: Option<PathBuf>,
+
+    /// Show no progress line, which there is only at a terminal anyway
+    #[arg(long)]
+    no_progress: bool,
 
     /// Colours for the names of targets: at a terminal unless NO_COLOR is set, always, or never
     #[arg(long, value_name = "WHEN", default_value = "auto")]
@@ -95,6 +103,11 @@ impl Run {
             _ => Box::new(Live::default()),
         });
         Ok(sinks)
+    }
+
+    /// Whether a progress line is wanted, at a terminal.
+    pub(crate) fn wants_progress(&self) -> bool {
+        !self.quiet && !self.no_progress && !self.dry_run
     }
 
     /// How the output looks.
@@ -142,7 +155,7 @@ impl Run {
     }
 }
 
-fn wait_for(text: &str) -> Result<u32, String> {
+fn whole_number(text: &str) -> Result<u32, String> {
     text.parse()
         .map_err(|_| "expected a whole number, such as 3".into())
 }

@@ -9,12 +9,14 @@ pub(crate) mod live;
 pub(crate) mod margin;
 pub(crate) mod node_set;
 pub(crate) mod prefix;
+pub(crate) mod progress;
 pub(crate) mod render;
 pub(crate) mod report;
 pub(crate) mod screen;
 pub(crate) mod stream;
 pub(crate) mod summary;
 pub(crate) mod table;
+pub(crate) mod tracker;
 
 use crate::exit_code::ExitCode;
 use crate::failure::Failure;

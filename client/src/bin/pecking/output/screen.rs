@@ -1,10 +1,12 @@
 //! Where a run writes: its two streams, and the progress line between them.
 
+use crate::output::progress::{Part, Progress};
 use crate::output::stream::{Look, Stream};
 use client::OutputStream;
 use std::fs::File;
 use std::io::{self, BufWriter, IsTerminal};
 use std::os::fd::AsFd;
+use std::time::{Duration, Instant};
 
 /// Bytes that one write to standard output takes: as many as a pipe holds.
 const BLOCK: usize = 64 << 10;
@@ -12,6 +14,8 @@ const BLOCK: usize = 64 << 10;
 pub(crate) struct Screen {
     stdout: Stream,
     stderr: Stream,
+    /// The progress line, which is not there while anything else is written to a terminal.
+    progress: Progress,
     /// Whether only errors are said.
     is_quiet: bool,
 }
@@ -29,7 +33,7 @@ pub(crate) struct Style {
 impl Screen {
     /// The streams of this process. Standard output is written in blocks: the standard library
     /// writes it line by line, which costs a system call for each piece of text.
-    pub(crate) fn own(style: Style) -> io::Result<Screen> {
+    pub(crate) fn own(style: Style, progress: Progress) -> io::Result<Screen> {
         let stdout = File::from(io::stdout().as_fd().try_clone_to_owned()?);
         let stderr = io::stderr();
         let look = |is_terminal: bool| Look {
@@ -41,6 +45,7 @@ impl Screen {
         Ok(Screen {
             stdout: Stream::new(stdout, are_terminals.0, look(are_terminals.0)),
             stderr: Stream::new(stderr, are_terminals.1, look(are_terminals.1)),
+            progress,
             is_quiet: style.is_quiet,
         })
     }
@@ -52,6 +57,7 @@ impl Screen {
 
     /// Writes bytes of another client. Only standard output has errors.
     pub(crate) fn write(&mut self, stream: OutputStream, bytes: &[u8]) -> io::Result<()> {
+        self.clear_for(stream);
         match stream {
             OutputStream::Stdout => self.stdout.write(bytes),
             OutputStream::Stderr => self.stderr.write(bytes).or(Ok(())),
@@ -60,6 +66,7 @@ impl Screen {
 
     /// Writes text that is safe, or escaped already. Only standard output has errors.
     pub(crate) fn write_own(&mut self, stream: OutputStream, bytes: &[u8]) -> io::Result<()> {
+        self.clear_for(stream);
         match stream {
             OutputStream::Stdout => self.stdout.write_own(bytes),
             OutputStream::Stderr => self.stderr.write_own(bytes).or(Ok(())),
@@ -88,8 +95,37 @@ impl Screen {
         self.stdout.flush()
     }
 
+    /// Makes room for a stream that is the terminal of the progress line too.
+    fn clear_for(&self, stream: OutputStream) {
+        if stream == OutputStream::Stderr || self.stdout.is_terminal() {
+            self.progress.shown().hide();
+        }
+    }
+
+    /// When to draw the progress line again, if at all.
+    pub(crate) fn progress_due(&self) -> Option<Instant> {
+        self.progress.due()
+    }
+
+    /// How long the progress line has been there.
+    pub(crate) fn elapsed(&self) -> Duration {
+        self.progress.elapsed()
+    }
+
+    /// Draws the progress line, unless a line of output has not ended.
+    pub(crate) fn draw(&mut self, part: Part, text: String) -> io::Result<()> {
+        self.flush()?;
+        if self.stdout.is_at_line_start() && self.stderr.is_at_line_start() {
+            self.progress.draw(part, text);
+        } else {
+            self.progress.put_off();
+        }
+        Ok(())
+    }
+
     /// Says something on standard error, on a line of its own.
     pub(crate) fn say(&mut self, line: &str) {
+        self.clear_for(OutputStream::Stderr);
         let _ = self.stderr.finish();
         let _ = self.stderr.write_own(format!("{line}\n").as_bytes());
     }
@@ -137,6 +173,7 @@ pub(crate) mod testing {
                 screen: Screen {
                     stdout: stream(&kept[0]),
                     stderr: stream(&kept[1]),
+                    progress: Progress::new(false),
                     is_quiet: false,
                 },
                 kept,

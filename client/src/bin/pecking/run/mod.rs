@@ -4,6 +4,7 @@
 //! What comes back goes through a [`Reporter`] on a thread of its own to everything that shows or
 //! keeps it. This thread hears signals and never waits for a reader of the output.
 
+mod confirm;
 mod names;
 mod reporter;
 mod wait;
@@ -12,6 +13,7 @@ use crate::cli::Run;
 use crate::dry_run;
 use crate::exit_code::ExitCode;
 use crate::failure::Failure;
+use crate::output::progress::{Part, Progress};
 use crate::output::screen::Screen;
 use crate::prompt::queued::Queued;
 use crate::settings::Settings;
@@ -20,18 +22,28 @@ use client::{SendEvent, SendHandle};
 use common::sys::sync::Arc;
 use common::sys::thread;
 use common::terminal::console::Console;
+use common::terminal::escape::one_line;
 use crossbeam_channel::{Receiver, bounded, select};
 use reporter::{Reporter, Reports};
 use std::io;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 /// Waits for executors, sends, and prints until the command has ended. Signals never wait.
-pub(crate) fn run(settings: &Settings, run: &Run, console: &Console) -> Result<ExitCode, Failure> {
+/// The console writes beside the progress line, as [`beside`](crate::output::progress::Shown::beside) has it.
+pub(crate) fn run(
+    settings: &Settings,
+    run: &Run,
+    mut progress: Progress,
+    console: &Console,
+) -> Result<ExitCode, Failure> {
     // What is wrong on the command line is said before anything runs.
     let sinks = match run.dry_run {
         true => Vec::new(),
         false => run.sinks()?,
     };
+    let shown = progress.shown();
+    let server = one_line(&settings.config.server);
+    progress.draw(Part::default(), format!("joining {server}"));
     let (client, signals) = settings.join(console)?;
     if let Some(wanted) = run.wait_for {
         wait::wait_for_executors(&client, wanted, &signals, console)?;
@@ -39,8 +51,15 @@ pub(crate) fn run(settings: &Settings, run: &Run, console: &Console) -> Result<E
     if run.dry_run {
         return dry_run::run(&client, &run.command(), run.json, console);
     }
-    let screen = Screen::own(run.style(settings.raw)).map_err(Failure::Output)?;
     let command = run.command();
+    if let Some(most) = run.confirm_over {
+        shown.hide();
+        if !confirm::is_confirmed(&client, &command, most, &signals)? {
+            console.say("not sent");
+            return Ok(run.exit_of(ExitCode::Interrupted));
+        }
+    }
+    let screen = Screen::own(run.style(settings.raw), progress).map_err(Failure::Output)?;
     let sent = client.send(&command)?;
     let queued = Queued::new(run.to());
     let is_noted = run.quiet || unread_input::note_unread(console);
@@ -73,6 +92,7 @@ pub(crate) fn run(settings: &Settings, run: &Run, console: &Console) -> Result<E
                 if is_interrupted.swap(true, Ordering::Relaxed) {
                     // Dropping the client waits for the server a moment; exiting does not.
                     std::mem::forget(client);
+                    shown.end();
                     return Ok(run.exit_of(ExitCode::Interrupted));
                 }
                 cancel(&sent, console);

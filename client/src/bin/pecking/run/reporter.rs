@@ -7,6 +7,7 @@ use crate::output::render;
 use crate::output::report::{Accepted, Piece, Problem, Report, Sink};
 use crate::output::screen::Screen;
 use crate::output::summary::Summary;
+use crate::output::tracker::Tracker;
 use crate::prompt::queued::Queued;
 use crate::run::names::Names;
 use client::{Client, Code, Command, Outcome, OutputStream, RequestError, SendEvent};
@@ -14,6 +15,7 @@ use common::sys::sync::Arc;
 use crossbeam_channel::{Receiver, RecvTimeoutError};
 use std::io::{self, ErrorKind};
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Instant;
 
 /// What reports are made of, and where they go.
 pub(super) struct Reports {
@@ -32,6 +34,7 @@ pub(super) struct Reports {
 pub(super) struct Reporter {
     to: Reports,
     names: Names,
+    tracker: Tracker,
     summary: Summary,
     exits: Exits,
 }
@@ -42,6 +45,7 @@ impl Reporter {
         Reporter {
             to,
             names: Names::default(),
+            tracker: Tracker::default(),
             summary: Summary::default(),
             exits: Exits::default(),
         }
@@ -61,7 +65,7 @@ impl Reporter {
 
     fn report_all(&mut self, events: &Receiver<SendEvent>) -> io::Result<()> {
         loop {
-            let event = self.next(events);
+            let event = self.next(events)?;
             if let Some(queued) = &mut self.to.queued {
                 queued.hear(&event);
             }
@@ -75,26 +79,42 @@ impl Reporter {
         }
     }
 
-    /// The next event; until it comes, says what there is to say.
-    fn next(&mut self, events: &Receiver<SendEvent>) -> SendEvent {
+    /// The next event; until it comes, says what there is to say, and draws the progress line.
+    fn next(&mut self, events: &Receiver<SendEvent>) -> io::Result<SendEvent> {
         loop {
+            self.draw()?;
             let queued = self.to.queued.as_mut();
             if let Some(note) = queued.and_then(|queued| queued.look(&self.to.client)) {
                 self.to.screen.note(&note);
             }
             let due = self.to.queued.as_ref().and_then(Queued::due);
-            let event = match due {
+            let event = match due.into_iter().chain(self.to.screen.progress_due()).min() {
                 Some(at) => events.recv_deadline(at),
                 None => events.recv().map_err(RecvTimeoutError::from),
             };
             match event {
-                Ok(event) => return event,
+                Ok(event) => return Ok(event),
                 Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => {
-                    return SendEvent::End(Err(RequestError::Lost));
+                    return Ok(SendEvent::End(Err(RequestError::Lost)));
                 }
             }
         }
+    }
+
+    /// Draws the progress line, if it is time.
+    fn draw(&mut self) -> io::Result<()> {
+        let due = self.to.screen.progress_due();
+        if due.is_none_or(|at| at > Instant::now()) {
+            return Ok(());
+        }
+        let elapsed = self.to.screen.elapsed();
+        let names = self.tracker.names_rest(elapsed).then(|| {
+            let (client, command) = (&self.to.client, &self.to.command);
+            self.names.of_targets(client, command)
+        });
+        let text = self.tracker.text(elapsed, names);
+        self.to.screen.draw(self.tracker.part(), text)
     }
 
     fn hear(&mut self, event: &SendEvent) -> io::Result<()> {
@@ -199,6 +219,7 @@ impl Reporter {
     }
 
     fn report(&mut self, report: &Report<'_>) -> io::Result<()> {
+        self.tracker.hear(report);
         let Reports { sinks, screen, .. } = &mut self.to;
         sinks
             .iter_mut()
