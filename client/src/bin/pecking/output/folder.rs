@@ -96,16 +96,15 @@ impl OutputFolder {
         if self.open >= MOST_OPEN {
             self.close_all();
         }
-        // A link that waits there leads nowhere else.
         let mut options = OpenOptions::new();
-        options
-            .append(true)
-            .create(true)
-            .custom_flags(libc::O_NOFOLLOW);
-        let mut file = options.open(path)?;
+        options.append(true).custom_flags(libc::O_NOFOLLOW);
         if is_new {
-            file.set_len(0)?;
+            // A link that waits there leads nowhere else, and a file system need not write an
+            // older file to its disk before it is emptied, as it may if that is truncated.
+            let _ = std::fs::remove_file(path);
+            options.create_new(true);
         }
+        let mut file = options.open(path)?;
         file.write_all(bytes)?;
         self.files.insert(path.to_owned(), Target::Open(file));
         self.open += 1;
@@ -150,7 +149,7 @@ impl Sink for OutputFolder {
         let (path, why) = self.fault.take()?;
         let more = match self.broken {
             1 => String::new(),
-            broken => format!(" (and {} more files)", broken - 1),
+            broken => format!(" (and {} more)", broken - 1),
         };
         Some(Problem {
             error: "output_dir",
@@ -261,12 +260,15 @@ mod tests {
     #[test]
     fn a_file_that_cannot_be_written_is_a_fault_and_the_others_are_whole() {
         let there = tempfile::tempdir().expect("a folder");
-        std::fs::create_dir(there.path().join("web1.stdout")).expect("a folder");
+        for name in ["web1.stdout", "web4.stdout"] {
+            std::fs::create_dir(there.path().join(name)).expect("a folder");
+        }
         let elsewhere = there.path().join("elsewhere");
         std::os::unix::fs::symlink(&elsewhere, there.path().join("web2.stdout")).expect("a link");
         let mut folder = OutputFolder::create(there.path()).expect("it is there");
         let stdout = OutputStream::Stdout;
-        let pieces: [(u64, &str, OutputStream, &[u8]); 4] = [
+        let pieces: [(u64, &str, OutputStream, &[u8]); 5] = [
+            (4, "web4", stdout, b"x"),
             (1, "web1", stdout, b"a"),
             (1, "web1", stdout, b"b"),
             (2, "web2", stdout, b"c"),
@@ -275,15 +277,15 @@ mod tests {
         take(&mut folder, &pieces);
         let fault = folder.fault().expect("a fault");
         assert!(
-            fault.message.contains("web1.stdout (and 1 more files)"),
+            fault.message.contains("web4.stdout (and 1 more)"),
             "{fault:?}"
         );
         assert_eq!(fault.exit, ExitCode::Failed);
         assert!(!elsewhere.exists());
-        assert_eq!(
-            std::fs::read(there.path().join("web3.stdout")).ok(),
-            Some(b"d".to_vec())
-        );
+        for (name, text) in [("web2", b"c"), ("web3", b"d")] {
+            let kept = std::fs::read(there.path().join(format!("{name}.stdout")));
+            assert_eq!(kept.ok(), Some(text.to_vec()));
+        }
         let file = there.path().join("web3.stdout");
         assert!(
             matches!(OutputFolder::create(&file), Err(Failure::Usage(why)) if why.contains("web3"))
