@@ -3,16 +3,20 @@
 //!
 //! The server knows nothing of them: an operator expects machines, whichever server they come to.
 
+use crate::exit_code::ExitCode;
 use crate::failure::Failure;
 use crate::output::node_set::fold;
+use crate::output::report::{Report, Sink};
+use crate::output::screen::Screen;
 use crate::own_files;
-use client::{Outcome, Status};
+use client::Status;
 use common::limits::MAX_SELECTOR_NAMES;
 use common::terminal::escape::path_line;
 use common::wire::message::clip;
 use common::wire::selector::{Selector, Single, Subject, is_name};
 use serde::Deserialize;
 use std::collections::BTreeSet;
+use std::io;
 
 /// The name of the file in the user's folder for settings.
 const FILE: &str = "expected.toml";
@@ -125,6 +129,8 @@ pub(crate) struct Unreached {
     names: BTreeSet<String>,
     /// Whether the command is for several clients: one for a single client leaves the others out.
     is_for_many: bool,
+    /// Whether the server has told what it reached.
+    is_told: bool,
 }
 
 impl Unreached {
@@ -140,20 +146,7 @@ impl Unreached {
             of: silent.len(),
             names: silent.0,
             is_for_many: to.is_some(),
-        }
-    }
-
-    /// The command was accepted for several.
-    pub(crate) fn is_for_many(&mut self) {
-        self.is_for_many = true;
-    }
-
-    /// What became of the command at a client.
-    pub(crate) fn hear(&mut self, outcome: &Outcome) {
-        if outcome.status != Status::Absent
-            && let Some(name) = &outcome.name
-        {
-            self.reached(name);
+            is_told: true,
         }
     }
 
@@ -175,6 +168,32 @@ impl Unreached {
             )
         };
         (self.is_for_many && count > 0).then(note)
+    }
+}
+
+impl Sink for Unreached {
+    fn take(&mut self, report: &Report<'_>, screen: &mut Screen) -> io::Result<()> {
+        let note = match report {
+            Report::Accepted(accepted) => {
+                self.is_for_many |= accepted.targets > 1;
+                None
+            }
+            Report::Outcome(outcome) if outcome.status != Status::Absent => {
+                outcome.name.iter().for_each(|name| self.reached(name));
+                None
+            }
+            // There is no summary then.
+            Report::Error(problem) if problem.exit == ExitCode::NoTarget => self.note(),
+            // After a loss nothing tells which clients it had reached.
+            Report::Error(problem) => {
+                self.is_told &= problem.exit != ExitCode::Lost;
+                None
+            }
+            Report::Summary(..) if self.is_told => self.note(),
+            _ => None,
+        };
+        note.iter().for_each(|note| screen.note(note));
+        Ok(())
     }
 }
 

@@ -2,6 +2,7 @@
 //! same place as the client that asks here, so that one's own rank is left out. With `--missing` it shows the
 //! expected machines that are not among them.
 
+use crate::cli::Form;
 use crate::exit_code::ExitCode;
 use crate::expected::Expected;
 use crate::failure::Failure;
@@ -11,10 +12,10 @@ use client::{Client, Member, Right};
 use common::terminal::console::Console;
 use std::collections::BTreeSet;
 
-/// Prints the ranking as a table or as JSON.
+/// Prints the ranking in this form.
 pub(crate) fn members(
     settings: &Settings,
-    as_json: bool,
+    form: Form,
     console: &Console,
 ) -> Result<ExitCode, Failure> {
     let (client, _signals) = settings.join(console)?;
@@ -23,20 +24,25 @@ pub(crate) fn members(
     client.leave();
     ranking.members.retain(|member| member.member != own);
     ranking.total = ranking.total.saturating_sub(1);
-    if as_json {
-        let json = serde_json::to_string_pretty(&ranking);
-        return print(&(json.expect("numbers and names always become JSON") + "\n"));
-    }
-    match ranking.members.is_empty() {
-        true => print("no other client is there\n"),
-        false => print(&table::ranking(&ranking.members, None)),
+    match form {
+        Form::Json => {
+            let json = serde_json::to_string_pretty(&ranking);
+            print(&(json.expect("numbers and names always become JSON") + "\n"))
+        }
+        Form::Name => {
+            let names = ranking.members.iter().map(|m| format!("{}\n", m.name));
+            print(&names.collect::<String>())
+        }
+        _ if ranking.members.is_empty() => print("no other client is there\n"),
+        Form::Wide => print(&table::wide_ranking(&ranking.members)),
+        Form::Narrow => print(&table::ranking(&ranking.members, None)),
     }
 }
 
 /// Prints the expected machines that are not here, a line each.
 pub(crate) fn missing(
     settings: &Settings,
-    as_json: bool,
+    form: Form,
     console: &Console,
 ) -> Result<ExitCode, Failure> {
     let expected = Expected::needed()?;
@@ -52,7 +58,7 @@ pub(crate) fn missing(
         true => ExitCode::Done,
         false => ExitCode::NoTarget,
     };
-    if as_json {
+    if form == Form::Json {
         let json = serde_json::json!({"expected": expected.len(), "missing": missing});
         return print(&format!("{json:#}\n")).map(|_| exit);
     }

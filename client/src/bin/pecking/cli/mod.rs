@@ -7,9 +7,10 @@ pub(crate) use run::Run;
 use crate::bench::{self, Bench};
 use crate::dial::Wait;
 use crate::encrypting::{Encrypting, ServerAddress};
+use crate::exit_code::ExitCode;
 use crate::failure::Failure;
 use crate::settings::{Executes, Settings};
-use clap::{Args, CommandFactory, Parser, Subcommand};
+use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
 use client::{CONNECT_TIMEOUT, Config, Identity, Name, Token};
 use common::audit::AuditOptions;
 use common::limits::{DEFAULT_ADDRESS, MAX_SLOTS};
@@ -173,15 +174,7 @@ pub(crate) enum Action {
     #[command(after_help = bench::EXAMPLES)]
     Bench(Bench),
     /// Show every client, by rank
-    Members {
-        /// As JSON
-        #[arg(long)]
-        json: bool,
-        /// Only the machines of ~/.config/pecking/expected.toml that are not here; exit code 4 if
-        /// there are any
-        #[arg(long)]
-        missing: bool,
-    },
+    Members(Shown),
     /// List your groups of clients (~/.config/pecking/groups.toml), or the items of one
     #[command(help_template = WITHOUT_OPTIONS)]
     Groups {
@@ -200,6 +193,46 @@ pub(crate) enum Action {
         /// For which shell
         shell: clap_complete::Shell,
     },
+}
+
+/// How `members` shows them.
+#[derive(Debug, Args)]
+pub(crate) struct Shown {
+    /// wide: with number, tags, identity and role; json; name: one name a line
+    #[arg(long = "output", short, value_name = "FORM")]
+    output: Option<Form>,
+
+    /// The same as -o json
+    #[arg(long, conflicts_with = "output")]
+    json: bool,
+
+    /// Only the machines of ~/.config/pecking/expected.toml that are not here; exit code 4 if there
+    /// are any
+    #[arg(long)]
+    pub(crate) missing: bool,
+}
+
+/// The forms in which `members` shows clients.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Form {
+    /// A table with the columns that most people want
+    #[value(skip)]
+    Narrow,
+    /// A table with every column
+    Wide,
+    /// JSON, as the server tells it
+    Json,
+    /// One name a line
+    Name,
+}
+
+impl Shown {
+    pub(crate) fn form(&self) -> Form {
+        match self.json {
+            true => Form::Json,
+            false => self.output.unwrap_or(Form::Narrow),
+        }
+    }
 }
 
 /// What to look at in a policy file.
@@ -263,6 +296,14 @@ impl Cli {
         String::from_utf8_lossy(&script).into_owned()
     }
 
+    /// Reads the files that the command line names for targets.
+    pub(crate) fn read_targets(&mut self) -> Result<(), Failure> {
+        match &mut self.command {
+            Some(Action::Run(run)) => run.read_targets(),
+            _ => Ok(()),
+        }
+    }
+
     /// What the options mean for the command that they stand with.
     pub(crate) fn settings(&self, is_terminal: bool) -> Result<Settings, Failure> {
         if matches!(self.command, Some(Action::Bench(_)))
@@ -313,6 +354,19 @@ impl Cli {
             raw: self.raw,
             audit: None,
         })
+    }
+
+    /// Whether everything is told as JSON lines.
+    pub(crate) fn wants_json_lines(&self) -> bool {
+        matches!(&self.command, Some(Action::Run(run)) if run.json)
+    }
+
+    /// The exit code of a failure of the command.
+    pub(crate) fn exit_of(&self, failure: &Failure) -> ExitCode {
+        match &self.command {
+            Some(Action::Run(run)) => run.exit_of(failure.exit_code()),
+            _ => failure.exit_code(),
+        }
     }
 
     /// The first option that is about one client.

@@ -1,10 +1,19 @@
 //! The options of `pecking run`, and the command that they make.
 
+use crate::exit_code::ExitCode;
+use crate::expected::Unreached;
 use crate::failure::Failure;
+use crate::output::folder::OutputFolder;
+use crate::output::grouped::Grouped;
+use crate::output::json::JsonLines;
+use crate::output::live::Live;
+use crate::output::report::Sink;
+use crate::output::screen::Style;
 use crate::targets::{self, ListFile, read_list};
-use clap::Args;
+use clap::{Args, ColorChoice};
 use client::Command;
 use common::terminal::args;
+use std::path::PathBuf;
 use std::time::Duration;
 
 /// How much of a command's output may be on its way to `run`: what a fast link holds in a few
@@ -23,12 +32,16 @@ pub(crate) struct Run {
     to_file: Option<ListFile>,
 
     /// Wait until so many clients that can execute rank below
-    #[arg(long, value_name = "N", value_parser = wait_for)]
+    #[arg(long, value_name = "N", value_parser = whole_number)]
     pub(crate) wait_for: Option<u32>,
 
     /// Print the clients that it would reach, and run nothing
     #[arg(long)]
     pub(crate) dry_run: bool,
+
+    /// At a terminal, ask before a command goes to more targets than this
+    #[arg(long, value_name = "N", value_parser = whole_number)]
+    pub(crate) confirm_over: Option<u32>,
 
     /// How long the command may run at each target; how long it waits there until it runs does
     /// not count
@@ -38,6 +51,41 @@ pub(crate) struct Run {
     /// How long the command may take in all, waiting included
     #[arg(long, value_name = "DURATION", value_parser = args::positive_duration)]
     deadline: Option<Duration>,
+
+    /// End with the highest exit code of the commands themselves (with one target: its code), and
+    /// with 255 for everything else
+    #[arg(long)]
+    pub(crate) exit_code: bool,
+
+    /// Say only what went wrong: no progress, no notes and no summary
+    #[arg(long, short)]
+    pub(crate) quiet: bool,
+
+    /// Print equal outputs once, under the names of their targets, when all have ended; past 256
+    /// MiB of output, the longest of what still runs comes at once, line by line with its name
+    #[arg(long, short = 'b', conflicts_with = "json")]
+    gather: bool,
+
+    /// With -b: print of each output how it differs from the most frequent one
+    #[arg(long, requires = "gather")]
+    diff: bool,
+
+    /// Print everything as JSON lines, errors and the summary too, with its kind in `type`
+    #[arg(long)]
+    pub(crate) json: bool,
+
+    /// Write what each target prints to files of its own as well: DIR/NAME.stdout and
+    /// DIR/NAME.stderr
+    #[arg(long, value_name = "DIR")]
+    output_dir: Option<PathBuf>,
+
+    /// Show no progress line, which there is only at a terminal anyway
+    #[arg(long)]
+    no_progress: bool,
+
+    /// Colours for the names of targets: at a terminal unless NO_COLOR is set, always, or never
+    #[arg(long, value_name = "WHEN", default_value = "auto")]
+    color: ColorChoice,
 
     /// The program or command word, then its arguments
     #[arg(required = true, trailing_var_arg = true, value_name = "WORDS")]
@@ -51,6 +99,54 @@ impl Run {
             self.to = Some(read_list(file)?);
         }
         Ok(())
+    }
+
+    /// What shows and keeps the output.
+    ///
+    /// # Errors
+    /// What the command line names for that cannot be used.
+    pub(crate) fn sinks(&self) -> Result<Vec<Box<dyn Sink>>, Failure> {
+        let mut sinks: Vec<Box<dyn Sink>> = Vec::new();
+        if let Some(folder) = &self.output_dir {
+            sinks.push(Box::new(OutputFolder::create(folder)?));
+        }
+        sinks.push(match (self.json, self.gather) {
+            (true, _) => Box::new(JsonLines),
+            (_, true) => Box::new(Grouped::new(self.diff)),
+            _ => Box::new(Live::default()),
+        });
+        sinks.push(Box::new(Unreached::of(self.to())));
+        Ok(sinks)
+    }
+
+    /// Whether a progress line is wanted, at a terminal.
+    pub(crate) fn wants_progress(&self) -> bool {
+        !self.quiet && !self.no_progress && !self.dry_run
+    }
+
+    /// How the output looks.
+    pub(crate) fn style(&self, raw: bool) -> Style {
+        let has_colours = || {
+            let is_set = |name| std::env::var_os(name).is_some_and(|value| !value.is_empty());
+            !is_set("NO_COLOR") && std::env::var_os("TERM").is_none_or(|term| term != "dumb")
+        };
+        Style {
+            raw,
+            colours: match self.color {
+                ColorChoice::Auto if has_colours() => None,
+                ColorChoice::Always => Some(true),
+                _ => Some(false),
+            },
+            is_quiet: self.quiet,
+        }
+    }
+
+    /// The exit code of the program when there are no commands that it could be of.
+    pub(crate) fn exit_of(&self, exit: ExitCode) -> ExitCode {
+        match self.exit_code {
+            true => ExitCode::ours(),
+            false => exit,
+        }
     }
 
     /// The targets of the command, if the command line has them.
@@ -73,7 +169,7 @@ impl Run {
     }
 }
 
-fn wait_for(text: &str) -> Result<u32, String> {
+fn whole_number(text: &str) -> Result<u32, String> {
     text.parse()
         .map_err(|_| "expected a whole number, such as 3".into())
 }

@@ -11,7 +11,7 @@ pub(crate) enum Align {
     Right,
 }
 
-const HEAD: [(&str, Align); 9] = [
+const HEAD: [(&str, Align); 8] = [
     ("RANK", Align::Right),
     ("TIER", Align::Right),
     ("NAME", Align::Left),
@@ -20,21 +20,60 @@ const HEAD: [(&str, Align); 9] = [
     ("RUNNING", Align::Right),
     ("QUEUED", Align::Right),
     ("JOINED", Align::Right),
-    ("TAGS", Align::Left),
 ];
 
-/// One line for each member; `own` is marked as this client. Tags have a column if there are any.
-pub(crate) fn ranking<'a>(
-    members: impl IntoIterator<Item = &'a Member, IntoIter: Clone>,
+/// One line for each member; `own` is marked as this client.
+pub(crate) fn ranking(members: &[Member], own: Option<u64>) -> String {
+    columns(HEAD, members.iter().map(|member| row(member, own)))
+}
+
+/// [`ranking`] with the tags, if there are any.
+pub(crate) fn tagged_ranking<'a>(
+    members: impl Iterator<Item = &'a Member> + Clone,
     own: Option<u64>,
 ) -> String {
-    let members = members.into_iter();
     let rows = members.clone().map(|member| row(member, own));
-    if members.clone().any(|member| !member.tags.is_empty()) {
+    if members.clone().all(|member| member.tags.is_empty()) {
         return columns(HEAD, rows);
     }
-    let [head @ .., _] = HEAD;
-    columns(head, rows.map(|[row @ .., _]| row))
+    let [a, b, c, d, e, f, g, h] = HEAD;
+    let head = [a, b, c, d, e, f, g, h, ("TAGS", Align::Left)];
+    let rows = rows.zip(members).map(|([a, b, c, d, e, f, g, h], member)| {
+        let tags = one_line(&member.tags.to_string()).into_owned();
+        [a, b, c, d, e, f, g, h, tags]
+    });
+    columns(head, rows)
+}
+
+/// The columns that only [`wide_ranking`] has.
+const FURTHER: [(&str, Align); 4] = [
+    ("MEMBER", Align::Right),
+    ("TAGS", Align::Left),
+    ("IDENTITY", Align::Left),
+    ("ROLE", Align::Left),
+];
+
+/// [`ranking`] with all that is known of each.
+pub(crate) fn wide_ranking(members: &[Member]) -> String {
+    let mut head = [("", Align::Left); HEAD.len() + FURTHER.len()];
+    head[..HEAD.len()].copy_from_slice(&HEAD);
+    head[HEAD.len()..].copy_from_slice(&FURTHER);
+    columns(head, members.iter().map(wide_row))
+}
+
+fn wide_row(member: &Member) -> [String; HEAD.len() + FURTHER.len()] {
+    let or_none = |text: Option<&str>| match text {
+        None | Some("") => "-".into(),
+        Some(text) => one_line(text).into_owned(),
+    };
+    let further = [
+        format!("#{}", member.member),
+        or_none(Some(&member.tags.to_string())),
+        or_none(member.identity.as_deref()),
+        or_none(member.role.as_deref()),
+    ];
+    let mut cells = row(member, None).into_iter().chain(further);
+    std::array::from_fn(|_| cells.next().unwrap_or_default())
 }
 
 /// Rows under a head, each column as wide as its widest cell.
@@ -50,17 +89,12 @@ pub(crate) fn columns<const N: usize>(
     all.iter().map(line).collect()
 }
 
-fn row(member: &Member, own: Option<u64>) -> [String; 9] {
+fn row(member: &Member, own: Option<u64>) -> [String; 8] {
     let you = if own == Some(member.member) {
         " (you)"
     } else {
         ""
     };
-    let tags: Vec<String> = member
-        .tags
-        .iter()
-        .map(|(key, value)| format!("{key}={value}"))
-        .collect();
     [
         member.rank.to_string(),
         member.tier.to_string(),
@@ -70,7 +104,6 @@ fn row(member: &Member, own: Option<u64>) -> [String; 9] {
         member.running.to_string(),
         member.queued.to_string(),
         crate::output::render::ago(Duration::from_millis(member.joined_ms)) + " ago",
-        one_line(&tags.join(" ")).into_owned(),
     ]
 }
 
@@ -114,8 +147,8 @@ mod tests {
         );
         members[1].tags.add("role", "web").expect("a tag");
         members[1].tags.add("dc", "fra").expect("a tag");
-        let table = ranking(&members, None);
+        let table = tagged_ranking(members.iter(), None);
         let last = table.lines().next_back().expect("a row");
-        assert!(last.ends_with("3 s ago  dc=fra role=web"), "{table}");
+        assert!(last.ends_with("3 s ago  dc=fra,role=web"), "{table}");
     }
 }

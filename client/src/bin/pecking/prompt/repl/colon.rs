@@ -34,7 +34,7 @@ impl Repl<'_> {
         let shown = ranking.members.iter().filter(is_shown);
         let text = match (shown.clone().next(), of) {
             (None, Some(of)) => format!("{} finds no client that is here.\n", one_line(of)),
-            _ => table::ranking(shown, Some(own)),
+            _ => table::tagged_ranking(shown, Some(own)),
         };
         self.output.show(&text);
     }
