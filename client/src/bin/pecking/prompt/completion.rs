@@ -21,8 +21,9 @@ pub(crate) struct Known {
 }
 
 /// The lines that begin with a colon, and what comes after.
-const COLONS: [(&str, After); 11] = [
+const COLONS: [(&str, After); 12] = [
     (":cancel", After::Open),
+    (":gather", After::Switch),
     (":help", After::Nothing),
     (":jobs", After::Nothing),
     (":output", After::Kept),
@@ -41,6 +42,7 @@ enum After {
     Selector,
     Open,
     Kept,
+    Switch,
     Off,
 }
 
@@ -84,6 +86,7 @@ fn after_colon(colon: &str, argument: &str, known: &Known, at: usize) -> (usize,
         After::Nothing => Vec::new(),
         After::Open => numbers(&known.open),
         After::Kept => numbers(&known.kept),
+        After::Switch => ["on", "off"].map(str::to_owned).into(),
         After::Off => vec!["off".into()],
     };
     (at, begin_with(argument, choices.into_iter()))
@@ -169,6 +172,7 @@ mod tests {
             (" :w", 1, &[":who", ":whoami"]),
             (":cancel ", 8, &["3"]),
             (":output ", 8, &["2", "3"]),
+            (":gather o", 8, &["off", "on"]),
             (":to web", 4, &["web1", "web2"]),
             (":ranks ro", 7, &["role=web"]),
             ("@we", 1, &["web1", "web2"]),

@@ -27,6 +27,8 @@ pub(crate) enum Line {
     Output(Option<u64>),
     /// How long commands may run from now on; `None` is without end.
     Timeout(Option<Duration>),
+    /// Show equal outputs of several targets once, from now on.
+    Gather(bool),
     /// Cancel a command; without its ID, the last one.
     Cancel(Option<u64>),
     Quit,
@@ -46,6 +48,7 @@ WORDS…            send a command to the default selector
 :ranks [SELECTOR] every client with tier, tags and load, by rank; or those it finds
 :whoami           this client's name, number and rank
 :timeout 30s      how long what you send next may run at each target; :timeout off
+:gather on        from now on show what several write alike once, at the end; :gather off
 :jobs             what you sent that is still open, and what runs here
 :output [ID]      what came of a command, again; without an ID, the commands
 :cancel [ID]      cancel what you sent, or what you sent last; :jobs shows the IDs
@@ -103,6 +106,7 @@ fn parse_colon(rest: &str) -> Result<Line, String> {
         "cancel" => return parse_id(word, argument).map(Line::Cancel),
         "output" => return parse_id(word, argument).map(Line::Output),
         "timeout" => return parse_timeout(argument).map(Line::Timeout),
+        "gather" => return parse_gather(argument).map(Line::Gather),
         "help" => Line::Help,
         "whoami" => Line::WhoAmI,
         "jobs" => Line::Jobs,
@@ -136,6 +140,14 @@ fn parse_selector(argument: &str) -> Result<Option<String>, String> {
     match selector {
         "" => Ok(None),
         _ => check_selector(selector).map(Some),
+    }
+}
+
+fn parse_gather(argument: &str) -> Result<bool, String> {
+    match argument {
+        "on" => Ok(true),
+        "off" => Ok(false),
+        _ => Err(format!("write :gather on or :gather off, not {argument:?}")),
     }
 }
 
@@ -215,6 +227,8 @@ mod tests {
             (":output 7", Line::Output(Some(7))),
             (":timeout 30s", Line::Timeout(Some(Duration::from_secs(30)))),
             (":timeout off", Line::Timeout(None)),
+            (":gather on", Line::Gather(true)),
+            (":gather off", Line::Gather(false)),
             (":cancel", Line::Cancel(None)),
             (":whoami", Line::WhoAmI),
             (":jobs", Line::Jobs),
@@ -237,6 +251,8 @@ mod tests {
             (":output x", ":output shows"),
             (":timeout soon", "\"soon\""),
             (":timeout 0", ":timeout off"),
+            (":gather", ":gather on"),
+            (":gather maybe", "\"maybe\""),
             (":to 5-2", "reversed"),
             ("@", "empty"),
             ("@all", "@all WORDS"),

@@ -75,6 +75,14 @@ impl Repl<'_> {
         self.output.show(&text);
     }
 
+    pub(super) fn set_gather(&mut self, gathers: bool) {
+        self.gathers = gathers;
+        self.output.show(match gathers {
+            true => "What several targets write alike is shown once, when all have ended.\n",
+            false => "Output is shown as it comes.\n",
+        });
+    }
+
     pub(super) fn set_timeout(&mut self, timeout: Option<Duration>) {
         self.timeout = timeout;
         self.output.show(&match timeout {

@@ -83,6 +83,8 @@ pub(crate) struct Repl<'a> {
     to: Option<String>,
     /// How long a command may run.
     timeout: Option<Duration>,
+    /// Whether equal outputs are shown once.
+    gathers: bool,
     kept: Kept,
     open: BTreeMap<u64, SentCommand>,
     /// Output of targets that no newline has ended yet.
@@ -102,6 +104,7 @@ impl<'a> Repl<'a> {
             raw,
             to: None,
             timeout: None,
+            gathers: false,
             kept: Kept::default(),
             open: BTreeMap::new(),
             unfinished: NamedLines::new(longest),
@@ -168,7 +171,8 @@ impl<'a> Repl<'a> {
         if self.takes_lines(lines) {
             select.recv(&lines.lines);
         }
-        if self.output.has_room() {
+        let has_pending = self.open.values().any(SentCommand::has_pending);
+        if self.output.has_room() && !has_pending {
             for command in self.open.values() {
                 select.recv(command.receiver());
             }
@@ -285,6 +289,7 @@ impl<'a> Repl<'a> {
             Ok(Line::Ranks(of)) => self.show_ranks(of.as_deref()),
             Ok(Line::Who(to)) => self.show_reach(to),
             Ok(Line::Output(id)) => self.show_again(id),
+            Ok(Line::Gather(gathers)) => self.set_gather(gathers),
             Ok(Line::Timeout(timeout)) => self.set_timeout(timeout),
             Ok(Line::WhoAmI) => self.show_self(),
             Ok(Line::To(to)) => self.set_default(to),
@@ -314,8 +319,12 @@ impl<'a> Repl<'a> {
                 self.output
                     .show(&format!("{} command sent.\n", one_line(&typed)));
                 self.kept.begin(sent.id(), &typed);
-                self.open
-                    .insert(sent.id(), SentCommand::new(sent, typed, to));
+                let (id, sent) = (sent.id(), SentCommand::new(sent, typed, to));
+                let sent = match self.gathers {
+                    true => sent.gathered(),
+                    false => sent,
+                };
+                self.open.insert(id, sent);
             }
             Err(e) => self.complain(ExitCode::of_error(&e), &format!("{typed}: not sent: {e}")),
         }

@@ -206,6 +206,40 @@ fn lines_about_the_session_say_what_is_so() {
 }
 
 #[test]
+fn equal_outputs_are_shown_once_if_they_are_gathered() {
+    let (_server, config) = serve();
+    let boss = Client::connect(&config, Simulation).expect("a place");
+    let worker = |job: &Job| match (job.words()[0].as_str(), job.words().len()) {
+        ("refuse", _) => ExecutionResult::Refused("only print".into()),
+        (word, _) => ExecutionResult::exited(0, format!("did {word}\n")),
+    };
+    let _workers = [1, 2, 3].map(|_| Client::connect(&config, worker).expect("a place"));
+    let lines = [
+        ":gather on",
+        "@1-3 print",
+        "@1-2 refuse",
+        "@1 alone",
+        ":gather off",
+    ];
+    let (shown, ..) = run(&boss, &lines);
+    assert_eq!(
+        without_times(&shown),
+        "What several targets write alike is shown once, when all have ended.\n\
+         print command sent.\n\
+         client-[2-4] (3):\n\
+         did print\n\
+         print: 3 targets: 3 done\n\
+         refuse command sent.\n\
+         client-[2-3]: refused: only print\n\
+         refuse: 2 targets: 2 refused\n\
+         alone command sent.\n\
+         [client-2, rank 1] done, exit code 0\n\
+         did alone\n\
+         Output is shown as it comes.\n"
+    );
+}
+
+#[test]
 fn what_came_of_a_command_is_shown_again() {
     let (_server, config) = serve();
     let boss = Client::connect(&config, Simulation).expect("a place");
