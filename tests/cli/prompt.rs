@@ -488,15 +488,13 @@ fn several_pasted_lines_are_asked_about_once() {
     for word in ["four", "five"] {
         expect_command(&mut web1, &[word]);
     }
-    for answer in ["\r", "n\r", CTRL_C] {
+    for (answer, count) in [("\r", 3), ("n\r", 4), (CTRL_C, 5)] {
         boss.wait_prompt("");
-        boss.keys("\x1b[200~never\nsent\x1b[201~\r");
-        boss.wait_for("Run these 2 lines? [y/N]");
+        let lines = "never\n".repeat(count);
+        boss.keys(&format!("\x1b[200~{lines}\x1b[201~\r"));
+        boss.wait_for(&format!("Run these {count} lines? [y/N]"));
         boss.keys(answer);
-        boss.wait_for("None of them was run.\n");
-        boss.wait_prompt("");
-        boss.keys("\x0c");
-        boss.wait_prompt("");
+        boss.wait_for(&format!("None of these {count} lines was run.\n"));
     }
     boss.line("six");
     expect_command(&mut web1, &["six"]);

@@ -159,7 +159,8 @@ impl LineEditor {
         let is_yes = |answer: &str| matches!(answer.trim(), "y" | "Y" | "yes");
         let is_meant = matches!(answer, Some(Typed::Text(answer)) if is_yes(&answer));
         if !is_meant {
-            self.screen.show("None of them was run.\n");
+            let text = format!("None of these {count} lines was run.\n");
+            self.screen.show(&text);
         }
         is_meant
     }
