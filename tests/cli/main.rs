@@ -11,6 +11,7 @@ mod demo;
 mod documents;
 mod pki;
 mod prompt;
+mod prompt_keys;
 mod prompt_loss;
 mod prompt_safety;
 mod run;
