@@ -7,7 +7,7 @@ use crate::output::grouped::Grouped;
 use crate::output::json::JsonLines;
 use crate::output::live::Live;
 use crate::output::report::Sink;
-use crate::output::screen::Style;
+use crate::output::screen::ScreenOptions;
 use crate::prompt::line::check_selector;
 use clap::{Args, ColorChoice};
 use client::Command;
@@ -53,33 +53,38 @@ pub(crate) struct Run {
     pub(crate) exit_code: bool,
 
     /// Say only what went wrong: no progress, no notes and no summary
-    #[arg(long, short)]
+    #[arg(long, short, help_heading = "Output")]
     pub(crate) quiet: bool,
 
     /// Print equal outputs once, under the names of their targets, when all have ended; past 256
     /// MiB of output, the longest of what still runs comes at once, line by line with its name
-    #[arg(long, short = 'b', conflicts_with = "json")]
+    #[arg(long, short = 'b', conflicts_with = "json", help_heading = "Output")]
     gather: bool,
 
     /// With -b: print of each output how it differs from the most frequent one
-    #[arg(long, requires = "gather")]
+    #[arg(long, requires = "gather", help_heading = "Output")]
     diff: bool,
 
     /// Print everything as JSON lines, errors and the summary too, with its kind in `type`
-    #[arg(long)]
+    #[arg(long, help_heading = "Output")]
     pub(crate) json: bool,
 
     /// Write what each target prints to files of its own as well: DIR/NAME.stdout and
     /// DIR/NAME.stderr
-    #[arg(long, value_name = "DIR")]
+    #[arg(long, value_name = "DIR", help_heading = "Output")]
     output_dir: Option<PathBuf>,
 
     /// Show no progress line, which there is only at a terminal anyway
-    #[arg(long)]
+    #[arg(long, help_heading = "Output")]
     no_progress: bool,
 
     /// Colours for the names of targets: at a terminal unless NO_COLOR is set, always, or never
-    #[arg(long, value_name = "WHEN", default_value = "auto")]
+    #[arg(
+        long,
+        value_name = "WHEN",
+        default_value = "auto",
+        help_heading = "Output"
+    )]
     color: ColorChoice,
 
     /// The program or command word, then its arguments
@@ -111,12 +116,12 @@ impl Run {
     }
 
     /// How the output looks.
-    pub(crate) fn style(&self, raw: bool) -> Style {
+    pub(crate) fn screen(&self, raw: bool) -> ScreenOptions {
         let has_colours = || {
             let is_set = |name| std::env::var_os(name).is_some_and(|value| !value.is_empty());
             !is_set("NO_COLOR") && std::env::var_os("TERM").is_none_or(|term| term != "dumb")
         };
-        Style {
+        ScreenOptions {
             raw,
             colours: match self.color {
                 ColorChoice::Auto if has_colours() => None,

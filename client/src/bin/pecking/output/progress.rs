@@ -89,6 +89,9 @@ impl Progress {
         if self.is_wide.replace(is_wide) != Some(is_wide) {
             bar.set_style(style(is_wide));
         }
+        // Before and after: what another thread writes meanwhile may have cleared it, and a line
+        // that is cleared for nothing is an empty one.
+        self.shown.0.is_drawn.store(true, Ordering::Release);
         bar.set_length(part.of.into());
         bar.set_position(part.ended.into());
         bar.set_message(text);

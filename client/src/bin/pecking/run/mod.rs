@@ -59,7 +59,7 @@ pub(crate) fn run(
             return Ok(run.exit_of(ExitCode::Interrupted));
         }
     }
-    let screen = Screen::own(run.style(settings.raw), progress).map_err(Failure::Output)?;
+    let screen = Screen::own(run.screen(settings.raw), progress).map_err(Failure::Output)?;
     let sent = client.send(&command)?;
     let queued = Queued::new(run.to());
     let is_noted = run.quiet || unread_input::note_unread(console);
