@@ -163,6 +163,7 @@ pub(crate) enum Action {
     ///
     /// Every `pecking work` ranks below and executes it, whichever came first. Of the clients of
     /// its own tier only those that joined later do; --wait-for waits for them.
+    #[command(after_help = run::EXAMPLES)]
     Run(Run),
     /// Only execute, until a signal comes
     Work {

@@ -15,6 +15,20 @@ use common::terminal::args;
 use std::path::PathBuf;
 use std::time::Duration;
 
+pub(super) const EXAMPLES: &str = "\
+Examples:
+  pecking run --to below -- uptime                 on all that execute, live, each line with its name
+  pecking run -b --to 'role=web' -- uname -r       equal outputs once, under the names
+  pecking run --dry-run --to 'web[1-20],!web7' -- reboot
+                                                   which would it reach?
+  pecking run --exit-code --to web1 -- test -e /etc/motd
+                                                   end with the exit code of the command
+  pecking run --output-dir logs --quiet --to below -- dmesg >/dev/null
+                                                   a file for each target and stream
+  pecking run --json --to below -- df | jq         JSON lines, for programs
+
+The targets (--to) and the exit codes: pecking --help";
+
 /// How much of a command's output may be on its way to `run`: what a fast link holds in a few
 /// milliseconds, and little memory.
 const WINDOW: u64 = 4 << 20;

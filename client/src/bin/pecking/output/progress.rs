@@ -68,6 +68,11 @@ impl Progress {
         self.shown.clone()
     }
 
+    /// Clears the line, if it is there.
+    pub(crate) fn hide(&self) {
+        self.shown.hide();
+    }
+
     /// When to draw it again, if at all.
     pub(crate) fn due(&self) -> Option<Instant> {
         self.bar.as_ref().map(|_| self.due)

@@ -98,7 +98,7 @@ impl Screen {
     /// Makes room for a stream that is the terminal of the progress line too.
     fn clear_for(&self, stream: OutputStream) {
         if stream == OutputStream::Stderr || self.stdout.is_terminal() {
-            self.progress.shown().hide();
+            self.progress.hide();
         }
     }
 

@@ -46,7 +46,7 @@ pub(crate) fn run(
     progress.draw(Part::default(), format!("joining {server}"));
     let (client, signals) = settings.join(console)?;
     if let Some(wanted) = run.wait_for {
-        wait::wait_for_executors(&client, wanted, &signals, console)?;
+        wait::wait_for_executors(&client, wanted, run.quiet, &signals, console)?;
     }
     if run.dry_run {
         return dry_run::run(&client, &run.command(), run.json, console);
