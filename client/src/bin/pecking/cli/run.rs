@@ -37,11 +37,11 @@ const WINDOW: u64 = 4 << 20;
 #[derive(Debug, Args)]
 pub(crate) struct Run {
     /// The targets of the command; without this the server decides
-    #[arg(long, value_name = "SELECTOR", value_parser = check_selector)]
+    #[arg(long, value_name = "SELECTOR", value_parser = check_selector, allow_hyphen_values = true)]
     to: Option<String>,
 
     /// Wait until so many clients that can execute rank below
-    #[arg(long, value_name = "N", value_parser = whole_number)]
+    #[arg(long, value_name = "N", value_parser = whole_number, allow_hyphen_values = true)]
     pub(crate) wait_for: Option<u32>,
 
     /// Print the clients that it would reach, and run nothing
@@ -49,16 +49,16 @@ pub(crate) struct Run {
     pub(crate) dry_run: bool,
 
     /// At a terminal, ask before a command goes to more targets than this
-    #[arg(long, value_name = "N", value_parser = whole_number)]
+    #[arg(long, value_name = "N", value_parser = whole_number, allow_hyphen_values = true)]
     pub(crate) confirm_over: Option<u32>,
 
     /// How long the command may run at each target; how long it waits there until it runs does
     /// not count
-    #[arg(long, value_name = "DURATION", value_parser = args::positive_duration)]
+    #[arg(long, value_name = "DURATION", value_parser = args::positive_duration, allow_hyphen_values = true)]
     timeout: Option<Duration>,
 
     /// How long the command may take in all, waiting included
-    #[arg(long, value_name = "DURATION", value_parser = args::positive_duration)]
+    #[arg(long, value_name = "DURATION", value_parser = args::positive_duration, allow_hyphen_values = true)]
     deadline: Option<Duration>,
 
     /// End with the highest exit code of the commands themselves (with one target: its code), and
