@@ -6,7 +6,7 @@ use std::os::unix::fs::PermissionsExt;
 
 use crate::support::Raw;
 use crate::support::programs::Server;
-use crate::support::terminal::{PROMPT, Terminal};
+use crate::support::terminal::Terminal;
 use rustix::process::Signal;
 use serde_json::json;
 use tempfile::TempDir;

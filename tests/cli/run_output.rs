@@ -2,7 +2,7 @@
 
 use crate::run::{expect_stderr, waiting};
 use crate::support::Raw;
-use crate::support::programs::Server;
+use crate::support::programs::{Process, Server};
 use rustix::process::Signal;
 use serde_json::json;
 
@@ -120,4 +120,29 @@ fn equal_outputs_are_printed_once_under_the_names_of_their_targets() {
         "{rule}\ndb (1), standard error\n{rule}\nold\n4 targets: 3 done, 1 failed\n  exit 1: db\n"
     );
     expect_stderr(&ended, &(waiting(4) + &said));
+}
+
+#[test]
+fn a_quiet_run_says_only_what_went_wrong_and_one_without_a_terminal_asks_nothing() {
+    let server = Server::start(&[]);
+    let words = ["--quiet", "--confirm-over", "0", "--to", "below", "--", "x"];
+    let executor = |name: &str| {
+        let mut raw = server.stranger();
+        let params = json!({"protocol": 1, "name": name, "slots": 1, "tier": 9});
+        raw.joined = raw.result("join", &params);
+        raw
+    };
+    let mut webs = ["web1", "web2"].map(executor);
+    let run = Process::start(server.client(&["run"]).args(words));
+    for (web, code) in webs.iter_mut().zip([0, 3]) {
+        let execute = web.execute();
+        web.reply(&execute, &json!({"exit_code": code, "stdout": "hi\n"}));
+        run.stdout.wait_for(&format!(
+            "{}: hi\n",
+            web.joined["name"].as_str().expect("a name")
+        ));
+    }
+    let ended = run.end();
+    ended.expect_code(1).expect_stdout("web1: hi\nweb2: hi\n");
+    expect_stderr(&ended, "[web2, rank 2] done, exit code 3 (TIME)\n");
 }

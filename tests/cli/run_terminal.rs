@@ -15,7 +15,7 @@ fn start(server: &Server, words: &[&str]) -> Terminal {
 /// A client that ranks below each `run`.
 fn executor(server: &Server, name: &str) -> Raw {
     let mut raw = server.stranger();
-    let params = json!({"protocol": 1, "name": name, "slots": 1, "tier": 9});
+    let params = json!({"protocol": 1, "name": name, "slots": 1, "tier": 9, "rank_news": false});
     raw.joined = raw.result("join", &params);
     raw
 }
@@ -28,6 +28,7 @@ fn progress_at_a_terminal_is_below_the_output_and_gone_at_the_end() {
     let executes = webs.each_mut().map(Raw::execute);
     run.wait_for("0/3 done, 3 running, ");
     webs[0].output(&executes[0], "stdout", "one\n");
+    run.wait_for("web1: one");
     webs[1].reply(&executes[1], &json!({"exit_code": 3, "stdout": "two\n"}));
     run.wait_for("0/3 done, 1 failed, 2 running");
     // Named once a person begins to wonder.

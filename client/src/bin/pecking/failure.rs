@@ -32,6 +32,8 @@ pub(crate) enum Failure {
     Audit(#[from] AuditError),
     #[error("interrupted")]
     Interrupted,
+    #[error("not sent: it was not confirmed")]
+    NotConfirmed,
     #[error("cannot write to standard output: {0}")]
     Output(io::Error),
     #[error("cannot start a thread: {0}")]
@@ -50,6 +52,7 @@ impl Failure {
             }
             Failure::Request(error) => render::refusal_word(error),
             Failure::Interrupted => "interrupted",
+            Failure::NotConfirmed => "not_confirmed",
             Failure::Output(_) => "output",
             _ if self.exit_code() == ExitCode::Usage => "usage",
             _ => "system",
@@ -74,7 +77,9 @@ impl Failure {
             | Failure::Bench(LoadError::TooLong { .. })
             | Failure::Request(RequestError::TooLong { .. }) => ExitCode::Usage,
             Failure::Refused(_) => ExitCode::Refused,
-            Failure::Interrupted | Failure::Bench(LoadError::Interrupted) => ExitCode::Interrupted,
+            Failure::Interrupted
+            | Failure::NotConfirmed
+            | Failure::Bench(LoadError::Interrupted) => ExitCode::Interrupted,
             Failure::Output(_) => ExitCode::Failed,
             _ => ExitCode::NotConnected,
         }

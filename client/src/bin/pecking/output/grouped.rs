@@ -283,6 +283,7 @@ mod tests {
     use crate::output::screen::testing::TestScreen;
     use crate::output::summary::Summary;
     use crate::output::testing::outcome;
+    use std::time::{Duration, Instant};
 
     /// What targets write, in the order in which they write and then end: their names end with
     /// their numbers.
@@ -407,6 +408,50 @@ mod tests {
                  {rule}\nweb1 (1)\n{rule}\n1234\n{rule}\nweb3 (1)\n{rule}\n1\n"
             )
         );
+    }
+
+    /// How long a sink takes for 10 KiB of each of a thousand targets, at best.
+    fn fastest(sink: impl Fn() -> Box<dyn Sink>) -> Duration {
+        let line = [&[b'x'; 79][..], b"\n"].concat();
+        let output = line.repeat(128);
+        let names: Vec<String> = (0..1000).map(|n| format!("web{n}")).collect();
+        let run = || {
+            let (mut sink, mut test) = (sink(), TestScreen::new(Look::default()));
+            let started = Instant::now();
+            let mut take = |report: &Report<'_>| {
+                sink.take(report, &mut test.screen).expect("memory");
+            };
+            take(&Report::Accepted(Accepted {
+                words: &[],
+                to: None,
+                run: None,
+                targets: 1000,
+            }));
+            for (member, name) in names.iter().enumerate() {
+                let ended = Outcome {
+                    member: Some(member as u64),
+                    ..outcome(name, Status::Done, Some(0))
+                };
+                take(&Report::Output(Piece {
+                    member: member as u64,
+                    name,
+                    rank: 1,
+                    stream: OutputStream::Stdout,
+                    bytes: &output,
+                }));
+                take(&Report::Outcome(&ended));
+            }
+            take(&Report::Summary(&Summary::default(), ExitCode::Done));
+            started.elapsed()
+        };
+        (0..5).map(|_| run()).min().unwrap_or_default()
+    }
+
+    #[test]
+    fn grouped_output_of_a_thousand_takes_little_more_time_than_live_output() {
+        let live = fastest(|| Box::new(Live::default()));
+        let grouped = fastest(|| Box::new(Grouped::new(false)));
+        assert!(10 * grouped <= 13 * live, "{grouped:?} and {live:?}");
     }
 
     #[test]

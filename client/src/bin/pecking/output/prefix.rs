@@ -168,13 +168,16 @@ impl Unfinished {
         for part in [&on, &self.name, marked, ":", &off, " "] {
             whole.extend_from_slice(part.as_bytes());
         }
-        self.bytes.extend_from_slice(last);
         match self.look.is_escaped {
             true => {
+                self.bytes.extend_from_slice(last);
                 let text = String::from_utf8_lossy(&self.bytes);
                 whole.extend_from_slice(escape(&text, Keep::Layout).as_bytes());
             }
-            false => whole.extend_from_slice(&self.bytes),
+            false => {
+                whole.extend_from_slice(&self.bytes);
+                whole.extend_from_slice(last);
+            }
         }
         whole.push(b'\n');
         self.bytes = Vec::new();

@@ -68,6 +68,11 @@ impl Progress {
         self.shown.clone()
     }
 
+    /// Clears the line, if it is there.
+    pub(crate) fn hide(&self) {
+        self.shown.hide();
+    }
+
     /// When to draw it again, if at all.
     pub(crate) fn due(&self) -> Option<Instant> {
         self.bar.as_ref().map(|_| self.due)
@@ -89,6 +94,9 @@ impl Progress {
         if self.is_wide.replace(is_wide) != Some(is_wide) {
             bar.set_style(style(is_wide));
         }
+        // Before and after: what another thread writes meanwhile may have cleared it, and a line
+        // that is cleared for nothing is an empty one.
+        self.shown.0.is_drawn.store(true, Ordering::Release);
         bar.set_length(part.of.into());
         bar.set_position(part.ended.into());
         bar.set_message(text);

@@ -22,7 +22,7 @@ pub(crate) struct Screen {
 
 /// How the streams of this process look.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Style {
+pub(crate) struct ScreenOptions {
     /// Whether control characters of other clients reach a terminal.
     pub(crate) raw: bool,
     /// Whether there are colours; `None`: at a terminal.
@@ -33,12 +33,12 @@ pub(crate) struct Style {
 impl Screen {
     /// The streams of this process. Standard output is written in blocks: the standard library
     /// writes it line by line, which costs a system call for each piece of text.
-    pub(crate) fn own(style: Style, progress: Progress) -> io::Result<Screen> {
+    pub(crate) fn own(options: ScreenOptions, progress: Progress) -> io::Result<Screen> {
         let stdout = File::from(io::stdout().as_fd().try_clone_to_owned()?);
         let stderr = io::stderr();
         let look = |is_terminal: bool| Look {
-            is_escaped: is_terminal && !style.raw,
-            is_coloured: style.colours.unwrap_or(is_terminal),
+            is_escaped: is_terminal && !options.raw,
+            is_coloured: options.colours.unwrap_or(is_terminal),
         };
         let are_terminals = (stdout.is_terminal(), stderr.is_terminal());
         let stdout = BufWriter::with_capacity(BLOCK, stdout);
@@ -46,7 +46,7 @@ impl Screen {
             stdout: Stream::new(stdout, are_terminals.0, look(are_terminals.0)),
             stderr: Stream::new(stderr, are_terminals.1, look(are_terminals.1)),
             progress,
-            is_quiet: style.is_quiet,
+            is_quiet: options.is_quiet,
         })
     }
 
@@ -98,7 +98,7 @@ impl Screen {
     /// Makes room for a stream that is the terminal of the progress line too.
     fn clear_for(&self, stream: OutputStream) {
         if stream == OutputStream::Stderr || self.stdout.is_terminal() {
-            self.progress.shown().hide();
+            self.progress.hide();
         }
     }
 
@@ -126,6 +126,10 @@ impl Screen {
     /// Says something on standard error, on a line of its own.
     pub(crate) fn say(&mut self, line: &str) {
         self.clear_for(OutputStream::Stderr);
+        if self.stdout.is_terminal() && self.stderr.is_terminal() {
+            let ended = self.stdout.end_line();
+            let _ = ended.and_then(|()| self.stdout.flush());
+        }
         let _ = self.stderr.finish();
         let _ = self.stderr.write_own(format!("{line}\n").as_bytes());
     }

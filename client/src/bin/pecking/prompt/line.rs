@@ -77,6 +77,10 @@ fn parse_send(line: &str) -> Result<Line, String> {
         None => (None, line),
         Some(rest) => {
             let (selector, typed) = rest.split_once(char::is_whitespace).unwrap_or((rest, ""));
+            if selector.is_empty() {
+                let expected = "write @SELECTOR WORDS…, such as @web1 print";
+                return Err(format!("there is no selector after @; {expected}"));
+            }
             (Some(check_selector(selector)?), typed.trim_start())
         }
     };
@@ -254,7 +258,17 @@ mod tests {
             (":gather", ":gather on"),
             (":gather maybe", "\"maybe\""),
             (":to 5-2", "reversed"),
-            ("@", "empty"),
+            ("@", "no selector after @; write @SELECTOR WORDS"),
+            ("@ print", "no selector after @"),
+            ("@@all print", "leave it out"),
+            (":to @", "leave it out"),
+            ("@next: print", "\"next:\" has an empty item"),
+            (
+                "@least-loaded: print",
+                "\"least-loaded:\" has an empty item",
+            ),
+            ("@next:web1,! print", "\"next:web1,!\" has a bare"),
+            ("@[1-3] print", "write ranks without brackets"),
             ("@all", "@all WORDS"),
             ("@3- print", "open"),
             ("@a/b print", "neither"),

@@ -16,34 +16,38 @@ use std::io::{self, IsTerminal, Write};
 /// Bytes of names in the question: two rows of a terminal.
 const MOST_NAMES: usize = 120;
 
-/// Whether the command may be sent: it reaches no more targets than this, the user says so, or
-/// there is no terminal to ask at.
-pub(super) fn is_confirmed(
+/// Asks whether the command may be sent, if it reaches more targets than this and there is a terminal
+/// to ask at.
+///
+/// # Errors
+/// It may not, or a signal came.
+pub(super) fn confirm(
     client: &Client,
     command: &Command,
     most: u32,
     signals: &Signals,
-) -> Result<bool, Failure> {
+) -> Result<(), Failure> {
     if !(io::stdin().is_terminal() && io::stderr().is_terminal()) {
-        return Ok(true);
+        return Ok(());
     }
     let Ok(selected) = client.select(command) else {
         // Sending it says why.
-        return Ok(true);
+        return Ok(());
     };
     let reached = selected.targets.iter();
     let reached = reached.filter(|target| target.status == Reach::Execute);
     let names = reached.filter_map(|target| target.name.as_deref());
     let names: Vec<_> = names.map(one_line).collect();
     if names.len() <= most as usize {
-        return Ok(true);
+        return Ok(());
     }
     let words = render::words(command.words());
     let folded = fold(names.iter().map(AsRef::as_ref), MOST_NAMES);
-    ask(
-        &format!("run {words} on {} targets ({folded})? [y/N] ", names.len()),
-        signals,
-    )
+    let question = format!("run {words} on {} targets ({folded})? [y/N] ", names.len());
+    match ask(&question, signals)? {
+        true => Ok(()),
+        false => Err(Failure::NotConfirmed),
+    }
 }
 
 /// Asks on standard error, and reads the answer on a thread of its own, so that a signal is heard

@@ -10,15 +10,16 @@ mod reporter;
 mod wait;
 
 use crate::cli::Run;
+use crate::dial::Signals;
 use crate::dry_run;
 use crate::exit_code::ExitCode;
 use crate::failure::Failure;
-use crate::output::progress::{Part, Progress};
+use crate::output::progress::{Part, Progress, Shown};
 use crate::output::screen::Screen;
 use crate::prompt::queued::Queued;
 use crate::settings::Settings;
 use crate::unread_input;
-use client::{SendEvent, SendHandle};
+use client::{Client, SendEvent, SendHandle};
 use common::sys::sync::Arc;
 use common::sys::thread;
 use common::terminal::console::Console;
@@ -28,8 +29,8 @@ use reporter::{Reporter, Reports};
 use std::io;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-/// Waits for executors, sends, and prints until the command has ended. Signals never wait.
-/// The console writes beside the progress line, as [`beside`](crate::output::progress::Shown::beside) has it.
+/// Waits for executors, sends, and reports until the command has ended. The console writes beside
+/// the progress line.
 pub(crate) fn run(
     settings: &Settings,
     run: &Run,
@@ -41,26 +42,23 @@ pub(crate) fn run(
         true => Vec::new(),
         false => run.sinks()?,
     };
-    let shown = progress.shown();
     let server = one_line(&settings.config.server);
     progress.draw(Part::default(), format!("joining {server}"));
     let (client, signals) = settings.join(console)?;
     if let Some(wanted) = run.wait_for {
-        wait::wait_for_executors(&client, wanted, &signals, console)?;
+        wait::wait_for_executors(&client, wanted, run.quiet, &signals, console)?;
     }
+    let command = run.command();
     if run.dry_run {
         return dry_run::run(&client, run, console);
     }
-    let command = run.command();
     if let Some(most) = run.confirm_over {
-        shown.hide();
-        if !confirm::is_confirmed(&client, &command, most, &signals)? {
-            console.say("not sent");
-            return Ok(run.exit_of(ExitCode::Interrupted));
-        }
+        progress.hide();
+        confirm::confirm(&client, &command, most, &signals)?;
     }
-    let screen = Screen::own(run.style(settings.raw), progress).map_err(Failure::Output)?;
-    let sent = client.send(&command)?;
+    let shown = progress.shown();
+    let screen = Screen::own(run.screen(settings.raw), progress).map_err(Failure::Output)?;
+    let handle = client.send(&command)?;
     let queued = Queued::new(run.to());
     let is_noted = run.quiet || unread_input::note_unread(console);
     let client = Arc::new(client);
@@ -74,37 +72,58 @@ pub(crate) fn run(
         is_of_commands: run.exit_code,
         is_interrupted: Arc::clone(&is_interrupted),
     });
-    let ended = start(reporter, sent.receiver().clone()).map_err(Failure::NoThread)?;
-    loop {
-        select! {
-            recv(ended) -> exit => {
-                // If the reader has gone, the command goes on: leaving the server ends it.
-                drop(client);
-                let panicked = |_| Err(io::Error::other("printing panicked"));
-                let exit = exit.unwrap_or_else(panicked).map_err(Failure::Output)?;
-                // The writer of standard input may have been slower than the send.
-                if !is_noted {
-                    unread_input::note_unread(console);
+    let ended = start(reporter, handle.receiver().clone()).map_err(Failure::NoThread)?;
+    let sent = Sent {
+        client,
+        handle,
+        ended,
+        is_interrupted,
+        shown,
+    };
+    let exit = sent.wait(&signals, console)?;
+    // The writer of standard input may have been slower than the send.
+    if !is_noted && exit.is_some() {
+        unread_input::note_unread(console);
+    }
+    Ok(exit.unwrap_or(run.exit_of(ExitCode::Interrupted)))
+}
+
+/// A command under way, which a thread of its own reports on.
+struct Sent {
+    client: Arc<Client>,
+    handle: SendHandle,
+    /// Where the exit code arrives.
+    ended: Receiver<io::Result<ExitCode>>,
+    is_interrupted: Arc<AtomicBool>,
+    shown: Shown,
+}
+
+impl Sent {
+    /// Waits for the end, and returns the exit code. The first signal cancels the command; after
+    /// the second there is nothing to wait for, and no exit code.
+    fn wait(self, signals: &Signals, console: &Console) -> Result<Option<ExitCode>, Failure> {
+        loop {
+            select! {
+                recv(self.ended) -> exit => {
+                    // If the reader has gone, the command goes on: leaving the server ends it.
+                    drop(self.client);
+                    let panicked = |_| Err(io::Error::other("printing panicked"));
+                    return exit.unwrap_or_else(panicked).map(Some).map_err(Failure::Output);
                 }
-                return Ok(exit);
-            }
-            recv(signals) -> _ => {
-                if is_interrupted.swap(true, Ordering::Relaxed) {
-                    // Dropping the client waits for the server a moment; exiting does not.
-                    std::mem::forget(client);
-                    shown.end();
-                    return Ok(run.exit_of(ExitCode::Interrupted));
+                recv(signals) -> _ => {
+                    if self.is_interrupted.swap(true, Ordering::Relaxed) {
+                        // Dropping the client waits for the server a moment; exiting does not.
+                        std::mem::forget(self.client);
+                        self.shown.end();
+                        return Ok(None);
+                    }
+                    self.handle.cancel();
+                    // `print` does not wait for a blocked console, as `say` does.
+                    console.print(b"cancelling; interrupt again to leave at once\n".to_vec());
                 }
-                cancel(&sent, console);
             }
         }
     }
-}
-
-fn cancel(sent: &SendHandle, console: &Console) {
-    sent.cancel();
-    // `print` does not wait for a blocked console, as `say` does.
-    console.print(b"cancelling; interrupt again to leave at once\n".to_vec());
 }
 
 /// Reports what comes of a command, on a thread of its own, and returns where the exit code

@@ -51,28 +51,42 @@ impl Reporter {
         }
     }
 
-    /// Reports what comes until the end, and returns the exit code.
+    /// Reports what comes of a send until its end, and then on all of it; returns the exit code.
     ///
     /// # Errors
     /// Standard output takes no more, although its reader is there.
     pub(super) fn follow(mut self, events: &Receiver<SendEvent>) -> io::Result<ExitCode> {
-        match self.report_all(events) {
+        let reported = match self.hear_send(events) {
+            Ok(error) => self.end(error),
+            Err(e) => Err(e),
+        };
+        match reported {
             Err(e) if e.kind() == ErrorKind::BrokenPipe => self.exits.fail(ExitCode::Unread),
             reported => reported?,
         }
         Ok(self.exit())
     }
 
-    fn report_all(&mut self, events: &Receiver<SendEvent>) -> io::Result<()> {
+    /// Reports what comes of one send; returns why outcomes of it are missing, if they are.
+    fn hear_send(&mut self, events: &Receiver<SendEvent>) -> io::Result<Option<RequestError>> {
+        let mut is_accepted = false;
         loop {
             let event = self.next(events)?;
             if let Some(queued) = &mut self.to.queued {
                 queued.hear(&event);
             }
             match event {
-                SendEvent::End(end) => return self.end(end.err()),
-                event => self.hear(&event)?,
+                SendEvent::End(end) => return Ok(end.err()),
+                SendEvent::Accepted { targets } => self.accept(targets)?,
+                event => {
+                    // One that is for a single target is not said to be taken.
+                    if !is_accepted {
+                        self.accept(1)?;
+                    }
+                    self.hear(&event)?;
+                }
             }
+            is_accepted = true;
             if events.is_empty() {
                 self.to.screen.flush()?;
             }
@@ -118,13 +132,6 @@ impl Reporter {
     }
 
     fn hear(&mut self, event: &SendEvent) -> io::Result<()> {
-        if let SendEvent::Accepted { targets } = event {
-            return self.accept(*targets);
-        }
-        // One that is for a single target is not said to be taken.
-        if self.summary.targets() == 0 {
-            self.accept(1)?;
-        }
         match event {
             SendEvent::Started { member } => self.start(*member),
             SendEvent::Output(output) => self.report(&Report::Output(Piece::of(output))),

@@ -7,15 +7,16 @@ use client::{Backoff, Client};
 use common::terminal::console::Console;
 use std::time::Duration;
 
-/// Waits until so many clients that rank below have slots.
+/// Waits until so many clients that rank below have slots, and says so unless it is to be quiet.
 pub(super) fn wait_for_executors(
     client: &Client,
     wanted: u32,
+    is_quiet: bool,
     signals: &Signals,
     console: &Console,
 ) -> Result<(), Failure> {
     let mut backoff = Backoff::polling(Duration::from_secs(1));
-    let mut is_noticed = false;
+    let mut is_noticed = is_quiet;
     loop {
         let executors = Executors::of(client)?;
         let there = executors.below;

@@ -15,7 +15,7 @@ use crate::own_files;
 use common::limits::{MAX_SELECTOR, MAX_SELECTOR_ITEMS};
 use common::terminal::escape::{one_line, path_line};
 use common::wire::message::clip;
-use common::wire::selector::{Selector, is_name, is_pattern, parts};
+use common::wire::selector::{Selector, WORDS, is_name, is_pattern, parts};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
@@ -164,6 +164,9 @@ impl Groups {
     }
 
     fn unknown(&self, name: &str, way: &[String]) -> String {
+        if name.is_empty() || WORDS.contains(&name) {
+            return format!("\"@{name}\" has an \"@\", which is for groups here; leave it out");
+        }
         let by = match way {
             [_] => String::new(),
             way => format!(" ({})", clip(&way.join(" → "))),
@@ -395,7 +398,8 @@ mod tests {
             ("@empty", "empty item"),
             ("web1,!@open", "leaves out \"web3\""),
             ("@open&role=web", "leaves out \"web3\""),
-            ("@", "no group \"\""),
+            ("@", "leave it out"),
+            ("@below", "leave it out"),
         ] {
             let error = groups().resolve(selector).expect_err(selector);
             assert!(error.contains(expected), "{selector}: {error}");
