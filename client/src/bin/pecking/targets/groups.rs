@@ -6,16 +6,16 @@
 //!
 //! The server knows no groups.
 
+use super::resolved::{Resolved, too_many};
 use crate::exit_code::ExitCode;
 use crate::failure::Failure;
-use crate::output::node_set::fold;
 use crate::output::print;
 use crate::output::table::{Align, columns};
 use crate::own_files;
-use common::limits::{MAX_SELECTOR, MAX_SELECTOR_ITEMS};
+use common::limits::MAX_SELECTOR_ITEMS;
 use common::terminal::escape::{one_line, path_line};
 use common::wire::message::clip;
-use common::wire::selector::{Selector, WORDS, is_name, is_pattern, parts};
+use common::wire::selector::{Selector, WORDS, is_name, parts};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
@@ -30,15 +30,6 @@ const MOST_NESTED: usize = 64;
 pub(crate) struct Groups {
     path: Option<PathBuf>,
     lists: BTreeMap<String, String>,
-}
-
-/// What a list means once its groups are resolved.
-#[derive(Debug, Default)]
-struct Resolved {
-    include: Vec<String>,
-    /// What only the server can leave out.
-    exclude: Vec<String>,
-    bytes: usize,
 }
 
 /// Whether a selector has an item that may be a group.
@@ -134,6 +125,7 @@ impl Groups {
                 resolved.add(item, is_left_out)?;
             }
         }
+        resolved.check_left_out()?;
         Ok(resolved)
     }
 
@@ -206,82 +198,6 @@ impl Groups {
     }
 }
 
-impl Resolved {
-    fn add(&mut self, item: String, is_left_out: bool) -> Result<(), String> {
-        self.bytes += item.len() + 1;
-        let items = match is_left_out {
-            true => &mut self.exclude,
-            false => &mut self.include,
-        };
-        items.push(item);
-        let count = self.include.len() + self.exclude.len();
-        match count {
-            _ if self.bytes > MAX_SELECTOR => Err(format!(
-                "the groups stand for more than the {MAX_SELECTOR} bytes that a selector may have"
-            )),
-            ..=MAX_SELECTOR_ITEMS => Ok(()),
-            _ => Err(too_many(count)),
-        }
-    }
-
-    fn add_group(&mut self, group: Resolved, is_left_out: bool, name: &str) -> Result<(), String> {
-        if is_left_out {
-            let mut items = group.without_exclusions(name)?.into_iter();
-            return items.try_for_each(|item| self.add(item, true));
-        }
-        for item in group.include {
-            self.add(item, false)?;
-        }
-        let mut exclude = group.exclude.into_iter();
-        exclude.try_for_each(|item| self.add(item, true))
-    }
-
-    fn without_exclusions(self, name: &str) -> Result<Vec<String>, String> {
-        match self.exclude.first() {
-            None => Ok(self.include),
-            Some(item) => Err(format!(
-                "the group {name:?} leaves out {:?}, which only the server can tell, so it cannot be \
-                 left out itself or be joined by \"&\"",
-                clip(item)
-            )),
-        }
-    }
-
-    /// Takes out what is left out, if names alone tell that.
-    fn settled(self) -> Result<Resolved, String> {
-        if self.include.is_empty() {
-            return Err("it only leaves clients out; write those first that it has".into());
-        }
-        let is_told = self.include.iter().all(|item| has_names(item))
-            && self
-                .exclude
-                .iter()
-                .all(|item| has_names(item) || is_pattern(item) && !item.contains(['&', '=']));
-        if self.exclude.is_empty() || !is_told {
-            return Ok(self);
-        }
-        let text = self.items().join(",");
-        let Selector::List(list) = Selector::parse(&text).map_err(|e| e.to_string())? else {
-            return Ok(self);
-        };
-        let left: Vec<String> = list.named().iter().map(ToString::to_string).collect();
-        let folded = fold(left.iter().map(String::as_str), usize::MAX);
-        if folded.is_empty() {
-            return Err("it leaves out all that it has".into());
-        }
-        let mut settled = Resolved::default();
-        let mut items = parts(&folded).map(str::to_owned);
-        items.try_for_each(|item| settled.add(item, false))?;
-        Ok(settled)
-    }
-
-    /// The items of a list.
-    fn items(&self) -> Vec<String> {
-        let excluded = self.exclude.iter().map(|item| format!("!{item}"));
-        self.include.iter().cloned().chain(excluded).collect()
-    }
-}
-
 /// Checks what stands in a group, apart from its groups.
 fn check(list: &str) -> Result<(), String> {
     for part in parts(list) {
@@ -305,11 +221,6 @@ fn check(list: &str) -> Result<(), String> {
     Ok(())
 }
 
-/// A name or a node set.
-fn has_names(item: &str) -> bool {
-    is_name(item) || item.contains('[') && !item.contains(['&', '='])
-}
-
 fn is_group(operand: &str) -> bool {
     operand.starts_with('@')
 }
@@ -329,10 +240,6 @@ fn split_word(selector: &str) -> (&str, &str) {
     selector.split_at(word.map_or(0, |word| word.len()))
 }
 
-fn too_many(count: usize) -> String {
-    format!("the groups stand for {count} items; a selector has at most {MAX_SELECTOR_ITEMS}")
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -344,6 +251,8 @@ mod tests {
             ("rest", "@all-prod,!@prod"),
             ("same", "web1,!web1"),
             ("open", "web*,!web3"),
+            ("prod2", "db*,!db2"),
+            ("clash", "@open,web3"),
             ("a", "@b"),
             ("b", "x,@a"),
             ("gone", "@nope"),
@@ -370,6 +279,7 @@ mod tests {
             ("@rest", "db1"),
             ("web[1-4],!@prod", "web[1-4],!web[1,3]"),
             ("@all-prod&role=web", "web[1,3]&role=web,db1&role=web"),
+            ("@open,web4,@prod2", "web*,web4,db*,!web3,!db2"),
             ("next:@prod", "next:web[1,3]"),
             (
                 "least-loaded:role=a@b,@open",
@@ -397,6 +307,9 @@ mod tests {
             ("@none", "only leaves clients out"),
             ("@empty", "empty item"),
             ("web1,!@open", "leaves out \"web3\""),
+            ("web3,@open", "\"open\" leaves out \"web3\""),
+            ("@clash", "\"open\" leaves out \"web3\""),
+            ("@open,web[1-4]", "leaves out \"web[1-4]\""),
             ("@open&role=web", "leaves out \"web3\""),
             ("@", "leave it out"),
             ("@below", "leave it out"),

@@ -6,6 +6,7 @@
 use crate::failure::Failure;
 use crate::output::node_set::fold;
 use crate::own_files;
+use crate::targets::Groups;
 use common::limits::MAX_SELECTOR;
 use common::terminal::escape::path_line;
 use common::wire::message::clip;
@@ -47,12 +48,12 @@ pub(crate) fn read_list(file: &ListFile) -> Result<String, Failure> {
 
 /// The items as one selector. The error goes on after the name of the file.
 fn selector(text: &str) -> Result<String, String> {
-    let mut items = Vec::new();
+    let (mut items, mut groups) = (Vec::new(), None);
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     for (number, line) in (1..).zip(text.lines()) {
         let line = without_comment(line).trim();
         if !line.is_empty() {
-            let item = item(line).map_err(|why| format!(", line {number}: {why}"))?;
+            let item = item(line, &mut groups).map_err(|why| format!(", line {number}: {why}"))?;
             items.push(item);
         }
     }
@@ -72,22 +73,16 @@ fn selector(text: &str) -> Result<String, String> {
 }
 
 /// An item with its group resolved, if it is one.
-fn item(line: &str) -> Result<String, String> {
-    let (mark, item) = match line.strip_prefix('!') {
-        Some(item) => ("!", item),
-        None => ("", line),
-    };
+fn item(line: &str, groups: &mut Option<Groups>) -> Result<String, String> {
+    let item = line.strip_prefix('!').unwrap_or(line);
     if parts(item).nth(1).is_some() {
         return Err(format!(
             "{:?} has a comma; write one item a line",
             clip(line)
         ));
     }
-    let item = match mark {
-        // Resolved with its mark: a group may have several items, each to be left out.
-        "!" => super::selector(line)?,
-        _ => super::selector(item)?,
-    };
+    // Resolved with its mark: a group may have several items, each to be left out.
+    let item = super::selector_of(line, groups)?;
     match Selector::parse(&item) {
         Ok(Selector::Single(_) | Selector::List(_)) => Ok(item),
         _ => Err(format!("{:?} stands alone; use --to", clip(line))),

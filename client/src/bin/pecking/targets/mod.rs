@@ -3,6 +3,7 @@
 
 mod groups;
 mod list_file;
+mod resolved;
 
 pub(crate) use groups::{Groups, show};
 pub(crate) use list_file::{ListFile, read_list};
@@ -11,9 +12,20 @@ use common::wire::selector::Selector;
 
 /// The selector that a text means, its groups resolved; else what is wrong with the text.
 pub(crate) fn selector(text: &str) -> Result<String, String> {
-    let selector = match groups::has_group(text) {
-        true => Groups::load()?.resolve(text)?,
-        false => text.to_owned(),
+    selector_of(text, &mut None)
+}
+
+/// [`selector`] for several texts: the groups are read once.
+fn selector_of(text: &str, groups: &mut Option<Groups>) -> Result<String, String> {
+    let selector = match (groups::has_group(text), groups.take()) {
+        (true, loaded) => {
+            let loaded = loaded.map_or_else(Groups::load, Ok)?;
+            groups.insert(loaded).resolve(text)?
+        }
+        (false, loaded) => {
+            *groups = loaded;
+            text.to_owned()
+        }
     };
     match Selector::parse(&selector) {
         Ok(_) => Ok(selector),
