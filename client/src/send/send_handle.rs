@@ -116,6 +116,7 @@ impl Command {
             deadline_ms: self.deadline.map(|deadline| ms(deadline).max(1)),
             progress: self.progress,
             run: self.run.as_deref(),
+            stdin: None,
         };
         message::request_line(&id.into(), method::SEND, params)
     }

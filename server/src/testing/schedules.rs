@@ -62,6 +62,7 @@ fn register(sender: &Arc<Member>, target: &Arc<Member>, id: u64, timers: &Watche
         deadline: None,
         progress: false,
         window: None,
+        input: None,
         tally: None,
         _charge: Charge::default(),
         on_record: None,

@@ -41,6 +41,7 @@ impl Bench {
             deadline: None,
             progress: false,
             window: None,
+            input: None,
             tally: None,
             _charge: Default::default(),
             on_record: None,
