@@ -9,6 +9,7 @@ mod as_user;
 mod client_end;
 mod detached;
 mod end;
+mod input;
 mod isolation;
 mod leftovers;
 mod output;
