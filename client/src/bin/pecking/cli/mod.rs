@@ -1,13 +1,16 @@
 //! The command line of the client: raw arguments, and what they become.
 
+mod run;
+
+pub(crate) use run::Run;
+
 use crate::bench::{self, Bench};
 use crate::dial::Wait;
 use crate::encrypting::{Encrypting, ServerAddress};
 use crate::failure::Failure;
-use crate::prompt::line::check_selector;
 use crate::settings::{Executes, Settings};
 use clap::{Args, CommandFactory, Parser, Subcommand};
-use client::{CONNECT_TIMEOUT, Command, Config, Identity, Name, Token};
+use client::{CONNECT_TIMEOUT, Config, Identity, Name, Token};
 use common::audit::AuditOptions;
 use common::limits::{DEFAULT_ADDRESS, MAX_SLOTS};
 use common::terminal::args;
@@ -82,10 +85,6 @@ The sender, as the server would tell it; what is left out, the server does not t
       --as <IDENTITY>  The identity that it has proven
       --role <ROLE>    Its role
       --tier <N>       Its tier, 0 (the highest) to 9";
-
-/// How much of a command's output may be on its way to `run`: what a fast link holds in a few
-/// milliseconds, and little memory.
-const WINDOW: u64 = 4 << 20;
 
 /// How to join, for every command.
 #[derive(Debug, Args)]
@@ -221,35 +220,6 @@ pub(crate) enum LookAtPolicy {
     },
 }
 
-/// What `run` takes.
-#[derive(Debug, Args)]
-pub(crate) struct Run {
-    /// The targets of the command; without this the server decides
-    #[arg(long, value_name = "SELECTOR", value_parser = check_selector)]
-    to: Option<String>,
-
-    /// Wait until so many clients that can execute rank below
-    #[arg(long, value_name = "N", value_parser = wait_for)]
-    pub(crate) wait_for: Option<u32>,
-
-    /// Print the clients that it would reach, and run nothing
-    #[arg(long)]
-    pub(crate) dry_run: bool,
-
-    /// How long the command may run at each target; how long it waits there until it runs does
-    /// not count
-    #[arg(long, value_name = "DURATION", value_parser = args::positive_duration)]
-    timeout: Option<Duration>,
-
-    /// How long the command may take in all, waiting included
-    #[arg(long, value_name = "DURATION", value_parser = args::positive_duration)]
-    deadline: Option<Duration>,
-
-    /// The program or command word, then its arguments
-    #[arg(required = true, trailing_var_arg = true, value_name = "WORDS")]
-    words: Vec<String>,
-}
-
 fn name(text: &str) -> Result<String, String> {
     check_name(text).map(|()| text.to_owned())
 }
@@ -273,11 +243,6 @@ fn tag(text: &str) -> Result<(String, String), String> {
         .ok_or("expected KEY=VALUE, such as role=web")?;
     Tags::default().add(key, value)?;
     Ok((key.to_owned(), value.to_owned()))
-}
-
-fn wait_for(text: &str) -> Result<u32, String> {
-    text.parse()
-        .map_err(|_| "expected a whole number, such as 3".into())
 }
 
 impl Cli {
@@ -363,27 +328,6 @@ impl Joining {
                 .map_err(|why| format!("--tag: {why}"))?;
         }
         Ok(tags)
-    }
-}
-
-impl Run {
-    /// The targets of the command, if the command line has them.
-    pub(crate) fn to(&self) -> Option<&str> {
-        self.to.as_deref()
-    }
-
-    pub(crate) fn command(&self) -> Command {
-        let mut command = Command::new(&self.words).window(WINDOW).progress();
-        if let Some(to) = &self.to {
-            command = command.to(to);
-        }
-        if let Some(timeout) = self.timeout {
-            command = command.timeout(timeout);
-        }
-        if let Some(deadline) = self.deadline {
-            command = command.deadline(deadline);
-        }
-        command
     }
 }
 
