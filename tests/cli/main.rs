@@ -14,6 +14,7 @@ mod prompt_loss;
 mod prompt_safety;
 mod run;
 mod run_output;
+mod run_stdin;
 mod run_waiting;
 mod server;
 mod server_log;

@@ -16,5 +16,6 @@ mod output;
 mod policy;
 mod run;
 mod senders;
+mod stdin;
 mod stuck;
 mod words;

@@ -33,6 +33,8 @@ pub(crate) enum Failure {
     Interrupted,
     #[error("cannot write to standard output: {0}")]
     Output(io::Error),
+    #[error("cannot read standard input, so the command was cancelled: {0}")]
+    Input(io::Error),
     #[error("cannot start a thread: {0}")]
     NoThread(io::Error),
     #[error("cannot handle {what}: {why}")]
@@ -59,7 +61,7 @@ impl Failure {
             | Failure::Request(RequestError::TooLong { .. }) => ExitCode::Usage,
             Failure::Refused(_) => ExitCode::Refused,
             Failure::Interrupted | Failure::Bench(LoadError::Interrupted) => ExitCode::Interrupted,
-            Failure::Output(_) => ExitCode::Failed,
+            Failure::Output(_) | Failure::Input(_) => ExitCode::Failed,
             _ => ExitCode::NotConnected,
         }
     }

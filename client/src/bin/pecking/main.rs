@@ -11,6 +11,7 @@ mod encrypting;
 mod executors;
 mod exit_code;
 mod failure;
+mod feed;
 mod members;
 mod output;
 mod policy;

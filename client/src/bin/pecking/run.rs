@@ -6,6 +6,7 @@ use crate::dry_run;
 use crate::executors::Executors;
 use crate::exit_code::ExitCode;
 use crate::failure::Failure;
+use crate::feed::Feed;
 use crate::output::printer::{OwnStreams, Printer};
 use crate::output::render;
 use crate::prompt::queued::Queued;
@@ -29,9 +30,10 @@ pub(crate) fn run(settings: &Settings, run: &Run, console: &Console) -> Result<E
         return dry_run::run(&client, &run.command(), console);
     }
     let printer = Printer::to_own_streams(settings.raw).map_err(Failure::Output)?;
-    let sent = client.send(run.command())?;
+    let mut sent = client.send(run.command())?;
+    let feed = sent.take_input().map(Feed::start).transpose()?;
     let queued = Queued::new(run.to());
-    let is_noted = unread_input::note_unread(console);
+    let is_noted = feed.is_some() || unread_input::note_unread(console);
     let client = Arc::new(client);
     let events = sent.receiver().clone();
     let printed = start_printing(Arc::clone(&client), printer, events, queued);
@@ -48,6 +50,7 @@ pub(crate) fn run(settings: &Settings, run: &Run, console: &Console) -> Result<E
                 if !is_noted {
                     unread_input::note_unread(console);
                 }
+                feed.map_or(Ok(()), |feed| feed.check())?;
                 return Ok(if is_interrupted { ExitCode::Interrupted } else { exit });
             }
             recv(signals) -> _ => {

@@ -3,7 +3,9 @@
 use crate::prompt::line::check_selector;
 use clap::Args;
 use client::Command;
+use common::limits::MAX_INPUT_WINDOW;
 use common::terminal::args;
+use std::convert::Infallible;
 use std::time::Duration;
 
 /// How much of a command's output may be on its way to `run`: what a fast link holds in a few
@@ -34,6 +36,14 @@ pub(crate) struct Run {
     #[arg(long, value_name = "DURATION", value_parser = args::positive_duration)]
     deadline: Option<Duration>,
 
+    /// Give standard input to the command at every target, no faster than the slowest takes it; a
+    /// policy's entry takes input if it says stdin = true
+    #[arg(long)]
+    pub(crate) stdin: bool,
+
+    #[arg(long = "script", hide = true, value_name = "FILE", value_parser = no_script)]
+    _script: Option<Infallible>,
+
     /// The program or command word, then its arguments
     #[arg(required = true, trailing_var_arg = true, value_name = "WORDS")]
     pub(super) words: Vec<String>,
@@ -56,8 +66,22 @@ impl Run {
         if let Some(deadline) = self.deadline {
             command = command.deadline(deadline);
         }
+        if self.stdin {
+            // Across the world a round trip takes long, and one command is no burden.
+            command = command.input_window(MAX_INPUT_WINDOW);
+        }
         command
     }
+}
+
+/// What runs on a machine is for its policy to say, so no file of the sender's runs there as it is.
+fn no_script(_: &str) -> Result<Infallible, String> {
+    Err(
+        "run executes no file of yours on other machines, only what their policies name; to send a \
+         file, give it to an entry that takes input (stdin = true): \
+         pecking run --stdin --to 'web*' -- put-config motd < FILE"
+            .into(),
+    )
 }
 
 fn wait_for(text: &str) -> Result<u32, String> {
