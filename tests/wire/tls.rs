@@ -16,11 +16,11 @@ use crate::support::pki::{Pair, Pki, Says};
 use crate::support::tunnel::config;
 use crate::support::{PATIENCE, Server, checked, dial_plain, skipped};
 
-const ALPN: &[u8] = b"pecking-order/1";
+pub(crate) const ALPN: &[u8] = b"pecking-order/1";
 
 const JOIN: &str = r#"{"jsonrpc":"2.0","id":1,"method":"join","params":{"protocol":1}}"#;
 
-type Encrypted = StreamOwned<ClientConnection, TcpStream>;
+pub(crate) type Encrypted = StreamOwned<ClientConnection, TcpStream>;
 
 fn start(pair: &Pair, options: &[&str]) -> Server {
     let tls = ["--cert", &pair.cert, "--key", &pair.key];
@@ -28,7 +28,7 @@ fn start(pair: &Pair, options: &[&str]) -> Server {
 }
 
 /// Dials, and begins with TLS.
-fn encrypted(server: &Server, config: ClientConfig) -> Encrypted {
+pub(crate) fn encrypted(server: &Server, config: ClientConfig) -> Encrypted {
     let socket = dial_plain(server.address()).expect("the server accepts");
     socket.set_read_timeout(Some(PATIENCE)).expect("a time");
     let name = "localhost".try_into().expect("a name");
@@ -51,7 +51,7 @@ pub(crate) fn showing(pki: &Pki, pair: &Pair) -> ClientConfig {
 
 /// Everything that a connection says until its end, after one line; an error at its end is no
 /// part of it.
-fn said_after(mut stream: impl Read + Write, line: &str) -> (Vec<Value>, String) {
+pub(crate) fn said_after(mut stream: impl Read + Write, line: &str) -> (Vec<Value>, String) {
     let written = stream.write_all(format!("{line}\n").as_bytes());
     let mut bytes = Vec::new();
     let how = match written.and_then(|()| stream.read_to_end(&mut bytes)) {

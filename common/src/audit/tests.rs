@@ -368,6 +368,23 @@ fn one_record_of_any_length_has_a_place_and_a_second_one_has_none() {
 }
 
 #[test]
+fn no_command_waits_for_places_that_only_outcomes_free() {
+    let place = Place::new();
+    let audit = place.open();
+    let _all = audit.reserve(1, LATER_RECORDS).expect("they are free");
+    assert!(audit.is_crowded(), "what others are told goes out first");
+    // The shortest of several, as the machine may be busy; what is written ends a vain wait.
+    let waited = (0..5).map(|_| {
+        note(&audit, 1);
+        let began = Instant::now();
+        assert!(audit.reserve(1, 1).is_err());
+        began.elapsed()
+    });
+    let shortest = waited.min().expect("five");
+    assert!(shortest < Duration::from_millis(50), "{shortest:?}");
+}
+
+#[test]
 fn denials_of_one_address_are_counted_past_ten_a_second() {
     let place = Place::new();
     let audit = place.open();
@@ -376,6 +393,8 @@ fn denials_of_one_address_are_counted_past_ten_a_second() {
             method: "join",
             reason: "unauthorized",
             rule: None,
+            message: None,
+            showed: None,
             who: None,
             address: "10.0.0.1:5".parse().expect("an address"),
             to: None,

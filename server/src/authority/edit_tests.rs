@@ -1,5 +1,5 @@
 use super::*;
-use std::os::unix::fs::symlink;
+use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 use tempfile::TempDir;
 
 const FILE: &str = r#"# The relay of the lab.
@@ -104,6 +104,16 @@ fn what_cannot_be_added_changes_nothing() {
         new
     };
     for (new, out, why) in [
+        (
+            with(|new| new.expires_in = Some(Duration::from_secs(4_000_000 * 86_400))),
+            &free,
+            "no date is 4000000 days from now; expected an end from 1970-01-01T00:00:00Z to 9999-12-31T23:59:59Z",
+        ),
+        (
+            with(|new| new.expires_in = Some(Duration::from_secs(u64::MAX))),
+            &free,
+            "expected an end from 1970-01-01T00:00:00Z to 9999-12-31T23:59:59Z",
+        ),
         (web3(), &there, "File exists"),
         (web3(), &nowhere, "No such file"),
         (

@@ -265,6 +265,9 @@ fn accepted(send: &Id, outcomes: usize) -> Vec<u8> {
 #[inline(never)]
 fn begin(hub: &Hub, taken: &Taken, request: &Send<'_>, now: u64, flushes: &mut FlushSet<'_>) {
     let command = &taken.command;
+    if command.targets.is_empty() {
+        return;
+    }
     if taken.has_room {
         let execute = Execute {
             from: command.sender.origin(taken.sender_rank),

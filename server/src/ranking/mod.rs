@@ -371,9 +371,10 @@ impl Ranking {
             return Ok(());
         };
         // Those of the tiers that it is kept for have a part of it already.
-        let high = self
-            .ranked
-            .partition_point(|place| place.member.tier <= reserve.tier);
+        let is_high = |member: &Member| member.tier <= reserve.tier;
+        let high = self.ranked.partition_point(|place| is_high(&place.member));
+        let go = replaced.iter().filter(|member| is_high(member)).count();
+        let high = high.saturating_sub(go);
         let kept = (reserve.seats as usize).saturating_sub(high);
         match free > kept {
             true => Ok(()),

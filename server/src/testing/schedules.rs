@@ -57,6 +57,7 @@ fn register(sender: &Arc<Member>, target: &Arc<Member>, id: u64, timers: &Watche
         targets: Targets::One(Target {
             member: Arc::clone(target),
             rank: 1,
+            allow: None,
         }),
         timeout: Some(1000),
         deadline: None,

@@ -30,6 +30,7 @@ use std::ops::Deref;
 
 use catch_up::CATCH_UP_TICK;
 pub use line::{Line, SharedLine};
+pub(in crate::net) use writer::BATCH;
 use writer::{Progress, Writer};
 
 /// Bytes of the longest line that is copied behind what the writer has: to copy more costs more

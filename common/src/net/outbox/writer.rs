@@ -10,7 +10,7 @@ use std::io;
 
 /// Bytes that one write takes along: a good part of a socket's buffer, and a size at
 /// which the system call's own cost no longer shows.
-pub(super) const BATCH: usize = 256 << 10;
+pub(in crate::net) const BATCH: usize = 256 << 10;
 
 /// Batches that one flush writes before it hands the rest to a thread: the thread that flushes
 /// has a client of its own to serve.

@@ -19,7 +19,7 @@ pub(in crate::net) mod testing;
 mod tests;
 
 use crate::net::Written;
-use crate::net::outbox::scratch;
+use crate::net::outbox::{BATCH, scratch};
 use crate::sys::sync::atomic::{AtomicBool, Ordering};
 use crate::sys::sync::{Mutex, lock, role};
 use rustls::Connection;
@@ -31,8 +31,8 @@ use std::sync::Arc;
 /// server is ever taken for one of this.
 pub const ALPN: &[u8] = b"pecking-order/1";
 
-/// Bytes that are encrypted at a time: four records of the largest size, and little enough that a
-/// reader of the same connection does not wait for long.
+/// Bytes that are encrypted at a time: four records of the largest size, as many as a session
+/// takes, and few enough that a reader of the same connection does not wait for long.
 const SEAL_BATCH: usize = 64 << 10;
 
 /// The cryptography that both ends use.
@@ -115,15 +115,26 @@ impl Tls {
             sent: sealed.send(&mut send)?,
         };
         if sealed.is_empty() {
-            let taken = self.seal(&mut sealed, |session| {
-                let piece = &bytes[..bytes.len().min(SEAL_BATCH)];
-                session.writer().write(piece)
-            });
+            let taken = self.seal_all(&mut sealed, bytes);
             written.sent += self.send(&mut sealed, &mut send)?;
             // Only now: if the peer has broken the connection, it was told so.
             written.taken = taken?;
         }
         Ok(written)
+    }
+
+    /// Encrypts what goes with one system call; how much of the bytes that is.
+    fn seal_all(&self, sealed: &mut Sealed, bytes: &[u8]) -> io::Result<usize> {
+        let bytes = &bytes[..bytes.len().min(BATCH)];
+        let mut taken = 0;
+        loop {
+            let piece = &bytes[taken..bytes.len().min(taken + SEAL_BATCH)];
+            let step = self.seal(sealed, |session| session.writer().write(piece))?;
+            taken += step;
+            if step == 0 || taken == bytes.len() {
+                return Ok(taken);
+            }
+        }
     }
 
     /// Sends what is encrypted, and after it that nothing more follows; says whether all of it

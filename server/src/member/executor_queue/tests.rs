@@ -36,6 +36,7 @@ impl Bench {
             targets: crate::dispatch::command::Targets::One(crate::dispatch::command::Target {
                 member: Arc::clone(&self.target),
                 rank: 1,
+                allow: None,
             }),
             timeout,
             deadline: None,
