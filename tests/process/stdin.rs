@@ -1,13 +1,15 @@
 //! `pecking run --stdin`: what it reads reaches real programs, and what it cannot read ends them.
 
 use crate::executing::{
-    Finished, Folder, PATIENCE, Program, Relay, Worker, anything, client, client_for,
+    Finished, Folder, PATIENCE, Program, Relay, Worker, anything, client, client_for, eventually,
 };
 use crate::policy::example;
+use crate::support::Vitals;
+use crate::support::programs::Server;
 use rustix::process::Signal;
 use std::fs::File;
 use std::os::unix::fs::PermissionsExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
 /// Bytes of every value, in no simple order.
@@ -52,6 +54,56 @@ fn a_file_reaches_every_target_to_the_byte() {
             count += 1;
         }
         assert_eq!(count, 3);
+    }
+}
+
+#[test]
+fn input_costs_no_memory_to_speak_of() {
+    const NAMES: [&str; 4] = ["a", "b", "c", "d"];
+    const MOST: usize = 16 << 20;
+    let server = Server::start(&["9"]);
+    let start = |name: &&str| {
+        let words = ["work", "--allow-any", "--allow-root", "--name", name];
+        let worker = Program::start(&mut server.client(&words));
+        worker.stderr.wait_for("joined as", PATIENCE);
+        worker
+    };
+    let workers: Vec<Program> = NAMES.iter().map(start).collect();
+    let folder = Folder::new();
+    // The slow one begins late, so that all that may wait for it does.
+    let script = format!(
+        "echo up; if mkdir {0}/slow 2>/dev/null; then sleep 1; fi; cat > {0}/$PPID",
+        folder.path().display()
+    );
+    let words = [
+        "run", "--stdin", "--to", "below", "--", "/bin/sh", "-c", &script,
+    ];
+    let (stdin, mut into) = std::io::pipe().expect("a pipe");
+    let run = Program::start_reading(&mut server.client(&words), stdin);
+    run.stdout.wait_for("up", PATIENCE);
+    let pids = [server.process.id(), run.id()].into_iter();
+    let pids = pids.chain(workers.iter().map(Program::id));
+    let Some(vitals) = pids.map(Vitals::of).collect::<Option<Vec<_>>>() else {
+        return;
+    };
+    let before: Vec<usize> = vitals.iter().map(|of| of.most_resident()).collect();
+    let all = bytes(24 << 20);
+    std::io::Write::write_all(&mut into, &all).expect("it is read");
+    let copies = workers
+        .iter()
+        .map(|worker| folder.path().join(worker.id().to_string()));
+    let copies: Vec<_> = copies.collect();
+    let size = |copy: &PathBuf| std::fs::metadata(copy).map_or(0, |copy| copy.len());
+    eventually("all of it is there", PATIENCE, || {
+        copies.iter().all(|copy| size(copy) == all.len() as u64)
+    });
+    let after = vitals.iter().map(|of| of.most_resident());
+    let grown: Vec<usize> = after.zip(&before).map(|(now, then)| now - then).collect();
+    assert!(grown.iter().all(|grown| *grown <= MOST), "{grown:?}");
+    drop(into);
+    assert_eq!(run.finish(PATIENCE).code, Some(0));
+    for copy in copies {
+        assert!(std::fs::read(copy).expect("a file") == all);
     }
 }
 
