@@ -40,6 +40,9 @@ fn a_sender_writes_no_more_than_the_window_ahead() {
     assert!(sent.wait().expect("an outcome")[0].succeeded());
 }
 
+/// A way to drop input that has no end.
+type DropIt = fn(SendHandle);
+
 #[test]
 fn input_whose_command_has_ended_fails_and_input_without_its_end_cancels() {
     let (client, mut server) = pair();
@@ -60,12 +63,13 @@ fn input_whose_command_has_ended_fails_and_input_without_its_end_cancels() {
     });
     drop((input, sent));
     // Dropped, or never taken, by whichever way.
-    let dropped: [(&str, fn(SendHandle)); 3] = [
-        ("the input", |mut sent| drop(sent.take_input())),
+    let taken: DropIt = |mut sent| drop(sent.take_input());
+    let waited: DropIt = |sent| drop(sent.wait());
+    for (what, drop_it) in [
+        ("the input", taken),
         ("the handle", drop),
-        ("a wait", |sent| drop(sent.wait())),
-    ];
-    for (what, drop_it) in dropped {
+        ("a wait", waited),
+    ] {
         std::thread::scope(|scope| {
             let sent = send();
             let id = server.read_method("send")["id"].clone();
