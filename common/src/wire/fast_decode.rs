@@ -37,10 +37,7 @@ impl<'a> Plain<'a> {
         let mut rest = Rest(simdutf8::basic::from_utf8(rest).ok()?);
         let plain = if rest.has("\"method\":\"output\",\"params\":") {
             Plain::Output(rest.output()?)
-        } else if rest.has("\"method\":\"input\",\"params\":") {
-            Plain::Input(rest.send_input()?)
-        } else {
-            rest.skip("\"id\":")?;
+        } else if rest.has("\"id\":") {
             let id = rest.natural()?;
             if rest.has(",\"result\":") {
                 let executed = rest.execution_result()?;
@@ -50,6 +47,9 @@ impl<'a> Plain<'a> {
                 let request = rest.send()?;
                 Plain::Send { id, request }
             }
+        } else {
+            rest.skip("\"method\":\"input\",\"params\":")?;
+            Plain::Input(rest.send_input()?)
         };
         (rest.0 == "}").then_some(plain)
     }
