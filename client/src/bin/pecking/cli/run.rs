@@ -16,11 +16,11 @@ const WINDOW: u64 = 4 << 20;
 #[derive(Debug, Args)]
 pub(crate) struct Run {
     /// The targets of the command; without this the server decides
-    #[arg(long, value_name = "SELECTOR", value_parser = check_selector)]
+    #[arg(long, value_name = "SELECTOR", value_parser = check_selector, allow_hyphen_values = true)]
     to: Option<String>,
 
     /// Wait until so many clients that can execute rank below
-    #[arg(long, value_name = "N", value_parser = wait_for)]
+    #[arg(long, value_name = "N", value_parser = wait_for, allow_hyphen_values = true)]
     pub(crate) wait_for: Option<u32>,
 
     /// Print the clients that it would reach, and run nothing
@@ -29,11 +29,11 @@ pub(crate) struct Run {
 
     /// How long the command may run at each target; how long it waits there until it runs does
     /// not count
-    #[arg(long, value_name = "DURATION", value_parser = args::positive_duration)]
+    #[arg(long, value_name = "DURATION", value_parser = args::positive_duration, allow_hyphen_values = true)]
     timeout: Option<Duration>,
 
     /// How long the command may take in all, waiting included
-    #[arg(long, value_name = "DURATION", value_parser = args::positive_duration)]
+    #[arg(long, value_name = "DURATION", value_parser = args::positive_duration, allow_hyphen_values = true)]
     deadline: Option<Duration>,
 
     /// Give standard input to the command at every target, no faster than the slowest takes it; a
@@ -41,7 +41,7 @@ pub(crate) struct Run {
     #[arg(long)]
     pub(crate) stdin: bool,
 
-    #[arg(long = "script", hide = true, value_name = "FILE", value_parser = no_script)]
+    #[arg(long = "script", hide = true, value_name = "FILE", value_parser = no_script, allow_hyphen_values = true)]
     _script: Option<Infallible>,
 
     /// The program or command word, then its arguments
