@@ -376,21 +376,31 @@ fn the_memory_of_windows_is_that_of_commands_that_wait() {
 
 #[test]
 fn a_target_for_which_half_an_outbox_waits_gets_no_more_and_is_no_slow_consumer() {
-    const WINDOW: u64 = 1 << 20;
+    const WINDOW: usize = 1 << 20;
+    // Half of an outbox, and what the systems' buffers hold.
+    const COMMANDS: usize = 50;
+    let _alone = crate::support::alone();
     let server = Server::start(9, &[]);
     let mut boss = Raw::join_with(&server, json!({"name": "boss", "slots": 0}));
     let mut target =
         crate::support::Still::join_with(&server, json!({"name": "a", "slots": 64, "stdin": true}));
     let params = json!({"to": "a", "command": ["cat"], "stdin": WINDOW});
-    let ids: Vec<Value> = (0..64).map(|_| boss.request("send", &params)).collect();
+    let ids: Vec<Value> = (0..COMMANDS)
+        .map(|_| boss.request("send", &params))
+        .collect();
     boss.sync();
+    // Written by hand, as the target is a slow consumer if this takes ten seconds.
+    let text = "i".repeat(WINDOW - 200);
     for id in &ids {
-        piece(&boss, id, WINDOW - 200);
+        boss.send_line(&format!(
+            r#"{{"jsonrpc":"2.0","method":"input","params":{{"send":{id},"text":"{text}"}}}}"#
+        ));
     }
     boss.sync();
     let failed = boss.fence();
     let is_failed = |message: &Value| message["result"]["status"] == "failed";
-    assert!(!failed.is_empty() && failed.iter().all(is_failed));
+    let is_right = !failed.is_empty() && failed.iter().all(is_failed);
+    assert!(is_right, "{:.2000?}", failed);
     target.send(&json!({"jsonrpc": "2.0", "id": "last", "method": "ping"}));
     let lines = target.read_lines(|line| line.contains(r#""id":"last","result""#));
     let count = |method: &str| {
@@ -399,10 +409,14 @@ fn a_target_for_which_half_an_outbox_waits_gets_no_more_and_is_no_slow_consumer(
     };
     assert_eq!(
         count("execute"),
-        64,
+        COMMANDS,
         "it is here, and was given all of them"
     );
     let failed = count("cancel");
     assert!(failed > 0, "those that have failed are cancelled");
-    assert_eq!(count("input"), 64 - failed, "the others have their input");
+    assert_eq!(
+        count("input"),
+        COMMANDS - failed,
+        "the others have their input"
+    );
 }
