@@ -100,7 +100,10 @@ fn a_program_that_does_not_read_holds_its_sender_up_and_is_ended_like_any_other(
             boss.output(&id);
             // Time in which it could read.
             boss.sh("sleep 0.3").exited(0);
-            let told = |message: &Value| message["params"]["consumed"].as_u64();
+            let told = |message: &Value| {
+                let params = &message["params"];
+                (params["send"] == id).then(|| params["consumed"].as_u64())?
+            };
             let most = boss.raw.fence().iter().filter_map(told).max();
             let pipe = (PIPE / 2) as u64..2 * PIPE as u64;
             assert!(most.is_some_and(|most| pipe.contains(&most)), "{most:?}");
