@@ -18,6 +18,7 @@ mod prompt_safety;
 mod run;
 mod run_json;
 mod run_output;
+mod run_stdin;
 mod run_terminal;
 mod run_waiting;
 mod server;

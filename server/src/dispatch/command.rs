@@ -3,6 +3,7 @@
 
 use crate::authority::grant::AllowLine;
 use crate::dispatch::flush_set::FlushSet;
+use crate::dispatch::input::{self, Input};
 use crate::dispatch::output_credit::OutputCredit;
 use crate::member::Member;
 use crate::record::OnRecord;
@@ -60,8 +61,13 @@ impl Targets {
 
     /// The target with that number.
     pub(crate) fn find(&self, number: u64) -> Option<&Target> {
+        self.place(number).map(|at| &self[at])
+    }
+
+    /// Which of them has that number.
+    pub(crate) fn place(&self, number: u64) -> Option<usize> {
         let at = self.binary_search_by_key(&number, |target| target.member.id);
-        at.ok().map(|at| &self[at])
+        at.ok()
     }
 }
 
@@ -92,6 +98,8 @@ pub(crate) struct Command {
     pub(crate) progress: bool,
     /// How much output the sender takes ahead, over all targets.
     pub(crate) window: Option<u64>,
+    /// Its input, if it has any.
+    pub(crate) input: Option<Box<Input>>,
     /// How many outcomes of each kind there were; `None` where the one outcome is the answer.
     pub(crate) tally: Option<Counts>,
     /// For what is kept of it until its last outcome.
@@ -234,6 +242,9 @@ impl Command {
         self.log_outcome(target, status, details);
         if let Some(on_record) = &self.on_record {
             on_record.outcome(self, target, status, details);
+        }
+        if self.input.is_some() {
+            input::note(self, target, None, flushes);
         }
         self.make_outcome(target, status, details, flushes);
     }

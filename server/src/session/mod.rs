@@ -272,6 +272,10 @@ impl<'a> Session<'a> {
                 self.lives = true;
                 self.output(member, output);
             }
+            Plain::Input(piece) => {
+                self.lives = true;
+                self.input(member, piece);
+            }
         }
         Flow::Continue(())
     }

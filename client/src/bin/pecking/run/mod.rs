@@ -14,6 +14,7 @@ use crate::dial::Signals;
 use crate::dry_run;
 use crate::exit_code::ExitCode;
 use crate::failure::Failure;
+use crate::feed::Feed;
 use crate::output::progress::{Part, Progress, Shown};
 use crate::output::screen::Screen;
 use crate::prompt::queued::Queued;
@@ -58,9 +59,10 @@ pub(crate) fn run(
     }
     let shown = progress.shown();
     let screen = Screen::own(run.screen(settings.raw), progress).map_err(Failure::Output)?;
-    let handle = client.send(&command)?;
+    let mut handle = client.send(&command)?;
+    let feed = handle.take_input().map(Feed::start).transpose()?;
     let queued = Queued::new(run.to());
-    let is_noted = run.quiet || unread_input::note_unread(console);
+    let is_noted = run.quiet || feed.is_some() || unread_input::note_unread(console);
     let client = Arc::new(client);
     let is_interrupted = Arc::new(AtomicBool::new(false));
     let reporter = Reporter::new(Reports {
@@ -85,6 +87,7 @@ pub(crate) fn run(
     if !is_noted && exit.is_some() {
         unread_input::note_unread(console);
     }
+    feed.map_or(Ok(()), |feed| feed.check())?;
     Ok(exit.unwrap_or(run.exit_of(ExitCode::Interrupted)))
 }
 
