@@ -34,6 +34,7 @@ mod connection;
 mod dispatch;
 mod drain;
 mod eviction;
+mod http;
 mod hub;
 mod join;
 mod member;
@@ -44,12 +45,14 @@ mod ranking;
 mod record;
 mod server;
 mod session;
+mod telemetry;
 #[cfg(any(test, feature = "bench"))]
 mod testing;
 mod throttled_log;
 mod timers;
 mod tls;
 mod transcript;
+pub mod version;
 
 #[cfg(feature = "bench")]
 #[doc(hidden)]
@@ -57,6 +60,7 @@ pub use testing::bench as bench_support;
 
 pub use common::audit;
 pub use config::{Config, HEARTBEAT_RANGE, MAX_LINE_RANGE, MAX_MEMORY_RANGE, MOST_CLIENTS};
+pub use http::HttpConfig;
 pub use join::token::Token;
 pub use server::{Handle, Running, Server, ServerError, Shutdown};
 pub use tls::{ClientCertificates, ServerTls};

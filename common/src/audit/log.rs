@@ -309,6 +309,11 @@ impl Audit {
             || counts.bytes.load(Ordering::Relaxed) >= QUEUE_BYTES
     }
 
+    /// Whether the log could not be written the last time.
+    pub fn is_failing(&self) -> bool {
+        self.0.counts.is_failing.load(Ordering::Relaxed)
+    }
+
     /// Takes places for a command: for its first record, which has so many bytes of text, and for
     /// so many later ones. If there is no room, it waits a moment for the thread that writes, but
     /// not for one that stands still.

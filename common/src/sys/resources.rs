@@ -40,6 +40,15 @@ pub fn memory() -> u64 {
     installed_memory().min(allowed.unwrap_or(u64::MAX))
 }
 
+/// How many threads this process has, where the system tells.
+pub fn threads() -> Option<u64> {
+    let status = std::fs::read_to_string("/proc/self/status").ok()?;
+    let line = status
+        .lines()
+        .find_map(|line| line.strip_prefix("Threads:"))?;
+    line.trim().parse().ok()
+}
+
 fn installed_memory() -> u64 {
     #[cfg(target_os = "linux")]
     {
@@ -70,6 +79,13 @@ mod tests {
             raise_descriptor_limit(),
             getrlimit(Resource::Nofile).maximum
         );
+    }
+
+    #[test]
+    fn a_thread_more_is_counted() {
+        let Some(before) = threads() else { return };
+        let more = std::thread::spawn(threads).join().expect("no panic");
+        assert!(before >= 1 && more >= Some(2));
     }
 
     #[test]

@@ -5,6 +5,7 @@ use crate::dispatch::flush_set::FlushSet;
 use crate::dispatch::output_credit::OutputCredit;
 use crate::member::Member;
 use crate::record::OnRecord;
+use crate::telemetry::feed::Shown;
 use common::limits::{MAX_OUTPUT, MAX_OUTPUT_SHARE, MIN_OUTPUT_SHARE, MIN_WINDOW_SHARE};
 use common::logging::logged;
 use common::memory::Charge;
@@ -95,6 +96,8 @@ pub(crate) struct Command {
     pub(crate) _charge: Charge,
     /// If what clients do is put on record.
     pub(crate) on_record: Option<OnRecord>,
+    /// If it is among the commands that are shown.
+    pub(crate) shown: Option<Arc<Shown>>,
 }
 
 /// One command at one of its targets.
@@ -232,6 +235,9 @@ impl Command {
         if let Some(on_record) = &self.on_record {
             on_record.outcome(self, target, status, details);
         }
+        if let Some(telemetry) = &self.sender.connection.telemetry {
+            telemetry.outcome(self, target, status, details);
+        }
         self.make_outcome(target, status, details, flushes);
     }
 
@@ -288,6 +294,9 @@ impl Command {
             }
             Missed::Named(one) => {
                 log::debug!("#{}: {one} {status}: {message}", self.id);
+                if let Some(telemetry) = &self.sender.connection.telemetry {
+                    telemetry.missed(self, *status);
+                }
                 let outcome = Outcome {
                     send: Some(self.send.clone()),
                     message: Some(message.as_str().into()),
@@ -358,6 +367,9 @@ impl Command {
 
     /// Ends a send to one target that was not taken after all.
     pub(crate) fn refuse(&self, error: &RpcError, flushes: &mut FlushSet<'_>) {
+        if let Some(telemetry) = &self.sender.connection.telemetry {
+            telemetry.missed(self, Status::Busy);
+        }
         let mut line = error_line(Some(self.send.clone()), error).into();
         self.answer(&mut line, flushes);
     }

@@ -69,6 +69,9 @@ pub(crate) fn send(
         on_record.send(&taken.command, taken.sender_rank, request, outcomes);
     }
     log_taken(&taken, request);
+    if let Some(telemetry) = &hub.telemetry {
+        telemetry.taken(&taken.command, taken.sender_rank);
+    }
     announce(&taken, request, now, flushes);
     begin(hub, &taken, request, now, flushes);
     Ok(())
@@ -342,8 +345,15 @@ fn command(
             (Targets::many(execute), outranked, absent, Some(counts))
         }
     };
+    let id = hub.next_id();
+    let shown = hub.telemetry.as_ref().and_then(|telemetry| {
+        let outcomes = targets.len() + outranked.len() + absent.len();
+        telemetry
+            .feed
+            .show(id, sender, request, &targets, outcomes as u32)
+    });
     let command = Command {
-        id: hub.next_id(),
+        id,
         send,
         sender: Arc::clone(sender),
         targets,
@@ -356,6 +366,7 @@ fn command(
         tally,
         _charge: charge,
         on_record,
+        shown,
     };
     (Arc::new(command), outranked, absent)
 }

@@ -11,7 +11,7 @@ use common::sys::sync::Arc;
 use common::wire::message::{Code, Id, RpcError, clip, error_line, params, result_line};
 use common::wire::method::ClientMethod;
 use common::wire::{
-    Cancel, Empty, ExecutionOutput, MembersQuery, Right, SelectQuery, Send, SendConsumed,
+    Cancel, Empty, ExecutionOutput, MembersQuery, Right, SelectQuery, Send, SendConsumed, method,
 };
 use serde::Deserialize;
 use serde_json::value::RawValue;
@@ -137,6 +137,9 @@ impl Session<'_> {
     fn not_sent(&mut self, member: &Member, id: &Id, error: &RpcError) -> Flow {
         if member.sends.is_open(id) {
             return self.malformed(already_open(id.clone()));
+        }
+        if let Some(telemetry) = &self.hub.telemetry {
+            telemetry.refused(method::SEND, error);
         }
         log::info!("{member}: its send was not taken: {error}");
         self.tell(error_line(Some(id.clone()), error));

@@ -65,6 +65,7 @@ fn register(sender: &Arc<Member>, target: &Arc<Member>, id: u64, timers: &Watche
         tally: None,
         _charge: Charge::default(),
         on_record: None,
+        shown: None,
     };
     let assignment = Assignment {
         command: Arc::new(command),

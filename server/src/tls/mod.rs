@@ -10,7 +10,7 @@ mod handshake;
 #[cfg(not(shuttle))]
 pub(crate) use certificates::LOOK_MS;
 #[cfg(not(shuttle))]
-pub(crate) use handshake::{Failed, Running as Calculating};
+pub(crate) use handshake::{Failed, MOST_FLIGHTS, Running as Calculating};
 
 use std::path::PathBuf;
 

@@ -44,6 +44,7 @@ impl Bench {
             tally: None,
             _charge: Default::default(),
             on_record: None,
+            shown: None,
         };
         let assignment = Assignment {
             command: Arc::new(command),

@@ -1,0 +1,194 @@
+//! The counts on the path of a command, in parts: threads that count at the same time seldom write
+//! to the same cache line. A part belongs to no thread; which one is used follows from a member's
+//! number.
+
+use common::sys::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use common::wire::Status;
+
+/// Parts: some more than the processors that count at the same time on most machines.
+const PARTS: usize = 16;
+
+/// The upper bounds of the durations that are told apart, in milliseconds: about three for each
+/// power of ten, from what the timers tell apart to the longest time-outs that are usual.
+pub(crate) const BOUNDS_MS: [u64; 23] = [
+    1, 2, 5, 10, 20, 35, 50, 75, 100, 150, 200, 350, 500, 750, 1000, 2000, 5000, 10_000, 20_000,
+    60_000, 120_000, 300_000, 900_000,
+];
+
+/// The counts, all parts together.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Totals {
+    /// Commands that were taken.
+    pub(crate) taken: u64,
+    /// Outcomes by status, in the order of [`Status::ALL`].
+    pub(crate) outcomes: [u64; Status::ALL.len()],
+    /// Durations: as many as were at most each of [`BOUNDS_MS`] and above the bound before it; the
+    /// longer ones last.
+    pub(crate) durations: [u64; BOUNDS_MS.len() + 1],
+    /// The sum of the durations, in milliseconds.
+    pub(crate) duration_ms: u64,
+    /// Bytes of output that went to senders.
+    pub(crate) output: u64,
+    /// Bytes that clients sent.
+    pub(crate) received: u64,
+    pub(crate) joined: u64,
+    pub(crate) left: u64,
+    /// Of these, clients that did not read.
+    pub(crate) slow: u64,
+}
+
+/// The counts of a running server.
+#[derive(Default)]
+pub(crate) struct Counters {
+    parts: [Part; PARTS],
+    joined: AtomicU64,
+    left: AtomicU64,
+    slow: AtomicU64,
+}
+
+/// One part, on cache lines of its own: processors fetch two at a time.
+#[derive(Default)]
+#[repr(align(128))]
+struct Part {
+    taken: AtomicU64,
+    outcomes: [AtomicU64; Status::ALL.len()],
+    durations: [AtomicU64; BOUNDS_MS.len() + 1],
+    duration_ms: AtomicU64,
+    output: AtomicU64,
+    received: AtomicU64,
+}
+
+impl Counters {
+    fn part(&self, number: u64) -> &Part {
+        &self.parts[number as usize % PARTS]
+    }
+
+    /// Counts a command of a member.
+    pub(super) fn taken(&self, member: u64) {
+        self.part(member).taken.fetch_add(1, Relaxed);
+    }
+
+    /// Counts an outcome of a member, and how long it took if it was given the command.
+    pub(super) fn outcome(&self, member: u64, status: Status, elapsed_ms: Option<u64>) {
+        let part = self.part(member);
+        part.outcomes[status as usize].fetch_add(1, Relaxed);
+        if let Some(ms) = elapsed_ms {
+            let at = BOUNDS_MS.partition_point(|bound| *bound < ms);
+            part.durations[at].fetch_add(1, Relaxed);
+            part.duration_ms.fetch_add(ms, Relaxed);
+        }
+    }
+
+    pub(super) fn output(&self, member: u64, bytes: u64) {
+        if bytes > 0 {
+            self.part(member).output.fetch_add(bytes, Relaxed);
+        }
+    }
+
+    /// Counts bytes that a client sent.
+    pub(crate) fn received(&self, member: u64, bytes: usize) {
+        self.part(member).received.fetch_add(bytes as u64, Relaxed);
+    }
+
+    pub(super) fn joined(&self) {
+        self.joined.fetch_add(1, Relaxed);
+    }
+
+    pub(super) fn left(&self, was_slow: bool) {
+        self.slow.fetch_add(u64::from(was_slow), Relaxed);
+        self.left.fetch_add(1, Relaxed);
+    }
+
+    /// How many joined and left so far: changes if the ranking does.
+    pub(crate) fn changes_of_members(&self) -> (u64, u64) {
+        (self.joined.load(Relaxed), self.left.load(Relaxed))
+    }
+
+    /// How many commands were taken and had outcomes so far: changes if the load of members does.
+    pub(crate) fn changes_of_load(&self) -> u64 {
+        let parts = self.parts.iter();
+        let counts = parts.flat_map(|part| std::iter::once(&part.taken).chain(&part.outcomes));
+        counts.map(|count| count.load(Relaxed)).sum()
+    }
+
+    /// The counts as they are now.
+    pub(crate) fn totals(&self) -> Totals {
+        let sum = |count: &dyn Fn(&Part) -> &AtomicU64| -> u64 {
+            self.parts
+                .iter()
+                .map(|part| count(part).load(Relaxed))
+                .sum()
+        };
+        Totals {
+            taken: sum(&|part| &part.taken),
+            outcomes: std::array::from_fn(|at| sum(&|part| &part.outcomes[at])),
+            durations: std::array::from_fn(|at| sum(&|part| &part.durations[at])),
+            duration_ms: sum(&|part| &part.duration_ms),
+            output: sum(&|part| &part.output),
+            received: sum(&|part| &part.received),
+            joined: self.joined.load(Relaxed),
+            left: self.left.load(Relaxed),
+            slow: self.slow.load(Relaxed),
+        }
+    }
+}
+
+/// The duration below which a share of some durations lies, in milliseconds, as far as the bounds
+/// tell: within the bounds that it is between, evenly spread.
+pub(crate) fn quantile(durations: &[u64; BOUNDS_MS.len() + 1], share: f64) -> Option<f64> {
+    let all: u64 = durations.iter().sum();
+    if all == 0 {
+        return None;
+    }
+    let wanted = share * all as f64;
+    let mut before = 0.0;
+    for (at, count) in durations.iter().enumerate() {
+        let count = *count as f64;
+        if count > 0.0 && before + count >= wanted {
+            let low = at.checked_sub(1).map_or(0, |below| BOUNDS_MS[below]) as f64;
+            let high = BOUNDS_MS.get(at).map_or(low, |bound| *bound as f64);
+            return Some(low + (high - low) * ((wanted - before) / count).clamp(0.0, 1.0));
+        }
+        before += count;
+    }
+    BOUNDS_MS.last().map(|bound| *bound as f64)
+}
+
+#[cfg(all(test, not(shuttle)))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn counts_of_many_threads_add_up_and_durations_go_below_their_bounds() {
+        let counters = Counters::default();
+        std::thread::scope(|scope| {
+            for member in 0..20 {
+                let counters = &counters;
+                scope.spawn(move || {
+                    counters.taken(member);
+                    counters.outcome(member, Status::Done, Some(member));
+                    counters.outcome(member, Status::Lost, None);
+                });
+            }
+        });
+        let totals = counters.totals();
+        assert_eq!(totals.taken, 20);
+        assert_eq!(totals.outcomes[Status::Done as usize], 20);
+        assert_eq!(totals.outcomes[Status::Lost as usize], 20);
+        // 0 and 1; 2; 3 to 5; 6 to 10; 11 to 19.
+        assert_eq!(totals.durations[..6], [2, 1, 3, 5, 9, 0]);
+        assert_eq!(totals.duration_ms, (0..20u64).sum::<u64>());
+        assert_eq!(counters.changes_of_load(), 60);
+    }
+
+    #[test]
+    fn a_quantile_lies_within_the_bounds_of_its_durations() {
+        let mut durations = [0; BOUNDS_MS.len() + 1];
+        assert_eq!(quantile(&durations, 0.5), None);
+        durations[3] = 100;
+        assert_eq!(quantile(&durations, 0.5), Some(7.5));
+        assert_eq!(quantile(&durations, 1.0), Some(10.0));
+        durations[BOUNDS_MS.len()] = 100;
+        assert_eq!(quantile(&durations, 0.99), Some(900_000.0));
+    }
+}
