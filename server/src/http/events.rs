@@ -10,7 +10,7 @@ use super::running::Shared;
 use crate::telemetry::Departed;
 use crate::telemetry::feed::{Shown, Summary};
 use crate::telemetry::history::Sample;
-use common::sys::sync::{Arc, lock};
+use common::sys::sync::{Arc, role};
 use hyper::body::Bytes;
 use serde::Serialize;
 use std::collections::HashMap;
@@ -69,7 +69,7 @@ pub(super) fn stream(
     place: EventsPlace,
     wants: Rc<Wants>,
 ) -> Box<dyn FnMut() -> Option<Bytes>> {
-    lock(&shared.board).open_stream();
+    role(&shared.board).open_stream();
     let now = Instant::now();
     let mut events = Events {
         shared,
@@ -107,7 +107,8 @@ impl Events {
         let shared = Arc::clone(&self.shared);
         let (hub, telemetry) = (&shared.hub, &shared.telemetry);
         let time = hub.timers.now();
-        let mut board = lock(&shared.board);
+        // A role: it takes the ranking's lock, and no thread of a client ever waits for it.
+        let mut board = role(&shared.board);
         let is_tick = board.refresh(hub, telemetry, time);
         let members = board.changes(&mut self.cursor);
         drop(board);
@@ -186,6 +187,6 @@ impl Events {
 
 impl Drop for Events {
     fn drop(&mut self) {
-        lock(&self.shared.board).close_stream();
+        role(&self.shared.board).close_stream();
     }
 }

@@ -13,7 +13,7 @@ use common::wire::message::clip;
 use common::wire::{Send, Status};
 use serde::Serialize;
 use serde_json::value::RawValue;
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::time::SystemTime;
 
 /// Commands that are kept: what a person scrolls through, several times over.
@@ -47,6 +47,8 @@ pub(crate) struct Shown {
     words: Box<RawValue>,
     targets: u32,
     outcomes: [AtomicU32; Status::ALL.len()],
+    /// Of those that are done, the ones that did not end with exit code 0.
+    not_zero: AtomicU32,
     ended_ms: AtomicU64,
     at: Mutex<AtTargets>,
 }
@@ -88,7 +90,10 @@ pub(crate) struct Summary<'a> {
     pub(crate) command: &'a RawValue,
     pub(crate) targets: u32,
     /// How many of its outcomes were of which status.
-    pub(crate) outcomes: std::collections::BTreeMap<&'static str, u32>,
+    pub(crate) outcomes: BTreeMap<&'static str, u32>,
+    /// Of those that are `done`, the ones that did not end with exit code 0.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub(crate) not_zero: u32,
     /// When it had its last outcome.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) ended_ms: Option<u64>,
@@ -179,6 +184,7 @@ impl Shown {
             words: words(request),
             targets: outcomes,
             outcomes: Default::default(),
+            not_zero: AtomicU32::new(0),
             ended_ms: AtomicU64::new(0),
             at: Mutex::new(AtTargets {
                 first: first.collect(),
@@ -205,6 +211,9 @@ impl Shown {
             Err(_) => {}
         }
         drop(at);
+        if status == Status::Done && !is_good(status, details) {
+            self.not_zero.fetch_add(1, Relaxed);
+        }
         self.count(status);
     }
 
@@ -243,6 +252,7 @@ impl Shown {
             command: &self.words,
             targets: self.targets,
             outcomes: counts.filter(|(_, count)| *count > 0).collect(),
+            not_zero: self.not_zero.load(Relaxed),
             ended_ms: Some(self.ended_ms.load(Relaxed)).filter(|at| *at > 0),
         }
     }
@@ -277,6 +287,10 @@ impl AtTarget {
         let message = details.message.as_ref();
         self.message = message.map(|text| clip(&text.decoded()).into_owned());
     }
+}
+
+fn is_zero(number: &u32) -> bool {
+    *number == 0
 }
 
 fn is_good(status: Status, details: &OutcomeDetails<'_>) -> bool {

@@ -45,6 +45,7 @@ pub(crate) struct Departed {
     pub(crate) member: u64,
     pub(crate) name: Box<str>,
     pub(crate) tier: u8,
+    pub(crate) slots: u32,
     pub(crate) why: Box<str>,
     /// By the clock on the wall, in milliseconds since 1970.
     pub(crate) at_ms: u64,
@@ -105,6 +106,7 @@ impl Telemetry {
             member: member.id,
             name: member.name.clone(),
             tier: member.tier.number(),
+            slots: member.slots,
             why: clip(why).into(),
             at_ms: unix_ms(SystemTime::now()),
         };
