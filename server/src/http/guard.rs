@@ -2,13 +2,13 @@
 //! comes from, and by the token that it shows.
 
 use crate::authority::grant::Proof;
-use crate::authority::wall_clock;
+use crate::authority::{Authority, Rules, wall_clock};
 use crate::hub::Hub;
 use crate::join::throttle::ANSWER_DELAY_MS;
 use common::net::tls::files::certificates;
 use common::wire::Right;
 use hyper::header::{AUTHORIZATION, HOST, HeaderMap};
-use hyper::http::uri::Authority;
+use hyper::http::uri;
 use hyper::{StatusCode, Uri};
 use std::net::IpAddr;
 use std::time::Duration;
@@ -70,8 +70,9 @@ impl Hosts {
             let message = "a request has one Host header";
             return Err(Refusal::new(StatusCode::BAD_REQUEST, message));
         };
-        let host: Option<Authority> = host.to_str().ok().and_then(|host| host.parse().ok());
-        let is_known = |host: &Authority| !host.as_str().contains('@') && self.know(host.host());
+        let host: Option<uri::Authority> = host.to_str().ok().and_then(|host| host.parse().ok());
+        let is_known =
+            |host: &uri::Authority| !host.as_str().contains('@') && self.know(host.host());
         match host {
             Some(host) if is_known(&host) && uri.authority().is_none_or(is_known) => Ok(()),
             _ => Err(Refusal::new(
@@ -153,7 +154,10 @@ pub(super) fn viewer(hub: &Hub, headers: &HeaderMap, peer: IpAddr) -> Result<Vie
         return Err(Refusal::new(StatusCode::UNAUTHORIZED, message));
     };
     let now = hub.timers.now();
-    let proven = hub.throttle.look(peer, now, || prove(hub, shown, peer));
+    // Before the throttle, which has a lock of its own.
+    let rules = hub.config.authority.as_ref().map(Authority::rules);
+    let prove = || prove(hub, rules.as_deref(), shown, peer);
+    let proven = hub.throttle.look(peer, now, prove);
     proven.map_err(|(refused, _)| {
         let what = format_args!("http: {peer} showed a token that is not right");
         hub.token_log.log(now, what);
@@ -169,19 +173,19 @@ pub(super) fn viewer(hub: &Hub, headers: &HeaderMap, peer: IpAddr) -> Result<Vie
     })
 }
 
-/// What a token gives.
-fn prove(hub: &Hub, shown: &str, peer: IpAddr) -> Result<Viewer, ()> {
+/// What a token gives, by the rules that are in force.
+fn prove(hub: &Hub, rules: Option<&Rules>, shown: &str, peer: IpAddr) -> Result<Viewer, ()> {
     let config = &hub.config;
     let own = config.http.as_ref().and_then(|http| http.token.as_ref());
     if own.is_some_and(|token| token.is(shown)) {
         return Ok(Viewer { lists: true });
     }
-    let Some(authority) = &config.authority else {
+    let Some(rules) = rules else {
         let is_it = config.token.as_ref().is_some_and(|token| token.is(shown));
         return is_it.then_some(Viewer { lists: true }).ok_or(());
     };
     let proof = Proof::of(Some(shown), None);
-    let grant = authority.rules().authenticate(proof, peer, wall_clock());
+    let grant = rules.authenticate(proof, peer, wall_clock());
     let grant = grant.map_err(|_| ())?;
     let lists = grant.role().may(Right::List).is_ok();
     Ok(Viewer { lists })

@@ -105,11 +105,7 @@ fn members(text: &mut Text, shared: &Shared, totals: &Totals) {
     ] as [(&str, &str, &dyn Fn(&OfTier) -> u64); 4]
     {
         text.metric(name, "gauge", help);
-        for (number, tier) in tiers
-            .iter()
-            .enumerate()
-            .filter(|(_, tier)| tier.members > 0)
-        {
+        for (number, tier) in tiers.iter().enumerate() {
             text.value(name, &[("tier", &number)], of(tier));
         }
     }
@@ -161,13 +157,22 @@ fn members(text: &mut Text, shared: &Shared, totals: &Totals) {
         "Members that were disconnected as they did not read.",
         totals.slow,
     );
+    refusals(text, shared);
+}
+
+/// Those that there were: a metric without a value says nothing.
+fn refusals(text: &mut Text, shared: &Shared) {
+    let refusals = shared.telemetry.refusals();
+    if refusals.is_empty() {
+        return;
+    }
     let name = "pecking_refusals_total";
     text.metric(
         name,
         "counter",
         "Joins and sends that were not taken, by the reason on the wire.",
     );
-    for ((what, reason), count) in shared.telemetry.refusals() {
+    for ((what, reason), count) in refusals {
         text.value(name, &[("method", &what), ("reason", &reason)], count);
     }
 }

@@ -1,0 +1,18 @@
+//! What a server shows over HTTP, to clients that share no code with it: the API by its document,
+//! metrics by another project's reader, what is refused, what a visitor may cost, and the page in a
+//! browser.
+
+#[path = "../fuzz/made.rs"]
+mod made;
+#[path = "../support/mod.rs"]
+mod support;
+mod visitor;
+
+mod api;
+mod bounds;
+mod browser;
+mod document;
+mod guard;
+mod metrics;
+mod page;
+mod stream;
