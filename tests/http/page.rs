@@ -156,14 +156,16 @@ fn ten_thousand_members_scroll_and_few_are_in_the_page() {
         "those with the tag",
         "return document.getElementById('ladder-count').textContent === '56 of 10001 members'",
     );
-    // Each frame while one scrolls takes its time; the slowest of a hundred is no hitch.
-    let slowest = browser.run(
-        "const box = document.getElementById('ladder'); document.getElementById('filter').value = ''; draw('members');
-         drawNow(); let slowest = 0;
-         for (let n = 0; n < 100; n++) { const from = performance.now(); box.scrollTop = n * 3000; ladder.draw(); slowest = Math.max(slowest, performance.now() - from); }
-         return slowest",
+    // What half of the frames take while one scrolls: a busy machine may spoil some of them.
+    let frame = browser.run(
+        "const box = document.getElementById('ladder'), frames = []; document.getElementById('filter').value = '';
+         draw('members'); drawNow();
+         for (let n = 0; n < 100; n++) {
+           const from = performance.now(); box.scrollTop = n * 3000; ladder.draw(); frames.push(performance.now() - from);
+         }
+         return frames.sort((a, b) => a - b)[50]",
     );
-    assert!(slowest.as_f64().expect("a number") < 100.0, "{slowest} ms");
+    assert!(frame.as_f64().expect("a number") < 16.0, "{frame} ms");
     let update = browser.run(
         "const load = [...members.keys()].map((id) => [id, 1, 1]); const from = performance.now();
          take({ server, now: 1, now_ms: Date.now(), members: { load, left: [1000] } }); drawNow(); return performance.now() - from",
