@@ -3,6 +3,7 @@
 //! browser.
 
 #[path = "../fuzz/made.rs"]
+#[allow(dead_code, reason = "the seeds of requests are these tests' own")]
 mod made;
 #[path = "../support/mod.rs"]
 mod support;

@@ -3,10 +3,10 @@
 use super::guard::Refusal;
 use super::running::Shared;
 use crate::hub::Hub;
+use crate::telemetry::Departed;
 use crate::telemetry::counters::quantile;
 use crate::telemetry::feed::{AtTarget, Summary};
 use crate::telemetry::history::Sample;
-use crate::telemetry::{Departed, unix_ms};
 use crate::version;
 use common::limits::MAX_MEMBERS_PAGE;
 use common::sys::sync::atomic::Ordering;
@@ -60,7 +60,7 @@ pub(super) fn facts(shared: &Shared) -> ServerFacts {
         commit: version::COMMIT,
         run: hub.run.to_string(),
         address: shared.address.to_string(),
-        started_ms: unix_ms(shared.started),
+        started_ms: shared.started_ms,
         members: hub.roster.len() as u32,
         max: hub.config.max_clients,
         draining: is_draining(hub),

@@ -7,9 +7,9 @@ use super::board::{Changes, Cursor, TICK_MS};
 use super::connections::EventsPlace;
 use super::drive::Wants;
 use super::running::Shared;
-use crate::telemetry::Departed;
 use crate::telemetry::feed::{Shown, Summary};
 use crate::telemetry::history::Sample;
+use crate::telemetry::{Departed, wall_ms};
 use common::sys::sync::{Arc, role};
 use hyper::body::Bytes;
 use serde::Serialize;
@@ -128,7 +128,7 @@ impl Events {
         let update = Update {
             server: api::facts(&shared),
             now: time,
-            now_ms: crate::telemetry::unix_ms(std::time::SystemTime::now()),
+            now_ms: wall_ms(),
             members,
             departed,
             commands: commands.iter().map(|shown| shown.summary()).collect(),

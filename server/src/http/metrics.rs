@@ -4,7 +4,6 @@
 use super::api;
 use super::running::Shared;
 use crate::telemetry::counters::{BOUNDS_MS, Totals};
-use crate::telemetry::unix_ms;
 use crate::version;
 use common::sys::resources::{open_descriptors, threads};
 use common::wire::Status;
@@ -259,7 +258,7 @@ fn traffic(text: &mut Text, shared: &Shared, totals: &Totals) {
 }
 
 fn process(text: &mut Text, shared: &Shared) {
-    let started = unix_ms(shared.started) as f64 / 1000.0;
+    let started = shared.started_ms as f64 / 1000.0;
     text.one(
         "process_start_time_seconds",
         "gauge",

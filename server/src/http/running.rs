@@ -8,7 +8,7 @@ use super::{encrypt, routes};
 use crate::hub::Hub;
 use crate::telemetry::Telemetry;
 use crate::telemetry::history::Load;
-use crate::telemetry::unix_ms;
+use crate::telemetry::wall_ms;
 use common::net::listener::{Listener, Waker};
 use common::net::stream::Stream;
 use common::sys::sync::{Arc, Mutex};
@@ -19,7 +19,7 @@ use std::net::SocketAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
 use std::thread::Builder;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 
 /// Bytes of the stack of a connection's thread: hyper's state machine is flat, and what answers is
 /// made on the heap.
@@ -47,7 +47,7 @@ pub(super) struct Shared {
     pub(super) hosts: Hosts,
     pub(super) connections: Arc<Connections>,
     pub(super) board: Mutex<Board>,
-    pub(super) started: SystemTime,
+    pub(super) started_ms: u64,
     /// Where clients dial in.
     pub(super) address: SocketAddr,
 }
@@ -88,7 +88,7 @@ impl Bound {
             telemetry,
             connections: Arc::default(),
             board: Mutex::default(),
-            started: SystemTime::now(),
+            started_ms: wall_ms(),
             address,
         });
         let mut running = Running {
@@ -189,11 +189,11 @@ fn keep_time(shared: &Shared, ended: &Receiver<()>) {
     let mut next = Instant::now();
     loop {
         let (hub, telemetry) = (&shared.hub, &shared.telemetry);
-        let at_ms = unix_ms(SystemTime::now());
+        let at_ms = wall_ms();
         telemetry.feed.refill(SHOWN_A_SECOND);
         telemetry
             .history
-            .note(telemetry.counters.totals(), load(hub), at_ms);
+            .note(&telemetry.counters.totals(), load(hub), at_ms);
         shared.connections.sweep(hub.timers.now());
         next = (next + SECOND).max(Instant::now());
         match ended.recv_deadline(next) {

@@ -4,7 +4,7 @@
 //! names and words cost what a command costs. The budget is given anew from time to time
 //! ([`Feed::refill`]), so that a command which is not kept costs one look at a number.
 
-use super::unix_ms;
+use super::wall_ms;
 use crate::dispatch::command::{OutcomeDetails, Target};
 use crate::member::Member;
 use common::sys::sync::atomic::{AtomicI64, AtomicU32, AtomicU64, Ordering::Relaxed};
@@ -14,7 +14,7 @@ use common::wire::{Send, Status};
 use serde::Serialize;
 use serde_json::value::RawValue;
 use std::collections::{BTreeMap, VecDeque};
-use std::time::SystemTime;
+use std::time::Instant;
 
 /// Commands that are kept: what a person scrolls through, several times over.
 const MOST_KEPT: usize = 512;
@@ -41,6 +41,7 @@ pub(crate) struct Shown {
     id: u64,
     /// By the clock on the wall.
     at_ms: u64,
+    since: Instant,
     sender: u64,
     sender_name: Box<str>,
     sender_rank: AtomicU32,
@@ -177,7 +178,8 @@ impl Shown {
         let first = targets.iter().take(MOST_TARGETS).map(AtTarget::waiting);
         Arc::new(Shown {
             id,
-            at_ms: unix_ms(SystemTime::now()),
+            at_ms: wall_ms(),
+            since: Instant::now(),
             sender: sender.id,
             sender_name: sender.name.clone(),
             sender_rank: AtomicU32::new(0),
@@ -224,7 +226,9 @@ impl Shown {
     fn count(&self, status: Status) {
         self.outcomes[status as usize].fetch_add(1, Relaxed);
         if self.outcomes() >= self.targets {
-            self.ended_ms.store(unix_ms(SystemTime::now()), Relaxed);
+            // Not by the clock on the wall, which jumps.
+            let took = crate::millis(self.since.elapsed());
+            self.ended_ms.store(self.at_ms + took, Relaxed);
         }
     }
 

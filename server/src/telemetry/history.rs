@@ -50,13 +50,13 @@ struct Kept {
 
 impl History {
     /// Ends a second.
-    pub(crate) fn note(&self, now: Totals, load: Load, at_ms: u64) {
+    pub(crate) fn note(&self, now: &Totals, load: Load, at_ms: u64) {
         let mut kept = lock(&self.0);
         if let Some(before) = kept.before.replace(now.clone()) {
             if kept.samples.len() == SECONDS {
                 kept.samples.pop_front();
             }
-            kept.samples.push_back(sample(&before, &now, load, at_ms));
+            kept.samples.push_back(sample(&before, now, load, at_ms));
             kept.number += 1;
         }
     }
@@ -97,12 +97,12 @@ mod tests {
     #[test]
     fn each_second_has_what_came_in_it_and_five_minutes_are_kept() {
         let (history, counters) = (History::default(), Counters::default());
-        history.note(counters.totals(), Load::default(), 0);
+        history.note(&counters.totals(), Load::default(), 0);
         for second in 1..=SECONDS as u64 + 10 {
             counters.taken(second);
             counters.outcome(second, Status::Done, Some(4));
             counters.outcome(second, Status::Lost, None);
-            history.note(counters.totals(), Load::default(), second * 1000);
+            history.note(&counters.totals(), Load::default(), second * 1000);
         }
         let (number, samples) = history.after(0);
         assert_eq!((number, samples.len()), (SECONDS as u64 + 10, SECONDS));

@@ -10,6 +10,7 @@ pub(crate) mod counters;
 pub(crate) mod feed;
 pub(crate) mod history;
 
+use crate::authority::wall_clock;
 use crate::dispatch::command::{Command, OutcomeDetails, Target};
 use crate::member::Member;
 use common::sys::sync::{Mutex, lock};
@@ -108,7 +109,7 @@ impl Telemetry {
             tier: member.tier.number(),
             slots: member.slots,
             why: clip(why).into(),
-            at_ms: unix_ms(SystemTime::now()),
+            at_ms: wall_ms(),
         };
         let mut all = lock(&self.departed);
         if all.len() == MOST_DEPARTED {
@@ -136,6 +137,11 @@ impl Telemetry {
     pub(crate) fn departed(&self) -> Vec<Departed> {
         lock(&self.departed).iter().cloned().collect()
     }
+}
+
+/// The time on the wall now, in milliseconds since 1970: for people, and for nothing that waits.
+pub(crate) fn wall_ms() -> u64 {
+    unix_ms(wall_clock())
 }
 
 /// A time in milliseconds since 1970.
