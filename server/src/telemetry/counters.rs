@@ -51,12 +51,17 @@ pub(crate) struct Counters {
 #[repr(align(128))]
 struct Part {
     taken: AtomicU64,
+    /// Outcomes without a duration.
     outcomes: [AtomicU64; Status::ALL.len()],
-    durations: [AtomicU64; BOUNDS_MS.len() + 1],
+    /// Those with one, by status: one addition counts both.
+    durations: [Durations; Status::ALL.len()],
     duration_ms: AtomicU64,
     output: AtomicU64,
     received: AtomicU64,
 }
+
+/// Outcomes of one status by their durations.
+type Durations = [AtomicU64; BOUNDS_MS.len() + 1];
 
 impl Counters {
     fn part(&self, number: u64) -> &Part {
@@ -71,10 +76,13 @@ impl Counters {
     /// Counts an outcome of a member, and how long it took if it was given the command.
     pub(super) fn outcome(&self, member: u64, status: Status, elapsed_ms: Option<u64>) {
         let part = self.part(member);
-        part.outcomes[status as usize].fetch_add(1, Relaxed);
-        if let Some(ms) = elapsed_ms {
-            let at = BOUNDS_MS.partition_point(|bound| *bound < ms);
-            part.durations[at].fetch_add(1, Relaxed);
+        let Some(ms) = elapsed_ms else {
+            part.outcomes[status as usize].fetch_add(1, Relaxed);
+            return;
+        };
+        let at = BOUNDS_MS.partition_point(|bound| *bound < ms);
+        part.durations[status as usize][at].fetch_add(1, Relaxed);
+        if ms > 0 {
             part.duration_ms.fetch_add(ms, Relaxed);
         }
     }
@@ -101,36 +109,52 @@ impl Counters {
 
     /// How many joined and left so far: changes if the ranking does.
     pub(crate) fn changes_of_members(&self) -> (u64, u64) {
-        (self.joined.load(Relaxed), self.left.load(Relaxed))
+        (load(&self.joined), load(&self.left))
     }
 
     /// How many commands were taken and had outcomes so far: changes if the load of members does.
     pub(crate) fn changes_of_load(&self) -> u64 {
         let parts = self.parts.iter();
-        let counts = parts.flat_map(|part| std::iter::once(&part.taken).chain(&part.outcomes));
-        counts.map(|count| count.load(Relaxed)).sum()
+        parts.map(|part| load(&part.taken) + part.all()).sum()
     }
 
     /// The counts as they are now.
     pub(crate) fn totals(&self) -> Totals {
-        let sum = |count: &dyn Fn(&Part) -> &AtomicU64| -> u64 {
-            self.parts
-                .iter()
-                .map(|part| count(part).load(Relaxed))
-                .sum()
-        };
+        let sum = |count: &dyn Fn(&Part) -> u64| -> u64 { self.parts.iter().map(count).sum() };
         Totals {
-            taken: sum(&|part| &part.taken),
-            outcomes: std::array::from_fn(|at| sum(&|part| &part.outcomes[at])),
-            durations: std::array::from_fn(|at| sum(&|part| &part.durations[at])),
-            duration_ms: sum(&|part| &part.duration_ms),
-            output: sum(&|part| &part.output),
-            received: sum(&|part| &part.received),
-            joined: self.joined.load(Relaxed),
-            left: self.left.load(Relaxed),
-            slow: self.slow.load(Relaxed),
+            taken: sum(&|part| load(&part.taken)),
+            outcomes: std::array::from_fn(|status| sum(&|part| part.of_status(status))),
+            durations: std::array::from_fn(|at| sum(&|part| part.of_duration(at))),
+            duration_ms: sum(&|part| load(&part.duration_ms)),
+            output: sum(&|part| load(&part.output)),
+            received: sum(&|part| load(&part.received)),
+            joined: load(&self.joined),
+            left: load(&self.left),
+            slow: load(&self.slow),
         }
     }
+}
+
+impl Part {
+    fn of_status(&self, status: usize) -> u64 {
+        let timed: u64 = self.durations[status].iter().map(load).sum();
+        load(&self.outcomes[status]) + timed
+    }
+
+    fn of_duration(&self, at: usize) -> u64 {
+        self.durations.iter().map(|of| load(&of[at])).sum()
+    }
+
+    /// All outcomes.
+    fn all(&self) -> u64 {
+        (0..Status::ALL.len())
+            .map(|status| self.of_status(status))
+            .sum()
+    }
+}
+
+fn load(count: &AtomicU64) -> u64 {
+    count.load(Relaxed)
 }
 
 /// The duration below which a share of some durations lies, in milliseconds, as far as the bounds

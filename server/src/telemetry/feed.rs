@@ -23,6 +23,9 @@ const MOST_KEPT: usize = 512;
 /// otherwise than by exit code 0: with [`MOST_KEPT`], 8 MiB at most, of the longest names.
 const MOST_TARGETS: usize = 64;
 
+/// Outcomes that cost as much as a command with one.
+const OUTCOMES_AS_DEAR: u32 = 8;
+
 /// Bytes of a command's words, as JSON; longer ones are shown by their first word.
 const MOST_WORDS: usize = 1024;
 
@@ -30,7 +33,7 @@ const MOST_WORDS: usize = 1024;
 #[derive(Default)]
 pub(crate) struct Feed {
     kept: Mutex<VecDeque<Arc<Shown>>>,
-    /// How many more are kept until the budget is given anew.
+    /// How many more are kept until the budget is given anew; one to many counts as several.
     budget: AtomicI64,
     /// Changes with every change.
     changes: AtomicU64,
@@ -51,6 +54,8 @@ pub(crate) struct Shown {
     /// Of those that are done, the ones that did not end with exit code 0.
     not_zero: AtomicU32,
     ended_ms: AtomicU64,
+    /// The number of the last of the first targets.
+    last_first: u64,
     at: Mutex<AtTargets>,
 }
 
@@ -119,7 +124,8 @@ impl Feed {
         outcomes: u32,
     ) -> Option<Arc<Shown>> {
         // A look first: in a flood it is all that is done.
-        if self.budget.load(Relaxed) <= 0 || self.budget.fetch_sub(1, Relaxed) <= 0 {
+        let cost = 1 + i64::from(outcomes / OUTCOMES_AS_DEAR);
+        if self.budget.load(Relaxed) <= 0 || self.budget.fetch_sub(cost, Relaxed) <= 0 {
             return None;
         }
         Some(Shown::new(id, sender, request, targets, outcomes))
@@ -176,6 +182,7 @@ impl Shown {
         outcomes: u32,
     ) -> Arc<Shown> {
         let first = targets.iter().take(MOST_TARGETS).map(AtTarget::waiting);
+        let first: Vec<AtTarget> = first.collect();
         Arc::new(Shown {
             id,
             at_ms: wall_ms(),
@@ -188,8 +195,9 @@ impl Shown {
             outcomes: Default::default(),
             not_zero: AtomicU32::new(0),
             ended_ms: AtomicU64::new(0),
+            last_first: first.last().map_or(0, |at| at.member),
             at: Mutex::new(AtTargets {
-                first: first.collect(),
+                first,
                 others: Vec::new(),
             }),
         })
@@ -201,6 +209,17 @@ impl Shown {
 
     #[inline(never)]
     pub(super) fn outcome(&self, target: &Target, status: Status, details: &OutcomeDetails<'_>) {
+        let number = target.member.id;
+        if number <= self.last_first || !is_good(status, details) {
+            self.note(target, status, details);
+        }
+        if status == Status::Done && !is_good(status, details) {
+            self.not_zero.fetch_add(1, Relaxed);
+        }
+        self.count(status);
+    }
+
+    fn note(&self, target: &Target, status: Status, details: &OutcomeDetails<'_>) {
         let mut at = lock(&self.at);
         let number = target.member.id;
         match at.first.binary_search_by_key(&number, |at| at.member) {
@@ -212,11 +231,6 @@ impl Shown {
             }
             Err(_) => {}
         }
-        drop(at);
-        if status == Status::Done && !is_good(status, details) {
-            self.not_zero.fetch_add(1, Relaxed);
-        }
-        self.count(status);
     }
 
     pub(super) fn missed(&self, status: Status) {
