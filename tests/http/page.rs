@@ -139,7 +139,7 @@ fn ten_thousand_members_scroll_and_few_are_in_the_page() {
     crowd(&browser, 10_000);
     browser.wait(
         "all of them",
-        "return document.getElementById('ladder-count').textContent === '10001 members'",
+        "return document.getElementById('ladder-count').textContent === '10,001 members'",
     );
     browser.run("const box = document.getElementById('ladder'); box.scrollTop = box.scrollHeight");
     browser.wait(
@@ -154,7 +154,7 @@ fn ten_thousand_members_scroll_and_few_are_in_the_page() {
     );
     browser.wait(
         "those with the tag",
-        "return document.getElementById('ladder-count').textContent === '56 of 10001 members'",
+        "return document.getElementById('ladder-count').textContent === '56 of 10,001 members'",
     );
     // What half of the frames take while one scrolls: a busy machine may spoil some of them.
     let frame = browser.run(

@@ -5,7 +5,7 @@ use super::api;
 use super::running::Shared;
 use crate::telemetry::counters::{BOUNDS_MS, Totals};
 use crate::version;
-use common::sys::resources::{open_descriptors, threads};
+use common::sys::resources::{descriptor_count, open_descriptors, threads};
 use common::wire::Status;
 use common::wire::tier::Tier;
 use std::fmt::{Display, Write};
@@ -265,8 +265,9 @@ fn process(text: &mut Text, shared: &Shared) {
         "When the server started, since 1970.",
         started,
     );
-    if let Ok(open) = open_descriptors() {
-        text.one("process_open_fds", "gauge", "Open descriptors.", open.len());
+    let open = descriptor_count().or_else(|| Some(open_descriptors().ok()?.len() as u64));
+    if let Some(open) = open {
+        text.one("process_open_fds", "gauge", "Open descriptors.", open);
     }
     if let Some(threads) = threads() {
         text.one("process_threads", "gauge", "Threads.", threads);
