@@ -18,7 +18,6 @@ use crate::tls::Encryption;
 use common::net::listener::Waker;
 use common::sys::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use common::sys::sync::{Arc, Mutex, lock};
-use common::sys::thread::JoinHandle;
 use common::wire::{ExecutionResult, Status};
 use std::collections::HashMap;
 
@@ -29,6 +28,9 @@ const NEWS_DELAY_MS: u64 = 10;
 /// How long a member that joined above others must be here before they are told: a short command
 /// of an operator is news to none of the thousands that rank below.
 const JOIN_NEWS_DELAY_MS: u64 = 1000;
+
+/// How far away the end of a credential is scheduled at the most, as for all timers.
+const LONGEST_EXPIRY_MS: u64 = 60_000;
 
 /// What all threads of one server share.
 pub(crate) struct Hub {
@@ -61,9 +63,8 @@ pub(crate) struct Hub {
     pub(crate) news_after: AtomicU64,
     pub(crate) drain_requested: AtomicBool,
     pub(crate) abort_requested: AtomicBool,
-    /// The auth file is being read again, by this thread.
-    pub(crate) is_reloading: AtomicBool,
-    pub(crate) reloader: Mutex<Option<JoinHandle<()>>>,
+    /// When credentials are looked at next for their ends, in the time of the timer queue.
+    pub(crate) next_expiry: AtomicU64,
     waker: Waker,
 }
 
@@ -89,8 +90,7 @@ impl Hub {
             news_after: AtomicU64::new(0),
             drain_requested: AtomicBool::new(false),
             abort_requested: AtomicBool::new(false),
-            is_reloading: AtomicBool::new(false),
-            reloader: Mutex::new(None),
+            next_expiry: AtomicU64::new(u64::MAX),
             waker,
         }
     }
@@ -164,6 +164,14 @@ impl Hub {
             let at = newcomer.joined + JOIN_NEWS_DELAY_MS;
             self.timers
                 .schedule(at, Timer::Joined(Arc::downgrade(newcomer)));
+        }
+    }
+
+    /// Has credentials looked at for their ends when one of them ends at a time.
+    pub(crate) fn schedule_expiry(&self, at: u64) {
+        let at = at.min(self.timers.now() + LONGEST_EXPIRY_MS);
+        if at < self.next_expiry.fetch_min(at, Ordering::AcqRel) {
+            self.timers.schedule(at, Timer::Expiry);
         }
     }
 

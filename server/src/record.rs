@@ -4,6 +4,7 @@
 //! its own: it takes more of a session's stack than the command does.
 
 use crate::authority::AuthError;
+use crate::authority::grant::{self, AllowLine};
 use crate::connection::Connection;
 use crate::dispatch::command::{Absent, Command, Missed, OutcomeDetails, Target};
 use crate::dispatch::selection::Found;
@@ -14,9 +15,10 @@ use common::audit::record::{
 };
 use common::audit::{self, Audit, KeptOutcomes, Reservation, Unavailable, clipped};
 use common::sys::sync::atomic::{AtomicBool, Ordering};
-use common::wire::message::{Code, RpcError};
+use common::wire::message::{Code, RpcError, params};
 use common::wire::selector::Single;
-use common::wire::{self, Status, Tally};
+use common::wire::{self, Credential, Status, Tally};
+use serde_json::value::RawValue;
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::path::Path;
@@ -90,13 +92,22 @@ pub(crate) fn leave(audit: &Audit, member: &Member, why: &str) {
     }));
 }
 
-/// A connection was not let in.
+/// A connection was not let in, after it asked for this or before it came to that.
+#[cold]
 #[inline(never)]
-pub(crate) fn join_denied(audit: &Audit, connection: &Connection, error: &RpcError) {
+pub(crate) fn join_denied(
+    audit: &Audit,
+    connection: &Connection,
+    asked: Option<&RawValue>,
+    error: &RpcError,
+) {
+    let showed = showed(asked, connection.identity());
     audit.deny(Denied {
         method: wire::method::JOIN,
         reason: reason(error),
         rule: error.data.rule.as_deref(),
+        message: Some(clipped(&error.message)),
+        showed: showed.as_deref(),
         who: None,
         address: connection.peer(),
         to: None,
@@ -104,24 +115,38 @@ pub(crate) fn join_denied(audit: &Audit, connection: &Connection, error: &RpcErr
     });
 }
 
-/// A client may not send this.
+/// What a client showed with its `join`, or before that; if it showed anything.
+fn showed(asked: Option<&RawValue>, certificate: Option<&str>) -> Option<String> {
+    let join = params::<wire::Join<'_>>(asked).ok();
+    let token = join.as_ref().and_then(|join| join.token.as_ref());
+    let token = token.map(Credential::reveal);
+    let shows = token.is_some() || certificate.is_some();
+    shows.then(|| grant::showed(token.as_deref(), certificate))
+}
+
+/// What a client asked for, as much of it as was read.
+#[derive(Clone, Copy)]
+pub(crate) struct Asked<'a> {
+    pub(crate) method: &'static str,
+    pub(crate) to: Option<&'a wire::Text<'a>>,
+    pub(crate) command: Option<wire::Words<'a>>,
+}
+
+/// A client is told that it may not do this.
 #[cold]
 #[inline(never)]
-pub(crate) fn send_denied(
-    audit: &Audit,
-    member: &Member,
-    request: &wire::Send<'_>,
-    error: &RpcError,
-) {
-    let to = request.to.as_ref().map(|to| to.decoded());
+pub(crate) fn denied(audit: &Audit, member: &Member, asked: &Asked<'_>, error: &RpcError) {
+    let to = asked.to.map(|to| to.decoded());
     audit.deny(Denied {
-        method: wire::method::SEND,
+        method: asked.method,
         reason: reason(error),
         rule: error.data.rule.as_deref(),
+        message: None,
+        showed: None,
         who: Some(known(member)),
         address: member.connection.peer(),
         to: to.as_deref().map(clipped),
-        words: Some(audit.words().of_line(request.command)),
+        words: asked.command.map(|command| audit.words().of_line(command)),
     });
 }
 
@@ -154,7 +179,8 @@ pub(crate) fn reserve(
             absent,
         } => {
             let names: usize = execute.iter().map(text_len).sum();
-            (names, execute.len() + outranked.len() + absent.len())
+            let absent = absent.iter().filter(|one| has_record(audit, one)).count();
+            (names, execute.len() + outranked.len() + absent)
         }
     };
     let texts =
@@ -166,6 +192,16 @@ pub(crate) fn reserve(
         since: now,
         is_cancelled: AtomicBool::new(false),
     })
+}
+
+/// Whether a client that does not execute has an outcome of its own on record. What is only named
+/// costs a sender a few bytes, so it is in the selector and in the counts: else one line could
+/// push all earlier records out of the files that are kept.
+fn has_record(audit: &Audit, absent: &Absent) -> bool {
+    match absent.who {
+        Missed::Here(_) => true,
+        Missed::Named(_) => audit.outcomes() == KeptOutcomes::All,
+    }
 }
 
 /// Bytes of a target in a record: its name, quotes and a comma.
@@ -201,7 +237,7 @@ impl OnRecord {
             to: to.as_deref(),
             targets: outcomes,
             names,
-            rule: rule(command, request).as_deref(),
+            rule: rule(&command.sender, &command.targets).as_deref(),
             words: self.places.audit().words().of_line(request.command),
         }));
     }
@@ -244,6 +280,9 @@ impl OnRecord {
             // It has an outcome like the others.
             return;
         };
+        if !has_record(self.places.audit(), absent) {
+            return;
+        }
         let (member, name, rank) = match named {
             Single::Member(member) => (Some(*member), None, None),
             Single::Name(name) => (None, Some(&**name), None),
@@ -288,13 +327,12 @@ impl OnRecord {
     }
 }
 
-/// The lines of its role's `allow` that let the sender have the targets execute this.
-fn rule(command: &Command, request: &wire::Send<'_>) -> Option<String> {
-    let grant = command.sender.bearer.as_ref()?.grant();
-    let (role, word) = (grant.role(), request.command.first_word());
-    let of_target = |target: &Target| role.allows(&target.member.name, Some(&word));
-    let lines: BTreeSet<usize> = command.targets.iter().filter_map(of_target).collect();
-    let rules: Vec<String> = lines.into_iter().map(|line| role.rule(line)).collect();
+/// The lines of its role's `allow` that let the sender have the targets execute this, as they were
+/// when the targets were found: the rules may have changed since.
+fn rule(sender: &Member, targets: &[Target]) -> Option<String> {
+    let role = sender.bearer.as_ref()?.role();
+    let lines: BTreeSet<AllowLine> = targets.iter().filter_map(|target| target.allow).collect();
+    let rules: Vec<String> = lines.into_iter().map(|line| line.rule(&role)).collect();
     (!rules.is_empty()).then(|| rules.join(","))
 }
 
@@ -317,5 +355,67 @@ fn who(member: &Member, rank: u32) -> Who<'_> {
             true => Via::Tls,
             false => Via::Plain,
         }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::authority::Rules;
+    use crate::authority::bearer::Bearer;
+    use crate::authority::grant::{Grant, Proof};
+    use crate::dispatch::scope::Scope;
+    use crate::dispatch::selection::select;
+    use crate::testing;
+    use common::sys::sync::Arc;
+    use std::time::SystemTime;
+
+    /// What a certificate is granted by a role with these lines of `allow`.
+    fn grant(allow: &str) -> Grant {
+        let text = format!(
+            "version = 1\n[roles.r]\nmay = [\"send\"]\nallow = [{allow}]\n\
+             [[credentials]]\nid = \"boss\"\nrole = \"r\"\ncert = \"pecking:boss\"\n"
+        );
+        let rules = Rules::read(text.as_bytes(), "auth.toml".as_ref()).expect("it is right");
+        let proof = Proof::of(None, Some("pecking:boss"));
+        let address = [127, 0, 0, 1].into();
+        let grant = rules.authenticate(proof, address, SystemTime::UNIX_EPOCH);
+        grant.expect("it is its own")
+    }
+
+    #[test]
+    fn the_rule_on_record_is_the_one_that_decided_though_the_rules_have_changed() {
+        let roster = testing::roster(9);
+        let before = grant(
+            "{ to = \"w*\", commands = [\"x\"] }, { to = \"no\", commands = [\"*\"] }, { to = \"d*\", commands = [\"*\"] }",
+        );
+        let make = |id, name| {
+            let mut member = testing::member(id, name, 0);
+            let bearer = Some(Box::new(Bearer::new(before.clone())));
+            Arc::get_mut(&mut member).expect("it is new").bearer = bearer;
+            member
+        };
+        let joined = roster.join(Some("boss"), make, |_, _| {});
+        let boss = joined.expect("there is room").member;
+        for name in ["web1", "db", "web2"] {
+            testing::join(&roster, name, 1);
+        }
+        for (to, expected) in [
+            ("below", "r.allow[0],r.allow[2]"),
+            ("db", "r.allow[2]"),
+            ("next:db,web2", "r.allow[2]"),
+            ("least-loaded", "r.allow[0]"),
+        ] {
+            let selector = to.parse().expect("a selector");
+            let scope = Scope::of(before.role(), Some("x"));
+            let selection = select(&roster, &boss, &selector, scope).expect("targets");
+            let bearer = boss.bearer.as_ref().expect("it has one");
+            bearer.set_grant(grant("{ to = \"none\", commands = [\"y\"] }"));
+            let targets = match selection.found {
+                Found::One(target) => vec![target],
+                Found::Many { execute, .. } => execute,
+            };
+            assert_eq!(rule(&boss, &targets).as_deref(), Some(expected), "{to}");
+        }
     }
 }

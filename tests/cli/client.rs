@@ -1,11 +1,9 @@
 //! The client's program in scripts: `members`, piped lines, its command line, and the servers it
 //! may dial.
 
-use std::ffi::OsStr;
 use std::fs::{self};
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpListener;
-use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::time::{Duration, Instant};
 
@@ -279,42 +277,6 @@ fn a_name_that_cannot_be_had_is_one_line() {
             .expect_stdout("")
             .expect_one_line(&["--name", why]);
     }
-}
-
-#[test]
-fn a_wrong_command_line_is_one_line_that_names_the_value() {
-    for (words, parts) in [
-        (&["--server", "5555"][..], &["'5555'", "HOST:PORT"][..]),
-        (&["--server", ""], &["''", "HOST:PORT"]),
-        (&["--slots", "1025", "work"], &["'1025'", "0 to 1024"]),
-        (&["--slots", "many", "work"], &["'many'", "0 to 1024"]),
-        (&["--connect-timeout", "0"], &["'0'", "above zero"]),
-        (&["--connect-timeout", "soon"], &["'soon'", "500ms"]),
-        (&["run"], &["WORDS"]),
-        (&["run", "--"], &["WORDS"]),
-        (&["run", "--to", "", "--", "x"], &["''", "next, below"]),
-        (&["run", "--to", "7-3", "--", "x"], &["'7-3'", "smaller"]),
-        (&["run", "--timeout", "0s", "--", "x"], &["'0s'", "above"]),
-        (&["run", "--timeout", "x", "--", "x"], &["'x'", "500ms"]),
-        (&["run", "--wait-for", "-1", "--", "x"], &["'-1'"]),
-        (&["run", "--wait-for", "all", "x"], &["'all'", "such as 3"]),
-        (&["run", "--frobnicate", "x"], &["'--frobnicate'"]),
-        (&["members", "--yaml"], &["'--yaml'"]),
-        (&["members", "web1"], &["'web1'"]),
-        (&["work", "hard"], &["'hard'"]),
-        (&["print"], &["'print'"]),
-        (&["completions", "klingon"], &["'klingon'", "bash"]),
-        (&["completions"], &["SHELL"]),
-    ] {
-        Ended::of(&mut client(words))
-            .expect_code(2)
-            .expect_stdout("")
-            .expect_one_line(parts);
-    }
-    let mut not_text = client(&["members", "--server"]);
-    Ended::of(not_text.arg(OsStr::from_bytes(b"\xff:1")))
-        .expect_code(2)
-        .expect_one_line(&["UTF-8"]);
 }
 
 #[test]

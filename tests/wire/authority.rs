@@ -344,6 +344,36 @@ fn seats_are_kept_for_high_tiers() {
 }
 
 #[test]
+fn a_client_that_comes_back_in_a_low_tier_does_not_take_the_seat_that_it_had_in_a_high_one() {
+    let roles = format!("{ROLES}[limits]\nreserve = {{ tier = 2, seats = 1 }}\n");
+    let auth = Auth::new(&roles)
+        .with("alice", "operator", "connections = 1\nreplace = true")
+        .with("web", "agent", "");
+    let server = auth.server(2, &[]);
+    let mut alice = auth.join(&server, "alice", json!({}));
+    let _web = auth.join(&server, "web", json!({}));
+    let low = json!({"tier": 5});
+    let refused = refused(&mut Raw::connect(&server), "alice", low);
+    assert_eq!(refused["code"], 1, "{refused}");
+    alice.sync();
+    auth.join(&server, "alice", json!({}));
+    alice.expect_bye("replaced");
+}
+
+#[test]
+fn a_taken_name_in_another_spelling_is_told_only_with_the_right_to_list() {
+    for (role, is_told) in [("operator", true), ("agent", false)] {
+        let auth = Auth::new(ROLES).with("x", role, "names = [\"n*\", \"N*\"]");
+        let server = auth.server(3, &[]);
+        let _other = auth.join(&server, "x", json!({"name": "NodE"}));
+        let error = refused(&mut Raw::connect(&server), "x", json!({"name": "node"}));
+        assert_eq!(error["code"], 5, "{error}");
+        let message = error["message"].as_str().expect("text");
+        assert_eq!(message.contains("NodE"), is_told, "{role}: {message}");
+    }
+}
+
+#[test]
 fn a_role_bounds_the_sends_of_each_of_its_clients() {
     let roles = ROLES.replace(
         "may = [\"send\", \"list\"]\nallow = [{ to = \"*\"",

@@ -7,6 +7,7 @@ mod made;
 mod support;
 
 mod audit;
+mod audit_denied;
 mod authority;
 mod bytes;
 mod cancel;

@@ -1,6 +1,7 @@
 //! TLS at the server: which handshakes it takes, what it says to the others, and what comes of
 //! what follows.
 
+use std::cell::Cell;
 use std::io::{ErrorKind, Read, Write};
 use std::net::TcpStream;
 use std::process::Command;
@@ -14,13 +15,13 @@ use serde_json::{Value, json};
 
 use crate::support::pki::{Pair, Pki, Says};
 use crate::support::tunnel::config;
-use crate::support::{PATIENCE, Server, checked, dial_plain, skipped};
+use crate::support::{PATIENCE, Server, checked, dial_plain, set_mode, skipped};
 
-const ALPN: &[u8] = b"pecking-order/1";
+pub(crate) const ALPN: &[u8] = b"pecking-order/1";
 
 const JOIN: &str = r#"{"jsonrpc":"2.0","id":1,"method":"join","params":{"protocol":1}}"#;
 
-type Encrypted = StreamOwned<ClientConnection, TcpStream>;
+pub(crate) type Encrypted = StreamOwned<ClientConnection, TcpStream>;
 
 fn start(pair: &Pair, options: &[&str]) -> Server {
     let tls = ["--cert", &pair.cert, "--key", &pair.key];
@@ -28,7 +29,7 @@ fn start(pair: &Pair, options: &[&str]) -> Server {
 }
 
 /// Dials, and begins with TLS.
-fn encrypted(server: &Server, config: ClientConfig) -> Encrypted {
+pub(crate) fn encrypted(server: &Server, config: ClientConfig) -> Encrypted {
     let socket = dial_plain(server.address()).expect("the server accepts");
     socket.set_read_timeout(Some(PATIENCE)).expect("a time");
     let name = "localhost".try_into().expect("a name");
@@ -51,7 +52,7 @@ pub(crate) fn showing(pki: &Pki, pair: &Pair) -> ClientConfig {
 
 /// Everything that a connection says until its end, after one line; an error at its end is no
 /// part of it.
-fn said_after(mut stream: impl Read + Write, line: &str) -> (Vec<Value>, String) {
+pub(crate) fn said_after(mut stream: impl Read + Write, line: &str) -> (Vec<Value>, String) {
     let written = stream.write_all(format!("{line}\n").as_bytes());
     let mut bytes = Vec::new();
     let how = match written.and_then(|()| stream.read_to_end(&mut bytes)) {
@@ -333,12 +334,27 @@ fn certificates_that_are_replaced_count_and_wrong_ones_do_not() {
     let log = |part: &'static str| move |line: &str| line.contains(part);
     server.wait_stderr("that they do not fit", log("the old ones stay in use"));
     assert_eq!(shown(), first);
+    let used = |count: usize| {
+        let seen = Cell::new(0);
+        server.wait_stderr("that they are used", |line| {
+            seen.set(seen.get() + usize::from(line.contains("connections from now on use them")));
+            seen.get() >= count
+        });
+    };
     pki.write("server.pem", &text(&other.cert));
-    server.wait_stderr(
-        "that they are used",
-        log("connections from now on use them"),
-    );
-    assert_ne!(shown(), first);
+    used(1);
+    let second = shown();
+    assert_ne!(second, first);
+    // What could not be read counts once it can be.
+    set_mode(pki.path(""), 0o770);
+    let third = pki.server("third");
+    pki.write("server.key", &text(&third.key));
+    pki.write("server.pem", &text(&third.cert));
+    server.wait_stderr("that the folder is not safe", log("0770"));
+    assert_eq!(shown(), second);
+    set_mode(pki.path(""), 0o700);
+    used(2);
+    assert_ne!(shown(), second);
     let ping = r#"{"jsonrpc":"2.0","id":2,"method":"ping"}"#;
     assert_eq!(answer(member, ping).expect("it is still here")["id"], 2);
 }

@@ -1,6 +1,8 @@
 //! How many denials of one address have a record of their own: strangers can cause them as often
-//! as they like, and are not to fill a disk.
+//! as they like, and are not to fill a disk. Addresses of one network of IPv6 count as one, as they
+//! do for wrong tokens.
 
+use crate::net::origin::origin;
 use std::collections::HashMap;
 use std::net::IpAddr;
 
@@ -20,7 +22,7 @@ pub(crate) struct Denials {
 impl Denials {
     /// Counts one; says whether it has a record of its own.
     pub(crate) fn count(&mut self, address: IpAddr) -> bool {
-        let address = address.to_canonical();
+        let address = origin(address);
         let is_known = self.by_address.contains_key(&address);
         if !is_known && self.by_address.len() >= ADDRESSES {
             self.others += 1;
@@ -59,6 +61,12 @@ mod tests {
         assert_eq!(denials.end_second(), [(Some(one), 15)]);
         assert!(denials.count(one));
         assert_eq!(denials.end_second(), []);
+        // An address of IPv6 is the network that one household or machine has.
+        let of_one_network =
+            (0..25_u16).filter(|n| denials.count([0x2001, 0xdb8, 0, 0, 0, 0, 0, *n].into()));
+        assert_eq!(of_one_network.count(), 10);
+        let network = IpAddr::from([0x2001, 0xdb8, 0, 0, 0, 0, 0, 0]);
+        assert_eq!(denials.end_second(), [(Some(network), 15)]);
         let many = (0..2000_u32).map(|n| IpAddr::from(n.to_be_bytes()));
         assert_eq!(
             many.filter(|address| denials.count(*address)).count(),

@@ -146,6 +146,15 @@ pub(crate) struct Entry {
     pub(crate) bytes: usize,
 }
 
+/// Which places are missing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum NoRoom {
+    /// Those in the queue: the thread that writes frees them in a moment.
+    Queue,
+    /// Those for later records: outcomes of commands free them, which may take hours.
+    Later,
+}
+
 /// What the handles and the writer count together.
 #[derive(Debug, Default)]
 pub(crate) struct Counts {
@@ -174,19 +183,20 @@ impl Counts {
         self.bytes.fetch_sub(bytes, Ordering::Relaxed);
     }
 
-    /// Waits until there is room for a record of so many bytes and so many later ones.
-    fn wait_for_places(&self, bytes: usize, later: usize) -> bool {
+    /// Waits until there is room in the queue for a record of so many bytes and so many later ones.
+    fn wait_for_places(&self, bytes: usize, later: usize) -> Result<(), NoRoom> {
         let until = Instant::now() + ROOM_PATIENCE;
         while !self.is_stuck.load(Ordering::Relaxed) && !self.is_failing.load(Ordering::Relaxed) {
             std::thread::sleep(ROOM_TICK);
-            if self.take_places(bytes, later) {
-                return true;
+            match self.take_places(bytes, later) {
+                Err(NoRoom::Queue) => {}
+                other => return other,
             }
             if Instant::now() >= until {
                 self.is_stuck.store(true, Ordering::Relaxed);
             }
         }
-        false
+        Err(NoRoom::Queue)
     }
 
     fn add(&self, bytes: usize) {
@@ -196,18 +206,23 @@ impl Counts {
 
     /// Takes places for a record of so many bytes and so many later ones. One record has a place
     /// in an empty queue, however long it is.
-    fn take_places(&self, bytes: usize, later: usize) -> bool {
+    fn take_places(&self, bytes: usize, later: usize) -> Result<(), NoRoom> {
         let records = self.records.fetch_add(1, Ordering::Relaxed);
         let kept = self.bytes.fetch_add(bytes, Ordering::Relaxed);
         let later_ones = self.later.fetch_add(later, Ordering::Relaxed);
-        let has_room = records < QUEUE_RECORDS
-            && (kept == 0 || kept.saturating_add(bytes) <= QUEUE_BYTES)
-            && (later_ones == 0 || later_ones.saturating_add(later) <= LATER_RECORDS);
-        if !has_room {
-            self.give_back(bytes);
-            self.later.fetch_sub(later, Ordering::Relaxed);
+        let in_queue =
+            records < QUEUE_RECORDS && (kept == 0 || kept.saturating_add(bytes) <= QUEUE_BYTES);
+        let for_later = later_ones == 0 || later_ones.saturating_add(later) <= LATER_RECORDS;
+        if in_queue && for_later {
+            return Ok(());
         }
-        has_room
+        self.give_back(bytes);
+        self.later.fetch_sub(later, Ordering::Relaxed);
+        Err(if for_later {
+            NoRoom::Queue
+        } else {
+            NoRoom::Later
+        })
     }
 
     /// Whether the queue takes what no command waits for: it has as much room again.
@@ -302,11 +317,13 @@ impl Audit {
         self.0.outcomes
     }
 
-    /// Whether [`reserve`](Self::reserve) may wait, as more happens than can be written at once.
+    /// Whether [`reserve`](Self::reserve) may find no room, as more happens than can be written at
+    /// once, or more is under way than has places: what is queued for others is for them now.
     pub fn is_crowded(&self) -> bool {
         let counts = &self.0.counts;
         counts.records.load(Ordering::Relaxed) >= QUEUE_RECORDS
             || counts.bytes.load(Ordering::Relaxed) >= QUEUE_BYTES
+            || counts.later.load(Ordering::Relaxed) >= LATER_RECORDS
     }
 
     /// Whether the log could not be written the last time.
@@ -315,8 +332,8 @@ impl Audit {
     }
 
     /// Takes places for a command: for its first record, which has so many bytes of text, and for
-    /// so many later ones. If there is no room, it waits a moment for the thread that writes, but
-    /// not for one that stands still.
+    /// so many later ones. If there is no room in the queue, it waits a moment for the thread that
+    /// writes, but not for one that stands still, and not for outcomes to come.
     ///
     /// # Errors
     /// There is no room, or the log cannot be written.
@@ -327,8 +344,11 @@ impl Audit {
         if is_failing && refuses {
             return Err(Unavailable { is_failing });
         }
-        let has_places =
-            counts.take_places(texts, later) || refuses && counts.wait_for_places(texts, later);
+        let mut taken = counts.take_places(texts, later);
+        if refuses && taken == Err(NoRoom::Queue) {
+            taken = counts.wait_for_places(texts, later);
+        }
+        let has_places = taken.is_ok();
         if !has_places && refuses {
             let is_failing = false;
             return Err(Unavailable { is_failing });

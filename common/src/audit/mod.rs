@@ -1,7 +1,9 @@
 //! The audit log: what clients did, as JSON lines that are linked by hashes.
 //!
-//! A command is on record before it runs, or it does not run: it [reserves](Audit::reserve) its
-//! places first. One thread writes, so a disk that is full or stands still stops commands, by an
+//! A command [reserves](Audit::reserve) the places of its records before it runs, or it does not
+//! run. These are places in the queue, and not writes: one thread writes what is queued, within
+//! milliseconds, and the disk has it within a second. Of a command that ran just before a kill or a
+//! power cut, the records may be missing. A disk that is full or stands still stops commands, by an
 //! error that says so, and never a thread of the program.
 //!
 //! A log proves nothing to a user that may write the file; see [`verify`](mod@verify).

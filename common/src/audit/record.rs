@@ -133,18 +133,25 @@ pub struct Denied<'a> {
     pub method: &'a str,
     /// The machine-readable name of the error.
     pub reason: &'a str,
-    /// What the rules say; for a `join` the part of it that is fit to be kept.
+    /// What the rules say.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub rule: Option<&'a str>,
+    /// Why a client was not let in.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub message: Option<&'a str>,
+    /// What a client showed that was not let in: the key id of its token, never the token, or the
+    /// name in its certificate.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub showed: Option<&'a str>,
     /// The client, if it had joined.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub who: Option<Who<'a>>,
     /// Where it dialled from.
     pub address: SocketAddr,
-    /// The selector of a `send`.
+    /// The selector of a `send` or `select`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub to: Option<&'a str>,
-    /// The words of a `send`.
+    /// The words of a `send` or `select`.
     #[serde(flatten, skip_serializing_if = "Option::is_none")]
     pub words: Option<AuditedWords<'a>>,
 }
@@ -153,7 +160,7 @@ pub struct Denied<'a> {
 #[derive(Clone, Debug, Serialize)]
 #[serde(tag = "type", rename = "denied")]
 pub struct MoreDenied {
-    /// Where they came from; left out for those of all other addresses.
+    /// Where they came from, of IPv6 the network (/64); left out for those of all other addresses.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub from: Option<IpAddr>,
     /// How many.

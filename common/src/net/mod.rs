@@ -3,6 +3,7 @@
 pub mod line_reader;
 #[cfg(not(shuttle))]
 pub mod listener;
+pub mod origin;
 pub mod outbox;
 #[cfg(not(shuttle))]
 pub mod stream;

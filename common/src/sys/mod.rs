@@ -3,6 +3,7 @@
 pub mod fault;
 pub mod file_stamp;
 pub mod position;
+pub mod replace_file;
 pub mod resources;
 pub mod sync;
 pub mod thread;

@@ -6,13 +6,14 @@ use super::error::AuthError;
 use super::rules::Rules;
 use super::token::{self, TokenHash, key_id};
 use super::{read_file, values, wall_clock};
+use common::sys::replace_file::replace_file;
 use common::token::Secret;
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt, fchown};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
-use toml_edit::{Array, ArrayOfTables, DocumentMut, Item, Table, value};
+use toml_edit::{Array, ArrayOfTables, Datetime, DocumentMut, Item, Table, value};
 
 /// A credential to be added.
 #[derive(Clone, Debug, Default)]
@@ -42,6 +43,7 @@ impl NewCredential {
     /// # Errors
     /// The auth file would not be right with it, or a file cannot be written; then neither is.
     pub fn add_to(&self, file: &Path, out: Option<&Path>) -> Result<(), AuthError> {
+        let expires = self.expires()?;
         let token = match self.certificate {
             Some(_) => None,
             None => Some(token::generate().map_err(|error| {
@@ -50,14 +52,17 @@ impl NewCredential {
         };
         let change = Change::begin(file)?;
         let changed = change.with(|credentials| {
-            credentials.push(self.table(token.as_ref()));
+            credentials.push(self.table(token.as_ref(), expires));
             Ok(())
         })?;
         let Some((token, out)) = token.zip(out) else {
             return change.commit(&changed);
         };
         // First, as without its file a credential cannot be used by any client.
-        write_secret(out, &token).map_err(|error| unwritable(out, error))?;
+        write_secret(out, &token).map_err(|error| match error.kind() {
+            io::ErrorKind::AlreadyExists => AuthError::Exists(out.to_owned()),
+            _ => unwritable(out, error),
+        })?;
         let committed = change.commit(&changed);
         if committed.is_err() {
             let _ = std::fs::remove_file(out);
@@ -65,7 +70,21 @@ impl NewCredential {
         committed
     }
 
-    fn table(&self, token: Option<&Secret>) -> Table {
+    /// The date from which on it does not count.
+    fn expires(&self) -> Result<Option<Datetime>, AuthError> {
+        let Some(left) = self.expires_in else {
+            return Ok(None);
+        };
+        let date = wall_clock().checked_add(left).and_then(values::date);
+        date.map(Some).ok_or_else(|| {
+            let (days, range) = (left.as_secs() / (24 * 60 * 60), values::MOMENTS_TEXT);
+            AuthError::Change(format!(
+                "no date is {days} days from now; expected an end {range}"
+            ))
+        })
+    }
+
+    fn table(&self, token: Option<&Secret>, expires: Option<Datetime>) -> Table {
         let texts = |texts: &[String]| value(texts.iter().collect::<Array>());
         let mut table = Table::new();
         table.decor_mut().set_prefix("\n");
@@ -87,11 +106,8 @@ impl NewCredential {
         if !self.from.is_empty() {
             table["from"] = texts(&self.from);
         }
-        if let Some(date) = self
-            .expires_in
-            .and_then(|left| values::date(wall_clock() + left))
-        {
-            table["expires"] = value(date);
+        if let Some(expires) = expires {
+            table["expires"] = value(expires);
         }
         if let Some(connections) = self.connections {
             table["connections"] = value(i64::from(connections));
@@ -186,7 +202,11 @@ struct Change {
 impl Change {
     fn begin(named: &Path) -> Result<Change, AuthError> {
         // A file that is reached by a link is replaced where it is.
-        let path = std::fs::canonicalize(named).unwrap_or_else(|_| named.to_owned());
+        let path = match std::fs::canonicalize(named) {
+            Ok(path) => path,
+            // A file that is missing is told as every other command tells it.
+            Err(_) => read_file(named).map(|_| named.to_owned())?,
+        };
         let lock = lock_folder(&path).map_err(|error| unwritable(named, error))?;
         let bytes = read_file(named)?;
         let rules = Rules::read(&bytes, named)?;
@@ -218,30 +238,19 @@ impl Change {
         };
         change(credentials)?;
         let text = document.to_string();
-        Rules::read(text.as_bytes(), &self.named)?;
-        Ok(text)
+        // The file is right, so what is wrong stands in lines that are not written yet.
+        match Rules::read(text.as_bytes(), &self.named) {
+            Ok(_) => Ok(text),
+            Err(AuthError::Invalid { file, message, .. }) => {
+                Err(AuthError::Unfit { file, message })
+            }
+            Err(other) => Err(other),
+        }
     }
 
     /// Puts a text in the place of the file, with the owner and the mode that it had.
     fn commit(&self, text: &str) -> Result<(), AuthError> {
-        let replaced = || -> io::Result<()> {
-            let folder = self.path.parent().unwrap_or(Path::new("/"));
-            let old = self.path.metadata()?;
-            let mut new = tempfile::Builder::new()
-                .prefix(".auth-")
-                .tempfile_in(folder)?;
-            new.write_all(text.as_bytes())?;
-            let file = new.as_file();
-            let made = file.metadata()?;
-            if (made.uid(), made.gid()) != (old.uid(), old.gid()) {
-                fchown(file, Some(old.uid()), Some(old.gid()))?;
-            }
-            file.set_permissions(PermissionsExt::from_mode(old.mode() & 0o777))?;
-            file.sync_all()?;
-            new.persist(&self.path)?;
-            File::open(folder)?.sync_all()
-        };
-        replaced().map_err(|error| unwritable(&self.named, error))
+        replace_file(&self.path, text.as_bytes()).map_err(|error| unwritable(&self.named, error))
     }
 }
 

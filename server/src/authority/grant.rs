@@ -12,6 +12,7 @@ use common::wire::message::clip;
 use common::wire::tier::Tier;
 use std::fmt;
 use std::net::IpAddr;
+use std::num::NonZeroU32;
 use std::time::SystemTime;
 
 /// What a client has proven, kept to prove it again when the rules change.
@@ -78,6 +79,17 @@ pub(crate) struct Grant {
     number: usize,
     /// What the stars of the certificate's pattern stood for.
     captures: Vec<String>,
+}
+
+/// A line of a role's `allow`. A target keeps it, so it is small: its number from 1 on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct AllowLine(NonZeroU32);
+
+impl AllowLine {
+    /// The name of this line of a role, as errors, decisions and records have it.
+    pub(crate) fn rule(self, role: &str) -> String {
+        format!("{role}.allow[{}]", self.0.get() - 1)
+    }
 }
 
 impl Rules {
@@ -192,18 +204,13 @@ impl Role {
         })
     }
 
-    /// Whether it may have a client of a name execute a command: the number of the first line of
-    /// `allow` that says so. Without a command, whether it may have it execute any.
-    pub(crate) fn allows(&self, name: &str, word: Option<&str>) -> Option<usize> {
+    /// Whether it may have a client of a name execute a command: the first line of `allow` that
+    /// says so. Without a command, whether it may have it execute any.
+    pub(crate) fn allows(&self, name: &str, word: Option<&str>) -> Option<AllowLine> {
         let has = |allow: &Allow| word.is_none_or(|word| allow.commands.have(word));
-        self.allow
-            .iter()
-            .position(|allow| has(allow) && allow.to.matches(name))
-    }
-
-    /// The name of that line.
-    pub(crate) fn rule(&self, number: usize) -> String {
-        format!("{}.allow[{number}]", self.name)
+        let mut lines = self.allow.iter().zip(1..);
+        let found = lines.find(|(allow, _)| has(allow) && allow.to.matches(name));
+        found.and_then(|(_, count)| NonZeroU32::new(count).map(AllowLine))
     }
 
     /// No line of `allow` covers a command for a target, as the sender named it.
@@ -254,13 +261,13 @@ impl Rules {
         };
         let sends = counts.and_then(|()| role.may(Right::Send));
         let decided = sends.and_then(|()| {
-            let number = role.allows(target, Some(word));
-            number.ok_or_else(|| role.not_allowed(Some(word), target))
+            let line = role.allows(target, Some(word));
+            line.ok_or_else(|| role.not_allowed(Some(word), target))
         });
         Ok(match decided {
-            Ok(number) => Decision {
+            Ok(line) => Decision {
                 is_allowed: true,
-                rule: role.rule(number),
+                rule: line.rule(&role.name),
                 message: format!(
                     "{id} (role {}, tier {}) may have {target} execute {:?}",
                     role.name,
@@ -288,3 +295,7 @@ pub(crate) fn showed(token: Option<&str>, certificate: Option<&str>) -> String {
         (None, None) => "no credential".into(),
     }
 }
+
+#[cfg(test)]
+#[path = "grant_tests.rs"]
+mod tests;

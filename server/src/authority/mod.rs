@@ -19,6 +19,8 @@ mod names;
 mod overlap;
 mod parse;
 pub(crate) mod rules;
+#[cfg(test)]
+mod testing;
 mod token;
 mod values;
 

@@ -31,6 +31,19 @@ pub(super) fn network(text: &str) -> Result<IpNet, String> {
     }
 }
 
+/// The moments that a date in UTC can be written of, with years of four digits, in seconds since
+/// 1970.
+const MOMENTS: RangeInclusive<u64> = 0..=253_402_300_799;
+
+/// The same for an error.
+pub(super) const MOMENTS_TEXT: &str = "from 1970-01-01T00:00:00Z to 9999-12-31T23:59:59Z";
+
+/// Whether a date can be written of a moment.
+fn is_writable(moment: SystemTime) -> bool {
+    let since = moment.duration_since(SystemTime::UNIX_EPOCH);
+    since.is_ok_and(|since| MOMENTS.contains(&since.as_secs()))
+}
+
 /// A moment, by the clock on the wall.
 pub(super) fn moment(date: &Datetime) -> Result<SystemTime, String> {
     let expected = || {
@@ -48,17 +61,25 @@ pub(super) fn moment(date: &Datetime) -> Result<SystemTime, String> {
         time: Some(time),
         offset: Some(Offset::Z),
     };
-    let written = humantime::parse_rfc3339(&written.to_string()).map_err(|_| expected())?;
+    let beyond = || format!("found {date}, expected a moment {MOMENTS_TEXT}");
+    let written = match humantime::parse_rfc3339(&written.to_string()) {
+        Ok(written) => written,
+        Err(humantime::TimestampError::OutOfRange) => return Err(beyond()),
+        Err(_) => return Err(expected()),
+    };
     let shift = Duration::from_secs(east.unsigned_abs() * 60);
     let moment = match east > 0 {
         true => written.checked_sub(shift),
         false => written.checked_add(shift),
     };
-    moment.ok_or_else(expected)
+    moment.filter(|at| is_writable(*at)).ok_or_else(beyond)
 }
 
-/// A moment as the file has it, in whole seconds.
+/// A moment as the file has it, in whole seconds, if a date can be written of it.
 pub(super) fn date(moment: SystemTime) -> Option<Datetime> {
+    if !is_writable(moment) {
+        return None;
+    }
     let text = humantime::format_rfc3339_seconds(moment).to_string();
     text.parse().ok()
 }
@@ -157,16 +178,27 @@ mod tests {
             date(utc).map(|date| date.to_string()).as_deref(),
             Some("2027-06-30T00:00:00Z")
         );
-        for wrong in [
-            "2027-06-30",
-            "2027-06-30T00:00:00",
-            "00:00:00",
-            "1969-01-01T00:00:00Z",
-        ] {
+        for wrong in ["2027-06-30", "2027-06-30T00:00:00", "00:00:00"] {
             assert!(
                 read(wrong).is_err_and(|e| e.contains("2027-06-30T00:00:00Z")),
                 "{wrong}"
             );
+        }
+        for right in [
+            "1970-01-01T00:00:00Z",
+            "1970-01-01T05:00:00+05:00",
+            "9999-12-31T11:59:59-12:00",
+        ] {
+            assert!(read(right).is_ok(), "{right}");
+        }
+        for wrong in [
+            "1969-01-01T00:00:00Z",
+            "1970-01-01T00:00:00+05:00",
+            "9999-12-31T23:59:59-12:00",
+        ] {
+            let range = "from 1970-01-01T00:00:00Z to 9999-12-31T23:59:59Z";
+            let error = read(wrong).expect_err(wrong);
+            assert!(error.contains(wrong) && error.contains(range), "{error}");
         }
     }
 }

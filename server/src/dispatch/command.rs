@@ -1,6 +1,7 @@
 //! One `send` that the server took: its targets, and the one door through which every
 //! outcome leaves.
 
+use crate::authority::grant::AllowLine;
 use crate::dispatch::flush_set::FlushSet;
 use crate::dispatch::output_credit::OutputCredit;
 use crate::member::Member;
@@ -24,6 +25,8 @@ use std::ops::Deref;
 pub(crate) struct Target {
     pub(crate) member: Arc<Member>,
     pub(crate) rank: u32,
+    /// What lets the sender have it execute the command, if anything but rank does.
+    pub(crate) allow: Option<AllowLine>,
 }
 
 /// A client that a selector finds or names, and that does not execute: it is absent, or forbidden.

@@ -1,8 +1,9 @@
 //! The clients that a sender's role lets it command, and those that it may know of. It is asked
 //! where rank authority is decided, after rank.
 
-use crate::authority::grant::Forbidden;
+use crate::authority::grant::{AllowLine, Forbidden};
 use crate::authority::rules::Role;
+use common::sys::sync;
 use common::wire::Right;
 use common::wire::message::RpcError;
 
@@ -45,10 +46,16 @@ impl<'a> Scope<'a> {
 
     /// Whether a client of this name may execute the command.
     pub(crate) fn covers(&self, name: &str) -> bool {
-        let Some(Covered { role, word, .. }) = &self.0 else {
-            return true;
-        };
-        role.allows(name, *word).is_some()
+        self.decide(name).is_some()
+    }
+
+    /// If a client of this name may execute the command, by what; that is nothing but rank at a
+    /// server that knows no identities.
+    pub(crate) fn decide(&self, name: &str) -> Option<Option<AllowLine>> {
+        match &self.0 {
+            None => Some(None),
+            Some(Covered { role, word, .. }) => role.allows(name, *word).map(Some),
+        }
     }
 
     /// Whether the sender may know of a client of this name.
@@ -58,6 +65,7 @@ impl<'a> Scope<'a> {
 
     /// Why a target, as the sender named it, may not execute the command.
     pub(crate) fn forbidden(&self, target: &str) -> Forbidden {
+        sync::assert_unlocked();
         match &self.0 {
             Some(Covered { role, word, .. }) => role.not_allowed(*word, target),
             None => Forbidden {

@@ -13,19 +13,23 @@ use common::wire::Text;
 use common::wire::message::{Code, RpcError, clip, params};
 use common::wire::name::Name;
 use common::wire::tier::Tier;
-use common::wire::{Credential, Join};
+use common::wire::{Credential, Join, Right};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use std::net::IpAddr;
 
 /// The error for a client that the roster does not admit.
-pub(crate) fn not_admitted(
-    refusal: &NotAdmitted,
-    name: Option<&str>,
-    identity: Option<&str>,
-) -> RpcError {
+#[inline(never)]
+pub(crate) fn not_admitted(refusal: &NotAdmitted, wanted: &Wanted) -> RpcError {
+    let (name, grant) = (
+        wanted.name.as_deref(),
+        wanted.proven.as_ref().map(|proven| &proven.grant),
+    );
     match refusal {
-        NotAdmitted::TooMany(most) => too_many(*most, identity.unwrap_or_default()),
+        NotAdmitted::TooMany(most) => {
+            let identity = grant.map(|grant| grant.credential.id.as_str());
+            too_many(*most, identity.unwrap_or_default())
+        }
         NotAdmitted::Reserved(seats) => RpcError::new(
             Code::Full,
             format!(
@@ -42,9 +46,14 @@ pub(crate) fn not_admitted(
         ),
         NotAdmitted::NameTaken(taken) => {
             let name = name.unwrap_or_default();
+            let lists = grant.is_none_or(|grant| grant.role().may(Right::List).is_ok());
             let why = match &**taken == name {
                 true => format!("a client here has the name {name:?}"),
-                false => format!("{name:?} differs in case only from {taken:?}, which is taken"),
+                false if lists => {
+                    format!("{name:?} differs in case only from {taken:?}, which is taken")
+                }
+                // It is not to know of the client.
+                false => format!("{name:?} differs in case only from a name that is taken"),
             };
             RpcError::new(Code::NameTaken, format!("{why}; choose another one"))
         }

@@ -1,5 +1,6 @@
 //! The handshake of an encrypted connection, before anything else of it.
 
+use crate::record;
 use crate::session::Session;
 use crate::tls::Failed;
 use common::net::tls::handshake::HandshakeError;
@@ -47,9 +48,25 @@ impl Session<'_> {
         let peer = self.connection.peer();
         let what = format_args!("{peer} may not join: {why}");
         self.hub.tls_log.log(now, what);
+        if let (true, Some(audit)) = (is_denial(failed), &self.hub.config.audit) {
+            let error = RpcError::new(Code::Unauthorized, why.as_str());
+            record::join_denied(audit, self.connection, None, &error);
+        }
         self.connection.blame(why);
-        let line = said.map(|(code, what)| error_line(None, &RpcError::new(code, what)));
-        self.last_line = line;
+        let error = said.map(|(code, what)| RpcError::new(code, what));
+        self.last_line = error.map(|error| error_line(None, &error));
+    }
+}
+
+/// Whether a client showed a certificate that gives it nothing here, or none where it has to.
+fn is_denial(failed: &Failed) -> bool {
+    use rustls::Error::{InvalidCertificate, NoCertificatesPresented};
+    match failed {
+        Failed::Identity(_) => true,
+        Failed::Handshake(HandshakeError::Tls(error)) => {
+            matches!(error, NoCertificatesPresented | InvalidCertificate(_))
+        }
+        Failed::Handshake(_) => false,
     }
 }
 

@@ -16,6 +16,7 @@ use crate::millis;
 use common::limits::{
     MAX_GREETED, MAX_GREETED_PER_NETWORK, MAX_UNJOINED, MAX_UNJOINED_PER_ADDRESS,
 };
+use common::net::origin::origin;
 use common::sys::sync::{Arc, Condvar, Mutex, lock, wait_timeout, wait_timeout_while};
 use std::collections::VecDeque;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -304,27 +305,9 @@ fn turn_one_away(connections: &[Arc<Connection>], now: u64) -> bool {
     connections.any(|one| !one.has_first_words() && one.turn_away(now))
 }
 
-/// What counts as one address: of IPv6, the network that one household or machine has.
-pub(crate) fn origin(address: IpAddr) -> IpAddr {
-    const NETWORK: u128 = !0 << 64;
-    match address.to_canonical() {
-        IpAddr::V6(address) => Ipv6Addr::from_bits(address.to_bits() & NETWORK).into(),
-        address => address,
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_network_of_ipv6_counts_as_one_address() {
-        let parse = |text: &str| origin(text.parse().expect("an address"));
-        assert_eq!(parse("2001:db8::1"), parse("2001:db8::ffff:1"));
-        assert_ne!(parse("2001:db8::1"), parse("2001:db8:0:1::1"));
-        assert_eq!(parse("::ffff:192.0.2.1"), parse("192.0.2.1"));
-        assert_ne!(parse("192.0.2.1"), parse("192.0.2.2"));
-    }
 
     #[test]
     fn networks_are_of_one_site() {

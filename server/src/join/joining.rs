@@ -9,7 +9,7 @@ use crate::join::admission::{Proven, Wanted, check_token, not_admitted, prove};
 use crate::join::throttle::ANSWER_DELAY_MS;
 use crate::member::Member;
 use crate::millis;
-use crate::ranking::{Admitted, NotAdmitted, Standing};
+use crate::ranking::{Admitted, Standing};
 use crate::record;
 use crate::session::{Flow, Session};
 use common::net::NO_TLS_ALERT;
@@ -98,17 +98,17 @@ impl Session<'_> {
                 self.hub.handshakes.go(self.connection);
                 Flow::Continue(())
             }
-            Err(error) => self.not_joined(id, &error),
+            Err(error) => self.not_joined(id, raw, &error),
         }
     }
 
     #[inline(never)]
-    fn not_joined(&mut self, id: Id, error: &RpcError) -> Flow {
+    fn not_joined(&mut self, id: Id, raw: Option<&RawValue>, error: &RpcError) -> Flow {
         let peer = self.connection.peer();
         if let Some(audit) = &self.hub.config.audit
             && record::is_denial(error)
         {
-            record::join_denied(audit, self.connection, error);
+            record::join_denied(audit, self.connection, raw, error);
         }
         if let Some(telemetry) = &self.hub.telemetry {
             telemetry.refused(method::JOIN, error);
@@ -194,7 +194,7 @@ impl Session<'_> {
         let Admitted { member, replaced } = hub
             .roster
             .join(wanted.newcomer(), make, welcome)
-            .map_err(|refusal| refused(&refusal, &wanted))?;
+            .map_err(|refusal| not_admitted(&refusal, &wanted))?;
         if let Some(standing) = stands {
             hub.schedule_join_news(&member, standing);
         }
@@ -260,16 +260,6 @@ fn looks_like_http(line: &[u8]) -> bool {
     last.is_some_and(|last| {
         last.starts_with(b"HTTP/") || method.is_some_and(|method| METHODS.contains(&method))
     })
-}
-
-/// The error for a client that the roster does not admit.
-#[inline(never)]
-fn refused(refusal: &NotAdmitted, wanted: &Wanted) -> RpcError {
-    let identity = wanted
-        .proven
-        .as_ref()
-        .map(|proven| proven.grant.credential.id.as_str());
-    not_admitted(refusal, wanted.name.as_deref(), identity)
 }
 
 /// The answer to a `join`.

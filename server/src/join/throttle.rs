@@ -6,7 +6,7 @@
 //! The server checks every token from the address of a member: otherwise a machine that guesses
 //! there would keep the others of that address out. Wrong ones are answered no sooner.
 
-use crate::join::handshakes::origin;
+use common::net::origin::origin;
 use common::sys::sync::{Mutex, lock};
 use std::collections::{HashMap, VecDeque};
 use std::net::IpAddr;

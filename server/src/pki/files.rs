@@ -2,9 +2,10 @@
 //! be written; a renewed one takes the place of the old one by a rename, so no reader sees half.
 
 use super::PkiError;
-use std::fs::{DirBuilder, File, OpenOptions};
+use common::sys::replace_file::replace_file;
+use std::fs::{DirBuilder, OpenOptions};
 use std::io::{self, ErrorKind, Write};
-use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt, fchown};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 /// What only the folder's owner may read.
@@ -25,7 +26,11 @@ impl Written {
     pub(super) fn folder(&mut self, folder: &Path) -> Result<(), PkiError> {
         match DirBuilder::new().mode(0o700).create(folder) {
             Ok(()) => self.folder = Some(folder.to_owned()),
-            Err(error) if error.kind() == ErrorKind::AlreadyExists && folder.is_dir() => {}
+            Err(error) if error.kind() == ErrorKind::AlreadyExists => {
+                if !folder.is_dir() {
+                    return Err(PkiError::NoFolder(folder.to_owned()));
+                }
+            }
             Err(error) => return Err(unwritable(folder, error)),
         }
         Ok(())
@@ -74,23 +79,7 @@ pub(super) fn exists(file: &Path) -> bool {
 
 /// Puts a certificate in the place of another one, with the owner and the mode that it had.
 pub(super) fn replace(file: &Path, text: &str) -> Result<(), PkiError> {
-    let replaced = || -> io::Result<()> {
-        let folder = file.parent().unwrap_or(Path::new("/"));
-        let mut new = tempfile::Builder::new()
-            .prefix(".cert-")
-            .tempfile_in(folder)?;
-        new.write_all(text.as_bytes())?;
-        let (old, made) = (file.metadata()?, new.as_file().metadata()?);
-        if (made.uid(), made.gid()) != (old.uid(), old.gid()) {
-            fchown(new.as_file(), Some(old.uid()), Some(old.gid()))?;
-        }
-        let mode = PermissionsExt::from_mode(old.mode() & 0o777);
-        new.as_file().set_permissions(mode)?;
-        new.as_file().sync_all()?;
-        new.persist(file)?;
-        File::open(folder)?.sync_all()
-    };
-    replaced().map_err(|error| unwritable(file, error))
+    replace_file(file, text.as_bytes()).map_err(|error| unwritable(file, error))
 }
 
 fn unwritable(file: &Path, error: io::Error) -> PkiError {

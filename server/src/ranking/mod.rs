@@ -132,6 +132,8 @@ impl Roster {
         let newcomer = newcomer.into();
         let replaced = ranking.check(&newcomer)?;
         for member in &replaced {
+            // First, so that its session can tell why it is not ranked.
+            member.sends.end();
             ranking.take_out(member);
         }
         let id = ranking.next_id;
@@ -371,9 +373,10 @@ impl Ranking {
             return Ok(());
         };
         // Those of the tiers that it is kept for have a part of it already.
-        let high = self
-            .ranked
-            .partition_point(|place| place.member.tier <= reserve.tier);
+        let is_high = |member: &Member| member.tier <= reserve.tier;
+        let high = self.ranked.partition_point(|place| is_high(&place.member));
+        let go = replaced.iter().filter(|member| is_high(member)).count();
+        let high = high.saturating_sub(go);
         let kept = (reserve.seats as usize).saturating_sub(high);
         match free > kept {
             true => Ok(()),

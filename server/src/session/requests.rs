@@ -5,13 +5,13 @@ use super::{Flow, Session, already_open};
 use crate::authority::bearer::Bearer;
 use crate::dispatch::{dispatcher, preview};
 use crate::member::Member;
-use crate::record;
+use crate::record::{self, Asked};
 use common::limits::MAX_MEMBERS_PAGE;
 use common::sys::sync::Arc;
 use common::wire::message::{Code, Id, RpcError, clip, error_line, params, result_line};
-use common::wire::method::ClientMethod;
+use common::wire::method::{self, ClientMethod};
 use common::wire::{
-    Cancel, Empty, ExecutionOutput, MembersQuery, Right, SelectQuery, Send, SendConsumed, method,
+    Cancel, Empty, ExecutionOutput, MembersQuery, Right, SelectQuery, Send, SendConsumed,
 };
 use serde::Deserialize;
 use serde_json::value::RawValue;
@@ -62,7 +62,7 @@ impl Session<'_> {
                 // The missing right is told first, before all else that is wrong.
                 Err(error) => {
                     let error = may_send(member).err().unwrap_or_else(|| error.clone());
-                    self.not_sent(member, &id, &error)
+                    self.not_sent(member, &id, None, &error)
                 }
             };
         }
@@ -110,7 +110,11 @@ impl Session<'_> {
                 ),
             )),
         };
-        self.tell(answer.unwrap_or_else(|error| error_line(Some(id), &error)));
+        match answer {
+            Err(_) if member.sends.have_ended() => {}
+            Err(error) => self.tell(error_line(Some(id), &error)),
+            Ok(line) => self.tell(line),
+        }
         Flow::Continue(())
     }
 
@@ -122,28 +126,46 @@ impl Session<'_> {
         });
         match sent {
             Ok(()) => Flow::Continue(()),
-            Err(error) => {
-                if let Some(audit) = &self.hub.config.audit
-                    && record::is_denial(&error)
-                {
-                    record::send_denied(audit, member, request, &error);
-                }
-                self.not_sent(member, id, &error)
-            }
+            Err(error) => self.not_sent(member, id, Some(request), &error),
         }
     }
 
     #[inline(never)]
-    fn not_sent(&mut self, member: &Member, id: &Id, error: &RpcError) -> Flow {
+    fn not_sent(
+        &mut self,
+        member: &Member,
+        id: &Id,
+        request: Option<&Send<'_>>,
+        error: &RpcError,
+    ) -> Flow {
+        if member.sends.have_ended() {
+            // Its `bye` follows.
+            return Flow::Continue(());
+        }
         if member.sends.is_open(id) {
             return self.malformed(already_open(id.clone()));
         }
+        let asked = Asked {
+            method: method::SEND,
+            to: request.and_then(|request| request.to.as_ref()),
+            command: request.map(|request| request.command),
+        };
+        self.note_denial(member, &asked, error);
         if let Some(telemetry) = &self.hub.telemetry {
             telemetry.refused(method::SEND, error);
         }
         log::info!("{member}: its send was not taken: {error}");
         self.tell(error_line(Some(id.clone()), error));
         Flow::Continue(())
+    }
+
+    /// Puts on record that a client is told that it may not do something.
+    fn note_denial(&self, member: &Member, asked: &Asked<'_>, error: &RpcError) {
+        if let Some(audit) = &self.hub.config.audit
+            && record::is_denial(error)
+        {
+            record::denied(audit, member, asked, error);
+        }
     }
 
     fn members(&self, member: &Member, id: &Id, query: &MembersQuery) -> Vec<u8> {
@@ -174,10 +196,22 @@ impl Session<'_> {
         id: &Id,
         raw: Option<&RawValue>,
     ) -> Result<Vec<u8>, RpcError> {
-        may_send(member)?;
-        let query: SelectQuery<'_> = params(raw)?;
-        let selection =
-            dispatcher::find(self.hub, member, query.to.as_ref(), query.command.as_ref())?;
+        let query = params::<SelectQuery<'_>>(raw);
+        // The missing right is told first, as for a `send`.
+        let selection = may_send(member).and_then(|()| {
+            let SelectQuery { to, command, .. } = query.as_ref().map_err(RpcError::clone)?;
+            dispatcher::find(self.hub, member, to.as_ref(), command.as_ref())
+        });
+        let selection = selection.inspect_err(|error| {
+            let query = query.as_ref().ok();
+            let asked = Asked {
+                method: method::SELECT,
+                to: query.and_then(|query| query.to.as_ref()),
+                command: query.and_then(|query| query.command),
+            };
+            self.note_denial(member, &asked, error);
+        })?;
+        let query = query?;
         let (from, limit) = part(query.from, query.limit);
         let mut page = preview::page(selection, from, limit);
         fit(&mut page.targets);

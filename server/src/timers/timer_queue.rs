@@ -29,14 +29,10 @@ pub(crate) enum Timer {
     Joined(Weak<Member>),
     /// Tell members their new ranks.
     RankNews,
-    /// Look whether the auth file has changed.
-    Authority,
     /// End members whose credentials have ended.
     Expiry,
     /// Free memory.
     MakeRoom,
-    /// Read certificates again whose files have changed.
-    Certificates,
     /// Take the next step of the drain.
     Drain,
 }
@@ -51,12 +47,7 @@ impl Timer {
             Timer::Overdue(member, _) | Timer::Joined(member) => {
                 Some(Arc::clone(&member.upgrade()?.connection))
             }
-            Timer::RankNews
-            | Timer::Authority
-            | Timer::Expiry
-            | Timer::MakeRoom
-            | Timer::Certificates
-            | Timer::Drain => None,
+            Timer::RankNews | Timer::Expiry | Timer::MakeRoom | Timer::Drain => None,
         }
     }
 }

@@ -21,7 +21,8 @@ mod unread_input;
 mod work;
 
 use clap::Parser;
-use cli::{Action, Cli};
+use clap::error::ErrorKind;
+use cli::{Action, Cli, SERVER_VARIABLE};
 use common::sys::thread::on_main_thread;
 use common::terminal::args;
 use common::terminal::console::complain;
@@ -46,11 +47,21 @@ fn main() -> std::process::ExitCode {
             ExitCode::Done
         }
         Err(e) => {
-            complain(&args::one_line_error(&e.to_string()));
+            complain(&wrong_command_line(&e));
             ExitCode::Usage
         }
     };
     exit.code().into()
+}
+
+/// What is wrong with the command line, on one line.
+fn wrong_command_line(error: &clap::Error) -> String {
+    let words = || std::env::args_os().chain(std::env::var_os(SERVER_VARIABLE));
+    match error.kind() {
+        ErrorKind::InvalidUtf8 => args::no_utf8(words()),
+        _ => None,
+    }
+    .unwrap_or_else(|| args::one_line_error(&error.to_string()))
 }
 
 /// Hides the memory of this process, which holds a token for a moment, from the programs that it

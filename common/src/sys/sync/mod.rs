@@ -126,8 +126,18 @@ pub fn try_role<T>(mutex: &Mutex<T>) -> Option<Role<'_, T>> {
 /// is a matter of a moment.
 #[track_caller]
 pub fn role<T>(mutex: &Mutex<T>) -> Role<'_, T> {
-    drop(Only::new());
+    assert_unlocked();
     locks::whole(mutex.lock())
+}
+
+/// Panics in a build with debug assertions if this thread holds a lock: for what takes too long
+/// to be done under one.
+#[track_caller]
+pub fn assert_unlocked() {
+    if cfg!(debug_assertions) {
+        let held = HOLDS_ONE.with(Cell::get);
+        assert!(!held || std::thread::panicking(), "under a lock");
+    }
 }
 
 /// Waits until another thread notifies, or for no reason; the lock is not held meanwhile.
@@ -222,6 +232,15 @@ mod tests {
         let (one, other) = (Mutex::new(1), RwLock::new(2));
         let _one = lock(&one);
         let _other = read(&other);
+    }
+
+    #[test]
+    #[should_panic(expected = "under a lock")]
+    fn what_takes_long_panics_under_a_lock() {
+        let one = Mutex::new(1);
+        assert_unlocked();
+        let _one = lock(&one);
+        assert_unlocked();
     }
 
     #[test]

@@ -3,3 +3,4 @@
 mod fast;
 mod message;
 mod selector;
+mod selector_forms;

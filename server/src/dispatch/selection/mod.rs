@@ -6,7 +6,7 @@ use crate::dispatch::command::{Absent, Missed, Target};
 use crate::dispatch::scope::Scope;
 use crate::member::Member;
 use crate::ranking::{Place, Roster, View, least_loaded};
-use common::sys::sync::Arc;
+use common::sys::sync::{self, Arc};
 use common::wire::Status;
 use common::wire::message::{Code, RpcError};
 use common::wire::selector::{List, Selector, Single, Subject};
@@ -69,7 +69,7 @@ pub(crate) fn select(
         }),
         Selector::NextOf(list) => one_of(roster, sender, scope, list, <[Target]>::first),
         Selector::LeastLoadedOf(list) => one_of(roster, sender, scope, list, least_loaded),
-        Selector::Single(single) => roster.look(|view| named(&view, sender, single, scope)),
+        Selector::Single(single) => named(roster, sender, single, scope),
         Selector::Below => many(roster, sender, None, scope, |_, _, below| below),
         Selector::All => many(roster, sender, None, scope, |_, _, _| true),
         Selector::List(list) => many(roster, sender, Some(list), scope, |rank, member, below| {
@@ -123,11 +123,14 @@ fn one_in(
             sender_rank + 1,
         ));
     };
-    let rank = rank_of(view, &place.member)?;
-    let member = Arc::clone(&place.member);
+    let target = Target {
+        member: Arc::clone(&place.member),
+        rank: rank_of(view, &place.member)?,
+        allow: scope.decide(&place.member.name).flatten(),
+    };
     Ok(Selection {
         sender_rank,
-        found: Found::One(Target { member, rank }),
+        found: Found::One(target),
     })
 }
 
@@ -146,12 +149,16 @@ fn one_of(
         Ok::<_, RpcError>((view.ranked().to_vec(), rank))
     })?;
     let below = (0..).zip(everybody).skip(sender_rank as usize + 1);
-    let found = below.map(|(rank, Place { member, .. })| Target { member, rank });
-    let found: Vec<Target> = found
-        .filter(|Target { member, rank }| {
-            member.slots > 0 && scope.covers(&member.name) && in_list(list, *rank, member, true)
+    let taken = below.filter_map(|(rank, Place { member, .. })| {
+        let is_found = member.slots > 0 && in_list(list, rank, &member, true);
+        let allow = is_found.then(|| scope.decide(&member.name))??;
+        Some(Target {
+            member,
+            rank,
+            allow,
         })
-        .collect();
+    });
+    let found: Vec<Target> = taken.collect();
     let target = pick(&found).cloned();
     let target = target.ok_or_else(|| {
         no_target(match scope.is_limited() {
@@ -170,24 +177,28 @@ const NONE_COVERED: &str =
     "no client below you executes this, of those that your role lets execute it";
 
 /// One client, named alone.
+#[inline(never)]
 fn named(
-    view: &View<'_>,
+    roster: &Roster,
     sender: &Member,
     single: &Single<'_>,
     scope: Scope<'_>,
 ) -> Result<Selection, RpcError> {
-    let sender_rank = sender_rank(view, sender)?;
-    if is_hidden(view, sender, single, scope) {
+    let (sender_rank, found, members) = roster.look(|view| {
+        let rank = sender_rank(&view, sender)?;
+        Ok::<_, RpcError>((rank, find(&view, single), view.ranked().len()))
+    })?;
+    if is_hidden(single, found.as_ref(), sender, scope) {
         return Err(scope.error(&single.to_string()));
     }
-    let (rank, place) = find(view, single, scope).map_err(no_target)?;
-    let member = &place.member;
-    if rank == sender_rank {
+    let mut target = here(single, found, members, scope).map_err(no_target)?;
+    let Target { member, rank, .. } = &target;
+    if *rank == sender_rank {
         return Err(no_target(format!(
             "{single} is you; nobody commands itself"
         )));
     }
-    if rank < sender_rank {
+    if *rank < sender_rank {
         let message = format!(
             "{member} (rank {rank}) ranks above you (rank {sender_rank}); only lower ranks execute what you send"
         );
@@ -198,61 +209,72 @@ fn named(
             "{member} (rank {rank}) has no slots: it never executes"
         )));
     }
-    if !scope.covers(&member.name) {
-        return Err(scope.error(&format!("{member} (rank {rank})")));
+    match scope.decide(&member.name) {
+        Some(allow) => target.allow = allow,
+        None => return Err(scope.error(&format!("{member} (rank {rank})"))),
     }
-    let member = Arc::clone(member);
     Ok(Selection {
         sender_rank,
-        found: Found::One(Target { member, rank }),
+        found: Found::One(target),
+    })
+}
+
+/// The client that something names, in whatever case its name is spelled. That is all that is done
+/// under the list's lock: a line names ten thousand, and each may need a text that says why not.
+fn find(view: &View<'_>, single: &Single<'_>) -> Option<Target> {
+    let (rank, place) = match single {
+        Single::Rank(rank) => (*rank as usize, view.ranked().get(*rank as usize)?),
+        Single::Member(number) => view.by_number(*number)?,
+        Single::Name(name) => view.any_case(name)?,
+    };
+    Some(Target {
+        member: Arc::clone(&place.member),
+        rank: rank as u32,
+        allow: None,
     })
 }
 
 /// Whether something names a client that the sender is not to know of, whether it is here or not.
-fn is_hidden(view: &View<'_>, sender: &Member, single: &Single<'_>, scope: Scope<'_>) -> bool {
+fn is_hidden(
+    single: &Single<'_>,
+    found: Option<&Target>,
+    sender: &Member,
+    scope: Scope<'_>,
+) -> bool {
     let shows = |name: &str| *name == *sender.name || scope.covers(name);
     scope.hides()
         && match single {
             Single::Name(name) => !shows(name),
-            Single::Rank(rank) => {
-                let place = view.ranked().get(*rank as usize);
-                place.is_none_or(|place| !shows(&place.member.name))
-            }
-            Single::Member(number) => {
-                let found = view.by_number(*number);
-                found.is_none_or(|(_, place)| !shows(&place.member.name))
+            Single::Rank(_) | Single::Member(_) => {
+                found.is_none_or(|found| !shows(&found.member.name))
             }
         }
 }
 
-/// The client that something names; or why there is none.
-fn find<'v>(
-    view: &'v View<'_>,
+/// The client that something names, of so many members; or why there is none.
+fn here(
     single: &Single<'_>,
+    found: Option<Target>,
+    members: usize,
     scope: Scope<'_>,
-) -> Result<(u32, &'v Place), String> {
-    match single {
-        Single::Rank(rank) => {
-            let ranked = view.ranked();
-            let place = ranked.get(*rank as usize);
-            place.map(|place| (*rank, place)).ok_or_else(|| {
-                let lowest = ranked.len().saturating_sub(1);
-                format!("there is no {single}; the lowest is {lowest}")
-            })
+) -> Result<Target, String> {
+    sync::assert_unlocked();
+    match (single, found) {
+        (Single::Name(name), Some(found)) if *found.member.name != **name => {
+            let is_shown = scope.shows(&found.member.name);
+            let other = is_shown.then(|| format!("; there is {:?}", found.member.name));
+            let other = other.unwrap_or_default();
+            Err(format!("no client here has the name {name:?}{other}"))
         }
-        Single::Member(number) => match view.by_number(*number) {
-            Some((rank, place)) => Ok((rank as u32, place)),
-            None => Err(format!("no client here has the member number {number}")),
-        },
-        Single::Name(name) => match view.any_case(name) {
-            Some((rank, place)) if *place.member.name == **name => Ok((rank as u32, place)),
-            other => {
-                let other = other.filter(|(_, place)| scope.shows(&place.member.name));
-                let spelled = other.map(|(_, place)| format!("; there is {:?}", place.member.name));
-                let spelled = spelled.unwrap_or_default();
-                Err(format!("no client here has the name {name:?}{spelled}"))
-            }
-        },
+        (_, Some(found)) => Ok(found),
+        (Single::Name(name), None) => Err(format!("no client here has the name {name:?}")),
+        (Single::Rank(_), None) => {
+            let lowest = members.saturating_sub(1);
+            Err(format!("there is no {single}; the lowest is {lowest}"))
+        }
+        (Single::Member(number), None) => {
+            Err(format!("no client here has the member number {number}"))
+        }
     }
 }
 
@@ -267,13 +289,19 @@ fn many(
     chosen: impl Fn(u32, &Member, bool) -> bool,
 ) -> Result<Selection, RpcError> {
     // Items are held against all members outside the lock, on a copy.
-    let (everybody, sender_rank, unknown) = roster.look(|view| {
+    let names = list.map_or(&[][..], List::named);
+    let (everybody, sender_rank, named) = roster.look(|view| {
         let rank = sender_rank(&view, sender)?;
-        let unknown = list.map_or_else(Vec::new, |list| unknown(list, &view, sender, scope));
-        Ok::<_, RpcError>((view.ranked().to_vec(), rank, unknown))
+        let named: Vec<_> = names.iter().map(|one| find(&view, one)).collect();
+        Ok::<_, RpcError>((view.ranked().to_vec(), rank, named))
     })?;
-    let is_lowest = sender_rank as usize + 1 == everybody.len();
-    let (mut execute, mut outranked, mut passed_over) = (Vec::new(), Vec::new(), Vec::new());
+    let unknown = unknown(names, named, everybody.len(), sender, scope);
+    let above = sender_rank as usize;
+    let below = everybody.len() - above - 1;
+    let is_lowest = below == 0;
+    // A list that grows leaves pieces of each size with the thread's allocator, thousands of times.
+    let (mut execute, mut passed_over) = (Vec::with_capacity(below), Vec::with_capacity(below));
+    let mut outranked = Vec::with_capacity(above);
     let mut forbidden = Vec::new();
     for (rank, Place { member, .. }) in everybody.into_iter().enumerate() {
         let rank = rank as u32;
@@ -281,17 +309,24 @@ fn many(
         if !is_chosen || !scope.shows(&member.name) {
             continue;
         }
-        let target = Target { member, rank };
+        let mut target = Target {
+            member,
+            rank,
+            allow: None,
+        };
         if rank < sender_rank {
             outranked.push(target);
         } else if target.member.slots == 0 {
             passed_over.push(target);
-        } else if scope.covers(&target.member.name) {
+        } else if let Some(allow) = scope.decide(&target.member.name) {
+            target.allow = allow;
             execute.push(target);
         } else {
             forbidden.push(forbidden_here(target, scope));
         }
     }
+    execute.shrink_to_fit();
+    outranked.shrink_to_fit();
     let mut absent = match list {
         Some(list) => absent(list, &passed_over, unknown),
         None => Vec::new(),
@@ -326,13 +361,20 @@ fn absent(list: &List, passed_over: &[Target], unknown: Vec<Absent>) -> Vec<Abse
     without_slots.chain(unknown).collect()
 }
 
-/// The clients that a list names and that are not here, or that the sender is not to know of.
+/// Of what a list names, and the clients that were found for it among so many members: what is not
+/// here, or what the sender is not to know of.
 #[inline(never)]
-fn unknown(list: &List, view: &View<'_>, sender: &Member, scope: Scope<'_>) -> Vec<Absent> {
-    let missed = list.named().iter().filter_map(|one| {
-        let (status, message) = match is_hidden(view, sender, one, scope) {
+fn unknown(
+    names: &[Single<'static>],
+    found: Vec<Option<Target>>,
+    members: usize,
+    sender: &Member,
+    scope: Scope<'_>,
+) -> Vec<Absent> {
+    let missed = names.iter().zip(found).filter_map(|(one, found)| {
+        let (status, message) = match is_hidden(one, found.as_ref(), sender, scope) {
             true => (Status::Forbidden, scope.forbidden(&one.to_string()).message),
-            false => (Status::Absent, find(view, one, scope).err()?),
+            false => (Status::Absent, here(one, found, members, scope).err()?),
         };
         let who = Missed::Named(one.clone());
         Some(Absent {
@@ -370,8 +412,9 @@ fn rank_of(view: &View<'_>, member: &Member) -> Result<u32, RpcError> {
         .ok_or_else(gone)
 }
 
-/// A sender is ranked as long as its session reads; this would be our own fault.
-fn gone() -> RpcError {
+/// The server ends the sender, on another thread. No client reads this: the session of one that ends
+/// answers nothing.
+pub(crate) fn gone() -> RpcError {
     RpcError::new(Code::Internal, "you are not ranked any more")
 }
 

@@ -8,23 +8,18 @@
 //! Lines for the client are pushed under the lock, so that commands arrive in the order in which
 //! they were registered, and leave at the next flush. Nothing is written here.
 
-use crate::connection::Connection;
+mod table;
+
 use crate::dispatch::command::Assignment;
 use crate::dispatch::output_credit::OutputCredit;
 use crate::member::{Member, Watch};
-use crate::millis;
-use common::limits::ANSWER_GRACE;
-use common::memory::{Charge, Memory};
+use common::memory::Memory;
 use common::net::outbox::Line;
 use common::sys::sync::atomic::{AtomicU32, Ordering};
 use common::sys::sync::{Arc, Mutex, MutexGuard, lock};
 use common::wire::message::notification_line;
-use common::wire::{CancelExecution, ExecutionConsumed, Status, fast_encode, method};
-use foldhash::fast::RandomState;
-use std::collections::{HashMap, VecDeque};
-
-/// How often a client is checked again that has a slot, but much to read first.
-const ROOM_TICK_MS: u64 = 20;
+use common::wire::{ExecutionConsumed, Status, method};
+use table::{State, Table, Waiting};
 
 /// How much may wait for one client; one sender gets at most half of either.
 #[derive(Clone, Copy, Debug)]
@@ -43,47 +38,6 @@ pub(crate) struct ExecutorQueue {
     /// How many run and how many wait, to be read without the lock.
     running: AtomicU32,
     waiting: AtomicU32,
-}
-
-#[derive(Default)]
-struct Table {
-    state: State,
-    /// By the id of the `execute`.
-    running: HashMap<u64, Running, RandomState>,
-    waiting: VecDeque<Waiting>,
-    waiting_bytes: usize,
-    /// The part of each sender.
-    shares: HashMap<u64, Share, RandomState>,
-    /// The time of the earliest timer for overdue answers.
-    watched: Option<u64>,
-    /// The same, if it has still to be scheduled.
-    to_watch: Option<u64>,
-    /// The senders that were told that their commands were started, and whose connections are to be
-    /// flushed.
-    told: Vec<Arc<Member>>,
-}
-
-#[derive(Clone, Copy, Default, PartialEq, Eq)]
-enum State {
-    #[default]
-    Open,
-    /// The server stops: nothing new is started.
-    Draining,
-    /// The client has left.
-    Gone,
-}
-
-#[derive(Clone, Copy, Default)]
-struct Share {
-    commands: usize,
-    bytes: usize,
-}
-
-struct Waiting {
-    assignment: Assignment,
-    line: Line,
-    /// For the line, if it is no one else's.
-    _charge: Charge,
 }
 
 /// A command that a client was given.
@@ -355,177 +309,6 @@ impl Member {
     }
 }
 
-impl Table {
-    fn start(&mut self, assignment: Assignment, line: &mut Line, target: &Member, now: u64) {
-        let command = &assignment.command;
-        let id = command.id;
-        let told = target.connection.outbox.push_from(line);
-        if told && command.progress {
-            command.tell_started(target.id);
-            self.told.push(Arc::clone(&command.sender));
-        }
-        let overdue = command.time_left(now).map(|timeout| {
-            let at = now
-                .saturating_add(timeout)
-                .saturating_add(millis(ANSWER_GRACE));
-            (at, Status::TimedOut)
-        });
-        let running = Running {
-            told,
-            since: now,
-            credit: command.credit(),
-            overdue,
-            cancelled: false,
-            assignment: Some(assignment),
-        };
-        if let Some((at, _)) = overdue {
-            self.watch(at, now);
-        }
-        self.running.insert(id, running);
-    }
-
-    /// Gives the client what waits, as far as it has slots; says how many that were.
-    fn start_waiting(&mut self, slots: usize, target: &Member, now: u64) -> usize {
-        let mut started = 0;
-        while self.has_slot(slots, &target.connection)
-            && let Some(mut next) = self.waiting.pop_front()
-        {
-            if next.deadline().is_some_and(|at| at <= now) {
-                // The check that is due takes it out, and starts what waits behind it.
-                self.waiting.push_front(next);
-                self.watch(now, now);
-                return started;
-            }
-            self.account(&next, false);
-            next.shorten(now);
-            self.start(next.assignment, &mut next.line, target, now);
-            started += 1;
-        }
-        self.watch_room(slots, now);
-        started
-    }
-
-    fn cancel_running(&mut self, id: u64, connection: &Connection, now: u64) -> Cancelled {
-        match self.running.get_mut(&id) {
-            Some(running) if running.assignment.is_some() && !running.cancelled => {
-                running.cancelled = true;
-                let at = now.saturating_add(millis(ANSWER_GRACE));
-                if running.overdue.is_none_or(|(earlier, _)| at < earlier) {
-                    running.overdue = Some((at, Status::Cancelled));
-                    self.watch(at, now);
-                }
-                let line = notification_line(method::CANCEL, CancelExecution { id });
-                connection.outbox.push(line);
-                Cancelled::Running
-            }
-            _ => Cancelled::Unknown,
-        }
-    }
-
-    fn cancel_waiting(&mut self, id: u64) -> Cancelled {
-        let mut waiting = self.waiting.iter();
-        let at = waiting.position(|waiting| waiting.assignment.command.id == id);
-        match at.and_then(|at| self.waiting.remove(at)) {
-            Some(cancelled) => {
-                self.account(&cancelled, false);
-                Cancelled::Waiting
-            }
-            None => Cancelled::Unknown,
-        }
-    }
-
-    /// Whether the client can be given a command: it has a slot, and has taken most of what it
-    /// was given. A client that reads slowly has commands wait here, where they have a bound.
-    fn has_slot(&self, slots: usize, connection: &Connection) -> bool {
-        self.running.len() < slots && !connection.outbox.is_over_half()
-    }
-
-    /// Takes out what has waited until its deadline.
-    fn take_expired(&mut self, now: u64) -> Vec<TakenOut> {
-        let is_over = |waiting: &Waiting| waiting.deadline().is_some_and(|at| at <= now);
-        let mut expired = Vec::new();
-        let mut at = 0;
-        while at < self.waiting.len() {
-            if !is_over(&self.waiting[at]) {
-                at += 1;
-            } else if let Some(waiting) = self.waiting.remove(at) {
-                self.account(&waiting, false);
-                expired.push(TakenOut {
-                    assignment: waiting.assignment,
-                    since: None,
-                    status: Status::TimedOut,
-                    truncated: false,
-                });
-            }
-        }
-        expired
-    }
-
-    /// Has the queue checked soon if a command waits for something else than a slot: no answer will
-    /// start it then.
-    fn watch_room(&mut self, slots: usize, now: u64) {
-        if !self.waiting.is_empty() && self.running.len() < slots {
-            self.watch(now + ROOM_TICK_MS, now);
-        }
-    }
-
-    /// Has a command wait, if there is room for it.
-    fn wait(&mut self, assignment: Assignment, line: &mut Line, bounds: QueueBounds<'_>) -> bool {
-        let share = self
-            .shares
-            .get(&assignment.command.sender.id)
-            .copied()
-            .unwrap_or_default();
-        let half = |bound: usize| (bound / 2).max(1);
-        let fits = self.waiting.len() < bounds.commands
-            && self.waiting_bytes + line.len() <= bounds.bytes
-            && share.commands < half(bounds.commands)
-            && share.bytes + line.len() <= half(bounds.bytes);
-        if fits {
-            let line = line.take();
-            let charge = bounds.memory.map_or(Charge::default(), |memory| {
-                Charge::new(memory, line.own_bytes())
-            });
-            let waiting = Waiting {
-                assignment,
-                line,
-                _charge: charge,
-            };
-            self.account(&waiting, true);
-            self.waiting.push_back(waiting);
-        }
-        fits
-    }
-
-    /// Counts what waits, in all and by sender.
-    fn account(&mut self, waiting: &Waiting, comes: bool) {
-        let bytes = waiting.line.len();
-        let share = self.shares.entry(waiting.sender()).or_default();
-        if comes {
-            share.commands += 1;
-            share.bytes += bytes;
-            self.waiting_bytes += bytes;
-        } else {
-            share.commands -= 1;
-            share.bytes -= bytes;
-            self.waiting_bytes -= bytes;
-            if share.commands == 0 {
-                self.shares.remove(&waiting.sender());
-            }
-        }
-    }
-
-    /// Asks for a timer, unless an earlier one is scheduled. It is never far away, so that a long
-    /// time-out of a client that has left keeps no memory for long.
-    fn watch(&mut self, at: u64, now: u64) {
-        let at = at.min(now.saturating_add(millis(ANSWER_GRACE)));
-        if self.watched.is_none_or(|watched| at < watched) {
-            self.watched = Some(at);
-            self.to_watch = Some(at);
-        }
-    }
-}
-
 impl Running {
     fn taken_out(&self, assignment: Assignment, status: Status) -> TakenOut {
         TakenOut {
@@ -534,27 +317,6 @@ impl Running {
             status,
             truncated: self.credit.was_cut(),
         }
-    }
-}
-
-impl Waiting {
-    fn deadline(&self) -> Option<u64> {
-        self.assignment.command.deadline
-    }
-
-    /// Has the target end it at its deadline, which has come closer while it waited.
-    fn shorten(&mut self, now: u64) {
-        let command = &self.assignment.command;
-        if command.deadline.is_some()
-            && let Some(left) = command.time_left(now)
-            && let Some(line) = fast_encode::with_timeout(&self.line, left)
-        {
-            self.line = line.into();
-        }
-    }
-
-    fn sender(&self) -> u64 {
-        self.assignment.command.sender.id
     }
 }
 

@@ -38,6 +38,9 @@ pub(crate) struct Cli {
     pub(crate) command: Option<Action>,
 }
 
+/// The variable of the environment that counts if `--server` is left out.
+pub(crate) const SERVER_VARIABLE: &str = "PECKING_SERVER";
+
 const EXAMPLES: &str = "\
 Examples:
   pecking                                  a prompt; :help explains its lines
@@ -92,32 +95,31 @@ const WINDOW: u64 = 4 << 20;
 #[command(next_help_heading = "Joining")]
 struct Joining {
     /// The server: HOST:PORT, or tls://HOST:PORT, with #sha256:HEX behind it to pin a key
-    #[arg(long, global = true, value_name = "ADDRESS", env = "PECKING_SERVER",
-          default_value = DEFAULT_ADDRESS)]
+    #[arg(long, global = true, value_name = "ADDRESS", env = SERVER_VARIABLE,
+          default_value = DEFAULT_ADDRESS, allow_hyphen_values = true)]
     server: ServerAddress,
 
     /// The name to join with; without one the server gives one
-    #[arg(long, global = true, value_parser = name)]
+    #[arg(long, global = true, value_parser = name, allow_hyphen_values = true)]
     name: Option<String>,
 
     /// How many commands to execute at once, 0 to 1024 [default: 1, at a prompt 0 if the credential
     /// does not let it execute; 0 for run and members]
-    #[arg(long, global = true, value_name = "N", value_parser = args::number(0..=MAX_SLOTS),
-          allow_negative_numbers = true)]
+    #[arg(long, global = true, value_name = "N", value_parser = args::number(0..=MAX_SLOTS), allow_hyphen_values = true)]
     slots: Option<u32>,
 
     /// The tier to rank in, 0 (the highest) to 9: every client of a smaller number ranks above.
     /// Without a credential for more, 5 to 9 [default: 9 for work, else what the server gives: 5
     /// without a credential]
-    #[arg(long, global = true, value_name = "N", value_parser = tier)]
+    #[arg(long, global = true, value_name = "N", value_parser = tier, allow_hyphen_values = true)]
     tier: Option<Tier>,
 
     /// What selectors such as role=web find this client by; up to 16 times
-    #[arg(long = "tag", global = true, value_name = "KEY=VALUE", value_parser = tag)]
+    #[arg(long = "tag", global = true, value_name = "KEY=VALUE", value_parser = tag, allow_hyphen_values = true)]
     tags: Vec<(String, String)>,
 
     /// How long connecting and joining may take [default: 5s]
-    #[arg(long, global = true, value_name = "DURATION", value_parser = args::positive_duration)]
+    #[arg(long, global = true, value_name = "DURATION", value_parser = args::positive_duration, allow_hyphen_values = true)]
     connect_timeout: Option<Duration>,
 
     /// Wait for a place and for the name; with work, also for the server
@@ -179,7 +181,7 @@ pub(crate) enum Action {
         json: bool,
     },
     /// Look at a policy file without running anything
-    #[command(subcommand_required = true, help_template = WITHOUT_OPTIONS)]
+    #[command(subcommand_required = true, arg_required_else_help = false, help_template = WITHOUT_OPTIONS)]
     Policy {
         #[command(subcommand)]
         look: LookAtPolicy,
@@ -210,10 +212,10 @@ pub(crate) enum LookAtPolicy {
         #[arg(long = "as", value_name = "IDENTITY", value_parser = identity)]
         identity: Option<Identity<'static>>,
         /// The sender's role
-        #[arg(long, value_parser = role)]
+        #[arg(long, value_parser = role, allow_hyphen_values = true)]
         role: Option<Name<'static>>,
         /// The sender's tier, and not this client's, which joins no server here
-        #[arg(long, value_name = "N", value_parser = tier)]
+        #[arg(long, value_name = "N", value_parser = tier, allow_hyphen_values = true)]
         tier: Option<Tier>,
         /// The command word, then its arguments
         #[arg(required = true, trailing_var_arg = true, value_name = "WORDS")]
@@ -225,11 +227,11 @@ pub(crate) enum LookAtPolicy {
 #[derive(Debug, Args)]
 pub(crate) struct Run {
     /// The targets of the command; without this the server decides
-    #[arg(long, value_name = "SELECTOR", value_parser = check_selector)]
+    #[arg(long, value_name = "SELECTOR", value_parser = check_selector, allow_hyphen_values = true)]
     to: Option<String>,
 
     /// Wait until so many clients that can execute rank below
-    #[arg(long, value_name = "N", value_parser = wait_for)]
+    #[arg(long, value_name = "N", value_parser = wait_for, allow_hyphen_values = true)]
     pub(crate) wait_for: Option<u32>,
 
     /// Print the clients that it would reach, and run nothing
@@ -238,11 +240,11 @@ pub(crate) struct Run {
 
     /// How long the command may run at each target; how long it waits there until it runs does
     /// not count
-    #[arg(long, value_name = "DURATION", value_parser = args::positive_duration)]
+    #[arg(long, value_name = "DURATION", value_parser = args::positive_duration, allow_hyphen_values = true)]
     timeout: Option<Duration>,
 
     /// How long the command may take in all, waiting included
-    #[arg(long, value_name = "DURATION", value_parser = args::positive_duration)]
+    #[arg(long, value_name = "DURATION", value_parser = args::positive_duration, allow_hyphen_values = true)]
     deadline: Option<Duration>,
 
     /// The program or command word, then its arguments
