@@ -239,7 +239,7 @@ impl Command {
             on_record.outcome(self, target, status, details);
         }
         if let Some(telemetry) = &self.sender.connection.telemetry {
-            telemetry.outcome(self, target, status, details);
+            telemetry.outcome(self, target, status, details, &mut flushes.counted);
         }
         self.make_outcome(target, status, details, flushes);
     }

@@ -73,7 +73,7 @@ pub(crate) fn send(
     }
     log_taken(&taken, request);
     if let Some(telemetry) = &hub.telemetry {
-        telemetry.taken(&taken.command, taken.sender_rank);
+        telemetry.taken(&taken.command, taken.sender_rank, &mut flushes.counted);
     }
     announce(&taken, request, now, flushes);
     begin(hub, &taken, request, now, flushes);

@@ -91,17 +91,21 @@ fn sample(before: &Totals, now: &Totals, load: Load, at_ms: u64) -> Sample {
 
 #[cfg(all(test, not(shuttle)))]
 mod tests {
-    use super::super::counters::Counters;
+    use super::super::Telemetry;
+    use super::super::counters::Pending;
     use super::*;
+    use common::sys::sync::Arc;
 
     #[test]
     fn each_second_has_what_came_in_it_and_five_minutes_are_kept() {
-        let (history, counters) = (History::default(), Counters::default());
+        let (history, telemetry) = (History::default(), Arc::<Telemetry>::default());
+        let (counters, mut pending) = (&telemetry.counters, Pending::default());
         history.note(&counters.totals(), Load::default(), 0);
         for second in 1..=SECONDS as u64 + 10 {
-            counters.taken(second);
-            counters.outcome(second, Status::Done, Some(4));
-            counters.outcome(second, Status::Lost, None);
+            pending.taken(&telemetry, second);
+            pending.outcome(&telemetry, second, Status::Done, Some(4), 0);
+            pending.outcome(&telemetry, second, Status::Lost, None, 0);
+            pending.settle();
             history.note(&counters.totals(), Load::default(), second * 1000);
         }
         let (number, samples) = history.after(0);

@@ -13,10 +13,10 @@ pub(crate) mod history;
 use crate::authority::wall_clock;
 use crate::dispatch::command::{Command, OutcomeDetails, Target};
 use crate::member::Member;
-use common::sys::sync::{Mutex, lock};
+use common::sys::sync::{Arc, Mutex, lock};
 use common::wire::Status;
 use common::wire::message::{Code, RpcError, clip};
-use counters::Counters;
+use counters::{Counters, Pending};
 use feed::Feed;
 use history::History;
 use std::collections::{BTreeMap, VecDeque};
@@ -55,8 +55,13 @@ pub(crate) struct Departed {
 impl Telemetry {
     /// A command was taken.
     #[inline(never)]
-    pub(crate) fn taken(&self, command: &Command, sender_rank: u32) {
-        self.counters.taken(command.sender.id);
+    pub(crate) fn taken(
+        self: &Arc<Self>,
+        command: &Command,
+        sender_rank: u32,
+        pending: &mut Pending,
+    ) {
+        pending.taken(self, command.sender.id);
         if let Some(shown) = &command.shown {
             shown.set_sender_rank(sender_rank);
             self.feed.add(shown);
@@ -66,17 +71,15 @@ impl Telemetry {
     /// A target has its outcome.
     #[inline(never)]
     pub(crate) fn outcome(
-        &self,
+        self: &Arc<Self>,
         command: &Command,
         target: &Target,
         status: Status,
         details: &OutcomeDetails<'_>,
+        pending: &mut Pending,
     ) {
-        let counters = &self.counters;
-        counters.outcome(target.member.id, status, details.elapsed_ms);
-        if let Some(output) = details.output {
-            counters.output(target.member.id, output);
-        }
+        let output = details.output.unwrap_or(0);
+        pending.outcome(self, target.member.id, status, details.elapsed_ms, output);
         if let Some(shown) = &command.shown {
             shown.outcome(target, status, details);
             self.feed.changed();
