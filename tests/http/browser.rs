@@ -2,11 +2,13 @@
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
+use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use base64::prelude::{BASE64_STANDARD, Engine};
+use rustix::process::{Pid, Signal, kill_process_group};
 use serde_json::{Value, json};
 
 use crate::support::{PATIENCE, skipped};
@@ -55,6 +57,7 @@ impl Browser {
         };
         let mut driver = Command::new(driver)
             .arg("--port=0")
+            .process_group(0)
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::null())
@@ -228,7 +231,8 @@ impl Drop for Browser {
         // The driver ends the browser with its session; a failed test may have none.
         if !self.session.is_empty() {
             let end = format!(
-                "DELETE /session/{} HTTP/1.0\r\nHost: localhost\r\n\r\n",
+                "DELETE /session/{} HTTP/1.1\r\nHost: localhost\r\nContent-Length: 0\r\n\
+                 Connection: close\r\n\r\n",
                 self.session
             );
             if let Ok(mut socket) = TcpStream::connect(("127.0.0.1", self.port)) {
@@ -237,7 +241,8 @@ impl Drop for Browser {
                 let _ = socket.read(&mut [0; 1]);
             }
         }
-        let _ = self.driver.kill();
+        // What is left of both: they are one process group.
+        let _ = kill_process_group(Pid::from_child(&self.driver), Signal::KILL);
         let _ = self.driver.wait();
     }
 }
