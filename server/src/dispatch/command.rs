@@ -7,6 +7,7 @@ use crate::dispatch::input::{self, Input};
 use crate::dispatch::output_credit::OutputCredit;
 use crate::member::Member;
 use crate::record::OnRecord;
+use crate::telemetry::feed::Shown;
 use common::limits::{MAX_OUTPUT, MAX_OUTPUT_SHARE, MIN_OUTPUT_SHARE, MIN_WINDOW_SHARE};
 use common::logging::logged;
 use common::memory::Charge;
@@ -106,6 +107,8 @@ pub(crate) struct Command {
     pub(crate) _charge: Charge,
     /// If what clients do is put on record.
     pub(crate) on_record: Option<OnRecord>,
+    /// If it is among the commands that are shown.
+    pub(crate) shown: Option<Arc<Shown>>,
 }
 
 /// One command at one of its targets.
@@ -246,6 +249,9 @@ impl Command {
         if self.input.is_some() {
             input::note(self, target, None, flushes);
         }
+        if let Some(telemetry) = &self.sender.connection.telemetry {
+            telemetry.outcome(self, target, status, details, &mut flushes.counted);
+        }
         self.make_outcome(target, status, details, flushes);
     }
 
@@ -302,6 +308,9 @@ impl Command {
             }
             Missed::Named(one) => {
                 log::debug!("#{}: {one} {status}: {message}", self.id);
+                if let Some(telemetry) = &self.sender.connection.telemetry {
+                    telemetry.missed(self, *status);
+                }
                 let outcome = Outcome {
                     send: Some(self.send.clone()),
                     message: Some(message.as_str().into()),
@@ -372,6 +381,9 @@ impl Command {
 
     /// Ends a send to one target that was not taken after all.
     pub(crate) fn refuse(&self, error: &RpcError, flushes: &mut FlushSet<'_>) {
+        if let Some(telemetry) = &self.sender.connection.telemetry {
+            telemetry.missed(self, Status::Busy);
+        }
         let mut line = error_line(Some(self.send.clone()), error).into();
         self.answer(&mut line, flushes);
     }

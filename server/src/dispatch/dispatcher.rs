@@ -73,6 +73,9 @@ pub(crate) fn send(
         on_record.send(&taken.command, taken.sender_rank, request, outcomes);
     }
     log_taken(&taken, request);
+    if let Some(telemetry) = &hub.telemetry {
+        telemetry.taken(&taken.command, taken.sender_rank, &mut flushes.counted);
+    }
     announce(&taken, request, now, flushes);
     begin(hub, &taken, request, now, flushes);
     if sender.sends.have_ended() {
@@ -367,8 +370,15 @@ fn command(
         }
     };
     let executing = targets.len();
+    let id = hub.next_id();
+    let shown = hub.telemetry.as_ref().and_then(|telemetry| {
+        let outcomes = targets.len() + outranked.len() + absent.len();
+        telemetry
+            .feed
+            .show(id, sender, request, &targets, outcomes as u32)
+    });
     let command = Command {
-        id: hub.next_id(),
+        id,
         send,
         sender: Arc::clone(sender),
         targets,
@@ -382,6 +392,7 @@ fn command(
         tally,
         _charge: charge,
         on_record,
+        shown,
     };
     (Arc::new(command), outranked, absent)
 }

@@ -154,6 +154,9 @@ impl Session<'_> {
             command: request.map(|request| request.command),
         };
         self.note_denial(member, &asked, error);
+        if let Some(telemetry) = &self.hub.telemetry {
+            telemetry.refused(method::SEND, error);
+        }
         log::info!("{member}: its send was not taken: {error}");
         self.tell(error_line(Some(id.clone()), error));
         Flow::Continue(())

@@ -101,6 +101,7 @@ pub(crate) fn command(
         tally: None,
         _charge: Charge::default(),
         on_record: None,
+        shown: None,
     })
 }
 
