@@ -7,6 +7,7 @@ mod support;
 mod auth;
 mod bench;
 mod client;
+mod config;
 mod documents;
 mod pki;
 mod prompt;

@@ -2,5 +2,7 @@
 //! of text that came from a peer.
 
 pub mod args;
+#[cfg(feature = "cli")]
+pub mod config_file;
 pub mod console;
 pub mod escape;

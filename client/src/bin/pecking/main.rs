@@ -20,10 +20,11 @@ mod settings;
 mod unread_input;
 mod work;
 
-use clap::Parser;
+use clap::CommandFactory;
 use cli::{Action, Cli};
 use common::sys::thread::on_main_thread;
 use common::terminal::args;
+use common::terminal::config_file::{self, ConfigError};
 use common::terminal::console::complain;
 use common::terminal::escape::one_line;
 use exit_code::ExitCode;
@@ -36,16 +37,23 @@ fn main() -> std::process::ExitCode {
         return std::process::ExitCode::SUCCESS;
     }
     hide_memory();
-    let exit = match Cli::try_parse() {
-        Ok(cli) => on_main_thread(|| act(cli)).unwrap_or_else(|failure| {
-            complain(&format!("error: {}", one_line(&failure.to_string())));
-            failure.exit_code()
-        }),
-        Err(e) if e.exit_code() == 0 => {
+    let exit = match Cli::read() {
+        Ok((cli, given)) => {
+            let format = cli.log_format;
+            on_main_thread(|| act(cli, &given)).unwrap_or_else(|failure| {
+                format.complain(&one_line(&failure.to_string()));
+                failure.exit_code()
+            })
+        }
+        Err(ConfigError::Usage(e)) if e.exit_code() == 0 => {
             let _ = e.print();
             ExitCode::Done
         }
-        Err(e) => {
+        Err(ConfigError::File(why)) => {
+            complain(&format!("error: {why}"));
+            ExitCode::Usage
+        }
+        Err(ConfigError::Usage(e)) => {
             complain(&args::one_line_error(&e.to_string()));
             ExitCode::Usage
         }
@@ -64,10 +72,10 @@ fn hide_memory() {
     }
 }
 
-fn act(cli: Cli) -> Result<ExitCode, Failure> {
+fn act(cli: Cli, given: &config_file::Settings) -> Result<ExitCode, Failure> {
     let is_terminal = io::stdin().is_terminal() && io::stdout().is_terminal();
     let settings = cli.settings(is_terminal)?;
-    let log = io::stderr();
+    let log = (io::stderr(), cli.log_format);
     match cli.command {
         None if is_terminal => prompt::at_terminal(&settings),
         None => with_log("warn", log, |console| {
@@ -76,9 +84,10 @@ fn act(cli: Cli) -> Result<ExitCode, Failure> {
         Some(Action::Run(run)) => {
             with_log("warn", log, |console| run::run(&settings, &run, console))
         }
-        Some(Action::Work { audit }) => {
-            with_log("info", log, |console| work::work(settings, &audit, console))
-        }
+        Some(Action::Work(work)) if work.check_config => print(&given.in_force(&Cli::command())),
+        Some(Action::Work(work)) => with_log("info", log, |console| {
+            work::work(settings, &work.audit, console)
+        }),
         Some(Action::Members { json }) => with_log("warn", log, |console| {
             members::members(&settings, json, console)
         }),

@@ -8,6 +8,7 @@ mod commands;
 mod exposure;
 
 use anyhow::Context;
+use clap::CommandFactory;
 use cli::Cli;
 use common::audit::Audit;
 use common::limits::{MAX_GREETED, MAX_UNJOINED};
@@ -15,6 +16,7 @@ use common::logging::logger::start_logging;
 use common::sys::resources;
 use common::sys::thread::on_main_thread;
 use common::terminal::args;
+use common::terminal::config_file::ConfigError;
 use common::terminal::console::{Console, complain};
 use common::terminal::escape::one_line;
 use server::authority::{Authority, wall_clock};
@@ -29,14 +31,18 @@ const USAGE: u8 = 2;
 const INTERRUPTED: u8 = 130;
 
 fn main() -> ExitCode {
-    let cli = match Cli::read() {
-        Ok(cli) => cli,
-        Err(e) if e.exit_code() == 0 => {
+    let (cli, settings) = match Cli::read() {
+        Ok(read) => read,
+        Err(ConfigError::Usage(e)) if e.exit_code() == 0 => {
             let _ = e.print();
             return ExitCode::SUCCESS;
         }
-        Err(e) => {
+        Err(ConfigError::Usage(e)) => {
             complain(&args::one_line_error(&e.to_string()));
+            return ExitCode::from(USAGE);
+        }
+        Err(ConfigError::File(why)) => {
+            complain(&format!("error: {why}"));
             return ExitCode::from(USAGE);
         }
     };
@@ -44,33 +50,30 @@ fn main() -> ExitCode {
         return command.run();
     }
     if let Some(shell) = cli.completions {
-        let script = Cli::completions(shell);
-        return match std::io::stdout().write_all(&script) {
-            Err(e) if e.kind() != std::io::ErrorKind::BrokenPipe => {
-                complain(&format!("error: cannot write to standard output: {e}"));
-                ExitCode::FAILURE
-            }
-            _ => ExitCode::SUCCESS,
-        };
+        return print(&Cli::completions(shell));
     }
+    let format = cli.log_format;
     let token = match cli.token() {
         Ok(token) => token,
         Err(e) => {
-            complain(&format!("error: {e}"));
+            format.complain(&e.to_string());
             return ExitCode::from(USAGE);
         }
     };
     let authority = match cli.authority() {
         Ok(authority) => authority,
         Err(e) => {
-            complain(&format!("error: {e}"));
+            format.complain(&e.to_string());
             return ExitCode::from(USAGE);
         }
     };
+    if cli.check_config {
+        return print(settings.in_force(&Cli::command()).as_bytes());
+    }
     let audit = match cli.audit.open(cli.audit_outcomes) {
         Ok(audit) => audit,
         Err(e) => {
-            complain(&format!("error: {e}"));
+            format.complain(&e.to_string());
             return ExitCode::from(USAGE);
         }
     };
@@ -78,7 +81,7 @@ fn main() -> ExitCode {
         Ok(Shutdown::Drained) => ExitCode::SUCCESS,
         Ok(Shutdown::Aborted) => ExitCode::from(INTERRUPTED),
         Err(e) => {
-            complain(&format!("error: {}", one_line(&format!("{e:#}"))));
+            format.complain(&one_line(&format!("{e:#}")));
             let is_usage = e.is::<exposure::Exposed>()
                 || matches!(e.downcast_ref(), Some(ServerError::Tls(_)));
             match is_usage {
@@ -86,6 +89,17 @@ fn main() -> ExitCode {
                 false => ExitCode::FAILURE,
             }
         }
+    }
+}
+
+/// Prints what was asked for. A reader that has seen enough of it is no error.
+fn print(text: &[u8]) -> ExitCode {
+    match std::io::stdout().write_all(text) {
+        Err(e) if e.kind() != std::io::ErrorKind::BrokenPipe => {
+            complain(&format!("error: cannot write to standard output: {e}"));
+            ExitCode::FAILURE
+        }
+        _ => ExitCode::SUCCESS,
     }
 }
 
@@ -97,7 +111,7 @@ fn serve(
 ) -> anyhow::Result<Shutdown> {
     let stdout = Console::start("stdout", std::io::stdout()).context("cannot start a thread")?;
     let stderr = Console::start("stderr", std::io::stderr()).context("cannot start a thread")?;
-    start_logging(stderr.clone(), "info");
+    start_logging(stderr.clone(), "info", cli.log_format);
     log_panics();
     let limit = resources::raise_descriptor_limit();
     let clients = cli.clients;

@@ -6,11 +6,13 @@ use crate::encrypting::{Encrypting, ServerAddress};
 use crate::failure::Failure;
 use crate::prompt::line::check_selector;
 use crate::settings::{Executes, Settings};
-use clap::{Args, CommandFactory, Parser, Subcommand};
+use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 use client::{CONNECT_TIMEOUT, Command, Config, Identity, Name, Token};
 use common::audit::AuditOptions;
 use common::limits::{DEFAULT_ADDRESS, MAX_SLOTS};
+use common::logging::format::LogFormat;
 use common::terminal::args;
+use common::terminal::config_file::{self, ConfigError};
 use common::wire::selector::check_name;
 use common::wire::{Tags, Tier};
 use std::path::PathBuf;
@@ -33,6 +35,18 @@ pub(crate) struct Cli {
     /// Show the text of other clients as it is, with its control characters
     #[arg(long, global = true, help_heading = "Joining")]
     raw: bool,
+
+    /// How the log, and what else is said on standard error, is written: text, or json, an object a
+    /// line; a prompt has none
+    #[arg(
+        long,
+        global = true,
+        help_heading = "Joining",
+        value_name = "FORMAT",
+        default_value = "text",
+        hide_possible_values = true
+    )]
+    pub(crate) log_format: LogFormat,
 
     #[command(subcommand)]
     pub(crate) command: Option<Action>,
@@ -165,10 +179,7 @@ pub(crate) enum Action {
     /// its own tier only those that joined later do; --wait-for waits for them.
     Run(Run),
     /// Only execute, until a signal comes
-    Work {
-        #[command(flatten)]
-        audit: AuditOptions,
-    },
+    Work(Work),
     /// Measure how fast the server relays commands
     #[command(after_help = bench::EXAMPLES)]
     Bench(Bench),
@@ -190,6 +201,22 @@ pub(crate) enum Action {
         /// For which shell
         shell: clap_complete::Shell,
     },
+}
+
+/// What `work` takes.
+#[derive(Debug, Args)]
+pub(crate) struct Work {
+    #[command(flatten)]
+    pub(crate) audit: AuditOptions,
+
+    /// Take options from this file, too: its keys are the names of options (`slots = 4`). The
+    /// command line wins over it, and the environment as well
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+
+    /// Print every option with its value and where that is from, and end
+    #[arg(long)]
+    pub(crate) check_config: bool,
 }
 
 /// What to look at in a policy file.
@@ -280,7 +307,19 @@ fn wait_for(text: &str) -> Result<u32, String> {
         .map_err(|_| "expected a whole number, such as 3".into())
 }
 
+/// The subcommand whose options a file can give.
+const WORK: &str = "work";
+
 impl Cli {
+    /// Reads the command line, and the file that it names. The error says what is wrong, or is the
+    /// help that was asked for.
+    pub(crate) fn read() -> Result<(Cli, config_file::Settings), ConfigError> {
+        let words: Vec<_> = std::env::args_os().collect();
+        let settings = config_file::read(&Cli::command(), &words, Some(WORK))?;
+        let cli = Cli::from_arg_matches(&settings.matches).map_err(ConfigError::Usage)?;
+        Ok((cli, settings))
+    }
+
     pub(crate) fn completions(shell: clap_complete::Shell) -> String {
         let mut script = Vec::new();
         clap_complete::generate(shell, &mut Cli::command(), "pecking", &mut script);
@@ -301,7 +340,7 @@ impl Cli {
         // A client that reconnects ranks lower than before: the commands of `run` or of a pipe
         // would then reach other clients than meant, or none.
         let (slots, reconnects, waits) = match &self.command {
-            Some(Action::Work { .. }) => (Some(1), true, Wait::ForServer),
+            Some(Action::Work(_)) => (Some(1), true, Wait::ForServer),
             None => (None, is_terminal, Wait::ForPlace),
             Some(_) => (Some(0), false, Wait::ForPlace),
         };
@@ -314,7 +353,7 @@ impl Cli {
         };
         let encrypting = &joining.encrypting;
         // Services rank below the people that command them, whichever came first.
-        let is_work = matches!(self.command, Some(Action::Work { .. }));
+        let is_work = matches!(self.command, Some(Action::Work(_)));
         let lowest = is_work.then_some(Tier::LOWEST);
         Ok(Settings {
             config: Config {
