@@ -61,9 +61,9 @@ pub(crate) fn evict(hub: &Hub, member: &Arc<Member>, reason: Reason, flushes: &m
 
 /// Looks whether the auth file has changed, and whether credentials end soon; then again later.
 pub(crate) fn look(hub: &Arc<Hub>) {
-    let Some(authority) = &hub.config.authority else {
+    if hub.config.authority.is_none() {
         return;
-    };
+    }
     let now = hub.timers.now();
     let next = now + LOOK_MS;
     hub.timers.schedule(next, Timer::Authority);
@@ -73,7 +73,15 @@ pub(crate) fn look(hub: &Arc<Hub>) {
     if let Some(at) = expiries.min().filter(|at| *at < next) {
         hub.timers.schedule(at.max(now), Timer::Expiry);
     }
-    if authority.has_changed() && !hub.is_reloading.swap(true, Ordering::AcqRel) {
+    reload_changed(hub);
+}
+
+/// Reads the auth file again if it has changed.
+pub(crate) fn reload_changed(hub: &Arc<Hub>) {
+    if let Some(authority) = &hub.config.authority
+        && authority.has_changed()
+        && !hub.is_reloading.swap(true, Ordering::AcqRel)
+    {
         reload(hub, authority);
     }
 }

@@ -121,7 +121,11 @@ fn with_entries(words: &[OsString], subcommand: Option<&str>, entries: &[Entry])
 
 /// What is wrong with the two together, and what of it the file says.
 fn blame(error: clap::Error, path: &Path, entries: &[Entry]) -> ConfigError {
-    let text = short_error(&error.to_string());
+    if !is_between_options(&error) {
+        return ConfigError::Usage(error);
+    }
+    // With the usage, which names those that are given.
+    let text = error.to_string();
     let is_named = |entry: &&Entry| {
         let option = format!("--{}", entry.key);
         let mut words = text.split(|c: char| !(c.is_ascii_alphanumeric() || c == '-'));
@@ -132,10 +136,18 @@ fn blame(error: clap::Error, path: &Path, entries: &[Entry]) -> ConfigError {
         .filter(is_named)
         .map(|entry| format!("{}:{} says {}", path_line(path), entry.at, entry.key))
         .collect();
-    match said.is_empty() || !error.use_stderr() {
+    match said.is_empty() {
         true => ConfigError::Usage(error),
-        false => ConfigError::File(format!("{text} ({})", said.join(", "))),
+        false => ConfigError::File(format!("{} ({})", short_error(&text), said.join(", "))),
     }
+}
+
+/// Whether the error is that an option needs or excludes another one.
+fn is_between_options(error: &clap::Error) -> bool {
+    matches!(
+        error.kind(),
+        ErrorKind::MissingRequiredArgument | ErrorKind::ArgumentConflict
+    )
 }
 
 /// The command whose options a file may set, with the options that it shares with others.
@@ -322,12 +334,7 @@ fn check(
     let words: Vec<OsString> = program.map(OsString::from).collect();
     let words = words.into_iter().chain(entry.words.iter().cloned());
     match command.clone().try_get_matches_from(words) {
-        Err(error)
-            if !matches!(
-                error.kind(),
-                ErrorKind::MissingRequiredArgument | ErrorKind::ArgumentConflict
-            ) =>
-        {
+        Err(error) if !is_between_options(&error) => {
             Err(Fault::at(at, short_error(&error.to_string())))
         }
         _ => Ok(()),

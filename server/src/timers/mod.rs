@@ -65,6 +65,7 @@ fn act(hub: &Arc<Hub>, tick: &Tick, drain: &mut drain::Drain) {
     match (due, due.connection()) {
         (Timer::RankNews, _) => tell_ranks(hub),
         (Timer::Authority, _) => eviction::look(hub),
+        (Timer::Reload, _) => reload(hub),
         (Timer::Expiry, _) => eviction::end_expired(hub),
         (Timer::MakeRoom, _) => memory_budget::make_room(hub),
         (Timer::Certificates, _) => look_at_certificates(hub),
@@ -101,7 +102,7 @@ fn act(hub: &Arc<Hub>, tick: &Tick, drain: &mut drain::Drain) {
 fn give_up(hub: &Hub, due: Timer) {
     match due {
         Timer::Joined(_) | Timer::RankNews | Timer::Certificates => {}
-        Timer::Authority | Timer::Expiry | Timer::MakeRoom | Timer::Drain => {
+        Timer::Authority | Timer::Reload | Timer::Expiry | Timer::MakeRoom | Timer::Drain => {
             hub.timers.schedule(hub.timers.now() + RETRY_MS, due);
         }
         _ => {
@@ -119,6 +120,15 @@ fn look_at_certificates(hub: &Hub) {
         // First, so that the next check is certain.
         hub.timers
             .schedule(hub.timers.now() + LOOK_MS, Timer::Certificates);
+        tls.certificates.look();
+    }
+}
+
+/// Reads what has changed of the auth file and the certificates.
+fn reload(hub: &Arc<Hub>) {
+    eviction::reload_changed(hub);
+    #[cfg(not(shuttle))]
+    if let Some(tls) = &hub.tls {
         tls.certificates.look();
     }
 }

@@ -31,6 +31,8 @@ pub(crate) enum Timer {
     RankNews,
     /// Look whether the auth file has changed.
     Authority,
+    /// Read the auth file and certificates again, if they have changed.
+    Reload,
     /// End members whose credentials have ended.
     Expiry,
     /// Free memory.
@@ -53,6 +55,7 @@ impl Timer {
             }
             Timer::RankNews
             | Timer::Authority
+            | Timer::Reload
             | Timer::Expiry
             | Timer::MakeRoom
             | Timer::Certificates
@@ -120,6 +123,12 @@ impl TimerQueue {
     /// Milliseconds since the server started; never 0, which stands for "not".
     pub(crate) fn now(&self) -> u64 {
         millis(self.start.elapsed()).saturating_add(1)
+    }
+
+    /// How long ago the timer thread looked last.
+    pub(crate) fn since_last_look(&self) -> Duration {
+        let looked = lock(&self.schedule).looked;
+        Duration::from_millis(self.now().saturating_sub(looked))
     }
 
     /// Schedules a timer. The timer thread only wakes up if this is earlier than all that it waits

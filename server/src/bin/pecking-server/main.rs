@@ -6,6 +6,7 @@
 mod cli;
 mod commands;
 mod exposure;
+mod service;
 
 use anyhow::Context;
 use clap::CommandFactory;
@@ -21,6 +22,7 @@ use common::terminal::console::{Console, complain};
 use common::terminal::escape::one_line;
 use server::authority::{Authority, wall_clock};
 use server::{Handle, Server, ServerError, Shutdown, Token};
+use service::{Hangup, Service};
 use std::io::Write;
 use std::process::ExitCode;
 
@@ -109,13 +111,14 @@ fn serve(
     authority: Option<Authority>,
     audit: Option<Audit>,
 ) -> anyhow::Result<Shutdown> {
+    let (socket, hangup) = (service::socket()?, Hangup::keep()?);
     let stdout = Console::start("stdout", std::io::stdout()).context("cannot start a thread")?;
     let stderr = Console::start("stderr", std::io::stderr()).context("cannot start a thread")?;
     start_logging(stderr.clone(), "info", cli.log_format);
     log_panics();
     let limit = resources::raise_descriptor_limit();
     let clients = cli.clients;
-    let any_port = cli.listen.ends_with(":0");
+    let any_port = cli.listen.ends_with(":0") && socket.is_none();
     if let Some(rules) = authority.as_ref().map(Authority::rules) {
         let warnings = rules.warnings(wall_clock()).into_iter();
         for warning in warnings.chain(rules.keeps_all_seats(clients)) {
@@ -123,7 +126,11 @@ fn serve(
         }
     }
     let guard = cli.guard();
-    let server = Server::bind(cli.into_config(token, authority, audit, &stdout))?;
+    let config = cli.into_config(token, authority, audit, &stdout);
+    let server = match socket {
+        Some(socket) => Server::adopt(config, socket)?,
+        None => Server::bind(config)?,
+    };
     for (level, said) in exposure::look(server.address(), guard)? {
         log::log!(level, "{said}");
     }
@@ -135,7 +142,9 @@ fn serve(
     if let Some(limit) = limit {
         warn_of_shortage(limit, clients, guard.encrypts);
     }
+    let service = Service::start(hangup, &server.handle(), clients)?;
     let ended = on_main_thread(|| server.run());
+    drop(service);
     Console::close_all([&stdout, &stderr]);
     Ok(ended?)
 }
@@ -173,7 +182,8 @@ fn warn_of_shortage(limit: u64, clients: u32, encrypts: bool) {
     );
 }
 
-/// The first SIGINT, SIGTERM or SIGHUP drains; the next one ends at once.
+/// The first SIGINT, SIGTERM or SIGHUP drains; the next one ends at once. A service keeps SIGHUP for
+/// itself.
 fn stop_on_signals(handle: Handle) -> anyhow::Result<()> {
     let stop = move || {
         if handle.is_stopping() {
