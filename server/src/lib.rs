@@ -50,6 +50,7 @@ mod throttled_log;
 mod timers;
 mod tls;
 mod transcript;
+pub mod version;
 
 #[cfg(feature = "bench")]
 #[doc(hidden)]

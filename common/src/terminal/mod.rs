@@ -6,3 +6,5 @@ pub mod args;
 pub mod config_file;
 pub mod console;
 pub mod escape;
+#[cfg(feature = "cli")]
+pub mod package_files;

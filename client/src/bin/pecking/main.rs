@@ -21,12 +21,13 @@ mod unread_input;
 mod work;
 
 use clap::CommandFactory;
-use cli::{Action, Cli};
+use cli::{Action, Cli, WORK};
 use common::sys::thread::on_main_thread;
 use common::terminal::args;
 use common::terminal::config_file::{self, ConfigError};
 use common::terminal::console::complain;
 use common::terminal::escape::one_line;
+use common::terminal::package_files;
 use exit_code::ExitCode;
 use failure::Failure;
 use output::{print, with_log};
@@ -95,6 +96,11 @@ fn act(cli: Cli, given: &config_file::Settings) -> Result<ExitCode, Failure> {
             bench::bench(&settings.config, &bench, console)
         }),
         Some(Action::Policy { look }) => policy::look(&look),
+        Some(Action::PackageFiles { dir }) => {
+            package_files::write(&Cli::command(), Some(WORK), "agent.toml", &dir)
+                .map_err(Failure::Output)?;
+            Ok(ExitCode::Done)
+        }
         Some(Action::Completions { shell }) => print(&Cli::completions(shell)),
     }
 }

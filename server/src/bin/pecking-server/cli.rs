@@ -28,7 +28,7 @@ use std::time::Duration;
 /// a client sends, higher-ranked clients never do; the outcome comes back to the sender. When a
 /// client leaves, every client below it moves up.
 #[derive(Debug, Parser)]
-#[command(name = "pecking-server", version, after_help = EXAMPLES, args_conflicts_with_subcommands = true)]
+#[command(name = "pecking-server", version = server::version::LONG, after_help = EXAMPLES, args_conflicts_with_subcommands = true)]
 pub(crate) struct Cli {
     #[command(subcommand)]
     pub(crate) command: Option<Command>,

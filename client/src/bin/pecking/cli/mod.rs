@@ -24,7 +24,7 @@ use std::time::Duration;
 /// this is a prompt: each line is a command for other clients, and their commands are executed
 /// here. Lines from a pipe are run one after another.
 #[derive(Debug, Parser)]
-#[command(name = "pecking", version, after_help = EXAMPLES, disable_help_subcommand = true)]
+#[command(name = "pecking", version = VERSION, after_help = EXAMPLES, disable_help_subcommand = true)]
 pub(crate) struct Cli {
     #[command(flatten)]
     joining: Joining,
@@ -51,6 +51,9 @@ pub(crate) struct Cli {
     #[command(subcommand)]
     pub(crate) command: Option<Action>,
 }
+
+/// The version of the package, and the commit that the program was built from.
+const VERSION: &str = concat!(env!("CARGO_PKG_VERSION"), " (", env!("PECKING_COMMIT"), ")");
 
 const EXAMPLES: &str = "\
 Examples:
@@ -195,6 +198,12 @@ pub(crate) enum Action {
         #[command(subcommand)]
         look: LookAtPolicy,
     },
+    /// Write man pages, completion scripts, and a file with every option of work as a comment
+    #[command(hide = true, help_template = WITHOUT_OPTIONS)]
+    PackageFiles {
+        /// The folder, which is made
+        dir: PathBuf,
+    },
     /// Print a completion script for a shell
     #[command(help_template = WITHOUT_OPTIONS)]
     Completions {
@@ -308,7 +317,7 @@ fn wait_for(text: &str) -> Result<u32, String> {
 }
 
 /// The subcommand whose options a file can give.
-const WORK: &str = "work";
+pub(crate) const WORK: &str = "work";
 
 impl Cli {
     /// Reads the command line, and the file that it names. The error says what is wrong, or is the
