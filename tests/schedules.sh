@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Takes a minute, and some more to build: 12,500 schedules of each of the ten scenes, 125,000
+# Takes two minutes, and some more to build: 12,500 schedules of each of the twelve scenes, 150,000
 # in all. `tests/schedules.sh 1000000` takes a million of each. A failure prints its schedule, for
 # `shuttle::replay`.
 set -euo pipefail

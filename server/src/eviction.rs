@@ -2,27 +2,20 @@
 //! changed, the credential's time is over, or another client has taken their place.
 //!
 //! Such a member is out of the ranking, and all that it sent or executes has ended, before it is
-//! told; its session then ends by itself. The auth file is read on a thread of its own, as a
-//! folder on a network may keep it waiting; nothing else waits for that.
+//! told; its session then ends by itself. The auth file is read by the thread for files
+//! (`files.rs`); the ends of credentials are a matter of the timers.
 
-use crate::authority::grant::Grant;
-use crate::authority::{Authority, wall_clock};
+use crate::authority::grant::{Grant, Unproven};
+use crate::authority::{Rules, wall_clock};
 use crate::dispatch::dispatcher;
 use crate::dispatch::flush_set::FlushSet;
 use crate::hub::Hub;
 use crate::member::Member;
-use crate::record;
-use crate::timers::timer_queue::Timer;
 use common::logging::log_limit;
+use common::sys::sync::Arc;
 use common::sys::sync::atomic::Ordering;
-use common::sys::sync::{Arc, lock};
-use common::sys::thread;
 use common::wire::ByeReason;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-
-/// How often the auth file is looked at: a revoked client is gone a moment later, and a look is
-/// one system call.
-const LOOK_MS: u64 = 2000;
 
 /// Why a member ends, for programs and for people.
 type Reason = (ByeReason, &'static str);
@@ -39,9 +32,19 @@ pub(crate) const REPLACED: Reason = (
     "another client with your credential has taken your place",
 );
 
-/// Ends a member.
+/// Ends a member; a panic does not go beyond that. Its session may be in the middle of a `send` of
+/// its: that is not taken any more, or the session cancels it ([`dispatcher::send`]).
 pub(crate) fn evict(hub: &Hub, member: &Arc<Member>, reason: Reason, flushes: &mut FlushSet<'_>) {
+    guarded(member, || {
+        end(hub, member, reason, flushes);
+        false
+    });
+}
+
+fn end(hub: &Hub, member: &Arc<Member>, reason: Reason, flushes: &mut FlushSet<'_>) {
     let (reason, message) = reason;
+    // First, so that its session can tell why it is not ranked.
+    member.sends.end();
     hub.roster.leave(member);
     hub.schedule_news();
     // Before the last line, so that the member hears of what it sent and what still waited.
@@ -59,51 +62,35 @@ pub(crate) fn evict(hub: &Hub, member: &Arc<Member>, reason: Reason, flushes: &m
     log::info!("{member} ends: {message}");
 }
 
-/// Looks whether the auth file has changed, and whether credentials end soon; then again later.
-pub(crate) fn look(hub: &Arc<Hub>) {
-    if hub.config.authority.is_none() {
-        return;
-    }
-    let now = hub.timers.now();
-    let next = now + LOOK_MS;
-    hub.timers.schedule(next, Timer::Authority);
-    let expiries = bearers(hub)
-        .into_iter()
-        .filter_map(|member| expiry(&member));
-    if let Some(at) = expiries.min().filter(|at| *at < next) {
-        hub.timers.schedule(at.max(now), Timer::Expiry);
-    }
-    reload_changed(hub);
-}
-
-/// Reads the auth file again if it has changed.
-pub(crate) fn reload_changed(hub: &Arc<Hub>) {
-    if let Some(authority) = &hub.config.authority
-        && authority.has_changed()
-        && !hub.is_reloading.swap(true, Ordering::AcqRel)
-    {
-        reload(hub, authority);
-    }
-}
-
-/// Ends the members that have had a credential until now.
+/// Ends the members that have had a credential until now, and has the next end noticed.
 pub(crate) fn end_expired(hub: &Hub) {
     let now = hub.timers.now();
+    if now < hub.next_expiry.load(Ordering::Acquire) {
+        // An earlier look has scheduled a later one.
+        return;
+    }
     let mut flushes = FlushSet::new(&hub.timers);
     for member in bearers(hub) {
         if expiry(&member).is_some_and(|at| at <= now) {
             evict(hub, &member, EXPIRED, &mut flushes);
         }
     }
+    // Before the look at the others: a newcomer is among them, or schedules its end itself.
+    hub.next_expiry.swap(u64::MAX, Ordering::AcqRel);
+    let members = bearers(hub);
+    let ends = members.iter().filter_map(|member| expiry(member));
+    if let Some(at) = ends.filter(|at| *at > now).min() {
+        hub.schedule_expiry(at);
+    }
 }
 
-/// Has the end of a newcomer's credential noticed, if that is soon.
+/// Has the end of a member's credential noticed.
 pub(crate) fn watch_expiry(hub: &Hub, member: &Member) {
     let now = hub.timers.now();
     let bearer = member.bearer.as_ref();
     let at = bearer.and_then(|bearer| bearer.set_expiry(now, wall_clock()));
-    if let Some(at) = at.filter(|at| *at <= now + LOOK_MS) {
-        hub.timers.schedule(at, Timer::Expiry);
+    if let Some(at) = at {
+        hub.schedule_expiry(at);
     }
 }
 
@@ -124,39 +111,14 @@ fn bearers(hub: &Hub) -> Vec<Arc<Member>> {
     })
 }
 
-/// Reads the file again on a thread of its own.
-fn reload(hub: &Arc<Hub>, authority: &Authority) {
-    let (shared, authority) = (Arc::clone(hub), authority.clone());
-    let reload = move || {
-        let applied = catch_unwind(AssertUnwindSafe(|| {
-            let reloaded = authority.reload();
-            record::reload(&shared, authority.file(), reloaded.as_ref().err());
-            match reloaded {
-                Ok(()) => apply(&shared),
-                Err(error) => log::error!("the auth file stays as it was: {error}"),
-            }
-        }));
-        if applied.is_err() {
-            log::error!("to read the auth file panicked");
-        }
-        shared.is_reloading.store(false, Ordering::Release);
-    };
-    match thread::spawn("auth", reload) {
-        Ok(thread) => drop(lock(&hub.reloader).replace(thread)),
-        Err(error) => {
-            log::warn!("there is no thread to read the auth file with: {error}");
-            hub.is_reloading.store(false, Ordering::Release);
-        }
-    }
-}
-
 /// Holds every member to the rules in force.
-fn apply(hub: &Hub) {
+#[cfg(not(shuttle))]
+pub(crate) fn hold_all(hub: &Hub) {
     let mut flushes = FlushSet::new(&hub.timers);
     let members = bearers(hub);
     let mut ended = 0;
     for member in &members {
-        ended += usize::from(!hold(hub, member, &mut flushes));
+        ended += usize::from(!guarded(member, || hold(hub, member, &mut flushes)));
     }
     drop(flushes);
     let _any = log_limit::unlimited();
@@ -166,35 +128,51 @@ fn apply(hub: &Hub) {
     );
 }
 
+/// Does something for a member that may end it; says whether it stays. Those behind it have their
+/// turn, also if that fails.
+fn guarded(member: &Member, act: impl FnOnce() -> bool) -> bool {
+    catch_unwind(AssertUnwindSafe(act)).unwrap_or_else(|_| {
+        log::error!("{member}: to hold it to its credential panicked; it ends");
+        member.connection.stream.shutdown();
+        false
+    })
+}
+
 /// Holds a member to the rules in force; says whether it stays.
 pub(crate) fn hold(hub: &Hub, member: &Arc<Member>, flushes: &mut FlushSet<'_>) -> bool {
     let (Some(bearer), Some(authority)) = (&member.bearer, &hub.config.authority) else {
         return true;
     };
-    let before = bearer.grant();
-    let rules = authority.rules();
+    loop {
+        let rules = authority.rules();
+        match given(&rules, &bearer.grant(), member) {
+            Ok(grant) => bearer.set_grant(grant),
+            Err(reason) => {
+                evict(hub, member, reason, flushes);
+                return false;
+            }
+        }
+        watch_expiry(hub, member);
+        // Else another thread may have held it to newer rules before this one did to older ones.
+        if Arc::ptr_eq(&rules, &authority.rules()) {
+            return true;
+        }
+    }
+}
+
+/// What rules give a member now, or why it ends.
+fn given(rules: &Rules, before: &Grant, member: &Member) -> Result<Grant, Reason> {
     let proof = Some(before.proof.clone());
-    let now = wall_clock();
-    // An end that has come is told as such, by the timer.
-    let proven = rules.authenticate(proof, member.connection.peer().ip(), now);
-    let is_expired = matches!(proven, Err(crate::authority::grant::Unproven::Expired));
-    let stays = proven.ok().filter(|grant| {
-        let named = member
-            .has_own_name()
-            .then(|| rules.may_take(grant, &member.name));
-        gives_no_less(grant, &before, member) && named.is_none_or(|named| named.is_ok())
-    });
-    match stays {
-        Some(grant) => {
-            bearer.set_grant(grant);
-            watch_expiry(hub, member);
-            true
-        }
-        None => {
-            let reason = if is_expired { EXPIRED } else { REVOKED };
-            evict(hub, member, reason, flushes);
-            false
-        }
+    let address = member.connection.peer().ip();
+    let grant = match rules.authenticate(proof, address, wall_clock()) {
+        Ok(grant) => grant,
+        Err(Unproven::Expired) => return Err(EXPIRED),
+        Err(_) => return Err(REVOKED),
+    };
+    let has_name = !member.has_own_name() || rules.may_take(&grant, &member.name).is_ok();
+    match has_name && gives_no_less(&grant, before, member) {
+        true => Ok(grant),
+        false => Err(REVOKED),
     }
 }
 

@@ -17,8 +17,9 @@ use crate::tls::Encryption;
 use common::net::listener::Waker;
 use common::sys::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use common::sys::sync::{Arc, Mutex, lock};
-use common::sys::thread::JoinHandle;
 use common::wire::{ExecutionResult, Status};
+#[cfg(not(shuttle))]
+use crossbeam_channel::{Receiver, Sender, bounded};
 use std::collections::HashMap;
 
 /// How long rank news wait for more: no user notices it, and many departures at once are told as
@@ -28,6 +29,9 @@ const NEWS_DELAY_MS: u64 = 10;
 /// How long a member that joined above others must be here before they are told: a short command
 /// of an operator is news to none of the thousands that rank below.
 const JOIN_NEWS_DELAY_MS: u64 = 1000;
+
+/// How far away the end of a credential is scheduled at the most, as for all timers.
+const LONGEST_EXPIRY_MS: u64 = 60_000;
 
 /// What all threads of one server share.
 pub(crate) struct Hub {
@@ -58,10 +62,12 @@ pub(crate) struct Hub {
     pub(crate) news_after: AtomicU64,
     pub(crate) drain_requested: AtomicBool,
     pub(crate) abort_requested: AtomicBool,
-    /// The auth file is being read again, by this thread.
-    pub(crate) is_reloading: AtomicBool,
-    pub(crate) reloader: Mutex<Option<JoinHandle<()>>>,
+    /// When credentials are looked at next for their ends, in the time of the timer queue.
+    pub(crate) next_expiry: AtomicU64,
     waker: Waker,
+    /// Wakes up the thread that looks at files, and its end.
+    #[cfg(not(shuttle))]
+    pub(crate) files_asked: (Sender<()>, Receiver<()>),
 }
 
 impl Hub {
@@ -85,9 +91,10 @@ impl Hub {
             news_after: AtomicU64::new(0),
             drain_requested: AtomicBool::new(false),
             abort_requested: AtomicBool::new(false),
-            is_reloading: AtomicBool::new(false),
-            reloader: Mutex::new(None),
+            next_expiry: AtomicU64::new(u64::MAX),
             waker,
+            #[cfg(not(shuttle))]
+            files_asked: bounded(1),
         }
     }
 
@@ -160,6 +167,14 @@ impl Hub {
             let at = newcomer.joined + JOIN_NEWS_DELAY_MS;
             self.timers
                 .schedule(at, Timer::Joined(Arc::downgrade(newcomer)));
+        }
+    }
+
+    /// Has credentials looked at for their ends when one of them ends at a time.
+    pub(crate) fn schedule_expiry(&self, at: u64) {
+        let at = at.min(self.timers.now() + LONGEST_EXPIRY_MS);
+        if at < self.next_expiry.fetch_min(at, Ordering::AcqRel) {
+            self.timers.schedule(at, Timer::Expiry);
         }
     }
 

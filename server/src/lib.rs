@@ -34,6 +34,8 @@ mod connection;
 mod dispatch;
 mod drain;
 mod eviction;
+#[cfg(not(shuttle))]
+mod files;
 mod hub;
 mod join;
 mod member;

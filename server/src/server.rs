@@ -1,18 +1,20 @@
 //! The server's life: bound, then running, then drained.
 
 use crate::config::Config;
+#[cfg(not(shuttle))]
+use crate::files;
 use crate::hub::Hub;
 use crate::join::acceptor::{self, Acceptor};
 use crate::record;
 use crate::timers;
 use crate::timers::timer_queue::Timer;
 #[cfg(not(shuttle))]
-use crate::tls::{Calculating, Encryption, LOOK_MS};
+use crate::tls::{Calculating, Encryption};
 use common::net::listener::Listener;
 #[cfg(not(shuttle))]
 use common::net::tls::files::TlsFileError;
 use common::sys::sync::atomic::Ordering;
-use common::sys::sync::{Arc, Mutex, lock};
+use common::sys::sync::{Arc, Mutex};
 use common::sys::thread;
 use common::sys::thread::JoinHandle;
 use std::io;
@@ -131,7 +133,8 @@ impl Server {
         Handle(Arc::clone(&self.hub))
     }
 
-    /// Serves until a [`Handle`] stops it; every thread that it started has ended then.
+    /// Serves until a [`Handle`] stops it; every thread that it started has ended then, but for one that
+    /// a folder on a network keeps waiting for a file.
     ///
     /// # Errors
     /// The system has no thread for the timers, or none for sessions.
@@ -146,21 +149,19 @@ impl Server {
         hub.config.transcript.starting(hub.config.max_clients);
         #[cfg(not(shuttle))]
         let calculators = self.start_encrypting().map_err(ServerError::Thread)?;
+        #[cfg(not(shuttle))]
+        let files = files::start(hub).map_err(ServerError::Thread)?;
         let timer_hub = Arc::clone(hub);
         let timer_thread = thread::spawn("timers", move || timers::run(&timer_hub))
             .map_err(ServerError::Thread)?;
-        if hub.config.authority.is_some() {
-            hub.timers.schedule(hub.timers.now(), Timer::Authority);
-        }
         let acceptor = Mutex::new(Acceptor::new(listener));
         let started = std::thread::scope(|threads| acceptor::start(&acceptor, hub, threads));
         #[cfg(not(shuttle))]
         drop(calculators);
         hub.timers.stop();
         let _ = timer_thread.join();
-        // In a variable, so that the lock is not held while it is waited for.
-        let reloader = lock(&hub.reloader).take();
-        let _ = reloader.map(JoinHandle::join);
+        #[cfg(not(shuttle))]
+        drop(files);
         started.map_err(ServerError::Thread)?;
         let aborted = hub.abort_requested.load(Ordering::Acquire);
         record::stop(hub, if aborted { "ended at once" } else { "drained" });
@@ -178,9 +179,6 @@ impl Server {
         let Some(tls) = &self.hub.tls else {
             return Ok(None);
         };
-        tls.certificates.look();
-        let timers = &self.hub.timers;
-        timers.schedule(timers.now() + LOOK_MS, Timer::Certificates);
         tls.calculators.start().map(Some)
     }
 
@@ -218,7 +216,9 @@ impl Handle {
     /// Has the server read the auth file and the certificates again if they have changed, at once and
     /// not when it looks the next time.
     pub fn reload(&self) {
-        self.0.timers.schedule(self.0.timers.now(), Timer::Reload);
+        // A full channel: it is going to look in any case.
+        #[cfg(not(shuttle))]
+        let _ = self.0.files_asked.0.try_send(());
     }
 
     /// How long ago its timers were looked at: about a second at most, unless it stands still.

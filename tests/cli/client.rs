@@ -1,11 +1,9 @@
 //! The client's program in scripts: `members`, piped lines, its command line, and the servers it
 //! may dial.
 
-use std::ffi::OsStr;
 use std::fs::{self};
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpListener;
-use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::time::{Duration, Instant};
 
@@ -68,7 +66,7 @@ fn members_shows_all_other_clients() {
         .expect_stdout("no other client is there\n");
     let mut boss = server.raw("boss", 0);
     let mut web1 = server.stranger();
-    let params = json!({"protocol": 1, "name": "web1", "tier": 9});
+    let params = json!({"protocol": 1, "name": "web1", "tier": 9, "tags": {"role": "web"}});
     web1.joined = web1.result("join", &params);
     boss.command("web1", &["x"]);
     boss.command("web1", &["y"]);
@@ -99,7 +97,26 @@ fn members_shows_all_other_clients() {
     );
     assert_eq!(lines.len(), 3);
 
-    let ended = Ended::of(&mut server.client(&["members", "--json"]));
+    Ended::of(&mut server.client(&["members", "-o", "name"])).expect_stdout("boss\nweb1\n");
+    let wide = Ended::of(&mut server.client(&["members", "--output", "wide"]));
+    let shown = |row: usize| {
+        let line = wide.text().lines().nth(row).expect("a row");
+        let cells: Vec<&str> = line.split_whitespace().rev().take(4).collect();
+        cells
+            .into_iter()
+            .rev()
+            .map(str::to_owned)
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(shown(0), ["MEMBER", "TAGS", "IDENTITY", "ROLE"]);
+    assert_eq!(
+        shown(2),
+        [&format!("#{}", web1.member()), "role=web", "-", "-"]
+    );
+
+    let ended = Ended::of(&mut server.client(&["members", "-o", "json"]));
+    let old = Ended::of(&mut server.client(&["members", "--json"]));
+    assert_eq!(old.text().lines().count(), ended.text().lines().count());
     ended.expect_code(0);
     let mut json: Value = serde_json::from_slice(&ended.stdout).expect("JSON");
     for member in json["members"].as_array_mut().expect("an array") {
@@ -110,7 +127,7 @@ fn members_shows_all_other_clients() {
             {"member": boss.member(), "name": "boss", "rank": 0, "tier": 5, "address": addresses[0],
              "slots": 0, "running": 0, "queued": 0, "joined_ms": null},
             {"member": web1.member(), "name": "web1", "rank": 2, "tier": 9, "address": addresses[1],
-             "slots": 1, "running": 1, "queued": 1, "joined_ms": null},
+             "slots": 1, "running": 1, "queued": 1, "tags": {"role": "web"}, "joined_ms": null},
         ],
         "total": 2,
         "max": 10,
@@ -279,42 +296,6 @@ fn a_name_that_cannot_be_had_is_one_line() {
             .expect_stdout("")
             .expect_one_line(&["--name", why]);
     }
-}
-
-#[test]
-fn a_wrong_command_line_is_one_line_that_names_the_value() {
-    for (words, parts) in [
-        (&["--server", "5555"][..], &["'5555'", "HOST:PORT"][..]),
-        (&["--server", ""], &["''", "HOST:PORT"]),
-        (&["--slots", "1025", "work"], &["'1025'", "0 to 1024"]),
-        (&["--slots", "many", "work"], &["'many'", "0 to 1024"]),
-        (&["--connect-timeout", "0"], &["'0'", "above zero"]),
-        (&["--connect-timeout", "soon"], &["'soon'", "500ms"]),
-        (&["run"], &["WORDS"]),
-        (&["run", "--"], &["WORDS"]),
-        (&["run", "--to", "", "--", "x"], &["''", "next, below"]),
-        (&["run", "--to", "7-3", "--", "x"], &["'7-3'", "smaller"]),
-        (&["run", "--timeout", "0s", "--", "x"], &["'0s'", "above"]),
-        (&["run", "--timeout", "x", "--", "x"], &["'x'", "500ms"]),
-        (&["run", "--wait-for", "-1", "--", "x"], &["'-1'"]),
-        (&["run", "--wait-for", "all", "x"], &["'all'", "such as 3"]),
-        (&["run", "--frobnicate", "x"], &["'--frobnicate'"]),
-        (&["members", "--yaml"], &["'--yaml'"]),
-        (&["members", "web1"], &["'web1'"]),
-        (&["work", "hard"], &["'hard'"]),
-        (&["print"], &["'print'"]),
-        (&["completions", "klingon"], &["'klingon'", "bash"]),
-        (&["completions"], &["SHELL"]),
-    ] {
-        Ended::of(&mut client(words))
-            .expect_code(2)
-            .expect_stdout("")
-            .expect_one_line(parts);
-    }
-    let mut not_text = client(&["members", "--server"]);
-    Ended::of(not_text.arg(OsStr::from_bytes(b"\xff:1")))
-        .expect_code(2)
-        .expect_one_line(&["UTF-8"]);
 }
 
 #[test]

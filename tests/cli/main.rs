@@ -5,6 +5,7 @@
 mod support;
 
 mod auth;
+mod bad_input;
 mod bench;
 mod client;
 mod config;
@@ -15,7 +16,9 @@ mod prompt;
 mod prompt_loss;
 mod prompt_safety;
 mod run;
+mod run_json;
 mod run_output;
+mod run_terminal;
 mod run_waiting;
 mod server;
 mod server_log;

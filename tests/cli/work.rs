@@ -393,7 +393,7 @@ fn what_a_service_runs_is_on_record_with_its_arguments_and_its_sender() {
     let folder = tempfile::tempdir().expect("a folder");
     let path = |name: &str| folder.path().join(name).display().to_string();
     fs::write(path("policy"), POLICY).expect("a policy");
-    let (log, policy) = (path("audit.log"), path("policy"));
+    let (log, other, policy) = (path("audit.log"), path("other.log"), path("policy"));
     let options = [
         "work", "--name", "web1", "--audit", &log, "--policy", &policy,
     ];
@@ -432,12 +432,15 @@ fn what_a_service_runs_is_on_record_with_its_arguments_and_its_sender() {
     );
 
     // Nothing runs that cannot be on record; the simulation is no exception.
-    let options = ["work", "--name", "web1", "--audit", "/dev/full"];
+    let options = ["work", "--name", "web1", "--audit", &other];
     let worker = Process::start(&mut server.client(&options));
-    worker
-        .stderr
-        .wait_for("the audit log /dev/full cannot be written");
     worker.stderr.wait_for("joined as web1, rank 1\n");
+    fs::remove_file(&other).expect("it is made at the start");
+    fs::create_dir(&other).expect("no file can be made there");
+    // This one is taken, as nothing has failed yet.
+    let id = boss.command("next", &["print"]);
+    boss.result_of(&id);
+    worker.stderr.wait_for("cannot be written");
     let id = boss.command("next", &["print"]);
     let outcome = boss.result_of(&id);
     assert_eq!(outcome["status"], "failed", "{outcome}");

@@ -152,3 +152,10 @@ pub(crate) fn write_secret(file: impl AsRef<std::path::Path>, text: impl AsRef<[
     std::fs::write(&file, text).expect("the folder can be written");
     std::fs::set_permissions(&file, mode).expect("its mode can be changed");
 }
+
+/// Sets the mode of a file or a folder.
+pub(crate) fn set_mode(path: impl AsRef<std::path::Path>, mode: u32) {
+    use std::os::unix::fs::PermissionsExt;
+    let mode = std::fs::Permissions::from_mode(mode);
+    std::fs::set_permissions(path, mode).expect("its owner may");
+}

@@ -34,6 +34,13 @@ impl Log {
         Server::start(20, &[&audit[..], options].concat())
     }
 
+    /// Has the server's start on record, and then a folder where the file was.
+    fn cannot_be_written(&self) {
+        self.records(|last| last["type"] == "start");
+        fs::remove_file(self.path()).expect("it is there");
+        fs::create_dir(self.path()).expect("a folder");
+    }
+
     /// The records, once there is one that is the last.
     pub(crate) fn records(&self, is_last: impl Fn(&Value) -> bool) -> Vec<Value> {
         let deadline = Instant::now() + PATIENCE;
@@ -45,6 +52,14 @@ impl Log {
             assert!(Instant::now() < deadline, "too late: {records:#?}");
             std::thread::sleep(Duration::from_millis(5));
         }
+    }
+}
+
+fn until(what: &str, mut is_so: impl FnMut() -> bool) {
+    let deadline = Instant::now() + PATIENCE;
+    while !is_so() {
+        assert!(Instant::now() < deadline, "{what}");
+        std::thread::sleep(Duration::from_millis(20));
     }
 }
 
@@ -258,8 +273,14 @@ fn the_first_word_and_all_outcomes_can_be_kept() {
 
 #[test]
 fn a_log_that_cannot_be_written_stops_commands_and_nothing_else() {
-    let server = Server::start(5, &["--audit", "/dev/full"]);
+    let log = Log::new();
+    let server = log.server(&[]);
+    log.cannot_be_written();
     let [mut boss, mut worker] = ranked(&server, [("boss", 0), ("worker", 1)]);
+    until("it fails", || {
+        let id = boss.request("send", &json!({"to": "nope,none", "command": ["x"]}));
+        boss.answer(&id).get("error").is_some()
+    });
     for to in ["worker", "below"] {
         let error = boss.error("send", &json!({"to": to, "command": ["x"]}));
         assert_eq!(error["code"], 12, "{error}");
@@ -280,7 +301,9 @@ fn a_log_that_cannot_be_written_stops_commands_and_nothing_else() {
     worker.expect_nothing("nothing runs");
     assert_eq!(boss.result("members", &json!({}))["total"], 2);
 
-    let server = Server::start(5, &["--audit", "/dev/full", "--audit-full", "drop"]);
+    let log = Log::new();
+    let server = log.server(&["--audit-full", "drop"]);
+    log.cannot_be_written();
     let [mut boss, mut worker] = ranked(&server, [("boss", 0), ("worker", 1)]);
     let id = boss.command("worker", &["x"]);
     worker.serve(1);
@@ -328,19 +351,11 @@ fn a_file_at_its_largest_size_stops_commands_until_there_is_another() {
     let taken = send_until_refused(&mut boss, &mut worker, 100);
     assert!(taken > 0);
     fs::rename(log.path(), log.0.path().join("full")).expect("it is moved");
-    let deadline = Instant::now() + PATIENCE;
-    loop {
+    until("it is written again within a second", || {
         // It needs no executor.
         let id = boss.request("send", &json!({"to": "nope,none", "command": ["x"]}));
-        if boss.answer(&id).get("result").is_some() {
-            break;
-        }
-        assert!(
-            Instant::now() < deadline,
-            "it is written again within a second"
-        );
-        std::thread::sleep(Duration::from_millis(20));
-    }
+        boss.answer(&id).get("result").is_some()
+    });
     let read = |path: &Path| fs::read_to_string(path).expect("text");
     let whole = read(&log.0.path().join("full")) + &read(&log.path());
     let copy = log.0.path().join("copy");
@@ -353,13 +368,16 @@ fn a_file_at_its_largest_size_stops_commands_until_there_is_another() {
 #[test]
 fn a_disk_that_stands_still_stops_commands_at_a_bound_and_what_ran_is_on_record() {
     let log = Log::new();
-    mknodat(CWD, log.path(), FileType::Fifo, 0o600.into(), 0).expect("a FIFO");
-    let mut reader = OpenOptions::new()
-        .read(true)
-        .write(true)
-        .open(log.path())
-        .expect("it");
     let server = log.server(&["--max-queue", "100000", "--max-sends", "100000"]);
+    log.records(|last| last["type"] == "start");
+    let mut whole = fs::read(log.path()).expect("text");
+    // The slowest disk is a FIFO. The program starts with none, but goes on with what it finds.
+    let fifo = log.0.path().join("fifo");
+    mknodat(CWD, &fifo, FileType::Fifo, 0o600.into(), 0).expect("a FIFO");
+    let mut options = OpenOptions::new();
+    let reader = options.read(true).write(true).open(&fifo);
+    let mut reader = reader.expect("it");
+    fs::rename(&fifo, log.path()).expect("it replaces the file");
     let [mut boss, mut worker] = ranked(&server, [("boss", 0), ("worker", 1024)]);
     // They are refused past the bound of records, and none of them is kept waiting.
     const SENT: usize = 12_000;
@@ -402,8 +420,9 @@ fn a_disk_that_stands_still_stops_commands_at_a_bound_and_what_ran_is_on_record(
     server.terminate();
     assert!(server.wait_exit(PATIENCE).success());
     let text = copy.join().expect("no panic");
+    whole.extend(text);
     let read = log.0.path().join("copy");
-    fs::write(&read, text).expect("a copy");
+    fs::write(&read, whole).expect("a copy");
     let records = records(&read);
     assert_eq!(of_type(&records, "send").len(), taken);
     assert_eq!(of_type(&records, "outcome").len(), taken);
@@ -460,7 +479,9 @@ fn a_file_that_cannot_be_a_log_is_a_wrong_command_line() {
     let log = Log::new();
     let _server = log.server(&[]);
     let path = log.path();
-    let open = log.0.path().join("open");
+    let [open, notes, fifo] = ["open", "notes.txt", "fifo"].map(|name| log.0.path().join(name));
+    fs::write(&notes, "buy milk\n").expect("a file");
+    mknodat(CWD, &fifo, FileType::Fifo, 0o600.into(), 0).expect("a FIFO");
     File::create(&open).expect("a file");
     let mode = std::os::unix::fs::PermissionsExt::from_mode(0o666);
     fs::set_permissions(&open, mode).expect("its mode");
@@ -468,6 +489,9 @@ fn a_file_that_cannot_be_a_log_is_a_wrong_command_line() {
         (path.as_path(), "another program writes its log there"),
         (&open, "every user may write it"),
         (log.0.path(), "Is a directory"),
+        (&notes, "it is no audit log; give a new file"),
+        (&fifo, "it is no regular file; give a new file"),
+        (Path::new("/dev/null"), "it is no regular file"),
         (Path::new("/nowhere/log"), "/nowhere cannot be read"),
     ] {
         let mut command = Command::new(server_program());
@@ -482,6 +506,7 @@ fn a_file_that_cannot_be_a_log_is_a_wrong_command_line() {
             "{error}"
         );
     }
+    assert_eq!(fs::read(&notes).expect("its text"), b"buy milk\n");
     let missing = audit(&["show"], Path::new("/nowhere/log"));
     assert_eq!(missing.status.code(), Some(2));
 }

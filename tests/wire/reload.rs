@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use crate::support::auth::{Auth, ROLES, token};
-use crate::support::{Raw, Server, ranking};
+use crate::support::{Raw, Server, ranking, set_mode};
 use serde_json::json;
 
 /// How soon a revoked client is gone.
@@ -205,6 +205,24 @@ fn a_wrong_file_changes_nothing_and_is_told() {
     auth.replace(auth.text());
     wait_reloads(&server, 4);
     assert_eq!(ranking(&mut alice), ["client-1", "web1"]);
+}
+
+#[test]
+fn what_a_file_revokes_counts_once_the_file_can_be_read() {
+    let auth = auth();
+    let server = auth.server(9, &[]);
+    let mut bob = auth.join(&server, "bob", json!({}));
+    let path = auth.path();
+    let folder = path.parent().expect("a folder");
+    set_mode(folder, 0o770);
+    auth.without("bob");
+    server.wait_stderr("the folder", |line| {
+        line.contains("stays as it was") && line.contains("0770")
+    });
+    bob.sync();
+    // The file itself stays as it is.
+    set_mode(folder, 0o700);
+    assert_eq!(bye_within(&mut bob, SOON), "revoked");
 }
 
 /// The time by the clock on the wall, which the end of a credential is held against.

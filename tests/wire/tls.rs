@@ -1,6 +1,7 @@
 //! TLS at the server: which handshakes it takes, what it says to the others, and what comes of
 //! what follows.
 
+use std::cell::Cell;
 use std::io::{ErrorKind, Read, Write};
 use std::net::TcpStream;
 use std::process::Command;
@@ -14,7 +15,7 @@ use serde_json::{Value, json};
 
 use crate::support::pki::{Pair, Pki, Says};
 use crate::support::tunnel::config;
-use crate::support::{PATIENCE, Server, checked, dial_plain, skipped};
+use crate::support::{PATIENCE, Server, checked, dial_plain, set_mode, skipped};
 
 pub(crate) const ALPN: &[u8] = b"pecking-order/1";
 
@@ -333,12 +334,27 @@ fn certificates_that_are_replaced_count_and_wrong_ones_do_not() {
     let log = |part: &'static str| move |line: &str| line.contains(part);
     server.wait_stderr("that they do not fit", log("the old ones stay in use"));
     assert_eq!(shown(), first);
+    let used = |count: usize| {
+        let seen = Cell::new(0);
+        server.wait_stderr("that they are used", |line| {
+            seen.set(seen.get() + usize::from(line.contains("connections from now on use them")));
+            seen.get() >= count
+        });
+    };
     pki.write("server.pem", &text(&other.cert));
-    server.wait_stderr(
-        "that they are used",
-        log("connections from now on use them"),
-    );
-    assert_ne!(shown(), first);
+    used(1);
+    let second = shown();
+    assert_ne!(second, first);
+    // What could not be read counts once it can be.
+    set_mode(pki.path(""), 0o770);
+    let third = pki.server("third");
+    pki.write("server.key", &text(&third.key));
+    pki.write("server.pem", &text(&third.cert));
+    server.wait_stderr("that the folder is not safe", log("0770"));
+    assert_eq!(shown(), second);
+    set_mode(pki.path(""), 0o700);
+    used(2);
+    assert_ne!(shown(), second);
     let ping = r#"{"jsonrpc":"2.0","id":2,"method":"ping"}"#;
     assert_eq!(answer(member, ping).expect("it is still here")["id"], 2);
 }

@@ -20,55 +20,61 @@ const SIZES: RangeInclusive<usize> = 0..=16 * MAX_LINE;
 pub struct Plan {
     /// The number of senders, each with an executor of its own
     #[arg(long, value_name = "N", default_value_t = 1, conflicts_with = "fan_out",
-          value_parser = args::number(1..=MOST_CLIENTS))]
+          value_parser = args::number(1..=MOST_CLIENTS), allow_hyphen_values = true)]
     #[serde(skip)]
     pub pairs: u32,
 
     /// One sender, and this many executors that each execute all that it sends
-    #[arg(long, value_name = "N", value_parser = args::number(1..=MOST_CLIENTS))]
+    #[arg(long, value_name = "N", value_parser = args::number(1..=MOST_CLIENTS), allow_hyphen_values = true)]
     #[serde(skip)]
     pub fan_out: Option<u32>,
 
     /// How many sends each sender has open, 1 to 1024
     #[arg(long, value_name = "W", default_value_t = 1,
-          value_parser = args::number(1..=MAX_SLOTS))]
+          value_parser = args::number(1..=MAX_SLOTS), allow_hyphen_values = true)]
     pub window: u32,
 
     /// How a sender names its executor
-    #[arg(long, value_name = "HOW", value_enum, default_value_t)]
+    #[arg(
+        long,
+        value_name = "HOW",
+        value_enum,
+        default_value_t,
+        allow_hyphen_values = true
+    )]
     pub to: To,
 
     /// Bytes of each command
-    #[arg(long, value_name = "SIZE", default_value = "32", value_parser = args::size(SIZES))]
+    #[arg(long, value_name = "SIZE", default_value = "32", value_parser = args::size(SIZES), allow_hyphen_values = true)]
     pub payload: usize,
 
     /// Bytes of each result
-    #[arg(long, value_name = "SIZE", default_value = "16", value_parser = args::size(SIZES))]
+    #[arg(long, value_name = "SIZE", default_value = "16", value_parser = args::size(SIZES), allow_hyphen_values = true)]
     pub result: usize,
 
     /// How many sends, of all senders together
-    #[arg(long, value_name = "N", value_parser = count, conflicts_with = "duration")]
+    #[arg(long, value_name = "N", value_parser = count, conflicts_with = "duration", allow_hyphen_values = true)]
     #[serde(skip)]
     pub count: Option<u64>,
 
     /// How long to send
     #[arg(long, value_name = "DURATION", default_value = "5s",
-          value_parser = args::positive_duration)]
+          value_parser = args::positive_duration, allow_hyphen_values = true)]
     #[serde(skip)]
     pub duration: Duration,
 
     /// How long to send before anything counts
-    #[arg(long, value_name = "DURATION", default_value = "500ms", value_parser = args::duration)]
+    #[arg(long, value_name = "DURATION", default_value = "500ms", value_parser = args::duration, allow_hyphen_values = true)]
     #[serde(skip)]
     pub warm_up: Duration,
 
     /// How many clients join besides, and do nothing
     #[arg(long, value_name = "N", default_value_t = 0,
-          value_parser = args::number(0..=MOST_CLIENTS))]
+          value_parser = args::number(0..=MOST_CLIENTS), allow_hyphen_values = true)]
     pub idle: u32,
 
     /// Threads for the senders and executors [default: one for every four cores]
-    #[arg(long, value_name = "N", value_parser = args::number(1..=256))]
+    #[arg(long, value_name = "N", value_parser = args::number(1..=256), allow_hyphen_values = true)]
     #[serde(skip)]
     pub threads: Option<usize>,
 }

@@ -64,7 +64,10 @@ pub enum TlsError {
     #[error("{0}")]
     File(#[from] TlsFileError),
     /// What the server's certificate should name is no name.
-    #[error("{0:?} is no host name or address that a certificate can have")]
+    #[error(
+        "{0:?} is no host name or address that a certificate can have; expected one without a \
+         port, such as relay.example or 10.0.0.5"
+    )]
     Name(String),
     /// The system has no authorities.
     #[error("this system has no authorities to trust: {0}; name some with --ca FILE, or a pin")]
@@ -81,13 +84,20 @@ pub(crate) struct Prepared {
 }
 
 impl ClientTls {
+    /// Whether a certificate can have this name, as [`ClientTls::server_name`] says it.
+    ///
+    /// # Errors
+    /// It is neither a host name nor an address.
+    pub fn check_server_name(text: &str) -> Result<(), TlsError> {
+        server_name(text).map(|_| ())
+    }
+
     /// Reads the files for one connection to a server, `HOST:PORT`.
     pub(crate) fn prepare(&self, server: &str) -> Result<Prepared, TlsError> {
         let host = server.rsplit_once(':').map_or(server, |(host, _)| host);
         let host = host.trim_start_matches('[').trim_end_matches(']');
         let name = self.server_name.as_deref().unwrap_or(host);
-        let name =
-            ServerName::try_from(name.to_owned()).map_err(|_| TlsError::Name(name.to_owned()))?;
+        let name = server_name(name)?;
         let verifier = Verifier::new(self.authorities()?, self.pins.clone())?;
         let builder = ClientConfig::builder_with_provider(provider())
             .with_protocol_versions(&[&TLS13])
@@ -121,6 +131,10 @@ impl ClientTls {
             }
         }
     }
+}
+
+fn server_name(text: &str) -> Result<ServerName<'static>, TlsError> {
+    ServerName::try_from(text.to_owned()).map_err(|_| TlsError::Name(text.to_owned()))
 }
 
 impl Prepared {

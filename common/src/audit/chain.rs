@@ -136,6 +136,23 @@ pub(crate) struct Tail {
     pub(crate) lacks_line_end: bool,
 }
 
+impl Tail {
+    /// Whether there is nothing, or a record.
+    pub(crate) fn is_of_log(&self) -> bool {
+        self.head.seq > 0 || self.unfinished.is_none()
+    }
+}
+
+/// How each line begins.
+const BEGIN: &[u8] = br#"{"v":1,"seq":"#;
+
+/// Whether a text begins as a log does, as far as it goes: a system that went down at the first
+/// record leaves such a file.
+pub(crate) fn begins_a_log(text: &[u8]) -> bool {
+    let length = text.len().min(BEGIN.len());
+    text[..length] == BEGIN[..length]
+}
+
 /// Reads the end of a file.
 ///
 /// # Errors
@@ -234,7 +251,11 @@ mod tests {
             let found = tail_of(&[&file, behind.as_bytes()].concat());
             assert_eq!(found, expected, "{behind:?}");
         }
+        for (begin, is_log) in [(&file[..40], true), (&file[..4], true), (b"hello", false)] {
+            assert_eq!(begins_a_log(begin), is_log, "{begin:?}");
+        }
         let no_record = tail_of(b"hello");
+        assert!(!no_record.is_of_log() && tail_of(&file).is_of_log());
         assert_eq!(no_record.head, Head::default());
         assert!(no_record.lacks_line_end);
     }

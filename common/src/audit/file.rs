@@ -8,7 +8,7 @@ use rustix::fs::{FlockOperation, flock};
 use rustix::process::{Resource, getrlimit};
 use std::fs::{self, File, Metadata};
 use std::io::{self, Seek, SeekFrom, Write};
-use std::os::unix::fs::MetadataExt;
+use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -36,6 +36,12 @@ pub enum NoLog {
     /// Another user could have written it, or it cannot be opened.
     #[error("{0}")]
     Untrusted(#[from] Distrust),
+    /// It has other lines, which nothing is appended to.
+    #[error("it is no audit log; give a new file")]
+    Other,
+    /// It keeps nothing.
+    #[error("it is no regular file; give a new file")]
+    Special,
     /// Two writers would break the chain.
     #[error("another program writes its log there; give each a file of its own")]
     InUse,
@@ -60,7 +66,9 @@ pub(crate) struct LogFile {
     named: PathBuf,
     /// The same without links.
     path: PathBuf,
-    file: Arc<File>,
+    /// `None` from when another file stands at the path until that one is open: a file that is
+    /// deleted to make room takes its room until it is closed.
+    file: Option<Arc<File>>,
     /// Which file that is; `None` for a device or a FIFO, which stay what they are.
     identity: Option<(u64, u64)>,
     size: u64,
@@ -81,16 +89,16 @@ impl LogFile {
             size: 0,
             rotation,
             no_rotation_until: None,
-            file: Arc::new(file),
+            file: None,
         };
-        log.take()?;
+        log.take(file)?;
         let tail = match log.identity {
             None => Tail::default(),
             Some(_) if log.size == 0 => match numbered(&log.path)?.last() {
                 Some((_, last)) => chain::tail(&mut File::open(last)?)?,
                 None => Tail::default(),
             },
-            Some(_) => chain::tail(&mut File::open(&log.path)?)?,
+            Some(_) => end_of_log(&log.path)?,
         };
         // What another file ends with needs no line end here.
         let lacks_line_end = tail.lacks_line_end && log.size > 0;
@@ -103,18 +111,19 @@ impl LogFile {
         ))
     }
 
-    /// Notes which file is open, and locks it.
-    fn take(&mut self) -> Result<(), NoLog> {
-        let found = self.file.metadata()?;
-        self.identity = found.is_file().then(|| identity(&found));
-        self.size = found.len();
-        if self.identity.is_some() {
-            let locked = flock(&*self.file, FlockOperation::NonBlockingLockExclusive);
+    /// Locks a file, and notes that it is the one.
+    fn take(&mut self, file: File) -> Result<(), NoLog> {
+        let found = file.metadata()?;
+        let identity = found.is_file().then(|| identity(&found));
+        if identity.is_some() {
+            let locked = flock(&file, FlockOperation::NonBlockingLockExclusive);
             locked.map_err(|error| match error {
                 rustix::io::Errno::WOULDBLOCK => NoLog::InUse,
                 error => NoLog::System(error.into()),
             })?;
         }
+        (self.identity, self.size) = (identity, found.len());
+        self.file = Some(Arc::new(file));
         Ok(())
     }
 
@@ -124,6 +133,9 @@ impl LogFile {
         let Some(identity_before) = self.identity else {
             return Ok(false);
         };
+        if self.file.is_none() {
+            return self.reopen().map(|()| true);
+        }
         match fs::symlink_metadata(&self.path) {
             Ok(found) if identity(&found) == identity_before => self.size = found.len(),
             Ok(_) => return self.reopen().map(|()| true),
@@ -139,12 +151,13 @@ impl LogFile {
         Ok(false)
     }
 
-    /// Opens what stands at the path now, or makes it.
+    /// Closes the file, and opens what stands at the path now, or makes it.
     fn reopen(&mut self) -> io::Result<()> {
+        self.file = None;
         let (file, path) =
             trusted_file::append(&self.named, trusted_file::user()).map_err(io::Error::other)?;
-        (self.file, self.path) = (Arc::new(file), path);
-        self.take().map_err(io::Error::other)?;
+        self.path = path;
+        self.take(file).map_err(io::Error::other)?;
         log::info!(
             "the audit log goes on in a new file at {}",
             path_line(&self.named)
@@ -190,7 +203,10 @@ impl LogFile {
             Some(_) => self.those_that_fit(lines)?,
             None => lines,
         };
-        match (&*self.file).write(lines) {
+        let Some(file) = &self.file else {
+            return Err(io::ErrorKind::NotFound.into());
+        };
+        match (&**file).write(lines) {
             Ok(0) => Err(io::ErrorKind::WriteZero.into()),
             Ok(written) => {
                 self.size += written as u64;
@@ -221,7 +237,7 @@ impl LogFile {
 
     /// What is to be written to a disk; a device or a FIFO has none.
     pub(crate) fn on_disk(&self) -> Option<&Arc<File>> {
-        self.identity.map(|_| &self.file)
+        self.file.as_ref().filter(|_| self.identity.is_some())
     }
 
     /// Its path, as it was named, for people.
@@ -232,6 +248,18 @@ impl LogFile {
 
 fn identity(found: &Metadata) -> (u64, u64) {
     (found.dev(), found.ino())
+}
+
+/// The end of a log that is not empty.
+fn end_of_log(path: &Path) -> Result<Tail, NoLog> {
+    let mut file = File::open(path)?;
+    let tail = chain::tail(&mut file)?;
+    let mut begin = [0; 64];
+    let read = file.read_at(&mut begin, 0)?;
+    match tail.is_of_log() || chain::begins_a_log(&begin[..read]) {
+        true => Ok(tail),
+        false => Err(NoLog::Other),
+    }
 }
 
 fn ends_with_line_end(path: &Path) -> io::Result<bool> {

@@ -5,6 +5,7 @@ use crate::sys::thread;
 use crossbeam_channel::{Receiver, Sender, bounded};
 use std::fs::File;
 use std::io;
+use std::os::unix::fs::MetadataExt;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -77,7 +78,16 @@ impl Syncer {
         let tried = std::mem::take(&mut self.under_way);
         if self.fails {
             tried.iter().for_each(|file| self.note(file));
+            self.forget_deleted();
         }
+    }
+
+    /// Closes the files that are deleted: no disk has to keep what was written to them, and a
+    /// full one has room again once they are closed.
+    fn forget_deleted(&mut self) {
+        let is_there = |file: &Arc<File>| file.metadata().is_ok_and(|found| found.nlink() > 0);
+        self.unsynced.retain(is_there);
+        self.fails &= self.is_owed();
     }
 
     /// Whether something is not on the disk yet.

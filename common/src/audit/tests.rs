@@ -6,7 +6,8 @@ use super::*;
 use crate::wire::Status;
 use rustix::fs::{CWD, FileType, mknodat};
 use std::fs::{self, File, OpenOptions};
-use std::io::{Read, Write};
+use std::io::{self, Read, Write};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -174,6 +175,31 @@ fn a_file_that_is_moved_deleted_or_replaced_is_opened_anew() {
 }
 
 #[test]
+fn a_deleted_file_is_closed_although_no_other_one_can_be_written() {
+    let place = Place::new();
+    let sync = |file: &File| match file.metadata()?.nlink() {
+        // A full disk may have no room for what was written to it before.
+        0 => Err(io::ErrorKind::StorageFull.into()),
+        _ => Ok(()),
+    };
+    let audit = Audit::open_synced_by(place.settings(), sync).expect("a log");
+    note(&audit, 2);
+    fs::remove_file(place.file()).expect("deleted");
+    fs::create_dir(place.file()).expect("what is no file");
+    audit.note(&stop("meanwhile"));
+    assert!(!audit.settle(PATIENCE), "it cannot be written");
+    until("it is closed", || {
+        let open = fs::read_dir("/proc/self/fd").expect("descriptors");
+        let mut open = open.filter_map(|entry| fs::read_link(entry.ok()?.path()).ok());
+        !open.any(|path| path.starts_with(place.0.path()))
+    });
+    fs::remove_dir(place.file()).expect("deleted");
+    until("it is written again", || audit.reserve(1, 0).is_ok());
+    assert!(place.content().contains("\"seq\":3"));
+    assert!(audit.close(PATIENCE));
+}
+
+#[test]
 fn a_second_writer_is_refused() {
     let place = Place::new();
     let audit = place.open();
@@ -257,6 +283,8 @@ fn read_chain(place: &Place, mut reader: impl Read) -> (Verified, String) {
 
 #[test]
 fn a_disk_that_stands_still_stops_new_commands_and_loses_none_under_way() {
+    /// Records that a FIFO takes: 64 KiB of more than a hundred bytes each.
+    const IN_THE_FIFO: usize = 656;
     let place = Place::new();
     let (audit, reader) = fifo(&place, Full::Refuse);
     let mut under_way = Vec::new();
@@ -269,7 +297,7 @@ fn a_disk_that_stands_still_stops_new_commands_and_loses_none_under_way() {
             }
             Err(refused) => break refused,
         }
-        assert!(under_way.len() <= QUEUE_RECORDS + 1);
+        assert!(under_way.len() <= QUEUE_RECORDS + IN_THE_FIFO);
     };
     assert!(!refused.is_failing && under_way.len() >= QUEUE_RECORDS);
     for places in &under_way {
@@ -525,6 +553,24 @@ fn a_log_is_shown_by_who_what_and_when_with_nothing_that_steers_a_terminal() {
     for wrong in ["", "soon", "2026-13-01"] {
         assert!(show::since(wrong).is_err(), "{wrong}");
     }
+}
+
+#[test]
+fn nothing_is_appended_to_what_is_no_log() {
+    let place = Place::new();
+    for text in ["buy milk\n", "buy milk", "{\"v\":1}\n", "\n"] {
+        fs::write(place.file(), text).expect("a file");
+        let error = Audit::open(place.settings()).expect_err(text).to_string();
+        assert!(
+            error.ends_with("it is no audit log; give a new file"),
+            "{error}"
+        );
+        assert_eq!(place.content(), text);
+    }
+    // A system that went down may leave nothing but the beginning of the first line.
+    fs::write(place.file(), "{\"v\":1,\"seq\":1,\"ts\"").expect("a file");
+    note(&place.open(), 1);
+    assert_eq!(place.verified().unfinished.len(), 1);
 }
 
 #[test]

@@ -1,10 +1,13 @@
 //! Whether the lines of a log are those that were written: each links to the one before.
 
-use super::chain::{Hash, Head, Link};
+use super::chain::{Hash, Head, Link, begins_a_log};
 use crate::terminal::escape::{one_line, path_line};
+use rustix::fs::{Mode, OFlags};
+use std::collections::HashSet;
 use std::fmt;
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 /// Bytes of a line that is read: four times the longest that a server takes.
@@ -61,6 +64,15 @@ pub enum VerifyError {
         /// What the system says.
         error: io::Error,
     },
+    /// A folder, a device or a FIFO.
+    #[error("{} is no regular file", path_line(.0))]
+    NoFile(PathBuf),
+    /// A file has lines, and none of them is a record or the beginning of one.
+    #[error("{} is no audit log: it has no record", path_line(.0))]
+    NoLog(PathBuf),
+    /// A file is given again, perhaps by another path.
+    #[error("{} is given twice; name each file of the log once", path_line(.0))]
+    Twice(PathBuf),
 }
 
 /// What does not fit.
@@ -97,12 +109,15 @@ pub fn verify(files: &[PathBuf]) -> Result<Verified, VerifyError> {
     chain.end()
 }
 
-/// The files in the order of their first records.
+/// The files in the order of their first records, each of which is a log.
 pub(super) fn in_order(files: &[PathBuf]) -> Result<Vec<PathBuf>, VerifyError> {
+    let mut known = HashSet::new();
     let with_number = |file: &PathBuf| {
-        let mut first = Vec::new();
-        Lines::of(file)?.next(&mut first)?;
-        let number = Link::of(without_line_end(&first)).map_or(u64::MAX, |link| link.seq);
+        let mut lines = Lines::of(file)?;
+        if !known.insert(lines.identity) {
+            return Err(VerifyError::Twice(file.clone()));
+        }
+        let number = lines.first_number()?;
         Ok((number, file.clone()))
     };
     let mut files = files
@@ -120,16 +135,43 @@ fn without_line_end(line: &[u8]) -> &[u8] {
 /// The lines of a file.
 pub(super) struct Lines {
     file: PathBuf,
+    /// Which file that is.
+    identity: (u64, u64),
     reader: BufReader<File>,
 }
 
 impl Lines {
     pub(super) fn of(file: &Path) -> Result<Lines, VerifyError> {
-        let opened = File::open(file).map_err(|error| unreadable(file, error))?;
+        // Without NONBLOCK, a FIFO would hold the thread until another process writes to it; and
+        // each file is read twice.
+        let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK | OFlags::NOCTTY;
+        let opened = rustix::fs::open(file, flags, Mode::empty());
+        let opened = File::from(opened.map_err(|error| unreadable(file, error.into()))?);
+        let found = opened.metadata().map_err(|error| unreadable(file, error))?;
+        if !found.is_file() {
+            return Err(VerifyError::NoFile(file.to_owned()));
+        }
         Ok(Lines {
             file: file.to_owned(),
+            identity: (found.dev(), found.ino()),
             reader: BufReader::with_capacity(1 << 20, opened),
         })
+    }
+
+    /// The number of the record that the file begins with, or the largest one if it begins with
+    /// none.
+    fn first_number(&mut self) -> Result<u64, VerifyError> {
+        let mut line = Vec::new();
+        self.next(&mut line)?;
+        let mut is_log = begins_a_log(&line);
+        let first = Link::of(without_line_end(&line)).map_or(u64::MAX, |link| link.seq);
+        while !is_log && self.next(&mut line)? {
+            is_log = Link::of(without_line_end(&line)).is_some();
+        }
+        match is_log {
+            true => Ok(first),
+            false => Err(VerifyError::NoLog(self.file.clone())),
+        }
     }
 
     /// Reads the next line with its line end; says whether there was one.
@@ -304,6 +346,18 @@ mod tests {
     }
 
     #[test]
+    fn a_file_counts_once() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let [log, linked] = ["log", "linked"].map(|name| folder.path().join(name));
+        std::fs::write(&log, lines().concat()).expect("a file");
+        std::fs::hard_link(&log, &linked).expect("a link");
+        for second in [&log, &linked, &folder.path().join("./log")] {
+            let error = verify(&[log.clone(), second.clone()]).expect_err("twice");
+            assert!(error.to_string().contains("is given twice"), "{error}");
+        }
+    }
+
+    #[test]
     fn any_flipped_bit_moved_or_missing_line_is_named() {
         let lines = lines();
         let last = lines[..4].concat().len();
@@ -335,6 +389,13 @@ mod tests {
             verified(&[&half]),
             Err("0:3: it is no record of an audit log".into())
         );
+        for no_log in ["buy milk\n", "buy milk", "\n", "buy\nmilk\n"] {
+            let error = verified(&[no_log]).expect_err(no_log);
+            assert!(
+                error.ends_with("is no audit log: it has no record"),
+                "{error}"
+            );
+        }
         let error = verified(&[&order(&[0, 1]), &order(&[3, 4])]).expect_err("a line is missing");
         assert!(error.starts_with("1:1: its prev"), "{error}");
     }

@@ -173,6 +173,8 @@ impl Writer {
                 return;
             }
             if let Err(e) = self.write_batch() {
+                // An earlier file is closed only then, and if it is deleted, a full disk has room.
+                self.syncer.begin();
                 return self.failed(&e);
             }
             self.succeeded();
@@ -290,8 +292,8 @@ impl Writer {
     fn synced(&mut self, synced: &io::Result<()>) {
         self.syncer.ended(synced);
         match synced {
-            Ok(()) => self.works_again(),
-            Err(error) => self.failed(error),
+            Err(error) if self.syncer.trouble().is_some() => self.failed(error),
+            _ => self.works_again(),
         }
     }
 

@@ -201,6 +201,21 @@ impl Stream {
         matches!(self.carrier.get(), Some(Carrier::Tls(tls)) if tls.owes())
     }
 
+    /// Bytes of memory in which that waits.
+    pub fn kept(&self) -> usize {
+        match self.carrier.get() {
+            Some(Carrier::Tls(tls)) => tls.kept(),
+            _ => 0,
+        }
+    }
+
+    /// Lets go of that, as nothing is sent any more; by the thread that writes.
+    pub fn discard(&self) {
+        if let Some(Carrier::Tls(tls)) = self.carrier.get() {
+            tls.discard();
+        }
+    }
+
     /// Waits until the system takes bytes again, at most this long; says whether it does.
     ///
     /// # Errors

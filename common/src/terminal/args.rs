@@ -4,20 +4,33 @@
 use crate::terminal::escape;
 use bytesize::ByteSize;
 use std::borrow::Cow;
+use std::ffi::OsString;
 use std::fmt::Display;
 use std::ops::RangeInclusive;
 use std::str::FromStr;
 use std::time::Duration;
 
-/// Reads a duration such as `500ms`, `5s` or `1m 30s`; a number alone is seconds.
+/// The longest duration that is read: longer than any program runs, and so short that no clock and
+/// no date overflows when it is added.
+pub const LONGEST: Duration = Duration::from_hours(100 * 365 * 24);
+
+/// Reads a duration such as `500ms`, `5s` or `1m 30s`, of at most [`LONGEST`]; a number alone is
+/// seconds.
 ///
 /// # Errors
 /// A sentence for a person.
 pub fn duration(text: &str) -> Result<Duration, String> {
     let seconds = text.parse::<u32>().map(|s| Duration::from_secs(s.into()));
-    seconds
+    let duration = seconds
         .or_else(|_| humantime::parse_duration(text))
-        .map_err(|_| "expected a duration such as 500ms, 5s or 2m".into())
+        .map_err(|_| "expected a duration such as 500ms, 5s or 2m")?;
+    match duration > LONGEST {
+        true => {
+            let days = LONGEST.as_secs() / (24 * 60 * 60);
+            Err(format!("expected a duration of at most {days} days"))
+        }
+        false => Ok(duration),
+    }
 }
 
 /// [`duration`], but not zero.
@@ -106,6 +119,17 @@ fn one_line(rendered: &str) -> String {
     )
 }
 
+/// What is wrong with a command line that has bytes which are no text: the first word with such,
+/// among those that are not used as text as well.
+pub fn no_utf8(words: impl IntoIterator<Item = OsString>) -> Option<String> {
+    let wrong = words.into_iter().find(|word| word.to_str().is_none())?;
+    let shown = wrong.as_encoded_bytes().escape_ascii().to_string();
+    Some(format!(
+        "error: '{}' is no UTF-8; words, names and addresses are (--help tells more)",
+        shortened(&shown)
+    ))
+}
+
 /// Both ends of a message, as its middle may be a value of any length: its purpose stands before
 /// and behind it, and the right form behind it.
 fn shortened(message: &str) -> Cow<'_, str> {
@@ -122,6 +146,7 @@ fn shortened(message: &str) -> Cow<'_, str> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::os::unix::ffi::OsStringExt;
 
     #[test]
     fn durations_are_read() {
@@ -132,6 +157,11 @@ mod tests {
             assert!(duration(wrong).is_err(), "{wrong}");
         }
         assert!(positive_duration("0").is_err());
+        assert_eq!(duration("36500d"), Ok(LONGEST));
+        for too_long in ["36501d", "499999999999y"] {
+            let error = duration(too_long).expect_err(too_long);
+            assert!(error.contains("at most 36500 days"), "{error}");
+        }
     }
 
     #[test]
@@ -162,6 +192,16 @@ mod tests {
         ] {
             assert!(address(wrong).is_err(), "{wrong}");
         }
+    }
+
+    #[test]
+    fn the_word_that_is_no_text_is_named() {
+        let word = |bytes: &[u8]| OsString::from_vec(bytes.to_vec());
+        let said = no_utf8([word(b"run"), word(b"a\xff\x1b["), word(b"\xfe")]);
+        assert!(said.is_some_and(|said| said.contains(r"'a\xff\x1b[' is no UTF-8")));
+        let long = no_utf8([word(&[0xff; 100_000])]).expect("it is no text");
+        assert!(long.len() < 1024, "{} bytes", long.len());
+        assert_eq!(no_utf8([word(b"run")]), None);
     }
 
     #[test]

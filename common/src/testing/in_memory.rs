@@ -127,6 +127,14 @@ impl Stream {
         false
     }
 
+    /// Nothing is encrypted here.
+    pub fn kept(&self) -> usize {
+        0
+    }
+
+    /// Nothing is encrypted here.
+    pub fn discard(&self) {}
+
     /// Waits until something can be written or the connection has ended, however long.
     ///
     /// # Errors

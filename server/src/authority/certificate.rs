@@ -30,7 +30,8 @@ impl CertPattern {
             && scheme
                 .bytes()
                 .all(|b| b.is_ascii_alphanumeric() || b"+.-".contains(&b));
-        if !is_printable || !is_scheme || text.len() > MAX_IDENTITY {
+        let is_right = is_printable && is_scheme && is_named(text);
+        if !is_right || text.len() > MAX_IDENTITY {
             return Err(format!(
                 "found {:?}, expected the URI of a certificate such as \"pecking:web1\", or \
                  \"dns:\" and its DNS name, of at most {MAX_IDENTITY} printable characters",
@@ -92,6 +93,17 @@ impl CertPattern {
             captures.push(star.to_owned());
         }
         left.is_empty().then_some(captures)
+    }
+}
+
+/// Whether there is a name behind the scheme; in a DNS name, between its dots as well. No
+/// certificate has another one, so its client would be refused without a reason that shows.
+fn is_named(text: &str) -> bool {
+    match text.strip_prefix(DNS) {
+        Some(name) => name.split('.').all(|label| !label.is_empty()),
+        None => text
+            .split_once(':')
+            .is_some_and(|(_, name)| name.contains(|c| c != '/')),
     }
 }
 
@@ -157,6 +169,11 @@ mod tests {
             "a:\u{e4}",
             "a:\"",
             "a:**",
+            "dns:",
+            "dns:a..b",
+            "dns:web1.",
+            "pecking:",
+            "spiffe://",
             &"a:*b".repeat(10),
             &long,
         ] {

@@ -59,7 +59,10 @@ impl NewCredential {
             return change.commit(&changed);
         };
         // First, as without its file a credential cannot be used by any client.
-        write_secret(out, &token).map_err(|error| unwritable(out, error))?;
+        write_secret(out, &token).map_err(|error| match error.kind() {
+            io::ErrorKind::AlreadyExists => AuthError::Exists(out.to_owned()),
+            _ => unwritable(out, error),
+        })?;
         let committed = change.commit(&changed);
         if committed.is_err() {
             let _ = std::fs::remove_file(out);
@@ -199,7 +202,11 @@ struct Change {
 impl Change {
     fn begin(named: &Path) -> Result<Change, AuthError> {
         // A file that is reached by a link is replaced where it is.
-        let path = std::fs::canonicalize(named).unwrap_or_else(|_| named.to_owned());
+        let path = match std::fs::canonicalize(named) {
+            Ok(path) => path,
+            // A file that is missing is told as every other command tells it.
+            Err(_) => read_file(named).map(|_| named.to_owned())?,
+        };
         let lock = lock_folder(&path).map_err(|error| unwritable(named, error))?;
         let bytes = read_file(named)?;
         let rules = Rules::read(&bytes, named)?;
@@ -231,8 +238,14 @@ impl Change {
         };
         change(credentials)?;
         let text = document.to_string();
-        Rules::read(text.as_bytes(), &self.named)?;
-        Ok(text)
+        // The file is right, so what is wrong stands in lines that are not written yet.
+        match Rules::read(text.as_bytes(), &self.named) {
+            Ok(_) => Ok(text),
+            Err(AuthError::Invalid { file, message, .. }) => {
+                Err(AuthError::Unfit { file, message })
+            }
+            Err(other) => Err(other),
+        }
     }
 
     /// Puts a text in the place of the file, with the owner and the mode that it had.

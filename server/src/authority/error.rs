@@ -37,12 +37,29 @@ pub enum AuthError {
         /// What the system says; named in the sentence, so it is no source of its own.
         error: std::io::Error,
     },
+    /// A file for a token would have been overwritten.
+    #[error("{} exists already, and is not overwritten; name a new file for the token", shown(.0))]
+    Exists(PathBuf),
+    /// The file, which is right, would not be right with a change.
+    #[error("{} stays as it was: {message}", shown(.file))]
+    Unfit {
+        /// The auth file, as it was named.
+        file: PathBuf,
+        /// What of the change is wrong and what would be right. It has no place in the file.
+        message: String,
+    },
     /// A change that the file's rules do not allow.
     #[error("{0}")]
     Change(String),
 }
 
 impl AuthError {
+    /// Whether the file was not read, so that the same one may be taken a moment later: the system had
+    /// no descriptor for it, its disk did not answer, or a folder on the way to it was not safe.
+    pub(crate) fn is_unread(&self) -> bool {
+        matches!(self, AuthError::Untrusted { .. })
+    }
+
     /// The error to show for a file that has this text.
     pub(super) fn of(fault: Fault, file: &Path, text: &[u8]) -> AuthError {
         let (position, message) = fault.located(text);

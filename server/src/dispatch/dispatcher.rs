@@ -6,6 +6,9 @@
 //! Whether a target is still here is looked at under the lock of its own table, in the act
 //! of registering. And taking a command out of that table is the single act that decides
 //! its outcome.
+//!
+//! A sender that another thread ends gets nothing executed: its sends are closed before those that
+//! are open are cancelled, and this looks whether they are before each target, and after the last.
 
 use crate::authority::bearer::Bearer;
 use crate::dispatch::command::{
@@ -14,7 +17,7 @@ use crate::dispatch::command::{
 use crate::dispatch::flush_set::FlushSet;
 use crate::dispatch::refusal_limiter;
 use crate::dispatch::scope::Scope;
-use crate::dispatch::selection::{Found, Selection, select};
+use crate::dispatch::selection::{Found, Selection, gone, select};
 use crate::hub::Hub;
 use crate::member::Member;
 use crate::member::executor_queue::{Cancelled, Registered};
@@ -71,6 +74,10 @@ pub(crate) fn send(
     log_taken(&taken, request);
     announce(&taken, request, now, flushes);
     begin(hub, &taken, request, now, flushes);
+    if sender.sends.have_ended() {
+        // A target that it reached after the thread that ends the sender had cancelled it there.
+        cancel(hub, &taken.command, flushes);
+    }
     Ok(())
 }
 
@@ -125,6 +132,7 @@ fn take(
         Opened::IsOpen => return Err(is_open(&command.send)),
         Opened::Full if is_single => return Err(too_many_open(most)),
         Opened::Full => false,
+        Opened::Gone => return Err(gone()),
     };
     Ok(Taken {
         command,
@@ -398,6 +406,11 @@ fn distribute(
         }
     };
     for (at, target) in command.targets.iter().enumerate() {
+        if command.sender.sends.have_ended() {
+            let details = OutcomeDetails::default();
+            command.conclude(target, Status::Cancelled, &details, flushes);
+            continue;
+        }
         let assignment = Assignment {
             command: Arc::clone(command),
             target: at,
@@ -458,7 +471,8 @@ fn registration_ended(
     command.conclude(target, status, &details, flushes);
 }
 
-/// Ends a command early, at each target that has not answered yet.
+/// Ends a command early, at each target that has not answered yet; a second time changes nothing.
+#[inline(never)]
 pub(crate) fn cancel(hub: &Hub, command: &Arc<Command>, flushes: &mut FlushSet<'_>) {
     for target in command.targets.iter() {
         match target

@@ -1,9 +1,10 @@
 //! The sends that one client has open, by the client's own request ids.
 //!
 //! A send is open from when the server takes it until its answer is queued; no other request of
-//! the client may have its id meanwhile.
+//! the client may have its id meanwhile. Once the server ends the client, no other send opens.
 
 use crate::dispatch::command::Command;
+use common::sys::sync::atomic::{AtomicBool, Ordering};
 use common::sys::sync::{Arc, Mutex, lock};
 use common::wire::message::Id;
 use foldhash::fast::RandomState;
@@ -17,18 +18,25 @@ pub(crate) enum Opened {
     IsOpen,
     /// As many are open as may be.
     Full,
+    /// The server ends the client.
+    Gone,
 }
 
 /// The sends that one client has open, by the client's own ids.
 #[derive(Default)]
 pub(crate) struct OpenSends {
     by_id: Mutex<HashMap<Id, Arc<Command>, RandomState>>,
+    /// Set before all are taken, so that those that open later find it set.
+    have_ended: AtomicBool,
 }
 
 impl OpenSends {
-    /// Opens a send, unless that many are open, or one with its id.
+    /// Opens a send, unless that many are open, or one with its id, or the client ends.
     pub(crate) fn open(&self, command: &Arc<Command>, most: usize) -> Opened {
         let mut by_id = lock(&self.by_id);
+        if self.have_ended() {
+            return Opened::Gone;
+        }
         let is_full = by_id.len() >= most;
         match by_id.entry(command.send.clone()) {
             Entry::Occupied(_) => Opened::IsOpen,
@@ -62,10 +70,41 @@ impl OpenSends {
         lock(&self.by_id).len()
     }
 
+    /// The server ends the client: once [all are taken](Self::take_all), no other one opens. Takes no
+    /// lock.
+    pub(crate) fn end(&self) {
+        self.have_ended.store(true, Ordering::Release);
+    }
+
+    /// Whether the server ends the client.
+    pub(crate) fn have_ended(&self) -> bool {
+        self.have_ended.load(Ordering::Acquire)
+    }
+
     pub(crate) fn take_all(&self) -> Vec<Arc<Command>> {
         lock(&self.by_id)
             .drain()
             .map(|(_, command)| command)
             .collect()
+    }
+}
+
+#[cfg(all(test, not(shuttle)))]
+mod tests {
+    use super::*;
+    use crate::testing::{command, member};
+
+    #[test]
+    fn a_send_opens_once_while_there_is_room_and_its_client_is_here() {
+        let (sender, target) = (member(1, "sender", 0), member(2, "target", 1));
+        let sends = OpenSends::default();
+        let open = |id| sends.open(&command(id, &sender, &target, None), 2);
+        assert!(matches!(open(1), Opened::New));
+        assert!(matches!(open(1), Opened::IsOpen));
+        assert!(matches!(open(2), Opened::New));
+        assert!(matches!(open(3), Opened::Full));
+        sends.end();
+        assert_eq!(sends.take_all().len(), 2);
+        assert!(matches!(open(4), Opened::Gone));
     }
 }

@@ -29,6 +29,9 @@ pub enum PkiError {
         /// What the system says; named in the sentence, so it is no source of its own.
         error: std::io::Error,
     },
+    /// Something else stands where the folder would be.
+    #[error("{} is no folder; name a new one, or one without certificates", shown(.0))]
+    NoFolder(PathBuf),
     /// Another user could change what is in the folder.
     #[error("{} is no folder for keys: {reason}", shown(.folder))]
     Untrusted {

@@ -26,7 +26,11 @@ impl Written {
     pub(super) fn folder(&mut self, folder: &Path) -> Result<(), PkiError> {
         match DirBuilder::new().mode(0o700).create(folder) {
             Ok(()) => self.folder = Some(folder.to_owned()),
-            Err(error) if error.kind() == ErrorKind::AlreadyExists && folder.is_dir() => {}
+            Err(error) if error.kind() == ErrorKind::AlreadyExists => {
+                if !folder.is_dir() {
+                    return Err(PkiError::NoFolder(folder.to_owned()));
+                }
+            }
             Err(error) => return Err(unwritable(folder, error)),
         }
         Ok(())

@@ -132,6 +132,8 @@ impl Roster {
         let newcomer = newcomer.into();
         let replaced = ranking.check(&newcomer)?;
         for member in &replaced {
+            // First, so that its session can tell why it is not ranked.
+            member.sends.end();
             ranking.take_out(member);
         }
         let id = ranking.next_id;

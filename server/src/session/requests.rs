@@ -110,7 +110,11 @@ impl Session<'_> {
                 ),
             )),
         };
-        self.tell(answer.unwrap_or_else(|error| error_line(Some(id), &error)));
+        match answer {
+            Err(_) if member.sends.have_ended() => {}
+            Err(error) => self.tell(error_line(Some(id), &error)),
+            Ok(line) => self.tell(line),
+        }
         Flow::Continue(())
     }
 
@@ -134,6 +138,10 @@ impl Session<'_> {
         request: Option<&Send<'_>>,
         error: &RpcError,
     ) -> Flow {
+        if member.sends.have_ended() {
+            // Its `bye` follows.
+            return Flow::Continue(());
+        }
         if member.sends.is_open(id) {
             return self.malformed(already_open(id.clone()));
         }

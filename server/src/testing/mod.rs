@@ -10,6 +10,8 @@ mod schedules;
 
 use crate::connection::Connection;
 #[cfg(test)]
+use crate::dispatch::command::{Command, Target, Targets};
+#[cfg(test)]
 use crate::hub::Hub;
 #[cfg(test)]
 use crate::member::Watch;
@@ -20,6 +22,8 @@ use crate::ranking::Roster;
 #[cfg(test)]
 use crate::timers::timer_queue::Timer;
 use crate::transcript::Transcript;
+#[cfg(test)]
+use common::memory::Charge;
 use common::memory::Memory;
 use common::net::stream::Stream;
 use common::sys::sync::Arc;
@@ -69,6 +73,33 @@ fn tagged(tier: Tier, id: u64, name: impl Into<Box<str>>, slots: u32, tags: Tags
         tags,
     };
     Member::new(id, name.into(), terms, None, 1, Arc::new(connection))
+}
+
+/// A command for one target, under the same number for its sender.
+#[cfg(test)]
+pub(crate) fn command(
+    id: u64,
+    sender: &Arc<Member>,
+    target: &Arc<Member>,
+    timeout: Option<u64>,
+) -> Arc<Command> {
+    Arc::new(Command {
+        id,
+        send: id.into(),
+        sender: Arc::clone(sender),
+        targets: Targets::One(Target {
+            member: Arc::clone(target),
+            rank: 1,
+            allow: None,
+        }),
+        timeout,
+        deadline: None,
+        progress: false,
+        window: None,
+        tally: None,
+        _charge: Charge::default(),
+        on_record: None,
+    })
 }
 
 pub(crate) fn roster(max: u32) -> Roster {

@@ -2,6 +2,8 @@
 //! removes that session only, wherever it happens. From inside, since no other build has a way to
 //! make it panic.
 
+use crate::authority::Authority;
+use crate::authority::grant::Proof;
 use crate::config::Config;
 use crate::server::{Running, Server};
 use crate::testing::{Trip, due, find, tripping};
@@ -34,8 +36,12 @@ impl Raw {
     }
 
     fn join(server: &Running, name: &str) -> Raw {
+        Raw::join_with(server, &json!({"protocol": 1, "name": name}))
+    }
+
+    fn join_with(server: &Running, params: &Value) -> Raw {
         let mut raw = Raw::connect(server);
-        raw.ask(0, "join", &json!({"protocol": 1, "name": name}));
+        raw.ask(0, "join", params);
         let answer = raw.until(|m| m["id"] == 0);
         assert!(answer["result"].is_object(), "{answer}");
         raw
@@ -65,9 +71,13 @@ impl Raw {
 }
 
 fn server() -> Running {
+    serving(Config::default())
+}
+
+fn serving(config: Config) -> Running {
     let config = Config {
         listen: "127.0.0.1:0".into(),
-        ..Config::default()
+        ..config
     };
     Server::bind(config)
         .and_then(Server::spawn)
@@ -189,4 +199,30 @@ fn a_panic_while_ranks_are_told_ends_one_session() {
         drop(last);
         expect_whole(&server, &mut boss, &["boss"]);
     }
+}
+
+#[test]
+fn a_panic_while_one_is_held_to_new_rules_leaves_no_other_with_the_old_ones() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = folder.path().join("auth.toml");
+    let token = format!("po1_testkey1_{}", "x".repeat(43));
+    let Some(Proof::Token(hash)) = Proof::of(Some(&token), None) else {
+        panic!("it is a token");
+    };
+    let role = "version = 1\n[roles.a]\nmay = [\"execute\"]\n";
+    let credential =
+        format!("[[credentials]]\nid = \"a\"\nrole = \"a\"\ntoken = \"{hash}\"\nnames = [\"*\"]\n");
+    std::fs::write(&file, format!("{role}{credential}")).expect("a file");
+    let server = serving(Config {
+        authority: Some(Authority::load(&file).expect("it is right")),
+        ..Config::default()
+    });
+    let [victim, mut other] = [tripping(Trip::Leaving), "other".to_owned()].map(|name| {
+        let params = json!({"protocol": 1, "name": name, "token": token});
+        Raw::join_with(&server, &params)
+    });
+    std::fs::write(&file, role).expect("a file");
+    let bye = other.until(|m| m["method"] == "bye");
+    assert_eq!(bye["params"]["reason"], "revoked");
+    victim.ended();
 }

@@ -4,9 +4,11 @@
 //! What the explorer knows are locks, atomics, channels and the threads themselves
 //! (`common::sys::sync`); time does not pass for it, and sockets are in memory.
 
+mod eviction;
+
 use crate::config::Config;
 use crate::connection::Connection;
-use crate::dispatch::command::{Assignment, Command, Target, Targets};
+use crate::dispatch::command::Assignment;
 use crate::dispatch::scope::Scope;
 use crate::dispatch::selection::{Found, select};
 use crate::hub::Hub;
@@ -15,13 +17,11 @@ use crate::member::executor_queue::{Cancelled, QueueBounds, Registered, TakenOut
 use crate::ranking::{Roster, View};
 use crate::session;
 use crate::testing::{self, Watched};
-use common::memory::Charge;
 use common::net::listener::Listener;
 use common::net::outbox::Line;
 use common::net::stream::Stream;
 use common::sys::sync::atomic::{AtomicBool, Ordering};
 use common::sys::sync::{Arc, Mutex, lock};
-use common::wire::message::Id;
 use common::wire::tier::Tier;
 use serde_json::{Value, json};
 use shuttle::thread::{self, JoinHandle};
@@ -50,25 +50,8 @@ fn join_all(threads: impl IntoIterator<Item = JoinHandle<()>>) {
 
 /// Gives a target a command.
 fn register(sender: &Arc<Member>, target: &Arc<Member>, id: u64, timers: &Watched) -> Registered {
-    let command = Command {
-        id,
-        send: Id::from(id),
-        sender: Arc::clone(sender),
-        targets: Targets::One(Target {
-            member: Arc::clone(target),
-            rank: 1,
-            allow: None,
-        }),
-        timeout: Some(1000),
-        deadline: None,
-        progress: false,
-        window: None,
-        tally: None,
-        _charge: Charge::default(),
-        on_record: None,
-    };
     let assignment = Assignment {
-        command: Arc::new(command),
+        command: testing::command(id, sender, target, Some(1000)),
         target: 0,
     };
     let bounds = QueueBounds {
@@ -268,8 +251,12 @@ struct World {
 
 impl World {
     fn new() -> World {
+        World::of(Config::default())
+    }
+
+    fn of(config: Config) -> World {
         let (_, waker) = Listener::bind("").expect("memory never fails");
-        let hub = Hub::new(Config::default(), 1, waker);
+        let hub = Hub::new(config, 1, waker);
         World {
             hub: Arc::new(hub),
             sessions: Vec::new(),
@@ -279,6 +266,10 @@ impl World {
 
     /// A client that has joined.
     fn join(&mut self, name: &str, slots: u32) -> Client {
+        self.join_as(&json!({"protocol": 1, "name": name, "slots": slots}))
+    }
+
+    fn join_as(&mut self, params: &Value) -> Client {
         let (near, far) = Stream::pair(64 << 10);
         let hub = Arc::clone(&self.hub);
         self.sessions.push(thread::spawn(move || {
@@ -295,7 +286,6 @@ impl World {
             stream: far,
             bytes: VecDeque::new(),
         };
-        let params = json!({"protocol": 1, "name": name, "slots": slots});
         client.say(&json!({"jsonrpc": "2.0", "id": 0, "method": "join", "params": params}));
         let answer = client.hear().expect("an answer to join");
         assert!(answer["result"]["rank"].is_u64(), "{answer}");

@@ -12,8 +12,6 @@ use crate::memory_budget;
 use crate::millis;
 use crate::ranking::Standing;
 use crate::timers::timer_queue::{StoodStill, Tick, Timer};
-#[cfg(not(shuttle))]
-use crate::tls::LOOK_MS;
 use common::logging::log_limit;
 use common::sys::sync::Arc;
 use common::sys::sync::atomic::Ordering;
@@ -64,11 +62,8 @@ fn act(hub: &Arc<Hub>, tick: &Tick, drain: &mut drain::Drain) {
     fault_point!(due of hub);
     match (due, due.connection()) {
         (Timer::RankNews, _) => tell_ranks(hub),
-        (Timer::Authority, _) => eviction::look(hub),
-        (Timer::Reload, _) => reload(hub),
         (Timer::Expiry, _) => eviction::end_expired(hub),
         (Timer::MakeRoom, _) => memory_budget::make_room(hub),
-        (Timer::Certificates, _) => look_at_certificates(hub),
         (Timer::Drain, _) => drain.step(hub),
         (_, None) => {}
         (Timer::Deadlines(_), Some(connection)) => {
@@ -101,8 +96,13 @@ fn act(hub: &Arc<Hub>, tick: &Tick, drain: &mut drain::Drain) {
 /// all of them is tried again.
 fn give_up(hub: &Hub, due: Timer) {
     match due {
-        Timer::Joined(_) | Timer::RankNews | Timer::Certificates => {}
-        Timer::Authority | Timer::Reload | Timer::Expiry | Timer::MakeRoom | Timer::Drain => {
+        Timer::Joined(_) | Timer::RankNews => {}
+        Timer::Expiry => {
+            let soon = hub.timers.now() + RETRY_MS;
+            hub.next_expiry.store(soon, Ordering::Release);
+            hub.timers.schedule(soon, due);
+        }
+        Timer::MakeRoom | Timer::Drain => {
             hub.timers.schedule(hub.timers.now() + RETRY_MS, due);
         }
         _ => {
@@ -110,26 +110,6 @@ fn give_up(hub: &Hub, due: Timer) {
                 connection.stream.shutdown();
             }
         }
-    }
-}
-
-/// Certificates that have changed count from now on, or are about to end.
-fn look_at_certificates(hub: &Hub) {
-    #[cfg(not(shuttle))]
-    if let Some(tls) = &hub.tls {
-        // First, so that the next check is certain.
-        hub.timers
-            .schedule(hub.timers.now() + LOOK_MS, Timer::Certificates);
-        tls.certificates.look();
-    }
-}
-
-/// Reads what has changed of the auth file and the certificates.
-fn reload(hub: &Arc<Hub>) {
-    eviction::reload_changed(hub);
-    #[cfg(not(shuttle))]
-    if let Some(tls) = &hub.tls {
-        tls.certificates.look();
     }
 }
 
@@ -239,4 +219,25 @@ fn tell_rank(member: &Member, standing: Standing) {
     let outbox = &member.connection.outbox;
     outbox.push(notification_line(method::RANK, rank));
     outbox.flush();
+}
+
+#[cfg(all(test, not(shuttle)))]
+mod tests {
+    use super::*;
+    use crate::config::Config;
+    use common::net::listener::Listener;
+
+    #[test]
+    fn ends_of_credentials_are_looked_at_again_wherever_a_look_panicked() {
+        let (_listener, waker) = Listener::bind("127.0.0.1:0").expect("loopback");
+        let hub = Hub::new(Config::default(), 1, waker);
+        // Before it noted that it looks, and after that.
+        for next in [1, u64::MAX] {
+            hub.next_expiry.store(next, Ordering::Release);
+            give_up(&hub, Timer::Expiry);
+            let tick = hub.timers.next().expect("a timer");
+            assert!(matches!(tick.due, Timer::Expiry));
+            assert!(hub.next_expiry.load(Ordering::Acquire) <= tick.now);
+        }
+    }
 }

@@ -29,16 +29,10 @@ pub(crate) enum Timer {
     Joined(Weak<Member>),
     /// Tell members their new ranks.
     RankNews,
-    /// Look whether the auth file has changed.
-    Authority,
-    /// Read the auth file and certificates again, if they have changed.
-    Reload,
     /// End members whose credentials have ended.
     Expiry,
     /// Free memory.
     MakeRoom,
-    /// Read certificates again whose files have changed.
-    Certificates,
     /// Take the next step of the drain.
     Drain,
 }
@@ -53,13 +47,7 @@ impl Timer {
             Timer::Overdue(member, _) | Timer::Joined(member) => {
                 Some(Arc::clone(&member.upgrade()?.connection))
             }
-            Timer::RankNews
-            | Timer::Authority
-            | Timer::Reload
-            | Timer::Expiry
-            | Timer::MakeRoom
-            | Timer::Certificates
-            | Timer::Drain => None,
+            Timer::RankNews | Timer::Expiry | Timer::MakeRoom | Timer::Drain => None,
         }
     }
 }

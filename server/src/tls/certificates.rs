@@ -3,7 +3,8 @@
 
 use super::ServerTls;
 use crate::authority::wall_clock;
-use common::net::tls::files::{TlsFileError, certificates, key, not_a_pair, unusable};
+use crate::files::Unread;
+use common::net::tls::files::{TlsFileError, WrongFile, certificates, key, not_a_pair, unusable};
 use common::net::tls::{ALPN, certificate, provider};
 use common::sys::file_stamp::FileStamp;
 use common::sys::sync::{Arc, Mutex, RwLock, lock, read, write};
@@ -13,10 +14,6 @@ use rustls::version::TLS13;
 use rustls::{RootCertStore, ServerConfig};
 use std::path::Path;
 use std::time::{Duration, SystemTime};
-
-/// How often the files are looked at: an operator who replaces a certificate sees in the log that
-/// it counts before the next command is typed.
-pub(crate) const LOOK_MS: u64 = 2000;
 
 /// How long before its end a certificate is warned about: a month of mornings to renew it.
 const WARN_BEFORE: Duration = Duration::from_secs(30 * DAY);
@@ -35,7 +32,9 @@ pub(crate) struct Certificates {
 
 /// What was seen when the files were looked at last.
 struct Seen {
+    /// Empty if one of them could not be read: so they count as changed.
     stamps: Vec<FileStamp>,
+    unread: Unread,
     valid_until: Option<SystemTime>,
     warned: Option<SystemTime>,
 }
@@ -60,6 +59,7 @@ impl Certificates {
             current: RwLock::new(loaded.config),
             seen: Mutex::new(Seen {
                 stamps,
+                unread: Unread::default(),
                 valid_until: loaded.valid_until,
                 warned: None,
             }),
@@ -83,8 +83,14 @@ impl Certificates {
 
     fn reload(&self, stamps: Vec<FileStamp>) {
         let loaded = load(&self.files);
+        let error = loaded.as_ref().err();
+        let unread = error.filter(|error| matches!(error.reason, WrongFile::Untrusted(_)));
         let mut seen = lock(&self.seen);
-        seen.stamps = stamps;
+        let is_news = seen.unread.is_news(unread);
+        seen.stamps = match unread {
+            Some(_) => Vec::new(),
+            None => stamps,
+        };
         match loaded {
             Ok(loaded) => {
                 (seen.valid_until, seen.warned) = (loaded.valid_until, None);
@@ -92,10 +98,11 @@ impl Certificates {
                 *write(&self.current) = loaded.config;
                 log::info!("the certificate files changed; connections from now on use them");
             }
-            Err(e) => {
+            Err(e) if is_news => {
                 drop(seen);
                 log::error!("the certificate files changed, and the old ones stay in use: {e}");
             }
+            Err(_) => {}
         }
     }
 

@@ -8,8 +8,6 @@ mod certificates;
 mod handshake;
 
 #[cfg(not(shuttle))]
-pub(crate) use certificates::LOOK_MS;
-#[cfg(not(shuttle))]
 pub(crate) use handshake::{Failed, Running as Calculating};
 
 use std::path::PathBuf;

@@ -1,5 +1,6 @@
 //! The options that say how the connection is encrypted, and by what the server is known.
 
+use crate::cli::SERVER_VARIABLE;
 use crate::settings::Executes;
 use clap::Args;
 use client::{Authorities, ClientCertificate, ClientTls, Pin, PlainTo};
@@ -35,7 +36,7 @@ impl FromStr for ServerAddress {
         };
         Ok(ServerAddress {
             host_and_port: args::address(address)
-                .map_err(|e| format!("{e}, with {TLS} before it if the server encrypts"))?,
+                .map_err(|e| format!("{e}, with {TLS} before it if the server encrypts (if --server is left out, the variable {SERVER_VARIABLE} counts)"))?,
             encrypts,
             pin: pin.transpose().map_err(|e| format!("the pin: {e}"))?,
         })
@@ -57,7 +58,7 @@ pub(crate) struct Encrypting {
 
     /// Trust this key, the server's own or one of its authority's: sha256: and 64 hex digits;
     /// may be given several times
-    #[arg(long, global = true, value_name = "PIN")]
+    #[arg(long, global = true, value_name = "PIN", allow_hyphen_values = true)]
     pin: Vec<Pin>,
 
     /// The certificate to show to the server (PEM; those between it and its authority behind it)
@@ -69,13 +70,18 @@ pub(crate) struct Encrypting {
     key: Option<PathBuf>,
 
     /// The name that the server's certificate must have, if it is not the one that is dialled
-    #[arg(long, global = true, value_name = "NAME")]
+    #[arg(long, global = true, value_name = "NAME", value_parser = server_name, allow_hyphen_values = true)]
     server_name: Option<String>,
 
     /// Show a token to another machine, or run real programs for it, over a connection that is
     /// not encrypted: something else encrypts it, such as a tunnel
     #[arg(long, global = true)]
     plain: bool,
+}
+
+fn server_name(text: &str) -> Result<String, String> {
+    let checked = ClientTls::check_server_name(text);
+    checked.map(|()| text.to_owned()).map_err(|e| e.to_string())
 }
 
 impl Encrypting {

@@ -21,7 +21,8 @@ mod unread_input;
 mod work;
 
 use clap::CommandFactory;
-use cli::{Action, Cli, WORK};
+use clap::error::ErrorKind;
+use cli::{Action, Cli, SERVER_VARIABLE, WORK};
 use common::sys::thread::on_main_thread;
 use common::terminal::args;
 use common::terminal::config_file::{self, ConfigError};
@@ -30,6 +31,7 @@ use common::terminal::escape::one_line;
 use common::terminal::package_files;
 use exit_code::ExitCode;
 use failure::Failure;
+use output::progress::Progress;
 use output::{print, with_log};
 use std::io::{self, IsTerminal};
 
@@ -39,13 +41,15 @@ fn main() -> std::process::ExitCode {
     }
     hide_memory();
     let exit = match Cli::read() {
-        Ok((cli, given)) => {
-            let format = cli.log_format;
-            on_main_thread(|| act(cli, &given)).unwrap_or_else(|failure| {
-                format.complain(&one_line(&failure.to_string()));
-                failure.exit_code()
-            })
-        }
+        Ok((cli, given)) => on_main_thread(|| act(&cli, &given)).unwrap_or_else(|failure| {
+            cli.log_format.complain(&one_line(&failure.to_string()));
+            let exit = cli.exit_of(&failure);
+            if cli.wants_json_lines() {
+                // A reader that has gone is told by the exit code.
+                let _ = print(&output::json::failure_line(&failure, exit));
+            }
+            exit
+        }),
         Err(ConfigError::Usage(e)) if e.exit_code() == 0 => {
             let _ = e.print();
             ExitCode::Done
@@ -55,11 +59,21 @@ fn main() -> std::process::ExitCode {
             ExitCode::Usage
         }
         Err(ConfigError::Usage(e)) => {
-            complain(&args::one_line_error(&e.to_string()));
+            complain(&wrong_command_line(&e));
             ExitCode::Usage
         }
     };
     exit.code().into()
+}
+
+/// What is wrong with the command line, on one line.
+fn wrong_command_line(error: &clap::Error) -> String {
+    let words = || std::env::args_os().chain(std::env::var_os(SERVER_VARIABLE));
+    match error.kind() {
+        ErrorKind::InvalidUtf8 => args::no_utf8(words()),
+        _ => None,
+    }
+    .unwrap_or_else(|| args::one_line_error(&error.to_string()))
 }
 
 /// Hides the memory of this process, which holds a token for a moment, from the programs that it
@@ -73,34 +87,38 @@ fn hide_memory() {
     }
 }
 
-fn act(cli: Cli, given: &config_file::Settings) -> Result<ExitCode, Failure> {
+fn act(cli: &Cli, given: &config_file::Settings) -> Result<ExitCode, Failure> {
     let is_terminal = io::stdin().is_terminal() && io::stdout().is_terminal();
     let settings = cli.settings(is_terminal)?;
-    let log = (io::stderr(), cli.log_format);
-    match cli.command {
+    let (log, format) = (io::stderr(), cli.log_format);
+    match &cli.command {
         None if is_terminal => prompt::at_terminal(&settings),
-        None => with_log("warn", log, |console| {
+        None => with_log("warn", (log, format), |console| {
             prompt::piped::run(&settings, console)
         }),
         Some(Action::Run(run)) => {
-            with_log("warn", log, |console| run::run(&settings, &run, console))
+            let progress = Progress::new(run.wants_progress());
+            let log = progress.shown().beside(log);
+            with_log("warn", (log, format), |console| {
+                run::run(&settings, run, progress, console)
+            })
         }
         Some(Action::Work(work)) if work.check_config => print(&given.in_force(&Cli::command())),
-        Some(Action::Work(work)) => with_log("info", log, |console| {
+        Some(Action::Work(work)) => with_log("info", (log, format), |console| {
             work::work(settings, &work.audit, console)
         }),
-        Some(Action::Members { json }) => with_log("warn", log, |console| {
-            members::members(&settings, json, console)
+        Some(Action::Members(shown)) => with_log("warn", (log, format), |console| {
+            members::members(&settings, shown.form(), console)
         }),
-        Some(Action::Bench(bench)) => with_log("warn", log, |console| {
-            bench::bench(&settings.config, &bench, console)
+        Some(Action::Bench(bench)) => with_log("warn", (log, format), |console| {
+            bench::bench(&settings.config, bench, console)
         }),
-        Some(Action::Policy { look }) => policy::look(&look),
+        Some(Action::Policy { look }) => policy::look(look),
         Some(Action::PackageFiles { dir }) => {
-            package_files::write(&Cli::command(), Some(WORK), "agent.toml", &dir)
+            package_files::write(&Cli::command(), Some(WORK), "agent.toml", dir)
                 .map_err(Failure::Output)?;
             Ok(ExitCode::Done)
         }
-        Some(Action::Completions { shell }) => print(&Cli::completions(shell)),
+        Some(Action::Completions { shell }) => print(&Cli::completions(*shell)),
     }
 }

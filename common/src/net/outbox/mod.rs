@@ -30,6 +30,7 @@ use std::ops::Deref;
 
 use catch_up::CATCH_UP_TICK;
 pub use line::{Line, SharedLine};
+#[cfg(not(shuttle))]
 pub(in crate::net) use writer::BATCH;
 use writer::{Progress, Writer};
 
@@ -202,12 +203,12 @@ impl Outbox {
         self.rest.store(writer.rest_told, Ordering::Relaxed);
     }
 
-    /// Notes how much the writer keeps. Short lines are not counted before a flush has tried to
+    /// Notes how much the writer keeps, with what is encrypted for it. Short lines are not counted before a flush has tried to
     /// write them: until then they are no more than [`writer::BATCH`], and two counts for each flush would
     /// be felt.
     fn count_rest(&self, writer: &mut Writer) {
         self.tell_rest(writer);
-        let kept = writer.rest.capacity();
+        let kept = writer.rest.capacity() + self.stream.kept();
         self.count(writer.rest_kept, kept);
         writer.rest_kept = kept;
     }
@@ -376,8 +377,7 @@ impl Outbox {
         self.end(CLOSED);
         self.settle();
         if let Some(mut writer) = try_role(&self.writer) {
-            writer.rest = Vec::new();
-            self.count_rest(&mut writer);
+            self.let_go(&mut writer);
         }
         self.stream.close();
     }

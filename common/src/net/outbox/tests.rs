@@ -4,6 +4,7 @@ use super::pace::Pace;
 use super::*;
 use crate::memory::{Charge, Memory};
 use crate::net::listener::Listener;
+use crate::net::tls::testing::encrypted_pair;
 use std::io::{BufRead, BufReader, ErrorKind, Read};
 use std::time::{Duration, Instant};
 
@@ -285,4 +286,33 @@ fn kept_memory_is_counted_until_it_is_written_or_dropped() {
     assert!(outbox.was_too_slow());
     outbox.close();
     assert_eq!((outbox.kept(), memory.kept()), (0, 0));
+}
+
+#[test]
+fn what_is_encrypted_and_waits_is_counted_until_it_is_written_or_dropped() {
+    for end in [Outbox::close, Outbox::give_up_now] {
+        let memory = Memory::new(usize::MAX);
+        let (near, _reader) = encrypted_pair();
+        let stream = Arc::new(near);
+        let outbox = Outbox::new(Arc::clone(&stream), None, Arc::clone(&memory));
+        let outbox = Arc::new(outbox);
+        let line: Line = Line::shared(vec![b'x'; 100_000], Charge::default());
+        while outbox.waiting_bytes() < 1 << 20 || !stream.owes() {
+            if outbox.waiting_bytes() < 1 << 20 {
+                assert!(outbox.push(line.clone()));
+                outbox.flush();
+            }
+        }
+        let writer = role(&outbox.writer);
+        let sealed = stream.kept();
+        let queued = outbox.waiting.len() * PIECE;
+        assert_eq!(outbox.kept(), writer.rest.capacity() + sealed + queued);
+        // What is encrypted at once is a batch of lines.
+        assert!((1..=2 * BATCH).contains(&sealed), "{sealed}");
+        assert_eq!(outbox.kept(), memory.kept());
+        drop(writer);
+        end(&outbox);
+        outbox.settle();
+        assert_eq!((stream.kept(), outbox.kept(), memory.kept()), (0, 0, 0));
+    }
 }

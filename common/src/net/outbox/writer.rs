@@ -94,6 +94,10 @@ impl Outbox {
     /// Writes the rest and the queue, batch by batch. The caller has the writer's role.
     pub(super) fn write_queued(&self, writer: &mut Writer) -> Progress {
         let progress = self.write_batches(writer);
+        if matches!(progress, Progress::Over) {
+            self.let_go(writer);
+            return progress;
+        }
         if !matches!(progress, Progress::Behind) || writer.rest.is_empty() {
             scratch::give(std::mem::take(&mut writer.rest));
         }
@@ -201,5 +205,13 @@ impl Outbox {
             let _ = self.stream.write_now(&last);
         }
         self.end(SLOW);
+        self.let_go(writer);
+    }
+
+    /// Keeps nothing any more, as nothing more is written.
+    pub(super) fn let_go(&self, writer: &mut Writer) {
+        scratch::give(std::mem::take(&mut writer.rest));
+        self.stream.discard();
+        self.count_rest(writer);
     }
 }

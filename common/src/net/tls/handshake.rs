@@ -4,7 +4,7 @@
 //! waits for the bytes, and other threads calculate: what a handshake needs of the stack would
 //! stay with the connection's thread for as long as that lives.
 
-use super::{ALPN, Tls};
+use super::{ALPN, Tls, take_said};
 use crate::net::TLS_FIRST_BYTE;
 use crate::net::stream::Stream;
 use rustls::client::ClientConnection;
@@ -100,9 +100,7 @@ fn finish(stream: &Stream, session: Box<Connection>, unread: usize) -> Result<()
 /// Sends what a session has to say.
 fn send(stream: &Stream, session: &mut Connection, until: Instant) -> Result<(), HandshakeError> {
     let mut bytes = Vec::new();
-    while session.wants_write() {
-        session.write_tls(&mut bytes)?;
-    }
+    take_said(session, &mut bytes)?;
     send_all(stream, &bytes, until)
 }
 
@@ -291,10 +289,8 @@ impl Handshake {
     }
 
     fn collect(&mut self, session: &mut Connection) {
-        while session.wants_write() {
-            // Memory takes everything.
-            let _ = session.write_tls(&mut self.out);
-        }
+        // Memory takes everything.
+        let _ = take_said(session, &mut self.out);
     }
 
     /// Sends what was calculated.

@@ -20,7 +20,7 @@ mod tests;
 
 use crate::net::Written;
 use crate::net::outbox::{BATCH, scratch};
-use crate::sys::sync::atomic::{AtomicBool, Ordering};
+use crate::sys::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use crate::sys::sync::{Mutex, lock, role};
 use rustls::Connection;
 use rustls::crypto::{CryptoProvider, ring};
@@ -34,6 +34,10 @@ pub const ALPN: &[u8] = b"pecking-order/1";
 /// Bytes that are encrypted at a time: four records of the largest size, as many as a session
 /// takes, and few enough that a reader of the same connection does not wait for long.
 const SEAL_BATCH: usize = 64 << 10;
+
+/// Bytes that encryption adds to a batch of lines: 22 for each record (RFC 8446 §5.2), and words of
+/// the session's own.
+const SEAL_MORE: usize = 512;
 
 /// The cryptography that both ends use.
 pub fn provider() -> Arc<CryptoProvider> {
@@ -50,6 +54,8 @@ pub(super) struct Tls {
     has_plaintext: AtomicBool,
     /// The thread that writes has it as its role.
     sealed: Mutex<Sealed>,
+    /// Bytes of memory that it keeps.
+    kept: AtomicUsize,
 }
 
 /// What is encrypted and was not sent.
@@ -73,13 +79,32 @@ impl Sealed {
         if self.is_empty() {
             self.sent = 0;
             scratch::give(std::mem::take(&mut self.bytes));
+        } else if self.bytes.capacity() > 2 * self.bytes.len() {
+            // It may be kept for long.
+            self.bytes.shrink_to_fit();
         }
         Ok(sent)
+    }
+
+    /// Has a buffer for so many bytes once they are encrypted. One that doubles may be half empty.
+    fn reserve(&mut self, length: usize) {
+        if self.bytes.capacity() == 0 {
+            self.bytes = scratch::take();
+        }
+        self.bytes.reserve_exact(length + SEAL_MORE);
     }
 
     fn is_empty(&self) -> bool {
         self.sent == self.bytes.len()
     }
+}
+
+/// Takes what a session has to say.
+fn take_said(session: &mut Connection, into: &mut Vec<u8>) -> io::Result<()> {
+    while session.wants_write() {
+        session.write_tls(into)?;
+    }
+    Ok(())
 }
 
 impl Tls {
@@ -90,6 +115,7 @@ impl Tls {
             has_plaintext: AtomicBool::new(has_plaintext),
             session: Mutex::new(session),
             sealed: Mutex::default(),
+            kept: AtomicUsize::new(0),
         }
     }
 
@@ -103,20 +129,47 @@ impl Tls {
         self.has_plaintext.load(Ordering::Acquire)
     }
 
+    /// Bytes of memory in which something waits that is encrypted and was not sent.
+    pub(super) fn kept(&self) -> usize {
+        self.kept.load(Ordering::Relaxed)
+    }
+
+    /// Lets go of that: nothing is sent any more.
+    pub(super) fn discard(&self) {
+        let mut sealed = role(&self.sealed);
+        *sealed = Sealed::default();
+        self.count(&sealed);
+    }
+
+    fn count(&self, sealed: &Sealed) {
+        self.kept.store(sealed.bytes.capacity(), Ordering::Relaxed);
+    }
+
     /// Encrypts and sends what the socket takes at once, what was encrypted before first.
     pub(super) fn write(
         &self,
         bytes: &[u8],
-        mut send: impl FnMut(&[u8]) -> io::Result<usize>,
+        send: impl FnMut(&[u8]) -> io::Result<usize>,
     ) -> io::Result<Written> {
         let mut sealed = role(&self.sealed);
+        let written = self.seal_and_send(&mut sealed, bytes, send);
+        self.count(&sealed);
+        written
+    }
+
+    fn seal_and_send(
+        &self,
+        sealed: &mut Sealed,
+        bytes: &[u8],
+        mut send: impl FnMut(&[u8]) -> io::Result<usize>,
+    ) -> io::Result<Written> {
         let mut written = Written {
             taken: 0,
             sent: sealed.send(&mut send)?,
         };
         if sealed.is_empty() {
-            let taken = self.seal_all(&mut sealed, bytes);
-            written.sent += self.send(&mut sealed, &mut send)?;
+            let taken = self.seal_all(sealed, bytes);
+            written.sent += self.send(sealed, &mut send)?;
             // Only now: if the peer has broken the connection, it was told so.
             written.taken = taken?;
         }
@@ -126,6 +179,7 @@ impl Tls {
     /// Encrypts what goes with one system call; how much of the bytes that is.
     fn seal_all(&self, sealed: &mut Sealed, bytes: &[u8]) -> io::Result<usize> {
         let bytes = &bytes[..bytes.len().min(BATCH)];
+        sealed.reserve(bytes.len());
         let mut taken = 0;
         loop {
             let piece = &bytes[taken..bytes.len().min(taken + SEAL_BATCH)];
@@ -141,18 +195,29 @@ impl Tls {
     /// went.
     pub(super) fn write_end(
         &self,
-        mut send: impl FnMut(&[u8]) -> io::Result<usize>,
+        send: impl FnMut(&[u8]) -> io::Result<usize>,
     ) -> io::Result<bool> {
         let mut sealed = role(&self.sealed);
+        let ended = self.end_and_send(&mut sealed, send);
+        self.count(&sealed);
+        ended
+    }
+
+    fn end_and_send(
+        &self,
+        sealed: &mut Sealed,
+        mut send: impl FnMut(&[u8]) -> io::Result<usize>,
+    ) -> io::Result<bool> {
         sealed.send(&mut send)?;
         if sealed.is_empty() {
-            self.seal(&mut sealed, |session| {
+            sealed.reserve(0);
+            self.seal(sealed, |session| {
                 // An answer to a key update goes before any other record.
                 let _ = session.writer().write(&[]);
                 session.send_close_notify();
                 Ok(())
             })?;
-            self.send(&mut sealed, &mut send)?;
+            self.send(sealed, &mut send)?;
         }
         Ok(sealed.is_empty())
     }
@@ -176,14 +241,9 @@ impl Tls {
         sealed: &mut Sealed,
         encrypt: impl FnOnce(&mut Connection) -> io::Result<T>,
     ) -> io::Result<T> {
-        if sealed.bytes.capacity() == 0 {
-            sealed.bytes = scratch::take();
-        }
         let mut session = lock(&self.session);
         let done = encrypt(&mut session);
-        while session.wants_write() {
-            session.write_tls(&mut sealed.bytes)?;
-        }
+        take_said(&mut session, &mut sealed.bytes)?;
         // With the lock, so that a reader that finds more to say afterwards is not overlooked.
         self.owes.store(false, Ordering::Release);
         done

@@ -28,7 +28,7 @@ pub enum SelectorError {
     TooManyNames(u64),
     /// Nothing between two commas, or nothing at all.
     #[error(
-        "the selector {0:?} has an empty item; write next, below, all, least-loaded or a list such as 2,4-6,web*,!web3"
+        "the selector {0:?} has an empty item; write next, below, all, least-loaded or a list such as 2,4-6,web*,!web3, with items such as web[1-20], role=web and #17 as well"
     )]
     EmptyItem(String),
     /// A `!` alone.
@@ -56,6 +56,11 @@ pub enum SelectorError {
     /// Brackets that are no node set.
     #[error("the node set {0:?} {1}")]
     NoNodeSet(String, &'static str),
+    /// A node set that expands to ranks.
+    #[error(
+        "the node set {0:?} expands to numbers, and it stands for names; write ranks without brackets, such as 1-3, or a name in front of them, such as web[1-3]"
+    )]
+    Ranks(String),
     /// A node set that expands to something else than names.
     #[error("the node set {0:?} expands to {1:?}, which is no name")]
     NoNames(String, String),
@@ -63,7 +68,9 @@ pub enum SelectorError {
     #[error("{0:?} is no tag; write a key, \"=\" and a value or a pattern, such as role=web")]
     NoTag(String),
     /// A word that cannot stand in a list.
-    #[error("{0:?} stands alone; a list has ranks, ranges, names, patterns and tags")]
+    #[error(
+        "{0:?} stands alone; a list has ranks, ranges, member numbers, names, node sets, patterns and tags"
+    )]
     WordInList(String),
     /// None of the forms an item has.
     #[error(

@@ -2,7 +2,7 @@
 //! are expanded, as a few characters can stand for any number of names.
 
 use super::error::SelectorError;
-use super::forms::is_name;
+use super::forms::{is_digits, is_name};
 use crate::limits::MAX_NAME;
 use crate::wire::message::clip;
 
@@ -107,6 +107,9 @@ impl<'a> NodeSet<'a> {
     }
 
     fn no_name(&self, name: &str) -> SelectorError {
+        if is_digits(name) {
+            return SelectorError::Ranks(clip(self.text).into());
+        }
         SelectorError::NoNames(clip(self.text).into(), clip(name).into())
     }
 }

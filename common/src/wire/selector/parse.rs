@@ -34,12 +34,12 @@ fn parse_items(text: &str) -> Result<Selector<'_>, SelectorError> {
         return Err(SelectorError::TooLong(text.len()));
     }
     if let Some(list) = text.strip_prefix("next:") {
-        return read(list)?.into_list().map(Selector::NextOf);
+        return read(list, text)?.into_list().map(Selector::NextOf);
     }
     if let Some(list) = text.strip_prefix("least-loaded:") {
-        return read(list)?.into_list().map(Selector::LeastLoadedOf);
+        return read(list, text)?.into_list().map(Selector::LeastLoadedOf);
     }
-    let mut items = read(text)?;
+    let mut items = read(text, text)?;
     // A rank alone is that client; a range of one is a list all the same.
     if items.included.len() == 1 && items.excluded.is_empty() {
         match items.included.pop() {
@@ -56,14 +56,15 @@ struct ReadItems<'a> {
     excluded: Vec<Item<'a>>,
 }
 
-fn read(text: &str) -> Result<ReadItems<'_>, SelectorError> {
-    check_counts(text)?;
+/// Reads a list, which is the whole selector, or the end of it.
+fn read<'a>(list: &'a str, whole: &str) -> Result<ReadItems<'a>, SelectorError> {
+    check_counts(list)?;
     let (mut included, mut excluded) = (Vec::new(), Vec::new());
-    for part in parts(text) {
+    for part in parts(list) {
         match part.strip_prefix('!') {
-            Some("") => return Err(SelectorError::BareExclusion(clip(text).into())),
-            Some(part) => excluded.push(item(part, text)?),
-            None => included.push(item(part, text)?),
+            Some("") => return Err(SelectorError::BareExclusion(clip(whole).into())),
+            Some(part) => excluded.push(item(part, whole)?),
+            None => included.push(item(part, whole)?),
         }
     }
     let counts = included.iter().chain(&excluded).map(Item::count);

@@ -2,7 +2,7 @@
 
 use crate::commands::Command;
 use crate::exposure::Guard;
-use clap::{CommandFactory, FromArgMatches, Parser};
+use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 use common::audit::Audit;
 use common::audit::{AuditOptions, KeptOutcomes};
 use common::logging::format::LogFormat;
@@ -34,16 +34,21 @@ pub(crate) struct Cli {
     pub(crate) command: Option<Command>,
 
     /// The most clients at a time, from 1 to 1000000
-    #[arg(value_name = "N", default_value_t = 5, value_parser = args::number(1..=MOST_CLIENTS), allow_negative_numbers = true)]
+    #[arg(value_name = "N", default_value_t = 5, value_parser = clients, allow_negative_numbers = true)]
     pub(crate) clients: u32,
 
     /// Where to listen; port 0 takes a free one and prints it
-    #[arg(long, value_name = "HOST:PORT", default_value = "127.0.0.1:5555", value_parser = args::address)]
+    #[arg(long, value_name = "HOST:PORT", default_value = "127.0.0.1:5555", value_parser = args::address, allow_hyphen_values = true)]
     pub(crate) listen: String,
 
     /// The targets of a command that names none: next, least-loaded, below, all, or a list such
     /// as 1-3,web*
-    #[arg(long, value_name = "SELECTOR", default_value = "next")]
+    #[arg(
+        long,
+        value_name = "SELECTOR",
+        default_value = "next",
+        allow_hyphen_values = true
+    )]
     pub(crate) dispatch: Selector<'static>,
 
     /// After how long a silence a client is asked for a sign of life, and how long it then has
@@ -56,25 +61,25 @@ pub(crate) struct Cli {
     pub(crate) drain: Duration,
 
     /// The longest line a client may send once it has joined
-    #[arg(long, value_name = "SIZE", default_value = "1MiB", value_parser = args::size(MAX_LINE_RANGE))]
+    #[arg(long, value_name = "SIZE", default_value = "1MiB", value_parser = args::size(MAX_LINE_RANGE), allow_hyphen_values = true)]
     pub(crate) max_line: usize,
 
     /// The most commands that wait for one client; at most half of them from one sender
-    #[arg(long, value_name = "COMMANDS", default_value_t = 1024, value_parser = args::number(1..=MOST_COMMANDS))]
+    #[arg(long, value_name = "COMMANDS", default_value_t = 1024, value_parser = args::number(1..=MOST_COMMANDS), allow_hyphen_values = true)]
     pub(crate) max_queue: usize,
 
     /// The most bytes of commands that wait for one client; at most half of them from one
     /// sender
-    #[arg(long, value_name = "SIZE", default_value = "16MiB", value_parser = args::size(1..=1 << 30))]
+    #[arg(long, value_name = "SIZE", default_value = "16MiB", value_parser = args::size(1..=1 << 30), allow_hyphen_values = true)]
     pub(crate) max_queue_bytes: usize,
 
     /// The most commands that one client may have open
-    #[arg(long, value_name = "COMMANDS", default_value_t = 4096, value_parser = args::number(1..=MOST_COMMANDS))]
+    #[arg(long, value_name = "COMMANDS", default_value_t = 4096, value_parser = args::number(1..=MOST_COMMANDS), allow_hyphen_values = true)]
     pub(crate) max_sends: usize,
 
     /// The most memory that is kept for all clients together: past it commands are refused as
     /// busy, and the clients go that keep most; a quarter of the machine's if left out
-    #[arg(long, value_name = "SIZE", value_parser = args::size(MAX_MEMORY_RANGE))]
+    #[arg(long, value_name = "SIZE", value_parser = args::size(MAX_MEMORY_RANGE), allow_hyphen_values = true)]
     pub(crate) max_memory: Option<usize>,
 
     /// Admit only clients that show the token on the first line of this file, which only
@@ -114,7 +119,8 @@ pub(crate) struct Cli {
         long,
         value_name = "WHEN",
         requires = "authority_of_clients",
-        default_value = "optional"
+        default_value = "optional",
+        allow_hyphen_values = true
     )]
     pub(crate) client_cert: ClientCert,
 
@@ -128,7 +134,7 @@ pub(crate) struct Cli {
     pub(crate) auth: Option<PathBuf>,
 
     /// Admit any client that can connect, also from other machines
-    #[arg(long)]
+    #[arg(long, conflicts_with_all = ["auth", "dir", "token_file"])]
     pub(crate) open: bool,
 
     #[command(flatten)]
@@ -140,7 +146,8 @@ pub(crate) struct Cli {
         long,
         value_name = "OUTCOMES",
         default_value = "notable",
-        requires = "audit"
+        requires = "audit",
+        allow_hyphen_values = true
     )]
     pub(crate) audit_outcomes: KeptOutcomes,
 
@@ -167,7 +174,7 @@ pub(crate) struct Cli {
     pub(crate) log_format: LogFormat,
 
     /// Print a completion script for a shell, and end
-    #[arg(long, value_name = "SHELL")]
+    #[arg(long, value_name = "SHELL", allow_hyphen_values = true)]
     pub(crate) completions: Option<clap_complete::Shell>,
 }
 
@@ -202,6 +209,18 @@ may be passwords. Ctrl-C drains: nothing new is taken, running commands get --dr
 and every client is told. A second Ctrl-C ends at once.
 
 Exit codes: 0 drained, 1 it could not listen or serve, 2 usage, 130 ended at once.";
+
+/// A word there may be a subcommand that is misspelt.
+fn clients(text: &str) -> Result<u32, String> {
+    args::number(1..=MOST_CLIENTS)(text).map_err(|why| {
+        let commands = Command::augment_subcommands(clap::Command::new("pecking-server"));
+        let names: Vec<&str> = commands
+            .get_subcommands()
+            .map(clap::Command::get_name)
+            .collect();
+        format!("{why}, or a subcommand ({})", names.join(", "))
+    })
+}
 
 fn heartbeat(text: &str) -> Result<Duration, String> {
     let range = HEARTBEAT_RANGE;
@@ -349,6 +368,18 @@ mod tests {
             (&["--client-cert", "optional"], "--client-ca <FILE>"),
             (&["--plain", "--cert", "c", "--key", "k"], "'--cert"),
             (&["--dir", "d", "--auth", "f"], "'--dir"),
+            (
+                &["--open", "--auth", "f"],
+                "'--open' cannot be used with '--auth <FILE>'",
+            ),
+            (
+                &["--open", "--dir", "d"],
+                "'--open' cannot be used with '--dir <DIR>'",
+            ),
+            (
+                &["--open", "--token-file", "f"],
+                "'--open' cannot be used with '--token-file <FILE>'",
+            ),
             (&["--dir", "d", "--client-ca", "f"], "'--dir"),
             (&["--max-memory", "1MiB"], "from 16.0 MiB to 1.0 PiB"),
         ] {

@@ -10,6 +10,7 @@ mod service;
 
 use anyhow::Context;
 use clap::CommandFactory;
+use clap::error::ErrorKind;
 use cli::Cli;
 use common::audit::Audit;
 use common::limits::{MAX_GREETED, MAX_UNJOINED};
@@ -40,7 +41,11 @@ fn main() -> ExitCode {
             return ExitCode::SUCCESS;
         }
         Err(ConfigError::Usage(e)) => {
-            complain(&args::one_line_error(&e.to_string()));
+            let no_utf8 = match e.kind() {
+                ErrorKind::InvalidUtf8 => args::no_utf8(std::env::args_os()),
+                _ => None,
+            };
+            complain(&no_utf8.unwrap_or_else(|| args::one_line_error(&e.to_string())));
             return ExitCode::from(USAGE);
         }
         Err(ConfigError::File(why)) => {

@@ -412,8 +412,9 @@ fn rank_of(view: &View<'_>, member: &Member) -> Result<u32, RpcError> {
         .ok_or_else(gone)
 }
 
-/// A sender is ranked as long as its session reads; this would be our own fault.
-fn gone() -> RpcError {
+/// The server ends the sender, on another thread. No client reads this: the session of one that ends
+/// answers nothing.
+pub(crate) fn gone() -> RpcError {
     RpcError::new(Code::Internal, "you are not ranked any more")
 }
 

@@ -1,9 +1,7 @@
 //! What one client executes, without a client.
 
 use super::*;
-use crate::dispatch::command::Command;
-use crate::testing::{Watched, member};
-use common::wire::message::Id;
+use crate::testing::{Watched, command, member};
 
 const BOUNDS: QueueBounds<'static> = QueueBounds {
     commands: 4,
@@ -29,25 +27,8 @@ impl Bench {
     }
 
     fn register(&self, sender: usize, id: u64, timeout: Option<u64>, bytes: usize) -> Registered {
-        let command = Command {
-            id,
-            send: Id::from(id),
-            sender: Arc::clone(&self.senders[sender]),
-            targets: crate::dispatch::command::Targets::One(crate::dispatch::command::Target {
-                member: Arc::clone(&self.target),
-                rank: 1,
-                allow: None,
-            }),
-            timeout,
-            deadline: None,
-            progress: false,
-            window: None,
-            tally: None,
-            _charge: Default::default(),
-            on_record: None,
-        };
         let assignment = Assignment {
-            command: Arc::new(command),
+            command: command(id, &self.senders[sender], &self.target, timeout),
             target: 0,
         };
         let mut line = Line::Own(vec![b'x'; bytes]);

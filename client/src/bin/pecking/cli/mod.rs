@@ -1,13 +1,17 @@
 //! The command line of the client: raw arguments, and what they become.
 
+mod run;
+
+pub(crate) use run::Run;
+
 use crate::bench::{self, Bench};
 use crate::dial::Wait;
 use crate::encrypting::{Encrypting, ServerAddress};
+use crate::exit_code::ExitCode;
 use crate::failure::Failure;
-use crate::prompt::line::check_selector;
 use crate::settings::{Executes, Settings};
-use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
-use client::{CONNECT_TIMEOUT, Command, Config, Identity, Name, Token};
+use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
+use client::{CONNECT_TIMEOUT, Config, Identity, Name, Token};
 use common::audit::AuditOptions;
 use common::limits::{DEFAULT_ADDRESS, MAX_SLOTS};
 use common::logging::format::LogFormat;
@@ -55,6 +59,9 @@ pub(crate) struct Cli {
 /// The version of the package, and the commit that the program was built from.
 const VERSION: &str = concat!(env!("CARGO_PKG_VERSION"), " (", env!("PECKING_COMMIT"), ")");
 
+/// The variable of the environment that counts if `--server` is left out.
+pub(crate) const SERVER_VARIABLE: &str = "PECKING_SERVER";
+
 const EXAMPLES: &str = "\
 Examples:
   pecking                                  a prompt; :help explains its lines
@@ -100,41 +107,36 @@ The sender, as the server would tell it; what is left out, the server does not t
       --role <ROLE>    Its role
       --tier <N>       Its tier, 0 (the highest) to 9";
 
-/// How much of a command's output may be on its way to `run`: what a fast link holds in a few
-/// milliseconds, and little memory.
-const WINDOW: u64 = 4 << 20;
-
 /// How to join, for every command.
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Joining")]
 struct Joining {
     /// The server: HOST:PORT, or tls://HOST:PORT, with #sha256:HEX behind it to pin a key
-    #[arg(long, global = true, value_name = "ADDRESS", env = "PECKING_SERVER",
-          default_value = DEFAULT_ADDRESS)]
+    #[arg(long, global = true, value_name = "ADDRESS", env = SERVER_VARIABLE,
+          default_value = DEFAULT_ADDRESS, allow_hyphen_values = true)]
     server: ServerAddress,
 
     /// The name to join with; without one the server gives one
-    #[arg(long, global = true, value_parser = name)]
+    #[arg(long, global = true, value_parser = name, allow_hyphen_values = true)]
     name: Option<String>,
 
     /// How many commands to execute at once, 0 to 1024 [default: 1, at a prompt 0 if the credential
     /// does not let it execute; 0 for run and members]
-    #[arg(long, global = true, value_name = "N", value_parser = args::number(0..=MAX_SLOTS),
-          allow_negative_numbers = true)]
+    #[arg(long, global = true, value_name = "N", value_parser = args::number(0..=MAX_SLOTS), allow_hyphen_values = true)]
     slots: Option<u32>,
 
     /// The tier to rank in, 0 (the highest) to 9: every client of a smaller number ranks above.
     /// Without a credential for more, 5 to 9 [default: 9 for work, else what the server gives: 5
     /// without a credential]
-    #[arg(long, global = true, value_name = "N", value_parser = tier)]
+    #[arg(long, global = true, value_name = "N", value_parser = tier, allow_hyphen_values = true)]
     tier: Option<Tier>,
 
     /// What selectors such as role=web find this client by; up to 16 times
-    #[arg(long = "tag", global = true, value_name = "KEY=VALUE", value_parser = tag)]
+    #[arg(long = "tag", global = true, value_name = "KEY=VALUE", value_parser = tag, allow_hyphen_values = true)]
     tags: Vec<(String, String)>,
 
     /// How long connecting and joining may take [default: 5s]
-    #[arg(long, global = true, value_name = "DURATION", value_parser = args::positive_duration)]
+    #[arg(long, global = true, value_name = "DURATION", value_parser = args::positive_duration, allow_hyphen_values = true)]
     connect_timeout: Option<Duration>,
 
     /// Wait for a place and for the name; with work, also for the server
@@ -180,6 +182,7 @@ pub(crate) enum Action {
     ///
     /// Every `pecking work` ranks below and executes it, whichever came first. Of the clients of
     /// its own tier only those that joined later do; --wait-for waits for them.
+    #[command(after_help = run::EXAMPLES)]
     Run(Run),
     /// Only execute, until a signal comes
     Work(Work),
@@ -187,13 +190,9 @@ pub(crate) enum Action {
     #[command(after_help = bench::EXAMPLES)]
     Bench(Bench),
     /// Show every client, by rank
-    Members {
-        /// As JSON
-        #[arg(long)]
-        json: bool,
-    },
+    Members(Shown),
     /// Look at a policy file without running anything
-    #[command(subcommand_required = true, help_template = WITHOUT_OPTIONS)]
+    #[command(subcommand_required = true, arg_required_else_help = false, help_template = WITHOUT_OPTIONS)]
     Policy {
         #[command(subcommand)]
         look: LookAtPolicy,
@@ -228,6 +227,41 @@ pub(crate) struct Work {
     pub(crate) check_config: bool,
 }
 
+/// How `members` shows them.
+#[derive(Debug, Args)]
+pub(crate) struct Shown {
+    /// wide: with number, tags, identity and role; json; name: one name a line
+    #[arg(long = "output", short, value_name = "FORM")]
+    output: Option<Form>,
+
+    /// The same as -o json
+    #[arg(long, conflicts_with = "output")]
+    json: bool,
+}
+
+/// The forms in which `members` shows clients.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Form {
+    /// A table with the columns that most people want
+    #[value(skip)]
+    Narrow,
+    /// A table with every column
+    Wide,
+    /// JSON, as the server tells it
+    Json,
+    /// One name a line
+    Name,
+}
+
+impl Shown {
+    pub(crate) fn form(&self) -> Form {
+        match self.json {
+            true => Form::Json,
+            false => self.output.unwrap_or(Form::Narrow),
+        }
+    }
+}
+
 /// What to look at in a policy file.
 #[derive(Debug, Subcommand)]
 pub(crate) enum LookAtPolicy {
@@ -246,44 +280,15 @@ pub(crate) enum LookAtPolicy {
         #[arg(long = "as", value_name = "IDENTITY", value_parser = identity)]
         identity: Option<Identity<'static>>,
         /// The sender's role
-        #[arg(long, value_parser = role)]
+        #[arg(long, value_parser = role, allow_hyphen_values = true)]
         role: Option<Name<'static>>,
         /// The sender's tier, and not this client's, which joins no server here
-        #[arg(long, value_name = "N", value_parser = tier)]
+        #[arg(long, value_name = "N", value_parser = tier, allow_hyphen_values = true)]
         tier: Option<Tier>,
         /// The command word, then its arguments
         #[arg(required = true, trailing_var_arg = true, value_name = "WORDS")]
         words: Vec<String>,
     },
-}
-
-/// What `run` takes.
-#[derive(Debug, Args)]
-pub(crate) struct Run {
-    /// The targets of the command; without this the server decides
-    #[arg(long, value_name = "SELECTOR", value_parser = check_selector)]
-    to: Option<String>,
-
-    /// Wait until so many clients that can execute rank below
-    #[arg(long, value_name = "N", value_parser = wait_for)]
-    pub(crate) wait_for: Option<u32>,
-
-    /// Print the clients that it would reach, and run nothing
-    #[arg(long)]
-    pub(crate) dry_run: bool,
-
-    /// How long the command may run at each target; how long it waits there until it runs does
-    /// not count
-    #[arg(long, value_name = "DURATION", value_parser = args::positive_duration)]
-    timeout: Option<Duration>,
-
-    /// How long the command may take in all, waiting included
-    #[arg(long, value_name = "DURATION", value_parser = args::positive_duration)]
-    deadline: Option<Duration>,
-
-    /// The program or command word, then its arguments
-    #[arg(required = true, trailing_var_arg = true, value_name = "WORDS")]
-    words: Vec<String>,
 }
 
 fn name(text: &str) -> Result<String, String> {
@@ -309,11 +314,6 @@ fn tag(text: &str) -> Result<(String, String), String> {
         .ok_or("expected KEY=VALUE, such as role=web")?;
     Tags::default().add(key, value)?;
     Ok((key.to_owned(), value.to_owned()))
-}
-
-fn wait_for(text: &str) -> Result<u32, String> {
-    text.parse()
-        .map_err(|_| "expected a whole number, such as 3".into())
 }
 
 /// The subcommand whose options a file can give.
@@ -387,6 +387,19 @@ impl Cli {
         })
     }
 
+    /// Whether everything is told as JSON lines.
+    pub(crate) fn wants_json_lines(&self) -> bool {
+        matches!(&self.command, Some(Action::Run(run)) if run.json)
+    }
+
+    /// The exit code of a failure of the command.
+    pub(crate) fn exit_of(&self, failure: &Failure) -> ExitCode {
+        match &self.command {
+            Some(Action::Run(run)) => run.exit_of(failure.exit_code()),
+            _ => failure.exit_code(),
+        }
+    }
+
     /// The first option that is about one client.
     fn wrong_for_bench(&self) -> Option<&'static str> {
         let options = [
@@ -410,27 +423,6 @@ impl Joining {
                 .map_err(|why| format!("--tag: {why}"))?;
         }
         Ok(tags)
-    }
-}
-
-impl Run {
-    /// The targets of the command, if the command line has them.
-    pub(crate) fn to(&self) -> Option<&str> {
-        self.to.as_deref()
-    }
-
-    pub(crate) fn command(&self) -> Command {
-        let mut command = Command::new(&self.words).window(WINDOW).progress();
-        if let Some(to) = &self.to {
-            command = command.to(to);
-        }
-        if let Some(timeout) = self.timeout {
-            command = command.timeout(timeout);
-        }
-        if let Some(deadline) = self.deadline {
-            command = command.deadline(deadline);
-        }
-        command
     }
 }
 

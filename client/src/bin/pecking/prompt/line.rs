@@ -59,6 +59,10 @@ fn parse_send(line: &str) -> Result<Line, String> {
         None => (None, line),
         Some(rest) => {
             let (selector, typed) = rest.split_once(char::is_whitespace).unwrap_or((rest, ""));
+            if selector.is_empty() {
+                let expected = "write @SELECTOR WORDS…, such as @web1 print";
+                return Err(format!("there is no selector after @; {expected}"));
+            }
             (Some(check_selector(selector)?), typed.trim_start())
         }
     };
@@ -108,6 +112,12 @@ fn parse_cancel(argument: &str) -> Result<Line, String> {
 
 /// The text, if it is a selector; else what is wrong with it.
 pub(crate) fn check_selector(text: &str) -> Result<String, String> {
+    if text.starts_with('@') {
+        return Err(format!(
+            "{text:?} has an \"@\", which stands before the selector of a line of the prompt; \
+             leave it out here"
+        ));
+    }
     match Selector::parse(text) {
         Ok(_) => Ok(text.to_owned()),
         Err(e) => Err(e.to_string()),
@@ -193,7 +203,17 @@ mod tests {
             (":cancel", ":jobs"),
             (":cancel x", "\"x\""),
             (":to 5-2", "reversed"),
-            ("@", "empty"),
+            ("@", "no selector after @; write @SELECTOR WORDS"),
+            ("@ print", "no selector after @"),
+            ("@@all print", "leave it out"),
+            (":to @", "leave it out"),
+            ("@next: print", "\"next:\" has an empty item"),
+            (
+                "@least-loaded: print",
+                "\"least-loaded:\" has an empty item",
+            ),
+            ("@next:web1,! print", "\"next:web1,!\" has a bare"),
+            ("@[1-3] print", "write ranks without brackets"),
             ("@all", "@all WORDS"),
             ("@3- print", "open"),
             ("@a/b print", "neither"),

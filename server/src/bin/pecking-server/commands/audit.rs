@@ -1,11 +1,13 @@
 //! `pecking-server audit`: reads the files of an audit log, of the server or of an executor.
 
-use super::Ended;
+use super::{Ended, identity, name, print, written};
 use clap::{Args, Subcommand};
 use common::audit::show::{Filter, ShowError, show, since};
 use common::audit::verify::{Verified, VerifyError, verify};
 use common::terminal::console::complain;
-use std::io::{self, BufWriter, ErrorKind, Write};
+use common::wire::Identity;
+use common::wire::name::Name;
+use std::io::{self, BufWriter, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::SystemTime;
@@ -25,7 +27,8 @@ const VERIFY: &str = "\
 Each line has the SHA-256 of the line before it. What is printed last is the SHA-256 of the last
 line: note it elsewhere, as a user that can write the files can make the whole chain anew.
 
-Exit codes: 0 the lines hold together, 1 they do not, 2 usage, or a file cannot be read.";
+Exit codes: 0 the lines hold together, 1 they do not, 2 usage, or a file cannot be read or is no
+log.";
 
 /// The files of one log.
 #[derive(Debug, Args)]
@@ -42,15 +45,15 @@ pub(crate) struct Show {
     files: Files,
 
     /// Only what this identity did, and what became of it
-    #[arg(long, value_name = "ID")]
-    identity: Option<String>,
+    #[arg(long, value_name = "ID", value_parser = identity)]
+    identity: Option<Identity<'static>>,
 
     /// Only what the client with this name did or was to execute, and what became of it
-    #[arg(long, value_name = "NAME")]
-    name: Option<String>,
+    #[arg(long, value_name = "NAME", value_parser = name, allow_hyphen_values = true)]
+    name: Option<Name<'static>>,
 
     /// Only what happened from then on: a time (2026-11-28T22:40:00Z), a date, or how long ago (2h)
-    #[arg(long, value_name = "TIME", value_parser = since)]
+    #[arg(long, value_name = "TIME", value_parser = since, allow_hyphen_values = true)]
     since: Option<SystemTime>,
 
     /// Only what failed, was not allowed or is missing
@@ -62,7 +65,7 @@ impl Audit {
     pub(super) fn run(self) -> Ended {
         match self {
             Audit::Verify(files) => report(verify(&files.files)),
-            Audit::Show(wanted) => print(wanted),
+            Audit::Show(wanted) => show_those(wanted),
         }
     }
 }
@@ -89,32 +92,23 @@ fn report(verified: Result<Verified, VerifyError>) -> Ended {
             found.first, found.last, found.hash
         ),
     };
-    written(io::stdout().write_all(report.as_bytes()))
+    print(&report)?;
+    Ok(ExitCode::SUCCESS)
 }
 
-fn print(wanted: Show) -> Ended {
+fn show_those(wanted: Show) -> Ended {
     let filter = Filter {
-        identity: wanted.identity,
-        name: wanted.name,
+        identity: wanted.identity.map(|identity| identity.to_string()),
+        name: wanted.name.map(Name::into_string),
         since: wanted.since,
         failed: wanted.failed,
     };
     let mut out = BufWriter::new(io::stdout().lock());
     let shown = show(&wanted.files.files, &filter, &mut out);
     match shown {
-        Ok(()) => written(out.flush()),
-        Err(ShowError::Unwritable(error)) => written(Err(error)),
-        Err(error) => Err(error.into()),
+        Ok(()) => written(out.flush())?,
+        Err(ShowError::Unwritable(error)) => written(Err(error))?,
+        Err(error) => return Err(error.into()),
     }
-}
-
-/// A reader that has seen enough is no error.
-fn written(result: io::Result<()>) -> Ended {
-    match result {
-        Err(error) if error.kind() != ErrorKind::BrokenPipe => {
-            complain(&format!("error: cannot write to standard output: {error}"));
-            Ok(ExitCode::FAILURE)
-        }
-        _ => Ok(ExitCode::SUCCESS),
-    }
+    Ok(ExitCode::SUCCESS)
 }

@@ -1,10 +1,12 @@
 //! `pecking-server auth`: changes, checks and tries an auth file.
 
-use super::{Ended, print};
-use anyhow::Context;
+use super::{Ended, identity, name, print};
 use clap::{ArgGroup, Args, Subcommand};
 use common::terminal::args;
 use common::terminal::escape::one_line;
+use common::wire::Identity;
+use common::wire::name::Name;
+use server::MOST_CLIENTS;
 use server::authority::{self, NewCredential, Rules};
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -37,8 +39,8 @@ pub(crate) struct Add {
     #[arg(value_name = "FILE")]
     file: PathBuf,
     /// The identity: what logs and executors show
-    #[arg(long, value_name = "ID")]
-    id: String,
+    #[arg(long, value_name = "ID", value_parser = identity)]
+    id: Identity<'static>,
     /// One of the roles of the file
     #[arg(long, value_name = "ROLE")]
     role: String,
@@ -52,10 +54,10 @@ pub(crate) struct Add {
     #[arg(long, value_name = "NETWORK")]
     from: Vec<String>,
     /// For how long it counts, such as 90d
-    #[arg(long, value_name = "DURATION", value_parser = args::positive_duration)]
+    #[arg(long, value_name = "DURATION", value_parser = expires, allow_hyphen_values = true)]
     expires: Option<Duration>,
     /// The most clients at a time that join with it
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = args::number(0..=MOST_CLIENTS), allow_hyphen_values = true)]
     connections: Option<u32>,
     /// A new client ends the old one, rather than being refused
     #[arg(long)]
@@ -91,11 +93,18 @@ pub(crate) struct Try {
     #[arg(long, value_name = "ID")]
     id: String,
     /// The name of the client that is to execute it
-    #[arg(long, value_name = "NAME")]
-    to: String,
+    #[arg(long, value_name = "NAME", value_parser = name, allow_hyphen_values = true)]
+    to: Name<'static>,
     /// The command and its arguments, of which no rule looks at the arguments
     #[arg(value_name = "WORDS", required = true, last = true)]
     words: Vec<String>,
+}
+
+fn expires(text: &str) -> Result<Duration, String> {
+    args::positive_duration(text).map_err(|_| {
+        let days = args::LONGEST.as_secs() / (24 * 60 * 60);
+        format!("expected for how long it counts, such as 90d, and at most {days}d")
+    })
 }
 
 impl Auth {
@@ -104,7 +113,7 @@ impl Auth {
             Auth::Add(add) => add.run(),
             Auth::List(List { file }) => {
                 let rules = Rules::load(&file)?;
-                print(&table(&rules.list())).context("cannot write to standard output")?;
+                print(&table(&rules.list()))?;
                 Ok(ExitCode::SUCCESS)
             }
             Auth::Revoke(Revoke { file, id }) => {
@@ -117,7 +126,7 @@ impl Auth {
                 let lines = warnings
                     .iter()
                     .map(|warning| format!("warning: {warning}\n"));
-                print(&lines.collect::<String>()).context("cannot write to standard output")?;
+                print(&lines.collect::<String>())?;
                 Ok(ExitCode::SUCCESS)
             }
             Auth::Try(tried) => tried.run(),
@@ -128,7 +137,7 @@ impl Auth {
 impl Add {
     fn run(self) -> Ended {
         let new = NewCredential {
-            id: self.id,
+            id: self.id.to_string(),
             role: self.role,
             names: self.names,
             certificate: self.cert,
@@ -153,7 +162,7 @@ impl Try {
             "forbidden"
         };
         let line = format!("{answer}: {} ({})", decision.message, decision.rule);
-        print(&format!("{}\n", one_line(&line))).context("cannot write to standard output")?;
+        print(&format!("{}\n", one_line(&line)))?;
         Ok(match decision.is_allowed {
             true => ExitCode::SUCCESS,
             false => ExitCode::FAILURE,

@@ -18,7 +18,7 @@ pub(crate) struct Init {
     #[arg(value_name = "DIR")]
     folder: PathBuf,
     /// The host names and addresses that clients dial, such as relay.example,10.0.0.5
-    #[arg(long, value_name = "NAMES")]
+    #[arg(long, value_name = "NAMES", allow_hyphen_values = true)]
     name: ServerNames,
 }
 
@@ -31,7 +31,7 @@ impl Init {
             names: &self.name,
             server: address(&self.name, &pin),
         };
-        print(&lines.text()?).context("cannot write to standard output")?;
+        print(&lines.text()?)?;
         Ok(ExitCode::SUCCESS)
     }
 }

@@ -11,6 +11,8 @@ use clap::{CommandFactory, Subcommand};
 use common::terminal::console::complain;
 use common::terminal::escape::{one_line, path_line};
 use common::terminal::package_files;
+use common::wire::Identity;
+use common::wire::name::Name;
 use std::io::{self, ErrorKind, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -19,7 +21,7 @@ use std::process::ExitCode;
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     /// Change, check and try the file of --auth: which clients may join, and what they may do
-    #[command(subcommand)]
+    #[command(subcommand, arg_required_else_help = false)]
     Auth(auth::Auth),
     /// Write man pages, completion scripts, and a file with every option as a comment
     #[command(hide = true)]
@@ -28,14 +30,14 @@ pub(crate) enum Command {
         dir: PathBuf,
     },
     /// Read what was put on record: check that nothing was changed, or show it
-    #[command(subcommand)]
+    #[command(subcommand, arg_required_else_help = false)]
     Audit(audit::Audit),
     /// Make certificates, tokens and an auth file for a server that other machines reach
     ///
     /// Prints the lines that start the server and its first clients.
     Init(init::Init),
     /// Make, renew and show certificates of clients and of the server
-    #[command(subcommand)]
+    #[command(subcommand, arg_required_else_help = false)]
     Tls(tls::Tls),
 }
 
@@ -54,7 +56,10 @@ impl Command {
         };
         ended.unwrap_or_else(|error| {
             complain(&format!("error: {}", one_line(&format!("{error:#}"))));
-            ExitCode::from(crate::USAGE)
+            match error.is::<Unwritten>() {
+                true => ExitCode::FAILURE,
+                false => ExitCode::from(crate::USAGE),
+            }
         })
     }
 }
@@ -65,10 +70,29 @@ fn write_package_files(dir: &Path) -> Ended {
     Ok(ExitCode::SUCCESS)
 }
 
+/// An identity of the command line.
+fn identity(text: &str) -> Result<Identity<'static>, String> {
+    Identity::new(text.to_owned())
+}
+
+/// The name of one client, as it asked for it or the server gave it.
+fn name(text: &str) -> Result<Name<'static>, String> {
+    Name::told(text.to_owned()).map_err(|why| format!("{why}; expected the name of one client"))
+}
+
 /// Prints lines to standard output; a reader that has seen enough of them is no error.
-pub(crate) fn print(lines: &str) -> io::Result<()> {
-    match io::stdout().write_all(lines.as_bytes()) {
-        Err(error) if error.kind() != ErrorKind::BrokenPipe => Err(error),
+pub(crate) fn print(lines: &str) -> Result<(), Unwritten> {
+    written(io::stdout().write_all(lines.as_bytes()))
+}
+
+fn written(result: io::Result<()>) -> Result<(), Unwritten> {
+    match result {
+        Err(error) if error.kind() != ErrorKind::BrokenPipe => Err(Unwritten(error)),
         _ => Ok(()),
     }
 }
+
+/// Standard output takes no more, which is no fault of the command line.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot write to standard output: {0}")]
+pub(crate) struct Unwritten(io::Error);

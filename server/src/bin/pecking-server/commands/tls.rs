@@ -2,7 +2,6 @@
 
 use super::init::{absolute, address, word};
 use super::{Ended, print};
-use anyhow::Context;
 use clap::{Args, Subcommand};
 use common::terminal::escape::one_line;
 use server::authority::wall_clock;
@@ -37,7 +36,7 @@ pub(crate) struct Issue {
     #[arg(value_name = "NAME")]
     name: ClientName,
     /// For how many days it is valid; a year if left out
-    #[arg(long, value_name = "DAYS", value_parser = days, allow_negative_numbers = true)]
+    #[arg(long, value_name = "DAYS", value_parser = days, allow_hyphen_values = true)]
     days: Option<Days>,
 }
 
@@ -50,7 +49,7 @@ pub(crate) struct Renew {
     #[arg(value_name = "NAME")]
     name: Renewed,
     /// For how many days it is valid; for as many as the old one if left out
-    #[arg(long, value_name = "DAYS", value_parser = days, allow_negative_numbers = true)]
+    #[arg(long, value_name = "DAYS", value_parser = days, allow_hyphen_values = true)]
     days: Option<Days>,
 }
 
@@ -96,7 +95,7 @@ impl Tls {
                 shown.join("\n")
             }
         };
-        print(&text).context("cannot write to standard output")?;
+        print(&text)?;
         Ok(ExitCode::SUCCESS)
     }
 }
