@@ -79,14 +79,14 @@ for file in usr/share/man/man1/pecking{,-work,-server,-server-auth}.1.gz \
     usr/share/fish/vendor_completions.d/pecking{,-server}.fish; do
     test -s "$root/$file" || fail "no package has $file"
 done
+conffiles=$(for deb in "$debs"/*.deb; do dpkg-deb -I "$deb" conffiles; done)
 for file in server agent policy; do
-    for deb in "$debs"/*.deb; do dpkg-deb -I "$deb" conffiles; done | grep -qx "/etc/pecking/$file.toml" ||
-        fail "/etc/pecking/$file.toml is no conffile"
+    grep -qx "/etc/pecking/$file.toml" <<<"$conffiles" || fail "/etc/pecking/$file.toml is no conffile"
 done
 if command -v systemd-analyze >/dev/null; then
     units=$root/usr/lib/systemd/system
     # In a root of its own, a unit's program is not where it will be.
-    said=$(systemd-analyze verify "$units"/pecking-{server.service,server.socket,agent.service} 2>&1 |
+    said=$(systemd-analyze verify --man=no "$units"/pecking-{server.service,server.socket,agent.service} 2>&1 |
         grep pecking | grep -v 'is not executable: No such file' || true)
     test -z "$said" || fail "$said"
 fi
