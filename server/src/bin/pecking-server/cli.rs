@@ -216,6 +216,7 @@ fn clients(text: &str) -> Result<u32, String> {
         let commands = Command::augment_subcommands(clap::Command::new("pecking-server"));
         let names: Vec<&str> = commands
             .get_subcommands()
+            .filter(|command| !command.is_hide_set())
             .map(clap::Command::get_name)
             .collect();
         format!("{why}, or a subcommand ({})", names.join(", "))
