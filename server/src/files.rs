@@ -9,7 +9,7 @@ use crate::hub::Hub;
 use crate::record;
 use common::sys::sync::Arc;
 use common::sys::thread::{self, JoinHandle};
-use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
+use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded, select};
 use std::convert::Infallible;
 use std::fmt::Display;
 use std::io;
@@ -41,7 +41,7 @@ pub(crate) fn start(hub: &Arc<Hub>) -> io::Result<Option<Files>> {
     if hub.config.authority.is_none() && hub.tls.is_none() {
         return Ok(None);
     }
-    let hub = Arc::clone(hub);
+    let (hub, asked) = (Arc::clone(hub), hub.files_asked.1.clone());
     let mut unread = Unread::default();
     let look = move || {
         guarded("the auth file", || look_at_auth_file(&hub, &mut unread));
@@ -51,7 +51,7 @@ pub(crate) fn start(hub: &Arc<Hub>) -> io::Result<Option<Files>> {
             }
         });
     };
-    Files::start(EVERY, look).map(Some)
+    Files::start(EVERY, asked, look).map(Some)
 }
 
 /// A panic ends this look only.
@@ -95,15 +95,22 @@ fn look_at_auth_file(hub: &Hub, unread: &mut Unread) {
 }
 
 impl Files {
-    fn start(every: Duration, mut look: impl FnMut() + Send + 'static) -> io::Result<Files> {
+    /// Looks this often, and when it is asked to.
+    fn start(
+        every: Duration,
+        asked: Receiver<()>,
+        mut look: impl FnMut() + Send + 'static,
+    ) -> io::Result<Files> {
         let (stop, stopped) = bounded(0);
         let (runs, ended) = bounded(0);
         let thread = thread::spawn("files", move || {
             let _runs: Sender<Infallible> = runs;
             loop {
                 look();
-                if stopped.recv_timeout(every) != Err(RecvTimeoutError::Timeout) {
-                    return;
+                select! {
+                    recv(stopped) -> _ => return,
+                    recv(asked) -> _ => {}
+                    default(every) => {}
                 }
             }
         })?;
@@ -155,7 +162,8 @@ mod tests {
         let look = move || {
             let _ = looks.send_timeout((), LONG);
         };
-        let files = Files::start(Duration::from_millis(1), look).expect("a thread");
+        let files = Files::start(Duration::from_millis(1), crossbeam_channel::never(), look)
+            .expect("a thread");
         for _ in 0..3 {
             looked.recv_timeout(LONG).expect("a look");
         }
@@ -163,6 +171,19 @@ mod tests {
         let began = Instant::now();
         drop(files);
         assert!(began.elapsed() < LONG / 2, "{:?}", began.elapsed());
+    }
+
+    #[test]
+    fn it_looks_at_once_when_it_is_asked_to() {
+        let ((looks, looked), (ask, asked)) = (bounded(0), bounded(1));
+        let look = move || {
+            let _ = looks.send_timeout((), LONG);
+        };
+        let _files = Files::start(LONG, asked, look).expect("a thread");
+        looked.recv_timeout(LONG).expect("a look");
+        ask.send(()).expect("the thread is there");
+        let look = looked.recv_timeout(LONG / 2);
+        look.expect("a look that was asked for");
     }
 
     #[test]
@@ -174,7 +195,8 @@ mod tests {
                 panic!("a test asked for this panic");
             });
         };
-        let files = Files::start(Duration::from_millis(1), look).expect("a thread");
+        let files = Files::start(Duration::from_millis(1), crossbeam_channel::never(), look)
+            .expect("a thread");
         for _ in 0..3 {
             looked.recv_timeout(LONG).expect("a look");
         }
@@ -190,7 +212,8 @@ mod tests {
             let _ = looks.send(());
             let _ = never.recv_timeout(LONG);
         };
-        let files = Files::start(Duration::from_millis(1), look).expect("a thread");
+        let files = Files::start(Duration::from_millis(1), crossbeam_channel::never(), look)
+            .expect("a thread");
         looked.recv_timeout(LONG).expect("a look");
         let began = Instant::now();
         drop(files);

@@ -19,6 +19,8 @@ use common::net::listener::Waker;
 use common::sys::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use common::sys::sync::{Arc, Mutex, lock};
 use common::wire::{ExecutionResult, Status};
+#[cfg(not(shuttle))]
+use crossbeam_channel::{Receiver, Sender, bounded};
 use std::collections::HashMap;
 
 /// How long rank news wait for more: no user notices it, and many departures at once are told as
@@ -66,6 +68,9 @@ pub(crate) struct Hub {
     /// When credentials are looked at next for their ends, in the time of the timer queue.
     pub(crate) next_expiry: AtomicU64,
     waker: Waker,
+    /// Wakes up the thread that looks at files, and its end.
+    #[cfg(not(shuttle))]
+    pub(crate) files_asked: (Sender<()>, Receiver<()>),
 }
 
 impl Hub {
@@ -92,6 +97,8 @@ impl Hub {
             abort_requested: AtomicBool::new(false),
             next_expiry: AtomicU64::new(u64::MAX),
             waker,
+            #[cfg(not(shuttle))]
+            files_asked: bounded(1),
         }
     }
 

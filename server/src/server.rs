@@ -20,7 +20,8 @@ use common::sys::sync::{Arc, Mutex};
 use common::sys::thread;
 use common::sys::thread::JoinHandle;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpListener};
+use std::time::Duration;
 
 /// Why a server could not be started.
 #[derive(Debug, thiserror::Error)]
@@ -89,12 +90,29 @@ impl Server {
     /// # Errors
     /// It cannot listen at the address.
     pub fn bind(config: Config) -> Result<Server, ServerError> {
+        Server::listen(config, None)
+    }
+
+    /// Takes over a socket that listens already, in place of the address of the settings. Clients that
+    /// have dialled in since then are served, too.
+    ///
+    /// # Errors
+    /// As for [`Server::bind`].
+    pub fn adopt(config: Config, socket: TcpListener) -> Result<Server, ServerError> {
+        Server::listen(config, Some(socket))
+    }
+
+    fn listen(config: Config, socket: Option<TcpListener>) -> Result<Server, ServerError> {
         #[cfg(not(shuttle))]
         let tls = config.tls.clone().map(Encryption::load).transpose();
         #[cfg(not(shuttle))]
         let tls = tls.map_err(ServerError::Tls)?;
-        let (listener, waker) = Listener::bind(&config.listen)
-            .map_err(|source| not_bound(&config.listen, "--listen", source))?;
+        let bound = match socket {
+            None => Listener::bind(&config.listen),
+            Some(socket) => Listener::adopt(socket),
+        };
+        let (listener, waker) =
+            bound.map_err(|source| not_bound(&config.listen, "--listen", source))?;
         #[cfg(not(shuttle))]
         let http = match &config.http {
             None => None,
@@ -220,6 +238,19 @@ impl Handle {
     pub fn abort(&self) {
         self.0.abort_requested.store(true, Ordering::Release);
         self.stop();
+    }
+
+    /// Has the server read the auth file and the certificates again if they have changed, at once and
+    /// not when it looks the next time.
+    pub fn reload(&self) {
+        // A full channel: it is going to look in any case.
+        #[cfg(not(shuttle))]
+        let _ = self.0.files_asked.0.try_send(());
+    }
+
+    /// How long ago its timers were looked at: about a second at most, unless it stands still.
+    pub fn since_last_look(&self) -> Duration {
+        self.0.timers.since_last_look()
     }
 
     /// Whether it was told to stop.

@@ -44,6 +44,19 @@ pub(crate) fn refused(words: &[&str]) -> Ended {
     Ended::of(&mut command)
 }
 
+/// Checks that a program says its name, its version, and the commit that it was built from.
+#[track_caller]
+pub(crate) fn expect_version(said: &str, program: &str) {
+    let start = format!("{program} {} (", env!("CARGO_PKG_VERSION"));
+    let commit = said
+        .strip_prefix(&start)
+        .and_then(|rest| rest.strip_suffix(")\n"));
+    let is_commit = |commit: &str| {
+        commit == "unknown" || commit.len() == 12 && commit.chars().all(|c| c.is_ascii_hexdigit())
+    };
+    assert!(commit.is_some_and(is_commit), "{said}");
+}
+
 /// Checks that each record of a log is one line that begins with a time and a level, and
 /// that nothing in it could steer a terminal.
 #[track_caller]
@@ -274,9 +287,8 @@ fn a_wrong_argument_never_steers_the_terminal() {
 
 #[test]
 fn version_help_and_completions() {
-    Ended::of(&mut server(&["--version"]))
-        .expect_code(0)
-        .expect_stdout(format!("pecking-server {}\n", env!("CARGO_PKG_VERSION")));
+    let ended = Ended::of(&mut server(&["--version"]));
+    expect_version(ended.expect_code(0).text(), "pecking-server");
     for words in [["--help"], ["-h"]] {
         let ended = Ended::of(&mut server(&words));
         ended.expect_code(0);

@@ -243,3 +243,36 @@ fn deep_nesting_costs_no_stack() {
     let deep = with(&format!("args = {}", "[".repeat(100_000)));
     assert!(refused(&deep).starts_with("p:3:"));
 }
+
+/// The policy that the package installs, whose lines are all comments.
+const PACKAGED: &str = include_str!("../../debian/policy.toml");
+
+#[test]
+fn the_packaged_policy_names_no_command_and_shows_every_key() {
+    let fault = format!("{:?}", parse(PACKAGED).expect_err("it names no command"));
+    assert!(fault.contains("it names no command"), "{fault}");
+    let lines = PACKAGED.lines().filter_map(|line| line.strip_prefix('#'));
+    let settings = lines.filter(|line| line.starts_with(|c: char| c == '[' || c.is_alphanumeric()));
+    let text = settings.collect::<Vec<_>>().join("\n");
+    let entries = parse(&text).unwrap_or_else(|fault| panic!("{text}: {fault:?}"));
+    assert_eq!(entries.len(), 2, "{text}");
+    for (table, wrong) in [
+        ("[commands.logs]\n", "[commands.x]\nx = 1\n"),
+        (
+            "[defaults]\n",
+            "[defaults]\nx = 1\n[commands.x]\nrun = [\"/x\"]\n",
+        ),
+        (
+            "from = { ",
+            "[defaults]\nfrom = { x = 1 }\n[commands.x]\nrun = [\"/x\"]\n",
+        ),
+    ] {
+        let fault = format!("{:?}", parse(wrong).expect_err(wrong));
+        let keys: Vec<&str> = fault.split('`').skip(3).step_by(2).collect();
+        assert!(keys.len() > 2, "{fault}");
+        let (_, table) = text.split_once(table).expect(table);
+        for key in keys {
+            assert!(table.contains(&format!("{key} = ")), "{key} is not shown");
+        }
+    }
+}

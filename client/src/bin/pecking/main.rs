@@ -24,13 +24,15 @@ mod targets;
 mod unread_input;
 mod work;
 
-use clap::Parser;
+use clap::CommandFactory;
 use clap::error::ErrorKind;
-use cli::{Action, Cli, SERVER_VARIABLE};
+use cli::{Action, Cli, SERVER_VARIABLE, WORK};
 use common::sys::thread::on_main_thread;
 use common::terminal::args;
+use common::terminal::config_file::{self, ConfigError};
 use common::terminal::console::complain;
 use common::terminal::escape::one_line;
+use common::terminal::package_files;
 use exit_code::ExitCode;
 use failure::Failure;
 use output::progress::Progress;
@@ -42,22 +44,29 @@ fn main() -> std::process::ExitCode {
         return std::process::ExitCode::SUCCESS;
     }
     hide_memory();
-    let exit = match Cli::try_parse() {
-        Ok(mut cli) => on_main_thread(|| cli.read_targets().and_then(|()| act(&cli)))
-            .unwrap_or_else(|failure| {
-                complain(&format!("error: {}", one_line(&failure.to_string())));
-                let exit = cli.exit_of(&failure);
-                if cli.wants_json_lines() {
-                    // A reader that has gone is told by the exit code.
-                    let _ = print(&output::json::failure_line(&failure, exit));
-                }
-                exit
-            }),
-        Err(e) if e.exit_code() == 0 => {
+    let exit = match Cli::read() {
+        Ok((mut cli, given)) => {
+            on_main_thread(|| cli.read_targets().and_then(|()| act(&cli, &given))).unwrap_or_else(
+                |failure| {
+                    cli.log_format.complain(&one_line(&failure.to_string()));
+                    let exit = cli.exit_of(&failure);
+                    if cli.wants_json_lines() {
+                        // A reader that has gone is told by the exit code.
+                        let _ = print(&output::json::failure_line(&failure, exit));
+                    }
+                    exit
+                },
+            )
+        }
+        Err(ConfigError::Usage(e)) if e.exit_code() == 0 => {
             let _ = e.print();
             ExitCode::Done
         }
-        Err(e) => {
+        Err(ConfigError::File(why)) => {
+            complain(&format!("error: {why}"));
+            ExitCode::Usage
+        }
+        Err(ConfigError::Usage(e)) => {
             complain(&wrong_command_line(&e));
             ExitCode::Usage
         }
@@ -86,34 +95,42 @@ fn hide_memory() {
     }
 }
 
-fn act(cli: &Cli) -> Result<ExitCode, Failure> {
+fn act(cli: &Cli, given: &config_file::Settings) -> Result<ExitCode, Failure> {
     let is_terminal = io::stdin().is_terminal() && io::stdout().is_terminal();
     let settings = cli.settings(is_terminal)?;
-    let log = io::stderr();
+    let (log, format) = (io::stderr(), cli.log_format);
     match &cli.command {
         None if is_terminal => prompt::at_terminal(&settings),
-        None => with_log("warn", log, |console| {
+        None => with_log("warn", (log, format), |console| {
             prompt::piped::run(&settings, console)
         }),
         Some(Action::Run(run)) => {
             let progress = Progress::new(run.wants_progress());
             let log = progress.shown().beside(log);
-            with_log("warn", log, |console| {
+            with_log("warn", (log, format), |console| {
                 run::run(&settings, run, progress, console)
             })
         }
-        Some(Action::Work { audit }) => {
-            with_log("info", log, |console| work::work(settings, audit, console))
-        }
-        Some(Action::Members(shown)) => with_log("warn", log, |console| match shown.missing {
-            true => members::missing(&settings, shown.form(), console),
-            false => members::members(&settings, shown.form(), console),
+        Some(Action::Work(work)) if work.check_config => print(&given.in_force(&Cli::command())),
+        Some(Action::Work(work)) => with_log("info", (log, format), |console| {
+            work::work(settings, &work.audit, console)
         }),
-        Some(Action::Bench(bench)) => with_log("warn", log, |console| {
+        Some(Action::Members(shown)) => {
+            with_log("warn", (log, format), |console| match shown.missing {
+                true => members::missing(&settings, shown.form(), console),
+                false => members::members(&settings, shown.form(), console),
+            })
+        }
+        Some(Action::Bench(bench)) => with_log("warn", (log, format), |console| {
             bench::bench(&settings.config, bench, console)
         }),
         Some(Action::Groups { name }) => targets::show(name.as_deref()),
         Some(Action::Policy { look }) => policy::look(look),
+        Some(Action::PackageFiles { dir }) => {
+            package_files::write(&Cli::command(), Some(WORK), "agent.toml", dir)
+                .map_err(Failure::Output)?;
+            Ok(ExitCode::Done)
+        }
         Some(Action::Completions { shell }) => print(&Cli::completions(*shell)),
     }
 }

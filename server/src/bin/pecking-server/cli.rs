@@ -2,10 +2,12 @@
 
 use crate::commands::Command;
 use crate::exposure::Guard;
-use clap::{CommandFactory, Parser, Subcommand};
+use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 use common::audit::Audit;
 use common::audit::{AuditOptions, KeptOutcomes};
+use common::logging::format::LogFormat;
 use common::terminal::args;
+use common::terminal::config_file::{self, ConfigError, Settings};
 use common::terminal::console::Console;
 use common::token::{self, TokenError};
 use common::wire::selector::Selector;
@@ -15,6 +17,7 @@ use server::{
     ClientCertificates, Config, HEARTBEAT_RANGE, HttpConfig, MAX_LINE_RANGE, MAX_MEMORY_RANGE,
     MOST_CLIENTS, ServerTls, Token, Transcript,
 };
+use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -163,9 +166,27 @@ pub(crate) struct Cli {
     )]
     pub(crate) audit_outcomes: KeptOutcomes,
 
+    /// Take options from this file, too: its keys are the names of options (`quiet = true`). The
+    /// command line wins over it
+    #[arg(long, value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
+
+    /// Print every option with its value and where that is from, and end
+    #[arg(long)]
+    pub(crate) check_config: bool,
+
     /// Print no transcript of arrivals and departures
     #[arg(long)]
     pub(crate) quiet: bool,
+
+    /// How the log is written: text, or json, an object a line
+    #[arg(
+        long,
+        value_name = "FORMAT",
+        default_value = "text",
+        hide_possible_values = true
+    )]
+    pub(crate) log_format: LogFormat,
 
     /// Print a completion script for a shell, and end
     #[arg(long, value_name = "SHELL", allow_hyphen_values = true)]
@@ -211,6 +232,7 @@ fn clients(text: &str) -> Result<u32, String> {
         let commands = Command::augment_subcommands(clap::Command::new("pecking-server"));
         let names: Vec<&str> = commands
             .get_subcommands()
+            .filter(|command| !command.is_hide_set())
             .map(clap::Command::get_name)
             .collect();
         format!("{why}, or a subcommand ({})", names.join(", "))
@@ -226,9 +248,17 @@ fn heartbeat(text: &str) -> Result<Duration, String> {
 }
 
 impl Cli {
-    /// Reads the command line. The error says what is wrong, or is the help that was asked for.
-    pub(crate) fn read() -> Result<Cli, clap::Error> {
-        Cli::try_parse().map(Cli::with_files_of_dir)
+    /// Reads the command line, and the file that it names. The error says what is wrong, or is the
+    /// help that was asked for.
+    pub(crate) fn read() -> Result<(Cli, Settings), ConfigError> {
+        let words: Vec<_> = std::env::args_os().collect();
+        Cli::of(&words)
+    }
+
+    fn of(words: &[OsString]) -> Result<(Cli, Settings), ConfigError> {
+        let settings = config_file::read(&Cli::command(), words, None)?;
+        let cli = Cli::from_arg_matches(&settings.matches).map_err(ConfigError::Usage)?;
+        Ok((cli.with_files_of_dir(), settings))
     }
 
     /// The same, with the files of `--dir` as if they had been named.

@@ -10,11 +10,13 @@ use crate::encrypting::{Encrypting, ServerAddress};
 use crate::exit_code::ExitCode;
 use crate::failure::Failure;
 use crate::settings::{Executes, Settings};
-use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
+use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 use client::{CONNECT_TIMEOUT, Config, Identity, Name, Token};
 use common::audit::AuditOptions;
 use common::limits::{DEFAULT_ADDRESS, MAX_SLOTS};
+use common::logging::format::LogFormat;
 use common::terminal::args;
+use common::terminal::config_file::{self, ConfigError};
 use common::wire::selector::check_name;
 use common::wire::{Tags, Tier};
 use std::path::PathBuf;
@@ -26,7 +28,7 @@ use std::time::Duration;
 /// this is a prompt: each line is a command for other clients, and their commands are executed
 /// here. Lines from a pipe are run one after another.
 #[derive(Debug, Parser)]
-#[command(name = "pecking", version, after_help = EXAMPLES, disable_help_subcommand = true)]
+#[command(name = "pecking", version = VERSION, after_help = EXAMPLES, disable_help_subcommand = true)]
 pub(crate) struct Cli {
     #[command(flatten)]
     joining: Joining,
@@ -38,9 +40,24 @@ pub(crate) struct Cli {
     #[arg(long, global = true, help_heading = "Joining")]
     raw: bool,
 
+    /// How the log, and what else is said on standard error, is written: text, or json, an object a
+    /// line; a prompt has none
+    #[arg(
+        long,
+        global = true,
+        help_heading = "Joining",
+        value_name = "FORMAT",
+        default_value = "text",
+        hide_possible_values = true
+    )]
+    pub(crate) log_format: LogFormat,
+
     #[command(subcommand)]
     pub(crate) command: Option<Action>,
 }
+
+/// The version of the package, and the commit that the program was built from.
+const VERSION: &str = concat!(env!("CARGO_PKG_VERSION"), " (", env!("PECKING_COMMIT"), ")");
 
 /// The variable of the environment that counts if `--server` is left out.
 pub(crate) const SERVER_VARIABLE: &str = "PECKING_SERVER";
@@ -169,10 +186,7 @@ pub(crate) enum Action {
     #[command(after_help = run::EXAMPLES)]
     Run(Run),
     /// Only execute, until a signal comes
-    Work {
-        #[command(flatten)]
-        audit: AuditOptions,
-    },
+    Work(Work),
     /// Measure how fast the server relays commands
     #[command(after_help = bench::EXAMPLES)]
     Bench(Bench),
@@ -190,12 +204,34 @@ pub(crate) enum Action {
         #[command(subcommand)]
         look: LookAtPolicy,
     },
+    /// Write man pages, completion scripts, and a file with every option of work as a comment
+    #[command(hide = true, help_template = WITHOUT_OPTIONS)]
+    PackageFiles {
+        /// The folder, which is made
+        dir: PathBuf,
+    },
     /// Print a completion script for a shell
     #[command(help_template = WITHOUT_OPTIONS)]
     Completions {
         /// For which shell
         shell: clap_complete::Shell,
     },
+}
+
+/// What `work` takes.
+#[derive(Debug, Args)]
+pub(crate) struct Work {
+    #[command(flatten)]
+    pub(crate) audit: AuditOptions,
+
+    /// Take options from this file, too: its keys are the names of options (`slots = 4`). The
+    /// command line wins over it, and the environment as well
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+
+    /// Print every option with its value and where that is from, and end
+    #[arg(long)]
+    pub(crate) check_config: bool,
 }
 
 /// How `members` shows them.
@@ -292,7 +328,19 @@ fn tag(text: &str) -> Result<(String, String), String> {
     Ok((key.to_owned(), value.to_owned()))
 }
 
+/// The subcommand whose options a file can give.
+pub(crate) const WORK: &str = "work";
+
 impl Cli {
+    /// Reads the command line, and the file that it names. The error says what is wrong, or is the
+    /// help that was asked for.
+    pub(crate) fn read() -> Result<(Cli, config_file::Settings), ConfigError> {
+        let words: Vec<_> = std::env::args_os().collect();
+        let settings = config_file::read(&Cli::command(), &words, Some(WORK))?;
+        let cli = Cli::from_arg_matches(&settings.matches).map_err(ConfigError::Usage)?;
+        Ok((cli, settings))
+    }
+
     pub(crate) fn completions(shell: clap_complete::Shell) -> String {
         let mut script = Vec::new();
         clap_complete::generate(shell, &mut Cli::command(), "pecking", &mut script);
@@ -321,7 +369,7 @@ impl Cli {
         // A client that reconnects ranks lower than before: the commands of `run` or of a pipe
         // would then reach other clients than meant, or none.
         let (slots, reconnects, waits) = match &self.command {
-            Some(Action::Work { .. }) => (Some(1), true, Wait::ForServer),
+            Some(Action::Work(_)) => (Some(1), true, Wait::ForServer),
             None => (None, is_terminal, Wait::ForPlace),
             Some(_) => (Some(0), false, Wait::ForPlace),
         };
@@ -334,7 +382,7 @@ impl Cli {
         };
         let encrypting = &joining.encrypting;
         // Services rank below the people that command them, whichever came first.
-        let is_work = matches!(self.command, Some(Action::Work { .. }));
+        let is_work = matches!(self.command, Some(Action::Work(_)));
         let lowest = is_work.then_some(Tier::LOWEST);
         Ok(Settings {
             config: Config {

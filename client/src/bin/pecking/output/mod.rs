@@ -20,6 +20,7 @@ pub(crate) mod tracker;
 
 use crate::exit_code::ExitCode;
 use crate::failure::Failure;
+use common::logging::format::LogFormat;
 use common::logging::logger::start_logging;
 use common::terminal::console::Console;
 use std::io::{self, Write};
@@ -34,14 +35,14 @@ pub(crate) fn print(text: &str) -> Result<ExitCode, Failure> {
     }
 }
 
-/// Acts while records of this level and above are logged to `out`.
+/// Acts while records of this level and above are logged to `out`, in a format.
 pub(crate) fn with_log(
     level: &str,
-    out: impl Write + Send + 'static,
+    (out, format): (impl Write + Send + 'static, LogFormat),
     act: impl FnOnce(&Console) -> Result<ExitCode, Failure>,
 ) -> Result<ExitCode, Failure> {
     let console = Console::start("log", out).map_err(Failure::NoThread)?;
-    start_logging(console.clone(), level);
+    start_logging(console.clone(), level, format);
     let result = act(&console);
     console.close();
     result

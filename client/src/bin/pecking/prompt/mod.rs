@@ -18,6 +18,7 @@ use crate::failure::Failure;
 use crate::output::with_log;
 use crate::settings::Settings;
 use client::Disconnect;
+use common::logging::format::LogFormat;
 use common::terminal::console::Console;
 use common::terminal::escape::one_line;
 use crossbeam_channel::Receiver;
@@ -34,7 +35,7 @@ pub(crate) fn at_terminal(settings: &Settings) -> Result<ExitCode, Failure> {
         true => Box::new(ScreenWriter(screen.clone())),
         false => Box::new(io::stderr()),
     };
-    with_log("warn", log, |console| {
+    with_log("warn", (log, LogFormat::Text), |console| {
         run(settings, &screen, redraw, console)
     })
 }

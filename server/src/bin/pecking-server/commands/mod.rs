@@ -5,12 +5,16 @@ mod auth;
 mod init;
 mod tls;
 
-use clap::Subcommand;
+use crate::cli::Cli;
+use anyhow::Context;
+use clap::{CommandFactory, Subcommand};
 use common::terminal::console::complain;
-use common::terminal::escape::one_line;
+use common::terminal::escape::{one_line, path_line};
+use common::terminal::package_files;
 use common::wire::Identity;
 use common::wire::name::Name;
 use std::io::{self, ErrorKind, Write};
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 /// A subcommand.
@@ -19,6 +23,12 @@ pub(crate) enum Command {
     /// Change, check and try the file of --auth: which clients may join, and what they may do
     #[command(subcommand, arg_required_else_help = false)]
     Auth(auth::Auth),
+    /// Write man pages, completion scripts, and a file with every option as a comment
+    #[command(hide = true)]
+    PackageFiles {
+        /// The folder, which is made
+        dir: PathBuf,
+    },
     /// Read what was put on record: check that nothing was changed, or show it
     #[command(subcommand, arg_required_else_help = false)]
     Audit(audit::Audit),
@@ -40,6 +50,7 @@ impl Command {
         let ended = match self {
             Command::Auth(auth) => auth.run(),
             Command::Audit(audit) => audit.run(),
+            Command::PackageFiles { dir } => write_package_files(&dir),
             Command::Init(init) => init.run(),
             Command::Tls(tls) => tls.run(),
         };
@@ -51,6 +62,12 @@ impl Command {
             }
         })
     }
+}
+
+fn write_package_files(dir: &Path) -> Ended {
+    package_files::write(&Cli::command(), None, "server.toml", dir)
+        .with_context(|| format!("cannot write to {}", path_line(dir)))?;
+    Ok(ExitCode::SUCCESS)
 }
 
 /// An identity of the command line.
