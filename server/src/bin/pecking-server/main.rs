@@ -30,6 +30,8 @@ const USAGE: u8 = 2;
 const INTERRUPTED: u8 = 130;
 
 fn main() -> ExitCode {
+    // The keys of certificates are in memory from here on.
+    resources::forbid_core_dumps();
     let cli = match Cli::read() {
         Ok(cli) => cli,
         Err(e) if e.exit_code() == 0 => {
