@@ -305,6 +305,8 @@ fn machine(server: &Server, folder: &Folder, at: usize, machine: &Machine) -> Wo
     let mut command = client_command();
     let server = server.address().to_string();
     command.args(["work", "--name", &name, "--server", &server]);
+    // Else it asks for the lowest.
+    command.args(["--tier", &machine.tier.to_string()]);
     command.arg("--policy").arg(policy);
     command.arg("--token-file").arg(token);
     let worker = Program::start(&mut command);

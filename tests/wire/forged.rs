@@ -17,7 +17,7 @@ fn claims() -> Value {
 }
 
 /// Parameters with all the claims that do not change what they ask for.
-fn forged(params: Value) -> Value {
+fn forged(params: &Value) -> Value {
     let mut all = claims();
     for (key, value) in params.as_object().expect("an object") {
         all[key] = value.clone();
@@ -37,7 +37,7 @@ fn nothing_that_a_client_says_of_itself_or_of_others_counts() {
     let mut server = auth.server(9, &["--audit", log.to_str().expect("a plain path")]);
     let join = |id: &str, tier: u64| {
         // A name and a tier are asked for, and nothing else.
-        auth.join(&server, id, forged(json!({"name": id, "tier": tier})))
+        auth.join(&server, id, forged(&json!({"name": id, "tier": tier})))
     };
     let mut alice = join("alice", 0);
     let mut bob = join("bob", 3);
@@ -55,7 +55,7 @@ fn nothing_that_a_client_says_of_itself_or_of_others_counts() {
     // A sender.
     let sent = bob.request(
         "send",
-        &forged(json!({"to": "web1", "command": ["deploy"]})),
+        &forged(&json!({"to": "web1", "command": ["deploy"]})),
     );
     let execute = web1.execute();
     let mut origin = bob.origin(1);
@@ -75,13 +75,13 @@ fn nothing_that_a_client_says_of_itself_or_of_others_counts() {
             json!({"id": execute.id, "stream": "stdout", "text": "forged"}),
         ),
     ] {
-        web2.notify(method, &forged(params.clone()));
-        alice.notify(method, &forged(params));
+        web2.notify(method, &forged(&params));
+        alice.notify(method, &forged(&params));
     }
     for other in [&web2, &alice] {
         other.reply(
             &execute,
-            &forged(json!({"exit_code": 7, "stdout": "forged"})),
+            &forged(&json!({"exit_code": 7, "stdout": "forged"})),
         );
         other.reply_error(&execute, -32000, "forged");
     }
@@ -92,7 +92,7 @@ fn nothing_that_a_client_says_of_itself_or_of_others_counts() {
     // The executor.
     web1.notify(
         "output",
-        &forged(json!({"id": execute.id, "stream": "stdout", "text": "x", "send": 99})),
+        &forged(&json!({"id": execute.id, "stream": "stdout", "text": "x", "send": 99})),
     );
     let output = bob.notification("output");
     let mut expected = web1.identity(2);
@@ -100,7 +100,7 @@ fn nothing_that_a_client_says_of_itself_or_of_others_counts() {
         (sent.clone(), json!("stdout"), json!("x"));
     assert_eq!(output, expected);
     let result = json!({"exit_code": 0, "status": "lost", "send": 99, "targets": 99});
-    web1.reply(&execute, &forged(result));
+    web1.reply(&execute, &forged(&result));
     let outcome = without_time(bob.result_of(&sent));
     let mut expected = web1.identity(2);
     (expected["status"], expected["exit_code"]) = (json!("done"), json!(0));
@@ -109,18 +109,18 @@ fn nothing_that_a_client_says_of_itself_or_of_others_counts() {
     // What each may see and do stays what it was.
     for method in ["members", "select"] {
         // To `members`, `from` is a rank.
-        let params = forged(json!({"to": "web*", "command": ["deploy"], "from": 0}));
+        let params = forged(&json!({"to": "web*", "command": ["deploy"], "from": 0}));
         let said = bob.result(method, &params).to_string();
         assert!(!said.contains("alice"), "{method}: {said}");
     }
     let error = bob.error(
         "send",
-        &forged(json!({"to": "web1", "command": ["reboot"]})),
+        &forged(&json!({"to": "web1", "command": ["reboot"]})),
     );
     assert_eq!(error["code"], 11, "{error}");
     let error = web1.error(
         "send",
-        &forged(json!({"to": "web2", "command": ["deploy"]})),
+        &forged(&json!({"to": "web2", "command": ["deploy"]})),
     );
     assert_eq!(error["data"]["rule"], "agent.may.send", "{error}");
     // Its log is whole then.
