@@ -17,6 +17,7 @@ mod drain;
 mod exodus;
 mod forged;
 mod hostile;
+mod input;
 mod join;
 mod life;
 mod line;

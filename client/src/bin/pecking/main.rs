@@ -10,13 +10,17 @@ mod dry_run;
 mod encrypting;
 mod executors;
 mod exit_code;
+mod expected;
 mod failure;
+mod feed;
 mod members;
 mod output;
+mod own_files;
 mod policy;
 mod prompt;
 mod run;
 mod settings;
+mod targets;
 mod unread_input;
 mod work;
 
@@ -29,6 +33,7 @@ use common::terminal::console::complain;
 use common::terminal::escape::one_line;
 use exit_code::ExitCode;
 use failure::Failure;
+use output::progress::Progress;
 use output::{print, with_log};
 use std::io::{self, IsTerminal};
 
@@ -38,10 +43,16 @@ fn main() -> std::process::ExitCode {
     }
     hide_memory();
     let exit = match Cli::try_parse() {
-        Ok(cli) => on_main_thread(|| act(cli)).unwrap_or_else(|failure| {
-            complain(&format!("error: {}", one_line(&failure.to_string())));
-            failure.exit_code()
-        }),
+        Ok(mut cli) => on_main_thread(|| cli.read_targets().and_then(|()| act(&cli)))
+            .unwrap_or_else(|failure| {
+                complain(&format!("error: {}", one_line(&failure.to_string())));
+                let exit = cli.exit_of(&failure);
+                if cli.wants_json_lines() {
+                    // A reader that has gone is told by the exit code.
+                    let _ = print(&output::json::failure_line(&failure, exit));
+                }
+                exit
+            }),
         Err(e) if e.exit_code() == 0 => {
             let _ = e.print();
             ExitCode::Done
@@ -75,28 +86,34 @@ fn hide_memory() {
     }
 }
 
-fn act(cli: Cli) -> Result<ExitCode, Failure> {
+fn act(cli: &Cli) -> Result<ExitCode, Failure> {
     let is_terminal = io::stdin().is_terminal() && io::stdout().is_terminal();
     let settings = cli.settings(is_terminal)?;
     let log = io::stderr();
-    match cli.command {
+    match &cli.command {
         None if is_terminal => prompt::at_terminal(&settings),
         None => with_log("warn", log, |console| {
             prompt::piped::run(&settings, console)
         }),
         Some(Action::Run(run)) => {
-            with_log("warn", log, |console| run::run(&settings, &run, console))
+            let progress = Progress::new(run.wants_progress());
+            let log = progress.shown().beside(log);
+            with_log("warn", log, |console| {
+                run::run(&settings, run, progress, console)
+            })
         }
         Some(Action::Work { audit }) => {
-            with_log("info", log, |console| work::work(settings, &audit, console))
+            with_log("info", log, |console| work::work(settings, audit, console))
         }
-        Some(Action::Members { json }) => with_log("warn", log, |console| {
-            members::members(&settings, json, console)
+        Some(Action::Members(shown)) => with_log("warn", log, |console| match shown.missing {
+            true => members::missing(&settings, shown.form(), console),
+            false => members::members(&settings, shown.form(), console),
         }),
         Some(Action::Bench(bench)) => with_log("warn", log, |console| {
-            bench::bench(&settings.config, &bench, console)
+            bench::bench(&settings.config, bench, console)
         }),
-        Some(Action::Policy { look }) => policy::look(&look),
-        Some(Action::Completions { shell }) => print(&Cli::completions(shell)),
+        Some(Action::Groups { name }) => targets::show(name.as_deref()),
+        Some(Action::Policy { look }) => policy::look(look),
+        Some(Action::Completions { shell }) => print(&Cli::completions(*shell)),
     }
 }
