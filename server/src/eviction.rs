@@ -177,10 +177,11 @@ fn given(rules: &Rules, before: &Grant, member: &Member) -> Result<Grant, Reason
 }
 
 /// Whether a grant gives a member what it has. What `allow` covers is not looked at: it counts
-/// from the next `send`.
+/// from the next `send`; nor is how many clients may join with the credential, unless that is none.
 fn gives_no_less(grant: &Grant, before: &Grant, member: &Member) -> bool {
     let (role, was) = (grant.role(), before.role());
     grant.credential.id == before.credential.id
+        && grant.credential.connections != Some(0)
         && role.name == was.name
         && was.may.iter().all(|right| role.may.contains(right))
         && role.tier <= member.tier

@@ -7,6 +7,7 @@
 use crate::eviction;
 use crate::hub::Hub;
 use crate::record;
+use common::sys::file_stamp::FileStamp;
 use common::sys::sync::Arc;
 use common::sys::thread::{self, JoinHandle};
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded, select};
@@ -14,12 +15,21 @@ use std::convert::Infallible;
 use std::fmt::Display;
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::Path;
 use std::time::Duration;
 
 /// How often files are looked at: a revoked client is gone a moment later, an operator who replaces a
 /// certificate sees in the log that it counts before the next command is typed, and a look is one
 /// system call for each file.
 const EVERY: Duration = Duration::from_secs(2);
+
+/// How long the auth file has to stay as it is before it is read: some editors write a file in place, in
+/// pieces, and one that lacks the credentials at its end may look right.
+const STILL: Duration = Duration::from_millis(250);
+
+/// How often that is waited for, so that a file that changes all the time is read in the end, and
+/// within three seconds of a change.
+const MOST_WAITS: usize = 3;
 
 /// How long the server's end waits for the thread: a disk gives a file of this size far sooner.
 const PATIENCE: Duration = Duration::from_secs(1);
@@ -82,6 +92,7 @@ fn look_at_auth_file(hub: &Hub, unread: &mut Unread) {
     let Some(authority) = authority.filter(|authority| authority.has_changed()) else {
         return;
     };
+    wait_until_still(authority.file());
     authority.reload(|error| {
         if !unread.is_news(error.filter(|error| error.is_unread())) {
             return;
@@ -92,6 +103,21 @@ fn look_at_auth_file(hub: &Hub, unread: &mut Unread) {
             Some(error) => log::error!("the auth file stays as it was: {error}"),
         }
     });
+}
+
+fn wait_until_still(file: Option<&Path>) {
+    let Some(file) = file else {
+        return;
+    };
+    let mut seen = FileStamp::of(file);
+    for _ in 0..MOST_WAITS {
+        std::thread::sleep(STILL);
+        let now = FileStamp::of(file);
+        if now == seen {
+            return;
+        }
+        seen = now;
+    }
 }
 
 impl Files {
@@ -139,6 +165,35 @@ mod tests {
 
     /// Far longer than anything here takes.
     const LONG: Duration = Duration::from_secs(60);
+
+    #[test]
+    fn a_file_that_is_written_in_pieces_is_waited_for_and_one_that_never_rests_is_not() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let file = folder.path().join("auth.toml");
+        let write = |pieces: &[&str], pause: Duration| {
+            let mut open = std::fs::File::create(&file).expect("a file");
+            for piece in pieces {
+                std::io::Write::write_all(&mut open, piece.as_bytes()).expect("it takes that");
+                std::thread::sleep(pause);
+            }
+        };
+        std::thread::scope(|scope| {
+            scope.spawn(|| write(&["a", "b", "c"], STILL / 2));
+            while !file.exists() {
+                std::thread::yield_now();
+            }
+            wait_until_still(Some(&file));
+            assert_eq!(std::fs::read_to_string(&file).expect("text"), "abc");
+        });
+        std::thread::scope(|scope| {
+            scope.spawn(|| write(&["x"; 60], STILL / 10));
+            let began = Instant::now();
+            wait_until_still(Some(&file));
+            assert!(began.elapsed() >= STILL);
+            let text = std::fs::read_to_string(&file).expect("text");
+            assert!(text.len() < 60, "it is waited for without end");
+        });
+    }
 
     #[test]
     fn a_file_that_still_cannot_be_read_is_no_news() {

@@ -257,6 +257,7 @@ impl OnRecord {
         if is_fine && command.tally.is_some() && !keeps_all {
             return;
         }
+        let kept = self.places.audit().words();
         let signal = executed.signal.as_ref().map(|signal| signal.decoded());
         let message = ending.message.as_ref().map(|message| message.decoded());
         self.places.go_on(&Record::Outcome(Outcome {
@@ -269,7 +270,7 @@ impl OnRecord {
             signal: signal.as_deref(),
             ms: ending.elapsed_ms,
             bytes: ending.output,
-            message: message.as_deref().map(clipped),
+            message: kept.of_message(message.as_deref()).map(clipped),
         }));
     }
 

@@ -264,14 +264,16 @@ fn an_auth_file_and_a_token_file_exclude_each_other() {
 }
 
 #[test]
-fn no_log_no_error_and_no_message_shows_a_token() {
+fn no_log_no_record_no_error_and_no_message_shows_a_token() {
     const CANARY: &str = "-canary_";
     let file = Auth::new(ROLES).with("alice", "operator", "").with(
         "web1",
         "agent",
         "names = [\"web1\"]\nconnections = 1",
     );
-    let mut command = server(&["--auth", text(&file.path())]);
+    let [audit, witness] =
+        ["audit.log", "witness.log"].map(|name| file.path().with_file_name(name));
+    let mut command = server(&["--auth", text(&file.path()), "--audit", text(&audit)]);
     let server = Server::spawn(command.env("RUST_LOG", "trace"));
     let mut wrong = token("web1");
     wrong.replace_range(20..21, "x");
@@ -279,6 +281,10 @@ fn no_log_no_error_and_no_message_shows_a_token() {
         json!({"protocol": 1, "token": token("web1"), "name": "web2"}),
         json!({"protocol": 1, "token": token("web1"), "tier": 0}),
         json!({"protocol": 1, "token": token("web1"), "slots": -1}),
+        json!({"protocol": 1, "token": token("web1"), "name": token("web1")}),
+        json!({"protocol": token("web1")}),
+        json!({"protocol": 1, "token": token("web1"), "tags": {"a b": token("web1")}}),
+        json!({"protocol": 1, "token": token("web1"), "tier": token("web1")}),
         json!({"protocol": 1, "token": wrong}),
         json!({"protocol": 1, "token": [token("web1")]}),
         json!({"protocol": 2, "token": token("web1")}),
@@ -290,8 +296,16 @@ fn no_log_no_error_and_no_message_shows_a_token() {
     let path = file.path().with_file_name("web1.token");
     crate::support::write_secret(&path, token("web1"));
     let mut work = server.client(&["work", "--name", "web1", "--token-file", text(&path)]);
+    work.args(["--audit", text(&witness)]);
     let work = Process::start(work.env("RUST_LOG", "trace"));
     work.stderr.wait_for("joined as web1");
+    for process in [&work, &server.process] {
+        // Where the system shows them.
+        for of in ["cmdline", "environ"] {
+            let shown = fs::read(format!("/proc/{}/{of}", process.id())).unwrap_or_default();
+            assert!(!String::from_utf8_lossy(&shown).contains(CANARY), "{of}");
+        }
+    }
     let mut alice = server.stranger();
     let join = json!({"protocol": 1, "token": token("alice")});
     alice.joined = alice.result("join", &join);
@@ -316,11 +330,17 @@ fn no_log_no_error_and_no_message_shows_a_token() {
     checked.expect_code(2);
     work.signal(Signal::TERM);
     server.process.signal(Signal::TERM);
-    for said in [
+    let mut all = vec![
         work.end().stderr,
         server.process.end().stderr,
         checked.stderr,
-    ] {
+    ];
+    for log in [audit, witness] {
+        let kept = fs::read_to_string(log).expect("a log");
+        assert!(kept.contains("web1"), "{kept}");
+        all.push(kept);
+    }
+    for said in all {
         assert!(!said.contains(CANARY), "{said}");
     }
 }

@@ -256,14 +256,19 @@ fn the_first_word_and_all_outcomes_can_be_kept() {
         two.serve(1);
         boss.result_of(&id);
     }
-    let ends = |last: &Value| last["type"] == "end" && last["seq"] == 12;
+    // An executor's message may repeat any word.
+    let id = boss.command("one", &["deploy", CANARY]);
+    let execute = one.execute();
+    one.reply_error(&execute, 20, &format!("{CANARY:?} does not match"));
+    assert_eq!(boss.result_of(&id)["status"], "refused");
+    let ends = |last: &Value| last["status"] == "refused" && last["seq"] == 14;
     let records = log.records(ends);
     let sends = of_type(&records, "send");
     assert_eq!(sends[0]["words"], json!(["deploy"]));
     assert_eq!(sends[0]["words_count"], 2);
     assert_eq!(sends[0]["words_hmac"].as_str().map(str::len), Some(64));
     assert_eq!(sends[0]["words_hmac"], sends[1]["words_hmac"]);
-    assert_eq!(of_type(&records, "outcome").len(), 4);
+    assert_eq!(of_type(&records, "outcome").len(), 5);
     assert!(
         !fs::read_to_string(log.path())
             .expect("text")

@@ -15,6 +15,7 @@ mod carrier;
 mod document;
 mod drain;
 mod exodus;
+mod forged;
 mod hostile;
 mod input;
 mod join;

@@ -2,7 +2,7 @@
 //! A connection takes one descriptor, and many systems allow a thousand unless a process asks for
 //! more.
 
-use rustix::process::{Resource, getrlimit, setrlimit};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use std::io;
 
 /// Bytes of memory if the system does not say how many there are.
@@ -16,6 +16,19 @@ pub fn raise_descriptor_limit() -> Option<u64> {
     // If it is refused, the limit stays as it was.
     let _ = setrlimit(Resource::Nofile, limit);
     getrlimit(Resource::Nofile).current
+}
+
+/// Has the system write no image of this process when it crashes, as there may be keys in it. On
+/// Linux a limit of 1 keeps it from programs that collect such images, too (core(5)): they take
+/// those of any other limit.
+pub fn forbid_core_dumps() {
+    let most = Some(u64::from(cfg!(target_os = "linux")));
+    let none = Rlimit {
+        current: most,
+        maximum: most,
+    };
+    // To lower a limit is refused nowhere; if it is lower already, it is as it should be.
+    let _ = setrlimit(Resource::Core, none);
 }
 
 /// The numbers of the descriptors that this process has open. A new one is the lowest number that

@@ -2,7 +2,7 @@
 
 use crate::authority::bearer::Bearer;
 use crate::authority::grant::{Proof, showed};
-use crate::authority::wall_clock;
+use crate::authority::{redact, wall_clock};
 use crate::eviction;
 use crate::hub::Hub;
 use crate::join::admission::{Proven, Wanted, check_token, not_admitted, prove};
@@ -98,7 +98,7 @@ impl Session<'_> {
                 self.hub.handshakes.go(self.connection);
                 Flow::Continue(())
             }
-            Err(error) => self.not_joined(id, raw, &error),
+            Err(error) => self.not_joined(id, raw, &without_token(error)),
         }
     }
 
@@ -239,6 +239,14 @@ impl Session<'_> {
             record::join(audit, member);
         }
     }
+}
+
+/// An error without a token in it, as a client may have put its own into another parameter.
+#[cold]
+#[inline(never)]
+fn without_token(mut error: RpcError) -> RpcError {
+    error.message = redact(&error.message).into_owned();
+    error
 }
 
 /// What stays with the member of what it has proven.

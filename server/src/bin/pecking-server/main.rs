@@ -34,6 +34,8 @@ const USAGE: u8 = 2;
 const INTERRUPTED: u8 = 130;
 
 fn main() -> ExitCode {
+    // The keys of certificates are in memory from here on.
+    resources::forbid_core_dumps();
     let (cli, settings) = match Cli::read() {
         Ok(read) => read,
         Err(ConfigError::Usage(e)) if e.exit_code() == 0 => {
