@@ -66,7 +66,7 @@ fn members_shows_all_other_clients() {
         .expect_stdout("no other client is there\n");
     let mut boss = server.raw("boss", 0);
     let mut web1 = server.stranger();
-    let params = json!({"protocol": 1, "name": "web1", "tier": 9});
+    let params = json!({"protocol": 1, "name": "web1", "tier": 9, "tags": {"role": "web"}});
     web1.joined = web1.result("join", &params);
     boss.command("web1", &["x"]);
     boss.command("web1", &["y"]);
@@ -97,7 +97,26 @@ fn members_shows_all_other_clients() {
     );
     assert_eq!(lines.len(), 3);
 
-    let ended = Ended::of(&mut server.client(&["members", "--json"]));
+    Ended::of(&mut server.client(&["members", "-o", "name"])).expect_stdout("boss\nweb1\n");
+    let wide = Ended::of(&mut server.client(&["members", "--output", "wide"]));
+    let shown = |row: usize| {
+        let line = wide.text().lines().nth(row).expect("a row");
+        let cells: Vec<&str> = line.split_whitespace().rev().take(4).collect();
+        cells
+            .into_iter()
+            .rev()
+            .map(str::to_owned)
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(shown(0), ["MEMBER", "TAGS", "IDENTITY", "ROLE"]);
+    assert_eq!(
+        shown(2),
+        [&format!("#{}", web1.member()), "role=web", "-", "-"]
+    );
+
+    let ended = Ended::of(&mut server.client(&["members", "-o", "json"]));
+    let old = Ended::of(&mut server.client(&["members", "--json"]));
+    assert_eq!(old.text().lines().count(), ended.text().lines().count());
     ended.expect_code(0);
     let mut json: Value = serde_json::from_slice(&ended.stdout).expect("JSON");
     for member in json["members"].as_array_mut().expect("an array") {
@@ -108,7 +127,7 @@ fn members_shows_all_other_clients() {
             {"member": boss.member(), "name": "boss", "rank": 0, "tier": 5, "address": addresses[0],
              "slots": 0, "running": 0, "queued": 0, "joined_ms": null},
             {"member": web1.member(), "name": "web1", "rank": 2, "tier": 9, "address": addresses[1],
-             "slots": 1, "running": 1, "queued": 1, "joined_ms": null},
+             "slots": 1, "running": 1, "queued": 1, "tags": {"role": "web"}, "joined_ms": null},
         ],
         "total": 2,
         "max": 10,

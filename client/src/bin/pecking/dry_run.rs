@@ -3,7 +3,7 @@
 use crate::exit_code::ExitCode;
 use crate::failure::Failure;
 use crate::output::table::{Align, columns};
-use crate::output::{print, render};
+use crate::output::{json, print, render};
 use client::{Client, Command, Reach, Selected, SelectedTarget};
 use common::terminal::console::Console;
 use common::terminal::escape::one_line;
@@ -20,10 +20,12 @@ const HEAD: [(&str, Align); 4] = [
 pub(crate) fn run(
     client: &Client,
     command: &Command,
+    as_json: bool,
     console: &Console,
 ) -> Result<ExitCode, Failure> {
     match client.select(command) {
-        Ok(selected) => show(&selected),
+        Ok(selected) => show(&selected, as_json),
+        Err(error) if as_json => Err(error.into()),
         Err(error) => {
             console.say(&render::refusal(&error, client));
             Ok(ExitCode::of_error(&error))
@@ -31,8 +33,12 @@ pub(crate) fn run(
     }
 }
 
-fn show(selected: &Selected) -> Result<ExitCode, Failure> {
-    print(&columns(HEAD, selected.targets.iter().map(row)))?;
+fn show(selected: &Selected, as_json: bool) -> Result<ExitCode, Failure> {
+    let targets = selected.targets.iter();
+    match as_json {
+        true => print(&targets.map(json::target_line).collect::<String>())?,
+        false => print(&columns(HEAD, targets.map(row)))?,
+    };
     let exits = selected.targets.iter().map(|target| match target.status {
         Reach::Execute => ExitCode::Done,
         Reach::Outranked | Reach::Forbidden => ExitCode::Refused,

@@ -1,6 +1,7 @@
 //! Why the program ends without having done what it was asked for.
 
 use crate::exit_code::ExitCode;
+use crate::output::render;
 use client::load::LoadError;
 use client::policy::{PolicyError, Refusal};
 use client::{Code, ConnectError, RequestError};
@@ -31,6 +32,8 @@ pub(crate) enum Failure {
     Audit(#[from] AuditError),
     #[error("interrupted")]
     Interrupted,
+    #[error("not sent: it was not confirmed")]
+    NotConfirmed,
     #[error("cannot write to standard output: {0}")]
     Output(io::Error),
     #[error("cannot start a thread: {0}")]
@@ -40,6 +43,22 @@ pub(crate) enum Failure {
 }
 
 impl Failure {
+    /// The failure as one word for programs: the reason on the wire, if the server gave one.
+    pub(crate) fn word(&self) -> &'static str {
+        match self {
+            Failure::Connect(error) => {
+                let code = error.rpc().and_then(|rpc| Code::from_number(rpc.code));
+                code.map_or("not_connected", Code::reason)
+            }
+            Failure::Request(error) => render::refusal_word(error),
+            Failure::Interrupted => "interrupted",
+            Failure::NotConfirmed => "not_confirmed",
+            Failure::Output(_) => "output",
+            _ if self.exit_code() == ExitCode::Usage => "usage",
+            _ => "system",
+        }
+    }
+
     pub(crate) fn exit_code(&self) -> ExitCode {
         match self {
             Failure::Bench(LoadError::Join { error, .. }) => match **error {
@@ -58,7 +77,9 @@ impl Failure {
             | Failure::Bench(LoadError::TooLong { .. })
             | Failure::Request(RequestError::TooLong { .. }) => ExitCode::Usage,
             Failure::Refused(_) => ExitCode::Refused,
-            Failure::Interrupted | Failure::Bench(LoadError::Interrupted) => ExitCode::Interrupted,
+            Failure::Interrupted
+            | Failure::NotConfirmed
+            | Failure::Bench(LoadError::Interrupted) => ExitCode::Interrupted,
             Failure::Output(_) => ExitCode::Failed,
             _ => ExitCode::NotConnected,
         }

@@ -29,6 +29,7 @@ use common::terminal::console::complain;
 use common::terminal::escape::one_line;
 use exit_code::ExitCode;
 use failure::Failure;
+use output::progress::Progress;
 use output::{print, with_log};
 use std::io::{self, IsTerminal};
 
@@ -38,9 +39,14 @@ fn main() -> std::process::ExitCode {
     }
     hide_memory();
     let exit = match Cli::try_parse() {
-        Ok(cli) => on_main_thread(|| act(cli)).unwrap_or_else(|failure| {
+        Ok(cli) => on_main_thread(|| act(&cli)).unwrap_or_else(|failure| {
             complain(&format!("error: {}", one_line(&failure.to_string())));
-            failure.exit_code()
+            let exit = cli.exit_of(&failure);
+            if cli.wants_json_lines() {
+                // A reader that has gone is told by the exit code.
+                let _ = print(&output::json::failure_line(&failure, exit));
+            }
+            exit
         }),
         Err(e) if e.exit_code() == 0 => {
             let _ = e.print();
@@ -75,28 +81,32 @@ fn hide_memory() {
     }
 }
 
-fn act(cli: Cli) -> Result<ExitCode, Failure> {
+fn act(cli: &Cli) -> Result<ExitCode, Failure> {
     let is_terminal = io::stdin().is_terminal() && io::stdout().is_terminal();
     let settings = cli.settings(is_terminal)?;
     let log = io::stderr();
-    match cli.command {
+    match &cli.command {
         None if is_terminal => prompt::at_terminal(&settings),
         None => with_log("warn", log, |console| {
             prompt::piped::run(&settings, console)
         }),
         Some(Action::Run(run)) => {
-            with_log("warn", log, |console| run::run(&settings, &run, console))
+            let progress = Progress::new(run.wants_progress());
+            let log = progress.shown().beside(log);
+            with_log("warn", log, |console| {
+                run::run(&settings, run, progress, console)
+            })
         }
         Some(Action::Work { audit }) => {
-            with_log("info", log, |console| work::work(settings, &audit, console))
+            with_log("info", log, |console| work::work(settings, audit, console))
         }
-        Some(Action::Members { json }) => with_log("warn", log, |console| {
-            members::members(&settings, json, console)
+        Some(Action::Members(shown)) => with_log("warn", log, |console| {
+            members::members(&settings, shown.form(), console)
         }),
         Some(Action::Bench(bench)) => with_log("warn", log, |console| {
-            bench::bench(&settings.config, &bench, console)
+            bench::bench(&settings.config, bench, console)
         }),
-        Some(Action::Policy { look }) => policy::look(&look),
-        Some(Action::Completions { shell }) => print(&Cli::completions(shell)),
+        Some(Action::Policy { look }) => policy::look(look),
+        Some(Action::Completions { shell }) => print(&Cli::completions(*shell)),
     }
 }

@@ -1,16 +1,17 @@
 //! `pecking members`: shows the other clients, by the ranks that a `run` finds them at: it takes the
 //! same place as the client that asks here, so that one's own rank is left out.
 
+use crate::cli::Form;
 use crate::exit_code::ExitCode;
 use crate::failure::Failure;
 use crate::output::{print, table};
 use crate::settings::Settings;
 use common::terminal::console::Console;
 
-/// Prints the ranking as a table or as JSON.
+/// Prints the ranking in this form.
 pub(crate) fn members(
     settings: &Settings,
-    as_json: bool,
+    form: Form,
     console: &Console,
 ) -> Result<ExitCode, Failure> {
     let (client, _signals) = settings.join(console)?;
@@ -19,12 +20,17 @@ pub(crate) fn members(
     client.leave();
     ranking.members.retain(|member| member.member != own);
     ranking.total = ranking.total.saturating_sub(1);
-    if as_json {
-        let json = serde_json::to_string_pretty(&ranking);
-        return print(&(json.expect("numbers and names always become JSON") + "\n"));
-    }
-    match ranking.members.is_empty() {
-        true => print("no other client is there\n"),
-        false => print(&table::ranking(&ranking.members, None)),
+    match form {
+        Form::Json => {
+            let json = serde_json::to_string_pretty(&ranking);
+            print(&(json.expect("numbers and names always become JSON") + "\n"))
+        }
+        Form::Name => {
+            let names = ranking.members.iter().map(|m| format!("{}\n", m.name));
+            print(&names.collect::<String>())
+        }
+        _ if ranking.members.is_empty() => print("no other client is there\n"),
+        Form::Wide => print(&table::wide_ranking(&ranking.members)),
+        Form::Narrow => print(&table::ranking(&ranking.members, None)),
     }
 }

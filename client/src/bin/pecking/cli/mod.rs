@@ -1,13 +1,17 @@
 //! The command line of the client: raw arguments, and what they become.
 
+mod run;
+
+pub(crate) use run::Run;
+
 use crate::bench::{self, Bench};
 use crate::dial::Wait;
 use crate::encrypting::{Encrypting, ServerAddress};
+use crate::exit_code::ExitCode;
 use crate::failure::Failure;
-use crate::prompt::line::check_selector;
 use crate::settings::{Executes, Settings};
-use clap::{Args, CommandFactory, Parser, Subcommand};
-use client::{CONNECT_TIMEOUT, Command, Config, Identity, Name, Token};
+use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
+use client::{CONNECT_TIMEOUT, Config, Identity, Name, Token};
 use common::audit::AuditOptions;
 use common::limits::{DEFAULT_ADDRESS, MAX_SLOTS};
 use common::terminal::args;
@@ -86,10 +90,6 @@ The sender, as the server would tell it; what is left out, the server does not t
       --role <ROLE>    Its role
       --tier <N>       Its tier, 0 (the highest) to 9";
 
-/// How much of a command's output may be on its way to `run`: what a fast link holds in a few
-/// milliseconds, and little memory.
-const WINDOW: u64 = 4 << 20;
-
 /// How to join, for every command.
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Joining")]
@@ -165,6 +165,7 @@ pub(crate) enum Action {
     ///
     /// Every `pecking work` ranks below and executes it, whichever came first. Of the clients of
     /// its own tier only those that joined later do; --wait-for waits for them.
+    #[command(after_help = run::EXAMPLES)]
     Run(Run),
     /// Only execute, until a signal comes
     Work {
@@ -175,11 +176,7 @@ pub(crate) enum Action {
     #[command(after_help = bench::EXAMPLES)]
     Bench(Bench),
     /// Show every client, by rank
-    Members {
-        /// As JSON
-        #[arg(long)]
-        json: bool,
-    },
+    Members(Shown),
     /// Look at a policy file without running anything
     #[command(subcommand_required = true, arg_required_else_help = false, help_template = WITHOUT_OPTIONS)]
     Policy {
@@ -192,6 +189,41 @@ pub(crate) enum Action {
         /// For which shell
         shell: clap_complete::Shell,
     },
+}
+
+/// How `members` shows them.
+#[derive(Debug, Args)]
+pub(crate) struct Shown {
+    /// wide: with number, tags, identity and role; json; name: one name a line
+    #[arg(long = "output", short, value_name = "FORM")]
+    output: Option<Form>,
+
+    /// The same as -o json
+    #[arg(long, conflicts_with = "output")]
+    json: bool,
+}
+
+/// The forms in which `members` shows clients.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Form {
+    /// A table with the columns that most people want
+    #[value(skip)]
+    Narrow,
+    /// A table with every column
+    Wide,
+    /// JSON, as the server tells it
+    Json,
+    /// One name a line
+    Name,
+}
+
+impl Shown {
+    pub(crate) fn form(&self) -> Form {
+        match self.json {
+            true => Form::Json,
+            false => self.output.unwrap_or(Form::Narrow),
+        }
+    }
 }
 
 /// What to look at in a policy file.
@@ -223,35 +255,6 @@ pub(crate) enum LookAtPolicy {
     },
 }
 
-/// What `run` takes.
-#[derive(Debug, Args)]
-pub(crate) struct Run {
-    /// The targets of the command; without this the server decides
-    #[arg(long, value_name = "SELECTOR", value_parser = check_selector, allow_hyphen_values = true)]
-    to: Option<String>,
-
-    /// Wait until so many clients that can execute rank below
-    #[arg(long, value_name = "N", value_parser = wait_for, allow_hyphen_values = true)]
-    pub(crate) wait_for: Option<u32>,
-
-    /// Print the clients that it would reach, and run nothing
-    #[arg(long)]
-    pub(crate) dry_run: bool,
-
-    /// How long the command may run at each target; how long it waits there until it runs does
-    /// not count
-    #[arg(long, value_name = "DURATION", value_parser = args::positive_duration, allow_hyphen_values = true)]
-    timeout: Option<Duration>,
-
-    /// How long the command may take in all, waiting included
-    #[arg(long, value_name = "DURATION", value_parser = args::positive_duration, allow_hyphen_values = true)]
-    deadline: Option<Duration>,
-
-    /// The program or command word, then its arguments
-    #[arg(required = true, trailing_var_arg = true, value_name = "WORDS")]
-    words: Vec<String>,
-}
-
 fn name(text: &str) -> Result<String, String> {
     check_name(text).map(|()| text.to_owned())
 }
@@ -275,11 +278,6 @@ fn tag(text: &str) -> Result<(String, String), String> {
         .ok_or("expected KEY=VALUE, such as role=web")?;
     Tags::default().add(key, value)?;
     Ok((key.to_owned(), value.to_owned()))
-}
-
-fn wait_for(text: &str) -> Result<u32, String> {
-    text.parse()
-        .map_err(|_| "expected a whole number, such as 3".into())
 }
 
 impl Cli {
@@ -341,6 +339,19 @@ impl Cli {
         })
     }
 
+    /// Whether everything is told as JSON lines.
+    pub(crate) fn wants_json_lines(&self) -> bool {
+        matches!(&self.command, Some(Action::Run(run)) if run.json)
+    }
+
+    /// The exit code of a failure of the command.
+    pub(crate) fn exit_of(&self, failure: &Failure) -> ExitCode {
+        match &self.command {
+            Some(Action::Run(run)) => run.exit_of(failure.exit_code()),
+            _ => failure.exit_code(),
+        }
+    }
+
     /// The first option that is about one client.
     fn wrong_for_bench(&self) -> Option<&'static str> {
         let options = [
@@ -364,27 +375,6 @@ impl Joining {
                 .map_err(|why| format!("--tag: {why}"))?;
         }
         Ok(tags)
-    }
-}
-
-impl Run {
-    /// The targets of the command, if the command line has them.
-    pub(crate) fn to(&self) -> Option<&str> {
-        self.to.as_deref()
-    }
-
-    pub(crate) fn command(&self) -> Command {
-        let mut command = Command::new(&self.words).window(WINDOW).progress();
-        if let Some(to) = &self.to {
-            command = command.to(to);
-        }
-        if let Some(timeout) = self.timeout {
-            command = command.timeout(timeout);
-        }
-        if let Some(deadline) = self.deadline {
-            command = command.deadline(deadline);
-        }
-        command
     }
 }
 

@@ -64,6 +64,15 @@ pub(crate) fn outcome(outcome: &Outcome) -> String {
     line
 }
 
+/// How a command ended, without at which target and how long it took.
+pub(crate) fn ending(outcome: &Outcome) -> String {
+    let cut = match outcome.truncated {
+        true => ", its output was cut",
+        false => "",
+    };
+    status(outcome) + &leftovers(outcome.leftovers) + cut
+}
+
 /// What a command left behind, as the end of its outcome; empty if it left nothing.
 pub(crate) fn leftovers(leftovers: Leftovers) -> String {
     let processes = |count, one: &str, more: &str| match count {
@@ -201,6 +210,19 @@ pub(crate) fn refusal(error: &RequestError, client: &Client) -> String {
             "lost: the server went before it answered; the command may have run".into()
         }
         _ => format!("not sent: {said}"),
+    }
+}
+
+/// Why a command was not sent, as one word for programs: the reason on the wire, if the server gave
+/// one.
+pub(crate) fn refusal_word(error: &RequestError) -> &'static str {
+    match error {
+        RequestError::Rpc(_) => error.code().map_or("refused", Code::reason),
+        RequestError::NotConnected => "not_connected",
+        RequestError::Lost => "lost",
+        RequestError::TooLong { .. } => "too_long",
+        RequestError::TimedOut(_) => "timed_out",
+        _ => "malformed",
     }
 }
 

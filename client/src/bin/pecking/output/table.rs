@@ -27,6 +27,37 @@ pub(crate) fn ranking(members: &[Member], own: Option<u64>) -> String {
     columns(HEAD, members.iter().map(|member| row(member, own)))
 }
 
+/// The columns that only [`wide_ranking`] has.
+const FURTHER: [(&str, Align); 4] = [
+    ("MEMBER", Align::Right),
+    ("TAGS", Align::Left),
+    ("IDENTITY", Align::Left),
+    ("ROLE", Align::Left),
+];
+
+/// [`ranking`] with all that is known of each.
+pub(crate) fn wide_ranking(members: &[Member]) -> String {
+    let mut head = [("", Align::Left); HEAD.len() + FURTHER.len()];
+    head[..HEAD.len()].copy_from_slice(&HEAD);
+    head[HEAD.len()..].copy_from_slice(&FURTHER);
+    columns(head, members.iter().map(wide_row))
+}
+
+fn wide_row(member: &Member) -> [String; HEAD.len() + FURTHER.len()] {
+    let or_none = |text: Option<&str>| match text {
+        None | Some("") => "-".into(),
+        Some(text) => one_line(text).into_owned(),
+    };
+    let further = [
+        format!("#{}", member.member),
+        or_none(Some(&member.tags.to_string())),
+        or_none(member.identity.as_deref()),
+        or_none(member.role.as_deref()),
+    ];
+    let mut cells = row(member, None).into_iter().chain(further);
+    std::array::from_fn(|_| cells.next().unwrap_or_default())
+}
+
 /// Rows under a head, each column as wide as its widest cell.
 pub(crate) fn columns<const N: usize>(
     head: [(&str, Align); N],
