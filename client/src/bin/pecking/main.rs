@@ -22,7 +22,7 @@ mod work;
 
 use clap::Parser;
 use clap::error::ErrorKind;
-use cli::{Action, Cli, SERVER_VARIABLE};
+use cli::{Action, Cli, RunOptions, SERVER_VARIABLE, Task};
 use common::sys::thread::on_main_thread;
 use common::terminal::args;
 use common::terminal::console::complain;
@@ -31,6 +31,7 @@ use exit_code::ExitCode;
 use failure::Failure;
 use output::progress::Progress;
 use output::{print, with_log};
+use settings::Settings;
 use std::io::{self, IsTerminal};
 
 fn main() -> std::process::ExitCode {
@@ -81,6 +82,14 @@ fn hide_memory() {
     }
 }
 
+fn send(settings: &Settings, options: &RunOptions, task: &Task) -> Result<ExitCode, Failure> {
+    let progress = Progress::new(options.wants_progress());
+    let log = progress.shown().beside(io::stderr());
+    with_log("warn", log, |console| {
+        run::run(settings, options, task, progress, console)
+    })
+}
+
 fn act(cli: &Cli) -> Result<ExitCode, Failure> {
     let is_terminal = io::stdin().is_terminal() && io::stdout().is_terminal();
     let settings = cli.settings(is_terminal)?;
@@ -90,13 +99,16 @@ fn act(cli: &Cli) -> Result<ExitCode, Failure> {
         None => with_log("warn", log, |console| {
             prompt::piped::run(&settings, console)
         }),
-        Some(Action::Run(run)) => {
-            let progress = Progress::new(run.wants_progress());
-            let log = progress.shown().beside(log);
-            with_log("warn", log, |console| {
-                run::run(&settings, run, progress, console)
-            })
-        }
+        Some(Action::Run(run)) => send(&settings, &run.options, &run.task()),
+        Some(Action::Rerun(rerun)) => match rerun.task()? {
+            Some(task) => send(&settings, &rerun.options, &task),
+            None => {
+                if !rerun.options.quiet {
+                    complain("it ended with 0 everywhere: there is nothing to run again");
+                }
+                Ok(ExitCode::Done)
+            }
+        },
         Some(Action::Work { audit }) => {
             with_log("info", log, |console| work::work(settings, audit, console))
         }

@@ -2,7 +2,8 @@
 
 mod run;
 
-pub(crate) use run::Run;
+use run::{Rerun, Run};
+pub(crate) use run::{RunOptions, Task};
 
 use crate::bench::{self, Bench};
 use crate::dial::Wait;
@@ -167,6 +168,12 @@ pub(crate) enum Action {
     /// its own tier only those that joined later do; --wait-for waits for them.
     #[command(after_help = run::EXAMPLES)]
     Run(Run),
+    /// Run a command again for the targets at which it did not end with 0
+    ///
+    /// The file of --failed says which those are, and which command it was: `run --save` writes it.
+    /// They are targets by their names; those that are not here are told as absent. To look first:
+    /// --dry-run.
+    Rerun(Rerun),
     /// Only execute, until a signal comes
     Work {
         #[command(flatten)]
@@ -341,14 +348,23 @@ impl Cli {
 
     /// Whether everything is told as JSON lines.
     pub(crate) fn wants_json_lines(&self) -> bool {
-        matches!(&self.command, Some(Action::Run(run)) if run.json)
+        self.run_options().is_some_and(|options| options.json)
+    }
+
+    /// The options of a run, if it is one.
+    fn run_options(&self) -> Option<&RunOptions> {
+        match &self.command {
+            Some(Action::Run(run)) => Some(&run.options),
+            Some(Action::Rerun(rerun)) => Some(&rerun.options),
+            _ => None,
+        }
     }
 
     /// The exit code of a failure of the command.
     pub(crate) fn exit_of(&self, failure: &Failure) -> ExitCode {
-        match &self.command {
-            Some(Action::Run(run)) => run.exit_of(failure.exit_code()),
-            _ => failure.exit_code(),
+        match self.run_options() {
+            Some(options) => options.exit_of(failure.exit_code()),
+            None => failure.exit_code(),
         }
     }
 
