@@ -172,7 +172,8 @@ impl Client {
     }
 
     /// What a command would reach now, and what would become of it there: all of its targets, page
-    /// by page. Nothing is sent to any of them, and when it is sent they may be others.
+    /// by page. Nothing is sent to any of them, and when it is sent they may be others. A command without
+    /// words asks what some command would reach.
     ///
     /// # Errors
     /// The server did not answer, or would not take the command: the errors are those of sending it.

@@ -1,6 +1,7 @@
 //! `pecking run --dry-run`: prints the clients that a command would reach.
 
 use crate::exit_code::ExitCode;
+use crate::expected::Unreached;
 use crate::failure::Failure;
 use crate::output::table::{Align, columns};
 use crate::output::{json, print, render};
@@ -23,8 +24,22 @@ pub(crate) fn run(
     as_json: bool,
     console: &Console,
 ) -> Result<ExitCode, Failure> {
+    let mut unreached = Unreached::of(command.selector());
     match client.select(command) {
-        Ok(selected) => show(&selected, as_json),
+        Ok(selected) => {
+            let exit = show(&selected, as_json)?;
+            let names = selected
+                .targets
+                .iter()
+                .filter(|t| t.status != Reach::Absent);
+            names
+                .flat_map(|target| &target.name)
+                .for_each(|name| unreached.reached(name));
+            if let Some(note) = unreached.note() {
+                console.say(&note);
+            }
+            Ok(exit)
+        }
         Err(error) if as_json => Err(error.into()),
         Err(error) => {
             console.say(&render::refusal(&error, client));
@@ -33,11 +48,16 @@ pub(crate) fn run(
     }
 }
 
+/// The clients that a command would reach, as a table.
+pub(crate) fn table(selected: &Selected) -> String {
+    columns(HEAD, selected.targets.iter().map(row))
+}
+
 fn show(selected: &Selected, as_json: bool) -> Result<ExitCode, Failure> {
     let targets = selected.targets.iter();
     match as_json {
         true => print(&targets.map(json::target_line).collect::<String>())?,
-        false => print(&columns(HEAD, targets.map(row)))?,
+        false => print(&table(selected))?,
     };
     let exits = selected.targets.iter().map(|target| match target.status {
         Reach::Execute => ExitCode::Done,

@@ -10,13 +10,16 @@ mod dry_run;
 mod encrypting;
 mod executors;
 mod exit_code;
+mod expected;
 mod failure;
 mod members;
 mod output;
+mod own_files;
 mod policy;
 mod prompt;
 mod run;
 mod settings;
+mod targets;
 mod unread_input;
 mod work;
 
@@ -40,15 +43,16 @@ fn main() -> std::process::ExitCode {
     }
     hide_memory();
     let exit = match Cli::try_parse() {
-        Ok(cli) => on_main_thread(|| act(&cli)).unwrap_or_else(|failure| {
-            complain(&format!("error: {}", one_line(&failure.to_string())));
-            let exit = cli.exit_of(&failure);
-            if cli.wants_json_lines() {
-                // A reader that has gone is told by the exit code.
-                let _ = print(&output::json::failure_line(&failure, exit));
-            }
-            exit
-        }),
+        Ok(mut cli) => on_main_thread(|| cli.read_targets().and_then(|()| act(&cli)))
+            .unwrap_or_else(|failure| {
+                complain(&format!("error: {}", one_line(&failure.to_string())));
+                let exit = cli.exit_of(&failure);
+                if cli.wants_json_lines() {
+                    // A reader that has gone is told by the exit code.
+                    let _ = print(&output::json::failure_line(&failure, exit));
+                }
+                exit
+            }),
         Err(e) if e.exit_code() == 0 => {
             let _ = e.print();
             ExitCode::Done
@@ -112,12 +116,14 @@ fn act(cli: &Cli) -> Result<ExitCode, Failure> {
         Some(Action::Work { audit }) => {
             with_log("info", log, |console| work::work(settings, audit, console))
         }
-        Some(Action::Members(shown)) => with_log("warn", log, |console| {
-            members::members(&settings, shown.form(), console)
+        Some(Action::Members(shown)) => with_log("warn", log, |console| match shown.missing {
+            true => members::missing(&settings, shown.form(), console),
+            false => members::members(&settings, shown.form(), console),
         }),
         Some(Action::Bench(bench)) => with_log("warn", log, |console| {
             bench::bench(&settings.config, bench, console)
         }),
+        Some(Action::Groups { name }) => targets::show(name.as_deref()),
         Some(Action::Policy { look }) => policy::look(look),
         Some(Action::Completions { shell }) => print(&Cli::completions(*shell)),
     }

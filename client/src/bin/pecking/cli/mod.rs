@@ -64,7 +64,8 @@ first.
 The targets of a command (--to, or @ in front of a line): next, least-loaded, below, all, or
 a list of ranks (2), ranges (3-7), member numbers ('#17'), names (web1), node sets
 ('web[1-20]'), patterns ('web*') and tags ('role=web'); & joins items that must all hold
-('role=web&dc=fra'), !web3 leaves one out. next:LIST and least-loaded:LIST take one of a list.
+('role=web&dc=fra'), !web3 leaves one out, @prod is a group (`pecking groups`). next:LIST and
+least-loaded:LIST take one of a list.
 
 Exit codes of run and of piped lines, of several the worst: 0 all done with 0 and no output
 cut, 1 a command ended with another code or could not be started, 2 usage, 3 lost, 4 no
@@ -184,6 +185,12 @@ pub(crate) enum Action {
     Bench(Bench),
     /// Show every client, by rank
     Members(Shown),
+    /// List your groups of clients (~/.config/pecking/groups.toml), or the items of one
+    #[command(help_template = WITHOUT_OPTIONS)]
+    Groups {
+        /// The group; without one, all of them
+        name: Option<String>,
+    },
     /// Look at a policy file without running anything
     #[command(subcommand_required = true, arg_required_else_help = false, help_template = WITHOUT_OPTIONS)]
     Policy {
@@ -208,6 +215,11 @@ pub(crate) struct Shown {
     /// The same as -o json
     #[arg(long, conflicts_with = "output")]
     json: bool,
+
+    /// Only the machines of ~/.config/pecking/expected.toml that are not here; exit code 4 if there
+    /// are any
+    #[arg(long)]
+    pub(crate) missing: bool,
 }
 
 /// The forms in which `members` shows clients.
@@ -292,6 +304,14 @@ impl Cli {
         let mut script = Vec::new();
         clap_complete::generate(shell, &mut Cli::command(), "pecking", &mut script);
         String::from_utf8_lossy(&script).into_owned()
+    }
+
+    /// Reads the files that the command line names for targets.
+    pub(crate) fn read_targets(&mut self) -> Result<(), Failure> {
+        match &mut self.command {
+            Some(Action::Run(run)) => run.read_targets(),
+            _ => Ok(()),
+        }
     }
 
     /// What the options mean for the command that they stand with.

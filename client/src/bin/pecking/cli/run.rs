@@ -1,6 +1,7 @@
 //! The options of `pecking run`, and the command that they make.
 
 use crate::exit_code::ExitCode;
+use crate::expected::Unreached;
 use crate::failure::Failure;
 use crate::output::folder::OutputFolder;
 use crate::output::grouped::Grouped;
@@ -9,9 +10,9 @@ use crate::output::live::Live;
 use crate::output::report::{Problem, Sink};
 use crate::output::save::SavedLines;
 use crate::output::screen::ScreenOptions;
-use crate::prompt::line::check_selector;
 use crate::run::plan::{Plan, Share};
 use crate::run::saved::SavedRun;
+use crate::targets::{self, ListFile, read_list};
 use clap::{Args, ColorChoice};
 use client::{Command, SelectedTarget};
 use common::terminal::args;
@@ -44,8 +45,17 @@ const WINDOW: u64 = 4 << 20;
 #[derive(Debug, Args)]
 pub(crate) struct Run {
     /// The targets of the command; without this the server decides
-    #[arg(long, value_name = "SELECTOR", value_parser = check_selector, allow_hyphen_values = true)]
+    #[arg(long, value_name = "SELECTOR", value_parser = targets::selector, allow_hyphen_values = true)]
     to: Option<String>,
+
+    /// The same from a file with an item a line (- for standard input); # and a blank begin a comment
+    #[arg(
+        long,
+        value_name = "FILE",
+        conflicts_with = "to",
+        allow_hyphen_values = true
+    )]
+    to_file: Option<ListFile>,
 
     #[command(flatten)]
     pub(crate) options: RunOptions,
@@ -161,6 +171,14 @@ pub(crate) struct RunOptions {
 }
 
 impl Run {
+    /// Reads the targets from the file that is to have them.
+    pub(crate) fn read_targets(&mut self) -> Result<(), Failure> {
+        if let Some(file) = &self.to_file {
+            self.to = Some(read_list(file)?);
+        }
+        Ok(())
+    }
+
     /// What to send.
     pub(crate) fn task(&self) -> Task {
         Task {
@@ -194,7 +212,7 @@ impl RunOptions {
     ///
     /// # Errors
     /// What the command line names for that cannot be used.
-    pub(crate) fn sinks(&self) -> Result<Vec<Box<dyn Sink>>, Failure> {
+    pub(crate) fn sinks(&self, to: Option<&str>) -> Result<Vec<Box<dyn Sink>>, Failure> {
         let mut sinks: Vec<Box<dyn Sink>> = Vec::new();
         if let Some(file) = &self.save {
             sinks.push(Box::new(SavedLines::create(file)?));
@@ -207,6 +225,7 @@ impl RunOptions {
             (_, true) => Box::new(Grouped::new(self.diff)),
             _ => Box::new(Live::default()),
         });
+        sinks.push(Box::new(Unreached::of(to)));
         Ok(sinks)
     }
 

@@ -53,13 +53,13 @@ struct Gathered {
 
 /// The names of the targets, by what they wrote.
 #[derive(Default)]
-struct Groups(HashMap<Vec<u8>, Vec<String>>);
+pub(crate) struct Groups(HashMap<Vec<u8>, Vec<String>>);
 
 /// A distinct output, and the targets that wrote it.
-struct Group {
-    output: Vec<u8>,
-    folded: String,
-    count: usize,
+pub(crate) struct Group {
+    pub(crate) output: Vec<u8>,
+    pub(crate) folded: String,
+    pub(crate) count: usize,
 }
 
 impl Sink for Grouped {
@@ -252,7 +252,7 @@ impl Gathered {
 
 impl Groups {
     /// Adds a target; returns how many bytes are kept for it.
-    fn put(&mut self, mut output: Vec<u8>, name: &str) -> usize {
+    pub(crate) fn put(&mut self, mut output: Vec<u8>, name: &str) -> usize {
         if output.is_empty() {
             return 0;
         }
@@ -267,7 +267,7 @@ impl Groups {
     }
 
     /// The groups, the most frequent output first, and then by names.
-    fn sorted(self) -> Vec<Group> {
+    pub(crate) fn sorted(self) -> Vec<Group> {
         let groups = self.0.into_iter().map(|(output, names)| Group {
             output,
             folded: fold(names.iter().map(String::as_str), usize::MAX),

@@ -84,6 +84,7 @@ impl Progress {
 
     /// Draws it; the cursor is at the start of a line, or on this one.
     pub(crate) fn draw(&mut self, part: Part, text: String) {
+        self.put_off();
         let Some(bar) = &self.bar else {
             return;
         };
@@ -101,7 +102,6 @@ impl Progress {
         bar.set_position(part.ended.into());
         bar.set_message(text);
         self.shown.0.is_drawn.store(true, Ordering::Release);
-        self.put_off();
     }
 
     /// Has it drawn later.

@@ -161,12 +161,18 @@ impl Style {
     }
 
     /// [`outcome`], folded like the output of other clients.
-    pub(crate) fn outcome(self, outcome: &Outcome) -> String {
-        let line = self::outcome(outcome);
-        match self.margin() {
-            Some(columns) => margin::set_off_rest(&line, columns),
-            None => line,
-        }
+    /// `command` stands in front, if it is to be named.
+    pub(crate) fn outcome(self, command: &str, outcome: &Outcome) -> String {
+        self.line(&format!("{command}{}", self::outcome(outcome)))
+    }
+
+    /// A line of this client that repeats text of others, which is escaped already.
+    pub(crate) fn line(self, line: &str) -> String {
+        let line = match self.margin() {
+            Some(columns) => margin::set_off_rest(line, columns),
+            None => line.into(),
+        };
+        line + "\n"
     }
 
     /// What is shown when a command has ended that another client sent.

@@ -27,6 +27,24 @@ pub(crate) fn ranking(members: &[Member], own: Option<u64>) -> String {
     columns(HEAD, members.iter().map(|member| row(member, own)))
 }
 
+/// [`ranking`] with the tags, if there are any.
+pub(crate) fn tagged_ranking<'a>(
+    members: impl Iterator<Item = &'a Member> + Clone,
+    own: Option<u64>,
+) -> String {
+    let rows = members.clone().map(|member| row(member, own));
+    if members.clone().all(|member| member.tags.is_empty()) {
+        return columns(HEAD, rows);
+    }
+    let [a, b, c, d, e, f, g, h] = HEAD;
+    let head = [a, b, c, d, e, f, g, h, ("TAGS", Align::Left)];
+    let rows = rows.zip(members).map(|([a, b, c, d, e, f, g, h], member)| {
+        let tags = one_line(&member.tags.to_string()).into_owned();
+        [a, b, c, d, e, f, g, h, tags]
+    });
+    columns(head, rows)
+}
+
 /// The columns that only [`wide_ranking`] has.
 const FURTHER: [(&str, Align); 4] = [
     ("MEMBER", Align::Right),
@@ -119,12 +137,18 @@ mod tests {
             tags: client::Tags::default(),
             joined_ms: 3000,
         };
-        let table = ranking(&[member(0, "boss"), member(10, "client-100")], Some(0));
+        let mut members = [member(0, "boss"), member(10, "client-100")];
+        let table = ranking(&members, Some(0));
         assert_eq!(
             table,
             "RANK  TIER  NAME        ADDRESS          SLOTS  RUNNING  QUEUED   JOINED\n\
              \x20  0     5  boss (you)  127.0.0.1:50000      1        0      12  3 s ago\n\
              \x20 10     5  client-100  127.0.0.1:50010      1        0      12  3 s ago\n"
         );
+        members[1].tags.add("role", "web").expect("a tag");
+        members[1].tags.add("dc", "fra").expect("a tag");
+        let table = tagged_ranking(members.iter(), None);
+        let last = table.lines().next_back().expect("a row");
+        assert!(last.ends_with("3 s ago  dc=fra,role=web"), "{table}");
     }
 }

@@ -1,6 +1,10 @@
 //! The client that takes commands line by line: at a terminal, or from a pipe.
 
+mod assistant;
+mod completion;
 pub(crate) mod editor;
+mod gather;
+mod kept;
 pub(crate) mod line;
 pub(crate) mod piped;
 pub(crate) mod queued;

@@ -47,7 +47,7 @@ pub(crate) fn run(
     // What is wrong on the command line is said before anything runs.
     let sinks = match options.dry_run {
         true => Vec::new(),
-        false => options.sinks()?,
+        false => options.sinks(task.command.selector())?,
     };
     if let Some(note) = task.note.as_ref().filter(|_| !options.quiet) {
         progress.hide();
