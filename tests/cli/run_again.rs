@@ -1,14 +1,9 @@
 //! `pecking run --save`, and `pecking rerun --failed`.
 
-use crate::support::Raw;
+use crate::run_rolling::service;
 use crate::support::programs::{Ended, Process, Server, client};
 use serde_json::json;
 use std::path::Path;
-
-fn join(server: &Server, name: &str) -> Raw {
-    let params = json!({"protocol": 1, "name": name, "slots": 1, "tier": 9});
-    Raw::join_with(server, params)
-}
 
 fn path(file: &Path) -> &str {
     file.to_str().expect("UTF-8")
@@ -20,7 +15,7 @@ fn a_saved_run_is_run_again_where_it_did_not_end_with_0() {
     let (file, again) = (folder.path().join("a.jsonl"), folder.path().join("b.jsonl"));
     std::fs::write(&file, "older, and longer than nothing\n").expect("a file");
     let server = Server::start(&[]);
-    let [mut web1, mut web2, web3] = ["web1", "web2", "web3"].map(|name| join(&server, name));
+    let [mut web1, mut web2, web3] = ["web1", "web2", "web3"].map(|name| service(&server, name));
     let words = [
         "run",
         "--save",
@@ -59,7 +54,7 @@ fn a_saved_run_is_run_again_where_it_did_not_end_with_0() {
         ended.stderr
     );
 
-    let web3 = join(&server, "web3");
+    let web3 = service(&server, "web3");
     let mut web3 = web3;
     let words = [
         "rerun",
@@ -104,7 +99,7 @@ fn a_saved_file_stays_if_the_run_never_begins_and_a_full_disk_is_said_at_the_end
         Some("older\n")
     );
 
-    let mut web1 = join(&server, "web1");
+    let mut web1 = service(&server, "web1");
     let run = Process::start(&mut server.client(&["run", "--save", "/dev/full", "--", "x"]));
     let execute = web1.execute();
     web1.reply(&execute, &json!({"exit_code": 0, "stdout": "out\n"}));

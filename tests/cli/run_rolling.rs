@@ -5,12 +5,18 @@ use crate::support::programs::{Ended, Process, Server, without_times};
 use rustix::process::Signal;
 use serde_json::{Value, json};
 
+/// An executor of bare lines in the tier of services, with the tag `role=web`.
+pub(crate) fn service(server: &Server, name: &str) -> Raw {
+    let mut raw = server.stranger();
+    let tags = json!({"role": "web"});
+    let params = json!({"protocol": 1, "name": name, "slots": 1, "tier": 9, "tags": tags});
+    raw.joined = raw.result("join", &params);
+    raw
+}
+
 /// Starts a rolling run over executors, which are there before it.
 fn start<const N: usize>(server: &Server, words: &[&str], names: [&str; N]) -> (Process, [Raw; N]) {
-    let executors = names.map(|name| {
-        let params = json!({"protocol": 1, "name": name, "slots": 1, "tier": 9});
-        Raw::join_with(server, params)
-    });
+    let executors = names.map(|name| service(server, name));
     let words = [&["run"], words].concat();
     (Process::start(&mut server.client(&words)), executors)
 }
@@ -36,7 +42,7 @@ fn outcomes(lines: &[Value]) -> Vec<(&str, &str)> {
 
 #[test]
 fn a_batch_starts_once_all_of_the_last_have_ended_and_too_many_failures_stop_it() {
-    let server = Server::start(&[]);
+    let server = Server::start(&["9"]);
     let names = ["web1", "web2", "web3", "web4", "web5", "web6"];
     let words = ["--batch", "2", "--max-fail", "1", "--to", "web*", "--", "x"];
     let (run, mut webs) = start(&server, &words, names);
@@ -47,10 +53,7 @@ fn a_batch_starts_once_all_of_the_last_have_ended_and_too_many_failures_stop_it(
     assert!(!run.stderr.text().contains("batch 2"));
     reply(&mut webs[1], 0);
     // One that joins meanwhile is no target.
-    let _late = Raw::join_with(
-        &server,
-        json!({"protocol": 1, "name": "web7", "slots": 1, "tier": 9}),
-    );
+    let _late = service(&server, "web7");
     reply(&mut webs[2], 0);
     reply(&mut webs[3], 4);
     let ended = run.end();
@@ -67,7 +70,7 @@ fn a_batch_starts_once_all_of_the_last_have_ended_and_too_many_failures_stop_it(
 
 #[test]
 fn a_target_that_left_meanwhile_is_absent_also_if_its_name_is_here_again() {
-    let server = Server::start(&[]);
+    let server = Server::start(&["9"]);
     let words = [
         "--batch",
         "1",
@@ -83,10 +86,7 @@ fn a_target_that_left_meanwhile_is_absent_also_if_its_name_is_here_again() {
     let execute = webs[0].execute();
     let [web1, web2, mut web3] = webs;
     web2.leave();
-    let _again = Raw::join_with(
-        &server,
-        json!({"protocol": 1, "name": "web2", "slots": 1, "tier": 9}),
-    );
+    let _again = service(&server, "web2");
     web1.reply(&execute, &json!({"exit_code": 0}));
     reply(&mut web3, 0);
     let ended = run.end();
@@ -101,7 +101,7 @@ fn a_target_that_left_meanwhile_is_absent_also_if_its_name_is_here_again() {
 
 #[test]
 fn what_is_out_of_reach_from_the_start_counts_as_failed() {
-    let server = Server::start(&[]);
+    let server = Server::start(&["9"]);
     for (most, code, statuses) in [
         ("0", 4, ["absent", "skipped"]),
         ("1", 4, ["absent", "done"]),
@@ -131,7 +131,7 @@ fn what_is_out_of_reach_from_the_start_counts_as_failed() {
 
 #[test]
 fn an_interrupt_cancels_the_batch_under_way_or_ends_the_pause() {
-    let server = Server::start(&[]);
+    let server = Server::start(&["9"]);
     for (is_paused, statuses) in [
         (false, ["cancelled", "skipped"]),
         (true, ["done", "skipped"]),
@@ -148,7 +148,7 @@ fn an_interrupt_cancels_the_batch_under_way_or_ends_the_pause() {
         run.signal(Signal::INT);
         if !is_paused {
             web1.notification("cancel");
-            web1.reply(&execute, &json!({"signal": "SIGTERM"}));
+            web1.reply(&execute, &json!({"cancelled": true, "signal": "SIGTERM"}));
         }
         let ended = run.end();
         ended.expect_code(130);
@@ -161,7 +161,7 @@ fn an_interrupt_cancels_the_batch_under_way_or_ends_the_pause() {
 
 #[test]
 fn a_deadline_is_over_all_batches_and_pauses() {
-    let server = Server::start(&[]);
+    let server = Server::start(&["9"]);
     let words = [
         "--batch",
         "1",
@@ -191,7 +191,7 @@ fn a_deadline_is_over_all_batches_and_pauses() {
 
 #[test]
 fn a_loss_of_the_server_skips_what_has_not_begun() {
-    let mut server = Server::start(&[]);
+    let mut server = Server::start(&["9"]);
     let words = ["--batch", "1", "--json", "--to", "web[1-2]", "--", "x"];
     let (run, [mut web1, _web2]) = start(&server, &words, ["web1", "web2"]);
     let _execute = web1.execute();
@@ -224,5 +224,56 @@ fn nonsense_for_batches_is_told_in_one_line() {
         let words = [&["run"], words, &["--", "x"]].concat();
         let ended = Ended::of(&mut crate::support::programs::client(&words));
         ended.expect_code(2).expect_one_line(&[expected]);
+    }
+}
+
+/// What the README types in its section, and what that prints on standard error.
+fn of_readme() -> Vec<(Vec<String>, String)> {
+    let readme = include_str!("../../README.md");
+    let section = readme.split("\n## A rolling restart\n").nth(1);
+    let section = section.and_then(|rest| rest.split("\n## ").next());
+    let lines = section.expect("the section").lines();
+    let mut typed: Vec<(Vec<String>, String)> = Vec::new();
+    for line in lines.filter_map(|line| line.strip_prefix("    ")) {
+        match (line.strip_prefix("$ pecking "), typed.last_mut()) {
+            (Some(words), _) => {
+                let words = words
+                    .split(' ')
+                    .map(|word| word.trim_matches('\'').to_owned());
+                typed.push((words.collect(), String::new()));
+            }
+            (None, Some((_, said))) => *said += &format!("{line}\n"),
+            (None, None) => panic!("{line} is no output of a command"),
+        }
+    }
+    typed
+}
+
+#[test]
+fn the_rolling_restart_of_the_readme_goes_as_it_says() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let server = Server::start(&["9"]);
+    let names = ["web1", "web2", "web3", "web4", "web5", "web6"];
+    let mut webs = names.map(|name| service(&server, name));
+    let typed = of_readme();
+    let codes: [&[(usize, i64)]; 2] = [
+        &[(0, 0), (1, 3), (2, 3), (3, 0)],
+        &[(1, 0), (2, 0), (4, 0), (5, 0)],
+    ];
+    assert_eq!(typed.len(), codes.len());
+    for ((words, said), codes) in typed.iter().zip(codes) {
+        let words: Vec<&str> = words.iter().map(String::as_str).collect();
+        let run = Process::start(server.client(&words).current_dir(folder.path()));
+        for (web, code) in codes {
+            let execute = webs[*web].execute();
+            assert_eq!(execute.command, ["restart", "nginx"]);
+            webs[*web].reply(&execute, &json!({"exit_code": code}));
+        }
+        let ended = run.end();
+        assert_eq!(
+            without_times(&ended.stderr),
+            without_times(said),
+            "{words:?}"
+        );
     }
 }

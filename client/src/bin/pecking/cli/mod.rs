@@ -68,7 +68,7 @@ a list of ranks (2), ranges (3-7), member numbers ('#17'), names (web1), node se
 least-loaded:LIST take one of a list.
 
 Exit codes of run and of piped lines, of several the worst: 0 all done with 0 and no output
-cut, 1 a command ended with another code or could not be started, 2 usage, 3 lost, 4 no
+cut, 1 a command ended with another code, could not be started or was skipped, 2 usage, 3 lost, 4 no
 target or an absent one, 5 refused, outranked or busy, 6 all done with 0 but output was cut,
 124 timed out, 130 interrupted or cancelled, 141 no reader for its output, 255 no connection
 or not admitted.";

@@ -7,7 +7,6 @@
 use crate::exit_code::ExitCode;
 use crate::failure::Failure;
 use crate::output::node_set::fold;
-use crate::output::render;
 use crate::output::report::Problem;
 use crate::run::plan::list_of;
 use common::limits::{MAX_LINE, MAX_SELECTOR};
@@ -128,7 +127,7 @@ impl SavedRun {
     pub(crate) fn text(&self) -> String {
         let failed: Vec<&str> = self.failed().collect();
         let folded = fold(failed.iter().copied(), MOST_NAMES);
-        let (all, words) = (self.targets.len(), render::words(&self.words));
+        let (all, words) = (self.targets.len(), quoted(&self.words));
         format!(
             "again on {} of {all} targets: {folded}: {words}",
             failed.len()
@@ -202,7 +201,7 @@ impl Reading {
     fn begin(&mut self, words: Vec<String>, targets: u32) -> Result<(), String> {
         self.end_run()?;
         if self.is_begun && self.saved.words != words {
-            let [first, second] = [&self.saved.words, &words].map(|words| render::words(words));
+            let [first, second] = [&self.saved.words, &words].map(|words| quoted(words));
             return Err(format!(
                 "it has runs of several commands, `{first}` and `{second}`; give one of them"
             ));
@@ -250,6 +249,13 @@ impl Reading {
             ),
         }
     }
+}
+
+/// Words as a shell takes them.
+fn quoted(words: &[String]) -> String {
+    let joined = shlex::try_join(words.iter().map(String::as_str));
+    // No word with a zero byte was ever sent.
+    one_line(&joined.unwrap_or_default()).into_owned()
 }
 
 /// A name goes into a selector, where other texts mean more than one target.
