@@ -10,6 +10,7 @@ use crate::member::Member;
 use crate::member::executor_queue::{QueueBounds, TakenOut};
 use crate::memory_budget::MemoryBudget;
 use crate::ranking::{Roster, Standing};
+use crate::telemetry::Telemetry;
 use crate::throttled_log::ThrottledLog;
 use crate::timers::timer_queue::{Timer, TimerQueue};
 #[cfg(not(shuttle))]
@@ -49,6 +50,8 @@ pub(crate) struct Hub {
     #[cfg(not(shuttle))]
     pub(crate) tls: Option<Encryption>,
     pub(crate) budget: MemoryBudget,
+    /// What it shows over HTTP, if it does.
+    pub(crate) telemetry: Option<Arc<Telemetry>>,
     /// All connections, joined or not.
     connections: Mutex<HashMap<u64, Arc<Connection>>>,
     /// What tells this start of the server from others: 32 hex digits.
@@ -78,6 +81,7 @@ impl Hub {
             #[cfg(not(shuttle))]
             tls: None,
             budget: MemoryBudget::new(config.max_memory),
+            telemetry: config.http.is_some().then(Arc::default),
             config,
             timers: TimerQueue::new(),
             connections: Mutex::default(),

@@ -36,6 +36,7 @@ mod drain;
 mod eviction;
 #[cfg(not(shuttle))]
 mod files;
+mod http;
 mod hub;
 mod join;
 mod member;
@@ -46,12 +47,14 @@ mod ranking;
 mod record;
 mod server;
 mod session;
+mod telemetry;
 #[cfg(any(test, feature = "bench"))]
 mod testing;
 mod throttled_log;
 mod timers;
 mod tls;
 mod transcript;
+pub mod version;
 
 #[cfg(feature = "bench")]
 #[doc(hidden)]
@@ -59,6 +62,7 @@ pub use testing::bench as bench_support;
 
 pub use common::audit;
 pub use config::{Config, HEARTBEAT_RANGE, MAX_LINE_RANGE, MAX_MEMORY_RANGE, MOST_CLIENTS};
+pub use http::HttpConfig;
 pub use join::token::Token;
 pub use server::{Handle, Running, Server, ServerError, Shutdown};
 pub use tls::{ClientCertificates, ServerTls};

@@ -20,6 +20,7 @@ mod run_again;
 mod run_json;
 mod run_output;
 mod run_rolling;
+mod run_stdin;
 mod run_terminal;
 mod run_waiting;
 mod server;

@@ -103,6 +103,10 @@ fn targets_that_make_no_sense_are_one_line_and_exit_code_2() {
     ] {
         run(&words).expect_code(2).expect_one_line(parts);
     }
+    let twice = run(&["--stdin", "--to-file", "-"]);
+    twice
+        .expect_code(2)
+        .expect_one_line(&["--to-file - and --stdin both read standard input"]);
 }
 
 #[test]

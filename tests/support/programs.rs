@@ -274,6 +274,11 @@ impl Process {
         self.stdin = None;
     }
 
+    /// Its number.
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     /// Sends a signal.
     #[track_caller]
     pub(crate) fn signal(&self, signal: Signal) {

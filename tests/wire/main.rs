@@ -16,6 +16,7 @@ mod document;
 mod drain;
 mod exodus;
 mod hostile;
+mod input;
 mod join;
 mod life;
 mod line;

@@ -95,7 +95,11 @@ fn expected(method: ClientMethod, state: State, to: To) -> Answer {
         ClientMethod::Members => Answer::Names(&["caller", "web1"]),
         ClientMethod::Ping => Answer::Empty,
         // They are about what a client executes or has sent: of others' commands it can say nothing.
-        ClientMethod::Cancel | ClientMethod::Output | ClientMethod::Consumed => Answer::Nothing,
+        ClientMethod::Cancel
+        | ClientMethod::Output
+        | ClientMethod::Consumed
+        | ClientMethod::Input
+        | ClientMethod::InputConsumed => Answer::Nothing,
         ClientMethod::Leave if is_new => Answer::Nothing,
         ClientMethod::Leave => Answer::End,
     }
@@ -113,6 +117,8 @@ fn params(method: ClientMethod, to: To, sent: &Value, executed: &Value) -> Value
         ClientMethod::Cancel => json!({"send": sent}),
         ClientMethod::Output => json!({"id": executed, "stream": "stdout", "text": "forged"}),
         ClientMethod::Consumed => json!({"send": sent, "member": 3, "bytes": 1}),
+        ClientMethod::Input => json!({"send": sent, "text": "forged", "end": true}),
+        ClientMethod::InputConsumed => json!({"id": executed, "bytes": 1}),
     }
 }
 
@@ -126,6 +132,8 @@ fn is_request(method: ClientMethod) -> bool {
         ClientMethod::Cancel
         | ClientMethod::Output
         | ClientMethod::Consumed
+        | ClientMethod::Input
+        | ClientMethod::InputConsumed
         | ClientMethod::Leave => false,
     }
 }

@@ -169,6 +169,7 @@ impl Bench<'_> {
             words.push("-".repeat(self.plan.payload));
         }
         let send = SendOut {
+            stdin: None,
             command: &words,
             to: Some(&to),
             timeout_ms: None,

@@ -18,6 +18,7 @@ fn an_entry_sets_every_field() {
          run = [\"/usr/bin/journalctl\", \"-n\", \"50\", \"-u\"]\n\
          args = [\"[a-z][a-z0-9-]{0,31}\"]\n\
          rest = '\\d+'\n\
+         stdin = true\n\
          timeout = \"30s\"\n\
          max_output = \"256 KiB\"\n\
          cwd = \"/var/tmp\"\n\
@@ -33,6 +34,7 @@ fn an_entry_sets_every_field() {
     let args: Vec<_> = command.args.iter().map(Pattern::as_str).collect();
     assert_eq!(args, ["[a-z][a-z0-9-]{0,31}"]);
     assert_eq!(command.rest.as_ref().map(Pattern::as_str), Some("\\d+"));
+    assert!(command.settings.stdin);
     assert_eq!(command.settings.timeout, Some(Duration::from_secs(30)));
     assert_eq!(command.settings.max_output, Some(256 << 10));
     assert_eq!(command.settings.cwd.as_deref(), Some(Path::new("/var/tmp")));
@@ -68,6 +70,7 @@ fn fields_that_are_left_out_are_not_set() {
     );
     assert_eq!(command.settings.limits, Limits::default());
     assert!(command.settings.env.is_empty() && !command.settings.setuid);
+    assert!(!command.settings.stdin);
     assert!(!one(&with("setuid = false")).settings.setuid);
     assert!(command.settings.umask.is_none() && command.settings.groups.is_none());
 }

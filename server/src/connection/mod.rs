@@ -5,6 +5,7 @@ mod deadlines;
 
 pub(crate) use deadlines::Verdict;
 
+use crate::telemetry::Telemetry;
 use common::limits::LINE_DEADLINE;
 use common::memory::Memory;
 use common::net::outbox::{Line, Outbox};
@@ -60,6 +61,8 @@ pub(crate) struct Connection {
     flush_asked: AtomicBool,
     /// The identity of the client's certificate, if it has shown one.
     identity: OnceLock<Box<str>>,
+    /// Where what becomes of its commands is counted, if it is.
+    pub(crate) telemetry: Option<Arc<Telemetry>>,
 }
 
 impl Connection {
@@ -83,7 +86,14 @@ impl Connection {
             why: Mutex::new(None),
             flush_asked: AtomicBool::new(false),
             identity: OnceLock::new(),
+            telemetry: None,
         }
+    }
+
+    /// The same, whose commands are counted.
+    pub(crate) fn counted(mut self, telemetry: Option<&Arc<Telemetry>>) -> Connection {
+        self.telemetry = telemetry.cloned();
+        self
     }
 
     /// Notes the identity that its client has proven in the handshake.

@@ -135,6 +135,7 @@ impl Wanted {
             tier,
             slots,
             rank_news: join.rank_news.unwrap_or(true),
+            takes_input: join.stdin.unwrap_or_default(),
             tags: join.tags.unwrap_or_default(),
         };
         Ok(Box::new(Wanted {

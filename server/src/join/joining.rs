@@ -19,7 +19,7 @@ use common::wire::message::{
 };
 use common::wire::method::ClientMethod;
 use common::wire::name::Name;
-use common::wire::{Joined, Right};
+use common::wire::{Joined, Right, method};
 use serde_json::value::RawValue;
 
 impl Session<'_> {
@@ -109,6 +109,9 @@ impl Session<'_> {
             && record::is_denial(error)
         {
             record::join_denied(audit, self.connection, raw, error);
+        }
+        if let Some(telemetry) = &self.hub.telemetry {
+            telemetry.refused(method::JOIN, error);
         }
         if error.is(Code::Unauthorized) {
             let at = self.now.saturating_add(ANSWER_DELAY_MS);
@@ -229,6 +232,9 @@ impl Session<'_> {
             member.tier,
             member.slots
         );
+        if let Some(telemetry) = &self.hub.telemetry {
+            telemetry.joined();
+        }
         if let Some(audit) = &self.hub.config.audit {
             record::join(audit, member);
         }

@@ -121,14 +121,20 @@ impl<'a> Session<'a> {
             // Counted before it is there, so that not all that wait for memory take it at once.
             charge.set(reader.wanted());
             self.wait_for_room(OUTBOX_BYTES / 2);
-            match reader.fill(&mut input) {
+            let read = match reader.fill(&mut input) {
                 Ok(0) => return,
-                Ok(_) if self.member.is_none() => self.connection.set_heard(),
-                Ok(_) => {}
+                Ok(read) => read,
                 Err(e) => return self.connection.blame(e.to_string()),
+            };
+            if self.member.is_none() {
+                self.connection.set_heard();
             }
             if !self.connection.outbox.is_open() {
                 return;
+            }
+            if let Some(telemetry) = &self.hub.telemetry {
+                let member = self.member.as_ref().map_or(0, |member| member.id);
+                telemetry.counters.received(member, read);
             }
             self.now = self.hub.timers.now();
             let flow = self.take_lines(&mut reader);
@@ -271,6 +277,10 @@ impl<'a> Session<'a> {
             Plain::Output(output) => {
                 self.lives = true;
                 self.output(member, output);
+            }
+            Plain::Input(piece) => {
+                self.lives = true;
+                self.input(member, piece);
             }
         }
         Flow::Continue(())

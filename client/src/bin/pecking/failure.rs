@@ -42,6 +42,8 @@ pub(crate) enum Failure {
     NotConfirmed,
     #[error("cannot write to standard output: {0}")]
     Output(io::Error),
+    #[error("cannot read standard input, so the command was cancelled: {0}")]
+    Input(io::Error),
     #[error("cannot start a thread: {0}")]
     NoThread(io::Error),
     #[error("cannot handle {what}: {why}")]
@@ -87,7 +89,7 @@ impl Failure {
             Failure::Interrupted
             | Failure::NotConfirmed
             | Failure::Bench(LoadError::Interrupted) => ExitCode::Interrupted,
-            Failure::Output(_) => ExitCode::Failed,
+            Failure::Output(_) | Failure::Input(_) => ExitCode::Failed,
             _ => ExitCode::NotConnected,
         }
     }

@@ -12,6 +12,7 @@ mod executors;
 mod exit_code;
 mod expected;
 mod failure;
+mod feed;
 mod members;
 mod output;
 mod own_files;

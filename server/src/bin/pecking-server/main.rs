@@ -19,7 +19,7 @@ use common::terminal::args;
 use common::terminal::console::{Console, complain};
 use common::terminal::escape::one_line;
 use server::authority::{Authority, wall_clock};
-use server::{Handle, Server, ServerError, Shutdown, Token};
+use server::{Handle, HttpConfig, Server, ServerError, Shutdown, Token};
 use std::io::Write;
 use std::process::ExitCode;
 
@@ -72,6 +72,13 @@ fn main() -> ExitCode {
             return ExitCode::from(USAGE);
         }
     };
+    let http = match cli.http() {
+        Ok(http) => http,
+        Err(e) => {
+            complain(&format!("error: {e}"));
+            return ExitCode::from(USAGE);
+        }
+    };
     let audit = match cli.audit.open(cli.audit_outcomes) {
         Ok(audit) => audit,
         Err(e) => {
@@ -79,7 +86,7 @@ fn main() -> ExitCode {
             return ExitCode::from(USAGE);
         }
     };
-    match serve(cli, token, authority, audit) {
+    match serve(cli, token, authority, audit, http) {
         Ok(Shutdown::Drained) => ExitCode::SUCCESS,
         Ok(Shutdown::Aborted) => ExitCode::from(INTERRUPTED),
         Err(e) => {
@@ -99,6 +106,7 @@ fn serve(
     token: Option<Token>,
     authority: Option<Authority>,
     audit: Option<Audit>,
+    http: Option<HttpConfig>,
 ) -> anyhow::Result<Shutdown> {
     let stdout = Console::start("stdout", std::io::stdout()).context("cannot start a thread")?;
     let stderr = Console::start("stderr", std::io::stderr()).context("cannot start a thread")?;
@@ -113,10 +121,22 @@ fn serve(
             log::warn!("{}", one_line(&warning));
         }
     }
-    let guard = cli.guard();
-    let server = Server::bind(cli.into_config(token, authority, audit, &stdout))?;
+    let any_http_port = http
+        .as_ref()
+        .is_some_and(|http| http.listen.ends_with(":0"));
+    let (guard, http_guard) = (cli.guard(), cli.http_guard());
+    let server = Server::bind(cli.into_config(token, authority, audit, http, &stdout))?;
     for (level, said) in exposure::look(server.address(), guard)? {
         log::log!(level, "{said}");
+    }
+    if let Some(address) = server.http_address() {
+        for (level, said) in exposure::look_at_http(address, http_guard)? {
+            log::log!(level, "{said}");
+        }
+        if any_http_port {
+            let scheme = if guard.encrypts { "https" } else { "http" };
+            stdout.print(format!("Shown at {scheme}://{address}/\n").into_bytes());
+        }
     }
     if any_port {
         // The port is unknown until now, so it is printed even with --quiet.

@@ -352,6 +352,7 @@ impl Cli {
                 tags: joining.tags().map_err(Failure::Usage)?,
                 // Only a prompt shows them.
                 rank_news: self.command.is_none(),
+                takes_input: false,
                 token: joining.token_file.clone().map(Token::File),
                 tls: encrypting.tls(&joining.server).map_err(Failure::Usage)?,
                 plain: encrypting.plain(&executes),

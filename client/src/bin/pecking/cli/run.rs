@@ -15,7 +15,9 @@ use crate::run::saved::SavedRun;
 use crate::targets::{self, ListFile, read_list};
 use clap::{Args, ColorChoice};
 use client::{Command, SelectedTarget};
+use common::limits::MAX_INPUT_WINDOW;
 use common::terminal::args;
+use std::convert::Infallible;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -168,12 +170,24 @@ pub(crate) struct RunOptions {
         help_heading = "Output"
     )]
     color: ColorChoice,
+
+    /// Give standard input to the command at every target, no faster than the slowest takes it; a
+    /// policy's entry takes input if it says stdin = true
+    #[arg(long, conflicts_with = "batch")]
+    pub(crate) stdin: bool,
+
+    #[arg(long = "script", hide = true, value_name = "FILE", value_parser = no_script, allow_hyphen_values = true)]
+    _script: Option<Infallible>,
 }
 
 impl Run {
     /// Reads the targets from the file that is to have them.
     pub(crate) fn read_targets(&mut self) -> Result<(), Failure> {
         if let Some(file) = &self.to_file {
+            if self.options.stdin && *file == ListFile::StandardInput {
+                let twice = "--to-file - and --stdin both read standard input; name a file for one";
+                return Err(Failure::Usage(twice.into()));
+            }
             self.to = Some(read_list(file)?);
         }
         Ok(())
@@ -291,8 +305,22 @@ impl RunOptions {
         if let Some(deadline) = self.deadline {
             command = command.deadline(deadline);
         }
+        if self.stdin {
+            // Across the world a round trip takes long, and one command is no burden.
+            command = command.input_window(MAX_INPUT_WINDOW);
+        }
         command
     }
+}
+
+/// What runs on a machine is for its policy to say, so no file of the sender's runs there as it is.
+fn no_script(_: &str) -> Result<Infallible, String> {
+    Err(
+        "run executes no file of yours on other machines, only what their policies name; to send a \
+         file, give it to an entry that takes input (stdin = true): \
+         pecking run --stdin --to 'web*' -- put-config motd < FILE"
+            .into(),
+    )
 }
 
 fn whole_number(text: &str) -> Result<u32, String> {

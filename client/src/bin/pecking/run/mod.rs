@@ -17,6 +17,7 @@ use crate::dial::Signals;
 use crate::dry_run;
 use crate::exit_code::ExitCode;
 use crate::failure::Failure;
+use crate::feed::Feed;
 use crate::output::progress::{Part, Progress, Shown};
 use crate::output::render;
 use crate::output::screen::Screen;
@@ -70,7 +71,7 @@ pub(crate) fn run(
     }
     let shown = progress.shown();
     let screen = Screen::own(options.screen(settings.raw), progress).map_err(Failure::Output)?;
-    let is_noted = options.quiet || unread_input::note_unread(console);
+    let is_noted = options.quiet || options.stdin || unread_input::note_unread(console);
     let client = Arc::new(client);
     let is_interrupted = Arc::new(AtomicBool::new(false));
     let reports = Reports {
@@ -87,6 +88,7 @@ pub(crate) fn run(
         Some(plan) => start_rolling(reports, plan, options),
         None => start_one(reports, options),
     }?;
+    let feed = started.feed;
     let sent = Sent {
         client,
         handle: started.handle,
@@ -100,6 +102,7 @@ pub(crate) fn run(
     if !is_noted && exit.is_some() {
         unread_input::note_unread(console);
     }
+    feed.map_or(Ok(()), |feed| feed.check())?;
     Ok(exit.unwrap_or(options.exit_of(ExitCode::Interrupted)))
 }
 
@@ -127,6 +130,8 @@ fn targets(
 struct Started {
     /// What was sent already.
     handle: Option<SendHandle>,
+    /// What reads standard input for it.
+    feed: Option<Feed>,
     /// What that thread wants to have sent.
     asked: Option<Asked>,
     /// Where the exit code arrives.
@@ -134,7 +139,8 @@ struct Started {
 }
 
 fn start_one(mut reports: Reports, options: &RunOptions) -> Result<Started, Failure> {
-    let handle = reports.client.send(&reports.command)?;
+    let mut handle = reports.client.send(&reports.command)?;
+    let feed = handle.take_input().map(Feed::start).transpose()?;
     let queued = Queued::new(reports.command.selector());
     reports.queued = (!options.quiet).then_some(queued);
     let events = handle.receiver().clone();
@@ -142,6 +148,7 @@ fn start_one(mut reports: Reports, options: &RunOptions) -> Result<Started, Fail
     let ended = start(move || reporter.follow(&events)).map_err(Failure::NoThread)?;
     Ok(Started {
         handle: Some(handle),
+        feed,
         asked: None,
         ended,
     })
@@ -159,6 +166,7 @@ fn start_rolling(reports: Reports, plan: Plan, options: &RunOptions) -> Result<S
     let ended = start(move || reporter.roll(rolling)).map_err(Failure::NoThread)?;
     Ok(Started {
         handle: None,
+        feed: None,
         asked: Some(asked),
         ended,
     })
