@@ -140,6 +140,24 @@ fn others() -> Vec<Value> {
     );
     all.extend(one);
 
+    let words = ["--json", "--batch", "1", "--to", "web[2-3],nope", "--", "x"];
+    let (run, webs) = server.run(&words, [("web2", 1), ("web3", 1)]);
+    let rolling = run.end();
+    let rolling = lines(rolling.expect_code(4));
+    let expected = "accepted target target target outcome error outcome outcome summary";
+    assert_eq!(types(&rolling).join(" "), expected);
+    all.extend(rolling);
+    let words = ["--json", "--batch", "1", "--to", "web4", "--", "x"];
+    let (run, [mut web4]) = server.run(&words, [("web4", 1)]);
+    let execute = web4.execute();
+    web4.reply(&execute, &json!({"exit_code": 0}));
+    let rolling = run.end();
+    let rolling = lines(rolling.expect_code(0));
+    let expected = "accepted target batch started outcome summary";
+    assert_eq!(types(&rolling).join(" "), expected);
+    all.extend(rolling);
+    drop(webs);
+
     let mut dry = server.client(&["run", "--dry-run", "--json", "--to", "web1,nope", "--", "x"]);
     let dry = lines(Ended::of(&mut dry).expect_code(5));
     assert_eq!(types(&dry), ["target", "target"]);

@@ -1,12 +1,11 @@
 //! `pecking run --dry-run`: prints the clients that a command would reach.
 
-use crate::cli::Run;
 use crate::exit_code::ExitCode;
 use crate::expected::Unreached;
 use crate::failure::Failure;
 use crate::output::table::{Align, columns};
 use crate::output::{json, print, render};
-use client::{Client, Reach, Selected, SelectedTarget};
+use client::{Client, Command, Reach, Selected, SelectedTarget};
 use common::terminal::console::Console;
 use common::terminal::escape::one_line;
 
@@ -19,9 +18,14 @@ const HEAD: [(&str, Align); 4] = [
 
 /// Asks what the command would reach, and prints that. The exit code is that of a run of which every
 /// command ends well.
-pub(crate) fn run(client: &Client, run: &Run, console: &Console) -> Result<ExitCode, Failure> {
-    let (mut unreached, as_json) = (Unreached::of(run.to()), run.json);
-    match client.select(run.command()) {
+pub(crate) fn run(
+    client: &Client,
+    command: &Command,
+    as_json: bool,
+    console: &Console,
+) -> Result<ExitCode, Failure> {
+    let mut unreached = Unreached::of(command.selector());
+    match client.select(command) {
         Ok(selected) => {
             let exit = show(&selected, as_json)?;
             let names = selected

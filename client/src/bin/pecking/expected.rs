@@ -182,6 +182,10 @@ impl Sink for Unreached {
                 outcome.name.iter().for_each(|name| self.reached(name));
                 None
             }
+            Report::Skipped(target) => {
+                target.name.iter().for_each(|name| self.reached(name));
+                None
+            }
             // There is no summary then.
             Report::Error(problem) if problem.exit == ExitCode::NoTarget => self.note(),
             // After a loss nothing tells which clients it had reached.

@@ -16,6 +16,12 @@ pub(crate) enum Failure {
     /// The server did not answer a question, or went before a command was sent.
     #[error("{0}")]
     Request(#[from] RequestError),
+    /// The same, with what a user can do about it.
+    #[error("{message}")]
+    NotSent {
+        message: String,
+        error: RequestError,
+    },
     #[error("{0}")]
     Usage(String),
     #[error("{error}{hint}", error = .0, hint = bench_hint(.0))]
@@ -52,7 +58,7 @@ impl Failure {
                 let code = error.rpc().and_then(|rpc| Code::from_number(rpc.code));
                 code.map_or("not_connected", Code::reason)
             }
-            Failure::Request(error) => render::refusal_word(error),
+            Failure::Request(error) | Failure::NotSent { error, .. } => render::refusal_word(error),
             Failure::Interrupted => "interrupted",
             Failure::NotConfirmed => "not_confirmed",
             Failure::Output(_) => "output",
@@ -78,6 +84,7 @@ impl Failure {
             | Failure::Usage(_)
             | Failure::Bench(LoadError::TooLong { .. })
             | Failure::Request(RequestError::TooLong { .. }) => ExitCode::Usage,
+            Failure::NotSent { error, .. } => ExitCode::of_error(error),
             Failure::Refused(_) => ExitCode::Refused,
             Failure::Interrupted
             | Failure::NotConfirmed

@@ -26,7 +26,7 @@ mod work;
 
 use clap::CommandFactory;
 use clap::error::ErrorKind;
-use cli::{Action, Cli, SERVER_VARIABLE, WORK};
+use cli::{Action, Cli, RunOptions, SERVER_VARIABLE, Task, WORK};
 use common::sys::thread::on_main_thread;
 use common::terminal::args;
 use common::terminal::config_file::{self, ConfigError};
@@ -37,6 +37,7 @@ use exit_code::ExitCode;
 use failure::Failure;
 use output::progress::Progress;
 use output::{print, with_log};
+use settings::Settings;
 use std::io::{self, IsTerminal};
 
 fn main() -> std::process::ExitCode {
@@ -95,6 +96,19 @@ fn hide_memory() {
     }
 }
 
+fn send(
+    cli: &Cli,
+    settings: &Settings,
+    options: &RunOptions,
+    task: &Task,
+) -> Result<ExitCode, Failure> {
+    let progress = Progress::new(options.wants_progress());
+    let log = progress.shown().beside(io::stderr());
+    with_log("warn", (log, cli.log_format), |console| {
+        run::run(settings, options, task, progress, console)
+    })
+}
+
 fn act(cli: &Cli, given: &config_file::Settings) -> Result<ExitCode, Failure> {
     let is_terminal = io::stdin().is_terminal() && io::stdout().is_terminal();
     let settings = cli.settings(is_terminal)?;
@@ -104,13 +118,16 @@ fn act(cli: &Cli, given: &config_file::Settings) -> Result<ExitCode, Failure> {
         None => with_log("warn", (log, format), |console| {
             prompt::piped::run(&settings, console)
         }),
-        Some(Action::Run(run)) => {
-            let progress = Progress::new(run.wants_progress());
-            let log = progress.shown().beside(log);
-            with_log("warn", (log, format), |console| {
-                run::run(&settings, run, progress, console)
-            })
-        }
+        Some(Action::Run(run)) => send(cli, &settings, &run.options, &run.task()),
+        Some(Action::Rerun(rerun)) => match rerun.task()? {
+            Some(task) => send(cli, &settings, &rerun.options, &task),
+            None => {
+                if !rerun.options.quiet {
+                    complain("it ended with 0 everywhere: there is nothing to run again");
+                }
+                Ok(ExitCode::Done)
+            }
+        },
         Some(Action::Work(work)) if work.check_config => print(&given.in_force(&Cli::command())),
         Some(Action::Work(work)) => with_log("info", (log, format), |console| {
             work::work(settings, &work.audit, console)

@@ -2,7 +2,8 @@
 
 mod run;
 
-pub(crate) use run::Run;
+use run::{Rerun, Run};
+pub(crate) use run::{RunOptions, Task};
 
 use crate::bench::{self, Bench};
 use crate::dial::Wait;
@@ -84,7 +85,7 @@ a list of ranks (2), ranges (3-7), member numbers ('#17'), names (web1), node se
 least-loaded:LIST take one of a list.
 
 Exit codes of run and of piped lines, of several the worst: 0 all done with 0 and no output
-cut, 1 a command ended with another code or could not be started, 2 usage, 3 lost, 4 no
+cut, 1 a command ended with another code, could not be started or was skipped, 2 usage, 3 lost, 4 no
 target or an absent one, 5 refused, outranked or busy, 6 all done with 0 but output was cut,
 124 timed out, 130 interrupted or cancelled, 141 no reader for its output, 255 no connection
 or not admitted.";
@@ -185,6 +186,12 @@ pub(crate) enum Action {
     /// its own tier only those that joined later do; --wait-for waits for them.
     #[command(after_help = run::EXAMPLES)]
     Run(Run),
+    /// Run a command again for the targets at which it did not end with 0
+    ///
+    /// The file of --failed says which those are, and which command it was: `run --save` writes it.
+    /// They are targets by their names; those that are not here are told as absent. To look first:
+    /// --dry-run.
+    Rerun(Rerun),
     /// Only execute, until a signal comes
     Work(Work),
     /// Measure how fast the server relays commands
@@ -410,14 +417,23 @@ impl Cli {
 
     /// Whether everything is told as JSON lines.
     pub(crate) fn wants_json_lines(&self) -> bool {
-        matches!(&self.command, Some(Action::Run(run)) if run.json)
+        self.run_options().is_some_and(|options| options.json)
+    }
+
+    /// The options of a run, if it is one.
+    fn run_options(&self) -> Option<&RunOptions> {
+        match &self.command {
+            Some(Action::Run(run)) => Some(&run.options),
+            Some(Action::Rerun(rerun)) => Some(&rerun.options),
+            _ => None,
+        }
     }
 
     /// The exit code of a failure of the command.
     pub(crate) fn exit_of(&self, failure: &Failure) -> ExitCode {
-        match &self.command {
-            Some(Action::Run(run)) => run.exit_of(failure.exit_code()),
-            _ => failure.exit_code(),
+        match self.run_options() {
+            Some(options) => options.exit_of(failure.exit_code()),
+            None => failure.exit_code(),
         }
     }
 

@@ -7,11 +7,14 @@ use crate::output::folder::OutputFolder;
 use crate::output::grouped::Grouped;
 use crate::output::json::JsonLines;
 use crate::output::live::Live;
-use crate::output::report::Sink;
+use crate::output::report::{Problem, Sink};
+use crate::output::save::SavedLines;
 use crate::output::screen::ScreenOptions;
+use crate::run::plan::{Plan, Share};
+use crate::run::saved::SavedRun;
 use crate::targets::{self, ListFile, read_list};
 use clap::{Args, ColorChoice};
-use client::Command;
+use client::{Command, SelectedTarget};
 use common::limits::MAX_INPUT_WINDOW;
 use common::terminal::args;
 use std::convert::Infallible;
@@ -29,6 +32,10 @@ Examples:
   pecking run --output-dir logs --quiet --to below -- dmesg >/dev/null
                                                    a file for each target and stream
   pecking run --json --to below -- df | jq         JSON lines, for programs
+  pecking run --batch 5 --max-fail 1 --pause 30s --save web.jsonl --to 'role=web' -- restart
+                                                   five at a time, until a second one fails
+  pecking rerun --failed web.jsonl --save again.jsonl
+                                                   again for those that failed or were skipped
 
 The targets (--to) and the exit codes: pecking --help";
 
@@ -52,6 +59,37 @@ pub(crate) struct Run {
     )]
     to_file: Option<ListFile>,
 
+    #[command(flatten)]
+    pub(crate) options: RunOptions,
+
+    /// The program or command word, then its arguments
+    #[arg(required = true, trailing_var_arg = true, value_name = "WORDS")]
+    pub(super) words: Vec<String>,
+}
+
+/// What `rerun` takes.
+#[derive(Debug, Args)]
+pub(crate) struct Rerun {
+    /// The file that `run --save` (or `rerun --save`) wrote: its command is run again, by name, for
+    /// those at which it did not end with 0
+    #[arg(long, value_name = "FILE", required = true)]
+    failed: PathBuf,
+
+    #[command(flatten)]
+    pub(crate) options: RunOptions,
+}
+
+/// What to send, and what to say before that.
+pub(crate) struct Task {
+    pub(crate) command: Command,
+    pub(crate) note: Option<String>,
+    /// What is amiss without being in the way.
+    pub(crate) problem: Option<Problem>,
+}
+
+/// How to send, to show and to keep: what `run` and `rerun` share.
+#[derive(Debug, Args)]
+pub(crate) struct RunOptions {
     /// Wait until so many clients that can execute rank below
     #[arg(long, value_name = "N", value_parser = whole_number, allow_hyphen_values = true)]
     pub(crate) wait_for: Option<u32>,
@@ -72,6 +110,22 @@ pub(crate) struct Run {
     /// How long the command may take in all, waiting included
     #[arg(long, value_name = "DURATION", value_parser = args::positive_duration, allow_hyphen_values = true)]
     deadline: Option<Duration>,
+
+    /// Run on so many targets at once, or on so many of a hundred (10%); the next batch starts when
+    /// all of one have ended
+    #[arg(long, value_name = "N", value_parser = batch, allow_hyphen_values = true, help_heading = "Batches")]
+    batch: Option<Share>,
+
+    /// With --batch: wait so long between two batches
+    #[arg(long, value_name = "DURATION", requires = "batch", value_parser = args::positive_duration,
+          allow_hyphen_values = true, help_heading = "Batches")]
+    pause: Option<Duration>,
+
+    /// With --batch: start the next batch only while at most so many targets (or so many of a
+    /// hundred) have failed, that is, did not end with 0 [default: 0]
+    #[arg(long, value_name = "N", requires = "batch", value_parser = max_fail,
+          allow_hyphen_values = true, help_heading = "Batches")]
+    max_fail: Option<Share>,
 
     /// End with the highest exit code of the commands themselves (with one target: its code), and
     /// with 255 for everything else
@@ -100,6 +154,10 @@ pub(crate) struct Run {
     #[arg(long, value_name = "DIR", help_heading = "Output")]
     output_dir: Option<PathBuf>,
 
+    /// Write what --json prints to a file as well, from which `pecking rerun` runs it again
+    #[arg(long, value_name = "FILE", help_heading = "Output")]
+    save: Option<PathBuf>,
+
     /// Show no progress line, which there is only at a terminal anyway
     #[arg(long, help_heading = "Output")]
     no_progress: bool,
@@ -112,24 +170,21 @@ pub(crate) struct Run {
         help_heading = "Output"
     )]
     color: ColorChoice,
+
     /// Give standard input to the command at every target, no faster than the slowest takes it; a
     /// policy's entry takes input if it says stdin = true
-    #[arg(long)]
+    #[arg(long, conflicts_with = "batch")]
     pub(crate) stdin: bool,
 
     #[arg(long = "script", hide = true, value_name = "FILE", value_parser = no_script, allow_hyphen_values = true)]
     _script: Option<Infallible>,
-
-    /// The program or command word, then its arguments
-    #[arg(required = true, trailing_var_arg = true, value_name = "WORDS")]
-    pub(super) words: Vec<String>,
 }
 
 impl Run {
     /// Reads the targets from the file that is to have them.
     pub(crate) fn read_targets(&mut self) -> Result<(), Failure> {
         if let Some(file) = &self.to_file {
-            if self.stdin && *file == ListFile::StandardInput {
+            if self.options.stdin && *file == ListFile::StandardInput {
                 let twice = "--to-file - and --stdin both read standard input; name a file for one";
                 return Err(Failure::Usage(twice.into()));
             }
@@ -138,12 +193,44 @@ impl Run {
         Ok(())
     }
 
+    /// What to send.
+    pub(crate) fn task(&self) -> Task {
+        Task {
+            command: self.options.command(&self.words, self.to.as_deref()),
+            note: None,
+            problem: None,
+        }
+    }
+}
+
+impl Rerun {
+    /// What to send; nothing if it ended with 0 everywhere.
+    ///
+    /// # Errors
+    /// The file cannot be used.
+    pub(crate) fn task(&self) -> Result<Option<Task>, Failure> {
+        let saved = SavedRun::read(&self.failed)?;
+        let Some(to) = saved.selector()? else {
+            return Ok(None);
+        };
+        Ok(Some(Task {
+            command: self.options.command(&saved.words, Some(&to)),
+            note: Some(saved.text()),
+            problem: saved.problem(),
+        }))
+    }
+}
+
+impl RunOptions {
     /// What shows and keeps the output.
     ///
     /// # Errors
     /// What the command line names for that cannot be used.
-    pub(crate) fn sinks(&self) -> Result<Vec<Box<dyn Sink>>, Failure> {
+    pub(crate) fn sinks(&self, to: Option<&str>) -> Result<Vec<Box<dyn Sink>>, Failure> {
         let mut sinks: Vec<Box<dyn Sink>> = Vec::new();
+        if let Some(file) = &self.save {
+            sinks.push(Box::new(SavedLines::create(file)?));
+        }
         if let Some(folder) = &self.output_dir {
             sinks.push(Box::new(OutputFolder::create(folder)?));
         }
@@ -152,7 +239,7 @@ impl Run {
             (_, true) => Box::new(Grouped::new(self.diff)),
             _ => Box::new(Live::default()),
         });
-        sinks.push(Box::new(Unreached::of(self.to())));
+        sinks.push(Box::new(Unreached::of(to)));
         Ok(sinks)
     }
 
@@ -186,14 +273,30 @@ impl Run {
         }
     }
 
-    /// The targets of the command, if the command line has them.
-    pub(crate) fn to(&self) -> Option<&str> {
-        self.to.as_deref()
+    /// How long all of it may take.
+    pub(crate) fn deadline(&self) -> Option<Duration> {
+        self.deadline
     }
 
-    pub(crate) fn command(&self) -> Command {
-        let mut command = Command::new(&self.words).window(WINDOW).progress();
-        if let Some(to) = &self.to {
+    /// How long to wait between two batches.
+    pub(crate) fn pause(&self) -> Duration {
+        self.pause.unwrap_or_default()
+    }
+
+    /// Makes batches of the targets, if there are to be batches.
+    pub(crate) fn plan(&self, targets: impl FnOnce() -> Vec<SelectedTarget>) -> Option<Plan> {
+        let batch = self.batch?;
+        Some(Plan::new(targets(), batch, self.max_fail))
+    }
+
+    /// Whether the command goes to one batch of targets after the other.
+    pub(crate) fn is_rolling(&self) -> bool {
+        self.batch.is_some()
+    }
+
+    fn command(&self, words: &[String], to: Option<&str>) -> Command {
+        let mut command = Command::new(words).window(WINDOW).progress();
+        if let Some(to) = to {
             command = command.to(to);
         }
         if let Some(timeout) = self.timeout {
@@ -223,4 +326,17 @@ fn no_script(_: &str) -> Result<Infallible, String> {
 fn whole_number(text: &str) -> Result<u32, String> {
     text.parse()
         .map_err(|_| "expected a whole number, such as 3".into())
+}
+
+fn batch(text: &str) -> Result<Share, String> {
+    match text.parse()? {
+        Share::Count(0) | Share::Percent(0) => {
+            Err("expected at least one target, such as 10, or a share, such as 10%".into())
+        }
+        share => Ok(share),
+    }
+}
+
+fn max_fail(text: &str) -> Result<Share, String> {
+    text.parse()
 }

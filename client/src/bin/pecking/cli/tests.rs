@@ -124,6 +124,6 @@ fn words_after_the_first_belong_to_the_command() {
             panic!("run");
         };
         assert_eq!(run.words, ["ls", "--to", "-x"]);
-        assert_eq!(run.command().selector(), Some("all"));
+        assert_eq!(run.task().command.selector(), Some("all"));
     }
 }

@@ -70,7 +70,11 @@ impl Sink for Grouped {
                 self.live.name_lines(screen);
                 Ok(())
             }
-            Report::Started { .. } => Ok(()),
+            Report::Started { .. } | Report::Target(_) | Report::Skipped(_) => Ok(()),
+            Report::Batch(batch) => {
+                screen.note(&batch.text());
+                Ok(())
+            }
             Report::Output(piece) => self.gather(piece, screen),
             Report::Outcome(outcome) => self.end(outcome, screen),
             Report::Error(problem) => {

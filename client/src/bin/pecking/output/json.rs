@@ -4,8 +4,8 @@ use crate::exit_code::ExitCode;
 use crate::failure::Failure;
 use crate::output::report::{Accepted, Piece, Problem, Report, Sink};
 use crate::output::screen::Screen;
-use crate::output::summary::{End, Summary};
-use client::{Leftovers, Outcome, OutputStream, SelectedTarget, Status};
+use crate::output::summary::{End, SKIPPED, Summary};
+use client::{Leftovers, Outcome, OutputStream, SelectedTarget};
 use common::terminal::escape::one_line;
 use common::wire::{Text, encode_output};
 use serde::Serialize;
@@ -35,6 +35,13 @@ pub(crate) fn line(report: &Report<'_>) -> String {
             name: *name,
         },
         Report::Output(piece) => Line::output(piece),
+        Report::Target(target) => Line::Target(target),
+        Report::Batch(batch) => Line::Batch {
+            batch: batch.number,
+            of: batch.of,
+            targets: batch.targets.len(),
+        },
+        Report::Skipped(target) => Line::skipped(target),
         Report::Outcome(outcome) => Line::outcome(outcome),
         Report::Error(problem) => Line::error(problem),
         Report::Summary(summary, exit) => Line::summary(summary, *exit),
@@ -85,6 +92,11 @@ enum Line<'a> {
         base64: Option<Text<'a>>,
     },
     Outcome(Ended<'a>),
+    Batch {
+        batch: usize,
+        of: usize,
+        targets: usize,
+    },
     Error {
         error: &'a str,
         message: &'a str,
@@ -94,7 +106,7 @@ enum Line<'a> {
     Target(&'a SelectedTarget),
 }
 
-#[derive(Serialize)]
+#[derive(Default, Serialize)]
 struct Ended<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     member: Option<u64>,
@@ -102,7 +114,7 @@ struct Ended<'a> {
     name: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     rank: Option<u32>,
-    status: Status,
+    status: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
     exit_code: Option<i64>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -173,7 +185,7 @@ impl<'a> Line<'a> {
             member: outcome.member,
             name: outcome.name.as_deref(),
             rank: outcome.rank,
-            status: outcome.status,
+            status: outcome.status.name(),
             exit_code: outcome.exit_code,
             signal: outcome.signal.as_deref(),
             elapsed_ms: outcome.elapsed.map(ms),
@@ -181,6 +193,16 @@ impl<'a> Line<'a> {
             leftovers: has_left.then_some(outcome.leftovers),
             message: outcome.message.as_deref(),
             started: outcome.started,
+        })
+    }
+
+    fn skipped(target: &'a SelectedTarget) -> Line<'a> {
+        Line::Outcome(Ended {
+            member: target.member,
+            name: target.name.as_deref(),
+            rank: target.rank,
+            status: SKIPPED,
+            ..Ended::default()
         })
     }
 
@@ -201,6 +223,7 @@ impl<'a> Line<'a> {
                 End::Exit(code) => drop(exit_codes.insert(*code, names)),
                 End::Signal(signal) => drop(signals.insert(signal.as_str(), names)),
                 End::Other(status) => drop(statuses.insert(status.name(), names)),
+                End::Skipped => drop(statuses.insert(SKIPPED, names)),
             }
         }
         let slowest = summary.slowest().iter().map(|(took, name)| Slow {

@@ -26,7 +26,15 @@ impl Sink for Live {
                 self.name_lines(screen);
                 Ok(())
             }
-            Report::Accepted(_) | Report::Started { .. } => Ok(()),
+            Report::Accepted(_)
+            | Report::Started { .. }
+            | Report::Target(_)
+            | Report::Skipped(_) => Ok(()),
+            Report::Batch(batch) => {
+                screen.flush()?;
+                screen.note(&batch.text());
+                Ok(())
+            }
             Report::Output(piece) => self.write(piece, screen),
             Report::Outcome(outcome) => {
                 self.finish(outcome.member, screen)?;

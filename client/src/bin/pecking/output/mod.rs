@@ -12,6 +12,7 @@ pub(crate) mod prefix;
 pub(crate) mod progress;
 pub(crate) mod render;
 pub(crate) mod report;
+pub(crate) mod save;
 pub(crate) mod screen;
 pub(crate) mod stream;
 pub(crate) mod summary;

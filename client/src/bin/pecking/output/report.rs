@@ -4,7 +4,8 @@
 use crate::exit_code::ExitCode;
 use crate::output::screen::Screen;
 use crate::output::summary::Summary;
-use client::{Outcome, Output, OutputStream};
+use crate::run::plan::Batch;
+use client::{Outcome, Output, OutputStream, SelectedTarget};
 use std::io;
 
 /// One thing that a run hears.
@@ -17,6 +18,12 @@ pub(crate) enum Report<'a> {
         name: Option<&'a str>,
     },
     Output(Piece<'a>),
+    /// A rolling run: one of the targets that it has, as of its start.
+    Target(&'a SelectedTarget),
+    /// A rolling run: the next batch has been sent.
+    Batch(&'a Batch),
+    /// A rolling run has stopped before this target.
+    Skipped(&'a SelectedTarget),
     /// It has ended at a target. What it wrote was reported before, all of it.
     Outcome(&'a Outcome),
     Error(&'a Problem),
@@ -43,7 +50,7 @@ pub(crate) struct Piece<'a> {
 }
 
 /// Why the command was not sent, why outcomes are missing, or what could not be kept.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Problem {
     /// For programs.
     pub(crate) error: &'static str,

@@ -4,7 +4,7 @@
 use crate::output::node_set::fold;
 use crate::output::render;
 use crate::output::screen::Screen;
-use client::{Outcome, Status, Tally};
+use client::{Outcome, SelectedTarget, Status, Tally};
 use common::terminal::escape::one_line;
 use std::collections::BTreeMap;
 use std::io;
@@ -41,12 +41,17 @@ fn line(targets: u32, parts: &[String]) -> String {
     format!("{targets} target{plural}: {}", parts.join(", "))
 }
 
+/// What takes the place of a status where a rolling run stopped before a target.
+pub(crate) const SKIPPED: &str = "skipped";
+
 /// How a command ended at a target where it did not end with 0.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum End {
     Exit(i64),
     Signal(String),
     Other(Status),
+    /// A rolling run stopped before it was sent there.
+    Skipped,
 }
 
 /// Counts outcomes as they come.
@@ -106,6 +111,17 @@ impl Summary {
         self.others.entry(End::of(outcome)).or_default().push(name);
     }
 
+    /// Counts a target to which the command was not sent.
+    pub(crate) fn skip(&mut self, target: &SelectedTarget) {
+        let name = target.name.as_deref().unwrap_or_default();
+        let skipped = self.others.entry(End::Skipped).or_default();
+        skipped.push(one_line(name).into_owned());
+    }
+
+    fn skipped(&self) -> u32 {
+        self.others.get(&End::Skipped).map_or(0, Vec::len) as u32
+    }
+
     fn clock(&mut self, elapsed: Duration, name: &str) {
         let at = self.slowest.partition_point(|(slow, _)| *slow >= elapsed);
         if at < SLOWEST {
@@ -123,9 +139,15 @@ impl Summary {
         self.succeeded
     }
 
+    /// At how many targets it has ended, and not with 0.
+    pub(crate) fn failed(&self) -> u32 {
+        self.counts.targets() - self.succeeded
+    }
+
     /// How many targets have no outcome: when no more comes, they are lost.
     pub(crate) fn missing(&self) -> u32 {
-        self.targets.saturating_sub(self.counts.targets())
+        let told = self.counts.targets() + self.skipped();
+        self.targets.saturating_sub(told)
     }
 
     /// The names of the targets at which it did not end with 0, by how it ended.
@@ -161,7 +183,9 @@ impl Summary {
         });
         let counts = counts.into_iter().filter(|(_, count)| *count > 0);
         let parts = counts.map(|(status, count)| counted(status, count as usize));
-        let mut text = line(self.targets, &parts.collect::<Vec<_>>());
+        let skipped = self.skipped();
+        let skipped = (skipped > 0).then(|| format!("{skipped} {SKIPPED}"));
+        let mut text = line(self.targets, &parts.chain(skipped).collect::<Vec<_>>());
         for (end, names) in &self.others {
             let folded = fold(names.iter().map(String::as_str), MOST_NAMES);
             text += &format!("\n  {}: {folded}", end.text());
@@ -192,6 +216,7 @@ impl End {
             End::Exit(code) => format!("exit {code}"),
             End::Signal(signal) => format!("ended by {signal}"),
             End::Other(status) => words(*status),
+            End::Skipped => SKIPPED.into(),
         }
     }
 }

@@ -23,6 +23,7 @@ pub(crate) struct Tracker {
     done: u32,
     /// Targets with an outcome that is not `done` with 0.
     failed: u32,
+    skipped: u32,
     running: HashSet<u64>,
     ended: HashSet<u64>,
 }
@@ -43,13 +44,14 @@ impl Tracker {
                     self.ended.insert(member);
                 }
             }
-            Report::Error(_) | Report::Summary(..) => {}
+            Report::Skipped(_) => self.skipped += 1,
+            Report::Error(_) | Report::Target(_) | Report::Batch(_) | Report::Summary(..) => {}
         }
     }
 
     pub(crate) fn part(&self) -> Part {
         Part {
-            ended: self.done + self.failed,
+            ended: self.done + self.failed + self.skipped,
             of: self.targets,
         }
     }
@@ -70,7 +72,7 @@ impl Tracker {
         }
         let queued = self
             .targets
-            .saturating_sub(self.done + self.failed + self.running.len() as u32);
+            .saturating_sub(self.part().ended + self.running.len() as u32);
         let counts = [
             (self.failed, "failed"),
             (self.running.len() as u32, "running"),

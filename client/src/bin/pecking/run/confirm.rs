@@ -7,7 +7,7 @@ use crate::dial::Signals;
 use crate::failure::Failure;
 use crate::output::node_set::fold;
 use crate::output::render;
-use client::{Client, Command, Reach};
+use client::{Command, Reach, SelectedTarget};
 use common::sys::thread;
 use common::terminal::escape::one_line;
 use crossbeam_channel::{bounded, select};
@@ -16,13 +16,13 @@ use std::io::{self, IsTerminal, Write};
 /// Bytes of names in the question: two rows of a terminal.
 const MOST_NAMES: usize = 120;
 
-/// Asks whether the command may be sent, if it reaches more targets than this and there is a terminal
+/// Asks whether the command may be sent, if it reaches more of the targets than this and there is a terminal
 /// to ask at.
 ///
 /// # Errors
 /// It may not, or a signal came.
 pub(super) fn confirm(
-    client: &Client,
+    targets: &[SelectedTarget],
     command: &Command,
     most: u32,
     signals: &Signals,
@@ -30,11 +30,7 @@ pub(super) fn confirm(
     if !(io::stdin().is_terminal() && io::stderr().is_terminal()) {
         return Ok(());
     }
-    let Ok(selected) = client.select(command) else {
-        // Sending it says why.
-        return Ok(());
-    };
-    let reached = selected.targets.iter();
+    let reached = targets.iter();
     let reached = reached.filter(|target| target.status == Reach::Execute);
     let names = reached.filter_map(|target| target.name.as_deref());
     let names: Vec<_> = names.map(one_line).collect();

@@ -6,27 +6,33 @@
 
 mod confirm;
 mod names;
+pub(crate) mod plan;
 mod reporter;
+mod rolling;
+pub(crate) mod saved;
 mod wait;
 
-use crate::cli::Run;
+use crate::cli::{RunOptions, Task};
 use crate::dial::Signals;
 use crate::dry_run;
 use crate::exit_code::ExitCode;
 use crate::failure::Failure;
 use crate::feed::Feed;
 use crate::output::progress::{Part, Progress, Shown};
+use crate::output::render;
 use crate::output::screen::Screen;
 use crate::prompt::queued::Queued;
 use crate::settings::Settings;
 use crate::unread_input;
-use client::{Client, SendEvent, SendHandle};
+use client::{Client, Command, SelectedTarget, SendHandle};
 use common::sys::sync::Arc;
 use common::sys::thread;
 use common::terminal::console::Console;
 use common::terminal::escape::one_line;
-use crossbeam_channel::{Receiver, bounded, select};
+use crossbeam_channel::{Receiver, bounded, never, select};
+use plan::Plan;
 use reporter::{Reporter, Reports};
+use rolling::{Asked, Rolling};
 use std::io;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -34,51 +40,60 @@ use std::sync::atomic::{AtomicBool, Ordering};
 /// the progress line.
 pub(crate) fn run(
     settings: &Settings,
-    run: &Run,
+    options: &RunOptions,
+    task: &Task,
     mut progress: Progress,
     console: &Console,
 ) -> Result<ExitCode, Failure> {
     // What is wrong on the command line is said before anything runs.
-    let sinks = match run.dry_run {
+    let sinks = match options.dry_run {
         true => Vec::new(),
-        false => run.sinks()?,
+        false => options.sinks(task.command.selector())?,
     };
+    if let Some(note) = task.note.as_ref().filter(|_| !options.quiet) {
+        progress.hide();
+        console.say(note);
+    }
     let server = one_line(&settings.config.server);
     progress.draw(Part::default(), format!("joining {server}"));
     let (client, signals) = settings.join(console)?;
-    if let Some(wanted) = run.wait_for {
-        wait::wait_for_executors(&client, wanted, run.quiet, &signals, console)?;
+    if let Some(wanted) = options.wait_for {
+        wait::wait_for_executors(&client, wanted, options.quiet, &signals, console)?;
     }
-    let command = run.command();
-    if run.dry_run {
-        return dry_run::run(&client, run, console);
+    let command = task.command.clone();
+    if options.dry_run {
+        return dry_run::run(&client, &command, options.json, console);
     }
-    if let Some(most) = run.confirm_over {
+    let targets = targets(&client, &command, options)?;
+    if let Some(most) = options.confirm_over {
         progress.hide();
-        confirm::confirm(&client, &command, most, &signals)?;
+        confirm::confirm(&targets, &command, most, &signals)?;
     }
     let shown = progress.shown();
-    let screen = Screen::own(run.screen(settings.raw), progress).map_err(Failure::Output)?;
-    let mut handle = client.send(&command)?;
-    let feed = handle.take_input().map(Feed::start).transpose()?;
-    let queued = Queued::new(run.to());
-    let is_noted = run.quiet || feed.is_some() || unread_input::note_unread(console);
+    let screen = Screen::own(options.screen(settings.raw), progress).map_err(Failure::Output)?;
+    let is_noted = options.quiet || options.stdin || unread_input::note_unread(console);
     let client = Arc::new(client);
     let is_interrupted = Arc::new(AtomicBool::new(false));
-    let reporter = Reporter::new(Reports {
+    let reports = Reports {
         client: Arc::clone(&client),
-        command,
         screen,
         sinks,
-        queued: (!run.quiet).then_some(queued),
-        is_of_commands: run.exit_code,
+        queued: None,
+        problem: task.problem.clone(),
+        is_of_commands: options.exit_code,
         is_interrupted: Arc::clone(&is_interrupted),
-    });
-    let ended = start(reporter, handle.receiver().clone()).map_err(Failure::NoThread)?;
+        command,
+    };
+    let started = match options.plan(|| targets) {
+        Some(plan) => start_rolling(reports, plan, options),
+        None => start_one(reports, options),
+    }?;
+    let feed = started.feed;
     let sent = Sent {
         client,
-        handle,
-        ended,
+        handle: started.handle,
+        asked: started.asked,
+        ended: started.ended,
         is_interrupted,
         shown,
     };
@@ -88,14 +103,81 @@ pub(crate) fn run(
         unread_input::note_unread(console);
     }
     feed.map_or(Ok(()), |feed| feed.check())?;
-    Ok(exit.unwrap_or(run.exit_of(ExitCode::Interrupted)))
+    Ok(exit.unwrap_or(options.exit_of(ExitCode::Interrupted)))
+}
+
+/// The targets as of now, if they are needed before the command is sent.
+fn targets(
+    client: &Client,
+    command: &Command,
+    options: &RunOptions,
+) -> Result<Vec<SelectedTarget>, Failure> {
+    if !options.is_rolling() && options.confirm_over.is_none() {
+        return Ok(Vec::new());
+    }
+    match client.select(command) {
+        Ok(selected) => Ok(selected.targets),
+        // Sending it says why.
+        Err(_) if !options.is_rolling() => Ok(Vec::new()),
+        Err(error) => Err(Failure::NotSent {
+            message: render::refusal(&error, client),
+            error,
+        }),
+    }
+}
+
+/// A run that a thread of its own reports on.
+struct Started {
+    /// What was sent already.
+    handle: Option<SendHandle>,
+    /// What reads standard input for it.
+    feed: Option<Feed>,
+    /// What that thread wants to have sent.
+    asked: Option<Asked>,
+    /// Where the exit code arrives.
+    ended: Receiver<io::Result<ExitCode>>,
+}
+
+fn start_one(mut reports: Reports, options: &RunOptions) -> Result<Started, Failure> {
+    let mut handle = reports.client.send(&reports.command)?;
+    let feed = handle.take_input().map(Feed::start).transpose()?;
+    let queued = Queued::new(reports.command.selector());
+    reports.queued = (!options.quiet).then_some(queued);
+    let events = handle.receiver().clone();
+    let reporter = Reporter::new(reports);
+    let ended = start(move || reporter.follow(&events)).map_err(Failure::NoThread)?;
+    Ok(Started {
+        handle: Some(handle),
+        feed,
+        asked: None,
+        ended,
+    })
+}
+
+fn start_rolling(reports: Reports, plan: Plan, options: &RunOptions) -> Result<Started, Failure> {
+    let (sends, asked) = rolling::sends();
+    let rolling = Rolling {
+        plan,
+        pause: options.pause(),
+        deadline: options.deadline(),
+        sends,
+    };
+    let reporter = Reporter::new(reports);
+    let ended = start(move || reporter.roll(rolling)).map_err(Failure::NoThread)?;
+    Ok(Started {
+        handle: None,
+        feed: None,
+        asked: Some(asked),
+        ended,
+    })
 }
 
 /// A command under way, which a thread of its own reports on.
 struct Sent {
     client: Arc<Client>,
-    handle: SendHandle,
-    /// Where the exit code arrives.
+    /// The send under way, if there is one.
+    handle: Option<SendHandle>,
+    asked: Option<Asked>,
     ended: Receiver<io::Result<ExitCode>>,
     is_interrupted: Arc<AtomicBool>,
     shown: Shown,
@@ -104,8 +186,9 @@ struct Sent {
 impl Sent {
     /// Waits for the end, and returns the exit code. The first signal cancels the command; after
     /// the second there is nothing to wait for, and no exit code.
-    fn wait(self, signals: &Signals, console: &Console) -> Result<Option<ExitCode>, Failure> {
+    fn wait(mut self, signals: &Signals, console: &Console) -> Result<Option<ExitCode>, Failure> {
         loop {
+            let asks = self.asked.as_ref().map_or_else(never, |it| it.asks.clone());
             select! {
                 recv(self.ended) -> exit => {
                     // If the reader has gone, the command goes on: leaving the server ends it.
@@ -113,6 +196,7 @@ impl Sent {
                     let panicked = |_| Err(io::Error::other("printing panicked"));
                     return exit.unwrap_or_else(panicked).map(Some).map_err(Failure::Output);
                 }
+                recv(asks) -> command => self.send(command.ok()),
                 recv(signals) -> _ => {
                     if self.is_interrupted.swap(true, Ordering::Relaxed) {
                         // Dropping the client waits for the server a moment; exiting does not.
@@ -120,25 +204,45 @@ impl Sent {
                         self.shown.end();
                         return Ok(None);
                     }
-                    self.handle.cancel();
+                    // From now on nothing is sent.
+                    self.asked = None;
+                    if let Some(handle) = &self.handle {
+                        handle.cancel();
+                    }
                     // `print` does not wait for a blocked console, as `say` does.
                     console.print(b"cancelling; interrupt again to leave at once\n".to_vec());
                 }
             }
         }
     }
+
+    /// Sends a command for the thread that reports; without one that has no more.
+    fn send(&mut self, command: Option<Command>) {
+        let (Some(asked), Some(command)) = (&self.asked, command) else {
+            self.asked = None;
+            return;
+        };
+        let sent = self.client.send(&command);
+        let _ = asked.answers.send(match sent {
+            Ok(handle) => {
+                let events = handle.receiver().clone();
+                self.handle = Some(handle);
+                Ok(events)
+            }
+            Err(error) => Err(error),
+        });
+    }
 }
 
-/// Reports what comes of a command, on a thread of its own, and returns where the exit code
-/// arrives. A reader that takes no output may block the thread for ever, so it is not joined.
+/// Reports on a thread of its own, and returns where the exit code arrives. A reader that takes no
+/// output may block the thread for ever, so it is not joined.
 fn start(
-    reporter: Reporter,
-    events: Receiver<SendEvent>,
+    report: impl FnOnce() -> io::Result<ExitCode> + Send + 'static,
 ) -> io::Result<Receiver<io::Result<ExitCode>>> {
     let (done, ended) = bounded(1);
     thread::spawn("output", move || {
         // The other thread must hold the last handle, because dropping that leaves the server.
-        let exit = reporter.follow(&events);
+        let exit = report();
         let _ = done.send(exit);
     })?;
     Ok(ended)

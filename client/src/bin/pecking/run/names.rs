@@ -11,6 +11,16 @@ pub(super) struct Names {
 }
 
 impl Names {
+    /// Names that are known already.
+    pub(super) fn known(names: BTreeMap<u64, String>) -> Names {
+        Names { names: Some(names) }
+    }
+
+    /// The name of a target, if it was looked up.
+    pub(super) fn get(&self, member: u64) -> Option<&String> {
+        self.names.as_ref()?.get(&member)
+    }
+
     /// The names of the clients that the command reaches now, which are those that it reached
     /// unless some have come or left since.
     pub(super) fn of_targets(

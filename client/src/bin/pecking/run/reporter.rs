@@ -10,7 +10,9 @@ use crate::output::summary::Summary;
 use crate::output::tracker::Tracker;
 use crate::prompt::queued::Queued;
 use crate::run::names::Names;
-use client::{Client, Code, Command, Outcome, OutputStream, RequestError, SendEvent};
+use client::{
+    Client, Code, Command, Outcome, OutputStream, RequestError, SelectedTarget, SendEvent,
+};
 use common::sys::sync::Arc;
 use crossbeam_channel::{Receiver, RecvTimeoutError};
 use std::io::{self, ErrorKind};
@@ -25,6 +27,8 @@ pub(super) struct Reports {
     pub(super) sinks: Vec<Box<dyn Sink>>,
     /// Says in which queue the command waits, if that is to be said.
     pub(super) queued: Option<Queued>,
+    /// What is amiss before anything is sent.
+    pub(super) problem: Option<Problem>,
     /// Whether the exit codes of the commands themselves count.
     pub(super) is_of_commands: bool,
     pub(super) is_interrupted: Arc<AtomicBool>,
@@ -37,6 +41,17 @@ pub(super) struct Reporter {
     tracker: Tracker,
     summary: Summary,
     exits: Exits,
+    is_accepted: bool,
+    /// When the next batch starts, during a pause.
+    pause_until: Option<Instant>,
+}
+
+/// What came of one send.
+pub(super) struct Heard {
+    /// Whether the server took it.
+    pub(super) is_taken: bool,
+    /// Why outcomes of it are missing, if they are.
+    pub(super) error: Option<RequestError>,
 }
 
 impl Reporter {
@@ -48,6 +63,8 @@ impl Reporter {
             tracker: Tracker::default(),
             summary: Summary::default(),
             exits: Exits::default(),
+            is_accepted: false,
+            pause_until: None,
         }
     }
 
@@ -57,9 +74,14 @@ impl Reporter {
     /// Standard output takes no more, although its reader is there.
     pub(super) fn follow(mut self, events: &Receiver<SendEvent>) -> io::Result<ExitCode> {
         let reported = match self.hear_send(events) {
-            Ok(error) => self.end(error),
+            Ok(heard) => self.end(heard.error),
             Err(e) => Err(e),
         };
+        self.close(reported)
+    }
+
+    /// The exit code of what was reported. A reader that has gone is no error.
+    pub(super) fn close(mut self, reported: io::Result<()>) -> io::Result<ExitCode> {
         match reported {
             Err(e) if e.kind() == ErrorKind::BrokenPipe => self.exits.fail(ExitCode::Unread),
             reported => reported?,
@@ -67,26 +89,29 @@ impl Reporter {
         Ok(self.exit())
     }
 
-    /// Reports what comes of one send; returns why outcomes of it are missing, if they are.
-    fn hear_send(&mut self, events: &Receiver<SendEvent>) -> io::Result<Option<RequestError>> {
-        let mut is_accepted = false;
+    /// Reports what comes of one send.
+    pub(super) fn hear_send(&mut self, events: &Receiver<SendEvent>) -> io::Result<Heard> {
+        let mut is_taken = false;
         loop {
             let event = self.next(events)?;
             if let Some(queued) = &mut self.to.queued {
                 queued.hear(&event);
             }
             match event {
-                SendEvent::End(end) => return Ok(end.err()),
+                SendEvent::End(end) => {
+                    return Ok(Heard {
+                        is_taken,
+                        error: end.err(),
+                    });
+                }
                 SendEvent::Accepted { targets } => self.accept(targets)?,
                 event => {
                     // One that is for a single target is not said to be taken.
-                    if !is_accepted {
-                        self.accept(1)?;
-                    }
+                    self.accept(1)?;
                     self.hear(&event)?;
                 }
             }
-            is_accepted = true;
+            is_taken = true;
             if events.is_empty() {
                 self.to.screen.flush()?;
             }
@@ -117,7 +142,7 @@ impl Reporter {
     }
 
     /// Draws the progress line, if it is time.
-    fn draw(&mut self) -> io::Result<()> {
+    pub(super) fn draw(&mut self) -> io::Result<()> {
         let due = self.to.screen.progress_due();
         if due.is_none_or(|at| at > Instant::now()) {
             return Ok(());
@@ -127,7 +152,11 @@ impl Reporter {
             let (client, command) = (&self.to.client, &self.to.command);
             self.names.of_targets(client, command)
         });
-        let text = self.tracker.text(elapsed, names);
+        let mut text = self.tracker.text(elapsed, names);
+        if let Some(until) = self.pause_until {
+            let left = until.saturating_duration_since(Instant::now());
+            text += &format!(", the next batch starts in {}", render::ago(left));
+        }
         self.to.screen.draw(self.tracker.part(), text)
     }
 
@@ -135,12 +164,26 @@ impl Reporter {
         match event {
             SendEvent::Started { member } => self.start(*member),
             SendEvent::Output(output) => self.report(&Report::Output(Piece::of(output))),
-            SendEvent::Outcome(outcome) => self.outcome(outcome),
+            SendEvent::Outcome(outcome) => {
+                let name = outcome.member.and_then(|member| self.names.get(member));
+                match (&outcome.name, name) {
+                    // The server names by number what was named so and is absent.
+                    (None, Some(name)) => self.outcome(&Outcome {
+                        name: Some(name.clone()),
+                        ..(**outcome).clone()
+                    }),
+                    _ => self.outcome(outcome),
+                }
+            }
             _ => Ok(()),
         }
     }
 
-    fn accept(&mut self, targets: u32) -> io::Result<()> {
+    /// The command is taken, for this many targets; only the first time counts.
+    pub(super) fn accept(&mut self, targets: u32) -> io::Result<()> {
+        if std::mem::replace(&mut self.is_accepted, true) {
+            return Ok(());
+        }
         self.summary.expect(targets);
         let joined = self.to.client.joined();
         let command = self.to.command.clone();
@@ -149,7 +192,11 @@ impl Reporter {
             to: command.selector(),
             run: joined.run.as_deref(),
             targets,
-        }))
+        }))?;
+        match self.to.problem.take() {
+            Some(problem) => self.fail(&problem),
+            None => Ok(()),
+        }
     }
 
     fn start(&mut self, member: u64) -> io::Result<()> {
@@ -166,7 +213,7 @@ impl Reporter {
     }
 
     /// What an outcome has of output is output as any other.
-    fn outcome(&mut self, outcome: &Outcome) -> io::Result<()> {
+    pub(super) fn outcome(&mut self, outcome: &Outcome) -> io::Result<()> {
         for stream in [OutputStream::Stdout, OutputStream::Stderr] {
             if let Some(piece) = Piece::last(outcome, stream) {
                 self.report(&Report::Output(piece))?;
@@ -177,22 +224,31 @@ impl Reporter {
         self.report(&Report::Outcome(outcome))
     }
 
-    fn end(&mut self, error: Option<RequestError>) -> io::Result<()> {
+    /// Reports the end, and why outcomes are missing, if they are.
+    pub(super) fn end(&mut self, error: Option<RequestError>) -> io::Result<()> {
         if let Some(error) = error {
             let problem = self.problem(&error);
             self.fail(&problem)?;
         }
-        let mut faults = self.to.sinks.iter_mut().filter_map(|sink| sink.fault());
-        let faults: Vec<Problem> = faults.by_ref().collect();
-        for problem in &faults {
-            self.fail(problem)?;
+        for problem in self.faults() {
+            self.fail(&problem)?;
         }
         if self.summary.targets() > 0 {
             let (summary, exit) = (std::mem::take(&mut self.summary), self.exit());
             self.report(&Report::Summary(&summary, exit))?;
         }
+        // What could not keep the summary itself.
+        for problem in self.faults() {
+            self.exits.fail(problem.exit);
+            self.to.screen.say(&problem.message);
+        }
         self.to.screen.finish()?;
         self.to.screen.flush()
+    }
+
+    fn faults(&mut self) -> Vec<Problem> {
+        let faults = self.to.sinks.iter_mut().filter_map(|sink| sink.fault());
+        faults.collect()
     }
 
     fn problem(&self, error: &RequestError) -> Problem {
@@ -210,22 +266,67 @@ impl Reporter {
         }
     }
 
-    fn fail(&mut self, problem: &Problem) -> io::Result<()> {
+    pub(super) fn fail(&mut self, problem: &Problem) -> io::Result<()> {
         self.exits.fail(problem.exit);
         self.report(&Report::Error(problem))
+    }
+
+    /// Reports that a rolling run has stopped before a target.
+    pub(super) fn skip(&mut self, target: &SelectedTarget) -> io::Result<()> {
+        self.summary.skip(target);
+        self.exits.fail(ExitCode::Failed);
+        self.report(&Report::Skipped(target))
+    }
+
+    /// At how many targets it has ended, and not with 0.
+    pub(super) fn failed(&self) -> u32 {
+        self.summary.failed()
+    }
+
+    pub(super) fn is_interrupted(&self) -> bool {
+        self.to.is_interrupted.load(Ordering::Relaxed)
+    }
+
+    /// The command, and the run of the server that numbers of members are of.
+    pub(super) fn command_and_run(&self) -> (Command, Option<String>) {
+        let run = self.to.client.joined().run.as_deref().map(str::to_owned);
+        (self.to.command.clone(), run)
+    }
+
+    pub(super) fn know_names(&mut self, names: Names) {
+        self.names = names;
+    }
+
+    /// Says in which queue the command that is sent now waits, unless it is to be quiet.
+    pub(super) fn watch_queue(&mut self, queued: impl FnOnce() -> Queued) {
+        self.to.queued = (!self.to.screen.is_quiet()).then(queued);
+    }
+
+    /// Says in the progress line when the next batch starts.
+    pub(super) fn pause_until(&mut self, until: Option<Instant>) {
+        self.pause_until = until;
+    }
+
+    /// When to draw the progress line again, if at all.
+    pub(super) fn progress_due(&self) -> Option<Instant> {
+        self.to.screen.progress_due()
+    }
+
+    pub(super) fn flush(&mut self) -> io::Result<()> {
+        self.to.screen.flush()
     }
 
     /// The exit code as far as it has come.
     fn exit(&self) -> ExitCode {
         let is_of_commands = self.to.is_of_commands;
-        match self.to.is_interrupted.load(Ordering::Relaxed) {
+        match self.is_interrupted() {
             true if is_of_commands => ExitCode::ours(),
             true => ExitCode::Interrupted,
             false => self.exits.exit(is_of_commands),
         }
     }
 
-    fn report(&mut self, report: &Report<'_>) -> io::Result<()> {
+    pub(super) fn report(&mut self, report: &Report<'_>) -> io::Result<()> {
         self.tracker.hear(report);
         let Reports { sinks, screen, .. } = &mut self.to;
         sinks
