@@ -16,10 +16,10 @@ use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
 
-/// How often files are looked at: a revoked client is gone a moment later, an operator who replaces a
+/// How often files are looked at: within this time a running server knows what was changed. A revoked client is gone a moment later, an operator who replaces a
 /// certificate sees in the log that it counts before the next command is typed, and a look is one
 /// system call for each file.
-const EVERY: Duration = Duration::from_secs(2);
+pub const KNOWN_WITHIN: Duration = Duration::from_secs(2);
 
 /// How long the server's end waits for the thread: a disk gives a file of this size far sooner.
 const PATIENCE: Duration = Duration::from_secs(1);
@@ -51,7 +51,7 @@ pub(crate) fn start(hub: &Arc<Hub>) -> io::Result<Option<Files>> {
             }
         });
     };
-    Files::start(EVERY, look).map(Some)
+    Files::start(KNOWN_WITHIN, look).map(Some)
 }
 
 /// A panic ends this look only.
@@ -82,11 +82,13 @@ fn look_at_auth_file(hub: &Hub, unread: &mut Unread) {
     let Some(authority) = authority.filter(|authority| authority.has_changed()) else {
         return;
     };
+    let before = authority.rules();
     authority.reload(|error| {
         if !unread.is_news(error.filter(|error| error.is_unread())) {
             return;
         }
-        record::reload(hub, authority.file(), error);
+        let changes = authority.rules().changes_since(&before);
+        record::reload(hub, authority.file(), error, &changes);
         match error {
             None => eviction::hold_all(hub),
             Some(error) => log::error!("the auth file stays as it was: {error}"),

@@ -76,7 +76,7 @@ impl Failure {
             | Failure::Usage(_)
             | Failure::Bench(LoadError::TooLong { .. })
             | Failure::Request(RequestError::TooLong { .. }) => ExitCode::Usage,
-            Failure::Refused(_) => ExitCode::Refused,
+            Failure::Refused(_) | Failure::Bench(LoadError::Forbidden(_)) => ExitCode::Refused,
             Failure::Interrupted
             | Failure::NotConfirmed
             | Failure::Bench(LoadError::Interrupted) => ExitCode::Interrupted,
@@ -99,6 +99,13 @@ fn bench_hint(error: &LoadError) -> String {
     }
 }
 
+/// Whether the server asks for a token. What was shown and does not count is mended by the server's
+/// operator, and not by another file here.
+fn is_asked_for(error: &ConnectError) -> bool {
+    let rpc = error.rpc();
+    rpc.is_some_and(|rpc| rpc.message.contains("asks for a token"))
+}
+
 /// What the user can do about it, beyond what the server says.
 fn hint(error: &ConnectError) -> &'static str {
     let is = |code| error.rpc().is_some_and(|rpc| rpc.is(code));
@@ -106,7 +113,7 @@ fn hint(error: &ConnectError) -> &'static str {
         " (--wait waits for a place)"
     } else if is(Code::NameTaken) {
         " (--wait waits until it is free)"
-    } else if is(Code::Unauthorized) {
+    } else if is(Code::Unauthorized) && is_asked_for(error) {
         " (--token-file FILE gives a token)"
     } else {
         ""

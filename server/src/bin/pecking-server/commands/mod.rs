@@ -6,10 +6,13 @@ mod init;
 mod tls;
 
 use clap::Subcommand;
+use common::sys::trusted_file::{Distrust, ROOT};
 use common::terminal::console::complain;
 use common::terminal::escape::one_line;
 use common::wire::Identity;
 use common::wire::name::Name;
+use server::authority::AuthError;
+use server::pki::PkiError;
 use std::io::{self, ErrorKind, Write};
 use std::process::ExitCode;
 
@@ -44,13 +47,40 @@ impl Command {
             Command::Tls(tls) => tls.run(),
         };
         ended.unwrap_or_else(|error| {
-            complain(&format!("error: {}", one_line(&format!("{error:#}"))));
+            let hint = owner(&error).map_or_else(String::new, as_owner);
+            complain(&format!("error: {}{hint}", one_line(&format!("{error:#}"))));
             match error.is::<Unwritten>() {
                 true => ExitCode::FAILURE,
                 false => ExitCode::from(crate::USAGE),
             }
         })
     }
+}
+
+/// The user that the files are of, if root must not take them because they are another user's.
+fn owner(error: &anyhow::Error) -> Option<u32> {
+    let reason = match (error.downcast_ref(), error.downcast_ref()) {
+        (Some(AuthError::Untrusted { reason, .. }), _)
+        | (_, Some(PkiError::Auth(AuthError::Untrusted { reason, .. })))
+        | (_, Some(PkiError::Untrusted { reason, .. })) => reason,
+        (_, Some(PkiError::File(file))) => file.distrust()?,
+        _ => return None,
+    };
+    match reason {
+        Distrust::Owner {
+            user: ROOT, owner, ..
+        } => Some(*owner),
+        _ => None,
+    }
+}
+
+fn as_owner(owner: u32) -> String {
+    let known = nix::unistd::User::from_uid(owner.into()).ok().flatten();
+    let name = known.map_or_else(|| format!("#{owner}"), |user| user.name);
+    format!(
+        "; as that user: sudo -u '{}' pecking-server …",
+        one_line(&name)
+    )
 }
 
 /// An identity of the command line.
