@@ -232,7 +232,7 @@ fn the_two_minutes_of_the_readme_give_a_fleet_from_which_one_agent_is_revoked() 
         "deploy",
         "web2 (member 2) lost",
         "revoked: its credential is gone",
-        "removed web2",
+        ", removed ",
     ] {
         assert!(on_record.contains(part), "{part}: {on_record}");
     }

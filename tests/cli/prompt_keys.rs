@@ -111,6 +111,6 @@ fn exit_says_which_commands_it_cancels() {
     boss.line("four");
     web1.execute();
     boss.line("exit");
-    boss.wait_for("1 command that has not ended is cancelled.\n");
+    boss.wait_for("1 command that has not ended is cancelled.");
     web1.notification("cancel");
 }

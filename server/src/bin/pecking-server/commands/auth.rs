@@ -102,7 +102,7 @@ pub(crate) struct Try {
 }
 
 fn expires(text: &str) -> Result<Duration, String> {
-    if let Ok(number) = text.parse::<u64>() {
+    if let Some(number) = text.parse::<u64>().ok().filter(|number| *number > 0) {
         // Elsewhere that is seconds, and few mean that here.
         return Err(format!(
             "it has no unit; expected {number}d for days, or {number}h for hours"
