@@ -61,8 +61,13 @@ impl Command {
 fn owner(error: &anyhow::Error) -> Option<u32> {
     let reason = match (error.downcast_ref(), error.downcast_ref()) {
         (Some(AuthError::Untrusted { reason, .. }), _)
-        | (_, Some(PkiError::Auth(AuthError::Untrusted { reason, .. })))
-        | (_, Some(PkiError::Untrusted { reason, .. })) => reason,
+        | (
+            _,
+            Some(
+                PkiError::Auth(AuthError::Untrusted { reason, .. })
+                | PkiError::Untrusted { reason, .. },
+            ),
+        ) => reason,
         (_, Some(PkiError::File(file))) => file.distrust()?,
         _ => return None,
     };
