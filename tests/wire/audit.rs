@@ -716,3 +716,22 @@ fn what_becomes_of_credentials_and_of_their_clients_is_on_record() {
     }
     assert!(!shown.contains(" send "), "{shown}");
 }
+
+#[test]
+fn a_command_that_waited_until_its_time_was_over_never_started_on_record() {
+    let log = Log::new();
+    let server = log.server(&[]);
+    let [mut boss, mut worker] = ranked(&server, [("boss", 0), ("worker", 1)]);
+    let running = boss.command("worker", &["one"]);
+    worker.execute();
+    let params = json!({"to": "worker", "command": ["two"], "deadline_ms": 50});
+    let waiting = boss.request("send", &params);
+    assert_eq!(boss.result_of(&waiting)["status"], "timed_out");
+    assert!(running.is_number());
+    let records = log.records(|last| last["type"] == "outcome");
+    let outcome = of_type(&records, "outcome")[0];
+    assert_eq!(
+        (&outcome["status"], &outcome["message"], outcome.get("ms")),
+        (&json!("timed_out"), &json!("it never started"), None)
+    );
+}

@@ -315,7 +315,7 @@ mod tests {
         };
         assert_eq!(
             outcome(&killed),
-            "[web1, rank 1] timed out, ended by SIGKILL (5 s), its output was cut"
+            "[web1, rank 1] timed out, ended by SIGKILL (5.0 s), its output was cut"
         );
         assert_eq!(
             outcome(&sample(Status::TimedOut)),
