@@ -151,6 +151,21 @@ fn the_lines_that_init_prints_give_a_fleet() {
     serving.end().expect_code(0);
     web2.signal(Signal::TERM);
     web2.end().expect_code(0);
+
+    // What was put on record holds together, and what was noted of it is found again.
+    let verified = fleet.run("pecking-server audit verify relay/audit.log");
+    let noted = verified.trim_end().rsplit_once(' ').expect("a hash").1;
+    let verify = "pecking-server audit verify relay/audit.log --expect";
+    let again = fleet.run(&format!("{verify} {noted}"));
+    assert!(again.contains("records that follow it: 0\n"), "{again}");
+    let other = format!("{verify} {}", "0".repeat(64));
+    let missing = Ended::of(&mut fleet.command(&other));
+    missing.expect_code(1);
+    assert!(
+        missing.stderr.contains("none of them has the SHA-256 000"),
+        "{}",
+        missing.stderr
+    );
 }
 
 /// A section of the README: the lines that are to be typed, and what is to be put into a file.
