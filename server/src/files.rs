@@ -23,6 +23,10 @@ use std::time::Duration;
 /// system call for each file.
 const EVERY: Duration = Duration::from_secs(2);
 
+/// Within this time a running server knows what was changed: [`EVERY`], and as long as it waits for a
+/// file to stay as it is.
+pub const KNOWN_WITHIN: Duration = Duration::from_secs(3);
+
 /// How long the auth file has to stay as it is before it is read: some editors write a file in place, in
 /// pieces, and one that lacks the credentials at its end may look right.
 const STILL: Duration = Duration::from_millis(250);
@@ -93,11 +97,13 @@ fn look_at_auth_file(hub: &Hub, unread: &mut Unread) {
         return;
     };
     wait_until_still(authority.file());
+    let before = authority.rules();
     authority.reload(|error| {
         if !unread.is_news(error.filter(|error| error.is_unread())) {
             return;
         }
-        record::reload(hub, authority.file(), error);
+        let changes = authority.rules().changes_since(&before);
+        record::reload(hub, authority.file(), error, &changes);
         match error {
             None => eviction::hold_all(hub),
             Some(error) => log::error!("the auth file stays as it was: {error}"),

@@ -62,6 +62,8 @@ pub use testing::bench as bench_support;
 
 pub use common::audit;
 pub use config::{Config, HEARTBEAT_RANGE, MAX_LINE_RANGE, MAX_MEMORY_RANGE, MOST_CLIENTS};
+#[cfg(not(shuttle))]
+pub use files::KNOWN_WITHIN;
 pub use http::HttpConfig;
 pub use join::token::Token;
 pub use server::{Handle, Running, Server, ServerError, Shutdown};

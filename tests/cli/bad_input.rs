@@ -92,6 +92,7 @@ audit verify notes => notes is no audit log
 audit verify fifo => fifo is no regular file
 audit verify log log => log is given twice
 audit verify log linked => linked is given twice
+audit verify log --expect 12ab => '12ab' for '--expect <HASH>' | 64 hex digits
 auth => requires a subcommand | add, list, revoke, check, try
 auth list none => none | No such file
 auth check dir => dir is no regular file

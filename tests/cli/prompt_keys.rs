@@ -102,3 +102,15 @@ fn ctrl_c_clears_the_line_and_keeps_the_session() {
     expect_command(&mut web1, &["sent"]);
     boss.wait_for("[web1, rank 1] done");
 }
+
+#[test]
+fn exit_says_which_commands_it_cancels() {
+    let scene = Scene::new();
+    let boss = scene.client("boss");
+    let mut web1 = scene.server.raw("web1", 1);
+    boss.line("four");
+    web1.execute();
+    boss.line("exit");
+    boss.wait_for("1 command that has not ended is cancelled.");
+    web1.notification("cancel");
+}

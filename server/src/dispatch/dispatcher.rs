@@ -31,6 +31,7 @@ use common::sys::sync::Arc;
 use common::wire::message::{Code, Id, RpcError, notification_line};
 use common::wire::selector::{Selector, SelectorError};
 use common::wire::{Accepted, Execute, Send, Status, Stdin, Text, Words, fast_encode, method};
+use std::borrow::Cow;
 use std::fmt;
 
 /// A `send` that was taken, and not begun.
@@ -163,6 +164,24 @@ pub(crate) fn find(
             find_in(hub, sender, to, Scope::of(grant.role(), word.as_deref()))
         }
     }
+}
+
+/// For a selection that found no client: what says so on record, if the sender's role is the only
+/// reason, because without it a client would execute the command. The sender is told `no_target`,
+/// so that the error does not say which clients are here.
+#[cold]
+#[inline(never)]
+pub(crate) fn hidden_by_role(
+    hub: &Hub,
+    sender: &Member,
+    to: Option<&Text<'_>>,
+    command: Option<&Words<'_>>,
+) -> Option<RpcError> {
+    let grant = sender.bearer.as_ref()?.grant();
+    let all = find_in(hub, sender, to, Scope::ALL).ok()?;
+    let word = command.map(|words| words.first_word());
+    let target = to.map_or(Cow::Borrowed("a target"), |to| to.decoded());
+    (all.found.executing() > 0).then(|| Scope::of(grant.role(), word.as_deref()).error(&target))
 }
 
 #[inline(never)]

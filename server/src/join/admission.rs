@@ -150,6 +150,7 @@ impl Wanted {
         Newcomer {
             name: self.name.as_deref(),
             tier: self.terms.tier,
+            executes: self.terms.slots > 0,
             credential: self.proven.as_ref().map(|proven| &*proven.grant.credential),
             reserve: self
                 .proven

@@ -162,12 +162,20 @@ impl Session<'_> {
         Flow::Continue(())
     }
 
-    /// Puts on record that a client is told that it may not do something.
+    /// Puts on record that a client may not do something: it is told so, or that there is no target
+    /// where its role hides those that are here.
     fn note_denial(&self, member: &Member, asked: &Asked<'_>, error: &RpcError) {
-        if let Some(audit) = &self.hub.config.audit
-            && record::is_denial(error)
-        {
-            record::denied(audit, member, asked, error);
+        let Some(audit) = &self.hub.config.audit else {
+            return;
+        };
+        if record::is_denial(error) {
+            return record::denied(audit, member, asked, error);
+        }
+        if error.is(Code::NoTarget) {
+            let (to, command) = (asked.to, asked.command.as_ref());
+            if let Some(denial) = dispatcher::hidden_by_role(self.hub, member, to, command) {
+                record::denied(audit, member, asked, &denial);
+            }
         }
     }
 

@@ -85,7 +85,7 @@ impl Failure {
             | Failure::Bench(LoadError::TooLong { .. })
             | Failure::Request(RequestError::TooLong { .. }) => ExitCode::Usage,
             Failure::NotSent { error, .. } => ExitCode::of_error(error),
-            Failure::Refused(_) => ExitCode::Refused,
+            Failure::Refused(_) | Failure::Bench(LoadError::Forbidden(_)) => ExitCode::Refused,
             Failure::Interrupted
             | Failure::NotConfirmed
             | Failure::Bench(LoadError::Interrupted) => ExitCode::Interrupted,
@@ -108,6 +108,13 @@ fn bench_hint(error: &LoadError) -> String {
     }
 }
 
+/// Whether the server asks for a token. What was shown and does not count is mended by the server's
+/// operator, and not by another file here.
+fn is_asked_for(error: &ConnectError) -> bool {
+    let rpc = error.rpc();
+    rpc.is_some_and(|rpc| rpc.message.contains("asks for a token"))
+}
+
 /// What the user can do about it, beyond what the server says.
 fn hint(error: &ConnectError) -> &'static str {
     let is = |code| error.rpc().is_some_and(|rpc| rpc.is(code));
@@ -115,7 +122,7 @@ fn hint(error: &ConnectError) -> &'static str {
         " (--wait waits for a place)"
     } else if is(Code::NameTaken) {
         " (--wait waits until it is free)"
-    } else if is(Code::Unauthorized) {
+    } else if is(Code::Unauthorized) && is_asked_for(error) {
         " (--token-file FILE gives a token)"
     } else {
         ""

@@ -20,7 +20,7 @@ pub(crate) fn members(
 ) -> Result<ExitCode, Failure> {
     let (client, _signals) = settings.join(console)?;
     let mut ranking = client.all_members()?;
-    let own = client.member();
+    let (own, sees_all) = (client.member(), sees_all(&client));
     client.leave();
     ranking.members.retain(|member| member.member != own);
     ranking.total = ranking.total.saturating_sub(1);
@@ -33,7 +33,10 @@ pub(crate) fn members(
             let names = ranking.members.iter().map(|m| format!("{}\n", m.name));
             print(&names.collect::<String>())
         }
-        _ if ranking.members.is_empty() => print("no other client is there\n"),
+        _ if ranking.members.is_empty() => print(match sees_all {
+            true => "no other client is there\n",
+            false => "no other client is there that this client's role lets it see\n",
+        }),
         Form::Wide => print(&table::wide_ranking(&ranking.members)),
         Form::Narrow => print(&table::ranking(&ranking.members, None)),
     }

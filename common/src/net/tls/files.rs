@@ -26,6 +26,16 @@ pub struct TlsFileError {
     pub reason: WrongFile,
 }
 
+impl TlsFileError {
+    /// Which user could have written it, if that is what is wrong.
+    pub fn distrust(&self) -> Option<&Distrust> {
+        match &self.reason {
+            WrongFile::Untrusted(reason) => Some(reason),
+            _ => None,
+        }
+    }
+}
+
 /// What is wrong with a file of certificates or a key.
 #[derive(Debug, thiserror::Error)]
 pub enum WrongFile {

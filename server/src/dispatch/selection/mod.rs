@@ -335,6 +335,8 @@ fn many(
     if execute.is_empty() && outranked.is_empty() && absent.is_empty() {
         return Err(match is_lowest && passed_over.is_empty() {
             true => nobody_below(&[], 0),
+            // Clients that it may not know of may be here.
+            false if passed_over.is_empty() && scope.hides() => no_target(NONE_COVERED),
             false => nobody_found(&passed_over),
         });
     }

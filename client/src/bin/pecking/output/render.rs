@@ -112,6 +112,8 @@ fn status(outcome: &Outcome) -> String {
         Status::Absent => format!("absent: {}", why("it is not here, or has no slots")),
         Status::Forbidden => format!("forbidden: {}", why("your role does not let it run this")),
         Status::Busy => format!("busy: {}; try again later", why("its queue is full")),
+        // One that has started tells for how long it ran.
+        Status::TimedOut if outcome.elapsed.is_none() => "timed out: it never started".into(),
         Status::TimedOut => format!("timed out{how}"),
         Status::Cancelled => format!("cancelled{how}"),
         Status::Lost => {
@@ -307,12 +309,17 @@ mod tests {
         );
         let killed = Outcome {
             signal: Some("SIGKILL".into()),
+            elapsed: Some(Duration::from_secs(5)),
             truncated: true,
             ..sample(Status::TimedOut)
         };
         assert_eq!(
             outcome(&killed),
-            "[web1, rank 1] timed out, ended by SIGKILL, its output was cut"
+            "[web1, rank 1] timed out, ended by SIGKILL (5.0 s), its output was cut"
+        );
+        assert_eq!(
+            outcome(&sample(Status::TimedOut)),
+            "[web1, rank 1] timed out: it never started"
         );
         let unknown = Outcome {
             member: None,

@@ -53,6 +53,9 @@ fn run(
     let lines = editor::lines(screen.clone(), redraw)?;
     let end = repl.run(&lines, &signals);
     let lost_commands = repl.lost_commands();
+    if let (ReplEnd::Quit | ReplEnd::NoMoreLines, Some(farewell)) = (&end, repl.farewell()) {
+        screen.show(&farewell);
+    }
     screen.close();
     let exit = match end {
         ReplEnd::Quit | ReplEnd::NoMoreLines | ReplEnd::OutputClosed => ExitCode::Done,

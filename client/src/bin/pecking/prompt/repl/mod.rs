@@ -122,6 +122,17 @@ impl<'a> Repl<'a> {
         self.lost_commands
     }
 
+    /// What is said of commands that the end of this client cancels; nothing if there are none.
+    pub(crate) fn farewell(&self) -> Option<String> {
+        match self.open.len() {
+            0 => None,
+            1 => Some("1 command that has not ended is cancelled.\n".into()),
+            open => Some(format!(
+                "{open} commands that have not ended are cancelled.\n"
+            )),
+        }
+    }
+
     pub(crate) fn greet(&self) {
         let rank = self.client.joined().rank;
         self.output.show(&format!("Assigned rank: {rank}\n"));
