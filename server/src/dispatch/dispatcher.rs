@@ -407,7 +407,7 @@ fn command(
             .map(|ms| hub.timers.now().saturating_add(ms)),
         progress: request.progress == Some(true),
         window: request.window,
-        input: input_window(request).map(|window| Box::new(Input::new(window, executing))),
+        input: input_window(request).map(|window| Input::new(window, executing)),
         tally,
         _charge: charge,
         on_record,

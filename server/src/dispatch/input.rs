@@ -57,10 +57,12 @@ enum Piece {
 }
 
 impl Input {
-    /// Of a command for so many targets, with this many bytes under way at the most.
-    pub(crate) fn new(window: u64, targets: usize) -> Input {
+    /// Of a command for so many targets, with this many bytes under way at the most. Apart, as the
+    /// commands without input do not pay for what this takes of the stack.
+    #[inline(never)]
+    pub(crate) fn new(window: u64, targets: usize) -> Box<Input> {
         let at_the_start = u32::try_from(targets).ok().filter(|targets| *targets > 0);
-        Input {
+        Box::new(Input {
             window,
             flow: Mutex::new(Flow {
                 sent: 0,
@@ -73,7 +75,7 @@ impl Input {
                     .into_iter()
                     .collect(),
             }),
-        }
+        })
     }
 
     /// Bytes that a window of input may take in memory: in lines of twice its length, and in as many

@@ -90,7 +90,7 @@ pub(crate) struct Proven {
 #[inline(never)]
 fn join_params(raw: Option<&RawValue>) -> Result<Box<Join<'_>>, RpcError> {
     check_protocol(raw)?;
-    params(raw).map(Box::new)
+    params(raw)
 }
 
 #[inline(never)]

@@ -114,7 +114,8 @@ pub(crate) struct From<'a> {
 }
 
 impl Feed {
-    /// Begins to keep a command, if the budget has room for it.
+    /// Begins to keep a command, if the budget has room for it. Apart, for the stack of each `send`.
+    #[inline(never)]
     pub(crate) fn show(
         &self,
         id: u64,

@@ -149,6 +149,8 @@ fn serve(
         Some(socket) => Server::adopt(config, socket)?,
         None => Server::bind(config)?,
     };
+    // Before anything is printed that a script may wait for.
+    stop_on_signals(server.handle())?;
     for (level, said) in exposure::look(server.address(), guard)? {
         log::log!(level, "{said}");
     }
@@ -165,7 +167,6 @@ fn serve(
         // The port is unknown until now, so it is printed even with --quiet.
         stdout.print(format!("Listening on {}\n", server.address()).into_bytes());
     }
-    stop_on_signals(server.handle())?;
     if let Some(limit) = limit {
         warn_of_shortage(limit, clients, guard.encrypts);
     }

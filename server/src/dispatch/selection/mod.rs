@@ -295,7 +295,10 @@ fn many(
         let named: Vec<_> = names.iter().map(|one| find(&view, one)).collect();
         Ok::<_, RpcError>((view.ranked().to_vec(), rank, named))
     })?;
-    let unknown = unknown(names, named, everybody.len(), sender, scope);
+    let unknown = match names {
+        [] => Vec::new(),
+        names => unknown(names, named, everybody.len(), sender, scope),
+    };
     let above = sender_rank as usize;
     let below = everybody.len() - above - 1;
     let is_lowest = below == 0;
