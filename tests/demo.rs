@@ -1,21 +1,88 @@
 //! Everything in one go: a server and four clients in this process, commands by several
 //! selectors, the first one leaving, and who takes over. `cargo run --example demo`.
+//!
+//! At a terminal it goes on: four agents execute real programs, and the user commands them at a prompt. That
+//! is the program `pecking` itself, which cargo builds during the show. In a pipe the demo ends by itself.
 
-use client::{Client, ClientEvent, Command, Config, ExecutionResult, Job};
-use server::Server;
+use client::policy::Policy;
+use client::{
+    Client, ClientEvent, Command, Config, ExecutionResult, Job, Processes, Tags, Tier, watchdog,
+};
+use escargot::{CargoBuild, CargoRun};
+use server::{Running, Server};
 use std::error::Error;
+use std::fmt::Write;
+use std::io::{self, IsTerminal};
+use std::path::{Path, PathBuf};
+use std::process::Command as Process;
+use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 /// How long the demo waits for what should come at once, on a machine under load.
 const PATIENCE: Duration = Duration::from_secs(30);
 
+/// What the agents execute: words, the program, and its arguments.
+const COMMANDS: [(&str, &str, &[&str]); 4] = [
+    ("uptime", "uptime", &[]),
+    ("uname", "uname", &["-srm"]),
+    (
+        "slow",
+        "sh",
+        &[
+            "-c",
+            "for i in 1 2 3 4 5 6 7 8; do echo step $i of 8; sleep 1; done",
+        ],
+    ),
+    ("fails", "ls", &["/no/such/folder"]),
+];
+
+/// The agents' names and roles.
+const AGENTS: [(&str, &str); 4] = [
+    ("web1", "web"),
+    ("web2", "web"),
+    ("web3", "web"),
+    ("db1", "db"),
+];
+
+const WHAT_TO_TRY: &str = "\
+Now it is your turn: a prompt above web1, web2, web3 and db1, which run real programs. Try
+
+    @below uptime            all four run it
+    @least-loaded slow       one of them does, and you see it work; Ctrl-C cancels it
+    @role=web uname          those with a tag
+    fails                    the nearest one, and how a failure looks
+    :ranks                   every client, by rank
+    @w and the Tab key       names are completed
+    :help                    what else there is
+
+exit ends it all.
+";
+
 fn main() -> Result<(), Box<dyn Error>> {
+    if watchdog::serve_if_asked() {
+        return Ok(());
+    }
+    let is_terminal = io::stdin().is_terminal() && io::stdout().is_terminal();
+    let prompt = is_terminal.then(|| thread::spawn(build_prompt));
     let server = Server::bind(server::Config {
         listen: "127.0.0.1:0".into(),
         max_clients: 10,
         ..server::Config::default()
     })?
     .spawn()?;
+    let clients = succession(&server)?;
+    match prompt {
+        None => stop(server, clients),
+        Some(prompt) => {
+            say("ben, cleo and dan leave. Four agents join in the lowest tier, as services do.");
+            clients.into_iter().for_each(Client::leave);
+            go_on(server, prompt)
+        }
+    }
+}
+
+/// The show: four clients, of which the first one leaves.
+fn succession(server: &Running) -> Result<Vec<Client>, Box<dyn Error>> {
     say(&format!(
         "A server listens on {}. Four clients dial in, one after another.",
         server.address()
@@ -64,12 +131,92 @@ fn main() -> Result<(), Box<dyn Error>> {
     }
     show(&ben, &Command::new(["print"]).to("below"))?;
 
+    Ok(vec![ben, cleo, dan])
+}
+
+fn stop(server: Running, clients: Vec<Client>) -> Result<(), Box<dyn Error>> {
     say("The server stops: everybody is told.");
     server.stop()?;
-    for client in [ben, cleo, dan] {
+    for client in clients {
         println!("    {:6} heard: {}", client.name(), farewell(&client)?);
     }
     Ok(())
+}
+
+/// Agents execute real programs until the user has left the prompt.
+fn go_on(server: Running, prompt: JoinHandle<Built>) -> Result<(), Box<dyn Error>> {
+    watchdog::start()?;
+    let address = server.address().to_string();
+    let agents = AGENTS.map(|(name, role)| agent(&address, name, role));
+    let agents: Vec<Client> = agents.into_iter().collect::<Result<_, _>>()?;
+    if !prompt.is_finished() {
+        say("Cargo still builds the prompt.");
+    }
+    let prompt = prompt.join().expect("it does not panic")?;
+    say(WHAT_TO_TRY.trim_end());
+    println!();
+    let words = ["--server", &address, "--name", "you"];
+    let mut prompt = Process::new(prompt.path());
+    prompt.args(words).env_remove("PECKING_SERVER").status()?;
+    agents.into_iter().for_each(Client::leave);
+    server.stop()?;
+    Ok(())
+}
+
+/// A client as `pecking work --policy FILE --tag role=ROLE` is one.
+fn agent(server: &str, name: &str, role: &str) -> Result<Client, Box<dyn Error>> {
+    let mut tags = Tags::default();
+    tags.add("role", role)?;
+    let config = Config {
+        server: server.into(),
+        name: Some(name.into()),
+        tier: Some(Tier::LOWEST),
+        tags,
+        ..Config::default()
+    };
+    let policy = Policy::read(policy()?.as_bytes(), Path::new("the demo's policy"))?;
+    Ok(Client::connect(config, Processes::with_policy(policy)?)?)
+}
+
+/// The policy of the agents. A word whose program this machine lacks is left out.
+fn policy() -> Result<String, Box<dyn Error>> {
+    let mut policy = String::new();
+    for (word, program, arguments) in COMMANDS {
+        if let Some(path) = find(program) {
+            let run: Vec<&str> = path
+                .to_str()
+                .into_iter()
+                .chain(arguments.iter().copied())
+                .collect();
+            writeln!(policy, "[commands.{word}]\nrun = {run:?}")?;
+        }
+    }
+    Ok(policy)
+}
+
+fn find(program: &str) -> Option<PathBuf> {
+    let folders = std::env::var_os("PATH")?;
+    let mut paths = std::env::split_paths(&folders).map(|folder| folder.join(program));
+    paths.find(|path| path.is_absolute() && path.is_file())
+}
+
+type Built = Result<CargoRun, escargot::error::CargoError>;
+
+/// Has cargo build the program of the prompt, as this example was built: asked for both, cargo takes
+/// the libraries that the example has, where the program alone would have them with other features.
+fn build_prompt() -> Built {
+    let manifest = Path::new(env!("CARGO_MANIFEST_DIR")).join("Cargo.toml");
+    let build = CargoBuild::new().manifest_path(manifest);
+    let build = build.args(["--locked", "--example", "demo"]);
+    let mut build = build.bin("pecking").current_release();
+    // What cargo tells an example of its package, build scripts would take for theirs, and run again.
+    for (name, _) in std::env::vars_os() {
+        let name = name.to_string_lossy();
+        if name.starts_with("CARGO_PKG_") || name.starts_with("CARGO_MANIFEST_") {
+            build = build.env_remove(&*name);
+        }
+    }
+    build.run()
 }
 
 /// What the clients here execute: they say that they do it.

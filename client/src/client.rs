@@ -153,10 +153,12 @@ impl Client {
     pub fn send(&self, command: impl Borrow<Command>) -> Result<SendHandle, RequestError> {
         let command = command.borrow();
         let (into, events) = unbounded();
-        let open = PendingRequest::Send(PendingSend::new(into, command));
+        let pending = PendingSend::new(into, command);
+        let input = pending.input();
+        let open = PendingRequest::Send(pending);
         let connection = self.connection();
         let id = connection.request(open, |id| command.request_line(id))?;
-        Ok(SendHandle::new(id, events, connection))
+        Ok(SendHandle::new(id, events, connection, input))
     }
 
     /// A page of the ranking, from a rank on.
@@ -172,7 +174,8 @@ impl Client {
     }
 
     /// What a command would reach now, and what would become of it there: all of its targets, page
-    /// by page. Nothing is sent to any of them, and when it is sent they may be others.
+    /// by page. Nothing is sent to any of them, and when it is sent they may be others. A command without
+    /// words asks what some command would reach.
     ///
     /// # Errors
     /// The server did not answer, or would not take the command: the errors are those of sending it.

@@ -40,6 +40,11 @@ pub struct Config {
     /// [`Client::ranked`]: crate::Client::ranked
     /// [`ClientEvent::Rank`]: crate::ClientEvent::Rank
     pub rank_news: bool,
+    /// Whether it takes input for what it executes: then [`Job::input`] reads what its sender writes.
+    /// A client without that is given no command with input.
+    ///
+    /// [`Job::input`]: crate::Job::input
+    pub takes_input: bool,
     /// The source of the token, if the server wants one.
     pub token: Option<Token>,
     /// How the connection is encrypted; without this it is not.
@@ -95,6 +100,7 @@ impl Default for Config {
             tier: None,
             tags: Tags::default(),
             rank_news: true,
+            takes_input: false,
             token: None,
             tls: None,
             plain: PlainTo::default(),

@@ -112,7 +112,7 @@ pub enum Disconnect {
     #[error("the server closed the connection")]
     Closed,
     /// The server closed the connection and said why.
-    #[error("the server said bye: {message}")]
+    #[error("{what}: {message}", what = said(*.reason))]
     Bye {
         /// For programs.
         reason: ByeReason,
@@ -132,6 +132,14 @@ pub enum Disconnect {
     /// reason that waiting does not change.
     #[error("{0}")]
     NotAdmitted(String),
+}
+
+/// What the server did when it gave a reason.
+fn said(reason: ByeReason) -> String {
+    match reason.is_final() {
+        true => format!("the server has ended this client ({})", reason.name()),
+        false => "the server said bye".into(),
+    }
 }
 
 impl Disconnect {

@@ -66,10 +66,12 @@ pub use crate::events::{ClientEvent, Disconnect};
 pub use crate::execute::executor::{
     Execution, ExecutionResult, Executor, SharedExecutor, Simulation,
 };
+pub use crate::execute::input::JobInput;
 pub use crate::execute::job::{Job, Origin, StopReason};
 pub use crate::execute::witness::Audited;
 pub use crate::execute::workers::WORKER_THREAD;
 pub use crate::process::{Processes, watchdog};
+pub use crate::send::input::Input;
 pub use crate::send::outcome::{Outcome, Output};
 pub use crate::send::send_handle::{Command, SendEvent, SendHandle};
 pub use crate::tls::{Authorities, ClientCertificate, ClientTls, TlsError};

@@ -123,6 +123,7 @@ mod write {
     fn send(bencher: Bencher<'_, '_>) {
         let command = ["0123456789abcdef0123456789abcdef".to_owned()];
         let send = SendOut {
+            stdin: None,
             command: &command,
             to: Some("web1"),
             timeout_ms: None,

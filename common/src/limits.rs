@@ -76,6 +76,23 @@ pub const MIN_OUTPUT_SHARE: u64 = 4 << 10;
 /// The least that one target may send ahead with a window, however many targets.
 pub const MIN_WINDOW_SHARE: u64 = 1 << 10;
 
+/// How many bytes of input a sender may have under way without a window of its own: enough that the
+/// next piece is there when a program has read the last.
+pub const INPUT_WINDOW: u64 = 64 << 10;
+
+/// The largest window of input: as much as one line, which every target may have to keep.
+pub const MAX_INPUT_WINDOW: u64 = 1 << 20;
+
+/// Pieces of input under way: the largest window in pieces of a page each.
+pub const MAX_INPUT_PIECES: usize = 256;
+
+/// In steps of how many bytes it is told that input was consumed: a quarter of a window, so that a
+/// sender need not stand still, and 64 lines a megabyte.
+pub const INPUT_STEP: u64 = 16 << 10;
+
+/// Commands with input that are open at one target: with windows of the usual size these are 4 MiB.
+pub const MAX_OPEN_INPUTS: usize = 64;
+
 /// How long a connection may be silent before it is asked for a sign of life, and
 /// then how long it has to give one, unless the server is told otherwise.
 pub const HEARTBEAT: Duration = Duration::from_secs(5);

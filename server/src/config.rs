@@ -1,6 +1,7 @@
 //! The settings of a server.
 
 use crate::authority::Authority;
+use crate::http::HttpConfig;
 use crate::join::token::Token;
 use crate::tls::ServerTls;
 use crate::transcript::Transcript;
@@ -72,6 +73,8 @@ pub struct Config {
     pub authority: Option<Authority>,
     /// Where what clients do is put on record; without it nothing is.
     pub audit: Option<Audit>,
+    /// Where it shows itself to browsers and monitoring; without it, it does not.
+    pub http: Option<HttpConfig>,
     /// The originals' transcript, and its console.
     pub transcript: Transcript,
 }
@@ -94,6 +97,7 @@ impl Default for Config {
             tls: None,
             authority: None,
             audit: None,
+            http: None,
             transcript: Transcript::default(),
         }
     }

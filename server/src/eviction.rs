@@ -19,20 +19,46 @@ use common::sys::sync::atomic::Ordering;
 use common::wire::ByeReason;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-/// Why a member ends, for programs and for people.
-type Reason = (ByeReason, &'static str);
+/// Why a member ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Reason {
+    /// For its program.
+    bye: ByeReason,
+    /// For the people at its end.
+    message: &'static str,
+    /// For the operator of the server, in the log and on record.
+    exact: &'static str,
+}
 
-const REVOKED: Reason = (
-    ByeReason::Revoked,
-    "your credential is gone, or gives less than it did",
-);
+/// The credential is gone, or gives less.
+const fn revoked(exact: &'static str) -> Reason {
+    Reason {
+        bye: ByeReason::Revoked,
+        message: "your credential is gone, or gives less than it did",
+        exact,
+    }
+}
 
-const EXPIRED: Reason = (ByeReason::Expired, "the time of your credential is over");
+const GONE: Reason = revoked("revoked: its credential is gone");
+const ADDRESS: Reason = revoked("revoked: its credential no longer counts at its address");
+const ID: Reason = revoked("revoked: what it showed belongs to another credential now");
+const NAME: Reason = revoked("revoked: its credential no longer gives its name");
+const ROLE: Reason = revoked("revoked: its credential has another role");
+const RIGHTS: Reason = revoked("revoked: its role has lost a right");
+const CONNECTIONS: Reason = revoked("revoked: its credential lets no client join");
+const TIER: Reason = revoked("revoked: its role has a lower tier");
 
-pub(crate) const REPLACED: Reason = (
-    ByeReason::Replaced,
-    "another client with your credential has taken your place",
-);
+const EXPIRED: Reason = Reason {
+    bye: ByeReason::Expired,
+    message: "the time of your credential is over",
+    exact: "expired: the time of its credential is over",
+};
+
+pub(crate) const REPLACED: Reason = Reason {
+    bye: ByeReason::Replaced,
+    message: "another client with your credential has taken your place",
+    exact: "replaced: another client with its credential has taken its place",
+};
 
 /// Ends a member; a panic does not go beyond that. Its session may be in the middle of a `send` of
 /// its: that is not taken any more, or the session cancels it ([`dispatcher::send`]).
@@ -44,7 +70,13 @@ pub(crate) fn evict(hub: &Hub, member: &Arc<Member>, reason: Reason, flushes: &m
 }
 
 fn end(hub: &Hub, member: &Arc<Member>, reason: Reason, flushes: &mut FlushSet<'_>) {
-    let (reason, message) = reason;
+    let Reason {
+        bye,
+        message,
+        exact,
+    } = reason;
+    // The first reason stays.
+    member.connection.blame(exact);
     // First, so that its session can tell why it is not ranked.
     member.sends.end();
     hub.roster.leave(member);
@@ -59,17 +91,17 @@ fn end(hub: &Hub, member: &Arc<Member>, reason: Reason, flushes: &mut FlushSet<'
     hub.conclude_all(member.queue.close(), flushes);
     let now = hub.timers.now();
     let stage = member.connection.hold().map(|hold| hub.holds.end(hold));
-    member.connection.bye(reason, message, now);
+    member.connection.bye(bye, message, now);
     match stage {
         // No session serves it that would end by itself.
         Some(Stage::Away) => {
             holds::close(hub, member);
-            holds::on_record(hub, member, message);
+            holds::on_record(hub, member, exact);
         }
         _ => hub.schedule_check(&member.connection),
     }
     let _any = log_limit::unlimited();
-    log::info!("{member} ends: {message}");
+    log::info!("{member} ends: {exact}");
 }
 
 /// Ends the members that have had a credential until now, and has the next end noticed.
@@ -177,21 +209,29 @@ fn given(rules: &Rules, before: &Grant, member: &Member) -> Result<Grant, Reason
     let grant = match rules.authenticate(proof, address, wall_clock()) {
         Ok(grant) => grant,
         Err(Unproven::Expired) => return Err(EXPIRED),
-        Err(_) => return Err(REVOKED),
+        Err(Unproven::Address) => return Err(ADDRESS),
+        Err(_) => return Err(GONE),
     };
     let has_name = !member.has_own_name() || rules.may_take(&grant, &member.name).is_ok();
-    match has_name && gives_no_less(&grant, before, member) {
-        true => Ok(grant),
-        false => Err(REVOKED),
+    match what_is_less(&grant, before, member) {
+        Some(reason) => Err(reason),
+        None if !has_name => Err(NAME),
+        None => Ok(grant),
     }
 }
 
-/// Whether a grant gives a member what it has. What `allow` covers is not looked at: it counts
-/// from the next `send`.
-fn gives_no_less(grant: &Grant, before: &Grant, member: &Member) -> bool {
+/// What a grant does not give a member that it has. What `allow` covers is not looked at: it counts
+/// from the next `send`; nor is how many clients may join with the credential, unless that is none.
+fn what_is_less(grant: &Grant, before: &Grant, member: &Member) -> Option<Reason> {
     let (role, was) = (grant.role(), before.role());
-    grant.credential.id == before.credential.id
-        && role.name == was.name
-        && was.may.iter().all(|right| role.may.contains(right))
-        && role.tier <= member.tier
+    let keeps_rights = was.may.iter().all(|right| role.may.contains(right));
+    let less = [
+        (grant.credential.id != before.credential.id, ID),
+        (grant.credential.connections == Some(0), CONNECTIONS),
+        (role.name != was.name, ROLE),
+        (!keeps_rights, RIGHTS),
+        (role.tier > member.tier, TIER),
+    ];
+    less.into_iter()
+        .find_map(|(is, reason)| is.then_some(reason))
 }

@@ -7,19 +7,33 @@
 use crate::eviction;
 use crate::hub::Hub;
 use crate::record;
+use common::sys::file_stamp::FileStamp;
 use common::sys::sync::Arc;
 use common::sys::thread::{self, JoinHandle};
-use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
+use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded, select};
 use std::convert::Infallible;
 use std::fmt::Display;
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::Path;
 use std::time::Duration;
 
 /// How often files are looked at: a revoked client is gone a moment later, an operator who replaces a
 /// certificate sees in the log that it counts before the next command is typed, and a look is one
 /// system call for each file.
 const EVERY: Duration = Duration::from_secs(2);
+
+/// Within this time a running server knows what was changed: [`EVERY`], and as long as it waits for a
+/// file to stay as it is.
+pub const KNOWN_WITHIN: Duration = Duration::from_secs(3);
+
+/// How long the auth file has to stay as it is before it is read: some editors write a file in place, in
+/// pieces, and one that lacks the credentials at its end may look right.
+const STILL: Duration = Duration::from_millis(250);
+
+/// How often that is waited for, so that a file that changes all the time is read in the end, and
+/// within three seconds of a change.
+const MOST_WAITS: usize = 3;
 
 /// How long the server's end waits for the thread: a disk gives a file of this size far sooner.
 const PATIENCE: Duration = Duration::from_secs(1);
@@ -41,7 +55,7 @@ pub(crate) fn start(hub: &Arc<Hub>) -> io::Result<Option<Files>> {
     if hub.config.authority.is_none() && hub.tls.is_none() {
         return Ok(None);
     }
-    let hub = Arc::clone(hub);
+    let (hub, asked) = (Arc::clone(hub), hub.files_asked.1.clone());
     let mut unread = Unread::default();
     let look = move || {
         guarded("the auth file", || look_at_auth_file(&hub, &mut unread));
@@ -51,7 +65,7 @@ pub(crate) fn start(hub: &Arc<Hub>) -> io::Result<Option<Files>> {
             }
         });
     };
-    Files::start(EVERY, look).map(Some)
+    Files::start(EVERY, asked, look).map(Some)
 }
 
 /// A panic ends this look only.
@@ -82,11 +96,14 @@ fn look_at_auth_file(hub: &Hub, unread: &mut Unread) {
     let Some(authority) = authority.filter(|authority| authority.has_changed()) else {
         return;
     };
+    wait_until_still(authority.file());
+    let before = authority.rules();
     authority.reload(|error| {
         if !unread.is_news(error.filter(|error| error.is_unread())) {
             return;
         }
-        record::reload(hub, authority.file(), error);
+        let changes = authority.rules().changes_since(&before);
+        record::reload(hub, authority.file(), error, &changes);
         match error {
             None => eviction::hold_all(hub),
             Some(error) => log::error!("the auth file stays as it was: {error}"),
@@ -94,16 +111,38 @@ fn look_at_auth_file(hub: &Hub, unread: &mut Unread) {
     });
 }
 
+fn wait_until_still(file: Option<&Path>) {
+    let Some(file) = file else {
+        return;
+    };
+    let mut seen = FileStamp::of(file);
+    for _ in 0..MOST_WAITS {
+        std::thread::sleep(STILL);
+        let now = FileStamp::of(file);
+        if now == seen {
+            return;
+        }
+        seen = now;
+    }
+}
+
 impl Files {
-    fn start(every: Duration, mut look: impl FnMut() + Send + 'static) -> io::Result<Files> {
+    /// Looks this often, and when it is asked to.
+    fn start(
+        every: Duration,
+        asked: Receiver<()>,
+        mut look: impl FnMut() + Send + 'static,
+    ) -> io::Result<Files> {
         let (stop, stopped) = bounded(0);
         let (runs, ended) = bounded(0);
         let thread = thread::spawn("files", move || {
             let _runs: Sender<Infallible> = runs;
             loop {
                 look();
-                if stopped.recv_timeout(every) != Err(RecvTimeoutError::Timeout) {
-                    return;
+                select! {
+                    recv(stopped) -> _ => return,
+                    recv(asked) -> _ => {}
+                    default(every) => {}
                 }
             }
         })?;
@@ -134,6 +173,35 @@ mod tests {
     const LONG: Duration = Duration::from_secs(60);
 
     #[test]
+    fn a_file_that_is_written_in_pieces_is_waited_for_and_one_that_never_rests_is_not() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let file = folder.path().join("auth.toml");
+        let write = |pieces: &[&str], pause: Duration| {
+            let mut open = std::fs::File::create(&file).expect("a file");
+            for piece in pieces {
+                std::io::Write::write_all(&mut open, piece.as_bytes()).expect("it takes that");
+                std::thread::sleep(pause);
+            }
+        };
+        std::thread::scope(|scope| {
+            scope.spawn(|| write(&["a", "b", "c"], STILL / 2));
+            while !file.exists() {
+                std::thread::yield_now();
+            }
+            wait_until_still(Some(&file));
+            assert_eq!(std::fs::read_to_string(&file).expect("text"), "abc");
+        });
+        std::thread::scope(|scope| {
+            scope.spawn(|| write(&["x"; 60], STILL / 10));
+            let began = Instant::now();
+            wait_until_still(Some(&file));
+            assert!(began.elapsed() >= STILL);
+            let text = std::fs::read_to_string(&file).expect("text");
+            assert!(text.len() < 60, "it is waited for without end");
+        });
+    }
+
+    #[test]
     fn a_file_that_still_cannot_be_read_is_no_news() {
         let mut unread = Unread::default();
         for (why, is_news) in [
@@ -155,7 +223,8 @@ mod tests {
         let look = move || {
             let _ = looks.send_timeout((), LONG);
         };
-        let files = Files::start(Duration::from_millis(1), look).expect("a thread");
+        let files = Files::start(Duration::from_millis(1), crossbeam_channel::never(), look)
+            .expect("a thread");
         for _ in 0..3 {
             looked.recv_timeout(LONG).expect("a look");
         }
@@ -163,6 +232,19 @@ mod tests {
         let began = Instant::now();
         drop(files);
         assert!(began.elapsed() < LONG / 2, "{:?}", began.elapsed());
+    }
+
+    #[test]
+    fn it_looks_at_once_when_it_is_asked_to() {
+        let ((looks, looked), (ask, asked)) = (bounded(0), bounded(1));
+        let look = move || {
+            let _ = looks.send_timeout((), LONG);
+        };
+        let _files = Files::start(LONG, asked, look).expect("a thread");
+        looked.recv_timeout(LONG).expect("a look");
+        ask.send(()).expect("the thread is there");
+        let look = looked.recv_timeout(LONG / 2);
+        look.expect("a look that was asked for");
     }
 
     #[test]
@@ -174,7 +256,8 @@ mod tests {
                 panic!("a test asked for this panic");
             });
         };
-        let files = Files::start(Duration::from_millis(1), look).expect("a thread");
+        let files = Files::start(Duration::from_millis(1), crossbeam_channel::never(), look)
+            .expect("a thread");
         for _ in 0..3 {
             looked.recv_timeout(LONG).expect("a look");
         }
@@ -190,7 +273,8 @@ mod tests {
             let _ = looks.send(());
             let _ = never.recv_timeout(LONG);
         };
-        let files = Files::start(Duration::from_millis(1), look).expect("a thread");
+        let files = Files::start(Duration::from_millis(1), crossbeam_channel::never(), look)
+            .expect("a thread");
         looked.recv_timeout(LONG).expect("a look");
         let began = Instant::now();
         drop(files);

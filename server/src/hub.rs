@@ -11,6 +11,7 @@ use crate::member::Member;
 use crate::member::executor_queue::{QueueBounds, TakenOut};
 use crate::memory_budget::MemoryBudget;
 use crate::ranking::{Roster, Standing};
+use crate::telemetry::Telemetry;
 use crate::throttled_log::ThrottledLog;
 use crate::timers::timer_queue::{Timer, TimerQueue};
 #[cfg(not(shuttle))]
@@ -19,6 +20,8 @@ use common::net::listener::Waker;
 use common::sys::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use common::sys::sync::{Arc, Mutex, lock};
 use common::wire::{ExecutionResult, Status};
+#[cfg(not(shuttle))]
+use crossbeam_channel::{Receiver, Sender, bounded};
 use std::collections::HashMap;
 
 /// How long rank news wait for more: no user notices it, and many departures at once are told as
@@ -52,6 +55,8 @@ pub(crate) struct Hub {
     pub(crate) budget: MemoryBudget,
     /// Places that are held.
     pub(crate) holds: Holds,
+    /// What it shows over HTTP, if it does.
+    pub(crate) telemetry: Option<Arc<Telemetry>>,
     /// All connections, joined or not.
     connections: Mutex<HashMap<u64, Arc<Connection>>>,
     /// What tells this start of the server from others: 32 hex digits.
@@ -66,6 +71,9 @@ pub(crate) struct Hub {
     /// When credentials are looked at next for their ends, in the time of the timer queue.
     pub(crate) next_expiry: AtomicU64,
     waker: Waker,
+    /// Wakes up the thread that looks at files, and its end.
+    #[cfg(not(shuttle))]
+    pub(crate) files_asked: (Sender<()>, Receiver<()>),
 }
 
 impl Hub {
@@ -82,6 +90,7 @@ impl Hub {
             tls: None,
             budget: MemoryBudget::new(config.max_memory),
             holds: Holds::default(),
+            telemetry: config.http.is_some().then(Arc::default),
             config,
             timers: TimerQueue::new(),
             connections: Mutex::default(),
@@ -92,6 +101,8 @@ impl Hub {
             abort_requested: AtomicBool::new(false),
             next_expiry: AtomicU64::new(u64::MAX),
             waker,
+            #[cfg(not(shuttle))]
+            files_asked: bounded(1),
         }
     }
 

@@ -37,6 +37,7 @@ mod eviction;
 #[cfg(not(shuttle))]
 mod files;
 mod holds;
+mod http;
 mod hub;
 mod join;
 mod member;
@@ -47,12 +48,14 @@ mod ranking;
 mod record;
 mod server;
 mod session;
+mod telemetry;
 #[cfg(any(test, feature = "bench"))]
 mod testing;
 mod throttled_log;
 mod timers;
 mod tls;
 mod transcript;
+pub mod version;
 
 #[cfg(feature = "bench")]
 #[doc(hidden)]
@@ -60,6 +63,9 @@ pub use testing::bench as bench_support;
 
 pub use common::audit;
 pub use config::{Config, HEARTBEAT_RANGE, MAX_LINE_RANGE, MAX_MEMORY_RANGE, MOST_CLIENTS};
+#[cfg(not(shuttle))]
+pub use files::KNOWN_WITHIN;
+pub use http::HttpConfig;
 pub use join::token::Token;
 pub use server::{Handle, Running, Server, ServerError, Shutdown};
 pub use tls::{ClientCertificates, ServerTls};

@@ -57,12 +57,12 @@ impl MemoryBudget {
 
     /// Room for a command with so many targets and bytes of words, if there is some: for what it
     /// needs until it ends. Its line is counted in the queue. A single target is not counted: as
-    /// many sends as a client may have open are a mebibyte.
-    pub(crate) fn room_for(&self, targets: usize, words: usize) -> Option<Charge> {
-        let bytes = targets.saturating_mul(TARGET);
+    /// many sends as a client may have open are a mebibyte. The input that may be under way is.
+    pub(crate) fn room_for(&self, targets: usize, words: usize, input: usize) -> Option<Charge> {
+        let bytes = targets.saturating_mul(TARGET).saturating_add(input);
         let has_room = self.commands.has_room(bytes.saturating_add(words));
-        has_room.then(|| match targets {
-            ..=1 => Charge::default(),
+        has_room.then(|| match (targets, input) {
+            (..=1, 0) => Charge::default(),
             _ => Charge::new(&self.commands, bytes),
         })
     }

@@ -5,6 +5,7 @@
 
 use crate::authority::AuthError;
 use crate::authority::grant::{self, AllowLine};
+use crate::authority::rules::Changes;
 use crate::connection::Connection;
 use crate::dispatch::command::{Absent, Command, Missed, OutcomeDetails, Target};
 use crate::dispatch::selection::Found;
@@ -30,6 +31,10 @@ const PROGRAM: &str = "pecking-server";
 /// How long a server waits for its first record before it serves: a disk that stands still keeps
 /// commands from running, and not the server.
 const START_PATIENCE: Duration = Duration::from_secs(1);
+
+/// Ids of credentials in each list of a `reload`: with the longest ones 16 KiB, as much as its
+/// record may have of other texts; a file may have ten thousand.
+const MOST_IDS: usize = 64;
 
 /// A command that is on record, and has the places for the rest of it.
 pub(crate) struct OnRecord {
@@ -62,15 +67,25 @@ pub(crate) fn stop(hub: &Hub, why: &str) {
 }
 
 /// The auth file was read anew, or could not be.
-pub(crate) fn reload(hub: &Hub, file: Option<&Path>, error: Option<&AuthError>) {
-    if let Some(audit) = &hub.config.audit {
-        let file = file.map(Path::to_string_lossy).unwrap_or_default();
-        let error = error.map(ToString::to_string);
-        audit.note(&Record::Reload(Reload {
-            file: &file,
-            error: error.as_deref(),
-        }));
-    }
+pub(crate) fn reload(hub: &Hub, file: Option<&Path>, error: Option<&AuthError>, changes: &Changes) {
+    let Some(audit) = &hub.config.audit else {
+        return;
+    };
+    let file = file.map(Path::to_string_lossy).unwrap_or_default();
+    let error = error.map(ToString::to_string);
+    let [added, removed, changed] = [&changes.added, &changes.removed, &changes.changed]
+        .map(|ids| ids.split_at(ids.len().min(MOST_IDS)));
+    audit.note(&Record::Reload(Reload {
+        file: &file,
+        error: error.as_deref(),
+        added: added.0,
+        removed: removed.0,
+        changed: changed.0,
+        more: [added, removed, changed]
+            .iter()
+            .map(|ids| ids.1.len())
+            .sum(),
+    }));
 }
 
 /// A client has joined.
@@ -257,8 +272,11 @@ impl OnRecord {
         if is_fine && command.tally.is_some() && !keeps_all {
             return;
         }
+        let kept = self.places.audit().words();
         let signal = executed.signal.as_ref().map(|signal| signal.decoded());
         let message = ending.message.as_ref().map(|message| message.decoded());
+        let waited = status == Status::TimedOut && ending.elapsed_ms.is_none();
+        let message = message.or_else(|| waited.then_some("it never started".into()));
         self.places.go_on(&Record::Outcome(Outcome {
             cmd: command.id.into(),
             member: Some(target.member.id),
@@ -269,7 +287,7 @@ impl OnRecord {
             signal: signal.as_deref(),
             ms: ending.elapsed_ms,
             bytes: ending.output,
-            message: message.as_deref().map(clipped),
+            message: kept.of_message(message.as_deref()).map(clipped),
         }));
     }
 

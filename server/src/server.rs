@@ -3,6 +3,8 @@
 use crate::config::Config;
 #[cfg(not(shuttle))]
 use crate::files;
+#[cfg(not(shuttle))]
+use crate::http;
 use crate::hub::Hub;
 use crate::join::acceptor::{self, Acceptor};
 use crate::record;
@@ -18,18 +20,21 @@ use common::sys::sync::{Arc, Mutex};
 use common::sys::thread;
 use common::sys::thread::JoinHandle;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpListener};
+use std::time::Duration;
 
 /// Why a server could not be started.
 #[derive(Debug, thiserror::Error)]
 pub enum ServerError {
     /// Another program listens there.
     #[error(
-        "{address} is in use; stop the program that listens there, or choose another address with --listen"
+        "{address} is in use; stop the program that listens there, or choose another address with {option}"
     )]
     InUse {
         /// The address.
         address: String,
+        /// The option that gives it.
+        option: &'static str,
     },
     /// It cannot listen there for another reason.
     #[error("cannot listen at {address}")]
@@ -63,6 +68,8 @@ pub enum Shutdown {
 /// A server that listens, and serves no client yet.
 pub struct Server {
     listener: Listener,
+    #[cfg(not(shuttle))]
+    http: Option<http::Bound>,
     hub: Arc<Hub>,
 }
 
@@ -83,17 +90,37 @@ impl Server {
     /// # Errors
     /// It cannot listen at the address.
     pub fn bind(config: Config) -> Result<Server, ServerError> {
+        Server::listen(config, None)
+    }
+
+    /// Takes over a socket that listens already, in place of the address of the settings. Clients that
+    /// have dialled in since then are served, too.
+    ///
+    /// # Errors
+    /// As for [`Server::bind`].
+    pub fn adopt(config: Config, socket: TcpListener) -> Result<Server, ServerError> {
+        Server::listen(config, Some(socket))
+    }
+
+    fn listen(config: Config, socket: Option<TcpListener>) -> Result<Server, ServerError> {
         #[cfg(not(shuttle))]
         let tls = config.tls.clone().map(Encryption::load).transpose();
         #[cfg(not(shuttle))]
         let tls = tls.map_err(ServerError::Tls)?;
-        let (listener, waker) = Listener::bind(&config.listen).map_err(|source| {
-            let address = config.listen.clone();
-            match source.kind() {
-                io::ErrorKind::AddrInUse => ServerError::InUse { address },
-                _ => ServerError::Listen { address, source },
-            }
-        })?;
+        let bound = match socket {
+            None => Listener::bind(&config.listen),
+            Some(socket) => Listener::adopt(socket),
+        };
+        let (listener, waker) =
+            bound.map_err(|source| not_bound(&config.listen, "--listen", source))?;
+        #[cfg(not(shuttle))]
+        let http = match &config.http {
+            None => None,
+            Some(http) => Some(
+                http::Bound::bind(&http.listen)
+                    .map_err(|source| not_bound(&http.listen, "--http", source))?,
+            ),
+        };
         let mut run = [0; 16];
         getrandom::fill(&mut run).map_err(ServerError::Random)?;
         let hub = Hub::new(config, u128::from_ne_bytes(run), waker);
@@ -101,6 +128,8 @@ impl Server {
         let hub = hub.encrypting(tls);
         Ok(Server {
             listener,
+            #[cfg(not(shuttle))]
+            http,
             hub: Arc::new(hub),
         })
     }
@@ -108,6 +137,12 @@ impl Server {
     /// The address that it listens at; with port 0 asked for, the port that it got.
     pub fn address(&self) -> SocketAddr {
         self.listener.address()
+    }
+
+    /// The address at which it shows itself over HTTP, if it does.
+    #[cfg(not(shuttle))]
+    pub fn http_address(&self) -> Option<SocketAddr> {
+        self.http.as_ref().map(http::Bound::address)
     }
 
     /// A handle that stops it.
@@ -121,7 +156,7 @@ impl Server {
     /// # Errors
     /// The system has no thread for the timers, or none for sessions.
     pub fn run(self) -> Result<Shutdown, ServerError> {
-        let Server { listener, hub } = &self;
+        let Server { listener, hub, .. } = &self;
         log::info!(
             "listening on {} for {} clients",
             self.address(),
@@ -136,10 +171,12 @@ impl Server {
         let timer_hub = Arc::clone(hub);
         let timer_thread = thread::spawn("timers", move || timers::run(&timer_hub))
             .map_err(ServerError::Thread)?;
+        #[cfg(not(shuttle))]
+        let shown = self.start_http().map_err(ServerError::Thread)?;
         let acceptor = Mutex::new(Acceptor::new(listener));
         let started = std::thread::scope(|threads| acceptor::start(&acceptor, hub, threads));
         #[cfg(not(shuttle))]
-        drop(calculators);
+        drop((shown, calculators));
         hub.timers.stop();
         let _ = timer_thread.join();
         #[cfg(not(shuttle))]
@@ -153,6 +190,14 @@ impl Server {
         } else {
             Shutdown::Drained
         })
+    }
+
+    /// Shows the server over HTTP, until what it returns is dropped.
+    #[cfg(not(shuttle))]
+    fn start_http(&self) -> io::Result<Option<http::Running<'_>>> {
+        let http = self.http.as_ref();
+        http.map(|bound| bound.start(&self.hub, self.address()))
+            .transpose()
     }
 
     /// Starts what only an encrypted server needs, until what it returns is dropped.
@@ -195,6 +240,19 @@ impl Handle {
         self.stop();
     }
 
+    /// Has the server read the auth file and the certificates again if they have changed, at once and
+    /// not when it looks the next time.
+    pub fn reload(&self) {
+        // A full channel: it is going to look in any case.
+        #[cfg(not(shuttle))]
+        let _ = self.0.files_asked.0.try_send(());
+    }
+
+    /// How long ago its timers were looked at: about a second at most, unless it stands still.
+    pub fn since_last_look(&self) -> Duration {
+        self.0.timers.since_last_look()
+    }
+
     /// Whether it was told to stop.
     pub fn is_stopping(&self) -> bool {
         self.0.drain_requested.load(Ordering::Acquire)
@@ -215,6 +273,15 @@ impl Handle {
     /// How many clients are ranked.
     pub fn clients(&self) -> usize {
         self.0.roster.len()
+    }
+}
+
+/// Why an address that an option gives cannot be listened at.
+fn not_bound(address: &str, option: &'static str, source: io::Error) -> ServerError {
+    let address = address.to_owned();
+    match source.kind() {
+        io::ErrorKind::AddrInUse => ServerError::InUse { address, option },
+        _ => ServerError::Listen { address, source },
     }
 }
 

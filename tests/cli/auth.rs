@@ -62,7 +62,15 @@ fn the_file_and_the_commands_of_the_readme_make_a_fleet() {
             &web1,
         ],
     ] {
-        auth(words).expect_code(0).expect_stdout("");
+        let added = auth(words);
+        added.expect_code(0);
+        let (id, expires) = (words[3], words.contains(&"--expires"));
+        let said = "added; a running server knows it within 3 s\n";
+        let said = match expires {
+            true => added.text().starts_with(&format!("{id} added until 2")),
+            false => added.text() == format!("{id} {said}"),
+        };
+        assert!(said, "{}", added.text());
     }
     for token in [&alice, &web1] {
         assert_eq!(
@@ -110,9 +118,11 @@ fn the_file_and_the_commands_of_the_readme_make_a_fleet() {
     // A client that is revoked ends, and does not come back.
     auth(&["revoke", file, "web1"]).expect_code(0);
     let ended = work.end();
-    ended.expect_code(255);
+    ended.expect_code(5);
     assert!(
-        ended.stderr.contains("your credential is gone"),
+        ended
+            .stderr
+            .contains("the server has ended this client (revoked): your credential is gone"),
         "{}",
         ended.stderr
     );
@@ -121,6 +131,49 @@ fn the_file_and_the_commands_of_the_readme_make_a_fleet() {
     ended
         .expect_code(255)
         .expect_one_line(&["the token is not one of this server's"]);
+    assert!(!ended.stderr.contains("--token-file"), "{}", ended.stderr);
+    auth(&[
+        "add",
+        file,
+        "--id",
+        "x",
+        "--role",
+        "agent",
+        "--expires",
+        "30",
+        "--out",
+        "x",
+    ])
+    .expect_code(2)
+    .expect_one_line(&[
+        "'30' for '--expires",
+        "it has no unit; expected 30d for days",
+    ]);
+}
+
+#[test]
+fn a_service_whose_place_is_taken_ends_with_5_and_a_visitor_takes_none() {
+    let file = Auth::new(ROLES).with("web1", "agent", "connections = 1\nreplace = true");
+    let server = Server::start(&["--auth", text(&file.path())]);
+    let path = file.path().with_file_name("web1.token");
+    crate::support::write_secret(&path, token("web1"));
+    let work = || {
+        let words = ["work", "--wait", "--token-file", text(&path)];
+        let work = Process::start(&mut server.client(&words));
+        work.stderr.wait_for("joined as");
+        work
+    };
+    let first = work();
+    let members = ["members", "--token-file", text(&path)];
+    Ended::of(&mut server.client(&members))
+        .expect_code(255)
+        .expect_one_line(&["as many clients are here as may join"]);
+    let second = work();
+    let ended = first.end();
+    ended.expect_code(5);
+    assert!(ended.stderr.contains("(replaced)"), "{}", ended.stderr);
+    second.signal(Signal::TERM);
+    second.end().expect_code(0);
 }
 
 #[test]
@@ -264,14 +317,16 @@ fn an_auth_file_and_a_token_file_exclude_each_other() {
 }
 
 #[test]
-fn no_log_no_error_and_no_message_shows_a_token() {
+fn no_log_no_record_no_error_and_no_message_shows_a_token() {
     const CANARY: &str = "-canary_";
     let file = Auth::new(ROLES).with("alice", "operator", "").with(
         "web1",
         "agent",
         "names = [\"web1\"]\nconnections = 1",
     );
-    let mut command = server(&["--auth", text(&file.path())]);
+    let [audit, witness] =
+        ["audit.log", "witness.log"].map(|name| file.path().with_file_name(name));
+    let mut command = server(&["--auth", text(&file.path()), "--audit", text(&audit)]);
     let server = Server::spawn(command.env("RUST_LOG", "trace"));
     let mut wrong = token("web1");
     wrong.replace_range(20..21, "x");
@@ -279,6 +334,10 @@ fn no_log_no_error_and_no_message_shows_a_token() {
         json!({"protocol": 1, "token": token("web1"), "name": "web2"}),
         json!({"protocol": 1, "token": token("web1"), "tier": 0}),
         json!({"protocol": 1, "token": token("web1"), "slots": -1}),
+        json!({"protocol": 1, "token": token("web1"), "name": token("web1")}),
+        json!({"protocol": token("web1")}),
+        json!({"protocol": 1, "token": token("web1"), "tags": {"a b": token("web1")}}),
+        json!({"protocol": 1, "token": token("web1"), "tier": token("web1")}),
         json!({"protocol": 1, "token": wrong}),
         json!({"protocol": 1, "token": [token("web1")]}),
         json!({"protocol": 2, "token": token("web1")}),
@@ -290,8 +349,16 @@ fn no_log_no_error_and_no_message_shows_a_token() {
     let path = file.path().with_file_name("web1.token");
     crate::support::write_secret(&path, token("web1"));
     let mut work = server.client(&["work", "--name", "web1", "--token-file", text(&path)]);
+    work.args(["--audit", text(&witness)]);
     let work = Process::start(work.env("RUST_LOG", "trace"));
     work.stderr.wait_for("joined as web1");
+    for process in [&work, &server.process] {
+        // Where the system shows them.
+        for of in ["cmdline", "environ"] {
+            let shown = fs::read(format!("/proc/{}/{of}", process.id())).unwrap_or_default();
+            assert!(!String::from_utf8_lossy(&shown).contains(CANARY), "{of}");
+        }
+    }
     let mut alice = server.stranger();
     let join = json!({"protocol": 1, "token": token("alice")});
     alice.joined = alice.result("join", &join);
@@ -316,11 +383,17 @@ fn no_log_no_error_and_no_message_shows_a_token() {
     checked.expect_code(2);
     work.signal(Signal::TERM);
     server.process.signal(Signal::TERM);
-    for said in [
+    let mut all = vec![
         work.end().stderr,
         server.process.end().stderr,
         checked.stderr,
-    ] {
+    ];
+    for log in [audit, witness] {
+        let kept = fs::read_to_string(log).expect("a log");
+        assert!(kept.contains("web1"), "{kept}");
+        all.push(kept);
+    }
+    for said in all {
         assert!(!said.contains(CANARY), "{said}");
     }
 }
@@ -342,4 +415,45 @@ fn a_service_that_is_one_too_many_waits_for_its_place() {
     work.stderr.wait_for("joined as");
     work.signal(Signal::TERM);
     work.end_within(PATIENCE).expect_code(0);
+}
+
+#[test]
+fn what_a_role_hides_is_no_reason_to_say_that_no_client_is_here() {
+    let none = "[roles.none]\nmay = [\"send\", \"execute\"]\n";
+    let file = Auth::new(&format!("{ROLES}{none}"))
+        .with("none", "none", "")
+        .with("bob", "deployer", "")
+        .with("pacer", "agent", "names = [\"bench-*\"]")
+        .with("web1", "agent", "names = [\"web1\"]");
+    let server = Server::start(&["--auth", text(&file.path())]);
+    let run = |id: &str, words: &[&str]| {
+        let path = file.path().with_file_name(format!("{id}.token"));
+        if !path.exists() {
+            crate::support::write_secret(&path, token(id));
+        }
+        let (command, rest) = words.split_first().expect("a command");
+        let words = [&[command, "--token-file", text(&path)], rest].concat();
+        Ended::of(&mut server.client(&words))
+    };
+    let mut web1 = server.stranger();
+    web1.joined = web1.result(
+        "join",
+        &json!({"protocol": 1, "token": token("web1"), "name": "web1"}),
+    );
+    run("none", &["members"])
+        .expect_code(0)
+        .expect_stdout("no other client is there that this client's role lets it see\n");
+    let ended = run("bob", &["run", "--to", "web*", "--", "uptime"]);
+    ended.expect_code(4);
+    let why = "of those that your role lets execute it";
+    assert!(ended.stderr.contains(why), "{}", ended.stderr);
+    let ended = run("none", &["run", "--name", "x", "--", "uptime"]);
+    ended.expect_code(255);
+    let why = "\"x\" is not one that the credential \"none\" gives; it gives none (`pecking-server auth add --name`";
+    assert!(ended.stderr.contains(why), "{}", ended.stderr);
+    // A bench whose role lets it send nothing ends at once.
+    let ended = run("pacer", &["bench", "--to", "name", "--warm-up", "1h"]);
+    ended.expect_code(5);
+    let why = "does not have the right \"send\"; a bench needs a role that may send";
+    assert!(ended.stderr.contains(why), "{}", ended.stderr);
 }

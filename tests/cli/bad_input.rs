@@ -92,6 +92,7 @@ audit verify notes => notes is no audit log
 audit verify fifo => fifo is no regular file
 audit verify log log => log is given twice
 audit verify log linked => linked is given twice
+audit verify log --expect 12ab => '12ab' for '--expect <HASH>' | 64 hex digits
 auth => requires a subcommand | add, list, revoke, check, try
 auth list none => none | No such file
 auth check dir => dir is no regular file
@@ -221,7 +222,7 @@ run --to '' -- x => selector "" has an empty item | web[1-20], role=web and #17
 run --to next: -- x => selector "next:" has an empty item
 run --to least-loaded: -- x => selector "least-loaded:" has an empty item
 run --to @ -- x => '@' for '--to <SELECTOR>' | leave it out
-run --to @web1 -- x => '@web1' for '--to <SELECTOR>' | leave it out
+run --to @web1 -- x => '@web1' for '--to <SELECTOR>' | there is no group "web1"
 run --to '[1-3]' -- x => node set "[1-3]" | write ranks without brackets
 run --to all,x -- x => "all" stands alone | member numbers, names, node sets, patterns and tags
 bench --pairs -1 => '-1' for '--pairs <N>' | from 1 to 100000

@@ -7,6 +7,7 @@ use std::net::TcpListener;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::time::{Duration, Instant};
 
+use crate::server::expect_version;
 use crate::support::dialled::{accept, nowhere};
 use crate::support::programs::{Ended, Process, Server, client, without_times};
 use rustix::fs::{CWD, FileType, mknodat};
@@ -66,7 +67,7 @@ fn members_shows_all_other_clients() {
         .expect_stdout("no other client is there\n");
     let mut boss = server.raw("boss", 0);
     let mut web1 = server.stranger();
-    let params = json!({"protocol": 1, "name": "web1", "tier": 9});
+    let params = json!({"protocol": 1, "name": "web1", "tier": 9, "tags": {"role": "web"}});
     web1.joined = web1.result("join", &params);
     boss.command("web1", &["x"]);
     boss.command("web1", &["y"]);
@@ -97,7 +98,26 @@ fn members_shows_all_other_clients() {
     );
     assert_eq!(lines.len(), 3);
 
-    let ended = Ended::of(&mut server.client(&["members", "--json"]));
+    Ended::of(&mut server.client(&["members", "-o", "name"])).expect_stdout("boss\nweb1\n");
+    let wide = Ended::of(&mut server.client(&["members", "--output", "wide"]));
+    let shown = |row: usize| {
+        let line = wide.text().lines().nth(row).expect("a row");
+        let cells: Vec<&str> = line.split_whitespace().rev().take(4).collect();
+        cells
+            .into_iter()
+            .rev()
+            .map(str::to_owned)
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(shown(0), ["MEMBER", "TAGS", "IDENTITY", "ROLE"]);
+    assert_eq!(
+        shown(2),
+        [&format!("#{}", web1.member()), "role=web", "-", "-"]
+    );
+
+    let ended = Ended::of(&mut server.client(&["members", "-o", "json"]));
+    let old = Ended::of(&mut server.client(&["members", "--json"]));
+    assert_eq!(old.text().lines().count(), ended.text().lines().count());
     ended.expect_code(0);
     let mut json: Value = serde_json::from_slice(&ended.stdout).expect("JSON");
     for member in json["members"].as_array_mut().expect("an array") {
@@ -108,7 +128,7 @@ fn members_shows_all_other_clients() {
             {"member": boss.member(), "name": "boss", "rank": 0, "tier": 5, "address": addresses[0],
              "slots": 0, "running": 0, "queued": 0, "joined_ms": null},
             {"member": web1.member(), "name": "web1", "rank": 2, "tier": 9, "address": addresses[1],
-             "slots": 1, "running": 1, "queued": 1, "joined_ms": null},
+             "slots": 1, "running": 1, "queued": 1, "tags": {"role": "web"}, "joined_ms": null},
         ],
         "total": 2,
         "max": 10,
@@ -281,9 +301,8 @@ fn a_name_that_cannot_be_had_is_one_line() {
 
 #[test]
 fn version_help_and_completions() {
-    Ended::of(&mut client(&["--version"]))
-        .expect_code(0)
-        .expect_stdout(format!("pecking {}\n", env!("CARGO_PKG_VERSION")));
+    let ended = Ended::of(&mut client(&["--version"]));
+    expect_version(ended.expect_code(0).text(), "pecking");
     let common = [
         "--server",
         "PECKING_SERVER",

@@ -2,10 +2,11 @@
 
 use std::path::{Path, PathBuf};
 
-const DOCUMENTS: [&str; 5] = [
+const DOCUMENTS: [&str; 6] = [
     "ARCHITECTURE.md",
     "CONTRIBUTING.md",
     "README.md",
+    "client/JSON.md",
     "common/PROTOCOL.md",
     "server/PERFORMANCE.md",
 ];

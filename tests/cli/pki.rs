@@ -145,12 +145,27 @@ fn the_lines_that_init_prints_give_a_fleet() {
     assert!(refused.stderr.contains(why), "{}", refused.stderr);
 
     fleet.run(line(printed, "pecking-server auth revoke", "agent"));
-    web1.end().expect_code(255);
+    web1.end().expect_code(5);
     assert_eq!(fleet.run(&run), "deployed\n", "the other one stays");
     serving.signal(Signal::TERM);
     serving.end().expect_code(0);
     web2.signal(Signal::TERM);
     web2.end().expect_code(0);
+
+    // What was put on record holds together, and what was noted of it is found again.
+    let verified = fleet.run("pecking-server audit verify relay/audit.log");
+    let noted = verified.trim_end().rsplit_once(' ').expect("a hash").1;
+    let verify = "pecking-server audit verify relay/audit.log --expect";
+    let again = fleet.run(&format!("{verify} {noted}"));
+    assert!(again.contains("records that follow it: 0\n"), "{again}");
+    let other = format!("{verify} {}", "0".repeat(64));
+    let missing = Ended::of(&mut fleet.command(&other));
+    missing.expect_code(1);
+    assert!(
+        missing.stderr.contains("none of them has the SHA-256 000"),
+        "{}",
+        missing.stderr
+    );
 }
 
 /// A section of the README: the lines that are to be typed, and what is to be put into a file.
@@ -181,7 +196,8 @@ fn the_two_minutes_of_the_readme_give_a_fleet_from_which_one_agent_is_revoked() 
             let text = std::fs::read_to_string(&auth).expect("an auth file") + "\n" + role;
             std::fs::write(&auth, text).expect("an auth file");
         }
-        if line.contains("auth revoke") {
+        let goes = line.contains("auth revoke") && line.ends_with(" web2");
+        if goes {
             let sleeping = operator.replace("--to below -- uptime", "--to web2 -- serve");
             let sleeping = Process::start(&mut fleet.command(&sleeping));
             sleeping.stdout.wait_for("started");
@@ -205,11 +221,11 @@ fn the_two_minutes_of_the_readme_give_a_fleet_from_which_one_agent_is_revoked() 
                 if line.starts_with("pecking-server init") {
                     address = word.expect("the server's address").to_owned();
                 }
-                if line.contains("auth revoke") {
+                if goes {
                     // What it ran is lost, and it knows why it is not to come back.
                     running.take().expect("it runs").end().expect_code(3);
                     let gone = agents.pop().expect("the second machine").end();
-                    gone.expect_code(255);
+                    gone.expect_code(5);
                     let why = "your credential is gone";
                     assert!(gone.stderr.contains(why), "{}", gone.stderr);
                 }
@@ -230,7 +246,8 @@ fn the_two_minutes_of_the_readme_give_a_fleet_from_which_one_agent_is_revoked() 
         "bob",
         "deploy",
         "web2 (member 2) lost",
-        "your credential is gone",
+        "revoked: its credential is gone",
+        ", removed ",
     ] {
         assert!(on_record.contains(part), "{part}: {on_record}");
     }
@@ -245,6 +262,57 @@ fn the_two_minutes_of_the_readme_give_a_fleet_from_which_one_agent_is_revoked() 
         .pop()
         .expect("the first machine")
         .signal(Signal::TERM);
+}
+
+#[test]
+fn the_port_that_clients_dial_is_kept_and_told_again() {
+    let fleet = Fleet::new();
+    let printed = fleet.run("pecking-server init relay --name relay.example --port 7000");
+    for (begin, part) in [
+        ("pecking-server 500", "--listen 0.0.0.0:7000 --dir"),
+        ("ExecStart=", "--listen 0.0.0.0:7000 --dir"),
+        ("pecking-server 500", "/relay/audit.log"),
+        ("ExecStart=", "/relay/audit.log"),
+        ("pecking-server auth revoke", "operator"),
+    ] {
+        line(&printed, begin, part);
+    }
+    let address = |text: &str| {
+        let mut words = text.split_whitespace();
+        words
+            .find(|word| word.starts_with("tls://"))
+            .map(str::to_owned)
+    };
+    let told = address(&printed).expect("an address");
+    assert!(
+        told.starts_with("tls://relay.example:7000#sha256:"),
+        "{told}"
+    );
+    let issued = fleet.run("pecking-server tls issue relay web1");
+    assert_eq!(address(&issued).as_ref(), Some(&told));
+    let shown = fleet.run("pecking-server tls show relay");
+    assert_eq!(address(&shown).as_ref(), Some(&told));
+    let again = Ended::of(&mut fleet.command("pecking-server tls issue relay web1"));
+    again
+        .expect_code(2)
+        .expect_one_line(&["exists already", "tls renew"]);
+    // The address of an earlier authority is not told.
+    let old = told.replace("sha256:", "sha256:0");
+    std::fs::write(fleet.path("address"), old).expect("it can be written");
+    let shown = fleet.run("pecking-server tls show relay");
+    let usual = told.replace(":7000#", ":5555#");
+    assert_eq!(address(&shown), Some(usual));
+    if !rustix::process::geteuid().is_root() {
+        return skipped("only root is told as which user to change files");
+    }
+    let folder = fleet.path("");
+    for path in [Path::new(&folder), Path::new(&fleet.path("auth.toml"))] {
+        std::os::unix::fs::chown(path, Some(1), Some(1)).expect("root may");
+    }
+    let refused = Ended::of(&mut fleet.command("pecking-server auth revoke relay/auth.toml agent"));
+    refused
+        .expect_code(2)
+        .expect_one_line(&["belongs to uid 1", "sudo -u ", " pecking-server"]);
 }
 
 #[test]
@@ -320,7 +388,7 @@ fn what_cannot_be_made_is_told_on_one_line_and_leaves_nothing() {
         let ended = Ended::of(server(&["tls"]).args(words));
         ended.expect_code(2).expect_one_line(&["error: ", why]);
     }
-    assert_eq!(Path::new(&folder).read_dir().expect("a folder").count(), 7);
+    assert_eq!(Path::new(&folder).read_dir().expect("a folder").count(), 8);
     // A folder without one of the files.
     std::fs::remove_file(fleet.path("server.key")).expect("a key");
     let ended = Ended::of(&mut server(&["--dir", &folder]));

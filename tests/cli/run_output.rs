@@ -2,7 +2,7 @@
 
 use crate::run::{expect_stderr, waiting};
 use crate::support::Raw;
-use crate::support::programs::Server;
+use crate::support::programs::{Process, Server};
 use rustix::process::Signal;
 use serde_json::json;
 
@@ -37,7 +37,7 @@ fn the_lines_of_several_targets_are_whole_and_named_and_the_worst_counts() {
         &ended,
         &(waiting(3)
             + "[web2, rank 2] done, exit code 4 (TIME)\nweb1: e1\n[web3, rank 3] refused: no\n\
-               3 targets: 1 done, 1 refused (web3), 1 failed (web2)\n"),
+               3 targets: 1 done, 1 refused, 1 failed\n  exit 4: web2\n  refused: web3\n"),
     );
 }
 
@@ -93,4 +93,56 @@ fn a_line_that_the_server_leaves_unfinished_is_printed() {
     ended
         .expect_code(3)
         .expect_stdout("web2: a line\nweb1: so far\n");
+}
+
+#[test]
+fn equal_outputs_are_printed_once_under_the_names_of_their_targets() {
+    let server = Server::start(&[]);
+    let words = ["-b", "--diff", "--to", "below", "--", "uname", "-r"];
+    let names = ["web1", "web2", "web3", "db"];
+    let (run, mut webs) = server.run(&words, names.map(|name| (name, 1)));
+    let executes = webs.each_mut().map(Raw::execute);
+    webs[0].output(&executes[0], "stdout", "6.");
+    for (n, rest) in ["1\nx", "6.1\nx", "6.1\nx"].iter().enumerate() {
+        webs[n].reply(&executes[n], &json!({"exit_code": 0, "stdout": rest}));
+    }
+    webs[3].reply(
+        &executes[3],
+        &json!({"exit_code": 1, "stdout": "5.9\nx", "stderr": "old\n"}),
+    );
+    let ended = run.end();
+    let rule = "---------------";
+    ended.expect_code(1).expect_stdout(format!(
+        "{rule}\nweb[1-3] (3)\n{rule}\n6.1\nx\n{rule}\ndb (1)\n{rule}\n\
+         --- web[1-3]\n+++ db\n@@ -1,2 +1,2 @@\n-6.1\n+5.9\n x\n\\ No newline at end of file\n"
+    ));
+    let said = format!(
+        "{rule}\ndb (1), standard error\n{rule}\nold\n4 targets: 3 done, 1 failed\n  exit 1: db\n"
+    );
+    expect_stderr(&ended, &(waiting(4) + &said));
+}
+
+#[test]
+fn a_quiet_run_says_only_what_went_wrong_and_one_without_a_terminal_asks_nothing() {
+    let server = Server::start(&[]);
+    let words = ["--quiet", "--confirm-over", "0", "--to", "below", "--", "x"];
+    let executor = |name: &str| {
+        let mut raw = server.stranger();
+        let params = json!({"protocol": 1, "name": name, "slots": 1, "tier": 9});
+        raw.joined = raw.result("join", &params);
+        raw
+    };
+    let mut webs = ["web1", "web2"].map(executor);
+    let run = Process::start(server.client(&["run"]).args(words));
+    for (web, code) in webs.iter_mut().zip([0, 3]) {
+        let execute = web.execute();
+        web.reply(&execute, &json!({"exit_code": code, "stdout": "hi\n"}));
+        run.stdout.wait_for(&format!(
+            "{}: hi\n",
+            web.joined["name"].as_str().expect("a name")
+        ));
+    }
+    let ended = run.end();
+    ended.expect_code(1).expect_stdout("web1: hi\nweb2: hi\n");
+    expect_stderr(&ended, "[web2, rank 2] done, exit code 3 (TIME)\n");
 }

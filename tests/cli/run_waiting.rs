@@ -11,8 +11,7 @@ use rustix::process::Signal;
 use serde_json::json;
 
 /// What `run` says of standard input that it does not read.
-const NOT_READ: &str =
-    "note: run does not pass its standard input on to the command (</dev/null ends this note)\n";
+const NOT_READ: &str = "note: run does not pass its standard input on to the command (--stdin does; </dev/null ends this note)\n";
 
 #[test]
 fn input_that_run_does_not_read_is_said_and_left_where_it_is() {

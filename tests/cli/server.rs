@@ -44,6 +44,19 @@ pub(crate) fn refused(words: &[&str]) -> Ended {
     Ended::of(&mut command)
 }
 
+/// Checks that a program says its name, its version, and the commit that it was built from.
+#[track_caller]
+pub(crate) fn expect_version(said: &str, program: &str) {
+    let start = format!("{program} {} (", env!("CARGO_PKG_VERSION"));
+    let commit = said
+        .strip_prefix(&start)
+        .and_then(|rest| rest.strip_suffix(")\n"));
+    let is_commit = |commit: &str| {
+        commit == "unknown" || commit.len() == 12 && commit.chars().all(|c| c.is_ascii_hexdigit())
+    };
+    assert!(commit.is_some_and(is_commit), "{said}");
+}
+
 /// Checks that each record of a log is one line that begins with a time and a level, and
 /// that nothing in it could steer a terminal.
 #[track_caller]
@@ -212,15 +225,56 @@ fn an_address_that_others_can_reach_takes_tls_and_a_token_or_a_word() {
         }
     }
     // What was written does not count, but where it listens.
-    for listen in ["localhost:0", "127.0.0.1:0"] {
-        let process = Process::start(&mut server(&["--listen", listen]));
-        process.stdout.wait_for("Listening on ");
-        process.signal(Signal::TERM);
-        let ended = process.end();
-        assert!(!ended.stderr.contains("WARN"), "{}", ended.stderr);
-        let said = ended.stderr.matches("any user of this machine can join");
-        assert_eq!(said.count(), 1, "{}", ended.stderr);
+    let loopback = [
+        "localhost:0",
+        "127.0.0.1:0",
+        "[::1]:0",
+        "[::ffff:127.0.0.1]:0",
+    ];
+    let both = [&tls[..], &asks].concat();
+    let ways: [(&[&str], bool); 4] = [(&[], false), (&tls, false), (&asks, true), (&both, true)];
+    let has_ipv6 = std::net::TcpListener::bind("[::1]:0").is_ok();
+    for listen in loopback {
+        if listen.starts_with('[') && !has_ipv6 {
+            skipped("this system has no IPv6");
+            continue;
+        }
+        for (options, has_token) in ways {
+            let process = Process::start(&mut server(&[&["--listen", listen], options].concat()));
+            process.stdout.wait_for("Listening on ");
+            process.signal(Signal::TERM);
+            let ended = process.end();
+            assert!(!ended.stderr.contains("WARN"), "{}", ended.stderr);
+            let said = ended.stderr.matches("any user of this machine can join");
+            assert_eq!(
+                said.count(),
+                usize::from(!has_token),
+                "{listen} {options:?}: {}",
+                ended.stderr
+            );
+        }
     }
+}
+
+#[test]
+fn no_image_of_a_crash_has_the_servers_keys() {
+    // As much as the system allows here, which a test without that could not tell from none.
+    let limits = |process: u32| {
+        let text = fs::read_to_string(format!("/proc/{process}/limits")).ok()?;
+        let line = text
+            .lines()
+            .find(|line| line.starts_with("Max core file size"))?;
+        let most = line["Max core file size".len()..].split_whitespace();
+        Some(most.take(2).map(str::to_owned).collect::<Vec<_>>())
+    };
+    match limits(std::process::id()) {
+        Some(own) if own[1] != "0" => {}
+        _ => return skipped("the system writes no core files here, or does not say so"),
+    }
+    let words = ["--listen", "127.0.0.1:0"];
+    let process = Process::start(&mut limited("-S -c $(ulimit -H -c)", &words));
+    process.stdout.wait_for("Listening on ");
+    assert_eq!(limits(process.id()), Some(vec!["1".to_owned(); 2]));
 }
 
 #[test]
@@ -274,9 +328,8 @@ fn a_wrong_argument_never_steers_the_terminal() {
 
 #[test]
 fn version_help_and_completions() {
-    Ended::of(&mut server(&["--version"]))
-        .expect_code(0)
-        .expect_stdout(format!("pecking-server {}\n", env!("CARGO_PKG_VERSION")));
+    let ended = Ended::of(&mut server(&["--version"]));
+    expect_version(ended.expect_code(0).text(), "pecking-server");
     for words in [["--help"], ["-h"]] {
         let ended = Ended::of(&mut server(&words));
         ended.expect_code(0);

@@ -431,6 +431,28 @@ fn what_a_service_runs_is_on_record_with_its_arguments_and_its_sender() {
         (&sender, &json!("refused"))
     );
 
+    assert!(refused["message"].to_string().contains("no!"), "{refused}");
+
+    // Without arguments it is without messages, too, which may repeat them.
+    let first = path("first.log");
+    let options = [
+        "work", "--name", "web1", "--audit", &first, "--policy", &policy,
+    ];
+    let words = ["--audit-words", "first"];
+    let worker = Process::start(&mut server.client(&[&options[..], &words].concat()));
+    worker.stderr.wait_for("joined as web1, rank 1\n");
+    for word in ["secret", "secret!"] {
+        let id = boss.command("next", &["logs", word]);
+        boss.result_of(&id);
+    }
+    worker.signal(Signal::TERM);
+    worker.end().expect_code(0);
+    let text = fs::read_to_string(&first).expect("a log");
+    assert!(
+        text.contains("\"refused\"") && !text.contains("secret"),
+        "{text}"
+    );
+
     // Nothing runs that cannot be on record; the simulation is no exception.
     let options = ["work", "--name", "web1", "--audit", &other];
     let worker = Process::start(&mut server.client(&options));

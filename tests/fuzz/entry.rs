@@ -14,7 +14,8 @@ use common::wire::fast_decode::Plain;
 use common::wire::message::{AnswerBody, Id, Malformed, Message, RpcError, error_line, params};
 use common::wire::selector::{Selector, Single, Subject, check_name};
 use common::wire::{
-    Cancel, ExecutionOutput, ExecutionResult, Join, MembersQuery, Send, SendConsumed, Tier, method,
+    Cancel, ExecutionInputConsumed, ExecutionOutput, ExecutionResult, Join, MembersQuery, Send,
+    SendConsumed, SendInput, Tier, decode_output, method,
 };
 use serde_json::Value;
 use serde_json::value::RawValue;
@@ -172,6 +173,8 @@ fn check_params(raw: Option<&RawValue>) {
     read::<Cancel>(raw);
     read::<SendConsumed>(raw);
     read::<ExecutionOutput<'_>>(raw);
+    read::<SendInput<'_>>(raw);
+    read::<ExecutionInputConsumed>(raw);
 }
 
 /// What is read in one pass is what the long way reads.
@@ -216,6 +219,22 @@ pub(crate) fn plain(line: &[u8]) {
             assert_eq!(method, method::OUTPUT);
             let read: ExecutionOutput<'_> = params(raw).unwrap_or_else(|e| panic!("{e}"));
             assert_eq!(format!("{output:?}"), format!("{read:?}"));
+        }
+        (
+            Plain::Input(input),
+            Message::Notification {
+                method,
+                params: raw,
+            },
+        ) => {
+            assert_eq!(method, method::INPUT);
+            let read: SendInput<'_> = params(raw).unwrap_or_else(|e| panic!("{e}"));
+            assert_eq!(input, read);
+            if let Some(bytes) = input.bytes() {
+                let passed = input.for_target(1);
+                let decoded = decode_output(passed.text, passed.base64).map(|text| text.len());
+                assert_eq!(decoded, usize::try_from(bytes).ok());
+            }
         }
         (plain, long_way) => panic!("{plain:?} is not {long_way:?}"),
     }

@@ -651,7 +651,7 @@ fn a_prompt_that_is_left_ends_what_runs_there() {
 
 /// An example of the README: the indented lines from the one that this is up to one that is
 /// not indented, without their margin.
-fn example(first: &str) -> String {
+pub(crate) fn example(first: &str) -> String {
     let readme = include_str!("../../README.md");
     let start = readme.find(&format!("    {first}\n")).expect(first);
     let lines = readme[start..].lines();

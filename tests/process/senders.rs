@@ -4,7 +4,10 @@
 use crate::executing::{Boss, Folder, PATIENCE, Program, Relay, Worker, client_command};
 use crate::support::Server;
 use crate::support::auth::{Auth, ROLES, token};
-use serde_json::json;
+use proptest::prelude::*;
+use serde_json::{Value, json};
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
 
 const POLICY: &str = r#"
 [defaults]
@@ -182,5 +185,170 @@ fn a_program_is_told_of_its_sender_what_the_server_says_and_no_more() {
             ran.message(),
             format!("{command} is not for this sender, {why}")
         );
+    }
+}
+
+/// The commands of the senders, as single letters.
+const COMMANDS: [&str; 2] = ["a", "b"];
+
+/// A machine: the tier of its role, and for each command of its policy what it asks of a sender.
+#[derive(Clone, Debug)]
+struct Machine {
+    tier: u64,
+    takes: [Option<Asks>; 2],
+}
+
+#[derive(Clone, Debug)]
+enum Asks {
+    Nothing,
+    Tier(u64),
+    Role(usize),
+    Identity(usize),
+}
+
+/// A sender: the tier of its role, and whether that covers each command on each machine.
+#[derive(Clone, Debug)]
+struct Sender {
+    tier: u64,
+    covers: [[bool; 2]; 3],
+}
+
+fn machines() -> impl Strategy<Value = [Machine; 3]> {
+    let asks = prop_oneof![
+        Just(Asks::Nothing),
+        (0..10u64).prop_map(Asks::Tier),
+        (0..2usize).prop_map(Asks::Role),
+        (0..2usize).prop_map(Asks::Identity),
+    ];
+    let takes = prop::array::uniform2(prop::option::weighted(0.8, asks));
+    let machine = (prop::sample::select(vec![2, 5, 7, 9]), takes);
+    prop::array::uniform3(machine.prop_map(|(tier, takes)| Machine { tier, takes }))
+}
+
+fn senders() -> impl Strategy<Value = [Sender; 2]> {
+    let covers = prop::array::uniform3(prop::array::uniform2(prop::bool::weighted(0.7)));
+    let sender = (prop::sample::select(vec![0, 3, 5]), covers);
+    prop::array::uniform2(sender.prop_map(|(tier, covers)| Sender { tier, covers }))
+}
+
+impl Machine {
+    fn policy(&self) -> String {
+        // A policy has at least one command.
+        let mut text = String::from("[commands.other]\nrun = [\"/bin/true\"]\n");
+        for (name, asks) in COMMANDS.iter().zip(&self.takes) {
+            let from = match asks {
+                None => continue,
+                Some(Asks::Nothing) => String::new(),
+                Some(Asks::Tier(tier)) => format!("from = {{ tier = {tier} }}\n"),
+                Some(Asks::Role(of)) => format!("from = {{ roles = [\"r{of}\"] }}\n"),
+                Some(Asks::Identity(of)) => format!("from = {{ identities = [\"s{of}\"] }}\n"),
+            };
+            let _ = writeln!(text, "[commands.{name}]\nrun = [\"/bin/true\"]\n{from}");
+        }
+        text
+    }
+
+    /// What becomes of a command of a sender, which joins after all machines.
+    fn outcome(&self, at: usize, command: usize, number: usize, sender: &Sender) -> &'static str {
+        let takes = self.takes[command].as_ref().is_some_and(|asks| match asks {
+            Asks::Nothing => true,
+            Asks::Tier(tier) => sender.tier <= *tier,
+            Asks::Role(of) | Asks::Identity(of) => *of == number,
+        });
+        match (self.tier <= sender.tier, sender.covers[at][command]) {
+            (true, _) => "outranked",
+            (false, false) => "forbidden",
+            (false, true) if takes => "done",
+            (false, true) => "refused",
+        }
+    }
+}
+
+/// An auth file of these.
+fn rules(machines: &[Machine], senders: &[Sender]) -> Auth {
+    let mut text = String::from("version = 1\n");
+    for (at, machine) in machines.iter().enumerate() {
+        let tier = machine.tier;
+        let _ = writeln!(text, "[roles.m{at}]\ntier = {tier}\nmay = [\"execute\"]");
+    }
+    for (number, sender) in senders.iter().enumerate() {
+        let lines = sender.covers.iter().enumerate().flat_map(|(at, covers)| {
+            let covered = COMMANDS.iter().zip(covers).filter(|(_, covers)| **covers);
+            covered.map(move |(name, _)| format!("{{ to = \"m{at}\", commands = [\"{name}\"] }}"))
+        });
+        let lines: Vec<String> = lines.collect();
+        let (tier, allow) = (sender.tier, lines.join(", "));
+        let _ = writeln!(
+            text,
+            "[roles.r{number}]\ntier = {tier}\nmay = [\"send\", \"list\"]\nallow = [{allow}]"
+        );
+    }
+    let mut auth = Auth::new(&text);
+    for at in 0..machines.len() {
+        auth.add(
+            &format!("m{at}"),
+            &format!("m{at}"),
+            &format!("names = [\"m{at}\"]"),
+        );
+    }
+    for number in 0..senders.len() {
+        auth.add(&format!("s{number}"), &format!("r{number}"), "");
+    }
+    auth
+}
+
+/// A machine's client, which executes by its policy.
+fn machine(server: &Server, folder: &Folder, at: usize, machine: &Machine) -> Worker {
+    let name = format!("m{at}");
+    let policy = folder.file(&format!("{name}.toml"), &machine.policy(), 0o600);
+    let token = folder.file(&format!("{name}.token"), &token(&name), 0o600);
+    let mut command = client_command();
+    let server = server.address().to_string();
+    command.args(["work", "--name", &name, "--server", &server]);
+    // Else it asks for the lowest.
+    command.args(["--tier", &machine.tier.to_string()]);
+    command.arg("--policy").arg(policy);
+    command.arg("--token-file").arg(token);
+    let worker = Program::start(&mut command);
+    worker.stderr.wait_for("joined as", PATIENCE);
+    Worker(worker)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig {
+        cases: 8,
+        max_shrink_iters: 8,
+        failure_persistence: None,
+        ..ProptestConfig::default()
+    })]
+
+    /// What runs is what rank, the server's rules and the machine's policy all allow.
+    #[test]
+    fn outcomes_are_what_rank_rules_and_policy_all_allow(
+        machines in machines(), senders in senders(),
+    ) {
+        let auth = rules(&machines, &senders);
+        let server = auth.server(9, &[]);
+        let folder = Folder::new();
+        let workers = machines.iter().enumerate();
+        let _workers: Vec<Worker> =
+            workers.map(|(at, one)| machine(&server, &folder, at, one)).collect();
+        for (number, sender) in senders.iter().enumerate() {
+            let mut raw = auth.join(&server, &format!("s{number}"), json!({"slots": 0}));
+            for (command, word) in COMMANDS.iter().enumerate() {
+                let id = raw.command("all", &[word]);
+                let tally = raw.result_of(&id);
+                let told: BTreeMap<String, Value> = (0..machines.len())
+                    .map(|_| raw.notification("outcome"))
+                    .map(|one| (one["name"].as_str().unwrap_or_default().to_owned(), one["status"].clone()))
+                    .collect();
+                let expected = machines.iter().enumerate();
+                let expected: BTreeMap<String, Value> = expected
+                    .map(|(at, one)| (format!("m{at}"), one.outcome(at, command, number, sender).into()))
+                    .collect();
+                prop_assert_eq!(told, expected, "{}", tally);
+            }
+            raw.leave();
+        }
     }
 }

@@ -45,8 +45,26 @@ fn build_server() -> PathBuf {
         .args(["--workspace", "--locked"])
         .bin("pecking-server")
         .current_release();
-    let built = build.run().expect("cargo builds the server");
+    let built = as_a_user(build).run().expect("cargo builds the server");
     built.path().to_owned()
+}
+
+/// The command line of an example of the client's package. Cargo builds it with the client's program, as
+/// if a user had asked for both.
+pub(crate) fn command_of_example(name: &str) -> Command {
+    let build = CargoBuild::new().args(["--package", "client", "--bin", "pecking", "--locked"]);
+    let build = as_a_user(build.example(name).current_release());
+    let built = build.run().expect("cargo builds the example");
+    command(built.path(), &[])
+}
+
+/// Without what cargo tells the tests of their own package: build scripts would take it for theirs, run
+/// again, and have half of the libraries built again.
+fn as_a_user(build: CargoBuild) -> CargoBuild {
+    let names = std::env::vars_os().map(|(name, _)| name.to_string_lossy().into_owned());
+    let of_package =
+        names.filter(|name| name.starts_with("CARGO_PKG_") || name.starts_with("CARGO_MANIFEST_"));
+    of_package.fold(build, CargoBuild::env_remove)
 }
 
 /// A command line, without the variables of the tests' own environment that the two programs read.
@@ -56,6 +74,8 @@ fn command(program: &Path, words: &[&str]) -> Command {
     for variable in ["RUST_LOG", "RUST_LOG_STYLE", "PECKING_SERVER"] {
         command.env_remove(variable);
     }
+    // Nor with the settings of the user that runs them.
+    command.env("XDG_CONFIG_HOME", "/nonexistent");
     command
 }
 
@@ -252,6 +272,11 @@ impl Process {
     /// Ends its standard input.
     pub(crate) fn feed_no_more(&mut self) {
         self.stdin = None;
+    }
+
+    /// Its number.
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id()
     }
 
     /// Sends a signal.

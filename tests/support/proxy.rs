@@ -1,11 +1,11 @@
-//! A network between a client and its server that a test can break.
+//! A network between a client and its server that a test can break, and that may be slow.
 
-use crate::support::try_dial;
+use crate::support::{dial_plain, try_dial};
 use std::io::{Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::thread::JoinHandle;
+use std::thread::{JoinHandle, sleep};
 use std::time::{Duration, Instant};
 
 /// Passes connections on to a server, until they are cut.
@@ -24,6 +24,8 @@ pub(crate) enum Way {
 
 struct Shared {
     server: SocketAddr,
+    /// How long what is said is under way, to either end.
+    delay: Duration,
     over: AtomicBool,
     open: Mutex<Vec<Arc<Link>>>,
     /// Nothing passes before this.
@@ -41,10 +43,16 @@ struct Link {
 impl Proxy {
     /// A network to a server.
     pub(crate) fn to(server: SocketAddr) -> Self {
+        Self::far_from(server, Duration::ZERO)
+    }
+
+    /// A network to a server so far away. What passes is not changed, whatever carries it.
+    pub(crate) fn far_from(server: SocketAddr, round_trip: Duration) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").expect("loopback has a free port");
         let address = listener.local_addr().expect("it is bound");
         let shared = Arc::new(Shared {
             server,
+            delay: round_trip / 2,
             over: AtomicBool::new(false),
             open: Mutex::default(),
             stalled_until: Mutex::new(Instant::now()),
@@ -111,6 +119,10 @@ impl Shared {
                 return;
             }
             let client = client.expect("loopback");
+            if !self.delay.is_zero() {
+                self.pass_slowly(client);
+                continue;
+            }
             // Without a server the client finds its connection closed.
             let Ok(server) = try_dial(self.server) else {
                 continue;
@@ -159,6 +171,46 @@ impl Shared {
         }
         lock(&self.open).retain(|open| !Arc::ptr_eq(open, link));
     }
+
+    /// The server hears of a client as it would over a long way: its first words come right behind
+    /// the connection.
+    fn pass_slowly(&self, client: TcpStream) {
+        let (server, delay) = (self.server, self.delay);
+        let clone = |end: &TcpStream| end.try_clone().expect("a descriptor");
+        // What ends the client's end ends the server's: that is not there yet.
+        lock(&self.open).push(Arc::new(Link {
+            client: clone(&client),
+            server: clone(&client),
+            swallows: Default::default(),
+        }));
+        std::thread::spawn(move || {
+            let mut first = [0; 4096];
+            let said = (&client).read(&mut first).unwrap_or(0);
+            // There and back before it may say anything, and there again.
+            sleep(3 * delay);
+            let Ok(mut server) = dial_plain(server) else {
+                return;
+            };
+            let _ = server.set_nodelay(true);
+            let _ = server.write_all(&first[..said]);
+            let back = (clone(&server), clone(&client));
+            std::thread::spawn(move || copy_late(back.0, back.1, delay));
+            copy_late(client, server, delay);
+        });
+    }
+}
+
+/// Copies what comes to its end, each piece after a while.
+fn copy_late(mut from: TcpStream, mut to: TcpStream, delay: Duration) {
+    let mut bytes = [0; 4096];
+    while let Ok(came @ 1..) = from.read(&mut bytes) {
+        sleep(delay);
+        if to.write_all(&bytes[..came]).is_err() {
+            break;
+        }
+    }
+    let _ = to.shutdown(Shutdown::Both);
+    let _ = from.shutdown(Shutdown::Both);
 }
 
 impl Drop for Proxy {

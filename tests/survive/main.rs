@@ -9,5 +9,6 @@ mod handshakes;
 mod leaks;
 mod pause;
 mod ranks;
+mod reload;
 mod shortage;
 mod slow;

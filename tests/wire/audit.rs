@@ -256,14 +256,19 @@ fn the_first_word_and_all_outcomes_can_be_kept() {
         two.serve(1);
         boss.result_of(&id);
     }
-    let ends = |last: &Value| last["type"] == "end" && last["seq"] == 12;
+    // An executor's message may repeat any word.
+    let id = boss.command("one", &["deploy", CANARY]);
+    let execute = one.execute();
+    one.reply_error(&execute, 20, &format!("{CANARY:?} does not match"));
+    assert_eq!(boss.result_of(&id)["status"], "refused");
+    let ends = |last: &Value| last["status"] == "refused" && last["seq"] == 14;
     let records = log.records(ends);
     let sends = of_type(&records, "send");
     assert_eq!(sends[0]["words"], json!(["deploy"]));
     assert_eq!(sends[0]["words_count"], 2);
     assert_eq!(sends[0]["words_hmac"].as_str().map(str::len), Some(64));
     assert_eq!(sends[0]["words_hmac"], sends[1]["words_hmac"]);
-    assert_eq!(of_type(&records, "outcome").len(), 4);
+    assert_eq!(of_type(&records, "outcome").len(), 5);
     assert!(
         !fs::read_to_string(log.path())
             .expect("text")
@@ -574,4 +579,164 @@ fn what_is_on_record_has_identities_roles_and_rules_and_no_token() {
         "{shown}"
     );
     assert!(!shown.contains("join    web1"), "{shown}");
+}
+
+#[test]
+fn a_selection_that_a_role_leaves_nothing_of_is_denied_on_record() {
+    let auth = Auth::new(ROLES)
+        .with("bob", "deployer", "names = [\"bob\"]")
+        .with("fleet", "agent", "names = [\"web*\", \"db1\"]");
+    let log = Log::new();
+    let path = log.path();
+    let server = auth.server(9, &["--audit", path.to_str().expect("text")]);
+    let mut bob = auth.join(&server, "bob", json!({"name": "bob"}));
+    let _fleet = ["web1", "db1"].map(|name| auth.join(&server, "fleet", json!({"name": name})));
+    let forbidden = [
+        json!({"to": "web*", "command": ["uptime"]}),
+        json!({"to": "below", "command": ["uptime", "-p"]}),
+        json!({"command": ["uptime"]}),
+        json!({"to": "all", "command": ["reboot"]}),
+        json!({"to": "least-loaded:db1,web1", "command": ["reboot"]}),
+        json!({"to": "db*", "command": ["deploy"]}),
+    ];
+    for params in &forbidden {
+        let error = bob.error("send", params);
+        let message = "no client below you executes this, of those that your role lets execute it";
+        assert_eq!(error["code"], 7, "{params}");
+        assert_eq!(error["message"], message, "{params}");
+    }
+    // No client of this name is here, whatever its role.
+    let params = json!({"to": "mail*", "command": ["deploy"]});
+    assert_eq!(bob.error("send", &params)["code"], 7);
+    let params = json!({"to": "below", "command": ["uptime"]});
+    assert_eq!(bob.error("select", &params)["code"], 7);
+    let records = log.records(|last| last["method"] == "select");
+    let denied = of_type(&records, "denied");
+    assert_eq!(denied.len(), forbidden.len() + 1);
+    for (record, params) in denied.iter().zip(&forbidden) {
+        assert_eq!(
+            (&record["reason"], &record["rule"], &record["who"]["name"]),
+            (&json!("forbidden"), &json!("deployer.allow"), &json!("bob"))
+        );
+        assert_eq!(record["words"], params["command"]);
+        assert_eq!(record.get("to"), params.get("to"));
+    }
+}
+
+#[test]
+fn what_becomes_of_credentials_and_of_their_clients_is_on_record() {
+    let agents = |auth: Auth, ids: &[&str]| {
+        let with = |auth: Auth, id: &&str| auth.with(id, "agent", &format!("names = [\"{id}\"]"));
+        ids.iter().fold(auth, with)
+    };
+    let auth = agents(
+        Auth::new(ROLES),
+        &["gone", "named", "other", "moved", "stays"],
+    )
+    .with("twice", "agent", "connections = 1\nreplace = true")
+    .with("bob", "deployer", "names = [\"bob\"]")
+    .with("alice", "operator", "");
+    let log = Log::new();
+    let path = log.path();
+    let server = auth.server(20, &["--audit", path.to_str().expect("text")]);
+    let mut alice = auth.join(&server, "alice", json!({}));
+    let mut gone = auth.join(&server, "gone", json!({"name": "gone"}));
+    let clients: Vec<Raw> = ["named", "other", "moved", "stays", "bob"]
+        .map(|id| auth.join(&server, id, json!({"name": id})))
+        .into();
+    let _twice = [(); 2].map(|()| auth.join(&server, "twice", json!({})));
+    let running = alice.command("gone", &["deploy", "v7"]);
+    gone.execute();
+    let mut text = auth.text().to_owned();
+    let begin = text.find("[[credentials]]").expect("it has one");
+    let entries: Vec<&str> = text[begin..].split("[[credentials]]").collect();
+    let of = |id: &str| {
+        let is = |entry: &&&str| entry.contains(&format!("\nid = \"{id}\"\n"));
+        (*entries.iter().find(is).expect("an entry")).to_owned()
+    };
+    let (gone_entry, named, other, moved) = (of("gone"), of("named"), of("other"), of("moved"));
+    for (before, after) in [
+        (format!("[[credentials]]{gone_entry}"), String::new()),
+        (named.clone(), named.replace("[\"named\"]", "[\"new\"]")),
+        (other.clone(), other.replace("\"agent\"", "\"viewer\"")),
+        (moved.clone(), moved + "from = [\"192.0.2.0/24\"]\n"),
+        (
+            "tier = 3\nmay = [\"send\"]\n".into(),
+            "tier = 3\nmay = []\n".into(),
+        ),
+    ] {
+        assert!(text.contains(&before), "{before}");
+        text = text.replacen(&before, &after, 1);
+    }
+    text += "[[credentials]]\nid = \"new\"\nrole = \"agent\"\ncert = \"pecking:new\"\n";
+    auth.replace(&text);
+    assert_eq!(alice.result_of(&running)["status"], "lost");
+    until("five have gone", || {
+        of_type(&records(&path), "leave").len() == 6
+    });
+    let records = records(&path);
+    assert_eq!(
+        plain(of_type(&records, "reload")[0]),
+        json!({
+            "type": "reload", "file": auth.path(), "added": ["new"], "removed": ["gone"],
+            "changed": ["named", "other", "moved", "bob"],
+        })
+    );
+    let why = |identity: &str| {
+        let leaves = of_type(&records, "leave");
+        let leave = leaves
+            .iter()
+            .find(|leave| leave["who"]["identity"] == identity);
+        leave.map(|leave| leave["why"].as_str().unwrap_or_default().to_owned())
+    };
+    for (identity, expected) in [
+        ("gone", Some("revoked: its credential is gone")),
+        (
+            "named",
+            Some("revoked: its credential no longer gives its name"),
+        ),
+        ("other", Some("revoked: its credential has another role")),
+        (
+            "moved",
+            Some("revoked: its credential no longer counts at its address"),
+        ),
+        ("bob", Some("revoked: its role has lost a right")),
+        (
+            "twice",
+            Some("replaced: another client with its credential has taken its place"),
+        ),
+        ("stays", None),
+    ] {
+        assert_eq!(why(identity).as_deref(), expected, "{identity}");
+    }
+    drop(clients);
+    let shown = audit(&["show", "--failed"], &path).stdout;
+    let shown = String::from_utf8(shown).expect("text");
+    for part in [
+        "why \"revoked: its credential is gone\"",
+        "why \"replaced: another client",
+        "lost, sent by alice: deploy v7",
+    ] {
+        assert!(shown.contains(part), "{part}: {shown}");
+    }
+    assert!(!shown.contains(" send "), "{shown}");
+}
+
+#[test]
+fn a_command_that_waited_until_its_time_was_over_never_started_on_record() {
+    let log = Log::new();
+    let server = log.server(&[]);
+    let [mut boss, mut worker] = ranked(&server, [("boss", 0), ("worker", 1)]);
+    let running = boss.command("worker", &["one"]);
+    worker.execute();
+    let params = json!({"to": "worker", "command": ["two"], "deadline_ms": 50});
+    let waiting = boss.request("send", &params);
+    assert_eq!(boss.result_of(&waiting)["status"], "timed_out");
+    assert!(running.is_number());
+    let records = log.records(|last| last["type"] == "outcome");
+    let outcome = of_type(&records, "outcome")[0];
+    assert_eq!(
+        (&outcome["status"], &outcome["message"], outcome.get("ms")),
+        (&json!("timed_out"), &json!("it never started"), None)
+    );
 }

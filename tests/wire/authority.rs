@@ -287,6 +287,38 @@ fn no_more_clients_join_with_a_credential_than_may() {
 }
 
 #[test]
+fn a_client_without_slots_ends_no_executor_of_its_credential() {
+    let auth = auth()
+        .with(
+            "one",
+            "agent",
+            "connections = 1\nreplace = true\nnames = [\"one\"]",
+        )
+        .with("free", "agent", "replace = true\nnames = [\"free\"]");
+    let server = auth.server(20, &[]);
+    let mut one = auth.join(&server, "one", json!({"name": "one"}));
+    let mut free = auth.join(&server, "free", json!({"name": "free"}));
+    let mut visitor = Raw::connect(&server);
+    for (id, params, code) in [
+        ("one", json!({"slots": 0}), 11),
+        ("one", json!({"name": "one", "slots": 0}), 11),
+        ("free", json!({"name": "free", "slots": 0}), 5),
+    ] {
+        let error = refused(&mut visitor, id, params.clone());
+        assert_eq!(error["code"], code, "{params}: {error}");
+    }
+    one.sync();
+    free.sync();
+    // Of two without slots the newer one stays, and an executor ends it as well.
+    one.leave();
+    let mut first = auth.join(&server, "one", json!({"slots": 0}));
+    let mut second = auth.join(&server, "one", json!({"slots": 0}));
+    first.expect_bye_after_ranks("replaced");
+    let _executor = auth.join(&server, "one", json!({"name": "one"}));
+    second.expect_bye_after_ranks("replaced");
+}
+
+#[test]
 fn a_new_client_takes_the_place_of_its_own_at_a_full_server() {
     let auth = auth().with(
         "one",

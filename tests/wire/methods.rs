@@ -98,7 +98,9 @@ fn expected(method: ClientMethod, state: State, to: To) -> Answer {
         ClientMethod::Cancel
         | ClientMethod::Output
         | ClientMethod::Consumed
-        | ClientMethod::Ack => Answer::Nothing,
+        | ClientMethod::Ack
+        | ClientMethod::Input
+        | ClientMethod::InputConsumed => Answer::Nothing,
         ClientMethod::Leave if is_new => Answer::Nothing,
         ClientMethod::Leave => Answer::End,
     }
@@ -117,6 +119,8 @@ fn params(method: ClientMethod, to: To, sent: &Value, executed: &Value) -> Value
         ClientMethod::Output => json!({"id": executed, "stream": "stdout", "text": "forged"}),
         ClientMethod::Consumed => json!({"send": sent, "member": 3, "bytes": 1}),
         ClientMethod::Ack => json!({"received": 1}),
+        ClientMethod::Input => json!({"send": sent, "text": "forged", "end": true}),
+        ClientMethod::InputConsumed => json!({"id": executed, "bytes": 1}),
     }
 }
 
@@ -130,6 +134,8 @@ fn is_request(method: ClientMethod) -> bool {
         ClientMethod::Cancel
         | ClientMethod::Output
         | ClientMethod::Consumed
+        | ClientMethod::Input
+        | ClientMethod::InputConsumed
         | ClientMethod::Leave
         | ClientMethod::Ack => false,
     }

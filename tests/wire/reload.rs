@@ -107,6 +107,12 @@ fn fewer_rights_end_a_client_and_more_do_not() {
             true,
         ),
         (
+            "no client any more",
+            "names = [\"bob\"]",
+            "names = [\"bob\"]\nconnections = 0",
+            true,
+        ),
+        (
             "more names",
             "names = [\"bob\"]",
             "names = [\"bob\", \"bert\"]",

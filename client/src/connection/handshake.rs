@@ -141,6 +141,7 @@ fn join_line(
         slots: config.slots.map(u64::from),
         tier: config.tier.map(|tier| tier.number().into()),
         rank_news: (!config.rank_news).then_some(false),
+        stdin: config.takes_input.then_some(true),
         tags: (!config.tags.is_empty()).then(|| config.tags.clone()),
         token: token.map(Into::into),
         hold: config.hold.then_some(true),

@@ -213,6 +213,7 @@ impl PendingRequest {
 
 impl PendingSend {
     pub(crate) fn end(self, how: Result<Tally, RequestError>) {
+        // Its input ends with it, after that was told.
         let _ = self.events.send(SendEvent::End(how));
     }
 }

@@ -4,6 +4,7 @@
 use crate::connection::{Connection, PendingRequest};
 use crate::error::RequestError;
 use crate::events::{ClientEvent, Disconnect};
+use crate::execute::input::TooMuchInput;
 use crate::execute::job::{Job, ReplyTo};
 use crate::send::outcome::{Outcome, Output, output_bytes};
 use crate::send::send_handle::{PendingSend, SendEvent};
@@ -14,8 +15,8 @@ use common::sys::sync::Arc;
 use common::wire::message::{self, AnswerBody, Code, Id, Message, RpcError, clip};
 use common::wire::name::{Name, wrong_name};
 use common::wire::{
-    self, Accepted, Ack, Bye, CancelExecution, Empty, Execute, ExecutionConsumed, Identity, Rank,
-    Refused, SendOutput, Started, Tally, method,
+    self, Accepted, Ack, Bye, CancelExecution, Empty, Execute, ExecutionConsumed, ExecutionInput,
+    Identity, Rank, Refused, SendInputConsumed, SendOutput, Started, Tally, decode_output, method,
 };
 use crossbeam_channel::Sender;
 use serde_json::value::RawValue;
@@ -179,12 +180,21 @@ fn handle(
         output(connection, told);
         return Ok(());
     }
+    if let Some(told) = ExecutionInput::of_plain_line(line) {
+        return input(connection, told);
+    }
     match Message::parse(line) {
         Ok(Message::Request { id, method, params }) => {
             if let Err(error) = request(connection, &id, &method, params) {
                 connection
                     .outbox
                     .push(message::error_line(Some(id), &error));
+            }
+        }
+        Ok(Message::Notification { method, params }) if method == method::INPUT => {
+            match message::params(params) {
+                Ok(told) => return input(connection, told),
+                Err(error) => log::warn!("the server's \"input\" is ignored: {error}"),
             }
         }
         Ok(Message::Notification { method, params }) => {
@@ -226,6 +236,7 @@ fn request(
                 execute.command.to_vec(),
                 execute.timeout_ms.map(Duration::from_millis),
                 execute.window,
+                execute.stdin,
                 ReplyTo {
                     outbox: Arc::clone(&connection.outbox),
                     max_line: connection.joined.max_line,
@@ -284,6 +295,13 @@ fn notification(
                 hold.set_received(hold.received() - 1);
                 let Ack { received } = message::params(params)?;
                 connection.outbox.acknowledge(received);
+            }
+        }
+        method::INPUT_CONSUMED => {
+            let SendInputConsumed { send, consumed } = message::params(params)?;
+            let flow = own_id(&send).and_then(|id| connection.with_send(id, |send| send.input()));
+            if let Some(flow) = flow.flatten() {
+                flow.consumed(consumed);
             }
         }
         method::ACCEPTED => {
@@ -385,6 +403,22 @@ fn output(connection: &Connection, mut wire: SendOutput<'_>) {
         };
         Some((events, SendEvent::Output(Box::new(output))))
     });
+}
+
+/// A piece of input for what runs here. Without it a program would take the rest for the whole, so
+/// a server that says more than it may is left.
+fn input(connection: &Connection, piece: ExecutionInput<'_>) -> Result<(), Disconnect> {
+    let ExecutionInput {
+        id,
+        text,
+        base64,
+        end,
+    } = piece;
+    let Some(bytes) = decode_output(text, base64) else {
+        return Err(Disconnect::Protocol("its \"input\" is no base64".into()));
+    };
+    let added = connection.workers.input(&id.into(), bytes, end);
+    added.map_err(|TooMuchInput| Disconnect::Protocol("it sent more input than a window".into()))
 }
 
 fn answer(connection: &Connection, id: Option<Id>, body: &AnswerBody<'_>) {

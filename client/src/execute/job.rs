@@ -1,11 +1,12 @@
 //! A command to execute here: its sender, its words, and whether it is still wanted.
 
+use crate::execute::input::{InputBuffer, JobInput, NextInput, TooMuchInput};
 use crate::execute::result_line;
 use common::net::outbox::Outbox;
 use common::sys::sync::{Arc, Condvar, Mutex, lock, wait, wait_timeout};
-use common::wire::OutputStream;
 use common::wire::fast_encode::execution_output;
-use common::wire::message::Id;
+use common::wire::message::{Id, notification_line};
+use common::wire::{ExecutionInputConsumed, OutputStream, method};
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -55,14 +56,17 @@ struct Inner {
     /// How much of the window is not in use.
     credit: AtomicU64,
     reply_to: ReplyTo,
+    has_input: bool,
     stop: Mutex<JobState>,
-    /// It is stopped, or there is more credit.
+    /// It is stopped, or there is more credit or input.
     changed: Condvar,
 }
 
 #[derive(Default)]
 struct JobState {
     reason: Option<StopReason>,
+    /// If it has input.
+    input: Option<Box<InputBuffer>>,
     waker: Option<Waker>,
 }
 
@@ -73,8 +77,13 @@ impl Job {
         words: Vec<String>,
         timeout: Option<Duration>,
         window: Option<u64>,
+        has_input: bool,
         reply_to: ReplyTo,
     ) -> Job {
+        let state = JobState {
+            input: has_input.then(Box::default),
+            ..JobState::default()
+        };
         Job(Arc::new(Inner {
             id,
             origin,
@@ -85,7 +94,8 @@ impl Job {
             sent: AtomicU64::new(0),
             credit: AtomicU64::new(window.unwrap_or(u64::MAX)),
             reply_to,
-            stop: Mutex::default(),
+            has_input,
+            stop: Mutex::new(state),
             changed: Condvar::new(),
         }))
     }
@@ -130,6 +140,126 @@ impl Job {
     /// a window, output is cut at a bound instead.
     pub fn window(&self) -> Option<u64> {
         self.0.window
+    }
+
+    /// Reads the input that its sender gives it, if it has any; only a client with
+    /// [`Config::takes_input`](crate::Config::takes_input) is given such jobs. What is read is gone
+    /// for another reader. Until it is read, or [closed](Self::close_input), the sender waits.
+    ///
+    /// ```
+    /// # let server = server::Server::bind(server::Config {
+    /// #     listen: "127.0.0.1:0".into(),
+    /// #     ..Default::default()
+    /// # })?;
+    /// # let running = server.spawn()?;
+    /// use client::{Client, Command, Config, ExecutionResult, Job, Simulation};
+    /// use std::io::{Read, Write};
+    ///
+    /// let mut config = Config { server: running.address().to_string(), ..Config::default() };
+    /// let boss = Client::connect(&config, Simulation)?;
+    /// config.takes_input = true;
+    /// let _worker = Client::connect(&config, |job: &Job| {
+    ///     let mut text = String::new();
+    ///     let read = job.input().map(|mut input| input.read_to_string(&mut text));
+    ///     match read {
+    ///         Some(Ok(bytes)) => ExecutionResult::exited(0, format!("{bytes} bytes: {text}")),
+    ///         Some(Err(why)) => ExecutionResult::Failed(why.to_string()),
+    ///         None => ExecutionResult::Refused("it needs input".into()),
+    ///     }
+    /// })?;
+    ///
+    /// let mut sent = boss.send(Command::new(["read"]).input())?;
+    /// let mut input = sent.take_input().expect("the command has input");
+    /// write!(input, "hello")?;
+    /// input.finish();
+    /// assert_eq!(sent.wait()?[0].stdout, b"5 bytes: hello");
+    /// # running.stop()?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn input(&self) -> Option<JobInput<'_>> {
+        self.0.has_input.then_some(JobInput(self))
+    }
+
+    /// Whether its sender gives it input.
+    pub fn has_input(&self) -> bool {
+        self.0.has_input
+    }
+
+    /// Wants no more of its input: the sender need not wait for what was not read.
+    pub fn close_input(&self) {
+        self.change_input(InputBuffer::close);
+    }
+
+    /// Adds a piece of input. The reader thread does, and does not wait.
+    pub(crate) fn add_input(&self, bytes: Vec<u8>, is_last: bool) -> Result<(), TooMuchInput> {
+        let mut state = lock(&self.0.stop);
+        let Some(input) = &mut state.input else {
+            return Ok(());
+        };
+        let is_awaited = input.add(bytes, is_last)?;
+        let skipped = input.skip();
+        drop(state);
+        self.tell_consumed(skipped);
+        if is_awaited {
+            self.wake();
+        }
+        Ok(())
+    }
+
+    /// Takes the next piece of input. [`consume_input`](Self::consume_input) says how much of it was
+    /// dealt with.
+    pub(crate) fn next_input(&self) -> NextInput {
+        let mut state = lock(&self.0.stop);
+        let next = state.input.as_mut().map(|input| input.next());
+        next.unwrap_or(NextInput::End)
+    }
+
+    /// Whether there is more input to take, or its end.
+    pub(crate) fn has_next_input(&self) -> bool {
+        let state = lock(&self.0.stop);
+        state.input.as_ref().is_some_and(|input| input.has_next())
+    }
+
+    /// So much of the input was dealt with.
+    pub(crate) fn consume_input(&self, bytes: u64) {
+        self.change_input(|input| input.consume(bytes));
+    }
+
+    fn change_input(&self, change: impl FnOnce(&mut InputBuffer) -> Option<u64>) {
+        let mut state = lock(&self.0.stop);
+        let told = state.input.as_mut().and_then(|input| change(input));
+        drop(state);
+        self.tell_consumed(told);
+    }
+
+    fn tell_consumed(&self, bytes: Option<u64>) {
+        if let (Some(bytes), Some(id)) = (bytes, self.id().number()) {
+            let consumed = ExecutionInputConsumed { id, bytes };
+            let line = notification_line(method::INPUT_CONSUMED, consumed);
+            let outbox = &self.reply_to().outbox;
+            outbox.push(line);
+            outbox.flush();
+        }
+    }
+
+    /// Waits until something can be taken of the input; `None` once the job is no longer wanted.
+    pub(crate) fn wait_for_input<T>(
+        &self,
+        mut take: impl FnMut(&mut InputBuffer) -> Option<T>,
+    ) -> Option<T> {
+        let mut state = lock(&self.0.stop);
+        loop {
+            if let Some(taken) = state.input.as_mut().and_then(|input| take(input)) {
+                return Some(taken);
+            }
+            if state.reason.is_some() || self.is_late() {
+                return None;
+            }
+            let left = self.deadline();
+            let left = left.map(|at| at.saturating_duration_since(Instant::now()));
+            let at_most = left.map_or(TICK, |left| left.min(TICK));
+            state = wait_timeout(&self.0.changed, state, at_most);
+        }
     }
 
     /// Writes some of the command's output to its sender, while it runs. With a window, waits for
@@ -232,7 +362,7 @@ impl Job {
         &self.0.reply_to
     }
 
-    /// Sets the function to call whenever it is stopped or has more credit.
+    /// Sets the function to call whenever it is stopped or has more credit or input.
     pub(crate) fn set_waker(&self, waker: impl Fn() + Send + Sync + 'static) {
         lock(&self.0.stop).waker = Some(Arc::new(waker));
     }
@@ -313,6 +443,15 @@ mod tests {
     impl Job {
         /// A job with a connection that no server reads.
         pub(crate) fn of_test(id: i64, words: &[&str], timeout: Option<Duration>) -> Job {
+            Job::made(id, words, timeout, false)
+        }
+
+        /// The same, with input.
+        pub(crate) fn with_input_of_test(id: i64) -> Job {
+            Job::made(id, &["read"], None, true)
+        }
+
+        fn made(id: i64, words: &[&str], timeout: Option<Duration>, has_input: bool) -> Job {
             let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("loopback");
             let address = listener.local_addr().expect("an address").to_string();
             let stream = Stream::connect(&address, Duration::from_secs(5)).expect("a listener");
@@ -329,7 +468,8 @@ mod tests {
                 role: None,
             };
             let words = words.iter().map(ToString::to_string).collect();
-            Job::new(Id::Integer(id), origin, words, timeout, None, reply_to)
+            let id = Id::Integer(id);
+            Job::new(id, origin, words, timeout, None, has_input, reply_to)
         }
     }
 

@@ -63,7 +63,7 @@ impl Witness {
             who: sender(job),
             words: audit.words().of(job.words()),
             status,
-            message: message.map(clipped),
+            message: audit.words().of_message(message).map(clipped),
         }));
     }
 }
@@ -75,6 +75,7 @@ impl Witnessed {
             return;
         };
         let (status, message) = read(job, answer);
+        let kept = places.audit().words();
         let none = Execution::default();
         let ended = match answer {
             ExecutionResult::Ended(ended) => ended,
@@ -91,7 +92,7 @@ impl Witnessed {
             signal: ended.signal.as_deref(),
             ms: Some(since.elapsed().as_millis() as u64),
             bytes: Some(job.sent() + rest as u64),
-            message: message.map(clipped),
+            message: kept.of_message(message).map(clipped),
         }));
     }
 }

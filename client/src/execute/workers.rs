@@ -8,6 +8,7 @@
 use crate::config::Config;
 use crate::events::{ClientEvent, Events};
 use crate::execute::executor::{Execution, ExecutionResult, Executor};
+use crate::execute::input::TooMuchInput;
 use crate::execute::job::{Job, StopReason};
 use crate::execute::result_line;
 use common::limits::MAX_QUOTED;
@@ -31,6 +32,9 @@ const HOLD_TICK: Duration = Duration::from_millis(250);
 /// Why a command is not executed while every slot is held.
 const ALL_HELD: &str = "all slots of this client are held by what earlier commands left running \
                         and cannot be ended";
+
+/// Why a command with input is not executed while no slot is free.
+const NO_WAIT: &str = "no slot of this client is free, and a command with input does not wait";
 
 /// The workers' name, which a panic shows.
 pub const WORKER_THREAD: &str = "executor";
@@ -123,6 +127,9 @@ impl Workers {
         if state.held >= self.slots {
             return Err(refuse(ExecutionResult::Failed(ALL_HELD.into())));
         }
+        if job.has_input() && state.open.len() + state.held >= self.slots {
+            return Err(refuse(ExecutionResult::Failed(NO_WAIT.into())));
+        }
         state.open.insert(job.id().clone(), job.clone());
         state.waiting.push_back(job.clone());
         Ok(())
@@ -201,6 +208,12 @@ impl Workers {
         if let Some(job) = job {
             job.add_credit(bytes);
         }
+    }
+
+    /// Adds a piece to the input of a job.
+    pub(crate) fn input(&self, id: &Id, bytes: Vec<u8>, is_last: bool) -> Result<(), TooMuchInput> {
+        let job = lock(&self.state).open.get(id).cloned();
+        job.map_or(Ok(()), |job| job.add_input(bytes, is_last))
     }
 
     /// What runs here and what waits for it, in the order of arrival.

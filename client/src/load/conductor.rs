@@ -169,6 +169,7 @@ impl Bench<'_> {
             words.push("-".repeat(self.plan.payload));
         }
         let send = SendOut {
+            stdin: None,
             command: &words,
             to: Some(&to),
             timeout_ms: None,
@@ -259,8 +260,12 @@ impl Bench<'_> {
                 .join()
                 .unwrap_or_else(|p| std::panic::resume_unwind(p));
             self.drivers.push(driver);
-            if let Err(why) = result {
-                end = End::Lost(why.to_string());
+            match result {
+                Err(why) if why.kind() == io::ErrorKind::PermissionDenied => {
+                    return Err(LoadError::Forbidden(why.to_string()));
+                }
+                Err(why) => end = End::Lost(why.to_string()),
+                Ok(()) => {}
             }
         }
         Ok(end)

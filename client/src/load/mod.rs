@@ -54,6 +54,9 @@ pub enum LoadError {
     /// The server went before anything was measured.
     #[error("the server went before anything was measured: {0}")]
     Lost(String),
+    /// The server does not let it send.
+    #[error("{0}; a bench needs a role that may send, to clients of any name")]
+    Forbidden(String),
     /// It was told to stop before anything was measured.
     #[error("interrupted before anything was measured")]
     Interrupted,

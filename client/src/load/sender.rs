@@ -175,6 +175,11 @@ impl Sender {
                 if error.is(Code::ShuttingDown) {
                     return Err(io::Error::other(error.message));
                 }
+                if error.is(Code::Forbidden) {
+                    // The next send would be answered in the same way.
+                    let kind = io::ErrorKind::PermissionDenied;
+                    return Err(io::Error::new(kind, error.message));
+                }
             }
             (AnswerBody::Malformed, _) => {
                 return Err(io::Error::other("an answer says nothing"));

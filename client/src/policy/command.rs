@@ -24,6 +24,8 @@ pub struct Command {
 /// How a run of a command starts, and its bounds; `None` leaves that to the client.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Settings {
+    /// Whether it takes its standard input from the sender, and never runs without; else that is empty.
+    pub stdin: bool,
     /// How long a run may take, whatever its sender allows.
     pub timeout: Option<Duration>,
     /// How many bytes of its output leave this machine, whatever its sender asks for.

@@ -99,6 +99,7 @@ impl Settings {
             .collect();
         let env = (!variables.is_empty()).then(|| variables.join(" "));
         named([
+            ("stdin", self.stdin.then(|| "true".to_owned())),
             (
                 "timeout",
                 self.timeout

@@ -52,6 +52,7 @@ struct Raw {
     #[serde(default)]
     args: Vec<Text<Pattern>>,
     rest: Option<Text<Pattern>>,
+    stdin: Option<bool>,
     timeout: Option<Text<Duration>>,
     max_output: Option<Text<Size<0>>>,
     cwd: Option<Spanned<Text<PathBuf>>>,
@@ -172,6 +173,7 @@ impl Raw {
                 rest: self.rest.map(|text| text.0),
                 from: shared.from,
                 settings: Settings {
+                    stdin: self.stdin.unwrap_or_default(),
                     timeout: self.timeout.map(|text| text.0),
                     max_output: self.max_output.map(|text| text.0.0),
                     cwd: self.cwd.map(|cwd| cwd.into_inner().0),

@@ -18,6 +18,7 @@ fn an_entry_sets_every_field() {
          run = [\"/usr/bin/journalctl\", \"-n\", \"50\", \"-u\"]\n\
          args = [\"[a-z][a-z0-9-]{0,31}\"]\n\
          rest = '\\d+'\n\
+         stdin = true\n\
          timeout = \"30s\"\n\
          max_output = \"256 KiB\"\n\
          cwd = \"/var/tmp\"\n\
@@ -33,6 +34,7 @@ fn an_entry_sets_every_field() {
     let args: Vec<_> = command.args.iter().map(Pattern::as_str).collect();
     assert_eq!(args, ["[a-z][a-z0-9-]{0,31}"]);
     assert_eq!(command.rest.as_ref().map(Pattern::as_str), Some("\\d+"));
+    assert!(command.settings.stdin);
     assert_eq!(command.settings.timeout, Some(Duration::from_secs(30)));
     assert_eq!(command.settings.max_output, Some(256 << 10));
     assert_eq!(command.settings.cwd.as_deref(), Some(Path::new("/var/tmp")));
@@ -68,6 +70,7 @@ fn fields_that_are_left_out_are_not_set() {
     );
     assert_eq!(command.settings.limits, Limits::default());
     assert!(command.settings.env.is_empty() && !command.settings.setuid);
+    assert!(!command.settings.stdin);
     assert!(!one(&with("setuid = false")).settings.setuid);
     assert!(command.settings.umask.is_none() && command.settings.groups.is_none());
 }
@@ -239,4 +242,37 @@ fn bytes_that_are_no_text() {
 fn deep_nesting_costs_no_stack() {
     let deep = with(&format!("args = {}", "[".repeat(100_000)));
     assert!(refused(&deep).starts_with("p:3:"));
+}
+
+/// The policy that the package installs, whose lines are all comments.
+const PACKAGED: &str = include_str!("../../debian/policy.toml");
+
+#[test]
+fn the_packaged_policy_names_no_command_and_shows_every_key() {
+    let fault = format!("{:?}", parse(PACKAGED).expect_err("it names no command"));
+    assert!(fault.contains("it names no command"), "{fault}");
+    let lines = PACKAGED.lines().filter_map(|line| line.strip_prefix('#'));
+    let settings = lines.filter(|line| line.starts_with(|c: char| c == '[' || c.is_alphanumeric()));
+    let text = settings.collect::<Vec<_>>().join("\n");
+    let entries = parse(&text).unwrap_or_else(|fault| panic!("{text}: {fault:?}"));
+    assert_eq!(entries.len(), 2, "{text}");
+    for (table, wrong) in [
+        ("[commands.logs]\n", "[commands.x]\nx = 1\n"),
+        (
+            "[defaults]\n",
+            "[defaults]\nx = 1\n[commands.x]\nrun = [\"/x\"]\n",
+        ),
+        (
+            "from = { ",
+            "[defaults]\nfrom = { x = 1 }\n[commands.x]\nrun = [\"/x\"]\n",
+        ),
+    ] {
+        let fault = format!("{:?}", parse(wrong).expect_err(wrong));
+        let keys: Vec<&str> = fault.split('`').skip(3).step_by(2).collect();
+        assert!(keys.len() > 2, "{fault}");
+        let (_, table) = text.split_once(table).expect(table);
+        for key in keys {
+            assert!(table.contains(&format!("{key} = ")), "{key} is not shown");
+        }
+    }
 }

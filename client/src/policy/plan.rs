@@ -69,6 +69,20 @@ pub enum Refusal {
         /// What it must match.
         pattern: String,
     },
+    /// It is sent with input, and its entry does not take any.
+    #[error("{command} takes no input; its entry in the policy would have to say stdin = true")]
+    NoInput {
+        /// The command's name.
+        command: String,
+    },
+    /// Its entry takes input, and it is sent without: an empty one could be taken for a real one.
+    #[error(
+        "{command} takes its input from the sender, and was sent without (pecking run --stdin)"
+    )]
+    NeedsInput {
+        /// The command's name.
+        command: String,
+    },
     /// The policy allows it, but no system could start it: to be answered as a failure.
     #[error("{command}: its word {number} has a NUL character, which no argument can have")]
     Unstartable {
@@ -77,6 +91,21 @@ pub enum Refusal {
         /// Which word, counted from 1 after the name.
         number: usize,
     },
+}
+
+impl Plan {
+    /// Whether a command may be sent with input, or without.
+    ///
+    /// # Errors
+    /// What its entry says about that.
+    pub fn check_input(&self, has_input: bool) -> Result<(), Refusal> {
+        let command = || self.command.clone();
+        match (self.settings.stdin, has_input) {
+            (false, true) => Err(Refusal::NoInput { command: command() }),
+            (true, false) => Err(Refusal::NeedsInput { command: command() }),
+            _ => Ok(()),
+        }
+    }
 }
 
 impl Policy {

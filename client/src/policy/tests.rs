@@ -118,6 +118,7 @@ fn a_plan_has_all_that_the_entry_says() {
             command: "logs".into(),
             argv: words(&["/bin/echo", "-n", "50", "-u", "nginx"]),
             settings: Settings {
+                stdin: false,
                 cwd: Some("/".into()),
                 env: BTreeMap::from([("LANG".into(), "C.UTF-8".into())]),
                 timeout: Some(Duration::from_secs(30)),

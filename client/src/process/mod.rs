@@ -13,6 +13,7 @@ mod run;
 mod run_count;
 mod slots;
 mod spawn;
+mod stdin;
 #[cfg(test)]
 mod tests;
 pub mod watchdog;
@@ -49,6 +50,10 @@ const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/s
 /// Why a command does not wait for a slot of its policy's entry.
 const ALL_HELD: &str =
     "what earlier runs of this command left behind cannot be ended, and holds all of its slots";
+
+/// Why a command with input does not wait for a slot of its policy's entry.
+const NO_WAIT: &str =
+    "all slots of this command are in use, and a command with input does not wait";
 
 /// Why a word cannot be passed on.
 const NUL_CHARACTER: &str = "a word has a NUL character, which no argument can have";
@@ -93,6 +98,13 @@ impl Processes {
         Processes::new(None)
     }
 
+    /// Whether any of what it executes takes input: for
+    /// [`Config::takes_input`](crate::Config::takes_input).
+    pub fn takes_input(&self) -> bool {
+        let takes = |policy: &Policy| policy.commands().any(|(_, command)| command.settings.stdin);
+        self.policy.as_ref().is_none_or(takes)
+    }
+
     /// From now on puts on record what it runs, with which arguments, for which client; a command
     /// that cannot be on record does not run.
     pub fn with_audit(mut self, audit: Audit) -> Processes {
@@ -115,7 +127,10 @@ impl Processes {
     fn plan(&self, job: &Job) -> Result<(PathBuf, Plan), ExecutionResult> {
         match &self.policy {
             Some(policy) => match policy.plan(&Sender::from(job.origin()), job.words()) {
-                Ok(plan) => Ok((PathBuf::from(&plan.argv[0]), plan)),
+                Ok(plan) => match plan.check_input(job.has_input()) {
+                    Ok(()) => Ok((PathBuf::from(&plan.argv[0]), plan)),
+                    Err(refusal) => Err(ExecutionResult::Refused(refusal.to_string())),
+                },
                 Err(refusal @ Refusal::Unstartable { .. }) => {
                     Err(ExecutionResult::Failed(refusal.to_string()))
                 }
@@ -153,6 +168,7 @@ impl Executor for Processes {
             Some(Admission::Admitted(slot)) => Some(slot),
             Some(Admission::NotWanted) => return ExecutionResult::Ended(Execution::default()),
             Some(Admission::AllHeld) => return ExecutionResult::Failed(ALL_HELD.into()),
+            Some(Admission::InUse) => return ExecutionResult::Failed(NO_WAIT.into()),
         };
         let known_by = RunIdentity::next();
         let Ok(program) = program(&path, &plan, job, &known_by) else {
@@ -221,6 +237,7 @@ fn program(path: &Path, plan: &Plan, job: &Job, run: &RunIdentity) -> Result<Pro
         path: path_of(path)?,
         argv: argv.collect::<Result<_, _>>()?,
         env: environment(plan, job, &run.id)?,
+        takes_input: job.has_input(),
         cwd: settings.cwd.as_deref().map(path_of).transpose()?,
         limits: settings.limits,
         may_gain_privileges: rights.setuid,

@@ -7,6 +7,7 @@ use super::orphans::{self, SessionLeader, Survivors};
 use super::pipe::Pipe;
 use super::reaper::{self, Reaper};
 use super::spawn::{Program, SpawnError, Spawned, Step, spawn};
+use super::stdin::Stdin;
 use crate::execute::executor::{Execution, ExecutionResult};
 use crate::execute::job::{Job, StopReason};
 use crate::policy::Settings;
@@ -116,6 +117,7 @@ struct Supervisor<'a> {
     /// How it ended, once it has. Never known if other code of this process has reaped it.
     status: Option<WaitIdStatus>,
     reaped: bool,
+    stdin: Stdin,
     pipes: [Pipe; 2],
     wake: Arc<OwnedFd>,
     phase: Phase,
@@ -157,6 +159,7 @@ impl<'a> Supervisor<'a> {
             ended_at: None,
             status: None,
             reaped: false,
+            stdin: Stdin::new(spawned.stdin),
             pipes: [
                 Pipe::new(OutputStream::Stdout, spawned.stdout),
                 Pipe::new(OutputStream::Stderr, spawned.stderr),
@@ -292,11 +295,15 @@ impl<'a> Supervisor<'a> {
             .filter_map(Pipe::source)
             .filter(|_| can_read);
         fds.extend(sources.map(|fd| PollFd::from_borrowed_fd(fd.as_fd(), PollFlags::IN)));
+        let input = self.stdin.interest(self.job);
+        fds.extend(input.map(|(fd, flags)| PollFd::from_borrowed_fd(fd.as_fd(), flags)));
+        let has_input = input.is_some();
         let left = until.map(|at| at.saturating_duration_since(Instant::now()));
         let left = left.and_then(|left| Timespec::try_from(left).ok());
         if poll(&mut fds, left.as_ref()).is_err() {
             return;
         }
+        let input = fds.last().filter(|_| has_input).map(PollFd::revents);
         let ready: Vec<bool> = fds.iter().map(|fd| !fd.revents().is_empty()).collect();
         drop(fds);
         if ready[0] {
@@ -307,6 +314,9 @@ impl<'a> Supervisor<'a> {
             if can_read && !self.pipes[at].has_ended() && pipes.next() == Some(&true) {
                 self.read(at);
             }
+        }
+        if let Some(events) = input.filter(|events| !events.is_empty()) {
+            self.stdin.write(self.job, events);
         }
         if watches_process && ready[1] {
             self.look_how_it_ended();

@@ -37,6 +37,9 @@ pub(crate) enum Admission {
     NotWanted,
     /// All slots are held by what cannot be ended, for an unknown time.
     AllHeld,
+    /// All slots are in use, and the job has input, which waits for nothing: two senders could wait
+    /// for each other's jobs.
+    InUse,
 }
 
 impl Slots {
@@ -81,7 +84,7 @@ impl Slots {
             let mut state = lock(&self.state);
             let is_next = state.waiting.first() == Some(&place) && state.running < self.count;
             let are_all_held = state.held >= self.count;
-            if is_next || !is_wanted || are_all_held {
+            if is_next || !is_wanted || are_all_held || job.has_input() {
                 state.waiting.remove(&place);
                 state.running += u32::from(is_next && is_wanted);
                 // The next job may have a slot, too.
@@ -92,7 +95,8 @@ impl Slots {
                         slots: Arc::clone(self),
                         is_held: false,
                     }),
-                    true => Admission::AllHeld,
+                    true if are_all_held => Admission::AllHeld,
+                    true => Admission::InUse,
                 };
             }
             if state.calls != calls {

@@ -47,6 +47,8 @@ pub(crate) struct Program {
     pub(crate) argv: Vec<CString>,
     /// Its whole environment, `NAME=value`.
     pub(crate) env: Vec<CString>,
+    /// Whether its standard input is a pipe; else it is empty.
+    pub(crate) takes_input: bool,
     /// Where it starts; without one, the folder of this process.
     pub(crate) cwd: Option<CString>,
     pub(crate) limits: Limits,
@@ -68,6 +70,8 @@ pub(crate) struct Spawned {
     pub(crate) pid: Pid,
     /// Becomes readable when it has ended.
     pub(crate) pidfd: OwnedFd,
+    /// Does not block, if it takes input.
+    pub(crate) stdin: Option<OwnedFd>,
     pub(crate) stdout: OwnedFd,
     pub(crate) stderr: OwnedFd,
 }
@@ -109,17 +113,21 @@ struct Plan<'a> {
     errno: c_int,
 }
 
-/// Starts a program with an empty standard input and two pipes.
+/// Starts a program with a standard input that is empty or a pipe, and two pipes.
 ///
 /// # Errors
 /// What failed, as the system said it. Nothing is left behind then.
 pub(crate) fn spawn(program: &Program) -> Result<Spawned, SpawnError> {
-    let null = above_standard(File::open("/dev/null")?.into())?;
+    let (input, stdin) = match program.takes_input {
+        true => input_pipe()?,
+        false => (above_standard(File::open("/dev/null")?.into())?, None),
+    };
     let (stdout, stdout_write) = pipe()?;
     let (stderr, stderr_write) = pipe()?;
     if let Some((user, group)) = program.user {
         // It may open its own streams anew, as `/dev/stdout`.
-        for end in [&stdout_write, &stderr_write] {
+        let input = stdin.is_some().then_some(&input);
+        for end in [&stdout_write, &stderr_write].into_iter().chain(input) {
             let (user, group) = (Uid::from_raw(user), Gid::from_raw(group));
             rustix::fs::fchown(end, Some(user), Some(group)).map_err(io::Error::from)?;
         }
@@ -129,7 +137,7 @@ pub(crate) fn spawn(program: &Program) -> Result<Spawned, SpawnError> {
         program,
         argv: pointers(&program.argv),
         env: pointers(&program.env),
-        stdio: [null.as_raw_fd(), write_ends[0], write_ends[1]],
+        stdio: [input.as_raw_fd(), write_ends[0], write_ends[1]],
         parent: rustix::process::getpid().as_raw_nonzero().get(),
         step: Step::Prepare,
         errno: 0,
@@ -146,6 +154,7 @@ pub(crate) fn spawn(program: &Program) -> Result<Spawned, SpawnError> {
     Ok(Spawned {
         pid,
         pidfd,
+        stdin,
         stdout,
         stderr,
     })
@@ -155,6 +164,14 @@ pub(crate) fn spawn(program: &Program) -> Result<Spawned, SpawnError> {
 fn pipe() -> io::Result<(OwnedFd, OwnedFd)> {
     let (read, write) = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC)?;
     Ok((read, above_standard(write)?))
+}
+
+/// The program's end of a pipe for its input, and ours, which does not block.
+fn input_pipe() -> io::Result<(OwnedFd, Option<OwnedFd>)> {
+    let (read, write) = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC)?;
+    // Of this end alone: the program's blocks, as programs expect.
+    rustix::io::ioctl_fionbio(&write, true)?;
+    Ok((above_standard(read)?, Some(write)))
 }
 
 /// Moves a descriptor away from the numbers of the standard three, if this process has

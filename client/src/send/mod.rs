@@ -1,4 +1,5 @@
 //! Sending: a command, the handle that follows it, and the outcomes that it ends in.
 
+pub(crate) mod input;
 pub(crate) mod outcome;
 pub(crate) mod send_handle;

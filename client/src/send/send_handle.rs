@@ -2,12 +2,13 @@
 
 use crate::connection::Connection;
 use crate::error::RequestError;
+use crate::send::input::{FlowEnd, Input, InputFlow};
 use crate::send::outcome::{Credit, Outcome, Output, WindowUpdate};
-use common::limits::{MAX_OUTPUT, MIN_OUTPUT_SHARE, MIN_WINDOW_SHARE};
+use common::limits::{INPUT_WINDOW, MAX_OUTPUT, MIN_OUTPUT_SHARE, MIN_WINDOW_SHARE};
 use common::net::outbox::Outbox;
 use common::sys::sync::Arc;
 use common::wire::message::{self, Id};
-use common::wire::{Cancel, OutputStream, SelectQueryOut, SendOut, Tally, method};
+use common::wire::{Cancel, OutputStream, SelectQueryOut, SendOut, Stdin, Tally, method};
 use crossbeam_channel::{Receiver, Sender};
 use std::collections::{HashMap, HashSet};
 use std::fmt;
@@ -24,6 +25,7 @@ pub struct Command {
     progress: bool,
     run: Option<String>,
     window: Option<u64>,
+    input: Option<u64>,
 }
 
 impl Command {
@@ -37,6 +39,7 @@ impl Command {
             progress: false,
             run: None,
             window: None,
+            input: None,
         }
     }
 
@@ -87,6 +90,22 @@ impl Command {
         self
     }
 
+    /// Gives it input, which [`SendHandle::take_input`] writes. Its targets have to take input
+    /// ([`Config::takes_input`](crate::Config::takes_input)), and it waits for none of them: a target
+    /// without a free slot is busy.
+    #[must_use]
+    pub fn input(self) -> Command {
+        self.input_window(INPUT_WINDOW)
+    }
+
+    /// [`input`](Self::input), of which so many bytes may be on their way, 1 to 1 MiB; with
+    /// `input` these are 64 KiB.
+    #[must_use]
+    pub fn input_window(mut self, bytes: u64) -> Command {
+        self.input = Some(bytes);
+        self
+    }
+
     /// The words.
     pub fn words(&self) -> &[String] {
         &self.words
@@ -116,6 +135,7 @@ impl Command {
             deadline_ms: self.deadline.map(|deadline| ms(deadline).max(1)),
             progress: self.progress,
             run: self.run.as_deref(),
+            stdin: self.input.map(Stdin::Window),
         };
         message::request_line(&id.into(), method::SEND, params)
     }
@@ -147,11 +167,13 @@ pub enum SendEvent {
     End(Result<Tally, RequestError>),
 }
 
-/// A command that was sent. Dropping this does not cancel it, and drops its outcomes.
+/// A command that was sent. Dropping this does not cancel it, unless it has input that was not
+/// [taken](Self::take_input), and drops its outcomes.
 pub struct SendHandle {
     id: u64,
     events: Receiver<SendEvent>,
     connection: Arc<Connection>,
+    input: Option<Input>,
 }
 
 impl SendHandle {
@@ -159,12 +181,50 @@ impl SendHandle {
         id: u64,
         events: Receiver<SendEvent>,
         connection: Arc<Connection>,
+        input: Option<Arc<InputFlow>>,
     ) -> SendHandle {
+        let input = input.map(|flow| Input::new(id, Arc::clone(&connection), flow));
         SendHandle {
             id,
             events,
             connection,
+            input,
         }
+    }
+
+    /// Takes the writer of the command's input, once, if it [has input](Command::input). It writes
+    /// from any thread, while another one reads the events.
+    ///
+    /// ```
+    /// # let server = server::Server::bind(server::Config {
+    /// #     listen: "127.0.0.1:0".into(),
+    /// #     ..Default::default()
+    /// # })?;
+    /// # let running = server.spawn()?;
+    /// # use client::{Client, Command, Config, ExecutionResult, Job, Simulation};
+    /// # let mut config = Config { server: running.address().to_string(), ..Config::default() };
+    /// # let boss = Client::connect(&config, Simulation)?;
+    /// # config.takes_input = true;
+    /// # let count = |job: &Job| {
+    /// #     let read = std::io::copy(&mut job.input().expect("input"), &mut std::io::sink());
+    /// #     ExecutionResult::exited(0, format!("{}", read.expect("its end")))
+    /// # };
+    /// # let _worker = Client::connect(&config, count)?;
+    /// let mut file = std::fs::File::open("/bin/sh")?;
+    /// let mut sent = boss.send(Command::new(["count"]).input())?;
+    /// let mut input = sent.take_input().expect("the command has input");
+    /// std::thread::spawn(move || {
+    ///     // An error drops `input` before its end, which cancels the command.
+    ///     std::io::copy(&mut file, &mut input).map(|_| input.finish())
+    /// });
+    /// let outcomes = sent.wait()?;
+    /// # let size = std::fs::metadata("/bin/sh")?.len();
+    /// # assert_eq!(outcomes[0].stdout, size.to_string().as_bytes());
+    /// # running.stop()?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn take_input(&mut self) -> Option<Input> {
+        self.input.take()
     }
 
     /// The number of the request, never used again on this connection.
@@ -191,11 +251,13 @@ impl SendHandle {
     }
 
     /// Waits until it has ended everywhere and returns the outcome of each target, with all of its
-    /// output. For more output than fits into memory, take the [events](Self::events).
+    /// output. For more output than fits into memory, take the [events](Self::events). Input that was
+    /// not taken cancels the command.
     ///
     /// # Errors
     /// The server did not take it, or was lost before all outcomes came.
-    pub fn wait(self) -> Result<Vec<Outcome>, RequestError> {
+    pub fn wait(mut self) -> Result<Vec<Outcome>, RequestError> {
+        drop(self.input.take());
         let mut outcomes = Vec::new();
         // What was told as output, by member.
         let mut written: HashMap<u64, (Vec<u8>, Vec<u8>)> = HashMap::new();
@@ -245,6 +307,8 @@ pub(crate) struct PendingSend {
     unconsumed: Arc<AtomicU64>,
     /// By member: what was consumed with a window, and not told yet.
     untold: HashMap<u64, Arc<AtomicU64>>,
+    /// How far its input has come, if it has any.
+    input: Option<FlowEnd>,
 }
 
 /// The targets that have started, apart from what is kept of every send: few ask for them.
@@ -267,7 +331,15 @@ impl PendingSend {
             cut: HashSet::new(),
             unconsumed: Arc::default(),
             untold: HashMap::new(),
+            input: command
+                .input
+                .map(|window| FlowEnd(Arc::new(InputFlow::new(window)))),
         }
+    }
+
+    /// How far its input has come, if it has any.
+    pub(crate) fn input(&self) -> Option<Arc<InputFlow>> {
+        self.input.as_ref().map(|end| Arc::clone(&end.0))
     }
 
     pub(crate) fn is_for_many(&self) -> bool {

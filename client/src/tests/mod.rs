@@ -3,6 +3,7 @@
 
 mod connecting;
 mod executing;
+mod input;
 mod reconnecting;
 mod sending;
 

@@ -26,15 +26,14 @@ pub(super) struct Verifier {
     provider: Arc<CryptoProvider>,
 }
 
-/// No key that the server shows is pinned.
+/// No key that the server shows is pinned. The pin that it does have is not in here: to paste that
+/// into a command would be to trust a server because it says so itself.
 #[derive(Debug, thiserror::Error)]
 #[error(
-    "none of its keys is pinned: that of its own certificate is {own}, and none of a pinned \
-     authority is among the others that it shows"
+    "none of the keys that it shows has the pin of its address or of --pin: it is another server, or \
+     its keys are new; compare the pin with what `pecking-server tls show DIR` prints on the server"
 )]
-struct NotPinned {
-    own: String,
-}
+struct NotPinned;
 
 impl Verifier {
     pub(super) fn new(
@@ -80,8 +79,7 @@ impl Verifier {
             }
         }
         if pinned.is_empty() {
-            let own = Pin::of(own).map_or_else(|| "unreadable".into(), |pin| pin.to_string());
-            let not_pinned = OtherError(Arc::new(NotPinned { own }));
+            let not_pinned = OtherError(Arc::new(NotPinned));
             return Err(CertificateError::Other(not_pinned).into());
         }
         let own = ParsedCertificate::try_from(own)?;

@@ -10,6 +10,7 @@ use sha2::{Digest, Sha256};
 use std::fmt;
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom};
+use std::str::FromStr;
 use std::time::SystemTime;
 
 /// The version of the lines.
@@ -50,14 +51,23 @@ impl fmt::Display for Hash {
 impl<'de> Deserialize<'de> for Hash {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Hash, D::Error> {
         let text = <&str>::deserialize(deserializer)?;
+        text.parse().map_err(de::Error::custom)
+    }
+}
+
+impl FromStr for Hash {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Hash, &'static str> {
+        const WRONG: &str = "expected a SHA-256: 64 hex digits";
         let is_hex = text.len() == 64 && text.bytes().all(|b| b.is_ascii_hexdigit());
         if !is_hex {
-            return Err(de::Error::custom("it is no SHA-256"));
+            return Err(WRONG);
         }
         let mut hash = Hash::default();
         for (byte, digits) in hash.0.iter_mut().zip(text.as_bytes().chunks(2)) {
-            let digits = std::str::from_utf8(digits).map_err(de::Error::custom)?;
-            *byte = u8::from_str_radix(digits, 16).map_err(de::Error::custom)?;
+            let digits = std::str::from_utf8(digits).map_err(|_| WRONG)?;
+            *byte = u8::from_str_radix(digits, 16).map_err(|_| WRONG)?;
         }
         Ok(hash)
     }

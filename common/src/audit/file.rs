@@ -136,7 +136,8 @@ impl LogFile {
         if self.file.is_none() {
             return self.reopen().map(|()| true);
         }
-        match fs::symlink_metadata(&self.path) {
+        // As it was named, so that another end of a link counts as well.
+        match fs::metadata(&self.named) {
             Ok(found) if identity(&found) == identity_before => self.size = found.len(),
             Ok(_) => return self.reopen().map(|()| true),
             Err(e) if e.kind() == io::ErrorKind::NotFound => return self.reopen().map(|()| true),
@@ -158,6 +159,12 @@ impl LogFile {
             trusted_file::append(&self.named, trusted_file::user()).map_err(io::Error::other)?;
         self.path = path;
         self.take(file).map_err(io::Error::other)?;
+        if self.identity.is_some() && self.size > 0 {
+            // What was put there meanwhile may be anything, as at the start.
+            end_of_log(&self.path)
+                .inspect_err(|_| self.file = None)
+                .map_err(io::Error::other)?;
+        }
         log::info!(
             "the audit log goes on in a new file at {}",
             path_line(&self.named)

@@ -326,6 +326,11 @@ impl Audit {
             || counts.later.load(Ordering::Relaxed) >= LATER_RECORDS
     }
 
+    /// Whether the log could not be written the last time.
+    pub fn is_failing(&self) -> bool {
+        self.0.counts.is_failing.load(Ordering::Relaxed)
+    }
+
     /// Takes places for a command: for its first record, which has so many bytes of text, and for
     /// so many later ones. If there is no room in the queue, it waits a moment for the thread that
     /// writes, but not for one that stands still, and not for outcomes to come.

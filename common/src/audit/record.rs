@@ -69,6 +69,22 @@ pub struct Reload<'a> {
     /// Why the earlier one still counts.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub error: Option<&'a str>,
+    /// The ids of credentials that it did not have before.
+    #[serde(skip_serializing_if = "<[String]>::is_empty")]
+    pub added: &'a [String],
+    /// Those that it has no more.
+    #[serde(skip_serializing_if = "<[String]>::is_empty")]
+    pub removed: &'a [String],
+    /// Those that say something else, or whose roles do.
+    #[serde(skip_serializing_if = "<[String]>::is_empty")]
+    pub changed: &'a [String],
+    /// How many more ids these lists would have.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub more: usize,
+}
+
+fn is_zero(count: &usize) -> bool {
+    *count == 0
 }
 
 /// A client, by what its connection proved.

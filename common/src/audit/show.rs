@@ -2,11 +2,11 @@
 
 use super::verify::{Lines, VerifyError, in_order};
 use crate::terminal::escape::one_line;
-use crate::wire::Status;
 use crate::wire::message::Id;
+use crate::wire::{ByeReason, Status};
 use serde::Deserialize;
 use serde_json::Value;
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fmt::{self, Display};
 use std::io::{self, Write};
 use std::path::PathBuf;
@@ -63,14 +63,19 @@ pub fn show(files: &[PathBuf], filter: &Filter, out: &mut impl Write) -> Result<
     let mut shower = Shower {
         filter,
         followed: HashSet::new(),
+        open: HashMap::new(),
     };
     let mut line = Vec::new();
     for file in in_order(files)? {
         let mut lines = Lines::of(&file)?;
         while lines.next(&mut line)? {
             match serde_json::from_slice::<Entry>(&line) {
-                Ok(entry) if shower.lets_through(&entry) => writeln!(out, "{entry}")?,
-                Ok(_) => {}
+                Ok(entry) => {
+                    let command = shower.command(&entry);
+                    if shower.lets_through(&entry) {
+                        writeln!(out, "{entry}{command}")?;
+                    }
+                }
                 Err(_) if filter.failed => {}
                 Err(_) => writeln!(out, "{}", NoRecord(&line))?,
             }
@@ -94,9 +99,48 @@ struct Shower<'a> {
     filter: &'a Filter,
     /// The commands whose later records belong to a sender or a target that is looked for.
     followed: HashSet<Id>,
+    /// Of the failed alone, the commands that have not ended, whose own records are not shown.
+    open: HashMap<Id, Sent>,
 }
 
+/// A command that has not ended.
+struct Sent {
+    text: String,
+    /// Its outcome is the last that is on record of it.
+    has_one_target: bool,
+}
+
+/// Characters of a command behind what became of it: the rest of a line of a wide terminal.
+const COMMAND: usize = 100;
+
 impl Shower<'_> {
+    /// What stands behind a record of how a command ended, if that record stands alone: its sender
+    /// and its words.
+    fn command(&mut self, entry: &Entry) -> String {
+        if entry.kind == "start" {
+            self.open.clear();
+        }
+        let Some(cmd) = entry.cmd.as_ref().filter(|_| self.filter.failed) else {
+            return String::new();
+        };
+        match (&*entry.kind, &entry.who) {
+            ("send" | "run", Some(who)) => {
+                let targets = entry.rest.get("targets").and_then(Value::as_u64);
+                let sent = Sent {
+                    text: sent(who, entry.words.as_deref()),
+                    has_one_target: targets.is_none_or(|targets| targets == 1),
+                };
+                self.open.insert(cmd.clone(), sent);
+                String::new()
+            }
+            ("outcome", _) if self.open.get(cmd).is_some_and(|sent| !sent.has_one_target) => {
+                self.open[cmd].text.clone()
+            }
+            ("outcome" | "end", _) => self.open.remove(cmd).map_or_else(String::new, |s| s.text),
+            _ => String::new(),
+        }
+    }
+
     fn lets_through(&mut self, entry: &Entry) -> bool {
         let Filter {
             identity,
@@ -128,6 +172,20 @@ impl Shower<'_> {
             && since.is_none_or(|since| entry.time().is_some_and(|time| time >= since))
             && (!failed || entry.has_failed())
     }
+}
+
+/// `, sent by alice (operator): deploy v7`.
+fn sent(who: &Who, words: Option<&[String]>) -> String {
+    let name = who.identity.as_deref().unwrap_or(&who.name);
+    let words: Vec<String> = words
+        .unwrap_or_default()
+        .iter()
+        .map(|w| quoted(w))
+        .collect();
+    let words = words.join(" ");
+    let shown: String = words.chars().take(COMMAND).collect();
+    let more = if shown.len() < words.len() { "…" } else { "" };
+    format!(", sent by {}: {shown}{more}", one_line(name))
 }
 
 /// A record as it is read: of any type, and of a later version as well.
@@ -172,6 +230,12 @@ impl Entry {
         match &*self.kind {
             "denied" | "refused" | "gap" => true,
             "reload" => self.error.is_some(),
+            // The server ended it.
+            "leave" => {
+                let why = self.rest.get("why").and_then(Value::as_str);
+                let why = why.unwrap_or_default();
+                ByeReason::FINAL.iter().any(|r| why.starts_with(r.name()))
+            }
             "outcome" => self.status != Some(Status::Done) || self.exit_code != Some(0),
             "end" => Status::ALL
                 .iter()
@@ -205,8 +269,12 @@ impl Display for Entry {
         let has_begun = self.cmd.is_some() || self.who.is_some();
         let mut begin = if has_begun { ", " } else { " " };
         for (key, value) in &self.rest {
-            // The chain is for `verify`.
-            if !["v", "seq", "prev", "whole"].contains(&&**key) {
+            // The chain is for `verify`, and what was shown of the client already is shown once.
+            let is_shown = self
+                .who
+                .as_ref()
+                .is_some_and(|who| who.rest.get(key) == Some(value));
+            if !is_shown && !["v", "seq", "prev", "whole"].contains(&&**key) {
                 write!(f, "{begin}{}", Pair(key, value))?;
                 begin = ", ";
             }

@@ -175,6 +175,26 @@ fn a_file_that_is_moved_deleted_or_replaced_is_opened_anew() {
 }
 
 #[test]
+fn what_a_link_leads_to_next_is_opened_anew() {
+    let place = Place::new();
+    let path = |name: &str| place.0.path().join(name);
+    let link_to = |name: &str| {
+        std::os::unix::fs::symlink(path(name), path("link")).expect("a link");
+    };
+    link_to("first");
+    let audit = Audit::open(Settings::new(path("link"))).expect("a log");
+    note(&audit, 2);
+    fs::remove_file(path("link")).expect("deleted");
+    link_to("second");
+    note(&audit, 1);
+    let lines = ["first", "second"].map(|name| {
+        let text = fs::read_to_string(path(name)).expect("text");
+        text.lines().count()
+    });
+    assert_eq!(lines, [2, 1]);
+}
+
+#[test]
 fn a_deleted_file_is_closed_although_no_other_one_can_be_written() {
     let place = Place::new();
     let sync = |file: &File| match file.metadata()?.nlink() {
@@ -571,6 +591,22 @@ fn nothing_is_appended_to_what_is_no_log() {
     fs::write(place.file(), "{\"v\":1,\"seq\":1,\"ts\"").expect("a file");
     note(&place.open(), 1);
     assert_eq!(place.verified().unfinished.len(), 1);
+}
+
+#[test]
+fn nothing_is_appended_to_what_takes_the_place_of_a_log() {
+    let place = Place::new();
+    let audit = place.open();
+    note(&audit, 1);
+    fs::rename(place.file(), place.0.path().join("moved")).expect("moved");
+    fs::write(place.file(), "buy milk\n").expect("a file");
+    audit.note(&stop("meanwhile"));
+    assert!(!audit.settle(PATIENCE));
+    assert!(audit.reserve(10, 0).is_err());
+    assert_eq!(place.content(), "buy milk\n");
+    fs::remove_file(place.file()).expect("deleted");
+    until("it is written again", || audit.reserve(10, 0).is_ok());
+    assert!(place.content().contains("meanwhile"));
 }
 
 #[test]

@@ -25,6 +25,8 @@ pub struct Verified {
     /// The hash of the last one: to be noted elsewhere by a reader that wants to know later that
     /// nothing up to there was changed.
     pub hash: Hash,
+    /// How many records follow the one with the hash that was noted, if there is one.
+    pub following: Option<u64>,
     /// Lines that were left unfinished, as their program was killed.
     pub unfinished: Vec<Place>,
 }
@@ -92,6 +94,12 @@ pub enum Misfit {
         /// That of a line that follows.
         expected: u64,
     },
+    /// Another log begins.
+    #[error(
+        "another log begins here (seq 1), of this program or of another one: name the files of one \
+         log at a time"
+    )]
+    OtherLog,
     /// The line itself.
     #[error("it is no record of an audit log")]
     NoRecord,
@@ -102,7 +110,18 @@ pub enum Misfit {
 /// # Errors
 /// The first line that does not fit, or a file that cannot be read.
 pub fn verify(files: &[PathBuf]) -> Result<Verified, VerifyError> {
-    let mut chain = Chain::default();
+    verify_since(files, None)
+}
+
+/// The same, and whether a record with a hash that was noted earlier is among them.
+///
+/// # Errors
+/// As for [`verify`].
+pub fn verify_since(files: &[PathBuf], noted: Option<Hash>) -> Result<Verified, VerifyError> {
+    let mut chain = Chain {
+        noted,
+        ..Chain::default()
+    };
     for file in in_order(files)? {
         chain.file(&file)?;
     }
@@ -193,6 +212,8 @@ fn unreadable(file: &Path, error: io::Error) -> VerifyError {
 #[derive(Default)]
 struct Chain {
     last: Option<Head>,
+    /// The hash of a record that is looked for.
+    noted: Option<Hash>,
     found: Verified,
     /// Lines behind the last record that are none.
     open: Option<Unfinished>,
@@ -245,9 +266,14 @@ impl Chain {
         if self.last.is_none() {
             self.found.first = link.seq;
         }
+        let hash = Hash::of(text);
+        self.found.following = match self.found.following {
+            Some(following) => Some(following + 1),
+            None => (self.noted == Some(hash)).then_some(0),
+        };
         self.last = Some(Head {
             seq: link.seq,
-            hash: Hash::of(text),
+            hash,
         });
         Ok(())
     }
@@ -256,6 +282,9 @@ impl Chain {
         let Some(last) = self.last else {
             return Ok(());
         };
+        if link.seq == 1 && place.line == 1 && link.prev == Hash::default() {
+            return Err(broken(place.clone(), Misfit::OtherLog));
+        }
         if link.prev != last.hash {
             return Err(broken(place.clone(), Misfit::Prev));
         }
@@ -343,6 +372,35 @@ mod tests {
         // One that was begun here and is whole in the next file.
         let begun = one.clone() + &lines[2][..20];
         assert_eq!(verified(&[&begun, &two]), Ok((5, 1)));
+    }
+
+    #[test]
+    fn a_record_that_was_noted_is_found_with_how_many_follow_it() {
+        let lines = lines();
+        let folder = tempfile::tempdir().expect("a folder");
+        let file = folder.path().join("log");
+        std::fs::write(&file, lines.concat()).expect("a file");
+        let following = |noted| {
+            let found = verify_since(std::slice::from_ref(&file), noted).expect("it is whole");
+            found.following
+        };
+        for (at, line) in lines.iter().enumerate() {
+            let noted = Hash::of(line.trim_end().as_bytes());
+            assert_eq!(following(Some(noted)), Some(4 - at as u64));
+            assert_eq!(noted.to_string().parse(), Ok(noted));
+        }
+        assert_eq!(following(Some(Hash::of(b"another line"))), None);
+        assert_eq!(following(None), None);
+    }
+
+    #[test]
+    fn two_logs_in_one_check_are_told_as_such() {
+        let lines = lines();
+        let error = verified(&[&lines.concat(), &lines[..2].concat()]).expect_err("two logs");
+        assert!(
+            error.contains(":1: another log begins here (seq 1)"),
+            "{error}"
+        );
     }
 
     #[test]

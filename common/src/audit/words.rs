@@ -87,6 +87,12 @@ impl KeptWords {
             KeptWords::First(key) => first(key, words),
         }
     }
+
+    /// What is kept of the message with which an executor explains an outcome: nothing if words are
+    /// left out, as it may repeat any of them.
+    pub fn of_message<'a>(&self, message: Option<&'a str>) -> Option<&'a str> {
+        message.filter(|_| matches!(self, KeptWords::Full))
+    }
 }
 
 fn first(WordsKey(key): &WordsKey, words: &[String]) -> AuditedWords<'static> {

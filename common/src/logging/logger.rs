@@ -2,27 +2,29 @@
 //! on the console's thread, and only so many lines about one peer are shown: see
 //! [`log_limit`].
 
+use crate::logging::format::{self, Entry, LogFormat, now};
 use crate::logging::log_limit::{self, LogLimit, Verdict};
 use crate::logging::logged;
 use crate::terminal::console::Console;
 use crate::terminal::escape::one_line;
-use std::io::Write;
 use std::sync::Arc;
-use std::time::{Instant, SystemTime};
+use std::time::Instant;
 
 /// The longest message of one record, in bytes; what is longer is cut.
 const LONGEST_MESSAGE: usize = 8 << 10;
 
 /// Sends the `log` crate's records to a console. `RUST_LOG` chooses what is logged, or `default`
 /// if it is unset or makes no sense.
-pub fn start_logging(console: Console, default: &str) {
+pub fn start_logging(console: Console, default: &str, format: LogFormat) {
+    if format == LogFormat::Json {
+        console.note_as(format::note);
+    }
     let given = std::env::var("RUST_LOG").ok();
     let mut filter = env_filter::Builder::new();
     // Not `parse`, which complains with `eprintln!`: that panics if nothing can be written.
     if let Err(error) = filter.try_parse(given.as_deref().unwrap_or(default)) {
         let why = error.to_string();
-        let warning = format!("warning: RUST_LOG is ignored: {}\n", one_line(&why));
-        console.print(warning.into_bytes());
+        console.say(&format!("warning: RUST_LOG is ignored: {}", one_line(&why)));
         filter.try_parse(default).expect("the default is right");
     }
     let filter = filter.build();
@@ -30,6 +32,7 @@ pub fn start_logging(console: Console, default: &str) {
     let logger = Logger {
         filter,
         limit: Arc::default(),
+        format,
         console,
     };
     match log::set_boxed_logger(Box::new(logger)) {
@@ -41,6 +44,7 @@ pub fn start_logging(console: Console, default: &str) {
 struct Logger {
     filter: env_filter::Filter,
     limit: Arc<LogLimit>,
+    format: LogFormat,
     console: Console,
 }
 
@@ -76,8 +80,22 @@ impl Logger {
         message.truncate(message.floor_char_boundary(LONGEST_MESSAGE));
         // The console counts the length of what waits for it.
         message.shrink_to_fit();
-        let (at, level, bytes) = (now(), record.level(), message.len());
-        let make = move |out: &mut Vec<u8>| append(out, at, level, &message);
+        let (at, level, format) = (now(), record.level(), self.format);
+        let target: Box<str> = match format {
+            LogFormat::Text => Box::default(),
+            LogFormat::Json => record.target().into(),
+        };
+        let bytes = message.len() + target.len();
+        let make = move |out: &mut Vec<u8>| {
+            let (target, message) = (&*target, &*message);
+            let entry = Entry {
+                at,
+                level,
+                target,
+                message,
+            };
+            format.append(out, &entry);
+        };
         if !self.console.print_made(None, bytes, make) {
             self.console.count_dropped(1);
         }
@@ -87,26 +105,21 @@ impl Logger {
     #[inline(never)]
     fn tell_hidden(&self, subject: &Arc<str>, due: Instant) {
         let (limit, about) = (Arc::clone(&self.limit), Arc::clone(subject));
+        let format = self.format;
         let make = move |out: &mut Vec<u8>| {
             let count = limit.take_hidden(&about);
             let lines = if count == 1 { "line" } else { "lines" };
             let message = format!("{count} {lines} of {about} are not shown here");
-            append(out, now(), log::Level::Warn, &message);
+            let entry = Entry {
+                at: now(),
+                level: log::Level::Warn,
+                target: module_path!(),
+                message: &message,
+            };
+            format.append(out, &entry);
         };
         if !self.console.print_made(Some(due), 0, make) {
             self.console.count_dropped(self.limit.take_hidden(subject));
         }
     }
-}
-
-#[expect(clippy::disallowed_methods, reason = "it is shown, and times nothing")]
-fn now() -> SystemTime {
-    SystemTime::now()
-}
-
-/// Adds the line of a record, which stays one line whatever a peer put into its message.
-fn append(out: &mut Vec<u8>, at: SystemTime, level: log::Level, message: &str) {
-    let at = humantime::format_rfc3339_millis(at);
-    // Memory takes everything.
-    let _ = writeln!(out, "{at} {level:5} {}", one_line(message));
 }

@@ -43,7 +43,14 @@ impl Listener {
     /// # Errors
     /// The last address's, or that the name has none.
     pub fn bind(address: &str) -> io::Result<(Listener, Waker)> {
-        let socket = TcpListener::bind(address)?;
+        Listener::adopt(TcpListener::bind(address)?)
+    }
+
+    /// Takes over a socket that listens.
+    ///
+    /// # Errors
+    /// The system's own, also if it does not listen.
+    pub fn adopt(socket: TcpListener) -> io::Result<(Listener, Waker)> {
         // Listening again only changes the length of the queue (listen(2)).
         rustix::net::listen(&socket, BACKLOG)?;
         socket.set_nonblocking(true)?;

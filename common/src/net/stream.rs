@@ -257,6 +257,25 @@ impl Stream {
         Ok(!fds[0].revents().is_empty())
     }
 
+    /// Waits until something comes or the system takes bytes again, whichever of the two is asked
+    /// for, at most this long.
+    ///
+    /// # Errors
+    /// The connection was closed, or the system's own.
+    pub fn wait_ready(
+        &self,
+        input: bool,
+        output: bool,
+        timeout: Option<Duration>,
+    ) -> io::Result<()> {
+        let socket = self.socket()?;
+        let mut events = PollFlags::empty();
+        events.set(PollFlags::IN, input);
+        events.set(PollFlags::OUT, output);
+        let mut fds = [PollFd::new(&*socket, events)];
+        wait(&mut fds, timeout).map(drop)
+    }
+
     /// Whether something has come that is not read yet; the end of the stream counts.
     pub fn has_unread(&self) -> bool {
         if self.tls().is_some_and(|tls| tls.has_plaintext()) {

@@ -2,7 +2,7 @@
 //! A connection takes one descriptor, and many systems allow a thousand unless a process asks for
 //! more.
 
-use rustix::process::{Resource, getrlimit, setrlimit};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use std::io;
 
 /// Bytes of memory if the system does not say how many there are.
@@ -16,6 +16,19 @@ pub fn raise_descriptor_limit() -> Option<u64> {
     // If it is refused, the limit stays as it was.
     let _ = setrlimit(Resource::Nofile, limit);
     getrlimit(Resource::Nofile).current
+}
+
+/// Has the system write no image of this process when it crashes, as there may be keys in it. On
+/// Linux a limit of 1 keeps it from programs that collect such images, too (core(5)): they take
+/// those of any other limit.
+pub fn forbid_core_dumps() {
+    let most = Some(u64::from(cfg!(target_os = "linux")));
+    let none = Rlimit {
+        current: most,
+        maximum: most,
+    };
+    // To lower a limit is refused nowhere; if it is lower already, it is as it should be.
+    let _ = setrlimit(Resource::Core, none);
 }
 
 /// The numbers of the descriptors that this process has open. A new one is the lowest number that
@@ -38,6 +51,22 @@ pub fn memory() -> u64 {
     let allowed = std::fs::read_to_string("/sys/fs/cgroup/memory.max").ok();
     let allowed = allowed.and_then(|most| most.trim().parse().ok());
     installed_memory().min(allowed.unwrap_or(u64::MAX))
+}
+
+/// How many descriptors this process has open, where the system tells without a look at each:
+/// with thousands of them that is what monitoring would cost most. Linux 6.2 and later do.
+pub fn descriptor_count() -> Option<u64> {
+    let folder = std::fs::metadata("/proc/self/fd").ok()?;
+    Some(folder.len()).filter(|count| *count > 0)
+}
+
+/// How many threads this process has, where the system tells.
+pub fn threads() -> Option<u64> {
+    let status = std::fs::read_to_string("/proc/self/status").ok()?;
+    let line = status
+        .lines()
+        .find_map(|line| line.strip_prefix("Threads:"))?;
+    line.trim().parse().ok()
 }
 
 fn installed_memory() -> u64 {
@@ -70,6 +99,23 @@ mod tests {
             raise_descriptor_limit(),
             getrlimit(Resource::Nofile).maximum
         );
+    }
+
+    #[test]
+    fn open_descriptors_are_counted_without_a_look_at_each() {
+        let Some(count) = descriptor_count() else {
+            return;
+        };
+        // Other tests open and close some at the same time.
+        let open = open_descriptors().expect("the system shows them").len() as u64;
+        assert!(count.abs_diff(open) < 100, "{count} and {open}");
+    }
+
+    #[test]
+    fn a_thread_more_is_counted() {
+        let Some(before) = threads() else { return };
+        let more = std::thread::spawn(threads).join().expect("no panic");
+        assert!(before >= 1 && more >= Some(2));
     }
 
     #[test]

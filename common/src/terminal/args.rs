@@ -91,6 +91,16 @@ pub fn address(text: &str) -> Result<String, String> {
 /// similar if that is all there is to say, without the usage and other tips that follow, and with
 /// nothing in it that could steer a terminal.
 pub fn one_line_error(rendered: &str) -> String {
+    format!("{} (--help tells more)", one_line(rendered))
+}
+
+/// The same without what stands before and behind it: for a value that is from no command line.
+pub fn short_error(rendered: &str) -> String {
+    let line = one_line(rendered);
+    line.strip_prefix("error: ").unwrap_or(&line).to_owned()
+}
+
+fn one_line(rendered: &str) -> String {
     const AFTERWARDS: [&str; 3] = ["\n\nUsage:", "\n\n  tip:", "\n\nFor more information"];
     let ends = AFTERWARDS.iter().filter_map(|after| rendered.find(after));
     let (message, afterwards) = rendered.split_at(ends.min().unwrap_or(rendered.len()));
@@ -100,7 +110,7 @@ pub fn one_line_error(rendered: &str) -> String {
         .and_then(|tip| tip.strip_prefix("tip: "))
         .filter(|tip| tip.starts_with("a similar ") || tip.starts_with("some similar "));
     format!(
-        "{}{} (--help tells more)",
+        "{}{}",
         escape::one_line(&shortened(&words.join(" "))),
         similar.map_or(String::new(), |similar| format!(
             "; {}",

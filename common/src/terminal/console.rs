@@ -9,8 +9,8 @@ use crate::sys::thread;
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
 use std::collections::VecDeque;
 use std::io::{self, Write};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 /// Lines that may wait for a console: some seconds of a busy server's log.
@@ -33,6 +33,9 @@ enum Entry {
 
 /// Adds a line to a batch.
 type Make = Box<dyn FnOnce(&mut Vec<u8>) + Send>;
+
+/// Makes a line, without its end, of a note.
+type Note = fn(&str) -> String;
 
 /// A line that the console's thread makes when it is due, or when the console is closed before
 /// that: the threads that log, thousands of them, need neither the stack nor the time for it.
@@ -57,6 +60,8 @@ struct Counts {
     dropped: AtomicU64,
     /// A wait for it was in vain, and nothing was written since.
     is_stuck: AtomicBool,
+    /// What makes lines of notes, if those are not written as they are.
+    note: OnceLock<Note>,
 }
 
 impl Console {
@@ -113,10 +118,16 @@ impl Console {
         self.counts.dropped.fetch_add(lines, Ordering::Relaxed);
     }
 
+    /// From now on what is [said](Self::say), and what the console itself says, are lines that this
+    /// makes.
+    pub(crate) fn note_as(&self, note: Note) {
+        // A second one is as good as the first.
+        let _ = self.counts.note.set(note);
+    }
+
     /// Prints a line and waits for it for a moment; for a console that takes nothing only once.
     pub fn say(&self, what: &str) {
-        let end = if what.ends_with('\n') { "" } else { "\n" };
-        self.print(format!("{what}{end}").into_bytes());
+        self.print(self.counts.line_of(what).into_bytes());
         if !self.counts.is_stuck.load(Ordering::Relaxed) {
             self.close();
         }
@@ -141,6 +152,17 @@ impl Console {
         let queued = self.queue.send_deadline(Entry::Flush(done), deadline);
         if queued.is_err() || wait.recv_deadline(deadline).is_err() {
             self.counts.is_stuck.store(true, Ordering::Relaxed);
+        }
+    }
+}
+
+impl Counts {
+    /// The line of a note.
+    fn line_of(&self, what: &str) -> String {
+        let what = what.strip_suffix('\n').unwrap_or(what);
+        match self.note.get() {
+            Some(note) => note(what) + "\n",
+            None => format!("{what}\n"),
         }
     }
 }
@@ -222,7 +244,8 @@ impl<W: Write> Printer<W> {
     fn write(&mut self) {
         self.unwritten += self.counts.dropped.swap(0, Ordering::Relaxed);
         if self.unwritten > 0 {
-            let note = format!("({} lines were dropped here)\n", self.unwritten);
+            let note = format!("({} lines were dropped here)", self.unwritten);
+            let note = self.counts.line_of(&note);
             self.batch.extend_from_slice(note.as_bytes());
         }
         match self

@@ -2,5 +2,9 @@
 //! of text that came from a peer.
 
 pub mod args;
+#[cfg(feature = "cli")]
+pub mod config_file;
 pub mod console;
 pub mod escape;
+#[cfg(feature = "cli")]
+pub mod package_files;

@@ -26,13 +26,27 @@ pub enum ByeReason {
 }
 
 impl ByeReason {
+    /// Those that are final.
+    pub const FINAL: [ByeReason; 3] = [ByeReason::Revoked, ByeReason::Expired, ByeReason::Replaced];
+
+    /// The word on the wire.
+    pub fn name(self) -> &'static str {
+        match self {
+            ByeReason::ShuttingDown => "shutting_down",
+            ByeReason::SlowConsumer => "slow_consumer",
+            ByeReason::TooManyErrors => "too_many_errors",
+            ByeReason::IdleHandshake => "idle_handshake",
+            ByeReason::Revoked => "revoked",
+            ByeReason::Expired => "expired",
+            ByeReason::Replaced => "replaced",
+            ByeReason::Other => "other",
+        }
+    }
+
     /// Whether the client is not to come back: the server would send it away again, or it would
     /// push out the client that has taken its place.
     pub fn is_final(self) -> bool {
-        matches!(
-            self,
-            ByeReason::Revoked | ByeReason::Expired | ByeReason::Replaced
-        )
+        ByeReason::FINAL.contains(&self)
     }
 }
 

@@ -1,6 +1,6 @@
 //! `execute` and what an executor answers.
 
-use super::{Origin, is_false};
+use super::{Origin, is_false, null_is_false};
 use crate::wire::text::Text;
 use crate::wire::words::Words;
 use serde::de::{Deserializer, Error};
@@ -20,6 +20,13 @@ pub struct Execute<'a> {
     /// How many bytes of output may be on their way.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub window: Option<u64>,
+    /// Its standard input comes from its sender.
+    #[serde(
+        default,
+        deserialize_with = "null_is_false",
+        skip_serializing_if = "is_false"
+    )]
+    pub stdin: bool,
 }
 
 /// What an executor answers where the command ran or was ended.

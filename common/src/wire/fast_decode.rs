@@ -8,7 +8,10 @@ use crate::wire::encode::HEAD;
 use crate::wire::name::Name;
 use crate::wire::text::Text;
 use crate::wire::words::Words;
-use crate::wire::{ExecutionOutput, ExecutionResult, Leftovers, OutputStream, Send, SendOutput};
+use crate::wire::{
+    ExecutionInput, ExecutionOutput, ExecutionResult, Leftovers, OutputStream, Send, SendInput,
+    SendOutput, Stdin,
+};
 use memchr::memmem;
 
 /// A line that a client writes most.
@@ -23,6 +26,8 @@ pub enum Plain<'a> {
     },
     /// `{"jsonrpc":"2.0","method":"output","params":{...}}`
     Output(ExecutionOutput<'a>),
+    /// `{"jsonrpc":"2.0","method":"input","params":{...}}`
+    Input(SendInput<'a>),
 }
 
 impl<'a> Plain<'a> {
@@ -32,8 +37,7 @@ impl<'a> Plain<'a> {
         let mut rest = Rest(simdutf8::basic::from_utf8(rest).ok()?);
         let plain = if rest.has("\"method\":\"output\",\"params\":") {
             Plain::Output(rest.output()?)
-        } else {
-            rest.skip("\"id\":")?;
+        } else if rest.has("\"id\":") {
             let id = rest.natural()?;
             if rest.has(",\"result\":") {
                 let executed = rest.execution_result()?;
@@ -43,6 +47,9 @@ impl<'a> Plain<'a> {
                 let request = rest.send()?;
                 Plain::Send { id, request }
             }
+        } else {
+            rest.skip("\"method\":\"input\",\"params\":")?;
+            Plain::Input(rest.send_input()?)
         };
         (rest.0 == "}").then_some(plain)
     }
@@ -84,6 +91,27 @@ impl<'a> SendOutput<'a> {
         })
     }
 }
+
+impl<'a> ExecutionInput<'a> {
+    /// Reads a line, without its line end, if it is an `input` for an executor in the form that
+    /// a server gives it: as with [`Plain`], others are for [`Message::parse`] to read.
+    ///
+    /// [`Message::parse`]: crate::wire::message::Message::parse
+    pub fn of_plain_line(line: &'a [u8]) -> Option<ExecutionInput<'a>> {
+        let line = line.strip_prefix(b"{\"jsonrpc\":\"2.0\",\"method\":\"input\",\"params\":")?;
+        let mut rest = Rest(str::from_utf8(line).ok()?);
+        let (id, text, base64, end) = rest.input("\"id\":")?;
+        (rest.0 == "}").then_some(ExecutionInput {
+            id,
+            text,
+            base64,
+            end,
+        })
+    }
+}
+
+/// The members of an `input`, the id of its command first.
+type Input<'a> = (u64, Option<Text<'a>>, Option<Text<'a>>, bool);
 
 /// What is left of a line. What a method finds, it takes off the front.
 struct Rest<'a>(&'a str);
@@ -161,7 +189,7 @@ impl<'a> Rest<'a> {
 
     fn send(&mut self) -> Option<Send<'a>> {
         let (mut command, mut to, mut timeout_ms, mut window) = (None, None, None, None);
-        let (mut run, mut deadline_ms, mut progress) = (None, None, None);
+        let (mut run, mut deadline_ms, mut progress, mut stdin) = (None, None, None, None);
         self.object(|rest| match () {
             () if rest.has("\"to\":") => rest.text(&mut to),
             () if rest.has("\"command\":") => rest.words(&mut command),
@@ -170,6 +198,7 @@ impl<'a> Rest<'a> {
             () if rest.has("\"run\":") => rest.text(&mut run),
             () if rest.has("\"deadline_ms\":") => first(&mut deadline_ms, rest.natural()?),
             () if rest.has("\"progress\":true") => first(&mut progress, true),
+            () if rest.has("\"stdin\":") => first(&mut stdin, rest.stdin()?),
             () => None,
         })?;
         Some(Send {
@@ -180,7 +209,15 @@ impl<'a> Rest<'a> {
             run,
             deadline_ms,
             progress,
+            stdin,
         })
+    }
+
+    fn stdin(&mut self) -> Option<Stdin> {
+        match self.has("true") {
+            true => Some(Stdin::Flag(true)),
+            false => self.natural().map(Stdin::Window),
+        }
     }
 
     fn execution_result(&mut self) -> Option<ExecutionResult<'a>> {
@@ -208,6 +245,29 @@ impl<'a> Rest<'a> {
         let running = self.count()?;
         self.skip("}")?;
         Some(Leftovers { ended, running })
+    }
+
+    #[inline(never)]
+    fn send_input(&mut self) -> Option<SendInput<'a>> {
+        let (send, text, base64, end) = self.input("\"send\":")?;
+        Some(SendInput {
+            send: send.into(),
+            text,
+            base64,
+            end,
+        })
+    }
+
+    fn input(&mut self, key: &str) -> Option<Input<'a>> {
+        let (mut id, mut text, mut base64, mut end) = (None, None, None, false);
+        self.object(|rest| match () {
+            () if rest.has(key) => first(&mut id, rest.natural()?),
+            () if rest.has("\"text\":") => rest.text(&mut text),
+            () if rest.has("\"base64\":") => rest.text(&mut base64),
+            () if rest.has("\"end\":true") => set(&mut end),
+            () => None,
+        })?;
+        Some((id?, text, base64, end))
     }
 
     fn output(&mut self) -> Option<ExecutionOutput<'a>> {
@@ -300,6 +360,7 @@ mod tests {
             Plain::Send { id, request } => format!("{id} {request:?}"),
             Plain::Result { id, executed } => format!("{id} {executed:?}"),
             Plain::Output(output) => format!("{output:?}"),
+            Plain::Input(input) => format!("{input:?}"),
         }
     }
 
@@ -330,6 +391,10 @@ mod tests {
                 method,
                 params: raw,
             } if method == method::OUTPUT => Plain::Output(params(raw).ok()?),
+            Message::Notification {
+                method,
+                params: raw,
+            } if method == method::INPUT => Plain::Input(params(raw).ok()?),
             _ => return None,
         };
         Some(said(&plain))
@@ -348,6 +413,11 @@ mod tests {
             r#"{"jsonrpc":"2.0","id":1,"result":{"leftovers":{"ended":0,"running":0},"exit_code":0}}"#,
             r#"{"jsonrpc":"2.0","method":"output","params":{"id":3,"stream":"stdout","text":"x"}}"#,
             r#"{"jsonrpc":"2.0","method":"output","params":{"id":3,"stream":"stderr","base64":"/w=="}}"#,
+            r#"{"jsonrpc":"2.0","id":7,"method":"send","params":{"command":["x"],"stdin":true}}"#,
+            r#"{"jsonrpc":"2.0","id":7,"method":"send","params":{"command":["x"],"stdin":1048576}}"#,
+            r#"{"jsonrpc":"2.0","method":"input","params":{"send":3,"text":"x\n"}}"#,
+            r#"{"jsonrpc":"2.0","method":"input","params":{"send":3,"base64":"/w==","end":true}}"#,
+            r#"{"jsonrpc":"2.0","method":"input","params":{"send":3,"end":true}}"#,
         ] {
             let plain = Plain::read(line.as_bytes()).unwrap_or_else(|| panic!("{line}"));
             assert_eq!(Some(said(&plain)), parsed(line.as_bytes()), "{line}");
@@ -380,6 +450,10 @@ mod tests {
             r#"{"jsonrpc":"2.0","id":1,"method":"send","params":{}}"#,
             r#"{"jsonrpc":"2.0","id":1,"method":"send","params":{"command":["x"],"to":null}}"#,
             r#"{"jsonrpc":"2.0","method":"output","params":{"id":3,"stream":"x","text":"x"}}"#,
+            r#"{"jsonrpc":"2.0","id":1,"method":"send","params":{"command":["x"],"stdin":false}}"#,
+            r#"{"jsonrpc":"2.0","method":"input","params":{"send":"3","text":"x"}}"#,
+            r#"{"jsonrpc":"2.0","method":"input","params":{"send":3,"end":true,"end":true}}"#,
+            r#"{"jsonrpc":"2.0","method":"input","params":{"text":"x"}}"#,
         ] {
             assert!(Plain::read(line.as_bytes()).is_none(), "{line}");
         }
@@ -421,11 +495,11 @@ mod tests {
         let text = r#""([a ä]|\\n|\\u00e4|\\ud83d\\ude00|\\ud83d|=){0,4}""#;
         let number = "(-?[0-9]{1,3}|[0-9]{18,21}|1\\.5|1e2|01)";
         let member = format!(
-            r#""(to|text|base64|stdout|stderr_base64|signal|x)":{text}|"(id|timeout_ms|window|exit_code)":{number}|"(timed_out|truncated|cancelled)":(true|false|null)|"leftovers":(\{{("(ended|running|x)":({number}|null)(,"(ended|running)":[0-9]{{1,11}})?)?\}}|\[[0-9]?\]|null)|"stream":"(stdout|stderr|x)"|"command":\[({text}(,{text})?)?\]"#
+            r#""(to|text|base64|stdout|stderr_base64|signal|x)":{text}|"(id|send|timeout_ms|window|exit_code|stdin)":{number}|"(timed_out|truncated|cancelled|end|stdin)":(true|false|null)|"leftovers":(\{{("(ended|running|x)":({number}|null)(,"(ended|running)":[0-9]{{1,11}})?)?\}}|\[[0-9]?\]|null)|"stream":"(stdout|stderr|x)"|"command":\[({text}(,{text})?)?\]"#
         );
         let object = format!("\\{{(({member})(,({member})){{0,3}})?\\}}");
         let line = format!(
-            r#"\{{"jsonrpc":"2.0",("id":{number},"method":"send","params":{object}|"id":{number},"result":{object}|"method":"output","params":{object})\}} ?"#
+            r#"\{{"jsonrpc":"2.0",("id":{number},"method":"send","params":{object}|"id":{number},"result":{object}|"method":"(output|input)","params":{object})\}} ?"#
         );
         proptest::string::string_regex(&line).expect("a pattern")
     }

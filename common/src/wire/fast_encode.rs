@@ -8,7 +8,9 @@ use crate::wire::message::Id;
 use crate::wire::name::Name;
 use crate::wire::output::as_text;
 use crate::wire::tier::Tier;
-use crate::wire::{Execute, Origin, Outcome, OutputStream, SendOutput, Text, method};
+use crate::wire::{
+    Execute, ExecutionInput, Origin, Outcome, OutputStream, SendOutput, Text, method,
+};
 use base64_simd::STANDARD;
 
 /// Bytes of a line besides what peers wrote into it.
@@ -39,11 +41,14 @@ pub fn execute(buffer: Vec<u8>, id: u64, execute: &Execute<'_>) -> Vec<u8> {
     execute.command.append_to(&mut line.0);
     line.optional(r#","timeout_ms":"#, execute.timeout_ms);
     line.optional(r#","window":"#, execute.window);
+    if execute.stdin {
+        line.add(r#","stdin":true"#);
+    }
     line.add("}");
     line.end()
 }
 
-/// The line of an `execute` request with another time-out. Behind the command stand only numbers, so
+/// The line of an `execute` request with another time-out. Behind the command stand no strings, so
 /// the last member of that name is it.
 #[inline(never)]
 pub fn with_timeout(execute: &[u8], timeout_ms: u64) -> Option<Vec<u8>> {
@@ -93,16 +98,32 @@ pub fn execution_output(buffer: &mut Vec<u8>, id: u64, from: OutputStream, bytes
     let mut line = Line(std::mem::take(buffer));
     line.notification(method::OUTPUT).add(r#"{"id":"#);
     line.number(id).add(stream(from));
-    match as_text(bytes) {
-        Some(text) => line.text(r#","text":"#, Some(&text.into())),
-        None => {
-            line.add(r#","base64":""#);
-            STANDARD.encode_append(bytes, &mut line.0);
-            line.add("\"");
-        }
-    }
+    line.output(bytes);
     line.add("}");
     *buffer = line.end();
+}
+
+/// The `input` notification for an executor.
+pub fn input(piece: &ExecutionInput<'_>) -> Vec<u8> {
+    let texts = [&piece.text, &piece.base64];
+    let written = texts.into_iter().flatten().map(Text::written).sum();
+    let mut line = cleared(Vec::new(), written);
+    line.notification(method::INPUT).add(r#"{"id":"#);
+    line.number(piece.id);
+    line.text(r#","text":"#, piece.text.as_ref());
+    line.text(r#","base64":"#, piece.base64.as_ref());
+    line.end_of_input(piece.end)
+}
+
+/// The `input` notification of a sender.
+pub fn send_input(send: u64, bytes: &[u8], is_last: bool) -> Vec<u8> {
+    let mut line = cleared(Vec::new(), bytes.len() + bytes.len() / 3);
+    line.notification(method::INPUT).add(r#"{"send":"#);
+    line.number(send);
+    if !bytes.is_empty() {
+        line.output(bytes);
+    }
+    line.end_of_input(is_last)
 }
 
 /// A line that is ready but for the id that it begins with.
@@ -156,6 +177,26 @@ impl Line {
             self.add(key);
             text.append_to(&mut self.0);
         }
+    }
+
+    /// What a program wrote or is to read: as text, or else as base64.
+    fn output(&mut self, bytes: &[u8]) {
+        match as_text(bytes) {
+            Some(text) => self.text(r#","text":"#, Some(&text.into())),
+            None => {
+                self.add(r#","base64":""#);
+                STANDARD.encode_append(bytes, &mut self.0);
+                self.add("\"");
+            }
+        }
+    }
+
+    fn end_of_input(mut self, is_last: bool) -> Vec<u8> {
+        if is_last {
+            self.add(r#","end":true"#);
+        }
+        self.add("}");
+        self.end()
     }
 
     /// The members that say which client it is. A name needs no escapes.

@@ -27,6 +27,9 @@ pub struct Join<'a> {
     /// Whether it is told when its rank changes; it is, if this is left out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rank_news: Option<bool>,
+    /// Whether it takes input for the commands that it executes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stdin: Option<bool>,
     /// What it says of itself, for selectors.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tags: Option<Tags>,

@@ -10,6 +10,8 @@ pub const PING: &str = "ping";
 pub const EXECUTE: &str = "execute";
 pub const OUTPUT: &str = "output";
 pub const CONSUMED: &str = "consumed";
+pub const INPUT: &str = "input";
+pub const INPUT_CONSUMED: &str = "input_consumed";
 pub const ACCEPTED: &str = "accepted";
 pub const STARTED: &str = "started";
 pub const OUTCOME: &str = "outcome";
@@ -41,12 +43,16 @@ pub enum ClientMethod {
     /// A notification.
     Ack,
     /// A notification.
+    Input,
+    /// A notification.
+    InputConsumed,
+    /// A notification.
     Leave,
 }
 
 impl ClientMethod {
     /// Every one of them.
-    pub const ALL: [ClientMethod; 10] = [
+    pub const ALL: [ClientMethod; 12] = [
         ClientMethod::Join,
         ClientMethod::Send,
         ClientMethod::Select,
@@ -56,6 +62,8 @@ impl ClientMethod {
         ClientMethod::Output,
         ClientMethod::Consumed,
         ClientMethod::Ack,
+        ClientMethod::Input,
+        ClientMethod::InputConsumed,
         ClientMethod::Leave,
     ];
 
@@ -70,6 +78,8 @@ impl ClientMethod {
             ClientMethod::Cancel => CANCEL,
             ClientMethod::Output => OUTPUT,
             ClientMethod::Consumed => CONSUMED,
+            ClientMethod::Input => INPUT,
+            ClientMethod::InputConsumed => INPUT_CONSUMED,
             ClientMethod::Leave => LEAVE,
             ClientMethod::Ack => ACK,
         }

@@ -18,6 +18,7 @@ pub mod fast_decode;
 pub mod fast_encode;
 mod id;
 mod identity;
+mod input;
 mod join;
 mod members;
 pub mod message;
@@ -40,6 +41,7 @@ mod words;
 pub use bye::{Bye, ByeReason};
 pub use execute::{CancelExecution, Execute, ExecutionResult, Leftovers};
 pub use identity::Identity;
+pub use input::{ExecutionInput, ExecutionInputConsumed, SendInput, SendInputConsumed, Stdin};
 pub use join::{Ack, Credential, Join, Joined, Resumable, Resume, ResumeToken, Resumed};
 pub use members::{Member, Members, MembersQuery, Rank};
 pub use outcome::{Outcome, Status, Tally};
@@ -55,7 +57,7 @@ pub use text::Text;
 pub use tier::Tier;
 pub use words::Words;
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 
 /// An object without members.
 #[derive(Clone, Copy, Debug, Default, Deserialize, Serialize)]
@@ -64,4 +66,9 @@ pub struct Empty {}
 #[allow(clippy::trivially_copy_pass_by_ref)] // serde passes a reference
 pub(crate) fn is_false(value: &bool) -> bool {
     !value
+}
+
+/// A member that is `null` counts as left out.
+pub(crate) fn null_is_false<'de, D: Deserializer<'de>>(json: D) -> Result<bool, D::Error> {
+    Ok(Option::deserialize(json)?.unwrap_or_default())
 }

@@ -29,10 +29,15 @@ pub struct SelectQueryOut<'a> {
     /// The selector; left out, that of the server.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub to: Option<&'a str>,
-    /// The command that would be sent.
+    /// The command that would be sent, if it is known.
+    #[serde(skip_serializing_if = "is_none")]
     pub command: &'a [String],
     /// The place in the list of targets to start from.
     pub from: u64,
+}
+
+fn is_none(command: &&[String]) -> bool {
+    command.is_empty()
 }
 
 /// What `select` gives.

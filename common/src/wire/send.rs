@@ -2,6 +2,7 @@
 
 use super::is_false;
 use crate::wire::identity::Identity;
+use crate::wire::input::Stdin;
 use crate::wire::message::Id;
 use crate::wire::name::Name;
 use crate::wire::text::Text;
@@ -33,6 +34,9 @@ pub struct Send<'a> {
     /// Whether the sender is told when each target is given it.
     #[serde(default)]
     pub progress: Option<bool>,
+    /// Whether it has input, and how much of it may be under way.
+    #[serde(default)]
+    pub stdin: Option<Stdin>,
 }
 
 /// What `send` takes, as a client writes it.
@@ -57,6 +61,8 @@ pub struct SendOut<'a> {
     /// The run of the server that the selector was made for.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub run: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub stdin: Option<Stdin>,
 }
 
 /// Who sent a command.

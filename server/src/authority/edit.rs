@@ -12,7 +12,7 @@ use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 use toml_edit::{Array, ArrayOfTables, Datetime, DocumentMut, Item, Table, value};
 
 /// A credential to be added.
@@ -38,12 +38,15 @@ pub struct NewCredential {
 
 impl NewCredential {
     /// Adds it to an auth file. Its token is made, and written to `out`, a file that only its
-    /// owner can read; with a certificate there is none.
+    /// owner can read; with a certificate there is none. Returns when it ends, if it does.
     ///
     /// # Errors
     /// The auth file would not be right with it, or a file cannot be written; then neither is.
-    pub fn add_to(&self, file: &Path, out: Option<&Path>) -> Result<(), AuthError> {
-        let expires = self.expires()?;
+    pub fn add_to(&self, file: &Path, out: Option<&Path>) -> Result<Option<SystemTime>, AuthError> {
+        let ends = self
+            .expires_in
+            .and_then(|left| wall_clock().checked_add(left));
+        let expires = self.expires(ends)?;
         let token = match self.certificate {
             Some(_) => None,
             None => Some(token::generate().map_err(|error| {
@@ -56,7 +59,7 @@ impl NewCredential {
             Ok(())
         })?;
         let Some((token, out)) = token.zip(out) else {
-            return change.commit(&changed);
+            return change.commit(&changed).map(|()| ends);
         };
         // First, as without its file a credential cannot be used by any client.
         write_secret(out, &token).map_err(|error| match error.kind() {
@@ -67,15 +70,15 @@ impl NewCredential {
         if committed.is_err() {
             let _ = std::fs::remove_file(out);
         }
-        committed
+        committed.map(|()| ends)
     }
 
     /// The date from which on it does not count.
-    fn expires(&self) -> Result<Option<Datetime>, AuthError> {
+    fn expires(&self, ends: Option<SystemTime>) -> Result<Option<Datetime>, AuthError> {
         let Some(left) = self.expires_in else {
             return Ok(None);
         };
-        let date = wall_clock().checked_add(left).and_then(values::date);
+        let date = ends.and_then(values::date);
         date.map(Some).ok_or_else(|| {
             let (days, range) = (left.as_secs() / (24 * 60 * 60), values::MOMENTS_TEXT);
             AuthError::Change(format!(
@@ -119,11 +122,12 @@ impl NewCredential {
     }
 }
 
-/// Takes a credential out of an auth file. A running server ends its clients within seconds.
+/// Takes a credential out of an auth file. A running server ends its clients within seconds. Returns
+/// a warning if clients of other credentials can take its names from now on.
 ///
 /// # Errors
 /// There is none with this id, or the file cannot be read or written.
-pub fn revoke(file: &Path, id: &str) -> Result<(), AuthError> {
+pub fn revoke(file: &Path, id: &str) -> Result<Option<String>, AuthError> {
     let change = Change::begin(file)?;
     let changed = change.with(|credentials| {
         let has_id = |table: &Table| table.get("id").and_then(Item::as_str) == Some(id);
@@ -141,7 +145,8 @@ pub fn revoke(file: &Path, id: &str) -> Result<(), AuthError> {
         }
         Ok(())
     })?;
-    change.commit(&changed)
+    change.commit(&changed)?;
+    Ok(change.rules.heirs(id))
 }
 
 /// What an error says of an id that no credential has.

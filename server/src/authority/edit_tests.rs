@@ -144,8 +144,8 @@ fn what_cannot_be_added_changes_nothing() {
     }
     let missing = folder.path().join("none.toml");
     for error in [
-        web3().add_to(&missing, Some(&free)),
-        revoke(&missing, "web1"),
+        web3().add_to(&missing, Some(&free)).map(drop),
+        revoke(&missing, "web1").map(drop),
     ] {
         let error = error.expect_err("it is missing").to_string();
         assert!(error.contains("cannot be read: No such file"), "{error}");
@@ -191,6 +191,40 @@ fn a_revoked_credential_goes_with_its_own_comment_alone() {
 }
 
 #[test]
+fn a_revocation_says_which_credentials_give_the_name_from_now_on() {
+    let (_folder, file) = folder();
+    let entry = |id: &str, cert: &str, names: &str| {
+        format!(
+            "[[credentials]]\nid = \"{id}\"\nrole = \"agent\"\ncert = \"{cert}\"\nnames = {names}\n"
+        )
+    };
+    let others = entry("any", "pecking:any", "[\"any\", \"*\"]")
+        + &entry("fleet", "fleet:*", "[\"{1}\"]")
+        + &entry("db", "pecking:db", "[\"db*\"]")
+        + &entry("pair", "pecking:pair", "[\"p1\", \"p2*\"]");
+    std::fs::write(&file, FILE.to_owned() + &others).expect("a file");
+    for (id, warning) in [
+        (
+            "web1",
+            Some("the name web1 can now be taken by: any (names \"*\"), fleet (names \"{1}\")"),
+        ),
+        (
+            "pair",
+            Some("the names p1, p2* can now be taken by: any (names \"*\"), fleet (names \"{1}\")"),
+        ),
+        // It gave no name.
+        ("web2", None),
+        ("fleet", None),
+        ("any", None),
+        // No other credential gives it.
+        ("db", None),
+    ] {
+        let told = revoke(&file, id).expect("it is there");
+        assert_eq!(told.as_deref(), warning, "{id}");
+    }
+}
+
+#[test]
 fn a_file_behind_a_link_is_changed_where_it_is() {
     let (folder, file) = folder();
     let link = folder.path().join("link.toml");
@@ -206,7 +240,7 @@ fn a_file_that_others_could_have_written_or_that_is_none_is_not_taken() {
         std::fs::set_permissions(path, PermissionsExt::from_mode(mode)).expect("a mode");
     };
     let refused = |path: &Path, why: &str| {
-        for error in [Rules::load(path).map(drop), revoke(path, "web1")] {
+        for error in [Rules::load(path).map(drop), revoke(path, "web1").map(drop)] {
             let error = error.expect_err(why).to_string();
             assert!(
                 error.contains(why) && error.contains("auth.toml"),

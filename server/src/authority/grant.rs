@@ -4,6 +4,7 @@
 use crate::authority::certificate;
 use crate::authority::edit::no_credential;
 use crate::authority::error::AuthError;
+use crate::authority::names::NamePattern;
 use crate::authority::rules::{Allow, Credential, ProofPattern, Role, Rules};
 use crate::authority::token::{TokenHash, key_id};
 use common::sys::sync::Arc;
@@ -153,8 +154,34 @@ impl Rules {
         let id = &grant.credential.id;
         Err(Forbidden {
             rule: format!("{id}.names"),
-            message: format!("the name {name:?} is not one that the credential {id:?} gives"),
+            message: format!(
+                "the name {name:?} is not one that the credential {id:?} gives; {}",
+                given(names, is_given)
+            ),
         })
+    }
+}
+
+/// The names that a credential gives, in a sentence.
+fn given(names: &[NamePattern], is_given: bool) -> String {
+    /// A screen's width of them.
+    const NAMED: usize = 8;
+    let shown = names
+        .iter()
+        .take(NAMED)
+        .map(|name| format!("{:?}", name.as_str()));
+    let shown: Vec<String> = shown.collect();
+    let more = match names.len().saturating_sub(NAMED) {
+        0 => String::new(),
+        more => format!(" and {more} more"),
+    };
+    match shown.is_empty() {
+        true => "it gives none (`pecking-server auth add --name` gives one)".into(),
+        false if is_given => format!(
+            "it gives {}{more}, without the names of other credentials",
+            shown.join(", ")
+        ),
+        false => format!("it gives {}{more}", shown.join(", ")),
     }
 }
 

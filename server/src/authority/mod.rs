@@ -29,6 +29,7 @@ pub use error::AuthError;
 pub use grant::Decision;
 pub use in_force::Authority;
 pub use rules::Rules;
+pub(crate) use token::redact;
 
 use common::sys::trusted_file;
 use error::Fault;

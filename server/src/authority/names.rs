@@ -76,6 +76,11 @@ impl NamePattern {
         }
     }
 
+    /// Whether it keeps names from all other credentials.
+    pub(super) fn reserves(&self) -> bool {
+        self.reserved().is_some()
+    }
+
     /// What no other credential gives, folded; `None` if it reserves nothing.
     fn reserved(&self) -> Option<String> {
         let pattern = match self.kind {

@@ -27,7 +27,8 @@ fn a_whole_file_is_read() {
             "token",
             "alice-*",
             "10.0.0.0/8,::1/128",
-            "2027-06-30T00:00:00Z"
+            "2027-06-30T00:00:00Z",
+            "-"
         ]
         .map(String::from)
     );
@@ -35,6 +36,7 @@ fn a_whole_file_is_read() {
         shown[2][..4],
         ["fleet", "agent", "spiffe://corp/agent/*", "{1}"].map(String::from)
     );
+    assert_eq!(rules.list()[1][6], "1,replace");
     assert!(!format!("{rules:?}").contains(&hash('a')[7..]));
     assert_eq!(rules.warnings(SystemTime::UNIX_EPOCH), [""; 0]);
 }

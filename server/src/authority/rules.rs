@@ -87,6 +87,19 @@ pub struct Rules {
     pub(super) reserved: Reserved,
 }
 
+/// The ids of credentials that differ between two files.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(crate) struct Changes {
+    pub(crate) added: Vec<String>,
+    pub(crate) removed: Vec<String>,
+    pub(crate) changed: Vec<String>,
+}
+
+fn by_id(rules: &Rules) -> impl Iterator<Item = (&str, &Credential)> {
+    let all = rules.credentials.iter();
+    all.map(|credential| (credential.id.as_str(), &**credential))
+}
+
 impl Credential {
     /// Whether it may be used from an address.
     pub(super) fn takes(&self, address: IpAddr) -> bool {
@@ -143,8 +156,9 @@ impl Rules {
         ))
     }
 
-    /// The credentials as lines for people: id, role, what proves it, names, networks and end.
-    pub fn list(&self) -> Vec<[String; 6]> {
+    /// The credentials as lines for people: id, role, what proves it, names, networks, end,
+    /// and how many clients may join with it.
+    pub fn list(&self) -> Vec<[String; 7]> {
         let lines = self.credentials.iter().map(|credential| {
             let joined = |texts: Vec<String>| match texts.is_empty() {
                 true => "-".to_owned(),
@@ -165,9 +179,55 @@ impl Rules {
                 joined(names.collect()),
                 joined(from.collect()),
                 expires.unwrap_or_else(|| "-".to_owned()),
+                match (credential.connections, credential.replace) {
+                    (None, false) => "-".to_owned(),
+                    (None, true) => "replace".to_owned(),
+                    (Some(most), false) => most.to_string(),
+                    (Some(most), true) => format!("{most},replace"),
+                },
             ]
         });
         lines.collect()
+    }
+
+    /// Which credentials' clients can take the names that only the one with this id gives now, once
+    /// that is gone; a sentence, if there are any.
+    pub(super) fn heirs(&self, id: &str) -> Option<String> {
+        let (ours, others): (Vec<_>, Vec<_>) = self.credentials.iter().partition(|c| c.id == id);
+        let kept = ours.iter().flat_map(|credential| &credential.names);
+        let kept = kept.filter(|name| name.reserves());
+        let kept: Vec<&str> = kept.map(NamePattern::as_str).collect();
+        let heirs = others.iter().filter_map(|credential| {
+            let name = credential.names.iter().find(|name| !name.reserves())?;
+            Some(format!("{} (names {:?})", credential.id, name.as_str()))
+        });
+        let heirs: Vec<String> = heirs.collect();
+        (!kept.is_empty() && !heirs.is_empty()).then(|| {
+            let (noun, kept) = (
+                if kept.len() == 1 { "name" } else { "names" },
+                kept.join(", "),
+            );
+            let heirs = heirs.join(", ");
+            format!("the {noun} {kept} can now be taken by: {heirs}")
+        })
+    }
+
+    /// How the credentials differ from those that were in force before, by their ids. One whose
+    /// role is another one, or says something else, has changed.
+    pub(crate) fn changes_since(&self, before: &Rules) -> Changes {
+        let known: HashMap<&str, &Credential> = by_id(before).collect();
+        let now: HashMap<&str, &Credential> = by_id(self).collect();
+        let ids = |of: &[Arc<Credential>], is: &dyn Fn(&Credential) -> bool| {
+            let of = of.iter().filter(|credential| is(credential));
+            of.map(|credential| credential.id.clone()).collect()
+        };
+        Changes {
+            added: ids(&self.credentials, &|c| !known.contains_key(c.id.as_str())),
+            removed: ids(&before.credentials, &|c| !now.contains_key(c.id.as_str())),
+            changed: ids(&self.credentials, &|c| {
+                known.get(c.id.as_str()).is_some_and(|before| *before != c)
+            }),
+        }
     }
 
     /// The names of all roles.

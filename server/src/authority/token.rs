@@ -121,7 +121,7 @@ pub(super) fn key_id(token: &str) -> Option<&str> {
 }
 
 /// A text without the secrets of tokens in it, whole or cut.
-pub(super) fn redact(text: &str) -> Cow<'_, str> {
+pub(crate) fn redact(text: &str) -> Cow<'_, str> {
     if !text.contains(PREFIX) {
         return text.into();
     }

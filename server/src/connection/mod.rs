@@ -7,8 +7,8 @@ pub(crate) mod hold;
 pub(crate) use deadlines::Verdict;
 
 use crate::connection::hold::Hold;
-
 use crate::millis;
+use crate::telemetry::Telemetry;
 use common::limits::{ACK_PATIENCE, LINE_DEADLINE};
 use common::memory::Memory;
 use common::net::outbox::{Cut, Line, Outbox};
@@ -68,6 +68,8 @@ pub(crate) struct Connection {
     hold: OnceLock<Box<Hold>>,
     /// The hub's number for it.
     number: AtomicU64,
+    /// Where what becomes of its commands is counted, if it is.
+    pub(crate) telemetry: Option<Arc<Telemetry>>,
 }
 
 impl Connection {
@@ -93,7 +95,14 @@ impl Connection {
             identity: OnceLock::new(),
             hold: OnceLock::new(),
             number: AtomicU64::new(0),
+            telemetry: None,
         }
+    }
+
+    /// The same, whose commands are counted.
+    pub(crate) fn counted(mut self, telemetry: Option<&Arc<Telemetry>>) -> Connection {
+        self.telemetry = telemetry.cloned();
+        self
     }
 
     /// The hub's number for it; 0: it has none yet.

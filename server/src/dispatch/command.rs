@@ -3,9 +3,11 @@
 
 use crate::authority::grant::AllowLine;
 use crate::dispatch::flush_set::FlushSet;
+use crate::dispatch::input::{self, Input};
 use crate::dispatch::output_credit::OutputCredit;
 use crate::member::Member;
 use crate::record::OnRecord;
+use crate::telemetry::feed::Shown;
 use common::limits::{MAX_OUTPUT, MAX_OUTPUT_SHARE, MIN_OUTPUT_SHARE, MIN_WINDOW_SHARE};
 use common::logging::logged;
 use common::memory::Charge;
@@ -60,8 +62,13 @@ impl Targets {
 
     /// The target with that number.
     pub(crate) fn find(&self, number: u64) -> Option<&Target> {
+        self.place(number).map(|at| &self[at])
+    }
+
+    /// Which of them has that number.
+    pub(crate) fn place(&self, number: u64) -> Option<usize> {
         let at = self.binary_search_by_key(&number, |target| target.member.id);
-        at.ok().map(|at| &self[at])
+        at.ok()
     }
 }
 
@@ -92,12 +99,16 @@ pub(crate) struct Command {
     pub(crate) progress: bool,
     /// How much output the sender takes ahead, over all targets.
     pub(crate) window: Option<u64>,
+    /// Its input, if it has any.
+    pub(crate) input: Option<Box<Input>>,
     /// How many outcomes of each kind there were; `None` where the one outcome is the answer.
     pub(crate) tally: Option<Counts>,
     /// For what is kept of it until its last outcome.
     pub(crate) _charge: Charge,
     /// If what clients do is put on record.
     pub(crate) on_record: Option<OnRecord>,
+    /// If it is among the commands that are shown.
+    pub(crate) shown: Option<Arc<Shown>>,
 }
 
 /// One command at one of its targets.
@@ -235,6 +246,12 @@ impl Command {
         if let Some(on_record) = &self.on_record {
             on_record.outcome(self, target, status, details);
         }
+        if self.input.is_some() {
+            input::note(self, target, None, flushes);
+        }
+        if let Some(telemetry) = &self.sender.connection.telemetry {
+            telemetry.outcome(self, target, status, details, &mut flushes.counted);
+        }
         self.make_outcome(target, status, details, flushes);
     }
 
@@ -291,6 +308,9 @@ impl Command {
             }
             Missed::Named(one) => {
                 log::debug!("#{}: {one} {status}: {message}", self.id);
+                if let Some(telemetry) = &self.sender.connection.telemetry {
+                    telemetry.missed(self, *status);
+                }
                 let outcome = Outcome {
                     send: Some(self.send.clone()),
                     message: Some(message.as_str().into()),
@@ -361,6 +381,9 @@ impl Command {
 
     /// Ends a send to one target that was not taken after all.
     pub(crate) fn refuse(&self, error: &RpcError, flushes: &mut FlushSet<'_>) {
+        if let Some(telemetry) = &self.sender.connection.telemetry {
+            telemetry.missed(self, Status::Busy);
+        }
         let mut line = error_line(Some(self.send.clone()), error).into();
         self.answer(&mut line, flushes);
     }

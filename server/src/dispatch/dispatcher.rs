@@ -15,6 +15,7 @@ use crate::dispatch::command::{
     Absent, Assignment, Command, Counts, OutcomeDetails, Target, Targets,
 };
 use crate::dispatch::flush_set::FlushSet;
+use crate::dispatch::input::Input;
 use crate::dispatch::refusal_limiter;
 use crate::dispatch::scope::Scope;
 use crate::dispatch::selection::{Found, Selection, gone, select};
@@ -23,13 +24,14 @@ use crate::member::Member;
 use crate::member::executor_queue::{Cancelled, Registered};
 use crate::member::open_sends::Opened;
 use crate::record::{self, OnRecord};
-use common::limits::MAX_OUTPUT;
+use common::limits::{MAX_INPUT_WINDOW, MAX_OPEN_INPUTS, MAX_OUTPUT};
 use common::memory::Charge;
 use common::net::outbox::Line;
 use common::sys::sync::Arc;
 use common::wire::message::{Code, Id, RpcError, notification_line};
 use common::wire::selector::{Selector, SelectorError};
-use common::wire::{Accepted, Execute, Send, Status, Text, Words, fast_encode, method};
+use common::wire::{Accepted, Execute, Send, Status, Stdin, Text, Words, fast_encode, method};
+use std::borrow::Cow;
 use std::fmt;
 
 /// A `send` that was taken, and not begun.
@@ -72,6 +74,9 @@ pub(crate) fn send(
         on_record.send(&taken.command, taken.sender_rank, request, outcomes);
     }
     log_taken(&taken, request);
+    if let Some(telemetry) = &hub.telemetry {
+        telemetry.taken(&taken.command, taken.sender_rank, &mut flushes.counted);
+    }
     announce(&taken, request, now, flushes);
     begin(hub, &taken, request, now, flushes);
     if sender.sends.have_ended() {
@@ -118,7 +123,8 @@ fn take(
     let Selection { sender_rank, found } = selection;
     let is_single = matches!(found, Found::One(_));
     let words = request.command.as_json().len();
-    let room = hub.budget.room_for(found.executing(), words);
+    let input = input_window(request).map_or(0, Input::most_kept);
+    let room = hub.budget.room_for(found.executing(), words, input);
     if room.is_none() && is_single {
         return Err(no_memory());
     }
@@ -158,6 +164,24 @@ pub(crate) fn find(
             find_in(hub, sender, to, Scope::of(grant.role(), word.as_deref()))
         }
     }
+}
+
+/// For a selection that found no client: what says so on record, if the sender's role is the only
+/// reason, because without it a client would execute the command. The sender is told `no_target`,
+/// so that the error does not say which clients are here.
+#[cold]
+#[inline(never)]
+pub(crate) fn hidden_by_role(
+    hub: &Hub,
+    sender: &Member,
+    to: Option<&Text<'_>>,
+    command: Option<&Words<'_>>,
+) -> Option<RpcError> {
+    let grant = sender.bearer.as_ref()?.grant();
+    let all = find_in(hub, sender, to, Scope::ALL).ok()?;
+    let word = command.map(|words| words.first_word());
+    let target = to.map_or(Cow::Borrowed("a target"), |to| to.decoded());
+    (all.found.executing() > 0).then(|| Scope::of(grant.role(), word.as_deref()).error(&target))
 }
 
 #[inline(never)]
@@ -280,6 +304,7 @@ fn begin(hub: &Hub, taken: &Taken, request: &Send<'_>, now: u64, flushes: &mut F
             command: request.command,
             timeout_ms: first_end(request),
             window: command.window_share(),
+            stdin: command.input.is_some(),
         };
         let line = fast_encode::execute(flushes.buffer(), command.id, &execute);
         return distribute(hub, command, line, now, flushes);
@@ -306,12 +331,22 @@ fn check_numbers(request: &Send<'_>) -> Result<(), RpcError> {
             return wrong(format!("params.{name} is 0; it must be at least 1"));
         }
     }
-    match request.window {
-        Some(window) if !(1..=MAX_OUTPUT).contains(&window) => wrong(format!(
-            "params.window is {window}; it must be from 1 to {MAX_OUTPUT}"
-        )),
-        _ => Ok(()),
+    for (name, window, most) in [
+        ("window", request.window, MAX_OUTPUT),
+        ("stdin", input_window(request), MAX_INPUT_WINDOW),
+    ] {
+        if let Some(window) = window.filter(|window| !(1..=most).contains(window)) {
+            return wrong(format!(
+                "params.{name} is {window}; it must be from 1 to {most}"
+            ));
+        }
     }
+    Ok(())
+}
+
+/// How much input of a command may be under way, if it has any.
+fn input_window(request: &Send<'_>) -> Option<u64> {
+    request.stdin.and_then(Stdin::window)
 }
 
 /// Holds a `send` that was made for one run of a server to that: the numbers of members in its
@@ -353,8 +388,16 @@ fn command(
             (Targets::many(execute), outranked, absent, Some(counts))
         }
     };
+    let executing = targets.len();
+    let id = hub.next_id();
+    let shown = hub.telemetry.as_ref().and_then(|telemetry| {
+        let outcomes = targets.len() + outranked.len() + absent.len();
+        telemetry
+            .feed
+            .show(id, sender, request, &targets, outcomes as u32)
+    });
     let command = Command {
-        id: hub.next_id(),
+        id,
         send,
         sender: Arc::clone(sender),
         targets,
@@ -364,9 +407,11 @@ fn command(
             .map(|ms| hub.timers.now().saturating_add(ms)),
         progress: request.progress == Some(true),
         window: request.window,
+        input: input_window(request).map(|window| Input::new(window, executing)),
         tally,
         _charge: charge,
         on_record,
+        shown,
     };
     (Arc::new(command), outranked, absent)
 }
@@ -424,6 +469,25 @@ fn distribute(
     flushes.give_back(line);
 }
 
+/// Why a client is given no command with input.
+const NO_INPUT: &str = "this client takes no input for what it executes";
+
+/// Why one target is busy.
+#[cold]
+#[inline(never)]
+fn busy(command: &Command, target: &Target) -> String {
+    let (member, rank) = (&target.member, target.rank);
+    match command.input {
+        None => format!(
+            "the queue of {member} (rank {rank}), or your share of it, is full; wait for an outcome"
+        ),
+        Some(_) => format!(
+            "{member} (rank {rank}) has no free slot, or {MAX_OPEN_INPUTS} commands with input; a \
+             command with input does not wait, so try again later"
+        ),
+    }
+}
+
 fn registration_ended(
     command: &Command,
     target: &Target,
@@ -450,11 +514,15 @@ fn registration_ended(
             )
         }
         Registered::Draining => (Status::Cancelled, OutcomeDetails::default()),
+        Registered::NoInput => (
+            Status::Failed,
+            OutcomeDetails {
+                message: Some(NO_INPUT.into()),
+                ..OutcomeDetails::default()
+            },
+        ),
         Registered::Busy if command.tally.is_none() => {
-            let message = format!(
-                "the queue of {} (rank {}), or your share of it, is full; wait for an outcome",
-                target.member, target.rank
-            );
+            let message = busy(command, target);
             log::info!(
                 "#{}: {} (rank {}) busy",
                 command.id,

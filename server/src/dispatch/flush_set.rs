@@ -6,6 +6,7 @@
 //! would cost most.
 
 use crate::connection::Connection;
+use crate::telemetry::counters::Pending;
 use crate::timers::timer_queue::{Timer, TimerQueue};
 use common::net::outbox::Line;
 use common::sys::sync::Arc;
@@ -40,6 +41,8 @@ pub(crate) struct FlushSet<'a> {
     now: Vec<Arc<Connection>>,
     soon: Vec<Arc<Connection>>,
     buffer: Vec<u8>,
+    /// What was counted of the commands of this batch.
+    pub(crate) counted: Pending,
 }
 
 impl<'a> FlushSet<'a> {
@@ -50,6 +53,7 @@ impl<'a> FlushSet<'a> {
             now: Vec::new(),
             soon: Vec::new(),
             buffer: Vec::new(),
+            counted: Pending::default(),
         }
     }
 
@@ -92,6 +96,8 @@ impl<'a> FlushSet<'a> {
 
     /// Writes to them all, in the order in which there was something for them.
     pub(crate) fn flush(&mut self) {
+        // First: a client that has its outcome finds it counted.
+        self.counted.settle();
         self.flush_now();
         for connection in self.soon.drain(..) {
             if connection.ask_for_flush() {

@@ -4,6 +4,7 @@ pub(crate) mod command;
 pub(crate) mod dispatcher;
 pub(crate) mod execution_result;
 pub(crate) mod flush_set;
+pub(crate) mod input;
 pub(crate) mod output_credit;
 pub(crate) mod preview;
 pub(crate) mod refusal_limiter;

@@ -96,7 +96,7 @@ pub(crate) struct Proven {
 #[inline(never)]
 fn join_params(raw: Option<&RawValue>) -> Result<Box<Join<'_>>, RpcError> {
     check_protocol(raw)?;
-    params(raw).map(Box::new)
+    params(raw)
 }
 
 #[inline(never)]
@@ -159,6 +159,7 @@ impl Wanted {
             tier,
             slots,
             rank_news: join.rank_news.unwrap_or(true),
+            takes_input: join.stdin.unwrap_or_default(),
             tags: join.tags.unwrap_or_default(),
         };
         Ok(Box::new(Wanted {
@@ -175,6 +176,7 @@ impl Wanted {
         Newcomer {
             name: self.name.as_deref(),
             tier: self.terms.tier,
+            executes: self.terms.slots > 0,
             credential: self.proven.as_ref().map(|proven| &*proven.grant.credential),
             reserve: self
                 .proven

@@ -3,7 +3,7 @@
 use crate::authority::bearer::Bearer;
 use crate::authority::grant::{Proof, showed};
 use crate::authority::token::TokenHash;
-use crate::authority::wall_clock;
+use crate::authority::{redact, wall_clock};
 use crate::connection::hold::{Hold, new_token};
 use crate::eviction;
 use crate::holds;
@@ -22,7 +22,7 @@ use common::wire::message::{
 };
 use common::wire::method::ClientMethod;
 use common::wire::name::Name;
-use common::wire::{Joined, Resumable, Resumed, Right};
+use common::wire::{Joined, Resumable, Resumed, Right, method};
 use serde_json::value::RawValue;
 
 impl Session<'_> {
@@ -105,7 +105,7 @@ impl Session<'_> {
                     Some(_) => Flow::Break(()),
                 }
             }
-            Err(error) => self.not_joined(id, raw, &error),
+            Err(error) => self.not_joined(id, raw, &without_token(error)),
         }
     }
 
@@ -116,6 +116,9 @@ impl Session<'_> {
             && record::is_denial(error)
         {
             record::join_denied(audit, self.connection, raw, error);
+        }
+        if let Some(telemetry) = &self.hub.telemetry {
+            telemetry.refused(method::JOIN, error);
         }
         if error.is(Code::Unauthorized) {
             let at = self.now.saturating_add(ANSWER_DELAY_MS);
@@ -247,10 +250,21 @@ impl Session<'_> {
             member.tier,
             member.slots
         );
+        if let Some(telemetry) = &self.hub.telemetry {
+            telemetry.joined();
+        }
         if let Some(audit) = &self.hub.config.audit {
             record::join(audit, member);
         }
     }
+}
+
+/// An error without a token in it, as a client may have put its own into another parameter.
+#[cold]
+#[inline(never)]
+fn without_token(mut error: RpcError) -> RpcError {
+    error.message = redact(&error.message).into_owned();
+    error
 }
 
 /// What stays with the member of what it has proven.

@@ -162,6 +162,12 @@ impl Session<'_> {
         }
         holds::end_work(hub, earlier, &mut self.flushes);
         holds::close(hub, earlier);
+        // The other one counts as having joined.
+        if let Some(telemetry) = &hub.telemetry {
+            telemetry
+                .counters
+                .left(earlier.connection.outbox.was_too_slow());
+        }
         hub.schedule_news();
         eviction::watch_expiry(hub, &member);
         self.about.change(&member.name);

@@ -32,6 +32,8 @@ pub(crate) struct Member {
     /// Whether it is told when its rank changes.
     pub(crate) rank_news: bool,
     pub(crate) name: Box<str>,
+    /// Whether it takes input for what it executes.
+    pub(crate) takes_input: bool,
     /// What it says of itself, for selectors.
     pub(crate) tags: Tags,
     /// What it has proven, at a server that knows identities.
@@ -57,6 +59,7 @@ pub(crate) struct Terms {
     pub(crate) tier: Tier,
     pub(crate) slots: u32,
     pub(crate) rank_news: bool,
+    pub(crate) takes_input: bool,
     pub(crate) tags: Tags,
 }
 
@@ -76,6 +79,7 @@ impl Member {
             bearer,
             tier: terms.tier,
             rank_news: terms.rank_news,
+            takes_input: terms.takes_input,
             slots: terms.slots,
             tags: terms.tags,
             joined,
@@ -93,6 +97,7 @@ impl Member {
             tier: self.tier,
             slots: self.slots,
             rank_news: self.rank_news,
+            takes_input: self.takes_input,
             tags: self.tags.clone(),
         }
     }

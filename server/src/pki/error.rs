@@ -13,6 +13,13 @@ pub enum PkiError {
     /// A file would have been overwritten.
     #[error("{} exists already, and is not overwritten", shown(.0))]
     Exists(PathBuf),
+    /// A client has a certificate, or a key for one, already.
+    #[error(
+        "{} exists already, and is not overwritten; `pecking-server tls renew` makes a new \
+         certificate for the same key",
+        shown(.0)
+    )]
+    Issued(PathBuf),
     /// A file or a folder could not be written.
     #[error("cannot write {}: {error}", shown(.file))]
     Unwritable {

@@ -1,17 +1,18 @@
 //! Everything that a server needs which other machines reach, in one folder.
 
+use super::address;
 use super::files::{self, SECRET, Written};
 use super::{
-    AGENT_TOKEN, AUTH, CA_CERT, CA_KEY, Issuer, OPERATOR_TOKEN, PkiError, SERVER_CERT, SERVER_KEY,
-    ServerNames,
+    ADDRESS, AGENT_TOKEN, AUTH, CA_CERT, CA_KEY, Issuer, OPERATOR_TOKEN, PkiError, SERVER_CERT,
+    SERVER_KEY, ServerNames,
 };
 use crate::authority::NewCredential;
-use common::net::tls::pin::Pin;
 use common::sys::trusted_file::{self, Finds};
 use std::path::Path;
 
 /// All that is written.
-const FILES: [&str; 7] = [
+const FILES: [&str; 8] = [
+    ADDRESS,
     CA_CERT,
     CA_KEY,
     SERVER_CERT,
@@ -25,12 +26,12 @@ const FILES: [&str; 7] = [
 const ROLES: &str = include_str!("auth.toml");
 
 /// Makes an authority, a server's certificate, an auth file and two tokens, in a folder that is made
-/// if there is none; returns the pin by which clients know the authority.
+/// if there is none; returns the address that clients dial, with the pin of the authority.
 ///
 /// # Errors
 /// One of the files is there already, or cannot be written, or another user could change the
 /// folder. Then none of them is left.
-pub fn init(folder: &Path, names: &ServerNames) -> Result<Pin, PkiError> {
+pub fn init(folder: &Path, names: &ServerNames, port: u16) -> Result<String, PkiError> {
     let mut all = FILES.iter().map(|file| folder.join(file));
     if let Some(there) = all.find(|file| files::exists(file)) {
         return Err(PkiError::Exists(there));
@@ -60,6 +61,12 @@ pub fn init(folder: &Path, names: &ServerNames) -> Result<Pin, PkiError> {
         credential.add_to(&auth, Some(&token))?;
         written.note(&token);
     }
+    let address = address::of(names, port, &issuer.pin());
+    written.file(
+        &folder.join(ADDRESS),
+        &format!("{address}\n"),
+        files::PUBLIC,
+    )?;
     written.keep();
-    Ok(issuer.pin())
+    Ok(address)
 }

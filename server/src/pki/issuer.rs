@@ -162,7 +162,7 @@ impl Issuer {
             key_of(folder, name.as_str()),
         ];
         if let Some(there) = files.into_iter().find(|file| files::exists(file)) {
-            return Err(PkiError::Exists(there));
+            return Err(PkiError::Issued(there));
         }
         let key = new_key()?;
         let cert = self.client(&key, name, days.unwrap_or(YEAR))?;

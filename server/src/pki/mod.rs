@@ -9,6 +9,7 @@
 //! are no lists of revoked certificates: what a certificate gives is a line of the auth file, and
 //! is taken away there.
 
+mod address;
 mod error;
 mod files;
 mod init;
@@ -18,6 +19,7 @@ mod show;
 #[cfg(test)]
 mod tests;
 
+pub use address::{PORT, address};
 pub use error::PkiError;
 pub use init::init;
 pub use issuer::{Days, Issuer, server_names};
@@ -46,6 +48,9 @@ pub const OPERATOR_TOKEN: &str = "operator.token";
 
 /// The token that agents share until they have certificates.
 pub const AGENT_TOKEN: &str = "agent.token";
+
+/// What clients dial, with the pin of the authority.
+pub const ADDRESS: &str = "address";
 
 /// What the server's certificate is called where clients' certificates go by their names.
 pub const SERVER: &str = "server";

@@ -73,7 +73,7 @@ fn server_name(text: &str) -> Result<ServerName<'static>, String> {
     let wrong = || {
         format!(
             "{:?} is neither a host name nor an IP address; expected what clients dial, without a \
-             port, such as relay.example,10.0.0.5",
+             port (--port), such as relay.example,10.0.0.5",
             clip(text)
         )
     };

@@ -85,7 +85,7 @@ fn files(folder: &Path) -> Result<Vec<PathBuf>, PkiError> {
     Ok(files)
 }
 
-fn authority(folder: &Path) -> Option<CertificateDer<'static>> {
+pub(super) fn authority(folder: &Path) -> Option<CertificateDer<'static>> {
     certificates(&folder.join(CA_CERT)).ok()?.into_iter().next()
 }
 

@@ -19,7 +19,7 @@ impl Relay {
     fn new() -> Relay {
         let around = tempfile::tempdir().expect("a folder");
         let folder = around.path().join("relay");
-        init(&folder, &names("localhost,127.0.0.1")).expect("nothing is in the way");
+        init(&folder, &names("localhost,127.0.0.1"), PORT).expect("nothing is in the way");
         Relay {
             _around: around,
             folder,
@@ -84,6 +84,7 @@ fn an_authority_is_complete_and_only_its_owner_reads_its_secrets() {
         (AUTH, 0o600),
         (OPERATOR_TOKEN, 0o600),
         (AGENT_TOKEN, 0o600),
+        (ADDRESS, 0o644),
     ];
     for (name, mode) in modes {
         let found = relay.path(name).metadata().expect(name).mode() & 0o777;
@@ -108,28 +109,28 @@ fn an_authority_is_complete_and_only_its_owner_reads_its_secrets() {
 fn nothing_is_overwritten_and_what_is_half_made_goes() {
     let relay = Relay::new();
     let before = relay.all();
-    let again = init(&relay.folder, &names("other"));
+    let again = init(&relay.folder, &names("other"), PORT);
     assert!(matches!(again, Err(PkiError::Exists(_))), "{again:?}");
     assert_eq!(relay.all(), before);
     // A link that leads nowhere is something, too.
     let other = relay.path("other");
     std::fs::create_dir(&other).expect("a folder");
     std::os::unix::fs::symlink("/nowhere/at/all", other.join(AGENT_TOKEN)).expect("a link");
-    let linked = init(&other, &names("other"));
+    let linked = init(&other, &names("other"), PORT);
     assert!(matches!(linked, Err(PkiError::Exists(_))), "{linked:?}");
     assert_eq!(other.read_dir().expect("a folder").count(), 1);
     // A folder in which others may put something.
     let open = relay.path("open");
     std::fs::create_dir(&open).expect("a folder");
     std::fs::set_permissions(&open, PermissionsExt::from_mode(0o777)).expect("a mode");
-    let refused = init(&open, &names("other"));
+    let refused = init(&open, &names("other"), PORT);
     assert!(
         matches!(refused, Err(PkiError::Untrusted { .. })),
         "{refused:?}"
     );
     assert_eq!(open.read_dir().expect("a folder").count(), 0);
     // A folder in a folder that does not exist.
-    let refused = init(&relay.path("none/relay"), &names("other"));
+    let refused = init(&relay.path("none/relay"), &names("other"), PORT);
     assert!(
         matches!(refused, Err(PkiError::Unwritable { .. })),
         "{refused:?}"
@@ -148,7 +149,7 @@ fn a_client_has_one_identity_and_a_renewed_certificate_its_key() {
     assert_eq!(identity(&old).as_deref(), Ok("pecking:web1"));
     assert_eq!(key.metadata().expect("a key").mode() & 0o777, 0o600);
     let twice = issuer.issue(&relay.folder, &client("web1"), None);
-    assert!(matches!(twice, Err(PkiError::Exists(_))), "{twice:?}");
+    assert!(matches!(twice, Err(PkiError::Issued(_))), "{twice:?}");
     // The key may be on the client's machine only.
     std::fs::remove_file(&key).expect("a key");
     let before = relay.all().len();

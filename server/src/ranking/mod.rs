@@ -333,6 +333,8 @@ pub(crate) struct Newcomer<'a> {
     /// The name that it asks for.
     pub(crate) name: Option<&'a str>,
     pub(crate) tier: Tier,
+    /// Whether it has slots.
+    pub(crate) executes: bool,
     /// The credential that it has proven.
     pub(crate) credential: Option<&'a Credential>,
     /// Seats that only some tiers may take.
@@ -362,7 +364,7 @@ impl Ranking {
         let taken = newcomer.name.and_then(|name| view.any_case(name));
         let taken = taken.map(|(_, place)| &place.member);
         let replaced = match newcomer.credential {
-            Some(credential) => self.replaced(credential, taken)?,
+            Some(credential) => self.replaced(credential, newcomer.executes, taken)?,
             None => Vec::new(),
         };
         if self.draining {
@@ -378,31 +380,36 @@ impl Ranking {
     }
 
     /// The members that a newcomer with a credential would replace: the one that has the name that
-    /// it asks for, and the oldest ones beyond the number that may be here with it.
+    /// it asks for, and the oldest ones beyond the number that may be here with it. A newcomer that
+    /// executes nothing replaces no executor: to look at the members with the certificate of a
+    /// service does not end the service.
     #[inline(never)]
     fn replaced(
         &self,
         credential: &Credential,
+        executes: bool,
         taken: Option<&Arc<Member>>,
     ) -> Result<Vec<Arc<Member>>, NotAdmitted> {
         let here = self.identities.get(credential.id.as_str());
         let here = here.map_or(&[][..], Vec::as_slice);
-        let mut replaced: Vec<Arc<Member>> = Vec::new();
         let may_replace = |member: &&Arc<Member>| {
-            is_among(here, member) && (credential.replace || member.connection.is_away())
+            (credential.replace || member.connection.is_away()) && (executes || member.slots == 0)
         };
+        let mut replaced: Vec<Arc<Member>> = Vec::new();
+        let taken = taken.filter(|member| is_among(here, member));
         replaced.extend(taken.filter(may_replace).cloned());
         let Some(most) = credential.connections else {
             return Ok(replaced);
         };
         let beyond = (here.len() + 1).saturating_sub(most as usize + replaced.len());
-        if beyond > 0 && (!credential.replace || most == 0) {
-            return Err(NotAdmitted::TooMany(most));
-        }
         let others = here
             .iter()
             .filter(|member| taken.is_none_or(|taken| !Arc::ptr_eq(taken, member)));
-        replaced.extend(others.take(beyond).cloned());
+        let others: Vec<_> = others.filter(may_replace).take(beyond).cloned().collect();
+        if others.len() < beyond || (beyond > 0 && most == 0) {
+            return Err(NotAdmitted::TooMany(most));
+        }
+        replaced.extend(others);
         Ok(replaced)
     }
 

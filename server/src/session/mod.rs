@@ -226,14 +226,21 @@ impl<'a> Session<'a> {
             // Counted before it is there, so that not all that wait for memory take it at once.
             charge.set(reader.wanted());
             self.wait_for_room(OUTBOX_BYTES / 2);
-            match reader.fill(&mut input) {
+            let read = match reader.fill(&mut input) {
                 Ok(0) => return,
-                Ok(_) if self.member.is_none() => self.connection.set_heard(),
-                Ok(read) => self.has_read(read),
+                Ok(read) => read,
                 Err(e) => return self.broke(&e),
+            };
+            match self.member {
+                None => self.connection.set_heard(),
+                Some(_) => self.has_read(read),
             }
             if !self.connection.outbox.is_open() {
                 return;
+            }
+            if let Some(telemetry) = &self.hub.telemetry {
+                let member = self.member.as_ref().map_or(0, |member| member.id);
+                telemetry.counters.received(member, read);
             }
             self.now = self.hub.timers.now();
             if self.handle_lines(&mut reader).is_break() {
@@ -397,6 +404,10 @@ impl<'a> Session<'a> {
             Plain::Output(output) => {
                 self.lives = true;
                 self.output(member, output);
+            }
+            Plain::Input(piece) => {
+                self.lives = true;
+                self.input(member, piece);
             }
         }
         Flow::Continue(())

@@ -3,7 +3,7 @@
 use super::page::fit;
 use super::{Flow, Session, already_open};
 use crate::authority::bearer::Bearer;
-use crate::dispatch::{dispatcher, preview};
+use crate::dispatch::{dispatcher, input, preview};
 use crate::member::Member;
 use crate::record::{self, Asked};
 use common::limits::MAX_MEMBERS_PAGE;
@@ -11,7 +11,8 @@ use common::sys::sync::Arc;
 use common::wire::message::{Code, Id, RpcError, clip, error_line, params, result_line};
 use common::wire::method::{self, ClientMethod};
 use common::wire::{
-    Ack, Cancel, Empty, ExecutionOutput, MembersQuery, Right, SelectQuery, Send, SendConsumed,
+    Ack, Cancel, Empty, ExecutionInputConsumed, ExecutionOutput, MembersQuery, Right, SelectQuery,
+    Send, SendConsumed, SendInput,
 };
 use serde::Deserialize;
 use serde_json::value::RawValue;
@@ -100,6 +101,8 @@ impl Session<'_> {
                 | ClientMethod::Cancel
                 | ClientMethod::Output
                 | ClientMethod::Consumed
+                | ClientMethod::Input
+                | ClientMethod::InputConsumed
                 | ClientMethod::Leave
                 | ClientMethod::Ack,
             )
@@ -152,17 +155,28 @@ impl Session<'_> {
             command: request.map(|request| request.command),
         };
         self.note_denial(member, &asked, error);
+        if let Some(telemetry) = &self.hub.telemetry {
+            telemetry.refused(method::SEND, error);
+        }
         log::info!("{member}: its send was not taken: {error}");
         self.tell(error_line(Some(id.clone()), error));
         Flow::Continue(())
     }
 
-    /// Puts on record that a client is told that it may not do something.
+    /// Puts on record that a client may not do something: it is told so, or that there is no target
+    /// where its role hides those that are here.
     fn note_denial(&self, member: &Member, asked: &Asked<'_>, error: &RpcError) {
-        if let Some(audit) = &self.hub.config.audit
-            && record::is_denial(error)
-        {
-            record::denied(audit, member, asked, error);
+        let Some(audit) = &self.hub.config.audit else {
+            return;
+        };
+        if record::is_denial(error) {
+            return record::denied(audit, member, asked, error);
+        }
+        if error.is(Code::NoTarget) {
+            let (to, command) = (asked.to, asked.command.as_ref());
+            if let Some(denial) = dispatcher::hidden_by_role(self.hub, member, to, command) {
+                record::denied(audit, member, asked, &denial);
+            }
         }
     }
 
@@ -256,6 +270,16 @@ impl Session<'_> {
                     self.consumed(member, &consumed);
                 }
             }
+            Some(ClientMethod::Input) => {
+                if let Some(piece) = self.told::<SendInput<'_>>(method, raw) {
+                    self.input(member, piece);
+                }
+            }
+            Some(ClientMethod::InputConsumed) => {
+                if let Some(consumed) = self.told::<ExecutionInputConsumed>(method, raw) {
+                    self.input_consumed(member, &consumed);
+                }
+            }
             // Requests without an id have no answer.
             Some(
                 ClientMethod::Join
@@ -276,6 +300,14 @@ impl Session<'_> {
             log::debug!("{}: ignored its {method}: {e}", self.connection.peer());
         })
         .ok()
+    }
+
+    /// Passes input on to the targets of a command.
+    #[inline(never)]
+    pub(super) fn input(&mut self, member: &Member, piece: SendInput<'_>) {
+        if let Some(command) = member.sends.get(&piece.send) {
+            input::feed(&command, piece, &mut self.flushes);
+        }
     }
 
     /// Lets an executor send more output, as its sender consumed some.

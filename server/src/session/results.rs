@@ -2,12 +2,14 @@
 
 use super::Session;
 use crate::dispatch::execution_result::{self, ReadAnswer};
+use crate::dispatch::input;
 use crate::member::Member;
 use common::sys::sync::Arc;
 use common::wire::message::{AnswerBody, Id, notification_line};
 use common::wire::name::Name;
 use common::wire::{
-    ExecutionConsumed, ExecutionOutput, SendOutput, Text, base64_len, fast_encode, method,
+    ExecutionConsumed, ExecutionInputConsumed, ExecutionOutput, SendOutput, Text, base64_len,
+    fast_encode, method,
 };
 
 /// Stray answers of one client that are logged as warnings; the others are for debugging.
@@ -73,6 +75,15 @@ impl Session<'_> {
             "{}: ignored an answer to nothing it was asked (id {id})",
             self.connection.peer()
         );
+    }
+
+    /// Notes what the program of a command took of its input.
+    #[inline(never)]
+    pub(super) fn input_consumed(&mut self, member: &Member, consumed: &ExecutionInputConsumed) {
+        if let Some(assignment) = member.queue.assignment(consumed.id) {
+            let (command, target) = (&assignment.command, assignment.to());
+            input::note(command, target, Some(consumed.bytes), &mut self.flushes);
+        }
     }
 
     /// Passes a command's output on to its sender, as far as its credit goes. It is queued while the

@@ -70,6 +70,7 @@ fn tagged(tier: Tier, id: u64, name: impl Into<Box<str>>, slots: u32, tags: Tags
         tier,
         slots,
         rank_news: true,
+        takes_input: false,
         tags,
     };
     Member::new(id, name.into(), terms, None, 1, Arc::new(connection))
@@ -96,9 +97,11 @@ pub(crate) fn command(
         deadline: None,
         progress: false,
         window: None,
+        input: None,
         tally: None,
         _charge: Charge::default(),
         on_record: None,
+        shown: None,
     })
 }
 

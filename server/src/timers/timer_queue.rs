@@ -115,6 +115,12 @@ impl TimerQueue {
         millis(self.start.elapsed()).saturating_add(1)
     }
 
+    /// How long ago the timer thread looked last.
+    pub(crate) fn since_last_look(&self) -> Duration {
+        let looked = lock(&self.schedule).looked;
+        Duration::from_millis(self.now().saturating_sub(looked))
+    }
+
     /// Schedules a timer. The timer thread only wakes up if this is earlier than all that it waits
     /// for.
     pub(crate) fn schedule(&self, at: u64, timer: Timer) {

@@ -10,6 +10,7 @@ use common::sys::sync::atomic::{AtomicBool, Ordering};
 use common::sys::sync::{Arc, Condvar, Mutex, lock, wait};
 use common::sys::thread::{self, JoinHandle};
 use crossbeam_channel::{Receiver, Sender, unbounded};
+use rustls::ServerConfig;
 use std::io;
 use std::num::NonZero;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -17,7 +18,7 @@ use std::thread::available_parallelism;
 
 /// Pieces in which a client may say what it has to say in a handshake: two flights, and as many
 /// packets of each as the longest certificates take.
-const MOST_FLIGHTS: usize = 32;
+pub(crate) const MOST_FLIGHTS: usize = 32;
 
 /// A step to calculate; `None` ends the thread that receives it.
 type Step = Option<Box<dyn FnOnce() + Send>>;
@@ -46,7 +47,7 @@ pub(crate) enum Failed {
 }
 
 /// What a step comes to. A handshake that failed may have something to tell its client.
-type Stepped = (Box<Handshake>, Result<(), HandshakeError>);
+pub(crate) type Stepped = (Box<Handshake>, Result<(), HandshakeError>);
 
 impl Calculators {
     pub(crate) fn new() -> Calculators {
@@ -99,7 +100,7 @@ impl Calculators {
                 greeted();
             }
             let stepped;
-            (handshake, stepped) = self.step(handshake, bytes, certificates);
+            (handshake, stepped) = self.step(handshake, bytes, certificates.current());
             // An alert, if it failed.
             let sent = handshake.send(stream);
             stepped.and(sent)?;
@@ -110,8 +111,12 @@ impl Calculators {
     }
 
     /// Has another thread go on with a handshake, and waits for it.
-    fn step(&self, mut handshake: Box<Handshake>, bytes: Vec<u8>, by: &Certificates) -> Stepped {
-        let config = by.current();
+    pub(crate) fn step(
+        &self,
+        mut handshake: Box<Handshake>,
+        bytes: Vec<u8>,
+        config: Arc<ServerConfig>,
+    ) -> Stepped {
         let slot = Arc::new(Slot::default());
         let done = Done(Arc::clone(&slot));
         // This end holds a receiver, so the channel is never closed.

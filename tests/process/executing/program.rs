@@ -35,9 +35,21 @@ impl Program {
     /// Starts one with a standard output that the test itself reads.
     #[track_caller]
     pub(crate) fn start_unread(command: &mut Command) -> (Program, ChildStdout) {
+        Program::spawn(command.stdin(Stdio::null()))
+    }
+
+    /// Starts one that reads this.
+    #[track_caller]
+    pub(crate) fn start_reading(command: &mut Command, stdin: impl Into<Stdio>) -> Program {
+        let (mut program, stdout) = Program::spawn(command.stdin(stdin));
+        program.stdout = Captured::new(stdout);
+        program
+    }
+
+    #[track_caller]
+    fn spawn(command: &mut Command) -> (Program, ChildStdout) {
         let guard = no_busy_text();
         let child = command
-            .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .spawn();

@@ -1,9 +1,10 @@
 //! `pecking run --dry-run`: prints the clients that a command would reach.
 
 use crate::exit_code::ExitCode;
+use crate::expected::Unreached;
 use crate::failure::Failure;
 use crate::output::table::{Align, columns};
-use crate::output::{print, render};
+use crate::output::{json, print, render};
 use client::{Client, Command, Reach, Selected, SelectedTarget};
 use common::terminal::console::Console;
 use common::terminal::escape::one_line;
@@ -20,10 +21,26 @@ const HEAD: [(&str, Align); 4] = [
 pub(crate) fn run(
     client: &Client,
     command: &Command,
+    as_json: bool,
     console: &Console,
 ) -> Result<ExitCode, Failure> {
+    let mut unreached = Unreached::of(command.selector());
     match client.select(command) {
-        Ok(selected) => show(&selected),
+        Ok(selected) => {
+            let exit = show(&selected, as_json)?;
+            let names = selected
+                .targets
+                .iter()
+                .filter(|t| t.status != Reach::Absent);
+            names
+                .flat_map(|target| &target.name)
+                .for_each(|name| unreached.reached(name));
+            if let Some(note) = unreached.note() {
+                console.say(&note);
+            }
+            Ok(exit)
+        }
+        Err(error) if as_json => Err(error.into()),
         Err(error) => {
             console.say(&render::refusal(&error, client));
             Ok(ExitCode::of_error(&error))
@@ -31,8 +48,17 @@ pub(crate) fn run(
     }
 }
 
-fn show(selected: &Selected) -> Result<ExitCode, Failure> {
-    print(&columns(HEAD, selected.targets.iter().map(row)))?;
+/// The clients that a command would reach, as a table.
+pub(crate) fn table(selected: &Selected) -> String {
+    columns(HEAD, selected.targets.iter().map(row))
+}
+
+fn show(selected: &Selected, as_json: bool) -> Result<ExitCode, Failure> {
+    let targets = selected.targets.iter();
+    match as_json {
+        true => print(&targets.map(json::target_line).collect::<String>())?,
+        false => print(&table(selected))?,
+    };
     let exits = selected.targets.iter().map(|target| match target.status {
         Reach::Execute => ExitCode::Done,
         Reach::Outranked | Reach::Forbidden => ExitCode::Refused,

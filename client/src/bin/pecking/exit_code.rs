@@ -1,6 +1,8 @@
 //! The exit codes of the program: the one table, and which of several counts.
 
 use client::{Code, Outcome, RequestError, Status};
+use nix::sys::signal::Signal;
+use std::str::FromStr;
 
 /// The exit codes from best to worst: of several, the worst counts. So `Cut` counts only if every
 /// command ended with 0, and `Unread` counts more than the outcomes that its reader missed.
@@ -26,7 +28,15 @@ pub(crate) enum ExitCode {
     /// The reader of standard output has gone.
     Unread,
     Interrupted,
+    /// Not in the order: what `--exit-code` makes of all of them.
+    OfCommands(u8),
 }
+
+/// The exit code of `--exit-code` for everything that is no command's own exit code.
+const OURS: u8 = 255;
+
+/// What a shell adds to the number of the signal that ended a program.
+const BY_SIGNAL: i32 = 128;
 
 impl ExitCode {
     /// The code that a shell sees.
@@ -44,6 +54,7 @@ impl ExitCode {
             // 128 and the number of SIGPIPE, as a shell has it.
             ExitCode::Unread => 141,
             ExitCode::NotConnected => 255,
+            ExitCode::OfCommands(code) => code,
         }
     }
 
@@ -81,10 +92,100 @@ impl ExitCode {
     }
 }
 
+/// Collects what the exit code of a run is made of.
+#[derive(Debug, Default)]
+pub(crate) struct Exits {
+    worst: ExitCode,
+    /// The highest exit code of the commands themselves.
+    highest: u8,
+}
+
+impl Exits {
+    pub(crate) fn add(&mut self, outcome: &Outcome) {
+        self.worst = self.worst.max(ExitCode::of_outcome(outcome));
+        self.highest = self.highest.max(own_code(outcome));
+    }
+
+    /// Takes what is no outcome into account.
+    pub(crate) fn fail(&mut self, exit: ExitCode) {
+        self.worst = self.worst.max(exit);
+        self.highest = OURS;
+    }
+
+    /// The exit code of the program: by the table, or with `--exit-code`.
+    pub(crate) fn exit(&self, is_of_commands: bool) -> ExitCode {
+        match is_of_commands {
+            true => ExitCode::OfCommands(self.highest),
+            false => self.worst,
+        }
+    }
+}
+
+impl ExitCode {
+    /// What `--exit-code` makes of a run that failed before there were commands.
+    pub(crate) fn ours() -> ExitCode {
+        ExitCode::OfCommands(OURS)
+    }
+}
+
+/// The exit code of a command itself, as a shell would tell it.
+fn own_code(outcome: &Outcome) -> u8 {
+    let code = match (outcome.status, outcome.exit_code, &outcome.signal) {
+        (Status::Done, Some(code), _) => u8::try_from(code).ok(),
+        (Status::Done, None, Some(signal)) => Signal::from_str(signal)
+            .ok()
+            .and_then(|signal| u8::try_from(BY_SIGNAL + signal as i32).ok()),
+        _ => None,
+    };
+    code.unwrap_or(OURS)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::output::testing::outcome;
     use client::RpcError;
+
+    #[test]
+    fn with_exit_code_the_highest_of_the_commands_counts_and_255_is_ours() {
+        for (ends, expected) in [
+            (&[(Status::Done, Some(0), None)][..], 0),
+            (
+                &[(Status::Done, Some(3), None), (Status::Done, Some(2), None)],
+                3,
+            ),
+            (
+                &[
+                    (Status::Done, None, Some("SIGKILL")),
+                    (Status::Done, Some(2), None),
+                ],
+                137,
+            ),
+            (&[(Status::Done, None, Some("SIGNONE"))], 255),
+            (&[(Status::Done, Some(-1), None)], 255),
+            (&[(Status::Done, Some(256), None)], 255),
+            (
+                &[
+                    (Status::TimedOut, Some(0), None),
+                    (Status::Done, Some(2), None),
+                ],
+                255,
+            ),
+            (&[(Status::Refused, None, None)], 255),
+        ] {
+            let mut exits = Exits::default();
+            for (status, code, signal) in ends {
+                let mut outcome = outcome("web1", *status, *code);
+                outcome.signal = signal.map(str::to_owned);
+                exits.add(&outcome);
+            }
+            assert_eq!(exits.exit(true).code(), expected, "{ends:?}");
+        }
+        let mut exits = Exits::default();
+        exits.add(&outcome("web1", Status::Done, Some(3)));
+        exits.fail(ExitCode::Interrupted);
+        assert_eq!([true, false].map(|is| exits.exit(is).code()), [255, 130]);
+    }
 
     #[test]
     fn the_worst_of_several_counts() {

@@ -1,6 +1,7 @@
 //! Why the program ends without having done what it was asked for.
 
 use crate::exit_code::ExitCode;
+use crate::output::render;
 use client::load::LoadError;
 use client::policy::{PolicyError, Refusal};
 use client::{Code, ConnectError, RequestError};
@@ -15,6 +16,12 @@ pub(crate) enum Failure {
     /// The server did not answer a question, or went before a command was sent.
     #[error("{0}")]
     Request(#[from] RequestError),
+    /// The same, with what a user can do about it.
+    #[error("{message}")]
+    NotSent {
+        message: String,
+        error: RequestError,
+    },
     #[error("{0}")]
     Usage(String),
     #[error("{error}{hint}", error = .0, hint = bench_hint(.0))]
@@ -31,8 +38,12 @@ pub(crate) enum Failure {
     Audit(#[from] AuditError),
     #[error("interrupted")]
     Interrupted,
+    #[error("not sent: it was not confirmed")]
+    NotConfirmed,
     #[error("cannot write to standard output: {0}")]
     Output(io::Error),
+    #[error("cannot read standard input, so the command was cancelled: {0}")]
+    Input(io::Error),
     #[error("cannot start a thread: {0}")]
     NoThread(io::Error),
     #[error("cannot handle {what}: {why}")]
@@ -40,6 +51,22 @@ pub(crate) enum Failure {
 }
 
 impl Failure {
+    /// The failure as one word for programs: the reason on the wire, if the server gave one.
+    pub(crate) fn word(&self) -> &'static str {
+        match self {
+            Failure::Connect(error) => {
+                let code = error.rpc().and_then(|rpc| Code::from_number(rpc.code));
+                code.map_or("not_connected", Code::reason)
+            }
+            Failure::Request(error) | Failure::NotSent { error, .. } => render::refusal_word(error),
+            Failure::Interrupted => "interrupted",
+            Failure::NotConfirmed => "not_confirmed",
+            Failure::Output(_) => "output",
+            _ if self.exit_code() == ExitCode::Usage => "usage",
+            _ => "system",
+        }
+    }
+
     pub(crate) fn exit_code(&self) -> ExitCode {
         match self {
             Failure::Bench(LoadError::Join { error, .. }) => match **error {
@@ -57,9 +84,12 @@ impl Failure {
             | Failure::Usage(_)
             | Failure::Bench(LoadError::TooLong { .. })
             | Failure::Request(RequestError::TooLong { .. }) => ExitCode::Usage,
-            Failure::Refused(_) => ExitCode::Refused,
-            Failure::Interrupted | Failure::Bench(LoadError::Interrupted) => ExitCode::Interrupted,
-            Failure::Output(_) => ExitCode::Failed,
+            Failure::NotSent { error, .. } => ExitCode::of_error(error),
+            Failure::Refused(_) | Failure::Bench(LoadError::Forbidden(_)) => ExitCode::Refused,
+            Failure::Interrupted
+            | Failure::NotConfirmed
+            | Failure::Bench(LoadError::Interrupted) => ExitCode::Interrupted,
+            Failure::Output(_) | Failure::Input(_) => ExitCode::Failed,
             _ => ExitCode::NotConnected,
         }
     }
@@ -78,6 +108,13 @@ fn bench_hint(error: &LoadError) -> String {
     }
 }
 
+/// Whether the server asks for a token. What was shown and does not count is mended by the server's
+/// operator, and not by another file here.
+fn is_asked_for(error: &ConnectError) -> bool {
+    let rpc = error.rpc();
+    rpc.is_some_and(|rpc| rpc.message.contains("asks for a token"))
+}
+
 /// What the user can do about it, beyond what the server says.
 fn hint(error: &ConnectError) -> &'static str {
     let is = |code| error.rpc().is_some_and(|rpc| rpc.is(code));
@@ -85,7 +122,7 @@ fn hint(error: &ConnectError) -> &'static str {
         " (--wait waits for a place)"
     } else if is(Code::NameTaken) {
         " (--wait waits until it is free)"
-    } else if is(Code::Unauthorized) {
+    } else if is(Code::Unauthorized) && is_asked_for(error) {
         " (--token-file FILE gives a token)"
     } else {
         ""

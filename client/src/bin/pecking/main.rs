@@ -10,26 +10,34 @@ mod dry_run;
 mod encrypting;
 mod executors;
 mod exit_code;
+mod expected;
 mod failure;
+mod feed;
 mod members;
 mod output;
+mod own_files;
 mod policy;
 mod prompt;
 mod run;
 mod settings;
+mod targets;
 mod unread_input;
 mod work;
 
-use clap::Parser;
+use clap::CommandFactory;
 use clap::error::ErrorKind;
-use cli::{Action, Cli, SERVER_VARIABLE};
+use cli::{Action, Cli, RunOptions, SERVER_VARIABLE, Task, WORK};
 use common::sys::thread::on_main_thread;
 use common::terminal::args;
+use common::terminal::config_file::{self, ConfigError};
 use common::terminal::console::complain;
 use common::terminal::escape::one_line;
+use common::terminal::package_files;
 use exit_code::ExitCode;
 use failure::Failure;
+use output::progress::Progress;
 use output::{print, with_log};
+use settings::Settings;
 use std::io::{self, IsTerminal};
 
 fn main() -> std::process::ExitCode {
@@ -37,16 +45,29 @@ fn main() -> std::process::ExitCode {
         return std::process::ExitCode::SUCCESS;
     }
     hide_memory();
-    let exit = match Cli::try_parse() {
-        Ok(cli) => on_main_thread(|| act(cli)).unwrap_or_else(|failure| {
-            complain(&format!("error: {}", one_line(&failure.to_string())));
-            failure.exit_code()
-        }),
-        Err(e) if e.exit_code() == 0 => {
+    let exit = match Cli::read() {
+        Ok((mut cli, given)) => {
+            on_main_thread(|| cli.read_targets().and_then(|()| act(&cli, &given))).unwrap_or_else(
+                |failure| {
+                    cli.log_format.complain(&one_line(&failure.to_string()));
+                    let exit = cli.exit_of(&failure);
+                    if cli.wants_json_lines() {
+                        // A reader that has gone is told by the exit code.
+                        let _ = print(&output::json::failure_line(&failure, exit));
+                    }
+                    exit
+                },
+            )
+        }
+        Err(ConfigError::Usage(e)) if e.exit_code() == 0 => {
             let _ = e.print();
             ExitCode::Done
         }
-        Err(e) => {
+        Err(ConfigError::File(why)) => {
+            complain(&format!("error: {why}"));
+            ExitCode::Usage
+        }
+        Err(ConfigError::Usage(e)) => {
             complain(&wrong_command_line(&e));
             ExitCode::Usage
         }
@@ -75,28 +96,58 @@ fn hide_memory() {
     }
 }
 
-fn act(cli: Cli) -> Result<ExitCode, Failure> {
+fn send(
+    cli: &Cli,
+    settings: &Settings,
+    options: &RunOptions,
+    task: &Task,
+) -> Result<ExitCode, Failure> {
+    let progress = Progress::new(options.wants_progress());
+    let log = progress.shown().beside(io::stderr());
+    with_log("warn", (log, cli.log_format), |console| {
+        run::run(settings, options, task, progress, console)
+    })
+}
+
+fn act(cli: &Cli, given: &config_file::Settings) -> Result<ExitCode, Failure> {
     let is_terminal = io::stdin().is_terminal() && io::stdout().is_terminal();
     let settings = cli.settings(is_terminal)?;
-    let log = io::stderr();
-    match cli.command {
+    let (log, format) = (io::stderr(), cli.log_format);
+    match &cli.command {
         None if is_terminal => prompt::at_terminal(&settings),
-        None => with_log("warn", log, |console| {
+        None => with_log("warn", (log, format), |console| {
             prompt::piped::run(&settings, console)
         }),
-        Some(Action::Run(run)) => {
-            with_log("warn", log, |console| run::run(&settings, &run, console))
-        }
-        Some(Action::Work { audit }) => {
-            with_log("info", log, |console| work::work(settings, &audit, console))
-        }
-        Some(Action::Members { json }) => with_log("warn", log, |console| {
-            members::members(&settings, json, console)
+        Some(Action::Run(run)) => send(cli, &settings, &run.options, &run.task()),
+        Some(Action::Rerun(rerun)) => match rerun.task()? {
+            Some(task) => send(cli, &settings, &rerun.options, &task),
+            None => {
+                if !rerun.options.quiet {
+                    complain("it ended with 0 everywhere: there is nothing to run again");
+                }
+                Ok(ExitCode::Done)
+            }
+        },
+        Some(Action::Work(work)) if work.check_config => print(&given.in_force(&Cli::command())),
+        Some(Action::Work(work)) => with_log("info", (log, format), |console| {
+            work::work(settings, &work.audit, console)
         }),
-        Some(Action::Bench(bench)) => with_log("warn", log, |console| {
-            bench::bench(&settings.config, &bench, console)
+        Some(Action::Members(shown)) => {
+            with_log("warn", (log, format), |console| match shown.missing {
+                true => members::missing(&settings, shown.form(), console),
+                false => members::members(&settings, shown.form(), console),
+            })
+        }
+        Some(Action::Bench(bench)) => with_log("warn", (log, format), |console| {
+            bench::bench(&settings.config, bench, console)
         }),
-        Some(Action::Policy { look }) => policy::look(&look),
-        Some(Action::Completions { shell }) => print(&Cli::completions(shell)),
+        Some(Action::Groups { name }) => targets::show(name.as_deref()),
+        Some(Action::Policy { look }) => policy::look(look),
+        Some(Action::PackageFiles { dir }) => {
+            package_files::write(&Cli::command(), Some(WORK), "agent.toml", dir)
+                .map_err(Failure::Output)?;
+            Ok(ExitCode::Done)
+        }
+        Some(Action::Completions { shell }) => print(&Cli::completions(*shell)),
     }
 }

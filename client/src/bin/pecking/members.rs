@@ -1,30 +1,88 @@
 //! `pecking members`: shows the other clients, by the ranks that a `run` finds them at: it takes the
-//! same place as the client that asks here, so that one's own rank is left out.
+//! same place as the client that asks here, so that one's own rank is left out. With `--missing` it shows the
+//! expected machines that are not among them.
 
+use crate::cli::Form;
 use crate::exit_code::ExitCode;
+use crate::expected::Expected;
 use crate::failure::Failure;
 use crate::output::{print, table};
 use crate::settings::Settings;
+use client::{Client, Member, Right};
 use common::terminal::console::Console;
+use std::collections::BTreeSet;
 
-/// Prints the ranking as a table or as JSON.
+/// Prints the ranking in this form.
 pub(crate) fn members(
     settings: &Settings,
-    as_json: bool,
+    form: Form,
     console: &Console,
 ) -> Result<ExitCode, Failure> {
     let (client, _signals) = settings.join(console)?;
     let mut ranking = client.all_members()?;
-    let own = client.member();
+    let (own, sees_all) = (client.member(), sees_all(&client));
     client.leave();
     ranking.members.retain(|member| member.member != own);
     ranking.total = ranking.total.saturating_sub(1);
-    if as_json {
-        let json = serde_json::to_string_pretty(&ranking);
-        return print(&(json.expect("numbers and names always become JSON") + "\n"));
+    match form {
+        Form::Json => {
+            let json = serde_json::to_string_pretty(&ranking);
+            print(&(json.expect("numbers and names always become JSON") + "\n"))
+        }
+        Form::Name => {
+            let names = ranking.members.iter().map(|m| format!("{}\n", m.name));
+            print(&names.collect::<String>())
+        }
+        _ if ranking.members.is_empty() => print(match sees_all {
+            true => "no other client is there\n",
+            false => "no other client is there that this client's role lets it see\n",
+        }),
+        Form::Wide => print(&table::wide_ranking(&ranking.members)),
+        Form::Narrow => print(&table::ranking(&ranking.members, None)),
     }
-    match ranking.members.is_empty() {
-        true => print("no other client is there\n"),
-        false => print(&table::ranking(&ranking.members, None)),
+}
+
+/// Prints the expected machines that are not here, a line each.
+pub(crate) fn missing(
+    settings: &Settings,
+    form: Form,
+    console: &Console,
+) -> Result<ExitCode, Failure> {
+    let expected = Expected::needed()?;
+    let (client, _signals) = settings.join(console)?;
+    let members = client.all_members()?.members;
+    if !sees_all(&client) {
+        console.say("this client's role shows it some of the clients; others may be here as well");
     }
+    client.leave();
+    let here: BTreeSet<&str> = members.iter().map(name).collect();
+    let missing = expected.missing(&here);
+    let exit = match missing.is_empty() {
+        true => ExitCode::Done,
+        false => ExitCode::NoTarget,
+    };
+    if form == Form::Json {
+        let json = serde_json::json!({"expected": expected.len(), "missing": missing});
+        return print(&format!("{json:#}\n")).map(|_| exit);
+    }
+    let lines = missing.iter().map(|name| format!("{name}\n"));
+    let (lines, count) = (lines.collect::<String>(), missing.len());
+    print(&lines)?;
+    console.say(&format!(
+        "{count} of {} expected machines are missing",
+        expected.len()
+    ));
+    Ok(exit)
+}
+
+fn name(member: &Member) -> &str {
+    &member.name
+}
+
+fn sees_all(client: &Client) -> bool {
+    let joined = client.joined();
+    joined
+        .may
+        .as_ref()
+        .is_none_or(|may| may.contains(&Right::List))
 }

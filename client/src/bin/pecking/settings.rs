@@ -35,21 +35,27 @@ impl Settings {
     /// Joins the server. From now on signals arrive at the channel.
     pub(crate) fn join(&self, console: &Console) -> Result<(Client, Signals), Failure> {
         let signals = dial::signals()?;
-        let executor = self.executes.executor(self.audit.as_ref())?;
-        let client = dial::dial(&self.config, self.wait, &executor, &signals, console)?;
+        let (executor, takes_input) = self.executes.executor(self.audit.as_ref())?;
+        let config = Config {
+            takes_input,
+            ..self.config.clone()
+        };
+        let client = dial::dial(&config, self.wait, &executor, &signals, console)?;
         Ok((client, signals))
     }
 }
 
 impl Executes {
-    fn executor(&self, audit: Option<&Audit>) -> Result<SharedExecutor, Failure> {
+    /// What executes, and whether it takes input.
+    fn executor(&self, audit: Option<&Audit>) -> Result<(SharedExecutor, bool), Failure> {
         let is_root = rustix::process::geteuid().is_root();
         let processes = match self {
             Executes::Simulation => {
-                return Ok(match audit {
+                let executor = match audit {
                     None => SharedExecutor::new(Simulation),
                     Some(audit) => SharedExecutor::new(Audited::new(Simulation, audit.clone())),
-                });
+                };
+                return Ok((executor, false));
             }
             Executes::Policy(path) => {
                 let policy = Policy::load(path)?;
@@ -73,10 +79,12 @@ impl Executes {
             }
         };
         let processes = processes.map_err(Failure::NoThread)?;
-        Ok(SharedExecutor::new(match audit {
+        let takes_input = processes.takes_input();
+        let executor = SharedExecutor::new(match audit {
             None => processes,
             Some(audit) => processes.with_audit(audit.clone()),
-        }))
+        });
+        Ok((executor, takes_input))
     }
 }
 

@@ -5,8 +5,7 @@ use rustix::fs::{FileType, fstat, tell};
 use rustix::io::ioctl_fionread;
 use std::io;
 
-const NOT_PASSED_ON: &str =
-    "note: run does not pass its standard input on to the command (</dev/null ends this note)";
+const NOT_PASSED_ON: &str = "note: run does not pass its standard input on to the command (--stdin does; </dev/null ends this note)";
 
 /// Says so if standard input has something to read; returns whether it did.
 pub(crate) fn note_unread(console: &Console) -> bool {

@@ -38,6 +38,7 @@ pub(crate) fn work(
     if let Some(audit) = audit {
         let why = match &ended {
             Ok(ExitCode::Done) => "told to stop".into(),
+            Ok(ExitCode::Refused) => "ended by the server".into(),
             Ok(_) => "disconnected".into(),
             Err(failure) => failure.to_string(),
         };
@@ -101,8 +102,12 @@ fn log_until_the_end(
             ExitCode::Done
         }
         Some(reason) => {
-            match reason {
+            match &reason {
                 Disconnect::NotAdmitted(why) => log::error!("not let in again: {why}"),
+                reason if reason.is_final() => {
+                    log::error!("{reason}");
+                    return ExitCode::Refused;
+                }
                 reason => log::error!("the server is gone: {reason}"),
             }
             ExitCode::NotConnected

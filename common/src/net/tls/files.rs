@@ -26,6 +26,16 @@ pub struct TlsFileError {
     pub reason: WrongFile,
 }
 
+impl TlsFileError {
+    /// Which user could have written it, if that is what is wrong.
+    pub fn distrust(&self) -> Option<&Distrust> {
+        match &self.reason {
+            WrongFile::Untrusted(reason) => Some(reason),
+            _ => None,
+        }
+    }
+}
+
 /// What is wrong with a file of certificates or a key.
 #[derive(Debug, thiserror::Error)]
 pub enum WrongFile {
@@ -35,9 +45,9 @@ pub enum WrongFile {
     /// It has nothing of that kind.
     #[error("it has no {0} in PEM form (-----BEGIN …-----)")]
     None(&'static str),
-    /// Its PEM is broken.
+    /// Its PEM is broken, and how: nothing of the file itself, as it may be a key.
     #[error("its PEM form is broken: {0}")]
-    Pem(pem::Error),
+    Pem(&'static str),
     /// What it has is not usable, alone or with another file.
     #[error("{0}")]
     Unusable(String),
@@ -53,7 +63,7 @@ pub fn certificates(file: &Path) -> Result<Vec<CertificateDer<'static>>, TlsFile
     let bytes = trusted_file::read(file, trusted_file::user(), MAX_CERTIFICATES_FILE);
     let bytes = bytes.map_err(|e| wrong(WrongFile::Untrusted(e)))?;
     let all: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&bytes).collect();
-    match all.map_err(|e| wrong(WrongFile::Pem(e)))? {
+    match all.map_err(|e| wrong(WrongFile::Pem(broken(&e))))? {
         all if all.is_empty() => Err(wrong(WrongFile::None("CERTIFICATE"))),
         all => Ok(all),
     }
@@ -71,9 +81,21 @@ pub fn key(file: &Path) -> Result<PrivateKeyDer<'static>, TlsFileError> {
     PrivateKeyDer::from_pem_slice(&bytes).map_err(|e| {
         wrong(match e {
             pem::Error::NoItemsFound => WrongFile::None("PRIVATE KEY"),
-            e => WrongFile::Pem(e),
+            e => WrongFile::Pem(broken(&e)),
         })
     })
+}
+
+/// How a PEM form is broken. The library's own words have the line that is wrong, which is the whole
+/// key if its lines were joined.
+fn broken(error: &pem::Error) -> &'static str {
+    match error {
+        pem::Error::MissingSectionEnd { .. } => "a section has no line -----END …----- of its own",
+        pem::Error::IllegalSectionStart { .. } => "a line -----BEGIN …----- has more behind it",
+        pem::Error::Base64Decode(_) => "a section is no base64",
+        pem::Error::SectionTooLarge => "a section is too long",
+        _ => "it cannot be read",
+    }
 }
 
 /// The error for a file that was read, and whose contents cannot be used.
@@ -100,5 +122,40 @@ fn error(what: &'static str, file: &Path, reason: WrongFile) -> TlsFileError {
         what,
         file: file.to_owned(),
         reason,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::PermissionsExt;
+
+    #[test]
+    fn no_error_shows_anything_of_a_broken_key() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let file = folder.path().join("key");
+        let secret = "c2VjcmV0IHNlY3JldCBzZWNyZXQgc2VjcmV0";
+        let (begin, end) = ("-----BEGIN PRIVATE KEY-----", "-----END PRIVATE KEY-----");
+        for (text, why) in [
+            (format!("{begin}{secret}{end}"), "has no line -----END"),
+            (format!("{begin}\n{secret}\n"), "has no line -----END"),
+            (format!("{begin}\n{secret}{end}\n"), "has no line -----END"),
+            (format!("{begin}{secret}\n{end}\n"), "has more behind it"),
+            (format!("{begin}\n{secret}!\n{end}\n"), "no base64"),
+            (secret.to_owned(), "no PRIVATE KEY"),
+        ] {
+            std::fs::write(&file, &text).expect("a file");
+            let mode = std::fs::Permissions::from_mode(0o600);
+            std::fs::set_permissions(&file, mode).expect("its mode");
+            for error in [key(&file).map(drop), certificates(&file).map(drop)] {
+                let Err(error) = error else { continue };
+                let shown = format!("{error} {error:?}");
+                // As text, and as numbers of its bytes.
+                assert!(!shown.contains(&secret[..8]), "{text:?}: {shown}");
+                assert!(!shown.contains("99, 50, 86, 106"), "{text:?}: {shown}");
+            }
+            let error = key(&file).expect_err(why).to_string();
+            assert!(error.contains(why), "{text:?}: {error}");
+        }
     }
 }

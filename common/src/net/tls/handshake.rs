@@ -84,12 +84,17 @@ pub fn connect(
         }
         unread = taken?;
     }
-    finish(stream, session, unread)
+    finish(stream, session, unread, |named| named == Some(ALPN))
 }
 
 /// The rest of a connection whose handshake is over: it must be of this protocol.
-fn finish(stream: &Stream, session: Box<Connection>, unread: usize) -> Result<(), HandshakeError> {
-    let is_ours = session.alpn_protocol() == Some(ALPN);
+fn finish(
+    stream: &Stream,
+    session: Box<Connection>,
+    unread: usize,
+    is_ours: impl FnOnce(Option<&[u8]>) -> bool,
+) -> Result<(), HandshakeError> {
+    let is_ours = is_ours(session.alpn_protocol());
     stream.encrypt(Tls::new(session, unread > 0));
     match is_ours {
         true => Ok(()),
@@ -327,7 +332,23 @@ impl Handshake {
     /// The client did not name this protocol.
     pub fn finish(self, stream: &Stream) -> Result<(), HandshakeError> {
         match self.stage {
-            Stage::Session(session) => finish(stream, session, self.unread),
+            Stage::Session(session) => {
+                finish(stream, session, self.unread, |named| named == Some(ALPN))
+            }
+            _ => Err(HandshakeError::Closed),
+        }
+    }
+
+    /// [`finish`](Self::finish) for a client of another protocol, which need not name it: not all
+    /// clients of HTTP do.
+    ///
+    /// # Errors
+    /// The client named no protocol that both ends know.
+    pub fn finish_as(self, stream: &Stream, protocol: &[u8]) -> Result<(), HandshakeError> {
+        match self.stage {
+            Stage::Session(session) => finish(stream, session, self.unread, |named| {
+                named.is_none_or(|named| named == protocol)
+            }),
             _ => Err(HandshakeError::Closed),
         }
     }

@@ -11,6 +11,7 @@ mod parse;
 pub use error::SelectorError;
 pub use forms::{GIVEN, check_name, check_pattern, is_name, is_pattern};
 pub use items::Subject;
+pub use parse::parts;
 
 use items::Items;
 use std::borrow::Cow;

@@ -101,7 +101,7 @@ fn check_counts(text: &str) -> Result<(), SelectorError> {
 }
 
 /// The parts of a list between its commas, of which those inside brackets are none.
-fn parts(text: &str) -> impl Iterator<Item = &str> {
+pub fn parts(text: &str) -> impl Iterator<Item = &str> {
     let mut is_inside = false;
     text.split(move |c| {
         match c {

@@ -6,8 +6,9 @@ use crate::wire::message::{Id, request_line, result_line};
 use crate::wire::name::Name;
 use crate::wire::tier::Tier;
 use crate::wire::{
-    Execute, ExecutionOutput, ExecutionResult, Identity, Leftovers, Origin, Outcome, OutputStream,
-    SendOut, SendOutput, Status, Text, Words, encode_output, method,
+    Execute, ExecutionInput, ExecutionOutput, ExecutionResult, Identity, Leftovers, Origin,
+    Outcome, OutputStream, SendInput, SendOut, SendOutput, Status, Stdin, Text, Words,
+    decode_output, encode_output, method,
 };
 use proptest::option;
 use proptest::prelude::*;
@@ -56,6 +57,10 @@ fn id() -> impl Strategy<Value = Id> {
 
 fn name() -> impl Strategy<Value = Name<'static>> {
     "(web[a-z0-9._-]{0,9}|client-[1-9][0-9]{0,5})".prop_map(Name::known)
+}
+
+fn stdin() -> impl Strategy<Value = Stdin> {
+    prop_oneof![Just(Stdin::Flag(true)), (0..=MOST).prop_map(Stdin::Window)]
 }
 
 fn stream() -> impl Strategy<Value = OutputStream> {
@@ -164,12 +169,12 @@ proptest! {
     fn an_execute_is_encoded_and_recognized_as_serde_does(
         id in 0..=MOST, member in 0..=MOST, rank: u32, name in name(), command in words(),
         tier in option::of(0..10u64), identity in option::of("[ !#-Z^-~]{1,20}"), role in option::of(name()),
-        timeout_ms in option::of(any::<u64>()), window in option::of(any::<u64>()),
+        timeout_ms in option::of(any::<u64>()), window in option::of(any::<u64>()), stdin: bool,
     ) {
         let tier = tier.and_then(|number| Tier::new(number).ok());
         let identity = identity.and_then(|text| Identity::new(text).ok());
         let from = Origin { member, name, rank, tier, identity, role };
-        let execute = Execute { from, command, timeout_ms, window };
+        let execute = Execute { from, command, timeout_ms, window, stdin };
         let line = fast_encode::execute(b"old".to_vec(), id, &execute);
         same(&line, &plain_request(Some(id.into()), method::EXECUTE, &execute))?;
         let shorter = Execute { timeout_ms: Some(7), ..execute };
@@ -230,6 +235,32 @@ proptest! {
     }
 
     #[test]
+    fn an_input_is_encoded_and_decoded_as_serde_does(
+        number in 0..=MOST, times in select(vec![1, 700]), end: bool,
+        bytes in prop_oneof![string().prop_map(String::into_bytes), any::<Vec<u8>>()],
+    ) {
+        let bytes = bytes.repeat(times);
+        let (text, base64) = encode_output(&bytes);
+        let sent = SendInput { send: number.into(), text, base64, end };
+        let line = fast_encode::send_input(number, &bytes, end);
+        same(&line, &plain_request(None, method::INPUT, &sent))?;
+        let decoded = match Plain::read(content(&line)) {
+            Some(Plain::Input(decoded)) => decoded,
+            other => return Err(TestCaseError::fail(format!("{other:?}"))),
+        };
+        prop_assert_eq!(&decoded, &sent);
+        prop_assert_eq!(sent.bytes().unwrap_or(0), bytes.len() as u64);
+
+        let passed = decoded.for_target(number);
+        let line = fast_encode::input(&passed);
+        same(&line, &plain_request(None, method::INPUT, &passed))?;
+        prop_assert!(line.len() <= 2 * bytes.len() + 200);
+        let received = ExecutionInput::of_plain_line(content(&line));
+        prop_assert_eq!(received.as_ref(), Some(&passed));
+        prop_assert_eq!(decode_output(passed.text, passed.base64), Some(bytes));
+    }
+
+    #[test]
     fn a_result_is_prepared_and_decoded_as_serde_does(number in 0..=MOST, result in result()) {
         let line = plain_result(number.into(), &result);
         let mut prepared = Vec::new();
@@ -247,11 +278,11 @@ proptest! {
         number in 0..=MOST, command in proptest::collection::vec(string(), 1..4),
         to in option::of(string()), timeout_ms in option::of(0..=MOST),
         window in option::of(0..=MOST), deadline_ms in option::of(0..=MOST), progress: bool,
-        run in option::of(string()),
+        run in option::of(string()), stdin in option::of(stdin()),
     ) {
         let to_text = to.as_deref();
         let run_text = run.as_deref();
-        let send = SendOut { command: &command, to: to_text, timeout_ms, window, deadline_ms, progress, run: run_text };
+        let send = SendOut { command: &command, to: to_text, timeout_ms, window, deadline_ms, progress, run: run_text, stdin };
         let line = plain_request(Some(number.into()), method::SEND, &send);
         let prepared = Prepared::new(&request_line(&0.into(), method::SEND, &send));
         let mut fast = Vec::new();
@@ -268,5 +299,6 @@ proptest! {
         prop_assert_eq!(decoded.run, run.map(Text::from));
         let asks = decoded.progress == Some(true);
         prop_assert_eq!((decoded.deadline_ms, asks), (deadline_ms, progress));
+        prop_assert_eq!(decoded.stdin, stdin);
     }
 }

@@ -2,19 +2,22 @@
 
 use crate::commands::Command;
 use crate::exposure::Guard;
-use clap::{CommandFactory, Parser, Subcommand};
+use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 use common::audit::Audit;
 use common::audit::{AuditOptions, KeptOutcomes};
+use common::logging::format::LogFormat;
 use common::terminal::args;
+use common::terminal::config_file::{self, ConfigError, Settings};
 use common::terminal::console::Console;
 use common::token::{self, TokenError};
 use common::wire::selector::Selector;
 use server::authority::{AuthError, Authority};
 use server::pki;
 use server::{
-    ClientCertificates, Config, HEARTBEAT_RANGE, MAX_LINE_RANGE, MAX_MEMORY_RANGE, MOST_CLIENTS,
-    ServerTls, Token, Transcript,
+    ClientCertificates, Config, HEARTBEAT_RANGE, HttpConfig, MAX_LINE_RANGE, MAX_MEMORY_RANGE,
+    MOST_CLIENTS, ServerTls, Token, Transcript,
 };
+use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -25,7 +28,7 @@ use std::time::Duration;
 /// a client sends, higher-ranked clients never do; the outcome comes back to the sender. When a
 /// client leaves, every client below it moves up.
 #[derive(Debug, Parser)]
-#[command(name = "pecking-server", version, after_help = EXAMPLES, args_conflicts_with_subcommands = true)]
+#[command(name = "pecking-server", version = server::version::LONG, after_help = EXAMPLES, args_conflicts_with_subcommands = true)]
 pub(crate) struct Cli {
     #[command(subcommand)]
     pub(crate) command: Option<Command>,
@@ -139,6 +142,21 @@ pub(crate) struct Cli {
     #[arg(long, conflicts_with_all = ["auth", "dir", "token_file"])]
     pub(crate) open: bool,
 
+    /// Show members and commands to browsers, and metrics to monitoring, over HTTP at this
+    /// address, such as 127.0.0.1:5580; port 0 takes a free one and prints it
+    #[arg(long, value_name = "HOST:PORT", value_parser = args::address)]
+    pub(crate) http: Option<String>,
+
+    /// Show them to visitors with the token on the first line of this file, besides those with a
+    /// token that clients join with
+    #[arg(long, value_name = "FILE", requires = "http")]
+    pub(crate) http_token_file: Option<PathBuf>,
+
+    /// A name under which browsers reach the server, besides its address, localhost and the names
+    /// of its certificate; may be repeated
+    #[arg(long, value_name = "NAME", requires = "http")]
+    pub(crate) http_host: Vec<String>,
+
     #[command(flatten)]
     pub(crate) audit: AuditOptions,
 
@@ -153,9 +171,27 @@ pub(crate) struct Cli {
     )]
     pub(crate) audit_outcomes: KeptOutcomes,
 
+    /// Take options from this file, too: its keys are the names of options (`quiet = true`). The
+    /// command line wins over it
+    #[arg(long, value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
+
+    /// Print every option with its value and where that is from, and end
+    #[arg(long)]
+    pub(crate) check_config: bool,
+
     /// Print no transcript of arrivals and departures
     #[arg(long)]
     pub(crate) quiet: bool,
+
+    /// How the log is written: text, or json, an object a line
+    #[arg(
+        long,
+        value_name = "FORMAT",
+        default_value = "text",
+        hide_possible_values = true
+    )]
+    pub(crate) log_format: LogFormat,
 
     /// Print a completion script for a shell, and end
     #[arg(long, value_name = "SHELL", allow_hyphen_values = true)]
@@ -182,6 +218,7 @@ Examples:
                                        reachable from other machines, encrypted
   pecking-server --dispatch least-loaded
                                        spread commands instead of passing them down
+  pecking-server --http 127.0.0.1:5580 show members and commands to browsers on this machine
   pecking-server --audit /var/log/pecking-order/audit.log
                                        put on record what clients do
   RUST_LOG=warn pecking-server --quiet say nothing but what is wrong
@@ -200,6 +237,7 @@ fn clients(text: &str) -> Result<u32, String> {
         let commands = Command::augment_subcommands(clap::Command::new("pecking-server"));
         let names: Vec<&str> = commands
             .get_subcommands()
+            .filter(|command| !command.is_hide_set())
             .map(clap::Command::get_name)
             .collect();
         format!("{why}, or a subcommand ({})", names.join(", "))
@@ -215,9 +253,17 @@ fn heartbeat(text: &str) -> Result<Duration, String> {
 }
 
 impl Cli {
-    /// Reads the command line. The error says what is wrong, or is the help that was asked for.
-    pub(crate) fn read() -> Result<Cli, clap::Error> {
-        Cli::try_parse().map(Cli::with_files_of_dir)
+    /// Reads the command line, and the file that it names. The error says what is wrong, or is the
+    /// help that was asked for.
+    pub(crate) fn read() -> Result<(Cli, Settings), ConfigError> {
+        let words: Vec<_> = std::env::args_os().collect();
+        Cli::of(&words)
+    }
+
+    fn of(words: &[OsString]) -> Result<(Cli, Settings), ConfigError> {
+        let settings = config_file::read(&Cli::command(), words, None)?;
+        let cli = Cli::from_arg_matches(&settings.matches).map_err(ConfigError::Usage)?;
+        Ok((cli.with_files_of_dir(), settings))
     }
 
     /// The same, with the files of `--dir` as if they had been named.
@@ -248,6 +294,29 @@ impl Cli {
         Ok(token.map(|token| token.reveal().into()))
     }
 
+    /// Where the server shows itself over HTTP, if it does.
+    pub(crate) fn http(&self) -> Result<Option<HttpConfig>, TokenError> {
+        let Some(listen) = &self.http else {
+            return Ok(None);
+        };
+        let token = self.http_token_file.as_deref().map(token::read);
+        let token = token.transpose()?.map(|token| token.reveal().into());
+        Ok(Some(HttpConfig {
+            listen: listen.clone(),
+            hosts: self.http_host.clone(),
+            token,
+        }))
+    }
+
+    /// How the server guards the address where it shows itself.
+    pub(crate) fn http_guard(&self) -> Guard {
+        let tokens = [&self.http_token_file, &self.token_file, &self.auth];
+        Guard {
+            asks: tokens.iter().any(|file| file.is_some()),
+            ..self.guard()
+        }
+    }
+
     /// How the server guards the address where it listens.
     pub(crate) fn guard(&self) -> Guard {
         let asks_for_certificate =
@@ -276,6 +345,7 @@ impl Cli {
         token: Option<Token>,
         authority: Option<Authority>,
         audit: Option<Audit>,
+        http: Option<HttpConfig>,
         stdout: &Console,
     ) -> Config {
         let transcript = match self.quiet {
@@ -299,6 +369,7 @@ impl Cli {
             tls,
             authority,
             audit,
+            http,
             transcript,
         }
     }
@@ -343,6 +414,9 @@ mod tests {
             ),
             (&["--cert", "c"], "--key <FILE>"),
             (&["--client-ca", "c"], "--cert <FILE>"),
+            (&["--http", "5580"], "expected HOST:PORT"),
+            (&["--http-host", "a"], "--http <HOST:PORT>"),
+            (&["--http-token-file", "f"], "--http <HOST:PORT>"),
             (&["--client-cert", "optional"], "--client-ca <FILE>"),
             (&["--plain", "--cert", "c", "--key", "k"], "'--cert"),
             (&["--dir", "d", "--auth", "f"], "'--dir"),
@@ -373,7 +447,7 @@ mod tests {
         let cli = Cli::try_parse_from(["server"]).expect("no words are right");
         let console = Console::start("test", std::io::sink()).expect("a thread");
         let (config, default) = (
-            cli.into_config(None, None, None, &console),
+            cli.into_config(None, None, None, None, &console),
             Config::default(),
         );
         let shown = |c: &Config| {

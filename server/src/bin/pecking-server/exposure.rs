@@ -33,6 +33,20 @@ pub(crate) enum Exposed {
          --open if any client may join"
     )]
     ToAnyClient(SocketAddr),
+    /// The same of what the server shows over HTTP.
+    #[error(
+        "--http: {0} can be reached from other machines, and nothing would be encrypted: make \
+         certificates with `pecking-server init` (or give --cert and --key); if a tunnel \
+         encrypts, add --plain"
+    )]
+    ShownInTheClear(SocketAddr),
+    /// The same of its visitors.
+    #[error(
+        "--http: {0} can be reached from other machines, and any visitor there would see members \
+         and commands: ask for a token (--http-token-file FILE, or credentials from \
+         `pecking-server init`), or add --open if any visitor may look"
+    )]
+    ToAnyVisitor(SocketAddr),
 }
 
 /// What is to be said of a server that listens at the address that was bound, not at the one that was
@@ -82,6 +96,48 @@ pub(crate) fn look(address: SocketAddr, guard: Guard) -> Result<Vec<(Level, Stri
     Ok(warnings.into_iter().map(is_warning).collect())
 }
 
+/// [`look`] for the address at which the server shows itself over HTTP, by the same table. `guard`
+/// says whether it asks visitors for a token.
+///
+/// # Errors
+/// It may not listen there.
+pub(crate) fn look_at_http(
+    address: SocketAddr,
+    guard: Guard,
+) -> Result<Vec<(Level, String)>, Exposed> {
+    if address.ip().to_canonical().is_loopback() {
+        return Ok(match guard.asks {
+            true => Vec::new(),
+            false => vec![(
+                Level::Info,
+                "http: any user of this machine can see members and commands, as no token is \
+                 asked for (--http-token-file FILE)"
+                    .into(),
+            )],
+        });
+    }
+    if !guard.encrypts && !guard.plain {
+        return Err(Exposed::ShownInTheClear(address));
+    }
+    if !guard.asks && !guard.open {
+        return Err(Exposed::ToAnyVisitor(address));
+    }
+    let mut warnings = Vec::new();
+    if !guard.encrypts {
+        warnings.push(format!(
+            "--plain: {address} can be reached from other machines, and what the server shows over \
+             HTTP, and the tokens of visitors, are not encrypted on the way"
+        ));
+    }
+    if !guard.asks {
+        warnings.push(format!(
+            "--open: any visitor that reaches {address} sees members and commands"
+        ));
+    }
+    let is_warning = |text| (Level::Warn, text);
+    Ok(warnings.into_iter().map(is_warning).collect())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -110,6 +166,7 @@ mod tests {
                 .collect(),
             Err(Exposed::InTheClear(_)) => vec!["in the clear".to_owned()],
             Err(Exposed::ToAnyClient(_)) => vec!["to any client".to_owned()],
+            Err(other) => panic!("{other} is about visitors"),
         };
         let mut outcomes: Vec<_> = addresses.iter().map(outcome).collect();
         outcomes.dedup();
@@ -164,9 +221,39 @@ mod tests {
     }
 
     #[test]
+    fn visitors_are_held_off_where_clients_are() {
+        let all = |n: u8| Guard {
+            encrypts: n & 8 > 0,
+            asks: n & 4 > 0,
+            plain: n & 2 > 0,
+            open: n & 1 > 0,
+        };
+        for address in HERE.iter().chain(&ELSEWHERE) {
+            let address = address.parse().expect("an address");
+            for guard in (0..16).map(all) {
+                let (clients, visitors) = (look(address, guard), look_at_http(address, guard));
+                let levels = |said: Vec<(Level, String)>| -> Vec<Level> {
+                    said.into_iter().map(|(level, _)| level).collect()
+                };
+                match (clients, visitors) {
+                    (Ok(clients), Ok(visitors)) => assert_eq!(levels(clients), levels(visitors)),
+                    (Err(Exposed::InTheClear(_)), Err(Exposed::ShownInTheClear(_)))
+                    | (Err(Exposed::ToAnyClient(_)), Err(Exposed::ToAnyVisitor(_))) => {}
+                    other => panic!("{address} {guard:?}: {other:?}"),
+                }
+            }
+        }
+    }
+
+    #[test]
     fn a_refusal_names_what_makes_it_right() {
         let address = "0.0.0.0:1".parse().expect("an address");
-        for exposed in [Exposed::InTheClear(address), Exposed::ToAnyClient(address)] {
+        for exposed in [
+            Exposed::InTheClear(address),
+            Exposed::ToAnyClient(address),
+            Exposed::ShownInTheClear(address),
+            Exposed::ToAnyVisitor(address),
+        ] {
             let text = exposed.to_string();
             assert!(text.contains("`pecking-server init`"), "{text}");
         }

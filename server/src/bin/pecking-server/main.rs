@@ -6,8 +6,10 @@
 mod cli;
 mod commands;
 mod exposure;
+mod service;
 
 use anyhow::Context;
+use clap::CommandFactory;
 use clap::error::ErrorKind;
 use cli::Cli;
 use common::audit::Audit;
@@ -16,10 +18,12 @@ use common::logging::logger::start_logging;
 use common::sys::resources;
 use common::sys::thread::on_main_thread;
 use common::terminal::args;
+use common::terminal::config_file::ConfigError;
 use common::terminal::console::{Console, complain};
 use common::terminal::escape::one_line;
 use server::authority::{Authority, wall_clock};
-use server::{Handle, Server, ServerError, Shutdown, Token};
+use server::{Handle, HttpConfig, Server, ServerError, Shutdown, Token};
+use service::{Hangup, Service};
 use std::io::Write;
 use std::process::ExitCode;
 
@@ -30,13 +34,15 @@ const USAGE: u8 = 2;
 const INTERRUPTED: u8 = 130;
 
 fn main() -> ExitCode {
-    let cli = match Cli::read() {
-        Ok(cli) => cli,
-        Err(e) if e.exit_code() == 0 => {
+    // The keys of certificates are in memory from here on.
+    resources::forbid_core_dumps();
+    let (cli, settings) = match Cli::read() {
+        Ok(read) => read,
+        Err(ConfigError::Usage(e)) if e.exit_code() == 0 => {
             let _ = e.print();
             return ExitCode::SUCCESS;
         }
-        Err(e) => {
+        Err(ConfigError::Usage(e)) => {
             let no_utf8 = match e.kind() {
                 ErrorKind::InvalidUtf8 => args::no_utf8(std::env::args_os()),
                 _ => None,
@@ -44,46 +50,54 @@ fn main() -> ExitCode {
             complain(&no_utf8.unwrap_or_else(|| args::one_line_error(&e.to_string())));
             return ExitCode::from(USAGE);
         }
+        Err(ConfigError::File(why)) => {
+            complain(&format!("error: {why}"));
+            return ExitCode::from(USAGE);
+        }
     };
     if let Some(command) = cli.command {
         return command.run();
     }
     if let Some(shell) = cli.completions {
-        let script = Cli::completions(shell);
-        return match std::io::stdout().write_all(&script) {
-            Err(e) if e.kind() != std::io::ErrorKind::BrokenPipe => {
-                complain(&format!("error: cannot write to standard output: {e}"));
-                ExitCode::FAILURE
-            }
-            _ => ExitCode::SUCCESS,
-        };
+        return print(&Cli::completions(shell));
     }
+    let format = cli.log_format;
     let token = match cli.token() {
         Ok(token) => token,
         Err(e) => {
-            complain(&format!("error: {e}"));
+            format.complain(&e.to_string());
             return ExitCode::from(USAGE);
         }
     };
     let authority = match cli.authority() {
         Ok(authority) => authority,
         Err(e) => {
-            complain(&format!("error: {e}"));
+            format.complain(&e.to_string());
             return ExitCode::from(USAGE);
         }
     };
+    let http = match cli.http() {
+        Ok(http) => http,
+        Err(e) => {
+            format.complain(&e.to_string());
+            return ExitCode::from(USAGE);
+        }
+    };
+    if cli.check_config {
+        return print(settings.in_force(&Cli::command()).as_bytes());
+    }
     let audit = match cli.audit.open(cli.audit_outcomes) {
         Ok(audit) => audit,
         Err(e) => {
-            complain(&format!("error: {e}"));
+            format.complain(&e.to_string());
             return ExitCode::from(USAGE);
         }
     };
-    match serve(cli, token, authority, audit) {
+    match serve(cli, token, authority, audit, http) {
         Ok(Shutdown::Drained) => ExitCode::SUCCESS,
         Ok(Shutdown::Aborted) => ExitCode::from(INTERRUPTED),
         Err(e) => {
-            complain(&format!("error: {}", one_line(&format!("{e:#}"))));
+            format.complain(&one_line(&format!("{e:#}")));
             let is_usage = e.is::<exposure::Exposed>()
                 || matches!(e.downcast_ref(), Some(ServerError::Tls(_)));
             match is_usage {
@@ -94,39 +108,71 @@ fn main() -> ExitCode {
     }
 }
 
+/// Prints what was asked for. A reader that has seen enough of it is no error.
+fn print(text: &[u8]) -> ExitCode {
+    match std::io::stdout().write_all(text) {
+        Err(e) if e.kind() != std::io::ErrorKind::BrokenPipe => {
+            complain(&format!("error: cannot write to standard output: {e}"));
+            ExitCode::FAILURE
+        }
+        _ => ExitCode::SUCCESS,
+    }
+}
+
 fn serve(
     cli: Cli,
     token: Option<Token>,
     authority: Option<Authority>,
     audit: Option<Audit>,
+    http: Option<HttpConfig>,
 ) -> anyhow::Result<Shutdown> {
+    let (socket, hangup) = (service::socket()?, Hangup::keep()?);
     let stdout = Console::start("stdout", std::io::stdout()).context("cannot start a thread")?;
     let stderr = Console::start("stderr", std::io::stderr()).context("cannot start a thread")?;
-    start_logging(stderr.clone(), "info");
+    start_logging(stderr.clone(), "info", cli.log_format);
     log_panics();
     let limit = resources::raise_descriptor_limit();
     let clients = cli.clients;
-    let any_port = cli.listen.ends_with(":0");
+    let any_port = cli.listen.ends_with(":0") && socket.is_none();
     if let Some(rules) = authority.as_ref().map(Authority::rules) {
         let warnings = rules.warnings(wall_clock()).into_iter();
         for warning in warnings.chain(rules.keeps_all_seats(clients)) {
             log::warn!("{}", one_line(&warning));
         }
     }
-    let guard = cli.guard();
-    let server = Server::bind(cli.into_config(token, authority, audit, &stdout))?;
+    let any_http_port = http
+        .as_ref()
+        .is_some_and(|http| http.listen.ends_with(":0"));
+    let (guard, http_guard) = (cli.guard(), cli.http_guard());
+    let config = cli.into_config(token, authority, audit, http, &stdout);
+    let server = match socket {
+        Some(socket) => Server::adopt(config, socket)?,
+        None => Server::bind(config)?,
+    };
+    // Before anything is printed that a script may wait for.
+    stop_on_signals(server.handle())?;
     for (level, said) in exposure::look(server.address(), guard)? {
         log::log!(level, "{said}");
+    }
+    if let Some(address) = server.http_address() {
+        for (level, said) in exposure::look_at_http(address, http_guard)? {
+            log::log!(level, "{said}");
+        }
+        if any_http_port {
+            let scheme = if guard.encrypts { "https" } else { "http" };
+            stdout.print(format!("Shown at {scheme}://{address}/\n").into_bytes());
+        }
     }
     if any_port {
         // The port is unknown until now, so it is printed even with --quiet.
         stdout.print(format!("Listening on {}\n", server.address()).into_bytes());
     }
-    stop_on_signals(server.handle())?;
     if let Some(limit) = limit {
         warn_of_shortage(limit, clients, guard.encrypts);
     }
+    let service = Service::start(hangup, &server.handle(), clients)?;
     let ended = on_main_thread(|| server.run());
+    drop(service);
     Console::close_all([&stdout, &stderr]);
     Ok(ended?)
 }
@@ -164,7 +210,8 @@ fn warn_of_shortage(limit: u64, clients: u32, encrypts: bool) {
     );
 }
 
-/// The first SIGINT, SIGTERM or SIGHUP drains; the next one ends at once.
+/// The first SIGINT, SIGTERM or SIGHUP drains; the next one ends at once. A service keeps SIGHUP for
+/// itself.
 fn stop_on_signals(handle: Handle) -> anyhow::Result<()> {
     let stop = move || {
         if handle.is_stopping() {

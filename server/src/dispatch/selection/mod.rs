@@ -306,7 +306,10 @@ fn many(
         let named: Vec<_> = names.iter().map(|one| find(&view, one)).collect();
         Ok::<_, RpcError>((view.ranked().to_vec(), rank, named))
     })?;
-    let unknown = unknown(names, named, everybody.len(), sender, scope);
+    let unknown = match names {
+        [] => Vec::new(),
+        names => unknown(names, named, everybody.len(), sender, scope),
+    };
     let above = sender_rank as usize;
     let below = everybody.len() - above - 1;
     let is_lowest = below == 0;
@@ -346,6 +349,8 @@ fn many(
     if execute.is_empty() && outranked.is_empty() && absent.is_empty() {
         return Err(match is_lowest && passed_over.is_empty() {
             true => nobody_below(&[], 0),
+            // Clients that it may not know of may be here.
+            false if passed_over.is_empty() && scope.hides() => no_target(NONE_COVERED),
             false => nobody_found(&passed_over),
         });
     }

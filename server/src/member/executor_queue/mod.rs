@@ -20,7 +20,7 @@ use common::net::outbox::Line;
 use common::sys::sync::atomic::{AtomicU32, Ordering};
 use common::sys::sync::{Arc, Mutex, MutexGuard, lock};
 use common::wire::message::notification_line;
-use common::wire::{ExecutionConsumed, Status, method};
+use common::wire::{CancelExecution, ExecutionConsumed, Status, method};
 use table::{State, Table, Waiting};
 
 /// How much may wait for one client; one sender gets at most half of either.
@@ -64,12 +64,24 @@ pub(crate) enum Registered {
     Started,
     /// It waits for a slot.
     Waiting,
-    /// The queue is full.
+    /// The queue is full, or it has input and the client no free slot.
     Busy,
+    /// It has input, and the client takes none.
+    NoInput,
     /// The server stops.
     Draining,
     /// The client has left.
     Gone,
+}
+
+/// What became of a piece of input.
+pub(crate) enum Fed {
+    /// The client gets it.
+    Taken,
+    /// So much waits for the client that it gets no more.
+    Behind,
+    /// The command is not open at the client.
+    NotOpen,
 }
 
 /// What became of an answer.
@@ -131,6 +143,11 @@ impl ExecutorQueue {
         let running = table.running.get_mut(&id)?;
         let assignment = running.assignment.as_ref()?;
         Some(judge(&mut running.credit, assignment))
+    }
+
+    /// A command that runs, if its sender still wants it.
+    pub(crate) fn assignment(&self, id: u64) -> Option<Assignment> {
+        lock(&self.table).running.get(&id)?.assignment.clone()
     }
 
     /// Starts nothing any more; what waits is taken out.
@@ -206,7 +223,9 @@ impl Member {
             State::Gone => return Registered::Gone,
         }
         let deadline = assignment.command.deadline;
-        let registered = if table.has_slot(slots, connection) && table.waiting.is_empty() {
+        let registered = if assignment.command.input.is_some() {
+            table.start_with_input(assignment, line, self, now)
+        } else if table.has_slot(slots, connection) && table.waiting.is_empty() {
             table.start(assignment, line, self, now);
             // The caller flushes the one sender that it may be.
             table.told.clear();
@@ -262,6 +281,38 @@ impl Member {
             let line = notification_line(method::CONSUMED, consumed);
             self.connection.outbox.push(line);
         }
+    }
+
+    /// Gives the client a piece of a command's input, if that runs. Half of the outbox stays free:
+    /// input never makes a client a slow consumer.
+    pub(crate) fn feed(&self, id: u64, line: &Line) -> Fed {
+        let table = lock(&self.queue.table);
+        let running = table.running.get(&id);
+        if running.is_none_or(|running| running.assignment.is_none()) {
+            return Fed::NotOpen;
+        }
+        let outbox = &self.connection.outbox;
+        if outbox.is_over_half() {
+            return Fed::Behind;
+        }
+        outbox.push(line.clone());
+        Fed::Taken
+    }
+
+    /// Takes the outcome of a running command from the client, which is told to end it; says whether
+    /// it had none yet. The slot stays in use until the client answers.
+    pub(crate) fn give_up(&self, id: u64) -> bool {
+        let mut table = lock(&self.queue.table);
+        let Some(running) = table.running.get_mut(&id) else {
+            return false;
+        };
+        let was_open = running.assignment.take();
+        if was_open.is_some() && !std::mem::replace(&mut running.cancelled, true) {
+            let line = notification_line(method::CANCEL, CancelExecution { id });
+            self.connection.outbox.push(line);
+        }
+        drop(table);
+        was_open.is_some()
     }
 
     /// Checks the queue at a time that it asked for: takes out what should have been answered by

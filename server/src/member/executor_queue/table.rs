@@ -1,12 +1,12 @@
 //! The table behind the lock of a client's queue: what runs, what waits, and how much of that is
 //! each sender's. Its callers hold the lock, and do with a change what is done outside of it.
 
-use super::{Cancelled, QueueBounds, Running, TakenOut};
+use super::{Cancelled, QueueBounds, Registered, Running, TakenOut};
 use crate::connection::Connection;
 use crate::dispatch::command::Assignment;
 use crate::member::Member;
 use crate::millis;
-use common::limits::ANSWER_GRACE;
+use common::limits::{ANSWER_GRACE, MAX_OPEN_INPUTS};
 use common::memory::Charge;
 use common::net::outbox::Line;
 use common::sys::sync::Arc;
@@ -92,6 +92,35 @@ impl Table {
             self.watch(at, now);
         }
         self.running.insert(id, running);
+    }
+
+    /// Starts a command with input, or says why not: it never waits, as two senders that wait for
+    /// each other's targets would stand still for ever.
+    #[inline(never)]
+    pub(super) fn start_with_input(
+        &mut self,
+        assignment: Assignment,
+        line: &mut Line,
+        target: &Member,
+        now: u64,
+    ) -> Registered {
+        if !target.takes_input {
+            return Registered::NoInput;
+        }
+        let has_input = |running: &&Running| {
+            let assignment = running.assignment.as_ref();
+            assignment.is_some_and(|assignment| assignment.command.input.is_some())
+        };
+        let is_free = self.has_slot(target.queue.slots, &target.connection)
+            && self.waiting.is_empty()
+            && self.running.values().filter(has_input).count() < MAX_OPEN_INPUTS;
+        if !is_free {
+            return Registered::Busy;
+        }
+        self.start(assignment, line, target, now);
+        // The caller flushes the one sender that it may be.
+        self.told.clear();
+        Registered::Started
     }
 
     /// Gives the client what waits, as far as it has slots; says how many that were.

@@ -1,16 +1,23 @@
 //! The command line of the client: raw arguments, and what they become.
 
+mod run;
+
+use run::{Rerun, Run};
+pub(crate) use run::{RunOptions, Task};
+
 use crate::bench::{self, Bench};
 use crate::dial::Wait;
 use crate::encrypting::{Encrypting, ServerAddress};
+use crate::exit_code::ExitCode;
 use crate::failure::Failure;
-use crate::prompt::line::check_selector;
 use crate::settings::{Executes, Settings};
-use clap::{Args, CommandFactory, Parser, Subcommand};
-use client::{CONNECT_TIMEOUT, Command, Config, Identity, Name, Token};
+use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
+use client::{CONNECT_TIMEOUT, Config, Identity, Name, Token};
 use common::audit::AuditOptions;
 use common::limits::{DEFAULT_ADDRESS, MAX_SLOTS};
+use common::logging::format::LogFormat;
 use common::terminal::args;
+use common::terminal::config_file::{self, ConfigError};
 use common::wire::selector::check_name;
 use common::wire::{Tags, Tier};
 use std::path::PathBuf;
@@ -22,7 +29,7 @@ use std::time::Duration;
 /// this is a prompt: each line is a command for other clients, and their commands are executed
 /// here. Lines from a pipe are run one after another.
 #[derive(Debug, Parser)]
-#[command(name = "pecking", version, after_help = EXAMPLES, disable_help_subcommand = true)]
+#[command(name = "pecking", version = VERSION, after_help = EXAMPLES, disable_help_subcommand = true)]
 pub(crate) struct Cli {
     #[command(flatten)]
     joining: Joining,
@@ -34,9 +41,24 @@ pub(crate) struct Cli {
     #[arg(long, global = true, help_heading = "Joining")]
     raw: bool,
 
+    /// How the log, and what else is said on standard error, is written: text, or json, an object a
+    /// line; a prompt has none
+    #[arg(
+        long,
+        global = true,
+        help_heading = "Joining",
+        value_name = "FORMAT",
+        default_value = "text",
+        hide_possible_values = true
+    )]
+    pub(crate) log_format: LogFormat,
+
     #[command(subcommand)]
     pub(crate) command: Option<Action>,
 }
+
+/// The version of the package, and the commit that the program was built from.
+const VERSION: &str = concat!(env!("CARGO_PKG_VERSION"), " (", env!("PECKING_COMMIT"), ")");
 
 /// The variable of the environment that counts if `--server` is left out.
 pub(crate) const SERVER_VARIABLE: &str = "PECKING_SERVER";
@@ -59,10 +81,11 @@ first.
 The targets of a command (--to, or @ in front of a line): next, least-loaded, below, all, or
 a list of ranks (2), ranges (3-7), member numbers ('#17'), names (web1), node sets
 ('web[1-20]'), patterns ('web*') and tags ('role=web'); & joins items that must all hold
-('role=web&dc=fra'), !web3 leaves one out. next:LIST and least-loaded:LIST take one of a list.
+('role=web&dc=fra'), !web3 leaves one out, @prod is a group (`pecking groups`). next:LIST and
+least-loaded:LIST take one of a list.
 
 Exit codes of run and of piped lines, of several the worst: 0 all done with 0 and no output
-cut, 1 a command ended with another code or could not be started, 2 usage, 3 lost, 4 no
+cut, 1 a command ended with another code, could not be started or was skipped, 2 usage, 3 lost, 4 no
 target or an absent one, 5 refused, outranked or busy, 6 all done with 0 but output was cut,
 124 timed out, 130 interrupted or cancelled, 141 no reader for its output, 255 no connection
 or not admitted.";
@@ -85,10 +108,6 @@ The sender, as the server would tell it; what is left out, the server does not t
       --as <IDENTITY>  The identity that it has proven
       --role <ROLE>    Its role
       --tier <N>       Its tier, 0 (the highest) to 9";
-
-/// How much of a command's output may be on its way to `run`: what a fast link holds in a few
-/// milliseconds, and little memory.
-const WINDOW: u64 = 4 << 20;
 
 /// How to join, for every command.
 #[derive(Debug, Args)]
@@ -165,20 +184,26 @@ pub(crate) enum Action {
     ///
     /// Every `pecking work` ranks below and executes it, whichever came first. Of the clients of
     /// its own tier only those that joined later do; --wait-for waits for them.
+    #[command(after_help = run::EXAMPLES)]
     Run(Run),
+    /// Run a command again for the targets at which it did not end with 0
+    ///
+    /// The file of --failed says which those are, and which command it was: `run --save` writes it.
+    /// They are targets by their names; those that are not here are told as absent. To look first:
+    /// --dry-run.
+    Rerun(Rerun),
     /// Only execute, until a signal comes
-    Work {
-        #[command(flatten)]
-        audit: AuditOptions,
-    },
+    Work(Work),
     /// Measure how fast the server relays commands
     #[command(after_help = bench::EXAMPLES)]
     Bench(Bench),
     /// Show every client, by rank
-    Members {
-        /// As JSON
-        #[arg(long)]
-        json: bool,
+    Members(Shown),
+    /// List your groups of clients (~/.config/pecking/groups.toml), or the items of one
+    #[command(help_template = WITHOUT_OPTIONS)]
+    Groups {
+        /// The group; without one, all of them
+        name: Option<String>,
     },
     /// Look at a policy file without running anything
     #[command(subcommand_required = true, arg_required_else_help = false, help_template = WITHOUT_OPTIONS)]
@@ -186,12 +211,74 @@ pub(crate) enum Action {
         #[command(subcommand)]
         look: LookAtPolicy,
     },
+    /// Write man pages, completion scripts, and a file with every option of work as a comment
+    #[command(hide = true, help_template = WITHOUT_OPTIONS)]
+    PackageFiles {
+        /// The folder, which is made
+        dir: PathBuf,
+    },
     /// Print a completion script for a shell
     #[command(help_template = WITHOUT_OPTIONS)]
     Completions {
         /// For which shell
         shell: clap_complete::Shell,
     },
+}
+
+/// What `work` takes.
+#[derive(Debug, Args)]
+pub(crate) struct Work {
+    #[command(flatten)]
+    pub(crate) audit: AuditOptions,
+
+    /// Take options from this file, too: its keys are the names of options (`slots = 4`). The
+    /// command line wins over it, and the environment as well
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+
+    /// Print every option with its value and where that is from, and end
+    #[arg(long)]
+    pub(crate) check_config: bool,
+}
+
+/// How `members` shows them.
+#[derive(Debug, Args)]
+pub(crate) struct Shown {
+    /// wide: with number, tags, identity and role; json; name: one name a line
+    #[arg(long = "output", short, value_name = "FORM")]
+    output: Option<Form>,
+
+    /// The same as -o json
+    #[arg(long, conflicts_with = "output")]
+    json: bool,
+
+    /// Only the machines of ~/.config/pecking/expected.toml that are not here; exit code 4 if there
+    /// are any
+    #[arg(long)]
+    pub(crate) missing: bool,
+}
+
+/// The forms in which `members` shows clients.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Form {
+    /// A table with the columns that most people want
+    #[value(skip)]
+    Narrow,
+    /// A table with every column
+    Wide,
+    /// JSON, as the server tells it
+    Json,
+    /// One name a line
+    Name,
+}
+
+impl Shown {
+    pub(crate) fn form(&self) -> Form {
+        match self.json {
+            true => Form::Json,
+            false => self.output.unwrap_or(Form::Narrow),
+        }
+    }
 }
 
 /// What to look at in a policy file.
@@ -223,40 +310,6 @@ pub(crate) enum LookAtPolicy {
     },
 }
 
-/// What `run` takes.
-#[derive(Debug, Args)]
-pub(crate) struct Run {
-    /// The targets of the command; without this the server decides
-    #[arg(long, value_name = "SELECTOR", value_parser = check_selector, allow_hyphen_values = true)]
-    to: Option<String>,
-
-    /// Wait until so many clients that can execute rank below
-    #[arg(long, value_name = "N", value_parser = wait_for, allow_hyphen_values = true)]
-    pub(crate) wait_for: Option<u32>,
-
-    /// Print the clients that it would reach, and run nothing
-    #[arg(long)]
-    pub(crate) dry_run: bool,
-
-    /// Come back if the connection breaks and go on, as a prompt and work do, for as long as the
-    /// server holds the place
-    #[arg(long)]
-    hold: bool,
-
-    /// How long the command may run at each target; how long it waits there until it runs does
-    /// not count
-    #[arg(long, value_name = "DURATION", value_parser = args::positive_duration, allow_hyphen_values = true)]
-    timeout: Option<Duration>,
-
-    /// How long the command may take in all, waiting included
-    #[arg(long, value_name = "DURATION", value_parser = args::positive_duration, allow_hyphen_values = true)]
-    deadline: Option<Duration>,
-
-    /// The program or command word, then its arguments
-    #[arg(required = true, trailing_var_arg = true, value_name = "WORDS")]
-    words: Vec<String>,
-}
-
 fn name(text: &str) -> Result<String, String> {
     check_name(text).map(|()| text.to_owned())
 }
@@ -282,16 +335,31 @@ fn tag(text: &str) -> Result<(String, String), String> {
     Ok((key.to_owned(), value.to_owned()))
 }
 
-fn wait_for(text: &str) -> Result<u32, String> {
-    text.parse()
-        .map_err(|_| "expected a whole number, such as 3".into())
-}
+/// The subcommand whose options a file can give.
+pub(crate) const WORK: &str = "work";
 
 impl Cli {
+    /// Reads the command line, and the file that it names. The error says what is wrong, or is the
+    /// help that was asked for.
+    pub(crate) fn read() -> Result<(Cli, config_file::Settings), ConfigError> {
+        let words: Vec<_> = std::env::args_os().collect();
+        let settings = config_file::read(&Cli::command(), &words, Some(WORK))?;
+        let cli = Cli::from_arg_matches(&settings.matches).map_err(ConfigError::Usage)?;
+        Ok((cli, settings))
+    }
+
     pub(crate) fn completions(shell: clap_complete::Shell) -> String {
         let mut script = Vec::new();
         clap_complete::generate(shell, &mut Cli::command(), "pecking", &mut script);
         String::from_utf8_lossy(&script).into_owned()
+    }
+
+    /// Reads the files that the command line names for targets.
+    pub(crate) fn read_targets(&mut self) -> Result<(), Failure> {
+        match &mut self.command {
+            Some(Action::Run(run)) => run.read_targets(),
+            _ => Ok(()),
+        }
     }
 
     /// What the options mean for the command that they stand with.
@@ -308,12 +376,12 @@ impl Cli {
         // A client that reconnects ranks lower than before: the commands of `run` or of a pipe
         // would then reach other clients than meant, or none.
         let (slots, reconnects, waits) = match &self.command {
-            Some(Action::Work { .. }) => (Some(1), true, Wait::ForServer),
+            Some(Action::Work(_)) => (Some(1), true, Wait::ForServer),
             None => (None, is_terminal, Wait::ForPlace),
             Some(_) => (Some(0), false, Wait::ForPlace),
         };
         let reconnects = reconnects && !joining.no_reconnect;
-        let holds = matches!(&self.command, Some(Action::Run(run)) if run.hold);
+        let holds = self.run_options().is_some_and(|run| run.hold);
         let executes = match &executing.policy {
             Some(path) => Executes::Policy(path.clone()),
             None if executing.allow_any => Executes::Anything {
@@ -323,7 +391,7 @@ impl Cli {
         };
         let encrypting = &joining.encrypting;
         // Services rank below the people that command them, whichever came first.
-        let is_work = matches!(self.command, Some(Action::Work { .. }));
+        let is_work = matches!(self.command, Some(Action::Work(_)));
         let lowest = is_work.then_some(Tier::LOWEST);
         Ok(Settings {
             config: Config {
@@ -334,6 +402,7 @@ impl Cli {
                 tags: joining.tags().map_err(Failure::Usage)?,
                 // Only a prompt shows them.
                 rank_news: self.command.is_none(),
+                takes_input: false,
                 token: joining.token_file.clone().map(Token::File),
                 tls: encrypting.tls(&joining.server).map_err(Failure::Usage)?,
                 plain: encrypting.plain(&executes),
@@ -347,6 +416,28 @@ impl Cli {
             raw: self.raw,
             audit: None,
         })
+    }
+
+    /// Whether everything is told as JSON lines.
+    pub(crate) fn wants_json_lines(&self) -> bool {
+        self.run_options().is_some_and(|options| options.json)
+    }
+
+    /// The options of a run, if it is one.
+    fn run_options(&self) -> Option<&RunOptions> {
+        match &self.command {
+            Some(Action::Run(run)) => Some(&run.options),
+            Some(Action::Rerun(rerun)) => Some(&rerun.options),
+            _ => None,
+        }
+    }
+
+    /// The exit code of a failure of the command.
+    pub(crate) fn exit_of(&self, failure: &Failure) -> ExitCode {
+        match self.run_options() {
+            Some(options) => options.exit_of(failure.exit_code()),
+            None => failure.exit_code(),
+        }
     }
 
     /// The first option that is about one client.
@@ -372,27 +463,6 @@ impl Joining {
                 .map_err(|why| format!("--tag: {why}"))?;
         }
         Ok(tags)
-    }
-}
-
-impl Run {
-    /// The targets of the command, if the command line has them.
-    pub(crate) fn to(&self) -> Option<&str> {
-        self.to.as_deref()
-    }
-
-    pub(crate) fn command(&self) -> Command {
-        let mut command = Command::new(&self.words).window(WINDOW).progress();
-        if let Some(to) = &self.to {
-            command = command.to(to);
-        }
-        if let Some(timeout) = self.timeout {
-            command = command.timeout(timeout);
-        }
-        if let Some(deadline) = self.deadline {
-            command = command.deadline(deadline);
-        }
-        command
     }
 }
 

@@ -35,6 +35,12 @@ fn wrong_values_are_named_on_one_line() {
         (&["run", "--wait-for", "-1", "--", "x"], "'-1'"),
         (&["nonsense"], "'nonsense'"),
         (&["members", "--yaml"], "'--yaml'"),
+        (&["members", "-o", "yaml"], "'yaml' for '--output <FORM>'"),
+        (&["members", "-o", "json", "--json"], "'--json'"),
+        (
+            &["run", "--color", "red", "--", "x"],
+            "'red' for '--color <WHEN>'",
+        ),
         (
             &["policy", "try", "p", "--tier", "10", "--", "x"],
             "'10' for '--tier <N>': expected a whole number from 0 (the highest) to 9",
@@ -118,6 +124,6 @@ fn words_after_the_first_belong_to_the_command() {
             panic!("run");
         };
         assert_eq!(run.words, ["ls", "--to", "-x"]);
-        assert_eq!(run.command().selector(), Some("all"));
+        assert_eq!(run.task().command.selector(), Some("all"));
     }
 }

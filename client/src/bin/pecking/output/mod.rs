@@ -1,15 +1,27 @@
 //! What the program prints: its log, and what it says about other clients.
 
+pub(crate) mod colour;
+mod diff;
+pub(crate) mod folder;
+pub(crate) mod grouped;
+pub(crate) mod json;
+pub(crate) mod live;
 pub(crate) mod margin;
 pub(crate) mod node_set;
 pub(crate) mod prefix;
-pub(crate) mod printer;
+pub(crate) mod progress;
 pub(crate) mod render;
+pub(crate) mod report;
+pub(crate) mod save;
+pub(crate) mod screen;
+pub(crate) mod stream;
 pub(crate) mod summary;
 pub(crate) mod table;
+pub(crate) mod tracker;
 
 use crate::exit_code::ExitCode;
 use crate::failure::Failure;
+use common::logging::format::LogFormat;
 use common::logging::logger::start_logging;
 use common::terminal::console::Console;
 use std::io::{self, Write};
@@ -24,15 +36,39 @@ pub(crate) fn print(text: &str) -> Result<ExitCode, Failure> {
     }
 }
 
-/// Acts while records of this level and above are logged to `out`.
+/// Acts while records of this level and above are logged to `out`, in a format.
 pub(crate) fn with_log(
     level: &str,
-    out: impl Write + Send + 'static,
+    (out, format): (impl Write + Send + 'static, LogFormat),
     act: impl FnOnce(&Console) -> Result<ExitCode, Failure>,
 ) -> Result<ExitCode, Failure> {
     let console = Console::start("log", out).map_err(Failure::NoThread)?;
-    start_logging(console.clone(), level);
+    start_logging(console.clone(), level, format);
     let result = act(&console);
     console.close();
     result
+}
+
+#[cfg(test)]
+pub(crate) mod testing {
+    use client::{Leftovers, Outcome, Status};
+
+    /// An outcome at a target with this name, of rank and number 1.
+    pub(crate) fn outcome(name: &str, status: Status, exit_code: Option<i64>) -> Outcome {
+        Outcome {
+            member: Some(1),
+            name: Some(name.into()),
+            rank: Some(1),
+            status,
+            exit_code,
+            signal: None,
+            stdout: Vec::new(),
+            stderr: Vec::new(),
+            elapsed: None,
+            truncated: false,
+            leftovers: Leftovers::default(),
+            message: None,
+            started: None,
+        }
+    }
 }

@@ -3,7 +3,9 @@
 //! The start of a line waits here for its end. It counts as consumed, as the target's share of the
 //! window may be smaller than its line. So there are bounds for each line and for all together.
 
-use common::terminal::escape::one_line;
+use crate::output::colour;
+use crate::output::stream::Look;
+use common::terminal::escape::{Keep, escape, one_line};
 use common::wire::text::whole_characters;
 use memchr::memchr;
 use std::collections::BTreeMap;
@@ -31,6 +33,8 @@ pub(crate) struct Source {
 pub(crate) struct NamedLines {
     /// The bytes after which a line is cut.
     longest: usize,
+    /// How the lines look on standard output and on standard error.
+    looks: [Look; 2],
     held: usize,
     unfinished: BTreeMap<Source, Unfinished>,
 }
@@ -46,6 +50,7 @@ pub(crate) struct WholeLines {
 #[derive(Debug)]
 struct Unfinished {
     name: String,
+    look: Look,
     bytes: Vec<u8>,
     /// Whether the start of the line was written already.
     is_continued: bool,
@@ -56,9 +61,17 @@ impl NamedLines {
     pub(crate) fn new(longest: usize) -> NamedLines {
         NamedLines {
             longest,
+            looks: [Look::default(); 2],
             held: 0,
             unfinished: BTreeMap::new(),
         }
+    }
+
+    /// Has lines look so on standard output and on standard error. Without this they are as they
+    /// came.
+    pub(crate) fn looking(mut self, looks: [Look; 2]) -> NamedLines {
+        self.looks = looks;
+        self
     }
 
     /// Takes bytes of a source, and returns the lines that are now whole or too long. Lines of
@@ -66,7 +79,8 @@ impl NamedLines {
     pub(crate) fn add(&mut self, source: Source, name: &str, bytes: &[u8]) -> WholeLines {
         let mut whole = WholeLines::default();
         let line = self.unfinished.entry(source);
-        let line = line.or_insert_with(|| Unfinished::new(name));
+        let look = self.looks[usize::from(source.is_stderr)];
+        let line = line.or_insert_with(|| Unfinished::new(name, look));
         let before = line.bytes.len();
         line.add(bytes, self.longest, whole.of(source));
         self.held = self.held + line.bytes.len() - before;
@@ -117,9 +131,10 @@ impl WholeLines {
 }
 
 impl Unfinished {
-    fn new(name: &str) -> Unfinished {
+    fn new(name: &str, look: Look) -> Unfinished {
         Unfinished {
             name: one_line(name).into_owned(),
+            look,
             bytes: Vec::new(),
             is_continued: false,
         }
@@ -148,11 +163,22 @@ impl Unfinished {
 
     fn end(&mut self, last: &[u8], whole: &mut Vec<u8>) {
         let marked = if self.is_continued { CONTINUED } else { "" };
-        whole.extend_from_slice(self.name.as_bytes());
-        whole.extend_from_slice(marked.as_bytes());
-        whole.extend_from_slice(b": ");
-        whole.extend_from_slice(&self.bytes);
-        whole.extend_from_slice(last);
+        let colour = self.look.is_coloured.then(|| colour::of(&self.name));
+        let (on, off) = colour.map_or_else(Default::default, colour::codes);
+        for part in [&on, &self.name, marked, ":", &off, " "] {
+            whole.extend_from_slice(part.as_bytes());
+        }
+        match self.look.is_escaped {
+            true => {
+                self.bytes.extend_from_slice(last);
+                let text = String::from_utf8_lossy(&self.bytes);
+                whole.extend_from_slice(escape(&text, Keep::Layout).as_bytes());
+            }
+            false => {
+                whole.extend_from_slice(&self.bytes);
+                whole.extend_from_slice(last);
+            }
+        }
         whole.push(b'\n');
         self.bytes = Vec::new();
         self.is_continued = false;
@@ -256,6 +282,26 @@ mod tests {
         assert_eq!(rest, "c (continued): \u{20ac}\n".as_bytes());
         let held: usize = lines.unfinished.values().map(|line| line.bytes.len()).sum();
         assert!(held == lines.held && held < MOST_HELD);
+    }
+
+    #[test]
+    fn at_a_terminal_names_have_colours_and_lines_no_controls() {
+        let look = Look {
+            is_escaped: true,
+            is_coloured: true,
+        };
+        let mut lines = NamedLines::new(LONGEST_LINE).looking([look, Look::default()]);
+        let whole = lines.add(A, "web1", b"a\x1b[2J\tb\xff\n");
+        let shown = String::from_utf8(whole.stdout).expect("text");
+        let (name, rest) = shown.split_once("web1:").expect("a name");
+        assert!(name.starts_with("\x1b[") && name.ends_with('m'), "{name:?}");
+        assert_eq!(rest, "\x1b[0m a\\x1b[2J\tb\u{fffd}\n");
+        let stderr = Source {
+            is_stderr: true,
+            ..A
+        };
+        let whole = lines.add(stderr, "web1", b"a\x1b[2J\n");
+        assert_eq!(whole.stderr, b"web1: a\x1b[2J\n");
     }
 
     proptest! {

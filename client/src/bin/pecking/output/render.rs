@@ -65,6 +65,15 @@ pub(crate) fn outcome(outcome: &Outcome) -> String {
     line
 }
 
+/// How a command ended, without at which target and how long it took.
+pub(crate) fn ending(outcome: &Outcome) -> String {
+    let cut = match outcome.truncated {
+        true => ", its output was cut",
+        false => "",
+    };
+    status(outcome) + &leftovers(outcome.leftovers) + cut
+}
+
 /// What a command left behind, as the end of its outcome; empty if it left nothing.
 pub(crate) fn leftovers(leftovers: Leftovers) -> String {
     let processes = |count, one: &str, more: &str| match count {
@@ -104,6 +113,8 @@ fn status(outcome: &Outcome) -> String {
         Status::Absent => format!("absent: {}", why("it is not here, or has no slots")),
         Status::Forbidden => format!("forbidden: {}", why("your role does not let it run this")),
         Status::Busy => format!("busy: {}; try again later", why("its queue is full")),
+        // One that has started tells for how long it ran.
+        Status::TimedOut if outcome.elapsed.is_none() => "timed out: it never started".into(),
         Status::TimedOut => format!("timed out{how}"),
         Status::Cancelled => format!("cancelled{how}"),
         Status::Lost => {
@@ -153,12 +164,18 @@ impl Style {
     }
 
     /// [`outcome`], folded like the output of other clients.
-    pub(crate) fn outcome(self, outcome: &Outcome) -> String {
-        let line = self::outcome(outcome);
-        match self.margin() {
-            Some(columns) => margin::set_off_rest(&line, columns),
-            None => line,
-        }
+    /// `command` stands in front, if it is to be named.
+    pub(crate) fn outcome(self, command: &str, outcome: &Outcome) -> String {
+        self.line(&format!("{command}{}", self::outcome(outcome)))
+    }
+
+    /// A line of this client that repeats text of others, which is escaped already.
+    pub(crate) fn line(self, line: &str) -> String {
+        let line = match self.margin() {
+            Some(columns) => margin::set_off_rest(line, columns),
+            None => line.into(),
+        };
+        line + "\n"
     }
 
     /// What is shown when a command has ended that another client sent.
@@ -222,6 +239,19 @@ pub(crate) fn refusal(error: &RequestError, client: &Client) -> String {
             "lost: the server went before it answered; the command may have run".into()
         }
         _ => format!("not sent: {said}"),
+    }
+}
+
+/// Why a command was not sent, as one word for programs: the reason on the wire, if the server gave
+/// one.
+pub(crate) fn refusal_word(error: &RequestError) -> &'static str {
+    match error {
+        RequestError::Rpc(_) => error.code().map_or("refused", Code::reason),
+        RequestError::NotConnected => "not_connected",
+        RequestError::Lost => "lost",
+        RequestError::TooLong { .. } => "too_long",
+        RequestError::TimedOut(_) => "timed_out",
+        _ => "malformed",
     }
 }
 
@@ -300,12 +330,17 @@ mod tests {
         );
         let killed = Outcome {
             signal: Some("SIGKILL".into()),
+            elapsed: Some(Duration::from_secs(5)),
             truncated: true,
             ..sample(Status::TimedOut)
         };
         assert_eq!(
             outcome(&killed),
-            "[web1, rank 1] timed out, ended by SIGKILL, its output was cut"
+            "[web1, rank 1] timed out, ended by SIGKILL (5.0 s), its output was cut"
+        );
+        assert_eq!(
+            outcome(&sample(Status::TimedOut)),
+            "[web1, rank 1] timed out: it never started"
         );
         let unknown = Outcome {
             member: None,

@@ -27,6 +27,55 @@ pub(crate) fn ranking(members: &[Member], own: Option<u64>) -> String {
     columns(HEAD, members.iter().map(|member| row(member, own)))
 }
 
+/// [`ranking`] with the tags, if there are any.
+pub(crate) fn tagged_ranking<'a>(
+    members: impl Iterator<Item = &'a Member> + Clone,
+    own: Option<u64>,
+) -> String {
+    let rows = members.clone().map(|member| row(member, own));
+    if members.clone().all(|member| member.tags.is_empty()) {
+        return columns(HEAD, rows);
+    }
+    let [a, b, c, d, e, f, g, h] = HEAD;
+    let head = [a, b, c, d, e, f, g, h, ("TAGS", Align::Left)];
+    let rows = rows.zip(members).map(|([a, b, c, d, e, f, g, h], member)| {
+        let tags = one_line(&member.tags.to_string()).into_owned();
+        [a, b, c, d, e, f, g, h, tags]
+    });
+    columns(head, rows)
+}
+
+/// The columns that only [`wide_ranking`] has.
+const FURTHER: [(&str, Align); 4] = [
+    ("MEMBER", Align::Right),
+    ("TAGS", Align::Left),
+    ("IDENTITY", Align::Left),
+    ("ROLE", Align::Left),
+];
+
+/// [`ranking`] with all that is known of each.
+pub(crate) fn wide_ranking(members: &[Member]) -> String {
+    let mut head = [("", Align::Left); HEAD.len() + FURTHER.len()];
+    head[..HEAD.len()].copy_from_slice(&HEAD);
+    head[HEAD.len()..].copy_from_slice(&FURTHER);
+    columns(head, members.iter().map(wide_row))
+}
+
+fn wide_row(member: &Member) -> [String; HEAD.len() + FURTHER.len()] {
+    let or_none = |text: Option<&str>| match text {
+        None | Some("") => "-".into(),
+        Some(text) => one_line(text).into_owned(),
+    };
+    let further = [
+        format!("#{}", member.member),
+        or_none(Some(&member.tags.to_string())),
+        or_none(member.identity.as_deref()),
+        or_none(member.role.as_deref()),
+    ];
+    let mut cells = row(member, None).into_iter().chain(further);
+    std::array::from_fn(|_| cells.next().unwrap_or_default())
+}
+
 /// Rows under a head, each column as wide as its widest cell.
 pub(crate) fn columns<const N: usize>(
     head: [(&str, Align); N],
@@ -93,7 +142,8 @@ mod tests {
             joined_ms: 3000,
             away_ms: (rank > 10).then_some(4000),
         };
-        let table = ranking(&[member(0, "boss"), member(10, "client-100")], Some(0));
+        let mut members = [member(0, "boss"), member(10, "client-100")];
+        let table = ranking(&members, Some(0));
         assert_eq!(
             table,
             "RANK  TIER  NAME        ADDRESS          SLOTS  RUNNING  QUEUED   JOINED\n\
@@ -102,5 +152,10 @@ mod tests {
         );
         let away = ranking(&[member(11, "gone")], None);
         assert!(away.contains("gone (away for 4 s)"), "{away}");
+        members[1].tags.add("role", "web").expect("a tag");
+        members[1].tags.add("dc", "fra").expect("a tag");
+        let table = tagged_ranking(members.iter(), None);
+        let last = table.lines().next_back().expect("a row");
+        assert!(last.ends_with("3 s ago  dc=fra,role=web"), "{table}");
     }
 }

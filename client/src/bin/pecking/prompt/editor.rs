@@ -1,13 +1,15 @@
 //! The lines that the user types at the terminal, with editing and a history.
 
 use crate::failure::Failure;
+use crate::prompt::assistant::{Ask, Assistant};
 use crate::prompt::repl::{ReplInput, ReplOutput};
 use crate::prompt::screen::{Hook, Screen, keep_drawing};
+use crate::prompt::terminal;
 use common::sys::thread;
 use crossbeam_channel::{Receiver, Sender, bounded};
 use rustyline::error::ReadlineError;
 use rustyline::history::{FileHistory, History};
-use rustyline::{ColorMode, Config, Editor};
+use rustyline::{ColorMode, CompletionType, Config, Editor};
 use std::fs::DirBuilder;
 use std::io;
 use std::os::unix::fs::DirBuilderExt;
@@ -29,11 +31,14 @@ pub(crate) fn lines(screen: Screen, redraw: Receiver<()>) -> Result<ReplInput, F
         what: "the terminal",
         why: e.to_string(),
     };
-    let mut typing = LineEditor::new(screen).map_err(system)?;
+    // A request that the session has not got to yet is as good as many.
+    let (ask, asks) = bounded(1);
+    let mut typing = LineEditor::new(screen, ask).map_err(system)?;
     // A terminal without editing shows what arrives at any time.
     if let Ok(printer) = typing.editor.create_external_printer() {
         let drawing = move || keep_drawing(&redraw, printer);
         thread::spawn("redraw", drawing).map_err(Failure::NoThread)?;
+        terminal::take_ctrl_c();
     } else {
         typing.is_edited = false;
     }
@@ -45,27 +50,38 @@ pub(crate) fn lines(screen: Screen, redraw: Receiver<()>) -> Result<ReplInput, F
         lines,
         handled: Some(handled),
         one_by_one: false,
+        asks,
     })
 }
 
+enum Typed {
+    Text(String),
+    /// Ctrl-C.
+    Interrupt,
+}
+
 struct LineEditor {
-    editor: Editor<Hook, FileHistory>,
+    editor: Editor<Assistant, FileHistory>,
     screen: Screen,
+    ask: Sender<Ask>,
     history: Option<PathBuf>,
     is_edited: bool,
 }
 
 impl LineEditor {
-    fn new(screen: Screen) -> Result<LineEditor, ReadlineError> {
+    fn new(screen: Screen, ask: Sender<Ask>) -> Result<LineEditor, ReadlineError> {
         // The editor asks the hook only if colours are on.
         let config = Config::builder()
             .max_history_size(HISTORY)?
             // As in shells: a line that begins with a space is not kept.
             .history_ignore_space(true)
             .color_mode(ColorMode::Forced)
+            // As in shells: to the longest common beginning, then the list.
+            .completion_type(CompletionType::List)
+            .completion_show_all_if_ambiguous(true)
             .build();
         let mut editor = Editor::with_config(config)?;
-        editor.set_helper(Some(Hook(screen.clone())));
+        editor.set_helper(Some(Assistant::new(Hook(screen.clone()), ask.clone())));
         let history = history_file();
         if let Some(path) = &history {
             // The first time there is none.
@@ -74,33 +90,21 @@ impl LineEditor {
         Ok(LineEditor {
             editor,
             screen,
+            ask,
             history,
             is_edited: true,
         })
     }
 
     fn read(mut self, lines: &Sender<Result<String, String>>, is_handled: &Receiver<()>) {
-        loop {
-            if self.is_edited && !self.screen.begin_editing() {
-                return;
-            }
-            let typed = self.editor.readline(PROMPT);
-            self.screen.end_editing();
-            let typed = match typed {
-                Ok(typed) => typed,
-                // Ctrl-C clears the line.
-                Err(ReadlineError::Interrupted) => continue,
-                Err(ReadlineError::Eof) => return,
-                Err(ReadlineError::Io(e)) if e.kind() == io::ErrorKind::InvalidData => {
-                    self.screen.show("what was typed is not UTF-8\n");
-                    continue;
-                }
-                Err(e) => {
-                    log::warn!("the terminal cannot be read: {e}");
-                    return;
-                }
+        while let Some(typed) = self.edit(PROMPT) {
+            let Typed::Text(typed) = typed else {
+                self.interrupt();
+                continue;
             };
-            // Pasted text may have several lines.
+            if !self.is_meant(&typed) {
+                continue;
+            }
             for line in typed.lines() {
                 self.remember(line);
                 while is_handled.try_recv().is_ok() {}
@@ -110,6 +114,55 @@ impl LineEditor {
                 let _ = is_handled.recv_timeout(HANDLED_PATIENCE);
             }
         }
+    }
+
+    /// What the user types; `None` at its end.
+    fn edit(&mut self, prompt: &str) -> Option<Typed> {
+        loop {
+            if self.is_edited && !self.screen.begin_editing() {
+                return None;
+            }
+            let typed = self.editor.readline(prompt);
+            self.screen.end_editing();
+            return match typed {
+                Ok(typed) => Some(Typed::Text(typed)),
+                Err(ReadlineError::Interrupted) => Some(Typed::Interrupt),
+                Err(ReadlineError::Eof) => None,
+                Err(ReadlineError::Io(e)) if e.kind() == io::ErrorKind::InvalidData => {
+                    self.screen.show("what was typed is not UTF-8\n");
+                    continue;
+                }
+                Err(e) => {
+                    log::warn!("the terminal cannot be read: {e}");
+                    None
+                }
+            };
+        }
+    }
+
+    /// Ctrl-C has cleared the line. If there was nothing to clear, it cancels.
+    fn interrupt(&self) {
+        let is_empty = |assistant: &Assistant| assistant.is_line_empty();
+        if self.editor.helper().is_some_and(is_empty) {
+            let _ = self.ask.try_send(Ask::CancelLast);
+        }
+    }
+
+    /// Several lines come from a paste, and one key must not send what the user has not read.
+    fn is_meant(&mut self, typed: &str) -> bool {
+        let count = typed.lines().filter(|line| !line.trim().is_empty()).count();
+        if count < 2 {
+            return true;
+        }
+        let question = format!("Run these {count} lines? [y/N] ");
+        let answer = self.edit(&question);
+        let is_yes = |answer: &str| matches!(answer.trim(), "y" | "Y" | "yes");
+        let is_meant = matches!(answer, Some(Typed::Text(answer)) if is_yes(&answer));
+        if !is_meant {
+            let text = format!("None of these {count} lines was run.\n");
+            self.screen.show(&text);
+        }
+        is_meant
     }
 
     /// Keeps a line for the next sessions. A history that cannot be stored is no error.
@@ -126,7 +179,7 @@ impl LineEditor {
     }
 }
 
-fn store(editor: &mut Editor<Hook, FileHistory>, path: &Path) -> Result<(), ReadlineError> {
+fn store(editor: &mut Editor<Assistant, FileHistory>, path: &Path) -> Result<(), ReadlineError> {
     if let Some(folder) = path.parent() {
         // The specification asks for this mode for each new folder.
         DirBuilder::new()

@@ -1,6 +1,8 @@
 //! The meaning of a line of the prompt or of a pipe.
 
-use common::wire::selector::Selector;
+use crate::targets::selector as check_selector;
+use common::terminal::args;
+use std::time::Duration;
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Line {
@@ -12,13 +14,23 @@ pub(crate) enum Line {
         typed: String,
     },
     Help,
-    Ranks,
+    /// Show the ranking, or those that a selector finds.
+    Ranks(Option<String>),
+    /// Show what a command would reach.
+    Who(Option<String>),
     WhoAmI,
     /// Set the selector of plain lines; `None` is the server's.
     To(Option<String>),
     /// Show what runs and what is open.
     Jobs,
-    Cancel(u64),
+    /// Show again what came of a command; without its ID, list the commands.
+    Output(Option<u64>),
+    /// How long commands may run from now on; `None` is without end.
+    Timeout(Option<Duration>),
+    /// Show equal outputs of several targets once, from now on.
+    Gather(bool),
+    /// Cancel a command; without its ID, the last one.
+    Cancel(Option<u64>),
     Quit,
 }
 
@@ -30,14 +42,20 @@ WORDS…            send a command to the default selector
                   ranges (3-7), member numbers (#17), names (web1), node sets
                   (web[1-20]), patterns (web*), tags (role=web), and these joined
                   by & (role=web&dc=fra); !web3 leaves one out; next:LIST and
-                  least-loaded:LIST take one of a list
+                  least-loaded:LIST take one of a list; @@prod is your group prod
 :to [SELECTOR]    set the default selector; without one, the server's
-:ranks            every client, from the highest rank to the lowest
+:who [SELECTOR]   what a command to it would reach; nothing is sent
+:ranks [SELECTOR] every client with tier, tags and load, by rank; or those it finds
 :whoami           this client's name, number and rank
+:timeout 30s      how long what you send next may run at each target; :timeout off
+:gather on        from now on show what several write alike once, at the end; :gather off
 :jobs             what you sent that is still open, and what runs here
-:cancel ID        cancel what you sent; :jobs shows the IDs
+:output [ID]      what came of a command, again; without an ID, the commands
+:cancel [ID]      cancel what you sent, or what you sent last; :jobs shows the IDs
 :help             this
 exit, :quit       leave (Ctrl-D too)
+Tab completes names, tags, groups and lines; the right arrow takes the dim hint, Ctrl-R searches
+what you sent. Ctrl-C clears the line; on an empty one it cancels what you sent last.
 A command is no shell line: there are no pipes, globs or variables, only words and quotes.
 ";
 
@@ -86,11 +104,14 @@ fn parse_colon(rest: &str) -> Result<Line, String> {
     let (word, argument) = rest.split_once(char::is_whitespace).unwrap_or((rest, ""));
     let argument = argument.trim();
     let line = match word {
-        "to" if argument.is_empty() => return Ok(Line::To(None)),
-        "to" => return check_selector(argument).map(|to| Line::To(Some(to))),
-        "cancel" => return parse_cancel(argument),
+        "to" => return parse_selector(argument).map(Line::To),
+        "who" => return parse_selector(argument).map(Line::Who),
+        "ranks" => return parse_selector(argument).map(Line::Ranks),
+        "cancel" => return parse_id(word, argument).map(Line::Cancel),
+        "output" => return parse_id(word, argument).map(Line::Output),
+        "timeout" => return parse_timeout(argument).map(Line::Timeout),
+        "gather" => return parse_gather(argument).map(Line::Gather),
         "help" => Line::Help,
-        "ranks" => Line::Ranks,
         "whoami" => Line::WhoAmI,
         "jobs" => Line::Jobs,
         "quit" | "exit" | "q" => Line::Quit,
@@ -104,23 +125,42 @@ fn parse_colon(rest: &str) -> Result<Line, String> {
     }
 }
 
-fn parse_cancel(argument: &str) -> Result<Line, String> {
-    argument.parse().map(Line::Cancel).map_err(|_| {
-        format!("expected a number that :jobs shows, such as :cancel 3, not {argument:?}")
+fn parse_id(word: &str, argument: &str) -> Result<Option<u64>, String> {
+    if argument.is_empty() {
+        return Ok(None);
+    }
+    argument.parse().map(Some).map_err(|_| {
+        let shows = if word == "output" { "output" } else { "jobs" };
+        format!("expected a number that :{shows} shows, such as :{word} 3, not {argument:?}")
     })
 }
 
-/// The text, if it is a selector; else what is wrong with it.
-pub(crate) fn check_selector(text: &str) -> Result<String, String> {
-    if text.starts_with('@') {
-        return Err(format!(
-            "{text:?} has an \"@\", which stands before the selector of a line of the prompt; \
-             leave it out here"
-        ));
+/// A selector, or none. Here, as in front of a command, a group may have two `@`.
+fn parse_selector(argument: &str) -> Result<Option<String>, String> {
+    let selector = match argument.strip_prefix('@') {
+        Some(group) if group.starts_with('@') => group,
+        _ => argument,
+    };
+    match selector {
+        "" => Ok(None),
+        _ => check_selector(selector).map(Some),
     }
-    match Selector::parse(text) {
-        Ok(_) => Ok(text.to_owned()),
-        Err(e) => Err(e.to_string()),
+}
+
+fn parse_gather(argument: &str) -> Result<bool, String> {
+    match argument {
+        "on" => Ok(true),
+        "off" => Ok(false),
+        _ => Err(format!("write :gather on or :gather off, not {argument:?}")),
+    }
+}
+
+fn parse_timeout(argument: &str) -> Result<Option<Duration>, String> {
+    match argument {
+        "" | "off" => Ok(None),
+        _ => args::positive_duration(argument).map(Some).map_err(|why| {
+            format!("wrong time {argument:?}: {why}; write :timeout 30s, or :timeout off")
+        }),
     }
 }
 
@@ -183,13 +223,23 @@ mod tests {
             ("exit", Line::Quit),
             (" :quit ", Line::Quit),
             (":help", Line::Help),
-            (":ranks", Line::Ranks),
+            (":ranks", Line::Ranks(None)),
+            (":ranks role=web", Line::Ranks(Some("role=web".into()))),
+            (":who", Line::Who(None)),
+            (":who web*", Line::Who(Some("web*".into()))),
+            (":output", Line::Output(None)),
+            (":output 7", Line::Output(Some(7))),
+            (":timeout 30s", Line::Timeout(Some(Duration::from_secs(30)))),
+            (":timeout off", Line::Timeout(None)),
+            (":gather on", Line::Gather(true)),
+            (":gather off", Line::Gather(false)),
+            (":cancel", Line::Cancel(None)),
             (":whoami", Line::WhoAmI),
             (":jobs", Line::Jobs),
             (":to", Line::To(None)),
             (":to #17", Line::To(Some("#17".into()))),
             (":to web*,!web3", Line::To(Some("web*,!web3".into()))),
-            (":cancel 12", Line::Cancel(12)),
+            (":cancel 12", Line::Cancel(Some(12))),
         ] {
             assert_eq!(parse(line), Ok(expected), "{line}");
         }
@@ -199,9 +249,14 @@ mod tests {
     fn wrong_lines_are_named() {
         for (line, expected) in [
             (":nonsense", ":help"),
-            (":ranks 5", "\"5\""),
-            (":cancel", ":jobs"),
-            (":cancel x", "\"x\""),
+            (":jobs 5", "\"5\""),
+            (":ranks a b", "\"a b\""),
+            (":cancel x", ":jobs shows, such as :cancel 3, not \"x\""),
+            (":output x", ":output shows"),
+            (":timeout soon", "\"soon\""),
+            (":timeout 0", ":timeout off"),
+            (":gather", ":gather on"),
+            (":gather maybe", "\"maybe\""),
             (":to 5-2", "reversed"),
             ("@", "no selector after @; write @SELECTOR WORDS"),
             ("@ print", "no selector after @"),

@@ -1,6 +1,10 @@
 //! The client that takes commands line by line: at a terminal, or from a pipe.
 
+mod assistant;
+mod completion;
 pub(crate) mod editor;
+mod gather;
+mod kept;
 pub(crate) mod line;
 pub(crate) mod piped;
 pub(crate) mod queued;
@@ -14,6 +18,7 @@ use crate::failure::Failure;
 use crate::output::with_log;
 use crate::settings::Settings;
 use client::Disconnect;
+use common::logging::format::LogFormat;
 use common::terminal::console::Console;
 use common::terminal::escape::one_line;
 use crossbeam_channel::Receiver;
@@ -30,7 +35,7 @@ pub(crate) fn at_terminal(settings: &Settings) -> Result<ExitCode, Failure> {
         true => Box::new(ScreenWriter(screen.clone())),
         false => Box::new(io::stderr()),
     };
-    with_log("warn", log, |console| {
+    with_log("warn", (log, LogFormat::Text), |console| {
         run(settings, &screen, redraw, console)
     })
 }
@@ -48,6 +53,9 @@ fn run(
     let lines = editor::lines(screen.clone(), redraw)?;
     let end = repl.run(&lines, &signals);
     let lost_commands = repl.lost_commands();
+    if let (ReplEnd::Quit | ReplEnd::NoMoreLines, Some(farewell)) = (&end, repl.farewell()) {
+        screen.show(&farewell);
+    }
     screen.close();
     let exit = match end {
         ReplEnd::Quit | ReplEnd::NoMoreLines | ReplEnd::OutputClosed => ExitCode::Done,

@@ -9,7 +9,7 @@ use common::net::line_reader::LineReader;
 use common::sys::thread;
 use common::terminal::console::Console;
 use common::terminal::escape::one_line;
-use crossbeam_channel::{Sender, bounded};
+use crossbeam_channel::{Sender, bounded, never};
 use std::io::{self, Read, Write};
 use std::sync::OnceLock;
 
@@ -75,6 +75,7 @@ fn lines() -> Result<ReplInput, Failure> {
         lines,
         handled: None,
         one_by_one: true,
+        asks: never(),
     })
 }
 

@@ -11,8 +11,8 @@
 use crate::prompt::repl::ReplOutput;
 use common::sys::sync::{Arc, Mutex, lock};
 use crossbeam_channel::{Receiver, Sender, bounded};
+use rustyline::ExternalPrinter;
 use rustyline::highlight::Highlighter;
-use rustyline::{Completer, ExternalPrinter, Helper, Hinter, Validator};
 use std::borrow::Cow;
 use std::io::{self, Write};
 
@@ -171,7 +171,6 @@ pub(crate) fn keep_drawing(redraw: &Receiver<()>, mut printer: impl ExternalPrin
 }
 
 /// The editor asks this each time that it draws its prompt.
-#[derive(Completer, Helper, Hinter, Validator)]
 pub(crate) struct Hook(pub(crate) Screen);
 
 impl Highlighter for Hook {

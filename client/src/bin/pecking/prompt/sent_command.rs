@@ -3,11 +3,16 @@
 use crate::exit_code::ExitCode;
 use crate::output::prefix::{NamedLines, Source, WholeLines};
 use crate::output::render::{self, Style};
+use crate::output::report::Piece;
 use crate::output::summary;
+use crate::prompt::gather::Gather;
 use client::{Client, Outcome, Output, OutputStream, RequestError, SendEvent, SendHandle, Tally};
 use common::terminal::escape::one_line;
 use common::wire::message::clip;
 use crossbeam_channel::{Receiver, TryRecvError};
+use std::borrow::Cow;
+use std::cell::Cell;
+use std::collections::VecDeque;
 use std::fmt::Write;
 use std::time::Instant;
 
@@ -19,6 +24,11 @@ pub(crate) struct SentCommand {
     /// How many targets it has, once that is known.
     targets: Option<u32>,
     ended: u32,
+    is_cancelled: Cell<bool>,
+    /// What is gathered, if outputs are shown together.
+    gather: Option<Gather>,
+    /// What waits until there is room to show it: what was gathered, and behind that the end.
+    pending: VecDeque<Step>,
 }
 
 /// What one event changes.
@@ -38,7 +48,21 @@ impl SentCommand {
             since: Instant::now(),
             targets: None,
             ended: 0,
+            is_cancelled: Cell::new(false),
+            gather: None,
+            pending: VecDeque::new(),
         }
+    }
+
+    /// Shows what several targets write together, when all have ended.
+    pub(crate) fn gathered(mut self) -> SentCommand {
+        self.gather = Some(Gather::default());
+        self
+    }
+
+    /// Whether there is something to show without another event.
+    pub(crate) fn has_pending(&self) -> bool {
+        !self.pending.is_empty()
     }
 
     pub(crate) fn receiver(&self) -> &Receiver<SendEvent> {
@@ -46,7 +70,17 @@ impl SentCommand {
     }
 
     pub(crate) fn cancel(&self) {
+        self.is_cancelled.set(true);
         self.sent.cancel();
+    }
+
+    pub(crate) fn is_cancelled(&self) -> bool {
+        self.is_cancelled.get()
+    }
+
+    /// What the user typed, on one line.
+    pub(crate) fn typed(&self) -> Cow<'_, str> {
+        one_line(&self.typed)
     }
 
     /// The command on one line.
@@ -61,21 +95,30 @@ impl SentCommand {
         line + &format!(", since {}\n", render::ago(self.since.elapsed()))
     }
 
-    /// Takes the next event, if any. Unfinished lines of output wait in `unfinished`.
+    /// Takes the next event, if any. Unfinished lines of output wait in `unfinished`. An outcome
+    /// names its command if the command is one of several that are open.
     pub(crate) fn next_step(
         &mut self,
         client: &Client,
         unfinished: &mut NamedLines,
         style: Style,
+        is_one_of_several: bool,
     ) -> Option<Step> {
+        if let Some(step) = self.pending.pop_front() {
+            return Some(step);
+        }
         let mut step = Step::default();
         match self.sent.receiver().try_recv() {
             Ok(SendEvent::Accepted { targets }) => self.targets = Some(targets),
             Ok(SendEvent::Output(output)) => {
                 step.shown = lines(&self.output(&output, unfinished), style);
             }
+            Ok(SendEvent::Outcome(outcome)) if self.gathers() => {
+                step.exit = ExitCode::of_outcome(&outcome);
+                step.shown = self.gather_outcome(&outcome, unfinished, style);
+            }
             Ok(SendEvent::Outcome(outcome)) => {
-                step.shown = self.outcome(&outcome, unfinished, style);
+                step.shown = self.outcome(&outcome, unfinished, style, is_one_of_several);
                 step.exit = ExitCode::of_outcome(&outcome);
             }
             Ok(SendEvent::End(Ok(tally))) => step = self.end(&tally),
@@ -88,28 +131,94 @@ impl SentCommand {
             // After the loss of the server, lines are left that no outcome has ended.
             let rest = unfinished.finish(self.sent.id(), None);
             step.shown.insert_str(0, &lines(&rest, style));
+            step = self.after_gathered(step, style, is_one_of_several);
         }
         Some(step)
     }
 
-    /// The lines that are now whole of what a target writes while it runs.
-    fn output(&self, output: &Output, unfinished: &mut NamedLines) -> WholeLines {
-        let source = Source {
-            send: self.sent.id(),
-            member: output.member,
-            is_stderr: output.stream == OutputStream::Stderr,
-        };
-        unfinished.add(source, &output.name, &output.bytes)
+    /// One target has no other to be shown with.
+    fn gathers(&self) -> bool {
+        self.gather.is_some() && self.targets.is_some()
     }
 
-    fn outcome(&mut self, outcome: &Outcome, unfinished: &mut NamedLines, style: Style) -> String {
+    /// The next step, if the last one comes after all that was gathered.
+    fn after_gathered(&mut self, last: Step, style: Style, is_one_of_several: bool) -> Step {
+        let named = self.named(is_one_of_several);
+        let gathered = self
+            .gather
+            .take()
+            .map(|gather| gather.finish(&named, style));
+        let pieces = gathered.unwrap_or_default().into_iter();
+        self.pending.extend(pieces.map(|shown| Step {
+            shown,
+            ..Step::default()
+        }));
+        self.pending.push_back(last);
+        self.pending.pop_front().unwrap_or_default()
+    }
+
+    /// The lines that are now whole of what a target writes while it runs, if they are not gathered.
+    fn output(&mut self, output: &Output, unfinished: &mut NamedLines) -> WholeLines {
+        let id = self.sent.id();
+        let source = |member, stream| Source {
+            send: id,
+            member,
+            is_stderr: stream == OutputStream::Stderr,
+        };
+        let gathers = self.gathers();
+        let Some(gather) = self.gather.as_mut().filter(|_| gathers) else {
+            return unfinished.add(
+                source(output.member, output.stream),
+                &output.name,
+                &output.bytes,
+            );
+        };
+        let mut whole = WholeLines::default();
+        for passed in gather.output(&Piece::of(output)) {
+            let source = source(passed.member, passed.stream);
+            let lines = unfinished.add(source, &passed.name, &passed.bytes);
+            whole.stdout.extend(lines.stdout);
+            whole.stderr.extend(lines.stderr);
+        }
+        whole
+    }
+
+    fn gather_outcome(
+        &mut self,
+        outcome: &Outcome,
+        unfinished: &mut NamedLines,
+        style: Style,
+    ) -> String {
+        self.ended += 1;
+        if let Some(gather) = &mut self.gather {
+            gather.outcome(outcome);
+        }
+        let finish = |member| unfinished.finish(self.sent.id(), Some(member));
+        lines(&outcome.member.map(finish).unwrap_or_default(), style)
+    }
+
+    /// What names the command in front of a line about it, if it is to be named.
+    fn named(&self, is_one_of_several: bool) -> String {
+        match is_one_of_several {
+            true => format!("{} (ID {}): ", one_line(&clip(&self.typed)), self.sent.id()),
+            false => String::new(),
+        }
+    }
+
+    fn outcome(
+        &mut self,
+        outcome: &Outcome,
+        unfinished: &mut NamedLines,
+        style: Style,
+        is_one_of_several: bool,
+    ) -> String {
         self.ended += 1;
         let finish = |member| unfinished.finish(self.sent.id(), Some(member));
         let rest = lines(&outcome.member.map(finish).unwrap_or_default(), style);
-        let ended = style.outcome(outcome);
+        let ended = style.outcome(&self.named(is_one_of_several), outcome);
         let [stdout, stderr] =
             [&outcome.stdout, &outcome.stderr].map(|bytes| style.output_of_others(bytes));
-        format!("{rest}{ended}\n{stdout}{stderr}")
+        format!("{rest}{ended}{stdout}{stderr}")
     }
 
     fn end(&self, tally: &Tally) -> Step {

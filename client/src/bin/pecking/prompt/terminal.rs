@@ -1,7 +1,7 @@
 //! The size of the terminal, and its settings, which every way out of the program puts back.
 
 use client::WORKER_THREAD;
-use rustix::termios::{OptionalActions, Termios, tcgetattr, tcgetwinsize, tcsetattr};
+use rustix::termios::{LocalModes, OptionalActions, Termios, tcgetattr, tcgetwinsize, tcsetattr};
 use std::io;
 
 /// The settings of the terminal at the start. Dropping this puts them back.
@@ -24,6 +24,15 @@ impl Terminal {
             show(panic);
         }));
         Terminal { found }
+    }
+}
+
+/// From now on Ctrl-C is a key, which the editor reads, also between two lines, when a signal would
+/// end the program instead of cancelling what it has just sent. [`Terminal`] puts it back.
+pub(crate) fn take_ctrl_c() {
+    if let Ok(mut settings) = tcgetattr(io::stdin()) {
+        settings.local_modes.remove(LocalModes::ISIG);
+        let _ = tcsetattr(io::stdin(), OptionalActions::Now, &settings);
     }
 }
 

@@ -2,14 +2,16 @@
 
 use super::{Ended, identity, name, print, written};
 use clap::{Args, Subcommand};
+use common::audit::Hash;
 use common::audit::show::{Filter, ShowError, show, since};
-use common::audit::verify::{Verified, VerifyError, verify};
+use common::audit::verify::{Verified, VerifyError, verify_since};
 use common::terminal::console::complain;
 use common::wire::Identity;
 use common::wire::name::Name;
 use std::io::{self, BufWriter, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::str::FromStr;
 use std::time::SystemTime;
 
 /// What to do with a log.
@@ -18,16 +20,17 @@ pub(crate) enum Audit {
     /// Check that no record was changed, left out or moved, and name the first line that does
     /// not fit
     #[command(after_help = VERIFY)]
-    Verify(Files),
+    Verify(Verify),
     /// Print the records for people, the oldest first
     Show(Show),
 }
 
 const VERIFY: &str = "\
 Each line has the SHA-256 of the line before it. What is printed last is the SHA-256 of the last
-line: note it elsewhere, as a user that can write the files can make the whole chain anew.
+line: note it elsewhere, as a user that can write the files can make the whole chain anew. The next
+check takes it with --expect.
 
-Exit codes: 0 the lines hold together, 1 they do not, 2 usage, or a file cannot be read or is no
+Exit codes: 0 the lines hold together, 1 they do not, or the expected one is not there, 2 usage, or a file cannot be read or is no
 log.";
 
 /// The files of one log.
@@ -36,6 +39,18 @@ pub(crate) struct Files {
     /// The files of one log, in any order: FILE and the rotated FILE.*
     #[arg(value_name = "FILE", required = true)]
     files: Vec<PathBuf>,
+}
+
+/// What is checked.
+#[derive(Debug, Args)]
+pub(crate) struct Verify {
+    #[command(flatten)]
+    files: Files,
+
+    /// The SHA-256 of a record that was printed last by an earlier check: it must be among the
+    /// records still
+    #[arg(long, value_name = "HASH", value_parser = Hash::from_str)]
+    expect: Option<Hash>,
 }
 
 /// Which records are printed.
@@ -64,13 +79,15 @@ pub(crate) struct Show {
 impl Audit {
     pub(super) fn run(self) -> Ended {
         match self {
-            Audit::Verify(files) => report(verify(&files.files)),
+            Audit::Verify(Verify { files, expect }) => {
+                report(verify_since(&files.files, expect), expect)
+            }
             Audit::Show(wanted) => show_those(wanted),
         }
     }
 }
 
-fn report(verified: Result<Verified, VerifyError>) -> Ended {
+fn report(verified: Result<Verified, VerifyError>, expected: Option<Hash>) -> Ended {
     let found = match verified {
         Ok(found) => found,
         Err(broken @ VerifyError::Broken { .. }) => {
@@ -92,6 +109,22 @@ fn report(verified: Result<Verified, VerifyError>) -> Ended {
             found.first, found.last, found.hash
         ),
     };
+    match (expected, found.following) {
+        (Some(_), Some(following)) => {
+            report += &format!(
+                "the expected record is among them; records that follow it: {following}\n"
+            );
+        }
+        (Some(expected), None) => {
+            print(&report)?;
+            complain(&format!(
+                "error: none of them has the SHA-256 {expected}: its file is not among these, or the \
+                 lines were made anew"
+            ));
+            return Ok(ExitCode::FAILURE);
+        }
+        (None, _) => {}
+    }
     print(&report)?;
     Ok(ExitCode::SUCCESS)
 }

@@ -3,11 +3,12 @@
 use super::{Ended, identity, name, print};
 use clap::{ArgGroup, Args, Subcommand};
 use common::terminal::args;
+use common::terminal::console::complain;
 use common::terminal::escape::one_line;
 use common::wire::Identity;
 use common::wire::name::Name;
-use server::MOST_CLIENTS;
 use server::authority::{self, NewCredential, Rules};
+use server::{KNOWN_WITHIN, MOST_CLIENTS};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
@@ -101,6 +102,12 @@ pub(crate) struct Try {
 }
 
 fn expires(text: &str) -> Result<Duration, String> {
+    if let Some(number) = text.parse::<u64>().ok().filter(|number| *number > 0) {
+        // Elsewhere that is seconds, and few mean that here.
+        return Err(format!(
+            "it has no unit; expected {number}d for days, or {number}h for hours"
+        ));
+    }
     args::positive_duration(text).map_err(|_| {
         let days = args::LONGEST.as_secs() / (24 * 60 * 60);
         format!("expected for how long it counts, such as 90d, and at most {days}d")
@@ -117,7 +124,15 @@ impl Auth {
                 Ok(ExitCode::SUCCESS)
             }
             Auth::Revoke(Revoke { file, id }) => {
-                authority::revoke(&file, &id)?;
+                let warning = authority::revoke(&file, &id)?;
+                let within = KNOWN_WITHIN.as_secs();
+                print(&format!(
+                    "{} revoked; a running server ends its clients within {within} s\n",
+                    one_line(&id)
+                ))?;
+                if let Some(warning) = warning {
+                    complain(&format!("warning: {}", one_line(&warning)));
+                }
                 Ok(ExitCode::SUCCESS)
             }
             Auth::Check(List { file }) => {
@@ -146,7 +161,15 @@ impl Add {
             connections: self.connections,
             replace: self.replace,
         };
-        new.add_to(&self.file, self.out.as_deref())?;
+        let expires = new.add_to(&self.file, self.out.as_deref())?;
+        let until = expires.map_or_else(String::new, |at| {
+            format!(" until {}", humantime::format_rfc3339_seconds(at))
+        });
+        let within = KNOWN_WITHIN.as_secs();
+        print(&format!(
+            "{} added{until}; a running server knows it within {within} s\n",
+            self.id
+        ))?;
         Ok(ExitCode::SUCCESS)
     }
 }
@@ -171,9 +194,18 @@ impl Try {
 }
 
 /// Lines in columns, under a heading.
-fn table(lines: &[[String; 6]]) -> String {
-    let heading = ["ID", "ROLE", "PROOF", "NAMES", "FROM", "EXPIRES"].map(str::to_owned);
-    let lines: Vec<&[String; 6]> = std::iter::once(&heading).chain(lines).collect();
+fn table(lines: &[[String; 7]]) -> String {
+    let heading = [
+        "ID",
+        "ROLE",
+        "PROOF",
+        "NAMES",
+        "FROM",
+        "EXPIRES",
+        "CONNECTIONS",
+    ]
+    .map(str::to_owned);
+    let lines: Vec<&[String; 7]> = std::iter::once(&heading).chain(lines).collect();
     let width = |column: usize| {
         lines
             .iter()

@@ -4,13 +4,13 @@
 use super::{Ended, print};
 use anyhow::Context;
 use clap::Args;
-use common::net::tls::pin::Pin;
-use server::pki::{self, AGENT_TOKEN, AUTH, OPERATOR_TOKEN, ServerNames};
+use common::terminal::args;
+use server::pki::{self, AGENT_TOKEN, AUTH, OPERATOR_TOKEN, PORT, ServerNames};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-/// The port of the printed lines, as of `--listen`.
-pub(super) const PORT: u16 = 5555;
+/// The audit log of the printed lines, in the folder that the server's user owns.
+const AUDIT: &str = "audit.log";
 
 #[derive(Debug, Args)]
 pub(crate) struct Init {
@@ -20,16 +20,20 @@ pub(crate) struct Init {
     /// The host names and addresses that clients dial, such as relay.example,10.0.0.5
     #[arg(long, value_name = "NAMES", allow_hyphen_values = true)]
     name: ServerNames,
+    /// The port that they dial, and at which the server listens
+    #[arg(long, value_name = "PORT", default_value_t = PORT, value_parser = args::number(1..=u16::MAX), allow_hyphen_values = true)]
+    port: u16,
 }
 
 impl Init {
     pub(crate) fn run(self) -> Ended {
-        let pin = pki::init(&self.folder, &self.name)?;
+        let server = pki::init(&self.folder, &self.name, self.port)?;
         let folder = absolute(&self.folder)?;
         let lines = Lines {
             folder: &folder,
             names: &self.name,
-            server: address(&self.name, &pin),
+            server,
+            port: self.port,
         };
         print(&lines.text()?)?;
         Ok(ExitCode::SUCCESS)
@@ -41,19 +45,21 @@ struct Lines<'a> {
     folder: &'a Path,
     names: &'a ServerNames,
     server: String,
+    port: u16,
 }
 
 impl Lines<'_> {
     fn text(&self) -> anyhow::Result<String> {
         let (folder, names, server) = (word(self.folder), self.names, &self.server);
-        let auth = word(&self.folder.join(AUTH));
+        let (auth, port) = (word(&self.folder.join(AUTH)), self.port);
+        let audit = word(&self.folder.join(AUDIT));
         let unit = self.unit()?;
         Ok(format!(
             "\
 {folder} has an authority, a server's certificate for {names}, and two tokens.
 
 The server:
-    pecking-server 500 --listen 0.0.0.0:{PORT} --dir {folder}
+    pecking-server 500 --listen 0.0.0.0:{port} --dir {folder} --audit {audit}
 
 As a service, in /etc/systemd/system/pecking-server.service (`systemctl enable --now pecking-server`):
 {unit}
@@ -67,8 +73,11 @@ Better, as it can be revoked by itself: such a machine with a certificate of its
 prints what comes next:
     pecking-server tls issue {folder} web2
 
-A token is taken away, and its clients end within seconds, by:
+The two tokens are for the first try: a client with {AGENT_TOKEN} may take any name that no credential
+has, that of a machine that was revoked included. When each machine and each person has a credential
+of their own, take them away; their clients end within seconds:
     pecking-server auth revoke {auth} agent
+    pecking-server auth revoke {auth} operator
 "
         ))
     }
@@ -84,7 +93,7 @@ A token is taken away, and its clients end within seconds, by:
     After=network-online.target
 
     [Service]
-    ExecStart={} 500 --quiet --listen 0.0.0.0:{PORT} --dir {}
+    ExecStart={} 500 --quiet --listen 0.0.0.0:{} --dir {} --audit {}
     User={}
     Restart=always
     RestartSec=1
@@ -93,15 +102,12 @@ A token is taken away, and its clients end within seconds, by:
     WantedBy=multi-user.target
 ",
             quoted(&program),
+            self.port,
             quoted(self.folder),
+            quoted(&self.folder.join(AUDIT)),
             user()
         ))
     }
-}
-
-/// The address of a server, with the pin of its authority.
-pub(super) fn address(names: &ServerNames, pin: &Pin) -> String {
-    format!("tls://{}:{PORT}#{pin}", names.first())
 }
 
 /// A path that is right in any folder where the line is pasted.

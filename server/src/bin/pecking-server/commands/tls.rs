@@ -1,13 +1,13 @@
 //! `pecking-server tls`: makes, renews and shows certificates.
 
-use super::init::{absolute, address, word};
+use super::init::{absolute, word};
 use super::{Ended, print};
 use clap::{Args, Subcommand};
 use common::terminal::escape::one_line;
 use server::authority::wall_clock;
 use server::pki::{
-    AUTH, CA_CERT, ClientName, Days, Description, Issuer, SERVER, Signature, cert_of, key_of,
-    server_names, show,
+    AUTH, CA_CERT, ClientName, Days, Description, Issuer, SERVER, Signature, address, cert_of,
+    key_of, show,
 };
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -92,7 +92,10 @@ impl Tls {
             Tls::Show(Show { path }) => {
                 let shown = show(&path)?;
                 let shown: Vec<String> = shown.iter().map(description).collect();
-                shown.join("\n")
+                let server = address(&path).map_or_else(String::new, |address| {
+                    format!("\nClients dial {}\n", one_line(&address))
+                });
+                shown.join("\n") + &server
             }
         };
         print(&text)?;
@@ -109,15 +112,15 @@ impl Issue {
         let auth = word(&folder.join(AUTH));
         let (cert, key) = (cert_of(&folder, name), key_of(&folder, name));
         // Without a certificate of the server here, its address is known elsewhere.
-        let server = server_names(&folder).map(|names| address(&names, &issuer.pin()));
-        let server = server.unwrap_or_else(|| format!("tls://HOST:PORT#{}", issuer.pin()));
+        let server =
+            address(&folder).unwrap_or_else(|| format!("tls://HOST:PORT#{}", issuer.pin()));
         Ok(format!(
             "\
 Copy these to the machine {name}, and delete the key here: it is a secret, and nothing else needs it:
     {}
     {}
 
-Let it in, as an agent or in another role of the file (a running server knows it two seconds later):
+Let it in, as an agent or in another role of the file (a running server knows it within three seconds):
     pecking-server auth add {auth} --id {name} --role agent --cert {identity} --name {name} --connections 1 --replace
 
 On the machine, where the two files are:

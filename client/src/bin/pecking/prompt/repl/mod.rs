@@ -8,7 +8,8 @@ use crate::dial::Signals;
 use crate::exit_code::ExitCode;
 use crate::output::prefix::{LONGEST_LINE, NamedLines};
 use crate::output::render::{self, Style};
-use crate::output::table;
+use crate::prompt::assistant::Ask;
+use crate::prompt::kept::Kept;
 use crate::prompt::line::{self, Line};
 use crate::prompt::sent_command::SentCommand;
 use crate::prompt::terminal;
@@ -18,11 +19,7 @@ use crossbeam_channel::{Receiver, Select, Sender, TryRecvError};
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-/// The same, as the start of a sentence.
-fn capital(text: &str) -> String {
-    let (first, rest) = text.split_at(text.chars().next().map_or(0, char::len_utf8));
-    first.to_uppercase() + rest
-}
+mod colon;
 
 #[cfg(test)]
 mod tests;
@@ -65,6 +62,8 @@ pub(crate) struct ReplInput {
     pub(crate) handled: Option<Sender<()>>,
     /// Whether the next line is taken only once the one before has ended everywhere.
     pub(crate) one_by_one: bool,
+    /// What the editor asks in the middle of a line.
+    pub(crate) asks: Receiver<Ask>,
 }
 
 #[derive(Debug, PartialEq, Eq)]
@@ -82,6 +81,11 @@ pub(crate) struct Repl<'a> {
     raw: bool,
     /// The selector of plain lines; `None` is the server's.
     to: Option<String>,
+    /// How long a command may run.
+    timeout: Option<Duration>,
+    /// Whether equal outputs are shown once.
+    gathers: bool,
+    kept: Kept,
     open: BTreeMap<u64, SentCommand>,
     /// Output of targets that no newline has ended yet.
     unfinished: NamedLines,
@@ -99,6 +103,9 @@ impl<'a> Repl<'a> {
             output,
             raw,
             to: None,
+            timeout: None,
+            gathers: false,
+            kept: Kept::default(),
             open: BTreeMap::new(),
             unfinished: NamedLines::new(longest),
             worst: ExitCode::Done,
@@ -113,6 +120,17 @@ impl<'a> Repl<'a> {
 
     pub(crate) fn lost_commands(&self) -> bool {
         self.lost_commands
+    }
+
+    /// What is said of commands that the end of this client cancels; nothing if there are none.
+    pub(crate) fn farewell(&self) -> Option<String> {
+        match self.open.len() {
+            0 => None,
+            1 => Some("1 command that has not ended is cancelled.\n".into()),
+            open => Some(format!(
+                "{open} commands that have not ended are cancelled.\n"
+            )),
+        }
     }
 
     pub(crate) fn greet(&self) {
@@ -130,6 +148,9 @@ impl<'a> Repl<'a> {
             self.take_send_events(gone.is_some());
             if let Some(reason) = gone {
                 return ReplEnd::ServerGone(reason);
+            }
+            if let Ok(ask) = lines.asks.try_recv() {
+                self.answer(ask);
             }
             if self.takes_lines(lines) && !self.output.is_closed() {
                 match lines.lines.try_recv() {
@@ -157,10 +178,12 @@ impl<'a> Repl<'a> {
         let mut select = Select::new();
         select.recv(signals);
         select.recv(self.client.events());
+        select.recv(&lines.asks);
         if self.takes_lines(lines) {
             select.recv(&lines.lines);
         }
-        if self.output.has_room() {
+        let has_pending = self.open.values().any(SentCommand::has_pending);
+        if self.output.has_room() && !has_pending {
             for command in self.open.values() {
                 select.recv(command.receiver());
             }
@@ -250,17 +273,21 @@ impl<'a> Repl<'a> {
         let output = self.output;
         let style = self.style();
         let mut ended = Vec::new();
+        let mut count = self.open.len();
         for (id, command) in &mut self.open {
             while is_over || output.has_room() {
-                let Some(step) = command.next_step(self.client, &mut self.unfinished, style) else {
+                let (client, unfinished) = (self.client, &mut self.unfinished);
+                let Some(step) = command.next_step(client, unfinished, style, count > 1) else {
                     break;
                 };
                 self.worst = self.worst.max(step.exit);
                 self.lost_commands |= is_over && step.exit == ExitCode::Lost;
                 if !step.shown.is_empty() {
                     output.show(&step.shown);
+                    self.kept.add(*id, &step.shown);
                 }
                 if step.is_last {
+                    count -= 1;
                     ended.push(*id);
                     break;
                 }
@@ -285,7 +312,11 @@ impl<'a> Repl<'a> {
             Ok(Line::Empty) => {}
             Ok(Line::Send { to, words, typed }) => self.send(to, &words, typed),
             Ok(Line::Help) => self.output.show(line::HELP),
-            Ok(Line::Ranks) => self.show_ranks(),
+            Ok(Line::Ranks(of)) => self.show_ranks(of.as_deref()),
+            Ok(Line::Who(to)) => self.show_reach(to),
+            Ok(Line::Output(id)) => self.show_again(id),
+            Ok(Line::Gather(gathers)) => self.set_gather(gathers),
+            Ok(Line::Timeout(timeout)) => self.set_timeout(timeout),
             Ok(Line::WhoAmI) => self.show_self(),
             Ok(Line::To(to)) => self.set_default(to),
             Ok(Line::Jobs) => self.show_jobs(),
@@ -306,74 +337,28 @@ impl<'a> Repl<'a> {
         if let Some(to) = &to {
             command = command.to(to);
         }
+        if let Some(timeout) = self.timeout {
+            command = command.timeout(timeout);
+        }
         match self.client.send(command) {
             Ok(sent) => {
                 self.output
                     .show(&format!("{} command sent.\n", one_line(&typed)));
-                self.open
-                    .insert(sent.id(), SentCommand::new(sent, typed, to));
+                self.kept.begin(sent.id(), &typed);
+                let (id, sent) = (sent.id(), SentCommand::new(sent, typed, to));
+                let sent = match self.gathers {
+                    true => sent.gathered(),
+                    false => sent,
+                };
+                self.open.insert(id, sent);
             }
             Err(e) => self.complain(ExitCode::of_error(&e), &format!("{typed}: not sent: {e}")),
         }
     }
+}
 
-    fn show_ranks(&mut self) {
-        match self.client.all_members() {
-            Ok(ranking) => {
-                let own = Some(self.client.member());
-                self.output.show(&table::ranking(&ranking.members, own));
-            }
-            Err(e) => self.complain(ExitCode::of_error(&e), &e.to_string()),
-        }
-    }
-
-    fn show_self(&mut self) {
-        let (client, members) = (self.client, self.client.members(0, 1));
-        let of = members.map_or_else(|_| client.ranked(), |page| page.total);
-        let name = client.name();
-        let (name, member, rank) = (one_line(&name), client.member(), client.rank());
-        let text = match client.is_connected() {
-            true => format!("You are {name}, member {member}, rank {rank} of {of}.\n"),
-            false => format!("You were {name}, rank {rank}; there is no connection now.\n"),
-        };
-        self.output.show(&text);
-    }
-
-    fn set_default(&mut self, to: Option<String>) {
-        let text = match &to {
-            Some(to) => format!("Plain lines go to {to}.\n"),
-            None => "Plain lines go to the server's default.\n".into(),
-        };
-        self.to = to;
-        self.output.show(&text);
-    }
-
-    fn show_jobs(&mut self) {
-        let mut text = match self.open.is_empty() {
-            true => "Nothing that you sent is open.\n".to_owned(),
-            false => "Sent and still open (:cancel ID ends one):\n".to_owned(),
-        };
-        text.extend(self.open.values().map(SentCommand::describe));
-        let jobs = self.client.jobs();
-        text += match jobs.is_empty() {
-            true => "Nothing runs here.\n",
-            false => "Running here:\n",
-        };
-        text.extend(jobs.iter().map(render::job));
-        self.output.show(&text);
-    }
-
-    fn cancel(&mut self, id: u64) {
-        match self.open.get(&id) {
-            Some(command) => {
-                command.cancel();
-                self.output.show(&format!("Cancelling {id}.\n"));
-            }
-            None => {
-                let what =
-                    format!("nothing that you sent has the ID {id}; :jobs shows what is open");
-                self.complain(ExitCode::Usage, &what);
-            }
-        }
-    }
+/// The same, as the start of a sentence.
+fn capital(text: &str) -> String {
+    let (first, rest) = text.split_at(text.chars().next().map_or(0, char::len_utf8));
+    first.to_uppercase() + rest
 }

@@ -45,6 +45,7 @@ fn run(client: &Client, lines: &[&str]) -> (String, ReplEnd, ExitCode) {
         lines: from,
         handled: None,
         one_by_one: true,
+        asks: never(),
     };
     let output = Recorder::default();
     let mut repl = Repl::new(client, &output, false);
@@ -120,6 +121,7 @@ fn a_command_that_runs_here_is_shown_as_in_the_originals() {
         lines: from,
         handled: None,
         one_by_one: false,
+        asks: never(),
     };
     let output = Recorder::default();
     std::thread::scope(|scope| {
@@ -164,4 +166,149 @@ fn a_server_that_goes_loses_open_commands() {
         assert!(matches!(end, ReplEnd::ServerGone(_)), "{end:?}");
         assert_eq!(worst, ExitCode::Lost, "{shown}");
     });
+}
+
+#[test]
+fn lines_about_the_session_say_what_is_so() {
+    let (_server, config) = serve();
+    let boss = Client::connect(&config, Simulation).expect("a place");
+    let tagged = |name: &str, role: &str| {
+        let mut config = Config {
+            name: Some(name.into()),
+            ..config.clone()
+        };
+        config.tags.add("role", role).expect("a tag");
+        Client::connect(&config, Simulation).expect("a place")
+    };
+    let _clients = [tagged("web1", "web"), tagged("db1", "db")];
+    for (lines, expected) in [
+        (&[":ranks role=db"][..], &["RANK", "  db1  ", "role=db"][..]),
+        (&[":ranks !web1"], &["client-1 (you)", "db1"]),
+        (&[":ranks nope"], &["nope finds no client that is here."]),
+        (&[":who below"], &["web1  execute", "db1   execute"]),
+        (&[":to web1", ":who"], &["   1     5  web1  execute"]),
+        (&[":who client-9"], &["error: no target"]),
+        (&[":timeout 2s"], &["may run for 2.0 s at each target"]),
+        (&[":timeout off"], &["as long as it takes"]),
+        (&[":output"], &["You have sent nothing so far."]),
+        (&[":output 99"], &["error: nothing is kept of 99"]),
+        (&[":cancel"], &["error: nothing that you sent is open"]),
+    ] {
+        let (shown, ..) = run(&boss, lines);
+        for part in expected {
+            assert!(shown.contains(part), "{lines:?}: {part}: {shown}");
+        }
+        assert!(
+            !lines[0].contains("role=db") || !shown.contains("web1"),
+            "{shown}"
+        );
+    }
+}
+
+#[test]
+fn equal_outputs_are_shown_once_if_they_are_gathered() {
+    let (_server, config) = serve();
+    let boss = Client::connect(&config, Simulation).expect("a place");
+    let worker = |job: &Job| match (job.words()[0].as_str(), job.words().len()) {
+        ("refuse", _) => ExecutionResult::Refused("only print".into()),
+        (word, _) => ExecutionResult::exited(0, format!("did {word}\n")),
+    };
+    let _workers = [1, 2, 3].map(|_| Client::connect(&config, worker).expect("a place"));
+    let lines = [
+        ":gather on",
+        "@1-3 print",
+        "@1-2 refuse",
+        "@1 alone",
+        ":gather off",
+    ];
+    let (shown, ..) = run(&boss, &lines);
+    assert_eq!(
+        without_times(&shown),
+        "What several targets write alike is shown once, when all have ended.\n\
+         print command sent.\n\
+         client-[2-4] (3):\n\
+         did print\n\
+         print: 3 targets: 3 done\n\
+         refuse command sent.\n\
+         client-[2-3]: refused: only print\n\
+         refuse: 2 targets: 2 refused\n\
+         alone command sent.\n\
+         [client-2, rank 1] done, exit code 0\n\
+         did alone\n\
+         Output is shown as it comes.\n"
+    );
+}
+
+#[test]
+fn what_came_of_a_command_is_shown_again() {
+    let (_server, config) = serve();
+    let boss = Client::connect(&config, Simulation).expect("a place");
+    let _worker = Client::connect(&config, Simulation).expect("a place");
+    let (into, from) = unbounded();
+    let lines = ReplInput {
+        lines: from,
+        handled: None,
+        one_by_one: true,
+        asks: never(),
+    };
+    let output = Recorder::default();
+    let mut repl = Repl::new(&boss, &output, false);
+    into.send(Ok("print".into())).expect("the repl");
+    into.send(Ok(":output".into())).expect("the repl");
+    drop(into);
+    assert_eq!(repl.run(&lines, &never()), ReplEnd::NoMoreLines);
+    let (id, typed) = repl.kept.list().next().expect("a command");
+    assert_eq!(typed, "print");
+    let shown = lock(&output.0).clone();
+    assert!(shown.ends_with(&format!("\n  {id}  print\n")), "{shown}");
+    let came = shown.split_once("sent.\n").expect("what came").1;
+    let came = came.split_once("What came").expect("the list").0;
+    assert_eq!(repl.kept.again(id).as_deref(), Some(came));
+}
+
+#[test]
+fn an_outcome_names_its_command_if_several_are_open_and_the_last_one_is_cancelled_first() {
+    let (_server, config) = serve();
+    let boss = Client::connect(&config, Simulation).expect("a place");
+    let stuck = |job: &Job| {
+        job.wait_for_stop(None);
+        ExecutionResult::exited(0, "")
+    };
+    let worker = Config {
+        slots: Some(2),
+        ..config.clone()
+    };
+    let _worker = Client::connect(&worker, stuck).expect("a place");
+    let (into, from) = unbounded();
+    let (ask, asks) = unbounded();
+    let lines = ReplInput {
+        lines: from,
+        handled: None,
+        one_by_one: false,
+        asks,
+    };
+    let output = Recorder::default();
+    let shown = |part: &str| {
+        while !lock(&output.0).contains(part) {
+            std::thread::yield_now();
+        }
+    };
+    std::thread::scope(|scope| {
+        scope.spawn(|| Repl::new(&boss, &output, false).run(&lines, &never()));
+        for line in ["first", "second"] {
+            into.send(Ok(line.into())).expect("the repl");
+            shown(&format!("{line} command sent."));
+        }
+        for (line, outcome) in [("second", "): [client-2"), ("first", "[client-2")] {
+            ask.send(Ask::CancelLast).expect("the repl");
+            shown(&format!(", {line}.\n"));
+            shown(&format!("{outcome}, rank 1] cancelled"));
+        }
+        drop(into);
+    });
+    let shown = lock(&output.0).clone();
+    assert!(
+        shown.contains("\nsecond (ID ") && !shown.contains("first (ID "),
+        "{shown}"
+    );
 }

@@ -1,0 +1,61 @@
+//! `pecking run --stdin`: standard input, read and given to the command on a thread of its own.
+//!
+//! It is read no faster than the slowest target takes it, and no further once the command has ended
+//! everywhere. A read of a terminal or a pipe may block for ever, so no thread joins this one.
+
+use crate::failure::Failure;
+use client::Input;
+use common::sys::thread;
+use crossbeam_channel::{Receiver, Sender, bounded};
+use std::io::{self, ErrorKind, Read, Write};
+
+/// Bytes that are read at a time: what a pipe holds.
+const READ: usize = 64 << 10;
+
+/// Standard input on its way to a command.
+pub(crate) struct Feed {
+    failed: Receiver<io::Error>,
+}
+
+impl Feed {
+    /// Starts to read.
+    ///
+    /// # Errors
+    /// The system has no thread left.
+    pub(crate) fn start(input: Input) -> Result<Feed, Failure> {
+        let (failure, failed) = bounded(1);
+        thread::spawn("input", move || feed(io::stdin(), input, &failure))
+            .map_err(Failure::NoThread)?;
+        Ok(Feed { failed })
+    }
+
+    /// Whether all of it could be read, as far as it was wanted. If not, the command is cancelled.
+    pub(crate) fn check(&self) -> Result<(), Failure> {
+        match self.failed.try_recv() {
+            Ok(error) => Err(Failure::Input(error)),
+            Err(_) => Ok(()),
+        }
+    }
+}
+
+/// Gives a command all that there is to read.
+fn feed(mut source: impl Read, mut input: Input, failure: &Sender<io::Error>) {
+    let mut buffer = vec![0; READ];
+    loop {
+        match source.read(&mut buffer) {
+            Ok(0) => return input.finish(),
+            Ok(read) => {
+                // It fails once the command has ended everywhere: the rest is not wanted.
+                if input.write_all(&buffer[..read]).is_err() {
+                    return;
+                }
+            }
+            Err(error) if error.kind() == ErrorKind::Interrupted => {}
+            Err(error) => {
+                // Before the input is dropped without its end, which cancels the command.
+                let _ = failure.send(error);
+                return;
+            }
+        }
+    }
+}

@@ -1,0 +1,107 @@
+//! What a run hears, in the one small form that everything takes which shows or keeps it: the lines
+//! at the terminal, grouped output, JSON lines, files, the progress line.
+
+use crate::exit_code::ExitCode;
+use crate::output::screen::Screen;
+use crate::output::summary::Summary;
+use crate::run::plan::Batch;
+use client::{Outcome, Output, OutputStream, SelectedTarget};
+use std::io;
+
+/// One thing that a run hears.
+pub(crate) enum Report<'a> {
+    /// The server has taken the command.
+    Accepted(Accepted<'a>),
+    /// A target was given it.
+    Started {
+        member: u64,
+        name: Option<&'a str>,
+    },
+    Output(Piece<'a>),
+    /// A rolling run: one of the targets that it has, as of its start.
+    Target(&'a SelectedTarget),
+    /// A rolling run: the next batch has been sent.
+    Batch(&'a Batch),
+    /// A rolling run has stopped before this target.
+    Skipped(&'a SelectedTarget),
+    /// It has ended at a target. What it wrote was reported before, all of it.
+    Outcome(&'a Outcome),
+    Error(&'a Problem),
+    /// The last report of a run that had targets.
+    Summary(&'a Summary, ExitCode),
+}
+
+/// What the server has taken.
+pub(crate) struct Accepted<'a> {
+    pub(crate) words: &'a [String],
+    pub(crate) to: Option<&'a str>,
+    /// Which run of the server it is: member numbers mean others in another one.
+    pub(crate) run: Option<&'a str>,
+    pub(crate) targets: u32,
+}
+
+/// A piece of output of one target.
+pub(crate) struct Piece<'a> {
+    pub(crate) member: u64,
+    pub(crate) name: &'a str,
+    pub(crate) rank: u32,
+    pub(crate) stream: OutputStream,
+    pub(crate) bytes: &'a [u8],
+}
+
+/// Why the command was not sent, why outcomes are missing, or what could not be kept.
+#[derive(Clone, Debug)]
+pub(crate) struct Problem {
+    /// For programs.
+    pub(crate) error: &'static str,
+    /// For people, on one line.
+    pub(crate) message: String,
+    pub(crate) exit: ExitCode,
+}
+
+/// Shows or keeps reports.
+pub(crate) trait Sink: Send {
+    /// Takes the next report.
+    ///
+    /// # Errors
+    /// Standard output takes no more. Other faults wait for [`fault`](Self::fault).
+    fn take(&mut self, report: &Report<'_>, screen: &mut Screen) -> io::Result<()>;
+
+    /// Whether it shows the names of targets that have started.
+    fn wants_names(&self) -> bool {
+        false
+    }
+
+    /// What went wrong while the command went on, once it has ended.
+    fn fault(&mut self) -> Option<Problem> {
+        None
+    }
+}
+
+impl<'a> Piece<'a> {
+    pub(crate) fn of(output: &'a Output) -> Piece<'a> {
+        Piece {
+            member: output.member,
+            name: &output.name,
+            rank: output.rank,
+            stream: output.stream,
+            bytes: &output.bytes,
+        }
+    }
+
+    /// What an outcome has of one stream; `None` if that is nothing.
+    pub(crate) fn last(outcome: &'a Outcome, stream: OutputStream) -> Option<Piece<'a>> {
+        let bytes = match stream {
+            OutputStream::Stdout => &outcome.stdout,
+            OutputStream::Stderr => &outcome.stderr,
+        };
+        (!bytes.is_empty()).then_some(())?;
+        Some(Piece {
+            member: outcome.member?,
+            name: outcome.name.as_deref()?,
+            rank: outcome.rank?,
+            stream,
+            bytes,
+        })
+    }
+}

@@ -1,0 +1,57 @@
+//! The files that a user keeps for this program, in the user's folder for settings (XDG Base
+//! Directory Specification): groups of clients, and the machines that are expected.
+//!
+//! A user without such a folder, or without the file, has none of them, which is no error here.
+
+use common::terminal::escape::path_line;
+use serde::de::DeserializeOwned;
+use std::fs::File;
+use std::io::{self, ErrorKind, Read};
+use std::path::{Path, PathBuf};
+
+/// Bytes of a file of names: 10,000 of the longest ones, with a line and a comment for each.
+pub(crate) const MOST_BYTES: u64 = 2 << 20;
+
+/// Where a file of settings is, if the user has a folder for such.
+pub(crate) fn path(name: &str) -> Option<PathBuf> {
+    let absolute = |name: &str| {
+        let path = PathBuf::from(std::env::var_os(name)?);
+        path.is_absolute().then_some(path)
+    };
+    let settings = absolute("XDG_CONFIG_HOME")
+        .or_else(|| absolute("HOME").map(|home| home.join(".config")))?;
+    Some(settings.join("pecking").join(name))
+}
+
+/// Reads a file of settings, if it is there. The error names the file, and the line if the text is wrong.
+pub(crate) fn read<T: DeserializeOwned>(path: &Path) -> Result<Option<T>, String> {
+    let text = match File::open(path) {
+        Err(e) if e.kind() == ErrorKind::NotFound => return Ok(None),
+        file => file.and_then(text),
+    };
+    let text = text.map_err(|e| format!("cannot read {}: {e}", path_line(path)))?;
+    match toml::from_str(&text) {
+        Ok(settings) => Ok(Some(settings)),
+        Err(e) => Err(format!("{}{}", place(path, &text, &e), e.message())),
+    }
+}
+
+/// The whole text of a file of names.
+pub(crate) fn text(from: impl Read) -> io::Result<String> {
+    let mut bytes = Vec::new();
+    from.take(MOST_BYTES + 1).read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > MOST_BYTES {
+        let why = format!("it has more than {MOST_BYTES} bytes");
+        return Err(io::Error::new(ErrorKind::FileTooLarge, why));
+    }
+    String::from_utf8(bytes).map_err(|_| io::Error::new(ErrorKind::InvalidData, "it is not UTF-8"))
+}
+
+fn place(path: &Path, text: &str, error: &toml::de::Error) -> String {
+    let path = path_line(path);
+    let before = error.span().and_then(|span| text.get(..span.start));
+    match before.map(|before| before.matches('\n').count() + 1) {
+        Some(line) => format!("{path}, line {line}: "),
+        None => format!("{path}: "),
+    }
+}

@@ -1,0 +1,222 @@
+//! The lines that begin with a colon: they ask about this session and its server, and set how it sends.
+
+use super::Repl;
+use crate::dry_run;
+use crate::exit_code::ExitCode;
+use crate::output::{render, table};
+use crate::prompt::assistant::Ask;
+use crate::prompt::completion::Known;
+use crate::prompt::sent_command::SentCommand;
+use crate::targets::Groups;
+use client::{Command, Member};
+use common::terminal::escape::one_line;
+use common::wire::selector::{Selector, Single, Subject};
+use std::time::Duration;
+
+impl Repl<'_> {
+    /// Shows the ranking, or those of it that a selector finds.
+    pub(super) fn show_ranks(&mut self, of: Option<&str>) {
+        let ranking = match self.client.all_members() {
+            Ok(ranking) => ranking,
+            Err(e) => return self.complain(ExitCode::of_error(&e), &e.to_string()),
+        };
+        let own = self.client.member();
+        let selector = match of.map(Selector::parse).transpose() {
+            Ok(selector) => selector,
+            Err(e) => return self.complain(ExitCode::Usage, &e.to_string()),
+        };
+        let rank = ranking.members.iter().find(|m| m.member == own);
+        let rank = rank.map_or_else(|| self.client.rank(), |m| m.rank);
+        let is_shown = |member: &&Member| match &selector {
+            None => true,
+            Some(selector) => finds(selector, member, own, rank),
+        };
+        let shown = ranking.members.iter().filter(is_shown);
+        let text = match (shown.clone().next(), of) {
+            (None, Some(of)) => format!("{} finds no client that is here.\n", one_line(of)),
+            _ => table::tagged_ranking(shown, Some(own)),
+        };
+        self.output.show(&text);
+    }
+
+    /// Shows what a command would reach.
+    pub(super) fn show_reach(&mut self, to: Option<String>) {
+        let mut command = Command::new([""; 0]);
+        if let Some(to) = to.or_else(|| self.to.clone()) {
+            command = command.to(to);
+        }
+        match self.client.select(command) {
+            Ok(selected) => self.output.show(&dry_run::table(&selected)),
+            Err(e) => {
+                let why = render::refusal(&e, self.client);
+                self.complain(ExitCode::of_error(&e), &why);
+            }
+        }
+    }
+
+    pub(super) fn show_self(&mut self) {
+        let (client, members) = (self.client, self.client.members(0, 1));
+        let of = members.map_or_else(|_| client.ranked(), |page| page.total);
+        let name = client.name();
+        let (name, member, rank) = (one_line(&name), client.member(), client.rank());
+        let text = match client.is_connected() {
+            true => format!("You are {name}, member {member}, rank {rank} of {of}.\n"),
+            false => format!("You were {name}, rank {rank}; there is no connection now.\n"),
+        };
+        self.output.show(&text);
+    }
+
+    pub(super) fn set_default(&mut self, to: Option<String>) {
+        let text = match &to {
+            Some(to) => format!("Plain lines go to {to}.\n"),
+            None => "Plain lines go to the server's default.\n".into(),
+        };
+        self.to = to;
+        self.output.show(&text);
+    }
+
+    pub(super) fn set_gather(&mut self, gathers: bool) {
+        self.gathers = gathers;
+        self.output.show(match gathers {
+            true => "What several targets write alike is shown once, when all have ended.\n",
+            false => "Output is shown as it comes.\n",
+        });
+    }
+
+    pub(super) fn set_timeout(&mut self, timeout: Option<Duration>) {
+        self.timeout = timeout;
+        self.output.show(&match timeout {
+            Some(timeout) => format!(
+                "What you send from now on may run for {} at each target.\n",
+                render::duration(timeout)
+            ),
+            None => "What you send from now on may run as long as it takes.\n".into(),
+        });
+    }
+
+    pub(super) fn show_jobs(&mut self) {
+        let mut text = match self.open.is_empty() {
+            true => "Nothing that you sent is open.\n".to_owned(),
+            false => "Sent and still open (:cancel ID ends one):\n".to_owned(),
+        };
+        text.extend(self.open.values().map(SentCommand::describe));
+        let jobs = self.client.jobs();
+        text += match jobs.is_empty() {
+            true => "Nothing runs here.\n",
+            false => "Running here:\n",
+        };
+        text.extend(jobs.iter().map(render::job));
+        self.output.show(&text);
+    }
+
+    /// Shows what came of a command again; without an ID, the commands of which that is kept.
+    pub(super) fn show_again(&mut self, id: Option<u64>) {
+        let text = match id {
+            Some(id) => self.kept.again(id),
+            None => Some(self.list_kept()),
+        };
+        match (text, id) {
+            (Some(text), _) => self.output.show(&text),
+            (None, id) => {
+                let id = id.unwrap_or_default();
+                let what = format!("nothing is kept of {id}; :output shows of which commands");
+                self.complain(ExitCode::Usage, &what);
+            }
+        }
+    }
+
+    fn list_kept(&self) -> String {
+        let lines = self
+            .kept
+            .list()
+            .map(|(id, typed)| format!("  {id}  {}\n", one_line(typed)));
+        let lines: String = lines.collect();
+        match lines.is_empty() {
+            true => "You have sent nothing so far.\n".into(),
+            false => format!("What came of these is kept (:output ID shows it):\n{lines}"),
+        }
+    }
+
+    pub(super) fn cancel(&mut self, id: Option<u64>) {
+        if let Some(id) = id.or_else(|| self.last_open())
+            && let Some(command) = self.open.get(&id)
+        {
+            command.cancel();
+            self.output
+                .show(&format!("Cancelling {id}, {}.\n", command.typed()));
+            return;
+        }
+        let what = match id {
+            Some(id) => format!("nothing that you sent has the ID {id}; :jobs shows what is open"),
+            None => "nothing that you sent is open".into(),
+        };
+        self.complain(ExitCode::Usage, &what);
+    }
+
+    /// What was sent last of what is open, and is not being cancelled yet.
+    fn last_open(&self) -> Option<u64> {
+        let mut open = self.open.iter().rev();
+        open.find(|(_, command)| !command.is_cancelled())
+            .map(|(id, _)| *id)
+    }
+
+    pub(super) fn answer(&mut self, ask: Ask) {
+        match ask {
+            Ask::CancelLast if self.last_open().is_some() => self.cancel(None),
+            Ask::CancelLast => {}
+            Ask::Known(tell) => {
+                let _ = tell.try_send(self.known());
+            }
+        }
+    }
+
+    /// What Tab completes. Without an answer of the server, what is known here.
+    fn known(&self) -> Known {
+        let members = self.client.all_members().map(|ranking| ranking.members);
+        let members = members.unwrap_or_default();
+        let tags = |member: &Member| {
+            let tags = member.tags.iter();
+            tags.map(|(key, value)| format!("{key}={value}"))
+                .collect::<Vec<_>>()
+        };
+        let groups = Groups::load().unwrap_or_default();
+        Known {
+            names: members
+                .iter()
+                .map(|member| member.name.to_string())
+                .collect(),
+            members: members.iter().map(|member| member.member).collect(),
+            tags: members.iter().flat_map(tags).collect(),
+            groups: groups.names().map(str::to_owned).collect(),
+            open: self.open.keys().copied().collect(),
+            kept: self.kept.list().map(|(id, _)| id).collect(),
+        }
+    }
+}
+
+/// Whether a selector means this client, for a sender with this number and rank. `next` and its like
+/// mean the clients of which they would take one.
+fn finds(selector: &Selector<'_>, member: &Member, own: u64, rank: u32) -> bool {
+    let subject = Subject {
+        rank: Some(member.rank),
+        member: Some(member.member),
+        name: Some(&member.name),
+        tags: Some(&member.tags),
+    };
+    let is_below = member.rank > rank && member.slots > 0;
+    match selector {
+        Selector::All => member.member != own,
+        Selector::Below | Selector::Next | Selector::LeastLoaded => is_below,
+        Selector::Single(Single::Rank(rank)) => member.rank == *rank,
+        Selector::Single(Single::Member(number)) => member.member == *number,
+        Selector::Single(Single::Name(name)) => *member.name == **name,
+        Selector::List(list) => {
+            (list.only_excludes() || list.includes(&subject)) && !list.excludes(&subject)
+        }
+        Selector::NextOf(list) | Selector::LeastLoadedOf(list) => {
+            is_below
+                && (list.only_excludes() || list.includes(&subject))
+                && !list.excludes(&subject)
+        }
+    }
+}

@@ -1,0 +1,75 @@
+//! `pecking run --confirm-over`: asks before a command goes to more targets than that.
+//!
+//! The server may find other targets when the command is sent a moment later; the question is
+//! a guard against a selector that means more than its writer thought.
+
+use crate::dial::Signals;
+use crate::failure::Failure;
+use crate::output::node_set::fold;
+use crate::output::render;
+use client::{Command, Reach, SelectedTarget};
+use common::sys::thread;
+use common::terminal::escape::one_line;
+use crossbeam_channel::{bounded, select};
+use std::io::{self, IsTerminal, Write};
+
+/// Bytes of names in the question: two rows of a terminal.
+const MOST_NAMES: usize = 120;
+
+/// Asks whether the command may be sent, if it reaches more of the targets than this and there is a terminal
+/// to ask at.
+///
+/// # Errors
+/// It may not, or a signal came.
+pub(super) fn confirm(
+    targets: &[SelectedTarget],
+    command: &Command,
+    most: u32,
+    signals: &Signals,
+) -> Result<(), Failure> {
+    if !(io::stdin().is_terminal() && io::stderr().is_terminal()) {
+        return Ok(());
+    }
+    let reached = targets.iter();
+    let reached = reached.filter(|target| target.status == Reach::Execute);
+    let names = reached.filter_map(|target| target.name.as_deref());
+    let names: Vec<_> = names.map(one_line).collect();
+    if names.len() <= most as usize {
+        return Ok(());
+    }
+    let words = render::words(command.words());
+    let folded = fold(names.iter().map(AsRef::as_ref), MOST_NAMES);
+    let question = format!("run {words} on {} targets ({folded})? [y/N] ", names.len());
+    match ask(&question, signals)? {
+        true => Ok(()),
+        false => Err(Failure::NotConfirmed),
+    }
+}
+
+/// Asks on standard error, and reads the answer on a thread of its own, so that a signal is heard
+/// meanwhile. After a signal that thread is left behind: nothing ends a read of a terminal.
+fn ask(question: &str, signals: &Signals) -> Result<bool, Failure> {
+    let _ = io::stderr().write_all(question.as_bytes());
+    let (done, answered) = bounded(1);
+    let reading = thread::spawn("confirm", move || {
+        let mut answer = String::new();
+        let _ = io::stdin().read_line(&mut answer);
+        let _ = done.send(answer);
+    });
+    let reading = reading.map_err(Failure::NoThread)?;
+    select! {
+        recv(answered) -> answer => {
+            let _ = reading.join();
+            let answer = answer.unwrap_or_default();
+            // The end of input leaves the cursor behind the question.
+            if !answer.ends_with('\n') {
+                let _ = io::stderr().write_all(b"\n");
+            }
+            Ok(["y", "yes"].contains(&answer.trim().to_lowercase().as_str()))
+        }
+        recv(signals) -> _ => {
+            let _ = io::stderr().write_all(b"\n");
+            Err(Failure::Interrupted)
+        }
+    }
+}

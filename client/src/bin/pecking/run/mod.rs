@@ -1,0 +1,265 @@
+//! `pecking run`: sends one command, shows what comes of it, and returns the exit code of its
+//! outcomes.
+//!
+//! What comes back goes through a [`Reporter`] on a thread of its own to everything that shows or
+//! keeps it. This thread hears signals and never waits for a reader of the output.
+
+mod confirm;
+mod names;
+pub(crate) mod plan;
+mod reporter;
+mod rolling;
+pub(crate) mod saved;
+mod wait;
+
+use crate::cli::{RunOptions, Task};
+use crate::dial::Signals;
+use crate::dry_run;
+use crate::exit_code::ExitCode;
+use crate::failure::Failure;
+use crate::feed::Feed;
+use crate::output::progress::{Part, Progress, Shown};
+use crate::output::render;
+use crate::output::screen::Screen;
+use crate::prompt::queued::Queued;
+use crate::settings::Settings;
+use crate::unread_input;
+use client::{Client, ClientEvent, Command, SelectedTarget, SendHandle};
+use common::sys::sync::Arc;
+use common::sys::thread;
+use common::terminal::console::Console;
+use common::terminal::escape::one_line;
+use crossbeam_channel::{Receiver, bounded, never, select};
+use plan::Plan;
+use reporter::{Reporter, Reports};
+use rolling::{Asked, Rolling};
+use std::io;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+/// Waits for executors, sends, and reports until the command has ended. The console writes beside
+/// the progress line.
+pub(crate) fn run(
+    settings: &Settings,
+    options: &RunOptions,
+    task: &Task,
+    mut progress: Progress,
+    console: &Console,
+) -> Result<ExitCode, Failure> {
+    // What is wrong on the command line is said before anything runs.
+    let sinks = match options.dry_run {
+        true => Vec::new(),
+        false => options.sinks(task.command.selector())?,
+    };
+    if let Some(note) = task.note.as_ref().filter(|_| !options.quiet) {
+        progress.hide();
+        console.say(note);
+    }
+    let server = one_line(&settings.config.server);
+    progress.draw(Part::default(), format!("joining {server}"));
+    let (client, signals) = settings.join(console)?;
+    if let Some(wanted) = options.wait_for {
+        wait::wait_for_executors(&client, wanted, options.quiet, &signals, console)?;
+    }
+    let command = task.command.clone();
+    if options.dry_run {
+        return dry_run::run(&client, &command, options.json, console);
+    }
+    let targets = targets(&client, &command, options)?;
+    if let Some(most) = options.confirm_over {
+        progress.hide();
+        confirm::confirm(&targets, &command, most, &signals)?;
+    }
+    let shown = progress.shown();
+    let screen = Screen::own(options.screen(settings.raw), progress).map_err(Failure::Output)?;
+    let is_noted = options.quiet || options.stdin || unread_input::note_unread(console);
+    let client = Arc::new(client);
+    let is_interrupted = Arc::new(AtomicBool::new(false));
+    let reports = Reports {
+        client: Arc::clone(&client),
+        screen,
+        sinks,
+        queued: None,
+        problem: task.problem.clone(),
+        is_of_commands: options.exit_code,
+        is_interrupted: Arc::clone(&is_interrupted),
+        command,
+    };
+    let started = match options.plan(|| targets) {
+        Some(plan) => start_rolling(reports, plan, options),
+        None => start_one(reports, options),
+    }?;
+    let feed = started.feed;
+    let sent = Sent {
+        client,
+        handle: started.handle,
+        asked: started.asked,
+        ended: started.ended,
+        is_interrupted,
+        shown,
+    };
+    let exit = sent.wait(&signals, console)?;
+    // The writer of standard input may have been slower than the send.
+    if !is_noted && exit.is_some() {
+        unread_input::note_unread(console);
+    }
+    feed.map_or(Ok(()), |feed| feed.check())?;
+    Ok(exit.unwrap_or(options.exit_of(ExitCode::Interrupted)))
+}
+
+/// The targets as of now, if they are needed before the command is sent.
+fn targets(
+    client: &Client,
+    command: &Command,
+    options: &RunOptions,
+) -> Result<Vec<SelectedTarget>, Failure> {
+    if !options.is_rolling() && options.confirm_over.is_none() {
+        return Ok(Vec::new());
+    }
+    match client.select(command) {
+        Ok(selected) => Ok(selected.targets),
+        // Sending it says why.
+        Err(_) if !options.is_rolling() => Ok(Vec::new()),
+        Err(error) => Err(Failure::NotSent {
+            message: render::refusal(&error, client),
+            error,
+        }),
+    }
+}
+
+/// A run that a thread of its own reports on.
+struct Started {
+    /// What was sent already.
+    handle: Option<SendHandle>,
+    /// What reads standard input for it.
+    feed: Option<Feed>,
+    /// What that thread wants to have sent.
+    asked: Option<Asked>,
+    /// Where the exit code arrives.
+    ended: Receiver<io::Result<ExitCode>>,
+}
+
+fn start_one(mut reports: Reports, options: &RunOptions) -> Result<Started, Failure> {
+    let mut handle = reports.client.send(&reports.command)?;
+    let feed = handle.take_input().map(Feed::start).transpose()?;
+    let queued = Queued::new(reports.command.selector());
+    reports.queued = (!options.quiet).then_some(queued);
+    let events = handle.receiver().clone();
+    let reporter = Reporter::new(reports);
+    let ended = start(move || reporter.follow(&events)).map_err(Failure::NoThread)?;
+    Ok(Started {
+        handle: Some(handle),
+        feed,
+        asked: None,
+        ended,
+    })
+}
+
+fn start_rolling(reports: Reports, plan: Plan, options: &RunOptions) -> Result<Started, Failure> {
+    let (sends, asked) = rolling::sends();
+    let rolling = Rolling {
+        plan,
+        pause: options.pause(),
+        deadline: options.deadline(),
+        sends,
+    };
+    let reporter = Reporter::new(reports);
+    let ended = start(move || reporter.roll(rolling)).map_err(Failure::NoThread)?;
+    Ok(Started {
+        handle: None,
+        feed: None,
+        asked: Some(asked),
+        ended,
+    })
+}
+
+/// A command under way, which a thread of its own reports on.
+struct Sent {
+    client: Arc<Client>,
+    /// The send under way, if there is one.
+    handle: Option<SendHandle>,
+    asked: Option<Asked>,
+    ended: Receiver<io::Result<ExitCode>>,
+    is_interrupted: Arc<AtomicBool>,
+    shown: Shown,
+}
+
+impl Sent {
+    /// Waits for the end, and returns the exit code. The first signal cancels the command; after
+    /// the second there is nothing to wait for, and no exit code.
+    fn wait(mut self, signals: &Signals, console: &Console) -> Result<Option<ExitCode>, Failure> {
+        let mut events = self.client.events().clone();
+        loop {
+            let asks = self.asked.as_ref().map_or_else(never, |it| it.asks.clone());
+            select! {
+                recv(self.ended) -> exit => {
+                    // If the reader has gone, the command goes on: leaving the server ends it.
+                    drop(self.client);
+                    let panicked = |_| Err(io::Error::other("printing panicked"));
+                    return exit.unwrap_or_else(panicked).map(Some).map_err(Failure::Output);
+                }
+                recv(asks) -> command => self.send(command.ok()),
+                recv(events) -> event => match event {
+                    Ok(event) => tell(console, &event),
+                    Err(_) => events = never(),
+                },
+                recv(signals) -> _ => {
+                    if self.is_interrupted.swap(true, Ordering::Relaxed) {
+                        // Dropping the client waits for the server a moment; exiting does not.
+                        std::mem::forget(self.client);
+                        self.shown.end();
+                        return Ok(None);
+                    }
+                    // From now on nothing is sent.
+                    self.asked = None;
+                    if let Some(handle) = &self.handle {
+                        handle.cancel();
+                    }
+                    // `print` does not wait for a blocked console, as `say` does.
+                    console.print(b"cancelling; interrupt again to leave at once\n".to_vec());
+                }
+            }
+        }
+    }
+
+    /// Sends a command for the thread that reports; without one that has no more.
+    fn send(&mut self, command: Option<Command>) {
+        let (Some(asked), Some(command)) = (&self.asked, command) else {
+            self.asked = None;
+            return;
+        };
+        let sent = self.client.send(&command);
+        let _ = asked.answers.send(match sent {
+            Ok(handle) => {
+                let events = handle.receiver().clone();
+                self.handle = Some(handle);
+                Ok(events)
+            }
+            Err(error) => Err(error),
+        });
+    }
+}
+
+/// Says that the connection broke, and that it is back.
+fn tell(console: &Console, event: &ClientEvent) {
+    let what = match event {
+        ClientEvent::Away { reason, rank, left } => render::away(reason, *rank, *left),
+        ClientEvent::Resumed { kept, rank, after } => render::resumed(*kept, *rank, *after),
+        _ => return,
+    };
+    // `print` does not wait for a blocked console, as `say` does.
+    console.print(format!("{what}\n").into_bytes());
+}
+
+/// Reports on a thread of its own, and returns where the exit code arrives. A reader that takes no
+/// output may block the thread for ever, so it is not joined.
+fn start(
+    report: impl FnOnce() -> io::Result<ExitCode> + Send + 'static,
+) -> io::Result<Receiver<io::Result<ExitCode>>> {
+    let (done, ended) = bounded(1);
+    thread::spawn("output", move || {
+        // The other thread must hold the last handle, because dropping that leaves the server.
+        let exit = report();
+        let _ = done.send(exit);
+    })?;
+    Ok(ended)
+}

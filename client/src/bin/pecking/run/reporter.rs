@@ -1,0 +1,336 @@
+//! Turns what the server tells of a command into reports, and gives each to everything that shows or
+//! keeps it.
+
+use crate::executors::Executors;
+use crate::exit_code::{ExitCode, Exits};
+use crate::output::render;
+use crate::output::report::{Accepted, Piece, Problem, Report, Sink};
+use crate::output::screen::Screen;
+use crate::output::summary::Summary;
+use crate::output::tracker::Tracker;
+use crate::prompt::queued::Queued;
+use crate::run::names::Names;
+use client::{
+    Client, Code, Command, Outcome, OutputStream, RequestError, SelectedTarget, SendEvent,
+};
+use common::sys::sync::Arc;
+use crossbeam_channel::{Receiver, RecvTimeoutError};
+use std::io::{self, ErrorKind};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Instant;
+
+/// What reports are made of, and where they go.
+pub(super) struct Reports {
+    pub(super) client: Arc<Client>,
+    pub(super) command: Command,
+    pub(super) screen: Screen,
+    pub(super) sinks: Vec<Box<dyn Sink>>,
+    /// Says in which queue the command waits, if that is to be said.
+    pub(super) queued: Option<Queued>,
+    /// What is amiss before anything is sent.
+    pub(super) problem: Option<Problem>,
+    /// Whether the exit codes of the commands themselves count.
+    pub(super) is_of_commands: bool,
+    pub(super) is_interrupted: Arc<AtomicBool>,
+}
+
+/// Reports on one command until it has ended.
+pub(super) struct Reporter {
+    to: Reports,
+    names: Names,
+    tracker: Tracker,
+    summary: Summary,
+    exits: Exits,
+    is_accepted: bool,
+    /// When the next batch starts, during a pause.
+    pause_until: Option<Instant>,
+}
+
+/// What came of one send.
+pub(super) struct Heard {
+    /// Whether the server took it.
+    pub(super) is_taken: bool,
+    /// Why outcomes of it are missing, if they are.
+    pub(super) error: Option<RequestError>,
+}
+
+impl Reporter {
+    /// For a command that is sent now.
+    pub(super) fn new(to: Reports) -> Reporter {
+        Reporter {
+            to,
+            names: Names::default(),
+            tracker: Tracker::default(),
+            summary: Summary::default(),
+            exits: Exits::default(),
+            is_accepted: false,
+            pause_until: None,
+        }
+    }
+
+    /// Reports what comes of a send until its end, and then on all of it; returns the exit code.
+    ///
+    /// # Errors
+    /// Standard output takes no more, although its reader is there.
+    pub(super) fn follow(mut self, events: &Receiver<SendEvent>) -> io::Result<ExitCode> {
+        let reported = match self.hear_send(events) {
+            Ok(heard) => self.end(heard.error),
+            Err(e) => Err(e),
+        };
+        self.close(reported)
+    }
+
+    /// The exit code of what was reported. A reader that has gone is no error.
+    pub(super) fn close(mut self, reported: io::Result<()>) -> io::Result<ExitCode> {
+        match reported {
+            Err(e) if e.kind() == ErrorKind::BrokenPipe => self.exits.fail(ExitCode::Unread),
+            reported => reported?,
+        }
+        Ok(self.exit())
+    }
+
+    /// Reports what comes of one send.
+    pub(super) fn hear_send(&mut self, events: &Receiver<SendEvent>) -> io::Result<Heard> {
+        let mut is_taken = false;
+        loop {
+            let event = self.next(events)?;
+            if let Some(queued) = &mut self.to.queued {
+                queued.hear(&event);
+            }
+            match event {
+                SendEvent::End(end) => {
+                    return Ok(Heard {
+                        is_taken,
+                        error: end.err(),
+                    });
+                }
+                SendEvent::Accepted { targets } => self.accept(targets)?,
+                event => {
+                    // One that is for a single target is not said to be taken.
+                    self.accept(1)?;
+                    self.hear(&event)?;
+                }
+            }
+            is_taken = true;
+            if events.is_empty() {
+                self.to.screen.flush()?;
+            }
+        }
+    }
+
+    /// The next event; until it comes, says what there is to say, and draws the progress line.
+    fn next(&mut self, events: &Receiver<SendEvent>) -> io::Result<SendEvent> {
+        loop {
+            self.draw()?;
+            let queued = self.to.queued.as_mut();
+            if let Some(note) = queued.and_then(|queued| queued.look(&self.to.client)) {
+                self.to.screen.note(&note);
+            }
+            let due = self.to.queued.as_ref().and_then(Queued::due);
+            let event = match due.into_iter().chain(self.to.screen.progress_due()).min() {
+                Some(at) => events.recv_deadline(at),
+                None => events.recv().map_err(RecvTimeoutError::from),
+            };
+            match event {
+                Ok(event) => return Ok(event),
+                Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Disconnected) => {
+                    return Ok(SendEvent::End(Err(RequestError::Lost)));
+                }
+            }
+        }
+    }
+
+    /// Draws the progress line, if it is time.
+    pub(super) fn draw(&mut self) -> io::Result<()> {
+        let due = self.to.screen.progress_due();
+        if due.is_none_or(|at| at > Instant::now()) {
+            return Ok(());
+        }
+        let elapsed = self.to.screen.elapsed();
+        let names = self.tracker.names_rest(elapsed).then(|| {
+            let (client, command) = (&self.to.client, &self.to.command);
+            self.names.of_targets(client, command)
+        });
+        let mut text = self.tracker.text(elapsed, names);
+        if let Some(until) = self.pause_until {
+            let left = until.saturating_duration_since(Instant::now());
+            text += &format!(", the next batch starts in {}", render::ago(left));
+        }
+        self.to.screen.draw(self.tracker.part(), text)
+    }
+
+    fn hear(&mut self, event: &SendEvent) -> io::Result<()> {
+        match event {
+            SendEvent::Started { member } => self.start(*member),
+            SendEvent::Output(output) => self.report(&Report::Output(Piece::of(output))),
+            SendEvent::Outcome(outcome) => {
+                let name = outcome.member.and_then(|member| self.names.get(member));
+                match (&outcome.name, name) {
+                    // The server names by number what was named so and is absent.
+                    (None, Some(name)) => self.outcome(&Outcome {
+                        name: Some(name.clone()),
+                        ..(**outcome).clone()
+                    }),
+                    _ => self.outcome(outcome),
+                }
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// The command is taken, for this many targets; only the first time counts.
+    pub(super) fn accept(&mut self, targets: u32) -> io::Result<()> {
+        if std::mem::replace(&mut self.is_accepted, true) {
+            return Ok(());
+        }
+        self.summary.expect(targets);
+        let joined = self.to.client.joined();
+        let command = self.to.command.clone();
+        self.report(&Report::Accepted(Accepted {
+            words: command.words(),
+            to: command.selector(),
+            run: joined.run.as_deref(),
+            targets,
+        }))?;
+        match self.to.problem.take() {
+            Some(problem) => self.fail(&problem),
+            None => Ok(()),
+        }
+    }
+
+    fn start(&mut self, member: u64) -> io::Result<()> {
+        let wants_name = self.to.sinks.iter().any(|sink| sink.wants_names());
+        let name = wants_name.then(|| {
+            let names = self.names.of_targets(&self.to.client, &self.to.command);
+            names.get(&member).cloned()
+        });
+        let name = name.flatten();
+        self.report(&Report::Started {
+            member,
+            name: name.as_deref(),
+        })
+    }
+
+    /// What an outcome has of output is output as any other.
+    pub(super) fn outcome(&mut self, outcome: &Outcome) -> io::Result<()> {
+        for stream in [OutputStream::Stdout, OutputStream::Stderr] {
+            if let Some(piece) = Piece::last(outcome, stream) {
+                self.report(&Report::Output(piece))?;
+            }
+        }
+        self.summary.add(outcome);
+        self.exits.add(outcome);
+        self.report(&Report::Outcome(outcome))
+    }
+
+    /// Reports the end, and why outcomes are missing, if they are.
+    pub(super) fn end(&mut self, error: Option<RequestError>) -> io::Result<()> {
+        if let Some(error) = error {
+            let problem = self.problem(&error);
+            self.fail(&problem)?;
+        }
+        for problem in self.faults() {
+            self.fail(&problem)?;
+        }
+        if self.summary.targets() > 0 {
+            let (summary, exit) = (std::mem::take(&mut self.summary), self.exit());
+            self.report(&Report::Summary(&summary, exit))?;
+        }
+        // What could not keep the summary itself.
+        for problem in self.faults() {
+            self.exits.fail(problem.exit);
+            self.to.screen.say(&problem.message);
+        }
+        self.to.screen.finish()?;
+        self.to.screen.flush()
+    }
+
+    fn faults(&mut self) -> Vec<Problem> {
+        let faults = self.to.sinks.iter_mut().filter_map(|sink| sink.fault());
+        faults.collect()
+    }
+
+    fn problem(&self, error: &RequestError) -> Problem {
+        let client = &self.to.client;
+        let hint = match error.code() {
+            // Without an answer there is nothing to add.
+            Some(Code::NoTarget) => Executors::of(client).ok().and_then(|them| them.hint()),
+            _ => None,
+        };
+        let hint = hint.map_or(String::new(), |hint| format!(" ({hint})"));
+        Problem {
+            error: render::refusal_word(error),
+            message: format!("{}{hint}", render::refusal(error, client)),
+            exit: ExitCode::of_error(error),
+        }
+    }
+
+    pub(super) fn fail(&mut self, problem: &Problem) -> io::Result<()> {
+        self.exits.fail(problem.exit);
+        self.report(&Report::Error(problem))
+    }
+
+    /// Reports that a rolling run has stopped before a target.
+    pub(super) fn skip(&mut self, target: &SelectedTarget) -> io::Result<()> {
+        self.summary.skip(target);
+        self.exits.fail(ExitCode::Failed);
+        self.report(&Report::Skipped(target))
+    }
+
+    /// At how many targets it has ended, and not with 0.
+    pub(super) fn failed(&self) -> u32 {
+        self.summary.failed()
+    }
+
+    pub(super) fn is_interrupted(&self) -> bool {
+        self.to.is_interrupted.load(Ordering::Relaxed)
+    }
+
+    /// The command, and the run of the server that numbers of members are of.
+    pub(super) fn command_and_run(&self) -> (Command, Option<String>) {
+        let run = self.to.client.joined().run.as_deref().map(str::to_owned);
+        (self.to.command.clone(), run)
+    }
+
+    pub(super) fn know_names(&mut self, names: Names) {
+        self.names = names;
+    }
+
+    /// Says in which queue the command that is sent now waits, unless it is to be quiet.
+    pub(super) fn watch_queue(&mut self, queued: impl FnOnce() -> Queued) {
+        self.to.queued = (!self.to.screen.is_quiet()).then(queued);
+    }
+
+    /// Says in the progress line when the next batch starts.
+    pub(super) fn pause_until(&mut self, until: Option<Instant>) {
+        self.pause_until = until;
+    }
+
+    /// When to draw the progress line again, if at all.
+    pub(super) fn progress_due(&self) -> Option<Instant> {
+        self.to.screen.progress_due()
+    }
+
+    pub(super) fn flush(&mut self) -> io::Result<()> {
+        self.to.screen.flush()
+    }
+
+    /// The exit code as far as it has come.
+    fn exit(&self) -> ExitCode {
+        let is_of_commands = self.to.is_of_commands;
+        match self.is_interrupted() {
+            true if is_of_commands => ExitCode::ours(),
+            true => ExitCode::Interrupted,
+            false => self.exits.exit(is_of_commands),
+        }
+    }
+
+    pub(super) fn report(&mut self, report: &Report<'_>) -> io::Result<()> {
+        self.tracker.hear(report);
+        let Reports { sinks, screen, .. } = &mut self.to;
+        sinks
+            .iter_mut()
+            .try_for_each(|sink| sink.take(report, screen))
+    }
+}

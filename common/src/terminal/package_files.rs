@@ -1,0 +1,44 @@
+//! What a package of a program has besides the program, made of its command line: man pages,
+//! completion scripts, and a configuration file with every option as a comment.
+
+use crate::terminal::config_file::template;
+use clap::Command;
+use clap_complete::Shell;
+use std::fs;
+use std::io;
+use std::path::Path;
+
+/// Shells for which a package has completions, in the folders where Debian's shells look.
+const SHELLS: [Shell; 3] = [Shell::Bash, Shell::Zsh, Shell::Fish];
+
+/// Writes the files into a folder, which is made if it is not there. The configuration file has this
+/// name, and the options that it may have are the command's or those of a subcommand.
+///
+/// # Errors
+/// A file or a folder cannot be written.
+pub fn write(
+    command: &Command,
+    subcommand: Option<&'static str>,
+    config_name: &str,
+    folder: &Path,
+) -> io::Result<()> {
+    let man = folder.join("man");
+    fs::create_dir_all(&man)?;
+    clap_mangen::generate_to(command.clone(), &man)?;
+    for shell in SHELLS {
+        let name = command.get_name();
+        clap_complete::generate_to(shell, &mut command.clone(), name, folder)?;
+    }
+    fs::write(folder.join(config_name), config(command, subcommand))
+}
+
+fn config(command: &Command, subcommand: Option<&'static str>) -> String {
+    let words = [Some(command.get_name()), subcommand];
+    let program = words.into_iter().flatten().collect::<Vec<_>>().join(" ");
+    format!(
+        "# The options of `{program}` as a service. What the command line says wins over this file;\n\
+         # `{program} --config FILE --check-config` shows what is in force, and from where. A line\n\
+         # that begins with # is a comment; those below show defaults, or what a value is.\n{}",
+        template(command, subcommand)
+    )
+}

@@ -1,0 +1,276 @@
+//! The counts on the path of a command, in parts: threads that count at the same time seldom write
+//! to the same cache line. A part belongs to no thread; which one is used follows from a member's
+//! number.
+
+use super::Telemetry;
+use common::sys::sync::Arc;
+use common::sys::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use common::wire::Status;
+
+/// Parts: some more than the processors that count at the same time on most machines.
+const PARTS: usize = 16;
+
+/// The upper bounds of the durations that are told apart, in milliseconds: about three for each
+/// power of ten, from what the timers tell apart to the longest time-outs that are usual.
+pub(crate) const BOUNDS_MS: [u64; 23] = [
+    1, 2, 5, 10, 20, 35, 50, 75, 100, 150, 200, 350, 500, 750, 1000, 2000, 5000, 10_000, 20_000,
+    60_000, 120_000, 300_000, 900_000,
+];
+
+/// The counts, all parts together.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Totals {
+    /// Commands that were taken.
+    pub(crate) taken: u64,
+    /// Outcomes by status, in the order of [`Status::ALL`].
+    pub(crate) outcomes: [u64; Status::ALL.len()],
+    /// Durations: as many as were at most each of [`BOUNDS_MS`] and above the bound before it; the
+    /// longer ones last.
+    pub(crate) durations: [u64; BOUNDS_MS.len() + 1],
+    /// The sum of the durations, in milliseconds.
+    pub(crate) duration_ms: u64,
+    /// Bytes of output that went to senders.
+    pub(crate) output: u64,
+    /// Bytes that clients sent.
+    pub(crate) received: u64,
+    pub(crate) joined: u64,
+    pub(crate) left: u64,
+    /// Of these, clients that did not read.
+    pub(crate) slow: u64,
+}
+
+/// The counts of a running server.
+#[derive(Default)]
+pub(crate) struct Counters {
+    parts: [Part; PARTS],
+    joined: AtomicU64,
+    left: AtomicU64,
+    slow: AtomicU64,
+}
+
+/// One part, on cache lines of its own: processors fetch two at a time.
+#[derive(Default)]
+#[repr(align(128))]
+struct Part {
+    taken: AtomicU64,
+    /// Outcomes without a duration.
+    outcomes: [AtomicU64; Status::ALL.len()],
+    /// Those with one, by status: one addition counts both.
+    durations: [Durations; Status::ALL.len()],
+    duration_ms: AtomicU64,
+    output: AtomicU64,
+    received: AtomicU64,
+}
+
+/// Outcomes of one status by their durations.
+type Durations = [AtomicU64; BOUNDS_MS.len() + 1];
+
+/// What one thread has counted and not added yet: commands that were taken, and the outcomes of most
+/// commands, which are done within a millisecond. An addition that other processors see costs as
+/// much as twenty others; so a batch of input pays for a few, and not each command.
+#[derive(Default)]
+pub(crate) struct Pending {
+    telemetry: Option<Arc<Telemetry>>,
+    /// Which part these go to.
+    number: u64,
+    taken: u64,
+    quick: u64,
+    output: u64,
+}
+
+impl Pending {
+    fn of(&mut self, telemetry: &Arc<Telemetry>, number: u64) {
+        if self.telemetry.is_none() {
+            self.telemetry = Some(Arc::clone(telemetry));
+            self.number = number;
+        }
+    }
+
+    /// Counts a command of a member.
+    pub(super) fn taken(&mut self, telemetry: &Arc<Telemetry>, member: u64) {
+        self.of(telemetry, member);
+        self.taken += 1;
+    }
+
+    /// Counts an outcome of a member, how long it took if it was given the command, and the bytes of
+    /// output that went to the sender.
+    pub(super) fn outcome(
+        &mut self,
+        telemetry: &Arc<Telemetry>,
+        member: u64,
+        status: Status,
+        elapsed_ms: Option<u64>,
+        output: u64,
+    ) {
+        self.of(telemetry, member);
+        self.output += output;
+        match elapsed_ms {
+            Some(0) if status == Status::Done => self.quick += 1,
+            _ => telemetry.counters.outcome(member, status, elapsed_ms),
+        }
+    }
+
+    /// Adds all of it.
+    pub(crate) fn settle(&mut self) {
+        if self.taken | self.quick | self.output != 0 {
+            self.settle_now();
+        }
+    }
+
+    #[inline(never)]
+    fn settle_now(&mut self) {
+        if let Some(telemetry) = &self.telemetry {
+            let part = telemetry.counters.part(self.number);
+            part.taken.fetch_add(self.taken, Relaxed);
+            part.durations[Status::Done as usize][0].fetch_add(self.quick, Relaxed);
+            part.output.fetch_add(self.output, Relaxed);
+        }
+        (self.taken, self.quick, self.output) = (0, 0, 0);
+    }
+}
+
+impl Counters {
+    fn part(&self, number: u64) -> &Part {
+        &self.parts[number as usize % PARTS]
+    }
+
+    /// Counts an outcome of a member, and how long it took if it was given the command.
+    pub(super) fn outcome(&self, member: u64, status: Status, elapsed_ms: Option<u64>) {
+        let part = self.part(member);
+        let Some(ms) = elapsed_ms else {
+            part.outcomes[status as usize].fetch_add(1, Relaxed);
+            return;
+        };
+        let at = BOUNDS_MS.partition_point(|bound| *bound < ms);
+        part.durations[status as usize][at].fetch_add(1, Relaxed);
+        if ms > 0 {
+            part.duration_ms.fetch_add(ms, Relaxed);
+        }
+    }
+
+    /// Counts bytes that a client sent.
+    pub(crate) fn received(&self, member: u64, bytes: usize) {
+        self.part(member).received.fetch_add(bytes as u64, Relaxed);
+    }
+
+    pub(super) fn joined(&self) {
+        self.joined.fetch_add(1, Relaxed);
+    }
+
+    pub(crate) fn left(&self, was_slow: bool) {
+        self.slow.fetch_add(u64::from(was_slow), Relaxed);
+        self.left.fetch_add(1, Relaxed);
+    }
+
+    /// How many joined and left so far: changes if the ranking does.
+    pub(crate) fn changes_of_members(&self) -> (u64, u64) {
+        (load(&self.joined), load(&self.left))
+    }
+
+    /// How many commands were taken and had outcomes so far: changes if the load of members does.
+    pub(crate) fn changes_of_load(&self) -> u64 {
+        let parts = self.parts.iter();
+        parts.map(|part| load(&part.taken) + part.all()).sum()
+    }
+
+    /// The counts as they are now.
+    pub(crate) fn totals(&self) -> Totals {
+        let sum = |count: &dyn Fn(&Part) -> u64| -> u64 { self.parts.iter().map(count).sum() };
+        Totals {
+            taken: sum(&|part| load(&part.taken)),
+            outcomes: std::array::from_fn(|status| sum(&|part| part.of_status(status))),
+            durations: std::array::from_fn(|at| sum(&|part| part.of_duration(at))),
+            duration_ms: sum(&|part| load(&part.duration_ms)),
+            output: sum(&|part| load(&part.output)),
+            received: sum(&|part| load(&part.received)),
+            joined: load(&self.joined),
+            left: load(&self.left),
+            slow: load(&self.slow),
+        }
+    }
+}
+
+impl Part {
+    fn of_status(&self, status: usize) -> u64 {
+        let timed: u64 = self.durations[status].iter().map(load).sum();
+        load(&self.outcomes[status]) + timed
+    }
+
+    fn of_duration(&self, at: usize) -> u64 {
+        self.durations.iter().map(|of| load(&of[at])).sum()
+    }
+
+    /// All outcomes.
+    fn all(&self) -> u64 {
+        (0..Status::ALL.len())
+            .map(|status| self.of_status(status))
+            .sum()
+    }
+}
+
+fn load(count: &AtomicU64) -> u64 {
+    count.load(Relaxed)
+}
+
+/// The duration below which a share of some durations lies, in milliseconds, as far as the bounds
+/// tell: within the bounds that it is between, evenly spread.
+pub(crate) fn quantile(durations: &[u64; BOUNDS_MS.len() + 1], share: f64) -> Option<f64> {
+    let all: u64 = durations.iter().sum();
+    if all == 0 {
+        return None;
+    }
+    let wanted = share * all as f64;
+    let mut before = 0.0;
+    for (at, count) in durations.iter().enumerate() {
+        let count = *count as f64;
+        if count > 0.0 && before + count >= wanted {
+            let low = at.checked_sub(1).map_or(0, |below| BOUNDS_MS[below]) as f64;
+            let high = BOUNDS_MS.get(at).map_or(low, |bound| *bound as f64);
+            return Some(low + (high - low) * ((wanted - before) / count).clamp(0.0, 1.0));
+        }
+        before += count;
+    }
+    BOUNDS_MS.last().map(|bound| *bound as f64)
+}
+
+#[cfg(all(test, not(shuttle)))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn counts_of_many_threads_add_up_and_durations_go_below_their_bounds() {
+        let telemetry = Arc::<Telemetry>::default();
+        let counters = &telemetry.counters;
+        std::thread::scope(|scope| {
+            for member in 0..20 {
+                let telemetry = &telemetry;
+                scope.spawn(move || {
+                    let mut pending = Pending::default();
+                    pending.taken(telemetry, member);
+                    pending.outcome(telemetry, member, Status::Done, Some(member), 5);
+                    pending.outcome(telemetry, member, Status::Lost, None, 0);
+                    pending.settle();
+                });
+            }
+        });
+        let totals = counters.totals();
+        assert_eq!((totals.taken, totals.output), (20, 100));
+        assert_eq!(totals.outcomes[Status::Done as usize], 20);
+        assert_eq!(totals.outcomes[Status::Lost as usize], 20);
+        // 0 and 1; 2; 3 to 5; 6 to 10; 11 to 19.
+        assert_eq!(totals.durations[..6], [2, 1, 3, 5, 9, 0]);
+        assert_eq!(totals.duration_ms, (0..20u64).sum::<u64>());
+        assert_eq!(counters.changes_of_load(), 60);
+    }
+
+    #[test]
+    fn a_quantile_lies_within_the_bounds_of_its_durations() {
+        let mut durations = [0; BOUNDS_MS.len() + 1];
+        assert_eq!(quantile(&durations, 0.5), None);
+        durations[3] = 100;
+        assert_eq!(quantile(&durations, 0.5), Some(7.5));
+        assert_eq!(quantile(&durations, 1.0), Some(10.0));
+        durations[BOUNDS_MS.len()] = 100;
+        assert_eq!(quantile(&durations, 0.99), Some(900_000.0));
+    }
+}

@@ -1,0 +1,154 @@
+//! What a server counts and keeps for people that look at it: totals, the newest commands, members
+//! that left, and a figure for each of the last seconds.
+//!
+//! Only a server that shows it (`--http`) has one; every other pays a look at an `Option`. What is
+//! on the path of a command is a handful of relaxed additions to a part that few threads share
+//! ([`counters`]). What costs more, names and words, is kept of a bounded number of commands a
+//! second ([`feed`]). Nothing here is an account: the audit log is.
+
+pub(crate) mod counters;
+pub(crate) mod feed;
+pub(crate) mod history;
+
+use crate::authority::wall_clock;
+use crate::dispatch::command::{Command, OutcomeDetails, Target};
+use crate::member::Member;
+use common::sys::sync::{Arc, Mutex, lock};
+use common::wire::Status;
+use common::wire::message::{Code, RpcError, clip};
+use counters::{Counters, Pending};
+use feed::Feed;
+use history::History;
+use std::collections::{BTreeMap, VecDeque};
+use std::time::SystemTime;
+
+/// Members that left which are remembered, so that a page shows which machines are missing: a
+/// screen of them, several times over.
+const MOST_DEPARTED: usize = 256;
+
+/// What a server counts and keeps for people that look at it.
+#[derive(Default)]
+pub(crate) struct Telemetry {
+    pub(crate) counters: Counters,
+    pub(crate) feed: Feed,
+    pub(crate) history: History,
+    /// By what was refused, and why.
+    refusals: Mutex<BTreeMap<Refused, u64>>,
+    departed: Mutex<VecDeque<Departed>>,
+}
+
+/// What was refused (`join` or `send`), and the reason's name on the wire.
+pub(crate) type Refused = (&'static str, &'static str);
+
+/// A member that left.
+#[derive(Clone, Debug, serde::Serialize)]
+pub(crate) struct Departed {
+    pub(crate) member: u64,
+    pub(crate) name: Box<str>,
+    pub(crate) tier: u8,
+    pub(crate) slots: u32,
+    pub(crate) why: Box<str>,
+    /// By the clock on the wall, in milliseconds since 1970.
+    pub(crate) at_ms: u64,
+}
+
+impl Telemetry {
+    /// A command was taken.
+    #[inline(never)]
+    pub(crate) fn taken(
+        self: &Arc<Self>,
+        command: &Command,
+        sender_rank: u32,
+        pending: &mut Pending,
+    ) {
+        pending.taken(self, command.sender.id);
+        if let Some(shown) = &command.shown {
+            shown.set_sender_rank(sender_rank);
+            self.feed.add(shown);
+        }
+    }
+
+    /// A target has its outcome.
+    #[inline(never)]
+    pub(crate) fn outcome(
+        self: &Arc<Self>,
+        command: &Command,
+        target: &Target,
+        status: Status,
+        details: &OutcomeDetails<'_>,
+        pending: &mut Pending,
+    ) {
+        let output = details.output.unwrap_or(0);
+        pending.outcome(self, target.member.id, status, details.elapsed_ms, output);
+        if let Some(shown) = &command.shown {
+            shown.outcome(target, status, details);
+            self.feed.changed();
+        }
+    }
+
+    /// A client that was named and is not here has its outcome, or the only target takes nothing.
+    #[inline(never)]
+    pub(crate) fn missed(&self, command: &Command, status: Status) {
+        self.counters.outcome(command.sender.id, status, None);
+        if let Some(shown) = &command.shown {
+            shown.missed(status);
+            self.feed.changed();
+        }
+    }
+
+    /// A client has joined.
+    #[inline(never)]
+    pub(crate) fn joined(&self) {
+        self.counters.joined();
+    }
+
+    /// A member has left.
+    #[inline(never)]
+    pub(crate) fn left(&self, member: &Member, why: &str) {
+        let was_slow = member.connection.outbox.was_too_slow();
+        let departed = Departed {
+            member: member.id,
+            name: member.name.clone(),
+            tier: member.tier.number(),
+            slots: member.slots,
+            why: clip(why).into(),
+            at_ms: wall_ms(),
+        };
+        let mut all = lock(&self.departed);
+        if all.len() == MOST_DEPARTED {
+            all.pop_front();
+        }
+        all.push_back(departed);
+        drop(all);
+        // Last: what follows the count sees the rest.
+        self.counters.left(was_slow);
+    }
+
+    /// A client may not join, or its send was not taken.
+    #[inline(never)]
+    pub(crate) fn refused(&self, what: &'static str, error: &RpcError) {
+        let reason = Code::from_number(error.code).map_or("internal", Code::reason);
+        *lock(&self.refusals).entry((what, reason)).or_default() += 1;
+    }
+
+    /// The refusals so far.
+    pub(crate) fn refusals(&self) -> BTreeMap<Refused, u64> {
+        lock(&self.refusals).clone()
+    }
+
+    /// The members that left last, the newest last.
+    pub(crate) fn departed(&self) -> Vec<Departed> {
+        lock(&self.departed).iter().cloned().collect()
+    }
+}
+
+/// The time on the wall now, in milliseconds since 1970: for people, and for nothing that waits.
+pub(crate) fn wall_ms() -> u64 {
+    unix_ms(wall_clock())
+}
+
+/// A time in milliseconds since 1970.
+pub(crate) fn unix_ms(time: SystemTime) -> u64 {
+    time.duration_since(SystemTime::UNIX_EPOCH)
+        .map_or(0, crate::millis)
+}
