@@ -545,7 +545,11 @@ fn a_place_is_its_credentials_own() {
     let answer = come_back_as(&server, "web1", &web1.token());
     assert_eq!(answer["result"]["resumed"], "lines", "{answer}");
     wait_until_away(&mut alice, "web1", true);
-    // Another connection of the credential may have the name of the one that is away.
+    // Another connection of the credential may have the name of the one that is away, but one that
+    // executes nothing ends no executor.
+    let looks = json!({"protocol": 1, "name": "web1", "slots": 0, "token": auth::token("web1")});
+    let error = Raw::connect(&server).error("join", &looks);
+    assert_eq!(error["data"]["reason"], "name_taken", "{error}");
     let again = join("web1", "web1");
     assert_ne!(again.member(), web1.member());
     let token = answer["result"]["resume"]["token"]
