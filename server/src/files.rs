@@ -23,8 +23,8 @@ use std::time::Duration;
 /// system call for each file.
 const EVERY: Duration = Duration::from_secs(2);
 
-/// Within this time a running server knows what was changed: [`EVERY`], and as long as it waits for a
-/// file to stay as it is.
+/// Within this time a running server knows what was changed: it looks every two seconds, and waits a
+/// moment until a file stays as it is.
 pub const KNOWN_WITHIN: Duration = Duration::from_secs(3);
 
 /// How long the auth file has to stay as it is before it is read: some editors write a file in place, in
