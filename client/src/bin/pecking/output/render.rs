@@ -200,7 +200,6 @@ impl Style {
     }
 }
 
-/// Why a command was sent to no target, and what would work. Asks the server whether this client
 /// That the connection broke, and that the place is held.
 pub(crate) fn away(reason: &Disconnect, rank: u32, left: Duration) -> String {
     let (seconds, reason) = (seconds(left), reason.to_string());
@@ -221,6 +220,7 @@ fn seconds(time: Duration) -> u64 {
     time.as_secs_f64().round() as u64
 }
 
+/// Why a command was sent to no target, and what would work. Asks the server whether this client
 /// ranks lowest, if that may be the reason.
 pub(crate) fn refusal(error: &RequestError, client: &Client) -> String {
     let said = error.to_string();
