@@ -6,7 +6,7 @@ use crate::net::Written;
 use crate::sys::sync::{Arc, Condvar, Mutex, leaf, lock, wait};
 use std::collections::VecDeque;
 use std::io::{self, Read};
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::time::Duration;
 
 /// The address of both ends of all of them.
@@ -288,6 +288,14 @@ impl Listener {
     pub fn bind(_address: &str) -> io::Result<(Listener, Waker)> {
         let queue = Arc::default();
         Ok((Listener(Arc::clone(&queue)), Waker(queue)))
+    }
+
+    /// As for a socket, which does not matter.
+    ///
+    /// # Errors
+    /// None.
+    pub fn adopt(_socket: TcpListener) -> io::Result<(Listener, Waker)> {
+        Listener::bind("")
     }
 
     /// The address of all of them.
