@@ -226,6 +226,14 @@ impl Listener {
         Ok((Listener(Arc::clone(&queue)), Waker(queue)))
     }
 
+    /// The same: here no socket listens.
+    ///
+    /// # Errors
+    /// None.
+    pub fn adopt(_socket: std::net::TcpListener) -> io::Result<(Listener, Waker)> {
+        Listener::bind("")
+    }
+
     /// The address of all of them.
     pub fn address(&self) -> SocketAddr {
         PEER
