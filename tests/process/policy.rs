@@ -505,7 +505,16 @@ const STEERING: &str = "printf 'a\\033[2J\\033]0;title\\007b\\r\\010\\177\\302\\
 #[test]
 fn a_terminal_is_not_steered_from_elsewhere() {
     let relay = Relay::start();
-    let words = ["run", "--wait-for", "1", "--", "/bin/sh", "-c", STEERING];
+    let words = [
+        "run",
+        "--no-progress",
+        "--wait-for",
+        "1",
+        "--",
+        "/bin/sh",
+        "-c",
+        STEERING,
+    ];
     let mut terminal = Terminal::start(&relay, &words);
     eventually("it has joined", PATIENCE, || relay.clients() == 1);
     let _worker = Worker::start(&relay, &["--allow-any", "--allow-root"]);
@@ -579,7 +588,16 @@ fn a_terminal_survives_an_answer_that_is_all_rubbish() {
 fn an_interrupt_at_the_terminal_ends_the_remote_group() {
     let relay = Relay::start();
     let script = "trap 'exit 5' TERM; sleep 1000 & echo pid $$ pid $!; echo ready; wait";
-    let words = ["run", "--wait-for", "1", "--", "/bin/sh", "-c", script];
+    let words = [
+        "run",
+        "--no-progress",
+        "--wait-for",
+        "1",
+        "--",
+        "/bin/sh",
+        "-c",
+        script,
+    ];
     let mut terminal = Terminal::start(&relay, &words);
     eventually("it has joined", PATIENCE, || relay.clients() == 1);
     let _worker = Worker::start(&relay, &["--allow-any", "--allow-root"]);
