@@ -563,7 +563,16 @@ fn a_terminal_gets_control_characters_only_if_asked_for() {
 fn a_terminal_gets_much_that_is_no_text() {
     let relay = Relay::start();
     let script = "head -c 900000 /dev/zero | tr '\\0' '\\377'; echo; echo end";
-    let words = ["run", "--wait-for", "1", "--", "/bin/sh", "-c", script];
+    let words = [
+        "run",
+        "--no-progress",
+        "--wait-for",
+        "1",
+        "--",
+        "/bin/sh",
+        "-c",
+        script,
+    ];
     let mut terminal = Terminal::start(&relay, &words);
     eventually("it has joined", PATIENCE, || relay.clients() == 1);
     let _worker = Worker::start(&relay, &["--allow-any", "--allow-root"]);
@@ -611,7 +620,16 @@ fn an_interrupt_at_the_terminal_ends_the_remote_group() {
 fn the_second_interrupt_at_the_terminal_leaves_at_once() {
     let relay = Relay::start();
     let script = "trap '' TERM; echo pid $$; echo ready; exec sleep 1000";
-    let words = ["run", "--wait-for", "1", "--", "/bin/sh", "-c", script];
+    let words = [
+        "run",
+        "--no-progress",
+        "--wait-for",
+        "1",
+        "--",
+        "/bin/sh",
+        "-c",
+        script,
+    ];
     let mut terminal = Terminal::start(&relay, &words);
     eventually("it has joined", PATIENCE, || relay.clients() == 1);
     let _worker = Worker::start(&relay, &["--allow-any", "--allow-root"]);
