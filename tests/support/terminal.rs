@@ -201,12 +201,25 @@ impl Terminal {
         let deadline = Instant::now() + PATIENCE;
         loop {
             if let Some(status) = self.child.try_wait().expect("a child can be waited for") {
+                self.wait_all_shown();
                 return status;
             }
             let is_late = Instant::now() >= deadline;
             assert!(!is_late, "waited for its end; shown:\n{}", self.shown());
             std::thread::sleep(TICK);
         }
+    }
+
+    /// Waits until all that the program has written is on the screen. A mode of the keypad, which no
+    /// program here uses, comes behind it.
+    #[track_caller]
+    fn wait_all_shown(&self) {
+        let pts = self.pts.as_ref().expect("it is open until the drop");
+        let written = rustix::io::write(pts, b"\x1b=");
+        assert_eq!(written, Ok(2), "a terminal takes what is written");
+        self.wait("all that was written", |screen| {
+            screen.screen().application_keypad()
+        });
     }
 
     #[track_caller]
