@@ -14,6 +14,7 @@ pub(crate) mod auth;
 mod dial;
 pub(crate) mod dialled;
 mod full_pipe;
+mod nested_build;
 pub(crate) mod pki;
 pub(crate) mod programs;
 pub(crate) mod proxy;

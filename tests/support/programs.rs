@@ -15,6 +15,7 @@ use std::time::{Duration, Instant};
 use escargot::CargoBuild;
 use rustix::process::{Pid, Signal, kill_process};
 
+use crate::support::nested_build::as_a_user;
 use crate::support::{PATIENCE, Raw, dial, left};
 
 /// How long to wait before the next look whether a process has ended: no event tells of that.
@@ -56,15 +57,6 @@ pub(crate) fn command_of_example(name: &str) -> Command {
     let build = as_a_user(build.example(name).current_release());
     let built = build.run().expect("cargo builds the example");
     command(built.path(), &[])
-}
-
-/// Without what cargo tells the tests of their own package: build scripts would take it for theirs, run
-/// again, and have half of the libraries built again.
-fn as_a_user(build: CargoBuild) -> CargoBuild {
-    let names = std::env::vars_os().map(|(name, _)| name.to_string_lossy().into_owned());
-    let of_package =
-        names.filter(|name| name.starts_with("CARGO_PKG_") || name.starts_with("CARGO_MANIFEST_"));
-    of_package.fold(build, CargoBuild::env_remove)
 }
 
 /// A command line, without the variables of the tests' own environment that the two programs read.
