@@ -74,6 +74,16 @@ impl Drop for Terminal {
     }
 }
 
+/// `pecking run` of a script at a terminal, and the executor that runs it, which joins behind it.
+#[track_caller]
+fn run_script(relay: &Relay, option: &str, script: &str) -> (Terminal, Worker) {
+    let shell = ["--wait-for", "1", "--", "/bin/sh", "-c", script];
+    let terminal = Terminal::start(relay, &[&["run", option], &shell[..]].concat());
+    eventually("it has joined", PATIENCE, || relay.clients() == 1);
+    let worker = Worker::start(relay, &["--allow-any", "--allow-root"]);
+    (terminal, worker)
+}
+
 /// A script that tries to steer the terminal of its reader.
 const STEERING: &str = "printf 'a\\033[2J\\033]0;title\\007b\\r\\010\\177\\302\\233c\\342\\200\\256d\\te\\n'; \
                         printf 'err\\033[31m\\n' >&2";
@@ -81,19 +91,7 @@ const STEERING: &str = "printf 'a\\033[2J\\033]0;title\\007b\\r\\010\\177\\302\\
 #[test]
 fn a_terminal_is_not_steered_from_elsewhere() {
     let relay = Relay::start();
-    let words = [
-        "run",
-        "--no-progress",
-        "--wait-for",
-        "1",
-        "--",
-        "/bin/sh",
-        "-c",
-        STEERING,
-    ];
-    let mut terminal = Terminal::start(&relay, &words);
-    eventually("it has joined", PATIENCE, || relay.clients() == 1);
-    let _worker = Worker::start(&relay, &["--allow-any", "--allow-root"]);
+    let (mut terminal, _worker) = run_script(&relay, "--no-progress", STEERING);
     assert_eq!(terminal.wait(PATIENCE), Some(0));
     terminal.shown.wait_end(PATIENCE);
     let shown = terminal.shown.text();
@@ -112,19 +110,7 @@ fn a_terminal_is_not_steered_from_elsewhere() {
 #[test]
 fn a_terminal_gets_control_characters_only_if_asked_for() {
     let relay = Relay::start();
-    let words = [
-        "run",
-        "--raw",
-        "--wait-for",
-        "1",
-        "--",
-        "/bin/sh",
-        "-c",
-        STEERING,
-    ];
-    let mut terminal = Terminal::start(&relay, &words);
-    eventually("it has joined", PATIENCE, || relay.clients() == 1);
-    let _worker = Worker::start(&relay, &["--allow-any", "--allow-root"]);
+    let (mut terminal, _worker) = run_script(&relay, "--raw", STEERING);
     assert_eq!(terminal.wait(PATIENCE), Some(0));
     terminal.shown.wait_end(PATIENCE);
     assert!(
@@ -139,19 +125,7 @@ fn a_terminal_gets_control_characters_only_if_asked_for() {
 fn a_terminal_gets_much_that_is_no_text() {
     let relay = Relay::start();
     let script = "head -c 900000 /dev/zero | tr '\\0' '\\377'; echo; echo end";
-    let words = [
-        "run",
-        "--no-progress",
-        "--wait-for",
-        "1",
-        "--",
-        "/bin/sh",
-        "-c",
-        script,
-    ];
-    let mut terminal = Terminal::start(&relay, &words);
-    eventually("it has joined", PATIENCE, || relay.clients() == 1);
-    let _worker = Worker::start(&relay, &["--allow-any", "--allow-root"]);
+    let (mut terminal, _worker) = run_script(&relay, "--no-progress", script);
     assert_eq!(terminal.wait(PATIENCE * 2), Some(0));
     terminal.shown.wait_for("end", PATIENCE);
 }
@@ -173,19 +147,7 @@ fn a_terminal_survives_an_answer_that_is_all_rubbish() {
 fn an_interrupt_at_the_terminal_ends_the_remote_group() {
     let relay = Relay::start();
     let script = "trap 'exit 5' TERM; sleep 1000 & echo pid $$ pid $!; echo ready; wait";
-    let words = [
-        "run",
-        "--no-progress",
-        "--wait-for",
-        "1",
-        "--",
-        "/bin/sh",
-        "-c",
-        script,
-    ];
-    let mut terminal = Terminal::start(&relay, &words);
-    eventually("it has joined", PATIENCE, || relay.clients() == 1);
-    let _worker = Worker::start(&relay, &["--allow-any", "--allow-root"]);
+    let (mut terminal, _worker) = run_script(&relay, "--no-progress", script);
     let printed = terminal.shown.wait_for("ready", PATIENCE);
     terminal.pty.write_all(b"\x03").expect("a key");
     assert_eq!(terminal.wait(PATIENCE), Some(130));
@@ -196,19 +158,7 @@ fn an_interrupt_at_the_terminal_ends_the_remote_group() {
 fn the_second_interrupt_at_the_terminal_leaves_at_once() {
     let relay = Relay::start();
     let script = "trap '' TERM; echo pid $$; echo ready; exec sleep 1000";
-    let words = [
-        "run",
-        "--no-progress",
-        "--wait-for",
-        "1",
-        "--",
-        "/bin/sh",
-        "-c",
-        script,
-    ];
-    let mut terminal = Terminal::start(&relay, &words);
-    eventually("it has joined", PATIENCE, || relay.clients() == 1);
-    let _worker = Worker::start(&relay, &["--allow-any", "--allow-root"]);
+    let (mut terminal, _worker) = run_script(&relay, "--no-progress", script);
     let printed = terminal.shown.wait_for("ready", PATIENCE);
     terminal.pty.write_all(b"\x03").expect("a key");
     terminal.shown.wait_for("interrupt again", PATIENCE);
