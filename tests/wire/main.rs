@@ -8,6 +8,7 @@ mod support;
 
 mod audit;
 mod audit_denied;
+mod audit_faults;
 mod authority;
 mod bytes;
 mod cancel;
