@@ -1,5 +1,5 @@
 //! Everything in one go: a server and four clients in this process, commands by several
-//! selectors, the first one leaving, and who takes over. `cargo run --example demo`.
+//! selectors, the first one leaving, and its successor. `cargo run --example demo`.
 //!
 //! At a terminal it goes on: four agents execute real programs, and the user commands them at a prompt. That
 //! is the program `pecking` itself, which cargo builds during the show. In a pipe the demo ends by itself.
@@ -139,7 +139,7 @@ fn succession(server: &Running) -> Result<Vec<Client>, Box<dyn Error>> {
 }
 
 fn stop(server: Running, clients: Vec<Client>) -> Result<(), Box<dyn Error>> {
-    say("The server stops: everybody is told.");
+    say("The server stops: each client is told.");
     server.stop()?;
     for client in clients {
         println!("    {:6} heard: {}", client.name(), farewell(&client)?);

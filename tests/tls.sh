@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Takes some minutes, and a build: the tests of the wire, over TLS (`tests/support/tunnel.rs`). It leaves out those that
-# start a server by themselves, and those whose figures are about what a plain socket holds.
+# start a server by themselves, and those with figures about what a plain socket holds.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 export PECKING_TEST_CARRIER=tls

@@ -257,7 +257,7 @@ impl Raw {
 
 /// Reading.
 impl Raw {
-    /// The next message, whatever it is.
+    /// The next message of any kind.
     #[track_caller]
     pub(crate) fn next(&mut self, what: &str) -> Value {
         self.next_line(what).0

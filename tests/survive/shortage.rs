@@ -27,7 +27,7 @@ fn start(wrapper: &[&str], program: &str) -> Server {
     command.args(&wrapper[1..]);
     command.args([program, "500", "--quiet", "--listen", "127.0.0.1:0"]);
     command.args(["--heartbeat", "10m", "--drain", "1s"]);
-    // So that what a test starts ends with it, whatever ends the test.
+    // So that what a test starts ends with it, in any way that a test ends.
     command.process_group(0);
     Server::spawn(&mut command)
 }

@@ -231,7 +231,7 @@ fn a_selection_that_a_role_leaves_nothing_of_is_denied_on_record() {
         assert_eq!(error["code"], 7, "{params}");
         assert_eq!(error["message"], message, "{params}");
     }
-    // No client of this name is here, whatever its role.
+    // No client of this name is here, with any role.
     let params = json!({"to": "mail*", "command": ["deploy"]});
     assert_eq!(bob.error("send", &params)["code"], 7);
     let params = json!({"to": "below", "command": ["uptime"]});

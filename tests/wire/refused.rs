@@ -55,8 +55,8 @@ fn refused_comes_ten_times_a_second_at_most() {
     let [mut top, mut low, mut lower] = ranked(&server, [("top", 0), ("low", 0), ("lower", 0)]);
     let started = Instant::now();
     for _ in 0..SENDS {
-        low.command("top,nobody", &["x"]);
-        lower.command("top,nobody", &["y"]);
+        low.command("top,missing", &["x"]);
+        lower.command("top,missing", &["y"]);
     }
     for client in [&mut low, &mut lower] {
         for id in 1..=SENDS {
@@ -97,7 +97,7 @@ fn a_superior_that_much_waits_for_is_told_of_no_refusal() {
     }
     worker.sync();
     let mut refused = |word: &str| {
-        let id = low.request("send", &json!({"to": "top,!nobody", "command": [word]}));
+        let id = low.request("send", &json!({"to": "top,!missing", "command": [word]}));
         assert_eq!(low.result_of(&id), json!({"targets": 1, "outranked": 1}));
     };
     (0..REFUSED_A_SECOND).for_each(|_| refused("early"));

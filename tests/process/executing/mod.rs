@@ -2,7 +2,7 @@
 //! own program as an executor ([`Worker`]) and as a sender ([`client`]), and a sender of bare
 //! lines ([`Boss`]).
 //!
-//! Every wait has an absolute deadline. Whatever was started is ended and reaped on drop.
+//! Every wait has an absolute deadline. All that was started is ended and reaped on drop.
 #![allow(
     dead_code,
     unused_imports,
