@@ -11,11 +11,13 @@
 )]
 
 pub(crate) mod auth;
+mod built;
 mod dial;
 pub(crate) mod dialled;
 mod full_pipe;
 mod nested_build;
 pub(crate) mod pki;
+mod printed;
 pub(crate) mod programs;
 pub(crate) mod proxy;
 mod raw;
@@ -31,9 +33,9 @@ use serde_json::{Value, json};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+pub(crate) use built::server_program;
 pub(crate) use dial::{dial, dial_from, dial_plain, try_dial};
 pub(crate) use full_pipe::full_pipe;
-pub(crate) use programs::server_program;
 pub(crate) use raw::{Execute, Raw};
 pub(crate) use reader::checked;
 pub(crate) use server::Server;
