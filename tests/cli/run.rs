@@ -491,13 +491,10 @@ fn a_dry_run_prints_what_a_command_would_reach_and_runs_nothing() {
     let server = Server::start(&["9"]);
     let mut top = server.raw("top", 1);
     let tagged = |name: &str, slots: u32| {
-        let mut client = server.stranger();
-        let params = json!({
-            "protocol": 1, "name": name, "slots": slots, "tier": 9, "rank_news": false,
-            "tags": {"role": "web"},
-        });
-        client.result("join", &params);
-        client
+        let tags = json!({"role": "web"});
+        let params =
+            json!({"name": name, "slots": slots, "tier": 9, "rank_news": false, "tags": tags});
+        server.raw_with(params)
     };
     let mut below = [tagged("web1", 1), tagged("web2", 1), tagged("idle", 0)];
     for (to, code, expected) in [
@@ -540,11 +537,7 @@ fn a_dry_run_prints_what_a_command_would_reach_and_runs_nothing() {
 fn a_deadline_counts_the_time_that_a_command_waits() {
     let server = Server::start(&[]);
     let mut boss = server.raw("boss", 0);
-    let mut low = server.stranger();
-    low.result(
-        "join",
-        &json!({"protocol": 1, "name": "low", "slots": 1, "tier": 9, "rank_news": false}),
-    );
+    let mut low = server.low("low");
     let hold = boss.command("low", &["holds"]);
     let held = low.execute();
     let words = ["run", "--to", "low", "--deadline", "200ms", "--", "x"];

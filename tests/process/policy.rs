@@ -4,7 +4,8 @@
 use crate::executing::{
     Finished, Folder, PATIENCE, Program, Relay, Worker, client_command, ordinary_client,
 };
-use std::os::unix::fs::{PermissionsExt, symlink};
+use crate::support::set_mode;
+use std::os::unix::fs::symlink;
 
 const POLICY: &str = r#"
 [commands.uptime]
@@ -256,11 +257,7 @@ fn a_policy_that_others_could_have_written_is_refused() {
     let open = folder.path().join("open");
     std::fs::create_dir(&open).expect("a folder");
     std::fs::write(open.join("policy.toml"), POLICY).expect("a file");
-    let mode = |mode| {
-        let mode = std::fs::Permissions::from_mode(mode);
-        std::fs::set_permissions(&open, mode).expect("its mode");
-    };
-    mode(0o777);
+    set_mode(&open, 0o777);
     symlink(
         folder.path().join("world.toml"),
         folder.path().join("link.toml"),
@@ -291,7 +288,7 @@ fn a_policy_that_others_could_have_written_is_refused() {
     }
     assert_eq!(relay.clients(), 0, "no client has joined");
     // A folder is fine if no user may replace the files of another.
-    mode(0o1777);
+    set_mode(&open, 0o1777);
     let sticky = run(&["policy", "check", &folder.word("open/policy.toml")]);
     assert_eq!(sticky.code, Some(0), "{}", sticky.stderr);
 }
@@ -304,10 +301,9 @@ fn root_does_not_run_files_that_others_can_change_and_other_users_are_warned() {
     let open = folder.file("open", "#!/bin/sh\n", 0o777);
     let weak = folder.path().join("weak");
     std::fs::create_dir(&weak).expect("a folder");
-    let mode = |mode| std::fs::Permissions::from_mode(mode);
-    std::fs::set_permissions(&weak, mode(0o777)).expect("its mode");
+    set_mode(&weak, 0o777);
     std::fs::write(weak.join("in"), "#!/bin/sh\n").expect("a file");
-    std::fs::set_permissions(weak.join("in"), mode(0o755)).expect("its mode");
+    set_mode(weak.join("in"), 0o755);
     let script = folder.file("script", &format!("#!{}\n", open.display()), 0o755);
     let is_root = rustix::process::geteuid().is_root();
     for (lines, place) in [

@@ -10,6 +10,7 @@ use std::process::{Child, ChildStdin, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
+use serde_json::{Value, json};
 
 pub(crate) use crate::support::built::{
     client, client_program, command_of_example, server, server_program,
@@ -94,6 +95,20 @@ impl Server {
         let mut raw = self.stranger();
         raw.join_as(name, slots);
         raw
+    }
+
+    /// A client of bare lines that has joined with these parameters.
+    #[track_caller]
+    pub(crate) fn raw_with(&self, params: Value) -> Raw {
+        let mut raw = self.stranger();
+        raw.join_by(params);
+        raw
+    }
+
+    /// An executor of bare lines in the lowest tier, so that each `pecking run` outranks it.
+    #[track_caller]
+    pub(crate) fn low(&self, name: &str) -> Raw {
+        self.raw_with(json!({"name": name, "slots": 1, "tier": 9, "rank_news": false}))
     }
 
     /// A `pecking work` that has joined.

@@ -116,12 +116,18 @@ impl Raw {
 
     /// Connects and joins with these parameters, and the protocol's version.
     #[track_caller]
-    pub(crate) fn join_with(server: &Server, mut params: Value) -> Self {
+    pub(crate) fn join_with(server: &Server, params: Value) -> Self {
         let mut client = Self::connect(server);
-        params["protocol"] = 1.into();
-        client.joined = client.result("join", &params);
-        client.label = client.joined["name"].to_string();
+        client.join_by(params);
         client
+    }
+
+    /// Joins over this connection with these parameters, and the protocol's version.
+    #[track_caller]
+    pub(crate) fn join_by(&mut self, mut params: Value) {
+        params["protocol"] = 1.into();
+        self.joined = self.result("join", &params);
+        self.label = self.joined["name"].to_string();
     }
 
     /// What those are told that it commands, with the rank it has now.

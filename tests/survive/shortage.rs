@@ -151,8 +151,7 @@ impl LoneUser {
         }
         let folder = tempfile::tempdir().expect("a temporary folder");
         std::fs::copy(server_program(), folder.path().join("server")).expect("it can be copied");
-        let mode = std::os::unix::fs::PermissionsExt::from_mode(0o755);
-        std::fs::set_permissions(folder.path(), mode).expect("it is ours");
+        crate::support::set_mode(folder.path(), 0o755);
         // Tests that run at the same time are other users, too.
         let id = 20_000 + std::process::id() % 10_000 * 4 + number;
         Some(LoneUser {

@@ -2,7 +2,7 @@
 //! shares no code with the project.
 
 use crate::support::auth::{Auth, ROLES, token};
-use crate::support::{PATIENCE, Raw, Server, ranked, server_program};
+use crate::support::{PATIENCE, Raw, Server, ranked, server_program, write_secret};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 use std::fs;
@@ -120,9 +120,7 @@ pub(crate) fn audit(arguments: &[&str], file: &Path) -> Output {
 fn what_clients_do_is_on_record_by_what_their_connections_proved() {
     let log = Log::new();
     let token = log.0.path().join("token");
-    fs::write(&token, CANARY).expect("a token");
-    let mode = std::os::unix::fs::PermissionsExt::from_mode(0o600);
-    fs::set_permissions(&token, mode).expect("its mode");
+    write_secret(&token, CANARY);
     let mut server = log.server(&["--token-file", token.to_str().expect("text")]);
     let mut stranger = Raw::connect(&server);
     let from = stranger.address().to_string();
@@ -130,11 +128,7 @@ fn what_clients_do_is_on_record_by_what_their_connections_proved() {
     let wrong = format!("{CANARY}x");
     let error = stranger.error("join", &join("boss", 0, &wrong));
     assert_eq!(error["code"], 2);
-    let member = |name, slots| {
-        let mut client = Raw::connect(&server);
-        client.joined = client.result("join", &join(name, slots, CANARY));
-        client
-    };
+    let member = |name, slots| Raw::join_with(&server, join(name, slots, CANARY));
     let (mut boss, mut web1) = (member("boss", 0), member("web1", 1));
 
     let id = boss.command("web1", &["deploy", "v7 \"é"]);

@@ -69,8 +69,7 @@ fn whatever_is_answered_forbidden_or_unauthorized_is_on_record() {
     }
     let join = |name: &str| {
         let mut client = dial(&["pecking:x"]);
-        let params = json!({"protocol": 1, "name": name, "token": token(name)});
-        client.joined = client.result("join", &params);
+        client.join_by(json!({"name": name, "token": token(name)}));
         client
     };
     let (mut dan, mut web1) = (join("dan"), join("web1"));

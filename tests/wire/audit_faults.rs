@@ -1,7 +1,7 @@
 //! What happens if the audit log cannot be written, and what a kill in the middle of a write leaves.
 
 use crate::audit::{Log, audit, of_type, records, until};
-use crate::support::{Execute, PATIENCE, Raw, Server, ranked, server_program};
+use crate::support::{Execute, PATIENCE, Raw, Server, ranked, server_program, set_mode};
 use rustix::fs::{CWD, FileType, mknodat};
 use rustix::process::Signal;
 use serde_json::json;
@@ -223,8 +223,7 @@ fn a_file_that_cannot_be_a_log_is_a_wrong_command_line() {
     fs::write(&notes, "buy milk\n").expect("a file");
     mknodat(CWD, &fifo, FileType::Fifo, 0o600.into(), 0).expect("a FIFO");
     File::create(&open).expect("a file");
-    let mode = std::os::unix::fs::PermissionsExt::from_mode(0o666);
-    fs::set_permissions(&open, mode).expect("its mode");
+    set_mode(&open, 0o666);
     for (file, part) in [
         (path.as_path(), "another program writes its log there"),
         (&open, "every user may write it"),
