@@ -9,7 +9,7 @@ use std::fs::{self, File, OpenOptions};
 use std::io::{Read, Write};
 use std::path::Path;
 use std::process::Command;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 #[test]
 fn a_log_that_cannot_be_written_stops_commands_and_nothing_else() {
@@ -52,6 +52,7 @@ fn a_log_that_cannot_be_written_stops_commands_and_nothing_else() {
 
 /// Sends until a command is refused; how many were not.
 fn send_until_refused(boss: &mut Raw, worker: &mut Raw, most: usize) -> usize {
+    let deadline = Instant::now() + PATIENCE;
     for sent in 0..most {
         let id = boss.command("worker", &["x"]);
         let answer = loop {
@@ -62,6 +63,10 @@ fn send_until_refused(boss: &mut Raw, worker: &mut Raw, most: usize) -> usize {
             if boss.comes_within(Duration::from_millis(1)) {
                 break boss.answer(&id);
             }
+            assert!(
+                Instant::now() < deadline,
+                "neither a command nor an answer comes"
+            );
         };
         if answer.get("error").is_some() {
             assert_eq!(answer["error"]["code"], 12, "{answer}");
