@@ -164,7 +164,7 @@ impl Terminal {
         self.expect_start_of_line();
     }
 
-    /// Waits for its end, whatever its exit code, and checks that the cursor is where a
+    /// Waits for its end, with any exit code, and checks that the cursor is where a
     /// shell's prompt belongs.
     #[track_caller]
     pub(crate) fn expect_start_of_line(&mut self) {
@@ -280,7 +280,7 @@ fn dim(parser: &Parser) -> String {
 /// Shows what comes until the end.
 fn show(mut from: &Pty, (screen, changed): &(Mutex<Parser>, Condvar)) {
     let mut buffer = [0; 4 << 10];
-    // A terminal whose other end is closed is an error of its own kind.
+    // A terminal with its other end closed is an error of its own kind.
     while let Ok(read @ 1..) = from.read(&mut buffer) {
         let mut screen = screen.lock().unwrap_or_else(PoisonError::into_inner);
         screen.process(&buffer[..read]);
