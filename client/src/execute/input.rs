@@ -45,12 +45,16 @@ impl InputBuffer {
         }
         self.has_end = is_last;
         let length = bytes.len() as u64;
-        if self.left + length > MAX_INPUT_WINDOW || self.pieces.len() == MAX_INPUT_PIECES {
+        // An end alone is no piece: it may come when the sender has all of them under way.
+        let is_piece = length > 0;
+        if self.left + length > MAX_INPUT_WINDOW
+            || is_piece && self.pieces.len() == MAX_INPUT_PIECES
+        {
             return Err(TooMuchInput);
         }
         self.left += length;
         let was_empty = self.pieces.is_empty();
-        if !bytes.is_empty() && !self.is_closed {
+        if is_piece && !self.is_closed {
             self.pieces.push_back(bytes);
         }
         Ok(was_empty || is_last)
@@ -186,10 +190,18 @@ mod tests {
     }
 
     #[test]
-    fn more_than_any_window_is_too_much() {
-        let mut input = InputBuffer::default();
+    fn more_than_any_window_or_more_pieces_are_too_much_and_an_end_alone_is_none() {
         let window = vec![0; MAX_INPUT_WINDOW as usize];
-        assert!(input.add(window, false).is_ok());
-        assert!(input.add(vec![0], false).is_err());
+        let pieces = vec![vec![0]; MAX_INPUT_PIECES];
+        for all in [vec![window], pieces] {
+            for (more, is_last, is_too_much) in [(&[][..], true, false), (&[0], false, true)] {
+                let mut input = InputBuffer::default();
+                for piece in all.clone() {
+                    assert!(input.add(piece, false).is_ok());
+                }
+                let added = input.add(more.to_vec(), is_last);
+                assert_eq!(added.is_err(), is_too_much, "{} and {more:?}", all.len());
+            }
+        }
     }
 }
