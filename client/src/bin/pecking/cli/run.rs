@@ -124,8 +124,13 @@ pub(crate) struct RunOptions {
 
     /// With --batch: start the next batch only while at most so many targets (or so many of a
     /// hundred) have failed, that is, did not end with 0 [default: 0]
-    #[arg(long, value_name = "N", requires = "batch", value_parser = max_fail,
-          allow_hyphen_values = true, help_heading = "Batches")]
+    #[arg(
+        long,
+        value_name = "N",
+        requires = "batch",
+        allow_hyphen_values = true,
+        help_heading = "Batches"
+    )]
     max_fail: Option<Share>,
 
     /// End with the highest exit code of the commands themselves (with one target: its code), and
@@ -338,8 +343,4 @@ fn batch(text: &str) -> Result<Share, String> {
         }
         share => Ok(share),
     }
-}
-
-fn max_fail(text: &str) -> Result<Share, String> {
-    text.parse()
 }
