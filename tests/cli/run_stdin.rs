@@ -87,6 +87,8 @@ fn at_a_terminal_lines_go_out_as_they_are_typed_until_ctrl_d() {
     );
     web1.reply(&execute, &json!({"exit_code": 0, "stdout": "read\n"}));
     terminal.expect_code(0);
+    // No progress line stood where the lines were typed.
+    terminal.wait_shown("one\nzwei ä\nread");
 }
 
 #[test]

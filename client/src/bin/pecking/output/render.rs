@@ -267,21 +267,7 @@ mod tests {
     use super::*;
 
     fn sample(status: Status) -> Outcome {
-        Outcome {
-            member: Some(2),
-            name: Some("web1".into()),
-            rank: Some(1),
-            status,
-            exit_code: None,
-            signal: None,
-            stdout: Vec::new(),
-            stderr: Vec::new(),
-            elapsed: None,
-            truncated: false,
-            leftovers: Leftovers::default(),
-            message: None,
-            started: None,
-        }
+        crate::output::testing::outcome("web1", status, None)
     }
 
     #[test]

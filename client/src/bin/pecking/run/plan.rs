@@ -1,7 +1,7 @@
 //! The plan of a rolling run: its targets, fixed at the start, in batches.
 //!
 //! Targets are named by their numbers, which no other client has in the same run of the server: one
-//! that joins meanwhile, under whatever name, is in no batch.
+//! that joins meanwhile, under any name, is in no batch.
 
 use crate::output::node_set::fold;
 use client::{Reach, SelectedTarget};
