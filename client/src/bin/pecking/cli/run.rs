@@ -18,6 +18,7 @@ use client::{Command, SelectedTarget};
 use common::limits::MAX_INPUT_WINDOW;
 use common::terminal::args;
 use std::convert::Infallible;
+use std::io::{self, IsTerminal};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -243,9 +244,10 @@ impl RunOptions {
         Ok(sinks)
     }
 
-    /// Whether a progress line is wanted, at a terminal.
+    /// Whether a progress line is wanted, at a terminal. It would clear the line that a user types there.
     pub(crate) fn wants_progress(&self) -> bool {
-        !self.quiet && !self.no_progress && !self.dry_run
+        let is_typed = || self.stdin && io::stdin().is_terminal();
+        !self.quiet && !self.no_progress && !self.dry_run && !is_typed()
     }
 
     /// How the output looks.
