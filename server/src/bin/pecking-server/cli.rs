@@ -11,6 +11,7 @@ use common::terminal::config_file::{self, ConfigError, Settings};
 use common::terminal::console::Console;
 use common::token::{self, TokenError};
 use common::wire::selector::Selector;
+use rustls::pki_types::ServerName;
 use server::authority::Authority;
 use server::pki;
 use server::{
@@ -149,7 +150,7 @@ pub(crate) struct Cli {
 
     /// A name under which browsers reach the server, besides its address, localhost and the names
     /// of its certificate; may be repeated
-    #[arg(long, value_name = "NAME", requires = "http")]
+    #[arg(long, value_name = "NAME", requires = "http", value_parser = host, allow_hyphen_values = true)]
     pub(crate) http_host: Vec<String>,
 
     #[command(flatten)]
@@ -253,6 +254,14 @@ fn heartbeat(text: &str) -> Result<Duration, String> {
     match args::duration(text)? {
         duration if range.contains(&duration) => Ok(duration),
         _ => Err("expected a duration from 10ms to 1day".into()),
+    }
+}
+
+/// A name as browsers send it; a star in front stands for one label, as in certificates.
+fn host(text: &str) -> Result<String, String> {
+    match ServerName::try_from(text.strip_prefix("*.").unwrap_or(text)) {
+        Ok(_) => Ok(text.to_owned()),
+        Err(_) => Err("expected a host name without a port, such as status.example".into()),
     }
 }
 

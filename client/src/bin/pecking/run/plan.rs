@@ -34,7 +34,9 @@ impl FromStr for Share {
                 .map(Share::Percent),
             None => number(text).map(Share::Count),
         };
-        share.ok_or_else(|| "expected a whole number, such as 10, or a share, such as 10%".into())
+        share.ok_or_else(|| {
+            "expected a whole number, such as 10, or a share of at most 100%, such as 10%".into()
+        })
     }
 }
 

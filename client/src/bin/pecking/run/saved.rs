@@ -149,9 +149,12 @@ impl SavedRun {
     }
 
     fn unnamed_text(&self) -> String {
-        let (count, plural) = (self.unnamed, if self.unnamed == 1 { "" } else { "s" });
+        let (count, plural, again) = match self.unnamed {
+            1 => (1, "", "it is"),
+            count => (count, "s", "they are"),
+        };
         format!(
-            "the file does not name {count} target{plural} at which it did not end with 0: they are \
+            "the file does not name {count} target{plural} at which it did not end with 0: {again} \
              not run again"
         )
     }
@@ -335,7 +338,8 @@ mod tests {
         assert!(
             saved
                 .problem()
-                .is_some_and(|it| it.message.contains("does not name 1 target"))
+                .is_some_and(|it| it.message.contains("does not name 1 target at which")
+                    && it.message.ends_with("0: it is not run again"))
         );
         let saved = read(&[ACCEPTED, &done]).expect("a file");
         assert!(matches!(saved.selector(), Err(Failure::Usage(why)) if why.contains("3 targets")));
