@@ -507,7 +507,7 @@ mod tests {
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(4096))]
 
-        /// Whatever is read at once would have been read the same the long way.
+        /// A line that is read at once would have been read the same the long way.
         #[test]
         fn both_ways_agree(line in lines()) {
             if let Some(plain) = Plain::read(line.as_bytes()) {

@@ -2,10 +2,9 @@
 //! ways in which a command ends early because of its sender.
 //!
 //! Three orders make it sound. `accepted` is in the sender's outbox before the first target is
-//! registered.
-//! Whether a target is still here is looked at under the lock of its own table, in the act
-//! of registering. And taking a command out of that table is the single act that decides
-//! its outcome.
+//! registered. Whether a target is still here is looked at under the lock of its own table, in the
+//! act of registering. And taking a command out of that table is the single act that decides its
+//! outcome.
 //!
 //! A sender that another thread ends gets nothing executed: its sends are closed before those that
 //! are open are cancelled, and this looks whether they are before each target, and after the last.
