@@ -298,7 +298,8 @@ impl Session<'_> {
     #[inline(never)]
     pub(super) fn input(&mut self, member: &Member, piece: SendInput<'_>) {
         if let Some(command) = member.sends.get(&piece.send) {
-            input::feed(&command, piece, &mut self.flushes);
+            let memory = &self.hub.budget.commands;
+            input::feed(&command, piece, memory, &mut self.flushes);
         }
     }
 
