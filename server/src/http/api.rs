@@ -74,8 +74,8 @@ pub(super) fn facts(shared: &Shared) -> ServerFacts {
 pub(super) fn server(shared: &Shared) -> ServerAnswer {
     ServerAnswer {
         facts: facts(shared),
-        departed: shared.telemetry.departed(),
-        history: shared.telemetry.history.after(0).1,
+        departed: shared.telemetry.departed.after(0).1,
+        history: shared.telemetry.history.samples.after(0).1,
     }
 }
 
