@@ -80,8 +80,6 @@ fn at_a_terminal_lines_go_out_as_they_are_typed_until_ctrl_d() {
         assert_eq!(web1.notification("input")["text"], *line);
         consumed(&web1, &execute, line.len() as u64);
     }
-    // No progress line stands in the way of what is typed.
-    terminal.wait_shown("one\nzwei ä");
     terminal.keys("\u{4}");
     assert_eq!(
         web1.notification("input"),

@@ -34,7 +34,7 @@ pub struct Join<'a> {
     pub token: Option<Credential<'a>>,
 }
 
-/// The token that a `join` shows: neither an error nor a log repeats it, whatever its type.
+/// The token that a `join` shows: neither an error nor a log repeats it, of any type.
 #[derive(Serialize)]
 pub struct Credential<'a>(Text<'a>);
 

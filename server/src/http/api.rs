@@ -76,8 +76,8 @@ pub(super) fn facts(shared: &Shared) -> ServerFacts {
 pub(super) fn server(shared: &Shared, viewer: Viewer) -> ServerAnswer {
     ServerAnswer {
         facts: facts(shared),
-        departed: viewer.lists.then(|| shared.telemetry.departed()),
-        history: shared.telemetry.history.after(0).1,
+        departed: viewer.lists.then(|| shared.telemetry.departed.after(0).1),
+        history: shared.telemetry.history.samples.after(0).1,
     }
 }
 

@@ -511,7 +511,7 @@ fn a_send_to_many_is_accepted_before_its_output_while_another_sender_writes_to_i
         let other = world.join("other", 0);
         let worker = world.join("worker", 4);
         let worker = thread::spawn(move || worker.execute(9));
-        // Its session writes to the worker as well, whatever the boss's session has for it then.
+        // Its session writes to the worker as well, at any moment of the boss's session.
         let other = thread::spawn(move || {
             let mut other = other;
             for id in 1..=2 {

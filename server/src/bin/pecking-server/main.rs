@@ -21,6 +21,7 @@ use common::terminal::args;
 use common::terminal::config_file::ConfigError;
 use common::terminal::console::{Console, complain};
 use common::terminal::escape::one_line;
+use exposure::Peers;
 use server::authority::{Authority, wall_clock};
 use server::{Handle, Server, ServerError, Shutdown};
 use service::{Hangup, Service};
@@ -129,11 +130,11 @@ fn serve(cli: Cli, files: Files, audit: Option<Audit>) -> anyhow::Result<Shutdow
     };
     // Before anything is printed that a script may wait for.
     stop_on_signals(server.handle())?;
-    for (level, said) in exposure::look(server.address(), guard)? {
+    for (level, said) in exposure::look(server.address(), guard, Peers::Clients)? {
         log::log!(level, "{said}");
     }
     if let Some(address) = server.http_address() {
-        for (level, said) in exposure::look_at_http(address, http_guard)? {
+        for (level, said) in exposure::look(address, http_guard, Peers::Visitors)? {
             log::log!(level, "{said}");
         }
         if any_http_port {

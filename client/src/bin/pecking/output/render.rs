@@ -206,7 +206,7 @@ pub(crate) fn refusal(error: &RequestError, client: &Client) -> String {
     let said = one_line(&said);
     match error.code() {
         Some(Code::NoTarget) if is_lowest(client) => {
-            "no target: you rank lowest: nobody is below you to execute it".into()
+            "no target: you rank lowest: no client is below you to execute it".into()
         }
         Some(Code::NoTarget) => format!("no target: {said}"),
         Some(Code::Outranked) => format!("outranked: {said}"),

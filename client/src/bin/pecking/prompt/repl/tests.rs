@@ -112,7 +112,7 @@ fn a_refusal_says_why_and_what_would_work() {
     let (shown, end, worst) = run(&low, &["print", ":nope", "exit", "never"]);
     assert_eq!((end, worst), (ReplEnd::Quit, ExitCode::Usage));
     let expected = "print command sent.\n\
-        print: no target: you rank lowest: nobody is below you to execute it\n\
+        print: no target: you rank lowest: no client is below you to execute it\n\
         error: there is no :nope; :help shows what there is\n";
     assert_eq!(shown, expected);
 }
