@@ -9,7 +9,7 @@ executors="${EXECUTORS:-50}" rounds="${ROUNDS:-15}" program="${PROGRAM:-uptime}"
 root=()
 if [ "$(id -u)" = 0 ]; then root=(--allow-root); fi
 
-# Room for these, the sender and who asks for the members.
+# Room for these, the sender and the client that asks for the members.
 start_server "$((executors + 2))"
 
 # The sender comes first, and takes its lines from a pipe.

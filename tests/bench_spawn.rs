@@ -1,4 +1,4 @@
-//! What running a program for somebody else costs, and how fast output streams, measured
+//! What running a program for another client costs, and how fast output streams, measured
 //! in one process with a server, a sender and an executor of its own:
 //! `cargo run --release --example bench_spawn [ROUNDS [MIB [KIND...]]]`.
 //!

@@ -1,14 +1,18 @@
 //! Everything in one go: a server and four clients in this process, commands by several
-//! selectors, the first one leaving, and who takes over. `cargo run --example demo`.
+//! selectors, the first one leaving, and its successor. `cargo run --example demo`.
 //!
 //! At a terminal it goes on: four agents execute real programs, and the user commands them at a prompt. That
 //! is the program `pecking` itself, which cargo builds during the show. In a pipe the demo ends by itself.
+
+#[path = "support/nested_build.rs"]
+mod nested_build;
 
 use client::policy::Policy;
 use client::{
     Client, ClientEvent, Command, Config, ExecutionResult, Job, Processes, Tags, Tier, watchdog,
 };
 use escargot::{CargoBuild, CargoRun};
+use nested_build::as_a_user;
 use server::{Running, Server};
 use std::error::Error;
 use std::fmt::Write;
@@ -135,7 +139,7 @@ fn succession(server: &Running) -> Result<Vec<Client>, Box<dyn Error>> {
 }
 
 fn stop(server: Running, clients: Vec<Client>) -> Result<(), Box<dyn Error>> {
-    say("The server stops: everybody is told.");
+    say("The server stops: each client is told.");
     server.stop()?;
     for client in clients {
         println!("    {:6} heard: {}", client.name(), farewell(&client)?);
@@ -208,15 +212,8 @@ fn build_prompt() -> Built {
     let manifest = Path::new(env!("CARGO_MANIFEST_DIR")).join("Cargo.toml");
     let build = CargoBuild::new().manifest_path(manifest);
     let build = build.args(["--locked", "--example", "demo"]);
-    let mut build = build.bin("pecking").current_release();
-    // What cargo tells an example of its package, build scripts would take for theirs, and run again.
-    for (name, _) in std::env::vars_os() {
-        let name = name.to_string_lossy();
-        if name.starts_with("CARGO_PKG_") || name.starts_with("CARGO_MANIFEST_") {
-            build = build.env_remove(&*name);
-        }
-    }
-    build.run()
+    let build = build.bin("pecking").current_release();
+    as_a_user(build).run()
 }
 
 /// What the clients here execute: they say that they do it.

@@ -62,7 +62,7 @@ fn who_writes_without_end_costs_nothing_while_nobody_reads() {
         latencies
     };
     let unread = latencies(&|elapsed| elapsed >= PAUSE);
-    // And while somebody reads as fast as he can.
+    // And while a reader reads as fast as it can.
     let reading = Arc::new((AtomicUsize::new(0), AtomicBool::new(true)));
     let reads = Arc::clone(&reading);
     let reader = std::thread::spawn(move || {

@@ -66,7 +66,7 @@ pub use crate::events::{ClientEvent, Disconnect};
 pub use crate::execute::executor::{
     Execution, ExecutionResult, Executor, SharedExecutor, Simulation,
 };
-pub use crate::execute::input::JobInput;
+pub use crate::execute::job::input::JobInput;
 pub use crate::execute::job::{Job, Origin, StopReason};
 pub use crate::execute::witness::Audited;
 pub use crate::execute::workers::WORKER_THREAD;

@@ -1,4 +1,4 @@
-//! What it costs to find somebody, to join and to leave, among ten, a thousand and ten
+//! What it costs to find a member, to join and to leave, among ten, a thousand and ten
 //! thousand: how these grow is what a large server depends on.
 
 use common::wire::selector::Selector;

@@ -11,6 +11,7 @@ use crate::dispatch::command::{Absent, Command, Missed, OutcomeDetails, Target};
 use crate::dispatch::selection::Found;
 use crate::hub::Hub;
 use crate::member::Member;
+use crate::version::VERSION;
 use common::audit::record::{
     Cancel, Denied, End, Join, Leave, Names, Outcome, Record, Reload, Send, Start, Stop, Via, Who,
 };
@@ -52,7 +53,7 @@ pub(crate) fn start(hub: &Hub, address: SocketAddr) {
     };
     audit.note(&Record::Start(Start {
         program: PROGRAM,
-        version: env!("CARGO_PKG_VERSION"),
+        version: VERSION,
         address: &address.to_string(),
     }));
     audit.settle(START_PATIENCE);
@@ -119,7 +120,7 @@ pub(crate) fn join_denied(
     let showed = showed(asked, connection.identity());
     audit.deny(Denied {
         method: wire::method::JOIN,
-        reason: reason(error),
+        reason: error.reason(),
         rule: error.data.rule.as_deref(),
         message: Some(clipped(&error.message)),
         showed: showed.as_deref(),
@@ -154,7 +155,7 @@ pub(crate) fn denied(audit: &Audit, member: &Member, asked: &Asked<'_>, error: &
     let to = asked.to.map(|to| to.decoded());
     audit.deny(Denied {
         method: asked.method,
-        reason: reason(error),
+        reason: error.reason(),
         rule: error.data.rule.as_deref(),
         message: None,
         showed: None,
@@ -169,10 +170,6 @@ pub(crate) fn denied(audit: &Audit, member: &Member, asked: &Asked<'_>, error: &
 pub(crate) fn is_denial(error: &RpcError) -> bool {
     let denials = [Code::Unauthorized, Code::Forbidden, Code::Outranked];
     denials.iter().any(|code| error.is(*code))
-}
-
-fn reason(error: &RpcError) -> &'static str {
-    Code::from_number(error.code).map_or("internal", Code::reason)
 }
 
 /// Takes the places for a command's records.
@@ -267,9 +264,8 @@ impl OnRecord {
         ending: &OutcomeDetails<'_>,
     ) {
         let executed = &ending.executed;
-        let is_fine = status == Status::Done && executed.exit_code == Some(0);
         let keeps_all = self.places.audit().outcomes() == KeptOutcomes::All;
-        if is_fine && command.tally.is_some() && !keeps_all {
+        if ending.is_success(status) && command.tally.is_some() && !keeps_all {
             return;
         }
         let kept = self.places.audit().words();

@@ -168,11 +168,12 @@ impl Server {
         let calculators = self.start_encrypting().map_err(ServerError::Thread)?;
         #[cfg(not(shuttle))]
         let files = files::start(hub).map_err(ServerError::Thread)?;
+        #[cfg(not(shuttle))]
+        let shown = self.start_http().map_err(ServerError::Thread)?;
+        // Last of those that can fail: the others end when they are dropped.
         let timer_hub = Arc::clone(hub);
         let timer_thread = thread::spawn("timers", move || timers::run(&timer_hub))
             .map_err(ServerError::Thread)?;
-        #[cfg(not(shuttle))]
-        let shown = self.start_http().map_err(ServerError::Thread)?;
         let acceptor = Mutex::new(Acceptor::new(listener));
         let started = std::thread::scope(|threads| acceptor::start(&acceptor, hub, threads));
         #[cfg(not(shuttle))]

@@ -2,15 +2,15 @@
 //! of a wrong one.
 
 use std::fs;
-use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
+use std::os::unix::fs::{MetadataExt, symlink};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use crate::support::auth::{Auth, ROLES, token};
 use crate::support::programs::{Ended, Process, Server, server, server_program};
-use crate::support::{PATIENCE, Raw};
+use crate::support::{PATIENCE, set_mode};
 use rustix::process::Signal;
-use serde_json::{Value, json};
+use serde_json::json;
 use tempfile::TempDir;
 
 /// Runs `pecking-server auth` with these words.
@@ -251,9 +251,6 @@ fn a_prompt_of_a_role_that_may_not_execute_joins_without_slots() {
 fn a_file_that_is_no_auth_file_is_told_in_one_line() {
     let (folder, file) = of_readme();
     let right = fs::read_to_string(&file).expect("a text");
-    let set_mode = |path: &Path, mode| {
-        fs::set_permissions(path, fs::Permissions::from_mode(mode)).expect("a mode");
-    };
     let check = |parts: &[&str]| {
         let mut server = server(&["--auth", text(&file), "--listen", "127.0.0.1:0"]);
         for ended in [
@@ -359,9 +356,7 @@ fn no_log_no_record_no_error_and_no_message_shows_a_token() {
             assert!(!String::from_utf8_lossy(&shown).contains(CANARY), "{of}");
         }
     }
-    let mut alice = server.stranger();
-    let join = json!({"protocol": 1, "token": token("alice")});
-    alice.joined = alice.result("join", &join);
+    let mut alice = server.raw_with(json!({"token": token("alice")}));
     let id = alice.command("web1", &["print"]);
     alice.result_of(&id);
     assert!(
@@ -404,9 +399,8 @@ fn a_service_that_is_one_too_many_waits_for_its_place() {
     let server = Server::start(&["--auth", text(&file.path())]);
     let path = file.path().with_file_name("web1.token");
     crate::support::write_secret(&path, token("web1"));
-    let mut first: Raw = server.stranger();
-    let joined: Value = first.result("join", &json!({"protocol": 1, "token": token("web1")}));
-    assert_eq!(joined["identity"], "web1");
+    let first = server.raw_with(json!({"token": token("web1")}));
+    assert_eq!(first.joined["identity"], "web1");
     let words = ["work", "--wait", "--token-file", text(&path)];
     let work = Process::start(&mut server.client(&words));
     work.stderr
@@ -435,11 +429,7 @@ fn what_a_role_hides_is_no_reason_to_say_that_no_client_is_here() {
         let words = [&[command, "--token-file", text(&path)], rest].concat();
         Ended::of(&mut server.client(&words))
     };
-    let mut web1 = server.stranger();
-    web1.joined = web1.result(
-        "join",
-        &json!({"protocol": 1, "token": token("web1"), "name": "web1"}),
-    );
+    let _web1 = server.raw_with(json!({"token": token("web1"), "name": "web1"}));
     run("none", &["members"])
         .expect_code(0)
         .expect_stdout("no other client is there that this client's role lets it see\n");

@@ -4,12 +4,13 @@
 use std::fs::{self};
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpListener;
-use std::os::unix::fs::{PermissionsExt, symlink};
+use std::os::unix::fs::symlink;
 use std::time::{Duration, Instant};
 
 use crate::server::expect_version;
 use crate::support::dialled::{accept, nowhere};
 use crate::support::programs::{Ended, Process, Server, client, without_times};
+use crate::support::set_mode;
 use rustix::fs::{CWD, FileType, mknodat};
 use rustix::process::Signal;
 use serde_json::{Value, json};
@@ -66,9 +67,8 @@ fn members_shows_all_other_clients() {
         .expect_code(0)
         .expect_stdout("no other client is there\n");
     let mut boss = server.raw("boss", 0);
-    let mut web1 = server.stranger();
-    let params = json!({"protocol": 1, "name": "web1", "tier": 9, "tags": {"role": "web"}});
-    web1.joined = web1.result("join", &params);
+    let params = json!({"name": "web1", "tier": 9, "tags": {"role": "web"}});
+    let mut web1 = server.raw_with(params);
     boss.command("web1", &["x"]);
     boss.command("web1", &["y"]);
     web1.execute();
@@ -432,9 +432,7 @@ fn a_client_that_was_turned_away_tries_again_a_few_times() {
 fn a_token_file_that_others_can_write_is_refused_at_both_ends() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let path = |name: &str| folder.path().join(name);
-    let mode = |name: &str, mode| {
-        fs::set_permissions(path(name), fs::Permissions::from_mode(mode)).expect("its mode");
-    };
+    let mode = |name: &str, mode| set_mode(path(name), mode);
     for weak in ["weak", "links"] {
         fs::create_dir(path(weak)).expect("a folder");
     }

@@ -141,8 +141,7 @@ fn a_file_that_is_wrong_is_one_line_with_the_place() {
                 .expect_one_line(parts);
         }
         fs::write(&file, "plain = true").expect("it can be written");
-        let mode = std::os::unix::fs::PermissionsExt::from_mode(0o666);
-        fs::set_permissions(&file, mode).expect("its mode can be changed");
+        crate::support::set_mode(&file, 0o666);
         let ended = with(&program, &["--config", path]);
         ended
             .expect_code(2)

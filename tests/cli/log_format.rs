@@ -1,4 +1,4 @@
-//! The log as JSON: an object a line, whatever a peer says, and whatever else is said there.
+//! The log as JSON: an object a line, with anything that a peer says, and with all that is said there besides.
 
 use crate::support::dialled::nowhere;
 use crate::support::programs::{Ended, Process, Server, client, server};

@@ -1,7 +1,6 @@
 //! A fleet as a new operator makes it: by the lines that `init`, `tls issue` and the README print, run
 //! as they are; and what is said of wrong ones.
 
-use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Instant;
@@ -398,8 +397,7 @@ fn what_cannot_be_made_is_told_on_one_line_and_leaves_nothing() {
     if rustix::process::geteuid().is_root() {
         return skipped("root writes to every folder");
     }
-    let closed = PermissionsExt::from_mode(0o500);
-    std::fs::set_permissions(&folder, closed).expect("a mode");
+    crate::support::set_mode(&folder, 0o500);
     let ended = Ended::of(&mut server(&["tls", "issue", &folder, "web1"]));
     ended
         .expect_code(2)

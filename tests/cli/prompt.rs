@@ -411,7 +411,7 @@ fn the_lowest_client_is_told_why_no_client_executes() {
     lowest.line("print");
     lowest.wait_for(
         "print command sent.\n\
-         print: no target: you rank lowest: nobody is below you to execute it\n",
+         print: no target: you rank lowest: no client is below you to execute it\n",
     );
 }
 

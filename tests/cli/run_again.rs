@@ -82,22 +82,19 @@ fn a_saved_file_stays_if_the_run_never_begins_and_a_full_disk_is_said_at_the_end
     let file = folder.path().join("a.jsonl");
     std::fs::write(&file, "older\n").expect("a file");
     let server = Server::start(&[]);
-    let words = [
-        "run",
-        "--save",
-        path(&file),
-        "--batch",
-        "1",
-        "--to",
-        "nope*",
-        "--",
-        "x",
-    ];
-    Ended::of(&mut server.client(&words)).expect_code(4);
-    assert_eq!(
-        std::fs::read_to_string(&file).ok().as_deref(),
-        Some("older\n")
-    );
+    for rolling in [&[][..], &["--batch", "1"]] {
+        let words = [
+            &["run", "--save", path(&file), "--to", "nope*"],
+            rolling,
+            &["--", "x"],
+        ];
+        Ended::of(&mut server.client(&words.concat())).expect_code(4);
+        assert_eq!(
+            std::fs::read_to_string(&file).ok().as_deref(),
+            Some("older\n"),
+            "{rolling:?}"
+        );
+    }
 
     let mut web1 = service(&server, "web1");
     let run = Process::start(&mut server.client(&["run", "--save", "/dev/full", "--", "x"]));

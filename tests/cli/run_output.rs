@@ -126,13 +126,7 @@ fn equal_outputs_are_printed_once_under_the_names_of_their_targets() {
 fn a_quiet_run_says_only_what_went_wrong_and_one_without_a_terminal_asks_nothing() {
     let server = Server::start(&[]);
     let words = ["--quiet", "--confirm-over", "0", "--to", "below", "--", "x"];
-    let executor = |name: &str| {
-        let mut raw = server.stranger();
-        let params = json!({"protocol": 1, "name": name, "slots": 1, "tier": 9});
-        raw.joined = raw.result("join", &params);
-        raw
-    };
-    let mut webs = ["web1", "web2"].map(executor);
+    let mut webs = ["web1", "web2"].map(|name| server.low(name));
     let run = Process::start(server.client(&["run"]).args(words));
     for (web, code) in webs.iter_mut().zip([0, 3]) {
         let execute = web.execute();

@@ -7,11 +7,8 @@ use serde_json::{Value, json};
 
 /// An executor of bare lines in the tier of services, with the tag `role=web`.
 pub(crate) fn service(server: &Server, name: &str) -> Raw {
-    let mut raw = server.stranger();
     let tags = json!({"role": "web"});
-    let params = json!({"protocol": 1, "name": name, "slots": 1, "tier": 9, "tags": tags});
-    raw.joined = raw.result("join", &params);
-    raw
+    server.raw_with(json!({"name": name, "slots": 1, "tier": 9, "tags": tags}))
 }
 
 /// Starts a rolling run over executors, which are there before it.

@@ -13,10 +13,7 @@ const WINDOW: u64 = 1 << 20;
 
 /// An executor that takes input.
 fn taker(server: &Server, name: &str) -> Raw {
-    let mut raw = server.stranger();
-    let params = json!({"protocol": 1, "name": name, "tier": 9, "stdin": true, "rank_news": false});
-    raw.joined = raw.result("join", &params);
-    raw
+    server.raw_with(json!({"name": name, "tier": 9, "stdin": true, "rank_news": false}))
 }
 
 /// Takes input until there was so much, or its end, and returns how much there was.
@@ -134,6 +131,8 @@ fn at_a_terminal_lines_go_out_as_they_are_typed_until_ctrl_d() {
     );
     web1.reply(&execute, &json!({"exit_code": 0, "stdout": "read\n"}));
     terminal.expect_code(0);
+    // No progress line stood where the lines were typed.
+    terminal.wait_shown("one\nzwei ä\nread");
 }
 
 #[test]
@@ -152,9 +151,7 @@ fn a_target_that_takes_no_input_fails_and_a_busy_one_is_busy() {
     busy.expect_code(5);
     assert!(busy.stderr.contains("does not wait"), "{}", busy.stderr);
     run("full,#99").expect_code(5);
-    let mut deaf = server.stranger();
-    let params = json!({"protocol": 1, "name": "deaf", "tier": 9, "rank_news": false});
-    deaf.joined = deaf.result("join", &params);
+    let mut deaf = server.low("deaf");
     let failed = run("deaf");
     failed.expect_code(1);
     assert!(

@@ -12,18 +12,10 @@ fn start(server: &Server, words: &[&str]) -> Terminal {
     Terminal::start(command)
 }
 
-/// A client that ranks below each `run`.
-fn executor(server: &Server, name: &str) -> Raw {
-    let mut raw = server.stranger();
-    let params = json!({"protocol": 1, "name": name, "slots": 1, "tier": 9, "rank_news": false});
-    raw.joined = raw.result("join", &params);
-    raw
-}
-
 #[test]
 fn progress_at_a_terminal_is_below_the_output_and_gone_at_the_end() {
     let server = Server::start(&[]);
-    let mut webs = ["web1", "web2", "web3"].map(|name| executor(&server, name));
+    let mut webs = ["web1", "web2", "web3"].map(|name| server.low(name));
     let mut run = start(&server, &["--to", "below", "--", "x"]);
     let executes = webs.each_mut().map(Raw::execute);
     run.wait_for("0/3 done, 3 running, ");
@@ -57,7 +49,7 @@ fn progress_at_a_terminal_is_below_the_output_and_gone_at_the_end() {
 #[test]
 fn progress_waits_for_the_end_of_a_line_and_is_off_when_not_wanted() {
     let server = Server::start(&[]);
-    let mut web1 = executor(&server, "web1");
+    let mut web1 = server.low("web1");
     for (option, is_there) in [
         ("--no-reconnect", true),
         ("--no-progress", false),
@@ -81,7 +73,7 @@ fn progress_waits_for_the_end_of_a_line_and_is_off_when_not_wanted() {
 #[test]
 fn a_command_to_more_targets_than_asked_for_is_confirmed_first() {
     let server = Server::start(&[]);
-    let mut webs = ["web1", "web2"].map(|name| executor(&server, name));
+    let mut webs = ["web1", "web2"].map(|name| server.low(name));
     let words = [
         "--no-progress",
         "--confirm-over",

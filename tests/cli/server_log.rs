@@ -103,11 +103,7 @@ fn words_are_in_the_log_for_debugging_only_and_a_token_never() {
             assert!(!error.to_string().contains("4711"), "{params}: {error}");
             strangers.push(stranger);
         }
-        let mut boss = server.stranger();
-        boss.joined = boss.result(
-            "join",
-            &json!({"protocol": 1, "token": "47114711", "name": "boss"}),
-        );
+        let mut boss = server.raw_with(json!({"token": "47114711", "name": "boss"}));
         let words = [
             "work",
             "--name",

@@ -141,8 +141,7 @@ fn files_that_are_no_pair_are_told_at_both_ends() {
         "readable",
         &std::fs::read_to_string(&one.key).expect("a key"),
     );
-    let mode = std::os::unix::fs::PermissionsExt::from_mode(0o644);
-    std::fs::set_permissions(&readable, mode).expect("its mode can be changed");
+    crate::support::set_mode(&readable, 0o644);
     let missing = folder.path().join("missing").to_string_lossy().into_owned();
     let is_folder = folder.path().to_string_lossy().into_owned();
     let (nowhere, ca) = (format!("tls://{}", nowhere()), pki.ca());

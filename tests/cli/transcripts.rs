@@ -159,7 +159,7 @@ fn a_command_goes_down_the_ranks_as_in_the_first_original() {
     second.stdout.wait_for("watch me debug\n");
     third.stdout.wait_for("Command Executed.\n");
     third.feed("print\n");
-    third.stdout.wait_for("nobody is below you");
+    third.stdout.wait_for("no client is below you");
 
     // Both leave, one after the other, and the third one is told each time.
     expect_client(first, 0, include_str!("../transcripts/client-highest.txt"));

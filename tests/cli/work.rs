@@ -1,4 +1,4 @@
-//! `pecking work` as a service: it outlives its server, and whatever takes what it says.
+//! `pecking work` as a service: it outlives its server, and the reader of what it says.
 
 use std::fs::{self, File};
 use std::io::{Seek, Write};

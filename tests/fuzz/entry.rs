@@ -32,7 +32,7 @@ pub(crate) const ENTRIES: [Entry; 5] = [
     ("policy", policy),
 ];
 
-/// Bytes of a message about an input, whatever is in that.
+/// Bytes of a message about any input.
 const LONGEST_MESSAGE: usize = 1000;
 
 /// Bytes that a reader may ask for at a time where no line needs as much: what it reads ahead
@@ -100,7 +100,7 @@ impl Read for Pieces<'_> {
     }
 }
 
-/// Reads a line as a message, which agrees with what a JSON library makes of it, and whatever
+/// Reads a line as a message, which agrees with what a JSON library makes of it; anything that
 /// is wrong gives an answer that is a line of JSON.
 pub(crate) fn message(line: &[u8]) {
     let value = serde_json::from_slice::<Value>(line);

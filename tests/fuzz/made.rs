@@ -1,4 +1,4 @@
-//! Inputs for whatever reads what a peer writes: seeds, and what is made of them by changes.
+//! Inputs for all that reads what a peer writes: seeds, and what is made of them by changes.
 
 use std::fs;
 use std::path::{Path, PathBuf};

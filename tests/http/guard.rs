@@ -163,10 +163,11 @@ fn what_a_credential_shows_is_what_its_role_gives() {
         .with("web1", "agent", "names = [\"*\"]")
         .with("dep", "deployer", "names = [\"*\"]");
     let shown = Shown::of(auth.server(9, &["--http", "127.0.0.1:0"]));
-    let get = |id: &str, path: &str| {
+    let answer = |id: &str, path: &str| {
         let header = format!("Authorization: Bearer {}", token(id));
-        shown.get_with(path, &[&header]).status
+        shown.get_with(path, &[&header])
     };
+    let get = |id: &str, path: &str| answer(id, path).status;
     for path in ["/api/v1/members", "/api/v1/commands", "/api/v1/events"] {
         assert_eq!(get("web1", path), 403, "{path}");
         assert_eq!(get("dep", path), 403, "{path}");
@@ -183,6 +184,11 @@ fn what_a_credential_shows_is_what_its_role_gives() {
         (get("dep", "/metrics"), get("web1", "/api/v1/server")),
         (200, 200)
     );
+    // Members that left are members.
+    for (id, has_departed) in [("web1", false), ("ops", true)] {
+        let server = answer(id, "/api/v1/server").body;
+        assert_eq!(server.contains("\"departed\""), has_departed, "{server}");
+    }
     auth.without("ops");
     let deadline = Instant::now() + PATIENCE;
     while get("ops", "/api/v1/members") == 200 {

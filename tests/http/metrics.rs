@@ -49,7 +49,7 @@ fn metrics_are_what_happened() {
     let id = boss.command("all", &["x"]);
     web.serve(1);
     let waits = db.execute();
-    boss.error("send", &json!({"command": ["x"], "to": "nobody-here"}));
+    boss.error("send", &json!({"command": ["x"], "to": "missing"}));
     let second = boss.command("db", &["y"]);
     db.execute();
     boss.command("db", &["z"]);

@@ -5,12 +5,10 @@ use crate::executing::{
     Folder, PATIENCE, Program, Relay, Worker, by_policy, client_command, ordinary_client, pids,
     wait_until_gone,
 };
-use crate::support::skipped;
+use crate::support::{set_mode, skipped};
 use nix::unistd::User;
 use rustix::process::Signal;
 use serde_json::json;
-use std::fs::Permissions;
-use std::os::unix::fs::PermissionsExt;
 
 /// A user that each system has, and that owns nothing.
 const OTHER: &str = "daemon";
@@ -83,8 +81,8 @@ fn a_program_of_another_user_can_open_its_own_streams_and_not_what_is_roots() {
     let folder = Folder::new();
     let own = folder.path().join("own");
     std::fs::create_dir(&own).expect("a folder");
-    std::fs::set_permissions(folder.path(), Permissions::from_mode(0o755)).expect("its mode");
-    std::fs::set_permissions(&own, Permissions::from_mode(0o700)).expect("its mode");
+    set_mode(folder.path(), 0o755);
+    set_mode(&own, 0o700);
     let secret = folder.file("secret", "a secret\n", 0o600);
     let policy = format!(
         "[defaults]\nuser = \"{OTHER}\"\n\
@@ -180,7 +178,7 @@ fn a_user_takes_root_and_has_to_be_known_when_the_policy_is_loaded() {
 fn what_a_commands_own_user_can_change_is_right_for_that_user_and_an_error_for_root() {
     let Some(user) = other() else { return };
     let folder = Folder::new();
-    std::fs::set_permissions(folder.path(), Permissions::from_mode(0o755)).expect("its mode");
+    set_mode(folder.path(), 0o755);
     let program = folder.file("own", "#!/bin/sh\nid -u\n", 0o755);
     std::os::unix::fs::chown(&program, Some(user.uid.as_raw()), None).expect("root may");
     let open = folder.file("open", "#!/bin/sh\n", 0o777);

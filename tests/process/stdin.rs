@@ -3,7 +3,7 @@
 use crate::executing::{
     Finished, Folder, PATIENCE, Program, Relay, Worker, anything, client, client_for, eventually,
 };
-use crate::policy::example;
+use crate::readme::example;
 use crate::support::Vitals;
 use crate::support::programs::Server;
 use rustix::process::Signal;

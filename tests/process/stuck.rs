@@ -5,10 +5,10 @@ use crate::executing::{
     Boss, Folder, JITTER, PATIENCE, Relay, STUBBORN, Worker, anything, children, client_command,
     eventually, has_gone, pids,
 };
+use crate::support::{set_mode, skipped};
 use rustix::process::{Pid, Signal, geteuid, kill_process};
 use serde_json::json;
 use std::fs;
-use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, Instant};
@@ -42,20 +42,18 @@ impl Drop for Stuck {
 fn unprivileged(policy: &str, slots: u32) -> Option<(Relay, Boss, Worker, Folder)> {
     let setpriv = Path::new("/usr/bin/setpriv");
     if !geteuid().is_root() || !setpriv.exists() {
-        crate::support::skipped("a set-user-ID program needs root, and /usr/bin/setpriv");
+        skipped("a set-user-ID program needs root, and /usr/bin/setpriv");
         return None;
     }
     let folder = Folder::new();
-    let open = fs::Permissions::from_mode(0o755);
-    fs::set_permissions(folder.path(), open).expect("it is ours");
+    set_mode(folder.path(), 0o755);
     for (from, name) in [
         (setpriv, "setpriv"),
         (Path::new(client_command().get_program()), "client"),
     ] {
         fs::copy(from, folder.path().join(name)).expect("it can be copied");
     }
-    let bit = fs::Permissions::from_mode(0o4755);
-    fs::set_permissions(folder.path().join("setpriv"), bit).expect("it is ours");
+    set_mode(folder.path().join("setpriv"), 0o4755);
     let policy = policy.replace("FOLDER", folder.path().to_str().expect("a plain path"));
     let policy = folder.file("policy.toml", &policy, 0o644);
     let relay = Relay::start();
@@ -202,7 +200,7 @@ fn a_client_with_a_slot_that_is_held_leaves_at_once() {
 fn a_process_that_ends_slowly_is_waited_for_and_keeps_no_slot() {
     let tools = ["/usr/bin/unshare", "/usr/bin/nsenter"];
     if !geteuid().is_root() || !tools.iter().all(|tool| Path::new(tool).exists()) {
-        return crate::support::skipped("a namespace of processes needs root, unshare and nsenter");
+        return skipped("a namespace of processes needs root, unshare and nsenter");
     }
     let (_relay, mut boss, worker) = anything(1);
     let folder = Folder::new();

@@ -1,5 +1,5 @@
 # For the benchmarks that are scripts: builds for release, starts a server of so many clients, and ends at the end
-# whatever is in `started`. Sets `bin`, `work` (a folder that goes with it) and PECKING_SERVER.
+# all that is in `started`. Sets `bin`, `work` (a folder that goes with it) and PECKING_SERVER.
 
 cargo build --quiet --release --locked --bins
 bin="${CARGO_TARGET_DIR:-target}/release"

@@ -10,7 +10,7 @@ use rustix::net::{AddressFamily, SocketFlags, SocketType, bind, connect, socket_
 /// port left: sockets that tests have closed hold their ports for a minute.
 const OTHERS: std::ops::Range<u8> = 201..220;
 
-/// Dials a server, whatever ports other tests have used up.
+/// Dials a server, also if other tests have used up ports.
 #[track_caller]
 pub(crate) fn dial(server: SocketAddr) -> TcpStream {
     try_dial(server).expect("the server accepts")

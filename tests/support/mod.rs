@@ -11,11 +11,14 @@
 )]
 
 pub(crate) mod auth;
+mod built;
 mod dial;
 pub(crate) mod dialled;
 mod full_pipe;
 pub(crate) mod held;
+mod nested_build;
 pub(crate) mod pki;
+mod printed;
 pub(crate) mod programs;
 pub(crate) mod proxy;
 mod raw;
@@ -31,9 +34,9 @@ use serde_json::{Value, json};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+pub(crate) use built::server_program;
 pub(crate) use dial::{dial, dial_from, dial_plain, try_dial};
 pub(crate) use full_pipe::full_pipe;
-pub(crate) use programs::server_program;
 pub(crate) use raw::{Execute, Raw};
 pub(crate) use reader::checked;
 pub(crate) use server::Server;
@@ -45,7 +48,7 @@ pub(crate) use vitals::{Pairs, Vitals};
 /// loaded machine needs, and short enough that a hanging test is soon known.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 
-/// Held by a test that floods the machine, or whose figures of time or memory mean little beside such
+/// Held by a test that floods the machine, or that has figures of time or memory, which mean little beside such
 /// a test: these run one after another. Other tests run beside them.
 pub(crate) fn alone() -> MutexGuard<'static, ()> {
     static TURN: Mutex<()> = Mutex::new(());
@@ -85,7 +88,7 @@ pub(crate) fn abbreviated(text: &str) -> String {
 pub(crate) const IS_RELEASE: bool = !cfg!(debug_assertions);
 
 /// A figure of the release build as a test can hold it: ten times as much for a debug build, which
-/// is slower, and whose tests run on machines that do other work as well. What misses a promise for
+/// is slower, and runs on machines that do other work as well. What misses a promise for
 /// a reason of its own misses it by more.
 pub(crate) fn loosely(figure: Duration) -> Duration {
     figure * if IS_RELEASE { 1 } else { 10 }

@@ -4,90 +4,22 @@
 //! Every wait has an absolute deadline and panics with what it waited for and what had been
 //! printed until then.
 
-use std::io::{Read, Write};
+use std::io::Write;
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Command, Stdio};
-use std::sync::{Arc, Condvar, Mutex, OnceLock, PoisonError};
-use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use escargot::CargoBuild;
 use rustix::process::{Pid, Signal, kill_process};
+use serde_json::{Value, json};
 
-use crate::support::{PATIENCE, Raw, dial, left};
+pub(crate) use crate::support::built::{
+    client, client_program, command_of_example, server, server_program,
+};
+use crate::support::printed::Printed;
+use crate::support::{PATIENCE, Raw, dial};
 
 /// How long to wait before the next look whether a process has ended: no event tells of that.
 const TICK: Duration = Duration::from_millis(2);
-
-/// The client's program.
-pub(crate) fn client_program() -> &'static Path {
-    match option_env!("CARGO_BIN_EXE_pecking") {
-        Some(program) => Path::new(program),
-        None => panic!("cargo builds the client for the tests of its own package only"),
-    }
-}
-
-/// The server's program: cargo builds it for the tests of its own package, and the first test
-/// of another package that asks for it has cargo build it, so that no test starts an old one.
-pub(crate) fn server_program() -> &'static Path {
-    static PROGRAM: OnceLock<PathBuf> = OnceLock::new();
-    PROGRAM.get_or_init(|| match option_env!("CARGO_BIN_EXE_pecking-server") {
-        Some(program) => program.into(),
-        None => build_server(),
-    })
-}
-
-/// The whole workspace decides on features, as in a plain `cargo build`: what that has built is
-/// not built again.
-fn build_server() -> PathBuf {
-    let build = CargoBuild::new()
-        .args(["--workspace", "--locked"])
-        .bin("pecking-server")
-        .current_release();
-    let built = as_a_user(build).run().expect("cargo builds the server");
-    built.path().to_owned()
-}
-
-/// The command line of an example of the client's package. Cargo builds it with the client's program, as
-/// if a user had asked for both.
-pub(crate) fn command_of_example(name: &str) -> Command {
-    let build = CargoBuild::new().args(["--package", "client", "--bin", "pecking", "--locked"]);
-    let build = as_a_user(build.example(name).current_release());
-    let built = build.run().expect("cargo builds the example");
-    command(built.path(), &[])
-}
-
-/// Without what cargo tells the tests of their own package: build scripts would take it for theirs, run
-/// again, and have half of the libraries built again.
-fn as_a_user(build: CargoBuild) -> CargoBuild {
-    let names = std::env::vars_os().map(|(name, _)| name.to_string_lossy().into_owned());
-    let of_package =
-        names.filter(|name| name.starts_with("CARGO_PKG_") || name.starts_with("CARGO_MANIFEST_"));
-    of_package.fold(build, CargoBuild::env_remove)
-}
-
-/// A command line, without the variables of the tests' own environment that the two programs read.
-fn command(program: &Path, words: &[&str]) -> Command {
-    let mut command = Command::new(program);
-    command.args(words);
-    for variable in ["RUST_LOG", "RUST_LOG_STYLE", "PECKING_SERVER"] {
-        command.env_remove(variable);
-    }
-    // Nor with the settings of the user that runs them.
-    command.env("XDG_CONFIG_HOME", "/nonexistent");
-    command
-}
-
-/// The command line of a client.
-pub(crate) fn client(words: &[&str]) -> Command {
-    command(client_program(), words)
-}
-
-/// The command line of a server.
-pub(crate) fn server(words: &[&str]) -> Command {
-    command(server_program(), words)
-}
 
 /// A server that listens on a port of its own choice.
 pub(crate) struct Server {
@@ -163,6 +95,20 @@ impl Server {
         let mut raw = self.stranger();
         raw.join_as(name, slots);
         raw
+    }
+
+    /// A client of bare lines that has joined with these parameters.
+    #[track_caller]
+    pub(crate) fn raw_with(&self, params: Value) -> Raw {
+        let mut raw = self.stranger();
+        raw.join_by(params);
+        raw
+    }
+
+    /// An executor of bare lines in the lowest tier, so that each `pecking run` outranks it.
+    #[track_caller]
+    pub(crate) fn low(&self, name: &str) -> Raw {
+        self.raw_with(json!({"name": name, "slots": 1, "tier": 9, "rank_news": false}))
     }
 
     /// A `pecking work` that has joined.
@@ -418,113 +364,6 @@ impl Ended {
     pub(crate) fn text(&self) -> &str {
         std::str::from_utf8(&self.stdout)
             .unwrap_or_else(|error| panic!("{} wrote no text: {error}", self.line))
-    }
-}
-
-/// What a process has printed to one of its streams, read by a thread until its end.
-pub(crate) struct Printed {
-    what: String,
-    state: Arc<(Mutex<State>, Condvar)>,
-    reader: Option<JoinHandle<()>>,
-}
-
-struct State {
-    bytes: Vec<u8>,
-    ended: bool,
-}
-
-impl Printed {
-    /// Reads a stream; where there is none, it has ended with nothing in it.
-    fn new(what: String, stream: Option<impl Read + Send + 'static>) -> Self {
-        let state = State {
-            bytes: Vec::new(),
-            ended: stream.is_none(),
-        };
-        let state = Arc::new((Mutex::new(state), Condvar::new()));
-        let shared = Arc::clone(&state);
-        let reader = stream.map(|stream| std::thread::spawn(move || read(stream, &shared)));
-        Self {
-            what,
-            state,
-            reader,
-        }
-    }
-
-    /// All of it so far.
-    pub(crate) fn bytes(&self) -> Vec<u8> {
-        let state = self.state.0.lock().unwrap_or_else(PoisonError::into_inner);
-        state.bytes.clone()
-    }
-
-    /// All of it so far, as text.
-    pub(crate) fn text(&self) -> String {
-        String::from_utf8_lossy(&self.bytes()).into_owned()
-    }
-
-    /// Waits until this has been printed.
-    #[track_caller]
-    pub(crate) fn wait_for(&self, part: &str) {
-        self.wait(&format!("{part:?}"), |text| {
-            text.contains(part).then_some(())
-        });
-    }
-
-    /// Waits until what was printed has in it what is looked for.
-    #[track_caller]
-    pub(crate) fn wait<T>(&self, what: &str, find: impl Fn(&str) -> Option<T>) -> T {
-        let deadline = Instant::now() + PATIENCE;
-        self.wait_until(what, deadline, |state| {
-            find(&String::from_utf8_lossy(&state.bytes))
-        })
-    }
-
-    #[track_caller]
-    fn wait_end(&self, deadline: Instant) {
-        self.wait_until("its end", deadline, |state| state.ended.then_some(()));
-    }
-
-    #[track_caller]
-    fn wait_until<T>(
-        &self,
-        what: &str,
-        deadline: Instant,
-        find: impl Fn(&State) -> Option<T>,
-    ) -> T {
-        let mut state = self.state.0.lock().unwrap_or_else(PoisonError::into_inner);
-        loop {
-            if let Some(found) = find(&state) {
-                return found;
-            }
-            if state.ended || Instant::now() >= deadline {
-                let why = if state.ended { "it ended" } else { "too late" };
-                let text = String::from_utf8_lossy(&state.bytes).into_owned();
-                drop(state);
-                panic!("{}: waited for {what}: {why}; so far: {text:?}", self.what);
-            }
-            let waited = self.state.1.wait_timeout(state, left(deadline));
-            state = waited.unwrap_or_else(PoisonError::into_inner).0;
-        }
-    }
-
-    fn join(&mut self) {
-        if let Some(reader) = self.reader.take() {
-            // It only reads and stores; there is no result to look at.
-            let _ = reader.join();
-        }
-    }
-}
-
-fn read(mut stream: impl Read, (state, changed): &(Mutex<State>, Condvar)) {
-    let mut buffer = [0; 8 << 10];
-    loop {
-        let read = stream.read(&mut buffer).unwrap_or(0);
-        let mut state = state.lock().unwrap_or_else(PoisonError::into_inner);
-        state.bytes.extend_from_slice(&buffer[..read]);
-        state.ended = read == 0;
-        changed.notify_all();
-        if read == 0 {
-            return;
-        }
     }
 }
 

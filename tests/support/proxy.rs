@@ -46,7 +46,7 @@ impl Proxy {
         Self::far_from(server, Duration::ZERO)
     }
 
-    /// A network to a server so far away. What passes is not changed, whatever carries it.
+    /// A network to a server so far away. What passes is not changed, with any carrier.
     pub(crate) fn far_from(server: SocketAddr, round_trip: Duration) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").expect("loopback has a free port");
         let address = listener.local_addr().expect("it is bound");

@@ -135,7 +135,7 @@ impl Still {
         }
     }
 
-    /// Reads whatever there is at this moment.
+    /// Reads all that there is at this moment.
     #[track_caller]
     pub(crate) fn read_there(&mut self) -> Vec<u8> {
         let mut all = Vec::new();

@@ -164,7 +164,7 @@ impl Terminal {
         self.expect_start_of_line();
     }
 
-    /// Waits for its end, whatever its exit code, and checks that the cursor is where a
+    /// Waits for its end, with any exit code, and checks that the cursor is where a
     /// shell's prompt belongs.
     #[track_caller]
     pub(crate) fn expect_start_of_line(&mut self) {
@@ -201,12 +201,25 @@ impl Terminal {
         let deadline = Instant::now() + PATIENCE;
         loop {
             if let Some(status) = self.child.try_wait().expect("a child can be waited for") {
+                self.wait_all_shown();
                 return status;
             }
             let is_late = Instant::now() >= deadline;
             assert!(!is_late, "waited for its end; shown:\n{}", self.shown());
             std::thread::sleep(TICK);
         }
+    }
+
+    /// Waits until all that the program has written is on the screen. A mode of the keypad, which no
+    /// program here uses, comes behind it.
+    #[track_caller]
+    fn wait_all_shown(&self) {
+        let pts = self.pts.as_ref().expect("it is open until the drop");
+        let written = rustix::io::write(pts, b"\x1b=");
+        assert_eq!(written, Ok(2), "a terminal takes what is written");
+        self.wait("all that was written", |screen| {
+            screen.screen().application_keypad()
+        });
     }
 
     #[track_caller]
@@ -267,7 +280,7 @@ fn dim(parser: &Parser) -> String {
 /// Shows what comes until the end.
 fn show(mut from: &Pty, (screen, changed): &(Mutex<Parser>, Condvar)) {
     let mut buffer = [0; 4 << 10];
-    // A terminal whose other end is closed is an error of its own kind.
+    // A terminal with its other end closed is an error of its own kind.
     while let Ok(read @ 1..) = from.read(&mut buffer) {
         let mut screen = screen.lock().unwrap_or_else(PoisonError::into_inner);
         screen.process(&buffer[..read]);

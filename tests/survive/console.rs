@@ -198,7 +198,7 @@ impl Plain {
     }
 }
 
-/// A pipe whose other end is closed.
+/// A pipe with its other end closed.
 fn closed_pipe() -> PipeWriter {
     pipe().expect("a pipe").1
 }

@@ -27,7 +27,7 @@ fn start(wrapper: &[&str], program: &str) -> Server {
     command.args(&wrapper[1..]);
     command.args([program, "500", "--quiet", "--listen", "127.0.0.1:0"]);
     command.args(["--heartbeat", "10m", "--drain", "1s"]);
-    // So that what a test starts ends with it, whatever ends the test.
+    // So that what a test starts ends with it, in any way that a test ends.
     command.process_group(0);
     Server::spawn(&mut command)
 }
@@ -151,8 +151,7 @@ impl LoneUser {
         }
         let folder = tempfile::tempdir().expect("a temporary folder");
         std::fs::copy(server_program(), folder.path().join("server")).expect("it can be copied");
-        let mode = std::os::unix::fs::PermissionsExt::from_mode(0o755);
-        std::fs::set_permissions(folder.path(), mode).expect("it is ours");
+        crate::support::set_mode(folder.path(), 0o755);
         // Tests that run at the same time are other users, too.
         let id = 20_000 + std::process::id() % 10_000 * 4 + number;
         Some(LoneUser {

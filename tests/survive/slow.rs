@@ -228,7 +228,7 @@ fn clients_that_read_a_trickle_are_closed_in_time_and_delay_no_others() {
 }
 
 /// How many a command is for, how soon its sender has the first word of it, and how often that
-/// is tried: whatever else the machine does, it does not do it all the time.
+/// is tried: a machine that does other work does not do it all the time.
 const THOUSANDS: usize = if IS_RELEASE { 10_000 } else { 1_000 };
 const FIRST_WORD_WITHIN: Duration = Duration::from_millis(3);
 const TRIES: usize = 8;

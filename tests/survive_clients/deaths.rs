@@ -1,4 +1,4 @@
-//! What holds whatever dies: clients in the middle of a command, and the server under all of
+//! What holds if something dies: clients in the middle of a command, and the server under all of
 //! them. `tests/survive_clients.sh` runs the same for longer.
 
 use crate::support::programs::{Process, Server};

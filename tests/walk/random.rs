@@ -27,7 +27,7 @@ const STEPS: usize = 100;
 /// How long so many may take together, in a debug build, too: tests have to be over in time.
 const LONGEST: Duration = Duration::from_secs(180);
 
-/// Of a hundred steps so many are taken, whatever else the machine does.
+/// Of a hundred steps so many are taken, also if the machine does other work.
 const TAKEN: usize = 99;
 
 /// Walks under way at a time: each waits for the system most of the time.

@@ -1,14 +1,11 @@
-//! The audit log from outside: what is on record, what happens if it cannot be, and whether its
-//! lines hold together, by a check that shares no code with the project.
+//! The audit log from outside: what is on record, and whether its lines hold together, by a check that
+//! shares no code with the project.
 
 use crate::support::auth::{Auth, ROLES, token};
-use crate::support::{Execute, PATIENCE, Raw, Server, ranked, server_program};
-use rustix::fs::{CWD, FileType, mknodat};
-use rustix::process::Signal;
+use crate::support::{PATIENCE, Raw, Server, ranked, server_program, write_secret};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
-use std::fs::{self, File, OpenOptions};
-use std::io::{Read, Write};
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::time::{Duration, Instant};
@@ -17,7 +14,7 @@ use tempfile::TempDir;
 /// No record, and no file beside the log, may have it.
 const CANARY: &str = "canary-5f3e9b";
 
-pub(crate) struct Log(TempDir);
+pub(crate) struct Log(pub(crate) TempDir);
 
 impl Log {
     pub(crate) fn new() -> Log {
@@ -28,14 +25,14 @@ impl Log {
         self.0.path().join("audit.log")
     }
 
-    fn server(&self, options: &[&str]) -> Server {
+    pub(crate) fn server(&self, options: &[&str]) -> Server {
         let path = self.path();
         let audit = ["--audit", path.to_str().expect("text")];
         Server::start(20, &[&audit[..], options].concat())
     }
 
     /// Has the server's start on record, and then a folder where the file was.
-    fn cannot_be_written(&self) {
+    pub(crate) fn cannot_be_written(&self) {
         self.records(|last| last["type"] == "start");
         fs::remove_file(self.path()).expect("it is there");
         fs::create_dir(self.path()).expect("a folder");
@@ -55,7 +52,7 @@ impl Log {
     }
 }
 
-fn until(what: &str, mut is_so: impl FnMut() -> bool) {
+pub(crate) fn until(what: &str, mut is_so: impl FnMut() -> bool) {
     let deadline = Instant::now() + PATIENCE;
     while !is_so() {
         assert!(Instant::now() < deadline, "{what}");
@@ -64,7 +61,7 @@ fn until(what: &str, mut is_so: impl FnMut() -> bool) {
 }
 
 /// The records of a file; each has the hash of the line before it.
-fn records(path: &Path) -> Vec<Value> {
+pub(crate) fn records(path: &Path) -> Vec<Value> {
     let text = fs::read_to_string(path).expect("text");
     let lines: Vec<&str> = text.lines().collect();
     let whole = if text.ends_with('\n') {
@@ -113,7 +110,7 @@ fn who(client: &Raw, rank: u64) -> Value {
     who
 }
 
-fn audit(arguments: &[&str], file: &Path) -> Output {
+pub(crate) fn audit(arguments: &[&str], file: &Path) -> Output {
     let mut command = Command::new(server_program());
     let output = command.arg("audit").args(arguments).arg(file).output();
     output.expect("the program starts")
@@ -123,9 +120,7 @@ fn audit(arguments: &[&str], file: &Path) -> Output {
 fn what_clients_do_is_on_record_by_what_their_connections_proved() {
     let log = Log::new();
     let token = log.0.path().join("token");
-    fs::write(&token, CANARY).expect("a token");
-    let mode = std::os::unix::fs::PermissionsExt::from_mode(0o600);
-    fs::set_permissions(&token, mode).expect("its mode");
+    write_secret(&token, CANARY);
     let mut server = log.server(&["--token-file", token.to_str().expect("text")]);
     let mut stranger = Raw::connect(&server);
     let from = stranger.address().to_string();
@@ -133,11 +128,7 @@ fn what_clients_do_is_on_record_by_what_their_connections_proved() {
     let wrong = format!("{CANARY}x");
     let error = stranger.error("join", &join("boss", 0, &wrong));
     assert_eq!(error["code"], 2);
-    let member = |name, slots| {
-        let mut client = Raw::connect(&server);
-        client.joined = client.result("join", &join(name, slots, CANARY));
-        client
-    };
+    let member = |name, slots| Raw::join_with(&server, join(name, slots, CANARY));
     let (mut boss, mut web1) = (member("boss", 0), member("web1", 1));
 
     let id = boss.command("web1", &["deploy", "v7 \"é"]);
@@ -277,246 +268,6 @@ fn the_first_word_and_all_outcomes_can_be_kept() {
 }
 
 #[test]
-fn a_log_that_cannot_be_written_stops_commands_and_nothing_else() {
-    let log = Log::new();
-    let server = log.server(&[]);
-    log.cannot_be_written();
-    let [mut boss, mut worker] = ranked(&server, [("boss", 0), ("worker", 1)]);
-    until("it fails", || {
-        let id = boss.request("send", &json!({"to": "nope,none", "command": ["x"]}));
-        boss.answer(&id).get("error").is_some()
-    });
-    for to in ["worker", "below"] {
-        let error = boss.error("send", &json!({"to": to, "command": ["x"]}));
-        assert_eq!(error["code"], 12, "{error}");
-        assert_eq!(
-            error["data"],
-            json!({"reason": "audit_unavailable", "retry_ms": 1000})
-        );
-    }
-    // What is wrong with the targets is told first, and what is wrong with the server after it.
-    assert_eq!(
-        boss.error("send", &json!({"to": "nope", "command": ["x"]}))["code"],
-        7
-    );
-    assert_eq!(
-        worker.error("send", &json!({"to": "boss", "command": ["x"]}))["code"],
-        8
-    );
-    worker.expect_nothing("nothing runs");
-    assert_eq!(boss.result("members", &json!({}))["total"], 2);
-
-    let log = Log::new();
-    let server = log.server(&["--audit-full", "drop"]);
-    log.cannot_be_written();
-    let [mut boss, mut worker] = ranked(&server, [("boss", 0), ("worker", 1)]);
-    let id = boss.command("worker", &["x"]);
-    worker.serve(1);
-    assert_eq!(boss.result_of(&id)["status"], "done");
-}
-
-/// Sends until a command is refused; how many were not.
-fn send_until_refused(boss: &mut Raw, worker: &mut Raw, most: usize) -> usize {
-    for sent in 0..most {
-        let id = boss.command("worker", &["x"]);
-        let answer = loop {
-            if let Some(execute) = worker.execute_within(Duration::from_millis(50)) {
-                worker.reply(&execute, &json!({"exit_code": 0}));
-                break boss.answer(&id);
-            }
-            if boss.comes_within(Duration::from_millis(1)) {
-                break boss.answer(&id);
-            }
-        };
-        if answer.get("error").is_some() {
-            assert_eq!(answer["error"]["code"], 12, "{answer}");
-            return sent;
-        }
-    }
-    panic!("{most} commands were taken");
-}
-
-#[test]
-fn a_file_at_its_largest_size_stops_commands_until_there_is_another() {
-    let log = Log::new();
-    let mut command = Command::new("sh");
-    command
-        .args(["-c", "ulimit -f 8; exec \"$0\" \"$@\""])
-        .arg(server_program());
-    command.args([
-        "5",
-        "--listen",
-        "127.0.0.1:0",
-        "--heartbeat",
-        "60s",
-        "--audit",
-    ]);
-    let server = Server::spawn(command.arg(log.path()));
-    let [mut boss, mut worker] = ranked(&server, [("boss", 0), ("worker", 1)]);
-    let taken = send_until_refused(&mut boss, &mut worker, 100);
-    assert!(taken > 0);
-    fs::rename(log.path(), log.0.path().join("full")).expect("it is moved");
-    until("it is written again within a second", || {
-        // It needs no executor.
-        let id = boss.request("send", &json!({"to": "nope,none", "command": ["x"]}));
-        boss.answer(&id).get("result").is_some()
-    });
-    let read = |path: &Path| fs::read_to_string(path).expect("text");
-    let whole = read(&log.0.path().join("full")) + &read(&log.path());
-    let copy = log.0.path().join("copy");
-    fs::write(&copy, whole).expect("a copy");
-    let records = records(&copy);
-    let sends = of_type(&records, "send").into_iter();
-    assert_eq!(sends.filter(|send| send["to"] == "worker").count(), taken);
-}
-
-#[test]
-fn a_disk_that_stands_still_stops_commands_at_a_bound_and_what_ran_is_on_record() {
-    let log = Log::new();
-    let server = log.server(&["--max-queue", "100000", "--max-sends", "100000"]);
-    log.records(|last| last["type"] == "start");
-    let mut whole = fs::read(log.path()).expect("text");
-    // The slowest disk is a FIFO. The program starts with none, but goes on with what it finds.
-    let fifo = log.0.path().join("fifo");
-    mknodat(CWD, &fifo, FileType::Fifo, 0o600.into(), 0).expect("a FIFO");
-    let mut options = OpenOptions::new();
-    let reader = options.read(true).write(true).open(&fifo);
-    let mut reader = reader.expect("it");
-    fs::rename(&fifo, log.path()).expect("it replaces the file");
-    let [mut boss, mut worker] = ranked(&server, [("boss", 0), ("worker", 1024)]);
-    // They are refused past the bound of records, and none of them is kept waiting.
-    const SENT: usize = 12_000;
-    for _ in 0..SENT {
-        boss.command("worker", &["x"]);
-    }
-    boss.sync();
-    let mut refused = 0;
-    while boss.comes_within(Duration::from_millis(1)) {
-        let message = boss.next("an answer");
-        assert_eq!(message["error"]["code"], 12, "{message}");
-        assert!(message["error"]["data"]["retry_ms"].as_u64() < Some(1000));
-        refused += 1;
-    }
-    let taken = SENT - refused;
-    assert!(
-        (1000..=8600).contains(&taken),
-        "{taken} of {SENT} were taken"
-    );
-    let copy = std::thread::spawn(move || {
-        let mut text = Vec::new();
-        let mut piece = [0; 1 << 16];
-        let is_last = |text: &[u8]| {
-            let last = &text[text.len().saturating_sub(400)..];
-            String::from_utf8_lossy(last).contains("\"type\":\"stop\"")
-        };
-        while !(is_last(&text) && text.ends_with(b"\n")) {
-            let read = reader.read(&mut piece).expect("it reads");
-            text.extend_from_slice(&piece[..read]);
-        }
-        text
-    });
-    for _ in 0..taken {
-        let execute: Execute = worker.execute();
-        worker.reply(&execute, &json!({"exit_code": 0}));
-    }
-    boss.sync();
-    worker.sync();
-    let mut server = server;
-    server.terminate();
-    assert!(server.wait_exit(PATIENCE).success());
-    let text = copy.join().expect("no panic");
-    whole.extend(text);
-    let read = log.0.path().join("copy");
-    fs::write(&read, whole).expect("a copy");
-    let records = records(&read);
-    assert_eq!(of_type(&records, "send").len(), taken);
-    assert_eq!(of_type(&records, "outcome").len(), taken);
-}
-
-#[test]
-fn a_server_that_is_killed_while_it_writes_leaves_a_log_that_holds_together() {
-    let log = Log::new();
-    for round in 0..5 {
-        let mut server = log.server(&[]);
-        let [mut boss, mut worker] = ranked(&server, [("boss", 0), ("worker", 1024)]);
-        for _ in 0..500 + 100 * round {
-            boss.command("worker", &["x", "y"]);
-        }
-        boss.sync();
-        worker.execute();
-        server.signal(Signal::KILL);
-        server.wait_exit(PATIENCE);
-        // The most that a kill in mid-write can leave.
-        let mut file = OpenOptions::new()
-            .append(true)
-            .open(log.path())
-            .expect("the log");
-        file.write_all(br#"{"v":1,"seq":"#).expect("half a line");
-    }
-    drop(log.server(&[]));
-    let verified = audit(&["verify"], &log.path());
-    let report = String::from_utf8_lossy(&verified.stdout).into_owned();
-    assert!(verified.status.success(), "{verified:?}");
-    assert!(report.matches("unfinished").count() >= 5, "{report}");
-
-    // A later change is named, at any place.
-    let lines = fs::read_to_string(log.path()).expect("text");
-    let lines: Vec<&str> = lines.split_inclusive('\n').collect();
-    let (mut flipped, mut swapped) = (lines.clone(), lines.clone());
-    let other = lines[10].replace("\"boss\"", "\"bosr\"");
-    flipped[10] = &other;
-    swapped.swap(10, 11);
-    assert_ne!(lines[10], other);
-    for (changed, line) in [(flipped, 12), (swapped, 11)] {
-        let copy = log.0.path().join("copy");
-        let mut file = File::create(&copy).expect("a copy");
-        file.write_all(changed.concat().as_bytes())
-            .expect("its content");
-        let verified = audit(&["verify"], &copy);
-        assert_eq!(verified.status.code(), Some(1));
-        let error = String::from_utf8_lossy(&verified.stderr).into_owned();
-        assert!(error.contains(&format!("copy:{line}: its prev")), "{error}");
-    }
-}
-
-#[test]
-fn a_file_that_cannot_be_a_log_is_a_wrong_command_line() {
-    let log = Log::new();
-    let _server = log.server(&[]);
-    let path = log.path();
-    let [open, notes, fifo] = ["open", "notes.txt", "fifo"].map(|name| log.0.path().join(name));
-    fs::write(&notes, "buy milk\n").expect("a file");
-    mknodat(CWD, &fifo, FileType::Fifo, 0o600.into(), 0).expect("a FIFO");
-    File::create(&open).expect("a file");
-    let mode = std::os::unix::fs::PermissionsExt::from_mode(0o666);
-    fs::set_permissions(&open, mode).expect("its mode");
-    for (file, part) in [
-        (path.as_path(), "another program writes its log there"),
-        (&open, "every user may write it"),
-        (log.0.path(), "Is a directory"),
-        (&notes, "it is no audit log; give a new file"),
-        (&fifo, "it is no regular file; give a new file"),
-        (Path::new("/dev/null"), "it is no regular file"),
-        (Path::new("/nowhere/log"), "/nowhere cannot be read"),
-    ] {
-        let mut command = Command::new(server_program());
-        command
-            .args(["--listen", "127.0.0.1:0", "--audit"])
-            .arg(file);
-        let output = command.output().expect("the program starts");
-        assert_eq!(output.status.code(), Some(2), "{output:?}");
-        let error = String::from_utf8_lossy(&output.stderr).into_owned();
-        assert!(
-            error.contains(part) && error.lines().count() == 1,
-            "{error}"
-        );
-    }
-    assert_eq!(fs::read(&notes).expect("its text"), b"buy milk\n");
-    let missing = audit(&["show"], Path::new("/nowhere/log"));
-    assert_eq!(missing.status.code(), Some(2));
-}
-
-#[test]
 fn what_is_on_record_has_identities_roles_and_rules_and_no_token() {
     let auth = Auth::new(ROLES)
         .with("dan", "deployer", "names = [\"dan\"]")
@@ -579,48 +330,6 @@ fn what_is_on_record_has_identities_roles_and_rules_and_no_token() {
         "{shown}"
     );
     assert!(!shown.contains("join    web1"), "{shown}");
-}
-
-#[test]
-fn a_selection_that_a_role_leaves_nothing_of_is_denied_on_record() {
-    let auth = Auth::new(ROLES)
-        .with("bob", "deployer", "names = [\"bob\"]")
-        .with("fleet", "agent", "names = [\"web*\", \"db1\"]");
-    let log = Log::new();
-    let path = log.path();
-    let server = auth.server(9, &["--audit", path.to_str().expect("text")]);
-    let mut bob = auth.join(&server, "bob", json!({"name": "bob"}));
-    let _fleet = ["web1", "db1"].map(|name| auth.join(&server, "fleet", json!({"name": name})));
-    let forbidden = [
-        json!({"to": "web*", "command": ["uptime"]}),
-        json!({"to": "below", "command": ["uptime", "-p"]}),
-        json!({"command": ["uptime"]}),
-        json!({"to": "all", "command": ["reboot"]}),
-        json!({"to": "least-loaded:db1,web1", "command": ["reboot"]}),
-        json!({"to": "db*", "command": ["deploy"]}),
-    ];
-    for params in &forbidden {
-        let error = bob.error("send", params);
-        let message = "no client below you executes this, of those that your role lets execute it";
-        assert_eq!(error["code"], 7, "{params}");
-        assert_eq!(error["message"], message, "{params}");
-    }
-    // No client of this name is here, whatever its role.
-    let params = json!({"to": "mail*", "command": ["deploy"]});
-    assert_eq!(bob.error("send", &params)["code"], 7);
-    let params = json!({"to": "below", "command": ["uptime"]});
-    assert_eq!(bob.error("select", &params)["code"], 7);
-    let records = log.records(|last| last["method"] == "select");
-    let denied = of_type(&records, "denied");
-    assert_eq!(denied.len(), forbidden.len() + 1);
-    for (record, params) in denied.iter().zip(&forbidden) {
-        assert_eq!(
-            (&record["reason"], &record["rule"], &record["who"]["name"]),
-            (&json!("forbidden"), &json!("deployer.allow"), &json!("bob"))
-        );
-        assert_eq!(record["words"], params["command"]);
-        assert_eq!(record.get("to"), params.get("to"));
-    }
 }
 
 #[test]

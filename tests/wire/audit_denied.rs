@@ -69,8 +69,7 @@ fn whatever_is_answered_forbidden_or_unauthorized_is_on_record() {
     }
     let join = |name: &str| {
         let mut client = dial(&["pecking:x"]);
-        let params = json!({"protocol": 1, "name": name, "token": token(name)});
-        client.joined = client.result("join", &params);
+        client.join_by(json!({"name": name, "token": token(name)}));
         client
     };
     let (mut dan, mut web1) = (join("dan"), join("web1"));
@@ -205,4 +204,46 @@ fn a_client_that_proves_no_identity_is_on_record_with_what_it_showed() {
     assert_eq!(denied.len(), 5);
     let text = fs::read_to_string(log.path()).expect("text");
     assert!(!text.contains(&guess) && !text.contains("canary"), "{text}");
+}
+
+#[test]
+fn a_selection_that_a_role_leaves_nothing_of_is_denied_on_record() {
+    let auth = Auth::new(ROLES)
+        .with("bob", "deployer", "names = [\"bob\"]")
+        .with("fleet", "agent", "names = [\"web*\", \"db1\"]");
+    let log = Log::new();
+    let path = log.path();
+    let server = auth.server(9, &["--audit", path.to_str().expect("text")]);
+    let mut bob = auth.join(&server, "bob", json!({"name": "bob"}));
+    let _fleet = ["web1", "db1"].map(|name| auth.join(&server, "fleet", json!({"name": name})));
+    let forbidden = [
+        json!({"to": "web*", "command": ["uptime"]}),
+        json!({"to": "below", "command": ["uptime", "-p"]}),
+        json!({"command": ["uptime"]}),
+        json!({"to": "all", "command": ["reboot"]}),
+        json!({"to": "least-loaded:db1,web1", "command": ["reboot"]}),
+        json!({"to": "db*", "command": ["deploy"]}),
+    ];
+    for params in &forbidden {
+        let error = bob.error("send", params);
+        let message = "no client below you executes this, of those that your role lets execute it";
+        assert_eq!(error["code"], 7, "{params}");
+        assert_eq!(error["message"], message, "{params}");
+    }
+    // No client of this name is here, with any role.
+    let params = json!({"to": "mail*", "command": ["deploy"]});
+    assert_eq!(bob.error("send", &params)["code"], 7);
+    let params = json!({"to": "below", "command": ["uptime"]});
+    assert_eq!(bob.error("select", &params)["code"], 7);
+    let records = log.records(|last| last["method"] == "select");
+    let denied = of_type(&records, "denied");
+    assert_eq!(denied.len(), forbidden.len() + 1);
+    for (record, params) in denied.iter().zip(&forbidden) {
+        assert_eq!(
+            (&record["reason"], &record["rule"], &record["who"]["name"]),
+            (&json!("forbidden"), &json!("deployer.allow"), &json!("bob"))
+        );
+        assert_eq!(record["words"], params["command"]);
+        assert_eq!(record.get("to"), params.get("to"));
+    }
 }

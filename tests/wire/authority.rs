@@ -107,7 +107,7 @@ fn a_client_that_proves_nothing_is_answered_a_second_later_and_closed() {
         json!("wrong"),
         json!(token("late")),
         json!(token("far")),
-        json!(token("nobody")),
+        json!(token("missing")),
     ];
     let clients: Vec<_> = tries
         .iter()

@@ -2,15 +2,19 @@
 //! JSON-RPC or the end, the server's memory has a bound, and the others notice nothing.
 
 use std::cell::RefCell;
-use std::io::{BufRead, BufReader, Write};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::net::Shutdown;
 
 use crate::support::{PATIENCE, Server, checked, dial, ranked, skipped};
+use common::net::TLS_FIRST_BYTE;
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
 
 /// Connections that are made, unless `PROPTEST_CASES` asks for more.
 const CASES: u32 = 200;
+
+/// The first byte of a record with an alert (RFC 8446, section 5.1).
+const TLS_ALERT: u8 = 21;
 
 /// What a server may need for one connection: a line of 1 MiB, which is read into a buffer
 /// that doubles, and answers to what fits into it, with as much again for the allocator.
@@ -64,11 +68,25 @@ fn exchange(server: &Server, pieces: &[Vec<u8>]) -> Result<(), TestCaseError> {
                 Err(e) if e.kind() == std::io::ErrorKind::ConnectionReset => break,
                 Err(e) => return Err(TestCaseError::fail(format!("it does not end: {e}"))),
             };
+            // A record that begins as TLS does is answered by an alert (RFC 8446, section 6).
+            if line.first() == Some(&TLS_ALERT) && pieces.concat().contains(&TLS_FIRST_BYTE) {
+                break;
+            }
             line.push(b'\n');
             checked(&line).map_err(TestCaseError::fail)?;
         }
         Ok(())
     })
+}
+
+#[test]
+fn a_byte_that_begins_tls_is_answered_by_an_alert() {
+    let server = Server::start(1, &[]);
+    let mut stream = dial(server.address());
+    stream.write_all(&[TLS_FIRST_BYTE]).expect("a connection");
+    let mut answer = Vec::new();
+    let _ = stream.read_to_end(&mut answer);
+    assert_eq!(answer.first(), Some(&TLS_ALERT), "{answer:?}");
 }
 
 #[test]

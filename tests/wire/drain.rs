@@ -74,7 +74,7 @@ fn a_drain_lets_what_is_running_end() {
         scene.expect_beginning();
         // Those that are still here are served, but nothing new is taken.
         scene.boss.sync();
-        for to in ["worker", "next", "all", "nobody"] {
+        for to in ["worker", "next", "all", "missing"] {
             let id = scene.boss.command(to, &["new"]);
             assert_eq!(scene.boss.error_of(&id)["code"], 10, "{to}");
         }

@@ -183,7 +183,7 @@ fn a_slow_client_delays_no_other() {
     let sent = began.elapsed();
     for n in 0..ROUNDS {
         let started = Instant::now();
-        let selector = ["quick", "quick,nobody"][n % 2];
+        let selector = ["quick", "quick,missing"][n % 2];
         let id = boss.command(selector, &["x"]);
         quick.serve(1);
         boss.result_of(&id);

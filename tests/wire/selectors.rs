@@ -1,9 +1,6 @@
-//! The targets that each selector finds, and what members above are told, by the letter of the
-//! protocol.
+//! The targets that each selector finds, by the letter of the protocol.
 
-use std::time::{Duration, Instant};
-
-use crate::support::{Raw, Server, Still, ranked};
+use crate::support::{Raw, Server, ranked};
 use serde_json::{Value, json};
 
 use Finds::{Error, Many, Missing, One};
@@ -36,9 +33,6 @@ const CAST: [(&str, u32); 7] = [
     ("idle", 0),
 ];
 const ME: usize = 1;
-
-/// How many `refused` a second one client is told, whichever clients cause them.
-const REFUSED_A_SECOND: u64 = 10;
 
 fn index(name: &str) -> usize {
     let found = CAST.iter().position(|(known, _)| *known == name);
@@ -249,7 +243,7 @@ fn each_selector_finds_its_targets() {
         ("!3", Many(&["web2", "db1"], &[])),
         ("!3-4", Many(&["db1"], &[])),
         ("!db1,!web1", Many(&["web2"], &[])),
-        ("!nobody", Many(LOWER, &[])),
+        ("!missing", Many(LOWER, &[])),
         ("!top", Many(LOWER, &[])),
         // Members have the numbers 1 to 7, in rank order.
         ("#4", One("web1")),
@@ -306,8 +300,8 @@ fn each_selector_finds_its_targets() {
         ("idle,6,!idle", Error(7)),
         ("me,1", Error(7)),
         ("6-6", Error(7)),
-        ("nobody", Error(7)),
-        ("nobody*", Error(7)),
+        ("missing", Error(7)),
+        ("missing*", Error(7)),
         ("99", Error(7)),
         ("4294967295", Error(7)),
         ("10.0.0.7", Error(7)),
@@ -351,141 +345,6 @@ fn without_a_selector_the_dispatch_option_finds_the_targets() {
 }
 
 #[test]
-fn a_malformed_selector_is_told_so() {
-    let server = Server::start(5, &[]);
-    let [mut boss, mut worker] = ranked(&server, [("boss", 0), ("worker", 1)]);
-    let too_long = format!("worker,{}*", "w".repeat(64 << 10));
-    let too_many = vec!["1"; 10_001].join(",");
-    let too_many_patterns = ["worker", &vec!["!x*"; 17].join(",")].join(",");
-    let too_long_a_pattern = format!("worker,!*{}", "x".repeat(128));
-    let too_long_together = format!("worker,{}1", "1&".repeat(64));
-    let too_many_together = vec!["1&2"; 17].join(",");
-    let too_many_operands = format!("{},1&2", vec!["1"; 9_999].join(","));
-    for selector in [
-        &too_long_together,
-        &too_many_together,
-        &too_many_operands,
-        "#17-#20",
-        "#x",
-        "#",
-        "web[20-1]",
-        "web[]",
-        "web[1-]",
-        "web[1[2]]",
-        "web[01-100]",
-        "web[1-3]*",
-        "[1-3]",
-        "web[1-10001]",
-        "web[1-9999],!w[1-2]",
-        "web[1-99999999999]x[1-99999999999]",
-        "web[1",
-        "role=",
-        "Role=web",
-        "a&",
-        "a&!b",
-        "a&all",
-        "next:",
-        "next:below",
-        "next:next:web1",
-        "least-loaded:all,web1",
-        "web1,next:web1",
-        "",
-        ",",
-        "worker,",
-        ",worker",
-        "worker,,1",
-        "!",
-        "worker,!",
-        "!,worker",
-        "1-",
-        "-1",
-        "-",
-        "3-1",
-        "worker,3-1",
-        "!3-1",
-        "4294967296",
-        "0-4294967296",
-        "4294967296-4294967297",
-        "99999999999999999999999999",
-        &too_long,
-        &too_many,
-        &too_many_patterns,
-        &too_long_a_pattern,
-    ] {
-        let error = boss.error("send", &json!({"to": selector, "command": ["x"]}));
-        assert_eq!(error["code"], -32602, "{selector:?}: {error}");
-    }
-    worker.expect_nothing("nothing was sent");
-}
-
-#[test]
-fn a_selector_of_the_most_items_or_bytes_is_read() {
-    let server = Server::start(5, &[]);
-    let [mut boss, mut worker] = ranked(&server, [("boss", 0), ("worker", 1)]);
-    let exclusions: Vec<String> = (2..=10_000).map(|rank| format!("!{rank}")).collect();
-    let most_items = format!("worker,{}", exclusions.join(","));
-    assert_eq!(most_items.split(',').count(), 10_000);
-    let name = "n".repeat(62);
-    let mut longest = format!("worker,{}", format!("!{name},").repeat(1023));
-    longest += &format!("!{}", &name[..56]);
-    assert_eq!(longest.len(), 64 << 10);
-    for selector in [&most_items, &longest] {
-        let id = boss.command(selector, &["x"]);
-        worker.serve(1);
-        assert_eq!(boss.result_of(&id), json!({"targets": 1, "done": 1}));
-    }
-    let id = boss.command(&format!("{longest}n"), &["x"]);
-    assert_eq!(boss.error_of(&id)["code"], -32602);
-    let patterns = [vec!["w*"; 15].join(","), format!("?*{}", "*".repeat(126))].join(",");
-    let id = boss.command(&patterns, &["x"]);
-    worker.serve(1);
-    assert_eq!(boss.result_of(&id), json!({"targets": 1, "done": 1}));
-}
-
-#[test]
-fn sixteen_hostile_patterns_among_many_members_take_no_longer_than_plain_ones() {
-    const MEMBERS: usize = 300;
-    let server = Server::start(MEMBERS + 1, &[]);
-    let mut boss = Raw::join(&server, "boss", 0);
-    let crowd = (0..MEMBERS).map(|n| Raw::join(&server, &format!("{}{n:03}", "a".repeat(60)), 1));
-    let _crowd: Vec<Raw> = crowd.collect();
-    let mut ask = |pattern: &str| {
-        let began = Instant::now();
-        for _ in 0..10 {
-            let id = boss.command(&vec![pattern; 16].join(","), &["x"]);
-            assert_eq!(boss.error_of(&id)["code"], 7);
-        }
-        began.elapsed()
-    };
-    let plain = ask(&format!("{}b", "a?".repeat(31)));
-    let hostile = ask(&format!("*{}b", "a".repeat(30)));
-    println!("{plain:?}, hostile {hostile:?}");
-    // With a pause of the machine's; a matcher that goes back takes fifty times as long.
-    assert!(
-        hostile <= 4 * plain + Duration::from_millis(200),
-        "{hostile:?} instead of {plain:?}"
-    );
-}
-
-#[test]
-fn ten_thousand_names_that_are_not_here_are_each_said_however_many_sends_name_them() {
-    const SENDS: u64 = 20;
-    let server = Server::start(5, &[]);
-    let [mut boss, mut worker] = ranked(&server, [("boss", 0), ("w7", 1)]);
-    let names: Vec<String> = (0..10_000).map(|n| format!("w{n}")).collect();
-    let names = names.join(",");
-    // All at once: what they cause is more than may wait for a client.
-    for _ in 0..SENDS {
-        boss.command(&names, &["x"]);
-    }
-    worker.serve(SENDS as usize);
-    for id in 2..SENDS + 2 {
-        let tally = json!({"targets": 10_000, "done": 1, "absent": 9999});
-        assert_eq!(boss.result_of(&json!(id)), tally);
-    }
-}
-
-#[test]
 fn output_and_window_are_not_shared_with_absent_targets() {
     let server = Server::start(5, &[]);
     let [mut boss, mut worker, _idle] = ranked(&server, [("boss", 0), ("worker", 1), ("idle", 0)]);
@@ -512,30 +371,6 @@ fn output_and_window_are_not_shared_with_absent_targets() {
 }
 
 #[test]
-fn all_from_the_lowest_is_a_tally_of_outranked() {
-    let server = Server::start(5, &[]);
-    let [a, b, mut lowest] = ranked(&server, [("a", 1), ("b", 0), ("lowest", 1)]);
-    let id = lowest.command("all", &["x"]);
-    assert_eq!(lowest.next("accepted")["params"]["targets"], 2);
-    let mut names = [
-        lowest.notification("outcome"),
-        lowest.notification("outcome"),
-    ]
-    .map(|outcome| outcome["name"].as_str().expect("a name").to_owned());
-    names.sort();
-    assert_eq!(names, ["a", "b"], "members above, with slots or without");
-    assert_eq!(lowest.result_of(&id), json!({"targets": 2, "outranked": 2}));
-    for selector in ["next", "below", "least-loaded"] {
-        let id = lowest.command(selector, &["x"]);
-        assert_eq!(lowest.error_of(&id)["code"], 7, "{selector}");
-    }
-    for mut client in [a, b] {
-        assert_eq!(client.notification("refused")["from"], lowest.origin(2));
-        client.expect_nothing("it was told once");
-    }
-}
-
-#[test]
 fn a_client_alone_has_no_target() {
     let server = Server::start(5, &[]);
     let mut boss = Raw::join(&server, "boss", 4);
@@ -554,84 +389,6 @@ fn a_client_alone_has_no_target() {
         assert_eq!(boss.error_of(&id)["code"], 7, "{selector}");
     }
     boss.expect_nothing("no selector of kind many was accepted");
-}
-
-#[test]
-fn long_words_are_left_out_of_refused() {
-    let server = Server::start(5, &[]);
-    let [mut top, mut low] = ranked(&server, [("top", 0), ("low", 1)]);
-    let long = "w".repeat(2 << 10);
-    let id = low.command("all", &["first", &long, &long, &long]);
-    assert_eq!(low.result_of(&id), json!({"targets": 1, "outranked": 1}));
-    let refused = top.notification("refused");
-    assert_eq!(refused["from"], low.origin(1), "{refused}");
-    assert_eq!(refused["truncated"], true, "{refused}");
-    let words = refused["command"].as_array().expect("words");
-    let bytes: usize = words.iter().filter_map(Value::as_str).map(str::len).sum();
-    assert!(bytes <= 4 << 10, "{bytes} bytes");
-    assert_eq!(words[0], "first", "{refused}");
-}
-
-#[test]
-fn refused_comes_ten_times_a_second_at_most() {
-    const SENDS: u64 = 200;
-    let server = Server::start(5, &[]);
-    let [mut top, mut low, mut lower] = ranked(&server, [("top", 0), ("low", 0), ("lower", 0)]);
-    let started = Instant::now();
-    for _ in 0..SENDS {
-        low.command("top,nobody", &["x"]);
-        lower.command("top,nobody", &["y"]);
-    }
-    for client in [&mut low, &mut lower] {
-        for id in 1..=SENDS {
-            // Two were used for joining and the first of these.
-            let tally = client.result_of(&json!(id + 1));
-            assert_eq!(tally, json!({"targets": 2, "outranked": 1, "absent": 1}));
-        }
-    }
-    let seconds = started.elapsed().as_secs() + 1;
-    let told = top.fence();
-    let count = told.iter().filter(|m| m["method"] == "refused").count() as u64;
-    // As seconds may be counted from the first or by the clock, one more may be touched.
-    let most = REFUSED_A_SECOND * (seconds + 1);
-    assert!(
-        (REFUSED_A_SECOND..=most).contains(&count),
-        "{count} in {seconds} s"
-    );
-}
-
-#[test]
-fn a_superior_that_much_waits_for_is_told_of_no_refusal() {
-    // More than the buffers between it and the server take.
-    const OUTPUTS: usize = 24;
-    let server = Server::start(5, &[]);
-    let mut top = Still::join_narrow(&server, "top", 0, 8 << 10);
-    let [mut worker, mut low] = ranked(&server, [("worker", 1024), ("low", 0)]);
-    let send = |id: String, to: &str| {
-        let params = json!({"to": to, "command": ["x"]});
-        json!({"jsonrpc": "2.0", "id": id, "method": "send", "params": params})
-    };
-    for n in 0..OUTPUTS {
-        top.send(&send(format!("out-{n}"), "worker"));
-    }
-    let text = "x".repeat(900 << 10);
-    for _ in 0..OUTPUTS {
-        let execute = worker.execute();
-        worker.reply(&execute, &json!({"exit_code": 0, "stdout": text}));
-    }
-    worker.sync();
-    let mut refused = |word: &str| {
-        let id = low.request("send", &json!({"to": "top,!nobody", "command": [word]}));
-        assert_eq!(low.result_of(&id), json!({"targets": 1, "outranked": 1}));
-    };
-    (0..REFUSED_A_SECOND).for_each(|_| refused("early"));
-    for _ in 0..OUTPUTS {
-        let line: Value = serde_json::from_str(&top.read_line_quickly()).expect("JSON");
-        assert_eq!(line["result"]["status"], "done", "and nothing else");
-    }
-    refused("late");
-    let line: Value = serde_json::from_str(&top.read_line()).expect("JSON");
-    assert_eq!(line["params"]["command"], json!(["late"]), "{line}");
 }
 
 #[test]

@@ -4,7 +4,7 @@
 use crate::connection::{Connection, PendingRequest};
 use crate::error::RequestError;
 use crate::events::{ClientEvent, Disconnect};
-use crate::execute::input::TooMuchInput;
+use crate::execute::job::input::TooMuchInput;
 use crate::execute::job::{Job, ReplyTo};
 use crate::send::outcome::{Outcome, Output, output_bytes};
 use crate::send::send_handle::{PendingSend, SendEvent};

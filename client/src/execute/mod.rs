@@ -2,7 +2,6 @@
 //! that run it, and the line that answers it.
 
 pub(crate) mod executor;
-pub(crate) mod input;
 pub(crate) mod job;
 pub(crate) mod result_line;
 pub(crate) mod witness;

@@ -8,7 +8,7 @@
 use crate::config::Config;
 use crate::events::{ClientEvent, Events};
 use crate::execute::executor::{Execution, ExecutionResult, Executor};
-use crate::execute::input::TooMuchInput;
+use crate::execute::job::input::TooMuchInput;
 use crate::execute::job::{Job, StopReason};
 use crate::execute::result_line;
 use common::limits::MAX_QUOTED;

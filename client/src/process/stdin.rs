@@ -4,8 +4,8 @@
 //! when a command is cancelled, late, or its connection lost: a program that goes on after a signal
 //! would else take a part of its input for the whole.
 
-use crate::execute::input::NextInput;
 use crate::execute::job::Job;
+use crate::execute::job::input::NextInput;
 use rustix::event::PollFlags;
 use rustix::fd::OwnedFd;
 use rustix::io::Errno;

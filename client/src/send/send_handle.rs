@@ -378,8 +378,8 @@ impl PendingSend {
         Some((self.events.clone(), event))
     }
 
-    /// Reserves room for output that has come; `None` if more of it waits than was agreed, because
-    /// the server breaks the protocol.
+    /// Reserves room for output that has come; `None` if more of it waits than was agreed, or if it is of
+    /// more targets than there are, because the server breaks the protocol.
     pub(crate) fn reserve(
         &mut self,
         id: u64,
@@ -392,15 +392,16 @@ impl PendingSend {
             Some(window) => window.max(targets * MIN_WINDOW_SHARE),
             None => MAX_OUTPUT.max(targets * MIN_OUTPUT_SHARE),
         };
-        if self.ended.contains(&member) {
+        let is_target = (self.untold.len() as u64) < targets || self.untold.contains_key(&member);
+        if !is_target || self.ended.contains(&member) {
             return None;
         }
+        let untold = self.untold.entry(member).or_default();
         if self.unconsumed.load(Ordering::Relaxed) + bytes > bound {
             self.cut.insert(member);
             return None;
         }
         self.unconsumed.fetch_add(bytes, Ordering::Relaxed);
-        let untold = self.untold.entry(member).or_default();
         let tell = self.window.map(|window| WindowUpdate {
             outbox: Arc::clone(outbox),
             send: id,

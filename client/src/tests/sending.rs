@@ -115,6 +115,28 @@ fn a_wait_gives_earlier_output_and_the_outcome_together() {
 }
 
 #[test]
+fn output_of_more_targets_than_there_are_is_dropped() {
+    let (client, mut server) = pair();
+    let sent = client
+        .send(Command::new(["print"]).to("all"))
+        .expect("a connection");
+    let id = server.read()["id"].clone();
+    server.tell("accepted", json!({"send": id, "targets": 2}));
+    for member in [9, 10, 11, 12, 9] {
+        server.tell(
+            "output",
+            json!({"send": id, "member": member, "name": "x", "rank": 1, "stream": "stdout", "text": "a"}),
+        );
+    }
+    server.write(&json!({"jsonrpc": "2.0", "id": id, "result": {"targets": 2, "done": 2}}));
+    let members = sent.events().filter_map(|event| match event {
+        SendEvent::Output(output) => Some(output.member),
+        _ => None,
+    });
+    assert_eq!(members.collect::<Vec<_>>(), [9, 10, 9]);
+}
+
+#[test]
 fn output_is_consumed_when_it_is_let_go_of() {
     let (client, mut server) = pair();
     let sent = client

@@ -36,7 +36,7 @@ struct Object<'a> {
 }
 
 impl LogFormat {
-    /// Adds the line of a record, which stays one line whatever a peer put into its message.
+    /// Adds the line of a record, which stays one line with any text of a peer in its message.
     pub(crate) fn append(self, out: &mut Vec<u8>, entry: &Entry<'_>) {
         let at = humantime::format_rfc3339_millis(entry.at);
         let message = one_line(entry.message);

@@ -257,11 +257,12 @@ impl Stream {
         Ok(!fds[0].revents().is_empty())
     }
 
-    /// Waits until something comes or the system takes bytes again, whichever of the two is asked
-    /// for, at most this long.
+    /// Waits until something comes or the system takes bytes again, as far as either is asked for, at
+    /// most this long.
     ///
     /// # Errors
-    /// The connection was closed, or the system's own.
+    /// The connection was closed, or the system's own. If neither is asked for, also that nothing can
+    /// come or go any more: else a read or a write tells.
     pub fn wait_ready(
         &self,
         input: bool,
@@ -273,7 +274,12 @@ impl Stream {
         events.set(PollFlags::IN, input);
         events.set(PollFlags::OUT, output);
         let mut fds = [PollFd::new(&*socket, events)];
-        wait(&mut fds, timeout).map(drop)
+        wait(&mut fds, timeout)?;
+        // The system tells of an end unasked, and over and over.
+        match events.is_empty() && !fds[0].revents().is_empty() {
+            true => Err(io::ErrorKind::ConnectionAborted.into()),
+            false => Ok(()),
+        }
     }
 
     /// Whether something has come that is not read yet; the end of the stream counts.
@@ -476,6 +482,17 @@ mod tests {
             far.close();
             while !near.has_unread() {}
             assert_eq!(kind(near.read_now(&mut into)), Ok(0));
+        });
+    }
+
+    #[test]
+    fn a_wait_for_a_time_alone_ends_with_the_connection() {
+        both(|near, _far| {
+            let wait = |timeout| near.wait_ready(false, false, Some(timeout));
+            assert!(wait(Duration::ZERO).is_ok());
+            near.shutdown();
+            let ended = wait(Duration::from_secs(60)).map_err(|e| e.kind());
+            assert_eq!(ended, Err(io::ErrorKind::ConnectionAborted));
         });
     }
 

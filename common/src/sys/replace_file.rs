@@ -1,5 +1,5 @@
 //! A text in the place of a file, as a whole: a reader has the old one or the new one, and never
-//! half of either, whatever ends the program or the machine meanwhile.
+//! half of either, also if the program or the machine ends meanwhile.
 //!
 //! Two programs that do it at a time do not notice each other; the later one wins.
 

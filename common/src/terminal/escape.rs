@@ -139,7 +139,7 @@ mod tests {
             ("\u{feff}", "\\u{feff}"),
             ("\u{600}", "\\u{600}"),
             ("\u{e0041}", "\\u{e0041}"),
-            // Ignorable, whatever the category.
+            // Ignorable, in any category.
             ("\u{34f}", "\\u{34f}"),
             ("\u{115f}", "\\u{115f}"),
             ("\u{3164}", "\\u{3164}"),

@@ -8,3 +8,4 @@ pub mod console;
 pub mod escape;
 #[cfg(feature = "cli")]
 pub mod package_files;
+pub mod table;

@@ -135,6 +135,11 @@ impl RpcError {
         self.code == code.number()
     }
 
+    /// The name of its code on the wire; `internal` for a code that is not of the protocol.
+    pub fn reason(&self) -> &'static str {
+        Code::from_number(self.code).map_or("internal", Code::reason)
+    }
+
     /// Reads an error object that a peer sent.
     ///
     /// # Errors

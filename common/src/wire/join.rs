@@ -120,7 +120,7 @@ impl Ack {
     }
 }
 
-/// The token that a `join` shows: neither an error nor a log repeats it, whatever its type.
+/// The token that a `join` shows: neither an error nor a log repeats it, of any type.
 #[derive(Serialize)]
 pub struct Credential<'a>(Text<'a>);
 

@@ -64,8 +64,8 @@ pub enum Kind {
 /// A client that a `send` would reach, or say that it does not.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
 pub struct SelectedTarget {
-    /// Its number. This and the next three are there unless it is [absent](Reach::Absent) or
-    /// [forbidden](Reach::Forbidden): then those are that are known of it.
+    /// Its number. This and the next three are there, unless it is [absent](Reach::Absent) or
+    /// [forbidden](Reach::Forbidden): then as many of them as the sender named or may know.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub member: Option<u64>,
     /// Its name.

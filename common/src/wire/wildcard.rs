@@ -1,6 +1,6 @@
 //! Patterns of names: `*` stands for any number of characters, `?` for one.
 //!
-//! A name is passed over once, whatever the pattern: all places in the pattern that the name may
+//! A name is passed over once, with any pattern: all places in the pattern that the name may
 //! have come to so far are the bits of one number. A matcher that goes back to the last `*` takes
 //! as many steps as the name has characters, times the pattern's, and a client that sends knows
 //! which pattern that is.

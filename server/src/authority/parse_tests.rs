@@ -333,7 +333,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(256))]
 
     #[test]
-    fn whatever_the_file_says_it_is_rules_or_one_line_of_error(
+    fn any_file_gives_rules_or_one_line_of_error(
         at in any::<prop::sample::Index>(), length in 0usize..12,
         put in "[\\[\\]{}=\",*?a1.:/ \n-]{0,8}",
     ) {

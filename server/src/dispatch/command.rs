@@ -180,6 +180,13 @@ pub(crate) struct OutcomeDetails<'a> {
     pub(crate) output: Option<u64>,
 }
 
+impl OutcomeDetails<'_> {
+    /// Whether the command ran and ended with exit code 0.
+    pub(crate) fn is_success(&self, status: Status) -> bool {
+        status == Status::Done && self.executed.exit_code == Some(0)
+    }
+}
+
 #[inline(never)]
 fn tally_line(send: &Id, tally: &Tally) -> Line {
     result_line(send, tally).into()

@@ -2,36 +2,31 @@
 //! ways in which a command ends early because of its sender.
 //!
 //! Three orders make it sound. `accepted` is in the sender's outbox before the first target is
-//! registered.
-//! Whether a target is still here is looked at under the lock of its own table, in the act
-//! of registering. And taking a command out of that table is the single act that decides
-//! its outcome.
+//! registered. Whether a target is still here is looked at under the lock of its own table, in the
+//! act of registering. And taking a command out of that table is the single act that decides its
+//! outcome.
 //!
 //! A sender that another thread ends gets nothing executed: its sends are closed before those that
 //! are open are cancelled, and this looks whether they are before each target, and after the last.
 
 use crate::authority::bearer::Bearer;
-use crate::dispatch::command::{
-    Absent, Assignment, Command, Counts, OutcomeDetails, Target, Targets,
-};
+use crate::dispatch::command::{Absent, Command, Counts, OutcomeDetails, Target, Targets};
+use crate::dispatch::distribute::distribute;
+use crate::dispatch::find::find;
 use crate::dispatch::flush_set::FlushSet;
 use crate::dispatch::input::Input;
 use crate::dispatch::refusal_limiter;
-use crate::dispatch::scope::Scope;
-use crate::dispatch::selection::{Found, Selection, gone, select};
+use crate::dispatch::request::{check_numbers, check_run, first_end, input_window};
+use crate::dispatch::selection::{Found, Selection, gone};
 use crate::hub::Hub;
 use crate::member::Member;
-use crate::member::executor_queue::{Cancelled, Registered};
+use crate::member::executor_queue::Cancelled;
 use crate::member::open_sends::Opened;
 use crate::record::{self, OnRecord};
-use common::limits::{MAX_INPUT_WINDOW, MAX_OPEN_INPUTS, MAX_OUTPUT};
 use common::memory::Charge;
-use common::net::outbox::Line;
 use common::sys::sync::Arc;
 use common::wire::message::{Code, Id, RpcError, notification_line};
-use common::wire::selector::{Selector, SelectorError};
-use common::wire::{Accepted, Execute, Send, Status, Stdin, Text, Words, fast_encode, method};
-use std::borrow::Cow;
+use common::wire::{Accepted, Execute, Send, Status, fast_encode, method};
 use std::fmt;
 
 /// A `send` that was taken, and not begun.
@@ -149,69 +144,11 @@ fn take(
     })
 }
 
-/// Finds the targets of a command; without one, those that could be given any.
-#[inline(never)]
-pub(crate) fn find(
-    hub: &Hub,
-    sender: &Member,
-    to: Option<&Text<'_>>,
-    command: Option<&Words<'_>>,
-) -> Result<Selection, RpcError> {
-    match &sender.bearer {
-        None => find_in(hub, sender, to, Scope::ALL),
-        Some(bearer) => {
-            let (grant, word) = (bearer.grant(), command.map(|words| words.first_word()));
-            find_in(hub, sender, to, Scope::of(grant.role(), word.as_deref()))
-        }
-    }
-}
-
-/// For a selection that found no client: what says so on record, if the sender's role is the only
-/// reason, because without it a client would execute the command. The sender is told `no_target`,
-/// so that the error does not say which clients are here.
-#[cold]
-#[inline(never)]
-pub(crate) fn hidden_by_role(
-    hub: &Hub,
-    sender: &Member,
-    to: Option<&Text<'_>>,
-    command: Option<&Words<'_>>,
-) -> Option<RpcError> {
-    let grant = sender.bearer.as_ref()?.grant();
-    let all = find_in(hub, sender, to, Scope::ALL).ok()?;
-    let word = command.map(|words| words.first_word());
-    let target = to.map_or(Cow::Borrowed("a target"), |to| to.decoded());
-    (all.found.executing() > 0).then(|| Scope::of(grant.role(), word.as_deref()).error(&target))
-}
-
-#[inline(never)]
-fn find_in(
-    hub: &Hub,
-    sender: &Member,
-    to: Option<&Text<'_>>,
-    scope: Scope<'_>,
-) -> Result<Selection, RpcError> {
-    let Some(to) = to else {
-        return select(&hub.roster, sender, &hub.config.dispatch, scope);
-    };
-    let text = to.decoded();
-    match &Selector::parse(&text) {
-        Ok(selector) => select(&hub.roster, sender, selector, scope),
-        Err(error) => Err(no_selector(error)),
-    }
-}
-
 /// Sends that a client may have open.
 fn most_sends(hub: &Hub, sender: &Member) -> usize {
     let of_role = |bearer: &Bearer| bearer.grant().role().max_sends;
     let most = sender.bearer.as_deref().and_then(of_role);
     most.unwrap_or(hub.config.max_sends)
-}
-
-#[cold]
-#[inline(never)]
-fn no_selector(error: &SelectorError) -> RpcError {
-    RpcError::new(Code::InvalidParams, format!("params.to: {error}"))
 }
 
 #[cold]
@@ -314,57 +251,6 @@ fn begin(hub: &Hub, taken: &Taken, request: &Send<'_>, now: u64, flushes: &mut F
     }
 }
 
-/// How long a command may run that a target is given at once.
-fn first_end(request: &Send<'_>) -> Option<u64> {
-    let ends = [request.timeout_ms, request.deadline_ms];
-    ends.into_iter().flatten().min()
-}
-
-#[inline(never)]
-fn check_numbers(request: &Send<'_>) -> Result<(), RpcError> {
-    let wrong = |message: String| Err(RpcError::new(Code::InvalidParams, message));
-    for (name, value) in [
-        ("timeout_ms", request.timeout_ms),
-        ("deadline_ms", request.deadline_ms),
-    ] {
-        if value == Some(0) {
-            return wrong(format!("params.{name} is 0; it must be at least 1"));
-        }
-    }
-    for (name, window, most) in [
-        ("window", request.window, MAX_OUTPUT),
-        ("stdin", input_window(request), MAX_INPUT_WINDOW),
-    ] {
-        if let Some(window) = window.filter(|window| !(1..=most).contains(window)) {
-            return wrong(format!(
-                "params.{name} is {window}; it must be from 1 to {most}"
-            ));
-        }
-    }
-    Ok(())
-}
-
-/// How much input of a command may be under way, if it has any.
-fn input_window(request: &Send<'_>) -> Option<u64> {
-    request.stdin.and_then(Stdin::window)
-}
-
-/// Holds a `send` that was made for one run of a server to that: the numbers of members in its
-/// selector are those of that run.
-fn check_run(hub: &Hub, request: &Send<'_>) -> Result<(), RpcError> {
-    match &request.run {
-        Some(run) if *run.decoded() != *hub.run => Err(another_run()),
-        _ => Ok(()),
-    }
-}
-
-#[cold]
-#[inline(never)]
-fn another_run() -> RpcError {
-    let message = "params.run is that of another run of this server, whose members were others";
-    RpcError::new(Code::InvalidParams, message)
-}
-
 /// The command of a `send`, and the clients that it found and that cannot execute it: those
 /// that outrank its sender, and the absent ones.
 fn command(
@@ -432,111 +318,6 @@ impl fmt::Display for Recipients<'_> {
             absent => write!(f, ", {absent} absent"),
         }
     }
-}
-
-/// Registers a command with each of its targets.
-fn distribute(
-    hub: &Hub,
-    command: &Arc<Command>,
-    line: Vec<u8>,
-    now: u64,
-    flushes: &mut FlushSet<'_>,
-) {
-    // One line is made once, however many get it.
-    let mut line = match command.targets.len() {
-        1 => Line::Own(line),
-        _ => {
-            let charge = Charge::new(&hub.budget.commands, line.capacity());
-            Line::shared(line, charge)
-        }
-    };
-    for (at, target) in command.targets.iter().enumerate() {
-        if command.sender.sends.have_ended() {
-            let details = OutcomeDetails::default();
-            command.conclude(target, Status::Cancelled, &details, flushes);
-            continue;
-        }
-        let assignment = Assignment {
-            command: Arc::clone(command),
-            target: at,
-        };
-        let bounds = hub.queue_bounds();
-        let registered = target
-            .member
-            .register(assignment, &mut line, bounds, &hub.timers, now);
-        registration_ended(command, target, &registered, flushes);
-    }
-    flushes.give_back(line);
-}
-
-/// Why a client is given no command with input.
-const NO_INPUT: &str = "this client takes no input for what it executes";
-
-/// Why one target is busy.
-#[cold]
-#[inline(never)]
-fn busy(command: &Command, target: &Target) -> String {
-    let (member, rank) = (&target.member, target.rank);
-    match command.input {
-        None => format!(
-            "the queue of {member} (rank {rank}), or your share of it, is full; wait for an outcome"
-        ),
-        Some(_) => format!(
-            "{member} (rank {rank}) has no free slot, or {MAX_OPEN_INPUTS} commands with input; a \
-             command with input does not wait, so try again later"
-        ),
-    }
-}
-
-fn registration_ended(
-    command: &Command,
-    target: &Target,
-    registered: &Registered,
-    flushes: &mut FlushSet<'_>,
-) {
-    let (status, details) = match registered {
-        Registered::Started => {
-            if command.progress {
-                flushes.add_soon(&command.sender.connection);
-            }
-            flushes.add(&target.member.connection);
-            return;
-        }
-        Registered::Waiting => return,
-        Registered::Gone => {
-            let started = Some(false);
-            (
-                Status::Lost,
-                OutcomeDetails {
-                    started,
-                    ..OutcomeDetails::default()
-                },
-            )
-        }
-        Registered::Draining => (Status::Cancelled, OutcomeDetails::default()),
-        Registered::NoInput => (
-            Status::Failed,
-            OutcomeDetails {
-                message: Some(NO_INPUT.into()),
-                ..OutcomeDetails::default()
-            },
-        ),
-        Registered::Busy if command.tally.is_none() => {
-            let message = busy(command, target);
-            log::info!(
-                "#{}: {} (rank {}) busy",
-                command.id,
-                target.member,
-                target.rank
-            );
-            if let Some(on_record) = &command.on_record {
-                on_record.outcome(command, target, Status::Busy, &OutcomeDetails::default());
-            }
-            return command.refuse(&RpcError::new(Code::Busy, message), flushes);
-        }
-        Registered::Busy => (Status::Busy, OutcomeDetails::default()),
-    };
-    command.conclude(target, status, &details, flushes);
 }
 
 /// Ends a command early, at each target that has not answered yet; a second time changes nothing.

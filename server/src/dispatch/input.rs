@@ -9,7 +9,7 @@ use crate::dispatch::command::{Command, OutcomeDetails, Target};
 use crate::dispatch::flush_set::FlushSet;
 use crate::member::executor_queue::Fed;
 use common::limits::{INPUT_STEP, MAX_INPUT_PIECES};
-use common::memory::Charge;
+use common::memory::{Charge, Memory};
 use common::net::outbox::Line;
 use common::sys::sync::{Arc, Mutex, lock};
 use common::wire::message::notification_line;
@@ -154,7 +154,12 @@ impl Flow {
 
 /// Passes a piece of a command's input on to the targets that are open.
 #[inline(never)]
-pub(crate) fn feed(command: &Arc<Command>, piece: SendInput<'_>, flushes: &mut FlushSet<'_>) {
+pub(crate) fn feed(
+    command: &Command,
+    piece: SendInput<'_>,
+    memory: &Arc<Memory>,
+    flushes: &mut FlushSet<'_>,
+) {
     let (Some(input), Some(bytes)) = (&command.input, piece.bytes()) else {
         return;
     };
@@ -164,8 +169,10 @@ pub(crate) fn feed(command: &Arc<Command>, piece: SendInput<'_>, flushes: &mut F
         Piece::Pass => {}
     }
     let line = fast_encode::input(&piece.for_target(command.id));
-    // The command's own charge counts it.
-    let line = Line::shared(line, Charge::default());
+    // The command's own charge is for what it may have under way. This one counts also what waits for
+    // a target after the command has ended there.
+    let charge = Charge::new(memory, line.capacity());
+    let line = Line::shared(line, charge);
     for target in command.targets.iter() {
         match target.member.feed(command.id, &line) {
             Fed::Taken => flushes.add(&target.member.connection),
@@ -219,6 +226,45 @@ pub(crate) fn note(
 #[cfg(all(test, not(shuttle)))]
 mod tests {
     use super::*;
+    use crate::dispatch::command::Assignment;
+    use crate::member::executor_queue::QueueBounds;
+    use crate::testing;
+    use crate::timers::timer_queue::TimerQueue;
+
+    #[test]
+    fn input_that_waits_for_a_target_is_counted_after_its_command_has_ended() {
+        let (sender, mut target) = (
+            testing::member(1, "sender", 0),
+            testing::member(2, "target", 1),
+        );
+        Arc::get_mut(&mut target).expect("it is new").takes_input = true;
+        let mut command = testing::command(7, &sender, &target, None);
+        let input = Some(Input::new(5000, 1));
+        Arc::get_mut(&mut command).expect("it is new").input = input;
+        let (timers, memory) = (TimerQueue::new(), Memory::unlimited());
+        let mut flushes = FlushSet::new(&timers);
+        let assignment = Assignment {
+            command: Arc::clone(&command),
+            target: 0,
+        };
+        let bounds = QueueBounds {
+            commands: 1,
+            bytes: 1000,
+            memory: None,
+        };
+        target.register(assignment, &mut Line::Own(Vec::new()), bounds, &timers, 1);
+        // Too long to be copied, and too short to be written at once.
+        let piece = format!(r#"{{"send":7,"text":"{}"}}"#, "x".repeat(5000));
+        let piece = serde_json::from_str(&piece).expect("a piece");
+        feed(&command, piece, &memory, &mut flushes);
+        let kept = memory.kept();
+        assert!(kept >= 5000, "{kept}");
+        give_up(&command, &command.targets, "a test ends it", &mut flushes);
+        drop(command);
+        assert_eq!(memory.kept(), kept);
+        drop((flushes, sender, target));
+        assert_eq!(memory.kept(), 0);
+    }
 
     /// Notes something, and what the sender is told.
     fn told(input: &Input, target: usize, consumed: Option<u64>) -> Option<u64> {

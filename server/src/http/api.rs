@@ -1,6 +1,6 @@
 //! The API: what `/api/v1/…` says, as JSON. `docs/http.md` describes it.
 
-use super::guard::Refusal;
+use super::guard::{Refusal, Viewer};
 use super::running::Shared;
 use crate::hub::Hub;
 use crate::telemetry::Departed;
@@ -42,7 +42,9 @@ pub(super) struct ServerFacts {
 pub(super) struct ServerAnswer {
     #[serde(flatten)]
     facts: ServerFacts,
-    departed: Vec<Departed>,
+    /// For those that may list, as members are.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    departed: Option<Vec<Departed>>,
     history: Vec<Sample>,
 }
 
@@ -71,11 +73,11 @@ pub(super) fn facts(shared: &Shared) -> ServerFacts {
     }
 }
 
-pub(super) fn server(shared: &Shared) -> ServerAnswer {
+pub(super) fn server(shared: &Shared, viewer: Viewer) -> ServerAnswer {
     ServerAnswer {
         facts: facts(shared),
-        departed: shared.telemetry.departed(),
-        history: shared.telemetry.history.after(0).1,
+        departed: viewer.lists.then(|| shared.telemetry.departed.after(0).1),
+        history: shared.telemetry.history.samples.after(0).1,
     }
 }
 

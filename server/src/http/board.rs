@@ -21,10 +21,12 @@ pub(super) const TICK_MS: u64 = 100;
 /// counted before its target has it.
 const RESCAN_MS: u64 = 1000;
 
-/// Members that left which are remembered; a stream that was told of none since then begins anew.
+/// Members that left which are remembered: more than a large fleet has. A stream that was told of
+/// none since then begins anew.
 const MOST_GONE: usize = 16 << 10;
 
-/// Bytes of members in one event, as good as they can be told beforehand.
+/// Bytes of members in one event, as good as they can be told beforehand: ten thousand members come
+/// within a dozen events, and one that waits for a reader is a small part of what the reader may cost.
 const EVENT_BYTES: usize = 192 << 10;
 
 /// Bytes of a row as JSON, besides its name and its tags, and of a load.
@@ -39,7 +41,7 @@ pub(super) struct Board {
     version: u64,
     /// With the version at which they left.
     gone: VecDeque<(u64, u64)>,
-    /// Who left up to this version is forgotten.
+    /// Members that left up to this version are forgotten.
     forgotten: u64,
     looked_at: u64,
     scanned_at: u64,

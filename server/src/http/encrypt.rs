@@ -1,9 +1,9 @@
 //! TLS for HTTP: the server's certificate, and none of the client's.
 
 use crate::hub::Hub;
-use crate::tls::{Encryption, MOST_FLIGHTS};
+use crate::tls::Encryption;
 use common::net::stream::Stream;
-use common::net::tls::handshake::{Handshake, HandshakeError, receive_records};
+use common::net::tls::handshake::HandshakeError;
 use common::net::tls::provider;
 use rustls::ServerConfig;
 use rustls::server::NoServerSessionStorage;
@@ -22,18 +22,9 @@ pub(super) fn encrypt(hub: &Hub, stream: &Stream) -> Result<(), HandshakeError> 
         return Ok(());
     };
     let config = Arc::new(config(tls)?);
-    let mut handshake: Box<Handshake> = Box::default();
-    for flight in 0..MOST_FLIGHTS {
-        if !handshake.goes_on() {
-            break;
-        }
-        let bytes = receive_records(stream, flight == 0)?;
-        let stepped;
-        // By the threads that calculate for clients, so that browsers take no more of the processor.
-        (handshake, stepped) = tls.calculators.step(handshake, bytes, Arc::clone(&config));
-        let sent = handshake.send(stream);
-        stepped.and(sent)?;
-    }
+    // By the threads that calculate for clients, so that browsers take no more of the processor.
+    let calculators = &tls.calculators;
+    let handshake = calculators.handshake(stream, || Arc::clone(&config), |_| {})?;
     handshake.finish_as(stream, ALPN)
 }
 

@@ -23,7 +23,7 @@ const TICK: Duration = Duration::from_millis(TICK_MS);
 /// After how long a silence a stream says that it lives: proxies and sweeps end silent ones.
 const SILENCE: Duration = Duration::from_secs(10);
 
-/// Commands of one event; more follow in the next one.
+/// Commands of one event, twice as many as begin to be kept in a tick; more follow in the next one.
 const MOST_COMMANDS: usize = 64;
 
 /// Commands that are kept each tick while a page is open: more than a page of them.
@@ -81,7 +81,7 @@ pub(super) fn stream(
         sample: 0,
         feed_seen: u64::MAX,
         commands: HashMap::new(),
-        departed: u64::MAX,
+        departed: 0,
     };
     Box::new(move || events.next())
 }
@@ -115,10 +115,11 @@ impl Events {
         if is_tick {
             telemetry.feed.refill(SHOWN_A_TICK);
         }
-        let (sample, samples) = telemetry.history.after(self.sample);
+        let (sample, samples) = telemetry.history.samples.after(self.sample);
         self.sample = sample;
+        let (left, departed) = telemetry.departed.after(self.departed);
+        self.departed = left;
         let commands = self.new_commands(!samples.is_empty());
-        let departed = self.new_departed();
         let is_empty =
             members.is_none() && samples.is_empty() && commands.is_empty() && departed.is_empty();
         if is_empty {
@@ -167,21 +168,6 @@ impl Events {
             self.commands.insert(shown.id(), shown.outcomes());
         }
         new
-    }
-
-    fn new_departed(&mut self) -> Vec<Departed> {
-        let (_, left) = self.shared.telemetry.counters.changes_of_members();
-        if left == self.departed {
-            return Vec::new();
-        }
-        let all = self.shared.telemetry.departed();
-        let new = left.saturating_sub(self.departed).min(all.len() as u64);
-        let from = match self.departed {
-            u64::MAX => 0,
-            _ => all.len() - new as usize,
-        };
-        self.departed = left;
-        all[from..].to_vec()
     }
 }
 

@@ -46,7 +46,8 @@ impl Refusal {
 }
 
 impl Hosts {
-    /// `localhost`, what the options name, and the names of the certificate as it is now.
+    /// `localhost`, what the options name, and the names of the certificate as it is when the
+    /// server starts.
     pub(super) fn of(hub: &Hub) -> Hosts {
         let mut names = vec!["localhost".to_owned()];
         if let Some(http) = &hub.config.http {

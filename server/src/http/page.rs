@@ -1,7 +1,7 @@
 //! The page: one file, with its style and its script in it. It uses the API and nothing else.
 //!
-//! Its policy names the style and the script by their hashes, so nothing else runs, whatever a
-//! client calls itself.
+//! Its policy names the style and the script by their hashes, so nothing else runs, with any name
+//! that a client gives itself.
 
 use super::drive::Answer;
 use super::routes::{whole, with_safety};

@@ -71,7 +71,7 @@ fn route(
             let metrics = metrics::text(shared);
             Ok(whole(builder(StatusCode::OK, PROMETHEUS), metrics))
         }
-        "/api/v1/server" => json(&api::server(shared)),
+        "/api/v1/server" => json(&api::server(shared, viewer)),
         "/api/v1/members" => {
             lists(viewer)?;
             json(&api::members(shared, query)?)

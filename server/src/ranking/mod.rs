@@ -3,9 +3,9 @@
 //! Members stand in the order of their tiers and their numbers, neither of which changes while
 //! a member is here ([`RankKey`]). So a rank is a position, and 0..n-1 without gaps in every
 //! look-up, and two members never change places. A newcomer is the last of its tier, which need
-//! not be the end of the list. The list hides behind
-//! a handle that returns owned values: its lock is held for a look-up or a change of the
-//! list, and never while something is written, sent or waited for.
+//! not be the end of the list. The list hides behind a handle that returns owned values: its lock
+//! is held for a look-up or a change of the list, and never while something is written, sent or
+//! waited for.
 
 #[cfg(test)]
 mod tests;
@@ -118,10 +118,10 @@ impl Roster {
         }
     }
 
-    /// Ranks a newcomer as the last of its tier. `make` makes the member of its number and name; `welcome` tells it
-    /// while no look-up finds it yet, so that nothing overtakes the answer to `join`. Neither may
-    /// block. If either panics, the list is as before, except for the number, and for the members
-    /// whose place it was to take.
+    /// Ranks a newcomer as the last of its tier. `make` makes the member of its number and name;
+    /// `welcome` tells it while no look-up finds it yet, so that nothing overtakes the answer to
+    /// `join`. Neither may block. If either panics, the list is as before, except for the number, and
+    /// for the members whose place it was to take.
     pub(crate) fn join<'n>(
         &self,
         newcomer: impl Into<Newcomer<'n>>,

@@ -27,7 +27,7 @@ fn who_is_refused_and_why() {
         Some(NotAdmitted::Full(2)),
         "before the name is looked at"
     );
-    assert!(roster.leave(&first), "somebody moved up");
+    assert!(roster.leave(&first), "a member moved up");
     assert!(!roster.leave(&first), "no member leaves twice");
     assert_eq!(join(&roster, "a", 1).id, 3, "numbers are never used again");
     roster.drain();
@@ -35,7 +35,7 @@ fn who_is_refused_and_why() {
 }
 
 #[test]
-fn a_newcomer_is_welcomed_before_anybody_sees_it() {
+fn a_newcomer_is_welcomed_before_any_look_up_finds_it() {
     let roster = roster(2);
     let other = roster.clone();
     let welcome = |_: &Arc<Member>, standing: Standing| {
@@ -132,7 +132,7 @@ proptest! {
                         told.insert(member.id, standing.rank);
                     }
                     for (rank, member) in model.iter().enumerate() {
-                        prop_assert_eq!(told[&member.id], rank as u32, "everybody knows its rank");
+                        prop_assert_eq!(told[&member.id], rank as u32, "every member knows its rank");
                     }
                 }
             }

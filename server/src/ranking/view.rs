@@ -64,8 +64,8 @@ impl View<'_> {
     }
 
     /// Of the executors below a member that are wanted, the one with the smallest share of its slots
-    /// in use; of equals, the highest-ranked. A scan of ten thousand costs some ten microseconds, and needs nothing
-    /// that every command would have to keep up to date.
+    /// in use; of equals, the highest-ranked. A scan of ten thousand costs some ten microseconds, and
+    /// needs nothing that every command would have to keep up to date.
     pub(crate) fn least_loaded_below(
         &self,
         member: &Member,

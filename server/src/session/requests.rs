@@ -3,7 +3,7 @@
 use super::page::fit;
 use super::{Flow, Session, already_open};
 use crate::authority::bearer::Bearer;
-use crate::dispatch::{dispatcher, input, preview};
+use crate::dispatch::{dispatcher, find, input, preview};
 use crate::member::Member;
 use crate::record::{self, Asked};
 use common::limits::MAX_MEMBERS_PAGE;
@@ -174,7 +174,7 @@ impl Session<'_> {
         }
         if error.is(Code::NoTarget) {
             let (to, command) = (asked.to, asked.command.as_ref());
-            if let Some(denial) = dispatcher::hidden_by_role(self.hub, member, to, command) {
+            if let Some(denial) = find::hidden_by_role(self.hub, member, to, command) {
                 record::denied(audit, member, asked, &denial);
             }
         }
@@ -212,7 +212,7 @@ impl Session<'_> {
         // The missing right is told first, as for a `send`.
         let selection = may_send(member).and_then(|()| {
             let SelectQuery { to, command, .. } = query.as_ref().map_err(RpcError::clone)?;
-            dispatcher::find(self.hub, member, to.as_ref(), command.as_ref())
+            find::find(self.hub, member, to.as_ref(), command.as_ref())
         });
         let selection = selection.inspect_err(|error| {
             let query = query.as_ref().ok();
@@ -306,7 +306,8 @@ impl Session<'_> {
     #[inline(never)]
     pub(super) fn input(&mut self, member: &Member, piece: SendInput<'_>) {
         if let Some(command) = member.sends.get(&piece.send) {
-            input::feed(&command, piece, &mut self.flushes);
+            let memory = &self.hub.budget.commands;
+            input::feed(&command, piece, memory, &mut self.flushes);
         }
     }
 

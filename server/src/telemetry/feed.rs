@@ -211,10 +211,10 @@ impl Shown {
     #[inline(never)]
     pub(super) fn outcome(&self, target: &Target, status: Status, details: &OutcomeDetails<'_>) {
         let number = target.member.id;
-        if number <= self.last_first || !is_good(status, details) {
+        if number <= self.last_first || !details.is_success(status) {
             self.note(target, status, details);
         }
-        if status == Status::Done && !is_good(status, details) {
+        if status == Status::Done && !details.is_success(status) {
             self.not_zero.fetch_add(1, Relaxed);
         }
         self.count(status);
@@ -225,7 +225,7 @@ impl Shown {
         let number = target.member.id;
         match at.first.binary_search_by_key(&number, |at| at.member) {
             Ok(found) => at.first[found].end(status, details),
-            Err(_) if at.others.len() < MOST_TARGETS && !is_good(status, details) => {
+            Err(_) if at.others.len() < MOST_TARGETS && !details.is_success(status) => {
                 let mut other = AtTarget::waiting(target);
                 other.end(status, details);
                 at.others.push(other);
@@ -240,10 +240,26 @@ impl Shown {
 
     fn count(&self, status: Status) {
         self.outcomes[status as usize].fetch_add(1, Relaxed);
-        if self.outcomes() >= self.targets {
-            // Not by the clock on the wall, which jumps.
-            let took = crate::millis(self.since.elapsed());
-            self.ended_ms.store(self.at_ms + took, Relaxed);
+        if self.has_ended() {
+            self.ended_ms.store(self.now_ms(), Relaxed);
+        }
+    }
+
+    fn has_ended(&self) -> bool {
+        self.outcomes() >= self.targets
+    }
+
+    /// Not by the clock on the wall, which jumps.
+    fn now_ms(&self) -> u64 {
+        self.at_ms + crate::millis(self.since.elapsed())
+    }
+
+    /// When it had its last outcome. The thread that counted it may not have noted that yet; a stream
+    /// is told of each outcome once, so it is told the end with the last of them.
+    fn ended_ms(&self) -> Option<u64> {
+        match self.ended_ms.load(Relaxed) {
+            0 => self.has_ended().then(|| self.now_ms()),
+            at => Some(at),
         }
     }
 
@@ -272,7 +288,7 @@ impl Shown {
             targets: self.targets,
             outcomes: counts.filter(|(_, count)| *count > 0).collect(),
             not_zero: self.not_zero.load(Relaxed),
-            ended_ms: Some(self.ended_ms.load(Relaxed)).filter(|at| *at > 0),
+            ended_ms: self.ended_ms(),
         }
     }
 
@@ -312,10 +328,6 @@ fn is_zero(number: &u32) -> bool {
     *number == 0
 }
 
-fn is_good(status: Status, details: &OutcomeDetails<'_>) -> bool {
-    status == Status::Done && details.executed.exit_code == Some(0)
-}
-
 /// The words of a command as a JSON array, without line breaks between them.
 fn words(request: &Send<'_>) -> Box<RawValue> {
     let words = request.command;
@@ -328,4 +340,24 @@ fn words(request: &Send<'_>) -> Box<RawValue> {
         serde_json::to_string(&short).unwrap_or_default()
     };
     RawValue::from_string(json).unwrap_or_else(|_| RawValue::NULL.to_owned())
+}
+
+#[cfg(all(test, not(shuttle)))]
+mod tests {
+    use super::*;
+    use crate::testing::member;
+
+    #[test]
+    fn a_command_that_has_all_outcomes_is_shown_with_its_end() {
+        let sender = member(1, "sender", 0);
+        let request = serde_json::from_str(r#"{"command":["x"]}"#).expect("a send");
+        let shown = Shown::new(1, &sender, &request, &[], 2);
+        shown.missed(Status::Absent);
+        assert_eq!(shown.summary().ended_ms, None);
+        // As another thread finds it while the last outcome is counted.
+        shown.outcomes[Status::Absent as usize].fetch_add(1, Relaxed);
+        assert!(shown.summary().ended_ms.is_some());
+        shown.ended_ms.store(7, Relaxed);
+        assert_eq!(shown.summary().ended_ms, Some(7));
+    }
 }

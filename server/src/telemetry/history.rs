@@ -2,10 +2,10 @@
 //! it, too.
 
 use super::counters::{Totals, quantile};
+use super::recent::Recent;
 use common::sys::sync::{Mutex, lock};
 use common::wire::Status;
 use serde::Serialize;
-use std::collections::VecDeque;
 
 /// Seconds that are kept: five minutes, in 40 KiB.
 pub(crate) const SECONDS: usize = 300;
@@ -38,36 +38,19 @@ pub(crate) struct Load {
 
 /// The last seconds.
 #[derive(Default)]
-pub(crate) struct History(Mutex<Kept>);
-
-#[derive(Default)]
-struct Kept {
-    samples: VecDeque<Sample>,
-    before: Option<Totals>,
-    /// How many there were so far.
-    number: u64,
+pub(crate) struct History {
+    pub(crate) samples: Recent<Sample, SECONDS>,
+    /// At the end of the last one.
+    before: Mutex<Option<Totals>>,
 }
 
 impl History {
     /// Ends a second.
     pub(crate) fn note(&self, now: &Totals, load: Load, at_ms: u64) {
-        let mut kept = lock(&self.0);
-        if let Some(before) = kept.before.replace(now.clone()) {
-            if kept.samples.len() == SECONDS {
-                kept.samples.pop_front();
-            }
-            kept.samples.push_back(sample(&before, now, load, at_ms));
-            kept.number += 1;
+        let before = lock(&self.before).replace(now.clone());
+        if let Some(before) = before {
+            self.samples.push(sample(&before, now, load, at_ms));
         }
-    }
-
-    /// How many there were so far, and those after as many, as far as they are kept; the newest
-    /// last.
-    pub(crate) fn after(&self, number: u64) -> (u64, Vec<Sample>) {
-        let kept = lock(&self.0);
-        let new = kept.number.saturating_sub(number).min(SECONDS as u64) as usize;
-        let from = kept.samples.len().saturating_sub(new);
-        (kept.number, kept.samples.range(from..).cloned().collect())
     }
 }
 
@@ -108,7 +91,7 @@ mod tests {
             pending.settle();
             history.note(&counters.totals(), Load::default(), second * 1000);
         }
-        let (number, samples) = history.after(0);
+        let (number, samples) = history.samples.after(0);
         assert_eq!((number, samples.len()), (SECONDS as u64 + 10, SECONDS));
         assert!(
             samples
@@ -118,7 +101,7 @@ mod tests {
         let last = samples.last().expect("there are some");
         assert_eq!(last.at_ms, number * 1000);
         assert_eq!(last.p50_ms, Some(3.5));
-        let (_, newest) = history.after(number - 2);
+        let (_, newest) = history.samples.after(number - 2);
         assert_eq!(newest, samples[SECONDS - 2..]);
     }
 }

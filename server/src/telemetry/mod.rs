@@ -9,17 +9,19 @@
 pub(crate) mod counters;
 pub(crate) mod feed;
 pub(crate) mod history;
+pub(crate) mod recent;
 
 use crate::authority::wall_clock;
 use crate::dispatch::command::{Command, OutcomeDetails, Target};
 use crate::member::Member;
 use common::sys::sync::{Arc, Mutex, lock};
 use common::wire::Status;
-use common::wire::message::{Code, RpcError, clip};
+use common::wire::message::{RpcError, clip};
 use counters::{Counters, Pending};
 use feed::Feed;
 use history::History;
-use std::collections::{BTreeMap, VecDeque};
+use recent::Recent;
+use std::collections::BTreeMap;
 use std::time::SystemTime;
 
 /// Members that left which are remembered, so that a page shows which machines are missing: a
@@ -34,7 +36,8 @@ pub(crate) struct Telemetry {
     pub(crate) history: History,
     /// By what was refused, and why.
     refusals: Mutex<BTreeMap<Refused, u64>>,
-    departed: Mutex<VecDeque<Departed>>,
+    /// The members that left last.
+    pub(crate) departed: Recent<Departed, MOST_DEPARTED>,
 }
 
 /// What was refused (`join` or `send`), and the reason's name on the wire.
@@ -106,20 +109,14 @@ impl Telemetry {
     #[inline(never)]
     pub(crate) fn left(&self, member: &Member, why: &str) {
         let was_slow = member.connection.outbox.was_too_slow();
-        let departed = Departed {
+        self.departed.push(Departed {
             member: member.id,
             name: member.name.clone(),
             tier: member.tier.number(),
             slots: member.slots,
             why: clip(why).into(),
             at_ms: wall_ms(),
-        };
-        let mut all = lock(&self.departed);
-        if all.len() == MOST_DEPARTED {
-            all.pop_front();
-        }
-        all.push_back(departed);
-        drop(all);
+        });
         // Last: what follows the count sees the rest.
         self.counters.left(was_slow);
     }
@@ -127,18 +124,14 @@ impl Telemetry {
     /// A client may not join, or its send was not taken.
     #[inline(never)]
     pub(crate) fn refused(&self, what: &'static str, error: &RpcError) {
-        let reason = Code::from_number(error.code).map_or("internal", Code::reason);
-        *lock(&self.refusals).entry((what, reason)).or_default() += 1;
+        *lock(&self.refusals)
+            .entry((what, error.reason()))
+            .or_default() += 1;
     }
 
     /// The refusals so far.
     pub(crate) fn refusals(&self) -> BTreeMap<Refused, u64> {
         lock(&self.refusals).clone()
-    }
-
-    /// The members that left last, the newest last.
-    pub(crate) fn departed(&self) -> Vec<Departed> {
-        lock(&self.departed).iter().cloned().collect()
     }
 }
 

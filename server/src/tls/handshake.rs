@@ -4,6 +4,7 @@
 
 use super::certificates::Certificates;
 use crate::connection::Connection;
+use common::net::stream::Stream;
 use common::net::tls::certificate::{self, NoIdentity};
 use common::net::tls::handshake::{Handshake, HandshakeError, is_hello, receive_records};
 use common::sys::sync::atomic::{AtomicBool, Ordering};
@@ -18,7 +19,7 @@ use std::thread::available_parallelism;
 
 /// Pieces in which a client may say what it has to say in a handshake: two flights, and as many
 /// packets of each as the longest certificates take.
-pub(crate) const MOST_FLIGHTS: usize = 32;
+const MOST_FLIGHTS: usize = 32;
 
 /// A step to calculate; `None` ends the thread that receives it.
 type Step = Option<Box<dyn FnOnce() + Send>>;
@@ -47,7 +48,7 @@ pub(crate) enum Failed {
 }
 
 /// What a step comes to. A handshake that failed may have something to tell its client.
-pub(crate) type Stepped = (Box<Handshake>, Result<(), HandshakeError>);
+type Stepped = (Box<Handshake>, Result<(), HandshakeError>);
 
 impl Calculators {
     pub(crate) fn new() -> Calculators {
@@ -87,31 +88,49 @@ impl Calculators {
         greeted: impl FnOnce(),
     ) -> Result<Option<Box<str>>, Failed> {
         let stream = &connection.stream;
-        let mut handshake: Box<Handshake> = Box::default();
         let mut greeted = Some(greeted);
-        for _ in 0..MOST_FLIGHTS {
-            if !handshake.goes_on() {
-                break;
-            }
-            let bytes = receive_records(stream, greeted.is_some())?;
+        let hears = |bytes: &[u8]| {
             if let Some(greeted) = greeted.take()
-                && is_hello(&bytes)
+                && is_hello(bytes)
             {
                 greeted();
             }
-            let stepped;
-            (handshake, stepped) = self.step(handshake, bytes, certificates.current());
-            // An alert, if it failed.
-            let sent = handshake.send(stream);
-            stepped.and(sent)?;
-        }
+        };
+        let handshake = self.handshake(stream, || certificates.current(), hears)?;
         let identity = handshake.certificate().map(certificate::identity);
         handshake.finish(stream)?;
         Ok(identity.transpose()?)
     }
 
+    /// Does a handshake up to its end, which says of which protocol the client is. `hears` is given
+    /// what the client says.
+    ///
+    /// # Errors
+    /// The client was told why, as far as TLS has words for it.
+    pub(crate) fn handshake(
+        &self,
+        stream: &Stream,
+        config: impl Fn() -> Arc<ServerConfig>,
+        mut hears: impl FnMut(&[u8]),
+    ) -> Result<Box<Handshake>, HandshakeError> {
+        let mut handshake: Box<Handshake> = Box::default();
+        for flight in 0..MOST_FLIGHTS {
+            if !handshake.goes_on() {
+                break;
+            }
+            let bytes = receive_records(stream, flight == 0)?;
+            hears(&bytes);
+            let stepped;
+            (handshake, stepped) = self.step(handshake, bytes, config());
+            // An alert, if it failed.
+            let sent = handshake.send(stream);
+            stepped.and(sent)?;
+        }
+        Ok(handshake)
+    }
+
     /// Has another thread go on with a handshake, and waits for it.
-    pub(crate) fn step(
+    fn step(
         &self,
         mut handshake: Box<Handshake>,
         bytes: Vec<u8>,

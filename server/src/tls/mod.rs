@@ -8,7 +8,7 @@ mod certificates;
 mod handshake;
 
 #[cfg(not(shuttle))]
-pub(crate) use handshake::{Failed, MOST_FLIGHTS, Running as Calculating};
+pub(crate) use handshake::{Failed, Running as Calculating};
 
 use std::path::PathBuf;
 

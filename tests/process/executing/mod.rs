@@ -2,7 +2,7 @@
 //! own program as an executor ([`Worker`]) and as a sender ([`client`]), and a sender of bare
 //! lines ([`Boss`]).
 //!
-//! Every wait has an absolute deadline. Whatever was started is ended and reaped on drop.
+//! Every wait has an absolute deadline. All that was started is ended and reaped on drop.
 #![allow(
     dead_code,
     unused_imports,
@@ -14,7 +14,7 @@ mod captured;
 mod look;
 mod program;
 
-use crate::support::{Raw, dial};
+use crate::support::{Raw, dial, set_mode};
 use server::Running;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -158,12 +158,10 @@ impl Folder {
 
     /// Writes a file with a mode.
     pub(crate) fn file(&self, name: &str, text: &str, mode: u32) -> PathBuf {
-        use std::os::unix::fs::PermissionsExt;
         let _guard = no_busy_text();
         let path = self.0.path().join(name);
         std::fs::write(&path, text).expect("a file can be written");
-        let mode = std::fs::Permissions::from_mode(mode);
-        std::fs::set_permissions(&path, mode).expect("its mode can be set");
+        set_mode(&path, mode);
         path
     }
 }
@@ -178,14 +176,12 @@ pub(crate) fn client_command() -> Command {
 /// The client's program for a user that is not root: where the tests are root's, a copy in a
 /// folder that all users may enter from now on, for a user that owns nothing.
 pub(crate) fn ordinary_client(folder: &Folder) -> Command {
-    use std::os::unix::fs::PermissionsExt;
     use std::os::unix::process::CommandExt;
     const ORDINARY: u32 = 12345;
     if !rustix::process::geteuid().is_root() {
         return client_command();
     }
-    let mode = std::fs::Permissions::from_mode(0o755);
-    std::fs::set_permissions(folder.path(), mode).expect("its mode can be set");
+    set_mode(folder.path(), 0o755);
     let program = folder.path().join("client");
     if !program.exists() {
         let _guard = no_busy_text();

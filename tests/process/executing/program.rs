@@ -137,13 +137,13 @@ impl Drop for Program {
     }
 }
 
-/// Runs the client to its end, as a sender or whatever the words say.
+/// Runs the client to its end, as the words say.
 #[track_caller]
 pub(crate) fn client(relay: &Relay, words: &[&str]) -> Finished {
     start_client(relay, words).finish(PATIENCE * 2)
 }
 
-/// Starts the client as a sender or whatever the words say.
+/// Starts the client as the words say.
 #[track_caller]
 pub(crate) fn start_client(relay: &Relay, words: &[&str]) -> Program {
     Program::start(&mut client_for(relay, words))

@@ -3,11 +3,11 @@
 use crate::exit_code::ExitCode;
 use crate::expected::Unreached;
 use crate::failure::Failure;
-use crate::output::table::{Align, columns};
 use crate::output::{json, print, render};
 use client::{Client, Command, Reach, Selected, SelectedTarget};
 use common::terminal::console::Console;
 use common::terminal::escape::one_line;
+use common::terminal::table::{Align, columns};
 
 const HEAD: [(&str, Align); 4] = [
     ("RANK", Align::Right),

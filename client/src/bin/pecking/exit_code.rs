@@ -90,6 +90,11 @@ impl ExitCode {
             _ => ExitCode::NotConnected,
         }
     }
+
+    /// What `--exit-code` makes of a run that failed before there were commands.
+    pub(crate) fn ours() -> ExitCode {
+        ExitCode::OfCommands(OURS)
+    }
 }
 
 /// Collects what the exit code of a run is made of.
@@ -118,13 +123,6 @@ impl Exits {
             true => ExitCode::OfCommands(self.highest),
             false => self.worst,
         }
-    }
-}
-
-impl ExitCode {
-    /// What `--exit-code` makes of a run that failed before there were commands.
-    pub(crate) fn ours() -> ExitCode {
-        ExitCode::OfCommands(OURS)
     }
 }
 

@@ -111,10 +111,7 @@ impl Expected {
             match &selector {
                 // The server's default reaches one, or its own word for several.
                 None | Some(Ok(Selector::Below | Selector::All)) => true,
-                Some(Ok(Selector::List(list))) => {
-                    (list.only_excludes() || list.includes(&client) && !list.names(&client))
-                        && !list.excludes(&client)
-                }
+                Some(Ok(Selector::List(list))) => list.finds(&client) && !list.names(&client),
                 _ => false,
             }
         });

@@ -25,7 +25,7 @@ mod unread_input;
 mod work;
 
 use clap::CommandFactory;
-use clap::error::ErrorKind;
+use clap::error::{ContextKind, ContextValue, ErrorKind};
 use cli::{Action, Cli, RunOptions, SERVER_VARIABLE, Task, WORK};
 use common::sys::thread::on_main_thread;
 use common::terminal::args;
@@ -80,9 +80,33 @@ fn wrong_command_line(error: &clap::Error) -> String {
     let words = || std::env::args_os().chain(std::env::var_os(SERVER_VARIABLE));
     match error.kind() {
         ErrorKind::InvalidUtf8 => args::no_utf8(words()),
+        ErrorKind::InvalidSubcommand => no_subcommand(error),
         _ => None,
     }
     .unwrap_or_else(|| args::one_line_error(&error.to_string()))
+}
+
+/// What stands in place of a subcommand, and what could, unless the parser knows a similar one.
+fn no_subcommand(error: &clap::Error) -> Option<String> {
+    let (None, Some(ContextValue::String(wrong))) = (
+        error.get(ContextKind::SuggestedSubcommand),
+        error.get(ContextKind::InvalidSubcommand),
+    ) else {
+        return None;
+    };
+    let root = Cli::command();
+    let words = std::env::args_os().skip(1);
+    let at = words
+        .take_while(|word| word != wrong.as_str())
+        .fold(&root, |at, word| at.find_subcommand(word).unwrap_or(at));
+    let shown = at
+        .get_subcommands()
+        .filter(|command| !command.is_hide_set());
+    let names: Vec<&str> = shown.map(clap::Command::get_name).collect();
+    Some(args::one_line_error(&format!(
+        "error: unrecognized subcommand '{wrong}', expected one of {}",
+        names.join(", ")
+    )))
 }
 
 /// Hides the memory of this process, which holds a token for a moment, from the programs that it

@@ -14,13 +14,21 @@ pub(crate) const MOST_BYTES: u64 = 2 << 20;
 
 /// Where a file of settings is, if the user has a folder for such.
 pub(crate) fn path(name: &str) -> Option<PathBuf> {
+    Some(
+        folder("XDG_CONFIG_HOME", ".config")?
+            .join("pecking")
+            .join(name),
+    )
+}
+
+/// A folder of the user: the one that this variable of the environment names, else the one of this name
+/// in the user's home. What is not absolute counts for nothing.
+pub(crate) fn folder(variable: &str, in_home: &str) -> Option<PathBuf> {
     let absolute = |name: &str| {
         let path = PathBuf::from(std::env::var_os(name)?);
         path.is_absolute().then_some(path)
     };
-    let settings = absolute("XDG_CONFIG_HOME")
-        .or_else(|| absolute("HOME").map(|home| home.join(".config")))?;
-    Some(settings.join("pecking").join(name))
+    absolute(variable).or_else(|| absolute("HOME").map(|home| home.join(in_home)))
 }
 
 /// Reads a file of settings, if it is there. The error names the file, and the line if the text is wrong.

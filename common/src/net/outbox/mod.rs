@@ -377,9 +377,9 @@ impl Outbox {
         self.rest.store(writer.rest_told, Ordering::Relaxed);
     }
 
-    /// Notes how much the writer keeps, with what is encrypted for it. Short lines are not counted before a flush has tried to
-    /// write them: until then they are no more than [`writer::BATCH`], and two counts for each flush would
-    /// be felt.
+    /// Notes how much the writer keeps, with what is encrypted for it. Short lines are not counted
+    /// before a flush has tried to write them: until then they are no more than [`writer::BATCH`], and
+    /// two counts for each flush would be felt.
     fn count_rest(&self, writer: &mut Writer) {
         self.tell_rest(writer);
         let kept = writer.rest.capacity() + self.stream.kept();
@@ -554,7 +554,7 @@ impl Outbox {
         self.flush();
     }
 
-    /// Ends the connection at once, whatever is queued.
+    /// Ends the connection at once, also if lines are queued.
     pub fn close(&self) {
         self.end(CLOSED);
         self.settle();
@@ -564,7 +564,7 @@ impl Outbox {
         self.stream.close();
     }
 
-    /// Gives the peer up as one that does not keep up, whatever the reason.
+    /// Gives the peer up as one that does not keep up, for any reason.
     pub fn give_up_now(&self) {
         if self.change(OPEN, OVERFLOWN) || self.change(FINISHING, OVERFLOWN) {
             let mut writer = role(&self.writer);

@@ -213,7 +213,7 @@ impl Only {
     fn new() -> Only {
         if cfg!(debug_assertions) {
             let held = HOLDS_ONE.with(|one| one.replace(true));
-            // What a panic drops on its way may lock, whatever it has passed.
+            // What a panic drops on its way may lock, also past a lock that is held.
             assert!(!held || std::thread::panicking(), "a second lock at once");
         }
         Only

@@ -3,6 +3,7 @@
 
 use super::Single;
 use super::node_set::NodeSet;
+use crate::wire::members::Member;
 use crate::wire::tags::Tags;
 use crate::wire::wildcard::Wildcard;
 use std::collections::{HashMap, HashSet};
@@ -18,6 +19,17 @@ pub struct Subject<'a> {
     pub name: Option<&'a str>,
     /// Its tags.
     pub tags: Option<&'a Tags>,
+}
+
+impl<'a> From<&'a Member> for Subject<'a> {
+    fn from(member: &'a Member) -> Subject<'a> {
+        Subject {
+            rank: Some(member.rank),
+            member: Some(member.member),
+            name: Some(&member.name),
+            tags: Some(&member.tags),
+        }
+    }
 }
 
 impl<'a> From<&'a Single<'_>> for Subject<'a> {

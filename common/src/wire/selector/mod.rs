@@ -77,6 +77,11 @@ impl List {
         self.exclude.find(client)
     }
 
+    /// Whether it finds this client, which is one of those that a list of exclusions alone is for.
+    pub fn finds(&self, client: &Subject<'_>) -> bool {
+        (self.only_excludes() || self.includes(client)) && !self.excludes(client)
+    }
+
     /// What it names one by one, each once and in the order of the text: these clients are
     /// expected to be here. What an exclusion leaves out is not among them.
     pub fn named(&self) -> &[Single<'static>] {
@@ -90,6 +95,15 @@ impl List {
 }
 
 impl Single<'_> {
+    /// Whether it is this client.
+    pub fn is(&self, client: &Subject<'_>) -> bool {
+        match self {
+            Single::Rank(rank) => client.rank == Some(*rank),
+            Single::Member(member) => client.member == Some(*member),
+            Single::Name(name) => client.name == Some(name),
+        }
+    }
+
     /// The same, borrowing nothing.
     pub fn into_owned(self) -> Single<'static> {
         match self {

@@ -134,7 +134,7 @@ impl Numbers<'_> {
 
 /// What stands between two commas in brackets; or what is wrong with it.
 fn numbers(text: &str) -> Result<Numbers<'_>, &'static str> {
-    let is_number = |text: &str| !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
+    let is_number = |text: &str| !text.is_empty() && is_digits(text);
     let Some((first, last)) = text.split_once('-') else {
         return match is_number(text) {
             true => Ok(Numbers::One(text)),

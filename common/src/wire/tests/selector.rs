@@ -70,7 +70,7 @@ fn words_and_single_clients() {
 }
 
 #[test]
-fn lists_match_each_client_once_whatever_the_order() {
+fn lists_match_each_client_once_in_any_order() {
     for text in ["1-4,web?,!web3,!2", "!2,web?,!web3,1-4"] {
         let Selector::List(list) = read(text) else {
             panic!("{text} is a list");

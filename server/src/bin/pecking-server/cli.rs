@@ -11,7 +11,8 @@ use common::terminal::config_file::{self, ConfigError, Settings};
 use common::terminal::console::Console;
 use common::token::{self, TokenError};
 use common::wire::selector::Selector;
-use server::authority::{AuthError, Authority};
+use rustls::pki_types::ServerName;
+use server::authority::Authority;
 use server::pki;
 use server::{
     ClientCertificates, Config, HEARTBEAT_RANGE, HttpConfig, MAX_LINE_RANGE, MAX_MEMORY_RANGE,
@@ -154,7 +155,7 @@ pub(crate) struct Cli {
 
     /// A name under which browsers reach the server, besides its address, localhost and the names
     /// of its certificate; may be repeated
-    #[arg(long, value_name = "NAME", requires = "http")]
+    #[arg(long, value_name = "NAME", requires = "http", value_parser = host, allow_hyphen_values = true)]
     pub(crate) http_host: Vec<String>,
 
     #[command(flatten)]
@@ -198,6 +199,14 @@ pub(crate) struct Cli {
     pub(crate) completions: Option<clap_complete::Shell>,
 }
 
+/// What is read of the files that the command line names.
+#[derive(Default)]
+pub(crate) struct Files {
+    token: Option<Token>,
+    pub(crate) authority: Option<Authority>,
+    pub(crate) http: Option<HttpConfig>,
+}
+
 /// Whether clients must show a certificate.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub(crate) enum ClientCert {
@@ -206,6 +215,7 @@ pub(crate) enum ClientCert {
     /// A client without one is taken for what its token says.
     Optional,
 }
+
 /// The most commands that an option lets wait or be open.
 const MOST_COMMANDS: usize = 1 << 20;
 
@@ -252,6 +262,14 @@ fn heartbeat(text: &str) -> Result<Duration, String> {
     }
 }
 
+/// A name as browsers send it; a star in front stands for one label, as in certificates.
+fn host(text: &str) -> Result<String, String> {
+    match ServerName::try_from(text.strip_prefix("*.").unwrap_or(text)) {
+        Ok(_) => Ok(text.to_owned()),
+        Err(_) => Err("expected a host name without a port, such as status.example".into()),
+    }
+}
+
 impl Cli {
     /// Reads the command line, and the file that it names. The error says what is wrong, or is the
     /// help that was asked for.
@@ -283,19 +301,23 @@ impl Cli {
         script
     }
 
-    /// The rules of the auth file.
-    pub(crate) fn authority(&self) -> Result<Option<Authority>, AuthError> {
-        self.auth.as_deref().map(Authority::load).transpose()
+    /// Reads the files that the command line names, apart from what it encrypts with.
+    pub(crate) fn files(&self) -> anyhow::Result<Files> {
+        Ok(Files {
+            token: self.token()?,
+            authority: self.auth.as_deref().map(Authority::load).transpose()?,
+            http: self.http()?,
+        })
     }
 
     /// The token on the first line of the file.
-    pub(crate) fn token(&self) -> Result<Option<Token>, TokenError> {
+    fn token(&self) -> Result<Option<Token>, TokenError> {
         let token = self.token_file.as_deref().map(token::read).transpose()?;
         Ok(token.map(|token| token.reveal().into()))
     }
 
     /// Where the server shows itself over HTTP, if it does.
-    pub(crate) fn http(&self) -> Result<Option<HttpConfig>, TokenError> {
+    fn http(&self) -> Result<Option<HttpConfig>, TokenError> {
         let Some(listen) = &self.http else {
             return Ok(None);
         };
@@ -342,10 +364,8 @@ impl Cli {
     /// What the server is told; the transcript goes to a console unless `--quiet`.
     pub(crate) fn into_config(
         self,
-        token: Option<Token>,
-        authority: Option<Authority>,
+        files: Files,
         audit: Option<Audit>,
-        http: Option<HttpConfig>,
         stdout: &Console,
     ) -> Config {
         let transcript = match self.quiet {
@@ -365,11 +385,11 @@ impl Cli {
             max_queue_bytes: self.max_queue_bytes,
             max_sends: self.max_sends,
             max_memory: self.max_memory.unwrap_or(default.max_memory),
-            token,
+            token: files.token,
             tls,
-            authority,
+            authority: files.authority,
             audit,
-            http,
+            http: files.http,
             transcript,
         }
     }
@@ -447,7 +467,7 @@ mod tests {
         let cli = Cli::try_parse_from(["server"]).expect("no words are right");
         let console = Console::start("test", std::io::sink()).expect("a thread");
         let (config, default) = (
-            cli.into_config(None, None, None, None, &console),
+            cli.into_config(Files::default(), None, &console),
             Config::default(),
         );
         let shown = |c: &Config| {

@@ -49,93 +49,103 @@ pub(crate) enum Exposed {
     ToAnyVisitor(SocketAddr),
 }
 
+/// The peers that an address is for.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Peers {
+    /// Clients, which join.
+    Clients,
+    /// Visitors, which look at what the server shows over HTTP.
+    Visitors,
+}
+
+impl Peers {
+    fn in_the_clear(self, address: SocketAddr) -> Exposed {
+        match self {
+            Peers::Clients => Exposed::InTheClear(address),
+            Peers::Visitors => Exposed::ShownInTheClear(address),
+        }
+    }
+
+    fn to_any(self, address: SocketAddr) -> Exposed {
+        match self {
+            Peers::Clients => Exposed::ToAnyClient(address),
+            Peers::Visitors => Exposed::ToAnyVisitor(address),
+        }
+    }
+
+    /// What any user of this machine can do.
+    fn any_user(self) -> &'static str {
+        match self {
+            Peers::Clients => {
+                "any user of this machine can join, as no token is asked for (--token-file FILE)"
+            }
+            Peers::Visitors => {
+                "http: any user of this machine can see members and commands, as no token is asked \
+                 for (--http-token-file FILE)"
+            }
+        }
+    }
+
+    /// What `--plain` gives up at an address.
+    fn plain(self, address: SocketAddr) -> String {
+        match self {
+            Peers::Clients => format!(
+                "--plain: {address} can be reached from other machines, and tokens, commands and \
+                 output are not encrypted on the way; let clients come through a tunnel (ssh -L, \
+                 WireGuard)"
+            ),
+            Peers::Visitors => format!(
+                "--plain: {address} can be reached from other machines, and what the server shows \
+                 over HTTP, and the tokens of visitors, are not encrypted on the way"
+            ),
+        }
+    }
+
+    /// What `--open` gives up at an address.
+    fn open(self, address: SocketAddr) -> String {
+        match self {
+            Peers::Clients => format!(
+                "--open: any client that reaches {address} may join, and command those that rank \
+                 below it"
+            ),
+            Peers::Visitors => {
+                format!("--open: any visitor that reaches {address} sees members and commands")
+            }
+        }
+    }
+}
+
 /// What is to be said of a server that listens at the address that was bound, not at the one that was
 /// written for it.
 ///
 /// | listens on | encrypts | asks | |
 /// |---|---|---|---|
 /// | loopback | any | yes | starts |
-/// | loopback | any | no | starts, and says that any user of this machine can join |
+/// | loopback | any | no | starts, and says that any user of this machine can join, or look |
 /// | other | no | any | refused without `--plain`, which says what it gives up |
 /// | other | any | no | refused without `--open`, which says what it gives up |
 ///
 /// # Errors
 /// It may not listen there.
-pub(crate) fn look(address: SocketAddr, guard: Guard) -> Result<Vec<(Level, String)>, Exposed> {
-    if address.ip().to_canonical().is_loopback() {
-        return Ok(match guard.asks {
-            true => Vec::new(),
-            false => vec![(
-                Level::Info,
-                "any user of this machine can join, as no token is asked for (--token-file FILE)"
-                    .into(),
-            )],
-        });
-    }
-    if !guard.encrypts && !guard.plain {
-        return Err(Exposed::InTheClear(address));
-    }
-    if !guard.asks && !guard.open {
-        return Err(Exposed::ToAnyClient(address));
-    }
-    let mut warnings = Vec::new();
-    if !guard.encrypts {
-        warnings.push(format!(
-            "--plain: {address} can be reached from other machines, and tokens, commands and \
-             output are not encrypted on the way; let clients come through a tunnel (ssh -L, \
-             WireGuard)"
-        ));
-    }
-    if !guard.asks {
-        warnings.push(format!(
-            "--open: any client that reaches {address} may join, and command those that rank \
-             below it"
-        ));
-    }
-    let is_warning = |text| (Level::Warn, text);
-    Ok(warnings.into_iter().map(is_warning).collect())
-}
-
-/// [`look`] for the address at which the server shows itself over HTTP, by the same table. `guard`
-/// says whether it asks visitors for a token.
-///
-/// # Errors
-/// It may not listen there.
-pub(crate) fn look_at_http(
+pub(crate) fn look(
     address: SocketAddr,
     guard: Guard,
+    peers: Peers,
 ) -> Result<Vec<(Level, String)>, Exposed> {
     if address.ip().to_canonical().is_loopback() {
-        return Ok(match guard.asks {
-            true => Vec::new(),
-            false => vec![(
-                Level::Info,
-                "http: any user of this machine can see members and commands, as no token is \
-                 asked for (--http-token-file FILE)"
-                    .into(),
-            )],
-        });
+        let said = (!guard.asks).then(|| (Level::Info, peers.any_user().into()));
+        return Ok(said.into_iter().collect());
     }
     if !guard.encrypts && !guard.plain {
-        return Err(Exposed::ShownInTheClear(address));
+        return Err(peers.in_the_clear(address));
     }
     if !guard.asks && !guard.open {
-        return Err(Exposed::ToAnyVisitor(address));
+        return Err(peers.to_any(address));
     }
-    let mut warnings = Vec::new();
-    if !guard.encrypts {
-        warnings.push(format!(
-            "--plain: {address} can be reached from other machines, and what the server shows over \
-             HTTP, and the tokens of visitors, are not encrypted on the way"
-        ));
-    }
-    if !guard.asks {
-        warnings.push(format!(
-            "--open: any visitor that reaches {address} sees members and commands"
-        ));
-    }
-    let is_warning = |text| (Level::Warn, text);
-    Ok(warnings.into_iter().map(is_warning).collect())
+    let plain = (!guard.encrypts).then(|| peers.plain(address));
+    let open = (!guard.asks).then(|| peers.open(address));
+    let warnings = plain.into_iter().chain(open);
+    Ok(warnings.map(|text| (Level::Warn, text)).collect())
 }
 
 #[cfg(test)]
@@ -159,7 +169,9 @@ mod tests {
 
     /// What is said at each of the addresses: its beginnings, or that it is refused.
     fn outcomes(addresses: &[&str], guard: Guard) -> Vec<Vec<String>> {
-        let outcome = |address: &&str| match look(address.parse().expect("an address"), guard) {
+        let look =
+            |address: &str| look(address.parse().expect("an address"), guard, Peers::Clients);
+        let outcome = |address: &&str| match look(address) {
             Ok(said) => said
                 .iter()
                 .map(|(_, said)| said.split([':', ' ']).next().unwrap_or_default().to_owned())
@@ -231,7 +243,8 @@ mod tests {
         for address in HERE.iter().chain(&ELSEWHERE) {
             let address = address.parse().expect("an address");
             for guard in (0..16).map(all) {
-                let (clients, visitors) = (look(address, guard), look_at_http(address, guard));
+                let [clients, visitors] =
+                    [Peers::Clients, Peers::Visitors].map(|peers| look(address, guard, peers));
                 let levels = |said: Vec<(Level, String)>| -> Vec<Level> {
                     said.into_iter().map(|(level, _)| level).collect()
                 };

@@ -11,7 +11,7 @@ mod service;
 use anyhow::Context;
 use clap::CommandFactory;
 use clap::error::ErrorKind;
-use cli::Cli;
+use cli::{Cli, Files};
 use common::audit::Audit;
 use common::limits::{MAX_GREETED, MAX_UNJOINED};
 use common::logging::logger::start_logging;
@@ -21,9 +21,11 @@ use common::terminal::args;
 use common::terminal::config_file::ConfigError;
 use common::terminal::console::{Console, complain};
 use common::terminal::escape::one_line;
+use exposure::Peers;
 use server::authority::{Authority, wall_clock};
-use server::{Handle, HttpConfig, Server, ServerError, Shutdown, Token};
+use server::{Handle, Server, ServerError, Shutdown};
 use service::{Hangup, Service};
+use std::fmt::Display;
 use std::io::Write;
 use std::process::ExitCode;
 
@@ -62,38 +64,22 @@ fn main() -> ExitCode {
         return print(&Cli::completions(shell));
     }
     let format = cli.log_format;
-    let token = match cli.token() {
-        Ok(token) => token,
-        Err(e) => {
-            format.complain(&e.to_string());
-            return ExitCode::from(USAGE);
-        }
+    let wrong = |why: &dyn Display| {
+        format.complain(&why.to_string());
+        ExitCode::from(USAGE)
     };
-    let authority = match cli.authority() {
-        Ok(authority) => authority,
-        Err(e) => {
-            format.complain(&e.to_string());
-            return ExitCode::from(USAGE);
-        }
-    };
-    let http = match cli.http() {
-        Ok(http) => http,
-        Err(e) => {
-            format.complain(&e.to_string());
-            return ExitCode::from(USAGE);
-        }
+    let files = match cli.files() {
+        Ok(files) => files,
+        Err(e) => return wrong(&e),
     };
     if cli.check_config {
         return print(settings.in_force(&Cli::command()).as_bytes());
     }
     let audit = match cli.audit.open(cli.audit_outcomes) {
         Ok(audit) => audit,
-        Err(e) => {
-            format.complain(&e.to_string());
-            return ExitCode::from(USAGE);
-        }
+        Err(e) => return wrong(&e),
     };
-    match serve(cli, token, authority, audit, http) {
+    match serve(cli, files, audit) {
         Ok(Shutdown::Drained) => ExitCode::SUCCESS,
         Ok(Shutdown::Aborted) => ExitCode::from(INTERRUPTED),
         Err(e) => {
@@ -119,13 +105,7 @@ fn print(text: &[u8]) -> ExitCode {
     }
 }
 
-fn serve(
-    cli: Cli,
-    token: Option<Token>,
-    authority: Option<Authority>,
-    audit: Option<Audit>,
-    http: Option<HttpConfig>,
-) -> anyhow::Result<Shutdown> {
+fn serve(cli: Cli, files: Files, audit: Option<Audit>) -> anyhow::Result<Shutdown> {
     let (socket, hangup) = (service::socket()?, Hangup::keep()?);
     let stdout = Console::start("stdout", std::io::stdout()).context("cannot start a thread")?;
     let stderr = Console::start("stderr", std::io::stderr()).context("cannot start a thread")?;
@@ -134,28 +114,27 @@ fn serve(
     let limit = resources::raise_descriptor_limit();
     let clients = cli.clients;
     let any_port = cli.listen.ends_with(":0") && socket.is_none();
-    if let Some(rules) = authority.as_ref().map(Authority::rules) {
+    if let Some(rules) = files.authority.as_ref().map(Authority::rules) {
         let warnings = rules.warnings(wall_clock()).into_iter();
         for warning in warnings.chain(rules.keeps_all_seats(clients)) {
             log::warn!("{}", one_line(&warning));
         }
     }
-    let any_http_port = http
-        .as_ref()
-        .is_some_and(|http| http.listen.ends_with(":0"));
+    let http = files.http.as_ref();
+    let any_http_port = http.is_some_and(|http| http.listen.ends_with(":0"));
     let (guard, http_guard) = (cli.guard(), cli.http_guard());
-    let config = cli.into_config(token, authority, audit, http, &stdout);
+    let config = cli.into_config(files, audit, &stdout);
     let server = match socket {
         Some(socket) => Server::adopt(config, socket)?,
         None => Server::bind(config)?,
     };
     // Before anything is printed that a script may wait for.
     stop_on_signals(server.handle())?;
-    for (level, said) in exposure::look(server.address(), guard)? {
+    for (level, said) in exposure::look(server.address(), guard, Peers::Clients)? {
         log::log!(level, "{said}");
     }
     if let Some(address) = server.http_address() {
-        for (level, said) in exposure::look_at_http(address, http_guard)? {
+        for (level, said) in exposure::look(address, http_guard, Peers::Visitors)? {
             log::log!(level, "{said}");
         }
         if any_http_port {

@@ -126,7 +126,7 @@ fn one_in(
         if scope.is_limited() {
             return Err(no_target(NONE_COVERED));
         }
-        return Err(nobody_below(
+        return Err(none_below(
             &view.ranked()[sender_rank as usize + 1..],
             sender_rank + 1,
         ));
@@ -152,11 +152,11 @@ fn one_of(
     list: &List,
     pick: impl FnOnce(&[Target]) -> Option<&Target>,
 ) -> Result<Selection, RpcError> {
-    let (everybody, sender_rank) = roster.look(|view| {
+    let (ranked, sender_rank) = roster.look(|view| {
         let rank = sender_rank(&view, sender)?;
         Ok::<_, RpcError>((view.ranked().to_vec(), rank))
     })?;
-    let below = (0..).zip(everybody).skip(sender_rank as usize + 1);
+    let below = (0..).zip(ranked).skip(sender_rank as usize + 1);
     let taken = below.filter_map(|(rank, Place { member, .. })| {
         let is_found = executes(&member) && in_list(list, rank, &member, true);
         let allow = is_found.then(|| scope.decide(&member.name))??;
@@ -203,7 +203,7 @@ fn named(
     let Target { member, rank, .. } = &target;
     if *rank == sender_rank {
         return Err(no_target(format!(
-            "{single} is you; nobody commands itself"
+            "{single} is you; no client commands itself"
         )));
     }
     if *rank < sender_rank {
@@ -230,7 +230,7 @@ fn named(
     })
 }
 
-/// The client that something names, in whatever case its name is spelled. That is all that is done
+/// The client that something names, in upper or lower case. That is all that is done
 /// under the list's lock: a line names ten thousand, and each may need a text that says why not.
 fn find(view: &View<'_>, single: &Single<'_>) -> Option<Target> {
     let (rank, place) = match single {
@@ -301,23 +301,23 @@ fn many(
 ) -> Result<Selection, RpcError> {
     // Items are held against all members outside the lock, on a copy.
     let names = list.map_or(&[][..], List::named);
-    let (everybody, sender_rank, named) = roster.look(|view| {
+    let (ranked, sender_rank, named) = roster.look(|view| {
         let rank = sender_rank(&view, sender)?;
         let named: Vec<_> = names.iter().map(|one| find(&view, one)).collect();
         Ok::<_, RpcError>((view.ranked().to_vec(), rank, named))
     })?;
     let unknown = match names {
         [] => Vec::new(),
-        names => unknown(names, named, everybody.len(), sender, scope),
+        names => unknown(names, named, ranked.len(), sender, scope),
     };
     let above = sender_rank as usize;
-    let below = everybody.len() - above - 1;
+    let below = ranked.len() - above - 1;
     let is_lowest = below == 0;
     // A list that grows leaves pieces of each size with the thread's allocator, thousands of times.
     let (mut execute, mut passed_over) = (Vec::with_capacity(below), Vec::with_capacity(below));
     let mut outranked = Vec::with_capacity(above);
     let mut forbidden = Vec::new();
-    for (rank, Place { member, .. }) in everybody.into_iter().enumerate() {
+    for (rank, Place { member, .. }) in ranked.into_iter().enumerate() {
         let rank = rank as u32;
         let is_chosen = rank != sender_rank && chosen(rank, &member, rank > sender_rank);
         if !is_chosen || !scope.shows(&member.name) {
@@ -348,10 +348,10 @@ fn many(
     absent.append(&mut forbidden);
     if execute.is_empty() && outranked.is_empty() && absent.is_empty() {
         return Err(match is_lowest && passed_over.is_empty() {
-            true => nobody_below(&[], 0),
+            true => none_below(&[], 0),
             // Clients that it may not know of may be here.
             false if passed_over.is_empty() && scope.hides() => no_target(NONE_COVERED),
-            false => nobody_found(&passed_over),
+            false => none_found(&passed_over),
         });
     }
     Ok(Selection {
@@ -443,13 +443,13 @@ fn no_target(message: impl Into<String>) -> RpcError {
 
 /// No client below the sender executes: there is none, or none has slots.
 #[inline(never)]
-fn nobody_below(below: &[Place], first_rank: u32) -> RpcError {
+fn none_below(below: &[Place], first_rank: u32) -> RpcError {
     if below.is_empty() {
-        return no_target("you rank lowest: nobody is below you to execute it");
+        return no_target("you rank lowest: no client is below you to execute it");
     }
     let places = below.iter().zip(first_rank..);
     no_target(format!(
-        "nobody below you executes: {}",
+        "no client below you executes: {}",
         do_not(
             places.map(|(place, rank)| (&*place.member, rank)),
             below.len()
@@ -459,13 +459,13 @@ fn nobody_below(below: &[Place], first_rank: u32) -> RpcError {
 
 /// A selector of kind many found only clients that never execute, or none.
 #[inline(never)]
-fn nobody_found(passed_over: &[Target]) -> RpcError {
+fn none_found(passed_over: &[Target]) -> RpcError {
     if passed_over.is_empty() {
-        return no_target("the selector finds nobody here, or nobody but you");
+        return no_target("the selector finds no client here, or none but you");
     }
     let targets = passed_over.iter();
     no_target(format!(
-        "the selector finds nobody who executes: {}",
+        "the selector finds no client that executes: {}",
         do_not(targets.map(|t| (&*t.member, t.rank)), passed_over.len())
     ))
 }

@@ -42,7 +42,7 @@ fn found(roster: &Roster, sender: &Member, selector: &str) -> String {
 #[test]
 fn what_each_selector_finds() {
     let roster = roster(10);
-    let everybody: Vec<_> = [
+    let members: Vec<_> = [
         ("boss", 1),
         ("idle", 0),
         ("web1", 2),
@@ -56,8 +56,8 @@ fn what_each_selector_finds() {
         join_tagged(&roster, name, slots, role.as_slice())
     })
     .collect();
-    let (boss, idle, web1, db) = (&everybody[0], &everybody[1], &everybody[2], &everybody[5]);
-    let web2 = &everybody[4];
+    let (boss, idle, web1, db) = (&members[0], &members[1], &members[2], &members[5]);
+    let web2 = &members[4];
     for (sender, selector, expected) in [
         (boss, "next", "one 2"),
         (web1, "next", "one 4"),
@@ -69,12 +69,12 @@ fn what_each_selector_finds() {
         (
             db,
             "below",
-            "you rank lowest: nobody is below you to execute it",
+            "you rank lowest: no client is below you to execute it",
         ),
         (
             db,
             "next",
-            "you rank lowest: nobody is below you to execute it",
+            "you rank lowest: no client is below you to execute it",
         ),
         (boss, "2", "one 2"),
         (boss, "web2", "one 4"),
@@ -85,8 +85,8 @@ fn what_each_selector_finds() {
         (boss, "!web*", "5"),
         (web1, "0-9,!boss", "1! 4 5"),
         (boss, "web*,!web2", "2"),
-        (boss, "0", "rank 0 is you; nobody commands itself"),
-        (boss, "boss", "boss is you; nobody commands itself"),
+        (boss, "0", "rank 0 is you; no client commands itself"),
+        (boss, "boss", "boss is you; no client commands itself"),
         (
             boss,
             "quiet",
@@ -102,17 +102,17 @@ fn what_each_selector_finds() {
         (
             boss,
             "x*",
-            "the selector finds nobody here, or nobody but you",
+            "the selector finds no client here, or none but you",
         ),
         (
             boss,
             "1-3,!2",
-            "the selector finds nobody who executes: idle (rank 1), quiet (rank 3) have no slots",
+            "the selector finds no client that executes: idle (rank 1), quiet (rank 3) have no slots",
         ),
         (boss, "1,3", "1? 3?"),
         // Members have the numbers 1 to 6.
         (boss, "#3", "one 2"),
-        (boss, "#1", "#1 is you; nobody commands itself"),
+        (boss, "#1", "#1 is you; no client commands itself"),
         (boss, "#7", "no client here has the member number 7"),
         (
             web1,
@@ -134,7 +134,7 @@ fn what_each_selector_finds() {
         (
             boss,
             "role=none",
-            "the selector finds nobody here, or nobody but you",
+            "the selector finds no client here, or none but you",
         ),
         (boss, "next:web2,db", "one 4"),
         (boss, "next:!web1", "one 4"),
@@ -156,18 +156,18 @@ fn what_each_selector_finds() {
             "web1,nope,quiet,9,Web1",
             "2 3? (nope) (rank 9) (Web1)",
         ),
-        // One client, however it is named, and one of each text that nobody has.
+        // One client, however it is named, and one of each text that no client has.
         (boss, "quiet,3,03,nope,nope,9,09", "3? (nope) (rank 9)"),
         (boss, "nope,0", "(nope)"),
         (web1, "nope,idle,quiet", "1! 3? (nope)"),
-        // An exclusion beats it, whatever it has.
+        // An exclusion beats every other item.
         (boss, "2,quiet,nope,9,!q*,!nop?,!7-9", "2"),
         (boss, "2,quiet,!3", "2"),
         (boss, "2,!nope", "2"),
         (
             boss,
             "nope,!nope",
-            "the selector finds nobody here, or nobody but you",
+            "the selector finds no client here, or none but you",
         ),
         (boss, "0-99,n*", "2 4 5"),
         (
@@ -185,14 +185,14 @@ fn what_each_selector_finds() {
 }
 
 #[test]
-fn nobody_below_with_slots_is_said_with_names() {
+fn clients_below_without_slots_are_said_with_names() {
     let roster = roster(10);
     let boss = join(&roster, "boss", 1);
     for name in ["a", "b", "c", "d", "e"] {
         join(&roster, name, 0);
     }
     let expected =
-        "nobody below you executes: a (rank 1), b (rank 2), c (rank 3) and 2 more have no slots";
+        "no client below you executes: a (rank 1), b (rank 2), c (rank 3) and 2 more have no slots";
     assert_eq!(found(&roster, &boss, "next"), expected);
 }
 

@@ -1,9 +1,9 @@
 //! What one client executes: the commands it was given and has not answered, and those that
 //! wait until it has a slot for them.
 //!
-//! This table decides a command's outcome: taking the command out is the single act that does. So the client that it was given to is the only one that can answer for it, and it is
-//! answered once. Whether the client is still here is checked under the same lock, in the
-//! act of registering.
+//! This table decides a command's outcome: taking the command out is the single act that does. So
+//! the client that it was given to is the only one that can answer for it, and it is answered once.
+//! Whether the client is still here is checked under the same lock, in the act of registering.
 //!
 //! Lines for the client are pushed under the lock, so that commands arrive in the order in which
 //! they were registered, and leave at the next flush. Nothing is written here.

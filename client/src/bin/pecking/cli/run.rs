@@ -18,6 +18,7 @@ use client::{Command, SelectedTarget};
 use common::limits::MAX_INPUT_WINDOW;
 use common::terminal::args;
 use std::convert::Infallible;
+use std::io::{self, IsTerminal};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -128,8 +129,13 @@ pub(crate) struct RunOptions {
 
     /// With --batch: start the next batch only while at most so many targets (or so many of a
     /// hundred) have failed, that is, did not end with 0 [default: 0]
-    #[arg(long, value_name = "N", requires = "batch", value_parser = max_fail,
-          allow_hyphen_values = true, help_heading = "Batches")]
+    #[arg(
+        long,
+        value_name = "N",
+        requires = "batch",
+        allow_hyphen_values = true,
+        help_heading = "Batches"
+    )]
     max_fail: Option<Share>,
 
     /// End with the highest exit code of the commands themselves (with one target: its code), and
@@ -248,9 +254,11 @@ impl RunOptions {
         Ok(sinks)
     }
 
-    /// Whether a progress line is wanted, at a terminal.
+    /// Whether a progress line is wanted, at a terminal: not one at which input is typed, which stands
+    /// on the same line.
     pub(crate) fn wants_progress(&self) -> bool {
-        !self.quiet && !self.no_progress && !self.dry_run
+        let is_typed = self.stdin && io::stdin().is_terminal();
+        !self.quiet && !self.no_progress && !self.dry_run && !is_typed
     }
 
     /// How the output looks.
@@ -340,8 +348,4 @@ fn batch(text: &str) -> Result<Share, String> {
         }
         share => Ok(share),
     }
-}
-
-fn max_fail(text: &str) -> Result<Share, String> {
-    text.parse()
 }

@@ -1,13 +1,12 @@
 //! How one output differs from another.
 
+use crate::output::colour;
 use crate::output::screen::Screen;
 use anstyle::AnsiColor;
 use client::OutputStream;
 use similar::TextDiff;
 use std::io;
 use std::time::Duration;
-
-use crate::output::colour;
 
 /// How long finding the smallest difference may take; after that a larger one does.
 const PATIENCE: Duration = Duration::from_millis(500);

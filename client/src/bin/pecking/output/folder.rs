@@ -210,15 +210,17 @@ mod tests {
         std::fs::create_dir_all(&path).expect("a folder");
         std::fs::write(path.join("web1.stdout"), "older and longer").expect("a file");
         let mut folder = OutputFolder::create(&path).expect("it is there");
-        let pieces: [(u64, &str, OutputStream, &[u8]); 6] = [
-            (1, "web1", Stdout, b"a"),
-            (2, "web1.stdout", Stderr, b"b"),
-            (1, "web1", Stdout, b"\xff"),
-            (1, "web1", Stderr, b"c"),
-            (7, "web1", Stdout, b"again"),
-            (8, "../web1", Stdout, b"d"),
-        ];
-        take(&mut folder, &pieces);
+        take(
+            &mut folder,
+            &[
+                (1, "web1", Stdout, b"a"),
+                (2, "web1.stdout", Stderr, b"b"),
+                (1, "web1", Stdout, b"\xff"),
+                (1, "web1", Stderr, b"c"),
+                (7, "web1", Stdout, b"again"),
+                (8, "../web1", Stdout, b"d"),
+            ],
+        );
         folder.close_all();
         take(&mut folder, &[(1, "web1", Stdout, b"e")]);
         assert!(folder.fault().is_none());
@@ -266,15 +268,15 @@ mod tests {
         let elsewhere = there.path().join("elsewhere");
         std::os::unix::fs::symlink(&elsewhere, there.path().join("web2.stdout")).expect("a link");
         let mut folder = OutputFolder::create(there.path()).expect("it is there");
-        let stdout = OutputStream::Stdout;
-        let pieces: [(u64, &str, OutputStream, &[u8]); 5] = [
-            (4, "web4", stdout, b"x"),
-            (1, "web1", stdout, b"a"),
-            (1, "web1", stdout, b"b"),
-            (2, "web2", stdout, b"c"),
-            (3, "web3", stdout, b"d"),
-        ];
-        take(&mut folder, &pieces);
+        for (member, name, bytes) in [
+            (4, "web4", b"x"),
+            (1, "web1", b"a"),
+            (1, "web1", b"b"),
+            (2, "web2", b"c"),
+            (3, "web3", b"d"),
+        ] {
+            take(&mut folder, &[(member, name, OutputStream::Stdout, bytes)]);
+        }
         let fault = folder.fault().expect("a fault");
         assert!(
             fault.message.contains("web4.stdout (and 1 more)"),

@@ -1,21 +1,15 @@
 //! Grouped output: what several targets wrote alike is printed once, under their names, when all have
-//! ended.
-//!
-//! What has ended is kept once for each distinct output. All that is held has a bound; past it the
-//! longest output of a target that runs comes at once, as [`Live`] has it, and nothing is lost.
+//! ended. Output past the bound of what is gathered comes at once, as [`Live`] has it.
 
 use crate::output::colour;
 use crate::output::diff;
+use crate::output::gathering::{Gathering, Group};
 use crate::output::live::{Live, is_remarkable};
-use crate::output::node_set::fold;
-use crate::output::render;
 use crate::output::report::{Piece, Report, Sink};
 use crate::output::screen::Screen;
 use crate::output::stream::Look;
 use anstyle::AnsiColor;
 use client::{Leftovers, Outcome, OutputStream, Status};
-use common::terminal::escape::one_line;
-use std::collections::{BTreeMap, HashMap, HashSet};
 use std::io;
 
 /// Bytes that are gathered: 50 KiB of each of 5,000 targets, and little beside what else runs where
@@ -25,41 +19,14 @@ const MOST_GATHERED: usize = 256 << 20;
 /// What stands above and below the names, as `clush` and `dshbak` have it.
 const RULE: &str = "---------------";
 
-/// Gathers output until all targets have ended.
+/// Prints what was gathered of all targets, when all have ended.
 pub(crate) struct Grouped {
     /// Whether outputs are shown as what differs from the most frequent one.
     is_diff: bool,
-    most: usize,
-    held: usize,
-    /// By number, the targets that have not ended.
-    running: HashMap<u64, Gathered>,
-    stdout: Groups,
-    stderr: Groups,
-    /// By how it ended, the names, where there is more to say than the summary does.
-    remarks: BTreeMap<String, Vec<String>>,
+    gathering: Gathering,
     targets: u32,
     /// For the targets with more output than is gathered.
     live: Live,
-    passed_on: HashSet<u64>,
-}
-
-/// What a target has written so far.
-#[derive(Default)]
-struct Gathered {
-    name: String,
-    stdout: Vec<u8>,
-    stderr: Vec<u8>,
-}
-
-/// The names of the targets, by what they wrote.
-#[derive(Default)]
-pub(crate) struct Groups(HashMap<Vec<u8>, Vec<String>>);
-
-/// A distinct output, and the targets that wrote it.
-pub(crate) struct Group {
-    pub(crate) output: Vec<u8>,
-    pub(crate) folded: String,
-    pub(crate) count: usize,
 }
 
 impl Sink for Grouped {
@@ -98,104 +65,39 @@ impl Grouped {
     fn holding(most: usize, is_diff: bool) -> Grouped {
         Grouped {
             is_diff,
-            most,
-            held: 0,
-            running: HashMap::new(),
-            stdout: Groups::default(),
-            stderr: Groups::default(),
-            remarks: BTreeMap::new(),
+            gathering: Gathering::holding(most),
             targets: 0,
             live: Live::default(),
-            passed_on: HashSet::new(),
         }
     }
 
     fn gather(&mut self, piece: &Piece<'_>, screen: &mut Screen) -> io::Result<()> {
-        if self.passed_on.contains(&piece.member) {
-            return self.live.write(piece, screen);
-        }
-        let gathered = self.running.entry(piece.member).or_default();
-        if gathered.name.is_empty() {
-            gathered.name = one_line(piece.name).into_owned();
-        }
-        let stream = match piece.stream {
-            OutputStream::Stdout => &mut gathered.stdout,
-            OutputStream::Stderr => &mut gathered.stderr,
-        };
-        stream.extend_from_slice(piece.bytes);
-        self.held += piece.bytes.len();
-        while self.held > self.most && self.pass_on(screen)? {}
-        Ok(())
-    }
-
-    /// Prints the longest output of a target that runs, which is gathered no more; returns whether
-    /// there was any.
-    fn pass_on(&mut self, screen: &mut Screen) -> io::Result<bool> {
-        let longest = self.running.iter().max_by_key(|(_, it)| it.bytes());
-        let Some((member, _)) = longest.filter(|(_, it)| it.bytes() > 0) else {
-            return Ok(false);
-        };
-        let member = *member;
-        let gathered = self.running.remove(&member).unwrap_or_default();
-        self.held -= gathered.bytes();
-        self.passed_on.insert(member);
-        let streams = [
-            (OutputStream::Stdout, &gathered.stdout),
-            (OutputStream::Stderr, &gathered.stderr),
-        ];
-        for (stream, bytes) in streams {
-            let piece = Piece {
-                member,
-                name: &gathered.name,
-                rank: 0,
-                stream,
-                bytes,
-            };
-            self.live.write(&piece, screen)?;
-        }
-        Ok(true)
+        let live = &mut self.live;
+        self.gathering.add(piece, |piece| live.write(piece, screen))
     }
 
     fn end(&mut self, outcome: &Outcome, screen: &mut Screen) -> io::Result<()> {
-        if let Some(member) = outcome.member {
-            match self.running.remove(&member) {
-                Some(gathered) => self.put(gathered),
-                None => self.live.finish(Some(member), screen)?,
-            }
+        if let Some(member) = outcome.member
+            && !self.gathering.end(member)
+        {
+            self.live.finish(Some(member), screen)?;
         }
         let is_told = self.targets > 1 && !screen.is_quiet() && is_in_summary(outcome);
         if is_remarkable(outcome) && !is_told {
-            let name = one_line(&outcome.target()).into_owned();
-            let names = self.remarks.entry(render::ending(outcome)).or_default();
-            names.push(name);
+            self.gathering.remark(outcome);
         }
         Ok(())
-    }
-
-    /// Adds what a target wrote to the groups.
-    fn put(&mut self, gathered: Gathered) {
-        let all = gathered.bytes();
-        let new = self.stdout.put(gathered.stdout, &gathered.name)
-            + self.stderr.put(gathered.stderr, &gathered.name);
-        self.held -= all - new;
     }
 
     fn print(&mut self, screen: &mut Screen) -> io::Result<()> {
         self.live.finish(None, screen)?;
-        // After the loss of the server, output is left that no outcome has ended.
-        for gathered in std::mem::take(&mut self.running).into_values() {
-            self.put(gathered);
-        }
-        for (stream, groups) in [
-            (OutputStream::Stdout, std::mem::take(&mut self.stdout)),
-            (OutputStream::Stderr, std::mem::take(&mut self.stderr)),
-        ] {
-            self.print_stream(stream, &groups.sorted(), screen)?;
+        let gathered = self.gathering.finish();
+        for (stream, groups) in &gathered.streams {
+            self.print_stream(*stream, groups, screen)?;
             screen.flush()?;
         }
-        for (how, names) in std::mem::take(&mut self.remarks) {
-            let folded = fold(names.iter().map(String::as_str), usize::MAX);
-            screen.say(&format!("{folded}: {how}"));
+        for line in &gathered.endings {
+            screen.say(line);
         }
         Ok(())
     }
@@ -242,41 +144,6 @@ fn is_in_summary(outcome: &Outcome) -> bool {
         Status::Done | Status::TimedOut | Status::Cancelled
     );
     has_own_end && !outcome.truncated && outcome.leftovers == Leftovers::default()
-}
-
-impl Gathered {
-    fn bytes(&self) -> usize {
-        self.stdout.len() + self.stderr.len()
-    }
-}
-
-impl Groups {
-    /// Adds a target; returns how many bytes are kept for it.
-    pub(crate) fn put(&mut self, mut output: Vec<u8>, name: &str) -> usize {
-        if output.is_empty() {
-            return 0;
-        }
-        if let Some(names) = self.0.get_mut(&output) {
-            names.push(name.to_owned());
-            return 0;
-        }
-        output.shrink_to_fit();
-        let bytes = output.len();
-        self.0.insert(output, vec![name.to_owned()]);
-        bytes
-    }
-
-    /// The groups, the most frequent output first, and then by names.
-    pub(crate) fn sorted(self) -> Vec<Group> {
-        let groups = self.0.into_iter().map(|(output, names)| Group {
-            output,
-            folded: fold(names.iter().map(String::as_str), usize::MAX),
-            count: names.len(),
-        });
-        let mut groups: Vec<Group> = groups.collect();
-        groups.sort_by(|a, b| b.count.cmp(&a.count).then_with(|| a.folded.cmp(&b.folded)));
-        groups
-    }
 }
 
 #[cfg(test)]
@@ -456,28 +323,5 @@ mod tests {
         let live = fastest(|| Box::new(Live::default()));
         let grouped = fastest(|| Box::new(Grouped::new(false)));
         assert!(10 * grouped <= 13 * live, "{grouped:?} and {live:?}");
-    }
-
-    #[test]
-    fn what_has_ended_is_kept_once() {
-        let mut grouped = Grouped::holding(25, false);
-        let mut test = TestScreen::new(Look::default());
-        for member in 0..100 {
-            let name = format!("w{member}");
-            let piece = Piece {
-                member,
-                name: &name,
-                rank: 1,
-                stream: OutputStream::Stdout,
-                bytes: b"0123456789",
-            };
-            let ended = ended(member, Status::Done, Some(0));
-            let reports = [Report::Output(piece), Report::Outcome(&ended)];
-            for report in &reports {
-                grouped.take(report, &mut test.screen).expect("memory");
-            }
-            assert_eq!(grouped.held, 10);
-        }
-        assert_eq!(test.stdout(), b"");
     }
 }

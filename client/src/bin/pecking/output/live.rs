@@ -74,12 +74,7 @@ impl Live {
         let Some(lines) = &mut self.lines else {
             return screen.write(piece.stream, piece.bytes);
         };
-        let source = Source {
-            send: SEND,
-            member: piece.member,
-            is_stderr: piece.stream == OutputStream::Stderr,
-        };
-        let whole = lines.add(source, piece.name, piece.bytes);
+        let whole = lines.add(Source::of(SEND, piece), piece.name, piece.bytes);
         write_whole(&whole, screen)
     }
 }
@@ -135,8 +130,8 @@ mod tests {
             ended.member = Some(name.len() as u64);
             ended.stdout = stdout.to_vec();
             ended.stderr = b"e\n".to_vec();
-            for stream in [OutputStream::Stdout, OutputStream::Stderr] {
-                take(Report::Output(Piece::last(&ended, stream).expect("output")));
+            for piece in Piece::rest(&ended) {
+                take(Report::Output(piece));
             }
             take(Report::Outcome(&ended));
         }

@@ -3,6 +3,7 @@
 pub(crate) mod colour;
 mod diff;
 pub(crate) mod folder;
+pub(crate) mod gathering;
 pub(crate) mod grouped;
 pub(crate) mod json;
 pub(crate) mod live;

@@ -4,7 +4,9 @@
 //! window may be smaller than its line. So there are bounds for each line and for all together.
 
 use crate::output::colour;
+use crate::output::report::Piece;
 use crate::output::stream::Look;
+use client::OutputStream;
 use common::terminal::escape::{Keep, escape, one_line};
 use common::wire::text::whole_characters;
 use memchr::memchr;
@@ -121,7 +123,24 @@ impl NamedLines {
     }
 }
 
+impl Source {
+    /// Where a piece of a send's output comes from.
+    pub(crate) fn of(send: u64, piece: &Piece<'_>) -> Source {
+        Source {
+            send,
+            member: piece.member,
+            is_stderr: piece.stream == OutputStream::Stderr,
+        }
+    }
+}
+
 impl WholeLines {
+    /// Adds lines that come after these.
+    pub(crate) fn extend(&mut self, more: &WholeLines) {
+        self.stdout.extend_from_slice(&more.stdout);
+        self.stderr.extend_from_slice(&more.stderr);
+    }
+
     fn of(&mut self, source: Source) -> &mut Vec<u8> {
         match source.is_stderr {
             true => &mut self.stderr,

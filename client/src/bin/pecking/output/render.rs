@@ -227,7 +227,7 @@ pub(crate) fn refusal(error: &RequestError, client: &Client) -> String {
     let said = one_line(&said);
     match error.code() {
         Some(Code::NoTarget) if is_lowest(client) => {
-            "no target: you rank lowest: nobody is below you to execute it".into()
+            "no target: you rank lowest: no client is below you to execute it".into()
         }
         Some(Code::NoTarget) => format!("no target: {said}"),
         Some(Code::Outranked) => format!("outranked: {said}"),
@@ -288,21 +288,7 @@ mod tests {
     use super::*;
 
     fn sample(status: Status) -> Outcome {
-        Outcome {
-            member: Some(2),
-            name: Some("web1".into()),
-            rank: Some(1),
-            status,
-            exit_code: None,
-            signal: None,
-            stdout: Vec::new(),
-            stderr: Vec::new(),
-            elapsed: None,
-            truncated: false,
-            leftovers: Leftovers::default(),
-            message: None,
-            started: None,
-        }
+        crate::output::testing::outcome("web1", status, None)
     }
 
     #[test]

@@ -89,19 +89,21 @@ impl<'a> Piece<'a> {
         }
     }
 
-    /// What an outcome has of one stream; `None` if that is nothing.
-    pub(crate) fn last(outcome: &'a Outcome, stream: OutputStream) -> Option<Piece<'a>> {
-        let bytes = match stream {
-            OutputStream::Stdout => &outcome.stdout,
-            OutputStream::Stderr => &outcome.stderr,
-        };
-        (!bytes.is_empty()).then_some(())?;
-        Some(Piece {
-            member: outcome.member?,
-            name: outcome.name.as_deref()?,
-            rank: outcome.rank?,
-            stream,
-            bytes,
+    /// What an outcome has of output.
+    pub(crate) fn rest(outcome: &'a Outcome) -> impl Iterator<Item = Piece<'a>> {
+        let streams = [
+            (OutputStream::Stdout, &*outcome.stdout),
+            (OutputStream::Stderr, &*outcome.stderr),
+        ];
+        let written = streams.into_iter().filter(|(_, bytes)| !bytes.is_empty());
+        written.filter_map(|(stream, bytes)| {
+            Some(Piece {
+                member: outcome.member?,
+                name: outcome.name.as_deref()?,
+                rank: outcome.rank?,
+                stream,
+                bytes,
+            })
         })
     }
 }

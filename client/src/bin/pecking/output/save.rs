@@ -1,6 +1,6 @@
 //! `--save`: the JSON lines of a run in a file, from which it can be run again.
 //!
-//! The file that was there before is emptied when there is a first line to write, so that a run that
+//! The file that was there before is emptied when the server has taken the command, so that a run that
 //! never begins leaves it as it is: it may be the file that says what to run again.
 
 use crate::exit_code::ExitCode;
@@ -48,6 +48,9 @@ impl SavedLines {
             return Ok(());
         };
         if !self.is_emptied {
+            if !matches!(report, Report::Accepted(_)) {
+                return Ok(());
+            }
             self.is_emptied = true;
             // A device or a pipe has nothing to be emptied.
             if file.get_ref().metadata()?.is_file() {

@@ -1,15 +1,10 @@
 //! The ranking as a table.
 
+use crate::output::render;
 use client::Member;
 use common::terminal::escape::one_line;
+use common::terminal::table::{Align, columns};
 use std::time::Duration;
-
-/// At which edge a column is aligned: numbers at the right one.
-#[derive(Clone, Copy)]
-pub(crate) enum Align {
-    Left,
-    Right,
-}
 
 const HEAD: [(&str, Align); 8] = [
     ("RANK", Align::Right),
@@ -76,19 +71,6 @@ fn wide_row(member: &Member) -> [String; HEAD.len() + FURTHER.len()] {
     std::array::from_fn(|_| cells.next().unwrap_or_default())
 }
 
-/// Rows under a head, each column as wide as its widest cell.
-pub(crate) fn columns<const N: usize>(
-    head: [(&str, Align); N],
-    rows: impl Iterator<Item = [String; N]>,
-) -> String {
-    let mut all = vec![head.map(|(title, _)| title.to_owned())];
-    all.extend(rows);
-    let width = |column: usize| all.iter().map(|row| row[column].chars().count()).max();
-    let widths: [usize; N] = std::array::from_fn(|column| width(column).unwrap_or_default());
-    let line = |row: &[String; N]| line(row, &widths, head.map(|(_, align)| align));
-    all.iter().map(line).collect()
-}
-
 fn row(member: &Member, own: Option<u64>) -> [String; 8] {
     let you = if own == Some(member.member) {
         " (you)"
@@ -107,18 +89,8 @@ fn row(member: &Member, own: Option<u64>) -> [String; 8] {
         member.slots.to_string(),
         member.running.to_string(),
         member.queued.to_string(),
-        crate::output::render::ago(Duration::from_millis(member.joined_ms)) + " ago",
+        render::ago(Duration::from_millis(member.joined_ms)) + " ago",
     ]
-}
-
-fn line<const N: usize>(row: &[String; N], widths: &[usize; N], aligned: [Align; N]) -> String {
-    let cells = row.iter().zip(widths).zip(aligned);
-    let padded = cells.map(|((cell, width), align)| match align {
-        Align::Right => format!("{cell:>width$}"),
-        Align::Left => format!("{cell:<width$}"),
-    });
-    let line = padded.collect::<Vec<_>>().join("  ");
-    format!("{}\n", line.trim_end())
 }
 
 #[cfg(test)]

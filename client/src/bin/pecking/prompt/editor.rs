@@ -1,6 +1,7 @@
 //! The lines that the user types at the terminal, with editing and a history.
 
 use crate::failure::Failure;
+use crate::own_files;
 use crate::prompt::assistant::{Ask, Assistant};
 use crate::prompt::repl::{ReplInput, ReplOutput};
 use crate::prompt::screen::{Hook, Screen, keep_drawing};
@@ -192,11 +193,5 @@ fn store(editor: &mut Editor<Assistant, FileHistory>, path: &Path) -> Result<(),
 
 /// In the user's folder for state (XDG Base Directory Specification).
 fn history_file() -> Option<PathBuf> {
-    let absolute = |name: &str| {
-        let path = PathBuf::from(std::env::var_os(name)?);
-        path.is_absolute().then_some(path)
-    };
-    let state = absolute("XDG_STATE_HOME")
-        .or_else(|| absolute("HOME").map(|home| home.join(".local/state")))?;
-    Some(state.join("pecking-order/history"))
+    Some(own_files::folder("XDG_STATE_HOME", ".local/state")?.join("pecking-order/history"))
 }

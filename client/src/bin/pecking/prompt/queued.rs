@@ -9,7 +9,7 @@
 use client::{Client, Member, SendEvent};
 use common::limits::MAX_MEMBERS_PAGE;
 use common::terminal::escape::one_line;
-use common::wire::selector::{List, Selector, Single, Subject};
+use common::wire::selector::Selector;
 use std::collections::{HashMap, HashSet};
 use std::time::{Duration, Instant};
 
@@ -74,7 +74,7 @@ impl Queued {
             .collect();
         let mut waits = self.targets(&below);
         waits.retain(|m| m.queued > 0 && !self.heard.contains(&m.member));
-        let ahead = |m: &&Member| (m.running + m.queued).saturating_sub(1);
+        let ahead = |m: &&Member| m.running.saturating_add(m.queued).saturating_sub(1);
         let Some(first) = self.first.take() else {
             if !waits.is_empty() {
                 self.first = Some(waits.iter().map(|m| (m.member, ahead(m))).collect());
@@ -109,16 +109,14 @@ impl Queued {
             // It waits only if no executor has a free slot.
             Some(Selector::LeastLoaded) if below.iter().any(|m| m.running < m.slots) => Vec::new(),
             Some(Selector::LeastLoaded | Selector::Below | Selector::All) => below.to_vec(),
-            Some(Selector::Single(Single::Rank(rank))) => those(&|m| m.rank == *rank),
-            Some(Selector::Single(Single::Name(name))) => those(&|m| *m.name == **name),
-            Some(Selector::Single(Single::Member(number))) => those(&|m| m.member == *number),
-            Some(Selector::List(list)) => those(&|m| finds(list, m)),
+            Some(Selector::Single(single)) => those(&|m| single.is(&m.into())),
+            Some(Selector::List(list)) => those(&|m| list.finds(&m.into())),
             Some(Selector::NextOf(list)) => {
-                let found = below.iter().copied().find(|m| finds(list, m));
+                let found = below.iter().copied().find(|m| list.finds(&(*m).into()));
                 found.into_iter().collect()
             }
             Some(Selector::LeastLoadedOf(list)) => {
-                let found = those(&|m| finds(list, m));
+                let found = those(&|m| list.finds(&m.into()));
                 match found.iter().any(|m| m.running < m.slots) {
                     true => Vec::new(),
                     false => found,
@@ -126,17 +124,6 @@ impl Queued {
             }
         }
     }
-}
-
-/// Whether a list finds a client that ranks below.
-fn finds(list: &List, member: &Member) -> bool {
-    let client = Subject {
-        rank: Some(member.rank),
-        member: Some(member.member),
-        name: Some(&member.name),
-        tags: Some(&member.tags),
-    };
-    (list.only_excludes() || list.includes(&client)) && !list.excludes(&client)
 }
 
 /// This client's rank, and the clients from there on down: one page, the nearest ones of

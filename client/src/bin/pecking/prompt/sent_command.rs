@@ -1,20 +1,26 @@
 //! A command that was sent from a line and has not ended everywhere: turns its events into text.
 
 use crate::exit_code::ExitCode;
+use crate::output::gathering::Gathering;
+use crate::output::live::is_remarkable;
 use crate::output::prefix::{NamedLines, Source, WholeLines};
 use crate::output::render::{self, Style};
 use crate::output::report::Piece;
 use crate::output::summary;
-use crate::prompt::gather::Gather;
-use client::{Client, Outcome, Output, OutputStream, RequestError, SendEvent, SendHandle, Tally};
+use crate::prompt::gather;
+use client::{Client, Outcome, RequestError, SendEvent, SendHandle, Tally};
 use common::terminal::escape::one_line;
 use common::wire::message::clip;
 use crossbeam_channel::{Receiver, TryRecvError};
 use std::borrow::Cow;
 use std::cell::Cell;
 use std::collections::VecDeque;
+use std::convert::Infallible;
 use std::fmt::Write;
 use std::time::Instant;
+
+/// Bytes that are shown in one step: the next one waits until there is room for it.
+const STEP: usize = 16 << 10;
 
 pub(crate) struct SentCommand {
     sent: SendHandle,
@@ -26,8 +32,8 @@ pub(crate) struct SentCommand {
     ended: u32,
     is_cancelled: Cell<bool>,
     /// What is gathered, if outputs are shown together.
-    gather: Option<Gather>,
-    /// What waits until there is room to show it: what was gathered, and behind that the end.
+    gather: Option<Gathering>,
+    /// What waits until there is room to show it.
     pending: VecDeque<Step>,
 }
 
@@ -56,7 +62,7 @@ impl SentCommand {
 
     /// Shows what several targets write together, when all have ended.
     pub(crate) fn gathered(mut self) -> SentCommand {
-        self.gather = Some(Gather::default());
+        self.gather = Some(gather::gathering());
         self
     }
 
@@ -111,7 +117,7 @@ impl SentCommand {
         match self.sent.receiver().try_recv() {
             Ok(SendEvent::Accepted { targets }) => self.targets = Some(targets),
             Ok(SendEvent::Output(output)) => {
-                step.shown = lines(&self.output(&output, unfinished), style);
+                step.shown = lines(&self.output(&Piece::of(&output), unfinished), style);
             }
             Ok(SendEvent::Outcome(outcome)) if self.gathers() => {
                 step.exit = ExitCode::of_outcome(&outcome);
@@ -131,9 +137,10 @@ impl SentCommand {
             // After the loss of the server, lines are left that no outcome has ended.
             let rest = unfinished.finish(self.sent.id(), None);
             step.shown.insert_str(0, &lines(&rest, style));
-            step = self.after_gathered(step, style, is_one_of_several);
+            self.show_gathered(style, is_one_of_several);
         }
-        Some(step)
+        self.pending.extend(in_steps(step));
+        self.pending.pop_front()
     }
 
     /// One target has no other to be shown with.
@@ -141,45 +148,33 @@ impl SentCommand {
         self.gather.is_some() && self.targets.is_some()
     }
 
-    /// The next step, if the last one comes after all that was gathered.
-    fn after_gathered(&mut self, last: Step, style: Style, is_one_of_several: bool) -> Step {
+    /// Has all that was gathered shown.
+    fn show_gathered(&mut self, style: Style, is_one_of_several: bool) {
         let named = self.named(is_one_of_several);
-        let gathered = self
-            .gather
-            .take()
-            .map(|gather| gather.finish(&named, style));
-        let pieces = gathered.unwrap_or_default().into_iter();
-        self.pending.extend(pieces.map(|shown| Step {
+        let Some(mut gathering) = self.gather.take() else {
+            return;
+        };
+        let shown = gather::shown(&gathering.finish(), &named, style);
+        let steps = shown.into_iter().map(|shown| Step {
             shown,
             ..Step::default()
-        }));
-        self.pending.push_back(last);
-        self.pending.pop_front().unwrap_or_default()
+        });
+        self.pending.extend(steps.flat_map(in_steps));
     }
 
-    /// The lines that are now whole of what a target writes while it runs, if they are not gathered.
-    fn output(&mut self, output: &Output, unfinished: &mut NamedLines) -> WholeLines {
-        let id = self.sent.id();
-        let source = |member, stream| Source {
-            send: id,
-            member,
-            is_stderr: stream == OutputStream::Stderr,
-        };
-        let gathers = self.gathers();
-        let Some(gather) = self.gather.as_mut().filter(|_| gathers) else {
-            return unfinished.add(
-                source(output.member, output.stream),
-                &output.name,
-                &output.bytes,
-            );
-        };
+    /// The lines that are now whole of what a target writes, if they are not gathered.
+    fn output(&mut self, piece: &Piece<'_>, unfinished: &mut NamedLines) -> WholeLines {
+        let (send, gathers) = (self.sent.id(), self.gathers());
         let mut whole = WholeLines::default();
-        for passed in gather.output(&Piece::of(output)) {
-            let source = source(passed.member, passed.stream);
-            let lines = unfinished.add(source, &passed.name, &passed.bytes);
-            whole.stdout.extend(lines.stdout);
-            whole.stderr.extend(lines.stderr);
-        }
+        let mut show = |piece: &Piece<'_>| {
+            let source = Source::of(send, piece);
+            whole.extend(&unfinished.add(source, piece.name, piece.bytes));
+            Ok::<_, Infallible>(())
+        };
+        let Ok(()) = match self.gather.as_mut().filter(|_| gathers) {
+            Some(gathering) => gathering.add(piece, show),
+            None => show(piece),
+        };
         whole
     }
 
@@ -190,11 +185,18 @@ impl SentCommand {
         style: Style,
     ) -> String {
         self.ended += 1;
-        if let Some(gather) = &mut self.gather {
-            gather.outcome(outcome);
+        let mut whole = WholeLines::default();
+        for piece in Piece::rest(outcome) {
+            whole.extend(&self.output(&piece, unfinished));
         }
-        let finish = |member| unfinished.finish(self.sent.id(), Some(member));
-        lines(&outcome.member.map(finish).unwrap_or_default(), style)
+        if let Some(member) = outcome.member {
+            self.gather.as_mut().map(|gathering| gathering.end(member));
+            whole.extend(&unfinished.finish(self.sent.id(), Some(member)));
+        }
+        if let Some(gathering) = self.gather.as_mut().filter(|_| is_remarkable(outcome)) {
+            gathering.remark(outcome);
+        }
+        lines(&whole, style)
     }
 
     /// What names the command in front of a line about it, if it is to be named.
@@ -246,4 +248,54 @@ impl SentCommand {
 /// Lines of both streams, as the REPL shows them.
 fn lines(whole: &WholeLines, style: Style) -> String {
     style.output_of_others(&whole.stdout) + &style.output_of_others(&whole.stderr)
+}
+
+/// A step in as many as are shown one by one, each of whole lines: a screen takes no text of any
+/// length.
+fn in_steps(mut step: Step) -> impl Iterator<Item = Step> {
+    let mut texts: Vec<String> = Vec::new();
+    if step.shown.len() > STEP {
+        for line in step.shown.split_inclusive('\n') {
+            match texts.last_mut() {
+                Some(text) if text.len() + line.len() <= STEP => text.push_str(line),
+                _ => texts.push(line.to_owned()),
+            }
+        }
+        step.shown = texts.pop().unwrap_or_default();
+    }
+    let before = texts.into_iter().map(|shown| Step {
+        shown,
+        ..Step::default()
+    });
+    before.chain(std::iter::once(step))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_long_step_comes_in_steps_of_whole_lines_and_the_last_has_its_end() {
+        for lines in [0, 1, 100, 10_000] {
+            let shown = "0123456789\n".repeat(lines);
+            let step = Step {
+                shown: shown.clone(),
+                exit: ExitCode::Failed,
+                is_last: true,
+            };
+            let steps: Vec<Step> = in_steps(step).collect();
+            assert_eq!(steps.len(), lines.div_ceil(STEP / 11).max(1));
+            let texts = steps.iter().map(|step| step.shown.as_str());
+            assert_eq!(texts.collect::<String>(), shown);
+            let (last, others) = steps.split_last().expect("at least one");
+            assert!(last.is_last && last.exit == ExitCode::Failed);
+            let is_part = |step: &Step| step.shown.ends_with('\n') && step.shown.len() <= STEP;
+            assert!(others.iter().all(is_part));
+            assert!(
+                others
+                    .iter()
+                    .all(|it| !it.is_last && it.exit == ExitCode::Done)
+            );
+        }
+    }
 }

@@ -31,15 +31,18 @@ pub(super) fn confirm(
         return Ok(());
     }
     let reached = targets.iter();
-    let reached = reached.filter(|target| target.status == Reach::Execute);
-    let names = reached.filter_map(|target| target.name.as_deref());
-    let names: Vec<_> = names.map(one_line).collect();
-    if names.len() <= most as usize {
+    let reached: Vec<_> = reached.filter(|it| it.status == Reach::Execute).collect();
+    if reached.len() <= most as usize {
         return Ok(());
     }
+    let names = reached.iter().filter_map(|it| it.name.as_deref());
+    let names: Vec<_> = names.map(one_line).collect();
     let words = render::words(command.words());
     let folded = fold(names.iter().map(AsRef::as_ref), MOST_NAMES);
-    let question = format!("run {words} on {} targets ({folded})? [y/N] ", names.len());
+    let question = format!(
+        "run {words} on {} targets ({folded})? [y/N] ",
+        reached.len()
+    );
     match ask(&question, signals)? {
         true => Ok(()),
         false => Err(Failure::NotConfirmed),

@@ -1,7 +1,7 @@
 //! The plan of a rolling run: its targets, fixed at the start, in batches.
 //!
 //! Targets are named by their numbers, which no other client has in the same run of the server: one
-//! that joins meanwhile, under whatever name, is in no batch.
+//! that joins meanwhile, under any name, is in no batch.
 
 use crate::output::node_set::fold;
 use client::{Reach, SelectedTarget};
@@ -34,7 +34,9 @@ impl FromStr for Share {
                 .map(Share::Percent),
             None => number(text).map(Share::Count),
         };
-        share.ok_or_else(|| "expected a whole number, such as 10, or a share, such as 10%".into())
+        share.ok_or_else(|| {
+            "expected a whole number, such as 10, or a share of at most 100%, such as 10%".into()
+        })
     }
 }
 

@@ -10,9 +10,7 @@ use crate::output::summary::Summary;
 use crate::output::tracker::Tracker;
 use crate::prompt::queued::Queued;
 use crate::run::names::Names;
-use client::{
-    Client, Code, Command, Outcome, OutputStream, RequestError, SelectedTarget, SendEvent,
-};
+use client::{Client, Code, Command, Outcome, RequestError, SelectedTarget, SendEvent};
 use common::sys::sync::Arc;
 use crossbeam_channel::{Receiver, RecvTimeoutError};
 use std::io::{self, ErrorKind};
@@ -214,10 +212,8 @@ impl Reporter {
 
     /// What an outcome has of output is output as any other.
     pub(super) fn outcome(&mut self, outcome: &Outcome) -> io::Result<()> {
-        for stream in [OutputStream::Stdout, OutputStream::Stderr] {
-            if let Some(piece) = Piece::last(outcome, stream) {
-                self.report(&Report::Output(piece))?;
-            }
+        for piece in Piece::rest(outcome) {
+            self.report(&Report::Output(piece))?;
         }
         self.summary.add(outcome);
         self.exits.add(outcome);

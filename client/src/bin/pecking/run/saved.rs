@@ -9,7 +9,7 @@ use crate::failure::Failure;
 use crate::output::node_set::fold;
 use crate::output::report::Problem;
 use crate::run::plan::list_of;
-use common::limits::{MAX_LINE, MAX_SELECTOR};
+use common::limits::{MAX_SELECTOR, OUTBOX_BYTES};
 use common::terminal::escape::{one_line, path_line};
 use common::wire::selector::check_name;
 use serde::Deserialize;
@@ -18,8 +18,9 @@ use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read};
 use std::path::Path;
 
-/// Bytes of a line at most: output of one line of the wire, each byte of which may be escaped as six.
-const LONGEST_LINE: u64 = 6 * MAX_LINE as u64;
+/// Bytes of a line at most: output of the longest line that a server may take, each byte of which may
+/// be escaped as six. The summary of a million targets is shorter.
+const LONGEST_LINE: u64 = 6 * OUTBOX_BYTES as u64 / 4;
 
 /// Bytes of names that are said: a few lines of a terminal.
 const MOST_NAMES: usize = 1 << 10;
@@ -67,25 +68,29 @@ impl SavedRun {
     /// It cannot be read, or is none that `--save` wrote.
     pub(crate) fn read(path: &Path) -> Result<SavedRun, Failure> {
         let read = File::open(path).map_err(|why| format!("cannot read it: {why}"));
-        let saved = read.and_then(|file| SavedRun::of(BufReader::new(file)));
+        let saved = read.and_then(|file| SavedRun::of(BufReader::new(file), LONGEST_LINE));
         saved.map_err(|why| Failure::Usage(format!("--failed {}: {why}", path_line(path))))
     }
 
-    fn of(mut file: impl BufRead) -> Result<SavedRun, String> {
+    fn of(mut file: impl BufRead, longest: u64) -> Result<SavedRun, String> {
         let mut reading = Reading::default();
         let mut line = Vec::new();
-        for number in 1.. {
+        for number in 1_u64.. {
             line.clear();
-            let read = (&mut file).take(LONGEST_LINE).read_until(b'\n', &mut line);
+            let read = (&mut file).take(longest).read_until(b'\n', &mut line);
             if read.map_err(|why: io::Error| format!("cannot read it: {why}"))? == 0 {
                 break;
+            }
+            let has_end = line.last() == Some(&b'\n');
+            if line.len() as u64 == longest && !has_end {
+                return Err(format!("line {number} has more than {longest} bytes"));
             }
             match serde_json::from_slice(&line) {
                 Ok(line) => reading
                     .take(line)
                     .map_err(|why| format!("line {number}: {why}"))?,
                 // It is cut there.
-                Err(_) if number > 1 && line.last() != Some(&b'\n') => break,
+                Err(_) if number > 1 && !has_end => break,
                 Err(why) => {
                     return Err(format!(
                         "line {number} is none that `pecking run --save` writes: {why}"
@@ -144,11 +149,18 @@ impl SavedRun {
     }
 
     fn unnamed_text(&self) -> String {
-        let (count, plural) = (self.unnamed, if self.unnamed == 1 { "" } else { "s" });
+        let (count, plural, again) = match self.unnamed {
+            1 => (1, "", "it is"),
+            count => (count, "s", "they are"),
+        };
         format!(
-            "the file does not name {count} target{plural} at which it did not end with 0: they are \
+            "the file does not name {count} target{plural} at which it did not end with 0: {again} \
              not run again"
         )
+    }
+
+    fn add_unnamed(&mut self, targets: u32) {
+        self.unnamed = self.unnamed.saturating_add(targets);
     }
 
     fn failed(&self) -> impl Iterator<Item = &str> {
@@ -184,12 +196,12 @@ impl Reading {
                 if let Some(member) = member {
                     self.open.remove(&member);
                 }
-                self.told += 1;
+                self.told = self.told.saturating_add(1);
                 let is_done = status == "done" && exit_code == Some(0);
                 match name {
                     Some(name) => self.end(name, is_done),
                     None => {
-                        self.saved.unnamed += u32::from(!is_done);
+                        self.saved.add_unnamed(u32::from(!is_done));
                         Ok(())
                     }
                 }
@@ -232,7 +244,7 @@ impl Reading {
         let named = self
             .told
             .saturating_add(u32::try_from(open.len()).unwrap_or(u32::MAX));
-        self.saved.unnamed += self.expected.saturating_sub(named);
+        self.saved.add_unnamed(self.expected.saturating_sub(named));
         (self.expected, self.told) = (0, 0);
         open.into_values()
             .try_for_each(|name| self.end(name, false))
@@ -277,7 +289,7 @@ mod tests {
     }
 
     fn read(lines: &[&str]) -> Result<SavedRun, String> {
-        SavedRun::of(lines.join("\n").as_bytes())
+        SavedRun::of(lines.join("\n").as_bytes(), LONGEST_LINE)
     }
 
     #[test]
@@ -326,7 +338,8 @@ mod tests {
         assert!(
             saved
                 .problem()
-                .is_some_and(|it| it.message.contains("does not name 1 target"))
+                .is_some_and(|it| it.message.contains("does not name 1 target at which")
+                    && it.message.ends_with("0: it is not run again"))
         );
         let saved = read(&[ACCEPTED, &done]).expect("a file");
         assert!(matches!(saved.selector(), Err(Failure::Usage(why)) if why.contains("3 targets")));
@@ -366,6 +379,18 @@ mod tests {
             let error = read(lines).expect_err(expected);
             assert!(error.contains(expected), "{error}");
         }
+    }
+
+    #[test]
+    fn counts_and_lines_of_any_length_are_told() {
+        let most = ACCEPTED.replace('4', &u32::MAX.to_string());
+        let unnamed = r#"{"type":"outcome","status":"absent"}"#;
+        let saved = read(&[&most, &most, unnamed]).expect("a file");
+        assert_eq!(saved.unnamed, u32::MAX);
+        let long = format!(r#"{{"type":"output","text":"{}"}}"#, "x".repeat(100));
+        let file = [ACCEPTED, &long, &outcome("web1", "done", 0)].join("\n");
+        let error = SavedRun::of(file.as_bytes(), 100).expect_err("too long");
+        assert!(error.contains("line 2 has more than 100 bytes"), "{error}");
     }
 
     #[test]

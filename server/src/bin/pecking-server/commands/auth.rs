@@ -5,6 +5,7 @@ use clap::{ArgGroup, Args, Subcommand};
 use common::terminal::args;
 use common::terminal::console::complain;
 use common::terminal::escape::one_line;
+use common::terminal::table::{Align, columns};
 use common::wire::Identity;
 use common::wire::name::Name;
 use server::authority::{self, NewCredential, Rules};
@@ -120,7 +121,7 @@ impl Auth {
             Auth::Add(add) => add.run(),
             Auth::List(List { file }) => {
                 let rules = Rules::load(&file)?;
-                print(&table(&rules.list()))?;
+                print(&table(rules.list()))?;
                 Ok(ExitCode::SUCCESS)
             }
             Auth::Revoke(Revoke { file, id }) => {
@@ -193,9 +194,9 @@ impl Try {
     }
 }
 
-/// Lines in columns, under a heading.
-fn table(lines: &[[String; 7]]) -> String {
-    let heading = [
+/// Credentials in columns, under a heading.
+fn table(lines: Vec<[String; 7]>) -> String {
+    let head = [
         "ID",
         "ROLE",
         "PROOF",
@@ -203,26 +204,8 @@ fn table(lines: &[[String; 7]]) -> String {
         "FROM",
         "EXPIRES",
         "CONNECTIONS",
-    ]
-    .map(str::to_owned);
-    let lines: Vec<&[String; 7]> = std::iter::once(&heading).chain(lines).collect();
-    let width = |column: usize| {
-        lines
-            .iter()
-            .map(|line| line[column].len())
-            .max()
-            .unwrap_or(0)
-    };
-    let widths: Vec<usize> = (0..heading.len()).map(width).collect();
-    let mut text = String::new();
-    for line in &lines {
-        let cells = line
-            .iter()
-            .zip(&widths)
-            .map(|(cell, width)| format!("{cell:width$}"));
-        let cells: Vec<String> = cells.collect();
-        text.push_str(one_line(cells.join("  ").trim_end()).as_ref());
-        text.push('\n');
-    }
-    text
+    ];
+    let rows = lines.into_iter();
+    let rows = rows.map(|line| line.map(|cell| one_line(&cell).into_owned()));
+    columns(head.map(|title| (title, Align::Left)), rows)
 }

@@ -10,7 +10,7 @@ use crate::prompt::sent_command::SentCommand;
 use crate::targets::Groups;
 use client::{Command, Member};
 use common::terminal::escape::one_line;
-use common::wire::selector::{Selector, Single, Subject};
+use common::wire::selector::{Selector, Subject};
 use std::time::Duration;
 
 impl Repl<'_> {
@@ -197,26 +197,13 @@ impl Repl<'_> {
 /// Whether a selector means this client, for a sender with this number and rank. `next` and its like
 /// mean the clients of which they would take one.
 fn finds(selector: &Selector<'_>, member: &Member, own: u64, rank: u32) -> bool {
-    let subject = Subject {
-        rank: Some(member.rank),
-        member: Some(member.member),
-        name: Some(&member.name),
-        tags: Some(&member.tags),
-    };
+    let subject = Subject::from(member);
     let is_below = member.rank > rank && member.slots > 0;
     match selector {
         Selector::All => member.member != own,
         Selector::Below | Selector::Next | Selector::LeastLoaded => is_below,
-        Selector::Single(Single::Rank(rank)) => member.rank == *rank,
-        Selector::Single(Single::Member(number)) => member.member == *number,
-        Selector::Single(Single::Name(name)) => *member.name == **name,
-        Selector::List(list) => {
-            (list.only_excludes() || list.includes(&subject)) && !list.excludes(&subject)
-        }
-        Selector::NextOf(list) | Selector::LeastLoadedOf(list) => {
-            is_below
-                && (list.only_excludes() || list.includes(&subject))
-                && !list.excludes(&subject)
-        }
+        Selector::Single(single) => single.is(&subject),
+        Selector::List(list) => list.finds(&subject),
+        Selector::NextOf(list) | Selector::LeastLoadedOf(list) => is_below && list.finds(&subject),
     }
 }

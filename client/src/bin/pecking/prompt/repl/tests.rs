@@ -34,22 +34,28 @@ fn serve() -> (server::Running, Config) {
     (running, config)
 }
 
+/// Lines that a test types, and where it types them.
+fn typed(one_by_one: bool) -> (Sender<Result<String, String>>, ReplInput) {
+    let (into, lines) = unbounded();
+    let input = ReplInput {
+        lines,
+        handled: None,
+        one_by_one,
+        asks: never(),
+    };
+    (into, input)
+}
+
 /// Runs lines one by one; gives what was shown, how it ended and what it counts as.
 fn run(client: &Client, lines: &[&str]) -> (String, ReplEnd, ExitCode) {
-    let (into, from) = unbounded();
+    let (into, input) = typed(true);
     for line in lines {
         into.send(Ok((*line).to_owned())).expect("the repl");
     }
     drop(into);
-    let lines = ReplInput {
-        lines: from,
-        handled: None,
-        one_by_one: true,
-        asks: never(),
-    };
     let output = Recorder::default();
     let mut repl = Repl::new(client, &output, false);
-    let end = repl.run(&lines, &never());
+    let end = repl.run(&input, &never());
     let worst = repl.worst();
     let shown = lock(&output.0).clone();
     (shown, end, worst)
@@ -106,7 +112,7 @@ fn a_refusal_says_why_and_what_would_work() {
     let (shown, end, worst) = run(&low, &["print", ":nope", "exit", "never"]);
     assert_eq!((end, worst), (ReplEnd::Quit, ExitCode::Usage));
     let expected = "print command sent.\n\
-        print: no target: you rank lowest: nobody is below you to execute it\n\
+        print: no target: you rank lowest: no client is below you to execute it\n\
         error: there is no :nope; :help shows what there is\n";
     assert_eq!(shown, expected);
 }
@@ -116,13 +122,7 @@ fn a_command_that_runs_here_is_shown_as_in_the_originals() {
     let (_server, config) = serve();
     let boss = Client::connect(&config, Simulation).expect("a place");
     let worker = Client::connect(&config, Simulation).expect("a place");
-    let (into, from) = unbounded();
-    let lines = ReplInput {
-        lines: from,
-        handled: None,
-        one_by_one: false,
-        asks: never(),
-    };
+    let (into, lines) = typed(false);
     let output = Recorder::default();
     std::thread::scope(|scope| {
         let running = scope.spawn(|| {
@@ -244,13 +244,7 @@ fn what_came_of_a_command_is_shown_again() {
     let (_server, config) = serve();
     let boss = Client::connect(&config, Simulation).expect("a place");
     let _worker = Client::connect(&config, Simulation).expect("a place");
-    let (into, from) = unbounded();
-    let lines = ReplInput {
-        lines: from,
-        handled: None,
-        one_by_one: true,
-        asks: never(),
-    };
+    let (into, lines) = typed(true);
     let output = Recorder::default();
     let mut repl = Repl::new(&boss, &output, false);
     into.send(Ok("print".into())).expect("the repl");
@@ -279,14 +273,9 @@ fn an_outcome_names_its_command_if_several_are_open_and_the_last_one_is_cancelle
         ..config.clone()
     };
     let _worker = Client::connect(&worker, stuck).expect("a place");
-    let (into, from) = unbounded();
+    let (into, mut lines) = typed(false);
     let (ask, asks) = unbounded();
-    let lines = ReplInput {
-        lines: from,
-        handled: None,
-        one_by_one: false,
-        asks,
-    };
+    lines.asks = asks;
     let output = Recorder::default();
     let shown = |part: &str| {
         while !lock(&output.0).contains(part) {

@@ -1,12 +1,14 @@
 //! A command to execute here: its sender, its words, and whether it is still wanted.
 
-use crate::execute::input::{InputBuffer, JobInput, NextInput, TooMuchInput};
+pub(crate) mod input;
+
 use crate::execute::result_line;
 use common::net::outbox::Outbox;
 use common::sys::sync::{Arc, Condvar, Mutex, lock, wait, wait_timeout};
+use common::wire::OutputStream;
 use common::wire::fast_encode::execution_output;
-use common::wire::message::{Id, notification_line};
-use common::wire::{ExecutionInputConsumed, OutputStream, method};
+use common::wire::message::Id;
+use input::InputBuffer;
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -14,7 +16,7 @@ use std::time::{Duration, Instant};
 /// The sender of a command: its number, its name, and its rank when the server took it.
 pub type Origin = common::wire::Origin<'static>;
 
-/// How often a thread that waits for credit checks, should a wake-up be missed.
+/// How often a thread that waits for credit or input checks, should a wake-up be missed.
 const TICK: Duration = Duration::from_secs(1);
 
 /// Why a job is no longer wanted.
@@ -142,126 +144,6 @@ impl Job {
         self.0.window
     }
 
-    /// Reads the input that its sender gives it, if it has any; only a client with
-    /// [`Config::takes_input`](crate::Config::takes_input) is given such jobs. What is read is gone
-    /// for another reader. Until it is read, or [closed](Self::close_input), the sender waits.
-    ///
-    /// ```
-    /// # let server = server::Server::bind(server::Config {
-    /// #     listen: "127.0.0.1:0".into(),
-    /// #     ..Default::default()
-    /// # })?;
-    /// # let running = server.spawn()?;
-    /// use client::{Client, Command, Config, ExecutionResult, Job, Simulation};
-    /// use std::io::{Read, Write};
-    ///
-    /// let mut config = Config { server: running.address().to_string(), ..Config::default() };
-    /// let boss = Client::connect(&config, Simulation)?;
-    /// config.takes_input = true;
-    /// let _worker = Client::connect(&config, |job: &Job| {
-    ///     let mut text = String::new();
-    ///     let read = job.input().map(|mut input| input.read_to_string(&mut text));
-    ///     match read {
-    ///         Some(Ok(bytes)) => ExecutionResult::exited(0, format!("{bytes} bytes: {text}")),
-    ///         Some(Err(why)) => ExecutionResult::Failed(why.to_string()),
-    ///         None => ExecutionResult::Refused("it needs input".into()),
-    ///     }
-    /// })?;
-    ///
-    /// let mut sent = boss.send(Command::new(["read"]).input())?;
-    /// let mut input = sent.take_input().expect("the command has input");
-    /// write!(input, "hello")?;
-    /// input.finish();
-    /// assert_eq!(sent.wait()?[0].stdout, b"5 bytes: hello");
-    /// # running.stop()?;
-    /// # Ok::<(), Box<dyn std::error::Error>>(())
-    /// ```
-    pub fn input(&self) -> Option<JobInput<'_>> {
-        self.0.has_input.then_some(JobInput(self))
-    }
-
-    /// Whether its sender gives it input.
-    pub fn has_input(&self) -> bool {
-        self.0.has_input
-    }
-
-    /// Wants no more of its input: the sender need not wait for what was not read.
-    pub fn close_input(&self) {
-        self.change_input(InputBuffer::close);
-    }
-
-    /// Adds a piece of input. The reader thread does, and does not wait.
-    pub(crate) fn add_input(&self, bytes: Vec<u8>, is_last: bool) -> Result<(), TooMuchInput> {
-        let mut state = lock(&self.0.stop);
-        let Some(input) = &mut state.input else {
-            return Ok(());
-        };
-        let is_awaited = input.add(bytes, is_last)?;
-        let skipped = input.skip();
-        drop(state);
-        self.tell_consumed(skipped);
-        if is_awaited {
-            self.wake();
-        }
-        Ok(())
-    }
-
-    /// Takes the next piece of input. [`consume_input`](Self::consume_input) says how much of it was
-    /// dealt with.
-    pub(crate) fn next_input(&self) -> NextInput {
-        let mut state = lock(&self.0.stop);
-        let next = state.input.as_mut().map(|input| input.next());
-        next.unwrap_or(NextInput::End)
-    }
-
-    /// Whether there is more input to take, or its end.
-    pub(crate) fn has_next_input(&self) -> bool {
-        let state = lock(&self.0.stop);
-        state.input.as_ref().is_some_and(|input| input.has_next())
-    }
-
-    /// So much of the input was dealt with.
-    pub(crate) fn consume_input(&self, bytes: u64) {
-        self.change_input(|input| input.consume(bytes));
-    }
-
-    fn change_input(&self, change: impl FnOnce(&mut InputBuffer) -> Option<u64>) {
-        let mut state = lock(&self.0.stop);
-        let told = state.input.as_mut().and_then(|input| change(input));
-        drop(state);
-        self.tell_consumed(told);
-    }
-
-    fn tell_consumed(&self, bytes: Option<u64>) {
-        if let (Some(bytes), Some(id)) = (bytes, self.id().number()) {
-            let consumed = ExecutionInputConsumed { id, bytes };
-            let line = notification_line(method::INPUT_CONSUMED, consumed);
-            let outbox = &self.reply_to().outbox;
-            outbox.push(line);
-            outbox.flush();
-        }
-    }
-
-    /// Waits until something can be taken of the input; `None` once the job is no longer wanted.
-    pub(crate) fn wait_for_input<T>(
-        &self,
-        mut take: impl FnMut(&mut InputBuffer) -> Option<T>,
-    ) -> Option<T> {
-        let mut state = lock(&self.0.stop);
-        loop {
-            if let Some(taken) = state.input.as_mut().and_then(|input| take(input)) {
-                return Some(taken);
-            }
-            if state.reason.is_some() || self.is_late() {
-                return None;
-            }
-            let left = self.deadline();
-            let left = left.map(|at| at.saturating_duration_since(Instant::now()));
-            let at_most = left.map_or(TICK, |left| left.min(TICK));
-            state = wait_timeout(&self.0.changed, state, at_most);
-        }
-    }
-
     /// Writes some of the command's output to its sender, while it runs. With a window, waits for
     /// room in it; a job that is no longer wanted drops the rest. Returns whether all of it went.
     pub fn write(&self, stream: OutputStream, bytes: &[u8]) -> bool {
@@ -341,17 +223,21 @@ impl Job {
 
     /// Waits until something may be sent; `None` once the job is no longer wanted.
     fn wait_for_credit(&self) -> Option<u64> {
+        self.wait_for(|_| Some(self.credit()).filter(|credit| *credit > 0))
+    }
+
+    /// Waits until there is something to take; `None` once the job is no longer wanted.
+    fn wait_for<T>(&self, mut take: impl FnMut(&mut JobState) -> Option<T>) -> Option<T> {
         let mut state = lock(&self.0.stop);
         loop {
-            if self.credit() > 0 {
-                return Some(self.credit());
+            if let Some(taken) = take(&mut state) {
+                return Some(taken);
             }
             if state.reason.is_some() || self.is_late() {
                 return None;
             }
-            let left = self
-                .deadline()
-                .map(|at| at.saturating_duration_since(Instant::now()));
+            let left = self.deadline();
+            let left = left.map(|at| at.saturating_duration_since(Instant::now()));
             let at_most = left.map_or(TICK, |left| left.min(TICK));
             state = wait_timeout(&self.0.changed, state, at_most);
         }

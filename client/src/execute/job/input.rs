@@ -3,14 +3,17 @@
 //! The reader thread adds pieces and never waits; the job takes them. What a job has not taken is
 //! bounded by the window, which the server holds the sender to.
 
-use crate::execute::job::Job;
+use super::Job;
 use common::limits::{INPUT_STEP, MAX_INPUT_PIECES, MAX_INPUT_WINDOW};
+use common::sys::sync::lock;
+use common::wire::message::notification_line;
+use common::wire::{ExecutionInputConsumed, method};
 use std::collections::VecDeque;
 use std::io::{self, Read};
 
 /// What has come of a job's input and was not taken yet.
 #[derive(Default)]
-pub(crate) struct InputBuffer {
+pub(super) struct InputBuffer {
     pieces: VecDeque<Vec<u8>>,
     /// Bytes of the first piece that were read.
     read: usize,
@@ -37,6 +40,108 @@ pub(crate) enum NextInput {
 #[derive(Debug)]
 pub(crate) struct TooMuchInput;
 
+impl Job {
+    /// Reads the input that its sender gives it, if it has any; only a client with
+    /// [`Config::takes_input`](crate::Config::takes_input) is given such jobs. What is read is gone
+    /// for another reader. Until it is read, or [closed](Self::close_input), the sender waits.
+    ///
+    /// ```
+    /// # let server = server::Server::bind(server::Config {
+    /// #     listen: "127.0.0.1:0".into(),
+    /// #     ..Default::default()
+    /// # })?;
+    /// # let running = server.spawn()?;
+    /// use client::{Client, Command, Config, ExecutionResult, Job, Simulation};
+    /// use std::io::{Read, Write};
+    ///
+    /// let mut config = Config { server: running.address().to_string(), ..Config::default() };
+    /// let boss = Client::connect(&config, Simulation)?;
+    /// config.takes_input = true;
+    /// let _worker = Client::connect(&config, |job: &Job| {
+    ///     let mut text = String::new();
+    ///     let read = job.input().map(|mut input| input.read_to_string(&mut text));
+    ///     match read {
+    ///         Some(Ok(bytes)) => ExecutionResult::exited(0, format!("{bytes} bytes: {text}")),
+    ///         Some(Err(why)) => ExecutionResult::Failed(why.to_string()),
+    ///         None => ExecutionResult::Refused("it needs input".into()),
+    ///     }
+    /// })?;
+    ///
+    /// let mut sent = boss.send(Command::new(["read"]).input())?;
+    /// let mut input = sent.take_input().expect("the command has input");
+    /// write!(input, "hello")?;
+    /// input.finish();
+    /// assert_eq!(sent.wait()?[0].stdout, b"5 bytes: hello");
+    /// # running.stop()?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn input(&self) -> Option<JobInput<'_>> {
+        self.0.has_input.then_some(JobInput(self))
+    }
+
+    /// Whether its sender gives it input.
+    pub fn has_input(&self) -> bool {
+        self.0.has_input
+    }
+
+    /// Wants no more of its input: the sender need not wait for what was not read.
+    pub fn close_input(&self) {
+        self.change_input(InputBuffer::close);
+    }
+
+    /// Adds a piece of input. The reader thread does, and does not wait.
+    pub(crate) fn add_input(&self, bytes: Vec<u8>, is_last: bool) -> Result<(), TooMuchInput> {
+        let mut state = lock(&self.0.stop);
+        let Some(input) = &mut state.input else {
+            return Ok(());
+        };
+        let is_awaited = input.add(bytes, is_last)?;
+        let skipped = input.skip();
+        drop(state);
+        self.tell_consumed(skipped);
+        if is_awaited {
+            self.wake();
+        }
+        Ok(())
+    }
+
+    /// Takes the next piece of input. [`consume_input`](Self::consume_input) says how much of it was
+    /// dealt with.
+    pub(crate) fn next_input(&self) -> NextInput {
+        let mut state = lock(&self.0.stop);
+        let next = state.input.as_mut().map(|input| input.next());
+        next.unwrap_or(NextInput::End)
+    }
+
+    /// Whether there is more input to take, or its end.
+    pub(crate) fn has_next_input(&self) -> bool {
+        let state = lock(&self.0.stop);
+        state.input.as_ref().is_some_and(|input| input.has_next())
+    }
+
+    /// So much of the input was dealt with.
+    pub(crate) fn consume_input(&self, bytes: u64) {
+        self.change_input(|input| input.consume(bytes));
+    }
+
+    fn change_input(&self, change: impl FnOnce(&mut InputBuffer) -> Option<u64>) {
+        let mut state = lock(&self.0.stop);
+        let told = state.input.as_mut().and_then(|input| change(input));
+        drop(state);
+        self.tell_consumed(told);
+    }
+
+    fn tell_consumed(&self, bytes: Option<u64>) {
+        if let (Some(bytes), Some(id)) = (bytes, self.id().number()) {
+            let consumed = ExecutionInputConsumed { id, bytes };
+            let line = notification_line(method::INPUT_CONSUMED, consumed);
+            let outbox = &self.reply_to().outbox;
+            outbox.push(line);
+            outbox.flush();
+        }
+    }
+}
+
 impl InputBuffer {
     /// Adds a piece; says whether the job waits for it.
     pub(crate) fn add(&mut self, bytes: Vec<u8>, is_last: bool) -> Result<bool, TooMuchInput> {
@@ -45,12 +150,16 @@ impl InputBuffer {
         }
         self.has_end = is_last;
         let length = bytes.len() as u64;
-        if self.left + length > MAX_INPUT_WINDOW || self.pieces.len() == MAX_INPUT_PIECES {
+        // An end alone is no piece: it may come when the sender has all of them under way.
+        let is_piece = length > 0;
+        if self.left + length > MAX_INPUT_WINDOW
+            || is_piece && self.pieces.len() == MAX_INPUT_PIECES
+        {
             return Err(TooMuchInput);
         }
         self.left += length;
         let was_empty = self.pieces.is_empty();
-        if !bytes.is_empty() && !self.is_closed {
+        if is_piece && !self.is_closed {
             self.pieces.push_back(bytes);
         }
         Ok(was_empty || is_last)
@@ -124,7 +233,7 @@ impl Read for JobInput<'_> {
         if into.is_empty() {
             return Ok(0);
         }
-        match self.0.wait_for_input(|input| input.copy(into)) {
+        match self.0.wait_for(|state| state.input.as_mut()?.copy(into)) {
             Some(0) => Ok(0),
             Some(read) => {
                 self.0.consume_input(read as u64);
@@ -186,10 +295,18 @@ mod tests {
     }
 
     #[test]
-    fn more_than_any_window_is_too_much() {
-        let mut input = InputBuffer::default();
+    fn more_than_any_window_or_more_pieces_are_too_much_and_an_end_alone_is_none() {
         let window = vec![0; MAX_INPUT_WINDOW as usize];
-        assert!(input.add(window, false).is_ok());
-        assert!(input.add(vec![0], false).is_err());
+        let pieces = vec![vec![0]; MAX_INPUT_PIECES];
+        for all in [vec![window], pieces] {
+            for (more, is_last, is_too_much) in [(&[][..], true, false), (&[0], false, true)] {
+                let mut input = InputBuffer::default();
+                for piece in all.clone() {
+                    assert!(input.add(piece, false).is_ok());
+                }
+                let added = input.add(more.to_vec(), is_last);
+                assert_eq!(added.is_err(), is_too_much, "{} and {more:?}", all.len());
+            }
+        }
     }
 }
