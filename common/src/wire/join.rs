@@ -40,7 +40,7 @@ pub struct Join<'a> {
     pub hold: Option<bool>,
     /// The place that it comes back to.
     #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
-    pub resume: Option<Resume<'a>>,
+    pub resume: Option<Box<Resume<'a>>>,
 }
 
 /// How a client comes back after its connection broke.
@@ -183,7 +183,7 @@ pub struct Joined {
     pub may: Option<Vec<Right>>,
     /// What it comes back with, if it has asked to be held.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub resume: Option<Resumable>,
+    pub resume: Option<Box<Resumable>>,
     /// If it has come back.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub resumed: Option<Resumed>,

@@ -83,7 +83,7 @@ pub(crate) struct Wanted {
     /// Whether its place is to be held if its connection breaks.
     pub(crate) hold: bool,
     /// The place that it comes back to; nothing else counts then.
-    pub(crate) resume: Option<ComesBack>,
+    pub(crate) resume: Option<Box<ComesBack>>,
 }
 
 /// What a client has proven, by these rules.
@@ -109,16 +109,16 @@ fn asked_name(name: Text<'_>) -> Result<Name<'static>, RpcError> {
 const RESUME_TOKEN: usize = 32;
 
 #[inline(never)]
-fn comes_back(resume: &Resume<'_>) -> Result<ComesBack, RpcError> {
+fn comes_back(resume: &Resume<'_>) -> Result<Box<ComesBack>, RpcError> {
     let token = resume.token.reveal();
     if token.len() != RESUME_TOKEN || !token.bytes().all(|byte| byte.is_ascii_hexdigit()) {
         let message = format!("params.resume.token must be {RESUME_TOKEN} hexadecimal digits");
         return Err(wrong(message));
     }
-    Ok(ComesBack {
+    Ok(Box::new(ComesBack {
         token: TokenHash::of(&token),
         received: resume.received,
-    })
+    }))
 }
 
 #[cold]
@@ -148,7 +148,7 @@ impl Wanted {
             Some(Err(message)) => return Err(wrong(format!("params.tier: {message}"))),
             tier => tier.and_then(Result::ok),
         };
-        let resume = join.resume.as_ref().map(comes_back).transpose()?;
+        let resume = join.resume.as_deref().map(comes_back).transpose()?;
         let proven = prove(join.token.as_ref().map(Credential::reveal).as_deref())?;
         let (tier, slots) = match &proven {
             _ if resume.is_some() => (Tier::DEFAULT, 0),
