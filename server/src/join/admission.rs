@@ -15,7 +15,7 @@ use common::wire::Text;
 use common::wire::message::{Code, RpcError, clip, params};
 use common::wire::name::Name;
 use common::wire::tier::Tier;
-use common::wire::{Credential, Join, Resume, Right};
+use common::wire::{Credential, Join, Resume, Right, Staying};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use std::net::IpAddr;
@@ -108,6 +108,14 @@ fn asked_name(name: Text<'_>) -> Result<Name<'static>, RpcError> {
 /// Digits of a token that brings a client back.
 const RESUME_TOKEN: usize = 32;
 
+/// Whether its place is to be held, and which one it comes back to.
+#[inline(never)]
+fn staying(raw: Option<&RawValue>) -> Result<(bool, Option<Box<ComesBack>>), RpcError> {
+    let Staying { hold, resume } = params(raw)?;
+    let resume = resume.as_deref().map(comes_back).transpose()?;
+    Ok((hold == Some(true), resume))
+}
+
 #[inline(never)]
 fn comes_back(resume: &Resume<'_>) -> Result<Box<ComesBack>, RpcError> {
     let token = resume.token.reveal();
@@ -148,7 +156,7 @@ impl Wanted {
             Some(Err(message)) => return Err(wrong(format!("params.tier: {message}"))),
             tier => tier.and_then(Result::ok),
         };
-        let resume = join.resume.as_deref().map(comes_back).transpose()?;
+        let (hold, resume) = staying(raw)?;
         let proven = prove(join.token.as_ref().map(Credential::reveal).as_deref())?;
         let (tier, slots) = match &proven {
             _ if resume.is_some() => (Tier::DEFAULT, 0),
@@ -166,7 +174,7 @@ impl Wanted {
             name,
             terms,
             proven,
-            hold: join.hold == Some(true),
+            hold,
             resume,
         }))
     }

@@ -312,7 +312,9 @@ fn first_welcome(
     may: Option<Vec<Right>>,
     place: Option<&mut Place>,
 ) {
-    let (hold, resume) = place.map_or((None, None), |place| (place.hold.take(), place.resume.take()));
+    let (hold, resume) = place.map_or((None, None), |place| {
+        (place.hold.take(), place.resume.take())
+    });
     let answer = Box::new(Welcome {
         may,
         resume,
