@@ -142,7 +142,18 @@ impl Wanted {
         raw: Option<&RawValue>,
         prove: impl FnOnce(Option<&str>) -> Result<Option<Proven>, RpcError>,
     ) -> Result<Box<Wanted>, RpcError> {
-        let mut join = join_params(raw)?;
+        let join = join_params(raw)?;
+        let staying = staying(raw)?;
+        Wanted::of(join, staying, prove)
+    }
+
+    /// Apart, so that what it needs of the stack is not below the reading of parameters.
+    #[inline(never)]
+    fn of(
+        mut join: Box<Join<'_>>,
+        (hold, resume): (bool, Option<Box<ComesBack>>),
+        prove: impl FnOnce(Option<&str>) -> Result<Option<Proven>, RpcError>,
+    ) -> Result<Box<Wanted>, RpcError> {
         let name = join.name.take().map(asked_name).transpose()?;
         let slots = match join.slots {
             Some(slots) if slots > u64::from(MAX_SLOTS) => {
@@ -156,7 +167,6 @@ impl Wanted {
             Some(Err(message)) => return Err(wrong(format!("params.tier: {message}"))),
             tier => tier.and_then(Result::ok),
         };
-        let (hold, resume) = staying(raw)?;
         let proven = prove(join.token.as_ref().map(Credential::reveal).as_deref())?;
         let (tier, slots) = match &proven {
             _ if resume.is_some() => (Tier::DEFAULT, 0),
@@ -268,6 +278,7 @@ pub(crate) fn check_token(token: &Token, shown: Option<&str>) -> Result<(), &'st
 
 /// A version that the server does not speak is the first error: the rest of a later version's
 /// parameters may well look wrong here.
+#[inline(never)]
 fn check_protocol(raw: Option<&RawValue>) -> Result<(), RpcError> {
     #[derive(Deserialize)]
     struct Version<'a> {
