@@ -34,7 +34,7 @@ fn resident(pid: u32) -> usize {
 }
 
 #[test]
-fn who_writes_without_end_costs_nothing_while_nobody_reads() {
+fn a_command_that_writes_without_end_costs_nothing_while_its_output_is_not_read() {
     if !fs::exists("/proc/self/status").unwrap_or(false) {
         return support::skipped("there is no /proc to read what they take from");
     }
