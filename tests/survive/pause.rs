@@ -2,12 +2,12 @@
 
 use std::time::{Duration, Instant};
 
-use crate::support::{PATIENCE, Raw, Server, Still, loosely, ranking};
+use crate::support::{IS_RELEASE, PATIENCE, Raw, Server, Still, loosely, ranking};
 use rustix::process::Signal;
 use serde_json::{Value, json};
 
-/// Four heartbeats, and twice what a slow reader has.
-const PAUSE: Duration = Duration::from_secs(20);
+/// More than two heartbeats, after which a silent client is gone, and than the ten seconds that a slow reader has.
+const PAUSE: Duration = Duration::from_secs(if IS_RELEASE { 20 } else { 12 });
 
 #[test]
 fn a_server_that_was_stopped_blames_no_client_for_its_own_pause() {
