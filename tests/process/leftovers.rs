@@ -11,10 +11,9 @@ use std::time::{Duration, UNIX_EPOCH};
 /// for.
 #[test]
 fn nothing_survives_a_command_that_has_ended() {
-    let (_relay, mut boss, _worker) = anything(1);
     let at_once = Duration::ZERO;
     let drained = Duration::from_secs(2);
-    for (what, script, wait) in [
+    let cases = [
         (
             "holds the pipes",
             "sleep 1000 & echo pid $!; exit 7",
@@ -67,22 +66,34 @@ fn nothing_survives_a_command_that_has_ended() {
             "(env -i setsid sleep 1000 >/dev/null 2>&1 & echo pid $!); sleep 0.2; exit 7",
             at_once,
         ),
-    ] {
-        // How long the script itself takes is up to the machine.
-        let script = script.replace("exit 7", "date '+ended %s.%N'; exit 7");
-        let is_quick = is_mostly(|| {
-            let ran = boss.sh(&script);
-            let took = since_it_ended(&ran.text());
-            ran.exited(7);
-            let pids = pids(&ran.text());
-            assert!(!pids.is_empty(), "{what}: {:?}", ran.text());
-            for pid in pids {
-                assert!(has_gone(pid), "{what}: {pid} is there after the outcome");
-            }
-            took < wait + JITTER
-        });
-        assert!(is_quick, "{what}: more than {wait:?}");
-    }
+    ];
+    // Each at a client of its own, since what is drained takes its time.
+    std::thread::scope(|scope| {
+        for (what, script, wait) in cases {
+            scope.spawn(move || expect_no_survivor(what, script, wait));
+        }
+    });
+}
+
+/// Checks that all processes of a script are gone when its outcome comes, which comes so long after its end
+/// at most.
+#[track_caller]
+fn expect_no_survivor(what: &str, script: &str, wait: Duration) {
+    let (_relay, mut boss, _worker) = anything(1);
+    // How long the script itself takes is up to the machine.
+    let script = script.replace("exit 7", "date '+ended %s.%N'; exit 7");
+    let is_quick = is_mostly(|| {
+        let ran = boss.sh(&script);
+        let took = since_it_ended(&ran.text());
+        ran.exited(7);
+        let pids = pids(&ran.text());
+        assert!(!pids.is_empty(), "{what}: {:?}", ran.text());
+        for pid in pids {
+            assert!(has_gone(pid), "{what}: {pid} is there after the outcome");
+        }
+        took < wait + JITTER
+    });
+    assert!(is_quick, "{what}: more than {wait:?}");
 }
 
 /// How long ago a script ended, which has said when.
