@@ -17,8 +17,8 @@ use std::time::{Duration, Instant};
 /// What all of them together may need more.
 const MOST: usize = 64 << 20;
 
-/// How long the reader sleeps over it.
-const PAUSE: Duration = Duration::from_secs(2);
+/// How long the output is not read, and then how long it is read at least.
+const PAUSE: Duration = Duration::from_secs(1);
 
 /// What most commands take that start, end and wait for no other client, on a machine that is busy.
 const MOMENT: Duration = Duration::from_millis(100);
