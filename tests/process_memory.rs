@@ -18,7 +18,7 @@ use std::time::{Duration, Instant};
 const MOST: usize = 64 << 20;
 
 /// How long the output is not read, and then how long it is read at least.
-const PAUSE: Duration = Duration::from_secs(1);
+const PAUSE: Duration = Duration::from_secs(2);
 
 /// What most commands take that start, end and wait for no other client, on a machine that is busy.
 const MOMENT: Duration = Duration::from_millis(100);
