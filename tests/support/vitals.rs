@@ -15,6 +15,9 @@ use super::{IS_RELEASE, PATIENCE, dial, skipped};
 /// 24 pairs would take two cores otherwise.
 const PAUSE: Duration = Duration::from_millis(if IS_RELEASE { 2 } else { 10 });
 
+/// Commands that say something about how quick a server is.
+const ENOUGH: usize = 20;
+
 /// How long an executor serves on after a test that has failed: its boss may wait for an outcome.
 const SERVES_ON: Duration = Duration::from_millis(100);
 
@@ -122,19 +125,32 @@ impl Pairs {
         took[took.len() * 99 / 100]
     }
 
+    /// Lets them work for a while, and for as long as it takes until there are enough commands to
+    /// say something; what each of these took.
+    #[track_caller]
+    pub(crate) fn work(&self, span: Duration) -> Vec<Duration> {
+        let began = Instant::now();
+        std::thread::sleep(span);
+        let deadline = Instant::now() + PATIENCE;
+        while self.began_in(began, Instant::now()).len() < ENOUGH && Instant::now() < deadline {
+            std::thread::sleep(PAUSE);
+        }
+        self.took(began, Instant::now())
+    }
+
     /// What each command took that began in this span.
     #[track_caller]
     pub(crate) fn took(&self, from: Instant, to: Instant) -> Vec<Duration> {
+        let took = self.began_in(from, to);
+        let count = took.len();
+        assert!(count >= ENOUGH, "only {count} commands went through");
+        took
+    }
+
+    fn began_in(&self, from: Instant, to: Instant) -> Vec<Duration> {
         let samples = self.samples.lock().unwrap_or_else(PoisonError::into_inner);
         let inside = samples.iter().filter(|(at, _)| (from..to).contains(at));
-        let took: Vec<Duration> = inside.map(|(_, took)| *took).collect();
-        drop(samples);
-        assert!(
-            took.len() >= 20,
-            "only {} commands went through",
-            took.len()
-        );
-        took
+        inside.map(|(_, took)| *took).collect()
     }
 
     /// Ends them; panics where one of them was not served as it should be.

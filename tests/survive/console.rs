@@ -62,9 +62,7 @@ impl Silent {
     #[track_caller]
     fn work(&self, span: Duration) -> Vec<Duration> {
         let pairs = Pairs::start(self.address, PAIRS);
-        let began = Instant::now();
-        std::thread::sleep(span);
-        let took = pairs.took(began, Instant::now());
+        let took = pairs.work(span);
         pairs.stop();
         took
     }
