@@ -8,6 +8,7 @@
 
 mod acts;
 mod find;
+mod input;
 mod model;
 mod peer;
 mod random;
@@ -91,7 +92,11 @@ impl Walk {
                 slots,
                 tier,
                 is_told_its_rank,
-            } => self.join(name.map(|n| NAMES[n]), *slots, *tier, *is_told_its_rank),
+                takes_input,
+            } => {
+                let name = name.map(|n| NAMES[n]);
+                self.join(name, *slots, *tier, (*is_told_its_rank, *takes_input))
+            }
             Step::Go { actor, how } => actor.of(&self.all()).map_or(Ok(()), |k| self.go(k, *how)),
             Step::ReadOn { actor } => actor
                 .of(&self.by_reading(false))
@@ -112,6 +117,8 @@ impl Walk {
             | Step::Meddle { actor, .. }
             | Step::Output { actor, .. }
             | Step::Consume { actor, .. }
+            | Step::Input { actor, .. }
+            | Step::ConsumeInput { actor, .. }
             | Step::Cancel { actor, .. }
             | Step::Rubbish { actor, .. }
             | Step::StopReading { actor }
@@ -126,7 +133,7 @@ impl Walk {
         name: Option<&str>,
         slots: usize,
         tier: Option<u64>,
-        is_told_its_rank: bool,
+        (is_told_its_rank, takes_input): (bool, bool),
     ) -> Walked<()> {
         let key = self.next_key;
         self.next_key += 1;
@@ -137,11 +144,14 @@ impl Walk {
         if !is_told_its_rank {
             params["rank_news"] = false.into();
         }
+        if takes_input {
+            params["stdin"] = true.into();
+        }
         wire.write(&request(0, "join", &params))?;
         let answer = wire
             .next()?
             .ok_or("the connection ended before join was answered")?;
-        match self.model.join(key, name, slots, tier) {
+        match self.model.join(key, name, (slots, takes_input), tier) {
             Err(code) if answer["error"]["code"] == code => return Ok(()),
             Err(code) => return Err(format!("join ought to be error {code}, not {answer}")),
             Ok(expected) => {
