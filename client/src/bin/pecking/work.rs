@@ -4,7 +4,7 @@ use crate::dial::{Signals, Wait};
 use crate::exit_code::ExitCode;
 use crate::failure::Failure;
 use crate::output::render::{duration, leftovers, words};
-use crate::settings::Settings;
+use crate::settings::{Executes, Settings};
 use client::{Client, ClientEvent, Disconnect, ExecutionResult, Job};
 use common::audit::record::{Join, Record, Start, Stop, Who};
 use common::audit::{Audit, CLOSE_PATIENCE, clipped};
@@ -52,6 +52,11 @@ fn join_and_log(mut settings: Settings, console: &Console) -> Result<ExitCode, F
     let slots = settings.config.slots.unwrap_or_default();
     if slots == 0 {
         log::warn!("--slots 0: this client executes nothing");
+    } else if matches!(settings.executes, Executes::Simulation) {
+        log::warn!(
+            "without --policy this client runs no program: it answers each command with a made-up \
+             text and exit code 0"
+        );
     }
     settings.config.job_events = log::log_enabled!(log::Level::Info);
     match settings.join(console) {
