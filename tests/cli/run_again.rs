@@ -46,7 +46,7 @@ fn a_saved_run_is_run_again_where_it_did_not_end_with_0() {
     web2.reply(&execute, &json!({"exit_code": 0}));
     let ended = rerun.end();
     ended.expect_code(4);
-    let said = "again on 2 of 3 targets: web[2-3]: x 'y z'\n";
+    let said = "again on 2 of 3 targets: web[2-3]: x 'y z' (--batch 2, as before)\n";
     assert!(ended.stderr.starts_with(said), "{}", ended.stderr);
     assert!(
         ended.stderr.contains("  absent: web3\n"),

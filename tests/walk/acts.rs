@@ -44,12 +44,14 @@ impl Walk {
                 is_last,
                 ..
             } => {
-                if let Some(number) = which.of(&self.sent(key)) {
+                let fed = [self.model.fed_by(key), self.sent(key)].concat();
+                if let Some(number) = which.of(&fed) {
                     self.input(key, number, *bytes, *is_last)?;
                 }
             }
             Step::ConsumeInput { which, bytes, .. } => {
-                if let Some(number) = which.of(&self.model.given(key)) {
+                let fed = [self.model.fed_at(key), self.model.given(key)].concat();
+                if let Some(number) = which.of(&fed) {
                     let id = self.peer(key)?.given.get(&number).copied();
                     let params = json!({"id": id, "bytes": bytes});
                     self.notify(key, "input_consumed", &params)?;

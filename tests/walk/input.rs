@@ -3,7 +3,7 @@
 
 use serde_json::{Value, json};
 
-use super::model::{Key, Model, notification};
+use super::model::{Command, Key, Model, notification};
 
 /// Input that is consumed until its sender is told, unless it is all.
 const STEP: usize = 16 << 10;
@@ -51,6 +51,23 @@ impl Input {
 }
 
 impl Model {
+    /// The open commands with input that a client sent.
+    pub(crate) fn fed_by(&self, sender: Key) -> Vec<u64> {
+        let own = self.commands.iter().filter(|(_, it)| it.sender == sender);
+        let fed = own.filter(|(_, it)| it.input.is_some());
+        fed.map(|(number, _)| *number).collect()
+    }
+
+    /// Those that a client executes.
+    pub(crate) fn fed_at(&self, key: Key) -> Vec<u64> {
+        let is_fed = |command: &Command| {
+            let mut consumed = command.input.iter().flat_map(|input| &input.consumed);
+            consumed.any(|(target, _)| *target == key)
+        };
+        let fed = self.commands.iter().filter(|(_, it)| is_fed(it));
+        fed.map(|(number, _)| *number).collect()
+    }
+
     /// A piece of input from the sender.
     pub(crate) fn input(&mut self, number: u64, piece: &Value) {
         let Some(command) = self.commands.get_mut(&number) else {

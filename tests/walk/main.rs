@@ -101,7 +101,7 @@ impl Walk {
             Step::ReadOn { actor } => actor
                 .of(&self.by_reading(false))
                 .map_or(Ok(()), |k| self.read_on(k)),
-            _ => match Self::actor(step).of(&self.by_reading(true)) {
+            _ => match Self::actor(step).of(&self.actors(step)) {
                 Some(key) => self.act(key, step),
                 None => Ok(()),
             },
@@ -364,6 +364,18 @@ impl Walk {
 
     fn peer(&mut self, key: Key) -> Walked<&mut Peer> {
         self.peers.get_mut(&key).ok_or(format!("{key} is gone"))
+    }
+
+    /// The clients that a step is for: those that read, and of them those that have to do with input
+    /// if it is about that, as it would seldom find one otherwise.
+    fn actors(&self, step: &Step) -> Vec<Key> {
+        let mut readers = self.by_reading(true);
+        match step {
+            Step::Input { .. } => readers.retain(|key| !self.model.fed_by(*key).is_empty()),
+            Step::ConsumeInput { .. } => readers.retain(|key| !self.model.fed_at(*key).is_empty()),
+            _ => {}
+        }
+        readers
     }
 
     /// The commands that a client sent and that have outcomes to come.

@@ -205,7 +205,7 @@ fn step() -> impl Strategy<Value = Step> {
     // The one of a send that only says that there is input, and small ones, so that walks come to
     // their ends.
     let inputs = prop::sample::select(vec![DEFAULT_INPUT, DEFAULT_INPUT, 1, 100, 20_000, 1 << 20]);
-    let input = prop::option::weighted(0.25, inputs);
+    let input = prop::option::weighted(0.4, inputs);
     // Below and past a step, and past most windows.
     let pieces = prop::sample::select(vec![0, 1, 60, 60, 60, 9000, 9000, 20_000, 70_000]);
     let consumed = prop::sample::select(vec![0, 1, 50, 9000, 20_000, 1 << 40]);

@@ -52,20 +52,23 @@ fn join_and_log(mut settings: Settings, console: &Console) -> Result<ExitCode, F
     let slots = settings.config.slots.unwrap_or_default();
     if slots == 0 {
         log::warn!("--slots 0: this client executes nothing");
-    } else if matches!(settings.executes, Executes::Simulation) {
-        log::warn!(
-            "without --policy this client runs no program: it answers each command with a made-up \
-             text and exit code 0"
-        );
     }
     settings.config.job_events = log::log_enabled!(log::Level::Info);
     match settings.join(console) {
-        Ok((client, signals)) => Ok(log_until_the_end(
-            client,
-            &signals,
-            settings.audit.as_ref(),
-            slots,
-        )),
+        Ok((client, signals)) => {
+            if slots > 0 && matches!(settings.executes, Executes::Simulation) {
+                log::warn!(
+                    "without --policy this client runs no program: it answers each command with a \
+                     made-up text and exit code 0"
+                );
+            }
+            Ok(log_until_the_end(
+                client,
+                &signals,
+                settings.audit.as_ref(),
+                slots,
+            ))
+        }
         // A service that is told to stop ends well, also while it waits for its server.
         Err(Failure::Interrupted) if settings.wait != Wait::No => Ok(ExitCode::Done),
         Err(e) => Err(e),

@@ -314,9 +314,15 @@ impl RunOptions {
         self.pause.unwrap_or_default()
     }
 
-    /// Makes batches of the targets.
+    /// Makes batches of the targets. If the command line does not ask for that, what is out of reach
+    /// from the start is no reason not to begin.
     pub(crate) fn plan(&self, targets: Vec<SelectedTarget>, batch: Share) -> Plan {
-        Plan::new(targets, batch, self.max_fail)
+        let mut plan = Plan::new(targets, batch, self.max_fail);
+        if self.batch.is_none() {
+            let unreached = u32::try_from(plan.unreached().len()).unwrap_or(u32::MAX);
+            plan.most_failures = plan.most_failures.saturating_add(unreached);
+        }
+        plan
     }
 
     /// How those that failed are run again.
