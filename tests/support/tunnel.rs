@@ -208,7 +208,12 @@ impl Tunnel {
     }
 
     fn write_tls(&mut self) -> io::Result<()> {
-        while self.session.wants_write() {
+        loop {
+            // What the session had no room for has some once the rest went: nothing else wakes this.
+            self.seal()?;
+            if !self.session.wants_write() {
+                break;
+            }
             match self.session.write_tls(&mut self.server) {
                 Ok(_) => {}
                 Err(e) if e.kind() == io::ErrorKind::WouldBlock => return Ok(()),

@@ -13,7 +13,7 @@ use crate::support::pki::Pki;
 use crate::support::proxy::Proxy;
 use crate::support::{
     IS_RELEASE, PATIENCE, Pairs, Raw, Server, Vitals, allow_many_sockets, alone, dial_from,
-    dial_plain, loosely, skipped, tunnel,
+    dial_plain, dial_plain_from, loosely, skipped, tunnel,
 };
 
 use serde_json::json;
@@ -224,7 +224,7 @@ fn flood(from: &'static [u8], stay: usize) -> Option<(usize, usize)> {
         });
         let flood = scope.spawn(move || {
             let from = from.iter().cycle().take(FLOOD);
-            from.map(|from| dial_from(*from, server.address()))
+            from.map(|from| dial_plain_from(*from, server.address()))
                 .collect::<std::io::Result<Vec<TcpStream>>>()
         });
         // The last visitor comes behind all the others.
