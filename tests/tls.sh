@@ -25,8 +25,8 @@ survive=(
     console::
     # Their server is another user's, which cannot read the key.
     shortage::without_threads shortage::without_a_thread_to_catch_up
-    # Tunnels shake hands at the same time, so it is not known which connection is the oldest.
-    handshakes::the_oldest_handshake
+    # Tunnels shake hands at the same time, so it is not known which connection is the oldest, or joins first.
+    handshakes::the_oldest_handshake shortage::without_descriptors
     # A client that has to make room within its handshake is told nothing, and would dial again.
     handshakes::a_crowd_of_one_address handshakes::a_flood_of_wrong_tokens
     # Megabytes through a tunnel with a narrow end take longer than a heartbeat.
