@@ -1,12 +1,18 @@
 //! How soon thousands of clients are back after their server was killed and started again:
-//! `cargo run --release --example bench_return [CLIENTS [AWAY_MS...]]`, or
-//! `tests/bench_return.sh`, which builds the server, too.
+//! `cargo run --release --example bench_return [--dir DIR] [CLIENTS [AWAY_MS...]]`, or
+//! `tests/bench_return.sh`, which builds the server, too, and makes such a folder.
+//!
+//! With a folder that `pecking-server init` has made, all connections are encrypted, and each client
+//! shows the certificate `agent.pem` of that folder.
 //!
 //! The clients are those of the library, all in this process and of one address; the server is
 //! the program that stands beside this one. Times count from the moment at which the new server
 //! takes its first connection.
 
-use client::{Client, ClientEvent, Config, ConnectError, Simulation};
+use client::{
+    Authorities, Client, ClientCertificate, ClientEvent, ClientTls, Config, ConnectError,
+    Simulation,
+};
 use std::error::Error;
 use std::io::{BufRead, BufReader, ErrorKind};
 use std::net::{SocketAddr, TcpStream};
@@ -24,17 +30,44 @@ const PATIENCE: Duration = Duration::from_secs(60);
 const TICK: Duration = Duration::from_millis(5);
 
 fn main() -> Result<(), Box<dyn Error>> {
-    let mut words = std::env::args().skip(1);
+    let mut words = std::env::args().skip(1).peekable();
+    let dir = words.next_if_eq("--dir").and_then(|_| words.next());
     let clients = words.next().map_or(Ok(5000), |n| n.parse())?;
     let mut away: Vec<u64> = words.map(|ms| ms.parse()).collect::<Result<_, _>>()?;
     if away.is_empty() {
         away = vec![1000, 8000];
     }
     allow_many_sockets();
+    let setup = Setup {
+        clients,
+        dir: dir.map(PathBuf::from),
+    };
     for away in away {
-        round(clients, Duration::from_millis(away))?;
+        round(&setup, Duration::from_millis(away))?;
     }
     Ok(())
+}
+
+/// What is tried.
+struct Setup {
+    clients: usize,
+    /// Where the certificates are, if connections are encrypted.
+    dir: Option<PathBuf>,
+}
+
+impl Setup {
+    fn tls(&self) -> Option<ClientTls> {
+        let dir = self.dir.as_ref()?;
+        Some(ClientTls {
+            authorities: Some(Authorities::File(dir.join("ca.pem"))),
+            certificate: Some(ClientCertificate {
+                cert: dir.join("agent.pem"),
+                key: dir.join("agent.key"),
+            }),
+            server_name: Some("localhost".into()),
+            ..ClientTls::default()
+        })
+    }
 }
 
 /// As many sockets as the system allows.
@@ -50,9 +83,13 @@ struct Server(Child);
 
 impl Server {
     /// Starts one there, and says where it listens once it does.
-    fn start(listen: SocketAddr, clients: usize) -> Result<(Server, SocketAddr), Box<dyn Error>> {
+    fn start(listen: SocketAddr, setup: &Setup) -> Result<(Server, SocketAddr), Box<dyn Error>> {
         let mut command = Command::new(program()?);
-        command.args([&(clients + 1).to_string(), "--listen", &listen.to_string()]);
+        let places = (setup.clients + 1).to_string();
+        command.args([&places, "--listen", &listen.to_string()]);
+        if let Some(dir) = &setup.dir {
+            command.arg("--dir").arg(dir);
+        }
         command.args(["--quiet", "--heartbeat", "10m"]);
         command.env("RUST_LOG", "error").stdout(Stdio::piped());
         let mut server = Server(command.spawn()?);
@@ -94,9 +131,10 @@ struct Fate {
     first_was_reset: bool,
 }
 
-fn round(clients: usize, away: Duration) -> Result<(), Box<dyn Error>> {
-    let (mut server, address) = Server::start(SocketAddr::from(([127, 0, 0, 1], 0)), clients)?;
-    let crowd = join(address, clients)?;
+fn round(setup: &Setup, away: Duration) -> Result<(), Box<dyn Error>> {
+    let clients = setup.clients;
+    let (mut server, address) = Server::start(SocketAddr::from(([127, 0, 0, 1], 0)), setup)?;
+    let crowd = join(address, setup)?;
     let killed = Instant::now();
     // It is waited for later: while it dies, its clients dial already.
     server.0.kill()?;
@@ -105,7 +143,7 @@ fn round(clients: usize, away: Duration) -> Result<(), Box<dyn Error>> {
         look(&crowd, &mut fates, killed)?;
     }
     drop(server);
-    let (_server, _) = Server::start(address, clients)?;
+    let (_server, _) = Server::start(address, setup)?;
     let listens = killed.elapsed();
     while fates.iter().any(|fate| fate.back.is_none()) {
         look(&crowd, &mut fates, killed)?;
@@ -141,9 +179,10 @@ fn round(clients: usize, away: Duration) -> Result<(), Box<dyn Error>> {
 }
 
 /// Connects them all; they come back by themselves.
-fn join(address: SocketAddr, clients: usize) -> Result<Vec<Client>, ConnectError> {
+fn join(address: SocketAddr, setup: &Setup) -> Result<Vec<Client>, ConnectError> {
     let config = Config {
         server: address.to_string(),
+        tls: setup.tls(),
         slots: Some(0),
         reconnect: true,
         ..Config::default()
@@ -159,7 +198,7 @@ fn join(address: SocketAddr, clients: usize) -> Result<Vec<Client>, ConnectError
         Ok(joined)
     };
     std::thread::scope(|scope| {
-        let shares = (0..DIALLING).map(|n| (clients + n) / DIALLING);
+        let shares = (0..DIALLING).map(|n| (setup.clients + n) / DIALLING);
         let dialling: Vec<_> = shares
             .map(|share| scope.spawn(move || join(share)))
             .collect();

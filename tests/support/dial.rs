@@ -51,7 +51,8 @@ pub(crate) fn dial_from(own: u8, server: SocketAddr) -> io::Result<TcpStream> {
     carried(dial_plain_from(own, server)?)
 }
 
-fn dial_plain_from(own: u8, server: SocketAddr) -> io::Result<TcpStream> {
+/// [`dial_from`], and says nothing yet.
+pub(crate) fn dial_plain_from(own: u8, server: SocketAddr) -> io::Result<TcpStream> {
     let own = SocketAddr::from((Ipv4Addr::new(127, 0, 0, own), 0));
     let socket = socket_with(
         AddressFamily::INET,

@@ -35,7 +35,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 pub(crate) use built::server_program;
-pub(crate) use dial::{dial, dial_from, dial_plain, try_dial};
+pub(crate) use dial::{dial, dial_from, dial_plain, dial_plain_from, try_dial};
 pub(crate) use full_pipe::full_pipe;
 pub(crate) use raw::{Execute, Raw};
 pub(crate) use reader::checked;

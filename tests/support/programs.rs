@@ -16,7 +16,7 @@ pub(crate) use crate::support::built::{
     client, client_program, command_of_example, server, server_program,
 };
 use crate::support::printed::Printed;
-use crate::support::{PATIENCE, Raw, dial};
+use crate::support::{PATIENCE, Raw, dial, tunnel};
 
 /// How long to wait before the next look whether a process has ended: no event tells of that.
 const TICK: Duration = Duration::from_millis(2);
@@ -32,7 +32,9 @@ impl Server {
     /// Starts a server and waits until it listens.
     #[track_caller]
     pub(crate) fn start(words: &[&str]) -> Self {
-        Self::spawn(&mut server(words))
+        let mut command = server(words);
+        tunnel::encrypt(&mut command);
+        Self::spawn(&mut command)
     }
 
     /// [`Server::start`] with a command line that says all but where to listen.
@@ -51,7 +53,9 @@ impl Server {
     #[track_caller]
     pub(crate) fn start_at(address: SocketAddr, words: &[&str]) -> Self {
         let listen = address.to_string();
-        let process = Process::start(server(words).args(["--listen", &listen]));
+        let mut command = server(words);
+        tunnel::encrypt(&mut command);
+        let process = Process::start(command.args(["--listen", &listen]));
         process.stderr.wait_for("listening on");
         Self { process, address }
     }
@@ -77,7 +81,16 @@ impl Server {
 
     /// The command line of a client of this server.
     pub(crate) fn client(&self, words: &[&str]) -> Command {
-        let mut command = client(&["--server", &self.address.to_string()]);
+        let address = self.address.to_string();
+        let mut command = match tunnel::is_carrier() {
+            true => client(&[
+                "--server",
+                &format!("tls://{address}"),
+                "--ca",
+                &tunnel::ca(),
+            ]),
+            false => client(&["--server", &address]),
+        };
         command.args(words);
         command
     }

@@ -188,11 +188,8 @@ fn command(clients: usize, options: &[&str]) -> Command {
             command.args([option, value]);
         }
     }
-    let is_told = |option: &&str| ["--cert", "--plain"].contains(option);
-    if tunnel::is_carrier() && !options.iter().any(is_told) {
-        command.args(tunnel::server_options());
-    }
     command.args(options);
+    tunnel::encrypt(&mut command);
     command
 }
 

@@ -7,7 +7,7 @@ use std::time::Instant;
 
 use serde_json::{Value, json};
 
-use super::{PATIENCE, Server, dial, left};
+use super::{PATIENCE, Server, dial, left, tunnel};
 
 /// A way to go, with what a failed test calls it.
 pub(crate) type Way = (&'static str, fn(Still));
@@ -65,7 +65,12 @@ impl Still {
         sockopt::set_socket_recv_buffer_size(&socket, bytes).expect("a socket has a buffer");
         connect(&socket, &server.address()).expect("the server accepts");
         let params = json!({"protocol": 1, "name": name, "slots": slots});
-        Self::join_over(TcpStream::from(socket), &params)
+        let socket = TcpStream::from(socket);
+        let socket = match tunnel::is_carrier() {
+            true => tunnel::through_narrow(socket, bytes).expect("a tunnel"),
+            false => socket,
+        };
+        Self::join_over(socket, &params)
     }
 
     /// Writes one message.

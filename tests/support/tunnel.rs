@@ -4,12 +4,15 @@
 //! `PECKING_TEST_CARRIER=tls` has servers encrypt and connections go through here.
 
 use std::collections::HashMap;
+use std::ffi::OsStr;
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::os::fd::AsFd;
+use std::process::Command;
 use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 
 use rustix::event::{PollFd, PollFlags, poll};
+use rustix::net::sockopt;
 use rustls::{ClientConfig, ClientConnection, RootCertStore};
 
 use super::pki::SHARED;
@@ -25,11 +28,32 @@ pub(crate) fn server_options() -> [&'static str; 4] {
     ["--cert", &pair.cert, "--key", &pair.key]
 }
 
+/// The file by which a client knows such a server.
+pub(crate) fn ca() -> String {
+    SHARED.0.ca()
+}
+
+/// Has the command line of a server of either program say that, unless it says otherwise or tests
+/// do not use TLS.
+pub(crate) fn encrypt(server: &mut Command) {
+    let is_told = |word: &OsStr| word == "--cert" || word == "--plain";
+    if is_carrier() && !server.get_args().any(is_told) {
+        server.args(server_options());
+    }
+}
+
 /// A plain end of a connection to a server that encrypts.
 pub(crate) fn through(server: TcpStream) -> io::Result<TcpStream> {
     static CONFIG: LazyLock<Arc<ClientConfig>> =
         LazyLock::new(|| Arc::new(config(&SHARED.0.ca(), &[b"pecking-order/1"])));
     through_with(server, Arc::clone(&CONFIG))
+}
+
+/// [`through`], and it holds no more than about so many bytes that the test does not read.
+pub(crate) fn through_narrow(server: TcpStream, bytes: usize) -> io::Result<TcpStream> {
+    let near = through(server)?;
+    sockopt::set_socket_recv_buffer_size(&near, bytes)?;
+    Ok(near)
 }
 
 /// What a client needs that trusts an authority and names protocols.
@@ -55,6 +79,8 @@ pub(crate) fn through_with(server: TcpStream, config: Arc<ClientConfig>) -> io::
     let listener = TcpListener::bind("127.0.0.1:0")?;
     let near = TcpStream::connect(listener.local_addr()?)?;
     let (far, _) = listener.accept()?;
+    // What the test does not read waits at the server, as without a tunnel.
+    sockopt::set_socket_send_buffer_size(&far, REST)?;
     near.set_nodelay(true)?;
     addresses().insert(near.local_addr()?, server.local_addr()?);
     for end in [&far, &server] {
@@ -182,7 +208,12 @@ impl Tunnel {
     }
 
     fn write_tls(&mut self) -> io::Result<()> {
-        while self.session.wants_write() {
+        loop {
+            // What the session had no room for has some once the rest went: nothing else wakes this.
+            self.seal()?;
+            if !self.session.wants_write() {
+                break;
+            }
             match self.session.write_tls(&mut self.server) {
                 Ok(_) => {}
                 Err(e) if e.kind() == io::ErrorKind::WouldBlock => return Ok(()),

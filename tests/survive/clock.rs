@@ -5,7 +5,7 @@ use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use crate::support::{PATIENCE, Raw, Server, loosely, server_program, skipped};
+use crate::support::{PATIENCE, Raw, Server, loosely, server_program, skipped, tunnel};
 use rustix::process::Signal;
 use serde_json::{Value, json};
 
@@ -44,6 +44,7 @@ fn start(shim: &Path, jump: &Path) -> Server {
     let mut command = Command::new(server_program());
     command.args(["9", "--quiet", "--listen", "127.0.0.1:0"]);
     command.args(["--heartbeat", "1s", "--drain", "1s"]);
+    tunnel::encrypt(&mut command);
     command.env("LD_PRELOAD", shim).env("JUMP", jump);
     Server::spawn(&mut command)
 }

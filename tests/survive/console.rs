@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use crate::support::dialled::free_address;
 use crate::support::{
-    IS_RELEASE, PATIENCE, Pairs, alone, dial, full_pipe, server_program, skipped, try_dial,
+    IS_RELEASE, PATIENCE, Pairs, alone, dial, full_pipe, server_program, skipped, try_dial, tunnel,
 };
 use rustix::process::{Pid, Signal, kill_process};
 
@@ -40,9 +40,11 @@ impl Silent {
     fn start(stdout: impl Into<Stdio>, stderr: impl Into<Stdio>) -> Silent {
         // It cannot say which port it got.
         let address = free_address();
-        let child = Command::new(server_program())
-            .args(["50", "--heartbeat", "10m", "--drain", "1s", "--listen"])
-            .arg(address.to_string())
+        let mut command = Command::new(server_program());
+        command.args(["50", "--heartbeat", "10m", "--drain", "1s", "--listen"]);
+        command.arg(address.to_string());
+        tunnel::encrypt(&mut command);
+        let child = command
             .env("RUST_LOG", "debug")
             .stdin(Stdio::null())
             .stdout(stdout)

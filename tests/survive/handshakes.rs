@@ -13,7 +13,7 @@ use crate::support::pki::Pki;
 use crate::support::proxy::Proxy;
 use crate::support::{
     IS_RELEASE, PATIENCE, Pairs, Raw, Server, Vitals, allow_many_sockets, alone, dial_from,
-    dial_plain, loosely, skipped, tunnel,
+    dial_plain, dial_plain_from, loosely, skipped, tunnel,
 };
 
 use serde_json::json;
@@ -96,7 +96,8 @@ fn visit(server: &Server, from: u8) -> Duration {
 #[test]
 fn a_newcomer_right_behind_many_of_one_address_joins_at_once() {
     let server = Server::start(5, &[]);
-    let _many: Vec<TcpStream> = (0..OF_ALL).map(|_| dial(&server, 1)).collect();
+    let silent = |_| dial_plain(server.address()).expect("the server accepts");
+    let _many: Vec<TcpStream> = (0..OF_ALL).map(silent).collect();
     let took = visit(&server, 1);
     println!("{took:?} to join");
     assert!(took <= loosely(JOINS_WITHIN), "{took:?} to join");
@@ -224,7 +225,7 @@ fn flood(from: &'static [u8], stay: usize) -> Option<(usize, usize)> {
         });
         let flood = scope.spawn(move || {
             let from = from.iter().cycle().take(FLOOD);
-            from.map(|from| dial_from(*from, server.address()))
+            from.map(|from| dial_plain_from(*from, server.address()))
                 .collect::<std::io::Result<Vec<TcpStream>>>()
         });
         // The last visitor comes behind all the others.

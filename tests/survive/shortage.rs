@@ -8,7 +8,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use crate::support::{
-    PATIENCE, Raw, Server, Still, Vitals, dial, loosely, server_program, skipped,
+    PATIENCE, Raw, Server, Still, Vitals, dial, loosely, server_program, skipped, tunnel,
 };
 use serde_json::{Value, json};
 
@@ -27,6 +27,7 @@ fn start(wrapper: &[&str], program: &str) -> Server {
     command.args(&wrapper[1..]);
     command.args([program, "500", "--quiet", "--listen", "127.0.0.1:0"]);
     command.args(["--heartbeat", "10m", "--drain", "1s"]);
+    tunnel::encrypt(&mut command);
     // So that what a test starts ends with it, in any way that a test ends.
     command.process_group(0);
     Server::spawn(&mut command)

@@ -2,8 +2,11 @@
 //! them. `tests/survive_clients.sh` runs the same for longer.
 
 use crate::support::programs::{Process, Server};
-use crate::support::{PATIENCE, Raw, loosely};
-use client::{Client, Command, Config, ExecutionResult, Job, RequestError, SendEvent, SendHandle};
+use crate::support::{PATIENCE, Raw, loosely, tunnel};
+use client::{
+    Authorities, Client, ClientTls, Command, Config, ExecutionResult, Job, RequestError, SendEvent,
+    SendHandle,
+};
 use fastrand::Rng;
 use rustix::process::Signal;
 use serde_json::{Value, json};
@@ -335,9 +338,14 @@ struct Witness {
 
 /// A client that comes back, and notes what it executes.
 fn embedded(server: &Server, n: usize, witness: &Arc<Witness>) -> Client {
+    let tls = || ClientTls {
+        authorities: Some(Authorities::File(tunnel::ca().into())),
+        ..ClientTls::default()
+    };
     let config = Config {
         server: server.address().to_string(),
         name: Some(format!("e{n}")),
+        tls: tunnel::is_carrier().then(tls),
         reconnect: true,
         ..Config::default()
     };

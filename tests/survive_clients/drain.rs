@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use crate::support::dialled::free_address;
 use crate::support::programs::{Process, Server};
-use crate::support::{PATIENCE, Raw, full_pipe, skipped, try_dial};
+use crate::support::{PATIENCE, Raw, full_pipe, skipped, try_dial, tunnel};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::json;
 
@@ -118,6 +118,7 @@ fn a_drain_ends_in_time_without_a_reader_of_the_servers_output() {
     // It cannot say which port it got.
     let address = free_address();
     command.args(["--listen", &address.to_string()]);
+    tunnel::encrypt(&mut command);
     command.stdin(Stdio::null()).stdout(stdout).stderr(stderr);
     let mut server = Killed(command.spawn().expect("the server's program starts"));
     // Its parent's ends would keep the pipes open.

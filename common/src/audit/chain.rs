@@ -7,7 +7,7 @@
 use super::record::GapReason;
 use serde::{Deserialize, Deserializer, de};
 use sha2::{Digest, Sha256};
-use std::fmt;
+use std::fmt::{self, Write};
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom};
 use std::str::FromStr;
@@ -35,10 +35,12 @@ impl Hash {
 
     fn append_to(self, out: &mut Vec<u8>) {
         const DIGITS: &[u8; 16] = b"0123456789abcdef";
-        for byte in self.0 {
-            out.push(DIGITS[usize::from(byte >> 4)]);
-            out.push(DIGITS[usize::from(byte & 15)]);
+        let mut hex = [0; 64];
+        for (two, byte) in hex.chunks_exact_mut(2).zip(self.0) {
+            two[0] = DIGITS[usize::from(byte >> 4)];
+            two[1] = DIGITS[usize::from(byte & 15)];
         }
+        out.extend_from_slice(&hex);
     }
 }
 
@@ -116,16 +118,38 @@ pub(crate) struct Head {
     pub(crate) hash: Hash,
 }
 
+/// A time as records have it. Many have the same one, so the last is kept.
+#[derive(Debug, Default)]
+pub(crate) struct Stamp {
+    ms: u128,
+    text: String,
+}
+
+impl Stamp {
+    /// A time in UTC, in milliseconds (RFC 3339).
+    pub(crate) fn of(&mut self, at: SystemTime) -> &str {
+        let since = at.duration_since(SystemTime::UNIX_EPOCH);
+        let ms = since.unwrap_or_default().as_millis();
+        if ms != self.ms || self.text.is_empty() {
+            self.ms = ms;
+            self.text.clear();
+            // A clock beyond the year 9999 has no such text.
+            let _ = write!(self.text, "{}", humantime::format_rfc3339_millis(at));
+        }
+        &self.text
+    }
+}
+
 impl Head {
     /// Adds the next line: a record as a JSON object, with what makes it a link.
-    pub(crate) fn seal(&mut self, out: &mut Vec<u8>, at: SystemTime, body: &[u8]) {
+    pub(crate) fn seal(&mut self, out: &mut Vec<u8>, stamp: &str, body: &[u8]) {
         let begin = out.len();
         self.seq += 1;
-        let time = humantime::format_rfc3339_millis(at);
-        let _ = io::Write::write_fmt(
-            out,
-            format_args!(r#"{{"v":{VERSION},"seq":{},"ts":"{time}","#, self.seq),
-        );
+        out.extend_from_slice(BEGIN);
+        out.extend_from_slice(itoa::Buffer::new().format(self.seq).as_bytes());
+        for part in [r#","ts":""#, stamp, r#"","#] {
+            out.extend_from_slice(part.as_bytes());
+        }
         out.extend_from_slice(&body[1..body.len() - 1]);
         out.extend_from_slice(br#","prev":""#);
         self.hash.append_to(out);
@@ -223,6 +247,24 @@ fn without_record(lines: &[u8]) -> Tail {
 mod tests {
     use super::*;
     use std::io::Write;
+    use std::time::Duration;
+
+    const EPOCH: &str = "1970-01-01T00:00:00.000Z";
+
+    #[test]
+    fn a_stamp_changes_with_the_millisecond() {
+        let mut stamp = Stamp::default();
+        for (ms, expected) in [
+            (0, EPOCH),
+            (1, "1970-01-01T00:00:00.001Z"),
+            (1, "1970-01-01T00:00:00.001Z"),
+            (60_000, "1970-01-01T00:01:00.000Z"),
+            (0, EPOCH),
+        ] {
+            let at = SystemTime::UNIX_EPOCH + Duration::from_millis(ms);
+            assert_eq!(stamp.of(at), expected);
+        }
+    }
 
     fn tail_of(bytes: &[u8]) -> Tail {
         let mut file = tempfile::tempfile().expect("a file");
@@ -239,7 +281,7 @@ mod tests {
             // The last one is longer than the first look.
             let text = "x".repeat(if n == 2 { 100_000 } else { 1 });
             let body = format!(r#"{{"type":"stop","why":"{text}"}}"#);
-            head.seal(&mut file, SystemTime::UNIX_EPOCH, body.as_bytes());
+            head.seal(&mut file, EPOCH, body.as_bytes());
             let is_whole = Tail {
                 head,
                 ..Tail::default()
@@ -273,14 +315,14 @@ mod tests {
     #[test]
     fn a_line_has_its_number_its_time_and_the_hash_of_the_line_before() {
         let (mut head, mut out) = (Head::default(), Vec::new());
-        head.seal(&mut out, SystemTime::UNIX_EPOCH, br#"{"type":"x"}"#);
+        head.seal(&mut out, EPOCH, br#"{"type":"x"}"#);
         let zeroes = "0".repeat(64);
         let first = format!(
             r#"{{"v":1,"seq":1,"ts":"1970-01-01T00:00:00.000Z","type":"x","prev":"{zeroes}"}}"#
         );
         assert_eq!(out, format!("{first}\n").as_bytes());
         out.clear();
-        head.seal(&mut out, SystemTime::UNIX_EPOCH, br#"{"type":"x"}"#);
+        head.seal(&mut out, EPOCH, br#"{"type":"x"}"#);
         let line = out.strip_suffix(b"\n").expect("a line");
         let link = Link::of(line).expect("a record");
         assert_eq!((link.seq, link.prev), (2, Hash::of(first.as_bytes())));

@@ -331,14 +331,14 @@ fn broken(place: Place, what: Misfit) -> VerifyError {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::time::SystemTime;
 
     /// A log of five records, as lines.
     fn lines() -> Vec<String> {
         let (mut head, mut out) = (Head::default(), Vec::new());
         for n in 0..5 {
             let body = format!(r#"{{"type":"stop","why":"it {n}"}}"#);
-            head.seal(&mut out, SystemTime::UNIX_EPOCH, body.as_bytes());
+            let stamp = "1970-01-01T00:00:00.000Z";
+            head.seal(&mut out, stamp, body.as_bytes());
         }
         let text = String::from_utf8(out).expect("text");
         text.split_inclusive('\n').map(ToOwned::to_owned).collect()

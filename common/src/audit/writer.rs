@@ -1,7 +1,7 @@
 //! The thread that writes a log: in batches, each line linked to the one before. A write that
 //! fails is tried again each second, from the byte at which it stopped.
 
-use super::chain::{Head, Tail};
+use super::chain::{Head, Stamp, Tail};
 use super::file::LogFile;
 use super::log::{Counts, Entry, RETRY, now};
 use super::record::{Gap, GapReason, MoreDenied, Record, encode};
@@ -36,6 +36,7 @@ pub(crate) enum Control {
 pub(crate) struct Writer {
     file: LogFile,
     head: Head,
+    stamp: Stamp,
     records: Receiver<Entry>,
     controls: Receiver<Control>,
     counts: Arc<Counts>,
@@ -80,6 +81,7 @@ impl Writer {
         let mut writer = Writer {
             file,
             head: tail.head,
+            stamp: Stamp::default(),
             records,
             controls,
             counts,
@@ -192,15 +194,17 @@ impl Writer {
     }
 
     fn add(&mut self, entry: &Entry) {
-        self.head.seal(&mut self.batch.lines, entry.at, &entry.body);
+        let stamp = self.stamp.of(entry.at);
+        self.head.seal(&mut self.batch.lines, stamp, &entry.body);
         self.batch.records += 1;
         self.batch.bytes += entry.bytes;
     }
 
     /// Adds a record of the writer's own, which takes nothing of the queue.
     fn add_own(&mut self, record: &impl serde::Serialize) {
+        let stamp = self.stamp.of(now());
         self.head
-            .seal(&mut self.batch.lines, now(), &encode(record, 0));
+            .seal(&mut self.batch.lines, stamp, &encode(record, 0));
     }
 
     /// Says how many records found no place, once the batch before is through.

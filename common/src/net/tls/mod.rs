@@ -31,17 +31,31 @@ use std::sync::Arc;
 /// server is ever taken for one of this.
 pub const ALPN: &[u8] = b"pecking-order/1";
 
-/// Bytes that are encrypted at a time: four records of the largest size, as many as a session
-/// takes, and few enough that a reader of the same connection does not wait for long.
-const SEAL_BATCH: usize = 64 << 10;
+/// Bytes that are encrypted at a time: a record of the largest size (RFC 8446 §5.1), so that a
+/// reader of the same connection need not sleep until it has its turn.
+const SEAL_STEP: usize = 16 << 10;
 
-/// Bytes that encryption adds to a batch of lines: 22 for each record (RFC 8446 §5.2), and words of
-/// the session's own.
-const SEAL_MORE: usize = 512;
+/// Bytes that are encrypted for one system call: those of a batch, and of the line that ends it.
+const SEAL_MOST: usize = BATCH + BATCH / 2;
 
-/// The cryptography that both ends use.
+/// Bytes that encryption adds to them: 22 for each record (RFC 8446 §5.2), and words of the session's
+/// own.
+const SEAL_MORE: usize = 1 << 10;
+
+/// The cryptography that both ends use. AES-128 comes first: the one cipher suite that each
+/// implementation of TLS 1.3 has (RFC 8446 §9.1), and an eighth faster than AES-256.
 pub fn provider() -> Arc<CryptoProvider> {
-    Arc::new(ring::default_provider())
+    use ring::cipher_suite::{
+        TLS13_AES_128_GCM_SHA256, TLS13_AES_256_GCM_SHA384, TLS13_CHACHA20_POLY1305_SHA256,
+    };
+    Arc::new(CryptoProvider {
+        cipher_suites: vec![
+            TLS13_AES_128_GCM_SHA256,
+            TLS13_AES_256_GCM_SHA384,
+            TLS13_CHACHA20_POLY1305_SHA256,
+        ],
+        ..ring::default_provider()
+    })
 }
 
 /// An encrypted connection after its handshake.
@@ -178,11 +192,11 @@ impl Tls {
 
     /// Encrypts what goes with one system call; how much of the bytes that is.
     fn seal_all(&self, sealed: &mut Sealed, bytes: &[u8]) -> io::Result<usize> {
-        let bytes = &bytes[..bytes.len().min(BATCH)];
+        let bytes = &bytes[..bytes.len().min(SEAL_MOST)];
         sealed.reserve(bytes.len());
         let mut taken = 0;
         loop {
-            let piece = &bytes[taken..bytes.len().min(taken + SEAL_BATCH)];
+            let piece = &bytes[taken..bytes.len().min(taken + SEAL_STEP)];
             let step = self.seal(sealed, |session| session.writer().write(piece))?;
             taken += step;
             if step == 0 || taken == bytes.len() {
