@@ -4,10 +4,13 @@ use super::LoadError;
 use super::driver::{Driver, Run};
 use super::peer::{Executor, Peer, Role};
 use super::plan::{Plan, To};
+use super::programs;
 use super::report::{Counts, End, Progress, Report};
 use super::sender::{Budget, Sender};
-use crate::config::Config;
+use crate::client::Client;
+use crate::config::{Config, ConnectError};
 use crate::connection::handshake::{self, Handshake};
+use crate::execute::executor::SharedExecutor;
 use common::limits::LINGER;
 use common::sys::sync::Arc;
 use common::sys::{resources, thread};
@@ -47,12 +50,17 @@ pub fn run(
     let prefix = format!("bench-{:08x}-", random as u32);
     let threads = plan.threads();
     let drivers = (0..threads + usize::from(plan.idle > 0)).map(|_| Driver::new());
+    let senders = format!("{prefix}s");
+    let run = plan.run.as_ref();
+    let programs = run.map(|run| programs::executor(senders.clone(), &run.0));
     let mut bench = Bench {
         config,
         plan,
         stop,
         watch,
-        executor: Arc::new(Executor::new(format!("{prefix}s"), plan.result)),
+        executor: Arc::new(Executor::new(senders, plan.result)),
+        programs: programs.transpose()?,
+        clients: Vec::new(),
         prefix,
         threads,
         drivers: drivers.collect::<Result<_, _>>()?,
@@ -66,7 +74,7 @@ pub fn run(
 }
 
 fn check_descriptors(plan: &Plan) -> Result<(), LoadError> {
-    let wanted = plan.clients();
+    let wanted = plan.descriptors();
     match resources::raise_descriptor_limit() {
         Some(limit) if limit < wanted + OTHER_DESCRIPTORS => {
             Err(LoadError::Descriptors { wanted, limit })
@@ -83,6 +91,9 @@ struct Bench<'a> {
     /// The start of the names of its clients, which those of no other bench have.
     prefix: String,
     executor: Arc<Executor>,
+    /// What executes instead with `--run`, and the clients that it executes for.
+    programs: Option<SharedExecutor>,
+    clients: Vec<Client>,
     /// Those of the senders and executors, and after them that of the idle clients.
     drivers: Vec<Driver>,
     threads: usize,
@@ -95,17 +106,35 @@ impl Bench<'_> {
     fn join_pairs(&mut self) -> Result<(), LoadError> {
         let targets = self.plan.targets();
         for number in 0..self.plan.senders() {
-            let joined = self.join(&format!("s{number}"), 0)?;
+            let joined = self.join_peer(&format!("s{number}"), 0)?;
             let sender = self.sender(&joined, number)?;
             self.add(number as usize, joined, Role::Send(Box::new(sender)))?;
             // Each driver has its share of many executors; a pair stays together.
             for number in number * targets..(number + 1) * targets {
-                let joined = self.join(&format!("e{number}"), self.plan.window)?;
-                check_line("result", &self.executor.answer, &joined)?;
-                let role = Role::Execute(Arc::clone(&self.executor));
-                self.add(number as usize, joined, role)?;
+                match self.programs.clone() {
+                    None => self.join_executor(number)?,
+                    Some(programs) => self.join_client(number, &programs)?,
+                }
             }
         }
+        Ok(())
+    }
+
+    fn join_executor(&mut self, number: u32) -> Result<(), LoadError> {
+        let joined = self.join_peer(&format!("e{number}"), self.plan.window)?;
+        check_line("result", &self.executor.answer, &joined)?;
+        let role = Role::Execute(Arc::clone(&self.executor));
+        self.add(number as usize, joined, role)
+    }
+
+    /// An executor that runs programs.
+    fn join_client(&mut self, number: u32, programs: &SharedExecutor) -> Result<(), LoadError> {
+        let client = self.join(&format!("e{number}"), self.plan.window, |config| {
+            let client = programs::join(config, programs)?;
+            let rank = client.rank();
+            Ok((client, rank))
+        })?;
+        self.clients.push(client);
         Ok(())
     }
 
@@ -113,7 +142,7 @@ impl Bench<'_> {
     fn join_idle(&mut self) -> Result<Duration, LoadError> {
         let started = Instant::now();
         for number in 0..self.plan.idle {
-            let joined = self.join(&format!("i{number}"), 1)?;
+            let joined = self.join_peer(&format!("i{number}"), 1)?;
             let role = Role::Execute(Arc::clone(&self.executor));
             let driver = &mut self.drivers[self.threads];
             driver.add(Peer::new(joined, role)).map_err(lost)?;
@@ -126,7 +155,22 @@ impl Bench<'_> {
         driver.add(Peer::new(joined, role)).map_err(lost)
     }
 
-    fn join(&mut self, name: &str, slots: u32) -> Result<Handshake, LoadError> {
+    /// Joins a client that a driver serves.
+    fn join_peer(&mut self, name: &str, slots: u32) -> Result<Handshake, LoadError> {
+        self.join(name, slots, |config| {
+            let handshake = handshake::join(config)?;
+            let rank = handshake.joined.rank;
+            Ok((handshake, rank))
+        })
+    }
+
+    /// Joins a client, and has its rank.
+    fn join<T>(
+        &mut self,
+        name: &str,
+        slots: u32,
+        join: impl FnOnce(&Config) -> Result<(T, u32), ConnectError>,
+    ) -> Result<T, LoadError> {
         if self.stop.try_recv().is_ok() {
             return Err(LoadError::Interrupted);
         }
@@ -136,14 +180,14 @@ impl Bench<'_> {
             slots: Some(slots),
             ..self.config.clone()
         };
-        let handshake = handshake::join(&config).map_err(|error| LoadError::Join {
+        let (joined, rank) = join(&config).map_err(|error| LoadError::Join {
             error: Box::new(error),
             joined: self.joined,
             wanted,
         })?;
         // The ranks of its own clients follow each other from 0 on. So they never change: no
         // other client is above or between them that could leave.
-        if self.plan.to != To::Name && u64::from(handshake.joined.rank) != self.joined {
+        if self.plan.to != To::Name && u64::from(rank) != self.joined {
             return Err(LoadError::NotAlone);
         }
         self.joined += 1;
@@ -153,7 +197,7 @@ impl Bench<'_> {
             let joined = self.joined;
             (self.watch)(Progress::Joining { joined, wanted });
         }
-        Ok(handshake)
+        Ok(joined)
     }
 
     /// A sender to the executor of the same number or, in a fan-out, to all executors.
@@ -164,7 +208,8 @@ impl Bench<'_> {
             To::Next => "next".into(),
             To::Rank => (joined.joined.rank + 1).to_string(),
         };
-        let mut words = vec!["bench".to_owned()];
+        let run = self.plan.run.as_ref();
+        let mut words = run.map_or_else(|| vec!["bench".to_owned()], |run| run.0.clone());
         if self.plan.payload > 0 {
             words.push("-".repeat(self.plan.payload));
         }
@@ -279,6 +324,7 @@ impl Drop for Bench<'_> {
         let peers = drivers.iter_mut().flat_map(|driver| &mut driver.peers);
         peers.for_each(Peer::say_leave);
         let deadline = Instant::now() + LINGER;
+        self.clients.clear();
         let peers = drivers.iter().flat_map(|driver| &driver.peers);
         peers.for_each(|peer| peer.wait_end(deadline));
     }
