@@ -12,13 +12,13 @@ use crate::config::{Config, ConnectError};
 use crate::connection::handshake::{self, Handshake};
 use crate::execute::executor::SharedExecutor;
 use common::limits::LINGER;
+use common::sys::resources::{self, processor_time};
 use common::sys::sync::Arc;
-use common::sys::{resources, thread};
+use common::sys::thread;
 use common::wire::fast_encode::Prepared;
 use common::wire::message::request_line;
 use common::wire::{SendOut, method};
 use crossbeam_channel::{Receiver, bounded, select};
-use rustix::time::{ClockId, clock_gettime};
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::io;
 use std::sync::atomic::Ordering;
@@ -244,13 +244,13 @@ impl Bench<'_> {
     }
 
     fn measure(&mut self, idle_joining: Duration) -> Result<Report, LoadError> {
-        let (started, cpu) = (Instant::now(), own_cpu());
+        let (started, cpu) = (Instant::now(), processor_time());
         let budget = match self.plan.count {
             Some(all) => Budget::Sends(all),
             None => Budget::Until(started + self.plan.duration),
         };
         let end = self.send(budget, Some(started))?;
-        let cpu = own_cpu().saturating_sub(cpu);
+        let cpu = processor_time().saturating_sub(cpu);
         let mut counts = Counts::default();
         let drivers = self.drivers.iter();
         drivers.for_each(|driver| driver.count(&mut counts));
@@ -341,10 +341,4 @@ fn check_line(what: &'static str, line: &Prepared, joined: &Handshake) -> Result
         true => Ok(()),
         false => Err(LoadError::TooLong { what, bytes, max }),
     }
-}
-
-/// Processor time of this process, of all its threads together.
-fn own_cpu() -> Duration {
-    let time = clock_gettime(ClockId::ProcessCPUTime);
-    Duration::try_from(time).unwrap_or_default()
 }

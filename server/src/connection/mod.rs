@@ -66,9 +66,17 @@ pub(crate) struct Connection {
 }
 
 impl Connection {
-    pub(crate) fn new(stream: Arc<Stream>, memory: &Arc<Memory>, now: u64) -> Connection {
+    /// A connection whose bytes and commands are counted, if there is anything to count them.
+    pub(crate) fn new(
+        stream: Arc<Stream>,
+        memory: &Arc<Memory>,
+        telemetry: Option<&Arc<Telemetry>>,
+        now: u64,
+    ) -> Connection {
         let farewell: fn() -> Vec<u8> = slow_consumer_line;
         let outbox = Outbox::new(Arc::clone(&stream), Some(farewell), Arc::clone(memory));
+        let written = telemetry.map(|telemetry| telemetry.counters.written());
+        let outbox = outbox.counted(written);
         Connection {
             stream,
             outbox: Arc::new(outbox),
@@ -86,14 +94,8 @@ impl Connection {
             why: Mutex::new(None),
             flush_asked: AtomicBool::new(false),
             identity: OnceLock::new(),
-            telemetry: None,
+            telemetry: telemetry.cloned(),
         }
-    }
-
-    /// The same, whose commands are counted.
-    pub(crate) fn counted(mut self, telemetry: Option<&Arc<Telemetry>>) -> Connection {
-        self.telemetry = telemetry.cloned();
-        self
     }
 
     /// Notes the identity that its client has proven in the handshake.

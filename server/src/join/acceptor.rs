@@ -166,8 +166,10 @@ fn admit(hub: &Hub, stream: Stream) -> (Arc<Connection>, u64) {
         Some(_) => stream.undecided(),
         None => stream,
     };
-    let connection = Connection::new(Arc::new(stream), &hub.budget.all, hub.timers.now());
-    let connection = Arc::new(connection.counted(hub.telemetry.as_ref()));
+    let telemetry = hub.telemetry.as_ref();
+    let now = hub.timers.now();
+    let connection = Connection::new(Arc::new(stream), &hub.budget.all, telemetry, now);
+    let connection = Arc::new(connection);
     let number = hub.connected(&connection);
     (connection, number)
 }

@@ -286,6 +286,7 @@ impl World {
             let connection = Arc::new(Connection::new(
                 Arc::new(near),
                 &hub.budget.all,
+                None,
                 hub.timers.now(),
             ));
             let number = hub.connected(&connection);

@@ -73,10 +73,25 @@ const SLOW: u8 = 3;
 /// Nothing is written any more.
 const CLOSED: u8 = 4;
 
+/// How many bytes were written to peers, for outboxes that share it; on cache lines of its own, as
+/// threads of many peers add to it.
+#[derive(Debug, Default)]
+#[repr(align(128))]
+pub struct WrittenBytes(AtomicU64);
+
+impl WrittenBytes {
+    /// How many so far.
+    pub fn count(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
 /// The outbox of one peer.
 #[derive(Debug)]
 pub struct Outbox {
     stream: Arc<Stream>,
+    /// Where what is written is counted, if it is.
+    written: Option<Arc<WrittenBytes>>,
     queue: Sender<Entry>,
     waiting: Receiver<Entry>,
     /// Lines in the queue, and their bytes.
@@ -129,6 +144,7 @@ impl Outbox {
         let (queue, waiting) = unbounded();
         Outbox {
             stream,
+            written: None,
             queue,
             waiting,
             lines: AtomicUsize::new(0),
@@ -146,6 +162,12 @@ impl Outbox {
             stuck: AtomicBool::new(false),
             retry_asked: AtomicBool::new(false),
         }
+    }
+
+    /// The same, whose lines are counted in bytes once they are written.
+    pub fn counted(mut self, written: Option<Arc<WrittenBytes>>) -> Outbox {
+        self.written = written;
+        self
     }
 
     /// Queues a line; says whether it was taken. Nothing is written before a

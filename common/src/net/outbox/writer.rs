@@ -179,6 +179,11 @@ impl Outbox {
             }
         }
         writer.rest.drain(..written);
+        if let Some(all) = &self.written
+            && written > 0
+        {
+            all.0.fetch_add(written as u64, Ordering::Relaxed);
+        }
         if writer.rest.capacity() > 2 * BATCH.max(writer.rest.len()) {
             writer.rest.shrink_to(BATCH);
         }
