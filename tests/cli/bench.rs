@@ -462,8 +462,10 @@ fn at_a_terminal_latencies_are_bars_as_wide_as_it_is() {
         let is_bar = |row: &&String| matches!(row.split_whitespace().nth(1), Some("µs" | "ms"));
         let bars: Vec<_> = rows.iter().filter(is_bar).collect();
         let counts = bars.iter().map(|row| {
-            let words = row.split_whitespace().filter(|word| !word.starts_with('p'));
-            words.last().and_then(|count| count.parse::<u64>().ok())
+            let mut words = row.split_whitespace().filter(|word| !word.starts_with('p'));
+            words
+                .next_back()
+                .and_then(|count| count.parse::<u64>().ok())
         });
         assert_eq!(counts.sum::<Option<u64>>(), Some(50), "{rows:?}");
         for mark in ["p50", "p99", "p99.9", "█"] {

@@ -13,7 +13,7 @@ use crate::support::programs::{Ended, Server, client};
 
 /// A server that is not there: what is told of anything else was told before it was dialled.
 fn without_a_server(options: &[&str]) -> Ended {
-    let nowhere = nowhere().to_string();
+    let nowhere = nowhere();
     Ended::of(client(&["--server", &nowhere]).args(words(options)))
 }
 
