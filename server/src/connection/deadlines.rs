@@ -102,7 +102,7 @@ mod tests {
 
     fn connection(now: u64) -> Connection {
         let stream = Arc::clone(&crate::testing::member(1, "test", 0).connection.stream);
-        Connection::new(stream, &Memory::unlimited(), None, now)
+        Connection::new(stream, &Memory::unlimited(), now)
     }
 
     #[test]

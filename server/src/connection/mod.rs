@@ -66,17 +66,9 @@ pub(crate) struct Connection {
 }
 
 impl Connection {
-    /// A connection whose bytes and commands are counted, if there is anything to count them.
-    pub(crate) fn new(
-        stream: Arc<Stream>,
-        memory: &Arc<Memory>,
-        telemetry: Option<&Arc<Telemetry>>,
-        now: u64,
-    ) -> Connection {
+    pub(crate) fn new(stream: Arc<Stream>, memory: &Arc<Memory>, now: u64) -> Connection {
         let farewell: fn() -> Vec<u8> = slow_consumer_line;
         let outbox = Outbox::new(Arc::clone(&stream), Some(farewell), Arc::clone(memory));
-        let written = telemetry.map(|telemetry| telemetry.counters.written());
-        let outbox = outbox.counted(written);
         Connection {
             stream,
             outbox: Arc::new(outbox),
@@ -94,8 +86,17 @@ impl Connection {
             why: Mutex::new(None),
             flush_asked: AtomicBool::new(false),
             identity: OnceLock::new(),
-            telemetry: telemetry.cloned(),
+            telemetry: None,
         }
+    }
+
+    /// The same, whose commands are counted, and bytes that are sent to its client.
+    pub(crate) fn counted(mut self, telemetry: Option<&Arc<Telemetry>>) -> Connection {
+        self.telemetry = telemetry.cloned();
+        if let (Some(telemetry), Some(outbox)) = (telemetry, Arc::get_mut(&mut self.outbox)) {
+            outbox.count_written(telemetry.counters.written());
+        }
+        self
     }
 
     /// Notes the identity that its client has proven in the handshake.

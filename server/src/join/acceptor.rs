@@ -166,10 +166,8 @@ fn admit(hub: &Hub, stream: Stream) -> (Arc<Connection>, u64) {
         Some(_) => stream.undecided(),
         None => stream,
     };
-    let telemetry = hub.telemetry.as_ref();
-    let now = hub.timers.now();
-    let connection = Connection::new(Arc::new(stream), &hub.budget.all, telemetry, now);
-    let connection = Arc::new(connection);
+    let connection = Connection::new(Arc::new(stream), &hub.budget.all, hub.timers.now());
+    let connection = Arc::new(connection.counted(hub.telemetry.as_ref()));
     let number = hub.connected(&connection);
     (connection, number)
 }

@@ -65,7 +65,7 @@ pub(crate) fn member_in(tier: Tier, id: u64, name: impl Into<Box<str>>, slots: u
 }
 
 fn tagged(tier: Tier, id: u64, name: impl Into<Box<str>>, slots: u32, tags: Tags) -> Arc<Member> {
-    let connection = Connection::new(unread(), &Memory::unlimited(), None, 1);
+    let connection = Connection::new(unread(), &Memory::unlimited(), 1);
     let terms = Terms {
         tier,
         slots,

@@ -286,7 +286,6 @@ impl World {
             let connection = Arc::new(Connection::new(
                 Arc::new(near),
                 &hub.budget.all,
-                None,
                 hub.timers.now(),
             ));
             let number = hub.connected(&connection);

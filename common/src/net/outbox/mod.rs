@@ -18,6 +18,7 @@ mod line;
 mod pace;
 pub(super) mod scratch;
 mod writer;
+mod written;
 
 use crate::limits::{OUTBOX_BYTES, OUTBOX_LINES};
 use crate::memory::Memory;
@@ -33,6 +34,7 @@ pub use line::{Line, SharedLine};
 #[cfg(not(shuttle))]
 pub(in crate::net) use writer::BATCH;
 use writer::{Progress, Writer};
+pub use written::WrittenBytes;
 
 /// Bytes of the longest line that is copied behind what the writer has: to copy more costs more
 /// than to queue it by itself.
@@ -72,19 +74,6 @@ const OVERFLOWN: u8 = 2;
 const SLOW: u8 = 3;
 /// Nothing is written any more.
 const CLOSED: u8 = 4;
-
-/// How many bytes were written to peers, for outboxes that share it; on cache lines of its own, as
-/// threads of many peers add to it.
-#[derive(Debug, Default)]
-#[repr(align(128))]
-pub struct WrittenBytes(AtomicU64);
-
-impl WrittenBytes {
-    /// How many so far.
-    pub fn count(&self) -> u64 {
-        self.0.load(Ordering::Relaxed)
-    }
-}
 
 /// The outbox of one peer.
 #[derive(Debug)]
@@ -164,12 +153,6 @@ impl Outbox {
         }
     }
 
-    /// The same, whose lines are counted in bytes once they are written.
-    pub fn counted(mut self, written: Option<Arc<WrittenBytes>>) -> Outbox {
-        self.written = written;
-        self
-    }
-
     /// Queues a line; says whether it was taken. Nothing is written before a
     /// [`flush`](Self::flush), so the caller may be one that must not block.
     pub fn push(&self, line: impl Into<Line>) -> bool {
@@ -238,6 +221,11 @@ impl Outbox {
     /// Bytes of memory that it keeps.
     pub fn kept(&self) -> usize {
         self.kept.load(Ordering::Relaxed)
+    }
+
+    /// From now on, bytes of lines are counted here once they are written.
+    pub fn count_written(&mut self, written: Arc<WrittenBytes>) {
+        self.written = Some(written);
     }
 
     /// Puts a line behind what the writer has, if no thread writes, nothing waits before it, and

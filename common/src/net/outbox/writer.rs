@@ -179,17 +179,15 @@ impl Outbox {
             }
         }
         writer.rest.drain(..written);
-        if let Some(all) = &self.written
-            && written > 0
-        {
-            all.0.fetch_add(written as u64, Ordering::Relaxed);
-        }
         if writer.rest.capacity() > 2 * BATCH.max(writer.rest.len()) {
             writer.rest.shrink_to(BATCH);
         }
         writer.taken += sent as u64;
         if sent > 0 && writer.is_behind_for_long() {
             self.progress.fetch_add(1, Ordering::Relaxed);
+        }
+        if let (1.., Some(all)) = (written, &self.written) {
+            all.add(written);
         }
         self.tell_rest(writer);
         if was_over_half && !self.is_over_half() {
