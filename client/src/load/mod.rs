@@ -4,7 +4,7 @@
 //! It leaves the machine to the server: a few threads serve all connections as they become
 //! readable, and the usual lines are written from prepared pieces and recognized by their start. It
 //! sends only to executors of its own, and these execute only for it. `--run` makes these executors
-//! clients like others, which start real programs ([`programs`]).
+//! clients like others, which start real programs (`programs`).
 
 #![allow(missing_docs)] // Only `pecking bench` uses it, and most names say enough.
 
