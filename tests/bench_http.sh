@@ -11,7 +11,8 @@ command -v curl >/dev/null || { echo "skipped: curl is not installed" >&2; exit 
 ulimit -n "$(ulimit -Hn)"
 
 start() { # A name, how many clients, and options: sets NAME_at, NAME_pid, and NAME_page if it has one.
-    RUST_LOG=warn "$bin/pecking-server" "$2" --listen 127.0.0.1:0 "${@:3}" >"$work/$1" 2>"$work/$1.log" &
+    : >"$work/$1"
+    RUST_LOG=warn "$bin/pecking-server" "$2" --listen 127.0.0.1:0 --quiet "${@:3}" >>"$work/$1" &
     started+=($!)
     until grep -q '^Listening on' "$work/$1" && { [ $# -lt 3 ] || grep -q '^Shown at' "$work/$1"; }; do sleep 0.05; done
     eval "$1_pid=$! $1_at=$(sed -n 's/^Listening on //p' "$work/$1") $1_page=$(sed -n 's/^Shown at //p' "$work/$1")"
