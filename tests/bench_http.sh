@@ -61,7 +61,11 @@ start crowd "$((members + 10))" --http 127.0.0.1:0
 # Its one command takes longer than this does.
 "$bin/pecking" bench --server "$crowd_at" --idle "$members" --warm-up 0s --count 1 --run 'sleep 3600' >/dev/null &
 started+=($!)
-until [ "$(curl -s "${crowd_page}metrics" | awk '/^pecking_running/ { n += $2 } END { print n + 0 }')" = 1 ]; do sleep 0.2; done
+bench=$!
+until [ "$(curl -s "${crowd_page}metrics" | awk '/^pecking_running/ { n += $2 } END { print n + 0 }')" = 1 ]; do
+    kill -0 "$bench" || { echo "the members have left" >&2; exit 1; }
+    sleep 0.2
+done
 sleep 2
 share "$members members:" "$crowd_pid"
 visit "$crowd_page"

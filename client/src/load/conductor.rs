@@ -27,6 +27,10 @@ use std::time::{Duration, Instant};
 /// How many clients join between two turns of the drivers, which answer the server's `ping`.
 const JOINS_PER_TURN: u64 = 64;
 
+/// How long these joins may take at most: a tenth of a server's usual heartbeat, as a client that is
+/// silent for two of them is disconnected.
+const LONGEST_WITHOUT_TURN: Duration = Duration::from_millis(500);
+
 /// How often progress is told.
 const TICK: Duration = Duration::from_millis(200);
 
@@ -66,6 +70,7 @@ pub fn run(
         drivers: drivers.collect::<Result<_, _>>()?,
         run: Arc::default(),
         joined: 0,
+        turned: Instant::now(),
     };
     bench.join_pairs()?;
     let idle_joining = bench.join_idle()?;
@@ -99,6 +104,8 @@ struct Bench<'a> {
     threads: usize,
     run: Arc<Run>,
     joined: u64,
+    /// When the drivers had their last turn.
+    turned: Instant,
 }
 
 impl Bench<'_> {
@@ -191,7 +198,11 @@ impl Bench<'_> {
             return Err(LoadError::NotAlone);
         }
         self.joined += 1;
-        if self.joined.is_multiple_of(JOINS_PER_TURN) || self.joined == wanted {
+        if self.joined.is_multiple_of(JOINS_PER_TURN)
+            || self.joined == wanted
+            || self.turned.elapsed() > LONGEST_WITHOUT_TURN
+        {
+            self.turned = Instant::now();
             let turn = |driver: &mut Driver| driver.turn(Duration::ZERO);
             self.drivers.iter_mut().try_for_each(turn).map_err(lost)?;
             let joined = self.joined;
