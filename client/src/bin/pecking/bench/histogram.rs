@@ -16,9 +16,6 @@ const LONGEST: usize = 60;
 /// Columns of the shortest bar that is worth a picture.
 const SHORTEST: usize = 8;
 
-/// Columns of where a range begins, such as `99.9 µs`.
-const FROM: usize = 8;
-
 /// Bars that are so many eighths of a column, from 1 on.
 const EIGHTHS: [char; 8] = ['▏', '▎', '▍', '▌', '▋', '▊', '▉', '█'];
 
@@ -37,7 +34,12 @@ pub(super) fn draw(latency: &Histogram<u64>, columns: usize) -> String {
         .map(|row| rows.marks(row, latency))
         .collect();
     let longest_mark = marks.iter().map(String::len).max().unwrap_or_default();
-    let beside = FROM + 1 + 1 + digits + longest_mark;
+    let froms: Vec<_> = (0..marks.len())
+        .map(|row| three_digits(rows.from(row) / 1000.0))
+        .collect();
+    let longest_from = froms.iter().map(|from| from.chars().count()).max();
+    let longest_from = longest_from.unwrap_or_default();
+    let beside = longest_from + 1 + 1 + digits + longest_mark;
     let Some(width) = columns
         .checked_sub(beside)
         .filter(|width| *width >= SHORTEST)
@@ -46,9 +48,9 @@ pub(super) fn draw(latency: &Histogram<u64>, columns: usize) -> String {
     };
     let width = width.min(LONGEST);
     let row = |(row, mark): (usize, &String)| {
-        let (from, count) = (three_digits(rows.from(row) / 1000.0), rows.counts[row]);
+        let (from, count) = (&froms[row], rows.counts[row]);
         let bar = bar(count, rows.most(), width);
-        format!("{from:>FROM$} {bar:<width$} {count:>digits$}{mark}\n")
+        format!("{from:>longest_from$} {bar:<width$} {count:>digits$}{mark}\n")
     };
     marks.iter().enumerate().map(row).collect()
 }
@@ -136,10 +138,12 @@ mod tests {
         assert_eq!(
             draw(&latency, 30),
             concat!(
-                " 63.1 µs ███████████   700  p50\n",
-                " 70.8 µs               0\n",
-                " 79.4 µs ████▏       295  p99\n",
-                " 89.1 µs ▊            45\n",
+                "63.1 µs ███████████ 700  p50\n",
+                "70.8 µs               0\n",
+                "79.4 µs ████        250\n",
+                "89.1 µs ▊            45  p99\n",
+                " 100 µs               0\n",
+                " 112 µs ▏             5  p99.9\n",
             )
         );
     }
