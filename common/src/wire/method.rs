@@ -18,6 +18,7 @@ pub const OUTCOME: &str = "outcome";
 pub const RANK: &str = "rank";
 pub const REFUSED: &str = "refused";
 pub const BYE: &str = "bye";
+pub const ACK: &str = "ack";
 
 /// What a client asks of a server, or tells it: the server dispatches by this, so a method that is
 /// added here is one that it has to handle, and to say which clients may use it.
@@ -40,6 +41,8 @@ pub enum ClientMethod {
     /// A notification.
     Consumed,
     /// A notification.
+    Ack,
+    /// A notification.
     Input,
     /// A notification.
     InputConsumed,
@@ -49,7 +52,7 @@ pub enum ClientMethod {
 
 impl ClientMethod {
     /// Every one of them.
-    pub const ALL: [ClientMethod; 11] = [
+    pub const ALL: [ClientMethod; 12] = [
         ClientMethod::Join,
         ClientMethod::Send,
         ClientMethod::Select,
@@ -58,6 +61,7 @@ impl ClientMethod {
         ClientMethod::Cancel,
         ClientMethod::Output,
         ClientMethod::Consumed,
+        ClientMethod::Ack,
         ClientMethod::Input,
         ClientMethod::InputConsumed,
         ClientMethod::Leave,
@@ -77,6 +81,7 @@ impl ClientMethod {
             ClientMethod::Input => INPUT,
             ClientMethod::InputConsumed => INPUT_CONSUMED,
             ClientMethod::Leave => LEAVE,
+            ClientMethod::Ack => ACK,
         }
     }
 

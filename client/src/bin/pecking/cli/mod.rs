@@ -145,8 +145,8 @@ struct Joining {
     #[arg(long, global = true)]
     wait: bool,
 
-    /// End when the connection is lost; without this, a prompt and work join again, ranked below
-    /// all of their tier that are here by then
+    /// End when the connection is lost; without this, a prompt and work come back to their rank, or
+    /// join again, ranked below all of their tier that are here by then
     #[arg(long, global = true)]
     no_reconnect: bool,
 
@@ -380,6 +380,8 @@ impl Cli {
             None => (None, is_terminal, Wait::ForPlace),
             Some(_) => (Some(0), false, Wait::ForPlace),
         };
+        let reconnects = reconnects && !joining.no_reconnect;
+        let holds = self.run_options().is_some_and(|run| run.hold);
         let executes = match &executing.policy {
             Some(path) => Executes::Policy(path.clone()),
             None if executing.allow_any => Executes::Anything {
@@ -405,7 +407,8 @@ impl Cli {
                 tls: encrypting.tls(&joining.server).map_err(Failure::Usage)?,
                 plain: encrypting.plain(&executes),
                 connect_timeout: joining.connect_timeout.unwrap_or(CONNECT_TIMEOUT),
-                reconnect: reconnects && !joining.no_reconnect,
+                reconnect: reconnects,
+                hold: reconnects || holds,
                 job_events: true,
             },
             wait: if joining.wait { waits } else { Wait::No },
