@@ -48,6 +48,7 @@ pub(crate) struct Counters {
     /// Each of a share of the connections.
     written: [Arc<WrittenBytes>; PARTS],
     connections: AtomicU64,
+    replaced: AtomicU64,
     joined: AtomicU64,
     left: AtomicU64,
     slow: AtomicU64,
@@ -173,9 +174,14 @@ impl Counters {
         self.left.fetch_add(1, Relaxed);
     }
 
-    /// How many joined and left so far: changes if the ranking does.
+    /// A client has come back to its place as a member anew.
+    pub(crate) fn replaced(&self) {
+        self.replaced.fetch_add(1, Relaxed);
+    }
+
+    /// How many joined or came back so far, and left: changes if the ranking does.
     pub(crate) fn changes_of_members(&self) -> (u64, u64) {
-        (load(&self.joined), load(&self.left))
+        (load(&self.joined) + load(&self.replaced), load(&self.left))
     }
 
     /// How many commands were taken and had outcomes so far: changes if the load of members does.
