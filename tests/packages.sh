@@ -113,6 +113,9 @@ kill $serving
 wait $serving
 
 if [ -z "$within" ]; then
+    sed -i 's|^listen = .*|listen = "127.0.0.1:5555"|' "$conf/server.toml"
+    sed -i 's|^server = .*|server = "127.0.0.1:5555"|' "$conf/agent.toml"
+    tests/units.sh "$root"
     chroot "$root" dpkg --purge pecking pecking-server
     for file in etc/pecking/server.toml etc/pecking/agent.toml usr/bin/pecking; do
         test ! -e "$root/$file" || fail "a purge leaves $file"

@@ -1,6 +1,7 @@
 //! `pecking bench` as its users meet it: what it measures, which clients it commands, and how it ends.
 
 use std::fs;
+use std::num::NonZero;
 use std::time::Instant;
 
 use crate::support::programs::{Ended, Process, Server};
@@ -10,13 +11,18 @@ use rustix::process::Signal;
 use serde_json::{Value, json};
 
 /// Every member of the object that `--json` prints.
-const FIELDS: [&str; 22] = [
+const FIELDS: [&str; 27] = [
+    "format",
+    "version",
+    "commit",
     "pairs",
     "fan_out",
     "window",
     "payload",
     "result",
     "to",
+    "run",
+    "tls",
     "idle",
     "threads",
     "sends",
@@ -36,7 +42,7 @@ const FIELDS: [&str; 22] = [
 ];
 
 /// The command line of a bench of which everything counts.
-fn words<'a>(options: &[&'a str]) -> Vec<&'a str> {
+pub(crate) fn words<'a>(options: &[&'a str]) -> Vec<&'a str> {
     [&["bench", "--warm-up", "0s"], options].concat()
 }
 
@@ -68,7 +74,7 @@ fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
 
 /// What a bench printed with `--json`, and that it is whole.
 #[track_caller]
-fn object(ended: &Ended) -> Value {
+pub(crate) fn object(ended: &Ended) -> Value {
     let json: Value = serde_json::from_slice(&ended.stdout).expect("it prints JSON");
     let object = json.as_object().expect("an object");
     let fields: Vec<&String> = object.keys().collect();
@@ -136,6 +142,8 @@ fn programs_get_every_figure_and_the_counts_are_exact() {
         ("payload", json!(1024)),
         ("result", json!(0)),
         ("to", json!("name")),
+        ("run", json!(null)),
+        ("tls", json!(false)),
         ("idle", json!(2)),
         ("sends", json!(100)),
         ("open", json!(0)),
@@ -187,6 +195,60 @@ fn a_fan_out_reaches_every_executor_each_time() {
             "an outcome was told for each: {json}"
         );
     }
+}
+
+#[test]
+fn executors_start_a_real_program_for_each_command() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let started = folder.path().join("started");
+    let program = format!("sh -c 'echo x >> {}; exit 3'", started.display());
+    let server = Server::start(&["9"]);
+    let mut observer = server.raw("observer", 0);
+    for (options, each) in [
+        (&["--fan-out", "3", "--window", "2"][..], 3),
+        (&["--pairs", "2", "--to", "name"], 1),
+    ] {
+        let options = [options, &["--run", &program, "--count", "4", "--json"]].concat();
+        let ended = Ended::of(&mut server.client(&words(&options)));
+        let json = object(ended.expect_code(1));
+        let all = 4 * each;
+        assert_eq!(json["outcomes"], json!({ "done": all }), "{json}");
+        assert_eq!(json["errors"], json!({ "exit_code": all }), "{json}");
+        assert_eq!(json["run"], program.as_str());
+        let lines = fs::read_to_string(&started).expect("it was started");
+        assert_eq!(lines.lines().count(), all);
+        fs::remove_file(&started).expect("it is there");
+        assert_eq!(members(&mut observer).len(), 1, "they have left");
+    }
+    let options = ["--fan-out", "3", "--run", "true", "--count", "1"];
+    let ended = Ended::of(&mut server.client(&words(&options)));
+    let text = String::from_utf8_lossy(&ended.expect_code(0).stdout).into_owned();
+    let head = "1 sender to 3 executors, 1 open, each command runs `true`, by name\n";
+    assert!(text.starts_with(head), "{text}");
+}
+
+#[test]
+fn executors_of_programs_run_nothing_for_others_and_end_what_runs() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let started = folder.path().join("started");
+    let started = started.to_str().expect("UTF-8");
+    let server = Server::start(&["9"]);
+    let mut boss = server.raw("boss", 0);
+    // Each has a slot to spare.
+    let options = ["--fan-out", "2", "--window", "2", "--count", "1"];
+    let options = [&options[..], &["--run", "sleep 3600"]].concat();
+    let bench = Process::start(&mut server.client(&words(&options)));
+    eventually("both execute", || {
+        let running = members(&mut boss);
+        running.iter().filter(|m| m["running"] == 1).count() == 2
+    });
+    for words in [&["touch", started][..], &["sleep", "3600"]] {
+        let id = boss.command("bench-*-e*", words);
+        assert_eq!(boss.result_of(&id), json!({"targets": 2, "refused": 2}));
+    }
+    bench.signal(Signal::INT);
+    bench.end().expect_code(130);
+    assert!(!std::path::Path::new(started).exists());
 }
 
 #[test]
@@ -348,6 +410,10 @@ fn contradictory_options_are_named() {
         (&["--wait"], &["--wait is not for bench"]),
         (&["--allow-any"], &["--allow-any is not for bench"]),
         (&["--window", "1024", "--payload", "1MiB"], &["under way"]),
+        (&["--run", ""], &["--run", "'sleep 0.1'"]),
+        (&["--run", "nothing-of-this-name"], &["--run", "no program"]),
+        (&["--run", "/nothing/of/it x"], &["--run", "no program"]),
+        (&["--run", "true", "--result", "5"], &["--run", "--result"]),
         (&["--result", "2MiB"], &["after 1048576 bytes"]),
         (&["--fan-out", "4", "--result", "5MiB"], &["of 4 targets"]),
         (
@@ -383,6 +449,32 @@ fn at_a_terminal_a_line_shows_how_far_it_is() {
         shown.contains(" done"),
         "what was measured so far is there: {shown}"
     );
+}
+
+#[test]
+fn at_a_terminal_latencies_are_bars_as_wide_as_it_is() {
+    let server = Server::start(&[]);
+    for columns in [80, 40].map(|columns| NonZero::new(columns).expect("some")) {
+        let options = words(&["--count", "50"]);
+        let mut terminal = Terminal::start_wide(server.client(&options), columns);
+        terminal.expect_end(0);
+        let rows = terminal.rows();
+        let is_bar = |row: &&String| matches!(row.split_whitespace().nth(1), Some("µs" | "ms"));
+        let bars: Vec<_> = rows.iter().filter(is_bar).collect();
+        let counts = bars.iter().map(|row| {
+            let mut words = row.split_whitespace().filter(|word| !word.starts_with('p'));
+            words
+                .next_back()
+                .and_then(|count| count.parse::<u64>().ok())
+        });
+        assert_eq!(counts.sum::<Option<u64>>(), Some(50), "{rows:?}");
+        for mark in ["p50", "p99", "p99.9", "█"] {
+            assert!(
+                bars.iter().any(|row| row.contains(mark)),
+                "{mark}: {rows:?}"
+            );
+        }
+    }
 }
 
 #[test]

@@ -7,6 +7,7 @@ mod support;
 mod auth;
 mod bad_input;
 mod bench;
+mod bench_compare;
 mod client;
 mod config;
 mod demo;

@@ -88,9 +88,30 @@ fn metrics_are_what_happened() {
     };
     assert!(value(&scrape, "pecking_received_bytes_total", &[]) > 100.0);
     assert!(value(&scrape, "process_threads", &[]) >= 4.0);
+    let cpu = value(&scrape, "process_cpu_seconds_total", &[]);
+    assert!((0.0..3600.0).contains(&cpu), "{cpu}");
+    let resident = value(&scrape, "process_resident_memory_bytes", &[]);
+    assert!((1e6..1e9).contains(&resident), "{resident}");
+    let [open, most] = ["process_open_fds", "process_max_fds"].map(|n| value(&scrape, n, &[]));
+    assert!(open <= most, "{open} of {most}");
     assert!(value(&scrape, "process_open_fds", &[]) >= 4.0);
-    db.reply(&waits, &json!({"exit_code": 0}));
+    let sent = || {
+        value(
+            &crate::metrics::scrape(&shown).0,
+            "pecking_sent_bytes_total",
+            &[],
+        )
+    };
+    let before = sent();
+    db.reply(
+        &waits,
+        &json!({"exit_code": 0, "stdout": "x".repeat(100_000)}),
+    );
     boss.result_of(&id);
+    // It is counted once it is written; what else is sent meanwhile is little.
+    while !(100_000.0..110_000.0).contains(&(sent() - before)) {
+        assert!(Instant::now() < deadline, "{before} and {}", sent());
+    }
     drop(db);
     assert_eq!(boss.result_of(&second)["status"], "lost");
     for status in ["done", "lost"] {

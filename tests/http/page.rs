@@ -132,6 +132,57 @@ fn what_is_html_stays_text() {
 }
 
 #[test]
+fn a_member_whose_place_is_held_is_away_and_counted_until_it_is_back() {
+    let shown = Shown::start(9, &[]);
+    let [_boss] = ranked(&shown.server, [("boss", 0)]);
+    let Some(browser) = open(&shown) else { return };
+    crowd(&browser, 2);
+    ranking_is(&browser, &["0 boss", "1 node-0", "2 node-1"]);
+    assert!(!browser.text("#facts").contains("away"));
+    // As a server tells it: of one that a stream has not heard of, and of one that it has. What is
+    // shown is read in the same go, as it changes each second.
+    let told = |changes: &str, read: &str| {
+        browser.run(&format!(
+            "const held = {{ member: 1002, name: 'held', tier: 9, slots: 4, running: 1, queued: 0, address: '10.0.0.1:1', joined: 1 }};
+             take({{ server, now: 1, now_ms: Date.now(), members: {{ {changes} }} }}); drawNow(); {read}"
+        ))
+    };
+    const AWAY: &str = "return [document.getElementById('facts').textContent.split(' · ')[0],
+        ...[...document.querySelectorAll('.member[data-away]')].filter((row) => !row.hidden)
+        .map((row) => row.querySelector('.name').textContent + ' ' + row.querySelector('.slots').innerText)]";
+    let joined = "joined: [{ ...held, away_ms: 3000 }]";
+    assert_eq!(
+        told(&format!("{joined}, away: [[1001, 65000]]"), AWAY),
+        json!(["2 away", "node-1 away 1 min", "held away 3 s"])
+    );
+    let details =
+        "ladder.open(members.get(1002)); return document.getElementById('details-facts').innerText";
+    let details = told(joined, details);
+    let details = details.as_str().unwrap_or_default();
+    assert!(details.contains("away 3 s"), "{details}");
+    browser.run("document.getElementById('details').close()");
+    for theme in ["light", "dark"] {
+        browser.run(&format!("theme('{theme}'); drawNow()"));
+        assert!(browser.picture(&format!("away-{theme}")).colours > 50);
+    }
+    let here = told("away: [[1001, null]], left: [1002]", AWAY);
+    assert_eq!(here.as_array().map(Vec::len), Some(1), "{here}");
+    assert!(!browser.text("#facts").contains("away"));
+    let Some(phone) = open_in(&shown, 390, 800) else {
+        return;
+    };
+    crowd(&phone, 50);
+    let is_whole = phone.run(
+        "take({ server, now: 1, now_ms: Date.now(), members: { away: [[1000, 59000], [1003, 7200000]] } }); drawNow();
+         const texts = [...document.querySelectorAll('.member[data-away] .slots')].filter((cell) => cell.innerText);
+         return texts.length === 2 && texts.every((cell) => cell.scrollWidth <= cell.clientWidth)",
+    );
+    assert_eq!(is_whole, true, "what is said has room on a phone");
+    assert!(phone.picture("away-phone").colours > 50);
+    assert_eq!(browser.complaints(), Vec::<String>::new());
+}
+
+#[test]
 fn ten_thousand_members_scroll_and_few_are_in_the_page() {
     let shown = Shown::start(9, &[]);
     let [_boss] = ranked(&shown.server, [("boss", 0)]);

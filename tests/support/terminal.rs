@@ -40,16 +40,22 @@ pub(crate) struct Terminal {
 impl Terminal {
     /// Starts a program in a terminal of its own.
     #[track_caller]
-    pub(crate) fn start(mut command: Command) -> Self {
+    pub(crate) fn start(command: Command) -> Self {
+        Self::start_wide(command, COLUMNS)
+    }
+
+    /// The same in one of so many columns.
+    #[track_caller]
+    pub(crate) fn start_wide(mut command: Command, columns: NonZero<u16>) -> Self {
         let (pty, pts) = open().expect("the system has pseudo-terminals");
-        let size = pty_process::Size::new(ROWS.get(), COLUMNS.get());
+        let size = pty_process::Size::new(ROWS.get(), columns.get());
         pty.resize(size).expect("a terminal has a size");
         let found = tcgetattr(&pts).expect("a terminal has settings");
         command.env("TERM", "xterm-256color");
         let mut command = pty_process::blocking::Command::from(command);
         let child = command.spawn_borrowed(&pts).expect("the program starts");
         let pty = Arc::new(pty);
-        let parser = Parser::new(ROWS, COLUMNS, 0);
+        let parser = Parser::new(ROWS, columns, 0);
         let screen = Arc::new((Mutex::new(parser), Condvar::new()));
         let (from, onto) = (Arc::clone(&pty), Arc::clone(&screen));
         let reader = std::thread::spawn(move || show(&from, &onto));

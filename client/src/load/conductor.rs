@@ -4,18 +4,21 @@ use super::LoadError;
 use super::driver::{Driver, Run};
 use super::peer::{Executor, Peer, Role};
 use super::plan::{Plan, To};
+use super::programs;
 use super::report::{Counts, End, Progress, Report};
 use super::sender::{Budget, Sender};
-use crate::config::Config;
+use crate::client::Client;
+use crate::config::{Config, ConnectError};
 use crate::connection::handshake::{self, Handshake};
+use crate::execute::executor::SharedExecutor;
 use common::limits::LINGER;
+use common::sys::resources::{self, processor_time};
 use common::sys::sync::Arc;
-use common::sys::{resources, thread};
+use common::sys::thread;
 use common::wire::fast_encode::Prepared;
 use common::wire::message::request_line;
 use common::wire::{SendOut, method};
 use crossbeam_channel::{Receiver, bounded, select};
-use rustix::time::{ClockId, clock_gettime};
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::io;
 use std::sync::atomic::Ordering;
@@ -23,6 +26,10 @@ use std::time::{Duration, Instant};
 
 /// How many clients join between two turns of the drivers, which answer the server's `ping`.
 const JOINS_PER_TURN: u64 = 64;
+
+/// How long these joins may take at most: a tenth of a server's usual heartbeat, as a client that is
+/// silent for two of them is disconnected.
+const LONGEST_WITHOUT_TURN: Duration = Duration::from_millis(500);
 
 /// How often progress is told.
 const TICK: Duration = Duration::from_millis(200);
@@ -47,17 +54,23 @@ pub fn run(
     let prefix = format!("bench-{:08x}-", random as u32);
     let threads = plan.threads();
     let drivers = (0..threads + usize::from(plan.idle > 0)).map(|_| Driver::new());
+    let senders = format!("{prefix}s");
+    let run = plan.run.as_ref();
+    let programs = run.map(|run| programs::executor(senders.clone(), &run.0));
     let mut bench = Bench {
         config,
         plan,
         stop,
         watch,
-        executor: Arc::new(Executor::new(format!("{prefix}s"), plan.result)),
+        executor: Arc::new(Executor::new(senders, plan.result)),
+        programs: programs.transpose()?,
+        clients: Vec::new(),
         prefix,
         threads,
         drivers: drivers.collect::<Result<_, _>>()?,
         run: Arc::default(),
         joined: 0,
+        turned: Instant::now(),
     };
     bench.join_pairs()?;
     let idle_joining = bench.join_idle()?;
@@ -66,7 +79,7 @@ pub fn run(
 }
 
 fn check_descriptors(plan: &Plan) -> Result<(), LoadError> {
-    let wanted = plan.clients();
+    let wanted = plan.descriptors();
     match resources::raise_descriptor_limit() {
         Some(limit) if limit < wanted + OTHER_DESCRIPTORS => {
             Err(LoadError::Descriptors { wanted, limit })
@@ -83,11 +96,16 @@ struct Bench<'a> {
     /// The start of the names of its clients, which those of no other bench have.
     prefix: String,
     executor: Arc<Executor>,
+    /// What executes instead with `--run`, and the clients that it executes for.
+    programs: Option<SharedExecutor>,
+    clients: Vec<Client>,
     /// Those of the senders and executors, and after them that of the idle clients.
     drivers: Vec<Driver>,
     threads: usize,
     run: Arc<Run>,
     joined: u64,
+    /// When the drivers had their last turn.
+    turned: Instant,
 }
 
 impl Bench<'_> {
@@ -95,17 +113,35 @@ impl Bench<'_> {
     fn join_pairs(&mut self) -> Result<(), LoadError> {
         let targets = self.plan.targets();
         for number in 0..self.plan.senders() {
-            let joined = self.join(&format!("s{number}"), 0)?;
+            let joined = self.join_peer(&format!("s{number}"), 0)?;
             let sender = self.sender(&joined, number)?;
             self.add(number as usize, joined, Role::Send(Box::new(sender)))?;
             // Each driver has its share of many executors; a pair stays together.
             for number in number * targets..(number + 1) * targets {
-                let joined = self.join(&format!("e{number}"), self.plan.window)?;
-                check_line("result", &self.executor.answer, &joined)?;
-                let role = Role::Execute(Arc::clone(&self.executor));
-                self.add(number as usize, joined, role)?;
+                match self.programs.clone() {
+                    None => self.join_executor(number)?,
+                    Some(programs) => self.join_client(number, &programs)?,
+                }
             }
         }
+        Ok(())
+    }
+
+    fn join_executor(&mut self, number: u32) -> Result<(), LoadError> {
+        let joined = self.join_peer(&format!("e{number}"), self.plan.window)?;
+        check_line("result", &self.executor.answer, &joined)?;
+        let role = Role::Execute(Arc::clone(&self.executor));
+        self.add(number as usize, joined, role)
+    }
+
+    /// An executor that runs programs.
+    fn join_client(&mut self, number: u32, programs: &SharedExecutor) -> Result<(), LoadError> {
+        let client = self.join(&format!("e{number}"), self.plan.window, |config| {
+            let client = programs::join(config, programs)?;
+            let rank = client.rank();
+            Ok((client, rank))
+        })?;
+        self.clients.push(client);
         Ok(())
     }
 
@@ -113,7 +149,7 @@ impl Bench<'_> {
     fn join_idle(&mut self) -> Result<Duration, LoadError> {
         let started = Instant::now();
         for number in 0..self.plan.idle {
-            let joined = self.join(&format!("i{number}"), 1)?;
+            let joined = self.join_peer(&format!("i{number}"), 1)?;
             let role = Role::Execute(Arc::clone(&self.executor));
             let driver = &mut self.drivers[self.threads];
             driver.add(Peer::new(joined, role)).map_err(lost)?;
@@ -126,7 +162,22 @@ impl Bench<'_> {
         driver.add(Peer::new(joined, role)).map_err(lost)
     }
 
-    fn join(&mut self, name: &str, slots: u32) -> Result<Handshake, LoadError> {
+    /// Joins a client that a driver serves.
+    fn join_peer(&mut self, name: &str, slots: u32) -> Result<Handshake, LoadError> {
+        self.join(name, slots, |config| {
+            let handshake = handshake::join(config)?;
+            let rank = handshake.joined.rank;
+            Ok((handshake, rank))
+        })
+    }
+
+    /// Joins a client, and has its rank.
+    fn join<T>(
+        &mut self,
+        name: &str,
+        slots: u32,
+        join: impl FnOnce(&Config) -> Result<(T, u32), ConnectError>,
+    ) -> Result<T, LoadError> {
         if self.stop.try_recv().is_ok() {
             return Err(LoadError::Interrupted);
         }
@@ -136,24 +187,28 @@ impl Bench<'_> {
             slots: Some(slots),
             ..self.config.clone()
         };
-        let handshake = handshake::join(&config).map_err(|error| LoadError::Join {
+        let (joined, rank) = join(&config).map_err(|error| LoadError::Join {
             error: Box::new(error),
             joined: self.joined,
             wanted,
         })?;
         // The ranks of its own clients follow each other from 0 on. So they never change: no
         // other client is above or between them that could leave.
-        if self.plan.to != To::Name && u64::from(handshake.joined.rank) != self.joined {
+        if self.plan.to != To::Name && u64::from(rank) != self.joined {
             return Err(LoadError::NotAlone);
         }
         self.joined += 1;
-        if self.joined.is_multiple_of(JOINS_PER_TURN) || self.joined == wanted {
+        if self.joined.is_multiple_of(JOINS_PER_TURN)
+            || self.joined == wanted
+            || self.turned.elapsed() > LONGEST_WITHOUT_TURN
+        {
+            self.turned = Instant::now();
             let turn = |driver: &mut Driver| driver.turn(Duration::ZERO);
             self.drivers.iter_mut().try_for_each(turn).map_err(lost)?;
             let joined = self.joined;
             (self.watch)(Progress::Joining { joined, wanted });
         }
-        Ok(handshake)
+        Ok(joined)
     }
 
     /// A sender to the executor of the same number or, in a fan-out, to all executors.
@@ -164,7 +219,8 @@ impl Bench<'_> {
             To::Next => "next".into(),
             To::Rank => (joined.joined.rank + 1).to_string(),
         };
-        let mut words = vec!["bench".to_owned()];
+        let run = self.plan.run.as_ref();
+        let mut words = run.map_or_else(|| vec!["bench".to_owned()], |run| run.0.clone());
         if self.plan.payload > 0 {
             words.push("-".repeat(self.plan.payload));
         }
@@ -199,13 +255,13 @@ impl Bench<'_> {
     }
 
     fn measure(&mut self, idle_joining: Duration) -> Result<Report, LoadError> {
-        let (started, cpu) = (Instant::now(), own_cpu());
+        let (started, cpu) = (Instant::now(), processor_time());
         let budget = match self.plan.count {
             Some(all) => Budget::Sends(all),
             None => Budget::Until(started + self.plan.duration),
         };
         let end = self.send(budget, Some(started))?;
-        let cpu = own_cpu().saturating_sub(cpu);
+        let cpu = processor_time().saturating_sub(cpu);
         let mut counts = Counts::default();
         let drivers = self.drivers.iter();
         drivers.for_each(|driver| driver.count(&mut counts));
@@ -279,6 +335,7 @@ impl Drop for Bench<'_> {
         let peers = drivers.iter_mut().flat_map(|driver| &mut driver.peers);
         peers.for_each(Peer::say_leave);
         let deadline = Instant::now() + LINGER;
+        self.clients.clear();
         let peers = drivers.iter().flat_map(|driver| &driver.peers);
         peers.for_each(|peer| peer.wait_end(deadline));
     }
@@ -295,10 +352,4 @@ fn check_line(what: &'static str, line: &Prepared, joined: &Handshake) -> Result
         true => Ok(()),
         false => Err(LoadError::TooLong { what, bytes, max }),
     }
-}
-
-/// Processor time of this process, of all its threads together.
-fn own_cpu() -> Duration {
-    let time = clock_gettime(ClockId::ProcessCPUTime);
-    Duration::try_from(time).unwrap_or_default()
 }

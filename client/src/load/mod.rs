@@ -3,7 +3,8 @@
 //!
 //! It leaves the machine to the server: a few threads serve all connections as they become
 //! readable, and the usual lines are written from prepared pieces and recognized by their start. It
-//! sends only to executors of its own, and these execute only for it.
+//! sends only to executors of its own, and these execute only for it. `--run` makes these executors
+//! clients like others, which start real programs (`programs`).
 
 #![allow(missing_docs)] // Only `pecking bench` uses it, and most names say enough.
 
@@ -11,15 +12,19 @@ mod conductor;
 mod driver;
 mod peer;
 mod plan;
+mod programs;
 mod report;
 mod sender;
 
 pub use conductor::run;
-pub use plan::{Plan, To};
+pub use plan::{Plan, To, Words};
 pub use report::{Counts, End, Progress, Report};
 
 use crate::ConnectError;
 use std::io;
+
+/// What an executor of a bench answers to other clients.
+const NOT_FOR_OTHERS: &str = "this client belongs to a bench, and executes for it alone";
 
 /// Why nothing was measured.
 #[derive(Debug, thiserror::Error)]
@@ -32,10 +37,10 @@ pub enum LoadError {
         joined: u64,
         wanted: u64,
     },
-    /// The system does not allow so many connections.
+    /// The system does not allow so many connections, and pipes of programs.
     #[error(
-        "{wanted} connections are more than the {limit} open files that the system allows; \
-         raise that limit (ulimit -n) or ask for fewer"
+        "{wanted} open files, for connections and programs, are more than the {limit} that the system \
+         allows; raise that limit (ulimit -n) or ask for fewer"
     )]
     Descriptors { wanted: u64, limit: u64 },
     /// Another client is there, and the bench must be alone.

@@ -1,5 +1,6 @@
 //! One client of a bench: a connection that has joined and is never waited for, and its role.
 
+use super::NOT_FOR_OTHERS;
 use super::sender::Sender;
 use crate::connection::handshake::Handshake;
 use common::net::line_reader::LineReader;
@@ -162,14 +163,23 @@ impl Role {
                 out.extend_from_slice(&match &*method {
                     method::PING => result_line(&id, Empty {}),
                     method::EXECUTE => {
-                        let why = "this client belongs to a bench, and executes for it alone";
-                        error_line(Some(id), &RpcError::new(Code::Refused, why))
+                        error_line(Some(id), &RpcError::new(Code::Refused, NOT_FOR_OTHERS))
                     }
                     _ => {
                         let why = "a bench knows no such method";
                         error_line(Some(id), &RpcError::new(Code::MethodNotFound, why))
                     }
                 });
+            }
+            (
+                Message::Notification {
+                    method,
+                    params: raw,
+                },
+                Role::Send(sender),
+            ) if method == method::OUTCOME => {
+                let outcome = params(raw).map_err(|e| io::Error::other(e.message))?;
+                sender.outcome(&outcome, now);
             }
             (
                 Message::Notification {

@@ -1,13 +1,18 @@
 //! What is to be measured: the options of `pecking bench`.
 
+use super::programs;
 use common::limits::{MAX_LINE, MAX_OUTPUT, MAX_OUTPUT_SHARE, MAX_SLOTS, MIN_OUTPUT_SHARE};
 use common::terminal::args;
+use std::fmt;
 use std::ops::RangeInclusive;
 use std::thread::available_parallelism;
 use std::time::Duration;
 
 /// Bytes of commands and results that one pair may have under way: dozens of the largest lines.
 const MOST_AHEAD: usize = 64 << 20;
+
+/// Descriptors that a running program takes: both ends of three pipes while it starts, and the process.
+const OF_A_PROGRAM: u64 = 7;
 
 /// The most clients of a kind: one machine has fewer ports to dial from.
 const MOST_CLIENTS: u32 = 100_000;
@@ -16,17 +21,15 @@ const MOST_CLIENTS: u32 = 100_000;
 const SIZES: RangeInclusive<usize> = 0..=16 * MAX_LINE;
 
 /// What is to be measured.
-#[derive(Clone, Debug, PartialEq, Eq, clap::Args, serde::Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, clap::Args)]
 pub struct Plan {
     /// The number of senders, each with an executor of its own
     #[arg(long, value_name = "N", default_value_t = 1, conflicts_with = "fan_out",
           value_parser = args::number(1..=MOST_CLIENTS), allow_hyphen_values = true)]
-    #[serde(skip)]
     pub pairs: u32,
 
     /// One sender, and this many executors that each execute all that it sends
     #[arg(long, value_name = "N", value_parser = args::number(1..=MOST_CLIENTS), allow_hyphen_values = true)]
-    #[serde(skip)]
     pub fan_out: Option<u32>,
 
     /// How many sends each sender has open, 1 to 1024
@@ -52,20 +55,23 @@ pub struct Plan {
     #[arg(long, value_name = "SIZE", default_value = "16", value_parser = args::size(SIZES), allow_hyphen_values = true)]
     pub result: usize,
 
+    /// Executors really start this program for each command, as `pecking work` does: its words as
+    /// in a shell
+    #[arg(long, value_name = "COMMAND", value_parser = words, conflicts_with_all = ["payload", "result"],
+          allow_hyphen_values = true)]
+    pub run: Option<Words>,
+
     /// How many sends, of all senders together
     #[arg(long, value_name = "N", value_parser = count, conflicts_with = "duration", allow_hyphen_values = true)]
-    #[serde(skip)]
     pub count: Option<u64>,
 
     /// How long to send
     #[arg(long, value_name = "DURATION", default_value = "5s",
           value_parser = args::positive_duration, allow_hyphen_values = true)]
-    #[serde(skip)]
     pub duration: Duration,
 
     /// How long to send before anything counts
     #[arg(long, value_name = "DURATION", default_value = "500ms", value_parser = args::duration, allow_hyphen_values = true)]
-    #[serde(skip)]
     pub warm_up: Duration,
 
     /// How many clients join besides, and do nothing
@@ -75,13 +81,11 @@ pub struct Plan {
 
     /// Threads for the senders and executors [default: one for every four cores]
     #[arg(long, value_name = "N", value_parser = args::number(1..=256), allow_hyphen_values = true)]
-    #[serde(skip)]
     pub threads: Option<usize>,
 }
 
 /// How a sender names its executor.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum, serde::Serialize)]
-#[serde(rename_all = "lowercase")]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
 pub enum To {
     /// By its name; all of a fan-out by a pattern
     #[default]
@@ -90,6 +94,24 @@ pub enum To {
     Next,
     /// By its rank
     Rank,
+}
+
+/// A program and its arguments.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Words(pub(super) Vec<String>);
+
+impl fmt::Display for Words {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let joined = shlex::try_join(self.0.iter().map(String::as_str));
+        // No word with a zero byte can stand on a command line.
+        f.write_str(&joined.unwrap_or_default())
+    }
+}
+
+fn words(text: &str) -> Result<Words, String> {
+    let words = shlex::split(text).filter(|words| !words.is_empty());
+    let words = words.ok_or("expected a program and its arguments, such as 'sleep 0.1'")?;
+    Ok(Words(words))
 }
 
 fn count(text: &str) -> Result<u64, String> {
@@ -122,11 +144,31 @@ impl Plan {
         self.threads.unwrap_or((cores / 4).clamp(1, busy))
     }
 
-    /// Checks that the options make sense together.
+    /// How many descriptors its clients need: a connection each, and the pipes and the process of each
+    /// program that runs.
+    pub(super) fn descriptors(&self) -> u64 {
+        let programs = match self.run {
+            Some(_) => {
+                u64::from(self.senders()) * u64::from(self.targets()) * u64::from(self.window)
+            }
+            None => 0,
+        };
+        self.clients() + OF_A_PROGRAM * programs
+    }
+
+    /// The plan, if its options make sense together. What a program is told and writes is its own.
     ///
     /// # Errors
     /// A sentence that names the option.
-    pub fn check(&self) -> Result<(), String> {
+    pub fn checked(mut self) -> Result<Plan, String> {
+        if let Some(words) = &self.run {
+            programs::check(&words.0).map_err(|why| format!("--run: {why}"))?;
+            (self.payload, self.result) = (0, 0);
+        }
+        self.check().map(|()| self)
+    }
+
+    fn check(&self) -> Result<(), String> {
         if self.fan_out.is_some() && self.to != To::Name {
             return Err("--fan-out sends to all of its executors by name: leave --to out".into());
         }

@@ -31,6 +31,8 @@ pub(super) struct Sender {
     command: Prepared,
     /// How many outcomes each send has, if it has more than its answer.
     targets: Option<u32>,
+    /// Its executors run programs, which may end with any code: each outcome is read.
+    runs_programs: bool,
     number: u32,
     senders: u32,
     budget: Budget,
@@ -58,6 +60,7 @@ impl Sender {
         Sender {
             command,
             targets: plan.fan_out,
+            runs_programs: plan.run.is_some(),
             number,
             senders: plan.senders(),
             budget: Budget::Sends(0),
@@ -133,13 +136,30 @@ impl Sender {
             self.answered(id, true, now);
             return true;
         }
-        let open = outcome_of_many(line).and_then(|id| self.open.get_mut(id as usize));
-        if let Some(open) = open {
-            open.outcomes += 1;
-            self.last_heard = now;
-            return true;
+        match outcome_of_many(line).filter(|_| !self.runs_programs) {
+            Some(id) => self.told(id, now),
+            None => false,
         }
-        false
+    }
+
+    /// Counts an outcome of a send to many that was read.
+    pub(super) fn outcome(&mut self, outcome: &Outcome<'_>, now: Instant) {
+        if outcome.status == Status::Done && outcome.exit_code != Some(0) {
+            self.counts.error("exit_code");
+        }
+        if let Some(Id::Integer(id)) = outcome.send {
+            self.told(id.unsigned_abs(), now);
+        }
+    }
+
+    /// An outcome of a send to many has come; says whether there is such a send.
+    fn told(&mut self, id: u64, now: Instant) -> bool {
+        let Some(open) = self.open.get_mut(id as usize) else {
+            return false;
+        };
+        open.outcomes += 1;
+        self.last_heard = now;
+        true
     }
 
     /// Counts an answer of another kind.

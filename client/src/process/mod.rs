@@ -299,7 +299,7 @@ fn environment(plan: &Plan, job: &Job, id: &str) -> Result<Vec<CString>, NulErro
 }
 
 /// Finds a program as `execvp` would, without ever handing it to a shell.
-fn find_program(word: &str) -> Result<PathBuf, ExecutionResult> {
+pub(crate) fn find_program(word: &str) -> Result<PathBuf, ExecutionResult> {
     if word.contains('\0') {
         return Err(ExecutionResult::Failed(NUL_CHARACTER.into()));
     }

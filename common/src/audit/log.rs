@@ -326,6 +326,11 @@ impl Audit {
             || counts.later.load(Ordering::Relaxed) >= LATER_RECORDS
     }
 
+    /// How many records wait to be written, or have a place to.
+    pub fn waiting(&self) -> usize {
+        self.0.counts.records.load(Ordering::Relaxed)
+    }
+
     /// Whether the log could not be written the last time.
     pub fn is_failing(&self) -> bool {
         self.0.counts.is_failing.load(Ordering::Relaxed)

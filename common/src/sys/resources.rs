@@ -3,7 +3,9 @@
 //! more.
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use rustix::time::{ClockId, clock_gettime};
 use std::io;
+use std::time::Duration;
 
 /// Bytes of memory if the system does not say how many there are.
 const UNKNOWN: u64 = 4 << 30;
@@ -62,11 +64,30 @@ pub fn descriptor_count() -> Option<u64> {
 
 /// How many threads this process has, where the system tells.
 pub fn threads() -> Option<u64> {
+    status("Threads:")
+}
+
+/// Bytes of memory that this process has in the machine's, where the system tells.
+pub fn resident_memory() -> Option<u64> {
+    Some(status("VmRSS:")? << 10)
+}
+
+/// How many descriptors this process may have open; `None`: as many as it likes.
+pub fn descriptor_limit() -> Option<u64> {
+    getrlimit(Resource::Nofile).current
+}
+
+/// Processor time that this process has taken, of all its threads together.
+pub fn processor_time() -> Duration {
+    let time = clock_gettime(ClockId::ProcessCPUTime);
+    Duration::try_from(time).unwrap_or_default()
+}
+
+/// A number that the system tells of this process (proc(5)).
+fn status(name: &str) -> Option<u64> {
     let status = std::fs::read_to_string("/proc/self/status").ok()?;
-    let line = status
-        .lines()
-        .find_map(|line| line.strip_prefix("Threads:"))?;
-    line.trim().parse().ok()
+    let line = status.lines().find_map(|line| line.strip_prefix(name))?;
+    line.split_whitespace().next()?.parse().ok()
 }
 
 fn installed_memory() -> u64 {
@@ -116,6 +137,19 @@ mod tests {
         let Some(before) = threads() else { return };
         let more = std::thread::spawn(threads).join().expect("no panic");
         assert!(before >= 1 && more >= Some(2));
+    }
+
+    #[test]
+    fn what_the_process_takes_is_within_what_it_may() {
+        let resident = resident_memory();
+        assert!(resident.is_none_or(|bytes| (1 << 16..memory()).contains(&bytes)));
+        let open = open_descriptors().expect("the system shows them").len() as u64;
+        assert!(descriptor_limit().is_none_or(|most| open <= most));
+        let before = processor_time();
+        while processor_time() == before {
+            std::hint::spin_loop();
+        }
+        assert!(processor_time() > before);
     }
 
     #[test]

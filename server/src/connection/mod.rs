@@ -99,9 +99,12 @@ impl Connection {
         }
     }
 
-    /// The same, whose commands are counted.
+    /// The same, whose commands are counted, and bytes that are sent to its client.
     pub(crate) fn counted(mut self, telemetry: Option<&Arc<Telemetry>>) -> Connection {
         self.telemetry = telemetry.cloned();
+        if let (Some(telemetry), Some(outbox)) = (telemetry, Arc::get_mut(&mut self.outbox)) {
+            outbox.count_written(telemetry.counters.written());
+        }
         self
     }
 

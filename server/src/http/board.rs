@@ -55,8 +55,12 @@ struct Row {
     member: Arc<Member>,
     running: u32,
     queued: u32,
+    /// Since when its connection is broken and its place is held.
+    away: Option<u64>,
     came: u64,
     changed: u64,
+    /// When it went away, or came back.
+    moved: u64,
 }
 
 /// Up to where a stream was told.
@@ -81,6 +85,9 @@ pub(super) struct Changes {
     /// Member, running, queued.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub(super) load: Vec<(u64, u32, u32)>,
+    /// Member, and for how many milliseconds it has been away; `None`: it is back.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(super) away: Vec<(u64, Option<u64>)>,
     /// More of it follows in the next event.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub(super) more: bool,
@@ -104,6 +111,8 @@ pub(super) struct Shown {
     role: Option<String>,
     /// When it joined, in the time of the timer queue.
     joined: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    away_ms: Option<u64>,
 }
 
 impl Board {
@@ -158,15 +167,21 @@ impl Board {
                 self.gone.push_back((version, row.member.id));
                 has_changed = true;
             }
-            let row = old.next_if(|row| row.key == key);
+            let mut row = old.next_if(|row| row.key == key);
             has_changed |= row.is_none();
+            // The same place after its connection broke.
+            if let Some(row) = &mut row {
+                row.member = Arc::clone(member);
+            }
             self.rows.push(row.unwrap_or_else(|| Row {
                 key,
                 member: Arc::clone(member),
                 running: 0,
                 queued: 0,
+                away: None,
                 came: version,
                 changed: version,
+                moved: version,
             }));
         }
         for row in old {
@@ -190,14 +205,19 @@ impl Board {
                 (row.running, row.queued, row.changed) = (running, queued, version);
                 has_changed = true;
             }
+            let away = row.member.connection.away_since();
+            if row.away != away {
+                (row.away, row.moved) = (away, version);
+                has_changed = true;
+            }
         }
         if has_changed {
             self.version = version;
         }
     }
 
-    /// What a stream is told next; `None`: nothing.
-    pub(super) fn changes(&self, cursor: &mut Cursor) -> Option<Changes> {
+    /// What a stream is told next, at this time; `None`: nothing.
+    pub(super) fn changes(&self, cursor: &mut Cursor, now: u64) -> Option<Changes> {
         let mut changes = Changes::default();
         let is_between = cursor.sweep.is_none();
         if !cursor.has_begun || (is_between && cursor.since < self.forgotten) {
@@ -217,7 +237,7 @@ impl Board {
         };
         let mut room = EVENT_BYTES.saturating_sub(changes.left.len() * LOAD_BYTES);
         for row in &self.rows[from..] {
-            let cost = row.tell(cursor.since, &mut changes);
+            let cost = row.tell(cursor.since, now, &mut changes);
             room = room.saturating_sub(cost);
             if room == 0 {
                 cursor.sweep = Some((upto, row.key));
@@ -244,23 +264,31 @@ impl Board {
 
 impl Row {
     /// Adds what is new of it since a version; about how many bytes that takes.
-    fn tell(&self, since: u64, changes: &mut Changes) -> usize {
+    fn tell(&self, since: u64, now: u64, changes: &mut Changes) -> usize {
         if self.came > since {
-            let shown = self.shown();
+            let shown = self.shown(now);
             let cost = ROW_BYTES + shown.name.len() + shown.tags.to_string().len();
             changes.joined.push(shown);
-            cost
-        } else if self.changed > since {
-            changes
-                .load
-                .push((self.member.id, self.running, self.queued));
-            LOAD_BYTES
-        } else {
-            0
+            return cost;
         }
+        let mut cost = 0;
+        let id = self.member.id;
+        if self.changed > since {
+            changes.load.push((id, self.running, self.queued));
+            cost += LOAD_BYTES;
+        }
+        if self.moved > since {
+            changes.away.push((id, self.away_ms(now)));
+            cost += LOAD_BYTES;
+        }
+        cost
     }
 
-    fn shown(&self) -> Shown {
+    fn away_ms(&self, now: u64) -> Option<u64> {
+        self.away.map(|since| now.saturating_sub(since))
+    }
+
+    fn shown(&self, now: u64) -> Shown {
         let member = &self.member;
         let bearer = member.bearer.as_ref();
         Shown {
@@ -275,6 +303,7 @@ impl Row {
             identity: bearer.map(|bearer| bearer.identity().to_owned()),
             role: bearer.map(|bearer| bearer.role().to_string()),
             joined: member.joined,
+            away_ms: self.away_ms(now),
         }
     }
 }

@@ -110,7 +110,7 @@ impl Events {
         // A role: it takes the ranking's lock, and no thread of a client ever waits for it.
         let mut board = role(&shared.board);
         let is_tick = board.refresh(hub, telemetry, time);
-        let members = board.changes(&mut self.cursor);
+        let members = board.changes(&mut self.cursor, time);
         drop(board);
         if is_tick {
             telemetry.feed.refill(SHOWN_A_TICK);

@@ -5,7 +5,9 @@ use super::api;
 use super::running::Shared;
 use crate::telemetry::counters::{BOUNDS_MS, Totals};
 use crate::version;
-use common::sys::resources::{descriptor_count, open_descriptors, threads};
+use common::sys::resources::{
+    descriptor_count, descriptor_limit, open_descriptors, processor_time, resident_memory, threads,
+};
 use common::wire::Status;
 use common::wire::tier::Tier;
 use std::fmt::{Display, Write};
@@ -223,12 +225,24 @@ fn traffic(text: &mut Text, shared: &Shared, totals: &Totals) {
         totals.received,
     );
     text.one(
+        "pecking_sent_bytes_total",
+        "counter",
+        "Bytes that were sent to clients.",
+        totals.written,
+    );
+    text.one(
         "pecking_output_bytes_total",
         "counter",
         "Bytes of output that went to senders.",
         totals.output,
     );
     if let Some(audit) = &shared.hub.config.audit {
+        text.one(
+            "pecking_audit_waiting_records",
+            "gauge",
+            "Records that wait to be written to the audit log.",
+            audit.waiting(),
+        );
         text.one(
             "pecking_audit_crowded",
             "gauge",
@@ -269,6 +283,19 @@ fn process(text: &mut Text, shared: &Shared) {
     if let Some(open) = open {
         text.one("process_open_fds", "gauge", "Open descriptors.", open);
     }
+    if let Some(most) = descriptor_limit() {
+        text.one("process_max_fds", "gauge", "The most of these.", most);
+    }
+    if let Some(bytes) = resident_memory() {
+        let help = "Bytes of memory that are resident.";
+        text.one("process_resident_memory_bytes", "gauge", help, bytes);
+    }
+    text.one(
+        "process_cpu_seconds_total",
+        "counter",
+        "Processor time of all threads.",
+        processor_time().as_secs_f64(),
+    );
     if let Some(threads) = threads() {
         text.one("process_threads", "gauge", "Threads.", threads);
     }

@@ -156,6 +156,9 @@ impl Session<'_> {
             hub.holds.remove([token]);
             return Err(not_resumable());
         }
+        if let Some(telemetry) = &hub.telemetry {
+            telemetry.counters.replaced();
+        }
         // A client that comes back has what it has shown the token for.
         if let Some(hold) = connection.hold() {
             hold.confirm();

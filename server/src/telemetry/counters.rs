@@ -3,6 +3,7 @@
 //! number.
 
 use super::Telemetry;
+use common::net::outbox::WrittenBytes;
 use common::sys::sync::Arc;
 use common::sys::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use common::wire::Status;
@@ -31,8 +32,9 @@ pub(crate) struct Totals {
     pub(crate) duration_ms: u64,
     /// Bytes of output that went to senders.
     pub(crate) output: u64,
-    /// Bytes that clients sent.
+    /// Bytes that clients sent, and that were sent to them.
     pub(crate) received: u64,
+    pub(crate) written: u64,
     pub(crate) joined: u64,
     pub(crate) left: u64,
     /// Of these, clients that did not read.
@@ -43,6 +45,10 @@ pub(crate) struct Totals {
 #[derive(Default)]
 pub(crate) struct Counters {
     parts: [Part; PARTS],
+    /// Each of a share of the connections.
+    written: [Arc<WrittenBytes>; PARTS],
+    connections: AtomicU64,
+    replaced: AtomicU64,
     joined: AtomicU64,
     left: AtomicU64,
     slow: AtomicU64,
@@ -153,6 +159,12 @@ impl Counters {
         self.part(member).received.fetch_add(bytes as u64, Relaxed);
     }
 
+    /// Where bytes are counted that are sent over a new connection.
+    pub(crate) fn written(&self) -> Arc<WrittenBytes> {
+        let number = self.connections.fetch_add(1, Relaxed);
+        Arc::clone(&self.written[number as usize % PARTS])
+    }
+
     pub(super) fn joined(&self) {
         self.joined.fetch_add(1, Relaxed);
     }
@@ -162,9 +174,14 @@ impl Counters {
         self.left.fetch_add(1, Relaxed);
     }
 
-    /// How many joined and left so far: changes if the ranking does.
+    /// A client has come back to its place as a member anew.
+    pub(crate) fn replaced(&self) {
+        self.replaced.fetch_add(1, Relaxed);
+    }
+
+    /// How many joined or came back so far, and left: changes if the ranking does.
     pub(crate) fn changes_of_members(&self) -> (u64, u64) {
-        (load(&self.joined), load(&self.left))
+        (load(&self.joined) + load(&self.replaced), load(&self.left))
     }
 
     /// How many commands were taken and had outcomes so far: changes if the load of members does.
@@ -183,6 +200,7 @@ impl Counters {
             duration_ms: sum(&|part| load(&part.duration_ms)),
             output: sum(&|part| load(&part.output)),
             received: sum(&|part| load(&part.received)),
+            written: self.written.iter().map(|part| part.count()).sum(),
             joined: load(&self.joined),
             left: load(&self.left),
             slow: load(&self.slow),

@@ -24,6 +24,7 @@ mod line;
 mod pace;
 pub(super) mod scratch;
 mod writer;
+mod written;
 
 use crate::limits::{OUTBOX_BYTES, OUTBOX_LINES};
 use crate::memory::Memory;
@@ -42,6 +43,7 @@ pub use line::{Line, SharedLine};
 #[cfg(not(shuttle))]
 pub(in crate::net) use writer::BATCH;
 use writer::{Progress, Writer};
+pub use written::WrittenBytes;
 
 /// Bytes of the longest line that is copied behind what the writer has: to copy more costs more
 /// than to queue it by itself.
@@ -109,6 +111,8 @@ impl Cut {
 #[derive(Debug)]
 pub struct Outbox {
     stream: Arc<Stream>,
+    /// Where what is written is counted, if it is.
+    written: Option<Arc<WrittenBytes>>,
     queue: Sender<Entry>,
     waiting: Receiver<Entry>,
     /// Lines in the queue, and their bytes.
@@ -171,6 +175,7 @@ impl Outbox {
         let (queue, waiting) = unbounded();
         Outbox {
             stream,
+            written: None,
             queue,
             waiting,
             lines: AtomicUsize::new(0),
@@ -407,6 +412,11 @@ impl Outbox {
     /// Bytes of memory that it keeps.
     pub fn kept(&self) -> usize {
         self.kept.load(Ordering::Relaxed)
+    }
+
+    /// From now on, bytes of lines are counted here once they are written.
+    pub fn count_written(&mut self, written: Arc<WrittenBytes>) {
+        self.written = Some(written);
     }
 
     /// Puts a line behind what the writer has, if no thread writes, nothing waits before it, and

@@ -256,6 +256,9 @@ impl Outbox {
         if sent > 0 && writer.is_behind_for_long() {
             self.progress.fetch_add(1, Ordering::Relaxed);
         }
+        if let (1.., Some(all)) = (written, &self.written) {
+            all.add(written);
+        }
         self.tell_rest(writer);
         if was_over_half && !self.is_over_half() {
             self.has_room.notify_all();

@@ -1,9 +1,18 @@
-//! `pecking bench`: measures how fast a running server relays commands, and shows that.
+//! `pecking bench`: measures how fast a running server relays commands, shows that, keeps it, and compares it with
+//! what was kept.
 
 mod args;
+mod compare;
+mod figures;
+mod histogram;
+mod saved;
 mod show;
 
 pub(crate) use args::{Bench, EXAMPLES};
+
+use compare::Against;
+use figures::{Figures, Parameters, per_second};
+use saved::SaveFile;
 
 use crate::dial;
 use crate::exit_code::ExitCode;
@@ -13,7 +22,12 @@ use client::load::{self, End, Plan, Progress, Report};
 use client::{Config, Status};
 use common::terminal::console::Console;
 use common::terminal::escape::one_line;
+use rustix::termios::tcgetwinsize;
+use serde::Serialize;
 use std::io::{self, IsTerminal};
+
+/// The columns of a terminal that does not say how many it has: those that all of them had once.
+const COLUMNS: u16 = 80;
 
 /// Measures and prints the report. A signal ends it early.
 pub(crate) fn bench(
@@ -22,8 +36,16 @@ pub(crate) fn bench(
     console: &Console,
 ) -> Result<ExitCode, Failure> {
     let signals = dial::signals()?;
-    let plan = &bench.plan;
-    plan.check().map_err(Failure::Usage)?;
+    let plan = &bench.plan.clone().checked().map_err(Failure::Usage)?;
+    let parameters = Parameters::new(plan, config.tls.is_some());
+    let before = bench.against.as_deref().map(saved::read).transpose()?;
+    let save = bench.save.as_deref().map(SaveFile::create).transpose()?;
+    let warning = before
+        .as_ref()
+        .and_then(|run| compare::warning(run, &parameters));
+    if let Some(warning) = warning {
+        console.say(&warning);
+    }
     let is_terminal = io::stderr().is_terminal();
     let show_line = |text: &str| {
         if is_terminal {
@@ -36,12 +58,56 @@ pub(crate) fn bench(
     // Before the report, which goes to standard output.
     console.close();
     let report = measured?;
-    print(&show::report(plan, &report, bench.json))?;
+    let figures = Figures::new(plan, parameters, &report);
+    print(&match bench.json {
+        true => object(&figures, before.as_ref()),
+        false => text(plan, &report, &figures, before.as_ref()),
+    })?;
     if let End::Lost(why) = &report.end {
         let why = one_line(why);
         console.say(&format!("error: the server went in the middle: {why}"));
     }
-    Ok(exit(&report))
+    match save.map(|file| file.write(&json(&figures))) {
+        Some(Err(why)) => {
+            console.say(&format!("error: {why}"));
+            Ok(exit(&report).max(ExitCode::Failed))
+        }
+        _ => Ok(exit(&report)),
+    }
+}
+
+/// What programs read.
+fn object(figures: &Figures, before: Option<&Figures>) -> String {
+    #[derive(Serialize)]
+    struct Object<'a> {
+        #[serde(flatten)]
+        figures: &'a Figures,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        against: Option<Against<'a>>,
+    }
+    let against = before.map(|before| Against::new(before, figures));
+    json(&Object { figures, against })
+}
+
+fn json(value: &impl Serialize) -> String {
+    let json = serde_json::to_string_pretty(value);
+    json.expect("numbers and names always become JSON") + "\n"
+}
+
+/// What people read. At a terminal, latencies are a picture, too.
+fn text(plan: &Plan, report: &Report, figures: &Figures, before: Option<&Figures>) -> String {
+    let mut text = show::text(plan, report, figures);
+    if io::stdout().is_terminal() {
+        // One that does not tell its size has none to tell of.
+        let columns = tcgetwinsize(io::stdout()).map_or(0, |size| size.ws_col);
+        let columns = if columns == 0 { COLUMNS } else { columns };
+        let picture = histogram::draw(&report.counts.latency, columns.into());
+        text.push_str(&picture);
+    }
+    if let Some(before) = before {
+        text.push_str(&compare::table(before, figures));
+    }
+    text
 }
 
 /// Of all that went wrong, the worst counts.
@@ -75,7 +141,7 @@ fn progress_text(plan: &Plan, progress: Progress) -> String {
         Progress::Joining { joined, wanted } => format!("{joined} of {wanted} joined"),
         Progress::WarmingUp => "warming up".into(),
         Progress::Measuring { commands, elapsed } => {
-            let rate = show::per_second(commands, elapsed);
+            let rate = per_second(commands, elapsed);
             let elapsed = elapsed.as_secs_f64();
             let of = match plan.count {
                 Some(_) => String::new(),

@@ -1,0 +1,74 @@
+//! Executors of a bench that really start a program for each command: clients of the library, each
+//! with its threads, as `pecking work` is one.
+//!
+//! They take from the machine what such clients take, so their bench says more of a fleet, and less of
+//! the server.
+
+use crate::client::Client;
+use crate::config::{Config, ConnectError};
+use crate::execute::executor::{ExecutionResult, Executor, SharedExecutor};
+use crate::execute::job::Job;
+use crate::process::{Processes, find_program, watchdog};
+use rustix::fs::{Access, access};
+use std::io;
+use std::path::Path;
+use std::time::Duration;
+
+/// Finds out whether a program could start.
+///
+/// # Errors
+/// Why not.
+pub(super) fn check(words: &[String]) -> Result<(), String> {
+    match find_program(&words[0]) {
+        Err(ExecutionResult::NotFound(why) | ExecutionResult::Failed(why)) => Err(why),
+        Ok(path) if !is_program(&path) => Err(format!("there is no program {:?}", words[0])),
+        _ => Ok(()),
+    }
+}
+
+fn is_program(path: &Path) -> bool {
+    path.is_file() && access(path, Access::EXEC_OK).is_ok()
+}
+
+/// Runs one program, for the senders of its bench, and refuses everything else.
+struct Programs {
+    /// The start of the names of those senders.
+    senders: String,
+    words: Vec<String>,
+    processes: Processes,
+}
+
+/// What executes for all executors of a bench; a watchdog ends what it started if this process is
+/// killed.
+pub(super) fn executor(senders: String, words: &[String]) -> io::Result<SharedExecutor> {
+    watchdog::start()?;
+    Ok(SharedExecutor::new(Programs {
+        senders,
+        words: words.to_vec(),
+        processes: Processes::allow_any()?,
+    }))
+}
+
+/// Joins one that comes back by no means, and tells nothing of what it executes.
+pub(super) fn join(config: &Config, executor: &SharedExecutor) -> Result<Client, ConnectError> {
+    let config = Config {
+        reconnect: false,
+        job_events: false,
+        ..config.clone()
+    };
+    Client::connect(config, executor.clone())
+}
+
+impl Executor for Programs {
+    fn execute(&self, job: &Job) -> ExecutionResult {
+        let is_own = job.origin().name.starts_with(&self.senders) && job.words() == self.words;
+        match is_own {
+            true => self.processes.execute(job),
+            false => ExecutionResult::Refused(super::NOT_FOR_OTHERS.into()),
+        }
+    }
+
+    fn still_runs(&self, job: &Job, wait: Duration) -> bool {
+        self.processes.still_runs(job, wait)
+    }
+}
