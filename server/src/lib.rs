@@ -48,6 +48,8 @@ mod ranking;
 mod record;
 mod server;
 mod session;
+#[cfg(not(shuttle))]
+mod state;
 mod telemetry;
 #[cfg(any(test, feature = "bench"))]
 mod testing;
@@ -67,6 +69,8 @@ pub use config::{Config, HEARTBEAT_RANGE, MAX_LINE_RANGE, MAX_MEMORY_RANGE, MOST
 pub use files::KNOWN_WITHIN;
 pub use http::HttpConfig;
 pub use join::token::Token;
+#[cfg(not(shuttle))]
+pub use state::{NoState, StateError, check as check_state};
 pub use server::{Handle, Running, Server, ServerError, Shutdown};
 pub use tls::{ClientCertificates, ServerTls};
 pub use transcript::Transcript;

@@ -93,6 +93,17 @@ impl Hold {
         }
     }
 
+    /// That of a member of an earlier start of this server; it is over at a time.
+    #[cfg(not(shuttle))]
+    pub(crate) fn restored(tokens: [Option<TokenHash>; 2], now: u64, due: u64) -> Option<Hold> {
+        let [token, before] = tokens;
+        let hold = Hold::new(token?, now);
+        hold.confirm();
+        hold.leave(now, due);
+        lock(&hold.state).before = before.map(Box::new);
+        Some(hold)
+    }
+
     pub(crate) fn away_since(&self) -> Option<u64> {
         match self.away_since.load(Ordering::Relaxed) {
             0 => None,
@@ -136,6 +147,14 @@ impl Hold {
     /// Whether an end of the connection may be other than a leave.
     pub(crate) fn is_confirmed(&self) -> bool {
         lock(&self.state).is_confirmed
+    }
+
+    /// Its tokens, if it is one that its client may come back to.
+    #[cfg(not(shuttle))]
+    pub(crate) fn to_keep(&self) -> Option<[Option<TokenHash>; 2]> {
+        let state = lock(&self.state);
+        let is_held = state.stage != Stage::Over && state.is_confirmed;
+        is_held.then(|| state.tokens())
     }
 
     /// The session that has it looks at nothing more; without another one it is over at a time.
@@ -224,6 +243,11 @@ impl Hold {
 }
 
 impl State {
+    fn tokens(&self) -> [Option<TokenHash>; 2] {
+        let before = self.before.as_ref().map(|before| **before);
+        [Some(self.token), before]
+    }
+
     fn knows(&self, token: &TokenHash) -> bool {
         let before = self.before.as_ref().is_some_and(|before| before.is(token));
         self.token.is(token) || before
@@ -260,10 +284,6 @@ impl Drop for Claim<'_> {
 impl Hold {
     /// Its tokens, for the end.
     pub(crate) fn tokens(&self) -> [Option<TokenHash>; 2] {
-        let state = lock(&self.state);
-        [
-            Some(state.token),
-            state.before.as_ref().map(|before| **before),
-        ]
+        lock(&self.state).tokens()
     }
 }

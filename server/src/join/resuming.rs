@@ -9,10 +9,10 @@ use crate::authority::token::TokenHash;
 use crate::connection::hold::{Claim, Hold, new_token};
 use crate::eviction;
 use crate::holds;
-use crate::join::admission::Wanted;
+use crate::join::admission::{Wanted, not_admitted};
 use crate::join::joining::{Welcome, bearer, welcome};
 use crate::member::Member;
-use crate::ranking::Standing;
+use crate::ranking::{NotAdmitted, Standing};
 use crate::session::Session;
 use common::logging::log_limit;
 use common::net::outbox::Cut;
@@ -42,6 +42,22 @@ impl Session<'_> {
     /// There is none, or it is another credential's.
     #[inline(never)]
     pub(super) fn resume(
+        &mut self,
+        id: &Id,
+        wanted: &Wanted,
+        back: &ComesBack,
+    ) -> Result<(), RpcError> {
+        let hub = self.hub;
+        self.come_back_to(id, wanted, back).map_err(|error| {
+            match hub.keeps_places() && hub.roster.look(|view| view.is_draining()) {
+                // It may be one that is held for the next start.
+                true => not_admitted(&NotAdmitted::ShuttingDown, wanted),
+                false => error,
+            }
+        })
+    }
+
+    fn come_back_to(
         &mut self,
         id: &Id,
         wanted: &Wanted,
@@ -160,6 +176,7 @@ impl Session<'_> {
         if let Some(hold) = connection.hold() {
             hold.confirm();
         }
+        hub.note_place(connection);
         holds::end_work(hub, earlier, &mut self.flushes);
         holds::close(hub, earlier);
         // The other one counts as having joined.
