@@ -81,3 +81,6 @@ impl State {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

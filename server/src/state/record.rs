@@ -195,7 +195,9 @@ impl Replay {
             self.is_cut = skipped == 0;
             return Ok(true);
         }
-        self.is_cut = read > 0 && !has_end;
+        if read > 0 {
+            self.is_cut = !has_end;
+        }
         Ok(read > 0)
     }
 
