@@ -69,9 +69,9 @@ pub use config::{Config, HEARTBEAT_RANGE, MAX_LINE_RANGE, MAX_MEMORY_RANGE, MOST
 pub use files::KNOWN_WITHIN;
 pub use http::HttpConfig;
 pub use join::token::Token;
+pub use server::{Handle, Running, Server, ServerError, Shutdown};
 #[cfg(not(shuttle))]
 pub use state::{NoState, StateError, check as check_state};
-pub use server::{Handle, Running, Server, ServerError, Shutdown};
 pub use tls::{ClientCertificates, ServerTls};
 pub use transcript::Transcript;
 

@@ -16,8 +16,8 @@ use crate::events::Disconnect;
 use common::net::line_reader::LineReader;
 use common::net::outbox::Cut;
 use common::sys::sync::Arc;
-use common::wire::{ResumeToken, Resumed};
 use common::wire::message::Code;
+use common::wire::{ResumeToken, Resumed};
 use crossbeam_channel::{Receiver, RecvTimeoutError};
 use std::time::{Duration, Instant};
 

@@ -57,12 +57,7 @@ impl Session<'_> {
         })
     }
 
-    fn come_back_to(
-        &mut self,
-        id: &Id,
-        wanted: &Wanted,
-        back: &ComesBack,
-    ) -> Result<(), RpcError> {
+    fn come_back_to(&mut self, id: &Id, wanted: &Wanted, back: &ComesBack) -> Result<(), RpcError> {
         let hub = self.hub;
         let member = hub.holds.find(&back.token);
         let member = member.filter(|member| is_of(member, wanted));

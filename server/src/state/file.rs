@@ -228,9 +228,7 @@ impl StateFile {
 /// Whether a file is what stands at a path; `None`: nothing is.
 fn is_there(path: &Path, file: &Metadata) -> io::Result<Option<bool>> {
     match fs::symlink_metadata(path) {
-        Ok(found) => Ok(Some(
-            (found.dev(), found.ino()) == (file.dev(), file.ino()),
-        )),
+        Ok(found) => Ok(Some((found.dev(), found.ino()) == (file.dev(), file.ino()))),
         Err(e) if e.kind() == ErrorKind::NotFound => Ok(None),
         Err(e) => Err(e),
     }

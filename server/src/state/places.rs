@@ -90,7 +90,9 @@ pub(super) fn restore(hub: &Hub, replay: &mut Replay) {
     for (rank, kept) in ranked.iter().enumerate() {
         let restored = match rank < hub.config.max_clients as usize {
             true => restore_one(hub, kept, hold_ms),
-            false => Err(format!("it has rank {rank}, beyond the clients that are accepted")),
+            false => Err(format!(
+                "it has rank {rank}, beyond the clients that are accepted"
+            )),
         };
         if let Err(why) = restored {
             let why = one_line(&why);

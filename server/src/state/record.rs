@@ -181,11 +181,7 @@ impl Replay {
     }
 
     /// The next line, or as much of it as is more than any line has. `false`: there is none.
-    fn next_line(
-        &mut self,
-        from: &mut impl BufRead,
-        line: &mut Vec<u8>,
-    ) -> Result<bool, NotRead> {
+    fn next_line(&mut self, from: &mut impl BufRead, line: &mut Vec<u8>) -> Result<bool, NotRead> {
         line.clear();
         let mut bounded = from.by_ref().take(MAX_LINE as u64 + 1);
         let read = bounded.read_until(b'\n', line).map_err(NotRead::Io)?;

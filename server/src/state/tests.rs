@@ -108,7 +108,10 @@ fn other_files_and_those_of_a_newer_version_are_told_apart() {
         let read = Replay::read(foreign);
         assert!(matches!(read, Err(NotRead::Foreign)), "{read:?}");
     }
-    assert_eq!(Replay::read(&b""[..]).expect("an empty one"), Replay::default());
+    assert_eq!(
+        Replay::read(&b""[..]).expect("an empty one"),
+        Replay::default()
+    );
 }
 
 #[test]
@@ -181,7 +184,8 @@ fn a_file_is_made_for_its_owner_alone_and_is_appended_to_and_replaced_under_its_
     for round in 0..3 {
         let is_used = || matches!(StateFile::open(&path), Err(NoState::InUse));
         assert!(is_used());
-        file.replace(&whole(5, [&kept(1, round)].into_iter())).expect("room");
+        file.replace(&whole(5, [&kept(1, round)].into_iter()))
+            .expect("room");
         assert!(is_used(), "the new one has the lock");
         assert_eq!(mode(&path), 0o600);
         let mut line = Vec::new();
@@ -192,7 +196,10 @@ fn a_file_is_made_for_its_owner_alone_and_is_appended_to_and_replaced_under_its_
     }
     drop(file);
     let (mut file, replay) = StateFile::open(&path).expect("it is free");
-    assert_eq!(replay.places.values().collect::<Vec<_>>(), [&kept(1, 2), &kept(2, 2)]);
+    assert_eq!(
+        replay.places.values().collect::<Vec<_>>(),
+        [&kept(1, 2), &kept(2, 2)]
+    );
     // What a server left that was killed while it replaced its file.
     fs::write(folder.path().join("state.new"), "half").expect("a file");
     file.replace(&whole(9, [].into_iter())).expect("room");
@@ -210,11 +217,15 @@ fn a_line_without_an_end_is_cut_off_before_others_follow() {
     assert!(replay.is_cut);
     let mut line = Vec::new();
     Line::Gone(1).write_to(&mut line);
-    file.replace(&whole(replay.next, replay.places.values())).expect("room");
+    file.replace(&whole(replay.next, replay.places.values()))
+        .expect("room");
     file.append(&line).expect("room");
     drop(file);
     let (_, replay) = StateFile::open(&path).expect("it is one");
-    assert_eq!((replay.places.len(), replay.unreadable, replay.is_cut), (0, 0, false));
+    assert_eq!(
+        (replay.places.len(), replay.unreadable, replay.is_cut),
+        (0, 0, false)
+    );
 }
 
 #[test]
@@ -241,7 +252,10 @@ fn what_is_no_state_file_is_refused_and_not_touched() {
     let other = folder.path().join("other");
     let refused = |what: &str, expected: &str| {
         let before = path.is_file().then(|| fs::read(&path).expect("it"));
-        let opened = StateFile::open(&path).map(|_| ()).expect_err(what).to_string();
+        let opened = StateFile::open(&path)
+            .map(|_| ())
+            .expect_err(what)
+            .to_string();
         let checked = check(&path).expect_err(what).to_string();
         for error in [&opened, &checked] {
             assert!(error.contains(expected), "{what}: {error}");
