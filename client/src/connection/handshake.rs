@@ -30,6 +30,8 @@ pub(crate) struct Handshake {
     pub(crate) outbox: Arc<Outbox>,
     pub(crate) lines: LineReader,
     pub(crate) joined: Joined,
+    /// What it has shown to come back.
+    pub(crate) shown: Option<ResumeToken>,
 }
 
 /// What a client shows to come back.
@@ -89,6 +91,7 @@ fn shake_hands(
                 outbox,
                 lines,
                 joined,
+                shown: resuming.map(|resuming| resuming.token.clone()),
             })
         }
         Err(e) => {

@@ -29,10 +29,11 @@ struct Tokens {
 }
 
 impl Hold {
-    pub(crate) fn new(resumable: Resumable) -> Hold {
+    /// The place of a `join`; `before` is what that has shown to come back.
+    pub(crate) fn new(resumable: Resumable, before: Option<ResumeToken>) -> Hold {
         let tokens = Tokens {
             token: resumable.token,
-            before: None,
+            before,
         };
         Hold {
             time: Duration::from_millis(resumable.hold_ms).min(LONGEST),

@@ -79,8 +79,10 @@ impl Connection {
             outbox,
             lines,
             mut joined,
+            shown,
         } = handshake;
-        let hold = joined.resume.take().map(Hold::new).map(Box::new);
+        let hold = joined.resume.take().map(|resume| Hold::new(resume, shown));
+        let hold = hold.map(Box::new);
         if hold.is_some() {
             outbox.keep(Ack::line);
             outbox.note_times();

@@ -93,14 +93,23 @@ impl Hold {
         }
     }
 
+    /// That of a client that has come back to its place alone: the token that it has shown is good,
+    /// too, until something arrives over its connection.
+    pub(crate) fn again(token: TokenHash, before: Option<TokenHash>, now: u64) -> Hold {
+        let hold = Hold::new(token, now);
+        let mut state = lock(&hold.state);
+        state.is_confirmed = true;
+        state.before = before.map(Box::new);
+        drop(state);
+        hold
+    }
+
     /// That of a member of an earlier start of this server; it is over at a time.
     #[cfg(not(shuttle))]
     pub(crate) fn restored(tokens: [Option<TokenHash>; 2], now: u64, due: u64) -> Option<Hold> {
         let [token, before] = tokens;
-        let hold = Hold::new(token?, now);
-        hold.confirm();
+        let hold = Hold::again(token?, before, now);
         hold.leave(now, due);
-        lock(&hold.state).before = before.map(Box::new);
         Some(hold)
     }
 

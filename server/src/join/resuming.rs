@@ -94,7 +94,7 @@ impl Session<'_> {
             resumed: Some((Resumed::Rank, None)),
             ..lines
         };
-        self.take_place(id, &member, wanted, hash, rank)
+        self.take_place(id, &member, wanted, [back.token, hash], rank)
     }
 
     /// Goes on in the place of the earlier session.
@@ -141,7 +141,7 @@ impl Session<'_> {
         id: &Id,
         earlier: &Arc<Member>,
         wanted: &Wanted,
-        token: TokenHash,
+        [shown, token]: [TokenHash; 2],
         answer: Welcome,
     ) -> Result<(), RpcError> {
         let (hub, connection) = (self.hub, self.connection);
@@ -155,7 +155,8 @@ impl Session<'_> {
             Arc::clone(connection),
         );
         hub.holds.add(&token, &member);
-        let hold = Box::new(Hold::new(token, self.now));
+        // A client that comes back has what it has shown the token for.
+        let hold = Box::new(Hold::again(token, Some(shown), self.now));
         let kept = &mut self.member;
         let tell = |standing: Standing| {
             *kept = Some(Arc::clone(&member));
@@ -167,13 +168,11 @@ impl Session<'_> {
             hub.holds.remove([token]);
             return Err(not_resumable());
         }
-        // A client that comes back has what it has shown the token for.
-        if let Some(hold) = connection.hold() {
-            hold.confirm();
-        }
         hub.note_place(connection);
         holds::end_work(hub, earlier, &mut self.flushes);
         holds::close(hub, earlier);
+        // That was the earlier one's: its client may not get this answer.
+        hub.holds.add(&shown, &member);
         // The other one counts as having joined.
         if let Some(telemetry) = &hub.telemetry {
             telemetry
