@@ -4,4 +4,5 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 cargo build --quiet --release --locked --package server --bin pecking-server
-cargo run --quiet --release --locked --package client --example bench_return -- "${CLIENTS:-5000}" "$@"
+# HOLD=hold: with --state, so that all come back to their ranks.
+cargo run --quiet --release --locked --package client --example bench_return -- ${HOLD:-} "${CLIENTS:-5000}" "$@"
