@@ -148,7 +148,7 @@ impl Pair {
         while !is_over() {
             let began = Instant::now();
             let sent = self.boss.send(Words::new(["print"]).to("worker"));
-            let outcomes = sent.and_then(|sent| sent.wait());
+            let outcomes = sent.and_then(client::SendHandle::wait);
             if outcomes.is_ok_and(|outcomes| outcomes[0].succeeded()) {
                 times.push(began.elapsed());
             }
