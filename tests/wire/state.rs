@@ -1,7 +1,7 @@
 //! Ranks that outlive the server (`--state`), by the letter of the protocol.
 
 use crate::support::auth;
-use crate::support::held::{Held, ask, resume};
+use crate::support::held::{Held, ask, reset, resume};
 use crate::support::{PATIENCE, Raw, Server, ranking, tunnel, write_secret};
 use rustix::process::{Pid, Resource, Rlimit, Signal, prlimit};
 use serde_json::{Value, json};
@@ -250,6 +250,35 @@ fn a_server_that_stops_says_so_to_a_client_that_comes_back_too_early() {
     end(server, Signal::TERM);
     let _server = line.next(9);
     come_back(&mut held, 0);
+}
+
+#[test]
+fn a_client_that_does_not_get_the_answer_with_its_rank_has_it_again_and_no_lines() {
+    let Some(mut line) = Line::new(&[]) else {
+        return;
+    };
+    let server = line.next(9);
+    let mut boss = join(&server, "boss", 5, 0);
+    line.wait_until_written(&[&boss]);
+    end(server, Signal::KILL);
+    let server = line.next(9);
+    let mut unused = None;
+    for _ in 0..3 {
+        // Its counts would make sense, but they are of lines of the server before.
+        let (stream, answer) = ask(server.address(), &resume(&boss.token(), 0)).expect("an answer");
+        assert_eq!(answer["result"]["resumed"], "rank", "{answer}");
+        reset(stream.get_ref());
+        unused = answer["result"]["resume"]["token"]
+            .as_str()
+            .map(str::to_owned);
+    }
+    // The last answer came, and the one after it did not.
+    let token = unused.expect("a token");
+    let (stream, answer) = ask(server.address(), &resume(&token, 0)).expect("an answer");
+    assert_eq!(answer["result"]["resumed"], "lines", "{answer}");
+    reset(stream.get_ref());
+    let answer = boss.try_to_come_back(&token, 0);
+    assert_eq!(answer["result"]["resumed"], "lines", "{answer}");
 }
 
 #[test]

@@ -44,6 +44,8 @@ struct State {
     token: TokenHash,
     /// The one before it, while the client may not have the answer with the new one.
     before: Option<Box<TokenHash>>,
+    /// That one is of a member whose lines were lost: its client does not know of this one.
+    before_is_of_another: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -81,6 +83,7 @@ impl Hold {
             due: 0,
             token,
             before: None,
+            before_is_of_another: false,
         };
         Hold {
             received: AtomicU64::new(0),
@@ -100,6 +103,7 @@ impl Hold {
         let mut state = lock(&hold.state);
         state.is_confirmed = true;
         state.before = before.map(Box::new);
+        state.before_is_of_another = true;
         drop(state);
         hold
     }
@@ -150,12 +154,20 @@ impl Hold {
     pub(crate) fn confirm(&self) -> Option<TokenHash> {
         let mut state = lock(&self.state);
         state.is_confirmed = true;
+        state.before_is_of_another = false;
         state.before.take().map(|before| *before)
     }
 
     /// Whether an end of the connection may be other than a leave.
     pub(crate) fn is_confirmed(&self) -> bool {
         lock(&self.state).is_confirmed
+    }
+
+    /// Whether a client that shows a token counts the lines of this member: not if it has not got the
+    /// answer that told it that the earlier ones are lost.
+    pub(crate) fn counts_with(&self, token: &TokenHash) -> bool {
+        let state = lock(&self.state);
+        !state.before_is_of_another || state.token.is(token)
     }
 
     /// Its tokens, if it is one that its client may come back to.
@@ -276,6 +288,7 @@ impl Claim<'_> {
         hold.away_since.store(0, Ordering::Relaxed);
         let old = std::mem::replace(&mut state.token, token);
         let before = state.before.replace(Box::new(*shown)).map(|before| *before);
+        state.before_is_of_another = false;
         let mut unused = [Some(old), before].into_iter().flatten();
         let unused = unused.rfind(|hash| !hash.is(shown));
         drop(state);

@@ -80,12 +80,8 @@ impl Session<'_> {
         hub.holds.add(&hash, &member);
         let answer = welcome(hub, id, &member, standing, lines.clone());
         let outbox = &member.connection.outbox;
-        if outbox.resume(
-            &self.connection.stream,
-            back.received,
-            &answer,
-            Instant::now(),
-        ) {
+        let (stream, now) = (&self.connection.stream, Instant::now());
+        if hold.counts_with(&back.token) && outbox.resume(stream, back.received, &answer, now) {
             self.have_place(&member, claim, back, hash);
             return Ok(());
         }
