@@ -125,7 +125,7 @@ fn ranks_outlive_the_server_and_nothing_runs_twice() {
         [("w2", 9), ("w1", 9), ("boss", 5)].map(|(name, tier)| join(address, name, tier, &notes));
     let [w2, w1, boss] = &clients;
     let order = [(boss, 0), (w2, 1), (w1, 2)];
-    let numbers = clients.each_ref().map(|client| client.member());
+    let numbers = clients.each_ref().map(Client::member);
     let mut words = Vec::new();
     for (round, signal) in [Signal::KILL, Signal::TERM, Signal::KILL]
         .into_iter()
@@ -157,7 +157,7 @@ fn ranks_outlive_the_server_and_nothing_runs_twice() {
             Err(error) => assert!(matches!(error, client::RequestError::Lost), "{error}"),
         }
         notes.wait_for(&format!("{stays} ends"));
-        assert_eq!(clients.each_ref().map(|client| client.member()), numbers);
+        assert_eq!(clients.each_ref().map(Client::member), numbers);
         let outcomes = boss
             .send(Command::new([&goes]).to("w1,w2"))
             .expect("connected")
