@@ -81,8 +81,10 @@ impl Connection {
             mut joined,
             shown,
         } = handshake;
-        let hold = joined.resume.take().map(|resume| Hold::new(resume, shown));
-        let hold = hold.map(Box::new);
+        let hold = joined
+            .resume
+            .take()
+            .map(|it| Box::new(Hold::new(*it, shown)));
         if hold.is_some() {
             outbox.keep(Ack::line);
             outbox.note_times();
