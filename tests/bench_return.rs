@@ -1,23 +1,27 @@
 //! How soon thousands of clients are back after their server was killed and started again:
-//! `cargo run --release --example bench_return [--dir DIR] [CLIENTS [AWAY_MS...]]`, or
+//! `cargo run --release --example bench_return [--dir DIR] [hold] [CLIENTS [AWAY_MS...]]`, or
 //! `tests/bench_return.sh`, which builds the server, too, and makes such a folder.
 //!
 //! With a folder that `pecking-server init` has made, all connections are encrypted, and each client
 //! shows the certificate `agent.pem` of that folder.
+//!
+//! With `hold` the server keeps a state, and all come back to their ranks. A pair of other clients
+//! measures meanwhile how long a command takes, and did so before.
 //!
 //! The clients are those of the library, all in this process and of one address; the server is
 //! the program that stands beside this one. Times count from the moment at which the new server
 //! takes its first connection.
 
 use client::{
-    Authorities, Client, ClientCertificate, ClientEvent, ClientTls, Config, ConnectError,
-    Simulation,
+    Authorities, Client, ClientCertificate, ClientEvent, ClientTls, Command as Words, Config,
+    ConnectError, Resumed, Simulation, Tier,
 };
 use std::error::Error;
 use std::io::{BufRead, BufReader, ErrorKind};
 use std::net::{SocketAddr, TcpStream};
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 /// Threads that dial for the first time.
@@ -32,6 +36,8 @@ const TICK: Duration = Duration::from_millis(5);
 fn main() -> Result<(), Box<dyn Error>> {
     let mut words = std::env::args().skip(1).peekable();
     let dir = words.next_if_eq("--dir").and_then(|_| words.next());
+    let holds = words.next_if(|word| word == "hold").is_some();
+    let folder = tempfile::tempdir()?;
     let clients = words.next().map_or(Ok(5000), |n| n.parse())?;
     let mut away: Vec<u64> = words.map(|ms| ms.parse()).collect::<Result<_, _>>()?;
     if away.is_empty() {
@@ -41,6 +47,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let setup = Setup {
         clients,
         dir: dir.map(PathBuf::from),
+        state: holds.then(|| folder.path().join("state")),
     };
     for away in away {
         round(&setup, Duration::from_millis(away))?;
@@ -53,6 +60,8 @@ struct Setup {
     clients: usize,
     /// Where the certificates are, if connections are encrypted.
     dir: Option<PathBuf>,
+    /// Where the server keeps its state, if clients come back to their ranks.
+    state: Option<PathBuf>,
 }
 
 impl Setup {
@@ -85,10 +94,16 @@ impl Server {
     /// Starts one there, and says where it listens once it does.
     fn start(listen: SocketAddr, setup: &Setup) -> Result<(Server, SocketAddr), Box<dyn Error>> {
         let mut command = Command::new(program()?);
-        let places = (setup.clients + 1).to_string();
-        command.args([&places, "--listen", &listen.to_string()]);
+        command.args([
+            &(setup.clients + 3).to_string(),
+            "--listen",
+            &listen.to_string(),
+        ]);
         if let Some(dir) = &setup.dir {
             command.arg("--dir").arg(dir);
+        }
+        if let Some(state) = &setup.state {
+            command.arg("--state").arg(state);
         }
         command.args(["--quiet", "--heartbeat", "10m"]);
         command.env("RUST_LOG", "error").stdout(Stdio::piped());
@@ -129,12 +144,73 @@ struct Fate {
     refused: u32,
     /// Whether the first of them led to the one that was dying.
     first_was_reset: bool,
+    /// Its place was lost.
+    has_no_place: bool,
 }
+
+/// Two clients besides, one of which commands the other.
+struct Pair {
+    boss: Client,
+    _worker: Client,
+}
+
+impl Pair {
+    fn join(address: SocketAddr, setup: &Setup) -> Result<Pair, ConnectError> {
+        let join = |slots, tier| {
+            let config = Config {
+                server: address.to_string(),
+                tls: setup.tls(),
+                slots: Some(slots),
+                tier: Tier::new(tier).ok(),
+                rank_news: false,
+                name: (slots > 0).then(|| "worker".into()),
+                ..Config::default()
+            };
+            loop {
+                match Client::connect(&config, Simulation) {
+                    Err(ConnectError::TurnedAway { .. }) => {}
+                    client => return client,
+                }
+            }
+        };
+        Ok(Pair {
+            boss: join(0, 5)?,
+            _worker: join(1, 9)?,
+        })
+    }
+
+    /// The milliseconds within which 99 of 100 commands had their outcomes, until it is over.
+    fn measure(&self, is_over: impl Fn() -> bool) -> f64 {
+        let mut times = Vec::new();
+        while !is_over() {
+            let began = Instant::now();
+            let sent = self.boss.send(Words::new(["print"]).to("worker"));
+            let outcomes = sent.and_then(client::SendHandle::wait);
+            if outcomes.is_ok_and(|outcomes| outcomes[0].succeeded()) {
+                times.push(began.elapsed());
+            }
+        }
+        times.sort_unstable();
+        let at = times.len().saturating_sub(1) * 99 / 100;
+        times
+            .get(at)
+            .map_or(0.0, |time| time.as_secs_f64() * 1000.0)
+    }
+}
+
+/// How long the pair measures before the crowd has lost its server.
+const BEFORE: Duration = Duration::from_secs(2);
 
 fn round(setup: &Setup, away: Duration) -> Result<(), Box<dyn Error>> {
     let clients = setup.clients;
-    let (mut server, address) = Server::start(SocketAddr::from(([127, 0, 0, 1], 0)), setup)?;
+    let anywhere = SocketAddr::from(([127, 0, 0, 1], 0));
+    let (mut server, address) = Server::start(anywhere, setup)?;
     let crowd = join(address, setup)?;
+    let ranks: Vec<u32> = crowd.iter().map(Client::rank).collect();
+    let pair = Pair::join(address, setup)?;
+    let began = Instant::now();
+    let before = pair.measure(|| began.elapsed() >= BEFORE);
+    drop(pair);
     let killed = Instant::now();
     // It is waited for later: while it dies, its clients dial already.
     server.0.kill()?;
@@ -145,12 +221,17 @@ fn round(setup: &Setup, away: Duration) -> Result<(), Box<dyn Error>> {
     drop(server);
     let (_server, _) = Server::start(address, setup)?;
     let listens = killed.elapsed();
-    while fates.iter().any(|fate| fate.back.is_none()) {
-        look(&crowd, &mut fates, killed)?;
-        if killed.elapsed() > listens + PATIENCE {
-            return Err("they do not all come back".into());
-        }
-    }
+    let is_over = AtomicBool::new(false);
+    let meanwhile = std::thread::scope(|scope| {
+        let measuring = scope.spawn(|| {
+            let pair = Pair::join(address, setup).map_err(|error| error.to_string())?;
+            Ok(pair.measure(|| is_over.load(Ordering::Relaxed)))
+        });
+        let returned = return_of(&crowd, &mut fates, killed, listens);
+        is_over.store(true, Ordering::Relaxed);
+        let measured: Result<f64, String> = measuring.join().expect("no panic");
+        returned.and(measured.map_err(Into::into))
+    })?;
     let sorted = |times: Vec<Option<Duration>>| {
         let mut times: Vec<Duration> = times.into_iter().flatten().collect();
         times.sort_unstable();
@@ -175,6 +256,36 @@ fn round(setup: &Setup, away: Duration) -> Result<(), Box<dyn Error>> {
         f64::from(refused) / clients as f64,
         (lost[lost.len() - 1] - lost[0]).as_secs_f64() * 1000.0,
     );
+    println!(
+        "  a command of two others: 99 % within {before:.2} ms before, {meanwhile:.2} ms meanwhile"
+    );
+    if setup.state.is_some() {
+        let placeless = fates.iter().filter(|fate| fate.has_no_place).count();
+        let same = crowd
+            .iter()
+            .zip(&ranks)
+            .filter(|(client, rank)| client.rank() == **rank);
+        println!(
+            "  at the same rank: {} of {clients}; place lost: {placeless}",
+            same.count()
+        );
+    }
+    Ok(())
+}
+
+/// Waits until all are back.
+fn return_of(
+    crowd: &[Client],
+    fates: &mut [Fate],
+    killed: Instant,
+    listens: Duration,
+) -> Result<(), Box<dyn Error>> {
+    while fates.iter().any(|fate| fate.back.is_none()) {
+        look(crowd, fates, killed)?;
+        if killed.elapsed() > listens + PATIENCE {
+            return Err("they do not all come back".into());
+        }
+    }
     Ok(())
 }
 
@@ -185,6 +296,7 @@ fn join(address: SocketAddr, setup: &Setup) -> Result<Vec<Client>, ConnectError>
         tls: setup.tls(),
         slots: Some(0),
         reconnect: true,
+        hold: setup.state.is_some(),
         ..Config::default()
     };
     let join = |count: usize| -> Result<Vec<Client>, ConnectError> {
@@ -216,7 +328,15 @@ fn look(crowd: &[Client], fates: &mut [Fate], killed: Instant) -> Result<(), Box
     for (client, fate) in crowd.iter().zip(fates) {
         for event in client.events().try_iter() {
             match event {
-                ClientEvent::Lost(_) => fate.lost = Some(now),
+                ClientEvent::Lost(_) => {
+                    fate.has_no_place = true;
+                    fate.lost.get_or_insert(now);
+                }
+                ClientEvent::Away { .. } => fate.lost = Some(now),
+                ClientEvent::Resumed { kept, .. } => {
+                    fate.has_no_place |= kept != Resumed::Rank;
+                    fate.back = Some(now);
+                }
                 ClientEvent::NotYet { error, .. } => {
                     let is_first = fate.refused == 0;
                     let refused = matches!(

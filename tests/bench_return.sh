@@ -2,6 +2,7 @@
 # Takes half a minute, and a release build: how soon thousands of clients are back after their server was killed and
 # was away for a second, and for eight. CLIENTS=10000 tests/bench_return.sh needs twice as many open files. With TLS=1
 # connections are encrypted, and each client shows a certificate: all the same one, which costs the server as much.
+# With HOLD=1 the server keeps its state, so that all come back to their ranks.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 . tests/support/bench.sh
@@ -13,5 +14,8 @@ if [ -n "${TLS:-}" ]; then
     "$bin/pecking-server" auth revoke "$dir/auth.toml" agent >/dev/null
     "$bin/pecking-server" auth add "$dir/auth.toml" --id agent --role agent --cert pecking:agent >/dev/null
     options=(--dir "$dir")
+fi
+if [ -n "${HOLD:-}" ]; then
+    options+=(hold)
 fi
 cargo run --quiet --release --locked --package client --example bench_return -- "${options[@]}" "${CLIENTS:-5000}" "$@"

@@ -55,7 +55,9 @@ pub enum ClientEvent {
         message: String,
     },
     /// The connection broke, and the server holds this client's place
-    /// ([`Config::hold`](crate::Config::hold)): what runs goes on, and what is sent waits.
+    /// ([`Config::hold`](crate::Config::hold)): what runs goes on, and what is sent waits. If the
+    /// reason is [`Disconnect::Bye`], the server stops and holds the rank alone for its next start: what
+    /// was open has ended, and requests fail with [`RequestError::NotConnected`](crate::RequestError::NotConnected) meanwhile.
     Away {
         /// How it broke.
         reason: Disconnect,
@@ -85,7 +87,8 @@ pub enum ClientEvent {
         /// How long the next try waits.
         pause: Duration,
     },
-    /// There is a connection again; its number is new, and its name if it had chosen none.
+    /// There is a connection again; its number is new, and its name if it had chosen none, unless a
+    /// server that was started meanwhile has held its place ([`Config::hold`](crate::Config::hold)).
     Rejoined {
         /// The last rank that it was told on the connection that was lost.
         was: u32,

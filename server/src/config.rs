@@ -8,6 +8,7 @@ use crate::transcript::Transcript;
 use common::audit::Audit;
 use common::limits;
 use common::wire::selector::Selector;
+use std::path::PathBuf;
 use std::time::Duration;
 
 /// The most clients a server can be told to take: far more than threads one machine has, so it only
@@ -51,6 +52,9 @@ pub struct Config {
     /// How long the place of a client that asks for it is held after its connection broke; zero
     /// holds none.
     pub hold: Duration,
+    /// Where the places that are held are kept for the next start of the server; without it they end
+    /// with it.
+    pub state: Option<PathBuf>,
     /// How long running commands may take once the server was told to stop.
     pub drain: Duration,
     /// The longest line taken from a client that has joined, in bytes, its `\n` included.
@@ -87,6 +91,7 @@ impl Default for Config {
             dispatch: Selector::Next,
             heartbeat: limits::HEARTBEAT,
             hold: limits::HOLD,
+            state: None,
             drain: Duration::from_secs(5),
             max_line: limits::MAX_LINE,
             max_queue: 1024,

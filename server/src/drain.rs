@@ -46,6 +46,9 @@ impl Drain {
         let must_end = hub.abort_requested.load(Ordering::Acquire);
         if must_end && !matches!(self, Drain::Cutting) {
             self.begin_if_not_begun(hub, now);
+            if hub.keeps_places() {
+                keep_all(hub);
+            }
             hub.stop_accepting();
             *self = Drain::Cutting;
         }
@@ -113,10 +116,20 @@ impl Drain {
     }
 }
 
+/// Holds the places of all that are here for the next start of the server, which ends at once.
+fn keep_all(hub: &Hub) {
+    for place in hub.roster.drain() {
+        let member = &place.member;
+        let stage = member.connection.hold().map(|hold| hub.holds.end(hold));
+        hub.keep_place(member, stage);
+    }
+}
+
 /// Tells a member that the server stops; one that is away has had its time to come back.
 pub(crate) fn end(hub: &Hub, member: &Arc<Member>, now: u64) {
     let stage = member.connection.hold().map(|hold| hub.holds.end(hold));
-    member.connection.bye(ByeReason::ShuttingDown, MESSAGE, now);
+    let is_kept = hub.keep_place(member, stage);
+    member.connection.say_it_stops(MESSAGE, is_kept, now);
     if stage == Some(Stage::Away) {
         holds::give_up(hub, member, MESSAGE);
     }

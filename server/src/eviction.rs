@@ -80,6 +80,7 @@ fn end(hub: &Hub, member: &Arc<Member>, reason: Reason, flushes: &mut FlushSet<'
     // First, so that its session can tell why it is not ranked.
     member.sends.end();
     hub.roster.leave(member);
+    hub.note_place(&member.connection);
     hub.schedule_news();
     // Before the last line, so that the member hears of what it sent and what still waited.
     for command in member.sends.take_all() {

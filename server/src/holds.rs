@@ -80,6 +80,7 @@ pub(crate) fn end_due(hub: &Hub, member: &Arc<Member>, at: u64, went_on: u64) {
 pub(crate) fn give_up(hub: &Hub, member: &Arc<Member>, why: &str) {
     let mut flushes = FlushSet::new(&hub.timers);
     hub.roster.leave(member);
+    hub.note_place(&member.connection);
     hub.schedule_news();
     end_work(hub, member, &mut flushes);
     close(hub, member);

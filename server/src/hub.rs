@@ -2,6 +2,7 @@
 
 use crate::config::Config;
 use crate::connection::Connection;
+use crate::connection::hold::{Hold, Stage};
 use crate::dispatch::command::OutcomeDetails;
 use crate::dispatch::flush_set::FlushSet;
 use crate::holds::Holds;
@@ -11,6 +12,8 @@ use crate::member::Member;
 use crate::member::executor_queue::{QueueBounds, TakenOut};
 use crate::memory_budget::MemoryBudget;
 use crate::ranking::{Roster, Standing};
+#[cfg(not(shuttle))]
+use crate::state::State;
 use crate::telemetry::Telemetry;
 use crate::throttled_log::ThrottledLog;
 use crate::timers::timer_queue::{Timer, TimerQueue};
@@ -55,6 +58,9 @@ pub(crate) struct Hub {
     pub(crate) budget: MemoryBudget,
     /// Places that are held.
     pub(crate) holds: Holds,
+    /// What keeps them for the next start, if something does.
+    #[cfg(not(shuttle))]
+    pub(crate) state: Option<State>,
     /// What it shows over HTTP, if it does.
     pub(crate) telemetry: Option<Arc<Telemetry>>,
     /// All connections, joined or not.
@@ -90,6 +96,8 @@ impl Hub {
             tls: None,
             budget: MemoryBudget::new(config.max_memory),
             holds: Holds::default(),
+            #[cfg(not(shuttle))]
+            state: None,
             telemetry: config.http.is_some().then(Arc::default),
             config,
             timers: TimerQueue::new(),
@@ -111,6 +119,51 @@ impl Hub {
     pub(crate) fn encrypting(mut self, tls: Option<Encryption>) -> Hub {
         self.tls = tls;
         self
+    }
+
+    /// The same, with what keeps its places.
+    #[cfg(not(shuttle))]
+    pub(crate) fn keeping(mut self, state: Option<State>) -> Hub {
+        self.state = state;
+        self
+    }
+
+    /// Whether places are held for the next start of the server.
+    pub(crate) fn keeps_places(&self) -> bool {
+        #[cfg(not(shuttle))]
+        return self.state.is_some();
+        #[cfg(shuttle)]
+        false
+    }
+
+    /// A member's place has changed, or is held no more.
+    pub(crate) fn note_place(&self, connection: &Connection) {
+        #[cfg(not(shuttle))]
+        if let Some(state) = &self.state
+            && connection.hold().is_some()
+        {
+            state.has_changed();
+        }
+    }
+
+    /// A member has this number.
+    pub(crate) fn note_number(&self, number: u64) {
+        #[cfg(not(shuttle))]
+        if let Some(state) = &self.state {
+            state.has_given(number);
+        }
+    }
+
+    /// Holds the place of a member for the next start of the server, if it does that and if this was
+    /// a place until now; says whether it does.
+    pub(crate) fn keep_place(&self, member: &Member, was: Option<Stage>) -> bool {
+        let hold = member.connection.hold();
+        let is_held = hold.is_some_and(Hold::is_confirmed) && was != Some(Stage::Over);
+        #[cfg(not(shuttle))]
+        if let Some(state) = self.state.as_ref().filter(|_| is_held) {
+            state.keep(member);
+        }
+        is_held && self.keeps_places()
     }
 
     /// An id for a request of the server's, never given before.

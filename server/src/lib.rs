@@ -48,6 +48,8 @@ mod ranking;
 mod record;
 mod server;
 mod session;
+#[cfg(not(shuttle))]
+mod state;
 mod telemetry;
 #[cfg(any(test, feature = "bench"))]
 mod testing;
@@ -68,6 +70,8 @@ pub use files::KNOWN_WITHIN;
 pub use http::HttpConfig;
 pub use join::token::Token;
 pub use server::{Handle, Running, Server, ServerError, Shutdown};
+#[cfg(not(shuttle))]
+pub use state::{NoState, StateError, check as check_state};
 pub use tls::{ClientCertificates, ServerTls};
 pub use transcript::Transcript;
 

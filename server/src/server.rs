@@ -8,6 +8,8 @@ use crate::http;
 use crate::hub::Hub;
 use crate::join::acceptor::{self, Acceptor};
 use crate::record;
+#[cfg(not(shuttle))]
+use crate::state::{self, NotStarted, State, StateError};
 use crate::timers;
 use crate::timers::timer_queue::Timer;
 #[cfg(not(shuttle))]
@@ -50,6 +52,10 @@ pub enum ServerError {
     /// The system has no random bytes to name its run by.
     #[error("the system gives no random bytes: {0}")]
     Random(getrandom::Error),
+    /// It cannot keep its state in the file that it was told to use.
+    #[cfg(not(shuttle))]
+    #[error("{0}")]
+    State(StateError),
     /// It cannot encrypt with the files that it was told to use.
     #[cfg(not(shuttle))]
     #[error("{0}")]
@@ -107,6 +113,11 @@ impl Server {
         let tls = config.tls.clone().map(Encryption::load).transpose();
         #[cfg(not(shuttle))]
         let tls = tls.map_err(ServerError::Tls)?;
+        // Before it listens: no client may dial a server that ends at once.
+        #[cfg(not(shuttle))]
+        let state = config.state.as_deref().map(State::open).transpose();
+        #[cfg(not(shuttle))]
+        let state = state.map_err(ServerError::State)?;
         let bound = match socket {
             None => Listener::bind(&config.listen),
             Some(socket) => Listener::adopt(socket),
@@ -125,7 +136,7 @@ impl Server {
         getrandom::fill(&mut run).map_err(ServerError::Random)?;
         let hub = Hub::new(config, u128::from_ne_bytes(run), waker);
         #[cfg(not(shuttle))]
-        let hub = hub.encrypting(tls);
+        let hub = hub.encrypting(tls).keeping(state);
         Ok(Server {
             listener,
             #[cfg(not(shuttle))]
@@ -167,6 +178,11 @@ impl Server {
         #[cfg(not(shuttle))]
         let calculators = self.start_encrypting().map_err(ServerError::Thread)?;
         #[cfg(not(shuttle))]
+        let kept = state::start(hub).map_err(|error| match error {
+            NotStarted::State(error) => ServerError::State(error),
+            NotStarted::Thread(error) => ServerError::Thread(error),
+        })?;
+        #[cfg(not(shuttle))]
         let files = files::start(hub).map_err(ServerError::Thread)?;
         #[cfg(not(shuttle))]
         let shown = self.start_http().map_err(ServerError::Thread)?;
@@ -181,7 +197,7 @@ impl Server {
         hub.timers.stop();
         let _ = timer_thread.join();
         #[cfg(not(shuttle))]
-        drop(files);
+        drop((files, kept));
         started.map_err(ServerError::Thread)?;
         let aborted = hub.abort_requested.load(Ordering::Acquire);
         record::stop(hub, if aborted { "ended at once" } else { "drained" });

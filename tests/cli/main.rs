@@ -29,6 +29,7 @@ mod run_waiting;
 mod server;
 mod server_log;
 mod service;
+mod state;
 mod targets;
 mod tls;
 mod transcripts;

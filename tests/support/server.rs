@@ -43,8 +43,15 @@ impl Server {
     /// Starts a server on a port that is known, and waits until it listens there.
     #[track_caller]
     pub(crate) fn start_at(address: SocketAddr, clients: usize) -> Self {
+        Self::start_at_with(address, clients, &[])
+    }
+
+    /// [`start_at`](Self::start_at) with options.
+    #[track_caller]
+    pub(crate) fn start_at_with(address: SocketAddr, clients: usize, options: &[&str]) -> Self {
         let listen = address.to_string();
-        let mut server = Self::launch(&mut command(clients, &["--listen", &listen]));
+        let listen = ["--listen", &listen];
+        let mut server = Self::launch(&mut command(clients, &[&listen, options].concat()));
         server.address = address;
         // It need not say that it listens where the port is known; that it takes a
         // connection says so.

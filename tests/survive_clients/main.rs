@@ -7,4 +7,5 @@ mod support;
 mod broken;
 mod deaths;
 mod drain;
+mod restart;
 mod silence;

@@ -34,6 +34,7 @@ mod select;
 mod selector_bounds;
 mod selectors;
 mod send;
+mod state;
 mod tiers;
 mod time;
 mod tls;

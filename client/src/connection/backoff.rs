@@ -83,6 +83,11 @@ impl Backoff {
         pause
     }
 
+    /// From now on no pause is longer than this, or than usual.
+    pub(crate) fn set_longest(&mut self, longest: Option<Duration>) {
+        self.longest = longest.unwrap_or(LONGEST).min(LONGEST);
+    }
+
     /// The server is there: the next pause is 0.1 s at the most, and later ones grow again.
     pub fn reset(&mut self) {
         self.waited = Some(Duration::ZERO);

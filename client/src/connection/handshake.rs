@@ -30,13 +30,15 @@ pub(crate) struct Handshake {
     pub(crate) outbox: Arc<Outbox>,
     pub(crate) lines: LineReader,
     pub(crate) joined: Joined,
+    /// What it has shown to come back.
+    pub(crate) shown: Option<ResumeToken>,
 }
 
 /// What a client shows to come back.
 pub(crate) struct Resuming<'a> {
-    /// The address that it was connected to. To look up its name again may take long while there is
-    /// no network.
-    pub(crate) server: SocketAddr,
+    /// The address that it was connected to: to look up its name again may take long while there is
+    /// no network. Without it, its name is looked up.
+    pub(crate) server: Option<SocketAddr>,
     pub(crate) token: &'a ResumeToken,
     /// Lines of the server's that it has received.
     pub(crate) received: u64,
@@ -68,7 +70,7 @@ fn shake_hands(
     let token = token.map_err(ConnectError::NoToken)?;
     let tls = config.tls.as_ref().map(|tls| tls.prepare(&config.server));
     let tls = tls.transpose().map_err(ConnectError::NoTls)?;
-    let address = resuming.map(|resuming| resuming.server.to_string());
+    let address = resuming.and_then(|resuming| Some(resuming.server?.to_string()));
     let address = address.as_deref().unwrap_or(&config.server);
     let stream = attempt.connect(config, address, tls, token.is_some())?;
     let line = join_line(config, token.as_ref(), resuming);
@@ -89,6 +91,7 @@ fn shake_hands(
                 outbox,
                 lines,
                 joined,
+                shown: resuming.map(|resuming| resuming.token.clone()),
             })
         }
         Err(e) => {
@@ -263,6 +266,7 @@ impl Attempt<'_> {
                 *last_words = bye.map(|bye| Bye {
                     reason: bye.reason,
                     message: bye.message.into_owned().into(),
+                    held: bye.held,
                 });
                 Ok(None)
             }
@@ -305,7 +309,10 @@ impl Attempt<'_> {
 
     fn closed(&self, last_words: Option<Bye<'_>>) -> ConnectError {
         let server = self.server.into();
-        let Some(Bye { reason, message }) = last_words else {
+        let Some(Bye {
+            reason, message, ..
+        }) = last_words
+        else {
             return ConnectError::Closed {
                 server,
                 message: "it said nothing".into(),

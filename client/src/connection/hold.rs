@@ -2,7 +2,7 @@
 
 use common::sys::sync::{Mutex, lock};
 use common::wire::{Resumable, ResumeToken};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 /// The longest hold that is believed of a server: a client that lost its server goes on with what it
@@ -16,6 +16,8 @@ pub(crate) struct Hold {
     pub(crate) time: Duration,
     /// Lines of the server's that were received over all connections; `ack`s do not count.
     received: AtomicU64,
+    /// The server stops, and holds the place for its next start.
+    outlives_server: AtomicBool,
     tokens: Mutex<Tokens>,
 }
 
@@ -27,14 +29,16 @@ struct Tokens {
 }
 
 impl Hold {
-    pub(crate) fn new(resumable: Resumable) -> Hold {
+    /// The place of a `join`; `before` is what that has shown to come back.
+    pub(crate) fn new(resumable: Resumable, before: Option<ResumeToken>) -> Hold {
         let tokens = Tokens {
             token: resumable.token,
-            before: None,
+            before,
         };
         Hold {
             time: Duration::from_millis(resumable.hold_ms).min(LONGEST),
             received: AtomicU64::new(0),
+            outlives_server: AtomicBool::new(false),
             tokens: Mutex::new(tokens),
         }
     }
@@ -47,6 +51,15 @@ impl Hold {
     /// Only the thread that reads calls this.
     pub(crate) fn set_received(&self, lines: u64) {
         self.received.store(lines, Ordering::Relaxed);
+    }
+
+    /// The server stops, and holds the place for its next start: no line goes on there.
+    pub(crate) fn set_outlives_server(&self) {
+        self.outlives_server.store(true, Ordering::Relaxed);
+    }
+
+    pub(crate) fn outlives_server(&self) -> bool {
+        self.outlives_server.load(Ordering::Relaxed)
     }
 
     /// What brings the client back, and what may if that does not.

@@ -79,8 +79,12 @@ impl Connection {
             outbox,
             lines,
             mut joined,
+            shown,
         } = handshake;
-        let hold = joined.resume.take().map(|it| Box::new(Hold::new(*it)));
+        let hold = joined
+            .resume
+            .take()
+            .map(|it| Box::new(Hold::new(*it, shown)));
         if hold.is_some() {
             outbox.keep(Ack::line);
             outbox.note_times();

@@ -331,8 +331,15 @@ fn notification(
             });
         }
         method::BYE => {
-            let Bye { reason, message } = message::params(params)?;
+            let Bye {
+                reason,
+                message,
+                held,
+            } = message::params(params)?;
             let message = message.into_owned();
+            if let Some(hold) = connection.hold.as_deref().filter(|_| held) {
+                hold.set_outlives_server();
+            }
             *bye = Some(Disconnect::Bye {
                 reason,
                 message: message.clone(),

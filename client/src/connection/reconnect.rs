@@ -6,7 +6,7 @@ use crate::connection::Connection;
 use crate::connection::backoff::Backoff;
 use crate::connection::handshake::{self, Handshake};
 use crate::connection::reader::Reader;
-use crate::connection::resuming::{Absence, Return};
+use crate::connection::resuming::{Absence, FormerPlace, Return};
 use crate::events::{ClientEvent, Disconnect, Events};
 use crate::execute::workers::Workers;
 use common::net::line_reader::LineReader;
@@ -117,11 +117,16 @@ impl Shared {
         !state.is_leaving
     }
 
+    /// What is open ends as lost, what runs here is stopped.
+    fn end_open(&self) {
+        self.connection().end();
+        self.workers.stop_all();
+    }
+
     /// The place alone was kept: what was open ends as lost, what runs here is stopped. `None` if
     /// this client is leaving.
     fn take_place(&self, handshake: Handshake) -> Option<LineReader> {
-        self.connection().end();
-        self.workers.stop_all();
+        self.end_open();
         self.put(handshake).map(|(lines, _)| lines)
     }
 
@@ -238,7 +243,7 @@ impl Reconnector {
             if !self.shared.lose(reason) {
                 return self.end(Disconnect::Left);
             }
-            match self.dial() {
+            match self.dial(is_over.then(|| FormerPlace::of(&connection)).flatten()) {
                 Ok(next) => lines = next,
                 Err(reason) => return self.end(reason),
             }
@@ -254,6 +259,9 @@ impl Reconnector {
         let shared = &self.shared;
         if !shared.set_connected(false) {
             return Return::Left;
+        }
+        if absence.is_of_rank() {
+            shared.end_open();
         }
         let (rank, left) = (shared.connection().standing().0, absence.left());
         shared.events.tell(|| ClientEvent::Away {
@@ -277,8 +285,11 @@ impl Reconnector {
         self.shared.events.tell(event);
     }
 
-    /// Dials until there is a connection again, or never will be.
-    fn dial(&mut self) -> Result<LineReader, Disconnect> {
+    /// Dials until there is a connection again, or never will be; first for the place that this client
+    /// had, for as long as it may be held.
+    fn dial(&mut self, mut place: Option<FormerPlace>) -> Result<LineReader, Disconnect> {
+        let longest = place.as_ref().map(FormerPlace::longest_pause);
+        self.backoff.set_longest(longest);
         let mut pause = self.backoff.next_pause();
         // Once: a client that is turned away again should come less often.
         let mut may_reset = true;
@@ -287,7 +298,12 @@ impl Reconnector {
                 Err(RecvTimeoutError::Timeout) => {}
                 _ => return Err(Disconnect::Left),
             }
-            let error = match handshake::join(&self.config) {
+            let taken = place.as_ref().and_then(|place| place.take(&self.config));
+            if taken.is_none() && place.take().is_some() {
+                self.backoff.set_longest(None);
+            }
+            let joined = taken.unwrap_or_else(|| handshake::join(&self.config));
+            let error = match joined {
                 Ok(handshake) => return self.shared.come_back(handshake).ok_or(Disconnect::Left),
                 Err(error) if error.is_final() && !error.is_about_trust() => {
                     return Err(Disconnect::NotAdmitted(error.to_string()));

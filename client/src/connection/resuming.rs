@@ -1,6 +1,10 @@
 //! How a client comes back after its connection broke: it dials the same server again and again,
 //! while that holds its place, and goes on where it was. Its programs go on meanwhile.
 //!
+//! If the server stops and holds the place for its next start, the client does the same, but what is
+//! open ends at once. And a client that was away for longer than the hold tries for its place once
+//! more when it dials anew: a server that was started meanwhile holds it, too.
+//!
 //! The connection that broke is neither read nor closed until the server has answered: a close
 //! would tell the server that this client has left.
 
@@ -12,8 +16,8 @@ use crate::events::Disconnect;
 use common::net::line_reader::LineReader;
 use common::net::outbox::Cut;
 use common::sys::sync::Arc;
-use common::wire::Resumed;
 use common::wire::message::Code;
+use common::wire::{ResumeToken, Resumed};
 use crossbeam_channel::{Receiver, RecvTimeoutError};
 use std::time::{Duration, Instant};
 
@@ -31,6 +35,10 @@ const PAUSE: Duration = Duration::from_secs(1);
 
 /// How long one try may take.
 const TRY: Duration = Duration::from_secs(2);
+
+/// As many lines as no client has received: what was open has ended at this end, so the place alone is
+/// to be resumed. A number that every reader of JSON takes as it is.
+const NO_LINES: u64 = (1 << 53) - 1;
 
 /// What became of a place.
 pub(super) enum Return {
@@ -61,23 +69,32 @@ impl<'a> Absence<'a> {
         reason: &Disconnect,
     ) -> Option<Absence<'a>> {
         let hold = connection.hold.as_deref()?;
-        let is_broken = matches!(
-            reason,
-            Disconnect::Closed | Disconnect::Silent | Disconnect::Failed(_)
-        );
-        let written = connection.outbox.acknowledged_at();
-        if !is_broken || !connection.outbox.is_open() {
+        let is_broken = match reason {
+            Disconnect::Closed | Disconnect::Silent | Disconnect::Failed(_) => {
+                connection.outbox.is_open()
+            }
+            _ => false,
+        };
+        if !is_broken && !hold.outlives_server() {
             return None;
         }
+        let written = connection.outbox.acknowledged_at();
         connection.outbox.unplug(Cut::Broken);
         let since = Instant::now();
-        let until = written.unwrap_or(since) + hold.time.saturating_sub(MARGIN);
+        // A server that stops counts anew from its next start.
+        let from = written.filter(|_| !hold.outlives_server());
+        let until = from.unwrap_or(since) + hold.time.saturating_sub(MARGIN);
         Some(Absence {
             connection,
             hold,
             since,
             until,
         })
+    }
+
+    /// Whether the place alone is held: what is open has to end before the client comes back.
+    pub(super) fn is_of_rank(&self) -> bool {
+        self.hold.outlives_server()
     }
 
     /// How long the place is held yet.
@@ -111,12 +128,16 @@ impl<'a> Absence<'a> {
     /// One try, with the token before if the server does not know the last; `None`: there may be
     /// another one.
     fn try_tokens(&self, config: &Config) -> Option<Return> {
+        let received = match self.is_of_rank() {
+            true => NO_LINES,
+            false => self.hold.received(),
+        };
         for token in self.hold.tokens() {
             let written = Instant::now();
             let resuming = Resuming {
-                server: self.connection.stream.peer(),
+                server: Some(self.connection.stream.peer()),
                 token: &token,
-                received: self.hold.received(),
+                received,
                 timeout: TRY.min(self.left()),
             };
             match handshake::resume(config, &resuming) {
@@ -165,5 +186,48 @@ impl<'a> Absence<'a> {
         connection.outbox.say_received(self.hold.received());
         connection.outbox.flush();
         Return::Lines(lines)
+    }
+}
+
+/// The place that a client had which was away for longer than it is held: the next start of its
+/// server may hold it.
+pub(super) struct FormerPlace {
+    tokens: Vec<ResumeToken>,
+    time: Duration,
+}
+
+impl FormerPlace {
+    pub(super) fn of(connection: &Connection) -> Option<FormerPlace> {
+        let hold = connection.hold.as_deref()?;
+        Some(FormerPlace {
+            tokens: hold.tokens(),
+            time: hold.time,
+        })
+    }
+
+    /// The longest pause between two tries: with less than half of the hold, a try or two come while
+    /// a server holds the place that was started meanwhile.
+    pub(super) fn longest_pause(&self) -> Duration {
+        self.time / 2
+    }
+
+    /// Comes back to it; `None`: the server that is there now does not hold it.
+    pub(super) fn take(&self, config: &Config) -> Option<Result<Handshake, ConnectError>> {
+        for token in &self.tokens {
+            let resuming = Resuming {
+                server: None,
+                token,
+                received: NO_LINES,
+                timeout: config.connect_timeout,
+            };
+            match handshake::resume(config, &resuming) {
+                Ok(back) if back.joined.resumed == Some(Resumed::Rank) => return Some(Ok(back)),
+                // It does not go by the protocol.
+                Ok(back) => back.stream.abort(),
+                Err(ConnectError::Refused { error, .. }) if error.is(Code::NotResumable) => {}
+                Err(error) => return Some(Err(error)),
+            }
+        }
+        None
     }
 }

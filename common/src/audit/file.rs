@@ -2,10 +2,10 @@
 //! opened anew when another one stands at its path, and rotated.
 
 use super::chain::{self, Tail};
+use crate::sys::resources::file_size_limit;
 use crate::sys::trusted_file::{self, Distrust};
 use crate::terminal::escape::path_line;
 use rustix::fs::{FlockOperation, flock};
-use rustix::process::{Resource, getrlimit};
 use std::fs::{self, File, Metadata};
 use std::io::{self, Seek, SeekFrom, Write};
 use std::os::unix::fs::{FileExt, MetadataExt};
@@ -226,7 +226,7 @@ impl LogFile {
     /// The lines that the file may still take: the system ends a program that writes beyond the
     /// size that it allows a file (`RLIMIT_FSIZE`).
     fn those_that_fit<'a>(&self, lines: &'a [u8]) -> io::Result<&'a [u8]> {
-        let Some(limit) = getrlimit(Resource::Fsize).current else {
+        let Some(limit) = file_size_limit() else {
             return Ok(lines);
         };
         let room = usize::try_from(limit.saturating_sub(self.size)).unwrap_or(usize::MAX);

@@ -72,6 +72,19 @@ impl Stream {
         })
     }
 
+    /// One that has ended, and was to this peer.
+    pub fn closed(peer: SocketAddr) -> Stream {
+        let link = Link {
+            socket: None,
+            peer,
+            carrier: Some(Carrier::Plain),
+        };
+        Stream {
+            link: Mutex::new(link),
+            is_encrypted: AtomicBool::new(false),
+        }
+    }
+
     /// From now on it is the connection of another stream, which has none any more. What is read
     /// and written at this moment still goes over the one before, whose descriptor goes after that.
     pub fn adopt(&self, other: &Stream) {

@@ -20,6 +20,12 @@ pub fn raise_descriptor_limit() -> Option<u64> {
     getrlimit(Resource::Nofile).current
 }
 
+/// Bytes up to which this process may write a file: the system ends a program that writes beyond
+/// them (`RLIMIT_FSIZE`). `None`: no limit.
+pub fn file_size_limit() -> Option<u64> {
+    getrlimit(Resource::Fsize).current
+}
+
 /// Has the system write no image of this process when it crashes, as there may be keys in it. On
 /// Linux a limit of 1 keeps it from programs that collect such images, too (core(5)): they take
 /// those of any other limit.

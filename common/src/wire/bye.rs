@@ -56,4 +56,7 @@ pub struct Bye<'a> {
     pub reason: ByeReason,
     #[serde(borrow)]
     pub message: Cow<'a, str>,
+    /// Whether the place is held for the next start of the server.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub held: bool,
 }

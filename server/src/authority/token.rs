@@ -48,7 +48,7 @@ impl TokenHash {
     }
 
     /// Reads `sha256:` and 64 hexadecimal digits. No error repeats the text: it may be a token.
-    pub(super) fn parse(text: &str) -> Result<TokenHash, String> {
+    pub(crate) fn parse(text: &str) -> Result<TokenHash, String> {
         const EXPECTED: &str = "expected \"sha256:\" and the 64 hexadecimal digits of the SHA-256 \
                                 of a token, as `pecking-server auth add` writes it";
         let Some(digits) = text.strip_prefix("sha256:") else {

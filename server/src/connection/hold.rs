@@ -44,6 +44,8 @@ struct State {
     token: TokenHash,
     /// The one before it, while the client may not have the answer with the new one.
     before: Option<Box<TokenHash>>,
+    /// That one is of a member whose lines were lost: its client does not know of this one.
+    before_is_of_another: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -81,6 +83,7 @@ impl Hold {
             due: 0,
             token,
             before: None,
+            before_is_of_another: false,
         };
         Hold {
             received: AtomicU64::new(0),
@@ -91,6 +94,27 @@ impl Hold {
             state: Mutex::new(state),
             changed: Condvar::new(),
         }
+    }
+
+    /// That of a client that has come back to its place alone: the token that it has shown is good,
+    /// too, until something arrives over its connection.
+    pub(crate) fn again(token: TokenHash, before: Option<TokenHash>, now: u64) -> Hold {
+        let hold = Hold::new(token, now);
+        let mut state = lock(&hold.state);
+        state.is_confirmed = true;
+        state.before = before.map(Box::new);
+        state.before_is_of_another = true;
+        drop(state);
+        hold
+    }
+
+    /// That of a member of an earlier start of this server; it is over at a time.
+    #[cfg(not(shuttle))]
+    pub(crate) fn restored(tokens: [Option<TokenHash>; 2], now: u64, due: u64) -> Option<Hold> {
+        let [token, before] = tokens;
+        let hold = Hold::again(token?, before, now);
+        hold.leave(now, due);
+        Some(hold)
     }
 
     pub(crate) fn away_since(&self) -> Option<u64> {
@@ -130,12 +154,28 @@ impl Hold {
     pub(crate) fn confirm(&self) -> Option<TokenHash> {
         let mut state = lock(&self.state);
         state.is_confirmed = true;
+        state.before_is_of_another = false;
         state.before.take().map(|before| *before)
     }
 
     /// Whether an end of the connection may be other than a leave.
     pub(crate) fn is_confirmed(&self) -> bool {
         lock(&self.state).is_confirmed
+    }
+
+    /// Whether a client that shows a token counts the lines of this member: not if it has not got the
+    /// answer that told it that the earlier ones are lost.
+    pub(crate) fn counts_with(&self, token: &TokenHash) -> bool {
+        let state = lock(&self.state);
+        !state.before_is_of_another || state.token.is(token)
+    }
+
+    /// Its tokens, if it is one that its client may come back to.
+    #[cfg(not(shuttle))]
+    pub(crate) fn to_keep(&self) -> Option<[Option<TokenHash>; 2]> {
+        let state = lock(&self.state);
+        let is_held = state.stage != Stage::Over && state.is_confirmed;
+        is_held.then(|| state.tokens())
     }
 
     /// The session that has it looks at nothing more; without another one it is over at a time.
@@ -224,6 +264,11 @@ impl Hold {
 }
 
 impl State {
+    fn tokens(&self) -> [Option<TokenHash>; 2] {
+        let before = self.before.as_ref().map(|before| **before);
+        [Some(self.token), before]
+    }
+
     fn knows(&self, token: &TokenHash) -> bool {
         let before = self.before.as_ref().is_some_and(|before| before.is(token));
         self.token.is(token) || before
@@ -243,6 +288,7 @@ impl Claim<'_> {
         hold.away_since.store(0, Ordering::Relaxed);
         let old = std::mem::replace(&mut state.token, token);
         let before = state.before.replace(Box::new(*shown)).map(|before| *before);
+        state.before_is_of_another = false;
         let mut unused = [Some(old), before].into_iter().flatten();
         let unused = unused.rfind(|hash| !hash.is(shown));
         drop(state);
@@ -260,10 +306,6 @@ impl Drop for Claim<'_> {
 impl Hold {
     /// Its tokens, for the end.
     pub(crate) fn tokens(&self) -> [Option<TokenHash>; 2] {
-        let state = lock(&self.state);
-        [
-            Some(state.token),
-            state.before.as_ref().map(|before| **before),
-        ]
+        lock(&self.state).tokens()
     }
 }

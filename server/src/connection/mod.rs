@@ -99,6 +99,16 @@ impl Connection {
         }
     }
 
+    /// That of a member of an earlier start of this server, which may come back to its place.
+    #[cfg(not(shuttle))]
+    pub(crate) fn away(peer: SocketAddr, memory: &Arc<Memory>, hold: Hold, now: u64) -> Connection {
+        let connection = Connection::new(Arc::new(Stream::closed(peer)), memory, now);
+        let _ = connection.hold.set(Box::new(hold));
+        // Nothing can go on over another connection.
+        connection.outbox.close();
+        connection
+    }
+
     /// The same, whose commands are counted, and bytes that are sent to its client.
     pub(crate) fn counted(mut self, telemetry: Option<&Arc<Telemetry>>) -> Connection {
         self.telemetry = telemetry.cloned();
@@ -372,6 +382,17 @@ impl Connection {
         self.finish(Some(bye_line(reason, message).into()), now);
     }
 
+    /// Says `bye` as the server stops, and closes; `held`: the place is held for its next start.
+    pub(crate) fn say_it_stops(&self, message: &str, held: bool, now: u64) {
+        self.blame(message.to_owned());
+        let bye = Bye {
+            reason: ByeReason::ShuttingDown,
+            message: message.into(),
+            held,
+        };
+        self.finish(Some(notification_line(method::BYE, bye).into()), now);
+    }
+
     /// Notes why it ends; the first reason stays.
     pub(crate) fn blame(&self, why: impl Into<Cow<'static, str>>) {
         lock(&self.why).get_or_insert(why.into());
@@ -388,7 +409,13 @@ impl Connection {
 
 pub(crate) fn bye_line(reason: ByeReason, message: &str) -> Vec<u8> {
     let message = Cow::Borrowed(message);
-    notification_line(method::BYE, Bye { reason, message })
+    let held = false;
+    let bye = Bye {
+        reason,
+        message,
+        held,
+    };
+    notification_line(method::BYE, bye)
 }
 
 fn slow_consumer_line() -> Vec<u8> {

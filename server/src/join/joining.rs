@@ -205,6 +205,7 @@ impl Session<'_> {
             .roster
             .join(wanted.newcomer(), make, welcome)
             .map_err(|refusal| not_admitted(&refusal, &wanted))?;
+        hub.note_number(member.id);
         if let Some(place) = place {
             hub.holds.add(&place.token, &member);
         }

@@ -9,10 +9,10 @@ use crate::authority::token::TokenHash;
 use crate::connection::hold::{Claim, Hold, new_token};
 use crate::eviction;
 use crate::holds;
-use crate::join::admission::Wanted;
+use crate::join::admission::{Wanted, not_admitted};
 use crate::join::joining::{Welcome, bearer, welcome};
 use crate::member::Member;
-use crate::ranking::Standing;
+use crate::ranking::{NotAdmitted, Standing};
 use crate::session::Session;
 use common::logging::log_limit;
 use common::net::outbox::Cut;
@@ -48,6 +48,17 @@ impl Session<'_> {
         back: &ComesBack,
     ) -> Result<(), RpcError> {
         let hub = self.hub;
+        self.come_back_to(id, wanted, back).map_err(|error| {
+            match hub.keeps_places() && hub.roster.look(|view| view.is_draining()) {
+                // It may be one that is held for the next start.
+                true => not_admitted(&NotAdmitted::ShuttingDown, wanted),
+                false => error,
+            }
+        })
+    }
+
+    fn come_back_to(&mut self, id: &Id, wanted: &Wanted, back: &ComesBack) -> Result<(), RpcError> {
+        let hub = self.hub;
         let member = hub.holds.find(&back.token);
         let member = member.filter(|member| is_of(member, wanted));
         let member = member.ok_or_else(not_resumable)?;
@@ -69,12 +80,8 @@ impl Session<'_> {
         hub.holds.add(&hash, &member);
         let answer = welcome(hub, id, &member, standing, lines.clone());
         let outbox = &member.connection.outbox;
-        if outbox.resume(
-            &self.connection.stream,
-            back.received,
-            &answer,
-            Instant::now(),
-        ) {
+        let (stream, now) = (&self.connection.stream, Instant::now());
+        if hold.counts_with(&back.token) && outbox.resume(stream, back.received, &answer, now) {
             self.have_place(&member, claim, back, hash);
             return Ok(());
         }
@@ -83,7 +90,7 @@ impl Session<'_> {
             resumed: Some((Resumed::Rank, None)),
             ..*lines
         });
-        self.take_place(id, &member, wanted, hash, rank)
+        self.take_place(id, &member, wanted, [back.token, hash], rank)
     }
 
     /// Goes on in the place of the earlier session.
@@ -130,7 +137,7 @@ impl Session<'_> {
         id: &Id,
         earlier: &Arc<Member>,
         wanted: &Wanted,
-        token: TokenHash,
+        [shown, token]: [TokenHash; 2],
         answer: Box<Welcome>,
     ) -> Result<(), RpcError> {
         let (hub, connection) = (self.hub, self.connection);
@@ -144,7 +151,8 @@ impl Session<'_> {
             Arc::clone(connection),
         );
         hub.holds.add(&token, &member);
-        let hold = Box::new(Hold::new(token, self.now));
+        // A client that comes back has what it has shown the token for.
+        let hold = Box::new(Hold::again(token, Some(shown), self.now));
         let kept = &mut self.member;
         let tell = |standing: Standing| {
             *kept = Some(Arc::clone(&member));
@@ -159,12 +167,11 @@ impl Session<'_> {
         if let Some(telemetry) = &hub.telemetry {
             telemetry.counters.replaced();
         }
-        // A client that comes back has what it has shown the token for.
-        if let Some(hold) = connection.hold() {
-            hold.confirm();
-        }
+        hub.note_place(connection);
         holds::end_work(hub, earlier, &mut self.flushes);
         holds::close(hub, earlier);
+        // That was the earlier one's: its client may not get this answer.
+        hub.holds.add(&shown, &member);
         // The other one counts as having joined.
         if let Some(telemetry) = &hub.telemetry {
             telemetry

@@ -193,6 +193,34 @@ impl Roster {
         ranking.mark_changed(rank);
     }
 
+    /// Puts a member into the list that an earlier start of this server had, unless another one has
+    /// its number or its name; says whether it did. Newcomers have greater numbers.
+    #[cfg(not(shuttle))]
+    pub(crate) fn restore(&self, member: &Arc<Member>) -> bool {
+        let mut ranking = write(&self.ranking);
+        let view = View(&ranking);
+        if view.by_number(member.id).is_some() || view.any_case(&member.name).is_some() {
+            return false;
+        }
+        let rank = above(&ranking.ranked, member);
+        ranking.put_in(rank, member);
+        ranking.next_id = ranking.next_id.max(member.id + 1);
+        true
+    }
+
+    /// Newcomers have at least this number.
+    #[cfg(not(shuttle))]
+    pub(crate) fn begin_numbers(&self, next: u64) {
+        let mut ranking = write(&self.ranking);
+        ranking.next_id = ranking.next_id.max(next);
+    }
+
+    /// The number of the next newcomer.
+    #[cfg(not(shuttle))]
+    pub(crate) fn next_number(&self) -> u64 {
+        read(&self.ranking).next_id
+    }
+
     /// The rank of a member, if it is in the list.
     pub(crate) fn standing(&self, member: &Member) -> Option<Standing> {
         let ranking = read(&self.ranking);
@@ -446,7 +474,7 @@ impl Ranking {
         let key = member.name.to_ascii_lowercase().into();
         self.listening += usize::from(place.key.wants_news());
         self.ranked.insert(rank, place.clone());
-        if member.slots > 0 {
+        if member.slots > 0 && !member.connection.is_away() {
             let at = above(&self.executors, member);
             self.executors.insert(at, place);
         }

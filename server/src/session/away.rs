@@ -18,6 +18,7 @@ impl Session<'_> {
         };
         if !std::mem::replace(&mut self.is_confirmed, true) {
             self.hub.holds.remove(hold.confirm());
+            self.hub.note_place(self.connection);
         }
         self.unsaid_bytes += bytes;
     }

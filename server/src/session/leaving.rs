@@ -46,6 +46,7 @@ impl Session<'_> {
     pub(super) fn tell_ranks(&mut self) {
         if self.member.is_some() {
             self.hub.schedule_news();
+            self.hub.note_place(self.connection);
         }
     }
 

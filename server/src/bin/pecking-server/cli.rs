@@ -62,6 +62,11 @@ pub(crate) struct Cli {
     #[arg(long, value_name = "DURATION", default_value = "15s", value_parser = args::duration, allow_hyphen_values = true)]
     pub(crate) hold: Duration,
 
+    /// Keep the ranks of these clients in this file, so that they have them again when the server is
+    /// started anew: each for the time of --hold
+    #[arg(long, value_name = "FILE")]
+    pub(crate) state: Option<PathBuf>,
+
     /// How long running commands may take to end once the server is told to stop
     #[arg(long, value_name = "DURATION", default_value = "5s", value_parser = args::duration, allow_hyphen_values = true)]
     pub(crate) drain: Duration,
@@ -303,11 +308,25 @@ impl Cli {
 
     /// Reads the files that the command line names, apart from what it encrypts with.
     pub(crate) fn files(&self) -> anyhow::Result<Files> {
+        self.check_state()?;
         Ok(Files {
             token: self.token()?,
             authority: self.auth.as_deref().map(Authority::load).transpose()?,
             http: self.http()?,
         })
+    }
+
+    /// Checks that the state can be kept, before anything is changed.
+    fn check_state(&self) -> anyhow::Result<()> {
+        let Some(state) = &self.state else {
+            return Ok(());
+        };
+        if self.hold.is_zero() {
+            anyhow::bail!(
+                "--state keeps places for the time of --hold, which is 0s; give a longer one"
+            );
+        }
+        Ok(server::check_state(state)?)
     }
 
     /// The token on the first line of the file.
@@ -379,6 +398,7 @@ impl Cli {
             dispatch: self.dispatch,
             heartbeat: self.heartbeat,
             hold: self.hold,
+            state: self.state,
             drain: self.drain,
             max_line: self.max_line,
             max_queue: self.max_queue,

@@ -85,7 +85,10 @@ fn main() -> ExitCode {
         Err(e) => {
             format.complain(&one_line(&format!("{e:#}")));
             let is_usage = e.is::<exposure::Exposed>()
-                || matches!(e.downcast_ref(), Some(ServerError::Tls(_)));
+                || matches!(
+                    e.downcast_ref(),
+                    Some(ServerError::Tls(_) | ServerError::State(_))
+                );
             match is_usage {
                 true => ExitCode::from(USAGE),
                 false => ExitCode::FAILURE,

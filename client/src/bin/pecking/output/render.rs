@@ -202,8 +202,13 @@ impl Style {
 
 /// That the connection broke, and that the place is held.
 pub(crate) fn away(reason: &Disconnect, rank: u32, left: Duration) -> String {
-    let (seconds, reason) = (seconds(left), reason.to_string());
-    let reason = one_line(&reason);
+    let (seconds, told) = (seconds(left), reason.to_string());
+    if matches!(reason, Disconnect::Bye { .. }) {
+        return format!(
+            "the server stops and holds rank {rank} for its next start; trying for {seconds} s"
+        );
+    }
+    let reason = one_line(&told);
     format!("connection lost, holding rank {rank} for {seconds} s ({reason})")
 }
 
