@@ -1,7 +1,7 @@
 //! Detached commands, by the letter of the protocol: they go on whatever becomes of their sender, and
 //! what became of them is asked for.
 
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use crate::support::auth::{Auth, ROLES};
 use crate::support::{PATIENCE, Raw, Server, pair, ranked};
@@ -394,7 +394,7 @@ fn a_tier_is_shown_its_own_jobs_and_those_of_lower_ones_and_the_id_is_the_key() 
     assert_eq!(low.result("cancel_job", &json!({"job": jobs[0]})), json!({}));
 }
 
-/// Two operators with sixty seconds to live at the most, one of a kind that lives on, and an agent.
+/// Operators, one that may send little, and an agent.
 fn auth() -> Auth {
     Auth::new(ROLES)
         .with("alice", "operator", "")
@@ -434,11 +434,11 @@ fn with_identities_only_the_owner_may_ask() {
 #[test]
 fn a_revoked_owners_jobs_are_cancelled_and_those_of_an_expired_one_go_on() {
     let soon = SystemTime::now() + Duration::from_secs(4);
-    let soon = soon.duration_since(UNIX_EPOCH).expect("after 1970").as_secs();
-    let expires = format!("expires = {}", rfc3339(soon));
+    let expires = format!("expires = {}", humantime::format_rfc3339_seconds(soon));
     let auth = auth().with("erin", "operator", &expires);
     let server = auth.server(9, &[]);
-    let mut web1 = auth.join(&server, "web1", json!({"name": "web1", "slots": 3}));
+    let quiet = json!({"name": "web1", "slots": 3, "rank_news": false});
+    let mut web1 = auth.join(&server, "web1", quiet);
     let mut bob = auth.join(&server, "bob", json!({}));
     let mut erin = auth.join(&server, "erin", json!({}));
     let jobs = [&mut bob, &mut erin].map(|client| detach(client, "web1", &["x"]));

@@ -21,9 +21,19 @@ const DIGITS: usize = 32;
 pub struct JobId([u8; DIGITS / 2]);
 
 impl JobId {
-    /// The id of these bytes, which are random.
+    /// The id of these bytes.
     pub fn new(bytes: [u8; 16]) -> JobId {
         JobId(bytes)
+    }
+
+    /// An id that no guess finds.
+    ///
+    /// # Errors
+    /// The system gives no random bytes.
+    pub fn random() -> Result<JobId, getrandom::Error> {
+        let mut bytes = [0; 16];
+        getrandom::fill(&mut bytes)?;
+        Ok(JobId(bytes))
     }
 }
 

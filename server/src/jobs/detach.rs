@@ -80,22 +80,16 @@ fn check(jobs: &Jobs, request: &Send<'_>) -> Result<JobId, RpcError> {
     match &request.detach {
         Some(Detach::Named(id)) if jobs.get(id).is_some() => Err(in_use()),
         Some(Detach::Named(id)) => Ok(**id),
-        _ => random_id(),
+        _ => JobId::random().map_err(|error| {
+            let message = format!("the system gives no random bytes for an id: {error}");
+            RpcError::new(Code::Internal, message)
+        }),
     }
 }
 
 fn in_use() -> RpcError {
     let message = "params.detach: there is a job with this id; ask for it, or choose another id";
     RpcError::new(Code::InvalidParams, message)
-}
-
-fn random_id() -> Result<JobId, RpcError> {
-    let mut random = [0; 16];
-    getrandom::fill(&mut random).map_err(|error| {
-        let message = format!("the system gives no random bytes for an id: {error}");
-        RpcError::new(Code::Internal, message)
-    })?;
-    Ok(JobId::new(random))
 }
 
 /// Opens the job, and says whether its command may run: else it is busy at all of its targets.

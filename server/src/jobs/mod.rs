@@ -162,6 +162,14 @@ impl Jobs {
         drop(removed);
     }
 
+    /// Answers the requests that wait for what has happened.
+    pub(crate) fn tell_news(&self, timers: &TimerQueue) {
+        let jobs: Vec<Arc<Job>> = leaf(&self.table).by_id.values().cloned().collect();
+        for job in jobs {
+            job.tell_news(timers);
+        }
+    }
+
     fn schedule_sweep(&self, at: u64, timers: &TimerQueue) {
         if !self.sweep_scheduled.swap(true, Ordering::AcqRel) {
             timers.schedule(at.min(timers.now() + LONGEST_SWEEP_MS), Timer::Jobs);

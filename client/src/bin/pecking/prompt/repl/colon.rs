@@ -106,6 +106,7 @@ impl Repl<'_> {
             false => "Running here:\n",
         };
         text.extend(jobs.iter().map(render::job));
+        text += &self.list_detached();
         self.output.show(&text);
     }
 
