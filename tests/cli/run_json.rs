@@ -158,6 +158,13 @@ fn others() -> Vec<Value> {
     all.extend(rolling);
     drop(webs);
 
+    let mut agent = server.low("agent");
+    let words = ["run", "--detach", "--json", "--to", "agent", "--", "x"];
+    let detached = lines(Ended::of(&mut server.client(&words)).expect_code(0));
+    assert_eq!(types(&detached), ["detached"]);
+    agent.execute();
+    all.extend(detached);
+
     let mut dry = server.client(&["run", "--dry-run", "--json", "--to", "web1,nope", "--", "x"]);
     let dry = lines(Ended::of(&mut dry).expect_code(5));
     assert_eq!(types(&dry), ["target", "target"]);

@@ -200,6 +200,7 @@ impl OutcomeDetails<'_> {
     }
 }
 
+#[inline]
 fn outcome<'a>(
     target: &Target,
     name: Name<'a>,
@@ -318,12 +319,25 @@ impl Command {
         flushes: &mut FlushSet<'_>,
     ) {
         if let Telling::Job(job) = &self.telling {
-            let name = Name::known(&*target.member.name);
-            let outcome = outcome(target, name, status, details);
-            return job.add_outcome(self, &outcome, flushes);
+            return self.keep_outcome(job, target, status, details, flushes);
         }
         let line = self.outcome_line(flushes.buffer(), target, status, details);
         self.tell_outcome(line, status, flushes);
+    }
+
+    /// With a frame of its own, as only detached commands need it.
+    #[inline(never)]
+    fn keep_outcome(
+        &self,
+        job: &Arc<Job>,
+        target: &Target,
+        status: Status,
+        details: &OutcomeDetails<'_>,
+        flushes: &mut FlushSet<'_>,
+    ) {
+        let name = Name::known(&*target.member.name);
+        let outcome = outcome(target, name, status, details);
+        job.add_outcome(self, &outcome, flushes);
     }
 
     /// With a frame of its own, as every outcome is told below that of its caller.

@@ -105,6 +105,11 @@ impl SentCommand {
         self
     }
 
+    /// Whether it goes on when this client leaves.
+    pub(crate) fn is_detached(&self) -> bool {
+        matches!(self.sent, Sent::Detached(_))
+    }
+
     /// Whether there is something to show without another event.
     pub(crate) fn has_pending(&self) -> bool {
         !self.pending.is_empty()

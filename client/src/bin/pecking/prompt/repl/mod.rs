@@ -129,7 +129,8 @@ impl<'a> Repl<'a> {
 
     /// What is said of commands that the end of this client cancels; nothing if there are none.
     pub(crate) fn farewell(&self) -> Option<String> {
-        match self.open.len() {
+        let cancelled = self.open.values().filter(|sent| !sent.is_detached());
+        match cancelled.count() {
             0 => None,
             1 => Some("1 command that has not ended is cancelled.\n".into()),
             open => Some(format!(
