@@ -224,7 +224,11 @@ impl Follower {
 
     fn wait_for_connection(&self) -> Result<(), Over> {
         loop {
-            if self.stopped.recv_timeout(RETRY).is_err_and(|e| e.is_disconnected()) {
+            if self
+                .stopped
+                .recv_timeout(RETRY)
+                .is_err_and(|e| e.is_disconnected())
+            {
                 return Err(Over::Stopped);
             }
             if self.shared.disconnect().is_some() {
@@ -277,8 +281,8 @@ impl Follower {
                 self.tell(SendEvent::Output(Box::new(output)))?;
             }
             if let Some(outcome) = event.outcome {
-                let outcome: wire::Outcome<'_> = serde_json::from_str(outcome.get())
-                    .map_err(|e| malformed(e.to_string()))?;
+                let outcome: wire::Outcome<'_> =
+                    serde_json::from_str(outcome.get()).map_err(|e| malformed(e.to_string()))?;
                 self.tally.count(outcome.status);
                 let outcome = Outcome::from_wire(outcome);
                 let outcome = outcome.ok_or_else(|| malformed("no target".into()))?;

@@ -84,6 +84,6 @@ pub use common::token::{NoToken, Secret, TokenError};
 pub use common::wire::message::{Code, Id, RpcError};
 pub use common::wire::name::Name;
 pub use common::wire::{
-    ByeReason, Detached, Identity, JobId, JobSummary, Joined, Kind, Leftovers, Member, Members, OutputStream, Reach, Resumed,
-    Right, Selected, SelectedTarget, Status, Tags, Tally, Tier,
+    ByeReason, Detached, Identity, JobId, JobSummary, Joined, Kind, Leftovers, Member, Members,
+    OutputStream, Reach, Resumed, Right, Selected, SelectedTarget, Status, Tags, Tally, Tier,
 };

@@ -34,7 +34,11 @@ fn a_detached_command_goes_on_and_is_shown_as_run_shows_it() {
     let so_far = Ended::of(&mut server.client(&["job", &job]));
     so_far.expect_code(0);
     so_far.expect_stdout("web1: half\n");
-    assert!(so_far.stderr.contains("it goes on; --follow waits"), "{}", so_far.stderr);
+    assert!(
+        so_far.stderr.contains("it goes on; --follow waits"),
+        "{}",
+        so_far.stderr
+    );
 
     let followed = Process::start(&mut server.client(&["job", &job, "--follow"]));
     followed.stdout.wait_for("web1: half\n");
@@ -43,17 +47,28 @@ fn a_detached_command_goes_on_and_is_shown_as_run_shows_it() {
     interrupted.signal(Signal::INT);
     let interrupted = interrupted.end();
     interrupted.expect_code(130);
-    assert!(interrupted.stderr.contains("the command goes on; pecking cancel "));
+    assert!(
+        interrupted
+            .stderr
+            .contains("the command goes on; pecking cancel ")
+    );
     for web in [&mut web1, &mut web2] {
         web.expect_nothing("no cancel");
     }
     web1.output(&executes[0], "stdout", "rest\n");
     followed.stdout.wait_for("web1: rest\n");
     web1.reply(&executes[0], &json!({"exit_code": 0}));
-    web2.reply(&executes[1], &json!({"exit_code": 3, "stdout": "half\nrest\n"}));
+    web2.reply(
+        &executes[1],
+        &json!({"exit_code": 3, "stdout": "half\nrest\n"}),
+    );
     let followed = followed.end();
     followed.expect_code(1);
-    assert!(followed.stderr.contains("[web2, rank 1] done, exit code 3"), "{}", followed.stderr);
+    assert!(
+        followed.stderr.contains("[web2, rank 1] done, exit code 3"),
+        "{}",
+        followed.stderr
+    );
 
     let gathered = Ended::of(&mut server.client(&["job", "-b", &job]));
     gathered.expect_code(1);
@@ -62,10 +77,16 @@ fn a_detached_command_goes_on_and_is_shown_as_run_shows_it() {
     let folder = tempfile::tempdir().expect("a folder");
     let path = folder.path().to_str().expect("UTF-8");
     let kept = ["job", "--quiet", "--output-dir", path, &job];
-    assert_eq!(Ended::of(&mut server.client(&kept)).stderr, "[web2, rank 1] done, exit code 3 (0 ms)\n".replace("0 ms", &times(&kept, &server)));
+    assert_eq!(
+        Ended::of(&mut server.client(&kept)).stderr,
+        "[web2, rank 1] done, exit code 3 (0 ms)\n".replace("0 ms", &times(&kept, &server))
+    );
     for name in ["web1", "web2"] {
         let file = folder.path().join(format!("{name}.stdout"));
-        assert_eq!(std::fs::read_to_string(file).expect("a file"), "half\nrest\n");
+        assert_eq!(
+            std::fs::read_to_string(file).expect("a file"),
+            "half\nrest\n"
+        );
     }
     let json = Ended::of(&mut server.client(&["job", "--json", &job]));
     let lines: Vec<Value> = json
@@ -77,7 +98,10 @@ fn a_detached_command_goes_on_and_is_shown_as_run_shows_it() {
         "run": lines[0]["run"], "targets": 2});
     assert_eq!(lines[0], accepted);
     let last = lines.last().expect("a summary");
-    assert_eq!([&last["type"], &last["targets"]], [&json!("summary"), &json!(2)]);
+    assert_eq!(
+        [&last["type"], &last["targets"]],
+        [&json!("summary"), &json!(2)]
+    );
 }
 
 /// How long the failed target took, as it is shown.
@@ -94,13 +118,22 @@ fn jobs_are_listed_and_cancelled() {
     empty.expect_code(0);
     empty.expect_stdout("the server keeps no detached command of yours\n");
     let mut web1 = service(&server, "web1");
-    let [first, second] = [["--to", "web1", "--", "one"], ["--to", "web1", "--", "two words"]]
-        .map(|words| detach(&server, &words));
+    let [first, second] = [
+        ["--to", "web1", "--", "one"],
+        ["--to", "web1", "--", "two words"],
+    ]
+    .map(|words| detach(&server, &words));
     let execute = web1.execute();
     let table = Ended::of(&mut server.client(&["jobs"]));
-    let rows: Vec<String> = without_times(table.text()).lines().map(str::to_owned).collect();
+    let rows: Vec<String> = without_times(table.text())
+        .lines()
+        .map(str::to_owned)
+        .collect();
     assert!(rows[0].starts_with("JOB"), "{rows:?}");
-    assert!(rows[1].starts_with(&second) && rows[1].ends_with("0/1       0  web1  'two words'"), "{rows:?}");
+    assert!(
+        rows[1].starts_with(&second) && rows[1].ends_with("0/1       0  web1  'two words'"),
+        "{rows:?}"
+    );
     assert!(rows[2].starts_with(&first), "{rows:?}");
     let names = Ended::of(&mut server.client(&["jobs", "-o", "name"]));
     names.expect_stdout(format!("{second}\n{first}\n"));
@@ -126,9 +159,21 @@ fn what_is_wrong_is_one_line() {
         (&["cancel", "7"], 2, &["'7'", "32 hex digits"]),
         (&["job", unknown], 2, &["no such job"]),
         (&["cancel", unknown], 2, &["no such job"]),
-        (&["run", "--detach", "--stdin", "x"], 2, &["--detach", "--stdin"]),
-        (&["run", "--detach", "--batch", "2", "x"], 2, &["--detach", "--batch"]),
-        (&["run", "--detach", "-b", "x"], 2, &["--detach", "--gather"]),
+        (
+            &["run", "--detach", "--stdin", "x"],
+            2,
+            &["--detach", "--stdin"],
+        ),
+        (
+            &["run", "--detach", "--batch", "2", "x"],
+            2,
+            &["--detach", "--batch"],
+        ),
+        (
+            &["run", "--detach", "-b", "x"],
+            2,
+            &["--detach", "--gather"],
+        ),
         (&["run", "--detach", "x"], 4, &["no client is below"]),
         (&["job", "--save", "f", unknown], 2, &["--save"]),
     ] {
@@ -146,7 +191,9 @@ fn a_command_that_waits_and_one_whose_sender_is_killed_go_on() {
     let mut web1 = service(&server, "web1");
     let mut sender = Process::start_fed(&mut server.client(&["--slots", "0"]));
     sender.feed("@web1 long &\n@web1 print\n");
-    sender.stdout.wait_for("command sent; it goes on as job &1, ");
+    sender
+        .stdout
+        .wait_for("command sent; it goes on as job &1, ");
     let long = web1.execute();
     sender.stdout.wait_for("print command sent.");
     sender.signal(Signal::KILL);
@@ -176,7 +223,9 @@ fn a_prompt_detaches_lists_and_goes_on_with_a_job() {
     lines.stdout.wait_for("done, exit code 3");
     lines.stdout.wait_for("You are ");
     lines.feed(":fg 9\n");
-    lines.stderr.wait_for("\"9\" is no detached command; :jobs shows them");
+    lines
+        .stderr
+        .wait_for("\"9\" is no detached command; :jobs shows them");
     lines.feed_no_more();
     lines.end().expect_code(2);
 }
@@ -243,7 +292,10 @@ impl Line {
         for (key, value) in answer.as_object().expect("an object") {
             line[key] = value.clone();
         }
-        let written = self.reader.get_mut().write_all(format!("{line}\n").as_bytes());
+        let written = self
+            .reader
+            .get_mut()
+            .write_all(format!("{line}\n").as_bytes());
         written.expect("it reads");
         params
     }
@@ -261,7 +313,10 @@ fn a_lost_answer_is_asked_for_again_and_nothing_runs_twice() {
         let (sent, _) = first.request("send");
         let id = sent["detach"].clone();
         assert_eq!(id.as_str().map(str::len), Some(32), "{sent}");
-        assert!(sent.get("window").is_none() && sent.get("progress").is_none(), "{sent}");
+        assert!(
+            sent.get("window").is_none() && sent.get("progress").is_none(),
+            "{sent}"
+        );
         drop(first);
 
         let mut second = server.join();
@@ -274,7 +329,8 @@ fn a_lost_answer_is_asked_for_again_and_nothing_runs_twice() {
                 second.answer("jobs", &json!({"result": {"jobs": [job], "total": 1}}));
             }
             false => {
-                let unknown = json!({"code": -32602, "message": "no", "data": {"reason": "invalid_params"}});
+                let unknown =
+                    json!({"code": -32602, "message": "no", "data": {"reason": "invalid_params"}});
                 second.answer("job", &json!({"error": unknown}));
                 let taken = json!({"result": {"job": id, "targets": 1}});
                 assert_eq!(second.answer("send", &taken)["detach"], id);
@@ -283,6 +339,10 @@ fn a_lost_answer_is_asked_for_again_and_nothing_runs_twice() {
         let ended = run.end_within(PATIENCE + Duration::from_secs(10));
         let id = id.as_str().expect("a text");
         ended.expect_code(0).expect_stdout(format!("{id}\n"));
-        assert!(ended.stderr.contains("asking for the job"), "{}", ended.stderr);
+        assert!(
+            ended.stderr.contains("asking for the job"),
+            "{}",
+            ended.stderr
+        );
     }
 }

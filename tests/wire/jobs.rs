@@ -3,6 +3,7 @@
 
 use std::time::{Duration, Instant, SystemTime};
 
+use crate::audit::{Log, of_type};
 use crate::support::auth::{Auth, ROLES};
 use crate::support::{PATIENCE, Raw, Server, pair, ranked};
 use serde_json::{Value, json};
@@ -51,7 +52,9 @@ fn outcomes(client: &mut Raw, job: &Value) -> Vec<Value> {
 
 #[track_caller]
 fn code(client: &mut Raw, method: &str, params: &Value) -> i64 {
-    client.error(method, params)["code"].as_i64().expect("a code")
+    client.error(method, params)["code"]
+        .as_i64()
+        .expect("a code")
 }
 
 #[test]
@@ -61,7 +64,10 @@ fn a_detached_command_outlives_its_sender_and_another_client_asks_for_it() {
     let detached = boss.result("send", &json!({"command": ["build"], "detach": ID}));
     assert_eq!(detached, json!({"job": ID, "targets": 1}));
     let execute = web1.execute();
-    assert_eq!(execute.params["timeout_ms"], 86_400_000, "a day, unless it is said");
+    assert_eq!(
+        execute.params["timeout_ms"], 86_400_000,
+        "a day, unless it is said"
+    );
     assert_eq!(execute.params["from"], boss.origin(0));
     web1.output(&execute, "stdout", "half ");
     boss.leave();
@@ -137,7 +143,10 @@ fn what_cannot_be_detached_is_named() {
     ] {
         assert_eq!(code(&mut boss, "job", &params), INVALID_PARAMS, "{params}");
     }
-    assert_eq!(code(&mut boss, "cancel_job", &json!({"job": ID})), INVALID_PARAMS);
+    assert_eq!(
+        code(&mut boss, "cancel_job", &json!({"job": ID})),
+        INVALID_PARAMS
+    );
     worker.expect_nothing("nothing ran");
     for not in [json!(false), Value::Null] {
         let id = boss.request("send", &json!({"command": ["x"], "detach": not}));
@@ -146,10 +155,18 @@ fn what_cannot_be_detached_is_named() {
     }
     let taken = json!({"command": ["x"], "detach": ID, "progress": false, "stdin": false});
     boss.result("send", &taken);
-    assert_eq!(code(&mut boss, "send", &taken), INVALID_PARAMS, "it is in use");
+    assert_eq!(
+        code(&mut boss, "send", &taken),
+        INVALID_PARAMS,
+        "it is in use"
+    );
     worker.serve(1);
     outcomes(&mut boss, &json!(ID));
-    assert_eq!(code(&mut boss, "send", &taken), INVALID_PARAMS, "while it is kept");
+    assert_eq!(
+        code(&mut boss, "send", &taken),
+        INVALID_PARAMS,
+        "while it is kept"
+    );
     worker.expect_nothing("it ran once");
 }
 
@@ -161,16 +178,17 @@ fn a_send_that_reaches_nothing_is_an_error_and_no_job() {
         assert_eq!(code(&mut boss, "send", &params(to)), expected, "{to}");
     }
     assert_eq!(code(&mut worker, "send", &params("0")), 8);
-    assert_eq!(boss.result("jobs", &json!({})), json!({"jobs": [], "total": 0}));
+    assert_eq!(
+        boss.result("jobs", &json!({})),
+        json!({"jobs": [], "total": 0})
+    );
 }
 
 #[test]
 fn several_targets_have_an_outcome_each_and_the_sender_hears_nothing() {
     let server = Server::start(9, &[]);
-    let [mut top, mut boss, mut web1, mut web2] = ranked(
-        &server,
-        [("top", 0), ("boss", 0), ("web1", 1), ("web2", 1)],
-    );
+    let [mut top, mut boss, mut web1, mut web2] =
+        ranked(&server, [("top", 0), ("boss", 0), ("web1", 1), ("web2", 1)]);
     let job = boss.result(
         "send",
         &json!({"to": "top,web*,nope", "command": ["x"], "detach": true}),
@@ -182,8 +200,12 @@ fn several_targets_have_an_outcome_each_and_the_sender_hears_nothing() {
     drop(web2);
     let mut all = outcomes(&mut boss, &job["job"]);
     all.sort_by_key(|outcome| outcome["name"].to_string());
-    let told = all.iter().map(|outcome| (&outcome["name"], &outcome["status"]));
-    let told: Vec<String> = told.map(|(name, status)| format!("{name} {status}")).collect();
+    let told = all
+        .iter()
+        .map(|outcome| (&outcome["name"], &outcome["status"]));
+    let told: Vec<String> = told
+        .map(|(name, status)| format!("{name} {status}"))
+        .collect();
     assert_eq!(
         told,
         [
@@ -233,7 +255,10 @@ fn sixteen_requests_wait_and_each_is_answered_in_time() {
     let execute = worker.execute();
     let started = Instant::now();
     let waits = [(); 16].map(|()| boss.request("job", &json!({"job": job, "wait": true})));
-    assert_eq!(code(&mut boss, "job", &json!({"job": job, "wait": true})), BUSY);
+    assert_eq!(
+        code(&mut boss, "job", &json!({"job": job, "wait": true})),
+        BUSY
+    );
     boss.result("job", &json!({"job": job}));
     let again = json!({"jsonrpc": "2.0", "id": waits[0], "method": "ping"});
     boss.send(&again);
@@ -242,7 +267,10 @@ fn sixteen_requests_wait_and_each_is_answered_in_time() {
     boss.notify("cancel", &json!({"send": waits[0]}));
     for wait in &waits {
         let page = boss.wait_within(WAIT + PATIENCE, "its answer", |m| m["id"] == *wait);
-        assert_eq!(page["result"], json!({"events": [], "open": true, "last": 0}));
+        assert_eq!(
+            page["result"],
+            json!({"events": [], "open": true, "last": 0})
+        );
     }
     assert!(started.elapsed() >= WAIT - Duration::from_millis(50));
     let waiting = boss.request("job", &json!({"job": job, "wait": true}));
@@ -253,8 +281,7 @@ fn sixteen_requests_wait_and_each_is_answered_in_time() {
 #[test]
 fn a_job_is_cancelled_wherever_it_stands_and_once() {
     let server = Server::start(9, &[]);
-    let [mut boss, mut web1, mut web2] =
-        ranked(&server, [("boss", 0), ("web1", 1), ("web2", 1)]);
+    let [mut boss, mut web1, mut web2] = ranked(&server, [("boss", 0), ("web1", 1), ("web2", 1)]);
     boss.command("web2", &["blocker"]);
     web2.execute();
     let job = detach(&mut boss, "below", &["x"]);
@@ -287,8 +314,7 @@ fn a_deadline_ends_a_job_without_its_sender() {
 #[test]
 fn an_owner_has_a_quarter_of_a_queue_and_many_are_busy_there() {
     let server = Server::start(9, &["--max-queue", "12"]);
-    let [mut boss, mut other, mut twin] =
-        ranked(&server, [("boss", 0), ("other", 0), ("twin", 0)]);
+    let [mut boss, mut other, mut twin] = ranked(&server, [("boss", 0), ("other", 0), ("twin", 0)]);
     let mut worker = Raw::join(&server, "worker", 1);
     boss.command("worker", &["blocker"]);
     worker.execute();
@@ -297,7 +323,11 @@ fn an_owner_has_a_quarter_of_a_queue_and_many_are_busy_there() {
     }
     let one = json!({"to": "worker", "command": ["3"], "detach": ID});
     assert_eq!(code(&mut boss, "send", &one), BUSY, "a quarter of 12");
-    assert_eq!(code(&mut other, "job", &json!({"job": ID})), INVALID_PARAMS, "it is no job");
+    assert_eq!(
+        code(&mut other, "job", &json!({"job": ID})),
+        INVALID_PARAMS,
+        "it is no job"
+    );
     let many = json!({"to": "worker,nope", "command": ["3"], "detach": ID});
     boss.result("send", &many);
     let mut all = outcomes(&mut boss, &json!(ID));
@@ -308,7 +338,11 @@ fn an_owner_has_a_quarter_of_a_queue_and_many_are_busy_there() {
     }
     boss.sync();
     let id = boss.command("worker", &["past the half of a sender"]);
-    assert_eq!(boss.error_of(&id)["code"], BUSY, "plain ones count by themselves");
+    assert_eq!(
+        boss.error_of(&id)["code"],
+        BUSY,
+        "plain ones count by themselves"
+    );
 }
 
 #[test]
@@ -354,7 +388,10 @@ fn output_is_cut_at_the_share_of_its_target_and_that_is_said() {
     let outcome = &events.last().expect("an outcome")["outcome"];
     assert_eq!(outcome["truncated"], true, "{outcome}");
     let whole = boss.result("job", &json!({"job": job}));
-    assert!(whole.to_string().len() <= 512 << 10, "an answer has a bound");
+    assert!(
+        whole.to_string().len() <= 512 << 10,
+        "an answer has a bound"
+    );
     assert!(whole["last"].as_u64() > whole["events"][0]["n"].as_u64());
 }
 
@@ -368,7 +405,10 @@ fn words_and_selectors_are_cut_in_the_list() {
     worker.serve(1);
     let job = boss.result("jobs", &json!({}))["jobs"][0].clone();
     let words = job["command"].as_array().expect("words");
-    let bytes: usize = words.iter().map(|word| word.as_str().map_or(0, str::len)).sum();
+    let bytes: usize = words
+        .iter()
+        .map(|word| word.as_str().map_or(0, str::len))
+        .sum();
     assert!(words.len() == 2 && (250..=256).contains(&bytes), "{job}");
     assert_eq!(job["to"], to[..256]);
 }
@@ -379,8 +419,8 @@ fn a_tier_is_shown_its_own_jobs_and_those_of_lower_ones_and_the_id_is_the_key() 
     let join = |name: &str, tier: u8| {
         Raw::join_with(&server, json!({"name": name, "tier": tier, "slots": 0}))
     };
-    let [mut high, mut middle, mut low] = [("high", 5), ("middle", 6), ("low", 7)]
-        .map(|(name, tier)| join(name, tier));
+    let [mut high, mut middle, mut low] =
+        [("high", 5), ("middle", 6), ("low", 7)].map(|(name, tier)| join(name, tier));
     let mut worker = Raw::join_with(&server, json!({"name": "worker", "tier": 9}));
     let jobs = [&mut high, &mut middle, &mut low].map(|client| detach(client, "worker", &["x"]));
     worker.serve(3);
@@ -391,7 +431,10 @@ fn a_tier_is_shown_its_own_jobs_and_those_of_lower_ones_and_the_id_is_the_key() 
         assert_eq!([&newest["job"], &newest["by"]], [&jobs[2], &json!("low")]);
     }
     assert_eq!(outcomes(&mut low, &jobs[0])[0]["status"], "done");
-    assert_eq!(low.result("cancel_job", &json!({"job": jobs[0]})), json!({}));
+    assert_eq!(
+        low.result("cancel_job", &json!({"job": jobs[0]})),
+        json!({})
+    );
 }
 
 /// Operators, one that may send little, and an agent.
@@ -412,12 +455,19 @@ fn with_identities_only_the_owner_may_ask() {
     let mut web1 = auth.join(&server, "web1", json!({"name": "web1"}));
     let job = detach(&mut alice, "web1", &["x"]);
     let origin = web1.execute().params["from"].clone();
-    assert_eq!([&origin["identity"], &origin["role"]], ["alice", "operator"]);
+    assert_eq!(
+        [&origin["identity"], &origin["role"]],
+        ["alice", "operator"]
+    );
     let asked = json!({"job": job});
     let unknown = json!({"job": ID});
     for method in ["job", "cancel_job"] {
         let foreign = bob.error(method, &asked);
-        assert_eq!(foreign, bob.error(method, &unknown), "the same message for both");
+        assert_eq!(
+            foreign,
+            bob.error(method, &unknown),
+            "the same message for both"
+        );
         assert_eq!(foreign["code"], INVALID_PARAMS);
     }
     assert_eq!(bob.result("jobs", &json!({}))["total"], 0);
@@ -433,6 +483,8 @@ fn with_identities_only_the_owner_may_ask() {
 
 #[test]
 fn a_revoked_owners_jobs_are_cancelled_and_those_of_an_expired_one_go_on() {
+    // A credential's end is a matter of the clock on the wall.
+    #[allow(clippy::disallowed_methods)]
     let soon = SystemTime::now() + Duration::from_secs(4);
     let expires = format!("expires = {}", humantime::format_rfc3339_seconds(soon));
     let auth = auth().with("erin", "operator", &expires);
@@ -462,8 +514,7 @@ fn a_drain_ends_jobs_as_everything_else() {
     worker.execute();
     let waiting = detach(&mut boss, "worker", &["y"]);
     let news = |after: u64, job: &Value| json!({"job": job, "after": after, "wait": true});
-    let [first, second] =
-        [&waiting, &running].map(|job| boss.request("job", &news(0, job)));
+    let [first, second] = [&waiting, &running].map(|job| boss.request("job", &news(0, job)));
     boss.sync();
     server.terminate();
     let status = |page: &Value| page["events"][0]["outcome"]["status"].clone();
@@ -486,6 +537,95 @@ fn what_has_ended_is_forgotten_after_its_time() {
         assert!(Instant::now() < deadline, "it stays");
         std::thread::sleep(Duration::from_millis(20));
     }
-    assert_eq!(code(&mut boss, "job", &json!({"job": ended})), INVALID_PARAMS);
+    assert_eq!(
+        code(&mut boss, "job", &json!({"job": ended})),
+        INVALID_PARAMS
+    );
     assert_eq!(boss.result("job", &json!({"job": open}))["open"], true);
+}
+
+#[test]
+fn a_detached_command_is_on_record_and_so_is_the_client_that_cancels_it() {
+    let log = Log::new();
+    let server = log.server(&[]);
+    let [mut boss, mut other] = ranked(&server, [("boss", 0), ("other", 0)]);
+    let mut worker = Raw::join(&server, "worker", 1);
+    let boss_id = boss.member();
+    let job = detach(&mut boss, "worker,nope", &["x"]);
+    let execute = worker.execute();
+    boss.leave();
+    other.result("cancel_job", &json!({"job": job}));
+    worker.reply(&execute, &json!({"exit_code": 1, "cancelled": true}));
+    let records = log.records(|last| last["type"] == "end");
+    assert!(
+        !records
+            .iter()
+            .any(|r| r.to_string().contains(job.as_str().expect("an id")))
+    );
+    let sent = of_type(&records, "send");
+    assert_eq!(
+        [&sent[0]["member"], &sent[0]["name"]],
+        [&json!(boss_id), &json!("boss")]
+    );
+    assert_eq!(sent[0]["via"], "plain", "{}", sent[0]);
+    let cancel = of_type(&records, "cancel");
+    assert_eq!(cancel.len(), 1);
+    assert_eq!(cancel[0]["name"], "other");
+    let end = of_type(&records, "end");
+    let ended = json!({"targets": 2, "cancelled": 1, "absent": 1});
+    for (status, count) in ended.as_object().expect("an object") {
+        assert_eq!(end[0][status], *count, "{}", end[0]);
+    }
+}
+
+#[test]
+fn a_target_that_is_lost_is_lost_in_the_job() {
+    let server = Server::start(9, &[]);
+    let [mut boss, mut web1] = ranked(&server, [("boss", 0), ("web1", 2)]);
+    let jobs = [(); 2].map(|()| detach(&mut boss, "web1", &["x"]));
+    let execute = web1.execute();
+    web1.output(&execute, "stdout", "so far");
+    web1.sync();
+    drop(web1);
+    for job in &jobs {
+        let outcome = outcomes(&mut boss, job).remove(0);
+        assert_eq!(
+            [&outcome["status"], &outcome["started"]],
+            [&json!("lost"), &json!(true)]
+        );
+    }
+    let events = until_end(&mut boss, &jobs[0]);
+    assert_eq!(events[0]["output"]["text"], "so far");
+}
+
+#[test]
+fn what_jobs_keep_counts_as_memory_and_never_makes_a_plain_send_busy() {
+    let server = Server::start(9, &["--max-memory", "16MiB"]);
+    let [mut boss, mut worker] = ranked(&server, [("boss", 0), ("worker", 1)]);
+    // A quarter of a quarter of that is for one owner: the eighth job has no room beside the others.
+    let piece = "x".repeat(250_000);
+    let jobs: Vec<Value> = (0..8)
+        .map(|_| {
+            let job = detach(&mut boss, "worker", &["x"]);
+            let execute = worker.execute();
+            worker.output(&execute, "stdout", &piece);
+            worker.reply(&execute, &json!({"exit_code": 0}));
+            outcomes(&mut boss, &job);
+            job
+        })
+        .collect();
+    let list = boss.result("jobs", &json!({}));
+    let kept = list["total"].as_u64().expect("a number");
+    assert!((3..=4).contains(&kept), "{kept} of 8 fit into a mebibyte");
+    assert_eq!(list["jobs"][0]["job"], jobs[7], "the oldest went first");
+    let big = detach(&mut boss, "worker", &["x"]);
+    let execute = worker.execute();
+    for _ in 0..5 {
+        worker.output(&execute, "stdout", &piece);
+    }
+    worker.reply(&execute, &json!({"exit_code": 0}));
+    assert_eq!(outcomes(&mut boss, &big)[0]["truncated"], true);
+    let plain = boss.command("worker", &["plain"]);
+    worker.serve(1);
+    assert_eq!(boss.result_of(&plain)["status"], "done");
 }

@@ -8,7 +8,9 @@ use common::limits::{INPUT_WINDOW, MAX_OUTPUT, MIN_OUTPUT_SHARE, MIN_WINDOW_SHAR
 use common::net::outbox::Outbox;
 use common::sys::sync::Arc;
 use common::wire::message::{self, Id};
-use common::wire::{Cancel, Detach, JobId, OutputStream, SelectQueryOut, SendOut, Stdin, Tally, method};
+use common::wire::{
+    Cancel, Detach, JobId, OutputStream, SelectQueryOut, SendOut, Stdin, Tally, method,
+};
 use crossbeam_channel::{Receiver, Sender};
 use std::collections::{HashMap, HashSet};
 use std::fmt;

@@ -44,7 +44,10 @@ impl FromStr for JobId {
         let is_hex = text.len() == DIGITS && text.bytes().all(|byte| byte.is_ascii_hexdigit());
         match u128::from_str_radix(text, 16) {
             Ok(number) if is_hex => Ok(JobId(number.to_be_bytes())),
-            _ => Err(format!("{:?} is no job; write its {DIGITS} hex digits", clip(text))),
+            _ => Err(format!(
+                "{:?} is no job; write its {DIGITS} hex digits",
+                clip(text)
+            )),
         }
     }
 }
@@ -227,7 +230,14 @@ mod tests {
         let text = "00ffEE0123456789abcdefABCDEF0000";
         let id: JobId = text.parse().expect("an id");
         assert_eq!(id.to_string(), text.to_lowercase());
-        for wrong in ["", "x", &text[1..], &format!("{text}0"), &text.replace('f', "g"), &text.replacen('0', "+", 1)] {
+        for wrong in [
+            "",
+            "x",
+            &text[1..],
+            &format!("{text}0"),
+            &text.replace('f', "g"),
+            &text.replacen('0', "+", 1),
+        ] {
             assert!(wrong.parse::<JobId>().is_err(), "{wrong}");
         }
     }

@@ -10,9 +10,7 @@
 //! are open are cancelled, and this looks whether they are before each target, and after the last.
 
 use crate::authority::bearer::Bearer;
-use crate::dispatch::command::{
-    Absent, Command, Counts, OutcomeDetails, Target, Targets, Telling,
-};
+use crate::dispatch::command::{Absent, Command, Counts, OutcomeDetails, Target, Targets, Telling};
 use crate::dispatch::distribute::distribute;
 use crate::dispatch::find::find;
 use crate::dispatch::flush_set::FlushSet;
@@ -290,7 +288,12 @@ pub(crate) fn command(
     on_record: Option<OnRecord>,
 ) -> (Arc<Command>, Vec<Target>, Vec<Absent>) {
     let (targets, outranked, absent, telling) = match found {
-        Found::One(target) => (Targets::One(target), Vec::new(), Vec::new(), Telling::Answer),
+        Found::One(target) => (
+            Targets::One(target),
+            Vec::new(),
+            Vec::new(),
+            Telling::Answer,
+        ),
         Found::Many {
             execute,
             outranked,

@@ -126,6 +126,9 @@ mod tests {
         assert!(kept[1].len() < MAX_QUOTED && kept[1].len() > MAX_QUOTED - 4);
         let (kept, truncated) = clipped(vec![String::new(); 10 * MAX_QUOTED], MAX_QUOTED);
         assert!(truncated && kept.len() == MAX_QUOTED + 1);
-        assert_eq!(clipped(vec!["x".into()], MAX_QUOTED), (vec!["x".into()], false));
+        assert_eq!(
+            clipped(vec!["x".into()], MAX_QUOTED),
+            (vec!["x".into()], false)
+        );
     }
 }

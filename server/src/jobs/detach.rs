@@ -44,8 +44,7 @@ pub(crate) fn send(
     let id = check(&hub.jobs, &request)?;
     let deadline = request.deadline_ms.unwrap_or(millis(JOB_DEADLINE));
     request.deadline_ms = Some(deadline);
-    let (selection, on_record) =
-        dispatcher::find_targets(hub, sender, &request, now, flushes)?;
+    let (selection, on_record) = dispatcher::find_targets(hub, sender, &request, now, flushes)?;
     let (job, has_room) = open(hub, sender, id, &request, &selection.found)?;
     let taken = take(hub, &job, &request, selection, on_record, has_room);
     let taken = taken.inspect_err(|_| hub.jobs.take_back(&job))?;
@@ -119,7 +118,12 @@ fn open(
         ));
     }
     let charge = Charge::new(&jobs.memory, kept);
-    let mut log = Some(Log::new(outcomes as u32, kept, Arc::clone(&account), charge));
+    let mut log = Some(Log::new(
+        outcomes as u32,
+        kept,
+        Arc::clone(&account),
+        charge,
+    ));
     let stand_in = stand_in(hub, sender);
     let words = clipped(request.command.to_vec(), MAX_JOB_WORDS).0;
     let to = request.to.as_ref().map(|to| {

@@ -145,9 +145,8 @@ impl Job {
         short.truncated |= is_cut;
         let mut shortest = short.clone();
         shortest.message = None;
-        let extra = |json: &serde_json::value::RawValue| {
-            (EVENT + json.get().len()).saturating_sub(OUTCOME)
-        };
+        let extra =
+            |json: &serde_json::value::RawValue| (EVENT + json.get().len()).saturating_sub(OUTCOME);
         for form in [&whole, &short] {
             let json = log::json(form);
             let extra = extra(&json);

@@ -7,9 +7,7 @@ use common::memory::Charge;
 use common::sys::sync::{Arc, Weak};
 use common::wire::message::{Id, RpcError, result_line};
 use common::wire::name::Name;
-use common::wire::{
-    JobEvent, JobEvents, JobOutput, Outcome, OutputStream, Tally, encode_output,
-};
+use common::wire::{JobEvent, JobEvents, JobOutput, Outcome, OutputStream, Tally, encode_output};
 use serde_json::value::{RawValue, to_raw_value};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
@@ -153,7 +151,9 @@ impl Log {
             before.extend_from_slice(&bytes);
             return self.give_back(EVENT);
         }
-        self.names.entry(member).or_insert_with(|| (name.into(), rank));
+        self.names
+            .entry(member)
+            .or_insert_with(|| (name.into(), rank));
         self.add(Happened::Output {
             member,
             stream,
@@ -171,7 +171,11 @@ impl Log {
     }
 
     /// Adds an outcome; the tally, if it is the last one.
-    pub(super) fn add_outcome(&mut self, outcome: &Outcome<'_>, json: Box<RawValue>) -> Option<Tally> {
+    pub(super) fn add_outcome(
+        &mut self,
+        outcome: &Outcome<'_>,
+        json: Box<RawValue>,
+    ) -> Option<Tally> {
         self.add(Happened::Outcome {
             member: outcome.member,
             json,
@@ -243,9 +247,9 @@ impl Log {
     /// Takes out the requests that can be answered.
     pub(super) fn take_due(&mut self, now: u64) -> Vec<Wait> {
         let waits = std::mem::take(&mut self.waits);
-        let (due, waiting) = waits.into_iter().partition(|wait| {
-            wait.until <= now || !self.is_open() || self.has_after(wait.after)
-        });
+        let (due, waiting) = waits
+            .into_iter()
+            .partition(|wait| wait.until <= now || !self.is_open() || self.has_after(wait.after));
         self.waits = waiting;
         due
     }
@@ -325,7 +329,10 @@ impl Page {
                 stream,
                 bytes,
             } => {
-                let (name, rank) = self.names.get(member).map_or(("", 0), |(n, rank)| (n, *rank));
+                let (name, rank) = self
+                    .names
+                    .get(member)
+                    .map_or(("", 0), |(n, rank)| (n, *rank));
                 let (text, base64) = encode_output(bytes);
                 output = Some(JobOutput {
                     member: *member,

@@ -21,7 +21,11 @@ const LIMIT: usize = 16 << 20;
 const ALL: usize = LIMIT / 4;
 
 fn jobs() -> Arc<Jobs> {
-    Arc::new(Jobs::new(LIMIT, &Memory::new(LIMIT), Duration::from_secs(3600)))
+    Arc::new(Jobs::new(
+        LIMIT,
+        &Memory::new(LIMIT),
+        Duration::from_secs(3600),
+    ))
 }
 
 /// Opens a job with one outcome, if it may be opened; it is the owner's only account.
@@ -117,7 +121,10 @@ fn past_its_part_an_owners_oldest_ended_job_goes_and_then_output_is_cut() {
         jobs.end(job, &timers);
     }
     write(&open_one, part / 3);
-    assert!(jobs.get(oldest.id()).is_none(), "it went for the third output");
+    assert!(
+        jobs.get(oldest.id()).is_none(),
+        "it went for the third output"
+    );
     assert!(jobs.get(older.id()).is_some());
     write(&open_one, part / 2);
     assert!(jobs.get(older.id()).is_none());
@@ -130,7 +137,11 @@ fn past_its_part_an_owners_oldest_ended_job_goes_and_then_output_is_cut() {
     let other = Owner::Identity("other".into());
     let others = open(&jobs, 9, &other);
     write(&others, part / 3);
-    assert_eq!(events(&others).1, part / 3, "no owner costs another one anything");
+    assert_eq!(
+        events(&others).1,
+        part / 3,
+        "no owner costs another one anything"
+    );
 }
 
 #[test]
@@ -145,7 +156,11 @@ fn output_makes_no_send_busy() {
     }
     assert_eq!(events(&first).1, 0, "it is cut in favour of outcomes");
     let rest = (10..=255).map_while(|id| try_open(&jobs, id, &owner));
-    assert_eq!(rest.count() + 9, part / (JOB + OUTCOME), "then nothing can go");
+    assert_eq!(
+        rest.count() + 9,
+        part / (JOB + OUTCOME),
+        "then nothing can go"
+    );
 }
 
 #[test]

@@ -23,9 +23,8 @@ impl Session<'_> {
         request: Send<'_>,
     ) -> Flow {
         let (to, command) = (request.to.clone(), request.command);
-        let sent = super::requests::may_send(member).and_then(|()| {
-            detach::send(self.hub, member, request, self.now, &mut self.flushes)
-        });
+        let sent = super::requests::may_send(member)
+            .and_then(|()| detach::send(self.hub, member, request, self.now, &mut self.flushes));
         match sent {
             Ok(Answer::Taken(detached)) => self.tell(result_line(id, detached)),
             Ok(Answer::Busy(error)) => self.tell(error_line(Some(id.clone()), &error)),
@@ -46,7 +45,10 @@ impl Session<'_> {
         let query: JobsQuery = params(raw)?;
         let (from, limit) = part(query.from, query.limit);
         let now = self.hub.timers.now();
-        Ok(result_line(id, self.hub.jobs.list(member, from, limit, now)))
+        Ok(result_line(
+            id,
+            self.hub.jobs.list(member, from, limit, now),
+        ))
     }
 
     /// What became of a job; `None` if the answer comes later.
@@ -78,7 +80,8 @@ impl Session<'_> {
         match member.sends.open_wait(id, MAX_JOB_WAITS as u8) {
             Opened::New => {}
             Opened::Full => {
-                let message = format!("{MAX_JOB_WAITS} of your requests wait already; wait for one");
+                let message =
+                    format!("{MAX_JOB_WAITS} of your requests wait already; wait for one");
                 return Err(RpcError::new(Code::Busy, message));
             }
             // Its `bye` follows.

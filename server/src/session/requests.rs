@@ -11,8 +11,8 @@ use common::sys::sync::Arc;
 use common::wire::message::{Code, Id, RpcError, clip, error_line, params, result_line};
 use common::wire::method::{self, ClientMethod};
 use common::wire::{
-    Ack, Cancel, Detach, Empty, ExecutionInputConsumed, ExecutionOutput, MembersQuery, Right, SelectQuery,
-    Send, SendConsumed, SendInput, Text, Words,
+    Ack, Cancel, Detach, Empty, ExecutionInputConsumed, ExecutionOutput, MembersQuery, Right,
+    SelectQuery, Send, SendConsumed, SendInput, Text, Words,
 };
 use serde::Deserialize;
 use serde_json::value::RawValue;

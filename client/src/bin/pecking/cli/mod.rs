@@ -6,8 +6,8 @@ mod show;
 
 pub(crate) use job::{Job, ListForm, Listed};
 use run::{Rerun, Run};
-pub(crate) use show::ShowOptions;
 pub(crate) use run::{RunOptions, Task};
+pub(crate) use show::ShowOptions;
 
 use crate::bench::{self, Bench};
 use crate::dial::Wait;

@@ -28,7 +28,9 @@ pub(crate) fn list(
             let ids = jobs.iter().map(|job| format!("{}\n", job.job));
             print(&ids.collect::<String>())
         }
-        ListForm::Table if jobs.is_empty() => print("the server keeps no detached command of yours\n"),
+        ListForm::Table if jobs.is_empty() => {
+            print("the server keeps no detached command of yours\n")
+        }
         ListForm::Table => print(&table::jobs(&jobs)),
     }
 }

@@ -80,9 +80,12 @@ impl SentCommand {
         SentCommand::of(Sent::Here(sent), typed, to)
     }
 
-    /// A detached command that is followed.
-    pub(crate) fn following(job: JobHandle, typed: String) -> SentCommand {
-        SentCommand::of(Sent::Detached(job), typed, None)
+    /// A detached command that is followed, and how many targets it has if these are several.
+    pub(crate) fn following(job: JobHandle, typed: String, targets: Option<u32>) -> SentCommand {
+        SentCommand {
+            targets,
+            ..SentCommand::of(Sent::Detached(job), typed, None)
+        }
     }
 
     fn of(sent: Sent, typed: String, to: Option<String>) -> SentCommand {

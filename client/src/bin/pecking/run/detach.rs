@@ -52,7 +52,8 @@ impl Detaching<'_> {
 
     /// Asks whether the server has the job, and sends the command again if it has not.
     fn ask_again(&self, id: JobId, signals: &Signals) -> Result<Detached, Failure> {
-        let note = format!("the connection was lost before the answer; asking for the job {id} again");
+        let note =
+            format!("the connection was lost before the answer; asking for the job {id} again");
         self.console.say(&note);
         let mut pauses = Backoff::new();
         let mut tries = 0;

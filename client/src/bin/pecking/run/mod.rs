@@ -82,7 +82,8 @@ pub(crate) fn run(
         return detaching.run(client, &signals, options.show.json);
     }
     let shown = progress.shown();
-    let screen = Screen::own(options.show.screen(settings.raw), progress).map_err(Failure::Output)?;
+    let screen =
+        Screen::own(options.show.screen(settings.raw), progress).map_err(Failure::Output)?;
     let is_noted = options.show.quiet || options.stdin || unread_input::note_unread(console);
     let client = Arc::new(client);
     let is_interrupted = Arc::new(AtomicBool::new(false));

@@ -191,6 +191,7 @@ impl Repl<'_> {
             groups: groups.names().map(str::to_owned).collect(),
             open: self.open.keys().copied().collect(),
             kept: self.kept.list().map(|(id, _)| id).collect(),
+            detached: self.detached.numbers().collect(),
         }
     }
 }

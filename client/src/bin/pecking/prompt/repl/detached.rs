@@ -13,26 +13,31 @@ use common::terminal::escape::one_line;
 use std::fmt::Write;
 use std::time::Duration;
 
-/// The jobs that have a number here: their places in the list, from 1 on.
+/// The jobs that have a number here, their places in the list from 1 on, and how many targets they have.
 #[derive(Debug, Default)]
-pub(super) struct Detached(Vec<JobId>);
+pub(super) struct Detached(Vec<(JobId, u32)>);
 
 impl Detached {
     /// The number of a job, which is new if it has none.
-    fn number(&mut self, job: JobId) -> usize {
-        let place = self.0.iter().position(|known| *known == job);
+    fn number(&mut self, job: JobId, targets: u32) -> usize {
+        let place = self.0.iter().position(|(known, _)| *known == job);
         let place = place.unwrap_or_else(|| {
-            self.0.push(job);
+            self.0.push((job, targets));
             self.0.len() - 1
         });
         place + 1
+    }
+
+    pub(super) fn numbers(&self) -> impl Iterator<Item = u64> {
+        1..=self.0.len() as u64
     }
 
     /// The job that a user means.
     fn find(&self, text: &str) -> Option<JobId> {
         let by_number = || {
             let number: usize = text.trim_start_matches('&').parse().ok()?;
-            self.0.get(number.checked_sub(1)?).copied()
+            let (job, _) = self.0.get(number.checked_sub(1)?)?;
+            Some(*job)
         };
         text.parse().ok().or_else(by_number)
     }
@@ -50,7 +55,7 @@ impl Repl<'_> {
         }
         match self.client.detach(command, JobId::random().ok()) {
             Ok(detached) => {
-                let number = self.detached.number(detached.job);
+                let number = self.detached.number(detached.job, detached.targets);
                 let text = format!(
                     "{} command sent; it goes on as job &{number}, {} (:fg {number} shows it).\n",
                     one_line(typed),
@@ -78,10 +83,12 @@ impl Repl<'_> {
     }
 
     fn open_job(&mut self, handle: JobHandle) {
-        let number = self.detached.number(handle.job());
-        let id = handle.id();
-        self.kept.begin(id, &format!("job &{number}"));
-        let followed = SentCommand::following(handle, format!("job &{number}"));
+        let number = self.detached.number(handle.job(), 1);
+        let targets = self.detached.0.get(number - 1).map(|(_, targets)| *targets);
+        let targets = targets.filter(|targets| *targets > 1);
+        let (id, typed) = (handle.id(), format!("job &{number}"));
+        self.kept.begin(id, &typed);
+        let followed = SentCommand::following(handle, typed, targets);
         self.open.insert(id, followed);
     }
 
@@ -96,7 +103,7 @@ impl Repl<'_> {
         }
         let mut text = "Detached, the newest first (:fg ID goes on with one):\n".to_owned();
         for job in &jobs {
-            let number = self.detached.number(job.job);
+            let number = self.detached.number(job.job, job.targets);
             let _ = writeln!(text, "  &{number}  {}", describe(job));
         }
         text
@@ -112,7 +119,11 @@ fn describe(job: &JobSummary) -> String {
     };
     let sent = render::ago(Duration::from_millis(job.sent_ms));
     let by = one_line(&job.by);
-    format!("{} ({ended}), sent {sent} ago by {by}, {}", one_line(&words), job.job)
+    format!(
+        "{} ({ended}), sent {sent} ago by {by}, {}",
+        one_line(&words),
+        job.job
+    )
 }
 
 #[cfg(test)]
@@ -123,7 +134,7 @@ mod tests {
     fn jobs_have_small_numbers_that_stay() {
         let mut detached = Detached::default();
         let [one, two] = [1, 2].map(|byte| JobId::new([byte; 16]));
-        assert_eq!([one, two, one].map(|job| detached.number(job)), [1, 2, 1]);
+        assert_eq!([one, two, one].map(|job| detached.number(job, 1)), [1, 2, 1]);
         for (text, job) in [
             ("1", Some(one)),
             ("&2", Some(two)),
