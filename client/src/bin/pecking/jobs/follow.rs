@@ -1,5 +1,6 @@
 //! `pecking job`: shows what became of a detached command, with everything that `run` shows it with.
 
+use super::not_there;
 use crate::cli::Job;
 use crate::exit_code::ExitCode;
 use crate::failure::Failure;
@@ -28,7 +29,9 @@ pub(crate) fn follow(
     let server = one_line(&settings.config.server);
     progress.draw(Part::default(), format!("joining {server}"));
     let (client, signals) = settings.join(console)?;
-    let job = client.follow(options.job, options.follow)?;
+    let job = client
+        .follow(options.job, options.follow)
+        .map_err(not_there)?;
     let listed = listed(&client, options.job);
     let shown = progress.shown();
     let screen = Screen::own(options.show.screen(settings.raw), progress);

@@ -7,7 +7,7 @@ use crate::exit_code::ExitCode;
 use crate::failure::Failure;
 use crate::output::{print, table};
 use crate::settings::Settings;
-use client::JobId;
+use client::{Code, JobId, RequestError};
 use common::terminal::console::Console;
 
 /// Prints the jobs that the server shows, in this form.
@@ -42,7 +42,18 @@ pub(crate) fn cancel(
     console: &Console,
 ) -> Result<ExitCode, Failure> {
     let (client, _signals) = settings.join(console)?;
-    client.cancel_detached(job)?;
+    client.cancel_detached(job).map_err(not_there)?;
     client.leave();
     Ok(ExitCode::Done)
+}
+
+/// Why a job cannot be asked for.
+fn not_there(error: RequestError) -> Failure {
+    let message = match error.code() {
+        Some(Code::InvalidParams) => {
+            "there is no such job, or it is another identity's; pecking jobs lists those that are kept".into()
+        }
+        _ => error.to_string(),
+    };
+    Failure::NotSent { message, error }
 }

@@ -134,7 +134,10 @@ mod tests {
     fn jobs_have_small_numbers_that_stay() {
         let mut detached = Detached::default();
         let [one, two] = [1, 2].map(|byte| JobId::new([byte; 16]));
-        assert_eq!([one, two, one].map(|job| detached.number(job, 1)), [1, 2, 1]);
+        assert_eq!(
+            [one, two, one].map(|job| detached.number(job, 1)),
+            [1, 2, 1]
+        );
         for (text, job) in [
             ("1", Some(one)),
             ("&2", Some(two)),
