@@ -562,15 +562,12 @@ fn a_detached_command_is_on_record_and_so_is_the_client_that_cancels_it() {
             .iter()
             .any(|r| r.to_string().contains(job.as_str().expect("an id")))
     );
-    let sent = of_type(&records, "send");
-    assert_eq!(
-        [&sent[0]["member"], &sent[0]["name"]],
-        [&json!(boss_id), &json!("boss")]
-    );
-    assert_eq!(sent[0]["via"], "plain", "{}", sent[0]);
+    let sent = of_type(&records, "send")[0]["who"].clone();
+    assert_eq!(sent["member"], boss_id);
+    assert_eq!([&sent["name"], &sent["via"]], ["boss", "plain"]);
     let cancel = of_type(&records, "cancel");
     assert_eq!(cancel.len(), 1);
-    assert_eq!(cancel[0]["name"], "other");
+    assert_eq!(cancel[0]["who"]["name"], "other");
     let end = of_type(&records, "end");
     let ended = json!({"targets": 2, "cancelled": 1, "absent": 1});
     for (status, count) in ended.as_object().expect("an object") {
