@@ -126,10 +126,10 @@ fn join_line(
         let params = Join {
             protocol: PROTOCOL,
             token: token.map(Into::into),
-            resume: Some(Resume {
+            resume: Some(Box::new(Resume {
                 token: resuming.token.reveal().into(),
                 received: resuming.received,
-            }),
+            })),
             ..Join::default()
         };
         message::append_request(&mut line, &JOIN_ID.into(), method::JOIN, params);

@@ -80,7 +80,7 @@ impl Connection {
             lines,
             mut joined,
         } = handshake;
-        let hold = joined.resume.take().map(Hold::new).map(Box::new);
+        let hold = joined.resume.take().map(|it| Box::new(Hold::new(*it)));
         if hold.is_some() {
             outbox.keep(Ack::line);
             outbox.note_times();

@@ -35,12 +35,22 @@ pub struct Join<'a> {
     pub tags: Option<Tags>,
     #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
     pub token: Option<Credential<'a>>,
-    /// Whether its place is held if its connection breaks; it is not, if this is left out.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    /// Whether its place is held if its connection breaks; it is not, if this is left out. Read as
+    /// [`Staying`].
+    #[serde(skip_deserializing, skip_serializing_if = "Option::is_none")]
     pub hold: Option<bool>,
-    /// The place that it comes back to.
-    #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
-    pub resume: Option<Resume<'a>>,
+    /// The place that it comes back to. Read as [`Staying`].
+    #[serde(skip_deserializing, skip_serializing_if = "Option::is_none")]
+    pub resume: Option<Box<Resume<'a>>>,
+}
+
+/// What [`Join`] says about a connection that breaks. Read by itself: the code that reads a struct
+/// needs more of the stack with each field, and the thread of every client passes through it.
+#[derive(Debug, Deserialize)]
+pub struct Staying<'a> {
+    pub hold: Option<bool>,
+    #[serde(borrow)]
+    pub resume: Option<Box<Resume<'a>>>,
 }
 
 /// How a client comes back after its connection broke.
@@ -183,7 +193,7 @@ pub struct Joined {
     pub may: Option<Vec<Right>>,
     /// What it comes back with, if it has asked to be held.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub resume: Option<Resumable>,
+    pub resume: Option<Box<Resumable>>,
     /// If it has come back.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub resumed: Option<Resumed>,

@@ -47,7 +47,7 @@ pub use jobs::{
     CancelJob, Detach, Detached, JobEvent, JobEvents, JobId, JobOutput, JobQuery, JobSummary, Jobs,
     JobsQuery,
 };
-pub use join::{Ack, Credential, Join, Joined, Resumable, Resume, ResumeToken, Resumed};
+pub use join::{Ack, Credential, Join, Joined, Resumable, Resume, ResumeToken, Resumed, Staying};
 pub use members::{Member, Members, MembersQuery, Rank};
 pub use outcome::{Outcome, Status, Tally};
 pub use output::{

@@ -198,13 +198,8 @@ impl Session<'_> {
             stands = Some(standing);
             // Before it is in the list, so that it leaves the list if anything goes wrong from here.
             *kept = Some(Arc::clone(member));
-            let resume = place.as_mut().and_then(|place| place.resume.take());
-            connection
-                .outbox
-                .push(first_welcome(hub, id, member, standing, may, resume));
-            if let Some(hold) = place.as_mut().and_then(|place| place.hold.take()) {
-                connection.set_hold(hold);
-            }
+            let place = place.as_deref_mut();
+            first_welcome(hub, id, member, standing, may, place);
         };
         let Admitted { member, replaced } = hub
             .roster
@@ -296,7 +291,7 @@ fn place(hub: &Hub, now: u64) -> Option<Box<Place>> {
     Some(Box::new(Place {
         token: hash,
         hold: Some(Box::new(Hold::new(hash, now))),
-        resume: Some(Resumable { token, hold_ms }),
+        resume: Some(Box::new(Resumable { token, hold_ms })),
     }))
 }
 
@@ -304,10 +299,10 @@ fn place(hub: &Hub, now: u64) -> Option<Box<Place>> {
 struct Place {
     token: TokenHash,
     hold: Option<Box<Hold>>,
-    resume: Option<Resumable>,
+    resume: Option<Box<Resumable>>,
 }
 
-/// The answer to a first `join`.
+/// Queues the answer to a first `join`; what comes behind it counts if the place is to be held.
 #[inline(never)]
 fn first_welcome(
     hub: &Hub,
@@ -315,21 +310,28 @@ fn first_welcome(
     member: &Member,
     standing: Standing,
     may: Option<Vec<Right>>,
-    resume: Option<Resumable>,
-) -> Vec<u8> {
-    let answer = Welcome {
+    place: Option<&mut Place>,
+) {
+    let (hold, resume) = place.map_or((None, None), |place| {
+        (place.hold.take(), place.resume.take())
+    });
+    let answer = Box::new(Welcome {
         may,
         resume,
         resumed: None,
-    };
-    welcome(hub, id, member, standing, answer)
+    });
+    let line = welcome(hub, id, member, standing, answer);
+    member.connection.outbox.push(line);
+    if let Some(hold) = hold {
+        member.connection.set_hold(hold);
+    }
 }
 
 /// What the answer to a `join` says besides what is known of the member.
 #[derive(Clone)]
 pub(super) struct Welcome {
     pub(super) may: Option<Vec<Right>>,
-    pub(super) resume: Option<Resumable>,
+    pub(super) resume: Option<Box<Resumable>>,
     pub(super) resumed: Option<(Resumed, Option<u64>)>,
 }
 
@@ -340,7 +342,7 @@ pub(super) fn welcome(
     id: &Id,
     member: &Member,
     standing: Standing,
-    answer: Welcome,
+    answer: Box<Welcome>,
 ) -> Vec<u8> {
     let bearer = member.bearer.as_ref();
     let joined = Joined {

@@ -59,13 +59,13 @@ impl Session<'_> {
         let standing = hub.roster.standing(&member).ok_or_else(not_resumable)?;
         let (token, hash) = new_token().map_err(|_| not_resumable())?;
         let hold_ms = holds::hold_ms(hub).ok_or_else(not_resumable)?;
-        let resume = Some(Resumable { token, hold_ms });
+        let resume = Some(Box::new(Resumable { token, hold_ms }));
         let received = hold.received();
-        let lines = Welcome {
+        let lines = Box::new(Welcome {
             resume,
             resumed: Some((Resumed::Lines, Some(received))),
             may: rights(wanted),
-        };
+        });
         hub.holds.add(&hash, &member);
         let answer = welcome(hub, id, &member, standing, lines.clone());
         let outbox = &member.connection.outbox;
@@ -79,10 +79,10 @@ impl Session<'_> {
             return Ok(());
         }
         hub.holds.remove([hash]);
-        let rank = Welcome {
+        let rank = Box::new(Welcome {
             resumed: Some((Resumed::Rank, None)),
-            ..lines
-        };
+            ..*lines
+        });
         self.take_place(id, &member, wanted, hash, rank)
     }
 
@@ -131,7 +131,7 @@ impl Session<'_> {
         earlier: &Arc<Member>,
         wanted: &Wanted,
         token: TokenHash,
-        answer: Welcome,
+        answer: Box<Welcome>,
     ) -> Result<(), RpcError> {
         let (hub, connection) = (self.hub, self.connection);
         let terms = earlier.terms();

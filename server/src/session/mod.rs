@@ -73,7 +73,7 @@ pub(crate) fn serve(hub: &Arc<Hub>, connection: Arc<Connection>) {
 struct Resumption {
     member: Arc<Member>,
     /// What came behind its `join`.
-    reader: LineReader,
+    reader: Box<LineReader>,
 }
 
 /// A panic ends the step that it happens in; the steps that clean up follow all the same.
@@ -83,9 +83,8 @@ fn serve_one(
     connection: &Arc<Connection>,
     resumed: Option<Resumption>,
 ) -> Option<Resumption> {
-    let about = log_limit::about(&connection.peer().ip().to_string());
-    // Not on the stack, which every idle session keeps by whole pages.
-    let mut session = Box::new(Session::new(hub, connection, &about));
+    let about = about(connection);
+    let mut session = Session::new(hub, connection, &about);
     if let Some(resumed) = resumed {
         session.go_on(resumed);
     }
@@ -99,6 +98,11 @@ fn serve_one(
         hub.disconnected(connection);
     }
     resumed
+}
+
+#[inline(never)]
+fn about(connection: &Connection) -> About {
+    log_limit::about(&connection.peer().ip().to_string())
 }
 
 pub(crate) type Flow = ControlFlow<()>;
@@ -142,8 +146,14 @@ pub(crate) struct Session<'a> {
 }
 
 impl<'a> Session<'a> {
-    fn new(hub: &'a Arc<Hub>, connection: &'a Arc<Connection>, about: &'a About) -> Session<'a> {
-        Session {
+    /// Not on the stack, which every idle session keeps by whole pages.
+    #[inline(never)]
+    fn new(
+        hub: &'a Arc<Hub>,
+        connection: &'a Arc<Connection>,
+        about: &'a About,
+    ) -> Box<Session<'a>> {
+        Box::new(Session {
             hub,
             connection,
             about,
@@ -164,21 +174,29 @@ impl<'a> Session<'a> {
             is_away: false,
             resumed: None,
             reader: None,
-        }
+        })
     }
 
+    #[inline(never)]
     fn take(&mut self, steps: &[Step]) {
         for step in steps {
             if catch_unwind(AssertUnwindSafe(|| step(self))).is_err() {
-                let peer = self.connection.peer();
-                log::error!("{peer}: its session panicked; it ends");
-                self.connection.blame("its session panicked");
-                self.has_panicked = true;
+                self.panicked();
             }
         }
     }
 
+    #[cold]
+    #[inline(never)]
+    fn panicked(&mut self) {
+        let peer = self.connection.peer();
+        log::error!("{peer}: its session panicked; it ends");
+        self.connection.blame("its session panicked");
+        self.has_panicked = true;
+    }
+
     /// Goes on in the place of an earlier session.
+    #[inline(never)]
     fn go_on(&mut self, resumed: Resumption) {
         let Resumption { member, mut reader } = resumed;
         reader.set_limit(self.hub.config.max_line);
@@ -189,30 +207,28 @@ impl<'a> Session<'a> {
             let address = self.connection.peer().ip();
             self.presence = Some(self.hub.throttle.member(address));
         }
-        self.reader = Some(Box::new(reader));
+        self.reader = Some(reader);
         self.member = Some(member);
     }
 
     /// What the next session goes on with, if the client has come back to its place.
+    #[inline(never)]
     fn resumption(&mut self) -> Option<Resumption> {
         let member = self.resumed.take()?;
         self.presence = None;
-        let reader = self.reader.take().map(|reader| *reader);
-        let reader = reader.unwrap_or_else(|| LineReader::new(self.hub.config.max_line));
+        let reader = self.reader.take();
+        let reader = reader.unwrap_or_else(|| Box::new(LineReader::new(self.hub.config.max_line)));
         Some(Resumption { member, reader })
     }
 
     /// Reads until the connection ends or is to be closed.
+    #[inline(never)]
     fn read_lines(&mut self) {
         if self.last_line.is_some() {
             return;
         }
         let is_resumed = self.reader.is_some();
-        let mut reader = self.reader.take().unwrap_or_else(|| {
-            Box::new(LineReader::new(
-                MAX_LINE_BEFORE_JOIN.min(self.hub.config.max_line),
-            ))
-        });
+        let mut reader = self.reader.take().unwrap_or_else(|| self.first_reader());
         let Ok(mut input) = self.connection.stream.input() else {
             return;
         };
@@ -256,6 +272,12 @@ impl<'a> Session<'a> {
                     .blame("it took no answers, and had not joined");
             }
         }
+    }
+
+    #[inline(never)]
+    fn first_reader(&self) -> Box<LineReader> {
+        let limit = MAX_LINE_BEFORE_JOIN.min(self.hub.config.max_line);
+        Box::new(LineReader::new(limit))
     }
 
     /// Handles every line that is here, and writes what that causes.
