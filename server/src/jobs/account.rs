@@ -72,7 +72,7 @@ impl Account {
         self.kept.fetch_sub(bytes, Ordering::Relaxed);
     }
 
-    #[cfg(test)]
+    #[cfg(all(test, not(shuttle)))]
     pub(super) fn kept(&self) -> usize {
         self.kept.load(Ordering::Relaxed)
     }
