@@ -195,12 +195,17 @@ impl Job {
 
     /// Has a request wait until something happens; `false`: it can be answered now.
     pub(crate) fn wait(self: &Arc<Self>, wait: Wait, timers: &TimerQueue) -> bool {
-        let until = wait.until;
         let waits = leaf(&self.log).wait(wait).is_ok();
-        if waits {
-            timers.schedule(until, Timer::JobNews(Arc::clone(self)));
-        }
+        self.schedule(timers);
         waits
+    }
+
+    /// Has the request answered in time that has waited longest, if there is one.
+    fn schedule(self: &Arc<Self>, timers: &TimerQueue) {
+        let at = leaf(&self.log).timer(timers.now());
+        if let Some(at) = at {
+            timers.schedule(at, Timer::JobNews(Arc::clone(self)));
+        }
     }
 
     /// Has the clients told that wait for news, if there are any.
@@ -212,9 +217,10 @@ impl Job {
     }
 
     /// Answers the requests that waited for what has happened, or have waited long enough.
-    pub(crate) fn tell_news(&self, timers: &TimerQueue) {
+    pub(crate) fn tell_news(self: &Arc<Self>, timers: &TimerQueue) {
         self.news.store(false, Ordering::Release);
         let due = leaf(&self.log).take_due(timers.now());
+        self.schedule(timers);
         let mut flushes = FlushSet::new(timers);
         for wait in due {
             let Some(member) = wait.member.upgrade() else {

@@ -66,6 +66,8 @@ pub(super) struct Log {
     /// Targets whose output was cut here.
     cut: BTreeSet<u64>,
     waits: Vec<Wait>,
+    /// When the timer comes that was scheduled last for one of them.
+    timer: u64,
     /// Why it was not taken after all.
     refusal: Option<RpcError>,
     kept: usize,
@@ -93,6 +95,7 @@ impl Log {
             names: BTreeMap::new(),
             cut: BTreeSet::new(),
             waits: Vec::new(),
+            timer: 0,
             refusal: None,
             kept,
             account,
@@ -229,6 +232,16 @@ impl Log {
 
     fn has_after(&self, after: u64) -> bool {
         self.events.back().is_some_and(|event| event.n > after)
+    }
+
+    /// When to schedule a timer for the request that has waited longest, if none is scheduled: a job has
+    /// one at a time, however often it is asked for.
+    pub(super) fn timer(&mut self, now: u64) -> Option<u64> {
+        let next = self.waits.iter().map(|wait| wait.until).min()?;
+        (self.timer <= now).then(|| {
+            self.timer = next;
+            next
+        })
     }
 
     /// Has a request wait, unless there is something to tell it.
