@@ -109,6 +109,10 @@ impl Client {
         })
     }
 
+    pub(crate) fn shared(&self) -> &Arc<Shared> {
+        &self.shared
+    }
+
     fn connection(&self) -> Arc<Connection> {
         self.shared.connection()
     }
@@ -245,13 +249,20 @@ impl Client {
     }
 
     /// Asks a question with one plain answer.
-    fn call<T: DeserializeOwned>(
+    pub(crate) fn call<T: DeserializeOwned>(
         &self,
         method: &str,
         params: impl Serialize,
     ) -> Result<T, RequestError> {
+        self.call_line(|id| message::request_line(&id.into(), method, params))
+    }
+
+    /// The same, with the line of the question.
+    pub(crate) fn call_line<T: DeserializeOwned>(
+        &self,
+        line: impl FnOnce(u64) -> Vec<u8>,
+    ) -> Result<T, RequestError> {
         let (answer, waiting) = bounded(1);
-        let line = |id: u64| message::request_line(&id.into(), method, params);
         let connection = self.connection();
         let id = connection.request(PendingRequest::Call(answer), line)?;
         let raw = match waiting.recv_timeout(CALL_TIMEOUT) {

@@ -42,6 +42,7 @@
 mod client;
 mod config;
 mod connection;
+mod detached;
 mod error;
 mod events;
 mod execute;
@@ -61,6 +62,7 @@ mod token;
 pub use crate::client::Client;
 pub use crate::config::{CONNECT_TIMEOUT, Config, ConnectError, PlainTo};
 pub use crate::connection::backoff::Backoff;
+pub use crate::detached::JobHandle;
 pub use crate::error::RequestError;
 pub use crate::events::{ClientEvent, Disconnect};
 pub use crate::execute::executor::{
@@ -82,6 +84,6 @@ pub use common::token::{NoToken, Secret, TokenError};
 pub use common::wire::message::{Code, Id, RpcError};
 pub use common::wire::name::Name;
 pub use common::wire::{
-    ByeReason, Identity, Joined, Kind, Leftovers, Member, Members, OutputStream, Reach, Resumed,
-    Right, Selected, SelectedTarget, Status, Tags, Tally, Tier,
+    ByeReason, Detached, Identity, JobId, JobSummary, Joined, Kind, Leftovers, Member, Members,
+    OutputStream, Reach, Resumed, Right, Selected, SelectedTarget, Status, Tags, Tally, Tier,
 };

@@ -124,6 +124,7 @@ mod write {
         let command = ["0123456789abcdef0123456789abcdef".to_owned()];
         let send = SendOut {
             stdin: None,
+            detach: None,
             command: &command,
             to: Some("web1"),
             timeout_ms: None,

@@ -93,6 +93,35 @@ pub const INPUT_STEP: u64 = 16 << 10;
 /// Commands with input that are open at one target: with windows of the usual size these are 4 MiB.
 pub const MAX_OPEN_INPUTS: usize = 64;
 
+/// Detached commands that are open: a fleet's jobs of a night, each with as many targets as
+/// it likes.
+pub const MAX_OPEN_JOBS: usize = 1024;
+
+/// The same, of one owner: a quarter, so that no owner has all the places alone.
+pub const MAX_OPEN_JOBS_OF_ONE: usize = MAX_OPEN_JOBS / 4;
+
+/// Bytes that all jobs together keep, unless that is more than a quarter of what the server may keep in
+/// all: the largest output of sixteen of them.
+pub const MAX_JOBS_MEMORY: usize = 256 << 20;
+
+/// The part of that, and of the queue of any target, that is for one owner.
+pub const JOBS_PART: usize = 4;
+
+/// `job` requests of one client that wait for news.
+pub const MAX_JOB_WAITS: usize = 16;
+
+/// How long such a request waits at the most.
+pub const JOB_WAIT: Duration = Duration::from_secs(30);
+
+/// How long a detached command may take whose sender does not say.
+pub const JOB_DEADLINE: Duration = Duration::from_secs(24 * 3600);
+
+/// How long a job is kept after its end, unless the server is told otherwise: an operator's lunch.
+pub const KEEP_JOBS: Duration = Duration::from_secs(3600);
+
+/// Bytes of a job's words, and of its selector, in a list of jobs.
+pub const MAX_JOB_WORDS: usize = 256;
+
 /// How long a connection may be silent before it is asked for a sign of life, and
 /// then how long it has to give one, unless the server is told otherwise.
 pub const HEARTBEAT: Duration = Duration::from_secs(5);

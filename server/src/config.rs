@@ -69,6 +69,8 @@ pub struct Config {
     pub max_sends: usize,
     /// Bytes that are kept for all clients together.
     pub max_memory: usize,
+    /// How long a detached command is kept after its end.
+    pub keep_jobs: Duration,
     /// What a client must show to join, if anything.
     pub token: Option<Token>,
     /// What it encrypts with; without this, everything goes in the clear.
@@ -98,6 +100,7 @@ impl Default for Config {
             max_queue_bytes: 16 << 20,
             max_sends: 4096,
             max_memory: default_max_memory(),
+            keep_jobs: limits::KEEP_JOBS,
             token: None,
             tls: None,
             authority: None,

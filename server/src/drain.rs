@@ -62,6 +62,7 @@ impl Drain {
                         hub.conclude_all(member.queue.give_up(), &mut flushes);
                     }
                     flushes.flush();
+                    hub.jobs.tell_news(&hub.timers);
                 }
                 // What a session is concluding at this moment gets a moment more.
                 let must_go = now >= until.saturating_add(CONCLUDE_MS);

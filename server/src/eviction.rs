@@ -12,6 +12,8 @@ use crate::dispatch::dispatcher;
 use crate::dispatch::flush_set::FlushSet;
 use crate::holds;
 use crate::hub::Hub;
+use crate::jobs::Job;
+use crate::jobs::detach;
 use crate::member::Member;
 use common::logging::log_limit;
 use common::sys::sync::Arc;
@@ -163,6 +165,9 @@ pub(crate) fn hold_all(hub: &Hub) {
     for member in &members {
         ended += usize::from(!guarded(member, || hold(hub, member, &mut flushes)));
     }
+    for job in hub.jobs.open_ones(None) {
+        hold_job(hub, &job, &mut flushes);
+    }
     drop(flushes);
     let _any = log_limit::unlimited();
     log::info!(
@@ -200,6 +205,21 @@ pub(crate) fn hold(hub: &Hub, member: &Arc<Member>, flushes: &mut FlushSet<'_>) 
         if Arc::ptr_eq(&rules, &authority.rules()) {
             return true;
         }
+    }
+}
+
+/// Cancels a job if its sender would be revoked by the rules in force; one whose credential's time is
+/// over goes on.
+pub(crate) fn hold_job(hub: &Hub, job: &Job, flushes: &mut FlushSet<'_>) {
+    let sender = job.stand_in();
+    let (Some(bearer), Some(authority)) = (&sender.bearer, &hub.config.authority) else {
+        return;
+    };
+    match given(&authority.rules(), &bearer.grant(), sender) {
+        Err(reason) if reason.bye == ByeReason::Revoked => {
+            detach::cancel(hub, job, sender, reason.exact, flushes);
+        }
+        _ => {}
     }
 }
 

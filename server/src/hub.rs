@@ -6,6 +6,7 @@ use crate::connection::hold::{Hold, Stage};
 use crate::dispatch::command::OutcomeDetails;
 use crate::dispatch::flush_set::FlushSet;
 use crate::holds::Holds;
+use crate::jobs::Jobs;
 use crate::join::handshakes::Handshakes;
 use crate::join::throttle::Throttle;
 use crate::member::Member;
@@ -61,6 +62,8 @@ pub(crate) struct Hub {
     /// What keeps them for the next start, if something does.
     #[cfg(not(shuttle))]
     pub(crate) state: Option<State>,
+    /// Detached commands.
+    pub(crate) jobs: Arc<Jobs>,
     /// What it shows over HTTP, if it does.
     pub(crate) telemetry: Option<Arc<Telemetry>>,
     /// All connections, joined or not.
@@ -84,6 +87,8 @@ pub(crate) struct Hub {
 
 impl Hub {
     pub(crate) fn new(config: Config, run: u128, waker: Waker) -> Hub {
+        let budget = MemoryBudget::new(config.max_memory);
+        let jobs = Jobs::new(config.max_memory, &budget.commands, config.keep_jobs);
         Hub {
             run: format!("{run:032x}").into(),
             roster: Roster::new(config.max_clients, config.transcript.clone()),
@@ -94,7 +99,8 @@ impl Hub {
             tls_log: ThrottledLog::new(log::Level::Warn),
             #[cfg(not(shuttle))]
             tls: None,
-            budget: MemoryBudget::new(config.max_memory),
+            budget,
+            jobs: Arc::new(jobs),
             holds: Holds::default(),
             #[cfg(not(shuttle))]
             state: None,

@@ -39,6 +39,7 @@ mod files;
 mod holds;
 mod http;
 mod hub;
+mod jobs;
 mod join;
 mod member;
 mod memory_budget;

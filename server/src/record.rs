@@ -265,7 +265,7 @@ impl OnRecord {
     ) {
         let executed = &ending.executed;
         let keeps_all = self.places.audit().outcomes() == KeptOutcomes::All;
-        if ending.is_success(status) && command.tally.is_some() && !keeps_all {
+        if ending.is_success(status) && !command.is_for_one() && !keeps_all {
             return;
         }
         let kept = self.places.audit().words();
@@ -331,10 +331,15 @@ impl OnRecord {
     /// Its sender no longer wants it.
     #[inline(never)]
     pub(crate) fn cancel(&self, command: &Command, why: &str) {
+        self.cancel_by(command, &command.sender, why);
+    }
+
+    /// A client no longer wants it.
+    pub(crate) fn cancel_by(&self, command: &Command, member: &Member, why: &str) {
         if !self.is_cancelled.swap(true, Ordering::Relaxed) {
             self.places.audit().note(&Record::Cancel(Cancel {
                 cmd: command.id,
-                who: known(&command.sender),
+                who: known(member),
                 why,
             }));
         }

@@ -12,6 +12,7 @@ mod client;
 mod config;
 mod demo;
 mod documents;
+mod jobs;
 mod log_format;
 mod pki;
 mod prompt;

@@ -163,6 +163,12 @@ fn others() -> Vec<Value> {
     let with_input = lines(Ended::of(&mut server.client(&words)).expect_code(1));
     assert_eq!(with_input[0]["stdin"], true, "{with_input:?}");
     all.extend(with_input);
+    let mut agent = server.low("agent");
+    let words = ["run", "--detach", "--json", "--to", "agent", "--", "x"];
+    let detached = lines(Ended::of(&mut server.client(&words)).expect_code(0));
+    assert_eq!(types(&detached), ["detached"]);
+    agent.execute();
+    all.extend(detached);
 
     let mut dry = server.client(&["run", "--dry-run", "--json", "--to", "web1,nope", "--", "x"]);
     let dry = lines(Ended::of(&mut dry).expect_code(5));

@@ -201,6 +201,19 @@ fn the_limits_of_the_document_are_those_of_the_code() {
         ("MAX_INPUT_PIECES", grouped(limits::MAX_INPUT_PIECES as u64)),
         ("INPUT_STEP", bytes(limits::INPUT_STEP)),
         ("MAX_OPEN_INPUTS", grouped(limits::MAX_OPEN_INPUTS as u64)),
+        ("MAX_OPEN_JOBS", grouped(limits::MAX_OPEN_JOBS as u64)),
+        (
+            "MAX_OPEN_JOBS_OF_ONE",
+            grouped(limits::MAX_OPEN_JOBS_OF_ONE as u64),
+        ),
+        ("MAX_JOBS_MEMORY", bytes(limits::MAX_JOBS_MEMORY as u64)),
+        ("JOBS_PART", grouped(limits::JOBS_PART as u64)),
+        ("MAX_JOB_WAITS", grouped(limits::MAX_JOB_WAITS as u64)),
+        ("JOB_WAIT", seconds(limits::JOB_WAIT)),
+        ("JOB_DEADLINE", seconds(limits::JOB_DEADLINE)),
+        ("KEEP_JOBS", seconds(limits::KEEP_JOBS)),
+        ("--keep-jobs", seconds(of_server.keep_jobs)),
+        ("MAX_JOB_WORDS", bytes(limits::MAX_JOB_WORDS as u64)),
         ("MAX_QUOTED", bytes(limits::MAX_QUOTED as u64)),
         ("MAX_MEMBERS_PAGE", grouped(limits::MAX_MEMBERS_PAGE as u64)),
         ("MAX_PAGE", bytes(limits::MAX_PAGE as u64)),
@@ -271,7 +284,14 @@ fn json(text: &str) -> Value {
 /// What has to be the same each time: no times, no addresses, no random numbers, no
 /// sentences for people.
 fn comparable(value: Value) -> Value {
-    const DIFFERS: [&str; 5] = ["elapsed_ms", "joined_ms", "address", "message", "run"];
+    const DIFFERS: [&str; 6] = [
+        "elapsed_ms",
+        "joined_ms",
+        "sent_ms",
+        "address",
+        "message",
+        "run",
+    ];
     match value {
         Value::Object(members) => members
             .into_iter()

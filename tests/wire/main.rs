@@ -19,6 +19,7 @@ mod exodus;
 mod forged;
 mod hostile;
 mod input;
+mod jobs;
 mod join;
 mod life;
 mod line;

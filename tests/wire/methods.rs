@@ -49,6 +49,7 @@ enum Answer {
     End,
 }
 
+const INVALID_PARAMS: i64 = -32602;
 const NOT_JOINED: i64 = 3;
 const ALREADY_JOINED: i64 = 4;
 const SHUTTING_DOWN: i64 = 10;
@@ -72,11 +73,20 @@ fn expected(method: ClientMethod, state: State, to: To) -> Answer {
     match method {
         ClientMethod::Join if is_new => Answer::Nothing,
         ClientMethod::Join => Answer::Error(ALREADY_JOINED),
-        ClientMethod::Send | ClientMethod::Select | ClientMethod::Members | ClientMethod::Ping
+        ClientMethod::Send
+        | ClientMethod::Select
+        | ClientMethod::Jobs
+        | ClientMethod::Job
+        | ClientMethod::CancelJob
+        | ClientMethod::Members
+        | ClientMethod::Ping
             if is_new =>
         {
             Answer::Error(NOT_JOINED)
         }
+        // The caller has none, and no right changes that.
+        ClientMethod::Jobs => Answer::Names(&[]),
+        ClientMethod::Job | ClientMethod::CancelJob => Answer::Error(INVALID_PARAMS),
         ClientMethod::Send | ClientMethod::Select if !rights.send => Answer::Error(FORBIDDEN),
         ClientMethod::Send | ClientMethod::Select if state == State::Draining => {
             Answer::Error(SHUTTING_DOWN)
@@ -114,7 +124,12 @@ fn params(method: ClientMethod, to: To, sent: &Value, executed: &Value) -> Value
             To::One => json!({"to": "db1", "command": ["x"]}),
             To::Many => json!({"to": "below", "command": ["x"]}),
         },
-        ClientMethod::Members | ClientMethod::Ping | ClientMethod::Leave => json!({}),
+        ClientMethod::Jobs | ClientMethod::Members | ClientMethod::Ping | ClientMethod::Leave => {
+            json!({})
+        }
+        ClientMethod::Job | ClientMethod::CancelJob => {
+            json!({"job": "00112233445566778899aabbccddeeff", "wait": true})
+        }
         ClientMethod::Cancel => json!({"send": sent}),
         ClientMethod::Output => json!({"id": executed, "stream": "stdout", "text": "forged"}),
         ClientMethod::Consumed => json!({"send": sent, "member": 3, "bytes": 1}),
@@ -129,6 +144,9 @@ fn is_request(method: ClientMethod) -> bool {
         ClientMethod::Join
         | ClientMethod::Send
         | ClientMethod::Select
+        | ClientMethod::Jobs
+        | ClientMethod::Job
+        | ClientMethod::CancelJob
         | ClientMethod::Members
         | ClientMethod::Ping => true,
         ClientMethod::Cancel

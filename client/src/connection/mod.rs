@@ -145,6 +145,11 @@ impl Connection {
         self.members.store(members, Ordering::Relaxed);
     }
 
+    /// A number for a request, never given before.
+    pub(crate) fn new_id(&self) -> u64 {
+        self.next_id.fetch_add(1, Ordering::Relaxed)
+    }
+
     /// Opens a request and writes it. The line is made for the id that it gets; waits for
     /// room, so this is not for the reader thread.
     pub(crate) fn request(
@@ -152,7 +157,7 @@ impl Connection {
         open: PendingRequest,
         line: impl FnOnce(u64) -> Vec<u8>,
     ) -> Result<u64, RequestError> {
-        let id = self.next_id.fetch_add(1, Ordering::Relaxed);
+        let id = self.new_id();
         let line = line(id);
         let max = self.joined.max_line;
         if line.len() > max {

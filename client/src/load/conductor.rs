@@ -226,6 +226,7 @@ impl Bench<'_> {
         }
         let send = SendOut {
             stdin: None,
+            detach: None,
             command: &words,
             to: Some(&to),
             timeout_ms: None,

@@ -8,7 +8,9 @@ use common::limits::{INPUT_WINDOW, MAX_OUTPUT, MIN_OUTPUT_SHARE, MIN_WINDOW_SHAR
 use common::net::outbox::Outbox;
 use common::sys::sync::Arc;
 use common::wire::message::{self, Id};
-use common::wire::{Cancel, OutputStream, SelectQueryOut, SendOut, Stdin, Tally, method};
+use common::wire::{
+    Cancel, Detach, JobId, OutputStream, SelectQueryOut, SendOut, Stdin, Tally, method,
+};
 use crossbeam_channel::{Receiver, Sender};
 use std::collections::{HashMap, HashSet};
 use std::fmt;
@@ -131,6 +133,16 @@ impl Command {
     }
 
     pub(crate) fn request_line(&self, id: u64) -> Vec<u8> {
+        self.line(id, None)
+    }
+
+    /// The request that is detached, under an id of this client's choice if it has one.
+    pub(crate) fn detached_line(&self, id: u64, job: Option<JobId>) -> Vec<u8> {
+        let named = job.map(|job| Detach::Named(Box::new(job)));
+        self.line(id, Some(named.unwrap_or(Detach::Flag(true))))
+    }
+
+    fn line(&self, id: u64, detach: Option<Detach>) -> Vec<u8> {
         let ms = |timeout: Duration| u64::try_from(timeout.as_millis()).unwrap_or(u64::MAX);
         let params = SendOut {
             command: &self.words,
@@ -141,6 +153,7 @@ impl Command {
             progress: self.progress,
             run: self.run.as_deref(),
             stdin: self.input.map(Stdin::Window),
+            detach,
         };
         message::request_line(&id.into(), method::SEND, params)
     }

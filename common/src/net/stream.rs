@@ -95,6 +95,21 @@ impl Stream {
         self.is_encrypted.store(is_encrypted, Ordering::Release);
     }
 
+    /// A stream that has ended, with the address of this one, and encrypted if this one is: for what is
+    /// said of a connection after its end.
+    #[must_use]
+    pub fn past(&self) -> Stream {
+        let link = Link {
+            socket: None,
+            peer: self.peer(),
+            carrier: None,
+        };
+        Stream {
+            link: Mutex::new(link),
+            is_encrypted: AtomicBool::new(self.is_encrypted()),
+        }
+    }
+
     /// The same connection, which carries nothing before a TLS handshake or
     /// [`stay_plain`](Self::stay_plain).
     pub fn undecided(self) -> Stream {

@@ -92,6 +92,12 @@ impl Stream {
         (Stream::of(near), Stream::of(far))
     }
 
+    /// As for a socket.
+    #[must_use]
+    pub fn past(&self) -> Stream {
+        Stream::pair(0).0
+    }
+
     fn of(link: Link) -> Stream {
         Stream {
             link: Mutex::new(link),

@@ -3,6 +3,9 @@
 pub const JOIN: &str = "join";
 pub const SEND: &str = "send";
 pub const SELECT: &str = "select";
+pub const JOBS: &str = "jobs";
+pub const JOB: &str = "job";
+pub const CANCEL_JOB: &str = "cancel_job";
 pub const CANCEL: &str = "cancel";
 pub const MEMBERS: &str = "members";
 pub const LEAVE: &str = "leave";
@@ -31,6 +34,12 @@ pub enum ClientMethod {
     /// A request.
     Select,
     /// A request.
+    Jobs,
+    /// A request.
+    Job,
+    /// A request.
+    CancelJob,
+    /// A request.
     Members,
     /// A request.
     Ping,
@@ -52,10 +61,13 @@ pub enum ClientMethod {
 
 impl ClientMethod {
     /// Every one of them.
-    pub const ALL: [ClientMethod; 12] = [
+    pub const ALL: [ClientMethod; 15] = [
         ClientMethod::Join,
         ClientMethod::Send,
         ClientMethod::Select,
+        ClientMethod::Jobs,
+        ClientMethod::Job,
+        ClientMethod::CancelJob,
         ClientMethod::Members,
         ClientMethod::Ping,
         ClientMethod::Cancel,
@@ -73,6 +85,9 @@ impl ClientMethod {
             ClientMethod::Join => JOIN,
             ClientMethod::Send => SEND,
             ClientMethod::Select => SELECT,
+            ClientMethod::Jobs => JOBS,
+            ClientMethod::Job => JOB,
+            ClientMethod::CancelJob => CANCEL_JOB,
             ClientMethod::Members => MEMBERS,
             ClientMethod::Ping => PING,
             ClientMethod::Cancel => CANCEL,

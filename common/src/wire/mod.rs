@@ -19,6 +19,7 @@ pub mod fast_encode;
 mod id;
 mod identity;
 mod input;
+mod jobs;
 mod join;
 mod members;
 pub mod message;
@@ -42,6 +43,10 @@ pub use bye::{Bye, ByeReason};
 pub use execute::{CancelExecution, Execute, ExecutionResult, Leftovers};
 pub use identity::Identity;
 pub use input::{ExecutionInput, ExecutionInputConsumed, SendInput, SendInputConsumed, Stdin};
+pub use jobs::{
+    CancelJob, Detach, Detached, JobEvent, JobEvents, JobId, JobOutput, JobQuery, JobSummary, Jobs,
+    JobsQuery,
+};
 pub use join::{Ack, Credential, Join, Joined, Resumable, Resume, ResumeToken, Resumed, Staying};
 pub use members::{Member, Members, MembersQuery, Rank};
 pub use outcome::{Outcome, Status, Tally};

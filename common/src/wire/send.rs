@@ -3,6 +3,7 @@
 use super::is_false;
 use crate::wire::identity::Identity;
 use crate::wire::input::Stdin;
+use crate::wire::jobs::Detach;
 use crate::wire::message::Id;
 use crate::wire::name::Name;
 use crate::wire::text::Text;
@@ -37,6 +38,9 @@ pub struct Send<'a> {
     /// Whether it has input, and how much of it may be under way.
     #[serde(default)]
     pub stdin: Option<Stdin>,
+    /// Whether it goes on at the server whatever becomes of its sender.
+    #[serde(default)]
+    pub detach: Option<Detach>,
 }
 
 /// What `send` takes, as a client writes it.
@@ -63,6 +67,8 @@ pub struct SendOut<'a> {
     pub run: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub stdin: Option<Stdin>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub detach: Option<Detach>,
 }
 
 /// Who sent a command.

@@ -5,6 +5,7 @@ use crate::authority::grant::AllowLine;
 use crate::dispatch::flush_set::FlushSet;
 use crate::dispatch::input::{self, Input};
 use crate::dispatch::output_credit::OutputCredit;
+use crate::jobs::Job;
 use crate::member::Member;
 use crate::record::OnRecord;
 use crate::telemetry::feed::Shown;
@@ -101,14 +102,23 @@ pub(crate) struct Command {
     pub(crate) window: Option<u64>,
     /// Its input, if it has any.
     pub(crate) input: Option<Box<Input>>,
-    /// How many outcomes of each kind there were; `None` where the one outcome is the answer.
-    pub(crate) tally: Option<Counts>,
+    pub(crate) telling: Telling,
     /// For what is kept of it until its last outcome.
     pub(crate) _charge: Charge,
     /// If what clients do is put on record.
     pub(crate) on_record: Option<OnRecord>,
     /// If it is among the commands that are shown.
     pub(crate) shown: Option<Arc<Shown>>,
+}
+
+/// How what becomes of a command is told.
+pub(crate) enum Telling {
+    /// Its one outcome is the answer to the sender.
+    Answer,
+    /// The sender is told each outcome, and the answer is how many of each kind there were.
+    Tally(Counts),
+    /// It is detached: a job keeps what becomes of it.
+    Job(Arc<Job>),
 }
 
 /// One command at one of its targets.
@@ -139,6 +149,9 @@ enum Left {
 /// system calls for them no longer show, and so few that their sender has something to do
 /// while the others come.
 const TOGETHER: u32 = 16;
+
+/// The part of a target's queue that is for one sender.
+const SHARE_OF_SENDER: usize = 2;
 
 impl Counts {
     /// Of a send that will have this many outcomes.
@@ -187,6 +200,23 @@ impl OutcomeDetails<'_> {
     }
 }
 
+#[inline]
+fn outcome<'a>(
+    target: &Target,
+    name: Name<'a>,
+    status: Status,
+    details: &'a OutcomeDetails<'_>,
+) -> Outcome<'a> {
+    let mut outcome = Outcome {
+        message: details.message.as_ref().map(Text::borrowed),
+        elapsed_ms: details.elapsed_ms,
+        started: details.started,
+        ..Outcome::new(target.member.id, name, target.rank, status)
+    };
+    outcome.set_result(&details.executed);
+    outcome
+}
+
 #[inline(never)]
 fn tally_line(send: &Id, tally: &Tally) -> Line {
     result_line(send, tally).into()
@@ -201,6 +231,24 @@ fn said(details: &OutcomeDetails<'_>) -> impl fmt::Display {
 }
 
 impl Command {
+    /// Whether its selector is for one client.
+    pub(crate) fn is_for_one(&self) -> bool {
+        match &self.telling {
+            Telling::Answer => true,
+            Telling::Tally(_) => false,
+            Telling::Job(job) => job.is_for_one(),
+        }
+    }
+
+    /// Together with which others it has a share of a target's queue, and which part of the queue that
+    /// is.
+    pub(crate) fn share(&self) -> (u64, usize) {
+        match &self.telling {
+            Telling::Job(job) => job.share(),
+            _ => (self.sender.id, SHARE_OF_SENDER),
+        }
+    }
+
     /// How much output each target may send.
     pub(crate) fn credit(&self) -> OutputCredit {
         let targets = (self.targets.len() as u64).max(1);
@@ -270,8 +318,26 @@ impl Command {
         details: &OutcomeDetails<'_>,
         flushes: &mut FlushSet<'_>,
     ) {
+        if let Telling::Job(job) = &self.telling {
+            return self.keep_outcome(job, target, status, details, flushes);
+        }
         let line = self.outcome_line(flushes.buffer(), target, status, details);
         self.tell_outcome(line, status, flushes);
+    }
+
+    /// With a frame of its own, as only detached commands need it.
+    #[inline(never)]
+    fn keep_outcome(
+        &self,
+        job: &Arc<Job>,
+        target: &Target,
+        status: Status,
+        details: &OutcomeDetails<'_>,
+        flushes: &mut FlushSet<'_>,
+    ) {
+        let name = Name::known(&*target.member.name);
+        let outcome = outcome(target, name, status, details);
+        job.add_outcome(self, &outcome, flushes);
     }
 
     /// With a frame of its own, as every outcome is told below that of its caller.
@@ -323,7 +389,10 @@ impl Command {
                     message: Some(message.as_str().into()),
                     ..Outcome::missed(one, *status)
                 };
-                let line = fast_encode::outcome(flushes.buffer(), &outcome);
+                let line = match &self.telling {
+                    Telling::Job(job) => return job.add_outcome(self, &outcome, flushes),
+                    _ => fast_encode::outcome(flushes.buffer(), &outcome),
+                };
                 self.tell_outcome(line, *status, flushes);
             }
         }
@@ -339,14 +408,8 @@ impl Command {
         details: &OutcomeDetails<'_>,
     ) -> Vec<u8> {
         let name = Name::known(&*target.member.name);
-        let mut outcome = Outcome {
-            message: details.message.as_ref().map(Text::borrowed),
-            elapsed_ms: details.elapsed_ms,
-            started: details.started,
-            ..Outcome::new(target.member.id, name, target.rank, status)
-        };
-        outcome.set_result(&details.executed);
-        if self.tally.is_none() {
+        let mut outcome = outcome(target, name, status, details);
+        if let Telling::Answer = self.telling {
             return fast_encode::result(buffer, &self.send, &outcome);
         }
         outcome.send = Some(self.send.clone());
@@ -355,9 +418,9 @@ impl Command {
 
     fn tell_outcome(&self, line: Vec<u8>, status: Status, flushes: &mut FlushSet<'_>) {
         let mut line = line.into();
-        match &self.tally {
-            None => self.answer(&mut line, flushes),
-            Some(counts) => self.add_outcome(&mut line, status, counts, flushes),
+        match &self.telling {
+            Telling::Tally(counts) => self.add_outcome(&mut line, status, counts, flushes),
+            _ => self.answer(&mut line, flushes),
         }
         flushes.give_back(line);
     }
@@ -390,6 +453,9 @@ impl Command {
     pub(crate) fn refuse(&self, error: &RpcError, flushes: &mut FlushSet<'_>) {
         if let Some(telemetry) = &self.sender.connection.telemetry {
             telemetry.missed(self, Status::Busy);
+        }
+        if let Telling::Job(job) = &self.telling {
+            return job.refuse(error);
         }
         let mut line = error_line(Some(self.send.clone()), error).into();
         self.answer(&mut line, flushes);

@@ -10,7 +10,7 @@
 //! are open are cancelled, and this looks whether they are before each target, and after the last.
 
 use crate::authority::bearer::Bearer;
-use crate::dispatch::command::{Absent, Command, Counts, OutcomeDetails, Target, Targets};
+use crate::dispatch::command::{Absent, Command, Counts, OutcomeDetails, Target, Targets, Telling};
 use crate::dispatch::distribute::distribute;
 use crate::dispatch::find::find;
 use crate::dispatch::flush_set::FlushSet;
@@ -30,21 +30,46 @@ use common::wire::{Accepted, Execute, Send, Status, fast_encode, method};
 use std::fmt;
 
 /// A `send` that was taken, and not begun.
-struct Taken {
-    command: Arc<Command>,
+pub(crate) struct Taken {
+    pub(crate) command: Arc<Command>,
     /// Those found that outrank its sender.
-    outranked: Vec<Target>,
+    pub(crate) outranked: Vec<Target>,
     /// Those named that cannot execute.
-    absent: Vec<Absent>,
-    sender_rank: u32,
+    pub(crate) absent: Vec<Absent>,
+    pub(crate) sender_rank: u32,
     /// Whether its sender may have one more open, and there is memory for it.
-    has_room: bool,
+    pub(crate) has_room: bool,
 }
 
 impl Taken {
     /// How many outcomes it will have.
     fn outcomes(&self) -> usize {
         self.command.targets.len() + self.outranked.len() + self.absent.len()
+    }
+
+    /// Has it executed, and says so.
+    #[inline]
+    pub(crate) fn carry_out(
+        &self,
+        hub: &Hub,
+        request: &Send<'_>,
+        now: u64,
+        flushes: &mut FlushSet<'_>,
+    ) {
+        if let Some(on_record) = &self.command.on_record {
+            let outcomes = self.outcomes();
+            on_record.send(&self.command, self.sender_rank, request, outcomes);
+        }
+        log_taken(self, request);
+        if let Some(telemetry) = &hub.telemetry {
+            telemetry.taken(&self.command, self.sender_rank, &mut flushes.counted);
+        }
+        announce(self, request, now, flushes);
+        begin(hub, self, request, now, flushes);
+        if self.command.sender.sends.have_ended() {
+            // A target that it reached after the thread that ends the sender had cancelled it there.
+            cancel(hub, &self.command, flushes);
+        }
     }
 }
 
@@ -64,20 +89,7 @@ pub(crate) fn send(
     flushes: &mut FlushSet<'_>,
 ) -> Result<(), RpcError> {
     let taken = find_and_take(hub, sender, id, request, now, flushes)?;
-    if let Some(on_record) = &taken.command.on_record {
-        let outcomes = taken.outcomes();
-        on_record.send(&taken.command, taken.sender_rank, request, outcomes);
-    }
-    log_taken(&taken, request);
-    if let Some(telemetry) = &hub.telemetry {
-        telemetry.taken(&taken.command, taken.sender_rank, &mut flushes.counted);
-    }
-    announce(&taken, request, now, flushes);
-    begin(hub, &taken, request, now, flushes);
-    if sender.sends.have_ended() {
-        // A target that it reached after the thread that ends the sender had cancelled it there.
-        cancel(hub, &taken.command, flushes);
-    }
+    taken.carry_out(hub, request, now, flushes);
     Ok(())
 }
 
@@ -90,6 +102,19 @@ fn find_and_take(
     now: u64,
     flushes: &mut FlushSet<'_>,
 ) -> Result<Taken, RpcError> {
+    let (selection, on_record) = find_targets(hub, sender, request, now, flushes)?;
+    take(hub, sender, id, request, selection, on_record)
+}
+
+/// The targets of a request that is right, and the places for its records if there are any.
+#[inline]
+pub(crate) fn find_targets(
+    hub: &Hub,
+    sender: &Member,
+    request: &Send<'_>,
+    now: u64,
+    flushes: &mut FlushSet<'_>,
+) -> Result<(Selection, Option<OnRecord>), RpcError> {
     check_numbers(request)?;
     check_run(hub, request)?;
     let selection = find(hub, sender, request.to.as_ref(), Some(&request.command))?;
@@ -103,7 +128,7 @@ fn find_and_take(
             Some(record::reserve(audit, &selection.found, request, now)?)
         }
     };
-    take(hub, sender, id, request, selection, on_record)
+    Ok((selection, on_record))
 }
 
 #[inline(never)]
@@ -153,7 +178,7 @@ fn most_sends(hub: &Hub, sender: &Member) -> usize {
 
 #[cold]
 #[inline(never)]
-fn no_memory() -> RpcError {
+pub(crate) fn no_memory() -> RpcError {
     let message = "commands that wait have all the memory that they may; wait for an outcome";
     RpcError::new(Code::Busy, message)
 }
@@ -195,7 +220,7 @@ fn announce(taken: &Taken, request: &Send<'_>, now: u64, flushes: &mut FlushSet<
         absent,
         ..
     } = taken;
-    if command.tally.is_some() {
+    if let Telling::Tally(_) = command.telling {
         command.tell(accepted(&command.send, taken.outcomes()), flushes);
     }
     for target in outranked {
@@ -253,7 +278,7 @@ fn begin(hub: &Hub, taken: &Taken, request: &Send<'_>, now: u64, flushes: &mut F
 
 /// The command of a `send`, and the clients that it found and that cannot execute it: those
 /// that outrank its sender, and the absent ones.
-fn command(
+pub(crate) fn command(
     hub: &Hub,
     sender: &Arc<Member>,
     send: Id,
@@ -262,8 +287,13 @@ fn command(
     charge: Charge,
     on_record: Option<OnRecord>,
 ) -> (Arc<Command>, Vec<Target>, Vec<Absent>) {
-    let (targets, outranked, absent, tally) = match found {
-        Found::One(target) => (Targets::One(target), Vec::new(), Vec::new(), None),
+    let (targets, outranked, absent, telling) = match found {
+        Found::One(target) => (
+            Targets::One(target),
+            Vec::new(),
+            Vec::new(),
+            Telling::Answer,
+        ),
         Found::Many {
             execute,
             outranked,
@@ -271,7 +301,8 @@ fn command(
         } => {
             let outcomes = execute.len() + outranked.len() + absent.len();
             let counts = Counts::new(outcomes as u32);
-            (Targets::many(execute), outranked, absent, Some(counts))
+            let telling = Telling::Tally(counts);
+            (Targets::many(execute), outranked, absent, telling)
         }
     };
     let executing = targets.len();
@@ -294,7 +325,7 @@ fn command(
         progress: request.progress == Some(true),
         window: request.window,
         input: input_window(request).map(|window| Input::new(window, executing)),
-        tally,
+        telling,
         _charge: charge,
         on_record,
         shown,

@@ -98,7 +98,7 @@ fn registration_ended(
                 ..OutcomeDetails::default()
             },
         ),
-        Registered::Busy if command.tally.is_none() => {
+        Registered::Busy if command.is_for_one() => {
             let message = busy(command, target);
             log::info!(
                 "#{}: {} (rank {}) busy",

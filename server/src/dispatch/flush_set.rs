@@ -75,6 +75,11 @@ impl<'a> FlushSet<'a> {
         }
     }
 
+    /// For what is due later.
+    pub(crate) fn timers(&self) -> &'a TimerQueue {
+        self.timers
+    }
+
     /// The timer thread's time.
     pub(crate) fn time(&self) -> u64 {
         self.timers.now()

@@ -36,7 +36,7 @@ struct Period {
 
 /// The line for the clients that outrank a sender.
 fn refused(sender: &Member, sender_rank: u32, words: Words<'_>) -> Line {
-    let (command, truncated) = clipped(words.to_vec());
+    let (command, truncated) = clipped(words.to_vec(), MAX_QUOTED);
     let refused = Refused {
         from: sender.origin(sender_rank),
         command: Cow::Owned(command),
@@ -86,9 +86,9 @@ impl RefusalLimiter {
     }
 }
 
-/// The first words, as many as fit; the one that does not is cut.
-fn clipped(words: Vec<String>) -> (Vec<String>, bool) {
-    let mut left = MAX_QUOTED;
+/// The first words, as many as fit into so many bytes; the one that does not is cut.
+pub(crate) fn clipped(words: Vec<String>, most: usize) -> (Vec<String>, bool) {
+    let mut left = most;
     let mut kept = Vec::new();
     for mut word in words {
         if word.len() > left || left == 0 {
@@ -121,11 +121,14 @@ mod tests {
     #[test]
     fn long_commands_are_cut() {
         let words = vec!["a".to_owned(), "ä".repeat(MAX_QUOTED), "b".to_owned()];
-        let (kept, truncated) = clipped(words);
+        let (kept, truncated) = clipped(words, MAX_QUOTED);
         assert!(truncated && kept.len() == 2);
         assert!(kept[1].len() < MAX_QUOTED && kept[1].len() > MAX_QUOTED - 4);
-        let (kept, truncated) = clipped(vec![String::new(); 10 * MAX_QUOTED]);
+        let (kept, truncated) = clipped(vec![String::new(); 10 * MAX_QUOTED], MAX_QUOTED);
         assert!(truncated && kept.len() == MAX_QUOTED + 1);
-        assert_eq!(clipped(vec!["x".into()]), (vec!["x".into()], false));
+        assert_eq!(
+            clipped(vec!["x".into()], MAX_QUOTED),
+            (vec!["x".into()], false)
+        );
     }
 }

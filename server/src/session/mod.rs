@@ -6,8 +6,9 @@
 //! waits for it.
 
 mod away;
+mod jobs;
 mod leaving;
-mod page;
+pub(crate) mod page;
 mod requests;
 mod results;
 

@@ -6,7 +6,7 @@ use std::io::{self, Write};
 
 /// Leaves out the entries behind those that fit into one answer; the first one always stays.
 #[inline(never)]
-pub(super) fn fit<T: Serialize>(entries: &mut Vec<T>) {
+pub(crate) fn fit<T: Serialize>(entries: &mut Vec<T>) {
     // What stands around the entries has room in what is left out of this.
     let mut room = MAX_PAGE - LINE_HEADROOM;
     let fits = entries.iter().take_while(|entry| {

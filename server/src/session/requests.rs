@@ -11,18 +11,18 @@ use common::sys::sync::Arc;
 use common::wire::message::{Code, Id, RpcError, clip, error_line, params, result_line};
 use common::wire::method::{self, ClientMethod};
 use common::wire::{
-    Ack, Cancel, Empty, ExecutionInputConsumed, ExecutionOutput, MembersQuery, Right, SelectQuery,
-    Send, SendConsumed, SendInput,
+    Ack, Cancel, Detach, Empty, ExecutionInputConsumed, ExecutionOutput, MembersQuery, Right,
+    SelectQuery, Send, SendConsumed, SendInput, Text, Words,
 };
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
 /// Bytes that may wait for a client before it gets another answer to `members` or `select`: some of
 /// the largest of these, each of which costs the client a few bytes.
-const PAGE_ROOM: usize = 1 << 20;
+pub(super) const PAGE_ROOM: usize = 1 << 20;
 
 /// The part of a list that a client asks for: where it begins, and how many entries it has at most.
-fn part(from: Option<u64>, limit: Option<u64>) -> (usize, usize) {
+pub(super) fn part(from: Option<u64>, limit: Option<u64>) -> (usize, usize) {
     let number = |n: u64| usize::try_from(n).unwrap_or(usize::MAX);
     let limit = limit.map_or(MAX_MEMBERS_PAGE, number);
     (number(from.unwrap_or(0)), limit.min(MAX_MEMBERS_PAGE))
@@ -34,7 +34,7 @@ fn send_params(raw: Option<&RawValue>) -> Result<Send<'_>, RpcError> {
 }
 
 /// Whether a client has the right to send.
-fn may_send(member: &Member) -> Result<(), RpcError> {
+pub(super) fn may_send(member: &Member) -> Result<(), RpcError> {
     match &member.bearer {
         None => Ok(()),
         Some(bearer) => may(bearer, Right::Send),
@@ -58,11 +58,14 @@ impl Session<'_> {
     ) -> Flow {
         let method_of = ClientMethod::from_name(method);
         if method_of == Some(ClientMethod::Send) {
-            return match &send_params(raw) {
-                Ok(request) => self.send(member, &id, request),
+            return match send_params(raw) {
+                Ok(request) if request.detach.as_ref().is_some_and(Detach::is_wanted) => {
+                    self.send_detached(member, &id, request)
+                }
+                Ok(request) => self.send(member, &id, &request),
                 // The missing right is told first, before all else that is wrong.
                 Err(error) => {
-                    let error = may_send(member).err().unwrap_or_else(|| error.clone());
+                    let error = may_send(member).err().unwrap_or(error);
                     self.not_sent(member, &id, None, &error)
                 }
             };
@@ -91,6 +94,13 @@ impl Session<'_> {
                 self.wait_for_room(PAGE_ROOM);
                 self.select(member, &id, raw)
             }
+            Some(ClientMethod::Jobs) => self.jobs(member, &id, raw),
+            Some(ClientMethod::Job) => match self.job(member, &id, raw) {
+                Ok(None) => return Flow::Continue(()),
+                Ok(Some(line)) => Ok(line),
+                Err(error) => Err(error),
+            },
+            Some(ClientMethod::CancelJob) => self.cancel_job(member, &id, raw),
             Some(ClientMethod::Join) => Err(RpcError::new(
                 Code::AlreadyJoined,
                 format!("you have joined already, as {member}"),
@@ -109,7 +119,8 @@ impl Session<'_> {
             | None => Err(RpcError::new(
                 Code::MethodNotFound,
                 format!(
-                    "there is no method {:?}; a client asks for send, select, members or ping",
+                    "there is no method {:?}; a client asks for send, select, members, \
+                     jobs, job, cancel_job or ping",
                     clip(name)
                 ),
             )),
@@ -142,6 +153,20 @@ impl Session<'_> {
         request: Option<&Send<'_>>,
         error: &RpcError,
     ) -> Flow {
+        let to = request.and_then(|request| request.to.as_ref());
+        let command = request.map(|request| request.command);
+        self.not_taken(member, id, to, command, error)
+    }
+
+    #[inline(never)]
+    pub(super) fn not_taken(
+        &mut self,
+        member: &Member,
+        id: &Id,
+        to: Option<&Text<'_>>,
+        command: Option<Words<'_>>,
+        error: &RpcError,
+    ) -> Flow {
         if member.sends.have_ended() {
             // Its `bye` follows.
             return Flow::Continue(());
@@ -151,8 +176,8 @@ impl Session<'_> {
         }
         let asked = Asked {
             method: method::SEND,
-            to: request.and_then(|request| request.to.as_ref()),
-            command: request.map(|request| request.command),
+            to,
+            command,
         };
         self.note_denial(member, &asked, error);
         if let Some(telemetry) = &self.hub.telemetry {
@@ -285,6 +310,9 @@ impl Session<'_> {
                 ClientMethod::Join
                 | ClientMethod::Send
                 | ClientMethod::Select
+                | ClientMethod::Jobs
+                | ClientMethod::Job
+                | ClientMethod::CancelJob
                 | ClientMethod::Members
                 | ClientMethod::Ping,
             )

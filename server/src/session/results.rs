@@ -1,6 +1,7 @@
 //! What a member says of the commands that it executes.
 
 use super::Session;
+use crate::dispatch::command::Telling;
 use crate::dispatch::execution_result::{self, ReadAnswer};
 use crate::dispatch::input;
 use crate::member::Member;
@@ -90,6 +91,7 @@ impl Session<'_> {
     /// command is in its table, so no output comes after its outcome.
     pub(super) fn output(&mut self, member: &Arc<Member>, output: ExecutionOutput<'_>) {
         let connection = self.connection;
+        let mut job = None;
         let told = member.queue.output(output.id, |credit, assignment| {
             fault_point!(Writing, member);
             let command = &assignment.command;
@@ -111,6 +113,11 @@ impl Session<'_> {
             };
             if text.is_some() || base64.is_some() {
                 let target = assignment.to();
+                if let Telling::Job(of) = &command.telling {
+                    of.add_output(target, output.stream, text, base64);
+                    job = Some(Arc::clone(of));
+                    return Arc::clone(&command.sender);
+                }
                 sender.push(fast_encode::output(&SendOutput {
                     send: command.send.clone(),
                     member: target.member.id,
@@ -125,6 +132,9 @@ impl Session<'_> {
         });
         if let Some(member) = told {
             self.flushes.add(&member.connection);
+        }
+        if let Some(job) = job {
+            job.wake(&self.hub.timers);
         }
     }
 }

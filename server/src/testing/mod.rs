@@ -10,7 +10,7 @@ mod schedules;
 
 use crate::connection::Connection;
 #[cfg(test)]
-use crate::dispatch::command::{Command, Target, Targets};
+use crate::dispatch::command::{Command, Target, Targets, Telling};
 #[cfg(test)]
 use crate::hub::Hub;
 #[cfg(test)]
@@ -98,7 +98,7 @@ pub(crate) fn command(
         progress: false,
         window: None,
         input: None,
-        tally: None,
+        telling: Telling::Answer,
         _charge: Charge::default(),
         on_record: None,
         shown: None,

@@ -66,6 +66,8 @@ fn act(hub: &Arc<Hub>, tick: &Tick, drain: &mut drain::Drain) {
         (Timer::Expiry, _) => eviction::end_expired(hub),
         (Timer::MakeRoom, _) => memory_budget::make_room(hub),
         (Timer::Drain, _) => drain.step(hub),
+        (Timer::JobNews(job), _) => job.tell_news(&hub.timers),
+        (Timer::Jobs, _) => hub.jobs.sweep(&hub.timers),
         (_, None) => {}
         (Timer::Deadlines(_), Some(connection)) => {
             check_deadlines(hub, &connection, *now, stood_still.until);
@@ -102,13 +104,13 @@ fn act(hub: &Arc<Hub>, tick: &Tick, drain: &mut drain::Drain) {
 /// all of them is tried again.
 fn give_up(hub: &Hub, due: Timer) {
     match due {
-        Timer::Joined(_) | Timer::RankNews => {}
+        Timer::Joined(_) | Timer::RankNews | Timer::JobNews(_) => {}
         Timer::Expiry => {
             let soon = hub.timers.now() + RETRY_MS;
             hub.next_expiry.store(soon, Ordering::Release);
             hub.timers.schedule(soon, due);
         }
-        Timer::MakeRoom | Timer::HoldOver(..) | Timer::Drain => {
+        Timer::MakeRoom | Timer::HoldOver(..) | Timer::Jobs | Timer::Drain => {
             hub.timers.schedule(hub.timers.now() + RETRY_MS, due);
         }
         _ => {

@@ -6,6 +6,7 @@
 //! started, from the system's monotonic clock, so a wall clock that jumps changes nothing.
 
 use crate::connection::Connection;
+use crate::jobs::Job;
 use crate::member::{Member, Watch};
 use crate::millis;
 use common::sys::sync::{Arc, Condvar, Mutex, Weak, lock, wait_timeout};
@@ -29,6 +30,10 @@ pub(crate) enum Timer {
     HoldOver(Weak<Member>, u64),
     /// Tell the members below one that joined above them, if it is still here.
     Joined(Weak<Member>),
+    /// Tell the clients that wait for news of a job.
+    JobNews(Arc<Job>),
+    /// Forget jobs that have ended long ago.
+    Jobs,
     /// Tell members their new ranks.
     RankNews,
     /// End members whose credentials have ended.
@@ -49,7 +54,12 @@ impl Timer {
             Timer::Overdue(member, _) | Timer::HoldOver(member, _) | Timer::Joined(member) => {
                 Some(Arc::clone(&member.upgrade()?.connection))
             }
-            Timer::RankNews | Timer::Expiry | Timer::MakeRoom | Timer::Drain => None,
+            Timer::JobNews(_)
+            | Timer::Jobs
+            | Timer::RankNews
+            | Timer::Expiry
+            | Timer::MakeRoom
+            | Timer::Drain => None,
         }
     }
 }

@@ -13,6 +13,7 @@ mod exit_code;
 mod expected;
 mod failure;
 mod feed;
+mod jobs;
 mod members;
 mod output;
 mod own_files;
@@ -175,7 +176,7 @@ fn act(cli: &Cli, given: &config_file::Settings) -> Result<ExitCode, Failure> {
         Some(Action::Rerun(rerun)) => match rerun.task()? {
             Some(task) => send(cli, &settings, &rerun.options, &task),
             None => {
-                if !rerun.options.quiet {
+                if !rerun.options.show.quiet {
                     complain("it ended with 0 everywhere: there is nothing to run again");
                 }
                 Ok(ExitCode::Done)
@@ -191,6 +192,19 @@ fn act(cli: &Cli, given: &config_file::Settings) -> Result<ExitCode, Failure> {
                 false => members::members(&settings, shown.form(), console),
             })
         }
+        Some(Action::Jobs(listed)) => with_log("warn", (log, format), |console| {
+            jobs::list(&settings, listed.form(), console)
+        }),
+        Some(Action::Job(job)) => {
+            let progress = Progress::new(job.show.wants_progress());
+            let log = progress.shown().beside(io::stderr());
+            with_log("warn", (log, format), |console| {
+                jobs::follow::follow(&settings, job, progress, console)
+            })
+        }
+        Some(Action::Cancel { job }) => with_log("warn", (log, format), |console| {
+            jobs::cancel(&settings, *job, console)
+        }),
         Some(Action::Bench(bench)) => with_log("warn", (log, format), |console| {
             bench::bench(&settings.config, bench, console)
         }),

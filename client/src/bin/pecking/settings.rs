@@ -43,6 +43,15 @@ impl Settings {
         let client = dial::dial(&config, self.wait, &executor, &signals, console)?;
         Ok((client, signals))
     }
+
+    /// Joins the server once more, only to send: an answer was lost.
+    pub(crate) fn dial_again(&self) -> Result<Client, Failure> {
+        let config = Config {
+            slots: Some(0),
+            ..self.config.clone()
+        };
+        Ok(Client::connect(config, Simulation)?)
+    }
 }
 
 impl Executes {

@@ -106,6 +106,7 @@ impl<'a> Rest<'a> {
             deadline_ms,
             progress,
             stdin,
+            detach: None,
         })
     }
 

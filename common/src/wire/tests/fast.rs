@@ -282,7 +282,7 @@ proptest! {
     ) {
         let to_text = to.as_deref();
         let run_text = run.as_deref();
-        let send = SendOut { command: &command, to: to_text, timeout_ms, window, deadline_ms, progress, run: run_text, stdin };
+        let send = SendOut { command: &command, to: to_text, timeout_ms, window, deadline_ms, progress, run: run_text, stdin, detach: None };
         let line = plain_request(Some(number.into()), method::SEND, &send);
         let prepared = Prepared::new(&request_line(&0.into(), method::SEND, &send));
         let mut fast = Vec::new();

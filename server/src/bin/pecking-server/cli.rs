@@ -93,6 +93,10 @@ pub(crate) struct Cli {
     #[arg(long, value_name = "SIZE", value_parser = args::size(MAX_MEMORY_RANGE), allow_hyphen_values = true)]
     pub(crate) max_memory: Option<usize>,
 
+    /// How long what became of a detached command is kept after its end
+    #[arg(long, value_name = "DURATION", default_value = "1h", value_parser = args::duration, allow_hyphen_values = true)]
+    pub(crate) keep_jobs: Duration,
+
     /// Admit only clients that show the token on the first line of this file, which only
     /// its owner may be able to write
     #[arg(long, value_name = "FILE")]
@@ -405,6 +409,7 @@ impl Cli {
             max_queue_bytes: self.max_queue_bytes,
             max_sends: self.max_sends,
             max_memory: self.max_memory.unwrap_or(default.max_memory),
+            keep_jobs: self.keep_jobs,
             token: files.token,
             tls,
             authority: files.authority,
@@ -435,6 +440,7 @@ mod tests {
             (&["-1"], "'-1' for '[N]'"),
             (&["--drain", "-1s"], "'-1s' for"),
             (&["--hold", "long"], "expected a duration"),
+            (&["--keep-jobs", "-1h"], "'-1h' for"),
             (&["1000001"], "from 1 to 1000000"),
             (&["--listen", "5555"], "expected HOST:PORT"),
             (&["--dispatch", "7-3"], "reversed"),

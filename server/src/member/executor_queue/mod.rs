@@ -23,7 +23,8 @@ use common::wire::message::notification_line;
 use common::wire::{CancelExecution, ExecutionConsumed, Status, method};
 use table::{State, Table, Waiting};
 
-/// How much may wait for one client; one sender gets at most half of either.
+/// How much may wait for one client; one sender gets at most half of either, and the detached commands
+/// of one owner a quarter.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct QueueBounds<'a> {
     pub(crate) commands: usize,

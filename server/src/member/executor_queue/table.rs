@@ -228,16 +228,13 @@ impl Table {
         line: &mut Line,
         bounds: QueueBounds<'_>,
     ) -> bool {
-        let share = self
-            .shares
-            .get(&assignment.command.sender.id)
-            .copied()
-            .unwrap_or_default();
-        let half = |bound: usize| (bound / 2).max(1);
+        let (owner, part) = assignment.command.share();
+        let share = self.shares.get(&owner).copied().unwrap_or_default();
+        let part = |bound: usize| (bound / part).max(1);
         let fits = self.waiting.len() < bounds.commands
             && self.waiting_bytes + line.len() <= bounds.bytes
-            && share.commands < half(bounds.commands)
-            && share.bytes + line.len() <= half(bounds.bytes);
+            && share.commands < part(bounds.commands)
+            && share.bytes + line.len() <= part(bounds.bytes);
         if fits {
             let line = line.take();
             let charge = bounds.memory.map_or(Charge::default(), |memory| {
@@ -300,6 +297,6 @@ impl Waiting {
     }
 
     fn sender(&self) -> u64 {
-        self.assignment.command.sender.id
+        self.assignment.command.share().0
     }
 }

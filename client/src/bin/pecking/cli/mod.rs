@@ -1,9 +1,13 @@
 //! The command line of the client: raw arguments, and what they become.
 
+mod job;
 mod run;
+mod show;
 
+pub(crate) use job::{Job, ListForm, Listed};
 use run::{Rerun, Run};
 pub(crate) use run::{RunOptions, Task};
+pub(crate) use show::ShowOptions;
 
 use crate::bench::{self, Bench};
 use crate::dial::Wait;
@@ -12,7 +16,7 @@ use crate::exit_code::ExitCode;
 use crate::failure::Failure;
 use crate::settings::{Executes, Settings};
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
-use client::{CONNECT_TIMEOUT, Config, Identity, Name, Token};
+use client::{CONNECT_TIMEOUT, Config, Identity, JobId, Name, Token};
 use common::audit::AuditOptions;
 use common::limits::{DEFAULT_ADDRESS, MAX_SLOTS};
 use common::logging::format::LogFormat;
@@ -73,6 +77,9 @@ Examples:
   pecking work --name web1 --slots 4 --policy policy.toml
                                            only execute, four commands of that file at once
   pecking members                          every client, by rank
+  pecking run --detach --to below -- backup
+                                           go on without this program; `pecking jobs` lists
+                                           such commands, `pecking job ID` shows one
   pecking bench --window 256               how fast the server is
 
 Clients are ranked by tier (--tier), and within a tier the first to come ranks first. `work`
@@ -215,6 +222,19 @@ pub(crate) enum Action {
     Rerun(Rerun),
     /// Only execute, until a signal comes
     Work(Work),
+    /// Show the detached commands that the server keeps (`run --detach`), the newest first
+    Jobs(Listed),
+    /// Show what became of a detached command, as `run` does
+    ///
+    /// Without --follow that is what has happened so far, and the exit code is that of the targets that
+    /// have ended. To interrupt this does not end the command: `pecking cancel` does.
+    Job(Job),
+    /// End a detached command early
+    Cancel {
+        /// The job, as `run --detach` and `jobs` print it
+        #[arg(value_name = "JOB")]
+        job: JobId,
+    },
     /// Measure how fast the server relays commands
     #[command(after_help = bench::EXAMPLES)]
     Bench(Bench),
@@ -404,7 +424,10 @@ impl Cli {
             Some(_) => (Some(0), false, Wait::ForPlace),
         };
         let reconnects = reconnects && !joining.no_reconnect;
-        let holds = self.run_options().is_some_and(|run| run.hold);
+        let holds = match &self.command {
+            Some(Action::Job(job)) => job.hold,
+            _ => self.run_options().is_some_and(|run| run.hold),
+        };
         let executes = match &executing.policy {
             Some(path) => Executes::Policy(path.clone()),
             None if executing.allow_any => Executes::Anything {
@@ -443,7 +466,7 @@ impl Cli {
 
     /// Whether everything is told as JSON lines.
     pub(crate) fn wants_json_lines(&self) -> bool {
-        self.run_options().is_some_and(|options| options.json)
+        self.show_options().is_some_and(|options| options.json)
     }
 
     /// The options of a run, if it is one.
@@ -455,9 +478,17 @@ impl Cli {
         }
     }
 
+    /// How what comes of a command is shown, if that is to be shown.
+    fn show_options(&self) -> Option<&ShowOptions> {
+        match &self.command {
+            Some(Action::Job(job)) => Some(&job.show),
+            _ => self.run_options().map(|options| &options.show),
+        }
+    }
+
     /// The exit code of a failure of the command.
     pub(crate) fn exit_of(&self, failure: &Failure) -> ExitCode {
-        match self.run_options() {
+        match self.show_options() {
             Some(options) => options.exit_of(failure.exit_code()),
             None => failure.exit_code(),
         }

@@ -1,20 +1,15 @@
 //! The options of `pecking run`, and the command that they make.
 
-use crate::exit_code::ExitCode;
+use crate::cli::show::ShowOptions;
 use crate::expected::Unreached;
 use crate::failure::Failure;
-use crate::output::folder::OutputFolder;
-use crate::output::grouped::Grouped;
-use crate::output::json::JsonLines;
-use crate::output::live::Live;
 use crate::output::report::{Problem, Sink};
 use crate::output::save::SavedLines;
-use crate::output::screen::ScreenOptions;
 use crate::run::again::Again;
 use crate::run::plan::{Plan, Share};
 use crate::run::saved::SavedRun;
 use crate::targets::{self, ListFile, read_list};
-use clap::{Args, ColorChoice};
+use clap::Args;
 use client::{Command, SelectedTarget};
 use common::limits::MAX_INPUT_WINDOW;
 use common::terminal::args;
@@ -37,6 +32,7 @@ Examples:
   pecking run --json --to below -- df | jq         JSON lines, for programs
   pecking run --batch 5 --max-fail 1 --pause 30s --save web.jsonl --to 'role=web' -- restart
                                                    five at a time, until a second one fails
+  pecking run --detach --to below -- backup         print a job, which goes on at the server
   pecking rerun --failed web.jsonl --save again.jsonl
                                                    again for those that failed or were skipped,
                                                    five at a time, too
@@ -145,54 +141,22 @@ pub(crate) struct RunOptions {
     )]
     max_fail: Option<Share>,
 
-    /// End with the highest exit code of the commands themselves (with one target: its code), and
-    /// with 255 for everything else
-    #[arg(long)]
-    pub(crate) exit_code: bool,
-
-    /// Say only what went wrong: no progress, no notes and no summary
-    #[arg(long, short, help_heading = "Output")]
-    pub(crate) quiet: bool,
-
-    /// Print equal outputs once, under the names of their targets, when all have ended; past 256
-    /// MiB of output, the longest of what still runs comes at once, line by line with its name
-    #[arg(long, short = 'b', conflicts_with = "json", help_heading = "Output")]
-    gather: bool,
-
-    /// With -b: print of each output how it differs from the most frequent one
-    #[arg(long, requires = "gather", help_heading = "Output")]
-    diff: bool,
-
-    /// Print everything as JSON lines, errors and the summary too, with its kind in `type`
-    #[arg(long, help_heading = "Output")]
-    pub(crate) json: bool,
-
-    /// Write what each target prints to files of its own as well: DIR/NAME.stdout and
-    /// DIR/NAME.stderr
-    #[arg(long, value_name = "DIR", help_heading = "Output")]
-    output_dir: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) show: ShowOptions,
 
     /// Write what --json prints to a file as well, from which `pecking rerun` runs it again
     #[arg(long, value_name = "FILE", help_heading = "Output")]
     save: Option<PathBuf>,
 
-    /// Show no progress line, which there is only at a terminal anyway
-    #[arg(long, help_heading = "Output")]
-    no_progress: bool,
-
-    /// Colours for the names of targets: at a terminal unless NO_COLOR is set, always, or never
-    #[arg(
-        long,
-        value_name = "WHEN",
-        default_value = "auto",
-        help_heading = "Output"
-    )]
-    color: ColorChoice,
-
     /// Give standard input to the command at every target, no faster than the slowest takes it; a
     /// policy's entry takes input if it says stdin = true
     #[arg(long, conflicts_with = "batch")]
     pub(crate) stdin: bool,
+
+    /// Print the id of the command and end: it goes on at the server, whatever becomes of this program.
+    /// `pecking job ID` shows what became of it
+    #[arg(long, conflicts_with_all = ["batch", "stdin", "save", "gather", "output_dir", "exit_code"])]
+    pub(crate) detach: bool,
 
     #[arg(long = "script", hide = true, value_name = "FILE", value_parser = no_script, allow_hyphen_values = true)]
     _script: Option<Infallible>,
@@ -265,14 +229,7 @@ impl RunOptions {
         if let Some(file) = &self.save {
             sinks.push(Box::new(SavedLines::create(file)?));
         }
-        if let Some(folder) = &self.output_dir {
-            sinks.push(Box::new(OutputFolder::create(folder)?));
-        }
-        sinks.push(match (self.json, self.gather) {
-            (true, _) => Box::new(JsonLines),
-            (_, true) => Box::new(Grouped::new(self.diff)),
-            _ => Box::new(Live::default()),
-        });
+        sinks.append(&mut self.show.sinks()?);
         sinks.push(Box::new(Unreached::of(to)));
         Ok(sinks)
     }
@@ -281,32 +238,7 @@ impl RunOptions {
     /// on the same line.
     pub(crate) fn wants_progress(&self) -> bool {
         let is_typed = self.stdin && io::stdin().is_terminal();
-        !self.quiet && !self.no_progress && !self.dry_run && !is_typed
-    }
-
-    /// How the output looks.
-    pub(crate) fn screen(&self, raw: bool) -> ScreenOptions {
-        let has_colours = || {
-            let is_set = |name| std::env::var_os(name).is_some_and(|value| !value.is_empty());
-            !is_set("NO_COLOR") && std::env::var_os("TERM").is_none_or(|term| term != "dumb")
-        };
-        ScreenOptions {
-            raw,
-            colours: match self.color {
-                ColorChoice::Auto if has_colours() => None,
-                ColorChoice::Always => Some(true),
-                _ => Some(false),
-            },
-            is_quiet: self.quiet,
-        }
-    }
-
-    /// The exit code of the program when there are no commands that it could be of.
-    pub(crate) fn exit_of(&self, exit: ExitCode) -> ExitCode {
-        match self.exit_code {
-            true => ExitCode::ours(),
-            false => exit,
-        }
+        self.show.wants_progress() && !self.dry_run && !is_typed
     }
 
     /// How long all of it may take.
@@ -335,12 +267,15 @@ impl RunOptions {
         Again {
             saved: self.save.clone(),
             has_input: self.stdin,
-            is_told: !self.quiet && !self.json,
+            is_told: !self.show.quiet && !self.show.json,
         }
     }
 
     fn command(&self, words: &[String], to: Option<&str>) -> Command {
-        let mut command = Command::new(words).window(WINDOW).progress();
+        let mut command = Command::new(words);
+        if !self.detach {
+            command = command.window(WINDOW).progress();
+        }
         if let Some(to) = to {
             command = command.to(to);
         }

@@ -5,7 +5,7 @@ use crate::failure::Failure;
 use crate::output::report::{Accepted, Piece, Problem, Report, Sink};
 use crate::output::screen::Screen;
 use crate::output::summary::{End, SKIPPED, Summary};
-use client::{Leftovers, Outcome, OutputStream, SelectedTarget};
+use client::{Detached, Leftovers, Outcome, OutputStream, SelectedTarget};
 use common::terminal::escape::one_line;
 use common::wire::{Text, encode_output};
 use serde::Serialize;
@@ -60,6 +60,11 @@ pub(crate) fn failure_line(failure: &Failure, exit: ExitCode) -> String {
     line.encode()
 }
 
+/// A command that was detached, as a line.
+pub(crate) fn detached_line(detached: &Detached) -> String {
+    Line::Detached(*detached).encode()
+}
+
 /// A client that a command would reach, as a line.
 pub(crate) fn target_line(target: &SelectedTarget) -> String {
     Line::Target(target).encode()
@@ -106,6 +111,7 @@ enum Line<'a> {
     },
     Summary(Counts<'a>),
     Target(&'a SelectedTarget),
+    Detached(Detached),
 }
 
 #[derive(Default, Serialize)]

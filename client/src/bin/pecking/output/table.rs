@@ -1,10 +1,41 @@
 //! The ranking as a table.
 
 use crate::output::render;
-use client::Member;
+use client::{JobSummary, Member, Status};
 use common::terminal::escape::one_line;
 use common::terminal::table::{Align, columns};
 use std::time::Duration;
+
+const JOBS: [(&str, Align); 7] = [
+    ("JOB", Align::Left),
+    ("SENT", Align::Right),
+    ("BY", Align::Left),
+    ("ENDED", Align::Right),
+    ("FAILED", Align::Right),
+    ("TO", Align::Left),
+    ("COMMAND", Align::Left),
+];
+
+/// One line for each detached command.
+pub(crate) fn jobs(jobs: &[JobSummary]) -> String {
+    columns(JOBS, jobs.iter().map(job))
+}
+
+fn job(job: &JobSummary) -> [String; 7] {
+    let ended = job.tally.targets();
+    let failed = ended - job.tally.of(Status::Done);
+    let words = shlex::try_join(job.command.iter().map(String::as_str));
+    let words = words.unwrap_or_else(|_| job.command.join(" "));
+    [
+        job.job.to_string(),
+        render::ago(Duration::from_millis(job.sent_ms)) + " ago",
+        one_line(&job.by).into_owned(),
+        format!("{ended}/{}", job.targets),
+        failed.to_string(),
+        one_line(job.to.as_deref().unwrap_or("-")).into_owned(),
+        one_line(&words).into_owned(),
+    ]
+}
 
 const HEAD: [(&str, Align); 8] = [
     ("RANK", Align::Right),

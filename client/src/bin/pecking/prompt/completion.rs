@@ -18,11 +18,14 @@ pub(crate) struct Known {
     pub(crate) open: Vec<u64>,
     /// What `:output` shows.
     pub(crate) kept: Vec<u64>,
+    /// The numbers of detached commands.
+    pub(crate) detached: Vec<u64>,
 }
 
 /// The lines that begin with a colon, and what comes after.
-const COLONS: [(&str, After); 12] = [
+const COLONS: [(&str, After); 13] = [
     (":cancel", After::Open),
+    (":fg", After::Detached),
     (":gather", After::Switch),
     (":help", After::Nothing),
     (":jobs", After::Nothing),
@@ -42,6 +45,7 @@ enum After {
     Selector,
     Open,
     Kept,
+    Detached,
     Switch,
     Off,
 }
@@ -86,6 +90,7 @@ fn after_colon(colon: &str, argument: &str, known: &Known, at: usize) -> (usize,
         After::Nothing => Vec::new(),
         After::Open => numbers(&known.open),
         After::Kept => numbers(&known.kept),
+        After::Detached => numbers(&known.detached),
         After::Switch => ["on", "off"].map(str::to_owned).into(),
         After::Off => vec!["off".into()],
     };
@@ -157,6 +162,7 @@ mod tests {
             groups: text(&["prod"]),
             open: vec![3],
             kept: vec![2, 3],
+            detached: vec![1],
         };
         let sent = [
             "uptime -p",
@@ -171,6 +177,7 @@ mod tests {
             (":ra", 0, &[":ranks"]),
             (" :w", 1, &[":who", ":whoami"]),
             (":cancel ", 8, &["3"]),
+            (":fg ", 4, &["1"]),
             (":output ", 8, &["2", "3"]),
             (":gather o", 8, &["off", "on"]),
             (":to web", 4, &["web1", "web2"]),

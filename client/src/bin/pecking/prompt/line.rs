@@ -12,6 +12,8 @@ pub(crate) enum Line {
         words: Vec<String>,
         /// The command as typed, without the selector.
         typed: String,
+        /// Whether it goes on at the server when this client has left.
+        detached: bool,
     },
     Help,
     /// Show the ranking, or those that a selector finds.
@@ -29,6 +31,8 @@ pub(crate) enum Line {
     Timeout(Option<Duration>),
     /// Show equal outputs of several targets once, from now on.
     Gather(bool),
+    /// Show what became of a detached command, and go on with it: an id of the list, or of a job.
+    Follow(String),
     /// Cancel a command; without its ID, the last one.
     Cancel(Option<u64>),
     Quit,
@@ -43,13 +47,15 @@ WORDS…            send a command to the default selector
                   (web[1-20]), patterns (web*), tags (role=web), and these joined
                   by & (role=web&dc=fra); !web3 leaves one out; next:LIST and
                   least-loaded:LIST take one of a list; @@prod is your group prod
+WORDS… &          the same, and it goes on at the server, whatever becomes of this client
 :to [SELECTOR]    set the default selector; without one, the server's
 :who [SELECTOR]   what a command to it would reach; nothing is sent
 :ranks [SELECTOR] every client with tier, tags and load, by rank; or those it finds
 :whoami           this client's name, number and rank
 :timeout 30s      how long what you send next may run at each target; :timeout off
 :gather on        from now on show what several write alike once, at the end; :gather off
-:jobs             what you sent that is still open, and what runs here
+:jobs             what you sent that is still open, what runs here, and what is detached (&)
+:fg ID            what became of a detached command, and what still comes
 :output [ID]      what came of a command, again; without an ID, the commands
 :cancel [ID]      cancel what you sent, or what you sent last; :jobs shows the IDs
 :help             this
@@ -84,6 +90,10 @@ fn parse_send(line: &str) -> Result<Line, String> {
             (Some(check_selector(selector)?), typed.trim_start())
         }
     };
+    let (typed, detached) = match without_last_word(typed, "&") {
+        Some(typed) => (typed, true),
+        None => (typed, false),
+    };
     let words = shlex::split(typed)
         .ok_or_else(|| format!("a quote is not closed, or a backslash ends the line: {typed}"))?;
     match (words.is_empty(), &to) {
@@ -91,13 +101,27 @@ fn parse_send(line: &str) -> Result<Line, String> {
             to,
             words,
             typed: typed.to_owned(),
+            detached,
         }),
         // The line is nothing but a comment.
+        (true, None) if detached => Err("there is no command before &; write WORDS… &".into()),
         (true, None) => Ok(Line::Empty),
         (true, Some(selector)) => Err(format!(
             "there is no command after @{selector}; write @{selector} WORDS…"
         )),
     }
+}
+
+/// A line without its last word, if that is this one: by itself, and in no quotes.
+fn without_last_word<'a>(line: &'a str, word: &str) -> Option<&'a str> {
+    let rest = line.strip_suffix(word)?;
+    let is_apart = rest.is_empty() || rest.ends_with(char::is_whitespace);
+    let rest = rest.trim_end();
+    // An open quote, a backslash or a comment has the word in it.
+    let whole = shlex::split(line)?;
+    let is_last = whole.last().is_some_and(|last| last == word);
+    let is_alone = shlex::split(rest).is_some_and(|words| words.len() + 1 == whole.len());
+    (is_apart && is_last && is_alone).then_some(rest)
 }
 
 fn parse_colon(rest: &str) -> Result<Line, String> {
@@ -109,6 +133,8 @@ fn parse_colon(rest: &str) -> Result<Line, String> {
         "ranks" => return parse_selector(argument).map(Line::Ranks),
         "cancel" => return parse_id(word, argument).map(Line::Cancel),
         "output" => return parse_id(word, argument).map(Line::Output),
+        "fg" if argument.is_empty() => return Err("write :fg ID; :jobs shows the ids".into()),
+        "fg" => return Ok(Line::Follow(argument.to_owned())),
         "timeout" => return parse_timeout(argument).map(Line::Timeout),
         "gather" => return parse_gather(argument).map(Line::Gather),
         "help" => Line::Help,
@@ -170,7 +196,12 @@ mod tests {
 
     fn sent(line: &str) -> (Option<String>, Vec<String>, String) {
         match parse(line) {
-            Ok(Line::Send { to, words, typed }) => (to, words, typed),
+            Ok(Line::Send {
+                to,
+                words,
+                typed,
+                detached: false,
+            }) => (to, words, typed),
             other => panic!("{line}: {other:?}"),
         }
     }
@@ -215,6 +246,35 @@ mod tests {
     }
 
     #[test]
+    fn a_last_word_by_itself_detaches() {
+        for (line, detaches) in [
+            ("uptime &", Some("uptime")),
+            ("@web* uptime  -p\t& ", Some("uptime  -p")),
+            ("say '&' &", Some("say '&'")),
+            ("uptime&", None),
+            ("uptime '&'", None),
+            ("uptime \"&\"", None),
+            ("uptime \\&", None),
+            ("say 'a &'", None),
+            ("say \"a\" # &", None),
+            ("& uptime", None),
+            ("uptime &&", None),
+        ] {
+            let Ok(Line::Send {
+                typed, detached, ..
+            }) = parse(line)
+            else {
+                panic!("{line}");
+            };
+            assert_eq!(detached.then_some(&*typed), detaches, "{line}");
+        }
+        for line in ["&", "@web1 &"] {
+            let error = parse(line).expect_err(line);
+            assert!(error.contains("there is no command"), "{line}: {error}");
+        }
+    }
+
+    #[test]
     fn lines_for_this_client() {
         for (line, expected) in [
             ("", Line::Empty),
@@ -234,6 +294,7 @@ mod tests {
             (":gather on", Line::Gather(true)),
             (":gather off", Line::Gather(false)),
             (":cancel", Line::Cancel(None)),
+            (":fg 3", Line::Follow("3".into())),
             (":whoami", Line::WhoAmI),
             (":jobs", Line::Jobs),
             (":to", Line::To(None)),
@@ -249,6 +310,7 @@ mod tests {
     fn wrong_lines_are_named() {
         for (line, expected) in [
             (":nonsense", ":help"),
+            (":fg", ":fg ID"),
             (":jobs 5", "\"5\""),
             (":ranks a b", "\"a b\""),
             (":cancel x", ":jobs shows, such as :cancel 3, not \"x\""),

@@ -8,7 +8,7 @@ use crate::output::render::{self, Style};
 use crate::output::report::Piece;
 use crate::output::summary;
 use crate::prompt::gather;
-use client::{Client, Outcome, RequestError, SendEvent, SendHandle, Tally};
+use client::{Client, JobHandle, Outcome, RequestError, SendEvent, SendHandle, Tally};
 use common::terminal::escape::one_line;
 use common::wire::message::clip;
 use crossbeam_channel::{Receiver, TryRecvError};
@@ -23,7 +23,7 @@ use std::time::Instant;
 const STEP: usize = 16 << 10;
 
 pub(crate) struct SentCommand {
-    sent: SendHandle,
+    sent: Sent,
     typed: String,
     to: Option<String>,
     since: Instant,
@@ -37,6 +37,36 @@ pub(crate) struct SentCommand {
     pending: VecDeque<Step>,
 }
 
+/// What was sent, and is followed.
+enum Sent {
+    Here(SendHandle),
+    /// It is detached: that it is followed no longer does not end it.
+    Detached(JobHandle),
+}
+
+impl Sent {
+    fn id(&self) -> u64 {
+        match self {
+            Sent::Here(sent) => sent.id(),
+            Sent::Detached(job) => job.id(),
+        }
+    }
+
+    fn receiver(&self) -> &Receiver<SendEvent> {
+        match self {
+            Sent::Here(sent) => sent.receiver(),
+            Sent::Detached(job) => job.receiver(),
+        }
+    }
+
+    fn cancel(&self) {
+        match self {
+            Sent::Here(sent) => sent.cancel(),
+            Sent::Detached(job) => job.cancel(),
+        }
+    }
+}
+
 /// What one event changes.
 #[derive(Debug, Default)]
 pub(crate) struct Step {
@@ -47,6 +77,18 @@ pub(crate) struct Step {
 
 impl SentCommand {
     pub(crate) fn new(sent: SendHandle, typed: String, to: Option<String>) -> SentCommand {
+        SentCommand::of(Sent::Here(sent), typed, to)
+    }
+
+    /// A detached command that is followed, and how many targets it has if these are several.
+    pub(crate) fn following(job: JobHandle, typed: String, targets: Option<u32>) -> SentCommand {
+        SentCommand {
+            targets,
+            ..SentCommand::of(Sent::Detached(job), typed, None)
+        }
+    }
+
+    fn of(sent: Sent, typed: String, to: Option<String>) -> SentCommand {
         SentCommand {
             sent,
             typed,
@@ -64,6 +106,11 @@ impl SentCommand {
     pub(crate) fn gathered(mut self) -> SentCommand {
         self.gather = Some(gather::gathering());
         self
+    }
+
+    /// Whether it goes on when this client leaves.
+    pub(crate) fn is_detached(&self) -> bool {
+        matches!(self.sent, Sent::Detached(_))
     }
 
     /// Whether there is something to show without another event.

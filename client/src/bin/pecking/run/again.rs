@@ -5,7 +5,8 @@ use common::terminal::escape::path_line;
 use std::io::{self, IsTerminal};
 use std::path::PathBuf;
 
-/// What `pecking rerun` would need.
+/// What `pecking rerun` would need; nothing is said by default.
+#[derive(Default)]
 pub(crate) struct Again {
     /// Where the run is kept.
     pub(crate) saved: Option<PathBuf>,

@@ -6,9 +6,10 @@
 
 pub(crate) mod again;
 mod confirm;
+mod detach;
 mod names;
 pub(crate) mod plan;
-mod reporter;
+pub(crate) mod reporter;
 mod rolling;
 pub(crate) mod saved;
 mod wait;
@@ -31,6 +32,7 @@ use common::sys::thread;
 use common::terminal::console::Console;
 use common::terminal::escape::one_line;
 use crossbeam_channel::{Receiver, bounded, never, select};
+use detach::Detaching;
 use plan::Plan;
 use reporter::{Reporter, Reports};
 use rolling::{Asked, Rolling};
@@ -49,9 +51,10 @@ pub(crate) fn run(
     // What is wrong on the command line is said before anything runs.
     let sinks = match options.dry_run {
         true => Vec::new(),
+        false if options.detach => Vec::new(),
         false => options.sinks(task.command.selector())?,
     };
-    if let Some(note) = task.note.as_ref().filter(|_| !options.quiet) {
+    if let Some(note) = task.note.as_ref().filter(|_| !options.show.quiet) {
         progress.hide();
         console.say(note);
     }
@@ -59,20 +62,30 @@ pub(crate) fn run(
     progress.draw(Part::default(), format!("joining {server}"));
     let (client, signals) = settings.join(console)?;
     if let Some(wanted) = options.wait_for {
-        wait::wait_for_executors(&client, wanted, options.quiet, &signals, console)?;
+        wait::wait_for_executors(&client, wanted, options.show.quiet, &signals, console)?;
     }
     let command = task.command.clone();
     if options.dry_run {
-        return dry_run::run(&client, &command, task.batch, options.json, console);
+        return dry_run::run(&client, &command, task.batch, options.show.json, console);
     }
     let targets = targets(&client, task, options)?;
     if let Some(most) = options.confirm_over {
         progress.hide();
         confirm::confirm(&targets, &command, most, &signals)?;
     }
+    if options.detach {
+        progress.hide();
+        let detaching = Detaching {
+            settings,
+            command: &command,
+            console,
+        };
+        return detaching.run(client, &signals, options.show.json);
+    }
     let shown = progress.shown();
-    let screen = Screen::own(options.screen(settings.raw), progress).map_err(Failure::Output)?;
-    let is_noted = options.quiet || options.stdin || unread_input::note_unread(console);
+    let screen =
+        Screen::own(options.show.screen(settings.raw), progress).map_err(Failure::Output)?;
+    let is_noted = options.show.quiet || options.stdin || unread_input::note_unread(console);
     let client = Arc::new(client);
     let is_interrupted = Arc::new(AtomicBool::new(false));
     let reports = Reports {
@@ -81,7 +94,7 @@ pub(crate) fn run(
         sinks,
         queued: None,
         problem: task.problem.clone(),
-        is_of_commands: options.exit_code,
+        is_of_commands: options.show.exit_code,
         is_interrupted: Arc::clone(&is_interrupted),
         again: options.again(),
         command,
@@ -105,7 +118,7 @@ pub(crate) fn run(
         unread_input::note_unread(console);
     }
     feed.map_or(Ok(()), |feed| feed.check())?;
-    Ok(exit.unwrap_or(options.exit_of(ExitCode::Interrupted)))
+    Ok(exit.unwrap_or(options.show.exit_of(ExitCode::Interrupted)))
 }
 
 /// The targets as of now, if they are needed before the command is sent.
@@ -145,7 +158,7 @@ fn start_one(mut reports: Reports, options: &RunOptions) -> Result<Started, Fail
     let mut handle = reports.client.send(&reports.command)?;
     let feed = handle.take_input().map(Feed::start).transpose()?;
     let queued = Queued::new(reports.command.selector());
-    reports.queued = (!options.quiet).then_some(queued);
+    reports.queued = (!options.show.quiet).then_some(queued);
     let events = handle.receiver().clone();
     let reporter = Reporter::new(reports);
     let ended = start(move || reporter.follow(&events)).map_err(Failure::NoThread)?;
@@ -255,7 +268,7 @@ fn tell(console: &Console, event: &ClientEvent) {
 
 /// Reports on a thread of its own, and returns where the exit code arrives. A reader that takes no
 /// output may block the thread for ever, so it is not joined.
-fn start(
+pub(crate) fn start(
     report: impl FnOnce() -> io::Result<ExitCode> + Send + 'static,
 ) -> io::Result<Receiver<io::Result<ExitCode>>> {
     let (done, ended) = bounded(1);

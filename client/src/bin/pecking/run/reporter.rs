@@ -19,23 +19,23 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
 /// What reports are made of, and where they go.
-pub(super) struct Reports {
-    pub(super) client: Arc<Client>,
-    pub(super) command: Command,
-    pub(super) screen: Screen,
-    pub(super) sinks: Vec<Box<dyn Sink>>,
+pub(crate) struct Reports {
+    pub(crate) client: Arc<Client>,
+    pub(crate) command: Command,
+    pub(crate) screen: Screen,
+    pub(crate) sinks: Vec<Box<dyn Sink>>,
     /// Says in which queue the command waits, if that is to be said.
-    pub(super) queued: Option<Queued>,
+    pub(crate) queued: Option<Queued>,
     /// What is amiss before anything is sent.
-    pub(super) problem: Option<Problem>,
-    pub(super) again: Again,
+    pub(crate) problem: Option<Problem>,
+    pub(crate) again: Again,
     /// Whether the exit codes of the commands themselves count.
-    pub(super) is_of_commands: bool,
-    pub(super) is_interrupted: Arc<AtomicBool>,
+    pub(crate) is_of_commands: bool,
+    pub(crate) is_interrupted: Arc<AtomicBool>,
 }
 
 /// Reports on one command until it has ended.
-pub(super) struct Reporter {
+pub(crate) struct Reporter {
     to: Reports,
     names: Names,
     tracker: Tracker,
@@ -47,16 +47,16 @@ pub(super) struct Reporter {
 }
 
 /// What came of one send.
-pub(super) struct Heard {
+pub(crate) struct Heard {
     /// Whether the server took it.
-    pub(super) is_taken: bool,
+    pub(crate) is_taken: bool,
     /// Why outcomes of it are missing, if they are.
-    pub(super) error: Option<RequestError>,
+    pub(crate) error: Option<RequestError>,
 }
 
 impl Reporter {
     /// For a command that is sent now.
-    pub(super) fn new(to: Reports) -> Reporter {
+    pub(crate) fn new(to: Reports) -> Reporter {
         Reporter {
             to,
             names: Names::default(),
@@ -72,7 +72,7 @@ impl Reporter {
     ///
     /// # Errors
     /// Standard output takes no more, although its reader is there.
-    pub(super) fn follow(mut self, events: &Receiver<SendEvent>) -> io::Result<ExitCode> {
+    pub(crate) fn follow(mut self, events: &Receiver<SendEvent>) -> io::Result<ExitCode> {
         let reported = match self.hear_send(events) {
             Ok(heard) => self.end(heard.error),
             Err(e) => Err(e),
@@ -81,7 +81,7 @@ impl Reporter {
     }
 
     /// The exit code of what was reported. A reader that has gone is no error.
-    pub(super) fn close(mut self, reported: io::Result<()>) -> io::Result<ExitCode> {
+    pub(crate) fn close(mut self, reported: io::Result<()>) -> io::Result<ExitCode> {
         match reported {
             Err(e) if e.kind() == ErrorKind::BrokenPipe => self.exits.fail(ExitCode::Unread),
             reported => reported?,
@@ -90,7 +90,7 @@ impl Reporter {
     }
 
     /// Reports what comes of one send.
-    pub(super) fn hear_send(&mut self, events: &Receiver<SendEvent>) -> io::Result<Heard> {
+    pub(crate) fn hear_send(&mut self, events: &Receiver<SendEvent>) -> io::Result<Heard> {
         let mut is_taken = false;
         loop {
             let event = self.next(events)?;
@@ -142,7 +142,7 @@ impl Reporter {
     }
 
     /// Draws the progress line, if it is time.
-    pub(super) fn draw(&mut self) -> io::Result<()> {
+    pub(crate) fn draw(&mut self) -> io::Result<()> {
         let due = self.to.screen.progress_due();
         if due.is_none_or(|at| at > Instant::now()) {
             return Ok(());
@@ -180,7 +180,7 @@ impl Reporter {
     }
 
     /// The command is taken, for this many targets; only the first time counts.
-    pub(super) fn accept(&mut self, targets: u32) -> io::Result<()> {
+    pub(crate) fn accept(&mut self, targets: u32) -> io::Result<()> {
         if std::mem::replace(&mut self.is_accepted, true) {
             return Ok(());
         }
@@ -214,7 +214,7 @@ impl Reporter {
     }
 
     /// What an outcome has of output is output as any other.
-    pub(super) fn outcome(&mut self, outcome: &Outcome) -> io::Result<()> {
+    pub(crate) fn outcome(&mut self, outcome: &Outcome) -> io::Result<()> {
         for piece in Piece::rest(outcome) {
             self.report(&Report::Output(piece))?;
         }
@@ -224,7 +224,7 @@ impl Reporter {
     }
 
     /// Reports the end, and why outcomes are missing, if they are.
-    pub(super) fn end(&mut self, error: Option<RequestError>) -> io::Result<()> {
+    pub(crate) fn end(&mut self, error: Option<RequestError>) -> io::Result<()> {
         if let Some(error) = error {
             let problem = self.problem(&error);
             self.fail(&problem)?;
@@ -272,29 +272,29 @@ impl Reporter {
         }
     }
 
-    pub(super) fn fail(&mut self, problem: &Problem) -> io::Result<()> {
+    pub(crate) fn fail(&mut self, problem: &Problem) -> io::Result<()> {
         self.exits.fail(problem.exit);
         self.report(&Report::Error(problem))
     }
 
     /// Reports that a rolling run has stopped before a target.
-    pub(super) fn skip(&mut self, target: &SelectedTarget) -> io::Result<()> {
+    pub(crate) fn skip(&mut self, target: &SelectedTarget) -> io::Result<()> {
         self.summary.skip(target);
         self.exits.fail(ExitCode::Failed);
         self.report(&Report::Skipped(target))
     }
 
     /// At how many targets it has ended, and not with 0.
-    pub(super) fn failed(&self) -> u32 {
+    pub(crate) fn failed(&self) -> u32 {
         self.summary.failed()
     }
 
-    pub(super) fn is_interrupted(&self) -> bool {
+    pub(crate) fn is_interrupted(&self) -> bool {
         self.to.is_interrupted.load(Ordering::Relaxed)
     }
 
     /// The command, and the run of the server that numbers of members are of.
-    pub(super) fn command_and_run(&self) -> (Command, Option<String>) {
+    pub(crate) fn command_and_run(&self) -> (Command, Option<String>) {
         let run = self.to.client.joined().run.as_deref().map(str::to_owned);
         (self.to.command.clone(), run)
     }
@@ -304,21 +304,21 @@ impl Reporter {
     }
 
     /// Says in which queue the command that is sent now waits, unless it is to be quiet.
-    pub(super) fn watch_queue(&mut self, queued: impl FnOnce() -> Queued) {
+    pub(crate) fn watch_queue(&mut self, queued: impl FnOnce() -> Queued) {
         self.to.queued = (!self.to.screen.is_quiet()).then(queued);
     }
 
     /// Says in the progress line when the next batch starts.
-    pub(super) fn pause_until(&mut self, until: Option<Instant>) {
+    pub(crate) fn pause_until(&mut self, until: Option<Instant>) {
         self.pause_until = until;
     }
 
     /// When to draw the progress line again, if at all.
-    pub(super) fn progress_due(&self) -> Option<Instant> {
+    pub(crate) fn progress_due(&self) -> Option<Instant> {
         self.to.screen.progress_due()
     }
 
-    pub(super) fn flush(&mut self) -> io::Result<()> {
+    pub(crate) fn flush(&mut self) -> io::Result<()> {
         self.to.screen.flush()
     }
 
@@ -332,7 +332,7 @@ impl Reporter {
         }
     }
 
-    pub(super) fn report(&mut self, report: &Report<'_>) -> io::Result<()> {
+    pub(crate) fn report(&mut self, report: &Report<'_>) -> io::Result<()> {
         self.tracker.hear(report);
         let Reports { sinks, screen, .. } = &mut self.to;
         sinks

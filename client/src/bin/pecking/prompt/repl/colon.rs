@@ -106,6 +106,7 @@ impl Repl<'_> {
             false => "Running here:\n",
         };
         text.extend(jobs.iter().map(render::job));
+        text += &self.list_detached();
         self.output.show(&text);
     }
 
@@ -190,6 +191,7 @@ impl Repl<'_> {
             groups: groups.names().map(str::to_owned).collect(),
             open: self.open.keys().copied().collect(),
             kept: self.kept.list().map(|(id, _)| id).collect(),
+            detached: self.detached.numbers().collect(),
         }
     }
 }

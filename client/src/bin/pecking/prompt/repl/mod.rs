@@ -16,10 +16,12 @@ use crate::prompt::terminal;
 use client::{Client, ClientEvent, Code, Command, ConnectError, Disconnect, Resumed};
 use common::terminal::escape::one_line;
 use crossbeam_channel::{Receiver, Select, Sender, TryRecvError};
+use detached::Detached;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
 mod colon;
+mod detached;
 
 #[cfg(test)]
 mod tests;
@@ -87,6 +89,8 @@ pub(crate) struct Repl<'a> {
     gathers: bool,
     kept: Kept,
     open: BTreeMap<u64, SentCommand>,
+    /// Detached commands, by the numbers that they were shown under.
+    detached: Detached,
     /// Output of targets that no newline has ended yet.
     unfinished: NamedLines,
     worst: ExitCode,
@@ -107,6 +111,7 @@ impl<'a> Repl<'a> {
             gathers: false,
             kept: Kept::default(),
             open: BTreeMap::new(),
+            detached: Detached::default(),
             unfinished: NamedLines::new(longest),
             worst: ExitCode::Done,
             lost_commands: false,
@@ -124,7 +129,8 @@ impl<'a> Repl<'a> {
 
     /// What is said of commands that the end of this client cancels; nothing if there are none.
     pub(crate) fn farewell(&self) -> Option<String> {
-        match self.open.len() {
+        let cancelled = self.open.values().filter(|sent| !sent.is_detached());
+        match cancelled.count() {
             0 => None,
             1 => Some("1 command that has not ended is cancelled.\n".into()),
             open => Some(format!(
@@ -310,7 +316,16 @@ impl<'a> Repl<'a> {
         match line.and_then(|line| line::parse(&line)) {
             Ok(Line::Quit) => return true,
             Ok(Line::Empty) => {}
-            Ok(Line::Send { to, words, typed }) => self.send(to, &words, typed),
+            Ok(Line::Send {
+                to,
+                words,
+                typed,
+                detached: false,
+            }) => self.send(to, &words, typed),
+            Ok(Line::Send {
+                to, words, typed, ..
+            }) => self.detach(to, &words, &typed),
+            Ok(Line::Follow(id)) => self.follow(&id),
             Ok(Line::Help) => self.output.show(line::HELP),
             Ok(Line::Ranks(of)) => self.show_ranks(of.as_deref()),
             Ok(Line::Who(to)) => self.show_reach(to),

@@ -1,0 +1,152 @@
+//! Detached commands at the prompt: a line that ends with `&` sends one, `:jobs` lists them, `:fg` goes
+//! on with one.
+//!
+//! An id of 32 digits is no word to type: a job has a small number here, from when it is sent or
+//! listed. `:fg` takes either.
+
+use super::Repl;
+use crate::exit_code::ExitCode;
+use crate::output::render;
+use crate::prompt::sent_command::SentCommand;
+use client::{Command, JobHandle, JobId, JobSummary};
+use common::terminal::escape::one_line;
+use std::fmt::Write;
+use std::time::Duration;
+
+/// The jobs that have a number here, their places in the list from 1 on, and how many targets they have.
+#[derive(Debug, Default)]
+pub(super) struct Detached(Vec<(JobId, u32)>);
+
+impl Detached {
+    /// The number of a job, which is new if it has none.
+    fn number(&mut self, job: JobId, targets: u32) -> usize {
+        let place = self.0.iter().position(|(known, _)| *known == job);
+        let place = place.unwrap_or_else(|| {
+            self.0.push((job, targets));
+            self.0.len() - 1
+        });
+        place + 1
+    }
+
+    pub(super) fn numbers(&self) -> impl Iterator<Item = u64> {
+        1..=self.0.len() as u64
+    }
+
+    /// The job that a user means.
+    fn find(&self, text: &str) -> Option<JobId> {
+        let by_number = || {
+            let number: usize = text.trim_start_matches('&').parse().ok()?;
+            let (job, _) = self.0.get(number.checked_sub(1)?)?;
+            Some(*job)
+        };
+        text.parse().ok().or_else(by_number)
+    }
+}
+
+impl Repl<'_> {
+    /// Sends a command that goes on when this client has left.
+    pub(super) fn detach(&mut self, to: Option<String>, words: &[String], typed: &str) {
+        let mut command = Command::new(words);
+        if let Some(to) = to.or_else(|| self.to.clone()) {
+            command = command.to(to);
+        }
+        if let Some(timeout) = self.timeout {
+            command = command.timeout(timeout);
+        }
+        match self.client.detach(command, JobId::random().ok()) {
+            Ok(detached) => {
+                let number = self.detached.number(detached.job, detached.targets);
+                let text = format!(
+                    "{} command sent; it goes on as job &{number}, {} (:fg {number} shows it).\n",
+                    one_line(typed),
+                    detached.job
+                );
+                self.output.show(&text);
+            }
+            Err(e) => {
+                let why = render::refusal(&e, self.client);
+                self.complain(ExitCode::of_error(&e), &format!("{typed}: not sent: {why}"));
+            }
+        }
+    }
+
+    /// Shows what became of a detached command, and what comes of it from now on.
+    pub(super) fn follow(&mut self, id: &str) {
+        let Some(job) = self.detached.find(id) else {
+            let what = format!("{id:?} is no detached command; :jobs shows them");
+            return self.complain(ExitCode::Usage, &what);
+        };
+        match self.client.follow(job, true) {
+            Ok(handle) => self.open_job(handle),
+            Err(e) => self.complain(ExitCode::of_error(&e), &e.to_string()),
+        }
+    }
+
+    fn open_job(&mut self, handle: JobHandle) {
+        let number = self.detached.number(handle.job(), 1);
+        let targets = self.detached.0.get(number - 1).map(|(_, targets)| *targets);
+        let targets = targets.filter(|targets| *targets > 1);
+        let (id, typed) = (handle.id(), format!("job &{number}"));
+        self.kept.begin(id, &typed);
+        let followed = SentCommand::following(handle, typed, targets);
+        self.open.insert(id, followed);
+    }
+
+    /// The detached commands that the server keeps, for `:jobs`; nothing if there are none.
+    pub(super) fn list_detached(&mut self) -> String {
+        let jobs = match self.client.detached() {
+            Ok(jobs) => jobs,
+            Err(e) => return format!("What is detached is not known: {e}.\n"),
+        };
+        if jobs.is_empty() {
+            return String::new();
+        }
+        let mut text = "Detached, the newest first (:fg ID goes on with one):\n".to_owned();
+        for job in &jobs {
+            let number = self.detached.number(job.job, job.targets);
+            let _ = writeln!(text, "  &{number}  {}", describe(job));
+        }
+        text
+    }
+}
+
+fn describe(job: &JobSummary) -> String {
+    let words = shlex::try_join(job.command.iter().map(String::as_str));
+    let words = words.unwrap_or_else(|_| job.command.join(" "));
+    let ended = match job.open {
+        true => format!("{} of {} ended", job.tally.targets(), job.targets),
+        false => "ended".into(),
+    };
+    let sent = render::ago(Duration::from_millis(job.sent_ms));
+    let by = one_line(&job.by);
+    format!(
+        "{} ({ended}), sent {sent} ago by {by}, {}",
+        one_line(&words),
+        job.job
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn jobs_have_small_numbers_that_stay() {
+        let mut detached = Detached::default();
+        let [one, two] = [1, 2].map(|byte| JobId::new([byte; 16]));
+        assert_eq!(
+            [one, two, one].map(|job| detached.number(job, 1)),
+            [1, 2, 1]
+        );
+        for (text, job) in [
+            ("1", Some(one)),
+            ("&2", Some(two)),
+            (&*JobId::new([9; 16]).to_string(), Some(JobId::new([9; 16]))),
+            ("0", None),
+            ("3", None),
+            ("x", None),
+        ] {
+            assert_eq!(detached.find(text), job, "{text}");
+        }
+    }
+}

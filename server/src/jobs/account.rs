@@ -1,0 +1,101 @@
+//! Whose a job is, and how much an owner's jobs keep.
+
+use super::Job;
+use crate::member::Member;
+use common::sys::sync::Arc;
+use common::sys::sync::atomic::{AtomicUsize, Ordering};
+use std::collections::{BTreeMap, VecDeque};
+
+/// Whose a job is: a client that comes back later is known by this alone.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Owner {
+    /// All clients of a tier, at a server that knows no identities.
+    Tier(u8),
+    /// An identity.
+    Identity(Box<str>),
+}
+
+impl Owner {
+    pub(crate) fn of(member: &Member) -> Owner {
+        match &member.bearer {
+            Some(bearer) => Owner::Identity(bearer.identity().into()),
+            None => Owner::Tier(member.tier.number()),
+        }
+    }
+
+    /// Whether a client is shown its jobs: its own, and without identities those of lower tiers, too.
+    pub(super) fn is_shown_to(&self, member: &Member) -> bool {
+        match (self, &member.bearer) {
+            (Owner::Tier(tier), None) => *tier >= member.tier.number(),
+            (Owner::Identity(identity), Some(bearer)) => **identity == *bearer.identity(),
+            _ => false,
+        }
+    }
+
+    /// Whether a client that knows the id of one of its jobs may ask for it.
+    pub(super) fn may_be_asked_by(&self, member: &Member) -> bool {
+        match self {
+            Owner::Tier(_) => true,
+            Owner::Identity(_) => self.is_shown_to(member),
+        }
+    }
+}
+
+/// How much the jobs of one owner keep.
+#[derive(Debug)]
+pub(super) struct Account {
+    /// Never used again while the server runs.
+    pub(super) number: u64,
+    kept: AtomicUsize,
+    most: usize,
+}
+
+impl Account {
+    pub(super) fn new(number: u64, most: usize) -> Account {
+        Account {
+            number,
+            kept: AtomicUsize::new(0),
+            most,
+        }
+    }
+
+    /// Counts bytes, if there is room for them.
+    pub(super) fn take(&self, bytes: usize) -> bool {
+        let add = |kept: usize| kept.checked_add(bytes).filter(|kept| *kept <= self.most);
+        let taken = self
+            .kept
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, add);
+        taken.is_ok()
+    }
+
+    pub(super) fn give_back(&self, bytes: usize) {
+        self.kept.fetch_sub(bytes, Ordering::Relaxed);
+    }
+
+    #[cfg(all(test, not(shuttle)))]
+    pub(super) fn kept(&self) -> usize {
+        self.kept.load(Ordering::Relaxed)
+    }
+}
+
+/// The jobs of one owner.
+pub(super) struct Own {
+    pub(super) account: Arc<Account>,
+    /// By number, which grow.
+    pub(super) jobs: BTreeMap<u64, Arc<Job>>,
+    /// The numbers of those that have ended, in order, and when that was.
+    pub(super) ended: VecDeque<(u64, u64)>,
+    /// How many have not.
+    pub(super) open: usize,
+}
+
+impl Own {
+    pub(super) fn new(account: Arc<Account>) -> Own {
+        Own {
+            account,
+            jobs: BTreeMap::new(),
+            ended: VecDeque::new(),
+            open: 0,
+        }
+    }
+}
