@@ -36,3 +36,4 @@ mod send;
 mod tiers;
 mod time;
 mod tls;
+mod watch;

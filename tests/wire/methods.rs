@@ -72,7 +72,11 @@ fn expected(method: ClientMethod, state: State, to: To) -> Answer {
     match method {
         ClientMethod::Join if is_new => Answer::Nothing,
         ClientMethod::Join => Answer::Error(ALREADY_JOINED),
-        ClientMethod::Send | ClientMethod::Select | ClientMethod::Members | ClientMethod::Ping
+        ClientMethod::Send
+        | ClientMethod::Select
+        | ClientMethod::Members
+        | ClientMethod::Watch
+        | ClientMethod::Ping
             if is_new =>
         {
             Answer::Error(NOT_JOINED)
@@ -93,7 +97,9 @@ fn expected(method: ClientMethod, state: State, to: To) -> Answer {
         },
         ClientMethod::Members if rights.list => Answer::Names(&["boss", "caller", "web1", "db1"]),
         ClientMethod::Members => Answer::Names(&["caller", "web1"]),
-        ClientMethod::Ping => Answer::Empty,
+        ClientMethod::Watch if !rights.list => Answer::Error(FORBIDDEN),
+        // It ends it, so that nothing follows.
+        ClientMethod::Watch | ClientMethod::Ping => Answer::Empty,
         // They are about what a client executes or has sent: of others' commands it can say nothing.
         ClientMethod::Cancel
         | ClientMethod::Output
@@ -114,6 +120,7 @@ fn params(method: ClientMethod, to: To, sent: &Value, executed: &Value) -> Value
             To::Many => json!({"to": "below", "command": ["x"]}),
         },
         ClientMethod::Members | ClientMethod::Ping | ClientMethod::Leave => json!({}),
+        ClientMethod::Watch => json!({"on": false}),
         ClientMethod::Cancel => json!({"send": sent}),
         ClientMethod::Output => json!({"id": executed, "stream": "stdout", "text": "forged"}),
         ClientMethod::Consumed => json!({"send": sent, "member": 3, "bytes": 1}),
@@ -128,6 +135,7 @@ fn is_request(method: ClientMethod) -> bool {
         | ClientMethod::Send
         | ClientMethod::Select
         | ClientMethod::Members
+        | ClientMethod::Watch
         | ClientMethod::Ping => true,
         ClientMethod::Cancel
         | ClientMethod::Output

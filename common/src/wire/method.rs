@@ -5,6 +5,7 @@ pub const SEND: &str = "send";
 pub const SELECT: &str = "select";
 pub const CANCEL: &str = "cancel";
 pub const MEMBERS: &str = "members";
+pub const WATCH: &str = "watch";
 pub const LEAVE: &str = "leave";
 pub const PING: &str = "ping";
 pub const EXECUTE: &str = "execute";
@@ -15,6 +16,7 @@ pub const INPUT_CONSUMED: &str = "input_consumed";
 pub const ACCEPTED: &str = "accepted";
 pub const STARTED: &str = "started";
 pub const OUTCOME: &str = "outcome";
+pub const WATCHED: &str = "watched";
 pub const RANK: &str = "rank";
 pub const REFUSED: &str = "refused";
 pub const BYE: &str = "bye";
@@ -31,6 +33,8 @@ pub enum ClientMethod {
     Select,
     /// A request.
     Members,
+    /// A request.
+    Watch,
     /// A request.
     Ping,
     /// A notification.
@@ -49,11 +53,12 @@ pub enum ClientMethod {
 
 impl ClientMethod {
     /// Every one of them.
-    pub const ALL: [ClientMethod; 11] = [
+    pub const ALL: [ClientMethod; 12] = [
         ClientMethod::Join,
         ClientMethod::Send,
         ClientMethod::Select,
         ClientMethod::Members,
+        ClientMethod::Watch,
         ClientMethod::Ping,
         ClientMethod::Cancel,
         ClientMethod::Output,
@@ -70,6 +75,7 @@ impl ClientMethod {
             ClientMethod::Send => SEND,
             ClientMethod::Select => SELECT,
             ClientMethod::Members => MEMBERS,
+            ClientMethod::Watch => WATCH,
             ClientMethod::Ping => PING,
             ClientMethod::Cancel => CANCEL,
             ClientMethod::Output => OUTPUT,

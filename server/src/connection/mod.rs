@@ -61,8 +61,8 @@ pub(crate) struct Connection {
     flush_asked: AtomicBool,
     /// The identity of the client's certificate, if it has shown one.
     identity: OnceLock<Box<str>>,
-    /// Where what becomes of its commands is counted, if it is.
-    pub(crate) telemetry: Option<Arc<Telemetry>>,
+    /// Where what becomes of its commands is counted.
+    telemetry: Option<Arc<Telemetry>>,
 }
 
 impl Connection {
@@ -91,9 +91,14 @@ impl Connection {
     }
 
     /// The same, whose commands are counted.
-    pub(crate) fn counted(mut self, telemetry: Option<&Arc<Telemetry>>) -> Connection {
-        self.telemetry = telemetry.cloned();
+    pub(crate) fn counted(mut self, telemetry: &Arc<Telemetry>) -> Connection {
+        self.telemetry = Some(Arc::clone(telemetry));
         self
+    }
+
+    /// Where what becomes of its commands is counted, if it is now.
+    pub(crate) fn counting(&self) -> Option<&Arc<Telemetry>> {
+        self.telemetry.as_ref().and_then(Telemetry::counting)
     }
 
     /// Notes the identity that its client has proven in the handshake.

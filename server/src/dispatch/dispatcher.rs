@@ -69,7 +69,7 @@ pub(crate) fn send(
         on_record.send(&taken.command, taken.sender_rank, request, outcomes);
     }
     log_taken(&taken, request);
-    if let Some(telemetry) = &hub.telemetry {
+    if let Some(telemetry) = hub.telemetry.counting() {
         telemetry.taken(&taken.command, taken.sender_rank, &mut flushes.counted);
     }
     announce(&taken, request, now, flushes);
@@ -276,7 +276,7 @@ fn command(
     };
     let executing = targets.len();
     let id = hub.next_id();
-    let shown = hub.telemetry.as_ref().and_then(|telemetry| {
+    let shown = hub.telemetry.counting().and_then(|telemetry| {
         let outcomes = targets.len() + outranked.len() + absent.len();
         telemetry
             .feed

@@ -167,7 +167,7 @@ fn admit(hub: &Hub, stream: Stream) -> (Arc<Connection>, u64) {
         None => stream,
     };
     let connection = Connection::new(Arc::new(stream), &hub.budget.all, hub.timers.now());
-    let connection = Arc::new(connection.counted(hub.telemetry.as_ref()));
+    let connection = Arc::new(connection.counted(&hub.telemetry));
     let number = hub.connected(&connection);
     (connection, number)
 }

@@ -9,6 +9,7 @@ mod leaving;
 mod page;
 mod requests;
 mod results;
+mod watch;
 
 use crate::connection::{Connection, bye_line};
 use crate::dispatch::execution_result::ReadAnswer;
@@ -132,7 +133,7 @@ impl<'a> Session<'a> {
             if !self.connection.outbox.is_open() {
                 return;
             }
-            if let Some(telemetry) = &self.hub.telemetry {
+            if let Some(telemetry) = self.hub.telemetry.counting() {
                 let member = self.member.as_ref().map_or(0, |member| member.id);
                 telemetry.counters.received(member, read);
             }

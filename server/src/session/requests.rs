@@ -91,6 +91,15 @@ impl Session<'_> {
                 self.wait_for_room(PAGE_ROOM);
                 self.select(member, &id, raw)
             }
+            Some(ClientMethod::Watch) => {
+                self.flush();
+                self.wait_for_room(PAGE_ROOM);
+                match self.watch(member, &id, raw) {
+                    Ok(None) => return Flow::Continue(()),
+                    Ok(Some(line)) => Ok(line),
+                    Err(error) => Err(error),
+                }
+            }
             Some(ClientMethod::Join) => Err(RpcError::new(
                 Code::AlreadyJoined,
                 format!("you have joined already, as {member}"),
@@ -108,7 +117,7 @@ impl Session<'_> {
             | None => Err(RpcError::new(
                 Code::MethodNotFound,
                 format!(
-                    "there is no method {:?}; a client asks for send, select, members or ping",
+                    "there is no method {:?}; a client asks for send, select, members, watch or ping",
                     clip(name)
                 ),
             )),
@@ -154,7 +163,7 @@ impl Session<'_> {
             command: request.map(|request| request.command),
         };
         self.note_denial(member, &asked, error);
-        if let Some(telemetry) = &self.hub.telemetry {
+        if let Some(telemetry) = self.hub.telemetry.counting() {
             telemetry.refused(method::SEND, error);
         }
         log::info!("{member}: its send was not taken: {error}");
@@ -164,7 +173,7 @@ impl Session<'_> {
 
     /// Puts on record that a client may not do something: it is told so, or that there is no target
     /// where its role hides those that are here.
-    fn note_denial(&self, member: &Member, asked: &Asked<'_>, error: &RpcError) {
+    pub(super) fn note_denial(&self, member: &Member, asked: &Asked<'_>, error: &RpcError) {
         let Some(audit) = &self.hub.config.audit else {
             return;
         };
@@ -278,6 +287,7 @@ impl Session<'_> {
                 | ClientMethod::Send
                 | ClientMethod::Select
                 | ClientMethod::Members
+                | ClientMethod::Watch
                 | ClientMethod::Ping,
             )
             | None => log::debug!("{member}: ignored the notification {:?}", clip(method)),
