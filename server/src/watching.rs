@@ -177,3 +177,48 @@ impl Watcher {
         true
     }
 }
+
+#[cfg(all(test, not(shuttle)))]
+mod tests {
+    use super::*;
+    use crate::config::Config;
+    use common::memory::Memory;
+    use common::net::listener::Listener;
+    use common::net::stream::Stream;
+
+    #[test]
+    fn a_watcher_for_which_something_waits_is_told_nothing_more() {
+        let (listener, waker) = Listener::bind("127.0.0.1:0").expect("loopback");
+        let address = listener.address().to_string();
+        let _far = Stream::connect(&address, Duration::from_secs(5)).expect("loopback");
+        let near = listener.accept().expect("loopback").expect("not woken");
+        let hub = Arc::new(Hub::new(Config::default(), 1, waker));
+        let connection = Arc::new(Connection::new(Arc::new(near), &Memory::unlimited(), 1));
+        let watcher = || Watcher {
+            member: 1,
+            connection: Arc::clone(&connection),
+            reader: Reader::open(&hub),
+        };
+        let outbox = &connection.outbox;
+        let mut first = watcher();
+        assert!(first.is_told(&hub), "the first state");
+        assert!(!outbox.is_behind(), "it has gone");
+        while !outbox.is_behind() {
+            outbox.push(vec![b'x'; 1 << 20]);
+            outbox.flush();
+        }
+        let waiting = outbox.waiting_bytes();
+        let mut second = watcher();
+        assert!(second.is_told(&hub), "it is still here");
+        assert!(outbox.waiting_bytes() <= waiting, "and nothing more waits");
+        assert!(hub.telemetry.counting().is_some());
+        drop((first, second));
+        assert!(
+            hub.telemetry.counting().is_none(),
+            "with the last one it ends"
+        );
+        let mut third = watcher();
+        outbox.close();
+        assert!(!third.is_told(&hub), "it is gone");
+    }
+}

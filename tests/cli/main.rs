@@ -30,5 +30,6 @@ mod server_log;
 mod service;
 mod targets;
 mod tls;
+mod top;
 mod transcripts;
 mod work;

