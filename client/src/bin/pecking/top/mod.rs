@@ -81,9 +81,8 @@ impl Top<'_> {
     /// The terminal is as it was when this returns.
     fn run(mut self, signals: &Signals) -> Result<ExitCode, Failure> {
         let keys = screen::events()?;
-        let mut size_has_changed = false;
         loop {
-            self.draw(std::mem::take(&mut size_has_changed))?;
+            self.draw()?;
             let told = self.told();
             select! {
                 recv(keys) -> event => match event {
@@ -92,7 +91,7 @@ impl Top<'_> {
                             return Ok(ExitCode::Done);
                         }
                     }
-                    Ok(Ok(Event::Resize(..))) => size_has_changed = true,
+                    // Another size is seen when it is drawn the next time.
                     Ok(Ok(_)) => {}
                     Ok(Err(e)) => return Err(of_terminal(&e)),
                     Err(_) => return Err(of_terminal(&io::ErrorKind::UnexpectedEof.into())),
@@ -111,20 +110,13 @@ impl Top<'_> {
         }
     }
 
-    fn draw(&mut self, is_new_size: bool) -> Result<(), Failure> {
+    fn draw(&mut self) -> Result<(), Failure> {
         self.view.own = self.client.member();
         self.view.update(&self.fleet);
         let (fleet, view, look) = (&self.fleet, &mut self.view, self.look);
         let terminal = &mut self.screen.terminal;
-        let cleared = match is_new_size {
-            true => terminal.clear(),
-            false => Ok(()),
-        };
-        let drawn = cleared.and_then(|()| {
-            let drawn = terminal.draw(|frame| draw::draw(frame, fleet, view, look));
-            drawn.map(drop)
-        });
-        drawn.map_err(|e| of_terminal(&e))
+        let drawn = terminal.draw(|frame| draw::draw(frame, fleet, view, look));
+        drawn.map(drop).map_err(|e| of_terminal(&e))
     }
 
     fn told(&self) -> Receiver<Box<Watched<'static>>> {
