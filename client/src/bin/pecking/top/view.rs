@@ -67,7 +67,7 @@ pub(crate) struct View {
     /// This client's own number.
     pub(crate) own: u64,
     pub(crate) ladder: List<Rung>,
-    /// The numbers of commands, the newest first.
+    /// The numbers of commands: those that run, then the others, the newest of each first.
     pub(crate) commands: List<u64>,
 }
 
@@ -187,8 +187,11 @@ impl View {
             (a, b) => a == b,
         };
         self.ladder.set(here.chain(missing).collect(), is_same);
-        let newest = fleet.commands.iter().rev();
-        let fitting = newest.filter(|(_, command)| fits(&command.words) || fits(&command.from));
+        // Those that run first: what takes long is not lost behind what is quick.
+        let newest = || fleet.commands.iter().rev();
+        let open = newest().filter(|(_, command)| command.is_open());
+        let all = open.chain(newest().filter(|(_, command)| !command.is_open()));
+        let fitting = all.filter(|(_, command)| fits(&command.words) || fits(&command.from));
         self.commands
             .set(fitting.map(|(id, _)| *id).collect(), |a, b| a == b);
     }

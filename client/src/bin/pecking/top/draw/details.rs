@@ -7,10 +7,10 @@ use crate::top::view::{NO_CANCEL, Pane, Rung, View};
 use ratatui::Frame;
 use ratatui::layout::Rect;
 use ratatui::widgets::{Block, Clear, Paragraph, Wrap};
+use unicode_width::UnicodeWidthStr;
 
-/// The size of a box in front, borders included.
+/// Columns of a box in front, borders included.
 const COLUMNS: u16 = 72;
-const ROWS: u16 = 18;
 
 const HELP: &str = "\
 Up Down j k      select          PgUp PgDn   a page
@@ -47,7 +47,11 @@ pub(super) fn details(frame: &mut Frame<'_>, area: Rect, fleet: &Fleet, view: &V
 }
 
 fn in_front(frame: &mut Frame<'_>, area: Rect, title: &'static str, text: String) {
-    let (width, height) = (area.width.min(COLUMNS), area.height.min(ROWS));
+    let width = area.width.min(COLUMNS);
+    let room = usize::from(width.saturating_sub(2)).max(1);
+    let rows = text.lines().map(|line| line.width().div_ceil(room).max(1));
+    let rows = u16::try_from(rows.sum::<usize>() + 2).unwrap_or(u16::MAX);
+    let height = area.height.min(rows);
     let at = Rect {
         x: area.x + (area.width - width) / 2,
         y: area.y + (area.height - height) / 2,

@@ -155,8 +155,9 @@ fn draw_rates(frame: &mut Frame<'_>, area: Rect, fleet: &Fleet, look: Look) {
     let last = fleet.samples.back();
     let figure = |of: fn(&Sample) -> u64| last.map_or(0, of);
     let ms = |value: Option<f64>| value.map_or("-".into(), |ms| format!("{ms:.0}"));
-    let p99 = ms(last.and_then(|sample| sample.p99_ms));
-    let p50 = ms(last.and_then(|sample| sample.p50_ms));
+    // Of the last second in which any ended.
+    let known = |of: fn(&Sample) -> Option<f64>| ms(fleet.samples.iter().rev().find_map(of));
+    let (p50, p99) = (known(|s| s.p50_ms), known(|s| s.p99_ms));
     let plots: [(String, fn(&Sample) -> u64, Style); 3] = [
         (
             format!("commands/s {}", figure(|s| s.commands)),

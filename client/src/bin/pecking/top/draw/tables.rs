@@ -150,7 +150,7 @@ fn blank<const N: usize>() -> Row<N> {
     }
 }
 
-/// Draws the commands, the newest first.
+/// Draws the commands.
 pub(super) fn commands(
     frame: &mut Frame<'_>,
     area: Rect,
