@@ -26,6 +26,9 @@ const TICK: Duration = Duration::from_millis(TICK_MS);
 /// a tenth of one processor at most.
 const REST: u32 = 9;
 
+/// The longest such rest: a round that a busy machine made longer says nothing about its cost.
+const LONGEST_REST: Duration = Duration::from_secs(3);
+
 /// How often a sample is taken.
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -138,7 +141,8 @@ fn run(hub: &Arc<Hub>, changes: &Receiver<Change>) {
                     hub.telemetry.end_second(&hub.roster);
                 }
                 watchers.retain_mut(|watcher| watcher.is_told(hub));
-                next = Instant::now() + TICK.max(started.elapsed() * REST);
+                let rest = (started.elapsed() * REST).min(LONGEST_REST);
+                next = Instant::now() + rest.max(TICK);
             }
         }
         if watchers.is_empty() && hub.watching.is_over(changes) {

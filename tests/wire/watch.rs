@@ -168,7 +168,7 @@ fn a_client_that_watches_hears_ten_times_a_second_at_most() {
     });
     // The first state, and one more for the last look.
     assert!(
-        (5..=23).contains(&ladder.told),
+        (2..=23).contains(&ladder.told),
         "{} in {span:?}",
         ladder.told
     );
@@ -202,14 +202,12 @@ fn it_ends_with_false_and_begins_anew() {
     // Twice is as good as once: what comes, comes once.
     let id = boss.command("web", &["seen"]);
     let mut told = BTreeSet::new();
-    let until = Instant::now() + Duration::from_secs(1);
-    while Instant::now() < until {
+    let mut samples = 0;
+    while told.is_empty() || samples < 2 {
         let watched = watcher.wait_for("news", |m| m["method"] == "watched");
-        for command in watched["params"]["commands"]
-            .as_array()
-            .into_iter()
-            .flatten()
-        {
+        let watched = &watched["params"];
+        samples += watched["samples"].as_array().map_or(0, Vec::len);
+        for command in watched["commands"].as_array().into_iter().flatten() {
             let outcomes = command["outcomes"].to_string();
             assert!(told.insert((command["id"].as_u64(), outcomes)), "{command}");
         }

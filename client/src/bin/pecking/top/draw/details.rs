@@ -49,7 +49,9 @@ pub(super) fn details(frame: &mut Frame<'_>, area: Rect, fleet: &Fleet, view: &V
 fn in_front(frame: &mut Frame<'_>, area: Rect, title: &'static str, text: String) {
     let width = area.width.min(COLUMNS);
     let room = usize::from(width.saturating_sub(2)).max(1);
-    let rows = text.lines().map(|line| line.width().div_ceil(room).max(1));
+    // Words are not cut, so a line that is too long may need one row more.
+    let rows_of = |width: usize| width.div_ceil(room).max(1) + usize::from(width > room);
+    let rows = text.lines().map(|line| rows_of(line.width()));
     let rows = u16::try_from(rows.sum::<usize>() + 2).unwrap_or(u16::MAX);
     let height = area.height.min(rows);
     let at = Rect {

@@ -150,15 +150,18 @@ fn server(fleet: &Fleet, view: &View) -> String {
     line + &format!("  up {up}  {address}")
 }
 
+/// What is plotted of a second.
+type Figure = fn(&Sample) -> u64;
+
 /// Plots of the last minutes, the newest second at the right edge.
 fn draw_rates(frame: &mut Frame<'_>, area: Rect, fleet: &Fleet, look: Look) {
     let last = fleet.samples.back();
-    let figure = |of: fn(&Sample) -> u64| last.map_or(0, of);
+    let figure = |of: Figure| last.map_or(0, of);
     let ms = |value: Option<f64>| value.map_or("-".into(), |ms| format!("{ms:.0}"));
     // Of the last second in which any ended.
     let known = |of: fn(&Sample) -> Option<f64>| ms(fleet.samples.iter().rev().find_map(of));
     let (p50, p99) = (known(|s| s.p50_ms), known(|s| s.p99_ms));
-    let plots: [(String, fn(&Sample) -> u64, Style); 3] = [
+    let plots: [(String, Figure, Style); 3] = [
         (
             format!("commands/s {}", figure(|s| s.commands)),
             |s| s.commands,
