@@ -57,6 +57,10 @@ pub struct Config {
     /// Whether it comes back by itself after it lost its server, for as long as that takes:
     /// see [`Client`](crate::Client).
     pub reconnect: bool,
+    /// Whether the server is asked to hold this client's place if the connection breaks: commands go
+    /// on, and the client comes back to where it was. Without that a connection that breaks ends all
+    /// that is open.
+    pub hold: bool,
     /// Whether the [events](crate::ClientEvent) tell of the commands that it executes. Without
     /// that, each command costs two wake-ups less.
     pub job_events: bool,
@@ -102,6 +106,7 @@ impl Default for Config {
             plain: PlainTo::default(),
             connect_timeout: CONNECT_TIMEOUT,
             reconnect: false,
+            hold: false,
             job_events: true,
         }
     }

@@ -7,7 +7,7 @@ use crate::config::ConnectError;
 use crate::execute::executor::ExecutionResult;
 use crate::execute::job::{Job, Origin};
 use common::sys::sync::Arc;
-use common::wire::ByeReason;
+use common::wire::{ByeReason, Resumed};
 use crossbeam_channel::{Receiver, Sender, unbounded};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
@@ -53,6 +53,26 @@ pub enum ClientEvent {
         reason: ByeReason,
         /// For people.
         message: String,
+    },
+    /// The connection broke, and the server holds this client's place
+    /// ([`Config::hold`](crate::Config::hold)): what runs goes on, and what is sent waits.
+    Away {
+        /// How it broke.
+        reason: Disconnect,
+        /// The rank that is held.
+        rank: u32,
+        /// How long it is, from now on.
+        left: Duration,
+    },
+    /// This client is back in its place.
+    Resumed {
+        /// What was kept: everything, or the rank alone; then its open sends have ended as
+        /// [`Lost`](crate::RequestError::Lost), and its running jobs are being stopped.
+        kept: Resumed,
+        /// Its rank now.
+        rank: u32,
+        /// How long there was no connection.
+        after: Duration,
     },
     /// The connection is lost, and this client tries to come back
     /// ([`Config::reconnect`](crate::Config::reconnect)). Its open sends have ended as

@@ -88,6 +88,6 @@ pub use common::wire::watch::{
     WatchedSender,
 };
 pub use common::wire::{
-    ByeReason, Identity, Joined, Kind, Leftovers, Member, Members, OutputStream, Reach, Right,
-    Selected, SelectedTarget, Status, Tags, Tally, Tier,
+    ByeReason, Identity, Joined, Kind, Leftovers, Member, Members, OutputStream, Reach, Resumed,
+    Right, Selected, SelectedTarget, Status, Tags, Tally, Tier,
 };

@@ -150,3 +150,15 @@ pub fn unacknowledged(heartbeat: Duration) -> Duration {
 /// How long a connection that is being closed may take to fetch what is already
 /// queued for it and to close its own half.
 pub const LINGER: Duration = Duration::from_secs(2);
+
+/// How long the place of a client is held that lost its connection, unless the server is told
+/// otherwise: what a telephone needs to change its network, and no sender takes for long.
+pub const HOLD: Duration = Duration::from_secs(15);
+
+/// Bytes of lines after which the other end is told that they were received: an eighth of what a
+/// batch takes, so that little is kept, and the lines of many commands. The protocol asks for 64 KiB,
+/// or for a second from this on, which needs no timer then.
+pub const ACK_BYTES: usize = 4 << 10;
+
+/// How long a peer may leave unacknowledged what its connection took, before it is a slow consumer.
+pub const ACK_PATIENCE: Duration = Duration::from_secs(60);

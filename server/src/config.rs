@@ -48,6 +48,9 @@ pub struct Config {
     /// After how long a silence a client is asked for a sign of life, and how long it has
     /// to give one.
     pub heartbeat: Duration,
+    /// How long the place of a client that asks for it is held after its connection broke; zero
+    /// holds none.
+    pub hold: Duration,
     /// How long running commands may take once the server was told to stop.
     pub drain: Duration,
     /// The longest line taken from a client that has joined, in bytes, its `\n` included.
@@ -83,6 +86,7 @@ impl Default for Config {
             max_clients: 5,
             dispatch: Selector::Next,
             heartbeat: limits::HEARTBEAT,
+            hold: limits::HOLD,
             drain: Duration::from_secs(5),
             max_line: limits::MAX_LINE,
             max_queue: 1024,

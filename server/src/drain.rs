@@ -1,7 +1,9 @@
 //! The end of a server: it takes nothing new, ends the commands that wait, gives those that run the
 //! drain time, says `bye` to every client, and stops.
 
+use crate::connection::hold::Stage;
 use crate::dispatch::flush_set::FlushSet;
+use crate::holds;
 use crate::hub::Hub;
 use crate::member::Member;
 use crate::millis;
@@ -64,7 +66,7 @@ impl Drain {
                     let is_busy = member.sends.len() > 0 || member.queue.running() > 0;
                     let stays = is_busy && !must_go;
                     if !stays {
-                        member.connection.bye(ByeReason::ShuttingDown, MESSAGE, now);
+                        end(hub, member, now);
                     }
                     stays
                 });
@@ -108,5 +110,14 @@ impl Drain {
             .saturating_add(millis(hub.config.drain))
             .saturating_add(1);
         *self = Drain::Waiting { members, until };
+    }
+}
+
+/// Tells a member that the server stops; one that is away has had its time to come back.
+pub(crate) fn end(hub: &Hub, member: &Arc<Member>, now: u64) {
+    let stage = member.connection.hold().map(|hold| hub.holds.end(hold));
+    member.connection.bye(ByeReason::ShuttingDown, MESSAGE, now);
+    if stage == Some(Stage::Away) {
+        holds::give_up(hub, member, MESSAGE);
     }
 }

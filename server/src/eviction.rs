@@ -7,8 +7,10 @@
 
 use crate::authority::grant::{Grant, Unproven};
 use crate::authority::{Rules, wall_clock};
+use crate::connection::hold::Stage;
 use crate::dispatch::dispatcher;
 use crate::dispatch::flush_set::FlushSet;
+use crate::holds;
 use crate::hub::Hub;
 use crate::member::Member;
 use common::logging::log_limit;
@@ -88,8 +90,16 @@ fn end(hub: &Hub, member: &Arc<Member>, reason: Reason, flushes: &mut FlushSet<'
     }
     hub.conclude_all(member.queue.close(), flushes);
     let now = hub.timers.now();
+    let stage = member.connection.hold().map(|hold| hub.holds.end(hold));
     member.connection.bye(bye, message, now);
-    hub.schedule_check(&member.connection);
+    match stage {
+        // No session serves it that would end by itself.
+        Some(Stage::Away) => {
+            holds::close(hub, member);
+            holds::on_record(hub, member, exact);
+        }
+        _ => hub.schedule_check(&member.connection),
+    }
     let _any = log_limit::unlimited();
     log::info!("{member} ends: {exact}");
 }

@@ -4,6 +4,7 @@ use crate::config::Config;
 use crate::connection::Connection;
 use crate::dispatch::command::OutcomeDetails;
 use crate::dispatch::flush_set::FlushSet;
+use crate::holds::Holds;
 use crate::join::handshakes::Handshakes;
 use crate::join::throttle::Throttle;
 use crate::member::Member;
@@ -54,6 +55,8 @@ pub(crate) struct Hub {
     #[cfg(not(shuttle))]
     pub(crate) tls: Option<Encryption>,
     pub(crate) budget: MemoryBudget,
+    /// Places that are held.
+    pub(crate) holds: Holds,
     /// What it shows over HTTP, and to clients that watch.
     pub(crate) telemetry: Arc<Telemetry>,
     /// The clients that watch.
@@ -92,6 +95,7 @@ impl Hub {
             #[cfg(not(shuttle))]
             tls: None,
             budget: MemoryBudget::new(config.max_memory),
+            holds: Holds::default(),
             telemetry: Telemetry::new(config.http.is_some()),
             watching: Watching::default(),
             address: None,
@@ -141,17 +145,18 @@ impl Hub {
         }
     }
 
-    /// Registers a connection and its first timer; the number is for [`disconnected`](Self::disconnected).
-    pub(crate) fn connected(&self, connection: &Arc<Connection>) -> u64 {
+    /// Registers a connection and its first timer.
+    pub(crate) fn connected(&self, connection: &Arc<Connection>) {
         let number = self.next_id();
+        connection.set_number(number);
         lock(&self.connections).insert(number, Arc::clone(connection));
         self.handshakes.come(connection);
         self.schedule_check(connection);
-        number
     }
 
-    pub(crate) fn disconnected(&self, number: u64) {
-        let connection = lock(&self.connections).remove(&number);
+    /// No session serves it any more.
+    pub(crate) fn disconnected(&self, connection: &Connection) {
+        let connection = lock(&self.connections).remove(&connection.number());
         if let Some(connection) = connection {
             self.handshakes.go(&connection);
         }

@@ -36,6 +36,7 @@ mod drain;
 mod eviction;
 #[cfg(not(shuttle))]
 mod files;
+mod holds;
 mod http;
 mod hub;
 mod join;

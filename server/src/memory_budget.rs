@@ -92,7 +92,11 @@ pub(crate) fn make_room(hub: &Hub) {
     if excess > 0 {
         let mut connections = hub.connections();
         connections.retain(|connection| connection.outbox.is_open());
-        connections.sort_by_cached_key(|connection| keeps(connection));
+        // What waits for clients that are away goes first.
+        connections.sort_by_cached_key(|connection| {
+            let keeps = keeps(connection);
+            (keeps > 0 && connection.is_away(), keeps)
+        });
         while excess > 0
             && let Some(connection) = connections.pop()
         {

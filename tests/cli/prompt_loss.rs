@@ -128,6 +128,25 @@ fn a_client_that_loses_its_connection_comes_back_last() {
 }
 
 #[test]
+fn a_connection_that_breaks_is_held_and_is_back_with_nothing_lost() {
+    let scene = Scene::new();
+    let network = Proxy::to(scene.server.address());
+    let dialled = network.address().to_string();
+    let boss = scene.start(client(&["--server", &dialled, "--name", "boss"]));
+    boss.wait_prompt("");
+    let mut web1 = scene.server.raw("web1", 1);
+    boss.line("@web1 print");
+    let execute = web1.execute();
+    network.reset();
+    boss.wait_for("Connection lost, holding rank 0 for ");
+    boss.wait_for(", nothing lost.\n");
+    web1.reply(&execute, &serde_json::json!({"exit_code": 0}));
+    boss.wait_for("[web1, rank 1] done, exit code 0");
+    boss.line(":whoami");
+    boss.wait_for("You are boss, member 1, rank 0 of 2.\n");
+}
+
+#[test]
 fn a_line_without_a_connection_is_answered() {
     let mut scene = Scene::new();
     let mut boss = scene.client("boss");

@@ -2,6 +2,7 @@
 //! input makes of it.
 
 use crate::support::programs::{Ended, Process, Server, client};
+use crate::support::proxy::Proxy;
 use crate::support::terminal::Terminal;
 use crate::support::{Execute, Raw};
 use serde_json::json;
@@ -31,6 +32,49 @@ fn take(raw: &mut Raw, until: u64) -> u64 {
 
 fn consumed(raw: &Raw, execute: &Execute, bytes: u64) {
     raw.notify("input_consumed", &json!({"id": execute.id, "bytes": bytes}));
+}
+
+#[test]
+fn input_goes_on_after_a_connection_that_broke() {
+    let server = Server::start(&["9"]);
+    let network = Proxy::to(server.address());
+    let mut target = taker(&server, "target");
+    // More than a window, so it breaks on the way.
+    let mut source = std::process::Command::new("seq")
+        .arg("300000")
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("it is there");
+    let lines = source.stdout.take().expect("a pipe");
+    let dialled = network.address().to_string();
+    let words = ["run", "--hold", "--stdin", "--to", "target", "--", "read"];
+    let mut command = client(&["--server", &dialled]);
+    let run = Process::start_reading(command.args(words), lines.into());
+    let execute = target.execute();
+    let (mut taken, mut has_broken) = (String::new(), false);
+    loop {
+        let piece = target.notification("input");
+        let text = piece["text"].as_str().unwrap_or_default();
+        taken += text;
+        if !std::mem::replace(&mut has_broken, true) {
+            network.reset();
+        }
+        consumed(&target, &execute, text.len() as u64);
+        if piece["end"] == true {
+            break;
+        }
+    }
+    let all: String = (1..=300_000).map(|n| format!("{n}\n")).collect();
+    assert!(taken == all, "{} of {} bytes", taken.len(), all.len());
+    target.reply(&execute, &json!({"exit_code": 0}));
+    let ended = run.end();
+    ended.expect_code(0);
+    assert!(
+        ended.stderr.contains(", nothing lost\n"),
+        "{}",
+        ended.stderr
+    );
+    let _ = source.wait();
 }
 
 #[test]

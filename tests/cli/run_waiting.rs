@@ -3,10 +3,12 @@
 use std::fs::File;
 use std::io::{PipeReader, Read, Seek, SeekFrom, Write};
 use std::process::Stdio;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::run::waiting;
+use crate::support::held::Held;
 use crate::support::programs::{Process, Server};
+use crate::support::{PATIENCE, tunnel};
 use rustix::process::Signal;
 use serde_json::json;
 
@@ -151,4 +153,26 @@ fn a_command_that_runs_in_silence_is_not_said_to_be_queued() {
     web1.reply(&execute, &json!({"exit_code": 0}));
     boss.result_of(&behind);
     assert_eq!(run.end().expect_code(0).stderr, waiting(1));
+}
+
+#[test]
+fn an_executor_that_is_away_is_waited_for() {
+    if tunnel::is_carrier() {
+        return;
+    }
+    let server = Server::start(&["9"]);
+    let mut worker = Held::join_with(server.address(), json!({"name": "worker", "tier": 9}));
+    worker.confirm();
+    worker.reset();
+    let mut observer = server.raw("observer", 0);
+    let deadline = Instant::now() + PATIENCE;
+    while observer.result("members", &json!({}))["members"][1]["away_ms"].is_null() {
+        assert!(Instant::now() < deadline, "it is not away");
+    }
+    let run = Process::start(&mut server.client(&["run", "--wait-for", "1", "--", "x"]));
+    run.stderr.wait_for("0 of 1 are there");
+    worker.come_back();
+    let (execute, _) = worker.execute();
+    worker.reply(&execute);
+    run.end().expect_code(0);
 }

@@ -7,7 +7,8 @@ use serde_json::json;
 
 use std::time::Instant;
 
-use crate::support::{PATIENCE, ranked};
+use crate::support::held::Held;
+use crate::support::{PATIENCE, ranked, tunnel};
 use crate::visitor::Shown;
 
 pub(crate) fn scrape(shown: &Shown) -> (Scrape, String) {
@@ -101,6 +102,38 @@ fn metrics_are_what_happened() {
             assert!(Instant::now() < deadline, "{status} is not 2");
         }
     }
+}
+
+/// Waits until so many have joined and left.
+fn wait_for_totals(shown: &Shown, joins: f64, leaves: f64) {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        let (scrape, text) = scrape(shown);
+        let total = |name| value(&scrape, name, &[]);
+        let totals = (total("pecking_joins_total"), total("pecking_leaves_total"));
+        if totals == (joins, leaves) {
+            return;
+        }
+        assert!(Instant::now() < deadline, "{totals:?}\n{text}");
+    }
+}
+
+#[test]
+fn a_place_that_no_client_comes_back_to_is_left() {
+    if tunnel::is_carrier() {
+        return;
+    }
+    let shown = Shown::start(9, &["--hold", "300ms", "--heartbeat", "200ms"]);
+    let worker = Held::join(shown.server.address(), "worker", 1);
+    wait_for_totals(&shown, 1.0, 0.0);
+    worker.reset();
+    wait_for_totals(&shown, 1.0, 1.0);
+    // One whose lines cannot go on is another one in the same place.
+    let mut other = Held::join(shown.server.address(), "other", 1);
+    other.reset();
+    let answer = other.try_to_come_back(&other.token(), other.received + 100);
+    assert_eq!(answer["result"]["resumed"], "rank", "{answer}");
+    wait_for_totals(&shown, 3.0, 3.0);
 }
 
 #[test]

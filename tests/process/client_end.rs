@@ -10,6 +10,7 @@ use std::fs;
 use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
 
 /// Two commands, one of which ignores SIGTERM and has a child; their processes.
 fn start_two(boss: &mut Boss) -> Vec<u32> {
@@ -62,7 +63,10 @@ fn a_client_that_loses_its_server_ends_its_commands() {
 
 #[test]
 fn a_client_that_will_come_back_ends_its_commands_too() {
-    let (relay, mut boss, mut worker) = anything(2);
+    let relay = Relay::start_without_hold();
+    let mut boss = relay.boss();
+    let options = ["--allow-any", "--allow-root", "--slots", "2"];
+    let mut worker = Worker::start(&relay, &options);
     let pids = start_two(&mut boss);
     relay.abort();
     wait_until_gone(&pids, STUBBORN + JITTER);
@@ -84,6 +88,27 @@ fn a_client_that_is_killed_takes_its_direct_children_along() {
     worker.0.signal(Signal::KILL);
     wait_until_gone(&pids, PATIENCE);
     assert_eq!(boss.finish(&polite).status(), "lost");
+    assert!(worker.0.wait(PATIENCE).is_some());
+}
+
+#[test]
+fn a_client_that_is_killed_has_left_also_with_something_unread() {
+    let (_relay, mut boss, mut worker) = anything(2);
+    let running = boss.script("echo pid $$; exec sleep 1000", &json!({}));
+    boss.output(&running);
+    worker.0.signal(Signal::STOP);
+    let unread = boss.script("true", &json!({}));
+    boss.raw.fence();
+    let began = Instant::now();
+    worker.0.signal(Signal::KILL);
+    for id in [running, unread] {
+        assert_eq!(boss.finish(&id).status(), "lost");
+    }
+    let took = began.elapsed();
+    assert!(
+        took < crate::support::loosely(Duration::from_secs(1)),
+        "{took:?}"
+    );
     assert!(worker.0.wait(PATIENCE).is_some());
 }
 
@@ -259,7 +284,7 @@ fn the_first_process_of_a_container_executes_and_ends_what_is_left_behind() {
 }
 
 #[test]
-fn a_watchdog_has_nothing_of_its_client_and_ends_with_it() {
+fn a_watchdog_has_its_clients_socket_alone_and_ends_with_it() {
     let (relay, mut boss, mut worker) = anything(1);
     let watchdog = watchdog_of(worker.id()).expect("there is one");
     let folder = format!("/proc/{watchdog}/fd");
@@ -268,8 +293,15 @@ fn a_watchdog_has_nothing_of_its_client_and_ends_with_it() {
         .map(|entry| entry.expect("it can be read").file_name())
         .collect();
     descriptors.sort();
-    assert_eq!(descriptors, ["0", "1", "2"]);
+    assert_eq!(descriptors, ["0", "1", "2", "3"]);
     let inode = |path: String| fs::read_link(path).expect("it is open");
+    let its_own = inode(format!("{folder}/3"));
+    let of_client = fs::read_dir(format!("/proc/{}/fd", worker.id())).expect("it is ours");
+    let mut of_client = of_client.filter_map(|entry| fs::read_link(entry.ok()?.path()).ok());
+    assert!(
+        of_client.any(|of_client| of_client == its_own),
+        "the socket of its connection"
+    );
     let of_client = fs::read_dir(format!("/proc/{}/fd", worker.id())).expect("it is ours");
     let end = inode(format!("{folder}/0"));
     for entry in of_client {

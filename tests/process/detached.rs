@@ -220,9 +220,8 @@ fn output_within_the_drain_is_taken_after_a_long_silence() {
 #[test]
 fn no_zombie_is_older_than_a_second() {
     let (_relay, mut boss, worker) = anything(3);
-    // Orphans that end while their command runs, long after anything was started or has
-    // ended; a program that
-    // has ended and with pipes that are drained; and one without a reader.
+    // Orphans that end while their command runs, long after anything was started or has ended; a
+    // program that has ended and with pipes that are drained; and one without a reader.
     let orphans = boss.script(
         "sleep 3; (setsid sleep 0.1 >/dev/null 2>&1 &); (env -i setsid sleep 0.1 &); sleep 1.8",
         &json!({}),
@@ -231,8 +230,10 @@ fn no_zombie_is_older_than_a_second() {
     let held = boss.script("head -c 20000 /dev/zero", &json!({"window": 1024}));
     let mut first_seen: Vec<(u32, Instant)> = Vec::new();
     let mut zombies = 0;
-    let deadline = Instant::now() + Duration::from_millis(4600);
-    while Instant::now() < deadline {
+    let start = Instant::now();
+    let (least, most) = (Duration::from_millis(4600), Duration::from_secs(30));
+    // On a busy machine the orphans come later.
+    while start.elapsed() < least || (zombies < 2 && start.elapsed() < most) {
         let now = Instant::now();
         let dead: Vec<u32> = children(worker.id())
             .into_iter()

@@ -15,6 +15,7 @@ mod built;
 mod dial;
 pub(crate) mod dialled;
 mod full_pipe;
+pub(crate) mod held;
 mod nested_build;
 pub(crate) mod pki;
 mod printed;

@@ -1,12 +1,12 @@
-//! A network between a client and its server that a test can cut, and that may be slow.
+//! A network between a client and its server that a test can break, and that may be slow.
 
 use crate::support::{dial_plain, try_dial};
-use std::io::{Read, Write, copy};
+use std::io::{Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::{JoinHandle, sleep};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// Passes connections on to a server, until they are cut.
 pub(crate) struct Proxy {
@@ -15,13 +15,29 @@ pub(crate) struct Proxy {
     accepting: Option<JoinHandle<()>>,
 }
 
+/// A way that bytes take.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Way {
+    ToServer,
+    ToClient,
+}
+
 struct Shared {
     server: SocketAddr,
     /// How long what is said is under way, to either end.
     delay: Duration,
     over: AtomicBool,
-    /// Both ends of each connection.
-    open: Mutex<Vec<TcpStream>>,
+    open: Mutex<Vec<Arc<Link>>>,
+    /// Nothing passes before this.
+    stalled_until: Mutex<Instant>,
+}
+
+/// Both ends of a connection.
+struct Link {
+    client: TcpStream,
+    server: TcpStream,
+    /// What goes this way is swallowed.
+    swallows: [AtomicBool; 2],
 }
 
 impl Proxy {
@@ -39,6 +55,7 @@ impl Proxy {
             delay: round_trip / 2,
             over: AtomicBool::new(false),
             open: Mutex::default(),
+            stalled_until: Mutex::new(Instant::now()),
         });
         let accepting = Arc::clone(&shared);
         let accepting = std::thread::spawn(move || accepting.accept(&listener));
@@ -54,23 +71,49 @@ impl Proxy {
         self.address
     }
 
-    /// Ends every connection; those that are made from now on pass.
+    fn take_open(&self) -> Vec<Arc<Link>> {
+        std::mem::take(&mut *lock(&self.shared.open))
+    }
+
+    /// Ends every connection, as a process does that ends; those that are made from now on pass.
     pub(crate) fn cut(&self) {
-        let open = std::mem::take(&mut *self.shared.open());
-        for end in open {
-            // It may be over already.
-            let _ = end.shutdown(Shutdown::Both);
+        for link in self.take_open() {
+            for end in [&link.client, &link.server] {
+                // It may be over already.
+                let _ = end.shutdown(Shutdown::Both);
+            }
         }
+    }
+
+    /// Breaks every connection: both ends see a reset.
+    pub(crate) fn reset(&self) {
+        for link in self.take_open() {
+            // The server's end first: it is not to see the end of data.
+            super::held::reset(&link.server);
+            super::held::reset(&link.client);
+        }
+    }
+
+    /// From now on nothing goes this way over the connections that are open, and no end is told.
+    pub(crate) fn swallow(&self, way: Way) {
+        for link in &*lock(&self.shared.open) {
+            link.swallows[way as usize].store(true, Ordering::SeqCst);
+        }
+    }
+
+    /// Nothing passes for so long.
+    pub(crate) fn stall(&self, time: Duration) {
+        *lock(&self.shared.stalled_until) = Instant::now() + time;
     }
 }
 
-impl Shared {
-    fn open(&self) -> std::sync::MutexGuard<'_, Vec<TcpStream>> {
-        self.open.lock().unwrap_or_else(PoisonError::into_inner)
-    }
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
 
+impl Shared {
     /// Each connection has two threads, which end with it.
-    fn accept(&self, listener: &TcpListener) {
+    fn accept(self: Arc<Self>, listener: &TcpListener) {
         for client in listener.incoming() {
             if self.over.load(Ordering::SeqCst) {
                 return;
@@ -84,16 +127,49 @@ impl Shared {
             let Ok(server) = try_dial(self.server) else {
                 continue;
             };
-            let clone = |end: &TcpStream| end.try_clone().expect("a descriptor");
-            self.open().extend([clone(&client), clone(&server)]);
-            let back = (clone(&server), clone(&client));
-            for (mut from, mut to) in [(client, server), back] {
-                std::thread::spawn(move || {
-                    let _ = copy(&mut from, &mut to);
-                    let _ = to.shutdown(Shutdown::Write);
-                });
+            for end in [&client, &server] {
+                let _ = end.set_nodelay(true);
+            }
+            let link = Arc::new(Link {
+                client,
+                server,
+                swallows: Default::default(),
+            });
+            lock(&self.open).push(Arc::clone(&link));
+            for way in [Way::ToServer, Way::ToClient] {
+                let (link, shared) = (Arc::clone(&link), Arc::clone(&self));
+                std::thread::spawn(move || shared.pass(&link, way));
             }
         }
+    }
+
+    /// Passes bytes on until the end.
+    fn pass(&self, link: &Arc<Link>, way: Way) {
+        let (mut from, mut to) = match way {
+            Way::ToServer => (&link.client, &link.server),
+            Way::ToClient => (&link.server, &link.client),
+        };
+        let mut bytes = [0; 16 << 10];
+        let end = loop {
+            let read = match from.read(&mut bytes) {
+                Ok(read @ 1..) => read,
+                end => break end,
+            };
+            let stalled = lock(&self.stalled_until).saturating_duration_since(Instant::now());
+            std::thread::sleep(stalled);
+            let is_lost = link.swallows[way as usize].load(Ordering::SeqCst);
+            if !is_lost && let Err(error) = to.write_all(&bytes[..read]) {
+                break Err(error);
+            }
+        };
+        let is_lost = link.swallows[way as usize].load(Ordering::SeqCst);
+        match end {
+            _ if is_lost => {}
+            Ok(_) => drop(to.shutdown(Shutdown::Write)),
+            // As a network does: an end that broke is broken at the other end, too.
+            Err(_) => super::held::reset(to),
+        }
+        lock(&self.open).retain(|open| !Arc::ptr_eq(open, link));
     }
 
     /// The server hears of a client as it would over a long way: its first words come right behind
@@ -101,7 +177,12 @@ impl Shared {
     fn pass_slowly(&self, client: TcpStream) {
         let (server, delay) = (self.server, self.delay);
         let clone = |end: &TcpStream| end.try_clone().expect("a descriptor");
-        self.open().push(clone(&client));
+        // What ends the client's end ends the server's: that is not there yet.
+        lock(&self.open).push(Arc::new(Link {
+            client: clone(&client),
+            server: clone(&client),
+            swallows: Default::default(),
+        }));
         std::thread::spawn(move || {
             let mut first = [0; 4096];
             let said = (&client).read(&mut first).unwrap_or(0);

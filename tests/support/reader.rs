@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use super::abbreviated;
 
 /// What stands in `error.data.reason` for each code.
-const REASONS: [(i64, &str); 18] = [
+const REASONS: [(i64, &str); 19] = [
     (-32700, "parse_error"),
     (-32600, "invalid_request"),
     (-32601, "method_not_found"),
@@ -31,6 +31,7 @@ const REASONS: [(i64, &str); 18] = [
     (11, "forbidden"),
     (12, "audit_unavailable"),
     (13, "tls_required"),
+    (15, "not_resumable"),
 ];
 
 /// One line that came.

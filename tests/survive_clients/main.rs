@@ -4,6 +4,7 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod broken;
 mod deaths;
 mod drain;
 mod silence;

@@ -28,6 +28,7 @@ mod output;
 mod ranks;
 mod refused;
 mod reload;
+mod resume;
 mod scope;
 mod select;
 mod selector_bounds;

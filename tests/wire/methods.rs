@@ -104,6 +104,7 @@ fn expected(method: ClientMethod, state: State, to: To) -> Answer {
         ClientMethod::Cancel
         | ClientMethod::Output
         | ClientMethod::Consumed
+        | ClientMethod::Ack
         | ClientMethod::Input
         | ClientMethod::InputConsumed => Answer::Nothing,
         ClientMethod::Leave if is_new => Answer::Nothing,
@@ -124,6 +125,7 @@ fn params(method: ClientMethod, to: To, sent: &Value, executed: &Value) -> Value
         ClientMethod::Cancel => json!({"send": sent}),
         ClientMethod::Output => json!({"id": executed, "stream": "stdout", "text": "forged"}),
         ClientMethod::Consumed => json!({"send": sent, "member": 3, "bytes": 1}),
+        ClientMethod::Ack => json!({"received": 1}),
         ClientMethod::Input => json!({"send": sent, "text": "forged", "end": true}),
         ClientMethod::InputConsumed => json!({"id": executed, "bytes": 1}),
     }
@@ -142,7 +144,8 @@ fn is_request(method: ClientMethod) -> bool {
         | ClientMethod::Consumed
         | ClientMethod::Input
         | ClientMethod::InputConsumed
-        | ClientMethod::Leave => false,
+        | ClientMethod::Leave
+        | ClientMethod::Ack => false,
     }
 }
 

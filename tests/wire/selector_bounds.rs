@@ -112,14 +112,14 @@ fn sixteen_hostile_patterns_among_many_members_take_no_longer_than_plain_ones() 
         }
         began.elapsed()
     };
-    let plain = ask(&format!("{}b", "a?".repeat(31)));
-    let hostile = ask(&format!("*{}b", "a".repeat(30)));
-    println!("{plain:?}, hostile {hostile:?}");
-    // With a pause of the machine's; a matcher that goes back takes fifty times as long.
-    assert!(
-        hostile <= 4 * plain + Duration::from_millis(200),
-        "{hostile:?} instead of {plain:?}"
-    );
+    // A busy machine may spoil one try; a matcher that goes back takes fifty times as long.
+    let is_quick = (0..3).any(|_| {
+        let plain = ask(&format!("{}b", "a?".repeat(31)));
+        let hostile = ask(&format!("*{}b", "a".repeat(30)));
+        println!("{plain:?}, hostile {hostile:?}");
+        hostile <= 4 * plain + Duration::from_millis(200)
+    });
+    assert!(is_quick, "hostile patterns take longer");
 }
 
 #[test]

@@ -12,8 +12,9 @@ use common::net::stream::Stream;
 use common::sys::sync::Arc;
 use common::token::Secret;
 use common::wire::message::{self, AnswerBody, Id, Message, RpcError, clip};
-use common::wire::{Bye, ByeReason, Empty, Join, Joined, method};
+use common::wire::{Bye, ByeReason, Empty, Join, Joined, Resume, ResumeToken, method};
 use std::io::{self, ErrorKind};
+use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 use zeroize::Zeroizing;
 
@@ -31,24 +32,53 @@ pub(crate) struct Handshake {
     pub(crate) joined: Joined,
 }
 
+/// What a client shows to come back.
+pub(crate) struct Resuming<'a> {
+    /// The address that it was connected to. To look up its name again may take long while there is
+    /// no network.
+    pub(crate) server: SocketAddr,
+    pub(crate) token: &'a ResumeToken,
+    /// Lines of the server's that it has received.
+    pub(crate) received: u64,
+    /// How long the try may take.
+    pub(crate) timeout: Duration,
+}
+
 pub(crate) fn join(config: &Config) -> Result<Handshake, ConnectError> {
+    shake_hands(config, None)
+}
+
+/// Comes back to the place that a token is of.
+pub(crate) fn resume(config: &Config, resuming: &Resuming<'_>) -> Result<Handshake, ConnectError> {
+    shake_hands(config, Some(resuming))
+}
+
+fn shake_hands(
+    config: &Config,
+    resuming: Option<&Resuming<'_>>,
+) -> Result<Handshake, ConnectError> {
+    let timeout = resuming.map_or(config.connect_timeout, |resuming| resuming.timeout);
     let attempt = Attempt {
         server: &config.server,
-        timeout: config.connect_timeout,
-        deadline: Instant::now() + config.connect_timeout,
+        timeout,
+        deadline: Instant::now() + timeout,
     };
     // Read each time: it may have changed since the last connection.
     let token = config.token.as_ref().map(Token::read).transpose();
     let token = token.map_err(ConnectError::NoToken)?;
     let tls = config.tls.as_ref().map(|tls| tls.prepare(&config.server));
     let tls = tls.transpose().map_err(ConnectError::NoTls)?;
-    let stream = attempt.connect(config, tls, token.is_some())?;
-    let line = join_line(config, token.as_ref());
+    let address = resuming.map(|resuming| resuming.server.to_string());
+    let address = address.as_deref().unwrap_or(&config.server);
+    let stream = attempt.connect(config, address, tls, token.is_some())?;
+    let line = join_line(config, token.as_ref(), resuming);
     drop(token);
-    attempt
-        .write(&stream, &line)
-        .map_err(|e| attempt.failed(e))?;
+    let written = attempt.write(&stream, &line);
     drop(line);
+    if let Err(e) = written {
+        stream.abort();
+        return Err(attempt.failed(e));
+    }
     let outbox = Arc::new(Outbox::new(Arc::clone(&stream), None, Memory::unlimited()));
     let mut lines = LineReader::new(MAX_LINE_BEFORE_JOIN);
     match attempt.read_answer(&stream, &outbox, &mut lines) {
@@ -62,6 +92,10 @@ pub(crate) fn join(config: &Config) -> Result<Handshake, ConnectError> {
             })
         }
         Err(e) => {
+            if resuming.is_some() {
+                // The server may have taken it: a close would tell it that this client has left.
+                stream.abort();
+            }
             outbox.close();
             Err(e)
         }
@@ -69,11 +103,15 @@ pub(crate) fn join(config: &Config) -> Result<Handshake, ConnectError> {
 }
 
 /// The line that asks to join. With the token in it, it is in one place, and is wiped there.
-fn join_line(config: &Config, token: Option<&Secret>) -> Zeroizing<Vec<u8>> {
+fn join_line(
+    config: &Config,
+    token: Option<&Secret>,
+    resuming: Option<&Resuming<'_>>,
+) -> Zeroizing<Vec<u8>> {
     /// Bytes of a character that JSON escapes, at the most.
     const ESCAPED: usize = 6;
-    /// Bytes of everything else: the envelope, and two numbers of 64 bits.
-    const AROUND: usize = 256;
+    /// Bytes of everything else: the envelope, some numbers of 64 bits, and a token of the server's.
+    const AROUND: usize = 384;
     let name = config.name.as_deref();
     let token = token.map(Secret::reveal);
     let texts = [name, token].into_iter().flatten();
@@ -84,6 +122,19 @@ fn join_line(config: &Config, token: Option<&Secret>) -> Zeroizing<Vec<u8>> {
         .iter()
         .map(|(k, v)| r#""":"","#.len() + k.len() + v.len());
     let mut line = Zeroizing::new(Vec::with_capacity(AROUND + bytes + tags.sum::<usize>()));
+    if let Some(resuming) = resuming {
+        let params = Join {
+            protocol: PROTOCOL,
+            token: token.map(Into::into),
+            resume: Some(Box::new(Resume {
+                token: resuming.token.reveal().into(),
+                received: resuming.received,
+            })),
+            ..Join::default()
+        };
+        message::append_request(&mut line, &JOIN_ID.into(), method::JOIN, params);
+        return line;
+    }
     let params = Join {
         protocol: PROTOCOL,
         name: name.map(Into::into),
@@ -93,6 +144,8 @@ fn join_line(config: &Config, token: Option<&Secret>) -> Zeroizing<Vec<u8>> {
         stdin: config.takes_input.then_some(true),
         tags: (!config.tags.is_empty()).then(|| config.tags.clone()),
         token: token.map(Into::into),
+        hold: config.hold.then_some(true),
+        resume: None,
     };
     message::append_request(&mut line, &JOIN_ID.into(), method::JOIN, params);
     line
@@ -110,10 +163,11 @@ impl Attempt<'_> {
     fn connect(
         &self,
         config: &Config,
+        address: &str,
         tls: Option<Prepared>,
         has_token: bool,
     ) -> Result<Arc<Stream>, ConnectError> {
-        let stream = Stream::connect(&config.server, config.connect_timeout);
+        let stream = Stream::connect(address, self.timeout);
         let stream = stream.map_err(|e| self.failed(e))?;
         let Some(tls) = tls else {
             let address = stream.peer();
@@ -294,7 +348,7 @@ mod tests {
                 rank_news,
                 ..Config::default()
             };
-            let line = join_line(&config, None);
+            let line = join_line(&config, None, None);
             let join: Value = serde_json::from_slice(&line).expect("JSON");
             assert_eq!(join["params"], expected);
         }

@@ -5,13 +5,17 @@
 
 pub(crate) mod backoff;
 pub(crate) mod handshake;
+mod hold;
 pub(crate) mod reader;
 pub(crate) mod reconnect;
+mod resuming;
 
 use crate::connection::handshake::Handshake;
+use crate::connection::hold::Hold;
 use crate::error::RequestError;
 use crate::events::Events;
 use crate::execute::workers::Workers;
+use crate::process::watchdog;
 use crate::send::send_handle::{PendingSend, SendEvent};
 use crate::watch::Told;
 use common::limits::unacknowledged;
@@ -19,7 +23,7 @@ use common::net::line_reader::LineReader;
 use common::net::outbox::Outbox;
 use common::net::stream::Stream;
 use common::sys::sync::{Arc, Mutex, lock};
-use common::wire::{Joined, Tally};
+use common::wire::{Ack, Joined, Tally};
 use crossbeam_channel::Sender;
 use serde_json::value::RawValue;
 use std::collections::HashMap;
@@ -56,6 +60,8 @@ pub(crate) struct Connection {
     pub(crate) workers: Arc<Workers>,
     pub(crate) heartbeat: Duration,
     pub(crate) joined: Arc<Joined>,
+    /// The place that the server holds, if this client has asked for that.
+    hold: Option<Box<Hold>>,
     since: Instant,
     rank: AtomicU32,
     members: AtomicU32,
@@ -77,12 +83,18 @@ impl Connection {
             stream,
             outbox,
             lines,
-            joined,
+            mut joined,
         } = handshake;
+        let hold = joined.resume.take().map(|it| Box::new(Hold::new(*it)));
+        if hold.is_some() {
+            outbox.keep(Ack::line);
+            outbox.note_times();
+            // At once: until something arrives, the server takes every end for a leave.
+            outbox.say_received(0);
+            outbox.flush();
+        }
         let heartbeat = Duration::from_millis(joined.heartbeat_ms);
         let heartbeat = heartbeat.clamp(*HEARTBEATS.start(), *HEARTBEATS.end());
-        // What is on its way to a server that is gone must not hide that it is gone.
-        stream.set_unacknowledged_timeout(unacknowledged(heartbeat));
         let connection = Connection {
             stream,
             outbox,
@@ -93,11 +105,25 @@ impl Connection {
             rank: AtomicU32::new(joined.rank),
             members: AtomicU32::new(joined.members),
             joined: Arc::new(joined),
+            hold,
             next_id: Arc::clone(next_id),
             table: Mutex::default(),
             watch: Mutex::default(),
         };
+        connection.prepare_for_the_end();
         (connection, lines)
+    }
+
+    /// What is on its way to a server that is gone must not hide that it is gone, and a client that
+    /// is killed must not look like one that may come back.
+    fn prepare_for_the_end(&self) {
+        if self.hold.is_some()
+            && let Ok(socket) = self.stream.descriptor()
+        {
+            watchdog::watch_socket(&*socket);
+        }
+        self.stream
+            .set_unacknowledged_timeout(unacknowledged(self.heartbeat));
     }
 
     pub(crate) fn age(&self) -> Duration {

@@ -9,14 +9,14 @@ use crate::execute::job::{Job, ReplyTo};
 use crate::send::outcome::{Outcome, Output, output_bytes};
 use crate::send::send_handle::{PendingSend, SendEvent};
 use crate::watch::Told;
-use common::limits::LINE_DEADLINE;
+use common::limits::{ACK_BYTES, LINE_DEADLINE};
 use common::logging::log_limit;
 use common::net::line_reader::LineReader;
 use common::sys::sync::Arc;
 use common::wire::message::{self, AnswerBody, Code, Id, Message, RpcError, clip};
 use common::wire::name::{Name, wrong_name};
 use common::wire::{
-    self, Accepted, Bye, CancelExecution, Empty, Execute, ExecutionConsumed, ExecutionInput,
+    self, Accepted, Ack, Bye, CancelExecution, Empty, Execute, ExecutionConsumed, ExecutionInput,
     Identity, Rank, Refused, SendInputConsumed, SendOutput, Started, Tally, decode_output, method,
 };
 use crossbeam_channel::Sender;
@@ -27,11 +27,18 @@ use std::time::{Duration, Instant};
 /// The start of the id of a request for a sign of life; the answer needs no attention.
 const HEARTBEAT_ID: &str = "heartbeat-";
 
+/// After how long the server is told what was received, if something comes then: as the protocol
+/// has it.
+const ACK_AFTER: Duration = Duration::from_secs(1);
+
 /// Reads until the connection is over.
 pub(crate) struct Reader {
     connection: Arc<Connection>,
     lines: LineReader,
     asked: u64,
+    /// Bytes that were read since the server was told what was received, and the time of the first.
+    unsaid_bytes: usize,
+    unsaid_since: Option<Instant>,
     /// Why the server is about to close.
     bye: Option<Disconnect>,
 }
@@ -42,6 +49,8 @@ impl Reader {
             connection,
             lines,
             asked: 0,
+            unsaid_bytes: 0,
+            unsaid_since: None,
             bye: None,
         }
     }
@@ -54,15 +63,18 @@ impl Reader {
 
     fn read_to_the_end(&mut self) -> Disconnect {
         let stream = Arc::clone(&self.connection.stream);
-        if let Err(e) = stream.set_read_timeout(Some(self.connection.heartbeat)) {
+        // A client that acknowledges looks twice in a heartbeat whether there is something to say.
+        let looks = if self.connection.hold.is_some() { 2 } else { 1 };
+        if let Err(e) = stream.set_read_timeout(Some(self.connection.heartbeat / looks)) {
             return Disconnect::Failed(e.to_string());
         }
-        let mut is_asked = false;
+        let mut silent = 0;
         let mut line_began = None;
         loop {
             if let Err(reason) = self.handle_lines() {
                 return reason;
             }
+            self.acknowledge();
             // What one read brought is answered in one write.
             self.connection.outbox.flush();
             if let Err(reason) = check_partial(self.lines.has_partial_line(), &mut line_began) {
@@ -70,14 +82,48 @@ impl Reader {
             }
             match self.lines.fill(&mut &*stream) {
                 Ok(0) => return Disconnect::Closed,
-                Ok(_) => is_asked = false,
+                Ok(read) => {
+                    silent = 0;
+                    self.unsaid_bytes += read;
+                }
                 Err(e) if !is_timeout(&e) => return Disconnect::Failed(e.to_string()),
-                Err(_) if is_asked => return Disconnect::Silent,
+                Err(_) if silent + 1 == 2 * looks => return Disconnect::Silent,
                 Err(_) => {
-                    is_asked = true;
-                    self.ask_for_life();
+                    silent += 1;
+                    self.say_received();
+                    if silent == looks {
+                        self.ask_for_life();
+                    }
                 }
             }
+        }
+    }
+
+    /// Has the server told, with what is written next, what was received, if that is much or some
+    /// time ago.
+    fn acknowledge(&mut self) {
+        if self.connection.hold.is_none() || self.unsaid_bytes == 0 {
+            return;
+        }
+        let since = *self.unsaid_since.get_or_insert_with(Instant::now);
+        let is_late = || since.elapsed() >= ACK_AFTER.min(self.connection.heartbeat / 2);
+        if self.unsaid_bytes >= ACK_BYTES || is_late() {
+            self.say();
+        }
+    }
+
+    fn say(&mut self) {
+        if let Some(hold) = &self.connection.hold {
+            self.connection.outbox.say_received(hold.received());
+        }
+        (self.unsaid_bytes, self.unsaid_since) = (0, None);
+    }
+
+    /// Tells the server what was received, if there is something new.
+    fn say_received(&mut self) {
+        if self.unsaid_bytes > 0 {
+            self.say();
+            self.connection.outbox.flush();
         }
     }
 
@@ -93,7 +139,12 @@ impl Reader {
             match self.lines.next_line() {
                 Ok(None) => return Ok(()),
                 Ok(Some([])) => {}
-                Ok(Some(line)) => handle(&self.connection, line, &mut self.bye)?,
+                Ok(Some(line)) => {
+                    if let Some(hold) = &self.connection.hold {
+                        hold.set_received(hold.received() + 1);
+                    }
+                    handle(&self.connection, line, &mut self.bye)?;
+                }
                 Err(e) => {
                     let error = RpcError::new(Code::InvalidRequest, e.to_string());
                     self.connection.tell(message::error_line(None, &error));
@@ -238,6 +289,14 @@ fn notification(
             connection
                 .workers
                 .consumed(&consumed.id.into(), consumed.bytes);
+        }
+        method::ACK => {
+            // It is the one line that is not counted.
+            if let Some(hold) = &connection.hold {
+                hold.set_received(hold.received() - 1);
+                let Ack { received } = message::params(params)?;
+                connection.outbox.acknowledge(received);
+            }
         }
         method::INPUT_CONSUMED => {
             let SendInputConsumed { send, consumed } = message::params(params)?;

@@ -6,11 +6,12 @@ use crate::connection::Connection;
 use crate::connection::backoff::Backoff;
 use crate::connection::handshake::{self, Handshake};
 use crate::connection::reader::Reader;
+use crate::connection::resuming::{Absence, Return};
 use crate::events::{ClientEvent, Disconnect, Events};
 use crate::execute::workers::Workers;
 use common::net::line_reader::LineReader;
 use common::sys::sync::{Arc, Mutex, lock};
-use common::wire::ByeReason;
+use common::wire::{ByeReason, Resumed};
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender};
 use std::sync::atomic::AtomicU64;
 use std::time::Duration;
@@ -109,11 +110,35 @@ impl Shared {
         true
     }
 
+    /// Notes whether there is a connection; `false`: this client is leaving.
+    fn set_connected(&self, is_connected: bool) -> bool {
+        let mut state = lock(&self.state);
+        state.is_connected = is_connected && !state.is_leaving;
+        !state.is_leaving
+    }
+
+    /// The place alone was kept: what was open ends as lost, what runs here is stopped. `None` if
+    /// this client is leaving.
+    fn take_place(&self, handshake: Handshake) -> Option<LineReader> {
+        self.connection().end();
+        self.workers.stop_all();
+        self.put(handshake).map(|(lines, _)| lines)
+    }
+
     /// Another connection takes the place of the lost one; `None` if this client is leaving.
     fn come_back(&self, handshake: Handshake) -> Option<LineReader> {
+        let (lines, before) = self.put(handshake)?;
+        let (rank, members) = self.connection().standing();
+        let was = before.standing().0;
+        let event = || ClientEvent::Rejoined { was, rank, members };
+        self.events.tell(event);
+        Some(lines)
+    }
+
+    /// Puts another connection in the place of the lost one, which is returned.
+    fn put(&self, handshake: Handshake) -> Option<(LineReader, Arc<Connection>)> {
         let (connection, lines) =
             Connection::new(handshake, &self.events, &self.workers, &self.next_id);
-        let (rank, members) = connection.standing();
         let connection = Arc::new(connection);
         let before = {
             let mut state = lock(&self.state);
@@ -125,10 +150,7 @@ impl Shared {
             state.is_connected = true;
             std::mem::replace(&mut state.connection, connection)
         };
-        let was = before.standing().0;
-        let event = || ClientEvent::Rejoined { was, rank, members };
-        self.events.tell(event);
-        Some(lines)
+        Some((lines, before))
     }
 
     /// There will be no connection any more. The thread that reads calls this last, once.
@@ -183,6 +205,30 @@ impl Reconnector {
             if self.shared.is_leaving() {
                 return self.end(Disconnect::Left);
             }
+            let end = match Absence::begin(&connection, &reason) {
+                None => Return::Gone,
+                Some(absence) => self.come_back(&absence, &reason),
+            };
+            let is_over = matches!(end, Return::Over);
+            match end {
+                Return::Lines(next) => {
+                    lines = next;
+                    continue;
+                }
+                Return::Rank(handshake, after) => match self.shared.take_place(*handshake) {
+                    Some(next) => {
+                        self.tell_resumed(Resumed::Rank, after);
+                        lines = next;
+                        continue;
+                    }
+                    None => return self.end(Disconnect::Left),
+                },
+                Return::Left => return self.end(Disconnect::Left),
+                Return::Gone | Return::Over => {}
+            }
+            if is_over {
+                self.shared.workers.kill_all();
+            }
             if !self.config.reconnect || reason.is_final() {
                 return self.end(reason);
             }
@@ -201,6 +247,34 @@ impl Reconnector {
 
     fn end(&mut self, reason: Disconnect) {
         self.end = Some(reason);
+    }
+
+    /// Comes back to the place that the server holds, if that works.
+    fn come_back(&self, absence: &Absence<'_>, reason: &Disconnect) -> Return {
+        let shared = &self.shared;
+        if !shared.set_connected(false) {
+            return Return::Left;
+        }
+        let (rank, left) = (shared.connection().standing().0, absence.left());
+        shared.events.tell(|| ClientEvent::Away {
+            reason: reason.clone(),
+            rank,
+            left,
+        });
+        let end = absence.come_back(&self.config, &self.stop);
+        if matches!(end, Return::Lines(_)) {
+            if !shared.set_connected(true) {
+                return Return::Left;
+            }
+            self.tell_resumed(Resumed::Lines, absence.length());
+        }
+        end
+    }
+
+    fn tell_resumed(&self, kept: Resumed, after: Duration) {
+        let rank = self.shared.connection().standing().0;
+        let event = || ClientEvent::Resumed { kept, rank, after };
+        self.shared.events.tell(event);
     }
 
     /// Dials until there is a connection again, or never will be.

@@ -104,7 +104,7 @@ fn read<'a>(job: &Job, answer: &'a ExecutionResult) -> (Status, Option<&'a str>)
             None => (Status::Done, None),
             Some(StopReason::Cancelled) => (Status::Cancelled, None),
             Some(StopReason::TimedOut) => (Status::TimedOut, None),
-            Some(StopReason::Disconnected) => (Status::Lost, None),
+            Some(StopReason::Disconnected | StopReason::GivenUp) => (Status::Lost, None),
         },
         ExecutionResult::Refused(why) => (Status::Refused, Some(why)),
         ExecutionResult::NotFound(why) => (Status::NotFound, Some(why)),

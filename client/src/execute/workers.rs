@@ -232,6 +232,15 @@ impl Workers {
 
     /// Forgets the jobs that wait and stops those that run: no server is there to be answered.
     pub(crate) fn stop_all(&self) {
+        self.stop_because(StopReason::Disconnected);
+    }
+
+    /// [`stop_all`](Self::stop_all), at once: the server is about to say that they are lost.
+    pub(crate) fn kill_all(&self) {
+        self.stop_because(StopReason::GivenUp);
+    }
+
+    fn stop_because(&self, reason: StopReason) {
         let (waiting, open) = {
             let mut state = lock(&self.state);
             let waiting = std::mem::take(&mut state.waiting);
@@ -242,7 +251,7 @@ impl Workers {
             self.executor.discarded(&job);
         }
         for job in open {
-            job.stop_because(StopReason::Disconnected);
+            job.stop_because(reason);
         }
     }
 

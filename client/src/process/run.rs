@@ -213,7 +213,7 @@ impl<'a> Supervisor<'a> {
                     };
                 }
             }
-            Phase::Ending { kill_at } if now >= kill_at => {
+            Phase::Ending { kill_at } if now >= kill_at || self.is_given_up() => {
                 self.signal(Signal::KILL);
                 self.phase = Phase::Killed {
                     give_up_at: now + KILL_PATIENCE,
@@ -221,6 +221,11 @@ impl<'a> Supervisor<'a> {
             }
             _ => {}
         }
+    }
+
+    /// Whether it is to end at once.
+    fn is_given_up(&self) -> bool {
+        self.job.stop_reason() == Some(StopReason::GivenUp)
     }
 
     fn signal(&self, signal: Signal) {

@@ -1,11 +1,16 @@
 //! A process that outlives this one: if this one is killed, the watchdog ends what its commands
 //! leave behind.
 //!
-//! It is this program started anew, so it has no thread, socket, lock or secret of this process.
+//! It is this program started anew, so it has no thread, lock or secret of this process.
 //! The two share a pair of connected sockets: with one byte this process accepts the watchdog, and
 //! from then on only its end closes the pair. A watchdog that was not accepted ends nothing. It has
 //! a session of its own, and a parent above this process: so this process never takes it for an
 //! orphan of its commands, and signals for this process's group or terminal do not reach it.
+//!
+//! It also has a handle to the socket of this process's connection, if the server holds its place
+//! (`watch_socket`). The system resets the connections of a process that is killed with something
+//! unread, which looks to the server like a network that broke, and it would wait for this client
+//! to come back. So the watchdog ends the connection in its place.
 //!
 //! Programs themselves die with this process in any case (`PR_SET_PDEATHSIG`), unless they have
 //! become another user. The watchdog finds other processes by their mark or the `PECKING_ID` in
@@ -15,9 +20,15 @@ use super::identity::ClientIdentity;
 use super::proc;
 use super::spawn;
 use common::sys::sync::{Mutex, lock};
+use rustix::io::Errno;
+use rustix::net::{
+    RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer,
+    SendAncillaryMessage, SendFlags, Shutdown, recvmsg, sendmsg, shutdown,
+};
 use rustix::process::{Pid, getpid};
-use std::io::{self, Read, Write};
-use std::os::fd::OwnedFd;
+use std::io::{self, IoSlice, IoSliceMut, Write};
+use std::mem::MaybeUninit;
+use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::CommandExt;
 use std::process::{Child, Command, Stdio};
@@ -43,6 +54,13 @@ const EMPTY_LOOKS: u32 = 2;
 
 /// What this process sends to accept its watchdog.
 const ACCEPTED: u8 = b'+';
+
+/// What it sends with the socket of a connection.
+const SOCKET: u8 = b's';
+
+/// How long the watchdog keeps a socket that it has ended: its last close resets the connection if
+/// something is unread, and the server has read its end by then.
+const LINGER: Duration = Duration::from_secs(1);
 
 /// Our end of what the watchdog waits at. It stays open as long as this process lives.
 static WATCHED: Mutex<Option<UnixStream>> = Mutex::new(None);
@@ -81,6 +99,24 @@ pub fn start() -> io::Result<()> {
     Ok(())
 }
 
+/// From now on the watchdog, if there is one, ends this connection if this process is killed. It knows
+/// one at a time.
+pub(crate) fn watch_socket(socket: &impl AsFd) {
+    let watched = lock(&WATCHED).as_ref().map(UnixStream::try_clone);
+    let Some(Ok(watched)) = watched else {
+        return;
+    };
+    let sockets = [socket.as_fd()];
+    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+    let mut with = SendAncillaryBuffer::new(&mut space);
+    let flags = SendFlags::NOSIGNAL | SendFlags::DONTWAIT;
+    if !with.push(SendAncillaryMessage::ScmRights(&sockets))
+        || sendmsg(&watched, &[IoSlice::new(&[SOCKET])], &mut with, flags).is_err()
+    {
+        log::warn!("if this client is killed, its server may hold its place for a while");
+    }
+}
+
 /// Waits until the process has ended that was started: it leaves the watchdog behind.
 fn wait_for_start(starting: &mut Child) -> io::Result<()> {
     let deadline = Instant::now() + START_PATIENCE;
@@ -107,15 +143,54 @@ pub fn serve_if_asked() -> bool {
         return false;
     }
     let watched = words.next().and_then(|word| ClientIdentity::parse(&word));
-    if let (Some(watched), Ok(())) = (watched, spawn::detach(NAME)) {
-        let mut first = [0];
-        if io::stdin().read_exact(&mut first).is_ok() && first == [ACCEPTED] {
-            // No other byte follows; whatever the end looks like, it is the end.
-            let _ = io::copy(&mut io::stdin(), &mut io::sink());
-            end_all_of(watched);
+    if let (Some(watched), Ok(())) = (watched, spawn::detach(NAME))
+        && is_accepted()
+    {
+        let socket = wait_for_end();
+        if let Some(socket) = &socket {
+            let _ = shutdown(socket, Shutdown::Write);
+        }
+        let ended = Instant::now();
+        end_all_of(watched);
+        if socket.is_some() {
+            std::thread::sleep(LINGER.saturating_sub(ended.elapsed()));
         }
     }
     true
+}
+
+/// Waits until the process has accepted this watchdog, or is no more. Without a buffer: what comes
+/// behind that byte may have a socket with it.
+fn is_accepted() -> bool {
+    let mut first = [0];
+    loop {
+        match rustix::io::read(io::stdin(), &mut first) {
+            Err(Errno::INTR) => {}
+            read => return read == Ok(1) && first == [ACCEPTED],
+        }
+    }
+}
+
+/// Waits until the process is no more; whatever the end looks like, it is the end. Returns the
+/// socket that it had last.
+fn wait_for_end() -> Option<OwnedFd> {
+    let mut socket = None;
+    loop {
+        let mut byte = [0];
+        let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+        let mut with = RecvAncillaryBuffer::new(&mut space);
+        let mut into = [IoSliceMut::new(&mut byte)];
+        match recvmsg(io::stdin(), &mut into, &mut with, RecvFlags::CMSG_CLOEXEC) {
+            Err(Errno::INTR) => continue,
+            Ok(received) if received.bytes > 0 => {}
+            _ => return socket,
+        }
+        for message in with.drain() {
+            if let RecvAncillaryMessage::ScmRights(mut sockets) = message {
+                socket = sockets.next().or(socket);
+            }
+        }
+    }
 }
 
 /// Ends what the commands of a process have started that is no more.

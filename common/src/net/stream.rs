@@ -6,24 +6,32 @@
 
 use crate::net::Written;
 use crate::net::tls::Tls;
-use crate::sys::sync::{Arc, Mutex, lock};
+use crate::sys::sync::atomic::{AtomicBool, Ordering};
+use crate::sys::sync::{Arc, Mutex, leaf};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 use rustix::net::{RecvFlags, SendFlags, recv, send, sockopt};
 use std::io::{self, Read};
 use std::net::{Shutdown, SocketAddr, TcpStream, ToSocketAddrs};
 use std::os::fd::AsFd;
-use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
 /// One connection. Its descriptor goes with [`close`](Self::close), even if other threads still
-/// hold the stream.
+/// hold the stream, and another connection can take its place ([`adopt`](Self::adopt)).
 #[derive(Debug)]
 pub struct Stream {
-    socket: Mutex<Option<Arc<TcpStream>>>,
+    link: Mutex<Link>,
+    /// For a look without the lock.
+    is_encrypted: AtomicBool,
+}
+
+#[derive(Clone, Debug)]
+struct Link {
+    /// Until it is closed.
+    socket: Option<Arc<TcpStream>>,
     peer: SocketAddr,
     /// How it carries bytes, once that is decided.
-    carrier: OnceLock<Carrier>,
+    carrier: Option<Carrier>,
 }
 
 #[derive(Clone, Debug)]
@@ -53,49 +61,77 @@ impl Stream {
     pub(super) fn new(socket: TcpStream, peer: SocketAddr) -> io::Result<Stream> {
         // Lines are written whole; waiting for more (Nagle, RFC 896) only delays them.
         socket.set_nodelay(true)?;
-        let socket = Mutex::new(Some(Arc::new(socket)));
-        let carrier = Carrier::Plain.into();
-        Ok(Stream {
-            socket,
+        let link = Link {
+            socket: Some(Arc::new(socket)),
             peer,
-            carrier,
+            carrier: Some(Carrier::Plain),
+        };
+        Ok(Stream {
+            link: Mutex::new(link),
+            is_encrypted: AtomicBool::new(false),
         })
+    }
+
+    /// From now on it is the connection of another stream, which has none any more. What is read
+    /// and written at this moment still goes over the one before, whose descriptor goes after that.
+    pub fn adopt(&self, other: &Stream) {
+        let mut link = leaf(&other.link).clone();
+        drop(leaf(&other.link).socket.take());
+        let is_encrypted = matches!(link.carrier, Some(Carrier::Tls(_)));
+        std::mem::swap(&mut *leaf(&self.link), &mut link);
+        self.is_encrypted.store(is_encrypted, Ordering::Release);
     }
 
     /// The same connection, which carries nothing before a TLS handshake or
     /// [`stay_plain`](Self::stay_plain).
-    pub fn undecided(mut self) -> Stream {
-        self.carrier = OnceLock::new();
+    pub fn undecided(self) -> Stream {
+        leaf(&self.link).carrier = None;
         self
     }
 
     /// From now on it carries what a session encrypts, if that was not decided before.
     pub(super) fn encrypt(&self, tls: Tls) {
-        let _ = self.carrier.set(Carrier::Tls(Arc::new(tls)));
+        let mut link = leaf(&self.link);
+        if link.carrier.is_none() {
+            link.carrier = Some(Carrier::Tls(Arc::new(tls)));
+            self.is_encrypted.store(true, Ordering::Release);
+        }
     }
 
     /// It carries everything in the clear, if that was not decided before.
     pub fn stay_plain(&self) {
-        let _ = self.carrier.set(Carrier::Plain);
+        leaf(&self.link).carrier.get_or_insert(Carrier::Plain);
     }
 
     /// Whether what it carries is encrypted.
     pub fn is_encrypted(&self) -> bool {
-        matches!(self.carrier.get(), Some(Carrier::Tls(_)))
+        self.is_encrypted.load(Ordering::Acquire)
+    }
+
+    /// What encrypts it, if something does.
+    fn tls(&self) -> Option<Arc<Tls>> {
+        if !self.is_encrypted() {
+            return None;
+        }
+        match &leaf(&self.link).carrier {
+            Some(Carrier::Tls(tls)) => Some(Arc::clone(tls)),
+            _ => None,
+        }
     }
 
     /// Changes its keys.
     #[cfg(test)]
     pub(super) fn refresh_keys(&self) {
-        match self.carrier.get() {
-            Some(Carrier::Tls(tls)) => tls.refresh_keys(),
-            _ => panic!("it is not encrypted"),
-        }
+        self.tls().expect("it is encrypted").refresh_keys();
     }
 
-    fn carrier(&self) -> io::Result<&Carrier> {
+    /// The socket, and how it carries bytes.
+    fn ends(&self) -> io::Result<(Raw, Carrier)> {
         let not_yet = || io::Error::new(io::ErrorKind::NotConnected, "before the TLS handshake");
-        self.carrier.get().ok_or_else(not_yet)
+        let link = leaf(&self.link);
+        let carrier = link.carrier.clone().ok_or_else(not_yet)?;
+        let socket = link.socket.clone().ok_or(io::ErrorKind::NotConnected)?;
+        Ok((Raw(socket), carrier))
     }
 
     /// The socket itself, for the handshake.
@@ -104,7 +140,7 @@ impl Stream {
     }
 
     fn socket(&self) -> io::Result<Arc<TcpStream>> {
-        let socket = lock(&self.socket).clone();
+        let socket = leaf(&self.link).socket.clone();
         socket.ok_or_else(|| io::ErrorKind::NotConnected.into())
     }
 
@@ -114,14 +150,13 @@ impl Stream {
     /// # Errors
     /// The stream was closed already.
     pub fn input(&self) -> io::Result<Input> {
-        let carrier = self.carrier()?.clone();
-        let socket = Raw(self.socket()?);
+        let (socket, carrier) = self.ends()?;
         Ok(Input { socket, carrier })
     }
 
     /// The address at the other end.
     pub fn peer(&self) -> SocketAddr {
-        self.peer
+        leaf(&self.link).peer
     }
 
     /// Ends the connection if bytes written are not acknowledged in this time
@@ -162,8 +197,7 @@ impl Stream {
     /// # Errors
     /// The connection's own; it is of no use any more.
     pub fn read_now(&self, into: &mut [u8]) -> io::Result<usize> {
-        let carrier = self.carrier()?;
-        let socket = Raw(self.socket()?);
+        let (socket, carrier) = self.ends()?;
         match carrier {
             Carrier::Plain => socket.receive_now(into),
             Carrier::Tls(tls) => tls.read(into, |into| socket.receive_now(into)),
@@ -185,8 +219,7 @@ impl Stream {
     /// # Errors
     /// The connection's own; it is of no use any more.
     pub fn write(&self, bytes: &[u8]) -> io::Result<Written> {
-        let carrier = self.carrier()?;
-        let socket = Raw(self.socket()?);
+        let (socket, carrier) = self.ends()?;
         match carrier {
             Carrier::Plain => {
                 let taken = socket.send_now(bytes)?;
@@ -198,20 +231,17 @@ impl Stream {
 
     /// Whether something waits here that was taken and not sent. A write of nothing sends it.
     pub fn owes(&self) -> bool {
-        matches!(self.carrier.get(), Some(Carrier::Tls(tls)) if tls.owes())
+        self.tls().is_some_and(|tls| tls.owes())
     }
 
     /// Bytes of memory in which that waits.
     pub fn kept(&self) -> usize {
-        match self.carrier.get() {
-            Some(Carrier::Tls(tls)) => tls.kept(),
-            _ => 0,
-        }
+        self.tls().map_or(0, |tls| tls.kept())
     }
 
     /// Lets go of that, as nothing is sent any more; by the thread that writes.
     pub fn discard(&self) {
-        if let Some(Carrier::Tls(tls)) = self.carrier.get() {
+        if let Some(tls) = self.tls() {
             tls.discard();
         }
     }
@@ -254,7 +284,7 @@ impl Stream {
 
     /// Whether something has come that is not read yet; the end of the stream counts.
     pub fn has_unread(&self) -> bool {
-        if matches!(self.carrier.get(), Some(Carrier::Tls(tls)) if tls.has_plaintext()) {
+        if self.tls().is_some_and(|tls| tls.has_plaintext()) {
             return true;
         }
         self.socket().is_ok_and(|socket| {
@@ -288,7 +318,7 @@ impl Stream {
         let Ok(socket) = self.socket().map(Raw) else {
             return true;
         };
-        if let Some(Carrier::Tls(tls)) = self.carrier.get()
+        if let Some(tls) = self.tls()
             && let Ok(false) = tls.write_end(|bytes| socket.send_now(bytes))
         {
             return false;
@@ -308,7 +338,17 @@ impl Stream {
     /// write at this moment.
     pub fn close(&self) {
         self.shutdown();
-        let socket = lock(&self.socket).take();
+        let socket = leaf(&self.link).socket.take();
+        drop(socket);
+    }
+
+    /// [`close`](Self::close) by a reset: the peer sees that the connection broke, and not that this
+    /// end has left.
+    pub fn abort(&self) {
+        if let Ok(socket) = self.socket() {
+            let _ = sockopt::set_socket_linger(&*socket, Some(Duration::ZERO));
+        }
+        let socket = leaf(&self.link).socket.take();
         drop(socket);
     }
 }

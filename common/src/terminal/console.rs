@@ -25,6 +25,9 @@ const BATCH: usize = 64 << 10;
 /// together: it ends within a second.
 const CLOSE_PATIENCE: Duration = Duration::from_millis(250);
 
+/// How many times as long it waits for a console's thread that has not begun to write.
+const BUSY_PATIENCE: usize = 40;
+
 enum Entry {
     Line(Line),
     /// Everything before it is written: say so.
@@ -58,6 +61,8 @@ struct Counts {
     waiting: AtomicUsize,
     /// Lines that found no place.
     dropped: AtomicU64,
+    /// The thread is in a write, which may take for ever.
+    is_writing: AtomicBool,
     /// A wait for it was in vain, and nothing was written since.
     is_stuck: AtomicBool,
     /// What makes lines of notes, if those are not written as they are.
@@ -150,9 +155,22 @@ impl Console {
     fn close_by(&self, deadline: Instant) {
         let (done, wait) = bounded(1);
         let queued = self.queue.send_deadline(Entry::Flush(done), deadline);
-        if queued.is_err() || wait.recv_deadline(deadline).is_err() {
+        if queued.is_err() || !self.is_done_by(&wait, deadline) {
             self.counts.is_stuck.store(true, Ordering::Relaxed);
         }
+    }
+
+    /// Waits until the flush is done. A thread that is not in a write when the time is over has not
+    /// had a processor yet: what it has to say is not lost on a busy machine.
+    fn is_done_by(&self, wait: &Receiver<()>, deadline: Instant) -> bool {
+        let mut is_done = wait.recv_deadline(deadline).is_ok();
+        for _ in 0..BUSY_PATIENCE {
+            if is_done || self.counts.is_writing.load(Ordering::Relaxed) {
+                break;
+            }
+            is_done = wait.recv_timeout(CLOSE_PATIENCE).is_ok();
+        }
+        is_done
     }
 }
 
@@ -248,11 +266,13 @@ impl<W: Write> Printer<W> {
             let note = self.counts.line_of(&note);
             self.batch.extend_from_slice(note.as_bytes());
         }
-        match self
+        self.counts.is_writing.store(true, Ordering::Relaxed);
+        let written = self
             .out
             .write_all(&self.batch)
-            .and_then(|()| self.out.flush())
-        {
+            .and_then(|()| self.out.flush());
+        self.counts.is_writing.store(false, Ordering::Relaxed);
+        match written {
             Ok(()) => self.unwritten = 0,
             Err(_) => self.unwritten += self.count,
         }
@@ -348,6 +368,26 @@ mod tests {
             assert!(Instant::now() < deadline, "it is read again");
             std::thread::yield_now();
         }
+    }
+
+    #[test]
+    fn what_a_busy_machine_delays_is_waited_for() {
+        let (written, lines) = mpsc::channel();
+        let (entered, _entries) = mpsc::channel();
+        let (_, go_on) = mpsc::channel();
+        let out = Stuck {
+            entered,
+            go_on,
+            written,
+        };
+        let console = Console::start("test", out).expect("a thread");
+        let make = |batch: &mut Vec<u8>| {
+            std::thread::sleep(CLOSE_PATIENCE * 2);
+            batch.extend_from_slice(b"late\n");
+        };
+        assert!(console.print_made(None, 5, make));
+        console.close();
+        assert_eq!(lines.try_recv(), Ok("late\n".to_owned()));
     }
 
     #[test]

@@ -3,20 +3,31 @@
 //! there, so that the explorer knows of every wait.
 
 use crate::net::Written;
-use crate::sys::sync::{Arc, Condvar, Mutex, lock, wait};
+use crate::sys::sync::{Arc, Condvar, Mutex, leaf, lock, wait};
 use std::collections::VecDeque;
 use std::io::{self, Read};
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::time::Duration;
 
 /// The address of both ends of all of them.
 const PEER: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 1);
 
 /// One end of a connection.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct Stream {
+    link: Mutex<Link>,
+}
+
+#[derive(Clone, Debug)]
+struct Link {
     to_peer: Arc<Pipe>,
     from_peer: Arc<Pipe>,
+}
+
+impl Clone for Stream {
+    fn clone(&self) -> Stream {
+        Stream::of(self.link())
+    }
 }
 
 /// What is read of a stream.
@@ -34,6 +45,8 @@ struct State {
     bytes: VecDeque<u8>,
     /// Nothing more is written.
     ended: bool,
+    /// Nothing more is read either.
+    broken: bool,
 }
 
 impl Pipe {
@@ -68,12 +81,55 @@ impl Stream {
     /// Two ends; either holds this many bytes that were not read.
     pub fn pair(room: usize) -> (Stream, Stream) {
         let (there, back) = (Pipe::new(room), Pipe::new(room));
-        let near = Stream {
+        let near = Link {
             to_peer: Arc::clone(&there),
             from_peer: Arc::clone(&back),
         };
-        let (to_peer, from_peer) = (back, there);
-        (near, Stream { to_peer, from_peer })
+        let far = Link {
+            to_peer: back,
+            from_peer: there,
+        };
+        (Stream::of(near), Stream::of(far))
+    }
+
+    fn of(link: Link) -> Stream {
+        Stream {
+            link: Mutex::new(link),
+        }
+    }
+
+    fn link(&self) -> Link {
+        leaf(&self.link).clone()
+    }
+
+    fn to_peer(&self) -> Arc<Pipe> {
+        self.link().to_peer
+    }
+
+    fn from_peer(&self) -> Arc<Pipe> {
+        self.link().from_peer
+    }
+
+    /// As for a socket.
+    pub fn adopt(&self, other: &Stream) {
+        let link = other.link();
+        *leaf(&self.link) = link;
+        *leaf(&other.link) = Stream::pair(0).0.link();
+    }
+
+    /// As for a socket.
+    pub fn abort(&self) {
+        self.reset();
+    }
+
+    /// The connection breaks: both ends find that it was reset.
+    pub fn reset(&self) {
+        for pipe in [self.to_peer(), self.from_peer()] {
+            pipe.change(|state| {
+                state.bytes.clear();
+                (state.ended, state.broken) = (true, true);
+            });
+        }
     }
 
     /// As for a socket.
@@ -102,8 +158,11 @@ impl Stream {
     /// # Errors
     /// It was shut down.
     pub fn write_now(&self, bytes: &[u8]) -> io::Result<usize> {
-        let room = self.to_peer.room;
-        self.to_peer.change(|state| {
+        let room = self.to_peer().room;
+        self.to_peer().change(|state| {
+            if state.broken {
+                return Err(io::ErrorKind::ConnectionReset.into());
+            }
             if state.ended {
                 return Err(io::ErrorKind::BrokenPipe.into());
             }
@@ -140,26 +199,26 @@ impl Stream {
     /// # Errors
     /// None.
     pub fn wait_writable(&self, _timeout: Duration) -> io::Result<bool> {
-        let room = self.to_peer.room;
+        let room = self.to_peer().room;
         let is_writable = |state: &mut State| state.ended || state.bytes.len() < room;
         Ok(self
-            .to_peer
+            .to_peer()
             .wait_until(|state| is_writable(state).then_some(true)))
     }
 
     /// As for a socket.
     pub fn has_unread(&self) -> bool {
-        self.from_peer.change(|state| !state.bytes.is_empty())
+        self.from_peer().change(|state| !state.bytes.is_empty())
     }
 
     /// Waits until nothing more is written at this end, as the other has ended before.
     pub fn wait_for_end(&self) {
-        self.to_peer.wait_until(|state| state.ended.then_some(()));
+        self.to_peer().wait_until(|state| state.ended.then_some(()));
     }
 
     /// As for a socket.
     pub fn shutdown_write(&self) -> bool {
-        self.to_peer.change(|state| state.ended = true);
+        self.to_peer().change(|state| state.ended = true);
         true
     }
 
@@ -170,8 +229,8 @@ impl Stream {
 
     /// As for a socket.
     pub fn shutdown(&self) {
-        self.to_peer.change(|state| state.ended = true);
-        self.from_peer.change(|state| state.ended = true);
+        self.to_peer().change(|state| state.ended = true);
+        self.from_peer().change(|state| state.ended = true);
     }
 
     /// As for a socket.
@@ -182,12 +241,17 @@ impl Stream {
 
 impl Read for &Stream {
     fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
-        Ok(self.from_peer.wait_until(|state| {
+        let from_peer = self.from_peer();
+        let read = from_peer.wait_until(|state| {
             let read = into.len().min(state.bytes.len());
             let bytes = state.bytes.drain(..read);
             into.iter_mut().zip(bytes).for_each(|(to, byte)| *to = byte);
             (read > 0 || state.ended).then_some(read)
-        }))
+        });
+        match read == 0 && from_peer.change(|state| state.broken) {
+            true => Err(io::ErrorKind::ConnectionReset.into()),
+            false => Ok(read),
+        }
     }
 }
 
@@ -226,11 +290,11 @@ impl Listener {
         Ok((Listener(Arc::clone(&queue)), Waker(queue)))
     }
 
-    /// The same: here no socket listens.
+    /// As for a socket, which does not matter.
     ///
     /// # Errors
     /// None.
-    pub fn adopt(_socket: std::net::TcpListener) -> io::Result<(Listener, Waker)> {
+    pub fn adopt(_socket: TcpListener) -> io::Result<(Listener, Waker)> {
         Listener::bind("")
     }
 

@@ -46,6 +46,8 @@ pub enum Code {
     AuditUnavailable = 12,
     /// The server takes encrypted connections only.
     TlsRequired = 13,
+    /// The server holds no place for that token.
+    NotResumable = 15,
     /// An executor's policy does not run this command.
     Refused = 20,
     /// An executor has no such program.

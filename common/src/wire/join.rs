@@ -1,18 +1,21 @@
 //! `join`: how a client asks to be ranked, and what the server answers.
 
+use crate::token::Secret;
 use crate::wire::identity::Identity;
+use crate::wire::message::notification_line;
+use crate::wire::method;
 use crate::wire::name::Name;
 use crate::wire::right::Right;
 use crate::wire::tags::Tags;
 use crate::wire::text::Text;
 use crate::wire::tier::Tier;
 use serde::de::{Deserializer, Error};
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, Serializer};
 use std::borrow::Cow;
 use std::fmt;
 
 /// What `join` takes; the numbers are held to their ranges by the server.
-#[derive(Debug, Deserialize, Serialize)]
+#[derive(Debug, Default, Deserialize, Serialize)]
 pub struct Join<'a> {
     pub protocol: u64,
     #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
@@ -32,6 +35,99 @@ pub struct Join<'a> {
     pub tags: Option<Tags>,
     #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
     pub token: Option<Credential<'a>>,
+    /// Whether its place is held if its connection breaks; it is not, if this is left out. Read as
+    /// [`Staying`].
+    #[serde(skip_deserializing, skip_serializing_if = "Option::is_none")]
+    pub hold: Option<bool>,
+    /// The place that it comes back to. Read as [`Staying`].
+    #[serde(skip_deserializing, skip_serializing_if = "Option::is_none")]
+    pub resume: Option<Box<Resume<'a>>>,
+}
+
+/// What [`Join`] says about a connection that breaks. Read by itself: the code that reads a struct
+/// needs more of the stack with each field, and the thread of every client passes through it.
+#[derive(Debug, Deserialize)]
+pub struct Staying<'a> {
+    pub hold: Option<bool>,
+    #[serde(borrow)]
+    pub resume: Option<Box<Resume<'a>>>,
+}
+
+/// How a client comes back after its connection broke.
+#[derive(Debug, Deserialize, Serialize)]
+pub struct Resume<'a> {
+    /// What the server gave it for that.
+    #[serde(borrow)]
+    pub token: Credential<'a>,
+    /// How many of the server's lines it has received in all.
+    pub received: u64,
+}
+
+/// What a client comes back with if its connection breaks.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
+pub struct Resumable {
+    /// 32 hex digits.
+    pub token: ResumeToken,
+    /// How long the server holds its place after the last line that it received, in milliseconds.
+    pub hold_ms: u64,
+}
+
+/// A token that the server gives: neither an error nor a log repeats it.
+#[derive(Clone, PartialEq, Eq)]
+pub struct ResumeToken(Secret);
+
+impl ResumeToken {
+    pub fn reveal(&self) -> &str {
+        self.0.reveal()
+    }
+}
+
+impl From<String> for ResumeToken {
+    fn from(token: String) -> ResumeToken {
+        ResumeToken(token.into())
+    }
+}
+
+impl fmt::Debug for ResumeToken {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("…")
+    }
+}
+
+impl Serialize for ResumeToken {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.reveal())
+    }
+}
+
+impl<'de> Deserialize<'de> for ResumeToken {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        Credential::deserialize(deserializer)
+            .map(|token| ResumeToken::from(token.reveal().into_owned()))
+    }
+}
+
+/// What is resumed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Resumed {
+    /// Nothing was lost: both ends go on with the lines that the other has not received.
+    Lines,
+    /// The place alone: all that was open is lost.
+    Rank,
+}
+
+/// `ack`: lines that the other end has sent and this one has received.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
+pub struct Ack {
+    pub received: u64,
+}
+
+impl Ack {
+    /// Its line.
+    pub fn line(received: u64) -> Vec<u8> {
+        notification_line(method::ACK, Ack { received })
+    }
 }
 
 /// The token that a `join` shows: neither an error nor a log repeats it, of any type.
@@ -95,4 +191,13 @@ pub struct Joined {
     /// What that lets it do.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub may: Option<Vec<Right>>,
+    /// What it comes back with, if it has asked to be held.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub resume: Option<Box<Resumable>>,
+    /// If it has come back.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub resumed: Option<Resumed>,
+    /// How many of its lines the server has received in all, if it goes on with lines.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub received: Option<u64>,
 }

@@ -43,6 +43,9 @@ pub struct Member {
     pub queued: u32,
     /// How long ago it joined, in milliseconds.
     pub joined_ms: u64,
+    /// How long ago its connection broke, in milliseconds, if it may still come back.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub away_ms: Option<u64>,
 }
 
 /// What `members` gives.

@@ -20,6 +20,7 @@ pub const WATCHED: &str = "watched";
 pub const RANK: &str = "rank";
 pub const REFUSED: &str = "refused";
 pub const BYE: &str = "bye";
+pub const ACK: &str = "ack";
 
 /// What a client asks of a server, or tells it: the server dispatches by this, so a method that is
 /// added here is one that it has to handle, and to say which clients may use it.
@@ -44,6 +45,8 @@ pub enum ClientMethod {
     /// A notification.
     Consumed,
     /// A notification.
+    Ack,
+    /// A notification.
     Input,
     /// A notification.
     InputConsumed,
@@ -53,7 +56,7 @@ pub enum ClientMethod {
 
 impl ClientMethod {
     /// Every one of them.
-    pub const ALL: [ClientMethod; 12] = [
+    pub const ALL: [ClientMethod; 13] = [
         ClientMethod::Join,
         ClientMethod::Send,
         ClientMethod::Select,
@@ -63,6 +66,7 @@ impl ClientMethod {
         ClientMethod::Cancel,
         ClientMethod::Output,
         ClientMethod::Consumed,
+        ClientMethod::Ack,
         ClientMethod::Input,
         ClientMethod::InputConsumed,
         ClientMethod::Leave,
@@ -83,6 +87,7 @@ impl ClientMethod {
             ClientMethod::Input => INPUT,
             ClientMethod::InputConsumed => INPUT_CONSUMED,
             ClientMethod::Leave => LEAVE,
+            ClientMethod::Ack => ACK,
         }
     }
 

@@ -43,7 +43,7 @@ pub use bye::{Bye, ByeReason};
 pub use execute::{CancelExecution, Execute, ExecutionResult, Leftovers};
 pub use identity::Identity;
 pub use input::{ExecutionInput, ExecutionInputConsumed, SendInput, SendInputConsumed, Stdin};
-pub use join::{Credential, Join, Joined};
+pub use join::{Ack, Credential, Join, Joined, Resumable, Resume, ResumeToken, Resumed, Staying};
 pub use members::{Member, Members, MembersQuery, Rank};
 pub use outcome::{Outcome, Status, Tally};
 pub use output::{

@@ -186,6 +186,11 @@ fn given(names: &[NamePattern], is_given: bool) -> String {
 }
 
 impl Grant {
+    /// Whether another one is of the same credential, and of the same client if several share it.
+    pub(crate) fn is_of_the_same(&self, other: &Grant) -> bool {
+        self.credential.id == other.credential.id && self.captures == other.captures
+    }
+
     pub(crate) fn role(&self) -> &Arc<Role> {
         &self.credential.role
     }

@@ -21,7 +21,7 @@ mod parse;
 pub(crate) mod rules;
 #[cfg(test)]
 mod testing;
-mod token;
+pub(crate) mod token;
 mod values;
 
 pub use edit::{NewCredential, revoke};

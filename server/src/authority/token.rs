@@ -7,6 +7,7 @@ use common::token::Secret;
 use sha2::{Digest, Sha256};
 use std::borrow::Cow;
 use std::fmt;
+use subtle::ConstantTimeEq;
 use zeroize::Zeroizing;
 
 /// How every token begins: scanners for secrets that were published find it by that.
@@ -31,8 +32,19 @@ pub(crate) struct TokenHash([u8; 32]);
 
 impl TokenHash {
     /// The hash of a token that a client shows.
-    pub(super) fn of(token: &str) -> TokenHash {
+    pub(crate) fn of(token: &str) -> TokenHash {
         TokenHash(Sha256::digest(token).into())
+    }
+
+    /// Its first bytes, for a table.
+    pub(crate) fn key(&self) -> u64 {
+        let (first, _) = self.0.split_first_chunk().unwrap_or((&[0; 8], &[]));
+        u64::from_ne_bytes(*first)
+    }
+
+    /// Whether it is the same, in a time that does not say how much of it is.
+    pub(crate) fn is(&self, other: &TokenHash) -> bool {
+        self.0.ct_eq(&other.0).into()
     }
 
     /// Reads `sha256:` and 64 hexadecimal digits. No error repeats the text: it may be a token.

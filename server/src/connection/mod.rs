@@ -2,18 +2,21 @@
 //! [`deadlines`] says what is due.
 
 mod deadlines;
+pub(crate) mod hold;
 
 pub(crate) use deadlines::Verdict;
 
+use crate::connection::hold::Hold;
+use crate::millis;
 use crate::telemetry::Telemetry;
-use common::limits::LINE_DEADLINE;
+use common::limits::{ACK_PATIENCE, LINE_DEADLINE};
 use common::memory::Memory;
-use common::net::outbox::{Line, Outbox};
+use common::net::outbox::{Cut, Line, Outbox};
 use common::net::stream::Stream;
 use common::sys::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, AtomicUsize, Ordering};
 use common::sys::sync::{Arc, Mutex, lock};
 use common::wire::message::{Code, RpcError, error_line, notification_line};
-use common::wire::{Bye, ByeReason, method};
+use common::wire::{Ack, Bye, ByeReason, method};
 use std::borrow::Cow;
 use std::net::SocketAddr;
 use std::sync::OnceLock;
@@ -61,6 +64,10 @@ pub(crate) struct Connection {
     flush_asked: AtomicBool,
     /// The identity of the client's certificate, if it has shown one.
     identity: OnceLock<Box<str>>,
+    /// Its place, if that is held for its client.
+    hold: OnceLock<Box<Hold>>,
+    /// The hub's number for it.
+    number: AtomicU64,
     /// Where what becomes of its commands is counted.
     telemetry: Option<Arc<Telemetry>>,
 }
@@ -86,6 +93,8 @@ impl Connection {
             why: Mutex::new(None),
             flush_asked: AtomicBool::new(false),
             identity: OnceLock::new(),
+            hold: OnceLock::new(),
+            number: AtomicU64::new(0),
             telemetry: None,
         }
     }
@@ -94,6 +103,77 @@ impl Connection {
     pub(crate) fn counted(mut self, telemetry: &Arc<Telemetry>) -> Connection {
         self.telemetry = Some(Arc::clone(telemetry));
         self
+    }
+
+    /// The hub's number for it; 0: it has none yet.
+    pub(crate) fn number(&self) -> u64 {
+        self.number.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn set_number(&self, number: u64) {
+        self.number.store(number, Ordering::Relaxed);
+    }
+
+    /// Its place, if that is held for its client.
+    pub(crate) fn hold(&self) -> Option<&Hold> {
+        self.hold.get().map(|hold| &**hold)
+    }
+
+    /// From now on its place is held. Everything that was pushed before does not count.
+    pub(crate) fn set_hold(&self, hold: Box<Hold>) {
+        let _ = self.hold.set(hold);
+        self.outbox.keep(Ack::line);
+    }
+
+    /// Since when its client has no connection, if that is so and it may come back.
+    pub(crate) fn away_since(&self) -> Option<u64> {
+        self.hold()?.away_since()
+    }
+
+    pub(crate) fn is_away(&self) -> bool {
+        self.away_since().is_some()
+    }
+
+    /// Whether it is about to be closed by this server.
+    pub(crate) fn is_closing(&self) -> bool {
+        self.closing.load(Ordering::Relaxed) > 0 || !self.outbox.is_open()
+    }
+
+    /// Ends the connection, as its client gives no sign of life.
+    pub(crate) fn lose(&self) {
+        match self.hold() {
+            Some(_) => self.outbox.break_off(Cut::Broken),
+            None => self.stream.shutdown(),
+        }
+    }
+
+    /// Its client has come back.
+    pub(crate) fn come_back(&self, now: u64) {
+        self.hear(now);
+        self.line_since.store(0, Ordering::Relaxed);
+        self.line_bytes.store(0, Ordering::Relaxed);
+        *lock(&self.why) = None;
+    }
+
+    /// Has its client told, with what is written next, what was received since it was told last.
+    /// Says whether that is something.
+    pub(crate) fn say_received(&self) -> bool {
+        let unsaid = self.hold().and_then(Hold::unsaid);
+        if let Some(received) = unsaid {
+            self.outbox.say_received(received);
+        }
+        unsaid.is_some()
+    }
+
+    /// Whether its client has long not acknowledged what its connection took. `went_on` is when the
+    /// server itself last stood still.
+    pub(crate) fn is_unacknowledged(&self, now: u64, went_on: u64) -> bool {
+        let Some(hold) = self.hold() else {
+            return false;
+        };
+        let outbox = &self.outbox;
+        let silence = hold.silence(outbox.acknowledged(), outbox.is_unacknowledged(), now);
+        silence.min(now.saturating_sub(went_on)) > millis(ACK_PATIENCE)
     }
 
     /// Where what becomes of its commands is counted, if it is now.

@@ -72,22 +72,21 @@ pub(crate) fn start<'scope, 'env>(
             let _ = start(acceptor, hub, threads);
             return;
         };
-        if let Some((connection, number)) = received {
-            session::serve(hub, &connection);
-            hub.disconnected(number);
+        if let Some(connection) = received {
+            session::serve(hub, connection);
         }
     })?;
     Ok(())
 }
 
-/// Waits for its turn to accept, and for a connection that can be served. The number is the hub's
-/// for the connection; `None`: no connection is accepted any more.
+/// Waits for its turn to accept, and for a connection that can be served. `None`: no connection is
+/// accepted any more.
 #[inline(never)]
 fn receive<'scope, 'env>(
     shared: &'scope Mutex<Acceptor<'env>>,
     hub: &'scope Arc<Hub>,
     threads: &'scope Scope<'scope, 'env>,
-) -> Option<(Arc<Connection>, u64)> {
+) -> Option<Arc<Connection>> {
     let mut acceptor = role(shared);
     acceptor.has_next = false;
     if acceptor.is_closed {
@@ -159,7 +158,7 @@ fn next(acceptor: &mut Acceptor<'_>, hub: &Hub) -> Option<Stream> {
     }
 }
 
-fn admit(hub: &Hub, stream: Stream) -> (Arc<Connection>, u64) {
+fn admit(hub: &Hub, stream: Stream) -> Arc<Connection> {
     stream.set_unacknowledged_timeout(unacknowledged(hub.config.heartbeat));
     #[cfg(not(shuttle))]
     let stream = match hub.tls {
@@ -168,8 +167,8 @@ fn admit(hub: &Hub, stream: Stream) -> (Arc<Connection>, u64) {
     };
     let connection = Connection::new(Arc::new(stream), &hub.budget.all, hub.timers.now());
     let connection = Arc::new(connection.counted(&hub.telemetry));
-    let number = hub.connected(&connection);
-    (connection, number)
+    hub.connected(&connection);
+    connection
 }
 
 /// Whether the server would not check a newcomer's token, and would close another connection of its

@@ -3,6 +3,8 @@
 
 use crate::authority::Rules;
 use crate::authority::grant::{Forbidden, Grant};
+use crate::authority::token::TokenHash;
+use crate::join::resuming::ComesBack;
 use crate::join::throttle::Throttle;
 use crate::join::token::Token;
 use crate::member::Terms;
@@ -13,7 +15,7 @@ use common::wire::Text;
 use common::wire::message::{Code, RpcError, clip, params};
 use common::wire::name::Name;
 use common::wire::tier::Tier;
-use common::wire::{Credential, Join, Right};
+use common::wire::{Credential, Join, Resume, Right, Staying};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use std::net::IpAddr;
@@ -78,6 +80,10 @@ pub(crate) struct Wanted {
     pub(crate) terms: Terms,
     /// What it has proven, at a server that knows identities.
     pub(crate) proven: Option<Proven>,
+    /// Whether its place is to be held if its connection breaks.
+    pub(crate) hold: bool,
+    /// The place that it comes back to; nothing else counts then.
+    pub(crate) resume: Option<Box<ComesBack>>,
 }
 
 /// What a client has proven, by these rules.
@@ -99,6 +105,30 @@ fn asked_name(name: Text<'_>) -> Result<Name<'static>, RpcError> {
     name.map_err(|message| wrong(format!("params.name: {message}")))
 }
 
+/// Digits of a token that brings a client back.
+const RESUME_TOKEN: usize = 32;
+
+/// Whether its place is to be held, and which one it comes back to.
+#[inline(never)]
+fn staying(raw: Option<&RawValue>) -> Result<(bool, Option<Box<ComesBack>>), RpcError> {
+    let Staying { hold, resume } = params(raw)?;
+    let resume = resume.as_deref().map(comes_back).transpose()?;
+    Ok((hold == Some(true), resume))
+}
+
+#[inline(never)]
+fn comes_back(resume: &Resume<'_>) -> Result<Box<ComesBack>, RpcError> {
+    let token = resume.token.reveal();
+    if token.len() != RESUME_TOKEN || !token.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+        let message = format!("params.resume.token must be {RESUME_TOKEN} hexadecimal digits");
+        return Err(wrong(message));
+    }
+    Ok(Box::new(ComesBack {
+        token: TokenHash::of(&token),
+        received: resume.received,
+    }))
+}
+
 #[cold]
 #[inline(never)]
 fn wrong(message: String) -> RpcError {
@@ -112,7 +142,22 @@ impl Wanted {
         raw: Option<&RawValue>,
         prove: impl FnOnce(Option<&str>) -> Result<Option<Proven>, RpcError>,
     ) -> Result<Box<Wanted>, RpcError> {
-        let mut join = join_params(raw)?;
+        let join = join_params(raw)?;
+        let staying = staying(raw)?;
+        Wanted::of(join, staying, prove)
+    }
+
+    /// Apart, so that what it needs of the stack is not below the reading of parameters.
+    #[expect(
+        clippy::boxed_local,
+        reason = "it comes so, and has no place in this frame either"
+    )]
+    #[inline(never)]
+    fn of(
+        mut join: Box<Join<'_>>,
+        (hold, resume): (bool, Option<Box<ComesBack>>),
+        prove: impl FnOnce(Option<&str>) -> Result<Option<Proven>, RpcError>,
+    ) -> Result<Box<Wanted>, RpcError> {
         let name = join.name.take().map(asked_name).transpose()?;
         let slots = match join.slots {
             Some(slots) if slots > u64::from(MAX_SLOTS) => {
@@ -128,6 +173,7 @@ impl Wanted {
         };
         let proven = prove(join.token.as_ref().map(Credential::reveal).as_deref())?;
         let (tier, slots) = match &proven {
+            _ if resume.is_some() => (Tier::DEFAULT, 0),
             None => (granted(tier, Tier::DEFAULT)?, slots.unwrap_or(1)),
             Some(proven) => proven.give(name.as_deref(), tier, slots)?,
         };
@@ -142,6 +188,8 @@ impl Wanted {
             name,
             terms,
             proven,
+            hold,
+            resume,
         }))
     }
 
@@ -234,6 +282,7 @@ pub(crate) fn check_token(token: &Token, shown: Option<&str>) -> Result<(), &'st
 
 /// A version that the server does not speak is the first error: the rest of a later version's
 /// parameters may well look wrong here.
+#[inline(never)]
 fn check_protocol(raw: Option<&RawValue>) -> Result<(), RpcError> {
     #[derive(Deserialize)]
     struct Version<'a> {

@@ -2,8 +2,11 @@
 
 use crate::authority::bearer::Bearer;
 use crate::authority::grant::{Proof, showed};
+use crate::authority::token::TokenHash;
 use crate::authority::{redact, wall_clock};
+use crate::connection::hold::{Hold, new_token};
 use crate::eviction;
+use crate::holds;
 use crate::hub::Hub;
 use crate::join::admission::{Proven, Wanted, check_token, not_admitted, prove};
 use crate::join::throttle::ANSWER_DELAY_MS;
@@ -19,7 +22,7 @@ use common::wire::message::{
 };
 use common::wire::method::ClientMethod;
 use common::wire::name::Name;
-use common::wire::{Joined, Right, method};
+use common::wire::{Joined, Resumable, Resumed, Right, method};
 use serde_json::value::RawValue;
 
 impl Session<'_> {
@@ -96,7 +99,11 @@ impl Session<'_> {
         match joined {
             Ok(()) => {
                 self.hub.handshakes.go(self.connection);
-                Flow::Continue(())
+                match self.resumed {
+                    None => Flow::Continue(()),
+                    // The rest is for the session of its place.
+                    Some(_) => Flow::Break(()),
+                }
             }
             Err(error) => self.not_joined(id, raw, &without_token(error)),
         }
@@ -130,7 +137,10 @@ impl Session<'_> {
     /// Checks what the client asks for, and ranks it.
     fn join(&mut self, id: &Id, raw: Option<&RawValue>) -> Result<(), RpcError> {
         let wanted = Wanted::read(raw, |shown| self.prove(shown))?;
-        self.admit(id, wanted)?;
+        match &wanted.resume {
+            None => self.admit(id, wanted)?,
+            Some(back) => self.resume(id, &wanted, back)?,
+        }
         let config = &self.hub.config;
         if config.token.is_some() || config.authority.is_some() {
             let address = self.connection.peer().ip();
@@ -183,18 +193,21 @@ impl Session<'_> {
             .proven
             .as_ref()
             .map(|proven| proven.grant.role().may.clone());
+        let mut place = wanted.hold.then(|| place(hub, self.now)).flatten();
         let welcome = |member: &Arc<Member>, standing| {
             stands = Some(standing);
             // Before it is in the list, so that it leaves the list if anything goes wrong from here.
             *kept = Some(Arc::clone(member));
-            connection
-                .outbox
-                .push(welcome(hub, id, member, standing, may));
+            let place = place.as_deref_mut();
+            first_welcome(hub, id, member, standing, may, place);
         };
         let Admitted { member, replaced } = hub
             .roster
             .join(wanted.newcomer(), make, welcome)
             .map_err(|refusal| not_admitted(&refusal, &wanted))?;
+        if let Some(place) = place {
+            hub.holds.add(&place.token, &member);
+        }
         if let Some(standing) = stands {
             hub.schedule_join_news(&member, standing);
         }
@@ -249,7 +262,7 @@ fn without_token(mut error: RpcError) -> RpcError {
 
 /// What stays with the member of what it has proven.
 #[inline(never)]
-fn bearer(wanted: &Wanted) -> Option<Box<Bearer>> {
+pub(super) fn bearer(wanted: &Wanted) -> Option<Box<Bearer>> {
     let proven = wanted.proven.as_ref()?;
     Some(Box::new(Bearer::new(proven.grant.clone())))
 }
@@ -268,14 +281,70 @@ fn looks_like_http(line: &[u8]) -> bool {
     })
 }
 
-/// The answer to a `join`.
+/// The place of a client that asks for one to be held, and what brings it back there.
 #[inline(never)]
-fn welcome(
+fn place(hub: &Hub, now: u64) -> Option<Box<Place>> {
+    let hold_ms = holds::hold_ms(hub)?;
+    let (token, hash) = new_token().ok()?;
+    Some(Box::new(Place {
+        token: hash,
+        hold: Some(Box::new(Hold::new(hash, now))),
+        resume: Some(Box::new(Resumable { token, hold_ms })),
+    }))
+}
+
+/// A place that is to be held; by itself, as joining takes little of the stack.
+struct Place {
+    token: TokenHash,
+    hold: Option<Box<Hold>>,
+    resume: Option<Box<Resumable>>,
+}
+
+/// Queues the answer to a first `join`; what comes behind it counts if the place is to be held.
+#[inline(never)]
+fn first_welcome(
     hub: &Hub,
     id: &Id,
     member: &Member,
     standing: Standing,
     may: Option<Vec<Right>>,
+    place: Option<&mut Place>,
+) {
+    let (hold, resume) = place.map_or((None, None), |place| {
+        (place.hold.take(), place.resume.take())
+    });
+    let answer = Box::new(Welcome {
+        may,
+        resume,
+        resumed: None,
+    });
+    let line = welcome(hub, id, member, standing, answer);
+    member.connection.outbox.push(line);
+    if let Some(hold) = hold {
+        member.connection.set_hold(hold);
+    }
+}
+
+/// What the answer to a `join` says besides what is known of the member.
+#[derive(Clone)]
+pub(super) struct Welcome {
+    pub(super) may: Option<Vec<Right>>,
+    pub(super) resume: Option<Box<Resumable>>,
+    pub(super) resumed: Option<(Resumed, Option<u64>)>,
+}
+
+/// The answer to a `join`.
+#[expect(
+    clippy::boxed_local,
+    reason = "what it moves would stand in the frames above as well"
+)]
+#[inline(never)]
+pub(super) fn welcome(
+    hub: &Hub,
+    id: &Id,
+    member: &Member,
+    standing: Standing,
+    answer: Box<Welcome>,
 ) -> Vec<u8> {
     let bearer = member.bearer.as_ref();
     let joined = Joined {
@@ -289,7 +358,10 @@ fn welcome(
         run: Some(hub.run.to_string()),
         identity: bearer.and_then(|bearer| Some(bearer.wire_identity()?.into_owned())),
         role: bearer.map(|bearer| bearer.role().into_owned()),
-        may,
+        may: answer.may,
+        resume: answer.resume,
+        resumed: answer.resumed.map(|(what, _)| what),
+        received: answer.resumed.and_then(|(_, received)| received),
     };
     result_line(id, joined)
 }

@@ -7,7 +7,8 @@
 //! 4. The session reads the first lines ([`joining`]); HTTP and other protocols end here.
 //! 5. [`admission`] checks what `join` asks for; [`throttle`] bounds how often an address may guess
 //!    the [`token`].
-//! 6. The roster (`ranking/`) ranks the member last, and its answer is queued.
+//! 6. The roster (`ranking/`) ranks the member last, and its answer is queued. Or the client comes
+//!    back to its place ([`resuming`]).
 
 pub(crate) mod acceptor;
 pub(crate) mod admission;
@@ -15,5 +16,6 @@ pub(crate) mod admission;
 mod encrypting;
 pub(crate) mod handshakes;
 mod joining;
+pub(crate) mod resuming;
 pub(crate) mod throttle;
 pub(crate) mod token;

@@ -91,6 +91,17 @@ impl Member {
         })
     }
 
+    /// What it has joined as.
+    pub(crate) fn terms(&self) -> Terms {
+        Terms {
+            tier: self.tier,
+            slots: self.slots,
+            rank_news: self.rank_news,
+            takes_input: self.takes_input,
+            tags: self.tags.clone(),
+        }
+    }
+
     /// Its identity, for the clients that it commands.
     pub(crate) fn origin(&self, rank: u32) -> Origin<'_> {
         let bearer = self.bearer.as_ref();

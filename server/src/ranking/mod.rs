@@ -171,6 +171,55 @@ impl Roster {
         moves_others
     }
 
+    /// A member has no connection: no look-up of executors finds it, and it keeps its rank.
+    pub(crate) fn set_away(&self, member: &Member) {
+        let mut ranking = write(&self.ranking);
+        if let Some(at) = position(&ranking.executors, member) {
+            ranking.executors.remove(at);
+        }
+    }
+
+    /// A member has a connection again, and is told its rank if that has changed.
+    pub(crate) fn set_back(&self, member: &Arc<Member>) {
+        let mut ranking = write(&self.ranking);
+        let Some(rank) = position(&ranking.ranked, member) else {
+            return;
+        };
+        let is_executor = member.slots > 0 && position(&ranking.executors, member).is_none();
+        if is_executor && !member.connection.is_away() {
+            let at = above(&ranking.executors, member);
+            ranking.executors.insert(at, Place::of(member));
+        }
+        ranking.mark_changed(rank);
+    }
+
+    /// The rank of a member, if it is in the list.
+    pub(crate) fn standing(&self, member: &Member) -> Option<Standing> {
+        let ranking = read(&self.ranking);
+        ranking.standing(member)
+    }
+
+    /// Puts a member into the place of another one, which has the same number, name and tier, if
+    /// that is in the list; says whether it was. `welcome` tells it before any look-up finds it.
+    pub(crate) fn replace(
+        &self,
+        earlier: &Arc<Member>,
+        member: &Arc<Member>,
+        welcome: impl FnOnce(Standing),
+    ) -> bool {
+        let mut ranking = write(&self.ranking);
+        let here = position(&ranking.ranked, earlier);
+        let here = here.filter(|at| Arc::ptr_eq(&ranking.ranked[*at].member, earlier));
+        let (Some(rank), Some(standing)) = (here, ranking.standing(earlier)) else {
+            return false;
+        };
+        member.told_rank.store(standing.rank, Relaxed);
+        welcome(standing);
+        ranking.take_out_of_tables(rank);
+        ranking.put_in(rank, member);
+        true
+    }
+
     /// Admits no client any more; gives all members.
     pub(crate) fn drain(&self) -> Vec<Place> {
         let mut ranking = write(&self.ranking);
@@ -343,8 +392,9 @@ impl Ranking {
     ) -> Result<Vec<Arc<Member>>, NotAdmitted> {
         let here = self.identities.get(credential.id.as_str());
         let here = here.map_or(&[][..], Vec::as_slice);
-        let may_replace =
-            |member: &&Arc<Member>| credential.replace && (executes || member.slots == 0);
+        let may_replace = |member: &&Arc<Member>| {
+            (credential.replace || member.connection.is_away()) && (executes || member.slots == 0)
+        };
         let mut replaced: Vec<Arc<Member>> = Vec::new();
         let taken = taken.filter(|member| is_among(here, member));
         replaced.extend(taken.filter(may_replace).cloned());
@@ -407,10 +457,34 @@ impl Ranking {
         }
     }
 
+    fn standing(&self, member: &Member) -> Option<Standing> {
+        let rank = position(&self.ranked, member)?;
+        Some(Standing {
+            rank: rank as u32,
+            members: self.ranked.len() as u32,
+        })
+    }
+
     /// Takes a member out, if it is in the list; says whether any below it move up.
     fn take_out(&mut self, member: &Member) -> Option<bool> {
         let rank = position(&self.ranked, member)?;
+        let is_it = std::ptr::eq(&*self.ranked[rank].member, member);
+        if !is_it {
+            // Its place is another one's.
+            return None;
+        }
+        self.take_out_of_tables(rank);
+        self.mark_changed(rank);
+        if self.transcript.is_on() {
+            let client = member.connection.peer();
+            self.transcript.disconnected(client, &self.standings());
+        }
+        Some(rank < self.ranked.len())
+    }
+
+    fn take_out_of_tables(&mut self, rank: usize) {
         let place = self.ranked.remove(rank);
+        let member = &*place.member;
         self.listening -= usize::from(place.key.wants_news());
         if let Some(at) = position(&self.executors, member) {
             self.executors.remove(at);
@@ -426,12 +500,6 @@ impl Ranking {
                 }
             }
         }
-        self.mark_changed(rank);
-        if self.transcript.is_on() {
-            let client = member.connection.peer();
-            self.transcript.disconnected(client, &self.standings());
-        }
-        Some(rank < self.ranked.len())
     }
 
     /// Ranks changed from this one on. If no member is told its rank, nothing is looked at later.
@@ -469,6 +537,10 @@ fn line(member: &Member, rank: usize, now: u64) -> wire::Member {
         running: member.queue.running(),
         queued: member.queue.queued(),
         joined_ms: now.saturating_sub(member.joined),
+        away_ms: member
+            .connection
+            .away_since()
+            .map(|since| now.saturating_sub(since)),
     }
 }
 

@@ -15,6 +15,9 @@ impl Session<'_> {
         if self.connection.is_member() {
             self.hub.handshakes.leave(self.connection);
         }
+        if let Some(hold) = self.connection.hold() {
+            self.hub.holds.end(hold);
+        }
         self.hub.roster.leave(member);
         self.presence = None;
         let reason = self.connection.why();

@@ -5,12 +5,14 @@
 //! client. For its own it waits for input, and before that until the client has taken enough of what
 //! waits for it.
 
+mod away;
 mod leaving;
 mod page;
 mod requests;
 mod results;
 mod watch;
 
+use crate::connection::hold::Hold;
 use crate::connection::{Connection, bye_line};
 use crate::dispatch::execution_result::ReadAnswer;
 use crate::dispatch::flush_set::FlushSet;
@@ -34,29 +36,72 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 /// protocol well. Before `join` the first one is enough.
 const MOST_ERRORS: u32 = 16;
 
-/// Serves one connection until it ends. A panic ends the step that it happens in; the steps that
-/// clean up follow all the same.
-pub(crate) fn serve(hub: &Arc<Hub>, connection: &Arc<Connection>) {
-    let about = log_limit::about(&connection.peer().ip().to_string());
-    // Not on the stack, which every idle session keeps by whole pages.
-    let mut session = Box::new(Session::new(hub, connection, &about));
-    for step in [
-        #[cfg(not(shuttle))]
-        Session::encrypt,
-        Session::read_lines,
-        Session::leave_ranking,
-        Session::tell_ranks,
-        Session::end_sends,
-        Session::end_work,
-        Session::say_the_last,
-        Session::linger,
-    ] {
-        if catch_unwind(AssertUnwindSafe(|| step(&mut session))).is_err() {
-            log::error!("{}: its session panicked; it ends", connection.peer());
-            connection.blame("its session panicked");
-        }
+/// A step of a session.
+type Step = fn(&mut Session<'_>);
+
+/// What a session does to the end of its connection.
+const SERVE: &[Step] = &[
+    #[cfg(not(shuttle))]
+    |session| session.encrypt(),
+    |session| session.read_lines(),
+    |session| session.leave_place(),
+];
+
+/// What it does after that, if its member leaves.
+const CLEAN_UP: &[Step] = &[
+    |session| session.leave_ranking(),
+    |session| session.tell_ranks(),
+    |session| session.end_sends(),
+    |session| session.end_work(),
+    |session| session.say_the_last(),
+    |session| session.linger(),
+];
+
+/// Serves one connection until it ends; if its client has come back to its place over it, that of
+/// the place.
+pub(crate) fn serve(hub: &Arc<Hub>, connection: Arc<Connection>) {
+    let mut next = serve_one(hub, &connection, None);
+    drop(connection);
+    while let Some(resumed) = next {
+        let connection = Arc::clone(&resumed.member.connection);
+        next = serve_one(hub, &connection, Some(resumed));
     }
-    connection.outbox.close();
+}
+
+/// A place that a client has come back to.
+struct Resumption {
+    member: Arc<Member>,
+    /// What came behind its `join`.
+    reader: Box<LineReader>,
+}
+
+/// A panic ends the step that it happens in; the steps that clean up follow all the same.
+#[inline(never)]
+fn serve_one(
+    hub: &Arc<Hub>,
+    connection: &Arc<Connection>,
+    resumed: Option<Resumption>,
+) -> Option<Resumption> {
+    let about = about(connection);
+    let mut session = Session::new(hub, connection, &about);
+    if let Some(resumed) = resumed {
+        session.go_on(resumed);
+    }
+    session.take(SERVE);
+    let resumed = session.resumption();
+    if resumed.is_none() && !session.is_away {
+        session.take(CLEAN_UP);
+    }
+    if !session.is_away {
+        connection.outbox.close();
+        hub.disconnected(connection);
+    }
+    resumed
+}
+
+#[inline(never)]
+fn about(connection: &Connection) -> About {
+    log_limit::about(&connection.peer().ip().to_string())
 }
 
 pub(crate) type Flow = ControlFlow<()>;
@@ -84,11 +129,30 @@ pub(crate) struct Session<'a> {
     leaves: bool,
     /// The last line, if the server closes the connection.
     pub(crate) last_line: Option<Vec<u8>>,
+    has_panicked: bool,
+    /// Lines of its client over all connections.
+    received: u64,
+    /// Bytes of them since the client was told how many were received.
+    unsaid_bytes: usize,
+    /// Something arrived after the answer to `join`.
+    is_confirmed: bool,
+    /// The connection broke, and the place is held.
+    is_away: bool,
+    /// The member to whose place the client has come back.
+    pub(crate) resumed: Option<Arc<Member>>,
+    /// What was read and not handled, between two connections.
+    reader: Option<Box<LineReader>>,
 }
 
 impl<'a> Session<'a> {
-    fn new(hub: &'a Arc<Hub>, connection: &'a Arc<Connection>, about: &'a About) -> Session<'a> {
-        Session {
+    /// Not on the stack, which every idle session keeps by whole pages.
+    #[inline(never)]
+    fn new(
+        hub: &'a Arc<Hub>,
+        connection: &'a Arc<Connection>,
+        about: &'a About,
+    ) -> Box<Session<'a>> {
+        Box::new(Session {
             hub,
             connection,
             about,
@@ -102,18 +166,74 @@ impl<'a> Session<'a> {
             line_ended: false,
             leaves: false,
             last_line: None,
+            has_panicked: false,
+            received: 0,
+            unsaid_bytes: 0,
+            is_confirmed: false,
+            is_away: false,
+            resumed: None,
+            reader: None,
+        })
+    }
+
+    #[inline(never)]
+    fn take(&mut self, steps: &[Step]) {
+        for step in steps {
+            if catch_unwind(AssertUnwindSafe(|| step(self))).is_err() {
+                self.panicked();
+            }
         }
     }
 
+    #[cold]
+    #[inline(never)]
+    fn panicked(&mut self) {
+        let peer = self.connection.peer();
+        log::error!("{peer}: its session panicked; it ends");
+        self.connection.blame("its session panicked");
+        self.has_panicked = true;
+    }
+
+    /// Goes on in the place of an earlier session.
+    #[inline(never)]
+    fn go_on(&mut self, resumed: Resumption) {
+        let Resumption { member, mut reader } = resumed;
+        reader.set_limit(self.hub.config.max_line);
+        self.received = member.connection.hold().map_or(0, Hold::received);
+        self.about.change(&member.name);
+        let config = &self.hub.config;
+        if config.token.is_some() || config.authority.is_some() {
+            let address = self.connection.peer().ip();
+            self.presence = Some(self.hub.throttle.member(address));
+        }
+        self.reader = Some(reader);
+        self.member = Some(member);
+    }
+
+    /// What the next session goes on with, if the client has come back to its place.
+    #[inline(never)]
+    fn resumption(&mut self) -> Option<Resumption> {
+        let member = self.resumed.take()?;
+        self.presence = None;
+        let reader = self.reader.take();
+        let reader = reader.unwrap_or_else(|| Box::new(LineReader::new(self.hub.config.max_line)));
+        Some(Resumption { member, reader })
+    }
+
     /// Reads until the connection ends or is to be closed.
+    #[inline(never)]
     fn read_lines(&mut self) {
         if self.last_line.is_some() {
             return;
         }
-        let mut reader = LineReader::new(MAX_LINE_BEFORE_JOIN.min(self.hub.config.max_line));
+        let is_resumed = self.reader.is_some();
+        let mut reader = self.reader.take().unwrap_or_else(|| self.first_reader());
         let Ok(mut input) = self.connection.stream.input() else {
             return;
         };
+        if is_resumed && self.handle_lines(&mut reader).is_break() {
+            return;
+        }
         let mut charge = Charge::new(&self.hub.budget.all, 0);
         loop {
             if self.hub.budget.is_scarce() {
@@ -125,10 +245,11 @@ impl<'a> Session<'a> {
             let read = match reader.fill(&mut input) {
                 Ok(0) => return,
                 Ok(read) => read,
-                Err(e) => return self.connection.blame(e.to_string()),
+                Err(e) => return self.broke(&e),
             };
-            if self.member.is_none() {
-                self.connection.set_heard();
+            match self.member {
+                None => self.connection.set_heard(),
+                Some(_) => self.has_read(read),
             }
             if !self.connection.outbox.is_open() {
                 return;
@@ -138,18 +259,10 @@ impl<'a> Session<'a> {
                 telemetry.counters.received(member, read);
             }
             self.now = self.hub.timers.now();
-            let flow = self.take_lines(&mut reader);
-            let now = self.now;
-            let partial = reader.has_partial_line();
-            let line_ended = std::mem::take(&mut self.line_ended);
-            self.connection.set_partial_line(partial, line_ended, now);
-            let line_bytes = if partial { reader.capacity() } else { 0 };
-            self.connection.set_line_bytes(line_bytes);
-            if std::mem::take(&mut self.lives) || partial {
-                self.connection.hear(now);
-            }
-            self.flush();
-            if flow.is_break() {
+            if self.handle_lines(&mut reader).is_break() {
+                if self.resumed.is_some() {
+                    self.reader = Some(reader);
+                }
                 return;
             }
             if self.member.is_none() && self.connection.outbox.is_behind() {
@@ -157,6 +270,38 @@ impl<'a> Session<'a> {
                     .connection
                     .blame("it took no answers, and had not joined");
             }
+        }
+    }
+
+    #[inline(never)]
+    fn first_reader(&self) -> Box<LineReader> {
+        let limit = MAX_LINE_BEFORE_JOIN.min(self.hub.config.max_line);
+        Box::new(LineReader::new(limit))
+    }
+
+    /// Handles every line that is here, and writes what that causes.
+    fn handle_lines(&mut self, reader: &mut LineReader) -> Flow {
+        let flow = self.take_lines(reader);
+        let now = self.now;
+        let partial = reader.has_partial_line();
+        let line_ended = std::mem::take(&mut self.line_ended);
+        self.connection.set_partial_line(partial, line_ended, now);
+        let line_bytes = if partial { reader.capacity() } else { 0 };
+        self.connection.set_line_bytes(line_bytes);
+        if std::mem::take(&mut self.lives) || partial {
+            self.connection.hear(now);
+        }
+        self.has_handled();
+        self.flush();
+        flow
+    }
+
+    /// The connection has failed.
+    #[inline(never)]
+    fn broke(&self, error: &std::io::Error) {
+        self.connection.blame(error.to_string());
+        if self.connection.hold().is_some() {
+            self.connection.outbox.fail(error);
         }
     }
 
@@ -194,7 +339,10 @@ impl<'a> Session<'a> {
                     self.line_ended = true;
                     match &member {
                         _ if line.is_empty() => self.lives = true,
-                        Some(member) => self.line(member, line)?,
+                        Some(member) => {
+                            self.received += 1;
+                            self.line(member, line)?;
+                        }
                         None => self.line_before_join(line)?,
                     }
                 }

@@ -11,8 +11,8 @@ use common::sys::sync::Arc;
 use common::wire::message::{Code, Id, RpcError, clip, error_line, params, result_line};
 use common::wire::method::{self, ClientMethod};
 use common::wire::{
-    Cancel, Empty, ExecutionInputConsumed, ExecutionOutput, MembersQuery, Right, SelectQuery, Send,
-    SendConsumed, SendInput,
+    Ack, Cancel, Empty, ExecutionInputConsumed, ExecutionOutput, MembersQuery, Right, SelectQuery,
+    Send, SendConsumed, SendInput,
 };
 use serde::Deserialize;
 use serde_json::value::RawValue;
@@ -112,7 +112,8 @@ impl Session<'_> {
                 | ClientMethod::Consumed
                 | ClientMethod::Input
                 | ClientMethod::InputConsumed
-                | ClientMethod::Leave,
+                | ClientMethod::Leave
+                | ClientMethod::Ack,
             )
             | None => Err(RpcError::new(
                 Code::MethodNotFound,
@@ -250,6 +251,13 @@ impl Session<'_> {
             Some(ClientMethod::Leave) => {
                 self.leaves = true;
                 return Flow::Break(());
+            }
+            Some(ClientMethod::Ack) => {
+                // It is the one line that is not counted.
+                self.received -= 1;
+                if let Some(Ack { received }) = self.told(method, raw) {
+                    member.connection.outbox.acknowledge(received);
+                }
             }
             Some(ClientMethod::Cancel) => {
                 if let Some(cancel) = self.told::<Cancel>(method, raw)

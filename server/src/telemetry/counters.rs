@@ -157,7 +157,7 @@ impl Counters {
         self.joined.fetch_add(1, Relaxed);
     }
 
-    pub(super) fn left(&self, was_slow: bool) {
+    pub(crate) fn left(&self, was_slow: bool) {
         self.slow.fetch_add(u64::from(was_slow), Relaxed);
         self.left.fetch_add(1, Relaxed);
     }

@@ -5,6 +5,7 @@
 //! (`common::sys::sync`); time does not pass for it, and sockets are in memory.
 
 mod eviction;
+mod resuming;
 
 use crate::config::Config;
 use crate::connection::Connection;
@@ -280,22 +281,8 @@ impl World {
     }
 
     fn join_as(&mut self, params: &Value) -> Client {
-        let (near, far) = Stream::pair(64 << 10);
-        let hub = Arc::clone(&self.hub);
-        self.sessions.push(thread::spawn(move || {
-            let connection = Arc::new(Connection::new(
-                Arc::new(near),
-                &hub.budget.all,
-                hub.timers.now(),
-            ));
-            let number = hub.connected(&connection);
-            session::serve(&hub, &connection);
-            hub.disconnected(number);
-        }));
-        let mut client = Client {
-            stream: far,
-            bytes: VecDeque::new(),
-        };
+        let (mut client, session) = dial(&self.hub);
+        self.sessions.push(session);
         client.say(&json!({"jsonrpc": "2.0", "id": 0, "method": "join", "params": params}));
         let answer = client.hear().expect("an answer to join");
         assert!(answer["result"]["rank"].is_u64(), "{answer}");
@@ -314,6 +301,26 @@ impl World {
             }
         })
     }
+}
+
+/// A connection to the server, and its session.
+fn dial(hub: &Arc<Hub>) -> (Client, JoinHandle<()>) {
+    let (near, far) = Stream::pair(64 << 10);
+    let hub = Arc::clone(hub);
+    let session = thread::spawn(move || {
+        let connection = Arc::new(Connection::new(
+            Arc::new(near),
+            &hub.budget.all,
+            hub.timers.now(),
+        ));
+        hub.connected(&connection);
+        session::serve(&hub, connection);
+    });
+    let client = Client {
+        stream: far,
+        bytes: VecDeque::new(),
+    };
+    (client, session)
 }
 
 /// A client of bare lines.
@@ -336,9 +343,9 @@ impl Client {
                 return Some(serde_json::from_slice(&line).expect("a line is JSON"));
             }
             let mut piece = [0; 1024];
-            match (&self.stream).read(&mut piece).expect("memory never fails") {
-                0 => return None,
-                n => self.bytes.extend(&piece[..n]),
+            match (&self.stream).read(&mut piece) {
+                Ok(0) | Err(_) => return None,
+                Ok(n) => self.bytes.extend(&piece[..n]),
             }
         }
     }

@@ -6,6 +6,7 @@ use crate::connection::{Connection, Verdict, line_too_slow};
 use crate::dispatch::flush_set::FlushSet;
 use crate::drain;
 use crate::eviction;
+use crate::holds;
 use crate::hub::Hub;
 use crate::member::Member;
 use crate::memory_budget;
@@ -82,6 +83,11 @@ fn act(hub: &Arc<Hub>, tick: &Tick, drain: &mut drain::Drain) {
                 take_overdue(hub, &member, *at, *now, *stood_still);
             }
         }
+        (Timer::HoldOver(member, at), Some(_)) => {
+            if let Some(member) = member.upgrade() {
+                holds::end_due(hub, &member, *at, stood_still.until);
+            }
+        }
         (Timer::Joined(member), Some(_)) => {
             if let Some(member) = member.upgrade()
                 && hub.roster.mark_joined(&member)
@@ -102,7 +108,7 @@ fn give_up(hub: &Hub, due: Timer) {
             hub.next_expiry.store(soon, Ordering::Release);
             hub.timers.schedule(soon, due);
         }
-        Timer::MakeRoom | Timer::Drain => {
+        Timer::MakeRoom | Timer::HoldOver(..) | Timer::Drain => {
             hub.timers.schedule(hub.timers.now() + RETRY_MS, due);
         }
         _ => {
@@ -116,6 +122,12 @@ fn give_up(hub: &Hub, due: Timer) {
 /// Checks the deadlines of a connection, and acts on them.
 fn check_deadlines(hub: &Hub, connection: &Arc<Connection>, now: u64, resumed: u64) {
     let heartbeat = hub.config.heartbeat;
+    if connection.hold().is_some() && !check_acks(connection, now, resumed) {
+        let next = now.saturating_add(millis(heartbeat));
+        return hub
+            .timers
+            .schedule(next, Timer::Deadlines(Arc::downgrade(connection)));
+    }
     connection.note_progress(now);
     match connection.verdict(now, heartbeat, resumed) {
         Verdict::LookAt(_) => {}
@@ -132,8 +144,10 @@ fn check_deadlines(hub: &Hub, connection: &Arc<Connection>, now: u64, resumed: u
                 "it gave no sign of life for {} ms",
                 2 * millis(heartbeat)
             ));
-            connection.stream.shutdown();
-            return;
+            connection.lose();
+            if connection.hold().is_none() {
+                return;
+            }
         }
         Verdict::IdleHandshake => {
             let message = "you did not join in time; join right after you connect";
@@ -156,6 +170,22 @@ fn check_deadlines(hub: &Hub, connection: &Arc<Connection>, now: u64, resumed: u
     };
     hub.timers
         .schedule(next, Timer::Deadlines(Arc::downgrade(connection)));
+}
+
+/// Tells a client what was received of it, and gives up one that acknowledges nothing. `false`: it
+/// is away.
+#[inline(never)]
+fn check_acks(connection: &Arc<Connection>, now: u64, resumed: u64) -> bool {
+    if connection.is_away() || connection.outbox.cut().is_some() {
+        return false;
+    }
+    if connection.say_received() {
+        connection.outbox.flush();
+    }
+    if connection.is_unacknowledged(now, resumed) {
+        connection.outbox.give_up_now();
+    }
+    true
 }
 
 /// Decides the outcomes of commands that should have been answered by now.
@@ -186,6 +216,10 @@ fn tell_ranks(hub: &Hub) {
     hub.news_are_told();
     let mut behind = None;
     for (member, standing) in hub.roster.untold() {
+        if member.connection.is_away() {
+            // It is told when it comes back.
+            continue;
+        }
         if member.connection.outbox.is_behind() {
             // It is told its last rank once it has caught up.
             behind.get_or_insert(standing.rank);

@@ -25,6 +25,8 @@ pub(crate) enum Timer {
     /// Check a member's commands, at the time at which this was asked for: some should have been
     /// answered by then, or can be started.
     Overdue(Weak<Member>, u64),
+    /// Give up the place of a member that is away, if it is to be over at this time.
+    HoldOver(Weak<Member>, u64),
     /// Tell the members below one that joined above them, if it is still here.
     Joined(Weak<Member>),
     /// Tell members their new ranks.
@@ -44,7 +46,7 @@ impl Timer {
             Timer::Deadlines(connection) | Timer::Flush(connection) | Timer::Retry(connection) => {
                 connection.upgrade()
             }
-            Timer::Overdue(member, _) | Timer::Joined(member) => {
+            Timer::Overdue(member, _) | Timer::HoldOver(member, _) | Timer::Joined(member) => {
                 Some(Arc::clone(&member.upgrade()?.connection))
             }
             Timer::RankNews | Timer::Expiry | Timer::MakeRoom | Timer::Drain => None,

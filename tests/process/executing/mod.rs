@@ -50,13 +50,27 @@ impl Relay {
 
     /// One that asks for a token.
     pub(crate) fn start_with(token: Option<&str>) -> Relay {
-        let config = server::Config {
+        Relay::with(server::Config {
             token: token.map(Into::into),
+            ..server::Config::default()
+        })
+    }
+
+    /// One that holds no place for a client whose connection breaks.
+    pub(crate) fn start_without_hold() -> Relay {
+        Relay::with(server::Config {
+            hold: Duration::ZERO,
+            ..server::Config::default()
+        })
+    }
+
+    fn with(config: server::Config) -> Relay {
+        let config = server::Config {
             listen: "127.0.0.1:0".into(),
             max_clients: 64,
             drain: Duration::from_millis(100),
             heartbeat: Duration::from_secs(30),
-            ..server::Config::default()
+            ..config
         };
         let running = server::Server::bind(config).and_then(server::Server::spawn);
         Relay {

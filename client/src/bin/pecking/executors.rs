@@ -22,7 +22,8 @@ impl Executors {
         let mut executors = Executors::default();
         for member in ranking.members.iter().filter(|m| m.slots > 0) {
             if member.rank > own {
-                executors.below += 1;
+                // New commands pass over one that is away.
+                executors.below += usize::from(member.away_ms.is_none());
             } else if member.rank < own {
                 executors.above.push(one_line(&member.name).into_owned());
             }

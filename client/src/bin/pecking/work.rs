@@ -3,7 +3,7 @@
 use crate::dial::{Signals, Wait};
 use crate::exit_code::ExitCode;
 use crate::failure::Failure;
-use crate::output::render::{duration, leftovers, words};
+use crate::output::render::{self, duration, leftovers, words};
 use crate::settings::Settings;
 use client::{Client, ClientEvent, Disconnect, ExecutionResult, Job};
 use common::audit::record::{Join, Record, Start, Stop, Who};
@@ -163,6 +163,12 @@ fn log_event(event: &ClientEvent) {
                 sender(job),
                 how(job, answer)
             );
+        }
+        ClientEvent::Away { reason, rank, left } => {
+            log::warn!("{}", render::away(reason, *rank, *left));
+        }
+        ClientEvent::Resumed { kept, rank, after } => {
+            log::info!("{}", render::resumed(*kept, *rank, *after));
         }
         ClientEvent::Lost(reason) => log::warn!("connection lost: {reason}; trying again"),
         ClientEvent::Rank { rank, members } => log::info!("rank {rank} of {members}"),

@@ -28,6 +28,9 @@ pub enum StopReason {
     TimedOut,
     /// The connection is gone, and the result could not be told.
     Disconnected,
+    /// The same, for as long as the server held this client's place: it takes the command for
+    /// lost from now on, so it ends at once.
+    GivenUp,
 }
 
 /// What is called when something has changed that an executor may wait for.
@@ -300,7 +303,11 @@ impl Job {
     /// Makes it no longer wanted; returns why it is, which may be an earlier reason.
     pub(crate) fn stop_because(&self, reason: StopReason) -> StopReason {
         let mut state = lock(&self.0.stop);
-        let reason = *state.reason.get_or_insert(reason);
+        let reason = match reason {
+            // It ends at once, whatever else has ended it.
+            StopReason::GivenUp => *state.reason.insert(reason),
+            _ => *state.reason.get_or_insert(reason),
+        };
         drop(state);
         self.wake();
         reason

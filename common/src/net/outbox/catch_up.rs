@@ -119,6 +119,10 @@ impl Outbox {
             let mut writer = role(&self.writer);
             match self.write_queued(&mut writer) {
                 Progress::Over => return,
+                Progress::Unplugged => {
+                    writer.handed_over = false;
+                    return;
+                }
                 Progress::Behind => {
                     if writer.is_too_slow() {
                         self.give_up(&mut writer);

@@ -12,8 +12,14 @@
 //! queue is for lines that are pushed meanwhile. So all lines for one peer have one order, that
 //! in which they were pushed. The queue is a channel without a preallocated size, bounded by
 //! counts of its own: a preallocated one would cost every idle peer its full size.
+//!
+//! For a peer that acknowledges ([`Outbox::keep`]), the outbox outlives its connection: what was
+//! written is kept until it is acknowledged (`kept`). A connection that breaks is
+//! [unplugged](Outbox::unplug), from when on lines only wait, until another one takes its place
+//! ([`Outbox::resume`]). So a line that is pushed at any moment is neither lost nor written twice.
 
 mod catch_up;
+mod kept;
 mod line;
 mod pace;
 pub(super) mod scratch;
@@ -24,11 +30,14 @@ use crate::memory::Memory;
 use crate::net::stream::Stream;
 use crate::sys::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, AtomicUsize, Ordering, fence};
 use crate::sys::sync::channel::{Receiver, Sender, unbounded};
-use crate::sys::sync::{Arc, Condvar, Mutex, lock, role, try_role, wait_timeout};
+use crate::sys::sync::{Arc, Condvar, Mutex, leaf, lock, role, try_role, wait_timeout};
 use crate::sys::thread::JoinHandle;
+use std::io;
 use std::ops::Deref;
+use std::time::Instant;
 
 use catch_up::CATCH_UP_TICK;
+use kept::Kept;
 pub use line::{Line, SharedLine};
 #[cfg(not(shuttle))]
 pub(in crate::net) use writer::BATCH;
@@ -73,6 +82,29 @@ const SLOW: u8 = 3;
 /// Nothing is written any more.
 const CLOSED: u8 = 4;
 
+/// How a connection has ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Cut {
+    /// The peer has ended it.
+    Ended = 1,
+    /// It broke: a reset, silence, a time-out of the system.
+    Broken = 2,
+}
+
+/// There is a connection.
+const PLUGGED: u8 = 0;
+
+impl Cut {
+    /// By what a read or a write has met.
+    pub fn of(error: &io::Error) -> Cut {
+        match error.kind() {
+            io::ErrorKind::BrokenPipe => Cut::Ended,
+            _ => Cut::Broken,
+        }
+    }
+}
+
 /// The outbox of one peer.
 #[derive(Debug)]
 pub struct Outbox {
@@ -102,6 +134,16 @@ pub struct Outbox {
     stuck: AtomicBool,
     /// A thread is going to retry before long.
     retry_asked: AtomicBool,
+    /// How its connection has ended, if that is so and it keeps what it wrote.
+    cut: AtomicU8,
+    /// Lines and bytes that were written and not acknowledged, and what they need of memory.
+    kept_lines: AtomicUsize,
+    kept_bytes: AtomicUsize,
+    kept_memory: AtomicUsize,
+    /// The lines that the peer is to be told were received, and one more; 0: it was told.
+    ack: AtomicU64,
+    /// Lines that the peer has acknowledged.
+    acknowledged: AtomicU64,
 }
 
 /// On cache lines of its own: the peer's own thread reads the fields beside it for every line,
@@ -145,7 +187,156 @@ impl Outbox {
             catching_up: Mutex::new(None),
             stuck: AtomicBool::new(false),
             retry_asked: AtomicBool::new(false),
+            cut: AtomicU8::new(PLUGGED),
+            kept_lines: AtomicUsize::new(0),
+            kept_bytes: AtomicUsize::new(0),
+            kept_memory: AtomicUsize::new(0),
+            ack: AtomicU64::new(0),
+            acknowledged: AtomicU64::new(0),
         }
+    }
+
+    /// From now on, what is written is kept until the peer acknowledges it, except what was pushed
+    /// before. `ack` makes the line that tells the peer how many lines were received. No other
+    /// thread pushes yet.
+    pub fn keep(&self, ack: fn(u64) -> Vec<u8>) {
+        // The caller may hold a lock, which a thread that has the role does not wait for.
+        let mut writer = leaf(&self.writer);
+        self.fill(&mut writer);
+        self.count_rest(&mut writer);
+        writer.kept = Some(Box::new(Kept::new(ack, writer.rest.len())));
+    }
+
+    /// From now on it is known when lines were written that it keeps.
+    pub fn note_times(&self) {
+        if let Some(kept) = &mut role(&self.writer).kept {
+            kept.note_times();
+        }
+    }
+
+    /// The peer has received so many lines; what it says is ignored if that cannot be.
+    pub fn acknowledge(self: &Arc<Self>, received: u64) {
+        let mut writer = role(&self.writer);
+        if let Some(kept) = &mut writer.kept
+            && kept.acknowledge(received)
+        {
+            self.acknowledged.store(received, Ordering::Relaxed);
+            self.count_kept(&writer);
+        }
+        drop(writer);
+        // A thread that found the role taken meanwhile has left its line to this one.
+        fence(Ordering::SeqCst);
+        self.flush();
+    }
+
+    /// Lines that the peer has acknowledged in all.
+    pub fn acknowledged(&self) -> u64 {
+        self.acknowledged.load(Ordering::Relaxed)
+    }
+
+    /// Whether something was written that the peer has not acknowledged.
+    pub fn is_unacknowledged(&self) -> bool {
+        self.kept_bytes.load(Ordering::Relaxed) > 0
+    }
+
+    /// When the newest line was written that the peer has acknowledged, or a moment before that, if
+    /// [that is noted](Self::note_times).
+    pub fn acknowledged_at(&self) -> Option<Instant> {
+        let writer = role(&self.writer);
+        writer.kept.as_ref()?.acknowledged_at()
+    }
+
+    /// Has the peer told, at the next flush, that so many of its lines were received.
+    pub fn say_received(&self, received: u64) {
+        self.ack.store(received + 1, Ordering::Relaxed);
+    }
+
+    fn owes_ack(&self) -> bool {
+        self.ack.load(Ordering::Relaxed) > 0
+    }
+
+    /// The connection has ended: lines only wait from now on. Its stream stays as it is. Says how it
+    /// ended, which is what was met first.
+    pub fn unplug(&self, cut: Cut) -> Cut {
+        let first =
+            self.cut
+                .compare_exchange(PLUGGED, cut as u8, Ordering::AcqRel, Ordering::Acquire);
+        self.stuck.store(false, Ordering::Relaxed);
+        self.has_room.notify_all();
+        match first {
+            Err(met) if met == Cut::Ended as u8 => Cut::Ended,
+            Err(_) => Cut::Broken,
+            Ok(_) => cut,
+        }
+    }
+
+    /// [`unplug`](Self::unplug), as a read or a write has met an error. A reset counts however the
+    /// other direction has met it: the system tells it once, and then says that the stream has ended.
+    /// After an end that came first it tells no reset (`tcp_reset` of Linux).
+    pub fn fail(&self, error: &io::Error) {
+        self.unplug(Cut::of(error));
+        if error.kind() == io::ErrorKind::ConnectionReset {
+            self.cut.store(Cut::Broken as u8, Ordering::Release);
+        }
+    }
+
+    /// [`unplug`](Self::unplug), and ends the stream: the thread that reads it goes on.
+    pub fn break_off(&self, cut: Cut) {
+        self.unplug(cut);
+        self.stream.shutdown();
+    }
+
+    /// How its connection has ended, if a write or another thread knows that already.
+    pub fn cut(&self) -> Option<Cut> {
+        match self.cut.load(Ordering::Acquire) {
+            PLUGGED => None,
+            cut if cut == Cut::Ended as u8 => Some(Cut::Ended),
+            _ => Some(Cut::Broken),
+        }
+    }
+
+    /// Whether its connection broke, for the thread that has read its end: a write that is under way
+    /// may have been told of a reset in its place.
+    pub fn is_broken(&self) -> bool {
+        drop(role(&self.writer));
+        self.cut() == Some(Cut::Broken)
+    }
+
+    /// Whether it waits for another connection.
+    pub fn is_unplugged(&self) -> bool {
+        self.cut.load(Ordering::Acquire) != PLUGGED
+    }
+
+    /// Goes on over another connection, whose stream is left without one, to a peer that has
+    /// received so many lines: `answer` is written first, then what the peer has not received. The
+    /// caller flushes. `false`: the peer cannot have received that many, or lines were lost.
+    ///
+    /// `there` is when the peer is known to have been there last.
+    pub fn resume(&self, stream: &Stream, received: u64, answer: &[u8], there: Instant) -> bool {
+        // The connection has ended, so a thread that catches up soon does, too.
+        self.settle();
+        let mut writer = role(&self.writer);
+        let rest = std::mem::take(&mut writer.rest);
+        let Some(kept) = &mut writer.kept else {
+            return false;
+        };
+        if !self.is_open() || !kept.acknowledge(received) {
+            writer.rest = rest;
+            return false;
+        }
+        let (lines, bytes) = kept.begin_again(rest, there);
+        kept.uncounted = 0..answer.len();
+        writer.rest = answer.to_vec();
+        // The end of what waited counts before the rest no longer does.
+        self.lines.fetch_add(lines, Ordering::Relaxed);
+        self.bytes.fetch_add(bytes, Ordering::Relaxed);
+        self.count_kept(&writer);
+        self.count_rest(&mut writer);
+        writer.pace = None;
+        self.acknowledged.store(received, Ordering::Relaxed);
+        self.stream.adopt(stream);
+        self.cut.store(PLUGGED, Ordering::Release);
+        true
     }
 
     /// Queues a line; says whether it was taken. Nothing is written before a
@@ -167,7 +358,7 @@ impl Outbox {
     fn enqueue(&self, line: Line) -> bool {
         let lines = self.lines.fetch_add(1, Ordering::Relaxed) + 1;
         self.bytes.fetch_add(line.len(), Ordering::Relaxed);
-        if lines > OUTBOX_LINES || self.waiting_bytes() > OUTBOX_BYTES {
+        if self.is_overfull(lines) {
             self.change(OPEN, OVERFLOWN);
             return false;
         }
@@ -294,12 +485,20 @@ impl Outbox {
     /// Waits until no more than half is waiting, or nothing will be written any more.
     /// Says whether it had to wait.
     pub fn wait_for_room(self: &Arc<Self>) -> bool {
-        self.wait_until_waiting(OUTBOX_BYTES / 2)
+        self.wait_while(|| self.is_over_half() && self.is_open())
     }
 
-    /// [`wait_for_room`](Self::wait_for_room), with another bound of bytes than half.
+    /// [`wait_for_room`](Self::wait_for_room), with another bound of bytes than half, for the
+    /// thread that reads the connection: also not longer than until that has ended.
     pub fn wait_until_waiting(self: &Arc<Self>, bytes: usize) -> bool {
-        let must_wait = || (self.is_over_half() || self.waiting_bytes() > bytes) && self.is_open();
+        self.wait_while(|| {
+            (self.is_over_half() || self.waiting_bytes() > bytes)
+                && self.is_open()
+                && !self.is_unplugged()
+        })
+    }
+
+    fn wait_while(self: &Arc<Self>, must_wait: impl Fn() -> bool) -> bool {
         if !must_wait() {
             return false;
         }
@@ -331,7 +530,7 @@ impl Outbox {
             }
             match self.write_queued(&mut writer) {
                 Progress::Drained => self.has_caught_up(&mut writer),
-                Progress::Over => return,
+                Progress::Over | Progress::Unplugged => return,
                 Progress::Behind => {
                     writer.hand_over();
                     drop(writer);
@@ -348,7 +547,7 @@ impl Outbox {
     fn has_something(&self) -> bool {
         let has_lines = !self.waiting.is_empty() || self.rest.load(Ordering::Relaxed) > 0;
         let is_overflown = self.state.load(Ordering::Relaxed) == OVERFLOWN;
-        has_lines || self.is_stuck() || is_overflown || self.owes()
+        has_lines || self.is_stuck() || is_overflown || self.owes_ack() || self.owes()
     }
 
     /// Whether the stream has something to send that is not among the lines any more.
@@ -436,6 +635,8 @@ impl Drop for Outbox {
     }
 }
 
+#[cfg(all(test, not(shuttle)))]
+mod resuming_tests;
 #[cfg(all(test, shuttle))]
 mod schedules;
 #[cfg(all(test, not(shuttle)))]

@@ -8,7 +8,7 @@ use crate::net::tls::testing::encrypted_pair;
 use std::io::{BufRead, BufReader, ErrorKind, Read};
 use std::time::{Duration, Instant};
 
-fn pair(farewell: Option<fn() -> Vec<u8>>) -> (Arc<Outbox>, Stream) {
+pub(super) fn pair(farewell: Option<fn() -> Vec<u8>>) -> (Arc<Outbox>, Stream) {
     let (near, far) = streams();
     (
         Arc::new(Outbox::new(Arc::new(near), farewell, Memory::unlimited())),
@@ -17,7 +17,7 @@ fn pair(farewell: Option<fn() -> Vec<u8>>) -> (Arc<Outbox>, Stream) {
 }
 
 /// Both ends of a connection: the one to write to first.
-fn streams() -> (Stream, Stream) {
+pub(super) fn streams() -> (Stream, Stream) {
     let (listener, _waker) = Listener::bind("127.0.0.1:0").expect("loopback");
     let address = listener.address().to_string();
     let reader = Stream::connect(&address, Duration::from_secs(5)).expect("loopback");

@@ -1,11 +1,12 @@
 //! Writing to the socket, by the thread that has the writer's role: it moves lines from the queue
 //! to one buffer and writes that. It never waits; `catch_up` does.
 
+use super::kept::Kept;
 use super::line::Line;
 use super::pace::Pace;
-use super::{CLOSED, FINISHING, OVERFLOWN, Outbox, Piece, SHORT_LINE, SLOW, scratch};
-use crate::limits::OUTBOX_BYTES;
-use crate::sys::sync::atomic::Ordering;
+use super::{CLOSED, FINISHING, OPEN, OVERFLOWN, Outbox, Piece, SHORT_LINE, SLOW, scratch};
+use crate::limits::{OUTBOX_BYTES, OUTBOX_LINES};
+use crate::sys::sync::atomic::{AtomicUsize, Ordering};
 use std::io;
 
 /// Bytes that one write takes along: a good part of a socket's buffer, and a size at
@@ -33,6 +34,8 @@ pub(super) struct Writer {
     pub(super) taken: u64,
     /// How fast that goes, while the peer is behind.
     pub(super) pace: Option<Box<Pace>>,
+    /// What was written and not acknowledged, if the peer acknowledges.
+    pub(super) kept: Option<Box<Kept>>,
 }
 
 impl Writer {
@@ -88,6 +91,8 @@ pub(super) enum Progress {
     Behind,
     /// Nothing more will be written.
     Over,
+    /// Nothing will be written before the outbox has another connection.
+    Unplugged,
 }
 
 impl Outbox {
@@ -98,7 +103,8 @@ impl Outbox {
             self.let_go(writer);
             return progress;
         }
-        if !matches!(progress, Progress::Behind) || writer.rest.is_empty() {
+        let is_waiting = matches!(progress, Progress::Behind | Progress::Unplugged);
+        if !is_waiting || writer.rest.is_empty() {
             scratch::give(std::mem::take(&mut writer.rest));
         }
         self.count_rest(writer);
@@ -114,8 +120,16 @@ impl Outbox {
             if state >= OVERFLOWN {
                 return Progress::Over;
             }
+            if self.is_unplugged() {
+                return self.write_nothing(state);
+            }
             self.fill(writer);
             match self.write(writer) {
+                Err(e) if writer.kept.is_some() => {
+                    self.fail(&e);
+                    self.stream.shutdown();
+                    return self.write_nothing(state);
+                }
                 Err(_) => {
                     self.end(CLOSED);
                     return Progress::Over;
@@ -130,15 +144,65 @@ impl Outbox {
                     self.change(FINISHING, CLOSED);
                     return Progress::Over;
                 }
-                Ok(()) if self.waiting.is_empty() => return Progress::Drained,
+                Ok(()) if self.is_drained(writer) => return Progress::Drained,
                 Ok(()) => {}
             }
         }
         Progress::Behind
     }
 
+    #[inline]
+    fn is_drained(&self, writer: &Writer) -> bool {
+        self.waiting.is_empty()
+            && writer
+                .kept
+                .as_ref()
+                .is_none_or(|kept| !kept.has_again() && !self.owes_ack())
+    }
+
+    /// What becomes of the connection while nothing can be written to it.
+    #[cold]
+    fn write_nothing(&self, state: u8) -> Progress {
+        if state == OPEN {
+            return Progress::Unplugged;
+        }
+        self.end(CLOSED);
+        Progress::Over
+    }
+
+    /// Puts behind the rest what is to be written again, up to a batch, and then an `ack`, if one is
+    /// due and none is under way.
+    #[inline(never)]
+    fn fill_again(&self, writer: &mut Writer) {
+        let Some(mut kept) = writer.kept.take() else {
+            return;
+        };
+        while writer.rest.len() < BATCH
+            && let Some(piece) = kept.next_again()
+        {
+            let (lines, bytes) = piece.waiting();
+            match writer.rest.is_empty() {
+                true => writer.take_over(piece.into_bytes()),
+                false => writer.rest.extend(piece.into_bytes()),
+            }
+            self.tell_rest(writer);
+            self.bytes.fetch_sub(bytes, Ordering::Release);
+            self.lines.fetch_sub(lines, Ordering::Relaxed);
+        }
+        if kept.uncounted.is_empty() && self.owes_ack() {
+            let received = self.ack.swap(0, Ordering::Relaxed) - 1;
+            let start = writer.rest.len();
+            writer.add(&(kept.ack)(received));
+            kept.uncounted = start..writer.rest.len();
+        }
+        writer.kept = Some(kept);
+    }
+
     /// Moves lines from the queue to the rest.
-    fn fill(&self, writer: &mut Writer) {
+    pub(super) fn fill(&self, writer: &mut Writer) {
+        if writer.kept.is_some() {
+            self.fill_again(writer);
+        }
         let (mut lines, mut kept) = (0, 0);
         let before = writer.rest.len();
         while writer.rest.len() < BATCH && !writer.ending {
@@ -178,7 +242,13 @@ impl Outbox {
                 }
             }
         }
-        writer.rest.drain(..written);
+        match &mut writer.kept {
+            None => drop(writer.rest.drain(..written)),
+            Some(kept) => {
+                kept.take_written(&mut writer.rest, written);
+                self.count_kept(writer);
+            }
+        }
         if writer.rest.capacity() > 2 * BATCH.max(writer.rest.len()) {
             writer.rest.shrink_to(BATCH);
         }
@@ -193,11 +263,44 @@ impl Outbox {
         result
     }
 
+    /// Notes how much is kept until it is acknowledged; a peer that leaves too much unacknowledged
+    /// does not keep up.
+    #[inline(never)]
+    pub(super) fn count_kept(&self, writer: &Writer) {
+        let Some(kept) = &writer.kept else {
+            return;
+        };
+        self.kept_lines.store(kept.lines, Ordering::Relaxed);
+        self.kept_bytes.store(kept.bytes, Ordering::Relaxed);
+        let before = self.kept_memory.swap(kept.memory, Ordering::Relaxed);
+        self.count(before, kept.memory);
+        if self.is_overfull(self.lines.load(Ordering::Relaxed)) {
+            self.change(OPEN, OVERFLOWN);
+        }
+    }
+
+    /// Whether there is more than may wait or be kept, with so many lines that wait.
+    pub(super) fn is_overfull(&self, lines: usize) -> bool {
+        let kept = |of: &AtomicUsize| of.load(Ordering::Relaxed);
+        lines + kept(&self.kept_lines) > OUTBOX_LINES
+            || self.waiting_bytes() + kept(&self.kept_bytes) > OUTBOX_BYTES
+    }
+
+    /// Keeps nothing any more.
+    pub(super) fn forget_kept(&self, writer: &mut Writer) {
+        if writer.kept.take().is_some() {
+            self.kept_lines.store(0, Ordering::Relaxed);
+            self.kept_bytes.store(0, Ordering::Relaxed);
+            self.count(self.kept_memory.swap(0, Ordering::Relaxed), 0);
+        }
+    }
+
     /// Disconnects a peer that does not keep up, with its last words if the socket takes them:
     /// they start after the line that the peer has the beginning of.
     pub(super) fn give_up(&self, writer: &mut Writer) {
         let rest = std::mem::take(&mut writer.rest);
         self.count_rest(writer);
+        self.forget_kept(writer);
         if let Some(farewell) = self.farewell {
             let line_end = rest.iter().position(|byte| *byte == b'\n');
             let mut last = rest[..line_end.map_or(0, |at| at + 1)].to_vec();
@@ -213,5 +316,6 @@ impl Outbox {
         scratch::give(std::mem::take(&mut writer.rest));
         self.stream.discard();
         self.count_rest(writer);
+        self.forget_kept(writer);
     }
 }

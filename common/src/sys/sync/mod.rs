@@ -130,6 +130,12 @@ pub fn role<T>(mutex: &Mutex<T>) -> Role<'_, T> {
     locks::whole(mutex.lock())
 }
 
+/// Takes a mutex that is held for a look at what is in it or an exchange of that, poisoned or not.
+/// Nothing waits and nothing is called meanwhile, so a thread may take it that holds a lock.
+pub fn leaf<T>(mutex: &Mutex<T>) -> Role<'_, T> {
+    locks::whole(mutex.lock())
+}
+
 /// Panics in a build with debug assertions if this thread holds a lock: for what takes too long
 /// to be done under one.
 #[track_caller]

@@ -57,6 +57,11 @@ pub(crate) struct Cli {
     #[arg(long, value_name = "DURATION", default_value = "5s", value_parser = heartbeat, allow_hyphen_values = true)]
     pub(crate) heartbeat: Duration,
 
+    /// How long a client that has asked for it keeps its rank, and what it runs, after its connection
+    /// broke; 0s keeps nothing
+    #[arg(long, value_name = "DURATION", default_value = "15s", value_parser = args::duration, allow_hyphen_values = true)]
+    pub(crate) hold: Duration,
+
     /// How long running commands may take to end once the server is told to stop
     #[arg(long, value_name = "DURATION", default_value = "5s", value_parser = args::duration, allow_hyphen_values = true)]
     pub(crate) drain: Duration,
@@ -373,6 +378,7 @@ impl Cli {
             max_clients: self.clients,
             dispatch: self.dispatch,
             heartbeat: self.heartbeat,
+            hold: self.hold,
             drain: self.drain,
             max_line: self.max_line,
             max_queue: self.max_queue,
@@ -408,6 +414,7 @@ mod tests {
             (&["ten"], "'ten' for '[N]'"),
             (&["-1"], "'-1' for '[N]'"),
             (&["--drain", "-1s"], "'-1s' for"),
+            (&["--hold", "long"], "expected a duration"),
             (&["1000001"], "from 1 to 1000000"),
             (&["--listen", "5555"], "expected HOST:PORT"),
             (&["--dispatch", "7-3"], "reversed"),

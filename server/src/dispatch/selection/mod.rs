@@ -87,6 +87,14 @@ fn in_list(list: &List, rank: u32, member: &Member, below: bool) -> bool {
     included && !list.excludes(&client)
 }
 
+/// Why a member that has slots is passed over.
+const AWAY: &str = "it is away: its connection broke, and it may come back";
+
+/// Whether a member executes what it is sent now.
+fn executes(member: &Member) -> bool {
+    member.slots > 0 && !member.connection.is_away()
+}
+
 /// A member, as a list looks at it.
 fn subject(rank: u32, member: &Member) -> Subject<'_> {
     Subject {
@@ -150,7 +158,7 @@ fn one_of(
     })?;
     let below = (0..).zip(ranked).skip(sender_rank as usize + 1);
     let taken = below.filter_map(|(rank, Place { member, .. })| {
-        let is_found = member.slots > 0 && in_list(list, rank, &member, true);
+        let is_found = executes(&member) && in_list(list, rank, &member, true);
         let allow = is_found.then(|| scope.decide(&member.name))??;
         Some(Target {
             member,
@@ -209,10 +217,13 @@ fn named(
             "{member} (rank {rank}) has no slots: it never executes"
         )));
     }
-    match scope.decide(&member.name) {
-        Some(allow) => target.allow = allow,
-        None => return Err(scope.error(&format!("{member} (rank {rank})"))),
+    let Some(allow) = scope.decide(&member.name) else {
+        return Err(scope.error(&format!("{member} (rank {rank})")));
+    };
+    if member.connection.is_away() {
+        return Err(no_target(format!("{member} (rank {rank}): {AWAY}")));
     }
+    target.allow = allow;
     Ok(Selection {
         sender_rank,
         found: Found::One(target),
@@ -319,7 +330,7 @@ fn many(
         };
         if rank < sender_rank {
             outranked.push(target);
-        } else if target.member.slots == 0 {
+        } else if !executes(&target.member) {
             passed_over.push(target);
         } else if let Some(allow) = scope.decide(&target.member.name) {
             target.allow = allow;
@@ -361,7 +372,10 @@ fn absent(list: &List, passed_over: &[Target], unknown: Vec<Absent>) -> Vec<Abse
     let without_slots = passed_over.iter().filter(is_named).map(|target| Absent {
         who: Missed::Here(target.clone()),
         status: Status::Absent,
-        message: "it has no slots: it never executes".into(),
+        message: match target.member.slots {
+            0 => "it has no slots: it never executes".into(),
+            _ => AWAY.into(),
+        },
     });
     without_slots.chain(unknown).collect()
 }
@@ -435,8 +449,8 @@ fn none_below(below: &[Place], first_rank: u32) -> RpcError {
     }
     let places = below.iter().zip(first_rank..);
     no_target(format!(
-        "no client below you executes: {} no slots",
-        have(
+        "no client below you executes: {}",
+        do_not(
             places.map(|(place, rank)| (&*place.member, rank)),
             below.len()
         )
@@ -451,26 +465,36 @@ fn none_found(passed_over: &[Target]) -> RpcError {
     }
     let targets = passed_over.iter();
     no_target(format!(
-        "the selector finds no client that executes: {} no slots",
-        have(targets.map(|t| (&*t.member, t.rank)), passed_over.len())
+        "the selector finds no client that executes: {}",
+        do_not(targets.map(|t| (&*t.member, t.rank)), passed_over.len())
     ))
 }
 
-/// `a (rank 1), b (rank 2) and 7 more have`.
-fn have<'a>(members: impl Iterator<Item = (&'a Member, u32)>, count: usize) -> String {
-    let named: Vec<String> = members
-        .take(NAMED)
-        .map(|(member, rank)| format!("{member} (rank {rank})"))
-        .collect();
+/// `a (rank 1), b (rank 2) and 7 more have no slots`, or `are away`.
+fn do_not<'a>(members: impl Iterator<Item = (&'a Member, u32)>, count: usize) -> String {
+    let mut named = Vec::new();
+    let (mut without_slots, mut away) = (false, false);
+    for (member, rank) in members {
+        match member.slots {
+            0 => without_slots = true,
+            _ => away = true,
+        }
+        if named.len() < NAMED {
+            named.push(format!("{member} (rank {rank})"));
+        }
+    }
+    let why = match (without_slots, away, count) {
+        (true, true, _) => "have no slots or are away",
+        (_, true, 1) => "is away",
+        (_, true, _) => "are away",
+        (_, _, 1) => "has no slots",
+        _ => "have no slots",
+    };
     let more = match count.saturating_sub(NAMED) {
         0 => String::new(),
         more => format!(" and {more} more"),
     };
-    format!(
-        "{}{more} {}",
-        named.join(", "),
-        if count == 1 { "has" } else { "have" }
-    )
+    format!("{}{more} {why}", named.join(", "))
 }
 
 #[cfg(test)]

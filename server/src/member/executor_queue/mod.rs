@@ -13,6 +13,8 @@ mod table;
 use crate::dispatch::command::Assignment;
 use crate::dispatch::output_credit::OutputCredit;
 use crate::member::{Member, Watch};
+use crate::millis;
+use common::limits::ANSWER_GRACE;
 use common::memory::Memory;
 use common::net::outbox::Line;
 use common::sys::sync::atomic::{AtomicU32, Ordering};
@@ -229,7 +231,7 @@ impl Member {
             table.told.clear();
             Registered::Started
         } else if table.wait(assignment, line, bounds) {
-            table.watch_room(slots, now);
+            table.watch_room(slots, connection, now);
             if let Some(at) = deadline {
                 table.watch(at.max(now + 1), now);
             }
@@ -331,6 +333,15 @@ impl Member {
         }
         table.watched = None;
         let mut ended = table.take_expired(now);
+        let deadlines = table.waiting.iter().filter_map(Waiting::deadline);
+        if let Some(next) = deadlines.min() {
+            table.watch(next.max(now + 1), now);
+        }
+        if self.connection.is_away() {
+            // What it was given stays open until it is back.
+            self.changed(table, timers);
+            return (ended, Vec::new());
+        }
         for running in table.running.values_mut() {
             if let Some((_, status)) = running.overdue.take_if(|(at, _)| *at <= judged)
                 && let Some(assignment) = running.assignment.take()
@@ -338,15 +349,33 @@ impl Member {
                 ended.push(running.taken_out(assignment, status));
             }
         }
-        let overdue = table.running.values().filter_map(|running| running.overdue);
-        let deadlines = table.waiting.iter().filter_map(Waiting::deadline);
-        if let Some(next) = overdue.map(|(at, _)| at).chain(deadlines).min() {
-            table.watch(next.max(now + 1), now);
-        }
+        table.watch_overdue(now);
         table.start_waiting(self.queue.slots, self, now);
         let told = std::mem::take(&mut table.told);
         self.changed(table, timers);
         (ended, told)
+    }
+
+    /// The client is back after so long: what it was to have ended meanwhile has that much longer,
+    /// and it is given what waits. Returns the senders that were told so.
+    pub(crate) fn came_back(
+        self: &Arc<Self>,
+        away: u64,
+        timers: &dyn Watch,
+        now: u64,
+    ) -> Vec<Arc<Member>> {
+        let mut table = lock(&self.queue.table);
+        for running in table.running.values_mut() {
+            if let Some((at, _)) = &mut running.overdue {
+                let grace_began = at.saturating_sub(millis(ANSWER_GRACE));
+                *at += now.saturating_sub(grace_began).min(away);
+            }
+        }
+        table.watch_overdue(now);
+        table.start_waiting(self.queue.slots, self, now);
+        let told = std::mem::take(&mut table.told);
+        self.changed(table, timers);
+        told
     }
 
     /// Ends a change: notes the load, and schedules the check that the queue asks for.

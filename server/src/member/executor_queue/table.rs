@@ -140,7 +140,7 @@ impl Table {
             self.start(next.assignment, &mut next.line, target, now);
             started += 1;
         }
-        self.watch_room(slots, now);
+        self.watch_room(slots, &target.connection, now);
         started
     }
 
@@ -181,7 +181,15 @@ impl Table {
     /// Whether the client can be given a command: it has a slot, and has taken most of what it
     /// was given. A client that reads slowly has commands wait here, where they have a bound.
     pub(super) fn has_slot(&self, slots: usize, connection: &Connection) -> bool {
-        self.running.len() < slots && !connection.outbox.is_over_half()
+        self.running.len() < slots && !connection.outbox.is_over_half() && !connection.is_away()
+    }
+
+    /// Has the queue checked when the next answer is overdue.
+    pub(super) fn watch_overdue(&mut self, now: u64) {
+        let overdue = self.running.values().filter_map(|running| running.overdue);
+        if let Some(next) = overdue.map(|(at, _)| at).min() {
+            self.watch(next.max(now + 1), now);
+        }
     }
 
     /// Takes out what has waited until its deadline.
@@ -206,9 +214,9 @@ impl Table {
     }
 
     /// Has the queue checked soon if a command waits for something else than a slot: no answer will
-    /// start it then.
-    pub(super) fn watch_room(&mut self, slots: usize, now: u64) {
-        if !self.waiting.is_empty() && self.running.len() < slots {
+    /// start it then. What waits for a client that is away is started when it comes back.
+    pub(super) fn watch_room(&mut self, slots: usize, connection: &Connection, now: u64) {
+        if !self.waiting.is_empty() && self.running.len() < slots && !connection.is_away() {
             self.watch(now + ROOM_TICK_MS, now);
         }
     }

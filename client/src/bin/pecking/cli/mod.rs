@@ -146,8 +146,8 @@ struct Joining {
     #[arg(long, global = true)]
     wait: bool,
 
-    /// End when the connection is lost; without this, a prompt, work and top join again, ranked below
-    /// all of their tier that are here by then
+    /// End when the connection is lost; without this, a prompt and work come back to their rank, or
+    /// join again, ranked below all of their tier that are here by then; top joins again
     #[arg(long, global = true)]
     no_reconnect: bool,
 
@@ -402,6 +402,10 @@ impl Cli {
             None => (None, is_terminal, Wait::ForPlace),
             Some(_) => (Some(0), false, Wait::ForPlace),
         };
+        let reconnects = reconnects && !joining.no_reconnect;
+        // What only looks needs no place: it joins again.
+        let keeps_place = reconnects && !matches!(self.command, Some(Action::Top(_)));
+        let holds = self.run_options().is_some_and(|run| run.hold);
         let executes = match &executing.policy {
             Some(path) => Executes::Policy(path.clone()),
             None if executing.allow_any => Executes::Anything {
@@ -428,7 +432,8 @@ impl Cli {
                 tls: encrypting.tls(&joining.server).map_err(Failure::Usage)?,
                 plain: encrypting.plain(&executes),
                 connect_timeout: joining.connect_timeout.unwrap_or(CONNECT_TIMEOUT),
-                reconnect: reconnects && !joining.no_reconnect,
+                reconnect: reconnects,
+                hold: keeps_place || holds,
                 job_events: true,
             },
             wait: if joining.wait { waits } else { Wait::No },

@@ -103,6 +103,11 @@ pub(crate) struct RunOptions {
     #[arg(long, value_name = "N", value_parser = whole_number, allow_hyphen_values = true)]
     pub(crate) confirm_over: Option<u32>,
 
+    /// Come back if the connection breaks and go on, as a prompt and work do, for as long as the
+    /// server holds the place
+    #[arg(long)]
+    pub(crate) hold: bool,
+
     /// How long the command may run at each target; how long it waits there until it runs does
     /// not count
     #[arg(long, value_name = "DURATION", value_parser = args::positive_duration, allow_hyphen_values = true)]

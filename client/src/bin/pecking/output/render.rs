@@ -2,7 +2,8 @@
 
 use crate::output::margin;
 use client::{
-    Client, Code, ExecutionResult, Job, Leftovers, Outcome, RequestError, Status, StopReason,
+    Client, Code, Disconnect, ExecutionResult, Job, Leftovers, Outcome, RequestError, Resumed,
+    Status, StopReason,
 };
 use common::terminal::escape::{Keep, escape, one_line};
 use std::fmt::Write;
@@ -197,6 +198,26 @@ impl Style {
         let left = leftovers(ended.leftovers);
         format!("{executing}{shown}\nCommand {how}{left}.\n")
     }
+}
+
+/// That the connection broke, and that the place is held.
+pub(crate) fn away(reason: &Disconnect, rank: u32, left: Duration) -> String {
+    let (seconds, reason) = (seconds(left), reason.to_string());
+    let reason = one_line(&reason);
+    format!("connection lost, holding rank {rank} for {seconds} s ({reason})")
+}
+
+/// That the connection is back.
+pub(crate) fn resumed(kept: Resumed, rank: u32, after: Duration) -> String {
+    let seconds = seconds(after);
+    match kept {
+        Resumed::Lines => format!("back after {seconds} s, nothing lost"),
+        Resumed::Rank => format!("back after {seconds} s at rank {rank}, what was open is lost"),
+    }
+}
+
+fn seconds(time: Duration) -> u64 {
+    time.as_secs_f64().round() as u64
 }
 
 /// Why a command was sent to no target, and what would work. Asks the server whether this client

@@ -77,10 +77,14 @@ fn row(member: &Member, own: Option<u64>) -> [String; 8] {
     } else {
         ""
     };
+    let away = member.away_ms.map(Duration::from_millis);
+    let away = away.map_or(String::new(), |away| {
+        format!(" (away for {})", crate::output::render::ago(away))
+    });
     [
         member.rank.to_string(),
         member.tier.to_string(),
-        format!("{}{you}", one_line(&member.name)),
+        format!("{}{you}{away}", one_line(&member.name)),
         one_line(member.address.as_deref().unwrap_or("-")).into_owned(),
         member.slots.to_string(),
         member.running.to_string(),
@@ -108,6 +112,7 @@ mod tests {
             queued: 12,
             tags: client::Tags::default(),
             joined_ms: 3000,
+            away_ms: (rank > 10).then_some(4000),
         };
         let mut members = [member(0, "boss"), member(10, "client-100")];
         let table = ranking(&members, Some(0));
@@ -117,6 +122,8 @@ mod tests {
              \x20  0     5  boss (you)  127.0.0.1:50000      1        0      12  3 s ago\n\
              \x20 10     5  client-100  127.0.0.1:50010      1        0      12  3 s ago\n"
         );
+        let away = ranking(&[member(11, "gone")], None);
+        assert!(away.contains("gone (away for 4 s)"), "{away}");
         members[1].tags.add("role", "web").expect("a tag");
         members[1].tags.add("dc", "fra").expect("a tag");
         let table = tagged_ranking(members.iter(), None);

@@ -24,7 +24,7 @@ use crate::output::screen::Screen;
 use crate::prompt::queued::Queued;
 use crate::settings::Settings;
 use crate::unread_input;
-use client::{Client, Command, SelectedTarget, SendHandle};
+use client::{Client, ClientEvent, Command, SelectedTarget, SendHandle};
 use common::sys::sync::Arc;
 use common::sys::thread;
 use common::terminal::console::Console;
@@ -187,6 +187,7 @@ impl Sent {
     /// Waits for the end, and returns the exit code. The first signal cancels the command; after
     /// the second there is nothing to wait for, and no exit code.
     fn wait(mut self, signals: &Signals, console: &Console) -> Result<Option<ExitCode>, Failure> {
+        let mut events = self.client.events().clone();
         loop {
             let asks = self.asked.as_ref().map_or_else(never, |it| it.asks.clone());
             select! {
@@ -197,6 +198,10 @@ impl Sent {
                     return exit.unwrap_or_else(panicked).map(Some).map_err(Failure::Output);
                 }
                 recv(asks) -> command => self.send(command.ok()),
+                recv(events) -> event => match event {
+                    Ok(event) => tell(console, &event),
+                    Err(_) => events = never(),
+                },
                 recv(signals) -> _ => {
                     if self.is_interrupted.swap(true, Ordering::Relaxed) {
                         // Dropping the client waits for the server a moment; exiting does not.
@@ -232,6 +237,17 @@ impl Sent {
             Err(error) => Err(error),
         });
     }
+}
+
+/// Says that the connection broke, and that it is back.
+fn tell(console: &Console, event: &ClientEvent) {
+    let what = match event {
+        ClientEvent::Away { reason, rank, left } => render::away(reason, *rank, *left),
+        ClientEvent::Resumed { kept, rank, after } => render::resumed(*kept, *rank, *after),
+        _ => return,
+    };
+    // `print` does not wait for a blocked console, as `say` does.
+    console.print(format!("{what}\n").into_bytes());
 }
 
 /// Reports on a thread of its own, and returns where the exit code arrives. A reader that takes no

@@ -13,7 +13,7 @@ use crate::prompt::kept::Kept;
 use crate::prompt::line::{self, Line};
 use crate::prompt::sent_command::SentCommand;
 use crate::prompt::terminal;
-use client::{Client, ClientEvent, Code, Command, ConnectError, Disconnect};
+use client::{Client, ClientEvent, Code, Command, ConnectError, Disconnect, Resumed};
 use common::terminal::escape::one_line;
 use crossbeam_channel::{Receiver, Select, Sender, TryRecvError};
 use std::collections::BTreeMap;
@@ -205,6 +205,13 @@ impl<'a> Repl<'a> {
             };
             match event {
                 ClientEvent::Disconnected(reason) => return Some(reason),
+                ClientEvent::Away { reason, rank, left } => {
+                    let text = render::away(&reason, rank, left);
+                    self.output.show(&format!("{}.\n", capital(&text)));
+                }
+                ClientEvent::Resumed { kept, rank, after } => {
+                    self.show_return(kept, &render::resumed(kept, rank, after));
+                }
                 ClientEvent::Lost(reason) => self.show_loss(&reason),
                 ClientEvent::NotYet { error, .. } => self.show_failed_try(&error),
                 ClientEvent::Rejoined { was, rank, .. } if was == rank => self
@@ -240,6 +247,14 @@ impl<'a> Repl<'a> {
         let reason = reason.to_string();
         let text = format!("Connection lost: {}. Trying again.\n", one_line(&reason));
         self.output.show(&text);
+    }
+
+    /// Shows that it is back, and before that what was lost meanwhile, if anything was.
+    fn show_return(&mut self, kept: Resumed, text: &str) {
+        if kept == Resumed::Rank {
+            self.take_send_events(true);
+        }
+        self.output.show(&format!("{}.\n", capital(text)));
     }
 
     /// Shows a reason once. A server that stops has told its reason already.
@@ -340,4 +355,10 @@ impl<'a> Repl<'a> {
             Err(e) => self.complain(ExitCode::of_error(&e), &format!("{typed}: not sent: {e}")),
         }
     }
+}
+
+/// The same, as the start of a sentence.
+fn capital(text: &str) -> String {
+    let (first, rest) = text.split_at(text.chars().next().map_or(0, char::len_utf8));
+    first.to_uppercase() + rest
 }

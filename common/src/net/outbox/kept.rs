@@ -1,0 +1,298 @@
+//! What was written to a peer and not acknowledged by it: so that it can be written again over
+//! another connection if this one breaks. Only a peer that asked for that has it; everything that
+//! its outbox writes goes through here, in the writer's role.
+//!
+//! Lines are counted when they are acknowledged, and not before: a line is a `\n`. Two kinds of
+//! lines are neither kept nor counted: an answer to `join`, and `ack`s.
+
+use std::collections::VecDeque;
+use std::ops::Range;
+use std::time::{Duration, Instant};
+
+/// Bytes of pieces that short writes are put together to. A longer write is kept as it is.
+const PIECE: usize = 32 << 10;
+
+/// How far apart the moments are that are remembered.
+const MARK_EVERY: Duration = Duration::from_millis(100);
+
+/// Bytes that were written together, or will be.
+#[derive(Debug)]
+pub(super) struct KeptPiece {
+    bytes: Vec<u8>,
+    /// Before this they were acknowledged.
+    start: usize,
+    /// Lines that end in it.
+    lines: usize,
+}
+
+impl KeptPiece {
+    fn new(bytes: Vec<u8>) -> KeptPiece {
+        let lines = count_lines(&bytes);
+        KeptPiece {
+            bytes,
+            start: 0,
+            lines,
+        }
+    }
+
+    fn bytes(&self) -> &[u8] {
+        &self.bytes[self.start..]
+    }
+
+    fn len(&self) -> usize {
+        self.bytes.len() - self.start
+    }
+
+    /// Bytes of memory that it needs.
+    fn memory(&self) -> usize {
+        self.bytes.capacity()
+    }
+
+    /// The lines and the bytes that it counts as while it waits: the end of a line is one, too.
+    pub(super) fn waiting(&self) -> (usize, usize) {
+        (self.lines.max(1), self.len())
+    }
+
+    pub(super) fn into_bytes(mut self) -> Vec<u8> {
+        self.bytes.drain(..self.start);
+        self.bytes
+    }
+
+    fn ends_a_line(&self) -> bool {
+        self.bytes.last() == Some(&b'\n')
+    }
+
+    /// Lets go of its first lines, which are fewer than it has, or all up to its last line's end.
+    fn skip(&mut self, lines: usize) {
+        let end = memchr::memchr_iter(b'\n', self.bytes()).nth(lines.saturating_sub(1));
+        self.start += end.map_or(0, |at| at + 1);
+        self.lines -= lines;
+    }
+}
+
+fn count_lines(bytes: &[u8]) -> usize {
+    memchr::memchr_iter(b'\n', bytes).count()
+}
+
+/// What the peer may not have. An idle peer's is small.
+#[derive(Debug)]
+pub(super) struct Kept {
+    /// Makes an `ack` of so many lines.
+    pub(super) ack: fn(u64) -> Vec<u8>,
+    /// Written, from the start of a line on.
+    written: VecDeque<KeptPiece>,
+    /// Written over an earlier connection, and to be written again before all else.
+    again: Option<Box<Again>>,
+    /// Of what was written.
+    pub(super) bytes: usize,
+    pub(super) lines: usize,
+    /// Bytes of memory that it needs.
+    pub(super) memory: usize,
+    /// Lines that the peer has acknowledged in all.
+    pub(super) acknowledged: u64,
+    /// The part of the writer's rest that is not kept.
+    pub(super) uncounted: Range<usize>,
+    /// When lines were written, if that is to be known.
+    times: Option<Box<Times>>,
+}
+
+/// Apart, as most peers never have anything in it.
+#[derive(Debug)]
+struct Again {
+    pieces: VecDeque<KeptPiece>,
+}
+
+#[derive(Debug)]
+struct Times {
+    /// How many lines in all were written at most [`MARK_EVERY`] after a moment.
+    marks: VecDeque<(u64, Instant)>,
+    /// When the newest line was written that the peer has acknowledged, or a moment before.
+    acknowledged: Instant,
+}
+
+impl Times {
+    fn mark(&mut self, sent: u64) {
+        let now = Instant::now();
+        match self.marks.back_mut() {
+            Some((lines, at)) if now.duration_since(*at) < MARK_EVERY => *lines = sent,
+            _ => self.marks.push_back((sent, now)),
+        }
+    }
+
+    /// The newest line that was acknowledged is among the first that were written after a mark.
+    fn acknowledge(&mut self, received: u64) {
+        while let Some((lines, at)) = self.marks.front().copied() {
+            self.acknowledged = at;
+            if lines <= received {
+                self.marks.pop_front();
+            }
+            if lines >= received {
+                break;
+            }
+        }
+        if self.marks.is_empty() {
+            self.marks = VecDeque::new();
+        }
+    }
+}
+
+impl Kept {
+    /// Nothing yet; the first bytes of what the writer has do not count.
+    pub(super) fn new(ack: fn(u64) -> Vec<u8>, uncounted: usize) -> Kept {
+        Kept {
+            ack,
+            written: VecDeque::new(),
+            again: None,
+            bytes: 0,
+            lines: 0,
+            memory: 0,
+            acknowledged: 0,
+            uncounted: 0..uncounted,
+            times: None,
+        }
+    }
+
+    /// From now on it is known when lines were written.
+    pub(super) fn note_times(&mut self) {
+        let times = Times {
+            marks: VecDeque::new(),
+            acknowledged: Instant::now(),
+        };
+        self.times = Some(Box::new(times));
+    }
+
+    /// When the newest line was written that the peer has acknowledged, or a moment before.
+    pub(super) fn acknowledged_at(&self) -> Option<Instant> {
+        self.times.as_ref().map(|times| times.acknowledged)
+    }
+
+    /// What is to be written again before all else.
+    pub(super) fn next_again(&mut self) -> Option<KeptPiece> {
+        let again = self.again.as_mut()?;
+        let piece = again.pieces.pop_front();
+        if again.pieces.is_empty() {
+            self.again = None;
+        }
+        self.memory -= piece.as_ref().map_or(0, KeptPiece::memory);
+        piece
+    }
+
+    pub(super) fn has_again(&self) -> bool {
+        self.again.is_some()
+    }
+
+    /// Lines that were written in all.
+    fn sent(&self) -> u64 {
+        self.acknowledged + self.lines as u64
+    }
+
+    /// Takes the first bytes of the rest, which were written.
+    pub(super) fn take_written(&mut self, rest: &mut Vec<u8>, written: usize) {
+        let Range { start, end } = self.uncounted;
+        let before = self.lines;
+        if start == end && written == rest.len() && is_worth_moving(rest) {
+            self.push(std::mem::take(rest));
+        } else {
+            self.append(&rest[..start.min(written)]);
+            self.append(&rest[end.min(written)..written]);
+            rest.drain(..written);
+        }
+        self.uncounted = start.saturating_sub(written)..end.saturating_sub(written);
+        if self.uncounted.is_empty() {
+            self.uncounted = 0..0;
+        }
+        let sent = self.sent();
+        if self.lines > before
+            && let Some(times) = &mut self.times
+        {
+            times.mark(sent);
+        }
+    }
+
+    fn push(&mut self, bytes: Vec<u8>) {
+        let piece = KeptPiece::new(bytes);
+        self.bytes += piece.len();
+        self.lines += piece.lines;
+        self.memory += piece.memory();
+        self.written.push_back(piece);
+    }
+
+    fn append(&mut self, bytes: &[u8]) {
+        match self.written.back_mut() {
+            _ if bytes.is_empty() => {}
+            Some(last) if last.bytes.len() + bytes.len() <= PIECE => {
+                let (before, lines) = (last.memory(), count_lines(bytes));
+                last.bytes.extend_from_slice(bytes);
+                last.lines += lines;
+                self.memory += last.memory() - before;
+                self.bytes += bytes.len();
+                self.lines += lines;
+            }
+            _ => self.push(bytes.to_vec()),
+        }
+    }
+
+    /// The peer has so many lines in all; `false` if that cannot be.
+    pub(super) fn acknowledge(&mut self, received: u64) -> bool {
+        let new = received.checked_sub(self.acknowledged);
+        let Some(new) = new.filter(|new| *new <= self.lines as u64) else {
+            return false;
+        };
+        self.acknowledged = received;
+        self.lines -= new as usize;
+        let mut left = new as usize;
+        while left > 0
+            && let Some(first) = self.written.front_mut()
+        {
+            if first.lines < left || (first.lines == left && first.ends_a_line()) {
+                left -= first.lines;
+                self.bytes -= first.len();
+                self.memory -= first.memory();
+                self.written.pop_front();
+            } else {
+                let before = first.len();
+                first.skip(left);
+                self.bytes -= before - first.len();
+                left = 0;
+            }
+        }
+        if self.written.is_empty() {
+            self.written = VecDeque::new();
+        }
+        if new > 0
+            && let Some(times) = &mut self.times
+        {
+            times.acknowledge(received);
+        }
+        true
+    }
+
+    /// Has all that the peer may not have written again, what the writer has of it included.
+    /// Returns the lines and the bytes of it that the outbox has to count as waiting now.
+    /// The peer was there last at a time.
+    pub(super) fn begin_again(&mut self, mut rest: Vec<u8>, there: Instant) -> (usize, usize) {
+        rest.drain(std::mem::take(&mut self.uncounted));
+        let mut again = std::mem::take(&mut self.written);
+        if !rest.is_empty() {
+            again.push_back(KeptPiece::new(rest));
+        }
+        let counted = again.iter().map(KeptPiece::waiting);
+        let counted = counted.fold((0, 0), |(a, b), (lines, bytes)| (a + lines, b + bytes));
+        if let Some(mut earlier) = self.again.take() {
+            again.append(&mut earlier.pieces);
+        }
+        (self.bytes, self.lines) = (0, 0);
+        self.memory = again.iter().map(KeptPiece::memory).sum();
+        self.again = (!again.is_empty()).then(|| Box::new(Again { pieces: again }));
+        if let Some(times) = &mut self.times {
+            times.marks = VecDeque::new();
+            times.acknowledged = there;
+        }
+        counted
+    }
+}
+
+/// Whether it is cheaper to keep a buffer than to copy what is in it.
+fn is_worth_moving(bytes: &Vec<u8>) -> bool {
+    bytes.len() > PIECE / 2 && bytes.len() > bytes.capacity() / 2
+}

@@ -1,0 +1,269 @@
+//! The place of a member whose connection may break and come back: what its sessions have received,
+//! which token brings it back, and which session has it.
+//!
+//! A place goes from session to session: the one that loses the connection leaves it
+//! ([`Hold::leave`]), the one that a client comes back to [claims](Hold::claim) it, and has it once
+//! the earlier one looks at nothing more. One that no session claims in time is over, and so is one
+//! whose member ends. Times are those of the timer queue.
+
+use crate::authority::token::TokenHash;
+use common::sys::sync::atomic::{AtomicU64, Ordering};
+use common::sys::sync::{Condvar, Mutex, lock, wait_timeout};
+use common::wire::ResumeToken;
+use std::time::{Duration, Instant};
+
+/// How long a session may take to let go of a place: it may wait a second for memory, and then
+/// handles what is in its buffer.
+const HAND_OVER: Duration = Duration::from_secs(3);
+
+/// Random bytes of a token: as many as no guess finds.
+const TOKEN_BYTES: usize = 16;
+
+/// The place of one member.
+pub(crate) struct Hold {
+    /// Lines of its client that were looked at, and of which the client knows.
+    received: AtomicU64,
+    said: AtomicU64,
+    /// The lines that its client had acknowledged at the last check, and since when.
+    acknowledged: AtomicU64,
+    acknowledged_at: AtomicU64,
+    /// Since when it has no connection; 0: it has one.
+    away_since: AtomicU64,
+    state: Mutex<State>,
+    changed: Condvar,
+}
+
+struct State {
+    stage: Stage,
+    /// A session that a client has come back to is about to have it.
+    is_claimed: bool,
+    /// Something arrived after the answer to the first `join`.
+    is_confirmed: bool,
+    /// When it is over, if no session claims it.
+    due: u64,
+    token: TokenHash,
+    /// The one before it, while the client may not have the answer with the new one.
+    before: Option<Box<TokenHash>>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Stage {
+    /// A session has it.
+    Here,
+    /// It waits for a session.
+    Away,
+    /// It is given up.
+    Over,
+}
+
+/// A place that a session is about to have; dropping it lets others claim it.
+pub(crate) struct Claim<'a>(&'a Hold);
+
+/// A new token, and what is kept of it.
+///
+/// # Errors
+/// The system gives no random bytes.
+pub(crate) fn new_token() -> Result<(ResumeToken, TokenHash), getrandom::Error> {
+    let mut random = [0; TOKEN_BYTES];
+    getrandom::fill(&mut random)?;
+    let token = format!("{:032x}", u128::from_ne_bytes(random));
+    let hash = TokenHash::of(&token);
+    Ok((token.into(), hash))
+}
+
+impl Hold {
+    /// That of a member which joins now.
+    pub(crate) fn new(token: TokenHash, now: u64) -> Hold {
+        let state = State {
+            stage: Stage::Here,
+            is_claimed: false,
+            is_confirmed: false,
+            due: 0,
+            token,
+            before: None,
+        };
+        Hold {
+            received: AtomicU64::new(0),
+            said: AtomicU64::new(0),
+            acknowledged: AtomicU64::new(0),
+            acknowledged_at: AtomicU64::new(now),
+            away_since: AtomicU64::new(0),
+            state: Mutex::new(state),
+            changed: Condvar::new(),
+        }
+    }
+
+    pub(crate) fn away_since(&self) -> Option<u64> {
+        match self.away_since.load(Ordering::Relaxed) {
+            0 => None,
+            at => Some(at),
+        }
+    }
+
+    /// Lines of its client that were looked at.
+    pub(crate) fn received(&self) -> u64 {
+        self.received.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn set_received(&self, lines: u64) {
+        self.received.store(lines, Ordering::Relaxed);
+    }
+
+    /// The lines that its client is to be told were received, if it does not know.
+    pub(crate) fn unsaid(&self) -> Option<u64> {
+        let received = self.received();
+        (self.said.swap(received, Ordering::Relaxed) != received).then_some(received)
+    }
+
+    /// How long its client has acknowledged nothing, as of a check at which it had acknowledged so
+    /// many lines, and others of its lines or not.
+    pub(crate) fn silence(&self, acknowledged: u64, owes_any: bool, now: u64) -> u64 {
+        let before = self.acknowledged.swap(acknowledged, Ordering::Relaxed);
+        if before != acknowledged || !owes_any {
+            self.acknowledged_at.store(now, Ordering::Relaxed);
+        }
+        now.saturating_sub(self.acknowledged_at.load(Ordering::Relaxed))
+    }
+
+    /// Something arrived over the connection whose answer carried the token: it is the only one
+    /// from now on. Returns the one before it.
+    pub(crate) fn confirm(&self) -> Option<TokenHash> {
+        let mut state = lock(&self.state);
+        state.is_confirmed = true;
+        state.before.take().map(|before| *before)
+    }
+
+    /// Whether an end of the connection may be other than a leave.
+    pub(crate) fn is_confirmed(&self) -> bool {
+        lock(&self.state).is_confirmed
+    }
+
+    /// The session that has it looks at nothing more; without another one it is over at a time.
+    /// `false`: it is over already.
+    pub(crate) fn leave(&self, now: u64, due: u64) -> bool {
+        let mut state = lock(&self.state);
+        if state.stage == Stage::Over {
+            return false;
+        }
+        state.stage = Stage::Away;
+        state.due = due;
+        self.away_since.store(now, Ordering::Relaxed);
+        drop(state);
+        self.changed.notify_all();
+        true
+    }
+
+    /// It is over; what it was.
+    pub(crate) fn end(&self) -> Stage {
+        let stage = std::mem::replace(&mut lock(&self.state).stage, Stage::Over);
+        self.changed.notify_all();
+        stage
+    }
+
+    /// It is over if it was to be at this time, and no session has claimed it; says whether it is.
+    /// `until` puts that off to a later time.
+    pub(crate) fn expire(&self, at: u64, until: Option<u64>) -> bool {
+        let mut state = lock(&self.state);
+        let is_due = state.stage == Stage::Away && !state.is_claimed && state.due == at;
+        match until {
+            _ if !is_due => false,
+            Some(later) => {
+                state.due = later;
+                false
+            }
+            None => {
+                state.stage = Stage::Over;
+                true
+            }
+        }
+    }
+
+    /// When it is over, if no session has it.
+    #[cfg(all(test, shuttle))]
+    pub(crate) fn due(&self) -> Option<u64> {
+        let state = lock(&self.state);
+        (state.stage == Stage::Away).then_some(state.due)
+    }
+
+    /// Whether it is to be over at this time.
+    pub(crate) fn is_due(&self, at: u64) -> bool {
+        let state = lock(&self.state);
+        state.stage == Stage::Away && state.due == at
+    }
+
+    /// Claims it for a client that shows a token, once no other session has it. `cut` ends the
+    /// connection of one that does. `None`: the token is not, or no more, its own.
+    pub(crate) fn claim(&self, token: &TokenHash, cut: impl Fn()) -> Option<Claim<'_>> {
+        let deadline = Instant::now() + HAND_OVER;
+        let mut state = lock(&self.state);
+        loop {
+            if state.stage == Stage::Over || !state.knows(token) {
+                return None;
+            }
+            if state.stage == Stage::Away && !state.is_claimed {
+                state.is_claimed = true;
+                return Some(Claim(self));
+            }
+            let left = deadline.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return None;
+            }
+            if state.stage == Stage::Here {
+                // Its client has the token, so the answer has arrived.
+                state.is_confirmed = true;
+                drop(state);
+                cut();
+                state = lock(&self.state);
+                if state.stage != Stage::Here {
+                    continue;
+                }
+            }
+            state = wait_timeout(&self.changed, state, left);
+        }
+    }
+}
+
+impl State {
+    fn knows(&self, token: &TokenHash) -> bool {
+        let before = self.before.as_ref().is_some_and(|before| before.is(token));
+        self.token.is(token) || before
+    }
+}
+
+impl Claim<'_> {
+    /// The session has it from now on, and a new token brings the client back, or still the one
+    /// that it has shown. Returns the one that is no good any more; `Err`: it is over.
+    pub(crate) fn have(self, shown: &TokenHash, token: TokenHash) -> Result<Option<TokenHash>, ()> {
+        let hold = self.0;
+        let mut state = lock(&hold.state);
+        if state.stage == Stage::Over {
+            return Err(());
+        }
+        state.stage = Stage::Here;
+        hold.away_since.store(0, Ordering::Relaxed);
+        let old = std::mem::replace(&mut state.token, token);
+        let before = state.before.replace(Box::new(*shown)).map(|before| *before);
+        let mut unused = [Some(old), before].into_iter().flatten();
+        let unused = unused.rfind(|hash| !hash.is(shown));
+        drop(state);
+        Ok(unused)
+    }
+}
+
+impl Drop for Claim<'_> {
+    fn drop(&mut self) {
+        lock(&self.0.state).is_claimed = false;
+        self.0.changed.notify_all();
+    }
+}
+
+impl Hold {
+    /// Its tokens, for the end.
+    pub(crate) fn tokens(&self) -> [Option<TokenHash>; 2] {
+        let state = lock(&self.state);
+        [
+            Some(state.token),
+            state.before.as_ref().map(|before| **before),
+        ]
+    }
+}

@@ -1,0 +1,118 @@
+//! The places that are held for members whose connections may break: which token is whose, and how
+//! a place is given up that no client comes back to.
+
+use crate::authority::token::TokenHash;
+use crate::connection::hold::{Hold, Stage};
+use crate::dispatch::dispatcher;
+use crate::dispatch::flush_set::FlushSet;
+use crate::hub::Hub;
+use crate::member::Member;
+use crate::millis;
+use crate::record;
+use crate::timers::timer_queue::Timer;
+use common::logging::log_limit;
+use common::sys::sync::{Arc, Mutex, Weak, lock};
+use foldhash::fast::RandomState;
+use std::collections::HashMap;
+
+/// The members by their tokens.
+#[derive(Default)]
+pub(crate) struct Holds {
+    by_token: Mutex<HashMap<u64, Weak<Member>, RandomState>>,
+}
+
+impl Holds {
+    pub(crate) fn add(&self, token: &TokenHash, member: &Arc<Member>) {
+        lock(&self.by_token).insert(token.key(), Arc::downgrade(member));
+    }
+
+    pub(crate) fn remove(&self, tokens: impl IntoIterator<Item = TokenHash>) {
+        for token in tokens {
+            let removed = lock(&self.by_token).remove(&token.key());
+            drop(removed);
+        }
+    }
+
+    /// The member that a token may be of.
+    pub(crate) fn find(&self, token: &TokenHash) -> Option<Arc<Member>> {
+        lock(&self.by_token).get(&token.key())?.upgrade()
+    }
+
+    /// A place is over; says what it was.
+    pub(crate) fn end(&self, hold: &Hold) -> Stage {
+        let stage = hold.end();
+        self.remove(hold.tokens().into_iter().flatten());
+        stage
+    }
+}
+
+/// How long a place is held after the last line that its client has sent, in milliseconds; `None`:
+/// it is not.
+pub(crate) fn hold_ms(hub: &Hub) -> Option<u64> {
+    let config = &hub.config;
+    let heartbeats = millis(config.heartbeat).saturating_mul(2);
+    (!config.hold.is_zero()).then(|| millis(config.hold).saturating_add(heartbeats))
+}
+
+/// Gives up a place at its time, unless its client has come back. A server that stood still counts
+/// from when it went on.
+pub(crate) fn end_due(hub: &Hub, member: &Arc<Member>, at: u64, went_on: u64) {
+    let Some(hold) = member.connection.hold() else {
+        return;
+    };
+    if !hold.is_due(at) {
+        return;
+    }
+    let from = hold.away_since().unwrap_or_default();
+    let later = (went_on > from).then(|| went_on.saturating_add(hold_ms(hub).unwrap_or_default()));
+    let later = later.filter(|later| *later > at);
+    if let Some(later) = later {
+        hub.timers
+            .schedule(later, Timer::HoldOver(Arc::downgrade(member), later));
+    }
+    if hold.expire(at, later) {
+        give_up(hub, member, "it did not come back in time");
+    }
+}
+
+/// Ends a member that is away, or whose place another one has taken: it is out of the ranking, what
+/// it sent is cancelled, and what it executes is lost.
+pub(crate) fn give_up(hub: &Hub, member: &Arc<Member>, why: &str) {
+    let mut flushes = FlushSet::new(&hub.timers);
+    hub.roster.leave(member);
+    hub.schedule_news();
+    end_work(hub, member, &mut flushes);
+    close(hub, member);
+    on_record(hub, member, why);
+    let _any = log_limit::unlimited();
+    log::info!("{} left: {member}: {why}", member.connection.peer());
+}
+
+/// Puts on record, and shows, that a member has left which no session serves.
+pub(crate) fn on_record(hub: &Hub, member: &Member, why: &str) {
+    hub.telemetry.left(member, why);
+    if let Some(audit) = &hub.config.audit {
+        record::leave(audit, member, why);
+    }
+}
+
+/// Cancels what a member sent, and tells the senders of what it executes that it is lost.
+pub(crate) fn end_work(hub: &Hub, member: &Arc<Member>, flushes: &mut FlushSet<'_>) {
+    for command in member.sends.take_all() {
+        if let Some(on_record) = &command.on_record {
+            on_record.cancel(&command, "its sender left");
+        }
+        dispatcher::cancel(hub, &command, flushes);
+    }
+    hub.conclude_all(member.queue.close(), flushes);
+}
+
+/// Lets go of the connection of a member that no session serves.
+pub(crate) fn close(hub: &Hub, member: &Member) {
+    let connection = &member.connection;
+    if let Some(hold) = connection.hold() {
+        hub.holds.end(hold);
+    }
+    connection.outbox.close();
+    hub.disconnected(connection);
+}

@@ -1,0 +1,194 @@
+//! How a client comes back to its place after its connection broke: the session of its new
+//! connection waits until the earlier one looks at nothing more, and goes on in its place.
+//!
+//! If the lines of both ends can go on, the member stays as it is, and its connection has another
+//! stream. If not, the place alone is kept: another member takes it, with the number, the name and
+//! the rank, and all that was open of the earlier one ends.
+
+use crate::authority::token::TokenHash;
+use crate::connection::hold::{Claim, Hold, new_token};
+use crate::eviction;
+use crate::holds;
+use crate::join::admission::Wanted;
+use crate::join::joining::{Welcome, bearer, welcome};
+use crate::member::Member;
+use crate::ranking::Standing;
+use crate::session::Session;
+use common::logging::log_limit;
+use common::net::outbox::Cut;
+use common::sys::sync::Arc;
+use common::wire::message::{Code, Id, RpcError};
+use common::wire::{Resumable, Resumed, Right};
+use std::time::Instant;
+
+/// What a client shows to come back.
+pub(crate) struct ComesBack {
+    pub(crate) token: TokenHash,
+    /// How many of this server's lines it has received.
+    pub(crate) received: u64,
+}
+
+#[cold]
+#[inline(never)]
+fn not_resumable() -> RpcError {
+    let message = "this server holds no place for that token; join anew";
+    RpcError::new(Code::NotResumable, message)
+}
+
+impl Session<'_> {
+    /// Has the client come back to the place that its token is of.
+    ///
+    /// # Errors
+    /// There is none, or it is another credential's.
+    #[inline(never)]
+    pub(super) fn resume(
+        &mut self,
+        id: &Id,
+        wanted: &Wanted,
+        back: &ComesBack,
+    ) -> Result<(), RpcError> {
+        let hub = self.hub;
+        let member = hub.holds.find(&back.token);
+        let member = member.filter(|member| is_of(member, wanted));
+        let member = member.ok_or_else(not_resumable)?;
+        let hold = member.connection.hold().ok_or_else(not_resumable)?;
+        let cut = || member.connection.outbox.break_off(Cut::Broken);
+        let claim = hold.claim(&back.token, cut).ok_or_else(not_resumable)?;
+        // It may have waited.
+        self.now = hub.timers.now();
+        let standing = hub.roster.standing(&member).ok_or_else(not_resumable)?;
+        let (token, hash) = new_token().map_err(|_| not_resumable())?;
+        let hold_ms = holds::hold_ms(hub).ok_or_else(not_resumable)?;
+        let resume = Some(Box::new(Resumable { token, hold_ms }));
+        let received = hold.received();
+        let lines = Box::new(Welcome {
+            resume,
+            resumed: Some((Resumed::Lines, Some(received))),
+            may: rights(wanted),
+        });
+        hub.holds.add(&hash, &member);
+        let answer = welcome(hub, id, &member, standing, lines.clone());
+        let outbox = &member.connection.outbox;
+        if outbox.resume(
+            &self.connection.stream,
+            back.received,
+            &answer,
+            Instant::now(),
+        ) {
+            self.have_place(&member, claim, back, hash);
+            return Ok(());
+        }
+        hub.holds.remove([hash]);
+        let rank = Box::new(Welcome {
+            resumed: Some((Resumed::Rank, None)),
+            ..*lines
+        });
+        self.take_place(id, &member, wanted, hash, rank)
+    }
+
+    /// Goes on in the place of the earlier session.
+    #[inline(never)]
+    fn have_place(
+        &mut self,
+        member: &Arc<Member>,
+        claim: Claim<'_>,
+        back: &ComesBack,
+        token: TokenHash,
+    ) {
+        let (hub, now) = (self.hub, self.now);
+        // First, so that a session has it if anything goes wrong from here.
+        self.resumed = Some(Arc::clone(member));
+        let away = member.connection.away_since();
+        let away = away.map_or(0, |since| now.saturating_sub(since));
+        member.connection.come_back(now);
+        match claim.have(&back.token, token) {
+            Ok(unused) => hub.holds.remove(unused),
+            Err(()) => {
+                // It was given up while this session took it, so nothing is written any more, and
+                // the thread that gave it up may not have known of this stream.
+                member.connection.stream.close();
+                return hub.holds.remove([token]);
+            }
+        }
+        hub.roster.set_back(member);
+        hub.schedule_news();
+        for sender in member.came_back(away, &hub.timers, now) {
+            self.flushes.add(&sender.connection);
+        }
+        self.flushes.add(&member.connection);
+        let _any = log_limit::unlimited();
+        log::info!(
+            "{}: {member} is back after {away} ms, nothing lost",
+            member.connection.peer()
+        );
+    }
+
+    /// Takes the place of a member whose lines cannot go on.
+    #[inline(never)]
+    fn take_place(
+        &mut self,
+        id: &Id,
+        earlier: &Arc<Member>,
+        wanted: &Wanted,
+        token: TokenHash,
+        answer: Box<Welcome>,
+    ) -> Result<(), RpcError> {
+        let (hub, connection) = (self.hub, self.connection);
+        let terms = earlier.terms();
+        let member = Member::new(
+            earlier.id,
+            earlier.name.clone(),
+            terms,
+            bearer(wanted),
+            earlier.joined,
+            Arc::clone(connection),
+        );
+        hub.holds.add(&token, &member);
+        let hold = Box::new(Hold::new(token, self.now));
+        let kept = &mut self.member;
+        let tell = |standing: Standing| {
+            *kept = Some(Arc::clone(&member));
+            let line = welcome(hub, id, &member, standing, answer);
+            connection.outbox.push(line);
+            connection.set_hold(hold);
+        };
+        if !hub.roster.replace(earlier, &member, tell) {
+            hub.holds.remove([token]);
+            return Err(not_resumable());
+        }
+        // A client that comes back has what it has shown the token for.
+        if let Some(hold) = connection.hold() {
+            hold.confirm();
+        }
+        holds::end_work(hub, earlier, &mut self.flushes);
+        holds::close(hub, earlier);
+        // The other one counts as having joined.
+        let was_slow = earlier.connection.outbox.was_too_slow();
+        hub.telemetry.counters.left(was_slow);
+        hub.schedule_news();
+        eviction::watch_expiry(hub, &member);
+        self.about.change(&member.name);
+        self.flushes.add(connection);
+        let _any = log_limit::unlimited();
+        log::warn!(
+            "{}: {member} is back at its rank; what was open is lost",
+            connection.peer()
+        );
+        Ok(())
+    }
+}
+
+fn rights(wanted: &Wanted) -> Option<Vec<Right>> {
+    let proven = wanted.proven.as_ref()?;
+    Some(proven.grant.role().may.clone())
+}
+
+/// Whether a member has joined with the credential that a client has proven now.
+#[inline(never)]
+fn is_of(member: &Member, wanted: &Wanted) -> bool {
+    match (&member.bearer, &wanted.proven) {
+        (None, None) => true,
+        (Some(bearer), Some(proven)) => bearer.grant().is_of_the_same(&proven.grant),
+        _ => false,
+    }
+}
