@@ -11,6 +11,7 @@ use crate::execute::executor::Executor;
 use crate::execute::job::Job;
 use crate::execute::workers::Workers;
 use crate::send::send_handle::{Command, PendingSend, SendHandle};
+use crate::watch::Watch;
 use common::limits::{ANSWER_GRACE, LINGER, MAX_MEMBERS_PAGE};
 use common::sys::sync::Arc;
 use common::sys::thread;
@@ -236,6 +237,26 @@ impl Client {
             ranking.members.extend(new);
         }
         Ok((ranking, is_whole))
+    }
+
+    /// Watches the server: its members, and the commands that it relays, as they change. A client
+    /// watches once at a time, and anew after it has [rejoined](ClientEvent::Rejoined).
+    ///
+    /// # Errors
+    /// The server did not answer, or this client may not list clients.
+    pub fn watch(&self) -> Result<Watch, RequestError> {
+        let (into, told) = Watch::channel();
+        let (answer, waiting) = bounded(1);
+        let line = |id: u64| message::request_line(&id.into(), method::WATCH, Empty {});
+        let connection = self.connection();
+        let id = connection.request(PendingRequest::Watch(into, answer), line)?;
+        match waiting.recv_timeout(CALL_TIMEOUT) {
+            Ok(answer) => answer.map(|()| Watch::new(id, told, connection)),
+            Err(_) => {
+                connection.take(id);
+                Err(RequestError::TimedOut(CALL_TIMEOUT))
+            }
+        }
     }
 
     /// Asks the server for a sign of life; says how long it took.

@@ -58,6 +58,7 @@ mod skipped;
 mod tests;
 mod tls;
 mod token;
+mod watch;
 
 pub use crate::client::Client;
 pub use crate::config::{CONNECT_TIMEOUT, Config, ConnectError, PlainTo};
@@ -78,11 +79,16 @@ pub use crate::send::outcome::{Outcome, Output};
 pub use crate::send::send_handle::{Command, SendEvent, SendHandle};
 pub use crate::tls::{Authorities, ClientCertificate, ClientTls, TlsError};
 pub use crate::token::Token;
+pub use crate::watch::Watch;
 pub use common::audit;
 pub use common::net::tls::pin::{NoPin, Pin};
 pub use common::token::{NoToken, Secret, TokenError};
 pub use common::wire::message::{Code, Id, RpcError};
 pub use common::wire::name::Name;
+pub use common::wire::watch::{
+    Departed, MemberChanges, Sample, ServerFacts, Watched, WatchedCommand, WatchedMember,
+    WatchedSender,
+};
 pub use common::wire::{
     ByeReason, Detached, Identity, JobId, JobSummary, Joined, Kind, Leftovers, Member, Members,
     OutputStream, Reach, Resumed, Right, Selected, SelectedTarget, Status, Tags, Tally, Tier,

@@ -91,9 +91,7 @@ pub(crate) fn give_up(hub: &Hub, member: &Arc<Member>, why: &str) {
 
 /// Puts on record, and shows, that a member has left which no session serves.
 pub(crate) fn on_record(hub: &Hub, member: &Member, why: &str) {
-    if let Some(telemetry) = &hub.telemetry {
-        telemetry.left(member, why);
-    }
+    hub.telemetry.left(member, why);
     if let Some(audit) = &hub.config.audit {
         record::leave(audit, member, why);
     }

@@ -20,6 +20,7 @@ use crate::throttled_log::ThrottledLog;
 use crate::timers::timer_queue::{Timer, TimerQueue};
 #[cfg(not(shuttle))]
 use crate::tls::Encryption;
+use crate::watching::Watching;
 use common::net::listener::Waker;
 use common::sys::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use common::sys::sync::{Arc, Mutex, lock};
@@ -27,6 +28,7 @@ use common::wire::{ExecutionResult, Status};
 #[cfg(not(shuttle))]
 use crossbeam_channel::{Receiver, Sender, bounded};
 use std::collections::HashMap;
+use std::net::SocketAddr;
 
 /// How long rank news wait for more: no user notices it, and many departures at once are told as
 /// one.
@@ -64,8 +66,12 @@ pub(crate) struct Hub {
     pub(crate) state: Option<State>,
     /// Detached commands.
     pub(crate) jobs: Arc<Jobs>,
-    /// What it shows over HTTP, if it does.
-    pub(crate) telemetry: Option<Arc<Telemetry>>,
+    /// What it shows over HTTP, and to clients that watch.
+    pub(crate) telemetry: Arc<Telemetry>,
+    /// The clients that watch.
+    pub(crate) watching: Watching,
+    /// Where clients dial in.
+    pub(crate) address: Option<SocketAddr>,
     /// All connections, joined or not.
     connections: Mutex<HashMap<u64, Arc<Connection>>>,
     /// What tells this start of the server from others: 32 hex digits.
@@ -104,7 +110,9 @@ impl Hub {
             holds: Holds::default(),
             #[cfg(not(shuttle))]
             state: None,
-            telemetry: config.http.is_some().then(Arc::default),
+            telemetry: Telemetry::new(config.http.is_some()),
+            watching: Watching::default(),
+            address: None,
             config,
             timers: TimerQueue::new(),
             connections: Mutex::default(),
@@ -125,6 +133,17 @@ impl Hub {
     pub(crate) fn encrypting(mut self, tls: Option<Encryption>) -> Hub {
         self.tls = tls;
         self
+    }
+
+    /// The same, which listens at an address.
+    pub(crate) fn listening_at(mut self, address: SocketAddr) -> Hub {
+        self.address = Some(address);
+        self
+    }
+
+    /// Whether the server is about to stop.
+    pub(crate) fn is_draining(&self) -> bool {
+        self.drain_requested.load(Ordering::Acquire) || self.roster.look(|view| view.is_draining())
     }
 
     /// The same, with what keeps its places.

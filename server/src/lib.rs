@@ -59,6 +59,7 @@ mod timers;
 mod tls;
 mod transcript;
 pub mod version;
+mod watching;
 
 #[cfg(feature = "bench")]
 #[doc(hidden)]

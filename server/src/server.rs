@@ -134,7 +134,8 @@ impl Server {
         };
         let mut run = [0; 16];
         getrandom::fill(&mut run).map_err(ServerError::Random)?;
-        let hub = Hub::new(config, u128::from_ne_bytes(run), waker);
+        let hub =
+            Hub::new(config, u128::from_ne_bytes(run), waker).listening_at(listener.address());
         #[cfg(not(shuttle))]
         let hub = hub.encrypting(tls).keeping(state);
         Ok(Server {
@@ -194,6 +195,7 @@ impl Server {
         let started = std::thread::scope(|threads| acceptor::start(&acceptor, hub, threads));
         #[cfg(not(shuttle))]
         drop((shown, calculators));
+        hub.watching.end();
         hub.timers.stop();
         let _ = timer_thread.join();
         #[cfg(not(shuttle))]
@@ -213,8 +215,7 @@ impl Server {
     #[cfg(not(shuttle))]
     fn start_http(&self) -> io::Result<Option<http::Running<'_>>> {
         let http = self.http.as_ref();
-        http.map(|bound| bound.start(&self.hub, self.address()))
-            .transpose()
+        http.map(|bound| bound.start(&self.hub)).transpose()
     }
 
     /// Starts what only an encrypted server needs, until what it returns is dropped.

@@ -33,5 +33,6 @@ mod service;
 mod state;
 mod targets;
 mod tls;
+mod top;
 mod transcripts;
 mod work;

@@ -86,6 +86,34 @@ impl Terminal {
         self.pty.resize(size).expect("a terminal has a size");
     }
 
+    /// Makes the terminal so large.
+    #[track_caller]
+    pub(crate) fn resize_to(&self, rows: NonZero<u16>, columns: NonZero<u16>) {
+        let mut screen = self.screen.0.lock().unwrap_or_else(PoisonError::into_inner);
+        screen.screen_mut().set_size(rows, columns);
+        drop(screen);
+        let size = pty_process::Size::new(rows.get(), columns.get());
+        self.pty.resize(size).expect("a terminal has a size");
+    }
+
+    /// Whether anything on the screen has a colour.
+    pub(crate) fn has_colours(&self) -> bool {
+        let screen = self.screen.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let screen = screen.screen();
+        let (rows, columns) = (screen.size().0.get(), screen.size().1.get());
+        let cells = (0..rows).flat_map(|row| (0..columns).map(move |column| (row, column)));
+        let mut cells = cells.filter_map(|(row, column)| screen.cell(row, column));
+        cells.any(|cell| cell.fgcolor() != vt100::Color::Default)
+    }
+
+    /// Waits until this is on the screen no more.
+    #[track_caller]
+    pub(crate) fn wait_without(&self, part: &str) {
+        self.wait(&format!("no {part:?}"), |screen| {
+            !contents(screen).contains(part)
+        });
+    }
+
     /// Types a line at an empty prompt, and ends it.
     #[track_caller]
     pub(crate) fn line(&self, line: &str) {

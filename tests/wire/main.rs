@@ -39,3 +39,4 @@ mod state;
 mod tiers;
 mod time;
 mod tls;
+mod watch;

@@ -79,6 +79,7 @@ fn expected(method: ClientMethod, state: State, to: To) -> Answer {
         | ClientMethod::Job
         | ClientMethod::CancelJob
         | ClientMethod::Members
+        | ClientMethod::Watch
         | ClientMethod::Ping
             if is_new =>
         {
@@ -103,7 +104,9 @@ fn expected(method: ClientMethod, state: State, to: To) -> Answer {
         },
         ClientMethod::Members if rights.list => Answer::Names(&["boss", "caller", "web1", "db1"]),
         ClientMethod::Members => Answer::Names(&["caller", "web1"]),
-        ClientMethod::Ping => Answer::Empty,
+        ClientMethod::Watch if !rights.list => Answer::Error(FORBIDDEN),
+        // It ends it, so that nothing follows.
+        ClientMethod::Watch | ClientMethod::Ping => Answer::Empty,
         // They are about what a client executes or has sent: of others' commands it can say nothing.
         ClientMethod::Cancel
         | ClientMethod::Output
@@ -127,6 +130,7 @@ fn params(method: ClientMethod, to: To, sent: &Value, executed: &Value) -> Value
         ClientMethod::Jobs | ClientMethod::Members | ClientMethod::Ping | ClientMethod::Leave => {
             json!({})
         }
+        ClientMethod::Watch => json!({"on": false}),
         ClientMethod::Job | ClientMethod::CancelJob => {
             json!({"job": "00112233445566778899aabbccddeeff", "wait": true})
         }
@@ -148,6 +152,7 @@ fn is_request(method: ClientMethod) -> bool {
         | ClientMethod::Job
         | ClientMethod::CancelJob
         | ClientMethod::Members
+        | ClientMethod::Watch
         | ClientMethod::Ping => true,
         ClientMethod::Cancel
         | ClientMethod::Output

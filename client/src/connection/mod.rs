@@ -17,6 +17,7 @@ use crate::events::Events;
 use crate::execute::workers::Workers;
 use crate::process::watchdog;
 use crate::send::send_handle::{PendingSend, SendEvent};
+use crate::watch::Told;
 use common::limits::unacknowledged;
 use common::net::line_reader::LineReader;
 use common::net::outbox::Outbox;
@@ -41,6 +42,8 @@ pub(crate) type CallResult = Result<Box<RawValue>, RequestError>;
 pub(crate) enum PendingRequest {
     Send(PendingSend),
     Call(Sender<CallResult>),
+    /// What is told goes into the first, from the answer on.
+    Watch(Sender<Told>, Sender<Result<(), RequestError>>),
 }
 
 #[derive(Default)]
@@ -64,6 +67,8 @@ pub(crate) struct Connection {
     members: AtomicU32,
     next_id: Arc<AtomicU64>,
     table: Mutex<Table>,
+    /// Where what the server tells goes, if this client watches, since the request of this number.
+    watch: Mutex<Option<(u64, Sender<Told>)>>,
 }
 
 impl Connection {
@@ -107,6 +112,7 @@ impl Connection {
             hold,
             next_id: Arc::clone(next_id),
             table: Mutex::default(),
+            watch: Mutex::default(),
         };
         connection.prepare_for_the_end();
         (connection, lines)
@@ -197,9 +203,37 @@ impl Connection {
         }
     }
 
+    /// From now on what the server tells goes there.
+    pub(crate) fn begin_watch(&self, id: u64, into: Sender<Told>) {
+        let before = lock(&self.watch).replace((id, into));
+        drop(before);
+    }
+
+    /// Passes on what the server tells. A program that is too far behind hears the end.
+    pub(crate) fn tell_watch(&self, told: Told) {
+        let mut watch = lock(&self.watch);
+        if watch
+            .as_ref()
+            .is_some_and(|(_, into)| into.try_send(told).is_err())
+        {
+            *watch = None;
+        }
+    }
+
+    /// Ends the watch of this number; says whether the server goes on to tell.
+    pub(crate) fn stop_watch(&self, id: u64) -> bool {
+        let mut watch = lock(&self.watch);
+        let is_other = watch.as_ref().is_some_and(|(other, _)| *other != id);
+        if !is_other {
+            *watch = None;
+        }
+        !is_other
+    }
+
     /// The connection is over: every open request ends as lost.
     pub(crate) fn end(&self) {
         self.outbox.close();
+        *lock(&self.watch) = None;
         let open = {
             let mut table = lock(&self.table);
             table.closed = true;
@@ -216,6 +250,7 @@ impl PendingRequest {
         match self {
             PendingRequest::Send(send) => send.end(Err(error)),
             PendingRequest::Call(waiting) => drop(waiting.send(Err(error))),
+            PendingRequest::Watch(_, waiting) => drop(waiting.send(Err(error))),
         }
     }
 }

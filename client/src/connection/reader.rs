@@ -8,6 +8,7 @@ use crate::execute::job::input::TooMuchInput;
 use crate::execute::job::{Job, ReplyTo};
 use crate::send::outcome::{Outcome, Output, output_bytes};
 use crate::send::send_handle::{PendingSend, SendEvent};
+use crate::watch::Told;
 use common::limits::{ACK_BYTES, LINE_DEADLINE};
 use common::logging::log_limit;
 use common::net::line_reader::LineReader;
@@ -315,6 +316,7 @@ fn notification(
         }
         method::OUTCOME => outcome(connection, message::params(params)?),
         method::OUTPUT => output(connection, message::params(params)?),
+        method::WATCHED => connection.tell_watch(message::params(params)?),
         method::RANK => {
             let Rank { rank, members } = message::params(params)?;
             connection.set_standing(rank, members);
@@ -436,13 +438,32 @@ fn answer(connection: &Connection, id: Option<Id>, body: &AnswerBody<'_>) {
     if matches!(&id, Id::Text(text) if text.starts_with(HEARTBEAT_ID)) {
         return;
     }
+    let number = own_id(&id).unwrap_or_default();
     match own_id(&id).and_then(|id| connection.take(id)) {
         None => log_stray_answer(&id.to_string(), body),
         Some(PendingRequest::Call(waiting)) => {
             drop(waiting.send(plain(body).map(ToOwned::to_owned)));
         }
+        Some(PendingRequest::Watch(into, waiting)) => {
+            drop(waiting.send(begin_watch(connection, number, into, body)));
+        }
         Some(PendingRequest::Send(send)) => end_send(send, body),
     }
+}
+
+/// The first state; what follows goes to the same place.
+fn begin_watch(
+    connection: &Connection,
+    id: u64,
+    into: Sender<Told>,
+    body: &AnswerBody<'_>,
+) -> Result<(), RequestError> {
+    let first = message::result::<Told>(plain(body)?);
+    let first = first.map_err(|e| RequestError::Malformed(e.to_string()))?;
+    // It has room: nothing was told yet.
+    let _ = into.try_send(first);
+    connection.begin_watch(id, into);
+    Ok(())
 }
 
 fn log_stray_answer(id: &str, body: &AnswerBody<'_>) {

@@ -6,6 +6,7 @@ mod executing;
 mod input;
 mod reconnecting;
 mod sending;
+mod watching;
 
 use crate::*;
 use serde_json::{Value, json};

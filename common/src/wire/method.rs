@@ -8,6 +8,7 @@ pub const JOB: &str = "job";
 pub const CANCEL_JOB: &str = "cancel_job";
 pub const CANCEL: &str = "cancel";
 pub const MEMBERS: &str = "members";
+pub const WATCH: &str = "watch";
 pub const LEAVE: &str = "leave";
 pub const PING: &str = "ping";
 pub const EXECUTE: &str = "execute";
@@ -18,6 +19,7 @@ pub const INPUT_CONSUMED: &str = "input_consumed";
 pub const ACCEPTED: &str = "accepted";
 pub const STARTED: &str = "started";
 pub const OUTCOME: &str = "outcome";
+pub const WATCHED: &str = "watched";
 pub const RANK: &str = "rank";
 pub const REFUSED: &str = "refused";
 pub const BYE: &str = "bye";
@@ -42,6 +44,8 @@ pub enum ClientMethod {
     /// A request.
     Members,
     /// A request.
+    Watch,
+    /// A request.
     Ping,
     /// A notification.
     Cancel,
@@ -61,7 +65,7 @@ pub enum ClientMethod {
 
 impl ClientMethod {
     /// Every one of them.
-    pub const ALL: [ClientMethod; 15] = [
+    pub const ALL: [ClientMethod; 16] = [
         ClientMethod::Join,
         ClientMethod::Send,
         ClientMethod::Select,
@@ -69,6 +73,7 @@ impl ClientMethod {
         ClientMethod::Job,
         ClientMethod::CancelJob,
         ClientMethod::Members,
+        ClientMethod::Watch,
         ClientMethod::Ping,
         ClientMethod::Cancel,
         ClientMethod::Output,
@@ -89,6 +94,7 @@ impl ClientMethod {
             ClientMethod::Job => JOB,
             ClientMethod::CancelJob => CANCEL_JOB,
             ClientMethod::Members => MEMBERS,
+            ClientMethod::Watch => WATCH,
             ClientMethod::Ping => PING,
             ClientMethod::Cancel => CANCEL,
             ClientMethod::Output => OUTPUT,

@@ -36,6 +36,7 @@ pub mod tags;
 mod tests;
 pub mod text;
 pub mod tier;
+pub mod watch;
 pub mod wildcard;
 mod words;
 

@@ -68,8 +68,8 @@ pub(crate) struct Connection {
     hold: OnceLock<Box<Hold>>,
     /// The hub's number for it.
     number: AtomicU64,
-    /// Where what becomes of its commands is counted, if it is.
-    pub(crate) telemetry: Option<Arc<Telemetry>>,
+    /// Where what becomes of its commands is counted.
+    telemetry: Option<Arc<Telemetry>>,
 }
 
 impl Connection {
@@ -109,10 +109,13 @@ impl Connection {
         connection
     }
 
-    /// The same, whose commands are counted, and bytes that are sent to its client.
-    pub(crate) fn counted(mut self, telemetry: Option<&Arc<Telemetry>>) -> Connection {
-        self.telemetry = telemetry.cloned();
-        if let (Some(telemetry), Some(outbox)) = (telemetry, Arc::get_mut(&mut self.outbox)) {
+    /// The same, whose commands are counted, and bytes that are sent to its client if all of them can
+    /// be.
+    pub(crate) fn counted(mut self, telemetry: &Arc<Telemetry>) -> Connection {
+        self.telemetry = Some(Arc::clone(telemetry));
+        if telemetry.counts_always()
+            && let Some(outbox) = Arc::get_mut(&mut self.outbox)
+        {
             outbox.count_written(telemetry.counters.written());
         }
         self
@@ -187,6 +190,11 @@ impl Connection {
         let outbox = &self.outbox;
         let silence = hold.silence(outbox.acknowledged(), outbox.is_unacknowledged(), now);
         silence.min(now.saturating_sub(went_on)) > millis(ACK_PATIENCE)
+    }
+
+    /// Where what becomes of its commands is counted, if it is now.
+    pub(crate) fn counting(&self) -> Option<&Arc<Telemetry>> {
+        self.telemetry.as_ref().and_then(Telemetry::counting)
     }
 
     /// Notes the identity that its client has proven in the handshake.

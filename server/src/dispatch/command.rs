@@ -304,7 +304,7 @@ impl Command {
         if self.input.is_some() {
             input::note(self, target, None, flushes);
         }
-        if let Some(telemetry) = &self.sender.connection.telemetry {
+        if let Some(telemetry) = self.sender.connection.counting() {
             telemetry.outcome(self, target, status, details, &mut flushes.counted);
         }
         self.make_outcome(target, status, details, flushes);
@@ -381,7 +381,7 @@ impl Command {
             }
             Missed::Named(one) => {
                 log::debug!("#{}: {one} {status}: {message}", self.id);
-                if let Some(telemetry) = &self.sender.connection.telemetry {
+                if let Some(telemetry) = self.sender.connection.counting() {
                     telemetry.missed(self, *status);
                 }
                 let outcome = Outcome {
@@ -451,7 +451,7 @@ impl Command {
 
     /// Ends a send to one target that was not taken after all.
     pub(crate) fn refuse(&self, error: &RpcError, flushes: &mut FlushSet<'_>) {
-        if let Some(telemetry) = &self.sender.connection.telemetry {
+        if let Some(telemetry) = self.sender.connection.counting() {
             telemetry.missed(self, Status::Busy);
         }
         if let Telling::Job(job) = &self.telling {

@@ -61,7 +61,7 @@ impl Taken {
             on_record.send(&self.command, self.sender_rank, request, outcomes);
         }
         log_taken(self, request);
-        if let Some(telemetry) = &hub.telemetry {
+        if let Some(telemetry) = hub.telemetry.counting() {
             telemetry.taken(&self.command, self.sender_rank, &mut flushes.counted);
         }
         announce(self, request, now, flushes);
@@ -307,7 +307,7 @@ pub(crate) fn command(
     };
     let executing = targets.len();
     let id = hub.next_id();
-    let shown = hub.telemetry.as_ref().and_then(|telemetry| {
+    let shown = hub.telemetry.counting().and_then(|telemetry| {
         let outcomes = targets.len() + outranked.len() + absent.len();
         telemetry
             .feed

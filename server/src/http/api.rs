@@ -2,40 +2,16 @@
 
 use super::guard::{Refusal, Viewer};
 use super::running::Shared;
-use crate::hub::Hub;
-use crate::telemetry::Departed;
-use crate::telemetry::counters::quantile;
-use crate::telemetry::feed::{AtTarget, Summary};
-use crate::telemetry::history::Sample;
-use crate::version;
+use crate::telemetry::feed::AtTarget;
+use crate::telemetry::reader::facts;
 use common::limits::MAX_MEMBERS_PAGE;
-use common::sys::sync::atomic::Ordering;
 use common::wire;
-use common::wire::Status;
+use common::wire::watch::{Departed, Sample, ServerFacts, WatchedCommand};
 use hyper::StatusCode;
 use serde::Serialize;
-use std::collections::BTreeMap;
 
 /// Commands of one answer, unless it asks for fewer or more.
 const COMMANDS: usize = 100;
-
-/// `/api/v1/server`, and a part of each event.
-#[derive(Serialize)]
-pub(super) struct ServerFacts {
-    version: &'static str,
-    commit: &'static str,
-    /// What tells this start of the server from others.
-    run: String,
-    address: String,
-    started_ms: u64,
-    members: u32,
-    max: u32,
-    draining: bool,
-    commands: u64,
-    outcomes: BTreeMap<&'static str, u64>,
-    p50_ms: Option<f64>,
-    p99_ms: Option<f64>,
-}
 
 /// `/api/v1/server`.
 #[derive(Serialize)]
@@ -48,34 +24,9 @@ pub(super) struct ServerAnswer {
     history: Vec<Sample>,
 }
 
-/// Whether the server is about to stop.
-pub(super) fn is_draining(hub: &Hub) -> bool {
-    hub.drain_requested.load(Ordering::Acquire) || hub.roster.look(|view| view.is_draining())
-}
-
-pub(super) fn facts(shared: &Shared) -> ServerFacts {
-    let hub = &shared.hub;
-    let totals = shared.telemetry.counters.totals();
-    let outcomes = Status::ALL.iter().zip(totals.outcomes);
-    ServerFacts {
-        version: version::VERSION,
-        commit: version::COMMIT,
-        run: hub.run.to_string(),
-        address: shared.address.to_string(),
-        started_ms: shared.started_ms,
-        members: hub.roster.len() as u32,
-        max: hub.config.max_clients,
-        draining: is_draining(hub),
-        commands: totals.taken,
-        outcomes: outcomes.map(|(status, n)| (status.name(), n)).collect(),
-        p50_ms: quantile(&totals.durations, 0.5),
-        p99_ms: quantile(&totals.durations, 0.99),
-    }
-}
-
 pub(super) fn server(shared: &Shared, viewer: Viewer) -> ServerAnswer {
     ServerAnswer {
-        facts: facts(shared),
+        facts: facts(&shared.hub),
         departed: viewer.lists.then(|| shared.telemetry.departed.after(0).1),
         history: shared.telemetry.history.samples.after(0).1,
     }
@@ -93,7 +44,8 @@ pub(super) fn members(shared: &Shared, query: &str) -> Result<wire::Members, Ref
 pub(super) fn commands(shared: &Shared, query: &str) -> Result<serde_json::Value, Refusal> {
     let [limit] = numbers(query, ["limit"])?;
     let kept = shared.telemetry.feed.newest(limit.unwrap_or(COMMANDS));
-    let summaries: Vec<Summary<'_>> = kept.iter().rev().map(|shown| shown.summary()).collect();
+    let summaries: Vec<WatchedCommand<'_>> =
+        kept.iter().rev().map(|shown| shown.summary()).collect();
     let taken = shared.telemetry.counters.totals().taken;
     Ok(serde_json::json!({ "commands": summaries, "total": taken }))
 }

@@ -1,7 +1,6 @@
 //! `/metrics`: the text format of Prometheus (version 0.0.4). It is a page of lines, and its values
 //! are this server's own numbers, so it is made here; what reads it in the tests is not.
 
-use super::api;
 use super::running::Shared;
 use crate::telemetry::counters::{BOUNDS_MS, Totals};
 use crate::version;
@@ -120,7 +119,7 @@ fn members(text: &mut Text, shared: &Shared, totals: &Totals) {
         "pecking_draining",
         "gauge",
         "Whether the server is about to stop.",
-        u8::from(api::is_draining(hub)),
+        u8::from(hub.is_draining()),
     );
     text.one(
         "pecking_outbox_waiting_bytes",
@@ -272,7 +271,7 @@ fn traffic(text: &mut Text, shared: &Shared, totals: &Totals) {
 }
 
 fn process(text: &mut Text, shared: &Shared) {
-    let started = shared.started_ms as f64 / 1000.0;
+    let started = shared.telemetry.started_ms as f64 / 1000.0;
     text.one(
         "process_start_time_seconds",
         "gauge",

@@ -16,8 +16,6 @@
 #[cfg(not(shuttle))]
 mod api;
 #[cfg(not(shuttle))]
-mod board;
-#[cfg(not(shuttle))]
 mod connections;
 #[cfg(not(shuttle))]
 mod drive;

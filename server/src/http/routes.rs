@@ -106,7 +106,7 @@ fn lists(viewer: Viewer) -> Result<(), Refusal> {
 }
 
 fn ready(shared: &Shared) -> Response<Answer> {
-    match api::is_draining(&shared.hub) {
+    match shared.hub.is_draining() {
         true => text(StatusCode::SERVICE_UNAVAILABLE, "draining\n"),
         false => text(StatusCode::OK, "ready\n"),
     }
@@ -121,7 +121,7 @@ fn stream(
         let message = "as many streams of events are open as may be; close a page";
         return Err(Refusal::new(StatusCode::SERVICE_UNAVAILABLE, message));
     };
-    let frames = events::stream(Arc::clone(shared), place, Rc::clone(wants));
+    let frames = events::stream(shared, place, Rc::clone(wants));
     let head = builder(StatusCode::OK, "text/event-stream");
     Ok(finish(head, Answer::Frames(frames)))
 }

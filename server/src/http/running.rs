@@ -1,17 +1,14 @@
 //! The life of the HTTP side of a server: bound, then running, then ended with it.
 
-use super::board::Board;
 use super::connections::{Connections, Visit};
 use super::drive::{self, Wants};
 use super::guard::Hosts;
 use super::{encrypt, routes};
 use crate::hub::Hub;
 use crate::telemetry::Telemetry;
-use crate::telemetry::history::Load;
-use crate::telemetry::wall_ms;
 use common::net::listener::{Listener, Waker};
 use common::net::stream::Stream;
-use common::sys::sync::{Arc, Mutex};
+use common::sys::sync::Arc;
 use common::sys::thread::{self, JoinHandle};
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
 use std::io;
@@ -31,9 +28,6 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// How often a sample is taken, and connections are looked at.
 const SECOND: Duration = Duration::from_secs(1);
 
-/// Commands that are kept of each second while no page is open.
-const SHOWN_A_SECOND: u32 = 100;
-
 /// An address that is listened at.
 pub(crate) struct Bound {
     listener: Arc<Listener>,
@@ -46,10 +40,6 @@ pub(super) struct Shared {
     pub(super) telemetry: Arc<Telemetry>,
     pub(super) hosts: Hosts,
     pub(super) connections: Arc<Connections>,
-    pub(super) board: Mutex<Board>,
-    pub(super) started_ms: u64,
-    /// Where clients dial in.
-    pub(super) address: SocketAddr,
 }
 
 /// The running threads; dropping it ends them.
@@ -76,20 +66,16 @@ impl Bound {
         self.listener.address()
     }
 
-    /// Serves until what it returns is dropped. `address` is where clients dial in.
+    /// Serves until what it returns is dropped.
     ///
     /// # Errors
     /// The system has no thread for it.
-    pub(crate) fn start(&self, hub: &Arc<Hub>, address: SocketAddr) -> io::Result<Running<'_>> {
-        let telemetry = hub.telemetry.clone().unwrap_or_default();
+    pub(crate) fn start(&self, hub: &Arc<Hub>) -> io::Result<Running<'_>> {
         let shared = Arc::new(Shared {
             hosts: Hosts::of(hub),
             hub: Arc::clone(hub),
-            telemetry,
+            telemetry: Arc::clone(&hub.telemetry),
             connections: Arc::default(),
-            board: Mutex::default(),
-            started_ms: wall_ms(),
-            address,
         });
         let mut running = Running {
             bound: self,
@@ -188,12 +174,8 @@ fn linger(stream: &Stream) {
 fn keep_time(shared: &Shared, ended: &Receiver<()>) {
     let mut next = Instant::now();
     loop {
-        let (hub, telemetry) = (&shared.hub, &shared.telemetry);
-        let at_ms = wall_ms();
-        telemetry.feed.refill(SHOWN_A_SECOND);
-        telemetry
-            .history
-            .note(&telemetry.counters.totals(), load(hub), at_ms);
+        let hub = &shared.hub;
+        shared.telemetry.end_second(&hub.roster);
         shared.connections.sweep(hub.timers.now());
         next = (next + SECOND).max(Instant::now());
         match ended.recv_deadline(next) {
@@ -201,18 +183,4 @@ fn keep_time(shared: &Shared, ended: &Receiver<()>) {
             Ok(()) | Err(RecvTimeoutError::Disconnected) => return,
         }
     }
-}
-
-fn load(hub: &Hub) -> Load {
-    hub.roster.look(|view| {
-        let mut load = Load {
-            members: view.ranked().len() as u32,
-            ..Load::default()
-        };
-        for place in view.ranked() {
-            load.running += u64::from(place.member.queue.running());
-            load.queued += u64::from(place.member.queue.queued());
-        }
-        load
-    })
 }

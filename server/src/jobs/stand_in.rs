@@ -14,7 +14,7 @@ use common::wire::Tags;
 pub(super) fn stand_in(hub: &Hub, sender: &Member) -> Arc<Member> {
     let stream = Arc::new(sender.connection.stream.past());
     let connection = Connection::new(stream, &hub.budget.all, hub.timers.now());
-    let connection = connection.counted(hub.telemetry.as_ref());
+    let connection = connection.counted(&hub.telemetry);
     connection.outbox.close();
     let terms = Terms {
         slots: 0,

@@ -166,7 +166,7 @@ fn admit(hub: &Hub, stream: Stream) -> Arc<Connection> {
         None => stream,
     };
     let connection = Connection::new(Arc::new(stream), &hub.budget.all, hub.timers.now());
-    let connection = Arc::new(connection.counted(hub.telemetry.as_ref()));
+    let connection = Arc::new(connection.counted(&hub.telemetry));
     hub.connected(&connection);
     connection
 }

@@ -117,7 +117,7 @@ impl Session<'_> {
         {
             record::join_denied(audit, self.connection, raw, error);
         }
-        if let Some(telemetry) = &self.hub.telemetry {
+        if let Some(telemetry) = self.hub.telemetry.counting() {
             telemetry.refused(method::JOIN, error);
         }
         if error.is(Code::Unauthorized) {
@@ -246,9 +246,7 @@ impl Session<'_> {
             member.tier,
             member.slots
         );
-        if let Some(telemetry) = &self.hub.telemetry {
-            telemetry.joined();
-        }
+        self.hub.telemetry.joined();
         if let Some(audit) = &self.hub.config.audit {
             record::join(audit, member);
         }

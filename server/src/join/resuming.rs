@@ -164,20 +164,15 @@ impl Session<'_> {
             hub.holds.remove([token]);
             return Err(not_resumable());
         }
-        if let Some(telemetry) = &hub.telemetry {
-            telemetry.counters.replaced();
-        }
+        hub.telemetry.counters.replaced();
         hub.note_place(connection);
         holds::end_work(hub, earlier, &mut self.flushes);
         holds::close(hub, earlier);
         // That was the earlier one's: its client may not get this answer.
         hub.holds.add(&shown, &member);
         // The other one counts as having joined.
-        if let Some(telemetry) = &hub.telemetry {
-            telemetry
-                .counters
-                .left(earlier.connection.outbox.was_too_slow());
-        }
+        let was_slow = earlier.connection.outbox.was_too_slow();
+        hub.telemetry.counters.left(was_slow);
         hub.schedule_news();
         eviction::watch_expiry(hub, &member);
         self.about.change(&member.name);

@@ -34,10 +34,9 @@ impl Session<'_> {
             };
             record::leave(audit, member, reason.as_deref().unwrap_or(by_itself));
         }
-        if let Some(telemetry) = &self.hub.telemetry {
-            let by_itself = if self.leaves { "on purpose" } else { "closed" };
-            telemetry.left(member, reason.as_deref().unwrap_or(by_itself));
-        }
+        let by_itself = if self.leaves { "on purpose" } else { "closed" };
+        let telemetry = &self.hub.telemetry;
+        telemetry.left(member, reason.as_deref().unwrap_or(by_itself));
         let _any = log_limit::unlimited();
         log::info!("{} left: {member}{why}", self.connection.peer());
     }

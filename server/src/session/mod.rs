@@ -11,6 +11,7 @@ mod leaving;
 pub(crate) mod page;
 mod requests;
 mod results;
+mod watch;
 
 use crate::connection::hold::Hold;
 use crate::connection::{Connection, bye_line};
@@ -254,7 +255,7 @@ impl<'a> Session<'a> {
             if !self.connection.outbox.is_open() {
                 return;
             }
-            if let Some(telemetry) = &self.hub.telemetry {
+            if let Some(telemetry) = self.hub.telemetry.counting() {
                 let member = self.member.as_ref().map_or(0, |member| member.id);
                 telemetry.counters.received(member, read);
             }

@@ -101,6 +101,15 @@ impl Session<'_> {
                 Err(error) => Err(error),
             },
             Some(ClientMethod::CancelJob) => self.cancel_job(member, &id, raw),
+            Some(ClientMethod::Watch) => {
+                self.flush();
+                self.wait_for_room(PAGE_ROOM);
+                match self.watch(member, &id, raw) {
+                    Ok(None) => return Flow::Continue(()),
+                    Ok(Some(line)) => Ok(line),
+                    Err(error) => Err(error),
+                }
+            }
             Some(ClientMethod::Join) => Err(RpcError::new(
                 Code::AlreadyJoined,
                 format!("you have joined already, as {member}"),
@@ -119,7 +128,7 @@ impl Session<'_> {
             | None => Err(RpcError::new(
                 Code::MethodNotFound,
                 format!(
-                    "there is no method {:?}; a client asks for send, select, members, \
+                    "there is no method {:?}; a client asks for send, select, members, watch, \
                      jobs, job, cancel_job or ping",
                     clip(name)
                 ),
@@ -180,7 +189,7 @@ impl Session<'_> {
             command,
         };
         self.note_denial(member, &asked, error);
-        if let Some(telemetry) = &self.hub.telemetry {
+        if let Some(telemetry) = self.hub.telemetry.counting() {
             telemetry.refused(method::SEND, error);
         }
         log::info!("{member}: its send was not taken: {error}");
@@ -190,7 +199,7 @@ impl Session<'_> {
 
     /// Puts on record that a client may not do something: it is told so, or that there is no target
     /// where its role hides those that are here.
-    fn note_denial(&self, member: &Member, asked: &Asked<'_>, error: &RpcError) {
+    pub(super) fn note_denial(&self, member: &Member, asked: &Asked<'_>, error: &RpcError) {
         let Some(audit) = &self.hub.config.audit else {
             return;
         };
@@ -314,6 +323,7 @@ impl Session<'_> {
                 | ClientMethod::Job
                 | ClientMethod::CancelJob
                 | ClientMethod::Members
+                | ClientMethod::Watch
                 | ClientMethod::Ping,
             )
             | None => log::debug!("{member}: ignored the notification {:?}", clip(method)),

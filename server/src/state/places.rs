@@ -110,7 +110,7 @@ fn restore_one(hub: &Hub, kept: &Kept, hold_ms: u64) -> Result<(), String> {
     let tokens = [Some(kept.token), kept.before];
     let hold = Hold::restored(tokens, now, due).ok_or("it has no token")?;
     let connection = Connection::away(kept.address, &hub.budget.all, hold, now);
-    let connection = Arc::new(connection.counted(hub.telemetry.as_ref()));
+    let connection = Arc::new(connection.counted(&hub.telemetry));
     let terms = Terms {
         tier: kept.tier,
         slots: kept.slots,
@@ -129,9 +129,7 @@ fn restore_one(hub: &Hub, kept: &Kept, hold_ms: u64) -> Result<(), String> {
     let over = Timer::HoldOver(Arc::downgrade(&member), due);
     hub.timers.schedule(due, over);
     eviction::watch_expiry(hub, &member);
-    if let Some(telemetry) = &hub.telemetry {
-        telemetry.joined();
-    }
+    hub.telemetry.joined();
     Ok(())
 }
 

@@ -10,10 +10,12 @@ use crate::member::Member;
 use common::sys::sync::atomic::{AtomicI64, AtomicU32, AtomicU64, Ordering::Relaxed};
 use common::sys::sync::{Arc, Mutex, lock};
 use common::wire::message::clip;
+use common::wire::watch::{WatchedCommand, WatchedSender};
 use common::wire::{Send, Status};
 use serde::Serialize;
 use serde_json::value::RawValue;
-use std::collections::{BTreeMap, VecDeque};
+use std::borrow::Cow;
+use std::collections::VecDeque;
 use std::time::Instant;
 
 /// Commands that are kept: what a person scrolls through, several times over.
@@ -86,33 +88,6 @@ pub(crate) struct AtTarget {
     pub(crate) message: Option<String>,
 }
 
-/// A command as it is shown.
-#[derive(Debug, Serialize)]
-pub(crate) struct Summary<'a> {
-    /// Its number in the log.
-    pub(crate) id: u64,
-    pub(crate) at_ms: u64,
-    pub(crate) from: From<'a>,
-    pub(crate) command: &'a RawValue,
-    pub(crate) targets: u32,
-    /// How many of its outcomes were of which status.
-    pub(crate) outcomes: BTreeMap<&'static str, u32>,
-    /// Of those that are `done`, the ones that did not end with exit code 0.
-    #[serde(skip_serializing_if = "is_zero")]
-    pub(crate) not_zero: u32,
-    /// When it had its last outcome.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) ended_ms: Option<u64>,
-}
-
-/// The sender of a command.
-#[derive(Debug, Serialize)]
-pub(crate) struct From<'a> {
-    pub(crate) member: u64,
-    pub(crate) name: &'a str,
-    pub(crate) rank: u32,
-}
-
 impl Feed {
     /// Begins to keep a command, if the budget has room for it. Apart, for the stack of each `send`.
     #[inline(never)]
@@ -135,6 +110,13 @@ impl Feed {
     /// From now on so many commands are kept, until this is called again.
     pub(crate) fn refill(&self, budget: u32) {
         self.budget.store(budget.into(), Relaxed);
+    }
+
+    /// Forgets those that are kept: nothing was noted of them for a time.
+    pub(super) fn clear(&self) {
+        let kept = std::mem::take(&mut *lock(&self.kept));
+        drop(kept);
+        self.changed();
     }
 
     pub(super) fn add(&self, shown: &Arc<Shown>) {
@@ -273,18 +255,19 @@ impl Shown {
     }
 
     /// What is known of it.
-    pub(crate) fn summary(&self) -> Summary<'_> {
+    pub(crate) fn summary(&self) -> WatchedCommand<'_> {
         let counts = Status::ALL.iter().zip(&self.outcomes);
-        let counts = counts.map(|(status, count)| (status.name(), count.load(Relaxed)));
-        Summary {
+        let counts =
+            counts.map(|(status, count)| (Cow::Borrowed(status.name()), count.load(Relaxed)));
+        WatchedCommand {
             id: self.id,
             at_ms: self.at_ms,
-            from: From {
+            from: WatchedSender {
                 member: self.sender,
-                name: &self.sender_name,
+                name: Cow::Borrowed(&self.sender_name),
                 rank: self.sender_rank.load(Relaxed),
             },
-            command: &self.words,
+            command: Cow::Borrowed(&self.words),
             targets: self.targets,
             outcomes: counts.filter(|(_, count)| *count > 0).collect(),
             not_zero: self.not_zero.load(Relaxed),
@@ -322,10 +305,6 @@ impl AtTarget {
         let message = details.message.as_ref();
         self.message = message.map(|text| clip(&text.decoded()).into_owned());
     }
-}
-
-fn is_zero(number: &u32) -> bool {
-    *number == 0
 }
 
 /// The words of a command as a JSON array, without line breaks between them.

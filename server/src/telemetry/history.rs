@@ -1,32 +1,15 @@
-//! A figure for each of the last seconds, for plots: a page that is opened shows the minutes before
-//! it, too.
+//! A figure for each of the last seconds, for plots: a page that is opened, or a client that
+//! begins to watch, shows the minutes before it, too.
 
 use super::counters::{Totals, quantile};
 use super::recent::Recent;
+use crate::ranking::Roster;
 use common::sys::sync::{Mutex, lock};
 use common::wire::Status;
-use serde::Serialize;
+use common::wire::watch::Sample;
 
 /// Seconds that are kept: five minutes, in 40 KiB.
 pub(crate) const SECONDS: usize = 300;
-
-/// One second.
-#[derive(Clone, Debug, PartialEq, Serialize)]
-pub(crate) struct Sample {
-    /// When it ended, by the clock on the wall, in milliseconds since 1970.
-    pub(crate) at_ms: u64,
-    pub(crate) members: u32,
-    pub(crate) running: u64,
-    pub(crate) queued: u64,
-    /// Commands that were taken.
-    pub(crate) commands: u64,
-    /// Outcomes that are `done`, and all others.
-    pub(crate) done: u64,
-    pub(crate) other: u64,
-    /// The durations of commands that ended: half and 99 of 100 were shorter, in milliseconds.
-    pub(crate) p50_ms: Option<f64>,
-    pub(crate) p99_ms: Option<f64>,
-}
 
 /// What members do at one moment.
 #[derive(Clone, Copy, Debug, Default)]
@@ -34,6 +17,23 @@ pub(crate) struct Load {
     pub(crate) members: u32,
     pub(crate) running: u64,
     pub(crate) queued: u64,
+}
+
+impl Load {
+    /// That of all members.
+    pub(crate) fn of(roster: &Roster) -> Load {
+        roster.look(|view| {
+            let mut load = Load {
+                members: view.ranked().len() as u32,
+                ..Load::default()
+            };
+            for place in view.ranked() {
+                load.running += u64::from(place.member.queue.running());
+                load.queued += u64::from(place.member.queue.queued());
+            }
+            load
+        })
+    }
 }
 
 /// The last seconds.
@@ -45,6 +45,12 @@ pub(crate) struct History {
 }
 
 impl History {
+    /// Begins anew, after a time in which nothing was counted.
+    pub(crate) fn begin(&self) {
+        *lock(&self.before) = None;
+        self.samples.clear();
+    }
+
     /// Ends a second.
     pub(crate) fn note(&self, now: &Totals, load: Load, at_ms: u64) {
         let before = lock(&self.before).replace(now.clone());

@@ -1,25 +1,32 @@
 //! What a server counts and keeps for people that look at it: totals, the newest commands, members
 //! that left, and a figure for each of the last seconds.
 //!
-//! Only a server that shows it (`--http`) has one; every other pays a look at an `Option`. What is
-//! on the path of a command is a handful of relaxed additions to a part that few threads share
+//! It counts while there is something to show it to: at a server with `--http` always, at every other
+//! while a client watches ([`reader`]). Otherwise a command pays a look at a flag, and only what is rare
+//! is kept: members that join and leave. What is on the path of a command is a handful of relaxed additions to a part that few threads share
 //! ([`counters`]). What costs more, names and words, is kept of a bounded number of commands a
 //! second ([`feed`]). Nothing here is an account: the audit log is.
 
+pub(crate) mod board;
 pub(crate) mod counters;
 pub(crate) mod feed;
 pub(crate) mod history;
+pub(crate) mod reader;
 pub(crate) mod recent;
 
 use crate::authority::wall_clock;
 use crate::dispatch::command::{Command, OutcomeDetails, Target};
 use crate::member::Member;
+use crate::ranking::Roster;
+use board::Board;
+use common::sys::sync::atomic::{AtomicBool, Ordering};
 use common::sys::sync::{Arc, Mutex, lock};
 use common::wire::Status;
 use common::wire::message::{RpcError, clip};
+use common::wire::watch::Departed;
 use counters::{Counters, Pending};
 use feed::Feed;
-use history::History;
+use history::{History, Load};
 use recent::Recent;
 use std::collections::BTreeMap;
 use std::time::SystemTime;
@@ -28,9 +35,20 @@ use std::time::SystemTime;
 /// screen of them, several times over.
 const MOST_DEPARTED: usize = 256;
 
+/// Commands that are kept of each second, besides those of the ticks of a reader.
+const SHOWN_A_SECOND: u32 = 100;
+
 /// What a server counts and keeps for people that look at it.
 #[derive(Default)]
 pub(crate) struct Telemetry {
+    /// Whether commands are counted and kept now.
+    counts: AtomicBool,
+    /// Whether they are in any case.
+    always: bool,
+    /// By the clock on the wall, in milliseconds since 1970.
+    pub(crate) started_ms: u64,
+    /// The members, as readers are told of them: a role.
+    pub(crate) board: Mutex<Board>,
     pub(crate) counters: Counters,
     pub(crate) feed: Feed,
     pub(crate) history: History,
@@ -43,19 +61,51 @@ pub(crate) struct Telemetry {
 /// What was refused (`join` or `send`), and the reason's name on the wire.
 pub(crate) type Refused = (&'static str, &'static str);
 
-/// A member that left.
-#[derive(Clone, Debug, serde::Serialize)]
-pub(crate) struct Departed {
-    pub(crate) member: u64,
-    pub(crate) name: Box<str>,
-    pub(crate) tier: u8,
-    pub(crate) slots: u32,
-    pub(crate) why: Box<str>,
-    /// By the clock on the wall, in milliseconds since 1970.
-    pub(crate) at_ms: u64,
-}
-
 impl Telemetry {
+    /// That of a server that starts: it counts always, or while there is a reader.
+    pub(crate) fn new(always: bool) -> Arc<Telemetry> {
+        Arc::new(Telemetry {
+            counts: AtomicBool::new(always),
+            always,
+            started_ms: wall_ms(),
+            ..Telemetry::default()
+        })
+    }
+
+    /// This, if commands are counted now.
+    pub(crate) fn counting(self: &Arc<Self>) -> Option<&Arc<Self>> {
+        self.counts.load(Ordering::Relaxed).then_some(self)
+    }
+
+    /// Whether it counts from the start on.
+    pub(crate) fn counts_always(&self) -> bool {
+        self.always
+    }
+
+    /// There is a reader now. What was kept before is not told: nothing noted how it went on.
+    fn begin(&self) {
+        if !self.always {
+            self.feed.clear();
+            self.history.begin();
+            self.counts.store(true, Ordering::Release);
+        }
+    }
+
+    /// There is none any more.
+    fn end(&self) {
+        if !self.always {
+            self.counts.store(false, Ordering::Release);
+        }
+    }
+
+    /// Ends a second: takes a sample, and has commands of the next one kept.
+    pub(crate) fn end_second(&self, roster: &Roster) {
+        let at_ms = wall_ms();
+        self.feed.refill(SHOWN_A_SECOND);
+        let load = Load::of(roster);
+        self.history.note(&self.counters.totals(), load, at_ms);
+    }
+
     /// A command was taken.
     #[inline(never)]
     pub(crate) fn taken(
@@ -112,7 +162,7 @@ impl Telemetry {
         self.departed.push(Departed {
             member: member.id,
             name: member.name.clone(),
-            tier: member.tier.number(),
+            tier: member.tier,
             slots: member.slots,
             why: clip(why).into(),
             at_ms: wall_ms(),

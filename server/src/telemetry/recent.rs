@@ -33,6 +33,11 @@ impl<T: Clone, const MOST: usize> Recent<T, MOST> {
         kept.number += 1;
     }
 
+    /// Forgets those that are kept.
+    pub(crate) fn clear(&self) {
+        lock(&self.0).newest.clear();
+    }
+
     /// How many there were so far, and those after as many, as far as they are kept; the newest
     /// last.
     pub(crate) fn after(&self, number: u64) -> (u64, Vec<T>) {

@@ -36,6 +36,9 @@ pub(crate) enum Failure {
     AnyAsRoot,
     #[error("{0}")]
     Audit(#[from] AuditError),
+    /// There was a connection, and there will be none any more.
+    #[error("{0}")]
+    Gone(String),
     #[error("interrupted")]
     Interrupted,
     #[error("not sent: it was not confirmed")]
@@ -59,6 +62,7 @@ impl Failure {
                 code.map_or("not_connected", Code::reason)
             }
             Failure::Request(error) | Failure::NotSent { error, .. } => render::refusal_word(error),
+            Failure::Gone(_) => "not_connected",
             Failure::Interrupted => "interrupted",
             Failure::NotConfirmed => "not_confirmed",
             Failure::Output(_) => "output",

@@ -22,6 +22,7 @@ mod prompt;
 mod run;
 mod settings;
 mod targets;
+mod top;
 mod unread_input;
 mod work;
 
@@ -205,6 +206,7 @@ fn act(cli: &Cli, given: &config_file::Settings) -> Result<ExitCode, Failure> {
         Some(Action::Cancel { job }) => with_log("warn", (log, format), |console| {
             jobs::cancel(&settings, *job, console)
         }),
+        Some(Action::Top(options)) => top::top(&settings, options, format),
         Some(Action::Bench(bench)) => with_log("warn", (log, format), |console| {
             bench::bench(&settings.config, bench, console)
         }),

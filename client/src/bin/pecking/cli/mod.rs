@@ -15,7 +15,7 @@ use crate::encrypting::{Encrypting, ServerAddress};
 use crate::exit_code::ExitCode;
 use crate::failure::Failure;
 use crate::settings::{Executes, Settings};
-use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
+use clap::{Args, ColorChoice, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 use client::{CONNECT_TIMEOUT, Config, Identity, JobId, Name, Token};
 use common::audit::AuditOptions;
 use common::limits::{DEFAULT_ADDRESS, MAX_SLOTS};
@@ -77,6 +77,7 @@ Examples:
   pecking work --name web1 --slots 4 --policy policy.toml
                                            only execute, four commands of that file at once
   pecking members                          every client, by rank
+  pecking top                              the same as it changes, with what runs
   pecking run --detach --to below -- backup
                                            go on without this program; `pecking jobs` lists
                                            such commands, `pecking job ID` shows one
@@ -149,12 +150,12 @@ struct Joining {
     name: Option<String>,
 
     /// How many commands to execute at once, 0 to 1024 [default: 1, at a prompt 0 if the credential
-    /// does not let it execute; 0 for run and members]
+    /// does not let it execute; 0 for run, members and top]
     #[arg(long, global = true, value_name = "N", value_parser = args::number(0..=MAX_SLOTS), allow_hyphen_values = true)]
     slots: Option<u32>,
 
     /// The tier to rank in, 0 (the highest) to 9: every client of a smaller number ranks above.
-    /// Without a credential for more, 5 to 9 [default: 9 for work, else what the server gives: 5
+    /// Without a credential for more, 5 to 9 [default: 9 for work and top, else what the server gives: 5
     /// without a credential]
     #[arg(long, global = true, value_name = "N", value_parser = tier, allow_hyphen_values = true)]
     tier: Option<Tier>,
@@ -172,7 +173,7 @@ struct Joining {
     wait: bool,
 
     /// End when the connection is lost; without this, a prompt and work come back to their rank, or
-    /// join again, ranked below all of their tier that are here by then
+    /// join again, ranked below all of their tier that are here by then; top joins again
     #[arg(long, global = true)]
     no_reconnect: bool,
 
@@ -240,6 +241,11 @@ pub(crate) enum Action {
     Bench(Bench),
     /// Show every client, by rank
     Members(Shown),
+    /// Watch the server at a terminal: the ranking, the load, and commands as they run
+    ///
+    /// It ranks as the last of the lowest tier, unless --tier says otherwise, so no client that is
+    /// there before it moves. ? shows its keys.
+    Top(TopOptions),
     /// List your groups of clients (~/.config/pecking/groups.toml), or the items of one
     #[command(help_template = WITHOUT_OPTIONS)]
     Groups {
@@ -281,6 +287,21 @@ pub(crate) struct Work {
     /// Print every option with its value and where that is from, and end
     #[arg(long)]
     pub(crate) check_config: bool,
+}
+
+/// How `top` looks.
+#[derive(Debug, Args)]
+pub(crate) struct TopOptions {
+    /// Colours: unless NO_COLOR is set, always, or never
+    #[arg(long, value_name = "WHEN", default_value = "auto")]
+    color: ColorChoice,
+}
+
+impl TopOptions {
+    /// Whether there are colours.
+    pub(crate) fn has_colours(&self) -> bool {
+        show::colours(self.color).unwrap_or(true)
+    }
 }
 
 /// How `members` shows them.
@@ -420,10 +441,13 @@ impl Cli {
         // would then reach other clients than meant, or none.
         let (slots, reconnects, waits) = match &self.command {
             Some(Action::Work(_)) => (Some(1), true, Wait::ForServer),
+            Some(Action::Top(_)) => (Some(0), true, Wait::ForPlace),
             None => (None, is_terminal, Wait::ForPlace),
             Some(_) => (Some(0), false, Wait::ForPlace),
         };
         let reconnects = reconnects && !joining.no_reconnect;
+        // What only looks needs no place: it joins again.
+        let keeps_place = reconnects && !matches!(self.command, Some(Action::Top(_)));
         let holds = match &self.command {
             Some(Action::Job(job)) => job.hold,
             _ => self.run_options().is_some_and(|run| run.hold),
@@ -436,9 +460,10 @@ impl Cli {
             None => Executes::Simulation,
         };
         let encrypting = &joining.encrypting;
-        // Services rank below the people that command them, whichever came first.
-        let is_work = matches!(self.command, Some(Action::Work(_)));
-        let lowest = is_work.then_some(Tier::LOWEST);
+        // Services rank below the people that command them, whichever came first, and what only
+        // looks moves none that is here.
+        let is_low = matches!(self.command, Some(Action::Work(_) | Action::Top(_)));
+        let lowest = is_low.then_some(Tier::LOWEST);
         Ok(Settings {
             config: Config {
                 server: joining.server.host_and_port.clone(),
@@ -454,7 +479,7 @@ impl Cli {
                 plain: encrypting.plain(&executes),
                 connect_timeout: joining.connect_timeout.unwrap_or(CONNECT_TIMEOUT),
                 reconnect: reconnects,
-                hold: reconnects || holds,
+                hold: keeps_place || holds,
                 job_events: true,
             },
             wait: if joining.wait { waits } else { Wait::No },

@@ -80,17 +80,9 @@ impl ShowOptions {
 
     /// How the output looks.
     pub(crate) fn screen(&self, raw: bool) -> ScreenOptions {
-        let has_colours = || {
-            let is_set = |name| std::env::var_os(name).is_some_and(|value| !value.is_empty());
-            !is_set("NO_COLOR") && std::env::var_os("TERM").is_none_or(|term| term != "dumb")
-        };
         ScreenOptions {
             raw,
-            colours: match self.color {
-                ColorChoice::Auto if has_colours() => None,
-                ColorChoice::Always => Some(true),
-                _ => Some(false),
-            },
+            colours: colours(self.color),
             is_quiet: self.quiet,
         }
     }
@@ -101,5 +93,17 @@ impl ShowOptions {
             true => ExitCode::ours(),
             false => exit,
         }
+    }
+}
+
+/// Whether there are colours; `None`: at a terminal.
+pub(super) fn colours(choice: ColorChoice) -> Option<bool> {
+    let is_set = |name| std::env::var_os(name).is_some_and(|value| !value.is_empty());
+    let may_be =
+        || !is_set("NO_COLOR") && std::env::var_os("TERM").is_none_or(|term| term != "dumb");
+    match choice {
+        ColorChoice::Auto if may_be() => None,
+        ColorChoice::Always => Some(true),
+        _ => Some(false),
     }
 }

@@ -1,9 +1,9 @@
-//! The members as the open pages see them, and what has changed of them. All streams of events share
-//! one board, which looks at the ranking ten times a second at most, and only if something has
+//! The members as open pages and clients that watch see them, and what has changed of them. All these
+//! readers share one board, which looks at the ranking ten times a second at most, and only if something has
 //! happened: with nothing new, ten thousand members cost nothing.
 //!
-//! A stream remembers up to which version of the board it was told. A row knows at which version it
-//! came and changed, so what a stream is told next needs no list of its own; what one event has no
+//! A reader remembers up to which version of the board it was told. A row knows at which version it
+//! came and changed, so what a reader is told next needs no list of its own; what one event has no
 //! room for follows in the next one.
 
 use crate::hub::Hub;
@@ -11,17 +11,17 @@ use crate::member::Member;
 use crate::ranking::RankKey;
 use crate::telemetry::Telemetry;
 use common::sys::sync::Arc;
-use serde::Serialize;
+use common::wire::watch::{MemberChanges, WatchedMember};
 use std::collections::VecDeque;
 
-/// How often the ranking is looked at: the most events a second that a page is sent.
-pub(super) const TICK_MS: u64 = 100;
+/// How often the ranking is looked at: a reader is told of no more changes a second.
+pub(crate) const TICK_MS: u64 = 100;
 
 /// How often all loads are looked at again although nothing seems to have happened: a command is
 /// counted before its target has it.
 const RESCAN_MS: u64 = 1000;
 
-/// Members that left which are remembered: more than a large fleet has. A stream that was told of
+/// Members that left which are remembered: more than a large fleet has. A reader that was told of
 /// none since then begins anew.
 const MOST_GONE: usize = 16 << 10;
 
@@ -33,9 +33,9 @@ const EVENT_BYTES: usize = 192 << 10;
 const ROW_BYTES: usize = 200;
 const LOAD_BYTES: usize = 32;
 
-/// The members that open pages show.
+/// The members that readers are told of.
 #[derive(Default)]
-pub(super) struct Board {
+pub(crate) struct Board {
     /// In rank order.
     rows: Vec<Row>,
     version: u64,
@@ -47,7 +47,7 @@ pub(super) struct Board {
     scanned_at: u64,
     seen_members: (u64, u64),
     seen_load: u64,
-    streams: usize,
+    readers: usize,
 }
 
 struct Row {
@@ -63,67 +63,26 @@ struct Row {
     moved: u64,
 }
 
-/// Up to where a stream was told.
+/// Up to where a reader was told.
 #[derive(Default)]
-pub(super) struct Cursor {
+pub(crate) struct Cursor {
     since: u64,
     /// Within a sweep: to which version it goes, and behind which row it goes on.
     sweep: Option<(u64, RankKey)>,
     has_begun: bool,
 }
 
-/// What has changed.
-#[derive(Default, Serialize)]
-pub(super) struct Changes {
-    /// What was said before counts for nothing.
-    #[serde(skip_serializing_if = "std::ops::Not::not")]
-    pub(super) reset: bool,
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub(super) joined: Vec<Shown>,
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub(super) left: Vec<u64>,
-    /// Member, running, queued.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub(super) load: Vec<(u64, u32, u32)>,
-    /// Member, and for how many milliseconds it has been away; `None`: it is back.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub(super) away: Vec<(u64, Option<u64>)>,
-    /// More of it follows in the next event.
-    #[serde(skip_serializing_if = "std::ops::Not::not")]
-    pub(super) more: bool,
-}
-
-/// A member as a page shows it. Its rank is its place among all members, by tier, then by number.
-#[derive(Serialize)]
-pub(super) struct Shown {
-    member: u64,
-    name: String,
-    tier: u8,
-    slots: u32,
-    running: u32,
-    queued: u32,
-    #[serde(skip_serializing_if = "common::wire::tags::Tags::is_empty")]
-    tags: common::wire::tags::Tags,
-    address: String,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    identity: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    role: Option<String>,
-    /// When it joined, in the time of the timer queue.
-    joined: u64,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    away_ms: Option<u64>,
-}
-
 impl Board {
-    pub(super) fn open_stream(&mut self) {
-        self.streams += 1;
+    /// Counts a reader; says whether it is the only one.
+    pub(crate) fn open(&mut self) -> bool {
+        self.readers += 1;
+        self.readers == 1
     }
 
-    /// The last one to close leaves nothing behind.
-    pub(super) fn close_stream(&mut self) {
-        self.streams -= 1;
-        if self.streams == 0 {
+    /// A reader goes; says whether it was the last one, which leaves nothing behind.
+    pub(crate) fn close(&mut self) -> bool {
+        self.readers -= 1;
+        if self.readers == 0 {
             let version = self.version;
             *self = Board {
                 version,
@@ -131,10 +90,11 @@ impl Board {
                 ..Board::default()
             };
         }
+        self.readers == 0
     }
 
     /// Looks at the ranking, if it is time and something has happened. Says whether it was time.
-    pub(super) fn refresh(&mut self, hub: &Hub, telemetry: &Telemetry, now: u64) -> bool {
+    pub(crate) fn refresh(&mut self, hub: &Hub, telemetry: &Telemetry, now: u64) -> bool {
         if self.looked_at > 0 && now.saturating_sub(self.looked_at) < TICK_MS {
             return false;
         }
@@ -216,9 +176,9 @@ impl Board {
         }
     }
 
-    /// What a stream is told next, at this time; `None`: nothing.
-    pub(super) fn changes(&self, cursor: &mut Cursor, now: u64) -> Option<Changes> {
-        let mut changes = Changes::default();
+    /// What a reader is told next, at this time; `None`: nothing.
+    pub(crate) fn changes(&self, cursor: &mut Cursor, now: u64) -> Option<MemberChanges> {
+        let mut changes = MemberChanges::default();
         let is_between = cursor.sweep.is_none();
         if !cursor.has_begun || (is_between && cursor.since < self.forgotten) {
             *cursor = Cursor {
@@ -249,7 +209,7 @@ impl Board {
         Some(changes)
     }
 
-    /// The members that left after a version; a stream that begins knows none.
+    /// The members that left after a version; a reader that begins knows none.
     fn gone_since(&self, since: u64) -> Vec<u64> {
         if since == 0 {
             return Vec::new();
@@ -264,7 +224,7 @@ impl Board {
 
 impl Row {
     /// Adds what is new of it since a version; about how many bytes that takes.
-    fn tell(&self, since: u64, now: u64, changes: &mut Changes) -> usize {
+    fn tell(&self, since: u64, now: u64, changes: &mut MemberChanges) -> usize {
         if self.came > since {
             let shown = self.shown(now);
             let cost = ROW_BYTES + shown.name.len() + shown.tags.to_string().len();
@@ -288,13 +248,13 @@ impl Row {
         self.away.map(|since| now.saturating_sub(since))
     }
 
-    fn shown(&self, now: u64) -> Shown {
+    fn shown(&self, now: u64) -> WatchedMember {
         let member = &self.member;
         let bearer = member.bearer.as_ref();
-        Shown {
+        WatchedMember {
             member: member.id,
             name: member.name.to_string(),
-            tier: member.tier.number(),
+            tier: member.tier,
             slots: member.slots,
             running: self.running,
             queued: self.queued,

@@ -1,0 +1,378 @@
+//! What `top` draws: the server on one line, rates, the ladder, the commands, and what the keys do.
+//! On a small screen parts of this are left out, and columns; only lines that are visible are made.
+
+mod details;
+mod tables;
+
+use super::fleet::Fleet;
+use super::view::{Pane, Popup, View};
+use crate::output::render;
+use client::Sample;
+use ratatui::Frame;
+use ratatui::layout::{Constraint, Layout, Rect};
+use ratatui::style::{Color, Modifier, Style};
+use ratatui::widgets::{RenderDirection, Sparkline};
+use std::borrow::Cow;
+use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
+
+/// Rows from which there are rates; they take four of them.
+const ROWS_FOR_RATES: u16 = 18;
+const RATES: u16 = 4;
+
+/// Columns for one plot, at the least.
+const PLOT: u16 = 24;
+
+/// Rows from which both panes are there.
+const ROWS_FOR_BOTH: u16 = 12;
+
+/// How things look: without colours, by what every terminal has.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Look {
+    pub(crate) has_colours: bool,
+}
+
+impl Look {
+    fn coloured(self, colour: Color) -> Style {
+        match self.has_colours {
+            true => Style::new().fg(colour),
+            false => Style::new(),
+        }
+    }
+
+    fn good(self) -> Style {
+        self.coloured(Color::Green)
+    }
+
+    fn busy(self) -> Style {
+        self.coloured(Color::Cyan)
+    }
+
+    fn bad(self) -> Style {
+        self.coloured(Color::Red).add_modifier(Modifier::BOLD)
+    }
+
+    fn quiet(self) -> Style {
+        Style::new().add_modifier(Modifier::DIM)
+    }
+
+    fn head(self, is_active: bool) -> Style {
+        let style = Style::new().add_modifier(Modifier::BOLD);
+        match is_active {
+            true => style.add_modifier(Modifier::REVERSED),
+            false => style.add_modifier(Modifier::UNDERLINED),
+        }
+    }
+}
+
+/// Draws all of it.
+pub(crate) fn draw(frame: &mut Frame<'_>, fleet: &Fleet, view: &mut View, look: Look) {
+    let area = frame.area();
+    let has_rates = area.height >= ROWS_FOR_RATES && area.width >= PLOT;
+    let [top, rates, panes, bottom] = Layout::vertical([
+        Constraint::Length(1),
+        Constraint::Length(if has_rates { RATES } else { 0 }),
+        Constraint::Fill(1),
+        Constraint::Length(1),
+    ])
+    .areas(area);
+    text(
+        frame,
+        top,
+        &server(fleet, view),
+        Style::new().add_modifier(Modifier::BOLD),
+    );
+    if has_rates {
+        draw_rates(frame, rates, fleet, look);
+    }
+    draw_panes(frame, panes, fleet, view, look);
+    draw_bottom(frame, bottom, view, look);
+    match view.popup {
+        Popup::None => {}
+        Popup::Help => details::help(frame, panes),
+        Popup::Details => details::details(frame, panes, fleet, view),
+    }
+}
+
+/// One line of text, cut where the area ends.
+fn text(frame: &mut Frame<'_>, area: Rect, line: &str, style: Style) {
+    let buffer = frame.buffer_mut();
+    let area = area.intersection(buffer.area);
+    if area.is_empty() {
+        return;
+    }
+    buffer.set_style(area, style);
+    let shown = fitted(line, area.width.into());
+    buffer.set_stringn(area.x, area.y, shown, area.width.into(), style);
+}
+
+/// A text of at most so many columns, with an ellipsis if it is cut.
+fn fitted(text: &str, columns: usize) -> Cow<'_, str> {
+    if text.width() <= columns {
+        return Cow::Borrowed(text);
+    }
+    let (mut shown, mut room) = (String::new(), columns.saturating_sub(1));
+    for c in text.chars() {
+        let width = c.width().unwrap_or(0);
+        if width > room {
+            break;
+        }
+        room -= width;
+        shown.push(c);
+    }
+    if columns > 0 {
+        shown.push('…');
+    }
+    Cow::Owned(shown)
+}
+
+/// The line about the server.
+fn server(fleet: &Fleet, view: &View) -> String {
+    let Some(facts) = &fleet.server else {
+        return "pecking top".into();
+    };
+    let (running, queued, slots) = fleet.load();
+    let mut line = String::new();
+    if view.lost.is_some() {
+        line += "NOT CONNECTED  ";
+    } else if facts.draining {
+        line += "DRAINING  ";
+    }
+    line += &format!("{}/{} members", fleet.members.len(), facts.max);
+    if !fleet.missing.is_empty() {
+        line += &format!("  {} missing", fleet.missing.len());
+    }
+    line += &format!("  {running}/{slots} slots run");
+    if queued > 0 {
+        line += &format!("  {queued} wait");
+    }
+    let address = common::terminal::escape::one_line(&facts.address);
+    let up = render::ago(fleet.since(facts.started_ms));
+    line + &format!("  up {up}  {address}")
+}
+
+/// What is plotted of a second.
+type Figure = fn(&Sample) -> u64;
+
+/// Plots of the last minutes, the newest second at the right edge.
+fn draw_rates(frame: &mut Frame<'_>, area: Rect, fleet: &Fleet, look: Look) {
+    let last = fleet.samples.back();
+    let figure = |of: Figure| last.map_or(0, of);
+    let ms = |value: Option<f64>| value.map_or("-".into(), |ms| format!("{ms:.0}"));
+    // Of the last second in which any ended.
+    let known = |of: fn(&Sample) -> Option<f64>| ms(fleet.samples.iter().rev().find_map(of));
+    let (p50, p99) = (known(|s| s.p50_ms), known(|s| s.p99_ms));
+    let plots: [(String, Figure, Style); 3] = [
+        (
+            format!("commands/s {}", figure(|s| s.commands)),
+            |s| s.commands,
+            look.busy(),
+        ),
+        (
+            format!(
+                "running {}, waiting {}",
+                figure(|s| s.running),
+                figure(|s| s.queued)
+            ),
+            |s| s.running + s.queued,
+            look.good(),
+        ),
+        (
+            format!("99 of 100 below {p99} ms, half {p50}"),
+            |s| s.p99_ms.map_or(0, |ms| ms.ceil() as u64),
+            look.coloured(Color::Magenta),
+        ),
+    ];
+    let fit = (area.width / PLOT).clamp(1, 3);
+    let columns = Layout::horizontal(vec![Constraint::Fill(1); fit.into()])
+        .spacing(2)
+        .split(area);
+    for (at, (title, of, style)) in columns.iter().zip(plots) {
+        let [head, plot, _] = Layout::vertical([
+            Constraint::Length(1),
+            Constraint::Fill(1),
+            Constraint::Length(1),
+        ])
+        .areas(*at);
+        text(frame, head, &title, Style::new());
+        let newest = fleet.samples.iter().rev().take(plot.width.into());
+        let data: Vec<u64> = newest.map(of).collect();
+        let plotted = Sparkline::default().data(&data).style(style);
+        frame.render_widget(plotted.direction(RenderDirection::RightToLeft), plot);
+    }
+}
+
+fn draw_panes(frame: &mut Frame<'_>, area: Rect, fleet: &Fleet, view: &mut View, look: Look) {
+    if area.height < ROWS_FOR_BOTH {
+        return match view.pane {
+            Pane::Ladder => tables::ladder(frame, area, fleet, view, look),
+            Pane::Commands => tables::commands(frame, area, fleet, view, look),
+        };
+    }
+    let [ladder, _, commands] = Layout::vertical([
+        Constraint::Fill(3),
+        Constraint::Length(1),
+        Constraint::Fill(2),
+    ])
+    .areas(area);
+    tables::ladder(frame, ladder, fleet, view, look);
+    tables::commands(frame, commands, fleet, view, look);
+}
+
+/// The last line: what the user types, what there is to say, or what the keys do.
+fn draw_bottom(frame: &mut Frame<'_>, area: Rect, view: &View, look: Look) {
+    if view.is_typing {
+        return text(
+            frame,
+            area,
+            &format!("filter: {}▏", view.filter),
+            Style::new(),
+        );
+    }
+    if let Some(note) = view.lost.as_ref().or(view.note.as_ref()) {
+        return text(frame, area, note, look.bad());
+    }
+    let mut line = match view.filter.is_empty() {
+        true => String::new(),
+        false => format!("filter: {} (Esc clears)  ", view.filter),
+    };
+    line += &format!("s sort: {}  ", view.sort.name());
+    line += "/ filter  Enter details  Tab pane  ? help  q quit";
+    text(frame, area, &line, look.quiet());
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::fleet::tests::{member, told};
+    use super::*;
+    use ratatui::Terminal;
+    use ratatui::backend::TestBackend;
+    use serde_json::json;
+
+    /// What a screen of this size shows, line by line.
+    fn screen(columns: u16, rows: u16, fleet: &Fleet, view: &mut View) -> Vec<String> {
+        let mut terminal = Terminal::new(TestBackend::new(columns, rows)).expect("no error");
+        view.update(fleet);
+        let look = Look { has_colours: true };
+        terminal
+            .draw(|frame| draw(frame, fleet, view, look))
+            .expect("no error");
+        let buffer = terminal.backend().buffer();
+        let line = |row: u16| {
+            let cells = (0..columns).map(|column| buffer[(column, row)].symbol());
+            cells.collect::<String>().trim_end().to_owned()
+        };
+        (0..rows).map(line).collect()
+    }
+
+    fn fleet(members: u64) -> Fleet {
+        let mut fleet = Fleet::new(None);
+        let all: Vec<_> = (1..=members)
+            .map(|n| member(n, &format!("web{n:05}"), 5, (2, 1)))
+            .collect();
+        fleet.take(told(&json!({
+            "members": {"reset": true, "joined": all},
+            "commands": [{"id": 7, "at_ms": 999_000, "from": {"member": 1, "name": "boss", "rank": 0},
+                "command": ["uptime", "-p"], "targets": 3, "outcomes": {"done": 1}}],
+            "departed": [{"member": 99_999, "name": "gone", "tier": 5, "slots": 1, "why": "closed", "at_ms": 1000}],
+        })));
+        fleet
+    }
+
+    #[test]
+    fn any_size_shows_what_matters_most() {
+        let fleet = fleet(3);
+        for (columns, rows, expected) in [
+            (
+                20,
+                5,
+                ["3/9 members", "0 web00001 ", "1 web00002 ", " 2/4"].as_slice(),
+            ),
+            (40, 10, &["0 web00001", "2/4", "QUEUE"]),
+            (
+                80,
+                24,
+                &[
+                    "commands/s 0",
+                    "role=web00001-role",
+                    "gone",
+                    "left",
+                    "uptime -p",
+                    "runs",
+                ],
+            ),
+            (
+                200,
+                60,
+                &["commands/s 0", "web00003", "boss", "1/3", "99 of 100 below"],
+            ),
+        ] {
+            let shown = screen(columns, rows, &fleet, &mut View::default()).join("\n");
+            for part in expected {
+                assert!(
+                    shown.contains(part),
+                    "{part:?} at {columns}x{rows}:\n{shown}"
+                );
+            }
+        }
+        for (columns, rows) in [(0, 0), (1, 1), (1, 30), (200, 1), (3, 3)] {
+            for popup in [Popup::None, Popup::Help, Popup::Details] {
+                let mut view = View {
+                    popup,
+                    ..View::default()
+                };
+                screen(columns, rows, &fleet, &mut view);
+            }
+        }
+    }
+
+    #[test]
+    fn help_and_details_are_in_front() {
+        let fleet = fleet(3);
+        let mut view = View {
+            popup: Popup::Help,
+            ..View::default()
+        };
+        assert!(
+            screen(80, 24, &fleet, &mut view)
+                .join("\n")
+                .contains("PgUp")
+        );
+        view.popup = Popup::Details;
+        let shown = screen(80, 24, &fleet, &mut view).join("\n");
+        assert!(
+            shown.contains("address") && shown.contains("127.0.0.1:1"),
+            "{shown}"
+        );
+        view.pane = Pane::Commands;
+        let shown = screen(80, 24, &fleet, &mut view).join("\n");
+        assert!(
+            shown.contains("1 done") && shown.contains("2 open"),
+            "{shown}"
+        );
+    }
+
+    #[test]
+    fn of_ten_thousand_members_only_those_that_are_visible_are_drawn() {
+        let fleet = fleet(10_000);
+        let mut view = View::default();
+        screen(80, 24, &fleet, &mut view);
+        let begin = std::time::Instant::now();
+        screen(80, 24, &fleet, &mut view);
+        let took = begin.elapsed();
+        assert!(took < std::time::Duration::from_secs(2), "{took:?}");
+        assert_eq!(view.ladder.items.len(), 10_001);
+    }
+
+    #[test]
+    fn text_is_cut_by_columns() {
+        for (text, columns, shown) in [
+            ("abc", 3, "abc"),
+            ("abcd", 3, "ab…"),
+            ("日本語", 5, "日本…"),
+            ("日本語", 4, "日…"),
+            ("abc", 0, ""),
+        ] {
+            assert_eq!(fitted(text, columns), shown);
+        }
+    }
+}

@@ -1,0 +1,67 @@
+//! Watching a server: what it tells of its members and of the commands that it relays, as it
+//! changes.
+
+use crate::connection::Connection;
+use crate::connection::PendingRequest;
+use common::sys::sync::Arc;
+use common::wire::message::request_line;
+use common::wire::method;
+use common::wire::watch::{self, Watched};
+use crossbeam_channel::{Receiver, Sender, bounded};
+use std::fmt;
+
+/// What is kept for a program that does not take it: a few seconds of changes, of which most are
+/// small and none is larger than half a MiB. Past it the watch ends.
+const KEPT: usize = 64;
+
+/// What a watch gives: the first state, then what has changed.
+pub(crate) type Told = Box<Watched<'static>>;
+
+/// A server that is watched, until this is dropped.
+pub struct Watch {
+    /// The number of its request.
+    id: u64,
+    told: Receiver<Told>,
+    connection: Arc<Connection>,
+}
+
+impl Watch {
+    /// The two ends of a watch.
+    pub(crate) fn channel() -> (Sender<Told>, Receiver<Told>) {
+        bounded(KEPT)
+    }
+
+    pub(crate) fn new(id: u64, told: Receiver<Told>, connection: Arc<Connection>) -> Watch {
+        Watch {
+            id,
+            told,
+            connection,
+        }
+    }
+
+    /// The first state, then what has changed, at most ten times a second. It is disconnected when
+    /// the connection is lost, when another watch takes the place of this one, and when the program
+    /// was so far behind that something was dropped: then a new watch begins with the state anew.
+    pub fn told(&self) -> &Receiver<Box<Watched<'static>>> {
+        &self.told
+    }
+}
+
+impl fmt::Debug for Watch {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Watch({})", self.id)
+    }
+}
+
+impl Drop for Watch {
+    fn drop(&mut self) {
+        if self.connection.stop_watch(self.id) {
+            let end = watch::Watch { on: Some(false) };
+            let line = |id: u64| request_line(&id.into(), method::WATCH, end);
+            // Without a connection there is nothing to end, and no thread waits for the answer.
+            let _ = self
+                .connection
+                .request(PendingRequest::Call(bounded(1).0), line);
+        }
+    }
+}

@@ -1,0 +1,49 @@
+//! `watch`: a client that is told what the server does.
+
+use super::Session;
+use crate::member::Member;
+use crate::record::Asked;
+use crate::telemetry::reader::Reader;
+use common::sys::sync::Arc;
+use common::wire::message::{Code, Id, RpcError, params, result_line};
+use common::wire::watch::Watch;
+use common::wire::{Empty, Right, method};
+use serde_json::value::RawValue;
+
+impl Session<'_> {
+    /// Begins or ends it. The answer that begins it is on its way already when this returns.
+    #[inline(never)]
+    pub(super) fn watch(
+        &mut self,
+        member: &Arc<Member>,
+        id: &Id,
+        raw: Option<&RawValue>,
+    ) -> Result<Option<Vec<u8>>, RpcError> {
+        if let Some(bearer) = &member.bearer {
+            let may = bearer.may(Right::List).map_err(RpcError::from);
+            may.inspect_err(|error| {
+                let asked = Asked {
+                    method: method::WATCH,
+                    to: None,
+                    command: None,
+                };
+                self.note_denial(member, &asked, error);
+            })?;
+        }
+        let Watch { on } = params(raw)?;
+        self.hub.watching.forget(member.id);
+        if on == Some(false) {
+            return Ok(Some(result_line(id, Empty {})));
+        }
+        let mut reader = Reader::open(self.hub);
+        let answer = reader.tell(|watched| result_line(id, watched));
+        let answer = answer.unwrap_or_else(|| result_line(id, Empty {}));
+        let watcher = (member.id, self.connection);
+        self.hub
+            .watching
+            .begin(self.hub, watcher, reader, answer)
+            .map_err(|e| RpcError::new(Code::Internal, format!("no thread to tell you: {e}")))?;
+        self.flushes.add(self.connection);
+        Ok(None)
+    }
+}
