@@ -17,7 +17,7 @@ use std::time::{Duration, Instant};
 /// What all of them together may need more.
 const MOST: usize = 64 << 20;
 
-/// How long the reader sleeps over it.
+/// How long the output is not read, and then how long it is read at least.
 const PAUSE: Duration = Duration::from_secs(2);
 
 /// What most commands take that start, end and wait for no other client, on a machine that is busy.
@@ -34,7 +34,7 @@ fn resident(pid: u32) -> usize {
 }
 
 #[test]
-fn who_writes_without_end_costs_nothing_while_nobody_reads() {
+fn a_command_that_writes_without_end_costs_nothing_while_its_output_is_not_read() {
     if !fs::exists("/proc/self/status").unwrap_or(false) {
         return support::skipped("there is no /proc to read what they take from");
     }

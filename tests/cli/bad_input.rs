@@ -231,7 +231,11 @@ run --to least-loaded: -- x => selector "least-loaded:" has an empty item
 run --to @ -- x => '@' for '--to <SELECTOR>' | leave it out
 run --to @web1 -- x => '@web1' for '--to <SELECTOR>' | there is no group "web1"
 run --to '[1-3]' -- x => node set "[1-3]" | write ranks without brackets
-run --to all,x -- x => "all" stands alone | member numbers, names, node sets, patterns and tags
+run --to all,x -- x => "all" stands alone | member numbers, names, node sets, patterns and tags | all but web3 is *,!web3
+run -w web1 -- x => '-w' found; targets are named with --to (--help tells more)
+run --batch 2 --stdin -- x => '--stdin'; input goes to all targets at once
+rerun a.jsonl => 'a.jsonl' found; a file is named with --failed
+members role=web => 'role=web' found; `pecking run --dry-run --to SELECTOR -- x` shows some of them
 bench --pairs -1 => '-1' for '--pairs <N>' | from 1 to 100000
 bench --payload -1KiB => '-1KiB' for '--payload <SIZE>'
 bench --duration 499999999999y => '499999999999y' for '--duration <DURATION>'

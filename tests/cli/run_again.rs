@@ -46,7 +46,7 @@ fn a_saved_run_is_run_again_where_it_did_not_end_with_0() {
     web2.reply(&execute, &json!({"exit_code": 0}));
     let ended = rerun.end();
     ended.expect_code(4);
-    let said = "again on 2 of 3 targets: web[2-3]: x 'y z'\n";
+    let said = "again on 2 of 3 targets: web[2-3]: x 'y z' (--batch 2, as before)\n";
     assert!(ended.stderr.starts_with(said), "{}", ended.stderr);
     assert!(
         ended.stderr.contains("  absent: web3\n"),
@@ -104,6 +104,65 @@ fn a_saved_file_stays_if_the_run_never_begins_and_a_full_disk_is_said_at_the_end
     ended.expect_code(1).expect_stdout("out\n");
     assert!(
         ended.stderr.contains("cannot write to /dev/full"),
+        "{}",
+        ended.stderr
+    );
+}
+
+#[test]
+fn what_was_in_batches_and_what_had_input_is_run_again_so() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = folder.path().join("a b.jsonl");
+    let server = Server::start(&[]);
+    let [mut web1, mut web2] = ["web1", "web2"].map(|name| service(&server, name));
+    let words = ["run", "--save", path(&file), "--batch", "1", "--to", "web*"];
+    let run = Process::start(&mut server.client(&[&words[..], &["--", "x"]].concat()));
+    let execute = web1.execute();
+    web1.reply(&execute, &json!({"exit_code": 3}));
+    let ended = run.end();
+    ended.expect_code(1);
+    let again = format!(
+        "\nagain for those: pecking rerun --failed '{}'\n",
+        path(&file)
+    );
+    assert!(ended.stderr.ends_with(&again), "{}", ended.stderr);
+
+    let words = ["rerun", "--failed", path(&file)];
+    let rerun = Process::start(&mut server.client(&words));
+    let execute = web1.execute();
+    web2.expect_nothing("it is not its turn");
+    web1.reply(&execute, &json!({"exit_code": 0}));
+    let execute = web2.execute();
+    web2.reply(&execute, &json!({"exit_code": 0}));
+    let ended = rerun.end();
+    ended.expect_code(0);
+    let said = "again on 2 of 2 targets: web[1-2]: x (--batch 1, as before)\nbatch 1 of 2: web1\n";
+    assert!(ended.stderr.starts_with(said), "{}", ended.stderr);
+
+    let words = [
+        "run",
+        "--save",
+        path(&file),
+        "--stdin",
+        "--to",
+        "web*",
+        "--",
+        "put",
+    ];
+    let ended = Ended::of(&mut server.client(&words));
+    ended.expect_code(1);
+    let input = format!("--failed '{}' --stdin < FILE\n", path(&file));
+    assert!(ended.stderr.ends_with(&input), "{}", ended.stderr);
+    let words = ["rerun", "--failed", path(&file)];
+    Ended::of(&mut client(&words))
+        .expect_code(2)
+        .expect_one_line(&["the command had input", "--stdin < FILE"]);
+    let looked = Ended::of(&mut server.client(&[&words[..], &["--dry-run"]].concat()));
+    looked.expect_code(0);
+    let ended = Ended::of(&mut server.client(&[&words[..], &["--stdin"]].concat()));
+    ended.expect_code(1);
+    assert!(
+        ended.stderr.contains("2 targets: 2 failed"),
         "{}",
         ended.stderr
     );

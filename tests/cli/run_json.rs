@@ -164,6 +164,11 @@ fn others() -> Vec<Value> {
     assert_eq!(types(&detached), ["detached"]);
     agent.execute();
     all.extend(detached);
+    let _web5 = server.raw_with(json!({"name": "web5", "tier": 9, "rank_news": false}));
+    let words = ["run", "--json", "--stdin", "--to", "web5", "--", "x"];
+    let with_input = lines(Ended::of(&mut server.client(&words)).expect_code(1));
+    assert_eq!(with_input[0]["stdin"], true, "{with_input:?}");
+    all.extend(with_input);
 
     let mut dry = server.client(&["run", "--dry-run", "--json", "--to", "web1,nope", "--", "x"]);
     let dry = lines(Ended::of(&mut dry).expect_code(5));

@@ -47,6 +47,32 @@ fn progress_at_a_terminal_is_below_the_output_and_gone_at_the_end() {
 }
 
 #[test]
+fn a_way_to_run_it_again_is_told_at_a_terminal_if_it_helps() {
+    let server = Server::start(&[]);
+    let mut webs = ["web1", "web2"].map(|name| server.low(name));
+    for (codes, is_told) in [([0, 3], true), ([0, 0], false), ([3, 3], false)] {
+        let mut run = start(&server, &["--to", "below", "--", "x"]);
+        for (web, code) in webs.iter_mut().zip(codes) {
+            let execute = web.execute();
+            web.reply(&execute, &json!({"exit_code": code}));
+        }
+        run.expect_end(i32::from(codes != [0, 0]));
+        let shown = run.shown();
+        assert_eq!(shown.contains("pecking rerun --failed"), is_told, "{shown}");
+    }
+    let mut dry = start(
+        &server,
+        &["--dry-run", "--batch", "1", "--to", "below", "--", "x"],
+    );
+    dry.expect_end(0);
+    let shown = dry.shown();
+    assert!(
+        shown.ends_with("2 of 2 targets in 2 batches: web[1-2]"),
+        "{shown}"
+    );
+}
+
+#[test]
 fn progress_waits_for_the_end_of_a_line_and_is_off_when_not_wanted() {
     let server = Server::start(&[]);
     let mut web1 = server.low("web1");

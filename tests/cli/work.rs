@@ -115,6 +115,26 @@ fn a_service_without_slots_warns_that_it_executes_nothing() {
 }
 
 #[test]
+fn a_service_without_a_policy_warns_that_it_runs_no_program() {
+    let server = Server::start(&[]);
+    let folder = tempfile::tempdir().expect("a folder");
+    let policy = folder.path().join("policy.toml");
+    std::fs::write(&policy, "[commands.yes]\nrun = [\"/bin/true\"]\n").expect("a file");
+    let policy = policy.to_str().expect("UTF-8");
+    for (words, warns) in [
+        (&["work"][..], true),
+        (&["work", "--policy", policy], false),
+    ] {
+        let worker = Process::start(&mut server.client(words));
+        worker.stderr.wait_for("joined as ");
+        worker.signal(Signal::TERM);
+        let ended = worker.end();
+        let warning = "without --policy this client runs no program";
+        assert_eq!(ended.stderr.contains(warning), warns, "{}", ended.stderr);
+    }
+}
+
+#[test]
 fn a_service_takes_the_name_of_any_host_that_is_no_rank() {
     let server = Server::start(&["9"]);
     let mut boss = server.raw("boss", 0);

@@ -4,6 +4,7 @@
 use crate::executing::{
     Folder, JITTER, PATIENCE, anything, children, eventually, has_gone, pids, wait_until_gone,
 };
+use crate::support::alone;
 use rustix::fs::{CWD, FileType, Mode, mknodat};
 use rustix::process::{Pid, Signal, getpgid, setpgid};
 use serde_json::json;
@@ -70,6 +71,7 @@ fn beats(folder: &Folder) -> bool {
 
 #[test]
 fn a_process_that_forks_and_ends_all_the_time_ends_with_its_command() {
+    let _turn = alone();
     let (_relay, mut boss, worker) = anything(1);
     for _ in 0..5 {
         let folder = Folder::new();
@@ -90,6 +92,7 @@ fn a_process_that_forks_and_ends_all_the_time_ends_with_its_command() {
 
 #[test]
 fn a_process_that_forks_and_ends_all_the_time_ends_with_a_client_that_is_killed() {
+    let _turn = alone();
     let (_relay, mut boss, worker) = anything(1);
     let folder = Folder::new();
     let script = format!("{}; echo ready; exec sleep 1000", flee(&folder));

@@ -1,7 +1,8 @@
 //! What a command that has ended leaves behind: it does not survive, and the outcome counts it.
 
 use crate::executing::{
-    JITTER, PATIENCE, Relay, Worker, anything, children, eventually, has_gone, pids, start_client,
+    Boss, JITTER, PATIENCE, Relay, Worker, anything, children, eventually, has_gone, pids,
+    start_client,
 };
 use crate::support::is_mostly;
 use serde_json::{Value, json};
@@ -11,78 +12,84 @@ use std::time::{Duration, UNIX_EPOCH};
 /// for.
 #[test]
 fn nothing_survives_a_command_that_has_ended() {
-    let (_relay, mut boss, _worker) = anything(1);
     let at_once = Duration::ZERO;
     let drained = Duration::from_secs(2);
-    for (what, script, wait) in [
-        (
-            "holds the pipes",
-            "sleep 1000 & echo pid $!; exit 7",
-            drained,
-        ),
+    let holds = [
+        ("holds the pipes", "sleep 1000 & echo pid $!; exit 7"),
         (
             "holds the pipes in a session of its own",
             "setsid sleep 1000 & echo pid $!; sleep 0.2; exit 7",
-            drained,
         ),
         (
             "writes on and on",
             "(trap '' TERM; while :; do echo x; sleep 0.05; done) & echo pid $!; exit 7",
-            drained,
         ),
+    ];
+    let is_quiet = [
         (
             "is silent",
             "sleep 1000 >/dev/null 2>&1 & echo pid $!; exit 7",
-            at_once,
         ),
         (
             "is silent in a session of its own",
             "setsid sleep 1000 >/dev/null 2>&1 & echo pid $!; sleep 0.2; exit 7",
-            at_once,
         ),
         (
             "is a chain of sessions",
             "setsid sh -c 'echo pid $$; setsid sh -c \"echo pid \\$\\$; exec sleep 1000 >&- 2>&-\" & \
              exec sleep 1000 >&- 2>&-' & sleep 0.3; exit 7",
-            at_once,
         ),
         (
             "is a crowd in sessions of their own",
             "i=0; while [ $i -lt 100 ]; do setsid sleep 1000 >/dev/null 2>&1 & echo pid $!; \
              i=$((i+1)); done; sleep 0.4; exit 7",
-            at_once,
         ),
         (
             "ignores everything",
             "(trap '' TERM HUP INT; setsid sleep 1000 >/dev/null 2>&1 & echo pid $!); sleep 0.2; exit 7",
-            at_once,
         ),
         (
             "is stopped",
             "setsid sh -c 'kill -STOP $$' >/dev/null 2>&1 & echo pid $!; sleep 0.2; exit 7",
-            at_once,
         ),
         (
             "is a daemon that shed its environment",
             "(env -i setsid sleep 1000 >/dev/null 2>&1 & echo pid $!); sleep 0.2; exit 7",
-            at_once,
         ),
-    ] {
-        // How long the script itself takes is up to the machine.
-        let script = script.replace("exit 7", "date '+ended %s.%N'; exit 7");
-        let is_quick = is_mostly(|| {
-            let ran = boss.sh(&script);
-            let took = since_it_ended(&ran.text());
-            ran.exited(7);
-            let pids = pids(&ran.text());
-            assert!(!pids.is_empty(), "{what}: {:?}", ran.text());
-            for pid in pids {
-                assert!(has_gone(pid), "{what}: {pid} is there after the outcome");
-            }
-            took < wait + JITTER
-        });
-        assert!(is_quick, "{what}: more than {wait:?}");
+    ];
+    // Each of the first at a client of its own, since to drain a pipe takes its time.
+    std::thread::scope(|scope| {
+        for (what, script) in holds {
+            scope.spawn(move || {
+                let (_relay, mut boss, _worker) = anything(1);
+                expect_no_survivor(&mut boss, what, script, drained);
+            });
+        }
+    });
+    let (_relay, mut boss, _worker) = anything(1);
+    for (what, script) in is_quiet {
+        expect_no_survivor(&mut boss, what, script, at_once);
     }
+}
+
+/// Checks that all processes of a script are gone when its outcome comes, which comes so long after its end
+/// at most.
+#[track_caller]
+fn expect_no_survivor(boss: &mut Boss, what: &str, script: &str, wait: Duration) {
+    // How long the script itself takes is up to the machine.
+    let script = script.replace("exit 7", "date '+ended %s.%N'; exit 7");
+    let is_quick = is_mostly(|| {
+        let ran = boss.sh(&script);
+        let took = since_it_ended(&ran.text());
+        ran.exited(7);
+        let pids = pids(&ran.text());
+        assert!(!pids.is_empty(), "{what}: {:?}", ran.text());
+        for pid in pids {
+            assert!(has_gone(pid), "{what}: {pid} is there after the outcome");
+        }
+        took < wait + JITTER
+    });
+    assert!(is_quick, "{what}: more than {wait:?}");
 }
 
 /// How long ago a script ended, which has said when.

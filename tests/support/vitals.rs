@@ -3,16 +3,23 @@
 
 use std::fs;
 use std::io::{BufRead, BufReader, Write};
-use std::net::{SocketAddr, TcpStream};
+use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use super::{PATIENCE, dial, skipped};
+use super::{IS_RELEASE, PATIENCE, dial, skipped};
 
-/// Between two commands of a pair, so that all of them leave the machine idle.
-const PAUSE: Duration = Duration::from_millis(2);
+/// Between two commands of a pair, so that all of them leave the machine idle. With a debug build
+/// 24 pairs would take two cores otherwise.
+const PAUSE: Duration = Duration::from_millis(if IS_RELEASE { 2 } else { 10 });
+
+/// Commands that say something about how quick a server is.
+const ENOUGH: usize = 20;
+
+/// How long an executor serves on after a test that has failed: its boss may wait for an outcome.
+const SERVES_ON: Duration = Duration::from_millis(100);
 
 /// A process in `/proc`.
 #[derive(Clone, Copy, Debug)]
@@ -77,8 +84,10 @@ fn kib(lines: &str, name: &str) -> usize {
 pub(crate) struct Pairs {
     stop: Arc<AtomicBool>,
     samples: Arc<Mutex<Vec<(Instant, Duration)>>>,
-    threads: Vec<JoinHandle<()>>,
-    workers: Vec<TcpStream>,
+    /// Of those that command.
+    bosses: Vec<JoinHandle<()>>,
+    /// Of those that execute, with their connections.
+    workers: Vec<(TcpStream, JoinHandle<()>)>,
 }
 
 impl Pairs {
@@ -87,23 +96,23 @@ impl Pairs {
     pub(crate) fn start(address: SocketAddr, pairs: usize) -> Pairs {
         let stop = Arc::<AtomicBool>::default();
         let samples = Arc::<Mutex<Vec<(Instant, Duration)>>>::default();
-        let mut threads = Vec::new();
+        let mut bosses = Vec::new();
         let mut workers = Vec::new();
         for pair in 0..pairs {
             let worker_name = format!("pair-{pair}-worker");
             let boss = join(address, &format!("pair-{pair}-boss"), 0);
             let worker = join(address, &worker_name, 1);
-            workers.push(worker.try_clone().expect("a socket can be cloned"));
-            threads.push(std::thread::spawn(move || serve(&worker)));
+            let connection = worker.try_clone().expect("a socket can be cloned");
+            workers.push((connection, std::thread::spawn(move || serve(&worker))));
             let (stop, samples) = (Arc::clone(&stop), Arc::clone(&samples));
-            threads.push(std::thread::spawn(move || {
+            bosses.push(std::thread::spawn(move || {
                 command(&boss, &worker_name, &stop, &samples);
             }));
         }
         Pairs {
             stop,
             samples,
-            threads,
+            bosses,
             workers,
         }
     }
@@ -116,42 +125,55 @@ impl Pairs {
         took[took.len() * 99 / 100]
     }
 
+    /// Lets them work for a while, and for as long as it takes until there are enough commands to
+    /// say something; what each of these took.
+    #[track_caller]
+    pub(crate) fn work(&self, span: Duration) -> Vec<Duration> {
+        let began = Instant::now();
+        std::thread::sleep(span);
+        let deadline = Instant::now() + PATIENCE;
+        while self.began_in(began, Instant::now()).len() < ENOUGH && Instant::now() < deadline {
+            std::thread::sleep(PAUSE);
+        }
+        self.took(began, Instant::now())
+    }
+
     /// What each command took that began in this span.
     #[track_caller]
     pub(crate) fn took(&self, from: Instant, to: Instant) -> Vec<Duration> {
+        let took = self.began_in(from, to);
+        let count = took.len();
+        assert!(count >= ENOUGH, "only {count} commands went through");
+        took
+    }
+
+    fn began_in(&self, from: Instant, to: Instant) -> Vec<Duration> {
         let samples = self.samples.lock().unwrap_or_else(PoisonError::into_inner);
         let inside = samples.iter().filter(|(at, _)| (from..to).contains(at));
-        let took: Vec<Duration> = inside.map(|(_, took)| *took).collect();
-        drop(samples);
-        assert!(
-            took.len() >= 20,
-            "only {} commands went through",
-            took.len()
-        );
-        took
+        inside.map(|(_, took)| *took).collect()
     }
 
     /// Ends them; panics where one of them was not served as it should be.
     #[track_caller]
     pub(crate) fn stop(mut self) {
-        self.end();
-        for thread in self.threads.drain(..) {
-            thread.join().expect("every command had its outcome");
-        }
-    }
-
-    fn end(&self) {
         self.stop.store(true, Ordering::Relaxed);
-        for worker in &self.workers {
-            // Once its boss has seen the outcome that it waits for, or never will.
-            let _ = worker.set_read_timeout(Some(PAUSE * 50));
+        for boss in self.bosses.drain(..) {
+            boss.join().expect("every command had its outcome");
+        }
+        for (connection, worker) in self.workers.drain(..) {
+            // The server may have closed it.
+            let _ = connection.shutdown(Shutdown::Both);
+            worker.join().expect("it executes until nothing comes");
         }
     }
 }
 
 impl Drop for Pairs {
     fn drop(&mut self) {
-        self.end();
+        self.stop.store(true, Ordering::Relaxed);
+        for (connection, _) in &self.workers {
+            let _ = connection.set_read_timeout(Some(SERVES_ON));
+        }
     }
 }
 

@@ -116,13 +116,14 @@ const STAY: Duration = Duration::from_secs(2);
 const SHARE: f64 = 0.1;
 
 /// How long each part of it is measured.
-const MEASURED: Duration = Duration::from_secs(8);
+const MEASURED: Duration = Duration::from_secs(if IS_RELEASE { 8 } else { 4 });
 
 #[test]
 fn operators_that_come_and_go_above_many_cost_little() {
     const PAIRS: usize = 4;
     allow_many_sockets();
-    let clients = BELOW + OPERATORS + 2 * PAIRS + 1;
+    // A server on a busy machine may take a newcomer in before it has seen that others are gone.
+    let clients = BELOW + 2 * OPERATORS + 2 * PAIRS;
     let server = Server::start(clients, &["--heartbeat", "60s"]);
     let Some(vitals) = Vitals::of(server.pid()) else {
         return;

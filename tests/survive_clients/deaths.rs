@@ -242,7 +242,7 @@ fn kill_at_random(server: &Server, kills: u64, dice: &mut Rng) {
 
 #[test]
 fn whichever_client_is_killed_nothing_runs_twice_and_every_send_has_its_outcomes() {
-    let kills = from_environment("SURVIVE_KILLS", 500);
+    let kills = from_environment("SURVIVE_KILLS", 250);
     let mut dice = dice();
     let server = Server::start(&["64"]);
     let folder = tempfile::tempdir().expect("a temporary folder");
@@ -440,7 +440,7 @@ fn wait_for_all(server: &Server, since: Instant, looks: &mut u64) -> Duration {
 #[test]
 fn whenever_the_server_dies_all_clients_come_back_and_every_send_ends_once() {
     const ROOM: &[&str] = &["100"];
-    let rounds = from_environment("SURVIVE_RESTARTS", 4);
+    let rounds = from_environment("SURVIVE_RESTARTS", 3);
     let mut dice = dice();
     let mut server = Server::start(ROOM);
     let address = server.address();

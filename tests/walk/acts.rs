@@ -2,8 +2,8 @@
 
 use serde_json::{Value, json};
 
-use super::model::Key;
-use super::step::{Answer, Pick, Step, To};
+use super::model::{Command, Key};
+use super::step::{Answer, DEFAULT_INPUT, Pick, Step, To};
 use super::{Walk, Walked, request};
 
 /// What a command writes at a time: a `LEAST_WINDOW` has room for it several times over.
@@ -18,8 +18,12 @@ impl Walk {
     pub(super) fn act(&mut self, key: Key, step: &Step) -> Walked<()> {
         match step {
             Step::Send {
-                to, bytes, window, ..
-            } => self.send(key, to, *bytes, *window)?,
+                to,
+                bytes,
+                window,
+                input,
+                ..
+            } => self.send(key, to, *bytes, (*window, *input))?,
             Step::Answer { which, how, .. } => self.answer(key, *which, *how)?,
             Step::Output { which, is_much, .. } => self.output(key, *which, *is_much)?,
             Step::Meddle { which, .. } => self.meddle(key, *which)?,
@@ -32,6 +36,26 @@ impl Walk {
                 if let Some(number) = which.of(&self.sent(key)) {
                     let target = target.of(&self.all()).unwrap_or(key);
                     self.consume(key, number, target, *bytes)?;
+                }
+            }
+            Step::Input {
+                which,
+                bytes,
+                is_last,
+                ..
+            } => {
+                let fed = [self.model.fed_by(key), self.sent(key)].concat();
+                if let Some(number) = which.of(&fed) {
+                    self.input(key, number, *bytes, *is_last)?;
+                }
+            }
+            Step::ConsumeInput { which, bytes, .. } => {
+                let fed = [self.model.fed_at(key), self.model.given(key)].concat();
+                if let Some(number) = which.of(&fed) {
+                    let id = self.peer(key)?.given.get(&number).copied();
+                    let params = json!({"id": id, "bytes": bytes});
+                    self.notify(key, "input_consumed", &params)?;
+                    self.model.consume_input(key, number, *bytes as usize);
                 }
             }
             Step::Cancel { which, .. } => {
@@ -53,13 +77,23 @@ impl Walk {
         self.settle(key)
     }
 
-    fn send(&mut self, key: Key, to: &To, bytes: usize, window: Option<u64>) -> Walked<()> {
+    fn send(
+        &mut self,
+        key: Key,
+        to: &To,
+        bytes: usize,
+        (window, input): (Option<u64>, Option<u64>),
+    ) -> Walked<()> {
         let rank = self.model.rank_of(key).ok_or("it is ranked")?;
         let number = self.model.next_command();
         let words = [number.to_string(), "x".repeat(bytes)];
-        self.model
-            .send(rank, to, &words, window.map(|w| w as usize));
-        let params = json!({"to": to.text(), "command": words, "window": window});
+        let sizes = (window.map(|w| w as usize), input.map(|w| w as usize));
+        self.model.send(rank, to, &words, sizes);
+        let stdin = match input {
+            Some(DEFAULT_INPUT) => json!(true),
+            input => json!(input),
+        };
+        let params = json!({"to": to.text(), "command": words, "window": window, "stdin": stdin});
         self.peer(key)?
             .wire
             .write(&request(number, "send", &params))
@@ -70,7 +104,8 @@ impl Walk {
             return Ok(());
         };
         let room = self.model.room(key, number);
-        let stdout = "x".repeat(room.min(self.model.commands[&number].bytes()));
+        let command = self.model.commands.get(&number);
+        let stdout = "x".repeat(room.min(command.map_or(0, Command::bytes)));
         let result = match how {
             Answer::Exit => json!({"result": {"exit_code": 3, "stdout": stdout}}),
             Answer::Signal => json!({"result": {"signal": "SIGKILL", "stdout": ""}}),
@@ -106,7 +141,7 @@ impl Walk {
     /// Has a command write a little; or, for a sender that does not read, more than its
     /// connection holds.
     fn output(&mut self, key: Key, which: Pick, is_much: bool) -> Walked<()> {
-        let given = self.model.given(key);
+        let given = self.model.open_at(key);
         let (text, times) = match is_much {
             true => ("x".repeat(MUCH), MUCH_TIMES),
             false => (OUTPUT.to_owned(), 1),
@@ -126,6 +161,26 @@ impl Walk {
             self.notify(key, "output", &params)?;
             self.model.output(key, number, &text);
         }
+        Ok(())
+    }
+
+    /// Says a piece of input. A target that does not read may have too much waiting for it to be given
+    /// that, and then no model can say.
+    fn input(&mut self, key: Key, number: u64, bytes: usize, is_last: bool) -> Walked<()> {
+        let targets = self.model.commands.get(&number).map(Command::keys);
+        let reads = |target| self.peers.get(&target).is_none_or(|peer| peer.reads);
+        if !targets.into_iter().flatten().all(reads) {
+            return Ok(());
+        }
+        let mut params = json!({"send": number});
+        if bytes > 0 {
+            params["text"] = "i".repeat(bytes).into();
+        }
+        if is_last {
+            params["end"] = true.into();
+        }
+        self.notify(key, "input", &params)?;
+        self.model.input(number, &params);
         Ok(())
     }
 

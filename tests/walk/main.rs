@@ -8,6 +8,7 @@
 
 mod acts;
 mod find;
+mod input;
 mod model;
 mod peer;
 mod random;
@@ -91,12 +92,16 @@ impl Walk {
                 slots,
                 tier,
                 is_told_its_rank,
-            } => self.join(name.map(|n| NAMES[n]), *slots, *tier, *is_told_its_rank),
+                takes_input,
+            } => {
+                let name = name.map(|n| NAMES[n]);
+                self.join(name, *slots, *tier, (*is_told_its_rank, *takes_input))
+            }
             Step::Go { actor, how } => actor.of(&self.all()).map_or(Ok(()), |k| self.go(k, *how)),
             Step::ReadOn { actor } => actor
                 .of(&self.by_reading(false))
                 .map_or(Ok(()), |k| self.read_on(k)),
-            _ => match Self::actor(step).of(&self.by_reading(true)) {
+            _ => match Self::actor(step).of(&self.actors(step)) {
                 Some(key) => self.act(key, step),
                 None => Ok(()),
             },
@@ -112,6 +117,8 @@ impl Walk {
             | Step::Meddle { actor, .. }
             | Step::Output { actor, .. }
             | Step::Consume { actor, .. }
+            | Step::Input { actor, .. }
+            | Step::ConsumeInput { actor, .. }
             | Step::Cancel { actor, .. }
             | Step::Rubbish { actor, .. }
             | Step::StopReading { actor }
@@ -126,7 +133,7 @@ impl Walk {
         name: Option<&str>,
         slots: usize,
         tier: Option<u64>,
-        is_told_its_rank: bool,
+        (is_told_its_rank, takes_input): (bool, bool),
     ) -> Walked<()> {
         let key = self.next_key;
         self.next_key += 1;
@@ -137,11 +144,14 @@ impl Walk {
         if !is_told_its_rank {
             params["rank_news"] = false.into();
         }
+        if takes_input {
+            params["stdin"] = true.into();
+        }
         wire.write(&request(0, "join", &params))?;
         let answer = wire
             .next()?
             .ok_or("the connection ended before join was answered")?;
-        match self.model.join(key, name, slots, tier) {
+        match self.model.join(key, name, (slots, takes_input), tier) {
             Err(code) if answer["error"]["code"] == code => return Ok(()),
             Err(code) => return Err(format!("join ought to be error {code}, not {answer}")),
             Ok(expected) => {
@@ -354,6 +364,18 @@ impl Walk {
 
     fn peer(&mut self, key: Key) -> Walked<&mut Peer> {
         self.peers.get_mut(&key).ok_or(format!("{key} is gone"))
+    }
+
+    /// The clients that a step is for: those that read, and of them those that have to do with input
+    /// if it is about that, as it would seldom find one otherwise.
+    fn actors(&self, step: &Step) -> Vec<Key> {
+        let mut readers = self.by_reading(true);
+        match step {
+            Step::Input { .. } => readers.retain(|key| !self.model.fed_by(*key).is_empty()),
+            Step::ConsumeInput { .. } => readers.retain(|key| !self.model.fed_at(*key).is_empty()),
+            _ => {}
+        }
+        readers
     }
 
     /// The commands that a client sent and that have outcomes to come.

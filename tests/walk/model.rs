@@ -9,6 +9,7 @@ use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 
+use super::input::Input;
 use super::step::{Answer, To};
 
 /// The client of a connection: counted by the walk.
@@ -55,6 +56,7 @@ pub(crate) struct Client {
     pub(crate) member: u64,
     pub(crate) name: String,
     pub(crate) slots: usize,
+    takes_input: bool,
     tier: u64,
     /// In the order in which it was given them.
     pub(crate) running: Vec<Running>,
@@ -64,7 +66,9 @@ pub(crate) struct Client {
 
 pub(crate) struct Running {
     pub(crate) command: u64,
-    is_cancelled: bool,
+    pub(crate) is_cancelled: bool,
+    /// It has had its outcome, and the client still has to answer.
+    pub(crate) is_given_up: bool,
     /// Output that was sent, and, with a window, not consumed.
     pub(crate) output: usize,
 }
@@ -88,6 +92,7 @@ pub(crate) struct Command {
     /// The clients that it found, with their identities as of then.
     pub(crate) targets: Vec<(Key, Value)>,
     window: Option<usize>,
+    pub(crate) input: Option<Input>,
     /// Outcomes by status, for a command of kind many.
     tally: Option<BTreeMap<&'static str, usize>>,
     open: usize,
@@ -103,6 +108,11 @@ impl Command {
             Some(window) => (window / self.executors).max(LEAST_WINDOW),
             None => (MOST_OUTPUT / self.executors).min(MOST_SHARE),
         }
+    }
+
+    /// The clients that it found.
+    pub(crate) fn keys(&self) -> Vec<Key> {
+        self.targets.iter().map(|(key, _)| *key).collect()
     }
 
     pub(crate) fn has_window(&self) -> bool {
@@ -136,7 +146,7 @@ impl Model {
         self.ranked.iter_mut().find(|client| client.key == key)
     }
 
-    fn tell(&mut self, to: Key, line: Value) {
+    pub(crate) fn tell(&mut self, to: Key, line: Value) {
         // A client that has left is told nothing.
         if self.rank_of(to).is_some() {
             self.told.push((to, line));
@@ -148,7 +158,7 @@ impl Model {
         &mut self,
         key: Key,
         name: Option<&str>,
-        slots: usize,
+        (slots, takes_input): (usize, bool),
         tier: Option<u64>,
     ) -> Result<Value, i64> {
         let members = self.ranked.len();
@@ -180,6 +190,7 @@ impl Model {
             member,
             name,
             slots,
+            takes_input,
             tier,
             running: Vec::new(),
             waiting: Vec::new(),
@@ -221,6 +232,13 @@ impl Model {
         running.into_iter().flatten().map(|r| r.command).collect()
     }
 
+    /// The same without what it has to answer for nothing.
+    pub(crate) fn open_at(&mut self, key: Key) -> Vec<u64> {
+        let running = self.client(key).map(|client| client.running.iter());
+        let open = running.into_iter().flatten().filter(|r| !r.is_given_up);
+        open.map(|r| r.command).collect()
+    }
+
     /// How much a command may still write.
     pub(crate) fn room(&self, key: Key, number: u64) -> usize {
         let client = self.ranked.iter().find(|client| client.key == key);
@@ -229,11 +247,17 @@ impl Model {
             .find(|running| running.command == number)
             .map_or(0, |r| r.output);
         let share = self.commands.get(&number).map_or(0, Command::share);
-        share - output
+        share.saturating_sub(output)
     }
 
     /// A `send`, of the next command.
-    pub(crate) fn send(&mut self, sender: usize, to: &To, words: &[String], window: Option<usize>) {
+    pub(crate) fn send(
+        &mut self,
+        sender: usize,
+        to: &To,
+        words: &[String],
+        (window, input): (Option<usize>, Option<usize>),
+    ) {
         let number = self.last_command;
         let key = self.ranked[sender].key;
         let Found {
@@ -266,6 +290,10 @@ impl Model {
             open: targets.len() + absent.len(),
             targets,
             window,
+            input: input.map(|window| {
+                let executors = below.iter().map(|rank| self.ranked[*rank].key);
+                Input::new(window, executors)
+            }),
             tally: is_many.then(BTreeMap::new),
             executors: below.len(),
         };
@@ -295,9 +323,13 @@ impl Model {
     fn register(&mut self, number: u64, rank: usize) {
         let command = &self.commands[&number];
         let (sender, is_many) = (command.sender, command.tally.is_some());
+        let has_input = command.input.is_some();
         let bounds = self.bounds;
         let target = &mut self.ranked[rank];
         let key = target.key;
+        if has_input && !target.takes_input {
+            return self.conclude(number, key, "failed", json!({"message": true}));
+        }
         if target.running.len() < target.slots && target.waiting.is_empty() {
             return self.start(number, rank);
         }
@@ -305,7 +337,7 @@ impl Model {
         let share = waiting
             .filter(|n| self.commands[n].sender == sender)
             .count();
-        if target.waiting.len() < bounds.queue && share < (bounds.queue / 2).max(1) {
+        if !has_input && target.waiting.len() < bounds.queue && share < (bounds.queue / 2).max(1) {
             target.waiting.push(number);
         } else if is_many {
             self.conclude(number, key, "busy", json!({}));
@@ -321,11 +353,15 @@ impl Model {
         if command.has_window() {
             params["window"] = command.share().into();
         }
+        if command.input.is_some() {
+            params["stdin"] = true.into();
+        }
         let (key, running) = (
             self.ranked[rank].key,
             Running {
                 command: number,
                 is_cancelled: false,
+                is_given_up: false,
                 output: 0,
             },
         );
@@ -337,7 +373,8 @@ impl Model {
     }
 
     /// One outcome; with the last one the tally, if there is to be one.
-    fn conclude(&mut self, number: u64, target: Key, status: &'static str, rest: Value) {
+    pub(crate) fn conclude(&mut self, number: u64, target: Key, status: &'static str, rest: Value) {
+        self.note_input(number, target, None);
         let Some(command) = self.commands.get_mut(&number) else {
             return;
         };
@@ -381,10 +418,15 @@ impl Model {
             return;
         };
         let client = &mut self.ranked[rank];
+        let is_given_up = |running: &Running| running.command == number && running.is_given_up;
+        let is_over = client.running.iter().any(is_given_up);
         client.running.retain(|running| running.command != number);
         if client.running.len() < client.slots && !client.waiting.is_empty() {
             let next = client.waiting.remove(0);
             self.start(next, rank);
+        }
+        if is_over {
+            return;
         }
         let (status, mut rest) = match how {
             Answer::Exit if stdout.is_empty() => ("done", json!({"exit_code": 3})),
@@ -445,7 +487,8 @@ impl Model {
         self.perhaps = its_own;
         self.told.extend(others);
         let client = self.ranked.remove(rank);
-        for running in client.running {
+        let open = client.running.into_iter().filter(|it| !it.is_given_up);
+        for running in open {
             self.conclude(running.command, key, "lost", json!({"started": true}));
         }
         for number in client.waiting {
@@ -509,7 +552,7 @@ impl Model {
     }
 }
 
-fn notification(method: &str, params: &Value) -> Value {
+pub(crate) fn notification(method: &str, params: &Value) -> Value {
     json!({"method": method, "params": params})
 }
 

@@ -58,7 +58,7 @@ impl Ids {
         line.as_object_mut().and_then(|line| line.remove("jsonrpc"));
         match line["method"].as_str() {
             Some("execute") => self.note(&mut line, given)?,
-            Some("cancel" | "consumed") => {
+            Some("cancel" | "consumed" | "input") => {
                 line["params"]["id"] = self.number_of(&line["params"]["id"]);
             }
             Some("refused") => {
@@ -237,11 +237,11 @@ impl Peer {
 }
 
 /// Whether of two lines of the same step one has to come before the other: `accepted`, then
-/// outcomes, then the answer to the same `send`.
+/// outcomes and what else is told of it, then the answer to the same `send`.
 fn must_precede(one: &Value, other: &Value) -> bool {
     let stage = |line: &Value| match line["method"].as_str() {
         Some("accepted") => Some((1, line["params"]["send"].clone())),
-        Some("outcome" | "output") => Some((2, line["params"]["send"].clone())),
+        Some("outcome" | "output" | "input_consumed") => Some((2, line["params"]["send"].clone())),
         None => Some((3, line["id"].clone())),
         _ => None,
     };

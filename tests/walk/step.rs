@@ -12,6 +12,9 @@ pub(crate) const NAMES: [&str; 8] = ["a", "b", "ab", "AB", "b-2", "a.xb", "long-
 /// Patterns that selectors have.
 const PATTERNS: [&str; 9] = ["*", "a*", "?", "*b", "client-*", "b?2", "*-*", "a?x*", "2*"];
 
+/// The window of input of a `send` that states none.
+pub(crate) const DEFAULT_INPUT: u64 = 64 << 10;
+
 /// One of those for which a step makes sense.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Pick(pub(crate) u16);
@@ -33,6 +36,7 @@ pub(crate) enum Step {
         slots: usize,
         tier: Option<u64>,
         is_told_its_rank: bool,
+        takes_input: bool,
     },
     /// A client goes.
     Go { actor: Pick, how: Way },
@@ -42,6 +46,8 @@ pub(crate) enum Step {
         to: To,
         bytes: usize,
         window: Option<u64>,
+        /// The window of its input, if it has some.
+        input: Option<u64>,
     },
     /// A client sends under an id that is still open.
     SendAgain { actor: Pick, which: Pick },
@@ -64,6 +70,19 @@ pub(crate) enum Step {
         actor: Pick,
         which: Pick,
         target: Pick,
+        bytes: u64,
+    },
+    /// A sender says a piece of the input of what is open, or was.
+    Input {
+        actor: Pick,
+        which: Pick,
+        bytes: usize,
+        is_last: bool,
+    },
+    /// A command takes some of its input.
+    ConsumeInput {
+        actor: Pick,
+        which: Pick,
         bytes: u64,
     },
     /// A sender cancels what is open, or was.
@@ -182,13 +201,28 @@ fn step() -> impl Strategy<Value = Step> {
     let bytes = prop::sample::select(vec![0, 0, 200, 5000]);
     let window =
         prop::option::weighted(0.3, prop::sample::select(vec![1, 5000, 16 << 20, 16 << 20]));
+    let chance = prop::bool::weighted;
+    // The one of a send that only says that there is input, and small ones, so that walks come to
+    // their ends.
+    let inputs = prop::sample::select(vec![DEFAULT_INPUT, DEFAULT_INPUT, 1, 100, 20_000, 1 << 20]);
+    let input = prop::option::weighted(0.4, inputs);
+    // Below and past a step, and past most windows.
+    let pieces = prop::sample::select(vec![0, 1, 60, 60, 60, 9000, 9000, 20_000, 70_000]);
+    let consumed = prop::sample::select(vec![0, 1, 50, 9000, 20_000, 1 << 40]);
     prop_oneof![
-        12 => (name, 0usize..4, tier, prop::bool::weighted(0.7)).prop_map(
-            |(name, slots, tier, is_told_its_rank)| Step::Join { name, slots, tier, is_told_its_rank }
+        12 => (name, 0usize..4, tier, chance(0.7), chance(0.8)).prop_map(
+            |(name, slots, tier, is_told_its_rank, takes_input)| Step::Join {
+                name, slots, tier, is_told_its_rank, takes_input
+            }
         ),
+        12 => (pick(), pick(), pieces, chance(0.15)).prop_map(
+            |(actor, which, bytes, is_last)| Step::Input { actor, which, bytes, is_last }
+        ),
+        8 => (pick(), pick(), consumed)
+            .prop_map(|(actor, which, bytes)| Step::ConsumeInput { actor, which, bytes }),
         6 => (pick(), way()).prop_map(|(actor, how)| Step::Go { actor, how }),
-        28 => (pick(), to(), bytes, window)
-            .prop_map(|(actor, to, bytes, window)| Step::Send { actor, to, bytes, window }),
+        28 => (pick(), to(), bytes, window, input)
+            .prop_map(|(actor, to, bytes, window, input)| Step::Send { actor, to, bytes, window, input }),
         2 => (pick(), pick()).prop_map(|(actor, which)| Step::SendAgain { actor, which }),
         26 => (pick(), pick(), answer())
             .prop_map(|(actor, which, how)| Step::Answer { actor, which, how }),

@@ -352,7 +352,8 @@ fn slow_readers_that_ask_for_members_all_the_time_keep_little() {
     for id in 0..REQUESTS {
         let line = first.read_line_quickly();
         let start = format!("{{\"jsonrpc\":\"2.0\",\"id\":{id},\"result\":");
-        assert!(line.starts_with(&start), "the answer to {id}");
+        let is_it = line.starts_with(&start);
+        assert!(is_it, "the answer to {id}, not {line:.200}");
     }
     expect_little(vitals, before, KEPT + BESIDES);
     let here = serde_json::from_str::<Value>(&{

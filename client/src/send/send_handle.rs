@@ -113,6 +113,11 @@ impl Command {
         &self.words
     }
 
+    /// Whether it has input.
+    pub fn has_input(&self) -> bool {
+        self.input.is_some()
+    }
+
     /// The selector of its targets, if it has one.
     pub fn selector(&self) -> Option<&str> {
         self.to.as_deref()

@@ -148,6 +148,10 @@ impl Wanted {
     }
 
     /// Apart, so that what it needs of the stack is not below the reading of parameters.
+    #[expect(
+        clippy::boxed_local,
+        reason = "it comes so, and has no place in this frame either"
+    )]
     #[inline(never)]
     fn of(
         mut join: Box<Join<'_>>,

@@ -336,6 +336,10 @@ pub(super) struct Welcome {
 }
 
 /// The answer to a `join`.
+#[expect(
+    clippy::boxed_local,
+    reason = "what it moves would stand in the frames above as well"
+)]
 #[inline(never)]
 pub(super) fn welcome(
     hub: &Hub,

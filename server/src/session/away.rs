@@ -7,7 +7,6 @@ use crate::member::Member;
 use crate::timers::timer_queue::Timer;
 use common::limits::ACK_BYTES;
 use common::logging::log_limit;
-use common::net::outbox::Cut;
 use common::sys::sync::Arc;
 
 impl Session<'_> {
@@ -50,7 +49,7 @@ impl Session<'_> {
         };
         hold.set_received(self.received);
         let is_told_to_go = self.last_line.is_some() || connection.is_closing();
-        let is_broken = connection.outbox.cut() == Some(Cut::Broken);
+        let is_broken = connection.outbox.is_broken();
         if !is_broken || self.leaves || is_told_to_go || self.has_panicked || !hold.is_confirmed() {
             return;
         }

@@ -25,7 +25,6 @@ use common::logging::log_limit::{self, About};
 use common::memory::Charge;
 use common::net::TLS_FIRST_BYTE;
 use common::net::line_reader::LineReader;
-use common::net::outbox::Cut;
 use common::sys::sync::Arc;
 use common::wire::ByeReason;
 use common::wire::fast_decode::Plain;
@@ -302,7 +301,7 @@ impl<'a> Session<'a> {
     fn broke(&self, error: &std::io::Error) {
         self.connection.blame(error.to_string());
         if self.connection.hold().is_some() {
-            self.connection.outbox.unplug(Cut::of(error));
+            self.connection.outbox.fail(error);
         }
     }
 

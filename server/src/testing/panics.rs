@@ -130,53 +130,60 @@ fn a_panic_at_any_place_ends_one_session_a_hundred_times() {
         Trip::Flushing,
         Trip::Retrying,
     ];
+    std::thread::scope(|scope| {
+        for trip in PLACES {
+            scope.spawn(move || panic_a_hundred_times(trip));
+        }
+    });
+}
+
+/// Has sessions panic at this place, one after another, at a server that goes on.
+fn panic_a_hundred_times(trip: Trip) {
     let server = server();
     let mut boss = Raw::join(&server, "boss");
     let mut other = Raw::join(&server, "other");
+    let name = tripping(trip);
     for n in 0..TIMES {
-        for trip in PLACES {
-            let name = tripping(trip);
-            let mut victim = Raw::connect(&server);
-            victim.ask(0, "join", &json!({"protocol": 1, "name": name}));
-            let mut last = None;
-            if !matches!(trip, Trip::Joining) {
-                victim.until(|m| m["id"] == 0);
-                // The last member is told that one above it left.
-                last = Some(Raw::join(&server, "last"));
-                boss.ask(1, "send", &json!({"to": name, "command": ["x"]}));
-                let execute = victim.until(|m| m["method"] == "execute");
-                match trip {
-                    Trip::Sending => victim.ask(2, "send", &json!({"command": ["x"]})),
-                    Trip::Writing => victim.say(&json!({
-                        "jsonrpc": "2.0", "method": "output",
-                        "params": {"id": execute["id"], "stream": "stdout", "text": "x"},
-                    })),
-                    Trip::Leaving => {
-                        victim.say(&json!({"jsonrpc": "2.0", "method": "leave"}));
-                    }
-                    _ => have_looked_at(&server, trip),
+        let mut victim = Raw::connect(&server);
+        victim.ask(0, "join", &json!({"protocol": 1, "name": name}));
+        let mut last = None;
+        if !matches!(trip, Trip::Joining) {
+            victim.until(|m| m["id"] == 0);
+            // The last member is told that one above it left.
+            last = Some(Raw::join(&server, "last"));
+            boss.ask(1, "send", &json!({"to": name, "command": ["x"]}));
+            let execute = victim.until(|m| m["method"] == "execute");
+            match trip {
+                Trip::Sending => victim.ask(2, "send", &json!({"command": ["x"]})),
+                Trip::Writing => victim.say(&json!({
+                    "jsonrpc": "2.0", "method": "output",
+                    "params": {"id": execute["id"], "stream": "stdout", "text": "x"},
+                })),
+                Trip::Leaving => {
+                    victim.say(&json!({"jsonrpc": "2.0", "method": "leave"}));
                 }
+                _ => have_looked_at(&server, trip),
             }
-            victim.ended();
-            if let Some(mut last) = last {
-                let outcome = boss.until(|m| m["id"] == 1);
-                assert_eq!(
-                    outcome["result"]["status"], "lost",
-                    "{trip:?} {n}: {outcome}"
-                );
-                let rank = last.until(|m| m["method"] == "rank");
-                assert_eq!(rank["params"], json!({"rank": 2, "members": 3}), "{trip:?}");
-            }
-            expect_whole(&server, &mut boss, &["boss", "other"]);
-            boss.ask(3, "send", &json!({"to": "other", "command": ["x"]}));
-            let execute = other.until(|m| m["method"] == "execute");
-            other.say(&json!({"jsonrpc": "2.0", "id": execute["id"], "result": {"exit_code": 0}}));
-            let outcome = boss.until(|m| m["id"] == 3);
+        }
+        victim.ended();
+        if let Some(mut last) = last {
+            let outcome = boss.until(|m| m["id"] == 1);
             assert_eq!(
-                outcome["result"]["status"], "done",
+                outcome["result"]["status"], "lost",
                 "{trip:?} {n}: {outcome}"
             );
+            let rank = last.until(|m| m["method"] == "rank");
+            assert_eq!(rank["params"], json!({"rank": 2, "members": 3}), "{trip:?}");
         }
+        expect_whole(&server, &mut boss, &["boss", "other"]);
+        boss.ask(3, "send", &json!({"to": "other", "command": ["x"]}));
+        let execute = other.until(|m| m["method"] == "execute");
+        other.say(&json!({"jsonrpc": "2.0", "id": execute["id"], "result": {"exit_code": 0}}));
+        let outcome = boss.until(|m| m["id"] == 3);
+        assert_eq!(
+            outcome["result"]["status"], "done",
+            "{trip:?} {n}: {outcome}"
+        );
     }
     drop((boss, other));
     assert!(server.stop().is_ok(), "no panic passed a session's bounds");

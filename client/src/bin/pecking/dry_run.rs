@@ -3,11 +3,14 @@
 use crate::exit_code::ExitCode;
 use crate::expected::Unreached;
 use crate::failure::Failure;
+use crate::output::node_set::fold;
 use crate::output::{json, print, render};
+use crate::run::plan::{Plan, Share};
 use client::{Client, Command, Reach, Selected, SelectedTarget};
 use common::terminal::console::Console;
 use common::terminal::escape::one_line;
 use common::terminal::table::{Align, columns};
+use std::io::{self, IsTerminal};
 
 const HEAD: [(&str, Align); 4] = [
     ("RANK", Align::Right),
@@ -16,11 +19,15 @@ const HEAD: [(&str, Align); 4] = [
     ("STATUS", Align::Left),
 ];
 
+/// Bytes of names that are said: a few lines of a terminal.
+const MOST_NAMES: usize = 1 << 10;
+
 /// Asks what the command would reach, and prints that. The exit code is that of a run of which every
 /// command ends well.
 pub(crate) fn run(
     client: &Client,
     command: &Command,
+    batch: Option<Share>,
     as_json: bool,
     console: &Console,
 ) -> Result<ExitCode, Failure> {
@@ -28,6 +35,9 @@ pub(crate) fn run(
     match client.select(command) {
         Ok(selected) => {
             let exit = show(&selected, as_json)?;
+            if !as_json && selected.targets.len() > 1 && io::stderr().is_terminal() {
+                console.say(&counts(&selected.targets, batch));
+            }
             let names = selected
                 .targets
                 .iter()
@@ -67,6 +77,22 @@ fn show(selected: &Selected, as_json: bool) -> Result<ExitCode, Failure> {
     Ok(exits.max().unwrap_or_default())
 }
 
+/// How many there are: the rows of many are on no screen.
+fn counts(targets: &[SelectedTarget], batch: Option<Share>) -> String {
+    let reached = targets.iter().filter(|it| it.status == Reach::Execute);
+    let names = reached.clone().filter_map(|it| it.name.as_deref());
+    let names: Vec<_> = names.map(one_line).collect();
+    let folded = fold(names.iter().map(AsRef::as_ref), MOST_NAMES);
+    let batches = batch.map_or(String::new(), |batch| {
+        let of = Plan::new(targets.to_vec(), batch, None)
+            .next()
+            .map_or(0, |it| it.of);
+        format!(" in {of} batches")
+    });
+    let (all, reached) = (targets.len(), reached.count());
+    format!("{reached} of {all} targets{batches}: {folded}")
+}
+
 fn row(target: &SelectedTarget) -> [String; 4] {
     let number = |number: Option<u64>| number.map_or("-".into(), |number| number.to_string());
     let name = match (&target.name, target.member, target.rank) {
@@ -80,4 +106,28 @@ fn row(target: &SelectedTarget) -> [String; 4] {
         name,
         target.status.name().into(),
     ]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use client::Name;
+
+    #[test]
+    fn many_are_counted_and_folded() {
+        let target = |(number, status)| SelectedTarget {
+            member: Some(number),
+            name: Name::told(format!("web{number}")).ok(),
+            rank: None,
+            tier: None,
+            status,
+        };
+        let reached = (1..=40).map(|number| (number, Reach::Execute));
+        let targets: Vec<_> = reached.chain([(41, Reach::Absent)]).map(target).collect();
+        assert_eq!(counts(&targets, None), "40 of 41 targets: web[1-40]");
+        assert_eq!(
+            counts(&targets, Some(Share::Count(15))),
+            "40 of 41 targets in 3 batches: web[1-40]"
+        );
+    }
 }

@@ -84,7 +84,36 @@ fn wrong_command_line(error: &clap::Error) -> String {
         ErrorKind::InvalidSubcommand => no_subcommand(error),
         _ => None,
     }
-    .unwrap_or_else(|| args::one_line_error(&error.to_string()))
+    .unwrap_or_else(|| {
+        let rendered = error.to_string();
+        args::one_line_error(&match tip(error) {
+            Some(tip) => rendered.replacen("\n\n", &format!("; {tip}\n\n"), 1),
+            None => rendered,
+        })
+    })
+}
+
+/// What was likely meant, where the parser cannot know: other tools have it so.
+fn tip(error: &clap::Error) -> Option<&'static str> {
+    let text = |kind| match error.get(kind) {
+        Some(ContextValue::String(text)) => text.as_str(),
+        _ => "",
+    };
+    let wrong = text(ContextKind::InvalidArg);
+    let is_for = |name: &str| std::env::args().nth(1).is_some_and(|word| word == name);
+    match error.kind() {
+        ErrorKind::UnknownArgument if wrong == "-w" => Some("targets are named with --to"),
+        ErrorKind::UnknownArgument if !wrong.starts_with('-') && is_for("rerun") => {
+            Some("a file is named with --failed")
+        }
+        ErrorKind::UnknownArgument if !wrong.starts_with('-') && is_for("members") => {
+            Some("`pecking run --dry-run --to SELECTOR -- x` shows some of them")
+        }
+        ErrorKind::ArgumentConflict if error.to_string().contains("--stdin") => {
+            Some("input goes to all targets at once; send it to a part of them at a time (--to)")
+        }
+        _ => None,
+    }
 }
 
 /// What stands in place of a subcommand, and what could, unless the parser knows a similar one.

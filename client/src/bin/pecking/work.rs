@@ -4,7 +4,7 @@ use crate::dial::{Signals, Wait};
 use crate::exit_code::ExitCode;
 use crate::failure::Failure;
 use crate::output::render::{self, duration, leftovers, words};
-use crate::settings::Settings;
+use crate::settings::{Executes, Settings};
 use client::{Client, ClientEvent, Disconnect, ExecutionResult, Job};
 use common::audit::record::{Join, Record, Start, Stop, Who};
 use common::audit::{Audit, CLOSE_PATIENCE, clipped};
@@ -55,12 +55,20 @@ fn join_and_log(mut settings: Settings, console: &Console) -> Result<ExitCode, F
     }
     settings.config.job_events = log::log_enabled!(log::Level::Info);
     match settings.join(console) {
-        Ok((client, signals)) => Ok(log_until_the_end(
-            client,
-            &signals,
-            settings.audit.as_ref(),
-            slots,
-        )),
+        Ok((client, signals)) => {
+            if slots > 0 && matches!(settings.executes, Executes::Simulation) {
+                log::warn!(
+                    "without --policy this client runs no program: it answers each command with a \
+                     made-up text and exit code 0"
+                );
+            }
+            Ok(log_until_the_end(
+                client,
+                &signals,
+                settings.audit.as_ref(),
+                slots,
+            ))
+        }
         // A service that is told to stop ends well, also while it waits for its server.
         Err(Failure::Interrupted) if settings.wait != Wait::No => Ok(ExitCode::Done),
         Err(e) => Err(e),

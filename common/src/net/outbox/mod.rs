@@ -270,6 +270,16 @@ impl Outbox {
         }
     }
 
+    /// [`unplug`](Self::unplug), as a read or a write has met an error. A reset counts however the
+    /// other direction has met it: the system tells it once, and then says that the stream has ended.
+    /// After an end that came first it tells no reset (`tcp_reset` of Linux).
+    pub fn fail(&self, error: &io::Error) {
+        self.unplug(Cut::of(error));
+        if error.kind() == io::ErrorKind::ConnectionReset {
+            self.cut.store(Cut::Broken as u8, Ordering::Release);
+        }
+    }
+
     /// [`unplug`](Self::unplug), and ends the stream: the thread that reads it goes on.
     pub fn break_off(&self, cut: Cut) {
         self.unplug(cut);
@@ -283,6 +293,13 @@ impl Outbox {
             cut if cut == Cut::Ended as u8 => Some(Cut::Ended),
             _ => Some(Cut::Broken),
         }
+    }
+
+    /// Whether its connection broke, for the thread that has read its end: a write that is under way
+    /// may have been told of a reset in its place.
+    pub fn is_broken(&self) -> bool {
+        drop(role(&self.writer));
+        self.cut() == Some(Cut::Broken)
     }
 
     /// Whether it waits for another connection.

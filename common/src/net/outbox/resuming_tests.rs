@@ -3,7 +3,7 @@
 use super::tests::{pair, streams};
 use super::*;
 use proptest::prelude::*;
-use std::io::Read;
+use std::io::{ErrorKind, Read};
 
 fn ack(received: u64) -> Vec<u8> {
     format!("ack {received}\n").into_bytes()
@@ -209,6 +209,23 @@ fn a_peer_that_never_acknowledges_does_not_keep_up() {
         assert!(pushed.abs_diff(most) <= 2, "{pushed} of {most}");
         outbox.close();
         reader.join().expect("no panic");
+    }
+}
+
+#[test]
+fn a_reset_is_a_reset_whichever_direction_is_told_of_it() {
+    for (kind, met_later, is_broken) in [
+        // One direction is told of a reset, the other one then that nothing can be written.
+        (ErrorKind::BrokenPipe, ErrorKind::ConnectionReset, true),
+        (ErrorKind::ConnectionReset, ErrorKind::BrokenPipe, true),
+        (ErrorKind::BrokenPipe, ErrorKind::TimedOut, false),
+    ] {
+        let (outbox, _far) = pair(None);
+        outbox.keep(ack);
+        assert!(!outbox.is_broken());
+        outbox.fail(&kind.into());
+        outbox.fail(&met_later.into());
+        assert_eq!(outbox.is_broken(), is_broken, "{kind}, {met_later}");
     }
 }
 

@@ -4,7 +4,7 @@
 use super::kept::Kept;
 use super::line::Line;
 use super::pace::Pace;
-use super::{CLOSED, Cut, FINISHING, OPEN, OVERFLOWN, Outbox, Piece, SHORT_LINE, SLOW, scratch};
+use super::{CLOSED, FINISHING, OPEN, OVERFLOWN, Outbox, Piece, SHORT_LINE, SLOW, scratch};
 use crate::limits::{OUTBOX_BYTES, OUTBOX_LINES};
 use crate::sys::sync::atomic::{AtomicUsize, Ordering};
 use std::io;
@@ -126,7 +126,8 @@ impl Outbox {
             self.fill(writer);
             match self.write(writer) {
                 Err(e) if writer.kept.is_some() => {
-                    self.break_off(Cut::of(&e));
+                    self.fail(&e);
+                    self.stream.shutdown();
                     return self.write_nothing(state);
                 }
                 Err(_) => {

@@ -3,7 +3,7 @@
 //!
 //! What the file says becomes words of the command line, unless the command line or the environment
 //! says the same: so the argument parser checks all of it, and knows which options exclude or need each
-//! other. The file is held to the rules of [`trusted_file`]. A switch that the file sets cannot be
+//! other. The file is held to the rules of [`trusted_file`](crate::sys::trusted_file). A switch that the file sets cannot be
 //! taken back by a flag, as there is none that does.
 
 mod entries;

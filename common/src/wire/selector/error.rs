@@ -69,7 +69,7 @@ pub enum SelectorError {
     NoTag(String),
     /// A word that cannot stand in a list.
     #[error(
-        "{0:?} stands alone; a list has ranks, ranges, member numbers, names, node sets, patterns and tags"
+        "{0:?} stands alone; a list has ranks, ranges, member numbers, names, node sets, patterns and tags: all but web3 is *,!web3"
     )]
     WordInList(String),
     /// None of the forms an item has.

@@ -33,7 +33,7 @@ use std::time::Duration;
 /// this is a prompt: each line is a command for other clients, and their commands are executed
 /// here. Lines from a pipe are run one after another.
 #[derive(Debug, Parser)]
-#[command(name = "pecking", version = VERSION, after_help = EXAMPLES, disable_help_subcommand = true)]
+#[command(name = "pecking", version = VERSION, after_help = EXAMPLES)]
 pub(crate) struct Cli {
     #[command(flatten)]
     joining: Joining,
@@ -74,7 +74,8 @@ Examples:
   pecking run --to below --wait-for 3 -- print
                                            wait until three have, then send to all of them
   echo '@web* print' | pecking             run lines from a pipe
-  pecking work --name web1 --slots 4       only execute, four commands at once
+  pecking work --name web1 --slots 4 --policy policy.toml
+                                           only execute, four commands of that file at once
   pecking members                          every client, by rank
   pecking run --detach --to below -- backup
                                            go on without this program; `pecking jobs` lists
@@ -102,7 +103,25 @@ const WITHOUT_OPTIONS: &str = "\
 {about-with-newline}
 {usage-heading} {usage}
 
-{positionals}{subcommands}";
+{positionals}{subcommands}{after-help}";
+
+/// What a policy is.
+const POLICY: &str = "\
+A file names commands, each with its program and the words that may follow:
+  [commands.uptime]
+  run = [\"/usr/bin/uptime\"]           # the program, by its absolute path
+
+  [commands.logs]
+  run = [\"/usr/bin/journalctl\", \"-u\"]
+  args = [\"[a-z-]+\"]                  # a pattern for each further word
+  timeout = \"30s\"
+
+  [commands.put-motd]
+  run = [\"/usr/local/bin/put-motd\"]
+  stdin = true                        # it takes its input from the sender (run --stdin)
+
+Further keys of an entry: rest, max_output, cwd, env, slots, memory, cpu_seconds, open_files,
+from, user, groups, umask, setuid. `pecking work --policy FILE` reads it at its start.";
 
 /// The help of `policy try`, with the options that are its own.
 const HELP_OF_TRY: &str = "\
@@ -171,7 +190,9 @@ struct Joining {
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Executing")]
 struct Executing {
-    /// Run the real programs that this file names, and nothing else
+    /// Run the real programs that this file names (`pecking policy --help`), and nothing else; it is
+    /// read at the start. Without this and --allow-any no program runs: each command gets a made-up
+    /// text and exit code 0
     #[arg(long, global = true, value_name = "FILE", conflicts_with = "allow_any")]
     policy: Option<PathBuf>,
 
@@ -197,7 +218,7 @@ pub(crate) enum Action {
     ///
     /// The file of --failed says which those are, and which command it was: `run --save` writes it.
     /// They are targets by their names; those that are not here are told as absent. To look first:
-    /// --dry-run.
+    /// --dry-run. A run in batches is run again in such batches, unless --batch says otherwise.
     Rerun(Rerun),
     /// Only execute, until a signal comes
     Work(Work),
@@ -226,7 +247,8 @@ pub(crate) enum Action {
         name: Option<String>,
     },
     /// Look at a policy file without running anything
-    #[command(subcommand_required = true, arg_required_else_help = false, help_template = WITHOUT_OPTIONS)]
+    #[command(subcommand_required = true, arg_required_else_help = false, help_template = WITHOUT_OPTIONS, after_help = POLICY,
+              override_usage = "pecking policy <COMMAND>")]
     Policy {
         #[command(subcommand)]
         look: LookAtPolicy,
@@ -304,14 +326,15 @@ impl Shown {
 /// What to look at in a policy file.
 #[derive(Debug, Subcommand)]
 pub(crate) enum LookAtPolicy {
-    /// Say whether the file is right, and what it allows
-    #[command(help_template = WITHOUT_OPTIONS)]
+    /// Say whether the file is right, and what it allows; `pecking policy --help` shows one
+    #[command(help_template = WITHOUT_OPTIONS, override_usage = "pecking policy check <FILE>")]
     Check {
         /// The policy file
         file: PathBuf,
     },
     /// Print what would be run for a command, as which user and by which rule, or why it is refused
-    #[command(help_template = HELP_OF_TRY)]
+    #[command(help_template = HELP_OF_TRY,
+              override_usage = "pecking policy try [OPTIONS] <FILE> <WORDS>...")]
     Try {
         /// The policy file
         file: PathBuf,

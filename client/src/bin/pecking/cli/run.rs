@@ -5,6 +5,7 @@ use crate::expected::Unreached;
 use crate::failure::Failure;
 use crate::output::report::{Problem, Sink};
 use crate::output::save::SavedLines;
+use crate::run::again::Again;
 use crate::run::plan::{Plan, Share};
 use crate::run::saved::SavedRun;
 use crate::targets::{self, ListFile, read_list};
@@ -12,6 +13,7 @@ use clap::Args;
 use client::{Command, SelectedTarget};
 use common::limits::MAX_INPUT_WINDOW;
 use common::terminal::args;
+use common::terminal::escape::path_line;
 use std::convert::Infallible;
 use std::io::{self, IsTerminal};
 use std::path::PathBuf;
@@ -32,7 +34,10 @@ Examples:
                                                    five at a time, until a second one fails
   pecking run --detach --to below -- backup         print a job, which goes on at the server
   pecking rerun --failed web.jsonl --save again.jsonl
-                                                   again for those that failed or were skipped
+                                                   again for those that failed or were skipped,
+                                                   five at a time, too
+  pecking run --stdin --to 'role=web' -- put-motd <motd
+                                                   a file to many, if their policies take it
 
 The targets (--to) and the exit codes: pecking --help";
 
@@ -80,6 +85,8 @@ pub(crate) struct Rerun {
 pub(crate) struct Task {
     pub(crate) command: Command,
     pub(crate) note: Option<String>,
+    /// At how many targets at once; all, if nothing is said.
+    pub(crate) batch: Option<Share>,
     /// What is amiss without being in the way.
     pub(crate) problem: Option<Problem>,
 }
@@ -113,8 +120,8 @@ pub(crate) struct RunOptions {
     #[arg(long, value_name = "DURATION", value_parser = args::positive_duration, allow_hyphen_values = true)]
     deadline: Option<Duration>,
 
-    /// Run on so many targets at once, or on so many of a hundred (10%); the next batch starts when
-    /// all of one have ended
+    /// Run on so many targets at once, or on so many of a hundred (10%), by their ranks; the next
+    /// batch starts when all of one have ended
     #[arg(long, value_name = "N", value_parser = batch, allow_hyphen_values = true, help_heading = "Batches")]
     batch: Option<Share>,
 
@@ -173,6 +180,7 @@ impl Run {
         Task {
             command: self.options.command(&self.words, self.to.as_deref()),
             note: None,
+            batch: self.options.batch,
             problem: None,
         }
     }
@@ -188,9 +196,24 @@ impl Rerun {
         let Some(to) = saved.selector()? else {
             return Ok(None);
         };
+        let options = &self.options;
+        if saved.has_input && !options.stdin && !options.dry_run {
+            return Err(Failure::Usage(format!(
+                "--failed {}: the command had input, which the file does not have; give it again: \
+                 --stdin < FILE",
+                path_line(&self.failed)
+            )));
+        }
+        // What was not to happen everywhere at once is not to do so now.
+        let batch = options.batch.or(saved.batch.filter(|_| !options.stdin));
+        let pace = match (options.batch, batch) {
+            (None, Some(Share::Count(count))) => format!(" (--batch {count}, as before)"),
+            _ => String::new(),
+        };
         Ok(Some(Task {
-            command: self.options.command(&saved.words, Some(&to)),
-            note: Some(saved.text()),
+            command: options.command(&saved.words, Some(&to)),
+            note: Some(saved.text() + &pace),
+            batch,
             problem: saved.problem(),
         }))
     }
@@ -228,15 +251,24 @@ impl RunOptions {
         self.pause.unwrap_or_default()
     }
 
-    /// Makes batches of the targets, if there are to be batches.
-    pub(crate) fn plan(&self, targets: impl FnOnce() -> Vec<SelectedTarget>) -> Option<Plan> {
-        let batch = self.batch?;
-        Some(Plan::new(targets(), batch, self.max_fail))
+    /// Makes batches of the targets. If the command line does not ask for that, what is out of reach
+    /// from the start is no reason not to begin.
+    pub(crate) fn plan(&self, targets: Vec<SelectedTarget>, batch: Share) -> Plan {
+        let mut plan = Plan::new(targets, batch, self.max_fail);
+        if self.batch.is_none() {
+            let unreached = u32::try_from(plan.unreached().len()).unwrap_or(u32::MAX);
+            plan.most_failures = plan.most_failures.saturating_add(unreached);
+        }
+        plan
     }
 
-    /// Whether the command goes to one batch of targets after the other.
-    pub(crate) fn is_rolling(&self) -> bool {
-        self.batch.is_some()
+    /// How those that failed are run again.
+    pub(crate) fn again(&self) -> Again {
+        Again {
+            saved: self.save.clone(),
+            has_input: self.stdin,
+            is_told: !self.show.quiet && !self.show.json,
+        }
     }
 
     fn command(&self, words: &[String], to: Option<&str>) -> Command {

@@ -7,6 +7,7 @@ use crate::failure::Failure;
 use crate::output::progress::{Part, Progress};
 use crate::output::screen::Screen;
 use crate::run;
+use crate::run::again::Again;
 use crate::run::reporter::{Reporter, Reports};
 use crate::settings::Settings;
 use client::{Client, Command, JobId, JobSummary};
@@ -42,6 +43,12 @@ pub(crate) fn follow(
         sinks,
         queued: None,
         problem: None,
+        // `rerun` reads what `run --save` keeps.
+        again: Again {
+            saved: None,
+            has_input: false,
+            is_told: false,
+        },
         is_of_commands: options.show.exit_code,
         is_interrupted: Arc::new(AtomicBool::new(false)),
         command: command(listed.as_ref()),

@@ -139,10 +139,12 @@ fn header_codes(look: Look) -> (String, String) {
 
 /// Whether the summary says all that there is to say of an outcome.
 fn is_in_summary(outcome: &Outcome) -> bool {
-    let has_own_end = matches!(
-        outcome.status,
-        Status::Done | Status::TimedOut | Status::Cancelled
-    );
+    let has_own_end = match outcome.status {
+        Status::Done | Status::TimedOut | Status::Cancelled => true,
+        // One that is here has a reason of its own.
+        Status::Absent => outcome.member.is_none(),
+        _ => false,
+    };
     has_own_end && !outcome.truncated && outcome.leftovers == Leftovers::default()
 }
 
@@ -167,6 +169,7 @@ mod tests {
         take(&Report::Accepted(Accepted {
             words: &[],
             to: None,
+            has_input: false,
             run: None,
             targets: 9,
         }));
@@ -254,10 +257,21 @@ mod tests {
             truncated: true,
             ..ended(4, Status::Done, Some(0))
         });
+        // That no client has a name is all that there is to say.
+        ends.push(Outcome {
+            member: None,
+            message: Some("no client here has the name \"web5\"".into()),
+            ..outcome("web5", Status::Absent, None)
+        });
+        ends.push(Outcome {
+            message: Some("it has no slots".into()),
+            ..ended(6, Status::Absent, None)
+        });
         let test = printed(Grouped::new(false), &[], &ends);
         assert_eq!(
             test.stderr(),
-            "web4: done, exit code 0, its output was cut\nweb[1-2]: refused: only print\n"
+            "web6: absent: it has no slots\nweb4: done, exit code 0, its output was cut\n\
+             web[1-2]: refused: only print\n"
         );
     }
 
@@ -295,6 +309,7 @@ mod tests {
             take(&Report::Accepted(Accepted {
                 words: &[],
                 to: None,
+                has_input: false,
                 run: None,
                 targets: 1000,
             }));

@@ -80,6 +80,8 @@ enum Line<'a> {
         #[serde(skip_serializing_if = "Option::is_none")]
         run: Option<&'a str>,
         targets: u32,
+        #[serde(skip_serializing_if = "std::ops::Not::not")]
+        stdin: bool,
     },
     Started {
         member: u64,
@@ -170,6 +172,7 @@ impl<'a> Line<'a> {
             to: accepted.to,
             run: accepted.run,
             targets: accepted.targets,
+            stdin: accepted.has_input,
         }
     }
 

@@ -122,6 +122,7 @@ mod tests {
         take(Report::Accepted(Accepted {
             words: &[],
             to: None,
+            has_input: false,
             run: None,
             targets,
         }));

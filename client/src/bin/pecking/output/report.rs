@@ -35,6 +35,7 @@ pub(crate) enum Report<'a> {
 pub(crate) struct Accepted<'a> {
     pub(crate) words: &'a [String],
     pub(crate) to: Option<&'a str>,
+    pub(crate) has_input: bool,
     /// Which run of the server it is: member numbers mean others in another one.
     pub(crate) run: Option<&'a str>,
     pub(crate) targets: u32,

@@ -60,7 +60,7 @@ impl SavedLines {
         file.write_all(json::line(report).as_bytes())?;
         // What is known of a target is in the file even if this process is killed.
         match report {
-            Report::Output(_) | Report::Started { .. } | Report::Target(_) => Ok(()),
+            Report::Output(_) | Report::Target(_) => Ok(()),
             _ => file.flush(),
         }
     }

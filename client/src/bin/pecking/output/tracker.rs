@@ -116,6 +116,7 @@ mod tests {
         tracker.hear(&Report::Accepted(Accepted {
             words: &[],
             to: None,
+            has_input: false,
             run: None,
             targets: 8,
         }));

@@ -4,6 +4,7 @@
 //! What comes back goes through a [`Reporter`] on a thread of its own to everything that shows or
 //! keeps it. This thread hears signals and never waits for a reader of the output.
 
+pub(crate) mod again;
 mod confirm;
 mod detach;
 mod names;
@@ -65,9 +66,9 @@ pub(crate) fn run(
     }
     let command = task.command.clone();
     if options.dry_run {
-        return dry_run::run(&client, &command, options.show.json, console);
+        return dry_run::run(&client, &command, task.batch, options.show.json, console);
     }
-    let targets = targets(&client, &command, options)?;
+    let targets = targets(&client, task, options)?;
     if let Some(most) = options.confirm_over {
         progress.hide();
         confirm::confirm(&targets, &command, most, &signals)?;
@@ -95,10 +96,11 @@ pub(crate) fn run(
         problem: task.problem.clone(),
         is_of_commands: options.show.exit_code,
         is_interrupted: Arc::clone(&is_interrupted),
+        again: options.again(),
         command,
     };
-    let started = match options.plan(|| targets) {
-        Some(plan) => start_rolling(reports, plan, options),
+    let started = match task.batch {
+        Some(batch) => start_rolling(reports, options.plan(targets, batch), options),
         None => start_one(reports, options),
     }?;
     let feed = started.feed;
@@ -122,16 +124,17 @@ pub(crate) fn run(
 /// The targets as of now, if they are needed before the command is sent.
 fn targets(
     client: &Client,
-    command: &Command,
+    task: &Task,
     options: &RunOptions,
 ) -> Result<Vec<SelectedTarget>, Failure> {
-    if !options.is_rolling() && options.confirm_over.is_none() {
+    let is_rolling = task.batch.is_some();
+    if !is_rolling && options.confirm_over.is_none() {
         return Ok(Vec::new());
     }
-    match client.select(command) {
+    match client.select(&task.command) {
         Ok(selected) => Ok(selected.targets),
         // Sending it says why.
-        Err(_) if !options.is_rolling() => Ok(Vec::new()),
+        Err(_) if !is_rolling => Ok(Vec::new()),
         Err(error) => Err(Failure::NotSent {
             message: render::refusal(&error, client),
             error,
@@ -222,13 +225,13 @@ impl Sent {
                         self.shown.end();
                         return Ok(None);
                     }
+                    // `print` does not wait for a blocked console, as `say` does.
+                    console.print(b"cancelling; interrupt again to leave at once\n".to_vec());
                     // From now on nothing is sent.
                     self.asked = None;
                     if let Some(handle) = &self.handle {
                         handle.cancel();
                     }
-                    // `print` does not wait for a blocked console, as `say` does.
-                    console.print(b"cancelling; interrupt again to leave at once\n".to_vec());
                 }
             }
         }

@@ -9,6 +9,7 @@ use crate::output::screen::Screen;
 use crate::output::summary::Summary;
 use crate::output::tracker::Tracker;
 use crate::prompt::queued::Queued;
+use crate::run::again::Again;
 use crate::run::names::Names;
 use client::{Client, Code, Command, Outcome, RequestError, SelectedTarget, SendEvent};
 use common::sys::sync::Arc;
@@ -27,6 +28,7 @@ pub(crate) struct Reports {
     pub(crate) queued: Option<Queued>,
     /// What is amiss before anything is sent.
     pub(crate) problem: Option<Problem>,
+    pub(crate) again: Again,
     /// Whether the exit codes of the commands themselves count.
     pub(crate) is_of_commands: bool,
     pub(crate) is_interrupted: Arc<AtomicBool>,
@@ -188,6 +190,7 @@ impl Reporter {
         self.report(&Report::Accepted(Accepted {
             words: command.words(),
             to: command.selector(),
+            has_input: command.has_input(),
             run: joined.run.as_deref(),
             targets,
         }))?;
@@ -228,15 +231,22 @@ impl Reporter {
         }
         for problem in self.faults() {
             self.fail(&problem)?;
+            self.to.again.forget_file();
         }
+        let mut again = None;
         if self.summary.targets() > 0 {
             let (summary, exit) = (std::mem::take(&mut self.summary), self.exit());
             self.report(&Report::Summary(&summary, exit))?;
+            again = self.to.again.text(&summary);
         }
         // What could not keep the summary itself.
         for problem in self.faults() {
             self.exits.fail(problem.exit);
             self.to.screen.say(&problem.message);
+            again = None;
+        }
+        if let Some(again) = again {
+            self.to.screen.note(&again);
         }
         self.to.screen.finish()?;
         self.to.screen.flush()

@@ -8,7 +8,7 @@ use crate::exit_code::ExitCode;
 use crate::failure::Failure;
 use crate::output::node_set::fold;
 use crate::output::report::Problem;
-use crate::run::plan::list_of;
+use crate::run::plan::{Share, list_of};
 use common::limits::{MAX_SELECTOR, OUTBOX_BYTES};
 use common::terminal::escape::{one_line, path_line};
 use common::wire::selector::check_name;
@@ -29,10 +29,23 @@ const MOST_NAMES: usize = 1 << 10;
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct SavedRun {
     pub(crate) words: Vec<String>,
-    /// By name, whether it ended with 0 there.
-    targets: BTreeMap<String, bool>,
+    /// Whether the command had input, which the file does not have.
+    pub(crate) has_input: bool,
+    /// Of a rolling run: how many targets its batches have.
+    pub(crate) batch: Option<Share>,
+    /// By name, how it ended there.
+    targets: BTreeMap<String, Ended>,
     /// Failed targets that the file does not name.
     unnamed: u32,
+}
+
+/// How it ended at a target, as far as the file says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Ended {
+    WithZero,
+    Otherwise,
+    /// The file has no outcome: it may have run, or run still.
+    Unknown,
 }
 
 /// A line, as far as it matters here; `client/JSON.md` describes all of it.
@@ -41,6 +54,11 @@ pub(crate) struct SavedRun {
 enum Line {
     Accepted {
         command: Vec<String>,
+        targets: u32,
+        #[serde(default)]
+        stdin: bool,
+    },
+    Batch {
         targets: u32,
     },
     Started {
@@ -133,8 +151,13 @@ impl SavedRun {
         let failed: Vec<&str> = self.failed().collect();
         let folded = fold(failed.iter().copied(), MOST_NAMES);
         let (all, words) = (self.targets.len(), quoted(&self.words));
+        let unknown = self.targets.values().filter(|it| **it == Ended::Unknown);
+        let unknown = match unknown.count() {
+            0 => String::new(),
+            count => format!(" (the file has no outcome of {count}: it may have run there)"),
+        };
         format!(
-            "again on {} of {all} targets: {folded}: {words}",
+            "again on {} of {all} targets: {folded}: {words}{unknown}",
             failed.len()
         )
     }
@@ -164,7 +187,8 @@ impl SavedRun {
     }
 
     fn failed(&self) -> impl Iterator<Item = &str> {
-        let failed = self.targets.iter().filter(|(_, is_done)| !**is_done);
+        let failed = self.targets.iter();
+        let failed = failed.filter(|(_, ended)| **ended != Ended::WithZero);
         failed.map(|(name, _)| name.as_str())
     }
 }
@@ -184,7 +208,19 @@ struct Reading {
 impl Reading {
     fn take(&mut self, line: Line) -> Result<(), String> {
         match line {
-            Line::Accepted { command, targets } => self.begin(command, targets),
+            Line::Accepted {
+                command,
+                targets,
+                stdin,
+            } => {
+                self.saved.has_input = stdin;
+                self.begin(command, targets)
+            }
+            Line::Batch { targets } => {
+                // The last one may be smaller.
+                self.saved.batch.get_or_insert(Share::Count(targets.max(1)));
+                Ok(())
+            }
             Line::Started { member, name } => self.open(Some(member), name),
             Line::Target { member, name } => self.open(member, name),
             Line::Outcome {
@@ -199,7 +235,8 @@ impl Reading {
                 self.told = self.told.saturating_add(1);
                 let is_done = status == "done" && exit_code == Some(0);
                 match name {
-                    Some(name) => self.end(name, is_done),
+                    Some(name) if is_done => self.end(name, Ended::WithZero),
+                    Some(name) => self.end(name, Ended::Otherwise),
                     None => {
                         self.saved.add_unnamed(u32::from(!is_done));
                         Ok(())
@@ -232,9 +269,9 @@ impl Reading {
         Ok(())
     }
 
-    fn end(&mut self, name: String, is_done: bool) -> Result<(), String> {
+    fn end(&mut self, name: String, ended: Ended) -> Result<(), String> {
         checked(&name)?;
-        self.saved.targets.insert(name, is_done);
+        self.saved.targets.insert(name, ended);
         Ok(())
     }
 
@@ -247,7 +284,7 @@ impl Reading {
         self.saved.add_unnamed(self.expected.saturating_sub(named));
         (self.expected, self.told) = (0, 0);
         open.into_values()
-            .try_for_each(|name| self.end(name, false))
+            .try_for_each(|name| self.end(name, Ended::Unknown))
     }
 
     fn finish(mut self) -> Result<SavedRun, String> {
@@ -332,6 +369,11 @@ mod tests {
         let done = outcome("web1", "done", 0);
         let saved = read(&[ACCEPTED, started, target, &done, cut]).expect("a file");
         assert_eq!(
+            saved.text(),
+            "again on 2 of 3 targets: web[7-8]: x 'y z' (the file has no outcome of 2: it may have \
+             run there)"
+        );
+        assert_eq!(
             saved.selector().ok().flatten().as_deref(),
             Some("web7,web8")
         );
@@ -349,6 +391,19 @@ mod tests {
             saved.selector().ok().flatten().as_deref(),
             Some("web1,web1")
         );
+    }
+
+    #[test]
+    fn a_file_says_whether_the_run_was_in_batches_and_had_input() {
+        let batch = |targets| format!(r#"{{"type":"batch","batch":1,"of":2,"targets":{targets}}}"#);
+        let saved = read(&[ACCEPTED, &batch(3), &batch(1)]).expect("a file");
+        assert_eq!(
+            (saved.batch, saved.has_input),
+            (Some(Share::Count(3)), false)
+        );
+        let with_input = ACCEPTED.replace('}', r#","stdin":true}"#);
+        let saved = read(&[&with_input]).expect("a file");
+        assert_eq!((saved.batch, saved.has_input), (None, true));
     }
 
     #[test]
@@ -396,7 +451,7 @@ mod tests {
     #[test]
     fn more_names_than_a_selector_holds_are_folded_or_told() {
         let saved = |name: &dyn Fn(usize) -> String| SavedRun {
-            targets: (0..2000).map(|n| (name(n), false)).collect(),
+            targets: (0..2000).map(|n| (name(n), Ended::Otherwise)).collect(),
             ..SavedRun::default()
         };
         let long = "a".repeat(50);
