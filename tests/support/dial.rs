@@ -25,7 +25,10 @@ pub(crate) fn try_dial(server: SocketAddr) -> io::Result<TcpStream> {
 fn carried(dialled: TcpStream) -> io::Result<TcpStream> {
     match tunnel::is_carrier() {
         true => tunnel::through(dialled),
-        false => Ok(dialled),
+        false => {
+            tunnel::is_plain(dialled.local_addr()?);
+            Ok(dialled)
+        }
     }
 }
 

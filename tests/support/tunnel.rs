@@ -101,6 +101,11 @@ pub(crate) fn through_with(server: TcpStream, config: Arc<ClientConfig>) -> io::
     Ok(near)
 }
 
+/// A connection with this address has no tunnel, though an earlier one may have had.
+pub(crate) fn is_plain(own: SocketAddr) {
+    addresses().remove(&own);
+}
+
 /// The address that the server sees, of a connection with this address at the test's end.
 pub(crate) fn address_at_server(own: SocketAddr) -> SocketAddr {
     addresses().get(&own).copied().unwrap_or(own)

@@ -15,7 +15,7 @@ use serde_json::json;
 const RUNNING: usize = 50;
 
 /// The drain time, and what may come after it.
-const DRAIN: Duration = Duration::from_secs(3);
+const DRAIN: Duration = Duration::from_secs(6);
 const BESIDES: Duration = Duration::from_secs(1);
 
 /// The drain time of a server without a reader of its output.
@@ -34,7 +34,7 @@ fn a_drain_gives_fifty_running_commands_their_outcomes_and_leaves_nothing() {
     if !fs::exists("/proc/self/cmdline").unwrap_or(false) {
         return skipped("there is no /proc to look for processes in");
     }
-    let server = Server::start(&["100", "--quiet", "--drain", "3s"]);
+    let server = Server::start(&["100", "--quiet", "--drain", "6s"]);
     let mut boss = server.raw("boss", 0);
     let root = ["--allow-any", "--allow-root"];
     let options = &root[..if rustix::process::geteuid().is_root() {

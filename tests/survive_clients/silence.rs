@@ -28,32 +28,40 @@ const UNDER_WAY_WITHIN: Duration = Duration::from_secs(30);
 /// The default heartbeat.
 const HEARTBEAT: Duration = Duration::from_secs(5);
 
-/// How long after two heartbeats all clients are gone, and told so.
+/// How long the server holds their places, besides two heartbeats.
+const HOLD: Duration = Duration::from_secs(1);
+
+/// How long after that all clients are away, or gone, and told so.
 const BESIDES: Duration = Duration::from_secs(1);
 
-/// Waits until so many are ranked, and checks that their ranks are closed up.
+fn is_ranked(_: &Value) -> bool {
+    true
+}
+
+fn has_connection(member: &Value) -> bool {
+    member.get("away_ms").is_none()
+}
+
+/// Waits until so many are like that, and checks that the ranks of all are closed up.
 #[track_caller]
-fn expect_members(boss: &mut Raw, count: usize, deadline: Instant) {
+fn expect_members(boss: &mut Raw, count: usize, is_so: fn(&Value) -> bool, deadline: Instant) {
     loop {
         let ranking = boss.result("members", &json!({}));
         let members = ranking["members"].as_array().expect("a list");
         let ranks = members.iter().map(|member| member["rank"].as_u64());
         assert!(ranks.eq((0..members.len() as u64).map(Some)), "{ranking}");
-        if members.len() == count {
+        let here = members.iter().filter(|member| is_so(member)).count();
+        if here == count {
             return;
         }
-        assert!(
-            Instant::now() < deadline,
-            "{} are still here",
-            members.len()
-        );
+        assert!(Instant::now() < deadline, "{here} are still here");
         std::thread::sleep(Duration::from_millis(20));
     }
 }
 
 #[test]
-fn stopped_clients_are_gone_within_two_heartbeats() {
-    let server = Server::start(&["100", "--quiet"]);
+fn stopped_clients_are_away_within_two_heartbeats_and_gone_after_the_hold() {
+    let server = Server::start(&["100", "--quiet", "--hold", "1s"]);
     let mut boss = server.raw("boss", 0);
     let workers: Vec<Process> = (0..STOPPED)
         .map(|n| {
@@ -65,6 +73,7 @@ fn stopped_clients_are_gone_within_two_heartbeats() {
     expect_members(
         &mut boss,
         STOPPED + 1,
+        is_ranked,
         Instant::now() + Duration::from_secs(30),
     );
     for worker in &workers {
@@ -89,7 +98,9 @@ fn stopped_clients_are_gone_within_two_heartbeats() {
     // A client with a socket that takes bytes is alive, and a debug build writes for seconds.
     let silent = if IS_RELEASE { stopped } else { on_its_way };
     let deadline = silent + HEARTBEAT * 2 + crate::support::loosely(BESIDES);
-    expect_members(&mut boss, 1, deadline);
+    expect_members(&mut boss, 1, has_connection, deadline);
+    let away = stopped.elapsed();
+    expect_members(&mut boss, 1, is_ranked, deadline + HOLD);
     let gone = stopped.elapsed();
     // A machine that takes longer to write all that sends the last of it to clients that are gone.
     let may_be_gone = on_its_way - stopped >= HEARTBEAT;
@@ -100,7 +111,7 @@ fn stopped_clients_are_gone_within_two_heartbeats() {
         assert!(may_be_gone || count("absent") == 0, "{tally}");
     }
     println!(
-        "all on its way after {:?}, all gone after {gone:?}",
+        "all on its way after {:?}, all away after {away:?}, gone after {gone:?}",
         on_its_way - stopped
     );
     for worker in &workers {

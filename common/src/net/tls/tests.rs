@@ -17,8 +17,9 @@ const WRITERS: usize = 3;
 /// Lines of each of them: more bytes than both sockets hold, several times over.
 const LINES: usize = 3_000;
 
-/// Lines after which a writer changes the keys.
-const LINES_PER_KEY: usize = 100;
+/// Lines after which a writer changes the keys: an end takes no more than 32 changes without data
+/// between them (rustls), and both ends change theirs.
+const LINES_PER_KEY: usize = 250;
 
 fn line(writer: usize, n: usize) -> Vec<u8> {
     // A record and more of one line now and then.
