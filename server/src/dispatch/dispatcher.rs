@@ -102,33 +102,40 @@ fn find_and_take(
     now: u64,
     flushes: &mut FlushSet<'_>,
 ) -> Result<Taken, RpcError> {
-    let (selection, on_record) = find_targets(hub, sender, request, now, flushes)?;
+    let selection = find_targets(hub, sender, request)?;
+    let on_record = reserve_records(hub, &selection.found, request, now, flushes)?;
     take(hub, sender, id, request, selection, on_record)
 }
 
-/// The targets of a request that is right, and the places for its records if there are any.
+/// The targets of a request that is right.
 #[inline]
 pub(crate) fn find_targets(
     hub: &Hub,
     sender: &Member,
     request: &Send<'_>,
-    now: u64,
-    flushes: &mut FlushSet<'_>,
-) -> Result<(Selection, Option<OnRecord>), RpcError> {
+) -> Result<Selection, RpcError> {
     check_numbers(request)?;
     check_run(hub, request)?;
-    let selection = find(hub, sender, request.to.as_ref(), Some(&request.command))?;
-    let on_record = match &hub.config.audit {
-        None => None,
-        Some(audit) => {
-            if audit.is_crowded() {
-                // What others are told does not wait for the log.
-                flushes.flush();
-            }
-            Some(record::reserve(audit, &selection.found, request, now)?)
-        }
+    find(hub, sender, request.to.as_ref(), Some(&request.command))
+}
+
+/// Places for the records of a command, if there are any.
+#[inline]
+pub(crate) fn reserve_records(
+    hub: &Hub,
+    found: &Found,
+    request: &Send<'_>,
+    now: u64,
+    flushes: &mut FlushSet<'_>,
+) -> Result<Option<OnRecord>, RpcError> {
+    let Some(audit) = &hub.config.audit else {
+        return Ok(None);
     };
-    Ok((selection, on_record))
+    if audit.is_crowded() {
+        // What others are told does not wait for the log.
+        flushes.flush();
+    }
+    record::reserve(audit, found, request, now).map(Some)
 }
 
 #[inline(never)]

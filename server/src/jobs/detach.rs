@@ -37,14 +37,16 @@ pub(crate) enum Answer {
 pub(crate) fn send(
     hub: &Hub,
     sender: &Arc<Member>,
-    mut request: Send<'_>,
+    mut request: Box<Send<'_>>,
     now: u64,
     flushes: &mut FlushSet<'_>,
 ) -> Result<Answer, RpcError> {
     let id = check(&hub.jobs, &request)?;
     let deadline = request.deadline_ms.unwrap_or(millis(JOB_DEADLINE));
     request.deadline_ms = Some(deadline);
-    let (selection, on_record) = dispatcher::find_targets(hub, sender, &request, now, flushes)?;
+    let selection = dispatcher::find_targets(hub, sender, &request)?;
+    let found = &selection.found;
+    let on_record = dispatcher::reserve_records(hub, found, &request, now, flushes)?;
     let (job, has_room) = open(hub, sender, id, &request, &selection.found)?;
     let taken = take(hub, &job, &request, selection, on_record, has_room);
     let taken = taken.inspect_err(|_| hub.jobs.take_back(&job))?;

@@ -20,7 +20,7 @@ impl Session<'_> {
         &mut self,
         member: &Arc<Member>,
         id: &Id,
-        request: Send<'_>,
+        request: Box<Send<'_>>,
     ) -> Flow {
         let (to, command) = (request.to.clone(), request.command);
         let sent = super::requests::may_send(member)

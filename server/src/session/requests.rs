@@ -29,8 +29,8 @@ pub(super) fn part(from: Option<u64>, limit: Option<u64>) -> (usize, usize) {
 }
 
 #[inline(never)]
-fn send_params(raw: Option<&RawValue>) -> Result<Send<'_>, RpcError> {
-    params(raw)
+fn send_params(raw: Option<&RawValue>) -> Result<Box<Send<'_>>, RpcError> {
+    params(raw).map(Box::new)
 }
 
 /// Whether a client has the right to send.
