@@ -7,6 +7,7 @@
 //! is held for a look-up or a change of the list, and never while something is written, sent or
 //! waited for.
 
+mod members_page;
 #[cfg(test)]
 mod tests;
 mod view;
@@ -16,8 +17,6 @@ use crate::member::Member;
 use crate::transcript::{Standings, Transcript, WHOLE_RANKING};
 use common::sys::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use common::sys::sync::{Arc, RwLock, read, write};
-use common::wire;
-use common::wire::name::Name;
 use common::wire::selector::GIVEN;
 use common::wire::tier::Tier;
 use foldhash::fast::RandomState;
@@ -266,51 +265,6 @@ impl Roster {
         look(View(&ranking))
     }
 
-    /// A part of the ranking, as the answer to `members`.
-    pub(crate) fn page(&self, from: usize, limit: usize, now: u64) -> wire::Members {
-        let ranking = read(&self.ranking);
-        let places = ranking.ranked.iter().skip(from).take(limit).cloned();
-        let places: Vec<Place> = places.collect();
-        let (total, max) = (ranking.ranked.len() as u32, ranking.max);
-        drop(ranking);
-        let line = |(at, place): (usize, Place)| line(&place.member, from + at, now);
-        let members = places.into_iter().enumerate().map(line).collect();
-        wire::Members {
-            members,
-            total,
-            max,
-        }
-    }
-
-    /// A part of the members that a client without the right to list is shown: without what tells
-    /// where they come from and what they have proven. `from` counts those that are shown.
-    pub(crate) fn page_of(
-        &self,
-        from: usize,
-        limit: usize,
-        now: u64,
-        is_shown: impl Fn(&Member) -> bool,
-    ) -> wire::Members {
-        let (places, max) = self.look(|view| (view.ranked().to_vec(), view.0.max));
-        let shown = places.iter().enumerate();
-        let shown: Vec<_> = shown.filter(|(_, place)| is_shown(&place.member)).collect();
-        let lines = shown
-            .iter()
-            .skip(from)
-            .take(limit)
-            .map(|(rank, place)| wire::Member {
-                address: None,
-                identity: None,
-                role: None,
-                ..line(&place.member, *rank, now)
-            });
-        wire::Members {
-            members: lines.collect(),
-            total: shown.len() as u32,
-            max,
-        }
-    }
-
     /// Whether a newcomer of this rank is news for a member that is told its rank.
     pub(crate) fn is_news(&self, newcomer: Standing) -> bool {
         newcomer.rank + 1 < newcomer.members && read(&self.ranking).listening > 0
@@ -546,29 +500,6 @@ impl Ranking {
             .iter()
             .map(|place| place.member.connection.peer());
         Standings::Whole(clients.collect())
-    }
-}
-
-/// A member of a rank, as the answer to `members` shows it.
-fn line(member: &Member, rank: usize, now: u64) -> wire::Member {
-    let bearer = member.bearer.as_ref();
-    wire::Member {
-        member: member.id,
-        name: Name::known(member.name.to_string()),
-        rank: rank as u32,
-        tier: member.tier,
-        address: Some(member.connection.peer().to_string()),
-        identity: bearer.and_then(|bearer| Some(bearer.wire_identity()?.into_owned())),
-        role: bearer.map(|bearer| bearer.role().into_owned()),
-        tags: member.tags.clone(),
-        slots: member.slots,
-        running: member.queue.running(),
-        queued: member.queue.queued(),
-        joined_ms: now.saturating_sub(member.joined),
-        away_ms: member
-            .connection
-            .away_since()
-            .map(|since| now.saturating_sub(since)),
     }
 }
 
