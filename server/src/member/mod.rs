@@ -19,8 +19,8 @@ use common::wire::tier::Tier;
 use std::fmt;
 
 /// Schedules checks of members' queues: the server's timers do.
-pub(crate) trait Watch {
-    fn watch(&self, member: &Arc<Member>, at: u64);
+pub(crate) trait ScheduleCheck {
+    fn schedule_check(&self, member: &Arc<Member>, at: u64);
 }
 
 /// One ranked client. Its rank is not in here: the roster knows it, and it changes.

@@ -14,7 +14,7 @@ use crate::dispatch::command::{Command, Target, Targets, Telling};
 #[cfg(test)]
 use crate::hub::Hub;
 #[cfg(test)]
-use crate::member::Watch;
+use crate::member::ScheduleCheck;
 use crate::member::{Member, Terms};
 #[cfg(test)]
 use crate::ranking::Place;
@@ -151,8 +151,8 @@ impl Watched {
 }
 
 #[cfg(test)]
-impl Watch for Watched {
-    fn watch(&self, _: &Arc<Member>, at: u64) {
+impl ScheduleCheck for Watched {
+    fn schedule_check(&self, _: &Arc<Member>, at: u64) {
         lock(&self.0).push(at);
     }
 }

@@ -7,7 +7,7 @@
 
 use crate::connection::Connection;
 use crate::jobs::Job;
-use crate::member::{Member, Watch};
+use crate::member::{Member, ScheduleCheck};
 use crate::millis;
 use common::sys::sync::{Arc, Condvar, Mutex, Weak, lock, wait_timeout};
 use std::collections::BTreeMap;
@@ -187,8 +187,8 @@ impl TimerQueue {
     }
 }
 
-impl Watch for TimerQueue {
-    fn watch(&self, member: &Arc<Member>, at: u64) {
+impl ScheduleCheck for TimerQueue {
+    fn schedule_check(&self, member: &Arc<Member>, at: u64) {
         self.schedule(at, Timer::Overdue(Arc::downgrade(member), at));
     }
 }

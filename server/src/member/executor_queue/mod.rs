@@ -12,7 +12,7 @@ mod table;
 
 use crate::dispatch::command::Assignment;
 use crate::dispatch::output_credit::OutputCredit;
-use crate::member::{Member, Watch};
+use crate::member::{Member, ScheduleCheck};
 use crate::millis;
 use common::limits::ANSWER_GRACE;
 use common::memory::Memory;
@@ -213,7 +213,7 @@ impl Member {
         assignment: Assignment,
         line: &mut Line,
         bounds: QueueBounds<'_>,
-        timers: &dyn Watch,
+        timers: &dyn ScheduleCheck,
         now: u64,
     ) -> Registered {
         let (slots, connection) = (self.queue.slots, &self.connection);
@@ -245,7 +245,12 @@ impl Member {
     }
 
     /// Takes a command out that the client has answered, and gives it the next ones.
-    pub(crate) fn answered(self: &Arc<Self>, id: u64, timers: &dyn Watch, now: u64) -> Answered {
+    pub(crate) fn answered(
+        self: &Arc<Self>,
+        id: u64,
+        timers: &dyn ScheduleCheck,
+        now: u64,
+    ) -> Answered {
         let mut table = lock(&self.queue.table);
         let running = table.running.remove(&id);
         let started = table.start_waiting(self.queue.slots, self, now);
@@ -259,7 +264,12 @@ impl Member {
     }
 
     /// Ends a command whose sender no longer wants it.
-    pub(crate) fn cancel(self: &Arc<Self>, id: u64, timers: &dyn Watch, now: u64) -> Cancelled {
+    pub(crate) fn cancel(
+        self: &Arc<Self>,
+        id: u64,
+        timers: &dyn ScheduleCheck,
+        now: u64,
+    ) -> Cancelled {
         let mut table = lock(&self.queue.table);
         let cancelled = if table.running.contains_key(&id) {
             table.cancel_running(id, &self.connection, now)
@@ -325,7 +335,7 @@ impl Member {
         at: u64,
         judged: u64,
         now: u64,
-        timers: &dyn Watch,
+        timers: &dyn ScheduleCheck,
     ) -> (Vec<TakenOut>, Vec<Arc<Member>>) {
         let mut table = lock(&self.queue.table);
         if table.watched != Some(at) {
@@ -362,7 +372,7 @@ impl Member {
     pub(crate) fn came_back(
         self: &Arc<Self>,
         away: u64,
-        timers: &dyn Watch,
+        timers: &dyn ScheduleCheck,
         now: u64,
     ) -> Vec<Arc<Member>> {
         let mut table = lock(&self.queue.table);
@@ -380,12 +390,12 @@ impl Member {
     }
 
     /// Ends a change: notes the load, and schedules the check that the queue asks for.
-    fn changed(self: &Arc<Self>, mut table: MutexGuard<'_, Table>, timers: &dyn Watch) {
+    fn changed(self: &Arc<Self>, mut table: MutexGuard<'_, Table>, timers: &dyn ScheduleCheck) {
         self.queue.count(&table);
         let watch = table.to_watch.take();
         drop(table);
         if let Some(at) = watch {
-            timers.watch(self, at);
+            timers.schedule_check(self, at);
         }
     }
 }
