@@ -89,7 +89,7 @@ pub(crate) fn give_up(hub: &Hub, member: &Arc<Member>, why: &str) {
     log::info!("{} left: {member}: {why}", member.connection.peer());
 }
 
-/// Puts on record, and shows, that a member has left which no session serves.
+/// Puts on record, and shows, that a member has left. No session does that for one that is away.
 pub(crate) fn on_record(hub: &Hub, member: &Member, why: &str) {
     hub.telemetry.left(member, why);
     if let Some(audit) = &hub.config.audit {

@@ -1,5 +1,5 @@
-//! The server of Pecking Order: ranks clients in the order in which they dial in, and relays
-//! their commands to lower-ranked clients.
+//! The server of Pecking Order: ranks clients by tier, and within a tier in the order in which they
+//! dial in, and relays their commands to lower-ranked clients.
 //!
 //! ```
 //! use server::{Config, Server};

@@ -1,4 +1,5 @@
-//! The executor: a trait that any closure fulfils, its result, and the originals' simulation.
+//! The executor: a trait that any closure fulfils, its result, and the simulation of the two
+//! original programs, which run nothing.
 
 use crate::execute::job::Job;
 use common::sys::sync::Arc;

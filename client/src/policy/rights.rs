@@ -1,4 +1,4 @@
-//! As what a run of a command starts: its user, its groups, the permissions of its new files, and
+//! What a program may do that a command starts: its user, its groups, the permissions of its new files, and
 //! whether it may gain more. What an entry leaves open follows from the client's own user.
 
 use super::command::{Settings, User};

@@ -96,8 +96,8 @@ impl Hold {
         }
     }
 
-    /// That of a client that has come back to its place alone: the token that it has shown is good,
-    /// too, until something arrives over its connection.
+    /// The place of a client that has come back without its lines. The token that it has shown stays
+    /// good until something arrives over its new connection.
     pub(crate) fn again(token: TokenHash, before: Option<TokenHash>, now: u64) -> Hold {
         let hold = Hold::new(token, now);
         let mut state = lock(&hold.state);

@@ -1,4 +1,4 @@
-//! Takes a `send`: finds its targets, registers it with each, and has it executed. Also the
+//! Takes a `send`: has its targets found, announces them, and has it executed by each. Also the
 //! ways in which a command ends early because of its sender.
 //!
 //! Three orders make it sound. `accepted` is in the sender's outbox before the first target is

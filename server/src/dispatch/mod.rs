@@ -1,4 +1,17 @@
-//! The way of a command: which clients it reaches, how they get it, and what comes back.
+//! The way of a command: which clients it reaches, how they get it, and what comes back. A session
+//! reads a `send` (`session/requests.rs`), and then:
+//!
+//! 1. [`dispatcher`] has the [`request`] checked, and its targets found ([`find`]): [`selection`]
+//!    decides by rank whom it reaches, and [`scope`] what the sender's role adds to that.
+//! 2. It makes a [`command`] of it, says how many targets there are, and tells those of a higher rank
+//!    ([`refusal_limiter`]).
+//! 3. [`distribute`] puts it into each target's queue (`member/executor_queue/`), or into its outbox
+//!    if it has a free slot.
+//! 4. What was put there is written at the end of the session's batch of lines ([`flush_set`]).
+//! 5. What an executor answers ([`execution_result`]) ends the command at that target; its output
+//!    ([`output_credit`]) and its [`input`] pass before that.
+//!
+//! [`preview`] does the first step alone, for `select`.
 
 pub(crate) mod command;
 pub(crate) mod dispatcher;

@@ -1,4 +1,4 @@
-//! Whose a job is, and how much an owner's jobs keep.
+//! The owner of a job, and how much the jobs of one owner keep.
 
 use super::Job;
 use crate::member::Member;

@@ -26,7 +26,7 @@ use std::time::{Duration, Instant};
 /// scheduler's turn; if that takes longer, the server has no use for another thread.
 const ROOM_PATIENCE: Duration = Duration::from_secs(1);
 
-/// How old a connection is before it has to make room, as long as there is courtesy left: time
+/// How old a connection is before it has to make room, as long as the server can be patient: time
 /// enough for a client that the scheduler keeps waiting between its first two calls, and too short
 /// for the next one to notice. A client behind 64 of one address, which fill its 16 places four
 /// times over, waits three times as long: still less than a tenth of a second.

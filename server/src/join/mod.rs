@@ -7,7 +7,7 @@
 //! 4. The session reads the first lines ([`joining`]); HTTP and other protocols end here.
 //! 5. [`admission`] checks what `join` asks for; [`throttle`] bounds how often an address may guess
 //!    the [`token`].
-//! 6. The roster (`ranking/`) ranks the member last, and its answer is queued. Or the client comes
+//! 6. The roster (`ranking/`) ranks the member last of its tier, and its answer is queued. Or the client comes
 //!    back to its place ([`resuming`]).
 
 pub(crate) mod acceptor;

@@ -1,5 +1,5 @@
-//! How often an address may guess the token. An address has 16 tries, of which a wrong one is
-//! back after a second, so the server checks no more than 16 wrong ones in a second; after 20 in a
+//! How often an address may guess the token. An address has 16 tries; one that a wrong
+//! token took comes back after a second, so the server checks no more than 16 wrong ones in a second; after 20 in a
 //! minute it checks none for a while. The right token costs none: thousands of clients behind one
 //! address come back unhindered.
 //!

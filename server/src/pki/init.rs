@@ -1,4 +1,4 @@
-//! Everything that a server needs which other machines reach, in one folder.
+//! One folder with everything that a server needs so that other machines can reach it.
 
 use super::address;
 use super::files::{self, SECRET, Written};

@@ -4,6 +4,10 @@
 //! The session flushes what a batch of input causes once, at its end. It never waits for another
 //! client. For its own it waits for input, and before that until the client has taken enough of what
 //! waits for it.
+//!
+//! This file reads lines, and hands each to what handles its kind: [`requests`] (with [`page`],
+//! [`jobs`] and [`watch`]) what a member asks or tells, [`results`] what an executor answers.
+//! [`leaving`] is the end of a member, [`away`] that of a connection whose place is held.
 
 mod away;
 mod jobs;

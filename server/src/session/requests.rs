@@ -1,4 +1,5 @@
-//! What a member asks for, or tells as a sender.
+//! What a member asks for, and what it tells by notifications, as a sender or as an executor. The
+//! answers of an executor are in `results`.
 
 use super::page::fit;
 use super::{Flow, Session, already_open};

@@ -1,6 +1,5 @@
-//! Promise 9: a panic in one session, or in what the timer thread does for one,
-//! removes that session only, wherever it happens. From inside, since no other build has a way to
-//! make it panic.
+//! A panic in one session, or in what the timer thread does for one, removes that session only,
+//! wherever it happens. These tests are inside, since no other build has a way to make it panic.
 
 use crate::authority::Authority;
 use crate::authority::grant::Proof;

@@ -1,4 +1,5 @@
-//! The exit codes of the program: the one table, and which of several counts.
+//! The exit codes of the program, and which of several counts. The help (`cli/mod.rs`) and README
+//! list them, too; tests hold both against this.
 
 use client::{Code, Outcome, RequestError, Status};
 use nix::sys::signal::Signal;
@@ -141,7 +142,9 @@ fn own_code(outcome: &Outcome) -> u8 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::cli::Cli;
     use crate::output::testing::outcome;
+    use clap::CommandFactory;
     use client::RpcError;
 
     #[test]
@@ -203,7 +206,7 @@ mod tests {
     }
 
     #[test]
-    fn the_readme_tells_all_codes_in_their_order() {
+    fn the_readme_tells_all_codes_in_their_order_and_the_help_tells_them_all() {
         let order = [
             ExitCode::Interrupted,
             ExitCode::Unread,
@@ -222,8 +225,15 @@ mod tests {
         let told = format!("From the worst to the best: {}.", codes.join(", "));
         let readme = include_str!("../../../../README.md");
         assert!(readme.contains(&told), "{told}");
+        let help = Cli::command().render_help().to_string();
+        let (_, help) = help.split_once("Exit codes").expect("the help lists them");
         for exit in order {
             assert!(readme.contains(&format!("| {} |", exit.code())), "{exit:?}");
+            let mut words = help.split([' ', '\n']);
+            assert!(
+                words.any(|word| word == exit.code().to_string()),
+                "{exit:?}"
+            );
         }
     }
 

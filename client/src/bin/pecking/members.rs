@@ -1,6 +1,6 @@
-//! `pecking members`: shows the other clients, by the ranks that a `run` finds them at: it takes the
-//! same place as the client that asks here, so that one's own rank is left out. With `--missing` it shows the
-//! expected machines that are not among them.
+//! `pecking members`: shows the other clients. This client itself is left out, so the ranks are those
+//! at which a `run` finds them, which takes the same place. With `--missing` it shows the expected
+//! machines that are not among them.
 
 use crate::cli::Form;
 use crate::exit_code::ExitCode;

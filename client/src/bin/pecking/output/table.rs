@@ -1,4 +1,4 @@
-//! The ranking as a table.
+//! The ranking, and the list of detached commands, as tables.
 
 use crate::output::render;
 use client::{JobSummary, Member, Status};
