@@ -5,8 +5,10 @@
 use super::Telemetry;
 use common::net::outbox::WrittenBytes;
 use common::sys::sync::Arc;
-use common::sys::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use common::wire::Status;
+// Not those that schedules are explored with: no thread decides anything by a count, and there are
+// thousands of them.
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 /// Parts: some more than the processors that count at the same time on most machines.
 const PARTS: usize = 16;
@@ -42,9 +44,8 @@ pub(crate) struct Totals {
 }
 
 /// The counts of a running server.
-#[derive(Default)]
 pub(crate) struct Counters {
-    parts: [Part; PARTS],
+    parts: Box<[Part]>,
     /// Each of a share of the connections.
     written: [Arc<WrittenBytes>; PARTS],
     connections: AtomicU64,
@@ -52,6 +53,22 @@ pub(crate) struct Counters {
     joined: AtomicU64,
     left: AtomicU64,
     slow: AtomicU64,
+}
+
+impl Default for Counters {
+    fn default() -> Counters {
+        // Made where they stay: they are tens of kilobytes.
+        let parts = std::iter::repeat_with(Part::default).take(PARTS);
+        Counters {
+            parts: parts.collect(),
+            written: Default::default(),
+            connections: AtomicU64::default(),
+            replaced: AtomicU64::default(),
+            joined: AtomicU64::default(),
+            left: AtomicU64::default(),
+            slow: AtomicU64::default(),
+        }
+    }
 }
 
 /// One part, on cache lines of its own: processors fetch two at a time.
