@@ -5,8 +5,10 @@ use std::num::NonZero;
 
 use crate::support::Raw;
 use crate::support::auth::{Auth, ROLES, token};
+use crate::support::held::Held;
 use crate::support::programs::Server;
 use crate::support::terminal::Terminal;
+use crate::support::tunnel;
 use rustix::process::Signal;
 use serde_json::json;
 
@@ -89,6 +91,30 @@ fn keys_sort_filter_and_show_details() {
     top.wait_for("PgDn");
     top.keys("?c");
     top.wait_for("nothing to cancel");
+}
+
+#[test]
+fn a_member_whose_connection_breaks_is_away_until_it_is_back() {
+    // A reset through a tunnel is none.
+    if tunnel::is_carrier() {
+        return;
+    }
+    let server = Server::start(&["20"]);
+    let mut web = Held::join(server.address(), "web", 1);
+    let top = start(&server, &[]);
+    top.wait_for("    0 web ");
+    web.wait_for_ack();
+    web.reset();
+    top.wait_for("  1 away  ");
+    top.wait_for(" away 1 s ");
+    // One that begins to look now is told, too.
+    let later = start(&server, &[]);
+    later.wait_for("  1 away  ");
+    web.come_back();
+    for top in [&top, &later] {
+        top.wait_without("away");
+        top.wait_for("    0 web ");
+    }
 }
 
 #[test]

@@ -4,7 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
 use crate::support::auth::{Auth, ROLES};
-use crate::support::{Raw, Server, Still, Vitals, loosely, ranked};
+use crate::support::held::Held;
+use crate::support::{Raw, Server, Still, Vitals, loosely, ranked, tunnel};
 use serde_json::{Value, json};
 
 const DOCUMENT: &str = include_str!("../../common/PROTOCOL.md");
@@ -415,6 +416,10 @@ fn shape(value: &Value, at: &str, into: &mut BTreeSet<String>) {
 
 #[test]
 fn the_example_of_the_document_has_what_is_told() {
+    // A reset through a tunnel is none, and the example has a member that is away.
+    if tunnel::is_carrier() {
+        return;
+    }
     let (_, text) = DOCUMENT.split_once("### Watching").expect("the section");
     let (_, text) = text.split_once("\n```json\n").expect("an example");
     let (text, _) = text.split_once("\n```").expect("its end");
@@ -430,9 +435,47 @@ fn the_example_of_the_document_has_what_is_told() {
     web.reply(&execute, &json!({"exit_code": 3}));
     boss.result_of(&id);
     boss.wait_for("a sample", |m| !m["params"]["samples"].is_null());
+    Held::join(server.address(), "held", 1).reset();
+    boss.wait_for("away", |m| !m["params"]["members"]["away"].is_null());
     let is = boss.result("watch", &json!({}));
     let (mut told, mut there) = (BTreeSet::new(), BTreeSet::new());
     shape(&example, "", &mut told);
     shape(&is, "", &mut there);
     assert_eq!(told, there, "{is}");
+}
+
+#[test]
+fn a_member_is_away_for_so_long_and_then_back() {
+    if tunnel::is_carrier() {
+        return;
+    }
+    let server = Server::start(9, &[]);
+    let mut watcher = Raw::join(&server, "viewer", 0);
+    let mut web = Held::join(server.address(), "web", 1);
+    let member = web.member();
+    let (_, first) = watch(&mut watcher);
+    let away_ms = |told: &Value| {
+        let joined = told["members"]["joined"].as_array().expect("members");
+        let web = joined.iter().find(|m| m["member"] == member).expect("web");
+        web["away_ms"].clone()
+    };
+    assert_eq!(away_ms(&first), Value::Null);
+    let away = |watcher: &mut Raw| {
+        let told = watcher.wait_for("away", |m| !m["params"]["members"]["away"].is_null());
+        let away = told["params"]["members"]["away"].clone();
+        assert_eq!(
+            (away[0][0].as_u64(), &away[1]),
+            (Some(member), &Value::Null)
+        );
+        away[0][1].clone()
+    };
+    web.wait_for_ack();
+    web.reset();
+    let so_far = away(&mut watcher).as_u64().expect("milliseconds");
+    let (_, again) = watch(&mut watcher);
+    assert!(away_ms(&again).as_u64() >= Some(so_far), "{again}");
+    web.come_back();
+    assert_eq!(away(&mut watcher), Value::Null);
+    let (_, back) = watch(&mut watcher);
+    assert_eq!(away_ms(&back), Value::Null);
 }

@@ -51,6 +51,8 @@ pub(crate) struct Member {
     pub(crate) identity: Option<String>,
     pub(crate) role: Option<String>,
     joined: u64,
+    /// Since when its connection is broken, by the server's own clock.
+    away: Option<u64>,
 }
 
 /// A machine that is not here, and was, or is expected.
@@ -95,7 +97,7 @@ impl Fleet {
         }
         self.server = Some(told.server);
         if let Some(changes) = told.members {
-            self.change_members(changes);
+            self.change_members(changes, told.now);
         }
         for departed in told.departed {
             self.departed
@@ -123,7 +125,8 @@ impl Fleet {
         self.find_missing();
     }
 
-    fn change_members(&mut self, changes: MemberChanges) {
+    /// Takes what has changed of the members by this time of the server's own clock.
+    fn change_members(&mut self, changes: MemberChanges, now: u64) {
         if changes.reset {
             self.members.clear();
             self.tiers.clear();
@@ -131,7 +134,7 @@ impl Fleet {
         for joined in changes.joined {
             self.tiers.insert(joined.member, joined.tier);
             self.members
-                .insert((joined.tier, joined.member), Member::of(joined));
+                .insert((joined.tier, joined.member), Member::of(joined, now));
         }
         for left in changes.left {
             if let Some(tier) = self.tiers.remove(&left) {
@@ -139,12 +142,21 @@ impl Fleet {
             }
         }
         for (number, running, queued) in changes.load {
-            let tier = self.tiers.get(&number);
-            if let Some(member) = tier.and_then(|tier| self.members.get_mut(&(*tier, number))) {
+            if let Some(member) = self.member_mut(number) {
                 (member.running, member.queued) = (running, queued);
             }
         }
+        for (number, away_ms) in changes.away {
+            if let Some(member) = self.member_mut(number) {
+                member.away = since(away_ms, now);
+            }
+        }
         self.is_partial = changes.more;
+    }
+
+    fn member_mut(&mut self, number: u64) -> Option<&mut Member> {
+        let tier = *self.tiers.get(&number)?;
+        self.members.get_mut(&(tier, number))
     }
 
     /// The executors that left and have not come back, the newest first, and the expected machines
@@ -186,8 +198,24 @@ impl Fleet {
 
     /// How long ago a member joined.
     pub(crate) fn age(&self, member: &Member) -> Duration {
+        self.since_own(member.joined)
+    }
+
+    /// For how long a member's connection has been broken, if it is.
+    pub(crate) fn away(&self, member: &Member) -> Option<Duration> {
+        member.away.map(|since| self.since_own(since))
+    }
+
+    /// How many members are away.
+    pub(crate) fn count_away(&self) -> usize {
+        let members = self.members.values();
+        members.filter(|member| member.away.is_some()).count()
+    }
+
+    /// How long ago a time of the server's own clock was.
+    fn since_own(&self, time: u64) -> Duration {
         self.clocks.map_or(Duration::ZERO, |(now, _, at)| {
-            Duration::from_millis(now.saturating_sub(member.joined)) + at.elapsed()
+            Duration::from_millis(now.saturating_sub(time)) + at.elapsed()
         })
     }
 
@@ -212,7 +240,7 @@ impl Fleet {
 }
 
 impl Member {
-    fn of(told: WatchedMember) -> Member {
+    fn of(told: WatchedMember, now: u64) -> Member {
         let escaped = |text: String| one_line(&text).into_owned();
         let tags = told
             .tags
@@ -228,6 +256,7 @@ impl Member {
             identity: told.identity.map(escaped),
             role: told.role.map(escaped),
             joined: told.joined,
+            away: since(told.away_ms, now),
         }
     }
 
@@ -297,6 +326,11 @@ impl Command {
     }
 }
 
+/// When something began that has gone on for so long.
+fn since(ms: Option<u64>, now: u64) -> Option<u64> {
+    ms.map(|ms| now.saturating_sub(ms))
+}
+
 fn cut<T>(queue: &mut VecDeque<T>, most: usize) {
     while queue.len() > most {
         queue.pop_front();
@@ -352,6 +386,35 @@ pub(crate) mod tests {
         assert_eq!(names(&fleet), ["c", "b\\x1b[2J"]);
         fleet.take(told(&json!({"members": {"reset": true, "joined": []}})));
         assert!(names(&fleet).is_empty());
+    }
+
+    #[test]
+    fn a_member_is_away_until_it_is_back_or_leaves() {
+        let mut fleet = Fleet::new(None);
+        let mut gone = member(2, "gone", 5, (0, 0));
+        gone["away_ms"] = json!(2000);
+        let first = [member(1, "web", 5, (0, 0)), gone];
+        for (changes, away) in [
+            (
+                json!({"reset": true, "joined": first}),
+                [("gone", 2)].as_slice(),
+            ),
+            (
+                json!({"away": [[1, 3000], [9, 1]]}),
+                &[("web", 3), ("gone", 2)],
+            ),
+            (json!({"away": [[2, null]]}), &[("web", 3)]),
+            (json!({"load": [[1, 1, 0]]}), &[("web", 3)]),
+            (json!({"left": [1]}), &[]),
+        ] {
+            fleet.take(told(&json!({"members": changes})));
+            let members = fleet.members.values();
+            let is: Vec<_> = members
+                .filter_map(|m| Some((&*m.name, fleet.away(m)?.as_secs())))
+                .collect();
+            assert_eq!(is, away, "{changes}");
+            assert_eq!(fleet.count_away(), away.len());
+        }
     }
 
     #[test]

@@ -23,7 +23,8 @@ q Ctrl-C         end
 
 RUN is slots in use of all; AGE is since it joined. Machines
 that left are missing until their name is back; so are those of
-expected.toml. DONE counts targets with an outcome.
+expected.toml. One that is away has lost its connection, and its
+place is held for a while. DONE counts targets with an outcome.
 
 ";
 
@@ -69,8 +70,9 @@ fn of_rung(rung: Rung, fleet: &Fleet) -> Option<String> {
     let lines = match rung {
         Rung::Here { rank, place } => {
             let member = fleet.members.get(&place)?;
+            let away = fleet.away(member).map(render::ago);
             let or_none = |text: &Option<String>| text.clone().unwrap_or_else(|| "-".into());
-            vec![
+            let mut lines = vec![
                 ("name", member.name.clone()),
                 ("rank", format!("{rank}, tier {}", place.0)),
                 ("member", format!("#{}", place.1)),
@@ -86,7 +88,9 @@ fn of_rung(rung: Rung, fleet: &Fleet) -> Option<String> {
                     ),
                 ),
                 ("joined", format!("{} ago", render::ago(fleet.age(member)))),
-            ]
+            ];
+            lines.extend(away.map(|away| ("away", format!("for {away}; its place is held"))));
+            lines
         }
         Rung::Missing(at) => {
             let missing = fleet.missing.get(at)?;

@@ -138,6 +138,10 @@ fn server(fleet: &Fleet, view: &View) -> String {
         line += "DRAINING  ";
     }
     line += &format!("{}/{} members", fleet.members.len(), facts.max);
+    let away = fleet.count_away();
+    if away > 0 {
+        line += &format!("  {away} away");
+    }
     if !fleet.missing.is_empty() {
         line += &format!("  {} missing", fleet.missing.len());
     }
@@ -323,6 +327,26 @@ mod tests {
                 screen(columns, rows, &fleet, &mut view);
             }
         }
+    }
+
+    #[test]
+    fn a_member_that_is_away_is_shown_as_such() {
+        let mut fleet = fleet(3);
+        let away = |ms: Option<u64>| told(&json!({"members": {"away": [[2, ms]]}}));
+        fleet.take(away(Some(3000)));
+        for (columns, rows, row) in [
+            (80, 24, " away 3 s "),
+            (40, 10, " away 3 s "),
+            (20, 5, " away…"),
+        ] {
+            let shown = screen(columns, rows, &fleet, &mut View::default()).join("\n");
+            assert!(shown.contains(row), "{row:?} at {columns}x{rows}:\n{shown}");
+        }
+        let shown = screen(80, 24, &fleet, &mut View::default());
+        assert!(shown[0].contains("  1 away  "), "{}", shown[0]);
+        fleet.take(away(None));
+        let shown = screen(80, 24, &fleet, &mut View::default()).join("\n");
+        assert!(!shown.contains("away"), "{shown}");
     }
 
     #[test]

@@ -46,7 +46,7 @@ fn ladder_columns(width: u16) -> [Column; 7] {
     [
         column(if rank < 4 { "#" } else { "RANK" }, rank, true, 0),
         column("NAME", name, false, 0),
-        column("RUN", if width < 30 { 5 } else { 9 }, true, 18),
+        column("RUN", if width < 30 { 5 } else { 10 }, true, 18),
         column("QUEUE", 6, true, 34),
         column("TIER", 4, true, 42),
         column("AGE", 7, true, 50),
@@ -103,7 +103,8 @@ fn rung_row(rung: &Rung, fleet: &Fleet, own: u64, look: Look) -> Row<7> {
                 return blank();
             };
             let is_own = place.1 == own;
-            let style = match (is_own, member.running, member.queued) {
+            let away = fleet.away(member).map(render::ago);
+            let style = match (is_own || away.is_some(), member.running, member.queued) {
                 (true, ..) => look.quiet(),
                 (_, _, 1..) => look.busy().add_modifier(Modifier::BOLD),
                 (_, 1.., _) => look.busy(),
@@ -113,9 +114,11 @@ fn rung_row(rung: &Rung, fleet: &Fleet, own: u64, look: Look) -> Row<7> {
                 true => format!("(this top) {}", member.tags),
                 false => member.tags.clone(),
             };
-            let run = match member.slots {
-                0 => "-".into(),
-                slots => format!("{}/{slots}", member.running),
+            // Where it is on the smallest screen, too, as `missing` is; details have the load.
+            let run = match (away, member.slots) {
+                (Some(away), _) => format!("away {away}"),
+                (None, 0) => "-".into(),
+                (None, slots) => format!("{}/{slots}", member.running),
             };
             let cells = [
                 rank.to_string(),
