@@ -435,7 +435,10 @@ fn the_example_of_the_document_has_what_is_told() {
     web.reply(&execute, &json!({"exit_code": 3}));
     boss.result_of(&id);
     boss.wait_for("a sample", |m| !m["params"]["samples"].is_null());
-    Held::join(server.address(), "held", 1).reset();
+    let held = Held::join(server.address(), "held", 1);
+    // One that is away when it is told of first is told so then.
+    boss.wait_for("it", |m| !m["params"]["members"]["joined"].is_null());
+    held.reset();
     boss.wait_for("away", |m| !m["params"]["members"]["away"].is_null());
     let is = boss.result("watch", &json!({}));
     let (mut told, mut there) = (BTreeSet::new(), BTreeSet::new());

@@ -3,6 +3,7 @@
 use super::{Look, fitted, text};
 use crate::output::render;
 use crate::top::fleet::{Command, Fleet};
+use crate::top::jobs::{Job, Jobs};
 use crate::top::view::{Pane, Rung, View};
 use ratatui::Frame;
 use ratatui::layout::Rect;
@@ -62,6 +63,18 @@ fn commands_columns(width: u16) -> [Column; 5] {
         column("TIME", 7, true, 50),
         column("FROM", from, false, 30),
         column("COMMAND", 8, false, 0),
+    ]
+}
+
+fn jobs_columns(width: u16) -> [Column; 5] {
+    let [status, done, _, mut to, _] = commands_columns(width);
+    to.title = "TO";
+    [
+        status,
+        done,
+        column("SENT", 7, true, 50),
+        to,
+        column("YOUR DETACHED COMMANDS", 8, false, 0),
     ]
 }
 
@@ -191,6 +204,39 @@ fn command_row(command: &Command, fleet: &Fleet, look: Look) -> Row<5> {
         time(command, fleet),
         command.from.clone(),
         command.words.clone(),
+    ];
+    Row { cells, style }
+}
+
+/// Draws the user's own detached commands.
+pub(super) fn jobs(frame: &mut Frame<'_>, area: Rect, jobs: &Jobs, view: &mut View, look: Look) {
+    let visible = view
+        .jobs
+        .visible(usize::from(area.height.saturating_sub(1)));
+    let shown = view.jobs.items[visible.clone()].iter();
+    let rows = shown.filter_map(|id| jobs.get(*id));
+    let rows = rows.map(|job| job_row(job, look));
+    let selected = view.jobs.at.checked_sub(visible.start);
+    let columns = jobs_columns(area.width);
+    table(frame, area, (&columns, rows), selected, look.head(true));
+    let first = area.rows().nth(1).filter(|_| visible.is_empty());
+    if let Some((at, why)) = first.zip(jobs.why_none.as_ref()) {
+        text(frame, at, why, look.quiet());
+    }
+}
+
+fn job_row(job: &Job, look: Look) -> Row<5> {
+    let style = match (job.is_open, job.failed) {
+        (_, 1..) => look.bad(),
+        (true, _) => look.busy(),
+        (false, _) => look.good(),
+    };
+    let cells = [
+        job.status().into(),
+        format!("{}/{}", job.ended, job.targets),
+        render::ago(job.age()),
+        job.to.clone(),
+        job.words.clone(),
     ];
     Row { cells, style }
 }
