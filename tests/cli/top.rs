@@ -147,7 +147,7 @@ fn a_detached_command_of_ones_own_is_cancelled_after_a_question() {
     top.wait_for("y or n? wanted");
     top.keys("y");
     top.wait_for("cancelled: wanted");
-    top.wait_for("failed");
+    top.wait_for("cancelled  ");
     top.keys("c");
     top.wait_for("it has ended already");
     top.keys("jc");

@@ -115,6 +115,8 @@ pub(crate) struct Job {
     pub(crate) ended: u32,
     pub(crate) failed: u32,
     pub(crate) is_open: bool,
+    /// What it came to most often at targets that did not do it.
+    worst: Option<Status>,
 }
 
 impl Jobs {
@@ -160,6 +162,7 @@ impl Job {
             ended,
             failed: ended - told.tally.of(Status::Done),
             is_open: told.open,
+            worst: worst(told),
         }
     }
 
@@ -168,13 +171,19 @@ impl Job {
         self.sent.0 + self.sent.1.elapsed()
     }
 
-    pub(crate) fn status(&self) -> &'static str {
-        match (self.is_open, self.failed) {
-            (true, _) => "runs",
-            (false, 0) => "done",
-            (false, _) => "failed",
+    /// What has become of it, in a word or two.
+    pub(crate) fn status(&self) -> String {
+        match (self.is_open, self.worst) {
+            (true, _) => "runs".into(),
+            (false, worst) => worst.unwrap_or(Status::Done).name().replace('_', " "),
         }
     }
+}
+
+fn worst(told: &JobSummary) -> Option<Status> {
+    let bad = Status::ALL.into_iter();
+    let bad = bad.filter(|status| *status != Status::Done && told.tally.of(*status) > 0);
+    bad.max_by_key(|status| told.tally.of(*status))
 }
 
 #[cfg(test)]
@@ -199,7 +208,12 @@ pub(crate) mod tests {
         let mut jobs = Jobs::default();
         jobs.take(Ok(vec![
             listed(2, &json!(["a\u{1b}[2J", "b"]), true),
-            listed(1, &json!(["c"]), false),
+            JobSummary {
+                tally: [(Status::Done, 1), (Status::TimedOut, 1)]
+                    .into_iter()
+                    .collect(),
+                ..listed(1, &json!(["c"]), false)
+            },
         ]));
         let shown = |jobs: &Jobs| -> Vec<_> {
             let shown = jobs
@@ -208,8 +222,8 @@ pub(crate) mod tests {
             shown.collect()
         };
         let both = [
-            (id(2), "a\\x1b[2J b".to_owned(), "runs"),
-            (id(1), "c".to_owned(), "done"),
+            (id(2), "a\\x1b[2J b".to_owned(), "runs".to_owned()),
+            (id(1), "c".to_owned(), "timed out".to_owned()),
         ];
         assert_eq!(shown(&jobs), both);
         assert_eq!(jobs.why_none, None);

@@ -232,7 +232,7 @@ fn job_row(job: &Job, look: Look) -> Row<5> {
         (false, _) => look.good(),
     };
     let cells = [
-        job.status().into(),
+        job.status(),
         format!("{}/{}", job.ended, job.targets),
         render::ago(job.age()),
         job.to.clone(),
