@@ -5,6 +5,7 @@
 //! takes the lowest tier unless `--tier` says otherwise: whatever ranks there already keeps its rank.
 //! It has no slots, and sends no commands.
 
+mod command;
 mod draw;
 mod fleet;
 mod jobs;

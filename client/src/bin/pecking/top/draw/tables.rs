@@ -2,7 +2,8 @@
 
 use super::{Look, fitted, text};
 use crate::output::render;
-use crate::top::fleet::{Command, Fleet};
+use crate::top::command::Command;
+use crate::top::fleet::Fleet;
 use crate::top::jobs::{Job, Jobs};
 use crate::top::view::{Pane, Rung, View};
 use ratatui::Frame;
