@@ -5,8 +5,10 @@ use std::num::NonZero;
 
 use crate::support::Raw;
 use crate::support::auth::{Auth, ROLES, token};
-use crate::support::programs::Server;
+use crate::support::held::Held;
+use crate::support::programs::{Ended, Server};
 use crate::support::terminal::Terminal;
+use crate::support::tunnel;
 use rustix::process::Signal;
 use serde_json::json;
 
@@ -89,6 +91,69 @@ fn keys_sort_filter_and_show_details() {
     top.wait_for("PgDn");
     top.keys("?c");
     top.wait_for("nothing to cancel");
+}
+
+#[test]
+fn a_member_whose_connection_breaks_is_away_until_it_is_back() {
+    // A reset through a tunnel is none.
+    if tunnel::is_carrier() {
+        return;
+    }
+    let server = Server::start(&["20"]);
+    let mut web = Held::join(server.address(), "web", 1);
+    let top = start(&server, &[]);
+    top.wait_for("    0 web ");
+    web.wait_for_ack();
+    web.reset();
+    top.wait_for("  1 away  ");
+    top.wait_for(" away 1 s ");
+    // One that begins to look now is told, too.
+    let later = start(&server, &[]);
+    later.wait_for("  1 away  ");
+    web.come_back();
+    for top in [&top, &later] {
+        top.wait_without("away");
+        top.wait_for("    0 web ");
+    }
+}
+
+#[test]
+fn a_detached_command_of_ones_own_is_cancelled_after_a_question() {
+    let server = Server::start(&["20"]);
+    let mut web = join(&server, "web", 6);
+    let detach = |word: &str| {
+        let words = ["run", "--detach", "--to", "web", "--", word];
+        Ended::of(&mut server.client(&words)).expect_code(0);
+    };
+    detach("other");
+    let other = web.execute();
+    detach("wanted");
+    // Those of tier 5 are not for a client of the lowest tier.
+    let low = start(&server, &[]);
+    let top = start(&server, &["--tier", "5"]);
+    for top in [&low, &top] {
+        top.wait_for("J jobs");
+        top.keys("J");
+        top.wait_for("c cancel");
+        top.wait_for("YOUR DETACHED");
+    }
+    low.wait_for("none; without an auth file");
+    top.wait_for("  wanted");
+    top.keys("c");
+    top.wait_for("cancel this job, y or n? wanted");
+    top.keys("n");
+    top.wait_for("not cancelled");
+    top.keys("c");
+    top.wait_for("y or n? wanted");
+    top.keys("y");
+    top.wait_for("cancelled: wanted");
+    top.wait_for("cancelled  ");
+    top.keys("c");
+    top.wait_for("it has ended already");
+    top.keys("jc");
+    top.wait_for("y or n? other");
+    top.keys("y");
+    assert_eq!(web.notification("cancel"), json!({"id": other.id}));
 }
 
 #[test]

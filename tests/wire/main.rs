@@ -40,3 +40,4 @@ mod tiers;
 mod time;
 mod tls;
 mod watch;
+mod watch_away;

@@ -1,11 +1,10 @@
 //! The server as `top` knows it: what it was told so far, put together. Text of other clients is
 //! escaped here, once, and nothing else of it gets to the screen.
 
+use super::command::Command;
 use crate::expected::Expected;
 use crate::output::render;
-use client::{
-    Departed, MemberChanges, Sample, ServerFacts, Tier, Watched, WatchedCommand, WatchedMember,
-};
+use client::{Departed, MemberChanges, Sample, ServerFacts, Tier, Watched, WatchedMember};
 use common::terminal::escape::one_line;
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::time::{Duration, Instant};
@@ -51,6 +50,8 @@ pub(crate) struct Member {
     pub(crate) identity: Option<String>,
     pub(crate) role: Option<String>,
     joined: u64,
+    /// Since when its connection is broken, by the server's own clock.
+    away: Option<u64>,
 }
 
 /// A machine that is not here, and was, or is expected.
@@ -59,19 +60,6 @@ pub(crate) struct Missing {
     pub(crate) why: String,
     /// When it left, by the server's clock on the wall.
     at_ms: Option<u64>,
-}
-
-/// A command, with what became of it so far.
-pub(crate) struct Command {
-    pub(crate) at_ms: u64,
-    pub(crate) from: String,
-    pub(crate) from_rank: u32,
-    pub(crate) words: String,
-    pub(crate) targets: u32,
-    /// By the name of the status.
-    pub(crate) outcomes: Vec<(String, u32)>,
-    pub(crate) not_zero: u32,
-    pub(crate) ended_ms: Option<u64>,
 }
 
 impl Fleet {
@@ -95,7 +83,7 @@ impl Fleet {
         }
         self.server = Some(told.server);
         if let Some(changes) = told.members {
-            self.change_members(changes);
+            self.change_members(changes, told.now);
         }
         for departed in told.departed {
             self.departed
@@ -123,7 +111,8 @@ impl Fleet {
         self.find_missing();
     }
 
-    fn change_members(&mut self, changes: MemberChanges) {
+    /// Takes what has changed of the members by this time of the server's own clock.
+    fn change_members(&mut self, changes: MemberChanges, now: u64) {
         if changes.reset {
             self.members.clear();
             self.tiers.clear();
@@ -131,7 +120,7 @@ impl Fleet {
         for joined in changes.joined {
             self.tiers.insert(joined.member, joined.tier);
             self.members
-                .insert((joined.tier, joined.member), Member::of(joined));
+                .insert((joined.tier, joined.member), Member::of(joined, now));
         }
         for left in changes.left {
             if let Some(tier) = self.tiers.remove(&left) {
@@ -139,12 +128,21 @@ impl Fleet {
             }
         }
         for (number, running, queued) in changes.load {
-            let tier = self.tiers.get(&number);
-            if let Some(member) = tier.and_then(|tier| self.members.get_mut(&(*tier, number))) {
+            if let Some(member) = self.member_mut(number) {
                 (member.running, member.queued) = (running, queued);
             }
         }
+        for (number, away_ms) in changes.away {
+            if let Some(member) = self.member_mut(number) {
+                member.away = since(away_ms, now);
+            }
+        }
         self.is_partial = changes.more;
+    }
+
+    fn member_mut(&mut self, number: u64) -> Option<&mut Member> {
+        let tier = *self.tiers.get(&number)?;
+        self.members.get_mut(&(tier, number))
     }
 
     /// The executors that left and have not come back, the newest first, and the expected machines
@@ -186,8 +184,24 @@ impl Fleet {
 
     /// How long ago a member joined.
     pub(crate) fn age(&self, member: &Member) -> Duration {
+        self.since_own(member.joined)
+    }
+
+    /// For how long a member's connection has been broken, if it is.
+    pub(crate) fn away(&self, member: &Member) -> Option<Duration> {
+        member.away.map(|since| self.since_own(since))
+    }
+
+    /// How many members are away.
+    pub(crate) fn count_away(&self) -> usize {
+        let members = self.members.values();
+        members.filter(|member| member.away.is_some()).count()
+    }
+
+    /// How long ago a time of the server's own clock was.
+    fn since_own(&self, time: u64) -> Duration {
         self.clocks.map_or(Duration::ZERO, |(now, _, at)| {
-            Duration::from_millis(now.saturating_sub(member.joined)) + at.elapsed()
+            Duration::from_millis(now.saturating_sub(time)) + at.elapsed()
         })
     }
 
@@ -212,7 +226,7 @@ impl Fleet {
 }
 
 impl Member {
-    fn of(told: WatchedMember) -> Member {
+    fn of(told: WatchedMember, now: u64) -> Member {
         let escaped = |text: String| one_line(&text).into_owned();
         let tags = told
             .tags
@@ -228,6 +242,7 @@ impl Member {
             identity: told.identity.map(escaped),
             role: told.role.map(escaped),
             joined: told.joined,
+            away: since(told.away_ms, now),
         }
     }
 
@@ -250,51 +265,9 @@ impl Missing {
     }
 }
 
-impl Command {
-    fn of(told: &WatchedCommand<'_>) -> Command {
-        let words: Vec<String> = serde_json::from_str(told.command.get()).unwrap_or_default();
-        let outcomes = told.outcomes.iter();
-        Command {
-            at_ms: told.at_ms,
-            from: one_line(&told.from.name).into_owned(),
-            from_rank: told.from.rank,
-            words: render::words(&words),
-            targets: told.targets,
-            outcomes: outcomes
-                .map(|(status, count)| (one_line(status).replace('_', " "), *count))
-                .collect(),
-            not_zero: told.not_zero,
-            ended_ms: told.ended_ms,
-        }
-    }
-
-    pub(crate) fn is_open(&self) -> bool {
-        self.ended_ms.is_none()
-    }
-
-    /// How many of its outcomes have come.
-    pub(crate) fn ended(&self) -> u32 {
-        self.outcomes.iter().map(|(_, count)| count).sum()
-    }
-
-    /// How many did not do it, or not with exit code 0.
-    pub(crate) fn failed(&self) -> u32 {
-        let done = self.outcomes.iter().find(|(status, _)| status == "done");
-        let done = done.map_or(0, |(_, count)| *count);
-        self.ended() - done.min(self.ended()) + self.not_zero
-    }
-
-    /// What has become of it, in a word or two.
-    pub(crate) fn status(&self) -> String {
-        let bad = self.outcomes.iter().filter(|(status, _)| status != "done");
-        let worst = bad.max_by_key(|(_, count)| *count);
-        match (self.is_open(), worst) {
-            (true, _) => "runs".into(),
-            (false, Some((status, _))) => status.clone(),
-            (false, None) if self.not_zero > 0 => "exit code".into(),
-            (false, None) => "done".into(),
-        }
-    }
+/// When something began that has gone on for so long.
+fn since(ms: Option<u64>, now: u64) -> Option<u64> {
+    ms.map(|ms| now.saturating_sub(ms))
 }
 
 fn cut<T>(queue: &mut VecDeque<T>, most: usize) {
@@ -355,6 +328,35 @@ pub(crate) mod tests {
     }
 
     #[test]
+    fn a_member_is_away_until_it_is_back_or_leaves() {
+        let mut fleet = Fleet::new(None);
+        let mut gone = member(2, "gone", 5, (0, 0));
+        gone["away_ms"] = json!(2000);
+        let first = [member(1, "web", 5, (0, 0)), gone];
+        for (changes, away) in [
+            (
+                json!({"reset": true, "joined": first}),
+                [("gone", 2)].as_slice(),
+            ),
+            (
+                json!({"away": [[1, 3000], [9, 1]]}),
+                &[("web", 3), ("gone", 2)],
+            ),
+            (json!({"away": [[2, null]]}), &[("web", 3)]),
+            (json!({"load": [[1, 1, 0]]}), &[("web", 3)]),
+            (json!({"left": [1]}), &[]),
+        ] {
+            fleet.take(told(&json!({"members": changes})));
+            let members = fleet.members.values();
+            let is: Vec<_> = members
+                .filter_map(|m| Some((&*m.name, fleet.away(m)?.as_secs())))
+                .collect();
+            assert_eq!(is, away, "{changes}");
+            assert_eq!(fleet.count_away(), away.len());
+        }
+    }
+
+    #[test]
     fn executors_that_left_are_missing_until_their_name_is_back() {
         let mut fleet = Fleet::new(None);
         let left = |name: &str, slots: u32| json!({"member": 5, "name": name, "tier": 5, "slots": slots, "why": "closed", "at_ms": 990_000});
@@ -370,32 +372,5 @@ pub(crate) mod tests {
             &json!({"members": {"joined": [member(6, "web", 5, (0, 0))]}}),
         ));
         assert!(fleet.missing.is_empty());
-    }
-
-    #[test]
-    fn a_command_says_what_became_of_it() {
-        let mut fleet = Fleet::new(None);
-        let command = |outcomes: Value, not_zero: u32, ended: Option<u64>| {
-            json!({"commands": [{"id": 7, "at_ms": 1, "from": {"member": 1, "name": "boss", "rank": 0},
-                "command": ["a", "b\tc"], "targets": 3, "outcomes": outcomes, "not_zero": not_zero,
-                "ended_ms": ended}]})
-        };
-        for (outcomes, not_zero, ended, status, failed) in [
-            (json!({"done": 1}), 0, None, "runs", 0),
-            (json!({"done": 3}), 0, Some(2), "done", 0),
-            (json!({"done": 3}), 2, Some(2), "exit code", 2),
-            (
-                json!({"done": 1, "timed_out": 2}),
-                0,
-                Some(2),
-                "timed out",
-                2,
-            ),
-        ] {
-            fleet.take(told(&command(outcomes, not_zero, ended)));
-            let shown = &fleet.commands[&7];
-            assert_eq!((&*shown.status(), shown.failed()), (status, failed));
-            assert_eq!(shown.words, "a b\\tc");
-        }
     }
 }

@@ -1,12 +1,14 @@
 //! `pecking top`: the server as it changes, at a terminal. It watches ([`client::Client::watch`]) and
-//! asks for nothing again and again.
+//! asks for nothing again and again, except for the user's own detached commands while these are shown.
 //!
 //! It is a client like others and has a rank, as `members` has while it asks. It stays longer, so it
 //! takes the lowest tier unless `--tier` says otherwise: whatever ranks there already keeps its rank.
-//! It has no slots, and sends nothing.
+//! It has no slots, and sends no commands.
 
+mod command;
 mod draw;
 mod fleet;
+mod jobs;
 mod screen;
 mod view;
 
@@ -19,15 +21,17 @@ use crate::output::with_log;
 use crate::settings::Settings;
 use client::{Client, ClientEvent, Disconnect, RequestError, Watch, Watched};
 use common::logging::format::LogFormat;
+use common::sys::sync::Arc;
 use common::terminal::escape::one_line;
 use crossbeam_channel::{Receiver, never, select};
 use draw::Look;
 use fleet::Fleet;
+use jobs::{Answer, Asker, Jobs};
 use ratatui::crossterm::event::{Event, KeyEventKind};
 use screen::{Log, Screen, of_terminal};
 use std::io::{self, IsTerminal};
 use std::time::Duration;
-use view::{Flow, View};
+use view::{Flow, Pane, View};
 
 /// How often times are shown anew if nothing else happens.
 const SECOND: Duration = Duration::from_secs(1);
@@ -49,7 +53,9 @@ pub(crate) fn top(
     with_log("warn", (log.clone(), format), |console| {
         let expected = Expected::load().map_err(Failure::Usage)?;
         let (client, signals) = settings.join(console)?;
+        let client = Arc::new(client);
         let watch = client.watch().map_err(not_watched)?;
+        let asker = Asker::start(&client)?;
         let look = Look {
             has_colours: options.has_colours(),
         };
@@ -58,12 +64,15 @@ pub(crate) fn top(
             client: &client,
             watch: Some(watch),
             fleet: Fleet::new(expected),
+            jobs: Jobs::default(),
+            asker,
             view: View::default(),
             look,
             screen,
         };
         let end = top.run(&signals);
-        client.leave();
+        // It leaves. While a question is open it does so once that has an answer, or with the program.
+        drop(client);
         end
     })
 }
@@ -72,6 +81,8 @@ struct Top<'a> {
     client: &'a Client,
     watch: Option<Watch>,
     fleet: Fleet,
+    jobs: Jobs,
+    asker: Asker,
     view: View,
     look: Look,
     screen: Screen,
@@ -82,13 +93,20 @@ impl Top<'_> {
     fn run(mut self, signals: &Signals) -> Result<ExitCode, Failure> {
         let keys = screen::events()?;
         loop {
+            if self.view.pane == Pane::Jobs && self.client.is_connected() {
+                self.asker.list();
+            }
             self.draw()?;
             let told = self.told();
             select! {
                 recv(keys) -> event => match event {
                     Ok(Ok(Event::Key(key))) if key.kind != KeyEventKind::Release => {
-                        if self.view.key(key) == Flow::Ends {
-                            return Ok(ExitCode::Done);
+                        match self.view.key(key, &self.jobs) {
+                            Flow::Ends => return Ok(ExitCode::Done),
+                            Flow::Cancels(job) if !self.asker.cancel(job) => {
+                                self.view.note = Some("not cancelled: others wait for an answer".into());
+                            }
+                            Flow::Cancels(_) | Flow::GoesOn => {}
                         }
                     }
                     // Another size is seen when it is drawn the next time.
@@ -99,6 +117,10 @@ impl Top<'_> {
                 recv(told) -> told => match told {
                     Ok(told) => self.take(*told),
                     Err(_) => self.watch_again()?,
+                },
+                recv(self.asker.answers) -> answer => match answer {
+                    Ok(answer) => self.take_answer(answer),
+                    Err(_) => return Err(lost(&Disconnect::Closed)),
                 },
                 recv(self.client.events()) -> event => match event {
                     Ok(event) => self.hear(event)?,
@@ -112,10 +134,10 @@ impl Top<'_> {
 
     fn draw(&mut self) -> Result<(), Failure> {
         self.view.own = self.client.member();
-        self.view.update(&self.fleet);
-        let (fleet, view, look) = (&self.fleet, &mut self.view, self.look);
+        self.view.update(&self.fleet, &self.jobs);
+        let (known, view, look) = ((&self.fleet, &self.jobs), &mut self.view, self.look);
         let terminal = &mut self.screen.terminal;
-        let drawn = terminal.draw(|frame| draw::draw(frame, fleet, view, look));
+        let drawn = terminal.draw(|frame| draw::draw(frame, known, view, look));
         drawn.map(drop).map_err(|e| of_terminal(&e))
     }
 
@@ -130,6 +152,20 @@ impl Top<'_> {
         let more = self.told();
         while let Ok(told) = more.try_recv() {
             self.fleet.take(*told);
+        }
+    }
+
+    fn take_answer(&mut self, answer: Answer) {
+        self.asker.note(&answer);
+        match answer {
+            Answer::Listed(listed) => self.jobs.take(listed),
+            Answer::Cancelled(job, result) => {
+                let words = self.jobs.get(job).map_or("the command", |job| &*job.words);
+                self.view.note = Some(match result {
+                    Ok(()) => format!("cancelled: {words}"),
+                    Err(error) => format!("not cancelled: {}", one_line(&error.to_string())),
+                });
+            }
         }
     }
 
@@ -151,6 +187,7 @@ impl Top<'_> {
         match event {
             ClientEvent::Lost(reason) => {
                 self.watch = None;
+                self.view.take_back();
                 let reason = reason.to_string();
                 self.view.lost = Some(format!(
                     "connection lost: {}; joining again",

@@ -2,16 +2,17 @@
 //! that.
 
 use super::fleet::{Fleet, Place};
+use super::jobs::Jobs;
+use client::JobId;
 use ratatui::crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 use std::cmp::Reverse;
 
 /// Characters of a filter: more than any name has.
 const LONGEST_FILTER: usize = 128;
 
-/// Why no command can be cancelled here: this client sends none. A detached one could be, by its
-/// number.
-pub(crate) const NO_CANCEL: &str =
-    "nothing to cancel: top sends no commands; Ctrl-C cancels a run where it runs";
+/// Why nothing can be cancelled where other clients' commands are, too: the server does not say which
+/// of them is a job of the user's.
+const NO_CANCEL: &str = "nothing to cancel here; J shows your detached commands, which c cancels";
 
 /// A part of the screen that keys are for.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -19,6 +20,8 @@ pub(crate) enum Pane {
     #[default]
     Ladder,
     Commands,
+    /// The user's own detached commands, in the place of all commands.
+    Jobs,
 }
 
 /// The order of the ladder.
@@ -69,6 +72,9 @@ pub(crate) struct View {
     pub(crate) ladder: List<Rung>,
     /// The numbers of commands: those that run, then the others, the newest of each first.
     pub(crate) commands: List<u64>,
+    pub(crate) jobs: List<JobId>,
+    /// The job that the user is asked about: whether it is to end.
+    pub(crate) asked: Option<JobId>,
 }
 
 /// What becomes of `top` after a key.
@@ -76,6 +82,8 @@ pub(crate) struct View {
 pub(crate) enum Flow {
     GoesOn,
     Ends,
+    /// The user wants the end of this job, and has said so twice.
+    Cancels(JobId),
 }
 
 /// Lines of which some fit on the screen, and one may be selected.
@@ -156,9 +164,19 @@ impl Sort {
     }
 }
 
+impl Pane {
+    fn next(self) -> Pane {
+        match self {
+            Pane::Ladder => Pane::Commands,
+            Pane::Commands => Pane::Jobs,
+            Pane::Jobs => Pane::Ladder,
+        }
+    }
+}
+
 impl View {
     /// Finds the lines anew, after anything has changed.
-    pub(crate) fn update(&mut self, fleet: &Fleet) {
+    pub(crate) fn update(&mut self, fleet: &Fleet, jobs: &Jobs) {
         let filter = self.filter.to_lowercase();
         let fits = |text: &str| filter.is_empty() || text.to_lowercase().contains(&filter);
         let ranked = fleet.members.iter().enumerate();
@@ -194,14 +212,24 @@ impl View {
         let fitting = all.filter(|(_, command)| fits(&command.words) || fits(&command.from));
         self.commands
             .set(fitting.map(|(id, _)| *id).collect(), |a, b| a == b);
+        let fitting = jobs
+            .iter()
+            .filter(|(_, job)| fits(&job.words) || fits(&job.by));
+        self.jobs
+            .set(fitting.map(|(id, _)| id).collect(), |a, b| a == b);
     }
 
     /// Does what a key is for.
-    pub(crate) fn key(&mut self, key: KeyEvent) -> Flow {
-        self.note = None;
+    pub(crate) fn key(&mut self, key: KeyEvent, jobs: &Jobs) -> Flow {
+        let asked = self.asked;
+        self.take_back();
         let is_control = key.modifiers.contains(KeyModifiers::CONTROL);
         match key.code {
             KeyCode::Char('c') if is_control => return Flow::Ends,
+            KeyCode::Char('y' | 'Y') if asked.is_some() && !is_control => {
+                return asked.map_or(Flow::GoesOn, Flow::Cancels);
+            }
+            _ if asked.is_some() => self.note = Some("not cancelled".into()),
             _ if is_control => {}
             _ if self.is_typing => self.type_filter(key.code),
             KeyCode::Char('q') => return Flow::Ends,
@@ -211,16 +239,33 @@ impl View {
             KeyCode::Char('?' | 'h') => self.toggle(Popup::Help),
             KeyCode::Char('/') => (self.is_typing, self.popup) = (true, Popup::None),
             KeyCode::Char('s') => self.sort = self.sort.next(),
-            KeyCode::Char('c') => self.note = Some(NO_CANCEL.into()),
-            KeyCode::Tab | KeyCode::BackTab => {
-                self.pane = match self.pane {
-                    Pane::Ladder => Pane::Commands,
-                    Pane::Commands => Pane::Ladder,
-                };
-            }
+            KeyCode::Char('c') => self.ask_to_cancel(jobs),
+            KeyCode::Char('J') => self.pane = Pane::Jobs,
+            KeyCode::Tab => self.pane = self.pane.next(),
+            KeyCode::BackTab => self.pane = self.pane.next().next(),
             code => self.go(code),
         }
         Flow::GoesOn
+    }
+
+    /// Takes back what was said and asked: something else has happened.
+    pub(crate) fn take_back(&mut self) {
+        (self.note, self.asked) = (None, None);
+    }
+
+    /// Asks whether the selected job is to end, or says why that is no question.
+    fn ask_to_cancel(&mut self, jobs: &Jobs) {
+        let selected = self.jobs.selected().filter(|_| self.pane == Pane::Jobs);
+        let job = selected.and_then(|id| Some((id, jobs.get(id)?)));
+        match job {
+            Some((id, job)) if job.is_open => {
+                self.asked = Some(id);
+                self.note = Some(format!("cancel this job, y or n? {}", job.words));
+            }
+            Some(_) => self.note = Some("it has ended already".into()),
+            None if self.pane == Pane::Jobs => self.note = Some("nothing is selected".into()),
+            None => self.note = Some(NO_CANCEL.into()),
+        }
     }
 
     fn toggle(&mut self, popup: Popup) {
@@ -234,6 +279,7 @@ impl View {
         match self.pane {
             Pane::Ladder => go(&mut self.ladder, code),
             Pane::Commands => go(&mut self.commands, code),
+            Pane::Jobs => go(&mut self.jobs, code),
         }
     }
 
@@ -269,6 +315,7 @@ fn go<T: Copy>(list: &mut List<T>, code: KeyCode) {
 #[cfg(test)]
 mod tests {
     use super::super::fleet::tests::{member, told};
+    use super::super::jobs::tests::{id, listed};
     use super::*;
     use serde_json::json;
 
@@ -288,8 +335,8 @@ mod tests {
                 '\u{1b}' => KeyCode::Esc,
                 c => KeyCode::Char(c),
             };
-            assert_eq!(view.key(code.into()), Flow::GoesOn);
-            view.update(fleet);
+            assert_eq!(view.key(code.into(), &Jobs::default()), Flow::GoesOn);
+            view.update(fleet, &Jobs::default());
         }
     }
 
@@ -303,7 +350,7 @@ mod tests {
         ];
         fleet.take(told(&json!({"members": {"reset": true, "joined": all}})));
         let mut view = View::default();
-        view.update(&fleet);
+        view.update(&fleet, &Jobs::default());
         for (keys, expected) in [
             ("", ["web", "db", "app"].as_slice()),
             ("s", &["app", "db", "web"]),
@@ -321,7 +368,7 @@ mod tests {
         press(&mut view, &fleet, "j");
         let higher = json!({"joined": [member(4, "boss", 0, (0, 0))]});
         fleet.take(told(&json!({"members": higher})));
-        view.update(&fleet);
+        view.update(&fleet, &Jobs::default());
         assert_eq!(view.ladder.at, 2, "db is third now, and still selected");
         press(&mut view, &fleet, "Gkg\t?\u{1b}c");
         assert_eq!(
@@ -329,7 +376,49 @@ mod tests {
             (0, Pane::Commands, Popup::None)
         );
         assert_eq!(view.note.as_deref(), Some(NO_CANCEL));
-        assert_eq!(view.key(KeyCode::Char('q').into()), Flow::Ends);
+        let q = KeyCode::Char('q').into();
+        assert_eq!(view.key(q, &Jobs::default()), Flow::Ends);
+    }
+
+    #[test]
+    fn a_job_is_cancelled_after_a_yes_and_stays_the_same_if_the_list_changes() {
+        let fleet = Fleet::new(None);
+        let mut jobs = Jobs::default();
+        let (new, open, ended) = (
+            listed(3, &json!(["new"]), true),
+            listed(2, &json!(["open"]), true),
+            listed(1, &json!(["ended"]), false),
+        );
+        jobs.take(Ok(vec![open.clone(), ended.clone()]));
+        let mut view = View::default();
+        for (keys, flow, note) in [
+            ("c", Flow::GoesOn, Some(NO_CANCEL)),
+            ("Jc", Flow::GoesOn, Some("cancel this job, y or n? open")),
+            ("n", Flow::GoesOn, Some("not cancelled")),
+            ("y", Flow::GoesOn, None),
+            ("c", Flow::GoesOn, Some("cancel this job, y or n? open")),
+            ("q", Flow::GoesOn, Some("not cancelled")),
+            ("Gc", Flow::GoesOn, Some("it has ended already")),
+            ("y", Flow::GoesOn, None),
+            ("gc", Flow::GoesOn, Some("cancel this job, y or n? open")),
+            ("", Flow::GoesOn, Some("cancel this job, y or n? open")),
+            ("y", Flow::Cancels(id(2)), None),
+            ("y", Flow::GoesOn, None),
+        ] {
+            let mut is = Flow::GoesOn;
+            for c in keys.chars() {
+                view.update(&fleet, &jobs);
+                is = view.key(KeyCode::Char(c).into(), &jobs);
+            }
+            assert_eq!((is, view.note.as_deref()), (flow, note), "{keys:?}");
+            if keys.is_empty() {
+                jobs.take(Ok(vec![new.clone(), open.clone(), ended.clone()]));
+            }
+        }
+        jobs.take(Ok(Vec::new()));
+        view.update(&fleet, &jobs);
+        view.key(KeyCode::Char('c').into(), &jobs);
+        assert_eq!(view.note.as_deref(), Some("nothing is selected"));
     }
 
     #[test]

@@ -1,9 +1,12 @@
 //! What is in front of the panes: all that is known of what is selected, and the help.
 
-use super::tables;
+use super::{Known, tables};
 use crate::output::render;
-use crate::top::fleet::{Command, Fleet};
-use crate::top::view::{NO_CANCEL, Pane, Rung, View};
+use crate::top::command::Command;
+use crate::top::fleet::Fleet;
+use crate::top::jobs::Jobs;
+use crate::top::view::{Pane, Rung, View};
+use client::JobId;
 use ratatui::Frame;
 use ratatui::layout::Rect;
 use ratatui::widgets::{Block, Clear, Paragraph, Wrap};
@@ -14,26 +17,27 @@ const COLUMNS: u16 = 72;
 
 const HELP: &str = "\
 Up Down j k      select          PgUp PgDn   a page
-Home End g G     first, last     Tab         the other pane
+Home End g G     first, last     Tab         the next pane
 s                sort: rank, name, load, queue
 /                filter by a part of a name, a tag or a command
 Esc              clear the filter, or close this
 Enter            details of what is selected
+J                your detached commands, in place of all commands
+c                cancel the selected one of these
 q Ctrl-C         end
 
 RUN is slots in use of all; AGE is since it joined. Machines
 that left are missing until their name is back; so are those of
-expected.toml. DONE counts targets with an outcome.
-
-";
+expected.toml. One that is away has lost its connection, and its
+place is held for a while. DONE counts targets with an outcome.";
 
 /// The keys.
 pub(super) fn help(frame: &mut Frame<'_>, area: Rect) {
-    in_front(frame, area, " keys ", format!("{HELP}c (off): {NO_CANCEL}"));
+    in_front(frame, area, " keys ", HELP.into());
 }
 
 /// What is selected.
-pub(super) fn details(frame: &mut Frame<'_>, area: Rect, fleet: &Fleet, view: &View) {
+pub(super) fn details(frame: &mut Frame<'_>, area: Rect, (fleet, jobs): Known<'_>, view: &View) {
     let text = match view.pane {
         Pane::Ladder => view.ladder.selected().and_then(|rung| of_rung(rung, fleet)),
         Pane::Commands => {
@@ -41,6 +45,7 @@ pub(super) fn details(frame: &mut Frame<'_>, area: Rect, fleet: &Fleet, view: &V
             let command = selected.and_then(|id| Some((id, fleet.commands.get(&id)?)));
             command.map(|(id, command)| of_command(id, command, fleet))
         }
+        Pane::Jobs => view.jobs.selected().and_then(|id| of_job(id, jobs)),
     };
     let text = text.unwrap_or_else(|| "nothing is selected".into());
     in_front(frame, area, " details ", text);
@@ -69,8 +74,9 @@ fn of_rung(rung: Rung, fleet: &Fleet) -> Option<String> {
     let lines = match rung {
         Rung::Here { rank, place } => {
             let member = fleet.members.get(&place)?;
+            let away = fleet.away(member).map(render::ago);
             let or_none = |text: &Option<String>| text.clone().unwrap_or_else(|| "-".into());
-            vec![
+            let mut lines = vec![
                 ("name", member.name.clone()),
                 ("rank", format!("{rank}, tier {}", place.0)),
                 ("member", format!("#{}", place.1)),
@@ -86,7 +92,9 @@ fn of_rung(rung: Rung, fleet: &Fleet) -> Option<String> {
                     ),
                 ),
                 ("joined", format!("{} ago", render::ago(fleet.age(member)))),
-            ]
+            ];
+            lines.extend(away.map(|away| ("away", format!("for {away}; its place is held"))));
+            lines
         }
         Rung::Missing(at) => {
             let missing = fleet.missing.get(at)?;
@@ -130,6 +138,24 @@ fn of_command(id: u64, command: &Command, fleet: &Fleet) -> String {
         ("targets", command.targets.to_string()),
         ("outcomes", counts.join(", ")),
     ])
+}
+
+fn of_job(id: JobId, jobs: &Jobs) -> Option<String> {
+    let job = jobs.get(id)?;
+    Some(joined(&[
+        ("command", job.words.clone()),
+        ("job", id.to_string()),
+        ("to", job.to.clone()),
+        ("by", job.by.clone()),
+        ("sent", format!("{} ago", render::ago(job.age()))),
+        (
+            "targets",
+            format!(
+                "{}, {} ended, {} failed",
+                job.targets, job.ended, job.failed
+            ),
+        ),
+    ]))
 }
 
 fn joined(lines: &[(&str, String)]) -> String {

@@ -5,6 +5,7 @@ mod details;
 mod tables;
 
 use super::fleet::Fleet;
+use super::jobs::Jobs;
 use super::view::{Pane, Popup, View};
 use crate::output::render;
 use client::Sample;
@@ -64,8 +65,12 @@ impl Look {
     }
 }
 
+/// What is known: of the server, and of the user's own detached commands.
+pub(crate) type Known<'a> = (&'a Fleet, &'a Jobs);
+
 /// Draws all of it.
-pub(crate) fn draw(frame: &mut Frame<'_>, fleet: &Fleet, view: &mut View, look: Look) {
+pub(crate) fn draw(frame: &mut Frame<'_>, known: Known<'_>, view: &mut View, look: Look) {
+    let (fleet, _) = known;
     let area = frame.area();
     let has_rates = area.height >= ROWS_FOR_RATES && area.width >= PLOT;
     let [top, rates, panes, bottom] = Layout::vertical([
@@ -84,12 +89,12 @@ pub(crate) fn draw(frame: &mut Frame<'_>, fleet: &Fleet, view: &mut View, look: 
     if has_rates {
         draw_rates(frame, rates, fleet, look);
     }
-    draw_panes(frame, panes, fleet, view, look);
+    draw_panes(frame, panes, known, view, look);
     draw_bottom(frame, bottom, view, look);
     match view.popup {
         Popup::None => {}
         Popup::Help => details::help(frame, panes),
-        Popup::Details => details::details(frame, panes, fleet, view),
+        Popup::Details => details::details(frame, panes, known, view),
     }
 }
 
@@ -138,6 +143,10 @@ fn server(fleet: &Fleet, view: &View) -> String {
         line += "DRAINING  ";
     }
     line += &format!("{}/{} members", fleet.members.len(), facts.max);
+    let away = fleet.count_away();
+    if away > 0 {
+        line += &format!("  {away} away");
+    }
     if !fleet.missing.is_empty() {
         line += &format!("  {} missing", fleet.missing.len());
     }
@@ -201,21 +210,26 @@ fn draw_rates(frame: &mut Frame<'_>, area: Rect, fleet: &Fleet, look: Look) {
     }
 }
 
-fn draw_panes(frame: &mut Frame<'_>, area: Rect, fleet: &Fleet, view: &mut View, look: Look) {
+fn draw_panes(frame: &mut Frame<'_>, area: Rect, known: Known<'_>, view: &mut View, look: Look) {
+    let (fleet, jobs) = known;
     if area.height < ROWS_FOR_BOTH {
         return match view.pane {
             Pane::Ladder => tables::ladder(frame, area, fleet, view, look),
             Pane::Commands => tables::commands(frame, area, fleet, view, look),
+            Pane::Jobs => tables::jobs(frame, area, jobs, view, look),
         };
     }
-    let [ladder, _, commands] = Layout::vertical([
+    let [ladder, _, lower] = Layout::vertical([
         Constraint::Fill(3),
         Constraint::Length(1),
         Constraint::Fill(2),
     ])
     .areas(area);
     tables::ladder(frame, ladder, fleet, view, look);
-    tables::commands(frame, commands, fleet, view, look);
+    match view.pane {
+        Pane::Jobs => tables::jobs(frame, lower, jobs, view, look),
+        Pane::Ladder | Pane::Commands => tables::commands(frame, lower, fleet, view, look),
+    }
 }
 
 /// The last line: what the user types, what there is to say, or what the keys do.
@@ -228,7 +242,7 @@ fn draw_bottom(frame: &mut Frame<'_>, area: Rect, view: &View, look: Look) {
             Style::new(),
         );
     }
-    if let Some(note) = view.lost.as_ref().or(view.note.as_ref()) {
+    if let Some(note) = view.note.as_ref().or(view.lost.as_ref()) {
         return text(frame, area, note, look.bad());
     }
     let mut line = match view.filter.is_empty() {
@@ -236,6 +250,10 @@ fn draw_bottom(frame: &mut Frame<'_>, area: Rect, view: &View, look: Look) {
         false => format!("filter: {} (Esc clears)  ", view.filter),
     };
     line += &format!("s sort: {}  ", view.sort.name());
+    line += match view.pane {
+        Pane::Jobs => "c cancel  ",
+        Pane::Ladder | Pane::Commands => "J jobs  ",
+    };
     line += "/ filter  Enter details  Tab pane  ? help  q quit";
     text(frame, area, &line, look.quiet());
 }
@@ -243,6 +261,7 @@ fn draw_bottom(frame: &mut Frame<'_>, area: Rect, view: &View, look: Look) {
 #[cfg(test)]
 mod tests {
     use super::super::fleet::tests::{member, told};
+    use super::super::jobs::tests::listed;
     use super::*;
     use ratatui::Terminal;
     use ratatui::backend::TestBackend;
@@ -250,11 +269,15 @@ mod tests {
 
     /// What a screen of this size shows, line by line.
     fn screen(columns: u16, rows: u16, fleet: &Fleet, view: &mut View) -> Vec<String> {
+        screen_with(columns, rows, (fleet, &Jobs::default()), view)
+    }
+
+    fn screen_with(columns: u16, rows: u16, known: Known<'_>, view: &mut View) -> Vec<String> {
         let mut terminal = Terminal::new(TestBackend::new(columns, rows)).expect("no error");
-        view.update(fleet);
+        view.update(known.0, known.1);
         let look = Look { has_colours: true };
         terminal
-            .draw(|frame| draw(frame, fleet, view, look))
+            .draw(|frame| draw(frame, known, view, look))
             .expect("no error");
         let buffer = terminal.backend().buffer();
         let line = |row: u16| {
@@ -323,6 +346,46 @@ mod tests {
                 screen(columns, rows, &fleet, &mut view);
             }
         }
+    }
+
+    #[test]
+    fn own_jobs_take_the_place_of_all_commands() {
+        let fleet = fleet(3);
+        let mut jobs = Jobs::default();
+        jobs.take(Ok(vec![listed(1, &json!(["backup"]), true)]));
+        let shown = |columns, rows, pane| {
+            let mut view = View {
+                pane,
+                ..View::default()
+            };
+            screen_with(columns, rows, (&fleet, &jobs), &mut view).join("\n")
+        };
+        for (columns, rows) in [(80, 24), (40, 10), (20, 5)] {
+            let own = shown(columns, rows, Pane::Jobs);
+            let all = shown(columns, rows, Pane::Commands);
+            assert!(own.contains("backup") && !own.contains("uptime"), "{own}");
+            assert!(all.contains("uptime") && !all.contains("backup"), "{all}");
+        }
+    }
+
+    #[test]
+    fn a_member_that_is_away_is_shown_as_such() {
+        let mut fleet = fleet(3);
+        let away = |ms: Option<u64>| told(&json!({"members": {"away": [[2, ms]]}}));
+        fleet.take(away(Some(3000)));
+        for (columns, rows, row) in [
+            (80, 24, " away 3 s "),
+            (40, 10, " away 3 s "),
+            (20, 5, " away…"),
+        ] {
+            let shown = screen(columns, rows, &fleet, &mut View::default()).join("\n");
+            assert!(shown.contains(row), "{row:?} at {columns}x{rows}:\n{shown}");
+        }
+        let shown = screen(80, 24, &fleet, &mut View::default());
+        assert!(shown[0].contains("  1 away  "), "{}", shown[0]);
+        fleet.take(away(None));
+        let shown = screen(80, 24, &fleet, &mut View::default()).join("\n");
+        assert!(!shown.contains("away"), "{shown}");
     }
 
     #[test]

@@ -2,7 +2,9 @@
 
 use super::{Look, fitted, text};
 use crate::output::render;
-use crate::top::fleet::{Command, Fleet};
+use crate::top::command::Command;
+use crate::top::fleet::Fleet;
+use crate::top::jobs::{Job, Jobs};
 use crate::top::view::{Pane, Rung, View};
 use ratatui::Frame;
 use ratatui::layout::Rect;
@@ -46,7 +48,7 @@ fn ladder_columns(width: u16) -> [Column; 7] {
     [
         column(if rank < 4 { "#" } else { "RANK" }, rank, true, 0),
         column("NAME", name, false, 0),
-        column("RUN", if width < 30 { 5 } else { 9 }, true, 18),
+        column("RUN", if width < 30 { 5 } else { 10 }, true, 18),
         column("QUEUE", 6, true, 34),
         column("TIER", 4, true, 42),
         column("AGE", 7, true, 50),
@@ -62,6 +64,18 @@ fn commands_columns(width: u16) -> [Column; 5] {
         column("TIME", 7, true, 50),
         column("FROM", from, false, 30),
         column("COMMAND", 8, false, 0),
+    ]
+}
+
+fn jobs_columns(width: u16) -> [Column; 5] {
+    let [status, done, _, mut to, _] = commands_columns(width);
+    to.title = "TO";
+    [
+        status,
+        done,
+        column("SENT", 7, true, 50),
+        to,
+        column("YOUR DETACHED COMMANDS", 8, false, 0),
     ]
 }
 
@@ -103,7 +117,8 @@ fn rung_row(rung: &Rung, fleet: &Fleet, own: u64, look: Look) -> Row<7> {
                 return blank();
             };
             let is_own = place.1 == own;
-            let style = match (is_own, member.running, member.queued) {
+            let away = fleet.away(member).map(render::ago);
+            let style = match (is_own || away.is_some(), member.running, member.queued) {
                 (true, ..) => look.quiet(),
                 (_, _, 1..) => look.busy().add_modifier(Modifier::BOLD),
                 (_, 1.., _) => look.busy(),
@@ -113,9 +128,11 @@ fn rung_row(rung: &Rung, fleet: &Fleet, own: u64, look: Look) -> Row<7> {
                 true => format!("(this top) {}", member.tags),
                 false => member.tags.clone(),
             };
-            let run = match member.slots {
-                0 => "-".into(),
-                slots => format!("{}/{slots}", member.running),
+            // Where it is on the smallest screen, too, as `missing` is; details have the load.
+            let run = match (away, member.slots) {
+                (Some(away), _) => format!("away {away}"),
+                (None, 0) => "-".into(),
+                (None, slots) => format!("{}/{slots}", member.running),
             };
             let cells = [
                 rank.to_string(),
@@ -188,6 +205,39 @@ fn command_row(command: &Command, fleet: &Fleet, look: Look) -> Row<5> {
         time(command, fleet),
         command.from.clone(),
         command.words.clone(),
+    ];
+    Row { cells, style }
+}
+
+/// Draws the user's own detached commands.
+pub(super) fn jobs(frame: &mut Frame<'_>, area: Rect, jobs: &Jobs, view: &mut View, look: Look) {
+    let visible = view
+        .jobs
+        .visible(usize::from(area.height.saturating_sub(1)));
+    let shown = view.jobs.items[visible.clone()].iter();
+    let rows = shown.filter_map(|id| jobs.get(*id));
+    let rows = rows.map(|job| job_row(job, look));
+    let selected = view.jobs.at.checked_sub(visible.start);
+    let columns = jobs_columns(area.width);
+    table(frame, area, (&columns, rows), selected, look.head(true));
+    let first = area.rows().nth(1).filter(|_| visible.is_empty());
+    if let Some((at, why)) = first.zip(jobs.why_none.as_ref()) {
+        text(frame, at, why, look.quiet());
+    }
+}
+
+fn job_row(job: &Job, look: Look) -> Row<5> {
+    let style = match (job.is_open, job.failed) {
+        (_, 1..) => look.bad(),
+        (true, _) => look.busy(),
+        (false, _) => look.good(),
+    };
+    let cells = [
+        job.status(),
+        format!("{}/{}", job.ended, job.targets),
+        render::ago(job.age()),
+        job.to.clone(),
+        job.words.clone(),
     ];
     Row { cells, style }
 }
