@@ -319,10 +319,8 @@ impl OnRecord {
     /// It has ended at all of them.
     #[inline(never)]
     pub(crate) fn end(&self, command: &Command, tally: &Tally, now: u64) {
-        let of_all = Status::ALL.iter().map(|status| tally.of(*status));
         self.places.go_on(&Record::End(End {
             cmd: command.id,
-            targets: of_all.sum(),
             tally,
             ms: now.saturating_sub(self.since),
         }));

@@ -381,3 +381,34 @@ fn python_takes_part_and_its_tls_1_2_does_not() {
     assert!(python.status.success(), "{printed}{complained}");
     assert!(printed.contains("all is well"), "{printed}{complained}");
 }
+
+#[test]
+fn a_client_comes_back_to_its_lines_over_another_encrypted_connection() {
+    let pki = Pki::new();
+    let server = start(&pki.server("server"), &[]);
+    let client = || encrypted(&server, config(&pki.ca(), &[ALPN]));
+    let mut first = client();
+    let join = r#"{"jsonrpc":"2.0","id":1,"method":"join","params":{"protocol":1,"hold":true}}"#;
+    let mut token = answer(&mut first, join).expect("it joins")["result"]["resume"]["token"].take();
+    let ping = r#"{"jsonrpc":"2.0","id":2,"method":"ping"}"#;
+    assert_eq!(
+        answer(&mut first, ping).expect("a pong")["result"],
+        json!({})
+    );
+    for received in 1..4 {
+        // The connection before is still there, and goes.
+        let mut back = client();
+        let join = json!({"jsonrpc": "2.0", "id": 3, "method": "join", "params": {
+            "protocol": 1, "resume": {"token": token, "received": received},
+        }});
+        let mut joined = answer(&mut back, &join.to_string()).expect("it is back");
+        assert_eq!(joined["result"]["resumed"], "lines", "{joined}");
+        token = joined["result"]["resume"]["token"].take();
+        assert_eq!(
+            answer(&mut back, ping).expect("a pong")["result"],
+            json!({})
+        );
+        first = back;
+    }
+    drop(first);
+}

@@ -288,9 +288,7 @@ pub struct Outcome<'a> {
 pub struct End<'a> {
     /// Its number.
     pub cmd: u64,
-    /// How many outcomes it had.
-    pub targets: u32,
-    /// How many of each kind.
+    /// How many outcomes it had, and how many of each kind.
     #[serde(flatten)]
     pub tally: &'a Tally,
     /// How long it took, in milliseconds.

@@ -384,8 +384,9 @@ impl Command {
                 if let Some(telemetry) = self.sender.connection.counting() {
                     telemetry.missed(self, *status);
                 }
+                let is_kept = matches!(self.telling, Telling::Job(_));
                 let outcome = Outcome {
-                    send: Some(self.send.clone()),
+                    send: (!is_kept).then(|| self.send.clone()),
                     message: Some(message.as_str().into()),
                     ..Outcome::missed(one, *status)
                 };

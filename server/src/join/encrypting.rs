@@ -8,11 +8,11 @@ use common::wire::message::{Code, RpcError, error_line};
 
 impl Session<'_> {
     /// Encrypts the connection, if this server does that. What fails ends it: with a line if the
-    /// client can read one.
+    /// client can read one. The connection of a client that has come back to its lines is encrypted.
     #[inline(never)]
     pub(crate) fn encrypt(&mut self) {
         let (hub, connection) = (self.hub, self.connection);
-        let Some(tls) = &hub.tls else {
+        let Some(tls) = hub.tls.as_ref().filter(|_| self.member.is_none()) else {
             return;
         };
         let encrypted = tls.calculators.encrypt(connection, &tls.certificates, || {

@@ -36,13 +36,15 @@ pub(crate) fn follow(
     let listed = listed(&client, options.job);
     let shown = progress.shown();
     let screen = Screen::own(options.show.screen(settings.raw), progress);
-    let client = Arc::new(client);
+    let (client, job) = (Arc::new(client), Arc::new(job));
+    let followed = Arc::clone(&job);
     let reports = Reports {
         client: Arc::clone(&client),
         screen: screen.map_err(Failure::Output)?,
         sinks,
         queued: None,
         problem: None,
+        goes_on: Box::new(move || followed.is_open()),
         again: Again::default(),
         is_of_commands: options.show.exit_code,
         is_interrupted: Arc::new(AtomicBool::new(false)),

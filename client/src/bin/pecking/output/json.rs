@@ -149,6 +149,8 @@ struct Counts<'a> {
     /// By status, the names of those that did not run to their end.
     statuses: BTreeMap<&'a str, &'a [String]>,
     missing: u32,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    open: Option<u32>,
     slowest: Vec<Slow<'a>>,
     elapsed_ms: u64,
     exit_code: u8,
@@ -246,6 +248,7 @@ impl<'a> Line<'a> {
             signals,
             statuses,
             missing: summary.missing(),
+            open: Some(summary.open()).filter(|open| *open > 0),
             slowest: slowest.collect(),
             elapsed_ms: ms(summary.elapsed()),
             exit_code: exit.code(),

@@ -58,6 +58,8 @@ pub(crate) enum End {
 #[derive(Debug)]
 pub(crate) struct Summary {
     targets: u32,
+    /// Whether those without an outcome may still have one.
+    goes_on: bool,
     began: Instant,
     succeeded: u32,
     /// Those that ran to their end count as failed unless they ended with 0.
@@ -73,6 +75,7 @@ impl Default for Summary {
     fn default() -> Summary {
         Summary {
             targets: 0,
+            goes_on: false,
             began: Instant::now(),
             succeeded: 0,
             counts: Tally::default(),
@@ -144,8 +147,25 @@ impl Summary {
         self.counts.targets() - self.succeeded
     }
 
-    /// How many targets have no outcome: when no more comes, they are lost.
+    /// The command goes on, though nothing more is told of it here.
+    pub(crate) fn goes_on(&mut self) {
+        self.goes_on = true;
+    }
+
+    /// How many targets have no outcome, and have none any more: they are lost.
     pub(crate) fn missing(&self) -> u32 {
+        match self.goes_on {
+            true => 0,
+            false => self.untold(),
+        }
+    }
+
+    /// At how many targets it goes on.
+    pub(crate) fn open(&self) -> u32 {
+        self.untold() - self.missing()
+    }
+
+    fn untold(&self) -> u32 {
         let told = self.counts.targets() + self.skipped();
         self.targets.saturating_sub(told)
     }
@@ -185,7 +205,9 @@ impl Summary {
         let parts = counts.map(|(status, count)| counted(status, count as usize));
         let skipped = self.skipped();
         let skipped = (skipped > 0).then(|| format!("{skipped} {SKIPPED}"));
-        let mut text = line(self.targets, &parts.chain(skipped).collect::<Vec<_>>());
+        let open = (self.open() > 0).then(|| format!("{} open", self.open()));
+        let parts: Vec<_> = parts.chain(skipped).chain(open).collect();
+        let mut text = line(self.targets, &parts);
         for (end, names) in &self.others {
             let folded = fold(names.iter().map(String::as_str), MOST_NAMES);
             text += &format!("\n  {}: {folded}", end.text());

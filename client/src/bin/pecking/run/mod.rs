@@ -94,6 +94,7 @@ pub(crate) fn run(
         sinks,
         queued: None,
         problem: task.problem.clone(),
+        goes_on: Box::new(|| false),
         is_of_commands: options.show.exit_code,
         is_interrupted: Arc::clone(&is_interrupted),
         again: options.again(),

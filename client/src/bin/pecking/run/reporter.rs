@@ -29,6 +29,8 @@ pub(crate) struct Reports {
     /// What is amiss before anything is sent.
     pub(crate) problem: Option<Problem>,
     pub(crate) again: Again,
+    /// Whether it goes on when nothing more is told of it.
+    pub(crate) goes_on: Box<dyn Fn() -> bool + Send>,
     /// Whether the exit codes of the commands themselves count.
     pub(crate) is_of_commands: bool,
     pub(crate) is_interrupted: Arc<AtomicBool>,
@@ -235,6 +237,9 @@ impl Reporter {
         }
         let mut again = None;
         if self.summary.targets() > 0 {
+            if (self.to.goes_on)() {
+                self.summary.goes_on();
+            }
             let (summary, exit) = (std::mem::take(&mut self.summary), self.exit());
             self.report(&Report::Summary(&summary, exit))?;
             again = self.to.again.text(&summary);
