@@ -525,7 +525,8 @@ fn a_place_is_its_credentials_own() {
     let auth = auth::Auth::new(auth::ROLES)
         .with("alice", "operator", "")
         .with("web1", "agent", "names = [\"web1\"]")
-        .with("web2", "agent", "names = [\"web2\"]");
+        .with("web2", "agent", "names = [\"web2\"]")
+        .with("dz", "agent", "names = [\"dz*\"]\nconnections = 1");
     let server = auth.server(9, &[]);
     let mut alice = auth.join(&server, "alice", json!({}));
     let join = |id: &str, name: &str| {
@@ -557,6 +558,15 @@ fn a_place_is_its_credentials_own() {
         .expect("a token");
     let answer = come_back_as(&server, "web1", token);
     assert_eq!(answer["error"]["code"], NOT_RESUMABLE, "{answer}");
+    // By another name nothing goes for it: it counts as one that is here.
+    let dz = join("dz", "dz1");
+    dz.reset();
+    wait_until_away(&mut alice, "dz1", true);
+    let other = json!({"protocol": 1, "name": "dz2", "slots": 1, "token": auth::token("dz")});
+    let error = Raw::connect(&server).error("join", &other);
+    assert_eq!(error["data"]["reason"], "forbidden", "{error}");
+    let answer = come_back_as(&server, "dz", &dz.token());
+    assert_eq!(answer["result"]["resumed"], "lines", "{answer}");
     // A revoked credential's tokens are dead.
     let web2 = join("web2", "web2");
     web2.reset();

@@ -364,7 +364,8 @@ impl Ranking {
     /// The members that a newcomer with a credential would replace: the one that has the name that
     /// it asks for, and the oldest ones beyond the number that may be here with it. A newcomer that
     /// executes nothing replaces no executor: to look at the members with the certificate of a
-    /// service does not end the service.
+    /// service does not end the service. One that is away goes if its name is asked for, and counts
+    /// like the others otherwise.
     #[inline(never)]
     fn replaced(
         &self,
@@ -374,12 +375,14 @@ impl Ranking {
     ) -> Result<Vec<Arc<Member>>, NotAdmitted> {
         let here = self.identities.get(credential.id.as_str());
         let here = here.map_or(&[][..], Vec::as_slice);
-        let may_replace = |member: &&Arc<Member>| {
-            (credential.replace || member.connection.is_away()) && (executes || member.slots == 0)
+        let is_mild = |member: &Member| executes || member.slots == 0;
+        let may_replace = |member: &&Arc<Member>| credential.replace && is_mild(member);
+        let may_have_name = |member: &&Arc<Member>| {
+            (credential.replace || member.connection.is_away()) && is_mild(member)
         };
         let mut replaced: Vec<Arc<Member>> = Vec::new();
         let taken = taken.filter(|member| is_among(here, member));
-        replaced.extend(taken.filter(may_replace).cloned());
+        replaced.extend(taken.filter(may_have_name).cloned());
         let Some(most) = credential.connections else {
             return Ok(replaced);
         };
