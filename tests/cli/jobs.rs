@@ -213,6 +213,13 @@ fn a_prompt_detaches_lists_and_goes_on_with_a_job() {
     web1.reply(&execute, &json!({"exit_code": 3}));
     lines.stdout.wait_for("done, exit code 3");
     lines.stdout.wait_for("You are ");
+    lines.feed("@web1 make more &\n");
+    let more = web1.execute();
+    lines.feed(":cancel &2\n");
+    lines.stdout.wait_for("Cancelling job &2.");
+    web1.wait_for("its cancel", |message| {
+        message["method"] == "cancel" && message["params"]["id"] == more.id
+    });
     lines.feed(":fg 9\n");
     lines
         .stderr

@@ -168,7 +168,15 @@ fn others() -> Vec<Value> {
     let detached = lines(Ended::of(&mut server.client(&words)).expect_code(0));
     assert_eq!(types(&detached), ["detached"]);
     agent.execute();
+    let job = detached[0]["job"].as_str().expect("an id").to_owned();
     all.extend(detached);
+    let so_far = lines(Ended::of(&mut server.client(&["job", "--json", &job])).expect_code(0));
+    let summary = so_far.last().expect("a summary");
+    assert_eq!(
+        (&summary["open"], &summary["missing"]),
+        (&json!(1), &json!(0))
+    );
+    all.extend(so_far);
 
     let mut dry = server.client(&["run", "--dry-run", "--json", "--to", "web1,nope", "--", "x"]);
     let dry = lines(Ended::of(&mut dry).expect_code(5));

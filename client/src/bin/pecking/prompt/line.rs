@@ -1,6 +1,7 @@
 //! The meaning of a line of the prompt or of a pipe.
 
 use crate::targets::selector as check_selector;
+use client::JobId;
 use common::terminal::args;
 use std::time::Duration;
 
@@ -35,6 +36,8 @@ pub(crate) enum Line {
     Follow(String),
     /// Cancel a command; without its ID, the last one.
     Cancel(Option<u64>),
+    /// Cancel a detached command, by its number here or its id.
+    CancelJob(String),
     Quit,
 }
 
@@ -57,7 +60,8 @@ WORDS… &          the same, and it goes on at the server, whatever becomes of 
 :jobs             what you sent that is still open, what runs here, and what is detached (&)
 :fg ID            what became of a detached command, and what still comes
 :output [ID]      what came of a command, again; without an ID, the commands
-:cancel [ID]      cancel what you sent, or what you sent last; :jobs shows the IDs
+:cancel [ID]      cancel what you sent, or what you sent last; :jobs shows the IDs; :cancel &ID
+                  cancels what is detached
 :help             this
 exit, :quit       leave (Ctrl-D too)
 Tab completes names, tags, groups and lines; the right arrow takes the dim hint, Ctrl-R searches
@@ -131,6 +135,9 @@ fn parse_colon(rest: &str) -> Result<Line, String> {
         "to" => return parse_selector(argument).map(Line::To),
         "who" => return parse_selector(argument).map(Line::Who),
         "ranks" => return parse_selector(argument).map(Line::Ranks),
+        "cancel" if argument.starts_with('&') || argument.parse::<JobId>().is_ok() => {
+            return Ok(Line::CancelJob(argument.to_owned()));
+        }
         "cancel" => return parse_id(word, argument).map(Line::Cancel),
         "output" => return parse_id(word, argument).map(Line::Output),
         "fg" if argument.is_empty() => return Err("write :fg ID; :jobs shows the ids".into()),
@@ -301,6 +308,7 @@ mod tests {
             (":to #17", Line::To(Some("#17".into()))),
             (":to web*,!web3", Line::To(Some("web*,!web3".into()))),
             (":cancel 12", Line::Cancel(Some(12))),
+            (":cancel &2", Line::CancelJob("&2".into())),
         ] {
             assert_eq!(parse(line), Ok(expected), "{line}");
         }

@@ -82,6 +82,21 @@ impl Repl<'_> {
         }
     }
 
+    /// Ends a detached command early.
+    pub(super) fn cancel_job(&mut self, id: &str) {
+        let Some(job) = self.detached.find(id) else {
+            let what = format!("{id:?} is no detached command; :jobs shows them");
+            return self.complain(ExitCode::Usage, &what);
+        };
+        match self.client.cancel_detached(job) {
+            Ok(()) => {
+                let number = self.detached.number(job, 1);
+                self.output.show(&format!("Cancelling job &{number}.\n"));
+            }
+            Err(e) => self.complain(ExitCode::of_error(&e), &e.to_string()),
+        }
+    }
+
     fn open_job(&mut self, handle: JobHandle) {
         let number = self.detached.number(handle.job(), 1);
         let targets = self.detached.0.get(number - 1).map(|(_, targets)| *targets);
@@ -101,7 +116,9 @@ impl Repl<'_> {
         if jobs.is_empty() {
             return String::new();
         }
-        let mut text = "Detached, the newest first (:fg ID goes on with one):\n".to_owned();
+        let mut text =
+            "Detached, the newest first (:fg ID goes on with one, :cancel &ID ends one):\n"
+                .to_owned();
         for job in &jobs {
             let number = self.detached.number(job.job, job.targets);
             let _ = writeln!(text, "  &{number}  {}", describe(job));

@@ -336,6 +336,7 @@ impl<'a> Repl<'a> {
             Ok(Line::To(to)) => self.set_default(to),
             Ok(Line::Jobs) => self.show_jobs(),
             Ok(Line::Cancel(id)) => self.cancel(id),
+            Ok(Line::CancelJob(id)) => self.cancel_job(&id),
             Err(wrong) => self.complain(ExitCode::Usage, &wrong),
         }
         false
