@@ -31,11 +31,12 @@ impl Session<'_> {
             })?;
         }
         let Watch { on } = params(raw)?;
+        // Before the one that it may have had goes: without any, the server forgets what it kept.
+        let reader = (on != Some(false)).then(|| Reader::open(self.hub));
         self.hub.watching.forget(member.id);
-        if on == Some(false) {
+        let Some(mut reader) = reader else {
             return Ok(Some(result_line(id, Empty {})));
-        }
-        let mut reader = Reader::open(self.hub);
+        };
         let answer = reader.tell(|watched| result_line(id, watched));
         let answer = answer.unwrap_or_else(|| result_line(id, Empty {}));
         let watcher = (member.id, self.connection);
