@@ -460,7 +460,8 @@ fn a_wrong_token_is_answered_after_a_second_and_the_right_one_at_once() {
             "{error}"
         );
         let took = began.elapsed();
-        assert!(took >= DELAY, "{took:?}");
+        // The server's clock counts whole milliseconds.
+        assert!(took + Duration::from_millis(1) >= DELAY, "{took:?}");
         assert!(
             took <= DELAY + asked_after + retried + loosely(DELAY * 2),
             "{took:?}"
