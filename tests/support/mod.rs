@@ -94,6 +94,11 @@ pub(crate) fn loosely(figure: Duration) -> Duration {
     figure * if IS_RELEASE { 1 } else { 10 }
 }
 
+/// Whether something took no less time than the server waits: its clock counts whole milliseconds.
+pub(crate) fn took_at_least(took: Duration, least: Duration) -> bool {
+    took + Duration::from_millis(1) >= least
+}
+
 /// Clients that joined one after another, so that their ranks are their places here.
 #[track_caller]
 pub(crate) fn ranked<const N: usize>(server: &Server, cast: [(&str, u32); N]) -> [Raw; N] {
