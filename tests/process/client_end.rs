@@ -288,12 +288,13 @@ fn a_watchdog_has_its_clients_socket_alone_and_ends_with_it() {
     let (relay, mut boss, mut worker) = anything(1);
     let watchdog = watchdog_of(worker.id()).expect("there is one");
     let folder = format!("/proc/{watchdog}/fd");
-    let mut descriptors: Vec<_> = fs::read_dir(&folder)
-        .expect("it is ours")
-        .map(|entry| entry.expect("it can be read").file_name())
-        .collect();
-    descriptors.sort();
-    assert_eq!(descriptors, ["0", "1", "2", "3"]);
+    // The socket is given to it once it runs.
+    eventually("it has the socket, and no more", PATIENCE, || {
+        let entries = fs::read_dir(&folder).expect("it is ours").flatten();
+        let mut descriptors: Vec<_> = entries.map(|entry| entry.file_name()).collect();
+        descriptors.sort();
+        descriptors == ["0", "1", "2", "3"]
+    });
     let inode = |path: String| fs::read_link(path).expect("it is open");
     let its_own = inode(format!("{folder}/3"));
     let of_client = fs::read_dir(format!("/proc/{}/fd", worker.id())).expect("it is ours");
