@@ -67,6 +67,7 @@ impl LineReader {
     /// # Errors
     /// A line, complete or not, that is longer than the bound. The stream is of no
     /// use any more: the start of the next line is not known.
+    #[inline]
     pub fn next_line(&mut self) -> Result<Option<&[u8]>, TooLong> {
         let too_long = TooLong { limit: self.limit };
         let Some(at) = memchr::memchr(b'\n', &self.buffer[self.scanned..self.end]) else {

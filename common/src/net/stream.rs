@@ -132,11 +132,13 @@ impl Stream {
     }
 
     /// Whether what it carries is encrypted.
+    #[inline]
     pub fn is_encrypted(&self) -> bool {
         self.is_encrypted.load(Ordering::Acquire)
     }
 
     /// What encrypts it, if something does.
+    #[inline]
     fn tls(&self) -> Option<Arc<Tls>> {
         if !self.is_encrypted() {
             return None;
@@ -258,16 +260,19 @@ impl Stream {
     }
 
     /// Whether something waits here that was taken and not sent. A write of nothing sends it.
+    #[inline]
     pub fn owes(&self) -> bool {
         self.tls().is_some_and(|tls| tls.owes())
     }
 
     /// Bytes of memory in which that waits.
+    #[inline]
     pub fn kept(&self) -> usize {
         self.tls().map_or(0, |tls| tls.kept())
     }
 
     /// Lets go of that, as nothing is sent any more; by the thread that writes.
+    #[inline]
     pub fn discard(&self) {
         if let Some(tls) = self.tls() {
             tls.discard();

@@ -200,21 +200,13 @@ impl OutcomeDetails<'_> {
     }
 }
 
+/// Says in an outcome what is known of it.
 #[inline]
-fn outcome<'a>(
-    target: &Target,
-    name: Name<'a>,
-    status: Status,
-    details: &'a OutcomeDetails<'_>,
-) -> Outcome<'a> {
-    let mut outcome = Outcome {
-        message: details.message.as_ref().map(Text::borrowed),
-        elapsed_ms: details.elapsed_ms,
-        started: details.started,
-        ..Outcome::new(target.member.id, name, target.rank, status)
-    };
+fn describe<'a>(outcome: &mut Outcome<'a>, details: &'a OutcomeDetails<'_>) {
+    outcome.message = details.message.as_ref().map(Text::borrowed);
+    outcome.elapsed_ms = details.elapsed_ms;
+    outcome.started = details.started;
     outcome.set_result(&details.executed);
-    outcome
 }
 
 #[inline(never)]
@@ -336,7 +328,8 @@ impl Command {
         flushes: &mut FlushSet<'_>,
     ) {
         let name = Name::known(&*target.member.name);
-        let outcome = outcome(target, name, status, details);
+        let mut outcome = Outcome::new(target.member.id, name, target.rank, status);
+        describe(&mut outcome, details);
         job.add_outcome(self, &outcome, flushes);
     }
 
@@ -409,7 +402,8 @@ impl Command {
         details: &OutcomeDetails<'_>,
     ) -> Vec<u8> {
         let name = Name::known(&*target.member.name);
-        let mut outcome = outcome(target, name, status, details);
+        let mut outcome = Outcome::new(target.member.id, name, target.rank, status);
+        describe(&mut outcome, details);
         if let Telling::Answer = self.telling {
             return fast_encode::result(buffer, &self.send, &outcome);
         }

@@ -48,7 +48,7 @@ impl Taken {
     }
 
     /// Has it executed, and says so.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn carry_out(
         &self,
         hub: &Hub,
@@ -108,7 +108,7 @@ fn find_and_take(
 }
 
 /// The targets of a request that is right.
-#[inline]
+#[inline(always)]
 pub(crate) fn find_targets(
     hub: &Hub,
     sender: &Member,
@@ -120,7 +120,7 @@ pub(crate) fn find_targets(
 }
 
 /// Places for the records of a command, if there are any.
-#[inline]
+#[inline(always)]
 pub(crate) fn reserve_records(
     hub: &Hub,
     found: &Found,
@@ -285,6 +285,7 @@ fn begin(hub: &Hub, taken: &Taken, request: &Send<'_>, now: u64, flushes: &mut F
 
 /// The command of a `send`, and the clients that it found and that cannot execute it: those
 /// that outrank its sender, and the absent ones.
+#[inline(always)]
 pub(crate) fn command(
     hub: &Hub,
     sender: &Arc<Member>,

@@ -36,6 +36,7 @@ pub(crate) struct OpenSends {
 
 impl OpenSends {
     /// Opens a send, unless that many are open, or one with its id, or the client ends.
+    #[inline(always)]
     pub(crate) fn open(&self, command: &Arc<Command>, most: usize) -> Opened {
         let mut by_id = lock(&self.by_id);
         if self.have_ended() {

@@ -30,6 +30,7 @@ use common::logging::log_limit::{self, About};
 use common::memory::Charge;
 use common::net::TLS_FIRST_BYTE;
 use common::net::line_reader::LineReader;
+use common::net::stream::Input;
 use common::sys::sync::Arc;
 use common::wire::ByeReason;
 use common::wire::fast_decode::Plain;
@@ -231,39 +232,19 @@ impl<'a> Session<'a> {
         if self.last_line.is_some() {
             return;
         }
-        let is_resumed = self.reader.is_some();
+        // What came behind the `join` of a client that is back is handled before anything is read.
+        let mut has_lines = self.reader.is_some();
         let mut reader = self.reader.take().unwrap_or_else(|| self.first_reader());
         let Ok(mut input) = self.connection.stream.input() else {
             return;
         };
-        if is_resumed && self.handle_lines(&mut reader).is_break() {
-            return;
-        }
         let mut charge = Charge::new(&self.hub.budget.all, 0);
         loop {
-            if self.hub.budget.is_scarce() {
-                reader.give_back();
-            }
-            // Counted before it is there, so that not all that wait for memory take it at once.
-            charge.set(reader.wanted());
-            self.wait_for_room(OUTBOX_BYTES / 2);
-            let read = match reader.fill(&mut input) {
-                Ok(0) => return,
-                Ok(read) => read,
-                Err(e) => return self.broke(&e),
-            };
-            match self.member {
-                None => self.connection.set_heard(),
-                Some(_) => self.has_read(read),
-            }
-            if !self.connection.outbox.is_open() {
+            if !std::mem::take(&mut has_lines)
+                && !self.read(&mut reader, &mut input, &mut charge)
+            {
                 return;
             }
-            if let Some(telemetry) = self.hub.telemetry.counting() {
-                let member = self.member.as_ref().map_or(0, |member| member.id);
-                telemetry.counters.received(member, read);
-            }
-            self.now = self.hub.timers.now();
             if self.handle_lines(&mut reader).is_break() {
                 if self.resumed.is_some() {
                     self.reader = Some(reader);
@@ -276,6 +257,38 @@ impl<'a> Session<'a> {
                     .blame("it took no answers, and had not joined");
             }
         }
+    }
+
+    /// Reads what comes next; `false`: the connection has ended.
+    #[inline]
+    fn read(&mut self, reader: &mut LineReader, input: &mut Input, charge: &mut Charge) -> bool {
+        if self.hub.budget.is_scarce() {
+            reader.give_back();
+        }
+        // Counted before it is there, so that not all that wait for memory take it at once.
+        charge.set(reader.wanted());
+        self.wait_for_room(OUTBOX_BYTES / 2);
+        let read = match reader.fill(input) {
+            Ok(0) => return false,
+            Ok(read) => read,
+            Err(e) => {
+                self.broke(&e);
+                return false;
+            }
+        };
+        match self.member {
+            None => self.connection.set_heard(),
+            Some(_) => self.has_read(read),
+        }
+        if !self.connection.outbox.is_open() {
+            return false;
+        }
+        if let Some(telemetry) = self.hub.telemetry.counting() {
+            let member = self.member.as_ref().map_or(0, |member| member.id);
+            telemetry.counters.received(member, read);
+        }
+        self.now = self.hub.timers.now();
+        true
     }
 
     #[inline(never)]

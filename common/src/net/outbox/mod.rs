@@ -402,6 +402,7 @@ impl Outbox {
     /// Notes how much the writer keeps, with what is encrypted for it. Short lines are not counted
     /// before a flush has tried to write them: until then they are no more than [`writer::BATCH`], and
     /// two counts for each flush would be felt.
+    #[inline(always)]
     fn count_rest(&self, writer: &mut Writer) {
         self.tell_rest(writer);
         let kept = writer.rest.capacity() + self.stream.kept();

@@ -199,6 +199,7 @@ impl Outbox {
     }
 
     /// Moves lines from the queue to the rest.
+    #[inline(always)]
     pub(super) fn fill(&self, writer: &mut Writer) {
         if writer.kept.is_some() {
             self.fill_again(writer);
