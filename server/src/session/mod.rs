@@ -240,9 +240,7 @@ impl<'a> Session<'a> {
         };
         let mut charge = Charge::new(&self.hub.budget.all, 0);
         loop {
-            if !std::mem::take(&mut has_lines)
-                && !self.read(&mut reader, &mut input, &mut charge)
-            {
+            if !std::mem::take(&mut has_lines) && !self.read(&mut reader, &mut input, &mut charge) {
                 return;
             }
             if self.handle_lines(&mut reader).is_break() {
