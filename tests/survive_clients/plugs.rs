@@ -76,11 +76,6 @@ impl Plugged {
         let words = [&["run", "--hold"], options, &words].concat();
         Plugged::start(server, name, &words, from)
     }
-
-    /// How often it came back and had lost nothing.
-    fn came_back(&self) -> usize {
-        self.process.stderr.text().matches(", nothing lost").count()
-    }
 }
 
 /// Waits until a program has begun at all machines.
@@ -147,18 +142,18 @@ fn a_job_and_a_file_to_five_machines_go_on_while_every_plug_is_pulled() {
         pull_plugs(&all, every, time);
     });
     std::fs::write(at("over"), "").expect("the folder can be written");
-    for client in machines.iter().chain([&job, &transfer]) {
-        let stderr = client.process.stderr.text();
-        assert!(
-            client.came_back() > 0,
-            "none of its connections broke: {stderr}"
-        );
-    }
     let [job, transfer] = [job, transfer].map(|run| run.process.end());
     transfer.expect_code(0).expect_stdout("");
     job.expect_code(0);
     for ran in lists.map(|list| ran(&list)) {
         assert_eq!(ran, MACHINES, "each of them once");
+    }
+    // Seldom enough for a loaded machine.
+    let often = (time.as_millis() / every.as_millis() / 4) as usize;
+    let told = machines.map(|machine| machine.process.stderr.text());
+    for text in told.iter().chain([&job.stderr, &transfer.stderr]) {
+        let came_back = text.matches(", nothing lost").count();
+        assert!(came_back > often, "{came_back} times: {text}");
     }
     for name in MACHINES {
         expect_every_line(job.text(), name);
