@@ -55,7 +55,7 @@ else
     run --package server --test wire --test walk
     skip+=(leaks:: slow:: handshakes::)
     run --package server --test survive
-    skip+=(bench:: drain:: silence::)
+    skip+=(bench:: drain:: silence:: plugs::)
     run --package client --test crowd --test cli --test survive_clients
 fi
 

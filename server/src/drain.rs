@@ -1,7 +1,7 @@
 //! The end of a server: it takes nothing new, ends the commands that wait, gives those that run the
-//! drain time, says `bye` to every client, and stops.
+//! drain time, says `bye` to every client, and stops. A client that is away has as long to come back.
 
-use crate::connection::hold::Stage;
+use crate::connection::hold::{Hold, Stage};
 use crate::dispatch::flush_set::FlushSet;
 use crate::holds;
 use crate::hub::Hub;
@@ -68,7 +68,7 @@ impl Drain {
                 let must_go = now >= until.saturating_add(CONCLUDE_MS);
                 members.retain(|member| {
                     let is_busy = member.sends.len() > 0 || member.queue.running() > 0;
-                    let stays = is_busy && !must_go;
+                    let stays = (is_busy && !must_go) || (may_come_back(member) && !is_over);
                     if !stays {
                         end(hub, member, now);
                     }
@@ -115,6 +115,11 @@ impl Drain {
             .saturating_add(1);
         *self = Drain::Waiting { members, until };
     }
+}
+
+/// Whether a member has no connection at the moment: what it is to be told would be lost with it.
+fn may_come_back(member: &Member) -> bool {
+    member.connection.hold().is_some_and(Hold::is_left)
 }
 
 /// Holds the places of all that are here for the next start of the server, which ends at once.

@@ -7,5 +7,6 @@ mod support;
 mod broken;
 mod deaths;
 mod drain;
+mod plugs;
 mod restart;
 mod silence;

@@ -275,6 +275,7 @@ fn tokens_that_are_wrong_used_or_foreign_bring_no_client_back() {
         json!({"token": unknown}),
         json!({"token": unknown, "received": -1}),
         json!({"token": unknown, "received": "0"}),
+        json!([unknown, 0]),
     ] {
         let params = json!({"protocol": 1, "resume": malformed});
         let answer = ask(server.address(), &params).expect("an answer").1;
@@ -431,6 +432,52 @@ fn a_client_comes_back_to_a_full_server_and_in_mid_drain() {
     boss.wait_for("bye", |message| message["method"] == "bye");
     drop((boss, worker));
     assert!(server.wait_exit(PATIENCE).success());
+}
+
+#[test]
+fn a_drain_waits_for_a_client_that_is_away_and_tells_it_what_it_has_missed() {
+    let Some(mut server) = server(2, &["--drain", "90s"]) else {
+        return;
+    };
+    let mut boss = Held::join(server.address(), "boss", 0);
+    let mut worker = Raw::join(&server, "worker", 1);
+    let id = boss.command("worker", &["x"]);
+    let execute = worker.execute();
+    boss.reset();
+    wait_until_away(&mut worker, "boss", true);
+    server.terminate();
+    server.wait_stderr("the drain", |line| line.contains("shutting down"));
+    worker.reply(&execute, &json!({"exit_code": 7}));
+    // By then the drain has looked at both of them.
+    worker.expect_bye("shutting_down");
+    boss.come_back();
+    assert_eq!(boss.answer(&id)["result"]["exit_code"], 7);
+    boss.wait_for("bye", |message| message["method"] == "bye");
+    drop(boss);
+    assert!(server.wait_exit(PATIENCE).success());
+}
+
+#[test]
+fn a_drain_ends_in_time_if_a_client_that_is_away_does_not_come_back() {
+    let short = ["--hold", "300ms", "--heartbeat", "200ms", "--drain", "90s"];
+    for (options, why) in [
+        (&short[..], "it did not come back in time"),
+        (&["--drain", "500ms"], "the server is shutting down"),
+    ] {
+        let Some(mut server) = server(2, options) else {
+            return;
+        };
+        let away = Held::join(server.address(), "away", 1);
+        let mut other = Raw::join(&server, "other", 0);
+        away.reset();
+        wait_until_away(&mut other, "away", true);
+        server.terminate();
+        other.expect_bye_after_ranks("shutting_down");
+        assert!(server.wait_exit(PATIENCE).success());
+        let lines = server.stderr_lines();
+        let left = lines.iter().find(|line| line.contains("left: away"));
+        assert!(left.is_some_and(|line| line.ends_with(why)), "{lines:?}");
+    }
 }
 
 #[test]

@@ -9,10 +9,12 @@ use crate::wire::right::Right;
 use crate::wire::tags::Tags;
 use crate::wire::text::Text;
 use crate::wire::tier::Tier;
-use serde::de::{Deserializer, Error};
+use serde::de::value::MapAccessDeserializer;
+use serde::de::{Deserializer, Error, MapAccess, Visitor};
 use serde::{Deserialize, Serialize, Serializer};
 use std::borrow::Cow;
 use std::fmt;
+use std::marker::PhantomData;
 
 /// What `join` takes; the numbers are held to their ranges by the server.
 #[derive(Debug, Default, Deserialize, Serialize)]
@@ -50,7 +52,31 @@ pub struct Join<'a> {
 pub struct Staying<'a> {
     pub hold: Option<bool>,
     #[serde(borrow)]
-    pub resume: Option<Box<Resume<'a>>>,
+    pub resume: Option<Box<Object<Resume<'a>>>>,
+}
+
+/// What is read from an object only: serde takes the elements of an array for the fields of a struct.
+#[derive(Debug)]
+pub struct Object<T>(pub T);
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for Object<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Object<T>, D::Error> {
+        deserializer.deserialize_map(Members(PhantomData))
+    }
+}
+
+struct Members<T>(PhantomData<T>);
+
+impl<'de, T: Deserialize<'de>> Visitor<'de> for Members<T> {
+    type Value = Object<T>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Object<T>, A::Error> {
+        T::deserialize(MapAccessDeserializer::new(map)).map(Object)
+    }
 }
 
 /// How a client comes back after its connection broke.

@@ -218,6 +218,11 @@ impl Hold {
         }
     }
 
+    /// Whether it waits for a session.
+    pub(crate) fn is_left(&self) -> bool {
+        lock(&self.state).stage == Stage::Away
+    }
+
     /// When it is over, if no session has it.
     #[cfg(all(test, shuttle))]
     pub(crate) fn due(&self) -> Option<u64> {

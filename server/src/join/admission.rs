@@ -112,7 +112,7 @@ const RESUME_TOKEN: usize = 32;
 #[inline(never)]
 fn staying(raw: Option<&RawValue>) -> Result<(bool, Option<Box<ComesBack>>), RpcError> {
     let Staying { hold, resume } = params(raw)?;
-    let resume = resume.as_deref().map(comes_back).transpose()?;
+    let resume = resume.map(|shown| comes_back(&shown.0)).transpose()?;
     Ok((hold == Some(true), resume))
 }
 
