@@ -101,7 +101,10 @@ fn succession(server: &Running) -> Result<Vec<Client>, Box<dyn Error>> {
         let executes = name.to_owned();
         let client = Client::connect(config, move |job: &Job| play(&executes, job))?;
         let plural = if slots == 1 { "" } else { "s" };
-        println!("    {name:6} has rank {}, {slots} slot{plural}", client.rank());
+        println!(
+            "    {name:6} has rank {}, {slots} slot{plural}",
+            client.rank()
+        );
         Ok::<Client, Box<dyn Error>>(client)
     };
     let anna = join("anna", 1)?;

@@ -239,6 +239,7 @@ run --max-fail 2 -- x => --batch
 run --pause 2s -- x => --batch
 run --batch 2 --stdin -- x => '--stdin'; input goes to all targets at once
 rerun a.jsonl => 'a.jsonl' found; a file is named with --failed
+jobs web1 => 'web1' found; `pecking job ID` shows one
 members role=web => 'role=web' found; `pecking run --dry-run --to SELECTOR -- x` shows some of them
 bench --pairs -1 => '-1' for '--pairs <N>' | from 1 to 100000
 bench --payload -1KiB => '-1KiB' for '--payload <SIZE>'

@@ -156,7 +156,14 @@ fn what_was_in_batches_and_what_had_input_is_run_again_so() {
     ended.expect_code(1);
     let input = format!("--failed '{}' --stdin < FILE\n", path(&file));
     assert!(ended.stderr.ends_with(&input), "{}", ended.stderr);
-    let words = ["rerun", "--failed", path(&file), "--stdin", "--max-fail", "1"];
+    let words = [
+        "rerun",
+        "--failed",
+        path(&file),
+        "--stdin",
+        "--max-fail",
+        "1",
+    ];
     Ended::of(&mut client(&words))
         .expect_code(2)
         .expect_one_line(&["--max-fail is for batches", "a b.jsonl", "add --batch"]);
