@@ -100,7 +100,11 @@ fn succession(server: &Running) -> Result<Vec<Client>, Box<dyn Error>> {
         };
         let executes = name.to_owned();
         let client = Client::connect(config, move |job: &Job| play(&executes, job))?;
-        println!("    {name:6} has rank {}, {slots} slots", client.rank());
+        let plural = if slots == 1 { "" } else { "s" };
+        println!(
+            "    {name:6} has rank {}, {slots} slot{plural}",
+            client.rank()
+        );
         Ok::<Client, Box<dyn Error>>(client)
     };
     let anna = join("anna", 1)?;
@@ -122,13 +126,13 @@ fn succession(server: &Running) -> Result<Vec<Client>, Box<dyn Error>> {
         print_outcomes(sent.wait()?);
     }
 
-    say("dan ranks lowest. Nobody is there to execute what he sends.");
+    say("dan ranks lowest. No client is there to execute what it sends.");
     match dan.send(Command::new(["print"]))?.wait() {
         Ok(outcomes) => print_outcomes(outcomes),
         Err(refusal) => println!("    {refusal}"),
     }
 
-    say("anna leaves. Everybody moves up; ben takes over.");
+    say("anna leaves. Every client below moves up; ben takes over.");
     anna.leave();
     for client in [&ben, &cleo, &dan] {
         println!("    {:6} now has rank {}", client.name(), new_rank(client)?);

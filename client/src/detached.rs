@@ -254,10 +254,8 @@ impl Follower {
         let patience = JOB_WAIT + PATIENCE;
         select! {
             recv(waiting) -> answer => answer.unwrap_or(Err(RequestError::Lost)),
-            recv(self.stopped) -> _ => {
-                connection.take(id);
-                Err(RequestError::TimedOut(Duration::ZERO))
-            }
+            // The request stays open, as its answer is still to come.
+            recv(self.stopped) -> _ => Err(RequestError::TimedOut(Duration::ZERO)),
             default(patience) => {
                 connection.take(id);
                 Err(RequestError::TimedOut(patience))

@@ -235,8 +235,11 @@ run --to @web1 -- x => '@web1' for '--to <SELECTOR>' | there is no group "web1"
 run --to '[1-3]' -- x => node set "[1-3]" | write ranks without brackets
 run --to all,x -- x => "all" stands alone | member numbers, names, node sets, patterns and tags | all but web3 is *,!web3
 run -w web1 -- x => '-w' found; targets are named with --to (--help tells more)
+run --max-fail 2 -- x => --batch
+run --pause 2s -- x => --batch
 run --batch 2 --stdin -- x => '--stdin'; input goes to all targets at once
 rerun a.jsonl => 'a.jsonl' found; a file is named with --failed
+jobs web1 => 'web1' found; `pecking job ID` shows one
 members role=web => 'role=web' found; `pecking run --dry-run --to SELECTOR -- x` shows some of them
 bench --pairs -1 => '-1' for '--pairs <N>' | from 1 to 100000
 bench --payload -1KiB => '-1KiB' for '--payload <SIZE>'

@@ -371,7 +371,7 @@ fn a_server_without_places_for_all_clients_is_reported() {
     let server = Server::start(&["5"]);
     let ended = Ended::of(&mut server.client(&words(&["--idle", "10", "--count", "1"])));
     ended.expect_code(255).expect_stdout("").expect_one_line(&[
-        "as many clients as it accepts (5)",
+        "as many clients as it accepts (5, the N of `pecking-server N`)",
         "5 of the 12 clients",
         "`pecking-server 12`",
     ]);

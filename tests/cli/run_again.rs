@@ -127,18 +127,18 @@ fn what_was_in_batches_and_what_had_input_is_run_again_so() {
     );
     assert!(ended.stderr.ends_with(&again), "{}", ended.stderr);
 
-    let words = ["rerun", "--failed", path(&file)];
+    let words = ["rerun", "--failed", path(&file), "--max-fail", "1"];
     let rerun = Process::start(&mut server.client(&words));
     let execute = web1.execute();
     // News of ranks may come.
     let came = web2.fence();
     let is_turn = came.iter().any(|message| message["method"] == "execute");
     assert!(!is_turn, "it is not its turn: {came:?}");
-    web1.reply(&execute, &json!({"exit_code": 0}));
+    web1.reply(&execute, &json!({"exit_code": 4}));
     let execute = web2.execute();
     web2.reply(&execute, &json!({"exit_code": 0}));
     let ended = rerun.end();
-    ended.expect_code(0);
+    ended.expect_code(1);
     let said = "again on 2 of 2 targets: web[1-2]: x (--batch 1, as before)\nbatch 1 of 2: web1\n";
     assert!(ended.stderr.starts_with(said), "{}", ended.stderr);
 
@@ -156,6 +156,17 @@ fn what_was_in_batches_and_what_had_input_is_run_again_so() {
     ended.expect_code(1);
     let input = format!("--failed '{}' --stdin < FILE\n", path(&file));
     assert!(ended.stderr.ends_with(&input), "{}", ended.stderr);
+    let words = [
+        "rerun",
+        "--failed",
+        path(&file),
+        "--stdin",
+        "--max-fail",
+        "1",
+    ];
+    Ended::of(&mut client(&words))
+        .expect_code(2)
+        .expect_one_line(&["--max-fail is for batches", "a b.jsonl", "add --batch"]);
     let words = ["rerun", "--failed", path(&file)];
     Ended::of(&mut client(&words))
         .expect_code(2)

@@ -392,6 +392,21 @@ fn a_client_alone_has_no_target() {
 }
 
 #[test]
+fn a_list_that_finds_no_client_is_named() {
+    let server = Server::start(5, &[]);
+    let [mut boss, _worker] = ranked(&server, [("boss", 1), ("worker", 1)]);
+    for (selector, expected) in [
+        ("role=none", "\"role=none\": the selector finds no client"),
+        ("next:x*", "\"next:x*\": the list finds no client"),
+    ] {
+        let id = boss.command(selector, &["x"]);
+        let error = boss.error_of(&id);
+        let message = error["message"].as_str().expect("a message");
+        assert!(message.starts_with(expected), "{message}");
+    }
+}
+
+#[test]
 fn a_client_that_moved_up_commands_no_others_than_before() {
     let server = Server::start(5, &[]);
     let [top, mut boss, mut worker] = ranked(&server, [("top", 1), ("boss", 1), ("worker", 1)]);

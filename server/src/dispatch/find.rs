@@ -5,7 +5,7 @@ use crate::dispatch::scope::Scope;
 use crate::dispatch::selection::{Selection, select};
 use crate::hub::Hub;
 use crate::member::Member;
-use common::wire::message::{Code, RpcError};
+use common::wire::message::{Code, RpcError, clip};
 use common::wire::selector::{Selector, SelectorError};
 use common::wire::{Text, Words};
 use std::borrow::Cow;
@@ -57,9 +57,26 @@ fn find_in(
     };
     let text = to.decoded();
     match &Selector::parse(&text) {
-        Ok(selector) => select(&hub.roster, sender, selector, scope),
+        Ok(selector) => {
+            let found = select(&hub.roster, sender, selector, scope);
+            found.map_err(|error| naming(error, selector, &text))
+        }
         Err(error) => Err(no_selector(error)),
     }
+}
+
+/// The same error with the list of the sender's in front, in which its fault may be.
+#[cold]
+#[inline(never)]
+fn naming(mut error: RpcError, selector: &Selector<'_>, text: &str) -> RpcError {
+    let is_list = matches!(
+        selector,
+        Selector::List(_) | Selector::NextOf(_) | Selector::LeastLoadedOf(_)
+    );
+    if is_list && error.is(Code::NoTarget) {
+        error.message = format!("{:?}: {}", clip(text), error.message);
+    }
+    error
 }
 
 #[cold]

@@ -44,7 +44,10 @@ pub(crate) fn not_admitted(refusal: &NotAdmitted, wanted: &Wanted) -> RpcError {
         ),
         NotAdmitted::Full(max) => RpcError::new(
             Code::Full,
-            format!("the server has as many clients as it accepts ({max}); try again later"),
+            format!(
+                "the server has as many clients as it accepts ({max}, the N of `pecking-server N`); \
+                 try again later"
+            ),
         ),
         NotAdmitted::NameTaken(taken) => {
             let name = name.unwrap_or_default();

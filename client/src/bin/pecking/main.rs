@@ -107,6 +107,9 @@ fn tip(error: &clap::Error) -> Option<&'static str> {
         ErrorKind::UnknownArgument if !wrong.starts_with('-') && is_for("rerun") => {
             Some("a file is named with --failed")
         }
+        ErrorKind::UnknownArgument if !wrong.starts_with('-') && is_for("jobs") => {
+            Some("`pecking job ID` shows one")
+        }
         ErrorKind::UnknownArgument if !wrong.starts_with('-') && is_for("members") => {
             Some("`pecking run --dry-run --to SELECTOR -- x` shows some of them")
         }

@@ -214,6 +214,9 @@ pub(crate) enum Action {
     /// Every `pecking work` ranks below and executes it, whichever came first. Of the clients of
     /// its own tier only those that joined later do; --wait-for waits for them.
     #[command(after_help = run::EXAMPLES)]
+    // `rerun` may have them without it, if what was saved was in batches.
+    #[command(mut_arg("pause", |arg| arg.requires("batch")))]
+    #[command(mut_arg("max_fail", |arg| arg.requires("batch")))]
     Run(Run),
     /// Run a command again for the targets at which it did not end with 0
     ///

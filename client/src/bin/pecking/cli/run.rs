@@ -126,8 +126,8 @@ pub(crate) struct RunOptions {
     batch: Option<Share>,
 
     /// With --batch: wait so long between two batches
-    #[arg(long, value_name = "DURATION", requires = "batch", value_parser = args::positive_duration,
-          allow_hyphen_values = true, help_heading = "Batches")]
+    #[arg(long, value_name = "DURATION", value_parser = args::positive_duration, allow_hyphen_values = true,
+          help_heading = "Batches")]
     pause: Option<Duration>,
 
     /// With --batch: start the next batch only while at most so many targets (or so many of a
@@ -135,7 +135,6 @@ pub(crate) struct RunOptions {
     #[arg(
         long,
         value_name = "N",
-        requires = "batch",
         allow_hyphen_values = true,
         help_heading = "Batches"
     )]
@@ -206,6 +205,13 @@ impl Rerun {
         }
         // What was not to happen everywhere at once is not to do so now.
         let batch = options.batch.or(saved.batch.filter(|_| !options.stdin));
+        if let (None, Some(option)) = (batch, options.between_batches()) {
+            return Err(Failure::Usage(format!(
+                "{option} is for batches, and what {} keeps was in none; add --batch, such as \
+                 --batch 10%",
+                path_line(&self.failed)
+            )));
+        }
         let pace = match (options.batch, batch) {
             (None, Some(Share::Count(count))) => format!(" (--batch {count}, as before)"),
             _ => String::new(),
@@ -249,6 +255,12 @@ impl RunOptions {
     /// How long to wait between two batches.
     pub(crate) fn pause(&self) -> Duration {
         self.pause.unwrap_or_default()
+    }
+
+    /// The first option that says what is between two batches.
+    fn between_batches(&self) -> Option<&'static str> {
+        let max_fail = self.max_fail.map(|_| "--max-fail");
+        max_fail.or(self.pause.map(|_| "--pause"))
     }
 
     /// Makes batches of the targets. If the command line does not ask for that, what is out of reach

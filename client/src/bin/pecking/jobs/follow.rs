@@ -32,7 +32,7 @@ pub(crate) fn follow(
     let (client, signals) = settings.join(console)?;
     let job = client
         .follow(options.job, options.follow)
-        .map_err(not_there)?;
+        .map_err(|error| not_there(options.job, error))?;
     let listed = listed(&client, options.job);
     let shown = progress.shown();
     let screen = Screen::own(options.show.screen(settings.raw), progress);

@@ -42,16 +42,20 @@ pub(crate) fn cancel(
     console: &Console,
 ) -> Result<ExitCode, Failure> {
     let (client, _signals) = settings.join(console)?;
-    client.cancel_detached(job).map_err(not_there)?;
+    client
+        .cancel_detached(job)
+        .map_err(|error| not_there(job, error))?;
     client.leave();
     Ok(ExitCode::Done)
 }
 
 /// Why a job cannot be asked for.
-fn not_there(error: RequestError) -> Failure {
+fn not_there(job: JobId, error: RequestError) -> Failure {
     let message = match error.code() {
         Some(Code::InvalidParams) => {
-            "there is no such job, or it is another identity's; pecking jobs lists those that are kept".into()
+            format!(
+                "there is no job {job}, or it is another identity's; pecking jobs lists those that are kept"
+            )
         }
         _ => error.to_string(),
     };

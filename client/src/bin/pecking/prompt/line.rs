@@ -65,7 +65,8 @@ WORDS… &          the same, and it goes on at the server, whatever becomes of 
 :help             this
 exit, :quit       leave (Ctrl-D too)
 Tab completes names, tags, groups and lines; the right arrow takes the dim hint, Ctrl-R searches
-what you sent. Ctrl-C clears the line; on an empty one it cancels what you sent last.
+what you sent. Ctrl-C clears the line; on an empty one it cancels what you sent last, or leaves
+what :fg shows, which goes on.
 A command is no shell line: there are no pipes, globs or variables, only words and quotes.
 ";
 

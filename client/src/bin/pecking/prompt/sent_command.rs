@@ -8,7 +8,7 @@ use crate::output::render::{self, Style};
 use crate::output::report::Piece;
 use crate::output::summary;
 use crate::prompt::gather;
-use client::{Client, JobHandle, Outcome, RequestError, SendEvent, SendHandle, Tally};
+use client::{Client, JobHandle, JobId, Outcome, RequestError, SendEvent, SendHandle, Tally};
 use common::terminal::escape::one_line;
 use common::wire::message::clip;
 use crossbeam_channel::{Receiver, TryRecvError};
@@ -110,7 +110,15 @@ impl SentCommand {
 
     /// Whether it goes on when this client leaves.
     pub(crate) fn is_detached(&self) -> bool {
-        matches!(self.sent, Sent::Detached(_))
+        self.job().is_some()
+    }
+
+    /// Which detached command it is, if it is one.
+    pub(crate) fn job(&self) -> Option<JobId> {
+        match &self.sent {
+            Sent::Here(_) => None,
+            Sent::Detached(job) => Some(job.job()),
+        }
     }
 
     /// Whether there is something to show without another event.
@@ -293,7 +301,7 @@ impl SentCommand {
 }
 
 /// Lines of both streams, as the REPL shows them.
-fn lines(whole: &WholeLines, style: Style) -> String {
+pub(super) fn lines(whole: &WholeLines, style: Style) -> String {
     style.output_of_others(&whole.stdout) + &style.output_of_others(&whole.stderr)
 }
 

@@ -11,6 +11,7 @@ use crate::output::report::Problem;
 use crate::run::plan::{Share, list_of};
 use common::limits::{MAX_SELECTOR, OUTBOX_BYTES};
 use common::terminal::escape::{one_line, path_line};
+use common::wire::message::clip;
 use common::wire::selector::check_name;
 use serde::Deserialize;
 use std::collections::{BTreeMap, HashMap};
@@ -109,9 +110,12 @@ impl SavedRun {
                     .map_err(|why| format!("line {number}: {why}"))?,
                 // It is cut there.
                 Err(_) if number > 1 && !has_end => break,
-                Err(why) => {
+                Err(_) => {
+                    let line = String::from_utf8_lossy(line.trim_ascii_end());
+                    let line = clip(&line);
                     return Err(format!(
-                        "line {number} is none that `pecking run --save` writes: {why}"
+                        "line {number} is none that `pecking run --save` writes: {}",
+                        one_line(&line)
                     ));
                 }
             }
@@ -417,7 +421,7 @@ mod tests {
             ),
             (
                 &["web1: x", ""],
-                "line 1 is none that `pecking run --save` writes",
+                "line 1 is none that `pecking run --save` writes: web1: x",
             ),
             (&["{}"], "line 1 is none"),
             (&[ACCEPTED, "x", ""], "line 2 is none"),

@@ -161,10 +161,18 @@ impl Repl<'_> {
             .map(|(id, _)| *id)
     }
 
+    /// Ctrl-C: what was sent last ends. What is detached goes on, and is followed no longer.
+    fn interrupt_last(&mut self) {
+        let Some(id) = self.last_open() else { return };
+        match self.open.get(&id).and_then(SentCommand::job) {
+            Some(job) => self.leave_job(id, job),
+            None => self.cancel(Some(id)),
+        }
+    }
+
     pub(super) fn answer(&mut self, ask: Ask) {
         match ask {
-            Ask::CancelLast if self.last_open().is_some() => self.cancel(None),
-            Ask::CancelLast => {}
+            Ask::CancelLast => self.interrupt_last(),
             Ask::Known(tell) => {
                 let _ = tell.try_send(self.known());
             }

@@ -7,7 +7,7 @@
 use super::Repl;
 use crate::exit_code::ExitCode;
 use crate::output::render;
-use crate::prompt::sent_command::SentCommand;
+use crate::prompt::sent_command::{self, SentCommand};
 use client::{Command, JobHandle, JobId, JobSummary};
 use common::terminal::escape::one_line;
 use std::fmt::Write;
@@ -95,6 +95,16 @@ impl Repl<'_> {
             }
             Err(e) => self.complain(ExitCode::of_error(&e), &e.to_string()),
         }
+    }
+
+    /// Shows no more of a detached command, which goes on.
+    pub(super) fn leave_job(&mut self, id: u64, job: JobId) {
+        let number = self.detached.number(job, 1);
+        let rest = sent_command::lines(&self.unfinished.finish(id, None), self.style());
+        self.output.show(&format!(
+            "{rest}Job &{number} goes on (:fg {number} shows it again, :cancel &{number} ends it).\n"
+        ));
+        self.open.remove(&id);
     }
 
     fn open_job(&mut self, handle: JobHandle) {

@@ -301,3 +301,43 @@ fn an_outcome_names_its_command_if_several_are_open_and_the_last_one_is_cancelle
         "{shown}"
     );
 }
+
+#[test]
+fn ctrl_c_leaves_a_detached_command_that_is_followed_and_does_not_end_it() {
+    let (_server, config) = serve();
+    let boss = Client::connect(&config, Simulation).expect("a place");
+    let worker = |job: &Job| {
+        job.write(client::OutputStream::Stdout, b"half");
+        job.wait_for_stop(None);
+        ExecutionResult::exited(0, "")
+    };
+    let _worker = Client::connect(&config, worker).expect("a place");
+    let (into, mut lines) = typed(false);
+    let (ask, asks) = unbounded();
+    lines.asks = asks;
+    let output = Recorder::default();
+    let shown = |part: &str| {
+        while !lock(&output.0).contains(part) {
+            std::thread::yield_now();
+        }
+    };
+    std::thread::scope(|scope| {
+        scope.spawn(|| Repl::new(&boss, &output, false).run(&lines, &never()));
+        let say = |line: &str| into.send(Ok(line.into())).expect("the repl");
+        say("x &");
+        shown("it goes on as job &1");
+        say(":fg 1");
+        say(":jobs");
+        shown("job &1, since");
+        ask.send(Ask::CancelLast).expect("the repl");
+        shown("Job &1 goes on (:fg 1 shows it again, :cancel &1 ends it).\n");
+        say(":jobs");
+        shown("Nothing that you sent is open.");
+        let jobs = boss.detached().expect("jobs");
+        assert!(jobs[0].open, "{jobs:?}");
+        say(":cancel &1");
+        say(":fg 1");
+        shown("] cancelled");
+        drop(into);
+    });
+}
