@@ -182,7 +182,7 @@ fn draw_rates(frame: &mut Frame<'_>, area: Rect, fleet: &Fleet, look: Look) {
                 figure(|s| s.running),
                 figure(|s| s.queued)
             ),
-            |s| s.running + s.queued,
+            |s| s.running.saturating_add(s.queued),
             look.good(),
         ),
         (
