@@ -438,16 +438,16 @@ fn answer(connection: &Connection, id: Option<Id>, body: &AnswerBody<'_>) {
     if matches!(&id, Id::Text(text) if text.starts_with(HEARTBEAT_ID)) {
         return;
     }
-    let number = own_id(&id).unwrap_or_default();
-    match own_id(&id).and_then(|id| connection.take(id)) {
+    let open = own_id(&id).and_then(|number| Some((number, connection.take(number)?)));
+    match open {
         None => log_stray_answer(&id.to_string(), body),
-        Some(PendingRequest::Call(waiting)) => {
+        Some((_, PendingRequest::Call(waiting))) => {
             drop(waiting.send(plain(body).map(ToOwned::to_owned)));
         }
-        Some(PendingRequest::Watch(into, waiting)) => {
+        Some((number, PendingRequest::Watch(into, waiting))) => {
             drop(waiting.send(begin_watch(connection, number, into, body)));
         }
-        Some(PendingRequest::Send(send)) => end_send(send, body),
+        Some((_, PendingRequest::Send(send))) => end_send(send, body),
     }
 }
 
