@@ -3,6 +3,7 @@
 //!
 //! Taking a request out of the table of open ones is the single act that decides its end.
 
+mod answers;
 pub(crate) mod backoff;
 pub(crate) mod handshake;
 mod hold;
