@@ -250,13 +250,8 @@ impl Client {
         let line = |id: u64| message::request_line(&id.into(), method::WATCH, Empty {});
         let connection = self.connection();
         let id = connection.request(PendingRequest::Watch(into, answer), line)?;
-        match waiting.recv_timeout(CALL_TIMEOUT) {
-            Ok(answer) => answer.map(|()| Watch::new(id, told, connection)),
-            Err(_) => {
-                connection.take(id);
-                Err(RequestError::TimedOut(CALL_TIMEOUT))
-            }
-        }
+        wait_answer(&connection, id, &waiting)?;
+        Ok(Watch::new(id, told, connection))
     }
 
     /// Asks the server for a sign of life; says how long it took.
@@ -286,13 +281,7 @@ impl Client {
         let (answer, waiting) = bounded(1);
         let connection = self.connection();
         let id = connection.request(PendingRequest::Call(answer), line)?;
-        let raw = match waiting.recv_timeout(CALL_TIMEOUT) {
-            Ok(answer) => answer?,
-            Err(_) => {
-                connection.take(id);
-                return Err(RequestError::TimedOut(CALL_TIMEOUT));
-            }
-        };
+        let raw = wait_answer(&connection, id, &waiting)?;
         message::result(&raw).map_err(|e| RequestError::Malformed(e.to_string()))
     }
 
@@ -318,6 +307,18 @@ impl Client {
     pub fn leave(self) {
         drop(self);
     }
+}
+
+/// The answer to a request, for which there is no more waiting after a while.
+fn wait_answer<T>(
+    connection: &Connection,
+    id: u64,
+    waiting: &Receiver<Result<T, RequestError>>,
+) -> Result<T, RequestError> {
+    waiting.recv_timeout(CALL_TIMEOUT).unwrap_or_else(|_| {
+        connection.take(id);
+        Err(RequestError::TimedOut(CALL_TIMEOUT))
+    })
 }
 
 impl Drop for Client {

@@ -105,7 +105,7 @@ impl Client {
         let shared = Arc::clone(&follower.shared);
         let first = follower.ask(false)?;
         let thread = thread::spawn("job", move || follower.run(&first));
-        let thread = thread.map_err(|error| RequestError::Malformed(error.to_string()))?;
+        let thread = thread.map_err(|error| RequestError::NoThread(error.to_string()))?;
         Ok(JobHandle {
             id,
             job,
@@ -143,12 +143,9 @@ impl JobHandle {
 
     /// Asks for the command's end, as [`Client::cancel_detached`] does, and does not wait for the answer.
     pub fn cancel(&self) {
-        let (answer, _) = bounded(1);
         let params = CancelJob { job: self.job };
         let line = |id: u64| request_line(&id.into(), method::CANCEL_JOB, params);
-        let open = PendingRequest::Call(answer);
-        // Without a connection there is nothing to ask.
-        let _ = self.shared.connection().request(open, line);
+        self.shared.connection().ask_without_waiting(line);
     }
 
     /// The events: [`Output`](SendEvent::Output) and [`Outcome`](SendEvent::Outcome), and

@@ -27,6 +27,9 @@ pub enum RequestError {
     /// The server lives and does not answer.
     #[error("the server did not answer within {}", humantime::format_duration(*.0))]
     TimedOut(Duration),
+    /// The system has no thread for what follows the answer, and why.
+    #[error("cannot start a thread: {0}")]
+    NoThread(String),
     /// The server's answer is none to this request.
     #[error("the server's answer makes no sense: {0}")]
     Malformed(String),

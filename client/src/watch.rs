@@ -2,7 +2,6 @@
 //! changes.
 
 use crate::connection::Connection;
-use crate::connection::PendingRequest;
 use common::sys::sync::Arc;
 use common::wire::message::request_line;
 use common::wire::method;
@@ -58,10 +57,7 @@ impl Drop for Watch {
         if self.connection.stop_watch(self.id) {
             let end = watch::Watch { on: Some(false) };
             let line = |id: u64| request_line(&id.into(), method::WATCH, end);
-            // Without a connection there is nothing to end, and no thread waits for the answer.
-            let _ = self
-                .connection
-                .request(PendingRequest::Call(bounded(1).0), line);
+            self.connection.ask_without_waiting(line);
         }
     }
 }

@@ -130,10 +130,7 @@ fn what_was_in_batches_and_what_had_input_is_run_again_so() {
     let words = ["rerun", "--failed", path(&file), "--max-fail", "1"];
     let rerun = Process::start(&mut server.client(&words));
     let execute = web1.execute();
-    // News of ranks may come.
-    let came = web2.fence();
-    let is_turn = came.iter().any(|message| message["method"] == "execute");
-    assert!(!is_turn, "it is not its turn: {came:?}");
+    web2.expect_nothing("it is not its turn");
     web1.reply(&execute, &json!({"exit_code": 4}));
     let execute = web2.execute();
     web2.reply(&execute, &json!({"exit_code": 0}));

@@ -5,10 +5,12 @@ use crate::support::programs::{Ended, Process, Server, without_times};
 use rustix::process::Signal;
 use serde_json::{Value, json};
 
-/// An executor of bare lines in the tier of services, with the tag `role=web`.
+/// An executor of bare lines in the tier of services, with the tag `role=web`. It is told nothing of the
+/// clients that come and go above it.
 pub(crate) fn service(server: &Server, name: &str) -> Raw {
     let tags = json!({"role": "web"});
-    server.raw_with(json!({"name": name, "slots": 1, "tier": 9, "tags": tags}))
+    let params = json!({"name": name, "slots": 1, "tier": 9, "rank_news": false, "tags": tags});
+    server.raw_with(params)
 }
 
 /// Starts a rolling run over executors, which are there before it.

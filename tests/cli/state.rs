@@ -20,13 +20,10 @@ fn files_that_cannot_have_the_state_are_refused_before_anything_is_changed() {
     symlink("/dev/full", path("full")).expect("a link");
     fs::create_dir(path("folder")).expect("a folder");
     write_secret(path("free"), "");
+    let newer = "it is of version 2 of state files, from a newer pecking-server";
     for (name, hold, expected) in [
         ("foreign", "15s", "it is no state file of pecking-server"),
-        (
-            "newer",
-            "15s",
-            "it is of version 2 of state files, from a newer pecking-server",
-        ),
+        ("newer", "15s", newer),
         ("open", "15s", "every user can read it"),
         ("full", "15s", "no regular file"),
         ("folder", "15s", "folder"),

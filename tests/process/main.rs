@@ -20,4 +20,5 @@ mod senders;
 mod stdin;
 mod stuck;
 mod terminal;
+mod unread;
 mod words;

@@ -3,6 +3,7 @@
 //!
 //! Taking a request out of the table of open ones is the single act that decides its end.
 
+mod answers;
 pub(crate) mod backoff;
 pub(crate) mod handshake;
 mod hold;
@@ -24,7 +25,7 @@ use common::net::outbox::Outbox;
 use common::net::stream::Stream;
 use common::sys::sync::{Arc, Mutex, lock};
 use common::wire::{Ack, Joined, Tally};
-use crossbeam_channel::Sender;
+use crossbeam_channel::{Sender, bounded};
 use serde_json::value::RawValue;
 use std::collections::HashMap;
 use std::ops::RangeInclusive;
@@ -154,6 +155,12 @@ impl Connection {
     /// A number for a request, never given before.
     pub(crate) fn new_id(&self) -> u64 {
         self.next_id.fetch_add(1, Ordering::Relaxed)
+    }
+
+    /// Writes a request of which the answer is dropped. Without a connection there is nothing to ask.
+    pub(crate) fn ask_without_waiting(&self, line: impl FnOnce(u64) -> Vec<u8>) {
+        let (answer, _) = bounded(1);
+        let _ = self.request(PendingRequest::Call(answer), line);
     }
 
     /// Opens a request and writes it. The line is made for the id that it gets; waits for

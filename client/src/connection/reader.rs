@@ -1,23 +1,21 @@
 //! Reading one connection: takes the server's lines apart and hands each on. It never waits
 //! for anything but the next byte, and everything it reads may be wrong.
 
-use crate::connection::{Connection, PendingRequest};
-use crate::error::RequestError;
+use crate::connection::{Connection, answers};
 use crate::events::{ClientEvent, Disconnect};
 use crate::execute::job::input::TooMuchInput;
 use crate::execute::job::{Job, ReplyTo};
 use crate::send::outcome::{Outcome, Output, output_bytes};
 use crate::send::send_handle::{PendingSend, SendEvent};
-use crate::watch::Told;
 use common::limits::{ACK_BYTES, LINE_DEADLINE};
 use common::logging::log_limit;
 use common::net::line_reader::LineReader;
 use common::sys::sync::Arc;
-use common::wire::message::{self, AnswerBody, Code, Id, Message, RpcError, clip};
+use common::wire::message::{self, Code, Id, Message, RpcError, clip};
 use common::wire::name::{Name, wrong_name};
 use common::wire::{
     self, Accepted, Ack, Bye, CancelExecution, Empty, Execute, ExecutionConsumed, ExecutionInput,
-    Identity, Rank, Refused, SendInputConsumed, SendOutput, Started, Tally, decode_output, method,
+    Identity, Rank, Refused, SendInputConsumed, SendOutput, Started, decode_output, method,
 };
 use crossbeam_channel::Sender;
 use serde_json::value::RawValue;
@@ -25,7 +23,7 @@ use std::io::ErrorKind;
 use std::time::{Duration, Instant};
 
 /// The start of the id of a request for a sign of life; the answer needs no attention.
-const HEARTBEAT_ID: &str = "heartbeat-";
+pub(super) const HEARTBEAT_ID: &str = "heartbeat-";
 
 /// After how long the server is told what was received, if something comes then: as the protocol
 /// has it.
@@ -208,7 +206,7 @@ fn handle(
                 log::warn!("the server's {method:?} is ignored: {error}");
             }
         }
-        Ok(Message::Answer { id, body }) => answer(connection, id, &body),
+        Ok(Message::Answer { id, body }) => answers::answer(connection, id, &body),
         Err(malformed) => {
             log::warn!("a line of the server's is ignored: {}", malformed.error);
             connection
@@ -356,7 +354,7 @@ fn notification(
 }
 
 /// The number of one of our requests; others are no numbers.
-fn own_id(id: &Id) -> Option<u64> {
+pub(super) fn own_id(id: &Id) -> Option<u64> {
     match id {
         Id::Integer(id) => u64::try_from(*id).ok(),
         Id::Large(id) => Some(*id),
@@ -428,88 +426,4 @@ fn input(connection: &Connection, piece: ExecutionInput<'_>) -> Result<(), Disco
     };
     let added = connection.workers.input(&id.into(), bytes, end);
     added.map_err(|TooMuchInput| Disconnect::Protocol("it sent more input than a window".into()))
-}
-
-fn answer(connection: &Connection, id: Option<Id>, body: &AnswerBody<'_>) {
-    let Some(id) = id else {
-        log_stray_answer("null", body);
-        return;
-    };
-    if matches!(&id, Id::Text(text) if text.starts_with(HEARTBEAT_ID)) {
-        return;
-    }
-    let number = own_id(&id).unwrap_or_default();
-    match own_id(&id).and_then(|id| connection.take(id)) {
-        None => log_stray_answer(&id.to_string(), body),
-        Some(PendingRequest::Call(waiting)) => {
-            drop(waiting.send(plain(body).map(ToOwned::to_owned)));
-        }
-        Some(PendingRequest::Watch(into, waiting)) => {
-            drop(waiting.send(begin_watch(connection, number, into, body)));
-        }
-        Some(PendingRequest::Send(send)) => end_send(send, body),
-    }
-}
-
-/// The first state; what follows goes to the same place.
-fn begin_watch(
-    connection: &Connection,
-    id: u64,
-    into: Sender<Told>,
-    body: &AnswerBody<'_>,
-) -> Result<(), RequestError> {
-    let first = message::result::<Told>(plain(body)?);
-    let first = first.map_err(|e| RequestError::Malformed(e.to_string()))?;
-    // It has room: nothing was told yet.
-    let _ = into.try_send(first);
-    connection.begin_watch(id, into);
-    Ok(())
-}
-
-fn log_stray_answer(id: &str, body: &AnswerBody<'_>) {
-    let what = match body {
-        AnswerBody::Error(raw) => RpcError::parse(raw).map(|e| e.message).unwrap_or_default(),
-        _ => String::new(),
-    };
-    log::warn!("the server answered {id}, which is not open {what}");
-}
-
-fn plain<'a>(body: &AnswerBody<'a>) -> Result<&'a RawValue, RequestError> {
-    let malformed = |what: &dyn std::fmt::Display| RequestError::Malformed(what.to_string());
-    match body {
-        AnswerBody::Result(raw) => Ok(raw),
-        AnswerBody::Error(raw) => match RpcError::parse(raw) {
-            Ok(error) => Err(error.into()),
-            Err(e) => Err(malformed(&e)),
-        },
-        AnswerBody::Malformed => Err(malformed(&"it has a result and an error")),
-    }
-}
-
-/// The response to a send: the outcome itself, or the tally after all outcomes.
-fn end_send(mut send: PendingSend, body: &AnswerBody<'_>) {
-    let malformed = |e: serde_json::Error| RequestError::Malformed(e.to_string());
-    let raw = match plain(body) {
-        Ok(raw) => raw,
-        Err(error) => return send.end(Err(error)),
-    };
-    if send.is_for_many() {
-        let tally = message::result::<Tally>(raw).map_err(malformed);
-        return send.end(tally);
-    }
-    match serde_json::from_str::<wire::Outcome<'_>>(raw.get()) {
-        Ok(wire) => {
-            let mut tally = Tally::default();
-            tally.count(wire.status);
-            let Some(outcome) = Outcome::from_wire(wire) else {
-                let what = "the outcome does not name its target";
-                return send.end(Err(RequestError::Malformed(what.into())));
-            };
-            if let Some((events, event)) = send.outcome(outcome) {
-                let _ = events.send(event);
-            }
-            send.end(Ok(tally));
-        }
-        Err(e) => send.end(Err(malformed(e))),
-    }
 }

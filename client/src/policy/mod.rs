@@ -5,8 +5,7 @@
 //! The way of a file: `common::sys::trusted_file` finds out which users could have written it,
 //! `parse` makes typed commands of its text, `program` checks whether they could run here,
 //! `exposure` whether other users can change what they name, and `plan` turns a sender's words
-//! into an argv or a refusal. `process`, not this module, starts
-//! and counts programs.
+//! into an argv or a refusal. `process`, not this module, starts and counts programs.
 
 mod command;
 mod display;

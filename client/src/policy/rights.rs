@@ -1,5 +1,5 @@
-//! What a program may do that a command starts: its user, its groups, the permissions of its new files, and
-//! whether it may gain more. What an entry leaves open follows from the client's own user.
+//! The rights of a program that a command starts: its user, its groups, the permissions of its new
+//! files, and whether it may gain more. What an entry leaves open follows from the client's own user.
 
 use super::command::{Settings, User};
 use common::sys::trusted_file::ROOT;
@@ -9,7 +9,7 @@ use std::fmt;
 /// files.
 const ROOTS_UMASK: u32 = 0o022;
 
-/// As what a run of a command starts.
+/// The rights of a program that a command starts.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Rights {
     /// Its user, if it is another one than the client's.
@@ -25,7 +25,7 @@ pub struct Rights {
 }
 
 impl Settings {
-    /// As what a run starts if its client belongs to this user. Of root's own groups and mask a
+    /// The rights of a run if its client belongs to this user. Of root's own groups and mask a
     /// program gets nothing that its entry does not name.
     pub fn rights(&self, own_user: u32) -> Rights {
         let is_root = own_user == ROOT;

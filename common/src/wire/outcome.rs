@@ -174,9 +174,9 @@ impl Tally {
         self.counts[status as usize]
     }
 
-    /// How many outcomes there were.
+    /// How many outcomes there were. A peer may say any counts, so the sum has an end.
     pub fn targets(&self) -> u32 {
-        self.counts.iter().sum()
+        self.counts.into_iter().fold(0, u32::saturating_add)
     }
 }
 
@@ -184,7 +184,8 @@ impl FromIterator<(Status, u32)> for Tally {
     fn from_iter<I: IntoIterator<Item = (Status, u32)>>(counts: I) -> Tally {
         let mut tally = Tally::default();
         for (status, count) in counts {
-            tally.counts[status as usize] += count;
+            let counted = &mut tally.counts[status as usize];
+            *counted = counted.saturating_add(count);
         }
         tally
     }
@@ -226,6 +227,14 @@ mod tests {
             serde_json::from_str::<Tally>(&text).expect("a tally"),
             tally
         );
+    }
+
+    #[test]
+    fn counts_that_a_peer_made_up_have_a_sum() {
+        let most = u32::MAX;
+        let text = format!(r#"{{"done":{most},"lost":{most}}}"#);
+        let tally: Tally = serde_json::from_str(&text).expect("a tally");
+        assert_eq!((tally.targets(), tally.of(Status::Done)), (most, most));
     }
 
     #[test]

@@ -1,10 +1,14 @@
 //! The command line of the client: raw arguments, and what they become.
 
 mod job;
+mod members;
+mod policy;
 mod run;
 mod show;
 
 pub(crate) use job::{Job, ListForm, Listed};
+pub(crate) use members::{Form, Shown};
+pub(crate) use policy::LookAtPolicy;
 use run::{Rerun, Run};
 pub(crate) use run::{RunOptions, Task};
 pub(crate) use show::ShowOptions;
@@ -15,8 +19,8 @@ use crate::encrypting::{Encrypting, ServerAddress};
 use crate::exit_code::ExitCode;
 use crate::failure::Failure;
 use crate::settings::{Executes, Settings};
-use clap::{Args, ColorChoice, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
-use client::{CONNECT_TIMEOUT, Config, Identity, JobId, Name, Token};
+use clap::{Args, ColorChoice, CommandFactory, FromArgMatches, Parser, Subcommand};
+use client::{CONNECT_TIMEOUT, Config, JobId, Token};
 use common::audit::AuditOptions;
 use common::limits::{DEFAULT_ADDRESS, MAX_SLOTS};
 use common::logging::format::LogFormat;
@@ -105,36 +109,6 @@ const WITHOUT_OPTIONS: &str = "\
 {usage-heading} {usage}
 
 {positionals}{subcommands}{after-help}";
-
-/// What a policy is.
-const POLICY: &str = "\
-A file names commands, each with its program and the words that may follow:
-  [commands.uptime]
-  run = [\"/usr/bin/uptime\"]           # the program, by its absolute path
-
-  [commands.logs]
-  run = [\"/usr/bin/journalctl\", \"-u\"]
-  args = [\"[a-z-]+\"]                  # a pattern for each further word
-  timeout = \"30s\"
-
-  [commands.put-motd]
-  run = [\"/usr/local/bin/put-motd\"]
-  stdin = true                        # it takes its input from the sender (run --stdin)
-
-Further keys of an entry: rest, max_output, cwd, env, slots, memory, cpu_seconds, open_files,
-from, user, groups, umask, setuid. `pecking work --policy FILE` reads it at its start.";
-
-/// The help of `policy try`, with the options that are its own.
-const HELP_OF_TRY: &str = "\
-{about-with-newline}
-{usage-heading} {usage}
-
-{positionals}
-
-The sender, as the server would tell it; what is left out, the server does not tell:
-      --as <IDENTITY>  The identity that it has proven
-      --role <ROLE>    Its role
-      --tier <N>       Its tier, 0 (the highest) to 9";
 
 /// How to join, for every command.
 #[derive(Debug, Args)]
@@ -256,7 +230,7 @@ pub(crate) enum Action {
         name: Option<String>,
     },
     /// Look at a policy file without running anything
-    #[command(subcommand_required = true, arg_required_else_help = false, help_template = WITHOUT_OPTIONS, after_help = POLICY,
+    #[command(subcommand_required = true, arg_required_else_help = false, help_template = WITHOUT_OPTIONS, after_help = policy::EXAMPLE,
               override_usage = "pecking policy <COMMAND>")]
     Policy {
         #[command(subcommand)]
@@ -307,86 +281,8 @@ impl TopOptions {
     }
 }
 
-/// How `members` shows them.
-#[derive(Debug, Args)]
-pub(crate) struct Shown {
-    /// wide: with number, tags, identity and role; json; name: one name a line
-    #[arg(long = "output", short, value_name = "FORM")]
-    output: Option<Form>,
-
-    /// The same as -o json
-    #[arg(long, conflicts_with = "output")]
-    json: bool,
-
-    /// Only the machines of ~/.config/pecking/expected.toml that are not here; exit code 4 if there
-    /// are any
-    #[arg(long)]
-    pub(crate) missing: bool,
-}
-
-/// The forms in which `members` shows clients.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub(crate) enum Form {
-    /// A table with the columns that most people want
-    #[value(skip)]
-    Narrow,
-    /// A table with every column
-    Wide,
-    /// JSON, as the server tells it
-    Json,
-    /// One name a line
-    Name,
-}
-
-impl Shown {
-    pub(crate) fn form(&self) -> Form {
-        match self.json {
-            true => Form::Json,
-            false => self.output.unwrap_or(Form::Narrow),
-        }
-    }
-}
-
-/// What to look at in a policy file.
-#[derive(Debug, Subcommand)]
-pub(crate) enum LookAtPolicy {
-    /// Say whether the file is right, and what it allows; `pecking policy --help` shows one
-    #[command(help_template = WITHOUT_OPTIONS, override_usage = "pecking policy check <FILE>")]
-    Check {
-        /// The policy file
-        file: PathBuf,
-    },
-    /// Print what would be run for a command, as which user and by which rule, or why it is refused
-    #[command(help_template = HELP_OF_TRY,
-              override_usage = "pecking policy try [OPTIONS] <FILE> <WORDS>...")]
-    Try {
-        /// The policy file
-        file: PathBuf,
-        /// The identity that the sender has proven
-        #[arg(long = "as", value_name = "IDENTITY", value_parser = identity)]
-        identity: Option<Identity<'static>>,
-        /// The sender's role
-        #[arg(long, value_parser = role, allow_hyphen_values = true)]
-        role: Option<Name<'static>>,
-        /// The sender's tier, and not this client's, which joins no server here
-        #[arg(long, value_name = "N", value_parser = tier, allow_hyphen_values = true)]
-        tier: Option<Tier>,
-        /// The command word, then its arguments
-        #[arg(required = true, trailing_var_arg = true, value_name = "WORDS")]
-        words: Vec<String>,
-    },
-}
-
 fn name(text: &str) -> Result<String, String> {
     check_name(text).map(|()| text.to_owned())
-}
-
-fn identity(text: &str) -> Result<Identity<'static>, String> {
-    Identity::new(text.to_owned())
-}
-
-fn role(text: &str) -> Result<Name<'static>, String> {
-    Name::told(text.to_owned())
 }
 
 fn tier(text: &str) -> Result<Tier, String> {

@@ -39,16 +39,19 @@ impl Command {
         self.ended_ms.is_none()
     }
 
-    /// How many of its outcomes have come.
+    /// How many of its outcomes have come. A server may say any counts, so the sum has an end.
     pub(crate) fn ended(&self) -> u32 {
-        self.outcomes.iter().map(|(_, count)| count).sum()
+        let counts = self.outcomes.iter().map(|(_, count)| *count);
+        counts.fold(0, u32::saturating_add)
     }
 
     /// How many did not do it, or not with exit code 0.
     pub(crate) fn failed(&self) -> u32 {
         let done = self.outcomes.iter().find(|(status, _)| status == "done");
         let done = done.map_or(0, |(_, count)| *count);
-        self.ended() - done.min(self.ended()) + self.not_zero
+        self.ended()
+            .saturating_sub(done)
+            .saturating_add(self.not_zero)
     }
 
     /// What has become of it, in a word or two.
@@ -88,6 +91,13 @@ mod tests {
                 Some(2),
                 "timed out",
                 2,
+            ),
+            (
+                json!({"done": u32::MAX, "lost": u32::MAX}),
+                u32::MAX,
+                None,
+                "runs",
+                u32::MAX,
             ),
         ] {
             fleet.take(told(&command(outcomes, not_zero, ended)));

@@ -250,7 +250,7 @@ impl Member {
     pub(crate) fn share(&self) -> f64 {
         match self.slots {
             0 => -1.0,
-            slots => f64::from(self.running + self.queued) / f64::from(slots),
+            slots => (f64::from(self.running) + f64::from(self.queued)) / f64::from(slots),
         }
     }
 }
@@ -321,6 +321,9 @@ pub(crate) mod tests {
         assert_eq!(fleet.load(), (4, 7, 12));
         let (_, c) = fleet.members.first_key_value().expect("c");
         assert_eq!(fleet.age(c).as_secs(), 57);
+        fleet.take(told(&json!({"members": {"load": [[3, u32::MAX, 1]]}})));
+        let (_, c) = fleet.members.first_key_value().expect("c");
+        assert!(c.share() > 1e9, "{}", c.share());
         fleet.take(told(&json!({"members": {"left": [1, 7]}})));
         assert_eq!(names(&fleet), ["c", "b\\x1b[2J"]);
         fleet.take(told(&json!({"members": {"reset": true, "joined": []}})));

@@ -52,6 +52,15 @@ impl Look {
         self.coloured(Color::Red).add_modifier(Modifier::BOLD)
     }
 
+    /// A command: whether some of it is open, and at how many targets it failed.
+    fn of_command(self, is_open: bool, failed: u32) -> Style {
+        match (is_open, failed) {
+            (_, 1..) => self.bad(),
+            (true, _) => self.busy(),
+            (false, _) => self.good(),
+        }
+    }
+
     fn quiet(self) -> Style {
         Style::new().add_modifier(Modifier::DIM)
     }
@@ -182,7 +191,7 @@ fn draw_rates(frame: &mut Frame<'_>, area: Rect, fleet: &Fleet, look: Look) {
                 figure(|s| s.running),
                 figure(|s| s.queued)
             ),
-            |s| s.running + s.queued,
+            |s| s.running.saturating_add(s.queued),
             look.good(),
         ),
         (

@@ -4,8 +4,8 @@ use super::{Look, fitted, text};
 use crate::output::render;
 use crate::top::command::Command;
 use crate::top::fleet::Fleet;
-use crate::top::jobs::{Job, Jobs};
-use crate::top::view::{Pane, Rung, View};
+use crate::top::jobs::Jobs;
+use crate::top::view::{List, Pane, Rung, View};
 use ratatui::Frame;
 use ratatui::layout::Rect;
 use ratatui::style::{Modifier, Style};
@@ -35,20 +35,26 @@ const SHORT_NAME: usize = 11;
 /// Screens narrower than this have short names.
 const NARROW: u16 = 60;
 
+/// Screens narrower than this have no room for more than a rank, a name and what runs.
+const TINY: u16 = 30;
+
+fn name_width(width: u16) -> usize {
+    match width < NARROW {
+        true => SHORT_NAME,
+        false => NAME,
+    }
+}
+
 fn ladder_columns(width: u16) -> [Column; 7] {
-    let (name, rank) = match width < NARROW {
-        true => (SHORT_NAME, if width < 30 { 2 } else { 4 }),
-        false => (NAME, 5),
-    };
-    let name = if width < 30 {
-        name
-    } else {
-        name.max(SHORT_NAME)
+    let (number, rank, run) = match width < TINY {
+        true => ("#", 2, 5),
+        false if width < NARROW => ("RANK", 4, 10),
+        false => ("RANK", 5, 10),
     };
     [
-        column(if rank < 4 { "#" } else { "RANK" }, rank, true, 0),
-        column("NAME", name, false, 0),
-        column("RUN", if width < 30 { 5 } else { 10 }, true, 18),
+        column(number, rank, true, 0),
+        column("NAME", name_width(width), false, 0),
+        column("RUN", run, true, 18),
         column("QUEUE", 6, true, 34),
         column("TIER", 4, true, 42),
         column("AGE", 7, true, 50),
@@ -57,12 +63,11 @@ fn ladder_columns(width: u16) -> [Column; 7] {
 }
 
 fn commands_columns(width: u16) -> [Column; 5] {
-    let from = if width < NARROW { SHORT_NAME } else { NAME };
     [
         column("STATUS", 9, false, 0),
         column("DONE", 9, true, 40),
         column("TIME", 7, true, 50),
-        column("FROM", from, false, 30),
+        column("FROM", name_width(width), false, 30),
         column("COMMAND", 8, false, 0),
     ]
 }
@@ -93,29 +98,24 @@ pub(super) fn ladder(
     view: &mut View,
     look: Look,
 ) {
-    let visible = view
-        .ladder
-        .visible(usize::from(area.height.saturating_sub(1)));
-    let selected = (view.pane == Pane::Ladder).then_some(view.ladder.at);
-    let row = |rung: &Rung| rung_row(rung, fleet, view.own, look);
-    let rows = view.ladder.items[visible.clone()].iter().map(row);
-    let selected = selected.and_then(|at| at.checked_sub(visible.start));
+    let (own, is_active) = (view.own, view.pane == Pane::Ladder);
+    let row = |rung| rung_row(rung, fleet, own, look);
     let columns = ladder_columns(area.width);
-    table(
+    list(
         frame,
         area,
-        (&columns, rows),
-        selected,
-        look.head(view.pane == Pane::Ladder),
+        &mut view.ladder,
+        &columns,
+        is_active,
+        look,
+        row,
     );
 }
 
-fn rung_row(rung: &Rung, fleet: &Fleet, own: u64, look: Look) -> Row<7> {
+fn rung_row(rung: Rung, fleet: &Fleet, own: u64, look: Look) -> Option<Row<7>> {
     match rung {
         Rung::Here { rank, place } => {
-            let Some(member) = fleet.members.get(place) else {
-                return blank();
-            };
+            let member = fleet.members.get(&place)?;
             let is_own = place.1 == own;
             let away = fleet.away(member).map(render::ago);
             let style = match (is_own || away.is_some(), member.running, member.queued) {
@@ -143,27 +143,18 @@ fn rung_row(rung: &Rung, fleet: &Fleet, own: u64, look: Look) -> Row<7> {
                 render::ago(fleet.age(member)),
                 tags,
             ];
-            Row { cells, style }
+            Some(Row { cells, style })
         }
         Rung::Missing(at) => {
-            let Some(missing) = fleet.missing.get(*at) else {
-                return blank();
-            };
-            let mut cells = blank().cells;
+            let missing = fleet.missing.get(at)?;
+            let mut cells: [String; 7] = Default::default();
             cells[0] = "-".into();
             cells[1] = missing.name.clone();
             cells[2] = "missing".into();
             cells[6] = missing.how(fleet);
             let style = look.bad();
-            Row { cells, style }
+            Some(Row { cells, style })
         }
-    }
-}
-
-fn blank<const N: usize>() -> Row<N> {
-    Row {
-        cells: std::array::from_fn(|_| String::new()),
-        style: Style::new(),
     }
 }
 
@@ -175,71 +166,52 @@ pub(super) fn commands(
     view: &mut View,
     look: Look,
 ) {
-    let visible = view
-        .commands
-        .visible(usize::from(area.height.saturating_sub(1)));
-    let selected = (view.pane == Pane::Commands).then_some(view.commands.at);
-    let shown = view.commands.items[visible.clone()].iter();
-    let shown = shown.filter_map(|id| fleet.commands.get(id));
-    let rows = shown.map(|command| command_row(command, fleet, look));
-    let selected = selected.and_then(|at| at.checked_sub(visible.start));
+    let is_active = view.pane == Pane::Commands;
+    let row = |id| {
+        let command = fleet.commands.get(&id)?;
+        let cells = [
+            command.status(),
+            format!("{}/{}", command.ended(), command.targets),
+            time(command, fleet),
+            command.from.clone(),
+            command.words.clone(),
+        ];
+        let style = look.of_command(command.is_open(), command.failed());
+        Some(Row { cells, style })
+    };
     let columns = commands_columns(area.width);
-    table(
+    list(
         frame,
         area,
-        (&columns, rows),
-        selected,
-        look.head(view.pane == Pane::Commands),
+        &mut view.commands,
+        &columns,
+        is_active,
+        look,
+        row,
     );
-}
-
-fn command_row(command: &Command, fleet: &Fleet, look: Look) -> Row<5> {
-    let style = match (command.is_open(), command.failed()) {
-        (_, 1..) => look.bad(),
-        (true, _) => look.busy(),
-        (false, _) => look.good(),
-    };
-    let cells = [
-        command.status(),
-        format!("{}/{}", command.ended(), command.targets),
-        time(command, fleet),
-        command.from.clone(),
-        command.words.clone(),
-    ];
-    Row { cells, style }
 }
 
 /// Draws the user's own detached commands.
 pub(super) fn jobs(frame: &mut Frame<'_>, area: Rect, jobs: &Jobs, view: &mut View, look: Look) {
-    let visible = view
-        .jobs
-        .visible(usize::from(area.height.saturating_sub(1)));
-    let shown = view.jobs.items[visible.clone()].iter();
-    let rows = shown.filter_map(|id| jobs.get(*id));
-    let rows = rows.map(|job| job_row(job, look));
-    let selected = view.jobs.at.checked_sub(visible.start);
+    let row = |id| {
+        let job = jobs.get(id)?;
+        let cells = [
+            job.status(),
+            format!("{}/{}", job.ended, job.targets),
+            render::ago(job.age()),
+            job.to.clone(),
+            job.words.clone(),
+        ];
+        let style = look.of_command(job.is_open, job.failed);
+        Some(Row { cells, style })
+    };
     let columns = jobs_columns(area.width);
-    table(frame, area, (&columns, rows), selected, look.head(true));
-    let first = area.rows().nth(1).filter(|_| visible.is_empty());
+    list(frame, area, &mut view.jobs, &columns, true, look, row);
+    let is_empty = view.jobs.items.is_empty();
+    let first = area.rows().nth(1).filter(|_| is_empty);
     if let Some((at, why)) = first.zip(jobs.why_none.as_ref()) {
         text(frame, at, why, look.quiet());
     }
-}
-
-fn job_row(job: &Job, look: Look) -> Row<5> {
-    let style = match (job.is_open, job.failed) {
-        (_, 1..) => look.bad(),
-        (true, _) => look.busy(),
-        (false, _) => look.good(),
-    };
-    let cells = [
-        job.status(),
-        format!("{}/{}", job.ended, job.targets),
-        render::ago(job.age()),
-        job.to.clone(),
-        job.words.clone(),
-    ];
-    Row { cells, style }
 }
 
 /// How long it took, or has taken so far.
@@ -250,14 +222,20 @@ pub(super) fn time(command: &Command, fleet: &Fleet) -> String {
     })
 }
 
-/// Draws a head and the rows under it; `selected` is one of these rows.
-fn table<const N: usize>(
+/// Draws a head, and under it the lines of a list that are visible; the selected one is marked if keys are
+/// for this list.
+fn list<T: Copy, const N: usize>(
     frame: &mut Frame<'_>,
     area: Rect,
-    (columns, rows): (&[Column; N], impl Iterator<Item = Row<N>>),
-    selected: Option<usize>,
-    head: Style,
+    list: &mut List<T>,
+    columns: &[Column; N],
+    is_active: bool,
+    look: Look,
+    row: impl Fn(T) -> Option<Row<N>>,
 ) {
+    let visible = list.visible(usize::from(area.height.saturating_sub(1)));
+    let selected = list.at.checked_sub(visible.start).filter(|_| is_active);
+    let rows = list.items[visible].iter().filter_map(|item| row(*item));
     let shown = |at: &usize| columns[*at].from <= area.width;
     let shown: Vec<usize> = (0..N).filter(shown).collect();
     let line = |cells: [&str; N]| {
@@ -287,7 +265,7 @@ fn table<const N: usize>(
             frame,
             at,
             &line(std::array::from_fn(|at| columns[at].title)),
-            head,
+            look.head(is_active),
         );
     }
     for (nth, (row, at)) in rows.zip(lines).enumerate() {
