@@ -2,7 +2,7 @@
 //! and each only once it has taken what it was told before. So one that does not read has one
 //! notification that waits, and neither a session nor the timers wait for any of this.
 //!
-//! The thread starts with the first watcher and ends with the last one: a server that nobody watches
+//! The thread starts with the first watcher and ends with the last one: a server without watchers
 //! has none. It is a small part of the server's work however many watch and however much happens: it
 //! rests several times as long as it has worked.
 

@@ -1,4 +1,4 @@
-//! Detached commands, by the letter of the protocol: they go on whatever becomes of their sender, and
+//! Detached commands, by the letter of the protocol: they go on after their sender has ended, and
 //! what became of them is asked for.
 
 use std::time::{Duration, Instant, SystemTime};
