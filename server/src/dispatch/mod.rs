@@ -14,6 +14,7 @@
 //! [`preview`] does the first step alone, for `select`.
 
 pub(crate) mod command;
+mod counts;
 pub(crate) mod dispatcher;
 mod distribute;
 pub(crate) mod execution_result;
