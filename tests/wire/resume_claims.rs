@@ -27,7 +27,7 @@ fn tokens_that_are_wrong_used_or_foreign_bring_no_client_back() {
         .to_owned();
     crate::support::held::reset(unused.get_ref());
     held.come_back();
-    held.command("nobody", &["x"]);
+    held.command("missing", &["x"]);
     held.wait_for_ack();
     let unknown = "0".repeat(32);
     for (token, code) in [
