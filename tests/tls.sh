@@ -18,7 +18,7 @@ run() {
 
 # They start a server by themselves, or have figures about what a plain socket holds.
 run server wire document::the_exchange join::join_answers hostile:: drain::a_drain_does_not_wait life::a_slow_client \
-    refused::a_superior_that_much send::a_queue_is_bounded exodus:: carrier:: audit:: audit_faults:: bytes::
+    refused::a_superior_that_much send::a_queue_is_bounded exodus:: carrier:: ids:: audit:: audit_faults:: bytes::
 
 survive=(
     # They count the lines that a server logs; what carries a client's lines is no matter of the console.
@@ -28,7 +28,7 @@ survive=(
     # Tunnels shake hands at the same time, so it is not known which connection is the oldest, or joins first.
     handshakes::the_oldest_handshake shortage::without_descriptors
     # A client that has to make room within its handshake is told nothing, and would dial again.
-    handshakes::a_crowd_of_one_address handshakes::a_flood_of_wrong_tokens
+    handshakes::a_crowd_of_one_address guesses::a_flood_of_wrong_tokens
     # Megabytes through a tunnel with a narrow end take longer than a heartbeat.
     pause::a_server_that_was_stopped
 )

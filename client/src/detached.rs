@@ -35,7 +35,7 @@ const PATIENCE: Duration = Duration::from_secs(30);
 const RETRY: Duration = Duration::from_millis(200);
 
 impl Client {
-    /// Sends a command that goes on whatever becomes of this client, with this client's authority of
+    /// Sends a command that goes on after this client has ended, with this client's authority of
     /// now. With an id that is chosen here ([`JobId::random`]) a lost answer costs nothing: to send it
     /// again runs nothing twice, as the server refuses an id that it has.
     ///

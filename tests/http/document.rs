@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 
 use serde_json::{Value, json};
 
+use crate::support::watched::shape;
 use crate::support::{Raw, ranked};
 use crate::visitor::Shown;
 
@@ -20,26 +21,6 @@ fn examples() -> Vec<(&'static str, Value)> {
         (path, value)
     };
     parts.map(example).collect()
-}
-
-/// All names of members in a value, with where they stand and of what kind their values are.
-fn shape(value: &Value, at: &str, into: &mut BTreeSet<String>) {
-    match value {
-        Value::Object(members) => {
-            for (name, value) in members {
-                shape(value, &format!("{at}.{name}"), into);
-            }
-        }
-        Value::Array(all) => {
-            for value in all {
-                shape(value, &format!("{at}[]"), into);
-            }
-        }
-        // A duration that is not known.
-        Value::Null | Value::Number(_) => drop(into.insert(format!("{at}: a number"))),
-        Value::String(_) => drop(into.insert(format!("{at}: a text"))),
-        Value::Bool(_) => drop(into.insert(format!("{at}: yes or no"))),
-    }
 }
 
 /// Puts what several events say together.
@@ -94,10 +75,7 @@ fn examples_are_what_is_answered() {
                 serde_json::from_str(&answer.body).expect("JSON")
             }
         };
-        let (mut told, mut is) = (BTreeSet::new(), BTreeSet::new());
-        shape(&example, "", &mut told);
-        shape(&said, "", &mut is);
-        assert_eq!(told, is, "{path}: {said}");
+        assert_eq!(shape(&example), shape(&said), "{path}: {said}");
         paths.insert(path.split(['?', ' ']).next().unwrap_or(path));
     }
     for path in ["server", "members", "commands", "events"] {

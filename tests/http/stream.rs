@@ -5,51 +5,23 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
+use crate::support::watched::KnownMembers;
 use crate::support::{Raw, Still, ranked};
 use crate::visitor::Shown;
 
-/// Members as a page keeps them, by what the events say.
+/// What a page knows by what the events say.
 #[derive(Default)]
 struct Page {
-    members: BTreeMap<u64, Value>,
+    known: KnownMembers,
     more: bool,
     largest: usize,
 }
 
 impl Page {
     fn take(&mut self, event: &Value) {
-        let changes = &event["members"];
         self.largest = self.largest.max(event.to_string().len());
-        self.more = changes["more"] == true;
-        if changes["reset"] == true {
-            self.members.clear();
-        }
-        for member in changes["joined"].as_array().into_iter().flatten() {
-            let number = member["member"].as_u64().expect("a number");
-            self.members.insert(number, member.clone());
-        }
-        for left in changes["left"].as_array().into_iter().flatten() {
-            self.members.remove(&left.as_u64().expect("a number"));
-        }
-        for load in changes["load"].as_array().into_iter().flatten() {
-            let number = load[0].as_u64().expect("a number");
-            if let Some(member) = self.members.get_mut(&number) {
-                (member["running"], member["queued"]) = (load[1].clone(), load[2].clone());
-            }
-        }
-    }
-
-    /// Names in rank order: by tier, then by number.
-    fn ranking(&self) -> Vec<String> {
-        let mut all: Vec<_> = self.members.values().collect();
-        all.sort_by_key(|m| (m["tier"].as_u64(), m["member"].as_u64()));
-        let name = |m: &&Value| m["name"].as_str().expect("a name").to_owned();
-        all.iter().map(name).collect()
-    }
-
-    fn load(&self, name: &str) -> Option<(u64, u64)> {
-        let member = self.members.values().find(|m| m["name"] == name)?;
-        Some((member["running"].as_u64()?, member["queued"].as_u64()?))
+        self.more = event["members"]["more"] == true;
+        self.known.take(&event["members"]);
     }
 }
 
@@ -70,23 +42,25 @@ fn what_changes_is_told_as_it_comes() {
             is_it(&page, event)
         })
     };
-    wait("both members", &|page, _| page.ranking() == ["boss", "web"]);
+    wait("both members", &|page, _| {
+        page.known.ranking() == ["boss", "web"]
+    });
     let high = Raw::join_with(
         &shown.server,
         json!({"name": "high", "tier": 5, "slots": 1}),
     );
     wait("a member that ranks above them", &|page, _| {
-        page.ranking() == ["high", "boss", "web"]
+        page.known.ranking() == ["high", "boss", "web"]
     });
     let first = boss.command("web", &["one"]);
     boss.command("web", &["two"]);
     wait("one that runs and one that waits", &|page, _| {
-        page.load("web") == Some((1, 1))
+        page.known.load("web") == json!([1, 1])
     });
     web.serve(2);
     boss.result_of(&first);
     wait("none of either", &|page, _| {
-        page.load("web") == Some((0, 0))
+        page.known.load("web") == json!([0, 0])
     });
     let mut commands = BTreeMap::new();
     boss.command("web", &["three"]);
@@ -100,7 +74,9 @@ fn what_changes_is_told_as_it_comes() {
     }
     assert_eq!(commands.into_values().last(), Some(json!({"done": 1})));
     high.leave();
-    let event = wait("a departure", &|page, _| page.ranking() == ["boss", "web"]);
+    let event = wait("a departure", &|page, _| {
+        page.known.ranking() == ["boss", "web"]
+    });
     let departed = match event["departed"].is_null() {
         true => wait("who it was", &|_, event| !event["departed"].is_null()),
         false => event,
@@ -159,7 +135,7 @@ fn thousands_of_members_come_in_pieces_and_each_once() {
     let (mut events, mut page) = (shown.events(), Page::default());
     events.wait("all members", |event| {
         page.take(event);
-        page.members.len() == MEMBERS
+        page.known.len() == MEMBERS
     });
     assert!(
         page.largest < 400 << 10,
@@ -175,10 +151,10 @@ fn thousands_of_members_come_in_pieces_and_each_once() {
                 .map(|m| m["name"].as_str().expect("a name").to_owned()),
         );
     }
-    assert_eq!(page.ranking(), expected);
+    assert_eq!(page.known.ranking(), expected);
     members.drain(..MEMBERS / 2);
     events.wait("half of them to leave", |event| {
         page.take(event);
-        page.members.len() == MEMBERS - MEMBERS / 2
+        page.known.len() == MEMBERS - MEMBERS / 2
     });
 }

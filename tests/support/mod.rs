@@ -29,6 +29,7 @@ mod still;
 pub(crate) mod terminal;
 pub(crate) mod tunnel;
 mod vitals;
+pub(crate) mod watched;
 
 use serde_json::{Value, json};
 use std::sync::{Mutex, MutexGuard, PoisonError};

@@ -5,6 +5,7 @@ mod support;
 
 mod clock;
 mod console;
+mod guesses;
 mod handshakes;
 mod leaks;
 mod pause;

@@ -12,6 +12,7 @@ use std::io::Write;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
+use tempfile::TempDir;
 
 /// Notes each run in a file.
 #[derive(Clone)]
@@ -73,6 +74,11 @@ fn join(server: SocketAddr, name: &str, tier: u8, notes: &Notes) -> Client {
     client
 }
 
+/// Two that execute, and one above them.
+fn join_all(server: SocketAddr, notes: &Notes) -> [Client; 3] {
+    [("w2", 9), ("w1", 9), ("boss", 5)].map(|(name, tier)| join(server, name, tier, notes))
+}
+
 /// Waits for an event that is one, and fails at those that may not come.
 #[track_caller]
 fn event<T>(client: &Client, what: &str, is_it: impl Fn(&ClientEvent) -> Option<T>) -> T {
@@ -85,6 +91,13 @@ fn event<T>(client: &Client, what: &str, is_it: impl Fn(&ClientEvent) -> Option<
         }
         assert!(!matches!(event, ClientEvent::Disconnected(_)), "{event:?}");
     }
+}
+
+/// A folder, and in it the state of the servers and the notes of runs.
+fn files() -> (TempDir, PathBuf, Notes) {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (state, runs) = (folder.path().join("state"), folder.path().join("runs"));
+    (folder, state, Notes(runs))
 }
 
 /// Starts the next server there.
@@ -113,16 +126,11 @@ fn ranks_outlive_the_server_and_nothing_runs_twice() {
     if tunnel::is_carrier() {
         return;
     }
-    let folder = tempfile::tempdir().expect("a folder");
-    let (state, notes) = (
-        folder.path().join("state"),
-        Notes(folder.path().join("runs")),
-    );
+    let (_folder, state, notes) = files();
     let options = ["--heartbeat", "1s", "--drain", "200ms"];
     let mut server = next(None, &state, &options);
     let address = server.address();
-    let clients =
-        [("w2", 9), ("w1", 9), ("boss", 5)].map(|(name, tier)| join(address, name, tier, &notes));
+    let clients = join_all(address, &notes);
     let [w2, w1, boss] = &clients;
     let order = [(boss, 0), (w2, 1), (w1, 2)];
     let numbers = clients.each_ref().map(Client::member);
@@ -179,17 +187,12 @@ fn a_server_that_was_away_for_longer_than_the_hold_gives_ranks_back_too() {
     if tunnel::is_carrier() {
         return;
     }
-    let folder = tempfile::tempdir().expect("a folder");
-    let (state, notes) = (
-        folder.path().join("state"),
-        Notes(folder.path().join("runs")),
-    );
+    let (_folder, state, notes) = files();
     // Long enough for a client that is dialling on a loaded machine.
     let options = ["--heartbeat", "500ms", "--hold", "2s"];
     let server = next(None, &state, &options);
     let address = server.address();
-    let clients =
-        [("w2", 9), ("w1", 9), ("boss", 5)].map(|(name, tier)| join(address, name, tier, &notes));
+    let clients = join_all(address, &notes);
     let before = clients
         .each_ref()
         .map(|client| (client.member(), client.name()));

@@ -1,30 +1,25 @@
-//! Detached commands, by the letter of the protocol: they go on whatever becomes of their sender, and
+//! Detached commands, by the letter of the protocol: they go on after their sender has ended, and
 //! what became of them is asked for.
 
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, SystemTime};
 
 use crate::audit::{Log, of_type};
 use crate::support::auth::{Auth, ROLES};
-use crate::support::{PATIENCE, Raw, Server, pair, ranked};
+use crate::support::{Raw, Server, pair, ranked};
 use serde_json::{Value, json};
 
-const INVALID_PARAMS: i64 = -32602;
-const BUSY: i64 = 9;
-
-const ID: &str = "00112233445566778899aabbccddeeff";
-
-/// The longest that a server may keep a `job` request waiting.
-const WAIT: Duration = Duration::from_secs(30);
+pub(crate) const INVALID_PARAMS: i64 = -32602;
+pub(crate) const ID: &str = "00112233445566778899aabbccddeeff";
 
 #[track_caller]
-fn detach(sender: &mut Raw, to: &str, words: &[&str]) -> Value {
+pub(crate) fn detach(sender: &mut Raw, to: &str, words: &[&str]) -> Value {
     let params = json!({"to": to, "command": words, "detach": true});
     sender.result("send", &params)["job"].clone()
 }
 
 /// All events of a job up to its end, without their numbers, which grow.
 #[track_caller]
-fn until_end(client: &mut Raw, job: &Value) -> Vec<Value> {
+pub(crate) fn until_end(client: &mut Raw, job: &Value) -> Vec<Value> {
     let (mut after, mut all) = (0, Vec::new());
     loop {
         let params = json!({"job": job, "after": after, "wait": true});
@@ -44,14 +39,14 @@ fn until_end(client: &mut Raw, job: &Value) -> Vec<Value> {
 }
 
 #[track_caller]
-fn outcomes(client: &mut Raw, job: &Value) -> Vec<Value> {
+pub(crate) fn outcomes(client: &mut Raw, job: &Value) -> Vec<Value> {
     let events = until_end(client, job);
     let outcomes = events.iter().map(|event| event["outcome"].clone());
     outcomes.filter(|outcome| !outcome.is_null()).collect()
 }
 
 #[track_caller]
-fn code(client: &mut Raw, method: &str, params: &Value) -> i64 {
+pub(crate) fn code(client: &mut Raw, method: &str, params: &Value) -> i64 {
     client.error(method, params)["code"]
         .as_i64()
         .expect("a code")
@@ -249,36 +244,6 @@ fn news_end_a_wait_and_only_news() {
 }
 
 #[test]
-fn sixteen_requests_wait_and_each_is_answered_in_time() {
-    let (_server, mut boss, mut worker) = pair(1);
-    let job = detach(&mut boss, "worker", &["x"]);
-    let execute = worker.execute();
-    let started = Instant::now();
-    let waits = [(); 16].map(|()| boss.request("job", &json!({"job": job, "wait": true})));
-    assert_eq!(
-        code(&mut boss, "job", &json!({"job": job, "wait": true})),
-        BUSY
-    );
-    boss.result("job", &json!({"job": job}));
-    let again = json!({"jsonrpc": "2.0", "id": waits[0], "method": "ping"});
-    boss.send(&again);
-    let error = boss.error_of(&Value::Null);
-    assert_eq!(error["data"]["id"], waits[0], "its id is open: {error}");
-    boss.notify("cancel", &json!({"send": waits[0]}));
-    for wait in &waits {
-        let page = boss.wait_within(WAIT + PATIENCE, "its answer", |m| m["id"] == *wait);
-        assert_eq!(
-            page["result"],
-            json!({"events": [], "open": true, "last": 0})
-        );
-    }
-    assert!(started.elapsed() >= WAIT - Duration::from_millis(50));
-    let waiting = boss.request("job", &json!({"job": job, "wait": true}));
-    worker.reply(&execute, &json!({"exit_code": 0}));
-    assert_eq!(boss.result_of(&waiting)["open"], false);
-}
-
-#[test]
 fn a_job_is_cancelled_wherever_it_stands_and_once() {
     let server = Server::start(9, &[]);
     let [mut boss, mut web1, mut web2] = ranked(&server, [("boss", 0), ("web1", 1), ("web2", 1)]);
@@ -309,108 +274,6 @@ fn a_deadline_ends_a_job_without_its_sender() {
     let outcome = outcomes(&mut other, &json!(ID)).remove(0);
     assert_eq!(outcome["status"], "timed_out");
     worker.reply(&blocker, &json!({"exit_code": 0}));
-}
-
-#[test]
-fn an_owner_has_a_quarter_of_a_queue_and_many_are_busy_there() {
-    let server = Server::start(9, &["--max-queue", "12"]);
-    let [mut boss, mut other, mut twin] = ranked(&server, [("boss", 0), ("other", 0), ("twin", 0)]);
-    let mut worker = Raw::join(&server, "worker", 1);
-    boss.command("worker", &["blocker"]);
-    worker.execute();
-    for client in [&mut boss, &mut other, &mut twin] {
-        detach(client, "worker", &["x"]);
-    }
-    let one = json!({"to": "worker", "command": ["3"], "detach": ID});
-    assert_eq!(code(&mut boss, "send", &one), BUSY, "a quarter of 12");
-    assert_eq!(
-        code(&mut other, "job", &json!({"job": ID})),
-        INVALID_PARAMS,
-        "it is no job"
-    );
-    let many = json!({"to": "worker,nope", "command": ["3"], "detach": ID});
-    boss.result("send", &many);
-    let mut all = outcomes(&mut boss, &json!(ID));
-    all.sort_by_key(|outcome| outcome["name"].to_string());
-    assert_eq!([&all[0]["status"], &all[1]["status"]], ["absent", "busy"]);
-    for n in 0..6 {
-        boss.command("worker", &[&n.to_string()]);
-    }
-    boss.sync();
-    let id = boss.command("worker", &["past the half of a sender"]);
-    assert_eq!(
-        boss.error_of(&id)["code"],
-        BUSY,
-        "plain ones count by themselves"
-    );
-}
-
-#[test]
-fn an_owner_has_so_many_open_and_those_beyond_are_busy() {
-    let server = Server::start(9, &["--max-queue", "4000"]);
-    let [mut boss, mut worker] = ranked(&server, [("boss", 0), ("worker", 1)]);
-    let detached = json!({"to": "worker", "command": ["x"], "detach": true});
-    let ids: Vec<Value> = (0..256).map(|_| boss.request("send", &detached)).collect();
-    for id in &ids {
-        boss.result_of(id);
-    }
-    assert_eq!(code(&mut boss, "send", &detached), BUSY);
-    let many = json!({"to": "worker,worker", "command": ["x"], "detach": ID});
-    boss.result("send", &many);
-    assert_eq!(outcomes(&mut boss, &json!(ID))[0]["status"], "busy");
-    let plain = boss.command("worker", &["plain"]);
-    worker.serve(257);
-    assert_eq!(boss.result_of(&plain)["status"], "done");
-    let job = detach(&mut boss, "worker", &["again"]);
-    worker.serve(1);
-    assert_eq!(outcomes(&mut boss, &job)[0]["status"], "done");
-    let page = boss.result("jobs", &json!({"from": 256, "limit": 5}));
-    assert_eq!(page["total"], 258);
-    assert_eq!(page["jobs"].as_array().expect("jobs").len(), 2);
-    let newest = boss.result("jobs", &json!({"limit": 1}));
-    assert_eq!(newest["jobs"][0]["job"], job, "the newest is first");
-}
-
-#[test]
-fn output_is_cut_at_the_share_of_its_target_and_that_is_said() {
-    let (_server, mut boss, mut worker) = pair(1);
-    let job = detach(&mut boss, "worker", &["x"]);
-    let execute = worker.execute();
-    let piece = "x".repeat(300_000);
-    for _ in 0..4 {
-        worker.output(&execute, "stdout", &piece);
-    }
-    worker.reply(&execute, &json!({"exit_code": 0, "stdout": "rest"}));
-    let events = until_end(&mut boss, &job);
-    let texts = events.iter().map(|event| event["output"]["text"].as_str());
-    let output: usize = texts.flatten().map(str::len).sum();
-    assert_eq!(output, 1 << 20);
-    let outcome = &events.last().expect("an outcome")["outcome"];
-    assert_eq!(outcome["truncated"], true, "{outcome}");
-    let whole = boss.result("job", &json!({"job": job}));
-    assert!(
-        whole.to_string().len() <= 512 << 10,
-        "an answer has a bound"
-    );
-    assert!(whole["last"].as_u64() > whole["events"][0]["n"].as_u64());
-}
-
-#[test]
-fn words_and_selectors_are_cut_in_the_list() {
-    let (_server, mut boss, mut worker) = pair(1);
-    let long = "ä".repeat(1000);
-    let to = format!("worker,{}", ["nope"; 100].join(","));
-    let params = json!({"to": to, "command": ["x", long, "y"], "detach": true});
-    boss.result("send", &params);
-    worker.serve(1);
-    let job = boss.result("jobs", &json!({}))["jobs"][0].clone();
-    let words = job["command"].as_array().expect("words");
-    let bytes: usize = words
-        .iter()
-        .map(|word| word.as_str().map_or(0, str::len))
-        .sum();
-    assert!(words.len() == 2 && (250..=256).contains(&bytes), "{job}");
-    assert_eq!(job["to"], to[..256]);
 }
 
 #[test]
@@ -526,25 +389,6 @@ fn a_drain_ends_jobs_as_everything_else() {
 }
 
 #[test]
-fn what_has_ended_is_forgotten_after_its_time() {
-    let server = Server::start(9, &["--keep-jobs", "0s"]);
-    let [mut boss, mut worker] = ranked(&server, [("boss", 0), ("worker", 1)]);
-    let [ended, open] = [(); 2].map(|()| detach(&mut boss, "worker", &["x"]));
-    worker.serve(1);
-    assert_eq!(outcomes(&mut boss, &ended)[0]["status"], "done");
-    let deadline = Instant::now() + PATIENCE;
-    while boss.result("jobs", &json!({}))["total"] == 2 {
-        assert!(Instant::now() < deadline, "it stays");
-        std::thread::sleep(Duration::from_millis(20));
-    }
-    assert_eq!(
-        code(&mut boss, "job", &json!({"job": ended})),
-        INVALID_PARAMS
-    );
-    assert_eq!(boss.result("job", &json!({"job": open}))["open"], true);
-}
-
-#[test]
 fn a_detached_command_is_on_record_and_so_is_the_client_that_cancels_it() {
     let log = Log::new();
     let server = log.server(&[]);
@@ -593,36 +437,4 @@ fn a_target_that_is_lost_is_lost_in_the_job() {
     }
     let events = until_end(&mut boss, &jobs[0]);
     assert_eq!(events[0]["output"]["text"], "so far");
-}
-
-#[test]
-fn what_jobs_keep_counts_as_memory_and_never_makes_a_plain_send_busy() {
-    let server = Server::start(9, &["--max-memory", "16MiB"]);
-    let [mut boss, mut worker] = ranked(&server, [("boss", 0), ("worker", 1)]);
-    // A quarter of a quarter of that is for one owner: the eighth job has no room beside the others.
-    let piece = "x".repeat(250_000);
-    let jobs: Vec<Value> = (0..8)
-        .map(|_| {
-            let job = detach(&mut boss, "worker", &["x"]);
-            let execute = worker.execute();
-            worker.output(&execute, "stdout", &piece);
-            worker.reply(&execute, &json!({"exit_code": 0}));
-            outcomes(&mut boss, &job);
-            job
-        })
-        .collect();
-    let list = boss.result("jobs", &json!({}));
-    let kept = list["total"].as_u64().expect("a number");
-    assert!((3..=4).contains(&kept), "{kept} of 8 fit into a mebibyte");
-    assert_eq!(list["jobs"][0]["job"], jobs[7], "the oldest went first");
-    let big = detach(&mut boss, "worker", &["x"]);
-    let execute = worker.execute();
-    for _ in 0..5 {
-        worker.output(&execute, "stdout", &piece);
-    }
-    worker.reply(&execute, &json!({"exit_code": 0}));
-    assert_eq!(outcomes(&mut boss, &big)[0]["truncated"], true);
-    let plain = boss.command("worker", &["plain"]);
-    worker.serve(1);
-    assert_eq!(boss.result_of(&plain)["status"], "done");
 }

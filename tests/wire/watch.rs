@@ -5,15 +5,16 @@ use std::time::{Duration, Instant};
 
 use crate::support::auth::{Auth, ROLES};
 use crate::support::held::Held;
+use crate::support::watched::{KnownMembers, shape};
 use crate::support::{Raw, Server, Still, Vitals, loosely, ranked, tunnel};
 use serde_json::{Value, json};
 
 const DOCUMENT: &str = include_str!("../../common/PROTOCOL.md");
 
-/// The members as a client keeps them by what it is told.
+/// What a client knows by what it is told.
 #[derive(Default)]
 struct Ladder {
-    members: BTreeMap<u64, Value>,
+    known: KnownMembers,
     /// How often something came, and how long the longest was.
     told: usize,
     longest: usize,
@@ -21,38 +22,9 @@ struct Ladder {
 
 impl Ladder {
     fn take(&mut self, watched: &Value) {
-        let changes = &watched["members"];
         self.told += 1;
         self.longest = self.longest.max(watched.to_string().len());
-        if changes["reset"] == true {
-            self.members.clear();
-        }
-        for member in changes["joined"].as_array().into_iter().flatten() {
-            let number = member["member"].as_u64().expect("a number");
-            self.members.insert(number, member.clone());
-        }
-        for left in changes["left"].as_array().into_iter().flatten() {
-            self.members.remove(&left.as_u64().expect("a number"));
-        }
-        for load in changes["load"].as_array().into_iter().flatten() {
-            let number = load[0].as_u64().expect("a number");
-            if let Some(member) = self.members.get_mut(&number) {
-                (member["running"], member["queued"]) = (load[1].clone(), load[2].clone());
-            }
-        }
-    }
-
-    /// Names in the order of rank: by tier, then by number.
-    fn ranking(&self) -> Vec<&str> {
-        let mut all: Vec<_> = self.members.values().collect();
-        all.sort_by_key(|m| (m["tier"].as_u64(), m["member"].as_u64()));
-        let names = all.iter().map(|m| m["name"].as_str().expect("a name"));
-        names.collect()
-    }
-
-    fn load(&self, name: &str) -> Value {
-        let member = self.members.values().find(|m| m["name"] == name);
-        member.map_or(Value::Null, |m| json!([m["running"], m["queued"]]))
+        self.known.take(&watched["members"]);
     }
 
     /// Takes what a client is told until it says what is waited for.
@@ -90,19 +62,19 @@ fn the_first_state_is_the_answer_and_changes_follow() {
     boss.result_of(&early);
     let mut watcher = Raw::join_with(&server, json!({"name": "viewer", "slots": 0}));
     let (mut ladder, first) = watch(&mut watcher);
-    assert_eq!(ladder.ranking(), ["boss", "web", "viewer"]);
+    assert_eq!(ladder.known.ranking(), ["boss", "web", "viewer"]);
     assert_eq!(first["members"]["reset"], true);
     assert_eq!(first["commands"], Value::Null, "not counted until then");
     let high = Raw::join_with(&server, json!({"name": "high", "tier": 5, "slots": 1}));
     ladder.wait(&mut watcher, "a newcomer", |ladder, _| {
-        ladder.ranking() == ["boss", "web", "viewer", "high"]
+        ladder.known.ranking() == ["boss", "web", "viewer", "high"]
     });
     let id = boss.command("web", &["one", "two words"]);
     boss.command("web", &["waits"]);
     ladder.wait(
         &mut watcher,
         "one that runs, one that waits",
-        |ladder, _| ladder.load("web") == json!([1, 1]),
+        |ladder, _| ladder.known.load("web") == json!([1, 1]),
     );
     web.serve(2);
     boss.result_of(&id);
@@ -144,7 +116,7 @@ fn the_first_state_is_the_answer_and_changes_follow() {
     ladder.wait(&mut watcher, "a sample of a second", |_, told| {
         told["samples"][0]["members"] == 3
     });
-    assert_eq!(ladder.ranking(), ["boss", "web", "viewer"]);
+    assert_eq!(ladder.known.ranking(), ["boss", "web", "viewer"]);
 }
 
 #[test]
@@ -294,7 +266,7 @@ fn more_members_than_fit_come_in_pieces() {
     let (mut ladder, first) = watch(&mut watcher);
     assert_eq!(first["members"]["more"], true);
     ladder.wait(&mut watcher, "all of them", |ladder, _| {
-        ladder.members.len() == 301
+        ladder.known.len() == 301
     });
     assert!(ladder.longest < 512 << 10, "{} bytes", ladder.longest);
     let all = watcher.result("members", &json!({}));
@@ -303,10 +275,10 @@ fn more_members_than_fit_come_in_pieces() {
         .iter()
         .map(|m| m["name"].as_str().expect("a name"))
         .collect();
-    assert_eq!(ladder.ranking()[..names.len()], names[..]);
+    assert_eq!(ladder.known.ranking()[..names.len()], names[..]);
     drop(members);
     ladder.wait(&mut watcher, "all to leave", |ladder, _| {
-        ladder.ranking() == ["viewer"]
+        ladder.known.ranking() == ["viewer"]
     });
 }
 
@@ -401,26 +373,6 @@ fn a_server_that_no_client_watches_has_no_thread_for_it() {
     wait(false);
 }
 
-/// All names of members in a value, with where they stand and of what kind their values are.
-fn shape(value: &Value, at: &str, into: &mut BTreeSet<String>) {
-    match value {
-        Value::Object(members) => {
-            for (name, value) in members {
-                shape(value, &format!("{at}.{name}"), into);
-            }
-        }
-        Value::Array(all) => {
-            for value in all {
-                shape(value, &format!("{at}[]"), into);
-            }
-        }
-        // A duration that is not known.
-        Value::Null | Value::Number(_) => drop(into.insert(format!("{at}: a number"))),
-        Value::String(_) => drop(into.insert(format!("{at}: a text"))),
-        Value::Bool(_) => drop(into.insert(format!("{at}: yes or no"))),
-    }
-}
-
 #[test]
 fn the_example_of_the_document_has_what_is_told() {
     // A reset through a tunnel is none, and the example has a member that is away.
@@ -448,8 +400,5 @@ fn the_example_of_the_document_has_what_is_told() {
     held.reset();
     boss.wait_for("away", |m| !m["params"]["members"]["away"].is_null());
     let is = boss.result("watch", &json!({}));
-    let (mut told, mut there) = (BTreeSet::new(), BTreeSet::new());
-    shape(&example, "", &mut told);
-    shape(&is, "", &mut there);
-    assert_eq!(told, there, "{is}");
+    assert_eq!(shape(&example), shape(&is), "{is}");
 }

@@ -38,7 +38,7 @@ pub struct Send<'a> {
     /// Whether it has input, and how much of it may be under way.
     #[serde(default)]
     pub stdin: Option<Stdin>,
-    /// Whether it goes on at the server whatever becomes of its sender.
+    /// Whether it goes on at the server after its sender has ended.
     #[serde(default)]
     pub detach: Option<Detach>,
 }

@@ -2,6 +2,7 @@
 //! outcome leaves.
 
 use crate::authority::grant::AllowLine;
+use crate::dispatch::counts::{Counts, Left};
 use crate::dispatch::flush_set::FlushSet;
 use crate::dispatch::input::{self, Input};
 use crate::dispatch::output_credit::OutputCredit;
@@ -14,7 +15,6 @@ use common::logging::logged;
 use common::memory::Charge;
 use common::net::outbox::Line;
 use common::sys::sync::Arc;
-use common::sys::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use common::wire::message::{Id, RpcError, error_line, notification_line, result_line};
 use common::wire::name::Name;
 use common::wire::selector::Single;
@@ -129,22 +129,6 @@ pub(crate) struct Assignment {
     pub(crate) target: usize,
 }
 
-/// A tally in the making, without a lock.
-pub(crate) struct Counts {
-    of: [AtomicU32; Status::ALL.len()],
-    open: AtomicU32,
-    /// When the last outcome came that others may follow.
-    last: AtomicU64,
-}
-
-/// What is left of a send to many after one of its outcomes.
-enum Left {
-    /// This many are open.
-    Many(u32),
-    /// None is.
-    Tally(Tally),
-}
-
 /// Outcomes of one send that leave together where they come close together: enough that the
 /// system calls for them no longer show, and so few that their sender has something to do
 /// while the others come.
@@ -152,35 +136,6 @@ const TOGETHER: u32 = 16;
 
 /// The part of a target's queue that is for one sender.
 const SHARE_OF_SENDER: usize = 2;
-
-impl Counts {
-    /// Of a send that will have this many outcomes.
-    pub(crate) fn new(outcomes: u32) -> Counts {
-        Counts {
-            of: Default::default(),
-            open: AtomicU32::new(outcomes),
-            last: AtomicU64::new(0),
-        }
-    }
-
-    /// Counts an outcome.
-    fn count(&self, status: Status) -> Left {
-        self.of[status as usize].fetch_add(1, Ordering::Relaxed);
-        let open = self.open.fetch_sub(1, Ordering::AcqRel);
-        if open > 1 {
-            return Left::Many(open - 1);
-        }
-        let counts = Status::ALL.iter().zip(&self.of);
-        let tally = counts.map(|(s, n)| (*s, n.load(Ordering::Relaxed)));
-        Left::Tally(tally.collect())
-    }
-
-    /// Whether outcomes come close together, at a time in milliseconds at which one does.
-    fn has_company(&self, now: u64) -> bool {
-        let last = self.last.swap(now, Ordering::Relaxed);
-        now.saturating_sub(last) <= 1
-    }
-}
 
 /// What an outcome says besides its target and its status.
 #[derive(Debug, Default)]
@@ -488,39 +443,5 @@ impl Assignment {
         flushes: &mut FlushSet<'_>,
     ) {
         self.command.conclude(self.to(), status, details, flushes);
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_last_outcome_of_many_threads_gives_the_tally() {
-        let counts = Counts::new(8);
-        let tallies: Vec<Tally> = std::thread::scope(|scope| {
-            let threads: Vec<_> = (0..8)
-                .map(|n| {
-                    let status = if n % 2 == 0 {
-                        Status::Done
-                    } else {
-                        Status::Lost
-                    };
-                    let counts = &counts;
-                    scope.spawn(move || counts.count(status))
-                })
-                .collect();
-            threads
-                .into_iter()
-                .filter_map(|t| match t.join().expect("no panic") {
-                    Left::Tally(tally) => Some(tally),
-                    Left::Many(_) => None,
-                })
-                .collect()
-        });
-        let [tally] = tallies.as_slice() else {
-            panic!("one thread is the last, not {}", tallies.len());
-        };
-        assert_eq!((tally.of(Status::Done), tally.of(Status::Lost)), (4, 4));
     }
 }

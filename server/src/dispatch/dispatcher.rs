@@ -10,7 +10,8 @@
 //! are open are cancelled, and this looks whether they are before each target, and after the last.
 
 use crate::authority::bearer::Bearer;
-use crate::dispatch::command::{Absent, Command, Counts, OutcomeDetails, Target, Targets, Telling};
+use crate::dispatch::command::{Absent, Command, OutcomeDetails, Target, Targets, Telling};
+use crate::dispatch::counts::Counts;
 use crate::dispatch::distribute::distribute;
 use crate::dispatch::find::find;
 use crate::dispatch::flush_set::FlushSet;

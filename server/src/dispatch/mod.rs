@@ -2,7 +2,7 @@
 //! reads a `send` (`session/requests.rs`), and then:
 //!
 //! 1. [`dispatcher`] has the [`request`] checked, and its targets found ([`find`]): [`selection`]
-//!    decides by rank whom it reaches, and [`scope`] what the sender's role adds to that.
+//!    decides by rank which clients it reaches, and [`scope`] what the sender's role adds to that.
 //! 2. It makes a [`command`] of it, says how many targets there are, and tells those of a higher rank
 //!    ([`refusal_limiter`]).
 //! 3. [`distribute`] puts it into each target's queue (`member/executor_queue/`), or into its outbox
@@ -14,6 +14,7 @@
 //! [`preview`] does the first step alone, for `select`.
 
 pub(crate) mod command;
+mod counts;
 pub(crate) mod dispatcher;
 mod distribute;
 pub(crate) mod execution_result;

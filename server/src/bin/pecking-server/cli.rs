@@ -2,6 +2,7 @@
 
 use crate::commands::Command;
 use crate::exposure::Guard;
+use crate::files::Files;
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 use common::audit::Audit;
 use common::audit::{AuditOptions, KeptOutcomes};
@@ -9,14 +10,12 @@ use common::logging::format::LogFormat;
 use common::terminal::args;
 use common::terminal::config_file::{self, ConfigError, Settings};
 use common::terminal::console::Console;
-use common::token::{self, TokenError};
 use common::wire::selector::Selector;
 use rustls::pki_types::ServerName;
-use server::authority::Authority;
 use server::pki;
 use server::{
-    ClientCertificates, Config, HEARTBEAT_RANGE, HttpConfig, MAX_LINE_RANGE, MAX_MEMORY_RANGE,
-    MOST_CLIENTS, ServerTls, Token, Transcript,
+    ClientCertificates, Config, HEARTBEAT_RANGE, MAX_LINE_RANGE, MAX_MEMORY_RANGE, MOST_CLIENTS,
+    ServerTls, Transcript,
 };
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -208,14 +207,6 @@ pub(crate) struct Cli {
     pub(crate) completions: Option<clap_complete::Shell>,
 }
 
-/// What is read of the files that the command line names.
-#[derive(Default)]
-pub(crate) struct Files {
-    token: Option<Token>,
-    pub(crate) authority: Option<Authority>,
-    pub(crate) http: Option<HttpConfig>,
-}
-
 /// Whether clients must show a certificate.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub(crate) enum ClientCert {
@@ -308,49 +299,6 @@ impl Cli {
         let mut script = Vec::new();
         clap_complete::generate(shell, &mut Cli::command(), "pecking-server", &mut script);
         script
-    }
-
-    /// Reads the files that the command line names, apart from what it encrypts with.
-    pub(crate) fn files(&self) -> anyhow::Result<Files> {
-        self.check_state()?;
-        Ok(Files {
-            token: self.token()?,
-            authority: self.auth.as_deref().map(Authority::load).transpose()?,
-            http: self.http()?,
-        })
-    }
-
-    /// Checks that the state can be kept, before anything is changed.
-    fn check_state(&self) -> anyhow::Result<()> {
-        let Some(state) = &self.state else {
-            return Ok(());
-        };
-        if self.hold.is_zero() {
-            anyhow::bail!(
-                "--state keeps places for the time of --hold, which is 0s; give a longer one"
-            );
-        }
-        Ok(server::check_state(state)?)
-    }
-
-    /// The token on the first line of the file.
-    fn token(&self) -> Result<Option<Token>, TokenError> {
-        let token = self.token_file.as_deref().map(token::read).transpose()?;
-        Ok(token.map(|token| token.reveal().into()))
-    }
-
-    /// Where the server shows itself over HTTP, if it does.
-    fn http(&self) -> Result<Option<HttpConfig>, TokenError> {
-        let Some(listen) = &self.http else {
-            return Ok(None);
-        };
-        let token = self.http_token_file.as_deref().map(token::read);
-        let token = token.transpose()?.map(|token| token.reveal().into());
-        Ok(Some(HttpConfig {
-            listen: listen.clone(),
-            hosts: self.http_host.clone(),
-            token,
-        }))
     }
 
     /// How the server guards the address where it shows itself.

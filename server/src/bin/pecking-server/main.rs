@@ -6,12 +6,13 @@
 mod cli;
 mod commands;
 mod exposure;
+mod files;
 mod service;
 
 use anyhow::Context;
 use clap::CommandFactory;
 use clap::error::ErrorKind;
-use cli::{Cli, Files};
+use cli::Cli;
 use common::audit::Audit;
 use common::limits::{MAX_GREETED, MAX_UNJOINED};
 use common::logging::logger::start_logging;
@@ -22,6 +23,7 @@ use common::terminal::config_file::ConfigError;
 use common::terminal::console::{Console, complain};
 use common::terminal::escape::one_line;
 use exposure::Peers;
+use files::Files;
 use server::authority::{Authority, wall_clock};
 use server::{Handle, Server, ServerError, Shutdown};
 use service::{Hangup, Service};

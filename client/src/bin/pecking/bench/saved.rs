@@ -1,4 +1,4 @@
-//! `--save` and `--against`: a run in a file. What is wrong with either is known before anything
+//! `--save` and `--against`: a run in a file. An error in either is known before anything
 //! runs.
 
 use super::figures::{FORMAT, Figures};

@@ -152,7 +152,7 @@ pub(crate) struct RunOptions {
     #[arg(long, conflicts_with = "batch")]
     pub(crate) stdin: bool,
 
-    /// Print the id of the command and end: it goes on at the server, whatever becomes of this program.
+    /// Print the id of the command and end: the command goes on at the server.
     /// `pecking job ID` shows what became of it
     #[arg(long, conflicts_with_all = ["batch", "stdin", "save", "gather", "output_dir", "exit_code"])]
     pub(crate) detach: bool,

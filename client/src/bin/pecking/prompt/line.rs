@@ -50,7 +50,7 @@ WORDS…            send a command to the default selector
                   (web[1-20]), patterns (web*), tags (role=web), and these joined
                   by & (role=web&dc=fra); !web3 leaves one out; next:LIST and
                   least-loaded:LIST take one of a list; @@prod is your group prod
-WORDS… &          the same, and it goes on at the server, whatever becomes of this client
+WORDS… &          the same, and it goes on at the server after this client has ended
 :to [SELECTOR]    set the default selector; without one, the server's
 :who [SELECTOR]   what a command to it would reach; nothing is sent
 :ranks [SELECTOR] every client with tier, tags and load, by rank; or those it finds

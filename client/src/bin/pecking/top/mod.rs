@@ -2,7 +2,7 @@
 //! asks for nothing again and again, except for the user's own detached commands while these are shown.
 //!
 //! It is a client like others and has a rank, as `members` has while it asks. It stays longer, so it
-//! takes the lowest tier unless `--tier` says otherwise: whatever ranks there already keeps its rank.
+//! takes the lowest tier unless `--tier` says otherwise: a client that ranks there already keeps its rank.
 //! It has no slots, and sends no commands.
 
 mod command;
