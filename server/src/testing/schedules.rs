@@ -8,8 +8,6 @@ mod eviction;
 mod resuming;
 mod world;
 
-use crate::config::Config;
-use crate::connection::Connection;
 use crate::dispatch::command::Assignment;
 use crate::dispatch::scope::Scope;
 use crate::dispatch::selection::{Found, select};
@@ -17,18 +15,17 @@ use crate::hub::Hub;
 use crate::member::Member;
 use crate::member::executor_queue::{Cancelled, QueueBounds, Registered, TakenOut};
 use crate::ranking::{Roster, View};
-use crate::session;
-use crate::testing::Watched;
+use crate::testing::{self, Watched};
 use common::net::outbox::Line;
 use common::net::stream::Stream;
-use common::sys::sync::atomic::{AtomicBool, Ordering};
+use common::sys::sync::atomic::Ordering;
 use common::sys::sync::{Arc, Mutex, lock};
 use common::wire::tier::Tier;
 use serde_json::{Value, json};
 use shuttle::Runner;
 use shuttle::scheduler::{PctScheduler, RandomScheduler};
 use shuttle::thread::{self, JoinHandle};
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 use world::{Client, Heard, World, dial};
 
 /// Schedules of each scene, unless `SCHEDULES` says otherwise.
