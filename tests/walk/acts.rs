@@ -72,7 +72,11 @@ impl Walk {
             }
             Step::Rubbish { lines, .. } => self.malformed(key, "rubbish\n", -32700, *lines)?,
             Step::StopReading { .. } => self.peer(key)?.reads = false,
-            Step::Join { .. } | Step::Go { .. } | Step::ReadOn { .. } => {}
+            Step::Join { .. }
+            | Step::Go { .. }
+            | Step::ReadOn { .. }
+            | Step::Break { .. }
+            | Step::ComeBack { .. } => {}
         }
         self.settle(key)
     }

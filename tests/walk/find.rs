@@ -8,7 +8,7 @@ use super::step::{Item, Named, To};
 impl Model {
     /// The clients that a selector finds; or an error's code.
     pub(crate) fn find(&self, sender: usize, to: &To) -> Result<Found, i64> {
-        let executes = |rank: &usize| *rank > sender && self.ranked[*rank].slots > 0;
+        let executes = |rank: &usize| *rank > sender && self.executes(*rank);
         let all = 0..self.ranked.len();
         let one = |found: Option<usize>| {
             let below = vec![found.ok_or(7)?];
@@ -71,8 +71,14 @@ impl Model {
         }
     }
 
-    /// Those that items name one by one, and that have no slots or are not here, with what is
-    /// known of them.
+    /// Whether a client may be given something now.
+    fn executes(&self, rank: usize) -> bool {
+        let client = &self.ranked[rank];
+        client.slots > 0 && !client.is_away
+    }
+
+    /// Those that items name one by one, and that have no slots, are away or are not here, with what
+    /// is known of them.
     fn absent(&self, items: &[Item], sender: usize) -> Vec<Value> {
         let mut absent = Vec::new();
         let items = &expanded(items);
@@ -80,7 +86,7 @@ impl Model {
             let is_out = |rank: usize| !self.is_in(items, rank, sender);
             let known = match self.named_alone(&item.named) {
                 None => continue,
-                Some(Some(rank)) if rank <= sender || self.ranked[rank].slots > 0 => continue,
+                Some(Some(rank)) if rank <= sender || self.executes(rank) => continue,
                 Some(Some(rank)) if is_out(rank) => continue,
                 Some(Some(rank)) => self.identity(rank),
                 Some(None) if items.iter().any(|other| leaves_out(other, &item.named)) => continue,

@@ -7,6 +7,7 @@
 //! reading its end are the others asked until the ranking is what it ought to be.
 
 mod acts;
+mod away;
 mod find;
 mod input;
 mod model;
@@ -25,7 +26,7 @@ use serde_json::{Value, json};
 use crate::support::{Server, abbreviated};
 use model::{Bounds, Key, Model};
 use peer::{Ids, Peer};
-use step::{NAMES, Pick, Step, Way};
+use step::{Lost, NAMES, Pick, Step, Way};
 use wire::Wire;
 
 /// Small, so that walks come to them.
@@ -41,6 +42,9 @@ const LONGEST: Duration = Duration::from_secs(6);
 
 /// One in so many walks waits at its end until those that joined are news.
 const WALKS_FOR_A_WAIT: usize = 16;
+
+/// Clients that are held acknowledge with one in so many pings what they have received.
+const PINGS_FOR_AN_ACK: u64 = 5;
 
 /// What a walk found wrong.
 pub(crate) type Walked<T> = Result<T, String>;
@@ -93,11 +97,19 @@ impl Walk {
                 tier,
                 is_told_its_rank,
                 takes_input,
+                is_held,
             } => {
                 let name = name.map(|n| NAMES[n]);
-                self.join(name, *slots, *tier, (*is_told_its_rank, *takes_input))
+                let asks_for = (*is_told_its_rank, *takes_input, *is_held);
+                self.join(name, *slots, *tier, asks_for)
             }
-            Step::Go { actor, how } => actor.of(&self.all()).map_or(Ok(()), |k| self.go(k, *how)),
+            Step::Go { actor, how } => actor.of(&self.here()).map_or(Ok(()), |k| self.go(k, *how)),
+            Step::Break { actor, in_a_line } => actor
+                .of(&self.held(false))
+                .map_or(Ok(()), |k| self.break_off(k, *in_a_line)),
+            Step::ComeBack { actor, lost } => actor
+                .of(&self.held(true))
+                .map_or(Ok(()), |k| self.come_back(k, *lost)),
             Step::ReadOn { actor } => actor
                 .of(&self.by_reading(false))
                 .map_or(Ok(()), |k| self.read_on(k)),
@@ -123,6 +135,8 @@ impl Walk {
             | Step::Rubbish { actor, .. }
             | Step::StopReading { actor }
             | Step::ReadOn { actor }
+            | Step::Break { actor, .. }
+            | Step::ComeBack { actor, .. }
             | Step::Go { actor, .. } => *actor,
             Step::Join { .. } => Pick(0),
         }
@@ -133,7 +147,7 @@ impl Walk {
         name: Option<&str>,
         slots: usize,
         tier: Option<u64>,
-        (is_told_its_rank, takes_input): (bool, bool),
+        (is_told_its_rank, takes_input, is_held): (bool, bool, bool),
     ) -> Walked<()> {
         let key = self.next_key;
         self.next_key += 1;
@@ -147,34 +161,39 @@ impl Walk {
         if takes_input {
             params["stdin"] = true.into();
         }
+        if is_held {
+            params["hold"] = true.into();
+        }
         wire.write(&request(0, "join", &params))?;
         let answer = wire
             .next()?
             .ok_or("the connection ended before join was answered")?;
-        match self.model.join(key, name, (slots, takes_input), tier) {
+        let place = match self.model.join(key, name, (slots, takes_input), tier) {
             Err(code) if answer["error"]["code"] == code => return Ok(()),
             Err(code) => return Err(format!("join ought to be error {code}, not {answer}")),
             Ok(expected) => {
-                let mut got = answer["result"].clone();
-                for member in ["heartbeat_ms", "max_line", "run"] {
-                    got.as_object_mut().and_then(|o| o.remove(member));
-                }
+                let mut got = foreseen(&answer);
+                let place = Self::place(is_held, &mut got)?;
                 if got != expected {
                     return Err(format!("join ought to give {expected}, not {answer}"));
                 }
+                place
             }
-        }
-        self.peers.insert(key, Peer::new(wire, is_told_its_rank));
+        };
+        wire.sent = 0;
+        self.peers
+            .insert(key, Peer::new(wire, is_told_its_rank, place));
         self.settle(key)
     }
 
     fn go(&mut self, key: Key, how: Way) -> Walked<()> {
-        let others: Vec<Key> = self.all().into_iter().filter(|k| *k != key).collect();
+        let others: Vec<Key> = self.here().into_iter().filter(|k| *k != key).collect();
         let Some(mut peer) = self.peers.remove(&key) else {
             return Ok(());
         };
+        let is_held = peer.place.is_some();
         match how {
-            Way::Close | Way::Reset if !others.is_empty() => {
+            Way::Close | Way::Reset if !others.is_empty() && !is_held => {
                 // When others that do not read are told of it cannot be known.
                 for other in &others {
                     self.peer(*other)?.reads = true;
@@ -191,8 +210,8 @@ impl Walk {
             _ => {
                 let leave = "{\"jsonrpc\":\"2.0\",\"method\":\"leave\"}\n";
                 match how {
-                    Way::CloseSending => peer.wire.close_sending(),
-                    _ => peer.wire.write(leave)?,
+                    Way::Leave => peer.wire.write(leave)?,
+                    _ => peer.wire.close_sending(),
                 }
                 self.model.leave(key);
                 self.read_to_end(key, peer)?;
@@ -205,7 +224,6 @@ impl Walk {
     fn read_to_end(&mut self, key: Key, mut peer: Peer) -> Walked<()> {
         peer.expect_of(key, &mut self.model.told);
         while let Some(line) = peer
-            .wire
             .next()
             .map_err(|why| format!("{key}, at its end: {why}"))?
         {
@@ -248,6 +266,9 @@ impl Walk {
 
     /// All read on, and have been told their ranks.
     fn end(&mut self) -> Walked<()> {
+        for key in self.held(true) {
+            self.come_back(key, Lost::Lines(0))?;
+        }
         for key in self.all() {
             self.read_on(key)?;
         }
@@ -306,8 +327,13 @@ impl Walk {
         self.pings += 1;
         let id = json!(format!("ping-{}", self.pings));
         let ping = format!("{{\"jsonrpc\":\"2.0\",\"id\":{id},\"method\":\"ping\"}}\n");
+        let acknowledges = self.pings.is_multiple_of(PINGS_FOR_AN_ACK);
         for key in keys {
-            self.peer(*key)?.wire.write(&ping)?;
+            let peer = self.peer(*key)?;
+            peer.wire.write(&ping)?;
+            if let Some(place) = peer.place.as_mut().filter(|_| acknowledges) {
+                place.acknowledge(&mut peer.wire)?;
+            }
         }
         for key in keys {
             let peer = self.peers.get_mut(key).ok_or("it is here")?;
@@ -325,9 +351,8 @@ impl Walk {
         let ask = "{\"jsonrpc\":\"2.0\",\"id\":\"members\",\"method\":\"members\"}\n";
         let peers = &self.peers;
         let address = |key| {
-            peers
-                .get(&key)
-                .map_or(String::new(), |peer: &Peer| peer.wire.address())
+            let peer: Option<&Peer> = peers.get(&key);
+            peer.map_or(String::new(), |peer| peer.wire.address.to_string())
         };
         let expected = self.model.members(address);
         let peer = self.peers.get_mut(&observer).ok_or("it is here")?;
@@ -342,6 +367,9 @@ impl Walk {
             joined
                 .filter(Value::is_u64)
                 .ok_or("a member without joined_ms")?;
+            if let Some(away) = member.get_mut("away_ms") {
+                *away = away.is_u64().into();
+            }
         }
         match answer["result"] == expected {
             true => Ok(()),
@@ -356,10 +384,24 @@ impl Walk {
         self.peers.keys().copied().collect()
     }
 
-    /// The clients that read, or that do not.
-    fn by_reading(&self, reads: bool) -> Vec<Key> {
-        let peers = self.peers.iter().filter(|(_, peer)| peer.reads == reads);
+    fn those(&self, are: impl Fn(&Peer) -> bool) -> Vec<Key> {
+        let peers = self.peers.iter().filter(|(_, peer)| are(peer));
         peers.map(|(key, _)| *key).collect()
+    }
+
+    /// The clients that are not away.
+    fn here(&self) -> Vec<Key> {
+        self.those(|peer| !peer.is_away())
+    }
+
+    /// Those of them that read, or that do not.
+    fn by_reading(&self, reads: bool) -> Vec<Key> {
+        self.those(|peer| peer.reads == reads && !peer.is_away())
+    }
+
+    /// The clients that are held, and away or not.
+    fn held(&self, away: bool) -> Vec<Key> {
+        self.those(|peer| peer.place.is_some() && peer.is_away() == away)
     }
 
     fn peer(&mut self, key: Key) -> Walked<&mut Peer> {
@@ -390,6 +432,15 @@ impl Walk {
         sent.push(0);
         sent
     }
+}
+
+/// The result of a `join`, without what no model can foresee.
+fn foreseen(answer: &Value) -> Value {
+    let mut result = answer["result"].clone();
+    for member in ["heartbeat_ms", "max_line", "run"] {
+        result.as_object_mut().and_then(|o| o.remove(member));
+    }
+    result
 }
 
 fn request(id: u64, method: &str, params: &Value) -> String {

@@ -57,11 +57,12 @@ pub(crate) struct Client {
     pub(crate) name: String,
     pub(crate) slots: usize,
     takes_input: bool,
-    tier: u64,
+    pub(crate) tier: u64,
+    pub(crate) is_away: bool,
     /// In the order in which it was given them.
     pub(crate) running: Vec<Running>,
     pub(crate) waiting: Vec<u64>,
-    errors: usize,
+    pub(crate) errors: usize,
 }
 
 pub(crate) struct Running {
@@ -192,6 +193,7 @@ impl Model {
             slots,
             takes_input,
             tier,
+            is_away: false,
             running: Vec::new(),
             waiting: Vec::new(),
             errors: 0,
@@ -203,12 +205,16 @@ impl Model {
     /// The ranking, as `members` ought to give it.
     pub(crate) fn members(&self, address: impl Fn(Key) -> String) -> Value {
         let members = self.ranked.iter().enumerate().map(|(rank, client)| {
-            json!({
+            let mut member = json!({
                 "member": client.member, "name": client.name, "rank": rank, "tier": client.tier,
                 "tags": {"slots": client.slots.to_string()},
                 "address": address(client.key), "slots": client.slots,
                 "running": client.running.len(), "queued": client.waiting.len(),
-            })
+            });
+            if client.is_away {
+                member["away_ms"] = true.into();
+            }
+            member
         });
         let members: Vec<Value> = members.collect();
         json!({"members": members, "total": self.ranked.len(), "max": self.bounds.clients})
@@ -472,26 +478,41 @@ impl Model {
 
     /// A client has left, in any way.
     pub(crate) fn leave(&mut self, key: Key) {
-        let Some(rank) = self.rank_of(key) else {
-            return;
-        };
         let told_before = self.told.len();
-        let own = self.commands.iter().filter(|(_, c)| c.sender == key);
-        let own: Vec<u64> = own.map(|(number, _)| *number).collect();
-        for number in own {
-            self.cancel(number);
-        }
+        self.cancel_all(key);
         // It may still hear what became of those, or have stopped listening.
         let since = self.told.split_off(told_before);
         let (its_own, others) = since.into_iter().partition(|(to, _)| *to == key);
         self.perhaps = its_own;
         self.told.extend(others);
-        let client = self.ranked.remove(rank);
-        let open = client.running.into_iter().filter(|it| !it.is_given_up);
-        for running in open {
+        if let Some(rank) = self.rank_of(key) {
+            let client = self.ranked.remove(rank);
+            self.lose(key, client.running, client.waiting);
+        }
+    }
+
+    /// Nothing of what a client sent is wanted any more.
+    pub(crate) fn cancel_all(&mut self, key: Key) {
+        let own = self.commands.iter().filter(|(_, c)| c.sender == key);
+        let own: Vec<u64> = own.map(|(number, _)| *number).collect();
+        for number in own {
+            self.cancel(number);
+        }
+    }
+
+    /// What a client sent is no client's any more: no answer goes anywhere.
+    pub(crate) fn disown(&mut self, key: Key) {
+        for command in self.commands.values_mut().filter(|it| it.sender == key) {
+            command.sender = Key::MAX;
+        }
+    }
+
+    /// What a client had is lost.
+    pub(crate) fn lose(&mut self, key: Key, running: Vec<Running>, waiting: Vec<u64>) {
+        for running in running.into_iter().filter(|it| !it.is_given_up) {
             self.conclude(running.command, key, "lost", json!({"started": true}));
         }
-        for number in client.waiting {
+        for number in waiting {
             self.conclude(number, key, "lost", json!({"started": false}));
         }
     }

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, VecDeque};
 
 use serde_json::{Value, json};
 
+use super::away::Place;
 use super::model::Key;
 use super::wire::Wire;
 use super::{Walked, shown};
@@ -15,6 +16,8 @@ const SURE_REFUSALS: usize = 10;
 pub(crate) struct Peer {
     pub(crate) wire: Wire,
     pub(crate) reads: bool,
+    /// What it is held with, if it asked for that.
+    pub(crate) place: Option<Place>,
     /// Commands that it was given, with the ids of their `execute`.
     pub(crate) given: BTreeMap<u64, u64>,
     /// What is to come, step by step.
@@ -110,10 +113,11 @@ fn number_in(words: &Value) -> Walked<u64> {
 
 impl Peer {
     /// One that has just joined, and reads.
-    pub(crate) fn new(wire: Wire, is_told_its_rank: bool) -> Peer {
+    pub(crate) fn new(wire: Wire, is_told_its_rank: bool, place: Option<Place>) -> Peer {
         Peer {
             wire,
             reads: true,
+            place,
             given: BTreeMap::new(),
             expected: VecDeque::new(),
             possible: Vec::new(),
@@ -121,6 +125,36 @@ impl Peer {
             is_told_its_rank,
             stood: Vec::new(),
             told: 0,
+        }
+    }
+
+    /// It has its place, and nothing else of what it had.
+    pub(crate) fn begin_again(&mut self, place: Place) {
+        self.place = Some(place);
+        self.given.clear();
+        self.expected.clear();
+        self.possible.clear();
+        self.stood.clear();
+        self.told = 0;
+    }
+
+    pub(crate) fn is_away(&self) -> bool {
+        self.place.as_ref().is_some_and(|place| place.is_away)
+    }
+
+    /// The next line that is new; none at the connection's end.
+    pub(crate) fn next(&mut self) -> Walked<Option<Value>> {
+        loop {
+            let Some(line) = self.wire.next()? else {
+                return Ok(None);
+            };
+            let is_new = match &mut self.place {
+                Some(place) => place.take(&line, self.wire.sent)?,
+                None => true,
+            };
+            if is_new {
+                return Ok(Some(line));
+            }
         }
     }
 
@@ -169,7 +203,7 @@ impl Peer {
     /// Reads up to the answer with this id, and returns that.
     pub(crate) fn read_until(&mut self, id: &Value, ids: &mut Ids) -> Walked<Value> {
         loop {
-            let line = self.wire.next()?.ok_or("the connection ended")?;
+            let line = self.next()?.ok_or("the connection ended")?;
             if line["id"] == *id && line.get("method").is_none() {
                 return Ok(line);
             }
@@ -180,7 +214,7 @@ impl Peer {
 
     /// Reads one line, which has to be one that is to come.
     pub(crate) fn read_one(&mut self, ids: &mut Ids) -> Walked<()> {
-        let line = self.wire.next()?.ok_or("the connection ended")?;
+        let line = self.next()?.ok_or("the connection ended")?;
         let line = ids.normal(line, &mut self.given)?;
         self.take(&line)
     }

@@ -1,6 +1,6 @@
 //! The random walk: clients join, send by every selector, answer, meddle, cancel, stop
-//! reading and go in every way, at a real server, and after each step all clients' lines and
-//! the ranking are what a plain model says.
+//! reading, lose their connections, come back and go in every way, at a real server, and after each
+//! step all clients' lines and the ranking are what a plain model says.
 //!
 //!     tests/walk.sh                                                   a longer run
 //!     WALK_SEED=17 WALK_CASES=1 cargo test -p server --test walk    one walk again

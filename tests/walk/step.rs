@@ -37,6 +37,7 @@ pub(crate) enum Step {
         tier: Option<u64>,
         is_told_its_rank: bool,
         takes_input: bool,
+        is_held: bool,
     },
     /// A client goes.
     Go { actor: Pick, how: Way },
@@ -93,6 +94,19 @@ pub(crate) enum Step {
     StopReading { actor: Pick },
     /// A client reads what has come meanwhile, and goes on reading.
     ReadOn { actor: Pick },
+    /// The connection of a client that is held breaks, perhaps in the middle of a line.
+    Break { actor: Pick, in_a_line: bool },
+    /// A client that is away comes back, and has lost the last lines that it read.
+    ComeBack { actor: Pick, lost: Lost },
+}
+
+/// What a client lost with its connection.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Lost {
+    /// At most so many lines, which are those that it has not acknowledged.
+    Lines(usize),
+    /// Everything but its place.
+    All,
 }
 
 /// A way to go.
@@ -210,9 +224,9 @@ fn step() -> impl Strategy<Value = Step> {
     let pieces = prop::sample::select(vec![0, 1, 60, 60, 60, 9000, 9000, 20_000, 70_000]);
     let consumed = prop::sample::select(vec![0, 1, 50, 9000, 20_000, 1 << 40]);
     prop_oneof![
-        12 => (name, 0usize..4, tier, chance(0.7), chance(0.8)).prop_map(
-            |(name, slots, tier, is_told_its_rank, takes_input)| Step::Join {
-                name, slots, tier, is_told_its_rank, takes_input
+        12 => (name, 0usize..4, tier, chance(0.7), chance(0.8), chance(0.5)).prop_map(
+            |(name, slots, tier, is_told_its_rank, takes_input, is_held)| Step::Join {
+                name, slots, tier, is_told_its_rank, takes_input, is_held
             }
         ),
         12 => (pick(), pick(), pieces, chance(0.15)).prop_map(
@@ -234,6 +248,15 @@ fn step() -> impl Strategy<Value = Step> {
         1 => (pick(), 1usize..12).prop_map(|(actor, lines)| Step::Rubbish { actor, lines }),
         3 => pick().prop_map(|actor| Step::StopReading { actor }),
         3 => pick().prop_map(|actor| Step::ReadOn { actor }),
+        6 => (pick(), chance(0.3)).prop_map(|(actor, in_a_line)| Step::Break { actor, in_a_line }),
+        8 => (pick(), lost()).prop_map(|(actor, lost)| Step::ComeBack { actor, lost }),
+    ]
+}
+
+fn lost() -> impl Strategy<Value = Lost> {
+    prop_oneof![
+        4 => prop::sample::select(vec![0, 1, 3, usize::MAX]).prop_map(Lost::Lines),
+        1 => Just(Lost::All),
     ]
 }
 

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
+use crate::support::held::reset;
 use crate::support::{checked, try_dial};
 
 /// What a client that does not read takes before its server has to wait, besides what the
@@ -18,6 +19,10 @@ const SMALL_BUFFER: usize = 128 << 10;
 /// A connection.
 pub(crate) struct Wire {
     stream: TcpStream,
+    /// The address that the server sees.
+    pub(crate) address: SocketAddr,
+    /// Lines that were written.
+    pub(crate) sent: u64,
     patience: Duration,
     buffer: Vec<u8>,
     /// How much of it was looked at, without a `\n`.
@@ -34,7 +39,9 @@ impl Wire {
         stream.set_write_timeout(Some(patience))?;
         rustix::net::sockopt::set_socket_recv_buffer_size(&stream, SMALL_BUFFER)?;
         Ok(Wire {
+            address: stream.local_addr()?,
             stream,
+            sent: 0,
             patience,
             buffer: Vec::new(),
             scanned: 0,
@@ -42,14 +49,9 @@ impl Wire {
         })
     }
 
-    /// The address that the server sees.
-    pub(crate) fn address(&self) -> String {
-        let address = self.stream.local_addr();
-        address.map_or_else(|e| e.to_string(), |a| a.to_string())
-    }
-
-    /// Writes lines.
+    /// Writes lines, perhaps without the end of the last one.
     pub(crate) fn write(&mut self, lines: &str) -> Result<(), String> {
+        self.sent += lines.matches('\n').count() as u64;
         let written = self.stream.write_all(lines.as_bytes());
         written.map_err(|e| format!("cannot write: {e}"))
     }
@@ -96,8 +98,7 @@ impl Wire {
     }
 
     /// Breaks the connection off with a reset instead of a regular end.
-    pub(crate) fn reset(self) {
-        // Where that is refused it is closed regularly, which is another way to go.
-        let _ = rustix::net::sockopt::set_socket_linger(&self.stream, Some(Duration::ZERO));
+    pub(crate) fn reset(&self) {
+        reset(&self.stream);
     }
 }
