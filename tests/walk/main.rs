@@ -8,6 +8,7 @@
 
 mod acts;
 mod away;
+mod ends;
 mod find;
 mod input;
 mod model;
