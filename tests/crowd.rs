@@ -51,7 +51,12 @@ fn ranks_stay_whole_while_hundreds_join_and_leave() {
         assert_eq!(client.rank() as usize, rank, "first come, first ranked");
     }
     let refused = Client::connect(config(&server, 1), Simulation).expect_err("it is full");
-    assert!(refused.to_string().contains("(500)"), "{refused}");
+    assert!(
+        refused
+            .to_string()
+            .contains("(500, the N of `pecking-server N`)"),
+        "{refused}"
+    );
 
     // Every second one leaves, from several threads at once.
     let mut leave: Vec<Vec<Client>> = (0..8).map(|_| Vec::new()).collect();

@@ -68,7 +68,7 @@ impl Drain {
                 let must_go = now >= until.saturating_add(CONCLUDE_MS);
                 members.retain(|member| {
                     let is_busy = member.sends.len() > 0 || member.queue.running() > 0;
-                    let stays = (is_busy && !must_go) || (may_come_back(member) && !is_over);
+                    let stays = (is_busy && !must_go) || (may_come_back(hub, member) && !is_over);
                     if !stays {
                         end(hub, member, now);
                     }
@@ -117,9 +117,10 @@ impl Drain {
     }
 }
 
-/// Whether a member has no connection at the moment: what it is to be told would be lost with it.
-fn may_come_back(member: &Member) -> bool {
-    member.connection.hold().is_some_and(Hold::is_left)
+/// Whether a member has no connection at the moment, and has only this start of the server to come
+/// back to: what it is to be told would be lost with it.
+fn may_come_back(hub: &Hub, member: &Member) -> bool {
+    !hub.keeps_places() && member.connection.hold().is_some_and(Hold::is_left)
 }
 
 /// Holds the places of all that are here for the next start of the server, which ends at once.

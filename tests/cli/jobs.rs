@@ -148,8 +148,16 @@ fn what_is_wrong_is_one_line() {
     for (words, code, parts) in [
         (&["job", "x"][..], 2, &["'x'", "32 hex digits"][..]),
         (&["cancel", "7"], 2, &["'7'", "32 hex digits"]),
-        (&["job", unknown], 2, &["no such job"]),
-        (&["cancel", unknown], 2, &["no such job"]),
+        (
+            &["job", unknown],
+            2,
+            &["there is no job 00112233445566778899aabbccddeeff"],
+        ),
+        (
+            &["cancel", unknown],
+            2,
+            &["there is no job 00112233445566778899aabbccddeeff"],
+        ),
         (
             &["run", "--detach", "--stdin", "x"],
             2,

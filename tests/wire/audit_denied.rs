@@ -228,7 +228,8 @@ fn a_selection_that_a_role_leaves_nothing_of_is_denied_on_record() {
         let error = bob.error("send", params);
         let message = "no client below you executes this, of those that your role lets execute it";
         assert_eq!(error["code"], 7, "{params}");
-        assert_eq!(error["message"], message, "{params}");
+        let told = error["message"].as_str().unwrap_or_default();
+        assert!(told.ends_with(message), "{params}: {told}");
     }
     // No client of this name is here, with any role.
     let params = json!({"to": "mail*", "command": ["deploy"]});

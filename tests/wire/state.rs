@@ -285,6 +285,7 @@ fn a_place_that_no_client_comes_back_to_is_over_after_the_hold() {
     let Some(mut line) = Line::new(&["--hold", "300ms", "--heartbeat", "200ms"]) else {
         return;
     };
+    let hold = Duration::from_millis(300 + 2 * 200);
     let server = line.next(9);
     let mut held = join(&server, "held", 5, 1);
     line.wait_until_written(&[&held]);
@@ -293,10 +294,12 @@ fn a_place_that_no_client_comes_back_to_is_over_after_the_hold() {
         // Each start counts anew.
         end(line.next(9), signal);
     }
+    let began = Instant::now();
     let server = line.next(9);
     let mut observer = Raw::join(&server, "observer", 0);
-    let began = Instant::now();
-    assert_eq!(ranking(&mut observer), ["held", "observer"]);
+    let ranks = ranking(&mut observer);
+    let is_late = began.elapsed() >= hold;
+    assert!(ranks == ["held", "observer"] || is_late, "{ranks:?}");
     while ranking(&mut observer).len() > 1 {
         assert!(began.elapsed() < PATIENCE);
         std::thread::sleep(Duration::from_millis(5));
