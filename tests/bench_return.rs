@@ -50,6 +50,10 @@ fn main() -> Result<(), Box<dyn Error>> {
         state: holds.then(|| folder.path().join("state")),
     };
     for away in away {
+        // No place of the round before is held.
+        if let Some(state) = &setup.state {
+            let _ = std::fs::remove_file(state);
+        }
         round(&setup, Duration::from_millis(away))?;
     }
     Ok(())
