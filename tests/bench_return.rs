@@ -219,7 +219,7 @@ fn round(setup: &Setup, away: Duration) -> Result<(), Box<dyn Error>> {
     let anywhere = SocketAddr::from(([127, 0, 0, 1], 0));
     let (mut server, address) = Server::start(anywhere, setup)?;
     let crowd = join(address, setup)?;
-    let ranks: Vec<u32> = crowd.iter().map(Client::rank).collect();
+    let order = in_order(&crowd);
     let pair = Pair::join(address, setup)?;
     let began = Instant::now();
     let before = pair.measure(|| began.elapsed() >= BEFORE);
@@ -274,16 +274,21 @@ fn round(setup: &Setup, away: Duration) -> Result<(), Box<dyn Error>> {
     );
     if setup.state.is_some() {
         let placeless = fates.iter().filter(|fate| fate.has_no_place).count();
-        let same = crowd
-            .iter()
-            .zip(&ranks)
-            .filter(|(client, rank)| client.rank() == **rank);
+        let now = in_order(&crowd);
+        let same = now.iter().zip(&order).filter(|(now, before)| now == before);
         println!(
-            "  at the same rank: {} of {clients}; place lost: {placeless}",
+            "  at the same place of their order: {} of {clients}; place lost: {placeless}",
             same.count()
         );
     }
     Ok(())
+}
+
+/// The crowd by rank.
+fn in_order(crowd: &[Client]) -> Vec<usize> {
+    let mut order: Vec<usize> = (0..crowd.len()).collect();
+    order.sort_by_key(|at| crowd[*at].rank());
+    order
 }
 
 /// Waits until all are back.

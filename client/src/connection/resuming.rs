@@ -19,6 +19,7 @@ use common::sys::sync::Arc;
 use common::wire::message::Code;
 use common::wire::{ResumeToken, Resumed};
 use crossbeam_channel::{Receiver, RecvTimeoutError};
+use std::ops::Range;
 use std::time::{Duration, Instant};
 
 /// How long before the server gives the place up this client does: to kill programs takes
@@ -33,8 +34,10 @@ const FIRST_PAUSE: Duration = Duration::from_millis(200);
 /// server do not come at the same moment.
 const PAUSE: Duration = Duration::from_secs(1);
 
-/// How long one try may take.
-const TRY: Duration = Duration::from_secs(2);
+/// How long a try may take: the first one so long, and each later one twice as long as one that got
+/// no answer in time. Ten thousand clients that come back over TLS at once keep two cores busy for
+/// five seconds: if each of them gave up after two, the server would work for none of them.
+const TRY: Range<Duration> = Duration::from_secs(2)..Duration::from_secs(4);
 
 /// As many lines as no client has received: what was open has ended at this end, so the place alone is
 /// to be resumed. A number that every reader of JSON takes as it is.
@@ -110,6 +113,7 @@ impl<'a> Absence<'a> {
     /// Dials until the place is resumed or gone.
     pub(super) fn come_back(&self, config: &Config, stop: &Receiver<()>) -> Return {
         let mut pause = FIRST_PAUSE.mul_f64(fastrand::f64());
+        let mut patience = TRY.start;
         loop {
             match stop.recv_timeout(pause.min(self.left())) {
                 Err(RecvTimeoutError::Timeout) => {}
@@ -118,16 +122,20 @@ impl<'a> Absence<'a> {
             if self.left().is_zero() {
                 return Return::Over;
             }
-            if let Some(end) = self.try_tokens(config) {
-                return end;
+            match self.try_tokens(config, patience) {
+                Ok(end) => return end,
+                Err(ConnectError::TimedOut { .. }) => patience = TRY.end.min(patience * 2),
+                Err(_) => {}
             }
             pause = PAUSE.mul_f64(0.3 + 0.7 * fastrand::f64());
         }
     }
 
-    /// One try, with the token before if the server does not know the last; `None`: there may be
-    /// another one.
-    fn try_tokens(&self, config: &Config) -> Option<Return> {
+    /// One try, with the token before if the server does not know the last.
+    ///
+    /// # Errors
+    /// There may be another one.
+    fn try_tokens(&self, config: &Config, patience: Duration) -> Result<Return, ConnectError> {
         let received = match self.is_of_rank() {
             true => NO_LINES,
             false => self.hold.received(),
@@ -138,31 +146,31 @@ impl<'a> Absence<'a> {
                 server: Some(self.connection.stream.peer()),
                 token: &token,
                 received,
-                timeout: TRY.min(self.left()),
+                timeout: patience.min(self.left()),
             };
             match handshake::resume(config, &resuming) {
                 Ok(mut back) => {
                     let next = back.joined.resume.clone();
                     match (back.joined.resumed, next) {
                         (Some(Resumed::Rank), _) => {
-                            return Some(Return::Rank(Box::new(back), self.length()));
+                            return Ok(Return::Rank(Box::new(back), self.length()));
                         }
                         (Some(Resumed::Lines), Some(next)) => {
                             back.joined.resume = None;
                             self.hold.renew(token, next.token);
-                            return Some(self.go_on(back, written));
+                            return Ok(self.go_on(back, written));
                         }
-                        _ => return Some(Return::Gone),
+                        _ => return Ok(Return::Gone),
                     }
                 }
                 Err(ConnectError::Refused { error, .. }) if error.is(Code::NotResumable) => {}
                 Err(error) if error.is_final() && !error.is_about_trust() => {
-                    return Some(Return::Gone);
+                    return Ok(Return::Gone);
                 }
-                Err(_) => return None,
+                Err(error) => return Err(error),
             }
         }
-        Some(Return::Gone)
+        Ok(Return::Gone)
     }
 
     /// Goes on over another connection.
