@@ -3,6 +3,7 @@
 
 mod connecting;
 mod executing;
+mod holding;
 mod input;
 mod reconnecting;
 mod sending;
