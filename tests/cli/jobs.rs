@@ -70,6 +70,13 @@ fn a_detached_command_goes_on_and_is_shown_as_run_shows_it() {
         followed.stderr
     );
 
+    let listed = Ended::of(&mut server.client(&["jobs"]));
+    let listed = listed.text();
+    let line = listed.lines().find(|line| line.starts_with(&job));
+    let counts: Vec<&str> = line.into_iter().flat_map(str::split_whitespace).collect();
+    // After the job, when it was sent, and by which client.
+    assert_eq!(counts.get(5..7), Some(&["2/2", "1"][..]), "{listed}");
+
     let gathered = Ended::of(&mut server.client(&["job", "-b", &job]));
     gathered.expect_code(1);
     assert!(gathered.text().contains("web[1-2]"), "{}", gathered.text());

@@ -134,6 +134,25 @@ fn a_command_to_more_targets_than_asked_for_is_confirmed_first() {
         run.shown()
     );
 
+    // Input that is no terminal has no answer in it.
+    let client = server.client(&["run"]);
+    let mut fed = std::process::Command::new("sh");
+    fed.args(["-c", "echo y | \"$0\" \"$@\""]);
+    fed.arg(client.get_program()).args(client.get_args());
+    fed.envs(
+        client
+            .get_envs()
+            .filter_map(|(name, set)| Some((name, set?))),
+    );
+    fed.args(words);
+    let mut run = Terminal::start(fed);
+    run.wait_for(question.trim_end());
+    run.keys("n\r");
+    run.expect_end(130);
+    for web in &mut webs {
+        web.expect_nothing("it was not confirmed");
+    }
+
     // As many as that are not asked about.
     let mut run = start(
         &server,

@@ -100,7 +100,7 @@ fn a_detached_command_outlives_its_sender_and_another_client_asks_for_it() {
     let mut job = job.clone();
     job.as_object_mut().expect("an object").remove("sent_ms");
     let expected = json!({"job": ID, "command": ["build"], "by": "boss", "targets": 1,
-        "tally": {"targets": 1, "done": 1}, "open": false});
+        "tally": {"targets": 1, "done": 1}, "not_zero": 1, "open": false});
     assert_eq!(job, expected);
     assert_eq!(jobs["total"], 1);
 }

@@ -3,9 +3,10 @@
 
 use crate::wire::message::clip;
 use crate::wire::name::Name;
-use crate::wire::outcome::Tally;
+use crate::wire::outcome::{Status, Tally};
 use crate::wire::output::OutputStream;
 use crate::wire::text::Text;
+use crate::wire::watch::is_zero;
 use serde::de::{self, Deserializer, Visitor};
 use serde::{Deserialize, Serialize, Serializer};
 use serde_json::value::RawValue;
@@ -158,8 +159,19 @@ pub struct JobSummary {
     pub targets: u32,
     /// Those that it has.
     pub tally: Tally,
+    /// Of those that are `done`, the ones that did not end with exit code 0.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub not_zero: u32,
     /// Whether others are to come.
     pub open: bool,
+}
+
+impl JobSummary {
+    /// How many did not do it, or not with exit code 0. A server may say any counts, so the sum has an end.
+    pub fn failed(&self) -> u32 {
+        let others = self.tally.targets() - self.tally.of(Status::Done);
+        others.saturating_add(self.not_zero)
+    }
 }
 
 /// What `job` takes.

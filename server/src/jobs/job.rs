@@ -237,6 +237,7 @@ impl Job {
     pub(super) fn summary(&self, now: u64) -> JobSummary {
         let log = leaf(&self.log);
         let (tally, open) = (log.tally().clone(), log.is_open());
+        let not_zero = log.not_zero();
         drop(log);
         JobSummary {
             job: self.id,
@@ -246,6 +247,7 @@ impl Job {
             by: Name::known(self.stand_in.name.to_string()),
             targets: self.targets,
             tally,
+            not_zero,
             open,
         }
     }

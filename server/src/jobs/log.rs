@@ -7,7 +7,9 @@ use common::memory::Charge;
 use common::sys::sync::{Arc, Weak};
 use common::wire::message::{Id, RpcError, result_line};
 use common::wire::name::Name;
-use common::wire::{JobEvent, JobEvents, JobOutput, Outcome, OutputStream, Tally, encode_output};
+use common::wire::{
+    JobEvent, JobEvents, JobOutput, Outcome, OutputStream, Status, Tally, encode_output,
+};
 use serde_json::value::{RawValue, to_raw_value};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
@@ -59,6 +61,8 @@ pub(super) struct Log {
     /// The last event that a client was told: from then on it stays as it is.
     told: u64,
     tally: Tally,
+    /// Of those that are done, the ones that did not end with exit code 0.
+    not_zero: u32,
     /// Outcomes that are to come.
     left: u32,
     /// The names and ranks of the targets that have written something.
@@ -91,6 +95,7 @@ impl Log {
             last: 0,
             told: 0,
             tally: Tally::default(),
+            not_zero: 0,
             left: outcomes,
             names: BTreeMap::new(),
             cut: BTreeSet::new(),
@@ -109,6 +114,10 @@ impl Log {
 
     pub(super) fn tally(&self) -> &Tally {
         &self.tally
+    }
+
+    pub(super) fn not_zero(&self) -> u32 {
+        self.not_zero
     }
 
     pub(super) fn refuse(&mut self, error: RpcError) {
@@ -184,6 +193,8 @@ impl Log {
             json,
         });
         self.tally.count(outcome.status);
+        let is_bad = outcome.status == Status::Done && outcome.exit_code != Some(0);
+        self.not_zero += u32::from(is_bad);
         self.left = self.left.saturating_sub(1);
         (self.left == 0).then(|| self.tally.clone())
     }

@@ -19,9 +19,14 @@ const SLOWEST: usize = 3;
 /// How long the slowest target takes at least to be worth a line: a person begins to wonder.
 const WORTH_A_LINE: Duration = Duration::from_secs(1);
 
-/// The server's count as one line, without names.
-pub(crate) fn tally(tally: &Tally) -> String {
-    let counts = Status::ALL.map(|status| (status, tally.of(status)));
+/// The server's count as one line, without names. Of those that are done for the server, so many did not end
+/// with 0: they have failed.
+pub(crate) fn tally(tally: &Tally, not_zero: u32) -> String {
+    let counts = Status::ALL.map(|status| match (status, tally.of(status)) {
+        (Status::Done, count) => (status, count.saturating_sub(not_zero)),
+        (Status::Failed, count) => (status, count + not_zero),
+        other => other,
+    });
     let counts = counts.iter().filter(|(_, count)| *count > 0);
     let parts = counts.map(|(status, count)| counted(*status, *count as usize));
     line(tally.targets(), &parts.collect::<Vec<_>>())
@@ -337,6 +342,7 @@ mod tests {
     fn a_tally_names_what_there_was() {
         let counts = [(Status::Done, 2), (Status::NotFound, 1)];
         let sum: Tally = counts.into_iter().collect();
-        assert_eq!(tally(&sum), "3 targets: 2 done, 1 not found");
+        assert_eq!(tally(&sum, 0), "3 targets: 2 done, 1 not found");
+        assert_eq!(tally(&sum, 1), "3 targets: 1 done, 1 not found, 1 failed");
     }
 }

@@ -1,7 +1,7 @@
 //! The ranking, and the list of detached commands, as tables.
 
 use crate::output::render;
-use client::{JobSummary, Member, Status};
+use client::{JobSummary, Member};
 use common::terminal::escape::one_line;
 use common::terminal::table::{Align, columns};
 use std::time::Duration;
@@ -23,7 +23,6 @@ pub(crate) fn jobs(jobs: &[JobSummary]) -> String {
 
 fn job(job: &JobSummary) -> [String; 7] {
     let ended = job.tally.targets();
-    let failed = ended - job.tally.of(Status::Done);
     let words = shlex::try_join(job.command.iter().map(String::as_str));
     let words = words.unwrap_or_else(|_| job.command.join(" "));
     [
@@ -31,7 +30,7 @@ fn job(job: &JobSummary) -> [String; 7] {
         render::ago(Duration::from_millis(job.sent_ms)) + " ago",
         one_line(&job.by).into_owned(),
         format!("{ended}/{}", job.targets),
-        failed.to_string(),
+        job.failed().to_string(),
         one_line(job.to.as_deref().unwrap_or("-")).into_owned(),
         one_line(&words).into_owned(),
     ]

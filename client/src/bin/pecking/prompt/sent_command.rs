@@ -8,7 +8,9 @@ use crate::output::render::{self, Style};
 use crate::output::report::Piece;
 use crate::output::summary;
 use crate::prompt::gather;
-use client::{Client, JobHandle, JobId, Outcome, RequestError, SendEvent, SendHandle, Tally};
+use client::{
+    Client, JobHandle, JobId, Outcome, RequestError, SendEvent, SendHandle, Status, Tally,
+};
 use common::terminal::escape::one_line;
 use common::wire::message::clip;
 use crossbeam_channel::{Receiver, TryRecvError};
@@ -30,6 +32,8 @@ pub(crate) struct SentCommand {
     /// How many targets it has, once that is known.
     targets: Option<u32>,
     ended: u32,
+    /// Of these, how many ran to their end, and not with 0.
+    not_zero: u32,
     is_cancelled: Cell<bool>,
     /// What is gathered, if outputs are shown together.
     gather: Option<Gathering>,
@@ -96,6 +100,7 @@ impl SentCommand {
             since: Instant::now(),
             targets: None,
             ended: 0,
+            not_zero: 0,
             is_cancelled: Cell::new(false),
             gather: None,
             pending: VecDeque::new(),
@@ -175,12 +180,12 @@ impl SentCommand {
                 step.shown = lines(&self.output(&Piece::of(&output), unfinished), style);
             }
             Ok(SendEvent::Outcome(outcome)) if self.gathers() => {
-                step.exit = ExitCode::of_outcome(&outcome);
+                step.exit = self.count(&outcome);
                 step.shown = self.gather_outcome(&outcome, unfinished, style);
             }
             Ok(SendEvent::Outcome(outcome)) => {
+                step.exit = self.count(&outcome);
                 step.shown = self.outcome(&outcome, unfinished, style, is_one_of_several);
-                step.exit = ExitCode::of_outcome(&outcome);
             }
             Ok(SendEvent::End(Ok(tally))) => step = self.end(&tally),
             Ok(SendEvent::End(Err(error))) => step = self.failed(&error, client),
@@ -196,6 +201,12 @@ impl SentCommand {
         }
         self.pending.extend(in_steps(step));
         self.pending.pop_front()
+    }
+
+    fn count(&mut self, outcome: &Outcome) -> ExitCode {
+        self.ended += 1;
+        self.not_zero += u32::from(outcome.status == Status::Done && !outcome.succeeded());
+        ExitCode::of_outcome(outcome)
     }
 
     /// One target has no other to be shown with.
@@ -239,7 +250,6 @@ impl SentCommand {
         unfinished: &mut NamedLines,
         style: Style,
     ) -> String {
-        self.ended += 1;
         let mut whole = WholeLines::default();
         for piece in Piece::rest(outcome) {
             whole.extend(&self.output(&piece, unfinished));
@@ -269,7 +279,6 @@ impl SentCommand {
         style: Style,
         is_one_of_several: bool,
     ) -> String {
-        self.ended += 1;
         let finish = |member| unfinished.finish(self.sent.id(), Some(member));
         let rest = lines(&outcome.member.map(finish).unwrap_or_default(), style);
         let ended = style.outcome(&self.named(is_one_of_several), outcome);
@@ -280,9 +289,10 @@ impl SentCommand {
 
     fn end(&self, tally: &Tally) -> Step {
         let has_several = self.targets.is_some_and(|targets| targets > 1);
+        let counts = summary::tally(tally, self.not_zero);
         Step {
             shown: match has_several {
-                true => format!("{}: {}\n", one_line(&self.typed), summary::tally(tally)),
+                true => format!("{}: {counts}\n", one_line(&self.typed)),
                 false => String::new(),
             },
             exit: ExitCode::Done,

@@ -11,7 +11,9 @@ use client::{Command, Reach, SelectedTarget};
 use common::sys::thread;
 use common::terminal::escape::one_line;
 use crossbeam_channel::{bounded, select};
-use std::io::{self, IsTerminal, Write};
+use std::fs::File;
+use std::io::{self, BufRead, BufReader, IsTerminal, Write};
+use std::os::fd::AsFd;
 
 /// Bytes of names in the question: two rows of a terminal.
 const MOST_NAMES: usize = 120;
@@ -27,9 +29,9 @@ pub(super) fn confirm(
     most: u32,
     signals: &Signals,
 ) -> Result<(), Failure> {
-    if !(io::stdin().is_terminal() && io::stderr().is_terminal()) {
+    let Some(terminal) = terminal() else {
         return Ok(());
-    }
+    };
     let reached = targets.iter();
     let reached: Vec<_> = reached.filter(|it| it.status == Reach::Execute).collect();
     if reached.len() <= most as usize {
@@ -43,20 +45,31 @@ pub(super) fn confirm(
         "run {words} on {} targets ({folded})? [y/N] ",
         reached.len()
     );
-    match ask(&question, signals)? {
+    match ask(&question, terminal, signals)? {
         true => Ok(()),
         false => Err(Failure::NotConfirmed),
     }
 }
 
+/// Where the answer is typed: standard input or, if that is a file or a pipe (`--stdin`), the terminal of
+/// this program; none if standard error is not read at a terminal.
+fn terminal() -> Option<File> {
+    let (input, error) = (io::stdin(), io::stderr());
+    match (error.is_terminal(), input.is_terminal()) {
+        (false, _) => None,
+        (true, true) => input.as_fd().try_clone_to_owned().ok().map(File::from),
+        (true, false) => File::open("/dev/tty").ok(),
+    }
+}
+
 /// Asks on standard error, and reads the answer on a thread of its own, so that a signal is heard
 /// meanwhile. After a signal that thread is left behind: nothing ends a read of a terminal.
-fn ask(question: &str, signals: &Signals) -> Result<bool, Failure> {
+fn ask(question: &str, terminal: File, signals: &Signals) -> Result<bool, Failure> {
     let _ = io::stderr().write_all(question.as_bytes());
     let (done, answered) = bounded(1);
     let reading = thread::spawn("confirm", move || {
         let mut answer = String::new();
-        let _ = io::stdin().read_line(&mut answer);
+        let _ = BufReader::new(terminal).read_line(&mut answer);
         let _ = done.send(answer);
     });
     let reading = reading.map_err(Failure::NoThread)?;

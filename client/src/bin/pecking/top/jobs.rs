@@ -160,7 +160,7 @@ impl Job {
             sent: (Duration::from_millis(told.sent_ms), Instant::now()),
             targets: told.targets,
             ended,
-            failed: ended - told.tally.of(Status::Done),
+            failed: told.failed(),
             is_open: told.open,
             worst: worst(told),
         }
@@ -175,6 +175,7 @@ impl Job {
     pub(crate) fn status(&self) -> String {
         match (self.is_open, self.worst) {
             (true, _) => "runs".into(),
+            (false, None) if self.failed > 0 => "exit code".into(),
             (false, worst) => worst.unwrap_or(Status::Done).name().replace('_', " "),
         }
     }
@@ -214,6 +215,10 @@ pub(crate) mod tests {
                     .collect(),
                 ..listed(1, &json!(["c"]), false)
             },
+            JobSummary {
+                not_zero: 1,
+                ..listed(3, &json!(["d"]), false)
+            },
         ]));
         let shown = |jobs: &Jobs| -> Vec<_> {
             let shown = jobs
@@ -221,14 +226,15 @@ pub(crate) mod tests {
                 .map(|(id, job)| (id, job.words.clone(), job.status()));
             shown.collect()
         };
-        let both = [
+        let all = [
             (id(2), "a\\x1b[2J b".to_owned(), "runs".to_owned()),
             (id(1), "c".to_owned(), "timed out".to_owned()),
+            (id(3), "d".to_owned(), "exit code".to_owned()),
         ];
-        assert_eq!(shown(&jobs), both);
+        assert_eq!(shown(&jobs), all);
         assert_eq!(jobs.why_none, None);
         jobs.take(Err(RequestError::TimedOut(EVERY)));
-        assert_eq!(shown(&jobs), both);
+        assert_eq!(shown(&jobs), all);
         assert!(jobs.why_none.take().is_some());
         jobs.take(Ok(Vec::new()));
         assert!(shown(&jobs).is_empty());
