@@ -82,7 +82,7 @@ impl Grouped {
         {
             self.live.finish(Some(member), screen)?;
         }
-        let is_told = self.targets > 1 && !screen.is_quiet() && is_in_summary(outcome);
+        let is_told = self.targets > 1 && !screen.is_quiet && is_in_summary(outcome);
         if is_remarkable(outcome) && !is_told {
             self.gathering.remark(outcome);
         }

@@ -6,7 +6,6 @@ use client::OutputStream;
 use std::fs::File;
 use std::io::{self, BufWriter, IsTerminal};
 use std::os::fd::AsFd;
-use std::time::{Duration, Instant};
 
 /// Bytes that one write to standard output takes: as many as a pipe holds.
 const BLOCK: usize = 64 << 10;
@@ -15,9 +14,9 @@ pub(crate) struct Screen {
     stdout: Stream,
     stderr: Stream,
     /// The progress line, which is not there while anything else is written to a terminal.
-    progress: Progress,
+    pub(crate) progress: Progress,
     /// Whether only errors are said.
-    is_quiet: bool,
+    pub(crate) is_quiet: bool,
 }
 
 /// How the streams of this process look.
@@ -52,7 +51,7 @@ impl Screen {
 
     /// How text of other clients looks on standard output and on standard error.
     pub(crate) fn looks(&self) -> [Look; 2] {
-        [self.stdout.look(), self.stderr.look()]
+        [self.stdout.look, self.stderr.look]
     }
 
     /// Writes bytes of another client. Only standard output has errors.
@@ -81,10 +80,6 @@ impl Screen {
         }
     }
 
-    pub(crate) fn is_quiet(&self) -> bool {
-        self.is_quiet
-    }
-
     /// Nothing comes that could complete a character on standard output.
     pub(crate) fn finish(&mut self) -> io::Result<()> {
         self.stdout.finish()
@@ -97,19 +92,9 @@ impl Screen {
 
     /// Makes room for a stream that is the terminal of the progress line too.
     fn clear_for(&self, stream: OutputStream) {
-        if stream == OutputStream::Stderr || self.stdout.is_terminal() {
+        if stream == OutputStream::Stderr || self.stdout.is_terminal {
             self.progress.hide();
         }
-    }
-
-    /// When to draw the progress line again, if at all.
-    pub(crate) fn progress_due(&self) -> Option<Instant> {
-        self.progress.due()
-    }
-
-    /// How long the progress line has been there.
-    pub(crate) fn elapsed(&self) -> Duration {
-        self.progress.elapsed()
     }
 
     /// Draws the progress line, unless a line of output has not ended.
@@ -126,7 +111,7 @@ impl Screen {
     /// Says something on standard error, on a line of its own.
     pub(crate) fn say(&mut self, line: &str) {
         self.clear_for(OutputStream::Stderr);
-        if self.stdout.is_terminal() && self.stderr.is_terminal() {
+        if self.stdout.is_terminal && self.stderr.is_terminal {
             let ended = self.stdout.end_line();
             let _ = ended.and_then(|()| self.stdout.flush());
         }

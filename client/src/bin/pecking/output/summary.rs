@@ -57,17 +57,18 @@ pub(crate) enum End {
 /// Counts outcomes as they come.
 #[derive(Debug)]
 pub(crate) struct Summary {
-    targets: u32,
-    /// Whether those without an outcome may still have one.
-    goes_on: bool,
-    began: Instant,
-    succeeded: u32,
+    pub(crate) targets: u32,
+    /// Whether those without an outcome may still have one, though nothing more is told here.
+    pub(crate) goes_on: bool,
+    pub(crate) began: Instant,
+    /// At how many targets it ended with 0.
+    pub(crate) succeeded: u32,
     /// Those that ran to their end count as failed unless they ended with 0.
     counts: Tally,
-    /// The names of the targets at which it did not end with 0.
-    others: BTreeMap<End, Vec<String>>,
+    /// The names of the targets at which it did not end with 0, by how it ended.
+    pub(crate) others: BTreeMap<End, Vec<String>>,
     /// The targets that took longest, the slowest first.
-    slowest: Vec<(Duration, String)>,
+    pub(crate) slowest: Vec<(Duration, String)>,
 }
 
 impl Default for Summary {
@@ -86,11 +87,6 @@ impl Default for Summary {
 }
 
 impl Summary {
-    /// Expects outcomes of so many targets more.
-    pub(crate) fn expect(&mut self, targets: u32) {
-        self.targets += targets;
-    }
-
     /// Counts an outcome. A command that ran and did not end with 0 has failed.
     pub(crate) fn add(&mut self, outcome: &Outcome) {
         // As a selector names it: a rank is a number there.
@@ -133,23 +129,9 @@ impl Summary {
         }
     }
 
-    pub(crate) fn targets(&self) -> u32 {
-        self.targets
-    }
-
-    /// At how many targets it ended with 0.
-    pub(crate) fn succeeded(&self) -> u32 {
-        self.succeeded
-    }
-
     /// At how many targets it has ended, and not with 0.
     pub(crate) fn failed(&self) -> u32 {
         self.counts.targets() - self.succeeded
-    }
-
-    /// The command goes on, though nothing more is told of it here.
-    pub(crate) fn goes_on(&mut self) {
-        self.goes_on = true;
     }
 
     /// How many targets have no outcome, and have none any more: they are lost.
@@ -168,21 +150,6 @@ impl Summary {
     fn untold(&self) -> u32 {
         let told = self.counts.targets() + self.skipped();
         self.targets.saturating_sub(told)
-    }
-
-    /// The names of the targets at which it did not end with 0, by how it ended.
-    pub(crate) fn others(&self) -> &BTreeMap<End, Vec<String>> {
-        &self.others
-    }
-
-    /// The targets that took longest, the slowest first.
-    pub(crate) fn slowest(&self) -> &[(Duration, String)] {
-        &self.slowest
-    }
-
-    /// How long it took so far.
-    pub(crate) fn elapsed(&self) -> Duration {
-        self.began.elapsed()
     }
 
     /// Says it on standard error, if there were several targets.
@@ -250,7 +217,7 @@ mod tests {
 
     fn summary(targets: u32, outcomes: impl IntoIterator<Item = Outcome>) -> Summary {
         let mut summary = Summary::default();
-        summary.expect(targets);
+        summary.targets = targets;
         for outcome in outcomes {
             summary.add(&outcome);
         }

@@ -7,7 +7,6 @@
 pub(crate) mod again;
 mod confirm;
 mod detach;
-mod names;
 pub(crate) mod plan;
 pub(crate) mod reporter;
 mod rolling;
