@@ -126,16 +126,16 @@ impl Processes {
     /// The file to execute for a job, and how.
     fn plan(&self, job: &Job) -> Result<(PathBuf, Plan), ExecutionResult> {
         match &self.policy {
-            Some(policy) => match policy.plan(&Sender::from(job.origin()), job.words()) {
-                Ok(plan) => match plan.check_input(job.has_input()) {
-                    Ok(()) => Ok((PathBuf::from(&plan.argv[0]), plan)),
-                    Err(refusal) => Err(ExecutionResult::Refused(refusal.to_string())),
-                },
-                Err(refusal @ Refusal::Unstartable { .. }) => {
-                    Err(ExecutionResult::Failed(refusal.to_string()))
-                }
-                Err(refusal) => Err(ExecutionResult::Refused(refusal.to_string())),
-            },
+            Some(policy) => {
+                let answer = |refusal: Refusal| match refusal {
+                    Refusal::Unstartable { .. } => ExecutionResult::Failed(refusal.to_string()),
+                    _ => ExecutionResult::Refused(refusal.to_string()),
+                };
+                let plan = policy.plan(&Sender::from(job.origin()), job.words());
+                let plan = plan.map_err(answer)?;
+                plan.check_input(job.has_input()).map_err(answer)?;
+                Ok((PathBuf::from(&plan.argv[0]), plan))
+            }
             None => {
                 let plan = Plan {
                     command: job.words()[0].clone(),
