@@ -88,7 +88,7 @@ impl Client {
         executor: impl Executor,
     ) -> Result<Client, ConnectError> {
         let config = config.borrow();
-        let handshake = handshake::join(config)?;
+        let handshake = handshake::join(config, None)?;
         let events = Arc::new(Events::new());
         let workers = Workers::new(executor, Arc::clone(&events), config);
         let (shared, lines) = Shared::begin(handshake, events, Arc::new(workers));

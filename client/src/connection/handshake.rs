@@ -46,16 +46,8 @@ pub(crate) struct Resuming<'a> {
     pub(crate) timeout: Duration,
 }
 
-pub(crate) fn join(config: &Config) -> Result<Handshake, ConnectError> {
-    shake_hands(config, None)
-}
-
-/// Comes back to the place that a token is of.
-pub(crate) fn resume(config: &Config, resuming: &Resuming<'_>) -> Result<Handshake, ConnectError> {
-    shake_hands(config, Some(resuming))
-}
-
-fn shake_hands(
+/// Joins, or comes back to the place that a token is of.
+pub(crate) fn join(
     config: &Config,
     resuming: Option<&Resuming<'_>>,
 ) -> Result<Handshake, ConnectError> {
@@ -125,31 +117,27 @@ fn join_line(
         .iter()
         .map(|(k, v)| r#""":"","#.len() + k.len() + v.len());
     let mut line = Zeroizing::new(Vec::with_capacity(AROUND + bytes + tags.sum::<usize>()));
-    if let Some(resuming) = resuming {
-        let params = Join {
-            protocol: PROTOCOL,
-            token: token.map(Into::into),
+    let mut params = match resuming {
+        Some(resuming) => Join {
             resume: Some(Box::new(Resume {
                 token: resuming.token.reveal().into(),
                 received: resuming.received,
             })),
             ..Join::default()
-        };
-        message::append_request(&mut line, &JOIN_ID.into(), method::JOIN, params);
-        return line;
-    }
-    let params = Join {
-        protocol: PROTOCOL,
-        name: name.map(Into::into),
-        slots: config.slots.map(u64::from),
-        tier: config.tier.map(|tier| tier.number().into()),
-        rank_news: (!config.rank_news).then_some(false),
-        stdin: config.takes_input.then_some(true),
-        tags: (!config.tags.is_empty()).then(|| config.tags.clone()),
-        token: token.map(Into::into),
-        hold: config.hold.then_some(true),
-        resume: None,
+        },
+        None => Join {
+            name: name.map(Into::into),
+            slots: config.slots.map(u64::from),
+            tier: config.tier.map(|tier| tier.number().into()),
+            rank_news: (!config.rank_news).then_some(false),
+            stdin: config.takes_input.then_some(true),
+            tags: (!config.tags.is_empty()).then(|| config.tags.clone()),
+            hold: config.hold.then_some(true),
+            ..Join::default()
+        },
     };
+    params.protocol = PROTOCOL;
+    params.token = token.map(Into::into);
     message::append_request(&mut line, &JOIN_ID.into(), method::JOIN, params);
     line
 }

@@ -302,7 +302,7 @@ impl Reconnector {
             if taken.is_none() && place.take().is_some() {
                 self.backoff.set_longest(None);
             }
-            let joined = taken.unwrap_or_else(|| handshake::join(&self.config));
+            let joined = taken.unwrap_or_else(|| handshake::join(&self.config, None));
             let error = match joined {
                 Ok(handshake) => return self.shared.come_back(handshake).ok_or(Disconnect::Left),
                 Err(error) if error.is_final() && !error.is_about_trust() => {
