@@ -147,7 +147,8 @@ impl Summary {
         self.untold() - self.missing()
     }
 
-    fn untold(&self) -> u32 {
+    /// How many targets have no outcome so far.
+    pub(crate) fn untold(&self) -> u32 {
         let told = self.counts.targets() + self.skipped();
         self.targets.saturating_sub(told)
     }

@@ -3,6 +3,7 @@
 
 use crate::executors::Executors;
 use crate::exit_code::{ExitCode, Exits};
+use crate::output::progress::Part;
 use crate::output::render;
 use crate::output::report::{Accepted, Piece, Problem, Report, Sink};
 use crate::output::screen::Screen;
@@ -152,14 +153,18 @@ impl Reporter {
             return Ok(());
         }
         let elapsed = self.to.screen.progress.elapsed();
-        let names = self.tracker.names_rest(elapsed);
+        let names = Tracker::names_rest(&self.summary, elapsed);
         let names = names.then(|| of_targets(&mut self.names, &self.to));
-        let mut text = self.tracker.text(elapsed, names);
+        let mut text = self.tracker.text(&self.summary, elapsed, names);
         if let Some(until) = self.pause_until {
             let left = until.saturating_duration_since(Instant::now());
             text += &format!(", the next batch starts in {}", render::ago(left));
         }
-        self.to.screen.draw(self.tracker.part(), text)
+        let part = Part {
+            ended: self.summary.targets - self.summary.untold(),
+            of: self.summary.targets,
+        };
+        self.to.screen.draw(part, text)
     }
 
     fn hear(&mut self, event: &SendEvent) -> io::Result<()> {
