@@ -8,7 +8,7 @@ use crate::output::save::SavedLines;
 use crate::run::again::Again;
 use crate::run::plan::{Plan, Share};
 use crate::run::saved::SavedRun;
-use crate::targets::{self, ListFile, read_list};
+use crate::targets::{self, STANDARD_INPUT, read_list};
 use clap::Args;
 use client::{Command, SelectedTarget};
 use common::limits::MAX_INPUT_WINDOW;
@@ -59,7 +59,7 @@ pub(crate) struct Run {
         conflicts_with = "to",
         allow_hyphen_values = true
     )]
-    to_file: Option<ListFile>,
+    to_file: Option<String>,
 
     #[command(flatten)]
     pub(crate) options: RunOptions,
@@ -165,7 +165,7 @@ impl Run {
     /// Reads the targets from the file that is to have them.
     pub(crate) fn read_targets(&mut self) -> Result<(), Failure> {
         if let Some(file) = &self.to_file {
-            if self.options.stdin && *file == ListFile::StandardInput {
+            if self.options.stdin && file == STANDARD_INPUT {
                 let twice = "--to-file - and --stdin both read standard input; name a file for one";
                 return Err(Failure::Usage(twice.into()));
             }

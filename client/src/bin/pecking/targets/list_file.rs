@@ -11,35 +11,20 @@ use common::limits::MAX_SELECTOR;
 use common::terminal::escape::path_line;
 use common::wire::message::clip;
 use common::wire::selector::{Selector, is_name, parts};
-use std::convert::Infallible;
 use std::fs::File;
 use std::io;
-use std::path::PathBuf;
-use std::str::FromStr;
 
-/// Where the items are.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum ListFile {
-    StandardInput,
-    Path(PathBuf),
-}
-
-impl FromStr for ListFile {
-    type Err = Infallible;
-
-    fn from_str(text: &str) -> Result<ListFile, Infallible> {
-        Ok(match text {
-            "-" => ListFile::StandardInput,
-            path => ListFile::Path(path.into()),
-        })
-    }
-}
+/// What stands for standard input in the place of a file.
+pub(crate) const STANDARD_INPUT: &str = "-";
 
 /// Reads the file; the items become one selector.
-pub(crate) fn read_list(file: &ListFile) -> Result<String, Failure> {
+pub(crate) fn read_list(file: &str) -> Result<String, Failure> {
     let (name, text) = match file {
-        ListFile::StandardInput => ("standard input".into(), own_files::text(io::stdin().lock())),
-        ListFile::Path(path) => (path_line(path), File::open(path).and_then(own_files::text)),
+        STANDARD_INPUT => ("standard input".into(), own_files::text(io::stdin().lock())),
+        path => (
+            path_line(path.as_ref()),
+            File::open(path).and_then(own_files::text),
+        ),
     };
     let usage = |why: String| Failure::Usage(format!("--to-file: {why}"));
     let text = text.map_err(|e| usage(format!("cannot read {name}: {e}")))?;

@@ -6,7 +6,7 @@ mod list_file;
 mod resolved;
 
 pub(crate) use groups::{Groups, show};
-pub(crate) use list_file::{ListFile, read_list};
+pub(crate) use list_file::{STANDARD_INPUT, read_list};
 
 use common::wire::selector::Selector;
 
