@@ -99,19 +99,18 @@ pub(crate) fn run(
         again: options.again(),
         command,
     };
-    let started = match task.batch {
-        Some(batch) => start_rolling(reports, options.plan(targets, batch), options),
-        None => start_one(reports, options),
-    }?;
-    let feed = started.feed;
-    let sent = Sent {
+    let mut sent = Sent {
         client,
-        handle: started.handle,
-        asked: started.asked,
-        ended: started.ended,
+        handle: None,
+        asked: None,
+        ended: never(),
         is_interrupted,
         shown,
     };
+    let feed = match task.batch {
+        Some(batch) => sent.start_rolling(reports, options.plan(targets, batch), options),
+        None => sent.start_one(reports, options),
+    }?;
     let exit = sent.wait(&signals, console)?;
     // The writer of standard input may have been slower than the send.
     if !is_noted && exit.is_some() {
@@ -142,64 +141,56 @@ fn targets(
     }
 }
 
-/// A run that a thread of its own reports on.
-struct Started {
-    /// What was sent already.
-    handle: Option<SendHandle>,
-    /// What reads standard input for it.
-    feed: Option<Feed>,
-    /// What that thread wants to have sent.
-    asked: Option<Asked>,
-    /// Where the exit code arrives.
-    ended: Receiver<io::Result<ExitCode>>,
-}
-
-fn start_one(mut reports: Reports, options: &RunOptions) -> Result<Started, Failure> {
-    let mut handle = reports.client.send(&reports.command)?;
-    let feed = handle.take_input().map(Feed::start).transpose()?;
-    let queued = Queued::new(reports.command.selector());
-    reports.queued = (!options.show.quiet).then_some(queued);
-    let events = handle.receiver().clone();
-    let reporter = Reporter::new(reports);
-    let ended = start(move || reporter.follow(&events)).map_err(Failure::NoThread)?;
-    Ok(Started {
-        handle: Some(handle),
-        feed,
-        asked: None,
-        ended,
-    })
-}
-
-fn start_rolling(reports: Reports, plan: Plan, options: &RunOptions) -> Result<Started, Failure> {
-    let (sends, asked) = rolling::sends();
-    let rolling = Rolling {
-        plan,
-        pause: options.pause(),
-        deadline: options.deadline(),
-        sends,
-    };
-    let reporter = Reporter::new(reports);
-    let ended = start(move || reporter.roll(rolling)).map_err(Failure::NoThread)?;
-    Ok(Started {
-        handle: None,
-        feed: None,
-        asked: Some(asked),
-        ended,
-    })
-}
-
 /// A command under way, which a thread of its own reports on.
 struct Sent {
     client: Arc<Client>,
     /// The send under way, if there is one.
     handle: Option<SendHandle>,
+    /// What that thread wants to have sent.
     asked: Option<Asked>,
+    /// Where the exit code arrives.
     ended: Receiver<io::Result<ExitCode>>,
     is_interrupted: Arc<AtomicBool>,
     shown: Shown,
 }
 
 impl Sent {
+    /// Sends one command; returns what reads standard input for it, if anything does.
+    fn start_one(
+        &mut self,
+        mut reports: Reports,
+        options: &RunOptions,
+    ) -> Result<Option<Feed>, Failure> {
+        let mut handle = reports.client.send(&reports.command)?;
+        let feed = handle.take_input().map(Feed::start).transpose()?;
+        let queued = Queued::new(reports.command.selector());
+        reports.queued = (!options.show.quiet).then_some(queued);
+        let events = handle.receiver().clone();
+        let reporter = Reporter::new(reports);
+        self.ended = start(move || reporter.follow(&events)).map_err(Failure::NoThread)?;
+        self.handle = Some(handle);
+        Ok(feed)
+    }
+
+    fn start_rolling(
+        &mut self,
+        reports: Reports,
+        plan: Plan,
+        options: &RunOptions,
+    ) -> Result<Option<Feed>, Failure> {
+        let (sends, asked) = rolling::sends();
+        let rolling = Rolling {
+            plan,
+            pause: options.pause(),
+            deadline: options.deadline(),
+            sends,
+        };
+        let reporter = Reporter::new(reports);
+        self.ended = start(move || reporter.roll(rolling)).map_err(Failure::NoThread)?;
+        self.asked = Some(asked);
+        Ok(None)
+    }
+
     /// Waits for the end, and returns the exit code. The first signal cancels the command; after
     /// the second there is nothing to wait for, and no exit code.
     fn wait(mut self, signals: &Signals, console: &Console) -> Result<Option<ExitCode>, Failure> {
