@@ -8,7 +8,7 @@ use crate::prompt::assistant::Ask;
 use crate::prompt::completion::Known;
 use crate::prompt::sent_command::SentCommand;
 use crate::targets::Groups;
-use client::{Command, Member};
+use client::Member;
 use common::terminal::escape::one_line;
 use common::wire::selector::{Selector, Subject};
 use std::time::Duration;
@@ -41,11 +41,7 @@ impl Repl<'_> {
 
     /// Shows what a command would reach.
     pub(super) fn show_reach(&mut self, to: Option<String>) {
-        let mut command = Command::new([""; 0]);
-        if let Some(to) = to.or_else(|| self.to.clone()) {
-            command = command.to(to);
-        }
-        match self.client.select(command) {
+        match self.client.select(self.command(to, &[])) {
             Ok(selected) => self.output.show(&dry_run::table(&selected)),
             Err(e) => {
                 let why = render::refusal(&e, self.client);

@@ -191,7 +191,7 @@ impl<'a> Repl<'a> {
         let has_pending = self.open.values().any(SentCommand::has_pending);
         if self.output.has_room() && !has_pending {
             for command in self.open.values() {
-                select.recv(command.receiver());
+                select.recv(&command.events);
             }
             select.ready();
         } else {
@@ -347,15 +347,21 @@ impl<'a> Repl<'a> {
         self.output.complain(&format!("{}\n", one_line(what)));
     }
 
-    fn send(&mut self, to: Option<String>, words: &[String], typed: String) {
-        let to = to.or_else(|| self.to.clone());
-        let mut command = Command::new(words).window(WINDOW);
-        if let Some(to) = &to {
+    /// A command to these targets, or to those of plain lines, that may run for as long as is set.
+    fn command(&self, to: Option<String>, words: &[String]) -> Command {
+        let mut command = Command::new(words);
+        if let Some(to) = to.or_else(|| self.to.clone()) {
             command = command.to(to);
         }
         if let Some(timeout) = self.timeout {
             command = command.timeout(timeout);
         }
+        command
+    }
+
+    fn send(&mut self, to: Option<String>, words: &[String], typed: String) {
+        let command = self.command(to, words).window(WINDOW);
+        let to = command.selector().map(str::to_owned);
         match self.client.send(command) {
             Ok(sent) => {
                 self.output
