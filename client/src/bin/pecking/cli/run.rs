@@ -118,7 +118,7 @@ pub(crate) struct RunOptions {
 
     /// How long the command may take in all, waiting included
     #[arg(long, value_name = "DURATION", value_parser = args::positive_duration, allow_hyphen_values = true)]
-    deadline: Option<Duration>,
+    pub(crate) deadline: Option<Duration>,
 
     /// Run on so many targets at once, or on so many of a hundred (10%), by their ranks; the next
     /// batch starts when all of one have ended
@@ -128,7 +128,7 @@ pub(crate) struct RunOptions {
     /// With --batch: wait so long between two batches
     #[arg(long, value_name = "DURATION", value_parser = args::positive_duration, allow_hyphen_values = true,
           help_heading = "Batches")]
-    pause: Option<Duration>,
+    pub(crate) pause: Option<Duration>,
 
     /// With --batch: start the next batch only while at most so many targets (or so many of a
     /// hundred) have failed, that is, did not end with 0 [default: 0]
@@ -245,16 +245,6 @@ impl RunOptions {
     pub(crate) fn wants_progress(&self) -> bool {
         let is_typed = self.stdin && io::stdin().is_terminal();
         self.show.wants_progress() && !self.dry_run && !is_typed
-    }
-
-    /// How long all of it may take.
-    pub(crate) fn deadline(&self) -> Option<Duration> {
-        self.deadline
-    }
-
-    /// How long to wait between two batches.
-    pub(crate) fn pause(&self) -> Duration {
-        self.pause.unwrap_or_default()
     }
 
     /// The first option that says what is between two batches.

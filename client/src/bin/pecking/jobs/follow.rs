@@ -35,7 +35,7 @@ pub(crate) fn follow(
         .map_err(|error| not_there(options.job, error))?;
     let listed = listed(&client, options.job);
     let shown = progress.shown();
-    let screen = Screen::own(options.show.screen(settings.raw), progress);
+    let screen = Screen::own(&options.show, settings.raw, progress);
     let (client, job) = (Arc::new(client), Arc::new(job));
     let followed = Arc::clone(&job);
     let reports = Reports {

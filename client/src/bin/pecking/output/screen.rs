@@ -1,5 +1,6 @@
 //! Where a run writes: its two streams, and the progress line between them.
 
+use crate::cli::ShowOptions;
 use crate::output::progress::{Part, Progress};
 use crate::output::stream::{Look, Stream};
 use client::OutputStream;
@@ -19,25 +20,17 @@ pub(crate) struct Screen {
     pub(crate) is_quiet: bool,
 }
 
-/// How the streams of this process look.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct ScreenOptions {
-    /// Whether control characters of other clients reach a terminal.
-    pub(crate) raw: bool,
-    /// Whether there are colours; `None`: at a terminal.
-    pub(crate) colours: Option<bool>,
-    pub(crate) is_quiet: bool,
-}
-
 impl Screen {
     /// The streams of this process. Standard output is written in blocks: the standard library
-    /// writes it line by line, which costs a system call for each piece of text.
-    pub(crate) fn own(options: ScreenOptions, progress: Progress) -> io::Result<Screen> {
+    /// writes it line by line, which costs a system call for each piece of text. `raw`: control
+    /// characters of other clients reach a terminal.
+    pub(crate) fn own(show: &ShowOptions, raw: bool, progress: Progress) -> io::Result<Screen> {
         let stdout = File::from(io::stdout().as_fd().try_clone_to_owned()?);
         let stderr = io::stderr();
+        let colours = show.colours();
         let look = |is_terminal: bool| Look {
-            is_escaped: is_terminal && !options.raw,
-            is_coloured: options.colours.unwrap_or(is_terminal),
+            is_escaped: is_terminal && !raw,
+            is_coloured: colours.unwrap_or(is_terminal),
         };
         let are_terminals = (stdout.is_terminal(), stderr.is_terminal());
         let stdout = BufWriter::with_capacity(BLOCK, stdout);
@@ -45,7 +38,7 @@ impl Screen {
             stdout: Stream::new(stdout, are_terminals.0, look(are_terminals.0)),
             stderr: Stream::new(stderr, are_terminals.1, look(are_terminals.1)),
             progress,
-            is_quiet: options.is_quiet,
+            is_quiet: show.quiet,
         })
     }
 

@@ -82,8 +82,7 @@ pub(crate) fn run(
         return detaching.run(client, &signals, options.show.json);
     }
     let shown = progress.shown();
-    let screen =
-        Screen::own(options.show.screen(settings.raw), progress).map_err(Failure::Output)?;
+    let screen = Screen::own(&options.show, settings.raw, progress).map_err(Failure::Output)?;
     let is_noted = options.show.quiet || options.stdin || unread_input::note_unread(console);
     let client = Arc::new(client);
     let is_interrupted = Arc::new(AtomicBool::new(false));
@@ -181,8 +180,8 @@ impl Sent {
         let (sends, asked) = rolling::sends();
         let rolling = Rolling {
             plan,
-            pause: options.pause(),
-            deadline: options.deadline(),
+            pause: options.pause.unwrap_or_default(),
+            deadline: options.deadline,
             sends,
         };
         let reporter = Reporter::new(reports);
