@@ -251,7 +251,11 @@ impl Client {
         let connection = self.connection();
         let id = connection.request(PendingRequest::Watch(into, answer), line)?;
         wait_answer(&connection, id, &waiting)?;
-        Ok(Watch::new(id, told, connection))
+        Ok(Watch {
+            id,
+            told,
+            connection,
+        })
     }
 
     /// Asks the server for a sign of life; says how long it took.

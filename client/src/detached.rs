@@ -305,10 +305,6 @@ fn read_output(output: JobOutput<'_>) -> Option<Output> {
         rank: output.rank,
         stream: output.stream,
         bytes: decode_output(output.text, output.base64)?,
-        _credit: Credit {
-            unconsumed: Arc::default(),
-            bytes: 0,
-            tell: None,
-        },
+        _credit: Credit::default(),
     })
 }

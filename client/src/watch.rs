@@ -19,23 +19,15 @@ pub(crate) type Told = Box<Watched<'static>>;
 /// A server that is watched, until this is dropped.
 pub struct Watch {
     /// The number of its request.
-    id: u64,
-    told: Receiver<Told>,
-    connection: Arc<Connection>,
+    pub(crate) id: u64,
+    pub(crate) told: Receiver<Told>,
+    pub(crate) connection: Arc<Connection>,
 }
 
 impl Watch {
     /// The two ends of a watch.
     pub(crate) fn channel() -> (Sender<Told>, Receiver<Told>) {
         bounded(KEPT)
-    }
-
-    pub(crate) fn new(id: u64, told: Receiver<Told>, connection: Arc<Connection>) -> Watch {
-        Watch {
-            id,
-            told,
-            connection,
-        }
     }
 
     /// The first state, then what has changed, at most ten times a second. It is disconnected when

@@ -108,7 +108,7 @@ impl Processes {
     /// From now on puts on record what it runs, with which arguments, for which client; a command
     /// that cannot be on record does not run.
     pub fn with_audit(mut self, audit: Audit) -> Processes {
-        self.witness = Witness::new(audit);
+        self.witness = Witness(Some(audit));
         self
     }
 

@@ -125,7 +125,7 @@ pub struct Output {
 }
 
 /// Room for output that is in use until this is dropped.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct Credit {
     /// Bytes of the send's output that are not consumed.
     pub(crate) unconsumed: Arc<AtomicU64>,

@@ -195,7 +195,12 @@ impl SendHandle {
         connection: Arc<Connection>,
         input: Option<Arc<InputFlow>>,
     ) -> SendHandle {
-        let input = input.map(|flow| Input::new(id, Arc::clone(&connection), flow));
+        let input = input.map(|flow| Input {
+            send: id,
+            connection: Arc::clone(&connection),
+            flow,
+            is_finished: false,
+        });
         SendHandle {
             id,
             events,
