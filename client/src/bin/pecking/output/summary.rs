@@ -1,7 +1,7 @@
 //! How a send to several targets went: counts, and the names of those that failed, by how it ended
 //! there.
 
-use crate::output::node_set::fold;
+use crate::output::node_set::{A_FEW_LINES, fold};
 use crate::output::render;
 use crate::output::screen::Screen;
 use client::{Outcome, SelectedTarget, Status, Tally};
@@ -9,9 +9,6 @@ use common::terminal::escape::one_line;
 use std::collections::BTreeMap;
 use std::io;
 use std::time::{Duration, Instant};
-
-/// Bytes of the names for each way to end: a few lines of a terminal.
-const MOST_NAMES: usize = 1 << 10;
 
 /// How many of the slowest targets are named.
 const SLOWEST: usize = 3;
@@ -177,7 +174,7 @@ impl Summary {
         let parts: Vec<_> = parts.chain(skipped).chain(open).collect();
         let mut text = line(self.targets, &parts);
         for (end, names) in &self.others {
-            let folded = fold(names.iter().map(String::as_str), MOST_NAMES);
+            let folded = fold(names.iter().map(String::as_str), A_FEW_LINES);
             text += &format!("\n  {}: {folded}", end.text());
         }
         let is_slow = |(slowest, _): &(Duration, String)| *slowest >= WORTH_A_LINE;

@@ -1,6 +1,6 @@
 //! Counts how far a run is, for its progress line.
 
-use crate::output::node_set::fold;
+use crate::output::node_set::{END_OF_A_LINE, fold};
 use crate::output::render;
 use crate::output::report::Report;
 use crate::output::summary::Summary;
@@ -12,9 +12,6 @@ const FEW: usize = 5;
 
 /// How long a run takes before those that are left are named: a person begins to wonder.
 const A_WHILE: Duration = Duration::from_secs(1);
-
-/// Bytes of names, which end the line.
-const MOST_NAMES: usize = 200;
 
 /// What is known of each target; the summary has the counts.
 #[derive(Debug, Default)]
@@ -84,7 +81,7 @@ impl Tracker {
             _ => !self.ended.contains(member),
         };
         let open = names.iter().filter(|(member, _)| is_open(member));
-        fold(open.map(|(_, name)| name.as_str()), MOST_NAMES)
+        fold(open.map(|(_, name)| name.as_str()), END_OF_A_LINE)
     }
 }
 

@@ -36,7 +36,7 @@ pub(super) struct Assistant {
     known: RefCell<Known>,
     hinter: HistoryHinter,
     /// Whether the line has nothing in it, as of the last change.
-    is_empty: Cell<bool>,
+    pub(super) is_empty: Cell<bool>,
 }
 
 impl Assistant {
@@ -48,10 +48,6 @@ impl Assistant {
             hinter: HistoryHinter::new(),
             is_empty: Cell::new(true),
         }
-    }
-
-    pub(super) fn is_line_empty(&self) -> bool {
-        self.is_empty.get()
     }
 
     fn refresh_known(&self) {

@@ -143,8 +143,8 @@ impl LineEditor {
 
     /// Ctrl-C has cleared the line. If there was nothing to clear, it cancels.
     fn interrupt(&self) {
-        let is_empty = |assistant: &Assistant| assistant.is_line_empty();
-        if self.editor.helper().is_some_and(is_empty) {
+        let assistant = self.editor.helper();
+        if assistant.is_some_and(|assistant| assistant.is_empty.get()) {
             let _ = self.ask.try_send(Ask::CancelLast);
         }
     }

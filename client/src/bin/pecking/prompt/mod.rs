@@ -52,7 +52,7 @@ fn run(
     repl.greet();
     let lines = editor::lines(screen.clone(), redraw)?;
     let end = repl.run(&lines, &signals);
-    let lost_commands = repl.lost_commands();
+    let lost_commands = repl.lost_commands;
     if let (ReplEnd::Quit | ReplEnd::NoMoreLines, Some(farewell)) = (&end, repl.farewell()) {
         screen.show(&farewell);
     }

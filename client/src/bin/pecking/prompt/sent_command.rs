@@ -32,7 +32,7 @@ pub(crate) struct SentCommand {
     /// How many targets it has, once that is known.
     targets: Option<u32>,
     ended: u32,
-    is_cancelled: Cell<bool>,
+    pub(crate) is_cancelled: Cell<bool>,
     /// What is gathered, if outputs are shown together.
     gather: Option<Gathering>,
     /// What waits until there is room to show it.
@@ -121,10 +121,6 @@ impl SentCommand {
             Sent::Here(sent) => sent.cancel(),
             Sent::Detached(job) => job.cancel(),
         }
-    }
-
-    pub(crate) fn is_cancelled(&self) -> bool {
-        self.is_cancelled.get()
     }
 
     /// What the user typed, on one line.

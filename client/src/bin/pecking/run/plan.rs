@@ -3,7 +3,7 @@
 //! Targets are named by their numbers, which no other client has in the same run of the server: one
 //! that joins meanwhile, under any name, is in no batch.
 
-use crate::output::node_set::fold;
+use crate::output::node_set::{TWO_ROWS, fold};
 use client::{Reach, SelectedTarget};
 use common::limits::MAX_SELECTOR;
 use common::terminal::escape::one_line;
@@ -12,9 +12,6 @@ use std::str::FromStr;
 
 /// Targets of a batch at most: their numbers, of up to 20 digits, fit into one selector.
 pub(crate) const MOST_IN_BATCH: u32 = (MAX_SELECTOR / "#18446744073709551615,".len()) as u32;
-
-/// Bytes of the names that a batch is announced with: two rows of a terminal.
-const MOST_NAMES: usize = 120;
 
 /// So many targets, or so many of a hundred.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -130,7 +127,7 @@ impl Batch {
     pub(crate) fn text(&self) -> String {
         let names = self.targets.iter().filter_map(|it| it.name.as_deref());
         let names: Vec<_> = names.map(one_line).collect();
-        let folded = fold(names.iter().map(AsRef::as_ref), MOST_NAMES);
+        let folded = fold(names.iter().map(AsRef::as_ref), TWO_ROWS);
         format!("batch {} of {}: {folded}", self.number, self.of)
     }
 }

@@ -6,7 +6,7 @@
 
 use crate::exit_code::ExitCode;
 use crate::failure::Failure;
-use crate::output::node_set::fold;
+use crate::output::node_set::{A_FEW_LINES, fold};
 use crate::output::report::Problem;
 use crate::run::plan::{Share, list_of};
 use common::limits::{MAX_SELECTOR, OUTBOX_BYTES};
@@ -22,9 +22,6 @@ use std::path::Path;
 /// Bytes of a line at most: output of the longest line that a server may take, each byte of which may
 /// be escaped as six. The summary of a million targets is shorter.
 const LONGEST_LINE: u64 = 6 * OUTBOX_BYTES as u64 / 4;
-
-/// Bytes of names that are said: a few lines of a terminal.
-const MOST_NAMES: usize = 1 << 10;
 
 /// What a file says.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -153,7 +150,7 @@ impl SavedRun {
     /// Says which they are, and what they get.
     pub(crate) fn text(&self) -> String {
         let failed: Vec<&str> = self.failed().collect();
-        let folded = fold(failed.iter().copied(), MOST_NAMES);
+        let folded = fold(failed.iter().copied(), A_FEW_LINES);
         let (all, words) = (self.targets.len(), quoted(&self.words));
         let unknown = self.targets.values().filter(|it| **it == Ended::Unknown);
         let unknown = match unknown.count() {

@@ -153,7 +153,7 @@ impl Repl<'_> {
     /// What was sent last of what is open, and is not being cancelled yet.
     fn last_open(&self) -> Option<u64> {
         let mut open = self.open.iter().rev();
-        open.find(|(_, command)| !command.is_cancelled())
+        open.find(|(_, command)| !command.is_cancelled.get())
             .map(|(id, _)| *id)
     }
 

@@ -93,8 +93,9 @@ pub(crate) struct Repl<'a> {
     detached: Detached,
     /// Output of targets that no newline has ended yet.
     unfinished: NamedLines,
-    worst: ExitCode,
-    lost_commands: bool,
+    /// Of all that went wrong, the worst.
+    pub(crate) worst: ExitCode,
+    pub(crate) lost_commands: bool,
     /// Why the last try to reconnect failed.
     not_yet: String,
 }
@@ -117,14 +118,6 @@ impl<'a> Repl<'a> {
             lost_commands: false,
             not_yet: String::new(),
         }
-    }
-
-    pub(crate) fn worst(&self) -> ExitCode {
-        self.worst
-    }
-
-    pub(crate) fn lost_commands(&self) -> bool {
-        self.lost_commands
     }
 
     /// What is said of commands that the end of this client cancels; nothing if there are none.
