@@ -2,6 +2,7 @@
 //! joins every thread it started, but for one that is dialling at that moment.
 
 use crate::config::{Config, ConnectError};
+use crate::connection::backoff::Backoff;
 use crate::connection::handshake;
 use crate::connection::reconnect::{Reconnector, Shared};
 use crate::connection::{Connection, PendingRequest};
@@ -11,7 +12,7 @@ use crate::execute::executor::Executor;
 use crate::execute::job::Job;
 use crate::execute::workers::Workers;
 use crate::send::send_handle::{Command, PendingSend, SendHandle};
-use crate::watch::Watch;
+use crate::watch::{self, Watch};
 use common::limits::{ANSWER_GRACE, LINGER, MAX_MEMBERS_PAGE};
 use common::sys::sync::Arc;
 use common::sys::thread;
@@ -95,7 +96,14 @@ impl Client {
         let shared = Arc::new(shared);
         let (stop, stopped) = bounded(0);
         let (running, reconnector_runs) = bounded(0);
-        let reconnector = Reconnector::new(Arc::clone(&shared), config.clone(), stopped, running);
+        let reconnector = Reconnector {
+            shared: Arc::clone(&shared),
+            config: config.clone(),
+            stop: stopped,
+            _running: running,
+            backoff: Backoff::new(),
+            end: None,
+        };
         // If there is no thread, dropping the reconnector closes the connection.
         let handle = thread::spawn("reader", move || reconnector.run(lines));
         let handle = handle.map_err(|source| ConnectError::NoThread {
@@ -245,7 +253,7 @@ impl Client {
     /// # Errors
     /// The server did not answer, or this client may not list clients.
     pub fn watch(&self) -> Result<Watch, RequestError> {
-        let (into, told) = Watch::channel();
+        let (into, told) = bounded(watch::KEPT);
         let (answer, waiting) = bounded(1);
         let line = |id: u64| message::request_line(&id.into(), method::WATCH, Empty {});
         let connection = self.connection();

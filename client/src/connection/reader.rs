@@ -42,21 +42,18 @@ pub(crate) struct Reader {
 }
 
 impl Reader {
-    pub(crate) fn new(connection: Arc<Connection>, lines: LineReader) -> Reader {
-        Reader {
+    pub(crate) fn run(connection: Arc<Connection>, lines: LineReader) -> Disconnect {
+        let mut reader = Reader {
             connection,
             lines,
             asked: 0,
             unsaid_bytes: 0,
             unsaid_since: None,
             bye: None,
-        }
-    }
-
-    pub(crate) fn run(mut self) -> Disconnect {
+        };
         let _about = log_limit::about("the server");
-        let reason = self.read_to_the_end();
-        self.bye.take().unwrap_or(reason)
+        let reason = reader.read_to_the_end();
+        reader.bye.unwrap_or(reason)
     }
 
     fn read_to_the_end(&mut self) -> Disconnect {

@@ -175,38 +175,22 @@ impl Shared {
 /// The state of the thread that reads and dials again. Dropping it, after a panic too, ends
 /// everything that depends on the connection.
 pub(crate) struct Reconnector {
-    shared: Arc<Shared>,
-    config: Config,
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) config: Config,
     /// Disconnected once this client leaves.
-    stop: Receiver<()>,
+    pub(crate) stop: Receiver<()>,
     /// Dropped when this thread is about to end.
-    _running: Sender<()>,
-    backoff: Backoff,
-    end: Option<Disconnect>,
+    pub(crate) _running: Sender<()>,
+    pub(crate) backoff: Backoff,
+    pub(crate) end: Option<Disconnect>,
 }
 
 impl Reconnector {
-    pub(crate) fn new(
-        shared: Arc<Shared>,
-        config: Config,
-        stop: Receiver<()>,
-        running: Sender<()>,
-    ) -> Reconnector {
-        Reconnector {
-            shared,
-            config,
-            stop,
-            _running: running,
-            backoff: Backoff::new(),
-            end: None,
-        }
-    }
-
     /// Reads the connection, and those that follow, to the end.
     pub(crate) fn run(mut self, mut lines: LineReader) {
         loop {
             let connection = self.shared.connection();
-            let reason = Reader::new(Arc::clone(&connection), lines).run();
+            let reason = Reader::run(Arc::clone(&connection), lines);
             if self.shared.is_leaving() {
                 return self.end(Disconnect::Left);
             }

@@ -86,7 +86,7 @@ impl Screen {
     /// Makes room for a stream that is the terminal of the progress line too.
     fn clear_for(&self, stream: OutputStream) {
         if stream == OutputStream::Stderr || self.stdout.is_terminal {
-            self.progress.hide();
+            self.progress.shown.hide();
         }
     }
 

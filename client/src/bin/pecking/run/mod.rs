@@ -54,7 +54,7 @@ pub(crate) fn run(
         false => options.sinks(task.command.selector())?,
     };
     if let Some(note) = task.note.as_ref().filter(|_| !options.show.quiet) {
-        progress.hide();
+        progress.shown.hide();
         console.say(note);
     }
     let server = one_line(&settings.config.server);
@@ -69,11 +69,11 @@ pub(crate) fn run(
     }
     let targets = targets(&client, task, options)?;
     if let Some(most) = options.confirm_over {
-        progress.hide();
+        progress.shown.hide();
         confirm::confirm(&targets, &command, most, &signals)?;
     }
     if options.detach {
-        progress.hide();
+        progress.shown.hide();
         let detaching = Detaching {
             settings,
             command: &command,
@@ -81,7 +81,7 @@ pub(crate) fn run(
         };
         return detaching.run(client, &signals, options.show.json);
     }
-    let shown = progress.shown();
+    let shown = progress.shown.clone();
     let screen = Screen::own(&options.show, settings.raw, progress).map_err(Failure::Output)?;
     let is_noted = options.show.quiet || options.stdin || unread_input::note_unread(console);
     let client = Arc::new(client);

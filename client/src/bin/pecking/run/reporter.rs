@@ -152,7 +152,7 @@ impl Reporter {
         if due.is_none_or(|at| at > Instant::now()) {
             return Ok(());
         }
-        let elapsed = self.to.screen.progress.elapsed();
+        let elapsed = self.to.screen.progress.began.elapsed();
         let names = Tracker::names_rest(&self.summary, elapsed);
         let names = names.then(|| of_targets(&mut self.names, &self.to));
         let mut text = self.tracker.text(&self.summary, elapsed, names);

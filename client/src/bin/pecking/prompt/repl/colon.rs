@@ -108,14 +108,12 @@ impl Repl<'_> {
 
     /// Shows what came of a command again; without an ID, the commands of which that is kept.
     pub(super) fn show_again(&mut self, id: Option<u64>) {
-        let text = match id {
-            Some(id) => self.kept.again(id),
-            None => Some(self.list_kept()),
+        let Some(id) = id else {
+            return self.output.show(&self.list_kept());
         };
-        match (text, id) {
-            (Some(text), _) => self.output.show(&text),
-            (None, id) => {
-                let id = id.unwrap_or_default();
+        match self.kept.again(id) {
+            Some(text) => self.output.show(&text),
+            None => {
                 let what = format!("nothing is kept of {id}; :output shows of which commands");
                 self.complain(ExitCode::Usage, &what);
             }
