@@ -167,30 +167,20 @@ impl Unreached {
 
 impl Sink for Unreached {
     fn take(&mut self, report: &Report<'_>, screen: &mut Screen) -> io::Result<()> {
-        let note = match report {
-            Report::Accepted(accepted) => {
-                self.is_for_many |= accepted.targets > 1;
-                None
-            }
+        let mut say = |note: Option<String>| note.iter().for_each(|note| screen.note(note));
+        match report {
+            Report::Accepted(accepted) => self.is_for_many |= accepted.targets > 1,
             Report::Outcome(outcome) if outcome.status != Status::Absent => {
                 outcome.name.iter().for_each(|name| self.reached(name));
-                None
             }
-            Report::Skipped(target) => {
-                target.name.iter().for_each(|name| self.reached(name));
-                None
-            }
+            Report::Skipped(target) => target.name.iter().for_each(|name| self.reached(name)),
             // There is no summary then.
-            Report::Error(problem) if problem.exit == ExitCode::NoTarget => self.note(),
+            Report::Error(problem) if problem.exit == ExitCode::NoTarget => say(self.note()),
             // After a loss nothing tells which clients it had reached.
-            Report::Error(problem) => {
-                self.is_told &= problem.exit != ExitCode::Lost;
-                None
-            }
-            Report::Summary(..) if self.is_told => self.note(),
-            _ => None,
-        };
-        note.iter().for_each(|note| screen.note(note));
+            Report::Error(problem) => self.is_told &= problem.exit != ExitCode::Lost,
+            Report::Summary(..) if self.is_told => say(self.note()),
+            _ => {}
+        }
         Ok(())
     }
 }

@@ -18,15 +18,15 @@ const WORTH_A_LINE: Duration = Duration::from_secs(1);
 
 /// The server's count as one line, without names.
 pub(crate) fn tally(tally: &Tally) -> String {
-    let counts = Status::ALL.map(|status| (status, tally.of(status)));
-    let counts = counts.iter().filter(|(_, count)| *count > 0);
-    let parts = counts.map(|(status, count)| counted(*status, *count as usize));
+    let parts = parts(|status| tally.of(status));
     line(tally.targets(), &parts.collect::<Vec<_>>())
 }
 
-/// `3 timed out`
-fn counted(status: Status, count: usize) -> String {
-    format!("{count} {}", words(status))
+/// What there is of each kind: `3 timed out`.
+fn parts(count: impl Fn(Status) -> u32) -> impl Iterator<Item = String> {
+    let counts = Status::ALL.map(|status| (status, count(status)));
+    let counts = counts.into_iter().filter(|(_, count)| *count > 0);
+    counts.map(|(status, count)| format!("{count} {}", words(status)))
 }
 
 fn words(status: Status) -> String {
@@ -162,12 +162,10 @@ impl Summary {
     /// A line with the counts, one for each way in which it did not end with 0, and the slowest.
     fn text(&self) -> String {
         let missing = self.missing();
-        let counts = Status::ALL.map(|status| match status {
-            Status::Lost => (status, self.counts.of(status) + missing),
-            status => (status, self.counts.of(status)),
+        let parts = parts(|status| match status {
+            Status::Lost => self.counts.of(status) + missing,
+            status => self.counts.of(status),
         });
-        let counts = counts.into_iter().filter(|(_, count)| *count > 0);
-        let parts = counts.map(|(status, count)| counted(status, count as usize));
         let skipped = self.skipped();
         let skipped = (skipped > 0).then(|| format!("{skipped} {SKIPPED}"));
         let open = (self.open() > 0).then(|| format!("{} open", self.open()));

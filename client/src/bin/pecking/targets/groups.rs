@@ -35,7 +35,10 @@ pub(crate) struct Groups {
 /// Whether a selector has an item that may be a group.
 pub(super) fn has_group(selector: &str) -> bool {
     let (_, list) = split_word(selector);
-    parts(list).any(|part| operands(part.strip_prefix('!').unwrap_or(part)).any(is_group))
+    parts(list).any(|part| {
+        operands(part.strip_prefix('!').unwrap_or(part))
+            .any(|operand| group_name(operand).is_some())
+    })
 }
 
 /// Prints the groups, or the items of one, a line each.
@@ -219,10 +222,6 @@ fn check(list: &str) -> Result<(), String> {
         }
     }
     Ok(())
-}
-
-fn is_group(operand: &str) -> bool {
-    operand.starts_with('@')
 }
 
 fn group_name(operand: &str) -> Option<&str> {
