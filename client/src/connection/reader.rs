@@ -5,7 +5,7 @@ use crate::connection::{Connection, answers};
 use crate::events::{ClientEvent, Disconnect};
 use crate::execute::job::input::TooMuchInput;
 use crate::execute::job::{Job, ReplyTo};
-use crate::send::outcome::{Outcome, Output, output_bytes};
+use crate::send::outcome::{Outcome, Output};
 use crate::send::send_handle::{PendingSend, SendEvent};
 use common::limits::{ACK_BYTES, LINE_DEADLINE};
 use common::logging::log_limit;
@@ -389,7 +389,7 @@ fn outcome(connection: &Connection, mut wire: wire::Outcome<'_>) {
 }
 
 fn output(connection: &Connection, mut wire: SendOutput<'_>) {
-    let bytes = output_bytes(&mut wire);
+    let bytes = decode_output(wire.text.take(), wire.base64.take());
     let (Some(id), Some(bytes)) = (own_id(&wire.send), bytes) else {
         log::warn!("an output of the server's is ignored: neither text nor base64");
         return;

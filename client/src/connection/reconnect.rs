@@ -8,6 +8,7 @@ use crate::connection::handshake::{self, Handshake};
 use crate::connection::reader::Reader;
 use crate::connection::resuming::{Absence, FormerPlace, Return};
 use crate::events::{ClientEvent, Disconnect, Events};
+use crate::execute::job::StopReason;
 use crate::execute::workers::Workers;
 use common::net::line_reader::LineReader;
 use common::sys::sync::{Arc, Mutex, lock};
@@ -105,7 +106,7 @@ impl Shared {
             Arc::clone(&state.connection)
         };
         connection.end();
-        self.workers.stop_all();
+        self.workers.stop_because(StopReason::Disconnected);
         self.events.tell(|| ClientEvent::Lost(reason));
         true
     }
@@ -120,7 +121,7 @@ impl Shared {
     /// What is open ends as lost, what runs here is stopped.
     fn end_open(&self) {
         self.connection().end();
-        self.workers.stop_all();
+        self.workers.stop_because(StopReason::Disconnected);
     }
 
     /// The place alone was kept: what was open ends as lost, what runs here is stopped. `None` if
@@ -216,12 +217,12 @@ impl Reconnector {
                 Return::Gone | Return::Over => {}
             }
             if is_over {
-                self.shared.workers.kill_all();
+                self.shared.workers.stop_because(StopReason::GivenUp);
             }
             if !self.config.reconnect || reason.is_final() {
                 return self.end(reason);
             }
-            if connection.age() >= enough(&reason) {
+            if connection.since.elapsed() >= enough(&reason) {
                 self.backoff = Backoff::new();
             }
             if !self.shared.lose(reason) {
