@@ -233,7 +233,7 @@ fn operands(item: &str) -> impl Iterator<Item = &str> {
 }
 
 /// The word in front of a list, with its colon. The values of tags may have colons too.
-fn split_word(selector: &str) -> (&str, &str) {
+pub(crate) fn split_word(selector: &str) -> (&str, &str) {
     let words = ["next:", "least-loaded:"];
     let word = words.iter().find(|word| selector.starts_with(**word));
     selector.split_at(word.map_or(0, |word| word.len()))

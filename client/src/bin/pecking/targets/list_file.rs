@@ -76,14 +76,11 @@ fn item(line: &str, groups: &mut Option<Groups>) -> Result<String, String> {
 
 fn without_comment(line: &str) -> &str {
     let is_blank = |c: Option<char>| c.is_none_or(char::is_whitespace);
-    let mut before = None;
-    for (at, c) in line.char_indices() {
-        if c == '#' && is_blank(before) && is_blank(line[at + 1..].chars().next()) {
-            return &line[..at];
-        }
-        before = Some(c);
-    }
-    line
+    let mut marks = line.match_indices('#');
+    let begins = |(at, _): &(usize, &str)| {
+        is_blank(line[..*at].chars().next_back()) && is_blank(line[at + 1..].chars().next())
+    };
+    marks.find(begins).map_or(line, |(at, _)| &line[..at])
 }
 
 /// The same with its names folded, as many long ones do not fit otherwise.

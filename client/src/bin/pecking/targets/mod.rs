@@ -5,7 +5,7 @@ mod groups;
 mod list_file;
 mod resolved;
 
-pub(crate) use groups::{Groups, show};
+pub(crate) use groups::{Groups, show, split_word};
 pub(crate) use list_file::{STANDARD_INPUT, read_list};
 
 use common::wire::selector::Selector;
