@@ -70,7 +70,7 @@ const PAGE_ATTEMPTS: u32 = 3;
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 pub struct Client {
-    shared: Arc<Shared>,
+    pub(crate) shared: Arc<Shared>,
     reconnector: Option<JoinHandle<()>>,
     /// Dropped when this client leaves, which ends a pause.
     stop: Option<Sender<()>>,
@@ -116,10 +116,6 @@ impl Client {
             stop: Some(stop),
             reconnector_runs,
         })
-    }
-
-    pub(crate) fn shared(&self) -> &Arc<Shared> {
-        &self.shared
     }
 
     fn connection(&self) -> Arc<Connection> {

@@ -87,7 +87,7 @@ impl Client {
     /// # Errors
     /// There is no such job of this client's, the server did not answer, or the system has no thread.
     pub fn follow(&self, job: JobId, to_its_end: bool) -> Result<JobHandle, RequestError> {
-        let shared = Arc::clone(self.shared());
+        let shared = Arc::clone(&self.shared);
         let (into, events) = bounded(KEPT);
         let (stop, stopped) = bounded(0);
         let is_open = Arc::new(AtomicBool::new(false));

@@ -216,7 +216,7 @@ impl Attempt<'_> {
         &self,
         line: &[u8],
         outbox: &Arc<Outbox>,
-        last_words: &mut Option<Bye<'static>>,
+        last_words: &mut Option<(ByeReason, String)>,
     ) -> Result<Option<Joined>, ConnectError> {
         if line.is_empty() {
             return Ok(None);
@@ -251,11 +251,7 @@ impl Attempt<'_> {
             }
             Message::Notification { method, params } if method == method::BYE => {
                 let bye = message::params::<Bye<'_>>(params).ok();
-                *last_words = bye.map(|bye| Bye {
-                    reason: bye.reason,
-                    message: bye.message.into_owned().into(),
-                    held: bye.held,
-                });
+                *last_words = bye.map(|bye| (bye.reason, bye.message.into_owned()));
                 Ok(None)
             }
             _ => Ok(None),
@@ -295,21 +291,17 @@ impl Attempt<'_> {
         }
     }
 
-    fn closed(&self, last_words: Option<Bye<'_>>) -> ConnectError {
+    fn closed(&self, last_words: Option<(ByeReason, String)>) -> ConnectError {
         let server = self.server.into();
-        let Some(Bye {
-            reason, message, ..
-        }) = last_words
-        else {
-            return ConnectError::Closed {
+        match last_words {
+            Some((ByeReason::IdleHandshake, message)) => {
+                ConnectError::TurnedAway { server, message }
+            }
+            Some((_, message)) => ConnectError::Closed { server, message },
+            None => ConnectError::Closed {
                 server,
                 message: "it said nothing".into(),
-            };
-        };
-        let message = message.into_owned();
-        match reason {
-            ByeReason::IdleHandshake => ConnectError::TurnedAway { server, message },
-            _ => ConnectError::Closed { server, message },
+            },
         }
     }
 
