@@ -81,10 +81,8 @@ fn counts(targets: &[SelectedTarget], batch: Option<Share>) -> String {
     let names: Vec<_> = names.map(one_line).collect();
     let folded = fold(names.iter().map(AsRef::as_ref), A_FEW_LINES);
     let batches = batch.map_or(String::new(), |batch| {
-        let of = Plan::new(targets.to_vec(), batch, None)
-            .next()
-            .map_or(0, |it| it.of);
-        format!(" in {of} batches")
+        let plan = Plan::new(targets.to_vec(), batch, None);
+        format!(" in {} batches", plan.batches.len())
     });
     let (all, reached) = (targets.len(), reached.count());
     format!("{reached} of {all} targets{batches}: {folded}")

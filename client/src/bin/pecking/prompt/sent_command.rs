@@ -35,8 +35,8 @@ pub(crate) struct SentCommand {
     pub(crate) is_cancelled: Cell<bool>,
     /// What is gathered, if outputs are shown together.
     gather: Option<Gathering>,
-    /// What waits until there is room to show it.
-    pending: VecDeque<Step>,
+    /// What waits until there is room to show it, without another event.
+    pub(crate) pending: VecDeque<Step>,
 }
 
 /// What was sent, and is followed.
@@ -108,11 +108,6 @@ impl SentCommand {
             Sent::Here(_) => None,
             Sent::Detached(job) => Some(job.job()),
         }
-    }
-
-    /// Whether there is something to show without another event.
-    pub(crate) fn has_pending(&self) -> bool {
-        !self.pending.is_empty()
     }
 
     pub(crate) fn cancel(&self) {

@@ -18,7 +18,7 @@ use crate::dial::Signals;
 use crate::dry_run;
 use crate::exit_code::ExitCode;
 use crate::failure::Failure;
-use crate::feed::Feed;
+use crate::feed;
 use crate::output::progress::{Part, Progress, Shown};
 use crate::output::render;
 use crate::output::screen::Screen;
@@ -106,7 +106,7 @@ pub(crate) fn run(
         is_interrupted,
         shown,
     };
-    let feed = match task.batch {
+    let unfed = match task.batch {
         Some(batch) => sent.start_rolling(reports, options.plan(targets, batch), options),
         None => sent.start_one(reports, options),
     }?;
@@ -115,7 +115,9 @@ pub(crate) fn run(
     if !is_noted && exit.is_some() {
         unread_input::note_unread(console);
     }
-    feed.map_or(Ok(()), |feed| feed.check())?;
+    if let Some(error) = unfed.and_then(|failed| failed.try_recv().ok()) {
+        return Err(Failure::Input(error));
+    }
     Ok(exit.unwrap_or(options.show.exit_of(ExitCode::Interrupted)))
 }
 
@@ -154,14 +156,14 @@ struct Sent {
 }
 
 impl Sent {
-    /// Sends one command; returns what reads standard input for it, if anything does.
+    /// Sends one command; returns where is told why its input could not be read, if it has any.
     fn start_one(
         &mut self,
         mut reports: Reports,
         options: &RunOptions,
-    ) -> Result<Option<Feed>, Failure> {
+    ) -> Result<Option<Receiver<io::Error>>, Failure> {
         let mut handle = reports.client.send(&reports.command)?;
-        let feed = handle.take_input().map(Feed::start).transpose()?;
+        let feed = handle.take_input().map(feed::start).transpose()?;
         let queued = Queued::new(reports.command.selector());
         reports.queued = (!options.show.quiet).then_some(queued);
         let events = handle.receiver().clone();
@@ -176,7 +178,7 @@ impl Sent {
         reports: Reports,
         plan: Plan,
         options: &RunOptions,
-    ) -> Result<Option<Feed>, Failure> {
+    ) -> Result<Option<Receiver<io::Error>>, Failure> {
         let (sends, asked) = rolling::sends();
         let rolling = Rolling {
             plan,

@@ -131,7 +131,7 @@ impl Reporter {
             if let Some(note) = queued.and_then(|queued| queued.look(&self.to.client)) {
                 self.to.screen.note(&note);
             }
-            let due = self.to.queued.as_ref().and_then(Queued::due);
+            let due = self.to.queued.as_ref().and_then(|queued| queued.due);
             let event = match due.into_iter().chain(self.to.screen.progress.due()).min() {
                 Some(at) => events.recv_deadline(at),
                 None => events.recv().map_err(RecvTimeoutError::from),

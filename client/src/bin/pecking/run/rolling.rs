@@ -86,7 +86,7 @@ impl Reporter {
         self.begin(&rolling.plan)?;
         let began = Instant::now();
         let until = rolling.deadline.and_then(|all| began.checked_add(all));
-        while let Some(batch) = rolling.plan.next() {
+        while let Some(batch) = rolling.plan.batches.front() {
             if self.is_interrupted() {
                 return Ok(None);
             }
@@ -195,23 +195,20 @@ impl Reporter {
         plan: &mut Plan,
         events: &Receiver<SendEvent>,
     ) -> io::Result<Option<RequestError>> {
-        let Some(batch) = plan.next() else {
+        let Some(batch) = plan.batches.front() else {
             return Ok(None);
         };
         self.report(&Report::Batch(batch))?;
         let heard = self.hear_send(events)?;
         if heard.is_taken {
-            plan.take();
+            plan.batches.pop_front();
         }
         Ok(heard.error)
     }
 
-    fn end_rolling(&mut self, mut plan: Plan, error: Option<RequestError>) -> io::Result<()> {
-        while let Some(batch) = plan.take() {
-            for target in &batch.targets {
-                self.skip(target)?;
-            }
-        }
+    fn end_rolling(&mut self, plan: Plan, error: Option<RequestError>) -> io::Result<()> {
+        let mut left = plan.batches.iter().flat_map(|batch| &batch.targets);
+        left.try_for_each(|target| self.skip(target))?;
         self.end(error)
     }
 }

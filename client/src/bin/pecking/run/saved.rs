@@ -215,15 +215,14 @@ impl Reading {
                 stdin,
             } => {
                 self.saved.has_input = stdin;
-                self.begin(command, targets)
+                self.begin(command, targets)?;
             }
             Line::Batch { targets } => {
                 // The last one may be smaller.
                 self.saved.batch.get_or_insert(Share::Count(targets.max(1)));
-                Ok(())
             }
-            Line::Started { member, name } => self.open(Some(member), name),
-            Line::Target { member, name } => self.open(member, name),
+            Line::Started { member, name } => self.open(Some(member), name)?,
+            Line::Target { member, name } => self.open(member, name)?,
             Line::Outcome {
                 member,
                 name,
@@ -236,16 +235,14 @@ impl Reading {
                 self.told = self.told.saturating_add(1);
                 let is_done = status == "done" && exit_code == Some(0);
                 match name {
-                    Some(name) if is_done => self.end(name, Ended::WithZero),
-                    Some(name) => self.end(name, Ended::Otherwise),
-                    None => {
-                        self.saved.add_unnamed(u32::from(!is_done));
-                        Ok(())
-                    }
+                    Some(name) if is_done => self.end(name, Ended::WithZero)?,
+                    Some(name) => self.end(name, Ended::Otherwise)?,
+                    None => self.saved.add_unnamed(u32::from(!is_done)),
                 }
             }
-            Line::Other => Ok(()),
+            Line::Other => {}
         }
+        Ok(())
     }
 
     fn begin(&mut self, words: Vec<String>, targets: u32) -> Result<(), String> {

@@ -181,7 +181,8 @@ impl<'a> Repl<'a> {
         if self.takes_lines(lines) {
             select.recv(&lines.lines);
         }
-        let has_pending = self.open.values().any(SentCommand::has_pending);
+        let mut open = self.open.values();
+        let has_pending = open.any(|command| !command.pending.is_empty());
         if self.output.has_room() && !has_pending {
             for command in self.open.values() {
                 select.recv(&command.events);
