@@ -57,7 +57,7 @@ impl Sink for Live {
 impl Live {
     /// From now on each line has the name of its target in front.
     pub(crate) fn name_lines(&mut self, screen: &Screen) {
-        let lines = || NamedLines::new(LONGEST_LINE).looking(screen.looks());
+        let lines = || NamedLines::new(LONGEST_LINE, screen.looks());
         self.lines.get_or_insert_with(lines);
     }
 

@@ -251,7 +251,8 @@ impl SentCommand {
         self.ended += 1;
         let finish = |member| unfinished.finish(self.id, Some(member));
         let rest = lines(&outcome.member.map(finish).unwrap_or_default(), style);
-        let ended = style.outcome(&self.named(is_one_of_several), outcome);
+        let (command, ended) = (self.named(is_one_of_several), render::outcome(outcome));
+        let ended = style.line(&format!("{command}{ended}"));
         let [stdout, stderr] =
             [&outcome.stdout, &outcome.stderr].map(|bytes| style.output_of_others(bytes));
         format!("{rest}{ended}{stdout}{stderr}")

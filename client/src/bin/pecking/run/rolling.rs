@@ -75,7 +75,7 @@ impl Reporter {
     pub(super) fn roll(mut self, mut rolling: Rolling) -> io::Result<ExitCode> {
         self.names = Some(rolling.plan.names());
         let reported = match self.send_batches(&mut rolling) {
-            Ok(error) => self.end_rolling(rolling.plan, error),
+            Ok(error) => self.end_rolling(&rolling.plan, error),
             Err(e) => Err(e),
         };
         self.close(reported)
@@ -206,7 +206,7 @@ impl Reporter {
         Ok(heard.error)
     }
 
-    fn end_rolling(&mut self, plan: Plan, error: Option<RequestError>) -> io::Result<()> {
+    fn end_rolling(&mut self, plan: &Plan, error: Option<RequestError>) -> io::Result<()> {
         let mut left = plan.batches.iter().flat_map(|batch| &batch.targets);
         left.try_for_each(|target| self.skip(target))?;
         self.end(error)

@@ -113,7 +113,7 @@ impl<'a> Repl<'a> {
             kept: Kept::default(),
             open: BTreeMap::new(),
             detached: Detached::default(),
-            unfinished: NamedLines::new(longest),
+            unfinished: NamedLines::new(longest, Default::default()),
             worst: ExitCode::Done,
             lost_commands: false,
             not_yet: String::new(),
