@@ -212,8 +212,10 @@ mod tests {
     use crate::output::testing::outcome;
 
     fn summary(targets: u32, outcomes: impl IntoIterator<Item = Outcome>) -> Summary {
-        let mut summary = Summary::default();
-        summary.targets = targets;
+        let mut summary = Summary {
+            targets,
+            ..Summary::default()
+        };
         for outcome in outcomes {
             summary.add(&outcome);
         }
