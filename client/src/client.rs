@@ -2,6 +2,7 @@
 //! joins every thread it started, but for one that is dialling at that moment.
 
 use crate::config::{Config, ConnectError};
+use crate::connection::backoff::Backoff;
 use crate::connection::handshake;
 use crate::connection::reconnect::{Reconnector, Shared};
 use crate::connection::{Connection, PendingRequest};
@@ -11,7 +12,7 @@ use crate::execute::executor::Executor;
 use crate::execute::job::Job;
 use crate::execute::workers::Workers;
 use crate::send::send_handle::{Command, PendingSend, SendHandle};
-use crate::watch::Watch;
+use crate::watch::{self, Watch};
 use common::limits::{ANSWER_GRACE, LINGER, MAX_MEMBERS_PAGE};
 use common::sys::sync::Arc;
 use common::sys::thread;
@@ -69,7 +70,7 @@ const PAGE_ATTEMPTS: u32 = 3;
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 pub struct Client {
-    shared: Arc<Shared>,
+    pub(crate) shared: Arc<Shared>,
     reconnector: Option<JoinHandle<()>>,
     /// Dropped when this client leaves, which ends a pause.
     stop: Option<Sender<()>>,
@@ -88,14 +89,21 @@ impl Client {
         executor: impl Executor,
     ) -> Result<Client, ConnectError> {
         let config = config.borrow();
-        let handshake = handshake::join(config)?;
+        let handshake = handshake::join(config, None)?;
         let events = Arc::new(Events::new());
         let workers = Workers::new(executor, Arc::clone(&events), config);
         let (shared, lines) = Shared::begin(handshake, events, Arc::new(workers));
         let shared = Arc::new(shared);
         let (stop, stopped) = bounded(0);
         let (running, reconnector_runs) = bounded(0);
-        let reconnector = Reconnector::new(Arc::clone(&shared), config.clone(), stopped, running);
+        let reconnector = Reconnector {
+            shared: Arc::clone(&shared),
+            config: config.clone(),
+            stop: stopped,
+            _running: running,
+            backoff: Backoff::new(),
+            end: None,
+        };
         // If there is no thread, dropping the reconnector closes the connection.
         let handle = thread::spawn("reader", move || reconnector.run(lines));
         let handle = handle.map_err(|source| ConnectError::NoThread {
@@ -108,10 +116,6 @@ impl Client {
             stop: Some(stop),
             reconnector_runs,
         })
-    }
-
-    pub(crate) fn shared(&self) -> &Arc<Shared> {
-        &self.shared
     }
 
     fn connection(&self) -> Arc<Connection> {
@@ -245,13 +249,17 @@ impl Client {
     /// # Errors
     /// The server did not answer, or this client may not list clients.
     pub fn watch(&self) -> Result<Watch, RequestError> {
-        let (into, told) = Watch::channel();
+        let (into, told) = bounded(watch::KEPT);
         let (answer, waiting) = bounded(1);
         let line = |id: u64| message::request_line(&id.into(), method::WATCH, Empty {});
         let connection = self.connection();
         let id = connection.request(PendingRequest::Watch(into, answer), line)?;
         wait_answer(&connection, id, &waiting)?;
-        Ok(Watch::new(id, told, connection))
+        Ok(Watch {
+            id,
+            told,
+            connection,
+        })
     }
 
     /// Asks the server for a sign of life; says how long it took.

@@ -87,7 +87,7 @@ impl Client {
     /// # Errors
     /// There is no such job of this client's, the server did not answer, or the system has no thread.
     pub fn follow(&self, job: JobId, to_its_end: bool) -> Result<JobHandle, RequestError> {
-        let shared = Arc::clone(self.shared());
+        let shared = Arc::clone(&self.shared);
         let (into, events) = bounded(KEPT);
         let (stop, stopped) = bounded(0);
         let is_open = Arc::new(AtomicBool::new(false));
@@ -305,10 +305,6 @@ fn read_output(output: JobOutput<'_>) -> Option<Output> {
         rank: output.rank,
         stream: output.stream,
         bytes: decode_output(output.text, output.base64)?,
-        _credit: Credit {
-            unconsumed: Arc::default(),
-            bytes: 0,
-            tell: None,
-        },
+        _credit: Credit::default(),
     })
 }

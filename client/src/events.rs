@@ -178,18 +178,13 @@ impl Events {
         &self.out
     }
 
-    /// Whether the queue has a place for another event.
-    pub(crate) fn has_room(&self) -> bool {
+    /// Tells one event, or counts it if there is no place. It is made only if there is.
+    pub(crate) fn tell(&self, event: impl FnOnce() -> ClientEvent) {
         let limit = match self.asked_for.load(Ordering::Relaxed) {
             true => KEPT,
             false => KEPT_UNASKED,
         };
-        self.out.len() < limit
-    }
-
-    /// Tells one event, or counts it if there is no place. It is made only if there is.
-    pub(crate) fn tell(&self, event: impl FnOnce() -> ClientEvent) {
-        if !self.has_room() {
+        if self.out.len() >= limit {
             self.missed.fetch_add(1, Ordering::Relaxed);
             return;
         }

@@ -1,7 +1,7 @@
 //! The source of a client's token.
 
 use common::token::{self, Secret, TokenError};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 /// The source of the token that a client shows its server. A token in a file is read anew for each
 /// connection, and is in memory only until the client has joined.
@@ -22,20 +22,8 @@ impl Token {
     }
 }
 
-impl From<&Path> for Token {
-    fn from(file: &Path) -> Token {
-        Token::File(file.to_owned())
-    }
-}
-
 impl From<&str> for Token {
     fn from(text: &str) -> Token {
-        Token::Text(text.into())
-    }
-}
-
-impl From<String> for Token {
-    fn from(text: String) -> Token {
         Token::Text(text.into())
     }
 }

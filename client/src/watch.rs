@@ -6,12 +6,12 @@ use common::sys::sync::Arc;
 use common::wire::message::request_line;
 use common::wire::method;
 use common::wire::watch::{self, Watched};
-use crossbeam_channel::{Receiver, Sender, bounded};
+use crossbeam_channel::Receiver;
 use std::fmt;
 
 /// What is kept for a program that does not take it: a few seconds of changes, of which most are
 /// small and none is larger than half a MiB. Past it the watch ends.
-const KEPT: usize = 64;
+pub(crate) const KEPT: usize = 64;
 
 /// What a watch gives: the first state, then what has changed.
 pub(crate) type Told = Box<Watched<'static>>;
@@ -19,25 +19,12 @@ pub(crate) type Told = Box<Watched<'static>>;
 /// A server that is watched, until this is dropped.
 pub struct Watch {
     /// The number of its request.
-    id: u64,
-    told: Receiver<Told>,
-    connection: Arc<Connection>,
+    pub(crate) id: u64,
+    pub(crate) told: Receiver<Told>,
+    pub(crate) connection: Arc<Connection>,
 }
 
 impl Watch {
-    /// The two ends of a watch.
-    pub(crate) fn channel() -> (Sender<Told>, Receiver<Told>) {
-        bounded(KEPT)
-    }
-
-    pub(crate) fn new(id: u64, told: Receiver<Told>, connection: Arc<Connection>) -> Watch {
-        Watch {
-            id,
-            told,
-            connection,
-        }
-    }
-
     /// The first state, then what has changed, at most ten times a second. It is disconnected when
     /// the connection is lost, when another watch takes the place of this one, and when the program
     /// was so far behind that something was dropped: then a new watch begins with the state anew.

@@ -30,7 +30,10 @@ pub(super) fn answer(connection: &Connection, id: Option<Id>, body: &AnswerBody<
         Some((number, PendingRequest::Watch(into, waiting))) => {
             drop(waiting.send(begin_watch(connection, number, into, body)));
         }
-        Some((_, PendingRequest::Send(send))) => end_send(send, body),
+        Some((_, PendingRequest::Send(mut send))) => {
+            let end = end_send(&mut send, body);
+            send.end(end);
+        }
     }
 }
 
@@ -70,29 +73,19 @@ fn plain<'a>(body: &AnswerBody<'a>) -> Result<&'a RawValue, RequestError> {
 }
 
 /// The response to a send: the outcome itself, or the tally after all outcomes.
-fn end_send(mut send: PendingSend, body: &AnswerBody<'_>) {
+fn end_send(send: &mut PendingSend, body: &AnswerBody<'_>) -> Result<Tally, RequestError> {
     let malformed = |e: serde_json::Error| RequestError::Malformed(e.to_string());
-    let raw = match plain(body) {
-        Ok(raw) => raw,
-        Err(error) => return send.end(Err(error)),
-    };
+    let raw = plain(body)?;
     if send.is_for_many() {
-        let tally = message::result::<Tally>(raw).map_err(malformed);
-        return send.end(tally);
+        return message::result(raw).map_err(malformed);
     }
-    match serde_json::from_str::<wire::Outcome<'_>>(raw.get()) {
-        Ok(wire) => {
-            let mut tally = Tally::default();
-            tally.count(wire.status);
-            let Some(outcome) = Outcome::from_wire(wire) else {
-                let what = "the outcome does not name its target";
-                return send.end(Err(RequestError::Malformed(what.into())));
-            };
-            if let Some((events, event)) = send.outcome(outcome) {
-                let _ = events.send(event);
-            }
-            send.end(Ok(tally));
-        }
-        Err(e) => send.end(Err(malformed(e))),
+    let wire: wire::Outcome<'_> = serde_json::from_str(raw.get()).map_err(malformed)?;
+    let mut tally = Tally::default();
+    tally.count(wire.status);
+    let nameless = || RequestError::Malformed("the outcome does not name its target".into());
+    let outcome = Outcome::from_wire(wire).ok_or_else(nameless)?;
+    if let Some((events, event)) = send.outcome(outcome) {
+        let _ = events.send(event);
     }
+    Ok(tally)
 }

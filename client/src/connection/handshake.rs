@@ -46,16 +46,8 @@ pub(crate) struct Resuming<'a> {
     pub(crate) timeout: Duration,
 }
 
-pub(crate) fn join(config: &Config) -> Result<Handshake, ConnectError> {
-    shake_hands(config, None)
-}
-
-/// Comes back to the place that a token is of.
-pub(crate) fn resume(config: &Config, resuming: &Resuming<'_>) -> Result<Handshake, ConnectError> {
-    shake_hands(config, Some(resuming))
-}
-
-fn shake_hands(
+/// Joins, or comes back to the place that a token is of.
+pub(crate) fn join(
     config: &Config,
     resuming: Option<&Resuming<'_>>,
 ) -> Result<Handshake, ConnectError> {
@@ -125,31 +117,27 @@ fn join_line(
         .iter()
         .map(|(k, v)| r#""":"","#.len() + k.len() + v.len());
     let mut line = Zeroizing::new(Vec::with_capacity(AROUND + bytes + tags.sum::<usize>()));
-    if let Some(resuming) = resuming {
-        let params = Join {
-            protocol: PROTOCOL,
-            token: token.map(Into::into),
+    let mut params = match resuming {
+        Some(resuming) => Join {
             resume: Some(Box::new(Resume {
                 token: resuming.token.reveal().into(),
                 received: resuming.received,
             })),
             ..Join::default()
-        };
-        message::append_request(&mut line, &JOIN_ID.into(), method::JOIN, params);
-        return line;
-    }
-    let params = Join {
-        protocol: PROTOCOL,
-        name: name.map(Into::into),
-        slots: config.slots.map(u64::from),
-        tier: config.tier.map(|tier| tier.number().into()),
-        rank_news: (!config.rank_news).then_some(false),
-        stdin: config.takes_input.then_some(true),
-        tags: (!config.tags.is_empty()).then(|| config.tags.clone()),
-        token: token.map(Into::into),
-        hold: config.hold.then_some(true),
-        resume: None,
+        },
+        None => Join {
+            name: name.map(Into::into),
+            slots: config.slots.map(u64::from),
+            tier: config.tier.map(|tier| tier.number().into()),
+            rank_news: (!config.rank_news).then_some(false),
+            stdin: config.takes_input.then_some(true),
+            tags: (!config.tags.is_empty()).then(|| config.tags.clone()),
+            hold: config.hold.then_some(true),
+            ..Join::default()
+        },
     };
+    params.protocol = PROTOCOL;
+    params.token = token.map(Into::into);
     message::append_request(&mut line, &JOIN_ID.into(), method::JOIN, params);
     line
 }
@@ -228,7 +216,7 @@ impl Attempt<'_> {
         &self,
         line: &[u8],
         outbox: &Arc<Outbox>,
-        last_words: &mut Option<Bye<'static>>,
+        last_words: &mut Option<(ByeReason, String)>,
     ) -> Result<Option<Joined>, ConnectError> {
         if line.is_empty() {
             return Ok(None);
@@ -263,11 +251,7 @@ impl Attempt<'_> {
             }
             Message::Notification { method, params } if method == method::BYE => {
                 let bye = message::params::<Bye<'_>>(params).ok();
-                *last_words = bye.map(|bye| Bye {
-                    reason: bye.reason,
-                    message: bye.message.into_owned().into(),
-                    held: bye.held,
-                });
+                *last_words = bye.map(|bye| (bye.reason, bye.message.into_owned()));
                 Ok(None)
             }
             _ => Ok(None),
@@ -307,21 +291,17 @@ impl Attempt<'_> {
         }
     }
 
-    fn closed(&self, last_words: Option<Bye<'_>>) -> ConnectError {
+    fn closed(&self, last_words: Option<(ByeReason, String)>) -> ConnectError {
         let server = self.server.into();
-        let Some(Bye {
-            reason, message, ..
-        }) = last_words
-        else {
-            return ConnectError::Closed {
+        match last_words {
+            Some((ByeReason::IdleHandshake, message)) => {
+                ConnectError::TurnedAway { server, message }
+            }
+            Some((_, message)) => ConnectError::Closed { server, message },
+            None => ConnectError::Closed {
                 server,
                 message: "it said nothing".into(),
-            };
-        };
-        let message = message.into_owned();
-        match reason {
-            ByeReason::IdleHandshake => ConnectError::TurnedAway { server, message },
-            _ => ConnectError::Closed { server, message },
+            },
         }
     }
 

@@ -18,28 +18,20 @@ pub(crate) struct Hold {
     received: AtomicU64,
     /// The server stops, and holds the place for its next start.
     outlives_server: AtomicBool,
-    tokens: Mutex<Tokens>,
-}
-
-#[derive(Debug)]
-struct Tokens {
-    token: ResumeToken,
-    /// The one before: the server may not know that its successor arrived.
-    before: Option<ResumeToken>,
+    /// What brings the client back, and the one before, if there was one: the server may not know that
+    /// its successor arrived.
+    tokens: Mutex<Vec<ResumeToken>>,
 }
 
 impl Hold {
     /// The place of a `join`; `before` is what that has shown to come back.
     pub(crate) fn new(resumable: Resumable, before: Option<ResumeToken>) -> Hold {
-        let tokens = Tokens {
-            token: resumable.token,
-            before,
-        };
+        let tokens = [Some(resumable.token), before].into_iter().flatten();
         Hold {
             time: Duration::from_millis(resumable.hold_ms).min(LONGEST),
             received: AtomicU64::new(0),
             outlives_server: AtomicBool::new(false),
-            tokens: Mutex::new(tokens),
+            tokens: Mutex::new(tokens.collect()),
         }
     }
 
@@ -64,16 +56,11 @@ impl Hold {
 
     /// What brings the client back, and what may if that does not.
     pub(crate) fn tokens(&self) -> Vec<ResumeToken> {
-        let tokens = lock(&self.tokens);
-        let both = [Some(&tokens.token), tokens.before.as_ref()];
-        both.into_iter().flatten().cloned().collect()
+        lock(&self.tokens).clone()
     }
 
     /// The next token.
     pub(crate) fn renew(&self, used: ResumeToken, token: ResumeToken) {
-        *lock(&self.tokens) = Tokens {
-            token,
-            before: Some(used),
-        };
+        *lock(&self.tokens) = vec![token, used];
     }
 }

@@ -36,13 +36,11 @@ use std::time::{Duration, Instant};
 /// that would leave a dead server unnoticed for a day.
 const HEARTBEATS: RangeInclusive<Duration> = Duration::from_millis(10)..=Duration::from_secs(3600);
 
-/// What a call, a request with one plain answer, is waiting for.
-pub(crate) type CallResult = Result<Box<RawValue>, RequestError>;
-
 /// A request that was not answered yet.
 pub(crate) enum PendingRequest {
     Send(PendingSend),
-    Call(Sender<CallResult>),
+    /// With one plain answer.
+    Call(Sender<Result<Box<RawValue>, RequestError>>),
     /// What is told goes into the first, from the answer on.
     Watch(Sender<Told>, Sender<Result<(), RequestError>>),
 }
@@ -129,10 +127,6 @@ impl Connection {
         }
         self.stream
             .set_unacknowledged_timeout(unacknowledged(self.heartbeat));
-    }
-
-    pub(crate) fn age(&self) -> Duration {
-        self.since.elapsed()
     }
 
     /// Queues a line and writes what can be written; says whether it was taken.

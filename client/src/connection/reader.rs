@@ -5,7 +5,7 @@ use crate::connection::{Connection, answers};
 use crate::events::{ClientEvent, Disconnect};
 use crate::execute::job::input::TooMuchInput;
 use crate::execute::job::{Job, ReplyTo};
-use crate::send::outcome::{Outcome, Output, output_bytes};
+use crate::send::outcome::{Outcome, Output};
 use crate::send::send_handle::{PendingSend, SendEvent};
 use common::limits::{ACK_BYTES, LINE_DEADLINE};
 use common::logging::log_limit;
@@ -42,21 +42,18 @@ pub(crate) struct Reader {
 }
 
 impl Reader {
-    pub(crate) fn new(connection: Arc<Connection>, lines: LineReader) -> Reader {
-        Reader {
+    pub(crate) fn run(connection: Arc<Connection>, lines: LineReader) -> Disconnect {
+        let mut reader = Reader {
             connection,
             lines,
             asked: 0,
             unsaid_bytes: 0,
             unsaid_since: None,
             bye: None,
-        }
-    }
-
-    pub(crate) fn run(mut self) -> Disconnect {
+        };
         let _about = log_limit::about("the server");
-        let reason = self.read_to_the_end();
-        self.bye.take().unwrap_or(reason)
+        let reason = reader.read_to_the_end();
+        reader.bye.unwrap_or(reason)
     }
 
     fn read_to_the_end(&mut self) -> Disconnect {
@@ -392,7 +389,7 @@ fn outcome(connection: &Connection, mut wire: wire::Outcome<'_>) {
 }
 
 fn output(connection: &Connection, mut wire: SendOutput<'_>) {
-    let bytes = output_bytes(&mut wire);
+    let bytes = decode_output(wire.text.take(), wire.base64.take());
     let (Some(id), Some(bytes)) = (own_id(&wire.send), bytes) else {
         log::warn!("an output of the server's is ignored: neither text nor base64");
         return;

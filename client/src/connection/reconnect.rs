@@ -8,6 +8,7 @@ use crate::connection::handshake::{self, Handshake};
 use crate::connection::reader::Reader;
 use crate::connection::resuming::{Absence, FormerPlace, Return};
 use crate::events::{ClientEvent, Disconnect, Events};
+use crate::execute::job::StopReason;
 use crate::execute::workers::Workers;
 use common::net::line_reader::LineReader;
 use common::sys::sync::{Arc, Mutex, lock};
@@ -105,7 +106,7 @@ impl Shared {
             Arc::clone(&state.connection)
         };
         connection.end();
-        self.workers.stop_all();
+        self.workers.stop_because(StopReason::Disconnected);
         self.events.tell(|| ClientEvent::Lost(reason));
         true
     }
@@ -120,7 +121,7 @@ impl Shared {
     /// What is open ends as lost, what runs here is stopped.
     fn end_open(&self) {
         self.connection().end();
-        self.workers.stop_all();
+        self.workers.stop_because(StopReason::Disconnected);
     }
 
     /// The place alone was kept: what was open ends as lost, what runs here is stopped. `None` if
@@ -175,38 +176,22 @@ impl Shared {
 /// The state of the thread that reads and dials again. Dropping it, after a panic too, ends
 /// everything that depends on the connection.
 pub(crate) struct Reconnector {
-    shared: Arc<Shared>,
-    config: Config,
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) config: Config,
     /// Disconnected once this client leaves.
-    stop: Receiver<()>,
+    pub(crate) stop: Receiver<()>,
     /// Dropped when this thread is about to end.
-    _running: Sender<()>,
-    backoff: Backoff,
-    end: Option<Disconnect>,
+    pub(crate) _running: Sender<()>,
+    pub(crate) backoff: Backoff,
+    pub(crate) end: Option<Disconnect>,
 }
 
 impl Reconnector {
-    pub(crate) fn new(
-        shared: Arc<Shared>,
-        config: Config,
-        stop: Receiver<()>,
-        running: Sender<()>,
-    ) -> Reconnector {
-        Reconnector {
-            shared,
-            config,
-            stop,
-            _running: running,
-            backoff: Backoff::new(),
-            end: None,
-        }
-    }
-
     /// Reads the connection, and those that follow, to the end.
     pub(crate) fn run(mut self, mut lines: LineReader) {
         loop {
             let connection = self.shared.connection();
-            let reason = Reader::new(Arc::clone(&connection), lines).run();
+            let reason = Reader::run(Arc::clone(&connection), lines);
             if self.shared.is_leaving() {
                 return self.end(Disconnect::Left);
             }
@@ -232,12 +217,12 @@ impl Reconnector {
                 Return::Gone | Return::Over => {}
             }
             if is_over {
-                self.shared.workers.kill_all();
+                self.shared.workers.stop_because(StopReason::GivenUp);
             }
             if !self.config.reconnect || reason.is_final() {
                 return self.end(reason);
             }
-            if connection.age() >= enough(&reason) {
+            if connection.since.elapsed() >= enough(&reason) {
                 self.backoff = Backoff::new();
             }
             if !self.shared.lose(reason) {
@@ -302,7 +287,7 @@ impl Reconnector {
             if taken.is_none() && place.take().is_some() {
                 self.backoff.set_longest(None);
             }
-            let joined = taken.unwrap_or_else(|| handshake::join(&self.config));
+            let joined = taken.unwrap_or_else(|| handshake::join(&self.config, None));
             let error = match joined {
                 Ok(handshake) => return self.shared.come_back(handshake).ok_or(Disconnect::Left),
                 Err(error) if error.is_final() && !error.is_about_trust() => {

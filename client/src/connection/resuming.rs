@@ -148,7 +148,7 @@ impl<'a> Absence<'a> {
                 received,
                 timeout: patience.min(self.left()),
             };
-            match handshake::resume(config, &resuming) {
+            match handshake::join(config, Some(&resuming)) {
                 Ok(mut back) => {
                     let next = back.joined.resume.clone();
                     match (back.joined.resumed, next) {
@@ -228,7 +228,7 @@ impl FormerPlace {
                 received: NO_LINES,
                 timeout: config.connect_timeout,
             };
-            match handshake::resume(config, &resuming) {
+            match handshake::join(config, Some(&resuming)) {
                 Ok(back) if back.joined.resumed == Some(Resumed::Rank) => return Some(Ok(back)),
                 // It does not go by the protocol.
                 Ok(back) => back.stream.abort(),

@@ -13,16 +13,12 @@ use std::time::{Duration, Instant};
 
 /// Puts on record what runs, if there is a log.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Witness(Option<Audit>);
+pub(crate) struct Witness(pub(crate) Option<Audit>);
 
 /// A command that is on record, until its end is as well.
 pub(crate) struct Witnessed(Option<(Reservation, Instant)>);
 
 impl Witness {
-    pub(crate) fn new(audit: Audit) -> Witness {
-        Witness(Some(audit))
-    }
-
     /// A command begins, as this program with these arguments.
     ///
     /// # Errors
@@ -136,7 +132,7 @@ pub struct Audited<E> {
 impl<E> Audited<E> {
     /// This executor, with this log.
     pub fn new(executor: E, audit: Audit) -> Audited<E> {
-        let witness = Witness::new(audit);
+        let witness = Witness(Some(audit));
         Audited { executor, witness }
     }
 }

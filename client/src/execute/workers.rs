@@ -227,20 +227,12 @@ impl Workers {
     pub(crate) fn close(&self) {
         lock(&self.state).closed = true;
         self.work.notify_all();
-        self.stop_all();
-    }
-
-    /// Forgets the jobs that wait and stops those that run: no server is there to be answered.
-    pub(crate) fn stop_all(&self) {
         self.stop_because(StopReason::Disconnected);
     }
 
-    /// [`stop_all`](Self::stop_all), at once: the server is about to say that they are lost.
-    pub(crate) fn kill_all(&self) {
-        self.stop_because(StopReason::GivenUp);
-    }
-
-    fn stop_because(&self, reason: StopReason) {
+    /// Forgets the jobs that wait and stops those that run: no server is there to be answered, or it is
+    /// about to say that they are lost.
+    pub(crate) fn stop_because(&self, reason: StopReason) {
         let (waiting, open) = {
             let mut state = lock(&self.state);
             let waiting = std::mem::take(&mut state.waiting);

@@ -11,13 +11,12 @@ use crate::client::Client;
 use crate::config::{Config, ConnectError};
 use crate::connection::handshake::{self, Handshake};
 use crate::execute::executor::SharedExecutor;
+use crate::send::send_handle::Command;
 use common::limits::LINGER;
 use common::sys::resources::{self, processor_time};
 use common::sys::sync::Arc;
 use common::sys::thread;
 use common::wire::fast_encode::Prepared;
-use common::wire::message::request_line;
-use common::wire::{SendOut, method};
 use crossbeam_channel::{Receiver, bounded, select};
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::io;
@@ -165,7 +164,7 @@ impl Bench<'_> {
     /// Joins a client that a driver serves.
     fn join_peer(&mut self, name: &str, slots: u32) -> Result<Handshake, LoadError> {
         self.join(name, slots, |config| {
-            let handshake = handshake::join(config)?;
+            let handshake = handshake::join(config, None)?;
             let rank = handshake.joined.rank;
             Ok((handshake, rank))
         })
@@ -224,18 +223,7 @@ impl Bench<'_> {
         if self.plan.payload > 0 {
             words.push("-".repeat(self.plan.payload));
         }
-        let send = SendOut {
-            stdin: None,
-            detach: None,
-            command: &words,
-            to: Some(&to),
-            timeout_ms: None,
-            window: None,
-            deadline_ms: None,
-            progress: false,
-            run: None,
-        };
-        let command = Prepared::new(&request_line(&0.into(), method::SEND, send));
+        let command = Prepared::new(&Command::new(words).to(to).request_line(0));
         check_line("command", &command, joined)?;
         Ok(Sender::new(
             command,

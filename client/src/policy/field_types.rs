@@ -170,7 +170,7 @@ impl FromText for PathBuf {
 }
 
 /// The permissions that a program's new files do not get.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Umask(pub(super) u32);
 
 impl FromText for Umask {

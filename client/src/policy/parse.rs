@@ -157,14 +157,20 @@ impl Raw {
         let program_at = program.span().start;
         let env_at = self.env.iter();
         let env_at = env_at.map(|(name, value)| (name.0.0.clone(), value.span().start));
-        let from = shared::senders(self.from, &format!("commands.{name}.from"))?;
-        let shared = Shared::new(from, self.user, self.groups, self.umask, self.setuid);
+        let shared = Shared {
+            from: shared::senders(self.from, &format!("commands.{name}.from"))?,
+            user: self.user,
+            groups: self.groups,
+            umask: self.umask,
+            setuid: self.setuid,
+        };
         let shared = shared.or(defaults);
+        let values = |groups: Vec<Text<Group>>| groups.into_iter().map(|text| text.0).collect();
         Ok(Entry {
             name: name.to_owned(),
             program_at,
-            user_at: shared.user.as_ref().map(|user| user.at),
-            groups_at: shared.groups.as_ref().map(|groups| groups.at),
+            user_at: shared.user.as_ref().map(|user| user.span().start),
+            groups_at: shared.groups.as_ref().map(|groups| groups.span().start),
             env_at: env_at.collect(),
             cwd_at: self.cwd.as_ref().map_or(0, |cwd| cwd.span().start),
             command: Command {
@@ -190,9 +196,9 @@ impl Raw {
                         open_files: self.open_files.map(|files| files.0),
                     },
                     setuid: shared.setuid.unwrap_or_default(),
-                    user: shared.user.map(|user| user.value),
-                    umask: shared.umask,
-                    groups: shared.groups.map(|groups| groups.value),
+                    user: shared.user.map(|user| user.into_inner().0),
+                    umask: shared.umask.map(|text| text.0.0),
+                    groups: shared.groups.map(Spanned::into_inner).map(values),
                 },
             },
         })

@@ -47,52 +47,38 @@ impl Senders {
     /// The first part of the rule that the sender does not satisfy, and what the sender is: never
     /// what would satisfy it.
     pub(super) fn check(&self, sender: &Sender<'_>) -> Result<(), String> {
-        let tier = fault(self.tier.as_ref(), sender.tier.as_ref(), |lowest, tier| {
-            tier <= lowest
-        });
-        let role = fault(self.roles.as_ref(), sender.role.as_ref(), |roles, role| {
-            roles.iter().any(|known| **known == **role)
+        let (lowest, is) = (self.tier.as_ref(), sender.tier.as_ref());
+        let tier = fault("tier", lowest, is, |lowest, tier| tier <= lowest);
+        let (known, is) = (self.roles.as_ref(), sender.role.as_ref());
+        let role = fault("role", known, is, |known, role| {
+            known.iter().any(|known| **known == **role)
         });
         let (known, is) = (self.identities.as_ref(), sender.identity.as_ref());
-        let identity = fault(known, is, |known, identity| {
+        let identity = fault("identity", known, is, |known, identity| {
             known.iter().any(|known| **known == **identity)
         });
-        let parts = [
-            ("tier", "tier", tier),
-            ("roles", "role", role),
-            ("identities", "identity", identity),
-        ];
-        let rule = &self.rule;
-        let first = parts.into_iter().find_map(|(part, what, fault)| {
-            Some(match fault? {
-                Fault::Other(is) => format!("{rule}.{part}: its {what} is {is}"),
-                Fault::Unsaid => format!("{rule}.{part}: the server does not say its {what}"),
-            })
+        let parts = [("tier", tier), ("roles", role), ("identities", identity)];
+        let first = parts.into_iter().find_map(|(part, fault)| {
+            let fault = fault?;
+            Some(format!("{}.{part}: {fault}", self.rule))
         });
         first.map_or(Ok(()), Err)
     }
 }
 
-/// Why a part of a rule does not hold.
-enum Fault {
-    /// The sender is something else: this.
-    Other(String),
-    /// The server does not say what the sender is.
-    Unsaid,
-}
-
 /// Why a part of a rule does not hold for what a sender is; `None` if it holds, or if the rule
 /// does not have this part.
 fn fault<R, S: Display>(
+    what: &str,
     part: Option<&R>,
     is: Option<&S>,
     holds: impl Fn(&R, &S) -> bool,
-) -> Option<Fault> {
+) -> Option<String> {
     let part = part?;
     match is {
-        None => Some(Fault::Unsaid),
+        None => Some(format!("the server does not say its {what}")),
         Some(is) if holds(part, is) => None,
-        Some(is) => Some(Fault::Other(is.to_string())),
+        Some(is) => Some(format!("its {what} is {is}")),
     }
 }
 

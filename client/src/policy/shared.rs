@@ -15,17 +15,10 @@ use toml::de::{DeValue, ValueDeserializer};
 #[derive(Clone, Debug, Default)]
 pub(super) struct Shared {
     pub(super) from: Option<Senders>,
-    pub(super) user: Option<At<User>>,
-    pub(super) groups: Option<At<Vec<Group>>>,
-    pub(super) umask: Option<u32>,
+    pub(super) user: Option<Spanned<Text<User>>>,
+    pub(super) groups: Option<Spanned<Vec<Text<Group>>>>,
+    pub(super) umask: Option<Text<Umask>>,
     pub(super) setuid: Option<bool>,
-}
-
-/// A value and the byte of the file where it begins.
-#[derive(Clone, Debug)]
-pub(super) struct At<T> {
-    pub(super) at: usize,
-    pub(super) value: T,
 }
 
 /// The table `[defaults]` as it stands in the file.
@@ -60,10 +53,13 @@ impl InTable for RawSenders {
 pub(super) fn defaults(value: Spanned<DeValue<'_>>) -> Result<Shared, Fault> {
     let raw = Table::<RawDefaults>::deserialize(ValueDeserializer::from(value));
     let shared = raw.map_err(|error| of_toml(&error)).and_then(|Table(raw)| {
-        let from = senders(raw.from, "defaults.from")?;
-        Ok(Shared::new(
-            from, raw.user, raw.groups, raw.umask, raw.setuid,
-        ))
+        Ok(Shared {
+            from: senders(raw.from, "defaults.from")?,
+            user: raw.user,
+            groups: raw.groups,
+            umask: raw.umask,
+            setuid: raw.setuid,
+        })
     });
     shared.map_err(|fault| fault.within("defaults"))
 }
@@ -112,37 +108,13 @@ fn some_of<T>(
 }
 
 impl Shared {
-    pub(super) fn new(
-        from: Option<Senders>,
-        user: Option<Spanned<Text<User>>>,
-        groups: Option<Spanned<Vec<Text<Group>>>>,
-        umask: Option<Text<Umask>>,
-        setuid: Option<bool>,
-    ) -> Shared {
-        let user = user.map(|user| At {
-            at: user.span().start,
-            value: user.into_inner().0,
-        });
-        let groups = groups.map(|groups| At {
-            at: groups.span().start,
-            value: groups.into_inner().into_iter().map(|text| text.0).collect(),
-        });
-        Shared {
-            from,
-            user,
-            groups,
-            umask: umask.map(|text| text.0.0),
-            setuid,
-        }
-    }
-
     /// With the defaults for what this does not say.
     pub(super) fn or(self, defaults: &Shared) -> Shared {
         Shared {
             from: self.from.or_else(|| defaults.from.clone()),
             user: self.user.or_else(|| defaults.user.clone()),
             groups: self.groups.or_else(|| defaults.groups.clone()),
-            umask: self.umask.or(defaults.umask),
+            umask: self.umask.or(defaults.umask.clone()),
             setuid: self.setuid.or(defaults.setuid),
         }
     }

@@ -108,7 +108,7 @@ impl Processes {
     /// From now on puts on record what it runs, with which arguments, for which client; a command
     /// that cannot be on record does not run.
     pub fn with_audit(mut self, audit: Audit) -> Processes {
-        self.witness = Witness::new(audit);
+        self.witness = Witness(Some(audit));
         self
     }
 
@@ -126,16 +126,16 @@ impl Processes {
     /// The file to execute for a job, and how.
     fn plan(&self, job: &Job) -> Result<(PathBuf, Plan), ExecutionResult> {
         match &self.policy {
-            Some(policy) => match policy.plan(&Sender::from(job.origin()), job.words()) {
-                Ok(plan) => match plan.check_input(job.has_input()) {
-                    Ok(()) => Ok((PathBuf::from(&plan.argv[0]), plan)),
-                    Err(refusal) => Err(ExecutionResult::Refused(refusal.to_string())),
-                },
-                Err(refusal @ Refusal::Unstartable { .. }) => {
-                    Err(ExecutionResult::Failed(refusal.to_string()))
-                }
-                Err(refusal) => Err(ExecutionResult::Refused(refusal.to_string())),
-            },
+            Some(policy) => {
+                let answer = |refusal: Refusal| match refusal {
+                    Refusal::Unstartable { .. } => ExecutionResult::Failed(refusal.to_string()),
+                    _ => ExecutionResult::Refused(refusal.to_string()),
+                };
+                let plan = policy.plan(&Sender::from(job.origin()), job.words());
+                let plan = plan.map_err(answer)?;
+                plan.check_input(job.has_input()).map_err(answer)?;
+                Ok((PathBuf::from(&plan.argv[0]), plan))
+            }
             None => {
                 let plan = Plan {
                     command: job.words()[0].clone(),

@@ -5,10 +5,10 @@
 //! would else take a part of its input for the whole.
 
 use crate::execute::job::Job;
-use crate::execute::job::input::NextInput;
 use rustix::event::PollFlags;
 use rustix::fd::OwnedFd;
 use rustix::io::Errno;
+use std::task::Poll;
 
 pub(crate) struct Stdin {
     /// Until everything was written, or the program has closed its end.
@@ -46,9 +46,9 @@ impl Stdin {
         }
         if self.written == self.piece.len() {
             match job.next_input() {
-                NextInput::Piece(piece) => (self.piece, self.written) = (piece, 0),
-                NextInput::NotYet => return,
-                NextInput::End => {
+                Poll::Ready(Some(piece)) => (self.piece, self.written) = (piece, 0),
+                Poll::Pending => return,
+                Poll::Ready(None) => {
                     self.sink = None;
                     return;
                 }
@@ -134,6 +134,6 @@ mod tests {
         stdin.write(&job, PollFlags::ERR);
         assert!(stdin.interest(&job).is_none());
         add(&job, b"more", false);
-        assert_eq!(job.next_input(), NextInput::End);
+        assert_eq!(job.next_input(), Poll::Ready(None));
     }
 }

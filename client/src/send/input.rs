@@ -98,22 +98,13 @@ impl Drop for FlowEnd {
 ///
 /// [`SendHandle::take_input`]: crate::SendHandle::take_input
 pub struct Input {
-    send: u64,
-    connection: Arc<Connection>,
-    flow: Arc<InputFlow>,
-    is_finished: bool,
+    pub(super) send: u64,
+    pub(super) connection: Arc<Connection>,
+    pub(super) flow: Arc<InputFlow>,
+    pub(super) is_finished: bool,
 }
 
 impl Input {
-    pub(crate) fn new(send: u64, connection: Arc<Connection>, flow: Arc<InputFlow>) -> Input {
-        Input {
-            send,
-            connection,
-            flow,
-            is_finished: false,
-        }
-    }
-
     /// Says that nothing comes after what was written: programs read the end.
     pub fn finish(mut self) {
         self.is_finished = true;

@@ -5,7 +5,7 @@ use common::sys::sync::Arc;
 use common::wire::message;
 use common::wire::name::Name;
 use common::wire::{
-    self, Leftovers, OutputStream, SendConsumed, SendOutput, Status, Text, decode_output, method,
+    self, Leftovers, OutputStream, SendConsumed, Status, Text, decode_output, method,
 };
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -101,11 +101,6 @@ impl Outcome {
     }
 }
 
-/// The bytes of an `output`; `None` if it is not base64.
-pub(crate) fn output_bytes(wire: &mut SendOutput<'_>) -> Option<Vec<u8>> {
-    decode_output(wire.text.take(), wire.base64.take())
-}
-
 /// Output of a command that runs. Dropping it says that it was consumed: if the command was sent
 /// with a window, its target may write that much more.
 #[derive(Debug)]
@@ -125,7 +120,7 @@ pub struct Output {
 }
 
 /// Room for output that is in use until this is dropped.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct Credit {
     /// Bytes of the send's output that are not consumed.
     pub(crate) unconsumed: Arc<AtomicU64>,

@@ -18,7 +18,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 /// A command for others to execute.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Command {
     words: Vec<String>,
     to: Option<String>,
@@ -35,13 +35,7 @@ impl Command {
     pub fn new(words: impl IntoIterator<Item = impl Into<String>>) -> Command {
         Command {
             words: words.into_iter().map(Into::into).collect(),
-            to: None,
-            timeout: None,
-            deadline: None,
-            progress: false,
-            run: None,
-            window: None,
-            input: None,
+            ..Command::default()
         }
     }
 
@@ -201,7 +195,12 @@ impl SendHandle {
         connection: Arc<Connection>,
         input: Option<Arc<InputFlow>>,
     ) -> SendHandle {
-        let input = input.map(|flow| Input::new(id, Arc::clone(&connection), flow));
+        let input = input.map(|flow| Input {
+            send: id,
+            connection: Arc::clone(&connection),
+            flow,
+            is_finished: false,
+        });
         SendHandle {
             id,
             events,

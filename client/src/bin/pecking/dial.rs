@@ -112,27 +112,34 @@ fn notice(console: &Console, last: &mut String, what: String) {
     }
 }
 
-/// Connects on a thread of its own, so that a signal is heard meanwhile. After a signal
-/// that thread is left behind: a look-up or a connect that is under way cannot be ended.
+/// A look-up or a connect that is under way cannot be ended.
 fn dial_once(
     config: &Config,
     executor: &SharedExecutor,
     signals: &Signals,
 ) -> Result<Client, Failure> {
-    let (done, dialled) = bounded(1);
     let (config, executor) = (config.clone(), executor.clone());
-    let dialling = thread::spawn("dial", move || {
-        let _ = done.send(Client::connect(config, executor));
-    });
-    let dialling = dialling.map_err(Failure::NoThread)?;
+    let dialled = beside(signals, "dial", move || Client::connect(config, executor))?;
+    let panicked = || Failure::System {
+        what: "the connection",
+        why: "connecting panicked".into(),
+    };
+    Ok(dialled.ok_or_else(panicked)??)
+}
+
+/// Does what nothing can end on a thread of its own, so that a signal is heard meanwhile. After a
+/// signal that thread is left behind. Returns nothing if it panics.
+pub(crate) fn beside<T: Send + 'static>(
+    signals: &Signals,
+    name: &'static str,
+    act: impl FnOnce() -> T + Send + 'static,
+) -> Result<Option<T>, Failure> {
+    let (done, acted) = bounded(1);
+    let acting = thread::spawn(name, move || drop(done.send(act()))).map_err(Failure::NoThread)?;
     select! {
-        recv(dialled) -> result => {
-            let _ = dialling.join();
-            let panicked = |_| Failure::System {
-                what: "the connection",
-                why: "connecting panicked".into(),
-            };
-            Ok(result.map_err(panicked)??)
+        recv(acted) -> result => {
+            let _ = acting.join();
+            Ok(result.ok())
         }
         recv(signals) -> _ => Err(Failure::Interrupted),
     }

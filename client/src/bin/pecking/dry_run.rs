@@ -3,7 +3,7 @@
 use crate::exit_code::ExitCode;
 use crate::expected::Unreached;
 use crate::failure::Failure;
-use crate::output::node_set::fold;
+use crate::output::node_set::{A_FEW_LINES, fold};
 use crate::output::{json, print, render};
 use crate::run::plan::{Plan, Share};
 use client::{Client, Command, Reach, Selected, SelectedTarget};
@@ -18,9 +18,6 @@ const HEAD: [(&str, Align); 4] = [
     ("NAME", Align::Left),
     ("STATUS", Align::Left),
 ];
-
-/// Bytes of names that are said: a few lines of a terminal.
-const MOST_NAMES: usize = 1 << 10;
 
 /// Asks what the command would reach, and prints that. The exit code is that of a run of which every
 /// command ends well.
@@ -82,12 +79,10 @@ fn counts(targets: &[SelectedTarget], batch: Option<Share>) -> String {
     let reached = targets.iter().filter(|it| it.status == Reach::Execute);
     let names = reached.clone().filter_map(|it| it.name.as_deref());
     let names: Vec<_> = names.map(one_line).collect();
-    let folded = fold(names.iter().map(AsRef::as_ref), MOST_NAMES);
+    let folded = fold(names.iter().map(AsRef::as_ref), A_FEW_LINES);
     let batches = batch.map_or(String::new(), |batch| {
-        let of = Plan::new(targets.to_vec(), batch, None)
-            .next()
-            .map_or(0, |it| it.of);
-        format!(" in {of} batches")
+        let plan = Plan::new(targets.to_vec(), batch, None);
+        format!(" in {} batches", plan.batches.len())
     });
     let (all, reached) = (targets.len(), reached.count());
     format!("{reached} of {all} targets{batches}: {folded}")

@@ -1,12 +1,9 @@
 //! The clients that execute, as a sender sees them, and what helps if none ranks below it: a client
 //! that joins last ranks below all others of its tier.
 
-use crate::output::node_set::fold;
+use crate::output::node_set::{END_OF_A_LINE, fold};
 use client::{Client, RequestError};
 use common::terminal::escape::one_line;
-
-/// Bytes of names in a hint, which ends a line.
-const MOST_NAMES: usize = 200;
 
 #[derive(Debug, Default)]
 pub(crate) struct Executors {
@@ -34,7 +31,7 @@ impl Executors {
     /// Describes the executors above, if there are any: no wait brings them below. Says which
     /// executors rank below.
     pub(crate) fn those_above(&self) -> Option<String> {
-        let names = fold(self.above.iter().map(String::as_str), MOST_NAMES);
+        let names = fold(self.above.iter().map(String::as_str), END_OF_A_LINE);
         let above = || {
             format!(
                 "the executors here ({names}) rank above this client; those of a larger tier \

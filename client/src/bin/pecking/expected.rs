@@ -5,7 +5,7 @@
 
 use crate::exit_code::ExitCode;
 use crate::failure::Failure;
-use crate::output::node_set::fold;
+use crate::output::node_set::{A_FEW_LINES, fold};
 use crate::output::report::{Report, Sink};
 use crate::output::screen::Screen;
 use crate::own_files;
@@ -20,9 +20,6 @@ use std::io;
 
 /// The name of the file in the user's folder for settings.
 const FILE: &str = "expected.toml";
-
-/// Bytes of names in a note: a few lines of a terminal.
-const MOST_NAMES: usize = 1 << 10;
 
 /// The file.
 #[derive(Deserialize)]
@@ -156,7 +153,7 @@ impl Unreached {
         let count = self.names.len();
         let plural = if self.of == 1 { "" } else { "s" };
         let verb = if count == 1 { "was" } else { "were" };
-        let names = || fold(self.names.iter().map(String::as_str), MOST_NAMES);
+        let names = || fold(self.names.iter().map(String::as_str), A_FEW_LINES);
         let note = || {
             format!(
                 "{count} of {} expected machine{plural} {verb} not reached: {}",
@@ -170,30 +167,20 @@ impl Unreached {
 
 impl Sink for Unreached {
     fn take(&mut self, report: &Report<'_>, screen: &mut Screen) -> io::Result<()> {
-        let note = match report {
-            Report::Accepted(accepted) => {
-                self.is_for_many |= accepted.targets > 1;
-                None
-            }
+        let mut say = |note: Option<String>| note.iter().for_each(|note| screen.note(note));
+        match report {
+            Report::Accepted(accepted) => self.is_for_many |= accepted.targets > 1,
             Report::Outcome(outcome) if outcome.status != Status::Absent => {
                 outcome.name.iter().for_each(|name| self.reached(name));
-                None
             }
-            Report::Skipped(target) => {
-                target.name.iter().for_each(|name| self.reached(name));
-                None
-            }
+            Report::Skipped(target) => target.name.iter().for_each(|name| self.reached(name)),
             // There is no summary then.
-            Report::Error(problem) if problem.exit == ExitCode::NoTarget => self.note(),
+            Report::Error(problem) if problem.exit == ExitCode::NoTarget => say(self.note()),
             // After a loss nothing tells which clients it had reached.
-            Report::Error(problem) => {
-                self.is_told &= problem.exit != ExitCode::Lost;
-                None
-            }
-            Report::Summary(..) if self.is_told => self.note(),
-            _ => None,
-        };
-        note.iter().for_each(|note| screen.note(note));
+            Report::Error(problem) => self.is_told &= problem.exit != ExitCode::Lost,
+            Report::Summary(..) if self.is_told => say(self.note()),
+            _ => {}
+        }
         Ok(())
     }
 }
@@ -245,7 +232,7 @@ mod tests {
             (Some("least-loaded:web*"), ""),
         ] {
             let silent = expected(&["web[1-3]", "db1"]).expect("names").silent(to);
-            let names = fold(silent.0.iter().map(String::as_str), MOST_NAMES);
+            let names = fold(silent.0.iter().map(String::as_str), A_FEW_LINES);
             assert_eq!(names, missing, "{to:?}");
         }
     }

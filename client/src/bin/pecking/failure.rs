@@ -73,16 +73,9 @@ impl Failure {
 
     pub(crate) fn exit_code(&self) -> ExitCode {
         match self {
-            Failure::Bench(LoadError::Join { error, .. }) => match **error {
-                ConnectError::NoToken(_)
-                | ConnectError::NoTls(_)
-                | ConnectError::InTheClear { .. } => ExitCode::Usage,
-                _ => ExitCode::NotConnected,
-            },
-            Failure::Connect(
-                ConnectError::NoToken(_) | ConnectError::NoTls(_) | ConnectError::InTheClear { .. },
-            )
-            | Failure::Policy(_)
+            Failure::Bench(LoadError::Join { error, .. }) => of_connect(error),
+            Failure::Connect(error) => of_connect(error),
+            Failure::Policy(_)
             | Failure::Audit(_)
             | Failure::AnyAsRoot
             | Failure::Usage(_)
@@ -96,6 +89,15 @@ impl Failure {
             Failure::Output(_) | Failure::Input(_) => ExitCode::Failed,
             _ => ExitCode::NotConnected,
         }
+    }
+}
+
+fn of_connect(error: &ConnectError) -> ExitCode {
+    match error {
+        ConnectError::NoToken(_) | ConnectError::NoTls(_) | ConnectError::InTheClear { .. } => {
+            ExitCode::Usage
+        }
+        _ => ExitCode::NotConnected,
     }
 }
 

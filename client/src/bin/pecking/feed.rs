@@ -12,30 +12,16 @@ use std::io::{self, ErrorKind, Read, Write};
 /// Bytes that are read at a time: what a pipe holds.
 const READ: usize = 64 << 10;
 
-/// Standard input on its way to a command.
-pub(crate) struct Feed {
-    failed: Receiver<io::Error>,
-}
-
-impl Feed {
-    /// Starts to read.
-    ///
-    /// # Errors
-    /// The system has no thread left.
-    pub(crate) fn start(input: Input) -> Result<Feed, Failure> {
-        let (failure, failed) = bounded(1);
-        thread::spawn("input", move || feed(io::stdin(), input, &failure))
-            .map_err(Failure::NoThread)?;
-        Ok(Feed { failed })
-    }
-
-    /// Whether all of it could be read, as far as it was wanted. If not, the command is cancelled.
-    pub(crate) fn check(&self) -> Result<(), Failure> {
-        match self.failed.try_recv() {
-            Ok(error) => Err(Failure::Input(error)),
-            Err(_) => Ok(()),
-        }
-    }
+/// Starts to read. If not all of it can be read, as far as it is wanted, the command is cancelled, and
+/// why is told at the channel.
+///
+/// # Errors
+/// The system has no thread left.
+pub(crate) fn start(input: Input) -> Result<Receiver<io::Error>, Failure> {
+    let (failure, failed) = bounded(1);
+    thread::spawn("input", move || feed(io::stdin(), input, &failure))
+        .map_err(Failure::NoThread)?;
+    Ok(failed)
 }
 
 /// Gives a command all that there is to read.

@@ -101,18 +101,15 @@ fn tip(error: &clap::Error) -> Option<&'static str> {
         _ => "",
     };
     let wrong = text(ContextKind::InvalidArg);
-    let is_for = |name: &str| std::env::args().nth(1).is_some_and(|word| word == name);
     match error.kind() {
         ErrorKind::UnknownArgument if wrong == "-w" => Some("targets are named with --to"),
-        ErrorKind::UnknownArgument if !wrong.starts_with('-') && is_for("rerun") => {
-            Some("a file is named with --failed")
-        }
-        ErrorKind::UnknownArgument if !wrong.starts_with('-') && is_for("jobs") => {
-            Some("`pecking job ID` shows one")
-        }
-        ErrorKind::UnknownArgument if !wrong.starts_with('-') && is_for("members") => {
-            Some("`pecking run --dry-run --to SELECTOR -- x` shows some of them")
-        }
+        ErrorKind::UnknownArgument if wrong.starts_with('-') => None,
+        ErrorKind::UnknownArgument => match std::env::args().nth(1)?.as_str() {
+            "rerun" => Some("a file is named with --failed"),
+            "jobs" => Some("`pecking job ID` shows one"),
+            "members" => Some("`pecking run --dry-run --to SELECTOR -- x` shows some of them"),
+            _ => None,
+        },
         ErrorKind::ArgumentConflict if error.to_string().contains("--stdin") => {
             Some("input goes to all targets at once; send it to a part of them at a time (--to)")
         }
@@ -161,7 +158,7 @@ fn send(
     task: &Task,
 ) -> Result<ExitCode, Failure> {
     let progress = Progress::new(options.wants_progress());
-    let log = progress.shown().beside(io::stderr());
+    let log = progress.shown.clone().beside(io::stderr());
     with_log("warn", (log, cli.log_format), |console| {
         run::run(settings, options, task, progress, console)
     })
@@ -201,7 +198,7 @@ fn act(cli: &Cli, given: &config_file::Settings) -> Result<ExitCode, Failure> {
         }),
         Some(Action::Job(job)) => {
             let progress = Progress::new(job.show.wants_progress());
-            let log = progress.shown().beside(io::stderr());
+            let log = progress.shown.clone().beside(io::stderr());
             with_log("warn", (log, format), |console| {
                 jobs::follow::follow(&settings, job, progress, console)
             })

@@ -8,7 +8,7 @@ use crate::expected::Expected;
 use crate::failure::Failure;
 use crate::output::{print, table};
 use crate::settings::Settings;
-use client::{Client, Member, Right};
+use client::{Client, Right};
 use common::terminal::console::Console;
 use std::collections::BTreeSet;
 
@@ -55,7 +55,7 @@ pub(crate) fn missing(
         console.say("this client's role shows it some of the clients; others may be here as well");
     }
     client.leave();
-    let here: BTreeSet<&str> = members.iter().map(name).collect();
+    let here: BTreeSet<&str> = members.iter().map(|member| &*member.name).collect();
     let missing = expected.missing(&here);
     let exit = match missing.is_empty() {
         true => ExitCode::Done,
@@ -75,14 +75,8 @@ pub(crate) fn missing(
     Ok(exit)
 }
 
-fn name(member: &Member) -> &str {
-    &member.name
-}
-
 fn sees_all(client: &Client) -> bool {
     let joined = client.joined();
-    joined
-        .may
-        .as_ref()
-        .is_none_or(|may| may.contains(&Right::List))
+    let may = joined.may.as_ref();
+    may.is_none_or(|may| may.contains(&Right::List))
 }

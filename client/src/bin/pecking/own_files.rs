@@ -3,6 +3,7 @@
 //!
 //! A user without such a folder, or without the file, has none of them, which is no error here.
 
+use common::sys::position::Position;
 use common::terminal::escape::path_line;
 use serde::de::DeserializeOwned;
 use std::fs::File;
@@ -57,9 +58,11 @@ pub(crate) fn text(from: impl Read) -> io::Result<String> {
 
 fn place(path: &Path, text: &str, error: &toml::de::Error) -> String {
     let path = path_line(path);
-    let before = error.span().and_then(|span| text.get(..span.start));
-    match before.map(|before| before.matches('\n').count() + 1) {
-        Some(line) => format!("{path}, line {line}: "),
+    match error
+        .span()
+        .map(|span| Position::of(text.as_bytes(), span.start))
+    {
+        Some(Position { line, .. }) => format!("{path}, line {line}: "),
         None => format!("{path}: "),
     }
 }

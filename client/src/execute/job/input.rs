@@ -10,6 +10,7 @@ use common::wire::message::notification_line;
 use common::wire::{ExecutionInputConsumed, method};
 use std::collections::VecDeque;
 use std::io::{self, Read};
+use std::task::Poll;
 
 /// What has come of a job's input and was not taken yet.
 #[derive(Default)]
@@ -25,15 +26,6 @@ pub(super) struct InputBuffer {
     has_end: bool,
     /// The rest is not wanted.
     is_closed: bool,
-}
-
-/// What comes next of a job's input.
-#[derive(Debug, PartialEq, Eq)]
-pub(crate) enum NextInput {
-    Piece(Vec<u8>),
-    /// Nothing has come that was not taken.
-    NotYet,
-    End,
 }
 
 /// More input than any window: the server breaks the protocol.
@@ -105,12 +97,12 @@ impl Job {
         Ok(())
     }
 
-    /// Takes the next piece of input. [`consume_input`](Self::consume_input) says how much of it was
-    /// dealt with.
-    pub(crate) fn next_input(&self) -> NextInput {
+    /// Takes the next piece of input; nothing at its end. [`consume_input`](Self::consume_input) says how
+    /// much of it was dealt with.
+    pub(crate) fn next_input(&self) -> Poll<Option<Vec<u8>>> {
         let mut state = lock(&self.0.stop);
         let next = state.input.as_mut().map(|input| input.next());
-        next.unwrap_or(NextInput::End)
+        next.unwrap_or(Poll::Ready(None))
     }
 
     /// Whether there is more input to take, or its end.
@@ -165,15 +157,15 @@ impl InputBuffer {
         Ok(was_empty || is_last)
     }
 
-    /// Takes the next piece.
-    pub(crate) fn next(&mut self) -> NextInput {
+    /// Takes the next piece; nothing at the end.
+    pub(crate) fn next(&mut self) -> Poll<Option<Vec<u8>>> {
         match self.pieces.pop_front() {
             Some(mut piece) => {
                 piece.drain(..std::mem::take(&mut self.read));
-                NextInput::Piece(piece)
+                Poll::Ready(Some(piece))
             }
-            None if self.has_end || self.is_closed => NextInput::End,
-            None => NextInput::NotYet,
+            None if self.has_end || self.is_closed => Poll::Ready(None),
+            None => Poll::Pending,
         }
     }
 
@@ -271,16 +263,16 @@ mod tests {
     #[test]
     fn pieces_come_in_order_and_then_the_end() {
         let mut input = InputBuffer::default();
-        assert_eq!(input.next(), NextInput::NotYet);
+        assert_eq!(input.next(), Poll::Pending);
         add(&mut input, b"abc", false);
         let mut two = [0; 2];
         assert_eq!(input.copy(&mut two), Some(2));
         assert_eq!(&two, b"ab");
         add(&mut input, b"d", true);
         add(&mut input, b"after the end", false);
-        assert_eq!(input.next(), NextInput::Piece(b"c".to_vec()));
+        assert_eq!(input.next(), Poll::Ready(Some(b"c".to_vec())));
         assert_eq!(input.copy(&mut two), Some(1));
-        assert_eq!(input.next(), NextInput::End);
+        assert_eq!(input.next(), Poll::Ready(None));
         assert_eq!(input.copy(&mut two), Some(0));
     }
 
@@ -291,7 +283,7 @@ mod tests {
         assert_eq!(input.close(), Some(3));
         add(&mut input, b"de", false);
         assert_eq!(input.skip(), Some(2));
-        assert_eq!(input.next(), NextInput::End);
+        assert_eq!(input.next(), Poll::Ready(None));
     }
 
     #[test]

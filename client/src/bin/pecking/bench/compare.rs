@@ -7,6 +7,7 @@ use common::terminal::escape::one_line;
 use common::terminal::table::{Align, columns};
 use serde::Serialize;
 use serde_json::Value;
+use std::collections::BTreeMap;
 
 const HEAD: [(&str, Align); 4] = [
     ("against", Align::Left),
@@ -15,18 +16,25 @@ const HEAD: [(&str, Align); 4] = [
     ("ratio", Align::Right),
 ];
 
-/// The figures that are compared: a name, how it is taken, and how it is shown.
-type Compared = (&'static str, fn(&Figures) -> f64, fn(f64) -> String);
+/// The figures that are compared: a name for people and one for JSON, how it is taken, and how it is
+/// shown.
+type Compared = (
+    &'static str,
+    &'static str,
+    fn(&Figures) -> f64,
+    fn(f64) -> String,
+);
 
 const COMPARED: [Compared; 4] = [
     (
         "commands/s",
+        "commands_per_s",
         |run| run.commands_per_s,
         |rate| format!("{rate:.0}"),
     ),
-    ("p50", |run| run.latency_us.p50, three_digits),
-    ("p99", |run| run.latency_us.p99, three_digits),
-    ("p99.9", |run| run.latency_us.p999, three_digits),
+    ("p50", "p50", |run| run.latency_us.p50, three_digits),
+    ("p99", "p99", |run| run.latency_us.p99, three_digits),
+    ("p99.9", "p999", |run| run.latency_us.p999, three_digits),
 ];
 
 /// What `--json` says of two runs.
@@ -35,32 +43,18 @@ pub(super) struct Against<'a> {
     /// The run that was saved.
     before: &'a Figures,
     /// Now by before; `None` if that was 0.
-    ratio: Ratios,
+    ratio: BTreeMap<&'static str, Option<f64>>,
     /// The parameters that are not the same.
     differs: Vec<String>,
 }
 
-#[derive(Serialize)]
-struct Ratios {
-    commands_per_s: Option<f64>,
-    p50: Option<f64>,
-    p99: Option<f64>,
-    p999: Option<f64>,
-}
-
 impl<'a> Against<'a> {
     pub(super) fn new(before: &'a Figures, now: &Figures) -> Against<'a> {
-        let [commands_per_s, p50, p99, p999] =
-            COMPARED.map(|(_, of, _)| ratio(of(before), of(now)));
+        let ratios = COMPARED.map(|(_, name, of, _)| (name, ratio(of(before), of(now))));
         let differs = differences(&before.parameters, &now.parameters);
         Against {
             before,
-            ratio: Ratios {
-                commands_per_s,
-                p50,
-                p99,
-                p999,
-            },
+            ratio: ratios.into(),
             differs: differs.into_iter().map(|(name, ..)| name).collect(),
         }
     }
@@ -68,7 +62,7 @@ impl<'a> Against<'a> {
 
 /// Both runs, as a table.
 pub(super) fn table(before: &Figures, now: &Figures) -> String {
-    let rows = COMPARED.iter().map(|(name, of, show)| {
+    let rows = COMPARED.iter().map(|(name, _, of, show)| {
         let (before, now) = (of(before), of(now));
         let ratio = ratio(before, now).map_or("-".into(), |ratio| format!("{ratio:.2}"));
         [(*name).to_owned(), show(before), show(now), ratio]

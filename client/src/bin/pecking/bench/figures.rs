@@ -80,10 +80,9 @@ pub(super) fn per_second(count: u64, time: Duration) -> f64 {
 }
 
 /// How many outcomes of each kind there were, if any.
-pub(super) fn statuses(counts: &Counts) -> impl Iterator<Item = (&'static str, u64)> {
+pub(super) fn statuses(counts: &Counts) -> impl Iterator<Item = (Status, u64)> {
     let counts = Status::ALL.into_iter().zip(counts.outcomes);
-    let counts = counts.filter(|(_, count)| *count > 0);
-    counts.map(|(status, count)| (status.name(), count))
+    counts.filter(|(_, count)| *count > 0)
 }
 
 impl Figures {
@@ -93,8 +92,8 @@ impl Figures {
         let bytes = (plan.payload + plan.result) as f64;
         let cpu = report.cpu.as_secs_f64();
         let idle_joins = || per_second(plan.idle.into(), report.idle_joining);
-        let named = |(name, count): (&str, u64)| (name.to_owned(), count);
-        let errors = counts.errors.iter().map(|(name, count)| (*name, *count));
+        let outcomes = statuses(counts).map(|(status, count)| (status.name().to_owned(), count));
+        let errors = counts.errors.iter();
         Figures {
             format: FORMAT.into(),
             version: env!("CARGO_PKG_VERSION").into(),
@@ -108,8 +107,10 @@ impl Figures {
             commands_per_s,
             megabytes_per_s: commands_per_s * bytes / 1e6,
             latency_us: Latency::new(counts),
-            outcomes: statuses(counts).map(named).collect(),
-            errors: errors.map(named).collect(),
+            outcomes: outcomes.collect(),
+            errors: errors
+                .map(|(name, count)| ((*name).to_owned(), *count))
+                .collect(),
             idle_joins_per_s: (plan.idle > 0).then(idle_joins),
             client_cpu: per_second(1, report.elapsed) * cpu,
             client_cpu_us: match counts.done() {

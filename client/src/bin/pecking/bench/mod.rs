@@ -18,8 +18,8 @@ use crate::dial;
 use crate::exit_code::ExitCode;
 use crate::failure::Failure;
 use crate::output::print;
+use client::Config;
 use client::load::{self, End, Plan, Progress, Report};
-use client::{Config, Status};
 use common::terminal::console::Console;
 use common::terminal::escape::one_line;
 use rustix::termios::tcgetwinsize;
@@ -117,8 +117,7 @@ fn exit(report: &Report) -> ExitCode {
         End::Interrupted => ExitCode::Interrupted,
         End::Lost(_) => ExitCode::Lost,
     };
-    let outcomes = Status::ALL.into_iter().zip(report.counts.outcomes);
-    let outcomes = outcomes.filter(|(_, count)| *count > 0);
+    let outcomes = figures::statuses(&report.counts);
     let outcomes = outcomes.map(|(status, _)| ExitCode::of_status(status));
     let errors = report.counts.errors.keys().map(|reason| match *reason {
         "no_target" => ExitCode::NoTarget,

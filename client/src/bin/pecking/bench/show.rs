@@ -78,7 +78,8 @@ fn outcomes(counts: &Counts) -> String {
         .iter()
         .map(|(reason, count)| (*reason, *count));
     let open = (counts.open > 0).then_some(("not answered", counts.open));
-    let named = statuses(counts).chain(errors).chain(open);
+    let named = statuses(counts).map(|(status, count)| (status.name(), count));
+    let named = named.chain(errors).chain(open);
     let named: Vec<_> = named
         .map(|(name, count)| format!("{count} {name}"))
         .collect();

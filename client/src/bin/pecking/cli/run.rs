@@ -8,7 +8,7 @@ use crate::output::save::SavedLines;
 use crate::run::again::Again;
 use crate::run::plan::{Plan, Share};
 use crate::run::saved::SavedRun;
-use crate::targets::{self, ListFile, read_list};
+use crate::targets::{self, STANDARD_INPUT, read_list};
 use clap::Args;
 use client::{Command, SelectedTarget};
 use common::limits::MAX_INPUT_WINDOW;
@@ -59,7 +59,7 @@ pub(crate) struct Run {
         conflicts_with = "to",
         allow_hyphen_values = true
     )]
-    to_file: Option<ListFile>,
+    to_file: Option<String>,
 
     #[command(flatten)]
     pub(crate) options: RunOptions,
@@ -118,7 +118,7 @@ pub(crate) struct RunOptions {
 
     /// How long the command may take in all, waiting included
     #[arg(long, value_name = "DURATION", value_parser = args::positive_duration, allow_hyphen_values = true)]
-    deadline: Option<Duration>,
+    pub(crate) deadline: Option<Duration>,
 
     /// Run on so many targets at once, or on so many of a hundred (10%), by their ranks; the next
     /// batch starts when all of one have ended
@@ -128,7 +128,7 @@ pub(crate) struct RunOptions {
     /// With --batch: wait so long between two batches
     #[arg(long, value_name = "DURATION", value_parser = args::positive_duration, allow_hyphen_values = true,
           help_heading = "Batches")]
-    pause: Option<Duration>,
+    pub(crate) pause: Option<Duration>,
 
     /// With --batch: start the next batch only while at most so many targets (or so many of a
     /// hundred) have failed, that is, did not end with 0 [default: 0]
@@ -165,7 +165,7 @@ impl Run {
     /// Reads the targets from the file that is to have them.
     pub(crate) fn read_targets(&mut self) -> Result<(), Failure> {
         if let Some(file) = &self.to_file {
-            if self.options.stdin && *file == ListFile::StandardInput {
+            if self.options.stdin && file == STANDARD_INPUT {
                 let twice = "--to-file - and --stdin both read standard input; name a file for one";
                 return Err(Failure::Usage(twice.into()));
             }
@@ -245,16 +245,6 @@ impl RunOptions {
     pub(crate) fn wants_progress(&self) -> bool {
         let is_typed = self.stdin && io::stdin().is_terminal();
         self.show.wants_progress() && !self.dry_run && !is_typed
-    }
-
-    /// How long all of it may take.
-    pub(crate) fn deadline(&self) -> Option<Duration> {
-        self.deadline
-    }
-
-    /// How long to wait between two batches.
-    pub(crate) fn pause(&self) -> Duration {
-        self.pause.unwrap_or_default()
     }
 
     /// The first option that says what is between two batches.

@@ -7,7 +7,6 @@ use crate::output::grouped::Grouped;
 use crate::output::json::JsonLines;
 use crate::output::live::Live;
 use crate::output::report::Sink;
-use crate::output::screen::ScreenOptions;
 use clap::{Args, ColorChoice};
 use std::path::PathBuf;
 
@@ -78,13 +77,9 @@ impl ShowOptions {
         !self.quiet && !self.no_progress
     }
 
-    /// How the output looks.
-    pub(crate) fn screen(&self, raw: bool) -> ScreenOptions {
-        ScreenOptions {
-            raw,
-            colours: colours(self.color),
-            is_quiet: self.quiet,
-        }
+    /// Whether there are colours; `None`: at a terminal.
+    pub(crate) fn colours(&self) -> Option<bool> {
+        colours(self.color)
     }
 
     /// The exit code of the program when there are no commands that it could be of.

@@ -34,8 +34,8 @@ pub(crate) fn follow(
         .follow(options.job, options.follow)
         .map_err(|error| not_there(options.job, error))?;
     let listed = listed(&client, options.job);
-    let shown = progress.shown();
-    let screen = Screen::own(options.show.screen(settings.raw), progress);
+    let shown = progress.shown.clone();
+    let screen = Screen::own(&options.show, settings.raw, progress);
     let (client, job) = (Arc::new(client), Arc::new(job));
     let followed = Arc::clone(&job);
     let reports = Reports {

@@ -6,7 +6,7 @@
 
 use crate::exit_code::ExitCode;
 use crate::failure::Failure;
-use crate::output::report::{Piece, Problem, Report, Sink};
+use crate::output::report::{Problem, Report, Sink};
 use crate::output::screen::Screen;
 use client::{Name, OutputStream};
 use common::terminal::escape::path_line;
@@ -119,17 +119,15 @@ impl OutputFolder {
         }
         self.open = 0;
     }
-
-    fn write(&mut self, piece: &Piece<'_>) {
-        let path = self.path(piece.member, piece.name, piece.stream);
-        self.add(&path, piece.bytes);
-    }
 }
 
 impl Sink for OutputFolder {
     fn take(&mut self, report: &Report<'_>, _: &mut Screen) -> io::Result<()> {
         match report {
-            Report::Output(piece) => self.write(piece),
+            Report::Output(piece) => {
+                let path = self.path(piece.member, piece.name, piece.stream);
+                self.add(&path, piece.bytes);
+            }
             // Both files are there for each target at which it ran, so that an older file in the
             // folder is not taken for this one.
             Report::Outcome(outcome) if outcome.status.has_started() => {
@@ -165,6 +163,7 @@ impl Sink for OutputFolder {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::output::report::Piece;
     use crate::output::screen::testing::TestScreen;
     use crate::output::stream::Look;
     use crate::output::testing::outcome;

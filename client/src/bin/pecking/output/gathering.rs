@@ -11,14 +11,16 @@ use client::{Outcome, OutputStream};
 use common::terminal::escape::one_line;
 use std::collections::{BTreeMap, HashMap, HashSet};
 
+const STREAMS: [OutputStream; 2] = [OutputStream::Stdout, OutputStream::Stderr];
+
 /// Gathers what the targets of one command write.
 pub(crate) struct Gathering {
     most: usize,
     held: usize,
     /// By number, the targets that have not ended.
     running: HashMap<u64, Gathered>,
-    stdout: Groups,
-    stderr: Groups,
+    /// Of each stream.
+    groups: [Groups; 2],
     /// By how it ended, the names.
     endings: BTreeMap<String, Vec<String>>,
     passed_on: HashSet<u64>,
@@ -28,8 +30,8 @@ pub(crate) struct Gathering {
 struct Gathered {
     name: String,
     rank: u32,
-    stdout: Vec<u8>,
-    stderr: Vec<u8>,
+    /// To each stream.
+    written: [Vec<u8>; 2],
 }
 
 /// The names of the targets, by what they wrote.
@@ -58,8 +60,7 @@ impl Gathering {
             most,
             held: 0,
             running: HashMap::new(),
-            stdout: Groups::default(),
-            stderr: Groups::default(),
+            groups: Default::default(),
             endings: BTreeMap::new(),
             passed_on: HashSet::new(),
         }
@@ -76,19 +77,18 @@ impl Gathering {
         }
         let gathered = self.running.entry(piece.member);
         let gathered = gathered.or_insert_with(|| Gathered::new(piece));
-        gathered.stream(piece.stream).extend_from_slice(piece.bytes);
+        gathered.written[piece.stream as usize].extend_from_slice(piece.bytes);
         self.held += piece.bytes.len();
         while self.held > self.most
-            && let Some((member, mut gathered)) = self.take_longest()
+            && let Some((member, gathered)) = self.take_longest()
         {
-            for stream in [OutputStream::Stdout, OutputStream::Stderr] {
-                let bytes = std::mem::take(gathered.stream(stream));
+            for (stream, bytes) in STREAMS.into_iter().zip(&gathered.written) {
                 pass_on(&Piece {
                     member,
                     name: &gathered.name,
                     rank: gathered.rank,
                     stream,
-                    bytes: &bytes,
+                    bytes,
                 })?;
             }
         }
@@ -133,16 +133,10 @@ impl Gathering {
             format!("{folded}: {how}")
         });
         AllGathered {
-            streams: [
-                (
-                    OutputStream::Stdout,
-                    std::mem::take(&mut self.stdout).sorted(),
-                ),
-                (
-                    OutputStream::Stderr,
-                    std::mem::take(&mut self.stderr).sorted(),
-                ),
-            ],
+            streams: STREAMS.map(|stream| {
+                let groups = std::mem::take(&mut self.groups[stream as usize]);
+                (stream, groups.sorted())
+            }),
             endings: endings.collect(),
         }
     }
@@ -150,7 +144,10 @@ impl Gathering {
     /// Adds what a target wrote to the groups.
     fn put(&mut self, gathered: Gathered) {
         let (all, name) = (gathered.bytes(), one_line(&gathered.name));
-        let new = self.stdout.put(gathered.stdout, &name) + self.stderr.put(gathered.stderr, &name);
+        let streams = self.groups.iter_mut().zip(gathered.written);
+        let new: usize = streams
+            .map(|(groups, written)| groups.put(written, &name))
+            .sum();
         self.held -= all - new;
     }
 }
@@ -161,20 +158,12 @@ impl Gathered {
         Gathered {
             name: first.name.to_owned(),
             rank: first.rank,
-            stdout: Vec::new(),
-            stderr: Vec::new(),
-        }
-    }
-
-    fn stream(&mut self, stream: OutputStream) -> &mut Vec<u8> {
-        match stream {
-            OutputStream::Stdout => &mut self.stdout,
-            OutputStream::Stderr => &mut self.stderr,
+            written: Default::default(),
         }
     }
 
     fn bytes(&self) -> usize {
-        self.stdout.len() + self.stderr.len()
+        self.written.iter().map(Vec::len).sum()
     }
 }
 

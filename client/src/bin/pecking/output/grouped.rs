@@ -35,24 +35,22 @@ impl Sink for Grouped {
             Report::Accepted(accepted) => {
                 self.targets += accepted.targets;
                 self.live.name_lines(screen);
-                Ok(())
             }
-            Report::Started { .. } | Report::Target(_) | Report::Skipped(_) => Ok(()),
-            Report::Batch(batch) => {
-                screen.note(&batch.text());
-                Ok(())
+            Report::Started { .. } | Report::Target(_) | Report::Skipped(_) => {}
+            Report::Batch(batch) => screen.note(&batch.text()),
+            Report::Output(piece) => {
+                let live = &mut self.live;
+                let pass_on = |piece: &Piece<'_>| live.write(piece, screen);
+                self.gathering.add(piece, pass_on)?;
             }
-            Report::Output(piece) => self.gather(piece, screen),
-            Report::Outcome(outcome) => self.end(outcome, screen),
-            Report::Error(problem) => {
-                screen.say(&problem.message);
-                Ok(())
-            }
+            Report::Outcome(outcome) => self.end(outcome, screen)?,
+            Report::Error(problem) => screen.say(&problem.message),
             Report::Summary(summary, _) => {
                 self.print(screen)?;
-                summary.say(screen)
+                summary.say(screen)?;
             }
         }
+        Ok(())
     }
 }
 
@@ -71,18 +69,13 @@ impl Grouped {
         }
     }
 
-    fn gather(&mut self, piece: &Piece<'_>, screen: &mut Screen) -> io::Result<()> {
-        let live = &mut self.live;
-        self.gathering.add(piece, |piece| live.write(piece, screen))
-    }
-
     fn end(&mut self, outcome: &Outcome, screen: &mut Screen) -> io::Result<()> {
         if let Some(member) = outcome.member
             && !self.gathering.end(member)
         {
             self.live.finish(Some(member), screen)?;
         }
-        let is_told = self.targets > 1 && !screen.is_quiet() && is_in_summary(outcome);
+        let is_told = self.targets > 1 && !screen.is_quiet && is_in_summary(outcome);
         if is_remarkable(outcome) && !is_told {
             self.gathering.remark(outcome);
         }

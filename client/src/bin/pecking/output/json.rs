@@ -228,7 +228,7 @@ impl<'a> Line<'a> {
     fn summary(summary: &'a Summary, exit: ExitCode) -> Line<'a> {
         let (mut exit_codes, mut signals) = (BTreeMap::new(), BTreeMap::new());
         let mut statuses = BTreeMap::new();
-        for (end, names) in summary.others() {
+        for (end, names) in &summary.others {
             let names = names.as_slice();
             match end {
                 End::Exit(code) => drop(exit_codes.insert(*code, names)),
@@ -237,20 +237,20 @@ impl<'a> Line<'a> {
                 End::Skipped => drop(statuses.insert(SKIPPED, names)),
             }
         }
-        let slowest = summary.slowest().iter().map(|(took, name)| Slow {
+        let slowest = summary.slowest.iter().map(|(took, name)| Slow {
             name,
             elapsed_ms: ms(*took),
         });
         Line::Summary(Counts {
-            targets: summary.targets(),
-            succeeded: summary.succeeded(),
+            targets: summary.targets,
+            succeeded: summary.succeeded,
             exit_codes,
             signals,
             statuses,
             missing: summary.missing(),
             open: Some(summary.open()).filter(|open| *open > 0),
             slowest: slowest.collect(),
-            elapsed_ms: ms(summary.elapsed()),
+            elapsed_ms: ms(summary.began.elapsed()),
             exit_code: exit.code(),
         })
     }

@@ -22,42 +22,42 @@ pub(crate) struct Live {
 impl Sink for Live {
     fn take(&mut self, report: &Report<'_>, screen: &mut Screen) -> io::Result<()> {
         match report {
-            Report::Accepted(accepted) if accepted.targets > 1 => {
-                self.name_lines(screen);
-                Ok(())
-            }
+            Report::Accepted(accepted) if accepted.targets > 1 => self.name_lines(screen),
             Report::Accepted(_)
             | Report::Started { .. }
             | Report::Target(_)
-            | Report::Skipped(_) => Ok(()),
+            | Report::Skipped(_) => {}
             Report::Batch(batch) => {
                 screen.flush()?;
                 screen.note(&batch.text());
-                Ok(())
             }
-            Report::Output(piece) => self.write(piece, screen),
+            Report::Output(piece) => self.write(piece, screen)?,
             Report::Outcome(outcome) => {
                 self.finish(outcome.member, screen)?;
-                say_outcome(outcome, screen)
+                // Unless it is as it should be.
+                if is_remarkable(outcome) {
+                    screen.flush()?;
+                    screen.say(&render::outcome(outcome));
+                }
             }
             Report::Error(problem) => {
                 self.finish(None, screen)?;
                 screen.say(&problem.message);
-                Ok(())
             }
             // After the loss of the server, lines are left that no outcome has ended.
             Report::Summary(summary, _) => {
                 self.finish(None, screen)?;
-                summary.say(screen)
+                summary.say(screen)?;
             }
         }
+        Ok(())
     }
 }
 
 impl Live {
     /// From now on each line has the name of its target in front.
     pub(crate) fn name_lines(&mut self, screen: &Screen) {
-        let lines = || NamedLines::new(LONGEST_LINE).looking(screen.looks());
+        let lines = || NamedLines::new(LONGEST_LINE, screen.looks());
         self.lines.get_or_insert_with(lines);
     }
 
@@ -77,15 +77,6 @@ impl Live {
         let whole = lines.add(Source::of(SEND, piece), piece.name, piece.bytes);
         write_whole(&whole, screen)
     }
-}
-
-/// Says how it ended at a target, unless that is as it should be.
-fn say_outcome(outcome: &Outcome, screen: &mut Screen) -> io::Result<()> {
-    if is_remarkable(outcome) {
-        screen.flush()?;
-        screen.say(&render::outcome(outcome));
-    }
-    Ok(())
 }
 
 /// Whether there is more to say of an outcome than that all went well.

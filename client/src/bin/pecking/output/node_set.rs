@@ -9,6 +9,15 @@ use std::fmt::Write;
 /// Digits of a number that is folded: 64 bits hold it. Longer ones count as letters.
 const MOST_DIGITS: usize = 18;
 
+/// Bytes of names that are said by themselves: a few lines of a terminal.
+pub(crate) const A_FEW_LINES: usize = 1 << 10;
+
+/// Bytes of names at the end of a line.
+pub(crate) const END_OF_A_LINE: usize = 200;
+
+/// Bytes of names in a question or an announcement: two rows of a terminal.
+pub(crate) const TWO_ROWS: usize = 120;
+
 /// A name without one of its numbers: what comes before that, and after it.
 type Rest<'a> = (&'a str, &'a str);
 

@@ -59,21 +59,15 @@ struct Unfinished {
 }
 
 impl NamedLines {
-    /// Cuts lines that are longer than this, in bytes.
-    pub(crate) fn new(longest: usize) -> NamedLines {
+    /// Cuts lines that are longer than this, in bytes. They look so on standard output and on standard
+    /// error.
+    pub(crate) fn new(longest: usize, looks: [Look; 2]) -> NamedLines {
         NamedLines {
             longest,
-            looks: [Look::default(); 2],
+            looks,
             held: 0,
             unfinished: BTreeMap::new(),
         }
-    }
-
-    /// Has lines look so on standard output and on standard error. Without this they are as they
-    /// came.
-    pub(crate) fn looking(mut self, looks: [Look; 2]) -> NamedLines {
-        self.looks = looks;
-        self
     }
 
     /// Takes bytes of a source, and returns the lines that are now whole or too long. Lines of
@@ -239,7 +233,7 @@ mod tests {
     }
 
     fn prefixed(longest: usize, pieces: &[&[u8]]) -> Vec<u8> {
-        let mut lines = NamedLines::new(longest);
+        let mut lines = NamedLines::new(longest, Default::default());
         let pieces: Vec<_> = pieces.iter().map(|piece| (A, *piece)).collect();
         let mut out = written(&mut lines, &pieces);
         out.extend(lines.finish(A.send, None).stdout);
@@ -273,7 +267,7 @@ mod tests {
 
     #[test]
     fn past_what_is_held_in_all_the_longest_line_is_cut() {
-        let mut lines = NamedLines::new(LONGEST_LINE);
+        let mut lines = NamedLines::new(LONGEST_LINE, Default::default());
         let source = |member: u64| Source {
             member,
             is_stderr: member == 3,
@@ -309,7 +303,7 @@ mod tests {
             is_escaped: true,
             is_coloured: true,
         };
-        let mut lines = NamedLines::new(LONGEST_LINE).looking([look, Look::default()]);
+        let mut lines = NamedLines::new(LONGEST_LINE, [look, Look::default()]);
         let whole = lines.add(A, "web1", b"a\x1b[2J\tb\xff\n");
         let shown = String::from_utf8(whole.stdout).expect("text");
         let (name, rest) = shown.split_once("web1:").expect("a name");

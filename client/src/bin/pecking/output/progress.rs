@@ -23,9 +23,10 @@ const CLEAR: &[u8] = b"\r\x1b[2K";
 /// The progress line, if there is one.
 pub(crate) struct Progress {
     bar: Option<ProgressBar>,
-    shown: Shown,
+    /// Whether the line is on the screen, for other threads that write there.
+    pub(crate) shown: Shown,
     is_wide: Option<bool>,
-    began: Instant,
+    pub(crate) began: Instant,
     due: Instant,
 }
 
@@ -63,23 +64,9 @@ impl Progress {
         }
     }
 
-    /// Whether the line is on the screen, for other threads that write there.
-    pub(crate) fn shown(&self) -> Shown {
-        self.shown.clone()
-    }
-
-    /// Clears the line, if it is there.
-    pub(crate) fn hide(&self) {
-        self.shown.hide();
-    }
-
     /// When to draw it again, if at all.
     pub(crate) fn due(&self) -> Option<Instant> {
         self.bar.as_ref().map(|_| self.due)
-    }
-
-    pub(crate) fn elapsed(&self) -> Duration {
-        self.began.elapsed()
     }
 
     /// Draws it; the cursor is at the start of a line, or on this one.

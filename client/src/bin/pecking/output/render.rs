@@ -163,12 +163,6 @@ impl Style {
         }
     }
 
-    /// [`outcome`], folded like the output of other clients.
-    /// `command` stands in front, if it is to be named.
-    pub(crate) fn outcome(self, command: &str, outcome: &Outcome) -> String {
-        self.line(&format!("{command}{}", self::outcome(outcome)))
-    }
-
     /// A line of this client that repeats text of others, which is escaped already.
     pub(crate) fn line(self, line: &str) -> String {
         let line = match self.margin() {

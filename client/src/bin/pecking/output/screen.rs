@@ -1,12 +1,12 @@
 //! Where a run writes: its two streams, and the progress line between them.
 
+use crate::cli::ShowOptions;
 use crate::output::progress::{Part, Progress};
 use crate::output::stream::{Look, Stream};
 use client::OutputStream;
 use std::fs::File;
 use std::io::{self, BufWriter, IsTerminal};
 use std::os::fd::AsFd;
-use std::time::{Duration, Instant};
 
 /// Bytes that one write to standard output takes: as many as a pipe holds.
 const BLOCK: usize = 64 << 10;
@@ -15,30 +15,22 @@ pub(crate) struct Screen {
     stdout: Stream,
     stderr: Stream,
     /// The progress line, which is not there while anything else is written to a terminal.
-    progress: Progress,
+    pub(crate) progress: Progress,
     /// Whether only errors are said.
-    is_quiet: bool,
-}
-
-/// How the streams of this process look.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct ScreenOptions {
-    /// Whether control characters of other clients reach a terminal.
-    pub(crate) raw: bool,
-    /// Whether there are colours; `None`: at a terminal.
-    pub(crate) colours: Option<bool>,
     pub(crate) is_quiet: bool,
 }
 
 impl Screen {
     /// The streams of this process. Standard output is written in blocks: the standard library
-    /// writes it line by line, which costs a system call for each piece of text.
-    pub(crate) fn own(options: ScreenOptions, progress: Progress) -> io::Result<Screen> {
+    /// writes it line by line, which costs a system call for each piece of text. `raw`: control
+    /// characters of other clients reach a terminal.
+    pub(crate) fn own(show: &ShowOptions, raw: bool, progress: Progress) -> io::Result<Screen> {
         let stdout = File::from(io::stdout().as_fd().try_clone_to_owned()?);
         let stderr = io::stderr();
+        let colours = show.colours();
         let look = |is_terminal: bool| Look {
-            is_escaped: is_terminal && !options.raw,
-            is_coloured: options.colours.unwrap_or(is_terminal),
+            is_escaped: is_terminal && !raw,
+            is_coloured: colours.unwrap_or(is_terminal),
         };
         let are_terminals = (stdout.is_terminal(), stderr.is_terminal());
         let stdout = BufWriter::with_capacity(BLOCK, stdout);
@@ -46,13 +38,13 @@ impl Screen {
             stdout: Stream::new(stdout, are_terminals.0, look(are_terminals.0)),
             stderr: Stream::new(stderr, are_terminals.1, look(are_terminals.1)),
             progress,
-            is_quiet: options.is_quiet,
+            is_quiet: show.quiet,
         })
     }
 
     /// How text of other clients looks on standard output and on standard error.
     pub(crate) fn looks(&self) -> [Look; 2] {
-        [self.stdout.look(), self.stderr.look()]
+        [self.stdout.look, self.stderr.look]
     }
 
     /// Writes bytes of another client. Only standard output has errors.
@@ -81,10 +73,6 @@ impl Screen {
         }
     }
 
-    pub(crate) fn is_quiet(&self) -> bool {
-        self.is_quiet
-    }
-
     /// Nothing comes that could complete a character on standard output.
     pub(crate) fn finish(&mut self) -> io::Result<()> {
         self.stdout.finish()
@@ -97,19 +85,9 @@ impl Screen {
 
     /// Makes room for a stream that is the terminal of the progress line too.
     fn clear_for(&self, stream: OutputStream) {
-        if stream == OutputStream::Stderr || self.stdout.is_terminal() {
-            self.progress.hide();
+        if stream == OutputStream::Stderr || self.stdout.is_terminal {
+            self.progress.shown.hide();
         }
-    }
-
-    /// When to draw the progress line again, if at all.
-    pub(crate) fn progress_due(&self) -> Option<Instant> {
-        self.progress.due()
-    }
-
-    /// How long the progress line has been there.
-    pub(crate) fn elapsed(&self) -> Duration {
-        self.progress.elapsed()
     }
 
     /// Draws the progress line, unless a line of output has not ended.
@@ -126,7 +104,7 @@ impl Screen {
     /// Says something on standard error, on a line of its own.
     pub(crate) fn say(&mut self, line: &str) {
         self.clear_for(OutputStream::Stderr);
-        if self.stdout.is_terminal() && self.stderr.is_terminal() {
+        if self.stdout.is_terminal && self.stderr.is_terminal {
             let ended = self.stdout.end_line();
             let _ = ended.and_then(|()| self.stdout.flush());
         }

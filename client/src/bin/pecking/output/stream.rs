@@ -8,8 +8,8 @@ use std::io::{self, Write};
 /// A stream of this process, or what stands for it in a test.
 pub(crate) struct Stream {
     out: Box<dyn Write + Send>,
-    look: Look,
-    is_terminal: bool,
+    pub(crate) look: Look,
+    pub(crate) is_terminal: bool,
     /// The state of escaping a text that comes in pieces.
     escaper: Escaper,
     /// The start of a character that is not complete yet.
@@ -37,14 +37,6 @@ impl Stream {
             incomplete: Vec::new(),
             is_at_line_start: true,
         }
-    }
-
-    pub(crate) fn look(&self) -> Look {
-        self.look
-    }
-
-    pub(crate) fn is_terminal(&self) -> bool {
-        self.is_terminal
     }
 
     /// Whether a line may begin here, as far as anything shows.

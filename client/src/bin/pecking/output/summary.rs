@@ -1,7 +1,7 @@
 //! How a send to several targets went: counts, and the names of those that failed, by how it ended
 //! there.
 
-use crate::output::node_set::fold;
+use crate::output::node_set::{A_FEW_LINES, fold};
 use crate::output::render;
 use crate::output::screen::Screen;
 use client::{Outcome, SelectedTarget, Status, Tally};
@@ -9,9 +9,6 @@ use common::terminal::escape::one_line;
 use std::collections::BTreeMap;
 use std::io;
 use std::time::{Duration, Instant};
-
-/// Bytes of the names for each way to end: a few lines of a terminal.
-const MOST_NAMES: usize = 1 << 10;
 
 /// How many of the slowest targets are named.
 const SLOWEST: usize = 3;
@@ -22,19 +19,19 @@ const WORTH_A_LINE: Duration = Duration::from_secs(1);
 /// The server's count as one line, without names. Of those that are done for the server, so many did not end
 /// with 0: they have failed.
 pub(crate) fn tally(tally: &Tally, not_zero: u32) -> String {
-    let counts = Status::ALL.map(|status| match (status, tally.of(status)) {
-        (Status::Done, count) => (status, count.saturating_sub(not_zero)),
-        (Status::Failed, count) => (status, count + not_zero),
-        other => other,
+    let parts = parts(|status| match status {
+        Status::Done => tally.of(status).saturating_sub(not_zero),
+        Status::Failed => tally.of(status) + not_zero,
+        _ => tally.of(status),
     });
-    let counts = counts.iter().filter(|(_, count)| *count > 0);
-    let parts = counts.map(|(status, count)| counted(*status, *count as usize));
     line(tally.targets(), &parts.collect::<Vec<_>>())
 }
 
-/// `3 timed out`
-fn counted(status: Status, count: usize) -> String {
-    format!("{count} {}", words(status))
+/// What there is of each kind: `3 timed out`.
+fn parts(count: impl Fn(Status) -> u32) -> impl Iterator<Item = String> {
+    let counts = Status::ALL.map(|status| (status, count(status)));
+    let counts = counts.into_iter().filter(|(_, count)| *count > 0);
+    counts.map(|(status, count)| format!("{count} {}", words(status)))
 }
 
 fn words(status: Status) -> String {
@@ -62,17 +59,18 @@ pub(crate) enum End {
 /// Counts outcomes as they come.
 #[derive(Debug)]
 pub(crate) struct Summary {
-    targets: u32,
-    /// Whether those without an outcome may still have one.
-    goes_on: bool,
-    began: Instant,
-    succeeded: u32,
+    pub(crate) targets: u32,
+    /// Whether those without an outcome may still have one, though nothing more is told here.
+    pub(crate) goes_on: bool,
+    pub(crate) began: Instant,
+    /// At how many targets it ended with 0.
+    pub(crate) succeeded: u32,
     /// Those that ran to their end count as failed unless they ended with 0.
     counts: Tally,
-    /// The names of the targets at which it did not end with 0.
-    others: BTreeMap<End, Vec<String>>,
+    /// The names of the targets at which it did not end with 0, by how it ended.
+    pub(crate) others: BTreeMap<End, Vec<String>>,
     /// The targets that took longest, the slowest first.
-    slowest: Vec<(Duration, String)>,
+    pub(crate) slowest: Vec<(Duration, String)>,
 }
 
 impl Default for Summary {
@@ -91,11 +89,6 @@ impl Default for Summary {
 }
 
 impl Summary {
-    /// Expects outcomes of so many targets more.
-    pub(crate) fn expect(&mut self, targets: u32) {
-        self.targets += targets;
-    }
-
     /// Counts an outcome. A command that ran and did not end with 0 has failed.
     pub(crate) fn add(&mut self, outcome: &Outcome) {
         // As a selector names it: a rank is a number there.
@@ -138,23 +131,9 @@ impl Summary {
         }
     }
 
-    pub(crate) fn targets(&self) -> u32 {
-        self.targets
-    }
-
-    /// At how many targets it ended with 0.
-    pub(crate) fn succeeded(&self) -> u32 {
-        self.succeeded
-    }
-
     /// At how many targets it has ended, and not with 0.
     pub(crate) fn failed(&self) -> u32 {
         self.counts.targets() - self.succeeded
-    }
-
-    /// The command goes on, though nothing more is told of it here.
-    pub(crate) fn goes_on(&mut self) {
-        self.goes_on = true;
     }
 
     /// How many targets have no outcome, and have none any more: they are lost.
@@ -170,24 +149,10 @@ impl Summary {
         self.untold() - self.missing()
     }
 
-    fn untold(&self) -> u32 {
+    /// How many targets have no outcome so far.
+    pub(crate) fn untold(&self) -> u32 {
         let told = self.counts.targets() + self.skipped();
         self.targets.saturating_sub(told)
-    }
-
-    /// The names of the targets at which it did not end with 0, by how it ended.
-    pub(crate) fn others(&self) -> &BTreeMap<End, Vec<String>> {
-        &self.others
-    }
-
-    /// The targets that took longest, the slowest first.
-    pub(crate) fn slowest(&self) -> &[(Duration, String)] {
-        &self.slowest
-    }
-
-    /// How long it took so far.
-    pub(crate) fn elapsed(&self) -> Duration {
-        self.began.elapsed()
     }
 
     /// Says it on standard error, if there were several targets.
@@ -202,19 +167,17 @@ impl Summary {
     /// A line with the counts, one for each way in which it did not end with 0, and the slowest.
     fn text(&self) -> String {
         let missing = self.missing();
-        let counts = Status::ALL.map(|status| match status {
-            Status::Lost => (status, self.counts.of(status) + missing),
-            status => (status, self.counts.of(status)),
+        let parts = parts(|status| match status {
+            Status::Lost => self.counts.of(status) + missing,
+            status => self.counts.of(status),
         });
-        let counts = counts.into_iter().filter(|(_, count)| *count > 0);
-        let parts = counts.map(|(status, count)| counted(status, count as usize));
         let skipped = self.skipped();
         let skipped = (skipped > 0).then(|| format!("{skipped} {SKIPPED}"));
         let open = (self.open() > 0).then(|| format!("{} open", self.open()));
         let parts: Vec<_> = parts.chain(skipped).chain(open).collect();
         let mut text = line(self.targets, &parts);
         for (end, names) in &self.others {
-            let folded = fold(names.iter().map(String::as_str), MOST_NAMES);
+            let folded = fold(names.iter().map(String::as_str), A_FEW_LINES);
             text += &format!("\n  {}: {folded}", end.text());
         }
         let is_slow = |(slowest, _): &(Duration, String)| *slowest >= WORTH_A_LINE;
@@ -254,8 +217,10 @@ mod tests {
     use crate::output::testing::outcome;
 
     fn summary(targets: u32, outcomes: impl IntoIterator<Item = Outcome>) -> Summary {
-        let mut summary = Summary::default();
-        summary.expect(targets);
+        let mut summary = Summary {
+            targets,
+            ..Summary::default()
+        };
         for outcome in outcomes {
             summary.add(&outcome);
         }

@@ -31,29 +31,15 @@ pub(crate) enum Ask {
 
 #[derive(Helper, Validator)]
 pub(super) struct Assistant {
-    hook: Hook,
-    asks: Sender<Ask>,
-    known: RefCell<Known>,
-    hinter: HistoryHinter,
+    pub(super) hook: Hook,
+    pub(super) asks: Sender<Ask>,
+    pub(super) known: RefCell<Known>,
+    pub(super) hinter: HistoryHinter,
     /// Whether the line has nothing in it, as of the last change.
-    is_empty: Cell<bool>,
+    pub(super) is_empty: Cell<bool>,
 }
 
 impl Assistant {
-    pub(super) fn new(hook: Hook, asks: Sender<Ask>) -> Assistant {
-        Assistant {
-            hook,
-            asks,
-            known: RefCell::default(),
-            hinter: HistoryHinter::new(),
-            is_empty: Cell::new(true),
-        }
-    }
-
-    pub(super) fn is_line_empty(&self) -> bool {
-        self.is_empty.get()
-    }
-
     fn refresh_known(&self) {
         let (tell, told) = bounded(1);
         if self.asks.try_send(Ask::Known(tell)).is_ok()

@@ -2,6 +2,7 @@
 //!
 //! Which commands a client takes is known to that client alone, so commands come from the history.
 
+use crate::targets::split_word;
 use common::wire::selector::{WORDS, is_name};
 use std::collections::BTreeSet;
 
@@ -99,10 +100,7 @@ fn after_colon(colon: &str, argument: &str, known: &Known, at: usize) -> (usize,
 
 /// Completes the last item of a selector.
 fn selector(text: &str, known: &Known, at: usize) -> (usize, Vec<String>) {
-    let word = ["next:", "least-loaded:"]
-        .iter()
-        .find(|word| text.starts_with(**word));
-    let first = word.map_or(0, |word| word.len());
+    let first = split_word(text).0.len();
     // A comma inside brackets is none between items, and what stands in brackets has no end to offer.
     if text.rfind('[') > text.rfind(']') {
         return (at + text.len(), Vec::new());

@@ -9,8 +9,10 @@ use crate::prompt::terminal;
 use common::sys::thread;
 use crossbeam_channel::{Receiver, Sender, bounded};
 use rustyline::error::ReadlineError;
+use rustyline::hint::HistoryHinter;
 use rustyline::history::{FileHistory, History};
 use rustyline::{ColorMode, CompletionType, Config, Editor};
+use std::cell::{Cell, RefCell};
 use std::fs::DirBuilder;
 use std::io;
 use std::os::unix::fs::DirBuilderExt;
@@ -82,7 +84,13 @@ impl LineEditor {
             .completion_show_all_if_ambiguous(true)
             .build();
         let mut editor = Editor::with_config(config)?;
-        editor.set_helper(Some(Assistant::new(Hook(screen.clone()), ask.clone())));
+        editor.set_helper(Some(Assistant {
+            hook: Hook(screen.clone()),
+            asks: ask.clone(),
+            known: RefCell::default(),
+            hinter: HistoryHinter::new(),
+            is_empty: Cell::new(true),
+        }));
         let history = history_file();
         if let Some(path) = &history {
             // The first time there is none.
@@ -143,8 +151,8 @@ impl LineEditor {
 
     /// Ctrl-C has cleared the line. If there was nothing to clear, it cancels.
     fn interrupt(&self) {
-        let is_empty = |assistant: &Assistant| assistant.is_line_empty();
-        if self.editor.helper().is_some_and(is_empty) {
+        let assistant = self.editor.helper();
+        if assistant.is_some_and(|assistant| assistant.is_empty.get()) {
             let _ = self.ask.try_send(Ask::CancelLast);
         }
     }

@@ -1,16 +1,11 @@
 //! `:gather on`: what several targets wrote alike is shown once, under their names, when all have ended.
 
-use crate::output::gathering::{AllGathered, Gathering};
+use crate::output::gathering::AllGathered;
 use crate::output::render::Style;
 use client::OutputStream;
 
 /// Bytes that are gathered of one command: 16 KiB of each of 1,000 targets, more than a user reads.
-const MOST: usize = 16 << 20;
-
-/// Gathers what comes of one command.
-pub(super) fn gathering() -> Gathering {
-    Gathering::holding(MOST)
-}
+pub(super) const MOST: usize = 16 << 20;
 
 /// What is shown of all that was gathered. `command` stands in front of each header, if the command is
 /// to be named.

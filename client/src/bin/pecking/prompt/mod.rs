@@ -23,7 +23,7 @@ use common::terminal::console::Console;
 use common::terminal::escape::one_line;
 use crossbeam_channel::Receiver;
 use repl::{Repl, ReplEnd, ReplOutput};
-use screen::{Screen, ScreenWriter};
+use screen::Screen;
 use std::io::{self, IsTerminal, Write};
 use terminal::Terminal;
 
@@ -32,7 +32,7 @@ pub(crate) fn at_terminal(settings: &Settings) -> Result<ExitCode, Failure> {
     let (screen, redraw) = Screen::new(io::stdout());
     // At the terminal, log records must not get into the line that the user types.
     let log: Box<dyn Write + Send> = match io::stderr().is_terminal() {
-        true => Box::new(ScreenWriter(screen.clone())),
+        true => Box::new(screen.clone()),
         false => Box::new(io::stderr()),
     };
     with_log("warn", (log, LogFormat::Text), |console| {
@@ -52,7 +52,7 @@ fn run(
     repl.greet();
     let lines = editor::lines(screen.clone(), redraw)?;
     let end = repl.run(&lines, &signals);
-    let lost_commands = repl.lost_commands();
+    let lost_commands = repl.lost_commands;
     if let (ReplEnd::Quit | ReplEnd::NoMoreLines, Some(farewell)) = (&end, repl.farewell()) {
         screen.show(&farewell);
     }

@@ -23,7 +23,7 @@ pub(crate) fn run(settings: &Settings, console: &Console) -> Result<ExitCode, Fa
     let mut repl = Repl::new(&client, &output, settings.raw);
     repl.greet();
     let end = repl.run(&lines()?, &signals);
-    let worst = repl.worst();
+    let worst = repl.worst;
     if let ReplEnd::ServerGone(reason) = &end {
         let reason = reason.to_string();
         console.say(&format!("the server is gone: {}", one_line(&reason)));

@@ -28,7 +28,8 @@ pub(crate) struct Queued {
     heard: HashSet<u64>,
     /// How many were in front of it at each target, at the first look.
     first: Option<HashMap<u64, u32>>,
-    due: Option<Instant>,
+    /// When to look next, if at all.
+    pub(crate) due: Option<Instant>,
 }
 
 impl Queued {
@@ -44,11 +45,6 @@ impl Queued {
             first: None,
             due: Some(sent),
         }
-    }
-
-    /// When to look next, if at all.
-    pub(crate) fn due(&self) -> Option<Instant> {
-        self.due
     }
 
     pub(crate) fn hear(&mut self, event: &SendEvent) {

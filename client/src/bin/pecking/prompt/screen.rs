@@ -148,12 +148,10 @@ impl State {
     }
 }
 
-/// A screen as the target of a logger: one `write` is one record.
-pub(crate) struct ScreenWriter(pub(crate) Screen);
-
-impl Write for ScreenWriter {
+/// The target of a logger: one `write` is one record.
+impl Write for Screen {
     fn write(&mut self, record: &[u8]) -> io::Result<usize> {
-        self.0.show(&String::from_utf8_lossy(record));
+        self.show(&String::from_utf8_lossy(record));
         Ok(record.len())
     }
 

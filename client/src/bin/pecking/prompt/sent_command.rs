@@ -25,6 +25,8 @@ use std::time::Instant;
 const STEP: usize = 16 << 10;
 
 pub(crate) struct SentCommand {
+    id: u64,
+    pub(crate) events: Receiver<SendEvent>,
     sent: Sent,
     typed: String,
     to: Option<String>,
@@ -34,11 +36,11 @@ pub(crate) struct SentCommand {
     ended: u32,
     /// Of these, how many ran to their end, and not with 0.
     not_zero: u32,
-    is_cancelled: Cell<bool>,
+    pub(crate) is_cancelled: Cell<bool>,
     /// What is gathered, if outputs are shown together.
     gather: Option<Gathering>,
-    /// What waits until there is room to show it.
-    pending: VecDeque<Step>,
+    /// What waits until there is room to show it, without another event.
+    pub(crate) pending: VecDeque<Step>,
 }
 
 /// What was sent, and is followed.
@@ -46,29 +48,6 @@ enum Sent {
     Here(SendHandle),
     /// It is detached: that it is followed no longer does not end it.
     Detached(JobHandle),
-}
-
-impl Sent {
-    fn id(&self) -> u64 {
-        match self {
-            Sent::Here(sent) => sent.id(),
-            Sent::Detached(job) => job.id(),
-        }
-    }
-
-    fn receiver(&self) -> &Receiver<SendEvent> {
-        match self {
-            Sent::Here(sent) => sent.receiver(),
-            Sent::Detached(job) => job.receiver(),
-        }
-    }
-
-    fn cancel(&self) {
-        match self {
-            Sent::Here(sent) => sent.cancel(),
-            Sent::Detached(job) => job.cancel(),
-        }
-    }
 }
 
 /// What one event changes.
@@ -81,19 +60,29 @@ pub(crate) struct Step {
 
 impl SentCommand {
     pub(crate) fn new(sent: SendHandle, typed: String, to: Option<String>) -> SentCommand {
-        SentCommand::of(Sent::Here(sent), typed, to)
+        let (id, events) = (sent.id(), sent.receiver().clone());
+        SentCommand::of(Sent::Here(sent), id, events, typed, to)
     }
 
     /// A detached command that is followed, and how many targets it has if these are several.
     pub(crate) fn following(job: JobHandle, typed: String, targets: Option<u32>) -> SentCommand {
+        let (id, events) = (job.id(), job.receiver().clone());
         SentCommand {
             targets,
-            ..SentCommand::of(Sent::Detached(job), typed, None)
+            ..SentCommand::of(Sent::Detached(job), id, events, typed, None)
         }
     }
 
-    fn of(sent: Sent, typed: String, to: Option<String>) -> SentCommand {
+    fn of(
+        sent: Sent,
+        id: u64,
+        events: Receiver<SendEvent>,
+        typed: String,
+        to: Option<String>,
+    ) -> SentCommand {
         SentCommand {
+            id,
+            events,
             sent,
             typed,
             to,
@@ -109,7 +98,7 @@ impl SentCommand {
 
     /// Shows what several targets write together, when all have ended.
     pub(crate) fn gathered(mut self) -> SentCommand {
-        self.gather = Some(gather::gathering());
+        self.gather = Some(Gathering::holding(gather::MOST));
         self
     }
 
@@ -126,22 +115,12 @@ impl SentCommand {
         }
     }
 
-    /// Whether there is something to show without another event.
-    pub(crate) fn has_pending(&self) -> bool {
-        !self.pending.is_empty()
-    }
-
-    pub(crate) fn receiver(&self) -> &Receiver<SendEvent> {
-        self.sent.receiver()
-    }
-
     pub(crate) fn cancel(&self) {
         self.is_cancelled.set(true);
-        self.sent.cancel();
-    }
-
-    pub(crate) fn is_cancelled(&self) -> bool {
-        self.is_cancelled.get()
+        match &self.sent {
+            Sent::Here(sent) => sent.cancel(),
+            Sent::Detached(job) => job.cancel(),
+        }
     }
 
     /// What the user typed, on one line.
@@ -151,7 +130,7 @@ impl SentCommand {
 
     /// The command on one line.
     pub(crate) fn describe(&self) -> String {
-        let mut line = format!("  {}  {}", self.sent.id(), one_line(&self.typed));
+        let mut line = format!("  {}  {}", self.id, one_line(&self.typed));
         if let Some(to) = &self.to {
             let _ = write!(line, " to {}", clip(to));
         }
@@ -174,7 +153,7 @@ impl SentCommand {
             return Some(step);
         }
         let mut step = Step::default();
-        match self.sent.receiver().try_recv() {
+        match self.events.try_recv() {
             Ok(SendEvent::Accepted { targets }) => self.targets = Some(targets),
             Ok(SendEvent::Output(output)) => {
                 step.shown = lines(&self.output(&Piece::of(&output), unfinished), style);
@@ -195,7 +174,7 @@ impl SentCommand {
         }
         if step.is_last {
             // After the loss of the server, lines are left that no outcome has ended.
-            let rest = unfinished.finish(self.sent.id(), None);
+            let rest = unfinished.finish(self.id, None);
             step.shown.insert_str(0, &lines(&rest, style));
             self.show_gathered(style, is_one_of_several);
         }
@@ -230,7 +209,7 @@ impl SentCommand {
 
     /// The lines that are now whole of what a target writes, if they are not gathered.
     fn output(&mut self, piece: &Piece<'_>, unfinished: &mut NamedLines) -> WholeLines {
-        let (send, gathers) = (self.sent.id(), self.gathers());
+        let (send, gathers) = (self.id, self.gathers());
         let mut whole = WholeLines::default();
         let mut show = |piece: &Piece<'_>| {
             let source = Source::of(send, piece);
@@ -256,7 +235,7 @@ impl SentCommand {
         }
         if let Some(member) = outcome.member {
             self.gather.as_mut().map(|gathering| gathering.end(member));
-            whole.extend(&unfinished.finish(self.sent.id(), Some(member)));
+            whole.extend(&unfinished.finish(self.id, Some(member)));
         }
         if let Some(gathering) = self.gather.as_mut().filter(|_| is_remarkable(outcome)) {
             gathering.remark(outcome);
@@ -267,7 +246,7 @@ impl SentCommand {
     /// What names the command in front of a line about it, if it is to be named.
     fn named(&self, is_one_of_several: bool) -> String {
         match is_one_of_several {
-            true => format!("{} (ID {}): ", one_line(&clip(&self.typed)), self.sent.id()),
+            true => format!("{} (ID {}): ", one_line(&clip(&self.typed)), self.id),
             false => String::new(),
         }
     }
@@ -279,9 +258,10 @@ impl SentCommand {
         style: Style,
         is_one_of_several: bool,
     ) -> String {
-        let finish = |member| unfinished.finish(self.sent.id(), Some(member));
+        let finish = |member| unfinished.finish(self.id, Some(member));
         let rest = lines(&outcome.member.map(finish).unwrap_or_default(), style);
-        let ended = style.outcome(&self.named(is_one_of_several), outcome);
+        let (command, ended) = (self.named(is_one_of_several), render::outcome(outcome));
+        let ended = style.line(&format!("{command}{ended}"));
         let [stdout, stderr] =
             [&outcome.stdout, &outcome.stderr].map(|bytes| style.output_of_others(bytes));
         format!("{rest}{ended}{stdout}{stderr}")

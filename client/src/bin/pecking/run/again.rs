@@ -25,7 +25,7 @@ impl Again {
     /// What is said, if it helps: without a file, at a terminal, and only if `run` itself, once more,
     /// would be for others too.
     pub(crate) fn text(&self, summary: &Summary) -> Option<String> {
-        let failed = summary.targets() - summary.succeeded();
+        let failed = summary.targets - summary.succeeded;
         if !self.is_told || failed == 0 {
             return None;
         }
@@ -42,7 +42,7 @@ impl Again {
                     "again for those: pecking rerun --failed {file}{input}"
                 ))
             }
-            None if summary.succeeded() > 0 && io::stderr().is_terminal() => Some(
+            None if summary.succeeded > 0 && io::stderr().is_terminal() => Some(
                 "with --save FILE, `pecking rerun --failed FILE` runs it again for those alone"
                     .into(),
             ),

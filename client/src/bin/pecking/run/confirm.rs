@@ -3,20 +3,15 @@
 //! The server may find other targets when the command is sent a moment later; the question is
 //! a guard against a selector that means more than its writer thought.
 
-use crate::dial::Signals;
+use crate::dial::{self, Signals};
 use crate::failure::Failure;
-use crate::output::node_set::fold;
+use crate::output::node_set::{TWO_ROWS, fold};
 use crate::output::render;
 use client::{Command, Reach, SelectedTarget};
-use common::sys::thread;
 use common::terminal::escape::one_line;
-use crossbeam_channel::{bounded, select};
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, IsTerminal, Write};
 use std::os::fd::AsFd;
-
-/// Bytes of names in the question: two rows of a terminal.
-const MOST_NAMES: usize = 120;
 
 /// Asks whether the command may be sent, if it reaches more of the targets than this and there is a terminal
 /// to ask at.
@@ -40,7 +35,7 @@ pub(super) fn confirm(
     let names = reached.iter().filter_map(|it| it.name.as_deref());
     let names: Vec<_> = names.map(one_line).collect();
     let words = render::words(command.words());
-    let folded = fold(names.iter().map(AsRef::as_ref), MOST_NAMES);
+    let folded = fold(names.iter().map(AsRef::as_ref), TWO_ROWS);
     let question = format!(
         "run {words} on {} targets ({folded})? [y/N] ",
         reached.len()
@@ -62,30 +57,18 @@ fn terminal() -> Option<File> {
     }
 }
 
-/// Asks on standard error, and reads the answer on a thread of its own, so that a signal is heard
-/// meanwhile. After a signal that thread is left behind: nothing ends a read of a terminal.
+/// Asks on standard error. Nothing ends the read of the answer.
 fn ask(question: &str, terminal: File, signals: &Signals) -> Result<bool, Failure> {
     let _ = io::stderr().write_all(question.as_bytes());
-    let (done, answered) = bounded(1);
-    let reading = thread::spawn("confirm", move || {
+    let answer = dial::beside(signals, "confirm", || {
         let mut answer = String::new();
         let _ = BufReader::new(terminal).read_line(&mut answer);
-        let _ = done.send(answer);
+        answer
     });
-    let reading = reading.map_err(Failure::NoThread)?;
-    select! {
-        recv(answered) -> answer => {
-            let _ = reading.join();
-            let answer = answer.unwrap_or_default();
-            // The end of input leaves the cursor behind the question.
-            if !answer.ends_with('\n') {
-                let _ = io::stderr().write_all(b"\n");
-            }
-            Ok(["y", "yes"].contains(&answer.trim().to_lowercase().as_str()))
-        }
-        recv(signals) -> _ => {
-            let _ = io::stderr().write_all(b"\n");
-            Err(Failure::Interrupted)
-        }
+    // The end of input and a signal leave the cursor behind the question.
+    if !matches!(&answer, Ok(Some(answer)) if answer.ends_with('\n')) {
+        let _ = io::stderr().write_all(b"\n");
     }
+    let answer = answer?.unwrap_or_default().trim().to_lowercase();
+    Ok(["y", "yes"].contains(&answer.as_str()))
 }

@@ -7,7 +7,6 @@
 pub(crate) mod again;
 mod confirm;
 mod detach;
-mod names;
 pub(crate) mod plan;
 pub(crate) mod reporter;
 mod rolling;
@@ -19,7 +18,7 @@ use crate::dial::Signals;
 use crate::dry_run;
 use crate::exit_code::ExitCode;
 use crate::failure::Failure;
-use crate::feed::Feed;
+use crate::feed;
 use crate::output::progress::{Part, Progress, Shown};
 use crate::output::render;
 use crate::output::screen::Screen;
@@ -55,7 +54,7 @@ pub(crate) fn run(
         false => options.sinks(task.command.selector())?,
     };
     if let Some(note) = task.note.as_ref().filter(|_| !options.show.quiet) {
-        progress.hide();
+        progress.shown.hide();
         console.say(note);
     }
     let server = one_line(&settings.config.server);
@@ -70,11 +69,11 @@ pub(crate) fn run(
     }
     let targets = targets(&client, task, options)?;
     if let Some(most) = options.confirm_over {
-        progress.hide();
+        progress.shown.hide();
         confirm::confirm(&targets, &command, most, &signals)?;
     }
     if options.detach {
-        progress.hide();
+        progress.shown.hide();
         let detaching = Detaching {
             settings,
             command: &command,
@@ -82,9 +81,8 @@ pub(crate) fn run(
         };
         return detaching.run(client, &signals, options.show.json);
     }
-    let shown = progress.shown();
-    let screen =
-        Screen::own(options.show.screen(settings.raw), progress).map_err(Failure::Output)?;
+    let shown = progress.shown.clone();
+    let screen = Screen::own(&options.show, settings.raw, progress).map_err(Failure::Output)?;
     let is_noted = options.show.quiet || options.stdin || unread_input::note_unread(console);
     let client = Arc::new(client);
     let is_interrupted = Arc::new(AtomicBool::new(false));
@@ -100,25 +98,26 @@ pub(crate) fn run(
         again: options.again(),
         command,
     };
-    let started = match task.batch {
-        Some(batch) => start_rolling(reports, options.plan(targets, batch), options),
-        None => start_one(reports, options),
-    }?;
-    let feed = started.feed;
-    let sent = Sent {
+    let mut sent = Sent {
         client,
-        handle: started.handle,
-        asked: started.asked,
-        ended: started.ended,
+        handle: None,
+        asked: None,
+        ended: never(),
         is_interrupted,
         shown,
     };
+    let unfed = match task.batch {
+        Some(batch) => sent.start_rolling(reports, options.plan(targets, batch), options),
+        None => sent.start_one(reports, options),
+    }?;
     let exit = sent.wait(&signals, console)?;
     // The writer of standard input may have been slower than the send.
     if !is_noted && exit.is_some() {
         unread_input::note_unread(console);
     }
-    feed.map_or(Ok(()), |feed| feed.check())?;
+    if let Some(error) = unfed.and_then(|failed| failed.try_recv().ok()) {
+        return Err(Failure::Input(error));
+    }
     Ok(exit.unwrap_or(options.show.exit_of(ExitCode::Interrupted)))
 }
 
@@ -143,64 +142,56 @@ fn targets(
     }
 }
 
-/// A run that a thread of its own reports on.
-struct Started {
-    /// What was sent already.
-    handle: Option<SendHandle>,
-    /// What reads standard input for it.
-    feed: Option<Feed>,
-    /// What that thread wants to have sent.
-    asked: Option<Asked>,
-    /// Where the exit code arrives.
-    ended: Receiver<io::Result<ExitCode>>,
-}
-
-fn start_one(mut reports: Reports, options: &RunOptions) -> Result<Started, Failure> {
-    let mut handle = reports.client.send(&reports.command)?;
-    let feed = handle.take_input().map(Feed::start).transpose()?;
-    let queued = Queued::new(reports.command.selector());
-    reports.queued = (!options.show.quiet).then_some(queued);
-    let events = handle.receiver().clone();
-    let reporter = Reporter::new(reports);
-    let ended = start(move || reporter.follow(&events)).map_err(Failure::NoThread)?;
-    Ok(Started {
-        handle: Some(handle),
-        feed,
-        asked: None,
-        ended,
-    })
-}
-
-fn start_rolling(reports: Reports, plan: Plan, options: &RunOptions) -> Result<Started, Failure> {
-    let (sends, asked) = rolling::sends();
-    let rolling = Rolling {
-        plan,
-        pause: options.pause(),
-        deadline: options.deadline(),
-        sends,
-    };
-    let reporter = Reporter::new(reports);
-    let ended = start(move || reporter.roll(rolling)).map_err(Failure::NoThread)?;
-    Ok(Started {
-        handle: None,
-        feed: None,
-        asked: Some(asked),
-        ended,
-    })
-}
-
 /// A command under way, which a thread of its own reports on.
 struct Sent {
     client: Arc<Client>,
     /// The send under way, if there is one.
     handle: Option<SendHandle>,
+    /// What that thread wants to have sent.
     asked: Option<Asked>,
+    /// Where the exit code arrives.
     ended: Receiver<io::Result<ExitCode>>,
     is_interrupted: Arc<AtomicBool>,
     shown: Shown,
 }
 
 impl Sent {
+    /// Sends one command; returns where is told why its input could not be read, if it has any.
+    fn start_one(
+        &mut self,
+        mut reports: Reports,
+        options: &RunOptions,
+    ) -> Result<Option<Receiver<io::Error>>, Failure> {
+        let mut handle = reports.client.send(&reports.command)?;
+        let feed = handle.take_input().map(feed::start).transpose()?;
+        let queued = Queued::new(reports.command.selector());
+        reports.queued = (!options.show.quiet).then_some(queued);
+        let events = handle.receiver().clone();
+        let reporter = Reporter::new(reports);
+        self.ended = start(move || reporter.follow(&events)).map_err(Failure::NoThread)?;
+        self.handle = Some(handle);
+        Ok(feed)
+    }
+
+    fn start_rolling(
+        &mut self,
+        reports: Reports,
+        plan: Plan,
+        options: &RunOptions,
+    ) -> Result<Option<Receiver<io::Error>>, Failure> {
+        let (sends, asked) = rolling::sends();
+        let rolling = Rolling {
+            plan,
+            pause: options.pause.unwrap_or_default(),
+            deadline: options.deadline,
+            sends,
+        };
+        let reporter = Reporter::new(reports);
+        self.ended = start(move || reporter.roll(rolling)).map_err(Failure::NoThread)?;
+        self.asked = Some(asked);
+        Ok(None)
+    }
+
     /// Waits for the end, and returns the exit code. The first signal cancels the command; after
     /// the second there is nothing to wait for, and no exit code.
     fn wait(mut self, signals: &Signals, console: &Console) -> Result<Option<ExitCode>, Failure> {

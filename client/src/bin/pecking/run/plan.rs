@@ -3,7 +3,7 @@
 //! Targets are named by their numbers, which no other client has in the same run of the server: one
 //! that joins meanwhile, under any name, is in no batch.
 
-use crate::output::node_set::fold;
+use crate::output::node_set::{TWO_ROWS, fold};
 use client::{Reach, SelectedTarget};
 use common::limits::MAX_SELECTOR;
 use common::terminal::escape::one_line;
@@ -12,9 +12,6 @@ use std::str::FromStr;
 
 /// Targets of a batch at most: their numbers, of up to 20 digits, fit into one selector.
 pub(crate) const MOST_IN_BATCH: u32 = (MAX_SELECTOR / "#18446744073709551615,".len()) as u32;
-
-/// Bytes of the names that a batch is announced with: two rows of a terminal.
-const MOST_NAMES: usize = 120;
 
 /// So many targets, or so many of a hundred.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -58,7 +55,8 @@ impl Share {
 pub(crate) struct Plan {
     /// All targets, also those that the command cannot reach.
     pub(crate) targets: Vec<SelectedTarget>,
-    batches: VecDeque<Batch>,
+    /// Those that are left.
+    pub(crate) batches: VecDeque<Batch>,
     /// With more failures no other batch starts.
     pub(crate) most_failures: u32,
 }
@@ -93,16 +91,6 @@ impl Plan {
         }
     }
 
-    /// The batch that comes next, if one is left.
-    pub(crate) fn next(&self) -> Option<&Batch> {
-        self.batches.front()
-    }
-
-    /// Takes the batch that comes next.
-    pub(crate) fn take(&mut self) -> Option<Batch> {
-        self.batches.pop_front()
-    }
-
     /// The targets that no command reaches.
     pub(crate) fn unreached(&self) -> Vec<SelectedTarget> {
         let targets = self.targets.iter();
@@ -130,7 +118,7 @@ impl Batch {
     pub(crate) fn text(&self) -> String {
         let names = self.targets.iter().filter_map(|it| it.name.as_deref());
         let names: Vec<_> = names.map(one_line).collect();
-        let folded = fold(names.iter().map(AsRef::as_ref), MOST_NAMES);
+        let folded = fold(names.iter().map(AsRef::as_ref), TWO_ROWS);
         format!("batch {} of {}: {folded}", self.number, self.of)
     }
 }
@@ -180,7 +168,7 @@ mod tests {
             (0, "3", &[]),
         ] {
             let mut plan = plan(targets, batch, None);
-            let batches: Vec<Batch> = std::iter::from_fn(|| plan.take()).collect();
+            let batches: Vec<Batch> = std::iter::from_fn(|| plan.batches.pop_front()).collect();
             let found: Vec<usize> = batches.iter().map(|it| it.targets.len()).collect();
             assert_eq!(found, sizes, "{targets} by {batch}");
             assert!(batches.iter().all(|it| it.of == sizes.len()));
@@ -211,7 +199,10 @@ mod tests {
     #[test]
     fn a_batch_is_a_list_by_number_and_fits_into_a_selector() {
         let mut plan = plan(3, "2", None);
-        let (first, second) = (plan.take().expect("one"), plan.take().expect("two"));
+        let (first, second) = (
+            plan.batches.pop_front().expect("one"),
+            plan.batches.pop_front().expect("two"),
+        );
         assert_eq!(first.selector(), "#1,#2");
         assert_eq!(first.text(), "batch 1 of 2: web[1-2]");
         assert_eq!(second.selector(), "#3,#3");
@@ -224,7 +215,7 @@ mod tests {
 
         let targets = (0..5000).map(|n| target(u64::MAX - n, Reach::Execute));
         let mut plan = Plan::new(targets.collect(), Share::Percent(100), None);
-        let first = plan.take().expect("a batch");
+        let first = plan.batches.pop_front().expect("a batch");
         assert_eq!(first.targets.len(), MOST_IN_BATCH as usize);
         assert!(first.selector().len() <= MAX_SELECTOR);
     }

@@ -3,6 +3,7 @@
 
 use crate::executors::Executors;
 use crate::exit_code::{ExitCode, Exits};
+use crate::output::progress::Part;
 use crate::output::render;
 use crate::output::report::{Accepted, Piece, Problem, Report, Sink};
 use crate::output::screen::Screen;
@@ -10,10 +11,10 @@ use crate::output::summary::Summary;
 use crate::output::tracker::Tracker;
 use crate::prompt::queued::Queued;
 use crate::run::again::Again;
-use crate::run::names::Names;
 use client::{Client, Code, Command, Outcome, RequestError, SelectedTarget, SendEvent};
 use common::sys::sync::Arc;
 use crossbeam_channel::{Receiver, RecvTimeoutError};
+use std::collections::BTreeMap;
 use std::io::{self, ErrorKind};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
@@ -38,14 +39,16 @@ pub(crate) struct Reports {
 
 /// Reports on one command until it has ended.
 pub(crate) struct Reporter {
-    to: Reports,
-    names: Names,
+    pub(super) to: Reports,
+    /// The names of the targets by their numbers, looked up once, when the first is asked for: the
+    /// server tells a start by the number alone.
+    pub(super) names: Option<BTreeMap<u64, String>>,
     tracker: Tracker,
-    summary: Summary,
+    pub(super) summary: Summary,
     exits: Exits,
     is_accepted: bool,
     /// When the next batch starts, during a pause.
-    pause_until: Option<Instant>,
+    pub(super) pause_until: Option<Instant>,
 }
 
 /// What came of one send.
@@ -61,7 +64,7 @@ impl Reporter {
     pub(crate) fn new(to: Reports) -> Reporter {
         Reporter {
             to,
-            names: Names::default(),
+            names: None,
             tracker: Tracker::default(),
             summary: Summary::default(),
             exits: Exits::default(),
@@ -128,8 +131,8 @@ impl Reporter {
             if let Some(note) = queued.and_then(|queued| queued.look(&self.to.client)) {
                 self.to.screen.note(&note);
             }
-            let due = self.to.queued.as_ref().and_then(Queued::due);
-            let event = match due.into_iter().chain(self.to.screen.progress_due()).min() {
+            let due = self.to.queued.as_ref().and_then(|queued| queued.due);
+            let event = match due.into_iter().chain(self.to.screen.progress.due()).min() {
                 Some(at) => events.recv_deadline(at),
                 None => events.recv().map_err(RecvTimeoutError::from),
             };
@@ -145,21 +148,23 @@ impl Reporter {
 
     /// Draws the progress line, if it is time.
     pub(crate) fn draw(&mut self) -> io::Result<()> {
-        let due = self.to.screen.progress_due();
+        let due = self.to.screen.progress.due();
         if due.is_none_or(|at| at > Instant::now()) {
             return Ok(());
         }
-        let elapsed = self.to.screen.elapsed();
-        let names = self.tracker.names_rest(elapsed).then(|| {
-            let (client, command) = (&self.to.client, &self.to.command);
-            self.names.of_targets(client, command)
-        });
-        let mut text = self.tracker.text(elapsed, names);
+        let elapsed = self.to.screen.progress.began.elapsed();
+        let names = Tracker::names_rest(&self.summary, elapsed);
+        let names = names.then(|| of_targets(&mut self.names, &self.to));
+        let mut text = self.tracker.text(&self.summary, elapsed, names);
         if let Some(until) = self.pause_until {
             let left = until.saturating_duration_since(Instant::now());
             text += &format!(", the next batch starts in {}", render::ago(left));
         }
-        self.to.screen.draw(self.tracker.part(), text)
+        let part = Part {
+            ended: self.summary.targets - self.summary.untold(),
+            of: self.summary.targets,
+        };
+        self.to.screen.draw(part, text)
     }
 
     fn hear(&mut self, event: &SendEvent) -> io::Result<()> {
@@ -167,7 +172,8 @@ impl Reporter {
             SendEvent::Started { member } => self.start(*member),
             SendEvent::Output(output) => self.report(&Report::Output(Piece::of(output))),
             SendEvent::Outcome(outcome) => {
-                let name = outcome.member.and_then(|member| self.names.get(member));
+                let names = self.names.as_ref();
+                let name = outcome.member.and_then(|member| names?.get(&member));
                 match (&outcome.name, name) {
                     // The server names by number what was named so and is absent.
                     (None, Some(name)) => self.outcome(&Outcome {
@@ -186,7 +192,7 @@ impl Reporter {
         if std::mem::replace(&mut self.is_accepted, true) {
             return Ok(());
         }
-        self.summary.expect(targets);
+        self.summary.targets = targets;
         let joined = self.to.client.joined();
         let command = self.to.command.clone();
         self.report(&Report::Accepted(Accepted {
@@ -204,11 +210,8 @@ impl Reporter {
 
     fn start(&mut self, member: u64) -> io::Result<()> {
         let wants_name = self.to.sinks.iter().any(|sink| sink.wants_names());
-        let name = wants_name.then(|| {
-            let names = self.names.of_targets(&self.to.client, &self.to.command);
-            names.get(&member).cloned()
-        });
-        let name = name.flatten();
+        let names = wants_name.then(|| of_targets(&mut self.names, &self.to));
+        let name = names.and_then(|names| names.get(&member).cloned());
         self.report(&Report::Started {
             member,
             name: name.as_deref(),
@@ -236,9 +239,9 @@ impl Reporter {
             self.to.again.forget_file();
         }
         let mut again = None;
-        if self.summary.targets() > 0 {
+        if self.summary.targets > 0 {
             if (self.to.goes_on)() {
-                self.summary.goes_on();
+                self.summary.goes_on = true;
             }
             let (summary, exit) = (std::mem::take(&mut self.summary), self.exit());
             self.report(&Report::Summary(&summary, exit))?;
@@ -289,42 +292,8 @@ impl Reporter {
         self.report(&Report::Skipped(target))
     }
 
-    /// At how many targets it has ended, and not with 0.
-    pub(crate) fn failed(&self) -> u32 {
-        self.summary.failed()
-    }
-
     pub(crate) fn is_interrupted(&self) -> bool {
         self.to.is_interrupted.load(Ordering::Relaxed)
-    }
-
-    /// The command, and the run of the server that numbers of members are of.
-    pub(crate) fn command_and_run(&self) -> (Command, Option<String>) {
-        let run = self.to.client.joined().run.as_deref().map(str::to_owned);
-        (self.to.command.clone(), run)
-    }
-
-    pub(super) fn know_names(&mut self, names: Names) {
-        self.names = names;
-    }
-
-    /// Says in which queue the command that is sent now waits, unless it is to be quiet.
-    pub(crate) fn watch_queue(&mut self, queued: impl FnOnce() -> Queued) {
-        self.to.queued = (!self.to.screen.is_quiet()).then(queued);
-    }
-
-    /// Says in the progress line when the next batch starts.
-    pub(crate) fn pause_until(&mut self, until: Option<Instant>) {
-        self.pause_until = until;
-    }
-
-    /// When to draw the progress line again, if at all.
-    pub(crate) fn progress_due(&self) -> Option<Instant> {
-        self.to.screen.progress_due()
-    }
-
-    pub(crate) fn flush(&mut self) -> io::Result<()> {
-        self.to.screen.flush()
     }
 
     /// The exit code as far as it has come.
@@ -344,4 +313,19 @@ impl Reporter {
             .iter_mut()
             .try_for_each(|sink| sink.take(report, screen))
     }
+}
+
+/// The names of the clients that the command reaches now, which are those that it reached unless some
+/// have come or left since.
+fn of_targets<'a>(
+    known: &'a mut Option<BTreeMap<u64, String>>,
+    to: &Reports,
+) -> &'a BTreeMap<u64, String> {
+    known.get_or_insert_with(|| {
+        let targets = to.client.select(&to.command);
+        let targets = targets.map_or_else(|_| Vec::new(), |selected| selected.targets);
+        let named = targets.into_iter();
+        let named = named.filter_map(|t| Some((t.member?, t.name?.into_string())));
+        named.collect()
+    })
 }

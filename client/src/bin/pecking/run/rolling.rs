@@ -7,7 +7,6 @@
 use crate::exit_code::ExitCode;
 use crate::output::report::{Problem, Report};
 use crate::prompt::queued::Queued;
-use crate::run::names::Names;
 use crate::run::plan::{Batch, Plan};
 use crate::run::reporter::Reporter;
 use client::{Command, Outcome, Reach, RequestError, SelectedTarget, SendEvent, Status};
@@ -74,9 +73,9 @@ impl Reporter {
     /// # Errors
     /// Standard output takes no more, although its reader is there.
     pub(super) fn roll(mut self, mut rolling: Rolling) -> io::Result<ExitCode> {
-        self.know_names(Names::known(rolling.plan.names()));
+        self.names = Some(rolling.plan.names());
         let reported = match self.send_batches(&mut rolling) {
-            Ok(error) => self.end_rolling(rolling.plan, error),
+            Ok(error) => self.end_rolling(&rolling.plan, error),
             Err(e) => Err(e),
         };
         self.close(reported)
@@ -87,7 +86,7 @@ impl Reporter {
         self.begin(&rolling.plan)?;
         let began = Instant::now();
         let until = rolling.deadline.and_then(|all| began.checked_add(all));
-        while let Some(batch) = rolling.plan.next() {
+        while let Some(batch) = rolling.plan.batches.front() {
             if self.is_interrupted() {
                 return Ok(None);
             }
@@ -137,7 +136,7 @@ impl Reporter {
         pause: Duration,
         until: Option<Instant>,
     ) -> Option<Problem> {
-        let failed = self.failed();
+        let failed = self.summary.failed();
         let before = format!("stopped before batch {} of {}", batch.number, batch.of);
         if failed > most {
             return Some(Problem {
@@ -162,29 +161,31 @@ impl Reporter {
         let Some(until) = now.checked_add(pause).filter(|until| *until > now) else {
             return Ok(false);
         };
-        self.flush()?;
-        self.pause_until(Some(until));
+        self.to.screen.flush()?;
+        self.pause_until = Some(until);
         let mut is_interrupted = false;
         while !is_interrupted && Instant::now() < until {
             self.draw()?;
-            let due = self.progress_due().map_or(until, |due| due.min(until));
+            let due = self.to.screen.progress.due();
+            let due = due.map_or(until, |due| due.min(until));
             is_interrupted = sends.is_interrupted_before(due);
         }
-        self.pause_until(None);
+        self.pause_until = None;
         Ok(is_interrupted)
     }
 
     fn command_for(&mut self, batch: &Batch, left: Option<Duration>) -> Command {
         let selector = batch.selector();
-        let (command, run) = self.command_and_run();
-        let mut command = command.to(selector.as_str());
-        if let Some(run) = run {
+        let mut command = self.to.command.clone().to(selector.as_str());
+        // Which run of the server the numbers of the members are of.
+        if let Some(run) = self.to.client.joined().run.as_deref() {
             command = command.run(run);
         }
         if let Some(left) = left {
             command = command.deadline(left);
         }
-        self.watch_queue(|| Queued::new(Some(&selector)));
+        let is_quiet = self.to.screen.is_quiet;
+        self.to.queued = (!is_quiet).then(|| Queued::new(Some(&selector)));
         command
     }
 
@@ -194,23 +195,20 @@ impl Reporter {
         plan: &mut Plan,
         events: &Receiver<SendEvent>,
     ) -> io::Result<Option<RequestError>> {
-        let Some(batch) = plan.next() else {
+        let Some(batch) = plan.batches.front() else {
             return Ok(None);
         };
         self.report(&Report::Batch(batch))?;
         let heard = self.hear_send(events)?;
         if heard.is_taken {
-            plan.take();
+            plan.batches.pop_front();
         }
         Ok(heard.error)
     }
 
-    fn end_rolling(&mut self, mut plan: Plan, error: Option<RequestError>) -> io::Result<()> {
-        while let Some(batch) = plan.take() {
-            for target in &batch.targets {
-                self.skip(target)?;
-            }
-        }
+    fn end_rolling(&mut self, plan: &Plan, error: Option<RequestError>) -> io::Result<()> {
+        let mut left = plan.batches.iter().flat_map(|batch| &batch.targets);
+        left.try_for_each(|target| self.skip(target))?;
         self.end(error)
     }
 }

@@ -6,7 +6,7 @@
 
 use crate::exit_code::ExitCode;
 use crate::failure::Failure;
-use crate::output::node_set::fold;
+use crate::output::node_set::{A_FEW_LINES, fold};
 use crate::output::report::Problem;
 use crate::run::plan::{Share, list_of};
 use common::limits::{MAX_SELECTOR, OUTBOX_BYTES};
@@ -22,9 +22,6 @@ use std::path::Path;
 /// Bytes of a line at most: output of the longest line that a server may take, each byte of which may
 /// be escaped as six. The summary of a million targets is shorter.
 const LONGEST_LINE: u64 = 6 * OUTBOX_BYTES as u64 / 4;
-
-/// Bytes of names that are said: a few lines of a terminal.
-const MOST_NAMES: usize = 1 << 10;
 
 /// What a file says.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -153,7 +150,7 @@ impl SavedRun {
     /// Says which they are, and what they get.
     pub(crate) fn text(&self) -> String {
         let failed: Vec<&str> = self.failed().collect();
-        let folded = fold(failed.iter().copied(), MOST_NAMES);
+        let folded = fold(failed.iter().copied(), A_FEW_LINES);
         let (all, words) = (self.targets.len(), quoted(&self.words));
         let unknown = self.targets.values().filter(|it| **it == Ended::Unknown);
         let unknown = match unknown.count() {
@@ -218,15 +215,14 @@ impl Reading {
                 stdin,
             } => {
                 self.saved.has_input = stdin;
-                self.begin(command, targets)
+                self.begin(command, targets)?;
             }
             Line::Batch { targets } => {
                 // The last one may be smaller.
                 self.saved.batch.get_or_insert(Share::Count(targets.max(1)));
-                Ok(())
             }
-            Line::Started { member, name } => self.open(Some(member), name),
-            Line::Target { member, name } => self.open(member, name),
+            Line::Started { member, name } => self.open(Some(member), name)?,
+            Line::Target { member, name } => self.open(member, name)?,
             Line::Outcome {
                 member,
                 name,
@@ -239,16 +235,14 @@ impl Reading {
                 self.told = self.told.saturating_add(1);
                 let is_done = status == "done" && exit_code == Some(0);
                 match name {
-                    Some(name) if is_done => self.end(name, Ended::WithZero),
-                    Some(name) => self.end(name, Ended::Otherwise),
-                    None => {
-                        self.saved.add_unnamed(u32::from(!is_done));
-                        Ok(())
-                    }
+                    Some(name) if is_done => self.end(name, Ended::WithZero)?,
+                    Some(name) => self.end(name, Ended::Otherwise)?,
+                    None => self.saved.add_unnamed(u32::from(!is_done)),
                 }
             }
-            Line::Other => Ok(()),
+            Line::Other => {}
         }
+        Ok(())
     }
 
     fn begin(&mut self, words: Vec<String>, targets: u32) -> Result<(), String> {

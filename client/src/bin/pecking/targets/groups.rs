@@ -35,7 +35,10 @@ pub(crate) struct Groups {
 /// Whether a selector has an item that may be a group.
 pub(super) fn has_group(selector: &str) -> bool {
     let (_, list) = split_word(selector);
-    parts(list).any(|part| operands(part.strip_prefix('!').unwrap_or(part)).any(is_group))
+    parts(list).any(|part| {
+        operands(part.strip_prefix('!').unwrap_or(part))
+            .any(|operand| group_name(operand).is_some())
+    })
 }
 
 /// Prints the groups, or the items of one, a line each.
@@ -221,10 +224,6 @@ fn check(list: &str) -> Result<(), String> {
     Ok(())
 }
 
-fn is_group(operand: &str) -> bool {
-    operand.starts_with('@')
-}
-
 fn group_name(operand: &str) -> Option<&str> {
     operand.strip_prefix('@')
 }
@@ -234,7 +233,7 @@ fn operands(item: &str) -> impl Iterator<Item = &str> {
 }
 
 /// The word in front of a list, with its colon. The values of tags may have colons too.
-fn split_word(selector: &str) -> (&str, &str) {
+pub(crate) fn split_word(selector: &str) -> (&str, &str) {
     let words = ["next:", "least-loaded:"];
     let word = words.iter().find(|word| selector.starts_with(**word));
     selector.split_at(word.map_or(0, |word| word.len()))

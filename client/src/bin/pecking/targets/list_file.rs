@@ -11,35 +11,20 @@ use common::limits::MAX_SELECTOR;
 use common::terminal::escape::path_line;
 use common::wire::message::clip;
 use common::wire::selector::{Selector, is_name, parts};
-use std::convert::Infallible;
 use std::fs::File;
 use std::io;
-use std::path::PathBuf;
-use std::str::FromStr;
 
-/// Where the items are.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum ListFile {
-    StandardInput,
-    Path(PathBuf),
-}
-
-impl FromStr for ListFile {
-    type Err = Infallible;
-
-    fn from_str(text: &str) -> Result<ListFile, Infallible> {
-        Ok(match text {
-            "-" => ListFile::StandardInput,
-            path => ListFile::Path(path.into()),
-        })
-    }
-}
+/// What stands for standard input in the place of a file.
+pub(crate) const STANDARD_INPUT: &str = "-";
 
 /// Reads the file; the items become one selector.
-pub(crate) fn read_list(file: &ListFile) -> Result<String, Failure> {
+pub(crate) fn read_list(file: &str) -> Result<String, Failure> {
     let (name, text) = match file {
-        ListFile::StandardInput => ("standard input".into(), own_files::text(io::stdin().lock())),
-        ListFile::Path(path) => (path_line(path), File::open(path).and_then(own_files::text)),
+        STANDARD_INPUT => ("standard input".into(), own_files::text(io::stdin().lock())),
+        path => (
+            path_line(path.as_ref()),
+            File::open(path).and_then(own_files::text),
+        ),
     };
     let usage = |why: String| Failure::Usage(format!("--to-file: {why}"));
     let text = text.map_err(|e| usage(format!("cannot read {name}: {e}")))?;
@@ -91,14 +76,11 @@ fn item(line: &str, groups: &mut Option<Groups>) -> Result<String, String> {
 
 fn without_comment(line: &str) -> &str {
     let is_blank = |c: Option<char>| c.is_none_or(char::is_whitespace);
-    let mut before = None;
-    for (at, c) in line.char_indices() {
-        if c == '#' && is_blank(before) && is_blank(line[at + 1..].chars().next()) {
-            return &line[..at];
-        }
-        before = Some(c);
-    }
-    line
+    let mut marks = line.match_indices('#');
+    let begins = |(at, _): &(usize, &str)| {
+        is_blank(line[..*at].chars().next_back()) && is_blank(line[at + 1..].chars().next())
+    };
+    marks.find(begins).map_or(line, |(at, _)| &line[..at])
 }
 
 /// The same with its names folded, as many long ones do not fit otherwise.

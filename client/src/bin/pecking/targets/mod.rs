@@ -5,8 +5,8 @@ mod groups;
 mod list_file;
 mod resolved;
 
-pub(crate) use groups::{Groups, show};
-pub(crate) use list_file::{ListFile, read_list};
+pub(crate) use groups::{Groups, show, split_word};
+pub(crate) use list_file::{STANDARD_INPUT, read_list};
 
 use common::wire::selector::Selector;
 
@@ -17,18 +17,13 @@ pub(crate) fn selector(text: &str) -> Result<String, String> {
 
 /// [`selector`] for several texts: the groups are read once.
 fn selector_of(text: &str, groups: &mut Option<Groups>) -> Result<String, String> {
-    let selector = match (groups::has_group(text), groups.take()) {
-        (true, loaded) => {
-            let loaded = loaded.map_or_else(Groups::load, Ok)?;
+    let selector = match groups::has_group(text) {
+        true => {
+            let loaded = groups.take().map_or_else(Groups::load, Ok)?;
             groups.insert(loaded).resolve(text)?
         }
-        (false, loaded) => {
-            *groups = loaded;
-            text.to_owned()
-        }
+        false => text.to_owned(),
     };
-    match Selector::parse(&selector) {
-        Ok(_) => Ok(selector),
-        Err(e) => Err(e.to_string()),
-    }
+    Selector::parse(&selector).map_err(|e| e.to_string())?;
+    Ok(selector)
 }

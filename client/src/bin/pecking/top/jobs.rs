@@ -9,7 +9,6 @@ use common::sys::sync::{Arc, Weak};
 use common::sys::thread;
 use common::terminal::escape::one_line;
 use crossbeam_channel::{Receiver, Sender, bounded};
-use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 /// How often they are asked for while they are shown.
@@ -99,8 +98,7 @@ fn put(client: &Weak<Client>, question: &Question) -> Option<Answer> {
 #[derive(Default)]
 pub(crate) struct Jobs {
     /// The newest first.
-    order: Vec<JobId>,
-    jobs: BTreeMap<JobId, Job>,
+    jobs: Vec<(JobId, Job)>,
     /// Why there is no list, or why it is empty.
     pub(crate) why_none: Option<String>,
 }
@@ -131,7 +129,6 @@ impl Jobs {
                         Tier::DEFAULT
                     )
                 });
-                self.order = listed.iter().map(|job| job.job).collect();
                 let jobs = listed.iter().map(|job| (job.job, Job::of(job)));
                 self.jobs = jobs.collect();
             }
@@ -140,13 +137,12 @@ impl Jobs {
     }
 
     pub(crate) fn get(&self, job: JobId) -> Option<&Job> {
-        self.jobs.get(&job)
+        self.iter().find_map(|(id, it)| (id == job).then_some(it))
     }
 
     /// The newest first.
     pub(crate) fn iter(&self) -> impl Iterator<Item = (JobId, &Job)> {
-        let jobs = self.order.iter();
-        jobs.filter_map(|id| Some((*id, self.jobs.get(id)?)))
+        self.jobs.iter().map(|(id, job)| (*id, job))
     }
 }
 

@@ -188,10 +188,9 @@ impl Top<'_> {
             ClientEvent::Lost(reason) => {
                 self.watch = None;
                 self.view.take_back();
-                let reason = reason.to_string();
                 self.view.lost = Some(format!(
                     "connection lost: {}; joining again",
-                    one_line(&reason)
+                    one_line(&reason.to_string())
                 ));
             }
             ClientEvent::NotYet { error, .. } => {

@@ -8,7 +8,7 @@ use crate::prompt::assistant::Ask;
 use crate::prompt::completion::Known;
 use crate::prompt::sent_command::SentCommand;
 use crate::targets::Groups;
-use client::{Command, Member};
+use client::Member;
 use common::terminal::escape::one_line;
 use common::wire::selector::{Selector, Subject};
 use std::time::Duration;
@@ -41,11 +41,7 @@ impl Repl<'_> {
 
     /// Shows what a command would reach.
     pub(super) fn show_reach(&mut self, to: Option<String>) {
-        let mut command = Command::new([""; 0]);
-        if let Some(to) = to.or_else(|| self.to.clone()) {
-            command = command.to(to);
-        }
-        match self.client.select(command) {
+        match self.client.select(self.command(to, &[])) {
             Ok(selected) => self.output.show(&dry_run::table(&selected)),
             Err(e) => {
                 let why = render::refusal(&e, self.client);
@@ -112,14 +108,12 @@ impl Repl<'_> {
 
     /// Shows what came of a command again; without an ID, the commands of which that is kept.
     pub(super) fn show_again(&mut self, id: Option<u64>) {
-        let text = match id {
-            Some(id) => self.kept.again(id),
-            None => Some(self.list_kept()),
+        let Some(id) = id else {
+            return self.output.show(&self.list_kept());
         };
-        match (text, id) {
-            (Some(text), _) => self.output.show(&text),
-            (None, id) => {
-                let id = id.unwrap_or_default();
+        match self.kept.again(id) {
+            Some(text) => self.output.show(&text),
+            None => {
                 let what = format!("nothing is kept of {id}; :output shows of which commands");
                 self.complain(ExitCode::Usage, &what);
             }
@@ -157,7 +151,7 @@ impl Repl<'_> {
     /// What was sent last of what is open, and is not being cancelled yet.
     fn last_open(&self) -> Option<u64> {
         let mut open = self.open.iter().rev();
-        open.find(|(_, command)| !command.is_cancelled())
+        open.find(|(_, command)| !command.is_cancelled.get())
             .map(|(id, _)| *id)
     }
 

@@ -8,7 +8,7 @@ use super::Repl;
 use crate::exit_code::ExitCode;
 use crate::output::render;
 use crate::prompt::sent_command::{self, SentCommand};
-use client::{Command, JobHandle, JobId, JobSummary};
+use client::{JobHandle, JobId, JobSummary};
 use common::terminal::escape::one_line;
 use std::fmt::Write;
 use std::time::Duration;
@@ -46,14 +46,10 @@ impl Detached {
 impl Repl<'_> {
     /// Sends a command that goes on when this client has left.
     pub(super) fn detach(&mut self, to: Option<String>, words: &[String], typed: &str) {
-        let mut command = Command::new(words);
-        if let Some(to) = to.or_else(|| self.to.clone()) {
-            command = command.to(to);
-        }
-        if let Some(timeout) = self.timeout {
-            command = command.timeout(timeout);
-        }
-        match self.client.detach(command, JobId::random().ok()) {
+        match self
+            .client
+            .detach(self.command(to, words), JobId::random().ok())
+        {
             Ok(detached) => {
                 let number = self.detached.number(detached.job, detached.targets);
                 let text = format!(
@@ -72,22 +68,26 @@ impl Repl<'_> {
 
     /// Shows what became of a detached command, and what comes of it from now on.
     pub(super) fn follow(&mut self, id: &str) {
-        let Some(job) = self.detached.find(id) else {
-            let what = format!("{id:?} is no detached command; :jobs shows them");
-            return self.complain(ExitCode::Usage, &what);
-        };
+        let Some(job) = self.find_job(id) else { return };
         match self.client.follow(job, true) {
             Ok(handle) => self.open_job(handle),
             Err(e) => self.complain(ExitCode::of_error(&e), &e.to_string()),
         }
     }
 
+    /// The job that a user means, or a complaint that there is none.
+    fn find_job(&mut self, id: &str) -> Option<JobId> {
+        let job = self.detached.find(id);
+        if job.is_none() {
+            let what = format!("{id:?} is no detached command; :jobs shows them");
+            self.complain(ExitCode::Usage, &what);
+        }
+        job
+    }
+
     /// Ends a detached command early.
     pub(super) fn cancel_job(&mut self, id: &str) {
-        let Some(job) = self.detached.find(id) else {
-            let what = format!("{id:?} is no detached command; :jobs shows them");
-            return self.complain(ExitCode::Usage, &what);
-        };
+        let Some(job) = self.find_job(id) else { return };
         match self.client.cancel_detached(job) {
             Ok(()) => {
                 let number = self.detached.number(job, 1);

@@ -93,8 +93,9 @@ pub(crate) struct Repl<'a> {
     detached: Detached,
     /// Output of targets that no newline has ended yet.
     unfinished: NamedLines,
-    worst: ExitCode,
-    lost_commands: bool,
+    /// Of all that went wrong, the worst.
+    pub(crate) worst: ExitCode,
+    pub(crate) lost_commands: bool,
     /// Why the last try to reconnect failed.
     not_yet: String,
 }
@@ -112,19 +113,11 @@ impl<'a> Repl<'a> {
             kept: Kept::default(),
             open: BTreeMap::new(),
             detached: Detached::default(),
-            unfinished: NamedLines::new(longest),
+            unfinished: NamedLines::new(longest, Default::default()),
             worst: ExitCode::Done,
             lost_commands: false,
             not_yet: String::new(),
         }
-    }
-
-    pub(crate) fn worst(&self) -> ExitCode {
-        self.worst
-    }
-
-    pub(crate) fn lost_commands(&self) -> bool {
-        self.lost_commands
     }
 
     /// What is said of commands that the end of this client cancels; nothing if there are none.
@@ -188,10 +181,11 @@ impl<'a> Repl<'a> {
         if self.takes_lines(lines) {
             select.recv(&lines.lines);
         }
-        let has_pending = self.open.values().any(SentCommand::has_pending);
+        let mut open = self.open.values();
+        let has_pending = open.any(|command| !command.pending.is_empty());
         if self.output.has_room() && !has_pending {
             for command in self.open.values() {
-                select.recv(command.receiver());
+                select.recv(&command.events);
             }
             select.ready();
         } else {
@@ -347,15 +341,21 @@ impl<'a> Repl<'a> {
         self.output.complain(&format!("{}\n", one_line(what)));
     }
 
-    fn send(&mut self, to: Option<String>, words: &[String], typed: String) {
-        let to = to.or_else(|| self.to.clone());
-        let mut command = Command::new(words).window(WINDOW);
-        if let Some(to) = &to {
+    /// A command to these targets, or to those of plain lines, that may run for as long as is set.
+    fn command(&self, to: Option<String>, words: &[String]) -> Command {
+        let mut command = Command::new(words);
+        if let Some(to) = to.or_else(|| self.to.clone()) {
             command = command.to(to);
         }
         if let Some(timeout) = self.timeout {
             command = command.timeout(timeout);
         }
+        command
+    }
+
+    fn send(&mut self, to: Option<String>, words: &[String], typed: String) {
+        let command = self.command(to, words).window(WINDOW);
+        let to = command.selector().map(str::to_owned);
         match self.client.send(command) {
             Ok(sent) => {
                 self.output

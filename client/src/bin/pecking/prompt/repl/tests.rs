@@ -56,7 +56,7 @@ fn run(client: &Client, lines: &[&str]) -> (String, ReplEnd, ExitCode) {
     let output = Recorder::default();
     let mut repl = Repl::new(client, &output, false);
     let end = repl.run(&input, &never());
-    let worst = repl.worst();
+    let worst = repl.worst;
     let shown = lock(&output.0).clone();
     (shown, end, worst)
 }

@@ -84,11 +84,8 @@ fn jobs_columns(width: u16) -> [Column; 5] {
     ]
 }
 
-/// A line of a table.
-struct Row<const N: usize> {
-    cells: [String; N],
-    style: Style,
-}
+/// A line of a table: its cells, and how it looks.
+type Row<const N: usize> = ([String; N], Style);
 
 /// Draws the ranking, and the machines that are missing behind it.
 pub(super) fn ladder(
@@ -143,7 +140,7 @@ fn rung_row(rung: Rung, fleet: &Fleet, own: u64, look: Look) -> Option<Row<7>> {
                 render::ago(fleet.age(member)),
                 tags,
             ];
-            Some(Row { cells, style })
+            Some((cells, style))
         }
         Rung::Missing(at) => {
             let missing = fleet.missing.get(at)?;
@@ -152,8 +149,7 @@ fn rung_row(rung: Rung, fleet: &Fleet, own: u64, look: Look) -> Option<Row<7>> {
             cells[1] = missing.name.clone();
             cells[2] = "missing".into();
             cells[6] = missing.how(fleet);
-            let style = look.bad();
-            Some(Row { cells, style })
+            Some((cells, look.bad()))
         }
     }
 }
@@ -176,8 +172,7 @@ pub(super) fn commands(
             command.from.clone(),
             command.words.clone(),
         ];
-        let style = look.of_command(command.is_open(), command.failed());
-        Some(Row { cells, style })
+        Some((cells, look.of_command(command.is_open(), command.failed())))
     };
     let columns = commands_columns(area.width);
     list(
@@ -202,8 +197,7 @@ pub(super) fn jobs(frame: &mut Frame<'_>, area: Rect, jobs: &Jobs, view: &mut Vi
             job.to.clone(),
             job.words.clone(),
         ];
-        let style = look.of_command(job.is_open, job.failed);
-        Some(Row { cells, style })
+        Some((cells, look.of_command(job.is_open, job.failed)))
     };
     let columns = jobs_columns(area.width);
     list(frame, area, &mut view.jobs, &columns, true, look, row);
@@ -268,15 +262,15 @@ fn list<T: Copy, const N: usize>(
             look.head(is_active),
         );
     }
-    for (nth, (row, at)) in rows.zip(lines).enumerate() {
+    for (nth, ((cells, style), at)) in rows.zip(lines).enumerate() {
         let style = match selected == Some(nth) {
-            true => row.style.add_modifier(Modifier::REVERSED),
-            false => row.style,
+            true => style.add_modifier(Modifier::REVERSED),
+            false => style,
         };
         text(
             frame,
             at,
-            &line(row.cells.each_ref().map(String::as_str)),
+            &line(cells.each_ref().map(String::as_str)),
             style,
         );
     }
