@@ -79,6 +79,8 @@ pub struct SelectedTarget {
 /// What would become of a command at a target.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Deserialize, Serialize)]
 #[serde(rename_all = "snake_case")]
+#[derive(strum::IntoStaticStr)]
+#[strum(serialize_all = "snake_case")]
 pub enum Reach {
     /// It would be executed.
     Execute,
@@ -93,11 +95,6 @@ pub enum Reach {
 impl Reach {
     /// The word on the wire.
     pub fn name(self) -> &'static str {
-        match self {
-            Reach::Execute => "execute",
-            Reach::Outranked => "outranked",
-            Reach::Forbidden => "forbidden",
-            Reach::Absent => "absent",
-        }
+        self.into()
     }
 }

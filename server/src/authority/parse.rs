@@ -196,7 +196,7 @@ impl RawRole {
     fn role(self, name: &str) -> Result<Role, Fault> {
         let mut may = Vec::new();
         for word in &self.may {
-            let right = Right::from_name(word.get_ref()).ok_or_else(|| {
+            let right: Right = word.get_ref().parse().map_err(|_| {
                 let message = format!(
                     "may: found {:?}, expected send, execute or list",
                     clip(word.get_ref())
