@@ -134,10 +134,12 @@ impl Server {
         };
         let mut run = [0; 16];
         getrandom::fill(&mut run).map_err(ServerError::Random)?;
-        let hub =
-            Hub::new(config, u128::from_ne_bytes(run), waker).listening_at(listener.address());
+        let mut hub = Hub::new(config, u128::from_ne_bytes(run), waker);
+        hub.address = Some(listener.address());
         #[cfg(not(shuttle))]
-        let hub = hub.encrypting(tls).keeping(state);
+        {
+            (hub.tls, hub.state) = (tls, state);
+        }
         Ok(Server {
             listener,
             #[cfg(not(shuttle))]

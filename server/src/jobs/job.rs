@@ -31,11 +31,11 @@ pub(crate) struct Job {
     pub(super) id: JobId,
     /// In the order of sending.
     pub(super) number: u64,
-    pub(super) owner: Owner,
+    pub(crate) owner: Owner,
     pub(super) account: Arc<Account>,
-    /// Its sender, for the rest of the server.
-    pub(super) stand_in: Arc<Member>,
-    pub(super) is_for_one: bool,
+    /// The member that stands in for its sender.
+    pub(crate) stand_in: Arc<Member>,
+    pub(crate) is_for_one: bool,
     pub(super) words: Vec<String>,
     pub(super) to: Option<String>,
     /// When it was sent.
@@ -48,32 +48,6 @@ pub(crate) struct Job {
 }
 
 impl Job {
-    pub(crate) fn id(&self) -> &JobId {
-        &self.id
-    }
-
-    pub(super) fn number(&self) -> u64 {
-        self.number
-    }
-
-    pub(super) fn owner(&self) -> &Owner {
-        &self.owner
-    }
-
-    /// The member that stands in for its sender.
-    pub(crate) fn stand_in(&self) -> &Arc<Member> {
-        &self.stand_in
-    }
-
-    pub(crate) fn is_for_one(&self) -> bool {
-        self.is_for_one
-    }
-
-    /// Whether a client that knows its id may ask for it.
-    pub(crate) fn may_be_asked_by(&self, member: &Member) -> bool {
-        self.owner.may_be_asked_by(member)
-    }
-
     pub(crate) fn is_open(&self) -> bool {
         leaf(&self.log).is_open()
     }
