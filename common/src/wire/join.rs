@@ -9,6 +9,7 @@ use crate::wire::right::Right;
 use crate::wire::tags::Tags;
 use crate::wire::text::Text;
 use crate::wire::tier::Tier;
+use derive_more::{Debug, From};
 use serde::de::value::MapAccessDeserializer;
 use serde::de::{Deserializer, Error, MapAccess, Visitor};
 use serde::{Deserialize, Serialize, Serializer};
@@ -96,24 +97,14 @@ pub struct Resumable {
 }
 
 /// A token that the server gives: neither an error nor a log repeats it.
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Clone, Debug, From, PartialEq, Eq)]
+#[debug("…")]
+#[from(String)]
 pub struct ResumeToken(Secret);
 
 impl ResumeToken {
     pub fn reveal(&self) -> &str {
         self.0.reveal()
-    }
-}
-
-impl From<String> for ResumeToken {
-    fn from(token: String) -> ResumeToken {
-        ResumeToken(token.into())
-    }
-}
-
-impl fmt::Debug for ResumeToken {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("…")
     }
 }
 
@@ -154,7 +145,9 @@ impl Ack {
 }
 
 /// The token that a `join` shows: neither an error nor a log repeats it, of any type.
-#[derive(Serialize)]
+#[derive(Debug, From, Serialize)]
+#[debug("…")]
+#[from(&'a str)]
 pub struct Credential<'a>(Text<'a>);
 
 impl Credential<'_> {
@@ -163,23 +156,11 @@ impl Credential<'_> {
     }
 }
 
-impl<'a> From<&'a str> for Credential<'a> {
-    fn from(token: &'a str) -> Credential<'a> {
-        Credential(token.into())
-    }
-}
-
 impl<'de: 'a, 'a> Deserialize<'de> for Credential<'a> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let text = Text::deserialize(deserializer);
         text.map(Credential)
             .map_err(|_| D::Error::custom("expected a string"))
-    }
-}
-
-impl fmt::Debug for Credential<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("…")
     }
 }
 

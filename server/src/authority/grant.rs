@@ -11,17 +11,19 @@ use common::sys::sync::Arc;
 use common::wire::Right;
 use common::wire::message::clip;
 use common::wire::tier::Tier;
-use std::fmt;
 use std::net::IpAddr;
 use std::num::NonZeroU32;
 use std::time::SystemTime;
 
-/// What a client has proven, kept to prove it again when the rules change.
-#[derive(Clone, PartialEq, Eq)]
+/// What a client has proven, kept to prove it again when the rules change. `Debug` shows no token's
+/// hash.
+#[derive(Clone, derive_more::Debug, PartialEq, Eq)]
 pub(crate) enum Proof {
     /// It showed the token with this hash.
+    #[debug("a token")]
     Token(TokenHash),
     /// Its certificate has this name.
+    #[debug("certificate {_0:?}")]
     Certificate(String),
 }
 
@@ -30,16 +32,6 @@ impl Proof {
     pub(crate) fn of(token: Option<&str>, certificate: Option<&str>) -> Option<Proof> {
         let token = token.map(|token| Proof::Token(TokenHash::of(token)));
         token.or_else(|| certificate.map(|name| Proof::Certificate(certificate::canonical(name))))
-    }
-}
-
-/// Shows no token's hash.
-impl fmt::Debug for Proof {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Proof::Token(_) => f.write_str("a token"),
-            Proof::Certificate(name) => write!(f, "certificate {name:?}"),
-        }
     }
 }
 

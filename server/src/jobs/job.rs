@@ -13,7 +13,6 @@ use common::sys::sync::{Arc, Mutex, Weak, leaf};
 use common::wire::message::{Id, RpcError};
 use common::wire::name::Name;
 use common::wire::{JobId, JobSummary, Outcome, OutputStream, Tally, Text, decode_output};
-use std::fmt;
 
 /// Bytes that a job needs besides what happens to it: itself, its words, and its stand-in with a
 /// connection of its own.
@@ -26,7 +25,9 @@ pub(super) const OUTCOME: usize = 512;
 /// How long news wait for more before clients that wait for them are told: a burst is one answer.
 const NEWS_DELAY_MS: u64 = 5;
 
-/// A detached command.
+/// A detached command. `Debug` shows no id, which is a key.
+#[derive(derive_more::Debug)]
+#[debug("Job({number})")]
 pub(crate) struct Job {
     pub(super) id: JobId,
     /// In the order of sending.
@@ -222,12 +223,5 @@ impl Job {
             tally,
             open,
         }
-    }
-}
-
-impl fmt::Debug for Job {
-    /// Without its id, which is a key.
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Job({})", self.number)
     }
 }
