@@ -17,7 +17,7 @@ use crate::record::OnRecord;
 use common::limits::{JOB_DEADLINE, MAX_JOB_WORDS, MAX_OPEN_JOBS, MAX_OPEN_JOBS_OF_ONE};
 use common::memory::Charge;
 use common::sys::sync::atomic::AtomicBool;
-use common::sys::sync::{Arc, Mutex};
+use common::sys::sync::{Arc, Mutex, leaf};
 use common::wire::message::{Code, Id, RpcError};
 use common::wire::{Detach, Detached, JobId, Send, Stdin};
 
@@ -51,7 +51,8 @@ pub(crate) fn send(
     let taken = take(hub, &job, &request, selection, on_record, has_room);
     let taken = taken.inspect_err(|_| hub.jobs.take_back(&job))?;
     taken.carry_out(hub, &request, now, flushes);
-    if let Some(error) = job.refusal() {
+    let refusal = leaf(&job.log).refusal.clone();
+    if let Some(error) = refusal {
         hub.jobs.take_back(&job);
         job.stand_in.sends.close(&taken.command.send, || true);
         return Ok(Answer::Busy(error));

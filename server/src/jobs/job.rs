@@ -80,7 +80,7 @@ impl Job {
                 log.add_output((member.id, &member.name, target.rank), stream, bytes);
             }
             // What came later would pass for what is missing.
-            false => log.note_cut(member.id),
+            false => drop(log.cut.insert(member.id)),
         }
     }
 
@@ -145,21 +145,7 @@ impl Job {
 
     /// It is not taken after all.
     pub(crate) fn refuse(&self, error: &RpcError) {
-        leaf(&self.log).refuse(error.clone());
-    }
-
-    pub(super) fn refusal(&self) -> Option<RpcError> {
-        leaf(&self.log).refusal()
-    }
-
-    /// Lets go of what it keeps: it is in the table no more.
-    pub(super) fn let_go(&self) {
-        leaf(&self.log).clear();
-    }
-
-    /// Throws its output away; says how many bytes that were.
-    pub(super) fn cut_output(&self) -> usize {
-        leaf(&self.log).cut_output()
+        leaf(&self.log).refusal = Some(error.clone());
     }
 
     /// The answer to a request for what happened after an event.
@@ -211,7 +197,7 @@ impl Job {
     /// As a list of jobs shows it.
     pub(super) fn summary(&self, now: u64) -> JobSummary {
         let log = leaf(&self.log);
-        let (tally, open) = (log.tally().clone(), log.is_open());
+        let (tally, open) = (log.tally.clone(), log.is_open());
         drop(log);
         JobSummary {
             job: self.id,

@@ -235,7 +235,7 @@ impl Jobs {
             let Some(oldest) = self.forget_oldest(owner) else {
                 return false;
             };
-            oldest.let_go();
+            leaf(&oldest.log).clear();
         }
     }
 
@@ -250,7 +250,7 @@ impl Jobs {
             return true;
         }
         let mut open = self.open_ones(Some(owner)).into_iter();
-        open.any(|job| job.cut_output() > 0 && self.make_room(owner, account, bytes, 0))
+        open.any(|job| leaf(&job.log).cut_output() > 0 && self.make_room(owner, account, bytes, 0))
     }
 
     #[cfg(all(test, not(shuttle)))]

@@ -326,29 +326,17 @@ impl Handshake {
         }
     }
 
-    /// Encrypts the stream from now on.
+    /// Encrypts the stream from now on. `is_ours` is given the protocol that the client has named.
     ///
     /// # Errors
-    /// The client did not name this protocol.
-    pub fn finish(self, stream: &Stream) -> Result<(), HandshakeError> {
+    /// That is not one of the caller's.
+    pub fn finish(
+        self,
+        stream: &Stream,
+        is_ours: impl FnOnce(Option<&[u8]>) -> bool,
+    ) -> Result<(), HandshakeError> {
         match self.stage {
-            Stage::Session(session) => {
-                finish(stream, session, self.unread, |named| named == Some(ALPN))
-            }
-            _ => Err(HandshakeError::Closed),
-        }
-    }
-
-    /// [`finish`](Self::finish) for a client of another protocol, which need not name it: not all
-    /// clients of HTTP do.
-    ///
-    /// # Errors
-    /// The client named no protocol that both ends know.
-    pub fn finish_as(self, stream: &Stream, protocol: &[u8]) -> Result<(), HandshakeError> {
-        match self.stage {
-            Stage::Session(session) => finish(stream, session, self.unread, |named| {
-                named.is_none_or(|named| named == protocol)
-            }),
+            Stage::Session(session) => finish(stream, session, self.unread, is_ours),
             _ => Err(HandshakeError::Closed),
         }
     }
