@@ -32,37 +32,23 @@ pub const ACK: &str = "ack";
 #[derive(Clone, Copy, Debug, PartialEq, Eq, EnumString, IntoStaticStr, VariantArray)]
 #[strum(serialize_all = "snake_case")]
 pub enum ClientMethod {
-    /// A request.
+    // Requests.
     Join,
-    /// A request.
     Send,
-    /// A request.
     Select,
-    /// A request.
     Jobs,
-    /// A request.
     Job,
-    /// A request.
     CancelJob,
-    /// A request.
     Members,
-    /// A request.
     Watch,
-    /// A request.
     Ping,
-    /// A notification.
+    // Notifications.
     Cancel,
-    /// A notification.
     Output,
-    /// A notification.
     Consumed,
-    /// A notification.
     Ack,
-    /// A notification.
     Input,
-    /// A notification.
     InputConsumed,
-    /// A notification.
     Leave,
 }
 

@@ -176,11 +176,6 @@ impl Telemetry {
 
 /// The time on the wall now, in milliseconds since 1970: for people, and for nothing that waits.
 pub(crate) fn wall_ms() -> u64 {
-    unix_ms(wall_clock())
-}
-
-/// A time in milliseconds since 1970.
-pub(crate) fn unix_ms(time: SystemTime) -> u64 {
-    time.duration_since(SystemTime::UNIX_EPOCH)
-        .map_or(0, crate::millis)
+    let since = wall_clock().duration_since(SystemTime::UNIX_EPOCH);
+    since.map_or(0, crate::millis)
 }

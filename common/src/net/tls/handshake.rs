@@ -213,6 +213,7 @@ pub fn is_hello(records: &[u8]) -> bool {
 }
 
 /// A server's side of a handshake: what it calculates, apart from the socket.
+#[derive(Default)]
 pub struct Handshake {
     stage: Stage,
     /// What is to be sent.
@@ -222,23 +223,14 @@ pub struct Handshake {
 }
 
 /// The thread of a connection holds one as well, so it is small.
+#[derive(Default)]
 enum Stage {
+    #[default]
     New,
     Hello(Box<Acceptor>),
     Session(Box<Connection>),
     /// It has failed.
     Over,
-}
-
-impl Default for Handshake {
-    fn default() -> Handshake {
-        Handshake {
-            stage: Stage::New,
-            out: Vec::new(),
-            received: 0,
-            unread: 0,
-        }
-    }
 }
 
 impl Handshake {
