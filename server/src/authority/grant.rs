@@ -2,7 +2,7 @@
 //! function of the rules and of what is asked for, and names the rule that it comes from.
 
 use crate::authority::certificate;
-use crate::authority::edit::no_credential;
+use crate::authority::edit::{no_credential, some_of};
 use crate::authority::error::AuthError;
 use crate::authority::names::NamePattern;
 use crate::authority::rules::{Allow, Credential, ProofPattern, Role, Rules};
@@ -156,24 +156,13 @@ impl Rules {
 
 /// The names that a credential gives, in a sentence.
 fn given(names: &[NamePattern], is_given: bool) -> String {
-    /// A screen's width of them.
-    const NAMED: usize = 8;
-    let shown = names
-        .iter()
-        .take(NAMED)
-        .map(|name| format!("{:?}", name.as_str()));
-    let shown: Vec<String> = shown.collect();
-    let more = match names.len().saturating_sub(NAMED) {
-        0 => String::new(),
-        more => format!(" and {more} more"),
-    };
-    match shown.is_empty() {
-        true => "it gives none (`pecking-server auth add --name` gives one)".into(),
-        false if is_given => format!(
-            "it gives {}{more}, without the names of other credentials",
-            shown.join(", ")
-        ),
-        false => format!("it gives {}{more}", shown.join(", ")),
+    let shown = names.iter().map(|name| format!("{:?}", name.as_str()));
+    match some_of(shown) {
+        None => "it gives none (`pecking-server auth add --name` gives one)".into(),
+        Some(shown) if is_given => {
+            format!("it gives {shown}, without the names of other credentials")
+        }
+        Some(shown) => format!("it gives {shown}"),
     }
 }
 
