@@ -3,7 +3,6 @@
 
 use crate::sys::trusted_file::{self, Distrust};
 use crate::terminal::escape::path_line;
-use std::fmt;
 use std::path::{Path, PathBuf};
 use subtle::ConstantTimeEq;
 use zeroize::Zeroizing;
@@ -13,7 +12,8 @@ use zeroize::Zeroizing;
 pub const MAX_TOKEN_FILE: usize = 4 << 10;
 
 /// A text that is shown nowhere, and wiped when it is dropped.
-#[derive(Clone)]
+#[derive(Clone, derive_more::Debug)]
+#[debug("…")]
 pub struct Secret(Zeroizing<String>);
 
 impl Secret {
@@ -42,12 +42,6 @@ impl PartialEq for Secret {
 }
 
 impl Eq for Secret {}
-
-impl fmt::Debug for Secret {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("…")
-    }
-}
 
 /// Why a file gives no token.
 #[derive(Debug, thiserror::Error)]

@@ -1,9 +1,7 @@
 //! The settings of a server.
 
 use crate::authority::Authority;
-use crate::http::HttpConfig;
 use crate::join::token::Token;
-use crate::tls::ServerTls;
 use crate::transcript::Transcript;
 use common::audit::Audit;
 use common::limits;
@@ -109,4 +107,39 @@ impl Default for Config {
             transcript: Transcript::default(),
         }
     }
+}
+
+/// Where and to which clients a server shows itself over HTTP. With the server's own certificate if
+/// it encrypts.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HttpConfig {
+    /// Where to listen, `HOST:PORT`; port 0 takes any free one.
+    pub listen: String,
+    /// Names by which browsers may reach it, besides `localhost`, addresses, the host in `listen`
+    /// and the names of the server's certificate.
+    pub hosts: Vec<String>,
+    /// A token that shows everything. Tokens with which clients join count as well. If the server
+    /// has none at all, it asks for none.
+    pub token: Option<Token>,
+}
+
+/// What a server needs to encrypt. The files are read again when they change.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ServerTls {
+    /// The server's certificate in PEM form, and behind it those between it and its authority. If
+    /// clients are to pin the authority's key, its own certificate comes last.
+    pub cert: PathBuf,
+    /// The private key of the first certificate, in PEM form.
+    pub key: PathBuf,
+    /// Which certificates clients may show.
+    pub clients: Option<ClientCertificates>,
+}
+
+/// Which certificates clients show, for an identity that no token gives.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ClientCertificates {
+    /// The certificates of the authorities that sign them, in PEM form.
+    pub ca: PathBuf,
+    /// Whether a client without one is turned away in the handshake.
+    pub required: bool,
 }

@@ -211,7 +211,7 @@ pub(crate) fn hold(hub: &Hub, member: &Arc<Member>, flushes: &mut FlushSet<'_>) 
 /// Cancels a job if its sender would be revoked by the rules in force; one whose credential's time is
 /// over goes on.
 pub(crate) fn hold_job(hub: &Hub, job: &Job, flushes: &mut FlushSet<'_>) {
-    let sender = job.stand_in();
+    let sender = &job.stand_in;
     let (Some(bearer), Some(authority)) = (&sender.bearer, &hub.config.authority) else {
         return;
     };

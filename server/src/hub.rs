@@ -128,29 +128,9 @@ impl Hub {
         }
     }
 
-    /// The same, with what it encrypts with.
-    #[cfg(not(shuttle))]
-    pub(crate) fn encrypting(mut self, tls: Option<Encryption>) -> Hub {
-        self.tls = tls;
-        self
-    }
-
-    /// The same, which listens at an address.
-    pub(crate) fn listening_at(mut self, address: SocketAddr) -> Hub {
-        self.address = Some(address);
-        self
-    }
-
     /// Whether the server is about to stop.
     pub(crate) fn is_draining(&self) -> bool {
         self.drain_requested.load(Ordering::Acquire) || self.roster.look(|view| view.is_draining())
-    }
-
-    /// The same, with what keeps its places.
-    #[cfg(not(shuttle))]
-    pub(crate) fn keeping(mut self, state: Option<State>) -> Hub {
-        self.state = state;
-        self
     }
 
     /// Whether places are held for the next start of the server.

@@ -37,6 +37,7 @@ mod eviction;
 #[cfg(not(shuttle))]
 mod files;
 mod holds;
+#[cfg(not(shuttle))]
 mod http;
 mod hub;
 mod jobs;
@@ -56,6 +57,7 @@ mod telemetry;
 mod testing;
 mod throttled_log;
 mod timers;
+#[cfg(not(shuttle))]
 mod tls;
 mod transcript;
 pub mod version;
@@ -66,15 +68,16 @@ mod watching;
 pub use testing::bench as bench_support;
 
 pub use common::audit;
-pub use config::{Config, HEARTBEAT_RANGE, MAX_LINE_RANGE, MAX_MEMORY_RANGE, MOST_CLIENTS};
+pub use config::{
+    ClientCertificates, Config, HEARTBEAT_RANGE, HttpConfig, MAX_LINE_RANGE, MAX_MEMORY_RANGE,
+    MOST_CLIENTS, ServerTls,
+};
 #[cfg(not(shuttle))]
 pub use files::KNOWN_WITHIN;
-pub use http::HttpConfig;
 pub use join::token::Token;
 pub use server::{Handle, Running, Server, ServerError, Shutdown};
 #[cfg(not(shuttle))]
 pub use state::{NoState, StateError, check as check_state};
-pub use tls::{ClientCertificates, ServerTls};
 pub use transcript::Transcript;
 
 /// A duration in whole milliseconds, as far as they can be counted.

@@ -9,11 +9,11 @@ use crate::hub::Hub;
 use crate::join::acceptor::{self, Acceptor};
 use crate::record;
 #[cfg(not(shuttle))]
-use crate::state::{self, NotStarted, State, StateError};
+use crate::state::{self, State, StateError};
 use crate::timers;
 use crate::timers::timer_queue::Timer;
 #[cfg(not(shuttle))]
-use crate::tls::{Calculating, Encryption};
+use crate::tls::Encryption;
 use common::net::listener::Listener;
 #[cfg(not(shuttle))]
 use common::net::tls::files::TlsFileError;
@@ -134,10 +134,12 @@ impl Server {
         };
         let mut run = [0; 16];
         getrandom::fill(&mut run).map_err(ServerError::Random)?;
-        let hub =
-            Hub::new(config, u128::from_ne_bytes(run), waker).listening_at(listener.address());
+        let mut hub = Hub::new(config, u128::from_ne_bytes(run), waker);
+        hub.address = Some(listener.address());
         #[cfg(not(shuttle))]
-        let hub = hub.encrypting(tls).keeping(state);
+        {
+            (hub.tls, hub.state) = (tls, state);
+        }
         Ok(Server {
             listener,
             #[cfg(not(shuttle))]
@@ -177,16 +179,17 @@ impl Server {
         record::start(hub, self.address());
         hub.config.transcript.starting(hub.config.max_clients);
         #[cfg(not(shuttle))]
-        let calculators = self.start_encrypting().map_err(ServerError::Thread)?;
+        let calculators = hub.tls.as_ref().map(|tls| tls.calculators.start());
         #[cfg(not(shuttle))]
-        let kept = state::start(hub).map_err(|error| match error {
-            NotStarted::State(error) => ServerError::State(error),
-            NotStarted::Thread(error) => ServerError::Thread(error),
-        })?;
+        let calculators = calculators.transpose().map_err(ServerError::Thread)?;
+        #[cfg(not(shuttle))]
+        let kept = state::start(hub)?;
         #[cfg(not(shuttle))]
         let files = files::start(hub).map_err(ServerError::Thread)?;
         #[cfg(not(shuttle))]
-        let shown = self.start_http().map_err(ServerError::Thread)?;
+        let shown = self.http.as_ref().map(|bound| bound.start(hub));
+        #[cfg(not(shuttle))]
+        let shown = shown.transpose().map_err(ServerError::Thread)?;
         // Last of those that can fail: the others end when they are dropped.
         let timer_hub = Arc::clone(hub);
         let timer_thread = thread::spawn("timers", move || timers::run(&timer_hub))
@@ -209,22 +212,6 @@ impl Server {
         } else {
             Shutdown::Drained
         })
-    }
-
-    /// Shows the server over HTTP, until what it returns is dropped.
-    #[cfg(not(shuttle))]
-    fn start_http(&self) -> io::Result<Option<http::Running<'_>>> {
-        let http = self.http.as_ref();
-        http.map(|bound| bound.start(&self.hub)).transpose()
-    }
-
-    /// Starts what only an encrypted server needs, until what it returns is dropped.
-    #[cfg(not(shuttle))]
-    fn start_encrypting(&self) -> io::Result<Option<Calculating<'_>>> {
-        let Some(tls) = &self.hub.tls else {
-            return Ok(None);
-        };
-        tls.calculators.start().map(Some)
     }
 
     /// Serves on a thread of its own.

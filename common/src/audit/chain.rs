@@ -32,21 +32,11 @@ impl Hash {
     pub fn of(line: &[u8]) -> Hash {
         Hash(Sha256::digest(line).into())
     }
-
-    fn append_to(self, out: &mut Vec<u8>) {
-        const DIGITS: &[u8; 16] = b"0123456789abcdef";
-        let mut hex = [0; 64];
-        for (two, byte) in hex.chunks_exact_mut(2).zip(self.0) {
-            two[0] = DIGITS[usize::from(byte >> 4)];
-            two[1] = DIGITS[usize::from(byte & 15)];
-        }
-        out.extend_from_slice(&hex);
-    }
 }
 
 impl fmt::Display for Hash {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+        f.write_str(&hex::encode(self.0))
     }
 }
 
@@ -61,16 +51,8 @@ impl FromStr for Hash {
     type Err = &'static str;
 
     fn from_str(text: &str) -> Result<Hash, &'static str> {
-        const WRONG: &str = "expected a SHA-256: 64 hex digits";
-        let is_hex = text.len() == 64 && text.bytes().all(|b| b.is_ascii_hexdigit());
-        if !is_hex {
-            return Err(WRONG);
-        }
         let mut hash = Hash::default();
-        for (byte, digits) in hash.0.iter_mut().zip(text.as_bytes().chunks(2)) {
-            let digits = std::str::from_utf8(digits).map_err(|_| WRONG)?;
-            *byte = u8::from_str_radix(digits, 16).map_err(|_| WRONG)?;
-        }
+        hex::decode_to_slice(text, &mut hash.0).map_err(|_| "expected a SHA-256: 64 hex digits")?;
         Ok(hash)
     }
 }
@@ -152,7 +134,7 @@ impl Head {
         }
         out.extend_from_slice(&body[1..body.len() - 1]);
         out.extend_from_slice(br#","prev":""#);
-        self.hash.append_to(out);
+        out.extend_from_slice(hex::encode(self.hash.0).as_bytes());
         out.extend_from_slice(b"\"}");
         self.hash = Hash::of(&out[begin..]);
         out.push(b'\n');

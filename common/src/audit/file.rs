@@ -7,7 +7,7 @@ use crate::sys::trusted_file::{self, Distrust};
 use crate::terminal::escape::path_line;
 use rustix::fs::{FlockOperation, flock};
 use std::fs::{self, File, Metadata};
-use std::io::{self, Seek, SeekFrom, Write};
+use std::io::{self, Write};
 use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -159,17 +159,16 @@ impl LogFile {
             trusted_file::append(&self.named, trusted_file::user()).map_err(io::Error::other)?;
         self.path = path;
         self.take(file).map_err(io::Error::other)?;
+        let mut is_cut = false;
         if self.identity.is_some() && self.size > 0 {
             // What was put there meanwhile may be anything, as at the start.
-            end_of_log(&self.path)
-                .inspect_err(|_| self.file = None)
-                .map_err(io::Error::other)?;
+            let tail = end_of_log(&self.path).inspect_err(|_| self.file = None);
+            is_cut = tail.map_err(io::Error::other)?.lacks_line_end;
         }
         log::info!(
             "the audit log goes on in a new file at {}",
             path_line(&self.named)
         );
-        let is_cut = self.size > 0 && !ends_with_line_end(&self.path)?;
         if is_cut {
             self.write(b"\n")?;
         }
@@ -267,14 +266,6 @@ fn end_of_log(path: &Path) -> Result<Tail, NoLog> {
         true => Ok(tail),
         false => Err(NoLog::Other),
     }
-}
-
-fn ends_with_line_end(path: &Path) -> io::Result<bool> {
-    let mut last = [0];
-    let mut file = File::open(path)?;
-    file.seek(SeekFrom::End(-1))?;
-    io::Read::read_exact(&mut file, &mut last)?;
-    Ok(last == *b"\n")
 }
 
 fn with_number(path: &Path, number: u64) -> PathBuf {

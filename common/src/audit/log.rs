@@ -11,7 +11,6 @@ use crate::sys::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use crate::sys::sync::{Arc, Mutex, lock};
 use crate::sys::thread;
 use crossbeam_channel::{Sender, bounded, unbounded};
-use std::fmt;
 use std::fs::File;
 use std::io;
 use std::ops::RangeInclusive;
@@ -126,7 +125,8 @@ impl FromStr for KeptOutcomes {
 }
 
 /// A handle to a log; clones share it.
-#[derive(Clone)]
+#[derive(Clone, derive_more::Debug)]
+#[debug("Audit")]
 pub struct Audit(Arc<Shared>);
 
 struct Shared {
@@ -463,12 +463,6 @@ impl Drop for Reservation {
         if texts != NO_PLACE {
             counts.give_back(texts);
         }
-    }
-}
-
-impl fmt::Debug for Audit {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Audit")
     }
 }
 

@@ -9,6 +9,7 @@ use crate::wire::name::Name;
 use crate::wire::tier::Tier;
 use crate::wire::{Status, Tally};
 use serde::{Serialize, Serializer};
+use serde_with_macros::skip_serializing_none;
 use std::net::{IpAddr, SocketAddr};
 
 /// One record, tagged with its type.
@@ -88,29 +89,24 @@ fn is_zero(count: &usize) -> bool {
 }
 
 /// A client, by what its connection proved.
+#[skip_serializing_none]
 #[derive(Clone, Debug, Serialize)]
 pub struct Who<'a> {
     /// The credential that it showed.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub identity: Option<&'a str>,
     /// The role of that.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub role: Option<Name<'a>>,
     /// Its tier.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub tier: Option<Tier>,
     /// Its number.
     pub member: u64,
     /// Its name.
     pub name: &'a str,
     /// Its rank as of then.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub rank: Option<u32>,
     /// Where it dialled from; an executor is not told.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub address: Option<SocketAddr>,
     /// What carried its lines.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub via: Option<Via>,
 }
 
@@ -143,6 +139,7 @@ pub struct Leave<'a> {
 }
 
 /// Something that was not allowed.
+#[skip_serializing_none]
 #[derive(Clone, Debug, Serialize)]
 pub struct Denied<'a> {
     /// The method that was asked for.
@@ -150,25 +147,20 @@ pub struct Denied<'a> {
     /// The machine-readable name of the error.
     pub reason: &'a str,
     /// What the rules say.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub rule: Option<&'a str>,
     /// Why a client was not let in.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub message: Option<&'a str>,
     /// What a client showed that was not let in: the key id of its token, never the token, or the
     /// name in its certificate.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub showed: Option<&'a str>,
     /// The client, if it had joined.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub who: Option<Who<'a>>,
     /// Where it dialled from.
     pub address: SocketAddr,
     /// The selector of a `send` or `select`.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub to: Option<&'a str>,
     /// The words of a `send` or `select`.
-    #[serde(flatten, skip_serializing_if = "Option::is_none")]
+    #[serde(flatten)]
     pub words: Option<AuditedWords<'a>>,
 }
 
@@ -184,6 +176,7 @@ pub struct MoreDenied {
 }
 
 /// A command that was taken.
+#[skip_serializing_none]
 #[derive(Clone, Debug, Serialize)]
 pub struct Send<'a> {
     /// Its number at this server, which its other records have as well.
@@ -191,14 +184,12 @@ pub struct Send<'a> {
     /// Its sender.
     pub who: Who<'a>,
     /// The selector, as the sender wrote it; left out: the server's own.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub to: Option<&'a str>,
     /// How many outcomes it will have.
     pub targets: usize,
     /// The clients that are to execute it.
     pub names: Names<'a>,
     /// The rule that allowed it.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub rule: Option<&'a str>,
     /// What to execute.
     #[serde(flatten)]
@@ -216,6 +207,7 @@ pub enum Names<'a> {
 }
 
 /// A command that an executor begins.
+#[skip_serializing_none]
 #[derive(Clone, Debug, Serialize)]
 pub struct Run<'a> {
     /// Its number at the server.
@@ -226,10 +218,8 @@ pub struct Run<'a> {
     #[serde(flatten)]
     pub words: AuditedWords<'a>,
     /// The file that is executed; an executor that starts no program has none.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub path: Option<&'a str>,
     /// What it is executed with; only if all words are kept.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub argv: Option<&'a [String]>,
 }
 
@@ -251,35 +241,28 @@ pub struct Refused<'a> {
 }
 
 /// How a command ended at one target.
+#[skip_serializing_none]
 #[derive(Clone, Debug, Serialize)]
 pub struct Outcome<'a> {
     /// Its number at the server.
     pub cmd: Id,
     /// The target's number.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub member: Option<u64>,
     /// The target's name.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub name: Option<&'a str>,
     /// A target that is not here, by the rank that the sender named.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub rank: Option<u32>,
     /// How it ended.
     pub status: Status,
     /// How it exited by itself.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub exit_code: Option<i64>,
     /// The signal that ended it.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub signal: Option<&'a str>,
     /// How long it ran, in milliseconds.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub ms: Option<u64>,
     /// How many bytes of output came with it and before it.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub bytes: Option<u64>,
     /// Why it did not run.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub message: Option<&'a str>,
 }
 

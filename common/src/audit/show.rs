@@ -77,23 +77,18 @@ pub fn show(files: &[PathBuf], filter: &Filter, out: &mut impl Write) -> Result<
                     }
                 }
                 Err(_) if filter.failed => {}
-                Err(_) => writeln!(out, "{}", NoRecord(&line))?,
+                Err(_) => {
+                    let text = String::from_utf8_lossy(&line[..line.len().min(SHOWN)]);
+                    writeln!(out, "(no record) {}", one_line(text.trim_end()))?;
+                }
             }
         }
     }
     Ok(())
 }
 
-/// A line that is no record, as it is shown.
-struct NoRecord<'a>(&'a [u8]);
-
-impl Display for NoRecord<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        const SHOWN: usize = 80;
-        let text = String::from_utf8_lossy(&self.0[..self.0.len().min(SHOWN)]);
-        write!(f, "(no record) {}", one_line(text.trim_end()))
-    }
-}
+/// Bytes of a line that is no record, as many of them as are shown.
+const SHOWN: usize = 80;
 
 struct Shower<'a> {
     filter: &'a Filter,

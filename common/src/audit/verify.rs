@@ -105,19 +105,12 @@ pub enum Misfit {
     NoRecord,
 }
 
-/// Looks at files of one log, in the order of their records.
+/// Looks at files of one log, in the order of their records, and whether a record with a hash that
+/// was noted earlier is among them.
 ///
 /// # Errors
 /// The first line that does not fit, or a file that cannot be read.
-pub fn verify(files: &[PathBuf]) -> Result<Verified, VerifyError> {
-    verify_since(files, None)
-}
-
-/// The same, and whether a record with a hash that was noted earlier is among them.
-///
-/// # Errors
-/// As for [`verify`].
-pub fn verify_since(files: &[PathBuf], noted: Option<Hash>) -> Result<Verified, VerifyError> {
+pub fn verify(files: &[PathBuf], noted: Option<Hash>) -> Result<Verified, VerifyError> {
     let mut chain = Chain {
         noted,
         ..Chain::default()
@@ -353,7 +346,7 @@ mod tests {
         }
         let files: Vec<PathBuf> = (0..contents.len()).rev().map(file).collect();
         let prefix = format!("{}/", folder.path().display());
-        verify(&files)
+        verify(&files, None)
             .map(|found| (found.records, found.unfinished.len()))
             .map_err(|e| e.to_string().replace(&prefix, ""))
     }
@@ -381,7 +374,7 @@ mod tests {
         let file = folder.path().join("log");
         std::fs::write(&file, lines.concat()).expect("a file");
         let following = |noted| {
-            let found = verify_since(std::slice::from_ref(&file), noted).expect("it is whole");
+            let found = verify(std::slice::from_ref(&file), noted).expect("it is whole");
             found.following
         };
         for (at, line) in lines.iter().enumerate() {
@@ -410,7 +403,7 @@ mod tests {
         std::fs::write(&log, lines().concat()).expect("a file");
         std::fs::hard_link(&log, &linked).expect("a link");
         for second in [&log, &linked, &folder.path().join("./log")] {
-            let error = verify(&[log.clone(), second.clone()]).expect_err("twice");
+            let error = verify(&[log.clone(), second.clone()], None).expect_err("twice");
             assert!(error.to_string().contains("is given twice"), "{error}");
         }
     }
@@ -426,7 +419,7 @@ mod tests {
             let folder = tempfile::tempdir().expect("a folder");
             let file = folder.path().join("log");
             std::fs::write(&file, &flipped).expect("a file");
-            let Err(VerifyError::Broken { place, .. }) = verify(&[file]) else {
+            let Err(VerifyError::Broken { place, .. }) = verify(&[file], None) else {
                 panic!("bit {bit} of byte {at} is not noticed");
             };
             let line = all[..at].matches('\n').count() as u64 + 1;

@@ -5,29 +5,20 @@ use hmac::{Hmac, KeyInit, Mac};
 use serde::Serialize;
 use serde::ser::{SerializeMap, Serializer};
 use sha2::Sha256;
-use std::fmt::Write;
 use std::str::FromStr;
 
 /// Bytes of the key: as many as the hash has (RFC 2104 §3).
 const KEY: usize = 32;
 
 /// Which words a log keeps.
-#[derive(Clone)]
+#[derive(Clone, derive_more::Debug)]
 pub enum KeptWords {
     /// All of them.
     Full,
     /// The first, how many there are, and an HMAC-SHA-256 of all under this key: it tells
     /// whether two commands are the same, and no reader of the log can guess words with it.
+    #[debug("First")]
     First(WordsKey),
-}
-
-impl std::fmt::Debug for KeptWords {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(match self {
-            KeptWords::Full => "Full",
-            KeptWords::First(_) => "First",
-        })
-    }
 }
 
 impl FromStr for KeptWords {
@@ -101,11 +92,7 @@ fn first(WordsKey(key): &WordsKey, words: &[String]) -> AuditedWords<'static> {
         mac.update(&(word.len() as u64).to_be_bytes());
         mac.update(word.as_bytes());
     }
-    let hash = mac.finalize().into_bytes();
-    let hex = hash.iter().fold(String::new(), |mut hex, byte| {
-        let _ = write!(hex, "{byte:02x}");
-        hex
-    });
+    let hex = hex::encode(mac.finalize().into_bytes());
     AuditedWords::First(words.first().cloned().unwrap_or_default(), words.len(), hex)
 }
 

@@ -61,28 +61,30 @@ impl Stream {
     pub(super) fn new(socket: TcpStream, peer: SocketAddr) -> io::Result<Stream> {
         // Lines are written whole; waiting for more (Nagle, RFC 896) only delays them.
         socket.set_nodelay(true)?;
+        let socket = Some(Arc::new(socket));
+        Ok(Stream::of(socket, peer, Some(Carrier::Plain), false))
+    }
+
+    fn of(
+        socket: Option<Arc<TcpStream>>,
+        peer: SocketAddr,
+        carrier: Option<Carrier>,
+        is_encrypted: bool,
+    ) -> Stream {
         let link = Link {
-            socket: Some(Arc::new(socket)),
+            socket,
             peer,
-            carrier: Some(Carrier::Plain),
+            carrier,
         };
-        Ok(Stream {
+        Stream {
             link: Mutex::new(link),
-            is_encrypted: AtomicBool::new(false),
-        })
+            is_encrypted: AtomicBool::new(is_encrypted),
+        }
     }
 
     /// One that has ended, and was to this peer.
     pub fn closed(peer: SocketAddr) -> Stream {
-        let link = Link {
-            socket: None,
-            peer,
-            carrier: Some(Carrier::Plain),
-        };
-        Stream {
-            link: Mutex::new(link),
-            is_encrypted: AtomicBool::new(false),
-        }
+        Stream::of(None, peer, Some(Carrier::Plain), false)
     }
 
     /// From now on it is the connection of another stream, which has none any more. What is read
@@ -99,15 +101,7 @@ impl Stream {
     /// said of a connection after its end.
     #[must_use]
     pub fn past(&self) -> Stream {
-        let link = Link {
-            socket: None,
-            peer: self.peer(),
-            carrier: None,
-        };
-        Stream {
-            link: Mutex::new(link),
-            is_encrypted: AtomicBool::new(self.is_encrypted()),
-        }
+        Stream::of(None, self.peer(), None, self.is_encrypted())
     }
 
     /// The same connection, which carries nothing before a TLS handshake or

@@ -1,6 +1,5 @@
 //! Whether a file has changed since it was looked at last, without reading it.
 
-use std::fs::Metadata;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
@@ -8,28 +7,22 @@ use std::path::Path;
 /// of its last change. Two stamps of a path that are equal mean the same contents, but for a change
 /// within one tick of the system's clock that keeps the size.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct FileStamp(Option<(u64, u64, u64, Time, Time)>);
-
-/// Seconds and nanoseconds.
-type Time = (i64, i64);
+pub struct FileStamp(Option<([u64; 3], [i64; 4])>);
 
 impl FileStamp {
     /// The stamp of what stands at a path now; links are followed. A path that leads nowhere, or
     /// cannot be looked at, has one as well.
     pub fn of(path: &Path) -> FileStamp {
-        FileStamp(path.metadata().ok().as_ref().map(FileStamp::parts))
-    }
-
-    fn parts(found: &Metadata) -> (u64, u64, u64, Time, Time) {
-        let changed = (found.mtime(), found.mtime_nsec());
-        let status_changed = (found.ctime(), found.ctime_nsec());
-        (
-            found.dev(),
-            found.ino(),
-            found.size(),
-            changed,
-            status_changed,
-        )
+        let found = path.metadata().ok();
+        FileStamp(found.map(|file| {
+            let changed = [
+                file.mtime(),
+                file.mtime_nsec(),
+                file.ctime(),
+                file.ctime_nsec(),
+            ];
+            ([file.dev(), file.ino(), file.size()], changed)
+        }))
     }
 }
 

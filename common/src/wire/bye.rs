@@ -4,8 +4,9 @@ use serde::{Deserialize, Serialize};
 use std::borrow::Cow;
 
 /// Why the server says `bye`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize, strum::IntoStaticStr)]
 #[serde(rename_all = "snake_case")]
+#[strum(serialize_all = "snake_case")]
 pub enum ByeReason {
     ShuttingDown,
     /// This client did not take what was sent to it.
@@ -31,16 +32,7 @@ impl ByeReason {
 
     /// The word on the wire.
     pub fn name(self) -> &'static str {
-        match self {
-            ByeReason::ShuttingDown => "shutting_down",
-            ByeReason::SlowConsumer => "slow_consumer",
-            ByeReason::TooManyErrors => "too_many_errors",
-            ByeReason::IdleHandshake => "idle_handshake",
-            ByeReason::Revoked => "revoked",
-            ByeReason::Expired => "expired",
-            ByeReason::Replaced => "replaced",
-            ByeReason::Other => "other",
-        }
+        self.into()
     }
 
     /// Whether the client is not to come back: the server would send it away again, or it would

@@ -87,20 +87,18 @@ pub struct RpcError {
 }
 
 /// What of an error's `data` this protocol knows; anything else there is its peer's own.
+#[serde_with_macros::skip_serializing_none]
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
 pub struct ErrorData {
+    #[serialize_always]
     reason: Option<Cow<'static, str>>,
     /// The request id that is already open.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub id: Option<Box<Id>>,
     /// The versions that the server speaks.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub supported: Option<Vec<u64>>,
     /// How long to wait before another try.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub retry_ms: Option<u64>,
     /// What of its credential the client lacks, if that is why.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub rule: Option<Box<str>>,
 }
 

@@ -1,13 +1,15 @@
 //! `execute` and what an executor answers.
 
-use super::{Origin, is_false, null_is_false};
+use super::{Origin, null_is_false};
 use crate::wire::text::Text;
 use crate::wire::words::Words;
 use serde::de::{Deserializer, Error};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
+use serde_with_macros::skip_serializing_none;
 
 /// What `execute` takes.
+#[skip_serializing_none]
 #[derive(Debug, Deserialize, Serialize)]
 pub struct Execute<'a> {
     #[serde(borrow)]
@@ -15,46 +17,43 @@ pub struct Execute<'a> {
     #[serde(borrow)]
     pub command: Words<'a>,
     /// How long it may run, in milliseconds.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub timeout_ms: Option<u64>,
     /// How many bytes of output may be on their way.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub window: Option<u64>,
     /// Its standard input comes from its sender.
     #[serde(
         default,
         deserialize_with = "null_is_false",
-        skip_serializing_if = "is_false"
+        skip_serializing_if = "std::ops::Not::not"
     )]
     pub stdin: bool,
 }
 
 /// What an executor answers where the command ran or was ended.
+#[skip_serializing_none]
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
 pub struct ExecutionResult<'a> {
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub exit_code: Option<i64>,
     /// The signal that ended it, by name: `SIGKILL`.
-    #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
+    #[serde(borrow)]
     pub signal: Option<Text<'a>>,
     /// What it wrote, and was not streamed before.
-    #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
+    #[serde(borrow)]
     pub stdout: Option<Text<'a>>,
-    #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
+    #[serde(borrow)]
     pub stdout_base64: Option<Text<'a>>,
-    #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
+    #[serde(borrow)]
     pub stderr: Option<Text<'a>>,
-    #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
+    #[serde(borrow)]
     pub stderr_base64: Option<Text<'a>>,
     /// It was ended because its time was over.
-    #[serde(default, skip_serializing_if = "is_false")]
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub timed_out: bool,
     /// It was ended because its sender no longer wants it.
-    #[serde(default, skip_serializing_if = "is_false")]
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub cancelled: bool,
-    #[serde(default, skip_serializing_if = "is_false")]
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub truncated: bool,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub leftovers: Option<Leftovers>,
 }
 

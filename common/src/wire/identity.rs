@@ -3,15 +3,14 @@
 
 use crate::limits::MAX_IDENTITY;
 use crate::wire::message::clip;
+use derive_more::{Deref, Display};
 use serde::de::{Deserializer, Error};
 use serde::{Deserialize, Serialize};
 use std::borrow::Cow;
-use std::fmt;
-use std::ops::Deref;
 
 /// An identity: printable ASCII without what needs an escape in a string.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize)]
-pub struct Identity<'a>(Cow<'a, str>);
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deref, Display)]
+pub struct Identity<'a>(#[deref(forward)] Cow<'a, str>);
 
 impl<'a> Identity<'a> {
     /// An identity of a text.
@@ -34,19 +33,6 @@ impl<'a> Identity<'a> {
     /// The same, borrowing nothing.
     pub fn into_owned(self) -> Identity<'static> {
         Identity(Cow::Owned(self.0.into_owned()))
-    }
-}
-
-impl Deref for Identity<'_> {
-    type Target = str;
-    fn deref(&self) -> &str {
-        &self.0
-    }
-}
-
-impl fmt::Display for Identity<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self)
     }
 }
 

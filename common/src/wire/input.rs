@@ -3,7 +3,7 @@
 use crate::limits::INPUT_WINDOW;
 use crate::wire::message::Id;
 use crate::wire::text::Text;
-use crate::wire::{base64_len, is_false, null_is_false};
+use crate::wire::{base64_len, null_is_false};
 use base64_simd::STANDARD;
 use serde::de::{self, Deserializer, Visitor};
 use serde::{Deserialize, Serialize};
@@ -64,7 +64,7 @@ pub struct SendInput<'a> {
     #[serde(
         default,
         deserialize_with = "null_is_false",
-        skip_serializing_if = "is_false"
+        skip_serializing_if = "std::ops::Not::not"
     )]
     pub end: bool,
 }
@@ -82,7 +82,7 @@ pub struct ExecutionInput<'a> {
     #[serde(
         default,
         deserialize_with = "null_is_false",
-        skip_serializing_if = "is_false"
+        skip_serializing_if = "std::ops::Not::not"
     )]
     pub end: bool,
 }

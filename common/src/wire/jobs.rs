@@ -10,6 +10,7 @@ use crate::wire::watch::is_zero;
 use serde::de::{self, Deserializer, Visitor};
 use serde::{Deserialize, Serialize, Serializer};
 use serde_json::value::RawValue;
+use serde_with_macros::skip_serializing_none;
 use std::fmt;
 use std::str::FromStr;
 
@@ -122,13 +123,12 @@ pub struct Detached {
 }
 
 /// What `jobs` takes.
+#[skip_serializing_none]
 #[derive(Clone, Copy, Debug, Default, Deserialize, Serialize)]
 pub struct JobsQuery {
     /// The place in the list to start from; 0 is the newest.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub from: Option<u64>,
     /// How many to name.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub limit: Option<u64>,
 }
 
@@ -175,14 +175,13 @@ impl JobSummary {
 }
 
 /// What `job` takes.
+#[skip_serializing_none]
 #[derive(Clone, Copy, Debug, Deserialize, Serialize)]
 pub struct JobQuery {
     pub job: JobId,
     /// The number of the last event that the client has.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub after: Option<u64>,
     /// Whether to wait for the next event if there is none.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub wait: Option<bool>,
 }
 

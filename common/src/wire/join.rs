@@ -9,40 +9,38 @@ use crate::wire::right::Right;
 use crate::wire::tags::Tags;
 use crate::wire::text::Text;
 use crate::wire::tier::Tier;
+use derive_more::{Debug, From};
 use serde::de::value::MapAccessDeserializer;
 use serde::de::{Deserializer, Error, MapAccess, Visitor};
 use serde::{Deserialize, Serialize, Serializer};
+use serde_with_macros::skip_serializing_none;
 use std::borrow::Cow;
 use std::fmt;
 use std::marker::PhantomData;
 
 /// What `join` takes; the numbers are held to their ranges by the server.
+#[skip_serializing_none]
 #[derive(Debug, Default, Deserialize, Serialize)]
 pub struct Join<'a> {
     pub protocol: u64,
-    #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
+    #[serde(borrow)]
     pub name: Option<Text<'a>>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub slots: Option<u64>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tier: Option<u64>,
     /// Whether it is told when its rank changes; it is, if this is left out.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rank_news: Option<bool>,
     /// Whether it takes input for the commands that it executes.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub stdin: Option<bool>,
     /// What it says of itself, for selectors.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tags: Option<Tags>,
-    #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
+    #[serde(borrow)]
     pub token: Option<Credential<'a>>,
     /// Whether its place is held if its connection breaks; it is not, if this is left out. Read as
     /// [`Staying`].
-    #[serde(skip_deserializing, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_deserializing)]
     pub hold: Option<bool>,
     /// The place that it comes back to. Read as [`Staying`].
-    #[serde(skip_deserializing, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_deserializing)]
     pub resume: Option<Box<Resume<'a>>>,
 }
 
@@ -99,24 +97,14 @@ pub struct Resumable {
 }
 
 /// A token that the server gives: neither an error nor a log repeats it.
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Clone, Debug, From, PartialEq, Eq)]
+#[debug("…")]
+#[from(String)]
 pub struct ResumeToken(Secret);
 
 impl ResumeToken {
     pub fn reveal(&self) -> &str {
         self.0.reveal()
-    }
-}
-
-impl From<String> for ResumeToken {
-    fn from(token: String) -> ResumeToken {
-        ResumeToken(token.into())
-    }
-}
-
-impl fmt::Debug for ResumeToken {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("…")
     }
 }
 
@@ -157,18 +145,14 @@ impl Ack {
 }
 
 /// The token that a `join` shows: neither an error nor a log repeats it, of any type.
-#[derive(Serialize)]
+#[derive(Debug, From, Serialize)]
+#[debug("…")]
+#[from(&'a str)]
 pub struct Credential<'a>(Text<'a>);
 
 impl Credential<'_> {
     pub fn reveal(&self) -> Cow<'_, str> {
         self.0.decoded()
-    }
-}
-
-impl<'a> From<&'a str> for Credential<'a> {
-    fn from(token: &'a str) -> Credential<'a> {
-        Credential(token.into())
     }
 }
 
@@ -180,13 +164,8 @@ impl<'de: 'a, 'a> Deserialize<'de> for Credential<'a> {
     }
 }
 
-impl fmt::Debug for Credential<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("…")
-    }
-}
-
 /// What `join` gives.
+#[skip_serializing_none]
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
 pub struct Joined {
     /// The number of this client, never used again while the server runs.
@@ -205,25 +184,18 @@ pub struct Joined {
     pub max_line: usize,
     /// The run of the server, 32 hex digits, new with each start: numbers of members are those of
     /// one run.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub run: Option<String>,
     /// The identity that it has proven, at a server that knows identities. So it is with the next
     /// two.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub identity: Option<Identity<'static>>,
     /// Its role.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub role: Option<Name<'static>>,
     /// What that lets it do.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub may: Option<Vec<Right>>,
     /// What it comes back with, if it has asked to be held.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub resume: Option<Box<Resumable>>,
     /// If it has come back.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub resumed: Option<Resumed>,
     /// How many of its lines the server has received in all, if it goes on with lines.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub received: Option<u64>,
 }

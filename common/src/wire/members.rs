@@ -5,17 +5,18 @@ use crate::wire::name::Name;
 use crate::wire::tags::Tags;
 use crate::wire::tier::Tier;
 use serde::{Deserialize, Serialize};
+use serde_with_macros::skip_serializing_none;
 
 /// What `members` takes.
+#[skip_serializing_none]
 #[derive(Clone, Debug, Default, Deserialize, Serialize)]
 pub struct MembersQuery {
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub from: Option<u64>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub limit: Option<u64>,
 }
 
 /// One line of the ranking.
+#[skip_serializing_none]
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
 pub struct Member {
     pub member: u64,
@@ -25,14 +26,11 @@ pub struct Member {
     #[serde(default)]
     pub tier: Tier,
     /// Where it dialled in from, `ip:port`; left out for a client without the right to list.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub address: Option<String>,
     /// The identity that it has proven, at a server that knows identities, for a client with the
     /// right to list. So it is with its role.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub identity: Option<Identity<'static>>,
     /// Its role.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub role: Option<Name<'static>>,
     /// What it says of itself, for selectors.
     #[serde(default, skip_serializing_if = "Tags::is_empty")]
@@ -44,7 +42,6 @@ pub struct Member {
     /// How long ago it joined, in milliseconds.
     pub joined_ms: u64,
     /// How long ago its connection broke, in milliseconds, if it may still come back.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub away_ms: Option<u64>,
 }
 

@@ -1,5 +1,7 @@
 //! The names of the methods.
 
+use strum::{EnumString, IntoStaticStr, VariantArray};
+
 pub const JOIN: &str = "join";
 pub const SEND: &str = "send";
 pub const SELECT: &str = "select";
@@ -27,92 +29,45 @@ pub const ACK: &str = "ack";
 
 /// What a client asks of a server, or tells it: the server dispatches by this, so a method that is
 /// added here is one that it has to handle, and to say which clients may use it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, EnumString, IntoStaticStr, VariantArray)]
+#[strum(serialize_all = "snake_case")]
 pub enum ClientMethod {
-    /// A request.
+    // Requests.
     Join,
-    /// A request.
     Send,
-    /// A request.
     Select,
-    /// A request.
     Jobs,
-    /// A request.
     Job,
-    /// A request.
     CancelJob,
-    /// A request.
     Members,
-    /// A request.
     Watch,
-    /// A request.
     Ping,
-    /// A notification.
+    // Notifications.
     Cancel,
-    /// A notification.
     Output,
-    /// A notification.
     Consumed,
-    /// A notification.
     Ack,
-    /// A notification.
     Input,
-    /// A notification.
     InputConsumed,
-    /// A notification.
     Leave,
 }
 
 impl ClientMethod {
     /// Every one of them.
-    pub const ALL: [ClientMethod; 16] = [
-        ClientMethod::Join,
-        ClientMethod::Send,
-        ClientMethod::Select,
-        ClientMethod::Jobs,
-        ClientMethod::Job,
-        ClientMethod::CancelJob,
-        ClientMethod::Members,
-        ClientMethod::Watch,
-        ClientMethod::Ping,
-        ClientMethod::Cancel,
-        ClientMethod::Output,
-        ClientMethod::Consumed,
-        ClientMethod::Ack,
-        ClientMethod::Input,
-        ClientMethod::InputConsumed,
-        ClientMethod::Leave,
-    ];
+    pub const ALL: [ClientMethod; ClientMethod::VARIANTS.len()] = *ClientMethod::VARIANTS
+        .first_chunk()
+        .expect("as many as there are");
 
     /// The name on the wire.
     pub fn name(self) -> &'static str {
-        match self {
-            ClientMethod::Join => JOIN,
-            ClientMethod::Send => SEND,
-            ClientMethod::Select => SELECT,
-            ClientMethod::Jobs => JOBS,
-            ClientMethod::Job => JOB,
-            ClientMethod::CancelJob => CANCEL_JOB,
-            ClientMethod::Members => MEMBERS,
-            ClientMethod::Watch => WATCH,
-            ClientMethod::Ping => PING,
-            ClientMethod::Cancel => CANCEL,
-            ClientMethod::Output => OUTPUT,
-            ClientMethod::Consumed => CONSUMED,
-            ClientMethod::Input => INPUT,
-            ClientMethod::InputConsumed => INPUT_CONSUMED,
-            ClientMethod::Leave => LEAVE,
-            ClientMethod::Ack => ACK,
-        }
+        self.into()
     }
 
     /// The method of a name.
     pub fn from_name(name: &str) -> Option<ClientMethod> {
-        let mut all = ClientMethod::ALL.into_iter();
-        all.find(|method| method.name() == name)
+        name.parse().ok()
     }
 }
-
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -69,11 +69,6 @@ use serde::{Deserialize, Deserializer, Serialize};
 #[derive(Clone, Copy, Debug, Default, Deserialize, Serialize)]
 pub struct Empty {}
 
-#[allow(clippy::trivially_copy_pass_by_ref)] // serde passes a reference
-pub(crate) fn is_false(value: &bool) -> bool {
-    !value
-}
-
 /// A member that is `null` counts as left out.
 pub(crate) fn null_is_false<'de, D: Deserializer<'de>>(json: D) -> Result<bool, D::Error> {
     Ok(Option::deserialize(json)?.unwrap_or_default())

@@ -4,16 +4,19 @@
 use crate::wire::identity::Identity;
 use crate::wire::selector::check_name;
 use crate::wire::text::Text;
+use derive_more::{AsRef, Deref, Display};
 use serde::de::{Deserializer, Error};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use std::borrow::Cow;
-use std::fmt;
-use std::ops::Deref;
 
 /// A client's name.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Name<'a>(Cow<'a, str>);
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, AsRef, Deref, Display)]
+pub struct Name<'a>(
+    #[as_ref(str)]
+    #[deref(forward)]
+    Cow<'a, str>,
+);
 
 impl<'a> Name<'a> {
     /// A name that a client asks for.
@@ -92,25 +95,6 @@ pub fn wrong_name(params: Option<&RawValue>) -> Option<String> {
         .or_else(|| wrong("from.name", from.name, Name::told))
         .or_else(|| wrong("from.identity", from.identity, Identity::new))
         .or_else(|| wrong("from.role", from.role, Name::told))
-}
-
-impl Deref for Name<'_> {
-    type Target = str;
-    fn deref(&self) -> &str {
-        &self.0
-    }
-}
-
-impl AsRef<str> for Name<'_> {
-    fn as_ref(&self) -> &str {
-        self
-    }
-}
-
-impl fmt::Display for Name<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self)
-    }
 }
 
 impl<'de> Deserialize<'de> for Name<'_> {

@@ -1,6 +1,6 @@
 //! What became of a command.
 
-use super::{ExecutionResult, Leftovers, is_false};
+use super::{ExecutionResult, Leftovers};
 use crate::wire::message::Id;
 use crate::wire::name::Name;
 use crate::wire::selector::Single;
@@ -12,22 +12,10 @@ use strum::VariantArray;
 
 /// How a command ended at one target.
 #[derive(
-    Clone,
-    Copy,
-    Debug,
-    Default,
-    PartialEq,
-    Eq,
-    PartialOrd,
-    Ord,
-    Hash,
-    Deserialize,
-    Serialize,
-    strum::Display,
-    strum::IntoStaticStr,
-    strum::VariantArray,
+    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Deserialize, Serialize,
 )]
 #[serde(rename_all = "snake_case")]
+#[derive(strum::Display, strum::IntoStaticStr, strum::VariantArray)]
 #[strum(serialize_all = "snake_case")]
 pub enum Status {
     /// It ran and ended.
@@ -73,46 +61,40 @@ impl Status {
 }
 
 /// What became of one command at one target.
+#[serde_with_macros::skip_serializing_none]
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
 pub struct Outcome<'a> {
     /// The request that it belongs to, where it is not the answer itself.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub send: Option<Id>,
     /// The target's number. This and the next two are there unless it is
     /// [absent](Status::Absent) or [forbidden](Status::Forbidden): then those are that are known
     /// of it.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub member: Option<u64>,
-    #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
+    #[serde(borrow)]
     pub name: Option<Name<'a>>,
     /// The target's rank as of when the command was taken.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rank: Option<u32>,
     pub status: Status,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub exit_code: Option<i64>,
-    #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
+    #[serde(borrow)]
     pub signal: Option<Text<'a>>,
     /// What it wrote, and was not streamed before.
-    #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
+    #[serde(borrow)]
     pub stdout: Option<Text<'a>>,
-    #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
+    #[serde(borrow)]
     pub stdout_base64: Option<Text<'a>>,
-    #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
+    #[serde(borrow)]
     pub stderr: Option<Text<'a>>,
-    #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
+    #[serde(borrow)]
     pub stderr_base64: Option<Text<'a>>,
     /// How long it ran, in milliseconds, as the server saw it.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub elapsed_ms: Option<u64>,
-    #[serde(default, skip_serializing_if = "is_false")]
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub truncated: bool,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub leftovers: Option<Leftovers>,
-    #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
+    #[serde(borrow)]
     pub message: Option<Text<'a>>,
     /// Whether it had been sent to the target before that was lost.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub started: Option<bool>,
 }
 

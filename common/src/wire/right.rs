@@ -1,11 +1,12 @@
 //! The rights that a server grants to an identity.
 
 use serde::{Deserialize, Serialize};
-use std::fmt;
 
 /// What a client may do at a server that knows identities.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Deserialize, Serialize)]
 #[serde(rename_all = "snake_case")]
+#[derive(strum::Display, strum::EnumString, strum::IntoStaticStr)]
+#[strum(serialize_all = "snake_case")]
 pub enum Right {
     /// Commands others.
     Send,
@@ -16,27 +17,9 @@ pub enum Right {
 }
 
 impl Right {
-    /// Every right, in the order in which a `join` is answered with them.
-    pub const ALL: [Right; 3] = [Right::Send, Right::Execute, Right::List];
-
     /// The word on the wire.
     pub fn name(self) -> &'static str {
-        match self {
-            Right::Send => "send",
-            Right::Execute => "execute",
-            Right::List => "list",
-        }
-    }
-
-    /// The right of a word.
-    pub fn from_name(name: &str) -> Option<Right> {
-        Right::ALL.into_iter().find(|right| right.name() == name)
-    }
-}
-
-impl fmt::Display for Right {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.name())
+        self.into()
     }
 }
 
@@ -46,11 +29,11 @@ mod tests {
 
     #[test]
     fn a_right_is_written_as_it_is_named() {
-        for right in Right::ALL {
+        for right in [Right::Send, Right::Execute, Right::List] {
             let json = serde_json::to_string(&right).expect("a word");
             assert_eq!(json, format!("{:?}", right.name()));
-            assert_eq!(Right::from_name(right.name()), Some(right));
+            assert_eq!(right.name().parse(), Ok(right));
         }
-        assert_eq!(Right::from_name("Send"), None);
+        assert!("Send".parse::<Right>().is_err());
     }
 }

@@ -10,16 +10,14 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, Deserialize)]
 pub struct SelectQuery<'a> {
     /// The selector; left out, that of the server.
-    #[serde(borrow, default)]
+    #[serde(borrow)]
     pub to: Option<Text<'a>>,
     /// The command that would be sent.
-    #[serde(borrow, default)]
+    #[serde(borrow)]
     pub command: Option<Words<'a>>,
     /// The place in the list of targets to start from.
-    #[serde(default)]
     pub from: Option<u64>,
     /// How many targets to name.
-    #[serde(default)]
     pub limit: Option<u64>,
 }
 
@@ -62,20 +60,17 @@ pub enum Kind {
 }
 
 /// A client that a `send` would reach, or say that it does not.
+#[serde_with_macros::skip_serializing_none]
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
 pub struct SelectedTarget {
     /// Its number. This and the next three are there, unless it is [absent](Reach::Absent) or
     /// [forbidden](Reach::Forbidden): then as many of them as the sender named or may know.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub member: Option<u64>,
     /// Its name.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub name: Option<Name<'static>>,
     /// Its rank.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rank: Option<u32>,
     /// Its tier.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tier: Option<Tier>,
     /// What would become of the command there.
     pub status: Reach,
@@ -84,6 +79,8 @@ pub struct SelectedTarget {
 /// What would become of a command at a target.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Deserialize, Serialize)]
 #[serde(rename_all = "snake_case")]
+#[derive(strum::IntoStaticStr)]
+#[strum(serialize_all = "snake_case")]
 pub enum Reach {
     /// It would be executed.
     Execute,
@@ -98,11 +95,6 @@ pub enum Reach {
 impl Reach {
     /// The word on the wire.
     pub fn name(self) -> &'static str {
-        match self {
-            Reach::Execute => "execute",
-            Reach::Outranked => "outranked",
-            Reach::Forbidden => "forbidden",
-            Reach::Absent => "absent",
-        }
+        self.into()
     }
 }

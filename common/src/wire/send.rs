@@ -1,6 +1,5 @@
 //! `send` and what belongs to it on the sender's side: `accepted`, `cancel` and `refused`.
 
-use super::is_false;
 use crate::wire::identity::Identity;
 use crate::wire::input::Stdin;
 use crate::wire::jobs::Detach;
@@ -10,6 +9,7 @@ use crate::wire::text::Text;
 use crate::wire::tier::Tier;
 use crate::wire::words::Words;
 use serde::{Deserialize, Serialize};
+use serde_with_macros::skip_serializing_none;
 use std::borrow::Cow;
 
 /// What `send` takes.
@@ -18,73 +18,59 @@ pub struct Send<'a> {
     /// The program or command word, then its arguments.
     #[serde(borrow)]
     pub command: Words<'a>,
-    #[serde(borrow, default)]
+    #[serde(borrow)]
     pub to: Option<Text<'a>>,
     /// How long it may run, in milliseconds.
-    #[serde(default)]
     pub timeout_ms: Option<u64>,
     /// How many bytes of output the sender takes ahead.
-    #[serde(default)]
     pub window: Option<u64>,
     /// The run of the server that the selector was made for.
-    #[serde(borrow, default)]
+    #[serde(borrow)]
     pub run: Option<Text<'a>>,
     /// How long it may take, waiting included, in milliseconds.
-    #[serde(default)]
     pub deadline_ms: Option<u64>,
     /// Whether the sender is told when each target is given it.
-    #[serde(default)]
     pub progress: Option<bool>,
     /// Whether it has input, and how much of it may be under way.
-    #[serde(default)]
     pub stdin: Option<Stdin>,
     /// Whether it goes on at the server after its sender has ended.
-    #[serde(default)]
     pub detach: Option<Detach>,
 }
 
 /// What `send` takes, as a client writes it.
+#[skip_serializing_none]
 #[derive(Debug, Serialize)]
 pub struct SendOut<'a> {
     /// The program or command word, then its arguments.
     pub command: &'a [String],
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub to: Option<&'a str>,
     /// How long it may run, in milliseconds.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub timeout_ms: Option<u64>,
     /// How many bytes of output the sender takes ahead.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub window: Option<u64>,
     /// How long it may take, waiting included, in milliseconds.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub deadline_ms: Option<u64>,
     /// Whether the sender is told when each target is given it.
-    #[serde(skip_serializing_if = "is_false")]
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub progress: bool,
     /// The run of the server that the selector was made for.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub run: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub stdin: Option<Stdin>,
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub detach: Option<Detach>,
 }
 
 /// Who sent a command.
+#[skip_serializing_none]
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
 pub struct Origin<'a> {
     pub member: u64,
     pub name: Name<'a>,
     /// Its rank as of when the command was taken.
     pub rank: u32,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tier: Option<Tier>,
     /// The identity that it has proven, at a server that knows identities.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub identity: Option<Identity<'a>>,
     /// Its role there.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub role: Option<Name<'a>>,
 }
 
@@ -120,6 +106,6 @@ pub struct Refused<'a> {
     /// What it wanted.
     pub command: Cow<'a, [String]>,
     /// Words were left out.
-    #[serde(default, skip_serializing_if = "is_false")]
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub truncated: bool,
 }

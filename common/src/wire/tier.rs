@@ -1,11 +1,12 @@
 //! Tiers: what clients are ranked by before the order of their arrival.
 
 use serde::{Deserialize, Deserializer, Serialize, de};
-use std::fmt;
 use std::str::FromStr;
 
 /// A tier, from 0, the highest, to 9. Clients of a lower number rank above all of a higher one.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, derive_more::Display,
+)]
 pub struct Tier(u8);
 
 impl Tier {
@@ -35,12 +36,6 @@ impl Tier {
 impl Default for Tier {
     fn default() -> Tier {
         Tier::DEFAULT
-    }
-}
-
-impl fmt::Display for Tier {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.fmt(f)
     }
 }
 

@@ -1,7 +1,6 @@
 //! `watch` and `watched`: what a server shows of itself while a client looks. The events of the
 //! server's page over HTTP have the same form (`docs/http.md`).
 
-use super::is_false;
 use crate::wire::tags::Tags;
 use crate::wire::tier::Tier;
 use serde::{Deserialize, Serialize};
@@ -58,7 +57,7 @@ pub struct ServerFacts {
 #[derive(Clone, Debug, Default, Deserialize, Serialize)]
 pub struct MemberChanges {
     /// What was said before counts for nothing.
-    #[serde(default, skip_serializing_if = "is_false")]
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub reset: bool,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub joined: Vec<WatchedMember>,
@@ -71,11 +70,12 @@ pub struct MemberChanges {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub away: Vec<(u64, Option<u64>)>,
     /// More of it follows in the next one.
-    #[serde(default, skip_serializing_if = "is_false")]
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub more: bool,
 }
 
 /// A member. Its rank is its place among all members, by tier, then by number.
+#[serde_with_macros::skip_serializing_none]
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
 pub struct WatchedMember {
     pub member: u64,
@@ -87,14 +87,11 @@ pub struct WatchedMember {
     #[serde(default, skip_serializing_if = "Tags::is_empty")]
     pub tags: Tags,
     pub address: String,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub identity: Option<String>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub role: Option<String>,
     /// When it joined, by the server's own clock.
     pub joined: u64,
     /// For how many milliseconds its connection has been broken, if its place is held.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub away_ms: Option<u64>,
 }
 

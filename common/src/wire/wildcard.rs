@@ -6,10 +6,10 @@
 //! which pattern that is.
 
 use crate::limits::MAX_NAME;
-use std::fmt;
 
 /// A pattern that was understood.
-#[derive(Clone, PartialEq)]
+#[derive(Clone, derive_more::Debug, PartialEq)]
+#[debug("{text:?}")]
 pub struct Wildcard {
     text: Box<str>,
     /// By character, its places in the pattern: bit `n` for place `n`, without each `*`.
@@ -60,12 +60,6 @@ impl Wildcard {
             reached = (goes_on << 1) | (reached & self.stars);
         }
         reached & self.end != 0
-    }
-}
-
-impl fmt::Debug for Wildcard {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Debug::fmt(&self.text, f)
     }
 }
 

@@ -151,29 +151,22 @@ pub fn revoke(file: &Path, id: &str) -> Result<Option<String>, AuthError> {
 
 /// What an error says of an id that no credential has.
 pub(super) fn no_credential(id: &str, rules: &Rules) -> AuthError {
-    /// Ids that it names: a screen's width of them.
-    const NAMED: usize = 8;
-    let known: Vec<&str> = rules
-        .credentials
-        .iter()
-        .map(|c| c.id.as_str())
-        .take(NAMED)
-        .collect();
-    let more = rules.credentials.len().saturating_sub(NAMED);
-    let more = if more > 0 {
-        format!(" and {more} more")
-    } else {
-        String::new()
-    };
+    let known = some_of(rules.credentials.iter().map(|c| c.id.clone()));
+    let known = known.unwrap_or_else(|| "none".to_owned());
     let id = common::wire::message::clip(id);
-    AuthError::Change(format!(
-        "there is no credential {id:?}; there are {}{more}",
-        if known.is_empty() {
-            "none".to_owned()
-        } else {
-            known.join(", ")
-        }
-    ))
+    AuthError::Change(format!("there is no credential {id:?}; there are {known}"))
+}
+
+/// Names in a sentence, a screen's width of them; `None` if there is none.
+pub(super) fn some_of(names: impl ExactSizeIterator<Item = String>) -> Option<String> {
+    const NAMED: usize = 8;
+    let count = names.len();
+    let named = names.take(NAMED).collect::<Vec<_>>().join(", ");
+    match count {
+        0 => None,
+        1..=NAMED => Some(named),
+        _ => Some(format!("{named} and {} more", count - NAMED)),
+    }
 }
 
 fn prefix(table: &Table) -> &str {

@@ -2,7 +2,7 @@
 //! function of the rules and of what is asked for, and names the rule that it comes from.
 
 use crate::authority::certificate;
-use crate::authority::edit::no_credential;
+use crate::authority::edit::{no_credential, some_of};
 use crate::authority::error::AuthError;
 use crate::authority::names::NamePattern;
 use crate::authority::rules::{Allow, Credential, ProofPattern, Role, Rules};
@@ -11,17 +11,19 @@ use common::sys::sync::Arc;
 use common::wire::Right;
 use common::wire::message::clip;
 use common::wire::tier::Tier;
-use std::fmt;
 use std::net::IpAddr;
 use std::num::NonZeroU32;
 use std::time::SystemTime;
 
-/// What a client has proven, kept to prove it again when the rules change.
-#[derive(Clone, PartialEq, Eq)]
+/// What a client has proven, kept to prove it again when the rules change. `Debug` shows no token's
+/// hash.
+#[derive(Clone, derive_more::Debug, PartialEq, Eq)]
 pub(crate) enum Proof {
     /// It showed the token with this hash.
+    #[debug("a token")]
     Token(TokenHash),
     /// Its certificate has this name.
+    #[debug("certificate {_0:?}")]
     Certificate(String),
 }
 
@@ -30,16 +32,6 @@ impl Proof {
     pub(crate) fn of(token: Option<&str>, certificate: Option<&str>) -> Option<Proof> {
         let token = token.map(|token| Proof::Token(TokenHash::of(token)));
         token.or_else(|| certificate.map(|name| Proof::Certificate(certificate::canonical(name))))
-    }
-}
-
-/// Shows no token's hash.
-impl fmt::Debug for Proof {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Proof::Token(_) => f.write_str("a token"),
-            Proof::Certificate(name) => write!(f, "certificate {name:?}"),
-        }
     }
 }
 
@@ -164,24 +156,13 @@ impl Rules {
 
 /// The names that a credential gives, in a sentence.
 fn given(names: &[NamePattern], is_given: bool) -> String {
-    /// A screen's width of them.
-    const NAMED: usize = 8;
-    let shown = names
-        .iter()
-        .take(NAMED)
-        .map(|name| format!("{:?}", name.as_str()));
-    let shown: Vec<String> = shown.collect();
-    let more = match names.len().saturating_sub(NAMED) {
-        0 => String::new(),
-        more => format!(" and {more} more"),
-    };
-    match shown.is_empty() {
-        true => "it gives none (`pecking-server auth add --name` gives one)".into(),
-        false if is_given => format!(
-            "it gives {}{more}, without the names of other credentials",
-            shown.join(", ")
-        ),
-        false => format!("it gives {}{more}", shown.join(", ")),
+    let shown = names.iter().map(|name| format!("{:?}", name.as_str()));
+    match some_of(shown) {
+        None => "it gives none (`pecking-server auth add --name` gives one)".into(),
+        Some(shown) if is_given => {
+            format!("it gives {shown}, without the names of other credentials")
+        }
+        Some(shown) => format!("it gives {shown}"),
     }
 }
 

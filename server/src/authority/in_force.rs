@@ -8,11 +8,12 @@
 use super::{AuthError, Rules};
 use common::sys::file_stamp::FileStamp;
 use common::sys::sync::{Arc, Mutex, RwLock, lock, read, write};
-use std::fmt;
 use std::path::{Path, PathBuf};
 
-/// The rules that a server goes by. Clones share them.
-#[derive(Clone)]
+/// The rules that a server goes by. Clones share them. `Debug` shows where they are from, as they
+/// may be long.
+#[derive(Clone, derive_more::Debug)]
+#[debug("Authority({:?})", _0.file)]
 pub struct Authority(Arc<Shared>);
 
 struct Shared {
@@ -93,13 +94,6 @@ impl From<Rules> for Authority {
             file: None,
             seen: Mutex::new(None),
         }))
-    }
-}
-
-/// Shows where they are from, as they may be long.
-impl fmt::Debug for Authority {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("Authority").field(&self.0.file).finish()
     }
 }
 

@@ -87,26 +87,21 @@ pub(super) fn parse(text: &str) -> Result<Rules, Fault> {
     let (mut roles, mut credentials) = (Vec::new(), Vec::new());
     let mut rules = Rules::default();
     let mut version = None;
-    for (key, value) in in_order(
-        DeTable::parse(text)
-            .map_err(|error| of_toml(&error))?
-            .into_inner(),
-    ) {
+    let table = DeTable::parse(text).map_err(|error| of_toml(&error))?;
+    for (key, value) in in_order(table.into_inner()) {
         let at = key.span().start;
-        match (&**key.get_ref(), value.get_ref()) {
-            ("version", _) => {
-                version = Some(read::<i64>(value).map_err(|f| f.within("version"))?);
-            }
-            ("limits", _) => {
-                rules.reserve = read_limits(value).map_err(|f| f.within("limits"))?;
-            }
-            ("roles", DeValue::Table(_)) => roles = entries_of_table(value),
-            ("credentials", DeValue::Array(_)) => credentials = entries_of_array(value),
-            ("roles", _) => return Err(Fault::at(at, "roles must be tables: [roles.NAME]")),
-            ("credentials", _) => {
-                return Err(Fault::at(at, "credentials must be tables: [[credentials]]"));
-            }
-            (key, _) => {
+        match &**key.get_ref() {
+            "version" => version = Some(read::<i64>(value).map_err(|f| f.within("version"))?),
+            "limits" => rules.reserve = read_limits(value).map_err(|f| f.within("limits"))?,
+            "roles" => match value.into_inner() {
+                DeValue::Table(table) => roles = in_order(table),
+                _ => return Err(Fault::at(at, "roles must be tables: [roles.NAME]")),
+            },
+            "credentials" => match value.into_inner() {
+                DeValue::Array(array) => credentials.extend(array),
+                _ => return Err(Fault::at(at, "credentials must be tables: [[credentials]]")),
+            },
+            key => {
                 let message = format!(
                     "found the key {:?}, expected version, [limits], [roles.NAME] or [[credentials]]",
                     clip(key)
@@ -115,18 +110,12 @@ pub(super) fn parse(text: &str) -> Result<Rules, Fault> {
             }
         }
     }
-    match version {
-        Some(VERSION) => {}
-        Some(other) => {
-            return Err(Fault::of_all(format!(
-                "found version {other}, expected version = {VERSION}"
-            )));
-        }
-        None => {
-            return Err(Fault::of_all(format!(
-                "it has no version, expected version = {VERSION}"
-            )));
-        }
+    if version != Some(VERSION) {
+        let found = version.map(|other| format!("found version {other}"));
+        let found = found.unwrap_or_else(|| "it has no version".into());
+        return Err(Fault::of_all(format!(
+            "{found}, expected version = {VERSION}"
+        )));
     }
     let mut lines = 0;
     for (key, value) in roles {
@@ -145,20 +134,6 @@ fn in_order<'a>(table: DeTable<'a>) -> Vec<(Key<'a>, Value<'a>)> {
     let mut entries: Vec<_> = table.into_iter().collect();
     entries.sort_by_key(|(key, _)| key.span().start);
     entries
-}
-
-fn entries_of_table<'a>(value: Value<'a>) -> Vec<(Key<'a>, Value<'a>)> {
-    match value.into_inner() {
-        DeValue::Table(table) => in_order(table),
-        _ => Vec::new(),
-    }
-}
-
-fn entries_of_array<'a>(value: Value<'a>) -> Vec<Value<'a>> {
-    match value.into_inner() {
-        DeValue::Array(array) => array.into_iter().collect(),
-        _ => Vec::new(),
-    }
 }
 
 fn read<'a, T: Deserialize<'a>>(value: Value<'a>) -> Result<T, Fault> {
@@ -196,7 +171,7 @@ impl RawRole {
     fn role(self, name: &str) -> Result<Role, Fault> {
         let mut may = Vec::new();
         for word in &self.may {
-            let right = Right::from_name(word.get_ref()).ok_or_else(|| {
+            let right: Right = word.get_ref().parse().map_err(|_| {
                 let message = format!(
                     "may: found {:?}, expected send, execute or list",
                     clip(word.get_ref())

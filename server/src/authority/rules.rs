@@ -27,7 +27,7 @@ pub(crate) struct Role {
     pub(crate) name: String,
     /// The tier of its clients, unless they ask for a lower one.
     pub(crate) tier: Tier,
-    /// Each once, in the order of [`Right::ALL`].
+    /// Each once, in the order of [`Right`].
     pub(crate) may: Vec<Right>,
     pub(super) allow: Vec<Allow>,
     /// The most commands that one of its clients may have open.

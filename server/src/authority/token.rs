@@ -6,7 +6,6 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use common::token::Secret;
 use sha2::{Digest, Sha256};
 use std::borrow::Cow;
-use std::fmt;
 use subtle::ConstantTimeEq;
 use zeroize::Zeroizing;
 
@@ -26,8 +25,10 @@ const SECRET: usize = 43;
 /// is taken for another one when it is read out.
 const KEY_CHARACTERS: &[u8; 32] = b"abcdefghijkmnpqrstuvwxyz23456789";
 
-/// What a file keeps of a token: enough to know it again. It is shown nowhere but there.
-#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+/// What a file keeps of a token: enough to know it again. It is shown nowhere but there, as text.
+#[derive(Clone, Copy, derive_more::Debug, derive_more::Display, PartialEq, Eq, Hash)]
+#[display("sha256:{}", hex::encode(_0))]
+#[debug("…")]
 pub(crate) struct TokenHash([u8; 32]);
 
 impl TokenHash {
@@ -61,32 +62,11 @@ impl TokenHash {
             });
         };
         let mut hash = [0; 32];
-        let is_hex = digits.len() == 64 && digits.bytes().all(|byte| byte.is_ascii_hexdigit());
-        if !is_hex {
+        hex::decode_to_slice(digits, &mut hash).map_err(|_| {
             let count = digits.chars().count();
-            return Err(format!(
-                "found {count} characters behind \"sha256:\", {EXPECTED}"
-            ));
-        }
-        for (byte, digits) in hash.iter_mut().zip(digits.as_bytes().chunks(2)) {
-            let digits = std::str::from_utf8(digits).unwrap_or_default();
-            *byte = u8::from_str_radix(digits, 16).unwrap_or_default();
-        }
+            format!("found {count} characters behind \"sha256:\", {EXPECTED}")
+        })?;
         Ok(TokenHash(hash))
-    }
-}
-
-/// As the file has it.
-impl fmt::Display for TokenHash {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("sha256:")?;
-        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
-    }
-}
-
-impl fmt::Debug for TokenHash {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("…")
     }
 }
 

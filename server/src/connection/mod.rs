@@ -113,7 +113,7 @@ impl Connection {
     /// be.
     pub(crate) fn counted(mut self, telemetry: &Arc<Telemetry>) -> Connection {
         self.telemetry = Some(Arc::clone(telemetry));
-        if telemetry.counts_always()
+        if telemetry.always
             && let Some(outbox) = Arc::get_mut(&mut self.outbox)
         {
             outbox.count_written(telemetry.counters.written());
@@ -393,12 +393,8 @@ impl Connection {
     /// Says `bye` as the server stops, and closes; `held`: the place is held for its next start.
     pub(crate) fn say_it_stops(&self, message: &str, held: bool, now: u64) {
         self.blame(message.to_owned());
-        let bye = Bye {
-            reason: ByeReason::ShuttingDown,
-            message: message.into(),
-            held,
-        };
-        self.finish(Some(notification_line(method::BYE, bye).into()), now);
+        let line = bye_with(ByeReason::ShuttingDown, message, held);
+        self.finish(Some(line.into()), now);
     }
 
     /// Notes why it ends; the first reason stays.
@@ -416,8 +412,11 @@ impl Connection {
 }
 
 pub(crate) fn bye_line(reason: ByeReason, message: &str) -> Vec<u8> {
+    bye_with(reason, message, false)
+}
+
+fn bye_with(reason: ByeReason, message: &str, held: bool) -> Vec<u8> {
     let message = Cow::Borrowed(message);
-    let held = false;
     let bye = Bye {
         reason,
         message,

@@ -148,7 +148,15 @@ pub(crate) struct OutcomeDetails<'a> {
     pub(crate) output: Option<u64>,
 }
 
-impl OutcomeDetails<'_> {
+impl<'a> OutcomeDetails<'a> {
+    /// Those of an outcome that has a message.
+    pub(crate) fn saying(message: impl Into<Text<'a>>) -> OutcomeDetails<'a> {
+        OutcomeDetails {
+            message: Some(message.into()),
+            ..OutcomeDetails::default()
+        }
+    }
+
     /// Whether the command ran and ended with exit code 0.
     pub(crate) fn is_success(&self, status: Status) -> bool {
         status == Status::Done && self.executed.exit_code == Some(0)
@@ -183,7 +191,7 @@ impl Command {
         match &self.telling {
             Telling::Answer => true,
             Telling::Tally(_) => false,
-            Telling::Job(job) => job.is_for_one(),
+            Telling::Job(job) => job.is_for_one,
         }
     }
 
@@ -321,10 +329,7 @@ impl Command {
         } = absent;
         match who {
             Missed::Here(target) => {
-                let details = OutcomeDetails {
-                    message: Some(message.as_str().to_owned().into()),
-                    ..OutcomeDetails::default()
-                };
+                let details = OutcomeDetails::saying(message.as_str());
                 self.conclude(target, *status, &details, flushes);
             }
             Missed::Named(one) => {

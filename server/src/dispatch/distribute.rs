@@ -81,23 +81,14 @@ fn registration_ended(
         }
         Registered::Waiting => return,
         Registered::Gone => {
-            let started = Some(false);
-            (
-                Status::Lost,
-                OutcomeDetails {
-                    started,
-                    ..OutcomeDetails::default()
-                },
-            )
+            let details = OutcomeDetails {
+                started: Some(false),
+                ..OutcomeDetails::default()
+            };
+            (Status::Lost, details)
         }
         Registered::Draining => (Status::Cancelled, OutcomeDetails::default()),
-        Registered::NoInput => (
-            Status::Failed,
-            OutcomeDetails {
-                message: Some(NO_INPUT.into()),
-                ..OutcomeDetails::default()
-            },
-        ),
+        Registered::NoInput => (Status::Failed, OutcomeDetails::saying(NO_INPUT)),
         Registered::Busy if command.is_for_one() => {
             let message = busy(command, target);
             log::info!(

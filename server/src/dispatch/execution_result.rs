@@ -23,16 +23,8 @@ pub(crate) fn read<'a>(
         ReadAnswer::Malformed(why) => Err(why),
     };
     let (status, mut details) = read.unwrap_or_else(|why| {
-        let message = Some(quoted(&format!(
-            "the executor's answer is malformed: {why}"
-        )));
-        (
-            Status::Failed,
-            OutcomeDetails {
-                message,
-                ..OutcomeDetails::default()
-            },
-        )
+        let message = format!("the executor's answer is malformed: {why}");
+        (Status::Failed, OutcomeDetails::saying(quoted(&message)))
     });
     details.executed.truncated |= credit.was_cut();
     (status, details)
@@ -127,14 +119,7 @@ fn error(raw: &RawValue) -> Result<(Status, OutcomeDetails<'static>), String> {
             (Status::Failed, message)
         }
     };
-    let message = Some(quoted(&message));
-    Ok((
-        status,
-        OutcomeDetails {
-            message,
-            ..OutcomeDetails::default()
-        },
-    ))
+    Ok((status, OutcomeDetails::saying(quoted(&message))))
 }
 
 /// A message as much of which as an outcome carries.

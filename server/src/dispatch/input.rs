@@ -188,10 +188,7 @@ fn give_up(command: &Command, targets: &[Target], why: &str, flushes: &mut Flush
     for target in targets {
         if target.member.give_up(command.id) {
             flushes.add(&target.member.connection);
-            let details = OutcomeDetails {
-                message: Some(why.into()),
-                ..OutcomeDetails::default()
-            };
+            let details = OutcomeDetails::saying(why);
             command.conclude(target, Status::Failed, &details, flushes);
         }
     }

@@ -25,7 +25,8 @@ pub(super) fn encrypt(hub: &Hub, stream: &Stream) -> Result<(), HandshakeError> 
     // By the threads that calculate for clients, so that browsers take no more of the processor.
     let calculators = &tls.calculators;
     let handshake = calculators.handshake(stream, || Arc::clone(&config), |_| {})?;
-    handshake.finish_as(stream, ALPN)
+    // Not all clients of HTTP name it.
+    handshake.finish(stream, |named| named.is_none_or(|named| named == ALPN))
 }
 
 /// The server's configuration as it is now, for HTTP.

@@ -5,6 +5,7 @@ use crate::authority::grant::Proof;
 use crate::authority::{Authority, Rules, wall_clock};
 use crate::hub::Hub;
 use crate::join::throttle::ANSWER_DELAY_MS;
+use common::net::tls::certificate;
 use common::net::tls::files::certificates;
 use common::wire::Right;
 use hyper::header::{AUTHORIZATION, HOST, HeaderMap};
@@ -56,7 +57,7 @@ impl Hosts {
             names.extend(http.hosts.iter().cloned());
         }
         if let Some(tls) = &hub.config.tls {
-            names.extend(names_of(&tls.cert));
+            names.extend(names_of(&tls.cert).unwrap_or_default());
         }
         for name in &mut names {
             name.make_ascii_lowercase();
@@ -102,25 +103,19 @@ impl Hosts {
 }
 
 /// The DNS names of the first certificate in a file.
-fn names_of(file: &std::path::Path) -> Vec<String> {
-    let Ok(chain) = certificates(file) else {
-        return Vec::new();
-    };
-    let Some(Ok((_, certificate))) = chain
-        .first()
-        .map(|der| x509_parser::parse_x509_certificate(der))
-    else {
-        return Vec::new();
-    };
-    let Ok(Some(names)) = certificate.subject_alternative_name() else {
-        return Vec::new();
-    };
-    let names = names.value.general_names.iter();
-    let dns = names.filter_map(|name| match name {
-        GeneralName::DNSName(name) => Some((*name).to_owned()),
-        _ => None,
-    });
-    dns.collect()
+fn names_of(file: &std::path::Path) -> Option<Vec<String>> {
+    let chain = certificates(file).ok()?;
+    let certificate = certificate::parse(chain.first()?).ok()?;
+    let names = certificate.subject_alternative_name().ok()??;
+    let dns = names
+        .value
+        .general_names
+        .iter()
+        .filter_map(|name| match name {
+            GeneralName::DNSName(name) => Some((*name).to_owned()),
+            _ => None,
+        });
+    Some(dns.collect())
 }
 
 /// Whether a browser says that another site's page asks: such a page reads no answer, and has no

@@ -23,13 +23,53 @@ pub(super) fn text(shared: &Shared) -> String {
     text.0
 }
 
+/// The name, the kind and what it says, of every metric.
+const METRICS: &str = "\
+pecking_build_info gauge The version and the commit; always 1.
+pecking_members gauge Members, by tier.
+pecking_slots gauge Slots of the members, by tier.
+pecking_running gauge Commands that members execute, by their tier.
+pecking_queued gauge Commands that wait for members, by their tier.
+pecking_members_max gauge The most members that are taken.
+pecking_draining gauge Whether the server is about to stop.
+pecking_outbox_waiting_bytes gauge Bytes that wait to be sent to members.
+pecking_memory_kept_bytes gauge Bytes that are kept for all clients.
+pecking_memory_max_bytes gauge The most that are kept (--max-memory).
+pecking_joins_total counter Clients that joined.
+pecking_leaves_total counter Members that left.
+pecking_slow_consumers_total counter Members that were disconnected as they did not read.
+pecking_refusals_total counter Joins and sends that were not taken, by the reason on the wire.
+pecking_commands_total counter Commands that were taken.
+pecking_outcomes_total counter Outcomes of commands at their targets, by status.
+pecking_command_duration_seconds histogram How long targets took, from when they were given a command.
+pecking_received_bytes_total counter Bytes that clients sent.
+pecking_sent_bytes_total counter Bytes that were sent to clients.
+pecking_output_bytes_total counter Bytes of output that went to senders.
+pecking_audit_waiting_records gauge Records that wait to be written to the audit log.
+pecking_audit_crowded gauge Whether the audit log has much to write.
+pecking_audit_failing gauge Whether the audit log could not be written.
+pecking_http_connections gauge Connections over HTTP.
+pecking_http_event_streams gauge Of these, streams of events.
+process_start_time_seconds gauge When the server started, since 1970.
+process_open_fds gauge Open descriptors.
+process_max_fds gauge The most of these.
+process_resident_memory_bytes gauge Bytes of memory that are resident.
+process_cpu_seconds_total counter Processor time of all threads.
+process_threads gauge Threads.
+";
+
 /// A page of metrics in the making.
 #[derive(Default)]
 struct Text(String);
 
 impl Text {
-    /// Begins a metric.
-    fn metric(&mut self, name: &str, kind: &str, help: &str) {
+    /// Begins a metric of the table.
+    fn metric(&mut self, name: &str) {
+        let mut all = METRICS.lines().filter_map(|line| line.split_once(' '));
+        let about = all.find(|(known, _)| *known == name);
+        let (kind, help) = about
+            .and_then(|(_, about)| about.split_once(' '))
+            .unwrap_or_default();
         let _ = writeln!(self.0, "# HELP {name} {help}\n# TYPE {name} {kind}");
     }
 
@@ -45,118 +85,62 @@ impl Text {
     }
 
     /// A metric with one value.
-    fn one(&mut self, name: &str, kind: &str, help: &str, value: impl Display) {
-        self.metric(name, kind, help);
+    fn one(&mut self, name: &str, value: impl Display) {
+        self.metric(name);
         self.value(name, &[], value);
     }
 }
 
 fn build(text: &mut Text) {
     let name = "pecking_build_info";
-    text.metric(name, "gauge", "The version and the commit; always 1.");
+    text.metric(name);
     let labels: [(&str, &dyn Display); 2] =
         [("version", &version::VERSION), ("commit", &version::COMMIT)];
     text.value(name, &labels, 1);
 }
 
-/// What the members of a tier do.
-#[derive(Clone, Copy, Default)]
-struct OfTier {
-    members: u64,
-    slots: u64,
-    running: u64,
-    queued: u64,
-}
+/// What the members of a tier do: how many they are, their slots, and what runs and waits there.
+const OF_TIER: [&str; 4] = [
+    "pecking_members",
+    "pecking_slots",
+    "pecking_running",
+    "pecking_queued",
+];
 
 fn members(text: &mut Text, shared: &Shared, totals: &Totals) {
     let hub = &shared.hub;
-    let mut tiers = [OfTier::default(); Tier::LOWEST.number() as usize + 1];
+    let mut tiers = [[0; OF_TIER.len()]; Tier::LOWEST.number() as usize + 1];
     let mut waiting = 0;
     hub.roster.look(|view| {
         for place in view.ranked() {
             let member = &place.member;
+            let counts = [
+                1,
+                member.slots,
+                member.queue.running(),
+                member.queue.queued(),
+            ];
             let tier = &mut tiers[usize::from(member.tier.number())];
-            tier.members += 1;
-            tier.slots += u64::from(member.slots);
-            tier.running += u64::from(member.queue.running());
-            tier.queued += u64::from(member.queue.queued());
+            for (sum, count) in tier.iter_mut().zip(counts) {
+                *sum += u64::from(count);
+            }
             waiting += member.connection.outbox.waiting_bytes();
         }
     });
-    for (name, help, of) in [
-        ("pecking_members", "Members, by tier.", &|tier: &OfTier| {
-            tier.members
-        }),
-        (
-            "pecking_slots",
-            "Slots of the members, by tier.",
-            &|tier: &OfTier| tier.slots,
-        ),
-        (
-            "pecking_running",
-            "Commands that members execute, by their tier.",
-            &|tier: &OfTier| tier.running,
-        ),
-        (
-            "pecking_queued",
-            "Commands that wait for members, by their tier.",
-            &|tier: &OfTier| tier.queued,
-        ),
-    ] as [(&str, &str, &dyn Fn(&OfTier) -> u64); 4]
-    {
-        text.metric(name, "gauge", help);
+    for (at, name) in OF_TIER.into_iter().enumerate() {
+        text.metric(name);
         for (number, tier) in tiers.iter().enumerate() {
-            text.value(name, &[("tier", &number)], of(tier));
+            text.value(name, &[("tier", &number)], tier[at]);
         }
     }
-    text.one(
-        "pecking_members_max",
-        "gauge",
-        "The most members that are taken.",
-        hub.config.max_clients,
-    );
-    text.one(
-        "pecking_draining",
-        "gauge",
-        "Whether the server is about to stop.",
-        u8::from(hub.is_draining()),
-    );
-    text.one(
-        "pecking_outbox_waiting_bytes",
-        "gauge",
-        "Bytes that wait to be sent to members.",
-        waiting,
-    );
-    text.one(
-        "pecking_memory_kept_bytes",
-        "gauge",
-        "Bytes that are kept for all clients.",
-        hub.budget.all.kept(),
-    );
-    text.one(
-        "pecking_memory_max_bytes",
-        "gauge",
-        "The most that are kept (--max-memory).",
-        hub.config.max_memory,
-    );
-    text.one(
-        "pecking_joins_total",
-        "counter",
-        "Clients that joined.",
-        totals.joined,
-    );
-    text.one(
-        "pecking_leaves_total",
-        "counter",
-        "Members that left.",
-        totals.left,
-    );
-    text.one(
-        "pecking_slow_consumers_total",
-        "counter",
-        "Members that were disconnected as they did not read.",
-        totals.slow,
-    );
+    text.one("pecking_members_max", hub.config.max_clients);
+    text.one("pecking_draining", u8::from(hub.is_draining()));
+    text.one("pecking_outbox_waiting_bytes", waiting);
+    text.one("pecking_memory_kept_bytes", hub.budget.all.kept());
+    text.one("pecking_memory_max_bytes", hub.config.max_memory);
+    text.one("pecking_joins_total", totals.joined);
+    text.one("pecking_leaves_total", totals.left);
+    text.one("pecking_slow_consumers_total", totals.slow);
     refusals(text, shared);
 }
 
@@ -167,38 +151,21 @@ fn refusals(text: &mut Text, shared: &Shared) {
         return;
     }
     let name = "pecking_refusals_total";
-    text.metric(
-        name,
-        "counter",
-        "Joins and sends that were not taken, by the reason on the wire.",
-    );
+    text.metric(name);
     for ((what, reason), count) in refusals {
         text.value(name, &[("method", &what), ("reason", &reason)], count);
     }
 }
 
 fn commands(text: &mut Text, totals: &Totals) {
-    text.one(
-        "pecking_commands_total",
-        "counter",
-        "Commands that were taken.",
-        totals.taken,
-    );
+    text.one("pecking_commands_total", totals.taken);
     let name = "pecking_outcomes_total";
-    text.metric(
-        name,
-        "counter",
-        "Outcomes of commands at their targets, by status.",
-    );
+    text.metric(name);
     for (status, count) in Status::ALL.iter().zip(totals.outcomes) {
         text.value(name, &[("status", &status.name())], count);
     }
     let name = "pecking_command_duration_seconds";
-    text.metric(
-        name,
-        "histogram",
-        "How long targets took, from when they were given a command.",
-    );
+    text.metric(name);
     let bucket = format!("{name}_bucket");
     let mut all = 0;
     for (at, count) in totals.durations.iter().enumerate() {
@@ -217,85 +184,34 @@ fn commands(text: &mut Text, totals: &Totals) {
 }
 
 fn traffic(text: &mut Text, shared: &Shared, totals: &Totals) {
-    text.one(
-        "pecking_received_bytes_total",
-        "counter",
-        "Bytes that clients sent.",
-        totals.received,
-    );
-    text.one(
-        "pecking_sent_bytes_total",
-        "counter",
-        "Bytes that were sent to clients.",
-        totals.written,
-    );
-    text.one(
-        "pecking_output_bytes_total",
-        "counter",
-        "Bytes of output that went to senders.",
-        totals.output,
-    );
+    text.one("pecking_received_bytes_total", totals.received);
+    text.one("pecking_sent_bytes_total", totals.written);
+    text.one("pecking_output_bytes_total", totals.output);
     if let Some(audit) = &shared.hub.config.audit {
-        text.one(
-            "pecking_audit_waiting_records",
-            "gauge",
-            "Records that wait to be written to the audit log.",
-            audit.waiting(),
-        );
-        text.one(
-            "pecking_audit_crowded",
-            "gauge",
-            "Whether the audit log has much to write.",
-            u8::from(audit.is_crowded()),
-        );
-        text.one(
-            "pecking_audit_failing",
-            "gauge",
-            "Whether the audit log could not be written.",
-            u8::from(audit.is_failing()),
-        );
+        text.one("pecking_audit_waiting_records", audit.waiting());
+        text.one("pecking_audit_crowded", u8::from(audit.is_crowded()));
+        text.one("pecking_audit_failing", u8::from(audit.is_failing()));
     }
     let (open, events) = shared.connections.count();
-    text.one(
-        "pecking_http_connections",
-        "gauge",
-        "Connections over HTTP.",
-        open,
-    );
-    text.one(
-        "pecking_http_event_streams",
-        "gauge",
-        "Of these, streams of events.",
-        events,
-    );
+    text.one("pecking_http_connections", open);
+    text.one("pecking_http_event_streams", events);
 }
 
 fn process(text: &mut Text, shared: &Shared) {
     let started = shared.telemetry.started_ms as f64 / 1000.0;
-    text.one(
-        "process_start_time_seconds",
-        "gauge",
-        "When the server started, since 1970.",
-        started,
-    );
+    text.one("process_start_time_seconds", started);
     let open = descriptor_count().or_else(|| Some(open_descriptors().ok()?.len() as u64));
     if let Some(open) = open {
-        text.one("process_open_fds", "gauge", "Open descriptors.", open);
+        text.one("process_open_fds", open);
     }
     if let Some(most) = descriptor_limit() {
-        text.one("process_max_fds", "gauge", "The most of these.", most);
+        text.one("process_max_fds", most);
     }
     if let Some(bytes) = resident_memory() {
-        let help = "Bytes of memory that are resident.";
-        text.one("process_resident_memory_bytes", "gauge", help, bytes);
+        text.one("process_resident_memory_bytes", bytes);
     }
-    text.one(
-        "process_cpu_seconds_total",
-        "counter",
-        "Processor time of all threads.",
-        processor_time().as_secs_f64(),
-    );
+    text.one("process_cpu_seconds_total", processor_time().as_secs_f64());
     if let Some(threads) = threads() {
-        text.one("process_threads", "gauge", "Threads.", threads);
+        text.one("process_threads", threads);
     }
 }

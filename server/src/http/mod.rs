@@ -13,42 +13,15 @@
 //! It reads what the server keeps ([`crate::telemetry`], the ranking), and no thread that serves
 //! clients ever waits for it.
 
-#[cfg(not(shuttle))]
 mod api;
-#[cfg(not(shuttle))]
 mod connections;
-#[cfg(not(shuttle))]
 mod drive;
-#[cfg(not(shuttle))]
 mod encrypt;
-#[cfg(not(shuttle))]
 mod events;
-#[cfg(not(shuttle))]
 mod guard;
-#[cfg(not(shuttle))]
 mod metrics;
-#[cfg(not(shuttle))]
 mod page;
-#[cfg(not(shuttle))]
 mod routes;
-#[cfg(not(shuttle))]
 mod running;
 
-#[cfg(not(shuttle))]
-pub(crate) use running::{Bound, Running};
-
-use crate::join::token::Token;
-
-/// Where and to which clients a server shows itself over HTTP. With the server's own certificate if
-/// it encrypts.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct HttpConfig {
-    /// Where to listen, `HOST:PORT`; port 0 takes any free one.
-    pub listen: String,
-    /// Names by which browsers may reach it, besides `localhost`, addresses, the host in `listen`
-    /// and the names of the server's certificate.
-    pub hosts: Vec<String>,
-    /// A token that shows everything. Tokens with which clients join count as well. If the server
-    /// has none at all, it asks for none.
-    pub token: Option<Token>,
-}
+pub(crate) use running::Bound;

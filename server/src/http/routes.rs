@@ -6,7 +6,7 @@ use super::guard::{self, Refusal, Viewer};
 use super::running::Shared;
 use super::{api, events, metrics, page};
 use hyper::body::{Bytes, Incoming};
-use hyper::header::{self, HeaderValue};
+use hyper::header;
 use hyper::http::response::Builder;
 use hyper::{Method, Request, Response, StatusCode};
 use serde::Serialize;
@@ -179,12 +179,6 @@ pub(super) fn whole(head: Builder, body: impl Into<Bytes>) -> Response<Answer> {
 }
 
 fn finish(head: Builder, body: Answer) -> Response<Answer> {
-    // All names and values are this module's own, so the head is right.
-    head.body(body).unwrap_or_else(|_| {
-        let mut response = Response::new(Answer::Whole(None));
-        *response.status_mut() = StatusCode::INTERNAL_SERVER_ERROR;
-        let close = HeaderValue::from_static("close");
-        response.headers_mut().insert(header::CONNECTION, close);
-        response
-    })
+    head.body(body)
+        .expect("all names and values are this module's own, and right")
 }

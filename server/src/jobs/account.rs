@@ -33,7 +33,7 @@ impl Owner {
     }
 
     /// Whether a client that knows the id of one of its jobs may ask for it.
-    pub(super) fn may_be_asked_by(&self, member: &Member) -> bool {
+    pub(crate) fn may_be_asked_by(&self, member: &Member) -> bool {
         match self {
             Owner::Tier(_) => true,
             Owner::Identity(_) => self.is_shown_to(member),

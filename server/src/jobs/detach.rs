@@ -17,7 +17,7 @@ use crate::record::OnRecord;
 use common::limits::{JOB_DEADLINE, MAX_JOB_WORDS, MAX_OPEN_JOBS, MAX_OPEN_JOBS_OF_ONE};
 use common::memory::Charge;
 use common::sys::sync::atomic::AtomicBool;
-use common::sys::sync::{Arc, Mutex};
+use common::sys::sync::{Arc, Mutex, leaf};
 use common::wire::message::{Code, Id, RpcError};
 use common::wire::{Detach, Detached, JobId, Send, Stdin};
 
@@ -51,15 +51,16 @@ pub(crate) fn send(
     let taken = take(hub, &job, &request, selection, on_record, has_room);
     let taken = taken.inspect_err(|_| hub.jobs.take_back(&job))?;
     taken.carry_out(hub, &request, now, flushes);
-    if let Some(error) = job.refusal() {
+    let refusal = leaf(&job.log).refusal.clone();
+    if let Some(error) = refusal {
         hub.jobs.take_back(&job);
-        job.stand_in().sends.close(&taken.command.send, || true);
+        job.stand_in.sends.close(&taken.command.send, || true);
         return Ok(Answer::Busy(error));
     }
     // The rules may have changed while the job was in no list.
     eviction::hold_job(hub, &job, flushes);
     Ok(Answer::Taken(Detached {
-        job: *job.id(),
+        job: job.id,
         targets: job.targets,
     }))
 }
@@ -120,42 +121,33 @@ fn open(
         ));
     }
     let charge = Charge::new(&jobs.memory, kept);
-    let mut log = Some(Log::new(
-        outcomes as u32,
-        kept,
-        Arc::clone(&account),
-        charge,
-    ));
-    let stand_in = stand_in(hub, sender);
-    let words = clipped(request.command.to_vec(), MAX_JOB_WORDS).0;
+    let targets = outcomes as u32;
+    let log = Log::new(targets, kept, Arc::clone(&account), charge);
     let to = request.to.as_ref().map(|to| {
         let to = to.decoded();
         to[..to.floor_char_boundary(MAX_JOB_WORDS)].to_owned()
     });
-    let sent = hub.timers.now();
-    let mut make = |number| Job {
+    let (stand_in, sent) = (stand_in(hub, sender), hub.timers.now());
+    let words = clipped(request.command.to_vec(), MAX_JOB_WORDS).0;
+    let opened = jobs.open(id, &owner, is_for_one, |number| Job {
         id,
         number,
         owner: owner.clone(),
-        account: Arc::clone(&account),
-        stand_in: Arc::clone(&stand_in),
+        account,
+        stand_in,
         is_for_one,
-        words: words.clone(),
-        to: to.clone(),
+        words,
+        to,
         sent,
-        targets: outcomes as u32,
-        log: Mutex::new(log.take().expect("it is made once")),
+        targets,
+        log: Mutex::new(log),
         news: AtomicBool::new(false),
         jobs: Arc::downgrade(jobs),
-    };
-    match jobs.open(id, &owner, false, &mut make) {
-        Opened::New(job) => Ok((job, true)),
+    });
+    match opened {
+        Opened::New(job, has_room) => Ok((job, has_room)),
         Opened::InUse => Err(in_use()),
-        Opened::Full if is_for_one => Err(too_many()),
-        Opened::Full => match jobs.open(id, &owner, true, &mut make) {
-            Opened::New(job) => Ok((job, false)),
-            _ => Err(in_use()),
-        },
+        Opened::Full => Err(too_many()),
     }
 }
 
@@ -179,11 +171,11 @@ fn take(
     let Selection { sender_rank, found } = selection;
     let words = request.command.as_json().len();
     let room = hub.budget.room_for(found.executing(), words, 0);
-    if room.is_none() && job.is_for_one() {
+    if room.is_none() && job.is_for_one {
         return Err(dispatcher::no_memory());
     }
     let has_memory = room.is_some();
-    let (charge, stand_in) = (room.unwrap_or_default(), job.stand_in());
+    let (charge, stand_in) = (room.unwrap_or_default(), &job.stand_in);
     let id = Id::from(0);
     let (mut command, outranked, absent) =
         dispatcher::command(hub, stand_in, id, request, found, charge, on_record);
@@ -203,7 +195,7 @@ fn take(
 /// Ends a job's command early, at each target that has not answered yet; a second time changes nothing.
 /// `by` is who wants that.
 pub(crate) fn cancel(hub: &Hub, job: &Job, by: &Member, why: &str, flushes: &mut FlushSet<'_>) {
-    let stand_in = job.stand_in();
+    let stand_in = &job.stand_in;
     // First: a thread that distributes it at this moment looks whether this was called.
     stand_in.sends.end();
     for command in stand_in.sends.take_all() {

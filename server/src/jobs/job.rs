@@ -13,7 +13,6 @@ use common::sys::sync::{Arc, Mutex, Weak, leaf};
 use common::wire::message::{Id, RpcError};
 use common::wire::name::Name;
 use common::wire::{JobId, JobSummary, Outcome, OutputStream, Tally, Text, decode_output};
-use std::fmt;
 
 /// Bytes that a job needs besides what happens to it: itself, its words, and its stand-in with a
 /// connection of its own.
@@ -26,16 +25,18 @@ pub(super) const OUTCOME: usize = 512;
 /// How long news wait for more before clients that wait for them are told: a burst is one answer.
 const NEWS_DELAY_MS: u64 = 5;
 
-/// A detached command.
+/// A detached command. `Debug` shows no id, which is a key.
+#[derive(derive_more::Debug)]
+#[debug("Job({number})")]
 pub(crate) struct Job {
     pub(super) id: JobId,
     /// In the order of sending.
     pub(super) number: u64,
-    pub(super) owner: Owner,
+    pub(crate) owner: Owner,
     pub(super) account: Arc<Account>,
-    /// Its sender, for the rest of the server.
-    pub(super) stand_in: Arc<Member>,
-    pub(super) is_for_one: bool,
+    /// The member that stands in for its sender.
+    pub(crate) stand_in: Arc<Member>,
+    pub(crate) is_for_one: bool,
     pub(super) words: Vec<String>,
     pub(super) to: Option<String>,
     /// When it was sent.
@@ -48,32 +49,6 @@ pub(crate) struct Job {
 }
 
 impl Job {
-    pub(crate) fn id(&self) -> &JobId {
-        &self.id
-    }
-
-    pub(super) fn number(&self) -> u64 {
-        self.number
-    }
-
-    pub(super) fn owner(&self) -> &Owner {
-        &self.owner
-    }
-
-    /// The member that stands in for its sender.
-    pub(crate) fn stand_in(&self) -> &Arc<Member> {
-        &self.stand_in
-    }
-
-    pub(crate) fn is_for_one(&self) -> bool {
-        self.is_for_one
-    }
-
-    /// Whether a client that knows its id may ask for it.
-    pub(crate) fn may_be_asked_by(&self, member: &Member) -> bool {
-        self.owner.may_be_asked_by(member)
-    }
-
     pub(crate) fn is_open(&self) -> bool {
         leaf(&self.log).is_open()
     }
@@ -105,7 +80,7 @@ impl Job {
                 log.add_output((member.id, &member.name, target.rank), stream, bytes);
             }
             // What came later would pass for what is missing.
-            false => log.note_cut(member.id),
+            false => drop(log.cut.insert(member.id)),
         }
     }
 
@@ -170,21 +145,7 @@ impl Job {
 
     /// It is not taken after all.
     pub(crate) fn refuse(&self, error: &RpcError) {
-        leaf(&self.log).refuse(error.clone());
-    }
-
-    pub(super) fn refusal(&self) -> Option<RpcError> {
-        leaf(&self.log).refusal()
-    }
-
-    /// Lets go of what it keeps: it is in the table no more.
-    pub(super) fn let_go(&self) {
-        leaf(&self.log).clear();
-    }
-
-    /// Throws its output away; says how many bytes that were.
-    pub(super) fn cut_output(&self) -> usize {
-        leaf(&self.log).cut_output()
+        leaf(&self.log).refusal = Some(error.clone());
     }
 
     /// The answer to a request for what happened after an event.
@@ -236,8 +197,8 @@ impl Job {
     /// As a list of jobs shows it.
     pub(super) fn summary(&self, now: u64) -> JobSummary {
         let log = leaf(&self.log);
-        let (tally, open) = (log.tally().clone(), log.is_open());
-        let not_zero = log.not_zero();
+        let (tally, open) = (log.tally.clone(), log.is_open());
+        let not_zero = log.not_zero;
         drop(log);
         JobSummary {
             job: self.id,
@@ -250,12 +211,5 @@ impl Job {
             not_zero,
             open,
         }
-    }
-}
-
-impl fmt::Debug for Job {
-    /// Without its id, which is a key.
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Job({})", self.number)
     }
 }

@@ -60,20 +60,20 @@ pub(super) struct Log {
     last: u64,
     /// The last event that a client was told: from then on it stays as it is.
     told: u64,
-    tally: Tally,
+    pub(super) tally: Tally,
     /// Of those that are done, the ones that did not end with exit code 0.
-    not_zero: u32,
+    pub(super) not_zero: u32,
     /// Outcomes that are to come.
     left: u32,
     /// The names and ranks of the targets that have written something.
     names: BTreeMap<u64, (Box<str>, u32)>,
     /// Targets whose output was cut here.
-    cut: BTreeSet<u64>,
+    pub(super) cut: BTreeSet<u64>,
     waits: Vec<Wait>,
     /// When the timer comes that was scheduled last for one of them.
     timer: u64,
     /// Why it was not taken after all.
-    refusal: Option<RpcError>,
+    pub(super) refusal: Option<RpcError>,
     kept: usize,
     account: Arc<Account>,
     charge: Charge,
@@ -110,22 +110,6 @@ impl Log {
 
     pub(super) fn is_open(&self) -> bool {
         self.left > 0 && self.refusal.is_none()
-    }
-
-    pub(super) fn tally(&self) -> &Tally {
-        &self.tally
-    }
-
-    pub(super) fn not_zero(&self) -> u32 {
-        self.not_zero
-    }
-
-    pub(super) fn refuse(&mut self, error: RpcError) {
-        self.refusal = Some(error);
-    }
-
-    pub(super) fn refusal(&self) -> Option<RpcError> {
-        self.refusal.clone()
     }
 
     /// Notes that the account has counted so many bytes for it.
@@ -171,11 +155,6 @@ impl Log {
             stream,
             bytes,
         });
-    }
-
-    /// Notes that output of a target is missing.
-    pub(super) fn note_cut(&mut self, member: u64) {
-        self.cut.insert(member);
     }
 
     pub(super) fn is_cut(&self, member: Option<u64>) -> bool {

@@ -76,7 +76,8 @@ struct Table {
 
 /// What became of opening a job.
 pub(crate) enum Opened {
-    New(Arc<Job>),
+    /// With whether its command may run: else it is busy at all of its targets.
+    New(Arc<Job>, bool),
     /// Another one has its id.
     InUse,
     /// The owner, or all owners, have as many open as may be.
@@ -114,15 +115,22 @@ impl Jobs {
         account
     }
 
-    /// Opens a job that is made with its number; one that is past the bound of open ones only if it is
-    /// to end at once.
-    fn open(&self, id: JobId, owner: &Owner, ends: bool, make: impl FnOnce(u64) -> Job) -> Opened {
+    /// Opens a job that is made with its number; one that is past the bound of open ones only if it
+    /// has outcomes by which it can say so.
+    fn open(
+        &self,
+        id: JobId,
+        owner: &Owner,
+        is_for_one: bool,
+        make: impl FnOnce(u64) -> Job,
+    ) -> Opened {
         let mut table = leaf(&self.table);
         if table.by_id.contains_key(&id) {
             return Opened::InUse;
         }
         let open = table.owners.get(owner).map_or(0, |own| own.open);
-        if !ends && (table.open >= MAX_OPEN_JOBS || open >= MAX_OPEN_JOBS_OF_ONE) {
+        let is_full = table.open >= MAX_OPEN_JOBS || open >= MAX_OPEN_JOBS_OF_ONE;
+        if is_full && is_for_one {
             return Opened::Full;
         }
         table.jobs += 1;
@@ -134,7 +142,7 @@ impl Jobs {
             own.open += 1;
             own.jobs.insert(number, Arc::clone(&job));
         }
-        Opened::New(job)
+        Opened::New(job, !is_full)
     }
 
     /// A job has ended: it is kept for a while.
@@ -142,9 +150,9 @@ impl Jobs {
         let now = timers.now();
         let mut table = leaf(&self.table);
         table.open = table.open.saturating_sub(1);
-        if let Some(own) = table.owners.get_mut(job.owner()) {
+        if let Some(own) = table.owners.get_mut(&job.owner) {
             own.open = own.open.saturating_sub(1);
-            own.ended.push_back((job.number(), now));
+            own.ended.push_back((job.number, now));
         }
         drop(table);
         self.schedule_sweep(now + self.keep, timers);
@@ -154,10 +162,10 @@ impl Jobs {
     fn take_back(&self, job: &Job) {
         let mut table = leaf(&self.table);
         table.open = table.open.saturating_sub(1);
-        if let Some(own) = table.owners.get_mut(job.owner()) {
+        if let Some(own) = table.owners.get_mut(&job.owner) {
             own.open = own.open.saturating_sub(1);
         }
-        let removed = table.remove(job.owner(), job.number());
+        let removed = table.remove(&job.owner, job.number);
         drop(table);
         drop(removed);
     }
@@ -227,7 +235,7 @@ impl Jobs {
             let Some(oldest) = self.forget_oldest(owner) else {
                 return false;
             };
-            oldest.let_go();
+            leaf(&oldest.log).clear();
         }
     }
 
@@ -242,7 +250,7 @@ impl Jobs {
             return true;
         }
         let mut open = self.open_ones(Some(owner)).into_iter();
-        open.any(|job| job.cut_output() > 0 && self.make_room(owner, account, bytes, 0))
+        open.any(|job| leaf(&job.log).cut_output() > 0 && self.make_room(owner, account, bytes, 0))
     }
 
     #[cfg(all(test, not(shuttle)))]
@@ -262,6 +270,6 @@ impl Table {
     /// credentials, or tiers.
     fn remove(&mut self, owner: &Owner, number: u64) -> Option<Arc<Job>> {
         let job = self.owners.get_mut(owner)?.jobs.remove(&number)?;
-        self.by_id.remove(job.id())
+        self.by_id.remove(&job.id)
     }
 }

@@ -141,11 +141,7 @@ impl Session<'_> {
             None => self.admit(id, wanted)?,
             Some(back) => self.resume(id, &wanted, back)?,
         }
-        let config = &self.hub.config;
-        if config.token.is_some() || config.authority.is_some() {
-            let address = self.connection.peer().ip();
-            self.presence = Some(self.hub.throttle.member(address));
-        }
+        self.note_presence();
         Ok(())
     }
 
@@ -189,10 +185,7 @@ impl Session<'_> {
         };
         let kept = &mut self.member;
         let mut stands = None;
-        let may = wanted
-            .proven
-            .as_ref()
-            .map(|proven| proven.grant.role().may.clone());
+        let may = rights(&wanted);
         let mut place = wanted.hold.then(|| place(hub, self.now)).flatten();
         let welcome = |member: &Arc<Member>, standing| {
             stands = Some(standing);
@@ -246,7 +239,7 @@ impl Session<'_> {
             member.tier,
             member.slots
         );
-        self.hub.telemetry.joined();
+        self.hub.telemetry.counters.joined();
         if let Some(audit) = &self.hub.config.audit {
             record::join(audit, member);
         }
@@ -266,6 +259,12 @@ fn without_token(mut error: RpcError) -> RpcError {
 pub(super) fn bearer(wanted: &Wanted) -> Option<Box<Bearer>> {
     let proven = wanted.proven.as_ref()?;
     Some(Box::new(Bearer::new(proven.grant.clone())))
+}
+
+/// The rights that this gives it, at a server that knows identities.
+pub(super) fn rights(wanted: &Wanted) -> Option<Vec<Right>> {
+    let proven = wanted.proven.as_ref()?;
+    Some(proven.grant.role().may.clone())
 }
 
 /// Whether a line, or the start of one, looks like that of an HTTP request: a method and what it

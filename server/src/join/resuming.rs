@@ -10,7 +10,7 @@ use crate::connection::hold::{Claim, Hold, new_token};
 use crate::eviction;
 use crate::holds;
 use crate::join::admission::{Wanted, not_admitted};
-use crate::join::joining::{Welcome, bearer, welcome};
+use crate::join::joining::{Welcome, bearer, rights, welcome};
 use crate::member::Member;
 use crate::ranking::{NotAdmitted, Standing};
 use crate::session::Session;
@@ -18,7 +18,7 @@ use common::logging::log_limit;
 use common::net::outbox::Cut;
 use common::sys::sync::Arc;
 use common::wire::message::{Code, Id, RpcError};
-use common::wire::{Resumable, Resumed, Right};
+use common::wire::{Resumable, Resumed};
 use std::time::Instant;
 
 /// What a client shows to come back.
@@ -184,11 +184,6 @@ impl Session<'_> {
         );
         Ok(())
     }
-}
-
-fn rights(wanted: &Wanted) -> Option<Vec<Right>> {
-    let proven = wanted.proven.as_ref()?;
-    Some(proven.grant.role().may.clone())
 }
 
 /// Whether a member has joined with the credential that a client has proven now.

@@ -1,11 +1,12 @@
 //! The token that a server asks for. The server keeps its hash only.
 
 use sha2::{Digest, Sha256};
-use std::fmt;
 use subtle::ConstantTimeEq;
 
-/// The token that clients must show, as its SHA-256.
-#[derive(Clone, PartialEq, Eq)]
+/// The token that clients must show, as its SHA-256. `Debug` shows nothing: a token that is easily
+/// guessed can be found by its hash.
+#[derive(Clone, derive_more::Debug, PartialEq, Eq)]
+#[debug("…")]
 pub struct Token([u8; 32]);
 
 impl Token {
@@ -20,13 +21,6 @@ impl Token {
 impl From<&str> for Token {
     fn from(token: &str) -> Token {
         Token(Sha256::digest(token).into())
-    }
-}
-
-/// Shows nothing: a token that is easily guessed can be found by its hash.
-impl fmt::Debug for Token {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("…")
     }
 }
 

@@ -16,7 +16,6 @@ use common::wire::name::Name;
 use common::wire::selector::GIVEN;
 use common::wire::tags::Tags;
 use common::wire::tier::Tier;
-use std::fmt;
 
 /// Schedules checks of members' queues: the server's timers do.
 pub(crate) trait ScheduleCheck {
@@ -24,6 +23,8 @@ pub(crate) trait ScheduleCheck {
 }
 
 /// One ranked client. Its rank is not in here: the roster knows it, and it changes.
+#[derive(derive_more::Display)]
+#[display("{name}")]
 pub(crate) struct Member {
     /// Never used again while the server runs; grows in the order of joining, which within a
     /// tier is the order of ranks.
@@ -114,18 +115,10 @@ impl Member {
             role: bearer.map(|bearer| bearer.role()),
         }
     }
-}
 
-impl Member {
     /// Whether it has asked for its name, rather than being given one.
     pub(crate) fn has_own_name(&self) -> bool {
         let number = self.name.strip_prefix(GIVEN);
         number.is_none_or(|number| number.parse() != Ok(self.id))
-    }
-}
-
-impl fmt::Display for Member {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.name)
     }
 }

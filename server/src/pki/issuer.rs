@@ -7,7 +7,7 @@ use super::files::{self, PUBLIC, SECRET, Written};
 use super::names::{ClientName, ServerNames};
 use super::{CA_CERT, CA_KEY, PkiError, SERVER, SERVER_CERT, cert_of, key_of};
 use crate::authority::wall_clock;
-use common::net::tls::certificate;
+use common::net::tls::certificate::{self, parse};
 use common::net::tls::files::{certificates, key};
 use common::net::tls::pin::Pin;
 use common::wire::message::clip;
@@ -20,7 +20,6 @@ use std::path::Path;
 use std::time::{Duration, SystemTime};
 use x509_parser::certificate::X509Certificate;
 use x509_parser::extensions::GeneralName;
-use x509_parser::prelude::FromDer;
 use zeroize::Zeroizing;
 
 /// Days for which a certificate is valid.
@@ -335,13 +334,6 @@ pub(super) fn is_signed_by(signed: &X509Certificate<'_>, by: &CertificateDer<'_>
         let key = by.public_key();
         by.subject() == signed.issuer() && signed.verify_signature(Some(key)).is_ok()
     })
-}
-
-pub(super) fn parse<'a>(
-    certificate: &'a CertificateDer<'_>,
-) -> Result<X509Certificate<'a>, String> {
-    let parsed = X509Certificate::from_der(certificate.as_ref());
-    parsed.map(|(_, parsed)| parsed).map_err(|e| e.to_string())
 }
 
 /// What all certificates have in common.

@@ -1,7 +1,8 @@
 //! What certificates say, for people.
 
-use super::issuer::{address, is_signed_by, parse};
+use super::issuer::{address, is_signed_by};
 use super::{CA_CERT, PkiError};
+use common::net::tls::certificate::parse;
 use common::net::tls::files::{certificates, unusable};
 use common::net::tls::pin::Pin;
 use rustls::pki_types::CertificateDer;

@@ -118,7 +118,7 @@ impl Session<'_> {
     /// The job with that id, if the client may ask for it. The error does not say which of both it is.
     fn find_job(&self, member: &Member, id: &JobId) -> Result<Arc<Job>, RpcError> {
         let job = self.hub.jobs.get(id);
-        let job = job.filter(|job| job.may_be_asked_by(member));
+        let job = job.filter(|job| job.owner.may_be_asked_by(member));
         job.ok_or_else(|| {
             let message = "params.job: you have no such job; `jobs` lists those that are kept";
             RpcError::new(Code::InvalidParams, message)

@@ -207,13 +207,18 @@ impl<'a> Session<'a> {
         reader.set_limit(self.hub.config.max_line);
         self.received = member.connection.hold().map_or(0, Hold::received);
         self.about.change(&member.name);
+        self.note_presence();
+        self.reader = Some(reader);
+        self.member = Some(member);
+    }
+
+    /// Counts the member at its address, if the server asks for a token.
+    pub(crate) fn note_presence(&mut self) {
         let config = &self.hub.config;
         if config.token.is_some() || config.authority.is_some() {
             let address = self.connection.peer().ip();
             self.presence = Some(self.hub.throttle.member(address));
         }
-        self.reader = Some(reader);
-        self.member = Some(member);
     }
 
     /// What the next session goes on with, if the client has come back to its place.

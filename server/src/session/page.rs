@@ -2,7 +2,6 @@
 
 use common::limits::{LINE_HEADROOM, MAX_PAGE};
 use serde::Serialize;
-use std::io::{self, Write};
 
 /// Leaves out the entries behind those that fit into one answer; the first one always stays.
 #[inline(never)]
@@ -20,23 +19,7 @@ pub(crate) fn fit<T: Serialize>(entries: &mut Vec<T>) {
 
 /// Bytes of an entry.
 fn len(entry: &impl Serialize) -> usize {
-    let mut count = Count(0);
-    let written = serde_json::to_writer(&mut count, entry);
-    written.map_or(usize::MAX / 2, |()| count.0)
-}
-
-/// Counts what is written.
-struct Count(usize);
-
-impl Write for Count {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0 += bytes.len();
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
+    serde_json::to_vec(entry).map_or(usize::MAX / 2, |json| json.len())
 }
 
 #[cfg(test)]

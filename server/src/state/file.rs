@@ -4,7 +4,7 @@
 //! A whole file is written beside the one that it replaces and then renamed, so one that is there is
 //! never half of one. What is appended may be cut by a power failure; then the last line is no line.
 
-use super::record::{NotRead, Replay, VERSION};
+use super::record::{Replay, VERSION};
 use common::sys::resources::file_size_limit;
 use common::sys::trusted_file::{self, Distrust, Finds};
 use common::terminal::escape::path_line;
@@ -69,16 +69,6 @@ impl NoState {
         StateError {
             file: file.to_owned(),
             reason: self,
-        }
-    }
-}
-
-impl From<NotRead> for NoState {
-    fn from(why: NotRead) -> NoState {
-        match why {
-            NotRead::Foreign => NoState::Foreign,
-            NotRead::Newer(version) => NoState::Newer(version),
-            NotRead::Io(error) => NoState::System(error),
         }
     }
 }

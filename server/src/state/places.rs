@@ -129,7 +129,7 @@ fn restore_one(hub: &Hub, kept: &Kept, hold_ms: u64) -> Result<(), String> {
     let over = Timer::HoldOver(Arc::downgrade(&member), due);
     hub.timers.schedule(due, over);
     eviction::watch_expiry(hub, &member);
-    hub.telemetry.joined();
+    hub.telemetry.counters.joined();
     Ok(())
 }
 

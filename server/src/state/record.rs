@@ -5,6 +5,7 @@
 //! anywhere says what was so a moment before, and what is appended once is never changed. No line
 //! has a time in it, so no clock can make a place too old or too young.
 
+use super::file::NoState;
 use crate::authority::token::TokenHash;
 use common::limits::MAX_SLOTS;
 use common::wire::Identity;
@@ -13,7 +14,7 @@ use common::wire::tags::Tags;
 use common::wire::tier::Tier;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use std::collections::BTreeMap;
-use std::io::{self, BufRead, Read};
+use std::io::{BufRead, Read};
 use std::net::SocketAddr;
 
 /// The version that this program writes, and the only one that it reads.
@@ -49,7 +50,6 @@ pub(super) enum Line {
 pub(crate) struct Kept {
     pub(super) member: u64,
     pub(super) name: Box<str>,
-    #[serde(deserialize_with = "tier")]
     pub(super) tier: Tier,
     pub(super) slots: u32,
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
@@ -82,10 +82,6 @@ pub(super) struct Credential {
 pub(super) enum Proof {
     Token(TokenHash),
     Certificate(Box<str>),
-}
-
-fn tier<'de, D: Deserializer<'de>>(from: D) -> Result<Tier, D::Error> {
-    Tier::new(u64::deserialize(from)?).map_err(de::Error::custom)
 }
 
 impl Serialize for TokenHash {
@@ -143,19 +139,9 @@ pub(crate) struct Replay {
     pub(super) is_cut: bool,
 }
 
-/// Why a text is no state of this version.
-#[derive(Debug)]
-pub(super) enum NotRead {
-    /// It has another first line.
-    Foreign,
-    /// A later version has written it.
-    Newer(u64),
-    Io(io::Error),
-}
-
 impl Replay {
     /// Reads a file, as far as it can be read.
-    pub(super) fn read(mut from: impl BufRead) -> Result<Replay, NotRead> {
+    pub(super) fn read(mut from: impl BufRead) -> Result<Replay, NoState> {
         let mut replay = Replay::default();
         let mut line = Vec::new();
         if !replay.next_line(&mut from, &mut line)? {
@@ -165,9 +151,9 @@ impl Replay {
             match Line::read(&line) {
                 Some(Line::Version(VERSION)) => {}
                 Some(Line::Version(version)) if version > VERSION => {
-                    return Err(NotRead::Newer(version));
+                    return Err(NoState::Newer(version));
                 }
-                _ => return Err(NotRead::Foreign),
+                _ => return Err(NoState::Foreign),
             }
         }
         while replay.next_line(&mut from, &mut line)? {
@@ -181,13 +167,13 @@ impl Replay {
     }
 
     /// The next line, or as much of it as is more than any line has. `false`: there is none.
-    fn next_line(&mut self, from: &mut impl BufRead, line: &mut Vec<u8>) -> Result<bool, NotRead> {
+    fn next_line(&mut self, from: &mut impl BufRead, line: &mut Vec<u8>) -> Result<bool, NoState> {
         line.clear();
         let mut bounded = from.by_ref().take(MAX_LINE as u64 + 1);
-        let read = bounded.read_until(b'\n', line).map_err(NotRead::Io)?;
+        let read = bounded.read_until(b'\n', line)?;
         let has_end = line.pop_if(|last| *last == b'\n').is_some();
         if !has_end && read > MAX_LINE {
-            let skipped = from.skip_until(b'\n').map_err(NotRead::Io)?;
+            let skipped = from.skip_until(b'\n')?;
             self.is_cut = skipped == 0;
             return Ok(true);
         }

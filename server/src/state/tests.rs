@@ -1,7 +1,7 @@
 //! The state file: any cut, anything else that may stand in it or at its place, and what it comes to.
 
 use super::file::{NoState, StateFile, check};
-use super::record::{Credential, Kept, Line, NotRead, Proof, Replay, whole};
+use super::record::{Credential, Kept, Line, Proof, Replay, whole};
 use crate::authority::token::TokenHash;
 use common::wire::tags::Tags;
 use common::wire::tier::Tier;
@@ -93,7 +93,7 @@ proptest! {
 #[test]
 fn other_files_and_those_of_a_newer_version_are_told_apart() {
     let version_2 = &b"{\"pecking-server state\":2}\n{\"place\":{\"new\":1}}\n"[..];
-    assert!(matches!(Replay::read(version_2), Err(NotRead::Newer(2))));
+    assert!(matches!(Replay::read(version_2), Err(NoState::Newer(2))));
     let long = vec![b'x'; 100_000];
     for foreign in [
         &b"version = 1\n"[..],
@@ -106,7 +106,7 @@ fn other_files_and_those_of_a_newer_version_are_told_apart() {
         &long,
     ] {
         let read = Replay::read(foreign);
-        assert!(matches!(read, Err(NotRead::Foreign)), "{read:?}");
+        assert!(matches!(read, Err(NoState::Foreign)), "{read:?}");
     }
     assert_eq!(
         Replay::read(&b""[..]).expect("an empty one"),

@@ -9,6 +9,7 @@ use super::record::{Line, Replay, whole};
 use super::{AHEAD, State};
 use crate::holds;
 use crate::hub::Hub;
+use crate::server::ServerError;
 use common::sys::sync::Arc;
 use common::sys::sync::atomic::Ordering;
 use common::sys::thread::{self, JoinHandle};
@@ -48,18 +49,11 @@ pub(crate) struct Running {
     thread: Option<JoinHandle<()>>,
 }
 
-/// Why the thread could not be started.
-#[derive(Debug)]
-pub(crate) enum NotStarted {
-    State(StateError),
-    Thread(io::Error),
-}
-
 /// Holds the places that the state file has, and starts the thread that keeps it, if there is one.
 ///
 /// # Errors
 /// The file cannot be replaced, or the system has no thread left.
-pub(crate) fn start(hub: &Arc<Hub>) -> Result<Option<Running>, NotStarted> {
+pub(crate) fn start(hub: &Arc<Hub>) -> Result<Option<Running>, ServerError> {
     let opened = hub.state.as_ref().map(|state| {
         let opened = common::sys::sync::lock(&state.opened).take();
         (state, opened)
@@ -84,7 +78,7 @@ pub(crate) fn start(hub: &Arc<Hub>) -> Result<Option<Running>, NotStarted> {
         pause: GATHER,
         trouble: None,
     };
-    writer.begin(hub, state).map_err(NotStarted::State)?;
+    writer.begin(hub, state).map_err(ServerError::State)?;
     let (stop, stopped) = bounded(0);
     let (runs, ended) = bounded(0);
     let (hub, asked) = (Arc::clone(hub), state.asked.1.clone());
@@ -95,7 +89,7 @@ pub(crate) fn start(hub: &Arc<Hub>) -> Result<Option<Running>, NotStarted> {
     Ok(Some(Running {
         stop: Some(stop),
         ended,
-        thread: Some(thread.map_err(NotStarted::Thread)?),
+        thread: Some(thread.map_err(ServerError::Thread)?),
     }))
 }
 

@@ -182,7 +182,7 @@ impl Counters {
         Arc::clone(&self.written[number as usize % PARTS])
     }
 
-    pub(super) fn joined(&self) {
+    pub(crate) fn joined(&self) {
         self.joined.fetch_add(1, Relaxed);
     }
 

@@ -43,7 +43,7 @@ pub(crate) struct Feed {
 
 /// A command that is kept.
 pub(crate) struct Shown {
-    id: u64,
+    pub(super) id: u64,
     /// By the clock on the wall.
     at_ms: u64,
     since: Instant,
@@ -216,11 +216,7 @@ impl Shown {
         }
     }
 
-    pub(super) fn missed(&self, status: Status) {
-        self.count(status);
-    }
-
-    fn count(&self, status: Status) {
+    pub(super) fn count(&self, status: Status) {
         self.outcomes[status as usize].fetch_add(1, Relaxed);
         if self.has_ended() {
             self.ended_ms.store(self.now_ms(), Relaxed);
@@ -243,10 +239,6 @@ impl Shown {
             0 => self.has_ended().then(|| self.now_ms()),
             at => Some(at),
         }
-    }
-
-    pub(crate) fn id(&self) -> u64 {
-        self.id
     }
 
     /// How many outcomes it has had.
@@ -331,7 +323,7 @@ mod tests {
         let sender = member(1, "sender", 0);
         let request = serde_json::from_str(r#"{"command":["x"]}"#).expect("a send");
         let shown = Shown::new(1, &sender, &request, &[], 2);
-        shown.missed(Status::Absent);
+        shown.count(Status::Absent);
         assert_eq!(shown.summary().ended_ms, None);
         // As another thread finds it while the last outcome is counted.
         shown.outcomes[Status::Absent as usize].fetch_add(1, Relaxed);

@@ -44,7 +44,7 @@ pub(crate) struct Telemetry {
     /// Whether commands are counted and kept now.
     counts: AtomicBool,
     /// Whether they are in any case.
-    always: bool,
+    pub(crate) always: bool,
     /// By the clock on the wall, in milliseconds since 1970.
     pub(crate) started_ms: u64,
     /// The members, as readers are told of them: a role.
@@ -75,11 +75,6 @@ impl Telemetry {
     /// This, if commands are counted now.
     pub(crate) fn counting(self: &Arc<Self>) -> Option<&Arc<Self>> {
         self.counts.load(Ordering::Relaxed).then_some(self)
-    }
-
-    /// Whether it counts from the start on.
-    pub(crate) fn counts_always(&self) -> bool {
-        self.always
     }
 
     /// There is a reader now. What was kept before is not told: nothing noted how it went on.
@@ -144,15 +139,9 @@ impl Telemetry {
     pub(crate) fn missed(&self, command: &Command, status: Status) {
         self.counters.outcome(command.sender.id, status, None);
         if let Some(shown) = &command.shown {
-            shown.missed(status);
+            shown.count(status);
             self.feed.changed();
         }
-    }
-
-    /// A client has joined.
-    #[inline(never)]
-    pub(crate) fn joined(&self) {
-        self.counters.joined();
     }
 
     /// A member has left.
@@ -187,11 +176,6 @@ impl Telemetry {
 
 /// The time on the wall now, in milliseconds since 1970: for people, and for nothing that waits.
 pub(crate) fn wall_ms() -> u64 {
-    unix_ms(wall_clock())
-}
-
-/// A time in milliseconds since 1970.
-pub(crate) fn unix_ms(time: SystemTime) -> u64 {
-    time.duration_since(SystemTime::UNIX_EPOCH)
-        .map_or(0, crate::millis)
+    let since = wall_clock().duration_since(SystemTime::UNIX_EPOCH);
+    since.map_or(0, crate::millis)
 }

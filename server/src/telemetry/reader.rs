@@ -95,7 +95,7 @@ impl Reader {
         let known = |id: u64| self.commands.get(&id).copied();
         let mut new: Vec<_> = kept
             .iter()
-            .filter(|shown| known(shown.id()) != Some(shown.outcomes()))
+            .filter(|shown| known(shown.id) != Some(shown.outcomes()))
             .cloned()
             .collect();
         match new.len() > MOST_COMMANDS {
@@ -103,11 +103,11 @@ impl Reader {
             false => self.feed_seen = changes,
         }
         if self.commands.len() > 2 * kept.len() {
-            let oldest = kept.first().map_or(u64::MAX, |shown| shown.id());
+            let oldest = kept.first().map_or(u64::MAX, |shown| shown.id);
             self.commands.retain(|id, _| *id >= oldest);
         }
         for shown in &new {
-            self.commands.insert(shown.id(), shown.outcomes());
+            self.commands.insert(shown.id, shown.outcomes());
         }
         new
     }

@@ -1,8 +1,8 @@
 //! The certificates as they are now: read at the start, and again when a file of them changes. A
 //! wrong file keeps what was there before, so a half-written pair costs nothing.
 
-use super::ServerTls;
 use crate::authority::wall_clock;
+use crate::config::ServerTls;
 use crate::files::Unread;
 use common::net::tls::files::{TlsFileError, WrongFile, certificates, key, not_a_pair, unusable};
 use common::net::tls::{ALPN, certificate, provider};

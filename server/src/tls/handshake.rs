@@ -5,6 +5,7 @@
 use super::certificates::Certificates;
 use crate::connection::Connection;
 use common::net::stream::Stream;
+use common::net::tls::ALPN;
 use common::net::tls::certificate::{self, NoIdentity};
 use common::net::tls::handshake::{Handshake, HandshakeError, is_hello, receive_records};
 use common::sys::sync::atomic::{AtomicBool, Ordering};
@@ -98,7 +99,7 @@ impl Calculators {
         };
         let handshake = self.handshake(stream, || certificates.current(), hears)?;
         let identity = handshake.certificate().map(certificate::identity);
-        handshake.finish(stream)?;
+        handshake.finish(stream, |named| named == Some(ALPN))?;
         Ok(identity.transpose()?)
     }
 

@@ -43,7 +43,7 @@ impl Place {
     }
 
     fn verified(&self) -> Verified {
-        verify(&self.files()).expect("it holds together")
+        verify(&self.files(), None).expect("it holds together")
     }
 
     fn content(&self) -> String {

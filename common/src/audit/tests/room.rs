@@ -71,7 +71,7 @@ fn read_chain(place: &Place, mut reader: impl Read) -> (Verified, String) {
     reader.read_to_string(&mut text).expect("text");
     let copy = place.0.path().join("copy");
     fs::write(&copy, &text).expect("a copy");
-    (verify(&[copy]).expect("it holds together"), text)
+    (verify(&[copy], None).expect("it holds together"), text)
 }
 
 #[test]

@@ -95,7 +95,11 @@ pub fn valid_until(certificate: &CertificateDer<'_>) -> Option<SystemTime> {
     Some(UNIX_EPOCH + Duration::from_secs(u64::try_from(until).ok()?))
 }
 
-fn parse<'a>(certificate: &'a CertificateDer<'_>) -> Result<X509Certificate<'a>, String> {
+/// A certificate that can be read.
+///
+/// # Errors
+/// What is wrong with it.
+pub fn parse<'a>(certificate: &'a CertificateDer<'_>) -> Result<X509Certificate<'a>, String> {
     let parsed = X509Certificate::from_der(certificate.as_ref());
     parsed.map(|(_, parsed)| parsed).map_err(|e| e.to_string())
 }

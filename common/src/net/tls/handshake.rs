@@ -213,6 +213,7 @@ pub fn is_hello(records: &[u8]) -> bool {
 }
 
 /// A server's side of a handshake: what it calculates, apart from the socket.
+#[derive(Default)]
 pub struct Handshake {
     stage: Stage,
     /// What is to be sent.
@@ -222,23 +223,14 @@ pub struct Handshake {
 }
 
 /// The thread of a connection holds one as well, so it is small.
+#[derive(Default)]
 enum Stage {
+    #[default]
     New,
     Hello(Box<Acceptor>),
     Session(Box<Connection>),
     /// It has failed.
     Over,
-}
-
-impl Default for Handshake {
-    fn default() -> Handshake {
-        Handshake {
-            stage: Stage::New,
-            out: Vec::new(),
-            received: 0,
-            unread: 0,
-        }
-    }
 }
 
 impl Handshake {
@@ -326,29 +318,17 @@ impl Handshake {
         }
     }
 
-    /// Encrypts the stream from now on.
+    /// Encrypts the stream from now on. `is_ours` is given the protocol that the client has named.
     ///
     /// # Errors
-    /// The client did not name this protocol.
-    pub fn finish(self, stream: &Stream) -> Result<(), HandshakeError> {
+    /// That is not one of the caller's.
+    pub fn finish(
+        self,
+        stream: &Stream,
+        is_ours: impl FnOnce(Option<&[u8]>) -> bool,
+    ) -> Result<(), HandshakeError> {
         match self.stage {
-            Stage::Session(session) => {
-                finish(stream, session, self.unread, |named| named == Some(ALPN))
-            }
-            _ => Err(HandshakeError::Closed),
-        }
-    }
-
-    /// [`finish`](Self::finish) for a client of another protocol, which need not name it: not all
-    /// clients of HTTP do.
-    ///
-    /// # Errors
-    /// The client named no protocol that both ends know.
-    pub fn finish_as(self, stream: &Stream, protocol: &[u8]) -> Result<(), HandshakeError> {
-        match self.stage {
-            Stage::Session(session) => finish(stream, session, self.unread, |named| {
-                named.is_none_or(|named| named == protocol)
-            }),
+            Stage::Session(session) => finish(stream, session, self.unread, is_ours),
             _ => Err(HandshakeError::Closed),
         }
     }

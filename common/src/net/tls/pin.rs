@@ -5,7 +5,6 @@
 use super::certificate;
 use rustls::pki_types::CertificateDer;
 use sha2::{Digest, Sha256};
-use std::fmt;
 use std::str::FromStr;
 
 /// What stands before the digits, and says which hash it is.
@@ -15,7 +14,9 @@ const PREFIX: &str = "sha256:";
 const BYTES: usize = 32;
 
 /// The SHA-256 of a certificate's public key, written `sha256:` and 64 hex digits.
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy, derive_more::Debug, derive_more::Display, PartialEq, Eq)]
+#[display("{PREFIX}{}", hex::encode(_0))]
+#[debug("{self}")]
 pub struct Pin([u8; BYTES]);
 
 /// A text that is no [`Pin`].
@@ -35,31 +36,10 @@ impl FromStr for Pin {
     type Err = NoPin;
 
     fn from_str(text: &str) -> Result<Pin, NoPin> {
-        let digits = text.strip_prefix(PREFIX).ok_or(NoPin)?.as_bytes();
+        let digits = text.strip_prefix(PREFIX).ok_or(NoPin)?;
         let mut bytes = [0; BYTES];
-        if digits.len() != 2 * BYTES {
-            return Err(NoPin);
-        }
-        for (byte, pair) in bytes.iter_mut().zip(digits.chunks(2)) {
-            for digit in pair {
-                let value = char::from(*digit).to_digit(16).ok_or(NoPin)?;
-                *byte = (*byte << 4) | value as u8;
-            }
-        }
+        hex::decode_to_slice(digits, &mut bytes).map_err(|_| NoPin)?;
         Ok(Pin(bytes))
-    }
-}
-
-impl fmt::Display for Pin {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(PREFIX)?;
-        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
-    }
-}
-
-impl fmt::Debug for Pin {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Display::fmt(self, f)
     }
 }
 

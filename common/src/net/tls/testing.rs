@@ -55,7 +55,7 @@ pub(in crate::net) fn accept(
         handshake.send(stream)?;
         is_first = false;
     }
-    handshake.finish(stream)
+    handshake.finish(stream, |named| named == Some(super::ALPN))
 }
 
 /// What a client and a server need that trust each other.

@@ -23,7 +23,6 @@ use visible as locks;
 
 pub use locks::{Arc, Condvar, Mutex, RwLock, Weak, atomic};
 use std::cell::Cell;
-use std::ops::{Deref, DerefMut};
 use std::time::{Duration, Instant};
 
 /// Locks that a panic poisons, which does not count here.
@@ -73,8 +72,10 @@ pub mod channel {
 }
 
 /// A lock that this thread holds, and the data behind it.
-#[derive(Debug)]
+#[derive(Debug, derive_more::Deref, derive_more::DerefMut)]
 pub struct Held<G> {
+    #[deref(forward)]
+    #[deref_mut(forward)]
     guard: G,
     /// Let go of last.
     only: Only,
@@ -180,19 +181,6 @@ pub fn wait_timeout_while<'a, T>(
         held = wait_timeout(condvar, held, left);
     }
     held
-}
-
-impl<G: Deref> Deref for Held<G> {
-    type Target = G::Target;
-    fn deref(&self) -> &G::Target {
-        &self.guard
-    }
-}
-
-impl<G: DerefMut> DerefMut for Held<G> {
-    fn deref_mut(&mut self) -> &mut G::Target {
-        &mut self.guard
-    }
 }
 
 #[cfg(not(shuttle))]

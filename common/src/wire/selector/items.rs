@@ -65,15 +65,15 @@ pub(super) struct Items {
     members: HashSet<u64>,
     names: HashSet<Box<str>>,
     /// Ranges of ranks, in order and apart from each other.
-    ranges: Vec<(u32, u32)>,
-    patterns: Vec<Wildcard>,
+    pub(super) ranges: Vec<(u32, u32)>,
+    pub(super) patterns: Vec<Wildcard>,
     /// The values of each key.
-    tags: HashMap<Box<str>, HashSet<Box<str>>>,
-    tag_patterns: Vec<(Box<str>, Wildcard)>,
+    pub(super) tags: HashMap<Box<str>, HashSet<Box<str>>>,
+    pub(super) tag_patterns: Vec<(Box<str>, Wildcard)>,
     /// Items joined by `&`: each of them is to find the client.
-    joined: Vec<Vec<Items>>,
+    pub(super) joined: Vec<Vec<Items>>,
     /// Whether there is any: most lists leave no client out.
-    are_some: bool,
+    pub(super) are_some: bool,
 }
 
 impl Items {
@@ -83,38 +83,11 @@ impl Items {
 
     /// Adds one that names a client; says whether it is new.
     pub(super) fn add_one(&mut self, one: &Single<'_>) -> bool {
-        self.are_some = true;
         match one {
             Single::Rank(rank) => self.ranks.insert(*rank),
             Single::Member(member) => self.members.insert(*member),
             Single::Name(name) => self.names.insert((&**name).into()),
         }
-    }
-
-    pub(super) fn add_range(&mut self, first: u32, last: u32) {
-        self.are_some = true;
-        self.ranges.push((first, last));
-    }
-
-    pub(super) fn add_pattern(&mut self, pattern: &str) {
-        self.are_some = true;
-        self.patterns.push(Wildcard::new(pattern));
-    }
-
-    pub(super) fn add_tag(&mut self, key: &str, value: &str) {
-        self.are_some = true;
-        let values = self.tags.entry(key.into()).or_default();
-        values.insert(value.into());
-    }
-
-    pub(super) fn add_tag_pattern(&mut self, key: &str, pattern: &str) {
-        self.are_some = true;
-        self.tag_patterns.push((key.into(), Wildcard::new(pattern)));
-    }
-
-    pub(super) fn add_joined(&mut self, operands: Vec<Items>) {
-        self.are_some = true;
-        self.joined.push(operands);
     }
 
     /// Puts the ranges in order, and those together that overlap.

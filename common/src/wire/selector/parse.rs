@@ -10,6 +10,7 @@ use crate::limits::{
 };
 use crate::wire::message::clip;
 use crate::wire::tags::{is_key, is_value, is_value_byte};
+use crate::wire::wildcard::Wildcard;
 
 impl<'a> Selector<'a> {
     /// Reads a selector.
@@ -150,6 +151,7 @@ impl Item<'_> {
         items: &mut Items,
         named: &mut dyn FnMut(Single<'static>),
     ) -> Result<(), SelectorError> {
+        items.are_some = true;
         let mut add_one = |items: &mut Items, one: Single<'_>| {
             if items.add_one(&one) {
                 named(one.into_owned());
@@ -161,16 +163,22 @@ impl Item<'_> {
                 let names = set.expand()?.into_iter();
                 names.for_each(|name| add_one(items, Single::Name(name.into())));
             }
-            Item::Range(first, last) => items.add_range(first, last),
-            Item::Pattern(pattern) => items.add_pattern(pattern),
-            Item::Tag(key, value) => items.add_tag(key, value),
-            Item::TagPattern(key, pattern) => items.add_tag_pattern(key, pattern),
+            Item::Range(first, last) => items.ranges.push((first, last)),
+            Item::Pattern(pattern) => items.patterns.push(Wildcard::new(pattern)),
+            Item::Tag(key, value) => {
+                let values = items.tags.entry(key.into()).or_default();
+                values.insert(value.into());
+            }
+            Item::TagPattern(key, pattern) => {
+                let pattern = Wildcard::new(pattern);
+                items.tag_patterns.push((key.into(), pattern));
+            }
             Item::Each(operands) => {
                 let operands = operands.into_iter().map(|operand| {
                     let mut items = Items::default();
                     operand.add_to(&mut items, &mut |_| {}).map(|()| items)
                 });
-                items.add_joined(operands.collect::<Result<_, _>>()?);
+                items.joined.push(operands.collect::<Result<_, _>>()?);
             }
         }
         Ok(())

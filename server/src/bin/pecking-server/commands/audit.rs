@@ -4,7 +4,7 @@ use super::{Ended, identity, name, print, written};
 use clap::{Args, Subcommand};
 use common::audit::Hash;
 use common::audit::show::{Filter, ShowError, show, since};
-use common::audit::verify::{Verified, VerifyError, verify_since};
+use common::audit::verify::{Verified, VerifyError, verify};
 use common::terminal::console::complain;
 use common::wire::Identity;
 use common::wire::name::Name;
@@ -79,9 +79,7 @@ pub(crate) struct Show {
 impl Audit {
     pub(super) fn run(self) -> Ended {
         match self {
-            Audit::Verify(Verify { files, expect }) => {
-                report(verify_since(&files.files, expect), expect)
-            }
+            Audit::Verify(Verify { files, expect }) => report(verify(&files.files, expect), expect),
             Audit::Show(wanted) => show_those(wanted),
         }
     }
@@ -125,8 +123,7 @@ fn report(verified: Result<Verified, VerifyError>, expected: Option<Hash>) -> En
         }
         (None, _) => {}
     }
-    print(&report)?;
-    Ok(ExitCode::SUCCESS)
+    print(&report)
 }
 
 fn show_those(wanted: Show) -> Ended {

@@ -121,8 +121,7 @@ impl Auth {
             Auth::Add(add) => add.run(),
             Auth::List(List { file }) => {
                 let rules = Rules::load(&file)?;
-                print(&table(rules.list()))?;
-                Ok(ExitCode::SUCCESS)
+                print(&table(rules.list()))
             }
             Auth::Revoke(Revoke { file, id }) => {
                 let warning = authority::revoke(&file, &id)?;
@@ -142,8 +141,7 @@ impl Auth {
                 let lines = warnings
                     .iter()
                     .map(|warning| format!("warning: {warning}\n"));
-                print(&lines.collect::<String>())?;
-                Ok(ExitCode::SUCCESS)
+                print(&lines.collect::<String>())
             }
             Auth::Try(tried) => tried.run(),
         }

@@ -115,9 +115,11 @@ fn name(text: &str) -> Result<Name<'static>, String> {
     Name::told(text.to_owned()).map_err(|why| format!("{why}; expected the name of one client"))
 }
 
-/// Prints lines to standard output; a reader that has seen enough of them is no error.
-pub(crate) fn print(lines: &str) -> Result<(), Unwritten> {
-    written(io::stdout().write_all(lines.as_bytes()))
+/// Prints lines to standard output, with which a command has ended well; a reader that has seen
+/// enough of them is no error.
+pub(crate) fn print(lines: &str) -> Ended {
+    written(io::stdout().write_all(lines.as_bytes()))?;
+    Ok(ExitCode::SUCCESS)
 }
 
 fn written(result: io::Result<()>) -> Result<(), Unwritten> {
