@@ -210,12 +210,13 @@ fn find(program: &str) -> Option<PathBuf> {
 
 type Built = Result<CargoRun, escargot::error::CargoError>;
 
-/// Has cargo build the program of the prompt, as this example was built: asked for both, cargo takes
-/// the libraries that the example has, where the program alone would have them with other features.
+/// Has cargo build the program of the prompt, as this example was built in the workspace: asked for both,
+/// cargo takes the libraries that the example has, where the program alone, or the package alone, would
+/// have them with other features.
 fn build_prompt() -> Built {
     let manifest = Path::new(env!("CARGO_MANIFEST_DIR")).join("Cargo.toml");
     let build = CargoBuild::new().manifest_path(manifest);
-    let build = build.args(["--locked", "--example", "demo"]);
+    let build = build.args(["--workspace", "--locked", "--example", "demo"]);
     let build = build.bin("pecking").current_release();
     as_a_user(build).run()
 }

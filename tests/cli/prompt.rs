@@ -27,8 +27,13 @@ pub(crate) struct Scene {
 
 impl Scene {
     pub(crate) fn new() -> Self {
+        Self::with(&["10"])
+    }
+
+    /// A server with these options.
+    pub(crate) fn with(options: &[&str]) -> Self {
         Self {
-            server: Server::start(&["10"]),
+            server: Server::start(options),
             state: tempfile::tempdir().expect("a temporary folder"),
         }
     }

@@ -6,6 +6,9 @@ use crate::support::proxy::Proxy;
 use crate::support::terminal::{PROMPT, Terminal};
 use rustix::process::Signal;
 
+/// A server that holds no place: a client that loses it says so at once, not once the hold is over.
+const HOLDS_NOTHING: &[&str] = &["10", "--hold", "0s"];
+
 #[test]
 fn a_server_that_goes_ends_the_line_and_leaves_a_sane_terminal() {
     for (signal, why) in [
@@ -62,7 +65,7 @@ fn no_prompt_is_drawn_behind_the_last_line() {
 
 #[test]
 fn the_line_being_typed_outlives_the_server() {
-    let mut scene = Scene::new();
+    let mut scene = Scene::with(HOLDS_NOTHING);
     let address = scene.server.address();
     let first = scene.server.raw("first", 0);
     let second = scene.server.raw("second", 0);
@@ -78,7 +81,7 @@ fn the_line_being_typed_outlives_the_server() {
     boss.keys("ne");
     boss.wait_prompt("half a line");
 
-    scene.server = Server::start_at(address, &["10"]);
+    scene.server = Server::start_at(address, HOLDS_NOTHING);
     boss.wait_for("\nConnected again. You were rank 2; you are now rank 0.\n");
     boss.wait_prompt("half a line");
     let mut web1 = scene.server.raw("web1", 1);
@@ -89,13 +92,15 @@ fn the_line_being_typed_outlives_the_server() {
 
 #[test]
 fn a_client_that_comes_back_to_its_old_rank_is_told_so() {
-    let mut scene = Scene::new();
+    let mut scene = Scene::with(&["10", "--hold", "1s"]);
     let address = scene.server.address();
     let boss = scene.client("boss");
     boss.wait_prompt("");
     scene.server.kill();
+    // Its place is held for a second, after what it takes to see that it is silent.
+    boss.wait_for("Connection lost, holding rank 0 for ");
     boss.wait_for("Connection lost: ");
-    scene.server = Server::start_at(address, &["10"]);
+    scene.server = Server::start_at(address, HOLDS_NOTHING);
     boss.wait_for("\nConnected again. You are still rank 0.\n");
 }
 
@@ -148,7 +153,7 @@ fn a_connection_that_breaks_is_held_and_is_back_with_nothing_lost() {
 
 #[test]
 fn a_line_without_a_connection_is_answered() {
-    let mut scene = Scene::new();
+    let mut scene = Scene::with(HOLDS_NOTHING);
     let mut boss = scene.client("boss");
     scene.server.kill();
     boss.wait_for("Connection lost: ");
@@ -188,7 +193,7 @@ fn a_client_that_is_not_let_in_again_is_told_why() {
 
 #[test]
 fn a_signal_ends_the_tries_at_once() {
-    let mut scene = Scene::new();
+    let mut scene = Scene::with(HOLDS_NOTHING);
     let mut boss = scene.client("boss");
     scene.server.kill();
     boss.wait_for("Not connected yet: ");

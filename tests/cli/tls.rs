@@ -340,23 +340,20 @@ fn a_client_shows_no_token_and_runs_no_program_in_the_clear_for_another_machine(
 #[test]
 fn a_service_outlives_a_change_of_its_servers_certificate() {
     let (pki, others) = (Pki::new(), Pki::new());
-    let own = pki.server("server");
-    let mut server = encrypting(&own);
+    let (own, other) = (pki.server("server"), others.server("server"));
+    // Without a hold: a service that loses its server looks for it at once, not once that is over.
+    let options = |pair: &Pair| {
+        let words = ["--hold", "0s", "--cert", &pair.cert, "--key", &pair.key];
+        words.map(str::to_owned)
+    };
+    let words = options(&own);
+    let mut server = Server::start(&words.each_ref().map(String::as_str));
     let words = ["--ca", &pki.ca(), "work", "--name", "web1"];
     let worker = Process::start(&mut to(&server, &words));
     worker.stderr.wait_for("joined as web1");
-    let other = others.server("server");
-    let tls = |pair: &Pair| {
-        [
-            "--cert".to_owned(),
-            pair.cert.clone(),
-            "--key".into(),
-            pair.key.clone(),
-        ]
-    };
     let mut replace = |pair: &Pair| {
-        let tls = tls(pair);
-        server.replace(&tls.each_ref().map(String::as_str));
+        let words = options(pair);
+        server.replace(&words.each_ref().map(String::as_str));
     };
     replace(&other);
     worker.stderr.wait_for("is not trusted");

@@ -12,6 +12,10 @@ use crate::support::{full_pipe, skipped};
 use rustix::process::Signal;
 use serde_json::json;
 
+/// For a server that holds no place: a client that loses it looks for it at once, not once the hold
+/// is over.
+const NO_HOLD: &[&str] = &["--hold", "0s"];
+
 #[test]
 fn ten_services_execute_what_an_operator_sends_that_comes_last() {
     const SERVICES: usize = 10;
@@ -152,7 +156,7 @@ fn a_service_takes_the_name_of_any_host_that_is_no_rank() {
 
 #[test]
 fn a_service_outlives_its_server() {
-    let mut server = Server::start(&[]);
+    let mut server = Server::start(NO_HOLD);
     let address = server.address();
     let worker = Process::start(&mut server.client(&["work", "--name", "web1"]));
     worker.stderr.wait_for("joined as web1, rank 0\n");
@@ -164,7 +168,7 @@ fn a_service_outlives_its_server() {
                 .stderr
                 .wait(part, |text| again(text, part).then_some(()));
         }
-        server = Server::start_at(address, &[]);
+        server = Server::start_at(address, NO_HOLD);
         let part = "joined again as web1, rank 0\n";
         worker
             .stderr
@@ -209,18 +213,19 @@ fn a_token_file_that_changes_counts_from_the_next_connection() {
     };
     let servers = token("servers", "first\n");
     let own = token("own", "first\n");
-    let mut server = Server::start(&["--token-file", &servers]);
+    let options = [NO_HOLD, &["--token-file", &servers]].concat();
+    let mut server = Server::start(&options);
     let words = ["work", "--name", "web1", "--token-file", &own];
     let worker = Process::start(&mut server.client(&words));
     worker.stderr.wait_for("joined as web1");
     token("own", "second\n");
     token("servers", "second\n");
-    server.replace(&["--token-file", &servers]);
+    server.replace(&options);
     worker.stderr.wait_for("joined again as web1");
 
     // A file that is away for a moment is a matter of time ...
     fs::remove_file(&own).expect("it is there");
-    server.replace(&["--token-file", &servers]);
+    server.replace(&options);
     let why = format!("not connected yet: cannot take a token from {own}: ");
     worker.stderr.wait_for(&why);
     token("own", "second\n");

@@ -84,6 +84,11 @@ fn a_process_that_forks_and_ends_all_the_time_ends_with_its_command() {
             folder.path().join("on").exists(),
             "it was ended, and did not end"
         );
+        // What has fled holds the slot until a look has told that it has gone.
+        let deadline = Instant::now() + PATIENCE;
+        while boss.sh("exit 0").status() != "done" {
+            assert!(Instant::now() < deadline, "its slot is held");
+        }
     }
     eventually("all are reaped", PATIENCE, || {
         children(worker.id()).is_empty()

@@ -26,24 +26,24 @@ pub(crate) fn server_program() -> &'static Path {
     })
 }
 
-/// The whole workspace decides on features, as in a plain `cargo build`: what that has built is
-/// not built again.
 fn build_server() -> PathBuf {
-    let build = CargoBuild::new()
-        .args(["--workspace", "--locked"])
-        .bin("pecking-server")
-        .current_release();
-    let built = as_a_user(build).run().expect("cargo builds the server");
-    built.path().to_owned()
+    let build = as_all_tests(CargoBuild::new()).args(["--example", "demo"]);
+    let built = build.bin("pecking-server").run();
+    built.expect("cargo builds the server").path().to_owned()
 }
 
-/// The command line of an example of the client's package. Cargo builds it with the client's program, as
-/// if a user had asked for both.
+/// The command line of an example of the client's package.
 pub(crate) fn command_of_example(name: &str) -> Command {
-    let build = CargoBuild::new().args(["--package", "client", "--bin", "pecking", "--locked"]);
-    let build = as_a_user(build.example(name).current_release());
-    let built = build.run().expect("cargo builds the example");
-    command(built.path(), &[])
+    let build = as_all_tests(CargoBuild::new()).args(["--bin", "pecking"]);
+    let built = build.example(name).run();
+    command(built.expect("cargo builds the example").path(), &[])
+}
+
+/// A build that takes the libraries of `cargo test --workspace`, if that has built them: an example has
+/// cargo count the features that the tests of all packages ask for, and with others it builds them
+/// again.
+fn as_all_tests(build: CargoBuild) -> CargoBuild {
+    as_a_user(build.args(["--workspace", "--locked"]).current_release())
 }
 
 /// A command line, without the variables of the tests' own environment that the two programs read.

@@ -342,19 +342,25 @@ fn before_join_no_method_does_anything_but_join() {
 
 #[test]
 fn once_it_is_revoked_no_method_of_a_client_does_anything() {
-    for method in ClientMethod::ALL {
-        let (mut lab, mut caller) = Lab::start(ALL, joined);
-        lab.auth.without("caller");
-        caller.notification("bye");
-        let params = params(method, To::Many, &lab.open, &lab.running.id);
-        let id = is_request(method).then_some(json!("after bye"));
-        let message =
-            json!({"jsonrpc": "2.0", "id": id, "method": method.name(), "params": params});
-        let _ = caller.try_send(format!("{message}\n").as_bytes());
-        let rest = caller.wait_end("the end after bye");
-        assert!(rest.is_empty(), "{method:?}: {rest:?}");
-        lab.check_others(&format!("{method:?} of a revoked client"));
-    }
+    // Each waits for its server to look at the file again.
+    std::thread::scope(|scope| {
+        for method in ClientMethod::ALL {
+            scope.spawn(move || expect_nothing_once_revoked(method));
+        }
+    });
+}
+
+fn expect_nothing_once_revoked(method: ClientMethod) {
+    let (mut lab, mut caller) = Lab::start(ALL, joined);
+    lab.auth.without("caller");
+    caller.notification("bye");
+    let params = params(method, To::Many, &lab.open, &lab.running.id);
+    let id = is_request(method).then_some(json!("after bye"));
+    let message = json!({"jsonrpc": "2.0", "id": id, "method": method.name(), "params": params});
+    let _ = caller.try_send(format!("{message}\n").as_bytes());
+    let rest = caller.wait_end("the end after bye");
+    assert!(rest.is_empty(), "{method:?}: {rest:?}");
+    lab.check_others(&format!("{method:?} of a revoked client"));
 }
 
 #[test]

@@ -77,7 +77,7 @@ fn a_revoked_client_is_gone_soon_and_no_other_one_notices() {
 
 #[test]
 fn fewer_rights_end_a_client_and_more_do_not() {
-    for (what, from, to, ends) in [
+    let rows = [
         ("a right less", "may = [\"send\"]", "may = []", true),
         (
             "a right more",
@@ -131,33 +131,42 @@ fn fewer_rights_end_a_client_and_more_do_not() {
             "names = [\"bob\"]\nexpires = 2001-01-01T00:00:00Z",
             true,
         ),
-    ] {
-        let auth = auth();
-        let text = auth.text().replace(
-            "id = \"bob\"\nrole = \"deployer\"\n",
-            "id = \"bob\"\nrole = \"deployer\"\nnames = [\"bob\"]\n",
-        );
-        auth.replace(&text);
-        let server = auth.server(9, &[]);
-        let mut bob = auth.join(&server, "bob", json!({"name": "bob"}));
-        assert!(text.contains(from), "{what}");
-        // The roles of the deployer alone have these lines.
-        let (head, tail) = text.split_once("[roles.deployer]").expect("a role");
-        auth.replace(&format!(
-            "{head}[roles.deployer]{}",
-            tail.replacen(from, to, 1)
-        ));
-        wait_reloads(&server, 1);
-        if ends {
-            let reason = if what == "expired" {
-                "expired"
-            } else {
-                "revoked"
-            };
-            assert_eq!(bye_within(&mut bob, SOON), reason, "{what}");
-        } else {
-            bob.expect_nothing(what);
+    ];
+    // Each waits for its server to look at the file again.
+    std::thread::scope(|scope| {
+        for (what, from, to, ends) in rows {
+            scope.spawn(move || expect_end_by_change(what, from, to, ends));
         }
+    });
+}
+
+/// Changes one part of the file of a deployer that is here, which ends it or does not.
+fn expect_end_by_change(what: &str, from: &str, to: &str, ends: bool) {
+    let auth = auth();
+    let text = auth.text().replace(
+        "id = \"bob\"\nrole = \"deployer\"\n",
+        "id = \"bob\"\nrole = \"deployer\"\nnames = [\"bob\"]\n",
+    );
+    auth.replace(&text);
+    let server = auth.server(9, &[]);
+    let mut bob = auth.join(&server, "bob", json!({"name": "bob"}));
+    assert!(text.contains(from), "{what}");
+    // The roles of the deployer alone have these lines.
+    let (head, tail) = text.split_once("[roles.deployer]").expect("a role");
+    auth.replace(&format!(
+        "{head}[roles.deployer]{}",
+        tail.replacen(from, to, 1)
+    ));
+    wait_reloads(&server, 1);
+    if ends {
+        let reason = if what == "expired" {
+            "expired"
+        } else {
+            "revoked"
+        };
+        assert_eq!(bye_within(&mut bob, SOON), reason, "{what}");
+    } else {
+        bob.expect_nothing(what);
     }
 }
 

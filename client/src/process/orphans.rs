@@ -13,6 +13,7 @@
 use super::identity::{Mark, RunIdentity};
 use super::proc::{self, Process};
 use super::run_count;
+use common::sys::sync::{Mutex, lock};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::io::Errno;
@@ -38,6 +39,11 @@ const PATIENCE: Duration = Duration::from_millis(250);
 const ENDING_PATIENCE: Duration = Duration::from_secs(2);
 
 const PAUSE: Duration = Duration::from_millis(1);
+
+/// Held while the list of orphans is read and its dead are reaped. The system reads it out by places, a
+/// few at a time: were some reaped meanwhile, others would move up to places that are behind already,
+/// and what forks and ends all the time would be left out, since the newest are the last.
+static LIST: Mutex<()> = Mutex::new(());
 
 /// The least number of scans: one finds all and gives a single leftover its [`GRACE`], one finds all
 /// that is left, one finds what had forked meanwhile, and one tells whether that goes on.
@@ -95,7 +101,10 @@ pub(crate) fn end(leader: Option<SessionLeader<'_>>, run: &RunIdentity) -> Sweep
         }
         is_clean = false;
         were_some = scan.found;
-        let patience = if sweep.are_ending() {
+        let patience = if sweep.last.is_empty() {
+            // What was found had ended by itself, and may have left others: one more look tells.
+            ENDING_PATIENCE + PATIENCE
+        } else if sweep.are_ending() {
             ENDING_PATIENCE
         } else {
             PATIENCE
@@ -105,7 +114,12 @@ pub(crate) fn end(leader: Option<SessionLeader<'_>>, run: &RunIdentity) -> Sweep
         }
         std::thread::sleep(PAUSE);
     }
-    sweep.finish(false)
+    let mut result = sweep.finish(false);
+    if result.running.is_empty() {
+        // No two scans found nothing, so something may have fled.
+        result.fleeing = result.fleeing.max(1);
+    }
+    result
 }
 
 /// The processes of a run that could not be ended when its command was answered.
@@ -186,6 +200,7 @@ pub(crate) fn reap(process: &OwnedFd) -> bool {
 /// Reaps orphans, and ends those that outlived all commands; returns whether there are others.
 pub(crate) fn reap_all() -> bool {
     end_all();
+    let _turn = lock(&LIST);
     !orphans().is_empty()
 }
 
@@ -230,17 +245,13 @@ impl Sweep<'_> {
         let mut own = Vec::new();
         let mut strangers = Vec::new();
         let before = run_count::now();
-        for orphan in orphans() {
-            match waitpid(Some(orphan), WaitOptions::NOHANG) {
-                Ok(None) => {}
-                Ok(Some(_)) => {
-                    scan.found = true;
-                    continue;
-                }
-                Err(_) => continue,
-            }
+        let (living, has_reaped) = reap_orphans();
+        scan.found |= has_reaped;
+        for orphan in living {
             // Whatever its number means later, this is the process that is looked at.
             let Some(stat) = proc::stat(orphan) else {
+                // Another thread has reaped it since, and it may have left one that was not listed yet.
+                scan.found = true;
                 continue;
             };
             let mark = proc::mark(orphan);
@@ -377,6 +388,17 @@ fn wait_for_end(process: Process) {
     if let Some(process) = process.open() {
         proc::is_readable_within(&process, GRACE);
     }
+}
+
+/// Reaps the orphans that have ended; those that live, and whether some were reaped.
+fn reap_orphans() -> (Vec<Pid>, bool) {
+    let _turn = lock(&LIST);
+    let all = orphans();
+    let living = |orphan: &Pid| matches!(waitpid(Some(*orphan), WaitOptions::NOHANG), Ok(None));
+    let count = all.len();
+    let living: Vec<Pid> = all.into_iter().filter(living).collect();
+    let has_reaped = living.len() < count;
+    (living, has_reaped)
 }
 
 /// The children of our first thread, without those of our own session, and those of a session
