@@ -11,7 +11,7 @@
 //! has the role and nothing waits, a pushed line goes straight behind what the writer has; the
 //! queue is for lines that are pushed meanwhile. So all lines for one peer have one order, that
 //! in which they were pushed. The queue is a channel without a preallocated size, bounded by
-//! counts of its own: a preallocated one would cost every idle peer its full size.
+//! counts of its own, and is made when something first waits (`queue`): an idle peer has none.
 //!
 //! For a peer that acknowledges ([`Outbox::keep`]), the outbox outlives its connection: what was
 //! written is kept until it is acknowledged (`kept`). A connection that breaks is
@@ -22,6 +22,7 @@ mod catch_up;
 mod kept;
 mod line;
 mod pace;
+mod queue;
 pub(super) mod scratch;
 mod writer;
 mod written;
@@ -30,7 +31,6 @@ use crate::limits::{OUTBOX_BYTES, OUTBOX_LINES};
 use crate::memory::Memory;
 use crate::net::stream::Stream;
 use crate::sys::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, AtomicUsize, Ordering, fence};
-use crate::sys::sync::channel::{Receiver, Sender, unbounded};
 use crate::sys::sync::{Arc, Condvar, Mutex, leaf, lock, role, try_role, wait_timeout};
 use crate::sys::thread::JoinHandle;
 use std::io;
@@ -40,6 +40,7 @@ use std::time::Instant;
 use catch_up::CATCH_UP_TICK;
 use kept::Kept;
 pub use line::{Line, SharedLine};
+use queue::Queue;
 #[cfg(not(shuttle))]
 pub(in crate::net) use writer::BATCH;
 use writer::{Progress, Writer};
@@ -53,10 +54,8 @@ const SHORT_LINE: usize = 4 << 10;
 /// the allocator adds to it and to its line.
 const PIECE: usize = 96;
 
-/// An entry of the channel. It is small: a channel keeps room for 31 of its entries, for every
-/// peer.
-type Entry = Box<Piece>;
-
+/// An entry of the queue.
+#[derive(Debug)]
 struct Piece {
     line: Line,
     /// Nothing is written after it.
@@ -113,8 +112,7 @@ pub struct Outbox {
     stream: Arc<Stream>,
     /// Where what is written is counted, if it is.
     written: Option<Arc<WrittenBytes>>,
-    queue: Sender<Entry>,
-    waiting: Receiver<Entry>,
+    waiting: Queue,
     /// Lines in the queue, and their bytes.
     lines: AtomicUsize,
     bytes: AtomicUsize,
@@ -172,12 +170,10 @@ impl Outbox {
         farewell: Option<fn() -> Vec<u8>>,
         memory: Arc<Memory>,
     ) -> Outbox {
-        let (queue, waiting) = unbounded();
         Outbox {
             stream,
             written: None,
-            queue,
-            waiting,
+            waiting: Queue::default(),
             lines: AtomicUsize::new(0),
             bytes: AtomicUsize::new(0),
             kept: AtomicUsize::new(0),
@@ -377,8 +373,7 @@ impl Outbox {
     fn send(&self, line: Line, is_last: bool) {
         let piece = Piece { line, is_last };
         self.count(0, piece.kept());
-        // The outbox holds both ends, so the channel cannot be disconnected.
-        let _ = self.queue.send(Box::new(piece));
+        self.waiting.push(Box::new(piece));
     }
 
     /// Notes that what was kept in so many bytes of memory is kept in so many others.
@@ -634,7 +629,7 @@ impl Outbox {
     }
 
     fn empty_queue(&self) {
-        while let Ok(piece) = self.waiting.try_recv() {
+        while let Some(piece) = self.waiting.pop() {
             self.count(piece.kept(), 0);
         }
     }

@@ -207,7 +207,7 @@ impl Outbox {
         let (mut lines, mut kept) = (0, 0);
         let before = writer.rest.len();
         while writer.rest.len() < BATCH && !writer.ending {
-            let Ok(piece) = self.waiting.try_recv() else {
+            let Some(piece) = self.waiting.pop() else {
                 break;
             };
             kept += piece.kept();
