@@ -30,7 +30,9 @@ mod written;
 use crate::limits::{OUTBOX_BYTES, OUTBOX_LINES};
 use crate::memory::Memory;
 use crate::net::stream::Stream;
-use crate::sys::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, AtomicUsize, Ordering, fence};
+use crate::sys::sync::atomic::{
+    AtomicBool, AtomicU8, AtomicU32, AtomicU64, AtomicUsize, Ordering, fence,
+};
 use crate::sys::sync::{Arc, Condvar, Mutex, leaf, lock, role, try_role, wait_timeout};
 use crate::sys::thread::JoinHandle;
 use std::io;
@@ -122,30 +124,28 @@ pub struct Outbox {
     /// Bytes that the writer has, up to [`SHORT_LINE`] less than there are; only a thread that has
     /// its role changes it.
     rest: AtomicUsize,
-    /// How often a peer that is behind was seen to take something.
-    progress: AtomicU64,
+    /// How often a peer that is behind was seen to take something: the low bits.
+    progress: AtomicU32,
     state: AtomicU8,
     writer: Apart<Mutex<Writer>>,
     /// For threads that wait until no more than half is waiting.
     room: Mutex<()>,
     has_room: Condvar,
-    /// Makes the last words for a peer that does not keep up, if there are any.
-    farewell: Option<fn() -> Vec<u8>>,
-    catching_up: Mutex<Option<JoinHandle<()>>>,
+    /// Apart, as few peers are ever behind.
+    catching_up: Mutex<Option<Box<JoinHandle<()>>>>,
     /// The socket takes no more, and the system had no thread to catch up with.
     stuck: AtomicBool,
     /// A thread is going to retry before long.
     retry_asked: AtomicBool,
     /// How its connection has ended, if that is so and it keeps what it wrote.
     cut: AtomicU8,
-    /// Lines and bytes that were written and not acknowledged, and what they need of memory.
-    kept_lines: AtomicUsize,
-    kept_bytes: AtomicUsize,
-    kept_memory: AtomicUsize,
+    /// Lines and bytes that were written and not acknowledged: not much more than [`OUTBOX_BYTES`].
+    kept_lines: AtomicU32,
+    kept_bytes: AtomicU32,
     /// The lines that the peer is to be told were received, and one more; 0: it was told.
     ack: AtomicU64,
-    /// Lines that the peer has acknowledged.
-    acknowledged: AtomicU64,
+    /// Lines that the peer has acknowledged: the low bits.
+    acknowledged: AtomicU32,
 }
 
 /// On cache lines of its own: the peer's own thread reads the fields beside it for every line,
@@ -170,6 +170,10 @@ impl Outbox {
         farewell: Option<fn() -> Vec<u8>>,
         memory: Arc<Memory>,
     ) -> Outbox {
+        let writer = Writer {
+            farewell,
+            ..Writer::default()
+        };
         Outbox {
             stream,
             written: None,
@@ -179,21 +183,19 @@ impl Outbox {
             kept: AtomicUsize::new(0),
             memory,
             rest: AtomicUsize::new(0),
-            progress: AtomicU64::new(0),
+            progress: AtomicU32::new(0),
             state: AtomicU8::new(OPEN),
-            writer: Apart(Mutex::default()),
+            writer: Apart(Mutex::new(writer)),
             room: Mutex::new(()),
             has_room: Condvar::new(),
-            farewell,
             catching_up: Mutex::new(None),
             stuck: AtomicBool::new(false),
             retry_asked: AtomicBool::new(false),
             cut: AtomicU8::new(PLUGGED),
-            kept_lines: AtomicUsize::new(0),
-            kept_bytes: AtomicUsize::new(0),
-            kept_memory: AtomicUsize::new(0),
+            kept_lines: AtomicU32::new(0),
+            kept_bytes: AtomicU32::new(0),
             ack: AtomicU64::new(0),
-            acknowledged: AtomicU64::new(0),
+            acknowledged: AtomicU32::new(0),
         }
     }
 
@@ -205,7 +207,9 @@ impl Outbox {
         let mut writer = leaf(&self.writer);
         self.fill(&mut writer);
         self.count_rest(&mut writer);
-        writer.kept = Some(Box::new(Kept::new(ack, writer.rest.len())));
+        writer.uncounted = 0..writer.rest.len();
+        writer.ack = Some(ack);
+        writer.kept = Some(Box::new(Kept::new()));
     }
 
     /// From now on it is known when lines were written that it keeps.
@@ -221,8 +225,8 @@ impl Outbox {
         if let Some(kept) = &mut writer.kept
             && kept.acknowledge(received)
         {
-            self.acknowledged.store(received, Ordering::Relaxed);
-            self.count_kept(&writer);
+            self.acknowledged.store(received as u32, Ordering::Relaxed);
+            self.count_kept(&mut writer);
         }
         drop(writer);
         // A thread that found the role taken meanwhile has left its line to this one.
@@ -230,8 +234,8 @@ impl Outbox {
         self.flush();
     }
 
-    /// Lines that the peer has acknowledged in all.
-    pub fn acknowledged(&self) -> u64 {
+    /// Lines that the peer has acknowledged in all: the low bits, which are enough to see a change.
+    pub fn acknowledged(&self) -> u32 {
         self.acknowledged.load(Ordering::Relaxed)
     }
 
@@ -317,7 +321,8 @@ impl Outbox {
         // The connection has ended, so a thread that catches up soon does, too.
         self.settle();
         let mut writer = role(&self.writer);
-        let rest = std::mem::take(&mut writer.rest);
+        let mut rest = std::mem::take(&mut writer.rest);
+        let uncounted = writer.uncounted.clone();
         let Some(kept) = &mut writer.kept else {
             return false;
         };
@@ -325,16 +330,17 @@ impl Outbox {
             writer.rest = rest;
             return false;
         }
+        rest.drain(uncounted);
         let (lines, bytes) = kept.begin_again(rest, there);
-        kept.uncounted = 0..answer.len();
+        writer.uncounted = 0..answer.len();
         writer.rest = answer.to_vec();
         // The end of what waited counts before the rest no longer does.
         self.lines.fetch_add(lines, Ordering::Relaxed);
         self.bytes.fetch_add(bytes, Ordering::Relaxed);
-        self.count_kept(&writer);
+        self.count_kept(&mut writer);
         self.count_rest(&mut writer);
         writer.pace = None;
-        self.acknowledged.store(received, Ordering::Relaxed);
+        self.acknowledged.store(received as u32, Ordering::Relaxed);
         self.stream.adopt(stream);
         self.cut.store(PLUGGED, Ordering::Release);
         true
@@ -462,7 +468,7 @@ impl Outbox {
     /// Changes when a peer that is behind takes something: a sign of life, as its answers may
     /// have to wait behind what it is sent. What is taken at first does not count: that fills the
     /// system's buffers at both ends, whether the peer reads or not.
-    pub fn progress(&self) -> u64 {
+    pub fn progress(&self) -> u32 {
         self.progress.load(Ordering::Relaxed)
     }
 

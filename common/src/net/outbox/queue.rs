@@ -14,11 +14,13 @@ use std::sync::OnceLock;
 type Entry = Box<Piece>;
 
 #[derive(Debug, Default)]
-pub(super) struct Queue(OnceLock<(Sender<Entry>, Receiver<Entry>)>);
+pub(super) struct Queue(OnceLock<Box<Ends>>);
+
+type Ends = (Sender<Entry>, Receiver<Entry>);
 
 impl Queue {
     pub(super) fn push(&self, piece: Entry) {
-        let (sender, _) = self.0.get_or_init(unbounded);
+        let (sender, _) = &**self.0.get_or_init(|| Box::new(unbounded()));
         // Both ends are here, so the channel cannot be disconnected.
         let _ = sender.send(piece);
     }
@@ -31,11 +33,17 @@ impl Queue {
 
     #[inline]
     pub(super) fn is_empty(&self) -> bool {
-        self.0.get().is_none_or(|(_, waiting)| waiting.is_empty())
+        self.0.get().is_none_or(|ends| ends.1.is_empty())
+    }
+
+    /// Whether nothing has ever been in it.
+    #[cfg(all(test, not(shuttle)))]
+    pub(super) fn is_untouched(&self) -> bool {
+        self.0.get().is_none()
     }
 
     #[cfg(test)]
     pub(super) fn len(&self) -> usize {
-        self.0.get().map_or(0, |(_, waiting)| waiting.len())
+        self.0.get().map_or(0, |ends| ends.1.len())
     }
 }
