@@ -12,18 +12,26 @@ use crate::record;
 use crate::timers::timer_queue::Timer;
 use common::logging::log_limit;
 use common::sys::sync::{Arc, Mutex, Weak, lock};
-use foldhash::fast::RandomState;
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 
 /// The members by their tokens.
 #[derive(Default)]
 pub(crate) struct Holds {
-    by_token: Mutex<HashMap<u64, Weak<Member>, RandomState>>,
+    /// No table of hashes, half of which may be empty: every client that holds pays for its share.
+    by_token: Mutex<BTreeMap<u64, Weak<Member>>>,
 }
 
 impl Holds {
     pub(crate) fn add(&self, token: &TokenHash, member: &Arc<Member>) {
         lock(&self.by_token).insert(token.key(), Arc::downgrade(member));
+    }
+
+    /// A member has a place.
+    #[inline(never)]
+    pub(crate) fn add_all(&self, hold: &Hold, member: &Arc<Member>) {
+        for token in hold.tokens().into_iter().flatten() {
+            self.add(&token, member);
+        }
     }
 
     pub(crate) fn remove(&self, tokens: impl IntoIterator<Item = TokenHash>) {

@@ -32,9 +32,16 @@ pub fn notification_line(method: &str, params: impl Serialize) -> Vec<u8> {
 
 /// The line of a request's result, its `\n` included.
 pub fn result_line(id: &Id, result: impl Serialize) -> Vec<u8> {
-    let mut line = Line(Vec::with_capacity(128));
+    let mut line = Vec::with_capacity(128);
+    append_result(&mut line, id, result);
+    line
+}
+
+/// Adds the line of a request's result to a buffer.
+pub fn append_result(buffer: &mut Vec<u8>, id: &Id, result: impl Serialize) {
+    let mut line = Line(std::mem::take(buffer));
     line.result(id).json(result);
-    line.end()
+    *buffer = line.end();
 }
 
 /// The line of an error, its `\n` included; `id` is `null` if it is not known.

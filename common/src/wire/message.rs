@@ -5,7 +5,7 @@
 
 use crate::wire::Text;
 pub use crate::wire::encode::{
-    append_request, error_line, notification_line, request_line, result_line,
+    append_request, append_result, error_line, notification_line, request_line, result_line,
 };
 pub use crate::wire::error::{Code, RpcError};
 pub use crate::wire::id::Id;

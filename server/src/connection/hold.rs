@@ -7,7 +7,7 @@
 //! whose member ends. Times are those of the timer queue.
 
 use crate::authority::token::TokenHash;
-use common::sys::sync::atomic::{AtomicU64, Ordering};
+use common::sys::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use common::sys::sync::{Condvar, Mutex, lock, wait_timeout};
 use common::wire::ResumeToken;
 use std::time::{Duration, Instant};
@@ -21,12 +21,14 @@ const TOKEN_BYTES: usize = 16;
 
 /// The place of one member.
 pub(crate) struct Hold {
-    /// Lines of its client that were looked at, and of which the client knows.
+    /// Lines of its client that were looked at, and of which the client knows: the low bits, as are
+    /// enough to see a change.
     received: AtomicU64,
-    said: AtomicU64,
-    /// The lines that its client had acknowledged at the last check, and since when.
-    acknowledged: AtomicU64,
-    acknowledged_at: AtomicU64,
+    said: AtomicU32,
+    /// The lines that its client had acknowledged at the last check, and since when: again the low
+    /// bits.
+    acknowledged: AtomicU32,
+    acknowledged_at: AtomicU32,
     /// Since when it has no connection; 0: it has one.
     away_since: AtomicU64,
     state: Mutex<State>,
@@ -39,8 +41,9 @@ struct State {
     is_claimed: bool,
     /// Something arrived after the answer to the first `join`.
     is_confirmed: bool,
-    /// When it is over, if no session claims it.
-    due: u64,
+    /// When it is over, if no session claims it: the low bits, which tell apart the times that it was
+    /// to be over at.
+    due: u32,
     token: TokenHash,
     /// The one before it, while the client may not have the answer with the new one.
     before: Option<Box<TokenHash>>,
@@ -60,6 +63,12 @@ pub(crate) enum Stage {
 
 /// A place that a session is about to have; dropping it lets others claim it.
 pub(crate) struct Claim<'a>(&'a Hold);
+
+/// The low bits of a count of lines, or of a time in milliseconds: enough to tell it from others that
+/// are less than seven weeks away.
+fn low(number: u64) -> u32 {
+    number as u32
+}
 
 /// A new token, and what is kept of it.
 ///
@@ -87,9 +96,9 @@ impl Hold {
         };
         Hold {
             received: AtomicU64::new(0),
-            said: AtomicU64::new(0),
-            acknowledged: AtomicU64::new(0),
-            acknowledged_at: AtomicU64::new(now),
+            said: AtomicU32::new(0),
+            acknowledged: AtomicU32::new(0),
+            acknowledged_at: AtomicU32::new(low(now)),
             away_since: AtomicU64::new(0),
             state: Mutex::new(state),
             changed: Condvar::new(),
@@ -136,17 +145,20 @@ impl Hold {
     /// The lines that its client is to be told were received, if it does not know.
     pub(crate) fn unsaid(&self) -> Option<u64> {
         let received = self.received();
-        (self.said.swap(received, Ordering::Relaxed) != received).then_some(received)
+        let said = low(received);
+        (self.said.swap(said, Ordering::Relaxed) != said).then_some(received)
     }
 
     /// How long its client has acknowledged nothing, as of a check at which it had acknowledged so
     /// many lines, and others of its lines or not.
-    pub(crate) fn silence(&self, acknowledged: u64, owes_any: bool, now: u64) -> u64 {
+    pub(crate) fn silence(&self, acknowledged: u32, owes_any: bool, now: u64) -> u64 {
         let before = self.acknowledged.swap(acknowledged, Ordering::Relaxed);
         if before != acknowledged || !owes_any {
-            self.acknowledged_at.store(now, Ordering::Relaxed);
+            self.acknowledged_at.store(low(now), Ordering::Relaxed);
         }
-        now.saturating_sub(self.acknowledged_at.load(Ordering::Relaxed))
+        // Of two threads that look at the clock, one may be behind.
+        let passed = low(now).wrapping_sub(self.acknowledged_at.load(Ordering::Relaxed)) as i32;
+        u64::try_from(passed).unwrap_or(0)
     }
 
     /// Something arrived over the connection whose answer carried the token: it is the only one
@@ -186,7 +198,7 @@ impl Hold {
             return false;
         }
         state.stage = Stage::Away;
-        state.due = due;
+        state.due = low(due);
         self.away_since.store(now, Ordering::Relaxed);
         drop(state);
         self.changed.notify_all();
@@ -204,11 +216,11 @@ impl Hold {
     /// `until` puts that off to a later time.
     pub(crate) fn expire(&self, at: u64, until: Option<u64>) -> bool {
         let mut state = lock(&self.state);
-        let is_due = state.stage == Stage::Away && !state.is_claimed && state.due == at;
+        let is_due = state.stage == Stage::Away && !state.is_claimed && state.due == low(at);
         match until {
             _ if !is_due => false,
             Some(later) => {
-                state.due = later;
+                state.due = low(later);
                 false
             }
             None => {
@@ -227,13 +239,13 @@ impl Hold {
     #[cfg(all(test, shuttle))]
     pub(crate) fn due(&self) -> Option<u64> {
         let state = lock(&self.state);
-        (state.stage == Stage::Away).then_some(state.due)
+        (state.stage == Stage::Away).then_some(state.due.into())
     }
 
     /// Whether it is to be over at this time.
     pub(crate) fn is_due(&self, at: u64) -> bool {
         let state = lock(&self.state);
-        state.stage == Stage::Away && state.due == at
+        state.stage == Stage::Away && state.due == low(at)
     }
 
     /// Claims it for a client that shows a token, once no other session has it. `cut` ends the
@@ -312,5 +324,15 @@ impl Hold {
     /// Its tokens, for the end.
     pub(crate) fn tokens(&self) -> [Option<TokenHash>; 2] {
         lock(&self.state).tokens()
+    }
+}
+
+#[cfg(all(test, not(shuttle)))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_place_is_small() {
+        assert!(size_of::<Hold>() <= 88, "{}", size_of::<Hold>());
     }
 }

@@ -13,7 +13,9 @@ use common::limits::{ACK_PATIENCE, LINE_DEADLINE};
 use common::memory::Memory;
 use common::net::outbox::{Cut, Line, Outbox};
 use common::net::stream::Stream;
-use common::sys::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, AtomicUsize, Ordering};
+use common::sys::sync::atomic::{
+    AtomicBool, AtomicU8, AtomicU32, AtomicU64, AtomicUsize, Ordering,
+};
 use common::sys::sync::{Arc, Mutex, lock};
 use common::wire::message::{Code, RpcError, error_line, notification_line};
 use common::wire::{Ack, Bye, ByeReason, method};
@@ -49,7 +51,7 @@ pub(crate) struct Connection {
     pinged: AtomicU64,
     ping: AtomicU64,
     /// Its outbox's progress at the last check.
-    progress: AtomicU64,
+    progress: AtomicU32,
     /// Since when a line is incomplete, and how many bytes are kept for it.
     line_since: AtomicU64,
     line_bytes: AtomicUsize,
@@ -74,17 +76,16 @@ pub(crate) struct Connection {
 
 impl Connection {
     pub(crate) fn new(stream: Arc<Stream>, memory: &Arc<Memory>, now: u64) -> Connection {
-        let farewell: fn() -> Vec<u8> = slow_consumer_line;
-        let outbox = Outbox::new(Arc::clone(&stream), Some(farewell), Arc::clone(memory));
+        let outbox = outbox(&stream, memory);
         Connection {
             stream,
-            outbox: Arc::new(outbox),
+            outbox,
             accepted: now,
             phase: AtomicU8::new(NEW),
             heard: AtomicU64::new(now),
             pinged: AtomicU64::new(0),
             ping: AtomicU64::new(0),
-            progress: AtomicU64::new(0),
+            progress: AtomicU32::new(0),
             line_since: AtomicU64::new(0),
             line_bytes: AtomicUsize::new(0),
             closing: AtomicU64::new(0),
@@ -423,6 +424,15 @@ fn bye_with(reason: ByeReason, message: &str, held: bool) -> Vec<u8> {
         held,
     };
     notification_line(method::BYE, bye)
+}
+
+/// In a frame of its own, which the caller's own does not stand on: a stack keeps the memory that it
+/// once used.
+#[inline(never)]
+fn outbox(stream: &Arc<Stream>, memory: &Arc<Memory>) -> Arc<Outbox> {
+    let farewell: fn() -> Vec<u8> = slow_consumer_line;
+    let outbox = Outbox::new(Arc::clone(stream), Some(farewell), Arc::clone(memory));
+    Arc::new(outbox)
 }
 
 fn slow_consumer_line() -> Vec<u8> {

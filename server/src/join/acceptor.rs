@@ -120,6 +120,7 @@ fn receive<'scope, 'env>(
 }
 
 /// The next connection for which there is room.
+#[inline(never)]
 fn next(acceptor: &mut Acceptor<'_>, hub: &Hub) -> Option<Stream> {
     loop {
         match acceptor.listener.accept() {
@@ -158,6 +159,7 @@ fn next(acceptor: &mut Acceptor<'_>, hub: &Hub) -> Option<Stream> {
     }
 }
 
+#[inline(never)]
 fn admit(hub: &Hub, stream: Stream) -> Arc<Connection> {
     stream.set_unacknowledged_timeout(unacknowledged(hub.config.heartbeat));
     #[cfg(not(shuttle))]

@@ -2,7 +2,6 @@
 
 use crate::authority::bearer::Bearer;
 use crate::authority::grant::{Proof, showed};
-use crate::authority::token::TokenHash;
 use crate::authority::{redact, wall_clock};
 use crate::connection::hold::{Hold, new_token};
 use crate::eviction;
@@ -18,7 +17,7 @@ use crate::session::{Flow, Session};
 use common::net::NO_TLS_ALERT;
 use common::sys::sync::Arc;
 use common::wire::message::{
-    Code, Id, Malformed, Message, RpcError, clip, error_line, result_line,
+    Code, Id, Malformed, Message, RpcError, append_result, clip, error_line,
 };
 use common::wire::method::ClientMethod;
 use common::wire::name::Name;
@@ -191,16 +190,15 @@ impl Session<'_> {
             stands = Some(standing);
             // Before it is in the list, so that it leaves the list if anything goes wrong from here.
             *kept = Some(Arc::clone(member));
-            let place = place.as_deref_mut();
-            first_welcome(hub, id, member, standing, may, place);
+            first_welcome(hub, id, member, standing, may, place.take());
         };
         let Admitted { member, replaced } = hub
             .roster
             .join(wanted.newcomer(), make, welcome)
             .map_err(|refusal| not_admitted(&refusal, &wanted))?;
         hub.note_number(member.id);
-        if let Some(place) = place {
-            hub.holds.add(&place.token, &member);
+        if let Some(hold) = member.connection.hold() {
+            hub.holds.add_all(hold, &member);
         }
         if let Some(standing) = stands {
             hub.schedule_join_news(&member, standing);
@@ -281,23 +279,16 @@ fn looks_like_http(line: &[u8]) -> bool {
     })
 }
 
+/// A place that is to be held, and what its client is told of it.
+type Place = (Box<Hold>, Box<Resumable>);
+
 /// The place of a client that asks for one to be held, and what brings it back there.
 #[inline(never)]
-fn place(hub: &Hub, now: u64) -> Option<Box<Place>> {
+fn place(hub: &Hub, now: u64) -> Option<Place> {
     let hold_ms = holds::hold_ms(hub)?;
     let (token, hash) = new_token().ok()?;
-    Some(Box::new(Place {
-        token: hash,
-        hold: Some(Box::new(Hold::new(hash, now))),
-        resume: Some(Box::new(Resumable { token, hold_ms })),
-    }))
-}
-
-/// A place that is to be held; by itself, as joining takes little of the stack.
-struct Place {
-    token: TokenHash,
-    hold: Option<Box<Hold>>,
-    resume: Option<Box<Resumable>>,
+    let hold = Box::new(Hold::new(hash, now));
+    Some((hold, Box::new(Resumable { token, hold_ms })))
 }
 
 /// Queues the answer to a first `join`; what comes behind it counts if the place is to be held.
@@ -308,11 +299,9 @@ fn first_welcome(
     member: &Member,
     standing: Standing,
     may: Option<Vec<Right>>,
-    place: Option<&mut Place>,
+    place: Option<Place>,
 ) {
-    let (hold, resume) = place.map_or((None, None), |place| {
-        (place.hold.take(), place.resume.take())
-    });
+    let (hold, resume) = place.unzip();
     let answer = Box::new(Welcome {
         may,
         resume,
@@ -332,6 +321,10 @@ pub(super) struct Welcome {
     pub(super) resume: Option<Box<Resumable>>,
     pub(super) resumed: Option<(Resumed, Option<u64>)>,
 }
+
+/// Bytes that most answers to `join` have room in: a buffer that grows leaves pieces, which the
+/// allocator keeps for the thread of each session, and takes more of its stack.
+const WELCOME_BYTES: usize = 320;
 
 /// The answer to a `join`.
 #[expect(
@@ -363,5 +356,7 @@ pub(super) fn welcome(
         resumed: answer.resumed.map(|(what, _)| what),
         received: answer.resumed.and_then(|(_, received)| received),
     };
-    result_line(id, joined)
+    let mut line = Vec::with_capacity(WELCOME_BYTES);
+    append_result(&mut line, id, joined);
+    line
 }

@@ -53,7 +53,7 @@ impl Outbox {
         let was_stuck = self.stuck.swap(false, Ordering::Relaxed);
         let mut catching_up = lock(&self.catching_up);
         let started = thread::spawn("catch-up", move || outbox.catch_up_guarded());
-        let started = started.map(|handle| catching_up.replace(handle));
+        let started = started.map(|handle| catching_up.replace(Box::new(handle)));
         drop(catching_up);
         match started {
             Ok(previous) => {

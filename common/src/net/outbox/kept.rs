@@ -22,7 +22,7 @@ pub(super) struct KeptPiece {
     /// Before this they were acknowledged.
     start: usize,
     /// Lines that end in it.
-    lines: usize,
+    lines: u32,
 }
 
 impl KeptPiece {
@@ -50,7 +50,7 @@ impl KeptPiece {
 
     /// The lines and the bytes that it counts as while it waits: the end of a line is one, too.
     pub(super) fn waiting(&self) -> (usize, usize) {
-        (self.lines.max(1), self.len())
+        (self.lines.max(1) as usize, self.len())
     }
 
     pub(super) fn into_bytes(mut self) -> Vec<u8> {
@@ -63,35 +63,32 @@ impl KeptPiece {
     }
 
     /// Lets go of its first lines, which are fewer than it has, or all up to its last line's end.
-    fn skip(&mut self, lines: usize) {
-        let end = memchr::memchr_iter(b'\n', self.bytes()).nth(lines.saturating_sub(1));
+    fn skip(&mut self, lines: u32) {
+        let last = lines.saturating_sub(1) as usize;
+        let end = memchr::memchr_iter(b'\n', self.bytes()).nth(last);
         self.start += end.map_or(0, |at| at + 1);
         self.lines -= lines;
     }
 }
 
-fn count_lines(bytes: &[u8]) -> usize {
-    memchr::memchr_iter(b'\n', bytes).count()
+fn count_lines(bytes: &[u8]) -> u32 {
+    memchr::memchr_iter(b'\n', bytes).count() as u32
 }
 
 /// What the peer may not have. An idle peer's is small.
 #[derive(Debug)]
 pub(super) struct Kept {
-    /// Makes an `ack` of so many lines.
-    pub(super) ack: fn(u64) -> Vec<u8>,
     /// Written, from the start of a line on.
     written: VecDeque<KeptPiece>,
     /// Written over an earlier connection, and to be written again before all else.
     again: Option<Box<Again>>,
-    /// Of what was written.
-    pub(super) bytes: usize,
-    pub(super) lines: usize,
+    /// Of what was written: not much more than may be kept.
+    pub(super) bytes: u32,
+    pub(super) lines: u32,
     /// Bytes of memory that it needs.
     pub(super) memory: usize,
     /// Lines that the peer has acknowledged in all.
     pub(super) acknowledged: u64,
-    /// The part of the writer's rest that is not kept.
-    pub(super) uncounted: Range<usize>,
     /// When lines were written, if that is to be known.
     times: Option<Box<Times>>,
 }
@@ -137,17 +134,15 @@ impl Times {
 }
 
 impl Kept {
-    /// Nothing yet; the first bytes of what the writer has do not count.
-    pub(super) fn new(ack: fn(u64) -> Vec<u8>, uncounted: usize) -> Kept {
+    /// Nothing yet.
+    pub(super) fn new() -> Kept {
         Kept {
-            ack,
             written: VecDeque::new(),
             again: None,
             bytes: 0,
             lines: 0,
             memory: 0,
             acknowledged: 0,
-            uncounted: 0..uncounted,
             times: None,
         }
     }
@@ -183,12 +178,17 @@ impl Kept {
 
     /// Lines that were written in all.
     fn sent(&self) -> u64 {
-        self.acknowledged + self.lines as u64
+        self.acknowledged + u64::from(self.lines)
     }
 
-    /// Takes the first bytes of the rest, which were written.
-    pub(super) fn take_written(&mut self, rest: &mut Vec<u8>, written: usize) {
-        let Range { start, end } = self.uncounted;
+    /// Takes the first bytes of the rest, which were written. A part of the rest does not count.
+    pub(super) fn take_written(
+        &mut self,
+        rest: &mut Vec<u8>,
+        written: usize,
+        uncounted: &mut Range<usize>,
+    ) {
+        let Range { start, end } = *uncounted;
         let before = self.lines;
         if start == end && written == rest.len() && is_worth_moving(rest) {
             self.push(std::mem::take(rest));
@@ -197,10 +197,8 @@ impl Kept {
             self.append(&rest[end.min(written)..written]);
             rest.drain(..written);
         }
-        self.uncounted = start.saturating_sub(written)..end.saturating_sub(written);
-        if self.uncounted.is_empty() {
-            self.uncounted = 0..0;
-        }
+        let left = start.saturating_sub(written)..end.saturating_sub(written);
+        *uncounted = if left.is_empty() { 0..0 } else { left };
         let sent = self.sent();
         if self.lines > before
             && let Some(times) = &mut self.times
@@ -211,7 +209,7 @@ impl Kept {
 
     fn push(&mut self, bytes: Vec<u8>) {
         let piece = KeptPiece::new(bytes);
-        self.bytes += piece.len();
+        self.bytes += piece.len() as u32;
         self.lines += piece.lines;
         self.memory += piece.memory();
         self.written.push_back(piece);
@@ -225,7 +223,7 @@ impl Kept {
                 last.bytes.extend_from_slice(bytes);
                 last.lines += lines;
                 self.memory += last.memory() - before;
-                self.bytes += bytes.len();
+                self.bytes += bytes.len() as u32;
                 self.lines += lines;
             }
             _ => self.push(bytes.to_vec()),
@@ -235,24 +233,24 @@ impl Kept {
     /// The peer has so many lines in all; `false` if that cannot be.
     pub(super) fn acknowledge(&mut self, received: u64) -> bool {
         let new = received.checked_sub(self.acknowledged);
-        let Some(new) = new.filter(|new| *new <= self.lines as u64) else {
+        let Some(new) = new.filter(|new| *new <= u64::from(self.lines)) else {
             return false;
         };
         self.acknowledged = received;
-        self.lines -= new as usize;
-        let mut left = new as usize;
+        let mut left = new as u32;
+        self.lines -= left;
         while left > 0
             && let Some(first) = self.written.front_mut()
         {
             if first.lines < left || (first.lines == left && first.ends_a_line()) {
                 left -= first.lines;
-                self.bytes -= first.len();
+                self.bytes -= first.len() as u32;
                 self.memory -= first.memory();
                 self.written.pop_front();
             } else {
                 let before = first.len();
                 first.skip(left);
-                self.bytes -= before - first.len();
+                self.bytes -= (before - first.len()) as u32;
                 left = 0;
             }
         }
@@ -267,11 +265,10 @@ impl Kept {
         true
     }
 
-    /// Has all that the peer may not have written again, what the writer has of it included.
+    /// Has all that the peer may not have written again, the rest included, which all counts.
     /// Returns the lines and the bytes of it that the outbox has to count as waiting now.
     /// The peer was there last at a time.
-    pub(super) fn begin_again(&mut self, mut rest: Vec<u8>, there: Instant) -> (usize, usize) {
-        rest.drain(std::mem::take(&mut self.uncounted));
+    pub(super) fn begin_again(&mut self, rest: Vec<u8>, there: Instant) -> (usize, usize) {
         let mut again = std::mem::take(&mut self.written);
         if !rest.is_empty() {
             again.push_back(KeptPiece::new(rest));

@@ -11,7 +11,7 @@
 //! has the role and nothing waits, a pushed line goes straight behind what the writer has; the
 //! queue is for lines that are pushed meanwhile. So all lines for one peer have one order, that
 //! in which they were pushed. The queue is a channel without a preallocated size, bounded by
-//! counts of its own: a preallocated one would cost every idle peer its full size.
+//! counts of its own, and is made when something first waits (`queue`): an idle peer has none.
 //!
 //! For a peer that acknowledges ([`Outbox::keep`]), the outbox outlives its connection: what was
 //! written is kept until it is acknowledged (`kept`). A connection that breaks is
@@ -22,6 +22,7 @@ mod catch_up;
 mod kept;
 mod line;
 mod pace;
+mod queue;
 pub(super) mod scratch;
 mod writer;
 mod written;
@@ -29,8 +30,9 @@ mod written;
 use crate::limits::{OUTBOX_BYTES, OUTBOX_LINES};
 use crate::memory::Memory;
 use crate::net::stream::Stream;
-use crate::sys::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, AtomicUsize, Ordering, fence};
-use crate::sys::sync::channel::{Receiver, Sender, unbounded};
+use crate::sys::sync::atomic::{
+    AtomicBool, AtomicU8, AtomicU32, AtomicU64, AtomicUsize, Ordering, fence,
+};
 use crate::sys::sync::{Arc, Condvar, Mutex, leaf, lock, role, try_role, wait_timeout};
 use crate::sys::thread::JoinHandle;
 use std::io;
@@ -40,6 +42,7 @@ use std::time::Instant;
 use catch_up::CATCH_UP_TICK;
 use kept::Kept;
 pub use line::{Line, SharedLine};
+use queue::Queue;
 #[cfg(not(shuttle))]
 pub(in crate::net) use writer::BATCH;
 use writer::{Progress, Writer};
@@ -53,10 +56,8 @@ const SHORT_LINE: usize = 4 << 10;
 /// the allocator adds to it and to its line.
 const PIECE: usize = 96;
 
-/// An entry of the channel. It is small: a channel keeps room for 31 of its entries, for every
-/// peer.
-type Entry = Box<Piece>;
-
+/// An entry of the queue.
+#[derive(Debug)]
 struct Piece {
     line: Line,
     /// Nothing is written after it.
@@ -113,8 +114,7 @@ pub struct Outbox {
     stream: Arc<Stream>,
     /// Where what is written is counted, if it is.
     written: Option<Arc<WrittenBytes>>,
-    queue: Sender<Entry>,
-    waiting: Receiver<Entry>,
+    waiting: Queue,
     /// Lines in the queue, and their bytes.
     lines: AtomicUsize,
     bytes: AtomicUsize,
@@ -124,30 +124,28 @@ pub struct Outbox {
     /// Bytes that the writer has, up to [`SHORT_LINE`] less than there are; only a thread that has
     /// its role changes it.
     rest: AtomicUsize,
-    /// How often a peer that is behind was seen to take something.
-    progress: AtomicU64,
+    /// How often a peer that is behind was seen to take something: the low bits.
+    progress: AtomicU32,
     state: AtomicU8,
     writer: Apart<Mutex<Writer>>,
     /// For threads that wait until no more than half is waiting.
     room: Mutex<()>,
     has_room: Condvar,
-    /// Makes the last words for a peer that does not keep up, if there are any.
-    farewell: Option<fn() -> Vec<u8>>,
-    catching_up: Mutex<Option<JoinHandle<()>>>,
+    /// Apart, as few peers are ever behind.
+    catching_up: Mutex<Option<Box<JoinHandle<()>>>>,
     /// The socket takes no more, and the system had no thread to catch up with.
     stuck: AtomicBool,
     /// A thread is going to retry before long.
     retry_asked: AtomicBool,
     /// How its connection has ended, if that is so and it keeps what it wrote.
     cut: AtomicU8,
-    /// Lines and bytes that were written and not acknowledged, and what they need of memory.
-    kept_lines: AtomicUsize,
-    kept_bytes: AtomicUsize,
-    kept_memory: AtomicUsize,
+    /// Lines and bytes that were written and not acknowledged: not much more than [`OUTBOX_BYTES`].
+    kept_lines: AtomicU32,
+    kept_bytes: AtomicU32,
     /// The lines that the peer is to be told were received, and one more; 0: it was told.
     ack: AtomicU64,
-    /// Lines that the peer has acknowledged.
-    acknowledged: AtomicU64,
+    /// Lines that the peer has acknowledged: the low bits.
+    acknowledged: AtomicU32,
 }
 
 /// On cache lines of its own: the peer's own thread reads the fields beside it for every line,
@@ -172,32 +170,32 @@ impl Outbox {
         farewell: Option<fn() -> Vec<u8>>,
         memory: Arc<Memory>,
     ) -> Outbox {
-        let (queue, waiting) = unbounded();
+        let writer = Writer {
+            farewell,
+            ..Writer::default()
+        };
         Outbox {
             stream,
             written: None,
-            queue,
-            waiting,
+            waiting: Queue::default(),
             lines: AtomicUsize::new(0),
             bytes: AtomicUsize::new(0),
             kept: AtomicUsize::new(0),
             memory,
             rest: AtomicUsize::new(0),
-            progress: AtomicU64::new(0),
+            progress: AtomicU32::new(0),
             state: AtomicU8::new(OPEN),
-            writer: Apart(Mutex::default()),
+            writer: Apart(Mutex::new(writer)),
             room: Mutex::new(()),
             has_room: Condvar::new(),
-            farewell,
             catching_up: Mutex::new(None),
             stuck: AtomicBool::new(false),
             retry_asked: AtomicBool::new(false),
             cut: AtomicU8::new(PLUGGED),
-            kept_lines: AtomicUsize::new(0),
-            kept_bytes: AtomicUsize::new(0),
-            kept_memory: AtomicUsize::new(0),
+            kept_lines: AtomicU32::new(0),
+            kept_bytes: AtomicU32::new(0),
             ack: AtomicU64::new(0),
-            acknowledged: AtomicU64::new(0),
+            acknowledged: AtomicU32::new(0),
         }
     }
 
@@ -209,7 +207,9 @@ impl Outbox {
         let mut writer = leaf(&self.writer);
         self.fill(&mut writer);
         self.count_rest(&mut writer);
-        writer.kept = Some(Box::new(Kept::new(ack, writer.rest.len())));
+        writer.uncounted = 0..writer.rest.len();
+        writer.ack = Some(ack);
+        writer.kept = Some(Box::new(Kept::new()));
     }
 
     /// From now on it is known when lines were written that it keeps.
@@ -225,8 +225,8 @@ impl Outbox {
         if let Some(kept) = &mut writer.kept
             && kept.acknowledge(received)
         {
-            self.acknowledged.store(received, Ordering::Relaxed);
-            self.count_kept(&writer);
+            self.acknowledged.store(received as u32, Ordering::Relaxed);
+            self.count_kept(&mut writer);
         }
         drop(writer);
         // A thread that found the role taken meanwhile has left its line to this one.
@@ -234,8 +234,8 @@ impl Outbox {
         self.flush();
     }
 
-    /// Lines that the peer has acknowledged in all.
-    pub fn acknowledged(&self) -> u64 {
+    /// Lines that the peer has acknowledged in all: the low bits, which are enough to see a change.
+    pub fn acknowledged(&self) -> u32 {
         self.acknowledged.load(Ordering::Relaxed)
     }
 
@@ -321,7 +321,8 @@ impl Outbox {
         // The connection has ended, so a thread that catches up soon does, too.
         self.settle();
         let mut writer = role(&self.writer);
-        let rest = std::mem::take(&mut writer.rest);
+        let mut rest = std::mem::take(&mut writer.rest);
+        let uncounted = writer.uncounted.clone();
         let Some(kept) = &mut writer.kept else {
             return false;
         };
@@ -329,16 +330,17 @@ impl Outbox {
             writer.rest = rest;
             return false;
         }
+        rest.drain(uncounted);
         let (lines, bytes) = kept.begin_again(rest, there);
-        kept.uncounted = 0..answer.len();
+        writer.uncounted = 0..answer.len();
         writer.rest = answer.to_vec();
         // The end of what waited counts before the rest no longer does.
         self.lines.fetch_add(lines, Ordering::Relaxed);
         self.bytes.fetch_add(bytes, Ordering::Relaxed);
-        self.count_kept(&writer);
+        self.count_kept(&mut writer);
         self.count_rest(&mut writer);
         writer.pace = None;
-        self.acknowledged.store(received, Ordering::Relaxed);
+        self.acknowledged.store(received as u32, Ordering::Relaxed);
         self.stream.adopt(stream);
         self.cut.store(PLUGGED, Ordering::Release);
         true
@@ -377,8 +379,7 @@ impl Outbox {
     fn send(&self, line: Line, is_last: bool) {
         let piece = Piece { line, is_last };
         self.count(0, piece.kept());
-        // The outbox holds both ends, so the channel cannot be disconnected.
-        let _ = self.queue.send(Box::new(piece));
+        self.waiting.push(Box::new(piece));
     }
 
     /// Notes that what was kept in so many bytes of memory is kept in so many others.
@@ -467,7 +468,7 @@ impl Outbox {
     /// Changes when a peer that is behind takes something: a sign of life, as its answers may
     /// have to wait behind what it is sent. What is taken at first does not count: that fills the
     /// system's buffers at both ends, whether the peer reads or not.
-    pub fn progress(&self) -> u64 {
+    pub fn progress(&self) -> u32 {
         self.progress.load(Ordering::Relaxed)
     }
 
@@ -634,7 +635,7 @@ impl Outbox {
     }
 
     fn empty_queue(&self) {
-        while let Ok(piece) = self.waiting.try_recv() {
+        while let Some(piece) = self.waiting.pop() {
             self.count(piece.kept(), 0);
         }
     }

@@ -253,6 +253,22 @@ fn a_panic_while_catching_up_ends_that_connection_only() {
 }
 
 #[test]
+fn the_outbox_of_an_idle_peer_is_small() {
+    // Four cache lines, of which the writer has two.
+    assert!(size_of::<Outbox>() <= 256, "{}", size_of::<Outbox>());
+    assert!(size_of::<Kept>() <= 72, "{}", size_of::<Kept>());
+    let (outbox, _reader) = pair(None);
+    for _ in 0..100 {
+        assert!(outbox.push(b"1\n".to_vec()));
+        outbox.flush();
+    }
+    assert!(
+        outbox.waiting.is_untouched(),
+        "what never waits needs no queue"
+    );
+}
+
+#[test]
 fn kept_memory_is_counted_until_it_is_written_or_dropped() {
     let memory = Memory::new(1 << 20);
     let (near, reader) = streams();

@@ -6,8 +6,9 @@ use super::line::Line;
 use super::pace::Pace;
 use super::{CLOSED, FINISHING, OPEN, OVERFLOWN, Outbox, Piece, SHORT_LINE, SLOW, scratch};
 use crate::limits::{OUTBOX_BYTES, OUTBOX_LINES};
-use crate::sys::sync::atomic::{AtomicUsize, Ordering};
+use crate::sys::sync::atomic::{AtomicU32, Ordering};
 use std::io;
+use std::ops::Range;
 
 /// Bytes that one write takes along: a good part of a socket's buffer, and a size at
 /// which the system call's own cost no longer shows.
@@ -34,8 +35,16 @@ pub(super) struct Writer {
     pub(super) taken: u64,
     /// How fast that goes, while the peer is behind.
     pub(super) pace: Option<Box<Pace>>,
+    /// Makes the last words for a peer that does not keep up, if there are any.
+    pub(super) farewell: Option<fn() -> Vec<u8>>,
     /// What was written and not acknowledged, if the peer acknowledges.
     pub(super) kept: Option<Box<Kept>>,
+    /// The part of the rest that is not kept even so.
+    pub(super) uncounted: Range<usize>,
+    /// Makes an `ack` of so many lines, for a peer that acknowledges.
+    pub(super) ack: Option<fn(u64) -> Vec<u8>>,
+    /// Bytes of memory that are counted for what is kept.
+    pub(super) kept_counted: usize,
 }
 
 impl Writer {
@@ -189,11 +198,14 @@ impl Outbox {
             self.bytes.fetch_sub(bytes, Ordering::Release);
             self.lines.fetch_sub(lines, Ordering::Relaxed);
         }
-        if kept.uncounted.is_empty() && self.owes_ack() {
+        if let Some(ack) = writer.ack
+            && writer.uncounted.is_empty()
+            && self.owes_ack()
+        {
             let received = self.ack.swap(0, Ordering::Relaxed) - 1;
             let start = writer.rest.len();
-            writer.add(&(kept.ack)(received));
-            kept.uncounted = start..writer.rest.len();
+            writer.add(&ack(received));
+            writer.uncounted = start..writer.rest.len();
         }
         writer.kept = Some(kept);
     }
@@ -207,7 +219,7 @@ impl Outbox {
         let (mut lines, mut kept) = (0, 0);
         let before = writer.rest.len();
         while writer.rest.len() < BATCH && !writer.ending {
-            let Ok(piece) = self.waiting.try_recv() else {
+            let Some(piece) = self.waiting.pop() else {
                 break;
             };
             kept += piece.kept();
@@ -246,7 +258,7 @@ impl Outbox {
         match &mut writer.kept {
             None => drop(writer.rest.drain(..written)),
             Some(kept) => {
-                kept.take_written(&mut writer.rest, written);
+                kept.take_written(&mut writer.rest, written, &mut writer.uncounted);
                 self.count_kept(writer);
             }
         }
@@ -270,13 +282,13 @@ impl Outbox {
     /// Notes how much is kept until it is acknowledged; a peer that leaves too much unacknowledged
     /// does not keep up.
     #[inline(never)]
-    pub(super) fn count_kept(&self, writer: &Writer) {
+    pub(super) fn count_kept(&self, writer: &mut Writer) {
         let Some(kept) = &writer.kept else {
             return;
         };
         self.kept_lines.store(kept.lines, Ordering::Relaxed);
         self.kept_bytes.store(kept.bytes, Ordering::Relaxed);
-        let before = self.kept_memory.swap(kept.memory, Ordering::Relaxed);
+        let before = std::mem::replace(&mut writer.kept_counted, kept.memory);
         self.count(before, kept.memory);
         if self.is_overfull(self.lines.load(Ordering::Relaxed)) {
             self.change(OPEN, OVERFLOWN);
@@ -285,7 +297,7 @@ impl Outbox {
 
     /// Whether there is more than may wait or be kept, with so many lines that wait.
     pub(super) fn is_overfull(&self, lines: usize) -> bool {
-        let kept = |of: &AtomicUsize| of.load(Ordering::Relaxed);
+        let kept = |of: &AtomicU32| of.load(Ordering::Relaxed) as usize;
         lines + kept(&self.kept_lines) > OUTBOX_LINES
             || self.waiting_bytes() + kept(&self.kept_bytes) > OUTBOX_BYTES
     }
@@ -295,7 +307,7 @@ impl Outbox {
         if writer.kept.take().is_some() {
             self.kept_lines.store(0, Ordering::Relaxed);
             self.kept_bytes.store(0, Ordering::Relaxed);
-            self.count(self.kept_memory.swap(0, Ordering::Relaxed), 0);
+            self.count(std::mem::take(&mut writer.kept_counted), 0);
         }
     }
 
@@ -305,7 +317,7 @@ impl Outbox {
         let rest = std::mem::take(&mut writer.rest);
         self.count_rest(writer);
         self.forget_kept(writer);
-        if let Some(farewell) = self.farewell {
+        if let Some(farewell) = writer.farewell {
             let line_end = rest.iter().position(|byte| *byte == b'\n');
             let mut last = rest[..line_end.map_or(0, |at| at + 1)].to_vec();
             last.extend(farewell());
