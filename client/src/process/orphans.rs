@@ -101,10 +101,7 @@ pub(crate) fn end(leader: Option<SessionLeader<'_>>, run: &RunIdentity) -> Sweep
         }
         is_clean = false;
         were_some = scan.found;
-        let patience = if sweep.last.is_empty() {
-            // What was found had ended by itself, and may have left others: one more look tells.
-            ENDING_PATIENCE + PATIENCE
-        } else if sweep.are_ending() {
+        let patience = if sweep.are_ending() {
             ENDING_PATIENCE
         } else {
             PATIENCE
