@@ -45,7 +45,7 @@ impl Sink for Grouped {
             }
             Report::Outcome(outcome) => self.end(outcome, screen)?,
             Report::Error(problem) => screen.say(&problem.message),
-            Report::Summary(summary, _) => {
+            Report::Summary(summary, ..) => {
                 self.print(screen)?;
                 summary.say(screen)?;
             }
@@ -182,7 +182,11 @@ mod tests {
         for end in ends {
             take(&Report::Outcome(end));
         }
-        take(&Report::Summary(&Summary::default(), ExitCode::Done));
+        take(&Report::Summary(
+            &Summary::default(),
+            ExitCode::Done,
+            Duration::ZERO,
+        ));
         test
     }
 
@@ -320,7 +324,11 @@ mod tests {
                 }));
                 take(&Report::Outcome(&ended));
             }
-            take(&Report::Summary(&Summary::default(), ExitCode::Done));
+            take(&Report::Summary(
+                &Summary::default(),
+                ExitCode::Done,
+                Duration::ZERO,
+            ));
             started.elapsed()
         };
         (0..5).map(|_| run()).min().unwrap_or_default()

@@ -44,7 +44,7 @@ pub(crate) fn line(report: &Report<'_>) -> String {
         Report::Skipped(target) => Line::skipped(target),
         Report::Outcome(outcome) => Line::outcome(outcome),
         Report::Error(problem) => Line::error(problem),
-        Report::Summary(summary, exit) => Line::summary(summary, *exit),
+        Report::Summary(summary, exit, took) => Line::summary(summary, *exit, *took),
     };
     line.encode()
 }
@@ -225,7 +225,7 @@ impl<'a> Line<'a> {
         }
     }
 
-    fn summary(summary: &'a Summary, exit: ExitCode) -> Line<'a> {
+    fn summary(summary: &'a Summary, exit: ExitCode, took: Duration) -> Line<'a> {
         let (mut exit_codes, mut signals) = (BTreeMap::new(), BTreeMap::new());
         let mut statuses = BTreeMap::new();
         for (end, names) in &summary.others {
@@ -250,7 +250,7 @@ impl<'a> Line<'a> {
             missing: summary.missing(),
             open: Some(summary.open()).filter(|open| *open > 0),
             slowest: slowest.collect(),
-            elapsed_ms: ms(summary.began.elapsed()),
+            elapsed_ms: ms(took),
             exit_code: exit.code(),
         })
     }

@@ -45,7 +45,7 @@ impl Sink for Live {
                 screen.say(&problem.message);
             }
             // After the loss of the server, lines are left that no outcome has ended.
-            Report::Summary(summary, _) => {
+            Report::Summary(summary, ..) => {
                 self.finish(None, screen)?;
                 summary.say(screen)?;
             }

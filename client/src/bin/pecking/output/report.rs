@@ -7,6 +7,7 @@ use crate::output::summary::Summary;
 use crate::run::plan::Batch;
 use client::{Outcome, Output, OutputStream, SelectedTarget};
 use std::io;
+use std::time::Duration;
 
 /// One thing that a run hears.
 pub(crate) enum Report<'a> {
@@ -27,8 +28,8 @@ pub(crate) enum Report<'a> {
     /// It has ended at a target. What it wrote was reported before, all of it.
     Outcome(&'a Outcome),
     Error(&'a Problem),
-    /// The last report of a run that had targets.
-    Summary(&'a Summary, ExitCode),
+    /// The last report of a run that had targets, and how long that took.
+    Summary(&'a Summary, ExitCode, Duration),
 }
 
 /// What the server has taken.

@@ -244,7 +244,9 @@ impl Reporter {
                 self.summary.goes_on = true;
             }
             let (summary, exit) = (std::mem::take(&mut self.summary), self.exit());
-            self.report(&Report::Summary(&summary, exit))?;
+            // Once, so that all that keep it say the same.
+            let took = summary.began.elapsed();
+            self.report(&Report::Summary(&summary, exit, took))?;
             again = self.to.again.text(&summary);
         }
         // What could not keep the summary itself.
