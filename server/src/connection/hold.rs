@@ -230,6 +230,11 @@ impl Hold {
         }
     }
 
+    /// Whether it is given up.
+    pub(crate) fn is_over(&self) -> bool {
+        lock(&self.state).stage == Stage::Over
+    }
+
     /// Whether it waits for a session.
     pub(crate) fn is_left(&self) -> bool {
         lock(&self.state).stage == Stage::Away

@@ -86,6 +86,10 @@ impl Session<'_> {
             return Ok(());
         }
         hub.holds.remove([hash]);
+        if hold.is_over() {
+            // It was given up meanwhile, and its rank with it.
+            return Err(not_resumable());
+        }
         let rank = Box::new(Welcome {
             resumed: Some((Resumed::Rank, None)),
             ..*lines
