@@ -17,7 +17,7 @@ const NARROW: usize = 64 << 10;
 /// more than the system keeps for one connection, 4 MiB unless it is told otherwise (tcp(7)), and not
 /// more than may wait.
 fn more_than_the_system_keeps() -> usize {
-    const MAY_WAIT: usize = 16 << 20;
+    const MAY_WAIT: usize = 64 << 20;
     let bounds = std::fs::read_to_string("/proc/sys/net/ipv4/tcp_wmem").unwrap_or_default();
     let most = bounds.split_whitespace().last();
     let most = most.and_then(|most| most.parse().ok()).unwrap_or(4 << 20);
