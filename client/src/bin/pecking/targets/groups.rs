@@ -159,7 +159,11 @@ impl Groups {
     }
 
     fn unknown(&self, name: &str, way: &[String]) -> String {
-        if name.is_empty() || WORDS.contains(&name) {
+        if name.is_empty() {
+            return "there is no group's name behind \"@\"; write it there, such as @prod"
+                .to_owned();
+        }
+        if WORDS.contains(&name) {
             return format!("\"@{name}\" has an \"@\", which is for groups here; leave it out");
         }
         let by = match way {
@@ -310,7 +314,7 @@ mod tests {
             ("@clash", "\"open\" leaves out \"web3\""),
             ("@open,web[1-4]", "leaves out \"web[1-4]\""),
             ("@open&role=web", "leaves out \"web3\""),
-            ("@", "leave it out"),
+            ("@", "no group's name behind \"@\""),
             ("@below", "leave it out"),
         ] {
             let error = groups().resolve(selector).expect_err(selector);
