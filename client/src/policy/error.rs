@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 #[derive(Debug, thiserror::Error)]
 pub enum PolicyError {
     /// The file could not be read, or another user could have written it.
-    #[error("{}", untrusted(.file, .reason))]
+    #[error("{}", .reason.about(.file))]
     Untrusted {
         /// The policy file, as it was named.
         file: PathBuf,
@@ -61,15 +61,6 @@ const EXPECTED: [(&str, &str); 3] = [
 /// The fault that the TOML library found.
 pub(super) fn of_toml(error: &toml::de::Error) -> Fault {
     Fault::of_toml(error, &EXPECTED)
-}
-
-/// The reason, after the file unless the reason names it.
-fn untrusted(file: &Path, reason: &Distrust) -> String {
-    let (file, reason) = (shown(file), reason.to_string());
-    match reason.contains(&file) {
-        true => reason,
-        false => format!("{file}: {reason}"),
-    }
 }
 
 fn suffix(position: Option<&Position>) -> String {

@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 #[derive(Debug, thiserror::Error)]
 pub enum AuthError {
     /// The file could not be read, or another user could have written it.
-    #[error("{}: {reason}", shown(.file))]
+    #[error("{}", .reason.about(.file))]
     Untrusted {
         /// The auth file, as it was named.
         file: PathBuf,

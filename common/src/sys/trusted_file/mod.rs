@@ -118,6 +118,17 @@ pub enum Distrust {
     },
 }
 
+impl Distrust {
+    /// The sentence, behind the file as it was named unless the sentence names it.
+    pub fn about(&self, file: &Path) -> String {
+        let (file, reason) = (shown(file), self.to_string());
+        match reason.contains(&file) {
+            true => reason,
+            false => format!("{file}: {reason}"),
+        }
+    }
+}
+
 /// What stands at a path.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, strum::Display)]
 pub enum Kind {

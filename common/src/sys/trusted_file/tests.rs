@@ -274,6 +274,23 @@ fn what_is_no_regular_file_is_refused() {
 }
 
 #[test]
+fn a_reason_names_the_file_once() {
+    let place = Place::new();
+    let missing = place.path("d/nothing");
+    let reason = read(&missing, user(), MOST).expect_err("it is not there");
+    let shown = missing.display().to_string();
+    assert_eq!(reason.about(&missing).matches(&shown).count(), 1);
+    let deeper = place.path("no/file");
+    let reason = read(&deeper, user(), MOST).expect_err("its folder is not there");
+    let told = reason.about(&deeper);
+    assert!(
+        told.starts_with(&format!("{}: ", deeper.display())),
+        "{told}"
+    );
+    assert!(told.contains("/no cannot be read"), "{told}");
+}
+
+#[test]
 fn a_file_past_its_bound_is_refused() {
     let place = Place::new();
     fs::write(place.path("d/p"), vec![b'#'; MOST]).expect("a file");

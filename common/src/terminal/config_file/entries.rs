@@ -9,6 +9,7 @@ use crate::sys::position::Position;
 use crate::sys::trusted_file;
 use crate::terminal::args::short_error;
 use crate::terminal::escape::{one_line, path_line};
+use clap::error::{ContextKind, ContextValue};
 use clap::{Arg, Command};
 use std::ffi::OsString;
 use std::path::Path;
@@ -33,7 +34,7 @@ pub(super) fn load(
     path: &Path,
 ) -> Result<Vec<Entry>, ConfigError> {
     let read = trusted_file::read(path, trusted_file::user(), MAX_FILE);
-    let bytes = read.map_err(|why| ConfigError::File(format!("{}: {why}", path_line(path))))?;
+    let bytes = read.map_err(|why| ConfigError::File(why.about(path)))?;
     parse(command, subcommand, &bytes).map_err(|fault| {
         let (at, message) = fault.located(&bytes);
         let at = at.map_or_else(String::new, |at| format!(":{at}"));
@@ -154,9 +155,20 @@ fn check(
     let words: Vec<OsString> = program.map(OsString::from).collect();
     let words = words.into_iter().chain(entry.words.iter().cloned());
     match command.clone().try_get_matches_from(words) {
-        Err(error) if !is_between_options(&error) => {
-            Err(Fault::at(at, short_error(&error.to_string())))
-        }
+        Err(error) if !is_between_options(&error) => Err(Fault::at(at, wrong_value(entry, &error))),
         _ => Ok(()),
+    }
+}
+
+/// What is wrong with a value. An argument without an option has its key as its name here.
+fn wrong_value(entry: &Entry, error: &clap::Error) -> String {
+    let text = short_error(&error.to_string());
+    match error.get(ContextKind::InvalidArg) {
+        Some(ContextValue::String(name)) if name.starts_with('[') => text.replacen(
+            &format!(" for '{name}'"),
+            &format!(" for '{}'", entry.key),
+            1,
+        ),
+        _ => text,
     }
 }

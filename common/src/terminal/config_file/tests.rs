@@ -8,7 +8,11 @@ use clap::value_parser;
 fn commands() -> [(Command, Option<&'static str>); 2] {
     let options = |command: Command| {
         command
-            .arg(Arg::new("clients").value_parser(args::number(1..=9_u32)))
+            .arg(
+                Arg::new("clients")
+                    .value_name("N")
+                    .value_parser(args::number(1..=9_u32)),
+            )
             .arg(
                 Arg::new("config")
                     .long("config")
@@ -104,7 +108,7 @@ fn mistakes_are_told_with_their_place_and_what_would_be_right() {
         (
             " clients = 10",
             &[],
-            "a.toml:1:12: invalid value '10' for '[clients]': expected a whole number from 1 to 9",
+            "a.toml:1:12: invalid value '10' for 'clients': expected a whole number from 1 to 9",
         ),
         (
             "clients = '--plain'",

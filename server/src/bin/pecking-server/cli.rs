@@ -244,6 +244,9 @@ Exit codes: 0 drained, 1 it could not listen or serve, 2 usage, 130 ended at onc
 /// A word there may be a subcommand that is misspelt.
 fn clients(text: &str) -> Result<u32, String> {
     args::number(1..=MOST_CLIENTS)(text).map_err(|why| {
+        if !text.contains(char::is_alphabetic) {
+            return why;
+        }
         let commands = Command::augment_subcommands(clap::Command::new("pecking-server"));
         let names: Vec<&str> = commands
             .get_subcommands()
@@ -382,9 +385,10 @@ mod tests {
         for (words, expected) in [
             (
                 &["0"][..],
-                "'0' for '[N]': expected a whole number from 1 to 1000000",
+                "'0' for '[N]': expected a whole number from 1 to 1000000 (--help",
             ),
             (&["ten"], "'ten' for '[N]'"),
+            (&["ten"], "to 1000000, or a subcommand (auth"),
             (&["-1"], "'-1' for '[N]'"),
             (&["--drain", "-1s"], "'-1s' for"),
             (&["--hold", "long"], "expected a duration"),
