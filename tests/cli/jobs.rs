@@ -221,13 +221,19 @@ fn a_prompt_detaches_lists_and_goes_on_with_a_job() {
     let execute = web1.execute();
     assert_eq!(execute.command, ["make", "all"]);
     lines.stdout.wait_for("Detached, the newest first");
-    lines.stdout.wait_for("&1  make all (0 of 1 ended), sent ");
+    lines
+        .stdout
+        .wait_for("&1  make all to web1 (0 of 1 ended), sent ");
     lines.feed(":fg 1\n:whoami\n");
     web1.output(&execute, "stdout", "half\n");
     lines.stdout.wait_for("half\n");
     web1.reply(&execute, &json!({"exit_code": 3}));
     lines.stdout.wait_for("done, exit code 3");
     lines.stdout.wait_for("You are ");
+    lines.feed(":jobs\n");
+    lines
+        .stdout
+        .wait_for("&1  make all to web1 (ended, 1 failed), sent ");
     lines.feed("@web1 make more &\n");
     let more = web1.execute();
     lines.feed(":cancel &2\n");

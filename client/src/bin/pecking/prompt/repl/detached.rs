@@ -140,15 +140,21 @@ impl Repl<'_> {
 fn describe(job: &JobSummary) -> String {
     let words = shlex::try_join(job.command.iter().map(String::as_str));
     let words = words.unwrap_or_else(|_| job.command.join(" "));
+    let to = job.to.as_deref().map(|to| format!(" to {}", one_line(to)));
     let ended = match job.open {
         true => format!("{} of {} ended", job.tally.targets(), job.targets),
         false => "ended".into(),
     };
+    let failed = match job.failed() {
+        0 => String::new(),
+        failed => format!(", {failed} failed"),
+    };
     let sent = render::ago(Duration::from_millis(job.sent_ms));
-    let by = one_line(&job.by);
     format!(
-        "{} ({ended}), sent {sent} ago by {by}, {}",
+        "{}{} ({ended}{failed}), sent {sent} ago by {}, {}",
         one_line(&words),
+        to.unwrap_or_default(),
+        one_line(&job.by),
         job.job
     )
 }
