@@ -4,7 +4,7 @@
 
 use crate::cli::Form;
 use crate::exit_code::ExitCode;
-use crate::expected::Expected;
+use crate::expected;
 use crate::failure::Failure;
 use crate::output::{print, table};
 use crate::settings::Settings;
@@ -48,7 +48,7 @@ pub(crate) fn missing(
     form: Form,
     console: &Console,
 ) -> Result<ExitCode, Failure> {
-    let expected = Expected::needed()?;
+    let expected = expected::needed()?;
     let (client, _signals) = settings.join(console)?;
     let members = client.all_members()?.members;
     if !sees_all(&client) {

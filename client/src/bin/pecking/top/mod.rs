@@ -15,7 +15,7 @@ mod view;
 use crate::cli::TopOptions;
 use crate::dial::Signals;
 use crate::exit_code::ExitCode;
-use crate::expected::Expected;
+use crate::expected;
 use crate::failure::Failure;
 use crate::output::with_log;
 use crate::settings::Settings;
@@ -51,7 +51,7 @@ pub(crate) fn top(
     }
     let log = Log::default();
     with_log("warn", (log.clone(), format), |console| {
-        let expected = Expected::load().map_err(Failure::Usage)?;
+        let expected = expected::load().map_err(Failure::Usage)?;
         let (client, signals) = settings.join(console)?;
         let client = Arc::new(client);
         let watch = client.watch().map_err(not_watched)?;
