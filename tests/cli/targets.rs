@@ -157,7 +157,7 @@ fn a_file_of_expected_machines_that_makes_no_sense_is_named() {
     let missing = ended(&["members", "--missing"]);
     missing
         .expect_code(2)
-        .expect_one_line(&["expected.toml: \"web*\" is neither"]);
+        .expect_one_line(&["expected.toml, line 1: \"web*\" is neither"]);
     // It stops no command.
     let run = ended(&["run", "--to", "below", "--", "print"]);
     run.expect_code(0)

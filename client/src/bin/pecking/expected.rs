@@ -10,7 +10,7 @@ use crate::output::report::{Report, Sink};
 use crate::output::screen::Screen;
 use crate::own_files;
 use client::Status;
-use common::expected::{Expected, Raw};
+use common::expected::Expected;
 use common::terminal::escape::path_line;
 use common::wire::selector::{Selector, Subject};
 use std::collections::BTreeSet;
@@ -21,12 +21,8 @@ const FILE: &str = "expected.toml";
 
 /// The machines that the user expects; none without a file.
 pub(crate) fn load() -> Result<Option<Expected>, String> {
-    let Some(path) = own_files::path(FILE) else {
-        return Ok(None);
-    };
-    let raw: Option<Raw> = own_files::read(&path)?;
-    let names = raw.map(|raw| Expected::of(&raw.names)).transpose();
-    names.map_err(|why| format!("{}: {why}", path_line(&path)))
+    let path = own_files::path(FILE);
+    path.map_or(Ok(None), |path| own_files::read_by(&path, Expected::parse))
 }
 
 /// The same for a command that needs them.
@@ -152,8 +148,8 @@ mod tests {
             (Some("web1"), ""),
             (Some("least-loaded:web*"), ""),
         ] {
-            let texts = ["web[1-3]", "db1"].map(ToOwned::to_owned);
-            let silent = silent(&Expected::of(&texts).expect("names"), to);
+            let names = ["db1", "web1", "web2", "web3"].map(ToOwned::to_owned);
+            let silent = silent(&names.into_iter().collect(), to);
             let names = fold(silent.iter().map(String::as_str), A_FEW_LINES);
             assert_eq!(names, missing, "{to:?}");
         }
