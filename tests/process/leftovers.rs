@@ -172,6 +172,28 @@ fn an_outcome_says_how_many_processes_a_command_left_behind() {
     });
 }
 
+#[test]
+fn orphans_of_another_command_are_no_leftovers_and_take_no_time() {
+    const COMMANDS: usize = 10;
+    let (_relay, mut boss, _worker) = anything(2);
+    // So many that no look at them is short, of which one ends every few milliseconds.
+    let leave = "exec 3>&1 >/dev/null 2>&1; i=0; while [ $i -lt 400 ]; do \
+                 (sleep $((i / 100)).$((i / 10 % 10))$((i % 10)) & sleep 1000 &); \
+                 i=$((i + 1)); done; echo ready >&3; sleep 1000 3>&-";
+    let other = boss.script(leave, &json!({}));
+    boss.output(&other);
+    let mut late = 0;
+    for _ in 0..COMMANDS {
+        let ran = boss.sh("date '+ended %s.%N'; exit 7");
+        late += usize::from(since_it_ended(&ran.text()) > JITTER);
+        ran.exited(7);
+        assert_eq!(ran.outcome["leftovers"], Value::Null, "{}", ran.outcome);
+    }
+    assert!(late < COMMANDS / 2, "{late} took more than {JITTER:?}");
+    boss.cancel(&other);
+    assert_eq!(boss.finish(&other).status(), "cancelled");
+}
+
 /// As many programs do: they flush and close their output, and then end.
 #[test]
 fn a_child_that_closes_its_output_just_before_it_ends_is_not_left_behind() {

@@ -239,7 +239,7 @@ impl Held {
             return answer;
         }
         let before = std::mem::replace(&mut self.stream, stream);
-        // Not by a FIN, whatever the server does with it.
+        // Not by a FIN, which is a leave.
         reset(before.get_ref());
         self.joined = answer["result"].clone();
         self.go_on(&answer["result"]);

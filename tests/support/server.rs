@@ -8,7 +8,7 @@ use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process, waitid};
 
 use super::programs::server_program;
 use super::{PATIENCE, left, try_dial, tunnel};
@@ -112,6 +112,20 @@ impl Server {
     /// Sends any signal.
     pub(crate) fn signal(&self, signal: Signal) {
         kill_process(Pid::from_child(&self.child), signal).expect("the server is still there");
+    }
+
+    /// Stops it, and waits until none of its threads goes on: the signal alone does not wait for those
+    /// that have work, which on a busy machine may be long.
+    #[track_caller]
+    pub(crate) fn stop(&self) {
+        self.signal(Signal::STOP);
+        let deadline = Instant::now() + PATIENCE;
+        let pid = WaitId::Pid(Pid::from_child(&self.child));
+        let stopped = WaitIdOptions::STOPPED | WaitIdOptions::NOHANG;
+        while waitid(pid.clone(), stopped).expect("it is ours").is_none() {
+            assert!(Instant::now() < deadline, "it stops");
+            std::thread::sleep(Duration::from_millis(1));
+        }
     }
 
     /// Waits until the process has ended.

@@ -9,6 +9,21 @@ use serde_json::{Value, json};
 /// More than two heartbeats, after which a silent client is gone, and than the ten seconds that a slow reader has.
 const PAUSE: Duration = Duration::from_secs(if IS_RELEASE { 20 } else { 12 });
 
+/// The word of a command, and the buffer of a client that has to read it in pieces.
+const LONG: usize = 900 << 10;
+const NARROW: usize = 64 << 10;
+
+/// Long commands for a client that reads nothing, of which some have to wait at the server: several
+/// more than the system keeps for one connection, 4 MiB unless it is told otherwise (tcp(7)), and not
+/// more than may wait.
+fn more_than_the_system_keeps() -> usize {
+    const MAY_WAIT: usize = 64 << 20;
+    let bounds = std::fs::read_to_string("/proc/sys/net/ipv4/tcp_wmem").unwrap_or_default();
+    let most = bounds.split_whitespace().last();
+    let most = most.and_then(|most| most.parse().ok()).unwrap_or(4 << 20);
+    ((most + 2 * NARROW) / LONG + 4).min(MAY_WAIT / LONG - 1)
+}
+
 /// Whether a line is a ping, which is shorter than any command here.
 fn is_ping(line: &[u8]) -> bool {
     line.len() < 100
@@ -20,17 +35,18 @@ fn a_server_that_was_stopped_blames_no_client_for_its_own_pause() {
     let mut boss = Raw::join(&server, "boss", 0);
     let mut worker = Raw::join(&server, "worker", 64);
     // More waits for it at the server than its socket takes.
-    let mut late = Still::join_narrow(&server, "late", 64, 64 << 10);
-    let long = "x".repeat(900 << 10);
+    let count = more_than_the_system_keeps();
+    let mut late = Still::join_narrow(&server, "late", count as u32, NARROW);
+    let long = "x".repeat(LONG);
     let running = boss.command("worker", &["x"]);
     let execute = worker.execute();
-    let for_late: Vec<Value> = (0..8).map(|_| boss.command("late", &[&long])).collect();
+    let for_late: Vec<Value> = (0..count).map(|_| boss.command("late", &[&long])).collect();
     let send = json!({"to": "worker", "command": ["y"], "timeout_ms": 1000});
     let timed = boss.request("send", &send);
     let timed_execute = worker.execute();
     boss.sync();
     let mut unjoined = Raw::connect(&server);
-    server.signal(Signal::STOP);
+    server.stop();
     // It takes what comes, so it is only the server that does not go on.
     let paused = Instant::now();
     let mut taken = Vec::new();
@@ -117,7 +133,7 @@ fn a_client_that_owes_an_answer_when_the_server_is_stopped_is_asked_again() {
         "boss", "worker", "late-1", "late-2", "late-3", "mute-1", "mute-2",
     ];
     // Were it not for the pause, they would have less than a heartbeat from here.
-    server.signal(Signal::STOP);
+    server.stop();
     std::thread::sleep(LONGER);
     let pings = [boss.pings(), worker.pings()];
     let continued = Instant::now();

@@ -318,7 +318,8 @@ fn a_drain_waits_for_a_client_that_is_away_and_tells_it_what_it_has_missed() {
 
 #[test]
 fn a_drain_ends_in_time_if_a_client_that_is_away_does_not_come_back() {
-    let short = ["--hold", "300ms", "--heartbeat", "200ms", "--drain", "90s"];
+    // Long enough to be seen on a busy machine.
+    let short = ["--hold", "1s", "--heartbeat", "1s", "--drain", "90s"];
     for (options, why) in [
         (&short[..], "it did not come back in time"),
         (&["--drain", "500ms"], "the server is shutting down"),

@@ -149,7 +149,7 @@ fn acknowledgements_that_lie_are_ignored() {
 }
 
 /// Shows a token to come back, with a credential.
-fn come_back_as(server: &Server, id: &str, token: &str) -> Value {
+pub(crate) fn come_back_as(server: &Server, id: &str, token: &str) -> Value {
     let mut params = resume(token, 0);
     params["token"] = auth::token(id).into();
     let (stream, answer) = ask(server.address(), &params).expect("an answer");

@@ -1,5 +1,6 @@
 //! Ranks that outlive the server (`--state`), by the letter of the protocol.
 
+use crate::resume::NOT_RESUMABLE;
 use crate::support::held::{Held, ask, reset, resume};
 use crate::support::{PATIENCE, Raw, Server, ranking, tunnel};
 use rustix::process::Signal;
@@ -9,8 +10,6 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
-
-pub(crate) const NOT_RESUMABLE: i64 = 15;
 
 /// Servers that follow each other at one address, with one state file.
 pub(crate) struct Line {

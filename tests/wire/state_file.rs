@@ -1,6 +1,8 @@
 //! The file of `--state`: one that is damaged or cannot be written, and what of it counts no more.
 
-use crate::state::{Line, NOT_RESUMABLE, come_back, end, join, shown};
+use crate::resume::NOT_RESUMABLE;
+use crate::resume_claims::come_back_as;
+use crate::state::{Line, come_back, end, join, shown};
 use crate::support::auth;
 use crate::support::held::{Held, ask, resume};
 use crate::support::{Raw, Server, ranking, write_secret};
@@ -48,13 +50,6 @@ fn places_beyond_the_clients_that_are_accepted_are_not_held_and_the_others_count
         .expect("an answer")
         .1;
     assert_eq!(answer["error"]["code"], NOT_RESUMABLE);
-}
-
-/// Shows a token to come back, with a credential.
-fn come_back_as(server: &Server, id: &str, held: &Held) -> Value {
-    let mut params = resume(&held.token(), 0);
-    params["token"] = auth::token(id).into();
-    ask(server.address(), &params).expect("an answer").1
 }
 
 #[test]
@@ -108,19 +103,22 @@ fn a_place_whose_credential_is_gone_or_gives_less_is_not_held() {
         ("alice", &web1, json!(NOT_RESUMABLE)),
     ] {
         assert_eq!(
-            come_back_as(&server, id, held)["error"]["code"],
+            come_back_as(&server, id, &held.token())["error"]["code"],
             expected,
             "{id}"
         );
     }
-    let answer = come_back_as(&server, "web1", &web1);
+    let answer = come_back_as(&server, "web1", &web1.token());
     let back = &answer["result"];
     assert_eq!(
         (&back["resumed"], &back["identity"]),
         (&json!("rank"), &json!("web1")),
         "{answer}"
     );
-    assert_eq!(come_back_as(&server, "alice", &alice)["result"]["rank"], 0);
+    assert_eq!(
+        come_back_as(&server, "alice", &alice.token())["result"]["rank"],
+        0
+    );
     end(server, Signal::KILL);
     // A server that knows no credentials holds none of these places.
     line.options.clear();

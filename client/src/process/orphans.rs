@@ -10,7 +10,7 @@
 //! nothing ([`Mark`]). A process that has shed the mark as well belongs to the only command that
 //! runs, if there is but one; otherwise it lives until nothing runs.
 
-use super::identity::{Mark, RunIdentity};
+use super::identity::{ClientIdentity, Mark, RunIdentity};
 use super::proc::{self, Process};
 use super::run_count;
 use common::sys::sync::{Mutex, lock};
@@ -212,11 +212,11 @@ pub(crate) fn end_all() {
 
 #[derive(Clone, Copy, Debug, Default)]
 struct Scan {
-    /// Some were reaped or killed.
+    /// Some were reaped or killed that are not known to be another command's.
     found: bool,
     /// Some have neither mark nor environment.
     blank: bool,
-    /// Some live and are not known to be its own.
+    /// Some live and are not known to be its own, or have ended and are another command's.
     others: bool,
 }
 
@@ -242,16 +242,16 @@ impl Sweep<'_> {
         let mut own = Vec::new();
         let mut strangers = Vec::new();
         let before = run_count::now();
-        let (living, has_reaped) = reap_orphans();
-        scan.found |= has_reaped;
-        for orphan in living {
+        for (orphan, mark, is_reaped) in self.reap_orphans() {
             // Whatever its number means later, this is the process that is looked at.
-            let Some(stat) = proc::stat(orphan) else {
-                // Another thread has reaped it since, and it may have left one that was not listed yet.
-                scan.found = true;
+            let Some(stat) = proc::stat(orphan).filter(|_| !is_reaped) else {
+                // It was reaped here or by another thread, and may have left one that was not listed yet;
+                // but what another command's leaves is that command's.
+                let is_others = self.is_of_another(mark);
+                scan.others |= is_others;
+                scan.found |= !is_others;
                 continue;
             };
-            let mark = proc::mark(orphan);
             let is_known = self.is_known(&stat, mark);
             let environment = match is_known {
                 true => Vec::new(),
@@ -272,7 +272,7 @@ impl Sweep<'_> {
         if before == run_count::now() && before.running == expected {
             own.append(&mut strangers);
         }
-        scan.others = !strangers.is_empty();
+        scan.others |= !strangers.is_empty();
         if is_first && let [only] = own[..] {
             wait_for_end(only);
         }
@@ -280,6 +280,19 @@ impl Sweep<'_> {
         self.kill_all(all.flat_map(Process::tree).collect());
         scan.found |= self.kill_group() || !self.last.is_empty();
         scan
+    }
+
+    /// Reaps the orphans that have ended; the mark of each orphan, if there is a run to compare it with,
+    /// and whether it was reaped.
+    fn reap_orphans(&self) -> Vec<(Pid, Option<Mark>, bool)> {
+        let _turn = lock(&LIST);
+        let look = |orphan| {
+            // In this order: one that has ended has its mark until it is reaped.
+            let mark = self.run.and_then(|_| proc::mark(orphan));
+            let lives = matches!(waitpid(Some(orphan), WaitOptions::NOHANG), Ok(None));
+            (orphan, mark, !lives)
+        };
+        orphans().into_iter().map(look).collect()
     }
 
     /// Kills processes. All are looked at first, because the end of one may end others.
@@ -316,6 +329,12 @@ impl Sweep<'_> {
         };
         let has_mark = self.run.is_some_and(|run| mark == Some(run.mark));
         has_mark || self.leader.is_some_and(is_in_session)
+    }
+
+    /// Whether a mark is that of another run of this process.
+    fn is_of_another(&self, mark: Option<Mark>) -> bool {
+        let both = self.run.zip(mark);
+        both.is_some_and(|(run, mark)| mark != run.mark && mark.is_of(ClientIdentity::own()))
     }
 
     fn is_named(&self, environment: &[u8]) -> bool {
@@ -385,17 +404,6 @@ fn wait_for_end(process: Process) {
     if let Some(process) = process.open() {
         proc::is_readable_within(&process, GRACE);
     }
-}
-
-/// Reaps the orphans that have ended; those that live, and whether some were reaped.
-fn reap_orphans() -> (Vec<Pid>, bool) {
-    let _turn = lock(&LIST);
-    let all = orphans();
-    let living = |orphan: &Pid| matches!(waitpid(Some(*orphan), WaitOptions::NOHANG), Ok(None));
-    let count = all.len();
-    let living: Vec<Pid> = all.into_iter().filter(living).collect();
-    let has_reaped = living.len() < count;
-    (living, has_reaped)
 }
 
 /// The children of our first thread, without those of our own session, and those of a session

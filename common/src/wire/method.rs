@@ -68,6 +68,7 @@ impl ClientMethod {
         name.parse().ok()
     }
 }
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -21,9 +21,9 @@ const TOKEN_BYTES: usize = 16;
 
 /// The place of one member.
 pub(crate) struct Hold {
-    /// Lines of its client that were looked at, and of which the client knows: the low bits, as are
-    /// enough to see a change.
+    /// Lines of its client that were looked at.
     received: AtomicU64,
+    /// As many of them as the client knows of: the low bits are enough to see a change.
     said: AtomicU32,
     /// The lines that its client had acknowledged at the last check, and since when: again the low
     /// bits.
@@ -64,8 +64,8 @@ pub(crate) enum Stage {
 /// A place that a session is about to have; dropping it lets others claim it.
 pub(crate) struct Claim<'a>(&'a Hold);
 
-/// The low bits of a count of lines, or of a time in milliseconds: enough to tell it from others that
-/// are less than seven weeks away.
+/// The low bits of a count of lines, or of a time in milliseconds. They tell it from others that are less
+/// than seven weeks away, and which of two times is the later one if those are not half as far apart.
 fn low(number: u64) -> u32 {
     number as u32
 }
@@ -154,11 +154,17 @@ impl Hold {
     pub(crate) fn silence(&self, acknowledged: u32, owes_any: bool, now: u64) -> u64 {
         let before = self.acknowledged.swap(acknowledged, Ordering::Relaxed);
         if before != acknowledged || !owes_any {
-            self.acknowledged_at.store(low(now), Ordering::Relaxed);
+            self.end_silence(now);
         }
-        // Of two threads that look at the clock, one may be behind.
+        // Of two threads that look at the clock, one may be behind. They look with each heartbeat, of a
+        // day at the most, so that not weeks have passed.
         let passed = low(now).wrapping_sub(self.acknowledged_at.load(Ordering::Relaxed)) as i32;
         u64::try_from(passed).unwrap_or(0)
+    }
+
+    /// Its client has come back: it was not silent while it was away.
+    pub(crate) fn end_silence(&self, now: u64) {
+        self.acknowledged_at.store(low(now), Ordering::Relaxed);
     }
 
     /// Something arrived over the connection whose answer carried the token: it is the only one
@@ -335,9 +341,47 @@ impl Hold {
 #[cfg(all(test, not(shuttle)))]
 mod tests {
     use super::*;
+    use crate::testing;
 
     #[test]
     fn a_place_is_small() {
         assert!(size_of::<Hold>() <= 88, "{}", size_of::<Hold>());
+    }
+
+    #[test]
+    fn a_client_is_silent_from_when_it_is_back_on_at_any_time() {
+        const WRAPS: u64 = 1 << 32;
+        for start in [1, WRAPS / 2 - 70_000, WRAPS - 70_000, 3 * WRAPS - 1] {
+            let connection = &testing::member(1, "test", 0).connection;
+            connection.set_hold(Box::new(Hold::new(TokenHash::of("token"), start)));
+            let hold = connection.hold().expect("it has one");
+            assert_eq!(hold.silence(0, true, start + 5000), 5000);
+            assert!(hold.leave(start + 6000, start + 90_000));
+            connection.come_back(start + 80_000);
+            assert_eq!(hold.silence(0, true, start + 80_001), 1);
+            assert_eq!(hold.silence(0, true, start + 150_000), 70_000);
+            assert_eq!(hold.silence(0, true, start + 149_999), 69_999);
+            assert_eq!(hold.silence(1, true, start + 160_000), 0);
+            assert_eq!(
+                hold.silence(1, true, start + 159_999),
+                0,
+                "a clock that is behind"
+            );
+        }
+    }
+
+    #[test]
+    fn a_place_is_over_at_its_own_time_alone() {
+        const DAY: u64 = 86_400_000;
+        for start in [1, (1 << 32) - DAY / 2, 1 << 40] {
+            let hold = Hold::new(TokenHash::of("token"), start);
+            assert!(hold.leave(start, start + DAY));
+            for at in [start, start + DAY - 1, start + DAY + 1, start + 2 * DAY] {
+                assert!(!hold.is_due(at) && !hold.expire(at, None), "{at}");
+            }
+            assert!(!hold.expire(start + DAY, Some(start + 2 * DAY)), "put off");
+            assert!(!hold.expire(start + DAY, None));
+            assert!(hold.is_due(start + 2 * DAY) && hold.expire(start + 2 * DAY, None));
+        }
     }
 }

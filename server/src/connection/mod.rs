@@ -167,6 +167,9 @@ impl Connection {
     /// Its client has come back.
     pub(crate) fn come_back(&self, now: u64) {
         self.hear(now);
+        if let Some(hold) = self.hold() {
+            hold.end_silence(now);
+        }
         self.line_since.store(0, Ordering::Relaxed);
         self.line_bytes.store(0, Ordering::Relaxed);
         *lock(&self.why) = None;

@@ -1,8 +1,9 @@
 //! What a member asks for, and what it tells by notifications, as a sender or as an executor. The
 //! answers of an executor are in `results`.
 
+use super::lines::already_open;
 use super::page::{fit, fit_beside};
-use super::{Flow, Session, already_open};
+use super::{Flow, Session};
 use crate::authority::bearer::Bearer;
 use crate::dispatch::{dispatcher, find, input, preview};
 use crate::member::Member;

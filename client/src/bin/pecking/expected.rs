@@ -1,7 +1,6 @@
-//! The machines that ought to be here: the names in a file of the user. A selector such as `below` finds
-//! the clients that are here, so nothing else tells that one is not.
-//!
-//! The server knows nothing of them: an operator expects machines, whichever server they come to.
+//! The machines that ought to be here: the names in a file of the user or, without one, those that the
+//! server was told. A selector such as `below` finds the clients that are here, so nothing else tells
+//! that one is not.
 
 use crate::exit_code::ExitCode;
 use crate::failure::Failure;
@@ -9,9 +8,9 @@ use crate::output::node_set::{A_FEW_LINES, fold};
 use crate::output::report::{Report, Sink};
 use crate::output::screen::Screen;
 use crate::own_files;
-use client::Status;
+use client::{Client, RequestError, Status};
 use common::expected::Expected;
-use common::terminal::escape::path_line;
+use common::terminal::escape::{one_line, path_line};
 use common::wire::selector::{Selector, Subject};
 use std::collections::BTreeSet;
 use std::io;
@@ -19,26 +18,34 @@ use std::io;
 /// The name of the file in the user's folder for settings.
 const FILE: &str = "expected.toml";
 
-/// The machines that the user expects; none without a file.
-pub(crate) fn load() -> Result<Option<Expected>, String> {
+/// The machines of the user's own file; none without one.
+pub(crate) fn own() -> Result<Option<Expected>, String> {
     let path = own_files::path(FILE);
     path.map_or(Ok(None), |path| own_files::read_by(&path, Expected::parse))
 }
 
-/// The same for a command that needs them.
-pub(crate) fn needed() -> Result<Expected, Failure> {
-    let expected = load().map_err(Failure::Usage)?;
-    expected.ok_or_else(|| {
-        Failure::Usage(match own_files::path(FILE) {
-            Some(path) => format!(
-                "no machines are expected: {} is not there; write names = [\"web[01-20]\"] into it",
-                path_line(&path)
-            ),
-            None => {
-                "no machines are expected: neither XDG_CONFIG_HOME nor HOME names a folder".into()
-            }
-        })
-    })
+/// The machines that the server was told, as far as the user's role covers them.
+pub(crate) fn of_server(client: &Client) -> Result<Option<Expected>, RequestError> {
+    let names = client.expected()?;
+    Ok(names.map(|names| names.into_iter().map(|name| name.to_string()).collect()))
+}
+
+/// Neither the user nor the server expects any.
+pub(crate) fn none() -> Failure {
+    let own = match own_files::path(FILE) {
+        Some(path) => format!(
+            "{} is not there; write names = [\"web[01-20]\"] into it",
+            path_line(&path)
+        ),
+        None => "neither XDG_CONFIG_HOME nor HOME names a folder".into(),
+    };
+    Failure::Usage(format!(
+        "no machines are expected: the server was started without --expected, and {own}"
+    ))
+}
+
+fn names_one(to: &str) -> bool {
+    matches!(Selector::parse(to), Ok(Selector::Single(_)))
 }
 
 /// Those that a selector would find if they were here, and whose absence no outcome tells.
@@ -74,9 +81,15 @@ pub(crate) struct Unreached {
 impl Unreached {
     /// Those that this selector should reach. A file that makes no sense is no reason not to run
     /// a command, but is told.
-    pub(crate) fn of(to: Option<&str>) -> Unreached {
-        let expected = load().unwrap_or_else(|why| {
-            log::warn!("the expected machines are not known: {why}");
+    pub(crate) fn of(client: &Client, to: Option<&str>) -> Unreached {
+        let expected = match own() {
+            // One that names a client finds no others.
+            Ok(None) if to.is_some_and(names_one) => Ok(None),
+            Ok(None) => of_server(client).map_err(|error| error.to_string()),
+            own => own,
+        };
+        let expected = expected.unwrap_or_else(|why| {
+            log::warn!("the expected machines are not known: {}", one_line(&why));
             None
         });
         let silent = silent(&expected.unwrap_or_default(), to);

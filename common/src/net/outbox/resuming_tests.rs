@@ -4,6 +4,7 @@ use super::tests::{pair, streams};
 use super::*;
 use proptest::prelude::*;
 use std::io::{ErrorKind, Read};
+use std::time::Instant;
 
 fn ack(received: u64) -> Vec<u8> {
     format!("ack {received}\n").into_bytes()

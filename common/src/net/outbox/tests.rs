@@ -1,5 +1,6 @@
 //! The outbox in front of sockets.
 
+use super::kept::Kept;
 use super::pace::Pace;
 use super::*;
 use crate::memory::{Charge, Memory};

@@ -2,6 +2,8 @@
 //! below the sender executes if the sender's role covers it, a client above it is never sent a
 //! command.
 
+mod no_target;
+
 use crate::dispatch::command::{Absent, Missed, Target};
 use crate::dispatch::scope::Scope;
 use crate::member::Member;
@@ -10,6 +12,7 @@ use common::sys::sync::{self, Arc};
 use common::wire::Status;
 use common::wire::message::{Code, RpcError};
 use common::wire::selector::{List, Selector, Single, Subject};
+use no_target::{no_target, none_below, none_found};
 
 /// The clients that a command is for.
 pub(crate) struct Selection {
@@ -43,9 +46,6 @@ pub(crate) enum Found {
         absent: Vec<Absent>,
     },
 }
-
-/// How many are named in a message that says why no client can execute.
-const NAMED: usize = 3;
 
 /// Finds the targets of a sender's command, of those that its scope covers.
 ///
@@ -435,66 +435,6 @@ fn rank_of(view: &View<'_>, member: &Member) -> Result<u32, RpcError> {
 /// answers nothing.
 pub(crate) fn gone() -> RpcError {
     RpcError::new(Code::Internal, "you are not ranked any more")
-}
-
-fn no_target(message: impl Into<String>) -> RpcError {
-    RpcError::new(Code::NoTarget, message)
-}
-
-/// No client below the sender executes: there is none, or none has slots.
-#[inline(never)]
-fn none_below(below: &[Place], first_rank: u32) -> RpcError {
-    if below.is_empty() {
-        return no_target("you rank lowest: no client is below you to execute it");
-    }
-    let places = below.iter().zip(first_rank..);
-    no_target(format!(
-        "no client below you executes: {}",
-        do_not(
-            places.map(|(place, rank)| (&*place.member, rank)),
-            below.len()
-        )
-    ))
-}
-
-/// A selector of kind many found only clients that never execute, or none.
-#[inline(never)]
-fn none_found(passed_over: &[Target]) -> RpcError {
-    if passed_over.is_empty() {
-        return no_target("the selector finds no client here, or none but you");
-    }
-    let targets = passed_over.iter();
-    no_target(format!(
-        "the selector finds no client that executes: {}",
-        do_not(targets.map(|t| (&*t.member, t.rank)), passed_over.len())
-    ))
-}
-
-/// `a (rank 1), b (rank 2) and 7 more have no slots`, or `are away`.
-fn do_not<'a>(members: impl Iterator<Item = (&'a Member, u32)>, count: usize) -> String {
-    let mut named = Vec::new();
-    let (mut without_slots, mut away) = (false, false);
-    for (member, rank) in members {
-        match member.slots {
-            0 => without_slots = true,
-            _ => away = true,
-        }
-        if named.len() < NAMED {
-            named.push(format!("{member} (rank {rank})"));
-        }
-    }
-    let why = match (without_slots, away, count) {
-        (true, true, _) => "have no slots or are away",
-        (_, true, 1) => "is away",
-        (_, true, _) => "are away",
-        (_, _, 1) => "has no slots",
-        _ => "have no slots",
-    };
-    let more = match count.saturating_sub(NAMED) {
-        0 => String::new(),
-        more => format!(" and {more} more"),
-    };
-    format!("{}{more} {why}", named.join(", "))
 }
 
 #[cfg(test)]

@@ -71,6 +71,12 @@ impl Fleet {
         }
     }
 
+    /// These machines are expected from now on.
+    pub(crate) fn expect(&mut self, expected: Option<Expected>) {
+        self.expected = expected;
+        self.find_missing();
+    }
+
     /// Takes the first state, or what has changed.
     pub(crate) fn take(&mut self, told: Watched<'static>) {
         self.clocks = Some((told.now, told.now_ms, Instant::now()));
