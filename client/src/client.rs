@@ -17,6 +17,7 @@ use common::limits::{ANSWER_GRACE, LINGER, MAX_MEMBERS_PAGE};
 use common::sys::sync::Arc;
 use common::sys::thread;
 use common::wire::message;
+use common::wire::name::Name;
 use common::wire::{Empty, Joined, Members, MembersQuery, Selected, method};
 use crossbeam_channel::RecvTimeoutError::Disconnected;
 use crossbeam_channel::{Receiver, Sender, bounded, unbounded};
@@ -178,8 +179,24 @@ impl Client {
         let query = MembersQuery {
             from: Some(from.into()),
             limit: Some(limit as u64),
+            expected: None,
         };
         self.call(method::MEMBERS, query)
+    }
+
+    /// The names of the machines that the server expects (its option `--expected`), in order, as far as
+    /// this client may see them; `None` if it was not told of any.
+    ///
+    /// # Errors
+    /// The server did not answer, or not with that.
+    pub fn expected(&self) -> Result<Option<Vec<Name<'static>>>, RequestError> {
+        let query = MembersQuery {
+            from: None,
+            limit: Some(0),
+            expected: Some(true),
+        };
+        let members: Members = self.call(method::MEMBERS, query)?;
+        Ok(members.expected)
     }
 
     /// What a command would reach now, and what would become of it there: all of its targets, page

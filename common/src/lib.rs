@@ -7,6 +7,7 @@
 #![forbid(unsafe_code)]
 
 pub mod audit;
+pub mod expected;
 pub mod limits;
 pub mod logging;
 pub mod memory;

@@ -1,6 +1,7 @@
 //! The settings of a server.
 
 use crate::authority::Authority;
+use crate::expected::ExpectedMachines;
 use crate::join::token::Token;
 use crate::transcript::Transcript;
 use common::audit::Audit;
@@ -75,6 +76,9 @@ pub struct Config {
     pub tls: Option<ServerTls>,
     /// Which identities may join, and what they may do; with this, `token` counts for nothing.
     pub authority: Option<Authority>,
+    /// The machines that ought to be here, for those that look which are missing; without it the server
+    /// expects none.
+    pub expected: Option<ExpectedMachines>,
     /// Where what clients do is put on record; without it nothing is.
     pub audit: Option<Audit>,
     /// Where it shows itself to browsers and monitoring; without it, it does not.
@@ -102,6 +106,7 @@ impl Default for Config {
             token: None,
             tls: None,
             authority: None,
+            expected: None,
             audit: None,
             http: None,
             transcript: Transcript::default(),

@@ -1,5 +1,5 @@
-//! The thread that looks at files while the server runs: at the auth file and at the certificates. It
-//! reads again what has changed.
+//! The thread that looks at files while the server runs: at the auth file, at the certificates and at the
+//! file of expected machines. It reads again what has changed.
 //!
 //! A folder on a network may keep it waiting for ever. So nothing waits for it: no timer, no client,
 //! and the server's end for a moment only.
@@ -27,8 +27,8 @@ const EVERY: Duration = Duration::from_secs(2);
 /// moment until a file stays as it is.
 pub const KNOWN_WITHIN: Duration = Duration::from_secs(3);
 
-/// How long the auth file has to stay as it is before it is read: some editors write a file in place, in
-/// pieces, and one that lacks the credentials at its end may look right.
+/// How long a file of rules or names has to stay as it is before it is read: some editors write a file in place, in
+/// pieces, and one that lacks what stands at its end may look right.
 const STILL: Duration = Duration::from_millis(250);
 
 /// How often that is waited for, so that a file that changes all the time is read in the end, and
@@ -52,13 +52,17 @@ pub(crate) struct Files {
 /// # Errors
 /// The system has no thread left.
 pub(crate) fn start(hub: &Arc<Hub>) -> io::Result<Option<Files>> {
-    if hub.config.authority.is_none() && hub.tls.is_none() {
+    let config = &hub.config;
+    if config.authority.is_none() && config.expected.is_none() && hub.tls.is_none() {
         return Ok(None);
     }
     let (hub, asked) = (Arc::clone(hub), hub.files_asked.1.clone());
-    let mut unread = Unread::default();
+    let (mut unread, mut unread_expected) = (Unread::default(), Unread::default());
     let look = move || {
         guarded("the auth file", || look_at_auth_file(&hub, &mut unread));
+        guarded("the file of expected machines", || {
+            look_at_expected(&hub, &mut unread_expected);
+        });
         guarded("the certificates", || {
             if let Some(tls) = &hub.tls {
                 tls.certificates.look();
@@ -109,6 +113,26 @@ fn look_at_auth_file(hub: &Hub, unread: &mut Unread) {
             Some(error) => log::error!("the auth file stays as it was: {error}"),
         }
     });
+}
+
+/// Goes by the file of expected machines, if it has changed and is right.
+fn look_at_expected(hub: &Hub, unread: &mut Unread) {
+    let expected = hub.config.expected.as_ref();
+    let Some(expected) = expected.filter(|expected| expected.has_changed()) else {
+        return;
+    };
+    wait_until_still(Some(expected.file()));
+    let wrong = expected.reload().err();
+    if !unread.is_news(wrong.as_ref().filter(|wrong| wrong.is_unread())) {
+        return;
+    }
+    match wrong {
+        None => log::info!(
+            "{} machines are expected from now on",
+            expected.known().machines.len()
+        ),
+        Some(error) => log::error!("the expected machines stay as they were: {error}"),
+    }
 }
 
 fn wait_until_still(file: Option<&Path>) {

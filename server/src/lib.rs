@@ -34,6 +34,7 @@ mod connection;
 mod dispatch;
 mod drain;
 mod eviction;
+mod expected;
 #[cfg(not(shuttle))]
 mod files;
 mod holds;
@@ -72,6 +73,7 @@ pub use config::{
     ClientCertificates, Config, HEARTBEAT_RANGE, HttpConfig, MAX_LINE_RANGE, MAX_MEMORY_RANGE,
     MOST_CLIENTS, ServerTls,
 };
+pub use expected::{ExpectedError, ExpectedMachines};
 #[cfg(not(shuttle))]
 pub use files::KNOWN_WITHIN;
 pub use join::token::Token;

@@ -245,8 +245,8 @@ impl Handle {
         self.stop();
     }
 
-    /// Has the server read the auth file and the certificates again if they have changed, at once and
-    /// not when it looks the next time.
+    /// Has the server read the auth file, the file of expected machines and the certificates again if
+    /// they have changed, at once and not when it looks the next time.
     pub fn reload(&self) {
         // A full channel: it is going to look in any case.
         #[cfg(not(shuttle))]

@@ -78,6 +78,14 @@ ten => 'ten' | from 1 to 1000000
 --token-file fifo => token from fifo | no regular file
 --token-file notes => every user can read it | chmod o-r
 --auth notes => notes:1: | expected
+--expected none => error: none: | No such file
+--expected dir => error: dir: | is no regular file
+--expected fifo => is no regular file
+--expected notes => error: notes:1:
+--expected names.toml => error: names.toml:2:1: "web*" is neither a name (web1) nor a node set (web[01-20])
+--expected auth.toml => error: auth.toml: | unknown field | expected `names`
+--expected no.toml --check-config => error: no.toml: | No such file
+--expected names.toml --check-config => names.toml:2:1: "web*"
 --dir none => none | No such file
 --cert notes --key notes => notes | no CERTIFICATE in PEM form
 --open --auth auth.toml => '--open' | '--auth <FILE>'
@@ -276,6 +284,7 @@ impl Place {
         let place = Place(tempfile::tempdir().expect("a folder"));
         fs::create_dir(place.path("dir")).expect("a folder");
         fs::write(place.path("notes"), "buy milk\n").expect("a file");
+        fs::write(place.path("names.toml"), "names = [\"db1\",\n\"web*\"]\n").expect("a file");
         write_secret(place.path("secret"), "\n");
         mknodat(CWD, place.path("fifo"), FileType::Fifo, 0o600.into(), 0).expect("a FIFO");
         let auth = "version = 1\n[roles.agent]\nmay = [\"execute\"]\n[[credentials]]\n\

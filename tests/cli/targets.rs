@@ -149,6 +149,31 @@ fn expected_machines_that_are_not_here_are_listed_and_said() {
 }
 
 #[test]
+fn machines_that_the_server_expects_count_for_operators_without_a_file_of_their_own() {
+    let folder = settings("expected.toml", "names = [\"web[1-3]\", \"db1\"]\n");
+    let file = folder.path().join("pecking/expected.toml");
+    let server = Server::start(&["--expected", file.to_str().expect("UTF-8")]);
+    let _workers = ["web1", "db1"].map(|name| server.worker(name));
+    let ended = |words: &[&str]| Ended::of(&mut server.client(words));
+    let missing = ended(&["members", "--missing"]);
+    missing.expect_code(4).expect_stdout("web2\nweb3\n");
+    missing.expect_one_line(&["2 of 4 expected machines are missing"]);
+    let note = "2 of 4 expected machines were not reached: web[2-3]";
+    for words in [&["--", "print"][..], &["--dry-run", "--", "print"]] {
+        let run = ended(&[&["run", "--to", "below"], words].concat());
+        run.expect_code(0);
+        assert!(run.stderr.contains(note), "{}", run.stderr);
+    }
+    let user = settings("expected.toml", "names = [\"db[1-2]\"]\n");
+    Ended::of(of_user(
+        &mut server.client(&["members", "--missing"]),
+        &user,
+    ))
+    .expect_code(4)
+    .expect_stdout("db2\n");
+}
+
+#[test]
 fn a_file_of_expected_machines_that_makes_no_sense_is_named() {
     let server = Server::start(&[]);
     let _worker = server.worker("web1");
@@ -157,7 +182,7 @@ fn a_file_of_expected_machines_that_makes_no_sense_is_named() {
     let missing = ended(&["members", "--missing"]);
     missing
         .expect_code(2)
-        .expect_one_line(&["expected.toml: \"web*\" is neither"]);
+        .expect_one_line(&["expected.toml, line 1: \"web*\" is neither"]);
     // It stops no command.
     let run = ended(&["run", "--to", "below", "--", "print"]);
     run.expect_code(0)
@@ -166,5 +191,5 @@ fn a_file_of_expected_machines_that_makes_no_sense_is_named() {
     let without = Ended::of(&mut server.client(&["members", "--missing"]));
     without
         .expect_code(2)
-        .expect_one_line(&["no machines are expected", "names = "]);
+        .expect_one_line(&["no machines are expected", "--expected", "names = "]);
 }

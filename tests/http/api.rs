@@ -2,6 +2,7 @@
 
 use serde_json::{Value, json};
 
+use crate::support::auth::{Auth, ROLES, token};
 use crate::support::{Server, ranked};
 use crate::visitor::Shown;
 
@@ -79,6 +80,33 @@ fn members_and_commands_are_shown_as_they_are() {
         (&json!("web"), &json!(2))
     );
     assert_eq!(names(&shown.json("/api/v1/members")), ["boss", "db"]);
+}
+
+#[test]
+fn expected_machines_are_named_to_those_that_may_list() {
+    let auth = Auth::new(ROLES)
+        .with("alice", "operator", "")
+        .with("bob", "deployer", "");
+    let file = auth.path().with_file_name("expected.toml");
+    std::fs::write(&file, "names = [\"web[1-2]\", \"db\"]").expect("a file");
+    let [http, file] = [
+        &["--http", "127.0.0.1:0"][..],
+        &["--expected", file.to_str().expect("UTF-8")],
+    ];
+    let shown = Shown::of(auth.server(9, &[http, file].concat()));
+    let server = |id: &str| {
+        let token = format!("Authorization: Bearer {}", token(id));
+        let answer = shown.get_with("/api/v1/server", &[&token]);
+        serde_json::from_str::<Value>(&answer.body).expect("JSON")
+    };
+    let (alice, bob) = (server("alice"), server("bob"));
+    assert_eq!(alice["expected"], json!(["db", "web1", "web2"]));
+    assert!(alice["expected_ms"].is_u64(), "{alice}");
+    assert_eq!(bob["expected"], Value::Null);
+    let plain = Shown::start(9, &[]).json("/api/v1/server");
+    for name in ["expected", "expected_ms"] {
+        assert_eq!(plain.get(name), None, "{name}");
+    }
 }
 
 #[test]

@@ -87,7 +87,10 @@ fn examples_are_what_is_answered() {
 fn the_table_has_the_metrics_that_there_are() {
     let folder = tempfile::tempdir().expect("a folder");
     let log = folder.path().join("audit.log");
-    let shown = Shown::start(9, &["--audit", log.to_str().expect("UTF-8")]);
+    let names = folder.path().join("expected.toml");
+    std::fs::write(&names, "names = []").expect("a file");
+    let [log, names] = [&log, &names].map(|file| file.to_str().expect("UTF-8"));
+    let shown = Shown::start(9, &["--audit", log, "--expected", names]);
     let [mut boss, mut web] = ranked(&shown.server, [("boss", 0), ("web", 1)]);
     boss.error("send", &json!({"command": ["x"], "to": "missing"}));
     let id = boss.command("web", &["x"]);

@@ -43,6 +43,23 @@ fn value(scrape: &Scrape, name: &str, labels: &[(&str, &str)]) -> f64 {
 }
 
 #[test]
+fn expected_machines_that_are_not_here_are_counted() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = folder.path().join("expected.toml");
+    std::fs::write(&file, "names = [\"web[1-3]\", \"db\"]").expect("a file");
+    let shown = Shown::start(9, &["--expected", file.to_str().expect("UTF-8")]);
+    let missing = || value(&scrape(&shown).0, "pecking_expected_missing", &[]);
+    assert_eq!(missing(), 4.0);
+    let _here = ranked(&shown.server, [("web2", 1), ("other", 1), ("db", 0)]);
+    assert_eq!(missing(), 2.0);
+    let plain = Shown::start(9, &[]);
+    assert!(
+        !scrape(&plain).1.contains("expected"),
+        "only with the option"
+    );
+}
+
+#[test]
 fn metrics_are_what_happened() {
     let shown = Shown::start(9, &[]);
     let [mut boss, mut web, mut db] = ranked(&shown.server, [("boss", 0), ("web", 1), ("db", 2)]);

@@ -13,7 +13,7 @@ use common::limits;
 use common::wire::message::{Code, Message};
 use common::wire::{ByeReason, Status};
 use serde_json::{Value, json};
-use server::{Config, Running, Server};
+use server::{Config, ExpectedMachines, Running, Server};
 
 const DOCUMENT: &str = include_str!("../../common/PROTOCOL.md");
 
@@ -88,8 +88,12 @@ fn the_executor_of_the_document_answers_pings_and_ignores_what_it_does_not_know(
 /// Says every line of the exchange to a server and hears every answer in it.
 #[test]
 fn the_exchange_of_the_document_takes_place() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = folder.path().join("expected.toml");
+    std::fs::write(&file, "names = [\"web[1-2]\"]").expect("a file");
     let config = Config {
         max_clients: 10,
+        expected: Some(ExpectedMachines::load(&file).expect("names")),
         ..Config::default()
     };
     let running = start(config);

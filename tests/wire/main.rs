@@ -16,6 +16,7 @@ mod carrier;
 mod document;
 mod drain;
 mod exodus;
+mod expected;
 mod forged;
 mod hostile;
 mod ids;

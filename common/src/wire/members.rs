@@ -13,6 +13,8 @@ use serde_with_macros::skip_serializing_none;
 pub struct MembersQuery {
     pub from: Option<u64>,
     pub limit: Option<u64>,
+    /// Whether to tell which machines are expected, with the first part of the list.
+    pub expected: Option<bool>,
 }
 
 /// One line of the ranking.
@@ -52,6 +54,9 @@ pub struct Members {
     pub total: u32,
     /// How many the server accepts.
     pub max: u32,
+    /// The machines that ought to be here, in order, if that was asked and the server knows.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expected: Option<Vec<Name<'static>>>,
 }
 
 /// `rank`: this client's own rank changed.

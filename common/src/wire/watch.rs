@@ -51,6 +51,9 @@ pub struct ServerFacts {
     pub outcomes: BTreeMap<Cow<'static, str>, u64>,
     pub p50_ms: Option<f64>,
     pub p99_ms: Option<f64>,
+    /// When it read which machines it expects; left out if it was told of none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expected_ms: Option<u64>,
 }
 
 /// What has changed of the members.

@@ -21,11 +21,20 @@ pub(super) struct ServerAnswer {
     /// For those that may list, as members are.
     #[serde(skip_serializing_if = "Option::is_none")]
     departed: Option<Vec<Departed>>,
+    /// The machines that ought to be here, for the same, if the server was told.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    expected: Option<Vec<String>>,
     history: Vec<Sample>,
 }
 
 pub(super) fn server(shared: &Shared, viewer: Viewer) -> ServerAnswer {
+    let expected = shared.hub.config.expected.as_ref();
+    let expected = expected.filter(|_| viewer.lists).map(|expected| {
+        let known = expected.known();
+        known.machines.names().map(ToOwned::to_owned).collect()
+    });
     ServerAnswer {
+        expected,
         facts: facts(&shared.hub),
         departed: viewer.lists.then(|| shared.telemetry.departed.after(0).1),
         history: shared.telemetry.history.samples.after(0).1,

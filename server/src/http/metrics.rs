@@ -2,8 +2,10 @@
 //! are this server's own numbers, so it is made here; what reads it in the tests is not.
 
 use super::running::Shared;
+use crate::hub::Hub;
 use crate::telemetry::counters::{BOUNDS_MS, Totals};
 use crate::version;
+use common::expected::Expected;
 use common::sys::resources::{
     descriptor_count, descriptor_limit, open_descriptors, processor_time, resident_memory, threads,
 };
@@ -31,6 +33,7 @@ pecking_slots gauge Slots of the members, by tier.
 pecking_running gauge Commands that members execute, by their tier.
 pecking_queued gauge Commands that wait for members, by their tier.
 pecking_members_max gauge The most members that are taken.
+pecking_expected_missing gauge Expected machines that are not here.
 pecking_draining gauge Whether the server is about to stop.
 pecking_outbox_waiting_bytes gauge Bytes that wait to be sent to members.
 pecking_memory_kept_bytes gauge Bytes that are kept for all clients.
@@ -134,6 +137,10 @@ fn members(text: &mut Text, shared: &Shared, totals: &Totals) {
         }
     }
     text.one("pecking_members_max", hub.config.max_clients);
+    if let Some(expected) = &hub.config.expected {
+        let missing = missing(hub, &expected.known().machines);
+        text.one("pecking_expected_missing", missing);
+    }
     text.one("pecking_draining", u8::from(hub.is_draining()));
     text.one("pecking_outbox_waiting_bytes", waiting);
     text.one("pecking_memory_kept_bytes", hub.budget.all.kept());
@@ -142,6 +149,13 @@ fn members(text: &mut Text, shared: &Shared, totals: &Totals) {
     text.one("pecking_leaves_total", totals.left);
     text.one("pecking_slow_consumers_total", totals.slow);
     refusals(text, shared);
+}
+
+/// How many of these machines are not here.
+fn missing(hub: &Hub, expected: &Expected) -> usize {
+    let places = hub.roster.look(|view| view.ranked().to_vec());
+    let here = places.iter().map(|place| &*place.member.name).collect();
+    expected.missing(&here).len()
 }
 
 /// Those that there were: a metric without a value says nothing.

@@ -20,6 +20,7 @@ impl Roster {
             members,
             total,
             max,
+            expected: None,
         }
     }
 
@@ -44,6 +45,7 @@ impl Roster {
             members: lines.collect(),
             total: shown.len() as u32,
             max,
+            expected: None,
         }
     }
 }

@@ -1,13 +1,23 @@
 //! The bound on an answer that is a page of a list.
 
-use common::limits::{LINE_HEADROOM, MAX_PAGE};
+use common::limits::{LINE_HEADROOM, MAX_LINE, MAX_PAGE};
 use serde::Serialize;
 
 /// Leaves out the entries behind those that fit into one answer; the first one always stays.
 #[inline(never)]
 pub(crate) fn fit<T: Serialize>(entries: &mut Vec<T>) {
     // What stands around the entries has room in what is left out of this.
-    let mut room = MAX_PAGE - LINE_HEADROOM;
+    fit_into(MAX_PAGE - LINE_HEADROOM, entries);
+}
+
+/// The same beside something else, with which the answer may be as long as a line.
+#[inline(never)]
+pub(crate) fn fit_beside<T: Serialize>(beside: &impl Serialize, entries: &mut Vec<T>) {
+    let room = (MAX_LINE - LINE_HEADROOM).saturating_sub(len(beside));
+    fit_into(room.min(MAX_PAGE - LINE_HEADROOM), entries);
+}
+
+fn fit_into<T: Serialize>(mut room: usize, entries: &mut Vec<T>) {
     let fits = entries.iter().take_while(|entry| {
         let left = room.checked_sub(len(entry) + ",".len());
         room = left.unwrap_or_default();

@@ -2,7 +2,7 @@
 //! answers of an executor are in `results`.
 
 use super::lines::already_open;
-use super::page::fit;
+use super::page::{fit, fit_beside};
 use super::{Flow, Session};
 use crate::authority::bearer::Bearer;
 use crate::dispatch::{dispatcher, find, input, preview};
@@ -12,9 +12,10 @@ use common::limits::MAX_MEMBERS_PAGE;
 use common::sys::sync::Arc;
 use common::wire::message::{Code, Id, RpcError, clip, error_line, params, result_line};
 use common::wire::method::{self, ClientMethod};
+use common::wire::name::Name;
 use common::wire::{
-    Ack, Cancel, Detach, Empty, ExecutionInputConsumed, ExecutionOutput, MembersQuery, Right,
-    SelectQuery, Send, SendConsumed, SendInput, Text, Words,
+    Ack, Cancel, Detach, Empty, ExecutionInputConsumed, ExecutionOutput, Members, MembersQuery,
+    Right, SelectQuery, Send, SendConsumed, SendInput, Text, Words,
 };
 use serde::Deserialize;
 use serde_json::value::RawValue;
@@ -232,8 +233,32 @@ impl Session<'_> {
                 }
             }
         };
-        fit(&mut page.members);
+        match query.expected {
+            Some(true) if from == 0 => self.add_expected(member, &mut page),
+            _ => fit(&mut page.members),
+        }
         result_line(id, page)
+    }
+
+    /// Adds the machines that are expected to a page: those that the client would be shown if they were
+    /// here.
+    #[inline(never)]
+    fn add_expected(&self, member: &Member, page: &mut Members) {
+        if let Some(expected) = &self.hub.config.expected {
+            let grant = member.bearer.as_ref().map(|bearer| bearer.grant());
+            let role = grant.as_ref().map(|grant| grant.role());
+            let is_shown = |name: &&str| {
+                role.is_none_or(|role| {
+                    role.may(Right::List).is_ok()
+                        || **name == *member.name
+                        || role.allows(name, None).is_some()
+                })
+            };
+            let known = expected.known();
+            let names = known.machines.names().filter(is_shown);
+            page.expected = Some(names.map(|name| Name::known(name.to_owned())).collect());
+        }
+        fit_beside(&page.expected, &mut page.members);
     }
 
     /// Says what a `send` would reach; its errors are those of `send`, in the same order.

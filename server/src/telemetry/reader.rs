@@ -143,5 +143,6 @@ pub(crate) fn facts(hub: &Hub) -> ServerFacts {
             .collect(),
         p50_ms: quantile(&totals.durations, 0.5),
         p99_ms: quantile(&totals.durations, 0.99),
+        expected_ms: hub.config.expected.as_ref().map(|it| it.known().read_ms),
     }
 }

@@ -28,7 +28,7 @@ pub(crate) fn run(
     as_json: bool,
     console: &Console,
 ) -> Result<ExitCode, Failure> {
-    let mut unreached = Unreached::of(command.selector());
+    let mut unreached = Unreached::of(client, command.selector());
     match client.select(command) {
         Ok(selected) => {
             let exit = show(&selected, as_json)?;

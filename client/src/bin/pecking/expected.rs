@@ -1,7 +1,6 @@
-//! The machines that ought to be here: the names in a file of the user. A selector such as `below` finds
-//! the clients that are here, so nothing else tells that one is not.
-//!
-//! The server knows nothing of them: an operator expects machines, whichever server they come to.
+//! The machines that ought to be here: the names in a file of the user or, without one, those that the
+//! server was told. A selector such as `below` finds the clients that are here, so nothing else tells
+//! that one is not.
 
 use crate::exit_code::ExitCode;
 use crate::failure::Failure;
@@ -9,111 +8,63 @@ use crate::output::node_set::{A_FEW_LINES, fold};
 use crate::output::report::{Report, Sink};
 use crate::output::screen::Screen;
 use crate::own_files;
-use client::Status;
-use common::limits::MAX_SELECTOR_NAMES;
-use common::terminal::escape::path_line;
-use common::wire::message::clip;
-use common::wire::selector::{Selector, Single, Subject, is_name};
-use serde::Deserialize;
+use client::{Client, RequestError, Status};
+use common::expected::Expected;
+use common::terminal::escape::{one_line, path_line};
+use common::wire::selector::{Selector, Subject};
 use std::collections::BTreeSet;
 use std::io;
 
 /// The name of the file in the user's folder for settings.
 const FILE: &str = "expected.toml";
 
-/// The file.
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Raw {
-    /// Names and node sets.
-    names: Vec<String>,
+/// The machines of the user's own file; none without one.
+pub(crate) fn own() -> Result<Option<Expected>, String> {
+    let path = own_files::path(FILE);
+    path.map_or(Ok(None), |path| own_files::read_by(&path, Expected::parse))
 }
 
-/// Names of machines.
-#[derive(Debug, Default, PartialEq, Eq)]
-pub(crate) struct Expected(BTreeSet<String>);
+/// The machines that the server was told, as far as the user's role covers them.
+pub(crate) fn of_server(client: &Client) -> Result<Option<Expected>, RequestError> {
+    let names = client.expected()?;
+    Ok(names.map(|names| names.into_iter().map(|name| name.to_string()).collect()))
+}
 
-impl Expected {
-    /// The machines that the user expects; none without a file.
-    pub(crate) fn load() -> Result<Option<Expected>, String> {
-        let Some(path) = own_files::path(FILE) else {
-            return Ok(None);
+/// Neither the user nor the server expects any.
+pub(crate) fn none() -> Failure {
+    let own = match own_files::path(FILE) {
+        Some(path) => format!(
+            "{} is not there; write names = [\"web[01-20]\"] into it",
+            path_line(&path)
+        ),
+        None => "neither XDG_CONFIG_HOME nor HOME names a folder".into(),
+    };
+    Failure::Usage(format!(
+        "no machines are expected: the server was started without --expected, and {own}"
+    ))
+}
+
+fn names_one(to: &str) -> bool {
+    matches!(Selector::parse(to), Ok(Selector::Single(_)))
+}
+
+/// Those that a selector would find if they were here, and whose absence no outcome tells.
+fn silent(expected: &Expected, to: Option<&str>) -> BTreeSet<String> {
+    let selector = to.map(Selector::parse);
+    let is_silent = |name: &&str| {
+        let client = Subject {
+            name: Some(name),
+            ..Subject::default()
         };
-        let raw: Option<Raw> = own_files::read(&path)?;
-        let names = raw.map(|raw| Expected::of(&raw.names)).transpose();
-        names.map_err(|why| format!("{}: {why}", path_line(&path)))
-    }
-
-    /// The same for a command that needs them.
-    pub(crate) fn needed() -> Result<Expected, Failure> {
-        let expected = Expected::load().map_err(Failure::Usage)?;
-        expected.ok_or_else(|| {
-            Failure::Usage(match own_files::path(FILE) {
-                Some(path) => format!(
-                    "no machines are expected: {} is not there; write names = [\"web[01-20]\"] into it",
-                    path_line(&path)
-                ),
-                None => "no machines are expected: neither XDG_CONFIG_HOME nor HOME names a folder"
-                    .into(),
-            })
-        })
-    }
-
-    fn of(texts: &[String]) -> Result<Expected, String> {
-        let mut names = BTreeSet::new();
-        for text in texts {
-            let wrong = || {
-                format!(
-                    "{:?} is neither a name (web1) nor a node set (web[01-20])",
-                    clip(text)
-                )
-            };
-            if !is_name(text) && (!text.contains('[') || text.contains(['&', '!', '='])) {
-                return Err(wrong());
-            }
-            match Selector::parse(text).map_err(|e| e.to_string())? {
-                Selector::Single(Single::Name(name)) => drop(names.insert(name.into_owned())),
-                Selector::List(list) => {
-                    names.extend(list.named().iter().map(ToString::to_string));
-                }
-                _ => return Err(wrong()),
-            }
-            if names.len() as u64 > MAX_SELECTOR_NAMES {
-                return Err(format!(
-                    "it expects more than {MAX_SELECTOR_NAMES} machines"
-                ));
-            }
+        match &selector {
+            // The server's default reaches one, or its own word for several.
+            None | Some(Ok(Selector::Below | Selector::All)) => true,
+            Some(Ok(Selector::List(list))) => list.finds(&client) && !list.names(&client),
+            _ => false,
         }
-        Ok(Expected(names))
-    }
-
-    pub(crate) fn len(&self) -> usize {
-        self.0.len()
-    }
-
-    /// Those that have none of these names, in order.
-    pub(crate) fn missing<'a>(&'a self, here: &BTreeSet<&str>) -> Vec<&'a str> {
-        let names = self.0.iter().map(String::as_str);
-        names.filter(|name| !here.contains(name)).collect()
-    }
-
-    /// Those that a selector would find if they were here, and whose absence no outcome tells.
-    fn silent(mut self, to: Option<&str>) -> Expected {
-        let selector = to.map(Selector::parse);
-        self.0.retain(|name| {
-            let client = Subject {
-                name: Some(name),
-                ..Subject::default()
-            };
-            match &selector {
-                // The server's default reaches one, or its own word for several.
-                None | Some(Ok(Selector::Below | Selector::All)) => true,
-                Some(Ok(Selector::List(list))) => list.finds(&client) && !list.names(&client),
-                _ => false,
-            }
-        });
-        self
-    }
+    };
+    let names = expected.names().filter(is_silent);
+    names.map(ToOwned::to_owned).collect()
 }
 
 /// The expected machines that a command has not reached so far.
@@ -130,15 +81,21 @@ pub(crate) struct Unreached {
 impl Unreached {
     /// Those that this selector should reach. A file that makes no sense is no reason not to run
     /// a command, but is told.
-    pub(crate) fn of(to: Option<&str>) -> Unreached {
-        let expected = Expected::load().unwrap_or_else(|why| {
-            log::warn!("the expected machines are not known: {why}");
+    pub(crate) fn of(client: &Client, to: Option<&str>) -> Unreached {
+        let expected = match own() {
+            // One that names a client finds no others.
+            Ok(None) if to.is_some_and(names_one) => Ok(None),
+            Ok(None) => of_server(client).map_err(|error| error.to_string()),
+            own => own,
+        };
+        let expected = expected.unwrap_or_else(|why| {
+            log::warn!("the expected machines are not known: {}", one_line(&why));
             None
         });
-        let silent = expected.unwrap_or_default().silent(to);
+        let silent = silent(&expected.unwrap_or_default(), to);
         Unreached {
             of: silent.len(),
-            names: silent.0,
+            names: silent,
             is_for_many: to.is_some(),
             is_told: true,
         }
@@ -189,33 +146,6 @@ impl Sink for Unreached {
 mod tests {
     use super::*;
 
-    fn expected(texts: &[&str]) -> Result<Expected, String> {
-        Expected::of(&texts.iter().map(ToString::to_string).collect::<Vec<_>>())
-    }
-
-    #[test]
-    fn names_and_node_sets_are_expected_and_nothing_else() {
-        let names = expected(&["web[01-02]", "db1", "web[02,3]"]).expect("names");
-        assert_eq!(
-            names.0.iter().collect::<Vec<_>>(),
-            ["db1", "web01", "web02", "web3"]
-        );
-        for (text, why) in [
-            ("web*", "\"web*\" is neither"),
-            ("role=web", "neither"),
-            ("web[1-2],!web1", "neither"),
-            ("3", "neither"),
-            ("below", "neither"),
-            ("web[1-20000]", "20000 names"),
-            ("web[1", "lacks its"),
-        ] {
-            let error = expected(&[text]).expect_err(text);
-            assert!(error.contains(why), "{text}: {error}");
-        }
-        let error = expected(&["a[1-9000]", "b[1-9000]"]).expect_err("too many");
-        assert!(error.contains("more than 10000"), "{error}");
-    }
-
     #[test]
     fn a_selector_that_finds_what_is_here_is_held_against_what_is_expected() {
         for (to, missing) in [
@@ -231,8 +161,9 @@ mod tests {
             (Some("web1"), ""),
             (Some("least-loaded:web*"), ""),
         ] {
-            let silent = expected(&["web[1-3]", "db1"]).expect("names").silent(to);
-            let names = fold(silent.0.iter().map(String::as_str), A_FEW_LINES);
+            let names = ["db1", "web1", "web2", "web3"].map(ToOwned::to_owned);
+            let silent = silent(&names.into_iter().collect(), to);
+            let names = fold(silent.iter().map(String::as_str), A_FEW_LINES);
             assert_eq!(names, missing, "{to:?}");
         }
     }

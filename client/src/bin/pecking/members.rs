@@ -4,7 +4,7 @@
 
 use crate::cli::Form;
 use crate::exit_code::ExitCode;
-use crate::expected::Expected;
+use crate::expected;
 use crate::failure::Failure;
 use crate::output::{print, table};
 use crate::settings::Settings;
@@ -48,8 +48,12 @@ pub(crate) fn missing(
     form: Form,
     console: &Console,
 ) -> Result<ExitCode, Failure> {
-    let expected = Expected::needed()?;
+    let own = expected::own().map_err(Failure::Usage)?;
     let (client, _signals) = settings.join(console)?;
+    let expected = match own {
+        Some(own) => own,
+        None => expected::of_server(&client)?.ok_or_else(expected::none)?,
+    };
     let members = client.all_members()?.members;
     if !sees_all(&client) {
         console.say("this client's role shows it some of the clients; others may be here as well");

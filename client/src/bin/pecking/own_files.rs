@@ -3,15 +3,16 @@
 //!
 //! A user without such a folder, or without the file, has none of them, which is no error here.
 
-use common::sys::position::Position;
+use common::expected::MAX_FILE;
+use common::sys::fault::Fault;
 use common::terminal::escape::path_line;
 use serde::de::DeserializeOwned;
 use std::fs::File;
 use std::io::{self, ErrorKind, Read};
 use std::path::{Path, PathBuf};
 
-/// Bytes of a file of names: 10,000 of the longest ones, with a line and a comment for each.
-pub(crate) const MOST_BYTES: u64 = 2 << 20;
+/// Bytes of a file of names.
+pub(crate) const MOST_BYTES: u64 = MAX_FILE as u64;
 
 /// Where a file of settings is, if the user has a folder for such.
 pub(crate) fn path(name: &str) -> Option<PathBuf> {
@@ -34,15 +35,23 @@ pub(crate) fn folder(variable: &str, in_home: &str) -> Option<PathBuf> {
 
 /// Reads a file of settings, if it is there. The error names the file, and the line if the text is wrong.
 pub(crate) fn read<T: DeserializeOwned>(path: &Path) -> Result<Option<T>, String> {
+    read_by(path, |text| {
+        toml::from_str(text).map_err(|error| Fault::of_toml(&error, &[]))
+    })
+}
+
+/// The same, with how its text is read.
+pub(crate) fn read_by<T>(
+    path: &Path,
+    parse: impl FnOnce(&str) -> Result<T, Fault>,
+) -> Result<Option<T>, String> {
     let text = match File::open(path) {
         Err(e) if e.kind() == ErrorKind::NotFound => return Ok(None),
         file => file.and_then(text),
     };
     let text = text.map_err(|e| format!("cannot read {}: {e}", path_line(path)))?;
-    match toml::from_str(&text) {
-        Ok(settings) => Ok(Some(settings)),
-        Err(e) => Err(format!("{}{}", place(path, &text, &e), e.message())),
-    }
+    let settings = parse(&text).map_err(|fault| told(path, &text, fault))?;
+    Ok(Some(settings))
 }
 
 /// The whole text of a file of names.
@@ -56,13 +65,10 @@ pub(crate) fn text(from: impl Read) -> io::Result<String> {
     String::from_utf8(bytes).map_err(|_| io::Error::new(ErrorKind::InvalidData, "it is not UTF-8"))
 }
 
-fn place(path: &Path, text: &str, error: &toml::de::Error) -> String {
+fn told(path: &Path, text: &str, fault: Fault) -> String {
     let path = path_line(path);
-    match error
-        .span()
-        .map(|span| Position::of(text.as_bytes(), span.start))
-    {
-        Some(Position { line, .. }) => format!("{path}, line {line}: "),
-        None => format!("{path}: "),
+    match fault.located(text.as_bytes()) {
+        (Some(position), why) => format!("{path}, line {}: {why}", position.line),
+        (None, why) => format!("{path}: {why}"),
     }
 }

@@ -147,6 +147,11 @@ pub(crate) struct Cli {
     #[arg(long, value_name = "FILE", conflicts_with = "token_file")]
     pub(crate) auth: Option<PathBuf>,
 
+    /// Machines that ought to be here, for `pecking members --missing`, `run`, `top` and the page: a file
+    /// such as names = ["web[01-20]", "db1"], which is read again when it changes
+    #[arg(long, value_name = "FILE")]
+    pub(crate) expected: Option<PathBuf>,
+
     /// Admit any client that can connect, also from other machines
     #[arg(long, conflicts_with_all = ["auth", "dir", "token_file"])]
     pub(crate) open: bool,
@@ -364,6 +369,7 @@ impl Cli {
             token: files.token,
             tls,
             authority: files.authority,
+            expected: files.expected,
             audit,
             http: files.http,
             transcript,

@@ -3,13 +3,14 @@
 use crate::cli::Cli;
 use common::token::{self, TokenError};
 use server::authority::Authority;
-use server::{HttpConfig, Token};
+use server::{ExpectedMachines, HttpConfig, Token};
 
 /// What is read of the files that the command line names.
 #[derive(Default)]
 pub(crate) struct Files {
     pub(crate) token: Option<Token>,
     pub(crate) authority: Option<Authority>,
+    pub(crate) expected: Option<ExpectedMachines>,
     pub(crate) http: Option<HttpConfig>,
 }
 
@@ -20,6 +21,11 @@ impl Cli {
         Ok(Files {
             token: self.token()?,
             authority: self.auth.as_deref().map(Authority::load).transpose()?,
+            expected: self
+                .expected
+                .as_deref()
+                .map(ExpectedMachines::load)
+                .transpose()?,
             http: self.http()?,
         })
     }

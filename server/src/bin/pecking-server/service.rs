@@ -116,7 +116,9 @@ impl Drop for Service {
 
 fn reload(Hangup(hangup): Hangup, handle: &Handle) {
     while hangup.wait().is_ok() {
-        log::info!("SIGHUP: what has changed of the auth file and the certificates is read again");
+        log::info!(
+            "SIGHUP: what has changed of the auth file, the expected machines and the certificates is read again"
+        );
         handle.reload();
     }
 }

@@ -13,8 +13,8 @@ pub(crate) struct Shown {
     #[arg(long, conflicts_with = "output")]
     json: bool,
 
-    /// Only the machines of ~/.config/pecking/expected.toml that are not here; exit code 4 if there
-    /// are any
+    /// Only the expected machines that are not here (of ~/.config/pecking/expected.toml or, without it,
+    /// of the server's --expected); exit code 4 if there are any
     #[arg(long)]
     pub(crate) missing: bool,
 }

@@ -1,7 +1,6 @@
 //! The options of `pecking run`, and the command that they make.
 
 use crate::cli::show::ShowOptions;
-use crate::expected::Unreached;
 use crate::failure::Failure;
 use crate::output::report::{Problem, Sink};
 use crate::output::save::SavedLines;
@@ -230,13 +229,12 @@ impl RunOptions {
     ///
     /// # Errors
     /// What the command line names for that cannot be used.
-    pub(crate) fn sinks(&self, to: Option<&str>) -> Result<Vec<Box<dyn Sink>>, Failure> {
+    pub(crate) fn sinks(&self) -> Result<Vec<Box<dyn Sink>>, Failure> {
         let mut sinks: Vec<Box<dyn Sink>> = Vec::new();
         if let Some(file) = &self.save {
             sinks.push(Box::new(SavedLines::create(file)?));
         }
         sinks.append(&mut self.show.sinks()?);
-        sinks.push(Box::new(Unreached::of(to)));
         Ok(sinks)
     }
 

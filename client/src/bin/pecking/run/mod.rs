@@ -17,6 +17,7 @@ use crate::cli::{RunOptions, Task};
 use crate::dial::Signals;
 use crate::dry_run;
 use crate::exit_code::ExitCode;
+use crate::expected::Unreached;
 use crate::failure::Failure;
 use crate::feed;
 use crate::output::progress::{Part, Progress, Shown};
@@ -48,10 +49,10 @@ pub(crate) fn run(
     console: &Console,
 ) -> Result<ExitCode, Failure> {
     // What is wrong on the command line is said before anything runs.
-    let sinks = match options.dry_run {
+    let mut sinks = match options.dry_run {
         true => Vec::new(),
         false if options.detach => Vec::new(),
-        false => options.sinks(task.command.selector())?,
+        false => options.sinks()?,
     };
     if let Some(note) = task.note.as_ref().filter(|_| !options.show.quiet) {
         progress.shown.hide();
@@ -81,6 +82,7 @@ pub(crate) fn run(
         };
         return detaching.run(client, &signals, options.show.json);
     }
+    sinks.push(Box::new(Unreached::of(&client, command.selector())));
     let shown = progress.shown.clone();
     let screen = Screen::own(&options.show, settings.raw, progress).map_err(Failure::Output)?;
     let is_noted = options.show.quiet || options.stdin || unread_input::note_unread(console);

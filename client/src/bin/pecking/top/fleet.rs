@@ -2,9 +2,9 @@
 //! escaped here, once, and nothing else of it gets to the screen.
 
 use super::command::Command;
-use crate::expected::Expected;
 use crate::output::render;
 use client::{Departed, MemberChanges, Sample, ServerFacts, Tier, Watched, WatchedMember};
+use common::expected::Expected;
 use common::terminal::escape::one_line;
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::time::{Duration, Instant};
@@ -69,6 +69,12 @@ impl Fleet {
             expected,
             ..Fleet::default()
         }
+    }
+
+    /// These machines are expected from now on.
+    pub(crate) fn expect(&mut self, expected: Option<Expected>) {
+        self.expected = expected;
+        self.find_missing();
     }
 
     /// Takes the first state, or what has changed.

@@ -2,9 +2,11 @@
 //! whose job, so they are asked for, and only while they are shown. A thread of its own asks, so that
 //! a server that is slow to answer does not hold up keys.
 
+use crate::expected;
 use crate::failure::Failure;
 use crate::output::render;
 use client::{Client, JobId, JobSummary, RequestError, Status, Tier};
+use common::expected::Expected;
 use common::sys::sync::{Arc, Weak};
 use common::sys::thread;
 use common::terminal::escape::one_line;
@@ -21,15 +23,17 @@ const MOST_QUESTIONS: usize = 8;
 enum Question {
     List,
     Cancel(JobId),
+    Expected,
 }
 
 /// What came of a question.
 pub(crate) enum Answer {
     Listed(Result<Vec<JobSummary>, RequestError>),
     Cancelled(JobId, Result<(), RequestError>),
+    Expected(Result<Option<Expected>, RequestError>),
 }
 
-/// Asks the server about jobs.
+/// Asks the server what it does not tell of itself.
 pub(crate) struct Asker {
     questions: Sender<Question>,
     pub(crate) answers: Receiver<Answer>,
@@ -76,11 +80,17 @@ impl Asker {
         self.questions.try_send(Question::Cancel(job)).is_ok()
     }
 
+    /// Asks which machines the server expects; says whether there is room for that question.
+    pub(crate) fn expected(&self) -> bool {
+        self.questions.try_send(Question::Expected).is_ok()
+    }
+
     /// Notes that an answer has come. After a job was cancelled the list is old.
     pub(crate) fn note(&mut self, answer: &Answer) {
         match answer {
             Answer::Listed(_) => self.is_open = false,
             Answer::Cancelled(..) => self.asked = None,
+            Answer::Expected(_) => {}
         }
     }
 }
@@ -91,6 +101,7 @@ fn put(client: &Weak<Client>, question: &Question) -> Option<Answer> {
     Some(match question {
         Question::List => Answer::Listed(client.detached()),
         Question::Cancel(job) => Answer::Cancelled(*job, client.cancel_detached(*job)),
+        Question::Expected => Answer::Expected(expected::of_server(&client)),
     })
 }
 

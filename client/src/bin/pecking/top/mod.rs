@@ -15,7 +15,7 @@ mod view;
 use crate::cli::TopOptions;
 use crate::dial::Signals;
 use crate::exit_code::ExitCode;
-use crate::expected::Expected;
+use crate::expected;
 use crate::failure::Failure;
 use crate::output::with_log;
 use crate::settings::Settings;
@@ -51,7 +51,7 @@ pub(crate) fn top(
     }
     let log = Log::default();
     with_log("warn", (log.clone(), format), |console| {
-        let expected = Expected::load().map_err(Failure::Usage)?;
+        let expected = expected::own().map_err(Failure::Usage)?;
         let (client, signals) = settings.join(console)?;
         let client = Arc::new(client);
         let watch = client.watch().map_err(not_watched)?;
@@ -63,6 +63,8 @@ pub(crate) fn top(
         let top = Top {
             client: &client,
             watch: Some(watch),
+            follows_expected: expected.is_none(),
+            expected_ms: None,
             fleet: Fleet::new(expected),
             jobs: Jobs::default(),
             asker,
@@ -81,6 +83,10 @@ struct Top<'a> {
     client: &'a Client,
     watch: Option<Watch>,
     fleet: Fleet,
+    /// Whether the machines that are missing are those that the server expects, not the user.
+    follows_expected: bool,
+    /// When the server had read those that it was asked for last.
+    expected_ms: Option<u64>,
     jobs: Jobs,
     asker: Asker,
     view: View,
@@ -153,12 +159,24 @@ impl Top<'_> {
         while let Ok(told) = more.try_recv() {
             self.fleet.take(*told);
         }
+        self.follow_expected();
+    }
+
+    /// Asks which machines the server expects if they may be others than before.
+    fn follow_expected(&mut self) {
+        let read_ms = self.fleet.server.as_ref().and_then(|it| it.expected_ms);
+        if self.follows_expected && read_ms != self.expected_ms && self.asker.expected() {
+            self.expected_ms = read_ms;
+        }
     }
 
     fn take_answer(&mut self, answer: Answer) {
         self.asker.note(&answer);
         match answer {
             Answer::Listed(listed) => self.jobs.take(listed),
+            Answer::Expected(Ok(expected)) => self.fleet.expect(expected),
+            // It is asked again when the server tells the next time.
+            Answer::Expected(Err(_)) => self.expected_ms = None,
             Answer::Cancelled(job, result) => {
                 let words = self.jobs.get(job).map_or("the command", |job| &*job.words);
                 self.view.note = Some(match result {

@@ -27,9 +27,10 @@ c                cancel the selected one of these
 q Ctrl-C         end
 
 RUN is slots in use of all; AGE is since it joined. Machines
-that left are missing until their name is back; so are those of
-expected.toml. One that is away has lost its connection, and its
-place is held for a while. DONE counts targets with an outcome.";
+that left are missing until their name is back; so are expected
+ones (expected.toml or the server's --expected). One that is away
+has lost its connection, and its place is held for a while. DONE
+counts targets with an outcome.";
 
 /// The keys.
 pub(super) fn help(frame: &mut Frame<'_>, area: Rect) {
