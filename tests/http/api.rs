@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use crate::support::auth::{Auth, ROLES, token};
-use crate::support::{Server, ranked};
+use crate::support::{Raw, Server, ranked};
 use crate::visitor::Shown;
 
 fn names(members: &Value) -> Vec<&str> {
@@ -80,6 +80,25 @@ fn members_and_commands_are_shown_as_they_are() {
         (&json!("web"), &json!(2))
     );
     assert_eq!(names(&shown.json("/api/v1/members")), ["boss", "db"]);
+}
+
+#[test]
+fn those_that_left_are_those_that_can_be_missed() {
+    let shown = Shown::start(9, &[]);
+    let [_boss, web] = ranked(&shown.server, [("boss", 0), ("web", 1)]);
+    for passes in [json!({"name": "script", "slots": 0}), json!({"slots": 1})] {
+        Raw::join_with(&shown.server, passes).leave();
+    }
+    shown.wait_json("/api/v1/server", "those that pass are gone", |facts| {
+        facts["members"] == 2
+    });
+    web.leave();
+    let facts = shown.wait_json("/api/v1/server", "a departure", |facts| {
+        facts["members"] == 1 && facts["departed"] != json!([])
+    });
+    let departed = facts["departed"].as_array().expect("a list");
+    let departed: Vec<_> = departed.iter().map(|one| &one["name"]).collect();
+    assert_eq!(departed, ["web"]);
 }
 
 #[test]

@@ -23,6 +23,7 @@ use common::sys::sync::atomic::{AtomicBool, Ordering};
 use common::sys::sync::{Arc, Mutex, lock};
 use common::wire::Status;
 use common::wire::message::{RpcError, clip};
+use common::wire::name::is_given;
 use common::wire::watch::Departed;
 use counters::{Counters, Pending};
 use feed::Feed;
@@ -148,14 +149,17 @@ impl Telemetry {
     #[inline(never)]
     pub(crate) fn left(&self, member: &Member, why: &str) {
         let was_slow = member.connection.outbox.was_too_slow();
-        self.departed.push(Departed {
-            member: member.id,
-            name: member.name.clone(),
-            tier: member.tier,
-            slots: member.slots,
-            why: clip(why).into(),
-            at_ms: wall_ms(),
-        });
+        // Each `run` and `members` is a client that leaves: these would push out what is missed.
+        if member.slots > 0 && !is_given(&member.name) {
+            self.departed.push(Departed {
+                member: member.id,
+                name: member.name.clone(),
+                tier: member.tier,
+                slots: member.slots,
+                why: clip(why).into(),
+                at_ms: wall_ms(),
+            });
+        }
         // Last: what follows the count sees the rest.
         self.counters.left(was_slow);
     }
