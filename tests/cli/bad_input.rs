@@ -238,7 +238,7 @@ run --to -1 -- x => '-1' for '--to <SELECTOR>' | both ends
 run --to '' -- x => selector "" has an empty item | web[1-20], role=web and #17
 run --to next: -- x => selector "next:" has an empty item
 run --to least-loaded: -- x => selector "least-loaded:" has an empty item
-run --to @ -- x => '@' for '--to <SELECTOR>' | leave it out
+run --to @ -- x => '@' for '--to <SELECTOR>' | no group's name behind
 run --to @web1 -- x => '@web1' for '--to <SELECTOR>' | there is no group "web1"
 run --to '[1-3]' -- x => node set "[1-3]" | write ranks without brackets
 run --to all,x -- x => "all" stands alone | member numbers, names, node sets, patterns and tags | all but web3 is *,!web3
