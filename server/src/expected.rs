@@ -18,7 +18,7 @@ use std::path::{Path, PathBuf};
 #[derive(Debug, thiserror::Error)]
 pub enum ExpectedError {
     /// The file could not be read, or another user could have written it.
-    #[error("{}: {reason}", path_line(.file))]
+    #[error("{}", .reason.about(.file))]
     Untrusted {
         /// The file, as it was named.
         file: PathBuf,
