@@ -67,7 +67,10 @@ fn item(line: &str, groups: &mut Option<Groups>) -> Result<String, String> {
         ));
     }
     // Resolved with its mark: a group may have several items, each to be left out.
-    let item = super::selector_of(line, groups)?;
+    let item = super::selector_of(line, groups).map_err(|why| match line.contains('#') {
+        true => format!("{why}; a comment is \"#\" and then a blank"),
+        false => why,
+    })?;
     match Selector::parse(&item) {
         Ok(Selector::Single(_) | Selector::List(_)) => Ok(item),
         _ => Err(format!("{:?} stands alone; use --to", clip(line))),
@@ -126,6 +129,7 @@ mod tests {
             ("web1,web2", ", line 1: \"web1,web2\" has a comma"),
             ("\n\nbelow", ", line 3: \"below\" stands alone"),
             ("#17x", "member number"),
+            ("web1 #front", "; a comment is \"#\" and then a blank"),
             ("next:web1", "stands alone"),
             ("web[1-20000]", "20000 names"),
         ] {
