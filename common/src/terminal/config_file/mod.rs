@@ -15,7 +15,7 @@ pub use lines::template;
 
 use crate::terminal::args::short_error;
 use crate::terminal::escape::path_line;
-use clap::error::ErrorKind;
+use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::parser::ValueSource;
 use clap::{Arg, ArgAction, ArgMatches, Command};
 use entries::{Entry, load};
@@ -85,7 +85,7 @@ pub fn read(
     entries.retain(|entry| !is_told(&entry.id));
     let all = with_entries(words, subcommand, &entries);
     let matches = command.clone().try_get_matches_from(all);
-    let matches = matches.map_err(|error| blame(error, path, &entries))?;
+    let matches = matches.map_err(|error| blame(command, subcommand, error, path, &entries))?;
     Ok(settings(matches, Some((path.clone(), entries))))
 }
 
@@ -111,25 +111,54 @@ fn with_entries(words: &[OsString], subcommand: Option<&str>, entries: &[Entry])
 }
 
 /// What is wrong with the two together, and what of it the file says.
-fn blame(error: clap::Error, path: &Path, entries: &[Entry]) -> ConfigError {
+fn blame(
+    command: &Command,
+    subcommand: Option<&str>,
+    error: clap::Error,
+    path: &Path,
+    entries: &[Entry],
+) -> ConfigError {
     if !is_between_options(&error) {
         return ConfigError::Usage(error);
     }
-    // With the usage, which names those that are given.
-    let text = error.to_string();
-    let is_named = |entry: &&Entry| {
+    let (text, lacking) = (error.to_string(), lacking(&error));
+    let is_named = |entry: &Entry| {
         let option = format!("--{}", entry.key);
         let mut words = text.split(|c: char| !(c.is_ascii_alphanumeric() || c == '-'));
         words.any(|word| word == option)
     };
+    let is_to_blame = |entry: &&Entry| match error.kind() {
+        // The usage behind the sentence names every option that is given.
+        ErrorKind::MissingRequiredArgument => needs(command, subcommand, entry)
+            .iter()
+            .any(|need| lacking.contains(need)),
+        _ => is_named(entry),
+    };
     let said: Vec<String> = entries
         .iter()
-        .filter(is_named)
+        .filter(is_to_blame)
         .map(|entry| format!("{}:{} says {}", path_line(path), entry.at, entry.key))
         .collect();
     match said.is_empty() {
         true => ConfigError::Usage(error),
         false => ConfigError::File(format!("{} ({})", short_error(&text), said.join(", "))),
+    }
+}
+
+/// What an option needs that is not there if it stands alone.
+fn needs(command: &Command, subcommand: Option<&str>, entry: &Entry) -> Vec<String> {
+    let words = [Some(command.get_name()), subcommand];
+    let words: Vec<OsString> = words.into_iter().flatten().map(OsString::from).collect();
+    let words = with_entries(&words, subcommand, std::slice::from_ref(entry));
+    let alone = command.clone().try_get_matches_from(words);
+    alone.map_or_else(|error| lacking(&error), |_| Vec::new())
+}
+
+/// The options that are required and not there.
+fn lacking(error: &clap::Error) -> Vec<String> {
+    match error.get(ContextKind::InvalidArg) {
+        Some(ContextValue::Strings(names)) => names.clone(),
+        _ => Vec::new(),
     }
 }
 

@@ -142,6 +142,11 @@ fn mistakes_are_told_with_their_place_and_what_would_be_right() {
         ),
         ("cert = 'c'", &[], "--key <key> (a.toml:1:1 says cert)"),
         (
+            "max-line = 7\ncert = 'c'\ntag = ['a']",
+            &[],
+            "--key <key> (a.toml:2:1 says cert)",
+        ),
+        (
             "cert = 'c'",
             &["--key", "k", "--plain"],
             "cannot be used with",
