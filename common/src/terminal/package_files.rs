@@ -25,11 +25,25 @@ pub fn write(
     let man = folder.join("man");
     fs::create_dir_all(&man)?;
     clap_mangen::generate_to(command.clone(), &man)?;
+    for page in fs::read_dir(&man)? {
+        let page = page?.path();
+        fs::write(&page, with_lines(&fs::read_to_string(&page)?))?;
+    }
     for shell in SHELLS {
         let name = command.get_name();
         clap_complete::generate_to(shell, &mut command.clone(), name, folder)?;
     }
     fs::write(folder.join(config_name), config(command, subcommand))
+}
+
+/// A man page whose last part keeps its lines: examples in columns, which a reader would fill and justify.
+fn with_lines(page: &str) -> String {
+    const LAST: &str = ".SH EXTRA\n";
+    let Some((before, last)) = page.split_once(LAST) else {
+        return page.to_owned();
+    };
+    let (lines, rest) = last.split_at(last.find(".SH ").unwrap_or(last.len()));
+    format!("{before}{LAST}.nf\n{}\n.fi\n{rest}", lines.trim_end())
 }
 
 fn config(command: &Command, subcommand: Option<&'static str>) -> String {
@@ -41,4 +55,24 @@ fn config(command: &Command, subcommand: Option<&'static str>) -> String {
          # that begins with # is a comment; those below show defaults, or what a value is.\n{}",
         template(command, subcommand)
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn examples_of_a_man_page_keep_their_lines() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let command = Command::new("a")
+            .version("1")
+            .after_long_help("Examples:\n  a b   c\n  a d");
+        write(&command, None, "a.toml", folder.path()).expect("files");
+        let page = fs::read_to_string(folder.path().join("man/a.1")).expect("a page");
+        let part = page.split_once(".SH EXTRA\n").expect("the part").1;
+        assert!(
+            part.starts_with(".nf\nExamples:\n  a b   c\n  a d\n.fi\n.SH VERSION\n"),
+            "{part}"
+        );
+    }
 }
