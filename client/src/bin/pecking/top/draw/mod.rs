@@ -4,6 +4,7 @@
 mod details;
 mod tables;
 
+use super::command::Progress;
 use super::fleet::Fleet;
 use super::jobs::Jobs;
 use super::view::{Pane, Popup, View};
@@ -52,9 +53,8 @@ impl Look {
         self.coloured(Color::Red).add_modifier(Modifier::BOLD)
     }
 
-    /// A command: whether some of it is open, and at how many targets it failed.
-    fn of_command(self, is_open: bool, failed: u32) -> Style {
-        match (is_open, failed) {
+    fn of_command(self, progress: &Progress) -> Style {
+        match (progress.is_open, progress.failed()) {
             (_, 1..) => self.bad(),
             (true, _) => self.busy(),
             (false, _) => self.good(),

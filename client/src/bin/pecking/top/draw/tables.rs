@@ -2,7 +2,7 @@
 
 use super::{Look, fitted, text};
 use crate::output::render;
-use crate::top::command::Command;
+use crate::top::command::{Command, Progress};
 use crate::top::fleet::Fleet;
 use crate::top::jobs::Jobs;
 use crate::top::view::{List, Pane, Rung, View};
@@ -166,13 +166,13 @@ pub(super) fn commands(
     let row = |id| {
         let command = fleet.commands.get(&id)?;
         let cells = [
-            command.status(),
-            format!("{}/{}", command.ended(), command.targets),
+            command.progress.status(),
+            done(&command.progress),
             time(command, fleet),
             command.from.clone(),
             command.words.clone(),
         ];
-        Some((cells, look.of_command(command.is_open(), command.failed())))
+        Some((cells, look.of_command(&command.progress)))
     };
     let columns = commands_columns(area.width);
     list(
@@ -191,13 +191,13 @@ pub(super) fn jobs(frame: &mut Frame<'_>, area: Rect, jobs: &Jobs, view: &mut Vi
     let row = |id| {
         let job = jobs.get(id)?;
         let cells = [
-            job.status(),
-            format!("{}/{}", job.ended, job.targets),
+            job.progress.status(),
+            done(&job.progress),
             render::ago(job.age()),
             job.to.clone(),
             job.words.clone(),
         ];
-        Some((cells, look.of_command(job.is_open, job.failed)))
+        Some((cells, look.of_command(&job.progress)))
     };
     let columns = jobs_columns(area.width);
     list(frame, area, &mut view.jobs, &columns, true, look, row);
@@ -206,6 +206,11 @@ pub(super) fn jobs(frame: &mut Frame<'_>, area: Rect, jobs: &Jobs, view: &mut Vi
     if let Some((at, why)) = first.zip(jobs.why_none.as_ref()) {
         text(frame, at, why, look.quiet());
     }
+}
+
+/// How many of the targets have an outcome.
+fn done(progress: &Progress) -> String {
+    format!("{}/{}", progress.ended(), progress.targets)
 }
 
 /// How long it took, or has taken so far.
