@@ -8,10 +8,8 @@ use crate::client::Client;
 use crate::config::{Config, ConnectError};
 use crate::execute::executor::{ExecutionResult, Executor, SharedExecutor};
 use crate::execute::job::Job;
-use crate::process::{Processes, find_program, watchdog};
-use rustix::fs::{Access, access};
+use crate::process::{Processes, find_program, is_program, watchdog};
 use std::io;
-use std::path::Path;
 use std::time::Duration;
 
 /// Finds out whether a program could start.
@@ -24,10 +22,6 @@ pub(super) fn check(words: &[String]) -> Result<(), String> {
         Ok(path) if !is_program(&path) => Err(format!("there is no program {:?}", words[0])),
         _ => Ok(()),
     }
-}
-
-fn is_program(path: &Path) -> bool {
-    path.is_file() && access(path, Access::EXEC_OK).is_ok()
 }
 
 /// Runs one program, for the senders of its bench, and refuses everything else.
