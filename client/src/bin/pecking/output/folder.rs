@@ -4,7 +4,6 @@
 //! two of different targets are the same. A target that joined again under its name is another
 //! one, and gets its number into the name of its file, behind a `#`, which no name has.
 
-use crate::exit_code::ExitCode;
 use crate::failure::Failure;
 use crate::output::report::{Problem, Report, Sink};
 use crate::output::screen::Screen;
@@ -116,20 +115,15 @@ impl Sink for OutputFolder {
             1 => String::new(),
             broken => format!(" (and {} more)", broken - 1),
         };
-        Some(Problem {
-            error: "output_dir",
-            message: format!(
-                "cannot write to {}{more}; what came is not all there: {why}",
-                path_line(&path)
-            ),
-            exit: ExitCode::Failed,
-        })
+        let file = path_line(&path) + &more;
+        Some(Problem::not_kept("output_dir", &file, &why))
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::exit_code::ExitCode;
     use crate::output::report::Piece;
     use crate::output::screen::testing::TestScreen;
     use crate::output::stream::Look;

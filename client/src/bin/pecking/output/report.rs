@@ -68,6 +68,17 @@ pub(crate) struct Problem {
     pub(crate) exit: ExitCode,
 }
 
+impl Problem {
+    /// What came could not be written to a file, and why.
+    pub(crate) fn not_kept(error: &'static str, file: &str, why: &io::Error) -> Problem {
+        Problem {
+            error,
+            message: format!("cannot write to {file}; what came is not all there: {why}"),
+            exit: ExitCode::Failed,
+        }
+    }
+}
+
 /// Shows or keeps reports.
 pub(crate) trait Sink: Send {
     /// Takes the next report.
