@@ -42,7 +42,7 @@ struct Groups(HashMap<Vec<u8>, Vec<String>>);
 pub(crate) struct Group {
     pub(crate) output: Vec<u8>,
     pub(crate) folded: String,
-    pub(crate) count: usize,
+    count: usize,
 }
 
 /// All that was gathered.
@@ -164,6 +164,17 @@ impl Gathered {
 
     fn bytes(&self) -> usize {
         self.written.iter().map(Vec::len).sum()
+    }
+}
+
+impl Group {
+    /// What stands over it: the targets, how many these are, and what they wrote it to.
+    pub(crate) fn header(&self, stream: OutputStream) -> String {
+        let of_stderr = match stream {
+            OutputStream::Stdout => "",
+            OutputStream::Stderr => ", standard error",
+        };
+        format!("{} ({}){of_stderr}", self.folded, self.count)
     }
 }
 

@@ -7,7 +7,6 @@ use crate::output::prefix::{NamedLines, Source, WholeLines};
 use crate::output::render::{self, Style};
 use crate::output::report::Piece;
 use crate::output::summary;
-use crate::prompt::gather;
 use client::{
     Client, JobHandle, JobId, Outcome, RequestError, SendEvent, SendHandle, Status, Tally,
 };
@@ -23,6 +22,9 @@ use std::time::Instant;
 
 /// Bytes that are shown in one step: the next one waits until there is room for it.
 const STEP: usize = 16 << 10;
+
+/// Bytes that are gathered of one command: 16 KiB of each of 1,000 targets, more than a user reads.
+const MOST_GATHERED: usize = 16 << 20;
 
 pub(crate) struct SentCommand {
     id: u64,
@@ -98,7 +100,7 @@ impl SentCommand {
 
     /// Shows what several targets write together, when all have ended.
     pub(crate) fn gathered(mut self) -> SentCommand {
-        self.gather = Some(Gathering::holding(gather::MOST));
+        self.gather = Some(Gathering::holding(MOST_GATHERED));
         self
     }
 
@@ -199,7 +201,16 @@ impl SentCommand {
         let Some(mut gathering) = self.gather.take() else {
             return;
         };
-        let shown = gather::shown(&gathering.finish(), &named, style);
+        let gathered = gathering.finish();
+        let mut shown = Vec::new();
+        for (stream, groups) in &gathered.streams {
+            for group in groups {
+                shown.push(style.line(&format!("{named}{}:", group.header(*stream))));
+                shown.push(style.output_of_others(&group.output));
+            }
+        }
+        let endings = gathered.endings.iter();
+        shown.extend(endings.map(|ending| style.line(&format!("{named}{ending}"))));
         let steps = shown.into_iter().map(|shown| Step {
             shown,
             ..Step::default()
