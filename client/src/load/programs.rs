@@ -4,8 +4,6 @@
 //! They take from the machine what such clients take, so their bench says more of a fleet, and less of
 //! the server.
 
-use crate::client::Client;
-use crate::config::{Config, ConnectError};
 use crate::execute::executor::{ExecutionResult, Executor, SharedExecutor};
 use crate::execute::job::Job;
 use crate::process::{Processes, find_program, is_program, watchdog};
@@ -41,16 +39,6 @@ pub(super) fn executor(senders: String, words: &[String]) -> io::Result<SharedEx
         words: words.to_vec(),
         processes: Processes::allow_any()?,
     }))
-}
-
-/// Joins one that comes back by no means, and tells nothing of what it executes.
-pub(super) fn join(config: &Config, executor: &SharedExecutor) -> Result<Client, ConnectError> {
-    let config = Config {
-        reconnect: false,
-        job_events: false,
-        ..config.clone()
-    };
-    Client::connect(config, executor.clone())
 }
 
 impl Executor for Programs {
