@@ -15,7 +15,8 @@ use ratatui::layout::{Constraint, Layout, Rect};
 use ratatui::style::{Color, Modifier, Style};
 use ratatui::widgets::{RenderDirection, Sparkline};
 use std::borrow::Cow;
-use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
+use unicode_truncate::UnicodeTruncateStr;
+use unicode_width::UnicodeWidthStr;
 
 /// Rows from which there are rates; they take four of them.
 const ROWS_FOR_RATES: u16 = 18;
@@ -124,19 +125,11 @@ fn fitted(text: &str, columns: usize) -> Cow<'_, str> {
     if text.width() <= columns {
         return Cow::Borrowed(text);
     }
-    let (mut shown, mut room) = (String::new(), columns.saturating_sub(1));
-    for c in text.chars() {
-        let width = c.width().unwrap_or(0);
-        if width > room {
-            break;
-        }
-        room -= width;
-        shown.push(c);
-    }
-    if columns > 0 {
-        shown.push('…');
-    }
-    Cow::Owned(shown)
+    let Some(room) = columns.checked_sub(1) else {
+        return Cow::Borrowed("");
+    };
+    let (start, _) = text.unicode_truncate(room);
+    Cow::Owned(format!("{start}…"))
 }
 
 /// The line about the server.
