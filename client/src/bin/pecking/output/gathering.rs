@@ -76,7 +76,11 @@ impl Gathering {
             return pass_on(piece);
         }
         let gathered = self.running.entry(piece.member);
-        let gathered = gathered.or_insert_with(|| Gathered::new(piece));
+        let gathered = gathered.or_insert_with(|| Gathered {
+            name: piece.name.to_owned(),
+            rank: piece.rank,
+            written: Default::default(),
+        });
         gathered.written[piece.stream as usize].extend_from_slice(piece.bytes);
         self.held += piece.bytes.len();
         while self.held > self.most
@@ -153,15 +157,6 @@ impl Gathering {
 }
 
 impl Gathered {
-    /// Of a target that has written its first piece.
-    fn new(first: &Piece<'_>) -> Gathered {
-        Gathered {
-            name: first.name.to_owned(),
-            rank: first.rank,
-            written: Default::default(),
-        }
-    }
-
     fn bytes(&self) -> usize {
         self.written.iter().map(Vec::len).sum()
     }

@@ -13,7 +13,6 @@ use client::{
 use common::terminal::escape::one_line;
 use common::wire::message::clip;
 use crossbeam_channel::{Receiver, TryRecvError};
-use std::borrow::Cow;
 use std::cell::Cell;
 use std::collections::VecDeque;
 use std::convert::Infallible;
@@ -30,7 +29,7 @@ pub(crate) struct SentCommand {
     id: u64,
     pub(crate) events: Receiver<SendEvent>,
     sent: Sent,
-    typed: String,
+    pub(crate) typed: String,
     to: Option<String>,
     since: Instant,
     /// How many targets it has, once that is known.
@@ -61,9 +60,19 @@ pub(crate) struct Step {
 }
 
 impl SentCommand {
-    pub(crate) fn new(sent: SendHandle, typed: String, to: Option<String>) -> SentCommand {
+    /// A command that was sent now. `gathers`: what several targets write is shown together, when all
+    /// have ended.
+    pub(crate) fn new(
+        sent: SendHandle,
+        typed: String,
+        to: Option<String>,
+        gathers: bool,
+    ) -> SentCommand {
         let (id, events) = (sent.id(), sent.receiver().clone());
-        SentCommand::of(Sent::Here(sent), id, events, typed, to)
+        SentCommand {
+            gather: gathers.then(|| Gathering::holding(MOST_GATHERED)),
+            ..SentCommand::of(Sent::Here(sent), id, events, typed, to)
+        }
     }
 
     /// A detached command that is followed, and how many targets it has if these are several.
@@ -98,18 +107,7 @@ impl SentCommand {
         }
     }
 
-    /// Shows what several targets write together, when all have ended.
-    pub(crate) fn gathered(mut self) -> SentCommand {
-        self.gather = Some(Gathering::holding(MOST_GATHERED));
-        self
-    }
-
-    /// Whether it goes on when this client leaves.
-    pub(crate) fn is_detached(&self) -> bool {
-        self.job().is_some()
-    }
-
-    /// Which detached command it is, if it is one.
+    /// Which detached command it is, if it is one: that goes on when this client leaves.
     pub(crate) fn job(&self) -> Option<JobId> {
         match &self.sent {
             Sent::Here(_) => None,
@@ -123,11 +121,6 @@ impl SentCommand {
             Sent::Here(sent) => sent.cancel(),
             Sent::Detached(job) => job.cancel(),
         }
-    }
-
-    /// What the user typed, on one line.
-    pub(crate) fn typed(&self) -> Cow<'_, str> {
-        one_line(&self.typed)
     }
 
     /// The command on one line.

@@ -138,9 +138,8 @@ impl Repl<'_> {
             && let Some(command) = self.open.get(&id)
         {
             command.cancel();
-            self.output
-                .show(&format!("Cancelling {id}, {}.\n", command.typed()));
-            return;
+            let typed = one_line(&command.typed);
+            return self.output.show(&format!("Cancelling {id}, {typed}.\n"));
         }
         let what = match id {
             Some(id) => format!("nothing that you sent has the ID {id}; :jobs shows what is open"),
