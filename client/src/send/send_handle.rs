@@ -316,7 +316,7 @@ pub(crate) struct PendingSend {
     targets: Option<u32>,
     outcomes: u32,
     /// The targets that have started, if the server is to tell that.
-    started: Option<HashSet<u64>>,
+    started: Option<Box<StartedTargets>>,
     /// The targets with an outcome.
     ended: HashSet<u64>,
     /// The targets with output that was dropped here.
@@ -328,6 +328,10 @@ pub(crate) struct PendingSend {
     input: Option<FlowEnd>,
 }
 
+/// The targets that have started, apart from what is kept of every send: few ask for them.
+#[derive(Default)]
+struct StartedTargets(HashSet<u64>);
+
 /// In how many parts a target is told that its window was consumed: so many that it need
 /// not wait for the next, so few that they cost little.
 const TOLD_PARTS: u64 = 8;
@@ -337,7 +341,7 @@ impl PendingSend {
         PendingSend {
             events,
             window: command.window,
-            started: command.progress.then(HashSet::new),
+            started: command.progress.then(Box::default),
             targets: None,
             outcomes: 0,
             ended: HashSet::new(),
@@ -370,9 +374,9 @@ impl PendingSend {
     /// there are.
     pub(crate) fn start(&mut self, member: u64) -> Option<(Sender<SendEvent>, SendEvent)> {
         let started = self.started.as_mut()?;
-        let is_expected = started.len() < self.targets.unwrap_or(1) as usize
+        let is_expected = started.0.len() < self.targets.unwrap_or(1) as usize
             && !self.ended.contains(&member)
-            && started.insert(member);
+            && started.0.insert(member);
         is_expected.then(|| (self.events.clone(), SendEvent::Started { member }))
     }
 
