@@ -249,14 +249,10 @@ impl SendHandle {
         self.id
     }
 
-    /// The events, for `crossbeam_channel::select!`. Disconnected after [`SendEvent::End`].
+    /// The events as they come, also for `crossbeam_channel::select!`. Disconnected after
+    /// [`SendEvent::End`].
     pub fn receiver(&self) -> &Receiver<SendEvent> {
         &self.events
-    }
-
-    /// The events as they come, until the end.
-    pub fn events(&self) -> impl Iterator<Item = SendEvent> + '_ {
-        self.events.iter()
     }
 
     /// Cancels it: a run is ended, or never starts. The outcomes still come.
@@ -268,7 +264,7 @@ impl SendHandle {
     }
 
     /// Waits until it has ended everywhere and returns the outcome of each target, with all of its
-    /// output. For more output than fits into memory, take the [events](Self::events). Input that was
+    /// output. For more output than fits into memory, take the [events](Self::receiver). Input that was
     /// not taken cancels the command.
     ///
     /// # Errors
@@ -278,7 +274,7 @@ impl SendHandle {
         let mut outcomes = Vec::new();
         // What was told as output, by member.
         let mut written: HashMap<u64, (Vec<u8>, Vec<u8>)> = HashMap::new();
-        for event in self.events() {
+        for event in &self.events {
             match event {
                 SendEvent::Accepted { .. } | SendEvent::Started { .. } => {}
                 SendEvent::Output(output) => {
