@@ -4,7 +4,7 @@
 use crate::dial::{self, Signals, Wait};
 use crate::failure::Failure;
 use client::policy::{Command, Policy};
-use client::{Audited, Client, Config, Processes, SharedExecutor, Simulation, watchdog};
+use client::{Client, Config, Processes, SharedExecutor, Simulation, watchdog};
 use common::audit::Audit;
 use common::sys::trusted_file::ROOT;
 use common::terminal::console::Console;
@@ -62,7 +62,7 @@ impl Executes {
             Executes::Simulation => {
                 let executor = match audit {
                     None => SharedExecutor::new(Simulation),
-                    Some(audit) => SharedExecutor::new(Audited::new(Simulation, audit.clone())),
+                    Some(audit) => SharedExecutor::audited(Simulation, audit.clone()),
                 };
                 return Ok((executor, false));
             }
