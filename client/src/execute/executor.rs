@@ -46,18 +46,16 @@ pub struct SharedExecutor {
 impl SharedExecutor {
     /// Shares an executor.
     pub fn new(executor: impl Executor) -> SharedExecutor {
-        SharedExecutor {
-            executor: Arc::new(executor),
-            witness: Witness::default(),
-        }
+        SharedExecutor::with_audit(executor, None)
     }
 
-    /// Shares an executor that starts no programs, and puts on record what it does; a command that
-    /// cannot be on record is not executed. Of programs, [`Processes`](crate::Processes) knows more.
-    pub fn audited(executor: impl Executor, audit: Audit) -> SharedExecutor {
+    /// Shares an executor that starts no programs, and with a log puts on record what it does; a
+    /// command that cannot be on record is not executed. Of programs,
+    /// [`Processes`](crate::Processes) knows more.
+    pub fn with_audit(executor: impl Executor, audit: Option<Audit>) -> SharedExecutor {
         SharedExecutor {
-            witness: Witness(Some(audit)),
-            ..SharedExecutor::new(executor)
+            executor: Arc::new(executor),
+            witness: Witness(audit),
         }
     }
 }

@@ -105,10 +105,10 @@ impl Processes {
         self.policy.as_ref().is_none_or(takes)
     }
 
-    /// From now on puts on record what it runs, with which arguments, for which client; a command
-    /// that cannot be on record does not run.
-    pub fn with_audit(mut self, audit: Audit) -> Processes {
-        self.witness = Witness(Some(audit));
+    /// With a log, puts on record from now on what it runs, with which arguments, for which client; a
+    /// command that cannot be on record does not run.
+    pub fn with_audit(mut self, audit: Option<Audit>) -> Processes {
+        self.witness = Witness(audit);
         self
     }
 
