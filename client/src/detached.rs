@@ -20,7 +20,6 @@ use crossbeam_channel::{Receiver, Sender, bounded, select};
 use serde_json::value::RawValue;
 use std::borrow::Borrow;
 use std::convert::Infallible;
-use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -119,6 +118,8 @@ impl Client {
 }
 
 /// What becomes of a detached command. Dropping this ends nothing but the telling.
+#[derive(derive_more::Debug)]
+#[debug("JobHandle({job})")]
 pub struct JobHandle {
     id: u64,
     job: JobId,
@@ -166,12 +167,6 @@ impl Drop for JobHandle {
         if let Some(thread) = self.thread.take() {
             let _ = thread.join();
         }
-    }
-}
-
-impl fmt::Debug for JobHandle {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "JobHandle({})", self.job)
     }
 }
 

@@ -37,7 +37,8 @@ impl<F: Fn(&Job) -> ExecutionResult + Send + Sync + 'static> Executor for F {
 }
 
 /// One executor for several clients, or for one that connects again.
-#[derive(Clone)]
+#[derive(Clone, derive_more::Debug)]
+#[debug("SharedExecutor")]
 pub struct SharedExecutor {
     executor: Arc<dyn Executor>,
     witness: Witness,
@@ -57,12 +58,6 @@ impl SharedExecutor {
             executor: Arc::new(executor),
             witness: Witness(audit),
         }
-    }
-}
-
-impl std::fmt::Debug for SharedExecutor {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("SharedExecutor")
     }
 }
 

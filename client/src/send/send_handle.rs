@@ -13,7 +13,6 @@ use common::wire::{
 };
 use crossbeam_channel::{Receiver, Sender};
 use std::collections::{HashMap, HashSet};
-use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
@@ -181,6 +180,8 @@ pub enum SendEvent {
 
 /// A command that was sent. Dropping this does not cancel it, unless it has input that was not
 /// [taken](Self::take_input), and drops its outcomes.
+#[derive(derive_more::Debug)]
+#[debug("SendHandle({id})")]
 pub struct SendHandle {
     id: u64,
     events: Receiver<SendEvent>,
@@ -295,12 +296,6 @@ impl SendHandle {
             }
         }
         Err(RequestError::Lost)
-    }
-}
-
-impl fmt::Debug for SendHandle {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "SendHandle({})", self.id)
     }
 }
 
