@@ -86,12 +86,11 @@ impl Client {
     /// # Errors
     /// There is no such job of this client's, the server did not answer, or the system has no thread.
     pub fn follow(&self, job: JobId, to_its_end: bool) -> Result<JobHandle, RequestError> {
-        let shared = Arc::clone(&self.shared);
         let (into, events) = bounded(KEPT);
         let (stop, stopped) = bounded(0);
         let is_open = Arc::new(AtomicBool::new(false));
         let follower = Follower {
-            shared,
+            shared: Arc::clone(&self.shared),
             job,
             to_its_end,
             into,
@@ -100,15 +99,14 @@ impl Client {
             tally: Tally::default(),
             is_open: Arc::clone(&is_open),
         };
-        let id = follower.shared.connection().new_id();
-        let shared = Arc::clone(&follower.shared);
+        let id = self.shared.connection().new_id();
         let first = follower.ask(false)?;
         let thread = thread::spawn("job", move || follower.run(&first));
         let thread = thread.map_err(|error| RequestError::NoThread(error.to_string()))?;
         Ok(JobHandle {
             id,
             job,
-            shared,
+            shared: Arc::clone(&self.shared),
             events,
             is_open,
             stop: Some(stop),
