@@ -122,7 +122,7 @@ impl Bench {
         let since = Instant::now();
         let sent = self.boss.send(Command::new(words).window(WINDOW))?;
         let (mut came, mut chunks) = (0, 0);
-        for event in sent.events() {
+        for event in sent.receiver() {
             match event {
                 SendEvent::Output(output) => {
                     came += output.bytes.len();

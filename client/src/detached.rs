@@ -20,7 +20,6 @@ use crossbeam_channel::{Receiver, Sender, bounded, select};
 use serde_json::value::RawValue;
 use std::borrow::Borrow;
 use std::convert::Infallible;
-use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -87,12 +86,11 @@ impl Client {
     /// # Errors
     /// There is no such job of this client's, the server did not answer, or the system has no thread.
     pub fn follow(&self, job: JobId, to_its_end: bool) -> Result<JobHandle, RequestError> {
-        let shared = Arc::clone(&self.shared);
         let (into, events) = bounded(KEPT);
         let (stop, stopped) = bounded(0);
         let is_open = Arc::new(AtomicBool::new(false));
         let follower = Follower {
-            shared,
+            shared: Arc::clone(&self.shared),
             job,
             to_its_end,
             into,
@@ -101,15 +99,14 @@ impl Client {
             tally: Tally::default(),
             is_open: Arc::clone(&is_open),
         };
-        let id = follower.shared.connection().new_id();
-        let shared = Arc::clone(&follower.shared);
+        let id = self.shared.connection().new_id();
         let first = follower.ask(false)?;
         let thread = thread::spawn("job", move || follower.run(&first));
         let thread = thread.map_err(|error| RequestError::NoThread(error.to_string()))?;
         Ok(JobHandle {
             id,
             job,
-            shared,
+            shared: Arc::clone(&self.shared),
             events,
             is_open,
             stop: Some(stop),
@@ -119,6 +116,8 @@ impl Client {
 }
 
 /// What becomes of a detached command. Dropping this ends nothing but the telling.
+#[derive(derive_more::Debug)]
+#[debug("JobHandle({job})")]
 pub struct JobHandle {
     id: u64,
     job: JobId,
@@ -166,12 +165,6 @@ impl Drop for JobHandle {
         if let Some(thread) = self.thread.take() {
             let _ = thread.join();
         }
-    }
-}
-
-impl fmt::Debug for JobHandle {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "JobHandle({})", self.job)
     }
 }
 

@@ -71,7 +71,6 @@ pub use crate::execute::executor::{
 };
 pub use crate::execute::job::input::JobInput;
 pub use crate::execute::job::{Job, Origin, StopReason};
-pub use crate::execute::witness::Audited;
 pub use crate::execute::workers::WORKER_THREAD;
 pub use crate::process::{Processes, watchdog};
 pub use crate::send::input::Input;

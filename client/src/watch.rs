@@ -7,7 +7,6 @@ use common::wire::message::request_line;
 use common::wire::method;
 use common::wire::watch::{self, Watched};
 use crossbeam_channel::Receiver;
-use std::fmt;
 
 /// What is kept for a program that does not take it: a few seconds of changes, of which most are
 /// small and none is larger than half a MiB. Past it the watch ends.
@@ -17,6 +16,8 @@ pub(crate) const KEPT: usize = 64;
 pub(crate) type Told = Box<Watched<'static>>;
 
 /// A server that is watched, until this is dropped.
+#[derive(derive_more::Debug)]
+#[debug("Watch({id})")]
 pub struct Watch {
     /// The number of its request.
     pub(crate) id: u64,
@@ -30,12 +31,6 @@ impl Watch {
     /// was so far behind that something was dropped: then a new watch begins with the state anew.
     pub fn told(&self) -> &Receiver<Box<Watched<'static>>> {
         &self.told
-    }
-}
-
-impl fmt::Debug for Watch {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Watch({})", self.id)
     }
 }
 

@@ -2,13 +2,14 @@
 //! sends right after its answer stay in the line reader, which goes on to the reader thread.
 
 use crate::config::{Config, ConnectError};
-use crate::tls::{self, EncryptError, Prepared};
+use crate::tls::{self, Prepared};
 use crate::token::Token;
 use common::limits::{LINE_HEADROOM, MAX_LINE, MAX_LINE_BEFORE_JOIN, OUTBOX_BYTES, PROTOCOL};
 use common::memory::Memory;
 use common::net::line_reader::LineReader;
 use common::net::outbox::Outbox;
 use common::net::stream::Stream;
+use common::net::tls::handshake::{self, HandshakeError};
 use common::sys::sync::Arc;
 use common::token::Secret;
 use common::wire::message::{self, AnswerBody, Id, Message, RpcError, clip};
@@ -171,10 +172,10 @@ impl Attempt<'_> {
             };
         };
         let stream = stream.undecided();
-        match tls.encrypt(&stream, self.server, self.deadline) {
+        match handshake::connect(&stream, tls.config, tls.name, self.deadline) {
             Ok(()) => Ok(Arc::new(stream)),
-            Err(EncryptError::Io(e)) => Err(self.failed(e)),
-            Err(EncryptError::Tls(error)) => Err(*error),
+            Err(HandshakeError::Io(e)) => Err(self.failed(e)),
+            Err(error) => Err(tls::not_encrypted(self.server, &error)),
         }
     }
 

@@ -6,7 +6,7 @@ use crate::connection::Connection;
 use crate::connection::backoff::Backoff;
 use crate::connection::handshake::{self, Handshake};
 use crate::connection::reader::Reader;
-use crate::connection::resuming::{Absence, FormerPlace, Return};
+use crate::connection::resuming::{Absence, FormerPlace, Kept, NotBack};
 use crate::events::{ClientEvent, Disconnect, Events};
 use crate::execute::job::StopReason;
 use crate::execute::workers::Workers;
@@ -97,16 +97,10 @@ impl Shared {
     /// The connection is over and another one is to follow: what is open ends as lost, what
     /// runs here is stopped. `false` if this client is leaving.
     fn lose(&self, reason: Disconnect) -> bool {
-        let connection = {
-            let mut state = lock(&self.state);
-            if state.is_leaving {
-                return false;
-            }
-            state.is_connected = false;
-            Arc::clone(&state.connection)
-        };
-        connection.end();
-        self.workers.stop_because(StopReason::Disconnected);
+        if !self.set_connected(false) {
+            return false;
+        }
+        self.end_open();
         self.events.tell(|| ClientEvent::Lost(reason));
         true
     }
@@ -124,13 +118,6 @@ impl Shared {
         self.workers.stop_because(StopReason::Disconnected);
     }
 
-    /// The place alone was kept: what was open ends as lost, what runs here is stopped. `None` if
-    /// this client is leaving.
-    fn take_place(&self, handshake: Handshake) -> Option<LineReader> {
-        self.end_open();
-        self.put(handshake).map(|(lines, _)| lines)
-    }
-
     /// Another connection takes the place of the lost one; `None` if this client is leaving.
     fn come_back(&self, handshake: Handshake) -> Option<LineReader> {
         let (lines, before) = self.put(handshake)?;
@@ -141,7 +128,8 @@ impl Shared {
         Some(lines)
     }
 
-    /// Puts another connection in the place of the lost one, which is returned.
+    /// Puts another connection in the place of the lost one, which is returned; `None` if this
+    /// client is leaving.
     fn put(&self, handshake: Handshake) -> Option<(LineReader, Arc<Connection>)> {
         let (connection, lines) =
             Connection::new(handshake, &self.events, &self.workers, &self.next_id);
@@ -195,27 +183,19 @@ impl Reconnector {
             if self.shared.is_leaving() {
                 return self.end(Disconnect::Left);
             }
-            let end = match Absence::begin(&connection, &reason) {
-                None => Return::Gone,
+            let back = match Absence::begin(&connection, &reason) {
+                None => Err(NotBack::Gone),
                 Some(absence) => self.come_back(&absence, &reason),
             };
-            let is_over = matches!(end, Return::Over);
-            match end {
-                Return::Lines(next) => {
+            let is_over = match back {
+                Ok(next) => {
                     lines = next;
                     continue;
                 }
-                Return::Rank(handshake, after) => match self.shared.take_place(*handshake) {
-                    Some(next) => {
-                        self.tell_resumed(Resumed::Rank, after);
-                        lines = next;
-                        continue;
-                    }
-                    None => return self.end(Disconnect::Left),
-                },
-                Return::Left => return self.end(Disconnect::Left),
-                Return::Gone | Return::Over => {}
-            }
+                Err(NotBack::Left) => return self.end(Disconnect::Left),
+                Err(NotBack::Gone) => false,
+                Err(NotBack::Over) => true,
+            };
             if is_over {
                 self.shared.workers.stop_because(StopReason::GivenUp);
             }
@@ -240,10 +220,10 @@ impl Reconnector {
     }
 
     /// Comes back to the place that the server holds, if that works.
-    fn come_back(&self, absence: &Absence<'_>, reason: &Disconnect) -> Return {
+    fn come_back(&self, absence: &Absence<'_>, reason: &Disconnect) -> Result<LineReader, NotBack> {
         let shared = &self.shared;
         if !shared.set_connected(false) {
-            return Return::Left;
+            return Err(NotBack::Left);
         }
         if absence.is_of_rank() {
             shared.end_open();
@@ -254,20 +234,24 @@ impl Reconnector {
             rank,
             left,
         });
-        let end = absence.come_back(&self.config, &self.stop);
-        if matches!(end, Return::Lines(_)) {
-            if !shared.set_connected(true) {
-                return Return::Left;
+        let kept = absence.come_back(&self.config, &self.stop)?;
+        let after = absence.length();
+        let (what, lines) = match kept {
+            Kept::Lines(lines) => (Resumed::Lines, shared.set_connected(true).then_some(lines)),
+            Kept::Rank(handshake) => {
+                shared.end_open();
+                let put = shared.put(*handshake);
+                (Resumed::Rank, put.map(|(lines, _)| lines))
             }
-            self.tell_resumed(Resumed::Lines, absence.length());
-        }
-        end
-    }
-
-    fn tell_resumed(&self, kept: Resumed, after: Duration) {
-        let rank = self.shared.connection().standing().0;
-        let event = || ClientEvent::Resumed { kept, rank, after };
-        self.shared.events.tell(event);
+        };
+        let lines = lines.ok_or(NotBack::Left)?;
+        let rank = shared.connection().standing().0;
+        shared.events.tell(|| ClientEvent::Resumed {
+            kept: what,
+            rank,
+            after,
+        });
+        Ok(lines)
     }
 
     /// Dials until there is a connection again, or never will be; first for the place that this client

@@ -43,12 +43,16 @@ const TRY: Range<Duration> = Duration::from_secs(2)..Duration::from_secs(4);
 /// to be resumed. A number that every reader of JSON takes as it is.
 const NO_LINES: u64 = (1 << 53) - 1;
 
-/// What became of a place.
-pub(super) enum Return {
+/// What is kept of a place that a client has come back to.
+pub(super) enum Kept {
     /// The connection goes on, and this is what was read of it.
     Lines(LineReader),
-    /// The place alone is kept, for another connection, after so long.
-    Rank(Box<Handshake>, Duration),
+    /// The place alone is kept, for another connection.
+    Rank(Box<Handshake>),
+}
+
+/// Why a client is not back in its place.
+pub(super) enum NotBack {
     /// The server holds none.
     Gone,
     /// It was held for as long as it is.
@@ -111,19 +115,19 @@ impl<'a> Absence<'a> {
     }
 
     /// Dials until the place is resumed or gone.
-    pub(super) fn come_back(&self, config: &Config, stop: &Receiver<()>) -> Return {
+    pub(super) fn come_back(&self, config: &Config, stop: &Receiver<()>) -> Result<Kept, NotBack> {
         let mut pause = FIRST_PAUSE.mul_f64(fastrand::f64());
         let mut patience = TRY.start;
         loop {
             match stop.recv_timeout(pause.min(self.left())) {
                 Err(RecvTimeoutError::Timeout) => {}
-                _ => return Return::Left,
+                _ => return Err(NotBack::Left),
             }
             if self.left().is_zero() {
-                return Return::Over;
+                return Err(NotBack::Over);
             }
             match self.try_tokens(config, patience) {
-                Ok(end) => return end,
+                Ok(kept) => return kept.ok_or(NotBack::Gone),
                 Err(ConnectError::TimedOut { .. }) => patience = TRY.end.min(patience * 2),
                 Err(_) => {}
             }
@@ -131,11 +135,16 @@ impl<'a> Absence<'a> {
         }
     }
 
-    /// One try, with the token before if the server does not know the last.
+    /// One try, with the token before if the server does not know the last; nothing is kept if it
+    /// holds no such place.
     ///
     /// # Errors
     /// There may be another one.
-    fn try_tokens(&self, config: &Config, patience: Duration) -> Result<Return, ConnectError> {
+    fn try_tokens(
+        &self,
+        config: &Config,
+        patience: Duration,
+    ) -> Result<Option<Kept>, ConnectError> {
         let received = match self.is_of_rank() {
             true => NO_LINES,
             false => self.hold.received(),
@@ -153,28 +162,28 @@ impl<'a> Absence<'a> {
                     let next = back.joined.resume.clone();
                     match (back.joined.resumed, next) {
                         (Some(Resumed::Rank), _) => {
-                            return Ok(Return::Rank(Box::new(back), self.length()));
+                            return Ok(Some(Kept::Rank(Box::new(back))));
                         }
                         (Some(Resumed::Lines), Some(next)) => {
                             back.joined.resume = None;
                             self.hold.renew(token, next.token);
                             return Ok(self.go_on(back, written));
                         }
-                        _ => return Ok(Return::Gone),
+                        _ => return Ok(None),
                     }
                 }
                 Err(ConnectError::Refused { error, .. }) if error.is(Code::NotResumable) => {}
                 Err(error) if error.is_final() && !error.is_about_trust() => {
-                    return Ok(Return::Gone);
+                    return Ok(None);
                 }
                 Err(error) => return Err(error),
             }
         }
-        Ok(Return::Gone)
+        Ok(None)
     }
 
-    /// Goes on over another connection.
-    fn go_on(&self, back: Handshake, written: Instant) -> Return {
+    /// Goes on over another connection, if the two ends agree on what was received.
+    fn go_on(&self, back: Handshake, written: Instant) -> Option<Kept> {
         let Handshake {
             stream,
             joined,
@@ -186,14 +195,14 @@ impl<'a> Absence<'a> {
         if !connection.outbox.resume(&stream, received, &[], written) {
             log::warn!("the server has received {received} lines of this client, as it says");
             stream.abort();
-            return Return::Gone;
+            return None;
         }
         connection.prepare_for_the_end();
         connection.set_standing(joined.rank, joined.members);
         // At once: until something arrives, the server takes the token before, too.
         connection.outbox.say_received(self.hold.received());
         connection.outbox.flush();
-        Return::Lines(lines)
+        Some(Kept::Lines(lines))
     }
 }
 

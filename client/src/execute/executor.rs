@@ -2,6 +2,8 @@
 //! original programs, which run nothing.
 
 use crate::execute::job::Job;
+use crate::execute::witness::Witness;
+use common::audit::Audit;
 use common::sys::sync::Arc;
 use common::wire::Leftovers;
 use std::time::Duration;
@@ -35,37 +37,54 @@ impl<F: Fn(&Job) -> ExecutionResult + Send + Sync + 'static> Executor for F {
 }
 
 /// One executor for several clients, or for one that connects again.
-#[derive(Clone)]
-pub struct SharedExecutor(Arc<dyn Executor>);
+#[derive(Clone, derive_more::Debug)]
+#[debug("SharedExecutor")]
+pub struct SharedExecutor {
+    executor: Arc<dyn Executor>,
+    witness: Witness,
+}
 
 impl SharedExecutor {
     /// Shares an executor.
     pub fn new(executor: impl Executor) -> SharedExecutor {
-        SharedExecutor(Arc::new(executor))
+        SharedExecutor::with_audit(executor, None)
     }
-}
 
-impl std::fmt::Debug for SharedExecutor {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("SharedExecutor")
+    /// Shares an executor that starts no programs, and with a log puts on record what it does; a
+    /// command that cannot be on record is not executed. Of programs,
+    /// [`Processes`](crate::Processes) knows more.
+    pub fn with_audit(executor: impl Executor, audit: Option<Audit>) -> SharedExecutor {
+        SharedExecutor {
+            executor: Arc::new(executor),
+            witness: Witness(audit),
+        }
     }
 }
 
 impl Executor for SharedExecutor {
     fn execute(&self, job: &Job) -> ExecutionResult {
-        self.0.execute(job)
+        let witnessed = match self.witness.begin(job, None) {
+            Ok(witnessed) => witnessed,
+            Err(answer) => {
+                self.executor.discarded(job);
+                return answer;
+            }
+        };
+        let answer = self.executor.execute(job);
+        witnessed.end(job, &answer);
+        answer
     }
 
     fn enqueued(&self, job: &Job) {
-        self.0.enqueued(job);
+        self.executor.enqueued(job);
     }
 
     fn discarded(&self, job: &Job) {
-        self.0.discarded(job);
+        self.executor.discarded(job);
     }
 
     fn still_runs(&self, job: &Job, wait: Duration) -> bool {
-        self.0.still_runs(job, wait)
+        self.executor.still_runs(job, wait)
     }
 }
 

@@ -3,13 +3,13 @@
 //!
 //! A command that cannot be on record does not run.
 
-use crate::execute::executor::{Execution, ExecutionResult, Executor};
+use crate::execute::executor::{Execution, ExecutionResult};
 use crate::execute::job::{Job, StopReason};
 use common::audit::record::{Outcome, Record, Refused, Run, Who};
 use common::audit::{Audit, KeptWords, Reservation, clipped};
 use common::wire::Status;
 use std::path::Path;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 /// Puts on record what runs, if there is a log.
 #[derive(Clone, Debug, Default)]
@@ -120,46 +120,5 @@ fn sender(job: &Job) -> Who<'_> {
         rank: Some(from.rank),
         address: None,
         via: None,
-    }
-}
-
-/// Puts on record what another executor does that starts no programs.
-pub struct Audited<E> {
-    executor: E,
-    witness: Witness,
-}
-
-impl<E> Audited<E> {
-    /// This executor, with this log.
-    pub fn new(executor: E, audit: Audit) -> Audited<E> {
-        let witness = Witness(Some(audit));
-        Audited { executor, witness }
-    }
-}
-
-impl<E: Executor> Executor for Audited<E> {
-    fn execute(&self, job: &Job) -> ExecutionResult {
-        let witnessed = match self.witness.begin(job, None) {
-            Ok(witnessed) => witnessed,
-            Err(answer) => {
-                self.executor.discarded(job);
-                return answer;
-            }
-        };
-        let answer = self.executor.execute(job);
-        witnessed.end(job, &answer);
-        answer
-    }
-
-    fn enqueued(&self, job: &Job) {
-        self.executor.enqueued(job);
-    }
-
-    fn discarded(&self, job: &Job) {
-        self.executor.discarded(job);
-    }
-
-    fn still_runs(&self, job: &Job, wait: Duration) -> bool {
-        self.executor.still_runs(job, wait)
     }
 }

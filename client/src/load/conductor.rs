@@ -136,7 +136,13 @@ impl Bench<'_> {
     /// An executor that runs programs.
     fn join_client(&mut self, number: u32, programs: &SharedExecutor) -> Result<(), LoadError> {
         let client = self.join(&format!("e{number}"), self.plan.window, |config| {
-            let client = programs::join(config, programs)?;
+            // It comes back by no means, and tells nothing of what it executes.
+            let config = Config {
+                reconnect: false,
+                job_events: false,
+                ..config.clone()
+            };
+            let client = Client::connect(config, programs.clone())?;
             let rank = client.rank();
             Ok((client, rank))
         })?;

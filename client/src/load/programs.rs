@@ -4,14 +4,10 @@
 //! They take from the machine what such clients take, so their bench says more of a fleet, and less of
 //! the server.
 
-use crate::client::Client;
-use crate::config::{Config, ConnectError};
 use crate::execute::executor::{ExecutionResult, Executor, SharedExecutor};
 use crate::execute::job::Job;
-use crate::process::{Processes, find_program, watchdog};
-use rustix::fs::{Access, access};
+use crate::process::{Processes, find_program, is_program, watchdog};
 use std::io;
-use std::path::Path;
 use std::time::Duration;
 
 /// Finds out whether a program could start.
@@ -24,10 +20,6 @@ pub(super) fn check(words: &[String]) -> Result<(), String> {
         Ok(path) if !is_program(&path) => Err(format!("there is no program {:?}", words[0])),
         _ => Ok(()),
     }
-}
-
-fn is_program(path: &Path) -> bool {
-    path.is_file() && access(path, Access::EXEC_OK).is_ok()
 }
 
 /// Runs one program, for the senders of its bench, and refuses everything else.
@@ -47,16 +39,6 @@ pub(super) fn executor(senders: String, words: &[String]) -> io::Result<SharedEx
         words: words.to_vec(),
         processes: Processes::allow_any()?,
     }))
-}
-
-/// Joins one that comes back by no means, and tells nothing of what it executes.
-pub(super) fn join(config: &Config, executor: &SharedExecutor) -> Result<Client, ConnectError> {
-    let config = Config {
-        reconnect: false,
-        job_events: false,
-        ..config.clone()
-    };
-    Client::connect(config, executor.clone())
 }
 
 impl Executor for Programs {

@@ -5,7 +5,6 @@
 //! means. Both match in time linear in the word. `.` takes no newline, but `[^/]` and `\s` do.
 
 use regex_lite::{Regex, RegexBuilder};
-use std::fmt;
 
 /// Bytes of a pattern: an alternation of two hundred host names fits.
 const MAX_PATTERN: usize = 4 << 10;
@@ -18,7 +17,8 @@ const MAX_COMPILED: usize = 256 << 10;
 const MAX_NESTING: u32 = 32;
 
 /// A regular expression that matches whole words only.
-#[derive(Clone)]
+#[derive(Clone, derive_more::Debug)]
+#[debug("Pattern({text:?})")]
 pub struct Pattern {
     text: String,
     regex: Regex,
@@ -54,12 +54,6 @@ impl Pattern {
     /// The pattern as it stands in the file.
     pub fn as_str(&self) -> &str {
         &self.text
-    }
-}
-
-impl fmt::Debug for Pattern {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("Pattern").field(&self.text).finish()
     }
 }
 

@@ -1,7 +1,6 @@
 //! Identifies the processes of a command: by the `PECKING_ID` in their environment, and by a mark
 //! if they shed their environment, as daemons do. Both name the client's process and its run.
 
-use std::fmt;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -9,7 +8,8 @@ use std::time::{SystemTime, UNIX_EPOCH};
 pub(crate) const ID_VARIABLE: &str = "PECKING_ID";
 
 /// A process that runs commands, told apart from all others, also earlier ones of its number.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, derive_more::Display, PartialEq, Eq)]
+#[display("{pid}-{time}")]
 pub(crate) struct ClientIdentity {
     pid: u32,
     /// Nanoseconds since 1970 at which it was asked for first.
@@ -45,12 +45,6 @@ impl ClientIdentity {
     pub(crate) fn is_in(self, environment: &[u8]) -> bool {
         let start = format!("{ID_VARIABLE}={self}-");
         variables(environment).any(|variable| variable.starts_with(start.as_bytes()))
-    }
-}
-
-impl fmt::Display for ClientIdentity {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}-{}", self.pid, self.time)
     }
 }
 

@@ -105,10 +105,10 @@ impl Processes {
         self.policy.as_ref().is_none_or(takes)
     }
 
-    /// From now on puts on record what it runs, with which arguments, for which client; a command
-    /// that cannot be on record does not run.
-    pub fn with_audit(mut self, audit: Audit) -> Processes {
-        self.witness = Witness(Some(audit));
+    /// With a log, puts on record from now on what it runs, with which arguments, for which client; a
+    /// command that cannot be on record does not run.
+    pub fn with_audit(mut self, audit: Option<Audit>) -> Processes {
+        self.witness = Witness(audit);
         self
     }
 
@@ -311,7 +311,11 @@ pub(crate) fn find_program(word: &str) -> Result<PathBuf, ExecutionResult> {
         let folder = if folder.is_empty() { b"." } else { folder };
         Path::new(&OsString::from_vec(folder.to_vec())).join(word)
     });
-    let is_program = |path: &PathBuf| path.is_file() && access(path, Access::EXEC_OK).is_ok();
-    let found = candidates.filter(|_| !word.is_empty()).find(is_program);
+    let mut found = candidates.filter(|_| !word.is_empty());
+    let found = found.find(|path| is_program(path));
     found.ok_or_else(|| ExecutionResult::NotFound(format!("there is no program {word:?} here")))
+}
+
+pub(crate) fn is_program(path: &Path) -> bool {
+    path.is_file() && access(path, Access::EXEC_OK).is_ok()
 }

@@ -7,7 +7,6 @@ use common::limits::MAX_INPUT_PIECES;
 use common::sys::sync::{Arc, Condvar, Mutex, lock, wait};
 use common::wire::{Cancel, fast_encode, message, method};
 use std::collections::VecDeque;
-use std::fmt;
 use std::io::{self, Write};
 
 /// How far the input of one command has come.
@@ -97,6 +96,8 @@ impl Drop for FlowEnd {
 /// takes a part of its input for the whole.
 ///
 /// [`SendHandle::take_input`]: crate::SendHandle::take_input
+#[derive(derive_more::Debug)]
+#[debug("Input({send})")]
 pub struct Input {
     pub(super) send: u64,
     pub(super) connection: Arc<Connection>,
@@ -143,12 +144,6 @@ impl Drop for Input {
             let cancel = message::notification_line(method::CANCEL, Cancel { send });
             self.connection.tell(cancel);
         }
-    }
-}
-
-impl fmt::Debug for Input {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Input({})", self.send)
     }
 }
 

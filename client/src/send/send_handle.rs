@@ -13,7 +13,6 @@ use common::wire::{
 };
 use crossbeam_channel::{Receiver, Sender};
 use std::collections::{HashMap, HashSet};
-use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
@@ -181,6 +180,8 @@ pub enum SendEvent {
 
 /// A command that was sent. Dropping this does not cancel it, unless it has input that was not
 /// [taken](Self::take_input), and drops its outcomes.
+#[derive(derive_more::Debug)]
+#[debug("SendHandle({id})")]
 pub struct SendHandle {
     id: u64,
     events: Receiver<SendEvent>,
@@ -249,14 +250,10 @@ impl SendHandle {
         self.id
     }
 
-    /// The events, for `crossbeam_channel::select!`. Disconnected after [`SendEvent::End`].
+    /// The events as they come, also for `crossbeam_channel::select!`. Disconnected after
+    /// [`SendEvent::End`].
     pub fn receiver(&self) -> &Receiver<SendEvent> {
         &self.events
-    }
-
-    /// The events as they come, until the end.
-    pub fn events(&self) -> impl Iterator<Item = SendEvent> + '_ {
-        self.events.iter()
     }
 
     /// Cancels it: a run is ended, or never starts. The outcomes still come.
@@ -268,7 +265,7 @@ impl SendHandle {
     }
 
     /// Waits until it has ended everywhere and returns the outcome of each target, with all of its
-    /// output. For more output than fits into memory, take the [events](Self::events). Input that was
+    /// output. For more output than fits into memory, take the [events](Self::receiver). Input that was
     /// not taken cancels the command.
     ///
     /// # Errors
@@ -278,7 +275,7 @@ impl SendHandle {
         let mut outcomes = Vec::new();
         // What was told as output, by member.
         let mut written: HashMap<u64, (Vec<u8>, Vec<u8>)> = HashMap::new();
-        for event in self.events() {
+        for event in &self.events {
             match event {
                 SendEvent::Accepted { .. } | SendEvent::Started { .. } => {}
                 SendEvent::Output(output) => {
@@ -299,12 +296,6 @@ impl SendHandle {
             }
         }
         Err(RequestError::Lost)
-    }
-}
-
-impl fmt::Debug for SendHandle {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "SendHandle({})", self.id)
     }
 }
 

@@ -49,7 +49,7 @@ fn a_send_to_many_has_an_outcome_of_each() {
     tell(&mut server, 10);
     tell(&mut server, 11);
     server.write(&json!({"jsonrpc": "2.0", "id": id, "result": {"targets": 2, "done": 2}}));
-    let events: Vec<SendEvent> = sent.events().collect();
+    let events: Vec<SendEvent> = sent.receiver().iter().collect();
     let members: Vec<u64> = events
         .iter()
         .filter_map(|event| match event {
@@ -129,7 +129,7 @@ fn output_of_more_targets_than_there_are_is_dropped() {
         );
     }
     server.write(&json!({"jsonrpc": "2.0", "id": id, "result": {"targets": 2, "done": 2}}));
-    let members = sent.events().filter_map(|event| match event {
+    let members = sent.receiver().iter().filter_map(|event| match event {
         SendEvent::Output(output) => Some(output.member),
         _ => None,
     });
@@ -179,7 +179,7 @@ fn more_output_than_was_agreed_is_not_kept() {
     }
     server.write(&json!({"jsonrpc": "2.0", "id": id, "result": outcome(9, "")}));
     // Held until the end, so that none of it is consumed meanwhile.
-    let events: Vec<SendEvent> = sent.events().collect();
+    let events: Vec<SendEvent> = sent.receiver().iter().collect();
     let [
         SendEvent::Output(kept),
         SendEvent::Outcome(outcome),
@@ -208,7 +208,7 @@ fn a_server_that_goes_loses_open_requests_exactly_once() {
     }
     server.close();
     for sent in others.iter().chain([&many]) {
-        let events: Vec<SendEvent> = sent.events().collect();
+        let events: Vec<SendEvent> = sent.receiver().iter().collect();
         assert!(
             matches!(events[..], [SendEvent::End(Err(RequestError::Lost))]),
             "{events:?}"

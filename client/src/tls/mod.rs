@@ -4,9 +4,8 @@
 mod verifier;
 
 use crate::config::ConnectError;
-use common::net::stream::Stream;
 use common::net::tls::files::{TlsFileError, certificates, key, not_a_pair};
-use common::net::tls::handshake::{self, HandshakeError};
+use common::net::tls::handshake::HandshakeError;
 use common::net::tls::pin::Pin;
 use common::net::tls::{ALPN, provider};
 use rustls::client::Resumption;
@@ -16,7 +15,6 @@ use rustls::{CertificateError, ClientConfig};
 use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Instant;
 use verifier::Verifier;
 
 /// How a client encrypts, and by what it knows its server. The files are read for each connection,
@@ -79,8 +77,8 @@ pub enum TlsError {
 
 /// What a client encrypts the next connection with.
 pub(crate) struct Prepared {
-    config: Arc<ClientConfig>,
-    name: ServerName<'static>,
+    pub(crate) config: Arc<ClientConfig>,
+    pub(crate) name: ServerName<'static>,
 }
 
 impl ClientTls {
@@ -137,40 +135,20 @@ fn server_name(text: &str) -> Result<ServerName<'static>, TlsError> {
     ServerName::try_from(text.to_owned()).map_err(|_| TlsError::Name(text.to_owned()))
 }
 
-impl Prepared {
-    /// Encrypts a connection to a server, until a time. Nothing but the handshake was sent when
-    /// this fails.
-    pub(crate) fn encrypt(
-        self,
-        stream: &Stream,
-        server: &str,
-        deadline: Instant,
-    ) -> Result<(), EncryptError> {
-        handshake::connect(stream, self.config, self.name, deadline).map_err(|e| match e {
-            HandshakeError::Io(e) => EncryptError::Io(e),
-            HandshakeError::Tls(e) => EncryptError::Tls(Box::new(explained(server, &e))),
-            // A server that makes room closes without a word here, and so does a proxy without one.
-            HandshakeError::Closed => EncryptError::Tls(Box::new(ConnectError::TurnedAway {
-                server: server.into(),
-                message: "it closed the connection within the TLS handshake; does it take TLS?"
-                    .into(),
-            })),
-            e @ (HandshakeError::NoAlpn | HandshakeError::NotTls) => {
-                EncryptError::Tls(Box::new(ConnectError::NotThisProtocol {
-                    server: server.into(),
-                    what: e.to_string(),
-                }))
-            }
-        })
+/// Why a connection to a server is not encrypted, if it did not simply end.
+pub(crate) fn not_encrypted(server: &str, error: &HandshakeError) -> ConnectError {
+    match error {
+        HandshakeError::Tls(error) => explained(server, error),
+        // A server that makes room closes without a word here, and so does a proxy without one.
+        HandshakeError::Closed => ConnectError::TurnedAway {
+            server: server.into(),
+            message: "it closed the connection within the TLS handshake; does it take TLS?".into(),
+        },
+        other => ConnectError::NotThisProtocol {
+            server: server.into(),
+            what: other.to_string(),
+        },
     }
-}
-
-/// Why a connection was not encrypted.
-pub(crate) enum EncryptError {
-    /// It ended, or its time did.
-    Io(io::Error),
-    /// One end did not like what the other said.
-    Tls(Box<ConnectError>),
 }
 
 /// What a connection's error says if it comes from TLS: an alert that came after the handshake.

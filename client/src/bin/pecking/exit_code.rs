@@ -3,11 +3,13 @@
 
 use client::{Code, Outcome, RequestError, Status};
 use nix::sys::signal::Signal;
+use serde::Serialize;
 use std::str::FromStr;
 
 /// The exit codes from best to worst: of several, the worst counts. So `Cut` counts only if every
 /// command ended with 0, and `Unread` counts more than the outcomes that its reader missed.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(into = "u8")]
 pub(crate) enum ExitCode {
     #[default]
     Done,
@@ -38,6 +40,12 @@ const OURS: u8 = 255;
 
 /// What a shell adds to the number of the signal that ended a program.
 const BY_SIGNAL: i32 = 128;
+
+impl From<ExitCode> for u8 {
+    fn from(exit: ExitCode) -> u8 {
+        exit.code()
+    }
+}
 
 impl ExitCode {
     /// The code that a shell sees.

@@ -7,7 +7,7 @@ use crate::failure::Failure;
 use client::Input;
 use common::sys::thread;
 use crossbeam_channel::{Receiver, Sender, bounded};
-use std::io::{self, ErrorKind, Read, Write};
+use std::io::{self, BufReader, ErrorKind, Read};
 
 /// Bytes that are read at a time: what a pipe holds.
 const READ: usize = 64 << 10;
@@ -25,23 +25,13 @@ pub(crate) fn start(input: Input) -> Result<Receiver<io::Error>, Failure> {
 }
 
 /// Gives a command all that there is to read.
-fn feed(mut source: impl Read, mut input: Input, failure: &Sender<io::Error>) {
-    let mut buffer = vec![0; READ];
-    loop {
-        match source.read(&mut buffer) {
-            Ok(0) => return input.finish(),
-            Ok(read) => {
-                // It fails once the command has ended everywhere: the rest is not wanted.
-                if input.write_all(&buffer[..read]).is_err() {
-                    return;
-                }
-            }
-            Err(error) if error.kind() == ErrorKind::Interrupted => {}
-            Err(error) => {
-                // Before the input is dropped without its end, which cancels the command.
-                let _ = failure.send(error);
-                return;
-            }
-        }
+fn feed(source: impl Read, mut input: Input, failure: &Sender<io::Error>) {
+    let mut source = BufReader::with_capacity(READ, source);
+    match io::copy(&mut source, &mut input) {
+        Ok(_) => input.finish(),
+        // The command has ended everywhere: the rest is not wanted.
+        Err(error) if error.kind() == ErrorKind::BrokenPipe => {}
+        // Before the input is dropped without its end, which cancels the command.
+        Err(error) => drop(failure.send(error)),
     }
 }

@@ -32,7 +32,7 @@ use cli::{Action, Cli, RunOptions, SERVER_VARIABLE, Task, WORK};
 use common::sys::thread::on_main_thread;
 use common::terminal::args;
 use common::terminal::config_file::{self, ConfigError};
-use common::terminal::console::complain;
+use common::terminal::console::{Console, complain};
 use common::terminal::escape::one_line;
 use common::terminal::package_files;
 use exit_code::ExitCode;
@@ -167,12 +167,13 @@ fn send(
 fn act(cli: &Cli, given: &config_file::Settings) -> Result<ExitCode, Failure> {
     let is_terminal = io::stdin().is_terminal() && io::stdout().is_terminal();
     let settings = cli.settings(is_terminal)?;
-    let (log, format) = (io::stderr(), cli.log_format);
+    let format = cli.log_format;
+    let warned = |act: &dyn Fn(&Console) -> Result<ExitCode, Failure>| {
+        with_log("warn", (io::stderr(), format), act)
+    };
     match &cli.command {
         None if is_terminal => prompt::at_terminal(&settings),
-        None => with_log("warn", (log, format), |console| {
-            prompt::piped::run(&settings, console)
-        }),
+        None => warned(&|console| prompt::piped::run(&settings, console)),
         Some(Action::Run(run)) => send(cli, &settings, &run.options, &run.task()),
         Some(Action::Rerun(rerun)) => match rerun.task()? {
             Some(task) => send(cli, &settings, &rerun.options, &task),
@@ -184,18 +185,14 @@ fn act(cli: &Cli, given: &config_file::Settings) -> Result<ExitCode, Failure> {
             }
         },
         Some(Action::Work(work)) if work.check_config => print(&given.in_force(&Cli::command())),
-        Some(Action::Work(work)) => with_log("info", (log, format), |console| {
+        Some(Action::Work(work)) => with_log("info", (io::stderr(), format), |console| {
             work::work(settings, &work.audit, console)
         }),
-        Some(Action::Members(shown)) => {
-            with_log("warn", (log, format), |console| match shown.missing {
-                true => members::missing(&settings, shown.form(), console),
-                false => members::members(&settings, shown.form(), console),
-            })
-        }
-        Some(Action::Jobs(listed)) => with_log("warn", (log, format), |console| {
-            jobs::list(&settings, listed.form(), console)
+        Some(Action::Members(shown)) => warned(&|console| match shown.missing {
+            true => members::missing(&settings, shown.form(), console),
+            false => members::members(&settings, shown.form(), console),
         }),
+        Some(Action::Jobs(listed)) => warned(&|it| jobs::list(&settings, listed.form(), it)),
         Some(Action::Job(job)) => {
             let progress = Progress::new(job.show.wants_progress());
             let log = progress.shown.clone().beside(io::stderr());
@@ -203,13 +200,9 @@ fn act(cli: &Cli, given: &config_file::Settings) -> Result<ExitCode, Failure> {
                 jobs::follow::follow(&settings, job, progress, console)
             })
         }
-        Some(Action::Cancel { job }) => with_log("warn", (log, format), |console| {
-            jobs::cancel(&settings, *job, console)
-        }),
+        Some(Action::Cancel { job }) => warned(&|it| jobs::cancel(&settings, *job, it)),
         Some(Action::Top(options)) => top::top(&settings, options, format),
-        Some(Action::Bench(bench)) => with_log("warn", (log, format), |console| {
-            bench::bench(&settings.config, bench, console)
-        }),
+        Some(Action::Bench(bench)) => warned(&|it| bench::bench(&settings.config, bench, it)),
         Some(Action::Groups { name }) => targets::show(name.as_deref()),
         Some(Action::Policy { look }) => policy::look(look),
         Some(Action::PackageFiles { dir }) => {

@@ -4,7 +4,7 @@
 use crate::dial::{self, Signals, Wait};
 use crate::failure::Failure;
 use client::policy::{Command, Policy};
-use client::{Audited, Client, Config, Processes, SharedExecutor, Simulation, watchdog};
+use client::{Client, Config, Processes, SharedExecutor, Simulation, watchdog};
 use common::audit::Audit;
 use common::sys::trusted_file::ROOT;
 use common::terminal::console::Console;
@@ -60,10 +60,7 @@ impl Executes {
         let is_root = rustix::process::geteuid().is_root();
         let processes = match self {
             Executes::Simulation => {
-                let executor = match audit {
-                    None => SharedExecutor::new(Simulation),
-                    Some(audit) => SharedExecutor::new(Audited::new(Simulation, audit.clone())),
-                };
+                let executor = SharedExecutor::with_audit(Simulation, audit.cloned());
                 return Ok((executor, false));
             }
             Executes::Policy(path) => {
@@ -89,10 +86,7 @@ impl Executes {
         };
         let processes = processes.map_err(Failure::NoThread)?;
         let takes_input = processes.takes_input();
-        let executor = SharedExecutor::new(match audit {
-            None => processes,
-            Some(audit) => processes.with_audit(audit.clone()),
-        });
+        let executor = SharedExecutor::new(processes.with_audit(audit.cloned()));
         Ok((executor, takes_input))
     }
 }

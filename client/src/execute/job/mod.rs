@@ -9,7 +9,6 @@ use common::wire::OutputStream;
 use common::wire::fast_encode::execution_output;
 use common::wire::message::Id;
 use input::InputBuffer;
-use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
@@ -43,7 +42,8 @@ pub(crate) struct ReplyTo {
 }
 
 /// One command to execute. Clones are the same job.
-#[derive(Clone)]
+#[derive(Clone, derive_more::Debug)]
+#[debug("Job({}, {:?})", _0.id, _0.words)]
 pub struct Job(Arc<Inner>);
 
 struct Inner {
@@ -311,12 +311,6 @@ impl Job {
         drop(state);
         self.wake();
         reason
-    }
-}
-
-impl fmt::Debug for Job {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Job({}, {:?})", self.0.id, self.0.words)
     }
 }
 

@@ -336,18 +336,17 @@ impl Cli {
             )));
         }
         let (joining, executing) = (&self.joining, &self.executing);
-        // A client that reconnects ranks lower than before: the commands of `run` or of a pipe
-        // would then reach other clients than meant, or none.
-        let (slots, reconnects, waits) = match &self.command {
-            Some(Action::Work(_)) => (Some(1), true, Wait::ForServer),
-            Some(Action::Top(_)) => (Some(0), true, Wait::ForPlace),
-            None => (None, is_terminal, Wait::ForPlace),
-            Some(_) => (Some(0), false, Wait::ForPlace),
+        // Services rank below the people that command them, whichever came first, and what only
+        // looks moves none that is here and needs no place that is held. A client that reconnects
+        // ranks lower than before: the commands of `run` or of a pipe would then reach other clients
+        // than meant, or none.
+        let (slots, tier, reconnects, holds, waits) = match &self.command {
+            Some(Action::Work(_)) => (Some(1), Some(Tier::LOWEST), true, true, Wait::ForServer),
+            Some(Action::Top(_)) => (Some(0), Some(Tier::LOWEST), true, false, Wait::ForPlace),
+            None => (None, None, is_terminal, is_terminal, Wait::ForPlace),
+            Some(_) => (Some(0), None, false, false, Wait::ForPlace),
         };
-        let reconnects = reconnects && !joining.no_reconnect;
-        // What only looks needs no place: it joins again.
-        let keeps_place = reconnects && !matches!(self.command, Some(Action::Top(_)));
-        let holds = match &self.command {
+        let wants_hold = match &self.command {
             Some(Action::Job(job)) => job.hold,
             _ => self.run_options().is_some_and(|run| run.hold),
         };
@@ -359,16 +358,12 @@ impl Cli {
             None => Executes::Simulation,
         };
         let encrypting = &joining.encrypting;
-        // Services rank below the people that command them, whichever came first, and what only
-        // looks moves none that is here.
-        let is_low = matches!(self.command, Some(Action::Work(_) | Action::Top(_)));
-        let lowest = is_low.then_some(Tier::LOWEST);
         Ok(Settings {
             config: Config {
                 server: joining.server.host_and_port.clone(),
                 name: joining.name.clone(),
                 slots: joining.slots.or(slots),
-                tier: joining.tier.or(lowest),
+                tier: joining.tier.or(tier),
                 tags: joining.tags().map_err(Failure::Usage)?,
                 // Only a prompt shows them.
                 rank_news: self.command.is_none(),
@@ -377,8 +372,8 @@ impl Cli {
                 tls: encrypting.tls(&joining.server).map_err(Failure::Usage)?,
                 plain: encrypting.plain(&executes),
                 connect_timeout: joining.connect_timeout.unwrap_or(CONNECT_TIMEOUT),
-                reconnect: reconnects,
-                hold: keeps_place || holds,
+                reconnect: reconnects && !joining.no_reconnect,
+                hold: holds && !joining.no_reconnect || wants_hold,
                 job_events: true,
             },
             wait: if joining.wait { waits } else { Wait::No },

@@ -42,7 +42,7 @@ struct Groups(HashMap<Vec<u8>, Vec<String>>);
 pub(crate) struct Group {
     pub(crate) output: Vec<u8>,
     pub(crate) folded: String,
-    pub(crate) count: usize,
+    count: usize,
 }
 
 /// All that was gathered.
@@ -76,7 +76,11 @@ impl Gathering {
             return pass_on(piece);
         }
         let gathered = self.running.entry(piece.member);
-        let gathered = gathered.or_insert_with(|| Gathered::new(piece));
+        let gathered = gathered.or_insert_with(|| Gathered {
+            name: piece.name.to_owned(),
+            rank: piece.rank,
+            written: Default::default(),
+        });
         gathered.written[piece.stream as usize].extend_from_slice(piece.bytes);
         self.held += piece.bytes.len();
         while self.held > self.most
@@ -153,17 +157,19 @@ impl Gathering {
 }
 
 impl Gathered {
-    /// Of a target that has written its first piece.
-    fn new(first: &Piece<'_>) -> Gathered {
-        Gathered {
-            name: first.name.to_owned(),
-            rank: first.rank,
-            written: Default::default(),
-        }
-    }
-
     fn bytes(&self) -> usize {
         self.written.iter().map(Vec::len).sum()
+    }
+}
+
+impl Group {
+    /// What stands over it: the targets, how many these are, and what they wrote it to.
+    pub(crate) fn header(&self, stream: OutputStream) -> String {
+        let of_stderr = match stream {
+            OutputStream::Stdout => "",
+            OutputStream::Stderr => ", standard error",
+        };
+        format!("{} ({}){of_stderr}", self.folded, self.count)
     }
 }
 

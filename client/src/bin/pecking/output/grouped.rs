@@ -101,17 +101,15 @@ impl Grouped {
         groups: &[Group],
         screen: &mut Screen,
     ) -> io::Result<()> {
-        let is_stderr = stream == OutputStream::Stderr;
-        let of_stderr = if is_stderr { ", standard error" } else { "" };
         for (at, group) in groups.iter().enumerate() {
-            let (folded, count) = (&group.folded, group.count);
-            let (on, off) = header_codes(screen.looks()[usize::from(is_stderr)]);
-            let header = format!("{on}{RULE}\n{folded} ({count}){of_stderr}\n{RULE}{off}\n");
+            let (on, off) = header_codes(screen.looks()[stream as usize]);
+            let header = group.header(stream);
+            let header = format!("{on}{RULE}\n{header}\n{RULE}{off}\n");
             screen.write_own(stream, header.as_bytes())?;
             match at > 0 && self.is_diff {
                 true => {
                     let most_frequent = (&*groups[0].folded, &*groups[0].output);
-                    let text = diff::unified(most_frequent, (folded, &group.output));
+                    let text = diff::unified(most_frequent, (&group.folded, &group.output));
                     diff::write(&text, stream, screen)?;
                 }
                 false => screen.write(stream, &group.output)?,

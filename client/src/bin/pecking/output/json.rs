@@ -29,7 +29,7 @@ impl Sink for JsonLines {
 /// A report as a line.
 pub(crate) fn line(report: &Report<'_>) -> String {
     let line = match report {
-        Report::Accepted(accepted) => Line::accepted(accepted),
+        Report::Accepted(accepted) => Line::Accepted(accepted),
         Report::Started { member, name } => Line::Started {
             member: *member,
             name: *name,
@@ -43,7 +43,7 @@ pub(crate) fn line(report: &Report<'_>) -> String {
         },
         Report::Skipped(target) => Line::skipped(target),
         Report::Outcome(outcome) => Line::outcome(outcome),
-        Report::Error(problem) => Line::error(problem),
+        Report::Error(problem) => Line::Error(problem),
         Report::Summary(summary, exit, took) => Line::summary(summary, *exit, *took),
     };
     line.encode()
@@ -52,12 +52,12 @@ pub(crate) fn line(report: &Report<'_>) -> String {
 /// What ended a run before there were reports, as a line.
 pub(crate) fn failure_line(failure: &Failure, exit: ExitCode) -> String {
     let message = failure.to_string();
-    let line = Line::Error {
+    let problem = Problem {
         error: failure.word(),
-        message: &one_line(&message),
-        exit_code: exit.code(),
+        message: one_line(&message).into_owned(),
+        exit,
     };
-    line.encode()
+    Line::Error(&problem).encode()
 }
 
 /// A command that was detached, as a line.
@@ -73,16 +73,7 @@ pub(crate) fn target_line(target: &SelectedTarget) -> String {
 #[derive(Serialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
 enum Line<'a> {
-    Accepted {
-        command: &'a [String],
-        #[serde(skip_serializing_if = "Option::is_none")]
-        to: Option<&'a str>,
-        #[serde(skip_serializing_if = "Option::is_none")]
-        run: Option<&'a str>,
-        targets: u32,
-        #[serde(skip_serializing_if = "std::ops::Not::not")]
-        stdin: bool,
-    },
+    Accepted(&'a Accepted<'a>),
     Started {
         member: u64,
         #[serde(skip_serializing_if = "Option::is_none")]
@@ -104,11 +95,7 @@ enum Line<'a> {
         of: usize,
         targets: usize,
     },
-    Error {
-        error: &'a str,
-        message: &'a str,
-        exit_code: u8,
-    },
+    Error(&'a Problem),
     Summary(Counts<'a>),
     Target(&'a SelectedTarget),
     Detached(Detached),
@@ -153,7 +140,7 @@ struct Counts<'a> {
     open: Option<u32>,
     slowest: Vec<Slow<'a>>,
     elapsed_ms: u64,
-    exit_code: u8,
+    exit_code: ExitCode,
 }
 
 #[derive(Serialize)]
@@ -166,16 +153,6 @@ impl<'a> Line<'a> {
     fn encode(&self) -> String {
         let json = serde_json::to_string(self);
         json.expect("texts and numbers always become JSON") + "\n"
-    }
-
-    fn accepted(accepted: &Accepted<'a>) -> Line<'a> {
-        Line::Accepted {
-            command: accepted.words,
-            to: accepted.to,
-            run: accepted.run,
-            targets: accepted.targets,
-            stdin: accepted.has_input,
-        }
     }
 
     fn output(piece: &Piece<'a>) -> Line<'a> {
@@ -217,14 +194,6 @@ impl<'a> Line<'a> {
         })
     }
 
-    fn error(problem: &'a Problem) -> Line<'a> {
-        Line::Error {
-            error: problem.error,
-            message: &problem.message,
-            exit_code: problem.exit.code(),
-        }
-    }
-
     fn summary(summary: &'a Summary, exit: ExitCode, took: Duration) -> Line<'a> {
         let (mut exit_codes, mut signals) = (BTreeMap::new(), BTreeMap::new());
         let mut statuses = BTreeMap::new();
@@ -251,7 +220,7 @@ impl<'a> Line<'a> {
             open: Some(summary.open()).filter(|open| *open > 0),
             slowest: slowest.collect(),
             elapsed_ms: ms(took),
-            exit_code: exit.code(),
+            exit_code: exit,
         })
     }
 }

@@ -76,7 +76,12 @@ impl NamedLines {
         let mut whole = WholeLines::default();
         let line = self.unfinished.entry(source);
         let look = self.looks[usize::from(source.is_stderr)];
-        let line = line.or_insert_with(|| Unfinished::new(name, look));
+        let line = line.or_insert_with(|| Unfinished {
+            name: one_line(name).into_owned(),
+            look,
+            bytes: Vec::new(),
+            is_continued: false,
+        });
         let before = line.bytes.len();
         line.add(bytes, self.longest, whole.of(source));
         self.held = self.held + line.bytes.len() - before;
@@ -144,15 +149,6 @@ impl WholeLines {
 }
 
 impl Unfinished {
-    fn new(name: &str, look: Look) -> Unfinished {
-        Unfinished {
-            name: one_line(name).into_owned(),
-            look,
-            bytes: Vec::new(),
-            is_continued: false,
-        }
-    }
-
     /// Adds bytes, and moves to `whole` what is whole then or too long.
     fn add(&mut self, mut bytes: &[u8], longest: usize, whole: &mut Vec<u8>) {
         loop {

@@ -34,17 +34,10 @@ const LONGEST_WORDS: usize = 1 << 10;
 
 /// The words of a command on one line, with an ellipsis if some are left out.
 pub(crate) fn words(words: &[String]) -> String {
-    let mut joined = String::new();
-    for (at, word) in words.iter().enumerate() {
-        if joined.len() > LONGEST_WORDS {
-            break;
-        }
-        joined += if at == 0 { "" } else { " " };
-        joined += &word[..word.floor_char_boundary(LONGEST_WORDS)];
-    }
-    let mut shown = one_line(&joined).into_owned();
-    let whole: usize = words.iter().map(|word| word.len() + 1).sum();
-    if shown.len() > LONGEST_WORDS || joined.len() + 1 < whole {
+    let joined = words.join(" ");
+    let start = &joined[..joined.floor_char_boundary(LONGEST_WORDS + 1)];
+    let mut shown = one_line(start).into_owned();
+    if shown.len() > LONGEST_WORDS || start.len() < joined.len() {
         shown.truncate(shown.floor_char_boundary(LONGEST_WORDS));
         shown.push('…');
     }

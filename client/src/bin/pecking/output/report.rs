@@ -6,6 +6,7 @@ use crate::output::screen::Screen;
 use crate::output::summary::Summary;
 use crate::run::plan::Batch;
 use client::{Outcome, Output, OutputStream, SelectedTarget};
+use serde::Serialize;
 use std::io;
 use std::time::Duration;
 
@@ -33,13 +34,18 @@ pub(crate) enum Report<'a> {
 }
 
 /// What the server has taken.
+#[derive(Serialize)]
 pub(crate) struct Accepted<'a> {
+    #[serde(rename = "command")]
     pub(crate) words: &'a [String],
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) to: Option<&'a str>,
-    pub(crate) has_input: bool,
     /// Which run of the server it is: member numbers mean others in another one.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) run: Option<&'a str>,
     pub(crate) targets: u32,
+    #[serde(rename = "stdin", skip_serializing_if = "std::ops::Not::not")]
+    pub(crate) has_input: bool,
 }
 
 /// A piece of output of one target.
@@ -52,13 +58,25 @@ pub(crate) struct Piece<'a> {
 }
 
 /// Why the command was not sent, why outcomes are missing, or what could not be kept.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize)]
 pub(crate) struct Problem {
     /// For programs.
     pub(crate) error: &'static str,
     /// For people, on one line.
     pub(crate) message: String,
+    #[serde(rename = "exit_code")]
     pub(crate) exit: ExitCode,
+}
+
+impl Problem {
+    /// What came could not be written to a file, and why.
+    pub(crate) fn not_kept(error: &'static str, file: &str, why: &io::Error) -> Problem {
+        Problem {
+            error,
+            message: format!("cannot write to {file}; what came is not all there: {why}"),
+            exit: ExitCode::Failed,
+        }
+    }
 }
 
 /// Shows or keeps reports.

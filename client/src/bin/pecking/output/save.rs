@@ -3,21 +3,20 @@
 //! The file that was there before is emptied when the server has taken the command, so that a run that
 //! never begins leaves it as it is: it may be the file that says what to run again.
 
-use crate::exit_code::ExitCode;
 use crate::failure::Failure;
 use crate::output::json;
 use crate::output::report::{Problem, Report, Sink};
 use crate::output::screen::Screen;
 use common::terminal::escape::path_line;
 use std::fs::{File, OpenOptions};
-use std::io::{self, BufWriter, Write};
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 /// Writes reports to a file, and remembers the first fault: the command goes on without it.
 pub(crate) struct SavedLines {
     path: PathBuf,
     /// `None` after a fault.
-    file: Option<BufWriter<File>>,
+    file: Option<File>,
     /// Whether what was there before is gone.
     is_emptied: bool,
     fault: Option<io::Error>,
@@ -37,7 +36,7 @@ impl SavedLines {
         };
         Ok(SavedLines {
             path: path.to_owned(),
-            file: Some(BufWriter::new(file.map_err(wrong)?)),
+            file: Some(file.map_err(wrong)?),
             is_emptied: false,
             fault: None,
         })
@@ -53,27 +52,19 @@ impl SavedLines {
             }
             self.is_emptied = true;
             // A device or a pipe has nothing to be emptied.
-            if file.get_ref().metadata()?.is_file() {
-                file.get_ref().set_len(0)?;
+            if file.metadata()?.is_file() {
+                file.set_len(0)?;
             }
         }
-        file.write_all(json::line(report).as_bytes())?;
-        // What is known of a target is in the file even if this process is killed.
-        match report {
-            Report::Output(_) | Report::Target(_) => Ok(()),
-            _ => file.flush(),
-        }
+        // At once: what is known of a target is in the file even if this process is killed.
+        file.write_all(json::line(report).as_bytes())
     }
 }
 
 impl Sink for SavedLines {
     fn take(&mut self, report: &Report<'_>, _: &mut Screen) -> io::Result<()> {
         if let Err(why) = self.write(report) {
-            // Dropping it would try again to write what it holds.
-            if let Some(file) = self.file.take() {
-                let _ = file.into_parts();
-            }
-            self.fault = Some(why);
+            (self.file, self.fault) = (None, Some(why));
         }
         Ok(())
     }
@@ -84,13 +75,6 @@ impl Sink for SavedLines {
 
     fn fault(&mut self) -> Option<Problem> {
         let why = self.fault.take()?;
-        Some(Problem {
-            error: "save",
-            message: format!(
-                "cannot write to {}; what came is not all there: {why}",
-                path_line(&self.path)
-            ),
-            exit: ExitCode::Failed,
-        })
+        Some(Problem::not_kept("save", &path_line(&self.path), &why))
     }
 }

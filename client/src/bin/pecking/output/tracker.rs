@@ -1,4 +1,4 @@
-//! Counts how far a run is, for its progress line.
+//! How far a run is at each target, for its progress line and for what is said of its queues.
 
 use crate::output::node_set::{END_OF_A_LINE, fold};
 use crate::output::render;
@@ -33,6 +33,11 @@ impl Tracker {
             }
             _ => {}
         }
+    }
+
+    /// Whether a target was given the command, has written something, or ended it.
+    pub(crate) fn has_heard(&self, member: u64) -> bool {
+        self.running.contains(&member) || self.ended.contains(&member)
     }
 
     /// Whether the names of those that are left are worth asking for.

@@ -3,7 +3,6 @@
 mod assistant;
 mod completion;
 pub(crate) mod editor;
-mod gather;
 mod kept;
 pub(crate) mod line;
 pub(crate) mod piped;

@@ -6,11 +6,12 @@
 //! a while comes a second look: if the queue is empty by then, the command has started. The smaller
 //! number of the two looks counts, as later commands are behind this one.
 
-use client::{Client, Member, SendEvent};
+use crate::output::tracker::Tracker;
+use client::{Client, Member};
 use common::limits::MAX_MEMBERS_PAGE;
 use common::terminal::escape::one_line;
-use common::wire::selector::Selector;
-use std::collections::{HashMap, HashSet};
+use common::wire::selector::{Selector, Subject};
+use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
 /// When to look again, and to say what was found: a person begins to wonder.
@@ -22,10 +23,7 @@ const NAMED: usize = 3;
 #[derive(Debug)]
 pub(crate) struct Queued {
     selector: Option<Selector<'static>>,
-    is_for_many: bool,
     sent: Instant,
-    /// The targets that were given it, have written something, or ended it.
-    heard: HashSet<u64>,
     /// How many were in front of it at each target, at the first look.
     first: Option<HashMap<u64, u32>>,
     /// When to look next, if at all.
@@ -39,37 +37,41 @@ impl Queued {
         Queued {
             // The command line has read it already.
             selector: to.and_then(|to| to.parse().ok()),
-            is_for_many: false,
             sent,
-            heard: HashSet::new(),
             first: None,
             due: Some(sent),
         }
     }
 
-    pub(crate) fn hear(&mut self, event: &SendEvent) {
-        if self.due.is_none() {
-            return;
-        }
-        match event {
-            SendEvent::Accepted { .. } => self.is_for_many = true,
-            SendEvent::Started { member } => drop(self.heard.insert(*member)),
-            SendEvent::Output(output) => drop(self.heard.insert(output.member)),
-            SendEvent::Outcome(outcome) => self.heard.extend(outcome.member),
-            _ => self.due = None,
-        }
-    }
-
-    /// Looks where the command waits, if it is time; returns what to say.
-    pub(crate) fn look(&mut self, client: &Client) -> Option<String> {
+    /// Looks where the command waits, if it is time; returns what to say. `known`: the targets that
+    /// were given it, have written something, or ended it. Without a selector the server's default
+    /// counts: the next client, or one for many.
+    pub(crate) fn look(
+        &mut self,
+        client: &Client,
+        known: &Tracker,
+        is_for_many: bool,
+    ) -> Option<String> {
         self.due.take_if(|at| *at <= Instant::now())?;
         let (own, ranking) = from_own_rank(client)?;
-        let below: Vec<&Member> = ranking
-            .iter()
-            .filter(|m| m.rank > own && m.slots > 0)
-            .collect();
-        let mut waits = self.targets(&below);
-        waits.retain(|m| m.queued > 0 && !self.heard.contains(&m.member));
+        let selector = self.selector.as_ref().unwrap_or(match is_for_many {
+            true => &Selector::Below,
+            false => &Selector::Next,
+        });
+        let found = ranking.iter().filter(|m| m.rank > own && m.slots > 0);
+        let found = found.filter(|m| finds(selector, m, client.member(), own));
+        let mut waits: Vec<&Member> = found.collect();
+        match selector {
+            Selector::Next | Selector::NextOf(_) => waits.truncate(1),
+            // It waits only if no executor has a free slot.
+            Selector::LeastLoaded | Selector::LeastLoadedOf(_)
+                if waits.iter().any(|m| m.running < m.slots) =>
+            {
+                waits.clear();
+            }
+            _ => {}
+        }
+        waits.retain(|m| m.queued > 0 && !known.has_heard(m.member));
         let ahead = |m: &&Member| m.running.saturating_add(m.queued).saturating_sub(1);
         let Some(first) = self.first.take() else {
             if !waits.is_empty() {
@@ -83,42 +85,25 @@ impl Queued {
             Some((&*m.name, ahead))
         });
         let waits: Vec<(&str, u32)> = waits.collect();
-        match (waits.is_empty(), &self.selector) {
-            (true, _) => None,
-            (_, Some(Selector::LeastLoaded | Selector::LeastLoadedOf(_))) => {
-                Some(at_one_of(&waits))
-            }
+        match selector {
+            _ if waits.is_empty() => None,
+            Selector::LeastLoaded | Selector::LeastLoadedOf(_) => Some(at_one_of(&waits)),
             _ => Some(at_each_of(&waits)),
         }
     }
+}
 
-    /// The executors below at which it may wait.
-    fn targets<'a>(&self, below: &[&'a Member]) -> Vec<&'a Member> {
-        let those = |chosen: &dyn Fn(&Member) -> bool| {
-            let chosen = below.iter().filter(|m| chosen(m));
-            chosen.copied().collect::<Vec<_>>()
-        };
-        match &self.selector {
-            // The server's default: `next`, or one for many.
-            None if self.is_for_many => below.to_vec(),
-            None | Some(Selector::Next) => below.iter().take(1).copied().collect(),
-            // It waits only if no executor has a free slot.
-            Some(Selector::LeastLoaded) if below.iter().any(|m| m.running < m.slots) => Vec::new(),
-            Some(Selector::LeastLoaded | Selector::Below | Selector::All) => below.to_vec(),
-            Some(Selector::Single(single)) => those(&|m| single.is(&m.into())),
-            Some(Selector::List(list)) => those(&|m| list.finds(&m.into())),
-            Some(Selector::NextOf(list)) => {
-                let found = below.iter().copied().find(|m| list.finds(&(*m).into()));
-                found.into_iter().collect()
-            }
-            Some(Selector::LeastLoadedOf(list)) => {
-                let found = those(&|m| list.finds(&m.into()));
-                match found.iter().any(|m| m.running < m.slots) {
-                    true => Vec::new(),
-                    false => found,
-                }
-            }
-        }
+/// Whether a selector means this client, for a sender with this number and rank. `next` and its like
+/// mean the clients of which they would take one.
+pub(crate) fn finds(selector: &Selector<'_>, member: &Member, own: u64, rank: u32) -> bool {
+    let subject = Subject::from(member);
+    let is_below = member.rank > rank && member.slots > 0;
+    match selector {
+        Selector::All => member.member != own,
+        Selector::Below | Selector::Next | Selector::LeastLoaded => is_below,
+        Selector::Single(single) => single.is(&subject),
+        Selector::List(list) => list.finds(&subject),
+        Selector::NextOf(list) | Selector::LeastLoadedOf(list) => is_below && list.finds(&subject),
     }
 }
 

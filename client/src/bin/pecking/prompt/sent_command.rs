@@ -7,14 +7,12 @@ use crate::output::prefix::{NamedLines, Source, WholeLines};
 use crate::output::render::{self, Style};
 use crate::output::report::Piece;
 use crate::output::summary;
-use crate::prompt::gather;
 use client::{
     Client, JobHandle, JobId, Outcome, RequestError, SendEvent, SendHandle, Status, Tally,
 };
 use common::terminal::escape::one_line;
 use common::wire::message::clip;
 use crossbeam_channel::{Receiver, TryRecvError};
-use std::borrow::Cow;
 use std::cell::Cell;
 use std::collections::VecDeque;
 use std::convert::Infallible;
@@ -24,11 +22,14 @@ use std::time::Instant;
 /// Bytes that are shown in one step: the next one waits until there is room for it.
 const STEP: usize = 16 << 10;
 
+/// Bytes that are gathered of one command: 16 KiB of each of 1,000 targets, more than a user reads.
+const MOST_GATHERED: usize = 16 << 20;
+
 pub(crate) struct SentCommand {
     id: u64,
     pub(crate) events: Receiver<SendEvent>,
     sent: Sent,
-    typed: String,
+    pub(crate) typed: String,
     to: Option<String>,
     since: Instant,
     /// How many targets it has, once that is known.
@@ -59,9 +60,19 @@ pub(crate) struct Step {
 }
 
 impl SentCommand {
-    pub(crate) fn new(sent: SendHandle, typed: String, to: Option<String>) -> SentCommand {
+    /// A command that was sent now. `gathers`: what several targets write is shown together, when all
+    /// have ended.
+    pub(crate) fn new(
+        sent: SendHandle,
+        typed: String,
+        to: Option<String>,
+        gathers: bool,
+    ) -> SentCommand {
         let (id, events) = (sent.id(), sent.receiver().clone());
-        SentCommand::of(Sent::Here(sent), id, events, typed, to)
+        SentCommand {
+            gather: gathers.then(|| Gathering::holding(MOST_GATHERED)),
+            ..SentCommand::of(Sent::Here(sent), id, events, typed, to)
+        }
     }
 
     /// A detached command that is followed, and how many targets it has if these are several.
@@ -96,18 +107,7 @@ impl SentCommand {
         }
     }
 
-    /// Shows what several targets write together, when all have ended.
-    pub(crate) fn gathered(mut self) -> SentCommand {
-        self.gather = Some(Gathering::holding(gather::MOST));
-        self
-    }
-
-    /// Whether it goes on when this client leaves.
-    pub(crate) fn is_detached(&self) -> bool {
-        self.job().is_some()
-    }
-
-    /// Which detached command it is, if it is one.
+    /// Which detached command it is, if it is one: that goes on when this client leaves.
     pub(crate) fn job(&self) -> Option<JobId> {
         match &self.sent {
             Sent::Here(_) => None,
@@ -121,11 +121,6 @@ impl SentCommand {
             Sent::Here(sent) => sent.cancel(),
             Sent::Detached(job) => job.cancel(),
         }
-    }
-
-    /// What the user typed, on one line.
-    pub(crate) fn typed(&self) -> Cow<'_, str> {
-        one_line(&self.typed)
     }
 
     /// The command on one line.
@@ -199,7 +194,16 @@ impl SentCommand {
         let Some(mut gathering) = self.gather.take() else {
             return;
         };
-        let shown = gather::shown(&gathering.finish(), &named, style);
+        let gathered = gathering.finish();
+        let mut shown = Vec::new();
+        for (stream, groups) in &gathered.streams {
+            for group in groups {
+                shown.push(style.line(&format!("{named}{}:", group.header(*stream))));
+                shown.push(style.output_of_others(&group.output));
+            }
+        }
+        let endings = gathered.endings.iter();
+        shown.extend(endings.map(|ending| style.line(&format!("{named}{ending}"))));
         let steps = shown.into_iter().map(|shown| Step {
             shown,
             ..Step::default()

@@ -98,11 +98,7 @@ impl Reporter {
     pub(crate) fn hear_send(&mut self, events: &Receiver<SendEvent>) -> io::Result<Heard> {
         let mut is_taken = false;
         loop {
-            let event = self.next(events)?;
-            if let Some(queued) = &mut self.to.queued {
-                queued.hear(&event);
-            }
-            match event {
+            match self.next(events)? {
                 SendEvent::End(end) => {
                     return Ok(Heard {
                         is_taken,
@@ -127,8 +123,10 @@ impl Reporter {
     fn next(&mut self, events: &Receiver<SendEvent>) -> io::Result<SendEvent> {
         loop {
             self.draw()?;
+            let (tracker, is_for_many) = (&self.tracker, self.summary.targets > 1);
             let queued = self.to.queued.as_mut();
-            if let Some(note) = queued.and_then(|queued| queued.look(&self.to.client)) {
+            let look = |queued: &mut Queued| queued.look(&self.to.client, tracker, is_for_many);
+            if let Some(note) = queued.and_then(look) {
                 self.to.screen.note(&note);
             }
             let due = self.to.queued.as_ref().and_then(|queued| queued.due);

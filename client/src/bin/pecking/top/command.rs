@@ -10,36 +10,42 @@ pub(crate) struct Command {
     pub(crate) from: String,
     pub(crate) from_rank: u32,
     pub(crate) words: String,
+    pub(crate) progress: Progress,
+    pub(crate) ended_ms: Option<u64>,
+}
+
+/// What became of a command so far, or of a detached one.
+pub(crate) struct Progress {
+    pub(crate) is_open: bool,
     pub(crate) targets: u32,
-    /// By the name of the status.
+    /// By the name of the status; those that there are.
     pub(crate) outcomes: Vec<(String, u32)>,
     pub(crate) not_zero: u32,
-    pub(crate) ended_ms: Option<u64>,
 }
 
 impl Command {
     pub(crate) fn of(told: &WatchedCommand<'_>) -> Command {
         let words: Vec<String> = serde_json::from_str(told.command.get()).unwrap_or_default();
         let outcomes = told.outcomes.iter();
+        let outcomes = outcomes.map(|(status, count)| (one_line(status).replace('_', " "), *count));
         Command {
             at_ms: told.at_ms,
             from: one_line(&told.from.name).into_owned(),
             from_rank: told.from.rank,
             words: render::words(&words),
-            targets: told.targets,
-            outcomes: outcomes
-                .map(|(status, count)| (one_line(status).replace('_', " "), *count))
-                .collect(),
-            not_zero: told.not_zero,
+            progress: Progress {
+                is_open: told.ended_ms.is_none(),
+                targets: told.targets,
+                outcomes: outcomes.collect(),
+                not_zero: told.not_zero,
+            },
             ended_ms: told.ended_ms,
         }
     }
+}
 
-    pub(crate) fn is_open(&self) -> bool {
-        self.ended_ms.is_none()
-    }
-
-    /// How many of its outcomes have come. A server may say any counts, so the sum has an end.
+impl Progress {
+    /// How many of the outcomes have come. A server may say any counts, so the sum has an end.
     pub(crate) fn ended(&self) -> u32 {
         let counts = self.outcomes.iter().map(|(_, count)| *count);
         counts.fold(0, u32::saturating_add)
@@ -58,7 +64,7 @@ impl Command {
     pub(crate) fn status(&self) -> String {
         let bad = self.outcomes.iter().filter(|(status, _)| status != "done");
         let worst = bad.max_by_key(|(_, count)| *count);
-        match (self.is_open(), worst) {
+        match (self.is_open, worst) {
             (true, _) => "runs".into(),
             (false, Some((status, _))) => status.clone(),
             (false, None) if self.not_zero > 0 => "exit code".into(),
@@ -102,7 +108,8 @@ mod tests {
         ] {
             fleet.take(told(&command(outcomes, not_zero, ended)));
             let shown = &fleet.commands[&7];
-            assert_eq!((&*shown.status(), shown.failed()), (status, failed));
+            let progress = &shown.progress;
+            assert_eq!((&*progress.status(), progress.failed()), (status, failed));
             assert_eq!(shown.words, "a b\\tc");
         }
     }

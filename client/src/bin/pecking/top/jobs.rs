@@ -2,6 +2,7 @@
 //! whose job, so they are asked for, and only while they are shown. A thread of its own asks, so that
 //! a server that is slow to answer does not hold up keys.
 
+use super::command::Progress;
 use crate::expected;
 use crate::failure::Failure;
 use crate::output::render;
@@ -120,12 +121,7 @@ pub(crate) struct Job {
     pub(crate) by: String,
     pub(crate) to: String,
     sent: (Duration, Instant),
-    pub(crate) targets: u32,
-    pub(crate) ended: u32,
-    pub(crate) failed: u32,
-    pub(crate) is_open: bool,
-    /// What it came to most often at targets that did not do it.
-    worst: Option<Status>,
+    pub(crate) progress: Progress,
 }
 
 impl Jobs {
@@ -159,17 +155,19 @@ impl Jobs {
 
 impl Job {
     fn of(told: &JobSummary) -> Job {
-        let ended = told.tally.targets();
+        let counts = Status::ALL.into_iter();
+        let counts = counts.map(|status| (status.name().replace('_', " "), told.tally.of(status)));
         Job {
             words: render::words(&told.command),
             by: one_line(&told.by).into_owned(),
             to: one_line(told.to.as_deref().unwrap_or("-")).into_owned(),
             sent: (Duration::from_millis(told.sent_ms), Instant::now()),
-            targets: told.targets,
-            ended,
-            failed: told.failed(),
-            is_open: told.open,
-            worst: worst(told),
+            progress: Progress {
+                is_open: told.open,
+                targets: told.targets,
+                outcomes: counts.filter(|(_, count)| *count > 0).collect(),
+                not_zero: told.not_zero,
+            },
         }
     }
 
@@ -177,21 +175,6 @@ impl Job {
     pub(crate) fn age(&self) -> Duration {
         self.sent.0 + self.sent.1.elapsed()
     }
-
-    /// What has become of it, in a word or two.
-    pub(crate) fn status(&self) -> String {
-        match (self.is_open, self.worst) {
-            (true, _) => "runs".into(),
-            (false, None) if self.failed > 0 => "exit code".into(),
-            (false, worst) => worst.unwrap_or(Status::Done).name().replace('_', " "),
-        }
-    }
-}
-
-fn worst(told: &JobSummary) -> Option<Status> {
-    let bad = Status::ALL.into_iter();
-    let bad = bad.filter(|status| *status != Status::Done && told.tally.of(*status) > 0);
-    bad.max_by_key(|status| told.tally.of(*status))
 }
 
 #[cfg(test)]
@@ -230,7 +213,7 @@ pub(crate) mod tests {
         let shown = |jobs: &Jobs| -> Vec<_> {
             let shown = jobs
                 .iter()
-                .map(|(id, job)| (id, job.words.clone(), job.status()));
+                .map(|(id, job)| (id, job.words.clone(), job.progress.status()));
             shown.collect()
         };
         let all = [

@@ -5,16 +5,10 @@ use crate::failure::Failure;
 use common::sys::sync::{Arc, Mutex, lock};
 use common::sys::thread;
 use crossbeam_channel::{Receiver, bounded};
-use ratatui::Terminal;
-use ratatui::backend::CrosstermBackend;
-use ratatui::crossterm::cursor::Show;
+use ratatui::DefaultTerminal;
 use ratatui::crossterm::event::{self, Event};
-use ratatui::crossterm::execute;
 use ratatui::crossterm::style::force_color_output;
-use ratatui::crossterm::terminal::{
-    EnterAlternateScreen, LeaveAlternateScreen, disable_raw_mode, enable_raw_mode,
-};
-use std::io::{self, Stdout, Write, stdout};
+use std::io::{self, Write};
 
 /// Bytes of the log that wait: the last lines say what went wrong.
 const MOST_LOG: usize = 64 << 10;
@@ -24,25 +18,20 @@ const MOST_KEYS: usize = 256;
 
 /// A terminal that is drawn at.
 pub(crate) struct Screen {
-    pub(crate) terminal: Terminal<CrosstermBackend<Stdout>>,
+    pub(crate) terminal: DefaultTerminal,
     log: Log,
 }
 
 impl Screen {
-    /// Takes the terminal.
+    /// Takes the terminal; a panic is told once that is as it was.
     pub(crate) fn open(log: Log, has_colours: bool) -> Result<Screen, Failure> {
-        restore_after_a_panic();
         log.hold();
         // Whether there are colours is decided already.
         force_color_output(has_colours);
-        let opened = enable_raw_mode()
-            .and_then(|()| execute!(stdout(), EnterAlternateScreen))
-            .and_then(|()| Terminal::new(CrosstermBackend::new(stdout())));
-        match opened {
+        match ratatui::try_init() {
             Ok(terminal) => Ok(Screen { terminal, log }),
             Err(e) => {
-                restore();
-                log.let_go();
+                restore(&log);
                 Err(of_terminal(&e))
             }
         }
@@ -51,9 +40,14 @@ impl Screen {
 
 impl Drop for Screen {
     fn drop(&mut self) {
-        restore();
-        self.log.let_go();
+        restore(&self.log);
     }
+}
+
+/// A terminal that is gone cannot be restored.
+fn restore(log: &Log) {
+    let _ = ratatui::try_restore();
+    log.let_go();
 }
 
 /// What went wrong with the terminal.
@@ -62,23 +56,6 @@ pub(crate) fn of_terminal(error: &io::Error) -> Failure {
         what: "the terminal",
         why: error.to_string(),
     }
-}
-
-/// A terminal that is gone cannot be restored.
-fn restore() {
-    let _ = disable_raw_mode();
-    let _ = execute!(stdout(), LeaveAlternateScreen, Show);
-}
-
-/// A panic of this thread is told at a terminal that shows it.
-fn restore_after_a_panic() {
-    let (own, before) = (std::thread::current().id(), std::panic::take_hook());
-    std::panic::set_hook(Box::new(move |panic| {
-        if std::thread::current().id() == own {
-            restore();
-        }
-        before(panic);
-    }));
 }
 
 /// Keys and changes of the terminal's size. The thread that reads them cannot be joined: it waits for

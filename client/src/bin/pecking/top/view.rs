@@ -207,8 +207,8 @@ impl View {
         self.ladder.set(here.chain(missing).collect(), is_same);
         // Those that run first: what takes long is not lost behind what is quick.
         let newest = || fleet.commands.iter().rev();
-        let open = newest().filter(|(_, command)| command.is_open());
-        let all = open.chain(newest().filter(|(_, command)| !command.is_open()));
+        let open = newest().filter(|(_, command)| command.progress.is_open);
+        let all = open.chain(newest().filter(|(_, command)| !command.progress.is_open));
         let fitting = all.filter(|(_, command)| fits(&command.words) || fits(&command.from));
         self.commands
             .set(fitting.map(|(id, _)| *id).collect(), |a, b| a == b);
@@ -258,7 +258,7 @@ impl View {
         let selected = self.jobs.selected().filter(|_| self.pane == Pane::Jobs);
         let job = selected.and_then(|id| Some((id, jobs.get(id)?)));
         match job {
-            Some((id, job)) if job.is_open => {
+            Some((id, job)) if job.progress.is_open => {
                 self.asked = Some(id);
                 self.note = Some(format!("cancel this job, y or n? {}", job.words));
             }

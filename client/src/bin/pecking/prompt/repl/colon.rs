@@ -6,11 +6,12 @@ use crate::exit_code::ExitCode;
 use crate::output::{render, table};
 use crate::prompt::assistant::Ask;
 use crate::prompt::completion::Known;
+use crate::prompt::queued::finds;
 use crate::prompt::sent_command::SentCommand;
 use crate::targets::Groups;
 use client::Member;
 use common::terminal::escape::one_line;
-use common::wire::selector::{Selector, Subject};
+use common::wire::selector::Selector;
 use std::time::Duration;
 
 impl Repl<'_> {
@@ -137,9 +138,8 @@ impl Repl<'_> {
             && let Some(command) = self.open.get(&id)
         {
             command.cancel();
-            self.output
-                .show(&format!("Cancelling {id}, {}.\n", command.typed()));
-            return;
+            let typed = one_line(&command.typed);
+            return self.output.show(&format!("Cancelling {id}, {typed}.\n"));
         }
         let what = match id {
             Some(id) => format!("nothing that you sent has the ID {id}; :jobs shows what is open"),
@@ -195,19 +195,5 @@ impl Repl<'_> {
             kept: self.kept.list().map(|(id, _)| id).collect(),
             detached: self.detached.numbers().collect(),
         }
-    }
-}
-
-/// Whether a selector means this client, for a sender with this number and rank. `next` and its like
-/// mean the clients of which they would take one.
-fn finds(selector: &Selector<'_>, member: &Member, own: u64, rank: u32) -> bool {
-    let subject = Subject::from(member);
-    let is_below = member.rank > rank && member.slots > 0;
-    match selector {
-        Selector::All => member.member != own,
-        Selector::Below | Selector::Next | Selector::LeastLoaded => is_below,
-        Selector::Single(single) => single.is(&subject),
-        Selector::List(list) => list.finds(&subject),
-        Selector::NextOf(list) | Selector::LeastLoadedOf(list) => is_below && list.finds(&subject),
     }
 }

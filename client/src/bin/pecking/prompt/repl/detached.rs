@@ -8,7 +8,7 @@ use super::Repl;
 use crate::exit_code::ExitCode;
 use crate::output::render;
 use crate::prompt::sent_command::{self, SentCommand};
-use client::{JobHandle, JobId, JobSummary};
+use client::{JobId, JobSummary};
 use common::terminal::escape::one_line;
 use std::fmt::Write;
 use std::time::Duration;
@@ -69,10 +69,17 @@ impl Repl<'_> {
     /// Shows what became of a detached command, and what comes of it from now on.
     pub(super) fn follow(&mut self, id: &str) {
         let Some(job) = self.find_job(id) else { return };
-        match self.client.follow(job, true) {
-            Ok(handle) => self.open_job(handle),
-            Err(e) => self.complain(ExitCode::of_error(&e), &e.to_string()),
-        }
+        let handle = match self.client.follow(job, true) {
+            Ok(handle) => handle,
+            Err(e) => return self.complain(ExitCode::of_error(&e), &e.to_string()),
+        };
+        let number = self.detached.number(job, 1);
+        let targets = self.detached.0.get(number - 1).map(|(_, targets)| *targets);
+        let targets = targets.filter(|targets| *targets > 1);
+        let (id, typed) = (handle.id(), format!("job &{number}"));
+        self.kept.begin(id, &typed);
+        let followed = SentCommand::following(handle, typed, targets);
+        self.open.insert(id, followed);
     }
 
     /// The job that a user means, or a complaint that there is none.
@@ -105,16 +112,6 @@ impl Repl<'_> {
             "{rest}Job &{number} goes on (:fg {number} shows it again, :cancel &{number} ends it).\n"
         ));
         self.open.remove(&id);
-    }
-
-    fn open_job(&mut self, handle: JobHandle) {
-        let number = self.detached.number(handle.job(), 1);
-        let targets = self.detached.0.get(number - 1).map(|(_, targets)| *targets);
-        let targets = targets.filter(|targets| *targets > 1);
-        let (id, typed) = (handle.id(), format!("job &{number}"));
-        self.kept.begin(id, &typed);
-        let followed = SentCommand::following(handle, typed, targets);
-        self.open.insert(id, followed);
     }
 
     /// The detached commands that the server keeps, for `:jobs`; nothing if there are none.

@@ -122,7 +122,7 @@ impl<'a> Repl<'a> {
 
     /// What is said of commands that the end of this client cancels; nothing if there are none.
     pub(crate) fn farewell(&self) -> Option<String> {
-        let cancelled = self.open.values().filter(|sent| !sent.is_detached());
+        let cancelled = self.open.values().filter(|sent| sent.job().is_none());
         match cancelled.count() {
             0 => None,
             1 => Some("1 command that has not ended is cancelled.\n".into()),
@@ -361,11 +361,8 @@ impl<'a> Repl<'a> {
                 self.output
                     .show(&format!("{} command sent.\n", one_line(&typed)));
                 self.kept.begin(sent.id(), &typed);
-                let (id, sent) = (sent.id(), SentCommand::new(sent, typed, to));
-                let sent = match self.gathers {
-                    true => sent.gathered(),
-                    false => sent,
-                };
+                let id = sent.id();
+                let sent = SentCommand::new(sent, typed, to, self.gathers);
                 self.open.insert(id, sent);
             }
             Err(e) => self.complain(ExitCode::of_error(&e), &format!("{typed}: not sent: {e}")),

@@ -109,18 +109,15 @@ fn of_rung(rung: Rung, fleet: &Fleet) -> Option<String> {
 }
 
 fn of_command(id: u64, command: &Command, fleet: &Fleet) -> String {
-    let mut counts: Vec<String> = command
-        .outcomes
-        .iter()
-        .map(|(status, count)| format!("{count} {status}"))
-        .collect();
-    if command.not_zero > 0 {
-        counts.push(format!(
-            "{} of these not with exit code 0",
-            command.not_zero
-        ));
+    let progress = &command.progress;
+    let counts = progress.outcomes.iter();
+    let counts = counts.map(|(status, count)| format!("{count} {status}"));
+    let mut counts: Vec<String> = counts.collect();
+    if progress.not_zero > 0 {
+        let not_zero = progress.not_zero;
+        counts.push(format!("{not_zero} of these not with exit code 0"));
     }
-    let open = command.targets.saturating_sub(command.ended());
+    let open = progress.targets.saturating_sub(progress.ended());
     if open > 0 {
         counts.push(format!("{open} open"));
     }
@@ -136,13 +133,15 @@ fn of_command(id: u64, command: &Command, fleet: &Fleet) -> String {
             format!("{} ago", render::ago(fleet.since(command.at_ms))),
         ),
         ("took", tables::time(command, fleet)),
-        ("targets", command.targets.to_string()),
+        ("targets", progress.targets.to_string()),
         ("outcomes", counts.join(", ")),
     ])
 }
 
 fn of_job(id: JobId, jobs: &Jobs) -> Option<String> {
     let job = jobs.get(id)?;
+    let (targets, ended) = (job.progress.targets, job.progress.ended());
+    let failed = job.progress.failed();
     Some(joined(&[
         ("command", job.words.clone()),
         ("job", id.to_string()),
@@ -151,10 +150,7 @@ fn of_job(id: JobId, jobs: &Jobs) -> Option<String> {
         ("sent", format!("{} ago", render::ago(job.age()))),
         (
             "targets",
-            format!(
-                "{}, {} ended, {} failed",
-                job.targets, job.ended, job.failed
-            ),
+            format!("{targets}, {ended} ended, {failed} failed"),
         ),
     ]))
 }

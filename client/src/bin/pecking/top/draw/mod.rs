@@ -4,6 +4,7 @@
 mod details;
 mod tables;
 
+use super::command::Progress;
 use super::fleet::Fleet;
 use super::jobs::Jobs;
 use super::view::{Pane, Popup, View};
@@ -14,7 +15,8 @@ use ratatui::layout::{Constraint, Layout, Rect};
 use ratatui::style::{Color, Modifier, Style};
 use ratatui::widgets::{RenderDirection, Sparkline};
 use std::borrow::Cow;
-use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
+use unicode_truncate::UnicodeTruncateStr;
+use unicode_width::UnicodeWidthStr;
 
 /// Rows from which there are rates; they take four of them.
 const ROWS_FOR_RATES: u16 = 18;
@@ -52,9 +54,8 @@ impl Look {
         self.coloured(Color::Red).add_modifier(Modifier::BOLD)
     }
 
-    /// A command: whether some of it is open, and at how many targets it failed.
-    fn of_command(self, is_open: bool, failed: u32) -> Style {
-        match (is_open, failed) {
+    fn of_command(self, progress: &Progress) -> Style {
+        match (progress.is_open, progress.failed()) {
             (_, 1..) => self.bad(),
             (true, _) => self.busy(),
             (false, _) => self.good(),
@@ -124,19 +125,11 @@ fn fitted(text: &str, columns: usize) -> Cow<'_, str> {
     if text.width() <= columns {
         return Cow::Borrowed(text);
     }
-    let (mut shown, mut room) = (String::new(), columns.saturating_sub(1));
-    for c in text.chars() {
-        let width = c.width().unwrap_or(0);
-        if width > room {
-            break;
-        }
-        room -= width;
-        shown.push(c);
-    }
-    if columns > 0 {
-        shown.push('…');
-    }
-    Cow::Owned(shown)
+    let Some(room) = columns.checked_sub(1) else {
+        return Cow::Borrowed("");
+    };
+    let (start, _) = text.unicode_truncate(room);
+    Cow::Owned(format!("{start}…"))
 }
 
 /// The line about the server.

@@ -2,28 +2,31 @@
 
 use super::{Look, fitted, text};
 use crate::output::render;
-use crate::top::command::Command;
+use crate::top::command::{Command, Progress};
 use crate::top::fleet::Fleet;
 use crate::top::jobs::Jobs;
 use crate::top::view::{List, Pane, Rung, View};
 use ratatui::Frame;
 use ratatui::layout::Rect;
 use ratatui::style::{Modifier, Style};
+use unicode_truncate::Alignment::{self, Left, Right};
+use unicode_truncate::UnicodeTruncateStr;
+use unicode_width::UnicodeWidthStr;
 
-/// A column: its title, its width, whether it is aligned at the right, and from which width of the
-/// screen it is there. The last one takes what is left.
+/// A column: its title, its width, at which edge it is aligned, and from which width of the screen
+/// it is there. The last one takes what is left.
 struct Column {
     title: &'static str,
     width: usize,
-    is_right: bool,
+    align: Alignment,
     from: u16,
 }
 
-const fn column(title: &'static str, width: usize, is_right: bool, from: u16) -> Column {
+const fn column(title: &'static str, width: usize, align: Alignment, from: u16) -> Column {
     Column {
         title,
         width,
-        is_right,
+        align,
         from,
     }
 }
@@ -52,23 +55,23 @@ fn ladder_columns(width: u16) -> [Column; 7] {
         false => ("RANK", 5, 10),
     };
     [
-        column(number, rank, true, 0),
-        column("NAME", name_width(width), false, 0),
-        column("RUN", run, true, 18),
-        column("QUEUE", 6, true, 34),
-        column("TIER", 4, true, 42),
-        column("AGE", 7, true, 50),
-        column("TAGS", 8, false, 64),
+        column(number, rank, Right, 0),
+        column("NAME", name_width(width), Left, 0),
+        column("RUN", run, Right, 18),
+        column("QUEUE", 6, Right, 34),
+        column("TIER", 4, Right, 42),
+        column("AGE", 7, Right, 50),
+        column("TAGS", 8, Left, 64),
     ]
 }
 
 fn commands_columns(width: u16) -> [Column; 5] {
     [
-        column("STATUS", 9, false, 0),
-        column("DONE", 9, true, 40),
-        column("TIME", 7, true, 50),
-        column("FROM", name_width(width), false, 30),
-        column("COMMAND", 8, false, 0),
+        column("STATUS", 9, Left, 0),
+        column("DONE", 9, Right, 40),
+        column("TIME", 7, Right, 50),
+        column("FROM", name_width(width), Left, 30),
+        column("COMMAND", 8, Left, 0),
     ]
 }
 
@@ -78,9 +81,9 @@ fn jobs_columns(width: u16) -> [Column; 5] {
     [
         status,
         done,
-        column("SENT", 7, true, 50),
+        column("SENT", 7, Right, 50),
         to,
-        column("YOUR DETACHED COMMANDS", 8, false, 0),
+        column("YOUR DETACHED COMMANDS", 8, Left, 0),
     ]
 }
 
@@ -166,13 +169,13 @@ pub(super) fn commands(
     let row = |id| {
         let command = fleet.commands.get(&id)?;
         let cells = [
-            command.status(),
-            format!("{}/{}", command.ended(), command.targets),
+            command.progress.status(),
+            done(&command.progress),
             time(command, fleet),
             command.from.clone(),
             command.words.clone(),
         ];
-        Some((cells, look.of_command(command.is_open(), command.failed())))
+        Some((cells, look.of_command(&command.progress)))
     };
     let columns = commands_columns(area.width);
     list(
@@ -191,13 +194,13 @@ pub(super) fn jobs(frame: &mut Frame<'_>, area: Rect, jobs: &Jobs, view: &mut Vi
     let row = |id| {
         let job = jobs.get(id)?;
         let cells = [
-            job.status(),
-            format!("{}/{}", job.ended, job.targets),
+            job.progress.status(),
+            done(&job.progress),
             render::ago(job.age()),
             job.to.clone(),
             job.words.clone(),
         ];
-        Some((cells, look.of_command(job.is_open, job.failed)))
+        Some((cells, look.of_command(&job.progress)))
     };
     let columns = jobs_columns(area.width);
     list(frame, area, &mut view.jobs, &columns, true, look, row);
@@ -206,6 +209,11 @@ pub(super) fn jobs(frame: &mut Frame<'_>, area: Rect, jobs: &Jobs, view: &mut Vi
     if let Some((at, why)) = first.zip(jobs.why_none.as_ref()) {
         text(frame, at, why, look.quiet());
     }
+}
+
+/// How many of the targets have an outcome.
+fn done(progress: &Progress) -> String {
+    format!("{}/{}", progress.ended(), progress.targets)
 }
 
 /// How long it took, or has taken so far.
@@ -237,18 +245,11 @@ fn list<T: Copy, const N: usize>(
         for (nth, at) in shown.iter().enumerate() {
             let column = &columns[*at];
             let is_last = nth + 1 == shown.len();
-            let used = unicode_width::UnicodeWidthStr::width(&*line);
-            let width = match is_last && !column.is_right {
-                true => usize::from(area.width).saturating_sub(used),
+            let width = match is_last && column.align == Left {
+                true => usize::from(area.width).saturating_sub(line.width()),
                 false => column.width,
             };
-            let cell = fitted(cells[*at], width);
-            let blanks = width.saturating_sub(unicode_width::UnicodeWidthStr::width(&*cell));
-            let blanks = " ".repeat(blanks);
-            line += &match column.is_right {
-                true => blanks + &cell,
-                false => cell.into_owned() + &blanks,
-            };
+            line += &fitted(cells[*at], width).unicode_pad(width, column.align, false);
             line += if is_last { "" } else { " " };
         }
         line
