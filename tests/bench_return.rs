@@ -6,10 +6,11 @@
 //! shows the certificate `agent.pem` of that folder, and the one that commands the token `operator.token`.
 //!
 //! With `hold` the server keeps a state, and all come back to their ranks. A pair of other clients
-//! measures meanwhile how long a command takes, and did so before.
+//! measures meanwhile how long a command takes, and did so before. It is in a process of its own, this
+//! program once more (`pair ADDRESS [DIR]`): between the threads of the crowd it would measure these.
 //!
-//! The clients are those of the library, all in this process and of one address; the server is
-//! the program that stands beside this one. Times count from the moment at which the new server
+//! The clients are those of the library, those of the crowd all in this process and of one address; the
+//! server is the program that stands beside this one. Times count from the moment at which the new server
 //! takes its first connection.
 
 use client::{
@@ -20,7 +21,7 @@ use std::error::Error;
 use std::io::{BufRead, BufReader, ErrorKind};
 use std::net::{SocketAddr, TcpStream};
 use std::path::PathBuf;
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, ChildStdout, Command, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
@@ -35,6 +36,10 @@ const TICK: Duration = Duration::from_millis(5);
 
 fn main() -> Result<(), Box<dyn Error>> {
     let mut words = std::env::args().skip(1).peekable();
+    if words.next_if_eq("pair").is_some() {
+        let address = words.next().ok_or("no address")?.parse()?;
+        return pair(address, words.next().map(PathBuf::from));
+    }
     let dir = words.next_if_eq("--dir").and_then(|_| words.next());
     let holds = words.next_if(|word| word == "hold").is_some();
     let folder = tempfile::tempdir()?;
@@ -211,6 +216,60 @@ impl Pair {
     }
 }
 
+/// Measures until standard input ends, and prints that.
+fn pair(address: SocketAddr, dir: Option<PathBuf>) -> Result<(), Box<dyn Error>> {
+    let setup = Setup {
+        clients: 0,
+        dir,
+        state: None,
+    };
+    let pair = Pair::join(address, &setup)?;
+    println!();
+    let is_over = AtomicBool::new(false);
+    let millis = std::thread::scope(|scope| {
+        scope.spawn(|| {
+            let _ = std::io::copy(&mut std::io::stdin(), &mut std::io::sink());
+            is_over.store(true, Ordering::Relaxed);
+        });
+        pair.measure(|| is_over.load(Ordering::Relaxed))
+    });
+    println!("{millis}");
+    Ok(())
+}
+
+/// The pair in its process.
+struct Measuring {
+    child: Child,
+    told: BufReader<ChildStdout>,
+}
+
+impl Measuring {
+    fn start(address: SocketAddr, setup: &Setup) -> Result<Measuring, Box<dyn Error>> {
+        let mut command = Command::new(std::env::current_exe()?);
+        command.arg("pair").arg(address.to_string());
+        command.args(&setup.dir);
+        command.stdin(Stdio::piped()).stdout(Stdio::piped());
+        let mut child = command.spawn()?;
+        let told = child.stdout.take().ok_or("its output is piped")?;
+        let told = BufReader::new(told);
+        Ok(Measuring { child, told })
+    }
+
+    fn line(&mut self) -> Result<String, Box<dyn Error>> {
+        let mut line = String::new();
+        self.told.read_line(&mut line)?;
+        Ok(line)
+    }
+
+    /// What it has measured so far.
+    fn end(mut self) -> Result<f64, Box<dyn Error>> {
+        drop(self.child.stdin.take());
+        let millis = self.line()?.trim().parse()?;
+        self.child.wait()?;
+        Ok(millis)
+    }
+}
+
 /// How long the pair measures before the crowd has lost its server.
 const BEFORE: Duration = Duration::from_secs(2);
 
@@ -220,10 +279,10 @@ fn round(setup: &Setup, away: Duration) -> Result<(), Box<dyn Error>> {
     let (mut server, address) = Server::start(anywhere, setup)?;
     let crowd = join(address, setup)?;
     let order = in_order(&crowd);
-    let pair = Pair::join(address, setup)?;
-    let began = Instant::now();
-    let before = pair.measure(|| began.elapsed() >= BEFORE);
-    drop(pair);
+    let mut pair = Measuring::start(address, setup)?;
+    pair.line()?;
+    std::thread::sleep(BEFORE);
+    let before = pair.end()?;
     let killed = Instant::now();
     // It is waited for later: while it dies, its clients dial already.
     server.0.kill()?;
@@ -234,17 +293,10 @@ fn round(setup: &Setup, away: Duration) -> Result<(), Box<dyn Error>> {
     drop(server);
     let (_server, _) = Server::start(address, setup)?;
     let listens = killed.elapsed();
-    let is_over = AtomicBool::new(false);
-    let meanwhile = std::thread::scope(|scope| {
-        let measuring = scope.spawn(|| {
-            let pair = Pair::join(address, setup).map_err(|error| error.to_string())?;
-            Ok(pair.measure(|| is_over.load(Ordering::Relaxed)))
-        });
-        let returned = return_of(&crowd, &mut fates, killed, listens);
-        is_over.store(true, Ordering::Relaxed);
-        let measured: Result<f64, String> = measuring.join().expect("no panic");
-        returned.and(measured.map_err(Into::into))
-    })?;
+    let mut pair = Measuring::start(address, setup)?;
+    return_of(&crowd, &mut fates, killed, listens)?;
+    pair.line()?;
+    let meanwhile = pair.end()?;
     let sorted = |times: Vec<Option<Duration>>| {
         let mut times: Vec<Duration> = times.into_iter().flatten().collect();
         times.sort_unstable();
