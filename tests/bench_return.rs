@@ -1,5 +1,5 @@
 //! How soon thousands of clients are back after their server was killed and started again:
-//! `cargo run --release --example bench_return [--dir DIR] [hold] [CLIENTS [AWAY_MS...]]`, or
+//! `cargo run --release --example bench_return [--dir DIR] [hold] [elsewhere] [CLIENTS [AWAY_MS...]]`, or
 //! `tests/bench_return.sh`, which builds the server, too, and makes such a folder.
 //!
 //! With a folder that `pecking-server init` has made, all connections are encrypted, and each client
@@ -7,7 +7,9 @@
 //!
 //! With `hold` the server keeps a state, and all come back to their ranks. A pair of other clients
 //! measures meanwhile how long a command takes, and did so before. It is in a process of its own, this
-//! program once more (`pair ADDRESS [DIR]`): between the threads of the crowd it would measure these.
+//! program once more (`pair ADDRESS [DIR]`): between the threads of the crowd it would measure these. With
+//! `elsewhere` it has a server of its own, so that what it measures is what the crowd costs any program of
+//! this machine.
 //!
 //! The clients are those of the library, those of the crowd all in this process and of one address; the
 //! server is the program that stands beside this one. Times count from the moment at which the new server
@@ -42,6 +44,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     }
     let dir = words.next_if_eq("--dir").and_then(|_| words.next());
     let holds = words.next_if(|word| word == "hold").is_some();
+    let is_elsewhere = words.next_if(|word| word == "elsewhere").is_some();
     let folder = tempfile::tempdir()?;
     let clients = words.next().map_or(Ok(5000), |n| n.parse())?;
     let mut away: Vec<u64> = words.map(|ms| ms.parse()).collect::<Result<_, _>>()?;
@@ -53,6 +56,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         clients,
         dir: dir.map(PathBuf::from),
         state: holds.then(|| folder.path().join("state")),
+        is_elsewhere,
     };
     for away in away {
         // No place of the round before is held.
@@ -71,9 +75,23 @@ struct Setup {
     dir: Option<PathBuf>,
     /// Where the server keeps its state, if clients come back to their ranks.
     state: Option<PathBuf>,
+    /// Whether the pair has a server of its own.
+    is_elsewhere: bool,
 }
 
 impl Setup {
+    /// The pair's own server, if it has one.
+    fn elsewhere(&self, at: SocketAddr) -> Result<Option<(Server, SocketAddr)>, Box<dyn Error>> {
+        let setup = Setup {
+            clients: 0,
+            dir: self.dir.clone(),
+            state: None,
+            is_elsewhere: false,
+        };
+        let start = || Server::start(SocketAddr::new(at.ip(), 0), &setup);
+        self.is_elsewhere.then(start).transpose()
+    }
+
     fn tls(&self) -> Option<ClientTls> {
         let dir = self.dir.as_ref()?;
         Some(ClientTls {
@@ -222,6 +240,7 @@ fn pair(address: SocketAddr, dir: Option<PathBuf>) -> Result<(), Box<dyn Error>>
         clients: 0,
         dir,
         state: None,
+        is_elsewhere: true,
     };
     let pair = Pair::join(address, &setup)?;
     println!();
@@ -279,7 +298,9 @@ fn round(setup: &Setup, away: Duration) -> Result<(), Box<dyn Error>> {
     let (mut server, address) = Server::start(anywhere, setup)?;
     let crowd = join(address, setup)?;
     let order = in_order(&crowd);
-    let mut pair = Measuring::start(address, setup)?;
+    let other = setup.elsewhere(address)?;
+    let measured = other.as_ref().map_or(address, |(_, address)| *address);
+    let mut pair = Measuring::start(measured, setup)?;
     pair.line()?;
     std::thread::sleep(BEFORE);
     let before = pair.end()?;
@@ -293,7 +314,7 @@ fn round(setup: &Setup, away: Duration) -> Result<(), Box<dyn Error>> {
     drop(server);
     let (_server, _) = Server::start(address, setup)?;
     let listens = killed.elapsed();
-    let mut pair = Measuring::start(address, setup)?;
+    let mut pair = Measuring::start(measured, setup)?;
     return_of(&crowd, &mut fates, killed, listens)?;
     pair.line()?;
     let meanwhile = pair.end()?;
