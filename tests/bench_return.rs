@@ -1,15 +1,18 @@
 //! How soon thousands of clients are back after their server was killed and started again:
-//! `cargo run --release --example bench_return [--dir DIR] [hold] [CLIENTS [AWAY_MS...]]`, or
+//! `cargo run --release --example bench_return [--dir DIR] [hold] [elsewhere] [CLIENTS [AWAY_MS...]]`, or
 //! `tests/bench_return.sh`, which builds the server, too, and makes such a folder.
 //!
 //! With a folder that `pecking-server init` has made, all connections are encrypted, and each client
 //! shows the certificate `agent.pem` of that folder, and the one that commands the token `operator.token`.
 //!
 //! With `hold` the server keeps a state, and all come back to their ranks. A pair of other clients
-//! measures meanwhile how long a command takes, and did so before.
+//! measures meanwhile how long a command takes, and did so before. It is in a process of its own, this
+//! program once more (`pair ADDRESS [DIR]`): between the threads of the crowd it would measure these. With
+//! `elsewhere` it has a server of its own, so that what it measures is what the crowd costs any program of
+//! this machine.
 //!
-//! The clients are those of the library, all in this process and of one address; the server is
-//! the program that stands beside this one. Times count from the moment at which the new server
+//! The clients are those of the library, those of the crowd all in this process and of one address; the
+//! server is the program that stands beside this one. Times count from the moment at which the new server
 //! takes its first connection.
 
 use client::{
@@ -20,7 +23,7 @@ use std::error::Error;
 use std::io::{BufRead, BufReader, ErrorKind};
 use std::net::{SocketAddr, TcpStream};
 use std::path::PathBuf;
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, ChildStdout, Command, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
@@ -35,8 +38,13 @@ const TICK: Duration = Duration::from_millis(5);
 
 fn main() -> Result<(), Box<dyn Error>> {
     let mut words = std::env::args().skip(1).peekable();
+    if words.next_if_eq("pair").is_some() {
+        let address = words.next().ok_or("no address")?.parse()?;
+        return pair(address, words.next().map(PathBuf::from));
+    }
     let dir = words.next_if_eq("--dir").and_then(|_| words.next());
     let holds = words.next_if(|word| word == "hold").is_some();
+    let is_elsewhere = words.next_if(|word| word == "elsewhere").is_some();
     let folder = tempfile::tempdir()?;
     let clients = words.next().map_or(Ok(5000), |n| n.parse())?;
     let mut away: Vec<u64> = words.map(|ms| ms.parse()).collect::<Result<_, _>>()?;
@@ -48,6 +56,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         clients,
         dir: dir.map(PathBuf::from),
         state: holds.then(|| folder.path().join("state")),
+        is_elsewhere,
     };
     for away in away {
         // No place of the round before is held.
@@ -66,9 +75,23 @@ struct Setup {
     dir: Option<PathBuf>,
     /// Where the server keeps its state, if clients come back to their ranks.
     state: Option<PathBuf>,
+    /// Whether the pair has a server of its own.
+    is_elsewhere: bool,
 }
 
 impl Setup {
+    /// The pair's own server, if it has one.
+    fn elsewhere(&self, at: SocketAddr) -> Result<Option<(Server, SocketAddr)>, Box<dyn Error>> {
+        let setup = Setup {
+            clients: 0,
+            dir: self.dir.clone(),
+            state: None,
+            is_elsewhere: false,
+        };
+        let start = || Server::start(SocketAddr::new(at.ip(), 0), &setup);
+        self.is_elsewhere.then(start).transpose()
+    }
+
     fn tls(&self) -> Option<ClientTls> {
         let dir = self.dir.as_ref()?;
         Some(ClientTls {
@@ -211,6 +234,61 @@ impl Pair {
     }
 }
 
+/// Measures until standard input ends, and prints that.
+fn pair(address: SocketAddr, dir: Option<PathBuf>) -> Result<(), Box<dyn Error>> {
+    let setup = Setup {
+        clients: 0,
+        dir,
+        state: None,
+        is_elsewhere: true,
+    };
+    let pair = Pair::join(address, &setup)?;
+    println!();
+    let is_over = AtomicBool::new(false);
+    let millis = std::thread::scope(|scope| {
+        scope.spawn(|| {
+            let _ = std::io::copy(&mut std::io::stdin(), &mut std::io::sink());
+            is_over.store(true, Ordering::Relaxed);
+        });
+        pair.measure(|| is_over.load(Ordering::Relaxed))
+    });
+    println!("{millis}");
+    Ok(())
+}
+
+/// The pair in its process.
+struct Measuring {
+    child: Child,
+    told: BufReader<ChildStdout>,
+}
+
+impl Measuring {
+    fn start(address: SocketAddr, setup: &Setup) -> Result<Measuring, Box<dyn Error>> {
+        let mut command = Command::new(std::env::current_exe()?);
+        command.arg("pair").arg(address.to_string());
+        command.args(&setup.dir);
+        command.stdin(Stdio::piped()).stdout(Stdio::piped());
+        let mut child = command.spawn()?;
+        let told = child.stdout.take().ok_or("its output is piped")?;
+        let told = BufReader::new(told);
+        Ok(Measuring { child, told })
+    }
+
+    fn line(&mut self) -> Result<String, Box<dyn Error>> {
+        let mut line = String::new();
+        self.told.read_line(&mut line)?;
+        Ok(line)
+    }
+
+    /// What it has measured so far.
+    fn end(mut self) -> Result<f64, Box<dyn Error>> {
+        drop(self.child.stdin.take());
+        let millis = self.line()?.trim().parse()?;
+        self.child.wait()?;
+        Ok(millis)
+    }
+}
+
 /// How long the pair measures before the crowd has lost its server.
 const BEFORE: Duration = Duration::from_secs(2);
 
@@ -220,10 +298,12 @@ fn round(setup: &Setup, away: Duration) -> Result<(), Box<dyn Error>> {
     let (mut server, address) = Server::start(anywhere, setup)?;
     let crowd = join(address, setup)?;
     let order = in_order(&crowd);
-    let pair = Pair::join(address, setup)?;
-    let began = Instant::now();
-    let before = pair.measure(|| began.elapsed() >= BEFORE);
-    drop(pair);
+    let other = setup.elsewhere(address)?;
+    let measured = other.as_ref().map_or(address, |(_, address)| *address);
+    let mut pair = Measuring::start(measured, setup)?;
+    pair.line()?;
+    std::thread::sleep(BEFORE);
+    let before = pair.end()?;
     let killed = Instant::now();
     // It is waited for later: while it dies, its clients dial already.
     server.0.kill()?;
@@ -234,17 +314,10 @@ fn round(setup: &Setup, away: Duration) -> Result<(), Box<dyn Error>> {
     drop(server);
     let (_server, _) = Server::start(address, setup)?;
     let listens = killed.elapsed();
-    let is_over = AtomicBool::new(false);
-    let meanwhile = std::thread::scope(|scope| {
-        let measuring = scope.spawn(|| {
-            let pair = Pair::join(address, setup).map_err(|error| error.to_string())?;
-            Ok(pair.measure(|| is_over.load(Ordering::Relaxed)))
-        });
-        let returned = return_of(&crowd, &mut fates, killed, listens);
-        is_over.store(true, Ordering::Relaxed);
-        let measured: Result<f64, String> = measuring.join().expect("no panic");
-        returned.and(measured.map_err(Into::into))
-    })?;
+    let mut pair = Measuring::start(measured, setup)?;
+    return_of(&crowd, &mut fates, killed, listens)?;
+    pair.line()?;
+    let meanwhile = pair.end()?;
     let sorted = |times: Vec<Option<Duration>>| {
         let mut times: Vec<Duration> = times.into_iter().flatten().collect();
         times.sort_unstable();
