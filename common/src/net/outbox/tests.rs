@@ -1,6 +1,5 @@
 //! The outbox in front of sockets.
 
-use super::kept::Kept;
 use super::pace::Pace;
 use super::*;
 use crate::memory::{Charge, Memory};
@@ -257,7 +256,6 @@ fn a_panic_while_catching_up_ends_that_connection_only() {
 fn the_outbox_of_an_idle_peer_is_small() {
     // Four cache lines, of which the writer has two.
     assert!(size_of::<Outbox>() <= 256, "{}", size_of::<Outbox>());
-    assert!(size_of::<Kept>() <= 72, "{}", size_of::<Kept>());
     let (outbox, _reader) = pair(None);
     for _ in 0..100 {
         assert!(outbox.push(b"1\n".to_vec()));
