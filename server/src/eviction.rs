@@ -7,7 +7,7 @@
 
 use crate::authority::grant::{Grant, Unproven};
 use crate::authority::{Rules, wall_clock};
-use crate::connection::hold::Stage;
+use crate::connection::hold::{Hold, Stage};
 use crate::dispatch::dispatcher;
 use crate::dispatch::flush_set::FlushSet;
 use crate::holds;
@@ -93,7 +93,7 @@ fn end(hub: &Hub, member: &Arc<Member>, reason: Reason, flushes: &mut FlushSet<'
     }
     hub.conclude_all(member.queue.close(), flushes);
     let now = hub.timers.now();
-    let stage = member.connection.hold().map(|hold| hub.holds.end(hold));
+    let stage = member.connection.hold().map(Hold::end);
     member.connection.bye(bye, message, now);
     match stage {
         // No session serves it that would end by itself.

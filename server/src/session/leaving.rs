@@ -16,7 +16,7 @@ impl Session<'_> {
             self.hub.handshakes.leave(self.connection);
         }
         if let Some(hold) = self.connection.hold() {
-            self.hub.holds.end(hold);
+            hold.end();
         }
         self.hub.roster.leave(member);
         self.presence = None;

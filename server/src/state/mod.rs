@@ -75,8 +75,7 @@ impl State {
     /// Holds the place of a member for the next start of the server; the member may end now.
     pub(crate) fn keep(&self, member: &Member) {
         if let Some(hold) = member.connection.hold() {
-            let kept = places::kept(member, hold.tokens());
-            lock(&self.kept).extend(kept);
+            lock(&self.kept).push(places::kept(member, hold.tokens()));
             self.has_changed();
         }
     }
