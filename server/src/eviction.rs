@@ -85,12 +85,8 @@ fn end(hub: &Hub, member: &Arc<Member>, reason: Reason, flushes: &mut FlushSet<'
     hub.note_place(&member.connection);
     hub.schedule_news();
     // Before the last line, so that the member hears of what it sent and what still waited.
-    for command in member.sends.take_all() {
-        if let Some(on_record) = &command.on_record {
-            on_record.cancel(&command, "the server ended its sender");
-        }
-        dispatcher::cancel(hub, &command, flushes);
-    }
+    let why = "the server ended its sender";
+    dispatcher::cancel_all(hub, member, (member, why), flushes);
     hub.conclude_all(member.queue.close(), flushes);
     let now = hub.timers.now();
     let stage = member.connection.hold().map(Hold::end);

@@ -63,12 +63,7 @@ pub(crate) fn on_record(hub: &Hub, member: &Member, why: &str) {
 
 /// Cancels what a member sent, and tells the senders of what it executes that it is lost.
 pub(crate) fn end_work(hub: &Hub, member: &Arc<Member>, flushes: &mut FlushSet<'_>) {
-    for command in member.sends.take_all() {
-        if let Some(on_record) = &command.on_record {
-            on_record.cancel(&command, "its sender left");
-        }
-        dispatcher::cancel(hub, &command, flushes);
-    }
+    dispatcher::cancel_all(hub, member, (member, dispatcher::SENDER_LEFT), flushes);
     hub.conclude_all(member.queue.close(), flushes);
 }
 

@@ -198,10 +198,5 @@ pub(crate) fn cancel(hub: &Hub, job: &Job, by: &Member, why: &str, flushes: &mut
     let stand_in = &job.stand_in;
     // First: a thread that distributes it at this moment looks whether this was called.
     stand_in.sends.end();
-    for command in stand_in.sends.take_all() {
-        if let Some(on_record) = &command.on_record {
-            on_record.cancel_by(&command, by, why);
-        }
-        dispatcher::cancel(hub, &command, flushes);
-    }
+    dispatcher::cancel_all(hub, stand_in, (by, why), flushes);
 }

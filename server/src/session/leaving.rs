@@ -51,12 +51,9 @@ impl Session<'_> {
 
     /// Cancels what the member sent.
     pub(super) fn end_sends(&mut self) {
-        let sends = self.member.as_ref().map(|member| member.sends.take_all());
-        for command in sends.unwrap_or_default() {
-            if let Some(on_record) = &command.on_record {
-                on_record.cancel(&command, "its sender left");
-            }
-            dispatcher::cancel(self.hub, &command, &mut self.flushes);
+        if let Some(member) = &self.member {
+            let why = (&**member, dispatcher::SENDER_LEFT);
+            dispatcher::cancel_all(self.hub, member, why, &mut self.flushes);
         }
     }
 
