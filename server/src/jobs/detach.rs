@@ -120,9 +120,9 @@ fn open(
             "your detached commands keep all that they may; wait until one ends, or cancel one",
         ));
     }
-    let charge = Charge::new(&jobs.memory, kept);
+    let charge = Charge::new(&account.memory, kept);
     let targets = outcomes as u32;
-    let log = Log::new(targets, kept, Arc::clone(&account), charge);
+    let log = Log::new(targets, charge);
     let to = request.to.as_ref().map(|to| {
         let to = to.decoded();
         to[..to.floor_char_boundary(MAX_JOB_WORDS)].to_owned()
