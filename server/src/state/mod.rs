@@ -75,7 +75,8 @@ impl State {
     /// Holds the place of a member for the next start of the server; the member may end now.
     pub(crate) fn keep(&self, member: &Member) {
         if let Some(hold) = member.connection.hold() {
-            lock(&self.kept).push(places::kept(member, hold.tokens()));
+            let kept = places::kept(member, hold.tokens());
+            lock(&self.kept).push(kept);
             self.has_changed();
         }
     }
