@@ -328,6 +328,6 @@ pub(super) fn welcome(
             .map(Hold::received),
     };
     let mut line = Vec::with_capacity(WELCOME_BYTES);
-    append_result(&mut line, id, joined);
+    append_result(&mut line, id, &joined);
     line
 }
