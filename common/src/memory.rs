@@ -83,6 +83,11 @@ impl Charge {
         }
     }
 
+    /// How many these are.
+    pub fn bytes(&self) -> usize {
+        self.bytes
+    }
+
     /// From now on for so many bytes.
     pub fn set(&mut self, bytes: usize) {
         if let Some(memory) = &self.memory

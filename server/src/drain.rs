@@ -127,14 +127,14 @@ fn may_come_back(hub: &Hub, member: &Member) -> bool {
 fn keep_all(hub: &Hub) {
     for place in hub.roster.drain() {
         let member = &place.member;
-        let stage = member.connection.hold().map(|hold| hub.holds.end(hold));
+        let stage = member.connection.hold().map(Hold::end);
         hub.keep_place(member, stage);
     }
 }
 
 /// Tells a member that the server stops; one that is away has had its time to come back.
 pub(crate) fn end(hub: &Hub, member: &Arc<Member>, now: u64) {
-    let stage = member.connection.hold().map(|hold| hub.holds.end(hold));
+    let stage = member.connection.hold().map(Hold::end);
     let is_kept = hub.keep_place(member, stage);
     member.connection.say_it_stops(MESSAGE, is_kept, now);
     if stage == Some(Stage::Away) {

@@ -7,7 +7,7 @@
 
 use crate::authority::grant::{Grant, Unproven};
 use crate::authority::{Rules, wall_clock};
-use crate::connection::hold::Stage;
+use crate::connection::hold::{Hold, Stage};
 use crate::dispatch::dispatcher;
 use crate::dispatch::flush_set::FlushSet;
 use crate::holds;
@@ -85,15 +85,11 @@ fn end(hub: &Hub, member: &Arc<Member>, reason: Reason, flushes: &mut FlushSet<'
     hub.note_place(&member.connection);
     hub.schedule_news();
     // Before the last line, so that the member hears of what it sent and what still waited.
-    for command in member.sends.take_all() {
-        if let Some(on_record) = &command.on_record {
-            on_record.cancel(&command, "the server ended its sender");
-        }
-        dispatcher::cancel(hub, &command, flushes);
-    }
+    let why = "the server ended its sender";
+    dispatcher::cancel_all(hub, member, (member, why), flushes);
     hub.conclude_all(member.queue.close(), flushes);
     let now = hub.timers.now();
-    let stage = member.connection.hold().map(|hold| hub.holds.end(hold));
+    let stage = member.connection.hold().map(Hold::end);
     member.connection.bye(bye, message, now);
     match stage {
         // No session serves it that would end by itself.

@@ -1,8 +1,5 @@
-//! The places that are held for members whose connections may break: which token is whose, and how
-//! a place is given up that no client comes back to.
+//! How the place of a member whose connection has broken is given up if no client comes back to it.
 
-use crate::authority::token::TokenHash;
-use crate::connection::hold::{Hold, Stage};
 use crate::dispatch::dispatcher;
 use crate::dispatch::flush_set::FlushSet;
 use crate::hub::Hub;
@@ -11,48 +8,7 @@ use crate::millis;
 use crate::record;
 use crate::timers::timer_queue::Timer;
 use common::logging::log_limit;
-use common::sys::sync::{Arc, Mutex, Weak, lock};
-use std::collections::BTreeMap;
-
-/// The members by their tokens.
-#[derive(Default)]
-pub(crate) struct Holds {
-    /// No table of hashes, half of which may be empty: every client that holds pays for its share.
-    by_token: Mutex<BTreeMap<u64, Weak<Member>>>,
-}
-
-impl Holds {
-    pub(crate) fn add(&self, token: &TokenHash, member: &Arc<Member>) {
-        lock(&self.by_token).insert(token.key(), Arc::downgrade(member));
-    }
-
-    /// A member has a place.
-    #[inline(never)]
-    pub(crate) fn add_all(&self, hold: &Hold, member: &Arc<Member>) {
-        for token in hold.tokens().into_iter().flatten() {
-            self.add(&token, member);
-        }
-    }
-
-    pub(crate) fn remove(&self, tokens: impl IntoIterator<Item = TokenHash>) {
-        for token in tokens {
-            let removed = lock(&self.by_token).remove(&token.key());
-            drop(removed);
-        }
-    }
-
-    /// The member that a token may be of.
-    pub(crate) fn find(&self, token: &TokenHash) -> Option<Arc<Member>> {
-        lock(&self.by_token).get(&token.key())?.upgrade()
-    }
-
-    /// A place is over; says what it was.
-    pub(crate) fn end(&self, hold: &Hold) -> Stage {
-        let stage = hold.end();
-        self.remove(hold.tokens().into_iter().flatten());
-        stage
-    }
-}
+use common::sys::sync::Arc;
 
 /// How long a place is held after the last line that its client has sent, in milliseconds; `None`:
 /// it is not.
@@ -107,12 +63,7 @@ pub(crate) fn on_record(hub: &Hub, member: &Member, why: &str) {
 
 /// Cancels what a member sent, and tells the senders of what it executes that it is lost.
 pub(crate) fn end_work(hub: &Hub, member: &Arc<Member>, flushes: &mut FlushSet<'_>) {
-    for command in member.sends.take_all() {
-        if let Some(on_record) = &command.on_record {
-            on_record.cancel(&command, "its sender left");
-        }
-        dispatcher::cancel(hub, &command, flushes);
-    }
+    dispatcher::cancel_all(hub, member, (member, dispatcher::SENDER_LEFT), flushes);
     hub.conclude_all(member.queue.close(), flushes);
 }
 
@@ -120,7 +71,7 @@ pub(crate) fn end_work(hub: &Hub, member: &Arc<Member>, flushes: &mut FlushSet<'
 pub(crate) fn close(hub: &Hub, member: &Member) {
     let connection = &member.connection;
     if let Some(hold) = connection.hold() {
-        hub.holds.end(hold);
+        hold.end();
     }
     connection.outbox.close();
     hub.disconnected(connection);

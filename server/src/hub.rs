@@ -5,7 +5,6 @@ use crate::connection::Connection;
 use crate::connection::hold::{Hold, Stage};
 use crate::dispatch::command::OutcomeDetails;
 use crate::dispatch::flush_set::FlushSet;
-use crate::holds::Holds;
 use crate::jobs::Jobs;
 use crate::join::handshakes::Handshakes;
 use crate::join::throttle::Throttle;
@@ -60,7 +59,6 @@ pub(crate) struct Hub {
     pub(crate) tls: Option<Encryption>,
     pub(crate) budget: MemoryBudget,
     /// Places that are held.
-    pub(crate) holds: Holds,
     /// What keeps them for the next start, if something does.
     #[cfg(not(shuttle))]
     pub(crate) state: Option<State>,
@@ -107,7 +105,6 @@ impl Hub {
             tls: None,
             budget,
             jobs: Arc::new(jobs),
-            holds: Holds::default(),
             #[cfg(not(shuttle))]
             state: None,
             telemetry: Telemetry::new(config.http.is_some()),

@@ -326,14 +326,9 @@ impl OnRecord {
         }));
     }
 
-    /// Its sender no longer wants it.
-    #[inline(never)]
-    pub(crate) fn cancel(&self, command: &Command, why: &str) {
-        self.cancel_by(command, &command.sender, why);
-    }
-
     /// A client no longer wants it.
-    pub(crate) fn cancel_by(&self, command: &Command, member: &Member, why: &str) {
+    #[inline(never)]
+    pub(crate) fn cancel(&self, command: &Command, member: &Member, why: &str) {
         if !self.is_cancelled.swap(true, Ordering::Relaxed) {
             self.places.audit().note(&Record::Cancel(Cancel {
                 cmd: command.id,

@@ -88,7 +88,7 @@ impl Connection {
         let hold = joined
             .resume
             .take()
-            .map(|it| Box::new(Hold::new(*it, shown)));
+            .map(|it| Box::new(Hold::new(it, shown)));
         if hold.is_some() {
             outbox.keep(Ack::line);
             outbox.note_times();

@@ -212,10 +212,16 @@ impl Line {
         if let Some(send) = &outcome.send {
             self.add(r#""send":"#).id(send).add(",");
         }
-        match (outcome.member, &outcome.name, outcome.rank) {
-            (Some(member), Some(name), Some(rank)) => self.client(member, name, rank).add(","),
-            (member, name, rank) => self.part_of_client(member, name.as_ref(), rank),
-        };
+        // Of a client that is absent some may not be known.
+        if let Some(member) = outcome.member {
+            self.add(r#""member":"#).number(member).add(",");
+        }
+        if let Some(name) = &outcome.name {
+            self.add(r#""name":""#).add(name).add(r#"","#);
+        }
+        if let Some(rank) = outcome.rank {
+            self.add(r#""rank":"#).number(rank).add(",");
+        }
         self.add(r#""status":""#).add(outcome.status.name());
         self.add("\"");
         self.optional(r#","exit_code":"#, outcome.exit_code);
@@ -240,26 +246,6 @@ impl Line {
             self.add(if started { "true" } else { "false" });
         }
         self.add("}");
-    }
-
-    /// What is known of a client that is absent.
-    #[cold]
-    fn part_of_client(
-        &mut self,
-        member: Option<u64>,
-        name: Option<&Name<'_>>,
-        rank: Option<u32>,
-    ) -> &mut Line {
-        if let Some(member) = member {
-            self.add(r#""member":"#).number(member).add(",");
-        }
-        if let Some(name) = name {
-            self.add(r#""name":""#).add(name).add(r#"","#);
-        }
-        if let Some(rank) = rank {
-            self.add(r#""rank":"#).number(rank).add(",");
-        }
-        self
     }
 }
 

@@ -193,7 +193,7 @@ pub struct Joined {
     /// What that lets it do.
     pub may: Option<Vec<Right>>,
     /// What it comes back with, if it has asked to be held.
-    pub resume: Option<Box<Resumable>>,
+    pub resume: Option<Resumable>,
     /// If it has come back.
     pub resumed: Option<Resumed>,
     /// How many of its lines the server has received in all, if it goes on with lines.

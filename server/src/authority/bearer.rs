@@ -2,7 +2,7 @@
 
 use crate::authority::grant::{Forbidden, Grant};
 use common::sys::sync::atomic::{AtomicU64, Ordering};
-use common::sys::sync::{Arc, Mutex, lock};
+use common::sys::sync::{Arc, Mutex, leaf};
 use common::wire::name::Name;
 use common::wire::{Identity, Right};
 use std::time::{Duration, SystemTime};
@@ -44,12 +44,12 @@ impl Bearer {
     }
 
     pub(crate) fn grant(&self) -> Arc<Grant> {
-        Arc::clone(&lock(&self.grant))
+        Arc::clone(&leaf(&self.grant))
     }
 
     /// From now on the rules give it this.
     pub(crate) fn set_grant(&self, grant: Grant) {
-        let before = std::mem::replace(&mut *lock(&self.grant), Arc::new(grant));
+        let before = std::mem::replace(&mut *leaf(&self.grant), Arc::new(grant));
         drop(before);
     }
 

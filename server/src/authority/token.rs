@@ -37,12 +37,6 @@ impl TokenHash {
         TokenHash(Sha256::digest(token).into())
     }
 
-    /// Its first bytes, for a table.
-    pub(crate) fn key(&self) -> u64 {
-        let (first, _) = self.0.split_first_chunk().unwrap_or((&[0; 8], &[]));
-        u64::from_ne_bytes(*first)
-    }
-
     /// Whether it is the same, in a time that does not say how much of it is.
     pub(crate) fn is(&self, other: &TokenHash) -> bool {
         self.0.ct_eq(&other.0).into()

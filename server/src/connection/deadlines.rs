@@ -42,9 +42,8 @@ impl Connection {
         if closing > 0 {
             return due(after(closing.max(resumed), LINGER), now, Verdict::Cut);
         }
-        let refused_at = load(&self.refused_at);
-        if refused_at > 0 {
-            return due(refused_at, now, Verdict::Refuse);
+        if let Some(refusal) = self.refusal.get() {
+            return due(refusal.0, now, Verdict::Refuse);
         }
         if !self.is_member() {
             // Once it has joined, its heartbeats may be due earlier than this.

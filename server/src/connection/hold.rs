@@ -1,5 +1,5 @@
 //! The place of a member whose connection may break and come back: what its sessions have received,
-//! which token brings it back, and which session has it.
+//! which tokens bring it back, and which session has it.
 //!
 //! A place goes from session to session: the one that loses the connection leaves it
 //! ([`Hold::leave`]), the one that a client comes back to [claims](Hold::claim) it, and has it once
@@ -10,14 +10,19 @@ use crate::authority::token::TokenHash;
 use common::sys::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use common::sys::sync::{Condvar, Mutex, lock, wait_timeout};
 use common::wire::ResumeToken;
+use std::fmt::Write;
 use std::time::{Duration, Instant};
 
 /// How long a session may take to let go of a place: it may wait a second for memory, and then
 /// handles what is in its buffer.
 const HAND_OVER: Duration = Duration::from_secs(3);
 
-/// Random bytes of a token: as many as no guess finds.
-const TOKEN_BYTES: usize = 16;
+/// Hexadecimal digits of a token.
+pub(crate) const TOKEN_DIGITS: usize = 32;
+
+/// Those in front are its member's number: so no table has to say which token is whose. They are for a
+/// thousand joins a second over thirty years. The others are random: as many as no guess finds.
+const NUMBER_DIGITS: usize = 10;
 
 /// The place of one member.
 pub(crate) struct Hold {
@@ -61,6 +66,9 @@ pub(crate) enum Stage {
     Over,
 }
 
+/// The token of a place, and the one before it while that brings the client back, too.
+pub(crate) type Tokens = (TokenHash, Option<TokenHash>);
+
 /// A place that a session is about to have; dropping it lets others claim it.
 pub(crate) struct Claim<'a>(&'a Hold);
 
@@ -70,16 +78,26 @@ fn low(number: u64) -> u32 {
     number as u32
 }
 
-/// A new token, and what is kept of it.
+/// A new token of a member, and what is kept of it.
 ///
 /// # Errors
 /// The system gives no random bytes.
-pub(crate) fn new_token() -> Result<(ResumeToken, TokenHash), getrandom::Error> {
-    let mut random = [0; TOKEN_BYTES];
+pub(crate) fn new_token(member: u64) -> Result<(ResumeToken, TokenHash), getrandom::Error> {
+    let mut random = [0; size_of::<u128>()];
     getrandom::fill(&mut random)?;
-    let token = format!("{:032x}", u128::from_ne_bytes(random));
+    let number = u128::from(member) << (4 * (TOKEN_DIGITS - NUMBER_DIGITS));
+    let random = u128::from_ne_bytes(random) >> (4 * NUMBER_DIGITS);
+    // It need not grow: that leaves pieces with the thread of each session.
+    let mut token = String::with_capacity(TOKEN_DIGITS);
+    let _ = write!(token, "{:0TOKEN_DIGITS$x}", number | random);
     let hash = TokenHash::of(&token);
     Ok((token.into(), hash))
+}
+
+/// The number of the member that a token is of, if it is of any.
+pub(crate) fn member_of(token: &str) -> Option<u64> {
+    let number = token.get(..NUMBER_DIGITS)?;
+    u64::from_str_radix(number, 16).ok()
 }
 
 impl Hold {
@@ -119,11 +137,10 @@ impl Hold {
 
     /// That of a member of an earlier start of this server; it is over at a time.
     #[cfg(not(shuttle))]
-    pub(crate) fn restored(tokens: [Option<TokenHash>; 2], now: u64, due: u64) -> Option<Hold> {
-        let [token, before] = tokens;
-        let hold = Hold::again(token?, before, now);
+    pub(crate) fn restored((token, before): Tokens, now: u64, due: u64) -> Hold {
+        let hold = Hold::again(token, before, now);
         hold.leave(now, due);
-        Some(hold)
+        hold
     }
 
     pub(crate) fn away_since(&self) -> Option<u64> {
@@ -168,12 +185,12 @@ impl Hold {
     }
 
     /// Something arrived over the connection whose answer carried the token: it is the only one
-    /// from now on. Returns the one before it.
-    pub(crate) fn confirm(&self) -> Option<TokenHash> {
+    /// from now on.
+    pub(crate) fn confirm(&self) {
         let mut state = lock(&self.state);
         state.is_confirmed = true;
         state.before_is_of_another = false;
-        state.before.take().map(|before| *before)
+        state.before = None;
     }
 
     /// Whether an end of the connection may be other than a leave.
@@ -190,10 +207,16 @@ impl Hold {
 
     /// Its tokens, if it is one that its client may come back to.
     #[cfg(not(shuttle))]
-    pub(crate) fn to_keep(&self) -> Option<[Option<TokenHash>; 2]> {
+    pub(crate) fn to_keep(&self) -> Option<Tokens> {
         let state = lock(&self.state);
         let is_held = state.stage != Stage::Over && state.is_confirmed;
         is_held.then(|| state.tokens())
+    }
+
+    /// Its tokens, for the next start of the server.
+    #[cfg(not(shuttle))]
+    pub(crate) fn tokens(&self) -> Tokens {
+        lock(&self.state).tokens()
     }
 
     /// The session that has it looks at nothing more; without another one it is over at a time.
@@ -292,9 +315,9 @@ impl Hold {
 }
 
 impl State {
-    fn tokens(&self) -> [Option<TokenHash>; 2] {
-        let before = self.before.as_ref().map(|before| **before);
-        [Some(self.token), before]
+    #[cfg(not(shuttle))]
+    fn tokens(&self) -> Tokens {
+        (self.token, self.before.as_deref().copied())
     }
 
     fn knows(&self, token: &TokenHash) -> bool {
@@ -305,22 +328,19 @@ impl State {
 
 impl Claim<'_> {
     /// The session has it from now on, and a new token brings the client back, or still the one
-    /// that it has shown. Returns the one that is no good any more; `Err`: it is over.
-    pub(crate) fn have(self, shown: &TokenHash, token: TokenHash) -> Result<Option<TokenHash>, ()> {
+    /// that it has shown. `false`: it is over.
+    pub(crate) fn have(self, shown: TokenHash, token: TokenHash) -> bool {
         let hold = self.0;
         let mut state = lock(&hold.state);
         if state.stage == Stage::Over {
-            return Err(());
+            return false;
         }
         state.stage = Stage::Here;
         hold.away_since.store(0, Ordering::Relaxed);
-        let old = std::mem::replace(&mut state.token, token);
-        let before = state.before.replace(Box::new(*shown)).map(|before| *before);
+        state.token = token;
+        state.before = Some(Box::new(shown));
         state.before_is_of_another = false;
-        let mut unused = [Some(old), before].into_iter().flatten();
-        let unused = unused.rfind(|hash| !hash.is(shown));
-        drop(state);
-        Ok(unused)
+        true
     }
 }
 
@@ -328,13 +348,6 @@ impl Drop for Claim<'_> {
     fn drop(&mut self) {
         lock(&self.0.state).is_claimed = false;
         self.0.changed.notify_all();
-    }
-}
-
-impl Hold {
-    /// Its tokens, for the end.
-    pub(crate) fn tokens(&self) -> [Option<TokenHash>; 2] {
-        lock(&self.state).tokens()
     }
 }
 
@@ -346,6 +359,18 @@ mod tests {
     #[test]
     fn a_place_is_small() {
         assert!(size_of::<Hold>() <= 88, "{}", size_of::<Hold>());
+    }
+
+    #[test]
+    fn a_token_says_of_which_member_it_is_and_is_like_no_other() {
+        for member in [1, 0xffff_ffff, (1 << 40) - 1] {
+            let (token, hash) = new_token(member).expect("random bytes");
+            let (other, _) = new_token(member).expect("random bytes");
+            assert_eq!(token.reveal().len(), TOKEN_DIGITS);
+            assert_eq!(member_of(token.reveal()), Some(member));
+            assert_eq!(TokenHash::of(token.reveal()), hash);
+            assert_ne!(token, other);
+        }
     }
 
     #[test]

@@ -58,8 +58,7 @@ pub(crate) struct Connection {
     /// Since when it is closing.
     closing: AtomicU64,
     /// When the client has to be told that it may not join, and with which line.
-    refused_at: AtomicU64,
-    refusal: Mutex<Option<Vec<u8>>>,
+    refusal: OnceLock<Box<(u64, Vec<u8>)>>,
     /// Why it ends, if that is not its peer's own doing.
     why: Mutex<Option<Cow<'static, str>>>,
     /// A flush is scheduled.
@@ -89,8 +88,7 @@ impl Connection {
             line_since: AtomicU64::new(0),
             line_bytes: AtomicUsize::new(0),
             closing: AtomicU64::new(0),
-            refused_at: AtomicU64::new(0),
-            refusal: Mutex::new(None),
+            refusal: OnceLock::new(),
             why: Mutex::new(None),
             flush_asked: AtomicBool::new(false),
             identity: OnceLock::new(),
@@ -374,17 +372,16 @@ impl Connection {
 
     /// Has the timer thread tell the client, at a time, that it may not join, and close.
     pub(crate) fn refuse_at(&self, at: u64, line: Vec<u8>) {
-        *lock(&self.refusal) = Some(line);
-        self.refused_at.store(at, Ordering::Release);
+        let _ = self.refusal.set(Box::new((at, line)));
     }
 
     pub(crate) fn is_to_be_refused(&self) -> bool {
-        self.refused_at.load(Ordering::Acquire) > 0
+        self.refusal.get().is_some()
     }
 
     /// Sends the answer that it has waited for, and closes.
     pub(crate) fn refuse(&self, now: u64) {
-        let line = lock(&self.refusal).take();
+        let line = self.refusal.get().map(|refusal| refusal.1.clone());
         self.finish(line.map(Line::from), now);
     }
 

@@ -360,6 +360,24 @@ impl fmt::Display for Recipients<'_> {
     }
 }
 
+/// Why the commands of a client that has left are cancelled.
+pub(crate) const SENDER_LEFT: &str = "its sender left";
+
+/// Ends all that a client has open early; on record is which client wants that, and why.
+pub(crate) fn cancel_all(
+    hub: &Hub,
+    sender: &Member,
+    (by, why): (&Member, &str),
+    flushes: &mut FlushSet<'_>,
+) {
+    for command in sender.sends.take_all() {
+        if let Some(on_record) = &command.on_record {
+            on_record.cancel(&command, by, why);
+        }
+        cancel(hub, &command, flushes);
+    }
+}
+
 /// Ends a command early, at each target that has not answered yet; a second time changes nothing.
 #[inline(never)]
 pub(crate) fn cancel(hub: &Hub, command: &Arc<Command>, flushes: &mut FlushSet<'_>) {

@@ -7,7 +7,7 @@
 
 use crate::connection::Connection;
 use crate::telemetry::counters::Pending;
-use crate::timers::timer_queue::{Timer, TimerQueue};
+use crate::timers::timer_queue::TimerQueue;
 use common::net::outbox::Line;
 use common::sys::sync::Arc;
 
@@ -105,11 +105,7 @@ impl<'a> FlushSet<'a> {
         self.counted.settle();
         self.flush_now();
         for connection in self.soon.drain(..) {
-            if connection.ask_for_flush() {
-                let at = self.timers.now() + COMPANY_MS;
-                self.timers
-                    .schedule(at, Timer::Flush(Arc::downgrade(&connection)));
-            }
+            self.timers.schedule_flush(&connection, COMPANY_MS);
         }
         self.soon.shrink_to(KEPT_ROOM);
     }

@@ -1,9 +1,9 @@
-//! The owner of a job, and how much the jobs of one owner keep.
+//! The owner of a job, and what the jobs of one owner are.
 
 use super::Job;
 use crate::member::Member;
+use common::memory::Memory;
 use common::sys::sync::Arc;
-use common::sys::sync::atomic::{AtomicUsize, Ordering};
 use std::collections::{BTreeMap, VecDeque};
 
 /// Whose a job is: a client that comes back later is known by this alone.
@@ -41,41 +41,12 @@ impl Owner {
     }
 }
 
-/// How much the jobs of one owner keep.
+/// What tells an owner's jobs from those of others, and what they keep.
 #[derive(Debug)]
 pub(super) struct Account {
     /// Never used again while the server runs.
     pub(super) number: u64,
-    kept: AtomicUsize,
-    most: usize,
-}
-
-impl Account {
-    pub(super) fn new(number: u64, most: usize) -> Account {
-        Account {
-            number,
-            kept: AtomicUsize::new(0),
-            most,
-        }
-    }
-
-    /// Counts bytes, if there is room for them.
-    pub(super) fn take(&self, bytes: usize) -> bool {
-        let add = |kept: usize| kept.checked_add(bytes).filter(|kept| *kept <= self.most);
-        let taken = self
-            .kept
-            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, add);
-        taken.is_ok()
-    }
-
-    pub(super) fn give_back(&self, bytes: usize) {
-        self.kept.fetch_sub(bytes, Ordering::Relaxed);
-    }
-
-    #[cfg(all(test, not(shuttle)))]
-    pub(super) fn kept(&self) -> usize {
-        self.kept.load(Ordering::Relaxed)
-    }
+    pub(super) memory: Arc<Memory>,
 }
 
 /// The jobs of one owner.

@@ -120,9 +120,9 @@ fn open(
             "your detached commands keep all that they may; wait until one ends, or cancel one",
         ));
     }
-    let charge = Charge::new(&jobs.memory, kept);
+    let charge = Charge::new(&account.memory, kept);
     let targets = outcomes as u32;
-    let log = Log::new(targets, kept, Arc::clone(&account), charge);
+    let log = Log::new(targets, charge);
     let to = request.to.as_ref().map(|to| {
         let to = to.decoded();
         to[..to.floor_char_boundary(MAX_JOB_WORDS)].to_owned()
@@ -198,10 +198,5 @@ pub(crate) fn cancel(hub: &Hub, job: &Job, by: &Member, why: &str, flushes: &mut
     let stand_in = &job.stand_in;
     // First: a thread that distributes it at this moment looks whether this was called.
     stand_in.sends.end();
-    for command in stand_in.sends.take_all() {
-        if let Some(on_record) = &command.on_record {
-            on_record.cancel_by(&command, by, why);
-        }
-        dispatcher::cancel(hub, &command, flushes);
-    }
+    dispatcher::cancel_all(hub, stand_in, (by, why), flushes);
 }

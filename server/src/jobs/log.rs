@@ -1,10 +1,9 @@
 //! What happened to a job: its output and its outcomes, by number, and the clients that wait for more.
 
-use crate::jobs::account::Account;
 use crate::member::Member;
 use common::limits::MAX_PAGE;
 use common::memory::Charge;
-use common::sys::sync::{Arc, Weak};
+use common::sys::sync::Weak;
 use common::wire::message::{Id, RpcError, result_line};
 use common::wire::name::Name;
 use common::wire::{
@@ -74,8 +73,6 @@ pub(super) struct Log {
     timer: u64,
     /// Why it was not taken after all.
     pub(super) refusal: Option<RpcError>,
-    kept: usize,
-    account: Arc<Account>,
     charge: Charge,
 }
 
@@ -88,8 +85,8 @@ pub(super) struct Page {
 }
 
 impl Log {
-    /// Of a job with so many outcomes, for which the account has counted so many bytes.
-    pub(super) fn new(outcomes: u32, kept: usize, account: Arc<Account>, charge: Charge) -> Log {
+    /// Of a job with so many outcomes, for which bytes are counted.
+    pub(super) fn new(outcomes: u32, charge: Charge) -> Log {
         Log {
             events: VecDeque::new(),
             last: 0,
@@ -102,8 +99,6 @@ impl Log {
             waits: Vec::new(),
             timer: 0,
             refusal: None,
-            kept,
-            account,
             charge,
         }
     }
@@ -112,17 +107,13 @@ impl Log {
         self.left > 0 && self.refusal.is_none()
     }
 
-    /// Notes that the account has counted so many bytes for it.
+    /// Counts so many bytes more for it.
     pub(super) fn keep(&mut self, bytes: usize) {
-        self.kept += bytes;
-        self.charge.set(self.kept);
+        self.charge.set(self.charge.bytes() + bytes);
     }
 
     fn give_back(&mut self, bytes: usize) {
-        let bytes = bytes.min(self.kept);
-        self.kept -= bytes;
-        self.charge.set(self.kept);
-        self.account.give_back(bytes);
+        self.charge.set(self.charge.bytes().saturating_sub(bytes));
     }
 
     /// Adds output, for which as many bytes are kept, and an [`EVENT`].
@@ -187,7 +178,7 @@ impl Log {
     pub(super) fn settle(&mut self, base: usize) {
         let events: usize = self.events.iter().map(Event::kept).sum();
         let names = self.names.len() * NAME;
-        let spare = self.kept.saturating_sub(base + events + names);
+        let spare = self.charge.bytes().saturating_sub(base + events + names);
         self.give_back(spare);
     }
 
@@ -217,7 +208,7 @@ impl Log {
     /// Lets go of everything.
     pub(super) fn clear(&mut self) {
         self.events = VecDeque::new();
-        self.give_back(self.kept);
+        self.charge.set(0);
     }
 
     fn has_after(&self, after: u64) -> bool {
@@ -284,12 +275,6 @@ impl Log {
             open: self.is_open(),
             last: self.last,
         }
-    }
-}
-
-impl Drop for Log {
-    fn drop(&mut self) {
-        self.account.give_back(self.kept);
     }
 }
 

@@ -109,7 +109,10 @@ impl Jobs {
             return Arc::clone(&own.account);
         }
         table.accounts += 1;
-        let account = Arc::new(Account::new(table.accounts, self.most / JOBS_PART));
+        let account = Arc::new(Account {
+            number: table.accounts,
+            memory: Memory::part_of(&self.memory, self.most / JOBS_PART),
+        });
         let own = Own::new(Arc::clone(&account));
         table.owners.insert(owner.clone(), own);
         account
@@ -222,21 +225,21 @@ impl Jobs {
         jobs.into_iter().filter(|job| job.is_open()).collect()
     }
 
-    /// Takes bytes from an owner's part and from the whole, `reserve` of which stays free. The owner's
-    /// oldest jobs that have ended go for that, if it takes it.
+    /// Makes room for bytes in an owner's part and in the whole, `reserve` of which stays free; says
+    /// whether there is some. The owner's oldest jobs that have ended go for that, if it takes it. The
+    /// caller counts the bytes, so two that do so at once may be past a bound by what one of them adds.
     fn make_room(&self, owner: &Owner, account: &Account, bytes: usize, reserve: usize) -> bool {
-        loop {
-            if account.take(bytes) {
-                if self.memory.kept() + bytes <= self.most - reserve {
-                    return true;
-                }
-                account.give_back(bytes);
-            }
+        let has_room = || {
+            account.memory.kept() + bytes <= self.most / JOBS_PART
+                && self.memory.kept() + bytes <= self.most - reserve
+        };
+        while !has_room() {
             let Some(oldest) = self.forget_oldest(owner) else {
                 return false;
             };
             leaf(&oldest.log).clear();
         }
+        true
     }
 
     /// The same for output, which leaves some of the whole for outcomes.

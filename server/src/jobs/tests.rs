@@ -1,6 +1,5 @@
 //! What jobs keep and let go of, without clients.
 
-use super::account::Account;
 use super::job::{JOB, Job, OUTCOME};
 use super::log::{EVENT, Log};
 use super::{Jobs, Opened, Owner};
@@ -35,8 +34,7 @@ fn try_open(jobs: &Arc<Jobs>, id: u8, owner: &Owner) -> Option<Arc<Job>> {
     if !jobs.make_room_for_job(owner, &account, kept) {
         return None;
     }
-    let charge = Charge::new(&jobs.memory, kept);
-    let log = Log::new(1, kept, Arc::clone(&account), charge);
+    let log = Log::new(1, Charge::new(&account.memory, kept));
     let mut id_bytes = [0; 16];
     id_bytes[..8].copy_from_slice(&jobs.table_len().to_be_bytes());
     id_bytes[15] = id;
@@ -99,14 +97,14 @@ fn small_pieces_are_one_event_until_it_was_told() {
     for _ in 0..100 {
         write(&job, 10);
     }
-    assert_eq!(account.kept(), JOB + OUTCOME + EVENT + 1000);
+    assert_eq!(account.memory.kept(), JOB + OUTCOME + EVENT + 1000);
     assert_eq!(events(&job), (1, 1000));
     write(&job, 10);
     assert_eq!(events(&job), (2, 1010), "what was told stays as it is");
     write(&job, 16 << 10);
     assert_eq!(events(&job).0, 3, "one event is no longer than this");
     drop(job);
-    assert_eq!(account.kept(), jobs.memory.kept());
+    assert_eq!(account.memory.kept(), jobs.memory.kept());
 }
 
 #[test]
@@ -132,7 +130,7 @@ fn past_its_part_an_owners_oldest_ended_job_goes_and_then_output_is_cut() {
     write(&open_one, part / 2);
     write(&open_one, 1);
     assert_eq!(events(&open_one).1, before, "nothing comes after a hole");
-    assert!(account.kept() <= part, "{}", account.kept());
+    assert!(account.memory.kept() <= part, "{}", account.memory.kept());
 
     let other = Owner::Identity("other".into());
     let others = open(&jobs, 9, &other);
@@ -178,12 +176,4 @@ fn open_jobs_are_bounded_for_one_owner_and_for_all() {
     }
     jobs.end(&all[0], &TimerQueue::new());
     assert!(try_open(&jobs, 0, &Owner::Tier(9)).is_some());
-}
-
-#[test]
-fn a_part_is_given_back() {
-    let account = Account::new(1, 10);
-    assert!(account.take(10) && !account.take(1));
-    account.give_back(4);
-    assert!(account.take(4) && !account.take(usize::MAX));
 }

@@ -4,6 +4,7 @@
 use crate::authority::Rules;
 use crate::authority::grant::{Forbidden, Grant};
 use crate::authority::token::TokenHash;
+use crate::connection::hold::{self, TOKEN_DIGITS};
 use crate::join::resuming::ComesBack;
 use crate::join::throttle::Throttle;
 use crate::join::token::Token;
@@ -108,9 +109,6 @@ fn asked_name(name: Text<'_>) -> Result<Name<'static>, RpcError> {
     name.map_err(|message| wrong(format!("params.name: {message}")))
 }
 
-/// Digits of a token that brings a client back.
-const RESUME_TOKEN: usize = 32;
-
 /// Whether its place is to be held, and which one it comes back to.
 #[inline(never)]
 fn staying(raw: Option<&RawValue>) -> Result<(bool, Option<Box<ComesBack>>), RpcError> {
@@ -122,11 +120,12 @@ fn staying(raw: Option<&RawValue>) -> Result<(bool, Option<Box<ComesBack>>), Rpc
 #[inline(never)]
 fn comes_back(resume: &Resume<'_>) -> Result<Box<ComesBack>, RpcError> {
     let token = resume.token.reveal();
-    if token.len() != RESUME_TOKEN || !token.bytes().all(|byte| byte.is_ascii_hexdigit()) {
-        let message = format!("params.resume.token must be {RESUME_TOKEN} hexadecimal digits");
+    if token.len() != TOKEN_DIGITS || !token.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+        let message = format!("params.resume.token must be {TOKEN_DIGITS} hexadecimal digits");
         return Err(wrong(message));
     }
     Ok(Box::new(ComesBack {
+        member: hold::member_of(&token),
         token: TokenHash::of(&token),
         received: resume.received,
     }))

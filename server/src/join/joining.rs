@@ -21,7 +21,7 @@ use common::wire::message::{
 };
 use common::wire::method::ClientMethod;
 use common::wire::name::Name;
-use common::wire::{Joined, Resumable, Resumed, Right, method};
+use common::wire::{Joined, Resumable, Resumed, method};
 use serde_json::value::RawValue;
 
 impl Session<'_> {
@@ -184,22 +184,19 @@ impl Session<'_> {
         };
         let kept = &mut self.member;
         let mut stands = None;
-        let may = rights(&wanted);
-        let mut place = wanted.hold.then(|| place(hub, self.now)).flatten();
+        let (is_held, now) = (wanted.hold, self.now);
         let welcome = |member: &Arc<Member>, standing| {
             stands = Some(standing);
             // Before it is in the list, so that it leaves the list if anything goes wrong from here.
             *kept = Some(Arc::clone(member));
-            first_welcome(hub, id, member, standing, may, place.take());
+            let place = is_held.then(|| place(hub, member, now)).flatten();
+            first_welcome(hub, id, member, standing, place);
         };
         let Admitted { member, replaced } = hub
             .roster
             .join(wanted.newcomer(), make, welcome)
             .map_err(|refusal| not_admitted(&refusal, &wanted))?;
         hub.note_number(member.id);
-        if let Some(hold) = member.connection.hold() {
-            hub.holds.add_all(hold, &member);
-        }
         if let Some(standing) = stands {
             hub.schedule_join_news(&member, standing);
         }
@@ -259,12 +256,6 @@ pub(super) fn bearer(wanted: &Wanted) -> Option<Box<Bearer>> {
     Some(Box::new(Bearer::new(proven.grant.clone())))
 }
 
-/// The rights that this gives it, at a server that knows identities.
-pub(super) fn rights(wanted: &Wanted) -> Option<Vec<Right>> {
-    let proven = wanted.proven.as_ref()?;
-    Some(proven.grant.role().may.clone())
-}
-
 /// Whether a line, or the start of one, looks like that of an HTTP request: a method and what it
 /// is about (RFC 9112 §3), and `HTTP/` if the line is whole.
 fn looks_like_http(line: &[u8]) -> bool {
@@ -280,66 +271,44 @@ fn looks_like_http(line: &[u8]) -> bool {
 }
 
 /// A place that is to be held, and what its client is told of it.
-type Place = (Box<Hold>, Box<Resumable>);
+type Place = (Box<Hold>, Resumable);
 
 /// The place of a client that asks for one to be held, and what brings it back there.
 #[inline(never)]
-fn place(hub: &Hub, now: u64) -> Option<Place> {
+fn place(hub: &Hub, member: &Member, now: u64) -> Option<Place> {
     let hold_ms = holds::hold_ms(hub)?;
-    let (token, hash) = new_token().ok()?;
+    let (token, hash) = new_token(member.id).ok()?;
     let hold = Box::new(Hold::new(hash, now));
-    Some((hold, Box::new(Resumable { token, hold_ms })))
+    Some((hold, Resumable { token, hold_ms }))
 }
 
 /// Queues the answer to a first `join`; what comes behind it counts if the place is to be held.
 #[inline(never)]
-fn first_welcome(
-    hub: &Hub,
-    id: &Id,
-    member: &Member,
-    standing: Standing,
-    may: Option<Vec<Right>>,
-    place: Option<Place>,
-) {
+fn first_welcome(hub: &Hub, id: &Id, member: &Member, standing: Standing, place: Option<Place>) {
     let (hold, resume) = place.unzip();
-    let answer = Box::new(Welcome {
-        may,
-        resume,
-        resumed: None,
-    });
-    let line = welcome(hub, id, member, standing, answer);
+    let line = welcome(hub, id, member, standing, (resume, None));
     member.connection.outbox.push(line);
     if let Some(hold) = hold {
         member.connection.set_hold(hold);
     }
 }
 
-/// What the answer to a `join` says besides what is known of the member.
-#[derive(Clone)]
-pub(super) struct Welcome {
-    pub(super) may: Option<Vec<Right>>,
-    pub(super) resume: Option<Box<Resumable>>,
-    pub(super) resumed: Option<(Resumed, Option<u64>)>,
-}
-
 /// Bytes that most answers to `join` have room in: a buffer that grows leaves pieces, which the
 /// allocator keeps for the thread of each session, and takes more of its stack.
 const WELCOME_BYTES: usize = 320;
 
-/// The answer to a `join`.
-#[expect(
-    clippy::boxed_local,
-    reason = "what it moves would stand in the frames above as well"
-)]
+/// The answer to a `join`: with what brings the client back, if that is held, and with what it is back
+/// at, if it is.
 #[inline(never)]
 pub(super) fn welcome(
     hub: &Hub,
     id: &Id,
     member: &Member,
     standing: Standing,
-    answer: Box<Welcome>,
+    (resume, resumed): (Option<Resumable>, Option<Resumed>),
 ) -> Vec<u8> {
     let bearer = member.bearer.as_ref();
+    let hold = member.connection.hold();
     let joined = Joined {
         member: member.id,
         name: Name::known(member.name.to_string()),
@@ -351,12 +320,14 @@ pub(super) fn welcome(
         run: Some(hub.run.to_string()),
         identity: bearer.and_then(|bearer| Some(bearer.wire_identity()?.into_owned())),
         role: bearer.map(|bearer| bearer.role().into_owned()),
-        may: answer.may,
-        resume: answer.resume,
-        resumed: answer.resumed.map(|(what, _)| what),
-        received: answer.resumed.and_then(|(_, received)| received),
+        may: bearer.map(|bearer| bearer.grant().role().may.clone()),
+        resume,
+        resumed,
+        received: hold
+            .filter(|_| resumed == Some(Resumed::Lines))
+            .map(Hold::received),
     };
     let mut line = Vec::with_capacity(WELCOME_BYTES);
-    append_result(&mut line, id, joined);
+    append_result(&mut line, id, &joined);
     line
 }

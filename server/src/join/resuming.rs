@@ -10,7 +10,7 @@ use crate::connection::hold::{Claim, Hold, new_token};
 use crate::eviction;
 use crate::holds;
 use crate::join::admission::{Wanted, not_admitted};
-use crate::join::joining::{Welcome, bearer, rights, welcome};
+use crate::join::joining::{bearer, welcome};
 use crate::member::Member;
 use crate::ranking::{NotAdmitted, Standing};
 use crate::session::Session;
@@ -23,6 +23,8 @@ use std::time::Instant;
 
 /// What a client shows to come back.
 pub(crate) struct ComesBack {
+    /// The number of the member that the token is of.
+    pub(crate) member: Option<u64>,
     pub(crate) token: TokenHash,
     /// How many of this server's lines it has received.
     pub(crate) received: u64,
@@ -59,7 +61,10 @@ impl Session<'_> {
 
     fn come_back_to(&mut self, id: &Id, wanted: &Wanted, back: &ComesBack) -> Result<(), RpcError> {
         let hub = self.hub;
-        let member = hub.holds.find(&back.token);
+        let member = hub.roster.look(|view| {
+            let (_, place) = view.by_number(back.member?)?;
+            Some(Arc::clone(&place.member))
+        });
         let member = member.filter(|member| is_of(member, wanted));
         let member = member.ok_or_else(not_resumable)?;
         let hold = member.connection.hold().ok_or_else(not_resumable)?;
@@ -68,33 +73,22 @@ impl Session<'_> {
         // It may have waited.
         self.now = hub.timers.now();
         let standing = hub.roster.standing(&member).ok_or_else(not_resumable)?;
-        let (token, hash) = new_token().map_err(|_| not_resumable())?;
+        let (token, hash) = new_token(member.id).map_err(|_| not_resumable())?;
         let hold_ms = holds::hold_ms(hub).ok_or_else(not_resumable)?;
-        let resume = Some(Box::new(Resumable { token, hold_ms }));
-        let received = hold.received();
-        let lines = Box::new(Welcome {
-            resume,
-            resumed: Some((Resumed::Lines, Some(received))),
-            may: rights(wanted),
-        });
-        hub.holds.add(&hash, &member);
-        let answer = welcome(hub, id, &member, standing, lines.clone());
+        let resume = Some(Resumable { token, hold_ms });
+        let lines = (resume.clone(), Some(Resumed::Lines));
+        let answer = welcome(hub, id, &member, standing, lines);
         let outbox = &member.connection.outbox;
         let (stream, now) = (&self.connection.stream, Instant::now());
         if hold.counts_with(&back.token) && outbox.resume(stream, back.received, &answer, now) {
-            self.have_place(&member, claim, back, hash);
+            self.have_place(&member, claim, back.token, hash);
             return Ok(());
         }
-        hub.holds.remove([hash]);
         if hold.is_over() {
             // It was given up meanwhile, and its rank with it.
             return Err(not_resumable());
         }
-        let rank = Box::new(Welcome {
-            resumed: Some((Resumed::Rank, None)),
-            ..*lines
-        });
-        self.take_place(id, &member, wanted, [back.token, hash], rank)
+        self.take_place(id, &member, wanted, [back.token, hash], resume)
     }
 
     /// Goes on in the place of the earlier session.
@@ -103,7 +97,7 @@ impl Session<'_> {
         &mut self,
         member: &Arc<Member>,
         claim: Claim<'_>,
-        back: &ComesBack,
+        shown: TokenHash,
         token: TokenHash,
     ) {
         let (hub, now) = (self.hub, self.now);
@@ -112,14 +106,10 @@ impl Session<'_> {
         let away = member.connection.away_since();
         let away = away.map_or(0, |since| now.saturating_sub(since));
         member.connection.come_back(now);
-        match claim.have(&back.token, token) {
-            Ok(unused) => hub.holds.remove(unused),
-            Err(()) => {
-                // It was given up while this session took it, so nothing is written any more, and
-                // the thread that gave it up may not have known of this stream.
-                member.connection.stream.close();
-                return hub.holds.remove([token]);
-            }
+        if !claim.have(shown, token) {
+            // It was given up while this session took it, so nothing is written any more, and the
+            // thread that gave it up may not have known of this stream.
+            return member.connection.stream.close();
         }
         hub.roster.set_back(member);
         hub.schedule_news();
@@ -142,7 +132,7 @@ impl Session<'_> {
         earlier: &Arc<Member>,
         wanted: &Wanted,
         [shown, token]: [TokenHash; 2],
-        answer: Box<Welcome>,
+        resume: Option<Resumable>,
     ) -> Result<(), RpcError> {
         let (hub, connection) = (self.hub, self.connection);
         let terms = earlier.terms();
@@ -154,26 +144,23 @@ impl Session<'_> {
             earlier.joined,
             Arc::clone(connection),
         );
-        hub.holds.add(&token, &member);
         // A client that comes back has what it has shown the token for.
         let hold = Box::new(Hold::again(token, Some(shown), self.now));
         let kept = &mut self.member;
         let tell = |standing: Standing| {
             *kept = Some(Arc::clone(&member));
+            let answer = (resume, Some(Resumed::Rank));
             let line = welcome(hub, id, &member, standing, answer);
             connection.outbox.push(line);
             connection.set_hold(hold);
         };
         if !hub.roster.replace(earlier, &member, tell) {
-            hub.holds.remove([token]);
             return Err(not_resumable());
         }
         hub.telemetry.counters.replaced();
         hub.note_place(connection);
         holds::end_work(hub, earlier, &mut self.flushes);
         holds::close(hub, earlier);
-        // That was the earlier one's: its client may not get this answer.
-        hub.holds.add(&shown, &member);
         // The other one counts as having joined.
         let was_slow = earlier.connection.outbox.was_too_slow();
         hub.telemetry.counters.left(was_slow);

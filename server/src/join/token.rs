@@ -1,26 +1,24 @@
 //! The token that a server asks for. The server keeps its hash only.
 
-use sha2::{Digest, Sha256};
-use subtle::ConstantTimeEq;
+use crate::authority::token::TokenHash;
 
 /// The token that clients must show, as its SHA-256. `Debug` shows nothing: a token that is easily
 /// guessed can be found by its hash.
 #[derive(Clone, derive_more::Debug, PartialEq, Eq)]
 #[debug("…")]
-pub struct Token([u8; 32]);
+pub struct Token(TokenHash);
 
 impl Token {
     /// Whether this is the token that a client shows. The time that it takes does not tell how
     /// much of a guess is right.
     pub(crate) fn is(&self, shown: &str) -> bool {
-        let shown: [u8; 32] = Sha256::digest(shown).into();
-        shown.ct_eq(&self.0).into()
+        TokenHash::of(shown).is(&self.0)
     }
 }
 
 impl From<&str> for Token {
     fn from(token: &str) -> Token {
-        Token(Sha256::digest(token).into())
+        Token(TokenHash::of(token))
     }
 }
 

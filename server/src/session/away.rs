@@ -17,7 +17,7 @@ impl Session<'_> {
             return;
         };
         if !std::mem::replace(&mut self.is_confirmed, true) {
-            self.hub.holds.remove(hold.confirm());
+            hold.confirm();
             self.hub.note_place(self.connection);
         }
         self.unsaid_bytes += bytes;

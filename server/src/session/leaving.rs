@@ -16,7 +16,7 @@ impl Session<'_> {
             self.hub.handshakes.leave(self.connection);
         }
         if let Some(hold) = self.connection.hold() {
-            self.hub.holds.end(hold);
+            hold.end();
         }
         self.hub.roster.leave(member);
         self.presence = None;
@@ -51,12 +51,9 @@ impl Session<'_> {
 
     /// Cancels what the member sent.
     pub(super) fn end_sends(&mut self) {
-        let sends = self.member.as_ref().map(|member| member.sends.take_all());
-        for command in sends.unwrap_or_default() {
-            if let Some(on_record) = &command.on_record {
-                on_record.cancel(&command, "its sender left");
-            }
-            dispatcher::cancel(self.hub, &command, &mut self.flushes);
+        if let Some(member) = &self.member {
+            let why = (&**member, dispatcher::SENDER_LEFT);
+            dispatcher::cancel_all(self.hub, member, why, &mut self.flushes);
         }
     }
 

@@ -21,12 +21,7 @@ impl Session<'_> {
     /// other, was given.
     #[inline(never)]
     pub(super) fn answer(&mut self, member: &Arc<Member>, id: Option<&Id>, body: &AnswerBody<'_>) {
-        let number = match id {
-            Some(Id::Integer(number)) => u64::try_from(*number).ok(),
-            Some(Id::Large(number)) => Some(*number),
-            _ => None,
-        };
-        match number {
+        match id.and_then(Id::number) {
             Some(number) => self.answer_of(member, number, body.into()),
             None => self.stray(id),
         }

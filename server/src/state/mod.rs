@@ -76,7 +76,7 @@ impl State {
     pub(crate) fn keep(&self, member: &Member) {
         if let Some(hold) = member.connection.hold() {
             let kept = places::kept(member, hold.tokens());
-            lock(&self.kept).extend(kept);
+            lock(&self.kept).push(kept);
             self.has_changed();
         }
     }

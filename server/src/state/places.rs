@@ -3,10 +3,9 @@
 use super::record::{Credential, Kept, Line, Proof, Replay};
 use crate::authority::bearer::Bearer;
 use crate::authority::grant::{self, Grant};
-use crate::authority::token::TokenHash;
 use crate::authority::wall_clock;
 use crate::connection::Connection;
-use crate::connection::hold::Hold;
+use crate::connection::hold::{Hold, Tokens};
 use crate::eviction;
 use crate::holds;
 use crate::hub::Hub;
@@ -18,9 +17,8 @@ use common::wire::Right;
 use std::collections::{BTreeMap, HashSet};
 
 /// What is kept of a member with these tokens.
-pub(super) fn kept(member: &Member, tokens: [Option<TokenHash>; 2]) -> Option<Kept> {
-    let [token, before] = tokens;
-    Some(Kept {
+pub(super) fn kept(member: &Member, (token, before): Tokens) -> Kept {
+    Kept {
         member: member.id,
         name: member.name.clone(),
         tier: member.tier,
@@ -30,9 +28,9 @@ pub(super) fn kept(member: &Member, tokens: [Option<TokenHash>; 2]) -> Option<Ke
         tags: member.tags.clone(),
         address: member.connection.peer(),
         credential: member.bearer.as_deref().map(credential),
-        token: token?,
+        token,
         before,
-    })
+    }
 }
 
 fn credential(bearer: &Bearer) -> Credential {
@@ -60,11 +58,10 @@ pub(super) fn changes(hub: &Hub, written: &BTreeMap<u64, Kept>) -> Vec<Line> {
         };
         held.insert(member.id);
         let is_written = written.get(&member.id).is_some_and(|written| {
-            let are_known = [Some(written.token), written.before] == tokens;
-            are_known && written.address == member.connection.peer()
+            (written.token, written.before) == tokens && written.address == member.connection.peer()
         });
         if !is_written {
-            lines.extend(kept(member, tokens).map(Box::new).map(Line::Place));
+            lines.push(Line::Place(Box::new(kept(member, tokens))));
         }
     }
     for kept in told_to_go.into_iter().flatten() {
@@ -107,8 +104,7 @@ fn restore_one(hub: &Hub, kept: &Kept, hold_ms: u64) -> Result<(), String> {
     let bearer = bearer(hub, kept)?.map(Box::new);
     let now = hub.timers.now();
     let due = now.saturating_add(hold_ms);
-    let tokens = [Some(kept.token), kept.before];
-    let hold = Hold::restored(tokens, now, due).ok_or("it has no token")?;
+    let hold = Hold::restored((kept.token, kept.before), now, due);
     let connection = Connection::away(kept.address, &hub.budget.all, hold, now);
     let connection = Arc::new(connection.counted(&hub.telemetry));
     let terms = Terms {
@@ -122,9 +118,6 @@ fn restore_one(hub: &Hub, kept: &Kept, hold_ms: u64) -> Result<(), String> {
     let member = Member::new(kept.member, name, terms, bearer, now, connection);
     if !hub.roster.restore(&member) {
         return Err("another one has its name".into());
-    }
-    for token in tokens.into_iter().flatten() {
-        hub.holds.add(&token, &member);
     }
     let over = Timer::HoldOver(Arc::downgrade(&member), due);
     hub.timers.schedule(due, over);

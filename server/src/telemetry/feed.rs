@@ -4,6 +4,7 @@
 //! names and words cost what a command costs. The budget is given anew from time to time
 //! ([`Feed::refill`]), so that a command which is not kept costs one look at a number.
 
+use super::recent::Recent;
 use super::wall_ms;
 use crate::dispatch::command::{OutcomeDetails, Target};
 use crate::member::Member;
@@ -15,7 +16,6 @@ use common::wire::{Send, Status};
 use serde::Serialize;
 use serde_json::value::RawValue;
 use std::borrow::Cow;
-use std::collections::VecDeque;
 use std::time::Instant;
 
 /// Commands that are kept: what a person scrolls through, several times over.
@@ -34,7 +34,7 @@ const MOST_WORDS: usize = 1024;
 /// The newest commands.
 #[derive(Default)]
 pub(crate) struct Feed {
-    kept: Mutex<VecDeque<Arc<Shown>>>,
+    kept: Recent<Arc<Shown>, MOST_KEPT>,
     /// How many more are kept until the budget is given anew; one to many counts as several.
     budget: AtomicI64,
     /// Changes with every change.
@@ -114,21 +114,12 @@ impl Feed {
 
     /// Forgets those that are kept: nothing was noted of them for a time.
     pub(super) fn clear(&self) {
-        let kept = std::mem::take(&mut *lock(&self.kept));
-        drop(kept);
+        self.kept.clear();
         self.changed();
     }
 
     pub(super) fn add(&self, shown: &Arc<Shown>) {
-        let mut kept = lock(&self.kept);
-        let oldest = if kept.len() == MOST_KEPT {
-            kept.pop_front()
-        } else {
-            None
-        };
-        kept.push_back(Arc::clone(shown));
-        drop(kept);
-        drop(oldest);
+        self.kept.push(Arc::clone(shown));
         self.changed();
     }
 
@@ -143,15 +134,14 @@ impl Feed {
 
     /// The newest commands, the newest last.
     pub(crate) fn newest(&self, most: usize) -> Vec<Arc<Shown>> {
-        let kept = lock(&self.kept);
-        let from = kept.len().saturating_sub(most);
-        kept.range(from..).cloned().collect()
+        let (_, mut kept) = self.kept.after(0);
+        kept.split_off(kept.len().saturating_sub(most))
     }
 
     /// A command that is kept.
     pub(crate) fn find(&self, id: u64) -> Option<Arc<Shown>> {
-        let kept = lock(&self.kept);
-        kept.iter().rev().find(|shown| shown.id == id).cloned()
+        let (_, kept) = self.kept.after(0);
+        kept.into_iter().rfind(|shown| shown.id == id)
     }
 }
 

@@ -26,11 +26,11 @@ impl<T, const MOST: usize> Default for Recent<T, MOST> {
 impl<T: Clone, const MOST: usize> Recent<T, MOST> {
     pub(crate) fn push(&self, new: T) {
         let mut kept = lock(&self.0);
-        if kept.newest.len() == MOST {
-            kept.newest.pop_front();
-        }
+        let oldest = (kept.newest.len() == MOST).then(|| kept.newest.pop_front());
         kept.newest.push_back(new);
         kept.number += 1;
+        drop(kept);
+        drop(oldest);
     }
 
     /// Forgets those that are kept.

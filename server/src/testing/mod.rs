@@ -181,8 +181,6 @@ pub(crate) enum Trip {
     Overdue,
     /// In the timer thread, at a flush.
     Flushing,
-    /// In the timer thread, at another try to write.
-    Retrying,
     /// In the timer thread, at rank news.
     Telling,
 }
@@ -210,7 +208,6 @@ pub(crate) fn due(there: Trip, member: &Arc<Member>) -> Option<Timer> {
         Trip::Looking => Some(Timer::Deadlines(Arc::downgrade(connection))),
         Trip::Overdue => Some(Timer::Overdue(Arc::downgrade(member), 0)),
         Trip::Flushing => Some(Timer::Flush(Arc::downgrade(connection))),
-        Trip::Retrying => Some(Timer::Retry(Arc::downgrade(connection))),
         _ => None,
     }
 }
@@ -222,7 +219,6 @@ pub(crate) fn trip_due(hub: &Hub, due: &Timer) {
         Timer::Deadlines(_) => Trip::Looking,
         Timer::Overdue(..) => Trip::Overdue,
         Timer::Flush(_) => Trip::Flushing,
-        Timer::Retry(_) => Trip::Retrying,
         _ => return,
     };
     let member = find(hub, &tripping(there));

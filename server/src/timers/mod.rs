@@ -76,10 +76,6 @@ fn act(hub: &Arc<Hub>, tick: &Tick, drain: &mut drain::Drain) {
             connection.flush_as_asked();
             hub.timers.retry_stuck(&connection);
         }
-        (Timer::Retry(_), Some(connection)) => {
-            connection.outbox.retry();
-            hub.timers.retry_stuck(&connection);
-        }
         (Timer::Overdue(member, at), Some(_)) => {
             if let Some(member) = member.upgrade() {
                 take_overdue(hub, &member, *at, *now, *stood_still);

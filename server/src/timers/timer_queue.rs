@@ -19,10 +19,9 @@ use std::time::{Duration, Instant};
 pub(crate) enum Timer {
     /// Check a connection's deadlines.
     Deadlines(Weak<Connection>),
-    /// Write what waits in a connection's outbox for lines that did not come.
+    /// Write what waits in a connection's outbox: for lines that did not come, or as there was no
+    /// thread to catch up with.
     Flush(Weak<Connection>),
-    /// Write to a connection that there was no thread for to catch up with.
-    Retry(Weak<Connection>),
     /// Check a member's commands, at the time at which this was asked for: some should have been
     /// answered by then, or can be started.
     Overdue(Weak<Member>, u64),
@@ -48,9 +47,7 @@ impl Timer {
     /// The connection that it is about, if there is one and it has not ended.
     pub(crate) fn connection(&self) -> Option<Arc<Connection>> {
         match self {
-            Timer::Deadlines(connection) | Timer::Flush(connection) | Timer::Retry(connection) => {
-                connection.upgrade()
-            }
+            Timer::Deadlines(connection) | Timer::Flush(connection) => connection.upgrade(),
             Timer::Overdue(member, _) | Timer::HoldOver(member, _) | Timer::Joined(member) => {
                 Some(Arc::clone(&member.upgrade()?.connection))
             }
@@ -148,9 +145,15 @@ impl TimerQueue {
 
     /// Schedules another flush if the system had no thread to catch up with a connection.
     pub(crate) fn retry_stuck(&self, connection: &Arc<Connection>) {
-        if connection.outbox.wants_retry() {
-            let soon = self.now() + STUCK_RETRY_MS;
-            self.schedule(soon, Timer::Retry(Arc::downgrade(connection)));
+        if connection.outbox.is_stuck() {
+            self.schedule_flush(connection, STUCK_RETRY_MS);
+        }
+    }
+
+    /// Schedules a flush of a connection in a while, unless one is scheduled.
+    pub(crate) fn schedule_flush(&self, connection: &Arc<Connection>, ms: u64) {
+        if connection.ask_for_flush() {
+            self.schedule(self.now() + ms, Timer::Flush(Arc::downgrade(connection)));
         }
     }
 

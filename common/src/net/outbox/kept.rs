@@ -5,6 +5,7 @@
 //! Lines are counted when they are acknowledged, and not before: a line is a `\n`. Two kinds of
 //! lines are neither kept nor counted: an answer to `join`, and `ack`s.
 
+use super::writer::Writer;
 use std::collections::VecDeque;
 use std::ops::Range;
 use std::time::{Duration, Instant};
@@ -75,28 +76,21 @@ fn count_lines(bytes: &[u8]) -> u32 {
     memchr::memchr_iter(b'\n', bytes).count() as u32
 }
 
-/// What the peer may not have. An idle peer's is small.
-#[derive(Debug)]
+/// What the peer may not have. An idle peer has all, and needs none of this.
+#[derive(Debug, Default)]
 pub(super) struct Kept {
     /// Written, from the start of a line on.
     written: VecDeque<KeptPiece>,
     /// Written over an earlier connection, and to be written again before all else.
-    again: Option<Box<Again>>,
+    again: VecDeque<KeptPiece>,
     /// Of what was written: not much more than may be kept.
     pub(super) bytes: u32,
     pub(super) lines: u32,
-    /// Bytes of memory that it needs.
+    /// Bytes of memory that it needs, and those that are counted for it.
     pub(super) memory: usize,
-    /// Lines that the peer has acknowledged in all.
-    pub(super) acknowledged: u64,
+    pub(super) counted: usize,
     /// When lines were written, if that is to be known.
     times: Option<Box<Times>>,
-}
-
-/// Apart, as most peers never have anything in it.
-#[derive(Debug)]
-struct Again {
-    pieces: VecDeque<KeptPiece>,
 }
 
 #[derive(Debug)]
@@ -133,18 +127,49 @@ impl Times {
     }
 }
 
-impl Kept {
-    /// Nothing yet.
-    pub(super) fn new() -> Kept {
-        Kept {
-            written: VecDeque::new(),
-            again: None,
-            bytes: 0,
-            lines: 0,
-            memory: 0,
-            acknowledged: 0,
-            times: None,
+impl Writer {
+    /// Takes the first bytes of the rest, which were written, for a peer that acknowledges.
+    pub(super) fn keep_written(&mut self, written: usize) {
+        let Range { start, end } = self.uncounted;
+        if start == 0 && written <= end {
+            // Nothing of it counts.
+            self.rest.drain(..written);
+            self.uncounted = 0..end - written;
+            return;
         }
+        let kept = self.kept.get_or_insert_default();
+        let before = kept.lines;
+        kept.take_written(&mut self.rest, written, &mut self.uncounted);
+        let sent = self.acknowledged + u64::from(kept.lines);
+        if kept.lines > before
+            && let Some(times) = &mut kept.times
+        {
+            times.mark(sent);
+        }
+    }
+
+    /// The peer has so many lines in all; `false` if that cannot be.
+    pub(super) fn acknowledge(&mut self, received: u64) -> bool {
+        let lines = self.kept.as_ref().map_or(0, |kept| kept.lines);
+        let new = received.checked_sub(self.acknowledged);
+        let Some(new) = new.filter(|new| *new <= u64::from(lines)) else {
+            return false;
+        };
+        self.acknowledged = received;
+        if let (1.., Some(kept)) = (new, &mut self.kept) {
+            kept.let_go(new as u32);
+            if let Some(times) = &mut kept.times {
+                times.acknowledge(received);
+            }
+        }
+        true
+    }
+}
+
+impl Kept {
+    /// Whether it need not be here.
+    pub(super) fn is_empty(&self) -> bool {
+        self.written.is_empty() && self.again.is_empty() && self.times.is_none()
     }
 
     /// From now on it is known when lines were written.
@@ -163,33 +188,21 @@ impl Kept {
 
     /// What is to be written again before all else.
     pub(super) fn next_again(&mut self) -> Option<KeptPiece> {
-        let again = self.again.as_mut()?;
-        let piece = again.pieces.pop_front();
-        if again.pieces.is_empty() {
-            self.again = None;
+        let piece = self.again.pop_front()?;
+        if self.again.is_empty() {
+            self.again = VecDeque::new();
         }
-        self.memory -= piece.as_ref().map_or(0, KeptPiece::memory);
-        piece
+        self.memory -= piece.memory();
+        Some(piece)
     }
 
     pub(super) fn has_again(&self) -> bool {
-        self.again.is_some()
+        !self.again.is_empty()
     }
 
-    /// Lines that were written in all.
-    fn sent(&self) -> u64 {
-        self.acknowledged + u64::from(self.lines)
-    }
-
-    /// Takes the first bytes of the rest, which were written. A part of the rest does not count.
-    pub(super) fn take_written(
-        &mut self,
-        rest: &mut Vec<u8>,
-        written: usize,
-        uncounted: &mut Range<usize>,
-    ) {
+    /// A part of the rest does not count.
+    fn take_written(&mut self, rest: &mut Vec<u8>, written: usize, uncounted: &mut Range<usize>) {
         let Range { start, end } = *uncounted;
-        let before = self.lines;
         if start == end && written == rest.len() && is_worth_moving(rest) {
             self.push(std::mem::take(rest));
         } else {
@@ -199,12 +212,6 @@ impl Kept {
         }
         let left = start.saturating_sub(written)..end.saturating_sub(written);
         *uncounted = if left.is_empty() { 0..0 } else { left };
-        let sent = self.sent();
-        if self.lines > before
-            && let Some(times) = &mut self.times
-        {
-            times.mark(sent);
-        }
     }
 
     fn push(&mut self, bytes: Vec<u8>) {
@@ -230,14 +237,8 @@ impl Kept {
         }
     }
 
-    /// The peer has so many lines in all; `false` if that cannot be.
-    pub(super) fn acknowledge(&mut self, received: u64) -> bool {
-        let new = received.checked_sub(self.acknowledged);
-        let Some(new) = new.filter(|new| *new <= u64::from(self.lines)) else {
-            return false;
-        };
-        self.acknowledged = received;
-        let mut left = new as u32;
+    /// The peer has so many lines more.
+    fn let_go(&mut self, mut left: u32) {
         self.lines -= left;
         while left > 0
             && let Some(first) = self.written.front_mut()
@@ -257,12 +258,6 @@ impl Kept {
         if self.written.is_empty() {
             self.written = VecDeque::new();
         }
-        if new > 0
-            && let Some(times) = &mut self.times
-        {
-            times.acknowledge(received);
-        }
-        true
     }
 
     /// Has all that the peer may not have written again, the rest included, which all counts.
@@ -275,12 +270,10 @@ impl Kept {
         }
         let counted = again.iter().map(KeptPiece::waiting);
         let counted = counted.fold((0, 0), |(a, b), (lines, bytes)| (a + lines, b + bytes));
-        if let Some(mut earlier) = self.again.take() {
-            again.append(&mut earlier.pieces);
-        }
+        again.append(&mut self.again);
         (self.bytes, self.lines) = (0, 0);
         self.memory = again.iter().map(KeptPiece::memory).sum();
-        self.again = (!again.is_empty()).then(|| Box::new(Again { pieces: again }));
+        self.again = again;
         if let Some(times) = &mut self.times {
             times.marks = VecDeque::new();
             times.acknowledged = there;

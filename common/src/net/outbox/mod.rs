@@ -112,8 +112,6 @@ pub struct Outbox {
     catching_up: Mutex<Option<Box<JoinHandle<()>>>>,
     /// The socket takes no more, and the system had no thread to catch up with.
     stuck: AtomicBool,
-    /// A thread is going to retry before long.
-    retry_asked: AtomicBool,
     /// How its connection has ended, if that is so and it keeps what it wrote.
     cut: AtomicU8,
     /// Lines and bytes that were written and not acknowledged: not much more than [`OUTBOX_BYTES`].
@@ -167,7 +165,6 @@ impl Outbox {
             has_room: Condvar::new(),
             catching_up: Mutex::new(None),
             stuck: AtomicBool::new(false),
-            retry_asked: AtomicBool::new(false),
             cut: AtomicU8::new(PLUGGED),
             kept_lines: AtomicU32::new(0),
             kept_bytes: AtomicU32::new(0),
@@ -397,20 +394,10 @@ impl Outbox {
         self.stream.owes() && self.state.load(Ordering::Relaxed) < SLOW
     }
 
-    fn is_stuck(&self) -> bool {
+    /// Whether something waits, and there was no thread to catch up with: it is to be
+    /// [flushed](Self::flush) again before long.
+    pub fn is_stuck(&self) -> bool {
         self.stuck.load(Ordering::Relaxed)
-    }
-
-    /// Whether the caller has to [retry](Self::retry) before long: something waits, and there was
-    /// no thread to catch up with. Only one caller is told so.
-    pub fn wants_retry(&self) -> bool {
-        self.is_stuck() && !self.retry_asked.swap(true, Ordering::Relaxed)
-    }
-
-    /// [`flush`](Self::flush), by the caller that was told to.
-    pub fn retry(self: &Arc<Self>) {
-        self.retry_asked.store(false, Ordering::Relaxed);
-        self.flush();
     }
 
     /// Ends the connection at once, also if lines are queued.

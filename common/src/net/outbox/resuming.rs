@@ -1,7 +1,6 @@
 //! A peer that acknowledges: its connection may break, and the outbox goes on over another one.
 
 use super::Outbox;
-use super::kept::Kept;
 use crate::net::stream::Stream;
 use crate::sys::sync::atomic::{Ordering, fence};
 use crate::sys::sync::{Arc, leaf, role};
@@ -42,22 +41,18 @@ impl Outbox {
         self.count_rest(&mut writer);
         writer.uncounted = 0..writer.rest.len();
         writer.ack = Some(ack);
-        writer.kept = Some(Box::new(Kept::new()));
     }
 
     /// From now on it is known when lines were written that it keeps.
     pub fn note_times(&self) {
-        if let Some(kept) = &mut role(&self.writer).kept {
-            kept.note_times();
-        }
+        let mut writer = role(&self.writer);
+        writer.kept.get_or_insert_default().note_times();
     }
 
     /// The peer has received so many lines; what it says is ignored if that cannot be.
     pub fn acknowledge(self: &Arc<Self>, received: u64) {
         let mut writer = role(&self.writer);
-        if let Some(kept) = &mut writer.kept
-            && kept.acknowledge(received)
-        {
+        if writer.acknowledge(received) {
             self.acknowledged.store(received as u32, Ordering::Relaxed);
             self.count_kept(&mut writer);
         }
@@ -156,14 +151,12 @@ impl Outbox {
         let mut writer = role(&self.writer);
         let mut rest = std::mem::take(&mut writer.rest);
         let uncounted = writer.uncounted.clone();
-        let Some(kept) = &mut writer.kept else {
-            return false;
-        };
-        if !self.is_open() || !kept.acknowledge(received) {
+        if writer.ack.is_none() || !self.is_open() || !writer.acknowledge(received) {
             writer.rest = rest;
             return false;
         }
         rest.drain(uncounted);
+        let kept = writer.kept.get_or_insert_default();
         let (lines, bytes) = kept.begin_again(rest, there);
         writer.uncounted = 0..answer.len();
         writer.rest = answer.to_vec();

@@ -175,6 +175,10 @@ fn an_acknowledgement_that_cannot_be_is_ignored() {
         assert_eq!(outbox.acknowledged(), acknowledged, "{received}");
     }
     assert!(!outbox.is_unacknowledged());
+    assert!(
+        role(&outbox.writer).kept.is_none(),
+        "an idle peer needs nothing"
+    );
     outbox.unplug(Cut::Broken);
     let (near, _next) = streams();
     for received in [0, 3, 5] {

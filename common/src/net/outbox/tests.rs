@@ -1,6 +1,5 @@
 //! The outbox in front of sockets.
 
-use super::kept::Kept;
 use super::pace::Pace;
 use super::*;
 use crate::memory::{Charge, Memory};
@@ -180,7 +179,7 @@ fn a_slow_peer_is_given_up_without_a_thread_to_catch_up() {
         lock(&outbox.writer).pace = behind_for(seconds);
         outbox.get_stuck();
         assert_eq!(outbox.was_too_slow(), is_over, "after {seconds} s");
-        assert_eq!(outbox.wants_retry(), !is_over);
+        assert_eq!(outbox.is_stuck(), !is_over);
     }
     let mut all = String::new();
     (&reader).read_to_string(&mut all).expect("a clean end");
@@ -257,7 +256,6 @@ fn a_panic_while_catching_up_ends_that_connection_only() {
 fn the_outbox_of_an_idle_peer_is_small() {
     // Four cache lines, of which the writer has two.
     assert!(size_of::<Outbox>() <= 256, "{}", size_of::<Outbox>());
-    assert!(size_of::<Kept>() <= 72, "{}", size_of::<Kept>());
     let (outbox, _reader) = pair(None);
     for _ in 0..100 {
         assert!(outbox.push(b"1\n".to_vec()));

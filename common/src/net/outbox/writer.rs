@@ -37,14 +37,13 @@ pub(super) struct Writer {
     pub(super) pace: Option<Box<Pace>>,
     /// Makes the last words for a peer that does not keep up, if there are any.
     pub(super) farewell: Option<fn() -> Vec<u8>>,
-    /// What was written and not acknowledged, if the peer acknowledges.
+    /// Makes an `ack` of so many lines, for a peer that acknowledges.
+    pub(super) ack: Option<fn(u64) -> Vec<u8>>,
+    /// Lines that such a peer has acknowledged in all, and what was written and not acknowledged.
+    pub(super) acknowledged: u64,
     pub(super) kept: Option<Box<Kept>>,
     /// The part of the rest that is not kept even so.
     pub(super) uncounted: Range<usize>,
-    /// Makes an `ack` of so many lines, for a peer that acknowledges.
-    pub(super) ack: Option<fn(u64) -> Vec<u8>>,
-    /// Bytes of memory that are counted for what is kept.
-    pub(super) kept_counted: usize,
 }
 
 impl Writer {
@@ -134,7 +133,7 @@ impl Outbox {
             }
             self.fill(writer);
             match self.write(writer) {
-                Err(e) if writer.kept.is_some() => {
+                Err(e) if writer.ack.is_some() => {
                     self.fail(&e);
                     self.stream.shutdown();
                     return self.write_nothing(state);
@@ -162,11 +161,8 @@ impl Outbox {
 
     #[inline]
     fn is_drained(&self, writer: &Writer) -> bool {
-        self.waiting.is_empty()
-            && writer
-                .kept
-                .as_ref()
-                .is_none_or(|kept| !kept.has_again() && !self.owes_ack())
+        let has_again = writer.kept.as_ref().is_some_and(|kept| kept.has_again());
+        self.waiting.is_empty() && !has_again && !self.owes_ack()
     }
 
     /// What becomes of the connection while nothing can be written to it.
@@ -183,11 +179,8 @@ impl Outbox {
     /// due and none is under way.
     #[inline(never)]
     fn fill_again(&self, writer: &mut Writer) {
-        let Some(mut kept) = writer.kept.take() else {
-            return;
-        };
         while writer.rest.len() < BATCH
-            && let Some(piece) = kept.next_again()
+            && let Some(piece) = writer.kept.as_mut().and_then(|kept| kept.next_again())
         {
             let (lines, bytes) = piece.waiting();
             match writer.rest.is_empty() {
@@ -207,13 +200,12 @@ impl Outbox {
             writer.add(&ack(received));
             writer.uncounted = start..writer.rest.len();
         }
-        writer.kept = Some(kept);
     }
 
     /// Moves lines from the queue to the rest.
     #[inline(always)]
     pub(super) fn fill(&self, writer: &mut Writer) {
-        if writer.kept.is_some() {
+        if writer.ack.is_some() {
             self.fill_again(writer);
         }
         let (mut lines, mut kept) = (0, 0);
@@ -255,10 +247,10 @@ impl Outbox {
                 }
             }
         }
-        match &mut writer.kept {
+        match writer.ack {
             None => drop(writer.rest.drain(..written)),
-            Some(kept) => {
-                kept.take_written(&mut writer.rest, written, &mut writer.uncounted);
+            Some(_) => {
+                writer.keep_written(written);
                 self.count_kept(writer);
             }
         }
@@ -283,13 +275,14 @@ impl Outbox {
     /// does not keep up.
     #[inline(never)]
     pub(super) fn count_kept(&self, writer: &mut Writer) {
-        let Some(kept) = &writer.kept else {
+        let Some(kept) = &mut writer.kept else {
             return;
         };
         self.kept_lines.store(kept.lines, Ordering::Relaxed);
         self.kept_bytes.store(kept.bytes, Ordering::Relaxed);
-        let before = std::mem::replace(&mut writer.kept_counted, kept.memory);
-        self.count(before, kept.memory);
+        self.count(kept.counted, kept.memory);
+        kept.counted = kept.memory;
+        writer.kept.take_if(|kept| kept.is_empty());
         if self.is_overfull(self.lines.load(Ordering::Relaxed)) {
             self.change(OPEN, OVERFLOWN);
         }
@@ -304,10 +297,10 @@ impl Outbox {
 
     /// Keeps nothing any more.
     pub(super) fn forget_kept(&self, writer: &mut Writer) {
-        if writer.kept.take().is_some() {
+        if let Some(kept) = writer.kept.take() {
             self.kept_lines.store(0, Ordering::Relaxed);
             self.kept_bytes.store(0, Ordering::Relaxed);
-            self.count(std::mem::take(&mut writer.kept_counted), 0);
+            self.count(kept.counted, 0);
         }
     }
 

@@ -72,7 +72,7 @@ impl<'a> SendOutput<'a> {
         rest.skip(",\"name\":")?;
         let name = Name::told(rest.string()?.into_cow()).ok()?;
         rest.skip(",\"rank\":")?;
-        let rank = rest.count()?;
+        let rank = u32::try_from(rest.natural()?).ok()?;
         rest.skip(",")?;
         let stream = rest.stream()?;
         match rest.has(",\"text\":") {

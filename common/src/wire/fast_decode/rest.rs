@@ -2,9 +2,7 @@
 
 use crate::wire::text::Text;
 use crate::wire::words::Words;
-use crate::wire::{
-    ExecutionOutput, ExecutionResult, Leftovers, OutputStream, Send, SendInput, Stdin,
-};
+use crate::wire::{ExecutionOutput, ExecutionResult, OutputStream, Send, SendInput, Stdin};
 
 /// The members of an `input`, the id of its command first.
 pub(super) type Input<'a> = (u64, Option<Text<'a>>, Option<Text<'a>>, bool);
@@ -79,10 +77,6 @@ impl<'a> Rest<'a> {
         }
     }
 
-    pub(super) fn count(&mut self) -> Option<u32> {
-        u32::try_from(self.natural()?).ok()
-    }
-
     pub(super) fn send(&mut self) -> Option<Send<'a>> {
         let (mut command, mut to, mut timeout_ms, mut window) = (None, None, None, None);
         let (mut run, mut deadline_ms, mut progress, mut stdin) = (None, None, None, None);
@@ -129,19 +123,9 @@ impl<'a> Rest<'a> {
             () if rest.has("\"timed_out\":true") => set(&mut executed.timed_out),
             () if rest.has("\"cancelled\":true") => set(&mut executed.cancelled),
             () if rest.has("\"truncated\":true") => set(&mut executed.truncated),
-            () if rest.has("\"leftovers\":") => first(&mut executed.leftovers, rest.leftovers()?),
             () => None,
         })?;
         Some(executed)
-    }
-
-    fn leftovers(&mut self) -> Option<Leftovers> {
-        self.skip("{\"ended\":")?;
-        let ended = self.count()?;
-        self.skip(",\"running\":")?;
-        let running = self.count()?;
-        self.skip("}")?;
-        Some(Leftovers { ended, running })
     }
 
     #[inline(never)]
