@@ -332,7 +332,7 @@ mod tests {
             ("@", "no selector after @; write @SELECTOR WORDS"),
             ("@ print", "no selector after @"),
             ("@@all print", "leave it out"),
-            (":to @", "leave it out"),
+            (":to @", "no group's name behind"),
             ("@next: print", "\"next:\" has an empty item"),
             (
                 "@least-loaded: print",
