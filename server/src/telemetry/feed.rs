@@ -306,7 +306,16 @@ fn words(request: &Send<'_>) -> Box<RawValue> {
 #[cfg(all(test, not(shuttle)))]
 mod tests {
     use super::*;
+    use crate::telemetry::Telemetry;
     use crate::testing::member;
+
+    #[test]
+    fn a_command_in_the_first_second_of_a_server_is_kept() {
+        let (telemetry, sender) = (Telemetry::new(true), member(1, "sender", 0));
+        let request = serde_json::from_str(r#"{"command":["x"]}"#).expect("a send");
+        let shown = telemetry.feed.show(1, &sender, &request, &[], 1);
+        assert!(shown.is_some());
+    }
 
     #[test]
     fn a_command_that_has_all_outcomes_is_shown_with_its_end() {

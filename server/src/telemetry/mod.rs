@@ -65,12 +65,15 @@ pub(crate) type Refused = (&'static str, &'static str);
 impl Telemetry {
     /// That of a server that starts: it counts always, or while there is a reader.
     pub(crate) fn new(always: bool) -> Arc<Telemetry> {
-        Arc::new(Telemetry {
+        let telemetry = Telemetry {
             counts: AtomicBool::new(always),
             always,
             started_ms: wall_ms(),
             ..Telemetry::default()
-        })
+        };
+        // Before the first second ends there are commands, too.
+        telemetry.feed.refill(SHOWN_A_SECOND);
+        Arc::new(telemetry)
     }
 
     /// This, if commands are counted now.
