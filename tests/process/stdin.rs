@@ -216,9 +216,10 @@ fn the_readmes_example_puts_a_file_into_place_whole_or_not_at_all() {
         let policy = policy.to_str().expect("a plain path");
         workers.push(Worker::start(&relay, &["--policy", policy, "--name", name]));
     }
-    let put = |name: &str, stdin: Stdio| -> Finished {
-        run_reading(&relay, &["--to", "web*", "--", "put-config", name], stdin).finish(PATIENCE)
+    let start = |name: &str, stdin: Stdio| {
+        run_reading(&relay, &["--to", "web*", "--", "put-config", name], stdin)
     };
+    let put = |name: &str, stdin: Stdio| -> Finished { start(name, stdin).finish(PATIENCE) };
     for content in ["a = 1\n".repeat(100_000), "b = 2\n".into()] {
         let file = folder.file("main.conf", &content, 0o600);
         let ended = put("main.conf", File::open(file).expect("a file").into());
@@ -234,9 +235,19 @@ fn the_readmes_example_puts_a_file_into_place_whole_or_not_at_all() {
             assert_eq!(mode.mode() & 0o777, 0o644);
         }
     }
-    // What cannot be read whole changes nothing, and leaves nothing behind.
-    let unreadable = File::open(folder.path()).expect("a folder");
-    assert_eq!(put("main.conf", unreadable.into()).code, Some(1));
+    // What is not whole changes nothing, and leaves nothing behind once it is being written: a shell that
+    // is told to end while it starts `cat` may miss that.
+    let (part, mut open) = std::io::pipe().expect("a pipe");
+    std::io::Write::write_all(&mut open, b"c = 3\n").expect("a pipe");
+    let run = start("main.conf", part.into());
+    eventually("both write", PATIENCE, || {
+        ["web1", "web2"]
+            .iter()
+            .all(|name| has_part(&folder.path().join(name)))
+    });
+    run.signal(Signal::INT);
+    let ended = run.finish(PATIENCE);
+    assert_eq!(ended.code, Some(130), "{}", ended.stderr);
     for wrong in ["../passwd", "main", "-x.conf", "a.confx", "A.conf"] {
         let ended = put(wrong, Stdio::null());
         assert_eq!(ended.code, Some(5), "{wrong}: {}", ended.stderr);
@@ -256,4 +267,17 @@ fn the_readmes_example_puts_a_file_into_place_whole_or_not_at_all() {
         let kept = std::fs::read_to_string(place.join("main.conf")).expect("a file");
         assert_eq!(kept, "b = 2\n");
     }
+    let unreadable = File::open(folder.path()).expect("a folder");
+    assert_eq!(put("main.conf", unreadable.into()).code, Some(1));
+    for name in ["web1", "web2"] {
+        let kept = std::fs::read_to_string(folder.path().join(name).join("main.conf"));
+        assert_eq!(kept.expect("a file"), "b = 2\n");
+    }
+}
+
+/// Whether something is written beside the file that is in place.
+fn has_part(place: &Path) -> bool {
+    let parts = names(place).into_iter().filter(|name| name != "main.conf");
+    let mut sizes = parts.map(|part| place.join(part).metadata().map_or(0, |it| it.len()));
+    sizes.any(|size| size > 0)
 }
