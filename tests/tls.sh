@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Takes a quarter of an hour, and a build: the tests of the wire and of survival, over TLS (`tests/support/tunnel.rs`).
+# Takes five minutes, and a build: the tests of the wire and of survival, over TLS (`tests/support/tunnel.rs`).
 # Nothing else may run meanwhile.
 set -euo pipefail
 cd "$(dirname "$0")/.."

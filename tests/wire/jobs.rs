@@ -5,7 +5,7 @@ use std::time::{Duration, SystemTime};
 
 use crate::audit::{Log, of_type};
 use crate::support::auth::{Auth, ROLES};
-use crate::support::{Raw, Server, pair, ranked};
+use crate::support::{Raw, Server, pair, ranked, tunnel};
 use serde_json::{Value, json};
 
 pub(crate) const INVALID_PARAMS: i64 = -32602;
@@ -408,7 +408,8 @@ fn a_detached_command_is_on_record_and_so_is_the_client_that_cancels_it() {
     );
     let sent = of_type(&records, "send")[0]["who"].clone();
     assert_eq!(sent["member"], boss_id);
-    assert_eq!([&sent["name"], &sent["via"]], ["boss", "plain"]);
+    let carrier = if tunnel::is_carrier() { "tls" } else { "plain" };
+    assert_eq!([&sent["name"], &sent["via"]], ["boss", carrier]);
     let cancel = of_type(&records, "cancel");
     assert_eq!(cancel.len(), 1);
     assert_eq!(cancel[0]["who"]["name"], "other");

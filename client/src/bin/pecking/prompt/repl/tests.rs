@@ -4,10 +4,30 @@ use super::*;
 use client::{Config, ExecutionResult, Job, Simulation};
 use common::sys::sync::{Mutex, lock};
 use crossbeam_channel::{never, unbounded};
+use std::time::{Duration, Instant};
+
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Keeps what was shown.
 #[derive(Default)]
 struct Recorder(Mutex<String>);
+
+impl Recorder {
+    /// Waits until this part was shown.
+    #[track_caller]
+    fn wait_for(&self, part: &str) {
+        let deadline = Instant::now() + PATIENCE;
+        while !lock(&self.0).contains(part) {
+            let shown = || lock(&self.0).clone();
+            assert!(
+                Instant::now() < deadline,
+                "waited for {part:?}: {}",
+                shown()
+            );
+            std::thread::sleep(Duration::from_millis(1));
+        }
+    }
+}
 
 impl ReplOutput for Recorder {
     fn show(&self, text: &str) {
@@ -132,9 +152,7 @@ fn a_command_that_runs_here_is_shown_as_in_the_originals() {
         let sent = boss.send(Command::new(["print"])).expect("a connection");
         assert!(sent.wait().expect("an outcome")[0].succeeded());
         boss.leave();
-        while worker.rank() != 0 || !lock(&output.0).contains("rank") {
-            std::thread::yield_now();
-        }
+        output.wait_for("My new rank is 0\n");
         drop(into);
         assert_eq!(running.join().expect("no panic"), ReplEnd::NoMoreLines);
     });
@@ -277,11 +295,7 @@ fn an_outcome_names_its_command_if_several_are_open_and_the_last_one_is_cancelle
     let (ask, asks) = unbounded();
     lines.asks = asks;
     let output = Recorder::default();
-    let shown = |part: &str| {
-        while !lock(&output.0).contains(part) {
-            std::thread::yield_now();
-        }
-    };
+    let shown = |part: &str| output.wait_for(part);
     std::thread::scope(|scope| {
         scope.spawn(|| Repl::new(&boss, &output, false).run(&lines, &never()));
         for line in ["first", "second"] {
@@ -316,11 +330,7 @@ fn ctrl_c_leaves_a_detached_command_that_is_followed_and_does_not_end_it() {
     let (ask, asks) = unbounded();
     lines.asks = asks;
     let output = Recorder::default();
-    let shown = |part: &str| {
-        while !lock(&output.0).contains(part) {
-            std::thread::yield_now();
-        }
-    };
+    let shown = |part: &str| output.wait_for(part);
     std::thread::scope(|scope| {
         scope.spawn(|| Repl::new(&boss, &output, false).run(&lines, &never()));
         let say = |line: &str| into.send(Ok(line.into())).expect("the repl");
