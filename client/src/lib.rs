@@ -37,7 +37,7 @@
 //!
 //! A [`Client`] has one thread that reads, and dials again if it is to reconnect. Up to as many
 //! threads as it has slots execute, once there is something to do. A thread that sends writes by
-//! itself. Dropping the client leaves the server and joins them all.
+//! itself. Dropping the client leaves the server and ends them.
 
 mod client;
 mod config;

@@ -58,8 +58,7 @@ pub(crate) struct Hub {
     #[cfg(not(shuttle))]
     pub(crate) tls: Option<Encryption>,
     pub(crate) budget: MemoryBudget,
-    /// Places that are held.
-    /// What keeps them for the next start, if something does.
+    /// What keeps the places that are held for the next start, if something does.
     #[cfg(not(shuttle))]
     pub(crate) state: Option<State>,
     /// Detached commands.

@@ -7,7 +7,9 @@ use serde_json::value::RawValue;
 use std::borrow::Cow;
 
 /// The errors of the protocol, each with its number; its name is its reason.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, strum::FromRepr, strum::IntoStaticStr)]
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, strum::EnumString, strum::FromRepr, strum::IntoStaticStr,
+)]
 #[repr(i64)]
 #[strum(serialize_all = "snake_case")]
 pub enum Code {

@@ -27,10 +27,10 @@ pub struct Member {
     /// Its tier; a server that does not say so has that one only.
     #[serde(default)]
     pub tier: Tier,
-    /// Where it dialled in from, `ip:port`; left out for a client without the right to list.
+    /// Where it dialled in from, `ip:port`; left out if the client that asks has not the right to list.
     pub address: Option<String>,
-    /// The identity that it has proven, at a server that knows identities, for a client with the
-    /// right to list. So it is with its role.
+    /// The identity that it has proven, at a server that knows identities; left out as the
+    /// address is. So it is with its role.
     pub identity: Option<Identity<'static>>,
     /// Its role.
     pub role: Option<Name<'static>>,

@@ -49,7 +49,7 @@ impl Status {
         .first_chunk()
         .expect("as many as there are");
 
-    /// Whether the command had been started, as far as the status tells.
+    /// Whether the command may have been started: a queue's end may be a `timed_out` or `cancelled`, too.
     pub fn has_started(self) -> bool {
         matches!(self, Status::Done | Status::TimedOut | Status::Cancelled)
     }

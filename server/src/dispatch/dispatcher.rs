@@ -355,7 +355,7 @@ impl fmt::Display for Recipients<'_> {
         }
         match self.0.absent.len() {
             0 => Ok(()),
-            absent => write!(f, ", {absent} absent"),
+            others => write!(f, ", {others} absent or forbidden"),
         }
     }
 }

@@ -42,7 +42,7 @@ impl Session<'_> {
     }
 
     /// Schedules news for the members that moved up, also if leaving went wrong.
-    pub(super) fn tell_ranks(&mut self) {
+    pub(super) fn schedule_rank_news(&mut self) {
         if self.member.is_some() {
             self.hub.schedule_news();
             self.hub.note_place(self.connection);

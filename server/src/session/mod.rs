@@ -50,7 +50,7 @@ const SERVE: &[Step] = &[
 /// What it does after that, if its member leaves.
 const CLEAN_UP: &[Step] = &[
     |session| session.leave_ranking(),
-    |session| session.tell_ranks(),
+    |session| session.schedule_rank_news(),
     |session| session.end_sends(),
     |session| session.end_work(),
     |session| session.say_the_last(),

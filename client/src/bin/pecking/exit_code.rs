@@ -15,7 +15,8 @@ pub(crate) enum ExitCode {
     Done,
     /// All done with exit code 0, and output of some was cut.
     Cut,
-    /// A command ended with another code or by a signal, or could not be started.
+    /// A command ended with another code or by a signal, or could not be started; targets were skipped;
+    /// input could not be read, or what was to be kept not be written.
     Failed,
     /// The selector finds no client that can execute, or names one that is absent.
     NoTarget,
@@ -24,7 +25,7 @@ pub(crate) enum ExitCode {
     TimedOut,
     /// The command line, or a piped line, makes no sense.
     Usage,
-    /// No connection, or not admitted.
+    /// No connection, or not admitted; and all that no other code is for.
     NotConnected,
     /// The server or the target went while it was under way.
     Lost,
@@ -90,12 +91,21 @@ impl ExitCode {
     }
 
     pub(crate) fn of_error(error: &RequestError) -> ExitCode {
-        match (error, error.code()) {
-            (_, Some(Code::NoTarget)) => ExitCode::NoTarget,
-            (_, Some(Code::Outranked | Code::Busy | Code::Refused)) => ExitCode::Refused,
-            (_, Some(Code::Forbidden | Code::AuditUnavailable)) => ExitCode::Refused,
-            (_, Some(Code::InvalidParams)) | (RequestError::TooLong { .. }, _) => ExitCode::Usage,
-            (RequestError::Lost | RequestError::TimedOut(_), _) => ExitCode::Lost,
+        match error {
+            RequestError::TooLong { .. } => ExitCode::Usage,
+            RequestError::Lost | RequestError::TimedOut(_) => ExitCode::Lost,
+            _ => error
+                .code()
+                .map_or(ExitCode::NotConnected, ExitCode::of_code),
+        }
+    }
+
+    pub(crate) fn of_code(code: Code) -> ExitCode {
+        match code {
+            Code::NoTarget => ExitCode::NoTarget,
+            Code::Outranked | Code::Busy | Code::Refused => ExitCode::Refused,
+            Code::Forbidden | Code::AuditUnavailable => ExitCode::Refused,
+            Code::InvalidParams => ExitCode::Usage,
             _ => ExitCode::NotConnected,
         }
     }

@@ -1,5 +1,5 @@
 //! The lines that are written most, read in one pass: the usual members, without white space,
-//! as `protocol` types. Every other line, right or wrong, is for [`Message::parse`] to read:
+//! as types of `wire`. Every other line, right or wrong, is for [`Message::parse`] to read:
 //! a slower way with the same result, which says what is wrong where something is.
 //!
 //! [`Message::parse`]: crate::wire::message::Message::parse

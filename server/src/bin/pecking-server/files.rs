@@ -1,11 +1,12 @@
-//! What is read of the files that the command line names, apart from what the server encrypts with.
+//! The contents of files that the command line names, read once at the start; of those that are read again
+//! when they change, `server::files` has the clock. What the server encrypts with is read elsewhere.
 
 use crate::cli::Cli;
 use common::token::{self, TokenError};
 use server::authority::Authority;
 use server::{ExpectedMachines, HttpConfig, Token};
 
-/// What is read of the files that the command line names.
+/// The contents of the files that the command line names.
 #[derive(Default)]
 pub(crate) struct Files {
     pub(crate) token: Option<Token>,

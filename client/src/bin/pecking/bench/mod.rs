@@ -18,13 +18,14 @@ use crate::dial;
 use crate::exit_code::ExitCode;
 use crate::failure::Failure;
 use crate::output::print;
-use client::Config;
 use client::load::{self, End, Plan, Progress, Report};
+use client::{Code, Config};
 use common::terminal::console::Console;
 use common::terminal::escape::one_line;
 use rustix::termios::tcgetwinsize;
 use serde::Serialize;
 use std::io::{self, IsTerminal};
+use std::str::FromStr;
 
 /// The columns of a terminal that does not say how many it has: those that all of them had once.
 const COLUMNS: u16 = 80;
@@ -120,11 +121,10 @@ fn exit(report: &Report) -> ExitCode {
     let outcomes = figures::statuses(&report.counts);
     let outcomes = outcomes.map(|(status, _)| ExitCode::of_status(status));
     let errors = report.counts.errors.keys().map(|reason| match *reason {
-        "no_target" => ExitCode::NoTarget,
-        "outranked" | "busy" => ExitCode::Refused,
+        // The two that are no error of the protocol.
         "missing" => ExitCode::Lost,
         "exit_code" => ExitCode::Failed,
-        _ => ExitCode::NotConnected,
+        reason => Code::from_str(reason).map_or(ExitCode::NotConnected, ExitCode::of_code),
     });
     let worst = outcomes.chain(errors).fold(end, ExitCode::max);
     // A server that stops refuses commands before it goes: these refusals do not count.
