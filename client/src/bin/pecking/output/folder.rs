@@ -9,23 +9,34 @@ use crate::output::report::{Problem, Report, Sink};
 use crate::output::screen::Screen;
 use client::{Name, OutputStream};
 use common::terminal::escape::path_line;
-use std::collections::{HashMap, HashSet};
-use std::fs::OpenOptions;
+use std::collections::HashMap;
+use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
-/// Writes output to files, and remembers the first fault: the command goes on without them. No file
-/// stays open, so that there may be more of them than a process may have open.
+/// Files that are open at once: a quarter of what a process may open by default (1,024).
+const MOST_OPEN: usize = 256;
+
+/// Writes output to files, and remembers the first fault: the command goes on without them.
 pub(crate) struct OutputFolder {
     folder: PathBuf,
     /// The number of the first target with each name.
     first: HashMap<String, u64>,
-    /// Files that were made.
-    made: HashSet<PathBuf>,
-    /// Files in which what came is not all there.
-    broken: HashSet<PathBuf>,
+    files: HashMap<PathBuf, Target>,
+    open: usize,
     fault: Option<(PathBuf, io::Error)>,
+    /// Files that are not whole.
+    broken: usize,
+}
+
+/// A file that has been made.
+enum Target {
+    Open(File),
+    /// To be opened again when there is something to add.
+    Closed,
+    /// What came is not all in it.
+    Broken,
 }
 
 impl OutputFolder {
@@ -44,9 +55,10 @@ impl OutputFolder {
         Ok(OutputFolder {
             folder: folder.to_owned(),
             first: HashMap::new(),
-            made: HashSet::new(),
-            broken: HashSet::new(),
+            files: HashMap::new(),
+            open: 0,
             fault: None,
+            broken: 0,
         })
     }
 
@@ -66,24 +78,45 @@ impl OutputFolder {
 
     /// Adds bytes to a file, which is made empty when it is named first.
     fn add(&mut self, path: &Path, bytes: &[u8]) {
-        if !self.broken.contains(path)
-            && let Err(why) = self.try_add(path, bytes)
-        {
-            self.broken.insert(path.to_owned());
+        if let Err(why) = self.try_add(path, bytes) {
+            self.files.insert(path.to_owned(), Target::Broken);
+            self.broken += 1;
             self.fault.get_or_insert((path.to_owned(), why));
         }
     }
 
     fn try_add(&mut self, path: &Path, bytes: &[u8]) -> io::Result<()> {
+        let is_new = match self.files.get_mut(path) {
+            Some(Target::Open(file)) => return file.write_all(bytes),
+            Some(Target::Broken) => return Ok(()),
+            Some(Target::Closed) => false,
+            None => true,
+        };
+        if self.open >= MOST_OPEN {
+            self.close_all();
+        }
         let mut options = OpenOptions::new();
         options.append(true).custom_flags(libc::O_NOFOLLOW);
-        if self.made.insert(path.to_owned()) {
+        if is_new {
             // A link that waits there leads nowhere else, and a file system need not write an
             // older file to its disk before it is emptied, as it may if that is truncated.
             let _ = std::fs::remove_file(path);
             options.create_new(true);
         }
-        options.open(path)?.write_all(bytes)
+        let mut file = options.open(path)?;
+        file.write_all(bytes)?;
+        self.files.insert(path.to_owned(), Target::Open(file));
+        self.open += 1;
+        Ok(())
+    }
+
+    fn close_all(&mut self) {
+        for target in self.files.values_mut() {
+            if matches!(target, Target::Open(_)) {
+                *target = Target::Closed;
+            }
+        }
+        self.open = 0;
     }
 }
 
@@ -111,7 +144,7 @@ impl Sink for OutputFolder {
 
     fn fault(&mut self) -> Option<Problem> {
         let (path, why) = self.fault.take()?;
-        let more = match self.broken.len() {
+        let more = match self.broken {
             1 => String::new(),
             broken => format!(" (and {} more)", broken - 1),
         };
@@ -181,6 +214,7 @@ mod tests {
                 (8, "../web1", Stdout, b"d"),
             ],
         );
+        folder.close_all();
         take(&mut folder, &[(1, "web1", Stdout, b"e")]);
         assert!(folder.fault().is_none());
         let file = |name: &str, bytes: &[u8]| (name.to_owned(), bytes.to_vec());
@@ -197,10 +231,10 @@ mod tests {
     }
 
     #[test]
-    fn more_targets_than_a_process_may_have_open_files_are_all_kept() {
+    fn more_targets_than_files_may_be_open_are_all_kept() {
         let there = tempfile::tempdir().expect("a folder");
         let mut folder = OutputFolder::create(there.path()).expect("it is there");
-        let names: Vec<String> = (0..1030).map(|n| format!("w{n}")).collect();
+        let names: Vec<String> = (0..2 * MOST_OPEN + 10).map(|n| format!("w{n}")).collect();
         for text in [b"a", b"b"] {
             let pieces = names.iter().enumerate().map(|(member, name)| {
                 let piece: (u64, &str, _, &[u8]) =
@@ -208,6 +242,7 @@ mod tests {
                 piece
             });
             take(&mut folder, &pieces.collect::<Vec<_>>());
+            assert!(folder.open <= MOST_OPEN);
         }
         assert!(folder.fault().is_none());
         let kept = files(there.path());
