@@ -5,7 +5,7 @@
 use crate::limits::MAX_SELECTOR_NAMES;
 use crate::sys::fault::{self, Fault};
 use crate::wire::message::clip;
-use crate::wire::selector::{Selector, Single, is_name};
+use crate::wire::selector::{Selector, Single, check_name, parts};
 use serde::Deserialize;
 use std::collections::BTreeSet;
 use toml::Spanned;
@@ -90,14 +90,17 @@ fn named(text: &str) -> Result<Vec<String>, String> {
         let text = clip(text);
         format!("{text:?} is neither a name (web1) nor a node set (web[01-20])")
     };
-    if !is_name(text) && (!text.contains('[') || text.contains(['&', '!', '='])) {
+    let is_set = |part: &str| part.contains('[') && !part.contains(['&', '!', '=']);
+    if !parts(text).all(|part| check_name(part).is_ok() || is_set(part)) {
         return Err(wrong());
     }
-    match Selector::parse(text).map_err(|error| error.to_string())? {
-        Selector::Single(Single::Name(name)) => Ok(vec![name.into_owned()]),
-        Selector::List(list) => Ok(list.named().iter().map(ToString::to_string).collect()),
-        _ => Err(wrong()),
-    }
+    let names = match Selector::parse(text).map_err(|error| error.to_string())? {
+        Selector::Single(Single::Name(name)) => vec![name.into_owned()],
+        Selector::List(list) => list.named().iter().map(ToString::to_string).collect(),
+        _ => return Err(wrong()),
+    };
+    names.iter().try_for_each(|name| check_name(name))?;
+    Ok(names)
 }
 
 #[cfg(test)]
@@ -133,6 +136,12 @@ mod tests {
             ),
             ("\"role=web\"", "2: \"role=web\" is neither"),
             ("\"web[1-2],!web1\"", "neither"),
+            ("\"web[1-2],3\"", "neither"),
+            ("\"web[1-2],db*\"", "neither"),
+            ("\"web[1-2],#3\"", "neither"),
+            ("\"ALL\"", "neither"),
+            ("\"client-[1-2]\"", "\"client-1\" is not allowed"),
+            ("\"Client-[1-2]\"", "\"Client-1\" is not allowed"),
             ("\"3\"", "neither"),
             ("\"below\"", "neither"),
             ("\"\"", "neither"),

@@ -1,10 +1,11 @@
-//! The thread that looks at files while the server runs: at the auth file, at the certificates and at the
-//! file of expected machines. It reads again what has changed.
+//! The threads that look at files while the server runs: one at the auth file and the certificates, one at
+//! the file of expected machines. They read again what has changed.
 //!
-//! A folder on a network may keep it waiting for ever. So nothing waits for it: no timer, no client,
+//! A folder on a network may keep one waiting for ever. So nothing waits for it: no timer, no client,
 //! and the server's end for a moment only.
 
 use crate::eviction;
+use crate::expected::ExpectedMachines;
 use crate::hub::Hub;
 use crate::record;
 use common::sys::file_stamp::FileStamp;
@@ -38,7 +39,7 @@ const MOST_WAITS: usize = 3;
 /// How long the server's end waits for the thread: a disk gives a file of this size far sooner.
 const PATIENCE: Duration = Duration::from_secs(1);
 
-/// The thread. Dropping this ends it, unless a file keeps it waiting.
+/// A thread. Dropping this ends it, unless a file keeps it waiting.
 pub(crate) struct Files {
     /// The thread ends once this is dropped.
     stop: Option<Sender<Infallible>>,
@@ -47,29 +48,37 @@ pub(crate) struct Files {
     thread: Option<JoinHandle<()>>,
 }
 
-/// Starts the thread, if the server has such files; it looks at once.
+/// Starts a thread for what admits clients and one for the file of expected machines, if the server has
+/// them; both look at once. A file of names that keeps its thread waiting delays no revocation.
 ///
 /// # Errors
 /// The system has no thread left.
-pub(crate) fn start(hub: &Arc<Hub>) -> io::Result<Option<Files>> {
+pub(crate) fn start(hub: &Arc<Hub>) -> io::Result<Vec<Files>> {
     let config = &hub.config;
-    if config.authority.is_none() && config.expected.is_none() && hub.tls.is_none() {
-        return Ok(None);
+    let [credentials, names] = hub.files_asked.each_ref().map(|(_, asked)| asked.clone());
+    let mut threads = Vec::new();
+    if config.authority.is_some() || hub.tls.is_some() {
+        let (hub, mut unread) = (Arc::clone(hub), Unread::default());
+        let look = move || {
+            guarded("the auth file", || look_at_auth_file(&hub, &mut unread));
+            guarded("the certificates", || {
+                if let Some(tls) = &hub.tls {
+                    tls.certificates.look();
+                }
+            });
+        };
+        threads.push(Files::start(EVERY, credentials, look)?);
     }
-    let (hub, asked) = (Arc::clone(hub), hub.files_asked.1.clone());
-    let (mut unread, mut unread_expected) = (Unread::default(), Unread::default());
-    let look = move || {
-        guarded("the auth file", || look_at_auth_file(&hub, &mut unread));
-        guarded("the file of expected machines", || {
-            look_at_expected(&hub, &mut unread_expected);
-        });
-        guarded("the certificates", || {
-            if let Some(tls) = &hub.tls {
-                tls.certificates.look();
-            }
-        });
-    };
-    Files::start(EVERY, asked, look).map(Some)
+    if let Some(expected) = config.expected.clone() {
+        let mut unread = Unread::default();
+        let look = move || {
+            guarded("the file of expected machines", || {
+                look_at_expected(&expected, &mut unread);
+            });
+        };
+        threads.push(Files::start(EVERY, names, look)?);
+    }
+    Ok(threads)
 }
 
 /// A panic ends this look only.
@@ -116,11 +125,10 @@ fn look_at_auth_file(hub: &Hub, unread: &mut Unread) {
 }
 
 /// Goes by the file of expected machines, if it has changed and is right.
-fn look_at_expected(hub: &Hub, unread: &mut Unread) {
-    let expected = hub.config.expected.as_ref();
-    let Some(expected) = expected.filter(|expected| expected.has_changed()) else {
+fn look_at_expected(expected: &ExpectedMachines, unread: &mut Unread) {
+    if !expected.has_changed() {
         return;
-    };
+    }
     wait_until_still(Some(expected.file()));
     let wrong = expected.reload().err();
     if !unread.is_news(wrong.as_ref().filter(|wrong| wrong.is_unread())) {

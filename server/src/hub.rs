@@ -83,9 +83,9 @@ pub(crate) struct Hub {
     /// When credentials are looked at next for their ends, in the time of the timer queue.
     pub(crate) next_expiry: AtomicU64,
     waker: Waker,
-    /// Wakes up the thread that looks at files, and its end.
+    /// Wakes up the threads that look at files, and their ends.
     #[cfg(not(shuttle))]
-    pub(crate) files_asked: (Sender<()>, Receiver<()>),
+    pub(crate) files_asked: [(Sender<()>, Receiver<()>); 2],
 }
 
 impl Hub {
@@ -120,7 +120,7 @@ impl Hub {
             next_expiry: AtomicU64::new(u64::MAX),
             waker,
             #[cfg(not(shuttle))]
-            files_asked: bounded(1),
+            files_asked: [bounded(1), bounded(1)],
         }
     }
 

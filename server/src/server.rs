@@ -250,7 +250,9 @@ impl Handle {
     pub fn reload(&self) {
         // A full channel: it is going to look in any case.
         #[cfg(not(shuttle))]
-        let _ = self.0.files_asked.0.try_send(());
+        for (ask, _) in &self.0.files_asked {
+            let _ = ask.try_send(());
+        }
     }
 
     /// How long ago its timers were looked at: about a second at most, unless it stands still.

@@ -159,6 +159,7 @@ fn a_file_that_changes_is_read_again_and_a_wrong_one_changes_nothing() {
         after.is_u64() && after != before
     });
     assert_eq!(expected(&mut boss, &ask), json!(["web1", "web2", "web3"]));
+    server.wait_stderr("the names", |line| line.contains("3 machines are expected"));
     // Each once, however often the thread looked.
     let said = |what: &str| {
         let lines = server.stderr_lines();

@@ -27,7 +27,10 @@ pub fn write(
     clap_mangen::generate_to(command.clone(), &man)?;
     for page in fs::read_dir(&man)? {
         let page = page?.path();
-        fs::write(&page, with_lines(&fs::read_to_string(&page)?))?;
+        // Pages of another program may be there, as they are or packed.
+        if page.extension().is_some_and(|is| is == "1") {
+            fs::write(&page, with_lines(&fs::read_to_string(&page)?))?;
+        }
     }
     for shell in SHELLS {
         let name = command.get_name();
@@ -42,6 +45,9 @@ fn with_lines(page: &str) -> String {
     let Some((before, last)) = page.split_once(LAST) else {
         return page.to_owned();
     };
+    if last.starts_with(".nf\n") {
+        return page.to_owned();
+    }
     let (lines, rest) = last.split_at(last.find(".SH ").unwrap_or(last.len()));
     format!("{before}{LAST}.nf\n{}\n.fi\n{rest}", lines.trim_end())
 }

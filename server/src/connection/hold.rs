@@ -22,7 +22,7 @@ pub(crate) const TOKEN_DIGITS: usize = 32;
 
 /// Those in front are its member's number: so no table has to say which token is whose. They are for a
 /// thousand joins a second over thirty years. The others are random: as many as no guess finds.
-const NUMBER_DIGITS: usize = 10;
+pub(crate) const NUMBER_DIGITS: usize = 10;
 
 /// The place of one member.
 pub(crate) struct Hold {
@@ -78,20 +78,25 @@ fn low(number: u64) -> u32 {
     number as u32
 }
 
-/// A new token of a member, and what is kept of it.
+/// What no other client guesses.
 ///
 /// # Errors
 /// The system gives no random bytes.
-pub(crate) fn new_token(member: u64) -> Result<(ResumeToken, TokenHash), getrandom::Error> {
+pub(crate) fn random() -> Result<u128, getrandom::Error> {
     let mut random = [0; size_of::<u128>()];
     getrandom::fill(&mut random)?;
+    Ok(u128::from_ne_bytes(random))
+}
+
+/// A new token of a member, and what is kept of it.
+pub(crate) fn new_token(member: u64, random: u128) -> (ResumeToken, TokenHash) {
     let number = u128::from(member) << (4 * (TOKEN_DIGITS - NUMBER_DIGITS));
-    let random = u128::from_ne_bytes(random) >> (4 * NUMBER_DIGITS);
+    let random = random >> (4 * NUMBER_DIGITS);
     // It need not grow: that leaves pieces with the thread of each session.
     let mut token = String::with_capacity(TOKEN_DIGITS);
     let _ = write!(token, "{:0TOKEN_DIGITS$x}", number | random);
     let hash = TokenHash::of(&token);
-    Ok((token.into(), hash))
+    (token.into(), hash)
 }
 
 /// The number of the member that a token is of, if it is of any.
@@ -364,8 +369,8 @@ mod tests {
     #[test]
     fn a_token_says_of_which_member_it_is_and_is_like_no_other() {
         for member in [1, 0xffff_ffff, (1 << 40) - 1] {
-            let (token, hash) = new_token(member).expect("random bytes");
-            let (other, _) = new_token(member).expect("random bytes");
+            let new = || new_token(member, random().expect("random bytes"));
+            let ((token, hash), (other, _)) = (new(), new());
             assert_eq!(token.reveal().len(), TOKEN_DIGITS);
             assert_eq!(member_of(token.reveal()), Some(member));
             assert_eq!(TokenHash::of(token.reveal()), hash);

@@ -227,7 +227,7 @@ impl Jobs {
 
     /// Makes room for bytes in an owner's part and in the whole, `reserve` of which stays free; says
     /// whether there is some. The owner's oldest jobs that have ended go for that, if it takes it. The
-    /// caller counts the bytes, so two that do so at once may be past a bound by what one of them adds.
+    /// caller counts the bytes, so several that do so at once may be past a bound by what all but one add.
     fn make_room(&self, owner: &Owner, account: &Account, bytes: usize, reserve: usize) -> bool {
         let has_room = || {
             account.memory.kept() + bytes <= self.most / JOBS_PART

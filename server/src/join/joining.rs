@@ -3,7 +3,7 @@
 use crate::authority::bearer::Bearer;
 use crate::authority::grant::{Proof, showed};
 use crate::authority::{redact, wall_clock};
-use crate::connection::hold::{Hold, new_token};
+use crate::connection::hold::{Hold, new_token, random};
 use crate::eviction;
 use crate::holds;
 use crate::hub::Hub;
@@ -184,12 +184,14 @@ impl Session<'_> {
         };
         let kept = &mut self.member;
         let mut stands = None;
-        let (is_held, now) = (wanted.hold, self.now);
+        let now = self.now;
+        // Drawn here, as the ranking is locked while the place is made.
+        let random = wanted.hold.then(random).transpose().ok().flatten();
         let welcome = |member: &Arc<Member>, standing| {
             stands = Some(standing);
             // Before it is in the list, so that it leaves the list if anything goes wrong from here.
             *kept = Some(Arc::clone(member));
-            let place = is_held.then(|| place(hub, member, now)).flatten();
+            let place = random.and_then(|random| place(hub, member, random, now));
             first_welcome(hub, id, member, standing, place);
         };
         let Admitted { member, replaced } = hub
@@ -275,9 +277,9 @@ type Place = (Box<Hold>, Resumable);
 
 /// The place of a client that asks for one to be held, and what brings it back there.
 #[inline(never)]
-fn place(hub: &Hub, member: &Member, now: u64) -> Option<Place> {
+fn place(hub: &Hub, member: &Member, random: u128, now: u64) -> Option<Place> {
     let hold_ms = holds::hold_ms(hub)?;
-    let (token, hash) = new_token(member.id).ok()?;
+    let (token, hash) = new_token(member.id, random);
     let hold = Box::new(Hold::new(hash, now));
     Some((hold, Resumable { token, hold_ms }))
 }

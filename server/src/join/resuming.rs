@@ -6,7 +6,7 @@
 //! the rank, and all that was open of the earlier one ends.
 
 use crate::authority::token::TokenHash;
-use crate::connection::hold::{Claim, Hold, new_token};
+use crate::connection::hold::{Claim, Hold, new_token, random};
 use crate::eviction;
 use crate::holds;
 use crate::join::admission::{Wanted, not_admitted};
@@ -73,7 +73,8 @@ impl Session<'_> {
         // It may have waited.
         self.now = hub.timers.now();
         let standing = hub.roster.standing(&member).ok_or_else(not_resumable)?;
-        let (token, hash) = new_token(member.id).map_err(|_| not_resumable())?;
+        let random = random().map_err(|_| not_resumable())?;
+        let (token, hash) = new_token(member.id, random);
         let hold_ms = holds::hold_ms(hub).ok_or_else(not_resumable)?;
         let resume = Some(Resumable { token, hold_ms });
         let lines = (resume.clone(), Some(Resumed::Lines));

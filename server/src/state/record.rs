@@ -7,6 +7,7 @@
 
 use super::file::NoState;
 use crate::authority::token::TokenHash;
+use crate::connection::hold::NUMBER_DIGITS;
 use common::limits::MAX_SLOTS;
 use common::wire::Identity;
 use common::wire::name::Name;
@@ -24,8 +25,8 @@ pub(super) const VERSION: u64 = 1;
 /// hashes and the rest less than 1 KiB.
 pub(super) const MAX_LINE: usize = 4096;
 
-/// Numbers of members, so that their order fits beside the tier in one number.
-const MAX_NUMBER: u64 = 1 << 59;
+/// Numbers of members, which stand in their tokens.
+const MAX_NUMBER: u64 = 1 << (4 * NUMBER_DIGITS);
 
 /// A line.
 #[derive(Debug, PartialEq, Deserialize, Serialize)]

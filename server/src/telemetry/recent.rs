@@ -35,7 +35,8 @@ impl<T: Clone, const MOST: usize> Recent<T, MOST> {
 
     /// Forgets those that are kept.
     pub(crate) fn clear(&self) {
-        lock(&self.0).newest.clear();
+        let newest = std::mem::take(&mut lock(&self.0).newest);
+        drop(newest);
     }
 
     /// How many there were so far, and those after as many, as far as they are kept; the newest

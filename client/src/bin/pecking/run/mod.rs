@@ -14,7 +14,7 @@ pub(crate) mod saved;
 mod wait;
 
 use crate::cli::{RunOptions, Task};
-use crate::dial::Signals;
+use crate::dial::{self, Signals};
 use crate::dry_run;
 use crate::exit_code::ExitCode;
 use crate::expected::Unreached;
@@ -82,11 +82,21 @@ pub(crate) fn run(
         };
         return detaching.run(client, &signals, options.show.json);
     }
-    sinks.push(Box::new(Unreached::of(&client, command.selector())));
+    let client = Arc::new(client);
+    if !options.show.quiet {
+        let (asking, to) = (
+            Arc::clone(&client),
+            command.selector().map(ToOwned::to_owned),
+        );
+        let ask = move || Unreached::of(&asking, to.as_deref());
+        // The server may be slow to answer.
+        if let Some(unreached) = dial::beside(&signals, "expected", ask)? {
+            sinks.push(Box::new(unreached));
+        }
+    }
     let shown = progress.shown.clone();
     let screen = Screen::own(&options.show, settings.raw, progress).map_err(Failure::Output)?;
     let is_noted = options.show.quiet || options.stdin || unread_input::note_unread(console);
-    let client = Arc::new(client);
     let is_interrupted = Arc::new(AtomicBool::new(false));
     let reports = Reports {
         client: Arc::clone(&client),

@@ -175,8 +175,7 @@ impl Top<'_> {
         match answer {
             Answer::Listed(listed) => self.jobs.take(listed),
             Answer::Expected(Ok(expected)) => self.fleet.expect(expected),
-            // It is asked again when the server tells the next time.
-            Answer::Expected(Err(_)) => self.expected_ms = None,
+            Answer::Expected(Err(_)) => {}
             Answer::Cancelled(job, result) => {
                 let words = self.jobs.get(job).map_or("the command", |job| &*job.words);
                 self.view.note = Some(match result {
@@ -190,6 +189,8 @@ impl Top<'_> {
     /// It was too far behind, or the connection is lost; of that an event tells.
     fn watch_again(&mut self) -> Result<(), Failure> {
         self.watch = None;
+        // It may not have answered.
+        self.expected_ms = None;
         match self.client.watch() {
             Ok(watch) => self.watch = Some(watch),
             Err(error @ RequestError::Rpc(_)) => return Err(not_watched(error)),
