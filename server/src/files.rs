@@ -144,12 +144,15 @@ fn look_at_expected(expected: &ExpectedMachines, unread: &mut Unread) {
 }
 
 fn wait_until_still(file: Option<&Path>) {
-    let Some(file) = file else {
-        return;
-    };
+    if let Some(file) = file {
+        pause_until_still(file, || std::thread::sleep(STILL));
+    }
+}
+
+fn pause_until_still(file: &Path, mut pause: impl FnMut()) {
     let mut seen = FileStamp::of(file);
     for _ in 0..MOST_WAITS {
-        std::thread::sleep(STILL);
+        pause();
         let now = FileStamp::of(file);
         if now == seen {
             return;
@@ -208,29 +211,15 @@ mod tests {
     fn a_file_that_is_written_in_pieces_is_waited_for_and_one_that_never_rests_is_not() {
         let folder = tempfile::tempdir().expect("a folder");
         let file = folder.path().join("auth.toml");
-        let write = |pieces: &[&str], pause: Duration| {
+        for (pieces, text) in [("", ""), ("a", "a"), ("ab", "ab"), ("abcdef", "abc")] {
             let mut open = std::fs::File::create(&file).expect("a file");
-            for piece in pieces {
-                std::io::Write::write_all(&mut open, piece.as_bytes()).expect("it takes that");
-                std::thread::sleep(pause);
-            }
-        };
-        std::thread::scope(|scope| {
-            scope.spawn(|| write(&["a", "b", "c"], STILL / 2));
-            while !file.exists() {
-                std::thread::yield_now();
-            }
-            wait_until_still(Some(&file));
-            assert_eq!(std::fs::read_to_string(&file).expect("text"), "abc");
-        });
-        std::thread::scope(|scope| {
-            scope.spawn(|| write(&["x"; 60], STILL / 10));
-            let began = Instant::now();
-            wait_until_still(Some(&file));
-            assert!(began.elapsed() >= STILL);
-            let text = std::fs::read_to_string(&file).expect("text");
-            assert!(text.len() < 60, "it is waited for without end");
-        });
+            let mut pieces = pieces.bytes();
+            pause_until_still(&file, || {
+                let piece: Vec<u8> = pieces.next().into_iter().collect();
+                std::io::Write::write_all(&mut open, &piece).expect("it takes that");
+            });
+            assert_eq!(std::fs::read_to_string(&file).expect("text"), text);
+        }
     }
 
     #[test]
