@@ -90,6 +90,7 @@ impl Connection {
             .take()
             .map(|it| Box::new(Hold::new(it, shown)));
         if hold.is_some() {
+            keep_freed_memory();
             outbox.keep(Ack::line);
             outbox.note_times();
             // At once: until something arrives, the server takes every end for a leave.
@@ -261,4 +262,13 @@ impl PendingSend {
         // Its input ends with it, after that was told.
         let _ = self.events.send(SendEvent::End(how));
     }
+}
+
+/// Has the allocator keep a few megabytes that are freed. What is written to a server that holds the place
+/// is kept until it is acknowledged, so that streamed output takes and frees as much as the sockets have room
+/// for, again and again. glibc's allocator gives that back to the system each time, unless the process has
+/// once freed as large a block (`M_TRIM_THRESHOLD` in mallopt(3)); no page of it is touched.
+fn keep_freed_memory() {
+    const BLOCK: usize = 4 << 20;
+    drop(std::hint::black_box(Vec::<u8>::with_capacity(BLOCK)));
 }
