@@ -137,6 +137,7 @@ impl ExpectedError {
 #[cfg(all(test, not(shuttle)))]
 mod tests {
     use super::*;
+    use crate::testing::put_file;
 
     fn names(expected: &ExpectedMachines) -> String {
         let known = expected.known();
@@ -147,11 +148,7 @@ mod tests {
     fn a_file_is_read_again_once_for_each_change_and_a_wrong_one_changes_nothing() {
         let folder = tempfile::tempdir().expect("a folder");
         let file = folder.path().join("expected.toml");
-        let replace = |text: &str| {
-            let new = folder.path().join("new");
-            std::fs::write(&new, text).expect("a file");
-            std::fs::rename(&new, &file).expect("a rename");
-        };
+        let replace = |text: &str| put_file(&file, text);
         replace("names = [\"web1\"]");
         let expected = ExpectedMachines::load(&file).expect("it is right");
         assert!(!expected.has_changed());

@@ -8,7 +8,7 @@ use crate::support::auth::{Auth, ROLES, token};
 use crate::support::held::Held;
 use crate::support::programs::{Ended, Server};
 use crate::support::terminal::Terminal;
-use crate::support::tunnel;
+use crate::support::{put_file, tunnel};
 use rustix::process::Signal;
 use serde_json::json;
 
@@ -121,17 +121,12 @@ fn a_member_whose_connection_breaks_is_away_until_it_is_back() {
 fn machines_that_the_server_expects_are_missing_as_its_file_says() {
     let folder = tempfile::tempdir().expect("a folder");
     let file = folder.path().join("expected.toml");
-    let replace = |text: &str| {
-        let new = folder.path().join("new");
-        std::fs::write(&new, text).expect("a file");
-        std::fs::rename(&new, &file).expect("a rename");
-    };
-    replace("names = [\"web[1-2]\"]");
+    put_file(&file, "names = [\"web[1-2]\"]");
     let server = Server::start(&["20", "--expected", file.to_str().expect("UTF-8")]);
     let _web = join(&server, "web1", 5);
     let top = start(&server, &[]);
     top.wait_for("web2");
-    replace("names = [\"web1\", \"db\"]");
+    put_file(&file, "names = [\"web1\", \"db\"]");
     top.wait_without("web2");
     top.wait_for("db");
 }

@@ -70,9 +70,7 @@ impl Auth {
 
     /// Puts another file in its place, as an editor and `pecking-server auth` do.
     pub(crate) fn replace(&self, text: &str) {
-        let new = self.folder.path().join("new.toml");
-        std::fs::write(&new, text).expect("a file");
-        std::fs::rename(&new, self.path()).expect("a rename");
+        super::put_file(&self.path(), text);
     }
 
     /// Puts the same file without a credential in its place.

@@ -163,6 +163,14 @@ pub(crate) fn write_secret(file: impl AsRef<std::path::Path>, text: impl AsRef<[
     std::fs::set_permissions(&file, mode).expect("its mode can be changed");
 }
 
+/// Puts a file in the place of one that may be there, as an editor does.
+#[track_caller]
+pub(crate) fn put_file(file: &std::path::Path, text: &str) {
+    let new = file.with_extension("new");
+    std::fs::write(&new, text).expect("a file");
+    std::fs::rename(&new, file).expect("a rename");
+}
+
 /// Sets the mode of a file or a folder.
 pub(crate) fn set_mode(path: impl AsRef<std::path::Path>, mode: u32) {
     use std::os::unix::fs::PermissionsExt;

@@ -8,6 +8,7 @@ use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::{self, Receiver};
 use std::time::{Duration, Instant};
 
+use crate::expected;
 use crate::support::{dial, skipped};
 use common::limits;
 use common::wire::message::{Code, Message};
@@ -88,12 +89,10 @@ fn the_executor_of_the_document_answers_pings_and_ignores_what_it_does_not_know(
 /// Says every line of the exchange to a server and hears every answer in it.
 #[test]
 fn the_exchange_of_the_document_takes_place() {
-    let folder = tempfile::tempdir().expect("a folder");
-    let file = folder.path().join("expected.toml");
-    std::fs::write(&file, "names = [\"web[1-2]\"]").expect("a file");
+    let file = expected::File::new("names = [\"web[1-2]\"]");
     let config = Config {
         max_clients: 10,
-        expected: Some(ExpectedMachines::load(&file).expect("names")),
+        expected: Some(ExpectedMachines::load(&file.path()).expect("names")),
         ..Config::default()
     };
     let running = start(config);

@@ -6,29 +6,27 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use crate::support::auth::{Auth, ROLES};
-use crate::support::{PATIENCE, Raw, Server};
+use crate::support::{PATIENCE, Raw, Server, put_file};
 
 /// A file of expected machines in a folder of its own.
-struct File {
+pub(crate) struct File {
     folder: TempDir,
 }
 
 impl File {
-    fn new(text: &str) -> File {
+    pub(crate) fn new(text: &str) -> File {
         let folder = tempfile::tempdir().expect("a folder");
         let file = File { folder };
         file.replace(text);
         file
     }
 
-    fn path(&self) -> PathBuf {
+    pub(crate) fn path(&self) -> PathBuf {
         self.folder.path().join("expected.toml")
     }
 
     fn replace(&self, text: &str) {
-        let new = self.folder.path().join("new");
-        std::fs::write(&new, text).expect("a file");
-        std::fs::rename(&new, self.path()).expect("a rename");
+        put_file(&self.path(), text);
     }
 
     #[track_caller]

@@ -100,6 +100,7 @@ impl From<Rules> for Authority {
 #[cfg(all(test, not(shuttle)))]
 mod tests {
     use super::*;
+    use crate::testing::put_file;
     use common::sys::trusted_file::Distrust;
     use std::io;
     use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -117,11 +118,7 @@ mod tests {
     fn a_file_is_read_again_once_for_each_change_and_a_wrong_one_changes_nothing() {
         let folder = tempfile::tempdir().expect("a folder");
         let file = folder.path().join("auth.toml");
-        let replace = |text: &str| {
-            let new = folder.path().join("new");
-            std::fs::write(&new, text).expect("a file");
-            std::fs::rename(&new, &file).expect("a rename");
-        };
+        let replace = |text: &str| put_file(&file, text);
         replace(RIGHT);
         let authority = Authority::load(&file).expect("it is right");
         assert!(!authority.has_changed());

@@ -32,6 +32,14 @@ use common::sys::sync::{Mutex, lock};
 use common::wire::tags::Tags;
 use common::wire::tier::Tier;
 
+/// Puts a file in the place of one that may be there, as an editor does.
+#[cfg(all(test, not(shuttle)))]
+pub(crate) fn put_file(file: &std::path::Path, text: &str) {
+    let new = file.with_extension("new");
+    std::fs::write(&new, text).expect("a file");
+    std::fs::rename(&new, file).expect("a rename");
+}
+
 #[cfg(not(shuttle))]
 static PAIR: std::sync::LazyLock<(Stream, Arc<Stream>)> = std::sync::LazyLock::new(|| {
     let (listener, _waker) =
