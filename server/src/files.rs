@@ -36,7 +36,7 @@ const STILL: Duration = Duration::from_millis(250);
 /// within three seconds of a change.
 const MOST_WAITS: usize = 3;
 
-/// How long the server's end waits for the thread: a disk gives a file of this size far sooner.
+/// How long the server's end waits for each thread: a disk gives a file of this size far sooner.
 const PATIENCE: Duration = Duration::from_secs(1);
 
 /// A thread. Dropping this ends it, unless a file keeps it waiting.

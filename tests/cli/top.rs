@@ -122,13 +122,20 @@ fn machines_that_the_server_expects_are_missing_as_its_file_says() {
     let folder = tempfile::tempdir().expect("a folder");
     let file = folder.path().join("expected.toml");
     put_file(&file, "names = [\"web[1-2]\"]");
-    let server = Server::start(&["20", "--expected", file.to_str().expect("UTF-8")]);
+    let mut server = Server::start(&["20", "--expected", file.to_str().expect("UTF-8")]);
     let _web = join(&server, "web1", 5);
     let top = start(&server, &[]);
     top.wait_for("web2");
     put_file(&file, "names = [\"web1\", \"db\"]");
     top.wait_without("web2");
     top.wait_for("db");
+    // The next server expects none.
+    server.kill();
+    top.wait_for("NOT CONNECTED");
+    server = Server::start_at(server.address(), &["20"]);
+    let _other = join(&server, "other", 5);
+    top.wait_for(" other ");
+    top.wait_without("db");
 }
 
 #[test]

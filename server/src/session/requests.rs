@@ -5,6 +5,7 @@ use super::lines::already_open;
 use super::page::{fit, fit_beside};
 use super::{Flow, Session};
 use crate::authority::bearer::Bearer;
+use crate::authority::rules::Role;
 use crate::dispatch::{dispatcher, find, input, preview};
 use crate::member::Member;
 use crate::record::{self, Asked};
@@ -23,6 +24,11 @@ use serde_json::value::RawValue;
 /// Bytes that may wait for a client before it gets another answer to `members` or `select`: some of
 /// the largest of these, each of which costs the client a few bytes.
 pub(super) const PAGE_ROOM: usize = 1 << 20;
+
+/// Whether a client is told of another one, or of a machine of that name, as far as its role goes.
+fn is_shown(role: &Role, own: &str, name: &str) -> bool {
+    role.may(Right::List).is_ok() || name == own || role.allows(name, None).is_some()
+}
 
 /// The part of a list that a client asks for: where it begins, and how many entries it has at most.
 pub(super) fn part(from: Option<u64>, limit: Option<u64>) -> (usize, usize) {
@@ -228,7 +234,7 @@ impl Session<'_> {
                 match role.may(Right::List) {
                     Ok(()) => self.hub.roster.page(from, limit, now),
                     Err(_) => self.hub.roster.page_of(from, limit, now, |other| {
-                        other.id == member.id || role.allows(&other.name, None).is_some()
+                        is_shown(role, &member.name, &other.name)
                     }),
                 }
             }
@@ -247,13 +253,7 @@ impl Session<'_> {
         if let Some(expected) = &self.hub.config.expected {
             let grant = member.bearer.as_ref().map(|bearer| bearer.grant());
             let role = grant.as_ref().map(|grant| grant.role());
-            let is_shown = |name: &&str| {
-                role.is_none_or(|role| {
-                    role.may(Right::List).is_ok()
-                        || **name == *member.name
-                        || role.allows(name, None).is_some()
-                })
-            };
+            let is_shown = |name: &&str| role.is_none_or(|role| is_shown(role, &member.name, name));
             let known = expected.known();
             let names = known.machines.names().filter(is_shown);
             page.expected = Some(names.map(|name| Name::known(name.to_owned())).collect());

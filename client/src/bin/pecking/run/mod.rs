@@ -17,7 +17,7 @@ use crate::cli::{RunOptions, Task};
 use crate::dial::{self, Signals};
 use crate::dry_run;
 use crate::exit_code::ExitCode;
-use crate::expected::Unreached;
+use crate::expected::{Unreached, may_miss};
 use crate::failure::Failure;
 use crate::feed;
 use crate::output::progress::{Part, Progress, Shown};
@@ -84,13 +84,16 @@ pub(crate) fn run(
     }
     let client = Arc::new(client);
     if !options.show.quiet {
-        let (asking, to) = (
-            Arc::clone(&client),
-            command.selector().map(ToOwned::to_owned),
-        );
-        let ask = move || Unreached::of(&asking, to.as_deref());
-        // The server may be slow to answer.
-        if let Some(unreached) = dial::beside(&signals, "expected", ask)? {
+        let to = command.selector().map(ToOwned::to_owned);
+        let asks = to.as_deref().is_some_and(may_miss);
+        let asking = Arc::clone(&client);
+        let find = move || Unreached::of(&asking, to.as_deref());
+        let unreached = match asks {
+            // The server may be slow to answer.
+            true => dial::beside(&signals, "expected", find)?,
+            false => Some(find()),
+        };
+        if let Some(unreached) = unreached {
             sinks.push(Box::new(unreached));
         }
     }

@@ -85,8 +85,8 @@ struct Top<'a> {
     fleet: Fleet,
     /// Whether the machines that are missing are those that the server expects, not the user.
     follows_expected: bool,
-    /// When the server had read those that it was asked for last.
-    expected_ms: Option<u64>,
+    /// When the server had read those that it was asked for last, if it was since this watch began.
+    expected_ms: Option<Option<u64>>,
     jobs: Jobs,
     asker: Asker,
     view: View,
@@ -165,8 +165,8 @@ impl Top<'_> {
     /// Asks which machines the server expects if they may be others than before.
     fn follow_expected(&mut self) {
         let read_ms = self.fleet.server.as_ref().and_then(|it| it.expected_ms);
-        if self.follows_expected && read_ms != self.expected_ms && self.asker.expected() {
-            self.expected_ms = read_ms;
+        if self.follows_expected && self.expected_ms != Some(read_ms) && self.asker.expected() {
+            self.expected_ms = Some(read_ms);
         }
     }
 
@@ -175,6 +175,7 @@ impl Top<'_> {
         match answer {
             Answer::Listed(listed) => self.jobs.take(listed),
             Answer::Expected(Ok(expected)) => self.fleet.expect(expected),
+            // It is asked again when a watch begins.
             Answer::Expected(Err(_)) => {}
             Answer::Cancelled(job, result) => {
                 let words = self.jobs.get(job).map_or("the command", |job| &*job.words);
